@@ -1,0 +1,125 @@
+/**
+ * What a device model is: the interface that people implement to make a new device.
+ *
+ * A model is a PCI function as its programmer sees it: configuration space, BARs with registers, interrupts, and DMA. It is handed a
+ * `DeviceHost` when it is made and has no other way to reach anything: no memory but through `host.dma`, which checks every access in
+ * the IOMMU, and no one to call but `host`. Everything runs on one thread; a model does a bounded slice of work in `step()`.
+ */
+
+/** A PASID as the device's programmer wrote it into the device. `NO_PASID` for requests that carry none. */
+export type Pasid = number;
+export const NO_PASID = 0;
+
+/** A DMA access that did not happen, or not to its end. */
+export interface DmaFault {
+  /** The first IOVA that could not be reached. */
+  readonly iova: number;
+  /** Bytes transferred before it. */
+  readonly done: number;
+  readonly pasid: Pasid;
+  /** True when a write was attempted. */
+  readonly write: boolean;
+  /** One sentence: why. */
+  readonly reason: string;
+}
+
+/**
+ * The only way of a device model to memory. IOVAs are plain numbers (exact below 2^53; nothing is mapped above 2^48).
+ * Nothing is allocated when an access succeeds.
+ */
+export interface DmaPort {
+  /** Fills target[at..at+length) from `iova` in the address space of `pasid`. @returns undefined, or the fault. */
+  read(pasid: Pasid, iova: number, target: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+
+  /** Writes source[at..at+length) to `iova`. Bytes before a fault have been written. */
+  write(pasid: Pasid, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+
+  /**
+   * May `pasid` be loaded into this device (a register, a descriptor)? A mediated device looks it up in its own list; a function with
+   * a requester id of its own may load anything, because the IOMMU has the last word. Ask before a PASID is stored.
+   */
+  admits(pasid: Pasid): boolean;
+}
+
+/** What the device may call. Handed to the model's factory. */
+export interface DeviceHost {
+  readonly dma: DmaPort;
+  /** Raises interrupt `vector` (MSI-X/MSI vector number; 0 for INTx). Masked and unconfigured ones are held or dropped as PCI says. */
+  interrupt(vector: number): void;
+}
+
+/** One base address register. */
+export interface BarDescription {
+  readonly index: 0 | 1 | 2 | 3 | 4 | 5;
+  /** Bytes; a power of two, at least 16. */
+  readonly size: number;
+  /** 64-bit BARs take two indices. */
+  readonly is64?: boolean;
+  readonly prefetchable?: boolean;
+}
+
+/** What configuration space is built from (PCI Local Bus 3.0 §6.1, PCI Express 5.0 §7). */
+export interface PciDescription {
+  readonly vendorId: number;
+  readonly deviceId: number;
+  /** 24 bits: base class, subclass, programming interface. */
+  readonly classCode: number;
+  readonly revision?: number;
+  readonly subsystemVendorId?: number;
+  readonly subsystemId?: number;
+  readonly bars: readonly BarDescription[];
+  /** Interrupts: at most one of each kind. */
+  readonly intx?: boolean;
+  /** MSI vectors: 1, 2, 4, 8, 16 or 32. */
+  readonly msi?: number;
+  /** MSI-X: the table and the pending bits lie in `bar` at these offsets, and are kept for the model. */
+  readonly msix?: { readonly vectors: number; readonly bar: number; readonly tableOffset: number; readonly pbaOffset: number };
+  /** Width of the PASID extended capability (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests without PASID only. */
+  readonly pasidBits?: number;
+}
+
+/** A device model: one PCI function, or one mediated device. All methods are called on the one thread, never re-entered. */
+export interface DeviceModel {
+  readonly pci: PciDescription;
+
+  /**
+   * A read of `target.length` bytes at `offset` of BAR `bar`, exactly as the program asked (any size; registers usually want 1, 2, 4 or 8).
+   * Bytes are little-endian. Never throws for what a program wrote; an unknown register reads as zeros, as on real hardware.
+   */
+  readBar(bar: number, offset: number, target: Uint8Array): void;
+
+  /**
+   * A write, as above.
+   * @returns false when the device cannot take it now and the program must retry (a full shared work queue: EAGAIN); otherwise true/void.
+   */
+  writeBar(bar: number, offset: number, source: Uint8Array): boolean | void;
+
+  /** Function level reset: as after power-on, all work dropped, no DMA afterwards. */
+  reset(): void;
+
+  /** Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside writeBar. */
+  step?(): void;
+
+  /** Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never. */
+  busy?(pasid?: Pasid): boolean;
+
+  /** The device cut into mediated devices, when it can be. */
+  readonly mdev?: MdevSupport;
+}
+
+/** How a function is cut into mediated devices that share its requester id. */
+export interface MdevSupport {
+  /** The most mediated devices that can be made. */
+  readonly max: number;
+  /** Makes mediated device `index` (0 <= index < max). Its DMA goes through `host`, which checks the mdev's own list of PASIDs. */
+  create(index: number, host: DeviceHost): DeviceModel;
+}
+
+/** Options of one `--device` argument: `dsa,mdevs=2,wqs=4` gives `{wqs: "4"}` to the model (`mdevs` and `bdf` are taken out before). */
+export type DeviceOptions = Readonly<Record<string, string>>;
+
+/**
+ * What a device module exports by default: makes the model. Throws an Error with one sentence when an option is wrong.
+ * `--device ./my-device.js` imports the module and calls this.
+ */
+export type DeviceFactory = (host: DeviceHost, options: DeviceOptions) => DeviceModel;

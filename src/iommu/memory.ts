@@ -1,0 +1,47 @@
+/**
+ * What an IOVA finally leads to: some bytes that a transfer can read and write.
+ *
+ * The IOMMU knows memory by this interface alone. Where the bytes are (another process, a memfd, a buffer of this process) is the
+ * affair of the implementations; that access may fail at any moment is part of the contract, because processes exit and files shrink.
+ */
+export interface Memory {
+  /** Names the memory in `ls`, in faults and in reasons: `"process 4711"`, `"memfd:ram"`. */
+  readonly description: string;
+
+  /**
+   * Copies `length` bytes from byte `offset` of this memory to `target[at..at+length)`.
+   * @returns the bytes copied; fewer than `length` when the memory ends or faults there. Never throws.
+   */
+  read(offset: number, target: Uint8Array, at: number, length: number): number;
+
+  /** Copies `source[at..at+length)` to byte `offset` of this memory. Returns as `read` does. Never throws. */
+  write(offset: number, source: Uint8Array, at: number, length: number): number;
+
+  /** Lets go of the memory; called once, when no mapping names it any more. */
+  close(): void;
+}
+
+/** Memory inside this process: what an in-process machine maps, and what tests look into. */
+export class BufferMemory implements Memory {
+  readonly bytes: Uint8Array;
+  readonly description: string;
+
+  constructor(bytes: Uint8Array, description = 'buffer') {
+    this.bytes = bytes;
+    this.description = description;
+  }
+
+  read(offset: number, target: Uint8Array, at: number, length: number): number {
+    const n = Math.max(0, Math.min(length, this.bytes.length - offset));
+    if (n > 0) target.set(this.bytes.subarray(offset, offset + n), at);
+    return n;
+  }
+
+  write(offset: number, source: Uint8Array, at: number, length: number): number {
+    const n = Math.max(0, Math.min(length, this.bytes.length - offset));
+    if (n > 0) this.bytes.set(source.subarray(at, at + n), offset);
+    return n;
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,98 @@
+/**
+ * The C library, called directly. This file is the only one that loads koffi, and it loads it at the first call, so that an
+ * in-process machine needs no native code at all.
+ *
+ * Addresses and sizes are plain numbers (`uintptr_t`), never koffi structs: a call costs about 0.2 µs that way and several times
+ * that with conversions. Buffers that cross the boundary are prepared once and their address kept (`address`). Every function
+ * returns what the C function returns; `lastErrno()` says why it was -1.
+ */
+import { createRequire } from 'node:module';
+import { Errno, Refusal } from './errno.js';
+
+type Koffi = typeof import('koffi');
+
+const signatures = {
+  open: 'int open(const char *path, int flags, int mode)',
+  close: 'int close(int fd)',
+  read: 'long read(int fd, uintptr_t buffer, ulong length)',
+  write: 'long write(int fd, uintptr_t buffer, ulong length)',
+  pread: 'long pread64(int fd, uintptr_t buffer, ulong length, long offset)',
+  pwrite: 'long pwrite64(int fd, uintptr_t buffer, ulong length, long offset)',
+  writev: 'long writev(int fd, uintptr_t iov, int count)',
+  poll: 'int poll(uintptr_t fds, ulong count, int timeout)',
+  ioctl: 'int ioctl(int fd, ulong cmd, uintptr_t arg)',
+  fcntl: 'int fcntl(int fd, int cmd, long arg)',
+  fstat: 'int fstat(int fd, uintptr_t stat)',
+  statx: 'int statx(int dirfd, const char *path, int flags, uint32_t mask, uintptr_t statx)',
+  pipe2: 'int pipe2(uintptr_t fds, int flags)',
+  eventfd: 'int eventfd(uint32_t initial, int flags)',
+  memfd_create: 'int memfd_create(const char *name, uint32_t flags)',
+  ftruncate: 'int ftruncate64(int fd, long length)',
+  mmap: 'uintptr_t mmap(uintptr_t address, ulong length, int protection, int flags, int fd, long offset)',
+  munmap: 'int munmap(uintptr_t address, ulong length)',
+  memcpy: 'uintptr_t memcpy(uintptr_t target, uintptr_t source, ulong length)',
+  process_vm_readv: 'long process_vm_readv(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
+  process_vm_writev: 'long process_vm_writev(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
+  mount: 'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
+  umount2: 'int umount2(const char *target, int flags)',
+  unshare: 'int unshare(int flags)',
+  prctl: 'int prctl(int option, ulong a, ulong b, ulong c, ulong d)',
+  getsockopt: 'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)',
+  recvmsg: 'long recvmsg(int fd, uintptr_t message, int flags)',
+  sendmsg: 'long sendmsg(int fd, uintptr_t message, int flags)',
+  syscall3: 'long syscall(long number, long a, long b, long c)',
+} as const;
+
+type CFunction = (...args: (number | string | null | Uint8Array)[]) => number;
+
+/** A C function; `.async` runs it on another thread, for calls that this thread itself must answer. */
+export interface LibcFunction extends CFunction {
+  async(...args: [...(number | string | null | Uint8Array)[], (error: Error | null, result: number) => void]): void;
+}
+
+export type Libc = { readonly [name in keyof typeof signatures]: LibcFunction };
+
+let koffi: Koffi | undefined;
+let functions: Libc | undefined;
+
+/** koffi itself. @throws Refusal ENOSYS where it does not run. */
+export function loadKoffi(): Koffi {
+  if (koffi === undefined) {
+    try {
+      koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    } catch (error) {
+      throw new Refusal(Errno.ENOSYS, `koffi cannot be loaded on ${process.platform} ${process.arch}: ${(error as Error).message}`);
+    }
+  }
+  return koffi;
+}
+
+/** The functions of the C library. The first call loads them. */
+export function libc(): Libc {
+  if (functions === undefined) {
+    const library = loadKoffi().load(null);
+    const table: Record<string, unknown> = {};
+    for (const [name, signature] of Object.entries(signatures)) table[name] = library.func(signature);
+    functions = table as unknown as Libc;
+  }
+  return functions;
+}
+
+/** errno of the last C call of this thread. */
+export function lastErrno(): number {
+  return loadKoffi().errno();
+}
+
+/** The address of `buffer`'s first byte. Good as long as the buffer lives: keep a reference. Buffers of 64 bytes and less may move: allocate more. */
+export function address(buffer: Uint8Array): number {
+  return Number(loadKoffi().address(buffer));
+}
+
+/** `result` if it is not -1. @throws Refusal with the current errno and `what` failed. */
+export function check(result: number, what: string): number {
+  if (result === -1) {
+    const errno = lastErrno();
+    throw new Refusal(errno, what);
+  }
+  return result;
+}
