@@ -5,23 +5,14 @@
  * `DeviceHost` when it is made and has no other way to reach anything: no memory but through `host.dma`, which checks every access in
  * the IOMMU, and no one to call but `host`. Everything runs on one thread; a model does a bounded slice of work in `step()`.
  */
+import type { DmaFault } from '../iommu/fault-log.js';
 
 /** A PASID as the device's programmer wrote it into the device. `NO_PASID` for requests that carry none. */
 export type Pasid = number;
 export const NO_PASID = 0;
 
 /** A DMA access that did not happen, or not to its end. */
-export interface DmaFault {
-  /** The first IOVA that could not be reached. */
-  readonly iova: number;
-  /** Bytes transferred before it. */
-  readonly done: number;
-  readonly pasid: Pasid;
-  /** True when a write was attempted. */
-  readonly write: boolean;
-  /** One sentence: why. */
-  readonly reason: string;
-}
+export type { DmaFault };
 
 /**
  * The only way of a device model to memory. IOVAs are plain numbers (exact below 2^53; nothing is mapped above 2^48).

@@ -5,12 +5,8 @@
  * The Caller is the one place that turns such numbers into objects, or refuses. `devfs` implements it for real processes, the
  * in-process machine for tests; nothing below them can tell which.
  */
+import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
-
-/** The rights of a mapping or the direction of an access, as a bit set: 1 read, 2 write. */
-export type Access = number;
-export const READ = 1;
-export const WRITE = 2;
 
 /** A stretch of memory: byte `offset` of `memory` onwards. */
 export interface MemoryRange {

@@ -40,7 +40,12 @@ const signatures = {
   getsockopt: 'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)',
   recvmsg: 'long recvmsg(int fd, uintptr_t message, int flags)',
   sendmsg: 'long sendmsg(int fd, uintptr_t message, int flags)',
-  syscall3: 'long syscall(long number, long a, long b, long c)',
+  syscall: 'long syscall(long number, long a, long b, long c)',
+  execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',
+  signal: 'uintptr_t signal(int number, uintptr_t handler)',
+  prlimit64: 'int prlimit64(int pid, int resource, uintptr_t fresh, uintptr_t old)',
+  capset: 'int capset(uintptr_t header, uintptr_t data)',
+  _exit: 'void _exit(int status)',
 } as const;
 
 type CFunction = (...args: (number | string | null | Uint8Array)[]) => number;

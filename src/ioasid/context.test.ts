@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Iommu, READ, WRITE } from '../iommu/iommu.js';
+import { BufferMemory } from '../iommu/memory.js';
+import { PAGE_SIZE } from '../iommu/page-table.js';
+import { Refusal } from '../linux/errno.js';
+import type { IoasidContext } from './context.js';
+import { LAST_PASID, PasidSpace } from './pasid-space.js';
+import { IoasidSubsystem } from './subsystem.js';
+
+const RW = READ | WRITE;
+
+function setup(pasidQuota?: number, mappingQuota?: number) {
+  const iommu = new Iommu();
+  const system = new IoasidSubsystem(iommu, pasidQuota, mappingQuota);
+  return { iommu, system };
+}
+
+function map(context: IoasidContext, pasid: number, length: number, iova?: number, access = RW, offset = 0): number {
+  const request = { pasid, length, access, iova };
+  const at = context.place(request, offset);
+  context.map(request, at, { memory: new BufferMemory(new Uint8Array(0)), offset });
+  return at;
+}
+
+test('all 2^20-1 PASIDs can be handed out, then there is a clear error, then all can be given back and handed out again', () => {
+  const space = new PasidSpace();
+  const seen = new Uint8Array(LAST_PASID + 1);
+  for (let n = 0; n < LAST_PASID; n++) seen[space.alloc()]!++;
+  assert.equal(seen[0], 0);
+  assert.ok(seen.subarray(1).every((count) => count === 1));
+  assert.throws(() => space.alloc(), { code: 'ENOSPC', reason: 'all 1048575 PASIDs are in use' });
+  for (let pasid = LAST_PASID; pasid > 0; pasid--) space.free(pasid);
+  assert.equal(space.used, 0);
+  for (let n = 0; n < LAST_PASID; n++) seen[space.alloc()]!++;
+  assert.ok(seen.subarray(1).every((count) => count === 2));
+});
+
+test('a freed PASID comes back as late as possible', () => {
+  const space = new PasidSpace();
+  for (let n = 0; n < LAST_PASID; n++) space.alloc();
+  for (const pasid of [9, 3, 7]) space.free(pasid);
+  assert.deepEqual([space.alloc(), space.alloc(), space.alloc()], [9, 3, 7]);
+});
+
+test('PASIDs are unique across contexts and mean nothing in another context', () => {
+  const { system } = setup();
+  const a = system.open(1);
+  const b = system.open(2);
+  const pasid = a.alloc(0, 0);
+  assert.notEqual(b.alloc(0, 0), pasid);
+  for (const attempt of [() => b.free(pasid), () => b.use(pasid), () => b.unmapAll(pasid), () => map(b, pasid, PAGE_SIZE)]) {
+    assert.throws(attempt, { code: 'ENOENT', reason: `PASID ${pasid} is not in this context` });
+  }
+});
+
+test('kinds that are not supported are refused by name, unknown ones as such', () => {
+  const context = setup().system.open(1);
+  assert.throws(() => context.alloc(1, 0), { code: 'EOPNOTSUPP', reason: /nested/ });
+  assert.throws(() => context.alloc(2, 0), { code: 'EOPNOTSUPP', reason: /process/ });
+  assert.throws(() => context.alloc(3, 0), { code: 'EINVAL' });
+  assert.throws(() => context.alloc(0, 5), { code: 'EINVAL', reason: /parent 5/ });
+});
+
+test('a context stops at its quota of PASIDs, and another is not touched by that', () => {
+  const { system } = setup(3);
+  const a = system.open(1);
+  const pasids = [a.alloc(0, 0), a.alloc(0, 0), a.alloc(0, 0)];
+  assert.throws(() => a.alloc(0, 0), { code: 'ENOSPC', reason: 'this context has reached its quota of 3 PASIDs' });
+  system.open(2).alloc(0, 0);
+  a.free(pasids[1]!);
+  a.alloc(0, 0);
+});
+
+test('a context stops at its quota of mappings, counted over all its PASIDs and copies', () => {
+  const { system } = setup(10, 3);
+  const context = system.open(1);
+  const [one, two] = [context.alloc(0, 0), context.alloc(0, 0)];
+  map(context, one, PAGE_SIZE, 0x1000);
+  map(context, two, PAGE_SIZE, 0x1000);
+  const copy = { pasid: two, length: PAGE_SIZE, access: READ, iova: 0x9000 };
+  context.copy(copy, one, 0x1000);
+  assert.throws(() => map(context, one, PAGE_SIZE), { code: 'ENOSPC' });
+  assert.throws(() => context.copy({ ...copy, iova: 0xa000 }, one, 0x1000), { code: 'ENOSPC' });
+  context.unmap(two, 0x1000, PAGE_SIZE);
+  map(context, one, PAGE_SIZE);
+  assert.equal(context.mappings, 3);
+});
+
+test('freeing a PASID that a device is authorized for is EBUSY, and its mappings stay', () => {
+  const context = setup().system.open(1);
+  const pasid = context.alloc(0, 0);
+  map(context, pasid, PAGE_SIZE, 0x1000);
+  context.use(pasid);
+  assert.throws(() => context.free(pasid), { code: 'EBUSY' });
+  assert.equal(context.mappings, 1);
+  context.unuse(pasid);
+  context.free(pasid);
+  assert.equal(context.mappings, 0);
+});
+
+test('a context lives until its file and all authorizations in it are gone, whichever goes first, then releases everything', () => {
+  for (const fileFirst of [true, false]) {
+    const { iommu, system } = setup();
+    const context = system.open(1);
+    const pasid = context.alloc(0, 0);
+    map(context, pasid, PAGE_SIZE);
+    const space = context.use(pasid);
+    const last = fileFirst ? () => context.unuse(pasid) : () => context.close();
+    if (fileFirst) context.close();
+    else context.unuse(pasid);
+    assert.equal([...system.contexts()].length, 1);
+    assert.equal(space.table.count, 1);
+    last();
+    assert.equal([...system.contexts()].length, 0);
+    assert.equal(system.pasids.used, 0);
+    assert.equal(iommu.memories.size, 0);
+    assert.equal(iommu.tables.slotCount, 0);
+  }
+});
+
+test('a copy takes parts of several mappings that lie side by side, and no more rights than they give', () => {
+  const { iommu, system } = setup();
+  const context = system.open(1);
+  const [from, to] = [context.alloc(0, 0), context.alloc(0, 0)];
+  map(context, from, 2 * PAGE_SIZE, 0x1000, RW, 0x8000);
+  map(context, from, 2 * PAGE_SIZE, 0x3000, READ, 0x2000);
+  const request = { pasid: to, length: 2 * PAGE_SIZE, access: READ, iova: undefined };
+  const iova = context.copy(request, from, 0x2000);
+  const views = [...context.spaces()].find((space) => space.pasid === to)!.mappings(10);
+  assert.deepEqual(
+    views.map(({ iova: at, length, offset }) => [at - iova, length, offset]),
+    [
+      [0, PAGE_SIZE, 0x9000],
+      [PAGE_SIZE, PAGE_SIZE, 0x2000],
+    ],
+  );
+  assert.throws(() => context.copy({ ...request, access: RW }, from, 0x2000), { code: 'EPERM', reason: /right to write/ });
+  assert.throws(() => context.copy({ ...request, length: 4 * PAGE_SIZE }, from, 0x2000), { code: 'ENOENT', reason: /iova 0x5000/ });
+  context.free(from);
+  assert.equal(iommu.memories.size, 2, 'the copy holds the memories itself');
+});
+
+test('an IOVA that is chosen is the first that fits, never 0, aligned to the smaller of length and memory, at most 2 MiB', () => {
+  const context = setup().system.open(1);
+  const pasid = context.alloc(0, 0);
+  assert.equal(map(context, pasid, PAGE_SIZE), 0x1000);
+  assert.equal(map(context, pasid, 4 * PAGE_SIZE), 0x4000);
+  assert.equal(map(context, pasid, 4 * PAGE_SIZE, undefined, RW, 0x1000), 0x8000, 'memory at an odd page needs no alignment');
+  assert.equal(map(context, pasid, PAGE_SIZE), 0x2000, 'the first hole');
+  assert.equal(map(context, pasid, 2 ** 30), 2 ** 21);
+  context.unmap(pasid, 0x1000, PAGE_SIZE);
+  assert.equal(map(context, pasid, PAGE_SIZE), 0x1000);
+});
+
+const step = fc.record({
+  kind: fc.constantFrom('map', 'fixed', 'unmap', 'unmapExact', 'all'),
+  page: fc.nat(30),
+  pages: fc.nat(6),
+  odd: fc.constantFrom(0, 0, 0, 1, 0x800),
+  offset: fc.nat(8),
+});
+
+test('any sequence of map and unmap leaves what a list of pages says, and a refusal leaves everything as it was', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
+      const { iommu, system } = setup();
+      const context = system.open(1);
+      const pasid = context.alloc(0, 0);
+      const [space] = [...context.spaces()];
+      let model: { start: number; end: number }[] = [];
+      for (const { kind, page, pages, odd, offset } of steps) {
+        const start = page * PAGE_SIZE + odd;
+        const end = start + pages * PAGE_SIZE;
+        const before = JSON.stringify(space!.mappings(1000));
+        try {
+          if (kind === 'map') {
+            const iova = map(context, pasid, pages * PAGE_SIZE, undefined, RW, offset * PAGE_SIZE);
+            const taken = model.some((m) => m.start < iova + pages * PAGE_SIZE && iova < m.end);
+            assert.ok(!taken && iova > 0);
+            model.push({ start: iova, end: iova + pages * PAGE_SIZE });
+          } else if (kind === 'fixed') {
+            map(context, pasid, pages * PAGE_SIZE, start);
+            assert.ok(odd === 0 && pages > 0 && !model.some((m) => m.start < end && start < m.end));
+            model.push({ start, end });
+          } else if (kind === 'all') {
+            context.unmapAll(pasid);
+            model = [];
+          } else {
+            const target = kind === 'unmapExact' && model.length > 0 ? model[page % model.length]! : { start, end };
+            const hit = model.filter((m) => m.start < target.end && target.start < m.end);
+            const bytes = context.unmap(pasid, target.start, target.end - target.start);
+            assert.ok(hit.length > 0 && hit.every((m) => m.start >= target.start && m.end <= target.end));
+            assert.equal(
+              bytes,
+              hit.reduce((sum, m) => sum + m.end - m.start, 0),
+            );
+            model = model.filter((m) => !hit.includes(m));
+          }
+        } catch (error) {
+          if (!(error instanceof Refusal)) throw error;
+          assert.equal(JSON.stringify(space!.mappings(1000)), before);
+        }
+        const views = space!.mappings(1000).map((m) => ({ start: m.iova, end: m.iova + m.length }));
+        assert.deepEqual(
+          views,
+          model.toSorted((a, b) => a.start - b.start),
+        );
+        assert.equal(context.mappings, model.length);
+      }
+      context.close();
+      assert.equal(iommu.tables.slotCount, 0);
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,42 @@
+/**
+ * The PASID space: which of the 20-bit numbers are in use.
+ *
+ * There is one for the whole system, because a PASID is a number in hardware tables that all contexts share: unique across contexts,
+ * never 0. A freed number goes to the end of a queue, so that it comes back as late as possible and a stale use of it is noticed.
+ * Who owns a number is not kept here; that is the contexts' affair.
+ */
+import { PASID_BITS } from '../iommu/iommu.js';
+import { refuse } from '../linux/errno.js';
+
+/** The highest PASID, which is also how many there are: 2^20 - 1. */
+export const LAST_PASID = 2 ** PASID_BITS - 1;
+
+export class PasidSpace {
+  #next = 1;
+  // A ring of freed numbers, made when the first is freed.
+  #freed: Int32Array | undefined;
+  #head = 0;
+  #waiting = 0;
+
+  /** Numbers in use. */
+  get used(): number {
+    return this.#next - 1 - this.#waiting;
+  }
+
+  /** @throws Refusal ENOSPC when all 2^20 - 1 are in use. */
+  alloc(): number {
+    if (this.#next <= LAST_PASID) return this.#next++;
+    if (this.#waiting === 0) refuse('ENOSPC', `all ${LAST_PASID} PASIDs are in use`);
+    const pasid = this.#freed![this.#head]!;
+    this.#head = (this.#head + 1) % LAST_PASID;
+    this.#waiting--;
+    return pasid;
+  }
+
+  /** Takes back a number that `alloc` has given. */
+  free(pasid: number): void {
+    this.#freed ??= new Int32Array(LAST_PASID);
+    this.#freed[(this.#head + this.#waiting) % LAST_PASID] = pasid;
+    this.#waiting++;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The ioasid subsystem: what all contexts have in common, which is very little. The numbers that PASIDs are made of, the quotas, and the
+ * list of living contexts that `ls` reads. No security decision is ever taken from that list.
+ */
+import type { Iommu } from '../iommu/iommu.js';
+import { IoasidContext } from './context.js';
+import { PasidSpace } from './pasid-space.js';
+
+/** PASIDs that one context may have, unless the machine says otherwise. */
+export const DEFAULT_PASID_QUOTA = 65_536;
+/** Mappings that one context may have, over all its PASIDs, unless the machine says otherwise. */
+export const DEFAULT_MAPPING_QUOTA = 1_048_576;
+
+export class IoasidSubsystem {
+  readonly iommu: Iommu;
+  readonly pasids = new PasidSpace();
+  readonly pasidQuota: number;
+  readonly mappingQuota: number;
+  readonly #contexts = new Set<IoasidContext>();
+  #nextId = 1;
+
+  constructor(iommu: Iommu, pasidQuota = DEFAULT_PASID_QUOTA, mappingQuota = DEFAULT_MAPPING_QUOTA) {
+    this.iommu = iommu;
+    this.pasidQuota = pasidQuota;
+    this.mappingQuota = mappingQuota;
+  }
+
+  /** A new, empty context for process `pid`. */
+  open(pid: number): IoasidContext {
+    const context = new IoasidContext(this, this.#nextId++, pid);
+    this.#contexts.add(context);
+    return context;
+  }
+
+  /** A context has released everything. */
+  forget(context: IoasidContext): void {
+    this.#contexts.delete(context);
+  }
+
+  /** The contexts that are alive: open, or held by an authorized device. */
+  contexts(): IterableIterator<IoasidContext> {
+    return this.#contexts.values();
+  }
+}

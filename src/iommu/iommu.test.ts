@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Iommu, READ, WRITE } from './iommu.js';
+import { BufferMemory } from './memory.js';
+import { PAGE_SIZE } from './page-table.js';
+
+const RID = '0000:6a:01.0';
+
+function setup() {
+  const iommu = new Iommu();
+  const requester = iommu.requester(RID);
+  const table = iommu.pageTable();
+  const ram = new BufferMemory(new Uint8Array(16 * PAGE_SIZE), 'ram');
+  const map = (iova: number, length: number, offset: number, access = READ | WRITE, memory = ram) =>
+    table.map(iova, length, iommu.memories.acquire(memory), offset, access);
+  return { iommu, requester, table, ram, map };
+}
+
+test('without an entry in the PASID table every DMA faults, and the fault is logged with RID, PASID, IOVA, access and reason', () => {
+  const { iommu, requester } = setup();
+  const fault = requester.write(7, 0x4000, new Uint8Array(8), 0, 8);
+  assert.deepEqual(fault, { iova: 0x4000, done: 0, pasid: 7, write: true, reason: `requester ${RID} is not authorized for PASID 7` });
+  const [record] = iommu.faults.since(0);
+  assert.equal(record?.rid, RID);
+  assert.equal(record?.pasid, 7);
+  assert.equal(record?.iova, 0x4000);
+  assert.equal(record?.write, true);
+  assert.match(record!.reason, /not authorized for PASID 7/);
+});
+
+test('an entry for one PASID gives nothing to another, and one of another requester gives nothing to this one', () => {
+  const { iommu, requester, table, map } = setup();
+  map(0, PAGE_SIZE, 0);
+  requester.grant(7, table);
+  const other = iommu.requester('0000:6a:02.0');
+  const buffer = new Uint8Array(4);
+  assert.equal(requester.read(7, 0, buffer, 0, 4), undefined);
+  assert.notEqual(requester.read(8, 0, buffer, 0, 4), undefined);
+  assert.notEqual(other.read(7, 0, buffer, 0, 4), undefined);
+});
+
+test('a transfer crosses mappings, and stops at the first byte that it may not reach', () => {
+  const { requester, table, ram, map } = setup();
+  map(0x1000, PAGE_SIZE, 8 * PAGE_SIZE);
+  map(0x2000, PAGE_SIZE, 3 * PAGE_SIZE, READ);
+  requester.grant(1, table);
+  ram.bytes.fill(0x5a, 3 * PAGE_SIZE, 4 * PAGE_SIZE);
+  const buffer = new Uint8Array(3 * PAGE_SIZE);
+  const read = requester.read(1, 0x1800, buffer, 0, buffer.length);
+  assert.equal(read?.done, 0x1800);
+  assert.equal(read?.iova, 0x3000);
+  assert.equal(buffer[0x800], 0x5a);
+  const write = requester.write(1, 0x1800, buffer.fill(1), 0, buffer.length);
+  assert.equal(write?.done, 0x800);
+  assert.equal(write?.iova, 0x2000);
+  assert.match(write!.reason, /without the right to write/);
+  assert.equal(ram.bytes[9 * PAGE_SIZE - 1], 1);
+  assert.equal(ram.bytes[3 * PAGE_SIZE], 0x5a);
+});
+
+test('memory that ends below its mapping is a fault, not an exception', () => {
+  const { requester, table, map } = setup();
+  map(0, 4 * PAGE_SIZE, 14 * PAGE_SIZE);
+  requester.grant(1, table);
+  const fault = requester.read(1, 0, new Uint8Array(4 * PAGE_SIZE), 0, 4 * PAGE_SIZE);
+  assert.equal(fault?.done, 2 * PAGE_SIZE);
+  assert.match(fault!.reason, /ram cannot be reached at 0x10000/);
+});
+
+test('grants of one table are counted, and the last one withdrawn closes the entry', () => {
+  const { requester, table, map } = setup();
+  map(0, PAGE_SIZE, 0);
+  requester.grant(5, table);
+  requester.grant(5, table);
+  requester.withdraw(5);
+  assert.equal(requester.read(5, 0, new Uint8Array(1), 0, 1), undefined);
+  requester.withdraw(5);
+  assert.notEqual(requester.read(5, 0, new Uint8Array(1), 0, 1), undefined);
+  assert.throws(() => requester.withdraw(5), { code: 'ENOENT' });
+});
+
+test('an entry cannot become another table behind the back of those who hold it', () => {
+  const { iommu, requester, table } = setup();
+  requester.grant(5, table);
+  assert.throws(() => requester.grant(5, iommu.pageTable()), { code: 'EBUSY' });
+});
+
+test('no number is an address by accident: NaN, negative, 2^48 and above, and what 64 random bits become all fault', () => {
+  const { requester, table, map } = setup();
+  map(0, 2 ** 32, 0);
+  requester.grant(1, table);
+  const address = fc.oneof(
+    fc.constantFrom(Number.NaN, -1, -(2 ** 32), 2 ** 48, 2 ** 53, 2 ** 64, 2 ** 64 + 4096, Number.POSITIVE_INFINITY),
+    fc.double({ min: 2 ** 48, max: 2 ** 64, noNaN: true }),
+  );
+  fc.assert(fc.property(address, (iova) => assert.equal(requester.read(1, iova, new Uint8Array(4), 0, 4)?.done, 0)));
+});
+
+test('the fault log keeps the newest and counts all', () => {
+  const { iommu, requester } = setup();
+  for (let n = 0; n < 3000; n++) requester.read(1, n, new Uint8Array(1), 0, 1);
+  assert.equal(iommu.faults.total, 3000);
+  const records = iommu.faults.since(0);
+  assert.equal(records.length, 1024);
+  assert.equal(records.at(-1)?.iova, 2999);
+  assert.deepEqual(
+    iommu.faults.since(2998).map((record) => record.iova),
+    [2998, 2999],
+  );
+});
+
+test('a memory is closed when its last mapping is gone, and not before', () => {
+  const { iommu } = setup();
+  let closed = 0;
+  class Counted extends BufferMemory {
+    override close(): void {
+      closed++;
+    }
+  }
+  const memory = new Counted(new Uint8Array(1));
+  const id = iommu.memories.acquire(memory);
+  assert.equal(iommu.memories.acquire(memory), id);
+  assert.equal(closed, 1, 'the second reference is not needed');
+  iommu.memories.release(id);
+  assert.equal(closed, 1);
+  iommu.memories.release(id);
+  assert.equal(closed, 2);
+  assert.equal(iommu.memories.size, 0);
+});

@@ -1,0 +1,161 @@
+/**
+ * The IOMMU: for each requester id a PASID table, and behind its entries page tables.
+ *
+ * A Requester is one requester id (RID), as a PCI function presents it with each DMA. Its PASID table says which page table a PASID
+ * stands for; no entry, no access. It knows numbers and tables only: not who asked for an entry, nor why. Nothing is cached beyond the
+ * page tables themselves (an IOTLB does not pay in front of a one-stage walk), so an entry that is withdrawn is gone for the very next DMA.
+ */
+import { hex, refuse } from '../linux/errno.js';
+import { type DmaFault, FaultLog } from './fault-log.js';
+import { MemoryTable } from './memory-table.js';
+import { ADDRESS_BITS, NONE, PageTable } from './page-table.js';
+import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+
+/** The rights of a mapping, or what an access wants: a bit set. */
+export type Access = number;
+export const READ = 1;
+export const WRITE = 2;
+
+/** PASIDs are 20 bits wide. Key 0 of a PASID table is for requests that carry no PASID (VT-d: RID_PASID). */
+export const PASID_BITS = 20;
+
+/** `translate` refused: nothing is mapped there. */
+export const NOT_MAPPED = -1;
+/** `translate` refused: the mapping does not give that right. */
+export const NO_RIGHT = -2;
+/** `translate` refused: the PASID table has no such entry. */
+export const NO_ENTRY = -3;
+
+export class Iommu {
+  readonly faults = new FaultLog();
+  readonly memories = new MemoryTable();
+  readonly tables = new TableMemory();
+  readonly #requesters = new Map<string, Requester>();
+
+  /** Brings a requester id into being. `rid` is `0000:6a:01.0`. @throws Refusal EEXIST when it is taken. */
+  requester(rid: string): Requester {
+    if (this.#requesters.has(rid)) refuse('EEXIST', `requester id ${rid} is taken already`);
+    const requester = new Requester(this, rid);
+    this.#requesters.set(rid, requester);
+    return requester;
+  }
+
+  /** An empty page table. */
+  pageTable(): PageTable {
+    return new PageTable(this.tables);
+  }
+}
+
+const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
+const LEAF_BITS = 10;
+const LEAF_MASK = (1 << LEAF_BITS) - 1;
+
+export class Requester {
+  readonly rid: string;
+  readonly #iommu: Iommu;
+  // The PASID table in two levels of 10 bits, as the hardware has it; a directory entry is made when it is needed.
+  readonly #directory: ((PageTable | undefined)[] | undefined)[] = new Array(1 << (PASID_BITS - LEAF_BITS)).fill(undefined);
+  readonly #grants = new Map<number, number>();
+
+  constructor(iommu: Iommu, rid: string) {
+    this.#iommu = iommu;
+    this.rid = rid;
+  }
+
+  /**
+   * Makes entry (RID, PASID) that table. Grants of the same table are counted, because the mediated devices of one function share its RID.
+   * @throws Refusal EBUSY when the entry is another table.
+   */
+  grant(pasid: number, table: PageTable): void {
+    const present = this.#table(pasid);
+    if (present !== undefined && present !== table)
+      refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
+    let leaf = this.#directory[pasid >>> LEAF_BITS];
+    if (leaf === undefined) {
+      leaf = new Array(1 << LEAF_BITS).fill(undefined);
+      this.#directory[pasid >>> LEAF_BITS] = leaf;
+    }
+    leaf[pasid & LEAF_MASK] = table;
+    this.#grants.set(pasid, (this.#grants.get(pasid) ?? 0) + 1);
+  }
+
+  /** Takes one grant back. With the last one the entry is gone: from here on each DMA with that PASID faults. */
+  withdraw(pasid: number): void {
+    const grants = this.#grants.get(pasid);
+    if (grants === undefined) refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
+    if (grants > 1) {
+      this.#grants.set(pasid, grants - 1);
+      return;
+    }
+    this.#grants.delete(pasid);
+    this.#directory[pasid >>> LEAF_BITS]![pasid & LEAF_MASK] = undefined;
+  }
+
+  /** PASIDs with an entry. */
+  get entries(): number {
+    return this.#grants.size;
+  }
+
+  /**
+   * Translates IOVA (hi, lo) for `access`. @returns the slot of the mapping that covers it (TableMemory.mappings), or a negative
+   * NOT_MAPPED, NO_RIGHT, NO_ENTRY. Records nothing.
+   */
+  translate(pasid: number, hi: number, lo: number, access: Access): number {
+    const table = this.#table(pasid);
+    if (table === undefined) return NO_ENTRY;
+    const found = table.walk(hi, lo);
+    if (found === NONE) return NOT_MAPPED;
+    return (found & access) === access ? found >> 2 : NO_RIGHT;
+  }
+
+  /** Fills target[at..at+length) from `iova`. A fault is recorded in the log and returned. */
+  read(pasid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined {
+    return this.#transfer(pasid, iova, target, at, length, READ);
+  }
+
+  /** Writes source[at..at+length) to `iova`. The bytes before a fault have been written. */
+  write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined {
+    return this.#transfer(pasid, iova, source, at, length, WRITE);
+  }
+
+  #table(pasid: number): PageTable | undefined {
+    return this.#directory[pasid >>> LEAF_BITS]?.[pasid & LEAF_MASK];
+  }
+
+  #transfer(pasid: number, iova: number, buffer: Uint8Array, at: number, length: number, access: Access): DmaFault | undefined {
+    const { tables, memories } = this.#iommu;
+    let done = 0;
+    while (done < length) {
+      const here = iova + done;
+      // Beyond the address width (or NaN) the halves of a double would alias a valid address: never split those.
+      const slot = here >= 0 && here < ADDRESS_LIMIT ? this.translate(pasid, Math.floor(here / TWO_32), here >>> 0, access) : NOT_MAPPED;
+      if (slot < 0) return this.#fault(pasid, here, done, access, this.#why(slot, pasid, here, access));
+      const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
+      const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
+      const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+      const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
+      done += moved;
+      if (moved < count)
+        return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);
+    }
+    return undefined;
+  }
+
+  #why(code: number, pasid: number, iova: number, access: Access): string {
+    if (code === NO_ENTRY) {
+      return pasid === 0
+        ? `requester ${this.rid} is not authorized for requests without PASID`
+        : `requester ${this.rid} is not authorized for PASID ${pasid}`;
+    }
+    if (code === NO_RIGHT)
+      return `iova ${hex(iova)} of PASID ${pasid} is mapped without the right to ${access === WRITE ? 'write' : 'read'}`;
+    if (!(iova < ADDRESS_LIMIT)) return `iova ${hex(iova)} is wider than ${ADDRESS_BITS} bits`;
+    return `iova ${hex(iova)} of PASID ${pasid} is not mapped`;
+  }
+
+  #fault(pasid: number, iova: number, done: number, access: Access, reason: string): DmaFault {
+    const write = access === WRITE;
+    this.#iommu.faults.record({ rid: this.rid, pasid, iova, write, reason });
+    return { iova, done, pasid, write, reason };
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * A page table: what one address space maps, and the radix tree that the hardware walks.
+ *
+ * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA, in chunks of at most 128.
+ * The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only what a DMA has asked for; a walk that finds nothing
+ * looks into the index and fills in the pages of the mapping that it finds. So a mapping that no DMA touches costs one slot and no table.
+ *
+ * Invariants: mappings do not overlap and are whole 4 KiB pages; each entry of the tree names the mapping that covers *all* of its page
+ * (4 KiB, 2 MiB or 1 GiB); an entry is cleared before its mapping's slot is freed.
+ */
+import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TABLE_ENTRIES, type TableMemory, TWO_32 } from './table-memory.js';
+
+/** Bits of an IOVA. */
+export const ADDRESS_BITS = 48;
+/** Bytes of a page. */
+export const PAGE_SIZE = 4096;
+/** No mapping. */
+export const NONE = -1;
+
+const CHUNK = 128;
+/** Bytes that one entry of level 0 (root) .. 3 (leaf) covers. */
+const SPAN = [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12] as const;
+const LEAF = 3;
+
+export class PageTable {
+  readonly #memory: TableMemory;
+  #chunks: number[][] = [];
+  #count = 0;
+  #root = 0;
+  // Where #seek has stopped: a chunk and a place in it.
+  #chunk = 0;
+  #place = 0;
+
+  constructor(memory: TableMemory) {
+    this.#memory = memory;
+  }
+
+  /** Mappings in this table. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Walks to the mapping that covers IOVA (hi, lo), as the hardware does for each DMA.
+   * @returns `slot << 2 | rights` of the mapping, so that a refusal needs no look at the mapping itself; or NONE.
+   */
+  walk(hi: number, lo: number): number {
+    if (hi >>> 16 !== 0) return NONE;
+    const tables = this.#memory.tables;
+    let entry = tables[this.#root + (hi >>> 7)]!;
+    if (entry > 0) {
+      entry = tables[entry + (((hi & 127) << 2) | (lo >>> 30))]!;
+      if (entry > 0) {
+        entry = tables[entry + ((lo >>> 21) & 511)]!;
+        if (entry > 0) entry = tables[entry + ((lo >>> 12) & 511)]!;
+      }
+    }
+    return entry < 0 ? ~entry : this.#fill(hi, lo);
+  }
+
+  /** The slot of the mapping that covers `iova` (bytes), or NONE; does not build tables. */
+  find(iova: number): number {
+    const slot = this.#seek(Math.floor(iova / TWO_32), iova >>> 0);
+    return slot !== NONE && this.#memory.wide(slot, START_HI) <= iova ? slot : NONE;
+  }
+
+  /** The slot of the first mapping that ends at `iova` or above, or NONE. */
+  firstFrom(iova: number): number {
+    return this.#seek(Math.floor(iova / TWO_32), iova >>> 0);
+  }
+
+  /** The slots of all mappings by rising IOVA, beginning with the first that ends at `from` or above. */
+  *slots(from = 0): Generator<number> {
+    if (this.firstFrom(from) === NONE) return;
+    let place = this.#place;
+    for (let chunk = this.#chunk; chunk < this.#chunks.length; chunk++, place = 0) {
+      const slots = this.#chunks[chunk]!;
+      for (; place < slots.length; place++) yield slots[place]!;
+    }
+  }
+
+  /**
+   * Adds a mapping of [iova, iova+length) to byte `offset` onwards of memory number `memory`, with the rights `access`.
+   * The range is free and made of whole pages: the address space has seen to that. @returns the mapping's slot.
+   */
+  map(iova: number, length: number, memory: number, offset: number, access: number): number {
+    const slot = this.#memory.allocSlot();
+    const words = this.#memory.mappings;
+    const base = slot * MAPPING_WORDS;
+    storeWide(words, base + START_HI, iova);
+    storeWide(words, base + LAST_HI, iova + length - 1);
+    storeWide(words, base + OFFSET_HI, offset);
+    words[base + MEMORY] = memory;
+    words[base + ACCESS] = access;
+    this.#insert(slot, Math.floor(iova / TWO_32), iova >>> 0);
+    this.#count++;
+    return slot;
+  }
+
+  /** Takes a mapping out: the tree forgets it first, then the index, then its slot is free. @returns its memory number. */
+  unmap(slot: number): number {
+    const iova = this.#memory.wide(slot, START_HI);
+    if (this.#root !== 0) this.#clear(this.#root, 0, 0, iova, this.#memory.wide(slot, LAST_HI));
+    this.#seek(Math.floor(iova / TWO_32), iova >>> 0);
+    const slots = this.#chunks[this.#chunk]!;
+    slots.splice(this.#place, 1);
+    if (slots.length === 0) this.#chunks.splice(this.#chunk, 1);
+    this.#count--;
+    const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
+    this.#memory.freeSlot(slot);
+    return memory;
+  }
+
+  /** Takes all mappings out, calling `each` with the memory number of every one. */
+  clear(each: (memory: number) => void): void {
+    if (this.#root !== 0) this.#freeTree(this.#root, 0);
+    this.#root = 0;
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#count = 0;
+    for (const slots of chunks) {
+      for (const slot of slots) {
+        each(this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!);
+        this.#memory.freeSlot(slot);
+      }
+    }
+  }
+
+  /** Puts #chunk and #place to the first mapping whose last byte is at (hi, lo) or above. @returns its slot, or NONE at the end. */
+  #seek(hi: number, lo: number): number {
+    const chunks = this.#chunks;
+    let low = 0;
+    let high = chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const slots = chunks[middle]!;
+      if (this.#endsBefore(slots[slots.length - 1]!, hi, lo)) low = middle + 1;
+      else high = middle;
+    }
+    this.#chunk = low;
+    this.#place = 0;
+    if (low === chunks.length) return NONE;
+    const slots = chunks[low]!;
+    let first = 0;
+    let end = slots.length;
+    while (first < end) {
+      const middle = (first + end) >>> 1;
+      if (this.#endsBefore(slots[middle]!, hi, lo)) first = middle + 1;
+      else end = middle;
+    }
+    this.#place = first;
+    return slots[first]!;
+  }
+
+  #endsBefore(slot: number, hi: number, lo: number): boolean {
+    const words = this.#memory.mappings;
+    const base = slot * MAPPING_WORDS + LAST_HI;
+    const lastHi = words[base]! >>> 0;
+    return lastHi < hi || (lastHi === hi && words[base + 1]! >>> 0 < lo);
+  }
+
+  #insert(slot: number, hi: number, lo: number): void {
+    const after = this.#seek(hi, lo);
+    const chunks = this.#chunks;
+    if (after === NONE) {
+      const last = chunks[chunks.length - 1];
+      if (last === undefined || last.length === CHUNK) chunks.push([slot]);
+      else last.push(slot);
+      return;
+    }
+    const slots = chunks[this.#chunk]!;
+    slots.splice(this.#place, 0, slot);
+    if (slots.length > CHUNK) chunks.splice(this.#chunk + 1, 0, slots.splice(CHUNK / 2));
+  }
+
+  /** A walk has found nothing at (hi, lo): look into the index, and build what is needed to find it next time. */
+  #fill(hi: number, lo: number): number {
+    const slot = this.#seek(hi, lo >>> 0);
+    if (slot === NONE) return NONE;
+    const memory = this.#memory;
+    const iova = hi * TWO_32 + (lo >>> 0);
+    const start = memory.wide(slot, START_HI);
+    if (start > iova) return NONE;
+    const last = memory.wide(slot, LAST_HI);
+    const found = (slot << 2) | memory.mappings[slot * MAPPING_WORDS + ACCESS]!;
+    if (this.#root === 0) this.#root = memory.allocTable();
+    let table = this.#root;
+    let base = 0;
+    for (let level = 0; ; level++) {
+      const span = SPAN[level]!;
+      const index = Math.floor((iova - base) / span);
+      const entryBase = base + index * span;
+      if (level > 0 && start <= entryBase && entryBase + span - 1 <= last) {
+        this.#fillRun(table, base, span, start, last, ~found);
+        return found;
+      }
+      let next = memory.tables[table + index]!;
+      if (next === 0) {
+        next = memory.allocTable();
+        memory.tables[table + index] = next;
+      }
+      table = next;
+      base = entryBase;
+    }
+  }
+
+  /** Writes `entry` for each span of the table at `base` that lies in [start, last] as a whole. */
+  #fillRun(table: number, base: number, span: number, start: number, last: number, entry: number): void {
+    const from = Math.max(0, Math.ceil((start - base) / span));
+    const to = Math.min(TABLE_ENTRIES, Math.floor((last + 1 - base) / span));
+    const tables = this.#memory.tables;
+    for (let index = from; index < to; index++) if (tables[table + index] === 0) tables[table + index] = entry;
+  }
+
+  /** Clears the entries for [start, last] below `table`, which begins at `base`; frees tables that the range covers as a whole. */
+  #clear(table: number, level: number, base: number, start: number, last: number): void {
+    const span = SPAN[level]!;
+    const tables = this.#memory.tables;
+    const from = Math.max(0, Math.floor((start - base) / span));
+    const to = Math.min(TABLE_ENTRIES - 1, Math.floor((last - base) / span));
+    if (level === LEAF) {
+      tables.fill(0, table + from, table + to + 1);
+      return;
+    }
+    for (let index = from; index <= to; index++) {
+      const entry = tables[table + index]!;
+      if (entry === 0) continue;
+      const entryBase = base + index * span;
+      const whole = start <= entryBase && entryBase + span - 1 <= last;
+      if (entry > 0 && !whole) {
+        this.#clear(entry, level + 1, entryBase, start, last);
+        continue;
+      }
+      if (entry > 0) this.#freeTree(entry, level + 1);
+      tables[table + index] = 0;
+    }
+  }
+
+  #freeTree(table: number, level: number): void {
+    if (level < LEAF) {
+      for (let index = 0; index < TABLE_ENTRIES; index++) {
+        const entry = this.#memory.tables[table + index]!;
+        if (entry > 0) this.#freeTree(entry, level + 1);
+      }
+    }
+    this.#memory.freeTable(table);
+  }
+}
+
+function storeWide(words: Int32Array, at: number, value: number): void {
+  words[at] = Math.floor(value / TWO_32);
+  words[at + 1] = value >>> 0;
+}
+
+/** True for an IOVA range the table can hold: inside the address width, not empty. */
+export function inAddressWidth(iova: number, length: number): boolean {
+  return iova >= 0 && length > 0 && iova + length <= 2 ** ADDRESS_BITS;
+}

@@ -1,0 +1,75 @@
+/**
+ * DeviceFile: an OpenFile made of the object that it stands for and a table of ioctls.
+ *
+ * Every refusal that leaves through it is kept in `lastRefusal`, so that the caller can ask why (EXPLAIN, which every file answers).
+ */
+import type { Caller } from '../ioasid/caller.js';
+import { hex, Refusal, refuse } from '../linux/errno.js';
+import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
+import { type IoctlTable, ioctlKey } from './ioctl.js';
+import type { IoctlCall, OpenFile } from './open-file.js';
+
+/** What a file does beside its ioctls. */
+export interface FileOperations {
+  /** pread. Absent: EINVAL. @returns bytes read. */
+  read?(offset: number, target: Uint8Array): number;
+  /** pwrite. Absent: EINVAL. @returns bytes written. */
+  write?(offset: number, source: Uint8Array): number;
+  /** One descriptor was closed. */
+  flush?(): void;
+  /** The last one was. */
+  release(): void;
+}
+
+export class DeviceFile<T extends object> implements OpenFile {
+  readonly object: T;
+  lastRefusal: Refusal | undefined;
+  readonly #table: IoctlTable<T>;
+  readonly #operations: FileOperations;
+
+  constructor(object: T, table: IoctlTable<T>, operations: FileOperations) {
+    this.object = object;
+    this.#table = table;
+    this.#operations = operations;
+  }
+
+  ioctl(caller: Caller, call: IoctlCall): number {
+    const key = ioctlKey(call.cmd);
+    if (key === EXPLAIN_KEY) return explainHandler(this, caller, call);
+    try {
+      const handler = this.#table.get(key) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
+      return handler(this.object, caller, call);
+    } catch (error) {
+      throw this.#kept(error);
+    }
+  }
+
+  read(_caller: Caller, offset: number, target: Uint8Array): number {
+    try {
+      return this.#operations.read?.(offset, target) ?? refuse('EINVAL', 'this file has nothing to read');
+    } catch (error) {
+      throw this.#kept(error);
+    }
+  }
+
+  write(_caller: Caller, offset: number, source: Uint8Array): number {
+    try {
+      return this.#operations.write?.(offset, source) ?? refuse('EINVAL', 'this file takes no writes');
+    } catch (error) {
+      throw this.#kept(error);
+    }
+  }
+
+  flush(): void {
+    this.#operations.flush?.();
+  }
+
+  release(): void {
+    this.#operations.release();
+  }
+
+  #kept(error: unknown): unknown {
+    if (error instanceof Refusal) this.lastRefusal = error;
+    return error;
+  }
+}

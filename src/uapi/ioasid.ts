@@ -1,0 +1,217 @@
+/**
+ * The native ABI: the structs of include/ioasid.h, and which method each ioctl becomes.
+ *
+ * No behaviour lives here: a handler reads its struct, turns numbers into objects through the Caller, calls one method, stores the result.
+ * What is looked up (descriptors, memory) is looked up before the method that changes anything is called.
+ */
+import type { Caller } from '../ioasid/caller.js';
+import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
+import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
+import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
+import { hex, refuse } from '../linux/errno.js';
+import type { VfioDevice } from '../vfio/device.js';
+import { type IoctlHandler, type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
+import type { IoctlCall, OpenFile } from './open-file.js';
+import { chars, getS32, getU32, getU64, s32, setU32, setU64, struct, u32, u64 } from './struct.js';
+
+/** The ioctl type, shared with VFIO, whose numbers end below ours. */
+export const IOASID_TYPE = 0x3b;
+
+export const MAP_READ = READ;
+export const MAP_WRITE = WRITE;
+export const MAP_FIXED_IOVA = 4;
+export const UNMAP_ALL = 1;
+/** Bytes of the reason in EXPLAIN, the terminating NUL included. */
+export const REASON_BYTES = 240;
+
+export const InfoStruct = struct('ioasid_info', {
+  size: u32,
+  flags: u32,
+  pasid_bits: u32,
+  address_bits: u32,
+  page_sizes: u64,
+  kinds: u32,
+  table_formats: u32,
+  faults: u32,
+  pasid_quota: u32,
+  pasids: u32,
+  mapping_quota: u32,
+  mappings: u32,
+  reserved: u32,
+});
+export const AllocStruct = struct('ioasid_alloc', { size: u32, flags: u32, kind: u32, parent: u32, pasid: u32, reserved: u32 });
+export const FreeStruct = struct('ioasid_free', { size: u32, flags: u32, pasid: u32, reserved: u32 });
+export const MapStruct = struct('ioasid_map', {
+  size: u32,
+  flags: u32,
+  pasid: u32,
+  reserved: u32,
+  user_va: u64,
+  length: u64,
+  iova: u64,
+});
+export const MapFileStruct = struct('ioasid_map_file', {
+  size: u32,
+  flags: u32,
+  pasid: u32,
+  fd: s32,
+  offset: u64,
+  length: u64,
+  iova: u64,
+});
+export const UnmapStruct = struct('ioasid_unmap', { size: u32, flags: u32, pasid: u32, reserved: u32, iova: u64, length: u64 });
+export const CopyStruct = struct('ioasid_copy', {
+  size: u32,
+  flags: u32,
+  dst_pasid: u32,
+  src_pasid: u32,
+  length: u64,
+  dst_iova: u64,
+  src_iova: u64,
+});
+export const ExplainStruct = struct('ioasid_explain', { size: u32, flags: u32, error: s32, length: u32, reason: chars(REASON_BYTES) });
+export const AuthorizeStruct = struct('ioasid_authorize', {
+  size: u32,
+  flags: u32,
+  ioasid_fd: s32,
+  pasid: u32,
+  vpasid: u32,
+  reserved: u32,
+});
+export const RevokeStruct = struct('ioasid_revoke', { size: u32, flags: u32, pasid: u32, reserved: u32 });
+
+const MAP_FLAGS = MAP_READ | MAP_WRITE | MAP_FIXED_IOVA;
+
+/** The ioctls of `/dev/ioasid`. */
+export const contextIoctls = {
+  IOASID_GET_INFO: { nr: 0xc0, struct: InfoStruct, flags: 0, changes: false, handle: getInfo },
+  IOASID_ALLOC: { nr: 0xc1, struct: AllocStruct, flags: 0, changes: true, handle: alloc },
+  IOASID_FREE: { nr: 0xc2, struct: FreeStruct, flags: 0, changes: false, handle: free },
+  IOASID_MAP: { nr: 0xc3, struct: MapStruct, flags: MAP_FLAGS, changes: true, handle: map },
+  IOASID_MAP_FILE: { nr: 0xc4, struct: MapFileStruct, flags: MAP_FLAGS, changes: true, handle: mapFile },
+  IOASID_UNMAP: { nr: 0xc5, struct: UnmapStruct, flags: UNMAP_ALL, changes: true, handle: unmap },
+  IOASID_COPY: { nr: 0xc6, struct: CopyStruct, flags: MAP_FLAGS, changes: true, handle: copy },
+} as const satisfies Record<string, NativeIoctl<IoasidContext>>;
+
+/** The native ioctls of a device file. */
+export const deviceIoctls = {
+  IOASID_AUTHORIZE: { nr: 0xca, struct: AuthorizeStruct, flags: 0, changes: false, handle: authorize },
+  IOASID_REVOKE: { nr: 0xcb, struct: RevokeStruct, flags: 0, changes: false, handle: revoke },
+} as const satisfies Record<string, NativeIoctl<VfioDevice>>;
+
+/** EXPLAIN, which every file of ours has. */
+export const fileIoctls = {
+  IOASID_EXPLAIN: { nr: 0xc9, struct: ExplainStruct, flags: 0, changes: false, handle: explain },
+} as const satisfies Record<string, NativeIoctl<OpenFile>>;
+
+export const nativeIoctls = { ...contextIoctls, ...deviceIoctls, ...fileIoctls };
+
+/** The whole ioctl number of a native ioctl. */
+export function ioctlNumber(name: keyof typeof nativeIoctls): number {
+  const { nr, struct } = nativeIoctls[name];
+  return iowr(IOASID_TYPE, nr, struct.size);
+}
+
+export const contextTable: IoctlTable<IoasidContext> = nativeTable<IoasidContext>(IOASID_TYPE, contextIoctls);
+export const deviceTable: IoctlTable<VfioDevice> = nativeTable<VfioDevice>(IOASID_TYPE, deviceIoctls);
+export const explainHandler: IoctlHandler<OpenFile> = [...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values()][0]!;
+export const EXPLAIN_KEY = (IOASID_TYPE << 8) | fileIoctls.IOASID_EXPLAIN.nr;
+
+function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+  const { at } = InfoStruct;
+  setU32(data, at.pasid_bits, PASID_BITS);
+  setU32(data, at.address_bits, ADDRESS_BITS);
+  setU64(data, at.page_sizes, PAGE_SIZE);
+  setU32(data, at.kinds, 1 << KIND_MAPPED);
+  setU32(data, at.table_formats, 0);
+  setU32(data, at.faults, 0);
+  setU32(data, at.pasid_quota, context.pasidQuota);
+  setU32(data, at.pasids, context.pasids);
+  setU32(data, at.mapping_quota, context.mappingQuota);
+  setU32(data, at.mappings, context.mappings);
+  return 0;
+}
+
+function alloc(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+  const { at } = AllocStruct;
+  setU32(data, at.pasid, context.alloc(getU32(data, at.kind), getU32(data, at.parent)));
+  return 0;
+}
+
+function free(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+  context.free(getU32(data, FreeStruct.at.pasid));
+  return 0;
+}
+
+function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
+  const { at } = MapStruct;
+  const request = mapRequest(data, at.pasid, at.length, at.iova);
+  const address = getU64(data, at.user_va);
+  if (address + request.length > 2 ** 63)
+    refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} wraps around or is no user memory`);
+  const iova = context.place(request, address);
+  context.map(request, iova, caller.memory(address, request.length, request.access));
+  setU64(data, at.iova, iova);
+  return 0;
+}
+
+function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
+  const { at } = MapFileStruct;
+  const request = mapRequest(data, at.pasid, at.length, at.iova);
+  const offset = getU64(data, at.offset);
+  if (offset + request.length > 2 ** 63) refuse('EINVAL', `file range ${hex(offset)}+${hex(request.length)} ends above 2^63`);
+  const iova = context.place(request, offset);
+  context.map(request, iova, caller.fileMemory(getS32(data, at.fd), offset, request.length, request.access));
+  setU64(data, at.iova, iova);
+  return 0;
+}
+
+function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+  const { at } = UnmapStruct;
+  const pasid = getU32(data, at.pasid);
+  const all = (getU32(data, at.flags) & UNMAP_ALL) !== 0;
+  setU64(data, at.length, all ? context.unmapAll(pasid) : context.unmap(pasid, getU64(data, at.iova), getU64(data, at.length)));
+  return 0;
+}
+
+function copy(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+  const { at } = CopyStruct;
+  const request = mapRequest(data, at.dst_pasid, at.length, at.dst_iova);
+  setU64(data, at.dst_iova, context.copy(request, getU32(data, at.src_pasid), getU64(data, at.src_iova)));
+  return 0;
+}
+
+function mapRequest(data: Uint8Array, pasidAt: number, lengthAt: number, iovaAt: number) {
+  const flags = getU32(data, 4);
+  return {
+    pasid: getU32(data, pasidAt),
+    length: getU64(data, lengthAt),
+    access: flags & (MAP_READ | MAP_WRITE),
+    iova: flags & MAP_FIXED_IOVA ? getU64(data, iovaAt) : undefined,
+  };
+}
+
+/** The security check of the whole model: both descriptors are in the caller's hands. */
+function authorize(device: VfioDevice, caller: Caller, { data }: IoctlCall): number {
+  const { at } = AuthorizeStruct;
+  const fd = getS32(data, at.ioasid_fd);
+  const context = caller.presented(fd);
+  if (!(context instanceof IoasidContext)) refuse('EINVAL', `descriptor ${fd} is a file of this system, but not /dev/ioasid`);
+  device.authorize(context, getU32(data, at.pasid), getU32(data, at.vpasid));
+  return 0;
+}
+
+function revoke(device: VfioDevice, _caller: Caller, { data }: IoctlCall): number {
+  device.revoke(getU32(data, RevokeStruct.at.pasid));
+  return 0;
+}
+
+function explain(file: OpenFile, _caller: Caller, { data }: IoctlCall): number {
+  const { at } = ExplainStruct;
+  const refusal = file.lastRefusal;
+  const reason = data.subarray(at.reason, at.reason + REASON_BYTES).fill(0);
+  const { written } = new TextEncoder().encodeInto(refusal?.reason ?? '', reason.subarray(0, REASON_BYTES - 1));
+  setU32(data, at.error, refusal?.errno ?? 0);
+  setU32(data, at.length, written);
+  return 0;
+}

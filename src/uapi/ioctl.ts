@@ -1,0 +1,78 @@
+/**
+ * ioctl numbers, and the one place for the size and version rules of the native ABI.
+ *
+ * A table says for every ioctl its number, its struct, the flags it knows and its handler. `native` wraps the handler in what is the same
+ * for all: struct size, unknown bytes, unknown flags, reserved fields. A handler sees only calls that have passed.
+ */
+import type { Caller } from '../ioasid/caller.js';
+import { hex, refuse } from '../linux/errno.js';
+import type { IoctlCall } from './open-file.js';
+import { getU32, type Struct } from './struct.js';
+
+/** Does one ioctl on the object behind a file. @returns the ioctl's result, >= 0. @throws Refusal */
+export type IoctlHandler<T> = (object: T, caller: Caller, call: IoctlCall) => number;
+
+/** The ioctls of a file, by `ioctlKey`. */
+export type IoctlTable<T> = ReadonlyMap<number, IoctlHandler<T>>;
+
+/** What ioctls are matched by: type and number, whatever size and direction say. */
+export function ioctlKey(cmd: number): number {
+  return cmd & 0xffff;
+}
+
+/** Bytes that the ioctl number says the struct has (_IOC_SIZE). */
+export function ioctlSize(cmd: number): number {
+  return (cmd >>> 16) & 0x3fff;
+}
+
+/** The number of a read-and-write ioctl: _IOWR(type, nr, struct of `size` bytes). */
+export function iowr(type: number, nr: number, size: number): number {
+  return ((3 << 30) | (size << 16) | (type << 8) | nr) >>> 0;
+}
+
+/** One ioctl of the native ABI, as data. */
+export interface NativeIoctl<T> {
+  readonly nr: number;
+  /** The struct as this version knows it; begins with `size` and `flags`. */
+  readonly struct: Struct;
+  /** Flags that are known. */
+  readonly flags: number;
+  /** True when the ioctl changes state: its reply must be known to arrive before it does. */
+  readonly changes: boolean;
+  readonly handle: IoctlHandler<T>;
+}
+
+/** The table of native ioctls of a file. */
+export function nativeTable<T>(type: number, ioctls: Readonly<Record<string, NativeIoctl<T>>>): IoctlTable<T> {
+  return new Map(Object.entries(ioctls).map(([name, ioctl]) => [(type << 8) | ioctl.nr, native(name, ioctl)]));
+}
+
+function native<T>(name: string, ioctl: NativeIoctl<T>): IoctlHandler<T> {
+  const reserved = Object.entries(ioctl.struct.fields).filter(([field]) => field.startsWith('reserved'));
+  return (object, caller, call) => {
+    checkSize(name, ioctl.struct, call);
+    const flags = getU32(call.data, 4);
+    if (flags & ~ioctl.flags) refuse('EOPNOTSUPP', `${name} does not know the flags ${hex((flags & ~ioctl.flags) >>> 0)}`);
+    for (const [field, { offset }] of reserved) {
+      if (getU32(call.data, offset) !== 0)
+        refuse('EOPNOTSUPP', `${name} field __${field} is ${hex(getU32(call.data, offset))} and must be zero`);
+    }
+    // A reply that cannot be stored would leave behind what nobody knows of. So ask first: writing back what is there changes nothing.
+    if (ioctl.changes) caller.writeMemory(call.arg, call.data);
+    return ioctl.handle(object, caller, call);
+  };
+}
+
+function checkSize(name: string, struct: Struct, call: IoctlCall): void {
+  const { data } = call;
+  if (call.cmd >>> 30 !== 3) refuse('EINVAL', `${name} must be an _IOWR ioctl, but its number ${hex(call.cmd)} has another direction`);
+  if (data.length < struct.size)
+    refuse('EINVAL', `${name} takes ${struct.size} bytes, but its number ${hex(call.cmd)} carries ${data.length}`);
+  const size = getU32(data, 0);
+  if (size < struct.size)
+    refuse('EINVAL', `${name} says size ${size}, which is less than the ${struct.size} bytes of struct ${struct.cName}`);
+  if (size > data.length) refuse('EINVAL', `${name} says size ${size}, but its number ${hex(call.cmd)} carries ${data.length} bytes`);
+  for (let at = struct.size; at < size; at++) {
+    if (data[at] !== 0) refuse('E2BIG', `${name} has a byte ${hex(data[at]!)} at offset ${at}, where this version knows no field`);
+  }
+}
