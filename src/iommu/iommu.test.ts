@@ -128,3 +128,12 @@ test('a memory is closed when its last mapping is gone, and not before', () => {
   assert.equal(closed, 2);
   assert.equal(iommu.memories.size, 0);
 });
+
+test('a number that is no PASID is never cut down to one that is', () => {
+  const { requester, table, map } = setup();
+  map(0, PAGE_SIZE, 0);
+  requester.grant(7, table);
+  for (const pasid of [7.5, 2 ** 20 + 7, 2 ** 32 + 7, -7, Number.NaN]) {
+    assert.match(requester.read(pasid, 0, new Uint8Array(1), 0, 1)!.reason, /not authorized/);
+  }
+});

@@ -46,6 +46,7 @@ export class Iommu {
   }
 }
 
+const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 const LEAF_BITS = 10;
 const LEAF_MASK = (1 << LEAF_BITS) - 1;
@@ -127,8 +128,7 @@ export class Requester {
     let done = 0;
     while (done < length) {
       const here = iova + done;
-      // Beyond the address width (or NaN) the halves of a double would alias a valid address: never split those.
-      const slot = here >= 0 && here < ADDRESS_LIMIT ? this.translate(pasid, Math.floor(here / TWO_32), here >>> 0, access) : NOT_MAPPED;
+      const slot = this.#slot(pasid, here, access);
       if (slot < 0) return this.#fault(pasid, here, done, access, this.#why(slot, pasid, here, access));
       const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
       const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
@@ -139,6 +139,13 @@ export class Requester {
         return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);
     }
     return undefined;
+  }
+
+  /** `translate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */
+  #slot(pasid: number, iova: number, access: Access): number {
+    if ((pasid & PASID_MASK) !== pasid) return NO_ENTRY;
+    if (!(iova >= 0 && iova < ADDRESS_LIMIT)) return NOT_MAPPED;
+    return this.translate(pasid, Math.floor(iova / TWO_32), iova >>> 0, access);
   }
 
   #why(code: number, pasid: number, iova: number, access: Access): string {

@@ -1,0 +1,78 @@
+/**
+ * A checksum engine: the Adler-32 of memory, one job at a time, each in the address space that the PASID register names.
+ *
+ * BAR 0 (little-endian)
+ *   0x00 RO u32  identification, 0x6d757363 ("csum")
+ *   0x04 RW u32  PASID of the jobs that are started from now on
+ *   0x08 WO u64  doorbell: the IOVA of a job; not taken (EAGAIN) while a job is running
+ * A job is 32 bytes of memory. The device writes the second half when it is done, then raises MSI 0.
+ *   0x00 u64 address  0x08 u64 length | 0x10 u32 status: 1 done, 2 fault  0x14 u32 checksum  0x18 u64 faulting IOVA
+ *
+ * @import { DeviceFactory } from 'ioasid'
+ */
+const SLICE = 64 * 1024; // bytes per step(): well under a millisecond
+
+/** @type {DeviceFactory} */
+export default function createChecksum(host, options) {
+  for (const name of Object.keys(options)) throw new Error(`checksum has no option "${name}"`);
+  const registers = Buffer.from('csum\0\0\0\0');
+  const data = Buffer.alloc(SLICE);
+  /** The job that is running. @type {{ pasid: number, iova: number, address: number, left: number, a: number, b: number } | undefined} */
+  let job;
+
+  function reset() {
+    job = undefined;
+    registers.writeUInt32LE(0, 4);
+  }
+
+  /** @param {number} iova */
+  function start(iova) {
+    const pasid = registers.readUInt32LE(4);
+    if (host.dma.read(pasid, iova, data, 0, 16)) return; // There is no job to report it in; the IOMMU has logged the fault.
+    job = { pasid, iova, address: number64(data, 0), left: number64(data, 8), a: 1, b: 0 };
+  }
+
+  /** @param {number} status @param {number} checksum @param {number} faultIova */
+  function finish(status, checksum, faultIova) {
+    data.writeUInt32LE(status, 0);
+    data.writeUInt32LE(checksum, 4);
+    data.writeBigUInt64LE(BigInt(faultIova), 8);
+    if (job) host.dma.write(job.pasid, job.iova + 16, data, 0, 16);
+    job = undefined;
+    host.interrupt(0);
+  }
+
+  return {
+    pci: { vendorId: 0x1234, deviceId: 0xadd1, classCode: 0x088000, bars: [{ index: 0, size: 4096 }], msi: 1, pasidBits: 20 },
+    readBar(_bar, offset, target) {
+      target.fill(0);
+      if (offset < registers.length) registers.copy(target, 0, offset);
+    },
+    writeBar(_bar, offset, source) {
+      const bytes = Buffer.from(source.buffer, source.byteOffset, source.length);
+      if (offset === 4 && bytes.length === 4 && host.dma.admits(bytes.readUInt32LE())) bytes.copy(registers, 4);
+      if (offset !== 8 || bytes.length !== 8) return true;
+      if (job) return false;
+      start(number64(bytes, 0));
+      return true;
+    },
+    reset,
+    step() {
+      if (!job) return;
+      const n = Math.min(job.left, SLICE);
+      const fault = n > 0 ? host.dma.read(job.pasid, job.address, data, 0, n) : undefined;
+      if (fault) return finish(2, 0, fault.iova);
+      for (let i = 0; i < n; i++) {
+        job.a = (job.a + data.readUInt8(i)) % 65521;
+        job.b = (job.b + job.a) % 65521;
+      }
+      job.address += n;
+      job.left -= n;
+      if (job.left === 0) finish(1, job.b * 65536 + job.a, 0);
+    },
+    busy: (pasid) => job !== undefined && (pasid === undefined || pasid === job.pasid),
+  };
+}
+
+/** A 64-bit number; inexact above 2^53, where nothing is mapped. @param {Buffer} bytes @param {number} at */
+const number64 = (bytes, at) => bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;

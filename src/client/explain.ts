@@ -1,0 +1,22 @@
+/**
+ * Asks a file of ours why it has just refused (IOASID_EXPLAIN): the reason that an errno alone does not give.
+ */
+import { Refusal } from '../linux/errno.js';
+import { ExplainStruct, ioctlNumber } from '../uapi/ioasid.js';
+import { getS32, getU32 } from '../uapi/struct.js';
+import { prepared } from './ioasid.js';
+import type { Transport } from './transport.js';
+
+/** The Refusal for `errno` that `fd` has just answered, with its reason if it is a file of ours, else with `otherwise`. */
+export function explained(rawIoctl: Transport['ioctl'], fd: number, errno: number, otherwise: string): Refusal {
+  const data = prepared(ExplainStruct);
+  const { at } = ExplainStruct;
+  try {
+    rawIoctl(fd, ioctlNumber('IOASID_EXPLAIN'), data);
+  } catch {
+    return new Refusal(errno, otherwise);
+  }
+  // Another errno than the one just seen: the refusal came from the kernel itself and ours is an older one.
+  if (getS32(data, at.error) !== errno) return new Refusal(errno, otherwise);
+  return new Refusal(errno, new TextDecoder().decode(data.subarray(at.reason, at.reason + getU32(data, at.length))));
+}

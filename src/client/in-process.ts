@@ -1,0 +1,310 @@
+/**
+ * InProcess: a process that is none, for unit tests with no files and no FUSE.
+ *
+ * It has what a process has (a descriptor table, memory with addresses, memory files, eventfds) and is the Caller of every call that it
+ * makes on a machine in this same JavaScript process. What the kernel does between a program and its device file is done here in the same
+ * way: an `_IOWR` struct is copied in and out, an `_IO` argument stays an address. Several of them on one machine are several processes.
+ */
+import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
+import { type Access, READ, WRITE } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
+import { hex, Refusal, refuse } from '../linux/errno.js';
+import type { Machine } from '../machine.js';
+import { ioctlSize } from '../uapi/ioctl.js';
+import type { OpenFile } from '../uapi/open-file.js';
+import { explained } from './explain.js';
+import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
+
+const PAGE = 4096;
+const STRUCT_ADDRESS = 0x10000;
+const STRUCT_BYTES = 1 << 14;
+
+/** An open file description, shared by the descriptors that dup and `send` make. */
+interface Description {
+  readonly kind: OpenFile | FileBytes | Counter;
+  descriptors: number;
+}
+
+/** The bytes of a memory file; as Memory, it ends where it was truncated. */
+class FileBytes implements Memory {
+  readonly description = 'memfd:in-process';
+  bytes: Uint8Array;
+
+  constructor(length: number) {
+    this.bytes = new Uint8Array(length);
+  }
+
+  truncate(length: number): void {
+    const bytes = new Uint8Array(length);
+    bytes.set(this.bytes.subarray(0, length));
+    this.bytes = bytes;
+  }
+
+  read(offset: number, target: Uint8Array, at: number, length: number): number {
+    const part = this.bytes.subarray(offset, offset + length);
+    target.set(part, at);
+    return part.length;
+  }
+
+  write(offset: number, source: Uint8Array, at: number, length: number): number {
+    const count = Math.max(0, Math.min(length, this.bytes.length - offset));
+    if (count > 0) this.bytes.set(source.subarray(at, at + count), offset);
+    return count;
+  }
+
+  close(): void {}
+}
+
+class Counter implements Signal {
+  count = 0;
+
+  raise(): void {
+    this.count++;
+  }
+
+  close(): void {}
+}
+
+/** The process's memory: blocks at addresses. As Memory, its offsets are addresses, as with a real process. */
+class Blocks implements Memory {
+  readonly description: string;
+  readonly #blocks = new Map<number, Uint8Array>();
+  #next = 0x7000_0000_0000;
+
+  constructor(pid: number) {
+    this.description = `process ${pid} (in-process)`;
+  }
+
+  add(length: number, at = this.#reserve(length)): number {
+    this.#blocks.set(at, new Uint8Array(length));
+    return at;
+  }
+
+  remove(address: number): void {
+    this.#blocks.delete(address);
+  }
+
+  bytes(address: number): Uint8Array {
+    return this.#blocks.get(address)!;
+  }
+
+  read(offset: number, target: Uint8Array, at: number, length: number): number {
+    return this.#each(offset, length, (part, done) => target.set(part, at + done));
+  }
+
+  write(offset: number, source: Uint8Array, at: number, length: number): number {
+    return this.#each(offset, length, (part, done) => part.set(source.subarray(at + done, at + done + part.length)));
+  }
+
+  close(): void {}
+
+  /** The first address in [address, address+length) where nothing is, or undefined. */
+  hole(address: number, length: number): number | undefined {
+    const reached = this.#each(address, length, () => {});
+    return reached === length ? undefined : address + reached;
+  }
+
+  #each(address: number, length: number, use: (part: Uint8Array, done: number) => void): number {
+    let done = 0;
+    while (done < length) {
+      const here = address + done;
+      const block = [...this.#blocks].find(([start, bytes]) => start <= here && here < start + bytes.length);
+      if (block === undefined) break;
+      const part = block[1].subarray(here - block[0], here - block[0] + length - done);
+      use(part, done);
+      done += part.length;
+    }
+    return done;
+  }
+
+  // A page stays free behind each block, so that running over an end is seen.
+  #reserve(length: number): number {
+    const at = this.#next;
+    this.#next += (Math.ceil(length / PAGE) + 1) * PAGE;
+    return at;
+  }
+}
+
+let nextPid = 1;
+
+export class InProcess implements Transport, Caller {
+  readonly pid = nextPid++;
+  readonly #machine: Machine;
+  readonly #run: boolean;
+  readonly #descriptions = new Map<number, Description>();
+  readonly #blocks = new Blocks(this.pid);
+
+  /** @param options.run false: queued device work is done only when the test calls `machine.step()`. */
+  constructor(machine: Machine, options: { readonly run?: boolean } = {}) {
+    this.#machine = machine;
+    this.#run = options.run ?? true;
+    this.#blocks.add(STRUCT_BYTES, STRUCT_ADDRESS);
+  }
+
+  // --- Transport ---
+
+  open(path: string): number {
+    const node = this.#machine.nodes.find((each) => each.path === path) ?? refuse('ENOENT', `there is no device file ${path}`);
+    return this.#install({ kind: node.open(this), descriptors: 0 });
+  }
+
+  dup(fd: number): number {
+    return this.#install(this.#description(fd));
+  }
+
+  /** Hands descriptor `fd` to another process, as SCM_RIGHTS does. @returns its number there. */
+  send(fd: number, to: InProcess): number {
+    return to.#install(this.#description(fd));
+  }
+
+  /** A new process with copies of all descriptors, as fork makes one; memory is not copied. */
+  fork(): InProcess {
+    const child = new InProcess(this.#machine, { run: this.#run });
+    for (const [fd, description] of this.#descriptions) {
+      description.descriptors++;
+      child.#descriptions.set(fd, description);
+    }
+    return child;
+  }
+
+  close(fd: number): void {
+    const description = this.#description(fd);
+    this.#descriptions.delete(fd);
+    description.descriptors--;
+    if (isOpenFile(description.kind)) {
+      description.kind.flush();
+      if (description.descriptors === 0) description.kind.release();
+    }
+  }
+
+  /** Ends the process: its memory is gone and all its descriptors are closed. */
+  exit(): void {
+    this.#blocks.remove(STRUCT_ADDRESS);
+    for (const fd of [...this.#descriptions.keys()]) this.close(fd);
+  }
+
+  ioctl(fd: number, cmd: number, data: Uint8Array): number {
+    try {
+      return this.#ioctl(fd, cmd, data);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      throw explained((file, number, bytes) => this.#ioctl(file, number, bytes), fd, error.errno, error.reason);
+    }
+  }
+
+  pread(fd: number, offset: number, target: Uint8Array): number {
+    const file = this.#openFile(fd);
+    return this.#served(() => file.read(this, offset, target));
+  }
+
+  pwrite(fd: number, offset: number, source: Uint8Array): number {
+    const file = this.#openFile(fd);
+    return this.#served(() => file.write(this, offset, source));
+  }
+
+  allocate(length: number): ProcessMemoryBlock {
+    const address = this.#blocks.add(length);
+    return { address, bytes: this.#blocks.bytes(address), free: () => this.#blocks.remove(address) };
+  }
+
+  createMemfd(length: number): MemoryFile {
+    const file = new FileBytes(length);
+    return {
+      fd: this.#install({ kind: file, descriptors: 0 }),
+      read: (offset, count) => file.bytes.slice(offset, offset + count),
+      write: (offset, source) => void file.write(offset, source, 0, source.length),
+      truncate: (size) => file.truncate(size),
+    };
+  }
+
+  createEventfd(): EventFile {
+    const counter = new Counter();
+    return {
+      fd: this.#install({ kind: counter, descriptors: 0 }),
+      take: () => {
+        const { count } = counter;
+        counter.count = 0;
+        return count;
+      },
+    };
+  }
+
+  // --- Caller ---
+
+  readMemory(address: number, target: Uint8Array): void {
+    const reached = this.#blocks.read(address, target, 0, target.length);
+    if (reached < target.length) refuse('EFAULT', `address ${hex(address + reached)} of process ${this.pid} is not mapped`);
+  }
+
+  writeMemory(address: number, source: Uint8Array): void {
+    const hole = this.#blocks.hole(address, source.length);
+    if (hole !== undefined) refuse('EFAULT', `address ${hex(hole)} of process ${this.pid} is not mapped`);
+    this.#blocks.write(address, source, 0, source.length);
+  }
+
+  memory(address: number, length: number, _access: Access): MemoryRange {
+    const hole = this.#blocks.hole(address, length);
+    if (hole !== undefined) refuse('EFAULT', `address ${hex(hole)} of process ${this.pid} is not mapped`);
+    return { memory: this.#blocks, offset: address };
+  }
+
+  fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
+    const { kind } = this.#description(fd);
+    if (!(kind instanceof FileBytes)) refuse('EINVAL', `descriptor ${fd} is not a file that can be mapped`);
+    if (offset + length > kind.bytes.length)
+      refuse('EINVAL', `file range ${hex(offset)}+${hex(length)} ends past the file's ${hex(kind.bytes.length)} bytes`);
+    if ((access & ~(READ | WRITE)) !== 0) refuse('EINVAL', `access ${access} is unknown`);
+    return { memory: kind, offset };
+  }
+
+  eventfd(fd: number): Signal {
+    const { kind } = this.#description(fd);
+    if (!(kind instanceof Counter)) refuse('EINVAL', `descriptor ${fd} is not an eventfd`);
+    return kind;
+  }
+
+  presented(fd: number): object {
+    const { kind } = this.#description(fd);
+    if (!isOpenFile(kind)) refuse('EINVAL', `descriptor ${fd} is not a file of this system`);
+    return kind.object;
+  }
+
+  #ioctl(fd: number, cmd: number, data: Uint8Array): number {
+    const file = this.#openFile(fd);
+    const memory = this.#blocks.bytes(STRUCT_ADDRESS);
+    memory.set(data);
+    const copied = memory.slice(0, ioctlSize(cmd));
+    const result = this.#served(() => file.ioctl(this, { cmd, arg: STRUCT_ADDRESS, data: copied }));
+    if (cmd >>> 31 === 1) memory.set(copied);
+    data.set(memory.subarray(0, data.length));
+    return result;
+  }
+
+  /** A device works while its user waits; here that is whenever a call has been served. */
+  #served<T>(call: () => T): T {
+    const result = call();
+    while (this.#run && this.#machine.step());
+    return result;
+  }
+
+  #install(description: Description): number {
+    description.descriptors++;
+    let fd = 3;
+    while (this.#descriptions.has(fd)) fd++;
+    this.#descriptions.set(fd, description);
+    return fd;
+  }
+
+  #description(fd: number): Description {
+    return this.#descriptions.get(fd) ?? refuse('EBADF', `descriptor ${fd} of process ${this.pid} is not open`);
+  }
+
+  #openFile(fd: number): OpenFile {
+    const { kind } = this.#description(fd);
+    return isOpenFile(kind) ? kind : refuse('ENOTTY', `descriptor ${fd} is not a file of this system`);
+  }
+}
+
+function isOpenFile(kind: Description['kind']): kind is OpenFile {
+  return !(kind instanceof FileBytes) && !(kind instanceof Counter);
+}

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { Refusal } from '../linux/errno.js';
+import { checkModel } from './check-model.js';
+import createEdu from './edu.js';
+import { FakeHost } from './fake-host.js';
+
+const methods = { readBar() {}, writeBar() {}, reset() {} };
+const pci = { vendorId: 0x1234, deviceId: 1, classCode: 0, bars: [{ index: 0, size: 4096 }] };
+
+function reasonFor(model: unknown): string {
+  try {
+    checkModel(model);
+  } catch (error) {
+    assert.ok(error instanceof Refusal, `not a Refusal: ${error}`);
+    assert.equal(error.code, 'EINVAL');
+    assert.match(error.reason, /^[^\n]+[^.\n]$/);
+    return error.reason;
+  }
+  return 'accepted';
+}
+
+const withPci = (change: object) => reasonFor({ ...methods, pci: { ...pci, ...change } });
+const withBars = (...bars: unknown[]) => withPci({ bars });
+const withMsix = (msix: object) => withPci({ msix: { vectors: 8, bar: 0, tableOffset: 0x800, pbaOffset: 0xc00, ...msix } });
+
+describe('checkModel accepts', () => {
+  test('edu, and returns it', () => {
+    const edu = createEdu(new FakeHost(), {});
+    assert.equal(checkModel(edu), edu);
+  });
+
+  test('every kind of BAR, interrupt and mediated device that PCI can express', () => {
+    const full = {
+      ...methods,
+      step() {},
+      busy: () => false,
+      mdev: { max: 4, create() {} },
+      pci: {
+        ...pci,
+        bars: [
+          { index: 0, size: 2 ** 39, is64: true, prefetchable: true },
+          { index: 2, size: 16 },
+          { index: 3, size: 2 ** 31 },
+          { index: 4, size: 65536, is64: true },
+        ],
+        revision: 255,
+        intx: true,
+        msi: 32,
+        msix: { vectors: 2048, bar: 4, tableOffset: 0, pbaOffset: 0x8000 },
+        pasidBits: 20,
+      },
+    };
+    assert.equal(reasonFor(full), 'accepted');
+    assert.equal(reasonFor({ ...methods, pci: { ...pci, bars: [] } }), 'accepted');
+  });
+});
+
+describe('checkModel refuses', () => {
+  test('what is no model', () => {
+    assert.equal(reasonFor(undefined), 'the device factory returned undefined, not a device model');
+    assert.equal(reasonFor(Promise.resolve()), 'the device model has no method readBar');
+    assert.equal(reasonFor({ ...methods, reset: 1, pci }), 'the device model has no method reset');
+    assert.equal(reasonFor({ ...methods, step: true, pci }), 'step of the device model is not a method');
+    assert.equal(reasonFor(methods), 'pci of the device model is undefined, not a PCI description');
+  });
+
+  test('numbers that their fields cannot hold', () => {
+    assert.equal(withPci({ vendorId: 0xffff }), 'pci.vendorId is 0xffff, not an integer from 0 to 0xfffe');
+    assert.equal(withPci({ deviceId: '0x11e8' }), 'pci.deviceId is "0x11e8", not an integer from 0 to 0xffff');
+    assert.equal(withPci({ classCode: 0x1000000 }), 'pci.classCode is 0x1000000, not an integer from 0 to 0xffffff');
+    assert.equal(withPci({ revision: -1 }), 'pci.revision is -1, not an integer from 0 to 0xff');
+    assert.equal(withPci({ subsystemId: 0.5 }), 'pci.subsystemId is 0.5, not an integer from 0 to 0xffff');
+    assert.equal(withPci({ pasidBits: 21 }), 'pci.pasidBits is 0x15, not an integer from 1 to 0x14');
+    assert.equal(withPci({ pasidBits: 0 }), 'pci.pasidBits is 0x0, not an integer from 1 to 0x14');
+    assert.equal(withPci({ intx: 1 }), 'pci.intx is 0x1, not true or false');
+    assert.equal(withPci({ msi: 3 }), 'pci.msi is 0x3, not 1, 2, 4, 8, 16 or 32 vectors');
+  });
+
+  test('BARs that cannot be', () => {
+    assert.equal(withPci({ bars: undefined }), 'pci.bars is undefined, not an array');
+    assert.equal(withBars(4096), 'an element of pci.bars is 0x1000, not a BAR');
+    assert.equal(withBars({ index: 6, size: 16 }), 'the index of a BAR is 0x6, not an integer from 0 to 0x5');
+    assert.equal(withBars({ index: 1, size: 8 }), 'the size of BAR 1 is 0x8, not an integer from 16 to 0x80000000');
+    assert.equal(withBars({ index: 1, size: 2 ** 32 }), 'the size of BAR 1 is 0x100000000, not an integer from 16 to 0x80000000');
+    assert.equal(withBars({ index: 1, size: 5000 }), 'the size of BAR 1, 0x1388, is not a power of two');
+    assert.equal(withBars({ index: 1, size: 16 }, { index: 1, size: 16 }), 'BAR 1 is described twice');
+    const wide = { index: 1, size: 16, is64: true };
+    assert.equal(withBars(wide, { index: 2, size: 16 }), 'BAR 2 lies in the upper half of 64-bit BAR 1');
+    assert.equal(withBars({ index: 2, size: 16 }, wide), 'BAR 2 lies in the upper half of 64-bit BAR 1');
+    assert.equal(withBars({ index: 5, size: 16, is64: true }), 'BAR 5 is 64-bit, but there is no BAR 6 for its upper half');
+  });
+
+  test('MSI-X tables outside their BAR, or in one another', () => {
+    assert.equal(withMsix({}), 'accepted');
+    assert.equal(withPci({ msix: 8 }), 'pci.msix is 0x8, not a description of MSI-X');
+    assert.equal(withMsix({ vectors: 2049 }), 'pci.msix.vectors is 0x801, not an integer from 1 to 0x800');
+    assert.equal(withMsix({ bar: 2 }), 'pci.msix.bar is 0x2, which is not the index of a BAR');
+    assert.equal(withMsix({ tableOffset: 4 }), 'pci.msix.tableOffset 0x4 is not a multiple of 8');
+    assert.equal(withMsix({ tableOffset: 0xff8 }), 'pci.msix.tableOffset 0xff8 leaves no room for 128 bytes in BAR 0 of 0x1000');
+    assert.equal(withMsix({ pbaOffset: 0x1000 }), 'pci.msix.pbaOffset 0x1000 leaves no room for 8 bytes in BAR 0 of 0x1000');
+    assert.equal(withMsix({ pbaOffset: 0x878 }), 'the MSI-X table and its pending bits overlap');
+  });
+
+  test('mediated devices that cannot be made', () => {
+    assert.equal(reasonFor({ ...methods, pci, mdev: { max: 0, create() {} } }), 'mdev.max is 0x0, not an integer from 1 to 0xffffff');
+    assert.equal(reasonFor({ ...methods, pci, mdev: { max: 4 } }), 'mdev of the device model has no method create');
+    assert.equal(reasonFor({ ...methods, pci, mdev: 4 }), 'mdev of the device model is 0x4, not a description of its mediated devices');
+  });
+
+  test('any value at all with one sentence, or accepts it', () => {
+    const bar = fc.record({ index: fc.anything(), size: fc.anything(), is64: fc.anything() }, { requiredKeys: [] });
+    const anyPci = fc.record(
+      {
+        ...Object.fromEntries(Object.entries(pci).map(([k, v]) => [k, fc.oneof(fc.constant(v), fc.anything())])),
+        msix: fc.anything(),
+        bars: fc.oneof(fc.array(bar), fc.anything()),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.anything(),
+          anyPci.map((p) => ({ ...methods, pci: p })),
+        ),
+        (model) => {
+          reasonFor(model);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -1,0 +1,79 @@
+/**
+ * FakeHost: a DeviceHost for unit tests of device models, with no IOMMU behind it.
+ *
+ * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults, with the bytes before it
+ * transferred, as in the real one. It remembers the interrupts that the model raised and the faults that it was given.
+ */
+import type { DeviceHost, DmaFault, DmaPort, Pasid } from './device-model.js';
+
+interface Mapping {
+  readonly pasid: Pasid;
+  readonly iova: number;
+  readonly bytes: Uint8Array;
+  readonly writable: boolean;
+}
+
+export class FakeHost implements DeviceHost {
+  /** The vectors raised, oldest first. */
+  readonly interrupts: number[] = [];
+  /** The faults that accesses ended with, oldest first. */
+  readonly faults: DmaFault[] = [];
+  readonly dma: DmaPort;
+  readonly #mappings: Mapping[] = [];
+
+  /** @param admitted the PASIDs that may be loaded, as a mediated device's list; undefined: any, as for a function of its own. */
+  constructor(admitted?: readonly Pasid[]) {
+    this.dma = {
+      read: (pasid, iova, target, at = 0, length = target.length - at) =>
+        this.#transfer(pasid, iova, length, false, (bytes, from, done) => target.set(bytes.subarray(from.start, from.end), at + done)),
+      write: (pasid, iova, source, at = 0, length = source.length - at) =>
+        this.#transfer(pasid, iova, length, true, (bytes, to, done) =>
+          bytes.set(source.subarray(at + done, at + done + to.end - to.start), to.start),
+        ),
+      admits: (pasid) => admitted === undefined || admitted.includes(pasid),
+    };
+  }
+
+  /** Makes `bytes` the memory at `iova` of `pasid`. The model's writes are seen in `bytes` itself. */
+  map(pasid: Pasid, iova: number, bytes: Uint8Array, writable = true): void {
+    this.#mappings.push({ pasid, iova, bytes, writable });
+  }
+
+  interrupt(vector: number): void {
+    this.interrupts.push(vector);
+  }
+
+  #transfer(
+    pasid: Pasid,
+    iova: number,
+    length: number,
+    write: boolean,
+    copy: (bytes: Uint8Array, range: { start: number; end: number }, done: number) => void,
+  ): DmaFault | undefined {
+    let done = 0;
+    while (done < length) {
+      const here = iova + done;
+      const found = this.#mappings.find((m) => m.pasid === pasid && here >= m.iova && here < m.iova + m.bytes.length);
+      if (found === undefined || (write && !found.writable)) return this.#fault(here, done, pasid, write);
+      const start = here - found.iova;
+      const end = Math.min(found.bytes.length, start + length - done);
+      copy(found.bytes, { start, end }, done);
+      done += end - start;
+    }
+    return undefined;
+  }
+
+  #fault(iova: number, done: number, pasid: Pasid, write: boolean): DmaFault {
+    const fault = { iova, done, pasid, write, reason: `iova 0x${iova.toString(16)} of PASID ${pasid} is not mapped for this access` };
+    this.faults.push(fault);
+    return fault;
+  }
+}
+
+/** Calls `step` until the model is no longer busy. @throws Error when it still is after `limit` slices. */
+export function settle(model: { step?(): void; busy?(): boolean }, limit = 1000): void {
+  for (let slices = 0; model.busy?.() === true; slices++) {
+    if (slices === limit) throw new Error(`the model is still busy after ${limit} slices`);
+    model.step?.();
+  }
+}

@@ -1,0 +1,61 @@
+/** The code in docs/devices.md runs as it is printed there. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { FakeHost, settle } from './fake-host.js';
+import { checkModel, loadDeviceFactory } from './load.js';
+
+const guide = readFileSync(new URL('../../docs/devices.md', import.meta.url), 'utf8');
+
+/** The block of code whose first line is the comment `// name`. */
+function block(name: string): string {
+  const start = guide.indexOf(`\`\`\`js\n// ${name}\n`);
+  assert.notEqual(start, -1, `the guide has no ${name}`);
+  return guide.slice(start + 6, guide.indexOf('\n```', start));
+}
+
+describe('docs/devices.md', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'ioasid-guide-'));
+  after(() => rmSync(directory, { recursive: true }));
+  const testing = new URL('./fake-host.js', import.meta.url).href;
+  writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
+  writeFileSync(join(directory, 'copier.js'), block('copier.js'));
+  writeFileSync(join(directory, 'copier.test.js'), block('copier.test.js').replace('ioasid/testing', testing));
+
+  test('the smallest device passes the test that the guide prints', () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--test', 'copier.test.js'], { cwd: directory, env, encoding: 'utf8' });
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout, /^# pass 1$/m);
+  });
+
+  test('the smallest device is a valid model, and keeps the rules that the guide gives', async () => {
+    const host = new FakeHost([7]);
+    const device = checkModel((await loadDeviceFactory('./copier.js', directory))(host, {}));
+    const read = (offset: number) => {
+      const bytes = Buffer.alloc(8);
+      device.readBar(0, offset, bytes);
+      return Number(bytes.readBigUInt64LE());
+    };
+    const write = (offset: number, value: number) => {
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigUInt64LE(BigInt(value));
+      return device.writeBar(0, offset, bytes);
+    };
+    write(0, 7);
+    write(0, 8);
+    assert.equal(read(0), 7);
+    assert.equal(read(4096 - 8), 0);
+    write(0x08, 0x5000);
+    write(0x10, 0x6000);
+    assert.equal(write(0x10, 0x7000), false);
+    settle(device);
+    assert.deepEqual([host.faults[0]?.iova, host.faults.length, host.interrupts], [0x5000, 1, [0]]);
+    write(0x10, 0x6000);
+    device.reset();
+    assert.deepEqual([device.busy?.(), read(0), read(8)], [false, 0, 0]);
+  });
+});

@@ -1,0 +1,160 @@
+/**
+ * From the words after `--device` to a device model: `parseDeviceSpec` splits them, `loadDeviceFactory` finds the module, `checkModel`
+ * says what is wrong with a model that plain JavaScript could get wrong. All three refuse with one sentence for the person who typed.
+ *
+ *     SPEC = NAME [,KEY=VALUE]...     dsa | edu,dma-mask=0xffffffff | ./my-device.js,mdevs=2,bdf=0000:6a:01.0 | a-package
+ */
+import { existsSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { isAbsolute, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { refuse } from '../linux/errno.js';
+import type { DeviceFactory, DeviceOptions } from './device-model.js';
+
+export { checkModel } from './check-model.js';
+
+/** One `--device` argument, taken apart. */
+export interface DeviceSpec {
+  /** A built-in device, a path, or a package. */
+  readonly name: string;
+  /** How many mediated devices to make of the function; 0: it is used whole. */
+  readonly mdevs: number;
+  /** Its PCI address, with domain, in lower case: `0000:6a:01.0`. Absent: the machine chooses. */
+  readonly bdf?: string;
+  /** The rest, for the model's factory. */
+  readonly options: DeviceOptions;
+}
+
+/** Each is loaded when it is asked for, and not before. */
+const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
+  dsa: () => import('./dsa/index.js'),
+  edu: () => import('./edu.js'),
+};
+
+/** Splits one `--device` argument. @throws Refusal EINVAL naming the part at fault. */
+export function parseDeviceSpec(spec: string): DeviceSpec {
+  const [name = '', ...parts] = spec.split(',');
+  if (name.trim() !== name || name === '') refuse('EINVAL', `device "${spec}" does not begin with the name of a device`);
+  const given = new Map<string, string>();
+  for (const part of parts) {
+    const [key, value] = parseOption(part, spec);
+    if (given.has(key)) refuse('EINVAL', `option "${key}" is given twice in "${spec}"`);
+    given.set(key, value);
+  }
+  const mdevs = parseMdevs(given.get('mdevs'));
+  const bdf = parseBdf(given.get('bdf'));
+  given.delete('mdevs');
+  given.delete('bdf');
+  return { name, mdevs, ...(bdf === undefined ? {} : { bdf }), options: Object.freeze(Object.fromEntries(given)) };
+}
+
+function parseOption(part: string, spec: string): [key: string, value: string] {
+  const equals = part.indexOf('=');
+  const key = equals === -1 ? part : part.slice(0, equals);
+  if (!/^[a-z][a-z0-9_-]*$/i.test(key)) refuse('EINVAL', `"${part}" in "${spec}" is not an option of the form KEY=VALUE`);
+  if (equals === -1 || equals === part.length - 1) refuse('EINVAL', `option "${key}" in "${spec}" has no value`);
+  return [key, part.slice(equals + 1)];
+}
+
+function parseMdevs(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const count = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
+  if (count === 0) refuse('EINVAL', `mdevs "${text}" is not a number of mediated devices from 1 up`);
+  return count;
+}
+
+function parseBdf(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i.exec(text);
+  if (match === null) refuse('EINVAL', `bdf "${text}" is not a PCI address like 0000:6a:01.0`);
+  return `${match[1] ?? '0000'}:${match[2]}`.toLowerCase();
+}
+
+/**
+ * The factory of the device called `name`: a built-in one, the module at a path, or a package that is installed for `baseDirectory`.
+ * @throws Refusal ENOENT there is no such device; EINVAL it cannot be loaded, or does not export a factory by default.
+ */
+export async function loadDeviceFactory(name: string, baseDirectory: string): Promise<DeviceFactory> {
+  const builtIn = Object.hasOwn(builtIns, name) ? builtIns[name] : undefined;
+  return defaultExport(await (builtIn === undefined ? importModule(name, baseDirectory) : builtIn()), name);
+}
+
+async function importModule(name: string, baseDirectory: string): Promise<unknown> {
+  const url = isPath(name) ? fileUrl(name, baseDirectory) : packageUrl(name, baseDirectory);
+  try {
+    return await import(url);
+  } catch (error) {
+    return refuse('EINVAL', `device "${name}" cannot be loaded: ${sentence(error)}`);
+  }
+}
+
+function isPath(name: string): boolean {
+  return isAbsolute(name) || /^\.{1,2}(\/|$)/.test(name);
+}
+
+function fileUrl(name: string, baseDirectory: string): string {
+  const path = resolve(baseDirectory, name);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) refuse('ENOENT', `device "${name}": there is no file ${path}`);
+  if (!stat.isFile()) refuse('EINVAL', `device "${name}": ${path} is not a file`);
+  return pathToFileURL(path).href;
+}
+
+/** Packages are looked for from `baseDirectory`, then where ioasid itself is installed. */
+function packageUrl(name: string, baseDirectory: string): string {
+  for (const from of [join(resolve(baseDirectory), 'package.json'), import.meta.url]) {
+    try {
+      const path = createRequire(from).resolve(name);
+      return isAbsolute(path) ? pathToFileURL(path).href : path;
+    } catch {
+      // Not there; what is said below is about all of the places.
+    }
+  }
+  return refuse('ENOENT', `there is no device "${name}"${hint(name, baseDirectory)}`);
+}
+
+function hint(name: string, baseDirectory: string): string {
+  if (existsSync(resolve(baseDirectory, name))) return `; for the file of this name write ./${name}`;
+  const names = Object.keys(builtIns);
+  const [nearest] = names
+    .filter((known) => editDistance(known, name.toLowerCase()) <= 2)
+    .sort((a, b) => editDistance(a, name) - editDistance(b, name));
+  if (nearest !== undefined) return `; did you mean ${nearest}?`;
+  return `: it is not built in (${names.join(', ')}), not a path (./${name}), and no package of that name is installed`;
+}
+
+/** The number of letters to insert, delete or replace to make `b` of `a` (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+function defaultExport(module: unknown, name: string): DeviceFactory {
+  let found = (module as { default?: unknown }).default;
+  // What a compiler makes of `export default` in CommonJS arrives wrapped once more.
+  if (typeof found === 'object' && found !== null && 'default' in found) found = found.default;
+  // An ES module's own namespace, and the empty exports of a CommonJS module, both export nothing by default.
+  if (found === undefined || isEmptyObject(found)) refuse('EINVAL', `device "${name}" has no default export`);
+  if (typeof found !== 'function') refuse('EINVAL', `device "${name}" exports by default ${typeof found}, not a function`);
+  if (/^class\b/.test(Function.prototype.toString.call(found))) {
+    refuse('EINVAL', `device "${name}" exports a class by default, not a function (host, options) that makes the model`);
+  }
+  return found as DeviceFactory;
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
+
+/** The first line of an error's message, without a full stop. */
+function sentence(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.split('\n', 1)[0]!.replace(/\.$/, '');
+}

@@ -1,0 +1,17 @@
+/** What a program imports from `ioasid`: the machine for unit tests, the client, and what a device model is made of. */
+export * from './client/index.js';
+export type {
+  BarDescription,
+  DeviceFactory,
+  DeviceHost,
+  DeviceModel,
+  DeviceOptions,
+  DmaFault,
+  DmaPort,
+  MdevSupport,
+  Pasid,
+  PciDescription,
+} from './devices/device-model.js';
+export { NO_PASID } from './devices/device-model.js';
+export { Errno, Refusal } from './linux/errno.js';
+export { Machine, type MachineOptions, type MachineSnapshot } from './machine.js';

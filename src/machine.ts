@@ -1,0 +1,192 @@
+/**
+ * A machine: the wiring. An IOMMU, the ioasid subsystem above it, the devices, and the files by which programs reach them.
+ *
+ * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing: what it owns are the lists.
+ */
+import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
+import { IoasidSubsystem } from './ioasid/subsystem.js';
+import type { FaultRecord } from './iommu/fault-log.js';
+import { Iommu } from './iommu/iommu.js';
+import { refuse } from './linux/errno.js';
+import { DeviceFile } from './uapi/device-file.js';
+import { contextTable, deviceTable } from './uapi/ioasid.js';
+import type { IoctlTable } from './uapi/ioctl.js';
+import type { DeviceNode } from './uapi/open-file.js';
+import { readRegion, vfioIoctls, writeRegion } from './uapi/vfio.js';
+import type { VfioDevice } from './vfio/device.js';
+import { makeDevices } from './vfio/make-devices.js';
+
+export interface MachineOptions {
+  /** One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `edu`, `./my-device.js`. */
+  readonly devices: readonly string[];
+  /** Where relative paths in `devices` begin. Default: the working directory. */
+  readonly baseDirectory?: string;
+  /** PASIDs that one context may have. */
+  readonly pasidQuota?: number;
+  /** Mappings that one context may have. */
+  readonly mappingQuota?: number;
+}
+
+/** What `ls` shows. Plain data: it can be made JSON of. */
+export interface MachineSnapshot {
+  readonly pasids: { readonly used: number };
+  readonly contexts: readonly ContextSnapshot[];
+  readonly devices: readonly DeviceSnapshot[];
+  readonly memories: number;
+  readonly mappings: number;
+  readonly faults: { readonly total: number; readonly recent: readonly FaultRecord[] };
+}
+
+export interface ContextSnapshot {
+  readonly id: number;
+  readonly pid: number;
+  readonly pasids: readonly PasidSnapshot[];
+  /** PASIDs beyond those listed. */
+  readonly more: number;
+}
+
+export interface PasidSnapshot {
+  readonly pasid: number;
+  readonly users: number;
+  readonly mappings: readonly { iova: number; length: number; access: number; memory: string; offset: number }[];
+  /** Mappings beyond those listed. */
+  readonly more: number;
+}
+
+export interface DeviceSnapshot {
+  readonly name: string;
+  /** The `--device` argument that made it. */
+  readonly spec: string;
+  readonly rid: string;
+  readonly mdev: boolean;
+  /** The process that has it open. */
+  readonly pid: number | undefined;
+  readonly authorizations: readonly { pasid: number; vpasid: number; context: number }[];
+  readonly busy: boolean;
+}
+
+const LISTED = 1000;
+const ioctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...deviceTable]);
+
+export class Machine {
+  readonly iommu = new Iommu();
+  readonly ioasid: IoasidSubsystem;
+  /** The files, by their paths below /dev. */
+  readonly nodes: readonly DeviceNode[];
+  readonly #devices: readonly { readonly device: VfioDevice; readonly spec: string }[];
+
+  private constructor(options: MachineOptions, make: (iommu: Iommu) => readonly { device: VfioDevice; spec: string }[]) {
+    this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
+    this.#devices = make(this.iommu);
+    this.nodes = [ioasidNode(this.ioasid), ...this.#devices.map(({ device }) => deviceNode(device))];
+  }
+
+  /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
+  static async create(options: MachineOptions): Promise<Machine> {
+    const specs = options.devices.map((spec) => ({ spec, parsed: parseDeviceSpec(spec) }));
+    const base = options.baseDirectory ?? process.cwd();
+    const factories = await Promise.all(specs.map(({ parsed }) => loadDeviceFactory(parsed.name, base)));
+    const rids = assignRids(specs.map(({ parsed }) => parsed.bdf));
+    return new Machine(options, (iommu) => {
+      const made: { device: VfioDevice; spec: string }[] = [];
+      for (const [n, { spec, parsed }] of specs.entries()) {
+        const request = { rid: rids[n]!, factory: factories[n]!, options: parsed.options, mdevs: parsed.mdevs, firstIndex: made.length };
+        const devices = makeDevices(iommu, request);
+        made.push(...devices.map((device) => ({ device, spec })));
+      }
+      return made;
+    });
+  }
+
+  /** The devices, in the order of their files. */
+  get devices(): readonly VfioDevice[] {
+    return this.#devices.map(({ device }) => device);
+  }
+
+  /** Lets every device do a slice of its queued work. @returns whether there is more. */
+  step(): boolean {
+    let more = false;
+    for (const { device } of this.#devices) {
+      if (!device.busy()) continue;
+      device.step();
+      more ||= device.busy();
+    }
+    return more;
+  }
+
+  /** What there is, now. */
+  snapshot(): MachineSnapshot {
+    return {
+      pasids: { used: this.ioasid.pasids.used },
+      contexts: [...this.ioasid.contexts()].map((context) => ({
+        id: context.id,
+        pid: context.pid,
+        pasids: [...context.spaces()].slice(0, LISTED).map((space) => ({
+          pasid: space.pasid,
+          users: space.users,
+          mappings: space.mappings(LISTED),
+          more: Math.max(0, space.table.count - LISTED),
+        })),
+        more: Math.max(0, context.pasids - LISTED),
+      })),
+      devices: this.#devices.map(({ device, spec }) => ({
+        name: device.name,
+        spec,
+        rid: device.rid,
+        mdev: device.mediated,
+        pid: device.holder,
+        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({ pasid, vpasid, context: context.id })),
+        busy: device.busy(),
+      })),
+      memories: this.iommu.memories.size,
+      mappings: this.iommu.tables.slotCount,
+      faults: { total: this.iommu.faults.total, recent: this.iommu.faults.since(this.iommu.faults.total - 20) },
+    };
+  }
+}
+
+function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
+  return {
+    path: 'ioasid',
+    flushes: false,
+    open: (caller) => {
+      const context = ioasid.open(caller.pid);
+      return new DeviceFile(context, contextTable, { release: () => context.close() });
+    },
+  };
+}
+
+function deviceNode(device: VfioDevice): DeviceNode {
+  return {
+    path: `vfio/devices/${device.name}`,
+    flushes: true,
+    open: (caller) => {
+      device.open(caller.pid);
+      return new DeviceFile(device, ioctls, {
+        read: (offset, target) => readRegion(device, offset, target),
+        write: (offset, source) => writeRegion(device, offset, source),
+        flush: () => device.flush(),
+        release: () => device.close(),
+      });
+    },
+  };
+}
+
+/** A requester id for each device: the one that its argument names, or the next free of bus 6a. */
+function assignRids(wanted: readonly (string | undefined)[]): string[] {
+  const taken = new Set<string>();
+  for (const rid of wanted) {
+    if (rid === undefined) continue;
+    if (taken.has(rid)) refuse('EEXIST', `two devices ask for bdf=${rid}`);
+    taken.add(rid);
+  }
+  let next = 0;
+  return wanted.map((rid) => {
+    if (rid !== undefined) return rid;
+    for (;;) {
+      const bdf = `0000:6a:${(++next & 31).toString(16).padStart(2, '0')}.${next >>> 5}`;
+      if (next > 255) refuse('ENOSPC', 'bus 0000:6a has no room for another device');
+      if (!taken.has(bdf)) return bdf;
+    }
+  });
+}

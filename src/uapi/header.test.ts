@@ -1,0 +1,274 @@
+/**
+ * include/ioasid.h and the TypeScript layouts are two texts of one ABI; this test holds them together.
+ *
+ * The header is read twice: by a scanner, for the names of structs, fields and ioctls, so that neither side can have one that the other
+ * lacks; and by the C compiler, which prints every size, offset, number and constant, so that the values agree. Fields named `reserved`
+ * here are `__reserved` in C. What vfio.ts has is compared with the system's <linux/vfio.h>.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { KIND_MAPPED, KIND_NESTED, KIND_PROCESS } from '../ioasid/context.js';
+import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
+import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/interrupts.js';
+import * as abi from './ioasid.js';
+import type { Struct } from './struct.js';
+import * as vfio from './vfio.js';
+
+const include = fileURLToPath(new URL('../../include/', import.meta.url));
+const header = readFileSync(join(include, 'ioasid.h'), 'utf8');
+const folder = mkdtempSync(join(tmpdir(), 'ioasid-header-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const ioctls = Object.entries(abi.nativeIoctls).map(([name, { nr, struct }]) => ({ name, nr, struct: struct as Struct }));
+
+/** The macros of the header that stand for a plain number, and what they are here. */
+const constants: Record<string, number> = {
+  IOASID_TYPE: abi.IOASID_TYPE,
+  IOASID_KIND_MAPPED: KIND_MAPPED,
+  IOASID_KIND_NESTED: KIND_NESTED,
+  IOASID_KIND_PROCESS: KIND_PROCESS,
+  IOASID_MAP_READ: abi.MAP_READ,
+  IOASID_MAP_WRITE: abi.MAP_WRITE,
+  IOASID_MAP_FIXED_IOVA: abi.MAP_FIXED_IOVA,
+  IOASID_UNMAP_ALL: abi.UNMAP_ALL,
+  IOASID_REASON_SIZE: abi.REASON_BYTES,
+};
+
+const cNameOf = (field: string) => (field.startsWith('reserved') ? `__${field}` : field);
+
+const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\//g, ' ');
+
+/** The structs of a header: the names of their fields in order. @throws Error at a declaration that it cannot read. */
+function structsOf(source: string): Map<string, string[]> {
+  const structs = new Map<string, string[]>();
+  for (const [, name, body] of withoutComments(source).matchAll(/struct\s+(\w+)\s*\{([^{}]*)\}/g)) {
+    const fields = body!.split(';').map((declaration) => declaration.trim());
+    assert.equal(fields.pop(), '', `struct ${name} ends with a semicolon`);
+    structs.set(
+      name!,
+      fields.map((declaration) => {
+        const match = /^(?:__u8|__u16|__u32|__s32|__aligned_u64|char)\s+(\w+)(?:\[\w+\])?$/.exec(declaration);
+        if (match === null) throw new Error(`struct ${name}: cannot read "${declaration}"`);
+        return match[1]!;
+      }),
+    );
+  }
+  return structs;
+}
+
+/** The ioctls of a header: each one's struct. */
+function ioctlsOf(source: string): Map<string, string> {
+  const found = withoutComments(source).matchAll(/#define\s+(\w+)\s+_IO\w*\([^()]*,\s*struct\s+(\w+)\)/g);
+  return new Map([...found].map(([, name, struct]) => [name!, struct!]));
+}
+
+/** The other macros of a header that have a value. */
+function constantsOf(source: string): string[] {
+  const found = withoutComments(source).matchAll(/#define\s+(\w+)[ \t]+(\S.*)/g);
+  return [...found].filter(([, , value]) => !value!.startsWith('_IO')).map(([, name]) => name!);
+}
+
+/** What `source` and the TypeScript layouts do not agree about, by names alone. */
+function differences(source: string): string[] {
+  const lines: string[] = [];
+  const compare = (what: string, c: readonly string[], ts: readonly string[]) => {
+    for (const name of c) if (!ts.includes(name)) lines.push(`${what} ${name} is only in the header`);
+    for (const name of ts) if (!c.includes(name)) lines.push(`${what} ${name} is only in TypeScript`);
+  };
+  const structs = structsOf(source);
+  compare(
+    'struct',
+    [...structs.keys()],
+    ioctls.map(({ struct }) => struct.cName),
+  );
+  compare('ioctl', [...ioctlsOf(source).keys()], Object.keys(abi.nativeIoctls));
+  compare('constant', constantsOf(source), Object.keys(constants));
+  for (const { name, struct } of ioctls) {
+    compare(`field of ${struct.cName}:`, structs.get(struct.cName) ?? [], Object.keys(struct.fields).map(cNameOf));
+    const used = ioctlsOf(source).get(name);
+    if (used !== struct.cName) lines.push(`${name} takes struct ${used} in the header, ${struct.cName} in TypeScript`);
+  }
+  return lines;
+}
+
+/** Why the compiler `command` cannot be used, or false. */
+function missing(command: string): string | false {
+  try {
+    execFileSync(command, ['--version'], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return `there is no C compiler "${command}" on this machine`;
+  }
+}
+
+const withCc = { skip: missing('cc') };
+const withCxx = { skip: missing('c++') };
+
+/** Compiles `source` with all warnings as errors. @returns the path of the program. */
+function compile(compiler: string, standard: string, file: string, source: string): string {
+  const path = join(folder, file);
+  writeFileSync(path, source);
+  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
+  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-I', include, '-o', `${path}.out`, path], { stdio: 'pipe' });
+  return `${path}.out`;
+}
+
+/** Has the C compiler evaluate `expressions`, each an unsigned number. */
+function evaluate(headers: readonly string[], expressions: readonly string[]): Map<string, number> {
+  const source = [
+    '#include <stddef.h>',
+    '#include <stdio.h>',
+    ...headers.map((name) => `#include <${name}>`),
+    'int main(void)',
+    '{',
+    ...expressions.map((expression) => `\tprintf("%llu\\n", (unsigned long long)(${expression}));`),
+    '\treturn 0;',
+    '}',
+    '',
+  ].join('\n');
+  const lines = execFileSync(compile('cc', 'c99', 'evaluate.c', source), { encoding: 'utf8' })
+    .trimEnd()
+    .split('\n');
+  return new Map(expressions.map((expression, i) => [expression, Number(lines[i])]));
+}
+
+/** Each C expression about `struct`, and the number that TypeScript has for it. */
+function layoutExpressions(struct: Struct, nameOf: (field: string) => string): [string, number][] {
+  const c = `struct ${struct.cName}`;
+  const fields = Object.entries(struct.fields).flatMap(([field, { offset, size }]): [string, number][] => [
+    [`offsetof(${c}, ${nameOf(field)})`, offset],
+    [`sizeof(((${c} *)0)->${nameOf(field)})`, size],
+  ]);
+  return [[`sizeof(${c})`, struct.size], ...fields];
+}
+
+test('every struct, field, ioctl and constant is in the C header and in TypeScript', () => {
+  assert.deepEqual(differences(header), []);
+});
+
+test('a field that only one side has is found', () => {
+  const more = header.replace('__u32 kind;', '__u32 kind;\n\t__u32 colour;');
+  assert.deepEqual(differences(more), ['field of ioasid_alloc: colour is only in the header']);
+  const less = header.replace('\t__u32 kind;\n', '');
+  assert.deepEqual(differences(less), ['field of ioasid_alloc: kind is only in TypeScript']);
+  const bits = header.replace('__u32 kind;', '__u32 kind : 4;');
+  assert.throws(() => differences(bits), /cannot read "__u32 kind : 4"/);
+});
+
+test('an ioctl, struct or constant that only one side has is found', () => {
+  assert.deepEqual(
+    differences(`${header}\n#define IOASID_MORE _IOWR(IOASID_TYPE, 0xCC, struct ioasid_more)\nstruct ioasid_more { __u32 size; };\n`),
+    ['struct ioasid_more is only in the header', 'ioctl IOASID_MORE is only in the header'],
+  );
+  assert.deepEqual(differences(header.replace('#define IOASID_UNMAP_ALL (1u << 0)', '')), [
+    'constant IOASID_UNMAP_ALL is only in TypeScript',
+  ]);
+  assert.deepEqual(differences(header.replace('0xC1, struct ioasid_alloc)', '0xC1, struct ioasid_free)')), [
+    'IOASID_ALLOC takes struct ioasid_free in the header, ioasid_alloc in TypeScript',
+  ]);
+});
+
+test('the header documents every field of every struct, in order', () => {
+  for (const [name, fields] of structsOf(header)) {
+    const comment = new RegExp(`/\\*\\*\\n \\* struct ${name} - ([\\s\\S]*?)\\*/\\nstruct ${name} \\{`).exec(header)?.[1] ?? '';
+    const documented = [...comment.matchAll(/^ \* @(\w+): (?:in|out)/gm)].map(([, field]) => field);
+    assert.deepEqual(documented, fields, `the comment of struct ${name}`);
+  }
+});
+
+test('sizes, offsets, ioctl numbers and constants are what the C compiler says', withCc, () => {
+  const expected = new Map([
+    ...ioctls.flatMap(({ struct }) => layoutExpressions(struct, cNameOf)),
+    ...ioctls.map(({ name }): [string, number] => [name, abi.ioctlNumber(name as keyof typeof abi.nativeIoctls)]),
+    ...Object.entries(constants),
+  ]);
+  assert.deepEqual(evaluate(['ioasid.h'], [...expected.keys()]), expected);
+});
+
+const everything = [
+  '#include <ioasid.h>',
+  'int main() {',
+  ...ioctls.map(({ name }) => `\tif (${name} == 0) return 1;`),
+  '\treturn 0;',
+  '}',
+  '',
+];
+
+/** The macros of <linux/vfio.h> that vfio.ts has, and their values there. */
+const vfioConstants: Record<string, number> = {
+  VFIO_TYPE: vfio.VFIO_TYPE,
+  VFIO_BASE: vfio.VFIO_BASE,
+  VFIO_DEVICE_GET_INFO: vfio.VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_GET_REGION_INFO: vfio.VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_GET_IRQ_INFO: vfio.VFIO_DEVICE_GET_IRQ_INFO,
+  VFIO_DEVICE_SET_IRQS: vfio.VFIO_DEVICE_SET_IRQS,
+  VFIO_DEVICE_RESET: vfio.VFIO_DEVICE_RESET,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: vfio.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_PCI_HOT_RESET: vfio.VFIO_DEVICE_PCI_HOT_RESET,
+  VFIO_DEVICE_FEATURE: vfio.VFIO_DEVICE_FEATURE,
+  VFIO_DEVICE_FLAGS_RESET: vfio.DEVICE_FLAGS_RESET,
+  VFIO_DEVICE_FLAGS_PCI: vfio.DEVICE_FLAGS_PCI,
+  VFIO_REGION_INFO_FLAG_READ: vfio.REGION_INFO_READ,
+  VFIO_REGION_INFO_FLAG_WRITE: vfio.REGION_INFO_WRITE,
+  VFIO_IRQ_INFO_EVENTFD: vfio.IRQ_INFO_EVENTFD,
+  VFIO_IRQ_INFO_MASKABLE: vfio.IRQ_INFO_MASKABLE,
+  VFIO_IRQ_INFO_AUTOMASKED: vfio.IRQ_INFO_AUTOMASKED,
+  VFIO_IRQ_INFO_NORESIZE: vfio.IRQ_INFO_NORESIZE,
+  VFIO_IRQ_SET_DATA_NONE: vfio.IRQ_SET_DATA_NONE,
+  VFIO_IRQ_SET_DATA_BOOL: vfio.IRQ_SET_DATA_BOOL,
+  VFIO_IRQ_SET_DATA_EVENTFD: vfio.IRQ_SET_DATA_EVENTFD,
+  VFIO_IRQ_SET_ACTION_MASK: vfio.IRQ_SET_ACTION_MASK,
+  VFIO_IRQ_SET_ACTION_UNMASK: vfio.IRQ_SET_ACTION_UNMASK,
+  VFIO_IRQ_SET_ACTION_TRIGGER: vfio.IRQ_SET_ACTION_TRIGGER,
+  VFIO_DEVICE_FEATURE_MASK: vfio.FEATURE_MASK,
+  VFIO_DEVICE_FEATURE_GET: vfio.FEATURE_GET,
+  VFIO_DEVICE_FEATURE_SET: vfio.FEATURE_SET,
+  VFIO_DEVICE_FEATURE_PROBE: vfio.FEATURE_PROBE,
+  VFIO_PCI_ROM_REGION_INDEX: ROM_REGION,
+  VFIO_PCI_CONFIG_REGION_INDEX: CONFIG_REGION,
+  VFIO_PCI_NUM_REGIONS: NUM_REGIONS,
+  VFIO_PCI_INTX_IRQ_INDEX: INTX,
+  VFIO_PCI_MSI_IRQ_INDEX: MSI,
+  VFIO_PCI_MSIX_IRQ_INDEX: MSIX,
+  VFIO_PCI_ERR_IRQ_INDEX: ERR,
+  VFIO_PCI_REQ_IRQ_INDEX: REQ,
+  VFIO_PCI_NUM_IRQS: NUM_IRQS,
+};
+
+const isStruct = (value: unknown): value is Struct => typeof value === 'object' && value !== null && 'cName' in value;
+
+/** What the C compiler is asked about a struct of VFIO. Headers before Linux 6.6 do not have `pad`, which only fills a hole at the end. */
+function vfioExpressions(struct: Struct): [string, number][] {
+  const known = layoutExpressions(struct, (field) => field).filter(([expression]) => !expression.endsWith('pad)'));
+  return 'pad' in struct.fields ? known.slice(1) : known;
+}
+
+test('the structs and numbers of vfio.ts are what <linux/vfio.h> says', withCc, () => {
+  const structs = Object.values(vfio).filter(isStruct);
+  assert.ok(structs.length >= 6);
+  const expected = new Map([...structs.flatMap(vfioExpressions), ...Object.entries(vfioConstants)]);
+  assert.deepEqual(evaluate(['linux/vfio.h'], [...expected.keys()]), expected);
+});
+
+test('every number that vfio.ts exports is compared with <linux/vfio.h>', () => {
+  const compared = new Set(Object.keys(vfioConstants).map((name) => name.replace(/^VFIO_/, '').replace('INFO_FLAG_', 'INFO_')));
+  const ours = ['REGION_SPAN'];
+  const numbers = Object.entries(vfio).filter(([name, value]) => typeof value === 'number' && !ours.includes(name));
+  for (const [name] of numbers) {
+    const short = name.replace(/^VFIO_/, '');
+    assert.ok(compared.has(short) || compared.has(`DEVICE_${short}`), `${name} is in no comparison`);
+  }
+});
+
+test('the header alone compiles as C99 without a warning', withCc, () => {
+  execFileSync(compile('cc', 'c99', 'alone.c', everything.join('\n').replace('main()', 'main(void)')));
+});
+
+test('the header alone compiles as C++11 without a warning', withCxx, () => {
+  execFileSync(compile('c++', 'c++11', 'alone.cc', everything.join('\n')));
+});

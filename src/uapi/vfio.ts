@@ -1,0 +1,229 @@
+/**
+ * The ABI of a VFIO PCI device file, as `<linux/vfio.h>` has it: its ioctls, and which region an offset of pread and pwrite means.
+ *
+ * These ioctls are `_IO(';', 100 + n)`: the kernel copies nothing, `arg` is an address in the caller. Each struct begins with `argsz`, the
+ * caller's size of it: less than the first version's is EINVAL, more is fine. No behaviour lives here; errnos are those of vfio-pci.
+ * VFIO_DEVICE_BIND_IOMMUFD (118) and the ATTACH ioctls have their place in this table once there is a `/dev/iommu` to bind to.
+ */
+import type { Caller } from '../ioasid/caller.js';
+import { hex, refuse } from '../linux/errno.js';
+import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
+import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/interrupts.js';
+import type { IoctlHandler, IoctlTable } from './ioctl.js';
+import type { IoctlCall } from './open-file.js';
+import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
+
+/** The ioctl type, and number 0 of it. */
+export const VFIO_TYPE = 0x3b;
+export const VFIO_BASE = 100;
+
+/** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
+function io(nr: number): number {
+  return (VFIO_TYPE << 8) | (VFIO_BASE + nr);
+}
+
+export const VFIO_DEVICE_GET_INFO = io(7);
+export const VFIO_DEVICE_GET_REGION_INFO = io(8);
+export const VFIO_DEVICE_GET_IRQ_INFO = io(9);
+export const VFIO_DEVICE_SET_IRQS = io(10);
+export const VFIO_DEVICE_RESET = io(11);
+export const VFIO_DEVICE_GET_PCI_HOT_RESET_INFO = io(12);
+export const VFIO_DEVICE_PCI_HOT_RESET = io(13);
+export const VFIO_DEVICE_FEATURE = io(17);
+
+export const DeviceInfoStruct = struct('vfio_device_info', {
+  argsz: u32,
+  flags: u32,
+  num_regions: u32,
+  num_irqs: u32,
+  cap_offset: u32,
+  pad: u32,
+});
+export const RegionInfoStruct = struct('vfio_region_info', { argsz: u32, flags: u32, index: u32, cap_offset: u32, size: u64, offset: u64 });
+export const IrqInfoStruct = struct('vfio_irq_info', { argsz: u32, flags: u32, index: u32, count: u32 });
+export const IrqSetStruct = struct('vfio_irq_set', { argsz: u32, flags: u32, index: u32, start: u32, count: u32 });
+export const HotResetStruct = struct('vfio_pci_hot_reset', { argsz: u32, flags: u32, count: u32 });
+export const FeatureStruct = struct('vfio_device_feature', { argsz: u32, flags: u32 });
+
+export const DEVICE_FLAGS_RESET = 1 << 0;
+export const DEVICE_FLAGS_PCI = 1 << 1;
+
+export const REGION_INFO_READ = 1 << 0;
+export const REGION_INFO_WRITE = 1 << 1;
+
+export const IRQ_INFO_EVENTFD = 1 << 0;
+export const IRQ_INFO_MASKABLE = 1 << 1;
+export const IRQ_INFO_AUTOMASKED = 1 << 2;
+export const IRQ_INFO_NORESIZE = 1 << 3;
+
+export const IRQ_SET_DATA_NONE = 1 << 0;
+export const IRQ_SET_DATA_BOOL = 1 << 1;
+export const IRQ_SET_DATA_EVENTFD = 1 << 2;
+export const IRQ_SET_ACTION_MASK = 1 << 3;
+export const IRQ_SET_ACTION_UNMASK = 1 << 4;
+export const IRQ_SET_ACTION_TRIGGER = 1 << 5;
+const IRQ_SET_DATA = IRQ_SET_DATA_NONE | IRQ_SET_DATA_BOOL | IRQ_SET_DATA_EVENTFD;
+const IRQ_SET_ACTION = IRQ_SET_ACTION_MASK | IRQ_SET_ACTION_UNMASK | IRQ_SET_ACTION_TRIGGER;
+
+export const FEATURE_MASK = 0xffff;
+export const FEATURE_GET = 1 << 16;
+export const FEATURE_SET = 1 << 17;
+export const FEATURE_PROBE = 1 << 18;
+
+/** A region begins at offset `index * REGION_SPAN` of the file. */
+export const REGION_SPAN = 2 ** 40;
+
+/** Bytes of vfio_device_info before `cap_offset`, which came later. */
+const FIRST_DEVICE_INFO = DeviceInfoStruct.at.cap_offset;
+
+/** pread on a device file. @returns the bytes read. @throws Refusal as VfioDevice.readRegion. */
+export function readRegion(device: VfioDevice, offset: number, target: Uint8Array): number {
+  return device.readRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, target);
+}
+
+/** pwrite on a device file. @returns the bytes written. @throws Refusal as VfioDevice.writeRegion. */
+export function writeRegion(device: VfioDevice, offset: number, source: Uint8Array): number {
+  return device.writeRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source);
+}
+
+/** The VFIO ioctls of a device file. */
+export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
+  [VFIO_DEVICE_GET_INFO, getInfo],
+  [VFIO_DEVICE_GET_REGION_INFO, getRegionInfo],
+  [VFIO_DEVICE_GET_IRQ_INFO, getIrqInfo],
+  [VFIO_DEVICE_SET_IRQS, setIrqs],
+  [VFIO_DEVICE_RESET, reset],
+  [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotReset],
+  [VFIO_DEVICE_PCI_HOT_RESET, hotReset],
+  [VFIO_DEVICE_FEATURE, feature],
+]);
+
+/** The first `bytes` of the caller's struct, zeros behind it up to `size`. */
+function readStruct(caller: Caller, call: IoctlCall, bytes: number, size = bytes): Uint8Array {
+  const data = new Uint8Array(size);
+  caller.readMemory(call.arg, data.subarray(0, bytes));
+  const argsz = getU32(data, 0);
+  if (argsz < bytes) refuse('EINVAL', `argsz ${argsz} is less than the ${bytes} bytes of the struct`);
+  return data;
+}
+
+function getInfo(_device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  const { at, size } = DeviceInfoStruct;
+  const data = readStruct(caller, call, FIRST_DEVICE_INFO, size);
+  setU32(data, at.flags, DEVICE_FLAGS_PCI | DEVICE_FLAGS_RESET);
+  setU32(data, at.num_regions, NUM_REGIONS);
+  setU32(data, at.num_irqs, NUM_IRQS);
+  caller.writeMemory(call.arg, data.subarray(0, Math.min(getU32(data, at.argsz), size)));
+  return 0;
+}
+
+function getRegionInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  const { at, size } = RegionInfoStruct;
+  const data = readStruct(caller, call, size);
+  const index = getU32(data, at.index);
+  const bytes = device.regionSize(index);
+  setU32(data, at.flags, bytes === 0 ? 0 : REGION_INFO_READ | REGION_INFO_WRITE);
+  setU32(data, at.cap_offset, 0);
+  setU64(data, at.size, bytes);
+  setU64(data, at.offset, index * REGION_SPAN);
+  caller.writeMemory(call.arg, data);
+  return 0;
+}
+
+function getIrqInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  const { at, size } = IrqInfoStruct;
+  const data = readStruct(caller, call, size);
+  const index = getU32(data, at.index);
+  checkIrqIndex(index);
+  setU32(data, at.flags, irqFlags(index));
+  setU32(data, at.count, device.irqCount(index));
+  caller.writeMemory(call.arg, data);
+  return 0;
+}
+
+function checkIrqIndex(index: number): void {
+  if (index >= NUM_IRQS) refuse('EINVAL', `interrupt index ${index} is not below ${NUM_IRQS}`);
+}
+
+function irqFlags(index: number): number {
+  if (index === INTX) return IRQ_INFO_EVENTFD | IRQ_INFO_MASKABLE | IRQ_INFO_AUTOMASKED;
+  return index === MSIX ? IRQ_INFO_EVENTFD : IRQ_INFO_EVENTFD | IRQ_INFO_NORESIZE;
+}
+
+function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  const { at, size } = IrqSetStruct;
+  const header = readStruct(caller, call, size);
+  const flags = getU32(header, at.flags);
+  const [index, start, count] = [getU32(header, at.index), getU32(header, at.start), getU32(header, at.count)];
+  checkIrqIndex(index);
+  checkIrqRange(index, start, count, device.irqCount(index));
+  if (flags & ~(IRQ_SET_DATA | IRQ_SET_ACTION)) refuse('EINVAL', `flags ${hex(flags)} have bits that SET_IRQS does not know`);
+  const bytes = count * irqDataSize(flags);
+  if (getU32(header, at.argsz) - size < bytes)
+    refuse('EINVAL', `argsz ${getU32(header, at.argsz)} leaves no room for ${bytes} bytes of data`);
+  const raw = new Uint8Array(bytes);
+  if (bytes > 0) caller.readMemory(call.arg + size, raw);
+  device.setIrqs({ index, start, count, action: irqAction(flags), data: irqData(flags, raw) }, caller);
+  return 0;
+}
+
+/** Keeps the data that is read below 4 bytes for each vector that the device has. */
+function checkIrqRange(index: number, start: number, count: number, vectors: number): void {
+  if (start >= vectors || start + count > vectors) {
+    refuse('EINVAL', `${count} vectors from ${start} on are not among the ${vectors} of interrupt index ${index}`);
+  }
+}
+
+/** Bytes of data for each vector. */
+function irqDataSize(flags: number): number {
+  switch (flags & IRQ_SET_DATA) {
+    case IRQ_SET_DATA_NONE:
+      return 0;
+    case IRQ_SET_DATA_BOOL:
+      return 1;
+    case IRQ_SET_DATA_EVENTFD:
+      return 4;
+    default:
+      return refuse('EINVAL', `flags ${hex(flags)} do not name exactly one type of data`);
+  }
+}
+
+function irqAction(flags: number): IrqRequest['action'] {
+  switch (flags & IRQ_SET_ACTION) {
+    case IRQ_SET_ACTION_MASK:
+      return 'mask';
+    case IRQ_SET_ACTION_UNMASK:
+      return 'unmask';
+    case IRQ_SET_ACTION_TRIGGER:
+      return 'trigger';
+    default:
+      return refuse('ENOTTY', `flags ${hex(flags)} do not name exactly one action`);
+  }
+}
+
+function irqData(flags: number, raw: Uint8Array): IrqData {
+  if (flags & IRQ_SET_DATA_NONE) return { kind: 'none' };
+  if (flags & IRQ_SET_DATA_BOOL) return { kind: 'bool', bools: raw };
+  return { kind: 'eventfd', fds: Int32Array.from({ length: raw.length / 4 }, (_, i) => getS32(raw, i * 4)) };
+}
+
+function reset(device: VfioDevice): number {
+  device.reset();
+  return 0;
+}
+
+/** A function here is alone behind its port, and resets by itself: there is no bus or slot to reset. */
+function hotReset(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  readStruct(caller, call, HotResetStruct.size);
+  refuse('ENODEV', `${device.name} has no bus or slot reset; use VFIO_DEVICE_RESET`);
+}
+
+/** No feature is supported, but the question must be well-formed. */
+function feature(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  const flags = getU32(readStruct(caller, call, FeatureStruct.size), FeatureStruct.at.flags);
+  if (flags & ~(FEATURE_MASK | FEATURE_GET | FEATURE_SET | FEATURE_PROBE))
+    refuse('EINVAL', `flags ${hex(flags)} have bits that FEATURE does not know`);
+  const both = FEATURE_GET | FEATURE_SET;
+  if ((flags & FEATURE_PROBE) === 0 && (flags & both) === both) refuse('EINVAL', `flags ${hex(flags)} ask to get and to set at once`);
+  refuse('ENOTTY', `${device.name} does not have feature ${flags & FEATURE_MASK}`);
+}

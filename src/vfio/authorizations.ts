@@ -1,0 +1,55 @@
+/**
+ * The PASIDs that one device is authorized for: of which context, and by which number the device's programmer knows them.
+ *
+ * Invariant: no PASID and no vPASID is in the list twice. A mediated device's list is what keeps it apart from the other mediated devices
+ * of its parent, whose requester id it shares; the list of a whole function only says what has to be undone.
+ */
+import type { IoasidContext } from '../ioasid/context.js';
+import { refuse } from '../linux/errno.js';
+
+export interface Authorization {
+  readonly pasid: number;
+  /** What the program writes into the device; NO_PASID for a device whose requests carry no PASID. */
+  readonly vpasid: number;
+  /** The context that it was authorized in; the authorization holds a reference on it. */
+  readonly context: IoasidContext;
+}
+
+export class Authorizations {
+  readonly #byPasid = new Map<number, Authorization>();
+  readonly #byVpasid = new Map<number, Authorization>();
+
+  get size(): number {
+    return this.#byPasid.size;
+  }
+
+  get(pasid: number): Authorization | undefined {
+    return this.#byPasid.get(pasid);
+  }
+
+  /** The authorization that `vpasid` means, or undefined: it means none. On the way of every DMA of a mediated device. */
+  byVpasid(vpasid: number): Authorization | undefined {
+    return this.#byVpasid.get(vpasid);
+  }
+
+  values(): IterableIterator<Authorization> {
+    return this.#byPasid.values();
+  }
+
+  /** @throws Refusal EEXIST when `pasid` or `vpasid` is in the list. `device` is named in the reason. */
+  check(device: string, pasid: number, vpasid: number): void {
+    if (this.#byPasid.has(pasid)) refuse('EEXIST', `${device} is authorized for PASID ${pasid} already`);
+    const taken = this.#byVpasid.get(vpasid);
+    if (taken !== undefined) refuse('EEXIST', `vpasid ${vpasid} of ${device} is PASID ${taken.pasid} already`);
+  }
+
+  add(authorization: Authorization): void {
+    this.#byPasid.set(authorization.pasid, authorization);
+    this.#byVpasid.set(authorization.vpasid, authorization);
+  }
+
+  remove(authorization: Authorization): void {
+    this.#byPasid.delete(authorization.pasid);
+    this.#byVpasid.delete(authorization.vpasid);
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * The 4 KiB PCI Express configuration space of one device, as a program reads and writes it.
+ *
+ * It is two arrays of the same length: the bytes, and for each byte the mask of the bits that a program may change. A write changes
+ * those bits and no others, whatever its size and offset; BAR sizing (write all ones, read the mask) needs nothing beyond that. Bits
+ * that report the state of something else (interrupt status, MSI enable) are set by the owner of that state through methods.
+ *
+ * Sources: PCI Local Bus 3.0 §6 (header, MSI, MSI-X), PCI Power Management 1.2 §3.2, PCI Express 5.0 §7.5, §7.8.8 (PASID).
+ */
+import type { PciDescription } from '../devices/device-model.js';
+import { hex, refuse } from '../linux/errno.js';
+import { checkPciDescription } from './pci-description.js';
+
+/** Bytes of configuration space, extended space included. */
+export const CONFIG_SPACE_SIZE = 4096;
+
+const COMMAND = 0x04;
+const STATUS = 0x06;
+const BAR0 = 0x10;
+const CAPABILITIES = 0x34;
+const FIRST_CAPABILITY = 0x40;
+const FIRST_EXTENDED_CAPABILITY = 0x100;
+
+const COMMAND_MEMORY = 1 << 1;
+const COMMAND_MASTER = 1 << 2;
+const COMMAND_PARITY = 1 << 6;
+const COMMAND_SERR = 1 << 8;
+const COMMAND_INTX_DISABLE = 1 << 10;
+const STATUS_INTERRUPT = 1 << 3;
+const STATUS_CAPABILITIES = 1 << 4;
+
+const CAP_POWER = 0x01;
+const CAP_MSI = 0x05;
+const CAP_EXPRESS = 0x10;
+const CAP_MSIX = 0x11;
+const EXTENDED_CAP_PASID = 0x1b;
+
+const POWER_CONTROL = 4;
+const D3_HOT = 3;
+const EXPRESS_DEVICE_CONTROL = 8;
+const INITIATE_FLR = 1 << 15;
+const MESSAGE_CONTROL = 2;
+const MSI_ENABLE = 1;
+const MSIX_ENABLE = 1 << 15;
+
+export class ConfigSpace {
+  readonly #bytes = new Uint8Array(CONFIG_SPACE_SIZE);
+  readonly #writable = new Uint8Array(CONFIG_SPACE_SIZE);
+  readonly #view = new DataView(this.#bytes.buffer);
+  readonly #initial: Uint8Array;
+  // Where the capabilities are; 0: there is none.
+  readonly #power: number;
+  readonly #express: number;
+  #msi = 0;
+  #msix = 0;
+  #lastCapability = 0;
+  #nextCapability = FIRST_CAPABILITY;
+
+  /** @throws Refusal EINVAL when `pci` describes no possible function. */
+  constructor(pci: PciDescription) {
+    checkPciDescription(pci);
+    this.#header(pci);
+    this.#bars(pci);
+    this.#power = this.#powerManagement();
+    if (pci.msi !== undefined) this.#msi = this.#messageSignalled(pci.msi);
+    if (pci.msix !== undefined) this.#msix = this.#messageSignalledExtended(pci.msix);
+    this.#express = this.#pciExpress(pci.pasidBits !== undefined);
+    if (pci.pasidBits !== undefined) this.#pasid(pci.pasidBits);
+    this.#initial = this.#bytes.slice();
+  }
+
+  /** Fills `target` from byte `offset`. @throws Refusal EFAULT when that reaches past the end (as vfio-pci has it). */
+  read(offset: number, target: Uint8Array): void {
+    this.#check(offset, target.length);
+    target.set(this.#bytes.subarray(offset, offset + target.length));
+  }
+
+  /**
+   * Writes `source` from byte `offset` on; bits that are not writable keep their value.
+   * @returns true when the write initiates a function level reset, which is the caller's to do.
+   * @throws Refusal EFAULT as `read` does.
+   */
+  write(offset: number, source: Uint8Array): boolean {
+    this.#check(offset, source.length);
+    const powerBefore = this.#powerState;
+    for (let i = 0; i < source.length; i++) {
+      const mask = this.#writable[offset + i]!;
+      this.#bytes[offset + i] = (this.#bytes[offset + i]! & ~mask) | (source[i]! & mask);
+    }
+    // D1 and D2 are not supported: a write that asks for them has no effect on the state (PCI PM §3.2.4).
+    if (this.#powerState === 1 || this.#powerState === 2) this.#powerState = powerBefore;
+    return this.#takeFunctionLevelReset();
+  }
+
+  /** Back to what it is when the device is opened: memory space on, bus mastering off, no BAR assigned. */
+  reset(): void {
+    this.#bytes.set(this.#initial);
+  }
+
+  /** Do BARs answer? Command register, memory space enable; never in D3hot. */
+  get memoryEnabled(): boolean {
+    return this.#command(COMMAND_MEMORY) && this.#powerState !== D3_HOT;
+  }
+
+  /** May the device issue requests? Command register, bus master enable; never in D3hot. */
+  get busMaster(): boolean {
+    return this.#command(COMMAND_MASTER) && this.#powerState !== D3_HOT;
+  }
+
+  /** Turns bus mastering on, as a driver that is bound to the device does. */
+  enableBusMaster(): void {
+    this.#flag(COMMAND, COMMAND_MASTER, true);
+  }
+
+  /** Is INTx kept from being signalled? Command register, interrupt disable. */
+  get intxDisabled(): boolean {
+    return this.#command(COMMAND_INTX_DISABLE);
+  }
+
+  /** Status register, interrupt status: an INTx was raised and could not be signalled yet. */
+  setInterruptStatus(pending: boolean): void {
+    this.#flag(STATUS, STATUS_INTERRUPT, pending);
+  }
+
+  /** The enable bits of the MSI and MSI-X capabilities. They follow SET_IRQS, programs only read them. */
+  setMessageEnable(msi: boolean, msix: boolean): void {
+    if (this.#msi !== 0) this.#flag(this.#msi + MESSAGE_CONTROL, MSI_ENABLE, msi);
+    if (this.#msix !== 0) this.#flag(this.#msix + MESSAGE_CONTROL, MSIX_ENABLE, msix);
+  }
+
+  #check(offset: number, length: number): void {
+    if (!(offset >= 0 && offset + length <= CONFIG_SPACE_SIZE)) {
+      refuse('EFAULT', `${length} bytes at ${hex(offset)} reach past the ${CONFIG_SPACE_SIZE} bytes of configuration space`);
+    }
+  }
+
+  #command(bit: number): boolean {
+    return (this.#view.getUint16(COMMAND, true) & bit) !== 0;
+  }
+
+  #flag(offset: number, bit: number, on: boolean): void {
+    const value = this.#view.getUint16(offset, true);
+    this.#view.setUint16(offset, on ? value | bit : value & ~bit, true);
+  }
+
+  get #powerState(): number {
+    return this.#bytes[this.#power + POWER_CONTROL]! & 3;
+  }
+
+  set #powerState(state: number) {
+    const at = this.#power + POWER_CONTROL;
+    this.#bytes[at] = (this.#bytes[at]! & ~3) | state;
+  }
+
+  #takeFunctionLevelReset(): boolean {
+    const at = this.#express + EXPRESS_DEVICE_CONTROL;
+    const asked = (this.#view.getUint16(at, true) & INITIATE_FLR) !== 0;
+    if (asked) this.#flag(at, INITIATE_FLR, false);
+    return asked;
+  }
+
+  #put8(offset: number, value: number, writable = 0): void {
+    this.#bytes[offset] = value;
+    this.#writable[offset] = writable;
+  }
+
+  #put16(offset: number, value: number, writable = 0): void {
+    this.#put8(offset, value & 0xff, writable & 0xff);
+    this.#put8(offset + 1, value >>> 8, writable >>> 8);
+  }
+
+  #put32(offset: number, value: number, writable = 0): void {
+    this.#put16(offset, value & 0xffff, writable & 0xffff);
+    this.#put16(offset + 2, value >>> 16, writable >>> 16);
+  }
+
+  #header(pci: PciDescription): void {
+    this.#put16(0x00, pci.vendorId);
+    this.#put16(0x02, pci.deviceId);
+    // vfio-pci hands a device over with its memory space enabled and bus mastering off.
+    this.#put16(COMMAND, COMMAND_MEMORY, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_INTX_DISABLE);
+    this.#put16(STATUS, STATUS_CAPABILITIES);
+    this.#put8(0x08, pci.revision ?? 0);
+    this.#put8(0x09, pci.classCode & 0xff);
+    this.#put16(0x0a, pci.classCode >>> 8);
+    this.#put8(0x0c, 0, 0xff); // cache line size
+    this.#put16(0x2c, pci.subsystemVendorId ?? pci.vendorId);
+    this.#put16(0x2e, pci.subsystemId ?? pci.deviceId);
+    this.#put8(0x3c, 0, 0xff); // interrupt line
+    this.#put8(0x3d, pci.intx === true ? 1 : 0); // interrupt pin
+  }
+
+  #bars(pci: PciDescription): void {
+    for (const bar of pci.bars) {
+      const at = BAR0 + bar.index * 4;
+      const type = (bar.is64 === true ? 0x4 : 0) | (bar.prefetchable === true ? 0x8 : 0);
+      // Address bits below the size are hardwired to 0. Sizes go up to 2^39, so the halves of -size are taken one by one.
+      const low = bar.size >= 2 ** 32 ? 0 : -bar.size >>> 0;
+      this.#put32(at, type, low & ~0xf);
+      if (bar.is64 === true) this.#put32(at + 4, 0, bar.size > 2 ** 32 ? -(bar.size / 2 ** 32) >>> 0 : 0xffffffff);
+    }
+  }
+
+  /** Appends a capability of `bytes` bytes to the list. @returns where it is. */
+  #capability(id: number, bytes: number): number {
+    const at = this.#nextCapability;
+    this.#put8(this.#lastCapability === 0 ? CAPABILITIES : this.#lastCapability + 1, at);
+    this.#put8(at, id);
+    this.#lastCapability = at;
+    this.#nextCapability = (at + bytes + 3) & ~3;
+    return at;
+  }
+
+  #powerManagement(): number {
+    const at = this.#capability(CAP_POWER, 8);
+    this.#put16(at + 2, 3); // version 1.2; D1, D2 and PME are not supported
+    this.#put16(at + POWER_CONTROL, 1 << 3, 3); // No_Soft_Reset: D3hot keeps the state
+    return at;
+  }
+
+  #messageSignalled(vectors: number): number {
+    const at = this.#capability(CAP_MSI, 14);
+    this.#put16(at + MESSAGE_CONTROL, (1 << 7) | (Math.log2(vectors) << 1), 7 << 4); // 64-bit; multiple message enable is writable
+    this.#put32(at + 4, 0, ~3);
+    this.#put32(at + 8, 0, ~0);
+    this.#put16(at + 12, 0, 0xffff);
+    return at;
+  }
+
+  #messageSignalledExtended(msix: NonNullable<PciDescription['msix']>): number {
+    const at = this.#capability(CAP_MSIX, 12);
+    this.#put16(at + MESSAGE_CONTROL, msix.vectors - 1);
+    this.#put32(at + 4, msix.tableOffset | msix.bar);
+    this.#put32(at + 8, msix.pbaOffset | msix.bar);
+    return at;
+  }
+
+  #pciExpress(pasids: boolean): number {
+    const at = this.#capability(CAP_EXPRESS, 0x3c);
+    this.#put16(at + 2, 2); // version 2, endpoint
+    this.#put32(at + 4, 1 | (1 << 5) | (1 << 15) | (1 << 28)); // 256 byte payloads, 8-bit tags, role-based errors, function level reset
+    this.#put16(at + EXPRESS_DEVICE_CONTROL, (1 << 4) | (1 << 11) | (2 << 12), 0xffff); // relaxed ordering, no snoop, reads of 512 bytes
+    this.#put32(at + 0x0c, 4 | (16 << 4)); // link: 16 GT/s, 16 lanes
+    this.#put16(at + 0x12, 4 | (16 << 4));
+    this.#put32(at + 0x24, pasids ? 1 << 21 : 0); // PASIDs travel in end-to-end TLP prefixes
+    this.#put32(at + 0x2c, 0xf << 1); // speeds up to 16 GT/s
+    return at;
+  }
+
+  /** The PASID capability, alone in extended space. Enabled already and for good: AUTHORIZE decides who may use which PASID. */
+  #pasid(bits: number): void {
+    const at = FIRST_EXTENDED_CAPABILITY;
+    this.#put32(at, EXTENDED_CAP_PASID | (1 << 16));
+    this.#put16(at + 4, bits << 8);
+    this.#put16(at + 6, 1);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * The port of a whole PCI function: it has a requester id of its own, so the IOMMU alone decides what it may reach.
+ *
+ * The program may load any PASID into it; one that the function is not authorized for has no entry in the PASID table of its requester id,
+ * and faults there. For the same reason PASIDs cannot be renamed: what the program writes into the function is what the IOMMU sees.
+ */
+import { type DmaFault, NO_PASID, type PciDescription } from '../devices/device-model.js';
+import type { Iommu, Requester } from '../iommu/iommu.js';
+import { refuse } from '../linux/errno.js';
+import { Authorizations } from './authorizations.js';
+import type { ConfigSpace } from './config-space.js';
+import { blocked, checkWidth, type DevicePort, withoutPasid } from './device-port.js';
+
+export class FunctionPort implements DevicePort {
+  readonly requester: Requester;
+  readonly mediated = false;
+  readonly authorizations = new Authorizations();
+  readonly #iommu: Iommu;
+  readonly #blocked: string;
+  #config: ConfigSpace | undefined;
+
+  constructor(iommu: Iommu, requester: Requester) {
+    this.#iommu = iommu;
+    this.requester = requester;
+    this.#blocked = `bus mastering is off in the command register of ${requester.rid}`;
+  }
+
+  connect(config: ConfigSpace): void {
+    this.#config = config;
+  }
+
+  vpasid({ pasidBits }: PciDescription, pasid: number, vpasid: number): number {
+    const { rid } = this.requester;
+    if (pasidBits === undefined) return withoutPasid(pasid, vpasid, rid);
+    if (vpasid !== 0 && vpasid !== pasid)
+      refuse('EINVAL', `vpasid ${vpasid} for PASID ${pasid} needs a mediated device; ${rid} is a whole function`);
+    checkWidth('PASID', pasid, pasidBits, rid);
+    return pasid;
+  }
+
+  entry({ pasidBits }: PciDescription, pasid: number): number {
+    return pasidBits === undefined ? NO_PASID : pasid;
+  }
+
+  read(pasid: number, iova: number, target: Uint8Array, at = 0, length = target.length - at): DmaFault | undefined {
+    if (this.#config?.busMaster !== true) return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, false, this.#blocked);
+    return this.requester.read(pasid, iova, target, at, length);
+  }
+
+  write(pasid: number, iova: number, source: Uint8Array, at = 0, length = source.length - at): DmaFault | undefined {
+    if (this.#config?.busMaster !== true) return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, true, this.#blocked);
+    return this.requester.write(pasid, iova, source, at, length);
+  }
+
+  admits(): boolean {
+    return true;
+  }
+}
