@@ -1,0 +1,9 @@
+/** The conformance suite against an in-process machine, a new one for each test. */
+import { fileURLToPath } from 'node:url';
+import { Machine } from '../machine.js';
+import { conformance, conformanceDevices } from './conformance.js';
+import { InProcess } from './in-process.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+conformance(async () => new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root })));
