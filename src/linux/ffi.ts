@@ -22,6 +22,7 @@ const signatures = {
   poll: 'int poll(uintptr_t fds, ulong count, int timeout)',
   ioctl: 'int ioctl(int fd, ulong cmd, uintptr_t arg)',
   fcntl: 'int fcntl(int fd, int cmd, long arg)',
+  access: 'int access(const char *path, int mode)',
   fstat: 'int fstat(int fd, uintptr_t stat)',
   statx: 'int statx(int dirfd, const char *path, int flags, uint32_t mask, uintptr_t statx)',
   pipe2: 'int pipe2(uintptr_t fds, int flags)',
@@ -41,11 +42,14 @@ const signatures = {
   recvmsg: 'long recvmsg(int fd, uintptr_t message, int flags)',
   sendmsg: 'long sendmsg(int fd, uintptr_t message, int flags)',
   syscall: 'long syscall(long number, long a, long b, long c)',
+  syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',
   signal: 'uintptr_t signal(int number, uintptr_t handler)',
   prlimit64: 'int prlimit64(int pid, int resource, uintptr_t fresh, uintptr_t old)',
   capset: 'int capset(uintptr_t header, uintptr_t data)',
   _exit: 'void _exit(int status)',
+  dup2: 'int dup2(int fd, int target)',
+  socketpair: 'int socketpair(int domain, int type, int protocol, uintptr_t fds)',
 } as const;
 
 type CFunction = (...args: (number | string | null | Uint8Array)[]) => number;
@@ -93,6 +97,15 @@ export function address(buffer: Uint8Array): number {
   return Number(loadKoffi().address(buffer));
 }
 
+const addresses = new WeakMap<Uint8Array, number>();
+
+/** `address(buffer)`, remembered: for buffers that are used again and again. */
+export function addressOf(buffer: Uint8Array): number {
+  let known = addresses.get(buffer);
+  if (known === undefined) addresses.set(buffer, (known = address(buffer)));
+  return known;
+}
+
 /** `result` if it is not -1. @throws Refusal with the current errno and `what` failed. */
 export function check(result: number, what: string): number {
   if (result === -1) {
@@ -100,4 +113,9 @@ export function check(result: number, what: string): number {
     throw new Refusal(errno, what);
   }
   return result;
+}
+
+/** The `length` bytes at `at`, as an array over that very memory. Touching it after the memory was unmapped ends this process. */
+export function viewMemory(at: number, length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(loadKoffi().view(at, length) as ArrayBuffer);
 }

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -114,7 +114,7 @@ function compile(compiler: string, standard: string, file: string, source: strin
   const path = join(folder, file);
   writeFileSync(path, source);
   const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
-  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-I', include, '-o', `${path}.out`, path], { stdio: 'pipe' });
+  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-pthread', '-I', include, '-o', `${path}.out`, path], { stdio: 'pipe' });
   return `${path}.out`;
 }
 
@@ -271,4 +271,16 @@ test('the header alone compiles as C99 without a warning', withCc, () => {
 
 test('the header alone compiles as C++11 without a warning', withCxx, () => {
   execFileSync(compile('c++', 'c++11', 'alone.cc', everything.join('\n')));
+});
+
+test('the program in docs/abi.md compiles without a warning', withCc, () => {
+  const guide = readFileSync(join(include, '../docs/abi.md'), 'utf8');
+  const program = /```c\n(#include[\s\S]*?)```/.exec(guide)?.[1];
+  assert.ok(program !== undefined);
+  compile('cc', 'gnu99', 'first.c', program);
+});
+
+test('the C programs of the tests compile without a warning', withCc, () => {
+  const programs = join(include, '../tests/c');
+  for (const name of readdirSync(programs)) compile('cc', 'gnu11', name, readFileSync(join(programs, name), 'utf8'));
 });

@@ -1,7 +1,9 @@
 /**
  * Makes the VFIO devices of one PCI function: the function itself or, when it is cut, its mediated devices in its place.
  */
-import type { DeviceFactory, DeviceModel, DeviceOptions } from '../devices/device-model.js';
+
+import { checkModel } from '../devices/check-model.js';
+import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from '../devices/device-model.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
@@ -25,7 +27,7 @@ export interface FunctionRequest {
 
 /**
  * @returns one device, or `mdevs` of them. A function that is cut is not among them: it belongs to its own driver, which is us.
- * @throws Refusal EEXIST when the requester id is taken; EINVAL when the function cannot be cut like that or its PciDescription is impossible.
+ * @throws Refusal EEXIST when the requester id is taken; EINVAL when the function cannot be cut like that or the model is none (checkModel).
  * @throws Error of the factory, when an option is wrong.
  */
 export function makeDevices(iommu: Iommu, { rid, factory, options, mdevs, firstIndex }: FunctionRequest): VfioDevice[] {
@@ -48,14 +50,14 @@ function cut(iommu: Iommu, requester: Requester, parent: DeviceModel, count: num
   });
 }
 
+type MakeModel = (host: DeviceHost) => DeviceModel;
+
 /** Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no configuration space yet. */
-function assemble(name: string, port: DevicePort, make: DeviceFactoryOf): { device: VfioDevice; model: DeviceModel; config: ConfigSpace } {
+function assemble(name: string, port: DevicePort, make: MakeModel): { device: VfioDevice; model: DeviceModel; config: ConfigSpace } {
   let irqs: Interrupts | undefined;
-  const model = make({ dma: port, interrupt: (vector) => irqs?.raise(vector) });
+  const model = checkModel(make({ dma: port, interrupt: (vector) => irqs?.raise(vector) }));
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
   port.connect(config);
   return { device: new VfioDevice(name, port, model, config, irqs), model, config };
 }
-
-type DeviceFactoryOf = (host: Parameters<DeviceFactory>[0]) => DeviceModel;

@@ -6,7 +6,6 @@
  * only for a vector whose entry is masked, except within a write that unmasks it.
  */
 import type { PciDescription } from '../devices/device-model.js';
-import { msixPbaBytes, msixTableBytes } from './pci-description.js';
 
 const ENTRY = 16;
 const VECTOR_CONTROL = 12;
@@ -25,8 +24,8 @@ export class MsixTable {
   constructor(msix: NonNullable<PciDescription['msix']>) {
     this.vectors = msix.vectors;
     this.#bar = msix.bar;
-    this.#table = new Uint8Array(msixTableBytes(msix.vectors));
-    this.#pba = new Uint8Array(msixPbaBytes(msix.vectors));
+    this.#table = new Uint8Array(msix.vectors * ENTRY);
+    this.#pba = new Uint8Array(Math.ceil(msix.vectors / 64) * 8);
     this.#tableOffset = msix.tableOffset;
     this.#pbaOffset = msix.pbaOffset;
     const edges = [this.#tableOffset, this.#tableOffset + this.#table.length, this.#pbaOffset, this.#pbaOffset + this.#pba.length];

@@ -1,0 +1,51 @@
+/**
+ * The benchmark `ioctl` inside a mount namespace of its own. Argument: the folder of the compiled references.
+ *
+ * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up never crosses to another one.
+ * The clients take turns. Prints the Comparison as JSON.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { compare, Passes } from './reference.js';
+
+const CALLS = 5_000;
+const ROUNDS = 21;
+const WARMUPS = 5;
+
+const folder = process.argv[2]!;
+const pinned = ['taskset', '-c', String(cpus().length - 1)];
+
+/** Starts a server that mounts on `target`; resolves when it says that it has. */
+async function serve(target: string, ...command: readonly string[]): Promise<ChildProcess> {
+  mkdirSync(target);
+  const [program, ...args] = [...pinned, ...command, target];
+  const child = spawn(program!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const outcome = await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => undefined)]);
+  if (outcome === undefined) throw new Error(`${command.join(' ')} ended before it was ready`);
+  return child;
+}
+
+const client = (target: string) => new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS)]);
+
+const theirTarget = join(folder, 'their-files');
+const ourTarget = join(folder, 'our-files');
+const servers = [
+  await serve(theirTarget, join(folder, 'fuse-server')),
+  await serve(ourTarget, process.execPath, fileURLToPath(new URL('./ioctl-server.js', import.meta.url))),
+];
+const theirs = client(theirTarget);
+const ours = client(ourTarget);
+const result = await compare(
+  () => ours.pass(),
+  () => theirs.pass(),
+  ROUNDS,
+  WARMUPS,
+);
+await theirs.close();
+await ours.close();
+for (const server of servers) server.stdin!.end();
+console.log(JSON.stringify(result));

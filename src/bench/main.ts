@@ -1,0 +1,76 @@
+/**
+ * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same run.
+ *
+ * Names: translate, ioctl, dma, authorize, million, run, unmap-map; all of them when none is given. `--quick` leaves out the largest
+ * tables. The exit status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
+ * a busy machine it may be nobody's fault.
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { authorize } from './authorize.js';
+import { dma } from './dma.js';
+import { ioctl } from './ioctl.js';
+import { type Outcome, verdict } from './measurement.js';
+import { million } from './million.js';
+import { References } from './reference.js';
+import { run } from './run.js';
+import { header, rowOf } from './table.js';
+import { translate } from './translate.js';
+import { unmapMap } from './unmap-map.js';
+
+type Benchmark = (references: References, quick: boolean) => Outcome[] | Promise<Outcome[]>;
+
+const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
+  ['translate', translate],
+  ['ioctl', ioctl],
+  ['dma', dma],
+  ['authorize', authorize],
+  ['million', million],
+  ['run', run],
+  ['unmap-map', unmapMap],
+]);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+});
+const unknown = positionals.find((name) => !benchmarks.has(name));
+if (unknown !== undefined) {
+  console.error(`there is no benchmark ${unknown}; there are: ${[...benchmarks.keys()].join(', ')}`);
+  process.exit(2);
+}
+
+const say = values.json ? console.error : console.log;
+const references = new References();
+try {
+  say(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}\n`);
+  if (!references.hasCompiler) say('There is no C compiler (cc) here: figures without references, and without ratios.\n');
+  const outcomes = await measure();
+  if (values.json) console.log(JSON.stringify(outcomes.map(withVerdict), null, 2));
+  else summarize(outcomes);
+} finally {
+  references.close();
+}
+
+/** Runs the chosen benchmarks, one after the other, and shows each when it is done. */
+async function measure(): Promise<Outcome[]> {
+  const all: Outcome[] = [];
+  if (!values.json) say(header);
+  for (const [name, benchmark] of benchmarks) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const outcomes = await benchmark(references, values.quick);
+    all.push(...outcomes);
+    if (!values.json) say(outcomes.map(rowOf).join('\n'));
+  }
+  return all;
+}
+
+function withVerdict(outcome: Outcome): Outcome & { readonly verdict?: string } {
+  return 'skipped' in outcome ? outcome : { ...outcome, verdict: verdict(outcome) };
+}
+
+function summarize(outcomes: readonly Outcome[]): void {
+  const verdicts = outcomes.map((outcome) => ('skipped' in outcome ? '' : verdict(outcome)));
+  const count = (value: string) => verdicts.filter((each) => each === value).length;
+  say(`\n${count('ok')} as expected, ${count('over')} over.`);
+}

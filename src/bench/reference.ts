@@ -1,0 +1,126 @@
+/**
+ * The references: C programs from the folder `bench/`, compiled for this run and thrown away after it.
+ *
+ * Each of them makes one measured pass for every line on its stdin and answers with the nanoseconds of one operation. So passes of
+ * both sides can take turns, and whatever else the machine does meets both.
+ */
+import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { median } from './measurement.js';
+
+const sources = fileURLToPath(new URL('../../bench/', import.meta.url));
+
+/** Compiles references into a folder of its own. */
+export class References {
+  readonly folder = mkdtempSync(join(tmpdir(), 'ioasid-bench-'));
+  /** False on a machine without `cc`. */
+  readonly hasCompiler: boolean;
+
+  constructor() {
+    this.hasCompiler = isCommand('cc');
+  }
+
+  /** The path of the compiled `bench/NAME.c`. */
+  compile(name: string): string {
+    const program = join(this.folder, name);
+    execFileSync('cc', ['-O2', '-pthread', '-o', program, join(sources, `${name}.c`)]);
+    return program;
+  }
+
+  /** Starts the reference NAME, or returns undefined when it cannot be built. */
+  start(name: string, ...args: (string | number)[]): Passes | undefined {
+    return this.hasCompiler ? new Passes([this.compile(name), ...args.map(String)]) : undefined;
+  }
+
+  close(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** True when `name` can be run. */
+export function isCommand(name: string): boolean {
+  try {
+    execFileSync(name, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A program that makes one measured pass per line of its stdin. */
+export class Passes {
+  readonly #name: string;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #lines: Interface;
+  readonly #answers: AsyncIterator<string>;
+  readonly #exit: Promise<unknown[]>;
+
+  constructor([command, ...args]: readonly string[]) {
+    this.#name = [command, ...args].join(' ');
+    this.#child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child.stdin.on('error', () => {});
+    this.#exit = once(this.#child, 'exit');
+    this.#lines = createInterface(this.#child.stdout);
+    this.#answers = this.#lines[Symbol.asyncIterator]();
+  }
+
+  /** One pass. @returns the nanoseconds of one operation. @throws when the program has ended: it found a wrong result. */
+  async pass(): Promise<number> {
+    this.#child.stdin.write('\n');
+    const { value, done } = await this.#answers.next();
+    if (done) throw new Error(`${this.#name} ended early`);
+    return Number(value);
+  }
+
+  /** Ends the program. @throws when it says that a result was wrong. */
+  async close(): Promise<void> {
+    this.#child.stdin.end();
+    const [code] = await this.#exit;
+    this.#lines.close();
+    if (code !== 0) throw new Error(`${this.#name} ended with status ${String(code)}`);
+  }
+}
+
+/** What two sides came to. */
+export interface Comparison {
+  readonly ours: number;
+  readonly reference: number | undefined;
+  readonly ratio: number | undefined;
+}
+
+type Pass = () => number | Promise<number>;
+
+/** Lets both sides take turns: `warmups` rounds that do not count, `rounds` that do. */
+export async function compare(ours: Pass, reference: Pass | undefined, rounds: number, warmups = 3): Promise<Comparison> {
+  const us: number[] = [];
+  const them: number[] = [];
+  for (let round = -warmups; round < rounds; round++) {
+    const theirs = await reference?.();
+    const own = await ours();
+    if (round < 0) continue;
+    us.push(own);
+    if (theirs !== undefined) them.push(theirs);
+  }
+  if (them.length === 0) return { ours: median(us), reference: undefined, ratio: undefined };
+  return { ours: median(us), reference: median(them), ratio: median(us.map((own, i) => own / them[i]!)) };
+}
+
+/** As `compare`, against the program `reference`, which is ended afterwards. */
+export async function compareTo(ours: Pass, reference: Passes | undefined, rounds: number): Promise<Comparison> {
+  const result = await compare(ours, reference && (() => reference.pass()), rounds);
+  await reference?.close();
+  return result;
+}
+
+/** Nanoseconds of one of `count` operations that `work` does. */
+export function timed(count: number, work: () => void): number {
+  const begin = process.hrtime.bigint();
+  work();
+  return Number(process.hrtime.bigint() - begin) / count;
+}

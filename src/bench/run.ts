@@ -1,0 +1,26 @@
+/** Benchmark `run`: what `ioasid run -- true` takes longer than `true` alone. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { median, type Outcome } from './measurement.js';
+
+const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
+const ROUNDS = 9;
+
+export function run(): Outcome[] {
+  const name = 'ioasid run -- true, more than true';
+  const added: number[] = [];
+  for (let round = -1; round < ROUNDS; round++) {
+    const alone = elapsed(['true']);
+    const under = elapsed([process.execPath, ioasid, 'run', '--', 'true']);
+    if (under.failure !== undefined) return [{ name, skipped: under.failure }];
+    if (round >= 0) added.push(under.ns - alone.ns);
+  }
+  return [{ name, unit: 'ns', ours: median(added), max: 0.5e9 }];
+}
+
+function elapsed([command, ...args]: readonly string[]): { ns: number; failure: string | undefined } {
+  const begin = process.hrtime.bigint();
+  const { status, signal, stderr } = spawnSync(command!, args, { timeout: 20_000, encoding: 'utf8' });
+  const ns = Number(process.hrtime.bigint() - begin);
+  return { ns, failure: status === 0 ? undefined : stderr.split('\n')[0] || `it ended with ${signal ?? `status ${status}`}` };
+}

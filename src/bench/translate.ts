@@ -1,0 +1,113 @@
+/**
+ * Benchmark `translate`: one random IOVA, looked up by requester id and PASID, against a 4-level radix table in C (bench/translate.c).
+ *
+ * Two figures: `translate` alone, which says which mapping it is and that it gives the right, and, for information, the same with the
+ * byte of the memory that the IOVA leads to, as a transfer works it out. Both are compared with the reference's physical address. Each
+ * pass over the queries is preceded by one that brings the caches back, and its sum is checked.
+ */
+import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
+import { BufferMemory } from '../iommu/memory.js';
+import { MAPPING_WORDS, OFFSET_LO, START_LO, type TableMemory, TWO_32 } from '../iommu/table-memory.js';
+import type { Measurement } from './measurement.js';
+import { compareTo, type References, timed } from './reference.js';
+import { Random, Regions } from './workload.js';
+
+const PASID = 7;
+const QUERIES = 1 << 20;
+/** From here on the expectation holds: a smaller table lies in the first-level cache as a whole. */
+const EXPECTED_FROM = 1024;
+
+export async function translate(references: References, quick: boolean): Promise<Measurement[]> {
+  const results: Measurement[] = [];
+  for (const count of quick ? [1, 16, 1024, 65_536] : [1, 16, 1024, 65_536, 1 << 20]) {
+    const side = new Side(count);
+    const rounds = count > 100_000 ? 5 : 11;
+    const name = `translate, ${count} region${count === 1 ? '' : 's'}`;
+    const slots = await compareTo(() => side.slots(), references.start('translate', count, QUERIES), rounds);
+    results.push({ name, unit: 'ns', ...slots, maxRatio: count >= EXPECTED_FROM ? 3.5 : undefined });
+    const offsets = await compareTo(() => side.offsets(), references.start('translate', count, QUERIES), rounds);
+    results.push({ name: `${name}, and the byte`, unit: 'ns', ...offsets });
+  }
+  return results;
+}
+
+/** Our side: an IOMMU with one address space of `count` regions, and the queries. */
+class Side {
+  readonly #iommu = new Iommu();
+  readonly #requester = this.#iommu.requester('0000:6a:01.0');
+  readonly #hi = new Int32Array(QUERIES);
+  readonly #lo = new Int32Array(QUERIES);
+  #slotSum = 0;
+  #offsetSum = 0;
+
+  constructor(count: number) {
+    const random = new Random();
+    const regions = new Regions(count, random);
+    const start = this.#map(regions);
+    for (let i = 0; i < QUERIES; i++) {
+      const at = random.next() % count;
+      const offset = random.next() % regions.length[at]!;
+      const iova = regions.iova[at]! + offset;
+      this.#hi[i] = Math.floor(iova / TWO_32);
+      this.#lo[i] = iova >>> 0;
+      this.#slotSum = (this.#slotSum + at) | 0;
+      this.#offsetSum = (this.#offsetSum + ((start[at]! + offset) >>> 0)) | 0;
+    }
+  }
+
+  /** Nanoseconds of one lookup of a mapping. */
+  slots(): number {
+    return measured(this.#slotSum, () => sumOfSlots(this.#requester, this.#hi, this.#lo));
+  }
+
+  /** Nanoseconds of one lookup of a byte in a memory. */
+  offsets(): number {
+    return measured(this.#offsetSum, () => sumOfOffsets(this.#requester, this.#iommu.tables, this.#hi, this.#lo));
+  }
+
+  /** Maps the regions to one memory, one after the other from its second page on; region i is slot i. @returns where each begins. */
+  #map(regions: Regions): Float64Array {
+    const memory = this.#iommu.memories.acquire(new BufferMemory(new Uint8Array(0)));
+    const table = this.#iommu.pageTable();
+    const start = new Float64Array(regions.count);
+    let offset = 4096;
+    for (let i = 0; i < regions.count; i++) {
+      start[i] = offset;
+      table.map(regions.iova[i]!, regions.length[i]!, memory, offset, READ | WRITE);
+      offset += regions.length[i]!;
+    }
+    this.#requester.grant(PASID, table);
+    return start;
+  }
+}
+
+/** Nanoseconds of one query in the second of two passes. */
+function measured(expected: number, pass: () => number): number {
+  let sum = pass();
+  const ns = timed(QUERIES, () => {
+    sum += pass();
+  });
+  if (sum !== 2 * expected) throw new Error(`translate: the sum of two passes is ${sum}, not ${2 * expected}`);
+  return ns;
+}
+
+function sumOfSlots(requester: Requester, hi: Int32Array, lo: Int32Array): number {
+  let sum = 0;
+  for (let i = 0; i < QUERIES; i++) {
+    const slot = requester.translate(PASID, hi[i]!, lo[i]!, WRITE);
+    if (slot < 0) return Number.NaN;
+    sum = (sum + slot) | 0;
+  }
+  return sum;
+}
+
+function sumOfOffsets(requester: Requester, tables: TableMemory, hi: Int32Array, lo: Int32Array): number {
+  let sum = 0;
+  for (let i = 0; i < QUERIES; i++) {
+    const slot = requester.translate(PASID, hi[i]!, lo[i]!, WRITE);
+    if (slot < 0) return Number.NaN;
+    const at = slot * MAPPING_WORDS;
+    sum = (sum + lo[i]! - tables.mappings[at + START_LO]! + tables.mappings[at + OFFSET_LO]!) | 0;
+  }
+  return sum;
+}

@@ -1,0 +1,54 @@
+/**
+ * Benchmark `unmap-map`: one 4 KiB mapping taken out, put back and looked up, against the same on the C radix (bench/unmap-map.c).
+ *
+ * The lookup belongs to it: our tables are made when a DMA wants them, so without it half of the work would be left out.
+ */
+import { Iommu, READ, WRITE } from '../iommu/iommu.js';
+import { BufferMemory } from '../iommu/memory.js';
+import type { PageTable } from '../iommu/page-table.js';
+import { TWO_32 } from '../iommu/table-memory.js';
+import type { Measurement } from './measurement.js';
+import { compareTo, type References, timed } from './reference.js';
+import { Random, Regions } from './workload.js';
+
+const PASID = 7;
+const PAIRS = 100_000;
+
+export async function unmapMap(references: References): Promise<Measurement[]> {
+  const results: Measurement[] = [];
+  for (const count of [1024, 65_536]) {
+    const side = new Side(count);
+    const result = await compareTo(() => timed(PAIRS, () => side.pass()), references.start('unmap-map', count, PAIRS), 9);
+    results.push({ name: `unmap and map 4 KiB, ${count} mappings`, unit: 'ns', ...result });
+  }
+  return results;
+}
+
+class Side {
+  readonly #iommu = new Iommu();
+  readonly #requester = this.#iommu.requester('0000:6a:01.0');
+  readonly #table: PageTable = this.#iommu.pageTable();
+  readonly #memory = this.#iommu.memories.acquire(new BufferMemory(new Uint8Array(0)));
+  readonly #regions: Regions;
+  readonly #order = new Int32Array(PAIRS);
+
+  constructor(count: number) {
+    const random = new Random();
+    this.#regions = new Regions(count, random);
+    for (let i = 0; i < count; i++) this.#table.map(this.#regions.iova[i]!, 4096, this.#memory, (i + 1) * 4096, READ | WRITE);
+    for (let i = 0; i < PAIRS; i++) this.#order[i] = random.next() % count;
+    this.#requester.grant(PASID, this.#table);
+  }
+
+  pass(): void {
+    const table = this.#table;
+    for (let i = 0; i < PAIRS; i++) {
+      const at = this.#order[i]!;
+      const iova = this.#regions.iova[at]!;
+      table.unmap(table.find(iova));
+      const slot = table.map(iova, 4096, this.#memory, (at + 1) * 4096, READ | WRITE);
+      const found = this.#requester.translate(PASID, Math.floor(iova / TWO_32), iova >>> 0, WRITE);
+      if (found !== slot) throw new Error(`unmap-map: found slot ${found}, not ${slot}`);
+    }
+  }
+}

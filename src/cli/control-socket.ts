@@ -1,0 +1,99 @@
+/**
+ * How `ioasid ls` finds and asks the servers of this machine.
+ *
+ * Each server listens on an abstract unix socket `ioasid/UID/PID`, which the kernel lists in /proc/net/unix and forgets with the
+ * server. Whoever connects is told the machine's state as one JSON object, if it is the same user or root. Both sides ask the
+ * kernel who the other one is, because anybody may choose such a name.
+ */
+import { readFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { address, check, libc } from '../linux/ffi.js';
+
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+/** sizeof(sockaddr_un.sun_path). Names are padded to it, because some versions of Node do so by themselves and others do not. */
+const nameLength = 108;
+const prefix = 'ioasid/';
+/** A server that does not answer for so many milliseconds is left out. */
+const patience = 2000;
+
+/** A server of this machine. */
+export interface ServerName {
+  readonly uid: number;
+  readonly pid: number;
+}
+
+/** A server and what it said. */
+export interface ServerState extends ServerName {
+  readonly state: unknown;
+}
+
+function socketName({ uid, pid }: ServerName): string {
+  return `\0${prefix}${uid}/${pid}`.padEnd(nameLength, '\0');
+}
+
+function ownUid(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+/** Who is at the other end of `socket`. undefined when it is gone already. */
+function peer(socket: Socket): ServerName | undefined {
+  const fd = (socket as unknown as { _handle?: { fd: number } })._handle?.fd;
+  if (fd === undefined || fd < 0) return undefined;
+  const credentials = Buffer.alloc(128);
+  const length = Buffer.alloc(128);
+  length.writeUInt32LE(12);
+  check(libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, address(credentials), address(length)), 'the peer of a socket is unknown');
+  return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4) };
+}
+
+/** Answers everyone who may ask with what `state` returns then. Does not keep the process alive. */
+export function publish(state: () => unknown): void {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    const asker = peer(socket);
+    if (asker !== undefined && (asker.uid === ownUid() || asker.uid === 0)) socket.end(JSON.stringify(state()));
+    else socket.destroy();
+  });
+  server.on('error', () => undefined);
+  server.listen(socketName({ uid: ownUid(), pid: process.pid }));
+  server.unref();
+}
+
+/** The servers that say they run on this machine, in the order of their process ids. */
+function serverNames(): ServerName[] {
+  const pattern = new RegExp(`@${prefix}(\\d+)/(\\d+)@*$`, 'gm');
+  const found = [...readFileSync('/proc/net/unix', 'latin1').matchAll(pattern)];
+  const names = new Map(found.map(([, uid, pid]) => [Number(pid), { uid: Number(uid), pid: Number(pid) }]));
+  return [...names.values()].sort((a, b) => a.pid - b.pid);
+}
+
+/** Asks one server. undefined when it does not answer, or is not who its name says. */
+function ask(name: ServerName): Promise<ServerState | undefined> {
+  return new Promise((resolve) => {
+    const parts: Buffer[] = [];
+    const socket = connect(socketName(name));
+    const fail = () => {
+      socket.destroy();
+      resolve(undefined);
+    };
+    socket.setTimeout(patience, fail);
+    socket.on('error', fail);
+    socket.on('connect', () => {
+      const server = peer(socket);
+      if (server?.uid !== name.uid || server.pid !== name.pid) fail();
+    });
+    socket.on('data', (part) => parts.push(part));
+    socket.on('end', () => {
+      const text = Buffer.concat(parts).toString();
+      resolve(text === '' ? undefined : { ...name, state: JSON.parse(text) as unknown });
+    });
+  });
+}
+
+/** The state of all servers that answer this user. */
+export async function askAll(): Promise<ServerState[]> {
+  const mine = serverNames().filter(({ uid }) => ownUid() === 0 || uid === ownUid());
+  const answers = await Promise.all(mine.map(ask));
+  return answers.filter((answer) => answer !== undefined);
+}

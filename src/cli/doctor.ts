@@ -1,0 +1,203 @@
+/**
+ * `ioasid doctor`: what this machine can do. Every check is tried for real where that is possible, and every "no" says what to do.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import color from 'picocolors';
+import { copyDescriptor } from '../linux/fd-identity.js';
+import { address, check, libc, loadKoffi } from '../linux/ffi.js';
+import { launchMode, unshareCommand } from './launcher-process.js';
+import type { FuseOffer } from './probe.js';
+
+/** One line of the report. */
+export interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  /** `ioasid run` cannot work without it. */
+  readonly required: boolean;
+  /** What was found. */
+  readonly detail: string;
+  /** What to do when it is not ok. */
+  readonly remedy?: string;
+}
+
+const mode = launchMode();
+
+/** Makes a finding of `attempt`: its text when it returns, its error's when it throws. */
+function finding(name: string, required: boolean, remedy: string, attempt: () => string): Finding {
+  try {
+    return { name, required, ok: true, detail: attempt() };
+  } catch (error) {
+    return { name, required, ok: false, detail: (error as Error).message, remedy };
+  }
+}
+
+/** The content of a file of /proc/sys. undefined where this kernel has none. */
+function sysctl(name: string): string | undefined {
+  const path = `/proc/sys/${name}`;
+  return existsSync(path) ? readFileSync(path, 'latin1').trim() : undefined;
+}
+
+function koffi(): Finding {
+  return finding('koffi', true, 'run `npm ci` again on this machine: koffi brings a prebuilt library for it', () => {
+    loadKoffi();
+    return 'calls the C library';
+  });
+}
+
+function fuseDevice(): Finding {
+  const present = existsSync('/dev/fuse');
+  const remedy = present
+    ? 'as root: chmod 666 /dev/fuse, or run ioasid as root'
+    : 'as root: modprobe fuse; in a container: start it with --device /dev/fuse';
+  return finding('/dev/fuse', true, remedy, () => {
+    if (!present) throw new Error('there is no /dev/fuse');
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return 'can be opened';
+  });
+}
+
+/** What the kernel offers to a FUSE server that is mounted the way `run` mounts it. @throws Error why there is none. */
+function fuseOffer(): FuseOffer {
+  const script = fileURLToPath(new URL('./probe.js', import.meta.url));
+  const [file, ...args] = unshareCommand(mode, [process.execPath, script, mode]);
+  const { error, status, stdout, stderr } = spawnSync(file!, args, { encoding: 'utf8', timeout: 10_000 });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(stderr.trim() || `${file} failed with status ${status}`);
+  return JSON.parse(stdout) as FuseOffer;
+}
+
+function fuse(): Finding[] {
+  let offer: FuseOffer | undefined;
+  const mounted = finding('FUSE', true, 'see /dev/fuse and user namespaces; in a container: --cap-add SYS_ADMIN', () => {
+    offer = fuseOffer();
+    return `mounted in a namespace of its own, protocol ${offer.major}.${offer.minor}`;
+  });
+  const passthrough = finding('passthrough', false, 'needs Linux 6.9 and root; without it BARs cannot be mmapped', () => {
+    if (offer === undefined) throw new Error('unknown without FUSE');
+    if (!offer.passthrough) throw new Error(`the kernel does not offer it (Linux ${release()})`);
+    if (mode !== 'root') throw new Error('the kernel has it, but for root only');
+    return 'offered, and this is root';
+  });
+  return [mounted, passthrough];
+}
+
+function unshareProgram(): Finding {
+  return finding('unshare(1)', mode === 'user', 'install util-linux 2.38 or newer', () => {
+    const { error, stdout } = spawnSync('unshare', ['--version'], { encoding: 'utf8' });
+    if (error !== undefined) throw new Error('there is no unshare in the PATH');
+    return stdout.trim();
+  });
+}
+
+function userNamespaces(): Finding {
+  const settings = ['user/max_user_namespaces', 'kernel/unprivileged_userns_clone', 'kernel/apparmor_restrict_unprivileged_userns'];
+  const values = settings.flatMap((name) => {
+    const value = sysctl(name);
+    return value === undefined ? [] : [`${name.replaceAll('/', '.')}=${value}`];
+  });
+  const remedy =
+    'as root: sysctl -w user.max_user_namespaces=10000, kernel.unprivileged_userns_clone=1, ' +
+    'kernel.apparmor_restrict_unprivileged_userns=0 (those that exist), or run ioasid as root';
+  return finding('user namespaces', mode === 'user', remedy, () => {
+    const [file, ...args] = unshareCommand('user', ['true']);
+    const { error, status, stderr } = spawnSync(file!, args, { encoding: 'utf8' });
+    if (error !== undefined) throw error;
+    if (status !== 0) throw new Error(`${stderr.trim()} (${values.join(', ')})`);
+    return values.join(', ');
+  });
+}
+
+/** Reads eight bytes of process `pid`'s memory, at an address that is mapped in it. */
+function readMemoryOf(pid: number): void {
+  const line = readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n').find((area) => / r[w-][x-]p /.test(area));
+  const from = Number.parseInt(line ?? '0', 16);
+  const target = Buffer.alloc(128);
+  const vectors = Buffer.alloc(128);
+  vectors.writeBigUInt64LE(BigInt(address(target)), 0);
+  vectors.writeBigUInt64LE(8n, 8);
+  vectors.writeBigUInt64LE(BigInt(from), 16);
+  vectors.writeBigUInt64LE(8n, 24);
+  const at = address(vectors);
+  check(libc().process_vm_readv(pid, at, 1, at + 16, 1, 0), 'process_vm_readv is not allowed');
+}
+
+/** What a server must be allowed to do to its callers, tried on a child, as the command of `run` is one. */
+async function tracing(): Promise<Finding[]> {
+  const scope = sysctl('kernel/yama/ptrace_scope');
+  const yama = scope === undefined ? 'no Yama' : `kernel.yama.ptrace_scope=${scope}`;
+  const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+  await once(child, 'spawn');
+  const pid = child.pid ?? 0;
+  const container = 'in a container: --cap-add SYS_PTRACE, or a seccomp profile that allows it';
+  try {
+    return [
+      {
+        name: 'ptrace rules',
+        required: false,
+        ok: scope === undefined || Number(scope) < 2 || mode === 'root',
+        detail: `${yama}${scope === '1' ? ': `run` works, `serve` only for processes of its own family, or as root' : ''}`,
+        remedy: 'as root: sysctl -w kernel.yama.ptrace_scope=1',
+      },
+      finding('process_vm_readv', true, container, () => {
+        readMemoryOf(pid);
+        return 'reads the memory of a child';
+      }),
+      finding('/proc/PID/mem', false, container, () => {
+        accessSync(`/proc/${pid}/mem`, constants.R_OK | constants.W_OK);
+        return 'can be opened';
+      }),
+      finding('pidfd_getfd', true, `needs Linux 5.6; ${container}`, () => {
+        libc().close(copyDescriptor(pid, 0));
+        return 'copies descriptors of a child';
+      }),
+    ];
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+function seccomp(): Finding[] {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const remedy = 'needs Linux 5.9 with CONFIG_SECCOMP_FILTER; only the calls that return a new descriptor need it';
+  return [
+    finding('seccomp notification', false, remedy, () => {
+      const actions = sysctl('kernel/seccomp/actions_avail');
+      if (actions?.includes('user_notif') !== true) throw new Error('the kernel does not have it');
+      return 'SECCOMP_RET_USER_NOTIF';
+    }),
+    finding('seccomp ADDFD', false, remedy, () => {
+      if (major < 5 || (major === 5 && minor < 9)) throw new Error(`Linux ${release()} does not have it`);
+      return `Linux ${release()} has it`;
+    }),
+  ];
+}
+
+/** Checks everything. */
+export async function examine(): Promise<Finding[]> {
+  const ffi = koffi();
+  const able = ffi.ok ? await tracing() : [];
+  return [ffi, fuseDevice(), ...fuse(), unshareProgram(), userNamespaces(), ...able, ...seccomp()];
+}
+
+function line({ name, ok, required, detail, remedy }: Finding): string {
+  const answer = ok ? color.green('yes') : required ? color.red('no ') : color.yellow('no ');
+  const advice = ok || remedy === undefined ? '' : `\n     ${color.bold('→')} ${remedy}`;
+  return `${answer}  ${name}: ${detail}${advice}`;
+}
+
+/** Prints what was found. @returns the exit status: 0 when `ioasid run` can work here. */
+export async function doctor({ json }: { readonly json?: boolean }): Promise<number> {
+  const findings = await examine();
+  const able = findings.every(({ ok, required }) => ok || !required);
+  if (json) {
+    process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
+  } else {
+    const verdict = able ? `\`ioasid run\` works here${mode === 'root' ? '' : ', without root'}` : '`ioasid run` cannot work here';
+    process.stdout.write(`${findings.map(line).join('\n')}\n${color.bold(verdict)}\n`);
+  }
+  return able ? 0 : 1;
+}

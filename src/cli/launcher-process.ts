@@ -1,0 +1,111 @@
+/**
+ * The launcher as the server sees it: a child process that hands over its FUSE connection, is told to go on, and is the user's
+ * command from then on.
+ */
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { copyDescriptor } from '../linux/fd-identity.js';
+import { type LauncherMessage, type LaunchFailure, type LaunchMode, type LaunchPlan, OUR_FAULT } from './launch-plan.js';
+
+const script = fileURLToPath(new URL('./launcher.js', import.meta.url));
+const CAP_SYS_ADMIN = 21n;
+
+/** How the command ended. `failure` when it was never started. */
+export interface Ending {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly failure: LaunchFailure | undefined;
+}
+
+/** May this process make mount namespaces by itself, or only inside a user namespace? */
+export function launchMode(): LaunchMode {
+  const capabilities = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
+  return (BigInt(`0x${capabilities}`) >> CAP_SYS_ADMIN) & 1n ? 'root' : 'user';
+}
+
+/** `command` in the namespaces that `mode` needs around it; as root it makes them itself. */
+export function unshareCommand(mode: LaunchMode, command: readonly string[]): string[] {
+  if (mode === 'root') return [...command];
+  return ['unshare', '--user', '--map-current-user', '--keep-caps', '--mount', '--propagation', 'unchanged', '--', ...command];
+}
+
+/** The environment without what would change how the launcher's own Node runs. The command gets the original through the plan. */
+function launcherEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')));
+}
+
+/** Its standard streams are ours, so are the inherited descriptors; the socket takes the first number that is free. */
+function descriptors(inherited: readonly number[]): { stdio: StdioOptions; control: number } {
+  const stdio: ('inherit' | 'ignore' | 'pipe' | number)[] = ['inherit', 'inherit', 'inherit'];
+  let control = 3;
+  while (inherited.includes(control)) control++;
+  for (let fd = 3; fd <= Math.max(control, ...inherited); fd++) {
+    stdio.push(fd === control ? 'pipe' : inherited.includes(fd) ? fd : 'ignore');
+  }
+  return { stdio, control };
+}
+
+export class LauncherProcess {
+  /** The FUSE connection of the command's /dev, in this process. Rejected when there will be none. */
+  readonly fuse: Promise<number>;
+  readonly ending: Promise<Ending>;
+  readonly #child: ChildProcess;
+  readonly #control: Socket;
+  #failure: LaunchFailure | undefined;
+
+  constructor(inherited: readonly number[]) {
+    const mode = launchMode();
+    const { stdio, control } = descriptors(inherited);
+    const [file, ...args] = unshareCommand(mode, [process.execPath, script, String(control), mode]);
+    this.#child = spawn(file!, args, { stdio, env: launcherEnvironment() });
+    this.#control = this.#child.stdio[control as 3] as unknown as Socket;
+    this.ending = this.#end(file!);
+    this.fuse = this.#connect();
+    this.fuse.catch(() => undefined);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Lets the launcher become the command. */
+  proceed(plan: LaunchPlan): void {
+    this.#control.write(`${JSON.stringify(plan)}\n`);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  #connect(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#control.on('error', () => undefined);
+      createInterface(this.#control).on('line', (line) => {
+        const message = JSON.parse(line) as LauncherMessage;
+        if (!('fuse' in message)) {
+          this.#failure = message;
+          return;
+        }
+        try {
+          resolve(copyDescriptor(this.pid, message.fuse));
+        } catch (error) {
+          reject(error);
+        }
+      });
+      this.ending.then(({ failure }) => reject(new Error(failure?.reason ?? 'the launcher ended before the command began')));
+    });
+  }
+
+  #end(file: string): Promise<Ending> {
+    return new Promise((resolve) => {
+      this.#child.on('error', (error) => {
+        const failure = { status: OUR_FAULT, reason: `${file} cannot be started: ${error.message}` };
+        resolve({ status: null, signal: null, failure });
+      });
+      this.#child.on('close', (status, signal) => resolve({ status, signal, failure: this.#failure }));
+    });
+  }
+}

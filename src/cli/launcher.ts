@@ -1,0 +1,79 @@
+/**
+ * The first half of the user's command's life: a process that builds the new /dev around itself and then becomes the command.
+ *
+ * Arguments: the descriptor of the server's socket (launch-plan.ts) and the LaunchMode. From the first line on it dies with the
+ * server. It is started for every `ioasid run`, so it imports as little as possible.
+ */
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { Errno, errnoName, Refusal } from '../linux/errno.js';
+import { dieWithParent, exec, keepOverExec, restoreProcess } from '../linux/exec.js';
+import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
+import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
+import { hostFolder, NOT_EXECUTABLE, NOT_FOUND, OUR_FAULT, type LauncherMessage, type LaunchMode, type LaunchPlan } from './launch-plan.js';
+
+const control = Number(process.argv[2]);
+const mode = process.argv[3] as LaunchMode;
+
+function send(message: LauncherMessage): void {
+  writeSync(control, `${JSON.stringify(message)}\n`);
+}
+
+/** Reads one line from the server. It is the last: the rest of the buffer is empty. */
+function receivePlan(): LaunchPlan {
+  const parts: Buffer[] = [];
+  const buffer = Buffer.alloc(65536);
+  for (;;) {
+    const length = readSync(control, buffer);
+    if (length === 0) process.exit(OUR_FAULT);
+    parts.push(Buffer.from(buffer.subarray(0, length)));
+    if (buffer[length - 1] === 0x0a) return JSON.parse(Buffer.concat(parts).toString()) as LaunchPlan;
+  }
+}
+
+/** Puts the old /dev below the new one, and binds its entries over the placeholders. What has vanished since the list was made is left out. */
+function restoreDev(oldDev: number, binds: readonly string[]): void {
+  const host = `/dev/${hostFolder}`;
+  bind(`/proc/self/fd/${oldDev}`, host);
+  // What was mounted over the old /dev came with it: the new one.
+  unmountFuse(host);
+  for (const path of binds) {
+    try {
+      bind(`${host}/${path}`, `/dev/${path}`);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.errno !== Errno.ENOENT) throw error;
+    }
+  }
+}
+
+function launch(): LauncherMessage {
+  const server = process.ppid;
+  dieWithParent();
+  const cwd = process.cwd();
+  if (mode === 'root') enterMountNamespace();
+  const oldDev = openFolder('/dev');
+  const fuse = mountFuse('/dev', { allowOther: true });
+  send({ fuse });
+  const plan = receivePlan();
+  closeSync(fuse);
+  restoreDev(oldDev, plan.binds);
+  if (cwd === '/dev' || cwd.startsWith('/dev/')) process.chdir(cwd);
+
+  if (mode === 'user') dropCapabilities();
+  dieWithParent();
+  if (process.ppid !== server) process.exit(OUR_FAULT);
+  restoreProcess(plan.softFiles ?? undefined);
+  for (const fd of [0, 1, 2, ...plan.keep]) keepOverExec(fd);
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  const errno = exec(plan.argv.map(bytes), plan.env.map(bytes));
+  const name = plan.argv[0];
+  if (errno === Errno.ENOENT) return { status: NOT_FOUND, reason: `${name}: command not found` };
+  return { status: NOT_EXECUTABLE, reason: `${name} cannot be executed: ${errnoName(errno)}` };
+}
+
+let failure: LauncherMessage;
+try {
+  failure = launch();
+} catch (error) {
+  failure = { status: OUR_FAULT, reason: (error as Error).message };
+}
+send(failure);

@@ -1,0 +1,67 @@
+/**
+ * `ioasid ls`: what the servers of this machine hold, now.
+ */
+import color from 'picocolors';
+import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine.js';
+import { askAll, type ServerState } from './control-socket.js';
+
+const hexadecimal = (value: number) => `0x${value.toString(16)}`;
+const rights = (access: number) => `${access & 1 ? 'r' : '-'}${access & 2 ? 'w' : '-'}`;
+const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+function pasidLines({ pasid, users, mappings, more }: PasidSnapshot): string[] {
+  const lines = mappings.map(({ iova, length, access, memory, offset }) => {
+    const range = `${hexadecimal(iova)}-${hexadecimal(iova + length - 1)}`;
+    return `      ${range}  ${rights(access)}  ${memory}+${hexadecimal(offset)}`;
+  });
+  if (more > 0) lines.push(`      and ${count(more, 'more mapping')}`);
+  return [`    PASID ${color.bold(String(pasid))}  authorized for ${count(users, 'device')}`, ...lines];
+}
+
+function contextLines({ id, pid, pasids, more }: ContextSnapshot): string[] {
+  const lines = pasids.flatMap(pasidLines);
+  if (more > 0) lines.push(`    and ${count(more, 'more PASID')}`);
+  return [`  ${color.bold(`context ${id}`)}  opened by process ${pid}`, ...lines];
+}
+
+function deviceLines({ name, spec, rid, mdev, pid, authorizations, busy }: DeviceSnapshot): string[] {
+  const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
+  const lines = authorizations.map(({ pasid, vpasid, context }) => {
+    const alias = vpasid === pasid ? '' : ` as ${vpasid}`;
+    return `    may use PASID ${pasid}${alias} of context ${context}`;
+  });
+  return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];
+}
+
+function serverLines({ pid, uid, state }: ServerState): string[] {
+  const { pasids, contexts, devices, mappings, faults } = state as MachineSnapshot;
+  const sums = [
+    count(contexts.length, 'context'),
+    count(pasids.used, 'PASID'),
+    count(mappings, 'mapping'),
+    count(devices.length, 'device'),
+    count(faults.total, 'fault'),
+  ];
+  return [
+    `${color.bold(`server ${pid}`)} of user ${uid}: ${sums.join(', ')}`,
+    ...devices.flatMap(deviceLines),
+    ...contexts.flatMap(contextLines),
+    ...faults.recent.map(({ time, rid, pasid, iova, write, reason }) => {
+      const access = `${write ? 'write' : 'read'} at ${hexadecimal(iova)}`;
+      return `  ${color.red('fault')} ${new Date(time).toISOString()}  ${rid} PASID ${pasid} ${access}: ${reason}`;
+    }),
+  ];
+}
+
+/** Prints the state of all servers that answer this user. */
+export async function ls({ json }: { readonly json?: boolean }): Promise<void> {
+  const servers = await askAll();
+  if (json) {
+    const list = servers.map(({ uid, pid, state }) => ({ uid, pid, ...(state as MachineSnapshot) }));
+    process.stdout.write(`${JSON.stringify(list, null, 2)}\n`);
+  } else if (servers.length === 0) {
+    process.stdout.write('no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`\n');
+  } else {
+    process.stdout.write(`${servers.flatMap(serverLines).join('\n')}\n`);
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The command line: what there is to say, and which file does it. Every command is imported when it is asked for.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { USAGE } from './launch-plan.js';
+import { complain } from './messages.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+
+function deviceOption(): Option {
+  return new Option(
+    '-d, --device <spec>',
+    'a device: its model and options, `dsa,mdevs=2` or `./my-device.js,size=4`; may be given several times',
+  )
+    .default([] as string[], 'one dsa')
+    .argParser((spec: string, all: string[]) => [...all, spec]);
+}
+
+function program(): Command {
+  const ioasid = new Command('ioasid')
+    .description('I/O address spaces, PASIDs and emulated devices behind real files in /dev, for unmodified programs')
+    .version(version)
+    .enablePositionalOptions()
+    .showHelpAfterError('(ioasid --help says what there is)');
+
+  ioasid
+    .command('run')
+    .description('run a command that sees /dev/ioasid and /dev/vfio/devices/vfioN; ends with its exit status')
+    .addOption(deviceOption())
+    .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen')
+    .argument('<command...>', 'the command and its arguments')
+    .passThroughOptions()
+    .action(async (command: string[], options: { device: string[]; verbose?: boolean }) => {
+      const { run } = await import('./run.js');
+      await run(command, options);
+    });
+
+  ioasid
+    .command('serve')
+    .description('the same files for every process of the machine, below a folder, until Ctrl-C')
+    .addOption(deviceOption())
+    .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen')
+    .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
+    .action(async (folder: string | undefined, options: { device: string[]; verbose?: boolean }) => {
+      const { serve } = await import('./serve.js');
+      await serve(folder, options);
+    });
+
+  ioasid
+    .command('ls')
+    .description('contexts, PASIDs, mappings, devices and who is authorized for what, of every server of this user')
+    .option('--json', 'as a JSON array')
+    .action(async (options: { json?: boolean }) => {
+      const { ls } = await import('./ls.js');
+      await ls(options);
+    });
+
+  ioasid
+    .command('doctor')
+    .description('what this machine can do, and what to do about what it cannot; exit status 0 when `run` can work')
+    .option('--json', 'as a JSON array')
+    .action(async (options: { json?: boolean }) => {
+      const { doctor } = await import('./doctor.js');
+      process.exitCode = await doctor(options);
+    });
+
+  ioasid
+    .command('demo')
+    .description('the whole model with real processes: what they did, what was refused and why')
+    .action(async () => {
+      const { demo } = await import('./demo.js');
+      process.exitCode = await demo();
+    });
+
+  return ioasid;
+}
+
+/** Commander's errors have been printed by Commander; all others are one sentence here. */
+try {
+  const ioasid = program();
+  for (const command of [ioasid, ...ioasid.commands]) command.exitOverride();
+  await ioasid.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+  } else {
+    complain((error as Error).message);
+    process.exitCode = 1;
+  }
+}

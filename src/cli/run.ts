@@ -1,0 +1,69 @@
+/**
+ * `ioasid run`: one command that sees the machine's files in its /dev.
+ *
+ * Two processes: this one is the server, with the command as its direct child in the same process group. The child builds its /dev
+ * (launcher.ts) while the machine is made here; then the connection is taken over and the child becomes the command. This process
+ * ends as the command ends. If it is killed, the command is killed with it (launcher.ts) and so is what the command has started (guard.ts).
+ */
+import { closeSync, openSync } from 'node:fs';
+import { libc } from '../linux/ffi.js';
+import { Guard } from './guard.js';
+import { hostDev } from './host-dev.js';
+import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
+import { OUR_FAULT, USAGE } from './launch-plan.js';
+import { type Ending, LauncherProcess } from './launcher-process.js';
+import { complain } from './messages.js';
+import { makeMachine, serveMachine } from './service.js';
+import { dieBy, forwardSignals, leave } from './signals.js';
+
+export interface RunOptions {
+  readonly device: readonly string[];
+  readonly verbose?: boolean;
+}
+
+/** Runs `command`. Never returns: this process ends with the command's status. */
+export async function run(command: readonly string[], options: RunOptions): Promise<never> {
+  const inherited = inheritedDescriptors();
+  const softFiles = softFileLimit();
+  const launcher = new LauncherProcess(inherited);
+  forwardSignals((signal) => launcher.kill(signal));
+
+  const machine = await makeMachine(options.device).catch((error: Error) => giveUp(launcher, USAGE, error));
+  const fuse = await launcher.fuse.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const host = hostDev(machine.nodes.map((node) => node.path));
+  const served = serveMachine(machine, fuse, { extra: host.entries, verbose: options.verbose === true });
+  served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const guard = Guard.ofNamespace(launcher.pid);
+  launcher.proceed({ binds: host.binds, argv: lastArguments(command.length), env: environment(), keep: inherited, softFiles });
+  releaseDescriptors(inherited);
+
+  const ending = await launcher.ending;
+  guard.dismiss();
+  return endAs(ending);
+}
+
+/** Lets go of the command's standard input, output and descriptors, so that their other ends see when the command closes them. */
+function releaseDescriptors(inherited: readonly number[]): void {
+  const nothing = openSync('/dev/null', 'r+');
+  for (const fd of [0, 1]) libc().dup2(nothing, fd);
+  closeSync(nothing);
+  for (const fd of inherited) libc().close(fd);
+}
+
+/** There will be no command, or no more of it. */
+function giveUp(launcher: LauncherProcess, status: number, error: Error): never {
+  launcher.kill('SIGKILL');
+  return fail(status, error.message);
+}
+
+function fail(status: number, reason: string): never {
+  complain(reason);
+  if (status === OUR_FAULT) complain('`ioasid doctor` says what this machine lacks');
+  return leave(status);
+}
+
+/** Ends this process as the command ended. */
+function endAs({ status, signal, failure }: Ending): never {
+  if (failure !== undefined) return fail(failure.status, failure.reason);
+  return signal === null ? leave(status ?? OUR_FAULT) : dieBy(signal);
+}

@@ -1,0 +1,112 @@
+/**
+ * `ioasid serve`: the machine's files below a folder, for every process that may see it, until Ctrl-C.
+ *
+ * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it was killed. A mount
+ * that a dead server left in spite of both is removed at the next start.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { refuse } from '../linux/errno.js';
+import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
+import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
+import { Guard } from './guard.js';
+import { USAGE } from './launch-plan.js';
+import { launchMode } from './launcher-process.js';
+import { complain } from './messages.js';
+import { makeMachine, serveMachine } from './service.js';
+import { leave } from './signals.js';
+
+export interface ServeOptions {
+  readonly device: readonly string[];
+  readonly verbose?: boolean;
+}
+
+/** Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place. */
+function defaultFolder(): string {
+  const runtime = process.env.XDG_RUNTIME_DIR;
+  if (runtime !== undefined && runtime !== '') return join(runtime, 'ioasid');
+  if (process.geteuid?.() === 0) return '/run/ioasid';
+  return refuse('ENOENT', 'XDG_RUNTIME_DIR is not set, so name a folder: ioasid serve FOLDER');
+}
+
+/** Is one of our file systems mounted on `folder`? Asks the kernel's list, not the file system, which may have no server any more. */
+function isMounted(folder: string): boolean {
+  const escaped = folder.replaceAll(/[\\\t\n ]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[4] === escaped && / - fuse\S* ioasid /.test(line));
+}
+
+function isAlive(folder: string): boolean {
+  try {
+    readdirSync(folder);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOTCONN';
+  }
+}
+
+/** A folder with our file system mounted on it. */
+class MountPoint {
+  /** The FUSE connection. */
+  readonly fuse: number;
+  readonly #folder: string;
+  readonly #asRoot: boolean;
+  readonly #made: boolean;
+
+  /** @throws Refusal EBUSY another server serves there; ENOTEMPTY there are other files; EPERM, ENOENT it cannot be mounted. */
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#asRoot = launchMode() === 'root';
+    if (isMounted(folder)) {
+      if (isAlive(folder)) refuse('EBUSY', `another ioasid serves ${folder}`);
+      this.#unmount();
+    }
+    this.#made = mkdirSync(folder, { recursive: true }) !== undefined;
+    if (readdirSync(folder).length > 0) refuse('EEXIST', `${folder} has files in it, which the mount would hide`);
+    this.fuse = this.#mount();
+  }
+
+  remove(): void {
+    this.#unmount();
+    if (this.#made) rmdirSync(this.#folder);
+  }
+
+  #mount(): number {
+    try {
+      return this.#asRoot ? mountFuse(this.#folder, { allowOther: true }) : mountFuseAsUser(this.#folder);
+    } catch (error) {
+      if (this.#made) rmdirSync(this.#folder);
+      throw error;
+    }
+  }
+
+  #unmount(): void {
+    if (this.#asRoot) unmountFuse(this.#folder);
+    else unmountFuseAsUser(this.#folder);
+  }
+}
+
+/** Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, or when somebody else unmounts the folder. */
+export async function serve(folder: string | undefined, options: ServeOptions): Promise<never> {
+  const machine = await makeMachine(options.device).catch((error: Error) => {
+    complain(error.message);
+    return leave(USAGE);
+  });
+  const root = resolve(folder ?? defaultFolder());
+  const mount = new MountPoint(root);
+  const guard = Guard.ofMount(root);
+  const end = () => {
+    mount.remove();
+    guard.dismiss();
+    leave(0);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+
+  const served = serveMachine(machine, mount.fuse, { verbose: options.verbose === true });
+  for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
+  await served;
+  complain(`${root} has been unmounted by somebody else`);
+  guard.dismiss();
+  return leave(1);
+}

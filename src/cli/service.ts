@@ -1,0 +1,50 @@
+/**
+ * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its devices work, `ioasid ls` is
+ * told about it, and with `verbose` every refusal and every DMA fault is a line on standard error as it happens.
+ */
+import { type CallRecord, FuseServer, type TreeEntry } from '../devfs/fuse-server.js';
+import { errnoName } from '../linux/errno.js';
+import { runLoop } from '../linux/event-loop.js';
+import { Machine } from '../machine.js';
+import { publish } from './control-socket.js';
+import { complain } from './messages.js';
+
+export interface ServiceOptions {
+  readonly extra?: readonly TreeEntry[];
+  readonly verbose?: boolean;
+}
+
+/** The machine that the `--device` options describe; one `dsa` when there are none. @throws Refusal which option is wrong. */
+export function makeMachine(devices: readonly string[]): Promise<Machine> {
+  return Machine.create({ devices: devices.length === 0 ? ['dsa'] : devices, baseDirectory: process.cwd() });
+}
+
+/** Serves `machine` through `fuse`. Resolves when the file system is gone. */
+export function serveMachine(machine: Machine, fuse: number, { extra, verbose }: ServiceOptions): Promise<void> {
+  const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reportRefusal } : {}) });
+  const work = verbose ? reportingFaults(machine) : () => machine.step();
+  publish(() => machine.snapshot());
+  return runLoop([{ fd: fuse, ready: () => server.serve() }], work);
+}
+
+function reportRefusal({ call, path, tid, argument, result, reason }: CallRecord): void {
+  if (result >= 0) return;
+  const what = call === 'ioctl' ? `ioctl 0x${(argument >>> 0).toString(16)}` : call;
+  complain(`${what} on ${path} by process ${tid}: ${errnoName(-result)}: ${reason ?? 'no reason given'}`);
+}
+
+/** A slice of device work, after which the faults since the last one are told. */
+function reportingFaults(machine: Machine): () => boolean {
+  const { faults } = machine.iommu;
+  let told = faults.total;
+  return () => {
+    const more = machine.step();
+    if (faults.total === told) return more;
+    for (const { rid, pasid, iova, write, reason } of faults.since(told)) {
+      complain(`DMA fault: ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`);
+    }
+    told = faults.total;
+    return more;
+  };
+}

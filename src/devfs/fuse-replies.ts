@@ -1,0 +1,122 @@
+/**
+ * The bodies of replies, written into the reply buffer. Each function returns the body's length in bytes.
+ *
+ * Attributes never change and names of inodes that stay never move, so the kernel may keep both for ever. The name of a device node it
+ * must not keep for a moment: the next open has to look it up again, to be given an inode of its own.
+ */
+import type { Inode, Name } from './device-tree.js';
+import * as wire from './fuse-wire.js';
+import { set64 } from './fuse-wire.js';
+
+/** Seconds for which the kernel may keep what does not change: 136 years. */
+const FOREVER = 2 ** 32 - 1;
+const BLOCK = 4096;
+const NAME_MAX = 255;
+const PAGES = 256;
+const DT_DIR = 4;
+const DT_REG = 8;
+const DT_LNK = 10;
+const started = Math.floor(Date.now() / 1000);
+const BODY = wire.Reply.body;
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The answer to a LOOKUP. */
+export function writeEntry(reply: Uint32Array, inode: Inode, owner: Owner): number {
+  const { words, node, entryValid, attrValid, attr } = wire.EntryOut;
+  reply.fill(0, BODY, BODY + words);
+  set64(reply, BODY + node, inode.id);
+  set64(reply, BODY + entryValid, inode.node === undefined ? FOREVER : 0);
+  set64(reply, BODY + attrValid, FOREVER);
+  writeAttr(reply, BODY + attr, inode, owner);
+  return words * 4;
+}
+
+/** The answer to GETATTR and SETATTR. */
+export function writeAttributes(reply: Uint32Array, inode: Inode, owner: Owner): number {
+  const { words, attrValid, attr } = wire.AttrOut;
+  reply.fill(0, BODY, BODY + words);
+  set64(reply, BODY + attrValid, FOREVER);
+  writeAttr(reply, BODY + attr, inode, owner);
+  return words * 4;
+}
+
+/** The answer to INIT: the lower of both versions, and of the features the few that are used. */
+export function writeInit(request: Uint32Array, reply: Uint32Array, maxWrite: number): number {
+  const { InitIn, InitOut } = wire;
+  const wanted = wire.BIG_WRITES | wire.MAX_PAGES | wire.CACHE_SYMLINKS;
+  reply.fill(0, BODY, BODY + InitOut.words);
+  reply[BODY + InitOut.major] = wire.MAJOR;
+  reply[BODY + InitOut.minor] = Math.min(wire.MINOR, request[InitIn.minor]!);
+  reply[BODY + InitOut.maxReadahead] = request[InitIn.maxReadahead]!;
+  reply[BODY + InitOut.flags] = request[InitIn.flags]! & wanted;
+  reply[BODY + InitOut.maxWrite] = maxWrite;
+  reply[BODY + InitOut.timeGranularity] = 1;
+  reply[BODY + InitOut.maxPages] = PAGES;
+  return InitOut.words * 4;
+}
+
+/** The answer to STATFS: a filesystem without blocks. */
+export function writeStatfs(reply: Uint32Array): number {
+  const { words, blockSize, nameLength, fragmentSize } = wire.StatfsOut;
+  reply.fill(0, BODY, BODY + words);
+  reply[BODY + blockSize] = BLOCK;
+  reply[BODY + nameLength] = NAME_MAX;
+  reply[BODY + fragmentSize] = BLOCK;
+  return words * 4;
+}
+
+/** Fills `target` with the entries of a directory from number `from` on, as many as fit. */
+export function writeDirectory(target: Uint8Array, directory: Inode, from: number): number {
+  const entries: [name: string, id: number, type: number][] = [
+    ['.', directory.id, DT_DIR],
+    ['..', wire.ROOT_ID, DT_DIR],
+  ];
+  for (const [name, entry] of directory.children ?? []) entries.push([name, entry.id, typeOf(entry)]);
+  let length = 0;
+  for (let index = from; index < entries.length; index++) {
+    const [name, id, type] = entries[index]!;
+    const size = writeDirent(target.subarray(length), index + 1, name, id, type);
+    if (size === 0) break;
+    length += size;
+  }
+  return length;
+}
+
+/** @returns the bytes written, 0 when they do not fit. */
+function writeDirent(target: Uint8Array, next: number, name: string, id: number, type: number): number {
+  const { bytes, ino, next: nextAt, nameLength, type: typeAt } = wire.Dirent;
+  const text = new TextEncoder().encode(name);
+  const size = (bytes + text.length + 7) & ~7;
+  if (size > target.length) return 0;
+  const words = new Uint32Array(target.buffer, target.byteOffset, size / 4).fill(0);
+  set64(words, ino, id);
+  set64(words, nextAt, next);
+  words[nameLength] = text.length;
+  words[typeAt] = type;
+  target.set(text, bytes);
+  return size;
+}
+
+function typeOf(name: Name): number {
+  if ('device' in name) return DT_REG;
+  if (name.children !== undefined) return DT_DIR;
+  return name.target === undefined ? DT_REG : DT_LNK;
+}
+
+function writeAttr(reply: Uint32Array, at: number, inode: Inode, owner: Owner): void {
+  const { Attr } = wire;
+  set64(reply, at + Attr.ino, inode.id);
+  set64(reply, at + Attr.size, inode.target?.length ?? 0);
+  set64(reply, at + Attr.atime, started);
+  set64(reply, at + Attr.mtime, started);
+  set64(reply, at + Attr.ctime, started);
+  reply[at + Attr.mode] = inode.mode;
+  reply[at + Attr.links] = inode.children === undefined ? 1 : 2;
+  reply[at + Attr.uid] = owner.uid;
+  reply[at + Attr.gid] = owner.gid;
+  reply[at + Attr.blockSize] = BLOCK;
+}

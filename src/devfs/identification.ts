@@ -1,0 +1,107 @@
+/**
+ * Identification: which open file of ours does the caller's descriptor mean?
+ *
+ * As a rule the inode tells, because each open(2) has one of its own. Where an inode has several opens (a reopen through
+ * /proc/self/fd, a bind mount of a node), or the descriptor is being swapped while we look, only the open file itself can tell:
+ * we take a copy of the descriptor and send a number nobody can guess through it, and see on which open file it arrives. That call
+ * is answered by this very thread, so it is made on another one, and the request that asked has to wait for it (`Undetermined`).
+ */
+import { randomBytes } from 'node:crypto';
+import { Errno, Refusal, refuse } from '../linux/errno.js';
+import { connectionDevice, copyDescriptor, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
+import { libc } from '../linux/ffi.js';
+import type { DeviceTree, Opened } from './device-tree.js';
+
+/** The private ioctl that carries a nonce as its plain argument: _IO(';', 0xff). Whoever sends a wrong one gets ENOTTY. */
+export const NONCE_CMD = 0x3bff;
+
+/** Thrown out of a handler that asked for `fd`: the answer is on its way, dispatch the request again when it is there. */
+export class Undetermined extends Error {
+  readonly fd: number;
+
+  constructor(fd: number) {
+    super(`fd ${fd} is being identified`);
+    this.fd = fd;
+  }
+}
+
+/** An answer, and the copy that keeps the open file alive until the request that asked has been answered. */
+export interface Determined {
+  readonly answer: Opened | Refusal;
+  readonly copy: number | undefined;
+}
+
+export class Identification {
+  readonly #tree: DeviceTree;
+  #device: number | undefined;
+  readonly #rounds = new Map<number, { arrivedOn: Opened | undefined }>();
+
+  constructor(tree: DeviceTree, fuseFd: number) {
+    this.#tree = tree;
+    this.#device = connectionDevice(fuseFd);
+  }
+
+  /**
+   * The open file behind descriptor `fd` of thread `tid`; undefined when the inode alone does not tell.
+   * @throws Refusal EBADF no such descriptor, or opened with O_PATH; EINVAL not a file of this server; EPERM the caller cannot be traced.
+   */
+  byInode(tid: number, fd: number): Opened | undefined {
+    const identity = identifyDescriptor(tid, fd);
+    if (identity === undefined || this.#device === undefined) return undefined;
+    const opens = this.#opensOf(identity, fd);
+    if (opens.size !== 1) return undefined;
+    for (const opened of opens) return opened;
+    return undefined;
+  }
+
+  /** Finds it out by a nonce. `done` is called later, from the event loop. */
+  byNonce(tid: number, fd: number, done: (determined: Determined) => void): void {
+    let copy: number | undefined;
+    try {
+      copy = copyDescriptor(tid, fd);
+      // The kernel's word, again, for what was copied: nothing is ever sent to a file of somebody else's.
+      this.#opensOf(identifyOwn(copy), fd);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const answer = error;
+      setImmediate(() => done({ answer, copy }));
+      return;
+    }
+    this.#send(copy, fd, done);
+  }
+
+  /** The nonce ioctl has come in on `opened`. @returns false when nobody sent this number. */
+  arrived(nonce: number, opened: Opened): boolean {
+    const round = this.#rounds.get(nonce);
+    if (round === undefined) return false;
+    round.arrivedOn = opened;
+    return true;
+  }
+
+  #send(copy: number, fd: number, done: (determined: Determined) => void): void {
+    const nonce = randomBytes(6).readUIntLE(0, 6);
+    const round = { arrivedOn: undefined as Opened | undefined };
+    this.#rounds.set(nonce, round);
+    libc().ioctl.async(copy, NONCE_CMD, nonce, () => {
+      this.#rounds.delete(nonce);
+      if (round.arrivedOn !== undefined) this.#device ??= identifyOwn(copy).device;
+      done({ answer: round.arrivedOn ?? notOurs(fd), copy });
+    });
+  }
+
+  #opensOf(identity: FileIdentity, fd: number): ReadonlySet<Opened> {
+    if (identity.pathOnly) refuse('EBADF', `fd ${fd} was opened with O_PATH and is no open file`);
+    const inode = identity.device === (this.#device ?? identity.device) ? this.#tree.inode(identity.inode) : undefined;
+    if (inode?.node === undefined) throw notOurs(fd);
+    return inode.opens;
+  }
+}
+
+/** Closes a copy where waiting is allowed: the close of a file that flushes is answered by the serving thread. */
+export function closeCopy(copy: number): void {
+  libc().close.async(copy, () => {});
+}
+
+function notOurs(fd: number): Refusal {
+  return new Refusal(Errno.EINVAL, `fd ${fd} is not an open device file of this system`);
+}

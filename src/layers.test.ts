@@ -1,0 +1,297 @@
+/**
+ * The layers: no folder imports from one above it.
+ *
+ * Every source file that is not a test is scanned for the modules it names: static, dynamic and type-only imports, re-exports, `require`,
+ * and workers by `new URL('./x.js', ...)`. The scanner knows comments, strings, templates and regular expressions, so that only
+ * what the compiler would take for an import counts.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path/posix';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+/** From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of `src`, `index` the package's front. */
+const layers: readonly (readonly string[])[] = [
+  ['bench'],
+  ['cli'],
+  ['inspector'],
+  ['index'],
+  ['client'],
+  ['machine'],
+  ['devfs'],
+  ['uapi'],
+  ['vfio', 'vdpa'],
+  ['devices'],
+  ['ioasid'],
+  ['iommu'],
+  ['linux'],
+];
+const rootFiles = ['machine.ts', 'index.ts'];
+
+/** The only file that may load native code. */
+const native = 'linux/ffi.ts';
+
+type Sources = ReadonlyMap<string, string>;
+
+/** The sources that the rule is about, by their path below `src`. */
+function readSources(): Sources {
+  const root = fileURLToPath(new URL('../src/', import.meta.url));
+  const paths = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.[cm]?tsx?$/.test(entry.name) && !/\.test\.[cm]?tsx?$/.test(entry.name))
+    .map((entry) => join(relative(root, entry.parentPath), entry.name));
+  return new Map(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')]));
+}
+
+/** A word, a string (its contents) or a sign of the source. */
+interface Token {
+  readonly kind: 'word' | 'string' | 'sign';
+  readonly text: string;
+}
+
+const spaceOrComment = /(?:\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/)+/y;
+const word = /[\p{ID_Start}$_#][\p{ID_Continue}$]*|\d[\w.]*/uy;
+const quoted = /'((?:[^'\\\n]|\\[\s\S])*)'|"((?:[^"\\\n]|\\[\s\S])*)"/y;
+const regularExpression = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/\w*/y;
+// After these words a slash begins a regular expression, as it does after all signs but closing brackets.
+const beforeExpression = new Set([
+  'return',
+  'typeof',
+  'case',
+  'in',
+  'of',
+  'void',
+  'delete',
+  'throw',
+  'new',
+  'await',
+  'yield',
+  'else',
+  'do',
+]);
+
+/** Splits `source` into tokens. The text of a template is one string, and the code inside it comes before it. */
+function tokensOf(source: string): Token[] {
+  const tokens: Token[] = [];
+  let at = 0;
+
+  const take = (pattern: RegExp): RegExpExecArray | undefined => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(source);
+    if (match === null) return undefined;
+    at = pattern.lastIndex;
+    return match;
+  };
+  const push = (kind: Token['kind'], text: string) => tokens.push({ kind, text });
+
+  const slashBeginsRegularExpression = (): boolean => {
+    const last = tokens.at(-1);
+    if (last === undefined) return true;
+    return last.kind === 'word' ? beforeExpression.has(last.text) : last.kind === 'sign' && !')]}'.includes(last.text);
+  };
+
+  const template = () => {
+    let text = '';
+    for (at++; at < source.length && source[at] !== '`'; ) {
+      if (source.startsWith('${', at)) {
+        at += 2;
+        code();
+        text += '{}';
+      } else {
+        const length = source[at] === '\\' ? 2 : 1;
+        text += source.slice(at, at + length);
+        at += length;
+      }
+    }
+    at++;
+    push('string', text);
+  };
+
+  // Scans to the end, or to the brace that closes the one before `at`.
+  const code = () => {
+    let depth = 0;
+    while (at < source.length) {
+      if (take(spaceOrComment)) continue;
+      const name = take(word);
+      if (name) {
+        push('word', name[0]);
+        continue;
+      }
+      const string = take(quoted);
+      if (string) {
+        push('string', string[1] ?? string[2] ?? '');
+        continue;
+      }
+      if (source[at] === '`') {
+        template();
+        continue;
+      }
+      if (source[at] === '/' && slashBeginsRegularExpression() && take(regularExpression)) {
+        push('string', '');
+        continue;
+      }
+      const sign = source[at++]!;
+      if (sign === '{') depth++;
+      if (sign === '}' && depth-- === 0) return;
+      push('sign', sign);
+    }
+  };
+
+  code();
+  return tokens;
+}
+
+/** The module names in `source`, as they are written. */
+function importsOf(source: string): string[] {
+  const tokens = tokensOf(source);
+  const is = (i: number, text: string) => tokens[i]?.text === text && tokens[i].kind !== 'string';
+  return tokens.flatMap((token, i) => {
+    if (token.kind !== 'string') return [];
+    if (is(i - 1, 'from') || is(i - 1, 'import')) return [token.text];
+    if (!is(i - 1, '(')) return [];
+    if (is(i - 2, 'import') || is(i - 2, 'require')) return [token.text];
+    if (is(i - 2, 'URL') && is(i - 3, 'new') && /^\.\.?\/.*\.[cm]?[jt]s$/.test(token.text)) return [token.text];
+    return [];
+  });
+}
+
+/** The place of a file in `layers`: its folder, or its own name for the files at the root. */
+function placeOf(path: string): string {
+  return rootFiles.includes(path) ? path.replace(/\.ts$/, '') : path.split('/')[0]!;
+}
+
+function rankOf(place: string): number {
+  return layers.findIndex((row) => row.includes(place));
+}
+
+/** The path below `src` that a relative module name in the file `path` means. */
+function resolve(path: string, name: string): string {
+  return normalize(join(dirname(path), name)).replace(/\.([cm]?)js(x?)$/, '.$1ts$2');
+}
+
+/** Why a file at `from` may not import the file at `to`, or undefined. */
+function objection(from: string, to: string): string | undefined {
+  if (to.startsWith('..')) return undefined;
+  const [upper, lower] = [placeOf(from), placeOf(to)];
+  if (upper === lower) return undefined;
+  if (rankOf(lower) < 0) return `${from} imports ${to}, which is in no layer`;
+  if (rankOf(lower) > rankOf(upper)) return undefined;
+  return `${from} imports ${to}: ${upper} may not know ${lower}`;
+}
+
+/** Everything in `sources` that breaks the rule, one sentence each. */
+function violations(sources: Sources): string[] {
+  return [...sources].flatMap(([path, source]) => {
+    if (rankOf(placeOf(path)) < 0) return [`${path} is in no layer`];
+    return importsOf(source).flatMap((name) => objection(path, name.startsWith('.') ? resolve(path, name) : '..') ?? []);
+  });
+}
+
+/** The files that name koffi as a module, or take it from the one file that may. */
+function nativeViolations(sources: Sources): string[] {
+  return [...sources].flatMap(([path, source]) => {
+    if (path === native) return [];
+    const tokens = tokensOf(source);
+    if (tokens.some(({ kind, text }) => kind === 'string' && /^koffi(\/|$)/.test(text))) return [`${path} names koffi`];
+    const borrowed = tokens.some(({ kind, text }) => kind === 'word' && text === 'loadKoffi');
+    return borrowed && placeOf(path) !== 'linux' ? [`${path} uses koffi from outside linux/`] : [];
+  });
+}
+
+test('no folder imports from one above it', () => {
+  const sources = readSources();
+  assert.ok(sources.size > 20, `only ${sources.size} sources were found`);
+  assert.deepEqual(violations(sources), []);
+});
+
+test('only linux/ffi.ts loads koffi', () => {
+  assert.deepEqual(nativeViolations(readSources()), []);
+});
+
+test('the check finds every way to import upwards', () => {
+  const ways: Record<string, string> = {
+    static: "import { a } from '../ioasid/a.js';",
+    'for its effects': "import '../ioasid/a.js';",
+    default: 'import a from "../ioasid/a.js";',
+    namespace: "import * as a from '../ioasid/a.js';",
+    type: "import type { A } from '../ioasid/a.js';",
+    'inline type': "type A = import('../ioasid/a.js').A;",
+    're-export': "export * from '../ioasid/a.js';",
+    'named re-export': "export { a as b } from '../ioasid/a.js';",
+    dynamic: "const a = await import('../ioasid/a.js');",
+    'dynamic with a comment': "const a = await import(/* now */ '../ioasid/a.js');",
+    'dynamic by template': 'const a = await import(`../ioasid/a.js`);',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is source code
+    'inside a template': "const a = `${await import('../ioasid/a.js')}`;",
+    'over lines': "import {\n  a,\n  b,\n}\n  from\n  '../ioasid/a.js';",
+    minified: 'import{a}from"../ioasid/a.js"',
+    require: "const a = require('../ioasid/a.js');",
+    worker: "new Worker(new URL('../ioasid/a.js', import.meta.url));",
+    'a detour': "import { a } from '../iommu/../ioasid/a.js';",
+    'after a quote in a regular expression': "const quote = /['\"`]/;\nimport('../ioasid/a.js');",
+    'after a division': "const half = (a) / 2; import('../ioasid/a.js'); const b = a / 2;",
+  };
+  for (const [way, source] of Object.entries(ways)) {
+    assert.deepEqual(violations(new Map([['iommu/b.ts', source]])), ['iommu/b.ts imports ioasid/a.ts: iommu may not know ioasid'], way);
+  }
+});
+
+test('the check takes nothing else for an import', () => {
+  const sources = [
+    "// import { a } from '../ioasid/a.js';",
+    "/* import('../ioasid/a.js') */",
+    "/**\n * import { a } from '../ioasid/a.js';\n */",
+    'const text = "import a from \'../ioasid/a.js\'";',
+    "const text = `import a from '../ioasid/a.js'`;",
+    "const pattern = /import '..\\/ioasid\\/a.js'/;",
+    "const page = new URL('../ioasid/a.html', import.meta.url);",
+    "import { readFileSync } from 'node:fs';",
+    "import { c } from './c.js';",
+    "import { d } from '../linux/d.js';",
+    "import manifest from '../../package.json' with { type: 'json' };",
+  ];
+  for (const source of sources) assert.deepEqual(violations(new Map([['iommu/b.ts', source]])), [], source);
+});
+
+test('the check knows the order of the layers', () => {
+  const allowed = (from: string, to: string) => objection(from, to) === undefined;
+  const order = [
+    'cli/a.ts',
+    'inspector/a.ts',
+    'client/a.ts',
+    'machine.ts',
+    'devfs/a.ts',
+    'uapi/a.ts',
+    'vfio/a.ts',
+    'devices/a.ts',
+    'ioasid/a.ts',
+    'iommu/a.ts',
+    'linux/a.ts',
+  ];
+  for (const [i, upper] of order.entries()) {
+    for (const lower of order.slice(i + 1)) {
+      assert.ok(allowed(upper, lower), `${upper} may import ${lower}`);
+      assert.ok(!allowed(lower, upper), `${lower} may not import ${upper}`);
+    }
+    assert.ok(allowed('bench/a.ts', upper));
+    assert.ok(!allowed(upper, 'bench/a.ts'));
+  }
+  assert.ok(allowed('index.ts', 'machine.ts'));
+  assert.ok(!allowed('vfio/a.ts', 'vdpa/a.ts'));
+  assert.ok(!allowed('vdpa/a.ts', 'vfio/a.ts'));
+});
+
+test('the check finds files outside the layers', () => {
+  assert.deepEqual(violations(new Map([['misc/a.ts', '']])), ['misc/a.ts is in no layer']);
+  assert.deepEqual(violations(new Map([['helpers.ts', '']])), ['helpers.ts is in no layer']);
+  assert.deepEqual(violations(new Map([['cli/a.ts', "import '../misc/a.js';"]])), ['cli/a.ts imports misc/a.ts, which is in no layer']);
+});
+
+test('the check finds koffi elsewhere', () => {
+  assert.deepEqual(nativeViolations(new Map([['iommu/a.ts', "import koffi from 'koffi';"]])), ['iommu/a.ts names koffi']);
+  assert.deepEqual(nativeViolations(new Map([['linux/a.ts', "createRequire(import.meta.url)('koffi');"]])), ['linux/a.ts names koffi']);
+  assert.deepEqual(nativeViolations(new Map([['devfs/a.ts', "import { loadKoffi } from '../linux/ffi.js';"]])), [
+    'devfs/a.ts uses koffi from outside linux/',
+  ]);
+  assert.deepEqual(nativeViolations(new Map([['iommu/a.ts', '// no koffi here']])), []);
+});

@@ -1,0 +1,101 @@
+/** Another real process, a Node child that makes libc calls for the tests: no compiler needed. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Refusal } from './errno.js';
+
+export const PAGE = 4096;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MFD_ALLOW_SEALING = 2;
+const F_ADD_SEALS = 1033;
+
+export class Child {
+  readonly pid: number;
+  readonly #process: ChildProcess;
+  readonly #waiting = new Map<number, (result: unknown) => void>();
+  #next = 0;
+
+  constructor() {
+    this.#process = fork(new URL('child.test.main.js', import.meta.url), { serialization: 'advanced' });
+    this.#process.on('message', ({ id, result }: { id: number; result: unknown }) => {
+      this.#waiting.get(id)!(result);
+      this.#waiting.delete(id);
+    });
+    this.pid = this.#process.pid!;
+  }
+
+  order<T>(name: string, ...args: (number | string | Uint8Array)[]): Promise<T> {
+    const id = this.#next++;
+    this.#process.send({ id, name, args });
+    return new Promise((resolve) => this.#waiting.set(id, resolve as (result: unknown) => void));
+  }
+
+  /** Calls a C function there. @returns its result, or -errno. */
+  call(name: string, ...args: (number | string)[]): Promise<number> {
+    return this.order('call', name, ...args);
+  }
+
+  poke(at: number, bytes: Uint8Array): Promise<void> {
+    return this.order('poke', at, bytes);
+  }
+
+  peek(at: number, length: number): Promise<Uint8Array> {
+    return this.order('peek', at, length);
+  }
+
+  /** Anonymous memory, readable and writable. @returns its address. */
+  map(length: number): Promise<number> {
+    return this.call('mmap', 0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  }
+
+  async memfd(name: string, size: number, seals = 0): Promise<number> {
+    const fd = await this.call('memfd_create', name, MFD_ALLOW_SEALING);
+    assert.equal(await this.call('ftruncate', fd, size), 0);
+    if (seals !== 0) assert.equal(await this.call('fcntl', fd, F_ADD_SEALS, seals), 0);
+    return fd;
+  }
+
+  /** Sends SIGKILL and waits until nothing is left. */
+  async kill(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const exited = new Promise((resolve) => this.#process.once('exit', resolve));
+    this.#process.kill('SIGKILL');
+    await exited;
+  }
+}
+
+/** Waits until process `pid` runs the program `name`. */
+export async function runs(pid: number, name: string): Promise<void> {
+  while (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() !== name) await sleep(5);
+}
+
+/** The address of the stack of process `pid`. */
+export function stackOf(pid: number): number {
+  return Number.parseInt(/^(\w+)-.*\[stack\]$/m.exec(readFileSync(`/proc/${pid}/maps`, 'utf8'))![1]!, 16);
+}
+
+/** Asserts that `action` is refused with `code` and a reason that matches. */
+export function refused(action: () => unknown, code: string, reason: RegExp): void {
+  assert.throws(action, (error) => {
+    assert.ok(error instanceof Refusal, String(error));
+    assert.equal(error.code, code);
+    assert.match(error.reason, reason);
+    return true;
+  });
+}
+
+/** The descriptors that this process has open, as what they are. */
+export function descriptors(): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return '';
+      }
+    })
+    .filter((name) => name !== '')
+    .sort();
+}

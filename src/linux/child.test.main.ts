@@ -1,0 +1,88 @@
+/** The other process of the tests: does what it is told, one libc call at a time. See child.test.helper.ts. */
+import { readlinkSync } from 'node:fs';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { address, lastErrno, libc, loadKoffi } from './ffi.js';
+
+interface Order {
+  readonly id: number;
+  readonly name: string;
+  readonly args: (number | string | Uint8Array)[];
+}
+
+const kept: Uint8Array[] = [];
+
+/** Bytes at a lasting address. */
+function keep(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(Math.max(128, bytes.length));
+  copy.set(bytes);
+  kept.push(copy);
+  return copy;
+}
+
+/** C functions that only tests need. */
+function extra(): Record<string, (...args: (number | string)[]) => number> {
+  const c = loadKoffi().load(null);
+  return {
+    mprotect: c.func('int mprotect(uintptr_t address, ulong length, int protection)'),
+    lseek: c.func('long lseek64(int fd, long offset, int whence)'),
+  };
+}
+
+const orders: Record<string, (...args: never[]) => unknown> = {
+  call(name: string, ...args: (number | string)[]) {
+    const result = (extra()[name] ?? libc()[name as 'read'])(...args);
+    return result === -1 ? -lastErrno() : result;
+  },
+  poke(at: number, bytes: Uint8Array) {
+    libc().memcpy(at, address(keep(bytes)), bytes.length);
+  },
+  peek(at: number, length: number) {
+    const bytes = new Uint8Array(Math.max(128, length));
+    libc().memcpy(address(bytes), at, length);
+    return bytes.subarray(0, length);
+  },
+  /** The address of memory that holds `bytes`. */
+  buffer: (bytes: Uint8Array) => address(keep(bytes)),
+  /** A forked child fills memory with 0xee and exits before the answer. */
+  forkAndFill(at: number, length: number) {
+    const c = loadKoffi().load(null);
+    const fork = c.func('int fork()');
+    const wait = c.func('int waitpid(int pid, uintptr_t status, int options)');
+    const source = address(keep(new Uint8Array(length).fill(0xee)));
+    const pid = fork() as number;
+    if (pid === 0) {
+      libc().memcpy(at, source, length);
+      libc()._exit(0);
+    }
+    return wait(pid, 0, 0);
+  },
+  /** Becomes `sleep 60`, in the same process. */
+  becomeSleep() {
+    const exec = loadKoffi().load(null).func('int execl(const char *path, const char *a, const char *b, void *end)');
+    exec('/bin/sleep', 'sleep', '60', null);
+  },
+  /** A thread that lives on. @returns its id. */
+  thread: () => answerOf(new Worker(new URL(import.meta.url), { workerData: { swap: [] } })),
+  /** A thread that lets `fd` be `a` and `b` in turn, for ever. */
+  swap: (fd: number, a: number, b: number) => answerOf(new Worker(new URL(import.meta.url), { workerData: { swap: [fd, a, b] } })),
+};
+
+function answerOf(worker: Worker): Promise<number> {
+  worker.unref();
+  return new Promise((resolve) => worker.once('message', resolve));
+}
+
+if (isMainThread) {
+  process.on('message', async ({ id, name, args }: Order) => {
+    process.send!({ id, result: await orders[name]!(...(args as never[])) });
+  });
+} else {
+  parentPort!.postMessage(Number(readlinkSync('/proc/thread-self').split('/')[2]));
+  const [fd, a, b] = workerData.swap as number[];
+  if (fd === undefined) setInterval(() => {}, 1000);
+  else
+    for (;;) {
+      libc().dup2(a!, fd);
+      libc().dup2(b!, fd);
+    }
+}

@@ -1,0 +1,188 @@
+/**
+ * The event loop of a thread that serves requests with system calls and must be Node's main thread as well.
+ *
+ * The thread sleeps in poll(2) on its sources and on the descriptor of libuv's own epoll set, with libuv's timeout. A request is
+ * answered straight from poll; only when libuv has something to do is Node given one turn of its loop: timers, sockets, signals,
+ * child exits, promises. A turn begins by returning to libuv and ends when libuv finds, in its poll phase, the one byte that was written
+ * to a pipe before. (setImmediate would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
+ *
+ * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So after a request the
+ * loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and every BUSY_MS while they keep coming.
+ */
+import { Socket } from 'node:net';
+import { address, check, libc, loadKoffi } from './ffi.js';
+
+/** A descriptor to be watched, and what to do when it is readable. */
+export interface LoopSource {
+  readonly fd: number;
+  /**
+   * Handles what is pending, without blocking. Whoever handles several requests calls `between` after each, and leaves the rest for
+   * later when it returns false.
+   * @returns false when the source has ended.
+   */
+  ready(between: () => boolean): boolean;
+}
+
+export interface LoopOptions {
+  /** Ends the loop. */
+  readonly signal?: AbortSignal;
+  /** Is told of every turn that Node was given. */
+  readonly onTurn?: () => void;
+}
+
+const POLLIN = 1;
+const O_CLOEXEC = 0o2000000;
+const SETTLE_MS = 1;
+const BUSY_MS = 10;
+/** How often Node gets a turn where libuv's functions cannot be called. */
+const BLIND_MS = 5;
+
+/**
+ * Serves `sources` until all have ended or `signal` is aborted. `work` is called between requests, and again without sleeping for as
+ * long as it returns true. Neither is ever called from within the other.
+ * @throws Refusal EMFILE no descriptors left.
+ */
+export async function runLoop(sources: readonly LoopSource[], work: () => boolean, options: LoopOptions = {}): Promise<void> {
+  const node = libuv();
+  const set = new PollSet(sources, node.descriptor);
+  const turn = new Turn();
+  let settled = true;
+  let lastTurn = performance.now();
+  const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
+  const between = () => {
+    work();
+    return !turnIsDue();
+  };
+  try {
+    while (set.size > 0 && options.signal?.aborted !== true) {
+      const busy = work();
+      const served = set.wait(busy ? 0 : settled ? node.timeout() : SETTLE_MS, between);
+      const quiet = !served && !busy;
+      if (quiet || set.backendReady || turnIsDue()) {
+        await turn.take();
+        options.onTurn?.();
+        lastTurn = performance.now();
+      }
+      settled = quiet;
+    }
+  } finally {
+    turn.close();
+  }
+}
+
+/** The sources and libuv's descriptor as an array of struct pollfd: fd, then events and revents in one word. */
+class PollSet {
+  readonly #backend: number;
+  #sources: readonly LoopSource[];
+  #words = new Int32Array(0);
+  #address = 0;
+  /** Did libuv's descriptor become readable in the last wait? */
+  backendReady = false;
+
+  constructor(sources: readonly LoopSource[], backend: number) {
+    this.#backend = backend;
+    this.#sources = sources;
+    this.#fill();
+  }
+
+  /** Sources that have not ended. */
+  get size(): number {
+    return this.#sources.length;
+  }
+
+  /** Sleeps up to `timeout` ms (-1: for ever) and handles the sources that are readable. @returns whether there were any. */
+  wait(timeout: number, between: () => boolean): boolean {
+    const count = this.#sources.length;
+    // Interrupted by a signal counts as nothing readable: Node's handler for the signal needs a turn.
+    const readable = libc().poll(this.#address, count + 1, timeout) > 0;
+    this.backendReady = readable && this.#words[2 * count + 1]! >>> 16 !== 0;
+    if (!readable) return false;
+    let served = false;
+    let ended: Set<LoopSource> | undefined;
+    for (let i = 0; i < count; i++) {
+      if (this.#words[2 * i + 1]! >>> 16 === 0) continue;
+      served = true;
+      const source = this.#sources[i]!;
+      if (!source.ready(between)) (ended ??= new Set()).add(source);
+    }
+    if (ended !== undefined) this.#remove(ended);
+    return served;
+  }
+
+  #remove(ended: ReadonlySet<LoopSource>): void {
+    this.#sources = this.#sources.filter((source) => !ended.has(source));
+    this.#fill();
+  }
+
+  #fill(): void {
+    const fds = [...this.#sources.map((source) => source.fd), this.#backend];
+    // Never as small as 64 bytes: the address has to stay.
+    this.#words = new Int32Array(Math.max(32, 2 * fds.length));
+    this.#address = address(new Uint8Array(this.#words.buffer));
+    for (const [i, fd] of fds.entries()) {
+      this.#words[2 * i] = fd;
+      this.#words[2 * i + 1] = POLLIN;
+    }
+  }
+}
+
+/** One turn of Node's loop at a time, by way of a pipe that libuv watches. */
+class Turn {
+  readonly #writeEnd: number;
+  readonly #socket: Socket;
+  readonly #byte = new Uint8Array(128);
+  readonly #byteAddress = address(this.#byte);
+  #resume: (() => void) | undefined;
+
+  constructor() {
+    const ends = new Int32Array(32);
+    check(libc().pipe2(address(new Uint8Array(ends.buffer)), O_CLOEXEC), 'the event loop gets no pipe');
+    this.#writeEnd = ends[1]!;
+    const callback = () => {
+      this.#resume?.();
+      return true;
+    };
+    this.#socket = new Socket({ fd: ends[0]!, readable: true, writable: false, onread: { buffer: this.#byte, callback } });
+    this.#socket.resume();
+  }
+
+  /** Returns to Node; resolves when Node's loop has gone round. */
+  take(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve;
+      libc().write(this.#writeEnd, this.#byteAddress, 1);
+    });
+  }
+
+  close(): void {
+    this.#socket.destroy();
+    libc().close(this.#writeEnd);
+  }
+}
+
+/** What poll(2) needs to know of Node's own loop. */
+interface NodeLoop {
+  /** Readable when libuv has something to do; -1, which poll ignores, when it is not known. */
+  readonly descriptor: number;
+  /** Milliseconds until libuv wants to run: 0 now, -1 not before its descriptor is readable. */
+  timeout(): number;
+}
+
+/** libuv's functions, which Node exports; without them Node gets a turn every BLIND_MS. */
+function libuv(): NodeLoop {
+  try {
+    const library = loadKoffi().load(null);
+    const loop = library.func('void *uv_default_loop()')() as unknown;
+    const updateTime = library.func('void uv_update_time(void *loop)');
+    const backendTimeout = library.func('int uv_backend_timeout(void *loop)');
+    return {
+      descriptor: library.func('int uv_backend_fd(void *loop)')(loop) as number,
+      timeout: () => {
+        updateTime(loop);
+        return backendTimeout(loop) as number;
+      },
+    };
+  } catch {
+    return { descriptor: -1, timeout: () => BLIND_MS };
+  }
+}

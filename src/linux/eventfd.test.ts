@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import { after, test } from 'node:test';
+import type { Signal } from '../ioasid/caller.js';
+import { Child, descriptors, refused } from './child.test.helper.js';
+import { EventFd, eventfdOf, raiseByWrite } from './eventfd.js';
+import { address, libc } from './ffi.js';
+
+const EFD_NONBLOCK = 0o4000;
+const F_GETFL = 3;
+
+const child = new Child();
+after(() => child.kill());
+
+/** Reads (and clears) an eventfd of the child. @returns the counter, or -errno. */
+async function counter(fd: number): Promise<bigint> {
+  const buffer = await child.order<number>('buffer', new Uint8Array(8));
+  const result = await child.call('read', fd, buffer, 8);
+  return result === 8 ? Buffer.from(await child.peek(buffer, 8)).readBigUInt64LE() : BigInt(result);
+}
+
+test('each raise adds one to the caller counter, without end', async () => {
+  const fd = await child.call('eventfd', 0, EFD_NONBLOCK);
+  const signal: Signal = eventfdOf(child.pid, fd);
+  for (let i = 0; i < 1000; i++) signal.raise();
+  assert.equal(await counter(fd), 1000n);
+  assert.ok((await counter(fd)) < 0n);
+  signal.close();
+});
+
+test('a raise never blocks on a full counter, and the caller flags stay as they are', async () => {
+  const fd = await child.call('eventfd', 0, 0);
+  const full = await child.order<number>('buffer', Uint8Array.of(0xfe, 255, 255, 255, 255, 255, 255, 255));
+  assert.equal(await child.call('write', fd, full, 8), 8);
+  const flags = await child.call('fcntl', fd, F_GETFL, 0);
+  const signal = eventfdOf(child.pid, fd);
+  signal.raise();
+  signal.raise();
+  assert.ok((await counter(fd)) >= 2n ** 64n - 2n);
+  assert.equal(await child.call('fcntl', fd, F_GETFL, 0), flags);
+  signal.close();
+});
+
+test('without asynchronous I/O a raise writes, unless the counter is full', () => {
+  const fd = libc().eventfd(0, 0);
+  const value = new Uint8Array(128);
+  const signal = new EventFd(fd, raiseByWrite);
+  signal.raise();
+  signal.raise();
+  assert.equal(libc().read(fd, address(value), 8), 8);
+  assert.equal(value[0], 2);
+  value.fill(255, 0, 8);
+  value[0] = 0xfe;
+  assert.equal(libc().write(fd, address(value), 8), 8);
+  signal.raise();
+  assert.equal(libc().read(fd, address(value), 8), 8);
+  assert.equal(value[0], 0xfe);
+  signal.close();
+  assert.throws(() => closeSync(fd));
+});
+
+test('the copy is closed once, and a raise afterwards does nothing', async () => {
+  const fd = await child.call('eventfd', 0, EFD_NONBLOCK);
+  eventfdOf(child.pid, fd).close();
+  const before = descriptors();
+  const signal = eventfdOf(child.pid, fd);
+  assert.equal(descriptors().length, before.length + 1);
+  signal.close();
+  signal.close();
+  signal.raise();
+  assert.deepEqual(descriptors(), before);
+  assert.ok((await counter(fd)) < 0n);
+});
+
+test('an eventfd works when its process has closed it, and when the process has gone', async () => {
+  const mortal = new Child();
+  const fd = await mortal.call('eventfd', 0, 0);
+  const signal = eventfdOf(mortal.pid, fd);
+  await mortal.call('close', fd);
+  signal.raise();
+  await mortal.kill();
+  signal.raise();
+  signal.close();
+});
+
+test('what is no eventfd is refused with EINVAL, what is closed with EBADF', async () => {
+  refused(() => eventfdOf(child.pid, child.pid), 'EBADF', /not open/);
+  for (const bad of [-1, 0.5, Number.NaN]) refused(() => eventfdOf(child.pid, bad), 'EBADF', /no/);
+  const memfd = await child.memfd('anon_inode:[eventfd]', 4096);
+  refused(() => eventfdOf(child.pid, memfd), 'EINVAL', /not an eventfd/);
+  const file = await child.call('open', '/dev/null', 0, 0);
+  refused(() => eventfdOf(child.pid, file), 'EINVAL', /is \/dev\/null, not an eventfd/);
+});

@@ -1,0 +1,88 @@
+/**
+ * Eventfds of other processes, which we signal as a device signals an interrupt. Each is a copy of the caller's descriptor, so it works
+ * as long as somebody has it open, and the server never waits when it signals (see completion-signal.ts).
+ *
+ * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills its counter between the two
+ * calls can make the server wait.
+ */
+import { readlinkSync } from 'node:fs';
+import { CompletionSignal } from './completion-signal.js';
+import { Errno, refuse } from './errno.js';
+import { copyDescriptor } from './fd-identity.js';
+import { addressOf, libc } from './ffi.js';
+import { notTraceable } from './proc.js';
+
+const KIND = 'anon_inode:[eventfd]';
+const POLLOUT = 4;
+
+/** Adds 1 to the counter of our descriptor `fd`. */
+type Raise = (fd: number) => void;
+
+let raise: Raise | undefined;
+
+/** struct pollfd: fd, then events and revents. */
+const pollfd = new Int32Array(32);
+const pollBytes = new Uint8Array(pollfd.buffer);
+const one = new Uint8Array(128);
+one[0] = 1;
+
+/** A caller's eventfd. It has the shape of the `Signal` that the layers above know. */
+export class EventFd {
+  #fd: number;
+  readonly #raise: Raise;
+
+  constructor(fd: number, raise: Raise) {
+    this.#fd = fd;
+    this.#raise = raise;
+  }
+
+  /** Adds 1 to the counter and wakes whoever waits for it. Never blocks, never throws. */
+  raise(): void {
+    if (this.#fd !== -1) this.#raise(this.#fd);
+  }
+
+  close(): void {
+    if (this.#fd !== -1) libc().close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/**
+ * The eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us.
+ * @throws Refusal EBADF no such descriptor; EINVAL not an eventfd; EPERM ptrace rules forbid to copy it.
+ */
+export function eventfdOf(tid: number, fd: number): EventFd {
+  if (!Number.isInteger(fd) || fd < 0) refuse('EBADF', `fd ${fd} is not a descriptor`);
+  const kind = linkOf(tid, fd);
+  if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
+  const copy = copyDescriptor(tid, fd);
+  if (readlinkSync(`/proc/self/fd/${copy}`) !== KIND) {
+    // Whatever was put in its place may have a server that must not be waited for: close it on another thread.
+    libc().close.async(copy, () => {});
+    refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
+  }
+  raise ??= raiseByCompletion() ?? raiseByWrite;
+  return new EventFd(copy, raise);
+}
+
+function raiseByCompletion(): Raise | undefined {
+  const signal = CompletionSignal.create();
+  return signal && ((fd) => signal.raise(fd));
+}
+
+/** For kernels without asynchronous I/O. */
+export function raiseByWrite(fd: number): void {
+  pollfd[0] = fd;
+  pollfd[1] = POLLOUT;
+  if (libc().poll(addressOf(pollBytes), 1, 0) === 1 && pollfd[1] >> 16 === POLLOUT) libc().write(fd, addressOf(one), 8);
+}
+
+/** What /proc says descriptor `fd` is: a path, or the name of what has none. The kernel answers alone, whatever the file is. */
+function linkOf(tid: number, fd: number): string {
+  try {
+    return readlinkSync(`/proc/${tid}/fd/${fd}`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).errno === -Errno.ENOENT) refuse('EBADF', `fd ${fd} is not open in the calling process`);
+    throw notTraceable(tid, `fd ${fd}`);
+  }
+}

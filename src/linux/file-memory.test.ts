@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import type { Memory } from '../iommu/memory.js';
+import { Child, descriptors, PAGE, refused } from './child.test.helper.js';
+import { Refusal } from './errno.js';
+import { fileMemory } from './file-memory.js';
+
+const READ = 1;
+const WRITE = 2;
+const BOTH = READ | WRITE;
+const SEAL_SHRINK = 2;
+const SEAL_WRITE = 8;
+const SEAL_FUTURE_WRITE = 16;
+
+const child = new Child();
+after(() => child.kill());
+
+test('FileMemory is a Memory that is named after its memfd', async () => {
+  const fd = await child.memfd('guest ram', PAGE);
+  const memory: Memory = fileMemory(child.pid, fd, 0, PAGE, READ).memory;
+  assert.equal(memory.description, 'memfd:guest ram');
+  memory.close();
+});
+
+for (const [kind, seals] of [
+  ['an unsealed memfd', 0],
+  ['a memfd sealed against shrinking', SEAL_SHRINK],
+] as const) {
+  test(`random transfers with ${kind} equal a model buffer, and stop at its end`, async () => {
+    const size = 5 * PAGE;
+    const fd = await child.memfd('model', size, seals);
+    const { memory } = fileMemory(child.pid, fd, 0, size, BOTH);
+    const model = new Uint8Array(size);
+    const transfer = fc.record({ write: fc.boolean(), from: fc.nat(size), length: fc.nat(2 * PAGE), at: fc.nat(50), fill: fc.nat(255) });
+    fc.assert(
+      fc.property(transfer, ({ write, from, length, at, fill }) => {
+        const buffer = new Uint8Array(length + at).fill(fill);
+        const done = write ? memory.write(from, buffer, at, length) : memory.read(from, buffer, at, length);
+        assert.equal(done, from + length <= size ? length : 0);
+        if (write) model.fill(fill, from, from + done);
+        else assert.deepEqual(buffer.subarray(at, at + done), model.subarray(from, from + done));
+        assert.ok(buffer.subarray(0, at).every((byte) => byte === fill));
+      }),
+      { numRuns: 300 },
+    );
+    const at = await child.call('mmap', 0, size, 3, 1, fd, 0);
+    assert.deepEqual(await child.peek(at, size), model);
+    memory.close();
+  });
+}
+
+test('a file that was truncated after it was mapped gives short transfers to the page, and never grows again', async () => {
+  const fd = await child.memfd('shrinking', 4 * PAGE);
+  const { memory } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
+  const buffer = new Uint8Array(4 * PAGE).fill(5);
+  assert.equal(memory.write(0, buffer, 0, 4 * PAGE), 4 * PAGE);
+  assert.equal(await child.call('ftruncate', fd, 2 * PAGE), 0);
+  assert.equal(memory.read(PAGE, buffer, 0, 3 * PAGE), PAGE);
+  assert.equal(memory.write(PAGE, buffer, 0, 3 * PAGE), PAGE);
+  assert.equal(memory.write(2 * PAGE, buffer, 0, 1), 0);
+  assert.equal(memory.read(2 * PAGE, buffer, 0, 1), 0);
+  assert.equal(await child.call('lseek', fd, 0, 2), 2 * PAGE);
+  assert.equal(await child.call('ftruncate', fd, 0), 0);
+  assert.equal(memory.write(0, buffer, 0, PAGE), 0);
+  memory.close();
+});
+
+test('a memfd sealed against shrinking cannot be truncated under us', async () => {
+  const fd = await child.memfd('sealed', 4 * PAGE, SEAL_SHRINK);
+  const { memory } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
+  assert.equal(await child.call('ftruncate', fd, PAGE), -1);
+  assert.equal(memory.write(3 * PAGE, new Uint8Array(PAGE), 0, PAGE), PAGE);
+  memory.close();
+});
+
+test('a file that has grown can be mapped to its new end, by the same object', async () => {
+  const fd = await child.memfd('growing', PAGE, SEAL_SHRINK);
+  const first = fileMemory(child.pid, fd, 0, PAGE, BOTH).memory;
+  assert.equal(first.write(PAGE, new Uint8Array(8), 0, 8), 0);
+  await child.call('ftruncate', fd, 3 * PAGE);
+  const second = fileMemory(child.pid, fd, PAGE, 2 * PAGE, BOTH);
+  assert.equal(second.memory, first);
+  assert.equal(first.write(second.offset, new Uint8Array(8).fill(3), 0, 8), 8);
+  first.close();
+  second.memory.close();
+});
+
+test('one file is one object with one descriptor for each open mode, until the last reference is closed', async () => {
+  const fd = await child.memfd('shared', PAGE);
+  const readOnly = await child.call('open', `/proc/self/fd/${fd}`, constants.O_RDONLY, 0);
+  const before = descriptors();
+  const first = fileMemory(child.pid, fd, 0, PAGE, BOTH).memory;
+  const others = Array.from({ length: 10 }, () => fileMemory(child.pid, fd, 0, PAGE, READ).memory);
+  assert.ok(others.every((memory) => memory === first));
+  assert.equal(descriptors().length, before.length + 1);
+  const other = fileMemory(child.pid, readOnly, 0, PAGE, READ).memory;
+  assert.notEqual(other, first);
+  assert.equal(other.write(0, new Uint8Array(8), 0, 8), 0);
+  for (const memory of [first, other, ...others]) memory.close();
+  assert.deepEqual(descriptors(), before);
+  assert.equal(first.read(0, new Uint8Array(8), 0, 8), 0);
+});
+
+test('the memory of a file outlives the process that mapped it', async () => {
+  const mortal = new Child();
+  const fd = await mortal.memfd('survivor', PAGE);
+  const { memory } = fileMemory(mortal.pid, fd, 0, PAGE, BOTH);
+  memory.write(0, Uint8Array.of(1, 2, 3), 0, 3);
+  await mortal.kill();
+  const target = new Uint8Array(3);
+  assert.equal(memory.read(0, target, 0, 3), 3);
+  assert.deepEqual(target, Uint8Array.of(1, 2, 3));
+  memory.close();
+});
+
+test('rights that the descriptor does not give are refused with EACCES', async () => {
+  const fd = await child.memfd('rights', PAGE);
+  const path = `/proc/self/fd/${fd}`;
+  const readOnly = await child.call('open', path, constants.O_RDONLY, 0);
+  const writeOnly = await child.call('open', path, constants.O_WRONLY, 0);
+  refused(() => fileMemory(child.pid, readOnly, 0, PAGE, BOTH), 'EACCES', /not open for writing/);
+  refused(() => fileMemory(child.pid, writeOnly, 0, PAGE, WRITE), 'EACCES', /not open for reading/);
+  for (const seal of [SEAL_WRITE, SEAL_FUTURE_WRITE]) {
+    const sealed = await child.memfd('sealed', PAGE, seal);
+    refused(() => fileMemory(child.pid, sealed, 0, PAGE, WRITE), 'EACCES', /sealed against writing/);
+    const { memory } = fileMemory(child.pid, sealed, 0, PAGE, READ);
+    assert.equal(memory.read(0, new Uint8Array(8), 0, 8), 8);
+    assert.equal(memory.write(0, new Uint8Array(8), 0, 8), 0);
+    memory.close();
+  }
+});
+
+test('descriptors that name no mappable file are refused', async () => {
+  const path = await child.call('open', '/', 0o10000000, 0);
+  const memfd = await child.memfd('path', PAGE);
+  const named = await child.call('open', `/proc/self/fd/${memfd}`, 0o10000000, 0);
+  const folder = await child.call('open', '/', constants.O_RDONLY, 0);
+  const device = await child.call('open', '/dev/null', constants.O_RDWR, 0);
+  const counter = await child.call('eventfd', 0, 0);
+  const proc = await child.call('open', '/proc/self/status', constants.O_RDONLY, 0);
+  refused(() => fileMemory(child.pid, path, 0, PAGE, READ), 'EINVAL', /is a directory/);
+  refused(() => fileMemory(child.pid, named, 0, PAGE, READ), 'EBADF', /O_PATH/);
+  refused(() => fileMemory(child.pid, folder, 0, PAGE, READ), 'EINVAL', /is a directory/);
+  refused(() => fileMemory(child.pid, device, 0, PAGE, READ), 'EINVAL', /is a character device/);
+  refused(() => fileMemory(child.pid, counter, 0, PAGE, READ), 'EINVAL', /is no file/);
+  refused(() => fileMemory(child.pid, proc, 0, PAGE, READ), 'EINVAL', /on a proc filesystem/);
+});
+
+test('closed and impossible descriptors are refused with EBADF', async () => {
+  const fd = await child.memfd('closed', PAGE);
+  await child.call('close', fd);
+  for (const bad of [fd, -1, 1e9, 2 ** 40, 0.5, Number.NaN]) refused(() => fileMemory(child.pid, bad, 0, PAGE, READ), 'EBADF', /fd /);
+});
+
+test('ranges outside the file are refused with EINVAL and leave nothing open', async () => {
+  const fd = await child.memfd('range', 2 * PAGE);
+  const before = descriptors();
+  for (const [offset, length] of [
+    [0, 2 * PAGE + 1],
+    [2 * PAGE, 1],
+    [-PAGE, PAGE],
+    [0, 0],
+    [0, -1],
+    [Number.NaN, 1],
+    [0, Number.NaN],
+    [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+    [0.5, 1],
+  ] as const) {
+    refused(() => fileMemory(child.pid, fd, offset, length, READ), 'EINVAL', /not within/);
+  }
+  assert.deepEqual(descriptors(), before);
+});
+
+test('a buffer is never overrun, whatever place and length are given', async () => {
+  const { memory } = fileMemory(child.pid, await child.memfd('clamp', PAGE, SEAL_SHRINK), 0, PAGE, BOTH);
+  const buffer = new Uint8Array(16).fill(9);
+  for (const [offset, at, length] of [
+    [0, 0, 17],
+    [0, -1, 4],
+    [0, Number.NaN, 4],
+    [0, 0, Number.NaN],
+    [-1, 0, 4],
+    [PAGE - 1, 0, 2],
+    [Number.NaN, 0, 1],
+  ] as const) {
+    assert.equal(memory.read(offset, buffer, at, length), 0);
+    assert.equal(memory.write(offset, buffer, at, length), 0);
+  }
+  assert.deepEqual(buffer, new Uint8Array(16).fill(9));
+  memory.close();
+});
+
+test('an ordinary file in a folder of temporary files is memory too', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  writeFileSync(join(folder, 'ram'), new Uint8Array(2 * PAGE).fill(4));
+  const fd = await child.call('open', join(folder, 'ram'), constants.O_RDWR | constants.O_APPEND, 0);
+  const { memory } = fileMemory(child.pid, fd, PAGE, PAGE, BOTH);
+  assert.equal(memory.description, join(folder, 'ram'));
+  assert.equal(memory.write(PAGE + 1, Uint8Array.of(6), 0, 1), 1);
+  const target = new Uint8Array(3);
+  assert.equal(memory.read(PAGE, target, 0, 3), 3);
+  assert.deepEqual(target, Uint8Array.of(4, 6, 4));
+  memory.close();
+  rmSync(folder, { recursive: true });
+});
+
+test('a descriptor that another thread swaps during the call means one of the two files, or is refused', async () => {
+  const swapper = new Child();
+  const a = await swapper.memfd('a', PAGE);
+  const b = await swapper.memfd('b', 2 * PAGE);
+  const fd = await swapper.memfd('c', PAGE);
+  await swapper.call('dup2', a, fd);
+  await swapper.order('swap', fd, a, b);
+  const seen = new Set<string>();
+  for (let round = 0; round < 2000; round++) {
+    try {
+      const { memory } = fileMemory(swapper.pid, fd, 0, PAGE, BOTH);
+      seen.add(memory.description);
+      memory.close();
+    } catch (error) {
+      assert.ok(error instanceof Refusal, String(error));
+      assert.match(error.message, /^EBADF: fd \d+ was replaced/);
+      seen.add('refused');
+    }
+  }
+  await swapper.kill();
+  for (const outcome of seen) assert.ok(['memfd:a', 'memfd:b', 'refused'].includes(outcome), outcome);
+});

@@ -1,0 +1,129 @@
+/**
+ * What kind of file is it and on which filesystem, asked of the kernel alone.
+ *
+ * Nothing here waits for a filesystem, because it may be our own: statx is called with AT_STATX_DONT_SYNC, and the filesystem's type
+ * comes from the table of mounts and not from statfs, which a FUSE server would have to answer.
+ */
+import { readFileSync } from 'node:fs';
+import { Errno, Refusal, refuse } from './errno.js';
+import { address, lastErrno, libc } from './ffi.js';
+import { notTraceable } from './proc.js';
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_STATX_DONT_SYNC = 0x4000;
+const STATX_TYPE = 0x1;
+const STATX_INO = 0x100;
+const STATX_SIZE = 0x200;
+const STATX_MNT_ID = 0x1000;
+const WANTED = STATX_TYPE | STATX_INO | STATX_SIZE | STATX_MNT_ID;
+
+const S_IFMT = 0o170000;
+const MFD_CLOEXEC = 1;
+const MFD_HUGETLB = 4;
+const MFD_HUGE_SHIFT = 26;
+const HUGE_PAGE_BITS = [21, 30, 16, 25, 29];
+
+/** struct statx: mode 28, ino 32, size 40, dev_major 136, dev_minor 140, mnt_id 144; 256 bytes. */
+const statxBytes = new Uint8Array(256);
+const statxView = new DataView(statxBytes.buffer);
+
+/** A file as statx saw it. */
+export interface FileStatus {
+  /** `S_IFREG`, `S_IFDIR`, ...: the type bits of st_mode. */
+  readonly type: number;
+  readonly size: number;
+  readonly device: number;
+  /** Device and inode: the same text is the same file, as long as somebody holds it open. */
+  readonly identity: string;
+  readonly mount: number;
+}
+
+/** A device number as one number: major * 2^20 + minor, as the kernel has it. */
+export function deviceNumber(major: number, minor: number): number {
+  return major * 0x100000 + minor;
+}
+
+/** The file behind descriptor `fd` of thread `tid`. @throws Refusal EBADF no such descriptor; EPERM it may not be seen. */
+export function statusOfTheirs(tid: number, fd: number): FileStatus {
+  if (!Number.isInteger(fd) || fd < 0) refuse('EBADF', `fd ${fd} is not a descriptor`);
+  if (libc().statx(AT_FDCWD, `/proc/${tid}/fd/${fd}`, AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0) return decode();
+  if (lastErrno() !== Errno.ENOENT) throw notTraceable(tid, `fd ${fd}`);
+  refuse('EBADF', `fd ${fd} is not open in the calling process`);
+}
+
+/** The file behind our own descriptor `fd`. */
+export function statusOfOurs(fd: number): FileStatus {
+  if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0) return decode();
+  throw new Refusal(lastErrno(), `descriptor ${fd} has no status`);
+}
+
+function decode(): FileStatus {
+  const word = (at: number) => statxView.getUint32(at, true);
+  const device = deviceNumber(word(136), word(140));
+  return {
+    type: statxView.getUint16(28, true) & S_IFMT,
+    size: word(40) + word(44) * 2 ** 32,
+    device,
+    identity: `${device}:${word(36)}:${word(32)}`,
+    mount: word(144) + word(148) * 2 ** 32,
+  };
+}
+
+/**
+ * The type of the filesystem that is mounted as `mount`: `"tmpfs"`, `"ext4"`, `"fuse.sshfs"`; `"memfd"` and `"hugetlb memfd"` for the
+ * kernel's own mounts, which no table lists.
+ * @returns undefined for a mount that neither thread `tid` nor this process has.
+ */
+export function filesystemOfMount(tid: number, mount: number): string | undefined {
+  return (
+    kernelMounts().get(mount) ??
+    mountsOf(tid).find((line) => line.mount === mount)?.type ??
+    mountsOf('self').find((line) => line.mount === mount)?.type
+  );
+}
+
+/** The type of the filesystem on `device`, where it is mounted for thread `tid`. */
+export function filesystemOfDevice(tid: number, device: number): string | undefined {
+  return mountsOf(tid).find((line) => line.device === device)?.type;
+}
+
+interface Mount {
+  readonly mount: number;
+  readonly device: number;
+  readonly type: string;
+}
+
+/** proc(5), /proc/pid/mountinfo: id, parent, major:minor, root, point, options, optional fields, "-", type, source, super options. */
+function mountsOf(tid: number | 'self'): Mount[] {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${tid}/mountinfo`, 'latin1');
+  } catch {
+    return [];
+  }
+  const mounts: Mount[] = [];
+  for (const [, mount, major, minor, type] of text.matchAll(/^(\d+) \d+ (\d+):(\d+) .*? - (\S+) /gm)) {
+    mounts.push({ mount: Number(mount), device: deviceNumber(Number(major), Number(minor)), type: type! });
+  }
+  return mounts;
+}
+
+let ofKernel: Map<number, string> | undefined;
+
+/** The mounts that memfds live on: made at boot, never unmounted, found by making memfds of our own. */
+function kernelMounts(): Map<number, string> {
+  if (ofKernel === undefined) {
+    ofKernel = new Map();
+    for (const bits of HUGE_PAGE_BITS) addMemfdMount(ofKernel, MFD_HUGETLB + bits * 2 ** MFD_HUGE_SHIFT, 'hugetlb memfd');
+    addMemfdMount(ofKernel, 0, 'memfd');
+  }
+  return ofKernel;
+}
+
+function addMemfdMount(mounts: Map<number, string>, flags: number, type: string): void {
+  const fd = libc().memfd_create('mount', MFD_CLOEXEC + flags);
+  if (fd === -1) return;
+  mounts.set(statusOfOurs(fd).mount, type);
+  libc().close(fd);
+}

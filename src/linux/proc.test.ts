@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { Child } from './child.test.helper.js';
+import { Refusal } from './errno.js';
+import { commandName, notTraceable, processOfThread } from './proc.js';
+
+const child = new Child();
+after(() => child.kill());
+
+test('a thread belongs to its process, asked once or again', async () => {
+  const tid = await child.order<number>('thread');
+  for (let i = 0; i < 2; i++) {
+    assert.equal(processOfThread(tid), child.pid);
+    assert.equal(processOfThread(child.pid), child.pid);
+  }
+});
+
+test('a thread that has gone is refused, even when it was known', async () => {
+  const mortal = new Child();
+  await mortal.map(4096);
+  assert.equal(processOfThread(mortal.pid), mortal.pid);
+  await mortal.kill();
+  assert.throws(
+    () => processOfThread(mortal.pid),
+    (error) => error instanceof Refusal && error.code === 'ESRCH',
+  );
+  assert.equal(commandName(mortal.pid), '?');
+});
+
+test('a name has no control characters', async () => {
+  const name = await child.order<number>('buffer', Buffer.from('a\x1b[31m\nb\0'));
+  const PR_SET_NAME = 15;
+  await child.call('prctl', PR_SET_NAME, name, 0, 0, 0);
+  assert.equal(commandName(child.pid), 'a?[31m?b');
+});
+
+test('the reason for what may not be traced names the rule', () => {
+  const refusal = notTraceable(1, 'the memory');
+  assert.equal(refusal.code, 'EPERM');
+  assert.match(refusal.reason, /^the memory of process 1 is out of reach: .+; `ioasid doctor` explains/);
+});

@@ -1,0 +1,71 @@
+/**
+ * What /proc tells about the processes that call us: which process a thread belongs to, its name, and why the kernel would not let
+ * us at its memory.
+ *
+ * Process and thread ids are reused, so an answer holds only while the thread is known to live: during a call that it waits for.
+ * Nothing here is remembered without a check that it still holds.
+ */
+import { readFileSync } from 'node:fs';
+import { Errno, Refusal } from './errno.js';
+import { libc } from './ffi.js';
+
+const F_OK = 0;
+/** How many threads' processes are remembered; threads come and go, the table must not grow with them. */
+const MAX_KNOWN = 1024;
+
+const known = new Map<number, number>();
+
+/** The process (thread group) of thread `tid`. @throws Refusal ESRCH when there is no such thread. */
+export function processOfThread(tid: number): number {
+  const candidate = known.get(tid);
+  if (candidate !== undefined && libc().access(`/proc/${candidate}/task/${tid}`, F_OK) === 0) return candidate;
+  const tgid = Number(statusField(tid, 'Tgid'));
+  if (!Number.isSafeInteger(tgid)) throw gone(tid);
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(tid, tgid);
+  return tgid;
+}
+
+/** The name of a process as the kernel has it (15 bytes at most), without control characters; `"?"` when it is gone. */
+export function commandName(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd().replace(/\p{C}/gu, '?');
+  } catch {
+    return '?';
+  }
+}
+
+/** The refusal for a thread that does not exist any more. */
+export function gone(tid: number): Refusal {
+  return new Refusal(Errno.ESRCH, `process ${tid} has exited`);
+}
+
+/**
+ * The refusal for memory or descriptors of thread `tid` that the kernel does not let this process at: which rule of ptrace(2),
+ * "Ptrace access mode checking", stands against it.
+ */
+export function notTraceable(tid: number, what: string): Refusal {
+  return new Refusal(Errno.EPERM, `${what} of process ${tid} is out of reach: ${tracingRule(tid)}; \`ioasid doctor\` explains what to do`);
+}
+
+function tracingRule(tid: number): string {
+  const theirs = statusField(tid, 'Uid')?.split('\t')[0];
+  const ours = process.geteuid?.() ?? 0;
+  if (ours !== 0 && theirs !== undefined && theirs !== String(ours)) return `it runs as user ${theirs}, this server as user ${ours}`;
+  const scope = readText('/proc/sys/kernel/yama/ptrace_scope')?.trim();
+  if (scope !== undefined && scope !== '0')
+    return `kernel.yama.ptrace_scope is ${scope}, which allows this server its own descendants at most`;
+  return 'it is not dumpable, or it holds capabilities or is in a user namespace that this server has no CAP_SYS_PTRACE over';
+}
+
+function statusField(tid: number, name: string): string | undefined {
+  return readText(`/proc/${tid}/status`)?.match(new RegExp(`^${name}:\\t(.*)$`, 'm'))?.[1];
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

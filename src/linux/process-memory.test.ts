@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import type { Memory } from '../iommu/memory.js';
+import { Child, descriptors, PAGE, refused, runs, stackOf } from './child.test.helper.js';
+import { type ProcessMemory, processMemory } from './process-memory.js';
+
+const READ = 1;
+const WRITE = 2;
+const BOTH = READ | WRITE;
+const PROT_NONE = 0;
+const PROT_READ = 1;
+
+const child = new Child();
+after(() => child.kill());
+
+/** Runs `body` with memory of the child, and closes it. */
+async function withMemory(pages: number, body: (memory: ProcessMemory, address: number) => Promise<void> | void): Promise<void> {
+  const address = await child.map(pages * PAGE);
+  const { memory, offset } = processMemory(child.pid, address, pages * PAGE, BOTH);
+  assert.equal(offset, address);
+  await body(memory, address);
+  memory.close();
+  await child.call('munmap', address, pages * PAGE);
+}
+
+function hasCompiler(): boolean {
+  try {
+    execFileSync('cc', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('ProcessMemory is a Memory', () =>
+  withMemory(1, (memory) => {
+    const asMemory: Memory = memory;
+    assert.match(asMemory.description, new RegExp(`^process ${child.pid} \\(.+\\)$`));
+  }));
+
+test('what is written is seen by the process, and the other way round', () =>
+  withMemory(2, async (memory, address) => {
+    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i * 7);
+    assert.equal(memory.write(address + 100, bytes, 10, 4900), 4900);
+    assert.deepEqual(await child.peek(address + 100, 4900), bytes.slice(10, 4910));
+    await child.poke(address + 3, Uint8Array.of(1, 2, 3));
+    const target = new Uint8Array(8);
+    assert.equal(memory.read(address + 3, target, 2, 3), 3);
+    assert.deepEqual(target, Uint8Array.of(0, 0, 1, 2, 3, 0, 0, 0));
+  }));
+
+test('a buffer is never overrun, whatever place and length are given', () =>
+  withMemory(1, (memory, address) => {
+    const buffer = new Uint8Array(16).fill(9);
+    for (const [at, length] of [
+      [0, 17],
+      [16, 1],
+      [-1, 4],
+      [Number.NaN, 4],
+      [0, Number.NaN],
+      [0, 0],
+      [0, -1],
+    ] as const) {
+      assert.equal(memory.read(address, buffer, at, length), 0);
+      assert.equal(memory.write(address, buffer, at, length), 0);
+    }
+    assert.deepEqual(buffer, new Uint8Array(16).fill(9));
+  }));
+
+test('one address space is one object with one set of descriptors, until the last reference is closed', async () => {
+  const address = await child.map(PAGE);
+  const before = descriptors();
+  const first = processMemory(child.pid, address, PAGE, BOTH).memory;
+  const opened = descriptors();
+  const others = Array.from({ length: 10 }, () => processMemory(child.pid, address, PAGE, BOTH).memory);
+  assert.ok(others.every((memory) => memory === first));
+  assert.deepEqual(descriptors(), opened);
+  for (const memory of others) memory.close();
+  assert.equal(first.read(address, new Uint8Array(1), 0, 1), 1);
+  first.close();
+  assert.deepEqual(descriptors(), before);
+  assert.equal(first.read(address, new Uint8Array(1), 0, 1), 0);
+  first.close();
+});
+
+test('all threads of a process have the same memory', () =>
+  withMemory(1, async (memory, address) => {
+    const tid = await child.order<number>('thread');
+    assert.notEqual(tid, child.pid);
+    for (let i = 0; i < 2; i++) {
+      const same = processMemory(tid, address, PAGE, READ).memory;
+      assert.equal(same, memory);
+      same.close();
+    }
+  }));
+
+test('a range is refused at the first address that is not mapped', async () => {
+  const address = await child.map(4 * PAGE);
+  await child.call('munmap', address + 2 * PAGE, PAGE);
+  const hole = (address + 2 * PAGE).toString(16);
+  refused(() => processMemory(child.pid, address, 4 * PAGE, READ), 'EFAULT', new RegExp(`address 0x${hole} is not mapped`));
+  processMemory(child.pid, address, 2 * PAGE, READ).memory.close();
+  await child.call('munmap', address, 4 * PAGE);
+});
+
+test('a read-only page is refused for writing, an inaccessible one for reading', async () => {
+  const address = await child.map(3 * PAGE);
+  await child.call('mprotect', address + PAGE, PAGE, PROT_READ);
+  await child.call('mprotect', address + 2 * PAGE, PAGE, PROT_NONE);
+  refused(
+    () => processMemory(child.pid, address, 2 * PAGE, BOTH),
+    'EFAULT',
+    new RegExp(`0x${(address + PAGE).toString(16)}.*right to write`),
+  );
+  refused(
+    () => processMemory(child.pid, address, 3 * PAGE, READ),
+    'EFAULT',
+    new RegExp(`0x${(address + 2 * PAGE).toString(16)}.*right to read`),
+  );
+  processMemory(child.pid, address, 2 * PAGE, READ).memory.close();
+  await child.call('munmap', address, 3 * PAGE);
+});
+
+test('numbers that are no range are refused with EFAULT and leave nothing open', async () => {
+  const address = await child.map(PAGE);
+  const before = descriptors();
+  const ranges = [
+    [Number.NaN, PAGE],
+    [address, Number.NaN],
+    [-PAGE, PAGE],
+    [address, 0],
+    [address, -PAGE],
+    [address + 0.5, PAGE],
+    [2 ** 53, PAGE],
+    [Number.MAX_SAFE_INTEGER, PAGE],
+    [2 ** 47, PAGE],
+    [2 ** 52, PAGE],
+    [0, PAGE],
+    [address, 2 ** 52],
+    [Number.POSITIVE_INFINITY, PAGE],
+  ] as const;
+  for (const [at, length] of ranges) refused(() => processMemory(child.pid, at, length, READ), 'EFAULT', /./);
+  assert.deepEqual(descriptors(), before);
+  await child.call('munmap', address, PAGE);
+});
+
+test('what is unmapped later ends a transfer at exactly that page', () =>
+  withMemory(4, async (memory, address) => {
+    await child.call('munmap', address + 2 * PAGE, PAGE);
+    const buffer = new Uint8Array(4 * PAGE);
+    assert.equal(memory.read(address + 100, buffer, 0, 3 * PAGE), 2 * PAGE - 100);
+    assert.equal(memory.write(address + 100, buffer, 0, 3 * PAGE), 2 * PAGE - 100);
+    assert.equal(memory.read(address + 2 * PAGE, buffer, 0, 1), 0);
+    assert.equal(memory.write(address + 3 * PAGE - 1, buffer, 0, PAGE), 0);
+    assert.equal(memory.write(address + 3 * PAGE, buffer, 0, PAGE), PAGE);
+  }));
+
+test('random transfers over a hole equal a model buffer', () =>
+  withMemory(6, async (memory, address) => {
+    await child.call('munmap', address + 4 * PAGE, PAGE);
+    const model = new Uint8Array(4 * PAGE);
+    const size = 5 * PAGE;
+    const transfer = fc.record({
+      write: fc.boolean(),
+      from: fc.nat(size - 1),
+      length: fc.integer({ min: 1, max: 2 * PAGE }),
+      fill: fc.nat(255),
+    });
+    fc.assert(
+      fc.property(transfer, ({ write, from, length, fill }) => {
+        const expected = Math.max(0, Math.min(length, 4 * PAGE - from));
+        const buffer = new Uint8Array(length).fill(fill);
+        const done = write ? memory.write(address + from, buffer, 0, length) : memory.read(address + from, buffer, 0, length);
+        assert.equal(done, expected);
+        if (write) model.fill(fill, from, from + done);
+        else assert.deepEqual(buffer.subarray(0, done), model.subarray(from, from + done));
+      }),
+      { numRuns: 300 },
+    );
+    assert.deepEqual(await child.peek(address, 4 * PAGE), model);
+  }));
+
+test('a child that was forked after the mapping has memory of its own', () =>
+  withMemory(1, async (memory, address) => {
+    await child.poke(address, new Uint8Array(PAGE).fill(1));
+    assert.ok((await child.order<number>('forkAndFill', address, PAGE)) > 0);
+    const seen = new Uint8Array(PAGE);
+    assert.equal(memory.read(address, seen, 0, PAGE), PAGE);
+    assert.deepEqual(seen, new Uint8Array(PAGE).fill(1));
+  }));
+
+test('the memory of a process that was killed is gone, and so is its name', async () => {
+  const mortal = new Child();
+  const address = await mortal.map(PAGE);
+  const { memory } = processMemory(mortal.pid, address, PAGE, BOTH);
+  await mortal.kill();
+  assert.equal(memory.read(address, new Uint8Array(64), 0, 64), 0);
+  assert.equal(memory.write(address, new Uint8Array(64), 0, 64), 0);
+  refused(() => processMemory(mortal.pid, address, PAGE, BOTH), 'ESRCH', /has exited/);
+  memory.close();
+});
+
+test('a program executed in the same process is out of reach of what was mapped before', async () => {
+  const changing = new Child();
+  const address = await changing.map(PAGE);
+  const old = processMemory(changing.pid, address, PAGE, BOTH).memory;
+  void changing.order('becomeSleep');
+  await runs(changing.pid, 'sleep');
+  const stack = stackOf(changing.pid);
+  assert.equal(old.read(stack, new Uint8Array(64), 0, 64), 0);
+  assert.equal(old.write(stack, new Uint8Array(64), 0, 64), 0);
+  const fresh = processMemory(changing.pid, stack, PAGE, BOTH).memory;
+  assert.notEqual(fresh, old);
+  assert.match(fresh.description, /\(sleep\)$/);
+  old.close();
+  const again = processMemory(changing.pid, stack, PAGE, BOTH).memory;
+  assert.equal(again, fresh);
+  fresh.close();
+  again.close();
+  await changing.kill();
+});
+
+/** Keeps its address space alive in another process, then executes another program. */
+const sharer = `
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static char stack[65536];
+static int wait_for_ever(void *unused) { for (;;) pause(); return 0; }
+int main(void) {
+  char *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  printf("%lu\\n", (unsigned long)page);
+  fflush(stdout);
+  getchar();
+  clone(wait_for_ever, stack + sizeof stack, CLONE_VM | SIGCHLD, 0);
+  execl("/bin/sleep", "sleep", "60", (char *)0);
+  return 1;
+}
+`;
+
+test('an old address space that lives on in another process is not taken for the new one', {
+  skip: hasCompiler() ? false : 'needs a C compiler',
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  writeFileSync(join(folder, 'sharer.c'), sharer);
+  execFileSync('cc', ['-o', join(folder, 'sharer'), join(folder, 'sharer.c')]);
+  const program = spawn(join(folder, 'sharer'), { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  const pid = program.pid!;
+  try {
+    const address = Number(await new Promise<Buffer>((resolve) => program.stdout.once('data', resolve)));
+    const old = processMemory(pid, address, PAGE, BOTH).memory;
+    program.stdin.write('\n');
+    await runs(pid, 'sleep');
+    assert.equal(old.read(address, new Uint8Array(64), 0, 64), 64);
+    const fresh = processMemory(pid, stackOf(pid), PAGE, BOTH).memory;
+    assert.notEqual(fresh, old);
+    old.close();
+    fresh.close();
+  } finally {
+    process.kill(-pid, 'SIGKILL');
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,241 @@
+/**
+ * The memory of another process, to be used after the call that named it has ended.
+ *
+ * It is held as an open file of /proc/PID/mem. Such a file is bound to the address space itself and not to a process id: when the
+ * process exits, every access fails; when it executes another program, set-user-id or not, every access still means the old address
+ * space, which is gone; a reused id changes nothing. A DMA can therefore never be redirected into another program. (process_vm_readv
+ * with a process id promises none of this.) Nothing is pinned: what is unmapped later faults, exactly to the page.
+ *
+ * All mappings of one address space share one ProcessMemory and its descriptors, by reference count. Whether a remembered one is still
+ * the caller's address space is proved at each call, see `isOf`.
+ *
+ * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when a range is mapped. It does
+ * not wait for userfaultfd either, where process_vm_readv would.
+ */
+import { readFileSync } from 'node:fs';
+import { Errno, hex, Refusal, refuse } from './errno.js';
+import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
+import { filesystemOfDevice } from './file-status.js';
+import { commandName, gone, notTraceable, processOfThread } from './proc.js';
+import { Areas } from './process-areas.js';
+
+const WRITE = 2;
+
+const O_RDONLY = 0;
+const O_RDWR = 2;
+const O_CLOEXEC = 0o2000000;
+const SYS_pidfd_open = 434;
+const POLLIN = 1;
+const AT_RANDOM = 25;
+const AT_LAST_KNOWN = 0xffff;
+
+/** struct pollfd: fd, then events and revents. */
+const pollfd = new Int32Array(32);
+const pollBytes = new Uint8Array(pollfd.buffer);
+/** Two struct iovec (words 0..7), then the two copies of the random bytes that are compared (words 8..11 and 12..15). */
+const proof = new Uint32Array(32);
+const proofBytes = new Uint8Array(proof.buffer);
+const RANDOM_BYTES = 16;
+const THEIRS = 8;
+const OURS = 12;
+
+/** The newest address space of each process that has memory mapped. */
+const current = new Map<number, ProcessMemory>();
+
+/**
+ * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that it has now. The thread must
+ * be waiting for us, so that it cannot exit or execute another program meanwhile. Each call adds a reference, which the receiver closes.
+ * @param access 1 read, 2 write.
+ * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace rules forbid it.
+ */
+export function processMemory(tid: number, address: number, length: number, access: number): { memory: ProcessMemory; offset: number } {
+  if (
+    !Number.isSafeInteger(address) ||
+    !Number.isSafeInteger(length) ||
+    !Number.isSafeInteger(address + length) ||
+    address < 0 ||
+    length <= 0
+  ) {
+    refuse('EFAULT', `${hex(length)} bytes at address ${hex(address)} are no range of memory`);
+  }
+  const memory = ProcessMemory.of(tid);
+  try {
+    memory.require(tid, address, length, access);
+  } catch (error) {
+    memory.close();
+    throw error;
+  }
+  return { memory, offset: address };
+}
+
+/** One address space. Offsets are addresses in it. It has the shape of the `Memory` that the IOMMU knows. */
+export class ProcessMemory {
+  readonly description: string;
+  readonly #pid: number;
+  readonly #pidfd: number;
+  #mem: number;
+  readonly #maps: number;
+  /** Where this address space has the 16 random bytes that the kernel gave it at exec; 0 where that is not known. */
+  readonly #random: number;
+  readonly #harmless = new Set<number>([-1]);
+  #references = 1;
+
+  /** The address space of thread `tid`, with one more reference. */
+  static of(tid: number): ProcessMemory {
+    const pid = processOfThread(tid);
+    const known = current.get(pid);
+    if (known?.isOf(tid)) {
+      known.#references++;
+      return known;
+    }
+    const memory = new ProcessMemory(tid, pid);
+    current.set(pid, memory);
+    return memory;
+  }
+
+  private constructor(tid: number, pid: number) {
+    const open: number[] = [];
+    try {
+      open.push(openOf(tid, `/proc/${tid}/mem`, O_RDWR), openOf(tid, `/proc/${tid}/maps`, O_RDONLY), openPidfd(pid));
+    } catch (error) {
+      for (const fd of open) libc().close(fd);
+      throw error;
+    }
+    [this.#mem, this.#maps, this.#pidfd] = open as [number, number, number];
+    this.#pid = pid;
+    this.#random = randomAddress(tid);
+    this.description = `process ${pid} (${commandName(pid)})`;
+  }
+
+  /** Copies from address `offset`. @returns the bytes copied: short, to the page, where nothing is mapped any more. */
+  read(offset: number, target: Uint8Array, at: number, length: number): number {
+    if (!inside(target, at, length)) return 0;
+    return this.#transfer(libc().pread, offset, addressOf(target) + at, length);
+  }
+
+  /** Copies to address `offset`. Returns as `read` does. */
+  write(offset: number, source: Uint8Array, at: number, length: number): number {
+    if (!inside(source, at, length)) return 0;
+    return this.#transfer(libc().pwrite, offset, addressOf(source) + at, length);
+  }
+
+  /** Drops one reference; the last one closes the descriptors. */
+  close(): void {
+    if (this.#references === 0 || --this.#references > 0) return;
+    if (current.get(this.#pid) === this) current.delete(this.#pid);
+    for (const fd of [this.#mem, this.#maps, this.#pidfd]) libc().close(fd);
+    this.#mem = -1;
+  }
+
+  /**
+   * Checks that [address, address+length) is mapped with the rights of `access`.
+   * @throws Refusal EFAULT naming the first address that is not.
+   */
+  require(tid: number, address: number, length: number, access: number): void {
+    const end = address + length;
+    const areas = new Areas(tid, this.#maps);
+    for (let at = address; at < end; ) {
+      const area = areas.at(at);
+      if (area === undefined) refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
+      const missing = access & ~area.rights;
+      if (missing !== 0) {
+        refuse('EFAULT', `address ${hex(at)} of ${this.description} is mapped without the right to ${missing & WRITE ? 'write' : 'read'}`);
+      }
+      this.#refuseFuse(tid, at, area.device);
+      at = area.end;
+    }
+  }
+
+  /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */
+  #transfer(call: Libc['pread'], offset: number, local: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const n = call(this.#mem, local + done, length - done, offset + done);
+      if (n <= 0) break;
+      done += n;
+    }
+    return done;
+  }
+
+  /**
+   * Is this the address space of thread `tid`, which waits for us and whose process has our id?
+   *
+   * Our pidfd's process lives, so the id is still its own: `tid` is a thread of it. An address space of one process changes by exec alone,
+   * and exec draws 16 new random bytes; those of `tid` now are compared with those in the address space that we hold. A program that
+   * shares the old address space could write ours, but cannot know theirs, unless it may read the new program's memory anyway.
+   */
+  isOf(tid: number): boolean {
+    if (this.#random === 0 || hasExited(this.#pidfd)) return false;
+    const at = addressOf(proofBytes);
+    setWord(proof, 0, at + 4 * THEIRS);
+    setWord(proof, 2, RANDOM_BYTES);
+    setWord(proof, 4, this.#random);
+    setWord(proof, 6, RANDOM_BYTES);
+    if (libc().process_vm_readv(tid, at, 1, at + 16, 1, 0) !== RANDOM_BYTES) return false;
+    if (libc().pread(this.#mem, at + 4 * OURS, RANDOM_BYTES, this.#random) !== RANDOM_BYTES) return false;
+    for (let i = 0; i < RANDOM_BYTES / 4; i++) if (proof[THEIRS + i] !== proof[OURS + i]) return false;
+    return true;
+  }
+
+  /**
+   * A page of a FUSE filesystem is read by asking its server, who may be this very thread, or wait for it. Later changes of the mapping
+   * cannot be noticed; this catches the honest mistake.
+   */
+  #refuseFuse(tid: number, at: number, device: number): void {
+    if (this.#harmless.has(device)) return;
+    const type = filesystemOfDevice(tid, device);
+    if (type !== undefined && /^fuse/.test(type)) {
+      refuse(
+        'EFAULT',
+        `address ${hex(at)} of ${this.description} is a file on a ${type} filesystem, whose server a DMA would have to wait for`,
+      );
+    }
+    this.#harmless.add(device);
+  }
+}
+
+function inside(buffer: Uint8Array, at: number, length: number): boolean {
+  return length > 0 && at >= 0 && at + length <= buffer.length;
+}
+
+function openOf(tid: number, path: string, flags: number): number {
+  const fd = libc().open(path, flags | O_CLOEXEC, 0);
+  if (fd !== -1) return fd;
+  const errno = lastErrno();
+  if (errno === Errno.EACCES || errno === Errno.EPERM) throw notTraceable(tid, 'the memory');
+  if (errno === Errno.ENOENT || errno === Errno.ESRCH) throw gone(tid);
+  throw new Refusal(errno, `${path} cannot be opened`);
+}
+
+function openPidfd(pid: number): number {
+  const pidfd = libc().syscall(SYS_pidfd_open, pid, 0, 0);
+  if (pidfd !== -1) return pidfd;
+  throw new Refusal(lastErrno(), `process ${pid} cannot be named by a pidfd`);
+}
+
+/** A pidfd is readable when its process has exited. */
+function hasExited(pidfd: number): boolean {
+  pollfd[0] = pidfd;
+  pollfd[1] = POLLIN;
+  return libc().poll(addressOf(pollBytes), 1, 0) !== 0;
+}
+
+/** Where the auxiliary vector says the random bytes are; 0 for a 32-bit program, whose vector reads as nonsense here. */
+function randomAddress(tid: number): number {
+  try {
+    const vector = readFileSync(`/proc/${tid}/auxv`);
+    for (let at = 0; at + 16 <= vector.length; at += 16) {
+      const key = vector.readUInt32LE(at) + vector.readUInt32LE(at + 4) * 2 ** 32;
+      if (key > AT_LAST_KNOWN) return 0;
+      if (key === AT_RANDOM) return vector.readUInt32LE(at + 8) + vector.readUInt32LE(at + 12) * 2 ** 32;
+    }
+  } catch {
+    // Without the vector nothing can be proved, and the address space is not shared.
+  }
+  return 0;
+}
+
+function setWord(words: Uint32Array, at: number, value: number): void {
+  words[at] = value >>> 0;
+  words[at + 1] = value / 2 ** 32;
+}

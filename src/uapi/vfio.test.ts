@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Iommu } from '../iommu/iommu.js';
+import { Refusal } from '../linux/errno.js';
+import { CONFIG_REGION, type VfioDevice } from '../vfio/device.js';
+import { FakeCaller, MEMORY_AT } from '../vfio/fake-caller.js';
+import { FakeModel } from '../vfio/fake-model.js';
+import { ERR, INTX, MSI, MSIX, REQ } from '../vfio/interrupts.js';
+import { makeDevices } from '../vfio/make-devices.js';
+import * as abi from './vfio.js';
+
+function setUp() {
+  let model!: FakeModel;
+  const factory = (host: ConstructorParameters<typeof FakeModel>[0]) => {
+    model = new FakeModel(host);
+    return model;
+  };
+  const [device] = makeDevices(new Iommu(), { rid: '0000:6a:01.0', factory, options: {}, mdevs: 0, firstIndex: 0 }) as [VfioDevice];
+  device.open(1);
+  const caller = new FakeCaller();
+  /** Puts 32-bit words at the caller's address and makes the ioctl. */
+  const ioctl = (cmd: number, ...words: number[]) => {
+    words.forEach((value, i) => {
+      caller.view.setUint32(i * 4, value, true);
+    });
+    return abi.vfioIoctls.get(cmd)!(device, caller, { cmd, arg: MEMORY_AT, data: new Uint8Array(0) });
+  };
+  const words = (count: number) => Array.from({ length: count }, (_, i) => caller.view.getUint32(i * 4, true));
+  return { device, model, caller, ioctl, words };
+}
+
+const refused = (code: string) => (error: unknown) => error instanceof Refusal && error.code === code;
+
+describe('argsz', () => {
+  it('less than the first version of the struct is EINVAL, more is fine', () => {
+    const sizes = new Map([
+      [abi.VFIO_DEVICE_GET_INFO, 16],
+      [abi.VFIO_DEVICE_GET_REGION_INFO, 32],
+      [abi.VFIO_DEVICE_GET_IRQ_INFO, 16],
+      [abi.VFIO_DEVICE_SET_IRQS, 20],
+      [abi.VFIO_DEVICE_FEATURE, 8],
+    ]);
+    for (const [cmd, size] of sizes) {
+      for (const argsz of [0, size - 1]) assert.throws(() => setUp().ioctl(cmd, argsz, 0, 0, 0, 0), refused('EINVAL'));
+    }
+    for (const cmd of [abi.VFIO_DEVICE_GET_INFO, abi.VFIO_DEVICE_GET_REGION_INFO, abi.VFIO_DEVICE_GET_IRQ_INFO]) {
+      assert.equal(setUp().ioctl(cmd, 0xffff_ffff, 0, 0, 0, 0), 0);
+    }
+  });
+
+  it('of GET_INFO says how much of the struct the caller has room for', () => {
+    const { ioctl, words } = setUp();
+    ioctl(abi.VFIO_DEVICE_GET_INFO, 16, 9, 9, 9, 9, 9);
+    assert.deepEqual(words(6), [16, 3, 9, 5, 9, 9]);
+    ioctl(abi.VFIO_DEVICE_GET_INFO, 24, 9, 9, 9, 9, 9);
+    assert.deepEqual(words(6), [24, 3, 9, 5, 0, 0]);
+  });
+
+  it('an unmapped address is EFAULT', () => {
+    const { device, caller } = setUp();
+    for (const [cmd, handler] of abi.vfioIoctls) {
+      if (cmd === abi.VFIO_DEVICE_RESET) continue;
+      for (const arg of [0, MEMORY_AT + 16_380, 2 ** 64]) {
+        assert.throws(() => handler(device, caller, { cmd, arg, data: new Uint8Array(0) }), refused('EFAULT'));
+      }
+    }
+  });
+});
+
+describe('GET_REGION_INFO', () => {
+  it('tells size, place and rights of each region', () => {
+    const { ioctl, words } = setUp();
+    const region = (index: number) => {
+      ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, 32, 0xff, index, 7, 7, 7, 7, 7);
+      const [, flags, , cap, size, sizeHigh, offset, offsetHigh] = words(8);
+      assert.deepEqual([cap, sizeHigh, offset, offsetHigh], [0, 0, 0, index << 8]);
+      return [flags, size];
+    };
+    assert.deepEqual([0, 1, 2, 3, 4, 5, 6, 7].map(region), [
+      [3, 0x1_0000],
+      [0, 0],
+      [3, 0x1000],
+      [0, 0],
+      [0, 0],
+      [0, 0],
+      [0, 0],
+      [3, 4096],
+    ]);
+    for (const index of [8, 9, 0xffff_ffff]) {
+      assert.throws(() => ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, 32, 0, index, 0, 0, 0, 0, 0), refused('EINVAL'));
+    }
+  });
+
+  it('gives the offsets at which pread and pwrite reach the region', () => {
+    const { device, model } = setUp();
+    assert.equal(abi.writeRegion(device, 2 * abi.REGION_SPAN + 8, Uint8Array.of(5)), 1);
+    assert.equal(model.bars[2]![8], 5);
+    const id = new Uint8Array(2);
+    assert.equal(abi.readRegion(device, CONFIG_REGION * abi.REGION_SPAN, id), 2);
+    assert.deepEqual(id, Uint8Array.of(0x86, 0x80));
+    assert.throws(() => abi.readRegion(device, 2 ** 63, id), refused('EINVAL'));
+  });
+});
+
+describe('GET_IRQ_INFO', () => {
+  it('tells count and abilities of each kind', () => {
+    const { ioctl, words } = setUp();
+    const info = (index: number) => {
+      ioctl(abi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, index, 77);
+      const [, flags, , count] = words(4);
+      return [flags, count];
+    };
+    assert.deepEqual([INTX, MSI, MSIX, ERR, REQ].map(info), [
+      [7, 1],
+      [9, 4],
+      [1, 9],
+      [9, 1],
+      [9, 1],
+    ]);
+    assert.throws(() => ioctl(abi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, 5, 0), refused('EINVAL'));
+  });
+});
+
+describe('SET_IRQS', () => {
+  const eventfds = abi.IRQ_SET_DATA_EVENTFD | abi.IRQ_SET_ACTION_TRIGGER;
+  const none = abi.IRQ_SET_DATA_NONE | abi.IRQ_SET_ACTION_TRIGGER;
+
+  it('assigns the eventfds that follow the struct', () => {
+    const { ioctl, caller, model } = setUp();
+    const eventfd = caller.addEventfd(10);
+    ioctl(abi.VFIO_DEVICE_SET_IRQS, 28, eventfds, MSIX, 3, 2, 10, -1);
+    model.host.interrupt(3);
+    model.host.interrupt(4);
+    ioctl(abi.VFIO_DEVICE_SET_IRQS, 20, none, MSIX, 3, 1);
+    assert.equal(eventfd.raised, 2);
+  });
+
+  it('refuses ranges, flags and sizes as vfio-pci does', () => {
+    const { ioctl, caller } = setUp();
+    caller.addEventfd(10);
+    const set =
+      (...words: number[]) =>
+      () =>
+        ioctl(abi.VFIO_DEVICE_SET_IRQS, ...words);
+    assert.throws(set(24, eventfds, 5, 0, 1, 10), refused('EINVAL'), 'no such index');
+    assert.throws(set(24, eventfds, MSIX, 9, 1, 10), refused('EINVAL'), 'start past the end');
+    assert.throws(set(24, eventfds, MSIX, 8, 2, 10, 10), refused('EINVAL'), 'end past the end');
+    assert.throws(set(24, eventfds, MSIX, 1, 0xffff_ffff, 10), refused('EINVAL'), 'range that wraps');
+    assert.throws(set(27, eventfds, MSIX, 0, 2, 10, 10), refused('EINVAL'), 'data longer than argsz');
+    assert.throws(set(24, eventfds | (1 << 6), MSIX, 0, 1, 10), refused('EINVAL'), 'unknown flag');
+    assert.throws(set(24, eventfds | abi.IRQ_SET_DATA_NONE, MSIX, 0, 1, 10), refused('EINVAL'), 'two types of data');
+    assert.throws(set(24, abi.IRQ_SET_ACTION_TRIGGER, MSIX, 0, 1, 10), refused('EINVAL'), 'no type of data');
+    assert.throws(set(24, abi.IRQ_SET_DATA_NONE, MSIX, 0, 1), refused('ENOTTY'), 'no action');
+    assert.throws(set(24, eventfds, MSIX, 0, 1, 99), refused('EBADF'), 'no such descriptor');
+    assert.equal(caller.openSignals, 0);
+  });
+
+  it('of any bytes is done or refused, and leaks no eventfd', () => {
+    const small = fc.nat(12);
+    const word = fc.oneof(small, small, fc.nat(0xffff_ffff), fc.nat(0x7f));
+    const header = fc.tuple(fc.oneof(fc.nat(64), fc.nat(0xffff_ffff)), fc.nat(0x7f), fc.nat(5), small, small);
+    const calls = fc.array(fc.tuple(header, fc.array(word, { minLength: 12, maxLength: 12 })), { maxLength: 20 });
+    fc.assert(
+      fc.property(calls, (requests) => {
+        const { ioctl, caller, device, model } = setUp();
+        for (let fd = 0; fd < 10; fd++) caller.addEventfd(fd);
+        for (const [head, data] of requests) {
+          try {
+            assert.equal(ioctl(abi.VFIO_DEVICE_SET_IRQS, ...head, ...data), 0);
+          } catch (error) {
+            assert.ok(error instanceof Refusal, String(error));
+          }
+          for (let vector = 0; vector < 9; vector++) model.host.interrupt(vector);
+        }
+        device.close();
+        assert.equal(caller.openSignals, 0);
+      }),
+    );
+  });
+});
+
+describe('the other ioctls', () => {
+  it('RESET resets the model', () => {
+    const { ioctl, model } = setUp();
+    assert.equal(ioctl(abi.VFIO_DEVICE_RESET), 0);
+    assert.equal(model.resets, 1);
+  });
+
+  it('FEATURE answers a well-formed question with ENOTTY', () => {
+    const { ioctl } = setUp();
+    assert.throws(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_PROBE | abi.FEATURE_GET | 1), refused('ENOTTY'));
+    assert.throws(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_GET | abi.FEATURE_SET | 1), refused('EINVAL'));
+    assert.throws(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, 1 << 19), refused('EINVAL'));
+  });
+
+  it('hot reset is ENODEV: there is neither bus nor slot', () => {
+    const { ioctl } = setUp();
+    assert.throws(() => ioctl(abi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 12, 0, 0), refused('ENODEV'));
+    assert.throws(() => ioctl(abi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 11, 0, 0), refused('EINVAL'));
+  });
+});

@@ -1,0 +1,343 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { PciDescription } from '../devices/device-model.js';
+import { IoasidSubsystem } from '../ioasid/subsystem.js';
+import { Iommu, READ, WRITE } from '../iommu/iommu.js';
+import { BufferMemory } from '../iommu/memory.js';
+import { Errno, type ErrnoName, Refusal } from '../linux/errno.js';
+import { CONFIG_REGION, NUM_REGIONS, type VfioDevice } from './device.js';
+import { FakeCaller } from './fake-caller.js';
+import { everything, FakeModel, withoutPasids } from './fake-model.js';
+import { ERR, MSIX } from './interrupts.js';
+import { makeDevices } from './make-devices.js';
+
+const RID = '0000:6a:01.0';
+
+function refusal(code: ErrnoName, reason?: RegExp) {
+  return (error: unknown) => {
+    assert.ok(error instanceof Refusal, String(error));
+    assert.equal(error.code, code, error.reason);
+    if (reason !== undefined) assert.match(error.reason, reason);
+    return true;
+  };
+}
+
+/** A system with one function of a FakeModel, open and with bus mastering on. */
+function setUp(pci: PciDescription = everything) {
+  const iommu = new Iommu();
+  const system = new IoasidSubsystem(iommu);
+  let model!: FakeModel;
+  const factory = (host: ConstructorParameters<typeof FakeModel>[0]) => {
+    model = new FakeModel(host, pci);
+    return model;
+  };
+  const [device] = makeDevices(iommu, { rid: RID, factory, options: {}, mdevs: 0, firstIndex: 0 }) as [VfioDevice];
+  device.open(1);
+  setCommand(device, 0x0006);
+  const context = system.open(1);
+  return { iommu, system, device, model, context };
+}
+
+function setCommand(device: VfioDevice, value: number): void {
+  device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(value & 0xff, value >>> 8));
+}
+
+/** A new PASID of `context` with one page of memory at IOVA 0x1000. */
+function mapped({ context }: Pick<ReturnType<typeof setUp>, 'context'>): { pasid: number; bytes: Uint8Array } {
+  const pasid = context.alloc(0, 0);
+  const bytes = new Uint8Array(4096);
+  context.map({ pasid, length: 4096, access: READ | WRITE, iova: 0x1000 }, 0x1000, { memory: new BufferMemory(bytes), offset: 0 });
+  return { pasid, bytes };
+}
+
+const HELLO = Uint8Array.of(1, 2, 3, 4);
+
+describe('opening a VFIO device', () => {
+  it('is exclusive: the second open is EBUSY and names the holder', () => {
+    const { device } = setUp();
+    assert.throws(() => device.open(2), refusal('EBUSY', /process 1$/));
+    device.close();
+    device.open(2);
+    assert.equal(device.holder, 2);
+  });
+});
+
+describe('authorizing a whole function', () => {
+  it('lets no DMA through before, every mapped access after, and none once it is revoked', () => {
+    const world = setUp();
+    const { device, model, context, iommu } = world;
+    const { pasid, bytes } = mapped(world);
+    const write = () => model.host.dma.write(pasid, 0x1000, HELLO);
+    assert.match(write()!.reason, /not authorized/);
+    device.authorize(context, pasid, 0);
+    assert.equal(write(), undefined);
+    assert.deepEqual(bytes.subarray(0, 4), HELLO);
+    const back = new Uint8Array(8);
+    assert.equal(model.host.dma.read(pasid, 0x1000, back, 2, 4), undefined);
+    assert.deepEqual(back, Uint8Array.of(0, 0, 1, 2, 3, 4, 0, 0));
+    device.revoke(pasid);
+    assert.match(write()!.reason, /not authorized/);
+    assert.equal(iommu.faults.total, 2);
+  });
+
+  it('needs the PASID to be in the presented context: ENOENT', () => {
+    const world = setUp();
+    const { pasid } = mapped(world);
+    const other = world.system.open(2);
+    assert.throws(() => world.device.authorize(other, pasid, 0), refusal('ENOENT'));
+    assert.equal([...world.device.authorizations()].length, 0);
+  });
+
+  it('keeps the PASID from being freed until it is revoked', () => {
+    const world = setUp();
+    const { pasid } = mapped(world);
+    world.device.authorize(world.context, pasid, 0);
+    assert.throws(() => world.context.free(pasid), refusal('EBUSY'));
+    world.device.revoke(pasid);
+    world.context.free(pasid);
+  });
+
+  it('twice is EEXIST, another name for it EINVAL, revoking what is not authorized ENOENT; none of them changes anything', () => {
+    const world = setUp();
+    const { device, context } = world;
+    const { pasid } = mapped(world);
+    device.authorize(context, pasid, pasid);
+    assert.throws(() => device.authorize(context, pasid, 0), refusal('EEXIST'));
+    assert.throws(() => device.authorize(context, pasid, pasid + 1), refusal('EINVAL', /mediated/));
+    assert.throws(() => device.revoke(pasid + 1), refusal('ENOENT'));
+    assert.deepEqual([...device.authorizations()], [{ pasid, vpasid: pasid, context }]);
+    device.revoke(pasid);
+    context.free(pasid);
+  });
+
+  it('refuses PASIDs that are wider than its capability: EINVAL', () => {
+    const world = setUp({ ...everything, pasidBits: 1 });
+    const pasids = Array.from({ length: 4 }, () => world.context.alloc(0, 0));
+    assert.throws(() => world.device.authorize(world.context, Math.max(...pasids), 0), refusal('EINVAL', /wider than the 1 PASID bits/));
+  });
+
+  it('holds a reference on the context, so that either file can be closed first', () => {
+    const world = setUp();
+    const { pasid } = mapped(world);
+    world.device.authorize(world.context, pasid, 0);
+    world.context.close();
+    assert.equal(world.model.host.dma.write(pasid, 0x1000, HELLO), undefined);
+    assert.equal([...world.system.contexts()].length, 1);
+    world.device.close();
+    assert.equal([...world.system.contexts()].length, 0);
+    assert.notEqual(world.model.host.dma.write(pasid, 0x1000, HELLO), undefined);
+  });
+});
+
+describe('a function without PASID capability', () => {
+  it('reaches by requests without PASID the one address space it is authorized for; a second is EBUSY', () => {
+    const world = setUp(withoutPasids);
+    const { device, context, model } = world;
+    const { pasid, bytes } = mapped(world);
+    const second = mapped(world).pasid;
+    device.authorize(context, pasid, 0);
+    assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
+    assert.deepEqual(bytes.subarray(0, 4), HELLO);
+    assert.throws(() => device.authorize(context, second, 0), refusal('EBUSY'));
+    assert.throws(() => device.authorize(context, pasid, 0), refusal('EEXIST'));
+    assert.throws(() => device.authorize(context, second, 99), refusal('EINVAL', /carry no PASID/));
+    device.revoke(pasid);
+    device.authorize(context, second, second);
+    assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
+  });
+});
+
+describe('bus mastering', () => {
+  it('keeps every DMA back while it is off, and the fault log says so', () => {
+    const world = setUp();
+    const { pasid } = mapped(world);
+    world.device.authorize(world.context, pasid, 0);
+    setCommand(world.device, 0x0002);
+    const fault = world.model.host.dma.read(pasid, 0x1000, new Uint8Array(4))!;
+    assert.equal(fault.reason, `bus mastering is off in the command register of ${RID}`);
+    assert.deepEqual([fault.done, fault.iova, fault.write], [0, 0x1000, false]);
+    assert.equal(world.iommu.faults.total, 1);
+  });
+});
+
+describe('revoking, closing and resetting', () => {
+  it('drain the work of the revoked PASID before they return', () => {
+    const world = setUp();
+    const { device, model, context } = world;
+    const { pasid, bytes } = mapped(world);
+    device.authorize(context, pasid, 0);
+    for (let i = 0; i < 100; i++) model.queue.push({ pasid, iova: 0x1000 + i, write: true, buffer: Uint8Array.of(7) });
+    device.revoke(pasid);
+    assert.deepEqual(bytes.subarray(0, 100), new Uint8Array(100).fill(7));
+    assert.equal(model.faults.length, 0);
+  });
+
+  it('reset a model that never gets done, so that no work is left for what its PASID means next', () => {
+    const world = setUp();
+    const { device, model, context } = world;
+    const { pasid } = mapped(world);
+    device.authorize(context, pasid, 0);
+    model.stuck = true;
+    model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
+    device.revoke(pasid);
+    assert.equal(model.resets, 1);
+    assert.equal(device.busy(), false);
+  });
+
+  it('close gives everything back: PASIDs, context references, eventfds, configuration space', () => {
+    const world = setUp();
+    const { device, model, context, system } = world;
+    const caller = new FakeCaller();
+    caller.addEventfd(5);
+    device.setIrqs({ index: MSIX, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } }, caller);
+    device.setIrqs({ index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } }, caller);
+    const pasids = [1, 2, 3].map(() => mapped(world).pasid);
+    for (const pasid of pasids) device.authorize(context, pasid, 0);
+    assert.equal(caller.openSignals, 2);
+    device.close();
+    assert.equal(caller.openSignals, 0);
+    assert.equal([...device.authorizations()].length, 0);
+    assert.equal(model.resets, 1);
+    const command = new Uint8Array(2);
+    device.readRegion(CONFIG_REGION, 4, command);
+    assert.deepEqual(command, Uint8Array.of(2, 0));
+    for (const pasid of pasids) context.free(pasid);
+    context.close();
+    assert.equal([...system.contexts()].length, 0);
+    assert.equal(device.holder, undefined);
+  });
+
+  it('a device reset drops the work and keeps authorizations, configuration space and eventfds', () => {
+    const world = setUp();
+    const { device, model, context } = world;
+    const caller = new FakeCaller();
+    const eventfd = caller.addEventfd(5);
+    device.setIrqs({ index: MSIX, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } }, caller);
+    const { pasid } = mapped(world);
+    device.authorize(context, pasid, 0);
+    model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
+    device.reset();
+    assert.equal(device.busy(), false);
+    assert.equal(model.host.dma.write(pasid, 0x1000, HELLO), undefined);
+    model.host.interrupt(0);
+    assert.equal(eventfd.raised, 1);
+  });
+
+  it('a function level reset through configuration space is a device reset', () => {
+    const { device, model } = setUp();
+    const express = findCapability(device, 0x10);
+    device.writeRegion(CONFIG_REGION, express + 9, Uint8Array.of(0x80));
+    assert.equal(model.resets, 1);
+  });
+});
+
+function findCapability(device: VfioDevice, id: number): number {
+  const bytes = new Uint8Array(256);
+  device.readRegion(CONFIG_REGION, 0, bytes);
+  let at = bytes[0x34]!;
+  while (bytes[at] !== id) at = bytes[at + 1]!;
+  return at;
+}
+
+describe('regions', () => {
+  it('hand the model exactly the access that the program made', () => {
+    const { device, model } = setUp();
+    assert.equal(device.writeRegion(2, 0x40, new Uint8Array(64).fill(9)), 64);
+    assert.deepEqual(model.bars[2]!.subarray(0x40, 0x80), new Uint8Array(64).fill(9));
+    const back = new Uint8Array(3);
+    assert.equal(device.readRegion(2, 0x7e, back), 3);
+    assert.deepEqual(back, Uint8Array.of(9, 9, 0));
+  });
+
+  it('end where the BAR ends: short there, EINVAL past it and where there is no BAR', () => {
+    const { device } = setUp();
+    assert.equal(device.readRegion(2, 0xffc, new Uint8Array(16)), 4);
+    assert.equal(device.writeRegion(2, 0xffc, new Uint8Array(16)), 4);
+    assert.equal(device.readRegion(2, 0x1000, new Uint8Array(0)), 0);
+    assert.throws(() => device.readRegion(2, 0x1000, new Uint8Array(1)), refusal('EINVAL'));
+    for (const index of [1, 3, 4, 5, 6, 8, 9, 2 ** 23]) {
+      assert.throws(() => device.readRegion(index, 0, new Uint8Array(1)), refusal('EINVAL'));
+      assert.throws(() => device.writeRegion(index, 0, new Uint8Array(1)), refusal('EINVAL'));
+    }
+  });
+
+  it('are EIO while memory space is off', () => {
+    const { device } = setUp();
+    setCommand(device, 0);
+    assert.throws(() => device.readRegion(2, 0, new Uint8Array(1)), refusal('EIO', /memory space is off/));
+    assert.throws(() => device.writeRegion(2, 0, new Uint8Array(1)), refusal('EIO'));
+  });
+
+  it('are EAGAIN when the model cannot take the write', () => {
+    const { device, model } = setUp();
+    model.full = true;
+    assert.throws(() => device.writeRegion(2, 0, HELLO), refusal('EAGAIN', /write it again/));
+  });
+
+  it('keep the MSI-X table and PBA away from the model, also in accesses that lie across their ends', () => {
+    const { device, model } = setUp();
+    device.writeRegion(0, 0x1ff0, new Uint8Array(0x100).fill(0xff));
+    assert.deepEqual(model.bars[0]!.subarray(0x1ff0, 0x2000), new Uint8Array(16).fill(0xff));
+    assert.deepEqual(model.bars[0]!.subarray(0x2000, 0x2090), new Uint8Array(0x90));
+    assert.deepEqual(model.bars[0]!.subarray(0x2090, 0x20f0), new Uint8Array(0x60).fill(0xff));
+    const entry = new Uint8Array(16);
+    device.readRegion(0, 0x2000, entry);
+    assert.deepEqual(entry, Uint8Array.of(0xfc, ...new Array(11).fill(0xff), 1, 0, 0, 0));
+  });
+
+  it('read nothing of what the buffer held before', () => {
+    const { device, model } = setUp();
+    model.readBar = () => {};
+    const target = new Uint8Array(8).fill(0xaa);
+    device.readRegion(2, 0, target);
+    assert.deepEqual(target, new Uint8Array(8));
+  });
+
+  it('throw nothing but Refusal, whatever is accessed', () => {
+    const index = fc.nat(NUM_REGIONS + 1);
+    const offset = fc.oneof(fc.nat(0x1_0010), fc.integer({ min: 0x1ff0, max: 0x3010 }), fc.maxSafeNat());
+    const data = fc.uint8Array({ maxLength: 300 });
+    const access = fc.record({ index, offset, data, write: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(access, { maxLength: 30 }), (accesses) => {
+        const { device } = setUp();
+        for (const { index, offset, data, write } of accesses) {
+          try {
+            const done = write ? device.writeRegion(index, offset, data) : device.readRegion(index, offset, data);
+            assert.ok(done >= 0 && done <= data.length);
+          } catch (error) {
+            assert.ok(error instanceof Refusal, String(error));
+            assert.ok([Errno.EINVAL, Errno.EIO, Errno.EFAULT].includes(error.errno as 5));
+          }
+        }
+      }),
+    );
+  });
+});
+
+describe('a model that throws', () => {
+  it('has failed: its BARs are EIO with its message and ERR is raised, until the device is reset', () => {
+    const { device, model } = setUp();
+    const caller = new FakeCaller();
+    const eventfd = caller.addEventfd(3);
+    device.setIrqs({ index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(3) } }, caller);
+    model.broken = new Error('register 7 exploded');
+    assert.throws(() => device.readRegion(2, 0, new Uint8Array(1)), refusal('EIO', /register 7 exploded/));
+    assert.throws(() => device.writeRegion(2, 0, new Uint8Array(1)), refusal('EIO', /register 7 exploded/));
+    assert.equal(eventfd.raised, 1);
+    device.reset();
+    assert.equal(device.failure, undefined);
+    assert.equal(device.readRegion(2, 0, new Uint8Array(1)), 1);
+  });
+
+  it('in a step takes only its device down', () => {
+    const { device, model } = setUp();
+    model.broken = new Error('out of luck');
+    device.step();
+    assert.match(device.failure!, /out of luck/);
+    assert.equal(device.busy(), false);
+    device.close();
+    assert.equal(device.failure, undefined);
+  });
+});

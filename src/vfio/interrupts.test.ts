@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Refusal } from '../linux/errno.js';
+import { ConfigSpace } from './config-space.js';
+import { FakeCaller } from './fake-caller.js';
+import { everything } from './fake-model.js';
+import { ERR, INTX, Interrupts, type IrqData, type IrqRequest, MSI, MSIX, REQ } from './interrupts.js';
+
+const NONE: IrqData = { kind: 'none' };
+const fds = (...numbers: number[]): IrqData => ({ kind: 'eventfd', fds: Int32Array.from(numbers) });
+const bools = (...flags: number[]): IrqData => ({ kind: 'bool', bools: Uint8Array.from(flags) });
+
+function setUp() {
+  const config = new ConfigSpace(everything);
+  const irqs = new Interrupts(everything, config);
+  const caller = new FakeCaller();
+  const eventfds = [10, 11, 12, 13].map((fd) => caller.addEventfd(fd));
+  const set = (index: number, start: number, count: number, data: IrqData, action: IrqRequest['action'] = 'trigger') =>
+    irqs.set({ index, start, count, action, data }, caller);
+  return { config, irqs, caller, eventfds, set, raised: () => eventfds.map(({ raised }) => raised) };
+}
+
+function word(config: ConfigSpace, offset: number): number {
+  const bytes = new Uint8Array(2);
+  config.read(offset, bytes);
+  return bytes[0]! | (bytes[1]! << 8);
+}
+
+const refused = (code: string) => (error: unknown) => error instanceof Refusal && error.code === code;
+
+describe('MSI-X', () => {
+  it('raises the eventfd of the vector, and drops vectors that have none', () => {
+    const { irqs, set, raised } = setUp();
+    irqs.raise(1);
+    set(MSIX, 1, 3, fds(11, -1, 13));
+    for (const vector of [0, 1, 2, 3, 99]) irqs.raise(vector);
+    assert.deepEqual(raised(), [0, 1, 0, 1]);
+  });
+
+  it('takes more vectors while it is enabled, and gives single ones back', () => {
+    const { irqs, set, raised, caller } = setUp();
+    set(MSIX, 0, 1, fds(10));
+    set(MSIX, 8, 1, fds(11));
+    set(MSIX, 0, 1, fds(-1));
+    for (const vector of [0, 8]) irqs.raise(vector);
+    assert.deepEqual(raised(), [0, 1, 0, 0]);
+    assert.equal(caller.openSignals, 1);
+  });
+
+  it('holds a vector whose table entry is masked in the PBA, and raises it when it is unmasked', () => {
+    const { irqs, set, raised } = setUp();
+    set(MSIX, 0, 2, fds(10, 11));
+    const control = 0x2000 + 16 + 12;
+    irqs.writeMsix(control, Uint8Array.of(1, 0, 0, 0));
+    irqs.raise(0);
+    irqs.raise(1);
+    irqs.raise(1);
+    const pba = new Uint8Array(8);
+    irqs.msix!.read(0x3000, pba);
+    assert.deepEqual([raised(), pba[0]], [[1, 0, 0, 0], 2]);
+    irqs.writeMsix(0x3000, new Uint8Array(8));
+    irqs.writeMsix(control, Uint8Array.of(0, 0, 0, 0));
+    irqs.msix!.read(0x3000, pba);
+    assert.deepEqual([raised(), pba[0]], [[1, 1, 0, 0], 0]);
+  });
+
+  it('is disabled as a whole by count 0, which closes all eventfds and clears its enable bit', () => {
+    const { config, irqs, set, caller, raised } = setUp();
+    const enabled = () =>
+      [...Array(64).keys()].map((i) => 0x40 + i * 2).some((at) => (word(config, at) & 0xff) === 0x11 && word(config, at + 2) & 0x8000);
+    set(MSIX, 0, 2, fds(10, 11));
+    assert.equal(enabled(), true);
+    set(MSIX, 0, 0, NONE);
+    assert.equal(enabled(), false);
+    irqs.raise(0);
+    assert.deepEqual([raised(), caller.openSignals], [[0, 0, 0, 0], 0]);
+    assert.throws(() => set(MSIX, 0, 0, NONE), refused('EINVAL'));
+  });
+});
+
+describe('MSI', () => {
+  it('cannot grow past the vectors that it was enabled with: EINVAL', () => {
+    const { set, irqs, raised } = setUp();
+    set(MSI, 0, 2, fds(10, 11));
+    assert.throws(() => set(MSI, 2, 1, fds(12)), refused('EINVAL'));
+    irqs.raise(1);
+    assert.deepEqual(raised(), [0, 1, 0, 0]);
+  });
+
+  it('cannot be masked by SET_IRQS: ENOTTY', () => {
+    const { set } = setUp();
+    set(MSI, 0, 1, fds(10));
+    assert.throws(() => set(MSI, 0, 1, NONE, 'mask'), refused('ENOTTY'));
+  });
+});
+
+describe('one kind at a time', () => {
+  it('another kind is EINVAL until the enabled one is disabled', () => {
+    const { set } = setUp();
+    set(MSIX, 0, 1, fds(10));
+    assert.throws(() => set(MSI, 0, 1, fds(11)), refused('EINVAL'));
+    assert.throws(() => set(INTX, 0, 1, fds(11)), refused('EINVAL'));
+    set(MSIX, 0, 0, NONE);
+    set(MSI, 0, 1, fds(11));
+  });
+
+  it('a request with a bad descriptor takes none and changes nothing', () => {
+    const { set, irqs, raised, caller } = setUp();
+    assert.throws(() => set(MSIX, 0, 3, fds(10, 11, 99)), refused('EBADF'));
+    assert.equal(caller.openSignals, 0);
+    set(MSI, 0, 2, fds(10, 11));
+    assert.throws(() => set(MSI, 0, 2, fds(12, 99)), refused('EBADF'));
+    irqs.raise(0);
+    assert.deepEqual(raised(), [1, 0, 0, 0]);
+    assert.equal(caller.openSignals, 2);
+  });
+});
+
+describe('INTx', () => {
+  it('is masked when it is signalled, and signals once more for what came meanwhile when it is unmasked', () => {
+    const { set, irqs, raised, config } = setUp();
+    set(INTX, 0, 1, fds(10));
+    for (let i = 0; i < 3; i++) irqs.raise(0);
+    assert.equal(raised()[0], 1);
+    assert.equal(word(config, 6) & 8, 8, 'interrupt status');
+    set(INTX, 0, 1, NONE, 'unmask');
+    assert.equal(raised()[0], 2);
+    assert.equal(word(config, 6) & 8, 0);
+    set(INTX, 0, 1, bools(1), 'unmask');
+    assert.equal(raised()[0], 2);
+    irqs.raise(0);
+    assert.equal(raised()[0], 3);
+  });
+
+  it('is held by interrupt disable in the command register', () => {
+    const { set, irqs, raised, config } = setUp();
+    set(INTX, 0, 1, fds(10));
+    config.write(4, Uint8Array.of(2, 4));
+    irqs.raise(0);
+    set(INTX, 0, 1, NONE);
+    assert.equal(raised()[0], 0);
+    config.write(4, Uint8Array.of(2, 0));
+    irqs.commandChanged();
+    assert.equal(raised()[0], 1);
+  });
+
+  it('refuses masking before it is enabled (EINVAL) and by eventfd (ENOTTY)', () => {
+    const { set } = setUp();
+    assert.throws(() => set(INTX, 0, 1, NONE, 'mask'), refused('EINVAL'));
+    set(INTX, 0, 1, fds(10));
+    assert.throws(() => set(INTX, 0, 1, fds(11), 'unmask'), refused('ENOTTY'));
+    assert.throws(() => set(INTX, 0, 1, fds(11), 'mask'), refused('ENOTTY'));
+    set(INTX, 0, 1, fds(-1), 'unmask');
+    assert.throws(() => set(INTX, 0, 0, bools()), refused('EINVAL'));
+  });
+});
+
+describe('loopback', () => {
+  it('triggers the eventfds of the vectors named, without data or by flag', () => {
+    const { set, raised } = setUp();
+    assert.throws(() => set(MSIX, 0, 1, NONE), refused('EINVAL'));
+    set(MSIX, 0, 4, fds(10, 11, 12, 13));
+    set(MSIX, 1, 2, NONE);
+    set(MSIX, 0, 4, bools(1, 0, 1, 0));
+    assert.deepEqual(raised(), [1, 1, 2, 0]);
+  });
+});
+
+describe('ERR and REQ', () => {
+  it('are single eventfds beside the kind that is enabled', () => {
+    const { set, irqs, raised, caller } = setUp();
+    set(MSIX, 0, 1, fds(10));
+    assert.throws(() => set(ERR, 0, 1, NONE), refused('EINVAL'));
+    set(ERR, 0, 1, fds(11));
+    set(REQ, 0, 1, fds(12));
+    irqs.raiseError();
+    set(REQ, 0, 1, NONE);
+    set(REQ, 0, 1, bools(1));
+    assert.deepEqual(raised(), [0, 1, 2, 0]);
+    set(ERR, 0, 1, fds(13));
+    set(REQ, 0, 0, NONE);
+    set(ERR, 0, 1, fds(-1));
+    assert.equal(caller.openSignals, 1);
+    assert.throws(() => set(ERR, 0, 1, NONE, 'mask'), refused('ENOTTY'));
+  });
+});
