@@ -61,7 +61,7 @@ function fuseDevice(): Finding {
 }
 
 /** What the kernel offers to a FUSE server that is mounted the way `run` mounts it. @throws Error why there is none. */
-function fuseOffer(): FuseOffer {
+export function fuseOffer(): FuseOffer {
   const script = fileURLToPath(new URL('./probe.js', import.meta.url));
   const [file, ...args] = unshareCommand(mode, [process.execPath, script, mode]);
   const { error, status, stdout, stderr } = spawnSync(file!, args, { encoding: 'utf8', timeout: 10_000 });

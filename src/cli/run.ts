@@ -31,7 +31,7 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   const machine = await makeMachine(options.device).catch((error: Error) => giveUp(launcher, USAGE, error));
   const fuse = await launcher.fuse.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const host = hostDev(machine.nodes.map((node) => node.path));
-  const served = serveMachine(machine, fuse, { extra: host.entries, verbose: options.verbose === true });
+  const served = serveMachine(machine, fuse, { root: '/dev', extra: host.entries, verbose: options.verbose === true });
   served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const guard = Guard.ofNamespace(launcher.pid);
   launcher.proceed({ binds: host.binds, argv: lastArguments(command.length), env: environment(), keep: inherited, softFiles });

@@ -103,7 +103,7 @@ export async function serve(folder: string | undefined, options: ServeOptions): 
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
 
-  const served = serveMachine(machine, mount.fuse, { verbose: options.verbose === true });
+  const served = serveMachine(machine, mount.fuse, { root, verbose: options.verbose === true });
   for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
   await served;
   complain(`${root} has been unmounted by somebody else`);

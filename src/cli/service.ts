@@ -10,6 +10,8 @@ import { publish } from './control-socket.js';
 import { complain } from './messages.js';
 
 export interface ServiceOptions {
+  /** Where its files are, as messages name them. */
+  readonly root: string;
   readonly extra?: readonly TreeEntry[];
   readonly verbose?: boolean;
 }
@@ -20,18 +22,21 @@ export function makeMachine(devices: readonly string[]): Promise<Machine> {
 }
 
 /** Serves `machine` through `fuse`. Resolves when the file system is gone. */
-export function serveMachine(machine: Machine, fuse: number, { extra, verbose }: ServiceOptions): Promise<void> {
+export function serveMachine(machine: Machine, fuse: number, { root, extra, verbose }: ServiceOptions): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reportRefusal } : {}) });
+  const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
   const work = verbose ? reportingFaults(machine) : () => machine.step();
   publish(() => machine.snapshot());
   return runLoop([{ fd: fuse, ready: () => server.serve() }], work);
 }
 
-function reportRefusal({ call, path, tid, argument, result, reason }: CallRecord): void {
-  if (result >= 0) return;
-  const what = call === 'ioctl' ? `ioctl 0x${(argument >>> 0).toString(16)}` : call;
-  complain(`${what} on ${path} by process ${tid}: ${errnoName(-result)}: ${reason ?? 'no reason given'}`);
+/** Tells every refusal. */
+function reporter(root: string): (record: CallRecord) => void {
+  return ({ call, path, tid, argument, result, reason }) => {
+    if (result >= 0) return;
+    const what = call === 'ioctl' ? `ioctl 0x${(argument >>> 0).toString(16)}` : call;
+    complain(`${what} on ${root}/${path} by thread ${tid}: ${errnoName(-result)}: ${reason ?? 'no reason given'}`);
+  };
 }
 
 /** A slice of device work, after which the faults since the last one are told. */

@@ -41,6 +41,11 @@ export class FuseChannel {
     }
   }
 
+  /** Zeroes the first `words` of the reply's body. */
+  clearBody(words: number): void {
+    this.reply.fill(0, Reply.body, Reply.body + words);
+  }
+
   /** Answers the request with the first `bodyBytes` of the reply's body. @returns false when nobody waits for it any more. */
   answer(bodyBytes: number): boolean {
     const length = Reply.bodyByte + bodyBytes;

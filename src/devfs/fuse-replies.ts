@@ -19,7 +19,8 @@ const DT_LNK = 10;
 const started = Math.floor(Date.now() / 1000);
 const BODY = wire.Reply.body;
 
-interface Owner {
+/** Whose the files are. Both ids must have a meaning in the user namespace of the mount. */
+export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }

@@ -9,52 +9,38 @@
  * character device elsewhere.
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
-import type { DeviceNode, IoctlCall } from '../uapi/open-file.js';
-import { DeviceTree, type Inode, type Opened, type TreeEntry } from './device-tree.js';
-import { FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
-import { writeAttributes, writeDirectory, writeEntry, writeInit, writeStatfs } from './fuse-replies.js';
-import * as wire from './fuse-wire.js';
-import { get64, Opcode, Request } from './fuse-wire.js';
-import { closeCopy, Identification, NONCE_CMD, Undetermined } from './identification.js';
-import { ProcessCaller } from './process-caller.js';
+import type { DeviceNode } from '../uapi/open-file.js';
+import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
+import { type CallRecord, FileRequests } from './file-requests.js';
+import { FuseChannel } from './fuse-channel.js';
+import type { Owner } from './fuse-replies.js';
+import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
+import { closeCopy, Identification, Undetermined } from './identification.js';
+import { NameRequests } from './name-requests.js';
 
 export type { TreeEntry } from './device-tree.js';
+export type { CallRecord } from './file-requests.js';
+export type { Owner } from './fuse-replies.js';
 
 /** Requests answered in one `serve`, so that a flood of them does not keep everything else waiting. */
 const BATCH = 64;
-/** POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: device files are always ready. */
-const READY = 0x145;
 const ENDED = -1;
-
-/** One call of a program on a device file, for `trace`. */
-export interface CallRecord {
-  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'flush' | 'release';
-  /** The node's path below the mount. */
-  readonly path: string;
-  /** The calling thread; 0 when it is not known. */
-  readonly tid: number;
-  /** Tells the open files of one node apart; 0 when the open was refused. */
-  readonly handle: number;
-  /** The ioctl's number, or the offset of a read or write. */
-  readonly argument: number;
-  /** What the call returned: >= 0, or a negative errno. */
-  readonly result: number;
-  /** Why it was refused. */
-  readonly reason?: string;
-}
+const MAX_LOGGED = 1000;
 
 export interface FuseServerOptions {
   /** Entries beside the device nodes. */
   readonly extra?: readonly TreeEntry[];
-  /** Whose the files are; default root. Both ids must have a meaning in the user namespace of the mount. */
+  /** Default root. */
   readonly owner?: Owner;
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
 }
 
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
+/** How requests of one opcode are handled. */
+interface RequestKind {
+  /** Bytes of the header and the fields that are always there; what is shorter is malformed. */
+  readonly least: number;
+  handle(length: number): void;
 }
 
 /** A request that waits for an identification: its bytes, and what has been found out for it so far. */
@@ -71,25 +57,12 @@ export class FuseServer {
   readonly #channel: FuseChannel;
   readonly #tree: DeviceTree;
   readonly #identification: Identification;
-  readonly #caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
-  readonly #opens = new Map<number, Opened>();
-  #lastHandle = 0;
-  readonly #owner: Owner;
-  readonly #onCall: ((record: CallRecord) => void) | undefined;
-  readonly #logged = new Set<string>();
-
-  /** Reused for every ioctl: valid until its answer. */
-  readonly #ioctlCall = { cmd: 0, arg: 0, data: new Uint8Array(0) } satisfies IoctlCall;
-  readonly #ioctlData: ViewCache;
-  readonly #readTarget: ViewCache;
-  readonly #writeSource: ViewCache;
-
-  /** The request being served: what it is about, for the record, and what was found out for it. */
-  #call: CallRecord['call'] | undefined;
-  #path = '';
-  #handle = 0;
-  #argument = 0;
+  readonly #files: FileRequests;
+  /** By opcode. */
+  readonly #requests: Readonly<Record<number, RequestKind>>;
+  /** The request being served, when it had been set aside. */
   #resumed: SetAside | undefined;
+  readonly #logged = new Set<string>();
 
   /** @throws Refusal EEXIST, ENOTDIR when the paths of nodes and extra entries contradict each other. */
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
@@ -97,11 +70,9 @@ export class FuseServer {
     this.#channel = new FuseChannel(fuseFd);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#identification = new Identification(this.#tree, fuseFd);
-    this.#owner = options.owner ?? { uid: 0, gid: 0 };
-    this.#onCall = options.onCall;
-    this.#ioctlData = new ViewCache(this.#channel.requestBytes, wire.IoctlIn.payload);
-    this.#readTarget = new ViewCache(this.#channel.replyBytes, wire.Reply.bodyByte);
-    this.#writeSource = new ViewCache(this.#channel.requestBytes, wire.WriteIn.payload);
+    const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
+    this.#files = new FileRequests(this.#channel, this.#identification, (tid, fd) => this.#presented(tid, fd), options.onCall);
+    this.#requests = requestTable(names, this.#files);
   }
 
   /** Makes `nodes` the device nodes. Files that are open stay open. @throws Refusal EEXIST, ENOTDIR. */
@@ -118,7 +89,7 @@ export class FuseServer {
     for (let count = 0; count < BATCH; count++) {
       const length = this.#channel.receive();
       if (length === ENDED) {
-        this.#releaseAll();
+        this.#files.releaseAll((error) => this.#log(error));
         return false;
       }
       if (length === 0) break;
@@ -129,267 +100,39 @@ export class FuseServer {
   }
 
   #dispatch(length: number): void {
-    this.#call = undefined;
+    this.#files.next();
     try {
-      this.#handleRequest(length);
+      this.#handle(length);
     } catch (error) {
       if (error instanceof Undetermined) this.#setAside(error.fd, length);
       else this.#fail(error);
     }
   }
 
-  #handleRequest(length: number): void {
-    const { request } = this.#channel;
-    const opcode = request[Request.opcode]!;
-    if (length < (wire.leastLength[opcode] ?? 40)) refuse('EINVAL', `a FUSE request ${opcode} of ${length} bytes is too short`);
-    switch (opcode) {
-      case Opcode.IOCTL:
-        return this.#ioctl();
-      case Opcode.READ:
-        return this.#read();
-      case Opcode.WRITE:
-        return this.#write(length);
-      case Opcode.OPEN:
-        return this.#open();
-      case Opcode.FLUSH:
-        return this.#flush();
-      case Opcode.RELEASE:
-        return this.#release();
-      case Opcode.POLL:
-        return this.#poll();
-      case Opcode.LOOKUP:
-        return this.#lookup(length);
-      case Opcode.FORGET:
-        return this.#tree.forget(get64(request, Request.node));
-      case Opcode.BATCH_FORGET:
-        return this.#forgetAll(length);
-      case Opcode.GETATTR:
-        return this.#attributes();
-      case Opcode.SETATTR:
-        return this.#setAttributes();
-      case Opcode.READLINK:
-        return this.#readLink();
-      case Opcode.OPENDIR:
-      case Opcode.RELEASEDIR:
-        return this.#answerZeros(opcode === Opcode.OPENDIR ? wire.OpenOut.words : 0);
-      case Opcode.READDIR:
-        return this.#readDirectory();
-      case Opcode.STATFS:
-        return this.#answered(writeStatfs(this.#channel.reply));
-      case Opcode.INIT:
-        return this.#answered(writeInit(request, this.#channel.reply, MAX_TRANSFER));
-      case Opcode.INTERRUPT:
-        // Every request is answered at once or as soon as its descriptor is known, so there is nothing to interrupt; no reply is due.
-        return;
-      case Opcode.SYMLINK:
-      case Opcode.MKNOD:
-      case Opcode.MKDIR:
-      case Opcode.UNLINK:
-      case Opcode.RMDIR:
-      case Opcode.RENAME:
-      case Opcode.RENAME2:
-      case Opcode.LINK:
-      case Opcode.CREATE:
-        return this.#channel.answerError(Errno.EPERM);
-      default:
-        // The kernel does without: ACCESS, FSYNC, GETXATTR, LSEEK, STATX and what it will invent. IOCTL, OPEN and FLUSH never come here.
-        return this.#channel.answerError(Errno.ENOSYS);
-    }
-  }
-
-  #ioctl(): void {
-    const { request, requestBytes } = this.#channel;
-    const opened = this.#begin('ioctl', request[wire.IoctlIn.cmd]!, get64(request, wire.IoctlIn.handle));
-    const call = this.#ioctlCall;
-    call.cmd = this.#argument;
-    call.arg = get64(request, wire.IoctlIn.arg);
-    const inSize = request[wire.IoctlIn.inSize]!;
-    const outSize = request[wire.IoctlIn.outSize]!;
-    const size = Math.max(inSize, outSize);
-    if (outSize > inSize) requestBytes.fill(0, wire.IoctlIn.payload + inSize, wire.IoctlIn.payload + outSize);
-    call.data = this.#ioctlData.of(size);
-    if (call.cmd === NONCE_CMD && this.#identification.arrived(call.arg, opened)) {
-      this.#call = undefined;
-      return this.#channel.answerIoctl(0, 0);
-    }
-    const result = opened.file.ioctl(this.#caller, call);
-    this.#channel.answerIoctl(result, outSize);
-    this.#record(result);
-  }
-
-  #read(): void {
-    const { request } = this.#channel;
-    const opened = this.#begin('read', get64(request, wire.ReadIn.offset), get64(request, wire.ReadIn.handle));
-    // Zeroed, because what was there before belongs to another process.
-    const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
-    const length = opened.file.read(this.#caller, this.#argument, target);
-    this.#channel.answer(length);
-    this.#record(length);
-  }
-
-  #write(length: number): void {
-    const { request, reply } = this.#channel;
-    const opened = this.#begin('write', get64(request, wire.WriteIn.offset), get64(request, wire.WriteIn.handle));
-    const source = this.#writeSource.of(Math.min(request[wire.WriteIn.size]!, length - wire.WriteIn.payload));
-    const written = opened.file.write(this.#caller, this.#argument, source);
-    this.#clear(wire.WriteOut.words);
-    reply[wire.Reply.body + wire.WriteOut.size] = written;
-    this.#answered(wire.WriteOut.words * 4);
-    this.#record(written);
-  }
-
-  #open(): void {
-    const { request, reply } = this.#channel;
-    const inode = this.#inode();
-    const node = inode.node ?? refuse('ENXIO', `"${inode.path}" is only a place to mount something over`);
-    this.#call = 'open';
-    this.#path = inode.path;
-    this.#handle = 0;
-    this.#argument = request[wire.OpenIn.flags]!;
-    this.#caller.begin(request[Request.pid]!);
-    const opened: Opened = { handle: ++this.#lastHandle, inode, file: node.open(this.#caller) };
-    this.#handle = opened.handle;
-    this.#opens.set(opened.handle, opened);
-    inode.opens.add(opened);
-    this.#clear(wire.OpenOut.words);
-    wire.set64(reply, wire.Reply.body + wire.OpenOut.handle, opened.handle);
-    reply[wire.Reply.body + wire.OpenOut.flags] = wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH);
-    // When the reply does not arrive, the kernel never heard of this open file and will not release it.
-    if (this.#channel.answer(wire.OpenOut.words * 4)) this.#record(0);
-    else this.#drop(opened);
-  }
-
-  #flush(): void {
-    const { request } = this.#channel;
-    const opened = this.#begin('flush', 0, get64(request, wire.FlushIn.handle));
-    opened.file.flush();
-    this.#channel.answer(0);
-    this.#record(0);
-  }
-
-  #release(): void {
-    const { request } = this.#channel;
-    const opened = this.#begin('release', 0, get64(request, wire.ReleaseIn.handle));
-    this.#drop(opened);
-    this.#channel.answer(0);
-    this.#record(0);
-  }
-
-  #poll(): void {
-    const events = this.#channel.request[wire.PollIn.events]! & READY;
-    this.#clear(wire.PollOut.words);
-    this.#channel.reply[wire.Reply.body + wire.PollOut.events] = events;
-    this.#answered(wire.PollOut.words * 4);
-  }
-
-  #lookup(length: number): void {
-    const { requestBytes, reply } = this.#channel;
-    const name = Buffer.from(requestBytes.buffer, wire.NAME, length - wire.NAME - 1).toString();
-    const inode = this.#tree.lookup(this.#inode(), name);
-    if (inode === undefined) return this.#channel.answerError(Errno.ENOENT);
-    if (!this.#channel.answer(writeEntry(reply, inode, this.#owner))) this.#tree.forget(inode.id);
-  }
-
-  #forgetAll(length: number): void {
-    const { request } = this.#channel;
-    const { count, first, words } = wire.BatchForgetIn;
-    const end = Math.min(first + request[count]! * words, length / 4);
-    for (let at = first; at < end; at += words) this.#tree.forget(get64(request, at));
-  }
-
-  #attributes(): void {
-    this.#answered(writeAttributes(this.#channel.reply, this.#inode(), this.#owner));
-  }
-
-  /** Size and times mean nothing here, so `> file` and touch do nothing. */
-  #setAttributes(): void {
-    const inode = this.#inode();
-    if (this.#channel.request[wire.SetattrIn.valid]! & wire.FATTR_MODE_OR_OWNER) return this.#channel.answerError(Errno.EPERM);
-    this.#answered(writeAttributes(this.#channel.reply, inode, this.#owner));
-  }
-
-  #readLink(): void {
-    const target = this.#inode().target;
-    if (target === undefined) return this.#channel.answerError(Errno.EINVAL);
-    this.#channel.replyBytes.set(target, wire.Reply.bodyByte);
-    this.#answered(target.length);
-  }
-
-  #readDirectory(): void {
-    const { request } = this.#channel;
-    const inode = this.#inode();
-    const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER));
-    this.#answered(writeDirectory(target, inode, get64(request, wire.ReadIn.offset)));
-  }
-
-  /** Notes which call is served, and points the Caller to who made it. @throws Refusal EBADF when the kernel's handle is unknown. */
-  #begin(call: CallRecord['call'], argument: number, handle: number): Opened {
-    const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
-    this.#call = call;
-    this.#path = opened.inode.path;
-    this.#handle = handle;
-    this.#argument = argument;
-    this.#caller.begin(this.#channel.request[Request.pid]!);
-    return opened;
-  }
-
-  /** The inode that the request names. @throws Refusal ENOENT. */
-  #inode(): Inode {
-    const id = get64(this.#channel.request, Request.node);
-    return this.#tree.inode(id) ?? refuse('ENOENT', `no inode has the number ${id}`);
-  }
-
-  #clear(words: number): void {
-    this.#channel.reply.fill(0, wire.Reply.body, wire.Reply.body + words);
-  }
-
-  #answered(bytes: number): void {
-    this.#channel.answer(bytes);
-  }
-
-  #answerZeros(words: number): void {
-    this.#clear(words);
-    this.#channel.answer(words * 4);
-  }
-
-  #drop(opened: Opened): void {
-    this.#opens.delete(opened.handle);
-    opened.inode.opens.delete(opened);
-    opened.file.release();
-  }
-
-  #releaseAll(): void {
-    for (const opened of [...this.#opens.values()]) {
-      try {
-        this.#drop(opened);
-      } catch (error) {
-        this.#log(error);
-      }
-    }
+  #handle(length: number): void {
+    const opcode = this.#channel.request[Request.opcode]!;
+    const kind = this.#requests[opcode];
+    // The kernel does without what we do not know: ACCESS, FSYNC, GETXATTR, LSEEK, STATX and what it will invent.
+    if (kind === undefined) this.#channel.answerError(Errno.ENOSYS);
+    else if (length < kind.least) refuse('EINVAL', `a FUSE request ${opcode} of ${length} bytes is too short`);
+    else kind.handle(length);
   }
 
   /** A handler refused, or broke. */
   #fail(error: unknown): void {
     const refusal = error instanceof Refusal ? error : undefined;
     if (refusal === undefined) this.#log(error);
-    const errno = toCaller(refusal?.errno ?? Errno.EIO);
+    const errno = errnoForCaller(refusal?.errno ?? Errno.EIO);
     this.#channel.answerError(errno);
-    this.#record(-errno, refusal?.reason ?? 'an error inside ioasid');
+    this.#files.refused(errno, refusal?.reason ?? 'an error inside ioasid');
   }
 
-  /** Reports a bug once, with its stack. */
+  /** Reports a bug, with its stack, once. */
   #log(error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    if (this.#logged.has(text) || this.#logged.size > 1000) return;
+    if (this.#logged.has(text) || this.#logged.size >= MAX_LOGGED) return;
     this.#logged.add(text);
-    console.error(`ioasid: ${this.#call ?? 'a request'} on ${this.#path || 'the filesystem'} failed inside ioasid: ${text}`);
-  }
-
-  #record(result: number, reason?: string): void {
-    if (this.#onCall === undefined || this.#call === undefined) return;
-    const tid = this.#channel.request[Request.pid]!;
-    const record = { call: this.#call, path: this.#path, tid, handle: this.#handle, argument: this.#argument, result };
-    this.#onCall(reason === undefined ? record : { ...record, reason });
+    console.error(`ioasid: ${this.#files.description} failed inside ioasid: ${text}`);
   }
 
   #presented(tid: number, fd: number): object {
@@ -423,12 +166,48 @@ export class FuseServer {
   }
 }
 
+/** What the filesystem answers. OPEN, IOCTL and FLUSH must be here: the kernel would give them up for good after one ENOSYS. */
+function requestTable(names: NameRequests, files: FileRequests): Record<number, RequestKind> {
+  const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
+  return {
+    [Opcode.IOCTL]: { least: 72, handle: () => files.ioctl() },
+    [Opcode.READ]: { least: 80, handle: () => files.read() },
+    [Opcode.WRITE]: { least: 80, handle: (length) => files.write(length) },
+    [Opcode.OPEN]: { least: 48, handle: () => files.open(names.inode()) },
+    [Opcode.FLUSH]: { least: 64, handle: () => files.flush() },
+    [Opcode.RELEASE]: { least: 64, handle: () => files.release() },
+    [Opcode.POLL]: { least: 64, handle: () => files.poll() },
+    [Opcode.LOOKUP]: { least: 42, handle: (length) => names.lookup(length) },
+    [Opcode.FORGET]: { least: 48, handle: () => names.forget() },
+    [Opcode.BATCH_FORGET]: { least: 48, handle: (length) => names.forgetMany(length) },
+    [Opcode.GETATTR]: { least: HEADER_BYTES, handle: () => names.attributes() },
+    [Opcode.SETATTR]: { least: 128, handle: () => names.setAttributes() },
+    [Opcode.READLINK]: { least: HEADER_BYTES, handle: () => names.readLink() },
+    [Opcode.OPENDIR]: { least: 48, handle: () => names.openDirectory() },
+    [Opcode.READDIR]: { least: 80, handle: () => names.readDirectory() },
+    [Opcode.RELEASEDIR]: { least: HEADER_BYTES, handle: () => names.closeDirectory() },
+    [Opcode.STATFS]: { least: HEADER_BYTES, handle: () => names.filesystem() },
+    [Opcode.INIT]: { least: 56, handle: () => names.init() },
+    // Requests are answered at once, or as soon as a descriptor is identified: there is nothing to interrupt, and no reply is due.
+    [Opcode.INTERRUPT]: { least: HEADER_BYTES, handle: () => {} },
+    [Opcode.CREATE]: change,
+    [Opcode.LINK]: change,
+    [Opcode.MKDIR]: change,
+    [Opcode.MKNOD]: change,
+    [Opcode.RENAME]: change,
+    [Opcode.RENAME2]: change,
+    [Opcode.RMDIR]: change,
+    [Opcode.SYMLINK]: change,
+    [Opcode.UNLINK]: change,
+  };
+}
+
 function goOn(): boolean {
   return true;
 }
 
 /** ENOSYS would turn the operation off for the whole filesystem, and the kernel takes no errno above 511. */
-function toCaller(errno: number): number {
+function errnoForCaller(errno: number): number {
   if (errno === Errno.ENOSYS) return Errno.EOPNOTSUPP;
   return errno > 0 && errno < 512 ? errno : Errno.EIO;
 }

@@ -75,6 +75,7 @@ export const ReleaseIn = { handle: 10 } as const;
 export const FlushIn = { handle: 10 } as const;
 export const IoctlIn = { handle: 10, cmd: 13, arg: 14, inSize: 16, outSize: 17, payload: 72 } as const;
 export const PollIn = { events: 15 } as const;
+export const HEADER_BYTES = 40;
 /** Byte at which the name in LOOKUP starts. */
 export const NAME = 40;
 
@@ -123,23 +124,6 @@ export const StatfsOut = { words: 20, blockSize: 10, nameLength: 11, fragmentSiz
 export const InitOut = { words: 16, major: 0, minor: 1, maxReadahead: 2, flags: 3, maxWrite: 5, timeGranularity: 6, maxPages: 7 } as const;
 /** struct fuse_dirent: the name follows, padded to 8 bytes. */
 export const Dirent = { bytes: 24, ino: 0, next: 2, nameLength: 4, type: 5 } as const;
-
-/** The least length of a request with this opcode's fixed fields; what is shorter is malformed. */
-export const leastLength: Readonly<Record<number, number>> = {
-  [Opcode.LOOKUP]: 42,
-  [Opcode.FORGET]: 48,
-  [Opcode.SETATTR]: 128,
-  [Opcode.OPEN]: 48,
-  [Opcode.READ]: 80,
-  [Opcode.WRITE]: 80,
-  [Opcode.RELEASE]: 64,
-  [Opcode.FLUSH]: 64,
-  [Opcode.INIT]: 56,
-  [Opcode.READDIR]: 80,
-  [Opcode.IOCTL]: 72,
-  [Opcode.POLL]: 64,
-  [Opcode.BATCH_FORGET]: 48,
-};
 
 /** Reads a 64-bit field. Exact below 2^53. */
 export function get64(words: Uint32Array, at: number): number {

@@ -139,6 +139,12 @@ export class AddressSpace {
     return bytes;
   }
 
+  /** Releases all that it has. No device is authorized for it any more. */
+  close(): void {
+    this.unmapAll();
+    this.table.close();
+  }
+
   /** The mappings by rising IOVA, at most `limit`. */
   mappings(limit: number): MappingView[] {
     const { tables, memories } = this.#iommu;

@@ -172,7 +172,7 @@ export class IoasidContext {
 
   #release(space: AddressSpace): void {
     this.#mappings -= space.table.count;
-    space.unmapAll();
+    space.close();
     this.#spaces.delete(space.pasid);
     this.#system.pasids.free(space.pasid);
   }

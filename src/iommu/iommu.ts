@@ -8,7 +8,7 @@
 import { hex, refuse } from '../linux/errno.js';
 import { type DmaFault, FaultLog } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
-import { ADDRESS_BITS, NONE, PageTable } from './page-table.js';
+import { ADDRESS_BITS, NONE, PageTable, walk } from './page-table.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
 
 /** The rights of a mapping, or what an access wants: a bit set. */
@@ -48,18 +48,24 @@ export class Iommu {
 
 const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
-const LEAF_BITS = 10;
-const LEAF_MASK = (1 << LEAF_BITS) - 1;
+
+/** An entry of a PASID table: the page table, and how often it was granted. */
+interface PasidEntry {
+  readonly table: PageTable;
+  grants: number;
+}
 
 export class Requester {
   readonly rid: string;
   readonly #iommu: Iommu;
-  // The PASID table in two levels of 10 bits, as the hardware has it; a directory entry is made when it is needed.
-  readonly #directory: ((PageTable | undefined)[] | undefined)[] = new Array(1 << (PASID_BITS - LEAF_BITS)).fill(undefined);
-  readonly #grants = new Map<number, number>();
+  readonly #tables: TableMemory;
+  readonly #entries = new Map<number, PasidEntry>();
+  // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet). Untouched pages cost nothing.
+  readonly #roots = new Int32Array(2 ** PASID_BITS);
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
+    this.#tables = iommu.tables;
     this.rid = rid;
   }
 
@@ -68,44 +74,38 @@ export class Requester {
    * @throws Refusal EBUSY when the entry is another table.
    */
   grant(pasid: number, table: PageTable): void {
-    const present = this.#table(pasid);
-    if (present !== undefined && present !== table)
-      refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
-    let leaf = this.#directory[pasid >>> LEAF_BITS];
-    if (leaf === undefined) {
-      leaf = new Array(1 << LEAF_BITS).fill(undefined);
-      this.#directory[pasid >>> LEAF_BITS] = leaf;
-    }
-    leaf[pasid & LEAF_MASK] = table;
-    this.#grants.set(pasid, (this.#grants.get(pasid) ?? 0) + 1);
+    const entry = this.#entries.get(pasid);
+    if (entry === undefined) this.#entries.set(pasid, { table, grants: 1 });
+    else if (entry.table === table) entry.grants++;
+    else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
   }
 
   /** Takes one grant back. With the last one the entry is gone: from here on each DMA with that PASID faults. */
   withdraw(pasid: number): void {
-    const grants = this.#grants.get(pasid);
-    if (grants === undefined) refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
-    if (grants > 1) {
-      this.#grants.set(pasid, grants - 1);
-      return;
-    }
-    this.#grants.delete(pasid);
-    this.#directory[pasid >>> LEAF_BITS]![pasid & LEAF_MASK] = undefined;
+    const entry = this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
+    if (--entry.grants > 0) return;
+    this.#entries.delete(pasid);
+    this.#roots[pasid] = 0;
   }
 
   /** PASIDs with an entry. */
   get entries(): number {
-    return this.#grants.size;
+    return this.#entries.size;
   }
 
   /**
-   * Translates IOVA (hi, lo) for `access`. @returns the slot of the mapping that covers it (TableMemory.mappings), or a negative
-   * NOT_MAPPED, NO_RIGHT, NO_ENTRY. Records nothing.
+   * Translates IOVA (hi, lo) of `pasid` (0 <= pasid < 2^20) for `access`. @returns the slot of the mapping that covers it
+   * (TableMemory.mappings), or a negative NOT_MAPPED, NO_RIGHT, NO_ENTRY. Records nothing.
    */
   translate(pasid: number, hi: number, lo: number, access: Access): number {
-    const table = this.#table(pasid);
-    if (table === undefined) return NO_ENTRY;
-    const found = table.walk(hi, lo);
-    if (found === NONE) return NOT_MAPPED;
+    let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
+    if (found === NONE) {
+      const table = this.#entries.get(pasid)?.table;
+      if (table === undefined) return NO_ENTRY;
+      found = table.lookup(hi, lo);
+      if (found === NONE) return NOT_MAPPED;
+      this.#roots[pasid] = table.root;
+    }
     return (found & access) === access ? found >> 2 : NO_RIGHT;
   }
 
@@ -117,10 +117,6 @@ export class Requester {
   /** Writes source[at..at+length) to `iova`. The bytes before a fault have been written. */
   write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined {
     return this.#transfer(pasid, iova, source, at, length, WRITE);
-  }
-
-  #table(pasid: number): PageTable | undefined {
-    return this.#directory[pasid >>> LEAF_BITS]?.[pasid & LEAF_MASK];
   }
 
   #transfer(pasid: number, iova: number, buffer: Uint8Array, at: number, length: number, access: Access): DmaFault | undefined {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { NONE, PAGE_SIZE, PageTable } from './page-table.js';
+import { NONE, PAGE_SIZE, PageTable, walk as treeWalk } from './page-table.js';
 import { START_HI, TableMemory, TWO_32 } from './table-memory.js';
 
 const GIB = 2 ** 30;
@@ -9,7 +9,7 @@ const GIB = 2 ** 30;
 const bases = [0, 2 ** 21 - 2 * PAGE_SIZE, GIB - PAGE_SIZE, TWO_32 - 2 * PAGE_SIZE, 2 ** 39 - PAGE_SIZE, 2 ** 48 - 64 * PAGE_SIZE];
 
 function walk(table: PageTable, iova: number): number {
-  const found = table.walk(Math.floor(iova / TWO_32), iova >>> 0);
+  const found = table.lookup(Math.floor(iova / TWO_32), iova >>> 0);
   return found === NONE ? NONE : found >> 2;
 }
 
@@ -79,8 +79,23 @@ test('clearing a table gives every slot and every table back', () => {
   table.clear((number) => memories.push(number));
   assert.equal(memories.length, 1000);
   assert.equal(memory.slotCount, 0);
-  assert.equal(memory.tableCount, 0);
+  assert.equal(memory.tableCount, 1, 'the root stays, for the requesters that know it');
   assert.equal(walk(table, 0), NONE);
+  table.close();
+  assert.equal(memory.tableCount, 0);
+});
+
+test('a large page takes the place of the small pages that were there before it', () => {
+  const memory = new TableMemory();
+  const table = new PageTable(memory);
+  const small = table.map(2 ** 21, PAGE_SIZE, 0, 0, 3);
+  walk(table, 2 ** 21);
+  assert.equal(memory.tableCount, 4);
+  table.unmap(small);
+  const large = table.map(2 ** 21, 2 ** 21, 0, 0, 3);
+  assert.equal(walk(table, 2 ** 21 + 5000), large);
+  assert.equal(memory.tableCount, 3);
+  assert.notEqual(treeWalk(memory.tables, table.root, 0, 2 ** 21), NONE, 'found without the index');
 });
 
 test('a mapping that no DMA touches costs no table', () => {
@@ -104,7 +119,7 @@ test('no address above 48 bits is ever found', () => {
   const table = new PageTable(new TableMemory());
   table.map(0, 2 ** 48, 0, 0, 3);
   assert.notEqual(walk(table, 2 ** 48 - 1), NONE);
-  for (const hi of [0x1_0000, 0x8000_0000, 0xffff_ffff]) assert.equal(table.walk(hi, 0), NONE);
+  for (const hi of [0x1_0000, 0x8000_0000, 0xffff_ffff]) assert.equal(table.lookup(hi, 0), NONE);
 });
 
 test('slots stay sorted by IOVA over thousands of mappings', () => {

@@ -22,6 +22,23 @@ const CHUNK = 128;
 const SPAN = [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12] as const;
 const LEAF = 3;
 
+/**
+ * Walks from the table at word `root` to the mapping that covers IOVA (hi, lo), as the hardware does for each DMA.
+ * @returns `slot << 2 | rights` of the mapping, so that a refusal needs no look at the mapping itself; or NONE.
+ */
+export function walk(tables: Int32Array, root: number, hi: number, lo: number): number {
+  if (hi >>> 16 !== 0) return NONE;
+  let entry = tables[root + (hi >>> 7)]!;
+  if (entry > 0) {
+    entry = tables[entry + (((hi & 127) << 2) | (lo >>> 30))]!;
+    if (entry > 0) {
+      entry = tables[entry + ((lo >>> 21) & 511)]!;
+      if (entry > 0) entry = tables[entry + ((lo >>> 12) & 511)]!;
+    }
+  }
+  return entry < 0 ? ~entry : NONE;
+}
+
 export class PageTable {
   readonly #memory: TableMemory;
   #chunks: number[][] = [];
@@ -40,22 +57,15 @@ export class PageTable {
     return this.#count;
   }
 
-  /**
-   * Walks to the mapping that covers IOVA (hi, lo), as the hardware does for each DMA.
-   * @returns `slot << 2 | rights` of the mapping, so that a refusal needs no look at the mapping itself; or NONE.
-   */
-  walk(hi: number, lo: number): number {
-    if (hi >>> 16 !== 0) return NONE;
-    const tables = this.#memory.tables;
-    let entry = tables[this.#root + (hi >>> 7)]!;
-    if (entry > 0) {
-      entry = tables[entry + (((hi & 127) << 2) | (lo >>> 30))]!;
-      if (entry > 0) {
-        entry = tables[entry + ((lo >>> 21) & 511)]!;
-        if (entry > 0) entry = tables[entry + ((lo >>> 12) & 511)]!;
-      }
-    }
-    return entry < 0 ? ~entry : this.#fill(hi, lo);
+  /** The word of the table memory where the tree begins; 0 (the table of zeros) until the first walk finds something. Never changes after that. */
+  get root(): number {
+    return this.#root;
+  }
+
+  /** As `walk` from the root, but builds what is missing in the tree when the index has the mapping. */
+  lookup(hi: number, lo: number): number {
+    const found = walk(this.#memory.tables, this.#root, hi, lo);
+    return found !== NONE || hi >>> 16 !== 0 ? found : this.#fill(hi, lo);
   }
 
   /** The slot of the mapping that covers `iova` (bytes), or NONE; does not build tables. */
@@ -111,10 +121,9 @@ export class PageTable {
     return memory;
   }
 
-  /** Takes all mappings out, calling `each` with the memory number of every one. */
+  /** Takes all mappings out, calling `each` with the memory number of every one. The root stays where requesters know it to be. */
   clear(each: (memory: number) => void): void {
-    if (this.#root !== 0) this.#freeTree(this.#root, 0);
-    this.#root = 0;
+    if (this.#root !== 0) this.#clear(this.#root, 0, 0, 0, 2 ** ADDRESS_BITS - 1);
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#count = 0;
@@ -124,6 +133,12 @@ export class PageTable {
         this.#memory.freeSlot(slot);
       }
     }
+  }
+
+  /** Gives the root back. The table is empty, and no requester has it. */
+  close(): void {
+    if (this.#root !== 0) this.#memory.freeTable(this.#root);
+    this.#root = 0;
   }
 
   /** Puts #chunk and #place to the first mapping whose last byte is at (hi, lo) or above. @returns its slot, or NONE at the end. */
@@ -191,7 +206,7 @@ export class PageTable {
       const index = Math.floor((iova - base) / span);
       const entryBase = base + index * span;
       if (level > 0 && start <= entryBase && entryBase + span - 1 <= last) {
-        this.#fillRun(table, base, span, start, last, ~found);
+        this.#fillRun(table, level, base, start, last, ~found);
         return found;
       }
       let next = memory.tables[table + index]!;
@@ -204,12 +219,16 @@ export class PageTable {
     }
   }
 
-  /** Writes `entry` for each span of the table at `base` that lies in [start, last] as a whole. */
-  #fillRun(table: number, base: number, span: number, start: number, last: number, entry: number): void {
+  /** Writes `entry` for each span of the table at `base` that lies in [start, last] as a whole. A table below it is left from mappings now gone. */
+  #fillRun(table: number, level: number, base: number, start: number, last: number, entry: number): void {
+    const span = SPAN[level]!;
     const from = Math.max(0, Math.ceil((start - base) / span));
     const to = Math.min(TABLE_ENTRIES, Math.floor((last + 1 - base) / span));
-    const tables = this.#memory.tables;
-    for (let index = from; index < to; index++) if (tables[table + index] === 0) tables[table + index] = entry;
+    const { tables } = this.#memory;
+    for (let at = table + from; at < table + to; at++) {
+      if (tables[at]! > 0) this.#freeTree(tables[at]!, level + 1);
+      tables[at] = entry;
+    }
   }
 
   /** Clears the entries for [start, last] below `table`, which begins at `base`; frees tables that the range covers as a whole. */

@@ -98,19 +98,19 @@ class PollSet {
     this.backendReady = readable && this.#words[2 * count + 1]! >>> 16 !== 0;
     if (!readable) return false;
     let served = false;
-    let ended: Set<LoopSource> | undefined;
+    const ended: LoopSource[] = [];
     for (let i = 0; i < count; i++) {
       if (this.#words[2 * i + 1]! >>> 16 === 0) continue;
       served = true;
       const source = this.#sources[i]!;
-      if (!source.ready(between)) (ended ??= new Set()).add(source);
+      if (!source.ready(between)) ended.push(source);
     }
-    if (ended !== undefined) this.#remove(ended);
+    if (ended.length > 0) this.#remove(ended);
     return served;
   }
 
-  #remove(ended: ReadonlySet<LoopSource>): void {
-    this.#sources = this.#sources.filter((source) => !ended.has(source));
+  #remove(ended: readonly LoopSource[]): void {
+    this.#sources = this.#sources.filter((source) => !ended.includes(source));
     this.#fill();
   }
 
@@ -138,12 +138,8 @@ class Turn {
     const ends = new Int32Array(32);
     check(libc().pipe2(address(new Uint8Array(ends.buffer)), O_CLOEXEC), 'the event loop gets no pipe');
     this.#writeEnd = ends[1]!;
-    const callback = () => {
-      this.#resume?.();
-      return true;
-    };
-    this.#socket = new Socket({ fd: ends[0]!, readable: true, writable: false, onread: { buffer: this.#byte, callback } });
-    this.#socket.resume();
+    this.#socket = new Socket({ fd: ends[0]!, readable: true, writable: false });
+    this.#socket.on('data', () => this.#resume?.());
   }
 
   /** Returns to Node; resolves when Node's loop has gone round. */

@@ -6,6 +6,7 @@
  * calls can make the server wait.
  */
 import { readlinkSync } from 'node:fs';
+import { closeInBackground } from './background-close.js';
 import { CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
@@ -57,8 +58,8 @@ export function eventfdOf(tid: number, fd: number): EventFd {
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
   const copy = copyDescriptor(tid, fd);
   if (readlinkSync(`/proc/self/fd/${copy}`) !== KIND) {
-    // Whatever was put in its place may have a server that must not be waited for: close it on another thread.
-    libc().close.async(copy, () => {});
+    // Whatever was put in its place may have a server that must not be waited for.
+    closeInBackground(copy);
     refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
   }
   raise ??= raiseByCompletion() ?? raiseByWrite;

@@ -112,7 +112,7 @@ function readText(path: string): string | undefined {
   if (file === -1) return undefined;
   const length = libc().read(file, addressOf(textBytes), textBytes.length);
   libc().close(file);
-  return textBytes.latin1Slice(0, Math.max(0, length));
+  return textBytes.toString('latin1', 0, Math.max(0, length));
 }
 
 function statxInode(): number {

@@ -3,6 +3,7 @@ import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
 import { Child, descriptors, PAGE, refused } from './child.test.helper.js';
@@ -208,13 +209,15 @@ test('an ordinary file in a folder of temporary files is memory too', async () =
   rmSync(folder, { recursive: true });
 });
 
-test('a descriptor that another thread swaps during the call means one of the two files, or is refused', async () => {
+test('a descriptor that another thread swaps during the call means one of the two files, or is refused', async (t) => {
   const swapper = new Child();
+  t.after(() => swapper.kill());
   const a = await swapper.memfd('a', PAGE);
   const b = await swapper.memfd('b', 2 * PAGE);
   const fd = await swapper.memfd('c', PAGE);
   await swapper.call('dup2', a, fd);
   await swapper.order('swap', fd, a, b);
+  const before = descriptors();
   const seen = new Set<string>();
   for (let round = 0; round < 2000; round++) {
     try {
@@ -225,8 +228,9 @@ test('a descriptor that another thread swaps during the call means one of the tw
       assert.ok(error instanceof Refusal, String(error));
       assert.match(error.message, /^EBADF: fd \d+ was replaced/);
       seen.add('refused');
+      await turn();
     }
   }
-  await swapper.kill();
+  while (descriptors().length > before.length) await turn();
   for (const outcome of seen) assert.ok(['memfd:a', 'memfd:b', 'refused'].includes(outcome), outcome);
 });

@@ -15,6 +15,7 @@
  * serves alone are accepted, and the file is looked at before it is copied: even closing a copy of a FUSE file waits for its server.
  */
 import { constants, readlinkSync } from 'node:fs';
+import { closeInBackground } from './background-close.js';
 import { hex, Refusal, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
@@ -87,8 +88,8 @@ export function fileMemory(
   const copy = copyDescriptor(tid, fd);
   const status = statusOfOurs(copy);
   if (status.identity !== expected.identity || status.mount !== expected.mount) {
-    // Whatever was put in its place may have a server that must not be waited for: close it on another thread.
-    libc().close.async(copy, () => {});
+    // Whatever was put in its place may have a server that must not be waited for.
+    closeInBackground(copy);
     refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
   }
   try {

@@ -24,7 +24,7 @@ function fusermount(args: readonly string[], socket?: number): void {
     const extra = socket === undefined ? [] : [socket];
     const env = { ...process.env, _FUSE_COMMFD: '3' };
     const result = spawnSync(helper, args, { stdio: ['ignore', 'ignore', 'pipe', ...extra], env, encoding: 'utf8' });
-    if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') continue;
+    if (result.error !== undefined) continue;
     if (result.status === 0) return;
     throw new Refusal(Errno.EPERM, result.stderr.trim() || `${helper} failed with status ${result.status}`);
   }

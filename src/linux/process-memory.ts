@@ -9,8 +9,8 @@
  * All mappings of one address space share one ProcessMemory and its descriptors, by reference count. Whether a remembered one is still
  * the caller's address space is proved at each call, see `isOf`.
  *
- * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when a range is mapped. It does
- * not wait for userfaultfd either, where process_vm_readv would.
+ * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when a range is mapped. It never
+ * waits for a userfaultfd of the process: such pages end a transfer. process_vm_readv would wait, for as long as the process likes.
  */
 import { readFileSync } from 'node:fs';
 import { Errno, hex, Refusal, refuse } from './errno.js';
@@ -32,12 +32,11 @@ const AT_LAST_KNOWN = 0xffff;
 /** struct pollfd: fd, then events and revents. */
 const pollfd = new Int32Array(32);
 const pollBytes = new Uint8Array(pollfd.buffer);
-/** Two struct iovec (words 0..7), then the two copies of the random bytes that are compared (words 8..11 and 12..15). */
+/** The random bytes of two address spaces, to be compared: words 0..3 and 4..7. */
 const proof = new Uint32Array(32);
 const proofBytes = new Uint8Array(proof.buffer);
 const RANDOM_BYTES = 16;
-const THEIRS = 8;
-const OURS = 12;
+const RANDOM_WORDS = [0, 1, 2, 3];
 
 /** The newest address space of each process that has memory mapped. */
 const current = new Map<number, ProcessMemory>();
@@ -166,15 +165,13 @@ export class ProcessMemory {
    */
   isOf(tid: number): boolean {
     if (this.#random === 0 || hasExited(this.#pidfd)) return false;
-    const at = addressOf(proofBytes);
-    setWord(proof, 0, at + 4 * THEIRS);
-    setWord(proof, 2, RANDOM_BYTES);
-    setWord(proof, 4, this.#random);
-    setWord(proof, 6, RANDOM_BYTES);
-    if (libc().process_vm_readv(tid, at, 1, at + 16, 1, 0) !== RANDOM_BYTES) return false;
-    if (libc().pread(this.#mem, at + 4 * OURS, RANDOM_BYTES, this.#random) !== RANDOM_BYTES) return false;
-    for (let i = 0; i < RANDOM_BYTES / 4; i++) if (proof[THEIRS + i] !== proof[OURS + i]) return false;
-    return true;
+    const fresh = libc().open(`/proc/${tid}/mem`, O_RDONLY | O_CLOEXEC, 0);
+    if (fresh === -1) return false;
+    const theirs = libc().pread(fresh, addressOf(proofBytes), RANDOM_BYTES, this.#random);
+    const ours = libc().pread(this.#mem, addressOf(proofBytes) + RANDOM_BYTES, RANDOM_BYTES, this.#random);
+    libc().close(fresh);
+    if (theirs !== RANDOM_BYTES || ours !== RANDOM_BYTES) return false;
+    return RANDOM_WORDS.every((word) => proof[word] === proof[word + 4]);
   }
 
   /**
@@ -233,9 +230,4 @@ function randomAddress(tid: number): number {
     // Without the vector nothing can be proved, and the address space is not shared.
   }
   return 0;
-}
-
-function setWord(words: Uint32Array, at: number, value: number): void {
-  words[at] = value >>> 0;
-  words[at + 1] = value / 2 ** 32;
 }

@@ -7,11 +7,10 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+import { compile, includeFolder, missingCompiler, programFolder } from '../cli/testing/c-program.js';
 import { KIND_MAPPED, KIND_NESTED, KIND_PROCESS } from '../ioasid/context.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/interrupts.js';
@@ -19,10 +18,7 @@ import * as abi from './ioasid.js';
 import type { Struct } from './struct.js';
 import * as vfio from './vfio.js';
 
-const include = fileURLToPath(new URL('../../include/', import.meta.url));
-const header = readFileSync(join(include, 'ioasid.h'), 'utf8');
-const folder = mkdtempSync(join(tmpdir(), 'ioasid-header-'));
-after(() => rmSync(folder, { recursive: true }));
+const header = readFileSync(join(includeFolder, 'ioasid.h'), 'utf8');
 
 const ioctls = Object.entries(abi.nativeIoctls).map(([name, { nr, struct }]) => ({ name, nr, struct: struct as Struct }));
 
@@ -96,27 +92,8 @@ function differences(source: string): string[] {
   return lines;
 }
 
-/** Why the compiler `command` cannot be used, or false. */
-function missing(command: string): string | false {
-  try {
-    execFileSync(command, ['--version'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return `there is no C compiler "${command}" on this machine`;
-  }
-}
-
-const withCc = { skip: missing('cc') };
-const withCxx = { skip: missing('c++') };
-
-/** Compiles `source` with all warnings as errors. @returns the path of the program. */
-function compile(compiler: string, standard: string, file: string, source: string): string {
-  const path = join(folder, file);
-  writeFileSync(path, source);
-  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
-  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-pthread', '-I', include, '-o', `${path}.out`, path], { stdio: 'pipe' });
-  return `${path}.out`;
-}
+const withCc = { skip: missingCompiler('cc') };
+const withCxx = { skip: missingCompiler('c++') };
 
 /** Has the C compiler evaluate `expressions`, each an unsigned number. */
 function evaluate(headers: readonly string[], expressions: readonly string[]): Map<string, number> {
@@ -131,7 +108,7 @@ function evaluate(headers: readonly string[], expressions: readonly string[]): M
     '}',
     '',
   ].join('\n');
-  const lines = execFileSync(compile('cc', 'c99', 'evaluate.c', source), { encoding: 'utf8' })
+  const lines = execFileSync(compile('evaluate.c', source, { standard: 'c99' }), { encoding: 'utf8' })
     .trimEnd()
     .split('\n');
   return new Map(expressions.map((expression, i) => [expression, Number(lines[i])]));
@@ -266,21 +243,20 @@ test('every number that vfio.ts exports is compared with <linux/vfio.h>', () => 
 });
 
 test('the header alone compiles as C99 without a warning', withCc, () => {
-  execFileSync(compile('cc', 'c99', 'alone.c', everything.join('\n').replace('main()', 'main(void)')));
+  execFileSync(compile('alone.c', everything.join('\n').replace('main()', 'main(void)'), { standard: 'c99' }));
 });
 
 test('the header alone compiles as C++11 without a warning', withCxx, () => {
-  execFileSync(compile('c++', 'c++11', 'alone.cc', everything.join('\n')));
+  execFileSync(compile('alone.cc', everything.join('\n'), { compiler: 'c++', standard: 'c++11' }));
 });
 
 test('the program in docs/abi.md compiles without a warning', withCc, () => {
-  const guide = readFileSync(join(include, '../docs/abi.md'), 'utf8');
+  const guide = readFileSync(join(includeFolder, '../docs/abi.md'), 'utf8');
   const program = /```c\n(#include[\s\S]*?)```/.exec(guide)?.[1];
   assert.ok(program !== undefined);
-  compile('cc', 'gnu99', 'first.c', program);
+  compile('first.c', program, { standard: 'gnu99' });
 });
 
 test('the C programs of the tests compile without a warning', withCc, () => {
-  const programs = join(include, '../tests/c');
-  for (const name of readdirSync(programs)) compile('cc', 'gnu11', name, readFileSync(join(programs, name), 'utf8'));
+  for (const name of readdirSync(programFolder)) compile(name, readFileSync(join(programFolder, name), 'utf8'));
 });

@@ -1,0 +1,124 @@
+/**
+ * Real `ioasid` processes for the tests of the command line.
+ */
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { fuseOffer } from './doctor.js';
+import { launchMode } from './launcher-process.js';
+
+export const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
+/** More than any of it takes: only a hang comes to this. */
+const PATIENCE_MS = 30_000;
+
+export interface Result {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Why FUSE cannot be had here; false when it can: what node:test takes as `skip`. */
+export const withoutFuse: string | false = (() => {
+  try {
+    fuseOffer();
+    return false;
+  } catch (error) {
+    return `no FUSE here: ${(error as Error).message}`;
+  }
+})();
+
+/**
+ * Who runs ioasid in a test: the user of the test, or a plain user for whom /dev/fuse is open. The latter is made by root in a mount
+ * namespace whose /dev/fuse has mode 0666.
+ */
+export interface Runner {
+  readonly name: string;
+  readonly prefix: readonly string[];
+  readonly skip: string | false;
+}
+
+const plainUser = 65534;
+const openFuse =
+  'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 666 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse && umount -l /mnt' +
+  ` && exec setpriv --reuid=${plainUser} --regid=${plainUser} --clear-groups --inh-caps=-all "$@"`;
+const asPlainUser = ['unshare', '--mount', 'sh', '-c', openFuse, 'sh'];
+
+function withoutPlainUser(): string | false {
+  if (withoutFuse) return withoutFuse;
+  if (launchMode() === 'user') return 'these tests run without root already';
+  const doctor = [...asPlainUser, process.execPath, bin, 'doctor'];
+  const { status, stdout, stderr } = spawnSync(doctor[0]!, doctor.slice(1), { encoding: 'utf8', timeout: PATIENCE_MS });
+  return status === 0 ? false : `no plain user can be made here: ${stdout.split('\n').find((line) => line.startsWith('no')) ?? stderr}`;
+}
+
+export const self: Runner = { name: launchMode() === 'root' ? 'root' : 'a plain user', prefix: [], skip: withoutFuse };
+export const user: Runner = { name: 'a plain user', prefix: asPlainUser, skip: withoutPlainUser() };
+
+/** Runs ioasid to its end. */
+export function ioasid(args: readonly string[], runner: Runner = self, input: string | Buffer = ''): Result {
+  const [file, ...rest] = [...runner.prefix, process.execPath, bin, ...args];
+  const { status, signal, stdout, stderr } = spawnSync(file!, rest, { input, timeout: PATIENCE_MS, maxBuffer: 1 << 26 });
+  return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
+}
+
+/** Runs a shell script in which `$IOASID` is the command, to its end. */
+export function shell(script: string, input = ''): Result {
+  const env = { ...process.env, IOASID: `${process.execPath} ${bin}` };
+  const { status, signal, stdout, stderr } = spawnSync('sh', ['-c', script], { input, env, timeout: PATIENCE_MS });
+  return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
+}
+
+/** Waits until `condition` holds. @throws Error when it never does. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const end = Date.now() + PATIENCE_MS;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`never happened: ${what}`);
+    await sleep(10);
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  if (!existsSync(`/proc/${pid}/stat`)) return false;
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z';
+}
+
+export function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean).map(Number);
+}
+
+/** Mounts of ioasid that this process sees. */
+export function visibleMounts(): string[] {
+  return readFileSync('/proc/self/mountinfo', 'latin1').split('\n').filter((line) => / - fuse\S* ioasid /.test(line));
+}
+
+/** An ioasid that runs while the test does. */
+export class Running {
+  readonly process: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
+  output = '';
+
+  constructor(args: readonly string[], runner: Runner = self) {
+    const [file, ...rest] = [...runner.prefix, process.execPath, bin, ...args];
+    this.process = spawn(file!, rest);
+    this.process.stdout.on('data', (part) => (this.output += part));
+    this.process.stderr.on('data', (part) => (this.output += part));
+    this.ended = new Promise((resolve) => this.process.on('exit', (status, signal) => resolve({ status, signal })));
+  }
+
+  /** The server: every prefix becomes it by exec. */
+  get pid(): number {
+    return this.process.pid!;
+  }
+
+  async says(text: string): Promise<void> {
+    await until(() => this.output.includes(text) || this.process.exitCode !== null, `output of ${JSON.stringify(text)}`);
+    if (!this.output.includes(text)) throw new Error(`ended before it said ${text}: ${this.output}`);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.process.kill(signal);
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * C programs of the tests: compiled once in each test process, into a folder that goes with it.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The repository, as seen from dist/. */
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+/** Where ioasid.h is. */
+export const includeFolder = join(root, 'include');
+/** Where the C programs of the tests are. */
+export const programFolder = join(root, 'tests/c');
+
+/** How to compile: without a warning, in this standard. */
+export interface Compilation {
+  readonly compiler?: 'cc' | 'c++';
+  readonly standard?: string;
+}
+
+let folder: string | undefined;
+const compiled = new Map<string, string>();
+
+/** Why the compiler `command` cannot be used, or false. */
+export function missingCompiler(command: 'cc' | 'c++' = 'cc'): string | false {
+  try {
+    execFileSync(command, ['--version'], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return `there is no C compiler "${command}" on this machine`;
+  }
+}
+
+/** Compiles `source`, all warnings being errors. `name` is that of its file. @returns the path of the program. @throws Error with what the compiler says. */
+export function compile(name: string, source: string, { compiler = 'cc', standard = 'gnu11' }: Compilation = {}): string {
+  folder ??= ownFolder();
+  const path = join(folder, name);
+  writeFileSync(path, source);
+  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
+  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-pthread', '-I', includeFolder, '-o', `${path}.out`, path], { stdio: 'pipe' });
+  return `${path}.out`;
+}
+
+/** The program tests/c/NAME.c, compiled. @returns its path. */
+export function testProgram(name: string): string {
+  const known = compiled.get(name);
+  if (known !== undefined) return known;
+  const path = compile(`${name}.c`, readFileSync(join(programFolder, `${name}.c`), 'utf8'));
+  compiled.set(name, path);
+  return path;
+}
+
+function ownFolder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'ioasid-c-'));
+  process.on('exit', () => rmSync(made, { recursive: true, force: true }));
+  return made;
+}

@@ -1,0 +1,202 @@
+/**
+ * FileRequests: the requests on device files, each of which becomes one call of a DeviceNode or an OpenFile.
+ *
+ * An open file description of the kernel's is an `Opened` here, by the handle that the kernel was given for it; it is made by OPEN and
+ * dropped by RELEASE, once each. The Caller and the IoctlCall are the same objects every time and mean the request being served.
+ */
+import { refuse } from '../linux/errno.js';
+import type { IoctlCall } from '../uapi/open-file.js';
+import type { Inode, Opened } from './device-tree.js';
+import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
+import * as wire from './fuse-wire.js';
+import { get64, Request, set64 } from './fuse-wire.js';
+import { type Identification, NONCE_CMD } from './identification.js';
+import { ProcessCaller } from './process-caller.js';
+
+/** POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: device files are always ready. */
+const READY = 0x145;
+
+/** One call of a program on a device file, for `trace`. */
+export interface CallRecord {
+  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'flush' | 'release';
+  /** The node's path below the mount. */
+  readonly path: string;
+  /** The calling thread; 0 when it is not known. */
+  readonly tid: number;
+  /** Tells the open files of one node apart; 0 when the open was refused. */
+  readonly handle: number;
+  /** The flags of an open, the ioctl's number, or the offset of a read or write. */
+  readonly argument: number;
+  /** What the call returned: >= 0, or a negative errno. */
+  readonly result: number;
+  /** Why it was refused. */
+  readonly reason?: string;
+}
+
+export class FileRequests {
+  readonly #channel: FuseChannel;
+  readonly #identification: Identification;
+  readonly #onCall: ((record: CallRecord) => void) | undefined;
+  readonly #caller: ProcessCaller;
+  readonly #opens = new Map<number, Opened>();
+  #lastHandle = 0;
+
+  readonly #ioctlCall = { cmd: 0, arg: 0, data: new Uint8Array(0) as Uint8Array } satisfies IoctlCall;
+  readonly #ioctlData: ViewCache;
+  readonly #readTarget: ViewCache;
+  readonly #writeSource: ViewCache;
+
+  /** What the request being served is about, for the record. */
+  #call: CallRecord['call'] | undefined;
+  #path = '';
+  #handle = 0;
+  #argument = 0;
+
+  /** `presented` finds the object behind a descriptor of a thread, or refuses. */
+  constructor(
+    channel: FuseChannel,
+    identification: Identification,
+    presented: (tid: number, fd: number) => object,
+    onCall: ((record: CallRecord) => void) | undefined,
+  ) {
+    this.#channel = channel;
+    this.#identification = identification;
+    this.#onCall = onCall;
+    this.#caller = new ProcessCaller(presented);
+    this.#ioctlData = new ViewCache(channel.requestBytes, wire.IoctlIn.payload);
+    this.#readTarget = new ViewCache(channel.replyBytes, wire.Reply.bodyByte);
+    this.#writeSource = new ViewCache(channel.requestBytes, wire.WriteIn.payload);
+  }
+
+  ioctl(): void {
+    const { request, requestBytes } = this.#channel;
+    const opened = this.#begin('ioctl', request[wire.IoctlIn.cmd]!, get64(request, wire.IoctlIn.handle));
+    const call = this.#ioctlCall;
+    call.cmd = this.#argument;
+    call.arg = get64(request, wire.IoctlIn.arg);
+    if (call.cmd === NONCE_CMD && this.#identification.arrived(call.arg, opened)) {
+      this.#channel.answerIoctl(0, 0);
+      return;
+    }
+    const inSize = request[wire.IoctlIn.inSize]!;
+    const outSize = request[wire.IoctlIn.outSize]!;
+    const size = Math.max(inSize, outSize);
+    if (size > MAX_TRANSFER) refuse('EINVAL', `an ioctl with ${size} bytes`);
+    if (outSize > inSize) requestBytes.fill(0, wire.IoctlIn.payload + inSize, wire.IoctlIn.payload + outSize);
+    call.data = this.#ioctlData.of(size);
+    const result = opened.file.ioctl(this.#caller, call);
+    this.#channel.answerIoctl(result, outSize);
+    this.#record(result);
+  }
+
+  read(): void {
+    const { request } = this.#channel;
+    const opened = this.#begin('read', get64(request, wire.ReadIn.offset), get64(request, wire.ReadIn.handle));
+    // Zeroed, because what was there before belongs to another process.
+    const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
+    const length = opened.file.read(this.#caller, this.#argument, target);
+    this.#channel.answer(length);
+    this.#record(length);
+  }
+
+  write(length: number): void {
+    const { request, reply } = this.#channel;
+    const opened = this.#begin('write', get64(request, wire.WriteIn.offset), get64(request, wire.WriteIn.handle));
+    const source = this.#writeSource.of(Math.min(request[wire.WriteIn.size]!, length - wire.WriteIn.payload));
+    const written = opened.file.write(this.#caller, this.#argument, source);
+    this.#channel.clearBody(wire.WriteOut.words);
+    reply[wire.Reply.body + wire.WriteOut.size] = written;
+    this.#channel.answer(wire.WriteOut.words * 4);
+    this.#record(written);
+  }
+
+  open(inode: Inode): void {
+    const { request, reply } = this.#channel;
+    const node = inode.node ?? refuse('ENXIO', `"${inode.path}" is only a place to mount something over`);
+    this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!);
+    const opened: Opened = { handle: ++this.#lastHandle, inode, file: node.open(this.#caller) };
+    this.#handle = opened.handle;
+    this.#opens.set(opened.handle, opened);
+    inode.opens.add(opened);
+    this.#channel.clearBody(wire.OpenOut.words);
+    set64(reply, wire.Reply.body + wire.OpenOut.handle, opened.handle);
+    reply[wire.Reply.body + wire.OpenOut.flags] = wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH);
+    // When the reply does not arrive, the kernel never heard of this open file and will not release it.
+    if (this.#channel.answer(wire.OpenOut.words * 4)) this.#record(0);
+    else this.#drop(opened);
+  }
+
+  flush(): void {
+    const opened = this.#begin('flush', 0, get64(this.#channel.request, wire.FlushIn.handle));
+    opened.file.flush();
+    this.#channel.answer(0);
+    this.#record(0);
+  }
+
+  release(): void {
+    this.#drop(this.#begin('release', 0, get64(this.#channel.request, wire.ReleaseIn.handle)));
+    this.#channel.answer(0);
+    this.#record(0);
+  }
+
+  poll(): void {
+    const events = this.#channel.request[wire.PollIn.events]! & READY;
+    this.#channel.clearBody(wire.PollOut.words);
+    this.#channel.reply[wire.Reply.body + wire.PollOut.events] = events;
+    this.#channel.answer(wire.PollOut.words * 4);
+  }
+
+  /** A new request: nothing is known of it yet. */
+  next(): void {
+    this.#call = undefined;
+  }
+
+  /** The request being served was refused with `errno`. */
+  refused(errno: number, reason: string): void {
+    this.#record(-errno, reason);
+  }
+
+  /** What the request being served is, for messages. */
+  get description(): string {
+    return this.#call === undefined ? 'a request' : `${this.#call} on ${this.#path}`;
+  }
+
+  /** Releases every open file: the filesystem is gone. `failed` is told of what a release throws. */
+  releaseAll(failed: (error: unknown) => void): void {
+    for (const opened of [...this.#opens.values()]) {
+      try {
+        this.#drop(opened);
+      } catch (error) {
+        failed(error);
+      }
+    }
+  }
+
+  /** @throws Refusal EBADF when the kernel's handle is unknown. */
+  #begin(call: CallRecord['call'], argument: number, handle: number): Opened {
+    const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
+    this.#about(call, opened.inode.path, handle, argument);
+    return opened;
+  }
+
+  #about(call: CallRecord['call'], path: string, handle: number, argument: number): void {
+    this.#call = call;
+    this.#path = path;
+    this.#handle = handle;
+    this.#argument = argument;
+    this.#caller.begin(this.#channel.request[Request.pid]!);
+  }
+
+  #drop(opened: Opened): void {
+    this.#opens.delete(opened.handle);
+    opened.inode.opens.delete(opened);
+    opened.file.release();
+  }
+
+  #record(result: number, reason?: string): void {
+    if (this.#onCall === undefined || this.#call === undefined) return;
+    const tid = this.#channel.request[Request.pid]!;
+    const record = { call: this.#call, path: this.#path, tid, handle: this.#handle, argument: this.#argument, result };
+    this.#onCall(reason === undefined ? record : { ...record, reason });
+  }
+}

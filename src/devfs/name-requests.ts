@@ -1,0 +1,95 @@
+/**
+ * NameRequests: the requests about names, attributes and directories. Nothing here reaches a device.
+ *
+ * The set of names is the machine's to decide, so programs can neither make, rename nor remove any, nor change whose they are.
+ */
+import { Errno, refuse } from '../linux/errno.js';
+import type { DeviceTree, Inode } from './device-tree.js';
+import { type FuseChannel, MAX_TRANSFER } from './fuse-channel.js';
+import { type Owner, writeAttributes, writeDirectory, writeEntry, writeInit, writeStatfs } from './fuse-replies.js';
+import { BatchForgetIn, FATTR_MODE_OR_OWNER, get64, NAME, OpenOut, ReadIn, Reply, Request, SetattrIn } from './fuse-wire.js';
+
+export class NameRequests {
+  readonly #channel: FuseChannel;
+  readonly #tree: DeviceTree;
+  readonly #owner: Owner;
+
+  constructor(channel: FuseChannel, tree: DeviceTree, owner: Owner) {
+    this.#channel = channel;
+    this.#tree = tree;
+    this.#owner = owner;
+  }
+
+  init(): void {
+    this.#channel.answer(writeInit(this.#channel.request, this.#channel.reply, MAX_TRANSFER));
+  }
+
+  lookup(length: number): void {
+    const { requestBytes, reply } = this.#channel;
+    const name = Buffer.from(requestBytes.buffer, NAME, length - NAME - 1).toString();
+    const inode = this.#tree.lookup(this.inode(), name) ?? refuse('ENOENT', `there is no "${name}"`);
+    // When the reply does not arrive, the kernel never heard of this inode and will not forget it.
+    if (!this.#channel.answer(writeEntry(reply, inode, this.#owner))) this.#tree.forget(inode.id);
+  }
+
+  forget(): void {
+    this.#tree.forget(get64(this.#channel.request, Request.node));
+  }
+
+  forgetMany(length: number): void {
+    const { request } = this.#channel;
+    const { count, first, words } = BatchForgetIn;
+    const end = Math.min(first + request[count]! * words, length / 4);
+    for (let at = first; at < end; at += words) this.#tree.forget(get64(request, at));
+  }
+
+  attributes(): void {
+    this.#channel.answer(writeAttributes(this.#channel.reply, this.inode(), this.#owner));
+  }
+
+  /** Size and times mean nothing here, so `> file` and touch do nothing. */
+  setAttributes(): void {
+    const inode = this.inode();
+    const valid = this.#channel.request[SetattrIn.valid]!;
+    if (valid & FATTR_MODE_OR_OWNER) refuse('EPERM', `mode and owner of "${inode.path}" cannot be changed`);
+    this.#channel.answer(writeAttributes(this.#channel.reply, inode, this.#owner));
+  }
+
+  readLink(): void {
+    const inode = this.inode();
+    const target = inode.target ?? refuse('EINVAL', `"${inode.path}" is no symbolic link`);
+    this.#channel.replyBytes.set(target, Reply.bodyByte);
+    this.#channel.answer(target.length);
+  }
+
+  openDirectory(): void {
+    this.#channel.clearBody(OpenOut.words);
+    this.#channel.answer(OpenOut.words * 4);
+  }
+
+  closeDirectory(): void {
+    this.#channel.answer(0);
+  }
+
+  readDirectory(): void {
+    const { request, replyBytes } = this.#channel;
+    const size = Math.min(request[ReadIn.size]!, MAX_TRANSFER);
+    const target = replyBytes.subarray(Reply.bodyByte, Reply.bodyByte + size);
+    this.#channel.answer(writeDirectory(target, this.inode(), get64(request, ReadIn.offset)));
+  }
+
+  filesystem(): void {
+    this.#channel.answer(writeStatfs(this.#channel.reply));
+  }
+
+  /** Making, renaming, removing. */
+  change(): void {
+    this.#channel.answerError(Errno.EPERM);
+  }
+
+  /** The inode that the request names. @throws Refusal ENOENT. */
+  inode(): Inode {
+    const id = get64(this.#channel.request, Request.node);
+    return this.#tree.inode(id) ?? refuse('ENOENT', `no inode has the number ${id}`);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Access: the DmaPort as the engines use it. Each call says how many bytes were transferred, and leaves the first byte that was not
+ * in `faultAddress`, so that nothing is allocated on the way.
+ *
+ * Addresses of a descriptor are 64 bits wide; those that a number cannot hold exactly are never passed on: they fault here.
+ */
+import type { DmaFault, DmaPort, Pasid } from '../device-model.js';
+
+export class Access {
+  /** Whether the last call ended in a fault. */
+  faulted = false;
+  /** The IOVA that the last fault was at. */
+  faultAddress = 0;
+  readonly #dma: DmaPort;
+
+  constructor(dma: DmaPort) {
+    this.#dma = dma;
+  }
+
+  /** Reads `length` bytes at `iova` into the start of `target`. @returns the bytes read; all of them unless `faulted`. */
+  read(pasid: Pasid, iova: number, target: Uint8Array, length: number): number {
+    if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
+    return this.#ended(this.#dma.read(pasid, iova, target, 0, length), length);
+  }
+
+  /** Writes source[at..at+length) to `iova`. @returns the bytes written; all of them unless `faulted`. */
+  write(pasid: Pasid, iova: number, source: Uint8Array, at: number, length: number): number {
+    if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
+    return this.#ended(this.#dma.write(pasid, iova, source, at, length), length);
+  }
+
+  #ended(fault: DmaFault | undefined, length: number): number {
+    this.faulted = fault !== undefined;
+    if (fault === undefined) return length;
+    this.faultAddress = fault.iova;
+    return fault.done;
+  }
+
+  #unreachable(iova: number): number {
+    this.faulted = true;
+    this.faultAddress = iova;
+    return 0;
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * `--device dsa`: Intel's Data Streaming Accelerator, 8086:0b25, as a software model. See docs/dsa.md for what is in it.
+ *
+ * A whole function is configured by its program, as on real hardware (or comes `ready=1`). A mediated device is one work queue that is
+ * configured already: shared ones take descriptors at once, dedicated ones when they have been given a PASID and enabled.
+ */
+import type { DeviceFactory, DeviceHost, MdevSupport } from '../device-model.js';
+import { SUPPORTED_OPERATIONS } from './descriptor-check.js';
+import { Dsa } from './dsa.js';
+import { type DsaOptions, parseOptions } from './options.js';
+import type { Shape } from './registers.js';
+
+const createDsa: DeviceFactory = (host, options) => {
+  const parsed = parseOptions(options);
+  const shared = parsed.mode === 'shared';
+  const preset = { configured: parsed.ready, enabled: parsed.ready, shared, awaitsPasid: false };
+  return new Dsa(host, functionShape(parsed), preset, mdevSupport(parsed));
+};
+
+export default createDsa;
+
+function functionShape(options: DsaOptions): Shape {
+  return {
+    wqs: options.wqs,
+    engines: options.engines,
+    groups: options.groups,
+    totalSize: options.size,
+    // One for errors and commands, one for each work queue, and never fewer than the nine of real hardware.
+    vectors: Math.max(9, options.wqs + 1),
+    configurable: true,
+    sharedMode: true,
+    dedicatedMode: true,
+    operations: SUPPORTED_OPERATIONS,
+  };
+}
+
+/** Each mediated device has the share of one work queue. */
+function mdevSupport(options: DsaOptions): MdevSupport {
+  const shared = options.mode === 'shared';
+  const shape: Shape = {
+    wqs: 1,
+    engines: 1,
+    groups: 1,
+    totalSize: Math.floor(options.size / options.wqs),
+    vectors: 9,
+    configurable: false,
+    sharedMode: shared,
+    dedicatedMode: !shared,
+    operations: SUPPORTED_OPERATIONS,
+  };
+  const preset = { configured: true, enabled: true, shared, awaitsPasid: !shared };
+  return { max: options.wqs, create: (_index: number, host: DeviceHost) => new Dsa(host, shape, preset) };
+}

@@ -1,0 +1,98 @@
+/**
+ * The scheduler: gives descriptors at the heads of work queues to idle engines, and lets the engines work, a bounded slice at a time.
+ *
+ * Within a group the work queues take turns; within a work queue descriptors leave in the order in which they came. A drain descriptor
+ * leaves only when no engine has a descriptor of its work queue, and what is behind it waits with it.
+ */
+import type { DeviceHost } from '../device-model.js';
+import { Opcode } from './descriptor.js';
+import { Engine, type EngineContext } from './engine.js';
+import { hasEngine, hasWq } from './groups.js';
+import type { RegisterImage, Shape } from './registers.js';
+import type { WorkQueue } from './work-queue.js';
+
+/** Bytes (and descriptors, by their cost) of one `step`. */
+const STEP_BUDGET = 0x40000;
+
+export class Scheduler {
+  readonly #engines: readonly Engine[];
+  readonly #wqs: readonly WorkQueue[];
+  /** The work queues that each engine serves. */
+  readonly #served: WorkQueue[][];
+  /** Where each engine begins to look the next time. */
+  readonly #turns: Int32Array;
+
+  constructor(wqs: readonly WorkQueue[], shape: Shape, host: DeviceHost, context: EngineContext) {
+    this.#wqs = wqs;
+    this.#engines = Array.from({ length: shape.engines }, () => new Engine(host, context));
+    this.#served = this.#engines.map(() => []);
+    this.#turns = new Int32Array(shape.engines);
+  }
+
+  /** Takes over the groups as they are configured now. */
+  assign(image: RegisterImage, shape: Shape): void {
+    for (let engine = 0; engine < shape.engines; engine++) {
+      const groups = Array.from({ length: shape.groups }, (_, group) => group).filter((group) => hasEngine(image, group, engine));
+      this.#served[engine] = this.#wqs.filter((wq) => groups.some((group) => hasWq(image, group, wq.index)));
+      this.#turns[engine] = 0;
+    }
+  }
+
+  /** Works for a bounded time. */
+  step(): void {
+    for (let budget = STEP_BUDGET, worked = true; worked && budget > 0; ) {
+      worked = false;
+      for (let i = 0; i < this.#engines.length; i++) {
+        const engine = this.#engines[i]!;
+        if (engine.wq === undefined && !this.#feed(engine, i)) continue;
+        budget -= engine.run();
+        worked = true;
+      }
+    }
+  }
+
+  #feed(engine: Engine, index: number): boolean {
+    const served = this.#served[index]!;
+    for (let i = 0; i < served.length; i++) {
+      const turn = (this.#turns[index]! + i) % served.length;
+      const wq = served[turn]!;
+      if (wq.count === 0 || (wq.headOpcode === Opcode.DRAIN && this.#inFlight(wq, wq.headNumber))) continue;
+      this.#turns[index] = turn + 1;
+      engine.take(wq);
+      return true;
+    }
+    return false;
+  }
+
+  /** Is a descriptor of `wq` whose number is below `before` in an engine? */
+  #inFlight(wq: WorkQueue, before: number): boolean {
+    for (const engine of this.#engines) if (engine.wq === wq && engine.number < before) return true;
+    return false;
+  }
+
+  /** Have all descriptors of `wq` whose number is below `before` ended? */
+  drained(wq: WorkQueue, before: number): boolean {
+    return (wq.count === 0 || wq.headNumber >= before) && !this.#inFlight(wq, before);
+  }
+
+  /** Is there work: of `pasid`, or any? */
+  busy(pasid?: number): boolean {
+    for (const engine of this.#engines) {
+      if (engine.wq !== undefined && (pasid === undefined || engine.pasid === pasid)) return true;
+    }
+    for (const wq of this.#wqs) if (pasid === undefined ? wq.count > 0 : wq.holds(pasid)) return true;
+    return false;
+  }
+
+  /** Drops the work of `wq`. */
+  abortWq(wq: WorkQueue): void {
+    wq.discard();
+    for (const engine of this.#engines) if (engine.wq === wq) engine.abort();
+  }
+
+  /** Drops the work of `pasid`. */
+  abortPasid(pasid: number): void {
+    for (const wq of this.#wqs) wq.discard(pasid);
+    for (const engine of this.#engines) if (engine.wq !== undefined && engine.pasid === pasid) engine.abort();
+  }
+}

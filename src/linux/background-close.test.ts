@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { closeInBackground } from './background-close.js';
+import { descriptors } from './child.test.helper.js';
+import { libc } from './ffi.js';
+
+test('any number of descriptors is closed, none of them during the call', async () => {
+  libc().close.async(-1, () => {});
+  await turn();
+  const before = descriptors();
+  const fds = Array.from({ length: 500 }, () => libc().eventfd(0, 0));
+  for (const fd of fds) closeInBackground(fd);
+  assert.ok(descriptors().length > before.length);
+  while (descriptors().length > before.length) await turn();
+  assert.deepEqual(descriptors(), before);
+});
