@@ -69,7 +69,7 @@ function serverNames(): ServerName[] {
 }
 
 /** Asks one server. undefined when it does not answer, or is not who its name says. */
-function ask(name: ServerName): Promise<ServerState | undefined> {
+export function ask(name: ServerName): Promise<ServerState | undefined> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];
     const socket = connect(socketName(name));

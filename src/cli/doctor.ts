@@ -113,7 +113,9 @@ function userNamespaces(): Finding {
 
 /** Reads eight bytes of process `pid`'s memory, at an address that is mapped in it. */
 function readMemoryOf(pid: number): void {
-  const line = readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n').find((area) => / r[w-][x-]p /.test(area));
+  const line = readFileSync(`/proc/${pid}/maps`, 'latin1')
+    .split('\n')
+    .find((area) => / r[w-][x-]p /.test(area));
   const from = Number.parseInt(line ?? '0', 16);
   const target = Buffer.alloc(128);
   const vectors = Buffer.alloc(128);

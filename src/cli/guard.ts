@@ -6,13 +6,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
-/** Kills every process that lives in the mount namespace on descriptor 3, until there is none. */
+/** Kills every process that lives in the mount namespace on descriptor 3, again and again while they start new ones. */
 const endNamespace = `read -r line && exit
-while left=; do
+for round in 1 2 3 4 5 6 7 8; do
   for p in /proc/[0-9]*; do
-    [ "$p/ns/mnt" -ef /proc/self/fd/3 ] && kill -9 "\${p#/proc/}" 2>/dev/null && left=1
+    [ "$p/ns/mnt" -ef /proc/self/fd/3 ] && kill -9 "\${p#/proc/}"
   done
-  [ "$left" ] || exit
 done`;
 
 /** Unmounts $1 and removes the empty folder. */

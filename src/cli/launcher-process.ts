@@ -2,7 +2,7 @@
  * The launcher as the server sees it: a child process that hands over its FUSE connection, is told to go on, and is the user's
  * command from then on.
  */
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';

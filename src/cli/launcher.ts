@@ -9,7 +9,7 @@ import { Errno, errnoName, Refusal } from '../linux/errno.js';
 import { dieWithParent, exec, keepOverExec, restoreProcess } from '../linux/exec.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
-import { hostFolder, NOT_EXECUTABLE, NOT_FOUND, OUR_FAULT, type LauncherMessage, type LaunchMode, type LaunchPlan } from './launch-plan.js';
+import { hostFolder, type LauncherMessage, type LaunchMode, type LaunchPlan, NOT_EXECUTABLE, NOT_FOUND, OUR_FAULT } from './launch-plan.js';
 
 const control = Number(process.argv[2]);
 const mode = process.argv[3] as LaunchMode;

@@ -70,6 +70,11 @@ export function shell(script: string, input = ''): Result {
   return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
 }
 
+/** `words` as a shell reads them. */
+export function quote(words: readonly string[]): string {
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+}
+
 /** Waits until `condition` holds. @throws Error when it never does. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
   const end = Date.now() + PATIENCE_MS;
@@ -89,9 +94,11 @@ export function childrenOf(pid: number): number[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean).map(Number);
 }
 
-/** Mounts of ioasid that this process sees. */
-export function visibleMounts(): string[] {
-  return readFileSync('/proc/self/mountinfo', 'latin1').split('\n').filter((line) => / - fuse\S* ioasid /.test(line));
+/** Where this process sees file systems of ioasid, in `folder` or below it. Other tests mount elsewhere at the same time. */
+export function mountsBelow(folder: string): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+  const targets = lines.filter((line) => / - fuse\S* ioasid /.test(line)).map((line) => line.split(' ')[4]!);
+  return targets.filter((target) => `${target}/`.startsWith(`${folder}/`));
 }
 
 /** An ioasid that runs while the test does. */
@@ -100,12 +107,20 @@ export class Running {
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
   output = '';
 
-  constructor(args: readonly string[], runner: Runner = self) {
-    const [file, ...rest] = [...runner.prefix, process.execPath, bin, ...args];
-    this.process = spawn(file!, rest);
+  private constructor(command: readonly string[]) {
+    this.process = spawn(command[0]!, command.slice(1));
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
     this.ended = new Promise((resolve) => this.process.on('exit', (status, signal) => resolve({ status, signal })));
+  }
+
+  static ioasid(args: readonly string[], runner: Runner = self): Running {
+    return new Running([...runner.prefix, process.execPath, bin, ...args]);
+  }
+
+  /** On a terminal of its own, whose keyboard and screen are `process.stdin` and `output`. */
+  static onTerminal(args: readonly string[]): Running {
+    return new Running(['script', '-qec', quote([process.execPath, bin, ...args]), '/dev/null']);
   }
 
   /** The server: every prefix becomes it by exec. */

@@ -33,9 +33,9 @@ export async function run(command: readonly string[], options: RunOptions): Prom
   const host = hostDev(machine.nodes.map((node) => node.path));
   const served = serveMachine(machine, fuse, { root: '/dev', extra: host.entries, verbose: options.verbose === true });
   served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  releaseDescriptors(inherited);
   const guard = Guard.ofNamespace(launcher.pid);
   launcher.proceed({ binds: host.binds, argv: lastArguments(command.length), env: environment(), keep: inherited, softFiles });
-  releaseDescriptors(inherited);
 
   const ending = await launcher.ending;
   guard.dismiss();

@@ -150,13 +150,13 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     const pasid = ioasid.alloc();
     const { device, file } = checksum;
     refused(() => device.authorize(device.fd, pasid), 'EINVAL', /not \/dev\/ioasid/);
-    refused(() => device.authorize(file.fd, pasid), 'EINVAL', /not a file of this system/);
-    refused(() => device.authorize(transport.createEventfd().fd, pasid), 'EINVAL', /not a file of this system/);
-    refused(() => device.authorize(-1, pasid), 'EBADF', /descriptor -1/);
-    refused(() => device.authorize(987, pasid), 'EBADF', /descriptor 987/);
+    refused(() => device.authorize(file.fd, pasid), 'EINVAL', /is not .*file of this system/);
+    refused(() => device.authorize(transport.createEventfd().fd, pasid), 'EINVAL', /is not .*file of this system/);
+    refused(() => device.authorize(-1, pasid), 'EBADF', /-1/);
+    refused(() => device.authorize(987, pasid), 'EBADF', /987/);
     const duplicate = transport.dup(ioasid.fd);
     transport.close(duplicate);
-    refused(() => device.authorize(duplicate, pasid), 'EBADF', /descriptor/);
+    refused(() => device.authorize(duplicate, pasid), 'EBADF', new RegExp(`${duplicate} `));
     ioasid.close();
     checksum.close();
   });
@@ -442,7 +442,8 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     refused(() => ioasid.map(pasid, address, PAGE, { iova: 2 ** 48 }), 'EINVAL', /48 address bits/);
     refused(() => ioasid.map(pasid, address, 2 * PAGE, { iova: 2 ** 48 - PAGE }), 'EINVAL', /48 address bits/);
     refused(() => ioasid.map(pasid, 0, PAGE), 'EFAULT', /0x0/);
-    refused(() => ioasid.map(pasid, address, 1024 * PAGE), 'EFAULT', /not mapped/);
+    // No process has that much in one piece; what comes behind the block may be memory without the right to write.
+    refused(() => ioasid.map(pasid, address, 2 ** 40), 'EFAULT', /address 0x\w+ .*mapped/);
     refused(() => ioasid.map(pasid, 2 ** 63, PAGE), 'EFAULT', /0x8000000000000000/);
     refused(() => ioasid.unmap(pasid, 0x1000, PAGE), 'ENOENT', /nothing is mapped/);
     assert.equal(ioasid.info().mappings, 0);
@@ -451,9 +452,9 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     refused(() => ioasid.unmap(pasid, 0x1000, PAGE), 'EINVAL', /split/);
     assert.equal(ioasid.info().mappings, 1);
     const file = transport.createMemfd(PAGE);
-    refused(() => ioasid.mapFile(pasid, file.fd, 0, 2 * PAGE), 'EINVAL', /end/);
+    refused(() => ioasid.mapFile(pasid, file.fd, 0, 2 * PAGE), 'EINVAL', /0x1000 bytes/);
     refused(() => ioasid.mapFile(pasid, -1, 0, PAGE), 'EBADF', /-1/);
-    refused(() => ioasid.mapFile(pasid, ioasid.fd, 0, PAGE), 'EINVAL', /descriptor/);
+    refused(() => ioasid.mapFile(pasid, ioasid.fd, 0, PAGE), 'EINVAL', new RegExp(`\\b${ioasid.fd} is`));
     assert.equal(ioasid.unmapAll(pasid), 2 * PAGE);
     ioasid.close();
     block.free();

@@ -5,6 +5,7 @@
  * What the program gets is what it would have got had no Node been in between: strings are bytes, not text, and everything that
  * Node's start-up changes in a process (ignored signals, the limit of open files, close-on-exec) is put back first.
  */
+import { existsSync } from 'node:fs';
 import { Errno } from './errno.js';
 import { address, check, lastErrno, libc } from './ffi.js';
 
@@ -67,7 +68,8 @@ export function exec(argv: readonly Buffer[], env: readonly Buffer[]): number {
   for (const file of candidates(name, env)) {
     let errno = execve(file, argv, env);
     if (errno === Errno.ENOEXEC) errno = execve(Buffer.from('/bin/sh'), [Buffer.from('sh'), file, ...argv.slice(1)], env);
-    if (errno === Errno.EACCES) result = errno;
+    // A folder of the PATH that may not be searched says EACCES as well; that is not a command found.
+    if (errno === Errno.EACCES) result = existsSync(file) ? errno : result;
     else if (errno !== Errno.ENOENT && errno !== Errno.ENOTDIR) return errno;
   }
   return result;

@@ -3,18 +3,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { Errno, Refusal } from './errno.js';
-import { address, check, libc } from './ffi.js';
+import { receiveDescriptor, socketPair } from './fd-passing.js';
+import { check, libc } from './ffi.js';
 
-const AF_UNIX = 1;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_DONTWAIT = 0x40;
-const MSG_CMSG_CLOEXEC = 0x40000000;
 const F_SETFL = 4;
 const O_RDWR_NONBLOCK = 0o4002;
-const MSG_DATA_SIZE = 16;
-/** sizeof(struct cmsghdr): the descriptor follows it. */
-const CMSG_HEADER = 16;
 
 const helpers = ['fusermount3', 'fusermount'];
 
@@ -31,22 +24,13 @@ function fusermount(args: readonly string[], socket?: number): void {
   throw new Refusal(Errno.ENOENT, 'mounting without root needs fusermount3: install the package fuse3, or use `ioasid run`');
 }
 
-/** Receives one descriptor from `socket`, with a message that is there already. @throws Refusal EAGAIN there is none. */
-function receiveDescriptor(socket: number): number {
-  const data = Buffer.alloc(128);
-  const vector = Buffer.alloc(128);
-  const control = Buffer.alloc(128);
-  const message = Buffer.alloc(128);
-  vector.writeBigUInt64LE(BigInt(address(data)), 0);
-  vector.writeBigUInt64LE(BigInt(MSG_DATA_SIZE), 8);
-  // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags; 8 bytes each.
-  message.writeBigUInt64LE(BigInt(address(vector)), 16);
-  message.writeBigUInt64LE(1n, 24);
-  message.writeBigUInt64LE(BigInt(address(control)), 32);
-  message.writeBigUInt64LE(BigInt(control.length), 40);
-  check(libc().recvmsg(socket, address(message), MSG_DONTWAIT | MSG_CMSG_CLOEXEC), 'fusermount3 sent no connection');
-  if (message.readBigUInt64LE(40) < BigInt(CMSG_HEADER + 4)) throw new Refusal(Errno.EPERM, 'fusermount3 sent no connection');
-  return control.readInt32LE(CMSG_HEADER);
+/** The connection that the helper has sent over `socket`. @throws Refusal EPERM it sent none. */
+function receiveConnection(socket: number): number {
+  try {
+    return receiveDescriptor(socket, { wait: false });
+  } catch {
+    throw new Refusal(Errno.EPERM, 'fusermount3 sent no connection');
+  }
 }
 
 /**
@@ -55,12 +39,10 @@ function receiveDescriptor(socket: number): number {
  * @throws Refusal ENOENT no fusermount3; EPERM it refused.
  */
 export function mountFuseAsUser(target: string): number {
-  const pair = Buffer.alloc(128);
-  check(libc().socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, address(pair)), 'no socket for fusermount3');
-  const [ours, theirs] = [pair.readInt32LE(0), pair.readInt32LE(4)];
+  const [ours, theirs] = socketPair();
   try {
     fusermount(['-o', 'fsname=ioasid,nosuid,nodev', '--', target], theirs);
-    const fd = receiveDescriptor(ours);
+    const fd = receiveConnection(ours);
     check(libc().fcntl(fd, F_SETFL, O_RDWR_NONBLOCK), 'the FUSE connection cannot be made nonblocking');
     return fd;
   } finally {

@@ -2,7 +2,7 @@
  * The command register: one command at a time, some of which end only when work has drained.
  *
  * A command is issued, checks what it is given, and either has a status at once or leaves a condition to wait for. CMDSTS shows
- * Active until then. Codes and statuses: Intel DSA Architecture Specification, "Command register"; Linux, drivers/dma/idxd/registers.h.
+ * Active until then. Codes and statuses: Linux, drivers/dma/idxd/registers.h.
  */
 import type { DmaPort } from '../device-model.js';
 import { checkGroups } from './groups.js';

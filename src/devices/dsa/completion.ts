@@ -44,7 +44,7 @@ function compose(task: Task): void {
 /** Zero after an operation that did all of its bytes; a batch counts descriptors, and a compare that differs says where. */
 function bytesCompleted(task: Task): number {
   if (task.descriptor.opcode === Opcode.BATCH) return task.done;
-  return task.done === task.descriptor.size && task.status <= Status.SUCCESS_FALSE_PREDICATE ? 0 : task.done;
+  return task.done === task.descriptor.size ? 0 : task.done;
 }
 
 function hasCrc(task: Task): boolean {

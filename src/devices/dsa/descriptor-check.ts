@@ -2,7 +2,7 @@
  * What makes a descriptor acceptable to an engine: one row of rules for each operation, and the order in which they are applied.
  *
  * A descriptor that passes can be executed without further doubts; one that does not ends with the status code of the first rule
- * that it breaks, and no memory has been touched for it. Source: Intel DSA Architecture Specification, "Descriptor checks".
+ * that it breaks, and no memory has been touched for it. Flags and fields: Linux, include/uapi/linux/idxd.h; which operation may have which: see docs/dsa.md.
  */
 import { type Descriptor, Flag, Opcode, Status } from './descriptor.js';
 

@@ -36,7 +36,7 @@ function submit(model: DeviceModel, fields: Fields, portal = 0): boolean {
 /** Configures work queue 0 and engine 0 in group 0, as a driver does: WQCFG words, then GRPCFG. */
 function configure(model: DeviceModel, wqcfg: readonly number[]): void {
   const tables = read32(model, Register.TABLE_OFFSET);
-  wqcfg.forEach((value, i) => write32(model, (tables >>> 16) * 0x100 + i * 4, value));
+  for (const [i, value] of wqcfg.entries()) write32(model, (tables >>> 16) * 0x100 + i * 4, value);
   write32(model, (tables & 0xffff) * 0x100, 1);
   write32(model, (tables & 0xffff) * 0x100 + 32, 1);
 }
@@ -348,11 +348,40 @@ describe('dsa: submission', () => {
   });
 });
 
+describe('dsa: the driver of the Linux VFIO selftests', () => {
+  it('resets, configures one dedicated work queue without PASID, and copies in batches of which only the last asks for a record', () => {
+    const host = new SparseHost();
+    host.map(0, PAGE, 8 * PAGE);
+    host.poke(0, 2 * PAGE, Uint8Array.of(1, 2, 3, 4));
+    const model = createDsa(host, {});
+    assert.equal((read32(model, Register.CMDCAP) >>> 13) & 1, 0, 'no interrupt handles to request');
+    assert.equal(command(model, Command.RESET_DEVICE), 0);
+    const operations = (1 << Opcode.MEMMOVE) | (1 << Opcode.BATCH);
+    configure(model, [128, 0, DEDICATED, LIMITS, 0, 0, 0, 0, operations, 0, 0, 0, 0, 0, 0, 0]);
+    assert.equal(command(model, Command.ENABLE_DEVICE), 0);
+    assert.equal(command(model, Command.ENABLE_WQ), 0);
+    const address = Flag.COMPLETION_ADDRESS_VALID;
+    const copy: Fields = { priv: 1, opcode: Opcode.MEMMOVE, flags: address, completion: PAGE, a: 2 * PAGE, b: 3 * PAGE, size: 4 };
+    for (const i of [0, 1]) host.poke(0, 4 * PAGE + i * 64, pack(copy));
+    const batch: Fields = { priv: 1, opcode: Opcode.BATCH, flags: address, completion: PAGE + 32, a: 4 * PAGE, size: 2 };
+    submit(model, batch);
+    submit(model, { ...batch, flags: RECORD });
+    submit(model, { ...copy, flags: RECORD | Flag.REQUEST_INTERRUPT, handle: 1 });
+    settle(model);
+    assert.deepEqual(host.peek(0, 3 * PAGE, 4), Uint8Array.of(1, 2, 3, 4));
+    assert.deepEqual([host.peek(0, PAGE, 1)[0], host.peek(0, PAGE + 32, 1)[0]], [Status.SUCCESS, Status.SUCCESS]);
+    assert.deepEqual([host.interrupts, swerr(model).valid], [[1], false]);
+    submit(model, { ...copy, opcode: Opcode.FILL, flags: RECORD });
+    settle(model);
+    assert.equal(host.peek(0, PAGE, 1)[0], Status.UNSUPPORTED_OPCODE, 'an operation that WQCFG does not allow');
+  });
+});
+
 describe('dsa: batches, drains and errors', () => {
   const LIST = 0x10000;
 
   function batchOf(host: SparseHost, descriptors: readonly Fields[]): void {
-    descriptors.forEach((fields, i) => host.poke(1, LIST + i * 64, pack(fields)));
+    for (const [i, fields] of descriptors.entries()) host.poke(1, LIST + i * 64, pack(fields));
   }
 
   function runBatch(

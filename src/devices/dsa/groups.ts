@@ -1,8 +1,8 @@
 /**
  * Groups: which engines serve which work queues, as GRPCFG has it.
  *
- * While the device is enabled every work queue of a group can be reached by every engine of the group, and by no other. Source: Intel DSA
- * Architecture Specification, "Group configuration"; which of the four error codes a mistake gets is this model's reading of it.
+ * While the device is enabled every work queue of a group can be reached by every engine of the group, and by no other. Layout: Linux,
+ * drivers/dma/idxd/registers.h, struct grpcfg. Which of the four error codes a mistake gets is this model's reading (docs/dsa.md).
  */
 import { CommandStatus, GRPCFG_STRIDE, Register, type RegisterImage, type Shape } from './registers.js';
 

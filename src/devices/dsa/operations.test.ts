@@ -45,7 +45,11 @@ class Reference {
 
   run(d: Descriptor): void {
     if (d.opcode === Opcode.NOOP || d.opcode === Opcode.DRAIN) return;
-    if (d.opcode === Opcode.MEMMOVE && d.source < d.destination && d.destination < d.source + d.size) return this.moveBackwards(d);
+    const backwards = d.opcode === Opcode.MEMMOVE && d.source < d.destination && d.destination < d.source + d.size;
+    if (backwards) {
+      this.moveBackwards(d);
+      return;
+    }
     if (d.opcode === Opcode.CRC_GENERATION || d.opcode === Opcode.COPY_CRC) {
       if (!this.seed(d)) return;
     }
@@ -286,7 +290,7 @@ describe('dsa operations', () => {
       fc.property(list, rights, fc.nat(70), (descriptors, pages, count) => {
         const record = PAGES * PAGE;
         const host = makeHost([...pages, 'write', 'write'], 1);
-        descriptors.forEach((bytes, i) => host.poke(PASID, record + PAGE + i * 64, bytes));
+        for (const [i, bytes] of descriptors.entries()) host.poke(PASID, record + PAGE + i * 64, bytes);
         submitOne(host, pack({ pasid: PASID, opcode: Opcode.BATCH, flags: RECORD, completion: record, a: record + PAGE, size: count }));
         assert.ok(ends.includes(host.peek(PASID, record, 1)[0]!));
       }),
@@ -324,6 +328,16 @@ describe('dsa operations', () => {
     const ended = run({ opcode: Opcode.MEMMOVE, a: 0, b: 2 * PAGE, size: 4 * PAGE - backwards.getUint32(4, true) });
     assert.equal(ended.getUint8(0), Status.SUCCESS);
     assert.deepEqual(host.peek(PASID, 2 * PAGE, 4 * PAGE), data);
+  });
+
+  it('writes a dualcast of several slices to both destinations', () => {
+    const host = new SparseHost([PASID]);
+    host.map(PASID, 0, 3 * 0x30000);
+    const data = Uint8Array.from({ length: 0x2f001 }, (_, i) => i % 251);
+    host.poke(PASID, 0, data);
+    submitOne(host, pack({ pasid: PASID, opcode: Opcode.DUALCAST, a: 0, b: 0x30000, size: data.length, c: 0x60000 }));
+    assert.deepEqual(host.peek(PASID, 0x30000, data.length), data);
+    assert.deepEqual(host.peek(PASID, 0x60000, data.length), data);
   });
 
   it('does a bounded slice of a large move in one step, and the whole of it in the end', () => {

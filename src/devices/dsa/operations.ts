@@ -3,7 +3,7 @@
  *
  * A slice reads first and writes afterwards what it read, never more. Where reading stops short the bytes before are still written, so
  * that `done` is exact: the fault that is reported is the one nearest to the bytes that were done. The buffers are shared by all engines,
- * because no slice is ever interrupted. Source: Intel DSA Architecture Specification, "Descriptors" (one section for each operation).
+ * because no slice is ever interrupted.
  */
 import type { Access } from './access.js';
 import { crc32c, crc32cReversed, reverse32 } from './crc32c.js';
@@ -15,9 +15,8 @@ export const BOUNCE_SIZE = 0x10000;
 const PAGE_SIZE = 0x1000;
 const PATTERN_SIZE = 8;
 
-// A fill starts inside its pattern and goes on for a whole slice.
-const first = new Uint8Array(BOUNCE_SIZE + PATTERN_SIZE);
-const second = new Uint8Array(BOUNCE_SIZE + PATTERN_SIZE);
+const first = new Uint8Array(BOUNCE_SIZE);
+const second = new Uint8Array(BOUNCE_SIZE);
 const firstWords = new Int32Array(first.buffer);
 const secondWords = new Int32Array(second.buffer);
 
@@ -111,15 +110,17 @@ function bytesOfLastPage(end: number): number {
 
 function fill(task: Task, access: Access): void {
   const d = task.descriptor;
-  const phase = task.done % PATTERN_SIZE;
   const length = Math.min(task.remaining, BOUNCE_SIZE);
-  repeatPattern(first, d, 16, phase + length);
-  const written = access.write(task.pasid, d.destination + task.done, first, phase, length);
+  repeatPattern(first, d, 16, length);
+  const written = access.write(task.pasid, d.destination + task.done, first, 0, length);
   if (access.faulted) task.fault(access.faultAddress, true);
   task.done += written;
 }
 
-/** Fills `target` with the 8 bytes at `offset` of the descriptor, over and over, for at least `length` bytes. */
+/**
+ * Fills `target` with the 8 bytes at `offset` of the descriptor, over and over, for at least `length` bytes. Slices begin with the
+ * pattern's first byte, because a slice that is not the last is a multiple of the pattern long.
+ */
 function repeatPattern(target: Uint8Array, d: Descriptor, offset: number, length: number): void {
   for (let i = 0; i < PATTERN_SIZE; i++) target[i] = d.bytes[offset + i]!;
   for (let filled = PATTERN_SIZE; filled < length; filled *= 2) target.copyWithin(filled, 0, Math.min(filled, target.length - filled));
@@ -134,23 +135,21 @@ function compare(task: Task, access: Access): void {
     read = access.read(task.pasid, d.destination + task.done, second, read);
     if (access.faulted) task.fault(access.faultAddress, false);
   }
-  endSliceOfCompare(task, read, 0);
+  endSliceOfCompare(task, read);
 }
 
 function comparePattern(task: Task, access: Access): void {
   const d = task.descriptor;
-  const phase = task.done % PATTERN_SIZE;
   const read = access.read(task.pasid, d.source + task.done, first, Math.min(task.remaining, BOUNCE_SIZE));
   if (access.faulted) task.fault(access.faultAddress, false);
-  repeatPattern(second, d, 24, phase + read);
-  endSliceOfCompare(task, read, phase);
+  repeatPattern(second, d, 24, read);
+  endSliceOfCompare(task, read);
 }
 
-/** Compares `length` bytes of the buffers, from `phase` in the second one. A difference before a fault is what counts. */
-function endSliceOfCompare(task: Task, length: number, phase: number): void {
-  const equal = phase === 0 ? equalWords(length) : 0;
-  for (let i = equal; i < length; i++) {
-    if (first[i] === second[phase + i]) continue;
+/** Compares `length` bytes of the buffers. A difference before a fault is what counts. */
+function endSliceOfCompare(task: Task, length: number): void {
+  for (let i = equalWords(length); i < length; i++) {
+    if (first[i] === second[i]) continue;
     task.done += i;
     endCompare(task, 1);
     return;

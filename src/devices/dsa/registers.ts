@@ -3,7 +3,7 @@
  *
  * Every readable bit lives in one byte image, little-endian, so a read of any size at any offset is a copy. Writes arrive as whole
  * 32-bit registers with a mask of the bytes really written; what a write does is decided in `dsa.ts`.
- * Source: Intel DSA Architecture Specification, section "MMIO registers"; the offsets are also in Linux, drivers/dma/idxd/registers.h.
+ * Source: Linux, drivers/dma/idxd/registers.h. What that leaves open is listed in docs/dsa.md.
  */
 export const Register = {
   VERSION: 0x00,

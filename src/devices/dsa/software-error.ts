@@ -7,8 +7,8 @@ import { Register, type RegisterImage } from './registers.js';
 import type { Task } from './task.js';
 
 /**
- * Error codes that are not completion status codes. 0x52 is the specification's. The specification's numbers for errors at a portal
- * were not available; those are this model's own, in a range of their own.
+ * Error codes that are not completion status codes. 0x52 is the hardware's, as Intel's mdev emulation of this device had it. The hardware's
+ * numbers for errors at a portal are not in any header of Linux; those are this model's own, in a range of their own.
  */
 export const SoftwareErrorCode = {
   COMMAND_WHILE_ACTIVE: 0x52,

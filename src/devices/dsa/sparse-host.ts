@@ -33,8 +33,8 @@ export class SparseHost implements DeviceHost {
 
   /** Makes the pages of [iova, iova+length) present, filled with zeros. */
   map(pasid: Pasid, iova: number, length: number, writable = true): void {
-    let pages = this.#pages.get(pasid);
-    if (pages === undefined) this.#pages.set(pasid, (pages = new Map()));
+    const pages = this.#pages.get(pasid) ?? new Map<number, Page>();
+    this.#pages.set(pasid, pages);
     for (let page = iova; page < iova + length; page += PAGE) pages.set(page / PAGE, { bytes: new Uint8Array(PAGE), writable });
   }
 

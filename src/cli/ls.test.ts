@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { describe, it } from 'node:test';
+import { launchMode } from './launcher-process.js';
+import { bin, ioasid, Running, user, withoutFuse } from './processes.test.helper.js';
+
+interface Listed {
+  readonly uid: number;
+  readonly pid: number;
+  readonly contexts: readonly { pid: number }[];
+  readonly devices: readonly { name: string }[];
+}
+
+const listed = (runner?: typeof user) => JSON.parse(ioasid(['ls', '--json'], runner).stdout) as Listed[];
+const opener = ['run', '--device', 'edu', 'sh', '-c', 'exec 3<>/dev/ioasid; echo opened $$; read line'];
+
+describe('ls', () => {
+  it('shows the context and the devices of a run, and that they are gone afterwards', { skip: withoutFuse }, async () => {
+    const running = Running.ioasid(opener);
+    await running.says('opened');
+    const command = Number(/opened (\d+)/.exec(running.output)![1]);
+
+    const server = listed().find(({ pid }) => pid === running.pid);
+    assert.deepEqual(
+      server?.contexts.map(({ pid }) => pid),
+      [command],
+    );
+    assert.deepEqual(
+      server?.devices.map(({ name }) => name),
+      ['vfio0'],
+    );
+    const text = ioasid(['ls']).stdout;
+    assert.match(text, new RegExp(`server ${running.pid} `));
+    assert.match(text, new RegExp(`opened by process ${command}`));
+
+    running.process.stdin.end('\n');
+    await running.ended;
+    assert.equal(
+      listed().some(({ pid }) => pid === running.pid),
+      false,
+    );
+  });
+
+  it('does not show the server of another user, except to root', { skip: user.skip }, async () => {
+    const [ofRoot, ofUser] = [Running.ioasid(opener), Running.ioasid(opener, user)];
+    await ofRoot.says('opened');
+    await ofUser.says('opened');
+    const pids = [ofRoot.pid, ofUser.pid];
+    const seenBy = (runner?: typeof user) =>
+      listed(runner)
+        .map(({ pid }) => pid)
+        .filter((pid) => pids.includes(pid));
+    assert.deepEqual(seenBy().sort(), pids.sort());
+    assert.deepEqual(seenBy(user), [ofUser.pid]);
+    for (const running of [ofRoot, ofUser]) {
+      running.process.stdin.end('\n');
+      await running.ended;
+    }
+  });
+
+  it('does not believe a socket that carries the name of another process', { skip: process.platform !== 'linux' }, async () => {
+    const impostor = createServer((socket) => {
+      // The asker hangs up as soon as it sees who this is.
+      socket.on('error', () => undefined);
+      socket.end('{"contexts":[],"devices":[]}');
+    });
+    const name = `\0ioasid/${process.geteuid!()}/1`.padEnd(108, '\0');
+    await new Promise<void>((resolve) => impostor.listen(name, resolve));
+    const running = Running.ioasid(['ls', '--json']);
+    await running.ended;
+    impostor.close();
+    assert.equal(
+      (JSON.parse(running.output) as Listed[]).some(({ pid }) => pid === 1),
+      false,
+    );
+  });
+
+  it('says so, with status 0, when there is no server', {
+    skip: launchMode() === 'root' ? false : 'needs root for an empty network namespace',
+  }, () => {
+    const alone = (args: string[]) => spawnSync('unshare', ['--net', process.execPath, bin, 'ls', ...args], { encoding: 'utf8' });
+    assert.match(alone([]).stdout, /no ioasid server is running/);
+    assert.equal(alone([]).status, 0);
+    assert.equal(alone(['--json']).stdout, '[]\n');
+  });
+});

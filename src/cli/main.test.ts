@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { Finding } from './doctor.js';
+import { bin, ioasid, withoutFuse } from './processes.test.helper.js';
+
+describe('the command line', () => {
+  it('prints its version and its help with status 0', () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+    assert.deepEqual(ioasid(['--version']), { status: 0, signal: null, stdout: `${version}\n`, stderr: '' });
+    const help = ioasid(['--help']);
+    assert.equal(help.status, 0);
+    for (const command of ['run', 'serve', 'ls', 'doctor', 'demo']) assert.match(help.stdout, new RegExp(`^ +${command}\\b`, 'm'));
+  });
+
+  it('ends with status 2 and a sentence when it makes no sense', () => {
+    const wrong = [['no-such-command'], ['run'], ['run', '--no-such-option', 'true'], ['ls', 'extra'], ['run', '--device']];
+    for (const args of wrong) {
+      const { status, stderr } = ioasid(args);
+      assert.equal(status, 2, args.join(' '));
+      assert.match(stderr, /^error: /);
+    }
+  });
+
+  it('can be called through a symbolic link, as installed packages are', () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'ioasid-link-'));
+    try {
+      symlinkSync(bin, join(scratch, 'ioasid'));
+      assert.equal(spawnSync(join(scratch, 'ioasid'), ['--version']).status, 0);
+    } finally {
+      rmSync(scratch, { recursive: true });
+    }
+  });
+});
+
+describe('doctor', () => {
+  it('has an answer to every question, and something to do about every no', () => {
+    const { status, stdout } = ioasid(['doctor', '--json']);
+    const findings = JSON.parse(stdout) as Finding[];
+    for (const { name, ok, detail, remedy } of findings) {
+      assert.notEqual(detail, '', name);
+      if (!ok) assert.ok(remedy, name);
+    }
+    assert.equal(status, findings.some(({ ok, required }) => required && !ok) ? 1 : 0);
+    assert.equal(status, withoutFuse ? 1 : 0);
+  });
+
+  it('says in words whether run can work', () => {
+    const { stdout } = ioasid(['doctor']);
+    assert.match(stdout, withoutFuse ? /`ioasid run` cannot work here/ : /`ioasid run` works here/);
+  });
+});

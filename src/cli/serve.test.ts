@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { launchMode } from './launcher-process.js';
+import { childrenOf, ioasid, isAlive, mountsBelow, Running, until, withoutFuse } from './processes.test.helper.js';
+
+const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
+
+describe('serve', { skip: withoutMount }, () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'ioasid-serve-'));
+  after(() => rmSync(scratch, { recursive: true }));
+
+  /** A server below `folder`, ready. */
+  async function serving(folder: string): Promise<Running> {
+    const running = Running.ioasid(['serve', '--device', 'edu', folder]);
+    await running.says(`${folder}/vfio/devices/vfio0`);
+    return running;
+  }
+
+  it('prints the paths of its files, and other processes can open them', async () => {
+    const folder = join(scratch, 'a', 'b');
+    const running = await serving(folder);
+    assert.match(running.output, new RegExp(`^${folder}/ioasid$`, 'm'));
+    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'vfio']);
+    closeSync(openSync(join(folder, 'ioasid'), 'r+'));
+    running.kill('SIGINT');
+    assert.deepEqual(await running.ended, { status: 0, signal: null });
+  });
+
+  it('unmounts and removes its folder at SIGINT, SIGTERM and SIGHUP', async () => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const folder = join(scratch, signal);
+      const running = await serving(folder);
+      running.kill(signal);
+      assert.equal((await running.ended).status, 0);
+      assert.equal(existsSync(folder), false);
+    }
+  });
+
+  it('keeps a folder that was there before', async () => {
+    const folder = join(scratch, 'kept');
+    mkdirSync(folder);
+    const running = await serving(folder);
+    running.kill('SIGINT');
+    await running.ended;
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
+  it('leaves no mount and no process behind when it is killed', async () => {
+    const folder = join(scratch, 'killed');
+    const running = await serving(folder);
+    const guards = childrenOf(running.pid);
+    running.kill('SIGKILL');
+    await running.ended;
+    await until(() => !guards.some(isAlive), 'the end of the guard');
+    assert.deepEqual(mountsBelow(folder), []);
+  });
+
+  it('replaces the mount of a server that died together with its guard', async () => {
+    const folder = join(scratch, 'stale');
+    const first = await serving(folder);
+    for (const guard of childrenOf(first.pid)) process.kill(guard, 'SIGKILL');
+    first.kill('SIGKILL');
+    await first.ended;
+    assert.throws(() => readdirSync(folder), { code: 'ENOTCONN' });
+    const second = await serving(folder);
+    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'vfio']);
+    second.kill('SIGINT');
+    assert.equal((await second.ended).status, 0);
+  });
+
+  it('refuses a folder that another server serves, and one with files in it', async () => {
+    const folder = join(scratch, 'busy');
+    const running = await serving(folder);
+    const second = ioasid(['serve', '--device', 'edu', folder]);
+    assert.equal(second.status, 1);
+    assert.match(second.stderr, /another ioasid serves/);
+    running.kill('SIGINT');
+    await running.ended;
+
+    const full = join(scratch, 'full');
+    mkdirSync(full);
+    writeFileSync(join(full, 'file'), '');
+    const third = ioasid(['serve', '--device', 'edu', full]);
+    assert.equal(third.status, 1);
+    assert.match(third.stderr, /has files in it/);
+  });
+});

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Child, refused } from '../linux/child.test.helper.js';
+import { ProcessCaller } from './process-caller.js';
+
+const caller = new ProcessCaller(() => ({}));
+let child: Child;
+before(() => {
+  child = new Child();
+});
+after(() => child.kill());
+
+test("memory of any length is copied from and to the caller's process", async () => {
+  const length = 200_001;
+  const at = await child.map(length);
+  caller.begin(child.pid);
+  const bytes = Uint8Array.from({ length }, (_, i) => i * 7);
+  caller.writeMemory(at, bytes);
+  const copy = new Uint8Array(length);
+  caller.readMemory(at, copy);
+  assert.deepEqual(copy, bytes);
+  assert.deepEqual(await child.peek(at, length), bytes);
+});
+
+test('memory that is not there is EFAULT, and the reason names the range', async () => {
+  caller.begin(child.pid);
+  const end = (await child.map(8192)) + 4096;
+  assert.equal(await child.call('munmap', end, 4096), 0);
+  refused(
+    () => caller.readMemory(end - 2, new Uint8Array(4)),
+    'EFAULT',
+    /^4 bytes at 0x[0-9a-f]+ of thread \d+ cannot be read: only 2 of them$/,
+  );
+  refused(() => caller.writeMemory(8, new Uint8Array(4)), 'EFAULT', /^4 bytes at 0x8 of thread \d+ cannot be written: EFAULT$/);
+  refused(() => caller.readMemory(2 ** 60, new Uint8Array(4)), 'EFAULT', /cannot be read/);
+});
+
+test('the process of a calling thread is named', async () => {
+  caller.begin(await child.order<number>('thread'));
+  assert.equal(caller.pid, child.pid);
+});
+
+test('a caller in a pid namespace that cannot be seen is refused what needs its process', () => {
+  caller.begin(0);
+  assert.equal(caller.pid, 0);
+  const reason = /pid namespace that the server cannot see/;
+  refused(() => caller.readMemory(4096, new Uint8Array(1)), 'EPERM', reason);
+  refused(() => caller.presented(3), 'EPERM', reason);
+  refused(() => caller.memory(4096, 4096, 1), 'EPERM', reason);
+  refused(() => caller.fileMemory(3, 0, 4096, 1), 'EPERM', reason);
+  refused(() => caller.eventfd(3), 'EPERM', reason);
+});
