@@ -2,19 +2,33 @@
  * The command line: what there is to say, and which file does it. Every command is imported when it is asked for.
  */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_MAPPING_QUOTA, DEFAULT_PASID_QUOTA } from '../ioasid/subsystem.js';
 import { USAGE } from './launch-plan.js';
 import { complain } from './messages.js';
+import type { MachineArguments } from './service.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
-function deviceOption(): Option {
-  return new Option(
-    '-d, --device <spec>',
-    'a device: its model and options, `dsa,mdevs=2` or `./my-device.js,size=4`; may be given several times',
-  )
-    .default([] as string[], 'one dsa')
-    .argParser((spec: string, all: string[]) => [...all, spec]);
+/** Adds the options that describe a machine: those of `run` and `serve`. */
+function describesMachine(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '-d, --device <spec>',
+        'a device: its model and options, `dsa,mdevs=2` or `./my-device.js,size=4`; may be given several times',
+      )
+        .default([] as string[], 'one dsa')
+        .argParser((spec: string, all: string[]) => [...all, spec]),
+    )
+    .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
+    .option('--mapping-quota <n>', 'mappings that one open /dev/ioasid may have', count, DEFAULT_MAPPING_QUOTA)
+    .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen');
+}
+
+function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
+  return Number(text);
 }
 
 function program(): Command {
@@ -24,25 +38,19 @@ function program(): Command {
     .enablePositionalOptions()
     .showHelpAfterError('(ioasid --help says what there is)');
 
-  ioasid
-    .command('run')
+  describesMachine(ioasid.command('run'))
     .description('run a command that sees /dev/ioasid and /dev/vfio/devices/vfioN; ends with its exit status')
-    .addOption(deviceOption())
-    .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen')
     .argument('<command...>', 'the command and its arguments')
     .passThroughOptions()
-    .action(async (command: string[], options: { device: string[]; verbose?: boolean }) => {
+    .action(async (command: string[], options: MachineArguments) => {
       const { run } = await import('./run.js');
       await run(command, options);
     });
 
-  ioasid
-    .command('serve')
+  describesMachine(ioasid.command('serve'))
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
-    .addOption(deviceOption())
-    .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
-    .action(async (folder: string | undefined, options: { device: string[]; verbose?: boolean }) => {
+    .action(async (folder: string | undefined, options: MachineArguments) => {
       const { serve } = await import('./serve.js');
       await serve(folder, options);
     });

@@ -13,22 +13,17 @@ import { environment, inheritedDescriptors, lastArguments, softFileLimit } from 
 import { OUR_FAULT, USAGE } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain } from './messages.js';
-import { makeMachine, serveMachine } from './service.js';
+import { type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 
-export interface RunOptions {
-  readonly device: readonly string[];
-  readonly verbose?: boolean;
-}
-
 /** Runs `command`. Never returns: this process ends with the command's status. */
-export async function run(command: readonly string[], options: RunOptions): Promise<never> {
+export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
   const launcher = new LauncherProcess(inherited);
   forwardSignals((signal) => launcher.kill(signal));
 
-  const machine = await makeMachine(options.device).catch((error: Error) => giveUp(launcher, USAGE, error));
+  const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
   const fuse = await launcher.fuse.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const host = hostDev(machine.nodes.map((node) => node.path));
   const served = serveMachine(machine, fuse, { root: '/dev', extra: host.entries, verbose: options.verbose === true });

@@ -13,13 +13,8 @@ import { Guard } from './guard.js';
 import { USAGE } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
-import { makeMachine, serveMachine } from './service.js';
+import { type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
-
-export interface ServeOptions {
-  readonly device: readonly string[];
-  readonly verbose?: boolean;
-}
 
 /** Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place. */
 function defaultFolder(): string {
@@ -88,8 +83,8 @@ class MountPoint {
 }
 
 /** Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, or when somebody else unmounts the folder. */
-export async function serve(folder: string | undefined, options: ServeOptions): Promise<never> {
-  const machine = await makeMachine(options.device).catch((error: Error) => {
+export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
+  const machine = await makeMachine(options).catch((error: Error) => {
     complain(error.message);
     return leave(USAGE);
   });

@@ -16,9 +16,17 @@ export interface ServiceOptions {
   readonly verbose?: boolean;
 }
 
-/** The machine that the `--device` options describe; one `dsa` when there are none. @throws Refusal which option is wrong. */
-export function makeMachine(devices: readonly string[]): Promise<Machine> {
-  return Machine.create({ devices: devices.length === 0 ? ['dsa'] : devices, baseDirectory: process.cwd() });
+/** What the options of `run` and `serve` say of the machine. */
+export interface MachineArguments {
+  readonly device: readonly string[];
+  readonly pasidQuota: number;
+  readonly mappingQuota: number;
+  readonly verbose?: boolean;
+}
+
+/** The machine that the options describe; with one `dsa` when they name no device. @throws Refusal which option is wrong. */
+export function makeMachine({ device, pasidQuota, mappingQuota }: MachineArguments): Promise<Machine> {
+  return Machine.create({ devices: device.length === 0 ? ['dsa'] : device, baseDirectory: process.cwd(), pasidQuota, mappingQuota });
 }
 
 /** Serves `machine` through `fuse`. Resolves when the file system is gone. */

@@ -42,7 +42,8 @@ export class VmProgram {
     try {
       const [name = '', ...words] = line.trim().split(/ +/);
       const command = this.#commands[name];
-      if (command?.length !== words.length) refuse('EINVAL', `no command is called ${name} and has ${words.length} arguments`);
+      if (command === undefined || command.length !== words.length)
+        refuse('EINVAL', `no command is called ${name} and has ${words.length} arguments`);
       return `ok ${command(...words.map(Number)) ?? 0}`;
     } catch (error) {
       if (error instanceof Refusal) return `no ${error.errno} ${error.reason}`;
