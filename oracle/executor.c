@@ -7,7 +7,8 @@
  * belong to it alone: at its end every descriptor is closed and all memory is unmapped.
  *
  * Answers name only what changed in the memory that a call was given, in words of
- * four bytes. Addresses are inputs only, so none is ever printed.
+ * four bytes. Addresses are inputs only, so none is ever printed. The last line is `end`, or
+ * `tainted` when the kernel warned of itself in the last sequence answered.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -168,6 +169,18 @@ static void end_sequence(void)
 	next_address = BUFFERS_ADDRESS;
 }
 
+/* Whether the kernel has complained of itself (WARN, BUG) since it booted: its answers are then worth nothing. */
+static bool tainted(void)
+{
+	char text[16] = "";
+	int fd = open("/proc/sys/kernel/tainted", O_RDONLY);
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = 0;
+	close(fd);
+	return text[0] && text[0] != '0';
+}
+
 static void new_descriptor(const char *text, int fd)
 {
 	print_result(fd < 0 ? -1 : 0);
@@ -175,13 +188,17 @@ static void new_descriptor(const char *text, int fd)
 		define(text, DESCRIPTOR, fd, 0);
 }
 
-/* Memory whose address is an odd multiple of `align`, with nothing mapped on either side. */
+/*
+ * Memory whose address is an odd multiple of `align`, with nothing mapped on either side. Its
+ * pages are there from the start: which page an address means does not change by a first write.
+ */
 static void do_buffer(const char *text, size_t length, size_t align, int prot)
 {
 	uintptr_t at = (next_address + PAGE + 2 * align - 1) / (2 * align) * (2 * align) + align;
-	void *got = mmap((void *)at, length, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	void *got = mmap((void *)at, length, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
 
-	print_result(got == MAP_FAILED ? -1 : 0);
+	print_result(got == MAP_FAILED ? -1 : mprotect(got, length, prot));
 	if (got == MAP_FAILED)
 		return;
 	next_address = at + (length + PAGE - 1) / PAGE * PAGE;
@@ -408,6 +425,9 @@ int main(int argc, char **argv)
 			continue;
 		if (!strcmp(word[0], "seq")) {
 			end_sequence();
+			fflush(out);
+			if (tainted())
+				break;
 			fprintf(out, "seq %s", count > 1 ? word[1] : "");
 		} else {
 			run(word, count);
@@ -415,5 +435,6 @@ int main(int argc, char **argv)
 		fputc('\n', out);
 	}
 	end_sequence();
+	fputs(tainted() ? "tainted\n" : "end\n", out);
 	return fclose(out) ? 1 : 0;
 }
