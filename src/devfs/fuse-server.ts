@@ -15,7 +15,7 @@ import { type CallRecord, FileRequests } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
 import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
-import { closeCopy, Identification, Undetermined } from './identification.js';
+import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
 
 export type { TreeEntry } from './device-tree.js';
@@ -162,7 +162,7 @@ export class FuseServer {
     this.#resumed = waiting;
     this.#dispatch(waiting.bytes.length);
     this.#resumed = undefined;
-    if (!waiting.waits) for (const copy of waiting.copies) closeCopy(copy);
+    if (!waiting.waits) for (const copy of waiting.copies) this.#identification.closeCopy(copy);
   }
 }
 
