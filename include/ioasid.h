@@ -154,10 +154,11 @@ struct ioasid_free {
  *
  *   EEXIST      the IOVA range overlaps a mapping
  *   EFAULT      the memory is not mapped in the caller, or not with the rights asked for
- *   EINVAL      @user_va, @length or @iova is not aligned; @length is 0; a range wraps around or leaves the IOVA space; neither READ nor
+ *   EINVAL      @user_va, @length or @iova is not aligned; @length is 0; the IOVA range leaves the IOVA space; neither READ nor
  *               WRITE is given; the PASID is not of the kind mapped
  *   ENOENT      @pasid is not a PASID of this context
  *   ENOSPC      no free IOVA range is long enough, or the context's quota of mappings is reached
+ *   EOVERFLOW   the IOVA range wraps around, or @length is more than an IOVA could be chosen for
  */
 struct ioasid_map {
 	__u32 size;
@@ -213,8 +214,9 @@ struct ioasid_map_file {
  * Removes every mapping in the range, and what the IOTLB holds of them, before it returns. The range may cover several mappings and
  * holes between them; it may not cut a mapping in two. IOASID_UNMAP_ALL succeeds, with 0 bytes, where there is nothing to unmap.
  *
- *   EINVAL      the range begins or ends inside a mapping; @length is 0; the range wraps around; the PASID is not of the kind mapped
- *   ENOENT      nothing is mapped in the range, or @pasid is not a PASID of this context
+ *   EINVAL      @length is 0; the PASID is not of the kind mapped
+ *   ENOENT      the range begins or ends inside a mapping; nothing is mapped in the range; or @pasid is not a PASID of this context
+ *   EOVERFLOW   the range wraps around
  */
 struct ioasid_unmap {
 	__u32 size;

@@ -121,10 +121,15 @@ export class Machine {
       contexts: [...this.ioasid.contexts()].map((context) => ({
         id: context.id,
         pid: context.pid,
-        pasids: [...context.spaces()].slice(0, LISTED).map((space) => ({
-          pasid: space.pasid,
+        pasids: [...context.spaces()].slice(0, LISTED).map(([pasid, space]) => ({
+          pasid,
           users: space.users,
-          mappings: space.mappings(LISTED),
+          mappings: space.mappings(LISTED).map((each) => ({
+            ...each,
+            iova: Number(each.iova),
+            length: Number(each.length),
+            offset: Number(each.offset),
+          })),
           more: Math.max(0, space.table.count - LISTED),
         })),
         more: Math.max(0, context.pasids - LISTED),

@@ -59,7 +59,7 @@ class Side {
   constructor(target: Target, size: number) {
     const iommu = new Iommu();
     const table = iommu.pageTable();
-    table.map(BASE, AREA, iommu.memories.acquire(target.memory), target.offset, READ | WRITE);
+    table.map(BigInt(BASE), BigInt(AREA), iommu.memories.acquire(target.memory), BigInt(target.offset), READ | WRITE);
     this.#requester = iommu.requester('0000:6a:01.0');
     this.#requester.grant(PASID, table);
     this.#source = Uint8Array.from({ length: size }, (_, i) => i * 7 + size / 4096);

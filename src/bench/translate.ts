@@ -73,7 +73,7 @@ class Side {
     let offset = 4096;
     for (let i = 0; i < regions.count; i++) {
       start[i] = offset;
-      table.map(regions.iova[i]!, regions.length[i]!, memory, offset, READ | WRITE);
+      table.map(BigInt(regions.iova[i]!), BigInt(regions.length[i]!), memory, BigInt(offset), READ | WRITE);
       offset += regions.length[i]!;
     }
     this.#requester.grant(PASID, table);

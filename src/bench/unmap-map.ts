@@ -35,7 +35,7 @@ class Side {
   constructor(count: number) {
     const random = new Random();
     this.#regions = new Regions(count, random);
-    for (let i = 0; i < count; i++) this.#table.map(this.#regions.iova[i]!, 4096, this.#memory, (i + 1) * 4096, READ | WRITE);
+    for (let i = 0; i < count; i++) this.#map(BigInt(this.#regions.iova[i]!), i);
     for (let i = 0; i < PAIRS; i++) this.#order[i] = random.next() % count;
     this.#requester.grant(PASID, this.#table);
   }
@@ -45,10 +45,14 @@ class Side {
     for (let i = 0; i < PAIRS; i++) {
       const at = this.#order[i]!;
       const iova = this.#regions.iova[at]!;
-      table.unmap(table.find(iova));
-      const slot = table.map(iova, 4096, this.#memory, (at + 1) * 4096, READ | WRITE);
+      table.unmap(table.find(BigInt(iova)));
+      const slot = this.#map(BigInt(iova), at);
       const found = this.#requester.translate(PASID, Math.floor(iova / TWO_32), iova >>> 0, WRITE);
       if (found !== slot) throw new Error(`unmap-map: found slot ${found}, not ${slot}`);
     }
+  }
+
+  #map(iova: bigint, at: number): number {
+    return this.#table.map(iova, 4096n, this.#memory, BigInt(at + 1) * 4096n, READ | WRITE);
   }
 }

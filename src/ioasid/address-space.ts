@@ -1,141 +1,200 @@
 /**
- * An address space: what one PASID of kind *mapped* stands for.
+ * An address space: what a mapped PASID of the native ABI and an IOAS of iommufd both are.
  *
- * It owns a page table and the rules of changing it: whole pages, no overlap, no splitting of a mapping, a free IOVA chosen when the
- * user names none. Each method checks everything before it changes anything. `users` counts the devices that are authorized for it.
+ * It owns a page table and the rules of changing it: alignment, reserved and allowed IOVAs, no overlap, no splitting of a mapping, a free
+ * IOVA chosen when the user names none. Each method checks everything before it changes anything. The rules, their order and their errnos
+ * are those of Linux's iommufd for both ABIs. `users` counts the devices that are authorized for it.
  */
-import { type Access, type Iommu, READ, WRITE } from '../iommu/iommu.js';
-import { ADDRESS_BITS, inAddressWidth, NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
-import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI } from '../iommu/table-memory.js';
+import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
+import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
+import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { MemoryRange } from './caller.js';
+import { holes, type IovaRange, LAST_IOVA, overlaps } from './iova-ranges.js';
 
 /** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
-const LARGEST_ALIGNMENT = 2 ** 21;
-const LIMIT = 2 ** ADDRESS_BITS;
+const LARGEST_ALIGNMENT = 2n ** 21n;
+const PAGE = BigInt(PAGE_SIZE);
 
 /** One mapping, as `ls` shows it. Bytes. */
 export interface MappingView {
-  readonly iova: number;
-  readonly length: number;
+  readonly iova: bigint;
+  readonly length: bigint;
   readonly access: Access;
   readonly memory: string;
-  readonly offset: number;
+  readonly offset: bigint;
 }
 
 /** A part of a mapping: `length` bytes from byte `offset` of memory number `memory` on. */
 export interface Piece {
-  readonly length: number;
+  readonly length: bigint;
   readonly memory: number;
-  readonly offset: number;
+  readonly offset: bigint;
+  /** The rights of the mapping that it is a part of, and MEMORY_WRITABLE. */
+  readonly access: Access;
+}
+
+interface Reservation extends IovaRange {
+  readonly owner: object;
 }
 
 export class AddressSpace {
-  readonly pasid: number;
+  /** As reasons name it: `PASID 7`, `IOAS 2`. */
+  readonly name: string;
   readonly table: PageTable;
-  /** Devices that are authorized for this PASID. */
+  /** Devices that are authorized for it. */
   users = 0;
   readonly #iommu: Iommu;
-  // No hole of a page or more lies in [PAGE_SIZE, #full): where the search for a free range begins.
-  #full = PAGE_SIZE;
+  #alignment = 1n;
+  #reserved: Reservation[] = [];
+  #allowed: readonly IovaRange[] = [];
+  // No hole of a page or more lies in [PAGE, #full): where the search for a free range begins.
+  #full = PAGE;
 
-  constructor(iommu: Iommu, pasid: number) {
-    this.pasid = pasid;
+  constructor(iommu: Iommu, name: string) {
+    this.name = name;
     this.#iommu = iommu;
     this.table = iommu.pageTable();
   }
 
+  /** What IOVAs, lengths and memory must be aligned to, in bytes: a power of two. */
+  get alignment(): bigint {
+    return this.#alignment;
+  }
+
   /**
-   * Where [offset, offset+length) of some memory would be mapped: `iova` itself when it is given, otherwise the first free range, never 0,
-   * aligned to the smaller of the length's power of two and the memory's own alignment, at most 2 MiB.
-   * @throws Refusal EINVAL, EEXIST, ENOSPC.
+   * Makes `alignment` the rule. @throws Refusal EADDRINUSE when a mapping that is there breaks it.
    */
-  place(length: number, offset: number, access: Access, iova: number | undefined): number {
-    if (length === 0) refuse('EINVAL', 'the length is zero');
-    if (length % PAGE_SIZE !== 0) refuse('EINVAL', `length ${hex(length)} is not a multiple of the 4 KiB page of PASID ${this.pasid}`);
-    if (offset % PAGE_SIZE !== 0) refuse('EINVAL', `the memory at ${hex(offset)} is not aligned to the 4 KiB page of PASID ${this.pasid}`);
-    if ((access & (READ | WRITE)) === 0) refuse('EINVAL', 'a mapping needs the right to read or to write');
-    if (iova === undefined) return this.#choose(length, offset);
-    if (iova % PAGE_SIZE !== 0) refuse('EINVAL', `iova ${hex(iova)} is not aligned to the 4 KiB page of PASID ${this.pasid}`);
-    if (!inAddressWidth(iova, length)) {
-      refuse('EINVAL', `iova range ${hex(iova)}+${hex(length)} ends above the ${ADDRESS_BITS} address bits of PASID ${this.pasid}`);
+  align(alignment: bigint): void {
+    if (alignment > this.#alignment) {
+      for (const { iova, length, offset } of this.#views()) {
+        if (((iova | length | offset) & (alignment - 1n)) === 0n) continue;
+        refuse('EADDRINUSE', `the mapping at ${hex(iova)} of ${this.name} is not aligned to ${alignment} bytes`);
+      }
     }
-    const slot = this.table.firstFrom(iova);
-    if (slot !== NONE && this.#start(slot) < iova + length) {
-      refuse('EEXIST', `iova range ${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(this.#start(slot))} of PASID ${this.pasid}`);
+    this.#alignment = alignment;
+  }
+
+  /** Keeps a range free, until `release` with the same owner. @throws Refusal EADDRINUSE when it is mapped or was allowed. */
+  reserve(range: IovaRange, owner: object): void {
+    const slot = this.table.firstFrom(range.start);
+    if (slot !== NONE && this.table.start(slot) <= range.last) {
+      refuse('EADDRINUSE', `the mapping at ${hex(this.table.start(slot))} of ${this.name} lies in a range that a device cannot reach`);
     }
-    return iova;
+    if (this.#allowed.some((allowed) => overlaps(allowed, range))) {
+      refuse('EADDRINUSE', `the iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} was allowed by its user`);
+    }
+    this.#reserved.push({ ...range, owner });
+  }
+
+  /** Gives back what `owner` has reserved. */
+  release(owner: object): void {
+    this.#reserved = this.#reserved.filter((range) => range.owner !== owner);
+    this.#full = PAGE;
+  }
+
+  /** The ranges that can be mapped: all that is not reserved. */
+  ranges(): IovaRange[] {
+    return holes(this.#reserved, 0n, LAST_IOVA);
+  }
+
+  /** IOVAs are chosen from `ranges` only from now on; from anywhere when there are none. @throws Refusal EADDRINUSE when one is reserved. */
+  allow(ranges: readonly IovaRange[]): void {
+    for (const range of ranges) {
+      const taken = this.#reserved.find((reserved) => overlaps(reserved, range));
+      if (taken !== undefined) refuse('EADDRINUSE', `iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} is reserved`);
+    }
+    this.#allowed = ranges;
+    this.#full = PAGE;
+  }
+
+  /**
+   * Where [address, address+length) of some memory would be mapped: `iova` itself when it is given, otherwise the first free range, never 0,
+   * aligned to the smaller of the length's power of two and the memory's own alignment, at most 2 MiB, with the offset inside the page kept.
+   * @throws Refusal EINVAL, EEXIST, EOVERFLOW, ENOSPC.
+   */
+  place(length: bigint, address: bigint, iova: bigint | undefined): bigint {
+    if (length === 0n) refuse('EINVAL', 'the length is zero');
+    if (length % this.#alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.#aligned()}`);
+    const at = iova === undefined ? this.#choose(length, address) : this.#check(iova, length);
+    if ((address % PAGE) % this.#alignment !== 0n) refuse('EINVAL', `the memory at ${hex(address)} is not ${this.#aligned()}`);
+    return at;
   }
 
   /** Maps `length` bytes of `range` at an IOVA that `place` has given. Takes over the reference to the memory. */
-  map(iova: number, length: number, range: MemoryRange, access: Access): void {
-    this.#map(iova, length, this.#iommu.memories.acquire(range.memory), range.offset, access);
+  map(iova: bigint, length: bigint, range: MemoryRange, access: Access): void {
+    const rights = access & WRITE ? access | MEMORY_WRITABLE : access;
+    this.#map(iova, length, this.#iommu.memories.acquire(range.memory), BigInt(range.offset), rights);
   }
 
-  /** Maps `pieces`, which another address space has given, one after the other from an IOVA on that `place` has given. */
-  mapPieces(iova: number, pieces: readonly Piece[], access: Access): void {
+  /** Maps `pieces`, which an address space has given, one after the other from an IOVA on that `place` has given. */
+  mapPieces(iova: bigint, pieces: readonly Piece[], access: Access): void {
     let at = iova;
-    for (const { length, memory, offset } of pieces) {
-      this.#map(at, length, this.#iommu.memories.retain(memory), offset, access);
+    for (const { length, memory, offset, access: rights } of pieces) {
+      this.#map(at, length, this.#iommu.memories.retain(memory), offset, access | (rights & MEMORY_WRITABLE));
       at += length;
     }
   }
 
   /**
    * What is mapped at [iova, iova+length), mapping by mapping.
-   * @throws Refusal ENOENT when a part of it is not mapped; EPERM when a part gives fewer rights than `access`.
+   * @throws Refusal EINVAL, EOVERFLOW for no range; ENOENT when a part of it is not mapped.
    */
-  pieces(iova: number, length: number, access: Access): Piece[] {
-    if (iova % PAGE_SIZE !== 0) refuse('EINVAL', `iova ${hex(iova)} is not aligned to the 4 KiB page of PASID ${this.pasid}`);
+  pieces(iova: bigint, length: bigint): Piece[] {
+    if (length === 0n) refuse('EINVAL', 'the length is zero');
+    if (iova + length - 1n > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
     const { tables } = this.#iommu;
     const pieces: Piece[] = [];
     let at = iova;
-    for (const slot of this.table.slots(Math.min(iova, LIMIT))) {
-      if (at === iova + length || this.#start(slot) > at) break;
-      this.#checkRights(slot, access);
-      const end = Math.min(this.#last(slot) + 1, iova + length);
-      const offset = tables.wide(slot, OFFSET_HI) + (at - this.#start(slot));
-      pieces.push({ length: end - at, memory: tables.mappings[slot * MAPPING_WORDS + MEMORY]!, offset });
+    for (const slot of this.table.slots(iova)) {
+      const start = this.table.start(slot);
+      if (at === iova + length || start > at) break;
+      const end = smaller(this.table.last(slot) + 1n, iova + length);
+      const words = slot * MAPPING_WORDS;
+      pieces.push({
+        length: end - at,
+        memory: tables.mappings[words + MEMORY]!,
+        offset: tables.exact(slot, OFFSET_HI) + (at - start),
+        access: tables.mappings[words + ACCESS]!,
+      });
       at = end;
     }
-    if (at < iova + length) refuse('ENOENT', `iova ${hex(at)} of PASID ${this.pasid} is not mapped`);
+    if (at < iova + length) refuse('ENOENT', `iova ${hex(at)} of ${this.name} is not mapped`);
     return pieces;
   }
 
   /**
-   * Takes out all mappings in [iova, iova+length), which must not cut one in two. @returns the bytes that were mapped.
-   * @throws Refusal ENOENT when there is none, EINVAL when one lies across an end of the range.
+   * Takes out all mappings in [iova, iova+length), which must not cut one in two. @returns the bytes that were mapped; 0 is fine.
+   * @throws Refusal EINVAL, EOVERFLOW for no range, ENOENT when a mapping lies across an end of it.
    */
-  unmap(iova: number, length: number): number {
-    if (length === 0) refuse('EINVAL', 'the length is zero');
-    if (iova + length > 2 ** 64) refuse('EINVAL', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+  unmap(iova: bigint, length: bigint): bigint {
+    if (length === 0n) refuse('EINVAL', 'the length is zero');
+    const last = iova + length - 1n;
+    if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
     const slots: number[] = [];
-    for (const slot of this.table.slots(Math.min(iova, LIMIT))) {
-      if (this.#start(slot) >= iova + length) break;
-      if (this.#start(slot) < iova || this.#last(slot) >= iova + length) {
-        refuse(
-          'EINVAL',
-          `iova range ${hex(iova)}+${hex(length)} would split the mapping at ${hex(this.#start(slot))} of PASID ${this.pasid}`,
-        );
+    for (const slot of this.table.slots(iova)) {
+      const start = this.table.start(slot);
+      if (start > last) break;
+      if (start < iova || this.table.last(slot) > last) {
+        refuse('ENOENT', `iova range ${hex(iova)}+${hex(length)} would split the mapping at ${hex(start)} of ${this.name}`);
       }
       slots.push(slot);
     }
-    if (slots.length === 0) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of PASID ${this.pasid}`);
-    let bytes = 0;
+    let bytes = 0n;
     for (const slot of slots) {
-      bytes += this.#last(slot) - this.#start(slot) + 1;
+      bytes += this.table.last(slot) - this.table.start(slot) + 1n;
       this.#iommu.memories.release(this.table.unmap(slot));
     }
-    this.#full = Math.min(this.#full, Math.max(iova, PAGE_SIZE));
+    if (iova < this.#full) this.#full = iova < PAGE ? PAGE : iova;
     return bytes;
   }
 
   /** Takes out all mappings. @returns the bytes that were mapped; 0 is fine. */
-  unmapAll(): number {
-    let bytes = 0;
-    for (const slot of this.table.slots()) bytes += this.#last(slot) - this.#start(slot) + 1;
+  unmapAll(): bigint {
+    let bytes = 0n;
+    for (const { length } of this.#views()) bytes += length;
     this.table.clear((memory) => this.#iommu.memories.release(memory));
-    this.#full = PAGE_SIZE;
+    this.#full = PAGE;
     return bytes;
   }
 
@@ -147,55 +206,107 @@ export class AddressSpace {
 
   /** The mappings by rising IOVA, at most `limit`. */
   mappings(limit: number): MappingView[] {
-    const { tables, memories } = this.#iommu;
     const views: MappingView[] = [];
-    for (const slot of this.table.slots()) {
+    for (const view of this.#views()) {
       if (views.length === limit) break;
-      const iova = this.#start(slot);
-      views.push({
-        iova,
-        length: this.#last(slot) - iova + 1,
-        access: tables.mappings[slot * MAPPING_WORDS + ACCESS]!,
-        memory: memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!).description,
-        offset: tables.wide(slot, OFFSET_HI),
-      });
+      views.push(view);
     }
     return views;
   }
 
-  #map(iova: number, length: number, memory: number, offset: number, access: Access): void {
-    this.table.map(iova, length, memory, offset, access);
-    if (iova <= this.#full) this.#full = Math.max(this.#full, iova + length);
+  *#views(): Generator<MappingView> {
+    const { tables, memories } = this.#iommu;
+    for (const slot of this.table.slots()) {
+      const iova = this.table.start(slot);
+      yield {
+        iova,
+        length: this.table.last(slot) - iova + 1n,
+        access: tables.mappings[slot * MAPPING_WORDS + ACCESS]! & RIGHTS,
+        memory: memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!).description,
+        offset: tables.exact(slot, OFFSET_HI),
+      };
+    }
   }
 
-  #choose(length: number, offset: number): number {
-    let alignment = PAGE_SIZE;
-    while (alignment < LARGEST_ALIGNMENT && alignment * 2 <= length && offset % (alignment * 2) === 0) alignment *= 2;
-    let iova = alignUp(this.#full, alignment);
-    for (const slot of this.table.slots(iova)) {
-      if (iova + length <= this.#start(slot)) break;
-      iova = alignUp(this.#last(slot) + 1, alignment);
+  #map(iova: bigint, length: bigint, memory: number, offset: bigint, access: Access): void {
+    this.table.map(iova, length, memory, offset, access);
+    if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
+  }
+
+  #check(iova: bigint, length: bigint): bigint {
+    if (iova % this.#alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.#aligned()}`);
+    const range = { start: iova, last: iova + length - 1n };
+    if (range.last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+    const reserved = this.#reserved.find((each) => overlaps(each, range));
+    if (reserved !== undefined) {
+      const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
+      refuse('EINVAL', `iova range ${hex(iova)}+${hex(length)} of ${this.name} reaches into ${where}, which is reserved`);
     }
-    if (iova + length > LIMIT) refuse('ENOSPC', `PASID ${this.pasid} has no free iova range of ${hex(length)} bytes`);
+    const slot = this.table.firstFrom(iova);
+    if (slot !== NONE && this.table.start(slot) <= range.last) {
+      refuse('EEXIST', `iova range ${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(this.table.start(slot))} of ${this.name}`);
+    }
     return iova;
   }
 
-  #checkRights(slot: number, access: Access): void {
-    const missing = access & ~this.#iommu.tables.mappings[slot * MAPPING_WORDS + ACCESS]!;
-    if (missing === 0) return;
-    const right = missing & WRITE ? 'write' : 'read';
-    refuse('EPERM', `the mapping at ${hex(this.#start(slot))} of PASID ${this.pasid} does not give the right to ${right}`);
+  #choose(length: bigint, address: bigint): bigint {
+    if (length >= LAST_IOVA / 2n) refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
+    const alignment = chosenAlignment(length, address);
+    if (alignment < this.#alignment) refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.#aligned()}`);
+    const allowed = this.#allowed.length > 0 ? sorted(this.#allowed) : [{ start: PAGE, last: LAST_IOVA - PAGE }];
+    for (const { start, last } of allowed) {
+      const from = larger(start, this.#full);
+      for (const hole of holes(this.#reserved, from, last)) {
+        const found = this.#fit(hole, length, alignment, address % PAGE);
+        if (found !== undefined) return found;
+      }
+    }
+    return refuse('ENOSPC', `${this.name} has no free iova range of ${hex(length)} bytes`);
   }
 
-  #start(slot: number): number {
-    return this.#iommu.tables.wide(slot, START_HI);
+  /** The first free IOVA in a range that nothing reserves. */
+  #fit({ start, last }: IovaRange, length: bigint, alignment: bigint, offset: bigint): bigint | undefined {
+    let iova = alignUp(start, alignment) | offset;
+    for (const slot of this.table.slots(iova)) {
+      if (iova + length <= this.table.start(slot)) break;
+      iova = alignUp(this.table.last(slot) + 1n, alignment) | offset;
+    }
+    return iova < last && iova + length - 1n <= last ? iova : undefined;
   }
 
-  #last(slot: number): number {
-    return this.#iommu.tables.wide(slot, LAST_HI);
+  #aligned(): string {
+    return this.#alignment === PAGE
+      ? `aligned to the 4 KiB page of ${this.name}`
+      : `aligned to the ${this.#alignment} bytes of ${this.name}`;
   }
 }
 
-function alignUp(value: number, alignment: number): number {
-  return Math.ceil(value / alignment) * alignment;
+/** What an IOVA chosen for [address, address+length) is aligned to. */
+function chosenAlignment(length: bigint, address: bigint): bigint {
+  let alignment = 1n;
+  while (alignment < length && alignment < LARGEST_ALIGNMENT && (address & alignment) === 0n) alignment *= 2n;
+  return alignment;
+}
+
+function alignUp(value: bigint, alignment: bigint): bigint {
+  return (value + alignment - 1n) & ~(alignment - 1n);
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a < b ? b : a;
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+function sorted(ranges: readonly IovaRange[]): IovaRange[] {
+  return ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1));
+}
+
+/** The rights that `pieces` lack for `access`: as a word, or undefined. */
+export function missingRight(pieces: readonly Piece[], access: Access): string | undefined {
+  if ((access & WRITE) !== 0 && pieces.some((piece) => (piece.access & WRITE) === 0)) return 'write';
+  if ((access & READ) !== 0 && pieces.some((piece) => (piece.access & READ) === 0)) return 'read';
+  return undefined;
 }

@@ -5,10 +5,12 @@
  * `close`), and each authorization of a device in it (`use`/`unuse`). Invariant: with the last reference gone, everything in it is
  * released. It never learns which devices use it: a device takes what it needs out of the context, nothing is told back.
  */
-import type { Access, Iommu } from '../iommu/iommu.js';
+import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
+import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
-import { AddressSpace } from './address-space.js';
+import { AddressSpace, missingRight } from './address-space.js';
 import type { MemoryRange } from './caller.js';
+import { LAST_IOVA } from './iova-ranges.js';
 import type { IoasidSubsystem } from './subsystem.js';
 
 /** Kinds of PASIDs: who manages the translation. */
@@ -17,12 +19,15 @@ export const KIND_NESTED = 1;
 export const KIND_PROCESS = 2;
 const kindNames = ['mapped', 'nested', 'process'];
 
+/** What no IOVA of a mapped PASID can be, because the page tables have fewer bits. */
+const BEYOND_ADDRESS_WIDTH = { start: 2n ** BigInt(ADDRESS_BITS), last: LAST_IOVA };
+
 /** How a mapping is asked for. Bytes; `iova` undefined: the context chooses. */
 export interface MapRequest {
   readonly pasid: number;
-  readonly length: number;
+  readonly length: bigint;
   readonly access: Access;
-  readonly iova: number | undefined;
+  readonly iova: bigint | undefined;
 }
 
 export class IoasidContext {
@@ -62,9 +67,9 @@ export class IoasidContext {
     return this.#system.mappingQuota;
   }
 
-  /** The address spaces, for `ls`. */
-  spaces(): IterableIterator<AddressSpace> {
-    return this.#spaces.values();
+  /** The address spaces by their PASIDs, for `ls`. */
+  spaces(): IterableIterator<[number, AddressSpace]> {
+    return this.#spaces.entries();
   }
 
   /**
@@ -80,7 +85,10 @@ export class IoasidContext {
     if (parent !== 0) refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
     if (this.#spaces.size >= this.pasidQuota) refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
     const pasid = this.#system.pasids.alloc();
-    this.#spaces.set(pasid, new AddressSpace(this.#iommu, pasid));
+    const space = new AddressSpace(this.#iommu, `PASID ${pasid}`);
+    space.align(BigInt(PAGE_SIZE));
+    space.reserve(BEYOND_ADDRESS_WIDTH, this);
+    this.#spaces.set(pasid, space);
     return pasid;
   }
 
@@ -88,53 +96,58 @@ export class IoasidContext {
   free(pasid: number): void {
     const space = this.#space(pasid);
     if (space.users > 0) refuse('EBUSY', `PASID ${pasid} is authorized for ${space.users} device${space.users === 1 ? '' : 's'}`);
-    this.#release(space);
+    this.#release(pasid, space);
   }
 
   /**
    * Where the mapping would go (AddressSpace.place), with all checks made that need no memory: call it first, then fetch the memory, then `map`.
-   * @param offset the alignment-giving address or file offset of the memory
+   * @param address the address or file offset of the memory
    */
-  place(request: MapRequest, offset: number): number {
+  place(request: MapRequest, address: bigint): bigint {
     const space = this.#space(request.pasid);
-    const iova = space.place(request.length, offset, request.access, request.iova);
+    checkAccess(request.access);
+    const iova = space.place(request.length, address, request.iova);
     this.#checkQuota(1);
     return iova;
   }
 
   /** Maps `range` at `iova`, which `place` has given for the same request. Takes over the reference to the memory. */
-  map(request: MapRequest, iova: number, range: MemoryRange): void {
+  map(request: MapRequest, iova: bigint, range: MemoryRange): void {
     this.#space(request.pasid).map(iova, request.length, range, request.access);
     this.#mappings++;
   }
 
   /**
    * Maps at `request.pasid` what PASID `sourcePasid` of this same context has at `sourceIova`. @returns the IOVA.
-   * @throws Refusal as `place` does, and ENOENT/EPERM as AddressSpace.pieces.
+   * @throws Refusal as `place` does; ENOENT when a part of it is not mapped; EPERM when a part gives fewer rights.
    */
-  copy(request: MapRequest, sourcePasid: number, sourceIova: number): number {
+  copy(request: MapRequest, sourcePasid: number, sourceIova: bigint): bigint {
     const source = this.#space(sourcePasid);
     const target = this.#space(request.pasid);
-    const iova = target.place(request.length, sourceIova, request.access, request.iova);
-    const pieces = source.pieces(sourceIova, request.length, request.access);
+    checkAccess(request.access);
+    const pieces = source.pieces(sourceIova, request.length);
+    const missing = missingRight(pieces, request.access);
+    if (missing !== undefined)
+      refuse('EPERM', `what is mapped at ${hex(sourceIova)} of ${source.name} does not give the right to ${missing}`);
+    const iova = target.place(request.length, sourceIova, request.iova);
     this.#checkQuota(pieces.length);
     target.mapPieces(iova, pieces, request.access);
     this.#mappings += pieces.length;
     return iova;
   }
 
-  /** Unmaps [iova, iova+length). @returns the bytes unmapped. @throws Refusal as AddressSpace.unmap. */
-  unmap(pasid: number, iova: number, length: number): number {
+  /** Unmaps [iova, iova+length). @returns the bytes unmapped. @throws Refusal as AddressSpace.unmap, and ENOENT when nothing was mapped there. */
+  unmap(pasid: number, iova: bigint, length: bigint): bigint {
     const space = this.#space(pasid);
-    if (iova !== Math.floor(iova) || iova >= 2 ** 64) refuse('EINVAL', `iova ${hex(iova)} is no address`);
     const before = space.table.count;
     const bytes = space.unmap(iova, length);
+    if (bytes === 0n) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of ${space.name}`);
     this.#mappings -= before - space.table.count;
     return bytes;
   }
 
   /** Unmaps everything of a PASID. @returns the bytes unmapped, 0 when there were none. */
-  unmapAll(pasid: number): number {
+  unmapAll(pasid: number): bigint {
     const space = this.#space(pasid);
     this.#mappings -= space.table.count;
     return space.unmapAll();
@@ -170,16 +183,20 @@ export class IoasidContext {
     if (this.#mappings + more > this.mappingQuota) refuse('ENOSPC', `this context has reached its quota of ${this.mappingQuota} mappings`);
   }
 
-  #release(space: AddressSpace): void {
+  #release(pasid: number, space: AddressSpace): void {
     this.#mappings -= space.table.count;
     space.close();
-    this.#spaces.delete(space.pasid);
-    this.#system.pasids.free(space.pasid);
+    this.#spaces.delete(pasid);
+    this.#system.pasids.free(pasid);
   }
 
   #drop(): void {
     if (--this.#references > 0) return;
-    for (const space of this.#spaces.values()) this.#release(space);
+    for (const [pasid, space] of this.#spaces) this.#release(pasid, space);
     this.#system.forget(this);
   }
+}
+
+function checkAccess(access: Access): void {
+  if ((access & RIGHTS) === 0) refuse('EINVAL', 'a mapping needs the right to read or to write');
 }

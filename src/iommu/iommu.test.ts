@@ -13,7 +13,7 @@ function setup() {
   const table = iommu.pageTable();
   const ram = new BufferMemory(new Uint8Array(16 * PAGE_SIZE), 'ram');
   const map = (iova: number, length: number, offset: number, access = READ | WRITE, memory = ram) =>
-    table.map(iova, length, iommu.memories.acquire(memory), offset, access);
+    table.map(BigInt(iova), BigInt(length), iommu.memories.acquire(memory), BigInt(offset), access);
   return { iommu, requester, table, ram, map };
 }
 

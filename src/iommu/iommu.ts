@@ -15,6 +15,9 @@ import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_3
 export type Access = number;
 export const READ = 1;
 export const WRITE = 2;
+export const RIGHTS = READ | WRITE;
+/** Beside the rights of a mapping: its memory was handed over for writing, whatever this mapping gives. Translation does not look at it. */
+export const MEMORY_WRITABLE = 4;
 
 /** PASIDs are 20 bits wide. Key 0 of a PASID table is for requests that carry no PASID (VT-d: RID_PASID). */
 export const PASID_BITS = 20;

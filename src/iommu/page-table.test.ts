@@ -5,6 +5,7 @@ import { NONE, PAGE_SIZE, PageTable, walk as treeWalk } from './page-table.js';
 import { START_HI, TableMemory, TWO_32 } from './table-memory.js';
 
 const GIB = 2 ** 30;
+const PAGE = BigInt(PAGE_SIZE);
 // Addresses where something interesting lies: low, around 4 GiB (the halves of a pair), large page borders, the top of the 48 bits.
 const bases = [0, 2 ** 21 - 2 * PAGE_SIZE, GIB - PAGE_SIZE, TWO_32 - 2 * PAGE_SIZE, 2 ** 39 - PAGE_SIZE, 2 ** 48 - 64 * PAGE_SIZE];
 
@@ -42,7 +43,7 @@ test('a walk finds the mapping that a linear search finds, through any sequence 
         const start = base + page * PAGE_SIZE;
         const end = start + pages * PAGE_SIZE;
         if (kind === 'map' && model.free(start, end)) {
-          model.mappings.push({ start, end, slot: table.map(start, end - start, 0, start, 3) });
+          model.mappings.push({ start, end, slot: table.map(BigInt(start), BigInt(end - start), 0, BigInt(start), 3) });
         } else if (kind === 'unmap' && model.mappings.length > 0) {
           const [gone] = model.mappings.splice(pick % model.mappings.length, 1);
           table.unmap(gone!.slot);
@@ -55,7 +56,7 @@ test('a walk finds the mapping that a linear search finds, through any sequence 
         ]) {
           if (probe >= 2 ** 48) continue;
           assert.equal(walk(table, probe), model.at(probe));
-          assert.equal(table.find(probe), model.at(probe));
+          assert.equal(table.find(BigInt(probe)), model.at(probe));
         }
         assert.equal(table.count, model.mappings.length);
       }
@@ -70,7 +71,7 @@ test('clearing a table gives every slot and every table back', () => {
   const memory = new TableMemory();
   const table = new PageTable(memory);
   for (let n = 0; n < 1000; n++) {
-    table.map(n * 3 * PAGE_SIZE, PAGE_SIZE, n % 7, 0, 3);
+    table.map(BigInt(n * 3 * PAGE_SIZE), PAGE, n % 7, 0n, 3);
     walk(table, n * 3 * PAGE_SIZE);
   }
   assert.equal(memory.slotCount, 1000);
@@ -88,11 +89,11 @@ test('clearing a table gives every slot and every table back', () => {
 test('a large page takes the place of the small pages that were there before it', () => {
   const memory = new TableMemory();
   const table = new PageTable(memory);
-  const small = table.map(2 ** 21, PAGE_SIZE, 0, 0, 3);
+  const small = table.map(2n ** 21n, PAGE, 0, 0n, 3);
   walk(table, 2 ** 21);
   assert.equal(memory.tableCount, 4);
   table.unmap(small);
-  const large = table.map(2 ** 21, 2 ** 21, 0, 0, 3);
+  const large = table.map(2n ** 21n, 2n ** 21n, 0, 0n, 3);
   assert.equal(walk(table, 2 ** 21 + 5000), large);
   assert.equal(memory.tableCount, 3);
   assert.notEqual(treeWalk(memory.tables, table.root, 0, 2 ** 21), NONE, 'found without the index');
@@ -101,7 +102,7 @@ test('a large page takes the place of the small pages that were there before it'
 test('a mapping that no DMA touches costs no table', () => {
   const memory = new TableMemory();
   const table = new PageTable(memory);
-  table.map(0x1000, GIB, 0, 0, 3);
+  table.map(0x1000n, BigInt(GIB), 0, 0n, 3);
   assert.equal(memory.tableCount, 0);
   walk(table, 0x1000);
   assert.ok(memory.tableCount > 0);
@@ -110,14 +111,14 @@ test('a mapping that no DMA touches costs no table', () => {
 test('a large mapping is entered at the largest page that it covers', () => {
   const memory = new TableMemory();
   const table = new PageTable(memory);
-  table.map(GIB, 4 * GIB, 0, 0, 3);
+  table.map(BigInt(GIB), BigInt(4 * GIB), 0, 0n, 3);
   for (let n = 0; n < 4; n++) walk(table, GIB + n * GIB + 12_345);
   assert.equal(memory.tableCount, 2);
 });
 
 test('no address above 48 bits is ever found', () => {
   const table = new PageTable(new TableMemory());
-  table.map(0, 2 ** 48, 0, 0, 3);
+  table.map(0n, 2n ** 48n, 0, 0n, 3);
   assert.notEqual(walk(table, 2 ** 48 - 1), NONE);
   for (const hi of [0x1_0000, 0x8000_0000, 0xffff_ffff]) assert.equal(table.lookup(hi, 0), NONE);
 });
@@ -126,7 +127,7 @@ test('slots stay sorted by IOVA over thousands of mappings', () => {
   const memory = new TableMemory();
   const table = new PageTable(memory);
   const order = Array.from({ length: 5000 }, (_, n) => (n * 7919) % 5000);
-  for (const n of order) table.map(n * PAGE_SIZE, PAGE_SIZE, 0, 0, 3);
+  for (const n of order) table.map(BigInt(n) * PAGE, PAGE, 0, 0n, 3);
   const starts = [...table.slots()].map((slot) => memory.wide(slot, START_HI));
   assert.deepEqual(
     starts,

@@ -5,10 +5,21 @@
  * The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only what a DMA has asked for; a walk that finds nothing
  * looks into the index and fills in the pages of the mapping that it finds. So a mapping that no DMA touches costs one slot and no table.
  *
- * Invariants: mappings do not overlap and are whole 4 KiB pages; each entry of the tree names the mapping that covers *all* of its page
- * (4 KiB, 2 MiB or 1 GiB); an entry is cleared before its mapping's slot is freed.
+ * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page (4 KiB, 2 MiB or 1 GiB);
+ * an entry is cleared before its mapping's slot is freed. Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
-import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TABLE_ENTRIES, type TableMemory, TWO_32 } from './table-memory.js';
+import {
+  ACCESS,
+  LAST_HI,
+  MAPPING_WORDS,
+  MEMORY,
+  OFFSET_HI,
+  START_HI,
+  splitHalves,
+  TABLE_ENTRIES,
+  type TableMemory,
+  TWO_32,
+} from './table-memory.js';
 
 /** Bits of an IOVA. */
 export const ADDRESS_BITS = 48;
@@ -17,6 +28,7 @@ export const PAGE_SIZE = 4096;
 /** No mapping. */
 export const NONE = -1;
 
+const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 const CHUNK = 128;
 /** Bytes that one entry of level 0 (root) .. 3 (leaf) covers. */
 const SPAN = [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12] as const;
@@ -69,18 +81,29 @@ export class PageTable {
   }
 
   /** The slot of the mapping that covers `iova` (bytes), or NONE; does not build tables. */
-  find(iova: number): number {
-    const slot = this.#seek(Math.floor(iova / TWO_32), iova >>> 0);
-    return slot !== NONE && this.#memory.wide(slot, START_HI) <= iova ? slot : NONE;
+  find(iova: bigint): number {
+    const slot = this.firstFrom(iova);
+    return slot !== NONE && this.start(slot) <= iova ? slot : NONE;
   }
 
   /** The slot of the first mapping that ends at `iova` or above, or NONE. */
-  firstFrom(iova: number): number {
-    return this.#seek(Math.floor(iova / TWO_32), iova >>> 0);
+  firstFrom(iova: bigint): number {
+    const [hi, lo] = splitHalves(iova);
+    return this.#seek(hi, lo);
+  }
+
+  /** The first IOVA of a mapping. */
+  start(slot: number): bigint {
+    return this.#memory.exact(slot, START_HI);
+  }
+
+  /** The last IOVA of a mapping. */
+  last(slot: number): bigint {
+    return this.#memory.exact(slot, LAST_HI);
   }
 
   /** The slots of all mappings by rising IOVA, beginning with the first that ends at `from` or above. */
-  *slots(from = 0): Generator<number> {
+  *slots(from = 0n): Generator<number> {
     if (this.firstFrom(from) === NONE) return;
     let place = this.#place;
     for (let chunk = this.#chunk; chunk < this.#chunks.length; chunk++, place = 0) {
@@ -91,27 +114,29 @@ export class PageTable {
 
   /**
    * Adds a mapping of [iova, iova+length) to byte `offset` onwards of memory number `memory`, with the rights `access`.
-   * The range is free and made of whole pages: the address space has seen to that. @returns the mapping's slot.
+   * The range is free: the address space has seen to that. @returns the mapping's slot.
    */
-  map(iova: number, length: number, memory: number, offset: number, access: number): number {
+  map(iova: bigint, length: bigint, memory: number, offset: bigint, access: number): number {
     const slot = this.#memory.allocSlot();
+    this.#memory.store(slot, START_HI, iova);
+    this.#memory.store(slot, LAST_HI, iova + length - 1n);
+    this.#memory.store(slot, OFFSET_HI, offset);
     const words = this.#memory.mappings;
-    const base = slot * MAPPING_WORDS;
-    storeWide(words, base + START_HI, iova);
-    storeWide(words, base + LAST_HI, iova + length - 1);
-    storeWide(words, base + OFFSET_HI, offset);
-    words[base + MEMORY] = memory;
-    words[base + ACCESS] = access;
-    this.#insert(slot, Math.floor(iova / TWO_32), iova >>> 0);
+    words[slot * MAPPING_WORDS + MEMORY] = memory;
+    words[slot * MAPPING_WORDS + ACCESS] = access;
+    this.#insert(slot, iova);
     this.#count++;
     return slot;
   }
 
   /** Takes a mapping out: the tree forgets it first, then the index, then its slot is free. @returns its memory number. */
   unmap(slot: number): number {
-    const iova = this.#memory.wide(slot, START_HI);
-    if (this.#root !== 0) this.#clear(this.#root, 0, 0, iova, this.#memory.wide(slot, LAST_HI));
-    this.#seek(Math.floor(iova / TWO_32), iova >>> 0);
+    const iova = this.start(slot);
+    if (this.#root !== 0 && iova < ADDRESS_LIMIT) {
+      const last = Math.min(this.#memory.wide(slot, LAST_HI), ADDRESS_LIMIT - 1);
+      this.#clear(this.#root, 0, 0, Number(iova), last);
+    }
+    this.firstFrom(iova);
     const slots = this.#chunks[this.#chunk]!;
     slots.splice(this.#place, 1);
     if (slots.length === 0) this.#chunks.splice(this.#chunk, 1);
@@ -123,7 +148,7 @@ export class PageTable {
 
   /** Takes all mappings out, calling `each` with the memory number of every one. The root stays where requesters know it to be. */
   clear(each: (memory: number) => void): void {
-    if (this.#root !== 0) this.#clear(this.#root, 0, 0, 0, 2 ** ADDRESS_BITS - 1);
+    if (this.#root !== 0) this.#clear(this.#root, 0, 0, 0, ADDRESS_LIMIT - 1);
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#count = 0;
@@ -174,8 +199,8 @@ export class PageTable {
     return lastHi < hi || (lastHi === hi && words[base + 1]! >>> 0 < lo);
   }
 
-  #insert(slot: number, hi: number, lo: number): void {
-    const after = this.#seek(hi, lo);
+  #insert(slot: number, iova: bigint): void {
+    const after = this.firstFrom(iova);
     const chunks = this.#chunks;
     if (after === NONE) {
       const last = chunks[chunks.length - 1];
@@ -197,7 +222,7 @@ export class PageTable {
     const start = memory.wide(slot, START_HI);
     if (start > iova) return NONE;
     const last = memory.wide(slot, LAST_HI);
-    const found = (slot << 2) | memory.mappings[slot * MAPPING_WORDS + ACCESS]!;
+    const found = (slot << 2) | (memory.mappings[slot * MAPPING_WORDS + ACCESS]! & 3);
     if (this.#root === 0) this.#root = memory.allocTable();
     let table = this.#root;
     let base = 0;
@@ -209,6 +234,8 @@ export class PageTable {
         this.#fillRun(table, level, base, start, last, ~found);
         return found;
       }
+      // A mapping that covers a part of a page only cannot be in the tree: it is found in the index each time.
+      if (level === LEAF) return found;
       let next = memory.tables[table + index]!;
       if (next === 0) {
         next = memory.allocTable();
@@ -264,14 +291,4 @@ export class PageTable {
     }
     this.#memory.freeTable(table);
   }
-}
-
-function storeWide(words: Int32Array, at: number, value: number): void {
-  words[at] = Math.floor(value / TWO_32);
-  words[at + 1] = value >>> 0;
-}
-
-/** True for an IOVA range the table can hold: inside the address width, not empty. */
-export function inAddressWidth(iova: number, length: number): boolean {
-  return iova >= 0 && length > 0 && iova + length <= 2 ** ADDRESS_BITS;
 }

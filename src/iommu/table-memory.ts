@@ -24,6 +24,16 @@ export const ACCESS = 7;
 
 export const TWO_32 = 0x1_0000_0000;
 
+// One 64-bit value and its halves, low first: the cheapest way between a bigint and two words.
+const whole = new BigUint64Array(1);
+const halves = new Uint32Array(whole.buffer);
+
+/** The high and low 32 bits of a 64-bit value. */
+export function splitHalves(value: bigint): readonly [hi: number, lo: number] {
+  whole[0] = value;
+  return [halves[1]!, halves[0]!];
+}
+
 export class TableMemory {
   tables = new Int32Array(64 * TABLE_ENTRIES);
   mappings = new Int32Array(64 * MAPPING_WORDS);
@@ -68,6 +78,22 @@ export class TableMemory {
   /** Mappings in use. */
   get slotCount(): number {
     return this.#nextSlot - this.#freeSlots.length;
+  }
+
+  /** As `wide`, exact for all 64 bits. Not for the DMA path. */
+  exact(slot: number, high: number): bigint {
+    const word = slot * MAPPING_WORDS + high;
+    halves[1] = this.mappings[word]!;
+    halves[0] = this.mappings[word + 1]!;
+    return whole[0]!;
+  }
+
+  /** Stores a 64-bit value where `exact` finds it. */
+  store(slot: number, high: number, value: bigint): void {
+    const word = slot * MAPPING_WORDS + high;
+    whole[0] = value;
+    this.mappings[word] = halves[1]!;
+    this.mappings[word + 1] = halves[0]!;
   }
 
   /** The words at `slot` at `high` and the one after as one number (exact below 2^53). */

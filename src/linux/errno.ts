@@ -81,6 +81,6 @@ export function refuse(errno: ErrnoName, reason: string): never {
 }
 
 /** An address or length as reasons print it: `0x1800`. */
-export function hex(value: number): string {
+export function hex(value: number | bigint): string {
   return `0x${value.toString(16)}`;
 }

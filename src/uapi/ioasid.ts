@@ -12,7 +12,7 @@ import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { type IoctlHandler, type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
 import type { IoctlCall, OpenFile } from './open-file.js';
-import { chars, getS32, getU32, getU64, s32, setU32, setU64, struct, u32, u64 } from './struct.js';
+import { chars, getBig, getS32, getU32, s32, setBig, setU32, setU64, struct, u32, u64 } from './struct.js';
 
 /** The ioctl type, shared with VFIO, whose numbers end below ours. */
 export const IOASID_TYPE = 0x3b;
@@ -80,6 +80,9 @@ export const AuthorizeStruct = struct('ioasid_authorize', {
 });
 export const RevokeStruct = struct('ioasid_revoke', { size: u32, flags: u32, pasid: u32, reserved: u32 });
 
+/** Above this there is no user memory and no file: addresses below it are exact as plain numbers. */
+const USER_LIMIT = 2n ** 53n;
+
 const MAP_FLAGS = MAP_READ | MAP_WRITE | MAP_FIXED_IOVA;
 
 /** The ioctls of `/dev/ioasid`. */
@@ -146,23 +149,22 @@ function free(context: IoasidContext, _caller: Caller, { data }: IoctlCall): num
 function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
   const { at } = MapStruct;
   const request = mapRequest(data, at.pasid, at.length, at.iova);
-  const address = getU64(data, at.user_va);
-  if (address + request.length > 2 ** 63)
-    refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} wraps around or is no user memory`);
+  const address = getBig(data, at.user_va);
+  if (address + request.length > USER_LIMIT) refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} is no user memory`);
   const iova = context.place(request, address);
-  context.map(request, iova, caller.memory(address, request.length, request.access));
-  setU64(data, at.iova, iova);
+  context.map(request, iova, caller.memory(Number(address), Number(request.length), request.access));
+  setBig(data, at.iova, iova);
   return 0;
 }
 
 function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
   const { at } = MapFileStruct;
   const request = mapRequest(data, at.pasid, at.length, at.iova);
-  const offset = getU64(data, at.offset);
-  if (offset + request.length > 2 ** 63) refuse('EINVAL', `file range ${hex(offset)}+${hex(request.length)} ends above 2^63`);
+  const offset = getBig(data, at.offset);
+  if (offset + request.length > USER_LIMIT) refuse('EINVAL', `file range ${hex(offset)}+${hex(request.length)} is longer than any file`);
   const iova = context.place(request, offset);
-  context.map(request, iova, caller.fileMemory(getS32(data, at.fd), offset, request.length, request.access));
-  setU64(data, at.iova, iova);
+  context.map(request, iova, caller.fileMemory(getS32(data, at.fd), Number(offset), Number(request.length), request.access));
+  setBig(data, at.iova, iova);
   return 0;
 }
 
@@ -170,14 +172,14 @@ function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): nu
   const { at } = UnmapStruct;
   const pasid = getU32(data, at.pasid);
   const all = (getU32(data, at.flags) & UNMAP_ALL) !== 0;
-  setU64(data, at.length, all ? context.unmapAll(pasid) : context.unmap(pasid, getU64(data, at.iova), getU64(data, at.length)));
+  setBig(data, at.length, all ? context.unmapAll(pasid) : context.unmap(pasid, getBig(data, at.iova), getBig(data, at.length)));
   return 0;
 }
 
 function copy(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
   const { at } = CopyStruct;
   const request = mapRequest(data, at.dst_pasid, at.length, at.dst_iova);
-  setU64(data, at.dst_iova, context.copy(request, getU32(data, at.src_pasid), getU64(data, at.src_iova)));
+  setBig(data, at.dst_iova, context.copy(request, getU32(data, at.src_pasid), getBig(data, at.src_iova)));
   return 0;
 }
 
@@ -185,9 +187,9 @@ function mapRequest(data: Uint8Array, pasidAt: number, lengthAt: number, iovaAt:
   const flags = getU32(data, 4);
   return {
     pasid: getU32(data, pasidAt),
-    length: getU64(data, lengthAt),
+    length: getBig(data, lengthAt),
     access: flags & (MAP_READ | MAP_WRITE),
-    iova: flags & MAP_FIXED_IOVA ? getU64(data, iovaAt) : undefined,
+    iova: flags & MAP_FIXED_IOVA ? getBig(data, iovaAt) : undefined,
   };
 }
 

@@ -13,6 +13,7 @@ export interface FieldType {
 }
 
 export const u8: FieldType = { size: 1, align: 1 };
+export const u16: FieldType = { size: 2, align: 2 };
 export const u32: FieldType = { size: 4, align: 4 };
 export const s32: FieldType = { size: 4, align: 4 };
 export const u64: FieldType = { size: 8, align: 8 };
@@ -57,6 +58,26 @@ export function getS32(data: Uint8Array, at: number): number {
 
 export function getU64(data: Uint8Array, at: number): number {
   return getU32(data, at + 4) * 0x1_0000_0000 + getU32(data, at);
+}
+
+/** All 64 bits; allocates, so not for the ioctls that must be fast. */
+export function getBig(data: Uint8Array, at: number): bigint {
+  return (BigInt(getU32(data, at + 4)) << 32n) | BigInt(getU32(data, at));
+}
+
+export function getU16(data: Uint8Array, at: number): number {
+  return data[at]! | (data[at + 1]! << 8);
+}
+
+export function setU16(data: Uint8Array, at: number, value: number): void {
+  data[at] = value;
+  data[at + 1] = value >>> 8;
+}
+
+/** Stores the low 64 bits of `value`. */
+export function setBig(data: Uint8Array, at: number, value: bigint): void {
+  setU32(data, at, Number(value & 0xffff_ffffn));
+  setU32(data, at + 4, Number((value >> 32n) & 0xffff_ffffn));
 }
 
 export function setU32(data: Uint8Array, at: number, value: number): void {

@@ -47,7 +47,7 @@ function setCommand(device: VfioDevice, value: number): void {
 function mapped({ context }: Pick<ReturnType<typeof setUp>, 'context'>): { pasid: number; bytes: Uint8Array } {
   const pasid = context.alloc(0, 0);
   const bytes = new Uint8Array(4096);
-  context.map({ pasid, length: 4096, access: READ | WRITE, iova: 0x1000 }, 0x1000, { memory: new BufferMemory(bytes), offset: 0 });
+  context.map({ pasid, length: 4096n, access: READ | WRITE, iova: 0x1000n }, 0x1000n, { memory: new BufferMemory(bytes), offset: 0 });
   return { pasid, bytes };
 }
 

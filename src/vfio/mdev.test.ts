@@ -38,7 +38,7 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
   const pasid = () => {
     const number = context.alloc(0, 0);
     const bytes = new Uint8Array(4096);
-    context.map({ pasid: number, length: 4096, access: READ | WRITE, iova: 0 }, 0, { memory: new BufferMemory(bytes), offset: 0 });
+    context.map({ pasid: number, length: 4096n, access: READ | WRITE, iova: 0n }, 0n, { memory: new BufferMemory(bytes), offset: 0 });
     return { number, bytes };
   };
   return { iommu, context, pasid, first: devices[0] as VfioDevice, second: devices[1] as VfioDevice, models };

@@ -1,0 +1,141 @@
+#!/bin/sh
+# Builds the oracle: Linux's own iommufd as a User-Mode Linux program, from Debian's
+# source package, and the static init and executor it boots with. Everything
+# lands in a cache directory outside the repository, under the package's version; what is
+# there already is not made again. Prints the directory as its last line.
+#
+#   oracle/build.sh [linux-source-7.3_VERSION_all.deb]
+#
+# Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid),
+# ORACLE_MIRROR (default http://deb.debian.org/debian), ORACLE_JOBS (default: all CPUs).
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
+mirror=${ORACLE_MIRROR:-http://deb.debian.org/debian}
+jobs=${ORACLE_JOBS:-$(nproc)}
+package=linux-source-7.3
+suite=trixie-backports
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+say() { echo "oracle: $*" >&2; }
+stop() { say "$*"; exit 1; }
+
+install_host_tools() {
+	missing=
+	for pair in flex:flex bison:bison bc:bc xz:xz-utils make:make gcc:gcc dpkg-deb:dpkg perl:perl; do
+		command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+	done
+	printf '#include <stdio.h>\n' | gcc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
+	[ -z "$missing" ] && return
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		say "installing$missing"
+		apt-get install -y -q --no-install-recommends $missing >&2 ||
+			{ apt-get update -q >&2 && apt-get install -y -q --no-install-recommends $missing >&2; }
+	else
+		stop "please install:$missing"
+	fi
+}
+
+# The machine's own apt configuration stays as it is: lists, state and sources are private.
+private_apt() {
+	program=$1
+	shift
+	"$program" -o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts="$apt/none" \
+		-o Dir::State="$apt/state" -o Dir::State::Status="$apt/status" -o Dir::Cache="$apt/cache" \
+		-o APT::Architecture=amd64 -o APT::Architectures=amd64 -o APT::Sandbox::User=root \
+		-o Acquire::Languages=none "$@"
+}
+
+fetch_package() {
+	command -v apt-get >/dev/null || stop "no apt-get: give the path of a ${package}_*_all.deb"
+	[ -f "$keyring" ] || stop "$keyring is missing: install debian-archive-keyring"
+	apt=$cache/apt
+	mkdir -p "$apt/none" "$apt/state/lists/partial" "$apt/cache/archives/partial"
+	: >"$apt/status"
+	echo "deb [signed-by=$keyring] $mirror $suite main" >"$apt/sources.list"
+	say "asking $mirror for $package"
+	private_apt apt-get update -q >&2
+	(cd "$cache" && private_apt apt-get download "$package" >&2)
+	rm -rf "$apt"
+}
+
+newest() {
+	ls -td "$@" 2>/dev/null | head -n 1
+}
+
+# Two one-line changes without which mock devices and fault queues fail under UML.
+change_source() {
+	sed -i 's/!IS_ENABLED(CONFIG_IOMMU_DMA)/!IS_ENABLED(CONFIG_IOMMU_DMA) \&\& !IS_ENABLED(CONFIG_UML)/' "$1/drivers/iommu/iommu.c"
+	grep -q 'IS_ENABLED(CONFIG_UML)' "$1/drivers/iommu/iommu.c" || stop 'drivers/iommu/iommu.c is not as expected'
+	sed -i '/^config IOMMU_IOPF$/,/^$/s/^\tbool$/\tdef_bool y/' "$1/drivers/iommu/Kconfig"
+	grep -A2 '^config IOMMU_IOPF$' "$1/drivers/iommu/Kconfig" | grep -q 'def_bool y' || stop 'drivers/iommu/Kconfig is not as expected'
+}
+
+unpack_source() {
+	[ -f "$source/.complete" ] && return
+	say "unpacking $(basename "$deb")"
+	rm -rf "$source"
+	mkdir -p "$source"
+	dpkg-deb --fsys-tarfile "$deb" | tar -xOf - "./usr/src/$package.tar.xz" |
+		xz -dc -T0 | tar -xf - -C "$source" --strip-components=1
+	change_source "$source"
+	touch "$source/.complete"
+}
+
+build_kernel() {
+	unpack_source
+	build=$home/build
+	mkdir -p "$build"
+	say "building the kernel (4 to 5 minutes on 2 CPUs), log in $home/build.log"
+	{
+		make -C "$source" ARCH=um O="$build" tinyconfig
+		(cd "$source" && scripts/kconfig/merge_config.sh -m -O "$build" "$build/.config" "$here/kernel.config")
+		make -C "$source" ARCH=um O="$build" olddefconfig
+		make -C "$source" ARCH=um O="$build" -j"$jobs" linux
+	} >"$home/build.log" 2>&1 || { tail -n 20 "$home/build.log" >&2; stop 'the kernel did not build'; }
+	while read -r option; do
+		case $option in CONFIG_*) grep -qx "$option" "$build/.config" || say "the kernel did not take $option" ;; esac
+	done <"$here/kernel.config"
+	strip -o "$home/linux.new" "$build/linux"
+	mv "$home/linux.new" "$home/linux"
+	cp "$here/kernel.config" "$home/kernel.config"
+	rm -rf "$build" "$source"
+}
+
+# Programs are small: made anew whenever their source is newer.
+build_programs() {
+	mkdir -p "$home/root/proc" "$home/root/sys" "$home/root/dev" "$home/root/tmp"
+	for name in init executor; do
+		[ "$home/root/$name" -nt "$here/$name.c" ] && continue
+		gcc -static -O2 -Wall -Wextra -Werror -o "$home/root/$name.new" "$here/$name.c"
+		mv "$home/root/$name.new" "$home/root/$name"
+	done
+}
+
+is_built() {
+	[ -x "$1/linux" ] && cmp -s "$1/kernel.config" "$here/kernel.config"
+}
+
+[ "$(uname -m)" = x86_64 ] || stop 'User-Mode Linux needs an x86-64 machine'
+mkdir -p "$cache"
+install_host_tools
+deb=${1:-}
+home=$(newest "$cache/oracle-"*/)
+home=${home%/}
+if [ -n "$deb" ] || ! is_built "$home"; then
+	[ -n "$deb" ] || deb=$(newest "$cache/${package}_"*_all.deb)
+	if [ -z "$deb" ]; then
+		fetch_package
+		deb=$(newest "$cache/${package}_"*_all.deb)
+	fi
+	[ -f "$deb" ] || stop "no such file: ${deb:-$package}"
+	version=$(dpkg-deb -f "$deb" Version)
+	home=$cache/oracle-$version
+	source=$cache/$package-$version
+	mkdir -p "$home"
+	is_built "$home" || build_kernel
+	rm -f "$cache/${package}_"*_all.deb
+fi
+build_programs
+echo "$home"

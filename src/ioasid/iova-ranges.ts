@@ -1,0 +1,32 @@
+/**
+ * Sets of IOVA ranges: what is reserved in an address space and by whom, what its user allows for choosing.
+ *
+ * Ranges of a set may overlap when different owners reserve them; `holes` sees their union. IOVAs are 64-bit, `last` is inclusive, so that
+ * the whole space can be named.
+ */
+
+/** The last IOVA there is. */
+export const LAST_IOVA = 2n ** 64n - 1n;
+
+export interface IovaRange {
+  readonly start: bigint;
+  readonly last: bigint;
+}
+
+/** True when the two ranges have an IOVA in common. */
+export function overlaps(a: IovaRange, b: IovaRange): boolean {
+  return a.start <= b.last && b.start <= a.last;
+}
+
+/** The parts of [start, last] that none of `ranges` covers, by rising IOVA. */
+export function holes(ranges: readonly IovaRange[], start: bigint, last: bigint): IovaRange[] {
+  const found: IovaRange[] = [];
+  let next = start;
+  for (const range of ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1))) {
+    if (range.start > last) break;
+    if (range.start > next) found.push({ start: next, last: range.start - 1n });
+    if (range.last >= next) next = range.last + 1n;
+  }
+  if (next <= last) found.push({ start: next, last });
+  return found;
+}
