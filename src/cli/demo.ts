@@ -30,6 +30,8 @@ interface Outcome {
 
 /** @returns the exit status: 0 when everything was as it must be. */
 export async function demo({ inProcess }: DemoOptions = {}): Promise<number> {
+  // Whoever stops reading still gets the status.
+  process.stdout.on('error', () => undefined);
   if (inProcess) return tellInProcess('asked for with --in-process');
   const reason = unable();
   const outcome = reason === undefined ? await tellForReal() : { status: OUR_FAULT, reason };
