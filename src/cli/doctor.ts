@@ -41,8 +41,8 @@ function sysctl(name: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'latin1').trim() : undefined;
 }
 
-function koffi(): Finding {
-  return finding('koffi', true, 'run `npm ci` again on this machine: koffi brings a prebuilt library for it', () => {
+function ffiWorks(): Finding {
+  return finding('C library', true, 'run `npm ci` again on this machine: the FFI brings a prebuilt library for it', () => {
     loadKoffi();
     return 'calls the C library';
   });
@@ -180,7 +180,7 @@ function seccomp(): Finding[] {
 
 /** Checks everything. */
 export async function examine(): Promise<Finding[]> {
-  const ffi = koffi();
+  const ffi = ffiWorks();
   const able = ffi.ok ? await tracing() : [];
   return [ffi, fuseDevice(), ...fuse(), unshareProgram(), userNamespaces(), ...able, ...seccomp()];
 }

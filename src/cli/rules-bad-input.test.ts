@@ -84,10 +84,10 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
     const device = await DsaFile.open(actor);
     const calls = await goodCalls(actor, context, device);
     const before = await everything(actor, context);
-    const page = await actor.do(`mmap ${2 * PAGE}`);
-    await actor.words(`munmap ${page + PAGE} ${PAGE}`);
     const hidden = await actor.do(`mmap ${PAGE}`);
     await actor.words(`mprotect ${hidden} ${PAGE} none`);
+    const page = await actor.do(`mmap ${2 * PAGE}`);
+    await actor.words(`munmap ${page + PAGE} ${PAGE}`);
     for (const { name, fd, number, struct } of calls) {
       const half = page + PAGE - struct.length / 2;
       await actor.words(`poke ${half} ${hexadecimal(struct.subarray(0, struct.length / 2))}`);
