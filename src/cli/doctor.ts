@@ -8,7 +8,7 @@ import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import color from 'picocolors';
 import { copyDescriptor } from '../linux/fd-identity.js';
-import { address, check, libc, loadKoffi } from '../linux/ffi.js';
+import { address, check, libc } from '../linux/ffi.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
 import type { FuseOffer } from './probe.js';
 
@@ -43,7 +43,7 @@ function sysctl(name: string): string | undefined {
 
 function ffiWorks(): Finding {
   return finding('C library', true, 'run `npm ci` again on this machine: the FFI brings a prebuilt library for it', () => {
-    loadKoffi();
+    libc();
     return 'calls the C library';
   });
 }
