@@ -12,6 +12,7 @@ import { Report } from './demo/report.js';
 import { tell } from './demo/story.js';
 import { storyDevices } from './demo/world.js';
 import { OUR_FAULT } from './launch-plan.js';
+import { complain } from './messages.js';
 
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const story = fileURLToPath(new URL('./demo/story-main.js', import.meta.url));
@@ -29,6 +30,8 @@ interface Outcome {
 
 /** @returns the exit status: 0 when everything was as it must be. */
 export async function demo({ inProcess }: DemoOptions = {}): Promise<number> {
+  // Whoever stops reading still gets the status.
+  process.stdout.on('error', () => undefined);
   if (inProcess) return tellInProcess('asked for with --in-process');
   const reason = unable();
   const outcome = reason === undefined ? await tellForReal() : { status: OUR_FAULT, reason };
@@ -72,11 +75,12 @@ function tellForReal(): Promise<Outcome> {
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (status) => {
-      const failed = status === OUR_FAULT && !begun;
-      if (!failed) process.stderr.write(errors);
-      const reason = errors.split('\n')[0]?.replace(/^ioasid: /, '') || '`ioasid run` does not say why';
-      resolve(failed ? { status, reason } : { status: status ?? OUR_FAULT });
+    child.on('close', (status, signal) => {
+      const noStory = status === OUR_FAULT && !begun;
+      if (noStory) return resolve({ status, reason: errors.split('\n')[0]?.replace(/^ioasid: /, '') || '`ioasid run` does not say why' });
+      process.stderr.write(errors);
+      if (signal !== null) complain(`the server was ended by ${signal}`);
+      return resolve({ status: status ?? OUR_FAULT });
     });
   });
 }

@@ -8,7 +8,7 @@ import { release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import color from 'picocolors';
 import { copyDescriptor } from '../linux/fd-identity.js';
-import { address, check, libc, loadKoffi } from '../linux/ffi.js';
+import { address, check, libc } from '../linux/ffi.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
 import type { FuseOffer } from './probe.js';
 
@@ -41,9 +41,9 @@ function sysctl(name: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'latin1').trim() : undefined;
 }
 
-function koffi(): Finding {
-  return finding('koffi', true, 'run `npm ci` again on this machine: koffi brings a prebuilt library for it', () => {
-    loadKoffi();
+function ffiWorks(): Finding {
+  return finding('C library', true, 'run `npm ci` again on this machine: the FFI brings a prebuilt library for it', () => {
+    libc();
     return 'calls the C library';
   });
 }
@@ -180,7 +180,7 @@ function seccomp(): Finding[] {
 
 /** Checks everything. */
 export async function examine(): Promise<Finding[]> {
-  const ffi = koffi();
+  const ffi = ffiWorks();
   const able = ffi.ok ? await tracing() : [];
   return [ffi, fuseDevice(), ...fuse(), unshareProgram(), userNamespaces(), ...able, ...seccomp()];
 }

@@ -51,7 +51,8 @@ function launch(): LauncherMessage {
   const cwd = process.cwd();
   if (mode === 'root') enterMountNamespace();
   const oldDev = openFolder('/dev');
-  const fuse = mountFuse('/dev', { allowOther: true });
+  // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it admits the mount's user namespace only.
+  const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
   send({ fuse });
   const plan = receivePlan();
   closeSync(fuse);

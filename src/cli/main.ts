@@ -76,9 +76,10 @@ function program(): Command {
   ioasid
     .command('demo')
     .description('the whole model with real processes: what they did, what was refused and why')
-    .action(async () => {
+    .option('--in-process', 'without device files and processes, as where there is no FUSE')
+    .action(async (options: { inProcess?: boolean }) => {
       const { demo } = await import('./demo.js');
-      process.exitCode = await demo();
+      process.exitCode = await demo(options);
     });
 
   return ioasid;

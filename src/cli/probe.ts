@@ -23,8 +23,9 @@ const POLLIN = 1;
 const PATIENCE_MS = 2000;
 
 function offer(): FuseOffer {
-  if (process.argv[2] === 'root') enterMountNamespace();
-  const fd = mountFuse('/dev', { allowOther: true });
+  const root = process.argv[2] === 'root';
+  if (root) enterMountNamespace();
+  const fd = mountFuse('/dev', { allowOther: root });
   const poll = Buffer.alloc(128);
   poll.writeInt32LE(fd, 0);
   poll.writeInt16LE(POLLIN, 4);

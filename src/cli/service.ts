@@ -35,7 +35,7 @@ export function serveMachine(machine: Machine, fuse: number, { root, extra, verb
   const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
   const work = verbose ? reportingFaults(machine) : () => machine.step();
   publish(() => machine.snapshot());
-  return runLoop([{ fd: fuse, ready: () => server.serve() }], work);
+  return runLoop([{ fd: fuse, ready: (between) => server.serve(between) }], work);
 }
 
 /** Tells every refusal. */

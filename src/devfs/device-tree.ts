@@ -66,8 +66,21 @@ export class DeviceTree {
     this.update(nodes);
   }
 
-  /** Makes `nodes` the device nodes. Files that are open stay open. Directories stay. @throws Refusal EEXIST, ENOTDIR. */
+  /**
+   * Makes `nodes` the device nodes. Files that are open stay open. Directories stay.
+   * @throws Refusal EEXIST, ENOTDIR when a path is taken; the nodes are then as they were.
+   */
   update(nodes: readonly DeviceNode[]): void {
+    const before = [...this.#devices.values()];
+    try {
+      this.#replace(nodes);
+    } catch (error) {
+      this.#replace(before);
+      throw error;
+    }
+  }
+
+  #replace(nodes: readonly DeviceNode[]): void {
     const wanted = new Set(nodes);
     for (const [path, node] of this.#devices) {
       if (wanted.has(node)) wanted.delete(node);

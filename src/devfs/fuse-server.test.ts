@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Child } from '../linux/child.test.helper.js';
 import { Errno } from '../linux/errno.js';
@@ -283,5 +287,18 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(lastFile(other.plain).releases, 1);
     await child.kill();
     await other.stop();
+  });
+
+  test('a server that exits while it asks itself about a descriptor does exit, and lets its callers go', { timeout }, async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ioasid-devfs-'));
+    const server = fork(new URL('exiting.test.main.js', import.meta.url), [directory]);
+    const exit = new Promise((resolve) => server.once('exit', resolve));
+    await new Promise((resolve) => server.once('message', resolve));
+    const a = await child.call('open', join(directory, 'plain'), O_RDWR, 0);
+    const b = await child.call('open', `/proc/self/fd/${a}`, O_RDWR, 0);
+    assert.ok((await child.call('ioctl', b, PRESENTED, a)) < 0);
+    assert.equal(await exit, 3);
+    assert.equal(await child.call('umount2', directory, MNT_DETACH), 0);
+    rmdirSync(directory);
   });
 });

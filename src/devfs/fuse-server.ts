@@ -9,13 +9,14 @@
  * character device elsewhere.
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
+import { libc } from '../linux/ffi.js';
 import type { DeviceNode } from '../uapi/open-file.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
 import { type CallRecord, FileRequests } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
 import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
-import { closeCopy, Identification, Undetermined } from './identification.js';
+import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
 
 export type { TreeEntry } from './device-tree.js';
@@ -63,8 +64,14 @@ export class FuseServer {
   /** The request being served, when it had been set aside. */
   #resumed: SetAside | undefined;
   readonly #logged = new Set<string>();
+  /** Node's exit waits for its other threads, and they may wait for us (off-thread.ts): without a server the kernel lets them go. */
+  readonly #abandon = () => void libc().close(this.fuseFd);
 
-  /** @throws Refusal EEXIST, ENOTDIR when the paths of nodes and extra entries contradict each other. */
+  /**
+   * Serves the connection `fuseFd`, which stays the caller's, to close when `serve` has returned false; only when the process exits
+   * before that, it is closed here.
+   * @throws Refusal EEXIST, ENOTDIR when the paths of nodes and extra entries contradict each other.
+   */
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
     this.fuseFd = fuseFd;
     this.#channel = new FuseChannel(fuseFd);
@@ -73,6 +80,7 @@ export class FuseServer {
     const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
     this.#files = new FileRequests(this.#channel, this.#identification, (tid, fd) => this.#presented(tid, fd), options.onCall);
     this.#requests = requestTable(names, this.#files);
+    process.once('exit', this.#abandon);
   }
 
   /** Makes `nodes` the device nodes. Files that are open stay open. @throws Refusal EEXIST, ENOTDIR. */
@@ -89,6 +97,7 @@ export class FuseServer {
     for (let count = 0; count < BATCH; count++) {
       const length = this.#channel.receive();
       if (length === ENDED) {
+        process.off('exit', this.#abandon);
         this.#files.releaseAll((error) => this.#log(error));
         return false;
       }
@@ -162,7 +171,7 @@ export class FuseServer {
     this.#resumed = waiting;
     this.#dispatch(waiting.bytes.length);
     this.#resumed = undefined;
-    if (!waiting.waits) for (const copy of waiting.copies) closeCopy(copy);
+    if (!waiting.waits) for (const copy of waiting.copies) this.#identification.closeCopy(copy);
   }
 }
 

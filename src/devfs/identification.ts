@@ -11,6 +11,7 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { connectionDevice, copyDescriptor, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { DeviceTree, Opened } from './device-tree.js';
+import { OffThread } from './off-thread.js';
 
 /** The private ioctl that carries a nonce as its plain argument: _IO(';', 0xff). Whoever sends a wrong one gets ENOTTY. */
 export const NONCE_CMD = 0x3bff;
@@ -34,6 +35,7 @@ export interface Determined {
 export class Identification {
   readonly #tree: DeviceTree;
   #device: number | undefined;
+  readonly #offThread = new OffThread();
   readonly #rounds = new Map<number, { arrivedOn: Opened | undefined }>();
 
   constructor(tree: DeviceTree, fuseFd: number) {
@@ -56,6 +58,28 @@ export class Identification {
 
   /** Finds it out by a nonce. `done` is called later, from the event loop. */
   byNonce(tid: number, fd: number, done: (determined: Determined) => void): void {
+    this.#offThread.run((ended) => {
+      this.#round(tid, fd, (determined) => {
+        done(determined);
+        ended();
+      });
+    });
+  }
+
+  /** Closes a copy where waiting is allowed: the close of a file that flushes is answered by the serving thread. */
+  closeCopy(copy: number): void {
+    this.#offThread.runFirst((ended) => libc().close.async(copy, ended));
+  }
+
+  /** The nonce ioctl has come in on `opened`. @returns false when nobody sent this number. */
+  arrived(nonce: number, opened: Opened): boolean {
+    const round = this.#rounds.get(nonce);
+    if (round === undefined) return false;
+    round.arrivedOn = opened;
+    return true;
+  }
+
+  #round(tid: number, fd: number, done: (determined: Determined) => void): void {
     let copy: number | undefined;
     try {
       copy = copyDescriptor(tid, fd);
@@ -68,14 +92,6 @@ export class Identification {
       return;
     }
     this.#send(copy, fd, done);
-  }
-
-  /** The nonce ioctl has come in on `opened`. @returns false when nobody sent this number. */
-  arrived(nonce: number, opened: Opened): boolean {
-    const round = this.#rounds.get(nonce);
-    if (round === undefined) return false;
-    round.arrivedOn = opened;
-    return true;
   }
 
   #send(copy: number, fd: number, done: (determined: Determined) => void): void {
@@ -95,11 +111,6 @@ export class Identification {
     if (inode?.node === undefined) throw notOurs(fd);
     return inode.opens;
   }
-}
-
-/** Closes a copy where waiting is allowed: the close of a file that flushes is answered by the serving thread. */
-export function closeCopy(copy: number): void {
-  libc().close.async(copy, () => {});
 }
 
 function notOurs(fd: number): Refusal {

@@ -22,17 +22,13 @@ test("memory of any length is copied from and to the caller's process", async ()
   assert.deepEqual(await child.peek(at, length), bytes);
 });
 
-test('memory that is not there is EFAULT, and the reason names the range', async () => {
+test('memory that is not there is EFAULT, and the reason names the address', async () => {
   caller.begin(child.pid);
   const end = (await child.map(8192)) + 4096;
   assert.equal(await child.call('munmap', end, 4096), 0);
-  refused(
-    () => caller.readMemory(end - 2, new Uint8Array(4)),
-    'EFAULT',
-    /^4 bytes at 0x[0-9a-f]+ of thread \d+ cannot be read: only 2 of them$/,
-  );
-  refused(() => caller.writeMemory(8, new Uint8Array(4)), 'EFAULT', /^4 bytes at 0x8 of thread \d+ cannot be written: EFAULT$/);
-  refused(() => caller.readMemory(2 ** 60, new Uint8Array(4)), 'EFAULT', /cannot be read/);
+  refused(() => caller.readMemory(end - 2, new Uint8Array(4)), 'EFAULT', new RegExp(`^address 0x${end.toString(16)} is not mapped`));
+  refused(() => caller.writeMemory(8, new Uint8Array(4)), 'EFAULT', /^address 0x8 is not mapped/);
+  refused(() => caller.readMemory(2 ** 60, new Uint8Array(4)), 'EFAULT', /0x1000000000000000/);
 });
 
 test('the process of a calling thread is named', async () => {

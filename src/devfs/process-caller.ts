@@ -5,26 +5,19 @@
  * sleeps in the kernel until its request is answered, so the id cannot come to mean somebody else meanwhile.
  */
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
-import type { Access } from '../iommu/iommu.js';
-import { errnoName, hex, refuse } from '../linux/errno.js';
+import { type Access, READ, WRITE } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
+import { hex, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
-import { address as addressOf, lastErrno, libc } from '../linux/ffi.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { processOfThread } from '../linux/proc.js';
 import { processMemory } from '../linux/process-memory.js';
-
-/** Bytes copied per system call; ioctl structs are far smaller. */
-const STAGE = 65536;
 
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
   #tid = 0;
   #pid: number | undefined;
-  readonly #stage = new Uint8Array(STAGE);
-  readonly #stageAddress = addressOf(this.#stage);
-  /** Two struct iovec, local and remote: 32 bytes, in a buffer large enough to stay where it is. */
-  readonly #iov = new Uint32Array(64);
-  readonly #iovAddress = addressOf(new Uint8Array(this.#iov.buffer));
+  #recent: Memory | undefined;
 
   /** `identify` finds the object behind a descriptor of a thread, or refuses. */
   constructor(identify: (tid: number, fd: number) => object) {
@@ -43,21 +36,13 @@ export class ProcessCaller implements Caller {
   }
 
   readMemory(address: number, target: Uint8Array): void {
-    for (let done = 0; done < target.length; ) {
-      const length = Math.min(STAGE, target.length - done);
-      this.#transfer(libc().process_vm_readv, address + done, length, 'read');
-      target.set(this.#stage.subarray(0, length), done);
-      done += length;
-    }
+    const read = this.#reach(address, target.length, READ).read(address, target, 0, target.length);
+    this.#all(read, address, target.length, 'read');
   }
 
   writeMemory(address: number, source: Uint8Array): void {
-    for (let done = 0; done < source.length; ) {
-      const length = Math.min(STAGE, source.length - done);
-      this.#stage.set(source.subarray(done, done + length));
-      this.#transfer(libc().process_vm_writev, address + done, length, 'written');
-      done += length;
-    }
+    const written = this.#reach(address, source.length, WRITE).write(address, source, 0, source.length);
+    this.#all(written, address, source.length, 'written');
   }
 
   memory(address: number, length: number, access: Access): MemoryRange {
@@ -81,21 +66,19 @@ export class ProcessCaller implements Caller {
     return this.#tid;
   }
 
-  #transfer(call: (...args: number[]) => number, address: number, length: number, verb: string): void {
-    const tid = this.#thread();
-    setPointer(this.#iov, 0, this.#stageAddress, length);
-    setPointer(this.#iov, 4, address, length);
-    const done = call(tid, this.#iovAddress, 1, this.#iovAddress + 16, 1, 0);
-    if (done === length) return;
-    const cause = done === -1 ? errnoName(lastErrno()) : `only ${done} of them`;
-    refuse('EFAULT', `${length} bytes at ${hex(address)} of thread ${tid} cannot be ${verb}: ${cause}`);
+  /**
+   * The caller's address space, when [address, address+length) is mapped in it for `access`. It is kept for the next call, which is often
+   * the same process's. (process_vm_readv would be cheaper, but waits for whoever handles the caller's page faults: for ever, if he likes.)
+   */
+  #reach(address: number, length: number, access: Access): Memory {
+    const { memory } = processMemory(this.#thread(), address, length, access);
+    this.#recent?.close();
+    this.#recent = memory;
+    return memory;
   }
-}
 
-/** Stores one struct iovec. */
-function setPointer(words: Uint32Array, at: number, base: number, length: number): void {
-  words[at] = base >>> 0;
-  words[at + 1] = base / 2 ** 32;
-  words[at + 2] = length;
-  words[at + 3] = 0;
+  #all(done: number, address: number, length: number, verb: string): void {
+    if (done === length) return;
+    refuse('EFAULT', `only ${done} of ${length} bytes at ${hex(address)} of thread ${this.#tid} can be ${verb}`);
+  }
 }

@@ -89,7 +89,7 @@ const MAP_FLAGS = MAP_READ | MAP_WRITE | MAP_FIXED_IOVA;
 export const contextIoctls = {
   IOASID_GET_INFO: { nr: 0xc0, struct: InfoStruct, flags: 0, changes: false, handle: getInfo },
   IOASID_ALLOC: { nr: 0xc1, struct: AllocStruct, flags: 0, changes: true, handle: alloc },
-  IOASID_FREE: { nr: 0xc2, struct: FreeStruct, flags: 0, changes: false, handle: free },
+  IOASID_FREE: { nr: 0xc2, struct: FreeStruct, flags: 0, changes: true, handle: free },
   IOASID_MAP: { nr: 0xc3, struct: MapStruct, flags: MAP_FLAGS, changes: true, handle: map },
   IOASID_MAP_FILE: { nr: 0xc4, struct: MapFileStruct, flags: MAP_FLAGS, changes: true, handle: mapFile },
   IOASID_UNMAP: { nr: 0xc5, struct: UnmapStruct, flags: UNMAP_ALL, changes: true, handle: unmap },
@@ -98,8 +98,8 @@ export const contextIoctls = {
 
 /** The native ioctls of a device file. */
 export const deviceIoctls = {
-  IOASID_AUTHORIZE: { nr: 0xca, struct: AuthorizeStruct, flags: 0, changes: false, handle: authorize },
-  IOASID_REVOKE: { nr: 0xcb, struct: RevokeStruct, flags: 0, changes: false, handle: revoke },
+  IOASID_AUTHORIZE: { nr: 0xca, struct: AuthorizeStruct, flags: 0, changes: true, handle: authorize },
+  IOASID_REVOKE: { nr: 0xcb, struct: RevokeStruct, flags: 0, changes: true, handle: revoke },
 } as const satisfies Record<string, NativeIoctl<VfioDevice>>;
 
 /** EXPLAIN, which every file of ours has. */

@@ -363,10 +363,12 @@ static void cmd_listen(const struct words *words, struct answer *answer)
 {
 	struct sockaddr_un name = socket_name(word_or(words, 1, ""));
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	if (bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || listen(fd, 8) < 0)
+	if (bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || listen(fd, 8) < 0) {
 		failed(answer, errno);
-	else
+		close(fd);
+	} else {
 		put(answer, "ok %d", fd);
+	}
 }
 
 static void cmd_accept(const struct words *words, struct answer *answer)
@@ -378,10 +380,12 @@ static void cmd_connect(const struct words *words, struct answer *answer)
 {
 	struct sockaddr_un name = socket_name(word_or(words, 1, ""));
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	if (connect(fd, (struct sockaddr *)&name, sizeof name) < 0)
+	if (connect(fd, (struct sockaddr *)&name, sizeof name) < 0) {
 		failed(answer, errno);
-	else
+		close(fd);
+	} else {
 		put(answer, "ok %d", fd);
+	}
 }
 
 /* A message of one byte, with room for one descriptor. */

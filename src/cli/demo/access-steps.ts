@@ -16,7 +16,7 @@ export async function noAccessBefore(stage: Stage, { alice, rids }: Cast): Promi
   const { report } = stage;
   const { vm, pasid, area, vfio0 } = alice;
   const fault = { rid: rids.vfio0, pasid, iova: DATA_IOVA, write: true };
-  report.done(`alice has PASID ${pasid} with 16 MiB of her memory in it, and vfio0: both open, neither knows of the other`);
+  report.done(`alice's PASID ${pasid} has 16 MiB of her memory in it; her vfio0 is open, and authorized for nothing`);
   await stage.faulted(`vfio0, told to fill a page through PASID ${pasid}, cannot`, fault, () =>
     area.fill({ vm, device: vfio0, pasid }, 0xaa, { bytes: PAGE }),
   );

@@ -11,15 +11,15 @@ export const caveats = [
   'Steps 3 and 5 show the rules, but no protection: both VMs are in the address space of the server.',
 ];
 
-/** @param cast who plays alice and bob, given who would */
-export async function makeInProcessWorld(cast: (actor: Actor, machine: Machine) => Actor = (actor) => actor): Promise<World> {
+/** @param cast who plays `name`, given who would */
+export async function makeInProcessWorld(cast: (actor: Actor, name: string) => Actor = (actor) => actor): Promise<World> {
   const machine = await Machine.create({ devices: storyDevices });
   const [alice, bob] = [new InProcessActor(machine), new InProcessActor(machine)];
   InProcessActor.connect(alice, bob);
   return {
     server: 'in-process: no files, no other processes',
-    alice: new Vm('alice', cast(alice, machine)),
-    bob: new Vm('bob', cast(bob, machine)),
+    alice: new Vm('alice', cast(alice, 'alice')),
+    bob: new Vm('bob', cast(bob, 'bob')),
     state: async () => {
       machine.step();
       return machine.snapshot();

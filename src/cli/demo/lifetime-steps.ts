@@ -6,9 +6,9 @@ import type { Stage } from './stage.js';
 const SUCCESS = 1;
 const ABORTED = 0;
 const PAGE = 4096;
-/** Fills of the whole area, as many as there is much to do: the device is still at it when the next command comes. */
+/** So many fills of the whole area keep a device at work until the next command comes. */
 const FILLS = 8;
-/** Where a machine is so fast (or the VM so slow) that the device is done first, again. */
+/** Should a device be done before REVOKE comes, alice tries again. */
 const ATTEMPTS = 5;
 
 export async function revokeWhileRunning(stage: Stage, { alice, rids }: Cast): Promise<void> {
@@ -77,7 +77,7 @@ export async function killed(stage: Stage, { alice, bob }: Cast): Promise<void> 
   await startFills(area, { vm, device: vfio0, pasid });
   const before = await stage.counters();
   const one = { contexts: 1, PASIDs: 1, mappings: 1, memories: 1, authorizations: 1, devices: 1 };
-  report.check(`alice has all of it again, PASID ${pasid}, and eight fills are under way`, before, one);
+  report.check(`alice has PASID ${pasid}, maps, authorizes vfio0 again, and submits eight fills`, before, one);
   await vm.kill();
   const clean = await stage.until((now) => Object.values(now).every((value) => value === 0));
   report.check('alice is killed with -9: nothing is left behind', clean, true);

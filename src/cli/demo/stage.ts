@@ -14,9 +14,6 @@ export interface Counters {
   readonly devices: number;
 }
 
-/** What does not happen in so many milliseconds is not going to. */
-const PATIENCE = 10_000;
-
 export function count({ contexts, pasids, mappings, memories, devices }: MachineSnapshot): Counters {
   return {
     contexts: contexts.length,
@@ -31,10 +28,13 @@ export function count({ contexts, pasids, mappings, memories, devices }: Machine
 export class Stage {
   readonly world: World;
   readonly report: Report;
+  readonly #patience: number;
 
-  constructor(world: World, report: Report) {
+  /** @param patience what does not happen in so many milliseconds is not going to */
+  constructor(world: World, report: Report, patience: number) {
     this.world = world;
     this.report = report;
+    this.#patience = patience;
   }
 
   async counters(): Promise<Counters> {
@@ -65,7 +65,7 @@ export class Stage {
   }
 
   async #wait(holds: (state: MachineSnapshot) => boolean): Promise<boolean> {
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + this.#patience;
     while (!holds(await this.world.state())) if (Date.now() > end) return false;
     return true;
   }

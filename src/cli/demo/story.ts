@@ -12,7 +12,7 @@ import type { World } from './world.js';
 type Step = (stage: Stage, cast: Cast) => Promise<void>;
 
 /** In this order: each begins where the one before ended. */
-export const steps: readonly (readonly [title: string, step: Step])[] = [
+export const storySteps: readonly (readonly [title: string, step: Step])[] = [
   ['No access before authorization', noAccessBefore],
   ['Access after, and only to what is mapped', accessAfter],
   ['The number of a PASID is worth nothing without its FD', numberIsNothing],
@@ -23,13 +23,16 @@ export const steps: readonly (readonly [title: string, step: Step])[] = [
   ['The owner is killed', killed],
 ];
 
+/** Milliseconds in which a server has long noticed that a file was closed. */
+const PATIENCE = 10_000;
+
 /** Tells it, and ends the world. @returns whether all was as it must be. */
-export async function tell(world: World, report: Report): Promise<boolean> {
-  const stage = new Stage(world, report);
+export async function tell(world: World, report: Report, patience = PATIENCE): Promise<boolean> {
+  const stage = new Stage(world, report, patience);
   try {
     await opening(stage);
     const cast = await makeCast(world);
-    for (const [title, step] of steps) {
+    for (const [title, step] of storySteps) {
       report.step(title);
       await step(stage, cast);
     }

@@ -37,6 +37,11 @@ export class VmProgram {
     this.#commands = { ...this.#contextCommands(), ...this.#deviceCommands(), ...this.#memoryCommands(), ...peerCommands(peer) };
   }
 
+  /** The commands, and how many numbers each takes. */
+  get commands(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.#commands).map(([name, command]) => [name, command.length]));
+  }
+
   /** Does what `line` says. */
   obey(line: string): string {
     try {

@@ -98,7 +98,15 @@ export class Actor {
 
   /** Kills a child with -9 and waits for its end. */
   async kill(child: Actor): Promise<void> {
+    await this.startKill(child);
+    await this.endKill(child);
+  }
+
+  async startKill(child: Actor): Promise<void> {
     await this.words(`kill ${child.#name}`);
+  }
+
+  async endKill(child: Actor): Promise<void> {
     assert.deepEqual(await this.words(`wait ${child.#name}`), ['signal', '9']);
   }
 

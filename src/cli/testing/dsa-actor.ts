@@ -18,7 +18,8 @@ export const PAGE = 4096;
 export const READ_WRITE_FIXED = 7;
 /** Where memory is mapped. */
 export const IOVA = 0x10_0000;
-const REGION_SPAN = 2 ** 40;
+/** Bytes of a device file from one region to the next. */
+export const REGION_SPAN = 2 ** 40;
 const PORTAL_BAR = 2;
 /** Memory space and bus mastering, in the command register. */
 const ENABLE = '0600';
@@ -98,6 +99,11 @@ export class DsaMemory {
 
   static async create(actor: Actor, bytes: number): Promise<DsaMemory> {
     return new DsaMemory(actor, await actor.do(`memfd ${bytes}`));
+  }
+
+  /** The same file in the hands of another actor, where it has the number `fd`. */
+  heldBy(actor: Actor, fd: number): DsaMemory {
+    return new DsaMemory(actor, fd);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { refused } from '../linux/child.test.helper.js';
+import { DeviceTree } from './device-tree.js';
+import { FakeNode } from './mounted.test.helper.js';
+
+const node = (path: string) => new FakeNode(path, false, () => 1);
+const names = (tree: DeviceTree) => [...tree.root.children!.keys()].sort();
+
+test('parent directories are made from paths', () => {
+  const tree = new DeviceTree([node('vfio/devices/vfio0')], [{ path: 'pts', kind: 'dir' }]);
+  assert.deepEqual(names(tree), ['pts', 'vfio']);
+  const devices = tree.lookup(tree.lookup(tree.root, 'vfio')!, 'devices')!;
+  assert.equal(tree.lookup(devices, 'vfio0')!.path, 'vfio/devices/vfio0');
+});
+
+test('paths that contradict each other are refused, and the nodes stay as they were', () => {
+  const tree = new DeviceTree([node('a'), node('b')], [{ path: 'null', kind: 'file' }]);
+  refused(() => tree.update([node('c'), node('null')]), 'EEXIST', /"null" is taken/);
+  refused(() => tree.update([node('c'), node('null/x')]), 'ENOTDIR', /"null" is wanted as a directory/);
+  refused(() => tree.update([node('c'), node('c')]), 'EEXIST', /"c" is taken/);
+  assert.deepEqual(names(tree), ['a', 'b', 'null']);
+});
+
+test('the inode of a device node lives until it is forgotten, and its number is not used again', () => {
+  const tree = new DeviceTree([node('a')], []);
+  const first = tree.lookup(tree.root, 'a')!;
+  tree.update([]);
+  assert.equal(tree.inode(first.id), first);
+  tree.forget(first.id);
+  assert.equal(tree.inode(first.id), undefined);
+  tree.update([node('a')]);
+  assert.ok(tree.lookup(tree.root, 'a')!.id > first.id);
+});
+
+test('an inode that stays is not forgotten', () => {
+  const tree = new DeviceTree([], [{ path: 'null', kind: 'file' }]);
+  const { id } = tree.lookup(tree.root, 'null')!;
+  tree.forget(id);
+  tree.forget(tree.root.id);
+  assert.equal(tree.inode(id)!.path, 'null');
+  assert.equal(tree.inode(tree.root.id), tree.root);
+});

@@ -1,0 +1,22 @@
+/** A server that exits, by Node's own exit, as soon as it has asked itself which open file a descriptor means. See fuse-server.test.ts. */
+import type { Caller } from '../ioasid/caller.js';
+import { runLoop } from '../linux/event-loop.js';
+import { mountFuse } from '../linux/fuse-mount.js';
+import type { IoctlCall } from '../uapi/open-file.js';
+import { FuseServer } from './fuse-server.js';
+import { FakeFile } from './mounted.test.helper.js';
+
+let asked = false;
+
+class AskingFile extends FakeFile {
+  override ioctl(caller: Caller, call: IoctlCall): number {
+    asked = true;
+    return super.ioctl(caller, call);
+  }
+}
+
+const fd = mountFuse(process.argv[2]!, { allowOther: true });
+const server = new FuseServer(fd, [{ path: 'plain', flushes: false, open: () => new AskingFile(1) }]);
+const exitWhenAsked = () => (asked ? process.exit(3) : true);
+process.send!('mounted');
+await runLoop([{ fd, ready: () => server.serve(exitWhenAsked) }], () => false);
