@@ -22,7 +22,7 @@ const layers: readonly (readonly string[])[] = [
   ['devfs'],
   ['uapi'],
   ['vfio', 'vdpa'],
-  ['devices'],
+  ['devices', 'iommufd'],
   ['ioasid'],
   ['iommu'],
   ['linux'],

@@ -7,10 +7,12 @@ import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
 import { IoasidSubsystem } from './ioasid/subsystem.js';
 import type { FaultRecord } from './iommu/fault-log.js';
 import { Iommu } from './iommu/iommu.js';
+import { IommufdSubsystem } from './iommufd/subsystem.js';
 import { refuse } from './linux/errno.js';
 import { DeviceFile } from './uapi/device-file.js';
 import { contextTable, deviceTable } from './uapi/ioasid.js';
 import type { IoctlTable } from './uapi/ioctl.js';
+import { iommufdTable } from './uapi/iommufd.js';
 import type { DeviceNode } from './uapi/open-file.js';
 import { readRegion, vfioIoctls, writeRegion } from './uapi/vfio.js';
 import type { VfioDevice } from './vfio/device.js';
@@ -71,14 +73,16 @@ const ioctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...deviceTable]);
 export class Machine {
   readonly iommu = new Iommu();
   readonly ioasid: IoasidSubsystem;
+  readonly iommufd: IommufdSubsystem;
   /** The files, by their paths below /dev. */
   readonly nodes: readonly DeviceNode[];
   readonly #devices: readonly { readonly device: VfioDevice; readonly spec: string }[];
 
   private constructor(options: MachineOptions, make: (iommu: Iommu) => readonly { device: VfioDevice; spec: string }[]) {
     this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
+    this.iommufd = new IommufdSubsystem(this.iommu);
     this.#devices = make(this.iommu);
-    this.nodes = [ioasidNode(this.ioasid), ...this.#devices.map(({ device }) => deviceNode(device))];
+    this.nodes = [ioasidNode(this.ioasid), iommuNode(this.iommufd), ...this.#devices.map(({ device }) => deviceNode(device))];
   }
 
   /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
@@ -157,6 +161,17 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
     open: (caller) => {
       const context = ioasid.open(caller.pid);
       return new DeviceFile(context, contextTable, { release: () => context.close() });
+    },
+  };
+}
+
+function iommuNode(iommufd: IommufdSubsystem): DeviceNode {
+  return {
+    path: 'iommu',
+    flushes: false,
+    open: (caller) => {
+      const context = iommufd.open(caller.pid);
+      return new DeviceFile(context, iommufdTable, { release: () => context.close() });
     },
   };
 }

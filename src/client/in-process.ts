@@ -52,6 +52,10 @@ class FileBytes implements Memory {
     return count;
   }
 
+  reaches(offset: number, length: number): boolean {
+    return offset >= 0 && offset + length <= this.bytes.length;
+  }
+
   close(): void {}
 }
 
@@ -97,6 +101,10 @@ class Blocks implements Memory {
   }
 
   close(): void {}
+
+  reaches(offset: number, length: number): boolean {
+    return this.hole(offset, length) === undefined;
+  }
 
   /** The first address in [address, address+length) where nothing is, or undefined. */
   hole(address: number, length: number): number | undefined {
@@ -192,6 +200,19 @@ export class InProcess implements Transport, Caller {
     }
   }
 
+  /**
+   * ioctl(2) with its argument as it is: an address of this process, or a plain number.
+   * @throws Refusal the file's own, or EFAULT when `cmd` has a size and that many bytes are not there.
+   */
+  ioctlAt(fd: number, cmd: number, argument: number): number {
+    const file = this.#openFile(fd);
+    const copied = new Uint8Array(ioctlSize(cmd));
+    this.readMemory(argument, copied);
+    const result = this.#served(() => file.ioctl(this, { cmd, arg: argument, data: copied }));
+    if (cmd >>> 31 === 1) this.writeMemory(argument, copied);
+    return result;
+  }
+
   pread(fd: number, offset: number, target: Uint8Array): number {
     const file = this.#openFile(fd);
     return this.#served(() => file.read(this, offset, target));
@@ -270,12 +291,9 @@ export class InProcess implements Transport, Caller {
   }
 
   #ioctl(fd: number, cmd: number, data: Uint8Array): number {
-    const file = this.#openFile(fd);
     const memory = this.#blocks.bytes(STRUCT_ADDRESS);
     memory.set(data);
-    const copied = memory.slice(0, ioctlSize(cmd));
-    const result = this.#served(() => file.ioctl(this, { cmd, arg: STRUCT_ADDRESS, data: copied }));
-    if (cmd >>> 31 === 1) memory.set(copied);
+    const result = this.ioctlAt(fd, cmd, STRUCT_ADDRESS);
     data.set(memory.subarray(0, data.length));
     return result;
   }

@@ -17,6 +17,9 @@ export interface Memory {
   /** Copies `source[at..at+length)` to byte `offset` of this memory. Returns as `read` does. Never throws. */
   write(offset: number, source: Uint8Array, at: number, length: number): number;
 
+  /** Is all of [offset, offset+length) there now, for `access` (bit set: 1 read, 2 write)? Never throws. */
+  reaches(offset: number, length: number, access: number): boolean;
+
   /** Lets go of the memory; called once, when no mapping names it any more. */
   close(): void;
 }
@@ -41,6 +44,10 @@ export class BufferMemory implements Memory {
     const n = Math.max(0, Math.min(length, this.bytes.length - offset));
     if (n > 0) this.bytes.set(source.subarray(at, at + n), offset);
     return n;
+  }
+
+  reaches(offset: number, length: number): boolean {
+    return offset >= 0 && offset + length <= this.bytes.length;
   }
 
   close(): void {}

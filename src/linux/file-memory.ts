@@ -72,7 +72,7 @@ const open = new Map<string, FileMemory>();
 /**
  * Bytes [offset, offset+length) of the file behind descriptor `fd` of thread `tid`, which must be waiting for us. Each call adds a reference, which the
  * receiver closes.
- * @param access 1 read, 2 write.
+ * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that can be mapped, or past
  * its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM it cannot be mapped.
  */
@@ -94,7 +94,7 @@ export function fileMemory(
   }
   try {
     const writable = requireRights(fd, copy, access);
-    requireRange(fd, status.size, offset, length);
+    if (access !== 0) requireRange(fd, status.size, offset, length);
     return { memory: FileMemory.of(copy, status, filesystem, writable), offset };
   } finally {
     libc().close(copy);
@@ -193,6 +193,12 @@ export class FileMemory {
     if (this.#length > 0) libc().munmap(this.#address, this.#length);
     this.#address = address;
     this.#length = size;
+  }
+
+  /** Does the file have these bytes now, and was it opened for `access`? */
+  reaches(offset: number, length: number, access: number): boolean {
+    if (access & WRITE && !this.#writable) return false;
+    return offset >= 0 && offset + length <= statusOfOurs(this.#fd).size;
   }
 
   /** Drops one reference; the last one unmaps and closes the file. */

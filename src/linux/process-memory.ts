@@ -44,7 +44,7 @@ const current = new Map<number, ProcessMemory>();
 /**
  * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that it has now. The thread must
  * be waiting for us, so that it cannot exit or execute another program meanwhile. Each call adds a reference, which the receiver closes.
- * @param access 1 read, 2 write.
+ * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace rules forbid it.
  */
 export function processMemory(tid: number, address: number, length: number, access: number): { memory: ProcessMemory; offset: number } {
@@ -59,7 +59,7 @@ export function processMemory(tid: number, address: number, length: number, acce
   }
   const memory = ProcessMemory.of(tid);
   try {
-    memory.require(tid, address, length, access);
+    if (access !== 0) memory.require(tid, address, length, access);
   } catch (error) {
     memory.close();
     throw error;
@@ -116,6 +116,18 @@ export class ProcessMemory {
   write(offset: number, source: Uint8Array, at: number, length: number): number {
     if (!inside(source, at, length)) return 0;
     return this.#transfer(libc().pwrite, offset, addressOf(source) + at, length);
+  }
+
+  /** Is [address, address+length) mapped with the rights of `access` now? */
+  reaches(address: number, length: number, access: number): boolean {
+    if (this.#mem === -1 || !Number.isSafeInteger(address + length)) return false;
+    try {
+      this.require(this.#pid, address, length, access);
+      return true;
+    } catch (error) {
+      if (error instanceof Refusal) return false;
+      throw error;
+    }
   }
 
   /** Drops one reference; the last one closes the descriptors. */

@@ -10,13 +10,15 @@
 import fc from 'fast-check';
 import { address, descriptor, type IoctlLine, number, plain, type Sequence, saved, type Value } from './language.js';
 import { fieldsOf, withField } from './layouts.js';
-import { MEMORY_BYTES, packed, Scene } from './scene.js';
+import { type Device, MEMORY_BYTES, packed, Scene } from './scene.js';
 
 type Step = (scene: Scene) => void;
+type Spoil = (line: IoctlLine) => IoctlLine;
 
 export const MAX_STEPS = 30;
 const PAGE = 4096n;
 const FIXED = 1;
+const DIRTY_TRACKING = 2;
 const APERTURE_START = 1n << 24n;
 const APERTURE_LAST = (1n << 31n) - 1n;
 const SELFTEST_DATA = 0xdead;
@@ -24,7 +26,6 @@ const SELFTEST_TYPE = 0xdeadbeef;
 const SELFTEST_EVENTS = 0xbeefbeef;
 
 const which = fc.nat(15);
-const oneIn = (n: number) => fc.nat(n - 1).map((value) => value === 0);
 
 /** Numbers at which something begins or ends. */
 const edges64 = fc.constantFrom(
@@ -54,6 +55,8 @@ const edges32 = fc.constantFrom(0, 1, 2, 3, 4, 7, 8, 0xff, 0x1000, 0x10000, 0x7f
 const mostly = <T>(good: fc.Arbitrary<T>, bad: fc.Arbitrary<T>, weight = 12) =>
   fc.oneof({ arbitrary: good, weight }, { arbitrary: bad, weight: 1 });
 
+const oneIn = (n: number) => mostly(fc.constant(false), fc.constant(true), n - 1);
+
 const pages = fc.integer({ min: 1, max: 8 }).map((count) => BigInt(count) * PAGE);
 const lengths = mostly(pages, fc.constantFrom(0n, 1n, 0x800n, 0x1800n, 1n << 40n, (1n << 64n) - 1n));
 /** IOVAs close to each other, so that ranges meet; most of them inside the aperture of a mock device. */
@@ -77,28 +80,51 @@ const chosen = (scene: Scene, wrong: boolean, n: number, right: Value): Value =>
 
 // --- IOAS ---
 
-const ioasAlloc: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32, 20).map((flags) => (scene) => {
-  const name = scene.name('ioas');
-  scene.call('IOAS_ALLOC', { flags }, { saves: { [name]: 'out_ioas_id' } });
-  if (flags === 0) scene.ioases.push(name);
-});
+const ioasAlloc: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32, 20).map((flags) => (scene) => allocateIoas(scene, flags));
 
 const ioasMap: fc.Arbitrary<Step> = fc
-  .record({ which, wrong: wrongId, rights, fixed: fc.boolean(), page: memoryPage, odd: oddMemoryPage, inPage, length: lengths, iova: iovas, hole: oneIn(30) })
+  .record({
+    which,
+    wrong: wrongId,
+    rights,
+    fixed: fc.boolean(),
+    page: memoryPage,
+    odd: oddMemoryPage,
+    inPage,
+    length: lengths,
+    iova: iovas,
+    hole: oneIn(30),
+  })
   .map(({ which, wrong, rights, fixed, page, odd, inPage, length, iova, hole }) => (scene) => {
     const ioas = scene.pick(scene.ioases, which);
     const memory = hole ? address('b', BigInt(MEMORY_BYTES) - PAGE) : address('b', (fixed ? page : odd) + inPage);
     const name = scene.name('iova');
     scene.call(
       'IOAS_MAP',
-      { flags: rights | (fixed ? FIXED : 0), ioas_id: chosen(scene, wrong, which, scene.id(ioas)), user_va: memory, length, iova: fixed ? iova : 0n },
+      {
+        flags: rights | (fixed ? FIXED : 0),
+        ioas_id: chosen(scene, wrong, which, scene.id(ioas)),
+        user_va: memory,
+        length,
+        iova: fixed ? iova : 0n,
+      },
       fixed ? {} : { saves: { [name]: 'iova' } },
     );
     if (ioas !== undefined) scene.mappings.push({ ioas, iova: fixed ? number(iova) : saved(name), length, memory });
   });
 
 const ioasMapFile: fc.Arbitrary<Step> = fc
-  .record({ which, rights, fixed: fc.boolean(), page: memoryPage, odd: oddMemoryPage, inPage, length: lengths, iova: iovas, badFd: oneIn(12) })
+  .record({
+    which,
+    rights,
+    fixed: fc.boolean(),
+    page: memoryPage,
+    odd: oddMemoryPage,
+    inPage,
+    length: lengths,
+    iova: iovas,
+    badFd: oneIn(12),
+  })
   .map(({ which, rights, fixed, page, odd, inPage, length, iova, badFd }) => (scene) => {
     const ioas = scene.pick(scene.ioases, which);
     const name = scene.name('iova');
@@ -123,7 +149,16 @@ const ioasUnmap: fc.Arbitrary<Step> = fc
   });
 
 const ioasCopy: fc.Arbitrary<Step> = fc
-  .record({ which, to: which, wrong: wrongId, rights, iova: iovas, source: iovas, length: lengths, skip: mostly(fc.constant(0n), fc.constantFrom(PAGE, 0x800n), 5) })
+  .record({
+    which,
+    to: which,
+    wrong: wrongId,
+    rights,
+    iova: iovas,
+    source: iovas,
+    length: lengths,
+    skip: mostly(fc.constant(0n), fc.constantFrom(PAGE, 0x800n), 5),
+  })
   .map(({ which, to, wrong, rights, iova, source, length, skip }) => (scene) => {
     const mapping = scene.pick(scene.mappings, which);
     const ioas = scene.pick(scene.ioases, to);
@@ -154,13 +189,19 @@ const rangeList = fc.array(fc.tuple(mostly(iovas, edges64), mostly(pages, edges6
 const allowIovas: fc.Arbitrary<Step> = fc
   .record({ which, ranges: rangeList, extra: mostly(fc.constant(0), fc.constantFrom(1, 4096), 20) })
   .map(({ which, ranges, extra }) => (scene) => {
-    const wide = ranges.map(([start, length]) => [start, start + 8n * length - 1n]).flat();
+    const wide = ranges.flatMap(([start, length]) => [start, start + 8n * length - 1n]);
     const allowed_iovas = scene.scratch(packed(8, ...wide));
     scene.call('IOAS_ALLOW_IOVAS', { ioas_id: scene.id(scene.pick(scene.ioases, which)), num_iovas: ranges.length + extra, allowed_iovas });
   });
 
 const option: fc.Arbitrary<Step> = fc
-  .record({ which, option_id: mostly(fc.constantFrom(0, 1, 1, 1), edges32), op: mostly(fc.constantFrom(0, 1), edges32), val64: mostly(fc.constantFrom(0n, 1n), edges64), global: oneIn(4) })
+  .record({
+    which,
+    option_id: mostly(fc.constantFrom(0, 1, 1, 1), edges32),
+    op: mostly(fc.constantFrom(0, 1), edges32),
+    val64: mostly(fc.constantFrom(0n, 1n), edges64),
+    global: oneIn(4),
+  })
   .map(({ which, option_id, op, val64, global }) => (scene) => {
     const object_id = global || option_id === 0 ? number(0) : scene.id(scene.pick(scene.ioases, which));
     scene.call('OPTION', { option_id, op, val64, object_id });
@@ -172,7 +213,7 @@ const destroy: fc.Arbitrary<Step> = which.map((which) => (scene) => {
   const name = scene.pick(targets, which);
   if (name !== undefined && devices.includes(name)) scene.detachPasids();
   scene.call('DESTROY', { id: scene.id(name) });
-  if (name !== undefined && !scene.ioases.includes(name)) scene.forget(name);
+  if (name !== undefined) scene.forget(name);
 });
 
 const destroyAny: fc.Arbitrary<Step> = which.map((which) => (scene) => {
@@ -187,44 +228,45 @@ const changeProcess: fc.Arbitrary<Step> = fc.constant((scene) => scene.call('IOA
 const mockDevice: fc.Arbitrary<Step> = fc
   .record({ which, flags: fc.constantFrom(undefined, undefined, 0, 1, 4, 4), onTable: oneIn(5), wrong: wrongId })
   .map(({ which, flags, onTable, wrong }) => (scene) => {
-    const device = { stdev: scene.name('stdev'), hwpt: scene.name('auto'), idev: scene.name('idev') };
-    const id = wrong ? scene.anyId(which) : onTable ? scene.pageTable(which) : scene.id(scene.pick(scene.ioases, which));
-    const saves = { [device.stdev]: 'out_stdev_id', [device.hwpt]: 'out_hwpt_id', [device.idev]: 'out_idev_id' };
-    if (flags === undefined) scene.call('TEST_MOCK_DOMAIN', { id }, { saves });
-    else scene.call('TEST_MOCK_DOMAIN_FLAGS', { id, dev_flags: flags }, { saves });
-    scene.devices.push(device);
+    const right = onTable ? scene.pageTable(which) : scene.id(scene.pick(scene.ioases, which));
+    addDevice(scene, chosen(scene, wrong, which, right), flags);
   });
 
-const mockReplace: fc.Arbitrary<Step> = fc
-  .record({ which, to: which, wrong: wrongId })
-  .map(({ which, to, wrong }) => (scene) => {
-    const device = scene.pick(scene.devices, which);
-    const pt_id = wrong ? scene.anyId(to) : scene.pageTable(to);
-    const name = scene.name('auto');
-    scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: scene.id(device?.stdev), pt_id }, { saves: { [name]: 'pt_id' } });
-    if (device !== undefined) scene.devices[scene.devices.indexOf(device)] = { ...device, hwpt: name };
-  });
+const mockReplace: fc.Arbitrary<Step> = fc.record({ which, to: which, wrong: wrongId }).map(({ which, to, wrong }) => (scene) => {
+  const device = scene.pick(scene.devices, which);
+  const pt_id = wrong ? scene.anyId(to) : scene.pageTable(to);
+  const name = scene.name('auto');
+  scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: scene.id(device?.stdev), pt_id }, { saves: { [name]: 'pt_id' } });
+  if (device !== undefined) scene.devices[scene.devices.indexOf(device)] = { ...device, hwpt: name };
+});
 
 const hwptAlloc: fc.Arbitrary<Step> = fc
-  .record({ which, to: which, wrong: wrongId, flags: mostly(fc.constantFrom(0, 0, 1, 1, 2, 2, 3, 8), edges32), data: oneIn(6), type: fc.constantFrom(0, 0, 1, 2) })
+  .record({
+    which,
+    to: which,
+    wrong: wrongId,
+    flags: mostly(fc.constantFrom(0, 0, 1, 1, 2, 2, 3, 8, 8), edges32),
+    data: oneIn(6),
+    type: fc.constantFrom(0, 0, 1, 2),
+  })
   .map(({ which, to, wrong, flags, data, type }) => (scene) => {
-    const name = scene.name('hwpt');
-    const ioas = scene.pick(scene.ioases, to);
-    scene.call(
-      'HWPT_ALLOC',
-      {
-        flags,
-        dev_id: scene.id(scene.pick(scene.devices, which)?.idev),
-        pt_id: chosen(scene, wrong, to, scene.id(ioas)),
-        ...(data && { data_type: SELFTEST_DATA, data_len: 8, data_uptr: scene.scratch(packed(4, 0, type), 0x800) }),
-      },
-      { saves: { [name]: 'out_hwpt_id' } },
-    );
-    scene.hwpts.push(name);
+    allocateHwpt(scene, {
+      flags,
+      dev_id: scene.id(scene.pick(scene.devices, which)?.idev),
+      pt_id: chosen(scene, wrong, to, scene.id(scene.pick(scene.ioases, to))),
+      ...(data && { data_type: SELFTEST_DATA, data_len: 8, data_uptr: scene.scratch(packed(4, 0, type), 0x800) }),
+    });
   });
 
 const nestedAlloc: fc.Arbitrary<Step> = fc
-  .record({ which, to: which, flags: mostly(fc.constantFrom(0, 0, 0, 8), edges32), data_type: mostly(fc.constant(SELFTEST_DATA), edges32), data_len: mostly(fc.constantFrom(4, 8), fc.constantFrom(0, 2, 12, 4096)), onViommu: fc.boolean() })
+  .record({
+    which,
+    to: which,
+    flags: mostly(fc.constantFrom(0, 0, 0, 8), edges32),
+    data_type: mostly(fc.constant(SELFTEST_DATA), edges32),
+    data_len: mostly(fc.constantFrom(4, 8), fc.constantFrom(0, 2, 12, 4096)),
+    onViommu: fc.boolean(),
+  })
   .map(({ which, to, flags, data_type, data_len, onViommu }) => (scene) => {
     const name = scene.name('nested');
     scene.call(
@@ -243,7 +285,13 @@ const nestedAlloc: fc.Arbitrary<Step> = fc
   });
 
 const invalidate: fc.Arbitrary<Step> = fc
-  .record({ which, data_type: mostly(fc.constant(SELFTEST_TYPE), edges32), entries: fc.array(fc.tuple(fc.constantFrom(0, 1, 2), fc.nat(5)), { maxLength: 4 }), entry_len: mostly(fc.constant(8), fc.constantFrom(0, 4, 12, 4096, 4097)), cache: fc.nat(4) })
+  .record({
+    which,
+    data_type: mostly(fc.constant(SELFTEST_TYPE), edges32),
+    entries: fc.array(fc.tuple(fc.constantFrom(0, 1, 2), fc.nat(5)), { maxLength: 4 }),
+    entry_len: mostly(fc.constant(8), fc.constantFrom(0, 4, 12, 4096, 4097)),
+    cache: fc.nat(4),
+  })
   .map(({ which, data_type, entries, entry_len, cache }) => (scene) => {
     const hwpt_id = scene.id(scene.pick([...scene.nested, ...scene.hwpts], which));
     const data_uptr = scene.scratch(packed(4, ...entries.flat()), 0x800);
@@ -252,7 +300,14 @@ const invalidate: fc.Arbitrary<Step> = fc
   });
 
 const hwInfo: fc.Arbitrary<Step> = fc
-  .record({ which, wrong: wrongId, flags: mostly(fc.constantFrom(0, 0, 1), edges32), data_len: fc.constantFrom(0, 4, 8, 16, 64), type: mostly(fc.constantFrom(0, 0xfeedbeef), edges32), null: oneIn(10) })
+  .record({
+    which,
+    wrong: wrongId,
+    flags: mostly(fc.constantFrom(0, 0, 1), edges32),
+    data_len: fc.constantFrom(0, 4, 8, 16, 64),
+    type: mostly(fc.constantFrom(0, 0xfeedbeef), edges32),
+    null: oneIn(10),
+  })
   .map(({ which, wrong, flags, data_len, type, null: none }) => (scene) => {
     const dev_id = chosen(scene, wrong, which, scene.id(scene.pick(scene.devices, which)?.idev));
     const data_uptr = none ? number(0) : scene.scratch('ff'.repeat(64));
@@ -278,45 +333,80 @@ const dirty: fc.Arbitrary<Step> = fc
   });
 
 const dirtyBitmap: fc.Arbitrary<Step> = fc
-  .record({ which, mapping: which, flags: mostly(fc.constantFrom(0, 1), edges32), page_size: pageSizes, iova: iovas, length: lengths, known: mostly(fc.constant(true), fc.constant(false), 5) })
+  .record({
+    which,
+    mapping: which,
+    flags: mostly(fc.constantFrom(0, 1), edges32),
+    page_size: pageSizes,
+    iova: iovas,
+    length: lengths,
+    known: mostly(fc.constant(true), fc.constant(false), 5),
+  })
   .map(({ which, mapping, flags, page_size, iova, length, known }) => (scene) => {
     const at = known ? scene.pick(scene.mappings, mapping) : undefined;
     scene.add(plain('fill', 's', 0xe00, '00'.repeat(64)));
     scene.call(
       'HWPT_GET_DIRTY_BITMAP',
-      { hwpt_id: scene.id(scene.pick(scene.hwpts, which)), flags, iova: at?.iova ?? iova, length: at?.length ?? length, page_size, data: address('s', 0xe00) },
+      {
+        hwpt_id: scene.id(scene.pick(scene.hwpts, which)),
+        flags,
+        iova: at?.iova ?? iova,
+        length: at?.length ?? length,
+        page_size,
+        data: address('s', 0xe00),
+      },
       { watches: ['s'] },
     );
   });
 
 const checkMap: fc.Arbitrary<Step> = fc
-  .record({ which, table: which, shift: mostly(fc.constant(0n), fc.constantFrom(0x800n, PAGE)), length: fc.constantFrom(0x800n, PAGE, 2n * PAGE) })
+  .record({
+    which,
+    table: which,
+    shift: mostly(fc.constant(0n), fc.constantFrom(0x800n, PAGE)),
+    length: fc.constantFrom(0x800n, PAGE, 2n * PAGE),
+  })
   .map(({ which, table, shift, length }) => (scene) => {
     const tables = [...scene.hwpts, ...scene.devices.map(({ hwpt }) => hwpt)];
     const mapping = scene.pick(scene.mappings, which);
     const uptr = mapping?.memory ?? address('b');
-    scene.call('TEST_MD_CHECK_MAP', { id: scene.id(scene.pick(tables, table)), iova: added(mapping?.iova ?? number(2n * APERTURE_START), shift), length, uptr: added(uptr, shift) });
+    scene.call('TEST_MD_CHECK_MAP', {
+      id: scene.id(scene.pick(tables, table)),
+      iova: added(mapping?.iova ?? number(2n * APERTURE_START), shift),
+      length,
+      uptr: added(uptr, shift),
+    });
   });
 
 const checkRefs: fc.Arbitrary<Step> = fc
   .record({ page: memoryPage, length: fc.constantFrom(PAGE, PAGE, 0x800n), refs: fc.constantFrom(0, 0, 1, 1, 2) })
-  .map(({ page, length, refs }) => (scene) => scene.call('TEST_MD_CHECK_REFS', { uptr: address('b', page), length, refs }));
+  .map(
+    ({ page, length, refs }) =>
+      (scene) =>
+        scene.call('TEST_MD_CHECK_REFS', { uptr: address('b', page), length, refs }),
+  );
 
-const addReserved: fc.Arbitrary<Step> = fc
-  .record({ which, start: iovas, length: lengths })
-  .map(({ which, start, length }) => (scene) => {
-    scene.call('TEST_ADD_RESERVED', { id: scene.id(scene.pick(scene.ioases, which)), start, length });
-  });
+const addReserved: fc.Arbitrary<Step> = fc.record({ which, start: iovas, length: lengths }).map(({ which, start, length }) => (scene) => {
+  scene.call('TEST_ADD_RESERVED', { id: scene.id(scene.pick(scene.ioases, which)), start, length });
+});
 
 // --- PASIDs ---
 
 const pasids = mostly(fc.constantFrom(1, 2, 3, 1024), fc.constantFrom(0, 0xfffff, 0x100000, 0xffffffff));
 
 const pasid: fc.Arbitrary<Step> = fc
-  .record({ which, table: which, pasid: pasids, op: fc.constantFrom('ATTACH', 'ATTACH', 'REPLACE', 'DETACH', 'CHECK'), wrong: wrongId, none: oneIn(3) })
+  .record({
+    which,
+    table: which,
+    pasid: pasids,
+    op: fc.constantFrom('ATTACH', 'ATTACH', 'REPLACE', 'DETACH', 'CHECK'),
+    wrong: wrongId,
+    none: oneIn(3),
+  })
   .map(({ which, table, pasid, op, wrong, none }) => (scene) => {
     const id = scene.id(scene.pick(scene.devices, which)?.stdev);
-    const pt_id = wrong ? scene.anyId(table) : scene.pageTable(table);
+    const hwpt = table % 3 === 0 ? undefined : scene.pick(scene.hwpts, table);
+    const pt_id = wrong ? scene.anyId(table) : hwpt === undefined ? scene.pageTable(table) : saved(hwpt);
     // PASID 0 is the device's own attachment, which detaching would take from the mock device.
     const used = op === 'DETACH' && pasid === 0 ? 1 : pasid;
     if (op === 'DETACH') scene.call('TEST_PASID_DETACH', { id, pasid: scene.usePasid(used) });
@@ -329,14 +419,17 @@ const pasid: fc.Arbitrary<Step> = fc
 const createAccess: fc.Arbitrary<Step> = fc
   .record({ which, wrong: wrongId, flags: mostly(fc.constantFrom(0, 1, 1), edges32) })
   .map(({ which, wrong, flags }) => (scene) => {
-    const name = scene.name('access');
-    const id = chosen(scene, wrong, which, scene.id(scene.pick(scene.ioases, which)));
-    scene.call('TEST_CREATE_ACCESS', { id, flags }, { saves: { [name]: { fd: 'out_access_fd' } } });
-    scene.accesses.push(name);
+    openAccess(scene, chosen(scene, wrong, which, scene.id(scene.pick(scene.ioases, which))), flags);
   });
 
 const accessPages: fc.Arbitrary<Step> = fc
-  .record({ which, mapping: which, flags: mostly(fc.constantFrom(0, 1), edges32), skip: mostly(fc.constant(0n), fc.constantFrom(1n, 0x800n, PAGE)), length: fc.constantFrom(undefined, undefined, 1n, PAGE, 3n * PAGE) })
+  .record({
+    which,
+    mapping: which,
+    flags: mostly(fc.constantFrom(0, 1), edges32),
+    skip: mostly(fc.constant(0n), fc.constantFrom(1n, 0x800n, PAGE)),
+    length: fc.constantFrom(undefined, undefined, 1n, PAGE, 3n * PAGE),
+  })
   .map(({ which, mapping, flags, skip, length }) => (scene) => {
     const access = scene.pick(scene.accesses, which);
     const at = scene.pick(scene.mappings, mapping);
@@ -362,7 +455,13 @@ const unpinPages: fc.Arbitrary<Step> = fc.record({ which, stale: oneIn(6) }).map
 });
 
 const accessRw: fc.Arbitrary<Step> = fc
-  .record({ which, mapping: which, flags: mostly(fc.constantFrom(0, 1, 4, 5), edges32), skip: mostly(fc.constant(0n), fc.constantFrom(1n, 0x7f0n, 0xff8n, PAGE)), length: mostly(fc.constantFrom(1n, 16n, 64n), fc.constantFrom(0n, 0x1800n, 1n << 25n)) })
+  .record({
+    which,
+    mapping: which,
+    flags: mostly(fc.constantFrom(0, 1, 4, 5), edges32),
+    skip: mostly(fc.constant(0n), fc.constantFrom(1n, 0x7f0n, 0xff8n, PAGE)),
+    length: mostly(fc.constantFrom(1n, 16n, 64n), fc.constantFrom(0n, 0x1800n, 1n << 25n)),
+  })
   .map(({ which, mapping, flags, skip, length }) => (scene) => {
     const access = scene.pick(scene.accesses, which);
     const at = scene.pick(scene.mappings, mapping);
@@ -403,7 +502,10 @@ const vfioIoas: fc.Arbitrary<Step> = fc
   });
 
 const vfioAsk: fc.Arbitrary<Step> = fc
-  .record({ ask: fc.constantFrom('VFIO_GET_API_VERSION', 'VFIO_CHECK_EXTENSION', 'VFIO_CHECK_EXTENSION', 'VFIO_SET_IOMMU'), argument: fc.constantFrom(1, 3, 4, 6, 7, 8, 9, 10, 0, 99) })
+  .record({
+    ask: fc.constantFrom('VFIO_GET_API_VERSION', 'VFIO_CHECK_EXTENSION', 'VFIO_CHECK_EXTENSION', 'VFIO_SET_IOMMU'),
+    argument: fc.constantFrom(1, 3, 4, 6, 7, 8, 9, 10, 0, 99),
+  })
   .map(({ ask, argument }) => (scene) => {
     scene.call(ask, {}, { address: number(argument) });
   });
@@ -413,7 +515,14 @@ const vfioInfo: fc.Arbitrary<Step> = mostly(fc.constantFrom(24, 64, 128, 400), f
 });
 
 const vfioMap: fc.Arbitrary<Step> = fc
-  .record({ page: memoryPage, inPage, iova: iovas, size: lengths, flags: mostly(fc.constantFrom(3, 3, 1, 2), edges32), argsz: mostly(fc.constant(32), fc.constantFrom(0, 31, 40)) })
+  .record({
+    page: memoryPage,
+    inPage,
+    iova: iovas,
+    size: lengths,
+    flags: mostly(fc.constantFrom(3, 3, 1, 2), edges32),
+    argsz: mostly(fc.constant(32), fc.constantFrom(0, 31, 40)),
+  })
   .map(({ page, inPage, iova, size, flags, argsz }) => (scene) => {
     scene.call('VFIO_IOMMU_MAP_DMA', { argsz, flags, vaddr: address('b', page + inPage), iova, size });
     const ioas = scene.ioases[0];
@@ -421,7 +530,14 @@ const vfioMap: fc.Arbitrary<Step> = fc
   });
 
 const vfioUnmap: fc.Arbitrary<Step> = fc
-  .record({ which, known: fc.boolean(), iova: iovas, size: lengths, flags: mostly(fc.constantFrom(0, 0, 0, 2), edges32), argsz: mostly(fc.constant(24), fc.constantFrom(0, 23, 40)) })
+  .record({
+    which,
+    known: fc.boolean(),
+    iova: iovas,
+    size: lengths,
+    flags: mostly(fc.constantFrom(0, 0, 0, 2), edges32),
+    argsz: mostly(fc.constant(24), fc.constantFrom(0, 23, 40)),
+  })
   .map(({ which, known, iova, size, flags, argsz }) => (scene) => {
     const mapping = scene.pick(scene.mappings, which);
     const all = flags === 2 && known;
@@ -431,46 +547,101 @@ const vfioUnmap: fc.Arbitrary<Step> = fc
 
 // --- Queues and virtual IOMMUs ---
 
-const faultQueue: fc.Arbitrary<Step> = fc.constant((scene) => {
-  const [id, fd] = [scene.name('fault'), scene.name('faults')];
-  scene.call('FAULT_QUEUE_ALLOC', {}, { saves: { [id]: 'out_fault_id', [fd]: { fd: 'out_fault_fd' } } });
-  scene.others.push(id);
+const faultQueue: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32).map((flags) => (scene) => openFaults(scene, flags));
+
+const faultTable: fc.Arbitrary<Step> = fc
+  .record({ which, fault: which, wrong: wrongId, flags: mostly(fc.constantFrom(4, 4, 12), edges32) })
+  .map(({ which, fault, wrong, flags }) => (scene) => {
+    const dev_id = scene.id(scene.pick(scene.devices, which)?.idev);
+    const fault_id = chosen(scene, wrong, fault, scene.id(scene.pick(scene.faults, fault)?.id));
+    allocateHwpt(scene, { flags, dev_id, pt_id: scene.id(scene.pick(scene.ioases, which)), fault_id });
+  });
+
+const triggerFault: fc.Arbitrary<Step> = fc
+  .record({ which, pasid: mostly(fc.constantFrom(0, 0, 1, 2), edges32), grpid: fc.nat(3), perm: fc.constantFrom(1, 2, 3), addr: iovas })
+  .map(({ which, pasid, grpid, perm, addr }) => (scene) => {
+    scene.call('TEST_TRIGGER_IOPF', { dev_id: scene.id(scene.pick(scene.devices, which)?.idev), pasid, grpid, perm, addr });
+  });
+
+const readFaults: fc.Arbitrary<Step> = fc
+  .record({ which, length: mostly(fc.constantFrom(40, 80, 400), fc.constantFrom(1, 39, 48)) })
+  .map(({ which, length }) => (scene) => {
+    const queue = scene.pick(scene.faults, which);
+    if (queue !== undefined) scene.add(plain('read', queue.fd, length));
+  });
+
+const answerFaults: fc.Arbitrary<Step> = fc
+  .record({
+    which,
+    cookies: fc.array(fc.nat(4), { minLength: 1, maxLength: 3 }),
+    code: mostly(fc.constantFrom(0, 1), fc.constantFrom(2, 0xffffffff)),
+    short: oneIn(20),
+  })
+  .map(({ which, cookies, code, short }) => (scene) => {
+    const queue = scene.pick(scene.faults, which);
+    const bytes = packed(4, ...cookies.flatMap((cookie) => [cookie, code]));
+    if (queue !== undefined) scene.add(plain('write', queue.fd, short ? bytes.slice(2) : bytes));
+  });
+
+const closeFaults: fc.Arbitrary<Step> = which.map((which) => (scene) => {
+  const queue = scene.pick(scene.faults, which);
+  if (queue === undefined) return;
+  scene.add(plain('close', queue.fd));
+  scene.faults.splice(scene.faults.indexOf(queue), 1);
+});
+
+const readEvents: fc.Arbitrary<Step> = fc
+  .record({ which, length: mostly(fc.constantFrom(12, 24, 400), fc.constantFrom(1, 7, 8, 11)) })
+  .map(({ which, length }) => (scene) => {
+    const queue = scene.pick(scene.events, which);
+    if (queue !== undefined) scene.add(plain('read', queue, length));
+  });
+
+const triggerEvent: fc.Arbitrary<Step> = which.map((which) => (scene) => {
+  scene.call('TEST_TRIGGER_VEVENT', { dev_id: scene.id(scene.pick(scene.devices, which)?.idev) });
 });
 
 const viommu: fc.Arbitrary<Step> = fc
   .record({ which, table: which, type: mostly(fc.constant(SELFTEST_TYPE), edges32), flags: mostly(fc.constant(0), edges32) })
-  .map(({ which, table, type, flags }) => (scene) => {
-    const name = scene.name('viommu');
-    const dev_id = scene.id(scene.pick(scene.devices, which)?.idev);
-    scene.call('VIOMMU_ALLOC', { flags, type, dev_id, hwpt_id: scene.id(scene.pick(scene.hwpts, table)) }, { saves: { [name]: 'out_viommu_id' } });
-    scene.viommus.push(name);
-  });
+  .map(
+    ({ which, table, type, flags }) =>
+      (scene) =>
+        addViommu(scene, scene.pick(scene.hwpts, table), flags, type, which),
+  );
 
-const vdevice: fc.Arbitrary<Step> = fc.record({ which, device: which, virt_id: mostly(fc.constantFrom(1n, 2n, 0x99n), edges64) }).map(({ which, device, virt_id }) => (scene) => {
-  const name = scene.name('vdevice');
-  const viommu_id = scene.id(scene.pick(scene.viommus, which));
-  scene.call('VDEVICE_ALLOC', { viommu_id, dev_id: scene.id(scene.pick(scene.devices, device)?.idev), virt_id }, { saves: { [name]: 'out_vdevice_id' } });
-  scene.others.push(name);
-});
+const vdevice: fc.Arbitrary<Step> = fc.record({ which, device: which, virt_id: mostly(fc.constantFrom(1n, 2n, 0x99n), edges64) }).map(
+  ({ which, device, virt_id }) =>
+    (scene) =>
+      addVdevice(scene, scene.pick(scene.viommus, which), virt_id, device),
+);
 
 const eventQueue: fc.Arbitrary<Step> = fc
-  .record({ which, type: mostly(fc.constant(SELFTEST_EVENTS), edges32), veventq_depth: mostly(fc.constantFrom(1, 2, 16), fc.constantFrom(0, 0xffffffff)), device: which })
-  .map(({ which, type, veventq_depth, device }) => (scene) => {
+  .record({
+    which,
+    type: mostly(fc.constant(SELFTEST_EVENTS), edges32),
+    veventq_depth: mostly(fc.constantFrom(1, 2, 16), fc.constantFrom(0, 0xffffffff)),
+  })
+  .map(({ which, type, veventq_depth }) => (scene) => {
     const [id, fd] = [scene.name('veventq'), scene.name('events')];
     const viommu_id = scene.id(scene.pick(scene.viommus, which));
-    scene.call('VEVENTQ_ALLOC', { viommu_id, type, veventq_depth }, { saves: { [id]: 'out_veventq_id', [fd]: { fd: 'out_veventq_fd' } } });
-    scene.call('TEST_TRIGGER_VEVENT', { dev_id: scene.id(scene.pick(scene.devices, device)?.idev) });
+    const saves = { [id]: 'out_veventq_id', [fd]: { fd: 'out_veventq_fd' } };
+    scene.call('VEVENTQ_ALLOC', { viommu_id, type, veventq_depth }, { saves });
     scene.others.push(id);
+    scene.events.push(fd);
   });
 
 const unknownCall: fc.Arbitrary<Step> = fc
-  .record({ nr: fc.constantFrom(0x00, 0x63, 0x75, 0x7f, 0x96, 0x9f, 0xa1, 0xff), type: fc.constantFrom(0x3b, 0x3b, 0x3c), high: fc.constantFrom(0, 0, 0xc008) })
+  .record({
+    nr: fc.constantFrom(0x00, 0x63, 0x75, 0x7f, 0x96, 0x9f, 0xa1, 0xff),
+    type: fc.constantFrom(0x3b, 0x3b, 0x3c),
+    high: fc.constantFrom(0, 0, 0xc008),
+  })
   .map(({ nr, type, high }) => (scene) => {
     const cmd = ((high << 16) | (type << 8) | nr) >>> 0;
     scene.add({ verb: 'ioctl', fd: 'f', cmd, bytes: Uint8Array.from([8, 0, 0, 0, 0, 0, 0, 0]), patches: [], saves: [], watches: [] });
   });
 
-/** The parts of the ABI, each with its steps and how often they come. */
+/** The parts of the ABI, each with its steps and how often they come among those of their part. */
 const parts = {
   ioas: [
     [3, ioasAlloc],
@@ -519,8 +690,17 @@ const parts = {
     [2, invalidate],
     [2, viommu],
     [2, vdevice],
-    [1, eventQueue],
-    [1, faultQueue],
+    [2, eventQueue],
+    [2, triggerEvent],
+    [2, readEvents],
+  ],
+  faults: [
+    [2, faultQueue],
+    [3, faultTable],
+    [5, triggerFault],
+    [4, readFaults],
+    [3, answerFaults],
+    [1, closeFaults],
   ],
 } as const satisfies Record<string, readonly (readonly [number, fc.Arbitrary<Step>])[]>;
 
@@ -528,7 +708,7 @@ export type Part = keyof typeof parts;
 export const partNames = Object.keys(parts) as readonly Part[];
 
 /** Something wrong with one call, whatever it is. */
-const spoil: fc.Arbitrary<(line: IoctlLine) => IoctlLine> = fc.oneof(
+const spoil: fc.Arbitrary<Spoil> = fc.oneof(
   fc.tuple(which, edges64).map(([n, value]) => (line: IoctlLine) => {
     const fields = fieldsOf(line).filter(({ name }) => name !== 'op');
     const field = fields[n % Math.max(1, fields.length)];
@@ -539,16 +719,21 @@ const spoil: fc.Arbitrary<(line: IoctlLine) => IoctlLine> = fc.oneof(
     return fieldsOf(line)[0]?.name === 'size' ? withField(line, { offset: 0, size: 4 }, Math.max(0, size + more)) : line;
   }),
   fc.nat(7).map((n) => (line: IoctlLine) => longer(line, n === 0 ? 0 : 1)),
-  fc.constantFrom(number(0), number(1), address('s', 0xffc), address('s', 0xff8), number((1n << 64n) - 1n)).map((argument) => (line: IoctlLine) => {
-    return line.saves.some(({ size }) => size === 'fd') ? line : { ...line, address: argument };
-  }),
+  fc
+    .constantFrom(number(0), number(1), address('s', 0xffc), address('s', 0xff8), number((1n << 64n) - 1n))
+    .map((argument) => (line: IoctlLine) => {
+      return line.saves.some(({ size }) => size === 'fd') ? line : { ...line, address: argument };
+    }),
   fc.constantFrom('m', 'closed').map((fd) => (line: IoctlLine) => ({ ...line, fd })),
 );
 
 /** Fields that would make the kernel's test interface allocate all its memory, or make one of its own checks fail. */
 function spared(line: IoctlLine, field: string): boolean {
   const cmd = line.cmd & 0xff;
-  return (cmd === 0xa0 && (field === 'id' || field === 'pasid' || field === 'flags' || field === 'length' || field === 'page_size')) || cmd === 0x80;
+  return (
+    (cmd === 0xa0 && (field === 'id' || field === 'pasid' || field === 'flags' || field === 'length' || field === 'page_size')) ||
+    cmd === 0x80
+  );
 }
 
 function longer(line: IoctlLine, last: number): IoctlLine {
@@ -569,42 +754,154 @@ function smaller(length: bigint): bigint {
   return length > 1n << 20n ? PAGE : length;
 }
 
-function stepsOf(chosen: readonly Part[]): fc.Arbitrary<{ step: Step; spoil: ((line: IoctlLine) => IoctlLine) | undefined }> {
-  const weighted = chosen.flatMap((part) => parts[part].map(([weight, arbitrary]) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Step> })));
-  return fc.record({ step: fc.oneof(...weighted), spoil: fc.option(spoil, { freq: 12, nil: undefined }) });
+interface SpoiltStep {
+  readonly step: Step;
+  readonly spoil: Spoil | undefined;
+  /** Whether what has run out is made again first. */
+  readonly refill: boolean;
 }
 
-/** Sequences of up to MAX_STEPS steps over the chosen parts of the ABI. */
+function stepsOf(chosen: readonly Part[]): fc.Arbitrary<SpoiltStep> {
+  const each = chosen.map((part) => ({
+    weight: part === 'ioas' ? 3 : 2,
+    arbitrary: fc.oneof(...parts[part].map(([weight, arbitrary]) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Step> }))),
+  }));
+  return fc.record({
+    step: fc.oneof(...each),
+    spoil: mostly(fc.constant(undefined), spoil, 14),
+    refill: mostly(fc.constant(true), fc.constant(false), 5),
+  });
+}
+
+/** What a sequence begins with, so that its steps find something to act on. */
+interface Start {
+  readonly ioases: number;
+  readonly ready: boolean;
+  readonly hwptFlags: number;
+  readonly attached: boolean;
+}
+
+const start: fc.Arbitrary<Start> = fc.record({
+  ioases: mostly(fc.constantFrom(1, 1, 2), fc.constant(0), 15),
+  ready: mostly(fc.constant(true), fc.constant(false), 5),
+  hwptFlags: fc.constantFrom(0, 1, 2, 2, 3, 8),
+  attached: fc.boolean(),
+});
+
+/** Parts that say nothing without a device. */
+const onDevices: readonly Part[] = ['hwpt', 'refs', 'pasid', 'nested', 'faults'];
+
+/** Sequences of up to MAX_STEPS steps. Each keeps to one or two of the chosen parts, beside the IOAS's own calls, so that the objects of a part meet. */
 export function sequences(chosen: readonly Part[]): fc.Arbitrary<Sequence> {
-  const start = fc.record({ ioases: fc.constantFrom(1, 1, 1, 2, 0), device: fc.boolean() });
-  return fc
-    .tuple(start, fc.array(stepsOf(chosen), { minLength: 1, maxLength: MAX_STEPS, size: 'max' }))
-    .map(([{ ioases, device }, steps]) => {
+  return fc.subarray([...chosen], { minLength: 1, maxLength: Math.min(2, chosen.length) }).chain((some) => {
+    const used: Part[] = [
+      ...new Set<Part>(['ioas', ...some, ...(some.some((part) => onDevices.includes(part)) ? (['hwpt'] as const) : [])]),
+    ];
+    return fc.tuple(start, fc.array(stepsOf(used), { minLength: 1, maxLength: MAX_STEPS, size: 'max' })).map(([first, steps]) => {
       const scene = new Scene();
-      for (let n = 0; n < ioases; n++) begin(scene, ioasAllocNow);
-      if (device && chosen.includes('hwpt')) begin(scene, mockDeviceNow);
-      for (const { step, spoil } of steps) begin(scene, step, spoil);
+      prepare(scene, used, first);
+      for (const each of steps) add(scene, used, each);
       scene.detachPasids();
       return { name: 'generated', lines: scene.lines };
     });
+  });
 }
 
-const ioasAllocNow: Step = (scene) => {
-  const name = scene.name('ioas');
-  scene.call('IOAS_ALLOC', {}, { saves: { [name]: 'out_ioas_id' } });
-  scene.ioases.push(name);
-};
+function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags, attached }: Start): void {
+  for (let n = 0; n < ioases; n++) allocateIoas(scene, 0);
+  const [ioas] = scene.ioases;
+  if (!ready || ioas === undefined) return;
+  if (used.includes('compat')) scene.call('VFIO_IOAS', { op: 1, ioas_id: saved(ioas) });
+  if (used.includes('access')) openAccess(scene, saved(ioas), 1);
+  if (!used.includes('hwpt')) return;
+  const device = addDevice(scene, saved(ioas), 4);
+  const flags = used.includes('pasid') ? 8 : used.includes('nested') ? 1 : hwptFlags;
+  const hwpt = allocateHwpt(scene, { flags, dev_id: saved(device.idev), pt_id: saved(ioas) });
+  if (attached || used.includes('pasid')) scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
+  if (attached && (flags & DIRTY_TRACKING) !== 0) scene.call('HWPT_SET_DIRTY_TRACKING', { hwpt_id: saved(hwpt), flags: 1 });
+  if (used.includes('nested') && attached) attachNested(scene, device, hwpt);
+  if (used.includes('faults')) attachFaulting(scene, device, saved(ioas));
+}
 
-const mockDeviceNow: Step = (scene) => {
+/** The whole of a virtual IOMMU: a device of its own number in it, attached to a nested table. */
+function attachNested(scene: Scene, device: Device, parent: string): void {
+  addViommu(scene, parent, 0, SELFTEST_TYPE);
+  addVdevice(scene, scene.viommus[0], 0x99n);
+  const name = scene.name('nested');
+  const data_uptr = scene.scratch(packed(4, 0x1234, 0), 0x800);
+  const fields = { dev_id: saved(device.idev), pt_id: scene.id(scene.viommus[0]), data_type: SELFTEST_DATA, data_len: 8, data_uptr };
+  scene.call('HWPT_ALLOC', fields, { saves: { [name]: 'out_hwpt_id' } });
+  scene.nested.push(name);
+  scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(name) });
+}
+
+function attachFaulting(scene: Scene, device: Device, pt_id: Value): void {
+  openFaults(scene, 0);
+  const hwpt = allocateHwpt(scene, { flags: 4, dev_id: saved(device.idev), pt_id, fault_id: scene.id(scene.faults[0]?.id) });
+  scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
+}
+
+function openFaults(scene: Scene, flags: number): void {
+  const [id, fd] = [scene.name('fault'), scene.name('faults')];
+  scene.call('FAULT_QUEUE_ALLOC', { flags }, { saves: { [id]: 'out_fault_id', [fd]: { fd: 'out_fault_fd' } } });
+  scene.others.push(id);
+  scene.faults.push({ id, fd });
+}
+
+function addVdevice(scene: Scene, viommu: string | undefined, virt_id: bigint, device = 0): void {
+  const name = scene.name('vdevice');
+  const dev_id = scene.id(scene.pick(scene.devices, device)?.idev);
+  scene.call('VDEVICE_ALLOC', { viommu_id: scene.id(viommu), dev_id, virt_id }, { saves: { [name]: 'out_vdevice_id' } });
+  scene.others.push(name);
+}
+
+function allocateIoas(scene: Scene, flags: number): void {
+  const name = scene.name('ioas');
+  scene.call('IOAS_ALLOC', { flags }, { saves: { [name]: 'out_ioas_id' } });
+  if (flags === 0) scene.ioases.push(name);
+}
+
+function addDevice(scene: Scene, id: Value, flags: number | undefined): Device {
   const device = { stdev: scene.name('stdev'), hwpt: scene.name('auto'), idev: scene.name('idev') };
   const saves = { [device.stdev]: 'out_stdev_id', [device.hwpt]: 'out_hwpt_id', [device.idev]: 'out_idev_id' };
-  scene.call('TEST_MOCK_DOMAIN_FLAGS', { id: scene.id(scene.ioases[0]), dev_flags: 4 }, { saves });
+  if (flags === undefined) scene.call('TEST_MOCK_DOMAIN', { id }, { saves });
+  else scene.call('TEST_MOCK_DOMAIN_FLAGS', { id, dev_flags: flags }, { saves });
   scene.devices.push(device);
-};
+  return device;
+}
 
-function begin(scene: Scene, step: Step, spoil?: (line: IoctlLine) => IoctlLine): void {
+function allocateHwpt(scene: Scene, fields: Readonly<Record<string, Value | number>>): string {
+  const name = scene.name('hwpt');
+  scene.call('HWPT_ALLOC', fields, { saves: { [name]: 'out_hwpt_id' } });
+  scene.hwpts.push(name);
+  return name;
+}
+
+function openAccess(scene: Scene, id: Value, flags: number): void {
+  const name = scene.name('access');
+  scene.call('TEST_CREATE_ACCESS', { id, flags }, { saves: { [name]: { fd: 'out_access_fd' } } });
+  scene.accesses.push(name);
+}
+
+function add(scene: Scene, used: readonly Part[], { step, spoil, refill: wanted }: SpoiltStep): void {
+  if (wanted) refill(scene, used);
   const before = scene.lines.length;
   step(scene);
   const last = scene.lines.at(-1);
   if (spoil !== undefined && scene.lines.length > before && last?.verb === 'ioctl') scene.lines[scene.lines.length - 1] = spoil(last);
+}
+
+function refill(scene: Scene, used: readonly Part[]): void {
+  if (scene.ioases.length === 0) allocateIoas(scene, 0);
+  const ioas = saved(scene.ioases[0]!);
+  if (used.includes('hwpt') && scene.devices.length === 0) addDevice(scene, ioas, 4);
+  if (used.includes('access') && scene.accesses.length === 0) openAccess(scene, ioas, 1);
+  if (used.includes('nested') && scene.viommus.length === 0) addViommu(scene, scene.pick(scene.hwpts, 0), 0, SELFTEST_TYPE);
+}
+
+function addViommu(scene: Scene, hwpt: string | undefined, flags: number, type: number, device = 0): void {
+  const name = scene.name('viommu');
+  const dev_id = scene.id(scene.pick(scene.devices, device)?.idev);
+  scene.call('VIOMMU_ALLOC', { flags, type, dev_id, hwpt_id: scene.id(hwpt) }, { saves: { [name]: 'out_viommu_id' } });
+  scene.viommus.push(name);
 }

@@ -75,7 +75,11 @@ function parseAnswers(output: string, sequences: readonly Sequence[]): Answers[]
 
 function run(file: string, args: readonly string[], errors: 'inherit' | 'ignore'): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', errors], timeout: errors === 'ignore' ? BOOT_LIMIT_MS : 0, killSignal: 'SIGKILL' });
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'pipe', errors],
+      timeout: errors === 'ignore' ? BOOT_LIMIT_MS : 0,
+      killSignal: 'SIGKILL',
+    });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;

@@ -136,7 +136,15 @@ function parseIoctl([fd = '', cmd = '', hex = '', ...rest]: readonly string[], t
     else if (word.startsWith('!')) argument = parseValue(word.slice(1));
     else throw new Error(`"${word}" of "${text}" is not a part of an ioctl`);
   }
-  const line = { verb: 'ioctl', fd, cmd: Number(cmd), bytes: hex === '-' ? new Uint8Array() : fromHex(hex), patches, saves, watches } as const;
+  const line = {
+    verb: 'ioctl',
+    fd,
+    cmd: Number(cmd),
+    bytes: hex === '-' ? new Uint8Array() : fromHex(hex),
+    patches,
+    saves,
+    watches,
+  } as const;
   return argument === undefined ? line : { ...line, address: argument };
 }
 

@@ -166,6 +166,8 @@ export interface CallOptions {
   readonly fd?: string;
   /** Zero bytes after the struct that are part of the call: room for an answer that is longer. */
   readonly room?: number;
+  /** Bytes after the struct, in place of `room`. */
+  readonly rest?: Uint8Array;
   /** By the name it is kept under: the field to save, and whether it is a new descriptor. */
   readonly saves?: Readonly<Record<string, string | { readonly fd: string }>>;
   readonly watches?: readonly string[];
@@ -176,10 +178,11 @@ export interface CallOptions {
 export function call(
   name: LayoutName,
   fields: Readonly<Record<string, Value | number | bigint>>,
-  { fd = 'f', room = 0, saves = {}, watches = [], address }: CallOptions = {},
+  { fd = 'f', room = 0, rest = new Uint8Array(room), saves = {}, watches = [], address }: CallOptions = {},
 ): IoctlLine {
   const layout: Layout = layouts[name];
-  const bytes = new Uint8Array(layout.struct.size + room);
+  const bytes = new Uint8Array(layout.struct.size + rest.length);
+  bytes.set(rest, layout.struct.size);
   const constants = { ...(layout.struct.at.size === 0 ? { size: layout.struct.size } : {}), ...(layout.op && { op: layout.op }) };
   const line: IoctlLine = {
     verb: 'ioctl',

@@ -1,10 +1,10 @@
 /**
  * Lines as people read them: `IOAS_MAP f flags=7 ioas_id=$ioas1 user_va=&b+0x1000 length=0x2000 iova=0x2000000`.
  *
- * Fields that are 0 are left out, and so is a `size` that is right. Invariant: `parseReadable(readable(line))` is `line` again; a call that cannot be
- * told in this way (bytes after the struct that are not 0, an unknown number) stays in the language of the executors.
+ * Fields that are 0 are left out, and so is a `size` that is right; `room` and `rest` are the bytes after the struct. Invariant: `parseReadable(readable(line))` is `line` again; a call that cannot be
+ * told in this way (an unknown number) stays in the language of the executors.
  */
-import { formatLine, formatValue, type IoctlLine, type Line, parseLine, parseValue } from './language.js';
+import { formatLine, formatValue, fromHex, type IoctlLine, type Line, parseLine, parseValue, toHex } from './language.js';
 import { call, fieldOf, fieldsOf, fieldValue, type Layout, type LayoutName, layoutOf, layouts } from './layouts.js';
 
 export function readable(line: Line): string {
@@ -31,6 +31,7 @@ export function parseReadable(text: string): Line {
     else if (word.startsWith('<')) watches.push(word.slice(1));
     else if (word.startsWith('!')) options = { ...options, address: parseValue(word.slice(1)) };
     else if (key === 'room') options = { ...options, room: Number(value) };
+    else if (key === 'rest') options = { ...options, rest: fromHex(value) };
     else fields[key] = parseValue(value);
   }
   return call(name as LayoutName, fields, { fd, saves, watches, ...options });
@@ -40,12 +41,12 @@ function words(line: IoctlLine, layout: Layout): string[] {
   const set = fieldsOf(line)
     .map((field) => ({ name: field.name, text: formatValue(fieldValue(line, field)!) }))
     .filter(({ name, text }) => !(name === 'op' && layout.op !== undefined) && text !== usual(layout, name));
-  const room = line.bytes.length - layout.struct.size;
+  const rest = line.bytes.subarray(layout.struct.size);
   return [
     layout.name,
     line.fd,
     ...set.map(({ name, text }) => `${name}=${text}`),
-    ...(room > 0 ? [`room=${room}`] : []),
+    ...(rest.length === 0 ? [] : [rest.some((byte) => byte !== 0) ? `rest=${toHex(rest)}` : `room=${rest.length}`]),
     ...line.saves.map(({ name, offset, size }) => `>${name}@${fieldAt(layout, offset)}${size === 'fd' ? ':fd' : ''}`),
     ...line.watches.map((name) => `<${name}`),
     ...(line.address === undefined ? [] : [`!${formatValue(line.address)}`]),

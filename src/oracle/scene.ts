@@ -4,8 +4,9 @@
  *
  * A scene knows names only. Whether a call succeeded, and which id an object got, is known when the sequence runs; a name whose call failed stands for 0.
  */
-import { type CallOptions, call, type LayoutName } from './layouts.js';
+
 import { address, type Line, number, plain, saved, type Value } from './language.js';
+import { type CallOptions, call, type LayoutName } from './layouts.js';
 
 export interface Device {
   /** Names of the ids: the mock device itself, its attached page table, the iommufd device. */
@@ -34,6 +35,10 @@ export class Scene {
   readonly devices: Device[] = [];
   readonly viommus: string[] = [];
   readonly others: string[] = [];
+  /** Fault queues: the object and its descriptor. */
+  readonly faults: { readonly id: string; readonly fd: string }[] = [];
+  /** Descriptors of virtual event queues. */
+  readonly events: string[] = [];
   readonly accesses: string[] = [];
   readonly pins: { readonly access: string; readonly name: string }[] = [];
   readonly mappings: Mapping[] = [];
@@ -89,8 +94,7 @@ export class Scene {
 
   /** The mock device cannot be destroyed with PASIDs attached: the kernel's own test interface would be broken by it. */
   detachPasids(): void {
-    for (const { stdev } of this.devices)
-      for (const pasid of this.#pasids) this.call('TEST_PASID_DETACH', { id: saved(stdev), pasid });
+    for (const { stdev } of this.devices) for (const pasid of this.#pasids) this.call('TEST_PASID_DETACH', { id: saved(stdev), pasid });
   }
 
   forget(name: string): void {

@@ -27,7 +27,11 @@ async function fewerLines(sequence: Sequence, shows: Shows): Promise<Sequence> {
   for (let size = Math.ceil(best.lines.length / 2); size >= 1; size = Math.floor(size / 2)) {
     for (;;) {
       const starts = Array.from({ length: Math.ceil(best.lines.length / size) }, (_, n) => n * size);
-      const next = await firstOrAll(best, starts.map((start) => without(start, size)), shows);
+      const next = await firstOrAll(
+        best,
+        starts.map((start) => without(start, size)),
+        shows,
+      );
       if (next === undefined) break;
       best = next;
     }
@@ -46,7 +50,13 @@ const without =
 async function plainerFields(sequence: Sequence, shows: Shows): Promise<Sequence> {
   let best = sequence;
   for (;;) {
-    const changes = best.lines.flatMap((line, n) => plainer(line).map((made): Change => (lines) => lines.map((each, m) => (m === n ? merged(each, line, made) : each))));
+    const changes = best.lines.flatMap((line, n) =>
+      plainer(line).map(
+        (made): Change =>
+          (lines) =>
+            lines.map((each, m) => (m === n ? merged(each, line, made) : each)),
+      ),
+    );
     const next = await firstOrAll(best, changes, shows);
     if (next === undefined) return best;
     best = next;
@@ -83,8 +93,11 @@ function plainer(line: Line): Line[] {
 
 function plainerValues(value: Value, isSize: boolean): (Value | bigint)[] {
   if (isSize) return [];
-  if (value.kind === 'number') return PLAIN.filter((each) => weight(each) < weight(value.value));
-  return value.kind === 'descriptor' || value.plus === 0n ? [] : [{ ...value, plus: 0n }];
+  if (value.kind === 'number') {
+    const fewerBits = [value.value & (value.value - 1n), BigInt.asUintN(value.value.toString(2).length - 1, value.value)];
+    return [...PLAIN, ...fewerBits].filter((each) => weight(each) < weight(value.value));
+  }
+  return value.kind === 'descriptor' || value.plus === 0n ? [0n] : [0n, { ...value, plus: 0n }];
 }
 
 /** 0 is plainest, then the other plain numbers, then those with few bits set. */

@@ -18,7 +18,9 @@ export interface Transcript {
 
 export function formatTranscripts(transcripts: readonly Transcript[]): string {
   return transcripts
-    .map(({ sequence, answers }) => [`seq ${sequence.name}`, ...sequence.lines.flatMap((line, n) => [readable(line), `= ${answers[n]}`])].join('\n'))
+    .map(({ sequence, answers }) =>
+      [`seq ${sequence.name}`, ...sequence.lines.flatMap((line, n) => [readable(line), `= ${answers[n]}`])].join('\n'),
+    )
     .join('\n\n')
     .concat('\n');
 }

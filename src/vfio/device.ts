@@ -12,11 +12,13 @@
 import type { DeviceModel } from '../devices/device-model.js';
 import type { Caller } from '../ioasid/caller.js';
 import type { IoasidContext } from '../ioasid/context.js';
+import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { Authorization } from './authorizations.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
 import type { DevicePort } from './device-port.js';
 import type { Interrupts, IrqRequest } from './interrupts.js';
+import { IommufdBinding } from './iommufd-binding.js';
 
 /** Region indices of a PCI device (`<linux/vfio.h>`, VFIO_PCI_*_REGION_INDEX); BARs are 0 to 5. */
 export const ROM_REGION = 6;
@@ -37,6 +39,7 @@ export class VfioDevice {
   readonly #barSizes: readonly number[];
   #holder: number | undefined;
   #failure: string | undefined;
+  #binding: IommufdBinding | undefined;
 
   constructor(name: string, port: DevicePort, model: DeviceModel, config: ConfigSpace, irqs: Interrupts) {
     this.name = name;
@@ -82,6 +85,8 @@ export class VfioDevice {
     this.#drain(undefined);
     this.#resetModel();
     for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
+    this.#binding?.close();
+    this.#binding = undefined;
     this.#irqs.close();
     this.#config.reset();
     this.#holder = undefined;
@@ -100,6 +105,7 @@ export class VfioDevice {
   authorize(context: IoasidContext, pasid: number, vpasid: number): void {
     const { authorizations, requester } = this.#port;
     const { pci } = this.#model;
+    if (this.#binding !== undefined) refuse('EBUSY', `${this.name} is bound to an iommufd; attach it to page tables of that`);
     const number = this.#port.vpasid(pci, pasid, vpasid);
     if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
       refuse('EBUSY', `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`);
@@ -117,6 +123,30 @@ export class VfioDevice {
     // Work that is left over would run in whatever address space its number means next.
     if (!drained) this.#resetModel();
     this.#leave(authorization);
+  }
+
+  /**
+   * VFIO_DEVICE_BIND_IOMMUFD: the device becomes an object of `context`, which whoever calls has been shown to hold. @returns the object's id.
+   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI; EOPNOTSUPP for mediated devices.
+   */
+  bind(context: IommufdContext): number {
+    if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
+    if (this.#port.mediated) refuse('EOPNOTSUPP', `${this.name} is a mediated device, and those are authorized by /dev/ioasid only`);
+    if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
+    this.#binding = new IommufdBinding(this.name, this.#port.requester, this.#model.pci.pasidBits ?? 0, context);
+    return this.#binding.device.id;
+  }
+
+  /** ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL when the device is not bound; and as IommufdBinding.attach. */
+  attach(id: number, pasid: number): number {
+    return this.#bound().attach(id, pasid);
+  }
+
+  /** DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL when the device is not bound. */
+  detach(pasid: number): void {
+    const binding = this.#bound();
+    if (!this.#drain(pasid === 0 ? undefined : pasid)) this.#resetModel();
+    binding.detach(pasid);
   }
 
   /**
@@ -208,6 +238,10 @@ export class VfioDevice {
   /** VFIO_DEVICE_SET_IRQS. @throws Refusal as Interrupts.set. */
   setIrqs(request: IrqRequest, caller: Caller): void {
     this.#irqs.set(request, caller);
+  }
+
+  #bound(): IommufdBinding {
+    return this.#binding ?? refuse('EINVAL', `${this.name} is not bound to an iommufd`);
   }
 
   #leave(authorization: Authorization): void {

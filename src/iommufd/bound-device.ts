@@ -1,0 +1,149 @@
+/**
+ * BoundDevice: a device that is bound to an iommufd context, as the object that its user attaches to page tables.
+ *
+ * It owns the device's attachments: for each PASID (0: requests without PASID) one HWPT. Invariant: for every attachment there is one entry
+ * in the IOMMU, one user of the HWPT and one of this object, and no other. Calls go down, to the HWPT's table and the IOMMU.
+ */
+import { refuse } from '../linux/errno.js';
+import type { IommuHardware } from './hardware.js';
+import { Hwpt } from './hwpt.js';
+import { Ioas } from './ioas.js';
+import { IommufdObject, type ObjectTable } from './objects.js';
+
+/** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
+export const NO_PASID = 0;
+
+export class BoundDevice extends IommufdObject {
+  readonly kind = 'device';
+  readonly hardware: IommuHardware;
+  readonly #objects: ObjectTable;
+  readonly #attachments = new Map<number, Hwpt>();
+
+  constructor(objects: ObjectTable, hardware: IommuHardware) {
+    super();
+    this.#objects = objects;
+    this.hardware = hardware;
+  }
+
+  /** What is attached for `pasid`. */
+  attached(pasid: number): Hwpt | undefined {
+    return this.#attachments.get(pasid);
+  }
+
+  /**
+   * Attaches `pasid` to HWPT or IOAS `id`. @returns the HWPT's id, which is new when an IOAS was given and none fits.
+   * @throws Refusal ENOENT no such object; EINVAL another kind of object, or attached already to another HWPT; EBUSY attached already to this
+   * one; and what an IOAS refuses a new domain with.
+   */
+  attach(id: number, pasid: number): number {
+    const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
+    this.users++;
+    return hwpt.id;
+  }
+
+  /** Attaches `pasid` to another page table in one step. @throws Refusal as `attach`, and EINVAL when nothing is attached. */
+  replace(id: number, pasid: number): number {
+    return this.#withPageTable(id, (candidate) => this.#replace(candidate, pasid)).id;
+  }
+
+  /** Takes the attachment of `pasid` away; nothing attached is fine. */
+  detach(pasid: number): void {
+    const hwpt = this.#attachments.get(pasid);
+    if (hwpt === undefined) return;
+    this.#attachments.delete(pasid);
+    this.hardware.leave(pasid);
+    if (pasid === NO_PASID) hwpt.ioas.space.release(this);
+    this.#put(hwpt);
+    this.users--;
+  }
+
+  /** Detaches everything. */
+  detachAll(): void {
+    for (const pasid of [...this.#attachments.keys()]) this.detach(pasid);
+  }
+
+  destroy(): void {}
+
+  /** Finds or makes the page table that `id` means, and does `change` with it. */
+  #withPageTable(id: number, change: (hwpt: Hwpt) => void): Hwpt {
+    const object = this.#objects.get(id, IommufdObject);
+    if (object instanceof Hwpt) {
+      change(object);
+      return object;
+    }
+    if (!(object instanceof Ioas)) refuse('EINVAL', `object ${id} is a ${object.kind}, which a device cannot be attached to`);
+    return this.#automatic(object, change);
+  }
+
+  #automatic(ioas: Ioas, change: (hwpt: Hwpt) => void): Hwpt {
+    for (const candidate of this.#objects.values()) {
+      if (!(candidate instanceof Hwpt) || !candidate.auto || candidate.ioas !== ioas) continue;
+      if (candidate.hardware.pageSize !== this.hardware.pageSize) continue;
+      change(candidate);
+      return candidate;
+    }
+    const hwpt = this.#objects.add(new Hwpt(ioas, this.hardware, { auto: true }));
+    try {
+      change(hwpt);
+    } catch (error) {
+      this.#objects.destroy(hwpt.id);
+      throw error;
+    }
+    return hwpt;
+  }
+
+  #attach(hwpt: Hwpt, pasid: number): void {
+    const old = this.#attachments.get(pasid);
+    if (old !== undefined) {
+      refuse(old === hwpt ? 'EBUSY' : 'EINVAL', `the device is attached to HWPT ${old.id} already`);
+    }
+    this.#checkPasid(hwpt, pasid);
+    this.#enter(hwpt, pasid);
+  }
+
+  #replace(hwpt: Hwpt, pasid: number): void {
+    const old = this.#attachments.get(pasid);
+    if (old === undefined) refuse('EINVAL', 'the device is not attached, so there is nothing to replace');
+    if (old === hwpt) return;
+    this.#checkPasid(hwpt, pasid);
+    this.#enter(hwpt, pasid, old);
+    this.#put(old);
+  }
+
+  #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
+    if (pasid === NO_PASID && hwpt.ioas !== old?.ioas) {
+      this.#reserve(hwpt);
+      old?.ioas.space.release(this);
+    }
+    this.hardware.enter(pasid, hwpt.ioas.space.table);
+    this.#attachments.set(pasid, hwpt);
+    hwpt.users++;
+  }
+
+  #reserve({ ioas }: Hwpt): void {
+    try {
+      for (const range of this.hardware.reserved) ioas.space.reserve(range, this);
+    } catch (error) {
+      ioas.space.release(this);
+      throw error;
+    }
+  }
+
+  /** A page table is either fit for PASIDs or not, and a device with PASIDs attached has only those that are. */
+  #checkPasid(hwpt: Hwpt, pasid: number): void {
+    if (pasid !== NO_PASID) {
+      if (!hwpt.pasidCompatible) refuse('EINVAL', `HWPT ${hwpt.id} was not allocated for PASIDs`);
+      const plain = this.#attachments.get(NO_PASID);
+      if (plain !== undefined && !plain.pasidCompatible)
+        refuse('EINVAL', `the device is attached to HWPT ${plain.id}, which was not allocated for PASIDs`);
+    } else if (!hwpt.pasidCompatible && [...this.#attachments.keys()].some((each) => each !== NO_PASID)) {
+      refuse('EINVAL', `HWPT ${hwpt.id} was not allocated for PASIDs, and the device has some attached`);
+    }
+  }
+
+  /** Drops the reference of an attachment; a page table of ours goes with the last. */
+  #put(hwpt: Hwpt): void {
+    hwpt.users--;
+    if (hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
+  }
+}

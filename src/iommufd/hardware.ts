@@ -1,0 +1,27 @@
+/**
+ * IommuHardware: the IOMMU as iommufd sees it from one device: what its page tables are like, and the device's entries in its PASID table.
+ */
+import type { IovaRange } from '../ioasid/iova-ranges.js';
+import type { PageTable } from '../iommu/page-table.js';
+
+export interface IommuHardware {
+  /** The smallest page, in bytes. */
+  readonly pageSize: bigint;
+  /** The IOVAs that its page tables can translate. */
+  readonly aperture: IovaRange;
+  /** IOVAs that requests of this device never get translated at (interrupt messages, memory of other devices). */
+  readonly reserved: readonly IovaRange[];
+  /** Bits of the device's PASIDs; 0: none. */
+  readonly pasidBits: number;
+  /** Can record which pages were written. */
+  readonly dirtyTracking: boolean;
+  /** HWPTs may be made with flags (NEST_PARENT, PASID, DIRTY_TRACKING). */
+  readonly flags: boolean;
+  /** What GET_HW_INFO answers: IOMMU_HW_INFO_TYPE_* and the data that belongs to it. */
+  readonly info: { readonly type: number; readonly data: Uint8Array };
+
+  /** Makes `table` the device's entry for `pasid` (0: requests without PASID). An entry that is there is replaced. */
+  enter(pasid: number, table: PageTable): void;
+  /** Removes the device's entry for `pasid`: from here on its DMA faults. */
+  leave(pasid: number): void;
+}

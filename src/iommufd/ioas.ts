@@ -1,0 +1,142 @@
+/**
+ * IOAS: an I/O address space of iommufd. The mappings and their rules are those of AddressSpace; here is what depends on who looks at it.
+ *
+ * While nothing looks, mappings are promises: any memory, any alignment. Each domain (an HWPT) that is added brings its page size, its
+ * aperture, and the need that all memory can be reached; what breaks one of them keeps the domain out. Invariant: with a domain present,
+ * every mapping is aligned to the largest page size among them and its memory could be reached when it was mapped or the domain was added.
+ */
+import { AddressSpace } from '../ioasid/address-space.js';
+import type { MemoryRange } from '../ioasid/caller.js';
+import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
+import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
+import { PAGE_SIZE } from '../iommu/page-table.js';
+import { hex, refuse } from '../linux/errno.js';
+import { IommufdObject } from './objects.js';
+
+const PAGE = BigInt(PAGE_SIZE);
+
+/** What a domain asks of the IOAS that it translates for. */
+export interface DomainShape {
+  /** The smallest page, in bytes. */
+  readonly pageSize: bigint;
+  /** The IOVAs that it can translate. */
+  readonly aperture: IovaRange;
+}
+
+/** How memory is asked for. `iova` undefined: one is chosen. */
+export interface IoasMap {
+  readonly length: bigint;
+  readonly access: Access;
+  readonly iova: bigint | undefined;
+}
+
+export class Ioas extends IommufdObject {
+  readonly kind = 'IOAS';
+  readonly space: AddressSpace;
+  readonly #iommu: Iommu;
+  readonly #domains = new Set<DomainShape>();
+  #largePages = true;
+
+  constructor(iommu: Iommu) {
+    super();
+    this.#iommu = iommu;
+    this.space = new AddressSpace(iommu, 'the IOAS');
+  }
+
+  get largePages(): boolean {
+    return this.#largePages;
+  }
+
+  /** IOMMU_OPTION_HUGE_PAGES. @throws Refusal EADDRINUSE when mappings are smaller than a page. */
+  setLargePages(on: boolean): void {
+    if (!on && this.#largePages && this.#domains.size > 0 && this.space.table.count > 0) {
+      refuse('EINVAL', 'large pages cannot be switched off while a domain has mappings');
+    }
+    const before = this.#largePages;
+    this.#largePages = on;
+    try {
+      this.space.align(this.#alignment());
+    } catch (error) {
+      this.#largePages = before;
+      throw error;
+    }
+  }
+
+  /**
+   * Maps `range` of memory whose address (or offset in its file) is `address`. Takes over the reference to the memory.
+   * @throws Refusal as AddressSpace.place; EFAULT when a domain is there and the memory cannot be reached.
+   */
+  map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): bigint {
+    try {
+      const at = this.space.place(length, address, iova);
+      if (this.#domains.size > 0) requireReach(range.memory, BigInt(range.offset), length, access);
+      this.space.map(at, length, range, access);
+      return at;
+    } catch (error) {
+      range.memory.close();
+      throw error;
+    }
+  }
+
+  /** Maps what `source` has at [from, from+length). @throws Refusal as `map`; ENOENT when a part is not mapped; EPERM for memory that is read-only. */
+  copy({ length, access, iova }: IoasMap, source: Ioas, from: bigint): bigint {
+    const pieces = source.space.pieces(from, length);
+    const at = this.space.place(length, pieces[0]!.offset, iova);
+    if (access & WRITE && pieces.some((piece) => (piece.access & MEMORY_WRITABLE) === 0)) {
+      refuse('EPERM', `the memory at ${hex(from)} was mapped for reading only`);
+    }
+    if (this.#domains.size > 0) {
+      for (const piece of pieces) requireReach(this.#iommu.memories.get(piece.memory), piece.offset, piece.length, access);
+    }
+    this.space.mapPieces(at, pieces, access);
+    return at;
+  }
+
+  /** A domain begins to translate for this IOAS. @throws Refusal EINVAL, EADDRINUSE, EFAULT; then nothing has changed. */
+  addDomain(domain: DomainShape): void {
+    if (domain.pageSize > PAGE) refuse('EINVAL', `pages of ${domain.pageSize} bytes are larger than the ${PAGE_SIZE} of memory`);
+    const before = this.space.alignment;
+    this.space.align(domain.pageSize > before ? domain.pageSize : before);
+    try {
+      this.#reserveAround(domain);
+      for (const { iova, length, access, offset } of this.space.mappings(Number.POSITIVE_INFINITY)) {
+        const piece = this.space.pieces(iova, length)[0]!;
+        requireReach(this.#iommu.memories.get(piece.memory), offset, length, access);
+      }
+    } catch (error) {
+      this.space.release(domain);
+      this.space.align(before);
+      throw error;
+    }
+    this.#domains.add(domain);
+  }
+
+  removeDomain(domain: DomainShape): void {
+    this.#domains.delete(domain);
+    this.space.release(domain);
+    this.space.align(this.#alignment());
+  }
+
+  destroy(): void {
+    this.space.close();
+  }
+
+  #reserveAround(domain: DomainShape): void {
+    const { start, last } = domain.aperture;
+    if (start > 0n) this.space.reserve({ start: 0n, last: start - 1n }, domain);
+    if (last < LAST_IOVA) this.space.reserve({ start: last + 1n, last: LAST_IOVA }, domain);
+  }
+
+  #alignment(): bigint {
+    let alignment = this.#largePages ? 1n : PAGE;
+    for (const { pageSize } of this.#domains) if (pageSize > alignment) alignment = pageSize;
+    return alignment;
+  }
+}
+
+function requireReach(memory: Memory, offset: bigint, length: bigint, access: Access): void {
+  if (!memory.reaches(Number(offset), Number(length), access)) {
+    refuse('EFAULT', `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`);
+  }
+}

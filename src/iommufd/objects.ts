@@ -1,0 +1,75 @@
+/**
+ * The objects of one iommufd context, each under an id that its user knows it by.
+ *
+ * Objects form a graph of references: an HWPT refers to its IOAS, an attached device to its HWPT. `users` counts the references that others
+ * hold; only an object without any can be destroyed, so whatever is destroyed is a leaf. Ids are the lowest free ones from 1 on, as in Linux.
+ */
+import { refuse } from '../linux/errno.js';
+
+export abstract class IommufdObject {
+  /** 0 until it is in a table. */
+  id = 0;
+  /** References that other objects hold. */
+  users = 0;
+  /** What it is, in reasons: `IOAS`. */
+  abstract readonly kind: string;
+
+  /** Gives back what it refers to. It is out of the table, and nothing refers to it. */
+  abstract destroy(): void;
+}
+
+/** A class of objects, for `get`. */
+type Kind<T> = abstract new (...args: never[]) => T;
+
+export class ObjectTable {
+  readonly #objects = new Map<number, IommufdObject>();
+  // All ids below it are taken.
+  #lowest = 1;
+
+  get size(): number {
+    return this.#objects.size;
+  }
+
+  /** The objects by rising id. */
+  values(): IommufdObject[] {
+    return [...this.#objects].sort(([a], [b]) => a - b).map(([, object]) => object);
+  }
+
+  /** Puts an object in, under the lowest free id. */
+  add<T extends IommufdObject>(object: T): T {
+    while (this.#objects.has(this.#lowest)) this.#lowest++;
+    object.id = this.#lowest;
+    this.#objects.set(object.id, object);
+    return object;
+  }
+
+  /** The object `id`, which must be one of `kind`. @throws Refusal ENOENT. */
+  get<T>(id: number, kind: Kind<T>): T {
+    const object = this.#objects.get(id);
+    if (object === undefined) refuse('ENOENT', `there is no object ${id}`);
+    if (!(object instanceof kind)) refuse('ENOENT', `object ${id} is of kind ${object.kind}, and another is wanted`);
+    return object;
+  }
+
+  /** @throws Refusal ENOENT, or EBUSY while others refer to it. */
+  destroy(id: number): void {
+    const object = this.get(id, IommufdObject);
+    if (object.users > 0) refuse('EBUSY', `${object.kind} ${id} is in use by ${object.users} other object${object.users === 1 ? '' : 's'}`);
+    this.#remove(object);
+  }
+
+  /** Destroys everything, leaves first. */
+  destroyAll(): void {
+    while (this.#objects.size > 0) {
+      const leaves = this.values().filter((object) => object.users === 0);
+      if (leaves.length === 0) throw new Error('iommufd objects refer to each other in a circle');
+      for (const leaf of leaves) this.#remove(leaf);
+    }
+  }
+
+  #remove(object: IommufdObject): void {
+    this.#objects.delete(object.id);
+    this.#lowest = Math.min(this.#lowest, object.id);
+    object.destroy();
+  }
+}
