@@ -110,7 +110,7 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
       await actor.words(`mprotect ${page} ${PAGE} r`);
       // Where nothing is changed it is the kernel alone that finds out.
       const byKernel = name === 'IOASID_GET_INFO' || name === 'IOASID_EXPLAIN';
-      await actor.refused(`ioctlat ${fd} ${number} ${page}`, 'EFAULT', byKernel ? undefined : fd, /cannot be written/);
+      await actor.refused(`ioctlat ${fd} ${number} ${page}`, 'EFAULT', byKernel ? undefined : fd, /without the right to write/);
       assert.deepEqual(await everything(actor, context), before, name);
       assert.deepEqual((await actor.words(`peek ${page} ${struct.length}`))[0], hexadecimal(struct), `${name} leaves the struct as it was`);
     }

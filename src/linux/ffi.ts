@@ -101,9 +101,11 @@ const addresses = new WeakMap<Uint8Array, number>();
 
 /** `address(buffer)`, remembered: for buffers that are used again and again. */
 export function addressOf(buffer: Uint8Array): number {
-  let known = addresses.get(buffer);
-  if (known === undefined) addresses.set(buffer, (known = address(buffer)));
-  return known;
+  const known = addresses.get(buffer);
+  if (known !== undefined) return known;
+  const found = address(buffer);
+  addresses.set(buffer, found);
+  return found;
 }
 
 /** `result` if it is not -1. @throws Refusal with the current errno and `what` failed. */

@@ -33,7 +33,7 @@ export class OtherServer {
     const said = new Promise<boolean>((resolve) => createInterface(child.stdout).once('line', () => resolve(true)));
     if (await Promise.race([said, server.#ended.then(() => false)])) return server;
     rmSync(folder, { recursive: true });
-    return `\`ioasid serve\` cannot work here: ${complaints}`;
+    return `\`ioasid serve\` cannot work here: ${complaints.trim()}`;
   }
 
   async stop(): Promise<void> {
