@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 /** From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of `src`, `index` the package's front. */
 const layers: readonly (readonly string[])[] = [
-  ['bench'],
+  ['bench', 'oracle'],
   ['cli'],
   ['inspector'],
   ['index'],

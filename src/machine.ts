@@ -15,6 +15,7 @@ import type { IoctlTable } from './uapi/ioctl.js';
 import { iommufdTable } from './uapi/iommufd.js';
 import type { DeviceNode } from './uapi/open-file.js';
 import { readRegion, vfioIoctls, writeRegion } from './uapi/vfio.js';
+import { cdevIoctls } from './uapi/vfio-cdev.js';
 import type { VfioDevice } from './vfio/device.js';
 import { makeDevices } from './vfio/make-devices.js';
 
@@ -68,7 +69,7 @@ export interface DeviceSnapshot {
 }
 
 const LISTED = 1000;
-const ioctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...deviceTable]);
+const ioctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoctls, ...deviceTable]);
 
 export class Machine {
   readonly iommu = new Iommu();

@@ -4,9 +4,12 @@
  * After a first difference the two sides are in different states, so only the first one of a sequence means anything. Differences that are meant stand
  * in `explained`, each with its reason; docs/differences.md tells them to people.
  */
-import type { Line, Sequence } from './language.js';
-import { layoutOf } from './layouts.js';
+import type { IoctlLine, Line, Sequence, Value } from './language.js';
+import { fieldValue, layoutOf } from './layouts.js';
 import { readable } from './readable.js';
+
+const PAGE = 4096n;
+const FIXED_IOVA = 1n;
 
 export interface Difference {
   /** The place of the first line whose answers differ. */
@@ -23,7 +26,42 @@ export interface Explained {
   readonly matches: (difference: Difference) => boolean;
 }
 
-export const explained: readonly Explained[] = [];
+export const explained: readonly Explained[] = [
+  {
+    name: 'alignment of picked IOVAs',
+    reason: "an IOVA keeps up to 2 MiB of its memory's alignment, as in kernels with transparent huge pages; the oracle's kernel has none",
+    matches: ({ line, kernel, ours }) => {
+      const picked = line.verb === 'ioctl' ? pickFor(line) : undefined;
+      return (
+        picked !== undefined && picked.alignment > PAGE && result(kernel) === '0' && (result(ours) === '0' || result(ours) === 'ENOSPC')
+      );
+    },
+  },
+];
+
+/** The alignment that a call asks of the IOVA that it lets the kernel pick, or undefined when it does not let it. */
+function pickFor(line: IoctlLine): { readonly alignment: bigint } | undefined {
+  const layout = layoutOf(line);
+  const field = (name: string): Value | undefined => {
+    const found = layout?.struct.fields[name];
+    return found === undefined ? undefined : fieldValue(line, found);
+  };
+  const [flags, length] = [field('flags'), field('length')];
+  if (flags?.kind !== 'number' || (flags.value & FIXED_IOVA) !== 0n || length?.kind !== 'number') return undefined;
+  if (layout?.name === 'IOAS_COPY') return { alignment: length.value };
+  const memory = field(layout?.name === 'IOAS_MAP_FILE' ? 'start' : 'user_va');
+  return memory === undefined ? undefined : { alignment: smaller(length.value, lowestBit(memory)) };
+}
+
+/** The alignment of a value. Of a buffer it is known that it begins at an odd page. */
+function lowestBit(value: Value): bigint {
+  const at = value.kind === 'number' ? value.value : value.kind === 'address' ? value.plus + PAGE : 0n;
+  return at === 0n ? 1n << 63n : at & -at;
+}
+
+function smaller(one: bigint, other: bigint): bigint {
+  return one < other ? one : other;
+}
 
 export function firstDifference(sequence: Sequence, kernel: readonly string[], ours: readonly string[]): Difference | undefined {
   for (const [at, line] of sequence.lines.entries()) {

@@ -154,26 +154,34 @@ const ioasCopy: fc.Arbitrary<Step> = fc
     to: which,
     wrong: wrongId,
     rights,
+    fixed: mostly(fc.constant(true), fc.constant(false), 3),
     iova: iovas,
     source: iovas,
     length: lengths,
     skip: mostly(fc.constant(0n), fc.constantFrom(PAGE, 0x800n), 5),
   })
-  .map(({ which, to, wrong, rights, iova, source, length, skip }) => (scene) => {
+  .map(({ which, to, wrong, rights, fixed, iova, source, length, skip }) => (scene) => {
     const mapping = scene.pick(scene.mappings, which);
     const ioas = scene.pick(scene.ioases, to);
     const whole = mapping !== undefined && skip === 0n;
-    const bytes = whole ? mapping.length : length;
-    scene.call('IOAS_COPY', {
-      flags: rights | FIXED,
-      dst_ioas_id: scene.id(ioas),
-      src_ioas_id: chosen(scene, wrong, which, scene.id(mapping?.ioas ?? scene.pick(scene.ioases, which))),
-      length: bytes,
-      dst_iova: iova,
-      src_iova: mapping === undefined ? source : added(mapping.iova, skip),
-    });
-    if (ioas !== undefined && mapping !== undefined)
-      scene.mappings.push({ ioas, iova: number(iova), length: bytes, memory: mapping.memory && added(mapping.memory, skip) });
+    // One page needs no more than a page of alignment, wherever it comes from.
+    const bytes = !fixed ? PAGE : whole ? mapping.length : length;
+    const name = scene.name('iova');
+    scene.call(
+      'IOAS_COPY',
+      {
+        flags: rights | (fixed ? FIXED : 0),
+        dst_ioas_id: scene.id(ioas),
+        src_ioas_id: chosen(scene, wrong, which, scene.id(mapping?.ioas ?? scene.pick(scene.ioases, which))),
+        length: bytes,
+        dst_iova: fixed ? iova : 0n,
+        src_iova: mapping === undefined ? source : added(mapping.iova, skip),
+      },
+      fixed ? {} : { saves: { [name]: 'dst_iova' } },
+    );
+    if (ioas === undefined || mapping === undefined) return;
+    const memory = mapping.memory && added(mapping.memory, skip);
+    scene.mappings.push({ ioas, iova: fixed ? number(iova) : saved(name), length: bytes, memory });
   });
 
 const iovaRanges: fc.Arbitrary<Step> = fc
@@ -722,7 +730,7 @@ const spoil: fc.Arbitrary<Spoil> = fc.oneof(
   fc
     .constantFrom(number(0), number(1), address('s', 0xffc), address('s', 0xff8), number((1n << 64n) - 1n))
     .map((argument) => (line: IoctlLine) => {
-      return line.saves.some(({ size }) => size === 'fd') ? line : { ...line, address: argument };
+      return fieldsOf(line).length === 0 || line.saves.some(({ size }) => size === 'fd') ? line : { ...line, address: argument };
     }),
   fc.constantFrom('m', 'closed').map((fd) => (line: IoctlLine) => ({ ...line, fd })),
 );

@@ -42,8 +42,10 @@ export class Kernel {
     const work = await mkdtemp(join(tmpdir(), 'ioasid-oracle-'));
     try {
       await writeFile(join(work, 'script'), formatScript(sequences));
-      await run(join(this.#home, 'linux'), this.#arguments(work), 'ignore');
-      return parseAnswers(await readFile(join(work, 'out'), 'utf8').catch(() => ''), sequences);
+      const { output } = await run(join(this.#home, 'linux'), this.#arguments(work), 'ignore');
+      const answers = await readFile(join(work, 'out'), 'utf8').catch(() => undefined);
+      if (answers === undefined) throw new Error(`the kernel did not get as far as the executor:\n${output}`);
+      return parseAnswers(answers, sequences);
     } finally {
       await rm(work, { recursive: true, force: true });
     }

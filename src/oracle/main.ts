@@ -84,8 +84,8 @@ const options = settings();
 const kernel = new Kernel(await buildKernel(buildScript));
 const comparison = new Comparison(kernel, new Ours(await oracleMachine()));
 await compareAll(comparison, options);
+if (options.record !== undefined) await writeFile(options.record, formatTranscripts(comparison.transcripts));
 const findings = report(comparison, options.seed);
 for (const finding of findings.slice(0, options.shrunk))
   print(`\n${finding.signature} (first in ${finding.first.name})\n${await comparison.explain(finding)}`);
-if (options.record !== undefined) await writeFile(options.record, formatTranscripts(comparison.transcripts));
 process.exitCode = findings.length === 0 ? 0 : 1;

@@ -5,20 +5,19 @@
  * caller's size of it: less than the first version's is EINVAL, more is fine. No behaviour lives here; errnos are those of vfio-pci.
  */
 import type { Caller } from '../ioasid/caller.js';
-import { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
 import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
 import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/interrupts.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import type { IoctlCall } from './open-file.js';
-import { getS32, getU32, s32, setU32, setU64, struct, u32, u64 } from './struct.js';
+import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
 
 /** The ioctl type, and number 0 of it. */
 export const VFIO_TYPE = 0x3b;
 export const VFIO_BASE = 100;
 
 /** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
-function io(nr: number): number {
+export function io(nr: number): number {
   return (VFIO_TYPE << 8) | (VFIO_BASE + nr);
 }
 
@@ -86,16 +85,6 @@ export function writeRegion(device: VfioDevice, offset: number, source: Uint8Arr
   return device.writeRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source);
 }
 
-export const VFIO_DEVICE_BIND_IOMMUFD = io(18);
-export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = io(19);
-export const VFIO_DEVICE_DETACH_IOMMUFD_PT = io(20);
-
-export const BindStruct = struct('vfio_device_bind_iommufd', { argsz: u32, flags: u32, iommufd: s32, out_devid: u32, token_uuid_ptr: u64 });
-export const AttachStruct = struct('vfio_device_attach_iommufd_pt', { argsz: u32, flags: u32, pt_id: u32, pasid: u32 });
-export const DetachStruct = struct('vfio_device_detach_iommufd_pt', { argsz: u32, flags: u32, pasid: u32 });
-export const BIND_TOKEN = 1;
-export const ATTACH_PASID = 1;
-
 /** The VFIO ioctls of a device file. */
 export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
   [VFIO_DEVICE_GET_INFO, getInfo],
@@ -106,13 +95,10 @@ export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<V
   [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotReset],
   [VFIO_DEVICE_PCI_HOT_RESET, hotReset],
   [VFIO_DEVICE_FEATURE, feature],
-  [VFIO_DEVICE_BIND_IOMMUFD, bind],
-  [VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach],
-  [VFIO_DEVICE_DETACH_IOMMUFD_PT, detach],
 ]);
 
 /** The first `bytes` of the caller's struct, zeros behind it up to `size`. */
-function readStruct(caller: Caller, call: IoctlCall, bytes: number, size = bytes): Uint8Array {
+export function readStruct(caller: Caller, call: IoctlCall, bytes: number, size = bytes): Uint8Array {
   const data = new Uint8Array(size);
   caller.readMemory(call.arg, data.subarray(0, bytes));
   const argsz = getU32(data, 0);
@@ -239,44 +225,4 @@ function feature(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const both = FEATURE_GET | FEATURE_SET;
   if ((flags & FEATURE_PROBE) === 0 && (flags & both) === both) refuse('EINVAL', `flags ${hex(flags)} ask to get and to set at once`);
   refuse('ENOTTY', `${device.name} does not have feature ${flags & FEATURE_MASK}`);
-}
-
-/** Both descriptors are presented: the device's, and that of an open /dev/iommu. */
-function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
-  const { at, size } = BindStruct;
-  const data = readStruct(caller, call, at.token_uuid_ptr, size);
-  const flags = getU32(data, at.flags);
-  if (flags & ~BIND_TOKEN) refuse('EINVAL', `flags ${hex(flags)} have bits that BIND_IOMMUFD does not know`);
-  if (flags & BIND_TOKEN) refuse('EINVAL', `${device.name} is no virtual function, and needs no token`);
-  const fd = getS32(data, at.iommufd);
-  if (fd < 0) refuse('EINVAL', `descriptor ${fd} is negative`);
-  const context = caller.presented(fd);
-  if (!(context instanceof IommufdContext)) refuse('EBADF', `descriptor ${fd} is a file of this system, but not /dev/iommu`);
-  setU32(data, at.out_devid, device.bind(context));
-  caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
-  return 0;
-}
-
-function attach(device: VfioDevice, caller: Caller, call: IoctlCall): number {
-  const { at, size } = AttachStruct;
-  const { data, pasid } = readAttachment(caller, call, at.pasid, size);
-  setU32(data, at.pt_id, device.attach(getU32(data, at.pt_id), pasid));
-  caller.writeMemory(call.arg, data.subarray(0, at.pasid));
-  return 0;
-}
-
-function detach(device: VfioDevice, caller: Caller, call: IoctlCall): number {
-  const { at, size } = DetachStruct;
-  device.detach(readAttachment(caller, call, at.pasid, size).pasid);
-  return 0;
-}
-
-/** ATTACH and DETACH have a PASID at their end when a flag says so. */
-function readAttachment(caller: Caller, call: IoctlCall, pasidAt: number, size: number): { data: Uint8Array; pasid: number } {
-  const first = readStruct(caller, call, pasidAt);
-  const flags = getU32(first, 4);
-  if (flags & ~ATTACH_PASID) refuse('EINVAL', `flags ${hex(flags)} have bits that are unknown`);
-  if ((flags & ATTACH_PASID) === 0) return { data: first, pasid: 0 };
-  const data = readStruct(caller, call, size);
-  return { data, pasid: getU32(data, pasidAt) };
 }

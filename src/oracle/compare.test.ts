@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { explanation, firstDifference, formatDifference, signature } from './compare.js';
+import { address, plain } from './language.js';
+import { call } from './layouts.js';
+
+const open = plain('open', 'f', '/dev/iommu');
+const alloc = call('IOAS_ALLOC', {});
+const sequence = { name: 'x', lines: [open, alloc] };
+
+test('only the first difference of a sequence counts', () => {
+  assert.equal(firstDifference(sequence, ['0', '0'], ['0', '0']), undefined);
+  assert.deepEqual(firstDifference(sequence, ['0', '0'], ['EPERM', 'EBADF']), { at: 0, line: open, kernel: '0', ours: 'EPERM' });
+});
+
+test('a signature is the call and the two results', () => {
+  const both = { at: 1, line: alloc };
+  assert.equal(signature({ ...both, kernel: '0 +8=01000000', ours: 'ENOMEM' }), 'IOAS_ALLOC: kernel 0, ours ENOMEM');
+  assert.equal(
+    signature({ ...both, kernel: '0 +8=01000000', ours: '0 +8=02000000' }),
+    'IOAS_ALLOC: 0 on both sides, but not the same bytes',
+  );
+});
+
+test('a difference is printed with what led to it', () => {
+  const difference = firstDifference(sequence, ['0', '0 +8=01000000'], ['0', 'ENOMEM']);
+  assert.ok(difference !== undefined);
+  assert.equal(
+    formatDifference(sequence, ['0', '0 +8=01000000'], difference),
+    '  open f /dev/iommu\n    = 0\n  IOAS_ALLOC f\n    kernel: 0 +8=01000000\n    ours:   ENOMEM',
+  );
+});
+
+test('a picked IOVA may differ only where more than a page of alignment was to be had', () => {
+  const picked = (plus: number, length: number, flags = 6) => ({
+    at: 0,
+    line: call('IOAS_MAP', { flags, user_va: address('b', plus), length }),
+    kernel: '0 +32=00100000',
+    ours: '0 +32=00200000',
+  });
+  assert.notEqual(explanation(picked(0x1000, 0x4000)), undefined);
+  assert.equal(explanation(picked(0, 0x4000)), undefined, 'the buffer begins at an odd page');
+  assert.equal(explanation(picked(0x1000, 0x1000)), undefined, 'one page needs no more than a page of alignment');
+  assert.equal(explanation(picked(0x1000, 0x4000, 7)), undefined, 'the IOVA was given');
+});
