@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 /** From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of `src`, `index` the package's front. */
 const layers: readonly (readonly string[])[] = [
-  ['bench', 'oracle'],
+  ['bench', 'oracle', 'qemu', 'linux-suite'],
   ['cli'],
   ['inspector'],
   ['index'],
@@ -21,7 +21,7 @@ const layers: readonly (readonly string[])[] = [
   ['machine'],
   ['devfs'],
   ['uapi'],
-  ['vfio', 'vdpa'],
+  ['vfio', 'vdpa', 'iommu-test'],
   ['devices', 'iommufd'],
   ['ioasid'],
   ['iommu'],

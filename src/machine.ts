@@ -7,16 +7,19 @@ import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
 import { IoasidSubsystem } from './ioasid/subsystem.js';
 import type { FaultRecord } from './iommu/fault-log.js';
 import { Iommu } from './iommu/iommu.js';
+import type { IommufdContext } from './iommufd/context.js';
 import { IommufdSubsystem } from './iommufd/subsystem.js';
 import { refuse } from './linux/errno.js';
 import { DeviceFile } from './uapi/device-file.js';
 import { contextTable, deviceTable } from './uapi/ioasid.js';
 import type { IoctlTable } from './uapi/ioctl.js';
-import { iommufdTable } from './uapi/iommufd.js';
+import { iommuTestTable } from './uapi/iommu-test.js';
 import type { DeviceNode } from './uapi/open-file.js';
-import { readRegion, vfioIoctls, writeRegion } from './uapi/vfio.js';
+import { regionOperations, vfioIoctls } from './uapi/vfio.js';
 import { cdevIoctls } from './uapi/vfio-cdev.js';
+import { containerTable, groupTable } from './uapi/vfio-container.js';
 import type { VfioDevice } from './vfio/device.js';
+import { VfioGroup } from './vfio/group.js';
 import { makeDevices } from './vfio/make-devices.js';
 
 export interface MachineOptions {
@@ -24,6 +27,8 @@ export interface MachineOptions {
   readonly devices: readonly string[];
   /** Where relative paths in `devices` begin. Default: the working directory. */
   readonly baseDirectory?: string;
+  /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */
+  readonly iommuTest?: boolean;
   /** PASIDs that one context may have. */
   readonly pasidQuota?: number;
   /** Mappings that one context may have. */
@@ -77,13 +82,22 @@ export class Machine {
   readonly iommufd: IommufdSubsystem;
   /** The files, by their paths below /dev. */
   readonly nodes: readonly DeviceNode[];
+  /** The VFIO groups, by rising number. */
+  readonly groups: readonly VfioGroup[];
   readonly #devices: readonly { readonly device: VfioDevice; readonly spec: string }[];
 
   private constructor(options: MachineOptions, make: (iommu: Iommu) => readonly { device: VfioDevice; spec: string }[]) {
     this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
     this.iommufd = new IommufdSubsystem(this.iommu);
     this.#devices = make(this.iommu);
-    this.nodes = [ioasidNode(this.ioasid), iommuNode(this.iommufd), ...this.#devices.map(({ device }) => deviceNode(device))];
+    this.groups = makeGroups(this.#devices.map(({ device }) => device));
+    this.nodes = [
+      ioasidNode(this.ioasid),
+      containerNode(this.iommufd, 'iommu', 0, options.iommuTest ? new Map([...containerTable, ...iommuTestTable]) : containerTable),
+      containerNode(this.iommufd, 'vfio/vfio', 1, containerTable),
+      ...this.#devices.map(({ device }) => deviceNode(device)),
+      ...this.groups.map(groupNode),
+    ];
   }
 
   /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
@@ -166,13 +180,15 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
   };
 }
 
-function iommuNode(iommufd: IommufdSubsystem): DeviceNode {
+/** A container is an iommufd: it differs in how memory is counted by default (`rlimitMode`). */
+function containerNode(iommufd: IommufdSubsystem, path: string, rlimitMode: number, table: IoctlTable<IommufdContext>): DeviceNode {
   return {
-    path: 'iommu',
+    path,
     flushes: false,
     open: (caller) => {
       const context = iommufd.open(caller.pid);
-      return new DeviceFile(context, iommufdTable, { release: () => context.close() });
+      context.rlimitMode = rlimitMode;
+      return new DeviceFile(context, table, { release: () => context.close() });
     },
   };
 }
@@ -184,11 +200,25 @@ function deviceNode(device: VfioDevice): DeviceNode {
     open: (caller) => {
       device.open(caller.pid);
       return new DeviceFile(device, ioctls, {
-        read: (offset, target) => readRegion(device, offset, target),
-        write: (offset, source) => writeRegion(device, offset, source),
-        flush: () => device.flush(),
+        ...regionOperations(device),
         release: () => device.close(),
       });
+    },
+  };
+}
+
+/** A group for each function that is not cut, numbered as its file is, from 1 on. */
+function makeGroups(devices: readonly VfioDevice[]): VfioGroup[] {
+  return devices.flatMap((device, index) => (device.mediated ? [] : [new VfioGroup(index + 1, device)]));
+}
+
+function groupNode(group: VfioGroup): DeviceNode {
+  return {
+    path: `vfio/${group.number}`,
+    flushes: false,
+    open: (caller) => {
+      group.open(caller.pid);
+      return new DeviceFile(group, groupTable, { release: () => group.close() });
     },
   };
 }

@@ -1,12 +1,14 @@
 /**
  * What the server and the launcher say to each other, over a socket pair, one JSON object per line:
  *
- *     launcher → server   {"fuse": 21}             descriptor 21 of mine is the FUSE connection of my new /dev
- *     server → launcher   LaunchPlan               I have taken it and answer it: go on
+ *     launcher → server   {"fuse": 21, ...}        my descriptors: the FUSE connection of my new /dev, and more (LauncherDescriptors)
+ *     server → launcher   LaunchPlan               I have taken them and answer: go on
  *     launcher → server   {"status": 127, ...}     the command could not be started; nothing more when it was
  *
  * Strings that belong to the user (arguments, environment) are bytes, not text: they travel as one character per byte (latin1).
  */
+
+import type { TrapDescriptors } from '../linux/nested-trap.js';
 
 /** Exit statuses, as shells and env(1) use them. */
 export const USAGE = 2;
@@ -17,10 +19,19 @@ export const NOT_FOUND = 127;
 /** Where, below the new /dev, the old one is kept as a whole. */
 export const hostFolder = '.host';
 
+/** A symbolic link, or a file with its content (one character per byte), at `path` below /sys. */
+export interface SysfsEntry {
+  readonly path: string;
+  readonly target?: string;
+  readonly content?: string;
+}
+
 /** All that the launcher must know to become the user's command. */
 export interface LaunchPlan {
   /** Paths below the old /dev that are bound over the placeholders in the new one. */
   readonly binds: readonly string[];
+  /** What is added to /sys. */
+  readonly sysfs: readonly SysfsEntry[];
   readonly argv: readonly string[];
   readonly env: readonly string[];
   /** Descriptors from 3 up that the command inherits. */
@@ -35,7 +46,14 @@ export interface LaunchFailure {
   readonly reason: string;
 }
 
-export type LauncherMessage = { readonly fuse: number } | LaunchFailure;
+/** Descriptors of the launcher, for the server to copy. */
+export interface LauncherDescriptors {
+  readonly fuse: number;
+  /** How ioctls that return new descriptors arrive and are answered (linux/seccomp.ts); null when they cannot be trapped here. */
+  readonly trap: TrapDescriptors | null;
+}
+
+export type LauncherMessage = LauncherDescriptors | LaunchFailure;
 
 /** How the launcher comes by its namespaces: made by itself as root, or around it by unshare(1). */
 export type LaunchMode = 'root' | 'user';

@@ -8,7 +8,16 @@ import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { copyDescriptor } from '../linux/fd-identity.js';
-import { type LauncherMessage, type LaunchFailure, type LaunchMode, type LaunchPlan, OUR_FAULT } from './launch-plan.js';
+import { openFolder } from '../linux/namespaces.js';
+import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
+import {
+  type LauncherDescriptors,
+  type LauncherMessage,
+  type LaunchFailure,
+  type LaunchMode,
+  type LaunchPlan,
+  OUR_FAULT,
+} from './launch-plan.js';
 
 const script = fileURLToPath(new URL('./launcher.js', import.meta.url));
 const CAP_SYS_ADMIN = 21n;
@@ -48,23 +57,35 @@ function descriptors(inherited: readonly number[]): { stdio: StdioOptions; contr
   return { stdio, control };
 }
 
+/** What it takes to serve ioctls that return new descriptors; `root` is the mounted root directory. */
+export type NewFdDescriptors = TrapDescriptors & { readonly root: number };
+
+/** The launcher's descriptors, copied into this process. */
+export interface Connection {
+  /** The FUSE connection of the command's /dev. */
+  readonly fuse: number;
+  /** How its ioctls that return new descriptors are served; undefined when they cannot be trapped here. */
+  readonly newFd: NewFdDescriptors | undefined;
+}
+
 export class LauncherProcess {
-  /** The FUSE connection of the command's /dev, in this process. Rejected when there will be none. */
-  readonly fuse: Promise<number>;
+  /** Rejected when there will be none. */
+  readonly connection: Promise<Connection>;
   readonly ending: Promise<Ending>;
   readonly #child: ChildProcess;
   readonly #control: Socket;
   #failure: LaunchFailure | undefined;
 
-  constructor(inherited: readonly number[]) {
+  /** `trapped`: the ioctls that return new descriptors. */
+  constructor(inherited: readonly number[], trapped: readonly number[]) {
     const mode = launchMode();
     const { stdio, control } = descriptors(inherited);
-    const [file, ...args] = unshareCommand(mode, [process.execPath, script, String(control), mode]);
+    const [file, ...args] = unshareCommand(mode, [process.execPath, script, String(control), mode, [...trapped, JOIN].join(',')]);
     this.#child = spawn(file!, args, { stdio, env: launcherEnvironment() });
     this.#control = this.#child.stdio[control as 3] as unknown as Socket;
     this.ending = this.#end(file!);
-    this.fuse = this.#connect();
-    this.fuse.catch(() => undefined);
+    this.connection = this.#connect();
+    this.connection.catch(() => undefined);
   }
 
   get pid(): number {
@@ -80,7 +101,7 @@ export class LauncherProcess {
     this.#child.kill(signal);
   }
 
-  #connect(): Promise<number> {
+  #connect(): Promise<Connection> {
     return new Promise((resolve, reject) => {
       this.#control.on('error', () => undefined);
       createInterface(this.#control).on('line', (line) => {
@@ -90,13 +111,22 @@ export class LauncherProcess {
           return;
         }
         try {
-          resolve(copyDescriptor(this.pid, message.fuse));
+          resolve(this.#take(message));
         } catch (error) {
           reject(error);
         }
       });
       this.ending.then(({ failure }) => reject(new Error(failure?.reason ?? 'the launcher ended before the command began')));
     });
+  }
+
+  /** The launcher waits, and sees the fresh /dev with nothing over it. */
+  #take({ fuse, trap }: LauncherDescriptors): Connection {
+    const copy = (fd: number) => copyDescriptor(this.pid, fd);
+    if (trap === null) return { fuse: copy(fuse), newFd: undefined };
+    const listener = copy(trap.listener);
+    const calls = trap.calls === trap.listener ? listener : copy(trap.calls);
+    return { fuse: copy(fuse), newFd: { listener, calls, root: openFolder(`/proc/${this.pid}/root/dev`) } };
   }
 
   #end(file: string): Promise<Ending> {

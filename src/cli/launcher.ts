@@ -1,18 +1,22 @@
 /**
  * The first half of the user's command's life: a process that builds the new /dev around itself and then becomes the command.
  *
- * Arguments: the descriptor of the server's socket (launch-plan.ts) and the LaunchMode. From the first line on it dies with the
- * server. It is started for every `ioasid run`, so it imports as little as possible.
+ * Arguments: the descriptor of the server's socket (launch-plan.ts), the LaunchMode, and the ioctls to trap, separated by commas. From the
+ * first line on it dies with the server. It is started for every `ioasid run`, so it imports as little as possible.
  */
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Errno, errnoName, Refusal } from '../linux/errno.js';
 import { dieWithParent, exec, keepOverExec, restoreProcess } from '../linux/exec.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
+import { joinTrap, type TrapDescriptors } from '../linux/nested-trap.js';
+import { trapIoctls } from '../linux/seccomp.js';
 import { hostFolder, type LauncherMessage, type LaunchMode, type LaunchPlan, NOT_EXECUTABLE, NOT_FOUND, OUR_FAULT } from './launch-plan.js';
+import { showSysfs } from './sysfs-mount.js';
 
 const control = Number(process.argv[2]);
 const mode = process.argv[3] as LaunchMode;
+const trapped = process.argv[4]!.split(',').map(Number);
 
 function send(message: LauncherMessage): void {
   writeSync(control, `${JSON.stringify(message)}\n`);
@@ -45,6 +49,17 @@ function restoreDev(oldDev: number, binds: readonly string[]): void {
   }
 }
 
+/** Traps the command's ioctls that return new descriptors. Where that cannot be they are refused, and everything else works. */
+function trap(fuse: number): TrapDescriptors | null {
+  try {
+    const listener = trapIoctls(trapped);
+    return { listener, calls: listener };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return error.errno === Errno.EBUSY ? (joinTrap(fuse) ?? null) : null;
+  }
+}
+
 function launch(): LauncherMessage {
   const server = process.ppid;
   dieWithParent();
@@ -53,10 +68,12 @@ function launch(): LauncherMessage {
   const oldDev = openFolder('/dev');
   // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it admits the mount's user namespace only.
   const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
-  send({ fuse });
+  const descriptors = { fuse, trap: trap(fuse) };
+  send(descriptors);
   const plan = receivePlan();
-  closeSync(fuse);
+  for (const fd of new Set([fuse, ...Object.values(descriptors.trap ?? {})])) closeSync(fd);
   restoreDev(oldDev, plan.binds);
+  showSysfs(plan.sysfs);
   if (cwd === '/dev' || cwd.startsWith('/dev/')) process.chdir(cwd);
 
   if (mode === 'user') dropCapabilities();

@@ -7,6 +7,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { libc } from '../linux/ffi.js';
+import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { Guard } from './guard.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
@@ -15,22 +16,30 @@ import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain } from './messages.js';
 import { type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
+import { sysfsEntries } from './sysfs.js';
 
 /** Runs `command`. Never returns: this process ends with the command's status. */
 export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
-  const launcher = new LauncherProcess(inherited);
+  const launcher = new LauncherProcess(inherited, options.iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls);
   forwardSignals((signal) => launcher.kill(signal));
 
   const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
-  const fuse = await launcher.fuse.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const { fuse, newFd } = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const host = hostDev(machine.nodes.map((node) => node.path));
-  const served = serveMachine(machine, fuse, { root: '/dev', extra: host.entries, verbose: options.verbose === true });
+  const served = serveMachine(machine, fuse, { root: '/dev', extra: host.entries, verbose: options.verbose === true, newFd });
   served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   releaseDescriptors(inherited);
   const guard = Guard.ofNamespace(launcher.pid);
-  launcher.proceed({ binds: host.binds, argv: lastArguments(command.length), env: environment(), keep: inherited, softFiles });
+  launcher.proceed({
+    binds: host.binds,
+    sysfs: sysfsEntries(machine.groups),
+    argv: lastArguments(command.length),
+    env: environment(),
+    keep: inherited,
+    softFiles,
+  });
 
   const ending = await launcher.ending;
   guard.dismiss();

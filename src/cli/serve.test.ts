@@ -23,7 +23,7 @@ describe('serve', { skip: withoutMount }, () => {
     const folder = join(scratch, 'a', 'b');
     const running = await serving(folder);
     assert.match(running.output, new RegExp(`^${folder}/ioasid$`, 'm'));
-    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'vfio']);
+    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'iommu', 'vfio']);
     closeSync(openSync(join(folder, 'ioasid'), 'r+'));
     running.kill('SIGINT');
     assert.deepEqual(await running.ended, { status: 0, signal: null });
@@ -66,7 +66,7 @@ describe('serve', { skip: withoutMount }, () => {
     await first.ended;
     assert.throws(() => readdirSync(folder), { code: 'ENOTCONN' });
     const second = await serving(folder);
-    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'vfio']);
+    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'iommu', 'vfio']);
     second.kill('SIGINT');
     assert.equal((await second.ended).status, 0);
   });

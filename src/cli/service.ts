@@ -7,6 +7,7 @@ import { errnoName } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { Machine } from '../machine.js';
 import { publish } from './control-socket.js';
+import type { NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';
 
 export interface ServiceOptions {
@@ -14,6 +15,8 @@ export interface ServiceOptions {
   readonly root: string;
   readonly extra?: readonly TreeEntry[];
   readonly verbose?: boolean;
+  /** The descriptors by which ioctls that return new ones are served, with the mounted root directory. */
+  readonly newFd?: NewFdDescriptors | undefined;
 }
 
 /** What the options of `run` and `serve` say of the machine. */
@@ -21,21 +24,29 @@ export interface MachineArguments {
   readonly device: readonly string[];
   readonly pasidQuota: number;
   readonly mappingQuota: number;
+  readonly iommuTest?: boolean;
   readonly verbose?: boolean;
 }
 
 /** The machine that the options describe; with one `dsa` when they name no device. @throws Refusal which option is wrong. */
-export function makeMachine({ device, pasidQuota, mappingQuota }: MachineArguments): Promise<Machine> {
-  return Machine.create({ devices: device.length === 0 ? ['dsa'] : device, baseDirectory: process.cwd(), pasidQuota, mappingQuota });
+export function makeMachine({ device, pasidQuota, mappingQuota, iommuTest }: MachineArguments): Promise<Machine> {
+  return Machine.create({
+    devices: device.length === 0 ? ['dsa'] : device,
+    baseDirectory: process.cwd(),
+    pasidQuota,
+    mappingQuota,
+    iommuTest: iommuTest ?? false,
+  });
 }
 
 /** Serves `machine` through `fuse`. Resolves when the file system is gone. */
-export function serveMachine(machine: Machine, fuse: number, { root, extra, verbose }: ServiceOptions): Promise<void> {
+export function serveMachine(machine: Machine, fuse: number, { root, extra, verbose, newFd }: ServiceOptions): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
   const work = verbose ? reportingFaults(machine) : () => machine.step();
   publish(() => machine.snapshot());
-  return runLoop([{ fd: fuse, ready: (between) => server.serve(between) }], work);
+  const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];
+  return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work);
 }
 
 /** Tells every refusal. */

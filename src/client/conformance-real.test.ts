@@ -1,5 +1,5 @@
 /**
- * The conformance suite against real files: in a program under `ioasid run` that is this same file, started again.
+ * The conformance suites against real files: in a program under `ioasid run` that is this same file, started again.
  *
  * Each of its tests is reported here under its own name.
  */
@@ -11,14 +11,16 @@ import { afterEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missingFiles } from '../cli/testing/availability.js';
 import type { TestOutcome } from '../cli/testing/outcome-reporter.js';
-import { conformance, conformanceDevices } from './conformance.js';
+import { conformance } from './conformance.js';
+import { conformanceDevices } from './conformance.test.helper.js';
+import { conformanceIommufd } from './conformance-iommufd.js';
 import { LinuxTransport } from './linux-transport.js';
 
 const SELF = fileURLToPath(import.meta.url);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const REPORTER = new URL('../cli/testing/outcome-reporter.js', import.meta.url).href;
 const INSIDE = 'IOASID_CONFORMANCE_INSIDE';
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 90_000;
 
 /** A test that failed has left its device open; the next one needs it. */
 function closeFilesOfTest(): void {
@@ -29,7 +31,7 @@ function closeFilesOfTest(): void {
     } catch {
       continue;
     }
-    if (/^\/dev\/(ioasid|vfio\/)/.test(target)) closeSync(fd);
+    if (/^\/dev\/(ioasid|iommu|vfio\/)/.test(target)) closeSync(fd);
   }
 }
 
@@ -82,4 +84,5 @@ if (process.env[INSIDE] === undefined) {
 } else {
   afterEach(closeFilesOfTest);
   conformance(async () => new LinuxTransport());
+  conformanceIommufd(async () => new LinuxTransport());
 }

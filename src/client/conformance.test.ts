@@ -1,7 +1,8 @@
 /** The conformance suite against an in-process machine, a new one for each test. */
 import { fileURLToPath } from 'node:url';
 import { Machine } from '../machine.js';
-import { conformance, conformanceDevices } from './conformance.js';
+import { conformance } from './conformance.js';
+import { conformanceDevices } from './conformance.test.helper.js';
 import { InProcess } from './in-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

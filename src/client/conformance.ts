@@ -11,70 +11,23 @@ import fc from 'fast-check';
 import { Errno, Refusal } from '../linux/errno.js';
 import { ioctlNumber, nativeIoctls } from '../uapi/ioasid.js';
 import { iowr } from '../uapi/ioctl.js';
-import { getU32, getU64, setU32, setU64 } from '../uapi/struct.js';
+import { setU32, setU64 } from '../uapi/struct.js';
+import {
+  CHECKSUM_OF_ONES,
+  Checksum,
+  DATA_IOVA,
+  DONE,
+  eventually,
+  FAULT,
+  JOB_IOVA,
+  PAGE,
+  refusal,
+  refused,
+} from './conformance.test.helper.js';
 import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, type DsaDescriptor, DsaQueue, decodeCompletion } from './dsa.js';
 import { Ioasid, prepared } from './ioasid.js';
 import type { MemoryFile, Transport } from './transport.js';
 import { VfioDeviceFile } from './vfio-device.js';
-
-/** vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose requests carry no PASID. */
-export const conformanceDevices = ['./examples/checksum.js', 'dsa,mdevs=2', 'edu'];
-
-const PAGE = 4096;
-const DONE = 1;
-const FAULT = 2;
-const JOB_IOVA = 0x10_0000;
-const DATA_IOVA = 0x20_0000;
-/** Adler-32 of 16 bytes of 1. */
-const CHECKSUM_OF_ONES = 0x0098_0011;
-
-/** Waits, bounded, until `done` says so: a device works while its program does something else. */
-function eventually(done: () => boolean, what: string): void {
-  const end = Date.now() + 10_000;
-  while (!done()) assert.ok(Date.now() < end, `${what} did not happen in 10 seconds`);
-}
-
-/** The checksum device, its jobs in a memory file: page 0 holds the job, page 1 the data. */
-class Checksum {
-  readonly device: VfioDeviceFile;
-  readonly file: MemoryFile;
-
-  constructor(transport: Transport) {
-    this.device = VfioDeviceFile.open(transport, 'vfio0');
-    this.device.enable();
-    this.file = transport.createMemfd(2 * PAGE);
-    this.file.write(PAGE, new Uint8Array(PAGE).fill(1));
-  }
-
-  /** Maps the file in `pasid`; `access` is for the data. */
-  map(ioasid: Ioasid, pasid: number, access: 'r' | 'rw' = 'rw'): void {
-    ioasid.mapFile(pasid, this.file.fd, 0, PAGE, { iova: JOB_IOVA });
-    ioasid.mapFile(pasid, this.file.fd, PAGE, PAGE, { iova: DATA_IOVA, access });
-  }
-
-  /** Has the device sum up 16 bytes at `iova`. @returns what it wrote behind the job, or undefined when it could not even read the job. */
-  run(pasid: number, iova = DATA_IOVA): { status: number; checksum: number; faultIova: number } | undefined {
-    const job = new Uint8Array(32);
-    setU64(job, 0, iova);
-    setU64(job, 8, 16);
-    this.file.write(0, job);
-    this.device.write32(0, 4, pasid);
-    const doorbell = new Uint8Array(8);
-    setU64(doorbell, 0, JOB_IOVA);
-    this.device.write(0, 8, doorbell);
-    const status = () => getU32(this.file.read(0, 32), 16);
-    const end = Date.now() + 150;
-    while (status() === 0 && Date.now() < end);
-    if (status() === 0) return undefined;
-    const answer = this.file.read(0, 32);
-    return { status: getU32(answer, 16), checksum: getU32(answer, 20), faultIova: getU64(answer, 24) };
-  }
-
-  close(): void {
-    this.device.close();
-    this.device.transport.close(this.file.fd);
-  }
-}
 
 /** A work queue of an mdev, and two pages of memory that it can reach at `iova` of a PASID. */
 class Queue {
@@ -96,22 +49,6 @@ class Queue {
     while (record().status === 0 && Date.now() < end);
     return record().status === 0 ? undefined : record();
   }
-}
-
-function refusal(run: () => unknown): Refusal {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof Refusal, String(error));
-    return error;
-  }
-  return assert.fail('was not refused');
-}
-
-function refused(run: () => unknown, code: string, reason: RegExp): void {
-  const error = refusal(run);
-  assert.equal(error.code, code, error.reason);
-  assert.match(error.reason, reason);
 }
 
 /** Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices`. */

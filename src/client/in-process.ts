@@ -27,6 +27,7 @@ interface Description {
 
 /** The bytes of a memory file; as Memory, it ends where it was truncated. */
 class FileBytes implements Memory {
+  readonly ofProcess = false;
   readonly description = 'memfd:in-process';
   bytes: Uint8Array;
 
@@ -71,6 +72,7 @@ class Counter implements Signal {
 
 /** The process's memory: blocks at addresses. As Memory, its offsets are addresses, as with a real process. */
 class Blocks implements Memory {
+  readonly ofProcess = true;
   readonly description: string;
   readonly #blocks = new Map<number, Uint8Array>();
   #next = 0x7000_0000_0000;
@@ -263,8 +265,8 @@ export class InProcess implements Transport, Caller {
     this.#blocks.write(address, source, 0, source.length);
   }
 
-  memory(address: number, length: number, _access: Access): MemoryRange {
-    const hole = this.#blocks.hole(address, length);
+  memory(address: number, length: number, access: Access): MemoryRange {
+    const hole = access === 0 ? undefined : this.#blocks.hole(address, length);
     if (hole !== undefined) refuse('EFAULT', `address ${hex(hole)} of process ${this.pid} is not mapped`);
     return { memory: this.#blocks, offset: address };
   }
@@ -272,7 +274,7 @@ export class InProcess implements Transport, Caller {
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
     const { kind } = this.#description(fd);
     if (!(kind instanceof FileBytes)) refuse('EINVAL', `descriptor ${fd} is not a file that can be mapped`);
-    if (offset + length > kind.bytes.length)
+    if (access !== 0 && offset + length > kind.bytes.length)
       refuse('EINVAL', `file range ${hex(offset)}+${hex(length)} ends past the file's ${hex(kind.bytes.length)} bytes`);
     if ((access & ~(READ | WRITE)) !== 0) refuse('EINVAL', `access ${access} is unknown`);
     return { memory: kind, offset };
@@ -290,12 +292,18 @@ export class InProcess implements Transport, Caller {
     return kind.object;
   }
 
+  install(file: OpenFile): number {
+    return this.#install({ kind: file, descriptors: 0 });
+  }
+
   #ioctl(fd: number, cmd: number, data: Uint8Array): number {
     const memory = this.#blocks.bytes(STRUCT_ADDRESS);
     memory.set(data);
-    const result = this.ioctlAt(fd, cmd, STRUCT_ADDRESS);
-    data.set(memory.subarray(0, data.length));
-    return result;
+    try {
+      return this.ioctlAt(fd, cmd, STRUCT_ADDRESS);
+    } finally {
+      data.set(memory.subarray(0, data.length));
+    }
   }
 
   /** A device works while its user waits; here that is whenever a call has been served. */

@@ -1,6 +1,7 @@
 /** The typed client: the same classes over real files or an in-process machine. */
 export { InProcess } from './in-process.js';
 export { Ioasid, type IoasidInfo, type MapOptions } from './ioasid.js';
+export { type HwInfo, Iommufd, type IommufdMapOptions, type IommufdRange } from './iommufd.js';
 export { LinuxTransport } from './linux-transport.js';
 export type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 export { VfioDeviceFile } from './vfio-device.js';

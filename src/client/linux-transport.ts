@@ -102,8 +102,9 @@ export class LinuxTransport implements Transport {
   #ioctl(fd: number, cmd: number, data: Uint8Array): number {
     this.#struct.set(data);
     const result = libc().ioctl(fd, cmd, this.#structAddress);
-    if (result === -1) throw new Refusal(lastErrno(), `ioctl 0x${cmd.toString(16)} on descriptor ${fd} was refused`);
+    const errno = result === -1 ? lastErrno() : 0;
     data.set(this.#struct.subarray(0, data.length));
+    if (result === -1) throw new Refusal(errno, `ioctl 0x${cmd.toString(16)} on descriptor ${fd} was refused`);
     return result;
   }
 

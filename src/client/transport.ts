@@ -33,7 +33,10 @@ export interface Transport {
   open(path: string): number;
   dup(fd: number): number;
   close(fd: number): void;
-  /** ioctl(2) on a struct that is copied in and out. @returns its result. @throws Refusal with the errno and, from our own files, the reason. */
+  /**
+   * ioctl(2) on a struct that is copied in and out, also when the call is refused. @returns its result.
+   * @throws Refusal with the errno and, from our own files, the reason.
+   */
   ioctl(fd: number, cmd: number, data: Uint8Array): number;
   /** @returns bytes read. @throws Refusal */
   pread(fd: number, offset: number, target: Uint8Array): number;

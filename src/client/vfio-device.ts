@@ -1,5 +1,6 @@
 /**
- * VfioDeviceFile: an open `/dev/vfio/devices/vfioN`, typed. Besides VFIO's own ioctls it has the two of the native ABI, AUTHORIZE and REVOKE.
+ * VfioDeviceFile: an open `/dev/vfio/devices/vfioN`, typed: ours or the kernel's. Besides VFIO's own ioctls it has the two of the native ABI,
+ * AUTHORIZE and REVOKE.
  */
 import { AuthorizeStruct, ioctlNumber, RevokeStruct } from '../uapi/ioasid.js';
 import { getU32, getU64, setU32 } from '../uapi/struct.js';
@@ -16,7 +17,17 @@ import {
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
 } from '../uapi/vfio.js';
+import {
+  ATTACH_PASID,
+  AttachStruct,
+  BindStruct,
+  DetachStruct,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_DETACH_IOMMUFD_PT,
+} from '../uapi/vfio-cdev.js';
 import { type Ioasid, prepared } from './ioasid.js';
+import type { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
 
 /** Index of the configuration space among the regions. */
@@ -56,6 +67,36 @@ export class VfioDeviceFile {
     const data = prepared(RevokeStruct);
     setU32(data, RevokeStruct.at.pasid, pasid);
     this.transport.ioctl(this.fd, ioctlNumber('IOASID_REVOKE'), data);
+  }
+
+  /** Binds the device to `iommufd`: both descriptors are presented. Until then a device of the kernel's does nothing. @returns its id there. */
+  bind(iommufd: Iommufd | number): number {
+    const { at, size } = BindStruct;
+    const data = argsz(size);
+    setU32(data, at.iommufd, typeof iommufd === 'number' ? iommufd : iommufd.fd);
+    this.transport.ioctl(this.fd, VFIO_DEVICE_BIND_IOMMUFD, data);
+    return getU32(data, at.out_devid);
+  }
+
+  /**
+   * Attaches the device to IOAS or HWPT `pageTable`; if it is attached already, replaces that in one step.
+   * @param pasid the requests meant; without it, those that carry no PASID.
+   * @returns the id of the HWPT; one is made when an IOAS is given.
+   */
+  attach(pageTable: number, pasid?: number): number {
+    const { at } = AttachStruct;
+    const data = argsz(pasid === undefined ? at.pasid : AttachStruct.size);
+    setU32(data, at.pt_id, pageTable);
+    setPasid(data, pasid);
+    this.transport.ioctl(this.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, data);
+    return getU32(data, at.pt_id);
+  }
+
+  /** Takes the attachment away. When this returns no DMA of the device reaches anything there any more. */
+  detach(pasid?: number): void {
+    const data = argsz(pasid === undefined ? DetachStruct.at.pasid : DetachStruct.size);
+    setPasid(data, pasid);
+    this.transport.ioctl(this.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, data);
   }
 
   info(): { readonly flags: number; readonly regions: number; readonly irqs: number } {
@@ -137,6 +178,13 @@ export class VfioDeviceFile {
     this.#offsets.set(index, offset);
     return offset;
   }
+}
+
+/** The PASID is the last field of its struct, and a flag says that it is there. */
+function setPasid(data: Uint8Array, pasid: number | undefined): void {
+  if (pasid === undefined) return;
+  setU32(data, AttachStruct.at.flags, ATTACH_PASID);
+  setU32(data, data.length - 4, pasid);
 }
 
 /** A zeroed VFIO struct whose first field says how long it is. */

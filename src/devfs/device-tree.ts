@@ -23,7 +23,8 @@ export interface TreeEntry {
 export interface Opened {
   readonly handle: number;
   readonly inode: Inode;
-  readonly file: OpenFile;
+  /** Set anew once at most: when a blank one (blank-files.ts) is given its meaning. */
+  file: OpenFile;
 }
 
 /** What a nodeid means. */
@@ -58,6 +59,8 @@ export class DeviceTree {
   readonly root: Inode = { id: ROOT_ID, path: '', mode: S_IFDIR | 0o755, children: new Map(), opens: new Set() };
   readonly #inodes = new Map<number, Inode>([[ROOT_ID, this.root]]);
   readonly #devices = new Map<string, DeviceNode>();
+  /** Names in the root that are in no listing. */
+  readonly #hidden = new Map<string, DeviceName>();
   #lastId = ROOT_ID;
 
   /** @throws Refusal EEXIST, ENOTDIR when paths contradict each other. */
@@ -95,11 +98,20 @@ export class DeviceTree {
 
   /** The inode of `name` in a directory; a fresh one when it is a device node. */
   lookup(directory: Inode, name: string): Inode | undefined {
-    const found = directory.children?.get(name);
+    const found = directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
     if (found === undefined || !('device' in found)) return found;
     const inode: Inode = { id: ++this.#lastId, path: found.device.path, mode: DEVICE_MODE, node: found.device, opens: new Set() };
     this.#inodes.set(inode.id, inode);
     return inode;
+  }
+
+  /** Makes `name` in the root lead to `node`, in no listing, until `unhide`. */
+  hide(name: string, node: DeviceNode): void {
+    this.#hidden.set(name, { id: ++this.#lastId, device: node });
+  }
+
+  unhide(name: string): void {
+    this.#hidden.delete(name);
   }
 
   /** The kernel knows inode `id` no longer. */

@@ -160,6 +160,15 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.deepEqual(refused, { ...expected, result: -Errno.ENOTTY, reason: `no ioctl ${ioctl(NONE, 200, 0)}` });
   });
 
+  test('a caller without `ioasid run` is given no new descriptor: EOPNOTSUPP, the reason names `run`, and the file is released', {
+    timeout,
+  }, async () => {
+    const fd = await open('plain');
+    assert.equal(await child.call('ioctl', fd, ioctl(NONE, Cmd.INSTALL, 0), 0), -Errno.EOPNOTSUPP);
+    assert.match(mounted.calls.at(-1)!.reason!, /`ioasid run`/);
+    assert.equal(lastFile().made?.releases, 1);
+  });
+
   test('names cannot be made, removed or changed, and truncation does nothing', { timeout }, async () => {
     assert.equal(await child.call('open', mounted.path('new'), O_RDWR | O_CREAT, 0o600), -Errno.EPERM);
     assert.equal(await child.call('open', mounted.path('absent'), O_RDWR, 0), -Errno.ENOENT);

@@ -9,8 +9,12 @@
  * character device elsewhere.
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
+import type { LoopSource } from '../linux/event-loop.js';
 import { libc } from '../linux/ffi.js';
+import type { TrapDescriptors } from '../linux/nested-trap.js';
+import { IoctlListener } from '../linux/seccomp.js';
 import type { DeviceNode } from '../uapi/open-file.js';
+import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
 import { type CallRecord, FileRequests } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
@@ -18,6 +22,7 @@ import type { Owner } from './fuse-replies.js';
 import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
+import { TrappedIoctls } from './trapped-ioctls.js';
 
 export type { TreeEntry } from './device-tree.js';
 export type { CallRecord } from './file-requests.js';
@@ -59,6 +64,7 @@ export class FuseServer {
   readonly #tree: DeviceTree;
   readonly #identification: Identification;
   readonly #files: FileRequests;
+  readonly #onCall: ((record: CallRecord) => void) | undefined;
   /** By opcode. */
   readonly #requests: Readonly<Record<number, RequestKind>>;
   /** The request being served, when it had been set aside. */
@@ -74,6 +80,7 @@ export class FuseServer {
    */
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
     this.fuseFd = fuseFd;
+    this.#onCall = options.onCall;
     this.#channel = new FuseChannel(fuseFd);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#identification = new Identification(this.#tree, fuseFd);
@@ -108,6 +115,17 @@ export class FuseServer {
     return true;
   }
 
+  /**
+   * What serves the ioctls that return new descriptors, of the processes that are trapped (linux/seccomp.ts).
+   * `root` is a descriptor of the mounted root directory. The descriptors stay the caller's; they are needed as long as anything is served.
+   */
+  trapped({ root, ...trap }: TrapDescriptors & { readonly root: number }): LoopSource {
+    return new TrappedIoctls(new IoctlListener(trap), this.#identification, new BlankFiles(this.#tree, root), {
+      onCall: this.#onCall,
+      failed: (error, what) => this.#log(error, what),
+    });
+  }
+
   #dispatch(length: number): void {
     this.#files.next();
     try {
@@ -137,11 +155,11 @@ export class FuseServer {
   }
 
   /** Reports a bug, with its stack, once. */
-  #log(error: unknown): void {
+  #log(error: unknown, what = this.#files.description): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     if (this.#logged.has(text) || this.#logged.size >= MAX_LOGGED) return;
     this.#logged.add(text);
-    console.error(`ioasid: ${this.#files.description} failed inside ioasid: ${text}`);
+    console.error(`ioasid: ${what} failed inside ioasid: ${text}`);
   }
 
   #presented(tid: number, fd: number): object {

@@ -39,6 +39,8 @@ export const Cmd = {
   KILL: 7,
   /** @returns the caller's process id. */
   PID: 8,
+  /** Puts a new fake file into the caller. */
+  INSTALL: 9,
 } as const;
 
 /** An open file with a number, which counts what happens to it. */
@@ -48,6 +50,8 @@ export class FakeFile implements OpenFile {
   readonly number: number;
   flushes = 0;
   releases = 0;
+  /** What it has tried to put into a caller. */
+  made: FakeFile | undefined;
   written: { offset: number; bytes: string } | undefined;
 
   constructor(number: number) {
@@ -83,6 +87,9 @@ export class FakeFile implements OpenFile {
         return 0;
       case Cmd.PID:
         return caller.pid;
+      case Cmd.INSTALL:
+        this.made = new FakeFile(0);
+        return caller.install(this.made);
       default:
         return refuse('ENOTTY', `no ioctl ${cmd}`);
     }

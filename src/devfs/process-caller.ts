@@ -1,10 +1,12 @@
 /**
  * ProcessCaller: the real process whose request is being served.
  *
- * One object serves all requests; `begin` points it to the next caller. It names the caller by thread id, and that is safe: the thread
- * sleeps in the kernel until its request is answered, so the id cannot come to mean somebody else meanwhile.
+ * One object serves many requests; `begin` points it to the next caller. It names the caller by thread id. With a FUSE request that is
+ * safe: the thread sleeps in the kernel until it is answered, so the id cannot come to mean somebody else meanwhile. Where the thread
+ * may be killed before (trapped-ioctls.ts), `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
+import type { OpenFile } from '../ioasid/open-file.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -13,10 +15,28 @@ import { fileMemory } from '../linux/file-memory.js';
 import { processOfThread } from '../linux/proc.js';
 import { processMemory } from '../linux/process-memory.js';
 
+/** What depends on how the call came to us. */
+export interface Presence {
+  /** Returns when the calling thread has been the same, and waiting, up to now. @throws Refusal ESRCH. */
+  confirm(): void;
+  /** As Caller.install. */
+  install(file: OpenFile): number;
+}
+
+/** A call that came as a FUSE request. */
+const byFuse: Presence = {
+  confirm: () => undefined,
+  install: (file) => {
+    file.release();
+    return refuse('EOPNOTSUPP', 'only a program that `ioasid run` has started can be given a new descriptor, where seccomp lets it');
+  },
+};
+
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
   #tid = 0;
   #pid: number | undefined;
+  #presence = byFuse;
   #recent: Memory | undefined;
 
   /** `identify` finds the object behind a descriptor of a thread, or refuses. */
@@ -25,9 +45,10 @@ export class ProcessCaller implements Caller {
   }
 
   /** The caller is thread `tid` from now on; 0 when its pid namespace cannot be seen from here. */
-  begin(tid: number): void {
+  begin(tid: number, presence = byFuse): void {
     this.#tid = tid;
     this.#pid = undefined;
+    this.#presence = presence;
   }
 
   get pid(): number {
@@ -46,19 +67,27 @@ export class ProcessCaller implements Caller {
   }
 
   memory(address: number, length: number, access: Access): MemoryRange {
-    return processMemory(this.#thread(), address, length, access);
+    return this.#confirmed(processMemory(this.#thread(), address, length, access));
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
-    return fileMemory(this.#thread(), fd, offset, length, access);
+    return this.#confirmed(fileMemory(this.#thread(), fd, offset, length, access));
   }
 
   eventfd(fd: number): Signal {
-    return eventfdOf(this.#thread(), fd);
+    const signal = eventfdOf(this.#thread(), fd);
+    this.#confirm(signal);
+    return signal;
   }
 
   presented(fd: number): object {
-    return this.#identify(this.#thread(), fd);
+    const object = this.#identify(this.#thread(), fd);
+    this.#presence.confirm();
+    return object;
+  }
+
+  install(file: OpenFile): number {
+    return this.#presence.install(file);
   }
 
   #thread(): number {
@@ -71,10 +100,25 @@ export class ProcessCaller implements Caller {
    * the same process's. (process_vm_readv would be cheaper, but waits for whoever handles the caller's page faults: for ever, if he likes.)
    */
   #reach(address: number, length: number, access: Access): Memory {
-    const { memory } = processMemory(this.#thread(), address, length, access);
+    const { memory } = this.memory(address, length, access);
     this.#recent?.close();
     this.#recent = memory;
     return memory;
+  }
+
+  #confirmed(range: MemoryRange): MemoryRange {
+    this.#confirm(range.memory);
+    return range;
+  }
+
+  /** Closes `found` again when it may have been somebody else's. */
+  #confirm(found: { close(): void }): void {
+    try {
+      this.#presence.confirm();
+    } catch (error) {
+      found.close();
+      throw error;
+    }
   }
 
   #all(done: number, address: number, length: number, verb: string): void {

@@ -8,7 +8,7 @@
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
 import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
-import { hex, refuse } from '../linux/errno.js';
+import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { MemoryRange } from './caller.js';
 import { holes, type IovaRange, LAST_IOVA, overlaps } from './iova-ranges.js';
 
@@ -22,6 +22,8 @@ export interface MappingView {
   readonly length: bigint;
   readonly access: Access;
   readonly memory: string;
+  /** It is memory of a process. */
+  readonly ofProcess: boolean;
   readonly offset: bigint;
 }
 
@@ -168,25 +170,39 @@ export class AddressSpace {
    * @throws Refusal EINVAL, EOVERFLOW for no range, ENOENT when a mapping lies across an end of it.
    */
   unmap(iova: bigint, length: bigint): bigint {
-    if (length === 0n) refuse('EINVAL', 'the length is zero');
-    const last = iova + length - 1n;
-    if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
-    const slots: number[] = [];
-    for (const slot of this.table.slots(iova)) {
-      const start = this.table.start(slot);
-      if (start > last) break;
-      if (start < iova || this.table.last(slot) > last) {
-        refuse('ENOENT', `iova range ${hex(iova)}+${hex(length)} would split the mapping at ${hex(start)} of ${this.name}`);
-      }
-      slots.push(slot);
+    const { slots, refusal } = this.#whole(iova, length);
+    if (refusal !== undefined) throw refusal;
+    return this.#remove(iova, slots);
+  }
+
+  /**
+   * As `unmap`, but as Linux does it: what lies below a mapping that would be cut is taken out, and only then that one is refused.
+   * @returns the bytes that were mapped, and what `unmap` would have thrown. @throws Refusal EINVAL, EOVERFLOW for no range.
+   */
+  unmapBelowCut(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
+    const { slots, refusal } = this.#whole(iova, length);
+    return { bytes: this.#remove(iova, slots), refusal };
+  }
+
+  /**
+   * Makes two mappings of the one that goes on behind IOVA `last`; what lies there, and in which memory, stays. Nothing to do where nothing is
+   * mapped or the mapping begins or ends with `last`. @throws Refusal EINVAL when the second would not be aligned.
+   */
+  split(last: bigint): void {
+    const slot = this.table.find(last);
+    if (slot === NONE) return;
+    const [start, end] = [this.table.start(slot), this.table.last(slot)];
+    if (last === start || last === end) return;
+    const { tables, memories } = this.#iommu;
+    const offset = tables.exact(slot, OFFSET_HI);
+    const first = last + 1n - start;
+    if (((start + first) | (offset + first)) & (this.#alignment - 1n)) {
+      refuse('EINVAL', `the mapping at ${hex(start)} cannot be split at ${hex(start + first)}, which is not ${this.#aligned()}`);
     }
-    let bytes = 0n;
-    for (const slot of slots) {
-      bytes += this.table.last(slot) - this.table.start(slot) + 1n;
-      this.#iommu.memories.release(this.table.unmap(slot));
-    }
-    if (iova < this.#full) this.#full = iova < PAGE ? PAGE : iova;
-    return bytes;
+    const access = tables.mappings[slot * MAPPING_WORDS + ACCESS]!;
+    const memory = memories.retain(this.table.unmap(slot));
+    this.table.map(start, first, memory, offset, access);
+    this.table.map(last + 1n, end - last, memory, offset + first, access);
   }
 
   /** Takes out all mappings. @returns the bytes that were mapped; 0 is fine. */
@@ -214,15 +230,45 @@ export class AddressSpace {
     return views;
   }
 
+  /** The mappings in [iova, iova+length) up to the first that lies across an end of it, which is the refusal. */
+  #whole(iova: bigint, length: bigint): { readonly slots: readonly number[]; readonly refusal: Refusal | undefined } {
+    if (length === 0n) refuse('EINVAL', 'the length is zero');
+    const last = iova + length - 1n;
+    if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+    const slots: number[] = [];
+    for (const slot of this.table.slots(iova)) {
+      const start = this.table.start(slot);
+      if (start > last) break;
+      if (start < iova || this.table.last(slot) > last) {
+        const reason = `iova range ${hex(iova)}+${hex(length)} would split the mapping at ${hex(start)} of ${this.name}`;
+        return { slots, refusal: new Refusal(Errno.ENOENT, reason) };
+      }
+      slots.push(slot);
+    }
+    return { slots, refusal: undefined };
+  }
+
+  #remove(iova: bigint, slots: readonly number[]): bigint {
+    let bytes = 0n;
+    for (const slot of slots) {
+      bytes += this.table.last(slot) - this.table.start(slot) + 1n;
+      this.#iommu.memories.release(this.table.unmap(slot));
+    }
+    if (iova < this.#full) this.#full = iova < PAGE ? PAGE : iova;
+    return bytes;
+  }
+
   *#views(): Generator<MappingView> {
     const { tables, memories } = this.#iommu;
     for (const slot of this.table.slots()) {
       const iova = this.table.start(slot);
+      const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       yield {
         iova,
         length: this.table.last(slot) - iova + 1n,
         access: tables.mappings[slot * MAPPING_WORDS + ACCESS]! & RIGHTS,
-        memory: memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!).description,
+        memory: memory.description,
+        ofProcess: memory.ofProcess,
         offset: tables.exact(slot, OFFSET_HI),
       };
     }

@@ -7,6 +7,7 @@
  */
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import type { OpenFile } from './open-file.js';
 
 /** A stretch of memory: byte `offset` of `memory` onwards. */
 export interface MemoryRange {
@@ -35,6 +36,7 @@ export interface Caller {
   /**
    * The caller's memory [address, address+length), to be used after the call has ended.
    * The same process gives the same Memory object each time; each call adds a reference that the receiver closes.
+   * @param access 0: nothing is asked of the range yet; whoever uses it later asks `Memory.reaches`.
    * @throws Refusal EFAULT when the range is not mapped, or not with the rights of `access`.
    */
   memory(address: number, length: number, access: Access): MemoryRange;
@@ -54,4 +56,21 @@ export interface Caller {
    * @throws Refusal EBADF no such descriptor; EINVAL not a file of this system.
    */
   presented(fd: number): object;
+
+  /**
+   * Puts a new descriptor, close-on-exec, into the calling process that means `file`: what VFIO_GROUP_GET_DEVICE_FD and IOMMU_FAULT_QUEUE_ALLOC
+   * do. `file` is taken over in any case: when this fails, it has been released.
+   *
+   * Call it last, after everything that may be refused and after the caller's struct has been found writable (write back what is
+   * there): a descriptor that the caller has cannot be taken away again. The ioctl must be one of `newFdIoctls` (uapi/new-fd.ts):
+   *
+   *     caller.writeMemory(call.arg, struct);
+   *     putS32(struct, at, caller.install(new DeviceFile(queue, queueTable, { release: () => queue.close() })));
+   *     caller.writeMemory(call.arg, struct);
+   *
+   * @returns the descriptor's number in the caller.
+   * @throws Refusal EOPNOTSUPP when this caller cannot be given any: it does not run under `ioasid run`; EMFILE, ENFILE no room for
+   * one; ESRCH the caller was killed meanwhile.
+   */
+  install(file: OpenFile): number;
 }

@@ -8,6 +8,9 @@ export interface Memory {
   /** Names the memory in `ls`, in faults and in reasons: `"process 4711"`, `"memfd:ram"`. */
   readonly description: string;
 
+  /** True for the memory of a process, at its addresses; false for memory that is there without one. */
+  readonly ofProcess: boolean;
+
   /**
    * Copies `length` bytes from byte `offset` of this memory to `target[at..at+length)`.
    * @returns the bytes copied; fewer than `length` when the memory ends or faults there. Never throws.
@@ -20,12 +23,19 @@ export interface Memory {
   /** Is all of [offset, offset+length) there now, for `access` (bit set: 1 read, 2 write)? Never throws. */
   reaches(offset: number, length: number, access: number): boolean;
 
+  /**
+   * Are [offset, offset+length) of this memory and as many bytes at `otherOffset` of `other` the same pages, so that what is written to one is
+   * read from the other? Absent: only when they are the same Memory and offset.
+   */
+  sameAs?(offset: number, other: Memory, otherOffset: number, length: number): boolean;
+
   /** Lets go of the memory; called once, when no mapping names it any more. */
   close(): void;
 }
 
 /** Memory inside this process: what an in-process machine maps, and what tests look into. */
 export class BufferMemory implements Memory {
+  readonly ofProcess = false;
   readonly bytes: Uint8Array;
   readonly description: string;
 

@@ -32,8 +32,7 @@ export class BoundDevice extends IommufdObject {
 
   /**
    * Attaches `pasid` to HWPT or IOAS `id`. @returns the HWPT's id, which is new when an IOAS was given and none fits.
-   * @throws Refusal ENOENT no such object; EINVAL another kind of object, or attached already to another HWPT; EBUSY attached already to this
-   * one; and what an IOAS refuses a new domain with.
+   * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an IOAS refuses a new domain with.
    */
   attach(id: number, pasid: number): number {
     const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
@@ -95,7 +94,7 @@ export class BoundDevice extends IommufdObject {
   #attach(hwpt: Hwpt, pasid: number): void {
     const old = this.#attachments.get(pasid);
     if (old !== undefined) {
-      refuse(old === hwpt ? 'EBUSY' : 'EINVAL', `the device is attached to HWPT ${old.id} already`);
+      refuse('EBUSY', `the device is attached to HWPT ${old.id} already`);
     }
     this.#checkPasid(hwpt, pasid);
     this.#enter(hwpt, pasid);
@@ -111,6 +110,9 @@ export class BoundDevice extends IommufdObject {
   }
 
   #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
+    if (pasid === NO_PASID && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
+      refuse('EINVAL', `HWPT ${hwpt.id} tracks dirty pages, which the device's IOMMU cannot`);
+    }
     if (pasid === NO_PASID && hwpt.ioas !== old?.ioas) {
       this.#reserve(hwpt);
       old?.ioas.space.release(this);

@@ -75,7 +75,7 @@ export class IommufdContext {
 
   /** Makes a device an object of this context, and adds a reference to the context. */
   bind(hardware: IommuHardware): BoundDevice {
-    this.#references++;
+    this.hold();
     return this.objects.add(new BoundDevice(this.objects, hardware));
   }
 
@@ -83,7 +83,7 @@ export class IommufdContext {
   unbind(device: BoundDevice): void {
     device.detachAll();
     this.objects.destroy(device.id);
-    this.#drop();
+    this.drop();
   }
 
   /** IOMMU_DESTROY. @throws Refusal ENOENT, EBUSY. */
@@ -103,16 +103,39 @@ export class IommufdContext {
 
   /** Unmaps a range, or with [0, 2^64-1] everything. @returns the bytes unmapped. @throws Refusal ENOENT when a range has nothing in it. */
   unmap(id: number, iova: bigint, length: bigint): bigint {
-    const { space } = this.ioas(id);
-    if (iova === 0n && length === LAST_IOVA) return space.unmapAll();
-    const bytes = space.unmap(iova, length);
+    const ioas = this.ioas(id);
+    if (iova === 0n && length === LAST_IOVA) return ioas.unmapAll();
+    const { bytes, refusal } = ioas.unmap(iova, length);
+    if (refusal !== undefined) throw refusal;
     if (bytes === 0n) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of IOAS ${id}`);
     return bytes;
   }
 
+  /** IOAS_CHANGE_PROCESS: memory of files belongs to whoever holds the context. @throws Refusal EINVAL while memory of a process is mapped. */
+  changeProcess(): void {
+    for (const ioas of this.objects.values()) {
+      if (!(ioas instanceof Ioas)) continue;
+      for (const { iova, ofProcess } of ioas.space.mappings(Number.POSITIVE_INFINITY)) {
+        if (ofProcess) refuse('EINVAL', `the mapping at ${hex(iova)} of IOAS ${ioas.id} is memory of a process, which stays with it`);
+      }
+    }
+  }
+
   /** The last descriptor of the file is gone. */
   close(): void {
-    this.#drop();
+    this.drop();
+  }
+
+  /** One more reference: a group has it as its container. */
+  hold(): void {
+    this.#references++;
+  }
+
+  /** A reference goes. With the last everything is released. */
+  drop(): void {
+    if (--this.#references > 0) return;
+    this.objects.destroyAll();
+    this.#system.forget(this);
   }
 
   #pageTableParent(id: number): Ioas | Hwpt {
@@ -123,11 +146,5 @@ export class IommufdContext {
       return refuse('EINVAL', `there is no object ${id} to allocate a page table on`);
     }
     return refuse('EINVAL', `object ${id} is nothing that a page table can be allocated on`);
-  }
-
-  #drop(): void {
-    if (--this.#references > 0) return;
-    this.objects.destroyAll();
-    this.#system.forget(this);
   }
 }

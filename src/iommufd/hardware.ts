@@ -7,6 +7,12 @@ import type { PageTable } from '../iommu/page-table.js';
 export interface IommuHardware {
   /** The smallest page, in bytes. */
   readonly pageSize: bigint;
+  /** The page that it uses where a mapping has room for one, in bytes; by default `pageSize`. */
+  readonly largePageSize?: bigint | undefined;
+  /** The sizes of page that it can use, as a bitmap; by default every power of two from `pageSize` on. */
+  readonly pageSizes?: bigint;
+  /** Its DMA is coherent with caches whatever a device asks for (IOMMU_CAP_ENFORCE_CACHE_COHERENCY); by default not. */
+  readonly coherent?: boolean;
   /** The IOVAs that its page tables can translate. */
   readonly aperture: IovaRange;
   /** IOVAs that requests of this device never get translated at (interrupt messages, memory of other devices). */

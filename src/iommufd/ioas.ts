@@ -10,8 +10,10 @@ import type { MemoryRange } from '../ioasid/caller.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
-import { PAGE_SIZE } from '../iommu/page-table.js';
-import { hex, refuse } from '../linux/errno.js';
+import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
+import { hex, type Refusal, refuse } from '../linux/errno.js';
+import type { Access as IoasAccess } from './access.js';
+import type { DirtyLog } from './dirty.js';
 import { IommufdObject } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -22,6 +24,12 @@ export interface DomainShape {
   readonly pageSize: bigint;
   /** The IOVAs that it can translate. */
   readonly aperture: IovaRange;
+  /** Which pages were written, when it can tell. */
+  readonly dirty?: DirtyLog | undefined;
+  /** The sizes of page that it can use, as a bitmap. */
+  readonly pageSizes: bigint;
+  /** Its DMA is coherent with caches whatever the device asks for. */
+  readonly coherent: boolean;
 }
 
 /** How memory is asked for. `iova` undefined: one is chosen. */
@@ -36,6 +44,7 @@ export class Ioas extends IommufdObject {
   readonly space: AddressSpace;
   readonly #iommu: Iommu;
   readonly #domains = new Set<DomainShape>();
+  readonly #accesses = new Set<IoasAccess>();
   #largePages = true;
 
   constructor(iommu: Iommu) {
@@ -46,6 +55,16 @@ export class Ioas extends IommufdObject {
 
   get largePages(): boolean {
     return this.#largePages;
+  }
+
+  /** The page sizes that all domains have, as a bitmap; all there can be when there is no domain. */
+  get pageSizes(): bigint {
+    return [...this.#domains].reduce((sizes, domain) => sizes & domain.pageSizes, LAST_IOVA);
+  }
+
+  /** Every domain's DMA is coherent with caches. */
+  get coherent(): boolean {
+    return [...this.#domains].every((domain) => domain.coherent);
   }
 
   /** IOMMU_OPTION_HUGE_PAGES. @throws Refusal EADDRINUSE when mappings are smaller than a page. */
@@ -93,6 +112,63 @@ export class Ioas extends IommufdObject {
     return at;
   }
 
+  /** Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. */
+  unmap(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
+    const unmapped = this.space.unmapBelowCut(iova, length);
+    if (unmapped.bytes > 0n) this.#forget(iova, length);
+    return unmapped;
+  }
+
+  /** As AddressSpace.split. @throws Refusal EINVAL also when something of the mapping is pinned. */
+  split(last: bigint): void {
+    const { table } = this.space;
+    const slot = table.find(last);
+    if (slot === NONE) return;
+    const [start, end] = [table.start(slot), table.last(slot)];
+    if (last === start || last === end) return;
+    if ([...this.#accesses].some((access) => access.pinned(start, end - start + 1n))) {
+      refuse('EINVAL', `the mapping at ${hex(start)} cannot be split while it is pinned`);
+    }
+    this.space.split(last);
+  }
+
+  /** Unmaps everything. @returns the bytes that were mapped. */
+  unmapAll(): bigint {
+    const bytes = this.space.unmapAll();
+    this.#forget(0n, LAST_IOVA);
+    return bytes;
+  }
+
+  /** How many bytes of [iova, iova+length) are mapped from its beginning to the first hole. */
+  mappedFrom(iova: bigint, length: bigint): bigint {
+    const { table } = this.space;
+    const end = iova + length;
+    let at = iova;
+    for (let slot = table.find(at); slot >= 0 && at < end; slot = table.find(at)) at = table.last(slot) + 1n;
+    return (at < end ? at : end) - iova;
+  }
+
+  /** An access begins to use what is mapped. @throws Refusal EADDRINUSE when it pins pages and a mapping is not made of whole ones. */
+  addAccess(access: IoasAccess): void {
+    this.#accesses.add(access);
+    try {
+      this.space.align(this.#alignment());
+    } catch (error) {
+      this.#accesses.delete(access);
+      throw error;
+    }
+  }
+
+  removeAccess(access: IoasAccess): void {
+    this.#accesses.delete(access);
+    this.space.align(this.#alignment());
+  }
+
+  /** Somebody holds the memory of [iova, iova+length) in place: a domain, or a pin. */
+  holds(iova: bigint, length: bigint): boolean {
+    return this.#domains.size > 0 || [...this.#accesses].some((access) => access.pinned(iova, length));
+  }
+
   /** A domain begins to translate for this IOAS. @throws Refusal EINVAL, EADDRINUSE, EFAULT; then nothing has changed. */
   addDomain(domain: DomainShape): void {
     if (domain.pageSize > PAGE) refuse('EINVAL', `pages of ${domain.pageSize} bytes are larger than the ${PAGE_SIZE} of memory`);
@@ -122,6 +198,12 @@ export class Ioas extends IommufdObject {
     this.space.close();
   }
 
+  /** [iova, iova+length) is not what it was. */
+  #forget(iova: bigint, length: bigint): void {
+    for (const access of this.#accesses) access.unmapped(iova, length);
+    for (const domain of this.#domains) domain.dirty?.clean(iova, length);
+  }
+
   #reserveAround(domain: DomainShape): void {
     const { start, last } = domain.aperture;
     if (start > 0n) this.space.reserve({ start: 0n, last: start - 1n }, domain);
@@ -129,7 +211,7 @@ export class Ioas extends IommufdObject {
   }
 
   #alignment(): bigint {
-    let alignment = this.#largePages ? 1n : PAGE;
+    let alignment = this.#largePages && ![...this.#accesses].some((access) => access.pinsPages) ? 1n : PAGE;
     for (const { pageSize } of this.#domains) if (pageSize > alignment) alignment = pageSize;
     return alignment;
   }
@@ -137,6 +219,9 @@ export class Ioas extends IommufdObject {
 
 function requireReach(memory: Memory, offset: bigint, length: bigint, access: Access): void {
   if (!memory.reaches(Number(offset), Number(length), access)) {
-    refuse('EFAULT', `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`);
+    refuse(
+      memory.ofProcess ? 'EFAULT' : 'EINVAL',
+      `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`,
+    );
   }
 }

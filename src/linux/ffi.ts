@@ -41,6 +41,7 @@ const signatures = {
   getsockopt: 'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)',
   recvmsg: 'long recvmsg(int fd, uintptr_t message, int flags)',
   sendmsg: 'long sendmsg(int fd, uintptr_t message, int flags)',
+  send: 'long send(int fd, uintptr_t buffer, ulong length, int flags)',
   syscall: 'long syscall(long number, long a, long b, long c)',
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',

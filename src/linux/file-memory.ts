@@ -103,6 +103,7 @@ export function fileMemory(
 
 /** A mapped file. It has the shape of the `Memory` that the IOMMU knows. */
 export class FileMemory {
+  readonly ofProcess = false;
   readonly description: string;
   readonly #key: string;
   readonly #fd: number;

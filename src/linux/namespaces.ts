@@ -7,9 +7,13 @@
 import { address, check, libc } from './ffi.js';
 
 const CLONE_NEWNS = 0x20000;
+const MS_NOSUID = 2;
+const MS_NODEV = 4;
+const MS_NOEXEC = 8;
 const MS_BIND = 0x1000;
 const MS_REC = 0x4000;
 const MS_SLAVE = 0x80000;
+const MNT_DETACH = 2;
 const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
@@ -26,6 +30,17 @@ export function enterMountNamespace(): void {
 /** Mounts the file or folder `source`, with all that is mounted below it, on `target` as well. */
 export function bind(source: string, target: string): void {
   check(libc().mount(source, target, null, MS_BIND | MS_REC, null), `${source} cannot be bound to ${target}`);
+}
+
+/** Mounts an empty file system that lives in memory on the folder `target`. @throws Refusal EPERM when mounting is not allowed here. */
+export function mountMemory(target: string): void {
+  const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  check(libc().mount('ioasid', target, 'tmpfs', flags, 'mode=755'), `no file system in memory can be mounted on ${target}`);
+}
+
+/** Takes the topmost mount at `target` out of this namespace. @throws Refusal EINVAL, EPERM. */
+export function unmount(target: string): void {
+  check(libc().umount2(target, MNT_DETACH), `${target} cannot be unmounted`);
 }
 
 /** A descriptor for the folder `path` as it is now, whatever is mounted over it later. Close it with `libc().close`. */

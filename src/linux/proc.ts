@@ -35,6 +35,12 @@ export function commandName(pid: number): string {
   }
 }
 
+/** The user (effective uid, as this process sees it) of thread `tid`; undefined when it is gone. */
+export function userOfThread(tid: number): number | undefined {
+  const ids = statusField(tid, 'Uid')?.split('\t');
+  return ids === undefined ? undefined : Number(ids[1]);
+}
+
 /** The refusal for a thread that does not exist any more. */
 export function gone(tid: number): Refusal {
   return new Refusal(Errno.ESRCH, `process ${tid} has exited`);

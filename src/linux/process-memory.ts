@@ -69,6 +69,7 @@ export function processMemory(tid: number, address: number, length: number, acce
 
 /** One address space. Offsets are addresses in it. It has the shape of the `Memory` that the IOMMU knows. */
 export class ProcessMemory {
+  readonly ofProcess = true;
   readonly description: string;
   readonly #pid: number;
   readonly #pidfd: number;

@@ -19,7 +19,7 @@ export interface Finding {
 export class Comparison {
   readonly findings = new Map<string, Finding>();
   readonly explained = new Map<Explained, number>();
-  /** Sequences with the kernel's answers. */
+  /** Sequences with the kernel's answers, when they are to be kept. */
   readonly transcripts: Transcript[] = [];
   compared = 0;
   calls = 0;
@@ -27,10 +27,12 @@ export class Comparison {
   dropped = 0;
   readonly #kernel: Kernel;
   readonly #ours: Ours;
+  readonly #keep: boolean;
 
-  constructor(kernel: Kernel, ours: Ours) {
+  constructor(kernel: Kernel, ours: Ours, { keep }: { readonly keep: boolean }) {
     this.#kernel = kernel;
     this.#ours = ours;
+    this.#keep = keep;
   }
 
   async compare(sequences: readonly Sequence[]): Promise<void> {
@@ -66,7 +68,7 @@ export class Comparison {
     }
     this.compared++;
     this.calls += sequence.lines.length;
-    this.transcripts.push({ sequence, answers: answers.answers });
+    if (this.#keep) this.transcripts.push({ sequence, answers: answers.answers });
     const difference = this.#difference(sequence, answers);
     if (difference === undefined) return;
     const reason = explanation(difference);

@@ -82,7 +82,7 @@ function report({ compared, calls, dropped, findings, explained }: Comparison, s
 
 const options = settings();
 const kernel = new Kernel(await buildKernel(buildScript));
-const comparison = new Comparison(kernel, new Ours(await oracleMachine()));
+const comparison = new Comparison(kernel, new Ours(await oracleMachine()), { keep: options.record !== undefined });
 await compareAll(comparison, options);
 if (options.record !== undefined) await writeFile(options.record, formatTranscripts(comparison.transcripts));
 const findings = report(comparison, options.seed);

@@ -122,3 +122,14 @@ export function packed(size: number, ...values: readonly (number | bigint)[]): s
   }
   return bytes.toString('hex');
 }
+
+/** Adds one call, with what the call needs, to a scene. */
+export type Step = (scene: Scene) => void;
+
+/** The right id or, when it is to be `wrong`, the id of anything. */
+export const chosen = (scene: Scene, wrong: boolean, n: number, right: Value): Value => (wrong ? scene.anyId(n) : right);
+
+export function added(value: Value, plus: bigint): Value {
+  if (value.kind === 'number') return number(BigInt.asUintN(64, value.value + plus));
+  return value.kind === 'descriptor' ? value : { ...value, plus: value.plus + plus };
+}

@@ -11,10 +11,12 @@ import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { LAST_IOVA, overlaps } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import { BoundDevice } from '../iommufd/bound-device.js';
-import type { IommufdContext } from '../iommufd/context.js';
+import { IommufdContext } from '../iommufd/context.js';
+import type { DirtyLog } from '../iommufd/dirty.js';
 import { Hwpt } from '../iommufd/hwpt.js';
+import type { Ioas, IoasMap } from '../iommufd/ioas.js';
 import { IommufdObject } from '../iommufd/objects.js';
-import { hex, refuse } from '../linux/errno.js';
+import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { getBig, getS32, getU16, getU32, type Struct, s32, setBig, setU32, struct, u8, u16, u32, u64 } from './struct.js';
 
@@ -31,6 +33,9 @@ export const VFIO_IOAS_SET = 1;
 export const VFIO_IOAS_CLEAR = 2;
 export const HW_INFO_FLAG_INPUT_TYPE = 1;
 export const HW_CAP_DIRTY_TRACKING = 1;
+export const DIRTY_BITMAP_NO_CLEAR = 1;
+/** So many bits of a bitmap are copied at once: a page of them. */
+const BITMAP_CHUNK_BITS = 32768;
 export const HW_CAP_PCI_ATS_NOT_SUPPORTED = 8;
 
 export const DestroyStruct = struct('iommu_destroy', { size: u32, id: u32 });
@@ -131,7 +136,7 @@ export const FaultAllocStruct = struct('iommu_fault_alloc', { size: u32, flags: 
 export const ChangeProcessStruct = struct('iommu_ioas_change_process', { size: u32, reserved: u32 });
 
 /** What a handler sees: its struct with what is missing as zeros, and how to answer. */
-interface Command {
+export interface Command {
   readonly caller: Caller;
   readonly data: Uint8Array;
   /** Stores the struct in the caller, as much of it as he has. @throws Refusal EFAULT. */
@@ -140,7 +145,7 @@ interface Command {
 
 type Handler = (context: IommufdContext, command: Command) => number;
 
-interface IommufdIoctl {
+export interface IommufdIoctl {
   readonly nr: number;
   readonly struct: Struct;
   /** The last field of the first version. */
@@ -196,7 +201,7 @@ export function iommufd(name: string, { nr, struct: layout, last, handle }: Iomm
 }
 
 /** What lies beyond the struct that we know must be zeros. */
-function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
+export function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
   const part = new Uint8Array(4096);
   for (let at = size; at < given; at += part.length) {
     const bytes = part.subarray(0, Math.min(part.length, given - at));
@@ -292,12 +297,26 @@ function ioasMap(context: IommufdContext, { caller, data, respond }: Command): n
   requireZero(data, at.reserved, 'IOAS_MAP __reserved');
   const request = mapRequest(data, at.length, at.iova);
   const ioas = context.ioas(getU32(data, at.ioas_id));
-  const address = getBig(data, at.user_va);
-  if (address + request.length > LAST_IOVA) refuse('EOVERFLOW', `memory range ${hex(address)}+${hex(request.length)} wraps around`);
-  const iova = ioas.map(request, address, caller.memory(Number(address), Math.max(Number(request.length), 1), 0));
-  setBig(data, at.iova, iova);
+  setBig(data, at.iova, mapUserMemory(caller, ioas, request, getBig(data, at.user_va)));
   respond();
   return 0;
+}
+
+/** Maps the caller's memory at `address`. @returns the IOVA. @throws Refusal EOVERFLOW when it wraps around; and as Ioas.map. */
+export function mapUserMemory(caller: Caller, ioas: Ioas, request: IoasMap, address: bigint): bigint {
+  if (address + request.length > LAST_IOVA) refuse('EOVERFLOW', `memory range ${hex(address)}+${hex(request.length)} wraps around`);
+  return ioas.map(request, address, caller.memory(Number(address), Math.max(Number(request.length), 1), 0));
+}
+
+/** The context behind the caller's descriptor. @throws Refusal EBADF no such descriptor, EBADFD not an open /dev/iommu or /dev/vfio/vfio. */
+export function presentedIommufd(caller: Caller, fd: number): IommufdContext {
+  let object: object | undefined;
+  try {
+    object = caller.presented(fd);
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.errno === Errno.EBADF) throw error;
+  }
+  return object instanceof IommufdContext ? object : refuse('EBADFD', `descriptor ${fd} is neither /dev/iommu nor /dev/vfio/vfio`);
 }
 
 function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command): number {
@@ -413,6 +432,9 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   if (flags & ~HW_INFO_FLAG_INPUT_TYPE) refuse('EOPNOTSUPP', `GET_HW_INFO flags ${hex(flags)} are unknown`);
   if (data[at.reserved0]! | data[at.reserved1]! | data[at.reserved2]!) refuse('EOPNOTSUPP', 'GET_HW_INFO __reserved must be zero');
   const { hardware } = context.objects.get(getU32(data, at.dev_id), BoundDevice);
+  const type = flags & HW_INFO_FLAG_INPUT_TYPE ? getU32(data, at.data_type) : 0;
+  if (type !== 0 && hardware.info.type !== 0 && type !== hardware.info.type)
+    refuse('EOPNOTSUPP', `device ${getU32(data, at.dev_id)} has information of type ${hex(hardware.info.type)}, and none of ${hex(type)}`);
   const room = getU32(data, at.data_len);
   const answer = new Uint8Array(Math.min(room, 65536));
   answer.set(hardware.info.data.subarray(0, answer.length));
@@ -434,17 +456,60 @@ function setDirtyTracking(context: IommufdContext, { data }: Command): number {
   const flags = getU32(data, at.flags);
   if (flags & ~1) refuse('EOPNOTSUPP', `SET_DIRTY_TRACKING flags ${hex(flags)} are unknown`);
   const hwpt = context.objects.get(getU32(data, at.hwpt_id), Hwpt);
-  if (!hwpt.tracksDirty) refuse('EOPNOTSUPP', `HWPT ${hwpt.id} was not allocated for dirty tracking`);
+  const dirty = dirtyLog(hwpt);
+  if (flags & 1) dirty.clear();
+  dirty.enabled = (flags & 1) !== 0;
   return 0;
 }
 
-function getDirtyBitmap(context: IommufdContext, { data }: Command): number {
+function dirtyLog(hwpt: Hwpt): DirtyLog {
+  return hwpt.dirty ?? refuse('EOPNOTSUPP', `HWPT ${hwpt.id} was not allocated for dirty tracking`);
+}
+
+function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): number {
   const { at } = GetDirtyBitmapStruct;
   const flags = getU32(data, at.flags);
   if (flags & ~1 || getU32(data, at.reserved) !== 0) refuse('EOPNOTSUPP', `GET_DIRTY_BITMAP flags ${hex(flags)} or __reserved are unknown`);
   const hwpt = context.objects.get(getU32(data, at.hwpt_id), Hwpt);
-  checkBitmapRange(hwpt, getBig(data, at.iova), getBig(data, at.length), getBig(data, at.page_size));
-  return refuse('EOPNOTSUPP', `HWPT ${hwpt.id} was not allocated for dirty tracking`);
+  const [iova, length, pageSize] = [getBig(data, at.iova), getBig(data, at.length), getBig(data, at.page_size)];
+  checkBitmapRange(hwpt, iova, length, pageSize);
+  const dirty = dirtyLog(hwpt);
+  const mapped = hwpt.ioas.mappedFrom(iova, length);
+  if (mapped === 0n) return 0;
+  const found = [...dirty.dirty(iova, mapped)];
+  if ((flags & DIRTY_BITMAP_NO_CLEAR) === 0) dirty.clean(iova, mapped);
+  recordInBitmap(caller, Number(getBig(data, at.data)), found, (page) => [
+    (page - iova) / pageSize,
+    (page + dirty.pageSize - 1n - iova) / pageSize,
+  ]);
+  return 0;
+}
+
+/** Sets the bits of `pages` in the caller's bitmap, whose other bits stay. As in Linux, bits that have no place are lost without an error. */
+function recordInBitmap(caller: Caller, address: number, pages: readonly bigint[], bitsOf: (page: bigint) => [bigint, bigint]): void {
+  const chunks = new Map<number, number[]>();
+  for (const page of pages) {
+    const [first, last] = bitsOf(page);
+    for (let bit = Number(first); bit <= Number(last); bit++) {
+      const chunk = Math.floor(bit / BITMAP_CHUNK_BITS);
+      const bits = chunks.get(chunk);
+      if (bits === undefined) chunks.set(chunk, [bit % BITMAP_CHUNK_BITS]);
+      else bits.push(bit % BITMAP_CHUNK_BITS);
+    }
+  }
+  for (const [chunk, bits] of chunks) setBits(caller, address + chunk * (BITMAP_CHUNK_BITS / 8), bits);
+}
+
+function setBits(caller: Caller, address: number, bits: readonly number[]): void {
+  const first = Math.min(...bits) >>> 3;
+  const bytes = new Uint8Array((Math.max(...bits) >>> 3) - first + 1);
+  try {
+    caller.readMemory(address + first, bytes);
+    for (const bit of bits) bytes[(bit >>> 3) - first]! |= 1 << (bit & 7);
+    caller.writeMemory(address + first, bytes);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+  }
 }
 
 function checkBitmapRange(hwpt: Hwpt, iova: bigint, length: bigint, pageSize: bigint): void {
@@ -475,7 +540,8 @@ function faultQueueAlloc(_context: IommufdContext, { data }: Command): number {
   return refuse('EOPNOTSUPP', 'fault queues are not supported: no device here sends page requests');
 }
 
-function changeProcess(_context: IommufdContext, { data }: Command): number {
+function changeProcess(context: IommufdContext, { data }: Command): number {
   requireZero(data, ChangeProcessStruct.at.reserved, 'CHANGE_PROCESS __reserved');
-  return refuse('EOPNOTSUPP', 'mappings stay with the process that made them');
+  context.changeProcess();
+  return 0;
 }

@@ -2,10 +2,10 @@
  * The ABI between a VFIO device file and `/dev/iommu` (<linux/vfio.h>, Linux 6.6; with PASIDs 6.16): bind, attach, detach.
  */
 import type { Caller } from '../ioasid/caller.js';
-import { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
+import { checkTail, presentedIommufd } from './iommufd.js';
 import type { IoctlCall } from './open-file.js';
 import { getS32, getU32, s32, setU32, struct, u32, u64 } from './struct.js';
 import { io, readStruct } from './vfio.js';
@@ -31,13 +31,15 @@ export const cdevIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<V
 function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = BindStruct;
   const data = readStruct(caller, call, at.token_uuid_ptr, size);
+  checkTail('BIND_IOMMUFD', caller, call.arg, size, getU32(data, at.argsz));
   const flags = getU32(data, at.flags);
   if (flags & ~BIND_TOKEN) refuse('EINVAL', `flags ${hex(flags)} have bits that BIND_IOMMUFD does not know`);
   if (flags & BIND_TOKEN) refuse('EINVAL', `${device.name} is no virtual function, and needs no token`);
   const fd = getS32(data, at.iommufd);
   if (fd < 0) refuse('EINVAL', `descriptor ${fd} is negative`);
-  const context = caller.presented(fd);
-  if (!(context instanceof IommufdContext)) refuse('EBADF', `descriptor ${fd} is a file of this system, but not /dev/iommu`);
+  const context = presentedIommufd(caller, fd);
+  // A reply that cannot be stored would leave a binding whose id nobody knows. So ask first: what is there is written back.
+  caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
   setU32(data, at.out_devid, device.bind(context));
   caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
   return 0;
@@ -46,6 +48,7 @@ function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
 function attach(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = AttachStruct;
   const { data, pasid } = readAttachment(caller, call, at.pasid, size);
+  caller.writeMemory(call.arg, data.subarray(0, at.pasid));
   setU32(data, at.pt_id, device.attach(getU32(data, at.pt_id), pasid));
   caller.writeMemory(call.arg, data.subarray(0, at.pasid));
   return 0;

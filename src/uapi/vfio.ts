@@ -8,6 +8,7 @@ import type { Caller } from '../ioasid/caller.js';
 import { hex, refuse } from '../linux/errno.js';
 import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
 import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/interrupts.js';
+import type { FileOperations } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import type { IoctlCall } from './open-file.js';
 import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
@@ -83,6 +84,15 @@ export function readRegion(device: VfioDevice, offset: number, target: Uint8Arra
 /** pwrite on a device file. @returns the bytes written. @throws Refusal as VfioDevice.writeRegion. */
 export function writeRegion(device: VfioDevice, offset: number, source: Uint8Array): number {
   return device.writeRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source);
+}
+
+/** What the file of `device` does beside its ioctls, but for its release. */
+export function regionOperations(device: VfioDevice): Omit<FileOperations, 'release'> {
+  return {
+    read: (offset, target) => readRegion(device, offset, target),
+    write: (offset, source) => writeRegion(device, offset, source),
+    flush: () => device.flush(),
+  };
 }
 
 /** The VFIO ioctls of a device file. */

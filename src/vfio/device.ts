@@ -37,6 +37,8 @@ export class VfioDevice {
   readonly #irqs: Interrupts;
   /** BAR sizes in bytes by index, 0 where there is none. */
   readonly #barSizes: readonly number[];
+  /** Its group's file is open: it can be bound through that only. Set by VfioGroup. */
+  grouped = false;
   #holder: number | undefined;
   #failure: string | undefined;
   #binding: IommufdBinding | undefined;
@@ -67,6 +69,11 @@ export class VfioDevice {
   /** Why the model has failed, or undefined while it works. */
   get failure(): string | undefined {
     return this.#failure;
+  }
+
+  /** Is it bound to an iommufd? */
+  get bound(): boolean {
+    return this.#binding !== undefined;
   }
 
   /** What the device is authorized for, for `ls`. */
@@ -127,9 +134,15 @@ export class VfioDevice {
 
   /**
    * VFIO_DEVICE_BIND_IOMMUFD: the device becomes an object of `context`, which whoever calls has been shown to hold. @returns the object's id.
-   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI; EOPNOTSUPP for mediated devices.
+   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its group is open; EOPNOTSUPP for mediated devices.
    */
   bind(context: IommufdContext): number {
+    if (this.grouped) refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
+    return this.bindGrouped(context);
+  }
+
+  /** As `bind`, on the way through the device's group. */
+  bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
     if (this.#port.mediated) refuse('EOPNOTSUPP', `${this.name} is a mediated device, and those are authorized by /dev/ioasid only`);
     if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);

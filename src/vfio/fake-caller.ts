@@ -2,6 +2,7 @@
  * FakeCaller: a Caller for unit tests, with one stretch of memory at MEMORY_AT and the eventfds that it was given.
  */
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
+import type { OpenFile } from '../ioasid/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Where the caller's memory begins. */
@@ -62,6 +63,11 @@ export class FakeCaller implements Caller {
 
   presented(fd: number): object {
     refuse('EBADF', `descriptor ${fd} is not open`);
+  }
+
+  install(file: OpenFile): number {
+    file.release();
+    refuse('EOPNOTSUPP', 'this caller takes no new descriptors');
   }
 
   #range(address: number, length: number): Uint8Array {

@@ -19,6 +19,7 @@ class FunctionHardware implements IommuHardware {
   readonly pageSize = BigInt(PAGE_SIZE);
   readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
   readonly reserved = [INTERRUPT_MESSAGES];
+  readonly coherent = true;
   readonly dirtyTracking = false;
   readonly flags = true;
   readonly info = { type: 0, data: new Uint8Array(0) };

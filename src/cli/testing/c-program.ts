@@ -2,7 +2,7 @@
  * C programs of the tests: compiled once in each test process, into a folder that goes with it.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +18,7 @@ export const programFolder = join(root, 'tests/c');
 export interface Compilation {
   readonly compiler?: 'cc' | 'c++';
   readonly standard?: string;
+  readonly linkage?: 'dynamic' | 'static';
 }
 
 let folder: string | undefined;
@@ -34,26 +35,37 @@ export function missingCompiler(command: 'cc' | 'c++' = 'cc'): string | false {
 }
 
 /** Compiles `source`, all warnings being errors. `name` is that of its file. @returns the path of the program. @throws Error with what the compiler says. */
-export function compile(name: string, source: string, { compiler = 'cc', standard = 'gnu11' }: Compilation = {}): string {
+export function compile(
+  name: string,
+  source: string,
+  { compiler = 'cc', standard = 'gnu11', linkage = 'dynamic' }: Compilation = {},
+): string {
   folder ??= ownFolder();
   const path = join(folder, name);
   writeFileSync(path, source);
   const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
-  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-pthread', '-I', includeFolder, '-o', `${path}.out`, path], { stdio: 'pipe' });
-  return `${path}.out`;
+  const program = `${path}.${linkage}`;
+  const link = linkage === 'static' ? ['-static'] : [];
+  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-pthread', ...link, '-I', includeFolder, '-o', program, path], {
+    stdio: 'pipe',
+  });
+  return program;
 }
 
 /** The program tests/c/NAME.c, compiled. @returns its path. */
-export function testProgram(name: string): string {
-  const known = compiled.get(name);
+export function testProgram(name: string, how: Compilation = {}): string {
+  const key = JSON.stringify([name, how]);
+  const known = compiled.get(key);
   if (known !== undefined) return known;
-  const path = compile(`${name}.c`, readFileSync(join(programFolder, `${name}.c`), 'utf8'));
-  compiled.set(name, path);
+  const path = compile(`${name}.c`, readFileSync(join(programFolder, `${name}.c`), 'utf8'), how);
+  compiled.set(key, path);
   return path;
 }
 
 function ownFolder(): string {
   const made = mkdtempSync(join(tmpdir(), 'ioasid-c-'));
+  // Plain users run them too.
+  chmodSync(made, 0o755);
   process.on('exit', () => rmSync(made, { recursive: true, force: true }));
   return made;
 }

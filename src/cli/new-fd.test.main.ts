@@ -1,0 +1,124 @@
+/**
+ * `ioasid run` with a device file that makes descriptors, `/dev/maker`, in place of a machine: the program of new-fd.test.ts.
+ *
+ * The arguments are the command. Ends with its status.
+ */
+
+import { FuseServer } from '../devfs/fuse-server.js';
+import type { Caller } from '../ioasid/caller.js';
+import { type Refusal, refuse } from '../linux/errno.js';
+import { runLoop } from '../linux/event-loop.js';
+import { newFdIoctls } from '../uapi/new-fd.js';
+import type { DeviceNode, IoctlCall, OpenFile } from '../uapi/open-file.js';
+import { hostDev } from './host-dev.js';
+import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
+import { LauncherProcess } from './launcher-process.js';
+
+/** ioctls, the same numbers as in tests/c/newfd.c. */
+const GET_DEVICE_FD = 0x3b6a;
+const FAULT_QUEUE_ALLOC = 0x3b8e;
+const NUMBER = 0x3b01;
+const PRESENTED = 0x3b02;
+const LIVING = 0x3b03;
+
+/** Flags of FAULT_QUEUE_ALLOC. */
+const KILL_BEFORE = 1;
+const KILL_AFTER = 2;
+const REFUSE = 4;
+const TWICE = 8;
+const BUG = 16;
+
+let numbers = 0;
+const living = new Set<MadeFile>();
+
+class MadeFile implements OpenFile {
+  readonly object = this;
+  readonly number = ++numbers;
+  lastRefusal: Refusal | undefined;
+
+  constructor() {
+    living.add(this);
+  }
+
+  ioctl(caller: Caller, { cmd, arg }: IoctlCall): number {
+    switch (cmd) {
+      case NUMBER:
+        return this.number;
+      case PRESENTED:
+        return (caller.presented(arg) as MadeFile).number;
+      case LIVING:
+        return living.size;
+      case GET_DEVICE_FD:
+        return this.#getDeviceFd(caller, arg);
+      case FAULT_QUEUE_ALLOC:
+        return this.#alloc(caller, arg);
+      default:
+        return refuse('ENOTTY', `no ioctl ${cmd}`);
+    }
+  }
+
+  read(_caller: Caller, offset: number, target: Uint8Array): number {
+    target[0] = this.number + offset;
+    return 1;
+  }
+
+  write(_caller: Caller, _offset: number, source: Uint8Array): number {
+    return source.length;
+  }
+
+  flush(): void {}
+
+  release(): void {
+    if (!living.delete(this)) console.error(`file ${this.number} was released twice`);
+  }
+
+  /** The argument is a name. */
+  #getDeviceFd(caller: Caller, arg: number): number {
+    const name = Buffer.alloc(6);
+    caller.readMemory(arg, name);
+    if (name.toString('latin1') !== 'device') refuse('ENODEV', `there is no device ${name.toString('latin1')}`);
+    return caller.install(new MadeFile());
+  }
+
+  /** The argument is the address of {u32 size, u32 flags, u32 number, s32 fd}. */
+  #alloc(caller: Caller, arg: number): number {
+    const bytes = new Uint8Array(16);
+    const view = new DataView(bytes.buffer);
+    caller.readMemory(arg, bytes);
+    const flags = view.getUint32(4, true);
+    if (flags & REFUSE) refuse('EBUSY', 'told to refuse');
+    if (flags & BUG) throw new TypeError('told to break');
+    caller.writeMemory(arg, bytes);
+    if (flags & KILL_BEFORE) process.kill(caller.pid, 'SIGKILL');
+    const file = new MadeFile();
+    view.setInt32(12, caller.install(file), true);
+    view.setUint32(8, file.number, true);
+    if (flags & KILL_AFTER) process.kill(caller.pid, 'SIGKILL');
+    if (flags & TWICE) caller.install(new MadeFile());
+    caller.writeMemory(arg, bytes);
+    return 0;
+  }
+}
+
+const maker: DeviceNode = { path: 'maker', flushes: false, open: () => new MadeFile() };
+
+const inherited = inheritedDescriptors();
+const softFiles = softFileLimit();
+const launcher = new LauncherProcess(inherited, newFdIoctls);
+const { fuse, newFd } = await launcher.connection;
+const host = hostDev([maker.path]);
+const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+const server = new FuseServer(fuse, [maker], { owner, extra: host.entries });
+const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];
+void runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], () => false);
+launcher.proceed({
+  binds: host.binds,
+  sysfs: [],
+  argv: lastArguments(process.argv.length - 2),
+  env: environment(),
+  keep: inherited,
+  softFiles,
+});
+const { status, signal, failure } = await launcher.ending;
+if (failure !== undefined) console.error(failure.reason);
+process.exit(signal === null ? (status ?? 125) : 128);

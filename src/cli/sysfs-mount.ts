@@ -1,0 +1,73 @@
+/**
+ * The machine's entries in the command's /sys: a file system in memory over each folder that has some, with the host's own
+ * entries in it as they were.
+ *
+ * Where the host has no such folder (a kernel without PCI or IOMMUs), the nearest folder above takes its place. A folder that cannot be
+ * covered stays as it is: whoever needs no /sys runs all the same.
+ */
+import { closeSync, type Dirent, existsSync, mkdirSync, readdirSync, readlinkSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path/posix';
+import { Refusal } from '../linux/errno.js';
+import { bind, mountMemory, openFolder, unmount } from '../linux/namespaces.js';
+import type { SysfsEntry } from './launch-plan.js';
+
+const TMPFS_MAGIC = 0x01021994;
+
+const folders = ['kernel/iommu_groups', 'bus/pci/devices'];
+
+/** Shows `entries` in this process's mount namespace. */
+export function showSysfs(entries: readonly SysfsEntry[]): void {
+  if (!existsSync('/sys/kernel')) return;
+  for (const folder of folders) {
+    const within = entries.filter(({ path }) => path.startsWith(`${folder}/`));
+    if (within.length > 0) cover(nearest(`/sys/${folder}`), within);
+  }
+}
+
+function nearest(folder: string): string {
+  return existsSync(folder) ? folder : nearest(dirname(folder));
+}
+
+function cover(folder: string, entries: readonly SysfsEntry[]): void {
+  const ofFunctions = folders.some((each) => folder === `/sys/${each}`);
+  const old = openFolder(folder);
+  try {
+    const names = readdirSync(folder, { withFileTypes: true });
+    mountMemory(folder);
+    try {
+      for (const { path, target, content } of entries) {
+        mkdirSync(dirname(`/sys/${path}`), { recursive: true });
+        if (target !== undefined) symlinkSync(target, `/sys/${path}`);
+        else writeFileSync(`/sys/${path}`, content ?? '', { encoding: 'latin1', mode: 0o444 });
+      }
+      for (const entry of names) {
+        const path = `/proc/self/fd/${old}/${entry.name}`;
+        if (existsSync(`${folder}/${entry.name}`) || (ofFunctions && isOfOuterRun(path, entry))) continue;
+        repeat(path, `${folder}/${entry.name}`, entry);
+      }
+    } catch (error) {
+      unmount(folder);
+      throw error;
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+  } finally {
+    closeSync(old);
+  }
+}
+
+/** A run inside a run hides the outer one's files in /dev, so what that shows in /sys goes too. In sysfs itself no folder is in memory. */
+function isOfOuterRun(path: string, entry: Dirent): boolean {
+  return entry.isDirectory() && statfsSync(path).type === TMPFS_MAGIC;
+}
+
+/** The host's entry `from`, at the path `to`. */
+function repeat(from: string, to: string, entry: Dirent): void {
+  if (entry.isSymbolicLink()) {
+    symlinkSync(readlinkSync(from), to);
+    return;
+  }
+  if (entry.isDirectory()) mkdirSync(to);
+  else writeFileSync(to, '');
+  bind(from, to);
+}

@@ -1,0 +1,84 @@
+/**
+ * BlankFiles: open file descriptions of our filesystem that mean nothing yet, to be given a meaning and handed to a program.
+ *
+ * The kernel makes an open file only when somebody opens a name. So a hidden name that nobody can guess is made, opened on another
+ * thread (this one has to answer that open), and forgotten. Its open file refuses everything until `file` is set.
+ */
+import { randomBytes } from 'node:crypto';
+import { Errno, Refusal, refuse } from '../linux/errno.js';
+import { identifyOwn } from '../linux/fd-identity.js';
+import { libc } from '../linux/ffi.js';
+import type { DeviceNode, OpenFile } from '../uapi/open-file.js';
+import type { DeviceTree, Opened } from './device-tree.js';
+import { OffThread } from './off-thread.js';
+
+const O_RDWR_CLOEXEC = 0o2000002;
+
+/** An open file of ours, and our descriptor of it. */
+export interface Blank {
+  readonly fd: number;
+  readonly opened: Opened;
+}
+
+class Nothing implements OpenFile {
+  readonly object = this;
+  lastRefusal: Refusal | undefined;
+
+  ioctl(): number {
+    return refuse('ENODEV', 'this descriptor belongs to a call that has not succeeded');
+  }
+
+  read(): number {
+    return this.ioctl();
+  }
+
+  write(): number {
+    return this.ioctl();
+  }
+
+  flush(): void {}
+
+  release(): void {}
+}
+
+export class BlankFiles {
+  readonly #tree: DeviceTree;
+  readonly #root: number;
+  readonly #offThread = new OffThread();
+
+  /** `root` is our descriptor of the mounted root directory. */
+  constructor(tree: DeviceTree, root: number) {
+    this.#tree = tree;
+    this.#root = root;
+  }
+
+  /** Makes one. `done` is called later, from the event loop; undefined: this process has no descriptors left, or the mount is gone. */
+  make(done: (blank: Blank | undefined) => void): void {
+    const name = `.new-${randomBytes(16).toString('hex')}`;
+    const node: DeviceNode = { path: name, flushes: true, open: () => new Nothing() };
+    this.#offThread.run((ended) => {
+      this.#tree.hide(name, node);
+      libc().open.async(`/proc/self/fd/${this.#root}/${name}`, O_RDWR_CLOEXEC, 0, (error, fd) => {
+        this.#tree.unhide(name);
+        ended();
+        done(error === null && fd !== -1 ? this.#blank(fd) : undefined);
+      });
+    });
+  }
+
+  /** Closes our descriptor; `closed` is called when that is done. */
+  close({ fd }: Blank, closed: () => void): void {
+    this.#offThread.runFirst((ended) =>
+      libc().close.async(fd, () => {
+        ended();
+        closed();
+      }),
+    );
+  }
+
+  #blank(fd: number): Blank {
+    const [opened] = this.#tree.inode(identifyOwn(fd).inode)?.opens ?? [];
+    if (opened === undefined) throw new Refusal(Errno.EIO, 'a hidden file was opened and is not there');
+    return { fd, opened };
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * TrappedIoctls: the ioctls that return a new descriptor (uapi/new-fd.ts), which reach us through seccomp and not through FUSE.
+ *
+ * The filter knows numbers only. So each call is first found out to be on a file of ours; all others go on to the kernel untouched,
+ * or to a server inside ours.
+ * Ours are served as FileRequests would, with a caller that can be given descriptors: a blank open file is made beforehand, and when the
+ * handler installs, it is put into the caller and becomes the file. Our own descriptor of it is closed before the call returns, so
+ * that the caller's close is the last.
+ *
+ * The caller waits outside of the kernel's ioctl: nothing keeps its descriptor open, and it may be killed at any moment. Therefore its
+ * descriptor is identified in the same step in which the handler runs, and what was found by the thread's id is used only after the
+ * kernel has said that the very same call still waits. A caller that was killed takes its descriptors with it, and with our copy
+ * closed that releases the file.
+ */
+import { Errno, Refusal, refuse } from '../linux/errno.js';
+import type { LoopSource } from '../linux/event-loop.js';
+import { JOIN } from '../linux/nested-trap.js';
+import type { IoctlListener, TrappedIoctl } from '../linux/seccomp.js';
+import type { OpenFile } from '../uapi/open-file.js';
+import type { Blank, BlankFiles } from './blank-files.js';
+import type { Opened } from './device-tree.js';
+import type { CallRecord } from './file-requests.js';
+import { type Identification, Undetermined } from './identification.js';
+import { NestedServers } from './nested-servers.js';
+import { ProcessCaller } from './process-caller.js';
+
+const NO_DATA = new Uint8Array(0);
+
+/** A trapped call, and what has been found out and made for it so far. */
+interface Pending {
+  readonly call: TrappedIoctl;
+  readonly answers: Map<number, Opened | Refusal>;
+  readonly copies: number[];
+  /** A blank file has been asked for. `blank` is undefined after that when there was none to be had, or it has been used. */
+  prepared: boolean;
+  blank: Blank | undefined;
+  installed: Blank | undefined;
+}
+
+export interface TrapReports {
+  /** Is told of every call on a device file, after it. */
+  readonly onCall: ((record: CallRecord) => void) | undefined;
+  /** Is told of what a handler throws that is no Refusal. */
+  failed(error: unknown, what: string): void;
+}
+
+export class TrappedIoctls implements LoopSource {
+  readonly #listener: IoctlListener;
+  readonly #identification: Identification;
+  readonly #blanks: BlankFiles;
+  readonly #reports: TrapReports;
+  readonly #nested: NestedServers;
+  readonly #caller: ProcessCaller;
+  /** The call being served. */
+  #current: Pending | undefined;
+
+  constructor(listener: IoctlListener, identification: Identification, blanks: BlankFiles, reports: TrapReports) {
+    this.#listener = listener;
+    this.#identification = identification;
+    this.#blanks = blanks;
+    this.#reports = reports;
+    this.#nested = new NestedServers(listener);
+    this.#caller = new ProcessCaller((tid, fd) => this.#opened(tid, fd).file.object);
+  }
+
+  get fd(): number {
+    return this.#listener.calls;
+  }
+
+  ready(between: () => boolean): boolean {
+    const { state } = this.#listener;
+    if (state !== 'pending') return state !== 'ended';
+    const call = this.#listener.receive();
+    if (call?.cmd === JOIN) this.#nested.join(call);
+    else if (call !== undefined) {
+      this.#advance({ call, answers: new Map(), copies: [], prepared: false, blank: undefined, installed: undefined });
+      between();
+    }
+    return true;
+  }
+
+  /** Takes the call as far as it goes now; what it has to wait for calls this again. Until the handler runs, nothing has been changed. */
+  #advance(pending: Pending): void {
+    const { call } = pending;
+    this.#current = pending;
+    this.#caller.begin(call.tid, { confirm: () => this.#confirm(call), install: (file) => this.#install(pending, file) });
+    try {
+      const opened = this.#target(pending);
+      if (opened === undefined) this.#end(pending, () => this.#pass(call));
+      else if (pending.prepared) this.#serve(pending, opened);
+      else this.#prepare(pending);
+    } catch (error) {
+      if (!(error instanceof Undetermined)) throw error;
+      this.#determine(pending, error.fd);
+    } finally {
+      this.#current = undefined;
+    }
+  }
+
+  #pass(call: TrappedIoctl): void {
+    if (!this.#nested.handOn(call)) this.#listener.pass(call.id);
+  }
+
+  /** The open file that the call is on; undefined when it is none of ours, or out of our reach, or nobody waits any more. */
+  #target({ call }: Pending): Opened | undefined {
+    if (call.tid === 0) return undefined;
+    try {
+      const opened = this.#opened(call.tid, call.fd);
+      this.#confirm(call);
+      return opened;
+    } catch (error) {
+      if (error instanceof Refusal) return undefined;
+      throw error;
+    }
+  }
+
+  #prepare(pending: Pending): void {
+    const proceed = (blank: Blank | undefined) => {
+      pending.prepared = true;
+      pending.blank = blank;
+      this.#advance(pending);
+    };
+    this.#blanks.make(proceed);
+  }
+
+  #serve(pending: Pending, opened: Opened): void {
+    const { id, tid, cmd, arg } = pending.call;
+    let result: number;
+    let reason: string | undefined;
+    try {
+      result = opened.file.ioctl(this.#caller, { cmd, arg, data: NO_DATA });
+    } catch (error) {
+      if (error instanceof Undetermined) throw error;
+      const refusal = error instanceof Refusal ? error : undefined;
+      if (refusal === undefined) this.#reports.failed(error, `ioctl on ${opened.inode.path}`);
+      result = -(refusal?.errno ?? Errno.EIO);
+      reason = refusal?.reason ?? 'an error inside ioasid';
+    }
+    const record = { call: 'ioctl', path: opened.inode.path, tid, handle: opened.handle, argument: cmd, result } as const;
+    this.#reports.onCall?.(reason === undefined ? record : { ...record, reason });
+    this.#end(pending, () => this.#listener.answer(id, result));
+  }
+
+  /**
+   * Puts away what was made for the call, and answers it. A blank that was not needed is not kept for the next: a process that ends with
+   * a file of its own open waits for its own answer to the close, for ever.
+   */
+  #end({ blank, installed, copies }: Pending, answer: () => void): void {
+    for (const copy of copies) this.#identification.closeCopy(copy);
+    const made = installed ?? blank;
+    if (made === undefined) answer();
+    else this.#blanks.close(made, answer);
+  }
+
+  #install(pending: Pending, file: OpenFile): number {
+    try {
+      const blank = pending.blank ?? refuse('ENFILE', 'the server has no descriptor left to hand over');
+      const number = this.#listener.give(pending.call.id, blank.fd);
+      blank.opened.file = file;
+      pending.blank = undefined;
+      pending.installed = blank;
+      return number;
+    } catch (error) {
+      file.release();
+      throw error;
+    }
+  }
+
+  #confirm({ id, tid }: TrappedIoctl): void {
+    if (!this.#listener.waits(id)) refuse('ESRCH', `thread ${tid} was killed while it waited`);
+  }
+
+  /** @throws Undetermined; Refusal. */
+  #opened(tid: number, fd: number): Opened {
+    const known = this.#current?.answers.get(fd);
+    if (known instanceof Refusal) throw known;
+    const opened = known ?? this.#identification.byInode(tid, fd);
+    if (opened === undefined) throw new Undetermined(fd);
+    return opened;
+  }
+
+  #determine(pending: Pending, fd: number): void {
+    this.#identification.byNonce(pending.call.tid, fd, ({ answer, copy }) => {
+      pending.answers.set(fd, answer);
+      if (copy !== undefined) pending.copies.push(copy);
+      this.#advance(pending);
+    });
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * MockDevice: a device that a test makes, attached from the beginning.
+ *
+ * Invariant: while it is in the table so is its BoundDevice, which goes with it and not otherwise. Unlike a VFIO device it has no descriptor
+ * of its own, so it holds no reference to the context.
+ */
+import { BoundDevice, NO_PASID } from '../iommufd/bound-device.js';
+import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
+import { MockHardware } from './mock-hardware.js';
+
+export class MockDevice extends IommufdObject {
+  readonly kind = 'mock device';
+  readonly hardware: MockHardware;
+  readonly device: BoundDevice;
+  readonly #objects: ObjectTable;
+
+  /** For `create`. */
+  constructor(objects: ObjectTable, hardware: MockHardware) {
+    super();
+    this.#objects = objects;
+    this.hardware = hardware;
+    this.device = new BoundDevice(objects, hardware);
+    this.device.users++;
+  }
+
+  /**
+   * Makes a device with MOCK_FLAGS_DEVICE_* `flags` and attaches it to HWPT or IOAS `pageTable`.
+   * @throws Refusal EINVAL unknown flags; otherwise as BoundDevice.attach, and then there is no device.
+   */
+  static create(objects: ObjectTable, flags: number, pageTable: number): { mock: MockDevice; hwpt: number } {
+    const mock = new MockDevice(objects, new MockHardware(flags));
+    objects.add(mock);
+    objects.add(mock.device);
+    try {
+      return { mock, hwpt: mock.device.attach(pageTable, NO_PASID) };
+    } catch (error) {
+      objects.destroy(mock.id);
+      throw error;
+    }
+  }
+
+  destroy(): void {
+    this.device.detachAll();
+    this.device.users--;
+    this.#objects.destroy(this.device.id);
+  }
+}

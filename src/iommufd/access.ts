@@ -1,0 +1,191 @@
+/**
+ * Access: something in the system that reads and writes the memory of an IOAS by IOVA, without a device and its page table (an mdev whose
+ * model runs on the CPU, and tests).
+ *
+ * It either copies (`read`, `write`), at any IOVA, or pins whole pages for a while. A pin ends when its owner says so or when what is pinned
+ * is unmapped, whatever comes first. Invariant: every pin lies in mappings of the IOAS that the access is attached to.
+ */
+import { LAST_IOVA } from '../ioasid/iova-ranges.js';
+import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
+import { PAGE_SIZE } from '../iommu/page-table.js';
+import { hex, refuse } from '../linux/errno.js';
+import type { IommufdContext } from './context.js';
+import type { Ioas } from './ioas.js';
+import { IommufdObject } from './objects.js';
+
+const PAGE = BigInt(PAGE_SIZE);
+
+/** A part of a mapping that an access reaches: `length` bytes at byte `offset` of `memory`. */
+export interface Reach {
+  readonly memory: Memory;
+  readonly offset: bigint;
+  readonly length: bigint;
+}
+
+/** A Reach, where it is mapped, and with which rights. */
+interface Piece extends Reach {
+  readonly iova: bigint;
+  readonly rights: Rights;
+}
+
+export class Access extends IommufdObject {
+  readonly kind = 'access';
+  /** It pins, and so wants whole pages. */
+  readonly pinsPages: boolean;
+  readonly #context: IommufdContext;
+  readonly #pins = new Map<number, { readonly iova: bigint; readonly length: bigint }>();
+  #ioas: Ioas;
+  #nextPin = 0;
+
+  private constructor(context: IommufdContext, ioas: Ioas, pinsPages: boolean) {
+    super();
+    this.#context = context;
+    this.#ioas = ioas;
+    this.pinsPages = pinsPages;
+  }
+
+  /**
+   * An access to IOAS `id`. It holds a reference to the context until `close`.
+   * @throws Refusal ENOENT; EADDRINUSE it pins pages, and mappings are not made of whole ones.
+   */
+  static create(context: IommufdContext, id: number, pinsPages: boolean): Access {
+    const ioas = context.ioas(id);
+    const access = new Access(context, ioas, pinsPages);
+    ioas.addAccess(access);
+    ioas.users++;
+    context.hold();
+    context.objects.add(access);
+    access.users = 1;
+    return access;
+  }
+
+  get ioas(): Ioas {
+    return this.#ioas;
+  }
+
+  /** Goes over to IOAS `id`; all pins end. @throws Refusal as `create`, and then it stays where it is. */
+  replace(id: number): void {
+    const ioas = this.#context.ioas(id);
+    if (ioas === this.#ioas) return;
+    ioas.addAccess(this);
+    ioas.users++;
+    this.#leave();
+    this.#ioas = ioas;
+  }
+
+  /** Its owner needs it no more. */
+  close(): void {
+    this.users = 0;
+    this.#context.objects.destroy(this.id);
+    this.#context.drop();
+  }
+
+  destroy(): void {
+    this.#leave();
+  }
+
+  /**
+   * What there is at [iova, iova+length), mapping by mapping, to be pinned.
+   * @throws Refusal EINVAL, EOVERFLOW no range, or no whole pages of memory; EPERM, ENOENT, EFAULT.
+   */
+  reach(iova: bigint, length: bigint, rights: Rights): Reach[] {
+    const found: Reach[] = [];
+    for (const piece of this.#pieces(iova, length)) {
+      const end = iova + length === piece.iova + piece.length;
+      if (piece.offset % PAGE !== 0n || (!end && (piece.offset + piece.length) % PAGE !== 0n)) {
+        refuse('EINVAL', `the memory at iova ${hex(piece.iova)} does not begin and end with a page`);
+      }
+      requireReach(piece, rights);
+      found.push(piece);
+    }
+    return found;
+  }
+
+  /** Notes that [iova, iova+length), which `reach` has given, is in use. @returns the pin's number. */
+  pin(iova: bigint, length: bigint): number {
+    const id = this.#nextPin++;
+    this.#pins.set(id, { iova, length });
+    return id;
+  }
+
+  /** @throws Refusal ENOENT when there is no such pin (any more). */
+  unpin(id: number): void {
+    if (!this.#pins.delete(id)) refuse('ENOENT', `the access has no pin ${id}`);
+  }
+
+  /** Something in [iova, iova+length) was unmapped. */
+  unmapped(iova: bigint, length: bigint): void {
+    for (const [id, pin] of this.#pins) {
+      if (pin.iova < iova + length && iova < pin.iova + pin.length) this.#pins.delete(id);
+    }
+  }
+
+  /** Does a pin touch [iova, iova+length)? */
+  pinned(iova: bigint, length: bigint): boolean {
+    return [...this.#pins.values()].some((pin) => pin.iova < iova + length && iova < pin.iova + pin.length);
+  }
+
+  /** Fills `target` from `iova`. @throws Refusal EINVAL, EOVERFLOW, ENOENT, EPERM, EFAULT; the part before it has been read. */
+  read(iova: bigint, target: Uint8Array): void {
+    let done = 0;
+    for (const piece of this.#pieces(iova, BigInt(target.length))) {
+      requireReach(piece, READ);
+      done += moved(piece, piece.memory.read(Number(piece.offset), target, done, Number(piece.length)));
+    }
+  }
+
+  /** Writes `source` to `iova`. @throws Refusal as `read`; the part before it has been written. */
+  write(iova: bigint, source: Uint8Array): void {
+    let done = 0;
+    for (const piece of this.#pieces(iova, BigInt(source.length))) {
+      requireReach(piece, WRITE);
+      done += moved(piece, piece.memory.write(Number(piece.offset), source, done, Number(piece.length)));
+    }
+  }
+
+  #leave(): void {
+    this.#pins.clear();
+    this.#ioas.removeAccess(this);
+    this.#ioas.users--;
+  }
+
+  /** The mappings' parts one by one, so that what is wrong with the first is seen before what is wrong with the second. */
+  *#pieces(iova: bigint, length: bigint): Generator<Piece> {
+    if (length === 0n) refuse('EINVAL', 'the length is zero');
+    const last = iova + length - 1n;
+    if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+    const { space } = this.#ioas;
+    for (let at = iova; at <= last; ) {
+      const slot = space.table.find(at);
+      if (slot < 0) refuse('ENOENT', `iova ${hex(at)} of ${space.name} is not mapped`);
+      const end = space.table.last(slot);
+      const piece = space.pieces(at, (end < last ? end : last) - at + 1n)[0]!;
+      yield {
+        iova: at,
+        rights: piece.access,
+        memory: this.#context.iommu.memories.get(piece.memory),
+        offset: piece.offset,
+        length: piece.length,
+      };
+      at += piece.length;
+    }
+  }
+}
+
+function requireReach({ iova, rights: given, memory, offset, length }: Piece, rights: Rights): void {
+  if ((given & rights) !== rights) {
+    refuse('EPERM', `iova ${hex(iova)} is mapped without the right to ${rights === WRITE ? 'write' : 'read'}`);
+  }
+  if (!memory.reaches(Number(offset), Number(length), rights)) {
+    refuse(
+      memory.ofProcess ? 'EFAULT' : 'EINVAL',
+      `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`,
+    );
+  }
+}
+
+function moved({ memory, offset, length }: Reach, count: number): number {
+  if (count < Number(length)) refuse('EFAULT', `${memory.description} cannot be reached at ${hex(Number(offset) + count)}`);
+  return count;
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { DirtyLog } from './dirty.js';
+
+const PAGE = 2048n;
+const page = fc.bigInt({ min: 0n, max: 2n ** 53n / PAGE });
+
+test('the log names exactly the pages that were marked and not cleaned since', () => {
+  const steps = fc.array(
+    fc.record({ mark: fc.boolean(), page: fc.oneof(page, fc.bigInt({ min: 0n, max: 200n })), pages: fc.bigInt({ min: 1n, max: 99n }) }),
+  );
+  fc.assert(
+    fc.property(steps, (all) => {
+      const log = new DirtyLog(PAGE);
+      const model = new Set<bigint>();
+      for (const { mark, page: first, pages } of all) {
+        if (mark) {
+          log.mark(first * PAGE + 5n);
+          model.add(first);
+        } else {
+          log.clean(first * PAGE, pages * PAGE);
+          for (let at = first; at < first + pages; at++) model.delete(at);
+        }
+      }
+      const found = [...log.dirty(0n, 2n ** 64n)].map((iova) => iova / PAGE);
+      assert.deepEqual(new Set(found), model);
+      assert.equal(found.length, model.size);
+    }),
+  );
+});
+
+test('only pages of the range that was asked for are named', () => {
+  const log = new DirtyLog(PAGE);
+  for (const each of [0n, 1n, 2n, 3n]) log.mark(each * PAGE);
+  assert.deepEqual([...log.dirty(PAGE, 2n * PAGE)], [PAGE, 2n * PAGE]);
+});

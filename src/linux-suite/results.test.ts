@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseTap, reasons, stubPasses, table } from './results.js';
+
+const output = `TAP version 13
+1..4
+#  RUN           iommufd.simple_close ...
+ok 1 iommufd.simple_close
+not ok 2 iommufd.cmd_fail
+ok 3 dirty.small.get # SKIP too small
+ok 4 dirty.small.set
+`;
+
+test('each line of the TAP output is a case with its outcome', () => {
+  assert.deepEqual(
+    parseTap(output).map(({ name, outcome }) => `${name} ${outcome}`),
+    ['iommufd.simple_close passed', 'iommufd.cmd_fail failed', 'dirty.small.get skipped', 'dirty.small.set passed'],
+  );
+});
+
+test('a case that a stub passes too is not counted as passed', () => {
+  const lines = table(parseTap(output), stubPasses()).split('\n');
+  assert.match(lines[1]!, /^iommufd +0 +1 +0 +1$/);
+  assert.match(lines.at(-1)!, /^sum +1 +1 +1 +1$/);
+});
+
+test('a lack of huge pages excuses nothing where there are some', () => {
+  assert.equal(reasons(true)('vfio_compat_mock_domain.Ver1v2.huge_map'), undefined);
+  assert.match(reasons(false)('vfio_compat_mock_domain.Ver1v2.huge_map') ?? '', /MAP_HUGETLB/);
+});

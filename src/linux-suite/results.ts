@@ -1,0 +1,57 @@
+/**
+ * What a run of the suite has said, case by case, and what it is worth: a case that a stub also passes proves nothing.
+ */
+import { readFileSync } from 'node:fs';
+
+/** Of one case, `fixture.variant.test` or `fixture.test`. */
+export interface Result {
+  readonly name: string;
+  readonly outcome: 'passed' | 'failed' | 'skipped';
+}
+
+/** Files in tests/linux-suite. */
+const data = (name: string): URL => new URL(`../../tests/linux-suite/${name}`, import.meta.url);
+
+/** The cases that the program says it has, with `failed` for those that it has not come to. */
+export function parseTap(text: string, planned: readonly string[] = []): Result[] {
+  const results = new Map<string, Result>(planned.map((name) => [name, { name, outcome: 'failed' }]));
+  for (const [, not, name, skip] of text.matchAll(/^(not )?ok \d+ (\S+)(.*# SKIP)?/gm)) {
+    results.set(name!, { name: name!, outcome: not ? 'failed' : skip ? 'skipped' : 'passed' });
+  }
+  return [...results.values()];
+}
+
+/** The cases that pass against a device file that answers 0 to every call and does nothing. */
+export function stubPasses(): ReadonlySet<string> {
+  const { passed } = JSON.parse(readFileSync(data('stub.json'), 'utf8')) as { passed: string[] };
+  return new Set(passed);
+}
+
+export const stubFile = data('stub.json');
+
+/** Why a case cannot pass here, as far as that is known: the first pattern that its name matches says it. `hugePages`: there are some. */
+export function reasons(hugePages: boolean): (name: string) => string | undefined {
+  const list = JSON.parse(readFileSync(data('reasons.json'), 'utf8')) as { cases: string; withoutHugePages?: true; reason: string }[];
+  const patterns = list
+    .filter(({ withoutHugePages }) => !(withoutHugePages && hugePages))
+    .map(({ cases, reason }) => ({ pattern: new RegExp(`^(${cases})$`), reason }));
+  return (name) => patterns.find(({ pattern }) => pattern.test(name))?.reason;
+}
+
+/** The table of outcomes by fixture (and variant), with a line of sums. */
+export function table(results: readonly Result[], stub: ReadonlySet<string>): string {
+  const rows = new Map<string, number[]>();
+  const sums = [0, 0, 0, 0];
+  for (const { name, outcome } of results) {
+    const fixture = name.slice(0, name.lastIndexOf('.'));
+    const row = rows.get(fixture) ?? [0, 0, 0, 0];
+    rows.set(fixture, row);
+    const column = outcome === 'failed' ? 1 : outcome === 'skipped' ? 2 : stub.has(name) ? 3 : 0;
+    row[column]!++;
+    sums[column]!++;
+  }
+  const lines = [...rows, ['sum', sums] as const].map(([fixture, row]) => [fixture, ...row.map(String)]);
+  return [['fixture', 'passed', 'failed', 'skipped', 'a stub passes too'], ...lines]
+    .map(([fixture, ...columns]) => fixture!.padEnd(46) + columns.map((each) => each.padStart(18)).join(''))
+    .join('\n');
+}

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ioctlFilter } from './seccomp.js';
+
+const X86_64 = { arch: 0xc000003e, ioctl: 16 };
+const AARCH64 = { arch: 0xc00000b7, ioctl: 29 };
+const I386 = 0x40000003;
+const X32_BIT = 0x40000000;
+const ALLOW = 0x7fff0000;
+const NOTIFY = 0x7fc00000;
+const commands = [0x3b6a, 0x3b8e, 0x3b93];
+
+/** Runs a filter as the kernel would, on a struct seccomp_data. */
+function run(filter: Uint8Array, call: { arch: number; nr: number; command?: number; above?: number; fd?: number }): number {
+  const program = new DataView(filter.buffer, filter.byteOffset, filter.length);
+  const data = new DataView(new ArrayBuffer(64));
+  data.setUint32(0, call.nr, true);
+  data.setUint32(4, call.arch, true);
+  data.setUint32(16, call.fd ?? 3, true);
+  data.setUint32(24, call.command ?? 0, true);
+  data.setUint32(28, call.above ?? 0, true);
+  let accumulator = 0;
+  for (let at = 0; ; at++) {
+    const k = program.getUint32(8 * at + 4, true);
+    switch (program.getUint16(8 * at, true)) {
+      case 0x20:
+        accumulator = data.getUint32(k, true);
+        break;
+      case 0x15:
+        at += program.getUint8(8 * at + (accumulator === k ? 2 : 3));
+        break;
+      case 0x06:
+        return k;
+      default:
+        assert.fail(`instruction ${at} is unknown`);
+    }
+  }
+}
+
+for (const machine of [X86_64, AARCH64]) {
+  const filter = ioctlFilter(machine, commands);
+  const call = { arch: machine.arch, nr: machine.ioctl };
+
+  test(`on ${machine.arch.toString(16)} the filter traps ioctl(2) with exactly the numbers given, whatever is above their 32 bits`, () => {
+    for (const command of commands) {
+      assert.equal(run(filter, { ...call, command }), NOTIFY);
+      assert.equal(run(filter, { ...call, command, above: 7, fd: 0x3b6a }), NOTIFY);
+      for (const other of [command + 1, command - 1, command + 2 ** 30, command + 0x10000]) {
+        assert.equal(run(filter, { ...call, command: other }), commands.includes(other) ? NOTIFY : ALLOW);
+      }
+    }
+  });
+
+  test(`on ${machine.arch.toString(16)} every other system call passes, those of other architectures too`, () => {
+    for (let nr = 0; nr < 600; nr++) {
+      if (nr !== machine.ioctl) assert.equal(run(filter, { ...call, nr, command: commands[0]! }), ALLOW);
+    }
+    assert.equal(run(filter, { ...call, nr: machine.ioctl + X32_BIT, command: commands[0]! }), ALLOW);
+    assert.equal(run(filter, { arch: I386, nr: 54, command: commands[0]! }), ALLOW);
+    assert.equal(run(filter, { ...call, arch: I386, command: commands[0]! }), ALLOW);
+  });
+}

@@ -1,0 +1,89 @@
+/** Steps on nested page tables and virtual IOMMUs. */
+import fc from 'fast-check';
+import { plain } from './language.js';
+import { addVdevice, addViommu, SELFTEST_DATA, SELFTEST_EVENTS, SELFTEST_TYPE } from './makers.js';
+import { edges32, edges64, mostly, which } from './numbers.js';
+import { packed, type Step } from './scene.js';
+
+export const nestedAlloc: fc.Arbitrary<Step> = fc
+  .record({
+    which,
+    to: which,
+    flags: mostly(fc.constantFrom(0, 0, 0, 8), edges32),
+    data_type: mostly(fc.constant(SELFTEST_DATA), edges32),
+    data_len: mostly(fc.constantFrom(4, 8), fc.constantFrom(0, 2, 12, 4096)),
+    onViommu: fc.boolean(),
+  })
+  .map(({ which, to, flags, data_type, data_len, onViommu }) => (scene) => {
+    const name = scene.name('nested');
+    scene.call(
+      'HWPT_ALLOC',
+      {
+        flags,
+        dev_id: scene.id(scene.pick(scene.devices, which)?.idev),
+        pt_id: scene.id(scene.pick(onViommu && scene.viommus.length > 0 ? scene.viommus : scene.hwpts, to)),
+        data_type,
+        data_len,
+        data_uptr: scene.scratch(packed(4, 0x1234, 0), 0x800),
+      },
+      { saves: { [name]: 'out_hwpt_id' } },
+    );
+    scene.nested.push(name);
+  });
+
+export const invalidate: fc.Arbitrary<Step> = fc
+  .record({
+    which,
+    data_type: mostly(fc.constant(SELFTEST_TYPE), edges32),
+    entries: fc.array(fc.tuple(fc.constantFrom(0, 1, 2), fc.nat(5)), { maxLength: 4 }),
+    entry_len: mostly(fc.constant(8), fc.constantFrom(0, 4, 12, 4096, 4097)),
+    cache: fc.nat(4),
+  })
+  .map(({ which, data_type, entries, entry_len, cache }) => (scene) => {
+    const hwpt_id = scene.id(scene.pick([...scene.nested, ...scene.hwpts], which));
+    const data_uptr = scene.scratch(packed(4, ...entries.flat()), 0x800);
+    scene.call('HWPT_INVALIDATE', { hwpt_id, data_uptr, data_type, entry_len, entry_num: entries.length });
+    scene.call('TEST_MD_CHECK_IOTLB', { id: hwpt_id, iotlb_id: cache, iotlb: which % 2 === 0 ? 0 : 0x1234 });
+  });
+
+export const readEvents: fc.Arbitrary<Step> = fc
+  .record({ which, length: mostly(fc.constantFrom(12, 24, 400), fc.constantFrom(1, 7, 8, 11)) })
+  .map(({ which, length }) => (scene) => {
+    const queue = scene.pick(scene.events, which);
+    if (queue !== undefined) scene.add(plain('read', queue, length));
+  });
+
+export const triggerEvent: fc.Arbitrary<Step> = which.map((which) => (scene) => {
+  scene.call('TEST_TRIGGER_VEVENT', { dev_id: scene.id(scene.pick(scene.devices, which)?.idev) });
+});
+
+export const viommu: fc.Arbitrary<Step> = fc
+  .record({ which, table: which, type: mostly(fc.constant(SELFTEST_TYPE), edges32), flags: mostly(fc.constant(0), edges32) })
+  .map(
+    ({ which, table, type, flags }) =>
+      (scene) =>
+        addViommu(scene, scene.pick(scene.hwpts, table), flags, type, which),
+  );
+
+export const vdevice: fc.Arbitrary<Step> = fc
+  .record({ which, device: which, virt_id: mostly(fc.constantFrom(1n, 2n, 0x99n), edges64) })
+  .map(
+    ({ which, device, virt_id }) =>
+      (scene) =>
+        addVdevice(scene, scene.pick(scene.viommus, which), virt_id, device),
+  );
+
+export const eventQueue: fc.Arbitrary<Step> = fc
+  .record({
+    which,
+    type: mostly(fc.constant(SELFTEST_EVENTS), edges32),
+    veventq_depth: mostly(fc.constantFrom(1, 2, 16), fc.constantFrom(0, 0xffffffff)),
+  })
+  .map(({ which, type, veventq_depth }) => (scene) => {
+    const [id, fd] = [scene.name('veventq'), scene.name('events')];
+    const viommu_id = scene.id(scene.pick(scene.viommus, which));
+    const saves = { [id]: 'out_veventq_id', [fd]: { fd: 'out_veventq_fd' } };
+    scene.call('VEVENTQ_ALLOC', { viommu_id, type, veventq_depth }, { saves });
+    scene.others.push(id);
+    scene.events.push(fd);
+  });
