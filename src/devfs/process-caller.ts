@@ -11,7 +11,7 @@ import { hex, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { processOfThread } from '../linux/proc.js';
-import { processMemory } from '../linux/process-memory.js';
+import { memoryInUse, processMemory } from '../linux/process-memory.js';
 
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
@@ -71,7 +71,7 @@ export class ProcessCaller implements Caller {
    * the same process's. (process_vm_readv would be cheaper, but waits for whoever handles the caller's page faults: for ever, if he likes.)
    */
   #reach(address: number, length: number, access: Access): Memory {
-    const { memory } = processMemory(this.#thread(), address, length, access);
+    const memory = memoryInUse(this.#thread(), address, length, access);
     this.#recent?.close();
     this.#recent = memory;
     return memory;

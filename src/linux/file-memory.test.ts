@@ -234,3 +234,18 @@ test('a descriptor that another thread swaps during the call means one of the tw
   while (descriptors().length > before.length) await turn();
   for (const outcome of seen) assert.ok(['memfd:a', 'memfd:b', 'refused'].includes(outcome), outcome);
 });
+
+test('files larger than the server can map are refused with ENOMEM, however little of them is asked for, and leave nothing open', async () => {
+  const before = descriptors();
+  const fds: number[] = [];
+  for (let bits = 44; bits <= 46; bits++) fds.push(await child.memfd(`sparse ${bits}`, 2 ** bits));
+  const first = fileMemory(child.pid, fds[0]!, 0, PAGE, BOTH).memory;
+  const held = descriptors();
+  refused(() => fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH), 'ENOMEM', /^memfd:sparse 45 of 0x200000000000 bytes and what else the server has/);
+  refused(() => fileMemory(child.pid, fds[2]!, 0, PAGE, BOTH), 'ENOMEM', /^memfd:sparse 46/);
+  assert.deepEqual(descriptors(), held);
+  first.close();
+  fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH).memory.close();
+  assert.deepEqual(descriptors(), before);
+  for (const fd of fds) await child.call('close', fd);
+});

@@ -87,9 +87,9 @@ export class VfioDevice {
     this.#holder = undefined;
   }
 
-  /** Waits for accepted work: when it returns nothing is in flight, unless the device takes longer than DRAIN_STEPS. */
+  /** Waits for accepted work: when it returns nothing is in flight. A model that does not get done is reset, since a close may not wait for ever. */
   flush(): void {
-    this.#drain(undefined);
+    if (!this.#drain(undefined)) this.#resetModel();
   }
 
   /**
