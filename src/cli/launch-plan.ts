@@ -1,7 +1,7 @@
 /**
  * What the server and the launcher say to each other, over a socket pair, one JSON object per line:
  *
- *     launcher → server   {"fuse": 21}             descriptor 21 of mine is the FUSE connection of my new /dev
+ *     launcher → server   {"fuse": 21, ...}        descriptor 21 of mine is the FUSE connection of my new /dev
  *     server → launcher   LaunchPlan               I have taken it and answer it: go on
  *     launcher → server   {"status": 127, ...}     the command could not be started; nothing more when it was
  *
@@ -35,7 +35,13 @@ export interface LaunchFailure {
   readonly reason: string;
 }
 
-export type LauncherMessage = { readonly fuse: number } | LaunchFailure;
+/** The FUSE connection of the new /dev: its descriptor, and the device number of the filesystem. */
+export interface Connection {
+  readonly fuse: number;
+  readonly device: number;
+}
+
+export type LauncherMessage = Connection | LaunchFailure;
 
 /** How the launcher comes by its namespaces: made by itself as root, or around it by unshare(1). */
 export type LaunchMode = 'root' | 'user';

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { copyDescriptor } from '../linux/fd-identity.js';
-import { type LauncherMessage, type LaunchFailure, type LaunchMode, type LaunchPlan, OUR_FAULT } from './launch-plan.js';
+import { type Connection, type LauncherMessage, type LaunchFailure, type LaunchMode, type LaunchPlan, OUR_FAULT } from './launch-plan.js';
 
 const script = fileURLToPath(new URL('./launcher.js', import.meta.url));
 const CAP_SYS_ADMIN = 21n;
@@ -50,7 +50,7 @@ function descriptors(inherited: readonly number[]): { stdio: StdioOptions; contr
 
 export class LauncherProcess {
   /** The FUSE connection of the command's /dev, in this process. Rejected when there will be none. */
-  readonly fuse: Promise<number>;
+  readonly connection: Promise<Connection>;
   readonly ending: Promise<Ending>;
   readonly #child: ChildProcess;
   readonly #control: Socket;
@@ -63,8 +63,8 @@ export class LauncherProcess {
     this.#child = spawn(file!, args, { stdio, env: launcherEnvironment() });
     this.#control = this.#child.stdio[control as 3] as unknown as Socket;
     this.ending = this.#end(file!);
-    this.fuse = this.#connect();
-    this.fuse.catch(() => undefined);
+    this.connection = this.#connect();
+    this.connection.catch(() => undefined);
   }
 
   get pid(): number {
@@ -80,7 +80,7 @@ export class LauncherProcess {
     this.#child.kill(signal);
   }
 
-  #connect(): Promise<number> {
+  #connect(): Promise<Connection> {
     return new Promise((resolve, reject) => {
       this.#control.on('error', () => undefined);
       createInterface(this.#control).on('line', (line) => {
@@ -90,7 +90,7 @@ export class LauncherProcess {
           return;
         }
         try {
-          resolve(copyDescriptor(this.pid, message.fuse));
+          resolve({ ...message, fuse: copyDescriptor(this.pid, message.fuse) });
         } catch (error) {
           reject(error);
         }

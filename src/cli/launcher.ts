@@ -7,6 +7,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Errno, errnoName, Refusal } from '../linux/errno.js';
 import { dieWithParent, exec, keepOverExec, restoreProcess } from '../linux/exec.js';
+import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
 import { hostFolder, type LauncherMessage, type LaunchMode, type LaunchPlan, NOT_EXECUTABLE, NOT_FOUND, OUR_FAULT } from './launch-plan.js';
@@ -53,7 +54,7 @@ function launch(): LauncherMessage {
   const oldDev = openFolder('/dev');
   // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it admits the mount's user namespace only.
   const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
-  send({ fuse });
+  send({ fuse, device: mountedDevice('/dev') });
   const plan = receivePlan();
   closeSync(fuse);
   restoreDev(oldDev, plan.binds);

@@ -7,6 +7,7 @@ import { errnoName } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { Machine } from '../machine.js';
 import { publish } from './control-socket.js';
+import type { Connection } from './launch-plan.js';
 import { complain } from './messages.js';
 
 export interface ServiceOptions {
@@ -29,10 +30,10 @@ export function makeMachine({ device, pasidQuota, mappingQuota }: MachineArgumen
   return Machine.create({ devices: device.length === 0 ? ['dsa'] : device, baseDirectory: process.cwd(), pasidQuota, mappingQuota });
 }
 
-/** Serves `machine` through `fuse`. Resolves when the file system is gone. */
-export function serveMachine(machine: Machine, fuse: number, { root, extra, verbose }: ServiceOptions): Promise<void> {
+/** Serves `machine` through the connection `fuse`. Resolves when the file system is gone. */
+export function serveMachine(machine: Machine, { fuse, device }: Connection, { root, extra, verbose }: ServiceOptions): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
+  const server = new FuseServer(fuse, machine.nodes, { device, owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
   const work = verbose ? reportingFaults(machine) : () => machine.step();
   publish(() => machine.snapshot());
   return runLoop([{ fd: fuse, ready: (between) => server.serve(between) }], work);

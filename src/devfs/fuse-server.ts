@@ -9,6 +9,7 @@
  * character device elsewhere.
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
+import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { DeviceNode } from '../uapi/open-file.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
@@ -33,6 +34,8 @@ export interface FuseServerOptions {
   readonly extra?: readonly TreeEntry[];
   /** Default root. */
   readonly owner?: Owner;
+  /** The device number of the mount. Without it descriptors are identified more slowly where the kernel does not tell it (before 6.16). */
+  readonly device?: number;
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
 }
@@ -76,7 +79,7 @@ export class FuseServer {
     this.fuseFd = fuseFd;
     this.#channel = new FuseChannel(fuseFd);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
-    this.#identification = new Identification(this.#tree, fuseFd);
+    this.#identification = new Identification(this.#tree, options.device ?? connectionDevice(fuseFd));
     const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
     this.#files = new FileRequests(this.#channel, this.#identification, (tid, fd) => this.#presented(tid, fd), options.onCall);
     this.#requests = requestTable(names, this.#files);

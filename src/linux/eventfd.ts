@@ -12,7 +12,7 @@ import { Errno, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { addressOf, libc } from './ffi.js';
 import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
-import { notTraceable } from './proc.js';
+import { notOpen, notTraceable } from './proc.js';
 
 const KIND = 'anon_inode:[eventfd]';
 const POLLOUT = 4;
@@ -57,7 +57,7 @@ export class EventFd {
  * EMFILE the server cannot keep it open.
  */
 export function eventfdOf(tid: number, fd: number): EventFd {
-  if (!Number.isInteger(fd) || fd < 0) refuse('EBADF', `fd ${fd} is not a descriptor`);
+  if (fd < 0) throw notOpen(fd);
   const kind = linkOf(tid, fd);
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
   const copy = copyDescriptor(tid, fd);
@@ -93,7 +93,7 @@ function linkOf(tid: number, fd: number): string {
   try {
     return readlinkSync(`/proc/${tid}/fd/${fd}`);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).errno === -Errno.ENOENT) refuse('EBADF', `fd ${fd} is not open in the calling process`);
+    if ((error as NodeJS.ErrnoException).errno === -Errno.ENOENT) throw notOpen(fd);
     throw notTraceable(tid, `fd ${fd}`);
   }
 }

@@ -201,7 +201,10 @@ export class FileMemory {
   /** Maps the file anew, to its present size. State is unchanged when it fails. */
   #map(size: number): void {
     if (mappedBytes - this.#length + size > MAX_BYTES) {
-      refuse('ENOMEM', `${this.description} of ${hex(size)} bytes and what else the server has mapped are more than ${hex(MAX_BYTES)} bytes`);
+      refuse(
+        'ENOMEM',
+        `${this.description} of ${hex(size)} bytes and what else the server has mapped are more than ${hex(MAX_BYTES)} bytes`,
+      );
     }
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
     const address = libc().mmap(0, size, protection, MAP_SHARED, this.#fd, 0);

@@ -101,12 +101,18 @@ export class VfioDevice {
     const { authorizations, requester } = this.#port;
     const { pci } = this.#model;
     const number = this.#port.vpasid(pci, pasid, vpasid);
-    if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
-      refuse('EBUSY', `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`);
-    }
-    authorizations.check(this.name, pasid, number);
+    // The context is asked first: whoever does not hold the PASID learns nothing of what the device has.
     const space = context.use(pasid);
-    requester.grant(this.#port.entry(pci, pasid), space.table);
+    try {
+      if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
+        refuse('EBUSY', `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`);
+      }
+      authorizations.check(this.name, pasid, number);
+      requester.grant(this.#port.entry(pci, pasid), space.table);
+    } catch (refusal) {
+      context.unuse(pasid);
+      throw refusal;
+    }
     authorizations.add({ pasid, vpasid: number, context });
   }
 
