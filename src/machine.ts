@@ -4,6 +4,7 @@
  * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing: what it owns are the lists.
  */
 import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
+import type { IoasidContext } from './ioasid/context.js';
 import { IoasidSubsystem } from './ioasid/subsystem.js';
 import type { FaultRecord } from './iommu/fault-log.js';
 import { Iommu } from './iommu/iommu.js';
@@ -73,7 +74,8 @@ export interface DeviceSnapshot {
   readonly busy: boolean;
 }
 
-const LISTED = 1000;
+/** PASIDs and mappings that a snapshot lists, all contexts together: it is made between two requests. */
+const LISTED = 10_000;
 const ioctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoctls, ...deviceTable]);
 
 export class Machine {
@@ -135,24 +137,10 @@ export class Machine {
 
   /** What there is, now. */
   snapshot(): MachineSnapshot {
+    const room = { left: LISTED };
     return {
       pasids: { used: this.ioasid.pasids.used },
-      contexts: [...this.ioasid.contexts()].map((context) => ({
-        id: context.id,
-        pid: context.pid,
-        pasids: [...context.spaces()].slice(0, LISTED).map(([pasid, space]) => ({
-          pasid,
-          users: space.users,
-          mappings: space.mappings(LISTED).map((each) => ({
-            ...each,
-            iova: Number(each.iova),
-            length: Number(each.length),
-            offset: Number(each.offset),
-          })),
-          more: Math.max(0, space.table.count - LISTED),
-        })),
-        more: Math.max(0, context.pasids - LISTED),
-      })),
+      contexts: [...this.ioasid.contexts()].map((context) => snapshotOf(context, room)),
       devices: this.#devices.map(({ device, spec }) => ({
         name: device.name,
         spec,
@@ -167,6 +155,23 @@ export class Machine {
       faults: { total: this.iommu.faults.total, recent: this.iommu.faults.since(this.iommu.faults.total - 20) },
     };
   }
+}
+
+/** A context as `ls` shows it; `room` is what may still be listed of all contexts together. */
+function snapshotOf(context: IoasidContext, room: { left: number }): ContextSnapshot {
+  const pasids: PasidSnapshot[] = [];
+  for (const [pasid, space] of context.spaces()) {
+    if (room.left === 0) break;
+    const mappings = space.mappings(--room.left);
+    room.left -= mappings.length;
+    pasids.push({
+      pasid,
+      users: space.users,
+      mappings: mappings.map((each) => ({ ...each, iova: Number(each.iova), length: Number(each.length), offset: Number(each.offset) })),
+      more: space.table.count - mappings.length,
+    });
+  }
+  return { id: context.id, pid: context.pid, pasids, more: context.pasids - pasids.length };
 }
 
 function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {

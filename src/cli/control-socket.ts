@@ -14,8 +14,9 @@ const SO_PEERCRED = 17;
 /** sizeof(sockaddr_un.sun_path). Names are padded to it, because some versions of Node do so by themselves and others do not. */
 const nameLength = 108;
 const prefix = 'ioasid/';
-/** A server that does not answer for so many milliseconds is left out. */
-const patience = 2000;
+/** A server that has not answered in full after so many milliseconds, or says more bytes than that, is left out. */
+const patience = 10_000;
+const longestAnswer = 2 ** 29;
 
 /** A server of this machine. */
 export interface ServerName {
@@ -47,12 +48,21 @@ function peer(socket: Socket): ServerName | undefined {
   return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4) };
 }
 
+/** The state as text; empty when it is too much for one string, which must not end the server. */
+function text(state: () => unknown): string {
+  try {
+    return JSON.stringify(state());
+  } catch {
+    return '';
+  }
+}
+
 /** Answers everyone who may ask with what `state` returns then. Does not keep the process alive. */
 export function publish(state: () => unknown): void {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     const asker = peer(socket);
-    if (asker !== undefined && (asker.uid === ownUid() || asker.uid === 0)) socket.end(JSON.stringify(state()));
+    if (asker !== undefined && (asker.uid === ownUid() || asker.uid === 0)) socket.end(text(state));
     else socket.destroy();
   });
   server.on('error', () => undefined);
@@ -68,27 +78,41 @@ function serverNames(): ServerName[] {
   return [...names.values()].sort((a, b) => a.pid - b.pid);
 }
 
-/** Asks one server. undefined when it does not answer, or is not who its name says. */
+/** Asks one server. undefined when it does not answer, or is not who its name says. Whoever listens there may be anyone, and say anything. */
 export function ask(name: ServerName): Promise<ServerState | undefined> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];
+    let length = 0;
     const socket = connect(socketName(name));
     const fail = () => {
+      clearTimeout(deadline);
       socket.destroy();
       resolve(undefined);
     };
-    socket.setTimeout(patience, fail);
+    const deadline = setTimeout(fail, patience);
     socket.on('error', fail);
     socket.on('connect', () => {
       const server = peer(socket);
       if (server?.uid !== name.uid || server.pid !== name.pid) fail();
     });
-    socket.on('data', (part) => parts.push(part));
+    socket.on('data', (part) => {
+      parts.push(part);
+      length += part.length;
+      if (length > longestAnswer) fail();
+    });
     socket.on('end', () => {
-      const text = Buffer.concat(parts).toString();
-      resolve(text === '' ? undefined : { ...name, state: JSON.parse(text) as unknown });
+      clearTimeout(deadline);
+      resolve(parsed(name, Buffer.concat(parts)));
     });
   });
+}
+
+function parsed(name: ServerName, answer: Buffer): ServerState | undefined {
+  try {
+    return { ...name, state: JSON.parse(answer.toString()) as unknown };
+  } catch {
+    return undefined;
+  }
 }
 
 /** The state of all servers that answer this user. */

@@ -46,9 +46,12 @@ export interface LaunchFailure {
   readonly reason: string;
 }
 
-/** Descriptors of the launcher, for the server to copy. */
+/** What the launcher has for the server: descriptors of its own to be copied, and what they are. */
 export interface LauncherDescriptors {
+  /** The FUSE connection of the new /dev. */
   readonly fuse: number;
+  /** The device number of that filesystem. */
+  readonly device: number;
   /** How ioctls that return new descriptors arrive and are answered (linux/seccomp.ts); null when they cannot be trapped here. */
   readonly trap: TrapDescriptors | null;
 }

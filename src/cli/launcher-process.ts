@@ -64,6 +64,8 @@ export type NewFdDescriptors = TrapDescriptors & { readonly root: number };
 export interface Connection {
   /** The FUSE connection of the command's /dev. */
   readonly fuse: number;
+  /** The device number of that filesystem. */
+  readonly device: number;
   /** How its ioctls that return new descriptors are served; undefined when they cannot be trapped here. */
   readonly newFd: NewFdDescriptors | undefined;
 }
@@ -121,12 +123,12 @@ export class LauncherProcess {
   }
 
   /** The launcher waits, and sees the fresh /dev with nothing over it. */
-  #take({ fuse, trap }: LauncherDescriptors): Connection {
+  #take({ fuse, device, trap }: LauncherDescriptors): Connection {
     const copy = (fd: number) => copyDescriptor(this.pid, fd);
-    if (trap === null) return { fuse: copy(fuse), newFd: undefined };
+    if (trap === null) return { fuse: copy(fuse), device, newFd: undefined };
     const listener = copy(trap.listener);
     const calls = trap.calls === trap.listener ? listener : copy(trap.calls);
-    return { fuse: copy(fuse), newFd: { listener, calls, root: openFolder(`/proc/${this.pid}/root/dev`) } };
+    return { fuse: copy(fuse), device, newFd: { listener, calls, root: openFolder(`/proc/${this.pid}/root/dev`) } };
   }
 
   #end(file: string): Promise<Ending> {

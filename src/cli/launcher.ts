@@ -7,6 +7,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Errno, errnoName, Refusal } from '../linux/errno.js';
 import { dieWithParent, exec, keepOverExec, restoreProcess } from '../linux/exec.js';
+import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
 import { joinTrap, type TrapDescriptors } from '../linux/nested-trap.js';
@@ -68,7 +69,7 @@ function launch(): LauncherMessage {
   const oldDev = openFolder('/dev');
   // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it admits the mount's user namespace only.
   const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
-  const descriptors = { fuse, trap: trap(fuse) };
+  const descriptors = { fuse, device: mountedDevice('/dev'), trap: trap(fuse) };
   send(descriptors);
   const plan = receivePlan();
   for (const fd of new Set([fuse, ...Object.values(descriptors.trap ?? {})])) closeSync(fd);

@@ -76,6 +76,29 @@ describe('ls', () => {
     );
   });
 
+  for (const [what, answer, expected] of [
+    ['no JSON', 'nonsense', undefined],
+    ['another shape', '{"contexts":7}', /server \d+ of user \d+ does not speak as this version of ioasid does/],
+    [
+      'control characters',
+      `{"pasids":{"used":0},"contexts":[],"devices":[{"name":"\\u001b[2J","authorizations":[]}],"faults":{"recent":[]}}`,
+      / {2}\?\[2J /,
+    ],
+  ] as const) {
+    it(`is not harmed by a server that answers ${what}`, { skip: process.platform !== 'linux' }, async () => {
+      const server = createServer((socket) => socket.on('error', () => undefined).end(answer));
+      const name = `\0ioasid/${process.geteuid!()}/${process.pid}`.padEnd(108, '\0');
+      await new Promise<void>((resolve) => server.listen(name, resolve));
+      const running = Running.ioasid(['ls']);
+      const { status } = await running.ended;
+      server.close();
+      assert.equal(status, 0);
+      assert.doesNotMatch(running.output, /\p{C}(?<!\n)/u);
+      if (expected === undefined) assert.doesNotMatch(running.output, new RegExp(`server ${process.pid} `));
+      else assert.match(running.output, expected);
+    });
+  }
+
   it('says so, with status 0, when there is no server', {
     skip: launchMode() === 'root' ? false : 'needs root for an empty network namespace',
   }, () => {

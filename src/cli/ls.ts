@@ -53,6 +53,19 @@ function serverLines({ pid, uid, state }: ServerState): string[] {
   ];
 }
 
+/** The lines about one server. What another user's server says is not trusted: it may have any shape, and control the terminal. */
+function linesOf(server: ServerState): string[] {
+  try {
+    return serverLines({ ...server, state: withoutControls(server.state) });
+  } catch {
+    return [`${color.bold(`server ${server.pid}`)} of user ${server.uid} does not speak as this version of ioasid does`];
+  }
+}
+
+function withoutControls(state: unknown): unknown {
+  return JSON.parse(JSON.stringify(state), (_key, value: unknown) => (typeof value === 'string' ? value.replace(/\p{C}/gu, '?') : value));
+}
+
 /** Prints the state of all servers that answer this user. */
 export async function ls({ json }: { readonly json?: boolean }): Promise<void> {
   const servers = await askAll();
@@ -62,6 +75,6 @@ export async function ls({ json }: { readonly json?: boolean }): Promise<void> {
   } else if (servers.length === 0) {
     process.stdout.write('no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`\n');
   } else {
-    process.stdout.write(`${servers.flatMap(serverLines).join('\n')}\n`);
+    process.stdout.write(`${servers.flatMap(linesOf).join('\n')}\n`);
   }
 }

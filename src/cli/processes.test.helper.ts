@@ -1,8 +1,9 @@
 /**
  * Real `ioasid` processes for the tests of the command line.
  */
-import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fuseOffer } from './doctor.js';
@@ -102,6 +103,15 @@ export function mountsBelow(folder: string): string[] {
 }
 
 /** An ioasid that runs while the test does. */
+/** Processes that tests have started. What a failed test leaves behind would keep its file from ending. */
+const started = new Set<ChildProcess>();
+after(() => {
+  for (const each of started) each.kill('SIGKILL');
+});
+
+// What is compared is text: a CI's environment asks for colours.
+process.env.NO_COLOR = '1';
+
 export class Running {
   readonly process: ChildProcessWithoutNullStreams;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
@@ -109,6 +119,7 @@ export class Running {
 
   private constructor(command: readonly string[]) {
     this.process = spawn(command[0]!, command.slice(1));
+    started.add(this.process);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
     this.ended = new Promise((resolve) => this.process.on('exit', (status, signal) => resolve({ status, signal })));

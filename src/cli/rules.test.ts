@@ -214,7 +214,7 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
     const device = await DsaFile.open(actor);
     const other = await DsaFile.open(actor, 'vfio1');
     for (const fd of [device.fd, other.fd]) {
-      await actor.refused(`authorize ${device.fd} ${fd} ${context.pasid}`, 'EINVAL', device.fd, /not \/dev\/ioasid/);
+      await actor.refused(`authorize ${device.fd} ${fd} ${context.pasid}`, 'EINVAL', device.fd, /not of \/dev\/ioasid$/);
     }
     const strange = ['memfd 4096', 'eventfd', 'open /dev/null', 'open /dev/zero', 'open / r', 'open /proc/self/mem', 'socketpair'];
     for (const command of strange) {

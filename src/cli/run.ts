@@ -26,9 +26,10 @@ export async function run(command: readonly string[], options: MachineArguments)
   forwardSignals((signal) => launcher.kill(signal));
 
   const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
-  const { fuse, newFd } = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const { newFd } = connection;
   const host = hostDev(machine.nodes.map((node) => node.path));
-  const served = serveMachine(machine, fuse, { root: '/dev', extra: host.entries, verbose: options.verbose === true, newFd });
+  const served = serveMachine(machine, connection, { root: '/dev', extra: host.entries, verbose: options.verbose === true, newFd });
   served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   releaseDescriptors(inherited);
   const guard = Guard.ofNamespace(launcher.pid);

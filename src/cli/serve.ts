@@ -7,6 +7,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { refuse } from '../linux/errno.js';
+import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
 import { Guard } from './guard.js';
@@ -98,7 +99,7 @@ export async function serve(folder: string | undefined, options: MachineArgument
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
 
-  const served = serveMachine(machine, mount.fuse, { root, verbose: options.verbose === true });
+  const served = serveMachine(machine, { fuse: mount.fuse, device: mountedDevice(root) }, { root, verbose: options.verbose === true });
   for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
   await served;
   complain(`${root} has been unmounted by somebody else`);

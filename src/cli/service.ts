@@ -39,10 +39,20 @@ export function makeMachine({ device, pasidQuota, mappingQuota, iommuTest }: Mac
   });
 }
 
-/** Serves `machine` through `fuse`. Resolves when the file system is gone. */
-export function serveMachine(machine: Machine, fuse: number, { root, extra, verbose, newFd }: ServiceOptions): Promise<void> {
+/** A FUSE connection: its descriptor, and the device number of the filesystem. */
+export interface FuseConnection {
+  readonly fuse: number;
+  readonly device: number;
+}
+
+/** Serves `machine` through the connection `fuse`. Resolves when the file system is gone. */
+export function serveMachine(
+  machine: Machine,
+  { fuse, device }: FuseConnection,
+  { root, extra, verbose, newFd }: ServiceOptions,
+): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const server = new FuseServer(fuse, machine.nodes, { owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
+  const server = new FuseServer(fuse, machine.nodes, { device, owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
   const work = verbose ? reportingFaults(machine) : () => machine.step();
   publish(() => machine.snapshot());
   const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];

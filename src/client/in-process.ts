@@ -273,7 +273,7 @@ export class InProcess implements Transport, Caller {
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
     const { kind } = this.#description(fd);
-    if (!(kind instanceof FileBytes)) refuse('EINVAL', `descriptor ${fd} is not a file that can be mapped`);
+    if (!(kind instanceof FileBytes)) refuse('EINVAL', `fd ${fd} is not a file that can be mapped`);
     if (access !== 0 && offset + length > kind.bytes.length)
       refuse('EINVAL', `file range ${hex(offset)}+${hex(length)} ends past the file's ${hex(kind.bytes.length)} bytes`);
     if ((access & ~(READ | WRITE)) !== 0) refuse('EINVAL', `access ${access} is unknown`);
@@ -282,13 +282,13 @@ export class InProcess implements Transport, Caller {
 
   eventfd(fd: number): Signal {
     const { kind } = this.#description(fd);
-    if (!(kind instanceof Counter)) refuse('EINVAL', `descriptor ${fd} is not an eventfd`);
+    if (!(kind instanceof Counter)) refuse('EINVAL', `fd ${fd} is not an eventfd`);
     return kind;
   }
 
   presented(fd: number): object {
     const { kind } = this.#description(fd);
-    if (!isOpenFile(kind)) refuse('EINVAL', `descriptor ${fd} is not a file of this system`);
+    if (!isOpenFile(kind)) refuse('EINVAL', `fd ${fd} is not an open device file of this system`);
     return kind.object;
   }
 
@@ -322,12 +322,12 @@ export class InProcess implements Transport, Caller {
   }
 
   #description(fd: number): Description {
-    return this.#descriptions.get(fd) ?? refuse('EBADF', `descriptor ${fd} of process ${this.pid} is not open`);
+    return this.#descriptions.get(fd) ?? refuse('EBADF', `fd ${fd} is not open in the calling process`);
   }
 
   #openFile(fd: number): OpenFile {
     const { kind } = this.#description(fd);
-    return isOpenFile(kind) ? kind : refuse('ENOTTY', `descriptor ${fd} is not a file of this system`);
+    return isOpenFile(kind) ? kind : refuse('ENOTTY', `fd ${fd} is not an open device file of this system`);
   }
 }
 

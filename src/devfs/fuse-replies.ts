@@ -13,6 +13,11 @@ const FOREVER = 2 ** 32 - 1;
 const BLOCK = 4096;
 const NAME_MAX = 255;
 const PAGES = 256;
+/**
+ * Requests that nobody waits for (RELEASE) which the kernel sends at once, without keeping them back behind others: whoever opens a device
+ * after its last holder has closed it, or died, must not find it open still. Its default is 12.
+ */
+const MAX_BACKGROUND = 0xffff;
 const DT_DIR = 4;
 const DT_REG = 8;
 const DT_LNK = 10;
@@ -54,6 +59,7 @@ export function writeInit(request: Uint32Array, reply: Uint32Array, maxWrite: nu
   reply[BODY + InitOut.minor] = Math.min(wire.MINOR, request[InitIn.minor]!);
   reply[BODY + InitOut.maxReadahead] = request[InitIn.maxReadahead]!;
   reply[BODY + InitOut.flags] = request[InitIn.flags]! & wanted;
+  reply[BODY + InitOut.maxBackground] = MAX_BACKGROUND;
   reply[BODY + InitOut.maxWrite] = maxWrite;
   reply[BODY + InitOut.timeGranularity] = 1;
   reply[BODY + InitOut.maxPages] = PAGES;

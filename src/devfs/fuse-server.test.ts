@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Child } from '../linux/child.test.helper.js';
 import { Errno } from '../linux/errno.js';
-import { identifyDescriptor } from '../linux/fd-identity.js';
+import { identifyDescriptor, mountedDevice } from '../linux/fd-identity.js';
 import { Cmd, ioctl, Mounted, until, whereMountingIsAllowed } from './mounted.test.helper.js';
 
 const O_RDWR = 2;
@@ -82,6 +82,13 @@ whereMountingIsAllowed(import.meta.url, () => {
     await open('sub/dir/flushing');
     await child.kill();
     await until(() => lastFile().releases === 1 && lastFile(mounted.flushing).releases === 1);
+  });
+
+  test('what was closed has been released before the next open, however much it was', { timeout }, async () => {
+    const count = 200;
+    await child.call('close', await child.order<number>('closeAllAndOpen', mounted.path('plain'), count));
+    const calls = mounted.calls.filter(({ call }) => call === 'open' || call === 'release').map(({ call }) => call);
+    assert.deepEqual(calls.slice(0, 2 * count + 1), [...Array(count).fill('open'), ...Array(count).fill('release'), 'open']);
   });
 
   test('a caller may be killed in the middle of its own ioctl', { timeout }, async () => {
@@ -227,6 +234,11 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(await child.call('umount2', tmpfs, MNT_DETACH), 0);
     await child.kill();
     await other.stop();
+  });
+
+  test('the device number of a mount is known without asking its server', { timeout }, async () => {
+    const fd = await open('plain');
+    assert.equal(mountedDevice(mounted.directory), identifyDescriptor(child.pid, fd)!.device);
   });
 
   test('files that share an inode are told apart: reopened through /proc, or opened through a bind mount', { timeout }, async () => {

@@ -10,6 +10,7 @@
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
+import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { IoctlListener } from '../linux/seccomp.js';
@@ -38,6 +39,8 @@ export interface FuseServerOptions {
   readonly extra?: readonly TreeEntry[];
   /** Default root. */
   readonly owner?: Owner;
+  /** The device number of the mount. Without it descriptors are identified more slowly where the kernel does not tell it (before 6.16). */
+  readonly device?: number;
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
 }
@@ -83,7 +86,7 @@ export class FuseServer {
     this.#onCall = options.onCall;
     this.#channel = new FuseChannel(fuseFd);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
-    this.#identification = new Identification(this.#tree, fuseFd);
+    this.#identification = new Identification(this.#tree, options.device ?? connectionDevice(fuseFd));
     const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
     this.#files = new FileRequests(this.#channel, this.#identification, (tid, fd) => this.#presented(tid, fd), options.onCall);
     this.#requests = requestTable(names, this.#files);

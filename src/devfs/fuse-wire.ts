@@ -64,7 +64,6 @@ export const Request = {
 } as const;
 
 /** Words of the bodies of requests, and the byte at which a message's payload starts. */
-export const ForgetIn = { lookups: 10 } as const;
 export const BatchForgetIn = { count: 10, first: 12, words: 4 } as const;
 export const InitIn = { major: 10, minor: 11, maxReadahead: 12, flags: 13 } as const;
 export const SetattrIn = { valid: 10 } as const;
@@ -120,8 +119,18 @@ export const OpenOut = { words: 4, handle: 0, flags: 2 } as const;
 export const WriteOut = { words: 2, size: 0 } as const;
 export const PollOut = { words: 2, events: 0 } as const;
 export const StatfsOut = { words: 20, blockSize: 10, nameLength: 11, fragmentSize: 12 } as const;
-/** struct fuse_init_out; maxPages is the low half of its word. */
-export const InitOut = { words: 16, major: 0, minor: 1, maxReadahead: 2, flags: 3, maxWrite: 5, timeGranularity: 6, maxPages: 7 } as const;
+/** struct fuse_init_out; maxBackground and maxPages are the low halves of their words. */
+export const InitOut = {
+  words: 16,
+  major: 0,
+  minor: 1,
+  maxReadahead: 2,
+  flags: 3,
+  maxBackground: 4,
+  maxWrite: 5,
+  timeGranularity: 6,
+  maxPages: 7,
+} as const;
 /** struct fuse_dirent: the name follows, padded to 8 bytes. */
 export const Dirent = { bytes: 24, ino: 0, next: 2, nameLength: 4, type: 5 } as const;
 

@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
-import { connectionDevice, copyDescriptor, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
+import { copyDescriptor, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
@@ -38,9 +38,10 @@ export class Identification {
   readonly #offThread = new OffThread();
   readonly #rounds = new Map<number, { arrivedOn: Opened | undefined }>();
 
-  constructor(tree: DeviceTree, fuseFd: number) {
+  /** @param device the filesystem's device number; undefined: it is learned when the first nonce has come back. */
+  constructor(tree: DeviceTree, device: number | undefined) {
     this.#tree = tree;
-    this.#device = connectionDevice(fuseFd);
+    this.#device = device;
   }
 
   /**

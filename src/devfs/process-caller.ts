@@ -13,7 +13,7 @@ import { hex, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { processOfThread } from '../linux/proc.js';
-import { processMemory } from '../linux/process-memory.js';
+import { memoryInUse, processMemory } from '../linux/process-memory.js';
 
 /** What depends on how the call came to us. */
 export interface Presence {
@@ -100,7 +100,7 @@ export class ProcessCaller implements Caller {
    * the same process's. (process_vm_readv would be cheaper, but waits for whoever handles the caller's page faults: for ever, if he likes.)
    */
   #reach(address: number, length: number, access: Access): Memory {
-    const { memory } = this.memory(address, length, access);
+    const memory = memoryInUse(this.#thread(), address, length, access);
     this.#recent?.close();
     this.#recent = memory;
     return memory;

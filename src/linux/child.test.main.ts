@@ -56,6 +56,12 @@ const orders: Record<string, (...args: never[]) => unknown> = {
     }
     return wait(pid, 0, 0);
   },
+  /** Opens `path` `count` times, closes it as often in one system call (close_range), and opens it again. @returns the descriptor. */
+  closeAllAndOpen(path: string, count: number) {
+    const fds = Array.from({ length: count }, () => libc().open(path, 2, 0));
+    libc().syscall(436, fds[0]!, fds[count - 1]!, 0);
+    return libc().open(path, 2, 0);
+  },
   /** Becomes `sleep 60`, in the same process. */
   becomeSleep() {
     const exec = loadKoffi().load(null).func('int execl(const char *path, const char *a, const char *b, void *end)');

@@ -11,7 +11,8 @@ import { CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { addressOf, libc } from './ffi.js';
-import { notTraceable } from './proc.js';
+import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
+import { notOpen, notTraceable } from './proc.js';
 
 const KIND = 'anon_inode:[eventfd]';
 const POLLOUT = 4;
@@ -43,17 +44,20 @@ export class EventFd {
   }
 
   close(): void {
-    if (this.#fd !== -1) libc().close(this.#fd);
+    if (this.#fd === -1) return;
+    libc().close(this.#fd);
+    dropDescriptors(1);
     this.#fd = -1;
   }
 }
 
 /**
  * The eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us.
- * @throws Refusal EBADF no such descriptor; EINVAL not an eventfd; EPERM ptrace rules forbid to copy it.
+ * @throws Refusal EBADF no such descriptor; EINVAL not an eventfd; EPERM ptrace rules forbid to copy it;
+ * EMFILE the server cannot keep it open.
  */
 export function eventfdOf(tid: number, fd: number): EventFd {
-  if (!Number.isInteger(fd) || fd < 0) refuse('EBADF', `fd ${fd} is not a descriptor`);
+  if (fd < 0) throw notOpen(fd);
   const kind = linkOf(tid, fd);
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
   const copy = copyDescriptor(tid, fd);
@@ -61,6 +65,12 @@ export function eventfdOf(tid: number, fd: number): EventFd {
     // Whatever was put in its place may have a server that must not be waited for.
     closeInBackground(copy);
     refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
+  }
+  try {
+    holdDescriptors(1);
+  } catch (refusal) {
+    libc().close(copy);
+    throw refusal;
   }
   raise ??= raiseByCompletion() ?? raiseByWrite;
   return new EventFd(copy, raise);
@@ -83,7 +93,7 @@ function linkOf(tid: number, fd: number): string {
   try {
     return readlinkSync(`/proc/${tid}/fd/${fd}`);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).errno === -Errno.ENOENT) refuse('EBADF', `fd ${fd} is not open in the calling process`);
+    if ((error as NodeJS.ErrnoException).errno === -Errno.ENOENT) throw notOpen(fd);
     throw notTraceable(tid, `fd ${fd}`);
   }
 }

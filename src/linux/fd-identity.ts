@@ -6,10 +6,10 @@
  * only fdinfo tells a descriptor that was opened with O_PATH (a name of the file, not an open file) from a real one. Each of them
  * is a snapshot, and another thread may swap the descriptor in between, so both also give inode and mount, which must agree.
  */
-import { Errno, Refusal, refuse } from './errno.js';
-import { addressOf, lastErrno, libc } from './ffi.js';
+import { Errno, Refusal } from './errno.js';
+import { addressOf, check, lastErrno, libc } from './ffi.js';
 import { deviceNumber } from './file-status.js';
-import { notTraceable, processOfThread } from './proc.js';
+import { notOpen, notTraceable, processOfThread } from './proc.js';
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
@@ -65,25 +65,32 @@ export function identifyOwn(fd: number): FileIdentity {
  * @throws Refusal EBADF no such descriptor; EPERM this process may not trace the caller.
  */
 export function copyDescriptor(tid: number, fd: number): number {
-  if (fd < 0) refuse('EBADF', `fd ${fd} is negative`);
+  if (fd < 0) throw notOpen(fd);
   const pidfd = openThread(tid);
   const copy = libc().syscall(SYS_pidfd_getfd, pidfd, fd, 0);
   const errno = copy === -1 ? lastErrno() : 0;
   libc().close(pidfd);
   if (copy !== -1) return copy;
-  if (errno === Errno.EBADF) refuse('EBADF', `fd ${fd} is not open in the calling process`);
+  if (errno === Errno.EBADF) throw notOpen(fd);
   if (errno === Errno.EPERM) throw notTraceable(tid, `fd ${fd}`);
   throw new Refusal(errno, `fd ${fd} of thread ${tid} cannot be copied`);
 }
 
-/** The device number of the filesystem behind a connection to /dev/fuse; undefined where the kernel does not show it. */
+/** The device number of the filesystem mounted on `folder`, which is not asked: its server may not be at work yet. @throws Refusal. */
+export function mountedDevice(folder: string): number {
+  const result = libc().statx(AT_FDCWD, folder, AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes));
+  check(result, `the device number of what is mounted on ${folder} is not known`);
+  return statxDevice();
+}
+
+/** The device number of the filesystem behind a connection to /dev/fuse; undefined where the kernel does not show it (before 6.16). */
 export function connectionDevice(fuseFd: number): number | undefined {
   const match = /^fuse_connection:\s*(\d+)$/m.exec(readText(`/proc/self/fdinfo/${fuseFd}`) ?? '');
   return match === null ? undefined : Number(match[1]);
 }
 
 function descriptorInfo(tid: number, fd: number): { flags: number; inode: number; mount: number } {
-  if (fd < 0) refuse('EBADF', `fd ${fd} is negative`);
+  if (fd < 0) throw notOpen(fd);
   const text = readText(`/proc/${tid}/fdinfo/${fd}`);
   if (text === undefined) throw notVisible(tid, fd);
   return {
@@ -94,8 +101,7 @@ function descriptorInfo(tid: number, fd: number): { flags: number; inode: number
 }
 
 function notVisible(tid: number, fd: number): Refusal {
-  if (lastErrno() !== Errno.ENOENT) return notTraceable(tid, `fd ${fd}`);
-  return new Refusal(Errno.EBADF, `fd ${fd} is not open in the calling process`);
+  return lastErrno() === Errno.ENOENT ? notOpen(fd) : notTraceable(tid, `fd ${fd}`);
 }
 
 /** A pidfd for one thread; kernels before 6.9 have pidfds for whole processes only, whose threads share their descriptors anyway. */

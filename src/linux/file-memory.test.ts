@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -233,4 +233,52 @@ test('a descriptor that another thread swaps during the call means one of the tw
   }
   while (descriptors().length > before.length) await turn();
   for (const outcome of seen) assert.ok(['memfd:a', 'memfd:b', 'refused'].includes(outcome), outcome);
+});
+
+test('files larger than the server can map are refused with ENOMEM, however little of them is asked for, and leave nothing open', async () => {
+  const before = descriptors();
+  const fds: number[] = [];
+  for (let bits = 44; bits <= 46; bits++) fds.push(await child.memfd(`sparse ${bits}`, 2 ** bits));
+  const first = fileMemory(child.pid, fds[0]!, 0, PAGE, BOTH).memory;
+  const held = descriptors();
+  refused(
+    () => fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH),
+    'ENOMEM',
+    /^memfd:sparse 45 of 0x200000000000 bytes and what else the server has/,
+  );
+  refused(() => fileMemory(child.pid, fds[2]!, 0, PAGE, BOTH), 'ENOMEM', /^memfd:sparse 46/);
+  assert.deepEqual(descriptors(), held);
+  first.close();
+  fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH).memory.close();
+  assert.deepEqual(descriptors(), before);
+  for (const fd of fds) await child.call('close', fd);
+});
+
+const MS_REC_SLAVE = 0x84000;
+const CLONE_NEWNS = 0x20000;
+
+test('a file of an overlay that only the caller has mounted is refused: its files may be those of any other filesystem', {
+  skip: process.geteuid?.() === 0 ? false : 'needs root to mount an overlay',
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  for (const name of ['one', 'two', 'merged']) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'one', 'file'), new Uint8Array(PAGE));
+  const mounting = new Child();
+  try {
+    await mounting.call('unshare', CLONE_NEWNS);
+    await mounting.call('mount', 'none', '/', '', MS_REC_SLAVE, '');
+    const merged = join(folder, 'merged');
+    const lower = `lowerdir=${join(folder, 'one')}:${join(folder, 'two')}`;
+    if ((await mounting.call('mount', 'none', merged, 'overlay', 0, lower)) !== 0) return t.skip('overlays cannot be mounted here');
+    const fd = await mounting.call('open', join(merged, 'file'), constants.O_RDONLY, 0);
+    assert.ok(fd >= 0);
+    refused(
+      () => fileMemory(mounting.pid, fd, 0, PAGE, READ),
+      'EINVAL',
+      /^fd \d+ is on a foreign overlay filesystem, which may have to wait/,
+    );
+  } finally {
+    await mounting.kill();
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -20,6 +20,7 @@ import { hex, Refusal, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
 
 const WRITE = 2;
 
@@ -66,15 +67,23 @@ const kinds = new Map([
 const vectors = new Uint32Array(32);
 const vectorBytes = new Uint8Array(vectors.buffer);
 
+/**
+ * What all callers together may have mapped into this process. A sparse file costs its owner nothing, but us addresses (of 2^47 in all) and
+ * an area (of vm.max_map_count, 65,530 as a rule), and a process that has used up either dies at its next allocation.
+ */
+const MAX_BYTES = 2 ** 45;
+const MAX_FILES = 32_768;
+
 /** By identity and open mode. */
 const open = new Map<string, FileMemory>();
+let mappedBytes = 0;
 
 /**
  * Bytes [offset, offset+length) of the file behind descriptor `fd` of thread `tid`, which must be waiting for us. Each call adds a reference, which the
  * receiver closes.
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that can be mapped, or past
- * its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM it cannot be mapped.
+ * its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the server cannot map it, or keep it open.
  */
 export function fileMemory(
   tid: number,
@@ -121,7 +130,7 @@ export class FileMemory {
     try {
       if (memory.#length < status.size) memory.#map(status.size);
     } catch (error) {
-      if (memory.#references === 0) libc().close(memory.#fd);
+      if (memory.#references === 0) memory.#letGo();
       throw error;
     }
     open.set(key, memory);
@@ -136,8 +145,12 @@ export class FileMemory {
     this.description = readlinkSync(`/proc/self/fd/${fd}`)
       .replace(/^\/(memfd:.*) \(deleted\)$/, '$1')
       .replace(/\p{C}/gu, '?');
+    if (open.size >= MAX_FILES) refuse('ENOMEM', `the server has ${open.size} files of its callers mapped already`);
+    holdDescriptors(1);
     this.#fd = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (this.#fd === -1) throw new Refusal(lastErrno(), `${this.description} cannot be kept open`);
+    if (this.#fd !== -1) return;
+    dropDescriptors(1);
+    throw new Refusal(lastErrno(), `${this.description} cannot be kept open`);
   }
 
   /** Copies from byte `offset` of the file. @returns the bytes copied: short where the file ends now. */
@@ -188,10 +201,17 @@ export class FileMemory {
 
   /** Maps the file anew, to its present size. State is unchanged when it fails. */
   #map(size: number): void {
+    if (mappedBytes - this.#length + size > MAX_BYTES) {
+      refuse(
+        'ENOMEM',
+        `${this.description} of ${hex(size)} bytes and what else the server has mapped are more than ${hex(MAX_BYTES)} bytes`,
+      );
+    }
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
     const address = libc().mmap(0, size, protection, MAP_SHARED, this.#fd, 0);
     if (address >= MAP_FAILED) throw new Refusal(lastErrno(), `${this.description} of ${hex(size)} bytes cannot be mapped into the server`);
     if (this.#length > 0) libc().munmap(this.#address, this.#length);
+    mappedBytes += size - this.#length;
     this.#address = address;
     this.#length = size;
   }
@@ -207,8 +227,14 @@ export class FileMemory {
     if (this.#references === 0 || --this.#references > 0) return;
     open.delete(this.#key);
     libc().munmap(this.#address, this.#length);
-    libc().close(this.#fd);
+    mappedBytes -= this.#length;
     this.#length = 0;
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    libc().close(this.#fd);
+    dropDescriptors(1);
   }
 }
 

@@ -5,9 +5,9 @@
  * comes from the table of mounts and not from statfs, which a FUSE server would have to answer.
  */
 import { readFileSync } from 'node:fs';
-import { Errno, Refusal, refuse } from './errno.js';
+import { Errno, Refusal } from './errno.js';
 import { address, lastErrno, libc } from './ffi.js';
-import { notTraceable } from './proc.js';
+import { notOpen, notTraceable } from './proc.js';
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
@@ -46,10 +46,9 @@ export function deviceNumber(major: number, minor: number): number {
 
 /** The file behind descriptor `fd` of thread `tid`. @throws Refusal EBADF no such descriptor; EPERM it may not be seen. */
 export function statusOfTheirs(tid: number, fd: number): FileStatus {
-  if (!Number.isInteger(fd) || fd < 0) refuse('EBADF', `fd ${fd} is not a descriptor`);
+  if (fd < 0) throw notOpen(fd);
   if (libc().statx(AT_FDCWD, `/proc/${tid}/fd/${fd}`, AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0) return decode();
-  if (lastErrno() !== Errno.ENOENT) throw notTraceable(tid, `fd ${fd}`);
-  refuse('EBADF', `fd ${fd} is not open in the calling process`);
+  throw lastErrno() === Errno.ENOENT ? notOpen(fd) : notTraceable(tid, `fd ${fd}`);
 }
 
 /** The file behind our own descriptor `fd`. */
@@ -72,15 +71,17 @@ function decode(): FileStatus {
 
 /**
  * The type of the filesystem that is mounted as `mount`: `"tmpfs"`, `"ext4"`, `"fuse.sshfs"`; `"memfd"` and `"hugetlb memfd"` for the
- * kernel's own mounts, which no table lists.
+ * kernel's own mounts, which no table lists. `"overlay"` is an overlay that this process has mounted as well; of other mount namespaces
+ * it is `"foreign overlay"`, because anybody may lay one over a FUSE filesystem of his own.
  * @returns undefined for a mount that neither thread `tid` nor this process has.
  */
 export function filesystemOfMount(tid: number, mount: number): string | undefined {
-  return (
-    kernelMounts().get(mount) ??
-    mountsOf(tid).find((line) => line.mount === mount)?.type ??
-    mountsOf('self').find((line) => line.mount === mount)?.type
-  );
+  const ofKernel = kernelMounts().get(mount);
+  if (ofKernel !== undefined) return ofKernel;
+  const ours = mountsOf('self');
+  const line = [...mountsOf(tid), ...ours].find((each) => each.mount === mount);
+  if (line?.type === 'overlay' && !ours.some((each) => each.device === line.device)) return 'foreign overlay';
+  return line?.type;
 }
 
 /** The type of the filesystem on `device`, where it is mounted for thread `tid`. */

@@ -46,6 +46,11 @@ export function gone(tid: number): Refusal {
   return new Refusal(Errno.ESRCH, `process ${tid} has exited`);
 }
 
+/** The refusal for a descriptor that the caller does not have. */
+export function notOpen(fd: number): Refusal {
+  return new Refusal(Errno.EBADF, `fd ${fd} is not open in the calling process`);
+}
+
 /**
  * The refusal for memory or descriptors of thread `tid` that the kernel does not let this process at: which rule of ptrace(2),
  * "Ptrace access mode checking", stands against it.

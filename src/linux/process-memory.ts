@@ -12,10 +12,10 @@
  * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when a range is mapped. It never
  * waits for a userfaultfd of the process: such pages end a transfer. process_vm_readv would wait, for as long as the process likes.
  */
-import { readFileSync } from 'node:fs';
 import { Errno, hex, Refusal, refuse } from './errno.js';
 import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
+import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
 import { Areas } from './process-areas.js';
 
@@ -26,6 +26,8 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const SYS_pidfd_open = 434;
 const POLLIN = 1;
+/** That one address space costs us. */
+const DESCRIPTORS = 3;
 const AT_RANDOM = 25;
 const AT_LAST_KNOWN = 0xffff;
 
@@ -35,6 +37,9 @@ const pollBytes = new Uint8Array(pollfd.buffer);
 /** The random bytes of two address spaces, to be compared: words 0..3 and 4..7. */
 const proof = new Uint32Array(32);
 const proofBytes = new Uint8Array(proof.buffer);
+/** An auxiliary vector: pairs of 64-bit key and value (getauxval(3)). The kernel's has 52 words of 64 bits at most. */
+const vector = new Uint32Array(256);
+const vectorBytes = new Uint8Array(vector.buffer);
 const RANDOM_BYTES = 16;
 const RANDOM_WORDS = [0, 1, 2, 3];
 
@@ -45,9 +50,25 @@ const current = new Map<number, ProcessMemory>();
  * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that it has now. The thread must
  * be waiting for us, so that it cannot exit or execute another program meanwhile. Each call adds a reference, which the receiver closes.
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
- * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace rules forbid it.
+ * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace rules forbid it; EMFILE the server
+ * cannot hold more for its callers.
  */
 export function processMemory(tid: number, address: number, length: number, access: number): { memory: ProcessMemory; offset: number } {
+  const memory = memoryInUse(tid, address, length, access);
+  try {
+    memory.hold();
+  } catch (error) {
+    memory.close();
+    throw error;
+  }
+  return { memory, offset: address };
+}
+
+/**
+ * As `processMemory`, for the call being served: it is closed before many other calls have been, and does not count among what is held for
+ * callers, so that whoever gives back what he has is never refused because others have too much.
+ */
+export function memoryInUse(tid: number, address: number, length: number, access: number): ProcessMemory {
   if (
     !Number.isSafeInteger(address) ||
     !Number.isSafeInteger(length) ||
@@ -64,7 +85,7 @@ export function processMemory(tid: number, address: number, length: number, acce
     memory.close();
     throw error;
   }
-  return { memory, offset: address };
+  return memory;
 }
 
 /** One address space. Offsets are addresses in it. It has the shape of the `Memory` that the IOMMU knows. */
@@ -79,6 +100,7 @@ export class ProcessMemory {
   readonly #random: number;
   readonly #harmless = new Set<number>([-1]);
   #references = 1;
+  #held = false;
 
   /** The address space of thread `tid`, with one more reference. */
   static of(tid: number): ProcessMemory {
@@ -94,14 +116,7 @@ export class ProcessMemory {
   }
 
   private constructor(tid: number, pid: number) {
-    const open: number[] = [];
-    try {
-      open.push(openOf(tid, `/proc/${tid}/mem`, O_RDWR), openOf(tid, `/proc/${tid}/maps`, O_RDONLY), openPidfd(pid));
-    } catch (error) {
-      for (const fd of open) libc().close(fd);
-      throw error;
-    }
-    [this.#mem, this.#maps, this.#pidfd] = open as [number, number, number];
+    [this.#mem, this.#maps, this.#pidfd] = openAll(tid, pid);
     this.#pid = pid;
     this.#random = randomAddress(tid);
     this.description = `process ${pid} (${commandName(pid)})`;
@@ -135,8 +150,15 @@ export class ProcessMemory {
   close(): void {
     if (this.#references === 0 || --this.#references > 0) return;
     if (current.get(this.#pid) === this) current.delete(this.#pid);
-    for (const fd of [this.#mem, this.#maps, this.#pidfd]) libc().close(fd);
+    closeAll([this.#mem, this.#maps, this.#pidfd]);
+    if (this.#held) dropDescriptors(DESCRIPTORS);
     this.#mem = -1;
+  }
+
+  /** Counts its descriptors as held for a caller, from now until it is closed. @throws Refusal EMFILE. */
+  hold(): void {
+    if (!this.#held) holdDescriptors(DESCRIPTORS);
+    this.#held = true;
   }
 
   /**
@@ -174,10 +196,11 @@ export class ProcessMemory {
    *
    * Our pidfd's process lives, so the id is still its own: `tid` is a thread of it. An address space of one process changes by exec alone,
    * and exec draws 16 new random bytes; those of `tid` now are compared with those in the address space that we hold. A program that
-   * shares the old address space could write ours, but cannot know theirs, unless it may read the new program's memory anyway.
+   * shares the old address space could write ours, but cannot know theirs, unless it may read the new program's memory anyway. Where they
+   * lie is asked of `tid`, because a program may put another address in its own auxiliary vector (PR_SET_MM_MAP), of bytes that it knows.
    */
   isOf(tid: number): boolean {
-    if (this.#random === 0 || hasExited(this.#pidfd)) return false;
+    if (this.#random === 0 || hasExited(this.#pidfd) || randomAddress(tid) !== this.#random) return false;
     const fresh = libc().open(`/proc/${tid}/mem`, O_RDONLY | O_CLOEXEC, 0);
     if (fresh === -1) return false;
     const theirs = libc().pread(fresh, addressOf(proofBytes), RANDOM_BYTES, this.#random);
@@ -208,6 +231,24 @@ function inside(buffer: Uint8Array, at: number, length: number): boolean {
   return length > 0 && at >= 0 && at + length <= buffer.length;
 }
 
+/** /proc/TID/mem, /proc/TID/maps and a pidfd; all of them or none. */
+function openAll(tid: number, pid: number): [mem: number, maps: number, pidfd: number] {
+  const open: number[] = [];
+  try {
+    open.push(openOf(tid, `/proc/${tid}/mem`, O_RDWR));
+    open.push(openOf(tid, `/proc/${tid}/maps`, O_RDONLY));
+    open.push(openPidfd(pid));
+    return open as [number, number, number];
+  } catch (error) {
+    closeAll(open);
+    throw error;
+  }
+}
+
+function closeAll(descriptors: readonly number[]): void {
+  for (const fd of descriptors) libc().close(fd);
+}
+
 function openOf(tid: number, path: string, flags: number): number {
   const fd = libc().open(path, flags | O_CLOEXEC, 0);
   if (fd !== -1) return fd;
@@ -230,17 +271,24 @@ function hasExited(pidfd: number): boolean {
   return libc().poll(addressOf(pollBytes), 1, 0) !== 0;
 }
 
-/** Where the auxiliary vector says the random bytes are; 0 for a 32-bit program, whose vector reads as nonsense here. */
+/**
+ * Where the auxiliary vector says that the random bytes are; 0 when it cannot be had, so that nothing can be proved, and for a 32-bit program,
+ * whose vector reads as nonsense here.
+ */
 function randomAddress(tid: number): number {
-  try {
-    const vector = readFileSync(`/proc/${tid}/auxv`);
-    for (let at = 0; at + 16 <= vector.length; at += 16) {
-      const key = vector.readUInt32LE(at) + vector.readUInt32LE(at + 4) * 2 ** 32;
-      if (key > AT_LAST_KNOWN) return 0;
-      if (key === AT_RANDOM) return vector.readUInt32LE(at + 8) + vector.readUInt32LE(at + 12) * 2 ** 32;
-    }
-  } catch {
-    // Without the vector nothing can be proved, and the address space is not shared.
+  const file = libc().open(`/proc/${tid}/auxv`, O_RDONLY | O_CLOEXEC, 0);
+  if (file === -1) return 0;
+  const words = libc().read(file, addressOf(vectorBytes), vectorBytes.length) / 4;
+  libc().close(file);
+  for (let at = 0; at + 4 <= words; at += 4) {
+    const key = wide(at);
+    if (key > AT_LAST_KNOWN) return 0;
+    if (key === AT_RANDOM) return wide(at + 2);
   }
   return 0;
+}
+
+/** The 64-bit value at word `at` of the auxiliary vector. */
+function wide(at: number): number {
+  return vector[at]! + vector[at + 1]! * 2 ** 32;
 }

@@ -198,7 +198,7 @@ function authorize(device: VfioDevice, caller: Caller, { data }: IoctlCall): num
   const { at } = AuthorizeStruct;
   const fd = getS32(data, at.ioasid_fd);
   const context = caller.presented(fd);
-  if (!(context instanceof IoasidContext)) refuse('EINVAL', `descriptor ${fd} is a file of this system, but not /dev/ioasid`);
+  if (!(context instanceof IoasidContext)) refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
   device.authorize(context, getU32(data, at.pasid), getU32(data, at.vpasid));
   return 0;
 }

@@ -185,6 +185,21 @@ describe('revoking, closing and resetting', () => {
     assert.equal(device.busy(), false);
   });
 
+  it('a close of one of several descriptors returns with nothing in flight, even of a model that never gets done', () => {
+    const world = setUp();
+    const { device, model, context } = world;
+    const { pasid } = mapped(world);
+    device.authorize(context, pasid, 0);
+    device.flush();
+    assert.equal(model.resets, 0);
+    model.stuck = true;
+    model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
+    device.flush();
+    assert.equal(model.resets, 1);
+    assert.equal(device.busy(), false);
+    assert.equal([...device.authorizations()].length, 1);
+  });
+
   it('close gives everything back: PASIDs, context references, eventfds, configuration space', () => {
     const world = setUp();
     const { device, model, context, system } = world;

@@ -99,9 +99,9 @@ export class VfioDevice {
     this.#holder = undefined;
   }
 
-  /** Waits for accepted work: when it returns nothing is in flight, unless the device takes longer than DRAIN_STEPS. */
+  /** Waits for accepted work: when it returns nothing is in flight. A model that does not get done is reset, since a close may not wait for ever. */
   flush(): void {
-    this.#drain(undefined);
+    if (!this.#drain(undefined)) this.#resetModel();
   }
 
   /**
@@ -114,12 +114,18 @@ export class VfioDevice {
     const { pci } = this.#model;
     if (this.#binding !== undefined) refuse('EBUSY', `${this.name} is bound to an iommufd; attach it to page tables of that`);
     const number = this.#port.vpasid(pci, pasid, vpasid);
-    if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
-      refuse('EBUSY', `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`);
-    }
-    authorizations.check(this.name, pasid, number);
+    // The context is asked first: whoever does not hold the PASID learns nothing of what the device has.
     const space = context.use(pasid);
-    requester.grant(this.#port.entry(pci, pasid), space.table);
+    try {
+      if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
+        refuse('EBUSY', `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`);
+      }
+      authorizations.check(this.name, pasid, number);
+      requester.grant(this.#port.entry(pci, pasid), space.table);
+    } catch (refusal) {
+      context.unuse(pasid);
+      throw refusal;
+    }
     authorizations.add({ pasid, vpasid: number, context });
   }
 
