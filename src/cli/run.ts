@@ -14,7 +14,7 @@ import { environment, inheritedDescriptors, lastArguments, softFileLimit } from 
 import { OUR_FAULT, USAGE } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain } from './messages.js';
-import { type MachineArguments, makeMachine, serveMachine } from './service.js';
+import { closedFirst, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 import { sysfsEntries } from './sysfs.js';
 
@@ -29,7 +29,11 @@ export async function run(command: readonly string[], options: MachineArguments)
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const { newFd } = connection;
   const host = hostDev(machine.nodes.map((node) => node.path));
-  const served = serveMachine(machine, connection, { root: '/dev', extra: host.entries, verbose: options.verbose === true, newFd });
+  const served = serveMachine(
+    machine,
+    { ...connection, fuse: closedFirst(connection.fuse) },
+    { root: '/dev', extra: host.entries, verbose: options.verbose === true, newFd },
+  );
   served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   releaseDescriptors(inherited);
   const guard = Guard.ofNamespace(launcher.pid);
@@ -47,10 +51,10 @@ export async function run(command: readonly string[], options: MachineArguments)
   return endAs(ending);
 }
 
-/** Lets go of the command's standard input, output and descriptors, so that their other ends see when the command closes them. */
+/** Lets go of the command's standard output and descriptors (its standard input is gone already: closedFirst), so that their other ends see when the command closes them. */
 function releaseDescriptors(inherited: readonly number[]): void {
   const nothing = openSync('/dev/null', 'r+');
-  for (const fd of [0, 1]) libc().dup2(nothing, fd);
+  libc().dup2(nothing, 1);
   closeSync(nothing);
   for (const fd of inherited) libc().close(fd);
 }

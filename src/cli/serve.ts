@@ -14,7 +14,7 @@ import { Guard } from './guard.js';
 import { USAGE } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
-import { type MachineArguments, makeMachine, serveMachine } from './service.js';
+import { closedFirst, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 
 /** Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place. */
@@ -99,7 +99,11 @@ export async function serve(folder: string | undefined, options: MachineArgument
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
 
-  const served = serveMachine(machine, { fuse: mount.fuse, device: mountedDevice(root) }, { root, verbose: options.verbose === true });
+  const served = serveMachine(
+    machine,
+    { fuse: closedFirst(mount.fuse), device: mountedDevice(root) },
+    { root, verbose: options.verbose === true },
+  );
   for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
   await served;
   complain(`${root} has been unmounted by somebody else`);

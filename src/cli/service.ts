@@ -5,6 +5,7 @@
 import { type CallRecord, FuseServer, type TreeEntry } from '../devfs/fuse-server.js';
 import { errnoName } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
+import { libc } from '../linux/ffi.js';
 import { Machine } from '../machine.js';
 import { publish } from './control-socket.js';
 import type { NewFdDescriptors } from './launcher-process.js';
@@ -43,6 +44,16 @@ export function makeMachine({ device, pasidQuota, mappingQuota, iommuTest }: Mac
 export interface FuseConnection {
   readonly fuse: number;
   readonly device: number;
+}
+
+/**
+ * Makes a FUSE connection descriptor 0 of this process, which needs its standard input no more. Descriptors are closed in their order when a
+ * process is killed: so the connection is cut before copies of its own files are closed, which would wait for an answer of this very process.
+ */
+export function closedFirst(fuse: number): number {
+  libc().dup2(fuse, 0);
+  libc().close(fuse);
+  return 0;
 }
 
 /** Serves `machine` through the connection `fuse`. Resolves when the file system is gone. */

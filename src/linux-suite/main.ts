@@ -23,17 +23,13 @@ const stub = fileURLToPath(new URL('./stub.js', import.meta.url));
 function output(command: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', log], detached: true });
-    const stdout = child.stdout!;
     let text = '';
     const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), LIMIT);
-    stdout.setEncoding('utf8').on('data', (part: string) => {
+    child.stdout!.setEncoding('utf8').on('data', (part: string) => {
       text += part;
-      if (/^# Totals: /m.test(text)) stdout.destroy();
     });
-    stdout.on('close', () => {
+    child.on('close', () => {
       clearTimeout(timer);
-      if (child.exitCode === null) setTimeout(() => child.exitCode ?? process.kill(-child.pid!, 'SIGKILL'), 2000).unref();
-      child.unref();
       resolve(text);
     });
   });
