@@ -7,12 +7,12 @@
 #   oracle/build.sh [linux-source-7.3_VERSION_all.deb]
 #
 # Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid),
-# ORACLE_MIRROR (default http://deb.debian.org/debian), ORACLE_JOBS (default: all CPUs).
+# ORACLE_MIRROR (default: the Debian mirror of this machine's apt), ORACLE_JOBS (default: all CPUs).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
-mirror=${ORACLE_MIRROR:-http://deb.debian.org/debian}
+mirror=${ORACLE_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)}
 jobs=${ORACLE_JOBS:-$(nproc)}
 package=linux-source-7.3
 suite=trixie-backports

@@ -7,12 +7,12 @@
 # QEMU 10 of bookworm-backports is fetched by apt into a cache directory outside the repository, with lists and sources of
 # its own, and unpacked there; nothing is installed. Software emulation (TCG): no /dev/kvm is needed.
 #
-# Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid), QEMU_MIRROR (default http://deb.debian.org/debian).
+# Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid), QEMU_MIRROR (default: the Debian mirror of this machine's apt).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}/qemu-10
-mirror=${QEMU_MIRROR:-http://deb.debian.org/debian}
+mirror=${QEMU_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 libraries=$cache/root/usr/lib/x86_64-linux-gnu:$cache/root/lib/x86_64-linux-gnu
 
