@@ -35,6 +35,9 @@ export class BoundDevice extends IommufdObject {
    * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an IOAS refuses a new domain with.
    */
   attach(id: number, pasid: number): number {
+    if (pasid !== NO_PASID && !this.#attachments.has(pasid) && this.#objects.get(id, IommufdObject) instanceof Ioas) {
+      refuse('EINVAL', `a PASID is attached to an HWPT that was allocated for PASIDs, not to IOAS ${id} itself`);
+    }
     const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
     this.users++;
     return hwpt.id;
