@@ -51,6 +51,14 @@ class Queue {
   }
 }
 
+/** A process with the checksum device open, authorized for nothing, and a context with one PASID, in which nothing is mapped. */
+async function withChecksum(makeProcess: () => Promise<Transport>) {
+  const transport = await makeProcess();
+  const checksum = new Checksum(transport);
+  const ioasid = Ioasid.open(transport);
+  return { transport, checksum, ioasid, pasid: ioasid.alloc() };
+}
+
 /** A process with a context and a device open, and which of the two an ioctl belongs on. */
 async function bothFiles(makeProcess: () => Promise<Transport>) {
   const transport = await makeProcess();
@@ -62,10 +70,7 @@ async function bothFiles(makeProcess: () => Promise<Transport>) {
 /** Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices`. */
 export function conformance(makeProcess: () => Promise<Transport>): void {
   test('before authorization every DMA faults; after it the device reaches what is mapped, and only that', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     assert.equal(checksum.run(pasid), undefined);
     checksum.device.authorize(ioasid, pasid);
@@ -89,10 +94,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('what is presented must be an open /dev/ioasid: not a device FD, not a memfd, not an eventfd, not a closed descriptor', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { transport, checksum, ioasid, pasid } = await withChecksum(makeProcess);
     const { device, file } = checksum;
     refused(() => device.authorize(device.fd, pasid), 'EINVAL', /not of \/dev\/ioasid$/);
     refused(() => device.authorize(file.fd, pasid), 'EINVAL', /^fd \d+ is not an open device file of this system$/);
@@ -124,10 +126,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('freeing a PASID that a device is authorized for is EBUSY until it is revoked', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.device.authorize(ioasid, pasid);
     refused(() => ioasid.free(pasid), 'EBUSY', new RegExp(`PASID ${pasid} is authorized`));
     refused(() => checksum.device.authorize(ioasid, pasid), 'EEXIST', /already/);
@@ -139,10 +138,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('the ioasid FD may be closed first: the device goes on until its own FD is closed', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     checksum.device.authorize(ioasid, pasid);
     ioasid.close();
@@ -151,10 +147,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('the device FD may be closed first: that revokes, and the context stays', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { transport, checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     checksum.device.authorize(ioasid, pasid);
     checksum.close();
@@ -173,10 +166,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('after revoke the next DMA faults', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     checksum.device.authorize(ioasid, pasid);
     assert.equal(checksum.run(pasid)?.status, DONE);
@@ -194,10 +184,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('unmapped memory is out of reach for the very next DMA, and rights are those of the mapping', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     checksum.device.authorize(ioasid, pasid);
     assert.equal(checksum.run(pasid)?.status, DONE);
@@ -233,10 +220,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('a memfd that is truncated after it was mapped is a fault, never a crash', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     checksum.device.authorize(ioasid, pasid);
     checksum.file.truncate(PAGE);
@@ -317,10 +301,7 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
   });
 
   test('an interrupt arrives at the eventfd of the caller', async () => {
-    const transport = await makeProcess();
-    const checksum = new Checksum(transport);
-    const ioasid = Ioasid.open(transport);
-    const pasid = ioasid.alloc();
+    const { transport, checksum, ioasid, pasid } = await withChecksum(makeProcess);
     checksum.map(ioasid, pasid);
     checksum.device.authorize(ioasid, pasid);
     const event = transport.createEventfd();

@@ -20,3 +20,13 @@ export function explained(rawIoctl: Transport['ioctl'], fd: number, errno: numbe
   if (getS32(data, at.error) !== errno) return new Refusal(errno, otherwise);
   return new Refusal(errno, new TextDecoder().decode(data.subarray(at.reason, at.reason + getU32(data, at.length))));
 }
+
+/** An ioctl whose refusal is explained. @throws Refusal with the reason that the file gives. */
+export function explainedIoctl(rawIoctl: Transport['ioctl'], fd: number, cmd: number, data: Uint8Array): number {
+  try {
+    return rawIoctl(fd, cmd, data);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    throw explained(rawIoctl, fd, error.errno, error.reason);
+  }
+}

@@ -8,11 +8,11 @@
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
-import { hex, Refusal, refuse } from '../linux/errno.js';
+import { hex, refuse } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
 import type { OpenFile } from '../uapi/open-file.js';
-import { explained } from './explain.js';
+import { explainedIoctl } from './explain.js';
 import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 
 const PAGE = 4096;
@@ -194,12 +194,7 @@ export class InProcess implements Transport, Caller {
   }
 
   ioctl(fd: number, cmd: number, data: Uint8Array): number {
-    try {
-      return this.#ioctl(fd, cmd, data);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      throw explained((file, number, bytes) => this.#ioctl(file, number, bytes), fd, error.errno, error.reason);
-    }
+    return explainedIoctl((file, number, bytes) => this.#ioctl(file, number, bytes), fd, cmd, data);
   }
 
   /**

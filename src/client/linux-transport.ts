@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { Errno, errnoName, Refusal } from '../linux/errno.js';
 import { address, check, lastErrno, libc, viewMemory } from '../linux/ffi.js';
-import { explained } from './explain.js';
+import { explained, explainedIoctl } from './explain.js';
 import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 
 const O_RDWR = 2;
@@ -42,12 +42,7 @@ export class LinuxTransport implements Transport {
   }
 
   ioctl(fd: number, cmd: number, data: Uint8Array): number {
-    try {
-      return this.#ioctl(fd, cmd, data);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      throw explained((file, number, bytes) => this.#ioctl(file, number, bytes), fd, error.errno, error.reason);
-    }
+    return explainedIoctl((file, number, bytes) => this.#ioctl(file, number, bytes), fd, cmd, data);
   }
 
   pread(fd: number, offset: number, target: Uint8Array): number {

@@ -16,7 +16,6 @@ export const MAPPING_WORDS = 8;
 export const START_HI = 0;
 export const START_LO = 1;
 export const LAST_HI = 2;
-export const LAST_LO = 3;
 export const OFFSET_HI = 4;
 export const OFFSET_LO = 5;
 export const MEMORY = 6;

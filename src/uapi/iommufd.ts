@@ -7,8 +7,7 @@
  * ioctl has done its work when the reply turns out to have no place (EFAULT), except where it would leave behind an object without a name.
  */
 import type { Caller } from '../ioasid/caller.js';
-import type { IovaRange } from '../ioasid/iova-ranges.js';
-import { LAST_IOVA, overlaps } from '../ioasid/iova-ranges.js';
+import { type IovaRange, LAST_IOVA, overlaps } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import { BoundDevice } from '../iommufd/bound-device.js';
 import { IommufdContext } from '../iommufd/context.js';

@@ -50,7 +50,6 @@ export const Type1InfoStruct = struct('vfio_iommu_type1_info', {
   cap_offset: u32,
   pad: u32,
 });
-export const CapHeaderStruct = struct('vfio_info_cap_header', { id: u16, version: u16, next: u32 });
 export const CapDmaAvailStruct = struct('vfio_iommu_type1_info_dma_avail', { id: u16, version: u16, next: u32, avail: u32 });
 export const CapIovaRangeStruct = struct('vfio_iommu_type1_info_cap_iova_range', {
   id: u16,
