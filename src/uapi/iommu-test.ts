@@ -20,7 +20,7 @@ import { IommufdObject } from '../iommufd/objects.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { DeviceFile } from './device-file.js';
 import type { IoctlTable } from './ioctl.js';
-import { type Command, IOMMUFD_TYPE, iommufd } from './iommufd.js';
+import { type Command, IOMMUFD_TYPE, iommufd } from './iommufd/command.js';
 import { chars, getBig, getU32, setBig, setU32, struct, u32, u64 } from './struct.js';
 
 const header = { size: u32, op: u32, id: u32, reserved: u32 } as const;

@@ -1,0 +1,76 @@
+/**
+ * The size and version rules of iommufd's ioctls, around a handler, and what handlers share.
+ *
+ * The ioctls are `_IO(';', nr)`: the kernel copies nothing, `arg` is the address of a struct that begins with its size. A shorter struct than the
+ * first version is EINVAL, what is missing reads as zero, nonzero bytes beyond what we know are E2BIG. As in Linux, an ioctl has done its
+ * work when the reply turns out to have no place (EFAULT), except where it would leave behind an object without a name.
+ */
+import type { Caller } from '../../ioasid/caller.js';
+import type { IommufdContext } from '../../iommufd/context.js';
+import type { IommufdObject } from '../../iommufd/objects.js';
+import { hex, refuse } from '../../linux/errno.js';
+import type { IoctlHandler } from '../ioctl.js';
+import { getU32, type Struct } from '../struct.js';
+
+export const IOMMUFD_TYPE = 0x3b;
+
+/** What a handler sees: its struct with what is missing as zeros, and how to answer. */
+export interface Command {
+  readonly caller: Caller;
+  readonly data: Uint8Array;
+  /** Stores the struct in the caller, as much of it as he has. @throws Refusal EFAULT. */
+  respond(): void;
+}
+
+export type Handler = (context: IommufdContext, command: Command) => number;
+
+export interface IommufdIoctl {
+  readonly nr: number;
+  readonly struct: Struct;
+  /** The last field of the first version. */
+  readonly last: string;
+  readonly handle: Handler;
+}
+
+/** The size and version rules, around a handler. */
+export function iommufd(name: string, { nr, struct: layout, last, handle }: IommufdIoctl): IoctlHandler<IommufdContext> {
+  const { offset, size } = layout.fields[last]!;
+  const least = offset + size;
+  return (context, caller, { cmd, arg }) => {
+    if (cmd !== ((IOMMUFD_TYPE << 8) | nr)) refuse('ENOTTY', `${name} is ioctl ${hex((IOMMUFD_TYPE << 8) | nr)}, not ${hex(cmd)}`);
+    const data = new Uint8Array(layout.size);
+    caller.readMemory(arg, data.subarray(0, 4));
+    const given = getU32(data, 0);
+    if (given < least) refuse('EINVAL', `${name} says size ${given}, which is less than the ${least} bytes of its first version`);
+    checkTail(name, caller, arg, layout.size, given);
+    const known = data.subarray(0, Math.min(given, layout.size));
+    caller.readMemory(arg, known);
+    return handle(context, { caller, data, respond: () => caller.writeMemory(arg, known) });
+  };
+}
+
+/** What lies beyond the struct that we know must be zeros. */
+export function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
+  const part = new Uint8Array(4096);
+  for (let at = size; at < given; at += part.length) {
+    const bytes = part.subarray(0, Math.min(part.length, given - at));
+    caller.readMemory(arg + at, bytes);
+    const nonzero = bytes.findIndex((byte) => byte !== 0);
+    if (nonzero >= 0) refuse('E2BIG', `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${at + nonzero}, where no field is known`);
+  }
+}
+
+export function requireZero(data: Uint8Array, at: number, what: string): void {
+  if (getU32(data, at) !== 0) refuse('EOPNOTSUPP', `${what} is ${hex(getU32(data, at))} and must be zero`);
+}
+
+/** Stores a reply that names a new object; where it has no place the object goes again. */
+export function respondOrDestroy(context: IommufdContext, object: IommufdObject, command: Command): number {
+  try {
+    command.respond();
+  } catch (error) {
+    context.objects.destroy(object.id);
+    throw error;
+  }
+  return 0;
+}

@@ -1,0 +1,54 @@
+/**
+ * IOMMU_GET_HW_INFO: what the IOMMU in front of a device is like.
+ */
+import { BoundDevice } from '../../iommufd/bound-device.js';
+import type { IommufdContext } from '../../iommufd/context.js';
+import { hex, refuse } from '../../linux/errno.js';
+import { getBig, getU32, setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
+import type { Command, IommufdIoctl } from './command.js';
+
+export const HW_INFO_FLAG_INPUT_TYPE = 1;
+export const HW_CAP_DIRTY_TRACKING = 1;
+export const HW_CAP_PCI_ATS_NOT_SUPPORTED = 8;
+export const HwInfoStruct = struct('iommu_hw_info', {
+  size: u32,
+  flags: u32,
+  dev_id: u32,
+  data_len: u32,
+  data_uptr: u64,
+  data_type: u32,
+  out_max_pasid_log2: u8,
+  reserved0: u8,
+  reserved1: u8,
+  reserved2: u8,
+  out_capabilities: u64,
+});
+
+export const hwInfoIoctls = {
+  IOMMU_GET_HW_INFO: { nr: 0x8a, struct: HwInfoStruct, last: 'reserved2', handle: hwInfo },
+} as const satisfies Record<string, IommufdIoctl>;
+
+function hwInfo(context: IommufdContext, { caller, data, respond }: Command): number {
+  const { at } = HwInfoStruct;
+  const flags = getU32(data, at.flags);
+  if (flags & ~HW_INFO_FLAG_INPUT_TYPE) refuse('EOPNOTSUPP', `GET_HW_INFO flags ${hex(flags)} are unknown`);
+  if (data[at.reserved0]! | data[at.reserved1]! | data[at.reserved2]!) refuse('EOPNOTSUPP', 'GET_HW_INFO __reserved must be zero');
+  const { hardware } = context.objects.get(getU32(data, at.dev_id), BoundDevice);
+  const type = flags & HW_INFO_FLAG_INPUT_TYPE ? getU32(data, at.data_type) : 0;
+  if (type !== 0 && hardware.info.type !== 0 && type !== hardware.info.type)
+    refuse('EOPNOTSUPP', `device ${getU32(data, at.dev_id)} has information of type ${hex(hardware.info.type)}, and none of ${hex(type)}`);
+  const room = getU32(data, at.data_len);
+  const answer = new Uint8Array(Math.min(room, 65536));
+  answer.set(hardware.info.data.subarray(0, answer.length));
+  const target = Number(getBig(data, at.data_uptr));
+  for (let done = 0; done < room; done += answer.length) {
+    caller.writeMemory(target + done, answer.subarray(0, Math.min(answer.length, room - done)));
+    answer.fill(0);
+  }
+  setU32(data, at.data_type, hardware.info.type);
+  setU32(data, at.data_len, hardware.info.data.length);
+  data[at.out_max_pasid_log2] = hardware.pasidBits;
+  setBig(data, at.out_capabilities, BigInt((hardware.dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0) | HW_CAP_PCI_ATS_NOT_SUPPORTED));
+  respond();
+  return 0;
+}

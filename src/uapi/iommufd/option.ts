@@ -1,0 +1,58 @@
+/**
+ * IOMMU_OPTION: how a context counts memory, and whether an IOAS may use large pages.
+ */
+import type { IommufdContext } from '../../iommufd/context.js';
+import { refuse } from '../../linux/errno.js';
+import { getBig, getU16, getU32, setBig, struct, u16, u32, u64 } from '../struct.js';
+import { type Command, type IommufdIoctl, requireZero } from './command.js';
+
+export const OPTION_RLIMIT_MODE = 0;
+export const OPTION_HUGE_PAGES = 1;
+export const OPTION_SET = 0;
+export const OPTION_GET = 1;
+
+export const OptionStruct = struct('iommu_option', { size: u32, option_id: u32, op: u16, reserved: u16, object_id: u32, val64: u64 });
+
+export const optionIoctls = {
+  IOMMU_OPTION: { nr: 0x87, struct: OptionStruct, last: 'val64', handle: option },
+} as const satisfies Record<string, IommufdIoctl>;
+
+function option(context: IommufdContext, { data, respond }: Command): number {
+  const { at } = OptionStruct;
+  if (getU16(data, at.reserved) !== 0) refuse('EOPNOTSUPP', 'OPTION __reserved must be zero');
+  const id = getU32(data, at.option_id);
+  if (id === OPTION_RLIMIT_MODE) rlimitMode(context, data);
+  else if (id === OPTION_HUGE_PAGES) hugePages(context, data);
+  else refuse('EOPNOTSUPP', `option ${id} is unknown`);
+  respond();
+  return 0;
+}
+
+function rlimitMode(context: IommufdContext, data: Uint8Array): void {
+  const { at } = OptionStruct;
+  requireZero(data, at.object_id, 'object_id of RLIMIT_MODE');
+  const op = getU16(data, at.op);
+  if (op === OPTION_GET) {
+    setBig(data, at.val64, BigInt(context.rlimitMode));
+    return;
+  }
+  if (op !== OPTION_SET) refuse('EOPNOTSUPP', `operation ${op} on an option is unknown`);
+  if (context.objects.size > 0) refuse('EBUSY', 'the context has objects already');
+  const value = getBig(data, at.val64);
+  if (value > 1n) refuse('EINVAL', `rlimit mode ${value} is neither 0 nor 1`);
+  context.rlimitMode = Number(value);
+}
+
+function hugePages(context: IommufdContext, data: Uint8Array): void {
+  const { at } = OptionStruct;
+  const ioas = context.ioas(getU32(data, at.object_id));
+  const op = getU16(data, at.op);
+  if (op === OPTION_GET) {
+    setBig(data, at.val64, ioas.largePages ? 1n : 0n);
+    return;
+  }
+  if (op !== OPTION_SET) refuse('EOPNOTSUPP', `operation ${op} on an option is unknown`);
+  const value = getBig(data, at.val64);
+  if (value > 1n) refuse('EINVAL', `huge pages ${value} is neither 0 nor 1`);
+  ioas.setLargePages(value === 1n);
+}
