@@ -102,7 +102,6 @@ export function mountsBelow(folder: string): string[] {
   return targets.filter((target) => `${target}/`.startsWith(`${folder}/`));
 }
 
-/** An ioasid that runs while the test does. */
 /** Processes that tests have started. What a failed test leaves behind would keep its file from ending. */
 const started = new Set<ChildProcess>();
 after(() => {
@@ -112,6 +111,7 @@ after(() => {
 // What is compared is text: a CI's environment asks for colours.
 process.env.NO_COLOR = '1';
 
+/** An ioasid that runs while the test does. */
 export class Running {
   readonly process: ChildProcessWithoutNullStreams;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
@@ -129,9 +129,12 @@ export class Running {
     return new Running([...runner.prefix, process.execPath, bin, ...args]);
   }
 
-  /** On a terminal of its own, whose keyboard and screen are `process.stdin` and `output`. */
+  /**
+   * On a terminal of its own, whose keyboard and screen are `process.stdin` and `output`. The shell of `script` (which one depends on $SHELL) becomes
+   * ioasid: one that stays would be interrupted from the keyboard too, and answer with a status of its own.
+   */
   static onTerminal(args: readonly string[]): Running {
-    return new Running(['script', '-qec', quote([process.execPath, bin, ...args]), '/dev/null']);
+    return new Running(['script', '-qec', `exec ${quote([process.execPath, bin, ...args])}`, '/dev/null']);
   }
 
   /** The server: every prefix becomes it by exec. */
