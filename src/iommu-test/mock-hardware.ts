@@ -25,7 +25,11 @@ const CACHE_ENTRIES = 4;
 /** IOMMU_TEST_DEV_CACHE_DEFAULT. */
 const CACHE_DEFAULT = 0xbaddad;
 
+/** The one IOMMU that all mock devices are behind. */
+export const mockIommu: object = Object.freeze({});
+
 export class MockHardware implements IommuHardware {
+  readonly iommu = mockIommu;
   readonly pageSize = 2048n;
   /** Every power of two from there up to 64 GiB. */
   readonly pageSizes = 2n ** 37n - this.pageSize;

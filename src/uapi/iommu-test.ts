@@ -10,13 +10,13 @@ import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { MockDevice } from '../iommu-test/mock-device.js';
-import { MockHardware } from '../iommu-test/mock-hardware.js';
+import { MockHardware, mockIommu } from '../iommu-test/mock-hardware.js';
 import { pinsOf, sameMemory } from '../iommu-test/user-memory.js';
 import { Access } from '../iommufd/access.js';
 import { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
-import { Hwpt } from '../iommufd/hwpt.js';
 import { IommufdObject } from '../iommufd/objects.js';
+import { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { DeviceFile } from './device-file.js';
 import type { IoctlTable } from './ioctl.js';
@@ -128,9 +128,9 @@ function mockDomainReplace(context: IommufdContext, { data, respond }: Command):
 }
 
 /** The HWPT `id`, when it is one of a mock device. */
-function mockHwpt(context: IommufdContext, id: number): Hwpt {
-  const hwpt = context.objects.get(id, Hwpt);
-  if (!(hwpt.hardware instanceof MockHardware)) refuse('EINVAL', `HWPT ${id} is not one of a mock device`);
+function mockHwpt(context: IommufdContext, id: number): PagingHwpt {
+  const hwpt = context.objects.get(id, PagingHwpt);
+  if (hwpt.iommu !== mockIommu) refuse('EINVAL', `HWPT ${id} is not one of a mock device`);
   return hwpt;
 }
 
