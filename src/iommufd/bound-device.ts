@@ -10,6 +10,7 @@ import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
+import type { Vdevice } from './vdevice.js';
 
 /** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
 export const NO_PASID = 0;
@@ -17,6 +18,8 @@ export const NO_PASID = 0;
 export class BoundDevice extends IommufdObject {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
+  /** What it is in a vIOMMU; kept by Vdevice. */
+  vdevice: Vdevice | undefined;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<number, Hwpt>();
 
@@ -65,7 +68,9 @@ export class BoundDevice extends IommufdObject {
     for (const pasid of [...this.#attachments.keys()]) this.detach(pasid);
   }
 
-  destroy(): void {}
+  destroy(): void {
+    if (this.vdevice !== undefined) this.#objects.bury(this.vdevice);
+  }
 
   /** Finds or makes the page table that `id` means, and does `change` with it. */
   #withPageTable(id: number, change: (hwpt: Hwpt) => void): Hwpt {

@@ -16,6 +16,7 @@ import { IommufdObject, ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
 import type { IommufdSubsystem } from './subsystem.js';
 import type { UserData } from './user-data.js';
+import { Viommu } from './viommu.js';
 
 export class IommufdContext {
   /** A number for `ls`; it gives no right to anything. */
@@ -48,7 +49,7 @@ export class IommufdContext {
   }
 
   /**
-   * Allocates a page table for `deviceId` on IOAS `tableId`, or nested under HWPT `tableId`.
+   * Allocates a page table for `deviceId` on IOAS `tableId`, or nested on HWPT or vIOMMU `tableId`.
    * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on; and as PagingHwpt.create, NestedHwpt.create.
    */
   allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData): Hwpt {
@@ -125,10 +126,10 @@ export class IommufdContext {
     this.#system.forget(this);
   }
 
-  #pageTableParent(id: number): Ioas | PagingHwpt {
+  #pageTableParent(id: number): Ioas | PagingHwpt | Viommu {
     try {
       const object = this.objects.get(id, IommufdObject);
-      if (object instanceof Ioas || object instanceof PagingHwpt) return object;
+      if (object instanceof Ioas || object instanceof PagingHwpt || object instanceof Viommu) return object;
     } catch {
       return refuse('EINVAL', `there is no object ${id} to allocate a page table on`);
     }

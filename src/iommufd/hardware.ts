@@ -1,12 +1,14 @@
 /**
  * IommuHardware: the IOMMU as iommufd sees it from one device: what its page tables are like, and the device's entries in its PASID table.
  *
- * What an IOMMU can do besides (nested page tables) is a method that it has or has not; without it the ioctl that needs it is refused.
+ * What an IOMMU can do besides (nested page tables, vIOMMUs) is a method that it has or has not; without it the ioctl that needs it is refused.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { NestedTable, Translation } from '../iommu/nested-table.js';
+import type { HwQueue } from './hw-queue.js';
 import type { PagingHwpt } from './paging-hwpt.js';
 import type { UserArray, UserData } from './user-data.js';
+import type { Viommu } from './viommu.js';
 
 /** What a page table is like. */
 export interface PagingFormat {
@@ -33,6 +35,19 @@ export interface NestedDomain {
   invalidate(array: UserArray): void;
 }
 
+/** What an IOMMU does for one vIOMMU of its. As with IommuHardware, what it cannot do is not there. */
+export interface VirtualIommu {
+  /** A nested page table under the vIOMMU's parent. @throws Refusal as IommuHardware.allocNested. */
+  allocNested?(viommu: Viommu, data: UserData): NestedDomain;
+  /** As NestedDomain.invalidate, for what devices of the vIOMMU cache. */
+  invalidate?(viommu: Viommu, array: UserArray): void;
+  /** The queues that it can have: IOMMU_HW_QUEUE_TYPE_*. */
+  readonly queueTypes?: readonly number[];
+  /** Begins to work on a queue. @returns the queue that must not go before this one. @throws Refusal an index that cannot be had (now). */
+  startQueue?(queue: HwQueue): HwQueue | undefined;
+  stopQueue?(queue: HwQueue): void;
+}
+
 /** Its own properties are the format of a page table that nothing else is said of. */
 export interface IommuHardware extends PagingFormat {
   /** Which IOMMU it is, for comparison: its page tables serve the devices behind it, and no others. */
@@ -52,6 +67,10 @@ export interface IommuHardware extends PagingFormat {
   formatOf?(data: UserData): PagingFormat;
   /** A nested page table under `parent`, which `data` describes. @throws Refusal EOPNOTSUPP it has no such format; EINVAL, EFAULT. */
   allocNested?(parent: PagingHwpt, data: UserData): NestedDomain;
+  /** The vIOMMUs that it can have: IOMMU_VIOMMU_TYPE_*. */
+  readonly viommuTypes?: readonly number[];
+  /** A vIOMMU of one of these types, over `parent`; `data` may be empty. @throws Refusal EINVAL, EFAULT. */
+  makeViommu?(parent: PagingHwpt, data: UserData): VirtualIommu;
 
   /**
    * Makes `table` the device's entry for `pasid` (0: requests without PASID). An entry that is there is replaced.

@@ -1,52 +1,72 @@
 /**
- * NestedHwpt: a page table that its user writes, in memory that the paging HWPT under it leads to.
+ * NestedHwpt: a page table that its user writes, in memory that the paging HWPT under it leads to. It is allocated on that one, or on a vIOMMU over it.
  *
  * What the user's entries mean, and what of them is cached until it is invalidated, is its IOMMU's business: a NestedDomain.
  */
 import { hex, refuse } from '../linux/errno.js';
 import type { IommuHardware, NestedDomain } from './hardware.js';
 import { HWPT_FAULT_ID_VALID, HWPT_PASID, Hwpt } from './hwpt.js';
-import type { PagingHwpt } from './paging-hwpt.js';
+import { PagingHwpt } from './paging-hwpt.js';
 import type { UserArray, UserData } from './user-data.js';
+import type { Viommu } from './viommu.js';
 
 const FLAGS = HWPT_FAULT_ID_VALID | HWPT_PASID;
 
 export class NestedHwpt extends Hwpt {
   readonly paging: PagingHwpt;
   readonly domain: NestedDomain;
+  /** What it was allocated on. */
+  readonly #owner: PagingHwpt | Viommu;
 
   /** For `create`. */
-  constructor(parent: PagingHwpt, domain: NestedDomain, flags: number) {
-    super(parent.iommu, flags);
-    this.paging = parent;
+  constructor(owner: PagingHwpt | Viommu, domain: NestedDomain, flags: number) {
+    super(owner.iommu, flags);
+    this.paging = owner instanceof PagingHwpt ? owner : owner.parent;
     this.domain = domain;
-    parent.users++;
+    this.#owner = owner;
+    owner.users++;
   }
 
   /**
-   * A nested page table under `parent`, for devices behind the IOMMU of `hardware`.
-   * @throws Refusal EOPNOTSUPP flags or data that it does not support; EINVAL `parent` cannot have nested tables, or not of that IOMMU; EFAULT.
+   * A nested page table on `owner`, for devices behind the IOMMU of `hardware`.
+   * @throws Refusal EOPNOTSUPP flags or data that it does not support; EINVAL `owner` cannot have nested tables, or not of that IOMMU; EFAULT.
    */
-  static create(parent: PagingHwpt, hardware: IommuHardware, flags: number, data: UserData): NestedHwpt {
-    requireNestable(flags, data);
-    if (hardware.allocNested === undefined) refuse('EOPNOTSUPP', "the device's IOMMU has no nested page tables");
-    if (!parent.nestParent) refuse('EINVAL', `HWPT ${parent.id} was not allocated as a parent of nested tables`);
-    if (parent.iommu !== hardware.iommu) refuse('EINVAL', `HWPT ${parent.id} belongs to another IOMMU than the device`);
-    return new NestedHwpt(parent, hardware.allocNested(parent, data), flags);
+  static create(owner: PagingHwpt | Viommu, hardware: IommuHardware, flags: number, data: UserData): NestedHwpt {
+    const domain = owner instanceof PagingHwpt ? underParent(owner, hardware, flags, data) : onViommu(owner, hardware, flags, data);
+    return new NestedHwpt(owner, domain, flags);
   }
 
   get table() {
     return this.domain.table;
   }
 
-  /** The user has changed his entries. @throws Refusal EOPNOTSUPP nothing is cached; and as NestedDomain.invalidate. */
+  /** The user has changed his entries. @throws Refusal as NestedDomain.invalidate. */
   invalidate(array: UserArray): void {
     this.domain.invalidate(array);
   }
 
   destroy(): void {
-    this.paging.users--;
+    this.#owner.users--;
   }
+}
+
+function underParent(parent: PagingHwpt, hardware: IommuHardware, flags: number, data: UserData): NestedDomain {
+  requireNestable(flags, data);
+  if (hardware.allocNested === undefined) refuse('EOPNOTSUPP', "the device's IOMMU has no nested page tables");
+  if (!parent.nestParent) refuse('EINVAL', `HWPT ${parent.id} was not allocated as a parent of nested tables`);
+  requireSameIommu(parent, hardware);
+  return hardware.allocNested(parent, data);
+}
+
+function onViommu(viommu: Viommu, hardware: IommuHardware, flags: number, data: UserData): NestedDomain {
+  requireSameIommu(viommu, hardware);
+  requireNestable(flags, data);
+  if (viommu.hardware.allocNested === undefined) refuse('EOPNOTSUPP', `vIOMMU ${viommu.id} has no nested page tables`);
+  return viommu.hardware.allocNested(viommu, data);
+}
+
+function requireSameIommu({ kind, id, iommu }: PagingHwpt | Viommu, hardware: IommuHardware): void {
+  if (iommu !== hardware.iommu) refuse('EINVAL', `${kind} ${id} belongs to another IOMMU than the device`);
 }
 
 function requireNestable(flags: number, data: UserData): void {

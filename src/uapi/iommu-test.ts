@@ -11,10 +11,12 @@ import { READ, WRITE } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { MockDevice } from '../iommu-test/mock-device.js';
 import { MockHardware, mockIommu } from '../iommu-test/mock-hardware.js';
+import { MockNestedDomain } from '../iommu-test/mock-nested.js';
 import { pinsOf, sameMemory } from '../iommu-test/user-memory.js';
 import { Access } from '../iommufd/access.js';
 import { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
+import { NestedHwpt } from '../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../iommufd/objects.js';
 import { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
@@ -72,6 +74,7 @@ const operations = new Map<number, Operation>([
   [11, accessReplaceIoas],
   [12, mockDomain],
   [13, markDirty],
+  [14, checkIotlb],
   [16, checkCache],
   [18, pasidAttach],
   [19, pasidReplace],
@@ -283,6 +286,13 @@ function markDirty(context: IommufdContext, { caller, data, respond }: Command):
   }
   setBig(data, Dirty.out_nr_dirty, BigInt(count));
   respond();
+}
+
+function checkIotlb(context: IommufdContext, { data }: Command): void {
+  const { domain } = context.objects.get(id(data), NestedHwpt);
+  const [entry, value] = [getU32(data, Numbers.a), getU32(data, Numbers.b)];
+  if (!(domain instanceof MockNestedDomain)) refuse('EINVAL', `HWPT ${id(data)} is not one of a mock device`);
+  if (domain.iotlb[entry] !== value) refuse('EINVAL', `cached entry ${entry} of HWPT ${id(data)} is not ${hex(value)}`);
 }
 
 function checkCache(context: IommufdContext, { data }: Command): void {

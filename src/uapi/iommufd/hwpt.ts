@@ -5,6 +5,7 @@ import type { IommufdContext } from '../../iommufd/context.js';
 import { NestedHwpt } from '../../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../../iommufd/objects.js';
 import { UserArray, UserData } from '../../iommufd/user-data.js';
+import { Viommu } from '../../iommufd/viommu.js';
 import { hex, refuse } from '../../linux/errno.js';
 import { getBig, getU32, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
@@ -74,8 +75,8 @@ function checkEntries(address: bigint, length: number, count: number): void {
     refuse('EINVAL', `${count} entries of ${length} bytes at ${hex(address)} are no array of invalidations`);
 }
 
-function invalidated(context: IommufdContext, id: number): NestedHwpt {
+function invalidated(context: IommufdContext, id: number): NestedHwpt | Viommu {
   const object = context.objects.get(id, IommufdObject);
-  if (object instanceof NestedHwpt) return object;
+  if (object instanceof NestedHwpt || object instanceof Viommu) return object;
   return refuse('EINVAL', `object ${id} is a ${object.kind}, which caches nothing of its user's`);
 }
