@@ -6,6 +6,7 @@
  */
 import { BoundDevice, NO_PASID } from '../iommufd/bound-device.js';
 import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
+import { refuse } from '../linux/errno.js';
 import { MockHardware } from './mock-hardware.js';
 
 export class MockDevice extends IommufdObject {
@@ -32,6 +33,7 @@ export class MockDevice extends IommufdObject {
     objects.add(mock);
     objects.add(mock.device);
     try {
+      if (pageTable === mock.id) refuse('ENOENT', `object ${pageTable} is the new device itself, which is not there before it is attached`);
       return { mock, hwpt: mock.device.attach(pageTable, NO_PASID) };
     } catch (error) {
       objects.destroy(mock.id);

@@ -58,6 +58,9 @@ export class MockHardware implements IommuHardware {
     if (!this.#failsNext) refuse('ENOMEM', `every second attachment of PASID ${pasid} fails, as tests want it`);
   }
 
+  /** Its page requests are made by a test, which does not wait for the answers. */
+  respond(): void {}
+
   leave(pasid: number): void {
     if (pasid === FAILING_PASID) this.#failsNext = false;
   }

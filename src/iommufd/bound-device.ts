@@ -5,7 +5,8 @@
  * in the IOMMU, one user of the HWPT and one of this object, and no other. Calls go down, to the HWPT's table and the IOMMU.
  */
 import { refuse } from '../linux/errno.js';
-import type { IommuHardware } from './hardware.js';
+import { PAGE_RESPONSE_INVALID } from './fault-queue.js';
+import type { IommuHardware, PageRequest } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
@@ -18,6 +19,8 @@ export class BoundDevice extends IommufdObject {
   readonly hardware: IommuHardware;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<number, Hwpt>();
+  /** Page requests whose groups have not ended. */
+  #unended: PageRequest[] = [];
 
   constructor(objects: ObjectTable, hardware: IommuHardware) {
     super();
@@ -54,6 +57,7 @@ export class BoundDevice extends IommufdObject {
     if (hwpt === undefined) return;
     this.#attachments.delete(pasid);
     this.hardware.leave(pasid);
+    this.#abandonFaults(hwpt, pasid);
     if (pasid === NO_PASID) hwpt.ioas.space.release(this);
     this.#put(hwpt);
     this.users--;
@@ -62,6 +66,25 @@ export class BoundDevice extends IommufdObject {
   /** Detaches everything. */
   detachAll(): void {
     for (const pasid of [...this.#attachments.keys()]) this.detach(pasid);
+  }
+
+  /**
+   * The device asks for a page, by the attachment for the request's PASID. With the last request of a group the group is on its way to the user;
+   * where nobody can be asked it is answered at once. Several that belong to one group have the same attachment.
+   */
+  pageRequest(request: PageRequest): void {
+    const { pasid, group, last } = request;
+    const attachment = pasid ?? NO_PASID;
+    const queue = this.#attachments.get(attachment)?.faults;
+    if (queue === undefined) {
+      if (last) this.hardware.respond?.({ pasid, group, code: PAGE_RESPONSE_INVALID });
+      return;
+    }
+    this.#unended.push(request);
+    if (!last) return;
+    const requests = this.#unended.filter((each) => each.group === group);
+    this.#unended = this.#unended.filter((each) => each.group !== group);
+    queue.deliver({ device: this, attachment, requests });
   }
 
   destroy(): void {}
@@ -109,12 +132,16 @@ export class BoundDevice extends IommufdObject {
     if (old === hwpt) return;
     this.#checkPasid(hwpt, pasid);
     this.#enter(hwpt, pasid, old);
+    this.#abandonFaults(old, pasid);
     this.#put(old);
   }
 
   #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
     if (pasid === NO_PASID && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
       refuse('EINVAL', `HWPT ${hwpt.id} tracks dirty pages, which the device's IOMMU cannot`);
+    }
+    if (hwpt.faults !== undefined && this.hardware.respond === undefined) {
+      refuse('ENODEV', `HWPT ${hwpt.id} delivers page faults, and the device makes no page requests`);
     }
     if (pasid === NO_PASID && hwpt.ioas !== old?.ioas) {
       this.#reserve(hwpt);
@@ -123,6 +150,12 @@ export class BoundDevice extends IommufdObject {
     this.hardware.enter(pasid, hwpt.ioas.space.table);
     this.#attachments.set(pasid, hwpt);
     hwpt.users++;
+  }
+
+  /** What waited for answers by way of an attachment that is gone is answered; groups that have not ended go with the last such attachment. */
+  #abandonFaults(hwpt: Hwpt, pasid: number): void {
+    hwpt.faults?.abandon(this, pasid);
+    if (![...this.#attachments.values()].some(({ faults }) => faults !== undefined)) this.#unended = [];
   }
 
   #reserve({ ioas }: Hwpt): void {

@@ -8,6 +8,7 @@ import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import { BoundDevice } from './bound-device.js';
+import { FaultQueue } from './fault-queue.js';
 import type { IommuHardware } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
@@ -54,9 +55,9 @@ export class IommufdContext {
   /**
    * Allocates a page table for `deviceId` on IOAS `tableId`.
    * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on; EOPNOTSUPP flags or data that the
-   * device's IOMMU does not support; and what an IOAS refuses a new domain with.
+   * device's IOMMU does not support; ENOENT `faultId` is no fault queue, for HWPT_FAULT_ID_VALID; and what an IOAS refuses a new domain with.
    */
-  allocHwpt(deviceId: number, tableId: number, flags: number, dataType: number): Hwpt {
+  allocHwpt(deviceId: number, tableId: number, flags: number, dataType: number, faultId: number): Hwpt {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     const parent = this.#pageTableParent(tableId);
     if (parent instanceof Hwpt) refuse('EOPNOTSUPP', `nested page tables of format ${dataType} are not supported`);
@@ -64,13 +65,19 @@ export class IommufdContext {
       refuse('EOPNOTSUPP', `the device's IOMMU takes no page tables of format ${dataType} with flags ${hex(flags)}`);
     if (flags & ~HWPT_FLAGS) refuse('EOPNOTSUPP', `HWPT_ALLOC does not know the flags ${hex(flags & ~HWPT_FLAGS)}`);
     if (flags & HWPT_DIRTY_TRACKING && !hardware.dirtyTracking) refuse('EOPNOTSUPP', "the device's IOMMU does not track dirty pages");
-    if (flags & HWPT_FAULT_ID_VALID) refuse('EOPNOTSUPP', 'page faults are not delivered to fault queues');
+    if (flags & HWPT_FAULT_ID_VALID && flags & HWPT_NEST_PARENT) refuse('EOPNOTSUPP', 'the parent of nested tables delivers no faults');
     const hwpt = new Hwpt(parent, hardware, {
       nestParent: (flags & HWPT_NEST_PARENT) !== 0,
       pasid: (flags & HWPT_PASID) !== 0,
       dirty: (flags & HWPT_DIRTY_TRACKING) !== 0,
     });
+    if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
     return this.objects.add(hwpt);
+  }
+
+  /** A queue for page faults, which its file refers to. */
+  allocFaultQueue(): FaultQueue {
+    return this.objects.add(new FaultQueue());
   }
 
   /** Makes a device an object of this context, and adds a reference to the context. */
@@ -136,6 +143,15 @@ export class IommufdContext {
     if (--this.#references > 0) return;
     this.objects.destroyAll();
     this.#system.forget(this);
+  }
+
+  #deliverFaults(hwpt: Hwpt, faultId: number): void {
+    try {
+      hwpt.deliverFaults(this.objects.get(faultId, FaultQueue));
+    } catch (error) {
+      hwpt.destroy();
+      throw error;
+    }
   }
 
   #pageTableParent(id: number): Ioas | Hwpt {

@@ -4,6 +4,26 @@
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { PageTable } from '../iommu/page-table.js';
 
+/** A device's wish for a page that its DMA needs (PCIe 5.0 §10.4: a page request). */
+export interface PageRequest {
+  /** The PASID of the DMA; undefined when it carries none. */
+  readonly pasid: number | undefined;
+  /** Requests of one group are answered together (Page Request Group Index). */
+  readonly group: number;
+  /** Ends its group. */
+  readonly last: boolean;
+  /** What the device wants to do there: IOMMU_FAULT_PERM_*. */
+  readonly access: number;
+  readonly address: bigint;
+}
+
+/** The answer to a group of page requests: 0 the pages are there, anything else they will not be (enum iommufd_page_response_code). */
+export interface PageResponse {
+  readonly pasid: number | undefined;
+  readonly group: number;
+  readonly code: number;
+}
+
 export interface IommuHardware {
   /** The smallest page, in bytes. */
   readonly pageSize: bigint;
@@ -28,6 +48,11 @@ export interface IommuHardware {
 
   /** Makes `table` the device's entry for `pasid` (0: requests without PASID). An entry that is there is replaced. */
   enter(pasid: number, table: PageTable): void;
+  /**
+   * Answers a group of the device's page requests. Absent: the device makes none, so it cannot be attached to a page table that delivers
+   * faults; what is attached to one may call BoundDevice.pageRequest.
+   */
+  respond?(response: PageResponse): void;
   /** Removes the device's entry for `pasid`: from here on its DMA faults. */
   leave(pasid: number): void;
 }

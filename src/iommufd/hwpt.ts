@@ -5,6 +5,7 @@
  */
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DirtyLog } from './dirty.js';
+import type { FaultQueue } from './fault-queue.js';
 import type { IommuHardware } from './hardware.js';
 import type { DomainShape, Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
@@ -19,6 +20,8 @@ export class Hwpt extends IommufdObject implements DomainShape {
   readonly nestParent: boolean;
   /** May be attached to a PASID. */
   readonly pasidCompatible: boolean;
+  /** Where page faults of attached devices go; without one their DMA just fails. */
+  #faults: FaultQueue | undefined;
   /** Which pages were written, for a table that can tell. */
   readonly dirty: DirtyLog | undefined;
 
@@ -33,6 +36,16 @@ export class Hwpt extends IommufdObject implements DomainShape {
     this.nestParent = flags.nestParent ?? false;
     this.pasidCompatible = flags.pasid ?? false;
     this.dirty = flags.dirty ? new DirtyLog(hardware.pageSize) : undefined;
+  }
+
+  get faults(): FaultQueue | undefined {
+    return this.#faults;
+  }
+
+  /** Page faults go to `queue` from now on. Before anything is attached. */
+  deliverFaults(queue: FaultQueue): void {
+    this.#faults = queue;
+    queue.users++;
   }
 
   get pageSize(): bigint {
@@ -66,5 +79,6 @@ export class Hwpt extends IommufdObject implements DomainShape {
   destroy(): void {
     this.ioas.removeDomain(this);
     this.ioas.users--;
+    if (this.#faults !== undefined) this.#faults.users--;
   }
 }

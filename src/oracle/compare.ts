@@ -28,11 +28,9 @@ export interface Explained {
 
 /** Calls that need what is not there yet. */
 const missing = new Set([
-  'FAULT_QUEUE_ALLOC',
   'HWPT_ALLOC',
   'HW_QUEUE_ALLOC',
   'TEST_MD_CHECK_IOTLB',
-  'TEST_TRIGGER_IOPF',
   'TEST_TRIGGER_VEVENT',
   'VDEVICE_ALLOC',
   'VEVENTQ_ALLOC',
@@ -66,7 +64,7 @@ export const explained: readonly Explained[] = [
       line.verb === 'ioctl' && layoutOf(line)?.name === 'IOAS_MAP_FILE' && result(kernel) === '0' && result(ours) === 'EINVAL',
   },
   {
-    name: 'nested page tables, fault queues and vIOMMUs',
+    name: 'nested page tables and vIOMMUs',
     reason: 'they are not there yet: refused with EOPNOTSUPP, or ENOTTY as in kernels before them, and the reason says so',
     matches: ({ line, ours }) => {
       if (line.verb !== 'ioctl' || !['EOPNOTSUPP', 'ENOTTY'].includes(result(ours))) return false;

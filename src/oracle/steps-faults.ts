@@ -41,6 +41,20 @@ export const answerFaults: fc.Arbitrary<Step> = fc
     if (queue !== undefined) scene.add(plain('write', queue.fd, short ? bytes.slice(2) : bytes));
   });
 
+export const pollFaults: fc.Arbitrary<Step> = which.map((which) => (scene) => {
+  const queue = scene.pick(scene.faults, which);
+  if (queue !== undefined) scene.add(plain('poll', queue.fd));
+});
+
+/** A queue has no offsets, and takes no ioctls. */
+export const misuseFaults: fc.Arbitrary<Step> = fc
+  .record({ which, offset: fc.constantFrom(0, 40, 8) })
+  .map(({ which, offset }) => (scene) => {
+    const queue = scene.pick(scene.faults, which);
+    if (queue === undefined) return;
+    scene.add(plain('pread', queue.fd, offset, 40));
+  });
+
 export const closeFaults: fc.Arbitrary<Step> = which.map((which) => (scene) => {
   const queue = scene.pick(scene.faults, which);
   if (queue === undefined) return;

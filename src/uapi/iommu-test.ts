@@ -43,6 +43,7 @@ const Dirty = struct('dirty', {
   uptr: u64,
   out_nr_dirty: u64,
 }).at;
+const TriggerIopf = struct('trigger_iopf', { ...header, dev_id: u32, pasid: u32, grpid: u32, perm: u32, addr: u64 }).at;
 /** The operations that have one or two numbers: `a` and `b`. */
 const Numbers = struct('check_iotlb', { ...header, a: u32, b: u32 }).at;
 
@@ -72,6 +73,7 @@ const operations = new Map<number, Operation>([
   [11, accessReplaceIoas],
   [12, mockDomain],
   [13, markDirty],
+  [15, triggerPageFault],
   [16, checkCache],
   [18, pasidAttach],
   [19, pasidReplace],
@@ -283,6 +285,20 @@ function markDirty(context: IommufdContext, { caller, data, respond }: Command):
   }
   setBig(data, Dirty.out_nr_dirty, BigInt(count));
   respond();
+}
+
+/** The mock device asks for a page. As in Linux that always succeeds, also when nobody is there to be asked. */
+function triggerPageFault(context: IommufdContext, { data }: Command): void {
+  const device = context.objects.get(getU32(data, TriggerIopf.dev_id), BoundDevice);
+  if (!(device.hardware instanceof MockHardware)) refuse('EINVAL', `device ${device.id} is no mock device`);
+  const pasid = getU32(data, TriggerIopf.pasid);
+  device.pageRequest({
+    pasid: pasid === 0 ? undefined : pasid,
+    group: getU32(data, TriggerIopf.grpid),
+    last: true,
+    access: getU32(data, TriggerIopf.perm),
+    address: getBig(data, TriggerIopf.addr),
+  });
 }
 
 function checkCache(context: IommufdContext, { data }: Command): void {

@@ -42,7 +42,7 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
   const type = getU32(data, at.data_type);
   if ((type === 0) !== (getU32(data, at.data_len) === 0))
     refuse('EINVAL', `data of type ${type} and ${getU32(data, at.data_len)} bytes do not go together`);
-  const hwpt = context.allocHwpt(getU32(data, at.dev_id), getU32(data, at.pt_id), getU32(data, at.flags), type);
+  const hwpt = context.allocHwpt(getU32(data, at.dev_id), getU32(data, at.pt_id), getU32(data, at.flags), type, getU32(data, at.fault_id));
   setU32(data, at.out_hwpt_id, hwpt.id);
   return respondOrDestroy(context, hwpt, command);
 }
