@@ -9,7 +9,10 @@ import { PAGE_RESPONSE_INVALID } from './fault-queue.js';
 import type { IommuHardware, PageRequest } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
+import { NestedHwpt } from './nested-hwpt.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
+import { PagingHwpt } from './paging-hwpt.js';
+import type { Vdevice } from './vdevice.js';
 
 /** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
 export const NO_PASID = 0;
@@ -17,6 +20,8 @@ export const NO_PASID = 0;
 export class BoundDevice extends IommufdObject {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
+  /** What it is in a vIOMMU; kept by Vdevice. */
+  vdevice: Vdevice | undefined;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<number, Hwpt>();
   /** Page requests whose groups have not ended. */
@@ -58,7 +63,7 @@ export class BoundDevice extends IommufdObject {
     this.#attachments.delete(pasid);
     this.hardware.leave(pasid);
     this.#abandonFaults(hwpt, pasid);
-    if (pasid === NO_PASID) hwpt.ioas.space.release(this);
+    if (pasid === NO_PASID) hwpt.paging.ioas.space.release(this);
     this.#put(hwpt);
     this.users--;
   }
@@ -69,12 +74,12 @@ export class BoundDevice extends IommufdObject {
   }
 
   /**
-   * The device asks for a page, by the attachment for the request's PASID. With the last request of a group the group is on its way to the user;
-   * where nobody can be asked it is answered at once. Several that belong to one group have the same attachment.
+   * The device asks for a page. With the last request of a group the group is on its way to the user; where nobody can be asked it is answered at
+   * once.
    */
   pageRequest(request: PageRequest): void {
     const { pasid, group, last } = request;
-    const attachment = pasid ?? NO_PASID;
+    const attachment = this.#translating(pasid ?? NO_PASID);
     const queue = this.#attachments.get(attachment)?.faults;
     if (queue === undefined) {
       if (last) this.hardware.respond?.({ pasid, group, code: PAGE_RESPONSE_INVALID });
@@ -87,7 +92,9 @@ export class BoundDevice extends IommufdObject {
     queue.deliver({ device: this, attachment, requests });
   }
 
-  destroy(): void {}
+  destroy(): void {
+    if (this.vdevice !== undefined) this.#objects.bury(this.vdevice);
+  }
 
   /** Finds or makes the page table that `id` means, and does `change` with it. */
   #withPageTable(id: number, change: (hwpt: Hwpt) => void): Hwpt {
@@ -102,12 +109,12 @@ export class BoundDevice extends IommufdObject {
 
   #automatic(ioas: Ioas, change: (hwpt: Hwpt) => void): Hwpt {
     for (const candidate of this.#objects.values()) {
-      if (!(candidate instanceof Hwpt) || !candidate.auto || candidate.ioas !== ioas) continue;
-      if (candidate.hardware.pageSize !== this.hardware.pageSize) continue;
+      if (!(candidate instanceof PagingHwpt) || !candidate.auto || candidate.ioas !== ioas) continue;
+      if (candidate.iommu !== this.hardware.iommu) continue;
       change(candidate);
       return candidate;
     }
-    const hwpt = this.#objects.add(new Hwpt(ioas, this.hardware, { auto: true }));
+    const hwpt = this.#objects.add(PagingHwpt.automatic(ioas, this.hardware));
     try {
       change(hwpt);
     } catch (error) {
@@ -137,19 +144,31 @@ export class BoundDevice extends IommufdObject {
   }
 
   #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
-    if (pasid === NO_PASID && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
+    if (hwpt.iommu !== this.hardware.iommu) refuse('EINVAL', `HWPT ${hwpt.id} belongs to another IOMMU than the device`);
+    if (pasid === NO_PASID && hwpt instanceof PagingHwpt && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
       refuse('EINVAL', `HWPT ${hwpt.id} tracks dirty pages, which the device's IOMMU cannot`);
     }
     if (hwpt.faults !== undefined && this.hardware.respond === undefined) {
       refuse('ENODEV', `HWPT ${hwpt.id} delivers page faults, and the device makes no page requests`);
     }
-    if (pasid === NO_PASID && hwpt.ioas !== old?.ioas) {
-      this.#reserve(hwpt);
-      old?.ioas.space.release(this);
+    const { ioas } = hwpt.paging;
+    const moves = pasid === NO_PASID && ioas !== old?.paging.ioas;
+    if (moves) this.#reserve(ioas);
+    try {
+      this.hardware.enter(pasid, hwpt.table);
+    } catch (error) {
+      if (moves) ioas.space.release(this);
+      throw error;
     }
-    this.hardware.enter(pasid, hwpt.ioas.space.table);
+    if (moves) old?.paging.ioas.space.release(this);
     this.#attachments.set(pasid, hwpt);
     hwpt.users++;
+  }
+
+  /** The attachment by which requests with `pasid` are translated: its own, or that of the nested table which has the PASIDs too. */
+  #translating(pasid: number): number {
+    const nested = this.hardware.userPasidTable === true && this.#attachments.get(NO_PASID) instanceof NestedHwpt;
+    return nested && !this.#attachments.has(pasid) ? NO_PASID : pasid;
   }
 
   /** What waited for answers by way of an attachment that is gone is answered; groups that have not ended go with the last such attachment. */
@@ -158,7 +177,7 @@ export class BoundDevice extends IommufdObject {
     if (![...this.#attachments.values()].some(({ faults }) => faults !== undefined)) this.#unended = [];
   }
 
-  #reserve({ ioas }: Hwpt): void {
+  #reserve(ioas: Ioas): void {
     try {
       for (const range of this.hardware.reserved) ioas.space.reserve(range, this);
     } catch (error) {
@@ -182,6 +201,6 @@ export class BoundDevice extends IommufdObject {
   /** Drops the reference of an attachment; a page table of ours goes with the last. */
   #put(hwpt: Hwpt): void {
     hwpt.users--;
-    if (hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
+    if (hwpt instanceof PagingHwpt && hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
   }
 }

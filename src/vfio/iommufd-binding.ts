@@ -5,7 +5,8 @@
  */
 
 import type { Requester } from '../iommu/iommu.js';
-import { ADDRESS_BITS, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
+import type { Translation } from '../iommu/nested-table.js';
+import { ADDRESS_BITS, PAGE_SIZE, PageTable } from '../iommu/page-table.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommuHardware } from '../iommufd/hardware.js';
@@ -16,6 +17,7 @@ const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
 
 /** The IOMMU in front of one function, whose requester id it is. */
 class FunctionHardware implements IommuHardware {
+  readonly iommu: object;
   readonly pageSize = BigInt(PAGE_SIZE);
   readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
   readonly reserved = [INTERRUPT_MESSAGES];
@@ -27,12 +29,14 @@ class FunctionHardware implements IommuHardware {
   readonly #requester: Requester;
   readonly #entries = new Set<number>();
 
-  constructor(requester: Requester, pasidBits: number) {
+  constructor(iommu: object, requester: Requester, pasidBits: number) {
+    this.iommu = iommu;
     this.#requester = requester;
     this.pasidBits = pasidBits;
   }
 
-  enter(pasid: number, table: PageTable): void {
+  enter(pasid: number, table: Translation): void {
+    if (!(table instanceof PageTable)) refuse('EOPNOTSUPP', 'the IOMMU of this function has no nested page tables');
     this.leave(pasid);
     this.#requester.grant(pasid, table);
     this.#entries.add(pasid);
@@ -53,7 +57,7 @@ export class IommufdBinding {
     this.#name = name;
     this.#pasidBits = pasidBits;
     this.context = context;
-    this.device = context.bind(new FunctionHardware(requester, pasidBits));
+    this.device = context.bind(new FunctionHardware(context.iommu, requester, pasidBits));
   }
 
   /** Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach; EINVAL for a PASID that it has not. */
