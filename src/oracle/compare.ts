@@ -26,17 +26,6 @@ export interface Explained {
   readonly matches: (difference: Difference) => boolean;
 }
 
-/** Calls that need what is not there yet. */
-const missing = new Set([
-  'HWPT_ALLOC',
-  'HW_QUEUE_ALLOC',
-  'TEST_MD_CHECK_IOTLB',
-  'TEST_TRIGGER_VEVENT',
-  'VDEVICE_ALLOC',
-  'VEVENTQ_ALLOC',
-  'VIOMMU_ALLOC',
-]);
-
 export const explained: readonly Explained[] = [
   {
     name: 'alignment of picked IOVAs',
@@ -62,14 +51,6 @@ export const explained: readonly Explained[] = [
     reason: 'MAP_FILE of a file without pages (a device, a pipe) is EINVAL at once here; Linux finds out when a page table needs its pages',
     matches: ({ line, kernel, ours }) =>
       line.verb === 'ioctl' && layoutOf(line)?.name === 'IOAS_MAP_FILE' && result(kernel) === '0' && result(ours) === 'EINVAL',
-  },
-  {
-    name: 'nested page tables and vIOMMUs',
-    reason: 'they are not there yet: refused with EOPNOTSUPP, or ENOTTY as in kernels before them, and the reason says so',
-    matches: ({ line, ours }) => {
-      if (line.verb !== 'ioctl' || !['EOPNOTSUPP', 'ENOTTY'].includes(result(ours))) return false;
-      return missing.has(layoutOf(line)?.name ?? '');
-    },
   },
   {
     name: 'bytes before an EFAULT',
