@@ -57,7 +57,7 @@ export class FaultQueue extends IommufdObject {
   /** The user's answer. @throws Refusal EINVAL the code is unknown, or nothing waits under that cookie. */
   respond(cookie: number, code: number): void {
     if (code !== PAGE_RESPONSE_SUCCESS && code !== PAGE_RESPONSE_INVALID) refuse('EINVAL', `page response code ${code} is unknown`);
-    const group = this.#read.get(cookie) ?? refuse('EINVAL', `no page faults wait for an answer under cookie ${cookie}`);
+    const group = this.#read.get(cookie) ?? this.#unknown(cookie);
     this.#forget(cookie);
     answer(group, code);
   }
@@ -74,6 +74,12 @@ export class FaultQueue extends IommufdObject {
 
   destroy(): void {
     for (const group of [...this.#unread, ...this.#read.values()]) answer(group, PAGE_RESPONSE_INVALID);
+  }
+
+  #unknown(cookie: number): never {
+    // As in Linux, whose allocator keeps 0 back only until somebody answers it while others wait.
+    if (cookie === 0 && this.#read.size > 0) this.#lowest = 0;
+    refuse('EINVAL', `no page faults wait for an answer under cookie ${cookie}`);
   }
 
   #forget(cookie: number): void {
