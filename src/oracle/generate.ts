@@ -33,7 +33,7 @@ import {
   mockReplace,
   setDirty,
 } from './steps-device.js';
-import { answerFaults, closeFaults, faultQueue, faultTable, readFaults, triggerFault } from './steps-faults.js';
+import { answerFaults, closeFaults, faultQueue, faultTable, misuseFaults, pollFaults, readFaults, triggerFault } from './steps-faults.js';
 import {
   allowIovas,
   changeProcess,
@@ -125,6 +125,8 @@ const parts = {
     [4, readFaults],
     [3, answerFaults],
     [1, closeFaults],
+    [2, pollFaults],
+    [1, misuseFaults],
   ],
 } as const satisfies Record<string, readonly (readonly [number, fc.Arbitrary<Step>])[]>;
 
