@@ -6,7 +6,7 @@ import { Iommu } from './iommu.js';
 import { BufferMemory } from './memory.js';
 import { NONE } from './page-table.js';
 import { LAST_HI, OFFSET_HI, START_HI } from './table-memory.js';
-import { VtdTable } from './vtd-table.js';
+import { VTD_ADDRESS_WIDTH, VtdTable } from './vtd-table.js';
 
 const PAGE = 4096;
 const PAGES = 32;
@@ -26,7 +26,7 @@ function setup({ extendedAccess = false, root = BASE } = {}) {
   const mapSecond = (page: number, to: number, access: Access, pages = 1) =>
     parent.map(BigInt(BASE + page * PAGE), BigInt(pages * PAGE), iommu.memories.acquire(ram), BigInt(to * PAGE), access);
   for (let page = 0; page < PAGES; page++) mapSecond(page, page, READ | WRITE);
-  const table = new VtdTable(iommu, parent, { root, extendedAccess });
+  const table = new VtdTable(iommu, parent, { root, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess });
   requester.grant(PASID, table);
   /** Where an access to `iova` ends up in `ram`, or NONE. */
   const at = (iova: number, access: Access) => {

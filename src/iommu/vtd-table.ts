@@ -9,8 +9,9 @@
  */
 import { hex } from '../linux/errno.js';
 import { type Access, RIGHTS, WRITE } from './access.js';
-import { NestedTable } from './nested-table.js';
+import type { PageTable } from './page-table.js';
 import { TWO_32 } from './table-memory.js';
+import { type Tables, TwoStageTable } from './two-stage-table.js';
 
 /** Bits of an IOVA that four levels translate. The highest is the sign, so that half of them need more bits than IOVAs here have. */
 export const VTD_ADDRESS_WIDTH = 48;
@@ -38,13 +39,16 @@ const RESERVED_LO = [0, 0, 0x001fe000, 0x3fffe000] as const;
 const REMEMBERED = 64;
 
 export interface VtdFirstStage {
+  /** Bits of the addresses that it says to translate. Only tables of VTD_ADDRESS_WIDTH can be walked: of others no device gets an entry. */
+  readonly addressWidth: number;
   /** Address of the topmost table; bits 0 to 11 are ignored. */
   readonly root: number;
   /** EAFE: entries are also marked in their bit 10. */
   readonly extendedAccess: boolean;
 }
 
-export class VtdTable extends NestedTable {
+export class VtdTable extends TwoStageTable {
+  readonly addressWidth: number;
   readonly #root: number;
   readonly #accessed: number;
   // The page's own entry, as `walk` has left it: its address, and its low half.
@@ -55,8 +59,9 @@ export class VtdTable extends NestedTable {
   readonly #tables = new Float64Array(REMEMBERED);
   readonly #above = new Uint8Array(REMEMBERED);
 
-  constructor(iommu: ConstructorParameters<typeof NestedTable>[0], parent: NestedTable['parent'], { root, extendedAccess }: VtdFirstStage) {
+  constructor(iommu: Tables, parent: PageTable, { root, addressWidth, extendedAccess }: VtdFirstStage) {
     super(iommu, parent);
+    this.addressWidth = addressWidth;
     this.#root = root - (root % SPAN[1]);
     this.#accessed = extendedAccess ? ACCESSED | EXTENDED_ACCESSED : ACCESSED;
   }
