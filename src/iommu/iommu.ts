@@ -6,6 +6,7 @@
  * page tables themselves (an IOTLB does not pay in front of a one-stage walk), so an entry that is withdrawn is gone for the very next DMA.
  */
 import { hex, refuse } from '../linux/errno.js';
+import type { DirtyLog } from './dirty-log.js';
 import { type DmaFault, FaultLog } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
 import { ADDRESS_BITS, NONE, PageTable, walk } from './page-table.js';
@@ -52,9 +53,10 @@ export class Iommu {
 const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
-/** An entry of a PASID table: the page table, and how often it was granted. */
+/** An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was granted. */
 interface PasidEntry {
   readonly table: PageTable;
+  readonly log: DirtyLog | undefined;
   grants: number;
 }
 
@@ -65,6 +67,8 @@ export class Requester {
   readonly #entries = new Map<number, PasidEntry>();
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet). Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
+  // The logs among the entries, by PASID. Most often there is none, and a write asks no more than that.
+  readonly #logs = new Map<number, DirtyLog>();
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
@@ -73,13 +77,16 @@ export class Requester {
   }
 
   /**
-   * Makes entry (RID, PASID) that table. Grants of the same table are counted, because the mediated devices of one function share its RID.
-   * @throws Refusal EBUSY when the entry is another table.
+   * Makes entry (RID, PASID) that table, and has writes by it recorded in `log` while that is on. Grants of the same are counted, because the
+   * mediated devices of one function share its RID.
+   * @throws Refusal EBUSY when the entry is another table, or has another log.
    */
-  grant(pasid: number, table: PageTable): void {
+  grant(pasid: number, table: PageTable, log?: DirtyLog): void {
     const entry = this.#entries.get(pasid);
-    if (entry === undefined) this.#entries.set(pasid, { table, grants: 1 });
-    else if (entry.table === table) entry.grants++;
+    if (entry === undefined) {
+      this.#entries.set(pasid, { table, log, grants: 1 });
+      if (log !== undefined) this.#logs.set(pasid, log);
+    } else if (entry.table === table && entry.log === log) entry.grants++;
     else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
   }
 
@@ -88,6 +95,7 @@ export class Requester {
     const entry = this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
+    this.#logs.delete(pasid);
     this.#roots[pasid] = 0;
   }
 
@@ -133,6 +141,7 @@ export class Requester {
       const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
+      if (access === WRITE && this.#logs.size > 0) this.#logs.get(pasid)?.written(here, moved);
       done += moved;
       if (moved < count)
         return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);

@@ -120,7 +120,7 @@ export class BoundDevice extends IommufdObject {
       this.#reserve(hwpt);
       old?.ioas.space.release(this);
     }
-    this.hardware.enter(pasid, hwpt.ioas.space.table);
+    this.hardware.enter(pasid, hwpt.ioas.space.table, hwpt.dirty);
     this.#attachments.set(pasid, hwpt);
     hwpt.users++;
   }

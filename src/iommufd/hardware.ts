@@ -2,6 +2,7 @@
  * IommuHardware: the IOMMU as iommufd sees it from one device: what its page tables are like, and the device's entries in its PASID table.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { PageTable } from '../iommu/page-table.js';
 
 export interface IommuHardware {
@@ -26,8 +27,11 @@ export interface IommuHardware {
   /** What GET_HW_INFO answers: IOMMU_HW_INFO_TYPE_* and the data that belongs to it. */
   readonly info: { readonly type: number; readonly data: Uint8Array };
 
-  /** Makes `table` the device's entry for `pasid` (0: requests without PASID). An entry that is there is replaced. */
-  enter(pasid: number, table: PageTable): void;
+  /**
+   * Makes `table` the device's entry for `pasid` (0: requests without PASID), and `log` the one that its writes are recorded in. An entry
+   * that is there is replaced.
+   */
+  enter(pasid: number, table: PageTable, log: DirtyLog | undefined): void;
   /** Removes the device's entry for `pasid`: from here on its DMA faults. */
   leave(pasid: number): void;
 }

@@ -4,7 +4,7 @@
  * Made by its user (HWPT_ALLOC), or by us when a device is attached to an IOAS directly; those go with their last device.
  */
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
-import { DirtyLog } from './dirty.js';
+import { DirtyLog } from '../iommu/dirty-log.js';
 import type { IommuHardware } from './hardware.js';
 import type { DomainShape, Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';

@@ -4,6 +4,7 @@
  * It stands in the place of the native ABI's authorizations, and excludes them: a device open under one ABI has entries of that one only.
  */
 
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Requester } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
@@ -20,7 +21,7 @@ class FunctionHardware implements IommuHardware {
   readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
   readonly reserved = [INTERRUPT_MESSAGES];
   readonly coherent = true;
-  readonly dirtyTracking = false;
+  readonly dirtyTracking = true;
   readonly flags = true;
   readonly info = { type: 0, data: new Uint8Array(0) };
   readonly pasidBits: number;
@@ -32,9 +33,9 @@ class FunctionHardware implements IommuHardware {
     this.pasidBits = pasidBits;
   }
 
-  enter(pasid: number, table: PageTable): void {
+  enter(pasid: number, table: PageTable, log: DirtyLog | undefined): void {
     this.leave(pasid);
-    this.#requester.grant(pasid, table);
+    this.#requester.grant(pasid, table, log);
     this.#entries.add(pasid);
   }
 
