@@ -4,8 +4,14 @@
  * What it must be like is said by Linux's test interface (drivers/iommu/iommufd/iommufd_test.h), so that Linux's own suite can run here.
  */
 
-import type { IommuHardware } from '../iommufd/hardware.js';
+import type { Translation } from '../iommu/nested-table.js';
+import type { IommuHardware, NestedDomain, PagingFormat, VirtualIommu } from '../iommufd/hardware.js';
+import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import type { UserData } from '../iommufd/user-data.js';
+import type { Viommu } from '../iommufd/viommu.js';
 import { refuse } from '../linux/errno.js';
+import { MockNestedDomain, MockNestedTable, selftestData } from './mock-nested.js';
+import { MockViommu, VIOMMU_TYPE } from './mock-viommu.js';
 
 /** MOCK_FLAGS_DEVICE_*. */
 export const DEVICE_NO_DIRTY = 1;
@@ -21,11 +27,26 @@ const INFO_REGISTER = 0xdeadbeef;
 const PASID_BITS = 20;
 /** IOMMU_TEST_PASID_RESERVED: every second attachment of this PASID fails, so that tests see how a replacement is undone. */
 const FAILING_PASID = 1024;
+/** MOCK_IOMMUPT_DEFAULT, MOCK_IOMMUPT_HUGE. */
+const DEFAULT_FORMAT = 0;
+const HUGE_FORMAT = 1;
+const MIB = 2n ** 20n;
+const hugeFormat: PagingFormat = {
+  pageSize: 4096n,
+  largePageSize: MIB,
+  pageSizes: MIB | 4096n,
+  aperture: { start: 0n, last: 2n ** 56n - 1n },
+};
+/** MOCK_DEV_CACHE_NUM. */
 const CACHE_ENTRIES = 4;
 /** IOMMU_TEST_DEV_CACHE_DEFAULT. */
 const CACHE_DEFAULT = 0xbaddad;
 
+/** The one IOMMU that all mock devices are behind. */
+export const mockIommu: object = Object.freeze({});
+
 export class MockHardware implements IommuHardware {
+  readonly iommu = mockIommu;
   readonly pageSize = 2048n;
   /** Every power of two from there up to 64 GiB. */
   readonly pageSizes = 2n ** 37n - this.pageSize;
@@ -37,8 +58,12 @@ export class MockHardware implements IommuHardware {
   readonly dirtyTracking: boolean;
   readonly flags = true;
   readonly info = { type: INFO_TYPE, data: selftestInfo() };
+  readonly viommuTypes = [VIOMMU_TYPE];
   /** What a vIOMMU's user can invalidate. */
   readonly cache = new Uint32Array(CACHE_ENTRIES).fill(CACHE_DEFAULT);
+  /** The vIOMMU that its requests without PASID go through, and its number there. */
+  viommu: Viommu | undefined;
+  virtualId = 0n;
   #failsNext = false;
 
   /** @throws Refusal EINVAL for flags that are unknown. */
@@ -49,8 +74,26 @@ export class MockHardware implements IommuHardware {
     this.largePageSize = flags & DEVICE_HUGE_IOVA ? 512n * this.pageSize : undefined;
   }
 
-  enter(pasid: number): void {
-    if (pasid !== 0 && pasid >= 2 ** this.pasidBits) {
+  formatOf(data: UserData): PagingFormat {
+    const { pageTableType } = selftestData(data);
+    if (pageTableType === DEFAULT_FORMAT) return this;
+    return pageTableType === HUGE_FORMAT ? hugeFormat : refuse('EOPNOTSUPP', `the mock IOMMU has no page tables of type ${pageTableType}`);
+  }
+
+  allocNested(parent: PagingHwpt, data: UserData): NestedDomain {
+    return new MockNestedDomain(parent, data);
+  }
+
+  makeViommu(_parent: PagingHwpt, data: UserData): VirtualIommu {
+    return new MockViommu(data);
+  }
+
+  enter(pasid: number, table: Translation): void {
+    if (pasid === 0) {
+      this.#enterViommu(table instanceof MockNestedTable ? table.viommu : undefined);
+      return;
+    }
+    if (pasid >= 2 ** this.pasidBits) {
       refuse('EINVAL', `the mock device has PASIDs of ${this.pasidBits} bits, and ${pasid} is none of them`);
     }
     if (pasid !== FAILING_PASID) return;
@@ -59,7 +102,16 @@ export class MockHardware implements IommuHardware {
   }
 
   leave(pasid: number): void {
+    if (pasid === 0) this.#enterViommu(undefined);
     if (pasid === FAILING_PASID) this.#failsNext = false;
+  }
+
+  #enterViommu(viommu: Viommu | undefined): void {
+    const vdevice = viommu?.deviceWith(this);
+    if (viommu !== undefined && vdevice === undefined) refuse('ENOENT', `the device is none of vIOMMU ${viommu.id}`);
+    if (viommu === this.viommu) return;
+    this.viommu = viommu;
+    this.virtualId = vdevice?.virtualId ?? 0n;
   }
 }
 

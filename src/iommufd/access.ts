@@ -3,7 +3,8 @@
  * model runs on the CPU, and tests).
  *
  * It either copies (`read`, `write`), at any IOVA, or pins whole pages for a while. A pin ends when its owner says so or when what is pinned
- * is unmapped, whatever comes first. Invariant: every pin lies in mappings of the IOAS that the access is attached to.
+ * is unmapped, whatever comes first; what an access of our own pins cannot be unmapped. Invariant: every pin lies in mappings of the IOAS that the
+ * access is attached to.
  */
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
@@ -33,16 +34,19 @@ export class Access extends IommufdObject {
   readonly kind = 'access';
   /** It pins, and so wants whole pages. */
   readonly pinsPages: boolean;
+  /** What it pins cannot be unmapped. */
+  readonly locks: boolean;
   readonly #context: IommufdContext;
   readonly #pins = new Map<number, { readonly iova: bigint; readonly length: bigint }>();
   #ioas: Ioas;
   #nextPin = 0;
 
-  private constructor(context: IommufdContext, ioas: Ioas, pinsPages: boolean) {
+  private constructor(context: IommufdContext, ioas: Ioas, pinsPages: boolean, locks: boolean) {
     super();
     this.#context = context;
     this.#ioas = ioas;
     this.pinsPages = pinsPages;
+    this.locks = locks;
   }
 
   /**
@@ -50,11 +54,19 @@ export class Access extends IommufdObject {
    * @throws Refusal ENOENT; EADDRINUSE it pins pages, and mappings are not made of whole ones.
    */
   static create(context: IommufdContext, id: number, pinsPages: boolean): Access {
-    const ioas = context.ioas(id);
-    const access = new Access(context, ioas, pinsPages);
-    ioas.addAccess(access);
-    ioas.users++;
+    const access = Access.#attached(context, new Access(context, context.ioas(id), pinsPages, false));
     context.hold();
+    return access;
+  }
+
+  /** An access of our own, for an object of the same context that goes before it. @throws Refusal EADDRINUSE as `create`. */
+  static internal(context: IommufdContext, ioas: Ioas): Access {
+    return Access.#attached(context, new Access(context, ioas, true, true));
+  }
+
+  static #attached(context: IommufdContext, access: Access): Access {
+    access.#ioas.addAccess(access);
+    access.#ioas.users++;
     context.objects.add(access);
     access.users = 1;
     return access;
@@ -78,7 +90,7 @@ export class Access extends IommufdObject {
   close(): void {
     this.users = 0;
     this.#context.objects.destroy(this.id);
-    this.#context.drop();
+    if (!this.locks) this.#context.drop();
   }
 
   destroy(): void {

@@ -9,6 +9,8 @@ import type { IommuHardware } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
+import { PagingHwpt } from './paging-hwpt.js';
+import type { Vdevice } from './vdevice.js';
 
 /** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
 export const NO_PASID = 0;
@@ -16,6 +18,8 @@ export const NO_PASID = 0;
 export class BoundDevice extends IommufdObject {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
+  /** What it is in a vIOMMU; kept by Vdevice. */
+  vdevice: Vdevice | undefined;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<number, Hwpt>();
 
@@ -54,7 +58,7 @@ export class BoundDevice extends IommufdObject {
     if (hwpt === undefined) return;
     this.#attachments.delete(pasid);
     this.hardware.leave(pasid);
-    if (pasid === NO_PASID) hwpt.ioas.space.release(this);
+    if (pasid === NO_PASID) hwpt.paging.ioas.space.release(this);
     this.#put(hwpt);
     this.users--;
   }
@@ -64,7 +68,9 @@ export class BoundDevice extends IommufdObject {
     for (const pasid of [...this.#attachments.keys()]) this.detach(pasid);
   }
 
-  destroy(): void {}
+  destroy(): void {
+    if (this.vdevice !== undefined) this.#objects.bury(this.vdevice);
+  }
 
   /** Finds or makes the page table that `id` means, and does `change` with it. */
   #withPageTable(id: number, change: (hwpt: Hwpt) => void): Hwpt {
@@ -79,12 +85,12 @@ export class BoundDevice extends IommufdObject {
 
   #automatic(ioas: Ioas, change: (hwpt: Hwpt) => void): Hwpt {
     for (const candidate of this.#objects.values()) {
-      if (!(candidate instanceof Hwpt) || !candidate.auto || candidate.ioas !== ioas) continue;
-      if (candidate.hardware.pageSize !== this.hardware.pageSize) continue;
+      if (!(candidate instanceof PagingHwpt) || !candidate.auto || candidate.ioas !== ioas) continue;
+      if (candidate.iommu !== this.hardware.iommu) continue;
       change(candidate);
       return candidate;
     }
-    const hwpt = this.#objects.add(new Hwpt(ioas, this.hardware, { auto: true }));
+    const hwpt = this.#objects.add(PagingHwpt.automatic(ioas, this.hardware));
     try {
       change(hwpt);
     } catch (error) {
@@ -113,19 +119,25 @@ export class BoundDevice extends IommufdObject {
   }
 
   #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
-    if (pasid === NO_PASID && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
+    if (hwpt.iommu !== this.hardware.iommu) refuse('EINVAL', `HWPT ${hwpt.id} belongs to another IOMMU than the device`);
+    if (pasid === NO_PASID && hwpt instanceof PagingHwpt && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
       refuse('EINVAL', `HWPT ${hwpt.id} tracks dirty pages, which the device's IOMMU cannot`);
     }
-    if (pasid === NO_PASID && hwpt.ioas !== old?.ioas) {
-      this.#reserve(hwpt);
-      old?.ioas.space.release(this);
+    const { ioas } = hwpt.paging;
+    const moves = pasid === NO_PASID && ioas !== old?.paging.ioas;
+    if (moves) this.#reserve(ioas);
+    try {
+      this.hardware.enter(pasid, hwpt.table, hwpt.paging.dirty);
+    } catch (error) {
+      if (moves) ioas.space.release(this);
+      throw error;
     }
-    this.hardware.enter(pasid, hwpt.ioas.space.table, hwpt.dirty);
+    if (moves) old?.paging.ioas.space.release(this);
     this.#attachments.set(pasid, hwpt);
     hwpt.users++;
   }
 
-  #reserve({ ioas }: Hwpt): void {
+  #reserve(ioas: Ioas): void {
     try {
       for (const range of this.hardware.reserved) ioas.space.reserve(range, this);
     } catch (error) {
@@ -149,6 +161,6 @@ export class BoundDevice extends IommufdObject {
   /** Drops the reference of an attachment; a page table of ours goes with the last. */
   #put(hwpt: Hwpt): void {
     hwpt.users--;
-    if (hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
+    if (hwpt instanceof PagingHwpt && hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
   }
 }

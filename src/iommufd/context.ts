@@ -9,17 +9,14 @@ import type { Access, Iommu } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import { BoundDevice } from './bound-device.js';
 import type { IommuHardware } from './hardware.js';
-import { Hwpt } from './hwpt.js';
+import { HWPT_FAULT_ID_VALID, type Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
+import { NestedHwpt } from './nested-hwpt.js';
 import { IommufdObject, ObjectTable } from './objects.js';
+import { PagingHwpt } from './paging-hwpt.js';
 import type { IommufdSubsystem } from './subsystem.js';
-
-/** enum iommufd_hwpt_alloc_flags. */
-export const HWPT_NEST_PARENT = 1;
-export const HWPT_DIRTY_TRACKING = 2;
-export const HWPT_FAULT_ID_VALID = 4;
-export const HWPT_PASID = 8;
-const HWPT_FLAGS = HWPT_NEST_PARENT | HWPT_DIRTY_TRACKING | HWPT_FAULT_ID_VALID | HWPT_PASID;
+import type { UserData } from './user-data.js';
+import { Viommu } from './viommu.js';
 
 export class IommufdContext {
   /** A number for `ls`; it gives no right to anything. */
@@ -52,24 +49,15 @@ export class IommufdContext {
   }
 
   /**
-   * Allocates a page table for `deviceId` on IOAS `tableId`.
-   * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on; EOPNOTSUPP flags or data that the
-   * device's IOMMU does not support; and what an IOAS refuses a new domain with.
+   * Allocates a page table for `deviceId` on IOAS `tableId`, or nested on HWPT or vIOMMU `tableId`.
+   * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on; and as PagingHwpt.create, NestedHwpt.create.
    */
-  allocHwpt(deviceId: number, tableId: number, flags: number, dataType: number): Hwpt {
+  allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData): Hwpt {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     const parent = this.#pageTableParent(tableId);
-    if (parent instanceof Hwpt) refuse('EOPNOTSUPP', `nested page tables of format ${dataType} are not supported`);
-    if (dataType !== 0 || (flags !== 0 && !hardware.flags))
-      refuse('EOPNOTSUPP', `the device's IOMMU takes no page tables of format ${dataType} with flags ${hex(flags)}`);
-    if (flags & ~HWPT_FLAGS) refuse('EOPNOTSUPP', `HWPT_ALLOC does not know the flags ${hex(flags & ~HWPT_FLAGS)}`);
-    if (flags & HWPT_DIRTY_TRACKING && !hardware.dirtyTracking) refuse('EOPNOTSUPP', "the device's IOMMU does not track dirty pages");
     if (flags & HWPT_FAULT_ID_VALID) refuse('EOPNOTSUPP', 'page faults are not delivered to fault queues');
-    const hwpt = new Hwpt(parent, hardware, {
-      nestParent: (flags & HWPT_NEST_PARENT) !== 0,
-      pasid: (flags & HWPT_PASID) !== 0,
-      dirty: (flags & HWPT_DIRTY_TRACKING) !== 0,
-    });
+    const hwpt =
+      parent instanceof Ioas ? PagingHwpt.create(parent, hardware, flags, data) : NestedHwpt.create(parent, hardware, flags, data);
     return this.objects.add(hwpt);
   }
 
@@ -138,10 +126,10 @@ export class IommufdContext {
     this.#system.forget(this);
   }
 
-  #pageTableParent(id: number): Ioas | Hwpt {
+  #pageTableParent(id: number): Ioas | PagingHwpt | Viommu {
     try {
       const object = this.objects.get(id, IommufdObject);
-      if (object instanceof Ioas || object instanceof Hwpt) return object;
+      if (object instanceof Ioas || object instanceof PagingHwpt || object instanceof Viommu) return object;
     } catch {
       return refuse('EINVAL', `there is no object ${id} to allocate a page table on`);
     }

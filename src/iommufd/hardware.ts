@@ -1,11 +1,18 @@
 /**
  * IommuHardware: the IOMMU as iommufd sees it from one device: what its page tables are like, and the device's entries in its PASID table.
+ *
+ * What an IOMMU can do besides (nested page tables, vIOMMUs) is a method that it has or has not; without it the ioctl that needs it is refused.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
-import type { PageTable } from '../iommu/page-table.js';
+import type { NestedTable, Translation } from '../iommu/nested-table.js';
+import type { HwQueue } from './hw-queue.js';
+import type { PagingHwpt } from './paging-hwpt.js';
+import type { UserArray, UserData } from './user-data.js';
+import type { Viommu } from './viommu.js';
 
-export interface IommuHardware {
+/** What a page table is like. */
+export interface PagingFormat {
   /** The smallest page, in bytes. */
   readonly pageSize: bigint;
   /** The page that it uses where a mapping has room for one, in bytes; by default `pageSize`. */
@@ -14,8 +21,38 @@ export interface IommuHardware {
   readonly pageSizes?: bigint;
   /** Its DMA is coherent with caches whatever a device asks for (IOMMU_CAP_ENFORCE_CACHE_COHERENCY); by default not. */
   readonly coherent?: boolean;
-  /** The IOVAs that its page tables can translate. */
+  /** The IOVAs that it can translate. */
   readonly aperture: IovaRange;
+}
+
+/** What an IOMMU keeps of a page table that its user owns. */
+export interface NestedDomain {
+  /** What a device's entry becomes. */
+  readonly table: NestedTable;
+  /**
+   * Drops what is cached of the entries that `array` names, one after the other, and counts them in `array.handled`.
+   * @throws Refusal EINVAL, EOPNOTSUPP, EFAULT; what was handled before stays so.
+   */
+  invalidate(array: UserArray): void;
+}
+
+/** What an IOMMU does for one vIOMMU of its. As with IommuHardware, what it cannot do is not there. */
+export interface VirtualIommu {
+  /** A nested page table under the vIOMMU's parent. @throws Refusal as IommuHardware.allocNested. */
+  allocNested?(viommu: Viommu, data: UserData): NestedDomain;
+  /** As NestedDomain.invalidate, for what devices of the vIOMMU cache. */
+  invalidate?(viommu: Viommu, array: UserArray): void;
+  /** The queues that it can have: IOMMU_HW_QUEUE_TYPE_*. */
+  readonly queueTypes?: readonly number[];
+  /** Begins to work on a queue. @returns the queue that must not go before this one. @throws Refusal an index that cannot be had (now). */
+  startQueue?(queue: HwQueue): HwQueue | undefined;
+  stopQueue?(queue: HwQueue): void;
+}
+
+/** Its own properties are the format of a page table that nothing else is said of. */
+export interface IommuHardware extends PagingFormat {
+  /** Which IOMMU it is, for comparison: its page tables serve the devices behind it, and no others. */
+  readonly iommu: object;
   /** IOVAs that requests of this device never get translated at (interrupt messages, memory of other devices). */
   readonly reserved: readonly IovaRange[];
   /** Bits of the device's PASIDs; 0: none. */
@@ -27,11 +64,21 @@ export interface IommuHardware {
   /** What GET_HW_INFO answers: IOMMU_HW_INFO_TYPE_* and the data that belongs to it. */
   readonly info: { readonly type: number; readonly data: Uint8Array };
 
+  /** The format that a user asks for with `data`. @throws Refusal EOPNOTSUPP it has no such; EINVAL, EFAULT. */
+  formatOf?(data: UserData): PagingFormat;
+  /** A nested page table under `parent`, which `data` describes. @throws Refusal EOPNOTSUPP it has no such format; EINVAL, EFAULT. */
+  allocNested?(parent: PagingHwpt, data: UserData): NestedDomain;
+  /** The vIOMMUs that it can have: IOMMU_VIOMMU_TYPE_*. */
+  readonly viommuTypes?: readonly number[];
+  /** A vIOMMU of one of these types, over `parent`; `data` may be empty. @throws Refusal EINVAL, EFAULT. */
+  makeViommu?(parent: PagingHwpt, data: UserData): VirtualIommu;
+
   /**
    * Makes `table` the device's entry for `pasid` (0: requests without PASID), and `log` the one that its writes are recorded in. An entry
    * that is there is replaced.
+   * @throws Refusal what the hardware cannot do; then the entry is what it was.
    */
-  enter(pasid: number, table: PageTable, log: DirtyLog | undefined): void;
+  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void;
   /** Removes the device's entry for `pasid`: from here on its DMA faults. */
   leave(pasid: number): void;
 }

@@ -1,70 +1,33 @@
 /**
- * HWPT: a hardware page table of kind paging. It translates for one IOAS, whose mappings it follows; devices are attached to it.
+ * HWPT: a hardware page table, what devices are attached to.
  *
- * Made by its user (HWPT_ALLOC), or by us when a device is attached to an IOAS directly; those go with their last device.
+ * There are two kinds. A paging HWPT follows the mappings of an IOAS; a nested one is a table that its user writes, under a paging HWPT. Invariant:
+ * whatever is reached through a HWPT is reached through the mappings of the one IOAS behind it.
  */
-import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
-import { DirtyLog } from '../iommu/dirty-log.js';
-import type { IommuHardware } from './hardware.js';
-import type { DomainShape, Ioas } from './ioas.js';
+import type { Translation } from '../iommu/nested-table.js';
 import { IommufdObject } from './objects.js';
+import type { PagingHwpt } from './paging-hwpt.js';
 
-export class Hwpt extends IommufdObject implements DomainShape {
+/** enum iommufd_hwpt_alloc_flags. */
+export const HWPT_NEST_PARENT = 1;
+export const HWPT_DIRTY_TRACKING = 2;
+export const HWPT_FAULT_ID_VALID = 4;
+export const HWPT_PASID = 8;
+
+export abstract class Hwpt extends IommufdObject {
   readonly kind = 'HWPT';
-  readonly ioas: Ioas;
-  readonly hardware: IommuHardware;
-  /** Made for a device that was attached to the IOAS itself. */
-  readonly auto: boolean;
-  /** May be a parent of nested tables. */
-  readonly nestParent: boolean;
+  /** The IOMMU that it is a page table of: devices behind another cannot be attached. */
+  readonly iommu: object;
   /** May be attached to a PASID. */
   readonly pasidCompatible: boolean;
-  /** Which pages were written, for a table that can tell. */
-  readonly dirty: DirtyLog | undefined;
+  /** The second stage: itself, when it has no other. */
+  abstract readonly paging: PagingHwpt;
+  /** What a device's entry in its PASID table leads to. */
+  abstract readonly table: Translation;
 
-  /** @throws Refusal as Ioas.addDomain. */
-  constructor(ioas: Ioas, hardware: IommuHardware, flags: { auto?: boolean; nestParent?: boolean; pasid?: boolean; dirty?: boolean }) {
+  constructor(iommu: object, flags: number) {
     super();
-    this.ioas = ioas;
-    this.hardware = hardware;
-    ioas.addDomain(this);
-    ioas.users++;
-    this.auto = flags.auto ?? false;
-    this.nestParent = flags.nestParent ?? false;
-    this.pasidCompatible = flags.pasid ?? false;
-    this.dirty = flags.dirty ? new DirtyLog(hardware.pageSize) : undefined;
-  }
-
-  get pageSize(): bigint {
-    return this.hardware.pageSize;
-  }
-
-  get aperture(): IovaRange {
-    return this.hardware.aperture;
-  }
-
-  get pageSizes(): bigint {
-    return this.hardware.pageSizes ?? LAST_IOVA ^ (this.hardware.pageSize - 1n);
-  }
-
-  get coherent(): boolean {
-    return this.hardware.coherent ?? false;
-  }
-
-  /** A device has written to the page at `iova`: its entry in the table is dirty, which may be that of a large page. */
-  written(iova: bigint): void {
-    const { table } = this.ioas.space;
-    const slot = table.find(iova);
-    if (this.dirty === undefined || slot < 0) return;
-    const large = this.hardware.largePageSize ?? this.pageSize;
-    const start = iova - (iova % large);
-    const whole = table.start(slot) <= start && start + large - 1n <= table.last(slot);
-    const end = whole ? start + large : iova + this.pageSize;
-    for (let page = whole ? start : iova; page < end; page += this.pageSize) this.dirty.mark(page);
-  }
-
-  destroy(): void {
-    this.ioas.removeDomain(this);
-    this.ioas.users--;
+    this.iommu = iommu;
+    this.pasidCompatible = (flags & HWPT_PASID) !== 0;
   }
 }

@@ -12,7 +12,7 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
-import { hex, type Refusal, refuse } from '../linux/errno.js';
+import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { Access as IoasAccess } from './access.js';
 import { IommufdObject } from './objects.js';
 
@@ -112,11 +112,17 @@ export class Ioas extends IommufdObject {
     return at;
   }
 
-  /** Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. */
+  /**
+   * Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. What lies below a mapping that is locked is
+   * taken out, too, and then that one is refused with EBUSY.
+   */
   unmap(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
-    const unmapped = this.space.unmapBelowCut(iova, length);
-    if (unmapped.bytes > 0n) this.#forget(iova, length);
-    return unmapped;
+    const locked = this.#firstLocked(iova, length);
+    if (locked === undefined) return this.#unmap(iova, length);
+    const busy = new Refusal(Errno.EBUSY, `the mapping at ${hex(locked)} is in use by a hardware queue`);
+    if (locked <= iova) return { bytes: 0n, refusal: busy };
+    const { bytes, refusal } = this.#unmap(iova, locked - iova);
+    return { bytes, refusal: refusal ?? busy };
   }
 
   /** As AddressSpace.split. @throws Refusal EINVAL also when something of the mapping is pinned. */
@@ -132,8 +138,12 @@ export class Ioas extends IommufdObject {
     this.space.split(last);
   }
 
-  /** Unmaps everything. @returns the bytes that were mapped. */
+  /** Unmaps everything. @returns the bytes that were mapped. @throws Refusal EBUSY as `unmap`. */
   unmapAll(): bigint {
+    if (this.#firstLocked(0n, LAST_IOVA) !== undefined) {
+      const { refusal } = this.unmap(0n, LAST_IOVA);
+      if (refusal !== undefined) throw refusal;
+    }
     const bytes = this.space.unmapAll();
     this.#forget(0n, LAST_IOVA);
     return bytes;
@@ -196,6 +206,25 @@ export class Ioas extends IommufdObject {
 
   destroy(): void {
     this.space.close();
+  }
+
+  #unmap(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
+    const unmapped = this.space.unmapBelowCut(iova, length);
+    if (unmapped.bytes > 0n) this.#forget(iova, length);
+    return unmapped;
+  }
+
+  /** Where the first mapping begins that reaches into [iova, iova+length) and is locked. */
+  #firstLocked(iova: bigint, length: bigint): bigint | undefined {
+    const locking = [...this.#accesses].filter((access) => access.locks);
+    if (locking.length === 0) return undefined;
+    const { table } = this.space;
+    for (const slot of table.slots(iova)) {
+      const [start, last] = [table.start(slot), table.last(slot)];
+      if (start >= iova + length) break;
+      if (locking.some((access) => access.pinned(start, last - start + 1n))) return start;
+    }
+    return undefined;
   }
 
   /** [iova, iova+length) is not what it was. */

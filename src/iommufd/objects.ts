@@ -2,7 +2,8 @@
  * The objects of one iommufd context, each under an id that its user knows it by.
  *
  * Objects form a graph of references: an HWPT refers to its IOAS, an attached device to its HWPT. `users` counts the references that others
- * hold; only an object without any can be destroyed, so whatever is destroyed is a leaf. Ids are the lowest free ones from 1 on, as in Linux.
+ * hold; only an object without any can be destroyed, so whatever is destroyed is a leaf. Ids are the lowest free ones from 1 on, as in Linux. An
+ * object that went although its user had not destroyed it is buried: its id is taken, by nothing, as long as the context lives.
  */
 import { refuse } from '../linux/errno.js';
 
@@ -23,11 +24,13 @@ type Kind<T> = abstract new (...args: never[]) => T;
 
 export class ObjectTable {
   readonly #objects = new Map<number, IommufdObject>();
+  readonly #buried = new Set<number>();
   // All ids below it are taken.
   #lowest = 1;
 
+  /** Ids that are taken. */
   get size(): number {
-    return this.#objects.size;
+    return this.#objects.size + this.#buried.size;
   }
 
   /** The objects by rising id. */
@@ -37,7 +40,7 @@ export class ObjectTable {
 
   /** Puts an object in, under the lowest free id. */
   add<T extends IommufdObject>(object: T): T {
-    while (this.#objects.has(this.#lowest)) this.#lowest++;
+    while (this.#objects.has(this.#lowest) || this.#buried.has(this.#lowest)) this.#lowest++;
     object.id = this.#lowest;
     this.#objects.set(object.id, object);
     return object;
@@ -63,8 +66,15 @@ export class ObjectTable {
     while (this.#objects.size > 0) {
       const leaves = this.values().filter((object) => object.users === 0);
       if (leaves.length === 0) throw new Error('iommufd objects refer to each other in a circle');
-      for (const leaf of leaves) this.#remove(leaf);
+      // One leaf may take others with it.
+      for (const leaf of leaves) if (this.#objects.get(leaf.id) === leaf) this.#remove(leaf);
     }
+  }
+
+  /** Destroys an object that nothing refers to, and keeps its id from being given again. */
+  bury(object: IommufdObject): void {
+    this.#buried.add(object.id);
+    this.#remove(object);
   }
 
   #remove(object: IommufdObject): void {

@@ -10,13 +10,15 @@ import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { MockDevice } from '../iommu-test/mock-device.js';
-import { MockHardware } from '../iommu-test/mock-hardware.js';
+import { MockHardware, mockIommu } from '../iommu-test/mock-hardware.js';
+import { MockNestedDomain } from '../iommu-test/mock-nested.js';
 import { pinsOf, sameMemory } from '../iommu-test/user-memory.js';
 import { Access } from '../iommufd/access.js';
 import { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
-import { Hwpt } from '../iommufd/hwpt.js';
+import { NestedHwpt } from '../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../iommufd/objects.js';
+import { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { DeviceFile } from './device-file.js';
 import type { IoctlTable } from './ioctl.js';
@@ -72,6 +74,7 @@ const operations = new Map<number, Operation>([
   [11, accessReplaceIoas],
   [12, mockDomain],
   [13, markDirty],
+  [14, checkIotlb],
   [16, checkCache],
   [18, pasidAttach],
   [19, pasidReplace],
@@ -128,9 +131,9 @@ function mockDomainReplace(context: IommufdContext, { data, respond }: Command):
 }
 
 /** The HWPT `id`, when it is one of a mock device. */
-function mockHwpt(context: IommufdContext, id: number): Hwpt {
-  const hwpt = context.objects.get(id, Hwpt);
-  if (!(hwpt.hardware instanceof MockHardware)) refuse('EINVAL', `HWPT ${id} is not one of a mock device`);
+function mockHwpt(context: IommufdContext, id: number): PagingHwpt {
+  const hwpt = context.objects.get(id, PagingHwpt);
+  if (hwpt.iommu !== mockIommu) refuse('EINVAL', `HWPT ${id} is not one of a mock device`);
   return hwpt;
 }
 
@@ -283,6 +286,13 @@ function markDirty(context: IommufdContext, { caller, data, respond }: Command):
   }
   setBig(data, Dirty.out_nr_dirty, BigInt(count));
   respond();
+}
+
+function checkIotlb(context: IommufdContext, { data }: Command): void {
+  const { domain } = context.objects.get(id(data), NestedHwpt);
+  const [entry, value] = [getU32(data, Numbers.a), getU32(data, Numbers.b)];
+  if (!(domain instanceof MockNestedDomain)) refuse('EINVAL', `HWPT ${id(data)} is not one of a mock device`);
+  if (domain.iotlb[entry] !== value) refuse('EINVAL', `cached entry ${entry} of HWPT ${id(data)} is not ${hex(value)}`);
 }
 
 function checkCache(context: IommufdContext, { data }: Command): void {

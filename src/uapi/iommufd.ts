@@ -14,6 +14,7 @@ import { hwInfoIoctls } from './iommufd/hw-info.js';
 import { hwptIoctls } from './iommufd/hwpt.js';
 import { ioasIoctls } from './iommufd/ioas.js';
 import { optionIoctls } from './iommufd/option.js';
+import { viommuIoctls } from './iommufd/viommu.js';
 import { getU32, struct, u32 } from './struct.js';
 
 export * from './iommufd/compat.js';
@@ -23,6 +24,7 @@ export * from './iommufd/hw-info.js';
 export * from './iommufd/hwpt.js';
 export * from './iommufd/ioas.js';
 export * from './iommufd/option.js';
+export * from './iommufd/viommu.js';
 
 export const DestroyStruct = struct('iommu_destroy', { size: u32, id: u32 });
 
@@ -34,6 +36,7 @@ export const iommufdIoctls = {
   ...hwptIoctls,
   ...hwInfoIoctls,
   ...dirtyIoctls,
+  ...viommuIoctls,
   ...eventQueueIoctls,
 } as const satisfies Record<string, IommufdIoctl>;
 

@@ -6,7 +6,8 @@
 
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Requester } from '../iommu/iommu.js';
-import { ADDRESS_BITS, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
+import type { Translation } from '../iommu/nested-table.js';
+import { ADDRESS_BITS, PAGE_SIZE, PageTable } from '../iommu/page-table.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommuHardware } from '../iommufd/hardware.js';
@@ -17,6 +18,7 @@ const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
 
 /** The IOMMU in front of one function, whose requester id it is. */
 class FunctionHardware implements IommuHardware {
+  readonly iommu: object;
   readonly pageSize = BigInt(PAGE_SIZE);
   readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
   readonly reserved = [INTERRUPT_MESSAGES];
@@ -28,12 +30,14 @@ class FunctionHardware implements IommuHardware {
   readonly #requester: Requester;
   readonly #entries = new Set<number>();
 
-  constructor(requester: Requester, pasidBits: number) {
+  constructor(iommu: object, requester: Requester, pasidBits: number) {
+    this.iommu = iommu;
     this.#requester = requester;
     this.pasidBits = pasidBits;
   }
 
-  enter(pasid: number, table: PageTable, log: DirtyLog | undefined): void {
+  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
+    if (!(table instanceof PageTable)) refuse('EOPNOTSUPP', 'the IOMMU of this function has no nested page tables');
     this.leave(pasid);
     this.#requester.grant(pasid, table, log);
     this.#entries.add(pasid);
@@ -54,7 +58,7 @@ export class IommufdBinding {
     this.#name = name;
     this.#pasidBits = pasidBits;
     this.context = context;
-    this.device = context.bind(new FunctionHardware(requester, pasidBits));
+    this.device = context.bind(new FunctionHardware(context.iommu, requester, pasidBits));
   }
 
   /** Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach; EINVAL for a PASID that it has not. */

@@ -5,7 +5,7 @@ import type { Caller } from '../../ioasid/caller.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
-import { Hwpt } from '../../iommufd/hwpt.js';
+import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
 import { hex, Refusal, refuse } from '../../linux/errno.js';
 import { getBig, getU32, struct, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
@@ -34,14 +34,14 @@ function setDirtyTracking(context: IommufdContext, { data }: Command): number {
   const { at } = SetDirtyTrackingStruct;
   const flags = getU32(data, at.flags);
   if (flags & ~1) refuse('EOPNOTSUPP', `SET_DIRTY_TRACKING flags ${hex(flags)} are unknown`);
-  const hwpt = context.objects.get(getU32(data, at.hwpt_id), Hwpt);
+  const hwpt = context.objects.get(getU32(data, at.hwpt_id), PagingHwpt);
   const dirty = dirtyLog(hwpt);
   if (flags & 1) dirty.clear();
   dirty.enabled = (flags & 1) !== 0;
   return 0;
 }
 
-function dirtyLog(hwpt: Hwpt): DirtyLog {
+function dirtyLog(hwpt: PagingHwpt): DirtyLog {
   return hwpt.dirty ?? refuse('EOPNOTSUPP', `HWPT ${hwpt.id} was not allocated for dirty tracking`);
 }
 
@@ -49,7 +49,7 @@ function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): num
   const { at } = GetDirtyBitmapStruct;
   const flags = getU32(data, at.flags);
   if (flags & ~1 || getU32(data, at.reserved) !== 0) refuse('EOPNOTSUPP', `GET_DIRTY_BITMAP flags ${hex(flags)} or __reserved are unknown`);
-  const hwpt = context.objects.get(getU32(data, at.hwpt_id), Hwpt);
+  const hwpt = context.objects.get(getU32(data, at.hwpt_id), PagingHwpt);
   const [iova, length, pageSize] = [getBig(data, at.iova), getBig(data, at.length), getBig(data, at.page_size)];
   checkBitmapRange(hwpt, iova, length, pageSize);
   const dirty = dirtyLog(hwpt);
@@ -91,7 +91,7 @@ function setBits(caller: Caller, address: number, bits: readonly number[]): void
   }
 }
 
-function checkBitmapRange(hwpt: Hwpt, iova: bigint, length: bigint, pageSize: bigint): void {
+function checkBitmapRange(hwpt: PagingHwpt, iova: bigint, length: bigint, pageSize: bigint): void {
   if (length === 0n) refuse('EINVAL', 'the length is zero');
   if (iova + length - 1n > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
   if (pageSize === 0n) refuse('EINVAL', 'the page size is zero');

@@ -1,0 +1,129 @@
+/**
+ * UserData and UserArray: structs that lie in the caller's memory and whose layout only the IOMMU knows that they are meant for.
+ *
+ * Nothing is read before that IOMMU asks, because the type is looked at first, and each byte is read once. The rules are those of the kernel's
+ * copy_struct_from_user: what the caller leaves out reads as zeros, and what he has beyond the known struct must be zeros.
+ */
+import type { Caller } from '../ioasid/caller.js';
+import { hex, refuse } from '../linux/errno.js';
+
+/** Entries are read in pieces of about so many bytes. */
+const PIECE_BYTES = 65536;
+
+/** A struct that a page table or a vIOMMU is made with. Length 0: there is none. */
+export class UserData {
+  /** Whose layout it is: IOMMU_HWPT_DATA_* or IOMMU_VIOMMU_TYPE_*. */
+  readonly type: number;
+  /** In bytes. */
+  readonly length: number;
+  readonly #caller: Caller;
+  readonly #address: number;
+
+  constructor(caller: Caller, type: number, address: number, length: number) {
+    this.#caller = caller;
+    this.type = type;
+    this.#address = address;
+    this.length = length;
+  }
+
+  /**
+   * The struct, which has `size` bytes and in its first version `least`.
+   * @throws Refusal EINVAL for another type or length; EFAULT.
+   */
+  read(type: number, size: number, least: number): Uint8Array {
+    this.#check(type, size, least);
+    const struct = new Uint8Array(size);
+    this.#caller.readMemory(this.#address, struct.subarray(0, this.length));
+    return struct;
+  }
+
+  /** Stores the struct, as much of it as the caller has. @throws Refusal as `read`. */
+  write(type: number, struct: Uint8Array, least: number): void {
+    this.#check(type, struct.length, least);
+    this.#caller.writeMemory(this.#address, struct.subarray(0, this.length));
+  }
+
+  #check(type: number, size: number, least: number): void {
+    if (this.type !== type) refuse('EINVAL', `data is of type ${hex(this.type)}, and ${hex(type)} is wanted`);
+    if (this.length < least || this.length > size)
+      refuse('EINVAL', `data of type ${hex(type)} has ${least} to ${size} bytes, not ${this.length}`);
+  }
+}
+
+/** An array of structs: invalidations. */
+export class UserArray {
+  /** IOMMU_HWPT_INVALIDATE_DATA_* or IOMMU_VIOMMU_INVALIDATE_DATA_*. */
+  readonly type: number;
+  readonly count: number;
+  /** How many of them have been done: what the caller is told, whether all went well or not. */
+  handled = 0;
+  readonly #caller: Caller;
+  readonly #address: number;
+  readonly #entryLength: number;
+
+  constructor(caller: Caller, type: number, address: number, entryLength: number, count: number) {
+    this.#caller = caller;
+    this.type = type;
+    this.#address = address;
+    this.#entryLength = entryLength;
+    this.count = count;
+  }
+
+  /**
+   * The entries one by one, each read when its turn comes: those before a bad one can be done first.
+   * @throws Refusal EINVAL for another type, or another length than `least` to `size`; EFAULT.
+   */
+  *each(type: number, size: number, least: number): Generator<Uint8Array> {
+    this.#checkType(type);
+    if (this.count > 0 && (this.#entryLength < least || this.#entryLength > size))
+      refuse('EINVAL', `entries of type ${hex(type)} have ${least} to ${size} bytes, not ${this.#entryLength}`);
+    yield* this.#entries(size);
+  }
+
+  /**
+   * All entries behind each other, read before the first is looked at. They may be longer than `size`, with zeros at the end.
+   * @throws Refusal EINVAL for another type; E2BIG; EFAULT.
+   */
+  all(type: number, size: number): Uint8Array {
+    this.#checkType(type);
+    const structs = new Uint8Array(this.count * size);
+    let at = 0;
+    for (const entry of this.#entries(size)) {
+      structs.set(entry, at);
+      at += size;
+    }
+    return structs;
+  }
+
+  #checkType(type: number): void {
+    if (this.type !== type) refuse('EINVAL', `the array is of type ${hex(this.type)}, and ${hex(type)} is wanted`);
+  }
+
+  *#entries(size: number): Generator<Uint8Array> {
+    const length = this.#entryLength;
+    let together = Math.max(1, Math.floor(PIECE_BYTES / Math.max(length, 1)));
+    for (let first = 0; first < this.count; ) {
+      const piece = new Uint8Array(length * Math.min(together, this.count - first));
+      try {
+        this.#caller.readMemory(this.#address + first * length, piece);
+      } catch (error) {
+        // The entries before the one that cannot be read are still wanted.
+        if (piece.length === length) throw error;
+        together = Math.max(1, together >> 1);
+        continue;
+      }
+      for (let at = 0; at < piece.length; at += length) yield resized(piece.subarray(at, at + length), size);
+      first += piece.length / length;
+    }
+  }
+}
+
+/** The struct of `size` bytes that the caller means by `given`. @throws Refusal E2BIG when there is more in it. */
+function resized(given: Uint8Array, size: number): Uint8Array {
+  const nonzero = given.findIndex((byte, at) => at >= size && byte !== 0);
+  if (nonzero >= 0) refuse('E2BIG', `an entry has a byte ${hex(given[nonzero]!)} at offset ${nonzero}, where no field is known`);
+  if (given.length >= size) return given.subarray(0, size);
+  const struct = new Uint8Array(size);
+  struct.set(given);
+  return struct;
+}
