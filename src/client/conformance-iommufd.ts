@@ -34,6 +34,7 @@ import {
   refused,
 } from './conformance.test.helper.js';
 import { dirtyRules } from './conformance-dirty.js';
+import { mdevRules } from './conformance-mdev.js';
 import { Ioasid } from './ioasid.js';
 import { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
@@ -673,4 +674,5 @@ export function conformanceIommufd(makeProcess: () => Promise<Transport>): void 
   );
 
   dirtyRules(rule);
+  mdevRules(rule);
 }
