@@ -14,6 +14,7 @@ import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 
@@ -58,8 +59,8 @@ export class Requester {
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as always
   // with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
-  // The logs among the entries, by PASID. Most often there is none, and a write asks no more than that.
-  readonly #logs = new Map<number, DirtyLog>();
+  // Entries that have a log. Most often there is none, and a write asks no more than that.
+  #logs = 0;
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
@@ -76,7 +77,7 @@ export class Requester {
     const entry = this.#entries.get(pasid);
     if (entry === undefined) {
       this.#entries.set(pasid, { table, log, grants: 1 });
-      if (log !== undefined) this.#logs.set(pasid, log);
+      if (log !== undefined) this.#logs++;
     } else if (entry.table === table && entry.log === log) entry.grants++;
     else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
   }
@@ -86,7 +87,7 @@ export class Requester {
     const entry = this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
-    this.#logs.delete(pasid);
+    if (entry.log !== undefined) this.#logs--;
     this.#roots[pasid] = 0;
   }
 
@@ -132,12 +133,18 @@ export class Requester {
       const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
-      if (access === WRITE && this.#logs.size > 0) this.#logs.get(pasid)?.written(here, moved);
+      if (access === WRITE && this.#logs > 0) this.#record(pasid, here, moved);
       done += moved;
       if (moved < count)
         return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);
     }
     return undefined;
+  }
+
+  /** The log is about addresses that mappings have: with two stages those of the second. */
+  #record(pasid: number, iova: number, length: number): void {
+    const { table, log } = this.#entries.get(pasid)!;
+    if (log?.enabled === true) log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
   }
 
   /** `translate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */

@@ -66,11 +66,12 @@ export class VtdDomain implements NestedDomain {
   constructor(iommu: Iommu, parent: PagingHwpt, data: UserData) {
     if (data.type !== DATA_TYPE) refuse('EOPNOTSUPP', `the IOMMU has nested tables in the format of VT-d, and none of type ${data.type}`);
     const view = viewOf(data.read(DATA_TYPE, DATA_BYTES, DATA_BYTES));
-    this.table = new VtdTable(iommu, parent.table, {
+    const stage = {
       root: Number(view.getBigUint64(8, true)),
       addressWidth: view.getUint32(16, true),
       extendedAccess: (view.getBigUint64(0, true) & S1_EAFE) !== 0n,
-    });
+    };
+    this.table = new VtdTable(iommu, parent.table, stage, parent.dirty);
   }
 
   invalidate(array: UserArray): void {
