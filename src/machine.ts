@@ -5,6 +5,7 @@
  */
 import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
 import type { IoasidContext } from './ioasid/context.js';
+import type { PasidSpace } from './ioasid/pasid-space.js';
 import { IoasidSubsystem } from './ioasid/subsystem.js';
 import type { FaultRecord } from './iommu/fault-log.js';
 import { Iommu } from './iommu/iommu.js';
@@ -70,7 +71,8 @@ export interface DeviceSnapshot {
   readonly mdev: boolean;
   /** The process that has it open. */
   readonly pid: number | undefined;
-  readonly authorizations: readonly { pasid: number; vpasid: number; context: number }[];
+  /** Without `context`: attached through an iommufd. */
+  readonly authorizations: readonly { pasid: number; vpasid: number; context: number | undefined }[];
   readonly busy: boolean;
 }
 
@@ -88,10 +90,13 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
   readonly #devices: readonly { readonly device: VfioDevice; readonly spec: string }[];
 
-  private constructor(options: MachineOptions, make: (iommu: Iommu) => readonly { device: VfioDevice; spec: string }[]) {
+  private constructor(
+    options: MachineOptions,
+    make: (iommu: Iommu, pasids: PasidSpace) => readonly { device: VfioDevice; spec: string }[],
+  ) {
     this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
     this.iommufd = new IommufdSubsystem(this.iommu);
-    this.#devices = make(this.iommu);
+    this.#devices = make(this.iommu, this.ioasid.pasids);
     this.groups = makeGroups(this.#devices.map(({ device }) => device));
     this.nodes = [
       ioasidNode(this.ioasid),
@@ -108,11 +113,11 @@ export class Machine {
     const base = options.baseDirectory ?? process.cwd();
     const factories = await Promise.all(specs.map(({ parsed }) => loadDeviceFactory(parsed.name, base)));
     const rids = assignRids(specs.map(({ parsed }) => parsed.bdf));
-    return new Machine(options, (iommu) => {
+    return new Machine(options, (iommu, pasids) => {
       const made: { device: VfioDevice; spec: string }[] = [];
       for (const [n, { spec, parsed }] of specs.entries()) {
         const request = { rid: rids[n]!, factory: factories[n]!, options: parsed.options, mdevs: parsed.mdevs, firstIndex: made.length };
-        const devices = makeDevices(iommu, request);
+        const devices = makeDevices(iommu, pasids, request);
         made.push(...devices.map((device) => ({ device, spec })));
       }
       return made;
@@ -147,7 +152,7 @@ export class Machine {
         rid: device.rid,
         mdev: device.mediated,
         pid: device.holder,
-        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({ pasid, vpasid, context: context.id })),
+        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({ pasid, vpasid, context: context?.id })),
         busy: device.busy(),
       })),
       memories: this.iommu.memories.size,

@@ -8,11 +8,13 @@
  */
 import { hex, refuse } from '../linux/errno.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
+import type { DirtyLog } from './dirty-log.js';
 import { type DmaFault, FaultLog } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 
@@ -42,9 +44,10 @@ export class Iommu {
 const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
-/** An entry of a PASID table: the page table, and how often it was granted. */
+/** An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was granted. */
 interface PasidEntry {
   readonly table: Translation;
+  readonly log: DirtyLog | undefined;
   grants: number;
 }
 
@@ -56,6 +59,8 @@ export class Requester {
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as always
   // with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
+  // Entries that have a log. Most often there is none, and a write asks no more than that.
+  #logs = 0;
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
@@ -64,13 +69,16 @@ export class Requester {
   }
 
   /**
-   * Makes entry (RID, PASID) that table. Grants of the same table are counted, because the mediated devices of one function share its RID.
-   * @throws Refusal EBUSY when the entry is another table.
+   * Makes entry (RID, PASID) that table, and has writes by it recorded in `log` while that is on. Grants of the same are counted, because the
+   * mediated devices of one function share its RID.
+   * @throws Refusal EBUSY when the entry is another table, or has another log.
    */
-  grant(pasid: number, table: Translation): void {
+  grant(pasid: number, table: Translation, log?: DirtyLog): void {
     const entry = this.#entries.get(pasid);
-    if (entry === undefined) this.#entries.set(pasid, { table, grants: 1 });
-    else if (entry.table === table) entry.grants++;
+    if (entry === undefined) {
+      this.#entries.set(pasid, { table, log, grants: 1 });
+      if (log !== undefined) this.#logs++;
+    } else if (entry.table === table && entry.log === log) entry.grants++;
     else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
   }
 
@@ -79,6 +87,7 @@ export class Requester {
     const entry = this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
+    if (entry.log !== undefined) this.#logs--;
     this.#roots[pasid] = 0;
   }
 
@@ -124,11 +133,18 @@ export class Requester {
       const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
+      if (access === WRITE && this.#logs > 0) this.#record(pasid, here, moved);
       done += moved;
       if (moved < count)
         return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);
     }
     return undefined;
+  }
+
+  /** The log is about addresses that mappings have: with two stages those of the second. */
+  #record(pasid: number, iova: number, length: number): void {
+    const { table, log } = this.#entries.get(pasid)!;
+    if (log?.enabled === true) log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
   }
 
   /** `translate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */

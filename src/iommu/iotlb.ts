@@ -8,7 +8,7 @@
  */
 import type { Access } from './access.js';
 import { NONE } from './page-table.js';
-import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, type TableMemory } from './table-memory.js';
+import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, type TableMemory, TWO_32 } from './table-memory.js';
 
 const PLACES = 1024;
 const EMPTY = -1;
@@ -19,6 +19,8 @@ export class Iotlb {
   readonly #tags = new Int32Array(2 * PLACES).fill(EMPTY);
   // `slot << 2 | rights`; NONE until the place is used for the first time.
   readonly #found = new Int32Array(PLACES).fill(NONE);
+  // The address in the second stage that what is kept begins at.
+  readonly #seconds = new Float64Array(PLACES);
   #empty = true;
 
   constructor(memory: TableMemory) {
@@ -31,11 +33,17 @@ export class Iotlb {
     return this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 12 ? this.#found[place]! : NONE;
   }
 
+  /** Where in the second stage `iova` is, for which `find` has found something. */
+  second(iova: number): number {
+    const place = placeOf(Math.floor(iova / TWO_32), iova >>> 0);
+    return this.#seconds[place]! + (iova - this.#memory.wide(this.#found[place]! >> 2, START_HI));
+  }
+
   /**
-   * Keeps that [start, last], in which IOVA (hi, lo) lies, is byte `offset` onwards of memory number `memory`, with `rights`. What had the
-   * place before is forgotten. @returns `slot << 2 | rights`.
+   * Keeps that [start, last], in which IOVA (hi, lo) lies, is byte `offset` onwards of memory number `memory`, with `rights`; and `second` onwards of
+   * the second stage. What had the place before is forgotten. @returns `slot << 2 | rights`.
    */
-  keep(hi: number, lo: number, start: number, last: number, memory: number, offset: number, rights: Access): number {
+  keep(hi: number, lo: number, start: number, last: number, memory: number, offset: number, rights: Access, second: number): number {
     const place = placeOf(hi, lo);
     const old = this.#found[place]!;
     const slot = old === NONE ? this.#memory.allocCached() : old >> 2;
@@ -47,6 +55,7 @@ export class Iotlb {
     this.#tags[2 * place] = hi;
     this.#tags[2 * place + 1] = lo >>> 12;
     this.#found[place] = (slot << 2) | rights;
+    this.#seconds[place] = second;
     this.#empty = false;
     return this.#found[place]!;
   }

@@ -9,6 +9,7 @@
  */
 import { hex } from '../linux/errno.js';
 import { type Access, READ, REFUSED, WRITE } from './access.js';
+import type { DirtyLog } from './dirty-log.js';
 import { Iotlb } from './iotlb.js';
 import type { MemoryTable } from './memory-table.js';
 import { NestedTable } from './nested-table.js';
@@ -36,10 +37,13 @@ export abstract class TwoStageTable extends NestedTable {
 
   readonly #iommu: Tables;
   readonly #iotlb: Iotlb;
+  // Of what is written through the second stage, be it by devices or as a mark in an entry of the first.
+  readonly #log: DirtyLog | undefined;
   #generation: number;
 
-  constructor(iommu: Tables, parent: PageTable) {
+  constructor(iommu: Tables, parent: PageTable, log?: DirtyLog) {
     super(parent);
+    this.#log = log;
     this.#iommu = iommu;
     this.#iotlb = new Iotlb(iommu.tables);
     this.#generation = parent.generation;
@@ -59,6 +63,11 @@ export abstract class TwoStageTable extends NestedTable {
   invalidate(start: number, last: number, leaf: boolean): void {
     this.#iotlb.invalidate(start, last);
     if (!leaf) this.forgetTables();
+  }
+
+  /** Where in the second stage `iova` is, for which `lookup` has just found something. */
+  secondOf(iova: number): number {
+    return this.#iotlb.second(iova);
   }
 
   close(): void {
@@ -98,7 +107,10 @@ export abstract class TwoStageTable extends NestedTable {
     const slot = this.#entrySlot(address, WRITE);
     if (slot < 0) return false;
     const memory = this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-    if (memory.write(this.#offset(slot, address) + at, entryBytes, at, 1) === 1) return true;
+    if (memory.write(this.#offset(slot, address) + at, entryBytes, at, 1) === 1) {
+      this.#log?.written(address, ENTRY_BYTES);
+      return true;
+    }
     return this.refuse(`${memory.description} has no entry to mark for ${hex(address)} of the second stage`);
   }
 
@@ -127,7 +139,8 @@ export abstract class TwoStageTable extends NestedTable {
     const start = iova - Math.min(within, address - tables.wide(slot, START_HI));
     const last = iova + Math.min(this.size - within - 1, tables.wide(slot, LAST_HI) - address);
     const memory = tables.mappings[slot * MAPPING_WORDS + MEMORY]!;
-    return this.#iotlb.keep(hi, lo, start, last, memory, this.#offset(slot, address - (iova - start)), rights);
+    const from = address - (iova - start);
+    return this.#iotlb.keep(hi, lo, start, last, memory, this.#offset(slot, from), rights, from);
   }
 
   /** What the second stage has at `address`: `slot << 2 | rights`, or negative. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Access, READ, WRITE } from './access.js';
+import { DirtyLog } from './dirty-log.js';
 import { Iommu } from './iommu.js';
 import { BufferMemory } from './memory.js';
 import { NONE } from './page-table.js';
@@ -323,4 +324,27 @@ test('every access ends where a walk of both stages from the beginning ends, mar
     { numRuns: 500 },
   );
   assert.ok(reached > 1000, `${reached} accesses that were not refused`);
+});
+
+test('a log is of the second stage: the pages that were written there, and those of first-stage entries that were marked', () => {
+  const { iommu, parent, set, chain } = setup();
+  const log = new DirtyLog(BigInt(PAGE));
+  log.enabled = true;
+  const table = new VtdTable(iommu, parent, { root: BASE, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess: false }, log);
+  const requester = iommu.requester('0000:6a:02.0');
+  requester.grant(PASID, table, log);
+  chain();
+  set(3, 1, address(9) | P | RW | US);
+  set(3, 2, address(5) | P | RW | US);
+  const dirty = () => {
+    const pages = [...log.dirty(0n, 2n ** 48n)].map((iova) => (Number(iova) - BASE) / PAGE);
+    log.clear();
+    return pages.sort((a, b) => a - b);
+  };
+  assert.equal(requester.write(PASID, 2 * PAGE - 8, new Uint8Array(16), 0, 16), undefined);
+  assert.deepEqual(dirty(), [0, 1, 2, 3, 5, 9]);
+  assert.equal(requester.write(PASID, 2 * PAGE - 1, new Uint8Array(1), 0, 1), undefined);
+  assert.deepEqual(dirty(), [9], 'entries are marked once');
+  assert.equal(requester.read(PASID, PAGE, new Uint8Array(2 * PAGE), 0, 2 * PAGE), undefined);
+  assert.deepEqual(dirty(), []);
 });

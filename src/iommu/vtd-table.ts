@@ -9,6 +9,7 @@
  */
 import { hex } from '../linux/errno.js';
 import { type Access, RIGHTS, WRITE } from './access.js';
+import type { DirtyLog } from './dirty-log.js';
 import type { PageTable } from './page-table.js';
 import { TWO_32 } from './table-memory.js';
 import { type Tables, TwoStageTable } from './two-stage-table.js';
@@ -59,8 +60,8 @@ export class VtdTable extends TwoStageTable {
   readonly #tables = new Float64Array(REMEMBERED);
   readonly #above = new Uint8Array(REMEMBERED);
 
-  constructor(iommu: Tables, parent: PageTable, { root, addressWidth, extendedAccess }: VtdFirstStage) {
-    super(iommu, parent);
+  constructor(iommu: Tables, parent: PageTable, { root, addressWidth, extendedAccess }: VtdFirstStage, log?: DirtyLog) {
+    super(iommu, parent, log);
     this.addressWidth = addressWidth;
     this.#root = root - (root % SPAN[1]);
     this.#accessed = extendedAccess ? ACCESSED | EXTENDED_ACCESSED : ACCESSED;

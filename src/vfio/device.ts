@@ -91,9 +91,9 @@ export class VfioDevice {
   close(): void {
     this.#drain(undefined);
     this.#resetModel();
-    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#binding?.close();
     this.#binding = undefined;
+    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#irqs.close();
     this.#config.reset();
     this.#holder = undefined;
@@ -131,7 +131,9 @@ export class VfioDevice {
 
   /** Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the device is not authorized for it. */
   revoke(pasid: number): void {
-    const authorization = this.#port.authorizations.get(pasid) ?? refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
+    const authorization = this.#port.authorizations.get(pasid);
+    // The PASID of an attachment is none that a context has given: it goes by DETACH.
+    if (authorization?.context === undefined) refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
     const drained = this.#drain(this.#model.pci.pasidBits === undefined ? undefined : authorization.vpasid);
     // Work that is left over would run in whatever address space its number means next.
     if (!drained) this.#resetModel();
@@ -140,7 +142,7 @@ export class VfioDevice {
 
   /**
    * VFIO_DEVICE_BIND_IOMMUFD: the device becomes an object of `context`, which whoever calls has been shown to hold. @returns the object's id.
-   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its group is open; EOPNOTSUPP for mediated devices.
+   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its group is open.
    */
   bind(context: IommufdContext): number {
     if (this.grouped) refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
@@ -150,9 +152,8 @@ export class VfioDevice {
   /** As `bind`, on the way through the device's group. */
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
-    if (this.#port.mediated) refuse('EOPNOTSUPP', `${this.name} is a mediated device, and those are authorized by /dev/ioasid only`);
     if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
-    this.#binding = new IommufdBinding(this.name, this.#port.requester, this.#model.pci.pasidBits ?? 0, context);
+    this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci.pasidBits ?? 0, context);
     return this.#binding.device.id;
   }
 
@@ -267,7 +268,7 @@ export class VfioDevice {
     const { authorizations, requester } = this.#port;
     authorizations.remove(authorization);
     requester.withdraw(this.#port.entry(this.#model.pci, authorization.pasid));
-    authorization.context.unuse(authorization.pasid);
+    authorization.context?.unuse(authorization.pasid);
   }
 
   /** Steps the model until its work (for `vpasid`, or all) is done. @returns false when it does not get done. */

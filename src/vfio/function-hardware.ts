@@ -1,7 +1,9 @@
 /**
- * FunctionHardware: the IOMMU in front of one function, whose requester id it is, as iommufd sees it: one like Intel VT-d in scalable mode.
+ * FunctionHardware: the IOMMU in front of one function, as iommufd sees it: one like Intel VT-d in scalable mode. A device has its entries there
+ * through its port: a whole function as what its requests carry, a mediated device as what its parent's requests carry for it.
  */
-import type { Iommu, Requester } from '../iommu/iommu.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
+import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
@@ -9,6 +11,7 @@ import type { IommuHardware, NestedDomain } from '../iommufd/hardware.js';
 import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import type { UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
+import type { DevicePort } from './device-port.js';
 import { VtdDomain, vtdInfo } from './vtd-domain.js';
 
 /** Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never translated. */
@@ -20,16 +23,15 @@ export class FunctionHardware implements IommuHardware {
   readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
   readonly reserved = [INTERRUPT_MESSAGES];
   readonly coherent = true;
-  readonly dirtyTracking = false;
+  readonly dirtyTracking = true;
   readonly flags = true;
   readonly info = vtdInfo;
   readonly pasidBits: number;
-  readonly #requester: Requester;
-  readonly #entries = new Set<number>();
+  readonly #port: DevicePort;
 
-  constructor(iommu: Iommu, requester: Requester, pasidBits: number) {
+  constructor(iommu: Iommu, port: DevicePort, pasidBits: number) {
     this.iommu = iommu;
-    this.#requester = requester;
+    this.#port = port;
     this.pasidBits = pasidBits;
   }
 
@@ -37,20 +39,18 @@ export class FunctionHardware implements IommuHardware {
     return new VtdDomain(this.iommu, parent, data);
   }
 
-  /** @throws Refusal EINVAL for a nested table that the IOMMU cannot walk. */
-  enter(pasid: number, table: Translation): void {
+  /** @throws Refusal EINVAL for a nested table that the IOMMU cannot walk; and as DevicePort.enter. */
+  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
     if (table instanceof VtdTable && table.addressWidth !== VTD_ADDRESS_WIDTH) {
       refuse(
         'EINVAL',
         `the nested table is for addresses of ${table.addressWidth} bits, and the IOMMU walks those for ${VTD_ADDRESS_WIDTH}`,
       );
     }
-    this.leave(pasid);
-    this.#requester.grant(pasid, table);
-    this.#entries.add(pasid);
+    this.#port.enter(pasid, table, log);
   }
 
   leave(pasid: number): void {
-    if (this.#entries.delete(pasid)) this.#requester.withdraw(pasid);
+    this.#port.leave(pasid);
   }
 }

@@ -4,10 +4,10 @@
  * It stands in the place of the native ABI's authorizations, and excludes them: a device open under one ABI has entries of that one only.
  */
 
-import type { Requester } from '../iommu/iommu.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
+import type { DevicePort } from './device-port.js';
 import { FunctionHardware } from './function-hardware.js';
 
 export class IommufdBinding {
@@ -16,11 +16,11 @@ export class IommufdBinding {
   readonly #name: string;
   readonly #pasidBits: number;
 
-  constructor(name: string, requester: Requester, pasidBits: number, context: IommufdContext) {
+  constructor(name: string, port: DevicePort, pasidBits: number, context: IommufdContext) {
     this.#name = name;
     this.#pasidBits = pasidBits;
     this.context = context;
-    this.device = context.bind(new FunctionHardware(context.iommu, requester, pasidBits));
+    this.device = context.bind(new FunctionHardware(context.iommu, port, pasidBits));
   }
 
   /** Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach; EINVAL for a PASID that it has not. */

@@ -39,7 +39,8 @@ const ALL_PAGES = 2n ** 64n - 1n;
 const CAPABILITY = 6n | (1n << 10n) | (47n << 16n) | (3n << 34n) | (1n << 39n) | (18n << 48n) | (3n << 54n) | (1n << 56n);
 /**
  * The extended one (11.4.3): coherent walks (C, SMPWC), snoop control (SC), nested translation (NEST), privileged requests (SRS), extended accessed
- * bits (EAFS), PASIDs of 20 bits (PASID, PSS 19), scalable mode with both stages (SMTS, SLTS, FLTS). No device TLBs, page requests, dirty bits.
+ * bits (EAFS), accessed and dirty bits of the second stage (SSADS), PASIDs of 20 bits (PASID, PSS 19), scalable mode with both stages (SMTS, SLTS, FLTS). No device
+ * TLBs, no page requests.
  */
 const EXTENDED_CAPABILITY =
   1n |
@@ -50,6 +51,7 @@ const EXTENDED_CAPABILITY =
   (19n << 35n) |
   (1n << 40n) |
   (1n << 43n) |
+  (1n << 45n) |
   (1n << 46n) |
   (1n << 47n) |
   (1n << 48n);
@@ -64,11 +66,12 @@ export class VtdDomain implements NestedDomain {
   constructor(iommu: Iommu, parent: PagingHwpt, data: UserData) {
     if (data.type !== DATA_TYPE) refuse('EOPNOTSUPP', `the IOMMU has nested tables in the format of VT-d, and none of type ${data.type}`);
     const view = viewOf(data.read(DATA_TYPE, DATA_BYTES, DATA_BYTES));
-    this.table = new VtdTable(iommu, parent.table, {
+    const stage = {
       root: Number(view.getBigUint64(8, true)),
       addressWidth: view.getUint32(16, true),
       extendedAccess: (view.getBigUint64(0, true) & S1_EAFE) !== 0n,
-    });
+    };
+    this.table = new VtdTable(iommu, parent.table, stage, parent.dirty);
   }
 
   invalidate(array: UserArray): void {
