@@ -16,8 +16,22 @@ interface Part {
   readonly length: bigint;
 }
 
-/** Is [address, address+length) of the caller this very memory? @throws Refusal EFAULT when the caller has nothing there. */
-export function sameMemory(caller: Caller, address: bigint, { memory, offset, length }: Part): boolean {
+/**
+ * Is [address, address+length) of the caller this very memory? Memory that is not there counts only where all before it is the same.
+ * @throws Refusal EFAULT when the caller has nothing there.
+ */
+export function sameMemory(caller: Caller, address: bigint, part: Part): boolean {
+  try {
+    return sameThroughout(caller, address, part);
+  } catch (error) {
+    const half = ((part.length / 2n + PAGE - 1n) / PAGE) * PAGE;
+    if (half >= part.length) throw error;
+    const rest = { ...part, offset: part.offset + half, length: part.length - half };
+    return sameMemory(caller, address, { ...part, length: half }) && sameMemory(caller, address + half, rest);
+  }
+}
+
+function sameThroughout(caller: Caller, address: bigint, { memory, offset, length }: Part): boolean {
   const range = caller.memory(Number(address), Number(length), 1);
   range.memory.close();
   if (range.memory === memory) return BigInt(range.offset) === offset;
