@@ -46,6 +46,7 @@ export class NestedHwpt extends Hwpt {
   }
 
   destroy(): void {
+    this.domain.table.close();
     this.#owner.users--;
   }
 }
