@@ -10,6 +10,8 @@ import { PAGE_SIZE } from '../iommu/page-table.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { Ioas } from '../iommufd/ioas.js';
 
+const PAGE = BigInt(PAGE_SIZE);
+
 /** `length` bytes at byte `offset` of `memory`. */
 interface Part {
   readonly memory: Memory;
@@ -24,8 +26,22 @@ interface Place {
   length: number;
 }
 
-/** Is [address, address+length) of the caller this very memory? @throws Refusal EFAULT when the caller has nothing there. */
+/**
+ * Is [address, address+length) of the caller this very memory? Memory that is not there counts only where all before it is the same.
+ * @throws Refusal EFAULT when the caller has nothing there.
+ */
 export function sameMemory(caller: Caller, address: bigint, part: Part): boolean {
+  try {
+    return sameThroughout(caller, address, part);
+  } catch (error) {
+    const half = ((part.length / 2n + PAGE - 1n) / PAGE) * PAGE;
+    if (half >= part.length) throw error;
+    const rest = { ...part, offset: part.offset + half, length: part.length - half };
+    return sameMemory(caller, address, { ...part, length: half }) && sameMemory(caller, address + half, rest);
+  }
+}
+
+function sameThroughout(caller: Caller, address: bigint, part: Part): boolean {
   const theirs = callersPlaces(caller, address, part.length);
   const mapped = places(part);
   return (
