@@ -40,6 +40,7 @@ export class VfioDevice {
   /** Its group's file is open: it can be bound through that only. Set by VfioGroup. */
   grouped = false;
   #holder: number | undefined;
+  #granted = false;
   #failure: string | undefined;
   #binding: IommufdBinding | undefined;
 
@@ -76,6 +77,11 @@ export class VfioDevice {
     return this.#binding !== undefined;
   }
 
+  /** Has whoever opened it presented a context since, of either ABI? */
+  get granted(): boolean {
+    return this.#granted;
+  }
+
   /** What the device is authorized for, for `ls`. */
   authorizations(): IterableIterator<Authorization> {
     return this.#port.authorizations.values();
@@ -96,6 +102,7 @@ export class VfioDevice {
     for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#irqs.close();
     this.#config.reset();
+    this.#granted = false;
     this.#holder = undefined;
   }
 
@@ -127,6 +134,7 @@ export class VfioDevice {
       throw refusal;
     }
     authorizations.add({ pasid, vpasid: number, context });
+    this.#granted = true;
   }
 
   /** Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the device is not authorized for it. */
@@ -154,6 +162,7 @@ export class VfioDevice {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
     if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
     this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci.pasidBits ?? 0, context);
+    this.#granted = true;
     return this.#binding.device.id;
   }
 
