@@ -19,8 +19,10 @@ export const DESCRIPTOR_COST = 0x1000;
 
 /** What an engine needs of its device. */
 export interface EngineContext {
-  /** May this descriptor raise interrupt `handle`? */
+  /** May this descriptor ask for interrupt `handle`? */
   mayInterrupt(handle: number, handleKind: number, wq: WorkQueue, pasid: number): boolean;
+  /** A descriptor has ended that asked for interrupt `handle`, and may. */
+  interrupt(handle: number): void;
   /** Reports what no completion record can say. */
   reportError(code: number, task: Task, wq: WorkQueue, batchIndex: number, faultAddress: number, write: boolean): void;
 }
@@ -31,7 +33,6 @@ export class Engine {
   /** That descriptor's number in the work queue. */
   number = 0;
   readonly #access: Access;
-  readonly #host: DeviceHost;
   readonly #context: EngineContext;
   readonly #outer = new Task();
   readonly #inner = new Task();
@@ -41,7 +42,6 @@ export class Engine {
   #batchFailed = false;
 
   constructor(host: DeviceHost, context: EngineContext) {
-    this.#host = host;
     this.#access = new Access(host.dma);
     this.#context = context;
   }
@@ -141,12 +141,13 @@ export class Engine {
   #end(task: Task, wq: WorkQueue, batchIndex: number): boolean {
     const written = writeCompletion(task, this.#access);
     if (written === Written.FAULTED) this.#report(Status.COMPLETION_FAULT, task, wq, batchIndex, task.descriptor.completionAddress, true);
-    if (written === Written.MISALIGNED) this.#report(Status.COMPLETION_ALIGNMENT, task, wq, batchIndex, 0, false);
-    if (written === Written.NO_ADDRESS) {
+    // An interrupt handle that is none is reported in both places.
+    if (written === Written.NONE || task.status === Status.INTERRUPT_HANDLE) {
       const write = (task.status & Status.WRITE_FAULT) !== 0;
       this.#report(task.status & ~Status.WRITE_FAULT, task, wq, batchIndex, task.faultAddress, write);
     }
-    if (task.descriptor.has(Flag.REQUEST_INTERRUPT) && this.#mayInterrupt(task, wq)) this.#host.interrupt(task.descriptor.interruptHandle);
+    if (task.descriptor.has(Flag.REQUEST_INTERRUPT) && this.#mayInterrupt(task, wq))
+      this.#context.interrupt(task.descriptor.interruptHandle);
     return task.status === Status.SUCCESS && written <= Written.WRITTEN;
   }
 

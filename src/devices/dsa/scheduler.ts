@@ -56,12 +56,18 @@ export class Scheduler {
     for (let i = 0; i < served.length; i++) {
       const turn = (this.#turns[index]! + i) % served.length;
       const wq = served[turn]!;
-      if (wq.count === 0 || (wq.headOpcode === Opcode.DRAIN && this.#inFlight(wq, wq.headNumber))) continue;
+      if (wq.count === 0 || (wq.headOpcode === Opcode.DRAIN && this.#mustWait(wq))) continue;
       this.#turns[index] = turn + 1;
       engine.take(wq);
       return true;
     }
     return false;
+  }
+
+  /** A drain, at the head of `wq`, waits for what came before it: in a shared work queue for that of its own PASID. */
+  #mustWait(wq: WorkQueue): boolean {
+    const pasid = wq.limits.shared ? wq.headPasid : undefined;
+    return this.#engines.some((engine) => engine.wq === wq && (pasid === undefined || engine.pasid === pasid));
   }
 
   /** Is a descriptor of `wq` whose number is below `before` in an engine? */
