@@ -24,14 +24,24 @@ export interface Memory {
   reaches(offset: number, length: number, access: number): boolean;
 
   /**
-   * Are [offset, offset+length) of this memory and as many bytes at `otherOffset` of `other` the same pages, so that what is written to one is
-   * read from the other? Absent: only when they are the same Memory and offset.
+   * What lies behind byte `offset`: a file, by a text that is the same for the same file, or (undefined) only this memory; which byte of that; and
+   * how many bytes are sure to follow in the same way. Absent: it is always this memory alone. Not for the DMA path.
    */
-  sameAs?(offset: number, other: Memory, otherOffset: number, length: number): boolean;
+  backing?(offset: number): Backing;
 
   /** Lets go of the memory; called once, when no mapping names it any more. */
   close(): void;
 }
+
+/** What Memory.backing says. */
+export interface Backing {
+  readonly file: string | undefined;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Bytes that are copied one by one. */
+const SHORT = 16;
 
 /** Memory inside this process: what an in-process machine maps, and what tests look into. */
 export class BufferMemory implements Memory {
@@ -46,7 +56,9 @@ export class BufferMemory implements Memory {
 
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     const n = Math.max(0, Math.min(length, this.bytes.length - offset));
-    if (n > 0) target.set(this.bytes.subarray(offset, offset + n), at);
+    // A view costs more than it saves for what is as short as an entry of a page table.
+    if (n <= SHORT) for (let i = 0; i < n; i++) target[at + i] = this.bytes[offset + i]!;
+    else target.set(this.bytes.subarray(offset, offset + n), at);
     return n;
   }
 

@@ -14,8 +14,8 @@ export const spoil: fc.Arbitrary<Spoil> = fc.oneof(
     return field === undefined || spared(line, field.name) ? line : withField(line, field, value);
   }),
   fc.constantFrom(-8, -4, -1, 1, 4, 8, 256, 4096, 100000).map((more) => (line: IoctlLine) => {
-    const size = line.bytes.length;
-    return fieldsOf(line)[0]?.name === 'size' ? withField(line, { offset: 0, size: 4 }, Math.max(0, size + more)) : line;
+    const size = whole(line, Math.max(0, line.bytes.length + more));
+    return fieldsOf(line)[0]?.name === 'size' ? withField(line, { offset: 0, size: 4 }, size) : line;
   }),
   fc.nat(7).map((n) => (line: IoctlLine) => longer(line, n === 0 ? 0 : 1)),
   fc
@@ -26,13 +26,19 @@ export const spoil: fc.Arbitrary<Spoil> = fc.oneof(
   fc.constantFrom('m', 'closed').map((fd) => (line: IoctlLine) => ({ ...line, fd })),
 );
 
-/** Fields that would make the kernel's test interface allocate all its memory, or make one of its own checks fail. */
+/** Fields that would make the kernel's test interface allocate all its memory, or make one of its own checks fail; descriptors that only one side has. */
 function spared(line: IoctlLine, field: string): boolean {
   const cmd = line.cmd & 0xff;
   return (
     (cmd === 0xa0 && (field === 'id' || field === 'pasid' || field === 'flags' || field === 'length' || field === 'page_size')) ||
+    (cmd === 0x8f && field === 'fd') ||
     cmd === 0x80
   );
+}
+
+/** The most of `size` bytes that cuts no field in two: half an address may be a good one on one side and not on the other. */
+function whole(line: IoctlLine, size: number): number {
+  return fieldsOf(line).find((field) => field.size === 8 && field.offset < size && size < field.offset + 8)?.offset ?? size;
 }
 
 function longer(line: IoctlLine, last: number): IoctlLine {
