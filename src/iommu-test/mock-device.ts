@@ -26,14 +26,14 @@ export class MockDevice extends IommufdObject {
 
   /**
    * Makes a device with MOCK_FLAGS_DEVICE_* `flags` and attaches it to HWPT or IOAS `pageTable`.
-   * @throws Refusal EINVAL unknown flags; otherwise as BoundDevice.attach, and then there is no device.
+   * @throws Refusal EINVAL unknown flags; ENOENT `pageTable` is the id that the device itself gets; otherwise as BoundDevice.attach. Then there is no device.
    */
   static create(objects: ObjectTable, flags: number, pageTable: number): { mock: MockDevice; hwpt: number } {
     const mock = new MockDevice(objects, new MockHardware(flags));
     objects.add(mock);
     objects.add(mock.device);
     try {
-      if (pageTable === mock.id) refuse('ENOENT', `object ${pageTable} is the new device itself, which is not there before it is attached`);
+      if (pageTable === mock.id) refuse('ENOENT', `there is no object ${pageTable} yet`);
       return { mock, hwpt: mock.device.attach(pageTable, NO_PASID) };
     } catch (error) {
       objects.destroy(mock.id);

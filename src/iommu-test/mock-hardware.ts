@@ -35,7 +35,7 @@ const hugeFormat: PagingFormat = {
   pageSize: 4096n,
   largePageSize: MIB,
   pageSizes: MIB | 4096n,
-  aperture: { start: 0n, last: 2n ** 56n - 1n },
+  aperture: { start: 0n, last: 2n ** 38n - 1n },
 };
 /** MOCK_DEV_CACHE_NUM. */
 const CACHE_ENTRIES = 4;

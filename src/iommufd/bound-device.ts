@@ -43,8 +43,10 @@ export class BoundDevice extends IommufdObject {
    * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an IOAS refuses a new domain with.
    */
   attach(id: number, pasid: number): number {
-    if (pasid !== NO_PASID && !this.#attachments.has(pasid) && this.#objects.get(id, IommufdObject) instanceof Ioas) {
-      refuse('EINVAL', `a PASID is attached to an HWPT that was allocated for PASIDs, not to IOAS ${id} itself`);
+    if (this.#objects.get(id, IommufdObject) instanceof Ioas) {
+      // No page table is made for what is refused anyway.
+      this.#requireFree(pasid);
+      if (pasid !== NO_PASID) refuse('EINVAL', `a PASID is attached to an HWPT that was allocated for PASIDs, not to IOAS ${id} itself`);
     }
     const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
     this.users++;
@@ -125,12 +127,14 @@ export class BoundDevice extends IommufdObject {
   }
 
   #attach(hwpt: Hwpt, pasid: number): void {
-    const old = this.#attachments.get(pasid);
-    if (old !== undefined) {
-      refuse('EBUSY', `the device is attached to HWPT ${old.id} already`);
-    }
+    this.#requireFree(pasid);
     this.#checkPasid(hwpt, pasid);
     this.#enter(hwpt, pasid);
+  }
+
+  #requireFree(pasid: number): void {
+    const old = this.#attachments.get(pasid);
+    if (old !== undefined) refuse('EBUSY', `the device is attached to HWPT ${old.id} already`);
   }
 
   #replace(hwpt: Hwpt, pasid: number): void {

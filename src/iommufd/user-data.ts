@@ -5,6 +5,7 @@
  * copy_struct_from_user: what the caller leaves out reads as zeros, and what he has beyond the known struct must be zeros.
  */
 import type { Caller } from '../ioasid/caller.js';
+import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Entries are read in pieces of about so many bytes. */
@@ -108,12 +109,25 @@ export class UserArray {
         this.#caller.readMemory(this.#address + first * length, piece);
       } catch (error) {
         // The entries before the one that cannot be read are still wanted.
-        if (piece.length === length) throw error;
-        together = Math.max(1, together >> 1);
-        continue;
+        if (piece.length > length) {
+          together = Math.max(1, together >> 1);
+          continue;
+        }
+        if (length > size) this.#requireZeros(this.#address + first * length + size, length - size);
+        throw error;
       }
       for (let at = 0; at < piece.length; at += length) yield resized(piece.subarray(at, at + length), size);
       first += piece.length / length;
+    }
+  }
+
+  /** Bytes that are no zeros are found even where the memory ends behind them. @throws Refusal E2BIG; EFAULT. */
+  #requireZeros(address: number, length: number): void {
+    for (let at = address; at < address + length; ) {
+      const part = new Uint8Array(Math.min(PAGE_SIZE - (at % PAGE_SIZE), address + length - at));
+      this.#caller.readMemory(at, part);
+      resized(part, 0);
+      at += part.length;
     }
   }
 }

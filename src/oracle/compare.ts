@@ -4,7 +4,7 @@
  * After a first difference the two sides are in different states, so only the first one of a sequence means anything. Differences that are meant stand
  * in `explained`, each with its reason; docs/differences.md tells them to people.
  */
-import type { IoctlLine, Line, Sequence, Value } from './language.js';
+import { fromHex, type IoctlLine, type Line, type Sequence, type Value } from './language.js';
 import { fieldValue, layoutOf } from './layouts.js';
 import { readable } from './readable.js';
 
@@ -42,30 +42,74 @@ export const explained: readonly Explained[] = [
     reason: 'with IOMMUFD_TEST built in, flag 1 << 16 of IOAS_COPY is taken by a fuzzer; in other kernels it is EOPNOTSUPP, as here',
     matches: ({ line, ours }) => {
       if (line.verb !== 'ioctl' || layoutOf(line)?.name !== 'IOAS_COPY' || result(ours) !== 'EOPNOTSUPP') return false;
-      const flags = fieldValue(line, layoutOf(line)!.struct.fields.flags!);
-      return flags?.kind === 'number' && (flags.value & 0x10000n) !== 0n;
+      return hasFlag(line, 0x10000n);
     },
   },
   {
     name: 'files that are no memory',
-    reason: 'MAP_FILE of a file without pages (a device, a pipe) is EINVAL at once here; Linux finds out when a page table needs its pages',
+    reason:
+      'MAP_FILE of a file without pages (a device, a pipe), or past its end, is EINVAL at once here; Linux finds out when a page table needs its pages',
     matches: ({ line, kernel, ours }) =>
-      line.verb === 'ioctl' && layoutOf(line)?.name === 'IOAS_MAP_FILE' && result(kernel) === '0' && result(ours) === 'EINVAL',
+      line.verb === 'ioctl' &&
+      layoutOf(line)?.name === 'IOAS_MAP_FILE' &&
+      ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) &&
+      result(ours) === 'EINVAL',
   },
   {
     name: 'bytes before an EFAULT',
     reason: 'Linux has stored what comes before the bad address; here the whole stretch is looked at first, and nothing is stored',
-    matches: ({ kernel, ours }) => result(kernel) === 'EFAULT' && result(ours) === 'EFAULT',
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'ioctl' &&
+      // How many entries were handled is no byte of a buffer.
+      layoutOf(line)?.name !== 'HWPT_INVALIDATE' &&
+      result(kernel) === 'EFAULT' &&
+      result(ours) === 'EFAULT',
+  },
+  {
+    name: 'dirty bits of large entries',
+    reason:
+      'Linux notes a write for the whole entry that translated it, which is as large as memory happens to be in one stretch; here for its page',
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'ioctl' && layoutOf(line)?.name === 'HWPT_GET_DIRTY_BITMAP' && result(kernel) === '0' && bitsWithin(kernel, ours),
+  },
+  {
+    name: 'pages of a queue that do not follow each other',
+    reason:
+      "a hardware queue must lie in one stretch of the machine's memory, which of a process's memory nobody knows; here it is one of the mapped memory",
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'ioctl' &&
+      layoutOf(line)?.name === 'HW_QUEUE_ALLOC' &&
+      result(kernel) === 'EFAULT' &&
+      ['0', 'EINVAL', 'EEXIST', 'EIO'].includes(result(ours)),
   },
 ];
+
+function hasFlag(line: IoctlLine, flag: bigint): boolean {
+  const flags = fieldOfCall(line, 'flags');
+  return flags?.kind === 'number' && (flags.value & flag) !== 0n;
+}
+
+function fieldOfCall(line: IoctlLine, field: string): Value | undefined {
+  const found = layoutOf(line)?.struct.fields[field];
+  return found === undefined ? undefined : fieldValue(line, found);
+}
+
+/** Every bit that `ours` says was set is one that `kernel` says so of. */
+function bitsWithin(kernel: string, ours: string): boolean {
+  const theirs = changedBytes(kernel);
+  return [...changedBytes(ours)].every(([at, byte]) => (byte & ~(theirs.get(at) ?? 0)) === 0);
+}
+
+/** The bytes of the watched buffer that an answer lists, by their offsets. */
+function changedBytes(answer: string): Map<number, number> {
+  const runs = [...answer.matchAll(/ s\+(\d+)=([0-9a-f]+)/g)];
+  return new Map(runs.flatMap(([, at, hex]) => [...fromHex(hex!)].map((byte, n): [number, number] => [Number(at) + n, byte])));
+}
 
 /** The alignment that a call asks of the IOVA that it lets the kernel pick, or undefined when it does not let it. */
 function pickFor(line: IoctlLine): { readonly alignment: bigint } | undefined {
   const layout = layoutOf(line);
-  const field = (name: string): Value | undefined => {
-    const found = layout?.struct.fields[name];
-    return found === undefined ? undefined : fieldValue(line, found);
-  };
+  const field = (name: string) => fieldOfCall(line, name);
   const [flags, length] = [field('flags'), field('length')];
   if (flags?.kind !== 'number' || (flags.value & FIXED_IOVA) !== 0n || length?.kind !== 'number') return undefined;
   if (layout?.name === 'IOAS_COPY') return { alignment: length.value };

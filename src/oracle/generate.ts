@@ -48,12 +48,16 @@ import {
   option,
   unknownCall,
 } from './steps-ioas.js';
-import { eventQueue, invalidate, nestedAlloc, readEvents, triggerEvent, vdevice, viommu } from './steps-nested.js';
+import { eventQueue, invalidate, nestedAlloc, readEvents, triggerEvent } from './steps-nested.js';
 import { pasid } from './steps-pasid.js';
 import { vfioAsk, vfioInfo, vfioIoas, vfioMap, vfioUnmap } from './steps-vfio.js';
+import { destroyLatest, hwQueue, invalidateDevices, vdevice, viommu, viommuWithData } from './steps-viommu.js';
 
 export const MAX_STEPS = 30;
+/** Flags of HWPT_ALLOC. */
+const NEST_PARENT = 1;
 const DIRTY_TRACKING = 2;
+const PASID = 8;
 
 /** The parts of the ABI, each with its steps and how often they come among those of their part. */
 const parts = {
@@ -100,10 +104,16 @@ const parts = {
     [3, vfioUnmap],
   ],
   nested: [
-    [3, nestedAlloc],
-    [2, invalidate],
+    [4, nestedAlloc],
+    [3, invalidate],
     [2, viommu],
-    [2, vdevice],
+    [1, viommuWithData],
+    [4, vdevice],
+    [3, invalidateDevices],
+    [4, hwQueue],
+    [3, destroyLatest],
+  ],
+  vevents: [
     [2, eventQueue],
     [2, triggerEvent],
     [2, readEvents],
@@ -158,13 +168,18 @@ const start: fc.Arbitrary<Start> = fc.record({
 });
 
 /** Parts that say nothing without a device. */
-const onDevices: readonly Part[] = ['hwpt', 'refs', 'pasid', 'nested', 'faults'];
+const onDevices: readonly Part[] = ['hwpt', 'refs', 'pasid', 'nested', 'vevents', 'faults'];
 
 /** Sequences of up to MAX_STEPS steps. Each keeps to one or two of the chosen parts, beside the IOAS's own calls, so that the objects of a part meet. */
 export function sequences(chosen: readonly Part[]): fc.Arbitrary<Sequence> {
   return fc.subarray([...chosen], { minLength: 1, maxLength: Math.min(2, chosen.length) }).chain((some) => {
     const used: Part[] = [
-      ...new Set<Part>(['ioas', ...some, ...(some.some((part) => onDevices.includes(part)) ? (['hwpt'] as const) : [])]),
+      ...new Set<Part>([
+        'ioas',
+        ...some,
+        ...(some.some((part) => onDevices.includes(part)) ? (['hwpt'] as const) : []),
+        ...(some.includes('vevents') ? (['nested'] as const) : []),
+      ]),
     ];
     return fc.tuple(start, fc.array(stepsOf(used), { minLength: 1, maxLength: MAX_STEPS, size: 'max' })).map(([first, steps]) => {
       const scene = new Scene();
@@ -184,7 +199,8 @@ function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags
   if (used.includes('access')) openAccess(scene, saved(ioas), 1);
   if (!used.includes('hwpt')) return;
   const device = addDevice(scene, saved(ioas), 4);
-  const flags = used.includes('pasid') ? 8 : used.includes('nested') ? 1 : hwptFlags;
+  const needed = (used.includes('pasid') ? PASID : 0) | (used.includes('nested') ? NEST_PARENT : 0);
+  const flags = needed === 0 ? hwptFlags : needed;
   const hwpt = allocateHwpt(scene, { flags, dev_id: saved(device.idev), pt_id: saved(ioas) });
   if (attached || used.includes('pasid')) scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
   if (attached && (flags & DIRTY_TRACKING) !== 0) scene.call('HWPT_SET_DIRTY_TRACKING', { hwpt_id: saved(hwpt), flags: 1 });

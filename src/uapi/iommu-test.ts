@@ -151,24 +151,19 @@ function checkMap(context: IommufdContext, { caller, data }: Command): void {
     refuse('EINVAL', `${hex(length)} bytes at iova ${hex(iova)} and address ${hex(uptr)} are not whole pages`);
   }
   if (length === 0n) return;
-  const pieces = orEinval(() => hwpt.ioas.space.pieces(iova, length));
+  const mapped = hwpt.ioas.mappedFrom(iova, length);
   let at = uptr;
-  for (const piece of pieces) {
+  for (const piece of mapped === 0n ? [] : hwpt.ioas.space.pieces(iova, mapped)) {
     const memory = context.iommu.memories.get(piece.memory);
     if (!sameMemory(caller, at, { ...piece, memory })) {
       refuse('EINVAL', `HWPT ${hwpt.id} leads to ${memory.description} at ${hex(piece.offset)}, which is not address ${hex(at)}`);
     }
     at += piece.length;
   }
-}
-
-function orEinval<T>(ask: () => T): T {
-  try {
-    return ask();
-  } catch (error) {
-    if (error instanceof Refusal) refuse('EINVAL', error.reason);
-    throw error;
-  }
+  if (mapped === length) return;
+  // The caller's page is asked for before the page table is.
+  caller.memory(Number(at), 1, READ).memory.close();
+  refuse('EINVAL', `HWPT ${hwpt.id} leads nowhere at iova ${hex(iova + mapped)}`);
 }
 
 /** Is each page at `uptr` held by as many mappings as the caller says? */
