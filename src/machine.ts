@@ -5,12 +5,14 @@
  */
 import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
 import type { IoasidContext } from './ioasid/context.js';
+import type { PasidSpace } from './ioasid/pasid-space.js';
 import { IoasidSubsystem } from './ioasid/subsystem.js';
 import type { FaultRecord } from './iommu/fault-log.js';
 import { Iommu } from './iommu/iommu.js';
 import type { IommufdContext } from './iommufd/context.js';
 import { IommufdSubsystem } from './iommufd/subsystem.js';
 import { refuse } from './linux/errno.js';
+import { checkGranted } from './uapi/bind-first.js';
 import { DeviceFile } from './uapi/device-file.js';
 import { contextTable, deviceTable } from './uapi/ioasid.js';
 import type { IoctlTable } from './uapi/ioctl.js';
@@ -30,6 +32,8 @@ export interface MachineOptions {
   readonly baseDirectory?: string;
   /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */
   readonly iommuTest?: boolean;
+  /** A device file does nothing before it is bound or authorized, as in Linux; otherwise all of VFIO works from its open on. */
+  readonly bindFirst?: boolean;
   /** PASIDs that one context may have. */
   readonly pasidQuota?: number;
   /** Mappings that one context may have. */
@@ -70,7 +74,8 @@ export interface DeviceSnapshot {
   readonly mdev: boolean;
   /** The process that has it open. */
   readonly pid: number | undefined;
-  readonly authorizations: readonly { pasid: number; vpasid: number; context: number }[];
+  /** Without `context`: attached through an iommufd. */
+  readonly authorizations: readonly { pasid: number; vpasid: number; context: number | undefined }[];
   readonly busy: boolean;
 }
 
@@ -88,16 +93,19 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
   readonly #devices: readonly { readonly device: VfioDevice; readonly spec: string }[];
 
-  private constructor(options: MachineOptions, make: (iommu: Iommu) => readonly { device: VfioDevice; spec: string }[]) {
+  private constructor(
+    options: MachineOptions,
+    make: (iommu: Iommu, pasids: PasidSpace) => readonly { device: VfioDevice; spec: string }[],
+  ) {
     this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
     this.iommufd = new IommufdSubsystem(this.iommu);
-    this.#devices = make(this.iommu);
+    this.#devices = make(this.iommu, this.ioasid.pasids);
     this.groups = makeGroups(this.#devices.map(({ device }) => device));
     this.nodes = [
       ioasidNode(this.ioasid),
       containerNode(this.iommufd, 'iommu', 0, options.iommuTest ? new Map([...containerTable, ...iommuTestTable]) : containerTable),
       containerNode(this.iommufd, 'vfio/vfio', 1, containerTable),
-      ...this.#devices.map(({ device }) => deviceNode(device)),
+      ...this.#devices.map(({ device }) => deviceNode(device, options.bindFirst ?? false)),
       ...this.groups.map(groupNode),
     ];
   }
@@ -108,11 +116,11 @@ export class Machine {
     const base = options.baseDirectory ?? process.cwd();
     const factories = await Promise.all(specs.map(({ parsed }) => loadDeviceFactory(parsed.name, base)));
     const rids = assignRids(specs.map(({ parsed }) => parsed.bdf));
-    return new Machine(options, (iommu) => {
+    return new Machine(options, (iommu, pasids) => {
       const made: { device: VfioDevice; spec: string }[] = [];
       for (const [n, { spec, parsed }] of specs.entries()) {
         const request = { rid: rids[n]!, factory: factories[n]!, options: parsed.options, mdevs: parsed.mdevs, firstIndex: made.length };
-        const devices = makeDevices(iommu, request);
+        const devices = makeDevices(iommu, pasids, request);
         made.push(...devices.map((device) => ({ device, spec })));
       }
       return made;
@@ -147,7 +155,7 @@ export class Machine {
         rid: device.rid,
         mdev: device.mediated,
         pid: device.holder,
-        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({ pasid, vpasid, context: context.id })),
+        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({ pasid, vpasid, context: context?.id })),
         busy: device.busy(),
       })),
       memories: this.iommu.memories.size,
@@ -198,7 +206,7 @@ function containerNode(iommufd: IommufdSubsystem, path: string, rlimitMode: numb
   };
 }
 
-function deviceNode(device: VfioDevice): DeviceNode {
+function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
   return {
     path: `vfio/devices/${device.name}`,
     flushes: true,
@@ -206,6 +214,7 @@ function deviceNode(device: VfioDevice): DeviceNode {
       device.open(caller.pid);
       return new DeviceFile(device, ioctls, {
         ...regionOperations(device),
+        ...(bindFirst && { check: (key) => checkGranted(device, key) }),
         release: () => device.close(),
       });
     },

@@ -28,7 +28,7 @@ function deviceLines({ name, spec, rid, mdev, pid, authorizations, busy }: Devic
   const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
     const alias = vpasid === pasid ? '' : ` as ${vpasid}`;
-    return `    may use PASID ${pasid}${alias} of context ${context}`;
+    return `    may use PASID ${pasid}${alias} ${context === undefined ? 'by an iommufd' : `of context ${context}`}`;
   });
   return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];
 }

@@ -5,17 +5,27 @@
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
 import { CONFIG_REGION } from '../client/vfio-device.js';
-import { DestroyStruct, HwptAllocStruct, IoasAllocStruct, IoasMapStruct, IoasUnmapStruct, iommufdNumber } from '../uapi/iommufd.js';
+import {
+  DestroyStruct,
+  HwptAllocStruct,
+  IoasAllocStruct,
+  IoasMapFileStruct,
+  IoasMapStruct,
+  IoasUnmapStruct,
+  iommufdNumber,
+} from '../uapi/iommufd.js';
 import { type Struct, setBig, setU32 } from '../uapi/struct.js';
-import { AttachStruct, BindStruct, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
+import { ATTACH_PASID, AttachStruct, BindStruct, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
 import { type Actor, eventually, rules } from './testing/actor.js';
-import { DsaContext, DsaFile, hexadecimal, IOVA, PAGE, REGION_SPAN } from './testing/dsa-actor.js';
+import { DsaContext, DsaFile, DsaMemory, hexadecimal, IOVA, PAGE, REGION_SPAN } from './testing/dsa-actor.js';
 
 /** IOMMU_IOAS_MAP_FIXED_IOVA | _WRITEABLE | _READABLE. */
 const FIXED = 7;
 const JOB = 0x10_0000;
 const DATA = JOB + 64;
 const MEMORY_AND_BUS_MASTER = '0600';
+/** IOMMU_HWPT_ALLOC_PASID. */
+const HWPT_PASID = 8;
 
 /** The bytes of a struct, its first field being its size. 64-bit fields may be bigint. */
 function bytes(struct: Struct, fields: Readonly<Record<string, number | bigint>>): string {
@@ -50,6 +60,11 @@ class IommufdActor {
     return this.#command('IOMMU_IOAS_MAP', bytes(IoasMapStruct, fields));
   }
 
+  fileMapping(ioas: number, fd: number, iova: number): string {
+    const fields = { flags: FIXED, ioas_id: ioas, fd, start: 0, length: PAGE, iova };
+    return this.#command('IOMMU_IOAS_MAP_FILE', bytes(IoasMapFileStruct, fields));
+  }
+
   unmapping(ioas: number, iova: number): string {
     return this.#command('IOMMU_IOAS_UNMAP', bytes(IoasUnmapStruct, { ioas_id: ioas, iova, length: PAGE }));
   }
@@ -58,8 +73,8 @@ class IommufdActor {
     return this.#command('IOMMU_DESTROY', bytes(DestroyStruct, { id }));
   }
 
-  pageTable(device: number, ioas: number): string {
-    return this.#command('IOMMU_HWPT_ALLOC', bytes(HwptAllocStruct, { dev_id: device, pt_id: ioas }));
+  pageTable(device: number, ioas: number, flags = 0): string {
+    return this.#command('IOMMU_HWPT_ALLOC', bytes(HwptAllocStruct, { dev_id: device, pt_id: ioas, flags }));
   }
 
   async ioas(actor: Actor): Promise<number> {
@@ -114,6 +129,38 @@ class Device {
     await eventually(async () => (await this.actor.run.state()).devices[0]?.busy === false, 'the end of the job');
     const answer = Buffer.from((await memory.words(`peek ${address} 32`))[0] ?? '', 'hex');
     return answer.readUInt32LE(16) === 1 ? answer.readUInt32LE(20) : 0;
+  }
+}
+
+/** A process with a context of its own, and a mediated device (a work queue of DSA) that is bound to it and has memory of its at IOVA of PASID 1. */
+class Guest {
+  readonly device: DsaFile;
+  readonly memory: DsaMemory;
+  readonly iommufd: IommufdActor;
+  readonly attachment: string;
+
+  private constructor(device: DsaFile, memory: DsaMemory, iommufd: IommufdActor, hwpt: number) {
+    this.device = device;
+    this.memory = memory;
+    this.iommufd = iommufd;
+    const fields = { flags: ATTACH_PASID, pt_id: hwpt, pasid: 1 };
+    this.attachment = `ioctl ${device.fd} ${VFIO_DEVICE_ATTACH_IOMMUFD_PT} ${bytes(AttachStruct, fields)}`;
+  }
+
+  static async create(actor: Actor, name: string): Promise<Guest> {
+    const iommufd = await IommufdActor.open(actor);
+    const ioas = await iommufd.ioas(actor);
+    const memory = await DsaMemory.create(actor, PAGE);
+    await actor.words(iommufd.fileMapping(ioas, memory.fd, IOVA));
+    const device = await DsaFile.open(actor, name);
+    const id = await new Device(actor, device.fd).bind(iommufd.fd);
+    const [, answer] = await actor.words(iommufd.pageTable(id, ioas, HWPT_PASID));
+    return new Guest(device, memory, iommufd, word(answer, HwptAllocStruct.at.out_hwpt_id));
+  }
+
+  /** Has the device fill 64 bytes by PASID 1. @returns the status in its completion record, 0: it could not even write that. */
+  reach(): Promise<number> {
+    return this.device.reach(this.memory, 1);
   }
 }
 
@@ -206,6 +253,39 @@ await rules({ devices: ['./examples/checksum.js', 'dsa,mdevs=2'] }, (rule) => {
     await actor.kill(owner);
     await eventually(() => actor.run.isEmpty(), 'release by the death of the owner');
   });
+
+  rule(
+    'two processes have each a mediated device of one function in a context of its own: PASID 1 of the one is not PASID 1 of the other',
+    async (actor) => {
+      const [one, other] = [await actor.fork(), await actor.fork()];
+      const [first, second] = [await Guest.create(one, 'vfio1'), await Guest.create(other, 'vfio2')];
+      assert.deepEqual([await first.reach(), await second.reach()], [0, 0], 'bound is not attached');
+      await one.words(first.attachment);
+      assert.deepEqual([await first.reach(), await second.reach()], [DSA_STATUS.success, 0]);
+      await other.words(second.attachment);
+      assert.deepEqual([await first.reach(), await second.reach()], [DSA_STATUS.success, DSA_STATUS.success]);
+      assert.equal((await actor.run.state()).pasids.used, 2);
+      await actor.kill(one);
+      await eventually(async () => (await actor.run.state()).pasids.used === 1, 'the PASID of a process that was killed is given back');
+      assert.equal(await second.reach(), DSA_STATUS.success);
+    },
+  );
+
+  rule(
+    'a mediated device keeps its context when the iommufd is closed first, and shares it with whoever has the device file',
+    async (actor) => {
+      const owner = await actor.fork();
+      const guest = await Guest.create(owner, 'vfio1');
+      await owner.words(guest.attachment);
+      await owner.words(`close ${guest.iommufd.fd}`);
+      assert.equal(await guest.reach(), DSA_STATUS.success);
+      const child = await owner.fork();
+      await owner.words(`close ${guest.device.fd}`);
+      assert.equal(await guest.device.heldBy(child).reach(guest.memory, 1), DSA_STATUS.success);
+      await child.words(`close ${guest.device.fd}`);
+      await eventually(async () => (await actor.run.state()).pasids.used === 0, 'its PASID is given back with the last close');
+    },
+  );
 
   rule('the owner of mapped memory dies while another process holds the iommufd: DMA faults, nothing else happens', async (actor) => {
     const iommufd = await IommufdActor.open(actor);

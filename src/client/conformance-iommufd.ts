@@ -18,13 +18,14 @@ import {
   OPTION_HUGE_PAGES,
   OPTION_RLIMIT_MODE,
 } from '../uapi/iommufd.js';
-import { setBig, setU32, setU64 } from '../uapi/struct.js';
+import { setBig, setU32 } from '../uapi/struct.js';
 import { AttachStruct, BindStruct, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
 import {
   CHECKSUM_OF_ONES,
   Checksum,
   DATA_IOVA,
   DONE,
+  Edu,
   eventually,
   FAULT,
   JOB_IOVA,
@@ -32,6 +33,8 @@ import {
   refusal,
   refused,
 } from './conformance.test.helper.js';
+import { dirtyRules } from './conformance-dirty.js';
+import { mdevRules } from './conformance-mdev.js';
 import { Ioasid } from './ioasid.js';
 import { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
@@ -158,35 +161,23 @@ export function conformanceIommufd(makeProcess: () => Promise<Transport>): void 
   });
 
   rule('a device whose requests carry no PASID does DMA through its attachment, and has no other', (transport) => {
-    const edu = VfioDeviceFile.open(transport, 'vfio3');
-    edu.enable();
+    const edu = new Edu(transport);
     const iommufd = Iommufd.open(transport);
     const ioas = iommufd.ioasAlloc();
     const file = transport.createMemfd(PAGE);
     file.write(0, new TextEncoder().encode('edu reads this'));
     iommufd.mapFile(ioas, file.fd, 0, PAGE, { iova: 0x8000 });
     const roundTrip = () => {
-      for (const [source, destination, command] of [[0x8000, 0x40000, 1] as const, [0x40000, 0x8100, 3] as const]) {
-        for (const [register, value] of [
-          [0x80, source] as const,
-          [0x88, destination] as const,
-          [0x90, 14] as const,
-          [0x98, command] as const,
-        ]) {
-          const bytes = new Uint8Array(8);
-          setU64(bytes, 0, value);
-          edu.write(0, register, bytes);
-        }
-        eventually(() => (edu.read32(0, 0x98) & 1) === 0, 'the end of the DMA');
-      }
+      edu.load(0x8000, 14);
+      edu.store(0x8100, 14);
       return new TextDecoder().decode(file.read(0x100, 14));
     };
-    const id = edu.bind(iommufd);
+    const id = edu.device.bind(iommufd);
     assert.equal(roundTrip(), '\0'.repeat(14));
-    edu.attach(ioas);
+    edu.device.attach(ioas);
     assert.equal(roundTrip(), 'edu reads this');
     assert.equal(iommufd.hwInfo(id).maxPasidLog2, 0);
-    const error = refusal(() => edu.attach(iommufd.hwptAlloc(id, ioas, HWPT_PASID), 3));
+    const error = refusal(() => edu.device.attach(iommufd.hwptAlloc(id, ioas, HWPT_PASID), 3));
     assert.ok(['EINVAL', 'EOPNOTSUPP'].includes(error.code), error.message);
     iommufd.close();
     edu.close();
@@ -681,4 +672,7 @@ export function conformanceIommufd(makeProcess: () => Promise<Transport>): void 
       block.free();
     },
   );
+
+  dirtyRules(rule);
+  mdevRules(rule);
 }

@@ -10,6 +10,8 @@ import {
   AllowIovasStruct,
   ChangeProcessStruct,
   DestroyStruct,
+  DIRTY_BITMAP_NO_CLEAR,
+  GetDirtyBitmapStruct,
   HwInfoStruct,
   HwptAllocStruct,
   IoasAllocStruct,
@@ -24,6 +26,7 @@ import {
   OPTION_GET,
   OPTION_SET,
   OptionStruct,
+  SetDirtyTrackingStruct,
   VFIO_IOAS_CLEAR,
   VFIO_IOAS_GET,
   VFIO_IOAS_SET,
@@ -204,6 +207,41 @@ export class Iommufd {
     setU32(data, at.pt_id, parent);
     this.#ioctl('IOMMU_HWPT_ALLOC', data);
     return getU32(data, at.out_hwpt_id);
+  }
+
+  /** Which pages are written through HWPT `hwpt` is recorded from now on, beginning with none; or no longer. */
+  setDirtyTracking(hwpt: number, on: boolean): void {
+    const { at } = SetDirtyTrackingStruct;
+    const data = sized(SetDirtyTrackingStruct);
+    setU32(data, at.flags, on ? 1 : 0);
+    setU32(data, at.hwpt_id, hwpt);
+    this.#ioctl('IOMMU_HWPT_SET_DIRTY_TRACKING', data);
+  }
+
+  /**
+   * The pages of [iova, iova+length) that were written through HWPT `hwpt`, by their first IOVAs; they are clean from now on, unless
+   * `keep`. The range and `pageSize` are multiples of the page that the bitmap is to have a bit for.
+   */
+  dirtyPages(hwpt: number, iova: Bits64, length: Bits64, { pageSize = 4096, keep = false } = {}): bigint[] {
+    const { at } = GetDirtyBitmapStruct;
+    const bits = Number(BigInt(length) / BigInt(pageSize));
+    const bitmap = this.transport.allocate(Math.ceil(bits / 64) * 8);
+    try {
+      const data = sized(GetDirtyBitmapStruct);
+      setU32(data, at.hwpt_id, hwpt);
+      setU32(data, at.flags, keep ? DIRTY_BITMAP_NO_CLEAR : 0);
+      setBig(data, at.iova, BigInt(iova));
+      setBig(data, at.length, BigInt(length));
+      setBig(data, at.page_size, BigInt(pageSize));
+      setBig(data, at.data, BigInt(bitmap.address));
+      this.#ioctl('IOMMU_HWPT_GET_DIRTY_BITMAP', data);
+      const isSet = (bit: number) => (bitmap.bytes[bit >>> 3]! & (1 << (bit & 7))) !== 0;
+      return Array.from({ length: bits }, (_, bit) => bit)
+        .filter(isSet)
+        .map((bit) => BigInt(iova) + BigInt(bit) * BigInt(pageSize));
+    } finally {
+      bitmap.free();
+    }
   }
 
   /** What the IOMMU in front of `device` is like. */

@@ -23,11 +23,16 @@ export class PasidSpace {
     return this.#next - 1 - this.#waiting;
   }
 
-  /** @throws Refusal ENOSPC when all 2^20 - 1 are in use. */
-  alloc(): number {
-    if (this.#next <= LAST_PASID) return this.#next++;
-    if (this.#waiting === 0) refuse('ENOSPC', `all ${LAST_PASID} PASIDs are in use`);
-    const pasid = this.#freed![this.#head]!;
+  /** @throws Refusal ENOSPC when all 2^20 - 1 are in use, or the next that is free has more than `bits`. */
+  alloc(bits = PASID_BITS): number {
+    const fresh = this.#next <= LAST_PASID;
+    if (!fresh && this.#waiting === 0) refuse('ENOSPC', `all ${LAST_PASID} PASIDs are in use`);
+    const pasid = fresh ? this.#next : this.#freed![this.#head]!;
+    if (pasid >= 2 ** bits) refuse('ENOSPC', `PASID ${pasid}, the next that is free, is wider than ${bits} bits`);
+    if (fresh) {
+      this.#next++;
+      return pasid;
+    }
     this.#head = (this.#head + 1) % LAST_PASID;
     this.#waiting--;
     return pasid;

@@ -2,6 +2,7 @@
  * MockNestedDomain: a nested page table of the mock IOMMU. There is nothing in it but four cached entries, so that tests see which ones an
  * invalidation reaches.
  */
+import { REFUSED } from '../iommu/access.js';
 import { NestedTable } from '../iommu/nested-table.js';
 import type { NestedDomain } from '../iommufd/hardware.js';
 import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
@@ -29,6 +30,13 @@ export class MockNestedTable extends NestedTable {
     super(parent.table);
     this.viommu = viommu;
   }
+
+  lookup(): number {
+    this.refusal = 'the mock IOMMU does not translate';
+    return REFUSED;
+  }
+
+  close(): void {}
 }
 
 export class MockNestedDomain implements NestedDomain {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { DirtyLog } from './dirty-log.js';
 import { Iommu, READ, WRITE } from './iommu.js';
 import { BufferMemory } from './memory.js';
 import { PAGE_SIZE } from './page-table.js';
@@ -136,4 +137,59 @@ test('a number that is no PASID is never cut down to one that is', () => {
   for (const pasid of [7.5, 2 ** 20 + 7, 2 ** 32 + 7, -7, Number.NaN]) {
     assert.match(requester.read(pasid, 0, new Uint8Array(1), 0, 1)!.reason, /not authorized/);
   }
+});
+
+test('a write by an entry that has a log is recorded in it as far as it came; reads and writes by other entries of the same table are not', () => {
+  const transfer = fc.record({
+    entry: fc.constantFrom(0, 1, 2),
+    write: fc.boolean(),
+    iova: fc.nat(18 * PAGE_SIZE),
+    length: fc.nat(3 * PAGE_SIZE),
+  });
+  fc.assert(
+    fc.property(fc.array(transfer, { maxLength: 40 }), (transfers) => {
+      const { requester, table, map } = setup();
+      map(PAGE_SIZE, 6 * PAGE_SIZE, 0);
+      map(7 * PAGE_SIZE, 2 * PAGE_SIZE, 6 * PAGE_SIZE);
+      map(9 * PAGE_SIZE, PAGE_SIZE, 8 * PAGE_SIZE, READ);
+      map(12 * PAGE_SIZE, 2 * PAGE_SIZE, 15 * PAGE_SIZE);
+      const logs = [new DirtyLog(BigInt(PAGE_SIZE)), new DirtyLog(BigInt(PAGE_SIZE)), undefined];
+      const models = [new Set<number>(), new Set<number>(), new Set<number>()];
+      for (const [entry, log] of logs.entries()) {
+        if (log !== undefined) log.enabled = true;
+        requester.grant(entry, table, log);
+      }
+      for (const { entry, write, iova, length } of transfers) {
+        const buffer = new Uint8Array(length);
+        const fault = write ? requester.write(entry, iova, buffer, 0, length) : requester.read(entry, iova, buffer, 0, length);
+        const done = fault?.done ?? length;
+        for (let at = iova; write && at < iova + done; at++) models[entry]!.add(Math.floor(at / PAGE_SIZE));
+      }
+      for (const [entry, log] of logs.entries()) {
+        const pages = [...(log?.dirty(0n, 2n ** 48n) ?? [])].map((iova) => Number(iova) / PAGE_SIZE);
+        if (log !== undefined) assert.deepEqual(new Set(pages), models[entry]);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('an entry that is withdrawn and granted anew is recorded in the log that it was granted with', () => {
+  const { requester, table, map } = setup();
+  map(0, 4 * PAGE_SIZE, 0);
+  const [first, second] = [new DirtyLog(BigInt(PAGE_SIZE)), new DirtyLog(BigInt(PAGE_SIZE))];
+  first.enabled = true;
+  second.enabled = true;
+  const store = (page: number) => requester.write(3, page * PAGE_SIZE, new Uint8Array(1), 0, 1);
+  requester.grant(3, table, first);
+  store(0);
+  assert.throws(() => requester.grant(3, table, second), /another address space/);
+  requester.withdraw(3);
+  requester.grant(3, table, second);
+  store(1);
+  requester.withdraw(3);
+  requester.grant(3, table);
+  store(2);
+  assert.deepEqual([...first.dirty(0n, 2n ** 48n)], [0n]);
+  assert.deepEqual([...second.dirty(0n, 2n ** 48n)], [BigInt(PAGE_SIZE)]);
 });

@@ -2,32 +2,24 @@
  * The IOMMU: for each requester id a PASID table, and behind its entries page tables.
  *
  * A Requester is one requester id (RID), as a PCI function presents it with each DMA. Its PASID table says which page table a PASID
- * stands for; no entry, no access. It knows numbers and tables only: not who asked for an entry, nor why. Nothing is cached beyond the
- * page tables themselves (an IOTLB does not pay in front of a one-stage walk), so an entry that is withdrawn is gone for the very next DMA.
+ * stands for, a PageTable or a NestedTable; no entry, no access. It knows numbers and tables only: not who asked for an entry, nor why.
+ * Nothing is cached here (an IOTLB does not pay in front of a one-stage walk; nested tables have their own), so an entry that is withdrawn
+ * is gone for the very next DMA.
  */
 import { hex, refuse } from '../linux/errno.js';
+import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
+import type { DirtyLog } from './dirty-log.js';
 import { type DmaFault, FaultLog } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
-import { ADDRESS_BITS, NONE, PageTable, walk } from './page-table.js';
+import { NestedTable, type Translation } from './nested-table.js';
+import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+import { TwoStageTable } from './two-stage-table.js';
 
-/** The rights of a mapping, or what an access wants: a bit set. */
-export type Access = number;
-export const READ = 1;
-export const WRITE = 2;
-export const RIGHTS = READ | WRITE;
-/** Beside the rights of a mapping: its memory was handed over for writing, whatever this mapping gives. Translation does not look at it. */
-export const MEMORY_WRITABLE = 4;
+export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 
 /** PASIDs are 20 bits wide. Key 0 of a PASID table is for requests that carry no PASID (VT-d: RID_PASID). */
 export const PASID_BITS = 20;
-
-/** `translate` refused: nothing is mapped there. */
-export const NOT_MAPPED = -1;
-/** `translate` refused: the mapping does not give that right. */
-export const NO_RIGHT = -2;
-/** `translate` refused: the PASID table has no such entry. */
-export const NO_ENTRY = -3;
 
 export class Iommu {
   readonly faults = new FaultLog();
@@ -52,9 +44,10 @@ export class Iommu {
 const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
-/** An entry of a PASID table: the page table, and how often it was granted. */
+/** An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was granted. */
 interface PasidEntry {
-  readonly table: PageTable;
+  readonly table: Translation;
+  readonly log: DirtyLog | undefined;
   grants: number;
 }
 
@@ -63,8 +56,11 @@ export class Requester {
   readonly #iommu: Iommu;
   readonly #tables: TableMemory;
   readonly #entries = new Map<number, PasidEntry>();
-  // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet). Untouched pages cost nothing.
+  // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as always
+  // with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
+  // Entries that have a log. Most often there is none, and a write asks no more than that.
+  #logs = 0;
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
@@ -73,13 +69,16 @@ export class Requester {
   }
 
   /**
-   * Makes entry (RID, PASID) that table. Grants of the same table are counted, because the mediated devices of one function share its RID.
-   * @throws Refusal EBUSY when the entry is another table.
+   * Makes entry (RID, PASID) that table, and has writes by it recorded in `log` while that is on. Grants of the same are counted, because the
+   * mediated devices of one function share its RID.
+   * @throws Refusal EBUSY when the entry is another table, or has another log.
    */
-  grant(pasid: number, table: PageTable): void {
+  grant(pasid: number, table: Translation, log?: DirtyLog): void {
     const entry = this.#entries.get(pasid);
-    if (entry === undefined) this.#entries.set(pasid, { table, grants: 1 });
-    else if (entry.table === table) entry.grants++;
+    if (entry === undefined) {
+      this.#entries.set(pasid, { table, log, grants: 1 });
+      if (log !== undefined) this.#logs++;
+    } else if (entry.table === table && entry.log === log) entry.grants++;
     else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
   }
 
@@ -88,6 +87,7 @@ export class Requester {
     const entry = this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
+    if (entry.log !== undefined) this.#logs--;
     this.#roots[pasid] = 0;
   }
 
@@ -98,15 +98,15 @@ export class Requester {
 
   /**
    * Translates IOVA (hi, lo) of `pasid` (0 <= pasid < 2^20) for `access`. @returns the slot of the mapping that covers it
-   * (TableMemory.mappings), or a negative NOT_MAPPED, NO_RIGHT, NO_ENTRY. Records nothing.
+   * (TableMemory.mappings; of a nested table the cached translation), or a negative NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
    */
   translate(pasid: number, hi: number, lo: number, access: Access): number {
     let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
-    if (found === NONE) {
+    if (found < 0) {
       const table = this.#entries.get(pasid)?.table;
       if (table === undefined) return NO_ENTRY;
-      found = table.lookup(hi, lo);
-      if (found === NONE) return NOT_MAPPED;
+      found = table.lookup(hi, lo, access);
+      if (found < 0) return found;
       this.#roots[pasid] = table.root;
     }
     return (found & access) === access ? found >> 2 : NO_RIGHT;
@@ -133,11 +133,18 @@ export class Requester {
       const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
+      if (access === WRITE && this.#logs > 0) this.#record(pasid, here, moved);
       done += moved;
       if (moved < count)
         return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);
     }
     return undefined;
+  }
+
+  /** The log is about addresses that mappings have: with two stages those of the second. */
+  #record(pasid: number, iova: number, length: number): void {
+    const { table, log } = this.#entries.get(pasid)!;
+    if (log?.enabled === true) log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
   }
 
   /** `translate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */
@@ -153,9 +160,11 @@ export class Requester {
         ? `requester ${this.rid} is not authorized for requests without PASID`
         : `requester ${this.rid} is not authorized for PASID ${pasid}`;
     }
+    if (!(iova < ADDRESS_LIMIT)) return `iova ${hex(iova)} is wider than ${ADDRESS_BITS} bits`;
+    const table = this.#entries.get(pasid)?.table;
+    if (table instanceof NestedTable) return `iova ${hex(iova)} of PASID ${pasid}: ${table.refusal}`;
     if (code === NO_RIGHT)
       return `iova ${hex(iova)} of PASID ${pasid} is mapped without the right to ${access === WRITE ? 'write' : 'read'}`;
-    if (!(iova < ADDRESS_LIMIT)) return `iova ${hex(iova)} is wider than ${ADDRESS_BITS} bits`;
     return `iova ${hex(iova)} of PASID ${pasid} is not mapped`;
   }
 

@@ -56,6 +56,7 @@ export class PageTable {
   #chunks: number[][] = [];
   #count = 0;
   #root = 0;
+  #generation = 0;
   // Where #seek has stopped: a chunk and a place in it.
   #chunk = 0;
   #place = 0;
@@ -72,6 +73,11 @@ export class PageTable {
   /** The word of the table memory where the tree begins; 0 (the table of zeros) until the first walk finds something. Never changes after that. */
   get root(): number {
     return this.#root;
+  }
+
+  /** How often something was taken out. Who keeps what a lookup has found asks whether it is still the same. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** As `walk` from the root, but builds what is missing in the tree when the index has the mapping. */
@@ -131,6 +137,7 @@ export class PageTable {
 
   /** Takes a mapping out: the tree forgets it first, then the index, then its slot is free. @returns its memory number. */
   unmap(slot: number): number {
+    this.#generation++;
     const iova = this.start(slot);
     if (this.#root !== 0 && iova < ADDRESS_LIMIT) {
       const last = Math.min(this.#memory.wide(slot, LAST_HI), ADDRESS_LIMIT - 1);
@@ -148,6 +155,7 @@ export class PageTable {
 
   /** Takes all mappings out, calling `each` with the memory number of every one. The root stays where requesters know it to be. */
   clear(each: (memory: number) => void): void {
+    this.#generation++;
     if (this.#root !== 0) this.#clear(this.#root, 0, 0, 0, ADDRESS_LIMIT - 1);
     const chunks = this.#chunks;
     this.#chunks = [];

@@ -38,6 +38,7 @@ export class TableMemory {
   mappings = new Int32Array(64 * MAPPING_WORDS);
   #nextTable = TABLE_ENTRIES;
   #nextSlot = 0;
+  #cached = 0;
   readonly #freeTables: number[] = [];
   readonly #freeSlots: number[] = [];
 
@@ -74,9 +75,25 @@ export class TableMemory {
     return this.#nextTable / TABLE_ENTRIES - 1 - this.#freeTables.length;
   }
 
-  /** Mappings in use. */
+  /** Mappings in use, those that an IOTLB keeps left out. */
   get slotCount(): number {
-    return this.#nextSlot - this.#freeSlots.length;
+    return this.#nextSlot - this.#freeSlots.length - this.#cached;
+  }
+
+  /** A place for a translation that an IOTLB keeps. @returns its slot, as `allocSlot`. */
+  allocCached(): number {
+    this.#cached++;
+    return this.allocSlot();
+  }
+
+  freeCached(slot: number): void {
+    this.#cached--;
+    this.freeSlot(slot);
+  }
+
+  /** Translations that IOTLBs keep. */
+  get cachedCount(): number {
+    return this.#cached;
   }
 
   /** As `wide`, exact for all 64 bits. Not for the DMA path. */
@@ -93,6 +110,13 @@ export class TableMemory {
     whole[0] = value;
     this.mappings[word] = halves[1]!;
     this.mappings[word + 1] = halves[0]!;
+  }
+
+  /** Stores a whole number below 2^53 where `wide` finds it. */
+  storeWide(slot: number, high: number, value: number): void {
+    const word = slot * MAPPING_WORDS + high;
+    this.mappings[word] = value / TWO_32;
+    this.mappings[word + 1] = value >>> 0;
   }
 
   /** The words at `slot` at `high` and the one after as one number (exact below 2^53). */

@@ -159,7 +159,7 @@ export class BoundDevice extends IommufdObject {
     const moves = pasid === NO_PASID && ioas !== old?.paging.ioas;
     if (moves) this.#reserve(ioas);
     try {
-      this.hardware.enter(pasid, hwpt.table);
+      this.hardware.enter(pasid, hwpt.table, hwpt.paging.dirty);
     } catch (error) {
       if (moves) ioas.space.release(this);
       throw error;

@@ -4,6 +4,7 @@
  * What an IOMMU can do besides (nested page tables, vIOMMUs) is a method that it has or has not; without it the ioctl that needs it is refused.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { NestedTable, Translation } from '../iommu/nested-table.js';
 import type { HwQueue } from './hw-queue.js';
 import type { PagingHwpt } from './paging-hwpt.js';
@@ -100,10 +101,11 @@ export interface IommuHardware extends PagingFormat {
   makeViommu?(parent: PagingHwpt, data: UserData): VirtualIommu;
 
   /**
-   * Makes `table` the device's entry for `pasid` (0: requests without PASID). An entry that is there is replaced.
+   * Makes `table` the device's entry for `pasid` (0: requests without PASID), and `log` the one that its writes are recorded in. An entry
+   * that is there is replaced.
    * @throws Refusal what the hardware cannot do; then the entry is what it was.
    */
-  enter(pasid: number, table: Translation): void;
+  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void;
   /** Removes the device's entry for `pasid`: from here on its DMA faults. */
   leave(pasid: number): void;
 }

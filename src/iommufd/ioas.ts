@@ -8,12 +8,12 @@
 import { AddressSpace } from '../ioasid/address-space.js';
 import type { MemoryRange } from '../ioasid/caller.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { Access as IoasAccess } from './access.js';
-import type { DirtyLog } from './dirty.js';
 import { IommufdObject } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);

@@ -47,6 +47,7 @@ export class NestedHwpt extends Hwpt {
 
   override destroy(): void {
     super.destroy();
+    this.domain.table.close();
     this.#owner.users--;
   }
 }

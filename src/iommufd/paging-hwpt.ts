@@ -4,9 +4,9 @@
  * Made by its user (HWPT_ALLOC), or by us when a device is attached to an IOAS directly; those go with their last device.
  */
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
+import { DirtyLog } from '../iommu/dirty-log.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
-import { DirtyLog } from './dirty.js';
 import type { IommuHardware, PagingFormat } from './hardware.js';
 import { HWPT_DIRTY_TRACKING, HWPT_FAULT_ID_VALID, HWPT_NEST_PARENT, HWPT_PASID, Hwpt } from './hwpt.js';
 import type { DomainShape, Ioas } from './ioas.js';

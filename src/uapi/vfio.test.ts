@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
 import { Refusal } from '../linux/errno.js';
 import { CONFIG_REGION, type VfioDevice } from '../vfio/device.js';
@@ -16,7 +17,9 @@ function setUp() {
     model = new FakeModel(host);
     return model;
   };
-  const [device] = makeDevices(new Iommu(), { rid: '0000:6a:01.0', factory, options: {}, mdevs: 0, firstIndex: 0 }) as [VfioDevice];
+  const [device] = makeDevices(new Iommu(), new PasidSpace(), { rid: '0000:6a:01.0', factory, options: {}, mdevs: 0, firstIndex: 0 }) as [
+    VfioDevice,
+  ];
   device.open(1);
   const caller = new FakeCaller();
   /** Puts 32-bit words at the caller's address and makes the ioctl. */

@@ -11,8 +11,8 @@ export interface Authorization {
   readonly pasid: number;
   /** What the program writes into the device; NO_PASID for a device whose requests carry no PASID. */
   readonly vpasid: number;
-  /** The context that it was authorized in; the authorization holds a reference on it. */
-  readonly context: IoasidContext;
+  /** The context that it was authorized in; the authorization holds a reference on it. None: it is an attachment of a mediated device to an iommufd. */
+  readonly context: IoasidContext | undefined;
 }
 
 export class Authorizations {

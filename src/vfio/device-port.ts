@@ -4,8 +4,10 @@
  * Whole functions and mediated devices differ in nothing else, so this is the interface between VfioDevice and the two.
  */
 import { type DmaFault, type DmaPort, NO_PASID, type PciDescription } from '../devices/device-model.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { FaultLog } from '../iommu/fault-log.js';
 import type { Requester } from '../iommu/iommu.js';
+import type { Translation } from '../iommu/nested-table.js';
 import { refuse } from '../linux/errno.js';
 import type { Authorizations } from './authorizations.js';
 import type { ConfigSpace } from './config-space.js';
@@ -28,6 +30,15 @@ export interface DevicePort extends DmaPort {
 
   /** The PASID that requests meant for `pasid` carry on the bus: its entry in the requester's PASID table. */
   entry(pci: PciDescription, pasid: number): number;
+
+  /**
+   * An attachment of iommufd: requests that the device's program gives `vpasid` (0: none) are translated by `table` from now on, in place of
+   * what they were, and what they write is recorded in `log`. @throws Refusal ENOSPC when there is no PASID for it; then nothing has changed.
+   */
+  enter(vpasid: number, table: Translation, log: DirtyLog | undefined): void;
+
+  /** Takes the attachment of `vpasid` back; none is fine. */
+  leave(vpasid: number): void;
 }
 
 /** @throws Refusal EINVAL when `pasid` is wider than `bits`. `what` names the number, `whose` the device. */

@@ -32,7 +32,7 @@ function setUp(pci: PciDescription = everything) {
     model = new FakeModel(host, pci);
     return model;
   };
-  const [device] = makeDevices(iommu, { rid: RID, factory, options: {}, mdevs: 0, firstIndex: 0 }) as [VfioDevice];
+  const [device] = makeDevices(iommu, system.pasids, { rid: RID, factory, options: {}, mdevs: 0, firstIndex: 0 }) as [VfioDevice];
   device.open(1);
   setCommand(device, 0x0006);
   const context = system.open(1);

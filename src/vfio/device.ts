@@ -40,6 +40,7 @@ export class VfioDevice {
   /** Its group's file is open: it can be bound through that only. Set by VfioGroup. */
   grouped = false;
   #holder: number | undefined;
+  #granted = false;
   #failure: string | undefined;
   #binding: IommufdBinding | undefined;
 
@@ -76,6 +77,11 @@ export class VfioDevice {
     return this.#binding !== undefined;
   }
 
+  /** Has whoever opened it presented a context since, of either ABI? */
+  get granted(): boolean {
+    return this.#granted;
+  }
+
   /** What the device is authorized for, for `ls`. */
   authorizations(): IterableIterator<Authorization> {
     return this.#port.authorizations.values();
@@ -91,11 +97,12 @@ export class VfioDevice {
   close(): void {
     this.#drain(undefined);
     this.#resetModel();
-    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#binding?.close();
     this.#binding = undefined;
+    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#irqs.close();
     this.#config.reset();
+    this.#granted = false;
     this.#holder = undefined;
   }
 
@@ -127,11 +134,14 @@ export class VfioDevice {
       throw refusal;
     }
     authorizations.add({ pasid, vpasid: number, context });
+    this.#granted = true;
   }
 
   /** Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the device is not authorized for it. */
   revoke(pasid: number): void {
-    const authorization = this.#port.authorizations.get(pasid) ?? refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
+    const authorization = this.#port.authorizations.get(pasid);
+    // The PASID of an attachment is none that a context has given: it goes by DETACH.
+    if (authorization?.context === undefined) refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
     const drained = this.#drain(this.#model.pci.pasidBits === undefined ? undefined : authorization.vpasid);
     // Work that is left over would run in whatever address space its number means next.
     if (!drained) this.#resetModel();
@@ -140,7 +150,7 @@ export class VfioDevice {
 
   /**
    * VFIO_DEVICE_BIND_IOMMUFD: the device becomes an object of `context`, which whoever calls has been shown to hold. @returns the object's id.
-   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its group is open; EOPNOTSUPP for mediated devices.
+   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its group is open.
    */
   bind(context: IommufdContext): number {
     if (this.grouped) refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
@@ -150,9 +160,9 @@ export class VfioDevice {
   /** As `bind`, on the way through the device's group. */
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
-    if (this.#port.mediated) refuse('EOPNOTSUPP', `${this.name} is a mediated device, and those are authorized by /dev/ioasid only`);
     if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
-    this.#binding = new IommufdBinding(this.name, this.#port.requester, this.#model.pci.pasidBits ?? 0, context);
+    this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci.pasidBits ?? 0, context);
+    this.#granted = true;
     return this.#binding.device.id;
   }
 
@@ -267,7 +277,7 @@ export class VfioDevice {
     const { authorizations, requester } = this.#port;
     authorizations.remove(authorization);
     requester.withdraw(this.#port.entry(this.#model.pci, authorization.pasid));
-    authorization.context.unuse(authorization.pasid);
+    authorization.context?.unuse(authorization.pasid);
   }
 
   /** Steps the model until its work (for `vpasid`, or all) is done. @returns false when it does not get done. */

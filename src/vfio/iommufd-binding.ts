@@ -4,48 +4,11 @@
  * It stands in the place of the native ABI's authorizations, and excludes them: a device open under one ABI has entries of that one only.
  */
 
-import type { Requester } from '../iommu/iommu.js';
-import type { Translation } from '../iommu/nested-table.js';
-import { ADDRESS_BITS, PAGE_SIZE, PageTable } from '../iommu/page-table.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
-import type { IommuHardware } from '../iommufd/hardware.js';
 import { refuse } from '../linux/errno.js';
-
-/** Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never translated. */
-const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
-
-/** The IOMMU in front of one function, whose requester id it is. */
-class FunctionHardware implements IommuHardware {
-  readonly iommu: object;
-  readonly pageSize = BigInt(PAGE_SIZE);
-  readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
-  readonly reserved = [INTERRUPT_MESSAGES];
-  readonly coherent = true;
-  readonly dirtyTracking = false;
-  readonly flags = true;
-  readonly info = { type: 0, data: new Uint8Array(0) };
-  readonly pasidBits: number;
-  readonly #requester: Requester;
-  readonly #entries = new Set<number>();
-
-  constructor(iommu: object, requester: Requester, pasidBits: number) {
-    this.iommu = iommu;
-    this.#requester = requester;
-    this.pasidBits = pasidBits;
-  }
-
-  enter(pasid: number, table: Translation): void {
-    if (!(table instanceof PageTable)) refuse('EOPNOTSUPP', 'the IOMMU of this function has no nested page tables');
-    this.leave(pasid);
-    this.#requester.grant(pasid, table);
-    this.#entries.add(pasid);
-  }
-
-  leave(pasid: number): void {
-    if (this.#entries.delete(pasid)) this.#requester.withdraw(pasid);
-  }
-}
+import type { DevicePort } from './device-port.js';
+import { FunctionHardware } from './function-hardware.js';
 
 export class IommufdBinding {
   readonly context: IommufdContext;
@@ -53,11 +16,11 @@ export class IommufdBinding {
   readonly #name: string;
   readonly #pasidBits: number;
 
-  constructor(name: string, requester: Requester, pasidBits: number, context: IommufdContext) {
+  constructor(name: string, port: DevicePort, pasidBits: number, context: IommufdContext) {
     this.#name = name;
     this.#pasidBits = pasidBits;
     this.context = context;
-    this.device = context.bind(new FunctionHardware(context.iommu, requester, pasidBits));
+    this.device = context.bind(new FunctionHardware(context.iommu, port, pasidBits));
   }
 
   /** Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach; EINVAL for a PASID that it has not. */

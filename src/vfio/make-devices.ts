@@ -4,6 +4,7 @@
 
 import { checkModel } from '../devices/check-model.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from '../devices/device-model.js';
+import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
@@ -30,15 +31,15 @@ export interface FunctionRequest {
  * @throws Refusal EEXIST when the requester id is taken; EINVAL when the function cannot be cut like that or the model is none (checkModel).
  * @throws Error of the factory, when an option is wrong.
  */
-export function makeDevices(iommu: Iommu, { rid, factory, options, mdevs, firstIndex }: FunctionRequest): VfioDevice[] {
+export function makeDevices(iommu: Iommu, pasids: PasidSpace, { rid, factory, options, mdevs, firstIndex }: FunctionRequest): VfioDevice[] {
   const requester = iommu.requester(rid);
   const parent = assemble(`vfio${firstIndex}`, new FunctionPort(iommu, requester), (host) => factory(host, options));
   if (mdevs === 0) return [parent.device];
   parent.config.enableBusMaster();
-  return cut(iommu, requester, parent.model, mdevs, firstIndex);
+  return cut(iommu, pasids, requester, parent.model, mdevs, firstIndex);
 }
 
-function cut(iommu: Iommu, requester: Requester, parent: DeviceModel, count: number, firstIndex: number): VfioDevice[] {
+function cut(iommu: Iommu, pasids: PasidSpace, requester: Requester, parent: DeviceModel, count: number, firstIndex: number): VfioDevice[] {
   const { mdev, pci } = parent;
   if (mdev === undefined) refuse('EINVAL', `the device at ${requester.rid} cannot be cut into mediated devices`);
   if (count > mdev.max) refuse('EINVAL', `the device at ${requester.rid} can be cut into ${mdev.max} mediated devices, not ${count}`);
@@ -46,7 +47,7 @@ function cut(iommu: Iommu, requester: Requester, parent: DeviceModel, count: num
     pci.pasidBits ?? refuse('EINVAL', `mediated devices need PASIDs, and the device at ${requester.rid} has no PASID capability`);
   return Array.from({ length: count }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
-    return assemble(name, new MdevPort(iommu, requester, name, bits), (host) => mdev.create(index, host)).device;
+    return assemble(name, new MdevPort(iommu, pasids, requester, name, bits), (host) => mdev.create(index, host)).device;
   });
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
+import { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -28,12 +29,12 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
     };
     return Object.assign(new FakeModel(host, parentPci), { mdev: { max: 2, create } });
   };
-  const devices = makeDevices(iommu, { rid: RID, factory, options: {}, mdevs: 2, firstIndex: 3 });
+  const system = new IoasidSubsystem(iommu);
+  const devices = makeDevices(iommu, system.pasids, { rid: RID, factory, options: {}, mdevs: 2, firstIndex: 3 });
   for (const device of devices) {
     device.open(1);
     device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
   }
-  const system = new IoasidSubsystem(iommu);
   const context = system.open(1);
   const pasid = () => {
     const number = context.alloc(0, 0);
@@ -53,7 +54,7 @@ describe('cutting a function into mediated devices', () => {
 
   it('is refused for models that cannot be cut, for too many, and without PASIDs: EINVAL', () => {
     const make = (factory: (host: DeviceHost) => DeviceModel, mdevs: number) =>
-      makeDevices(new Iommu(), { rid: RID, factory, options: {}, mdevs, firstIndex: 0 });
+      makeDevices(new Iommu(), new PasidSpace(), { rid: RID, factory, options: {}, mdevs, firstIndex: 0 });
     const mdev = { max: 2, create: (_index: number, host: DeviceHost) => new FakeModel(host) };
     assert.throws(() => make((host) => new FakeModel(host), 1), refused('EINVAL', /cannot be cut/));
     assert.throws(() => make((host) => Object.assign(new FakeModel(host), { mdev }), 3), refused('EINVAL', /into 2 .* not 3/));
@@ -66,7 +67,7 @@ describe('cutting a function into mediated devices', () => {
   it('refuses a requester id that is taken: EEXIST', () => {
     const { iommu } = setUp();
     const request = { rid: RID, factory: (host: DeviceHost) => new FakeModel(host), options: {}, mdevs: 0, firstIndex: 9 };
-    assert.throws(() => makeDevices(iommu, request), refused('EEXIST'));
+    assert.throws(() => makeDevices(iommu, new PasidSpace(), request), refused('EEXIST'));
   });
 });
 

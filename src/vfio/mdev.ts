@@ -4,9 +4,15 @@
  * What keeps mediated devices apart is the list of PASIDs here, each mdev's own. Every request looks its PASID up in it and leaves with
  * the number found there; a number that is not in the list never reaches the bus. Invariant: each PASID in the list has been granted to
  * the requester once for this list.
+ *
+ * A PASID that is authorized comes from its context. An attachment of iommufd has only the number that the mdev's program knows, which may be the
+ * same in a sibling; so each is given a PASID of the system's space, as long as it is attached. Requests without PASID get one too.
  */
 import type { DmaFault, PciDescription } from '../devices/device-model.js';
+import type { PasidSpace } from '../ioasid/pasid-space.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
+import type { Translation } from '../iommu/nested-table.js';
 import { Authorizations } from './authorizations.js';
 import type { ConfigSpace } from './config-space.js';
 import { blocked, checkWidth, type DevicePort, withoutPasid } from './device-port.js';
@@ -16,13 +22,15 @@ export class MdevPort implements DevicePort {
   readonly mediated = true;
   readonly authorizations = new Authorizations();
   readonly #iommu: Iommu;
+  readonly #pasids: PasidSpace;
   readonly #name: string;
   readonly #parentBits: number;
   #config: ConfigSpace | undefined;
 
   /** @param parentBits width of the PASIDs that the parent's requests can carry */
-  constructor(iommu: Iommu, requester: Requester, name: string, parentBits: number) {
+  constructor(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: string, parentBits: number) {
     this.#iommu = iommu;
+    this.#pasids = pasids;
     this.requester = requester;
     this.#name = name;
     this.#parentBits = parentBits;
@@ -42,6 +50,26 @@ export class MdevPort implements DevicePort {
 
   entry(_pci: PciDescription, pasid: number): number {
     return pasid;
+  }
+
+  enter(vpasid: number, table: Translation, log: DirtyLog | undefined): void {
+    const known = this.authorizations.byVpasid(vpasid);
+    if (known !== undefined) {
+      this.requester.withdraw(known.pasid);
+      this.requester.grant(known.pasid, table, log);
+      return;
+    }
+    const pasid = this.#pasids.alloc(this.#parentBits);
+    this.requester.grant(pasid, table, log);
+    this.authorizations.add({ pasid, vpasid, context: undefined });
+  }
+
+  leave(vpasid: number): void {
+    const authorization = this.authorizations.byVpasid(vpasid);
+    if (authorization === undefined) return;
+    this.authorizations.remove(authorization);
+    this.requester.withdraw(authorization.pasid);
+    this.#pasids.free(authorization.pasid);
   }
 
   read(vpasid: number, iova: number, target: Uint8Array, at = 0, length = target.length - at): DmaFault | undefined {

@@ -5,7 +5,9 @@
  * and faults there. For the same reason PASIDs cannot be renamed: what the program writes into the function is what the IOMMU sees.
  */
 import { type DmaFault, NO_PASID, type PciDescription } from '../devices/device-model.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
+import type { Translation } from '../iommu/nested-table.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import type { ConfigSpace } from './config-space.js';
@@ -17,6 +19,7 @@ export class FunctionPort implements DevicePort {
   readonly authorizations = new Authorizations();
   readonly #iommu: Iommu;
   readonly #blocked: string;
+  readonly #attached = new Set<number>();
   #config: ConfigSpace | undefined;
 
   constructor(iommu: Iommu, requester: Requester) {
@@ -40,6 +43,16 @@ export class FunctionPort implements DevicePort {
 
   entry({ pasidBits }: PciDescription, pasid: number): number {
     return pasidBits === undefined ? NO_PASID : pasid;
+  }
+
+  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
+    this.leave(pasid);
+    this.requester.grant(pasid, table, log);
+    this.#attached.add(pasid);
+  }
+
+  leave(pasid: number): void {
+    if (this.#attached.delete(pasid)) this.requester.withdraw(pasid);
   }
 
   read(pasid: number, iova: number, target: Uint8Array, at = 0, length = target.length - at): DmaFault | undefined {

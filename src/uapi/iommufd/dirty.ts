@@ -3,8 +3,8 @@
  */
 import type { Caller } from '../../ioasid/caller.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
+import type { DirtyLog } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
-import type { DirtyLog } from '../../iommufd/dirty.js';
 import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
 import { hex, Refusal, refuse } from '../../linux/errno.js';
 import { getBig, getU32, struct, u32, u64 } from '../struct.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DirtyLog } from './dirty.js';
+import { DirtyLog } from './dirty-log.js';
 
 const PAGE = 2048n;
 const page = fc.bigInt({ min: 0n, max: 2n ** 53n / PAGE });
@@ -34,4 +34,34 @@ test('only pages of the range that was asked for are named', () => {
   const log = new DirtyLog(PAGE);
   for (const each of [0n, 1n, 2n, 3n]) log.mark(each * PAGE);
   assert.deepEqual([...log.dirty(PAGE, 2n * PAGE)], [PAGE, 2n * PAGE]);
+});
+
+test('a write of any place and length makes just the pages dirty that it touches, and none while the log is off', () => {
+  const write = fc.record({
+    on: fc.boolean(),
+    iova: fc.oneof(
+      fc.nat(300_000),
+      fc.maxSafeNat().map((n) => n % 2 ** 48),
+    ),
+    length: fc.oneof(fc.nat(5000), fc.nat(2 ** 21)),
+  });
+  fc.assert(
+    fc.property(fc.constantFrom(2048n, 4096n), fc.array(write, { maxLength: 30 }), (pageSize, writes) => {
+      const log = new DirtyLog(pageSize);
+      const model = new Set<number>();
+      for (const { on, iova, length } of writes) {
+        log.enabled = on;
+        log.written(iova, length);
+        if (!on) continue;
+        for (let at = iova; at < iova + length; at += Number(pageSize) - (at % Number(pageSize)))
+          model.add(Math.floor(at / Number(pageSize)));
+      }
+      const found = [...log.dirty(0n, 2n ** 64n)].map((iova) => Number(iova / pageSize));
+      assert.deepEqual(
+        found.sort((a, b) => a - b),
+        [...model].sort((a, b) => a - b),
+      );
+    }),
+    { numRuns: 200 },
+  );
 });

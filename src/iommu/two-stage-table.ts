@@ -1,0 +1,165 @@
+/**
+ * TwoStageTable: a nested table that is walked as hardware walks it.
+ *
+ * The first stage lies in memory of the user, who knows it by the addresses that the second stage translates: each of its entries is read through
+ * the second stage, and the address that it leads to is translated by the second stage again. An access needs the rights of both.
+ *
+ * Translations are kept in an IOTLB until the user invalidates them. Invariant: whatever is taken out of `parent` is gone for the very next
+ * DMA. `parent` tells nobody; its generation is compared at each lookup, and with another one nothing that is kept counts.
+ */
+import { hex } from '../linux/errno.js';
+import { type Access, READ, REFUSED, WRITE } from './access.js';
+import type { DirtyLog } from './dirty-log.js';
+import { Iotlb } from './iotlb.js';
+import type { MemoryTable } from './memory-table.js';
+import { NestedTable } from './nested-table.js';
+import type { PageTable } from './page-table.js';
+import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, type TableMemory, TWO_32 } from './table-memory.js';
+
+/** Where tables and memories of an IOMMU are. */
+export interface Tables {
+  readonly tables: TableMemory;
+  readonly memories: MemoryTable;
+}
+
+/** Bytes of an entry of the first stage. */
+const ENTRY_BYTES = 8;
+// The entry that was read last. Larger than an entry, because only such arrays stay where they are in memory.
+const entryBytes = new Uint8Array(128);
+
+export abstract class TwoStageTable extends NestedTable {
+  /** The entry that `readEntry` has read: its low and high half. */
+  protected readonly entry: Int32Array = new Int32Array(entryBytes.buffer, 0, 2);
+  /** What `walk` has found: the page's first address in the second stage, its size in bytes, and the rights that the first stage gives. */
+  protected page = 0;
+  protected size = 0;
+  protected rights: Access = 0;
+
+  readonly #iommu: Tables;
+  readonly #iotlb: Iotlb;
+  // Of what is written through the second stage, be it by devices or as a mark in an entry of the first.
+  readonly #log: DirtyLog | undefined;
+  #generation: number;
+
+  constructor(iommu: Tables, parent: PageTable, log?: DirtyLog) {
+    super(parent);
+    this.#log = log;
+    this.#iommu = iommu;
+    this.#iotlb = new Iotlb(iommu.tables);
+    this.#generation = parent.generation;
+  }
+
+  lookup(hi: number, lo: number, access: Access): number {
+    if (this.#generation !== this.parent.generation) {
+      this.#iotlb.clear();
+      this.forgetTables();
+      this.#generation = this.parent.generation;
+    }
+    const found = this.#iotlb.find(hi, lo);
+    return found >= 0 && (found & access) === access ? found : this.#translate(hi, lo, access);
+  }
+
+  /** Forgets what is kept of [start, last] (bytes). `leaf`: only entries that lead to pages have changed, none that leads to a table. */
+  invalidate(start: number, last: number, leaf: boolean): void {
+    this.#iotlb.invalidate(start, last);
+    if (!leaf) this.forgetTables();
+  }
+
+  /** Where in the second stage `iova` is, for which `lookup` has just found something. */
+  secondOf(iova: number): number {
+    return this.#iotlb.second(iova);
+  }
+
+  close(): void {
+    this.#iotlb.close();
+    this.forgetTables();
+  }
+
+  /**
+   * The walk of the first stage to the page that IOVA (hi, lo) lies in. @returns true, with `page`, `size` and `rights` set; or false, with the reason in
+   * `refusal`.
+   */
+  protected abstract walk(hi: number, lo: number, access: Access): boolean;
+
+  /**
+   * The page that `walk` has found is about to be used for `access`: its entry is marked. @returns the rights with which the translation may be kept,
+   * as far as the first stage goes; 0 when the entry cannot be marked, with the reason in `refusal`.
+   */
+  protected abstract use(access: Access): Access;
+
+  /** Forgets tables of the first stage that a walk has passed. */
+  protected abstract forgetTables(): void;
+
+  /** Reads the entry at `address` of the second stage into `entry`. @returns false when it cannot be reached, with the reason. */
+  protected readEntry(address: number): boolean {
+    const slot = this.#entrySlot(address, READ);
+    if (slot < 0) return false;
+    const memory = this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+    if (memory.read(this.#offset(slot, address), entryBytes, 0, ENTRY_BYTES) === ENTRY_BYTES) return true;
+    return this.refuse(`${memory.description} has no entry to read for ${hex(address)} of the second stage`);
+  }
+
+  /**
+   * Stores byte `at` of `entry` where `address` says; the other bytes of the entry may have changed since, and stay.
+   * @returns false when that cannot be, with the reason.
+   */
+  protected writeEntry(address: number, at: number): boolean {
+    const slot = this.#entrySlot(address, WRITE);
+    if (slot < 0) return false;
+    const memory = this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+    if (memory.write(this.#offset(slot, address) + at, entryBytes, at, 1) === 1) {
+      this.#log?.written(address, ENTRY_BYTES);
+      return true;
+    }
+    return this.refuse(`${memory.description} has no entry to mark for ${hex(address)} of the second stage`);
+  }
+
+  protected refuse(reason: string): false {
+    this.refusal = reason;
+    return false;
+  }
+
+  /** Nothing is kept that would do: both stages are walked, and what they find is kept. */
+  #translate(hi: number, lo: number, access: Access): number {
+    if (!this.walk(hi, lo, access)) return REFUSED;
+    const { tables } = this.#iommu;
+    const iova = hi * TWO_32 + (lo >>> 0);
+    const within = iova % this.size;
+    const address = this.page + within;
+    const second = this.#second(address);
+    if ((second & access) !== access || second < 0) {
+      const missing = second < 0 ? 'has nothing mapped' : `does not give the right to ${access & WRITE ? 'write' : 'read'}`;
+      this.refuse(`the first stage leads to ${hex(address)}, where the second stage ${missing}`);
+      return REFUSED;
+    }
+    const rights = this.use(access) & second;
+    if (rights === 0) return REFUSED;
+    const slot = second >> 2;
+    // The part of the page that this one mapping of the second stage holds.
+    const start = iova - Math.min(within, address - tables.wide(slot, START_HI));
+    const last = iova + Math.min(this.size - within - 1, tables.wide(slot, LAST_HI) - address);
+    const memory = tables.mappings[slot * MAPPING_WORDS + MEMORY]!;
+    const from = address - (iova - start);
+    return this.#iotlb.keep(hi, lo, start, last, memory, this.#offset(slot, from), rights, from);
+  }
+
+  /** What the second stage has at `address`: `slot << 2 | rights`, or negative. */
+  #second(address: number): number {
+    return this.parent.lookup(Math.floor(address / TWO_32), address >>> 0);
+  }
+
+  /** The mapping of the second stage in which the entry at `address` lies, or negative when it cannot be accessed there. */
+  #entrySlot(address: number, access: Access): number {
+    const second = this.#second(address);
+    if (second >= 0 && (second & access) === access) return second >> 2;
+    const missing = second < 0 ? 'has mapped' : `lets be ${access === WRITE ? 'written' : 'read'}`;
+    this.refuse(`the entry at ${hex(address)} of the first stage is not in what the second stage ${missing}`);
+    return REFUSED;
+  }
+
+  /** Where `address` of the second stage is in the memory of the mapping that covers it. */
+  #offset(slot: number, address: number): number {
+    const { tables } = this.#iommu;
+    return tables.wide(slot, OFFSET_HI) + (address - tables.wide(slot, START_HI));
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * VtdTable: a nested table whose first stage is in the format of Intel VT-d ("Intel Virtualization Technology for Directed I/O", revision 4.1:
+ * 3.6 First-Stage Translation, 9.7 First-Stage Paging Entries): four levels of 512 entries, which are those of a page table of x86-64.
+ *
+ * Requests of devices are never privileged here, so each entry on the way must be one for users; SRE and WPE, which are about privileged
+ * requests, change nothing. Entries are marked as accessed when a walk goes through them, the last one as accessed, or as written too, only
+ * when nothing refuses the access any more. The tables of the last level that walks have reached are remembered (a paging-structure
+ * cache), until an invalidation that is not for leaves only.
+ */
+import { hex } from '../linux/errno.js';
+import { type Access, RIGHTS, WRITE } from './access.js';
+import type { DirtyLog } from './dirty-log.js';
+import type { PageTable } from './page-table.js';
+import { TWO_32 } from './table-memory.js';
+import { type Tables, TwoStageTable } from './two-stage-table.js';
+
+/** Bits of an IOVA that four levels translate. The highest is the sign, so that half of them need more bits than IOVAs here have. */
+export const VTD_ADDRESS_WIDTH = 48;
+/** The bits of an IOVA's high half that are below the sign. */
+const BITS_HI = VTD_ADDRESS_WIDTH - 1 - 32;
+
+/** An entry's low half. */
+const PRESENT = 1 << 0;
+const WRITABLE = 1 << 1;
+const USER = 1 << 2;
+const ACCESSED = 1 << 5;
+const DIRTY = 1 << 6;
+const LARGE = 1 << 7;
+const EXTENDED_ACCESSED = 1 << 10;
+/** Its high half: bits 32 to 47 of an address, and those up to 51, which addresses here do not have. */
+const ADDRESS_HI = 0xffff;
+const RESERVED_HI = 0xf0000;
+
+const TOP = 4;
+/** Bytes that an entry of level 1 (leaf) .. 4 (top) covers. */
+const SPAN = [0, 2 ** 12, 2 ** 21, 2 ** 30, 2 ** 39] as const;
+/** Bits of a leaf's low half that are below its address, and must be 0: bit 12 is a memory type. */
+const RESERVED_LO = [0, 0, 0x001fe000, 0x3fffe000] as const;
+
+const REMEMBERED = 64;
+
+export interface VtdFirstStage {
+  /** Bits of the addresses that it says to translate. Only tables of VTD_ADDRESS_WIDTH can be walked: of others no device gets an entry. */
+  readonly addressWidth: number;
+  /** Address of the topmost table; bits 0 to 11 are ignored. */
+  readonly root: number;
+  /** EAFE: entries are also marked in their bit 10. */
+  readonly extendedAccess: boolean;
+}
+
+export class VtdTable extends TwoStageTable {
+  readonly addressWidth: number;
+  readonly #root: number;
+  readonly #accessed: number;
+  // The page's own entry, as `walk` has left it: its address, and its low half.
+  #leafAt = 0;
+  #leaf = 0;
+  // Tables of the last level: for each place the IOVA's halves above bit 21, the table's address, and the rights of the entries on the way.
+  readonly #tags = new Int32Array(2 * REMEMBERED).fill(-1);
+  readonly #tables = new Float64Array(REMEMBERED);
+  readonly #above = new Uint8Array(REMEMBERED);
+
+  constructor(iommu: Tables, parent: PageTable, { root, addressWidth, extendedAccess }: VtdFirstStage, log?: DirtyLog) {
+    super(iommu, parent, log);
+    this.addressWidth = addressWidth;
+    this.#root = root - (root % SPAN[1]);
+    this.#accessed = extendedAccess ? ACCESSED | EXTENDED_ACCESSED : ACCESSED;
+  }
+
+  protected walk(hi: number, lo: number, access: Access): boolean {
+    if (hi >>> BITS_HI !== 0) return this.refuse(`bits ${VTD_ADDRESS_WIDTH - 1} to 63 of the iova are not all zeros`);
+    const place = (hi ^ (lo >>> 21)) & (REMEMBERED - 1);
+    const known = this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 21;
+    let table = known ? this.#tables[place]! : this.#root;
+    let rights: Access = known ? this.#above[place]! : RIGHTS;
+    for (let level = known ? 1 : TOP; ; level--) {
+      const at = table + 8 * indexOf(hi, lo, level);
+      if (!this.#readPresent(at, level)) return false;
+      const low = this.entry[0]!;
+      const high = this.entry[1]!;
+      if ((low & WRITABLE) === 0) rights &= ~WRITE;
+      if (level === 1 || (low & LARGE) !== 0) return this.#found(at, level, rights, access);
+      if (!this.#mark(at, this.#accessed)) return false;
+      table = (high & ADDRESS_HI) * TWO_32 + ((low & ~0xfff) >>> 0);
+      if (level === 2) this.#remember(place, hi, lo, table, rights);
+    }
+  }
+
+  protected use(access: Access): Access {
+    const write = (access & WRITE) !== 0;
+    // `entry` is still the page's own: only the second stage was asked since.
+    if (!this.#mark(this.#leafAt, write ? this.#accessed | DIRTY : this.#accessed)) return 0;
+    // Kept without the right to write while the entry does not say that the page was written: the first write must come here.
+    return this.#leaf & DIRTY || write ? this.rights : this.rights & ~WRITE;
+  }
+
+  protected forgetTables(): void {
+    this.#tags.fill(-1);
+  }
+
+  /** Reads the entry at `at`. @returns true when it is one that a walk may use. */
+  #readPresent(at: number, level: number): boolean {
+    if (!this.readEntry(at)) return false;
+    const low = this.entry[0]!;
+    if ((low & PRESENT) === 0) return this.refuse(`${entryName(at, level)} is not present`);
+    if (this.#reserved(low, level)) return this.refuse(`${entryName(at, level)} has a reserved bit set`);
+    if ((low & USER) === 0) return this.refuse(`${entryName(at, level)} is for privileged requests only`);
+    return true;
+  }
+
+  #reserved(low: number, level: number): boolean {
+    if ((this.entry[1]! & RESERVED_HI) !== 0) return true;
+    if (level === 1 || (low & LARGE) === 0) return false;
+    return level === TOP || (low & RESERVED_LO[level]!) !== 0;
+  }
+
+  /** `entry`, at `at`, is that of the page. */
+  #found(at: number, level: number, rights: Access, access: Access): boolean {
+    if ((rights & access) !== access)
+      return this.refuse(`the first stage does not give the right to write, as ${entryName(at, level)} shows`);
+    const size = SPAN[level]!;
+    const address = (this.entry[1]! & ADDRESS_HI) * TWO_32 + ((this.entry[0]! & ~0xfff) >>> 0);
+    this.page = address - (address % size);
+    this.size = size;
+    this.rights = rights;
+    this.#leafAt = at;
+    this.#leaf = this.entry[0]!;
+    return true;
+  }
+
+  /** Sets `bits` of `entry`, in memory too, where they are not set. */
+  #mark(at: number, bits: number): boolean {
+    const missing = bits & ~this.entry[0]!;
+    this.entry[0]! |= missing;
+    if (missing & 0xff && !this.writeEntry(at, 0)) return false;
+    return (missing & 0xff00) === 0 || this.writeEntry(at, 1);
+  }
+
+  #remember(place: number, hi: number, lo: number, table: number, rights: Access): void {
+    this.#tags[2 * place] = hi;
+    this.#tags[2 * place + 1] = lo >>> 21;
+    this.#tables[place] = table;
+    this.#above[place] = rights;
+  }
+}
+
+/** Which entry of a table of `level` is for IOVA (hi, lo). */
+function indexOf(hi: number, lo: number, level: number): number {
+  if (level === 1) return (lo >>> 12) & 511;
+  if (level === 2) return (lo >>> 21) & 511;
+  return level === 3 ? ((hi & 127) << 2) | (lo >>> 30) : (hi >>> 7) & 511;
+}
+
+function entryName(at: number, level: number): string {
+  return `the entry at ${hex(at)}, of level ${level} of the first stage,`;
+}

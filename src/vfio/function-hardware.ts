@@ -1,0 +1,56 @@
+/**
+ * FunctionHardware: the IOMMU in front of one function, as iommufd sees it: one like Intel VT-d in scalable mode. A device has its entries there
+ * through its port: a whole function as what its requests carry, a mediated device as what its parent's requests carry for it.
+ */
+import type { DirtyLog } from '../iommu/dirty-log.js';
+import type { Iommu } from '../iommu/iommu.js';
+import type { Translation } from '../iommu/nested-table.js';
+import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
+import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
+import type { IommuHardware, NestedDomain } from '../iommufd/hardware.js';
+import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import type { UserData } from '../iommufd/user-data.js';
+import { refuse } from '../linux/errno.js';
+import type { DevicePort } from './device-port.js';
+import { VtdDomain, vtdInfo } from './vtd-domain.js';
+
+/** Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never translated. */
+const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
+
+export class FunctionHardware implements IommuHardware {
+  readonly iommu: Iommu;
+  readonly pageSize = BigInt(PAGE_SIZE);
+  readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
+  readonly reserved = [INTERRUPT_MESSAGES];
+  readonly coherent = true;
+  readonly dirtyTracking = true;
+  readonly flags = true;
+  readonly info = vtdInfo;
+  readonly pasidBits: number;
+  readonly #port: DevicePort;
+
+  constructor(iommu: Iommu, port: DevicePort, pasidBits: number) {
+    this.iommu = iommu;
+    this.#port = port;
+    this.pasidBits = pasidBits;
+  }
+
+  allocNested(parent: PagingHwpt, data: UserData): NestedDomain {
+    return new VtdDomain(this.iommu, parent, data);
+  }
+
+  /** @throws Refusal EINVAL for a nested table that the IOMMU cannot walk; and as DevicePort.enter. */
+  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
+    if (table instanceof VtdTable && table.addressWidth !== VTD_ADDRESS_WIDTH) {
+      refuse(
+        'EINVAL',
+        `the nested table is for addresses of ${table.addressWidth} bits, and the IOMMU walks those for ${VTD_ADDRESS_WIDTH}`,
+      );
+    }
+    this.#port.enter(pasid, table, log);
+  }
+
+  leave(pasid: number): void {
+    this.#port.leave(pasid);
+  }
+}

@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
+import { IoasidSubsystem } from '../ioasid/subsystem.js';
+import { Iommu, READ, WRITE } from '../iommu/iommu.js';
+import { BufferMemory } from '../iommu/memory.js';
+import type { IommufdContext } from '../iommufd/context.js';
+import { HWPT_DIRTY_TRACKING, HWPT_PASID } from '../iommufd/hwpt.js';
+import type { Ioas } from '../iommufd/ioas.js';
+import { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import { UserData } from '../iommufd/user-data.js';
+import { Refusal } from '../linux/errno.js';
+import { CONFIG_REGION, type VfioDevice } from './device.js';
+import { FakeCaller } from './fake-caller.js';
+import { everything, FakeModel, withoutPasids } from './fake-model.js';
+import { makeDevices } from './make-devices.js';
+
+const DATA = Uint8Array.of(1, 2, 3, 4);
+const PAGE = 4096;
+
+function refused(code: string, reason?: RegExp) {
+  return (error: unknown) => error instanceof Refusal && error.code === code && (reason?.test(error.reason) ?? true);
+}
+
+/** Two mdevs of one parent, open and with bus mastering on. */
+function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription = everything) {
+  const iommu = new Iommu();
+  const ioasid = new IoasidSubsystem(iommu);
+  const system = new IommufdSubsystem(iommu);
+  const models: FakeModel[] = [];
+  const create = (_index: number, host: DeviceHost) => {
+    const model = new FakeModel(host, mdevPci);
+    models.push(model);
+    return model;
+  };
+  const factory = (host: DeviceHost): DeviceModel => Object.assign(new FakeModel(host, parentPci), { mdev: { max: 2, create } });
+  const request = { rid: '0000:6a:01.0', factory, options: {}, mdevs: 2, firstIndex: 0 };
+  const devices = makeDevices(iommu, ioasid.pasids, request) as [VfioDevice, VfioDevice];
+  devices.forEach(opened);
+  return { iommu, pasids: ioasid.pasids, system, devices, models };
+}
+
+function opened(device: VfioDevice): void {
+  device.open(1);
+  device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
+}
+
+/** An IOAS with a page of memory at 0. */
+function filled(context: IommufdContext): { ioas: Ioas; bytes: Uint8Array } {
+  const ioas = context.allocIoas();
+  const bytes = new Uint8Array(PAGE);
+  const request = { length: BigInt(PAGE), access: READ | WRITE, iova: 0n };
+  ioas.map(request, 0n, { memory: new BufferMemory(bytes), offset: 0 });
+  return { ioas, bytes };
+}
+
+/** A page table of `ioas` for device `id`, fit for PASIDs. */
+function tableFor(context: IommufdContext, id: number, ioas: Ioas, flags = HWPT_PASID): PagingHwpt {
+  const hwpt = context.allocHwpt(id, ioas.id, flags, new UserData(new FakeCaller(), 0, 0, 0));
+  assert.ok(hwpt instanceof PagingHwpt);
+  return hwpt;
+}
+
+describe('a mediated device that is bound to an iommufd', () => {
+  it('is given a PASID of the system for each attachment, and gives it back when it is detached or closed', () => {
+    const { pasids, system, devices, models, iommu } = setUp();
+    const [a, b] = [system.open(1), system.open(2)];
+    const [first, second] = [filled(a), filled(b)];
+    const tables = [tableFor(a, devices[0].bind(a), first.ioas), tableFor(b, devices[1].bind(b), second.ioas)] as const;
+    assert.equal(pasids.used, 0, 'a binding alone takes none');
+    devices[0].attach(tables[0].id, 1);
+    devices[1].attach(tables[1].id, 1);
+    devices[1].attach(tables[1].id, 2);
+    assert.equal(pasids.used, 3);
+    assert.deepEqual(
+      [...devices[1].authorizations()].map(({ vpasid, context }) => [vpasid, context]),
+      [
+        [1, undefined],
+        [2, undefined],
+      ],
+    );
+    assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
+    assert.deepEqual([first.bytes[0], second.bytes[0]], [1, 0]);
+    assert.equal(models[0]!.host.dma.write(2, 0, DATA)?.reason, 'mdev vfio0 is not authorized for PASID 2');
+    devices[1].detach(2);
+    devices[1].detach(2);
+    assert.equal(pasids.used, 2);
+    for (const device of devices) device.close();
+    assert.equal(pasids.used, 0);
+    assert.equal([...devices[1].authorizations()].length, 0);
+    for (const context of [a, b]) context.close();
+    assert.deepEqual([[...system.contexts()].length, iommu.tables.slotCount, iommu.memories.size], [0, 0, 0]);
+  });
+
+  it('keeps its PASID when an attachment is replaced, and its faults carry the number that its program knows', () => {
+    const { pasids, system, devices, models } = setUp();
+    const context = system.open(1);
+    const [one, other] = [filled(context), filled(context)];
+    const id = devices[0].bind(context);
+    devices[0].attach(tableFor(context, id, one.ioas).id, 900);
+    const before = [...devices[0].authorizations()];
+    devices[0].attach(tableFor(context, id, other.ioas).id, 900);
+    assert.deepEqual([...devices[0].authorizations()], before);
+    assert.equal(pasids.used, 1);
+    assert.equal(models[0]!.host.dma.write(900, 0, DATA), undefined);
+    assert.deepEqual([one.bytes[0], other.bytes[0]], [0, 1]);
+    const fault = models[0]!.host.dma.read(900, PAGE, new Uint8Array(4))!;
+    assert.deepEqual([fault.pasid, fault.iova], [900, PAGE]);
+    assert.notEqual(before[0]?.pasid, 900);
+  });
+
+  it('that issues requests without PASID has them translated by its own attachment, though its parent is one function', () => {
+    const { pasids, system, devices, models } = setUp(withoutPasids);
+    const [a, b] = [system.open(1), system.open(2)];
+    const [first, second] = [filled(a), filled(b)];
+    devices[0].bind(a);
+    const id = devices[1].bind(b);
+    devices[0].attach(first.ioas.id, 0);
+    assert.equal(models[1]!.host.dma.write(0, 0, DATA)?.reason, 'mdev vfio1 is not authorized for requests without PASID');
+    devices[1].attach(second.ioas.id, 0);
+    models[1]!.host.dma.write(0, 8, DATA);
+    assert.deepEqual([first.bytes[8], second.bytes[8], pasids.used], [0, 1, 2]);
+    assert.throws(() => devices[1].attach(tableFor(b, id, second.ioas).id, 1), refused('EOPNOTSUPP', /0 bits/));
+    assert.throws(
+      () => second.ioas.map({ length: 4096n, access: READ, iova: 0xfee0_0000n }, 0n, { memory: new BufferMemory(DATA), offset: 0 }),
+      refused('EINVAL', /reserved/),
+    );
+    devices[0].detach(0);
+    assert.notEqual(models[0]!.host.dma.write(0, 0, DATA), undefined);
+    assert.equal(models[1]!.host.dma.write(0, 0, DATA), undefined);
+  });
+
+  it('refuses a PASID that is wider than its own, and attaches nothing when there is no PASID left: ENOSPC, and all is as it was', () => {
+    const { pasids, system, devices, models } = setUp({ ...everything, pasidBits: 4 });
+    const context = system.open(1);
+    const { ioas } = filled(context);
+    const id = devices[0].bind(context);
+    const hwpt = tableFor(context, id, ioas);
+    assert.equal(devices[0].attach(hwpt.id, 15), hwpt.id);
+    assert.throws(() => devices[0].attach(hwpt.id, 16), refused('EINVAL', /PASIDs of 4 bits/));
+    const taken = Array.from({ length: 2 ** 20 - 2 }, () => pasids.alloc());
+    assert.throws(() => devices[0].attach(hwpt.id, 1), refused('ENOSPC', /all 1048575 PASIDs/));
+    assert.throws(() => devices[0].attach(hwpt.id, 0), refused('ENOSPC'));
+    assert.deepEqual([hwpt.users, [...devices[0].authorizations()].length], [1, 1]);
+    const fixed = { length: 4096n, access: READ, iova: 0xfee0_0000n };
+    ioas.map(fixed, 0n, { memory: new BufferMemory(new Uint8Array(PAGE)), offset: 0 });
+    assert.notEqual(models[0]!.host.dma.write(1, 0, DATA), undefined);
+    devices[0].attach(tableFor(context, id, filled(context).ioas).id, 15);
+    pasids.free(taken.pop()!);
+    devices[0].attach(hwpt.id, 1);
+    assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
+  });
+
+  it('is refused a PASID of the system that its parent cannot send: ENOSPC', () => {
+    const { pasids, system, devices } = setUp({ ...everything, pasidBits: 3 }, { ...everything, pasidBits: 3 });
+    const context = system.open(1);
+    const hwpt = tableFor(context, devices[0].bind(context), filled(context).ioas);
+    for (let taken = 0; taken < 6; taken++) pasids.alloc();
+    devices[0].attach(hwpt.id, 5);
+    assert.throws(() => devices[0].attach(hwpt.id, 6), refused('ENOSPC', /PASID 8, .* wider than 3 bits/));
+    assert.equal(pasids.used, 7);
+  });
+
+  it('drains by the number that its program knows before it is detached, and resets what does not get done', () => {
+    const { pasids, system, devices, models } = setUp();
+    const context = system.open(1);
+    const { ioas, bytes } = filled(context);
+    devices[0].attach(tableFor(context, devices[0].bind(context), ioas).id, 5);
+    models[0]!.queue.push({ pasid: 5, iova: 0, write: true, buffer: DATA });
+    devices[0].detach(5);
+    assert.deepEqual(bytes.subarray(0, 4), DATA);
+    devices[0].attach([...context.objects.values()].find((each) => each instanceof PagingHwpt)!.id, 5);
+    models[0]!.stuck = true;
+    models[0]!.queue.push({ pasid: 5, iova: 8, write: true, buffer: DATA });
+    const { resets } = models[0]!;
+    devices[0].detach(5);
+    assert.deepEqual([models[0]!.resets, bytes[8], pasids.used], [resets + 1, 0, 0]);
+  });
+
+  it('has what it writes recorded in the log of its own page table', () => {
+    const { system, devices, models } = setUp();
+    const context = system.open(1);
+    const { ioas } = filled(context);
+    const tables = devices.map((device) => tableFor(context, device.bind(context), ioas, HWPT_PASID | HWPT_DIRTY_TRACKING));
+    for (const [index, device] of devices.entries()) device.attach(tables[index]!.id, 1);
+    for (const { dirty } of tables) dirty!.enabled = true;
+    models[0]!.host.dma.write(1, 0, DATA);
+    assert.deepEqual(
+      tables.map(({ dirty }) => [...dirty!.dirty(0n, 2n ** 48n)]),
+      [[0n], []],
+    );
+  });
+
+  it('reaches what a list of attachments says and nothing else, through any sequence of attach, replace, detach and close', () => {
+    const step = fc.record({
+      device: fc.constantFrom(0, 1),
+      act: fc.constantFrom('attach', 'attach', 'detach', 'close'),
+      vpasid: fc.nat(3),
+      table: fc.constantFrom(0, 1, 2),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const { pasids, system, devices, models } = setUp();
+        const context = system.open(1);
+        const ids = devices.map((device) => device.bind(context));
+        const spaces = [0, 1, 2].map(() => filled(context));
+        const tables = spaces.map(({ ioas }) => tableFor(context, ids[0]!, ioas));
+        const model = [new Map<number, number>(), new Map<number, number>()];
+        for (const { device, act, vpasid, table } of steps) {
+          if (act === 'attach') {
+            devices[device]!.attach(tables[table]!.id, vpasid);
+            model[device]!.set(vpasid, table);
+          } else if (act === 'detach') {
+            devices[device]!.detach(vpasid);
+            model[device]!.delete(vpasid);
+          } else {
+            devices[device]!.close();
+            opened(devices[device]!);
+            devices[device]!.bind(context);
+            model[device]!.clear();
+          }
+        }
+        assert.equal(pasids.used, model[0]!.size + model[1]!.size);
+        for (const device of [0, 1]) {
+          for (const vpasid of [0, 1, 2, 3]) {
+            for (const { bytes } of spaces) bytes[0] = 0;
+            models[device]!.host.dma.write(vpasid, 0, DATA);
+            const reached = spaces.findIndex(({ bytes }) => bytes[0] === 1);
+            assert.equal(reached, model[device]!.get(vpasid) ?? -1);
+          }
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
