@@ -103,10 +103,11 @@ export class Dsa implements DeviceModel, EngineContext {
     if (this.#preset.enabled) this.#comeUp();
   }
 
-  step(): void {
-    this.#scheduler.step();
+  step(): boolean {
+    const more = this.#scheduler.step();
     const status = this.#commands.poll();
     if (status !== undefined) this.#endCommand(status);
+    return more || status !== undefined;
   }
 
   busy(pasid?: number): boolean {
@@ -285,5 +286,6 @@ function describePci(shape: Shape): PciDescription {
     ],
     msix: { vectors: shape.vectors, bar: 0, tableOffset: MSIX_TABLE_OFFSET, pbaOffset: MSIX_PBA_OFFSET },
     pasidBits: 20,
+    pageRequests: true,
   };
 }

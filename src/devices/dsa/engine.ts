@@ -67,15 +67,20 @@ export class Engine {
     this.wq = undefined;
   }
 
-  /** One slice of its work. The engine is not idle. @returns its cost in bytes. */
+  /** Does what it holds wait for a page? */
+  waits(): boolean {
+    return this.wq !== undefined && !(this.#outer.ready() && (!this.#innerRuns || this.#inner.ready()));
+  }
+
+  /** One slice of its work. The engine is not idle, and does not wait. @returns its cost in bytes. */
   run(): number {
     const wq = this.wq!;
     const outer = this.#outer;
     let cost = 0;
     if (outer.status === Status.NONE) {
-      cost = outer.descriptor.opcode === Opcode.BATCH ? this.#runBatch(wq) : advance(outer, this.#access);
+      cost = outer.descriptor.opcode === Opcode.BATCH ? this.#runBatch(wq) : this.#advance(outer);
     }
-    if (outer.status === Status.NONE) return cost;
+    if (this.waits() || outer.status === Status.NONE) return cost;
     this.#end(outer, wq, -1);
     this.wq = undefined;
     return DESCRIPTOR_COST + cost;
@@ -85,12 +90,18 @@ export class Engine {
   #runBatch(wq: WorkQueue): number {
     const inner = this.#inner;
     if (!this.#innerRuns && !this.#fetch(wq)) return 0;
-    const bytes = inner.status === Status.NONE ? advance(inner, this.#access) : 0;
-    if (inner.status === Status.NONE) return bytes;
+    const bytes = inner.status === Status.NONE ? this.#advance(inner) : 0;
+    if (this.waits() || inner.status === Status.NONE) return bytes;
     if (!this.#end(inner, wq, this.#outer.done)) this.#batchFailed = true;
     this.#innerRuns = false;
     this.#outer.done++;
     return DESCRIPTOR_COST + bytes;
+  }
+
+  #advance(task: Task): number {
+    const bytes = advance(task, this.#access);
+    task.block(this.#host.dma);
+    return bytes;
   }
 
   /** Reads and begins the next descriptor of the batch. @returns false when the batch has ended, with its status set. */

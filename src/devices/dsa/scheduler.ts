@@ -38,17 +38,19 @@ export class Scheduler {
     }
   }
 
-  /** Works for a bounded time. */
-  step(): void {
-    for (let budget = STEP_BUDGET, worked = true; worked && budget > 0; ) {
+  /** Works for a bounded time. @returns false when nothing is left that an engine could do now. */
+  step(): boolean {
+    let worked = true;
+    for (let budget = STEP_BUDGET; worked && budget > 0; ) {
       worked = false;
       for (let i = 0; i < this.#engines.length; i++) {
         const engine = this.#engines[i]!;
-        if (engine.wq === undefined && !this.#feed(engine, i)) continue;
+        if (engine.waits() || (engine.wq === undefined && !this.#feed(engine, i))) continue;
         budget -= engine.run();
         worked = true;
       }
     }
+    return worked;
   }
 
   #feed(engine: Engine, index: number): boolean {
