@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same run.
  *
- * Names: translate, ioctl, dma, authorize, million, run, unmap-map; all of them when none is given. `--quick` leaves out the largest
+ * Names: translate, nested, ioctl, dma, authorize, million, run, unmap-map; all of them when none is given. `--quick` leaves out the largest
  * tables. The exit status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
  * a busy machine it may be nobody's fault.
  */
@@ -12,6 +12,7 @@ import { dma } from './dma.js';
 import { ioctl } from './ioctl.js';
 import { type Outcome, verdict } from './measurement.js';
 import { million } from './million.js';
+import { nested } from './nested.js';
 import { References } from './reference.js';
 import { run } from './run.js';
 import { header, rowOf } from './table.js';
@@ -22,6 +23,7 @@ type Benchmark = (references: References, quick: boolean) => Outcome[] | Promise
 
 const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['translate', translate],
+  ['nested', nested],
   ['ioctl', ioctl],
   ['dma', dma],
   ['authorize', authorize],

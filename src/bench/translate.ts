@@ -12,7 +12,7 @@ import type { Measurement } from './measurement.js';
 import { compareTo, type References, timed } from './reference.js';
 import { Random, Regions } from './workload.js';
 
-const PASID = 7;
+export const PASID = 7;
 const QUERIES = 1 << 20;
 /** From here on the expectation holds: a smaller table lies in the first-level cache as a whole. */
 const EXPECTED_FROM = 1024;
@@ -81,8 +81,8 @@ class Side {
   }
 }
 
-/** Nanoseconds of one query in the second of two passes. */
-function measured(expected: number, pass: () => number): number {
+/** Nanoseconds of one query in the second of two passes, whose sums must be `expected`. */
+export function measured(expected: number, pass: () => number): number {
   let sum = pass();
   const ns = timed(QUERIES, () => {
     sum += pass();
@@ -101,7 +101,7 @@ function sumOfSlots(requester: Requester, hi: Int32Array, lo: Int32Array): numbe
   return sum;
 }
 
-function sumOfOffsets(requester: Requester, tables: TableMemory, hi: Int32Array, lo: Int32Array): number {
+export function sumOfOffsets(requester: Requester, tables: TableMemory, hi: Int32Array, lo: Int32Array): number {
   let sum = 0;
   for (let i = 0; i < QUERIES; i++) {
     const slot = requester.translate(PASID, hi[i]!, lo[i]!, WRITE);

@@ -14,6 +14,7 @@ import type { TestOutcome } from '../cli/testing/outcome-reporter.js';
 import { conformance } from './conformance.js';
 import { conformanceDevices } from './conformance.test.helper.js';
 import { conformanceIommufd } from './conformance-iommufd.js';
+import { conformanceNested } from './conformance-nested.js';
 import { LinuxTransport } from './linux-transport.js';
 
 const SELF = fileURLToPath(import.meta.url);
@@ -85,4 +86,5 @@ if (process.env[INSIDE] === undefined) {
   afterEach(closeFilesOfTest);
   conformance(async () => new LinuxTransport());
   conformanceIommufd(async () => new LinuxTransport());
+  conformanceNested(async () => new LinuxTransport());
 }

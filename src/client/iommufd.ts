@@ -14,6 +14,7 @@ import {
   GetDirtyBitmapStruct,
   HwInfoStruct,
   HwptAllocStruct,
+  HwptInvalidateStruct,
   IoasAllocStruct,
   IoasCopyStruct,
   IoasMapFileStruct,
@@ -198,14 +199,26 @@ export class Iommufd {
     this.#option(id, OPTION_SET, object, value);
   }
 
-  /** Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS or HWPT `parent`. @returns its id. */
-  hwptAlloc(device: number, parent: number, flags = 0): number {
+  /**
+   * Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS or HWPT `parent`. @returns its id.
+   * @param description what only the device's IOMMU knows: IOMMU_HWPT_DATA_* and the struct that belongs to it
+   */
+  hwptAlloc(device: number, parent: number, flags = 0, description?: { readonly type: number; readonly bytes: Uint8Array }): number {
     const { at } = HwptAllocStruct;
     const data = sized(HwptAllocStruct);
     setU32(data, at.flags, flags);
     setU32(data, at.dev_id, device);
     setU32(data, at.pt_id, parent);
-    this.#ioctl('IOMMU_HWPT_ALLOC', data);
+    if (description === undefined) {
+      this.#ioctl('IOMMU_HWPT_ALLOC', data);
+      return getU32(data, at.out_hwpt_id);
+    }
+    setU32(data, at.data_type, description.type);
+    setU32(data, at.data_len, description.bytes.length);
+    this.#with(description.bytes, (address) => {
+      setBig(data, at.data_uptr, BigInt(address));
+      this.#ioctl('IOMMU_HWPT_ALLOC', data);
+    });
     return getU32(data, at.out_hwpt_id);
   }
 
@@ -242,6 +255,20 @@ export class Iommufd {
     } finally {
       bitmap.free();
     }
+  }
+
+  /** Invalidates what is cached of the nested page table `hwpt`: `entries` of `length` bytes each, of type IOMMU_HWPT_INVALIDATE_DATA_*. */
+  hwptInvalidate(hwpt: number, type: number, length: number, entries: Uint8Array): void {
+    const { at } = HwptInvalidateStruct;
+    const data = sized(HwptInvalidateStruct);
+    setU32(data, at.hwpt_id, hwpt);
+    setU32(data, at.data_type, type);
+    setU32(data, at.entry_len, length);
+    setU32(data, at.entry_num, entries.length / length);
+    this.#with(entries, (address) => {
+      setBig(data, at.data_uptr, BigInt(address));
+      this.#ioctl('IOMMU_HWPT_INVALIDATE', data);
+    });
   }
 
   /** What the IOMMU in front of `device` is like. */
@@ -304,6 +331,17 @@ export class Iommufd {
     setU16(data, at.op, op);
     this.#ioctl('IOMMU_VFIO_IOAS', data);
     return getU32(data, at.ioas_id);
+  }
+
+  /** Calls `use` with the address of a copy of `bytes`. */
+  #with(bytes: Uint8Array, use: (address: number) => void): void {
+    const block = this.transport.allocate(bytes.length);
+    try {
+      block.bytes.set(bytes);
+      use(block.address);
+    } finally {
+      block.free();
+    }
   }
 
   /** @returns false for EMSGSIZE: then the answer says how much room it takes. */

@@ -30,7 +30,7 @@ const entryBytes = new Uint8Array(128);
 export abstract class TwoStageTable extends NestedTable {
   /** The entry that `readEntry` has read: its low and high half. */
   protected readonly entry: Int32Array = new Int32Array(entryBytes.buffer, 0, 2);
-  /** What `walk` has found: the page's first address in the second stage, its size in bytes, and the rights that the first stage gives. */
+  /** What `walk` has found: the page's first address in the second stage, its size in bytes (a power of two, at most 2^30), and the rights that the first stage gives. */
   protected page = 0;
   protected size = 0;
   protected rights: Access = 0;
@@ -124,7 +124,7 @@ export abstract class TwoStageTable extends NestedTable {
     if (!this.walk(hi, lo, access)) return REFUSED;
     const { tables } = this.#iommu;
     const iova = hi * TWO_32 + (lo >>> 0);
-    const within = iova % this.size;
+    const within = lo & (this.size - 1);
     const address = this.page + within;
     const second = this.#second(address);
     if ((second & access) !== access || second < 0) {

@@ -37,7 +37,7 @@ const SPAN = [0, 2 ** 12, 2 ** 21, 2 ** 30, 2 ** 39] as const;
 /** Bits of a leaf's low half that are below its address, and must be 0: bit 12 is a memory type. */
 const RESERVED_LO = [0, 0, 0x001fe000, 0x3fffe000] as const;
 
-const REMEMBERED = 64;
+const REMEMBERED = 512;
 
 export interface VtdFirstStage {
   /** Bits of the addresses that it says to translate. Only tables of VTD_ADDRESS_WIDTH can be walked: of others no device gets an entry. */
@@ -119,8 +119,7 @@ export class VtdTable extends TwoStageTable {
     if ((rights & access) !== access)
       return this.refuse(`the first stage does not give the right to write, as ${entryName(at, level)} shows`);
     const size = SPAN[level]!;
-    const address = (this.entry[1]! & ADDRESS_HI) * TWO_32 + ((this.entry[0]! & ~0xfff) >>> 0);
-    this.page = address - (address % size);
+    this.page = (this.entry[1]! & ADDRESS_HI) * TWO_32 + ((this.entry[0]! & -size) >>> 0);
     this.size = size;
     this.rights = rights;
     this.#leafAt = at;
