@@ -6,17 +6,14 @@
 #
 #   oracle/build.sh [linux-source-7.3_VERSION_all.deb]
 #
-# Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid),
-# ORACLE_MIRROR (default: the Debian mirror of this machine's apt), ORACLE_JOBS (default: all CPUs).
+# Environment: that of debian-package.sh, and ORACLE_JOBS (default: all CPUs).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
-mirror=${ORACLE_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)}
 jobs=${ORACLE_JOBS:-$(nproc)}
 package=linux-source-7.3
 suite=trixie-backports
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { echo "oracle: $*" >&2; }
 stop() { say "$*"; exit 1; }
@@ -35,29 +32,6 @@ install_host_tools() {
 	else
 		stop "please install:$missing"
 	fi
-}
-
-# The machine's own apt configuration stays as it is: lists, state and sources are private.
-private_apt() {
-	program=$1
-	shift
-	"$program" -o Dir::Etc::SourceList="$apt/sources.list" -o Dir::Etc::SourceParts="$apt/none" \
-		-o Dir::State="$apt/state" -o Dir::State::Status="$apt/status" -o Dir::Cache="$apt/cache" \
-		-o APT::Architecture=amd64 -o APT::Architectures=amd64 -o APT::Sandbox::User=root \
-		-o Acquire::Languages=none "$@"
-}
-
-fetch_package() {
-	command -v apt-get >/dev/null || stop "no apt-get: give the path of a ${package}_*_all.deb"
-	[ -f "$keyring" ] || stop "$keyring is missing: install debian-archive-keyring"
-	apt=$cache/apt
-	mkdir -p "$apt/none" "$apt/state/lists/partial" "$apt/cache/archives/partial"
-	: >"$apt/status"
-	echo "deb [signed-by=$keyring] $mirror $suite main" >"$apt/sources.list"
-	say "asking $mirror for $package"
-	private_apt apt-get update -q >&2
-	(cd "$cache" && private_apt apt-get download "$package" >&2)
-	rm -rf "$apt"
 }
 
 newest() {
@@ -124,11 +98,7 @@ deb=${1:-}
 home=$(newest "$cache/oracle-"*/)
 home=${home%/}
 if [ -n "$deb" ] || ! is_built "$home"; then
-	[ -n "$deb" ] || deb=$(newest "$cache/${package}_"*_all.deb)
-	if [ -z "$deb" ]; then
-		fetch_package
-		deb=$(newest "$cache/${package}_"*_all.deb)
-	fi
+	[ -n "$deb" ] || deb=$("$here/debian-package.sh" "$package" "$suite")
 	[ -f "$deb" ] || stop "no such file: ${deb:-$package}"
 	version=$(dpkg-deb -f "$deb" Version)
 	home=$cache/oracle-$version

@@ -3,8 +3,8 @@
  *
  * The filter knows numbers only. So each call is first found out to be on a file of ours; all others go on to the kernel untouched,
  * or to a server inside ours.
- * Ours are served as FileRequests would, with a caller that can be given descriptors: a blank open file is made beforehand, and when the
- * handler installs, it is put into the caller and becomes the file. Our own descriptor of it is closed before the call returns, so
+ * Ours are served as FileRequests would, with a caller that can be given descriptors: where one may be returned a blank open file is made
+ * beforehand, and when the handler installs, it is put into the caller and becomes the file. Our own descriptor of it is closed before the call returns, so
  * that the caller's close is the last.
  *
  * The caller waits outside of the kernel's ioctl: nothing keeps its descriptor open, and it may be killed at any moment. Therefore its
@@ -16,7 +16,7 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { JOIN } from '../linux/nested-trap.js';
 import type { IoctlListener, TrappedIoctl } from '../linux/seccomp.js';
-import { newStreamIoctls } from '../uapi/new-fd.js';
+import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { OpenFile } from '../uapi/open-file.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';
@@ -88,7 +88,7 @@ export class TrappedIoctls implements LoopSource {
     try {
       const opened = this.#target(pending);
       if (opened === undefined) this.#end(pending, () => this.#pass(call));
-      else if (pending.prepared) this.#serve(pending, opened);
+      else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg)) this.#serve(pending, opened);
       else this.#prepare(pending);
     } catch (error) {
       if (!(error instanceof Undetermined)) throw error;

@@ -116,11 +116,21 @@ export class AddressSpace {
    * @throws Refusal EINVAL, EEXIST, EOVERFLOW, ENOSPC.
    */
   place(length: bigint, address: bigint, iova: bigint | undefined): bigint {
+    const at = this.find(length, address, iova);
+    this.requireAligned(address);
+    return at;
+  }
+
+  /** As `place`, for memory that need not be aligned. */
+  find(length: bigint, address: bigint, iova: bigint | undefined): bigint {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
     if (length % this.#alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.#aligned()}`);
-    const at = iova === undefined ? this.#choose(length, address) : this.#check(iova, length);
+    return iova === undefined ? this.#choose(length, address) : this.#check(iova, length);
+  }
+
+  /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
+  requireAligned(address: bigint): void {
     if ((address % PAGE) % this.#alignment !== 0n) refuse('EINVAL', `the memory at ${hex(address)} is not ${this.#aligned()}`);
-    return at;
   }
 
   /** Maps `length` bytes of `range` at an IOVA that `place` has given. Takes over the reference to the memory. */

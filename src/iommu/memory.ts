@@ -24,13 +24,20 @@ export interface Memory {
   reaches(offset: number, length: number, access: number): boolean;
 
   /**
-   * Are [offset, offset+length) of this memory and as many bytes at `otherOffset` of `other` the same pages, so that what is written to one is
-   * read from the other? Absent: only when they are the same Memory and offset.
+   * What lies behind byte `offset`: a file, by a text that is the same for the same file, or (undefined) only this memory; which byte of that; and
+   * how many bytes are sure to follow in the same way. Absent: it is always this memory alone. Not for the DMA path.
    */
-  sameAs?(offset: number, other: Memory, otherOffset: number, length: number): boolean;
+  backing?(offset: number): Backing;
 
   /** Lets go of the memory; called once, when no mapping names it any more. */
   close(): void;
+}
+
+/** What Memory.backing says. */
+export interface Backing {
+  readonly file: string | undefined;
+  readonly offset: number;
+  readonly length: number;
 }
 
 const SHORT = 16;

@@ -101,10 +101,12 @@ export class Ioas extends IommufdObject {
   /** Maps what `source` has at [from, from+length). @throws Refusal as `map`; ENOENT when a part is not mapped; EPERM for memory that is read-only. */
   copy({ length, access, iova }: IoasMap, source: Ioas, from: bigint): bigint {
     const pieces = source.space.pieces(from, length);
-    const at = this.space.place(length, pieces[0]!.offset, iova);
+    const address = pieces[0]!.offset;
+    const at = this.space.find(length, address, iova);
     if (access & WRITE && pieces.some((piece) => (piece.access & MEMORY_WRITABLE) === 0)) {
       refuse('EPERM', `the memory at ${hex(from)} was mapped for reading only`);
     }
+    this.space.requireAligned(address);
     if (this.#domains.size > 0) {
       for (const piece of pieces) requireReach(this.#iommu.memories.get(piece.memory), piece.offset, piece.length, access);
     }
@@ -217,7 +219,8 @@ export class Ioas extends IommufdObject {
   /** Where the first mapping begins that reaches into [iova, iova+length) and is locked. */
   #firstLocked(iova: bigint, length: bigint): bigint | undefined {
     const locking = [...this.#accesses].filter((access) => access.locks);
-    if (locking.length === 0) return undefined;
+    // What is no range is for AddressSpace to refuse.
+    if (locking.length === 0 || iova + length - 1n > LAST_IOVA) return undefined;
     const { table } = this.space;
     for (const slot of table.slots(iova)) {
       const [start, last] = [table.start(slot), table.last(slot)];

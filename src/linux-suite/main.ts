@@ -1,14 +1,15 @@
 /**
- * `npm run test:linux`: Linux's own suite for iommufd, under `ioasid run --iommu-test`. Prints what passed by fixture and why the rest did not;
- * its exit status is 0 when every failure has a known reason.
+ * `npm run test:linux [-- VERSION...]`: Linux's own suites for iommufd, of kernels 6.12 and 7.3, under `ioasid run --iommu-test`. Prints what passed by
+ * fixture and why the rest did not; its exit status is 0 when every failure has a known reason.
  *
- * With `--stub` it runs against a device file that answers 0 to everything, and records which cases that passes.
+ * With `--stub` they run against a device file that answers 0 to everything, and which cases that passes is recorded.
  */
 import { spawn } from 'node:child_process';
-import { openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { parseTap, type Result, reasons, stubFile, stubPasses, table } from './results.js';
-import { prepareSuite } from './suite.js';
+import { type KernelVersion, kernelVersions, prepareSuite } from './suite.js';
 
 /** For all cases; the suite itself stops each after 30 s. */
 const LIMIT = 400_000;
@@ -20,7 +21,7 @@ const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const stub = fileURLToPath(new URL('./stub.js', import.meta.url));
 
 /** Runs `command`, with everything it starts, for no longer than the limit. */
-function output(command: readonly string[]): Promise<string> {
+function output(command: readonly string[], log: number): Promise<string> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', log], detached: true });
     let text = '';
@@ -52,36 +53,45 @@ function reserveHugePages(): () => void {
   }
 }
 
-function report(version: string, results: readonly Result[]): boolean {
-  const byStub = stubPasses();
-  const reasonOf = reasons(hugePages() >= HUGE_PAGES_NEEDED);
-  console.log(`tools/testing/selftests/iommu of linux-source-6.12 ${version}\n${table(results, byStub)}\n`);
+function report(kernel: KernelVersion, version: string, results: readonly Result[]): boolean {
+  const byStub = stubPasses(kernel);
+  const reasonOf = reasons(kernel, hugePages() >= HUGE_PAGES_NEEDED);
+  console.log(`tools/testing/selftests/iommu of Linux ${version}\n${table(results, byStub)}\n`);
   const failures = results.filter(({ outcome }) => outcome === 'failed');
   for (const { name } of failures) console.log(`${name}: ${reasonOf(name) ?? 'NO REASON KNOWN'}`);
   const counted = results.filter(({ name, outcome }) => !byStub.has(name) && outcome !== 'skipped');
   const won = counted.filter(({ outcome }) => outcome === 'passed');
-  if (failures.length > 0) console.log(`What the suite says of them: ${program}.log`);
-  console.log(`${won.length} of ${counted.length} cases that a stub does not pass`);
+  console.log(`${won.length} of ${counted.length} cases that a stub does not pass\n`);
   return results.length > 0 && failures.every(({ name }) => reasonOf(name) !== undefined);
 }
 
-function record(version: string, results: readonly Result[]): void {
+function record(kernel: KernelVersion, version: string, results: readonly Result[]): void {
   const passed = results.filter(({ outcome }) => outcome === 'passed').map(({ name }) => name);
-  const made = `node dist/linux-suite/main.js --stub, with linux-source-6.12 ${version}: what passes when each call on /dev/iommu answers 0`;
-  writeFileSync(stubFile, `${JSON.stringify({ made, passed }, undefined, 2)}\n`);
+  const made = `node dist/linux-suite/main.js --stub ${kernel}, with Linux ${version}: what passes when each call on /dev/iommu answers 0`;
+  writeFileSync(stubFile(kernel), `${JSON.stringify({ made, passed }, undefined, 2)}\n`);
   console.log(`a stub passes ${passed.length} of ${results.length}`);
 }
 
-const { version, program } = prepareSuite();
-// What the suite says of its failures.
-const log = openSync(`${program}.log`, 'w');
+/** @returns true when nothing failed without a reason. */
+async function runSuite(kernel: KernelVersion, stubbed: boolean): Promise<boolean> {
+  const { version, program } = prepareSuite(kernel);
+  // What the suite says of its failures.
+  const log = openSync(`${program}.log`, 'w');
+  const command = stubbed ? [stub, program] : [ioasid, 'run', '--iommu-test', '--', program];
+  const results = parseTap(await output(command, log));
+  closeSync(log);
+  if (stubbed) record(kernel, version, results);
+  else if (report(kernel, version, results)) return true;
+  else console.log(`What the suite says of its failures: ${program}.log`);
+  return stubbed;
+}
+
+const { values, positionals } = parseArgs({ options: { stub: { type: 'boolean', default: false } }, allowPositionals: true });
+const chosen = kernelVersions.filter((version) => positionals.length === 0 || positionals.includes(version));
 const giveBack = reserveHugePages();
 try {
-  if (process.argv.includes('--stub')) {
-    record(version, parseTap(await output([stub, program])));
-  } else {
-    const results = parseTap(await output([ioasid, 'run', '--iommu-test', '--', program]));
-    process.exitCode = report(version, results) ? 0 : 1;
+  for (const kernel of chosen) {
+    if (!(await runSuite(kernel, values.stub))) process.exitCode = 1;
   }
 } finally {
   giveBack();

@@ -21,19 +21,32 @@ export function parseTap(text: string, planned: readonly string[] = []): Result[
   return [...results.values()];
 }
 
-/** The cases that pass against a device file that answers 0 to every call and does nothing. */
-export function stubPasses(): ReadonlySet<string> {
-  const { passed } = JSON.parse(readFileSync(data('stub.json'), 'utf8')) as { passed: string[] };
+/** The cases of kernel `version`'s suite that pass against a device file that answers 0 to every call and does nothing. */
+export function stubPasses(version: string): ReadonlySet<string> {
+  const { passed } = JSON.parse(readFileSync(stubFile(version), 'utf8')) as { passed: string[] };
   return new Set(passed);
 }
 
-export const stubFile = data('stub.json');
+export function stubFile(version: string): URL {
+  return data(`stub-${version}.json`);
+}
 
-/** Why a case cannot pass here, as far as that is known: the first pattern that its name matches says it. `hugePages`: there are some. */
-export function reasons(hugePages: boolean): (name: string) => string | undefined {
-  const list = JSON.parse(readFileSync(data('reasons.json'), 'utf8')) as { cases: string; withoutHugePages?: true; reason: string }[];
+/** An entry of reasons.json. Without `kernel` it holds for all versions. */
+interface ReasonEntry {
+  readonly cases: string;
+  readonly kernel?: string;
+  readonly withoutHugePages?: true;
+  readonly reason: string;
+}
+
+/**
+ * Why a case of kernel `version`'s suite cannot pass here, as far as that is known: the first pattern that its name matches says it.
+ * `hugePages`: there are some.
+ */
+export function reasons(version: string, hugePages: boolean): (name: string) => string | undefined {
+  const list = JSON.parse(readFileSync(data('reasons.json'), 'utf8')) as ReasonEntry[];
   const patterns = list
-    .filter(({ withoutHugePages }) => !(withoutHugePages && hugePages))
+    .filter(({ kernel, withoutHugePages }) => (kernel ?? version) === version && !(withoutHugePages && hugePages))
     .map(({ cases, reason }) => ({ pattern: new RegExp(`^(${cases})$`), reason }));
   return (name) => patterns.find(({ pattern }) => pattern.test(name))?.reason;
 }

@@ -8,9 +8,21 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const PACKAGE = 'linux-source-6.12';
+/** Where Debian has the sources of a kernel: the package, and the suite of the archive that it is in. */
+const PACKAGES = {
+  '6.12': ['linux-source-6.12', 'bookworm-backports'],
+  '7.3': ['linux-source-7.3', 'trixie-backports'],
+} as const;
+export type KernelVersion = keyof typeof PACKAGES;
+export const kernelVersions = Object.keys(PACKAGES) as readonly KernelVersion[];
+
+/** Its library is part of 7.3's suite, which gives up rights to see what is refused without them. */
+const LIBCAP = ['libcap-dev', 'bookworm'] as const;
+
 const MINUTES_10 = 600_000;
+const fetchPackage = fileURLToPath(new URL('../../oracle/debian-package.sh', import.meta.url));
 
 /** What of the source is needed: the suite, its harness, the header of the test interface, and two headers newer than the system's. */
 const NEEDED = [
@@ -44,36 +56,49 @@ export interface Suite {
 }
 
 /** Fetches and builds what is not there yet. @throws Error naming the command that failed. */
-export function prepareSuite(): Suite {
-  const version = candidate();
-  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ioasid', `suite-${version}`);
+export function prepareSuite(kernel: KernelVersion): Suite {
+  const cache = process.env.IOASID_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ioasid');
+  mkdirSync(cache, { recursive: true });
+  return findSuite(cache, kernel) ?? makeSuite(cache, kernel);
+}
+
+/** The newest that was made before. */
+function findSuite(cache: string, kernel: KernelVersion): Suite | undefined {
+  const made = readdirSync(cache)
+    .filter((name) => name.startsWith(`suite-${kernel}.`) && existsSync(join(cache, name, 'iommufd')))
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const name = made.at(-1);
+  return name === undefined ? undefined : { version: name.slice('suite-'.length), program: join(cache, name, 'iommufd') };
+}
+
+function makeSuite(cache: string, kernel: KernelVersion): Suite {
+  const deb = fetch(PACKAGES[kernel]);
+  const version = command('dpkg-deb', ['-f', deb, 'Version'], '.').trim();
+  const folder = join(cache, `suite-${version}`);
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(join(folder, 'source'))) unpack(deb, PACKAGES[kernel][0], folder);
+  rmSync(deb);
+  const libcap = fetch(LIBCAP);
+  command('dpkg-deb', ['-x', libcap, join(folder, 'libcap')], '.');
+  rmSync(libcap);
   const program = join(folder, 'iommufd');
-  if (!existsSync(program)) {
-    mkdirSync(folder, { recursive: true });
-    if (!existsSync(join(folder, 'source'))) unpack(folder);
-    build(folder, program);
-  }
+  build(folder, program);
   return { version, program };
 }
 
-function candidate(): string {
-  const policy = command('apt-cache', ['policy', PACKAGE], '.');
-  return (
-    /Candidate: (\d\S*)/.exec(policy)?.[1] ??
-    fail(`apt knows no package ${PACKAGE}: is bookworm-security or bookworm-backports configured?`)
-  );
+/** @returns the path of the package. */
+function fetch(what: readonly [name: string, suite: string]): string {
+  return command(fetchPackage, what, '.').trim();
 }
 
-function unpack(folder: string): void {
-  command('apt-get', ['download', PACKAGE], folder);
-  const deb = readdirSync(folder).find((name) => name.endsWith('.deb')) ?? fail(`apt-get download ${PACKAGE} has left no package`);
+function unpack(deb: string, name: string, folder: string): void {
   command('dpkg-deb', ['-x', deb, 'package'], folder);
   const partial = join(folder, 'source.partial');
   mkdirSync(partial, { recursive: true });
-  const archive = join(folder, 'package/usr/src', `${PACKAGE}.tar.xz`);
-  command('tar', ['-xJf', archive, '-C', partial, '--strip-components=1', ...NEEDED.map((path) => `${PACKAGE}/${path}`)], folder);
+  const archive = join(folder, 'package/usr/src', `${name}.tar.xz`);
+  command('tar', ['-xJf', archive, '-C', partial, '--strip-components=1', ...NEEDED.map((path) => `${name}/${path}`)], folder);
   renameSync(partial, join(folder, 'source'));
-  for (const name of [deb, 'package']) rmSync(join(folder, name), { recursive: true });
+  rmSync(join(folder, 'package'), { recursive: true });
 }
 
 function build(folder: string, program: string): void {
@@ -84,8 +109,22 @@ function build(folder: string, program: string): void {
   const known = HEADERS.map((header) => readFileSync(join(source, header), 'utf8')).join();
   const missing = Object.entries(LATER_NAMES).filter(([name]) => !known.includes(name));
   const suite = join(source, 'tools/testing/selftests');
-  const flags = ['-w', '-O2', '-D_GNU_SOURCE=', '-D__user=', ...missing.map(([name, value]) => `-D${name}=${value}`)];
-  command('gcc', [...flags, '-I', join(folder, 'include'), '-I', suite, '-o', program, join(suite, 'iommu/iommufd.c')], folder);
+  const libcap = join(folder, 'libcap/usr');
+  const flags = [
+    '-w',
+    '-O2',
+    '-D_GNU_SOURCE=',
+    '-D__user=',
+    '-D__counted_by(member)=',
+    ...missing.map(([name, value]) => `-D${name}=${value}`),
+  ];
+  const include = [join(folder, 'include'), join(libcap, 'include'), suite].flatMap((path) => ['-I', path]);
+  const [architecture] = readdirSync(join(libcap, 'lib'));
+  command(
+    'gcc',
+    [...flags, ...include, '-o', program, join(suite, 'iommu/iommufd.c'), join(libcap, 'lib', architecture!, 'libcap.a')],
+    folder,
+  );
 }
 
 function command(file: string, args: readonly string[], cwd: string): string {

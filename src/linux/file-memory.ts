@@ -114,6 +114,7 @@ export function fileMemory(
 export class FileMemory {
   readonly ofProcess = false;
   readonly description: string;
+  readonly #identity: string;
   readonly #key: string;
   readonly #fd: number;
   readonly #writable: boolean;
@@ -126,7 +127,7 @@ export class FileMemory {
   /** The memory of the file behind our descriptor `fd`, which stays the caller's, with one more reference. */
   static of(fd: number, status: FileStatus, filesystem: string, writable: boolean): FileMemory {
     const key = `${status.identity}:${writable ? 'rw' : 'r'}`;
-    const memory = open.get(key) ?? new FileMemory(key, fd, filesystem === 'memfd', writable);
+    const memory = open.get(key) ?? new FileMemory(status.identity, key, fd, filesystem === 'memfd', writable);
     try {
       if (memory.#length < status.size) memory.#map(status.size);
     } catch (error) {
@@ -138,7 +139,8 @@ export class FileMemory {
     return memory;
   }
 
-  private constructor(key: string, fd: number, memfd: boolean, writable: boolean) {
+  private constructor(identity: string, key: string, fd: number, memfd: boolean, writable: boolean) {
+    this.#identity = identity;
     this.#key = key;
     this.#writable = writable;
     this.#direct = memfd && (seals(fd) & F_SEAL_SHRINK) !== 0;
@@ -220,6 +222,11 @@ export class FileMemory {
   reaches(offset: number, length: number, access: number): boolean {
     if (access & WRITE && !this.#writable) return false;
     return offset >= 0 && offset + length <= statusOfOurs(this.#fd).size;
+  }
+
+  /** As Memory.backing: the file itself. */
+  backing(offset: number): { file: string; offset: number; length: number } {
+    return { file: this.#identity, offset, length: Number.POSITIVE_INFINITY };
   }
 
   /** Drops one reference; the last one unmaps and closes the file. */

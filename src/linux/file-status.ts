@@ -44,6 +44,11 @@ export function deviceNumber(major: number, minor: number): number {
   return major * 0x100000 + minor;
 }
 
+/** FileStatus.identity, from the halves of the inode number. */
+export function fileIdentity(device: number, inodeHi: number, inodeLo: number): string {
+  return `${device}:${inodeHi}:${inodeLo}`;
+}
+
 /** The file behind descriptor `fd` of thread `tid`. @throws Refusal EBADF no such descriptor; EPERM it may not be seen. */
 export function statusOfTheirs(tid: number, fd: number): FileStatus {
   if (fd < 0) throw notOpen(fd);
@@ -64,7 +69,7 @@ function decode(): FileStatus {
     type: statxView.getUint16(28, true) & S_IFMT,
     size: word(40) + word(44) * 2 ** 32,
     device,
-    identity: `${device}:${word(36)}:${word(32)}`,
+    identity: fileIdentity(device, word(36), word(32)),
     mount: word(144) + word(148) * 2 ** 32,
   };
 }

@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Areas, areasInText } from './process-areas.js';
 
-test('the text of maps gives ranges, rights and devices', () => {
+test('the text of maps gives ranges, rights, devices, and the files of shared memory', () => {
   const text = [
     '55d0c0a00000-55d0c0a02000 r--p 00000000 fe:01 131 /usr/bin/cat',
     '7ffd1000-7ffd3000 rw-p 00000000 00:00 0 [stack]',
@@ -11,9 +11,9 @@ test('the text of maps gives ranges, rights and devices', () => {
     '',
   ].join('\n');
   assert.deepEqual(areasInText(text), [
-    { start: 0x55d0c0a00000, end: 0x55d0c0a02000, rights: 1, device: 0xfe00001 },
-    { start: 0x7ffd1000, end: 0x7ffd3000, rights: 3, device: -1 },
-    { start: 0x7fff00000000, end: 0x7fff00001000, rights: 2, device: 1 },
+    { start: 0x55d0c0a00000, end: 0x55d0c0a02000, rights: 1, device: 0xfe00001, shared: undefined },
+    { start: 0x7ffd1000, end: 0x7ffd3000, rights: 3, device: -1, shared: undefined },
+    { start: 0x7fff00000000, end: 0x7fff00001000, rights: 2, device: 1, shared: { identity: '1:0:2049', offset: 0x1000 } },
   ]);
 });
 

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { Errno } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
-import { deviceNumber } from './file-status.js';
+import { deviceNumber, fileIdentity } from './file-status.js';
 import { gone } from './proc.js';
 
 const READ = 1;
@@ -18,8 +18,9 @@ const PROCMAP_QUERY = 0xc0686611;
 const QUERY_SIZE = 104;
 const VMA_READABLE = 1;
 const VMA_WRITABLE = 2;
+const VMA_SHARED = 8;
 
-/** struct procmap_query as 32-bit words: size 0, flags 2, address 4, start 6, end 8, rights 10, inode 16, major 18, minor 19. */
+/** struct procmap_query as 32-bit words: size 0, flags 2, address 4, start 6, end 8, rights 10, offset 14, inode 16, major 18, minor 19. */
 const query = new Uint32Array(32);
 const queryBytes = new Uint8Array(query.buffer);
 
@@ -31,6 +32,8 @@ export interface Area {
   readonly rights: number;
   /** The device of the mapped file; -1 for anonymous memory. */
   readonly device: number;
+  /** The file of a shared mapping as FileStatus.identity names it, and its byte that `start` is; undefined for memory of the process's own. */
+  readonly shared: { readonly identity: string; readonly offset: number } | undefined;
 }
 
 /** Answers which area an address is in, for one range and no longer: a process changes its areas when it likes. */
@@ -63,9 +66,16 @@ export class Areas {
 }
 
 function decodeQuery(): Area {
-  const rights = (query[10]! & VMA_READABLE ? READ : 0) | (query[10]! & VMA_WRITABLE ? WRITE : 0);
+  const flags = query[10]!;
   const file = query[16] !== 0 || query[17] !== 0;
-  return { start: wide(6), end: wide(8), rights, device: file ? deviceNumber(query[18]!, query[19]!) : -1 };
+  const device = file ? deviceNumber(query[18]!, query[19]!) : -1;
+  return {
+    start: wide(6),
+    end: wide(8),
+    rights: (flags & VMA_READABLE ? READ : 0) | (flags & VMA_WRITABLE ? WRITE : 0),
+    device,
+    shared: file && flags & VMA_SHARED ? { identity: fileIdentity(device, query[17]!, query[16]!), offset: wide(14) } : undefined,
+  };
 }
 
 function wide(at: number): number {
@@ -83,13 +93,23 @@ function mapsText(tid: number): string {
 /** The areas in a text as /proc/PID/maps has it: `start-end rwxp offset major:minor inode path` (proc_pid_maps(5)). */
 export function areasInText(text: string): Area[] {
   const areas: Area[] = [];
-  for (const [, start, end, r, w, major, minor, inode] of text.matchAll(/^(\w+)-(\w+) (.)(.)\S* \S+ (\w+):(\w+) (\d+)/gm)) {
+  for (const [, start, end, r, w, kind, offset, major, minor, inode] of text.matchAll(
+    /^(\w+)-(\w+) (.)(.).(.) (\w+) (\w+):(\w+) (\d+)/gm,
+  )) {
+    const device = inode === '0' ? -1 : deviceNumber(Number.parseInt(major!, 16), Number.parseInt(minor!, 16));
     areas.push({
       start: Number.parseInt(start!, 16),
       end: Number.parseInt(end!, 16),
       rights: (r === 'r' ? READ : 0) | (w === 'w' ? WRITE : 0),
-      device: inode === '0' ? -1 : deviceNumber(Number.parseInt(major!, 16), Number.parseInt(minor!, 16)),
+      device,
+      shared:
+        kind === 's' && device !== -1 ? { identity: identityInText(device, inode!), offset: Number.parseInt(offset!, 16) } : undefined,
     });
   }
   return areas;
+}
+
+function identityInText(device: number, inode: string): string {
+  const number = BigInt(inode);
+  return fileIdentity(device, Number(number >> 32n), Number(number & 0xffff_ffffn));
 }

@@ -8,6 +8,7 @@ import { setTimeout as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
 import { Child, descriptors, PAGE, refused, runs, stackOf } from './child.test.helper.js';
+import { fileMemory } from './file-memory.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
 
 const READ = 1;
@@ -185,6 +186,20 @@ test('random transfers over a hole equal a model buffer', () =>
     );
     assert.deepEqual(await child.peek(address, 4 * PAGE), model);
   }));
+
+test('behind shared memory of a file is the file, behind a private mapping only the process', async () => {
+  const fd = await child.memfd('shared', 4 * PAGE);
+  const [shared, ofItsOwn] = [await child.call('mmap', 0, 2 * PAGE, 3, 1, fd, PAGE), await child.call('mmap', 0, 2 * PAGE, 3, 2, fd, PAGE)];
+  const { memory: file } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
+  const { memory } = processMemory(child.pid, shared, PAGE, BOTH);
+  const { file: identity } = file.backing(0);
+  assert.deepEqual(memory.backing(shared), { file: identity, offset: PAGE, length: 2 * PAGE });
+  assert.deepEqual(memory.backing(shared + PAGE + 5), { file: identity, offset: 2 * PAGE + 5, length: PAGE - 5 });
+  assert.deepEqual(memory.backing(ofItsOwn), { file: undefined, offset: ofItsOwn, length: 2 * PAGE });
+  memory.close();
+  file.close();
+  assert.equal(memory.backing(shared).file, undefined, 'closed');
+});
 
 test('a child that was forked after the mapping has memory of its own', () =>
   withMemory(1, async (memory, address) => {

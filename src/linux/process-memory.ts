@@ -146,6 +146,15 @@ export class ProcessMemory {
     }
   }
 
+  /** As Memory.backing: the file of shared memory. */
+  backing(address: number): { file: string | undefined; offset: number; length: number } {
+    const area = this.#mem === -1 ? undefined : new Areas(this.#pid, this.#maps).at(address);
+    if (area === undefined) return { file: undefined, offset: address, length: Number.POSITIVE_INFINITY };
+    const length = area.end - address;
+    if (area.shared === undefined) return { file: undefined, offset: address, length };
+    return { file: area.shared.identity, offset: area.shared.offset + (address - area.start), length };
+  }
+
   /** Drops one reference; the last one closes the descriptors. */
   close(): void {
     if (this.#references === 0 || --this.#references > 0) return;

@@ -208,17 +208,17 @@ function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags
   const hwpt = allocateHwpt(scene, { flags, dev_id: saved(device.idev), pt_id: saved(ioas) });
   if (attached || used.includes('pasid')) scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
   if (attached && (flags & DIRTY_TRACKING) !== 0) scene.call('HWPT_SET_DIRTY_TRACKING', { hwpt_id: saved(hwpt), flags: 1 });
-  if (used.includes('nested') && (attached || used.includes('vevents'))) attachNested(scene, device, hwpt);
+  if (used.includes('nested') && (attached || used.includes('vevents'))) attachNested(scene, device, hwpt, needed & PASID);
   if (used.includes('faults')) attachFaulting(scene, device, saved(ioas));
 }
 
 /** The whole of a virtual IOMMU: a device of its own number in it, attached to a nested table. */
-function attachNested(scene: Scene, device: Device, parent: string): void {
+function attachNested(scene: Scene, device: Device, parent: string, flags: number): void {
   addViommu(scene, parent, 0, SELFTEST_TYPE);
   addVdevice(scene, scene.viommus[0], 0x99n);
   const name = scene.name('nested');
   const data_uptr = scene.scratch(packed(4, 0x1234, 0), 0x800);
-  const fields = { dev_id: saved(device.idev), pt_id: scene.id(scene.viommus[0]), data_type: SELFTEST_DATA, data_len: 8, data_uptr };
+  const fields = { flags, dev_id: saved(device.idev), pt_id: scene.id(scene.viommus[0]), data_type: SELFTEST_DATA, data_len: 8, data_uptr };
   scene.call('HWPT_ALLOC', fields, { saves: { [name]: 'out_hwpt_id' } });
   scene.nested.push(name);
   scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(name) });

@@ -14,8 +14,8 @@ export const spoil: fc.Arbitrary<Spoil> = fc.oneof(
     return field === undefined || spared(line, field.name) ? line : withField(line, field, value);
   }),
   fc.constantFrom(-8, -4, -1, 1, 4, 8, 256, 4096, 100000).map((more) => (line: IoctlLine) => {
-    const size = line.bytes.length;
-    return fieldsOf(line)[0]?.name === 'size' ? withField(line, { offset: 0, size: 4 }, Math.max(0, size + more)) : line;
+    const size = whole(line, Math.max(0, line.bytes.length + more));
+    return fieldsOf(line)[0]?.name === 'size' ? withField(line, { offset: 0, size: 4 }, size) : line;
   }),
   fc.nat(7).map((n) => (line: IoctlLine) => longer(line, n === 0 ? 0 : 1)),
   fc
@@ -34,6 +34,11 @@ function spared(line: IoctlLine, field: string): boolean {
     (cmd === 0x8f && field === 'fd') ||
     cmd === 0x80
   );
+}
+
+/** The most of `size` bytes that cuts no field in two: half an address may be a good one on one side and not on the other. */
+function whole(line: IoctlLine, size: number): number {
+  return fieldsOf(line).find((field) => field.size === 8 && field.offset < size && size < field.offset + 8)?.offset ?? size;
 }
 
 function longer(line: IoctlLine, last: number): IoctlLine {

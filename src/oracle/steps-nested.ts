@@ -9,7 +9,7 @@ export const nestedAlloc: fc.Arbitrary<Step> = fc
   .record({
     which,
     to: which,
-    flags: mostly(fc.constantFrom(0, 0, 0, 8), edges32),
+    flags: mostly(fc.constantFrom(0, 0, 8, 8), edges32),
     data_type: mostly(fc.constant(SELFTEST_DATA), edges32),
     data_len: mostly(fc.constantFrom(4, 8), fc.constantFrom(0, 2, 12, 4096)),
     onViommu: fc.boolean(),

@@ -17,7 +17,7 @@ export const pasid: fc.Arbitrary<Step> = fc
   })
   .map(({ which, table, pasid, op, wrong, none }) => (scene) => {
     const id = scene.id(scene.pick(scene.devices, which)?.stdev);
-    const hwpt = table % 3 === 0 ? undefined : scene.pick(scene.hwpts, table);
+    const hwpt = table % 3 === 0 ? undefined : scene.pick(table % 3 === 1 && scene.nested.length > 0 ? scene.nested : scene.hwpts, table);
     const pt_id = wrong ? scene.anyId(table) : hwpt === undefined ? scene.pageTable(table) : saved(hwpt);
     // PASID 0 is the device's own attachment, which detaching would take from the mock device.
     const used = op === 'DETACH' && pasid === 0 ? 1 : pasid;

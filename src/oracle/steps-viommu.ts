@@ -1,10 +1,12 @@
 /** Steps on virtual IOMMUs: their devices, what these cache, their queues. */
 import fc from 'fast-check';
-import { number } from './language.js';
+import { address, number } from './language.js';
 import { addVdevice, addViommu, SELFTEST_TYPE } from './makers.js';
 import { APERTURE_START, edges32, edges64, mostly, oneIn, PAGE, which, wrongId } from './numbers.js';
 import { added, chosen, packed, type Step } from './scene.js';
 import { invalidations } from './steps-nested.js';
+
+const LAST = (1n << 64n) - 1n;
 
 export const viommu: fc.Arbitrary<Step> = fc
   .record({ which, table: which, type: mostly(fc.constant(SELFTEST_TYPE), edges32), flags: mostly(fc.constant(0), edges32) })
@@ -78,12 +80,20 @@ export const hwQueue: fc.Arbitrary<Step> = fc
     index: mostly(fc.constantFrom(0, 0, 1), edges32),
     shift: mostly(fc.constantFrom(0n, 0n, 0x800n), fc.constantFrom(1n, PAGE, 0xfffn)),
     length: mostly(fc.constantFrom(PAGE, 0x800n, 0x10n), edges64),
+    place: fc.constantFrom('any', 'mapped', 'mapped'),
+    after: fc.constantFrom('nothing', 'nothing', 'unmap', 'unmap all'),
   })
-  .map(({ which, mapping, wrong, flags, type, index, shift, length }) => (scene) => {
+  .map(({ which, mapping, wrong, flags, type, index, shift, length, place, after }) => (scene) => {
     const name = scene.name('queue');
     const viommu_id = chosen(scene, wrong, which, scene.id(scene.pick(scene.viommus, which)));
-    const iova = scene.pick(scene.mappings, mapping)?.iova ?? number(2n * APERTURE_START);
+    const page = number(2n * APERTURE_START + BigInt(mapping) * PAGE);
+    const iova = place === 'mapped' ? page : (scene.pick(scene.mappings, mapping)?.iova ?? page);
+    const ioas_id = scene.id(scene.ioases[0]);
+    if (place === 'mapped')
+      scene.call('IOAS_MAP', { flags: 7, ioas_id, user_va: address('b', BigInt(mapping) * PAGE), length: PAGE, iova });
     const fields = { flags, viommu_id, type, index, nesting_parent_iova: added(iova, shift), length };
     scene.call('HW_QUEUE_ALLOC', fields, { saves: { [name]: 'out_hw_queue_id' } });
     scene.others.push(name);
+    if (after === 'unmap') scene.call('IOAS_UNMAP', { ioas_id, iova, length: PAGE });
+    if (after === 'unmap all') scene.call('IOAS_UNMAP', { ioas_id, iova: 0, length: LAST });
   });
