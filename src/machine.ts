@@ -137,8 +137,7 @@ export class Machine {
     let more = false;
     for (const { device } of this.#devices) {
       if (!device.busy()) continue;
-      device.step();
-      more ||= device.busy();
+      if (device.step()) more ||= device.busy();
     }
     return more;
   }

@@ -66,7 +66,12 @@ export function serveMachine(
 ): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const server = new FuseServer(fuse, machine.nodes, { device, owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
-  const work = verbose ? reportingFaults(machine) : () => machine.step();
+  const devices = verbose ? reportingFaults(machine) : () => machine.step();
+  const work = () => {
+    const more = devices();
+    server.wakePolls();
+    return more;
+  };
   publish(() => machine.snapshot());
   const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];
   return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work);

@@ -11,7 +11,7 @@ import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
-import type { OpenFile } from '../uapi/open-file.js';
+import { type OpenFile, READABLE, WRITABLE } from '../uapi/open-file.js';
 import { explainedIoctl } from './explain.js';
 import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 
@@ -23,6 +23,8 @@ const STRUCT_BYTES = 1 << 14;
 interface Description {
   readonly kind: OpenFile | FileBytes | Counter;
   descriptors: number;
+  /** Where read and write go on. */
+  position: number;
 }
 
 /** The bytes of a memory file; as Memory, it ends where it was truncated. */
@@ -155,7 +157,7 @@ export class InProcess implements Transport, Caller {
 
   open(path: string): number {
     const node = this.#machine.nodes.find((each) => each.path === path) ?? refuse('ENOENT', `there is no device file ${path}`);
-    return this.#install({ kind: node.open(this), descriptors: 0 });
+    return this.#install(description(node.open(this)));
   }
 
   dup(fd: number): number {
@@ -211,13 +213,27 @@ export class InProcess implements Transport, Caller {
   }
 
   pread(fd: number, offset: number, target: Uint8Array): number {
-    const file = this.#openFile(fd);
+    const file = this.#withOffsets(fd);
     return this.#served(() => file.read(this, offset, target));
   }
 
   pwrite(fd: number, offset: number, source: Uint8Array): number {
-    const file = this.#openFile(fd);
+    const file = this.#withOffsets(fd);
     return this.#served(() => file.write(this, offset, source));
+  }
+
+  read(fd: number, target: Uint8Array): number {
+    return this.#onwards(fd, (file, position) => file.read(this, position, target));
+  }
+
+  write(fd: number, source: Uint8Array): number {
+    return this.#onwards(fd, (file, position) => file.write(this, position, source));
+  }
+
+  /** Nothing else happens in this thread, so there is nothing to wait for: it never waits. As with poll(2), nothing holds for descriptors below 0. */
+  poll(fd: number, events: number): number {
+    if (fd < 0) return 0;
+    return events & (this.#openFile(fd).stream?.ready() ?? READABLE | WRITABLE);
   }
 
   allocate(length: number): ProcessMemoryBlock {
@@ -228,7 +244,7 @@ export class InProcess implements Transport, Caller {
   createMemfd(length: number): MemoryFile {
     const file = new FileBytes(length);
     return {
-      fd: this.#install({ kind: file, descriptors: 0 }),
+      fd: this.#install(description(file)),
       read: (offset, count) => file.bytes.slice(offset, offset + count),
       write: (offset, source) => void file.write(offset, source, 0, source.length),
       truncate: (size) => file.truncate(size),
@@ -238,7 +254,7 @@ export class InProcess implements Transport, Caller {
   createEventfd(): EventFile {
     const counter = new Counter();
     return {
-      fd: this.#install({ kind: counter, descriptors: 0 }),
+      fd: this.#install(description(counter)),
       take: () => {
         const { count } = counter;
         counter.count = 0;
@@ -288,7 +304,7 @@ export class InProcess implements Transport, Caller {
   }
 
   install(file: OpenFile): number {
-    return this.#install({ kind: file, descriptors: 0 });
+    return this.#install(description(file));
   }
 
   #ioctl(fd: number, cmd: number, data: Uint8Array): number {
@@ -299,6 +315,15 @@ export class InProcess implements Transport, Caller {
     } finally {
       data.set(memory.subarray(0, data.length));
     }
+  }
+
+  /** Reads or writes at the file's position, and moves it on. */
+  #onwards(fd: number, transfer: (file: OpenFile, position: number) => number): number {
+    const file = this.#openFile(fd);
+    const description = this.#description(fd);
+    const done = this.#served(() => transfer(file, description.position));
+    if (file.stream === undefined) description.position += done;
+    return done;
   }
 
   /** A device works while its user waits; here that is whenever a call has been served. */
@@ -320,10 +345,19 @@ export class InProcess implements Transport, Caller {
     return this.#descriptions.get(fd) ?? refuse('EBADF', `fd ${fd} is not open in the calling process`);
   }
 
+  #withOffsets(fd: number): OpenFile {
+    const file = this.#openFile(fd);
+    return file.stream === undefined ? file : refuse('ESPIPE', `fd ${fd} is a stream of events, which has no offsets`);
+  }
+
   #openFile(fd: number): OpenFile {
     const { kind } = this.#description(fd);
     return isOpenFile(kind) ? kind : refuse('ENOTTY', `fd ${fd} is not an open device file of this system`);
   }
+}
+
+function description(kind: Description['kind']): Description {
+  return { kind, descriptors: 0, position: 0 };
 }
 
 function isOpenFile(kind: Description['kind']): kind is OpenFile {

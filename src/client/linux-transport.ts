@@ -61,6 +61,31 @@ export class LinuxTransport implements Transport {
     return written;
   }
 
+  read(fd: number, target: Uint8Array): number {
+    const buffer = target.length <= 64 ? this.#struct : target;
+    const read = libc().read(fd, address(buffer), target.length);
+    if (read === -1) throw this.#why(fd, 'read');
+    if (buffer !== target) target.set(buffer.subarray(0, read));
+    return read;
+  }
+
+  write(fd: number, source: Uint8Array): number {
+    const buffer = source.length <= 64 ? this.#struct : source;
+    if (buffer !== source) buffer.set(source);
+    const written = libc().write(fd, address(buffer), source.length);
+    if (written === -1) throw this.#why(fd, 'write');
+    return written;
+  }
+
+  poll(fd: number, events: number, timeoutMs: number): number {
+    const request = new DataView(this.#struct.buffer);
+    request.setInt32(0, fd, true);
+    request.setInt16(4, events, true);
+    request.setInt16(6, 0, true);
+    check(libc().poll(this.#structAddress, 1, timeoutMs), `descriptor ${fd} cannot be polled`);
+    return request.getInt16(6, true);
+  }
+
   allocate(length: number): ProcessMemoryBlock {
     const at = check(libc().mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0), `no memory of ${length} bytes`);
     return { address: at, bytes: viewMemory(at, length), free: () => void libc().munmap(at, length) };

@@ -42,6 +42,12 @@ export interface Transport {
   pread(fd: number, offset: number, target: Uint8Array): number;
   /** @returns bytes written. @throws Refusal */
   pwrite(fd: number, offset: number, source: Uint8Array): number;
+  /** read(2), of a stream or at the file's own position. @returns bytes read. @throws Refusal */
+  read(fd: number, target: Uint8Array): number;
+  /** write(2), as `read`. @returns bytes written. @throws Refusal */
+  write(fd: number, source: Uint8Array): number;
+  /** poll(2) on one descriptor. @returns the POLL* bits of `events` that hold; 0 when none came to hold within `timeoutMs` (-1: for ever). */
+  poll(fd: number, events: number, timeoutMs: number): number;
   allocate(length: number): ProcessMemoryBlock;
   createMemfd(length: number): MemoryFile;
   createEventfd(): EventFile;

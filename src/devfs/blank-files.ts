@@ -52,10 +52,10 @@ export class BlankFiles {
     this.#root = root;
   }
 
-  /** Makes one. `done` is called later, from the event loop; undefined: this process has no descriptors left, or the mount is gone. */
-  make(done: (blank: Blank | undefined) => void): void {
+  /** Makes one, for a stream or for a file with offsets. `done` is called later, from the event loop; undefined: this process has no descriptors left, or the mount is gone. */
+  make(stream: boolean, done: (blank: Blank | undefined) => void): void {
     const name = `.new-${randomBytes(16).toString('hex')}`;
-    const node: DeviceNode = { path: name, flushes: true, open: () => new Nothing() };
+    const node: DeviceNode = { path: name, flushes: true, stream, open: () => new Nothing() };
     this.#offThread.run((ended) => {
       this.#tree.hide(name, node);
       libc().open.async(`/proc/self/fd/${this.#root}/${name}`, O_RDWR_CLOEXEC, 0, (error, fd) => {

@@ -5,7 +5,7 @@
  * dropped by RELEASE, once each. The Caller and the IoctlCall are the same objects every time and mean the request being served.
  */
 import { refuse } from '../linux/errno.js';
-import type { IoctlCall } from '../uapi/open-file.js';
+import { type EventStream, type IoctlCall, READABLE, WRITABLE } from '../uapi/open-file.js';
 import type { Inode, Opened } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
 import * as wire from './fuse-wire.js';
@@ -13,8 +13,14 @@ import { get64, Request, set64 } from './fuse-wire.js';
 import { type Identification, NONCE_CMD } from './identification.js';
 import { ProcessCaller } from './process-caller.js';
 
-/** POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM: device files are always ready. */
-const READY = 0x145;
+/** A stream that somebody has polled. */
+interface Polled {
+  readonly stream: EventStream;
+  /** How the kernel knows the file when it is told of it. */
+  readonly kernelHandle: number;
+  /** Its arrivals when the kernel was told last. */
+  told: number;
+}
 
 /** One call of a program on a device file, for `trace`. */
 export interface CallRecord {
@@ -39,6 +45,8 @@ export class FileRequests {
   readonly #onCall: ((record: CallRecord) => void) | undefined;
   readonly #caller: ProcessCaller;
   readonly #opens = new Map<number, Opened>();
+  /** By handle. As in the kernel, what was polled once stays here until its release. */
+  readonly #polled = new Map<number, Polled>();
   #lastHandle = 0;
 
   readonly #ioctlCall = { cmd: 0, arg: 0, data: new Uint8Array(0) as Uint8Array } satisfies IoctlCall;
@@ -120,7 +128,8 @@ export class FileRequests {
     inode.opens.add(opened);
     this.#channel.clearBody(wire.OpenOut.words);
     set64(reply, wire.Reply.body + wire.OpenOut.handle, opened.handle);
-    reply[wire.Reply.body + wire.OpenOut.flags] = wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH);
+    reply[wire.Reply.body + wire.OpenOut.flags] =
+      wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH) | (node.stream ? wire.FOPEN_STREAM : 0);
     // When the reply does not arrive, the kernel never heard of this open file and will not release it.
     if (this.#channel.answer(wire.OpenOut.words * 4)) this.#record(0);
     else this.#drop(opened);
@@ -140,10 +149,26 @@ export class FileRequests {
   }
 
   poll(): void {
-    const events = this.#channel.request[wire.PollIn.events]! & READY;
+    const { request } = this.#channel;
+    const handle = get64(request, wire.PollIn.handle);
+    const stream = this.#opens.get(handle)?.file.stream;
+    const events = request[wire.PollIn.events]! & (stream?.ready() ?? READABLE | WRITABLE);
+    if (stream !== undefined && request[wire.PollIn.flags]! & wire.POLL_SCHEDULE_NOTIFY && !this.#polled.has(handle)) {
+      this.#polled.set(handle, { stream, kernelHandle: get64(request, wire.PollIn.kernelHandle), told: stream.arrivals });
+    }
     this.#channel.clearBody(wire.PollOut.words);
     this.#channel.reply[wire.Reply.body + wire.PollOut.events] = events;
     this.#channel.answer(wire.PollOut.words * 4);
+  }
+
+  /** Wakes those who poll a stream into which something has come since they were told last. */
+  wakePolls(): void {
+    for (const polled of this.#polled.values()) {
+      const { arrivals } = polled.stream;
+      if (arrivals === polled.told) continue;
+      polled.told = arrivals;
+      this.#channel.wakePoll(polled.kernelHandle);
+    }
   }
 
   /** A new request: nothing is known of it yet. */
@@ -189,6 +214,7 @@ export class FileRequests {
 
   #drop(opened: Opened): void {
     this.#opens.delete(opened.handle);
+    this.#polled.delete(opened.handle);
     opened.inode.opens.delete(opened);
     opened.file.release();
   }

@@ -6,7 +6,7 @@
  */
 import { Errno, errnoName } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
-import { IoctlReply, Reply, Request } from './fuse-wire.js';
+import { IoctlReply, NOTIFY_POLL, PollWakeup, Reply, Request, set64 } from './fuse-wire.js';
 
 /** The largest read or write: 1 MiB, 256 pages, which is as much as the kernel sends. */
 export const MAX_TRANSFER = 1 << 20;
@@ -74,6 +74,17 @@ export class FuseChannel {
     words[IoctlReply.inIovs] = 0;
     words[IoctlReply.outIovs] = 0;
     this.#send(this.#requestAddress + IoctlReply.byte, length);
+  }
+
+  /** Tells the kernel that the polled file which it knows by `kernelHandle` may have become ready. No request is being answered. */
+  wakePoll(kernelHandle: number): void {
+    const length = Reply.bodyByte + PollWakeup.words * 4;
+    this.reply[Reply.length] = length;
+    this.reply[Reply.error] = NOTIFY_POLL;
+    this.reply[Reply.unique] = 0;
+    this.reply[Reply.unique + 1] = 0;
+    set64(this.reply, Reply.body + PollWakeup.kernelHandle, kernelHandle);
+    this.#send(this.#replyAddress, length);
   }
 
   #head(length: number, error: number): void {

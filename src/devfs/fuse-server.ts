@@ -119,6 +119,14 @@ export class FuseServer {
   }
 
   /**
+   * Wakes the programs that poll a stream of events into which something has come. To be called after whatever may have put something in:
+   * requests, trapped ioctls, the work of devices.
+   */
+  wakePolls(): void {
+    this.#files.wakePolls();
+  }
+
+  /**
    * What serves the ioctls that return new descriptors, of the processes that are trapped (linux/seccomp.ts).
    * `root` is a descriptor of the mounted root directory. The descriptors stay the caller's; they are needed as long as anything is served.
    */

@@ -48,7 +48,14 @@ export const CACHE_SYMLINKS = 1 << 23;
 
 /** OPEN reply flags. */
 export const FOPEN_DIRECT_IO = 1 << 0;
+/** No offsets: pread, pwrite and lseek are ESPIPE. */
+export const FOPEN_STREAM = 1 << 4;
 export const FOPEN_NOFLUSH = 1 << 5;
+
+/** POLL: somebody waits, and is to be told by NOTIFY_POLL. */
+export const POLL_SCHEDULE_NOTIFY = 1 << 0;
+/** Stands where a reply has its error, in a message that answers no request: a polled file may have become ready. */
+export const NOTIFY_POLL = 1;
 
 /** SETATTR: mode, owner or group is to be changed. */
 export const FATTR_MODE_OR_OWNER = 7;
@@ -73,7 +80,7 @@ export const WriteIn = { handle: 10, offset: 12, size: 14, payload: 80 } as cons
 export const ReleaseIn = { handle: 10 } as const;
 export const FlushIn = { handle: 10 } as const;
 export const IoctlIn = { handle: 10, cmd: 13, arg: 14, inSize: 16, outSize: 17, payload: 72 } as const;
-export const PollIn = { events: 15 } as const;
+export const PollIn = { handle: 10, kernelHandle: 12, flags: 14, events: 15 } as const;
 export const HEADER_BYTES = 40;
 /** Byte at which the name in LOOKUP starts. */
 export const NAME = 40;
@@ -118,6 +125,8 @@ export const AttrOut = { words: 26, attrValid: 0, attr: 4 } as const;
 export const OpenOut = { words: 4, handle: 0, flags: 2 } as const;
 export const WriteOut = { words: 2, size: 0 } as const;
 export const PollOut = { words: 2, events: 0 } as const;
+/** struct fuse_notify_poll_wakeup_out. */
+export const PollWakeup = { words: 2, kernelHandle: 0 } as const;
 export const StatfsOut = { words: 20, blockSize: 10, nameLength: 11, fragmentSize: 12 } as const;
 /** struct fuse_init_out; maxBackground and maxPages are the low halves of their words. */
 export const InitOut = {

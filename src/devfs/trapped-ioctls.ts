@@ -16,7 +16,7 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { JOIN } from '../linux/nested-trap.js';
 import type { IoctlListener, TrappedIoctl } from '../linux/seccomp.js';
-import { returnsNewFd } from '../uapi/new-fd.js';
+import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { OpenFile } from '../uapi/open-file.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';
@@ -121,7 +121,7 @@ export class TrappedIoctls implements LoopSource {
       pending.blank = blank;
       this.#advance(pending);
     };
-    this.#blanks.make(proceed);
+    this.#blanks.make(newStreamIoctls.includes(pending.call.cmd), proceed);
   }
 
   #serve(pending: Pending, opened: Opened): void {

@@ -19,6 +19,22 @@ export interface IoctlCall {
   readonly data: Uint8Array;
 }
 
+/** POLLIN | POLLRDNORM: there is something to read. */
+export const READABLE = 0x41;
+/** POLLOUT | POLLWRNORM: it can be written. */
+export const WRITABLE = 0x104;
+
+/**
+ * What a file of events is to those who wait for them. Such a file has no offsets: it is read and written as a stream (pread and pwrite are
+ * ESPIPE), and a read never waits. Nobody is told when an event comes in; whoever serves a poll looks at `arrivals` after every call.
+ */
+export interface EventStream {
+  /** The POLL* bits that hold now. */
+  ready(): number;
+  /** How often something has come in that a poll may wait for. It only grows. */
+  readonly arrivals: number;
+}
+
 /** One open file description. All methods run to completion; they throw Refusal, and nothing else. */
 export interface OpenFile {
   /** What this file stands for when its descriptor is presented to another file (Caller.presented). */
@@ -27,13 +43,16 @@ export interface OpenFile {
   /** The last refusal on this file, for those who ask why. */
   lastRefusal: Refusal | undefined;
 
+  /** Absent: the file is read and written at offsets, and always ready for both. */
+  readonly stream?: EventStream | undefined;
+
   /** @returns the ioctl's result, >= 0. Unknown commands: ENOTTY. */
   ioctl(caller: Caller, call: IoctlCall): number;
 
-  /** pread: fills `target`. @returns the bytes read. */
+  /** pread: fills `target`. A stream has no offsets, so it does not look at it. @returns the bytes read. */
   read(caller: Caller, offset: number, target: Uint8Array): number;
 
-  /** pwrite. @returns the bytes written. */
+  /** pwrite, as `read`. @returns the bytes written. */
   write(caller: Caller, offset: number, source: Uint8Array): number;
 
   /** One descriptor of this file was closed (by close, exec or exit); others may remain. Returns when DMA in flight has drained. */

@@ -47,6 +47,7 @@ export const mockIommu: object = Object.freeze({});
 
 export class MockHardware implements IommuHardware {
   readonly iommu = mockIommu;
+  readonly userPasidTable = true;
   readonly pageSize = 2048n;
   /** Every power of two from there up to 64 GiB. */
   readonly pageSizes = 2n ** 37n - this.pageSize;
@@ -100,6 +101,9 @@ export class MockHardware implements IommuHardware {
     this.#failsNext = !this.#failsNext;
     if (!this.#failsNext) refuse('ENOMEM', `every second attachment of PASID ${pasid} fails, as tests want it`);
   }
+
+  /** Its page requests are made by a test, which does not wait for the answers. */
+  respond(): void {}
 
   leave(pasid: number): void {
     if (pasid === 0) this.#enterViommu(undefined);

@@ -5,9 +5,11 @@
  * in the IOMMU, one user of the HWPT and one of this object, and no other. Calls go down, to the HWPT's table and the IOMMU.
  */
 import { refuse } from '../linux/errno.js';
-import type { IommuHardware } from './hardware.js';
+import { PAGE_RESPONSE_INVALID } from './fault-queue.js';
+import type { IommuHardware, PageRequest } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
+import { NestedHwpt } from './nested-hwpt.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
 import type { Vdevice } from './vdevice.js';
@@ -22,6 +24,8 @@ export class BoundDevice extends IommufdObject {
   vdevice: Vdevice | undefined;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<number, Hwpt>();
+  /** Page requests whose groups have not ended. */
+  #unended: PageRequest[] = [];
 
   constructor(objects: ObjectTable, hardware: IommuHardware) {
     super();
@@ -60,6 +64,7 @@ export class BoundDevice extends IommufdObject {
     if (hwpt === undefined) return;
     this.#attachments.delete(pasid);
     this.hardware.leave(pasid);
+    this.#abandonFaults(hwpt, pasid);
     if (pasid === NO_PASID) hwpt.paging.ioas.space.release(this);
     this.#put(hwpt);
     this.users--;
@@ -68,6 +73,25 @@ export class BoundDevice extends IommufdObject {
   /** Detaches everything. */
   detachAll(): void {
     for (const pasid of [...this.#attachments.keys()]) this.detach(pasid);
+  }
+
+  /**
+   * The device asks for a page. With the last request of a group the group is on its way to the user; where nobody can be asked it is answered at
+   * once.
+   */
+  pageRequest(request: PageRequest): void {
+    const { pasid, group, last } = request;
+    const attachment = this.#translating(pasid ?? NO_PASID);
+    const queue = this.#attachments.get(attachment)?.faults;
+    if (queue === undefined) {
+      if (last) this.hardware.respond?.({ pasid, group, code: PAGE_RESPONSE_INVALID });
+      return;
+    }
+    this.#unended.push(request);
+    if (!last) return;
+    const requests = this.#unended.filter((each) => each.group === group);
+    this.#unended = this.#unended.filter((each) => each.group !== group);
+    queue.deliver({ device: this, attachment, requests });
   }
 
   destroy(): void {
@@ -119,6 +143,7 @@ export class BoundDevice extends IommufdObject {
     if (old === hwpt) return;
     this.#checkPasid(hwpt, pasid);
     this.#enter(hwpt, pasid, old);
+    this.#abandonFaults(old, pasid);
     this.#put(old);
   }
 
@@ -126,6 +151,9 @@ export class BoundDevice extends IommufdObject {
     if (hwpt.iommu !== this.hardware.iommu) refuse('EINVAL', `HWPT ${hwpt.id} belongs to another IOMMU than the device`);
     if (pasid === NO_PASID && hwpt instanceof PagingHwpt && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
       refuse('EINVAL', `HWPT ${hwpt.id} tracks dirty pages, which the device's IOMMU cannot`);
+    }
+    if (hwpt.faults !== undefined && this.hardware.respond === undefined) {
+      refuse('ENODEV', `HWPT ${hwpt.id} delivers page faults, and the device makes no page requests`);
     }
     const { ioas } = hwpt.paging;
     const moves = pasid === NO_PASID && ioas !== old?.paging.ioas;
@@ -139,6 +167,18 @@ export class BoundDevice extends IommufdObject {
     if (moves) old?.paging.ioas.space.release(this);
     this.#attachments.set(pasid, hwpt);
     hwpt.users++;
+  }
+
+  /** The attachment by which requests with `pasid` are translated: its own, or that of the nested table which has the PASIDs too. */
+  #translating(pasid: number): number {
+    const nested = this.hardware.userPasidTable === true && this.#attachments.get(NO_PASID) instanceof NestedHwpt;
+    return nested && !this.#attachments.has(pasid) ? NO_PASID : pasid;
+  }
+
+  /** What waited for answers by way of an attachment that is gone is answered; groups that have not ended go with the last such attachment. */
+  #abandonFaults(hwpt: Hwpt, pasid: number): void {
+    hwpt.faults?.abandon(this, pasid);
+    if (![...this.#attachments.values()].some(({ faults }) => faults !== undefined)) this.#unended = [];
   }
 
   #reserve(ioas: Ioas): void {

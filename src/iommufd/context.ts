@@ -8,6 +8,7 @@ import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import { BoundDevice } from './bound-device.js';
+import { FaultQueue } from './fault-queue.js';
 import type { IommuHardware } from './hardware.js';
 import { HWPT_FAULT_ID_VALID, type Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
@@ -50,15 +51,21 @@ export class IommufdContext {
 
   /**
    * Allocates a page table for `deviceId` on IOAS `tableId`, or nested on HWPT or vIOMMU `tableId`.
-   * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on; and as PagingHwpt.create, NestedHwpt.create.
+   * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on;
+   * ENOENT `faultId` is no fault queue, for HWPT_FAULT_ID_VALID; and as PagingHwpt.create, NestedHwpt.create.
    */
-  allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData): Hwpt {
+  allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Hwpt {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     const parent = this.#pageTableParent(tableId);
-    if (flags & HWPT_FAULT_ID_VALID) refuse('EOPNOTSUPP', 'page faults are not delivered to fault queues');
     const hwpt =
       parent instanceof Ioas ? PagingHwpt.create(parent, hardware, flags, data) : NestedHwpt.create(parent, hardware, flags, data);
+    if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
     return this.objects.add(hwpt);
+  }
+
+  /** A queue for page faults. */
+  allocFaultQueue(): FaultQueue {
+    return this.objects.add(new FaultQueue());
   }
 
   /** Makes a device an object of this context, and adds a reference to the context. */
@@ -124,6 +131,15 @@ export class IommufdContext {
     if (--this.#references > 0) return;
     this.objects.destroyAll();
     this.#system.forget(this);
+  }
+
+  #deliverFaults(hwpt: Hwpt, faultId: number): void {
+    try {
+      hwpt.deliverFaults(this.objects.get(faultId, FaultQueue));
+    } catch (error) {
+      hwpt.destroy();
+      throw error;
+    }
   }
 
   #pageTableParent(id: number): Ioas | PagingHwpt | Viommu {

@@ -11,6 +11,26 @@ import type { PagingHwpt } from './paging-hwpt.js';
 import type { UserArray, UserData } from './user-data.js';
 import type { Viommu } from './viommu.js';
 
+/** A device's wish for a page that its DMA needs (PCIe 5.0 §10.4: a page request). */
+export interface PageRequest {
+  /** The PASID of the DMA; undefined when it carries none. */
+  readonly pasid: number | undefined;
+  /** Requests of one group are answered together (Page Request Group Index). */
+  readonly group: number;
+  /** Ends its group. */
+  readonly last: boolean;
+  /** What the device wants to do there: IOMMU_FAULT_PERM_*. */
+  readonly access: number;
+  readonly address: bigint;
+}
+
+/** The answer to a group of page requests: 0 the pages are there, anything else they will not be (enum iommufd_page_response_code). */
+export interface PageResponse {
+  readonly pasid: number | undefined;
+  readonly group: number;
+  readonly code: number;
+}
+
 /** What a page table is like. */
 export interface PagingFormat {
   /** The smallest page, in bytes. */
@@ -64,6 +84,15 @@ export interface IommuHardware extends PagingFormat {
   /** What GET_HW_INFO answers: IOMMU_HW_INFO_TYPE_* and the data that belongs to it. */
   readonly info: { readonly type: number; readonly data: Uint8Array };
 
+  /** The device may translate addresses by itself, beforehand (PCI ATS); by default not. */
+  readonly ats?: boolean;
+  /** A nested table under which the device's requests without PASID are translated has the PASIDs too: their faults are its faults. */
+  readonly userPasidTable?: boolean;
+  /**
+   * Answers a group of the device's page requests (BoundDevice.pageRequest). Absent: the device makes none, so it cannot be attached to a page
+   * table that delivers faults.
+   */
+  respond?(response: PageResponse): void;
   /** The format that a user asks for with `data`. @throws Refusal EOPNOTSUPP it has no such; EINVAL, EFAULT. */
   formatOf?(data: UserData): PagingFormat;
   /** A nested page table under `parent`, which `data` describes. @throws Refusal EOPNOTSUPP it has no such format; EINVAL, EFAULT. */

@@ -5,6 +5,7 @@
  * whatever is reached through a HWPT is reached through the mappings of the one IOAS behind it.
  */
 import type { Translation } from '../iommu/nested-table.js';
+import type { FaultQueue } from './fault-queue.js';
 import { IommufdObject } from './objects.js';
 import type { PagingHwpt } from './paging-hwpt.js';
 
@@ -25,9 +26,26 @@ export abstract class Hwpt extends IommufdObject {
   /** What a device's entry in its PASID table leads to. */
   abstract readonly table: Translation;
 
+  /** Where page faults of attached devices go; without one their DMA just fails. */
+  #faults: FaultQueue | undefined;
+
   constructor(iommu: object, flags: number) {
     super();
     this.iommu = iommu;
     this.pasidCompatible = (flags & HWPT_PASID) !== 0;
+  }
+
+  get faults(): FaultQueue | undefined {
+    return this.#faults;
+  }
+
+  /** Page faults go to `queue` from now on. Before anything is attached. */
+  deliverFaults(queue: FaultQueue): void {
+    this.#faults = queue;
+    queue.users++;
+  }
+
+  destroy(): void {
+    if (this.#faults !== undefined) this.#faults.users--;
   }
 }

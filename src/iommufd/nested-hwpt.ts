@@ -45,7 +45,8 @@ export class NestedHwpt extends Hwpt {
     this.domain.invalidate(array);
   }
 
-  destroy(): void {
+  override destroy(): void {
+    super.destroy();
     this.domain.table.close();
     this.#owner.users--;
   }

@@ -91,7 +91,8 @@ export class PagingHwpt extends Hwpt implements DomainShape {
     for (let page = whole ? start : iova; page < end; page += this.pageSize) this.dirty.mark(page);
   }
 
-  destroy(): void {
+  override destroy(): void {
+    super.destroy();
     this.ioas.removeDomain(this);
     this.ioas.users--;
   }

@@ -12,6 +12,7 @@ import { IommufdObject } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
 import type { UserArray, UserData } from './user-data.js';
 import type { Vdevice } from './vdevice.js';
+import type { VeventQueue } from './vevent-queue.js';
 
 export class Viommu extends IommufdObject {
   readonly kind = 'vIOMMU';
@@ -22,6 +23,8 @@ export class Viommu extends IommufdObject {
   /** What the IOMMU does for it. */
   readonly hardware: VirtualIommu;
   readonly #devices = new Map<bigint, Vdevice>();
+  /** By type, of which there is one at most. */
+  readonly #queues = new Map<number, VeventQueue>();
 
   /** For `create`. */
   constructor(iommu: object, parent: PagingHwpt, hardware: VirtualIommu) {
@@ -66,6 +69,27 @@ export class Viommu extends IommufdObject {
   removeDevice({ virtualId }: Vdevice): void {
     this.#devices.delete(virtualId);
     this.users--;
+  }
+
+  /** The queue of events of this type. */
+  queue(type: number): VeventQueue | undefined {
+    return this.#queues.get(type);
+  }
+
+  addQueue(queue: VeventQueue): void {
+    this.#queues.set(queue.type, queue);
+    this.users++;
+  }
+
+  removeQueue({ type }: VeventQueue): void {
+    this.#queues.delete(type);
+    this.users--;
+  }
+
+  /** Something happened that the machine's IOMMU would tell. @throws Refusal EOPNOTSUPP there is no queue for events of this type. */
+  report(type: number, data: Uint8Array): void {
+    const queue = this.#queues.get(type) ?? refuse('EOPNOTSUPP', `vIOMMU ${this.id} has no queue for events of type ${hex(type)}`);
+    queue.report(data);
   }
 
   /** The machine has changed what its devices cache. @throws Refusal EOPNOTSUPP nothing is cached; and as VirtualIommu.invalidate. */

@@ -26,10 +26,6 @@ export interface Explained {
   readonly matches: (difference: Difference) => boolean;
 }
 
-/** Calls that need what is not there yet. */
-const missing = new Set(['FAULT_QUEUE_ALLOC', 'TEST_TRIGGER_IOPF', 'TEST_TRIGGER_VEVENT', 'VEVENTQ_ALLOC']);
-const FAULT_ID_VALID = 4n;
-
 export const explained: readonly Explained[] = [
   {
     name: 'alignment of picked IOVAs',
@@ -58,15 +54,6 @@ export const explained: readonly Explained[] = [
       layoutOf(line)?.name === 'IOAS_MAP_FILE' &&
       ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) &&
       result(ours) === 'EINVAL',
-  },
-  {
-    name: 'fault queues and virtual event queues',
-    reason: 'they are not there yet: refused with EOPNOTSUPP, or ENOTTY as in kernels before them, and the reason says so',
-    matches: ({ line, ours }) => {
-      if (line.verb !== 'ioctl' || !['EOPNOTSUPP', 'ENOTTY'].includes(result(ours))) return false;
-      const name = layoutOf(line)?.name ?? '';
-      return missing.has(name) || (name === 'HWPT_ALLOC' && hasFlag(line, FAULT_ID_VALID));
-    },
   },
   {
     name: 'bytes before an EFAULT',

@@ -6,7 +6,7 @@
  *     buf B LENGTH ALIGN                memory at an odd multiple of ALIGN, nothing mapped on either side
  *     fill B OFFSET HEX
  *     ioctl F CMD HEX [OFFSET:SIZE=VALUE | >v@OFFSET:SIZE | >G@OFFSET:fd | <B | !VALUE]...
- *     read F LENGTH · write F HEX
+ *     read F LENGTH · pread F OFFSET LENGTH · write F HEX · poll F
  *
  * A VALUE is `&B+0x1000` (an address), `$v+1` (a value saved from an earlier answer), `%F` (a descriptor's number) or a number. An ioctl's
  * struct is HEX with the patches applied; `>` saves from what came back, `<` watches a buffer, `!` gives the argument itself.
@@ -45,7 +45,7 @@ export interface IoctlLine {
   readonly address?: Value;
 }
 
-const plainVerbs = ['open', 'memfd', 'eventfd', 'dup', 'close', 'buf', 'fill', 'read', 'write'] as const;
+const plainVerbs = ['open', 'memfd', 'eventfd', 'dup', 'close', 'buf', 'fill', 'read', 'pread', 'write', 'poll'] as const;
 export type PlainVerb = (typeof plainVerbs)[number];
 
 /** Every other line: its words after the verb. */

@@ -17,6 +17,9 @@ const STRUCT_SHOWN = 512;
 const WATCHED_BYTES = 1 << 20;
 /** No descriptor has this number. */
 const NO_FD = -1;
+/** What `poll` asks for. */
+const POLLIN = 1;
+const POLLOUT = 4;
 
 export class Ours {
   readonly #machine: Machine;
@@ -86,11 +89,18 @@ class Executor {
         return '0';
       case 'read': {
         const target = new Uint8Array(Number(second));
-        const got = this.#process.pread(this.#fd(first), 0, target);
+        const got = this.#process.read(this.#fd(first), target);
+        return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
+      }
+      case 'pread': {
+        const target = new Uint8Array(Number(third));
+        const got = this.#process.pread(this.#fd(first), Number(second), target);
         return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
       }
       case 'write':
-        return `${this.#process.pwrite(this.#fd(first), 0, fromHex(second))}`;
+        return `${this.#process.write(this.#fd(first), fromHex(second))}`;
+      case 'poll':
+        return `0x${this.#process.poll(this.#fd(first), POLLIN | POLLOUT).toString(16)}`;
     }
   }
 

@@ -7,7 +7,7 @@ import type { Caller } from '../ioasid/caller.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
 import { type IoctlTable, ioctlKey } from './ioctl.js';
-import type { IoctlCall, OpenFile } from './open-file.js';
+import type { EventStream, IoctlCall, OpenFile } from './open-file.js';
 
 /** What a file does beside its ioctls. */
 export interface FileOperations {
@@ -17,6 +17,8 @@ export interface FileOperations {
   read?(offset: number, target: Uint8Array): number;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
   write?(offset: number, source: Uint8Array): number;
+  /** The events that it is a file of. */
+  readonly stream?: EventStream;
   /** One descriptor was closed. */
   flush?(): void;
   /** The last one was. */
@@ -25,12 +27,14 @@ export interface FileOperations {
 
 export class DeviceFile<T extends object> implements OpenFile {
   readonly object: T;
+  readonly stream: EventStream | undefined;
   lastRefusal: Refusal | undefined;
   readonly #table: IoctlTable<T>;
   readonly #operations: FileOperations;
 
   constructor(object: T, table: IoctlTable<T>, operations: FileOperations) {
     this.object = object;
+    this.stream = operations.stream;
     this.#table = table;
     this.#operations = operations;
   }

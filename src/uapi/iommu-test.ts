@@ -45,6 +45,8 @@ const Dirty = struct('dirty', {
   uptr: u64,
   out_nr_dirty: u64,
 }).at;
+const TriggerVevent = struct('trigger_vevent', { ...header, dev_id: u32 }).at;
+const TriggerIopf = struct('trigger_iopf', { ...header, dev_id: u32, pasid: u32, grpid: u32, perm: u32, addr: u64 }).at;
 /** The operations that have one or two numbers: `a` and `b`. */
 const Numbers = struct('check_iotlb', { ...header, a: u32, b: u32 }).at;
 
@@ -75,13 +77,17 @@ const operations = new Map<number, Operation>([
   [12, mockDomain],
   [13, markDirty],
   [14, checkIotlb],
+  [15, triggerPageFault],
   [16, checkCache],
+  [17, triggerVevent],
   [18, pasidAttach],
   [19, pasidReplace],
   [20, pasidDetach],
   [21, pasidCheck],
 ]);
 const MOCK_DOMAIN_FLAGS = 12;
+/** IOMMU_VEVENTQ_TYPE_SELFTEST. */
+const VEVENT_TYPE = 0xbeefbeef;
 
 const NR = 0xa0;
 const command = iommufd('IOMMU_TEST_CMD', { nr: NR, struct: TestStruct, last: 'last', handle: test });
@@ -288,6 +294,31 @@ function checkIotlb(context: IommufdContext, { data }: Command): void {
   const [entry, value] = [getU32(data, Numbers.a), getU32(data, Numbers.b)];
   if (!(domain instanceof MockNestedDomain)) refuse('EINVAL', `HWPT ${id(data)} is not one of a mock device`);
   if (domain.iotlb[entry] !== value) refuse('EINVAL', `cached entry ${entry} of HWPT ${id(data)} is not ${hex(value)}`);
+}
+
+/** The mock device asks for a page. As in Linux that always succeeds, also when nobody is there to be asked. */
+function triggerPageFault(context: IommufdContext, { data }: Command): void {
+  const device = context.objects.get(getU32(data, TriggerIopf.dev_id), BoundDevice);
+  if (!(device.hardware instanceof MockHardware)) refuse('EINVAL', `device ${device.id} is no mock device`);
+  const pasid = getU32(data, TriggerIopf.pasid);
+  device.pageRequest({
+    pasid: pasid === 0 ? undefined : pasid,
+    group: getU32(data, TriggerIopf.grpid),
+    last: true,
+    access: getU32(data, TriggerIopf.perm),
+    address: getBig(data, TriggerIopf.addr),
+  });
+}
+
+/** The mock IOMMU tells the vIOMMU that the device is in of an event: that it is the device with this number. */
+function triggerVevent(context: IommufdContext, { data }: Command): void {
+  const { id, hardware } = context.objects.get(getU32(data, TriggerVevent.dev_id), BoundDevice);
+  if (!(hardware instanceof MockHardware)) refuse('EINVAL', `device ${id} is no mock device`);
+  const { viommu, virtualId } = hardware;
+  if (viommu === undefined || virtualId === 0n) refuse('ENOENT', `device ${id} goes through no vIOMMU, or has the number 0 there`);
+  const event = new Uint8Array(4);
+  setU32(event, 0, Number(BigInt.asUintN(32, virtualId)));
+  viommu.report(VEVENT_TYPE, event);
 }
 
 function checkCache(context: IommufdContext, { data }: Command): void {

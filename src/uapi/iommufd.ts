@@ -9,21 +9,23 @@ import type { IoctlTable } from './ioctl.js';
 import { type Command, IOMMUFD_TYPE, type IommufdIoctl, iommufd } from './iommufd/command.js';
 import { compatIoctls } from './iommufd/compat.js';
 import { dirtyIoctls } from './iommufd/dirty.js';
-import { eventQueueIoctls } from './iommufd/event-queue.js';
+import { faultQueueIoctls } from './iommufd/fault-queue.js';
 import { hwInfoIoctls } from './iommufd/hw-info.js';
 import { hwptIoctls } from './iommufd/hwpt.js';
 import { ioasIoctls } from './iommufd/ioas.js';
 import { optionIoctls } from './iommufd/option.js';
+import { veventQueueIoctls } from './iommufd/vevent-queue.js';
 import { viommuIoctls } from './iommufd/viommu.js';
 import { getU32, struct, u32 } from './struct.js';
 
 export * from './iommufd/compat.js';
 export * from './iommufd/dirty.js';
-export * from './iommufd/event-queue.js';
+export * from './iommufd/fault-queue.js';
 export * from './iommufd/hw-info.js';
 export * from './iommufd/hwpt.js';
 export * from './iommufd/ioas.js';
 export * from './iommufd/option.js';
+export * from './iommufd/vevent-queue.js';
 export * from './iommufd/viommu.js';
 
 export const DestroyStruct = struct('iommu_destroy', { size: u32, id: u32 });
@@ -37,7 +39,8 @@ export const iommufdIoctls = {
   ...hwInfoIoctls,
   ...dirtyIoctls,
   ...viommuIoctls,
-  ...eventQueueIoctls,
+  ...faultQueueIoctls,
+  ...veventQueueIoctls,
 } as const satisfies Record<string, IommufdIoctl>;
 
 /** `_IO(';', nr)`. */

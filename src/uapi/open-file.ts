@@ -4,13 +4,15 @@
 import type { Caller } from '../ioasid/caller.js';
 import type { OpenFile } from '../ioasid/open-file.js';
 
-export type { IoctlCall, OpenFile } from '../ioasid/open-file.js';
+export { type EventStream, type IoctlCall, type OpenFile, READABLE, WRITABLE } from '../ioasid/open-file.js';
 
 /** A file that can be opened, by its path below `/dev`: `ioasid`, `vfio/devices/vfio0`. */
 export interface DeviceNode {
   readonly path: string;
   /** Every close waits for `flush` (devices with DMA in flight); without it a close says nothing until the last. */
   readonly flushes: boolean;
+  /** What is opened has an EventStream. */
+  readonly stream?: boolean;
   /** @throws Refusal when the file cannot be opened now (EBUSY). */
   open(caller: Caller): OpenFile;
 }

@@ -81,7 +81,11 @@ static int make(int on)
 	CHECK((fcntl(alloc.fd, F_GETFL) & O_ACCMODE) == O_RDWR);
 	CHECK(ioctl(alloc.fd, NUMBER) == (int)alloc.number);
 	CHECK(ioctl(on, PRESENTED, alloc.fd) == (int)alloc.number);
-	CHECK(pread(alloc.fd, &byte, 1, 0) == 1 && byte == (unsigned char)alloc.number);
+	/* It is a stream: no offsets, and each read begins anew. */
+	for (int i = 0; i < 2; i++)
+		CHECK(read(alloc.fd, &byte, 1) == 1 && byte == (unsigned char)alloc.number);
+	CHECK(pread(alloc.fd, &byte, 1, 0) == -1 && errno == ESPIPE);
+	CHECK(lseek(alloc.fd, 0, SEEK_CUR) == -1 && errno == ESPIPE);
 	return alloc.fd;
 }
 

@@ -72,7 +72,7 @@ export class Dsa implements DeviceModel, EngineContext {
     if (mdev !== undefined) this.mdev = mdev;
     this.pci = describePci(shape);
     this.#wqs = Array.from({ length: shape.wqs }, (_, index) => new WorkQueue(index, this.#image, shape.operations));
-    this.#scheduler = new Scheduler(this.#wqs, shape, host, this);
+    this.#scheduler = new Scheduler(this.#wqs, shape, host.dma, this);
     this.#error = new SoftwareError(this.#image);
     this.#commands = new Commands({
       image: this.#image,
@@ -105,10 +105,11 @@ export class Dsa implements DeviceModel, EngineContext {
     if (this.#preset.enabled) this.#comeUp();
   }
 
-  step(): void {
-    this.#scheduler.step();
+  step(): boolean {
+    const more = this.#scheduler.step();
     const status = this.#commands.poll();
     if (status !== undefined) this.#endCommand(status);
+    return more || status !== undefined;
   }
 
   busy(pasid?: number): boolean {
@@ -289,5 +290,6 @@ function describePci(shape: Shape): PciDescription {
     ],
     msix: { vectors: shape.vectors, bar: 0, tableOffset: MSIX_TABLE_OFFSET, pbaOffset: MSIX_PBA_OFFSET },
     pasidBits: 20,
+    pageRequests: true,
   };
 }

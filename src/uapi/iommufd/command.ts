@@ -10,7 +10,8 @@ import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';
 import type { IoctlHandler } from '../ioctl.js';
-import { getU32, type Struct } from '../struct.js';
+import type { OpenFile } from '../open-file.js';
+import { getU32, type Struct, setU32 } from '../struct.js';
 
 export const IOMMUFD_TYPE = 0x3b;
 
@@ -73,4 +74,30 @@ export function respondOrDestroy(context: IommufdContext, object: IommufdObject,
     throw error;
   }
   return 0;
+}
+
+/**
+ * Gives the caller a descriptor of `file`, which stands for a new object, and stores the reply with its number in the field at `fdAt`. Where the
+ * reply has no place, or the caller cannot be given a descriptor, file and object go again.
+ */
+export function respondWithFile(context: IommufdContext, object: IommufdObject, command: Command, fdAt: number, file: OpenFile): number {
+  try {
+    respondOrRelease(command, file);
+    setU32(command.data, fdAt, command.caller.install(file));
+  } catch (error) {
+    context.objects.destroy(object.id);
+    throw error;
+  }
+  command.respond();
+  return 0;
+}
+
+/** A first reply, without the descriptor: a descriptor that the caller has cannot be taken away again. */
+function respondOrRelease(command: Command, file: OpenFile): void {
+  try {
+    command.respond();
+  } catch (error) {
+    file.release();
+    throw error;
+  }
 }

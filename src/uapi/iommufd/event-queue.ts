@@ -1,18 +1,35 @@
 /**
- * The ioctls that make queues of events: page faults.
+ * The files of event queues: what a user reads the events of a queue from, and polls.
+ *
+ * As in Linux a read takes as many whole events as there is room for and never waits: 0 when there is nothing. While its file is open a queue
+ * cannot be destroyed, and the context lives.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
-import { refuse } from '../../linux/errno.js';
-import { struct, u32 } from '../struct.js';
-import { type Command, type IommufdIoctl, requireZero } from './command.js';
+import type { IommufdObject } from '../../iommufd/objects.js';
+import { DeviceFile, type FileOperations } from '../device-file.js';
+import { type OpenFile, READABLE, WRITABLE } from '../open-file.js';
 
-export const FaultAllocStruct = struct('iommu_fault_alloc', { size: u32, flags: u32, out_fault_id: u32, out_fault_fd: u32 });
+interface EventQueue extends IommufdObject {
+  readonly next: object | undefined;
+  readonly arrivals: number;
+}
 
-export const eventQueueIoctls = {
-  IOMMU_FAULT_QUEUE_ALLOC: { nr: 0x8e, struct: FaultAllocStruct, last: 'out_fault_fd', handle: faultQueueAlloc },
-} as const satisfies Record<string, IommufdIoctl>;
-
-function faultQueueAlloc(_context: IommufdContext, { data }: Command): number {
-  requireZero(data, FaultAllocStruct.at.flags, 'FAULT_QUEUE_ALLOC flags');
-  return refuse('EOPNOTSUPP', 'fault queues are not supported: no device here sends page requests');
+/** The file of a queue, with its `read` and `write`; offsets mean nothing to them. */
+export function eventFile(context: IommufdContext, queue: EventQueue, operations: Pick<FileOperations, 'read' | 'write'>): OpenFile {
+  const writable = operations.write === undefined ? 0 : WRITABLE;
+  context.hold();
+  queue.users++;
+  return new DeviceFile(queue, new Map(), {
+    ...operations,
+    stream: {
+      ready: () => writable | (queue.next === undefined ? 0 : READABLE),
+      get arrivals() {
+        return queue.arrivals;
+      },
+    },
+    release: () => {
+      queue.users--;
+      context.drop();
+    },
+  });
 }

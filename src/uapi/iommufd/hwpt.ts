@@ -49,7 +49,8 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
   const [type, length] = [getU32(data, at.data_type), getU32(data, at.data_len)];
   if ((type === 0) !== (length === 0)) refuse('EINVAL', `data of type ${type} and ${length} bytes do not go together`);
   const userData = new UserData(command.caller, type, Number(getBig(data, at.data_uptr)), length);
-  const hwpt = context.allocHwpt(getU32(data, at.dev_id), getU32(data, at.pt_id), getU32(data, at.flags), userData);
+  const flags = getU32(data, at.flags);
+  const hwpt = context.allocHwpt(getU32(data, at.dev_id), getU32(data, at.pt_id), flags, userData, getU32(data, at.fault_id));
   setU32(data, at.out_hwpt_id, hwpt.id);
   return respondOrDestroy(context, hwpt, command);
 }

@@ -1,0 +1,53 @@
+/**
+ * The files of event queues, as real programs read, write and poll them: tests/c/events.c, one task each, under `ioasid run`.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { launchMode } from './launcher-process.js';
+import { ioasid, Running, self, user, withoutFuse } from './processes.test.helper.js';
+import { missingCompiler, testProgram } from './testing/c-program.js';
+
+const tasks = {
+  reads: 'a read never waits, takes whole records in their order, and knows no offsets',
+  writes: 'a write is a list of answers, which ends with the first bad one',
+  polls: 'a poll waits until there is an event',
+  selects: 'so does a select',
+  levels: 'a level-triggered epoll tells of events as long as they are not read',
+  edges: 'an edge-triggered epoll tells of each arrival once',
+  many: 'an event wakes all threads and processes that wait for it',
+  life: 'what nobody answers is answered when the device goes, and the queue keeps its context',
+} as const;
+
+for (const runner of [self, user]) {
+  describe(`event queues as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
+    for (const [task, rule] of Object.entries(tasks)) {
+      it(rule, () => {
+        const { status, stdout, stderr } = ioasid(['run', '--iommu-test', '--device', 'edu', '--', testProgram('events'), task], runner);
+        assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
+      });
+    }
+  });
+}
+
+const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
+
+describe('event queues', { skip: withoutMount || missingCompiler() }, () => {
+  it('are refused where no descriptor can be given, with a reason that names `run`, and leave nothing', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ioasid-events-'));
+    const server = Running.ioasid(['serve', '-v', '--device', 'edu', folder]);
+    try {
+      await server.says(`${folder}/iommu`);
+      const { stdout } = spawnSync(testProgram('events'), ['refused'], { env: { ...process.env, FILES: folder }, encoding: 'utf8' });
+      assert.equal(stdout, 'refused ok\n');
+      await server.says('ioasid run');
+    } finally {
+      server.kill('SIGINT');
+      await server.ended;
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});

@@ -1,0 +1,77 @@
+/**
+ * VeventQueue: what an IOMMU has to tell one vIOMMU's user, in its order, up to `depth` events.
+ *
+ * Events are numbered. One that has no room is lost, but its number is not: a notice of the loss with the newest number stands at the end of the
+ * queue. It goes when another event follows, whose number then shows the gap, and takes no room. Invariant: a notice is never anything but the last.
+ */
+import { hex, refuse } from '../linux/errno.js';
+import type { IommufdContext } from './context.js';
+import { IommufdObject } from './objects.js';
+import { Viommu } from './viommu.js';
+
+/** More is EINVAL. */
+export const VEVENTQ_MAX_DEPTH = 2 ** 19;
+const LAST_SEQUENCE = 0x7fff_ffff;
+
+export interface Vevent {
+  readonly sequence: number;
+  /** What happened; undefined: events up to this number were lost. */
+  readonly data: Uint8Array | undefined;
+}
+
+export class VeventQueue extends IommufdObject {
+  readonly kind = 'vEVENT queue';
+  readonly viommu: Viommu;
+  /** IOMMU_VEVENTQ_TYPE_*: what its events look like. */
+  readonly type: number;
+  readonly #depth: number;
+  readonly #events: Vevent[] = [];
+  #arrivals = 0;
+  #sequence = 0;
+
+  /** For `create`. */
+  constructor(viommu: Viommu, type: number, depth: number) {
+    super();
+    this.viommu = viommu;
+    this.type = type;
+    this.#depth = depth;
+    viommu.addQueue(this);
+  }
+
+  /** @throws Refusal EINVAL no possible depth; ENOENT no such vIOMMU; EEXIST it has a queue of that type. */
+  static create({ objects }: IommufdContext, viommuId: number, type: number, depth: number): VeventQueue {
+    if (depth === 0 || depth > VEVENTQ_MAX_DEPTH) refuse('EINVAL', `a queue of ${depth} events is none, or more than ${VEVENTQ_MAX_DEPTH}`);
+    const viommu = objects.get(viommuId, Viommu);
+    if (viommu.queue(type) !== undefined) refuse('EEXIST', `vIOMMU ${viommuId} has a queue of events of type ${hex(type)} already`);
+    return objects.add(new VeventQueue(viommu, type, depth));
+  }
+
+  /** How many events and notices have come so far. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** The event to be read next. */
+  get next(): Vevent | undefined {
+    return this.#events[0];
+  }
+
+  /** Something happened. */
+  report(data: Uint8Array): void {
+    const noticed = this.#events.at(-1)?.data === undefined && this.#events.length > 0;
+    const full = this.#events.length - (noticed ? 1 : 0) === this.#depth;
+    if (noticed) this.#events.pop();
+    this.#events.push({ sequence: this.#sequence, data: full ? undefined : data });
+    this.#sequence = this.#sequence === LAST_SEQUENCE ? 0 : this.#sequence + 1;
+    this.#arrivals++;
+  }
+
+  /** The next event has been read. */
+  take(): void {
+    this.#events.shift();
+  }
+
+  destroy(): void {
+    this.viommu.removeQueue(this);
+  }
+}
