@@ -13,6 +13,7 @@ import { missingFiles } from '../cli/testing/availability.js';
 import type { TestOutcome } from '../cli/testing/outcome-reporter.js';
 import { conformance } from './conformance.js';
 import { conformanceDevices } from './conformance.test.helper.js';
+import { conformanceFaults } from './conformance-faults.js';
 import { conformanceIommufd } from './conformance-iommufd.js';
 import { conformanceNested } from './conformance-nested.js';
 import { LinuxTransport } from './linux-transport.js';
@@ -32,7 +33,7 @@ function closeFilesOfTest(): void {
     } catch {
       continue;
     }
-    if (/^\/dev\/(ioasid|iommu|vfio\/)/.test(target)) closeSync(fd);
+    if (/^\/dev\/(ioasid|iommu|vfio\/|\.new-)/.test(target)) closeSync(fd);
   }
 }
 
@@ -87,4 +88,5 @@ if (process.env[INSIDE] === undefined) {
   conformance(async () => new LinuxTransport());
   conformanceIommufd(async () => new LinuxTransport());
   conformanceNested(async () => new LinuxTransport());
+  conformanceFaults(async () => new LinuxTransport());
 }

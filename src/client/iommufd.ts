@@ -52,6 +52,14 @@ export interface IommufdMapOptions {
   readonly access?: 'r' | 'w' | 'rw';
 }
 
+/** What HWPT_ALLOC says of a page table that only the device's IOMMU knows. */
+export interface HwptDescription {
+  /** IOMMU_HWPT_DATA_*. */
+  readonly type: number;
+  /** The struct that belongs to it. */
+  readonly bytes: Uint8Array;
+}
+
 /** What GET_HW_INFO says. */
 export interface HwInfo {
   /** IOMMU_HW_INFO_TYPE_*. */
@@ -202,13 +210,15 @@ export class Iommufd {
   /**
    * Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS or HWPT `parent`. @returns its id.
    * @param description what only the device's IOMMU knows: IOMMU_HWPT_DATA_* and the struct that belongs to it
+   * @param faultQueue the fault queue that page faults go to, with IOMMU_HWPT_FAULT_ID_VALID
    */
-  hwptAlloc(device: number, parent: number, flags = 0, description?: { readonly type: number; readonly bytes: Uint8Array }): number {
+  hwptAlloc(device: number, parent: number, flags = 0, description?: HwptDescription, faultQueue = 0): number {
     const { at } = HwptAllocStruct;
     const data = sized(HwptAllocStruct);
     setU32(data, at.flags, flags);
     setU32(data, at.dev_id, device);
     setU32(data, at.pt_id, parent);
+    setU32(data, at.fault_id, faultQueue);
     if (description === undefined) {
       this.#ioctl('IOMMU_HWPT_ALLOC', data);
       return getU32(data, at.out_hwpt_id);
