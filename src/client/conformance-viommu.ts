@@ -14,15 +14,17 @@ import { getU32, setBig, setU32 } from '../uapi/struct.js';
 import { PAGE, refused } from './conformance.test.helper.js';
 import { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
+import { VeventQueue } from './vevent-queue.js';
 import { VfioDeviceFile } from './vfio-device.js';
 
 const IOMMU_TEST_CMD = 0x3ba0;
-const [MOCK_DOMAIN, REPLACE, CHECK_IOTLB, CHECK_CACHE] = [2, 10, 14, 16] as const;
+const [MOCK_DOMAIN, REPLACE, CHECK_IOTLB, CHECK_CACHE, TRIGGER_VEVENT] = [2, 10, 14, 16, 17] as const;
 /** IOMMU_HWPT_ALLOC_NEST_PARENT. */
 const NEST_PARENT = 1;
 /** The formats of the mock IOMMU, and what it caches from the beginning. */
 const DATA = 0xdead;
 const TYPE = 0xdeadbeef;
+const EVENTS = 0xbeefbeef;
 const IOTLB = 0x1234;
 const CACHE_DEFAULT = 0xbaddad;
 /** Where mock devices' IOVAs begin. */
@@ -76,6 +78,16 @@ class Scene {
 
   cacheIs(n: number, value: number, { id } = this.device): void {
     this.#test(CHECK_CACHE, id, n, value);
+  }
+
+  /** A queue of the vIOMMU's events, each of which is the number that the device has there. */
+  events(viommu: number, depth: number): VeventQueue {
+    return VeventQueue.alloc(this.iommufd, viommu, EVENTS, depth, 4);
+  }
+
+  /** Something happens to the device, `count` times. */
+  trigger(count: number, { id } = this.device): void {
+    for (let n = 0; n < count; n++) this.#test(TRIGGER_VEVENT, 0, id);
   }
 
   /** HWPT_INVALIDATE. @returns how many entries were handled, and the errno with which the next was refused. */
@@ -373,6 +385,51 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
       }),
       { numRuns: 40 },
     );
+  });
+
+  rule('events are told by the number that the device has in the machine, numbered, and those beyond the depth as lost', (transport) => {
+    const scene = new Scene(transport);
+    const viommu = scene.viommu();
+    scene.iommufd.vdeviceAlloc(viommu, scene.device.id, VIRTUAL_ID);
+    const queue = scene.events(viommu, 2);
+    refused(() => scene.trigger(1), 'ENOENT', /goes through no vIOMMU/);
+    scene.replace(scene.nested(viommu));
+    const event = (sequence: number) => ({ sequence, data: words(VIRTUAL_ID) });
+    assert.equal(queue.wait(0), false);
+    scene.trigger(1);
+    assert.equal(queue.wait(1000), true);
+    assert.deepEqual(queue.read(), [event(0)]);
+    assert.equal(queue.wait(0), false);
+    scene.trigger(4);
+    assert.deepEqual(queue.read(1), [event(1)]);
+    assert.deepEqual(queue.read(), [event(2), { sequence: 4, data: undefined }]);
+    scene.trigger(1);
+    assert.deepEqual(queue.read(), [event(5)]);
+    assert.deepEqual(queue.read(), []);
+    queue.close();
+    scene.close();
+  });
+
+  rule('a vIOMMU has one queue for events of a type, which takes no writes, and stays for as long as its file is open', (transport) => {
+    const scene = new Scene(transport);
+    const viommu = scene.viommu();
+    refused(() => scene.events(viommu, 0), 'EINVAL', /0 events/);
+    refused(() => scene.events(scene.parent, 2), 'ENOENT', /HWPT/);
+    refused(() => VeventQueue.alloc(scene.iommufd, viommu, 0, 2, 4), 'EOPNOTSUPP', /none is given/);
+    scene.iommufd.vdeviceAlloc(viommu, scene.device.id, VIRTUAL_ID);
+    scene.replace(scene.nested(viommu));
+    refused(() => scene.trigger(1), 'EOPNOTSUPP', /no queue/);
+    const queue = scene.events(viommu, 2);
+    refused(() => scene.events(viommu, 2), 'EEXIST', /already/);
+    refused(() => transport.write(queue.fd, words(0)), 'EINVAL', /no writes/);
+    refused(() => scene.iommufd.destroy(queue.id), 'EBUSY', /vEVENT queue/);
+    refused(() => scene.iommufd.destroy(viommu), 'EBUSY', /vIOMMU/);
+    scene.trigger(1);
+    refused(() => transport.read(queue.fd, new Uint8Array(8)), 'EINVAL', /no room/);
+    queue.close();
+    scene.iommufd.destroy(queue.id);
+    scene.events(viommu, 2).close();
+    scene.close();
   });
 
   rule('a context that is closed with everything in it leaves nothing', (transport) => {
