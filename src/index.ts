@@ -9,6 +9,7 @@ export type {
   DmaFault,
   DmaPort,
   MdevSupport,
+  PageWait,
   Pasid,
   PciDescription,
 } from './devices/device-model.js';

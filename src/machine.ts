@@ -12,6 +12,7 @@ import { Iommu } from './iommu/iommu.js';
 import type { IommufdContext } from './iommufd/context.js';
 import { IommufdSubsystem } from './iommufd/subsystem.js';
 import { refuse } from './linux/errno.js';
+import { checkGranted } from './uapi/bind-first.js';
 import { DeviceFile } from './uapi/device-file.js';
 import { contextTable, deviceTable } from './uapi/ioasid.js';
 import type { IoctlTable } from './uapi/ioctl.js';
@@ -31,6 +32,8 @@ export interface MachineOptions {
   readonly baseDirectory?: string;
   /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */
   readonly iommuTest?: boolean;
+  /** A device file does nothing before it is bound or authorized, as in Linux; otherwise all of VFIO works from its open on. */
+  readonly bindFirst?: boolean;
   /** PASIDs that one context may have. */
   readonly pasidQuota?: number;
   /** Mappings that one context may have. */
@@ -102,7 +105,7 @@ export class Machine {
       ioasidNode(this.ioasid),
       containerNode(this.iommufd, 'iommu', 0, options.iommuTest ? new Map([...containerTable, ...iommuTestTable]) : containerTable),
       containerNode(this.iommufd, 'vfio/vfio', 1, containerTable),
-      ...this.#devices.map(({ device }) => deviceNode(device)),
+      ...this.#devices.map(({ device }) => deviceNode(device, options.bindFirst ?? false)),
       ...this.groups.map(groupNode),
     ];
   }
@@ -134,8 +137,7 @@ export class Machine {
     let more = false;
     for (const { device } of this.#devices) {
       if (!device.busy()) continue;
-      device.step();
-      more ||= device.busy();
+      if (device.step()) more ||= device.busy();
     }
     return more;
   }
@@ -203,7 +205,7 @@ function containerNode(iommufd: IommufdSubsystem, path: string, rlimitMode: numb
   };
 }
 
-function deviceNode(device: VfioDevice): DeviceNode {
+function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
   return {
     path: `vfio/devices/${device.name}`,
     flushes: true,
@@ -211,6 +213,7 @@ function deviceNode(device: VfioDevice): DeviceNode {
       device.open(caller.pid);
       return new DeviceFile(device, ioctls, {
         ...regionOperations(device),
+        ...(bindFirst && { check: (key) => checkGranted(device, key) }),
         release: () => device.close(),
       });
     },

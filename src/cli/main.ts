@@ -24,6 +24,7 @@ function describesMachine(command: Command): Command {
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
     .option('--mapping-quota <n>', 'mappings that one open /dev/ioasid may have', count, DEFAULT_MAPPING_QUOTA)
     .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
+    .option('--bind-first', 'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux')
     .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen');
 }
 

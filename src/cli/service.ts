@@ -26,17 +26,19 @@ export interface MachineArguments {
   readonly pasidQuota: number;
   readonly mappingQuota: number;
   readonly iommuTest?: boolean;
+  readonly bindFirst?: boolean;
   readonly verbose?: boolean;
 }
 
 /** The machine that the options describe; with one `dsa` when they name no device. @throws Refusal which option is wrong. */
-export function makeMachine({ device, pasidQuota, mappingQuota, iommuTest }: MachineArguments): Promise<Machine> {
+export function makeMachine({ device, pasidQuota, mappingQuota, iommuTest, bindFirst }: MachineArguments): Promise<Machine> {
   return Machine.create({
     devices: device.length === 0 ? ['dsa'] : device,
     baseDirectory: process.cwd(),
     pasidQuota,
     mappingQuota,
     iommuTest: iommuTest ?? false,
+    bindFirst: bindFirst ?? false,
   });
 }
 

@@ -13,8 +13,10 @@ import { missingFiles } from '../cli/testing/availability.js';
 import type { TestOutcome } from '../cli/testing/outcome-reporter.js';
 import { conformance } from './conformance.js';
 import { conformanceDevices } from './conformance.test.helper.js';
+import { conformanceFaults } from './conformance-faults.js';
 import { conformanceIommufd } from './conformance-iommufd.js';
 import { conformanceNested } from './conformance-nested.js';
+import { conformanceViommu } from './conformance-viommu.js';
 import { LinuxTransport } from './linux-transport.js';
 
 const SELF = fileURLToPath(import.meta.url);
@@ -32,7 +34,7 @@ function closeFilesOfTest(): void {
     } catch {
       continue;
     }
-    if (/^\/dev\/(ioasid|iommu|vfio\/)/.test(target)) closeSync(fd);
+    if (/^\/dev\/(ioasid|iommu|vfio\/|\.new-)/.test(target)) closeSync(fd);
   }
 }
 
@@ -48,7 +50,7 @@ async function runInside(): Promise<{ outcomes: TestOutcome[]; status: number | 
     SELF,
   ];
   const devices = conformanceDevices.flatMap((spec) => ['--device', spec]);
-  const child = spawn(process.execPath, ['bin/ioasid', 'run', ...devices, '--', ...node], {
+  const child = spawn(process.execPath, ['bin/ioasid', 'run', '--iommu-test', ...devices, '--', ...node], {
     cwd: ROOT,
     env: { ...env, [INSIDE]: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -86,5 +88,7 @@ if (process.env[INSIDE] === undefined) {
   afterEach(closeFilesOfTest);
   conformance(async () => new LinuxTransport());
   conformanceIommufd(async () => new LinuxTransport());
+  conformanceViommu(async () => new LinuxTransport());
   conformanceNested(async () => new LinuxTransport());
+  conformanceFaults(async () => new LinuxTransport());
 }

@@ -21,7 +21,10 @@ export const DSA_OPCODE = {
 } as const;
 
 /** Status codes (enum dsa_completion_status); bit 7 says that the fault was a write. */
-export const DSA_STATUS = { none: 0, success: 1, pageFault: 3, badOpcode: 0x10 } as const;
+export const DSA_STATUS = { none: 0, success: 1, pageFault: 3, pageFaultUnresolved: 4, badOpcode: 0x10 } as const;
+
+/** IDXD_OP_FLAG_BOF: ask for pages that are not there, and wait. */
+export const DSA_FLAG_BLOCK_ON_FAULT = 2;
 
 /** "The completion record address is valid" and "a completion record is wanted". */
 const FLAG_CRAV_RCR = 0x0c;

@@ -163,6 +163,7 @@ export class FileRequests {
 
   /** Wakes those who poll a stream into which something has come since they were told last. */
   wakePolls(): void {
+    if (this.#polled.size === 0) return;
     for (const polled of this.#polled.values()) {
       const { arrivals } = polled.stream;
       if (arrivals === polled.told) continue;

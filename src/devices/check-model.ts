@@ -34,6 +34,7 @@ export function checkPciDescription(pci: PciDescription): void {
   checkOptional('pci.subsystemId', pci.subsystemId, 0, 0xffff);
   checkOptional('pci.pasidBits', pci.pasidBits, 1, 20);
   checkFlag('pci.intx', pci.intx);
+  checkFlag('pci.pageRequests', pci.pageRequests);
   checkBars(pci.bars);
   if (pci.msi !== undefined && ![1, 2, 4, 8, 16, 32].includes(pci.msi)) {
     refuse('EINVAL', `pci.msi is ${describe(pci.msi)}, not 1, 2, 4, 8, 16 or 32 vectors`);

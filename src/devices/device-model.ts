@@ -14,6 +14,12 @@ export const NO_PASID = 0;
 /** A DMA access that did not happen, or not to its end. */
 export type { DmaFault };
 
+/** A page that the device has asked for (PCI Express 5.0 §10.4). Look at it in `step`: nobody calls when the answer comes. */
+export interface PageWait {
+  /** `success`: access it again. `invalid`: it will not come, so the access ends with its fault. */
+  readonly answer: 'pending' | 'success' | 'invalid';
+}
+
 /**
  * The only way of a device model to memory. IOVAs are plain numbers (exact below 2^53; nothing is mapped above 2^48).
  * Nothing is allocated when an access succeeds.
@@ -24,6 +30,12 @@ export interface DmaPort {
 
   /** Writes source[at..at+length) to `iova`. Bytes before a fault have been written. */
   write(pasid: Pasid, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+
+  /**
+   * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as long as he likes to answer.
+   * @returns undefined when nobody can be asked: the device has not said `pageRequests`, or is attached to nothing that hears of page faults.
+   */
+  requestPage(pasid: Pasid, iova: number, write: boolean): PageWait | undefined;
 
   /**
    * May `pasid` be loaded into this device (a register, a descriptor)? A mediated device looks it up in its own list; a function with
@@ -67,6 +79,8 @@ export interface PciDescription {
   readonly msix?: { readonly vectors: number; readonly bar: number; readonly tableOffset: number; readonly pbaOffset: number };
   /** Width of the PASID extended capability (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests without PASID only. */
   readonly pasidBits?: number;
+  /** It asks for pages that are not there (ATS and PRI, PCIe 5.0 §10.4): `dma.requestPage`. */
+  readonly pageRequests?: boolean;
 }
 
 /** A device model: one PCI function, or one mediated device. All methods are called on the one thread, never re-entered. */
@@ -88,8 +102,11 @@ export interface DeviceModel {
   /** Function level reset: as after power-on, all work dropped, no DMA afterwards. */
   reset(): void;
 
-  /** Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside writeBar. */
-  step?(): void;
+  /**
+   * Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside writeBar.
+   * @returns false when all that it has to do waits for answers to page requests: it is not called again at once. Otherwise true/void.
+   */
+  step?(): boolean | void;
 
   /** Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never. */
   busy?(pasid?: Pasid): boolean;

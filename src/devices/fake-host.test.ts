@@ -25,6 +25,17 @@ describe('FakeHost', () => {
     assert.deepEqual(host.faults, [fault]);
   });
 
+  test('page requests are kept for the test to answer, when somebody hears of them', () => {
+    const host = new FakeHost();
+    assert.equal(host.dma.requestPage(1, 0x2000, true), undefined);
+    host.hearsPageRequests = true;
+    const wait = host.dma.requestPage(1, 0x2000, true)!;
+    assert.equal(wait.answer, 'pending');
+    assert.deepEqual(host.pageRequests, [{ pasid: 1, iova: 0x2000, write: true, answer: 'pending' }]);
+    host.pageRequests[0]!.answer = 'success';
+    assert.equal(wait.answer, 'success');
+  });
+
   test('it admits any PASID, or those of its list', () => {
     assert.equal(new FakeHost().dma.admits(5), true);
     assert.equal(new FakeHost([4]).dma.admits(4), true);
@@ -33,6 +44,10 @@ describe('FakeHost', () => {
 });
 
 describe('settle', () => {
+  test('a model that waits for pages only is left alone', () => {
+    settle({ step: () => false, busy: () => true }, 10);
+  });
+
   test('a model that does not come to rest is an error', () => {
     assert.throws(() => settle({ step() {}, busy: () => true }, 10), /still busy after 10 slices/);
   });

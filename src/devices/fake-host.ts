@@ -4,7 +4,7 @@
  * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults, with the bytes before it
  * transferred, as in the real one. It remembers the interrupts that the model raised and the faults that it was given.
  */
-import type { DeviceHost, DmaFault, DmaPort, Pasid } from './device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from './device-model.js';
 
 interface Mapping {
   readonly pasid: Pasid;
@@ -13,11 +13,23 @@ interface Mapping {
   readonly writable: boolean;
 }
 
+/** A page request, which the test answers by setting `answer`. */
+export interface FakePageRequest extends PageWait {
+  readonly pasid: Pasid;
+  readonly iova: number;
+  readonly write: boolean;
+  answer: PageWait['answer'];
+}
+
 export class FakeHost implements DeviceHost {
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
   /** The faults that accesses ended with, oldest first. */
   readonly faults: DmaFault[] = [];
+  /** The pages that the model has asked for, oldest first. */
+  readonly pageRequests: FakePageRequest[] = [];
+  /** Somebody hears of page requests. */
+  hearsPageRequests = false;
   readonly dma: DmaPort;
   readonly #mappings: Mapping[] = [];
 
@@ -30,6 +42,12 @@ export class FakeHost implements DeviceHost {
         this.#transfer(pasid, iova, length, true, (bytes, to, done) =>
           bytes.set(source.subarray(at + done, at + done + to.end - to.start), to.start),
         ),
+      requestPage: (pasid, iova, write) => {
+        if (!this.hearsPageRequests) return undefined;
+        const request: FakePageRequest = { pasid, iova, write, answer: 'pending' };
+        this.pageRequests.push(request);
+        return request;
+      },
       admits: (pasid) => admitted === undefined || admitted.includes(pasid),
     };
   }
@@ -70,10 +88,10 @@ export class FakeHost implements DeviceHost {
   }
 }
 
-/** Calls `step` until the model is no longer busy. @throws Error when it still is after `limit` slices. */
-export function settle(model: { step?(): void; busy?(): boolean }, limit = 1000): void {
+/** Calls `step` until the model is no longer busy, or waits for pages only. @throws Error when it still is after `limit` slices. */
+export function settle(model: { step?(): boolean | void; busy?(): boolean }, limit = 1000): void {
   for (let slices = 0; model.busy?.() === true; slices++) {
     if (slices === limit) throw new Error(`the model is still busy after ${limit} slices`);
-    model.step?.();
+    if (model.step?.() === false) return;
   }
 }

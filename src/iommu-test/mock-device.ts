@@ -33,7 +33,7 @@ export class MockDevice extends IommufdObject {
     objects.add(mock);
     objects.add(mock.device);
     try {
-      if (pageTable === mock.id) refuse('ENOENT', `object ${pageTable} is the new device itself, which is not there before it is attached`);
+      if (pageTable === mock.id) refuse('ENOENT', `there is no object ${pageTable} yet`);
       return { mock, hwpt: mock.device.attach(pageTable, NO_PASID) };
     } catch (error) {
       objects.destroy(mock.id);

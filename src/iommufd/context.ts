@@ -54,7 +54,7 @@ export class IommufdContext {
    * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on;
    * ENOENT `faultId` is no fault queue, for HWPT_FAULT_ID_VALID; and as PagingHwpt.create, NestedHwpt.create.
    */
-  allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId: number): Hwpt {
+  allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Hwpt {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     const parent = this.#pageTableParent(tableId);
     const hwpt =

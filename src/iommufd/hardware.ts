@@ -84,6 +84,8 @@ export interface IommuHardware extends PagingFormat {
   /** What GET_HW_INFO answers: IOMMU_HW_INFO_TYPE_* and the data that belongs to it. */
   readonly info: { readonly type: number; readonly data: Uint8Array };
 
+  /** The device may translate addresses by itself, beforehand (PCI ATS); by default not. */
+  readonly ats?: boolean;
   /** A nested table under which the device's requests without PASID are translated has the PASIDs too: their faults are its faults. */
   readonly userPasidTable?: boolean;
   /**

@@ -33,6 +33,7 @@ import {
   mockReplace,
   setDirty,
 } from './steps-device.js';
+import { closeEvents, eventQueue, misuseEvents, pollEvents, readEvents, triggerEvent } from './steps-events.js';
 import { answerFaults, closeFaults, faultQueue, faultTable, misuseFaults, pollFaults, readFaults, triggerFault } from './steps-faults.js';
 import {
   allowIovas,
@@ -48,7 +49,7 @@ import {
   option,
   unknownCall,
 } from './steps-ioas.js';
-import { eventQueue, invalidate, nestedAlloc, readEvents, triggerEvent } from './steps-nested.js';
+import { invalidate, nestedAlloc } from './steps-nested.js';
 import { pasid } from './steps-pasid.js';
 import { vfioAsk, vfioInfo, vfioIoas, vfioMap, vfioUnmap } from './steps-vfio.js';
 import { destroyLatest, hwQueue, invalidateDevices, vdevice, viommu, viommuWithData } from './steps-viommu.js';
@@ -115,8 +116,11 @@ const parts = {
   ],
   vevents: [
     [2, eventQueue],
-    [2, triggerEvent],
-    [2, readEvents],
+    [6, triggerEvent],
+    [6, readEvents],
+    [2, pollEvents],
+    [1, misuseEvents],
+    [1, closeEvents],
   ],
   faults: [
     [2, faultQueue],
@@ -204,7 +208,7 @@ function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags
   const hwpt = allocateHwpt(scene, { flags, dev_id: saved(device.idev), pt_id: saved(ioas) });
   if (attached || used.includes('pasid')) scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
   if (attached && (flags & DIRTY_TRACKING) !== 0) scene.call('HWPT_SET_DIRTY_TRACKING', { hwpt_id: saved(hwpt), flags: 1 });
-  if (used.includes('nested') && attached) attachNested(scene, device, hwpt, needed & PASID);
+  if (used.includes('nested') && (attached || used.includes('vevents'))) attachNested(scene, device, hwpt, needed & PASID);
   if (used.includes('faults')) attachFaulting(scene, device, saved(ioas));
 }
 
@@ -240,4 +244,5 @@ function refill(scene: Scene, used: readonly Part[]): void {
   if (used.includes('hwpt') && scene.devices.length === 0) addDevice(scene, ioas, 4);
   if (used.includes('access') && scene.accesses.length === 0) openAccess(scene, ioas, 1);
   if (used.includes('nested') && scene.viommus.length === 0) addViommu(scene, scene.pick(scene.hwpts, 0), 0, SELFTEST_TYPE);
+  if (used.includes('faults') && scene.faults.length === 0) openFaults(scene, 0);
 }

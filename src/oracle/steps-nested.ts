@@ -1,7 +1,7 @@
-/** Steps on nested page tables, and on the events of virtual IOMMUs. */
+/** Steps on nested page tables. */
 import fc from 'fast-check';
-import { address, plain, type Value } from './language.js';
-import { SELFTEST_DATA, SELFTEST_EVENTS, SELFTEST_TYPE } from './makers.js';
+import { address, type Value } from './language.js';
+import { SELFTEST_DATA, SELFTEST_TYPE } from './makers.js';
 import { edges32, mostly, oneIn, which, wrongId } from './numbers.js';
 import { chosen, packed, type Scene, type Step } from './scene.js';
 
@@ -55,30 +55,4 @@ export const invalidate: fc.Arbitrary<Step> = fc
     const data_uptr = invalidations(scene, entries, far);
     scene.call('HWPT_INVALIDATE', { hwpt_id, data_uptr, data_type, entry_len, entry_num: entries.length });
     scene.call('TEST_MD_CHECK_IOTLB', { id: hwpt_id, iotlb_id: cache, iotlb: which % 2 === 0 ? 0 : 0x1234 });
-  });
-
-export const readEvents: fc.Arbitrary<Step> = fc
-  .record({ which, length: mostly(fc.constantFrom(12, 24, 400), fc.constantFrom(1, 7, 8, 11)) })
-  .map(({ which, length }) => (scene) => {
-    const queue = scene.pick(scene.events, which);
-    if (queue !== undefined) scene.add(plain('read', queue, length));
-  });
-
-export const triggerEvent: fc.Arbitrary<Step> = which.map((which) => (scene) => {
-  scene.call('TEST_TRIGGER_VEVENT', { dev_id: scene.id(scene.pick(scene.devices, which)?.idev) });
-});
-
-export const eventQueue: fc.Arbitrary<Step> = fc
-  .record({
-    which,
-    type: mostly(fc.constant(SELFTEST_EVENTS), edges32),
-    veventq_depth: mostly(fc.constantFrom(1, 2, 16), fc.constantFrom(0, 0xffffffff)),
-  })
-  .map(({ which, type, veventq_depth }) => (scene) => {
-    const [id, fd] = [scene.name('veventq'), scene.name('events')];
-    const viommu_id = scene.id(scene.pick(scene.viommus, which));
-    const saves = { [id]: 'out_veventq_id', [fd]: { fd: 'out_veventq_fd' } };
-    scene.call('VEVENTQ_ALLOC', { viommu_id, type, veventq_depth }, { saves });
-    scene.others.push(id);
-    scene.events.push(fd);
   });

@@ -11,6 +11,8 @@ import type { EventStream, IoctlCall, OpenFile } from './open-file.js';
 
 /** What a file does beside its ioctls. */
 export interface FileOperations {
+  /** Asked before each ioctl, by its key, and each read and write. @throws Refusal when the file does not take it now. */
+  check?(key?: number): void;
   /** pread. Absent: EINVAL. @returns bytes read. */
   read?(offset: number, target: Uint8Array): number;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
@@ -41,6 +43,7 @@ export class DeviceFile<T extends object> implements OpenFile {
     const key = ioctlKey(call.cmd);
     if (key === EXPLAIN_KEY) return explainHandler(this, caller, call);
     try {
+      this.#operations.check?.(key);
       const handler = this.#table.get(key) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
       return handler(this.object, caller, call);
     } catch (error) {
@@ -50,6 +53,7 @@ export class DeviceFile<T extends object> implements OpenFile {
 
   read(_caller: Caller, offset: number, target: Uint8Array): number {
     try {
+      this.#operations.check?.();
       return this.#operations.read?.(offset, target) ?? refuse('EINVAL', 'this file has nothing to read');
     } catch (error) {
       throw this.#kept(error);
@@ -58,6 +62,7 @@ export class DeviceFile<T extends object> implements OpenFile {
 
   write(_caller: Caller, offset: number, source: Uint8Array): number {
     try {
+      this.#operations.check?.();
       return this.#operations.write?.(offset, source) ?? refuse('EINVAL', 'this file takes no writes');
     } catch (error) {
       throw this.#kept(error);

@@ -9,10 +9,10 @@ import { getU32 } from './struct.js';
 /** VFIO_GROUP_GET_DEVICE_FD, IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC. */
 export const newFdIoctls: readonly number[] = [0x3b6a, 0x3b8e, 0x3b93];
 
-const TEST_CMD = 0x3ba0;
 /** Those of them whose descriptor is a stream of events: IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC. */
 export const newStreamIoctls: readonly number[] = [0x3b8e, 0x3b93];
 
+const TEST_CMD = 0x3ba0;
 /** IOMMU_TEST_CMD, one of whose operations makes an access and returns its descriptor. */
 export const newFdTestIoctls: readonly number[] = [TEST_CMD];
 /** IOMMU_TEST_OP_CREATE_ACCESS, and where the operation stands in the struct. */

@@ -3,7 +3,7 @@
  *
  * Whole functions and mediated devices differ in nothing else, so this is the interface between VfioDevice and the two.
  */
-import { type DmaFault, type DmaPort, NO_PASID, type PciDescription } from '../devices/device-model.js';
+import { type DmaFault, type DmaPort, NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { FaultLog } from '../iommu/fault-log.js';
 import type { Requester } from '../iommu/iommu.js';
@@ -12,12 +12,21 @@ import { refuse } from '../linux/errno.js';
 import type { Authorizations } from './authorizations.js';
 import type { ConfigSpace } from './config-space.js';
 
+/** Where page requests go. */
+export interface Pager {
+  /** As DmaPort.requestPage, of a device that may issue requests. */
+  requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined;
+}
+
 export interface DevicePort extends DmaPort {
   /** The requester id that the device's requests carry, alone or with others. */
   readonly requester: Requester;
   /** True for a mediated device. */
   readonly mediated: boolean;
   readonly authorizations: Authorizations;
+
+  /** Hears of page requests; undefined: nobody does. */
+  pager: Pager | undefined;
 
   /** Tells the port of the configuration space; until then the device cannot issue requests. */
   connect(config: ConfigSpace): void;

@@ -40,6 +40,7 @@ export class VfioDevice {
   /** Its group's file is open: it can be bound through that only. Set by VfioGroup. */
   grouped = false;
   #holder: number | undefined;
+  #granted = false;
   #failure: string | undefined;
   #binding: IommufdBinding | undefined;
 
@@ -76,6 +77,11 @@ export class VfioDevice {
     return this.#binding !== undefined;
   }
 
+  /** Has whoever opened it presented a context since, of either ABI? */
+  get granted(): boolean {
+    return this.#granted;
+  }
+
   /** What the device is authorized for, for `ls`. */
   authorizations(): IterableIterator<Authorization> {
     return this.#port.authorizations.values();
@@ -93,13 +99,18 @@ export class VfioDevice {
     this.#resetModel();
     this.#binding?.close();
     this.#binding = undefined;
+    this.#port.pager = undefined;
     for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#irqs.close();
     this.#config.reset();
+    this.#granted = false;
     this.#holder = undefined;
   }
 
-  /** Waits for accepted work: when it returns nothing is in flight. A model that does not get done is reset, since a close may not wait for ever. */
+  /**
+   * Waits for accepted work: when it returns nothing is in flight. What waits for a page is not: whoever would answer may be the one who closes.
+   * A model that does not get done is reset, since a close may not wait for ever.
+   */
   flush(): void {
     if (!this.#drain(undefined)) this.#resetModel();
   }
@@ -127,6 +138,7 @@ export class VfioDevice {
       throw refusal;
     }
     authorizations.add({ pasid, vpasid: number, context });
+    this.#granted = true;
   }
 
   /** Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the device is not authorized for it. */
@@ -153,7 +165,9 @@ export class VfioDevice {
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
     if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
-    this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci.pasidBits ?? 0, context);
+    this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci, context);
+    this.#port.pager = this.#binding;
+    this.#granted = true;
     return this.#binding.device.id;
   }
 
@@ -165,8 +179,11 @@ export class VfioDevice {
   /** DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL when the device is not bound. */
   detach(pasid: number): void {
     const binding = this.#bound();
-    if (!this.#drain(pasid === 0 ? undefined : pasid)) this.#resetModel();
+    const work = pasid === 0 ? undefined : pasid;
+    if (!this.#drain(work)) this.#resetModel();
     binding.detach(pasid);
+    // What has waited for a page has been told that it will not come.
+    if (!this.#drain(work)) this.#resetModel();
   }
 
   /**
@@ -180,13 +197,14 @@ export class VfioDevice {
     if (this.#failure !== undefined) refuse('EIO', this.#failure);
   }
 
-  /** Lets the model do a slice of its work. */
-  step(): void {
-    if (this.#failure !== undefined) return;
+  /** Lets the model do a slice of its work. @returns false when all of it waits for pages: there is nothing to be done before an answer. */
+  step(): boolean {
+    if (this.#failure !== undefined) return true;
     try {
-      this.#model.step?.();
+      return this.#model.step?.() !== false;
     } catch (error) {
       this.#fail(error);
+      return true;
     }
   }
 
@@ -271,11 +289,10 @@ export class VfioDevice {
     authorization.context?.unuse(authorization.pasid);
   }
 
-  /** Steps the model until its work (for `vpasid`, or all) is done. @returns false when it does not get done. */
+  /** Steps the model until its work (for `vpasid`, or all) is done, or waits for pages. @returns false when it does not get that far. */
   #drain(vpasid: number | undefined): boolean {
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
-      if (!this.busy(vpasid)) return true;
-      this.step();
+      if (!this.busy(vpasid) || !this.step()) return true;
     }
     return !this.busy(vpasid);
   }

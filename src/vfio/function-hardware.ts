@@ -7,11 +7,12 @@ import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
-import type { IommuHardware, NestedDomain } from '../iommufd/hardware.js';
+import type { IommuHardware, NestedDomain, PageResponse } from '../iommufd/hardware.js';
 import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import type { UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
 import type { DevicePort } from './device-port.js';
+import type { PageRequests } from './page-requests.js';
 import { VtdDomain, vtdInfo } from './vtd-domain.js';
 
 /** Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never translated. */
@@ -27,12 +28,17 @@ export class FunctionHardware implements IommuHardware {
   readonly flags = true;
   readonly info = vtdInfo;
   readonly pasidBits: number;
+  readonly ats: boolean;
+  /** Answers what the device has asked for; a device that asks for no pages cannot be attached where faults are delivered. */
+  readonly respond?: (response: PageResponse) => void;
   readonly #port: DevicePort;
 
-  constructor(iommu: Iommu, port: DevicePort, pasidBits: number) {
+  constructor(iommu: Iommu, port: DevicePort, pasidBits: number, pages: PageRequests | undefined) {
     this.iommu = iommu;
     this.#port = port;
     this.pasidBits = pasidBits;
+    this.ats = pages !== undefined;
+    if (pages !== undefined) this.respond = (response) => pages.answer(response);
   }
 
   allocNested(parent: PagingHwpt, data: UserData): NestedDomain {

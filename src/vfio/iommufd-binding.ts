@@ -4,23 +4,32 @@
  * It stands in the place of the native ABI's authorizations, and excludes them: a device open under one ABI has entries of that one only.
  */
 
+import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
 import type { DevicePort } from './device-port.js';
 import { FunctionHardware } from './function-hardware.js';
+import { PageRequests } from './page-requests.js';
 
 export class IommufdBinding {
   readonly context: IommufdContext;
   readonly device: BoundDevice;
   readonly #name: string;
   readonly #pasidBits: number;
+  readonly #pages: PageRequests | undefined;
 
-  constructor(name: string, port: DevicePort, pasidBits: number, context: IommufdContext) {
+  constructor(name: string, port: DevicePort, { pasidBits = 0, pageRequests = false }: PciDescription, context: IommufdContext) {
     this.#name = name;
     this.#pasidBits = pasidBits;
+    this.#pages = pageRequests ? new PageRequests() : undefined;
     this.context = context;
-    this.device = context.bind(new FunctionHardware(context.iommu, port, pasidBits));
+    this.device = context.bind(new FunctionHardware(context.iommu, port, pasidBits, this.#pages));
+  }
+
+  /** The device asks for a page. @returns undefined when nobody can be asked. */
+  requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined {
+    return this.#pages?.ask(this.device, pasid, iova, write);
   }
 
   /** Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach; EINVAL for a PASID that it has not. */

@@ -8,19 +8,20 @@
  * A PASID that is authorized comes from its context. An attachment of iommufd has only the number that the mdev's program knows, which may be the
  * same in a sibling; so each is given a PASID of the system's space, as long as it is attached. Requests without PASID get one too.
  */
-import type { DmaFault, PciDescription } from '../devices/device-model.js';
+import type { DmaFault, PageWait, PciDescription } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { Authorizations } from './authorizations.js';
 import type { ConfigSpace } from './config-space.js';
-import { blocked, checkWidth, type DevicePort, withoutPasid } from './device-port.js';
+import { blocked, checkWidth, type DevicePort, type Pager, withoutPasid } from './device-port.js';
 
 export class MdevPort implements DevicePort {
   readonly requester: Requester;
   readonly mediated = true;
   readonly authorizations = new Authorizations();
+  pager: Pager | undefined;
   readonly #iommu: Iommu;
   readonly #pasids: PasidSpace;
   readonly #name: string;
@@ -82,6 +83,10 @@ export class MdevPort implements DevicePort {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || this.#config?.busMaster !== true) return this.#blocked(vpasid, iova, true);
     return known(this.requester.write(authorization.pasid, iova, source, at, length), vpasid);
+  }
+
+  requestPage(vpasid: number, iova: number, write: boolean): PageWait | undefined {
+    return this.admits(vpasid) && this.#config?.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;
   }
 
   admits(vpasid: number): boolean {

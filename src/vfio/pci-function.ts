@@ -4,19 +4,20 @@
  * The program may load any PASID into it; one that the function is not authorized for has no entry in the PASID table of its requester id,
  * and faults there. For the same reason PASIDs cannot be renamed: what the program writes into the function is what the IOMMU sees.
  */
-import { type DmaFault, NO_PASID, type PciDescription } from '../devices/device-model.js';
+import { type DmaFault, NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import type { ConfigSpace } from './config-space.js';
-import { blocked, checkWidth, type DevicePort, withoutPasid } from './device-port.js';
+import { blocked, checkWidth, type DevicePort, type Pager, withoutPasid } from './device-port.js';
 
 export class FunctionPort implements DevicePort {
   readonly requester: Requester;
   readonly mediated = false;
   readonly authorizations = new Authorizations();
+  pager: Pager | undefined;
   readonly #iommu: Iommu;
   readonly #blocked: string;
   readonly #attached = new Set<number>();
@@ -63,6 +64,10 @@ export class FunctionPort implements DevicePort {
   write(pasid: number, iova: number, source: Uint8Array, at = 0, length = source.length - at): DmaFault | undefined {
     if (this.#config?.busMaster !== true) return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, true, this.#blocked);
     return this.requester.write(pasid, iova, source, at, length);
+  }
+
+  requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined {
+    return this.#config?.busMaster === true ? this.pager?.requestPage(pasid, iova, write) : undefined;
   }
 
   admits(): boolean {

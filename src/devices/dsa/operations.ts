@@ -7,7 +7,7 @@
  */
 import type { Access } from './access.js';
 import { crc32c, crc32cReversed, reverse32 } from './crc32c.js';
-import { type Descriptor, Flag, Opcode, Status } from './descriptor.js';
+import { Flag, Opcode, Status } from './descriptor.js';
 import type { Task } from './task.js';
 
 /** Bytes of a slice: large enough that a slice's fixed costs vanish, small enough for the caches and for `step`. */
@@ -111,18 +111,18 @@ function bytesOfLastPage(end: number): number {
 function fill(task: Task, access: Access): void {
   const d = task.descriptor;
   const length = Math.min(task.remaining, BOUNCE_SIZE);
-  repeatPattern(first, d, 16, length);
+  repeatPattern(first, task, 16, length);
   const written = access.write(task.pasid, d.destination + task.done, first, 0, length);
   if (access.faulted) task.fault(access.faultAddress, true);
   task.done += written;
 }
 
 /**
- * Fills `target` with the 8 bytes at `offset` of the descriptor, over and over, for at least `length` bytes. Slices begin with the
- * pattern's first byte, because a slice that is not the last is a multiple of the pattern long.
+ * Fills `target` with the 8 bytes at `offset` of the descriptor, over and over, for at least `length` bytes: what comes after the bytes that are done,
+ * which after a page fault are any number.
  */
-function repeatPattern(target: Uint8Array, d: Descriptor, offset: number, length: number): void {
-  for (let i = 0; i < PATTERN_SIZE; i++) target[i] = d.bytes[offset + i]!;
+function repeatPattern(target: Uint8Array, { descriptor, done }: Task, offset: number, length: number): void {
+  for (let i = 0; i < PATTERN_SIZE; i++) target[i] = descriptor.bytes[offset + ((done + i) % PATTERN_SIZE)]!;
   for (let filled = PATTERN_SIZE; filled < length; filled *= 2) target.copyWithin(filled, 0, Math.min(filled, target.length - filled));
 }
 
@@ -142,7 +142,7 @@ function comparePattern(task: Task, access: Access): void {
   const d = task.descriptor;
   const read = access.read(task.pasid, d.source + task.done, first, Math.min(task.remaining, BOUNCE_SIZE));
   if (access.faulted) task.fault(access.faultAddress, false);
-  repeatPattern(second, d, 24, read);
+  repeatPattern(second, task, 24, read);
   endSliceOfCompare(task, read);
 }
 

@@ -1,7 +1,7 @@
 /**
  * SparseHost: a DeviceHost for the tests of this folder. Memory is single pages, present or not, writable or not, for each PASID.
  */
-import type { DeviceHost, DmaFault, DmaPort, Pasid } from '../device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from '../device-model.js';
 
 export const PAGE = 0x1000;
 
@@ -16,6 +16,8 @@ export class SparseHost implements DeviceHost {
   readonly interrupts: number[] = [];
   /** PASIDs that may be loaded; undefined: any. */
   admitted: readonly Pasid[] | undefined;
+  /** Is asked for pages that are not there; undefined: nobody is. */
+  pager: ((pasid: Pasid, iova: number, write: boolean) => PageWait) | undefined;
   readonly #pages = new Map<Pasid, Map<number, Page>>();
 
   constructor(admitted?: readonly Pasid[]) {
@@ -23,6 +25,7 @@ export class SparseHost implements DeviceHost {
     this.dma = {
       read: (pasid, iova, target, at = 0, length = target.length - at) => this.#transfer(pasid, iova, target, at, length, false),
       write: (pasid, iova, source, at = 0, length = source.length - at) => this.#transfer(pasid, iova, source, at, length, true),
+      requestPage: (pasid, iova, write) => this.pager?.(pasid, iova, write),
       admits: (pasid) => this.admitted === undefined || this.admitted.includes(pasid),
     };
   }

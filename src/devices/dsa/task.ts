@@ -4,6 +4,7 @@
  * `done` counts the bytes that are wholly processed: read, and where the operation writes, written. It is what a completion record
  * reports after a fault, so it only ever grows by bytes that are really there. Tasks are reused; `begin` starts the next one.
  */
+import type { DmaPort, PageWait } from '../device-model.js';
 import { Descriptor, Flag, Status } from './descriptor.js';
 
 export class Task {
@@ -20,6 +21,8 @@ export class Task {
   seeded = false;
   faultAddress = 0;
   invalidFlags = 0;
+  /** The page that it has asked for, while that is not answered. */
+  #wait: PageWait | undefined;
 
   begin(pasid: number): void {
     this.pasid = pasid;
@@ -30,6 +33,17 @@ export class Task {
     this.seeded = false;
     this.faultAddress = 0;
     this.invalidFlags = 0;
+    this.#wait = undefined;
+  }
+
+  /** Can it go on? Not while it waits for a page; when that will not come it ends here, with the fault that it asked for the page by. */
+  ready(): boolean {
+    if (this.#wait === undefined) return true;
+    if (this.#wait.answer === 'pending') return false;
+    const { answer } = this.#wait;
+    this.#wait = undefined;
+    if (answer === 'success') this.#retry();
+    return true;
   }
 
   /** Bytes still to process. */
@@ -37,10 +51,19 @@ export class Task {
     return this.descriptor.size - this.done;
   }
 
-  /**
-   * Ends it with a page fault. A descriptor that blocks on faults would have asked for the page and waited; there is no page request
-   * service here, so that ends as a request ends that is answered with "invalid".
-   */
+  /** A descriptor that blocks on faults, and has just ended with one, asks for the page instead, if anybody can be asked: it waits. */
+  block(dma: DmaPort): void {
+    if ((this.status & ~Status.WRITE_FAULT) !== Status.PAGE_FAULT_UNRESOLVED) return;
+    this.#wait = dma.requestPage(this.pasid, this.faultAddress, (this.status & Status.WRITE_FAULT) !== 0);
+  }
+
+  #retry(): void {
+    this.status = Status.NONE;
+    this.result = 0;
+    this.faultAddress = 0;
+  }
+
+  /** Ends it with a page fault, which is an unresolved one when the descriptor blocks on faults. */
   fault(address: number, write: boolean): void {
     const status = this.descriptor.has(Flag.BLOCK_ON_FAULT) ? Status.PAGE_FAULT_UNRESOLVED : Status.PAGE_FAULT;
     this.status = write ? status | Status.WRITE_FAULT : status;

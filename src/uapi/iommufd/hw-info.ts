@@ -48,7 +48,8 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   setU32(data, at.data_type, hardware.info.type);
   setU32(data, at.data_len, hardware.info.data.length);
   data[at.out_max_pasid_log2] = hardware.pasidBits;
-  setBig(data, at.out_capabilities, BigInt((hardware.dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0) | HW_CAP_PCI_ATS_NOT_SUPPORTED));
+  const dirty = hardware.dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0;
+  setBig(data, at.out_capabilities, BigInt(dirty | (hardware.ats === true ? 0 : HW_CAP_PCI_ATS_NOT_SUPPORTED)));
   respond();
   return 0;
 }

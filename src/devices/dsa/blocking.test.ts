@@ -1,0 +1,156 @@
+/** Descriptors that block on page faults: they ask for the page that is not there, and wait. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { DeviceModel, PageWait } from '../device-model.js';
+import { settle } from '../fake-host.js';
+import { Flag, Opcode, Status } from './descriptor.js';
+import createDsa from './index.js';
+import { type Fields, PAGE, pack, SparseHost } from './sparse-host.js';
+
+const PASID = 3;
+const PAGES = 12;
+const RECORD_AT = PAGES * PAGE;
+const LIST_AT = RECORD_AT + PAGE;
+const FLAGS = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION | Flag.BLOCK_ON_FAULT;
+
+interface Asked extends PageWait {
+  readonly iova: number;
+  readonly write: boolean;
+  answer: PageWait['answer'];
+}
+
+/** A shared work queue with its memory. Pages in `missing` are not there; what is asked for is kept in `asked`. */
+class Bench {
+  readonly host = new SparseHost([PASID]);
+  readonly asked: Asked[] = [];
+  readonly model: DeviceModel;
+
+  constructor(missing: ReadonlySet<number>, engines = 1) {
+    for (let page = 0; page < PAGES; page++) if (!missing.has(page)) this.bring(page);
+    this.host.map(PASID, RECORD_AT, 2 * PAGE);
+    this.host.pager = (_pasid, iova, write) => {
+      const wait: Asked = { iova, write, answer: 'pending' };
+      this.asked.push(wait);
+      return wait;
+    };
+    const whole = createDsa(this.host, { ready: '1', mode: 'shared', engines: `${engines}` });
+    this.model = whole;
+  }
+
+  /** A page comes, with bytes that its number says. */
+  bring(page: number): void {
+    this.host.map(PASID, page * PAGE, PAGE);
+    this.host.poke(
+      PASID,
+      page * PAGE,
+      Uint8Array.from({ length: PAGE }, (_, i) => (page + i) % 7),
+    );
+  }
+
+  submit(fields: Fields): void {
+    this.model.writeBar(2, 0, pack({ flags: FLAGS, completion: RECORD_AT, ...fields, pasid: PASID }));
+    settle(this.model);
+  }
+
+  /** Brings every page that is asked for, and says so, until nothing waits. */
+  serve(): void {
+    for (let wait = this.asked.shift(); wait !== undefined; wait = this.asked.shift()) {
+      this.bring(Math.floor(wait.iova / PAGE));
+      wait.answer = 'success';
+      settle(this.model);
+    }
+  }
+
+  status(): number {
+    return this.host.peek(PASID, RECORD_AT, 1)[0]!;
+  }
+}
+
+const at = fc.nat((PAGES - 3) * PAGE);
+const size = fc.integer({ min: 1, max: 3 * PAGE });
+const operation: fc.Arbitrary<Fields> = fc.oneof(
+  fc.record({ opcode: fc.constant(Opcode.MEMMOVE), a: at, b: at, size }),
+  fc.record({ opcode: fc.constant(Opcode.FILL), a: fc.constant(0x0102030405), b: at, size }),
+  fc.record({ opcode: fc.constant(Opcode.COMPARE), a: at, b: at, size }),
+  fc.record({ opcode: fc.constant(Opcode.COMPARE_PATTERN), a: at, b: fc.constant(0x0605040302), size }),
+  fc.record({ opcode: fc.constant(Opcode.CRC_GENERATION), a: at, size }),
+  fc
+    .tuple(fc.nat(2), fc.integer({ min: 1, max: 2 * PAGE }))
+    .map(([n, length]) => ({ opcode: Opcode.DUALCAST, a: n * 100, b: 4 * PAGE + n, size: length, c: 8 * PAGE + n })),
+);
+
+describe('dsa: a descriptor that blocks on faults', () => {
+  it('ends as if all pages had been there, when each that it asks for comes', () => {
+    fc.assert(
+      fc.property(operation, fc.uniqueArray(fc.nat(PAGES - 1)), (fields, absent) => {
+        const missing = new Set(absent);
+        const [slow, quick] = [new Bench(missing), new Bench(new Set())];
+        for (const bench of [slow, quick]) {
+          bench.submit(fields);
+          bench.serve();
+        }
+        // Pages that nobody has asked for have not come.
+        for (const page of missing) if (slow.host.peek(PASID, page * PAGE, PAGE).every((byte) => byte === 0)) slow.bring(page);
+        assert.deepEqual(slow.host.peek(PASID, RECORD_AT, 32), quick.host.peek(PASID, RECORD_AT, 32), 'the completion record');
+        assert.deepEqual(slow.host.peek(PASID, 0, PAGES * PAGE), quick.host.peek(PASID, 0, PAGES * PAGE), 'memory');
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('waits as part of a batch too, and what follows in the batch waits with it', () => {
+    const bench = new Bench(new Set([5]));
+    const list = [5, 6].map((page, n) =>
+      pack({ opcode: Opcode.FILL, flags: FLAGS, completion: RECORD_AT + 32 * (n + 1), a: 1, b: page * PAGE, size: 8, pasid: 0 }),
+    );
+    for (const [n, bytes] of list.entries()) bench.host.poke(PASID, LIST_AT + n * 64, bytes);
+    bench.submit({ opcode: Opcode.BATCH, a: LIST_AT, size: 2, flags: FLAGS & ~Flag.BLOCK_ON_FAULT });
+    assert.deepEqual([bench.asked.length, bench.status()], [1, Status.NONE]);
+    assert.equal(bench.host.peek(PASID, RECORD_AT + 64, 1)[0], Status.NONE);
+    bench.serve();
+    assert.equal(bench.status(), Status.SUCCESS);
+  });
+
+  it('ends with an unresolved fault when the page will not come, or when nobody can be asked', () => {
+    const refused = new Bench(new Set([5]));
+    refused.submit({ opcode: Opcode.FILL, a: 1, b: 5 * PAGE, size: 8 });
+    assert.equal(refused.status(), Status.NONE);
+    refused.asked[0]!.answer = 'invalid';
+    settle(refused.model);
+    assert.equal(refused.status(), Status.PAGE_FAULT_UNRESOLVED | Status.WRITE_FAULT);
+
+    const alone = new Bench(new Set([5]));
+    alone.host.pager = undefined;
+    alone.submit({ opcode: Opcode.FILL, a: 1, b: 5 * PAGE, size: 8 });
+    assert.equal(alone.status(), Status.PAGE_FAULT_UNRESOLVED | Status.WRITE_FAULT);
+  });
+
+  it('is busy while it waits, without anything to do in a step', () => {
+    const bench = new Bench(new Set([5]));
+    bench.submit({ opcode: Opcode.FILL, a: 1, b: 5 * PAGE, size: 8 });
+    assert.equal(bench.model.busy!(PASID), true);
+    assert.equal(bench.model.step!(), false);
+    assert.equal(bench.asked.length, 1, 'it has asked once');
+    bench.serve();
+    assert.equal(bench.model.busy!(PASID), false);
+  });
+
+  it('leaves other engines their work', () => {
+    const bench = new Bench(new Set([5]), 2);
+    bench.submit({ opcode: Opcode.FILL, a: 1, b: 5 * PAGE, size: 8 });
+    bench.submit({ opcode: Opcode.FILL, a: 1, b: 6 * PAGE, size: 8, completion: RECORD_AT + 32 });
+    assert.equal(bench.host.peek(PASID, RECORD_AT + 32, 1)[0], Status.SUCCESS);
+    assert.equal(bench.status(), Status.NONE);
+  });
+
+  it('is forgotten by a reset, whatever is answered afterwards', () => {
+    const bench = new Bench(new Set([5]));
+    bench.submit({ opcode: Opcode.FILL, a: 1, b: 5 * PAGE, size: 8 });
+    bench.model.reset();
+    assert.equal(bench.model.busy!(), false);
+    bench.serve();
+    assert.deepEqual([...bench.host.peek(PASID, 5 * PAGE, 8)], [5, 6, 0, 1, 2, 3, 4, 5]);
+    assert.equal(bench.status(), Status.NONE);
+  });
+});

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { InProcess } from '../client/in-process.js';
+import { Ioasid } from '../client/ioasid.js';
+import { Iommufd } from '../client/iommufd.js';
+import { CONFIG_REGION, VfioDeviceFile } from '../client/vfio-device.js';
+import { Refusal } from '../linux/errno.js';
+import { Machine } from '../machine.js';
+import { VFIO_DEVICE_GET_INFO } from './vfio.js';
+
+const CONFIG_OFFSET = CONFIG_REGION * 2 ** 40;
+
+async function setUp(bindFirst: boolean) {
+  const machine = await Machine.create({ devices: ['edu', 'dsa,mdevs=1'], bindFirst });
+  const transport = new InProcess(machine);
+  return { machine, transport, device: VfioDeviceFile.open(transport, 'vfio0') };
+}
+
+function refused(run: () => unknown): void {
+  assert.throws(run, (error) => error instanceof Refusal && error.code === 'EINVAL' && /only after BIND_IOMMUFD/.test(error.reason));
+}
+
+/** Everything that a program may try on a device file, but for what opens it. */
+function everything({ transport, device }: Awaited<ReturnType<typeof setUp>>): (() => unknown)[] {
+  return [
+    () => device.info(),
+    () => device.regionInfo(0),
+    () => device.irqInfo(0),
+    () => device.setEventfds(1, 0, [-1]),
+    () => device.reset(),
+    () => device.attach(1),
+    () => device.detach(),
+    () => device.revoke(1),
+    () => transport.ioctl(device.fd, 0x3bff, new Uint8Array(64)),
+    () => transport.pread(device.fd, CONFIG_OFFSET, new Uint8Array(4)),
+    () => transport.pwrite(device.fd, CONFIG_OFFSET + 4, Uint8Array.of(6, 0)),
+  ];
+}
+
+test('with bind-first a device file answers EINVAL to everything until it is bound, and works from then on', async () => {
+  const world = await setUp(true);
+  const { transport, device } = world;
+  for (const attempt of everything(world)) refused(attempt);
+  const iommufd = Iommufd.open(transport);
+  assert.throws(() => device.bind(-1), /negative/, 'a refused bind opens nothing');
+  refused(() => device.info());
+  device.bind(iommufd);
+  assert.equal(device.info().regions, 9);
+  device.enable();
+  device.attach(iommufd.ioasAlloc());
+  device.detach();
+  assert.equal(device.read32(0, 0) & 0xff, 0xed);
+  device.close();
+  const again = VfioDeviceFile.open(transport, 'vfio0');
+  refused(() => again.info());
+});
+
+test('with bind-first AUTHORIZE opens a device file too, and it stays open when all is revoked', async () => {
+  const { transport, device } = await setUp(true);
+  const ioasid = Ioasid.open(transport);
+  const pasid = ioasid.alloc();
+  assert.throws(
+    () => device.authorize(ioasid, pasid + 1),
+    (error) => error instanceof Refusal && error.code === 'ENOENT',
+  );
+  refused(() => device.info());
+  device.authorize(ioasid, pasid);
+  device.revoke(pasid);
+  assert.equal(device.info().regions, 9);
+  const mdev = VfioDeviceFile.open(transport, 'vfio1');
+  refused(() => mdev.info());
+  mdev.bind(Iommufd.open(transport));
+  assert.equal(mdev.info().regions, 9);
+});
+
+test('with bind-first a device that is had through its group is bound already', async () => {
+  const { machine } = await setUp(true);
+  const [group] = machine.groups;
+  machine.devices[0]!.close();
+  const context = machine.iommufd.open(1);
+  context.compatIoas = context.allocIoas();
+  group!.open(1);
+  group!.setContainer(context);
+  group!.openDevice(1);
+  assert.equal(machine.devices[0]!.granted, true);
+});
+
+test('without it all of VFIO works from the open on', async () => {
+  const { transport, device } = await setUp(false);
+  assert.equal(device.info().regions, 9);
+  assert.throws(
+    () => transport.ioctl(device.fd, 0x3bff, new Uint8Array(64)),
+    (error) => error instanceof Refusal && error.code === 'ENOTTY',
+  );
+  const info = new Uint8Array(24);
+  info[0] = 24;
+  transport.ioctl(device.fd, VFIO_DEVICE_GET_INFO, info);
+  device.enable();
+  assert.equal(device.read32(0, 0) & 0xff, 0xed);
+});
