@@ -49,8 +49,7 @@ export abstract class TwoStageTable extends NestedTable {
 
   lookup(hi: number, lo: number, access: Access): number {
     if (this.#generation !== this.parent.generation) {
-      this.#iotlb.clear();
-      this.forgetTables();
+      this.invalidateAll();
       this.#generation = this.parent.generation;
     }
     const found = this.#iotlb.find(hi, lo);
@@ -63,9 +62,15 @@ export abstract class TwoStageTable extends NestedTable {
     if (!leaf) this.forgetTables();
   }
 
-  close(): void {
-    this.#iotlb.close();
+  /** Forgets everything that is kept. */
+  invalidateAll(): void {
+    this.#iotlb.clear();
     this.forgetTables();
+  }
+
+  close(): void {
+    this.invalidateAll();
+    this.#iotlb.close();
   }
 
   /**
