@@ -15,6 +15,7 @@ import { conformance } from './conformance.js';
 import { conformanceDevices } from './conformance.test.helper.js';
 import { conformanceIommufd } from './conformance-iommufd.js';
 import { conformanceNested } from './conformance-nested.js';
+import { conformanceViommu } from './conformance-viommu.js';
 import { LinuxTransport } from './linux-transport.js';
 
 const SELF = fileURLToPath(import.meta.url);
@@ -48,7 +49,7 @@ async function runInside(): Promise<{ outcomes: TestOutcome[]; status: number | 
     SELF,
   ];
   const devices = conformanceDevices.flatMap((spec) => ['--device', spec]);
-  const child = spawn(process.execPath, ['bin/ioasid', 'run', ...devices, '--', ...node], {
+  const child = spawn(process.execPath, ['bin/ioasid', 'run', '--iommu-test', ...devices, '--', ...node], {
     cwd: ROOT,
     env: { ...env, [INSIDE]: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -86,5 +87,6 @@ if (process.env[INSIDE] === undefined) {
   afterEach(closeFilesOfTest);
   conformance(async () => new LinuxTransport());
   conformanceIommufd(async () => new LinuxTransport());
+  conformanceViommu(async () => new LinuxTransport());
   conformanceNested(async () => new LinuxTransport());
 }

@@ -13,6 +13,7 @@ import {
   HwInfoStruct,
   HwptAllocStruct,
   HwptInvalidateStruct,
+  HwQueueAllocStruct,
   IoasAllocStruct,
   IoasCopyStruct,
   IoasMapFileStruct,
@@ -25,10 +26,12 @@ import {
   OPTION_GET,
   OPTION_SET,
   OptionStruct,
+  VdeviceAllocStruct,
   VFIO_IOAS_CLEAR,
   VFIO_IOAS_GET,
   VFIO_IOAS_SET,
   VfioIoasStruct,
+  ViommuAllocStruct,
 } from '../uapi/iommufd.js';
 import { getBig, getU32, type Struct, setBig, setU16, setU32 } from '../uapi/struct.js';
 import type { Transport } from './transport.js';
@@ -197,7 +200,7 @@ export class Iommufd {
   }
 
   /**
-   * Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS or HWPT `parent`. @returns its id.
+   * Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS, HWPT or vIOMMU `parent`. @returns its id.
    * @param description what only the device's IOMMU knows: IOMMU_HWPT_DATA_* and the struct that belongs to it
    */
   hwptAlloc(device: number, parent: number, flags = 0, description?: { readonly type: number; readonly bytes: Uint8Array }): number {
@@ -219,7 +222,10 @@ export class Iommufd {
     return getU32(data, at.out_hwpt_id);
   }
 
-  /** Invalidates what is cached of the nested page table `hwpt`: `entries` of `length` bytes each, of type IOMMU_HWPT_INVALIDATE_DATA_*. */
+  /**
+   * Invalidates what is cached of the nested page table or vIOMMU `hwpt`: `entries` of `length` bytes each, of type IOMMU_HWPT_INVALIDATE_DATA_* or
+   * IOMMU_VIOMMU_INVALIDATE_DATA_*.
+   */
   hwptInvalidate(hwpt: number, type: number, length: number, entries: Uint8Array): void {
     const { at } = HwptInvalidateStruct;
     const data = sized(HwptInvalidateStruct);
@@ -231,6 +237,52 @@ export class Iommufd {
       setBig(data, at.data_uptr, BigInt(address));
       this.#ioctl('IOMMU_HWPT_INVALIDATE', data);
     });
+  }
+
+  /**
+   * Makes a vIOMMU of IOMMU_VIOMMU_TYPE_* `type`, a part of the IOMMU in front of `device`, over the paging HWPT `parent`. @returns its id.
+   * @param bytes the struct of that type, if there is one; what the IOMMU answers in it is there afterwards
+   */
+  viommuAlloc(device: number, parent: number, type: number, bytes?: Uint8Array): number {
+    const { at } = ViommuAllocStruct;
+    const data = sized(ViommuAllocStruct);
+    setU32(data, at.type, type);
+    setU32(data, at.dev_id, device);
+    setU32(data, at.hwpt_id, parent);
+    if (bytes === undefined) {
+      this.#ioctl('IOMMU_VIOMMU_ALLOC', data);
+      return getU32(data, at.out_viommu_id);
+    }
+    setU32(data, at.data_len, bytes.length);
+    this.#with(bytes, (address) => {
+      setBig(data, at.data_uptr, BigInt(address));
+      this.#ioctl('IOMMU_VIOMMU_ALLOC', data);
+    });
+    return getU32(data, at.out_viommu_id);
+  }
+
+  /** Makes `device` known in `viommu` by the number that its virtual machine has for it. @returns the vDEVICE's id. */
+  vdeviceAlloc(viommu: number, device: number, virtualId: Bits64): number {
+    const { at } = VdeviceAllocStruct;
+    const data = sized(VdeviceAllocStruct);
+    setU32(data, at.viommu_id, viommu);
+    setU32(data, at.dev_id, device);
+    setBig(data, at.virt_id, BigInt(virtualId));
+    this.#ioctl('IOMMU_VDEVICE_ALLOC', data);
+    return getU32(data, at.out_vdevice_id);
+  }
+
+  /** Has the hardware work on queue `index` of `viommu`, of IOMMU_HW_QUEUE_TYPE_* `type`, which lies at [iova, iova+length) of the machine's memory. @returns its id. */
+  hwQueueAlloc(viommu: number, type: number, index: number, iova: Bits64, length: Bits64): number {
+    const { at } = HwQueueAllocStruct;
+    const data = sized(HwQueueAllocStruct);
+    setU32(data, at.viommu_id, viommu);
+    setU32(data, at.type, type);
+    setU32(data, at.index, index);
+    setBig(data, at.nesting_parent_iova, BigInt(iova));
+    setBig(data, at.length, BigInt(length));
+    this.#ioctl('IOMMU_HW_QUEUE_ALLOC', data);
+    return getU32(data, at.out_hw_queue_id);
   }
 
   /** What the IOMMU in front of `device` is like. */
@@ -295,12 +347,13 @@ export class Iommufd {
     return getU32(data, at.ioas_id);
   }
 
-  /** Calls `use` with the address of a copy of `bytes`. */
+  /** Calls `use` with the address of a copy of `bytes`; what is there then is in `bytes` afterwards. */
   #with(bytes: Uint8Array, use: (address: number) => void): void {
     const block = this.transport.allocate(bytes.length);
     try {
       block.bytes.set(bytes);
       use(block.address);
+      bytes.set(block.bytes.subarray(0, bytes.length));
     } finally {
       block.free();
     }

@@ -34,8 +34,8 @@ export function sameMemory(caller: Caller, address: bigint, part: Part): boolean
   try {
     return sameThroughout(caller, address, part);
   } catch (error) {
+    if (part.length <= PAGE) throw error;
     const half = ((part.length / 2n + PAGE - 1n) / PAGE) * PAGE;
-    if (half >= part.length) throw error;
     const rest = { ...part, offset: part.offset + half, length: part.length - half };
     return sameMemory(caller, address, { ...part, length: half }) && sameMemory(caller, address + half, rest);
   }

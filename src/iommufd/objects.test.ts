@@ -68,3 +68,52 @@ test('ids are the lowest free ones, and an object can be destroyed exactly when 
     { numRuns: 300 },
   );
 });
+
+test('the id of an object that was buried is given to nothing, and means nothing', () => {
+  const table = new ObjectTable();
+  const parent = table.add(new Node([]));
+  const child = table.add(new Node([parent]));
+  table.bury(child);
+  assert.equal(child.destroyed, true);
+  assert.equal(
+    code(() => table.get(child.id, Node)),
+    'ENOENT',
+  );
+  assert.equal(
+    code(() => table.destroy(child.id)),
+    'ENOENT',
+  );
+  assert.equal(table.size, 2, 'the id is taken');
+  assert.deepEqual(
+    [1, 2].map(() => table.add(new Node([])).id),
+    [child.id + 1, child.id + 2],
+  );
+  table.destroy(parent.id);
+  assert.equal(table.add(new Node([])).id, parent.id);
+});
+
+/** An object that takes another with it, as a mock device does its device. */
+class Owner extends Node {
+  readonly #table: ObjectTable;
+  readonly #owned: Node;
+
+  constructor(table: ObjectTable, owned: Node) {
+    super([]);
+    this.#table = table;
+    this.#owned = owned;
+  }
+
+  override destroy(): void {
+    super.destroy();
+    this.#table.bury(this.#owned);
+  }
+}
+
+test('all objects go once, also those that others take with them', () => {
+  const table = new ObjectTable();
+  const owned = new Node([]);
+  const owner = table.add(new Owner(table, owned));
+  table.add(owned);
+  table.destroyAll();
+  assert.ok(owner.destroyed && owned.destroyed);
+});

@@ -1,0 +1,10 @@
+/** The conformance suite of vIOMMUs against an in-process machine, a new one for each test. */
+import { fileURLToPath } from 'node:url';
+import { Machine } from '../machine.js';
+import { conformanceDevices } from './conformance.test.helper.js';
+import { conformanceViommu } from './conformance-viommu.js';
+import { InProcess } from './in-process.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+conformanceViommu(async () => new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root, iommuTest: true })));
