@@ -133,6 +133,11 @@ export class Access extends IommufdObject {
     }
   }
 
+  /** What is pinned. */
+  pins(): Iterable<{ readonly iova: bigint; readonly length: bigint }> {
+    return this.#pins.values();
+  }
+
   /** Does a pin touch [iova, iova+length)? */
   pinned(iova: bigint, length: bigint): boolean {
     return [...this.#pins.values()].some((pin) => pin.iova < iova + length && iova < pin.iova + pin.length);

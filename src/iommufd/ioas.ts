@@ -218,14 +218,26 @@ export class Ioas extends IommufdObject {
 
   /** Where the first mapping begins that reaches into [iova, iova+length) and is locked. */
   #firstLocked(iova: bigint, length: bigint): bigint | undefined {
-    const locking = [...this.#accesses].filter((access) => access.locks);
     // What is no range is for AddressSpace to refuse.
-    if (locking.length === 0 || iova + length - 1n > LAST_IOVA) return undefined;
+    if (iova + length - 1n > LAST_IOVA) return undefined;
+    let first: bigint | undefined;
+    for (const access of this.#accesses) {
+      if (!access.locks) continue;
+      for (const pin of access.pins()) {
+        const start = this.#firstOf(pin, iova, length);
+        if (start !== undefined && (first === undefined || start < first)) first = start;
+      }
+    }
+    return first;
+  }
+
+  /** Where the first mapping of a pin begins that reaches into [iova, iova+length). */
+  #firstOf(pin: { readonly iova: bigint; readonly length: bigint }, iova: bigint, length: bigint): bigint | undefined {
     const { table } = this.space;
-    for (const slot of table.slots(iova)) {
-      const [start, last] = [table.start(slot), table.last(slot)];
-      if (start >= iova + length) break;
-      if (locking.some((access) => access.pinned(start, last - start + 1n))) return start;
+    for (const slot of table.slots(pin.iova)) {
+      const start = table.start(slot);
+      if (start >= pin.iova + pin.length || start >= iova + length) break;
+      if (table.last(slot) >= iova) return start;
     }
     return undefined;
   }

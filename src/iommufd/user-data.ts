@@ -10,6 +10,8 @@ import { hex, refuse } from '../linux/errno.js';
 
 /** Entries are read in pieces of about so many bytes. */
 const PIECE_BYTES = 65536;
+/** As long as an entry can be. */
+const ZEROS = new Uint8Array(PAGE_SIZE);
 
 /** A struct that a page table or a vIOMMU is made with. Length 0: there is none. */
 export class UserData {
@@ -134,8 +136,9 @@ export class UserArray {
 
 /** The struct of `size` bytes that the caller means by `given`. @throws Refusal E2BIG when there is more in it. */
 function resized(given: Uint8Array, size: number): Uint8Array {
-  const nonzero = given.findIndex((byte, at) => at >= size && byte !== 0);
-  if (nonzero >= 0) refuse('E2BIG', `an entry has a byte ${hex(given[nonzero]!)} at offset ${nonzero}, where no field is known`);
+  const tail = given.subarray(size);
+  if (Buffer.compare(tail, ZEROS.subarray(0, tail.length)) !== 0)
+    refuse('E2BIG', `an entry is ${given.length} bytes long, of which ${size} are known, and not all others are zero`);
   if (given.length >= size) return given.subarray(0, size);
   const struct = new Uint8Array(size);
   struct.set(given);
