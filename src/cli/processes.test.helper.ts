@@ -37,6 +37,7 @@ export const withoutFuse: string | false = (() => {
 export interface Runner {
   readonly name: string;
   readonly prefix: readonly string[];
+  readonly uid: number;
   readonly skip: string | false;
 }
 
@@ -54,8 +55,13 @@ function withoutPlainUser(): string | false {
   return status === 0 ? false : `no plain user can be made here: ${stdout.split('\n').find((line) => line.startsWith('no')) ?? stderr}`;
 }
 
-export const self: Runner = { name: launchMode() === 'root' ? 'root' : 'a plain user', prefix: [], skip: withoutFuse };
-export const user: Runner = { name: 'a plain user', prefix: asPlainUser, skip: withoutPlainUser() };
+export const self: Runner = {
+  name: launchMode() === 'root' ? 'root' : 'a plain user',
+  prefix: [],
+  uid: process.geteuid?.() ?? 0,
+  skip: withoutFuse,
+};
+export const user: Runner = { name: 'a plain user', prefix: asPlainUser, uid: plainUser, skip: withoutPlainUser() };
 
 /** Runs ioasid to its end. */
 export function ioasid(args: readonly string[], runner: Runner = self, input: string | Buffer = ''): Result {

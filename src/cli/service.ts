@@ -2,7 +2,8 @@
  * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its devices work, `ioasid ls` is
  * told about it, and with `verbose` every refusal and every DMA fault is a line on standard error as it happens.
  */
-import { type CallRecord, FuseServer, type TreeEntry } from '../devfs/fuse-server.js';
+import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
+import { StandIn } from '../devfs/stand-in.js';
 import { errnoName } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { libc } from '../linux/ffi.js';
@@ -65,7 +66,9 @@ export function serveMachine(
   { root, extra, verbose, newFd }: ServiceOptions,
 ): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const server = new FuseServer(fuse, machine.nodes, { device, owner, extra: extra ?? [], ...(verbose ? { onCall: reporter(root) } : {}) });
+  const standIn = new StandIn(fuse);
+  const options: FuseServerOptions = { device, owner, extra: extra ?? [], standIn, ...(verbose ? { onCall: reporter(root) } : {}) };
+  const server = new FuseServer(fuse, machine.nodes, options);
   const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
     const more = devices();
@@ -73,8 +76,8 @@ export function serveMachine(
     return more;
   };
   publish(() => machine.snapshot());
-  const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];
-  return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work);
+  const sources = [fuse, standIn.bell].map((fd) => ({ fd, ready: (between: () => boolean) => server.serve(between) }));
+  return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work, { pulse: standIn });
 }
 
 /** Tells every refusal. */

@@ -100,6 +100,7 @@ export class FileRequests {
   read(): void {
     const { request } = this.#channel;
     const opened = this.#begin('read', get64(request, wire.ReadIn.offset), get64(request, wire.ReadIn.handle));
+    if (wire.isForPage(request)) refuse('EIO', `${opened.inode.path} has no pages: it can be read, not mapped`);
     // Zeroed, because what was there before belongs to another process.
     const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
     const length = opened.file.read(this.#caller, this.#argument, target);

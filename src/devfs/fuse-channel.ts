@@ -7,6 +7,7 @@
 import { Errno, errnoName } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
 import { IoctlReply, NOTIFY_POLL, PollWakeup, Reply, Request, set64 } from './fuse-wire.js';
+import type { StandIn } from './stand-in.js';
 
 /** The largest read or write: 1 MiB, 256 pages, which is as much as the kernel sends. */
 export const MAX_TRANSFER = 1 << 20;
@@ -23,13 +24,17 @@ export class FuseChannel {
   readonly #replyAddress = address(this.replyBytes);
   readonly #read = libc().read;
   readonly #write = libc().write;
+  readonly #standIn: StandIn | undefined;
 
-  constructor(fd: number) {
+  constructor(fd: number, standIn?: StandIn) {
     this.fd = fd;
+    this.#standIn = standIn;
   }
 
   /** Receives the next request. @returns its length; 0 when none is pending; -1 when the connection has ended. */
   receive(): number {
+    const taken = this.#standIn?.take(this.requestBytes) ?? 0;
+    if (taken > 0) return taken;
     for (;;) {
       const length = this.#read(this.fd, this.#requestAddress, this.requestBytes.length);
       if (length > 0) return length;

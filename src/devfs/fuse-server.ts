@@ -23,6 +23,7 @@ import type { Owner } from './fuse-replies.js';
 import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
+import type { StandIn } from './stand-in.js';
 import { TrappedIoctls } from './trapped-ioctls.js';
 
 export type { TreeEntry } from './device-tree.js';
@@ -43,6 +44,8 @@ export interface FuseServerOptions {
   readonly device?: number;
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
+  /** Reads the connection when this thread cannot. Without it, memory that is backed by one of our own files must not be touched. */
+  readonly standIn?: StandIn;
 }
 
 /** How requests of one opcode are handled. */
@@ -64,6 +67,7 @@ interface SetAside {
 export class FuseServer {
   readonly fuseFd: number;
   readonly #channel: FuseChannel;
+  readonly #standIn: StandIn | undefined;
   readonly #tree: DeviceTree;
   readonly #identification: Identification;
   readonly #files: FileRequests;
@@ -84,12 +88,13 @@ export class FuseServer {
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
     this.fuseFd = fuseFd;
     this.#onCall = options.onCall;
-    this.#channel = new FuseChannel(fuseFd);
+    this.#standIn = options.standIn;
+    this.#channel = new FuseChannel(fuseFd, options.standIn);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#identification = new Identification(this.#tree, options.device ?? connectionDevice(fuseFd));
     const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
     this.#files = new FileRequests(this.#channel, this.#identification, (tid, fd) => this.#presented(tid, fd), options.onCall);
-    this.#requests = requestTable(names, this.#files);
+    this.#requests = requestTable(names, this.#files, options.standIn);
     process.once('exit', this.#abandon);
   }
 
@@ -108,6 +113,7 @@ export class FuseServer {
       const length = this.#channel.receive();
       if (length === ENDED) {
         process.off('exit', this.#abandon);
+        this.#standIn?.end();
         this.#files.releaseAll((error) => this.#log(error));
         return false;
       }
@@ -205,13 +211,17 @@ export class FuseServer {
 }
 
 /** What the filesystem answers. OPEN, IOCTL and FLUSH must be here: the kernel would give them up for good after one ENOSYS. */
-function requestTable(names: NameRequests, files: FileRequests): Record<number, RequestKind> {
+function requestTable(names: NameRequests, files: FileRequests, standIn: StandIn | undefined): Record<number, RequestKind> {
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
+  const open = () => {
+    standIn?.start();
+    files.open(names.inode());
+  };
   return {
     [Opcode.IOCTL]: { least: 72, handle: () => files.ioctl() },
     [Opcode.READ]: { least: 80, handle: () => files.read() },
     [Opcode.WRITE]: { least: 80, handle: (length) => files.write(length) },
-    [Opcode.OPEN]: { least: 48, handle: () => files.open(names.inode()) },
+    [Opcode.OPEN]: { least: 48, handle: open },
     [Opcode.FLUSH]: { least: 64, handle: () => files.flush() },
     [Opcode.RELEASE]: { least: 64, handle: () => files.release() },
     [Opcode.POLL]: { least: 64, handle: () => files.poll() },

@@ -57,6 +57,9 @@ export const POLL_SCHEDULE_NOTIFY = 1 << 0;
 /** Stands where a reply has its error, in a message that answers no request: a polled file may have become ready. */
 export const NOTIFY_POLL = 1;
 
+/** READ: the field lock_owner is there. */
+const FUSE_READ_LOCKOWNER = 2;
+
 /** SETATTR: mode, owner or group is to be changed. */
 export const FATTR_MODE_OR_OWNER = 7;
 
@@ -75,7 +78,7 @@ export const BatchForgetIn = { count: 10, first: 12, words: 4 } as const;
 export const InitIn = { major: 10, minor: 11, maxReadahead: 12, flags: 13 } as const;
 export const SetattrIn = { valid: 10 } as const;
 export const OpenIn = { flags: 10 } as const;
-export const ReadIn = { handle: 10, offset: 12, size: 14 } as const;
+export const ReadIn = { handle: 10, offset: 12, size: 14, readFlags: 15 } as const;
 export const WriteIn = { handle: 10, offset: 12, size: 14, payload: 80 } as const;
 export const ReleaseIn = { handle: 10 } as const;
 export const FlushIn = { handle: 10 } as const;
@@ -142,6 +145,11 @@ export const InitOut = {
 } as const;
 /** struct fuse_dirent: the name follows, padded to 8 bytes. */
 export const Dirent = { bytes: 24, ino: 0, next: 2, nameLength: 4, type: 5 } as const;
+
+/** Is this READ not a program's read, which has an owner, but the kernel's, for a page that somebody has mapped? */
+export function isForPage(request: Uint32Array): boolean {
+  return (request[ReadIn.readFlags]! & FUSE_READ_LOCKOWNER) === 0;
+}
 
 /** Reads a 64-bit field. Exact below 2^53. */
 export function get64(words: Uint32Array, at: number): number {

@@ -23,11 +23,18 @@ export interface LoopSource {
   ready(between: () => boolean): boolean;
 }
 
+/** Is told when the thread goes to sleep and when it wakes. */
+export interface Pulse {
+  sleeps(): void;
+  wakes(): void;
+}
+
 export interface LoopOptions {
   /** Ends the loop. */
   readonly signal?: AbortSignal;
   /** Is told of every turn that Node was given. */
   readonly onTurn?: () => void;
+  readonly pulse?: Pulse;
 }
 
 const POLLIN = 1;
@@ -44,7 +51,7 @@ const BLIND_MS = 5;
  */
 export async function runLoop(sources: readonly LoopSource[], work: () => boolean, options: LoopOptions = {}): Promise<void> {
   const node = libuv();
-  const set = new PollSet(sources, node.descriptor);
+  const set = new PollSet(sources, node.descriptor, options.pulse);
   const turn = new Turn();
   let settled = true;
   let lastTurn = performance.now();
@@ -73,14 +80,16 @@ export async function runLoop(sources: readonly LoopSource[], work: () => boolea
 /** The sources and libuv's descriptor as an array of struct pollfd: fd, then events and revents in one word. */
 class PollSet {
   readonly #backend: number;
+  readonly #pulse: Pulse | undefined;
   #sources: readonly LoopSource[];
   #words = new Int32Array(0);
   #address = 0;
   /** Did libuv's descriptor become readable in the last wait? */
   backendReady = false;
 
-  constructor(sources: readonly LoopSource[], backend: number) {
+  constructor(sources: readonly LoopSource[], backend: number, pulse: Pulse | undefined) {
     this.#backend = backend;
+    this.#pulse = pulse;
     this.#sources = sources;
     this.#fill();
   }
@@ -94,7 +103,9 @@ class PollSet {
   wait(timeout: number, between: () => boolean): boolean {
     const count = this.#sources.length;
     // Interrupted by a signal counts as nothing readable: Node's handler for the signal needs a turn.
+    this.#pulse?.sleeps();
     const readable = libc().poll(this.#address, count + 1, timeout) > 0;
+    this.#pulse?.wakes();
     this.backendReady = readable && this.#words[2 * count + 1]! >>> 16 !== 0;
     if (!readable) return false;
     let served = false;

@@ -221,7 +221,7 @@ export class ProcessMemory {
 
   /**
    * A page of a FUSE filesystem is read by asking its server, who may be this very thread, or wait for it. Later changes of the mapping
-   * cannot be noticed; this catches the honest mistake.
+   * cannot be noticed; this catches the honest mistake. (For our own files see devfs/stand-in.ts.)
    */
   #refuseFuse(tid: number, at: number, device: number): void {
     if (this.#harmless.has(device)) return;

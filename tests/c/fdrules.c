@@ -465,6 +465,13 @@ static void cmd_mmapfd(const struct words *words, struct answer *answer)
 				 (off_t)number(words, 2)));
 }
 
+/* Over whatever is there. */
+static void cmd_mapover(const struct words *words, struct answer *answer)
+{
+	put_mapping(answer, mmap(pointer(number(words, 4)), number(words, 3), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
+				 fd_at(words, 1), (off_t)number(words, 2)));
+}
+
 static void cmd_munmap(const struct words *words, struct answer *answer)
 {
 	done(answer, munmap(pointer(number(words, 1)), number(words, 2)));
@@ -1145,6 +1152,7 @@ static const struct command {
 	{"recvfd", cmd_recvfd, "SOCKET -> fd"},
 	{"mmap", cmd_mmap, "BYTES [ADDRESS] -> address"},
 	{"mmapfd", cmd_mmapfd, "FD OFFSET BYTES [r|w|rw] -> address"},
+	{"mapover", cmd_mapover, "FD OFFSET BYTES ADDRESS -> address (private)"},
 	{"munmap", cmd_munmap, "ADDRESS BYTES"},
 	{"mprotect", cmd_mprotect, "ADDRESS BYTES r|w|rw|none"},
 	{"memfd", cmd_memfd, "BYTES -> fd"},

@@ -1,0 +1,79 @@
+/** The stand-in's own thread; see stand-in.ts. */
+import { workerData } from 'node:worker_threads';
+import { Errno } from '../linux/errno.js';
+import { address, lastErrno, libc } from '../linux/ffi.js';
+import { MAX_TRANSFER } from './fuse-channel.js';
+import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
+import { type StandInData, Word } from './stand-in.js';
+
+/** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
+const PATIENCE_MS = 20;
+/** How often a stand-in without requests looks whether it is still needed. */
+const LOOK_MS = 5;
+const POLLIN = 1;
+
+const { fuse, bell, words, port } = workerData as StandInData;
+const bytes = new Uint8Array(MAX_TRANSFER + 4096);
+const request = new Uint32Array(bytes.buffer);
+const requestAddress = address(bytes);
+const reply = new Int32Array(32);
+const replyAddress = address(new Uint8Array(reply.buffer));
+const one = new BigUint64Array(16).fill(1n);
+const oneAddress = address(new Uint8Array(one.buffer));
+/** struct pollfd: fd, then events and revents. */
+const pollfd = new Int32Array(32);
+const pollAddress = address(new Uint8Array(pollfd.buffer));
+
+for (;;) {
+  const pulse = Atomics.load(words, Word.PULSE);
+  if (pulse % 2 === 0) sleepWhile(pulse);
+  else if (Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS) === 'timed-out') standIn(pulse);
+}
+
+/** Sleeps until the serving thread, which sleeps too, wakes. */
+function sleepWhile(pulse: number): void {
+  Atomics.store(words, Word.ASLEEP, 1);
+  if (Atomics.load(words, Word.PULSE) === pulse) Atomics.wait(words, Word.ASLEEP, 1);
+  Atomics.store(words, Word.ASLEEP, 0);
+}
+
+/** Takes requests for as long as the pulse stands still. */
+function standIn(pulse: number): void {
+  while (Atomics.load(words, Word.PULSE) === pulse) {
+    Atomics.store(words, Word.TAKING, 1);
+    const took = Atomics.load(words, Word.PULSE) === pulse && takeOne();
+    Atomics.store(words, Word.TAKING, 0);
+    Atomics.notify(words, Word.TAKING);
+    if (!took) waitForRequest();
+  }
+}
+
+/** @returns false when there is none. */
+function takeOne(): boolean {
+  const length = libc().read(fuse, requestAddress, bytes.length);
+  // ENOENT: the request was interrupted before we had it.
+  if (length <= 0) return length === -1 && lastErrno() === Errno.ENOENT;
+  if (request[Request.opcode] === Opcode.READ && isForPage(request)) refusePage();
+  else handOn(bytes.slice(0, length));
+  return true;
+}
+
+function refusePage(): void {
+  reply[Reply.length] = Reply.bodyByte;
+  reply[Reply.error] = -Errno.EIO;
+  reply[Reply.unique] = request[Request.unique]!;
+  reply[Reply.unique + 1] = request[Request.unique + 1]!;
+  libc().write(fuse, replyAddress, Reply.bodyByte);
+}
+
+function handOn(taken: Uint8Array<ArrayBuffer>): void {
+  port.postMessage(taken, [taken.buffer]);
+  Atomics.add(words, Word.HANDED_ON, 1);
+  libc().write(bell, oneAddress, 8);
+}
+
+function waitForRequest(): void {
+  pollfd[0] = fuse;
+  pollfd[1] = POLLIN;
+  libc().poll(pollAddress, 1, LOOK_MS);
+}

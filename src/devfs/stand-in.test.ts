@@ -1,0 +1,120 @@
+/** The stand-in at a socket instead of /dev/fuse, and a serving thread that stops when the test wants it. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { Errno } from '../linux/errno.js';
+import { address, check, libc } from '../linux/ffi.js';
+import { FuseChannel } from './fuse-channel.js';
+import { Opcode, ReadIn, Request } from './fuse-wire.js';
+import { StandIn } from './stand-in.js';
+
+const AF_UNIX = 1;
+const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000;
+const POLLIN = 1;
+const PATIENCE_MS = 20_000;
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+
+class Wire {
+  readonly standIn: StandIn;
+  readonly channel: FuseChannel;
+  readonly #kernel: number;
+  readonly #server: number;
+  readonly #words = new Uint32Array(32);
+  readonly #address = address(new Uint8Array(this.#words.buffer));
+  readonly #pollfd = new Int32Array(32);
+  #last = 0;
+
+  constructor(t: TestContext) {
+    const ends = new Int32Array(32);
+    check(libc().socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, address(new Uint8Array(ends.buffer))), 'socketpair');
+    [this.#kernel, this.#server] = [ends[0]!, ends[1]!];
+    this.standIn = new StandIn(this.#server);
+    this.standIn.start();
+    this.channel = new FuseChannel(this.#server, this.standIn);
+    t.after(() => {
+      this.standIn.end();
+      for (const fd of [this.#kernel, this.#server, this.standIn.bell]) libc().close(fd);
+    });
+  }
+
+  /** Sends a request of 80 bytes. @returns its number. */
+  send(opcode: number, readFlags = 0): number {
+    this.#words.fill(0);
+    this.#words[Request.length] = 80;
+    this.#words[Request.opcode] = opcode;
+    this.#words[Request.unique] = ++this.#last;
+    this.#words[ReadIn.readFlags] = readFlags;
+    check(libc().write(this.#kernel, this.#address, 80), 'write');
+    return this.#last;
+  }
+
+  /** Stands still until there is a reply. @returns the number of the request and the error. */
+  reply(): [unique: number, error: number] {
+    this.#pollfd.set([this.#kernel, POLLIN]);
+    assert.equal(libc().poll(address(new Uint8Array(this.#pollfd.buffer)), 1, PATIENCE_MS), 1, 'there is a reply');
+    assert.equal(libc().read(this.#kernel, this.#address, 128), 16);
+    return [this.#words[2]!, this.#words[1]! | 0];
+  }
+
+  /** The numbers of all requests that can be had now. */
+  received(): number[] {
+    const found: number[] = [];
+    while (this.channel.receive() > 0) found.push(this.channel.request[Request.unique]!);
+    return found;
+  }
+
+  beat(): void {
+    this.standIn.sleeps();
+    this.standIn.wakes();
+  }
+}
+
+test('when the serving thread stands still, requests for pages get EIO, and all others reach it later, in their order', (t) => {
+  const wire = new Wire(t);
+  for (let round = 0; round < 3; round++) {
+    wire.beat();
+    const before = [wire.send(Opcode.LOOKUP), wire.send(Opcode.READ, 2)];
+    const page = wire.send(Opcode.READ);
+    assert.deepEqual(wire.reply(), [page, -Errno.EIO]);
+    const after = [wire.send(Opcode.RELEASE), wire.send(Opcode.IOCTL)];
+    assert.deepEqual(wire.received(), [...before, ...after]);
+  }
+});
+
+test('the stand-in leaves the connection alone while the serving thread sleeps, however long', async (t) => {
+  const wire = new Wire(t);
+  wire.standIn.sleeps();
+  const page = wire.send(Opcode.READ);
+  await sleep(100);
+  wire.standIn.wakes();
+  assert.deepEqual(wire.received(), [page]);
+});
+
+test('no request overtakes another or is lost, whenever the serving thread stands still', (t) => {
+  const wire = new Wire(t);
+  let expected = 1;
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ send: fc.integer({ min: 1, max: 30 }) }) },
+    { weight: 5, arbitrary: fc.constant('beat' as const) },
+    { weight: 5, arbitrary: fc.constant('receive' as const) },
+    { weight: 2, arbitrary: fc.record({ stand: fc.integer({ min: 15, max: 30 }) }) },
+  );
+  const receive = (): void => {
+    for (const unique of wire.received()) assert.equal(unique, expected++);
+  };
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+      let sent = 0;
+      for (const each of steps) {
+        if (each === 'beat') wire.beat();
+        else if (each === 'receive') receive();
+        else if ('stand' in each) Atomics.wait(NEVER, 0, 0, each.stand);
+        else for (let n = 0; n < each.send && sent < 150; n++, sent++) wire.send(Opcode.IOCTL);
+      }
+      const last = wire.send(Opcode.IOCTL);
+      while (expected <= last) receive();
+    }),
+    { numRuns: 30 },
+  );
+});
