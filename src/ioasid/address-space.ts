@@ -6,10 +6,10 @@
  * are those of Linux's iommufd for both ABIs. `users` counts the devices that are authorized for it.
  */
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import type { MemoryRange } from './caller.js';
 import { holes, type IovaRange, LAST_IOVA, overlaps } from './iova-ranges.js';
 
 /** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
@@ -133,10 +133,10 @@ export class AddressSpace {
     if ((address % PAGE) % this.#alignment !== 0n) refuse('EINVAL', `the memory at ${hex(address)} is not ${this.#aligned()}`);
   }
 
-  /** Maps `length` bytes of `range` at an IOVA that `place` has given. Takes over the reference to the memory. */
-  map(iova: bigint, length: bigint, range: MemoryRange, access: Access): void {
+  /** Maps `length` bytes of `memory` from byte `offset` on at an IOVA that `place` has given. Takes over the reference to the memory. */
+  map(iova: bigint, length: bigint, memory: Memory, offset: bigint, access: Access): void {
     const rights = access & WRITE ? access | MEMORY_WRITABLE : access;
-    this.#map(iova, length, this.#iommu.memories.acquire(range.memory), BigInt(range.offset), rights);
+    this.#map(iova, length, this.#iommu.memories.acquire(memory), offset, rights);
   }
 
   /** Maps `pieces`, which an address space has given, one after the other from an IOVA on that `place` has given. */

@@ -113,7 +113,7 @@ export class IoasidContext {
 
   /** Maps `range` at `iova`, which `place` has given for the same request. Takes over the reference to the memory. */
   map(request: MapRequest, iova: bigint, range: MemoryRange): void {
-    this.#space(request.pasid).map(iova, request.length, range, request.access);
+    this.#space(request.pasid).map(iova, request.length, range.memory, BigInt(range.offset), request.access);
     this.#mappings++;
   }
 

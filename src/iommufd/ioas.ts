@@ -89,8 +89,9 @@ export class Ioas extends IommufdObject {
   map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): bigint {
     try {
       const at = this.space.place(length, address, iova);
-      if (this.#domains.size > 0) requireReach(range.memory, BigInt(range.offset), length, access);
-      this.space.map(at, length, range, access);
+      const offset = exactOffset(range, address);
+      if (this.#domains.size > 0) requireReach(range.memory, offset, length, access);
+      this.space.map(at, length, range.memory, offset, access);
       return at;
     } catch (error) {
       range.memory.close();
@@ -261,6 +262,11 @@ export class Ioas extends IommufdObject {
   }
 }
 
+/** Beyond what a number can tell exactly there is no memory; but until a domain asks for it, it may be mapped, and its alignment counts. */
+function exactOffset({ offset }: MemoryRange, address: bigint): bigint {
+  return Number.isSafeInteger(offset) ? BigInt(offset) : address;
+}
+
 function requireReach(memory: Memory, offset: bigint, length: bigint, access: Access): void {
   if (!memory.reaches(Number(offset), Number(length), access)) {
     refuse(
@@ -268,4 +274,5 @@ function requireReach(memory: Memory, offset: bigint, length: bigint, access: Ac
       `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`,
     );
   }
+  if (access === 0) refuse('EINVAL', `a page table has no entries without rights, and ${memory.description} would be mapped without any`);
 }

@@ -10,11 +10,17 @@ const sequence = { name: 'x', lines: [open, alloc] };
 
 test('only the first difference of a sequence counts', () => {
   assert.equal(firstDifference(sequence, ['0', '0'], ['0', '0']), undefined);
-  assert.deepEqual(firstDifference(sequence, ['0', '0'], ['EPERM', 'EBADF']), { at: 0, line: open, kernel: '0', ours: 'EPERM' });
+  assert.deepEqual(firstDifference(sequence, ['0', '0'], ['EPERM', 'EBADF']), {
+    at: 0,
+    before: [],
+    line: open,
+    kernel: '0',
+    ours: 'EPERM',
+  });
 });
 
 test('a signature is the call and the two results', () => {
-  const both = { at: 1, line: alloc };
+  const both = { at: 1, before: [open], line: alloc };
   assert.equal(signature({ ...both, kernel: '0 +8=01000000', ours: 'ENOMEM' }), 'IOAS_ALLOC: kernel 0, ours ENOMEM');
   assert.equal(
     signature({ ...both, kernel: '0 +8=01000000', ours: '0 +8=02000000' }),
@@ -34,6 +40,7 @@ test('a difference is printed with what led to it', () => {
 test('a picked IOVA may differ only where more than a page of alignment was to be had', () => {
   const picked = (plus: number, length: number, flags = 6) => ({
     at: 0,
+    before: [],
     line: call('IOAS_MAP', { flags, user_va: address('b', plus), length }),
     kernel: '0 +32=00100000',
     ours: '0 +32=00200000',

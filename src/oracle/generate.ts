@@ -46,6 +46,7 @@ import {
   ioasMapFile,
   ioasUnmap,
   iovaRanges,
+  noiommuGetPa,
   option,
   unknownCall,
 } from './steps-ioas.js';
@@ -74,6 +75,7 @@ const parts = {
     [4, destroy],
     [1, destroyAny],
     [1, changeProcess],
+    [1, noiommuGetPa],
     [1, unknownCall],
   ],
   hwpt: [

@@ -170,6 +170,10 @@ export const destroyAny: fc.Arbitrary<Step> = which.map((which) => (scene) => {
   scene.call('DESTROY', { id: scene.anyId(which) });
 });
 
+export const noiommuGetPa: fc.Arbitrary<Step> = which.map((which) => (scene) => {
+  scene.call('IOAS_NOIOMMU_GET_PA', { ioas_id: scene.id(scene.pick(scene.ioases, which)), iova: 0x1000n, length: 0x1000n });
+});
+
 export const changeProcess: fc.Arbitrary<Step> = fc.constant((scene) => scene.call('IOAS_CHANGE_PROCESS', {}));
 
 export const unknownCall: fc.Arbitrary<Step> = fc

@@ -58,6 +58,15 @@ export const IoasCopyStruct = struct('iommu_ioas_copy', {
   src_iova: u64,
 });
 export const IoasUnmapStruct = struct('iommu_ioas_unmap', { size: u32, ioas_id: u32, iova: u64, length: u64 });
+export const NoiommuGetPaStruct = struct('iommu_ioas_noiommu_get_pa', {
+  size: u32,
+  flags: u32,
+  ioas_id: u32,
+  reserved: u32,
+  iova: u64,
+  length: u64,
+  out_phys: u64,
+});
 export const ChangeProcessStruct = struct('iommu_ioas_change_process', { size: u32, reserved: u32 });
 
 export const ioasIoctls = {
@@ -68,6 +77,7 @@ export const ioasIoctls = {
   IOMMU_IOAS_MAP: { nr: 0x85, struct: IoasMapStruct, last: 'iova', handle: ioasMap },
   IOMMU_IOAS_UNMAP: { nr: 0x86, struct: IoasUnmapStruct, last: 'length', handle: ioasUnmap },
   IOMMU_IOAS_MAP_FILE: { nr: 0x8f, struct: IoasMapFileStruct, last: 'iova', handle: ioasMapFile },
+  IOMMU_IOAS_NOIOMMU_GET_PA: { nr: 0x95, struct: NoiommuGetPaStruct, last: 'out_phys', handle: noiommuGetPa },
   IOMMU_IOAS_CHANGE_PROCESS: { nr: 0x92, struct: ChangeProcessStruct, last: 'reserved', handle: changeProcess },
 } as const satisfies Record<string, IommufdIoctl>;
 
@@ -188,4 +198,9 @@ function changeProcess(context: IommufdContext, { data }: Command): number {
   requireZero(data, ChangeProcessStruct.at.reserved, 'CHANGE_PROCESS __reserved');
   context.changeProcess();
   return 0;
+}
+
+/** As of a kernel without CONFIG_IOMMUFD_NOIOMMU. */
+function noiommuGetPa(): number {
+  return refuse('EOPNOTSUPP', 'there are no physical addresses to ask for: every device here is behind an IOMMU');
 }
