@@ -8,7 +8,7 @@
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { IommufdContext } from './context.js';
-import type { Ioas } from './ioas.js';
+import type { Ioas, Unmapped } from './ioas.js';
 
 /** What VFIO_CHECK_EXTENSION asks for, the first two also VFIO_SET_IOMMU. */
 export const TYPE1_IOMMU = 1;
@@ -57,8 +57,8 @@ export function cutDma(ioas: Ioas, iova: bigint, length: bigint): void {
   if (iova > 0n) ioas.split(iova - 1n);
 }
 
-/** VFIO_IOMMU_UNMAP_DMA with its flag ALL. @returns the bytes unmapped. @throws Refusal EINVAL unless the range is 0+0. */
-export function unmapAllDma(ioas: Ioas, iova: bigint, length: bigint): bigint {
+/** VFIO_IOMMU_UNMAP_DMA with its flag ALL. @throws Refusal EINVAL unless the range is 0+0. */
+export function unmapAllDma(ioas: Ioas, iova: bigint, length: bigint): Unmapped {
   if (iova !== 0n || length !== 0n) refuse('EINVAL', `to unmap all, the range must be 0+0 and not ${hex(iova)}+${hex(length)}`);
   return ioas.unmapAll();
 }

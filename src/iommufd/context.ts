@@ -99,10 +99,10 @@ export class IommufdContext {
   /** Unmaps a range, or with [0, 2^64-1] everything. @returns the bytes unmapped. @throws Refusal ENOENT when a range has nothing in it. */
   unmap(id: number, iova: bigint, length: bigint): bigint {
     const ioas = this.ioas(id);
-    if (iova === 0n && length === LAST_IOVA) return ioas.unmapAll();
-    const { bytes, refusal } = ioas.unmap(iova, length);
+    const all = iova === 0n && length === LAST_IOVA;
+    const { bytes, refusal } = all ? ioas.unmapAll() : ioas.unmap(iova, length);
     if (refusal !== undefined) throw refusal;
-    if (bytes === 0n) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of IOAS ${id}`);
+    if (bytes === 0n && !all) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of IOAS ${id}`);
     return bytes;
   }
 

@@ -39,6 +39,12 @@ export interface IoasMap {
   readonly iova: bigint | undefined;
 }
 
+/** What an unmap has done: the bytes that were mapped, and why it stopped there. */
+export interface Unmapped {
+  readonly bytes: bigint;
+  readonly refusal: Refusal | undefined;
+}
+
 export class Ioas extends IommufdObject {
   readonly kind = 'IOAS';
   readonly space: AddressSpace;
@@ -119,7 +125,7 @@ export class Ioas extends IommufdObject {
    * Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. What lies below a mapping that is locked is
    * taken out, too, and then that one is refused with EBUSY.
    */
-  unmap(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
+  unmap(iova: bigint, length: bigint): Unmapped {
     const locked = this.#firstLocked(iova, length);
     if (locked === undefined) return this.#unmap(iova, length);
     const busy = new Refusal(Errno.EBUSY, `the mapping at ${hex(locked)} is in use by a hardware queue`);
@@ -141,15 +147,12 @@ export class Ioas extends IommufdObject {
     this.space.split(last);
   }
 
-  /** Unmaps everything. @returns the bytes that were mapped. @throws Refusal EBUSY as `unmap`. */
-  unmapAll(): bigint {
-    if (this.#firstLocked(0n, LAST_IOVA) !== undefined) {
-      const { refusal } = this.unmap(0n, LAST_IOVA);
-      if (refusal !== undefined) throw refusal;
-    }
+  /** Unmaps everything. Returns as `unmap`. */
+  unmapAll(): Unmapped {
+    if (this.#firstLocked(0n, LAST_IOVA) !== undefined) return this.unmap(0n, LAST_IOVA);
     const bytes = this.space.unmapAll();
     this.#forget(0n, LAST_IOVA);
-    return bytes;
+    return { bytes, refusal: undefined };
   }
 
   /** How many bytes of [iova, iova+length) are mapped from its beginning to the first hole. */
@@ -211,7 +214,7 @@ export class Ioas extends IommufdObject {
     this.space.close();
   }
 
-  #unmap(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
+  #unmap(iova: bigint, length: bigint): Unmapped {
     const unmapped = this.space.unmapBelowCut(iova, length);
     if (unmapped.bytes > 0n) this.#forget(iova, length);
     return unmapped;

@@ -9,7 +9,7 @@ import type { Caller } from '../ioasid/caller.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import { checkExtension, compatIoas, cutDma, dmaPageSizes, setIommu, unmapAllDma } from '../iommufd/compat.js';
 import type { IommufdContext } from '../iommufd/context.js';
-import type { Ioas } from '../iommufd/ioas.js';
+import type { Ioas, Unmapped } from '../iommufd/ioas.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
@@ -181,23 +181,16 @@ function unmap(context: IommufdContext, caller: Caller, call: IoctlCall): number
   if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
   const ioas = compatIoas(context);
   const [iova, length] = [getBig(data, at.iova), getBig(data, at.size)];
-  const respond = (bytes: bigint) => {
-    setBig(data, at.size, bytes);
-    caller.writeMemory(call.arg, data);
-  };
-  if (flags & UNMAP_FLAG_ALL) {
-    respond(unmapAllDma(ioas, iova, length));
-    return 0;
-  }
-  cutDma(ioas, iova, length);
-  const { bytes, refusal } = unmapRange(ioas, iova, length);
-  respond(bytes);
+  const { bytes, refusal } = flags & UNMAP_FLAG_ALL ? unmapAllDma(ioas, iova, length) : unmapRange(ioas, iova, length);
+  setBig(data, at.size, bytes);
+  caller.writeMemory(call.arg, data);
   if (refusal !== undefined) throw refusal;
   return 0;
 }
 
-/** Even a range that is refused gets its answer: how much was unmapped. */
-function unmapRange(ioas: Ioas, iova: bigint, length: bigint): { bytes: bigint; refusal: Refusal | undefined } {
+/** Even a range that is refused gets its answer: how much was unmapped. @throws Refusal as cutDma. */
+function unmapRange(ioas: Ioas, iova: bigint, length: bigint): Unmapped {
+  cutDma(ioas, iova, length);
   try {
     return ioas.unmap(iova, length);
   } catch (error) {
