@@ -16,6 +16,8 @@ const NO_PASID = 0;
 /** IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_ALLOC_PASID. */
 const NEST_PARENT = 1;
 const HWPT_PASID = 8;
+/** IOMMU_HWPT_ALLOC_DIRTY_TRACKING. */
+const DIRTY_TRACKING = 2;
 
 /** Where the parent has the job and data of the checksum device, and the four tables of the first stage. */
 const JOB = 0x4000_0000;
@@ -100,6 +102,20 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
     assert.deepEqual(nested.run(NO_PASID, DATA), { status: FAULT, checksum: 0, faultIova: DATA }, 'an address of the second stage is none');
     nested.device.attach(nested.parent);
     assert.equal(nested.run(), undefined, 'nor one of the first, without it');
+    nested.close();
+  });
+
+  rule('dirty tracking of the parent has what devices write through a nested table, and the entries that were marked', (transport) => {
+    const nested = new Nested(transport);
+    const { iommufd, id, ioas } = nested;
+    const parent = iommufd.hwptAlloc(id, ioas, NEST_PARENT | HWPT_PASID | DIRTY_TRACKING);
+    nested.device.attach(allocVtdS1(iommufd, id, parent, { root: TABLES, flags: 0, addressWidth: 48 }, HWPT_PASID), 5);
+    iommufd.setDirtyTracking(parent, true);
+    const dirty = (at: number, pages: number) => iommufd.dirtyPages(parent, at, pages * PAGE).map((iova) => (Number(iova) - at) / PAGE);
+    assert.equal(nested.run(5)?.status, DONE);
+    assert.deepEqual([dirty(JOB, 1), dirty(DATA, 1), dirty(TABLES, 4)], [[0], [], [0, 1, 2, 3]]);
+    assert.equal(nested.run(5)?.status, DONE);
+    assert.deepEqual([dirty(JOB, 1), dirty(DATA, 1), dirty(TABLES, 4)], [[0], [], []], 'entries are marked once');
     nested.close();
   });
 

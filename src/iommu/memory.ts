@@ -40,6 +40,7 @@ export interface Backing {
   readonly length: number;
 }
 
+/** Bytes that are copied one by one. */
 const SHORT = 16;
 
 /** Memory inside this process: what an in-process machine maps, and what tests look into. */

@@ -7,7 +7,7 @@ const SUCCESS = 1;
 /** A page fault, at a write. */
 const WRITE_FAULT = 0x83;
 /** What a DSA mdev reports instead of loading a PASID that is not in its list. */
-const NOT_ADMITTED = 0xe3;
+const NOT_ADMITTED = 0x22;
 const PAGE = 4096;
 /** What both mdevs of step 5 know their PASID as. */
 const VPASID = 7;
@@ -51,7 +51,7 @@ export async function numberIsNothing(stage: Stage, { alice, bob }: Cast): Promi
   await area.set(0);
   await area.fill({ vm, device: vfio1, pasid }, 0xb0);
   await stage.idle();
-  report.check(`vfio1, told to use PASID ${pasid} all the same, does not load it (SWERR 0xe3)`, await vm.deviceError(vfio1), NOT_ADMITTED);
+  report.check(`vfio1, told to use PASID ${pasid} all the same, does not load it (SWERR 0x22)`, await vm.deviceError(vfio1), NOT_ADMITTED);
   report.check("not a byte of alice's memory changed", await area.count(0), area.bytes);
 }
 

@@ -2,7 +2,7 @@
  * The command register: one command at a time, some of which end only when work has drained.
  *
  * A command is issued, checks what it is given, and either has a status at once or leaves a condition to wait for. CMDSTS shows
- * Active until then. Codes and statuses: Linux, drivers/dma/idxd/registers.h.
+ * Active until then. Codes and statuses: specification (see docs/dsa.md), 9.2.12, 5.8.3.
  */
 import type { DmaPort } from '../device-model.js';
 import { checkGroups } from './groups.js';
@@ -156,18 +156,19 @@ export class Commands {
   }
 
   #checkWq(wq: WorkQueue): number {
-    if (wq.size === 0 || (wq.shared && (wq.threshold === 0 || wq.threshold > wq.size))) return CommandStatus.WQ_SIZE;
+    if (wq.size === 0) return CommandStatus.WQ_SIZE;
     if (wq.priority === 0) return CommandStatus.WQ_PRIORITY;
+    if (!wq.shared && wq.pasidEnabled && wq.privileged) return CommandStatus.WQ_PRIVILEGED;
     if (!this.#mayUsePasid(wq)) return CommandStatus.WQ_PASID;
-    if (wq.maxBatchShift > MAX_BATCH_SHIFT) return CommandStatus.WQ_MAX_BATCH;
+    if (wq.maxBatchShift === 0 || wq.maxBatchShift > MAX_BATCH_SHIFT) return CommandStatus.WQ_MAX_BATCH;
     return wq.maxTransferShift > MAX_TRANSFER_SHIFT ? CommandStatus.WQ_MAX_TRANSFER : CommandStatus.SUCCESS;
   }
 
-  /** Requests are never privileged here. A shared work queue takes the PASID of each descriptor, a dedicated one its own, or none. */
+  /** A shared work queue takes the PASID of each descriptor, a dedicated one its own, or none. */
   #mayUsePasid(wq: WorkQueue): boolean {
     if (wq.shared) return wq.pasidEnabled;
     if (!wq.pasidEnabled) return true;
-    return !wq.privileged && wq.pasid !== 0 && this.#target.dma.admits(wq.pasid);
+    return wq.pasid !== 0 && this.#target.dma.admits(wq.pasid);
   }
 
   /** Bits 15:0 of the operand choose among the sixteen work queues that bits 19:16 name. */
@@ -177,7 +178,7 @@ export class Commands {
       if (((operand >>> bit) & 1) === 0) continue;
       const wq = this.#target.wqs[(operand >>> 16) * 16 + bit];
       if (wq === undefined) return CommandStatus.INVALID_WQ;
-      if (wq.state !== WqState.ENABLED) return CommandStatus.WQ_NOT_ENABLED;
+      if (code !== Command.RESET_WQ && wq.state !== WqState.ENABLED) return CommandStatus.WQ_NOT_ENABLED;
       chosen.push(wq);
     }
     if (chosen.length === 0) return CommandStatus.INVALID_WQ;

@@ -1,5 +1,5 @@
 /**
- * The 32-byte completion record. Layout: Linux, include/uapi/linux/idxd.h, struct dsa_completion_record.
+ * The 32-byte completion record. Layout: specification (see docs/dsa.md), 8.2.
  *
  * Programs poll the status byte, so it must not appear before the rest: the record is written in two parts, the first eight bytes last.
  */
@@ -8,22 +8,28 @@ import { Flag, Opcode, Status } from './descriptor.js';
 import { crcOf } from './operations.js';
 import type { Task } from './task.js';
 
-const RECORD_SIZE = 32;
+/** Bytes of a record, and what its address is a multiple of. */
+export const RECORD_SIZE = 32;
 const FIRST_PART = 8;
 
 const record = new Uint8Array(RECORD_SIZE);
 const view = new DataView(record.buffer);
 
-/** What became of a record. */
-export const Written = { NOT_WANTED: 0, WRITTEN: 1, FAULTED: 2, MISALIGNED: 3, NO_ADDRESS: 4 } as const;
+/** What became of a record. NONE: there can be none, so that the status belongs into SWERR. */
+export const Written = { NOT_WANTED: 0, WRITTEN: 1, FAULTED: 2, NONE: 3 } as const;
+
+/** Statuses that are written only when a record was requested. */
+const SUCCESSES: readonly number[] = [Status.SUCCESS, Status.SUCCESS_FALSE_PREDICATE, Status.BATCH_FAILED];
+/** Statuses that are never written into a record. */
+const UNWRITTEN: readonly number[] = [Status.COMPLETION_ALIGNMENT, Status.PRIVILEGE];
 
 /** Writes the record of `task`, which has ended, if there is one to write. @returns a value of `Written`. */
 export function writeCompletion(task: Task, access: Access): number {
   const d = task.descriptor;
-  const failed = task.status !== Status.SUCCESS;
-  if (!d.has(Flag.COMPLETION_ADDRESS_VALID)) return failed ? Written.NO_ADDRESS : Written.NOT_WANTED;
+  const failed = !SUCCESSES.includes(task.status);
+  if (UNWRITTEN.includes(task.status)) return Written.NONE;
+  if (!d.has(Flag.COMPLETION_ADDRESS_VALID)) return failed ? Written.NONE : Written.NOT_WANTED;
   if (!failed && !d.has(Flag.REQUEST_COMPLETION)) return Written.NOT_WANTED;
-  if (d.completionAddress % RECORD_SIZE !== 0) return Written.MISALIGNED;
   compose(task);
   access.write(task.pasid, d.completionAddress + FIRST_PART, record, FIRST_PART, RECORD_SIZE - FIRST_PART);
   if (!access.faulted) access.write(task.pasid, d.completionAddress, record, 0, FIRST_PART);

@@ -2,14 +2,17 @@
  * What makes a descriptor acceptable to an engine: one row of rules for each operation, and the order in which they are applied.
  *
  * A descriptor that passes can be executed without further doubts; one that does not ends with the status code of the first rule
- * that it breaks, and no memory has been touched for it. Flags and fields: Linux, include/uapi/linux/idxd.h; which operation may have which: see docs/dsa.md.
+ * that it breaks, and no memory has been touched for it. Specification (see docs/dsa.md), 5.4 and 5.5; it leaves the order to the device.
  */
+import { RECORD_SIZE } from './completion.js';
 import { type Descriptor, Flag, Opcode, Status } from './descriptor.js';
 
 /** What the work queue that a descriptor came through allows. Fixed while the work queue is enabled. */
 export interface WqLimits {
   readonly shared: boolean;
   readonly blockOnFault: boolean;
+  /** Completion interrupts may be requested. */
+  readonly interrupts: boolean;
   /** Allowed opcodes, one bit each (WQCFG operation configuration). */
   readonly operations: number;
   /** Bytes, and descriptors. */
@@ -27,31 +30,22 @@ interface Rule {
   readonly needsRecord: boolean;
 }
 
-const COMMON =
-  Flag.COMPLETION_ADDRESS_VALID |
-  Flag.REQUEST_COMPLETION |
-  Flag.REQUEST_INTERRUPT |
-  Flag.COMPLETION_STEERING_TAG |
-  Flag.COMPLETION_TC |
-  Flag.FENCE;
-const WRITES = Flag.CACHE_CONTROL | Flag.STRICT_ORDERING | Flag.DESTINATION_STEERING_TAG;
+const COMMON = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION | Flag.REQUEST_INTERRUPT | Flag.COMPLETION_TC | Flag.FENCE;
+const WRITES = Flag.CACHE_CONTROL | Flag.STRICT_ORDERING;
 const CRC = Flag.CRC_READ_SEED | Flag.CRC_BYPASS_INVERSION | Flag.CRC_BYPASS_DATA_REFLECTION;
 const RECORD = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
+/** A drain must have one of them: without, nobody would learn that it has ended. */
+const NOTIFICATION = Flag.REQUEST_COMPLETION | Flag.REQUEST_INTERRUPT;
 
-/** A mask of reserved bytes: the two that every operation has (bits 30:20 of the first word, bytes 38 and 39), and `ranges`. */
+/** Reserved bits of the first word, which only counts in what is submitted to a shared work queue. */
+const TRUSTED_RESERVED = 0x7ff00000;
+
+/** A mask of reserved bytes: the two that every operation has (38 and 39), and `ranges`. */
 function reservedBytes(...ranges: [from: number, to: number][]): Int32Array {
   const bytes = new Uint8Array(64);
-  bytes.set([0x00, 0x00, 0xf0, 0x7f], 0);
   bytes.fill(0xff, 38, 40);
   for (const [from, to] of ranges) bytes.fill(0xff, from, to);
   return new Int32Array(bytes.buffer);
-}
-
-/** The reserved bytes of the compares: byte 40 has one bit, the expected result. */
-function reservedOfCompare(): Int32Array {
-  const words = reservedBytes([41, 64]);
-  words[10] = words[10]! | 0xfe;
-  return words;
 }
 
 const SEED_IN_DESCRIPTOR: [number, number][] = [
@@ -68,7 +62,7 @@ const copySeedInMemory = reservedBytes(...SEED_IN_MEMORY);
 const rules: (Rule | undefined)[] = [];
 rules[Opcode.NOOP] = { flags: COMMON, reserved: reservedBytes([16, 36], [40, 64]), needsRecord: false };
 rules[Opcode.BATCH] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | Flag.ADDRESS1_TC,
+  flags: COMMON | Flag.ADDRESS1_TC,
   reserved: reservedBytes([24, 32], [40, 64]),
   needsRecord: false,
 };
@@ -85,16 +79,17 @@ rules[Opcode.FILL] = {
 };
 rules[Opcode.COMPARE] = {
   flags: COMMON | Flag.BLOCK_ON_FAULT | Flag.CHECK_RESULT | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC,
-  reserved: reservedOfCompare(),
+  // Of byte 40 bit 0 is the expected result, and the others are ignored.
+  reserved: reservedBytes([41, 64]),
   needsRecord: true,
 };
 rules[Opcode.COMPARE_PATTERN] = {
   flags: COMMON | Flag.BLOCK_ON_FAULT | Flag.CHECK_RESULT | Flag.ADDRESS1_TC,
-  reserved: reservedOfCompare(),
+  reserved: reservedBytes([41, 64]),
   needsRecord: true,
 };
 rules[Opcode.DUALCAST] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | WRITES | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC | Flag.ADDRESS3_TC | Flag.DUALCAST_STEERING_TAG2,
+  flags: COMMON | Flag.BLOCK_ON_FAULT | WRITES | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC | Flag.ADDRESS3_TC,
   reserved: reservedBytes([48, 64]),
   needsRecord: false,
 };
@@ -119,10 +114,13 @@ export function invalidFlags(d: Descriptor, limits: WqLimits, inBatch: boolean):
   let allowed = rule.flags;
   if (!inBatch) allowed &= ~Flag.FENCE;
   if (!limits.blockOnFault) allowed &= ~Flag.BLOCK_ON_FAULT;
+  if (!limits.interrupts) allowed &= ~Flag.REQUEST_INTERRUPT;
+  // What is about a completion record needs an address for one, and what is about the seed's memory a seed there.
+  if (!d.has(Flag.COMPLETION_ADDRESS_VALID)) allowed &= ~(Flag.REQUEST_COMPLETION | Flag.COMPLETION_TC);
+  if (isCrc(d) && !d.has(Flag.CRC_READ_SEED)) allowed &= ~Flag.ADDRESS3_TC;
   let invalid = d.flags & ~allowed;
-  // A completion record can only be requested where there is an address for it.
-  if (d.has(Flag.REQUEST_COMPLETION) && !d.has(Flag.COMPLETION_ADDRESS_VALID)) invalid |= Flag.REQUEST_COMPLETION;
   if (rule.needsRecord) invalid |= ~d.flags & RECORD;
+  if (d.opcode === Opcode.DRAIN && !d.has(NOTIFICATION)) invalid |= NOTIFICATION;
   return invalid;
 }
 
@@ -131,16 +129,25 @@ export function invalidFlags(d: Descriptor, limits: WqLimits, inBatch: boolean):
  * @returns SUCCESS, or the status that it ends with. The interrupt handle is left to the device, which knows its vectors.
  */
 export function checkDescriptor(d: Descriptor, limits: WqLimits, inBatch: boolean): number {
+  if (d.has(Flag.COMPLETION_ADDRESS_VALID) && d.completionAddress % RECORD_SIZE !== 0) return Status.COMPLETION_ALIGNMENT;
   const rule = rules[d.opcode];
   if (rule === undefined || (limits.operations & (1 << d.opcode)) === 0) return Status.UNSUPPORTED_OPCODE;
   if (inBatch && (d.opcode === Opcode.BATCH || d.opcode === Opcode.DRAIN)) return Status.UNSUPPORTED_OPCODE;
   if (invalidFlags(d, limits, inBatch) !== 0) return Status.INVALID_FLAGS;
-  if (hasReservedBits(d, rule)) return Status.RESERVED_NOT_ZERO;
-  if (limits.shared && !inBatch && d.privileged) return Status.PRIVILEGE;
+  const trusted = limits.shared && !inBatch;
+  if (hasReservedBits(d, rule, trusted)) return Status.RESERVED_NOT_ZERO;
+  if (trusted && d.privileged) return Status.PRIVILEGE;
   return checkOperands(d, limits);
 }
 
-function hasReservedBits(d: Descriptor, rule: Rule): boolean {
+function isCrc(d: Descriptor): boolean {
+  return d.opcode === Opcode.CRC_GENERATION || d.opcode === Opcode.COPY_CRC;
+}
+
+/** @param trusted the first word is not to be ignored */
+function hasReservedBits(d: Descriptor, rule: Rule, trusted: boolean): boolean {
+  if (trusted && (d.words[0]! & TRUSTED_RESERVED) !== 0) return true;
+  if (!d.has(Flag.COMPLETION_ADDRESS_VALID) && d.completionAddress !== 0) return true;
   if (!d.has(Flag.REQUEST_INTERRUPT) && d.interruptHandle !== 0) return true;
   let reserved = rule.reserved;
   if (d.has(Flag.CRC_READ_SEED)) {
@@ -159,6 +166,7 @@ function checkOperands(d: Descriptor, limits: WqLimits): number {
   }
   if (d.size === 0 || d.size > limits.maxTransfer) return Status.TRANSFER_SIZE;
   if (d.opcode === Opcode.DUALCAST) return checkDualcast(d);
+  if (isCrc(d) && d.has(Flag.CRC_READ_SEED) && d.word(48) % 4 !== 0) return Status.ADDRESS_ALIGNMENT;
   if (d.opcode === Opcode.COPY_CRC && overlap(d.source, d.destination, d.size)) return Status.OVERLAP;
   return Status.SUCCESS;
 }

@@ -2,7 +2,7 @@
  * The 64-byte descriptor, its opcodes, flags and status codes.
  *
  * A Descriptor owns a 64-byte buffer and the fields parsed out of it. It is loaded once, from a copy that the submitter can no longer
- * reach; all checks and the execution use that same copy. Byte offsets and codes: Linux, include/uapi/linux/idxd.h.
+ * reach; all checks and the execution use that same copy. Byte offsets and codes: specification (see docs/dsa.md), 8.1 and 5.8.1.
  */
 export const DESCRIPTOR_SIZE = 64;
 
@@ -25,7 +25,6 @@ export const Flag = {
   COMPLETION_ADDRESS_VALID: 0x0004,
   REQUEST_COMPLETION: 0x0008,
   REQUEST_INTERRUPT: 0x0010,
-  COMPLETION_STEERING_TAG: 0x0020,
   CHECK_RESULT: 0x0080,
   CACHE_CONTROL: 0x0100,
   ADDRESS1_TC: 0x0200,
@@ -33,10 +32,8 @@ export const Flag = {
   ADDRESS3_TC: 0x0800,
   COMPLETION_TC: 0x1000,
   STRICT_ORDERING: 0x2000,
-  DESTINATION_STEERING_TAG: 0x8000,
   /** Bits 23:16 mean something else in every operation. */
   DRAIN_SUPPRESS_READBACK: 0x0c0000,
-  DUALCAST_STEERING_TAG2: 0x010000,
   CRC_READ_SEED: 0x010000,
   CRC_BYPASS_INVERSION: 0x020000,
   CRC_BYPASS_DATA_REFLECTION: 0x040000,
@@ -61,6 +58,7 @@ export const Status = {
   INTERRUPT_HANDLE: 0x19,
   COMPLETION_FAULT: 0x1a,
   COMPLETION_ALIGNMENT: 0x1b,
+  ADDRESS_ALIGNMENT: 0x1c,
   PRIVILEGE: 0x1d,
   /** Bit 7 of a page fault: the access was a write. */
   WRITE_FAULT: 0x80,

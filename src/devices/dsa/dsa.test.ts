@@ -6,7 +6,7 @@ import { settle } from '../fake-host.js';
 import { checkModel } from '../load.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
-import { Command, CommandStatus, Register } from './registers.js';
+import { Command, CommandStatus, GENCFG_USER_INTERRUPTS, Register } from './registers.js';
 import { SoftwareErrorCode } from './software-error.js';
 import { type Fields, PAGE, pack, SparseHost } from './sparse-host.js';
 
@@ -44,11 +44,13 @@ function configure(model: DeviceModel, wqcfg: readonly number[]): void {
 const DEDICATED = 0x11;
 const SHARED = 0x10;
 const PASID_ENABLE = 0x10000000;
+const PRIVILEGED = 0x20000000;
 const LIMITS = 31 + 10 * 2 ** 5;
 
 /** A whole function with one dedicated work queue of `size`, for `pasid` (0: requests without PASID). */
-function dedicated(host: SparseHost, pasid = 0, size = 16): DeviceModel {
+function dedicated(host: SparseHost, pasid = 0, size = 16, gencfg = 0): DeviceModel {
   const model = createDsa(host, {});
+  write32(model, Register.GENCFG, gencfg);
   configure(model, [size, 0, DEDICATED + (pasid === 0 ? 0 : PASID_ENABLE + pasid * 2 ** 8), LIMITS]);
   assert.equal(command(model, Command.ENABLE_DEVICE), 0);
   assert.equal(command(model, Command.ENABLE_WQ), 0);
@@ -127,15 +129,20 @@ describe('dsa: commands', () => {
     assert.equal(command(model, Command.ENABLE_WQ, 0), CommandStatus.SUCCESS);
     assert.equal(command(model, Command.ENABLE_WQ, 0), CommandStatus.WQ_NOT_DISABLED);
     assert.equal(command(model, 13), CommandStatus.INVALID_COMMAND);
+    assert.equal(command(model, Command.DRAIN_ALL + 2 ** 5), CommandStatus.RESERVED_NOT_ZERO);
+    assert.equal(command(model, Command.RESET_WQ, 3), CommandStatus.SUCCESS, 'work queue 1 was never enabled');
+    assert.equal(read32(model, Register.WQCFG) & 0xffff, 16, 'the size stays');
   });
 
   it('a configuration that cannot work is refused with its own status', () => {
     const cases: [number[], number][] = [
-      [[16, 0, SHARED + PASID_ENABLE, LIMITS], CommandStatus.WQ_SIZE],
-      [[16, 17, SHARED + PASID_ENABLE, LIMITS], CommandStatus.WQ_SIZE],
+      [[16, 0, SHARED + PASID_ENABLE, LIMITS], CommandStatus.SUCCESS],
+      [[16, 17, SHARED + PASID_ENABLE, LIMITS], CommandStatus.SUCCESS],
       [[16, 0, 0x01, LIMITS], CommandStatus.WQ_PRIORITY],
       [[16, 16, SHARED, LIMITS], CommandStatus.WQ_PASID],
       [[16, 0, DEDICATED + PASID_ENABLE, LIMITS], CommandStatus.WQ_PASID],
+      [[16, 0, DEDICATED + PASID_ENABLE + PRIVILEGED + 2 ** 8, LIMITS], CommandStatus.WQ_PRIVILEGED],
+      [[16, 0, DEDICATED, 31], CommandStatus.WQ_MAX_BATCH],
       [[16, 0, DEDICATED, 31 + 11 * 2 ** 5], CommandStatus.WQ_MAX_BATCH],
     ];
     for (const [wqcfg, status] of cases) {
@@ -154,6 +161,13 @@ describe('dsa: commands', () => {
     configure(noEngine, [16]);
     write32(noEngine, Register.GRPCFG + 32, 0);
     assert.equal(command(noEngine, Command.ENABLE_DEVICE), CommandStatus.GROUP_INCOMPLETE);
+    const noWq = createDsa(new SparseHost(), {});
+    configure(noWq, [16]);
+    write32(noWq, Register.GRPCFG + 64 + 32, 2);
+    assert.equal(command(noWq, Command.ENABLE_DEVICE), CommandStatus.GROUP_INCOMPLETE);
+    const inactive = createDsa(new SparseHost(), {});
+    configure(inactive, [0]);
+    assert.equal(command(inactive, Command.ENABLE_DEVICE), CommandStatus.GROUP_WQS);
     const twoGroups = createDsa(new SparseHost(), {});
     configure(twoGroups, [16]);
     write32(twoGroups, Register.GRPCFG + 64, 1);
@@ -201,9 +215,10 @@ describe('dsa: commands', () => {
     const model = dedicated(host);
     submit(model, { opcode: Opcode.MEMMOVE, flags: RECORD, completion: PAGE, a: 0x100000, b: 0x200000, size: 0x100000 });
     assert.equal(command(model, Command.DISABLE_DEVICE) >>> 31, 1);
-    submit(model, { opcode: Opcode.NOOP });
-    assert.equal(swerr(model).error, SoftwareErrorCode.WQ_NOT_ENABLED);
+    assert.equal(submit(model, { opcode: Opcode.NOOP, flags: RECORD, completion: PAGE + 32 }), true);
     settle(model);
+    assert.equal(swerr(model).valid, false, 'nobody is told of a MOVDIR64B to a work queue that is not enabled');
+    assert.equal(host.peek(0, PAGE + 32, 1)[0], 0);
     assert.equal(read32(model, Register.CMDSTS), 0);
     assert.equal(read32(model, Register.GENSTS), 0);
     assert.equal(host.peek(0, PAGE, 1)[0], Status.SUCCESS);
@@ -241,8 +256,8 @@ describe('dsa: commands', () => {
 describe('dsa: submission', () => {
   it('a whole function does nothing until it is configured, or comes ready', () => {
     const model = createDsa(new SparseHost(), {});
-    submit(model, { pasid: 1, opcode: Opcode.NOOP });
-    assert.equal(swerr(model).error, SoftwareErrorCode.WQ_NOT_ENABLED);
+    assert.equal(submit(model, { pasid: 1, opcode: Opcode.NOOP }), false, 'ENQCMD is told to try again');
+    assert.equal(swerr(model).valid, false);
     const host = new SparseHost();
     host.map(1, PAGE, PAGE);
     const ready = createDsa(host, { ready: '1' });
@@ -265,6 +280,14 @@ describe('dsa: submission', () => {
     assert.equal(swerr(model).valid, false);
     settle(model);
     assert.equal(submit(model, noop, 1), true);
+    write32(model, Register.WQCFG + 4, 1);
+    assert.equal(submit(model, noop, 1), false, 'the threshold may change while the work queue is enabled');
+    write32(model, Register.WQCFG + 4, 99);
+    assert.deepEqual(
+      [1, 1, 1, 1].map((portal) => submit(model, noop, portal)),
+      [true, true, true, false],
+      'a threshold above the size is the size',
+    );
   });
 
   it('a full dedicated work queue drops the descriptor and says so', () => {
@@ -282,9 +305,8 @@ describe('dsa: submission', () => {
       [1, 64],
     ] as const) {
       assert.equal(model.writeBar(2, offset, new Uint8Array(length)), true);
-      assert.equal(swerr(model).error, SoftwareErrorCode.PORTAL_WRITE_SIZE);
-      write32(model, Register.SWERR, 3);
     }
+    assert.equal(swerr(model).valid, false);
     assert.equal(model.busy!(), false);
   });
 
@@ -297,7 +319,7 @@ describe('dsa: submission', () => {
     assert.deepEqual(swerr(shared), {
       valid: true,
       overflow: true,
-      error: SoftwareErrorCode.PASID_NOT_ADMITTED,
+      error: SoftwareErrorCode.TRANSLATION_REFUSED,
       wq: 0,
       pasid: 6,
       batchIndex: 0,
@@ -514,6 +536,74 @@ describe('dsa: batches, drains and errors', () => {
     assert.equal(swerr(model).error, Status.COMPLETION_ALIGNMENT);
   });
 
+  it('a descriptor whose record address is misaligned is not executed', () => {
+    const host = new SparseHost([1]);
+    host.map(1, PAGE, PAGE);
+    const model = mdev(host);
+    submit(model, { pasid: 1, opcode: Opcode.FILL, flags: RECORD, completion: PAGE + 8, a: 7, b: PAGE + 0x100, size: 8 });
+    settle(model);
+    assert.deepEqual([swerr(model).error, host.peek(1, PAGE + 0x100, 1)[0]], [Status.COMPLETION_ALIGNMENT, 0]);
+  });
+
+  it('without a record address errors are in SWERR; a false predicate and a batch with failures are none', () => {
+    const host = new SparseHost([1]);
+    host.map(1, PAGE, PAGE);
+    host.map(1, LIST, PAGE);
+    batchOf(host, [{ ...bad, flags: RECORD, completion: PAGE + 0x40 }, noop]);
+    const model = mdev(host);
+    submit(model, { pasid: 1, opcode: Opcode.BATCH, a: LIST, size: 2 });
+    settle(model);
+    assert.equal(swerr(model).valid, false);
+    submit(model, { pasid: 1, opcode: Opcode.FILL, a: 7, b: 0x5000, size: 8 });
+    settle(model);
+    assert.deepEqual([swerr(model).error, read32(model, Register.SWERR) & 0x20, read32(model, Register.SWERR + 16)], [3, 0x20, 0x5000]);
+  });
+
+  it('a record that was not requested is written for errors only, not for a false predicate of a batch', () => {
+    const host = new SparseHost([1]);
+    host.map(1, PAGE, PAGE);
+    host.map(1, LIST, PAGE);
+    batchOf(host, [{ ...bad, flags: RECORD, completion: PAGE + 0x40 }, noop]);
+    const model = mdev(host);
+    const address = Flag.COMPLETION_ADDRESS_VALID;
+    submit(model, { pasid: 1, opcode: Opcode.BATCH, flags: address, completion: PAGE, a: LIST, size: 2 });
+    submit(model, { pasid: 1, opcode: Opcode.FILL, flags: address, completion: PAGE + 0x20, a: 7, b: 0x5000, size: 8 });
+    settle(model);
+    assert.deepEqual([host.peek(1, PAGE, 1)[0], host.peek(1, PAGE + 0x20, 1)[0]], [0, 0x83]);
+  });
+
+  it('a privileged descriptor in a shared work queue is an error in SWERR', () => {
+    const host = new SparseHost([1]);
+    host.map(1, PAGE, PAGE);
+    const model = mdev(host);
+    submit(model, { pasid: 1, priv: 1, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE });
+    settle(model);
+    assert.deepEqual([swerr(model).error, host.peek(1, PAGE, 1)[0]], [Status.PRIVILEGE, 0]);
+  });
+
+  it('a reset by command keeps the software error, a function level reset does not', () => {
+    const model = mdev(new SparseHost([1]));
+    submit(model, { pasid: 2, opcode: Opcode.NOOP });
+    assert.equal(command(model, Command.RESET_DEVICE), 0);
+    assert.equal(swerr(model).valid, true);
+    model.reset();
+    assert.equal(swerr(model).valid, false);
+  });
+
+  it('a drain in a shared work queue waits for its own PASID, and not for another', () => {
+    const host = new SparseHost([1, 2]);
+    host.map(1, 0x100000, 0x200000);
+    for (const pasid of [1, 2]) host.map(pasid, PAGE, PAGE);
+    const model = createDsa(host, { ready: '1', wqs: '1', engines: '4' });
+    submit(model, { pasid: 1, opcode: Opcode.MEMMOVE, a: 0x100000, b: 0x200000, size: 0x100000 });
+    submit(model, { pasid: 2, opcode: Opcode.DRAIN, flags: RECORD, completion: PAGE });
+    submit(model, { pasid: 1, opcode: Opcode.DRAIN, flags: RECORD, completion: PAGE });
+    model.step!();
+    assert.deepEqual([host.peek(2, PAGE, 1)[0], host.peek(1, PAGE, 1)[0]], [Status.SUCCESS, 0]);
+    settle(model);
+    assert.equal(host.peek(1, PAGE, 1)[0], Status.SUCCESS);
+  });
+
   it('rules that a descriptor breaks end it with their status', () => {
     const memmove: Fields = { opcode: Opcode.MEMMOVE, flags: RECORD, a: 0x100, b: 0x200, size: 8 };
     const cases: [Fields, number][] = [
@@ -523,7 +613,16 @@ describe('dsa: batches, drains and errors', () => {
       [{ ...memmove, rest: [1] }, Status.RESERVED_NOT_ZERO],
       [{ ...memmove, handle: 1 }, Status.RESERVED_NOT_ZERO],
       [{ ...memmove, pasid: 1 + 2 ** 20 }, Status.RESERVED_NOT_ZERO],
-      [{ ...memmove, priv: 1 }, Status.PRIVILEGE],
+      [{ ...memmove, flags: RECORD | 0x20 }, Status.INVALID_FLAGS],
+      [{ ...memmove, flags: RECORD | 0x4000 }, Status.INVALID_FLAGS],
+      [{ ...memmove, flags: RECORD | 0x8000 }, Status.INVALID_FLAGS],
+      [{ opcode: Opcode.BATCH, flags: RECORD | Flag.BLOCK_ON_FAULT, a: LIST, size: 2 }, Status.INVALID_FLAGS],
+      [{ opcode: Opcode.DRAIN, flags: Flag.COMPLETION_ADDRESS_VALID }, Status.INVALID_FLAGS],
+      [{ ...memmove, opcode: Opcode.CRC_GENERATION, b: 0, flags: RECORD | Flag.ADDRESS3_TC }, Status.INVALID_FLAGS],
+      [
+        { ...memmove, opcode: Opcode.CRC_GENERATION, b: 0, flags: RECORD | Flag.CRC_READ_SEED, rest: [0, 0, 0, 0, 0, 0, 0, 0, 2] },
+        Status.ADDRESS_ALIGNMENT,
+      ],
       [{ ...memmove, flags: RECORD | Flag.REQUEST_INTERRUPT, handle: 9 }, Status.INTERRUPT_HANDLE],
       [{ ...memmove, size: 0 }, Status.TRANSFER_SIZE],
       [{ ...memmove, size: 2 ** 31 + 1 }, Status.TRANSFER_SIZE],
@@ -560,9 +659,14 @@ describe('dsa: batches, drains and errors', () => {
     submit(without, { ...plain, priv: 1 });
     settle(without);
     assert.deepEqual(host.interrupts, [1]);
-    const own = dedicated(host, 7);
+    const forbidden = dedicated(host, 7);
+    submit(forbidden, plain);
+    settle(forbidden);
+    assert.equal(host.peek(7, PAGE, 1)[0], Status.INVALID_FLAGS, 'user mode may not ask for interrupts unless GENCFG says so');
+    const own = dedicated(host, 7, 16, GENCFG_USER_INTERRUPTS);
     submit(own, plain);
     settle(own);
+    assert.equal(swerr(own).error, Status.INTERRUPT_HANDLE, 'it is in SWERR too');
     assert.equal(host.peek(7, PAGE, 1)[0], Status.INTERRUPT_HANDLE);
     write32(own, Register.MSIXPERM + 8, 8 + 7 * 2 ** 12);
     submit(own, plain);
@@ -570,6 +674,15 @@ describe('dsa: batches, drains and errors', () => {
     settle(own);
     assert.deepEqual(host.interrupts, [1, 1]);
     assert.equal(host.peek(7, PAGE, 1)[0], Status.INTERRUPT_HANDLE);
+    write32(own, Register.MSIXPERM + 8, 4 + 8 + 7 * 2 ** 12);
+    submit(own, plain);
+    settle(own);
+    assert.equal(host.peek(7, PAGE, 1)[0], Status.SUCCESS);
+    assert.deepEqual(host.interrupts, [1, 1], 'an entry with Ignore raises none');
+    write32(own, Register.MSIXPERM + 8, 4 + 8 + 6 * 2 ** 12);
+    submit(own, plain);
+    settle(own);
+    assert.equal(host.peek(7, PAGE, 1)[0], Status.INTERRUPT_HANDLE, 'and must be of the PASID all the same');
   });
 });
 

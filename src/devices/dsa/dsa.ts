@@ -15,6 +15,8 @@ import {
   CommandStatus,
   DeviceState,
   describeShape,
+  GENCFG_USER_INTERRUPTS,
+  GENCFG_WRITABLE,
   GENCTRL_SOFTWARE_ERROR,
   GRPCFG_STRIDE,
   InterruptCause,
@@ -70,7 +72,7 @@ export class Dsa implements DeviceModel, EngineContext {
     if (mdev !== undefined) this.mdev = mdev;
     this.pci = describePci(shape);
     this.#wqs = Array.from({ length: shape.wqs }, (_, index) => new WorkQueue(index, this.#image, shape.operations));
-    this.#scheduler = new Scheduler(this.#wqs, shape, host, this);
+    this.#scheduler = new Scheduler(this.#wqs, shape, host.dma, this);
     this.#error = new SoftwareError(this.#image);
     this.#commands = new Commands({
       image: this.#image,
@@ -114,13 +116,18 @@ export class Dsa implements DeviceModel, EngineContext {
     return this.#scheduler.busy(pasid);
   }
 
-  /** EngineContext: MSIXPERM entry `handle` must be of the PASID of the descriptor, or say that it does not matter. */
+  /** EngineContext: MSIXPERM entry `handle` must be of the PASID of the descriptor, or of none when the work queue has none. */
   mayInterrupt(handle: number, handleKind: number, wq: WorkQueue, pasid: number): boolean {
     if (handleKind !== 0 || handle >= this.#shape.vectors) return false;
     const entry = this.#image.get(Register.MSIXPERM + handle * MSIXPERM_STRIDE);
-    if ((entry & MSIXPERM_IGNORE) !== 0) return true;
     if ((entry & MSIXPERM_PASID_ENABLE) === 0) return !wq.pasidEnabled;
     return wq.pasidEnabled && entry >>> 12 === pasid;
+  }
+
+  /** EngineContext: a descriptor has ended that asked for interrupt `handle`, and may. */
+  interrupt(handle: number): void {
+    const entry = this.#image.get(Register.MSIXPERM + handle * MSIXPERM_STRIDE);
+    if ((entry & MSIXPERM_IGNORE) === 0) this.#host.interrupt(handle);
   }
 
   /** EngineContext. */
@@ -137,11 +144,10 @@ export class Dsa implements DeviceModel, EngineContext {
     this.#host.interrupt(0);
   }
 
-  /** A software reset: no work, no configuration but the preset one, disabled. */
+  /** A software reset: no work, no configuration but the preset one, disabled. SWERR and the status of the command stay. */
   #resetConfiguration(): void {
     for (const wq of this.#wqs) this.#scheduler.abortWq(wq);
     this.#image.clear(Register.GENCFG, Register.CMD);
-    this.#image.clear(Register.SWERR, Register.GRPCFG);
     this.#image.clear(Register.GRPCFG, Register.END);
     const size = Math.floor(this.#shape.totalSize / this.#shape.wqs);
     for (const wq of this.#wqs) {
@@ -150,7 +156,7 @@ export class Dsa implements DeviceModel, EngineContext {
     }
     if (!this.#preset.configured) return;
     presetGroups(this.#image, this.#shape);
-    for (let i = 1; i < this.#shape.vectors; i++) this.#image.set(Register.MSIXPERM + i * MSIXPERM_STRIDE, MSIXPERM_IGNORE);
+    this.#image.set(Register.GENCFG, GENCFG_USER_INTERRUPTS);
   }
 
   #comeUp(): void {
@@ -194,7 +200,7 @@ export class Dsa implements DeviceModel, EngineContext {
   }
 
   #writeGeneralConfig(value: number): void {
-    if (this.#disabled && this.#shape.configurable) this.#image.set(Register.GENCFG, value & 0xff);
+    if (this.#disabled && this.#shape.configurable) this.#image.set(Register.GENCFG, value & GENCFG_WRITABLE);
   }
 
   #writeGroupConfig(offset: number, value: number): void {
@@ -211,7 +217,7 @@ export class Dsa implements DeviceModel, EngineContext {
     const refused = field === 8 && wq.state === WqState.DISABLED && wq.pasid !== 0 && !this.#host.dma.admits(wq.pasid);
     if (refused) {
       wq.refusePasid();
-      this.#announceError(this.#error.recordPasid(SoftwareErrorCode.PASID_NOT_ADMITTED, wq.index, (value >>> 8) & 0xfffff));
+      this.#announceError(this.#error.recordPasid(SoftwareErrorCode.TRANSLATION_REFUSED, wq.index, (value >>> 8) & 0xfffff));
     }
   }
 
@@ -228,7 +234,7 @@ export class Dsa implements DeviceModel, EngineContext {
     this.#image.set(Register.CMD, value);
     this.#image.set(Register.CMDSTS, CMDSTS_ACTIVE);
     const reserved = (value >>> 25) & 0x3f;
-    const status = reserved === 0 ? this.#commands.issue((value >>> 20) & 0x1f, value & 0xfffff) : CommandStatus.INVALID_COMMAND;
+    const status = reserved === 0 ? this.#commands.issue((value >>> 20) & 0x1f, value & 0xfffff) : CommandStatus.RESERVED_NOT_ZERO;
     if (status !== undefined) this.#endCommand(status);
   }
 
@@ -238,28 +244,26 @@ export class Dsa implements DeviceModel, EngineContext {
     if (wantsInterrupt) this.#raise(InterruptCause.COMMAND);
   }
 
-  /** @returns false when a shared work queue has no room: the program must try again (ENQCMD returns Retry). */
+  /**
+   * A write is taken for the instruction that the work queue's mode is for: ENQCMD for a shared one, MOVDIR64B for a dedicated one.
+   * @returns false when the program must try again: what is ENQCMD's Retry, for a shared work queue without room or that is not enabled.
+   */
   #writePortal(offset: number, source: Uint8Array): boolean {
-    if (source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) {
-      this.#announceError(this.#error.record(SoftwareErrorCode.PORTAL_WRITE_SIZE));
-      return true;
-    }
+    if (source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) return true;
     const portal = Math.floor(offset / PORTAL_SIZE);
     const wq = this.#wqs[Math.floor(portal / PORTALS_PER_WQ)];
-    if (wq === undefined || wq.state !== WqState.ENABLED) {
-      this.#announceError(this.#error.record(SoftwareErrorCode.WQ_NOT_ENABLED, wq?.index));
-      return true;
-    }
+    if (wq === undefined) return true;
+    if (wq.state !== WqState.ENABLED) return !wq.shared;
     return wq.limits.shared ? this.#enqueue(wq, portal, source) : this.#submit(wq, portal, source);
   }
 
   /** ENQCMD to a shared work queue: the descriptor brings its PASID. */
   #enqueue(wq: WorkQueue, portal: number, source: Uint8Array): boolean {
-    const limit = (portal & PORTAL_LIMITED) === 0 ? wq.size : wq.threshold;
+    const limit = (portal & PORTAL_LIMITED) === 0 ? wq.size : Math.min(wq.threshold, wq.size);
     if (wq.count >= limit) return false;
     const pasid = source[0]! | (source[1]! << 8) | ((source[2]! & 0xf) << 16);
     if (pasid === 0 || !this.#host.dma.admits(pasid)) {
-      this.#announceError(this.#error.recordPasid(SoftwareErrorCode.PASID_NOT_ADMITTED, wq.index, pasid));
+      this.#announceError(this.#error.recordPasid(SoftwareErrorCode.TRANSLATION_REFUSED, wq.index, pasid));
       return true;
     }
     wq.push(source, pasid, portal & PORTAL_IMS);

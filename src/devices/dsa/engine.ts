@@ -5,7 +5,7 @@
  * Descriptors of a batch never overlap each other, so a fence has only to look at whether an earlier one failed. Every descriptor that
  * an engine takes ends in exactly one call of `#end`, unless it is aborted.
  */
-import type { DeviceHost } from '../device-model.js';
+import type { DmaPort } from '../device-model.js';
 import { Access } from './access.js';
 import { Written, writeCompletion } from './completion.js';
 import { DESCRIPTOR_SIZE, Flag, Opcode, Status } from './descriptor.js';
@@ -19,8 +19,10 @@ export const DESCRIPTOR_COST = 0x1000;
 
 /** What an engine needs of its device. */
 export interface EngineContext {
-  /** May this descriptor raise interrupt `handle`? */
+  /** May this descriptor ask for interrupt `handle`? */
   mayInterrupt(handle: number, handleKind: number, wq: WorkQueue, pasid: number): boolean;
+  /** A descriptor has ended that asked for interrupt `handle`, and may. */
+  interrupt(handle: number): void;
   /** Reports what no completion record can say. */
   reportError(code: number, task: Task, wq: WorkQueue, batchIndex: number, faultAddress: number, write: boolean): void;
 }
@@ -31,7 +33,7 @@ export class Engine {
   /** That descriptor's number in the work queue. */
   number = 0;
   readonly #access: Access;
-  readonly #host: DeviceHost;
+  readonly #dma: DmaPort;
   readonly #context: EngineContext;
   readonly #outer = new Task();
   readonly #inner = new Task();
@@ -40,9 +42,9 @@ export class Engine {
   /** A descriptor of the batch has ended with something else than success. */
   #batchFailed = false;
 
-  constructor(host: DeviceHost, context: EngineContext) {
-    this.#host = host;
-    this.#access = new Access(host.dma);
+  constructor(dma: DmaPort, context: EngineContext) {
+    this.#dma = dma;
+    this.#access = new Access(dma);
     this.#context = context;
   }
 
@@ -100,7 +102,7 @@ export class Engine {
 
   #advance(task: Task): number {
     const bytes = advance(task, this.#access);
-    task.block(this.#host.dma);
+    task.block(this.#dma);
     return bytes;
   }
 
@@ -152,12 +154,13 @@ export class Engine {
   #end(task: Task, wq: WorkQueue, batchIndex: number): boolean {
     const written = writeCompletion(task, this.#access);
     if (written === Written.FAULTED) this.#report(Status.COMPLETION_FAULT, task, wq, batchIndex, task.descriptor.completionAddress, true);
-    if (written === Written.MISALIGNED) this.#report(Status.COMPLETION_ALIGNMENT, task, wq, batchIndex, 0, false);
-    if (written === Written.NO_ADDRESS) {
+    // An interrupt handle that is none is reported in both places.
+    if (written === Written.NONE || task.status === Status.INTERRUPT_HANDLE) {
       const write = (task.status & Status.WRITE_FAULT) !== 0;
       this.#report(task.status & ~Status.WRITE_FAULT, task, wq, batchIndex, task.faultAddress, write);
     }
-    if (task.descriptor.has(Flag.REQUEST_INTERRUPT) && this.#mayInterrupt(task, wq)) this.#host.interrupt(task.descriptor.interruptHandle);
+    if (task.descriptor.has(Flag.REQUEST_INTERRUPT) && this.#mayInterrupt(task, wq))
+      this.#context.interrupt(task.descriptor.interruptHandle);
     return task.status === Status.SUCCESS && written <= Written.WRITTEN;
   }
 

@@ -1,8 +1,8 @@
 /**
  * Groups: which engines serve which work queues, as GRPCFG has it.
  *
- * While the device is enabled every work queue of a group can be reached by every engine of the group, and by no other. Layout: Linux,
- * drivers/dma/idxd/registers.h, struct grpcfg. Which of the four error codes a mistake gets is this model's reading (docs/dsa.md).
+ * While the device is enabled every work queue of a group can be reached by every engine of the group, and by no other. Layout and checks:
+ * specification (see docs/dsa.md), 9.2.23, 5.1.
  */
 import { CommandStatus, GRPCFG_STRIDE, Register, type RegisterImage, type Shape } from './registers.js';
 
@@ -58,7 +58,7 @@ export function checkGroups(image: RegisterImage, shape: Shape, sizeOf: (wq: num
   for (let group = 0; group < shape.groups; group++) {
     const wqs = isAny(shape.wqs, (wq) => hasWq(image, group, wq));
     const engines = isAny(shape.engines, (engine) => hasEngine(image, group, engine));
-    if (wqs && !engines) return CommandStatus.GROUP_INCOMPLETE;
+    if (wqs !== engines) return CommandStatus.GROUP_INCOMPLETE;
   }
   return CommandStatus.SUCCESS;
 }

@@ -3,7 +3,7 @@
  *
  * Every readable bit lives in one byte image, little-endian, so a read of any size at any offset is a copy. Writes arrive as whole
  * 32-bit registers with a mask of the bytes really written; what a write does is decided in `dsa.ts`.
- * Source: Linux, drivers/dma/idxd/registers.h. What that leaves open is listed in docs/dsa.md.
+ * Source: specification (see docs/dsa.md), 9.2.
  */
 export const Register = {
   VERSION: 0x00,
@@ -48,6 +48,9 @@ export const PORTAL_IMS = 2;
 export const DeviceState = { DISABLED: 0, ENABLED: 1, DRAINING: 2, HALTED: 3 } as const;
 export const WqState = { DISABLED: 0, ENABLED: 1, BUSY: 2 } as const;
 export const InterruptCause = { SOFTWARE_ERROR: 1, COMMAND: 2 } as const;
+/** GENCFG bits: the limit of read buffers, and that descriptors of user mode may ask for interrupts. */
+export const GENCFG_WRITABLE = 0x10ff;
+export const GENCFG_USER_INTERRUPTS = 0x1000;
 /** GENCTRL bit: interrupt on a software error. */
 export const GENCTRL_SOFTWARE_ERROR = 1;
 export const CMDSTS_ACTIVE = 0x80000000;
@@ -74,11 +77,12 @@ export const CommandStatus = {
   SUCCESS: 0x00,
   INVALID_COMMAND: 0x01,
   INVALID_WQ: 0x02,
+  RESERVED_NOT_ZERO: 0x04,
   DEVICE_NOT_DISABLED: 0x10,
   WQ_SIZES_OUT_OF_RANGE: 0x14,
-  GROUP_WQS: 0x15,
-  GROUP_ENGINES: 0x16,
-  GROUP_INCOMPLETE: 0x17,
+  GROUP_INCOMPLETE: 0x15,
+  GROUP_WQS: 0x16,
+  GROUP_ENGINES: 0x17,
   DEVICE_NOT_ENABLED: 0x20,
   WQ_NOT_DISABLED: 0x21,
   WQ_SIZE: 0x22,
@@ -86,6 +90,7 @@ export const CommandStatus = {
   WQ_PASID: 0x26,
   WQ_MAX_BATCH: 0x27,
   WQ_MAX_TRANSFER: 0x28,
+  WQ_PRIVILEGED: 0x2a,
   DISABLE_NOT_ENABLED: 0x31,
   WQ_NOT_ENABLED: 0x32,
 } as const;

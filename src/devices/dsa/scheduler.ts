@@ -4,7 +4,7 @@
  * Within a group the work queues take turns; within a work queue descriptors leave in the order in which they came. A drain descriptor
  * leaves only when no engine has a descriptor of its work queue, and what is behind it waits with it.
  */
-import type { DeviceHost } from '../device-model.js';
+import type { DmaPort } from '../device-model.js';
 import { Opcode } from './descriptor.js';
 import { Engine, type EngineContext } from './engine.js';
 import { hasEngine, hasWq } from './groups.js';
@@ -22,9 +22,9 @@ export class Scheduler {
   /** Where each engine begins to look the next time. */
   readonly #turns: Int32Array;
 
-  constructor(wqs: readonly WorkQueue[], shape: Shape, host: DeviceHost, context: EngineContext) {
+  constructor(wqs: readonly WorkQueue[], shape: Shape, dma: DmaPort, context: EngineContext) {
     this.#wqs = wqs;
-    this.#engines = Array.from({ length: shape.engines }, () => new Engine(host, context));
+    this.#engines = Array.from({ length: shape.engines }, () => new Engine(dma, context));
     this.#served = this.#engines.map(() => []);
     this.#turns = new Int32Array(shape.engines);
   }
@@ -58,12 +58,18 @@ export class Scheduler {
     for (let i = 0; i < served.length; i++) {
       const turn = (this.#turns[index]! + i) % served.length;
       const wq = served[turn]!;
-      if (wq.count === 0 || (wq.headOpcode === Opcode.DRAIN && this.#inFlight(wq, wq.headNumber))) continue;
+      if (wq.count === 0 || (wq.headOpcode === Opcode.DRAIN && this.#mustWait(wq))) continue;
       this.#turns[index] = turn + 1;
       engine.take(wq);
       return true;
     }
     return false;
+  }
+
+  /** A drain, at the head of `wq`, waits for what came before it: in a shared work queue for that of its own PASID. */
+  #mustWait(wq: WorkQueue): boolean {
+    const pasid = wq.limits.shared ? wq.headPasid : undefined;
+    return this.#engines.some((engine) => engine.wq === wq && (pasid === undefined || engine.pasid === pasid));
   }
 
   /** Is a descriptor of `wq` whose number is below `before` in an engine? */

@@ -1,21 +1,19 @@
 /**
  * SWERR: the register that holds the first error which no completion record could carry, until the program acknowledges it.
  *
- * Later errors only set its overflow bit. Fields: Linux, drivers/dma/idxd/registers.h, union sw_err_reg.
+ * Later errors only set its overflow bit. Fields: specification (see docs/dsa.md), 9.2.15.
  */
 import { Register, type RegisterImage } from './registers.js';
 import type { Task } from './task.js';
 
 /**
- * Error codes that are not completion status codes. 0x52 is the hardware's, as Intel's mdev emulation of this device had it. The hardware's
- * numbers for errors at a portal are not in any header of Linux; those are this model's own, in a range of their own.
+ * Error codes of what no descriptor in an engine has to do with: specification, 5.8. A PASID that the device may not load is reported as what
+ * hardware would find out when it uses it: its requests for translation are refused.
  */
 export const SoftwareErrorCode = {
+  TRANSLATION_REFUSED: 0x22,
   COMMAND_WHILE_ACTIVE: 0x52,
-  PORTAL_WRITE_SIZE: 0xe0,
-  WQ_NOT_ENABLED: 0xe1,
-  DEDICATED_WQ_FULL: 0xe2,
-  PASID_NOT_ADMITTED: 0xe3,
+  DEDICATED_WQ_FULL: 0x53,
 } as const;
 
 const VALID = 0x01;

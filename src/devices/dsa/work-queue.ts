@@ -7,7 +7,15 @@
 
 import { DESCRIPTOR_SIZE } from './descriptor.js';
 import type { WqLimits } from './descriptor-check.js';
-import { MAX_BATCH_SHIFT, MAX_TRANSFER_SHIFT, Register, type RegisterImage, WQCFG_STRIDE, WqState } from './registers.js';
+import {
+  GENCFG_USER_INTERRUPTS,
+  MAX_BATCH_SHIFT,
+  MAX_TRANSFER_SHIFT,
+  Register,
+  type RegisterImage,
+  WQCFG_STRIDE,
+  WqState,
+} from './registers.js';
 
 const MODE_DEDICATED = 0x1;
 const BLOCK_ON_FAULT = 0x2;
@@ -35,7 +43,7 @@ export class WorkQueue {
   #head = 0;
   #count = 0;
   #accepted = 0;
-  #limits: WqLimits = { shared: false, blockOnFault: false, operations: 0, maxTransfer: 0, maxBatch: 0 };
+  #limits: WqLimits = { shared: false, blockOnFault: false, interrupts: false, operations: 0, maxTransfer: 0, maxBatch: 0 };
 
   constructor(index: number, image: RegisterImage, operations: number) {
     this.index = index;
@@ -114,13 +122,14 @@ export class WorkQueue {
 
   /** Stores dword `offset` of its WQCFG entry, or as much of it as may change now. */
   configure(offset: number, value: number, deviceDisabled: boolean, configurable: boolean): void {
+    // The threshold may change at any time.
+    if (offset === 4 && configurable) this.#set(4, value & 0xffff);
     if (this.state !== WqState.DISABLED) return;
     if (!configurable) {
       if (offset === 8) this.#set(8, ((this.#get(8) & ~IDENTITY) | (value & IDENTITY)) >>> 0);
       return;
     }
     if (offset === 0 && deviceDisabled) this.#set(0, value & 0xffff);
-    if (offset === 4) this.#set(4, value & 0xffff);
     if (offset === 8) this.#set(8, (value & 0x3ffffff3) >>> 0);
     if (offset === 12) this.#set(12, value & 0x1ff);
     if (offset === 32) this.#set(32, (value & this.#operations) >>> 0);
@@ -144,6 +153,7 @@ export class WorkQueue {
     this.#limits = {
       shared: this.shared,
       blockOnFault: (this.#get(8) & BLOCK_ON_FAULT) !== 0,
+      interrupts: !this.pasidEnabled || (this.#image.get(Register.GENCFG) & GENCFG_USER_INTERRUPTS) !== 0,
       operations: this.#get(32),
       maxTransfer: 2 ** this.maxTransferShift,
       maxBatch: 2 ** this.maxBatchShift,
