@@ -93,6 +93,9 @@ is_built() {
 
 [ "$(uname -m)" = x86_64 ] || stop 'User-Mode Linux needs an x86-64 machine'
 mkdir -p "$cache"
+# One builds, others wait for what it builds.
+exec 9>"$cache/lock"
+flock 9
 install_host_tools
 deb=${1:-}
 home=$(newest "$cache/oracle-"*/)

@@ -153,6 +153,18 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
     nested.close();
   });
 
+  rule('what was changed while no device was attached needs no invalidation', (transport) => {
+    const nested = new Nested(transport);
+    const hwpt = nested.alloc();
+    nested.device.attach(hwpt);
+    assert.equal(nested.run()?.status, DONE);
+    nested.device.detach();
+    nested.setPage(DATA_IOVA, 0n);
+    nested.device.attach(hwpt);
+    assert.equal(nested.run()?.status, FAULT);
+    nested.close();
+  });
+
   rule('what is unmapped from the IOAS is out of reach of the very next DMA, a table of the first stage too', (transport) => {
     const nested = new Nested(transport);
     nested.device.attach(nested.alloc());

@@ -66,6 +66,8 @@ export class MockHardware implements IommuHardware {
   viommu: Viommu | undefined;
   virtualId = 0n;
   #failsNext = false;
+  /** Linux 7.3 asks for it by its type, and expects a page of memory to be one entry; 6.12, which gives no type, an entry for each half. */
+  readonly #wholePages: PagingFormat;
 
   /** @throws Refusal EINVAL for flags that are unknown. */
   constructor(flags: number) {
@@ -73,11 +75,12 @@ export class MockHardware implements IommuHardware {
     this.dirtyTracking = (flags & DEVICE_NO_DIRTY) === 0;
     this.pasidBits = flags & DEVICE_PASID ? PASID_BITS : 0;
     this.largePageSize = flags & DEVICE_HUGE_IOVA ? 512n * this.pageSize : undefined;
+    this.#wholePages = { pageSize: this.pageSize, largePageSize: 4096n, pageSizes: this.pageSizes, aperture: this.aperture };
   }
 
   formatOf(data: UserData): PagingFormat {
     const { pageTableType } = selftestData(data);
-    if (pageTableType === DEFAULT_FORMAT) return this;
+    if (pageTableType === DEFAULT_FORMAT) return this.#wholePages;
     return pageTableType === HUGE_FORMAT ? hugeFormat : refuse('EOPNOTSUPP', `the mock IOMMU has no page tables of type ${pageTableType}`);
   }
 

@@ -7,7 +7,7 @@
  * stage has changed, before it looks for anything.
  */
 import type { Access } from './access.js';
-import { NONE } from './page-table.js';
+import { NONE, PAGE_SIZE } from './page-table.js';
 import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, type TableMemory, TWO_32 } from './table-memory.js';
 
 const PLACES = 1024;
@@ -22,6 +22,8 @@ export class Iotlb {
   // The address in the second stage that what is kept begins at.
   readonly #seconds = new Float64Array(PLACES);
   #empty = true;
+  // A translation of more than a page may be among them.
+  #large = false;
 
   constructor(memory: TableMemory) {
     this.#memory = memory;
@@ -57,17 +59,16 @@ export class Iotlb {
     this.#found[place] = (slot << 2) | rights;
     this.#seconds[place] = second;
     this.#empty = false;
+    if (last - start >= PAGE_SIZE) this.#large = true;
     return this.#found[place]!;
   }
 
   /** Forgets what is kept of [start, last] (bytes), large pages that lie in it in part too. */
   invalidate(start: number, last: number): void {
     if (this.#empty) return;
-    for (let place = 0; place < PLACES; place++) {
-      if (this.#tags[2 * place] === EMPTY) continue;
-      const slot = this.#found[place]! >> 2;
-      if (this.#memory.wide(slot, START_HI) <= last && start <= this.#memory.wide(slot, LAST_HI)) this.#tags[2 * place] = EMPTY;
-    }
+    // Of a large page anything may be kept, at the place of any page of it.
+    if (this.#large || last - start >= PLACES * PAGE_SIZE) this.#search(start, last);
+    else for (let page = start - (start % PAGE_SIZE); page <= last; page += PAGE_SIZE) this.#forget(Math.floor(page / TWO_32), page >>> 0);
   }
 
   /** Forgets everything. */
@@ -75,6 +76,7 @@ export class Iotlb {
     if (this.#empty) return;
     this.#tags.fill(EMPTY);
     this.#empty = true;
+    this.#large = false;
   }
 
   /** Gives its places in the table memory back. */
@@ -82,6 +84,19 @@ export class Iotlb {
     this.clear();
     for (const found of this.#found) if (found !== NONE) this.#memory.freeCached(found >> 2);
     this.#found.fill(NONE);
+  }
+
+  #forget(hi: number, lo: number): void {
+    const place = placeOf(hi, lo);
+    if (this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 12) this.#tags[2 * place] = EMPTY;
+  }
+
+  #search(start: number, last: number): void {
+    for (let place = 0; place < PLACES; place++) {
+      if (this.#tags[2 * place] === EMPTY) continue;
+      const slot = this.#found[place]! >> 2;
+      if (this.#memory.wide(slot, START_HI) <= last && start <= this.#memory.wide(slot, LAST_HI)) this.#tags[2 * place] = EMPTY;
+    }
   }
 }
 

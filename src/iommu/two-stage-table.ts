@@ -11,6 +11,7 @@ import { hex } from '../linux/errno.js';
 import { type Access, READ, REFUSED, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { Iotlb } from './iotlb.js';
+import type { Memory } from './memory.js';
 import type { MemoryTable } from './memory-table.js';
 import { NestedTable } from './nested-table.js';
 import type { PageTable } from './page-table.js';
@@ -30,8 +31,9 @@ const entryBytes = new Uint8Array(128);
 export abstract class TwoStageTable extends NestedTable {
   /** The entry that `readEntry` has read: its low and high half. */
   protected readonly entry: Int32Array = new Int32Array(entryBytes.buffer, 0, 2);
-  /** What `walk` has found: the page's first address in the second stage, its size in bytes (a power of two, at most 2^30), and the rights that the first stage gives. */
-  protected page = 0;
+  /** What `walk` has found: the halves of the page's address in the second stage, its size in bytes (a power of two, at most 2^30), and the rights. */
+  protected pageHi = 0;
+  protected pageLo = 0;
   protected size = 0;
   protected rights: Access = 0;
 
@@ -51,8 +53,7 @@ export abstract class TwoStageTable extends NestedTable {
 
   lookup(hi: number, lo: number, access: Access): number {
     if (this.#generation !== this.parent.generation) {
-      this.#iotlb.clear();
-      this.forgetTables();
+      this.invalidateAll();
       this.#generation = this.parent.generation;
     }
     const found = this.#iotlb.find(hi, lo);
@@ -70,13 +71,19 @@ export abstract class TwoStageTable extends NestedTable {
     return this.#iotlb.second(iova);
   }
 
-  close(): void {
-    this.#iotlb.close();
+  /** Forgets everything that is kept. */
+  invalidateAll(): void {
+    this.#iotlb.clear();
     this.forgetTables();
   }
 
+  close(): void {
+    this.invalidateAll();
+    this.#iotlb.close();
+  }
+
   /**
-   * The walk of the first stage to the page that IOVA (hi, lo) lies in. @returns true, with `page`, `size` and `rights` set; or false, with the reason in
+   * The walk of the first stage to the page that IOVA (hi, lo) lies in. @returns true, with what it has found set; or false, with the reason in
    * `refusal`.
    */
   protected abstract walk(hi: number, lo: number, access: Access): boolean;
@@ -90,28 +97,28 @@ export abstract class TwoStageTable extends NestedTable {
   /** Forgets tables of the first stage that a walk has passed. */
   protected abstract forgetTables(): void;
 
-  /** Reads the entry at `address` of the second stage into `entry`. @returns false when it cannot be reached, with the reason. */
-  protected readEntry(address: number): boolean {
-    const slot = this.#entrySlot(address, READ);
+  /** Reads the entry at address (hi, lo) of the second stage into `entry`. @returns false when it cannot be reached, with the reason. */
+  protected readEntry(hi: number, lo: number): boolean {
+    const slot = this.#entrySlot(hi, lo, READ);
     if (slot < 0) return false;
-    const memory = this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-    if (memory.read(this.#offset(slot, address), entryBytes, 0, ENTRY_BYTES) === ENTRY_BYTES) return true;
-    return this.refuse(`${memory.description} has no entry to read for ${hex(address)} of the second stage`);
+    const memory = this.#memory(slot);
+    if (memory.read(this.#offset(slot, hi, lo), entryBytes, 0, ENTRY_BYTES) === ENTRY_BYTES) return true;
+    return this.refuse(`${memory.description} has no entry to read for ${hexPair(hi, lo)} of the second stage`);
   }
 
   /**
-   * Stores byte `at` of `entry` where `address` says; the other bytes of the entry may have changed since, and stay.
+   * Stores byte `at` of `entry`, which was read at (hi, lo); the other bytes of the entry may have changed since, and stay.
    * @returns false when that cannot be, with the reason.
    */
-  protected writeEntry(address: number, at: number): boolean {
-    const slot = this.#entrySlot(address, WRITE);
+  protected writeEntry(hi: number, lo: number, at: number): boolean {
+    const slot = this.#entrySlot(hi, lo, WRITE);
     if (slot < 0) return false;
-    const memory = this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-    if (memory.write(this.#offset(slot, address) + at, entryBytes, at, 1) === 1) {
-      this.#log?.written(address, ENTRY_BYTES);
+    const memory = this.#memory(slot);
+    if (memory.write(this.#offset(slot, hi, lo) + at, entryBytes, at, 1) === 1) {
+      this.#log?.written(hi * TWO_32 + (lo >>> 0), ENTRY_BYTES);
       return true;
     }
-    return this.refuse(`${memory.description} has no entry to mark for ${hex(address)} of the second stage`);
+    return this.refuse(`${memory.description} has no entry to mark for ${hexPair(hi, lo)} of the second stage`);
   }
 
   protected refuse(reason: string): false {
@@ -122,44 +129,52 @@ export abstract class TwoStageTable extends NestedTable {
   /** Nothing is kept that would do: both stages are walked, and what they find is kept. */
   #translate(hi: number, lo: number, access: Access): number {
     if (!this.walk(hi, lo, access)) return REFUSED;
-    const { tables } = this.#iommu;
-    const iova = hi * TWO_32 + (lo >>> 0);
     const within = lo & (this.size - 1);
-    const address = this.page + within;
-    const second = this.#second(address);
-    if ((second & access) !== access || second < 0) {
+    const addressLo = this.pageLo | within;
+    const second = this.parent.lookup(this.pageHi, addressLo);
+    if (second < 0 || (second & access) !== access) {
       const missing = second < 0 ? 'has nothing mapped' : `does not give the right to ${access & WRITE ? 'write' : 'read'}`;
-      this.refuse(`the first stage leads to ${hex(address)}, where the second stage ${missing}`);
+      this.refuse(`the first stage leads to ${hexPair(this.pageHi, addressLo)}, where the second stage ${missing}`);
       return REFUSED;
     }
     const rights = this.use(access) & second;
-    if (rights === 0) return REFUSED;
-    const slot = second >> 2;
-    // The part of the page that this one mapping of the second stage holds.
-    const start = iova - Math.min(within, address - tables.wide(slot, START_HI));
-    const last = iova + Math.min(this.size - within - 1, tables.wide(slot, LAST_HI) - address);
+    return rights === 0 ? REFUSED : this.#keep(hi, lo, within, second >> 2, rights);
+  }
+
+  /** Keeps the part of the page that `slot` of the second stage holds; IOVA (hi, lo) lies `within` the page by so many bytes. */
+  #keep(hi: number, lo: number, within: number, slot: number, rights: Access): number {
+    const { tables } = this.#iommu;
+    const iova = hi * TWO_32 + (lo >>> 0);
+    const address = this.pageHi * TWO_32 + ((this.pageLo | within) >>> 0);
+    const into = address - tables.wide(slot, START_HI);
+    const before = Math.min(within, into);
+    const after = Math.min(this.size - within - 1, tables.wide(slot, LAST_HI) - address);
     const memory = tables.mappings[slot * MAPPING_WORDS + MEMORY]!;
-    const from = address - (iova - start);
-    return this.#iotlb.keep(hi, lo, start, last, memory, this.#offset(slot, from), rights, from);
+    const offset = tables.wide(slot, OFFSET_HI) + into - before;
+    return this.#iotlb.keep(hi, lo, iova - before, iova + after, memory, offset, rights, address - before);
   }
 
-  /** What the second stage has at `address`: `slot << 2 | rights`, or negative. */
-  #second(address: number): number {
-    return this.parent.lookup(Math.floor(address / TWO_32), address >>> 0);
-  }
-
-  /** The mapping of the second stage in which the entry at `address` lies, or negative when it cannot be accessed there. */
-  #entrySlot(address: number, access: Access): number {
-    const second = this.#second(address);
+  /** The mapping of the second stage in which the entry at (hi, lo) lies, or negative when it cannot be accessed there. */
+  #entrySlot(hi: number, lo: number, access: Access): number {
+    const second = this.parent.lookup(hi, lo);
     if (second >= 0 && (second & access) === access) return second >> 2;
     const missing = second < 0 ? 'has mapped' : `lets be ${access === WRITE ? 'written' : 'read'}`;
-    this.refuse(`the entry at ${hex(address)} of the first stage is not in what the second stage ${missing}`);
+    this.refuse(`the entry at ${hexPair(hi, lo)} of the first stage is not in what the second stage ${missing}`);
     return REFUSED;
   }
 
-  /** Where `address` of the second stage is in the memory of the mapping that covers it. */
-  #offset(slot: number, address: number): number {
-    const { tables } = this.#iommu;
-    return tables.wide(slot, OFFSET_HI) + (address - tables.wide(slot, START_HI));
+  #memory(slot: number): Memory {
+    return this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
   }
+
+  /** Where address (hi, lo) of the second stage is in the memory of the mapping that covers it. */
+  #offset(slot: number, hi: number, lo: number): number {
+    const { tables } = this.#iommu;
+    return tables.wide(slot, OFFSET_HI) + (hi * TWO_32 + (lo >>> 0) - tables.wide(slot, START_HI));
+  }
+}
+
+/** An address by its halves, in reasons. */
+export function hexPair(hi: number, lo: number): string {
+  return hex(hi * TWO_32 + (lo >>> 0));
 }

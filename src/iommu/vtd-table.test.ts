@@ -109,6 +109,14 @@ test('each kind of refusal has its reason', () => {
   assert.match(requester.read(PASID, 0, new Uint8Array(1), 0, 1)!.reason, /not authorized for PASID 7/);
 });
 
+test('a table that is nowhere in the second stage, because no address is so wide, refuses everything', () => {
+  for (const root of [2 ** 48, 2 ** 60, 2 ** 64 - 4096]) {
+    const { at, table } = setup({ root });
+    assert.equal(at(0, READ), NONE);
+    assert.match(table.refusal, /not in what the second stage has mapped/);
+  }
+});
+
 test('a walk marks entries as accessed, the page as written too when it is; with EAFE in bit 10 as well', () => {
   for (const extendedAccess of [false, true]) {
     const { entries, set, chain, at } = setup({ extendedAccess });

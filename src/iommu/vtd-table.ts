@@ -7,12 +7,11 @@
  * when nothing refuses the access any more. The tables of the last level that walks have reached are remembered (a paging-structure
  * cache), until an invalidation that is not for leaves only.
  */
-import { hex } from '../linux/errno.js';
 import { type Access, RIGHTS, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import type { PageTable } from './page-table.js';
 import { TWO_32 } from './table-memory.js';
-import { type Tables, TwoStageTable } from './two-stage-table.js';
+import { hexPair, type Tables, TwoStageTable } from './two-stage-table.js';
 
 /** Bits of an IOVA that four levels translate. The highest is the sign, so that half of them need more bits than IOVAs here have. */
 export const VTD_ADDRESS_WIDTH = 48;
@@ -50,20 +49,23 @@ export interface VtdFirstStage {
 
 export class VtdTable extends TwoStageTable {
   readonly addressWidth: number;
-  readonly #root: number;
+  readonly #rootHi: number;
+  readonly #rootLo: number;
   readonly #accessed: number;
-  // The page's own entry, as `walk` has left it: its address, and its low half.
-  #leafAt = 0;
+  // The page's own entry, as `walk` has left it: the halves of its address, and its low half.
+  #leafAtHi = 0;
+  #leafAtLo = 0;
   #leaf = 0;
-  // Tables of the last level: for each place the IOVA's halves above bit 21, the table's address, and the rights of the entries on the way.
+  // Tables of the last level: for each place the IOVA's halves above bit 21, those of the table's address, and the rights of the entries on the way.
   readonly #tags = new Int32Array(2 * REMEMBERED).fill(-1);
-  readonly #tables = new Float64Array(REMEMBERED);
+  readonly #tables = new Int32Array(2 * REMEMBERED);
   readonly #above = new Uint8Array(REMEMBERED);
 
   constructor(iommu: Tables, parent: PageTable, { root, addressWidth, extendedAccess }: VtdFirstStage, log?: DirtyLog) {
     super(iommu, parent, log);
     this.addressWidth = addressWidth;
-    this.#root = root - (root % SPAN[1]);
+    this.#rootHi = Math.floor(root / TWO_32);
+    this.#rootLo = root & ~0xfff;
     this.#accessed = extendedAccess ? ACCESSED | EXTENDED_ACCESSED : ACCESSED;
   }
 
@@ -71,25 +73,27 @@ export class VtdTable extends TwoStageTable {
     if (hi >>> BITS_HI !== 0) return this.refuse(`bits ${VTD_ADDRESS_WIDTH - 1} to 63 of the iova are not all zeros`);
     const place = (hi ^ (lo >>> 21)) & (REMEMBERED - 1);
     const known = this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 21;
-    let table = known ? this.#tables[place]! : this.#root;
+    let tableHi = known ? this.#tables[2 * place]! : this.#rootHi;
+    let tableLo = known ? this.#tables[2 * place + 1]! : this.#rootLo;
     let rights: Access = known ? this.#above[place]! : RIGHTS;
     for (let level = known ? 1 : TOP; ; level--) {
-      const at = table + 8 * indexOf(hi, lo, level);
-      if (!this.#readPresent(at, level)) return false;
+      const at = tableLo | (8 * indexOf(hi, lo, level));
+      if (!this.#readPresent(tableHi, at, level)) return false;
       const low = this.entry[0]!;
       const high = this.entry[1]!;
       if ((low & WRITABLE) === 0) rights &= ~WRITE;
-      if (level === 1 || (low & LARGE) !== 0) return this.#found(at, level, rights, access);
-      if (!this.#mark(at, this.#accessed)) return false;
-      table = (high & ADDRESS_HI) * TWO_32 + ((low & ~0xfff) >>> 0);
-      if (level === 2) this.#remember(place, hi, lo, table, rights);
+      if (level === 1 || (low & LARGE) !== 0) return this.#found(tableHi, at, level, rights, access);
+      if (!this.#mark(tableHi, at, this.#accessed)) return false;
+      tableHi = high & ADDRESS_HI;
+      tableLo = low & ~0xfff;
+      if (level === 2) this.#remember(place, hi, lo, tableHi, tableLo, rights);
     }
   }
 
   protected use(access: Access): Access {
     const write = (access & WRITE) !== 0;
     // `entry` is still the page's own: only the second stage was asked since.
-    if (!this.#mark(this.#leafAt, write ? this.#accessed | DIRTY : this.#accessed)) return 0;
+    if (!this.#mark(this.#leafAtHi, this.#leafAtLo, write ? this.#accessed | DIRTY : this.#accessed)) return 0;
     // Kept without the right to write while the entry does not say that the page was written: the first write must come here.
     return this.#leaf & DIRTY || write ? this.rights : this.rights & ~WRITE;
   }
@@ -98,13 +102,13 @@ export class VtdTable extends TwoStageTable {
     this.#tags.fill(-1);
   }
 
-  /** Reads the entry at `at`. @returns true when it is one that a walk may use. */
-  #readPresent(at: number, level: number): boolean {
-    if (!this.readEntry(at)) return false;
+  /** Reads the entry at (hi, lo). @returns true when it is one that a walk may use. */
+  #readPresent(hi: number, lo: number, level: number): boolean {
+    if (!this.readEntry(hi, lo)) return false;
     const low = this.entry[0]!;
-    if ((low & PRESENT) === 0) return this.refuse(`${entryName(at, level)} is not present`);
-    if (this.#reserved(low, level)) return this.refuse(`${entryName(at, level)} has a reserved bit set`);
-    if ((low & USER) === 0) return this.refuse(`${entryName(at, level)} is for privileged requests only`);
+    if ((low & PRESENT) === 0) return this.refuse(`${entryName(hi, lo, level)} is not present`);
+    if (this.#reserved(low, level)) return this.refuse(`${entryName(hi, lo, level)} has a reserved bit set`);
+    if ((low & USER) === 0) return this.refuse(`${entryName(hi, lo, level)} is for privileged requests only`);
     return true;
   }
 
@@ -114,31 +118,34 @@ export class VtdTable extends TwoStageTable {
     return level === TOP || (low & RESERVED_LO[level]!) !== 0;
   }
 
-  /** `entry`, at `at`, is that of the page. */
-  #found(at: number, level: number, rights: Access, access: Access): boolean {
+  /** `entry`, at (hi, lo), is that of the page. */
+  #found(hi: number, lo: number, level: number, rights: Access, access: Access): boolean {
     if ((rights & access) !== access)
-      return this.refuse(`the first stage does not give the right to write, as ${entryName(at, level)} shows`);
+      return this.refuse(`the first stage does not give the right to write, as ${entryName(hi, lo, level)} shows`);
     const size = SPAN[level]!;
-    this.page = (this.entry[1]! & ADDRESS_HI) * TWO_32 + ((this.entry[0]! & -size) >>> 0);
+    this.pageHi = this.entry[1]! & ADDRESS_HI;
+    this.pageLo = this.entry[0]! & -size;
     this.size = size;
     this.rights = rights;
-    this.#leafAt = at;
+    this.#leafAtHi = hi;
+    this.#leafAtLo = lo;
     this.#leaf = this.entry[0]!;
     return true;
   }
 
   /** Sets `bits` of `entry`, in memory too, where they are not set. */
-  #mark(at: number, bits: number): boolean {
+  #mark(hi: number, lo: number, bits: number): boolean {
     const missing = bits & ~this.entry[0]!;
     this.entry[0]! |= missing;
-    if (missing & 0xff && !this.writeEntry(at, 0)) return false;
-    return (missing & 0xff00) === 0 || this.writeEntry(at, 1);
+    if (missing & 0xff && !this.writeEntry(hi, lo, 0)) return false;
+    return (missing & 0xff00) === 0 || this.writeEntry(hi, lo, 1);
   }
 
-  #remember(place: number, hi: number, lo: number, table: number, rights: Access): void {
+  #remember(place: number, hi: number, lo: number, tableHi: number, tableLo: number, rights: Access): void {
     this.#tags[2 * place] = hi;
     this.#tags[2 * place + 1] = lo >>> 21;
-    this.#tables[place] = table;
+    this.#tables[2 * place] = tableHi;
+    this.#tables[2 * place + 1] = tableLo;
     this.#above[place] = rights;
   }
 }
@@ -150,6 +157,6 @@ function indexOf(hi: number, lo: number, level: number): number {
   return level === 3 ? ((hi & 127) << 2) | (lo >>> 30) : (hi >>> 7) & 511;
 }
 
-function entryName(at: number, level: number): string {
-  return `the entry at ${hex(at)}, of level ${level} of the first stage,`;
+function entryName(hi: number, lo: number, level: number): string {
+  return `the entry at ${hexPair(hi, lo)}, of level ${level} of the first stage,`;
 }

@@ -1,18 +1,48 @@
 /**
- * Runs the program that its arguments name with a `/dev/iommu` that answers 0 to every call and does nothing: what passes with it proves nothing.
+ * Runs the program that its arguments name with a `/dev/iommu` that does nothing and answers 0 to every call, with 1 for each id that a call
+ * returns (so that a case is not saved by its first look at an id): what passes with it proves nothing.
  */
 import { hostDev } from '../cli/host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from '../cli/inheritance.js';
 import { LauncherProcess } from '../cli/launcher-process.js';
 import { FuseServer } from '../devfs/fuse-server.js';
+import type { Caller } from '../ioasid/caller.js';
 import { runLoop } from '../linux/event-loop.js';
-import type { DeviceNode, OpenFile } from '../uapi/open-file.js';
+import { IOMMUFD_TYPE } from '../uapi/iommufd/command.js';
+import { iommufdIoctls } from '../uapi/iommufd.js';
+import type { DeviceNode, IoctlCall, OpenFile } from '../uapi/open-file.js';
+import type { Struct } from '../uapi/struct.js';
+
+const ONE = Uint8Array.of(1, 0, 0, 0);
+const TEST_CMD = 0x3ba0;
+/** IOMMU_TEST_CMD: where the operation stands, and the operations that make a mock domain, with the places of their ids. */
+const OPERATION = 4;
+const MOCK_DOMAIN = [2, 12];
+const MOCK_DOMAIN_IDS = [16, 20, 24];
+
+/** By ioctl number: the places of the ids that it returns. */
+const outputs = new Map<number, readonly number[]>(
+  Object.values(iommufdIoctls).map(({ nr, struct }) => [(IOMMUFD_TYPE << 8) | nr, idsOf(struct)]),
+);
+
+function idsOf({ fields }: Struct): number[] {
+  const ids = Object.entries(fields).filter(([name]) => /^out_.*_id$/.test(name));
+  return ids.map(([, { offset }]) => offset);
+}
+
+function testIds(caller: Caller, arg: number): readonly number[] {
+  const operation = new Uint8Array(1);
+  caller.readMemory(arg + OPERATION, operation);
+  return MOCK_DOMAIN.includes(operation[0]!) ? MOCK_DOMAIN_IDS : [];
+}
 
 class Nothing implements OpenFile {
   readonly object = this;
   readonly lastRefusal = undefined;
 
-  ioctl(): number {
+  ioctl(caller: Caller, { cmd, arg }: IoctlCall): number {
+    const ids = cmd === TEST_CMD ? testIds(caller, arg) : outputs.get(cmd);
+    for (const at of ids ?? []) caller.writeMemory(arg + at, ONE);
     return 0;
   }
 

@@ -68,7 +68,9 @@ const orders: Record<string, (...args: never[]) => unknown> = {
     exec('/bin/sleep', 'sleep', '60', null);
   },
   /** A thread that lives on. @returns its id. */
-  thread: () => answerOf(new Worker(new URL(import.meta.url), { workerData: { swap: [] } })),
+  thread: () => answerOf(new Worker(new URL(import.meta.url), { workerData: {} })),
+  /** A thread that lets the file behind `fd` have `size` bytes and none in turn, for ever. */
+  resize: (fd: number, size: number) => answerOf(new Worker(new URL(import.meta.url), { workerData: { resize: [fd, size] } })),
   /** A thread that lets `fd` be `a` and `b` in turn, for ever. */
   swap: (fd: number, a: number, b: number) => answerOf(new Worker(new URL(import.meta.url), { workerData: { swap: [fd, a, b] } })),
 };
@@ -84,11 +86,20 @@ if (isMainThread) {
   });
 } else {
   parentPort!.postMessage(Number(readlinkSync('/proc/thread-self').split('/')[2]));
-  const [fd, a, b] = workerData.swap as number[];
-  if (fd === undefined) setInterval(() => {}, 1000);
-  else
+  const { swap, resize } = workerData as { swap?: [number, number, number]; resize?: [number, number] };
+  if (swap !== undefined) {
+    const [fd, a, b] = swap;
     for (;;) {
-      libc().dup2(a!, fd);
-      libc().dup2(b!, fd);
+      libc().dup2(a, fd);
+      libc().dup2(b, fd);
     }
+  }
+  if (resize !== undefined) {
+    const [fd, size] = resize;
+    for (;;) {
+      libc().ftruncate(fd, 0);
+      libc().ftruncate(fd, size);
+    }
+  }
+  setInterval(() => {}, 1000);
 }

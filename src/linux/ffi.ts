@@ -31,6 +31,7 @@ const signatures = {
   ftruncate: 'int ftruncate64(int fd, long length)',
   mmap: 'uintptr_t mmap(uintptr_t address, ulong length, int protection, int flags, int fd, long offset)',
   munmap: 'int munmap(uintptr_t address, ulong length)',
+  mprotect: 'int mprotect(uintptr_t address, ulong length, int protection)',
   memcpy: 'uintptr_t memcpy(uintptr_t target, uintptr_t source, ulong length)',
   process_vm_readv: 'long process_vm_readv(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
   process_vm_writev: 'long process_vm_writev(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
@@ -46,6 +47,7 @@ const signatures = {
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',
   signal: 'uintptr_t signal(int number, uintptr_t handler)',
+  sigaction: 'int sigaction(int number, const void *action, void *before)',
   prlimit64: 'int prlimit64(int pid, int resource, uintptr_t fresh, uintptr_t old)',
   capset: 'int capset(uintptr_t header, uintptr_t data)',
   _exit: 'void _exit(int status)',
@@ -86,6 +88,12 @@ export function libc(): Libc {
     functions = table as unknown as Libc;
   }
   return functions;
+}
+
+/** The function at an address, of these C types. */
+export function callable(at: number, result: string, parameters: readonly string[]): (...args: number[]) => number {
+  const koffi = loadKoffi();
+  return koffi.decode(at, koffi.proto(result, [...parameters])) as (...args: number[]) => number;
 }
 
 /** errno of the last C call of this thread. */

@@ -70,6 +70,31 @@ test('a file that was truncated after it was mapped gives short transfers to the
   memory.close();
 });
 
+test('a file that another process truncates and extends all the time gives bytes that are or were there, or a short transfer', async (t) => {
+  const other = new Child();
+  t.after(() => other.kill());
+  const size = 64 * PAGE;
+  const fd = await other.memfd('restless', size);
+  const { memory } = fileMemory(other.pid, fd, 0, size, BOTH);
+  t.after(() => memory.close());
+  await other.order('resize', fd, size);
+  const source = new Uint8Array(size);
+  const target = new Uint8Array(size);
+  const written = new Set([0]);
+  const seen = { whole: 0, part: 0, none: 0 };
+  for (let round = 0; round < 5000 || Math.min(seen.whole, seen.part, seen.none) < 20; round++) {
+    written.add((round % 250) + 1);
+    const wrote = memory.write(0, source.fill((round % 250) + 1), 0, size);
+    target.fill(255);
+    const read = memory.read(0, target, 0, size);
+    assert.equal(wrote % PAGE, 0);
+    assert.equal(read % PAGE, 0);
+    assert.ok(target.subarray(0, read).every((byte) => written.has(byte)));
+    for (const done of [wrote, read]) seen[done === size ? 'whole' : done > 0 ? 'part' : 'none']++;
+    if (round % 100 === 0) await turn();
+  }
+});
+
 test('a memfd sealed against shrinking cannot be truncated under us', async () => {
   const fd = await child.memfd('sealed', 4 * PAGE, SEAL_SHRINK);
   const { memory } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
@@ -252,6 +277,26 @@ test('files larger than the server can map are refused with ENOMEM, however litt
   fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH).memory.close();
   assert.deepEqual(descriptors(), before);
   for (const fd of fds) await child.call('close', fd);
+});
+
+test('a filesystem that is full ends a transfer at the first page that it has no room for', {
+  skip: process.geteuid?.() === 0 ? false : 'needs root to mount a tmpfs',
+}, async (t) => {
+  const mounting = new Child();
+  t.after(() => mounting.kill());
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  await mounting.call('unshare', CLONE_NEWNS);
+  await mounting.call('mount', 'none', '/', '', MS_REC_SLAVE, '');
+  if ((await mounting.call('mount', 'none', folder, 'tmpfs', 0, 'size=16k')) !== 0) return t.skip('a tmpfs cannot be mounted here');
+  const fd = await mounting.call('open', join(folder, 'ram'), constants.O_RDWR | constants.O_CREAT, 0o600);
+  await mounting.call('ftruncate', fd, 8 * PAGE);
+  const { memory } = fileMemory(mounting.pid, fd, 0, 8 * PAGE, BOTH);
+  t.after(() => memory.close());
+  assert.equal(memory.write(0, new Uint8Array(8 * PAGE).fill(1), 0, 8 * PAGE), 4 * PAGE);
+  const target = new Uint8Array(8 * PAGE);
+  assert.equal(memory.read(0, target, 0, 8 * PAGE), 8 * PAGE);
+  assert.deepEqual(target, new Uint8Array(8 * PAGE).fill(1, 0, 4 * PAGE));
 });
 
 const MS_REC_SLAVE = 0x84000;

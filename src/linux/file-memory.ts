@@ -2,14 +2,12 @@
  * The memory of a file that a process has open: a memfd, usually.
  *
  * We hold a copy of the caller's descriptor, so the memory lives on when the process has gone. All mappings of one file with one open
- * mode share one FileMemory and its descriptor, by reference count. The file is mapped into this process once, but how it is accessed depends on whether
- * it may shrink under us, because touching a page past the end of a file kills the toucher (SIGBUS):
+ * mode share one FileMemory and its descriptor, by reference count. The file is mapped into this process once and copied from and to as fast as memory is.
  *
- * - sealed against shrinking (memfd with F_SEAL_SHRINK): memcpy, as fast as memory is;
- * - anything else: through the kernel, which stops at the end of the file. Reads are pread; writes are process_vm_writev to our own
- *   mapping and not pwrite, which would make a shrunken file grow again.
- *
- * Huge pages take the second way even when sealed: there, too, a touch can kill, when the pool of pages is exhausted.
+ * But to touch a page of it that is not there kills the toucher (SIGBUS): a file may shrink at any time, filesystems and pools of huge pages
+ * become full. So the copy is guarded (guarded-copy.ts): it ends there, and what is left is done through the kernel, which says exactly
+ * how much of it there is. Reads are pread; writes are process_vm_writev to our own mapping and not pwrite, which would make a shrunken file
+ * grow again. Where no copy can be guarded, all is done that way, but for memfds that are sealed against shrinking.
  *
  * The serving thread must not wait for another filesystem's server, least of all for itself. So only filesystems that the kernel
  * serves alone are accepted, and the file is looked at before it is copied: even closing a copy of a FUSE file waits for its server.
@@ -20,6 +18,7 @@ import { hex, Refusal, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
 import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
 
 const WRITE = 2;
@@ -118,8 +117,7 @@ export class FileMemory {
   readonly #key: string;
   readonly #fd: number;
   readonly #writable: boolean;
-  /** memcpy cannot fault: the file keeps at least the size that is mapped. */
-  readonly #direct: boolean;
+  readonly #copy: GuardedCopy;
   #address = 0;
   #length = 0;
   #references = 0;
@@ -143,7 +141,7 @@ export class FileMemory {
     this.#identity = identity;
     this.#key = key;
     this.#writable = writable;
-    this.#direct = memfd && (seals(fd) & F_SEAL_SHRINK) !== 0;
+    this.#copy = guardedCopy() ?? (memfd && (seals(fd) & F_SEAL_SHRINK) !== 0 ? plainCopy : noCopy);
     this.description = readlinkSync(`/proc/self/fd/${fd}`)
       .replace(/^\/(memfd:.*) \(deleted\)$/, '$1')
       .replace(/\p{C}/gu, '?');
@@ -159,18 +157,16 @@ export class FileMemory {
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     if (!this.#has(offset, target, at, length)) return 0;
     const local = addressOf(target) + at;
-    if (!this.#direct) return this.#readThroughKernel(offset, local, length);
-    libc().memcpy(local, this.#address + offset, length);
-    return length;
+    const done = this.#copy(local, this.#address + offset, length);
+    return done === length ? done : done + this.#readThroughKernel(offset + done, local + done, length - done);
   }
 
   /** Copies to byte `offset` of the file. Returns as `read` does; the file never grows. */
   write(offset: number, source: Uint8Array, at: number, length: number): number {
     if (!this.#writable || !this.#has(offset, source, at, length)) return 0;
     const local = addressOf(source) + at;
-    if (!this.#direct) return this.#writeThroughKernel(offset, local, length);
-    libc().memcpy(this.#address + offset, local, length);
-    return length;
+    const done = this.#copy(this.#address + offset, local, length);
+    return done === length ? done : done + this.#writeThroughKernel(offset + done, local + done, length - done);
   }
 
   #has(offset: number, buffer: Uint8Array, at: number, length: number): boolean {
@@ -279,6 +275,17 @@ function requireRange(fd: number, size: number, offset: number, length: number):
 /** The file's seals; 0 for a file that cannot have any. */
 function seals(fd: number): number {
   return Math.max(0, libc().fcntl(fd, F_GET_SEALS, 0));
+}
+
+/** For memory that cannot fault: the file keeps at least the size that is mapped. */
+function plainCopy(target: number, source: number, length: number): number {
+  libc().memcpy(target, source, length);
+  return length;
+}
+
+/** For memory that only the kernel may touch. */
+function noCopy(): number {
+  return 0;
 }
 
 function setVector(at: number, base: number, length: number): void {

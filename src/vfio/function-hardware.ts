@@ -47,11 +47,15 @@ export class FunctionHardware implements IommuHardware {
 
   /** @throws Refusal EINVAL for a nested table that the IOMMU cannot walk; and as DevicePort.enter. */
   enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
-    if (table instanceof VtdTable && table.addressWidth !== VTD_ADDRESS_WIDTH) {
-      refuse(
-        'EINVAL',
-        `the nested table is for addresses of ${table.addressWidth} bits, and the IOMMU walks those for ${VTD_ADDRESS_WIDTH}`,
-      );
+    if (table instanceof VtdTable) {
+      if (table.addressWidth !== VTD_ADDRESS_WIDTH) {
+        refuse(
+          'EINVAL',
+          `the nested table is for addresses of ${table.addressWidth} bits, and the IOMMU walks those for ${VTD_ADDRESS_WIDTH}`,
+        );
+      }
+      // While no device used it, its user had no reason to invalidate anything.
+      table.invalidateAll();
     }
     this.#port.enter(pasid, table, log);
   }

@@ -58,7 +58,7 @@ function filled(context: IommufdContext): { ioas: Ioas; bytes: Uint8Array } {
 
 /** A page table of `ioas` for device `id`, fit for PASIDs. */
 function tableFor(context: IommufdContext, id: number, ioas: Ioas, flags = HWPT_PASID): PagingHwpt {
-  const hwpt = context.allocHwpt(id, ioas.id, flags, new UserData(new FakeCaller(), 0, 0, 0));
+  const hwpt = context.allocHwpt(id, ioas.id, flags, new UserData(new FakeCaller(), 0, 0, 0), 0);
   assert.ok(hwpt instanceof PagingHwpt);
   return hwpt;
 }

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Iotlb } from './iotlb.js';
+import { NONE } from './page-table.js';
+import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+
+const PAGE = 4096;
+// Pages that meet in one place, pages beside each other, and the borders of the halves of an IOVA.
+const pages = fc.oneof(
+  fc.nat(3).map((n) => n * 1024 * PAGE),
+  fc.nat(5).map((n) => TWO_32 - 3 * PAGE + n * PAGE),
+  fc.nat(2 ** 35).map((n) => n * PAGE),
+);
+const step = fc.record({
+  kind: fc.constantFrom('keep', 'keep', 'keep', 'invalidate', 'clear'),
+  page: pages,
+  /** Pages before and after it that belong to the same translation, or are invalidated with it. */
+  before: fc.constantFrom(0, 0, 0, 0, 0, 1, 3),
+  after: fc.constantFrom(0, 0, 0, 0, 0, 1, 3, 1030),
+  memory: fc.nat(100),
+  rights: fc.constantFrom(1, 2, 3),
+});
+
+test('what is found is what was kept last for that page, and nothing that an invalidation has touched', () => {
+  let found = 0;
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const tables = new TableMemory();
+      const iotlb = new Iotlb(tables);
+      const model = new Map<number, { start: number; last: number; memory: number; rights: number }>();
+      for (const { kind, page, before, after, memory, rights } of steps) {
+        const start = Math.max(0, page - before * PAGE);
+        const last = page + (after + 1) * PAGE - 1;
+        if (kind === 'keep') {
+          const kept = iotlb.keep(Math.floor(page / TWO_32), page >>> 0, start, last, memory, 2 * start, rights, 3 * start);
+          assert.equal(iotlb.second(page + 17), 3 * start + (page - start) + 17, 'and where it is in the second stage');
+          assert.equal(kept, iotlb.find(Math.floor(page / TWO_32), (page >>> 0) + 17), 'what was kept just now is there');
+          model.set(page, { start, last, memory, rights });
+        } else if (kind === 'invalidate') {
+          iotlb.invalidate(start, last);
+          for (const [at, kept] of model) if (kept.start <= last && start <= kept.last) model.delete(at);
+        } else {
+          iotlb.clear();
+          model.clear();
+        }
+        for (const { page } of steps) {
+          const kept = iotlb.find(Math.floor(page / TWO_32), page >>> 0);
+          if (kept === NONE) continue;
+          found++;
+          const slot = kept >> 2;
+          assert.deepEqual(
+            {
+              start: tables.wide(slot, START_HI),
+              last: tables.wide(slot, LAST_HI),
+              memory: tables.mappings[slot * MAPPING_WORDS + MEMORY],
+              rights: kept & 3,
+            },
+            model.get(page),
+          );
+          assert.equal(tables.wide(slot, OFFSET_HI), 2 * tables.wide(slot, START_HI));
+        }
+      }
+      iotlb.close();
+      assert.equal(tables.cachedCount, 0);
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(found > 1000, `${found} that were found`);
+});

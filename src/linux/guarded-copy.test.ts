@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { PAGE } from './child.test.helper.js';
+import { addressOf, libc, viewMemory } from './ffi.js';
+import { assembled, guardedCopy, machineCodes } from './guarded-copy.js';
+
+const without = guardedCopy() === undefined ? `no guarded copy on ${process.platform} ${process.arch}` : false;
+const assemblers: Record<string, readonly string[]> = {
+  x64: ['x86_64-linux-gnu-as', '--64', '-msyntax=intel', '-mnaked-reg'],
+  arm64: ['aarch64-linux-gnu-as'],
+};
+
+for (const [arch, code] of Object.entries(machineCodes)) {
+  const [as, ...flags] = assemblers[arch]!;
+  const skip = spawnSync(as!, ['--version']).status === 0 ? false : `there is no ${as} here`;
+  test(`the machine code for ${arch} is that of the instructions beside it`, { skip }, (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const instructions = code.text.split('\n').map((line) => line.split('|')[1] ?? '');
+    const offsets = ['handler', 'previous'].map((label) => `.quad ${label} - copy`);
+    const [source, object, binary] = ['a.s', 'a.o', 'a.bin'].map((name) => join(folder, name)) as [string, string, string];
+    writeFileSync(source, `${[...instructions, ...offsets].join('\n')}\n`);
+    execFileSync(as!, [...flags, '-o', object, source]);
+    execFileSync(as!.replace(/as$/, 'objcopy'), ['-O', 'binary', '-j', '.text', object, binary]);
+    const found = readFileSync(binary);
+    const bytes = assembled(code);
+    assert.deepEqual(new Uint8Array(found.subarray(0, bytes.length)), bytes);
+    assert.deepEqual(
+      [code.handler, code.previous],
+      [0, 8].map((at) => Number(found.readBigUInt64LE(code.previous + at))),
+    );
+  });
+}
+
+/** A memfd of `pages` pages, mapped with one page more, and its memory. */
+function shortFile(pages: number): { at: number; bytes: Uint8Array; close(): void } {
+  const fd = libc().memfd_create('short', 0);
+  libc().ftruncate(fd, pages * PAGE);
+  const at = libc().mmap(0, (pages + 1) * PAGE, 3, 1, fd, 0);
+  libc().close(fd);
+  return { at, bytes: viewMemory(at, pages * PAGE), close: () => libc().munmap(at, (pages + 1) * PAGE) };
+}
+
+test('a copy ends exactly where there is no more memory, to read from or to write to, and changes nothing else', { skip: without }, (t) => {
+  const copy = guardedCopy()!;
+  const file = shortFile(2);
+  t.after(() => file.close());
+  const local = new Uint8Array(4 * PAGE);
+  const range = fc.record({ from: fc.nat(2 * PAGE), length: fc.oneof(fc.nat(80), fc.nat(3 * PAGE)), at: fc.nat(64), out: fc.boolean() });
+  fc.assert(
+    fc.property(range, ({ from, length: wanted, at, out }) => {
+      const length = Math.min(wanted, 3 * PAGE - from);
+      const there = Math.min(length, 2 * PAGE - from);
+      for (let i = 0; i < file.bytes.length; i++) file.bytes[i] = i * 7;
+      for (let i = 0; i < local.length; i++) local[i] = i * 11;
+      const [target, source] = out ? [file.bytes, local] : [local, file.bytes];
+      const [to, start] = out ? [from, at] : [at, from];
+      const expected = target.slice();
+      const done = out ? copy(file.at + from, addressOf(local) + at, length) : copy(addressOf(local) + at, file.at + from, length);
+      // A word that lies across the end is not copied in part.
+      assert.ok(done <= there && done > there - 32 && (there < length || done === length), `${done} of ${there}`);
+      expected.set(source.subarray(start, start + done), to);
+      if (done < there) expected.set(target.subarray(to + done, to + there), to + done);
+      assert.deepEqual(target, expected);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+/** Runs a program in a process of its own, which has no page of the mapping `nothing`. */
+function guarded(program: string, ...flags: string[]) {
+  const module = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
+  const script = `
+    import { libc } from ${module('ffi.js')};
+    import { guardedCopy } from ${module('guarded-copy.js')};
+    import { fileMemory } from ${module('file-memory.js')};
+    const fd = libc().memfd_create('empty', 0);
+    const nothing = libc().mmap(0, 4096, 3, 1, fd, 0);
+    ${program}`;
+  const { signal, stdout } = spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], { encoding: 'utf8' });
+  return { signal, stdout };
+}
+
+test('a touch of missing memory anywhere else still ends the process', { skip: without }, () => {
+  const { signal, stdout } = guarded(
+    `console.log(guardedCopy()(nothing, nothing, 8)); libc().memcpy(nothing, nothing + 64, 8); console.log('lives')`,
+  );
+  assert.deepEqual({ signal, stdout }, { signal: 'SIGBUS', stdout: '0\n' });
+});
+
+test('a SIGBUS that is sent still ends the process', { skip: without }, () => {
+  const { signal, stdout } = guarded(`guardedCopy(); process.kill(process.pid, 'SIGBUS'); setTimeout(() => {}, 60_000)`);
+  assert.deepEqual({ signal, stdout }, { signal: 'SIGBUS', stdout: '' });
+});
+
+test('a handler that was there before gets the signals that are not of a copy', { skip: without }, () => {
+  const { signal, stdout } = guarded(`
+    process.on('SIGBUS', () => { console.log('heard'); process.exit(0); });
+    console.log(guardedCopy()(nothing, nothing, 8));
+    process.kill(process.pid, 'SIGBUS');
+    setTimeout(() => {}, 60_000)`);
+  assert.deepEqual({ signal, stdout }, { signal: null, stdout: '0\nheard\n' });
+});
+
+test('every thread has the guard', { skip: without }, () => {
+  const { signal, stdout } = guarded(`
+    import { Worker } from 'node:worker_threads';
+    guardedCopy();
+    const inner = "import(" + JSON.stringify(${JSON.stringify(new URL('guarded-copy.js', import.meta.url).href)}) + ").then((m) => console.log(m.guardedCopy()(" + nothing + ", " + nothing + ", 8)))";
+    new Worker(inner, { eval: true }).on('exit', () => console.log(guardedCopy()(nothing, nothing, 8)));`);
+  assert.deepEqual({ signal, stdout }, { signal: null, stdout: '0\n0\n' });
+});
+
+test('where no page may become executable, files are memory all the same', () => {
+  const { signal, stdout } = guarded(
+    `
+    // PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN: Linux 6.3.
+    if (libc().prctl(65, 1, 0, 0, 0) === 0 && guardedCopy() !== undefined) throw new Error('a page became executable');
+    const bytes = new Uint8Array(8192).fill(3);
+    for (const seal of [0, 2]) {
+      const fd = libc().memfd_create('ram', 2);
+      libc().ftruncate(fd, 8192);
+      libc().fcntl(fd, 1033, seal);
+      const { memory } = fileMemory(process.pid, fd, 0, 8192, 3);
+      console.log(memory.write(0, bytes, 0, 8192), memory.read(0, bytes.fill(0), 0, 8192), bytes.every((byte) => byte === 3));
+      libc().ftruncate(fd, 4096);
+      console.log(memory.write(0, bytes, 0, 8192), memory.read(0, bytes, 0, 8192));
+    }`,
+    '--jitless',
+  );
+  const lines = ['8192 8192 true', '4096 4096', '8192 8192 true', '8192 8192'];
+  assert.deepEqual({ signal, lines: stdout.trim().split('\n') }, { signal: null, lines });
+});

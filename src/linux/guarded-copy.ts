@@ -1,0 +1,204 @@
+/**
+ * A copy that survives memory that is not there.
+ *
+ * To touch a page of a mapped file that the file does not have (it shrank; its filesystem or its pool of huge pages is full; its disk
+ * does not answer) raises SIGBUS, which ends the process. The kernel's own copies to and from user memory have the same problem and solve it
+ * with a table of the instructions that may fault. So does this: the copy is a routine of our own, and the handler of SIGBUS looks where
+ * the processor was. In that routine: it goes on at the routine's end, which returns how far it came. Anywhere else: the signal is
+ * handled as if we were not there. No state is shared between copy and handler, so threads do not matter, nor does who else has mapped what.
+ *
+ * Both must be machine code, because no JavaScript can run there: it lies in a page of its own, written here and then made executable and
+ * read-only. Each line of the tables below is the code and the instruction that it is, which a test has assembled again. Where
+ * there is no table for the processor, or no page may become executable, there is no such copy.
+ *
+ * A copy moves 8, 4, 2 and 1 bytes at a time as far as they go, so that an aligned word never appears half written.
+ */
+import { callable, libc, viewMemory } from './ffi.js';
+
+const PROT_READ_WRITE = 3;
+const PROT_READ_EXEC = 5;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_FAILED = 2 ** 63;
+const SIGBUS = 7;
+const SA_SIGINFO = 4;
+/** On the alternate stack if the thread has one; interrupted calls go on after a signal that was not ours. */
+const SA_ONSTACK_RESTART = 0x18000000;
+const PAGE = 4096;
+
+/** struct sigaction of the C library: handler 0, mask 8, flags 136, restorer 144. */
+const HANDLER = 0;
+const FLAGS = 136;
+const ACTION_BYTES = 152;
+
+/** Copies `length` bytes between addresses. @returns how many it copied; fewer where there was no memory, on either side. */
+export type GuardedCopy = (target: number, source: number, length: number) => number;
+
+export interface MachineCode {
+  /** `code | instruction | remark`; the code in bytes, or in words with the lowest byte first. */
+  readonly text: string;
+  /** Offset of the handler of SIGBUS; the copy is at 0. */
+  readonly handler: number;
+  /** Offset of the kernel's struct sigaction of what was there before: zeros but for the handler. */
+  readonly previous: number;
+}
+
+/** By process.arch. */
+export const machineCodes: Readonly<Record<string, MachineCode>> = {
+  x64: {
+    handler: 0x21,
+    previous: 0x80,
+    text: `
+                            | copy:                        | rdi target, rsi source, rdx length
+      48 89 d1              |   mov rcx, rdx               |
+      48 c1 e9 03           |   shr rcx, 3                 |
+      f3 48 a5              |   rep movsq                  | rcx times 8 bytes; rdi and rsi go along
+      f6 c2 04              |   test dl, 4                 |
+      74 01                 |   jz 1f                      |
+      a5                    |   movsd                      | 4 bytes
+      f6 c2 02              | 1: test dl, 2                |
+      74 02                 |   jz 2f                      |
+      66 a5                 |   movsw                      | 2 bytes
+      f6 c2 01              | 2: test dl, 1                |
+      74 01                 |   jz exit                    |
+      a4                    |   movsb                      | 1 byte
+                            | exit:                        |
+      48 89 f8              |   mov rax, rdi               | the result: where the copy has stopped
+      c3                    |   ret                        |
+                            | handler:                     | edi signal, rsi siginfo, rdx ucontext
+      48 8b 82 a8 00 00 00  |   mov rax, [rdx + 0xa8]      | rip of the fault, uc_mcontext.gregs[REG_RIP]
+      48 8d 0d d1 ff ff ff  |   lea rcx, [rip + copy]      |
+      48 39 c8              |   cmp rax, rcx               |
+      72 14                 |   jb chain                   | before the copy: not ours
+      48 8d 0d e2 ff ff ff  |   lea rcx, [rip + exit]      |
+      48 39 c8              |   cmp rax, rcx               |
+      73 08                 |   jae chain                  | past what can fault: not ours
+      48 89 8a a8 00 00 00  |   mov [rdx + 0xa8], rcx      | go on at exit
+      c3                    |   ret                        |
+                            | chain:                       |
+      48 8b 05 31 00 00 00  |   mov rax, [rip + previous]  | the handler that was there before
+      48 83 f8 01           |   cmp rax, 1                 |
+      76 02                 |   jbe default                | SIG_DFL 0 and SIG_IGN 1 are no handlers
+      ff e0                 |   jmp rax                    | it finds its arguments where we did
+                            | default:                     | rt_sigaction(signal, &previous, 0, 8)
+      57                    |   push rdi                   |
+      48 8d 35 21 00 00 00  |   lea rsi, [rip + previous]  |
+      31 d2                 |   xor edx, edx               |
+      41 ba 08 00 00 00     |   mov r10d, 8                |
+      b8 0d 00 00 00        |   mov eax, 13                |
+      0f 05                 |   syscall                    |
+      b8 27 00 00 00        |   mov eax, 39                | kill(getpid(), signal): delivered when we return
+      0f 05                 |   syscall                    |
+      89 c7                 |   mov edi, eax               |
+      5e                    |   pop rsi                    |
+      b8 3e 00 00 00        |   mov eax, 62                |
+      0f 05                 |   syscall                    |
+      c3                    |   ret                        |
+                            | .balign 8                    |
+                            | previous:                    |`,
+  },
+  arm64: {
+    handler: 0x58,
+    previous: 0xc0,
+    text: `
+                            | copy:                        | x0 target, x1 source, x2 length
+      f1008042              |   subs x2, x2, #32           |
+      540000a3              |   b.lo 2f                    |
+      acc10420              | 1: ldp q0, q1, [x1], #32     | 32 bytes; a fault leaves the addresses as they were
+      ac810400              |   stp q0, q1, [x0], #32      |
+      f1008042              |   subs x2, x2, #32           |
+      54ffffa2              |   b.hs 1b                    |
+      36200062              | 2: tbz w2, #4, 3f            | the low bits of x2 are those of the length
+      3cc10420              |   ldr q0, [x1], #16          | 16 bytes
+      3c810400              |   str q0, [x0], #16          |
+      36180062              | 3: tbz w2, #3, 4f            |
+      f8408423              |   ldr x3, [x1], #8           | 8 bytes
+      f8008403              |   str x3, [x0], #8           |
+      36100062              | 4: tbz w2, #2, 5f            |
+      b8404423              |   ldr w3, [x1], #4           | 4 bytes
+      b8004403              |   str w3, [x0], #4           |
+      36080062              | 5: tbz w2, #1, 6f            |
+      78402423              |   ldrh w3, [x1], #2          | 2 bytes
+      78002403              |   strh w3, [x0], #2          |
+      36000062              | 6: tbz w2, #0, exit          |
+      38401423              |   ldrb w3, [x1], #1          | 1 byte
+      38001403              |   strb w3, [x0], #1          |
+                            | exit:                        |
+      d65f03c0              |   ret                        | the result: where the copy has stopped
+                            | handler:                     | w0 signal, x1 siginfo, x2 ucontext
+      f940dc43              |   ldr x3, [x2, #440]         | pc of the fault, uc_mcontext.pc
+      10fffd24              |   adr x4, copy               |
+      eb04007f              |   cmp x3, x4                 |
+      540000c3              |   b.lo chain                 | before the copy: not ours
+      10ffff64              |   adr x4, exit               |
+      eb04007f              |   cmp x3, x4                 |
+      54000062              |   b.hs chain                 | past what can fault: not ours
+      f900dc44              |   str x4, [x2, #440]         | go on at exit
+      d65f03c0              |   ret                        |
+                            | chain:                       |
+      58000223              |   ldr x3, previous           | the handler that was there before
+      f100047f              |   cmp x3, #1                 |
+      54000049              |   b.ls default               | SIG_DFL 0 and SIG_IGN 1 are no handlers
+      d61f0060              |   br x3                      | it finds its arguments where we did
+                            | default:                     | rt_sigaction(signal, &previous, 0, 8)
+      aa0003e4              |   mov x4, x0                 |
+      10000181              |   adr x1, previous           |
+      d2800002              |   mov x2, #0                 |
+      d2800103              |   mov x3, #8                 |
+      d28010c8              |   mov x8, #134               |
+      d4000001              |   svc #0                     |
+      d2801588              |   mov x8, #172               | kill(getpid(), signal): delivered when we return
+      d4000001              |   svc #0                     |
+      aa0403e1              |   mov x1, x4                 |
+      d2801028              |   mov x8, #129               |
+      d4000001              |   svc #0                     |
+      d65f03c0              |   ret                        |
+                            | .balign 8                    |
+                            | previous:                    |`,
+  },
+};
+
+let made: { readonly copy: GuardedCopy | undefined } | undefined;
+
+/** The copy, and its handler in force; undefined where they cannot be had. */
+export function guardedCopy(): GuardedCopy | undefined {
+  made ??= { copy: make(machineCodes[process.arch]) };
+  return made.copy;
+}
+
+/** The bytes of the first column. */
+export function assembled({ text }: MachineCode): Uint8Array {
+  const bytes: number[] = [];
+  for (const line of text.split('\n')) {
+    for (const [unit] of line.split('|')[0]!.matchAll(/\w+/g)) {
+      for (let end = unit.length; end > 0; end -= 2) bytes.push(Number.parseInt(unit.slice(end - 2, end), 16));
+    }
+  }
+  return Uint8Array.from(bytes);
+}
+
+function make(code: MachineCode | undefined): GuardedCopy | undefined {
+  if (code === undefined) return undefined;
+  const before = new Uint8Array(ACTION_BYTES);
+  if (libc().sigaction(SIGBUS, null, before) !== 0) return undefined;
+  const page = libc().mmap(0, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  if (page >= MAP_FAILED) return undefined;
+  const bytes = viewMemory(page, PAGE);
+  bytes.set(assembled(code));
+  bytes.set(before.subarray(HANDLER, HANDLER + 8), code.previous);
+  const executable = libc().mprotect(page, PAGE, PROT_READ_EXEC) === 0;
+  if (!executable || libc().sigaction(SIGBUS, handledAt(page + code.handler), null) !== 0) {
+    libc().munmap(page, PAGE);
+    return undefined;
+  }
+  const copy = callable(page, 'uintptr_t', ['uintptr_t', 'uintptr_t', 'ulong']);
+  return (target, source, length) => copy(target, source, length) - target;
+}
+
+/** A struct sigaction. */
+function handledAt(address: number): Uint8Array {
+  const action = new Uint8Array(ACTION_BYTES);
+  const view = new DataView(action.buffer);
+  view.setBigUint64(HANDLER, BigInt(address), true);
+  view.setInt32(FLAGS, SA_SIGINFO | SA_ONSTACK_RESTART, true);
+  return action;
+}
