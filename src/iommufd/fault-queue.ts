@@ -7,6 +7,7 @@
  */
 import { refuse } from '../linux/errno.js';
 import type { BoundDevice } from './bound-device.js';
+import { Fifo } from './fifo.js';
 import type { PageRequest, PageResponse } from './hardware.js';
 import { IommufdObject } from './objects.js';
 
@@ -24,7 +25,7 @@ export interface FaultGroup {
 
 export class FaultQueue extends IommufdObject {
   readonly kind = 'fault queue';
-  #unread: FaultGroup[] = [];
+  readonly #unread = new Fifo<FaultGroup>();
   readonly #read = new Map<number, FaultGroup>();
   // All cookies below it are taken.
   #lowest = 1;
@@ -37,7 +38,7 @@ export class FaultQueue extends IommufdObject {
 
   /** The group to be read next. */
   get next(): FaultGroup | undefined {
-    return this.#unread[0];
+    return this.#unread.first;
   }
 
   deliver(group: FaultGroup): void {
@@ -65,15 +66,14 @@ export class FaultQueue extends IommufdObject {
   /** The attachment of `device` for PASID `attachment` goes: what it waits for will not come. */
   abandon(device: BoundDevice, attachment: number): void {
     const goes = (group: FaultGroup) => group.device === device && group.attachment === attachment;
-    const unread = this.#unread.filter(goes);
-    this.#unread = this.#unread.filter((group) => !goes(group));
+    const unread = this.#unread.remove(goes);
     const read = [...this.#read].filter(([, group]) => goes(group));
     for (const [cookie] of read) this.#forget(cookie);
     for (const group of [...unread, ...read.map(([, group]) => group)]) answer(group, PAGE_RESPONSE_INVALID);
   }
 
   destroy(): void {
-    for (const group of [...this.#unread, ...this.#read.values()]) answer(group, PAGE_RESPONSE_INVALID);
+    for (const group of [...this.#unread.remove(() => true), ...this.#read.values()]) answer(group, PAGE_RESPONSE_INVALID);
   }
 
   #unknown(cookie: number): never {

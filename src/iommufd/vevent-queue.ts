@@ -6,6 +6,7 @@
  */
 import { hex, refuse } from '../linux/errno.js';
 import type { IommufdContext } from './context.js';
+import { Fifo } from './fifo.js';
 import { IommufdObject } from './objects.js';
 import { Viommu } from './viommu.js';
 
@@ -25,7 +26,7 @@ export class VeventQueue extends IommufdObject {
   /** IOMMU_VEVENTQ_TYPE_*: what its events look like. */
   readonly type: number;
   readonly #depth: number;
-  readonly #events: Vevent[] = [];
+  readonly #events = new Fifo<Vevent>();
   #arrivals = 0;
   #sequence = 0;
 
@@ -53,12 +54,12 @@ export class VeventQueue extends IommufdObject {
 
   /** The event to be read next. */
   get next(): Vevent | undefined {
-    return this.#events[0];
+    return this.#events.first;
   }
 
   /** Something happened. */
   report(data: Uint8Array): void {
-    const noticed = this.#events.at(-1)?.data === undefined && this.#events.length > 0;
+    const noticed = this.#events.length > 0 && this.#events.last?.data === undefined;
     const full = this.#events.length - (noticed ? 1 : 0) === this.#depth;
     if (noticed) this.#events.pop();
     this.#events.push({ sequence: this.#sequence, data: full ? undefined : data });
