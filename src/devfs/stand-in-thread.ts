@@ -8,9 +8,20 @@ import { type StandInData, Word } from './stand-in.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
+/** After so long without a request for a page it is not one of our own files that the serving thread waits for. */
+const GIVE_UP_MS = 5000;
+const CAUGHT = Buffer.from(
+  `ioasid: the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that is a file of a FUSE filesystem which does not answer. ` +
+    'It is set free by writing 1 to /sys/fs/fuse/connections/N/abort, N being the one whose `waiting` is not 0.\n',
+);
 /** How often a stand-in without requests looks whether it is still needed. */
 const LOOK_MS = 5;
 const POLLIN = 1;
+
+/** What there was to take. */
+const NOTHING = 0;
+const PAGE = 1;
+const OTHER = 2;
 
 const { fuse, bell, words, port } = workerData as StandInData;
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
@@ -37,25 +48,38 @@ function sleepWhile(pulse: number): void {
   Atomics.store(words, Word.ASLEEP, 0);
 }
 
-/** Takes requests for as long as the pulse stands still. */
+/**
+ * Takes requests for as long as the pulse stands still; in vain, it leaves them where they are at last: who waits for a request that nobody has taken
+ * can still be killed.
+ */
 function standIn(pulse: number): void {
+  let since = performance.now();
   while (Atomics.load(words, Word.PULSE) === pulse) {
+    if (performance.now() - since > GIVE_UP_MS) {
+      libc().write(2, address(CAUGHT), CAUGHT.length);
+      while (Atomics.load(words, Word.PULSE) === pulse) Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS);
+      return;
+    }
     Atomics.store(words, Word.TAKING, 1);
-    const took = Atomics.load(words, Word.PULSE) === pulse && takeOne();
+    const took = Atomics.load(words, Word.PULSE) === pulse ? takeOne() : NOTHING;
     Atomics.store(words, Word.TAKING, 0);
     Atomics.notify(words, Word.TAKING);
-    if (!took) waitForRequest();
+    if (took === PAGE) since = performance.now();
+    if (took === NOTHING) waitForRequest();
   }
 }
 
-/** @returns false when there is none. */
-function takeOne(): boolean {
+/** @returns what it was. */
+function takeOne(): number {
   const length = libc().read(fuse, requestAddress, bytes.length);
   // ENOENT: the request was interrupted before we had it.
-  if (length <= 0) return length === -1 && lastErrno() === Errno.ENOENT;
-  if (request[Request.opcode] === Opcode.READ && isForPage(request)) refusePage();
-  else handOn(bytes.slice(0, length));
-  return true;
+  if (length <= 0) return length === -1 && lastErrno() === Errno.ENOENT ? OTHER : NOTHING;
+  if (request[Request.opcode] === Opcode.READ && isForPage(request)) {
+    refusePage();
+    return PAGE;
+  }
+  handOn(bytes.slice(0, length));
+  return OTHER;
 }
 
 function refusePage(): void {

@@ -60,6 +60,51 @@ test('a transfer crosses mappings, and stops at the first byte that it may not r
   assert.equal(ram.bytes[3 * PAGE_SIZE], 0x5a);
 });
 
+test('the byte that an IOVA leads to is that of a calculation with bigints, wherever mapping and memory lie, at the first DMA and later ones', () => {
+  const place = fc.constantFrom(0, 2 ** 21, 2 ** 30 - PAGE_SIZE, 2 ** 32 - PAGE_SIZE, 2 ** 39 - 2 ** 21, 2 ** 47, 2 ** 48 - 2 ** 31);
+  const memoryPlace = fc.oneof(place, fc.constantFrom(2 ** 44 - PAGE_SIZE, 2 ** 46 + 2 ** 33, 2 ** 48 - 2 ** 20, 2 ** 51));
+  const mapping = fc.record({
+    start: place,
+    offset: memoryPlace,
+    startPage: fc.nat(600),
+    offsetPage: fc.nat(600),
+    inPage: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(PAGE_SIZE - 1) }),
+    length: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(512, 1025, 262_144 + 512)).map((pages) => pages * PAGE_SIZE),
+  });
+  const probes = fc.array(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), { minLength: 1, maxLength: 6 });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(mapping, probes), { maxLength: 6 }), (mappings) => {
+      const { requester, table, map } = setup();
+      requester.grant(1, table);
+      for (const [{ start, offset, startPage, offsetPage, inPage, length }, fractions] of mappings) {
+        const iova = start + startPage * PAGE_SIZE;
+        const byte = offset + offsetPage * PAGE_SIZE + inPage;
+        const next = table.firstFrom(BigInt(iova));
+        if (next !== -1 && table.start(next) < BigInt(iova + length)) continue;
+        const slot = map(iova, length, byte);
+        for (const probe of [...fractions, ...fractions].map((fraction) => iova + Math.floor(fraction * length))) {
+          assert.equal(requester.locate(1, Math.floor(probe / 2 ** 32), probe | 0, READ), slot);
+          const found = (BigInt(requester.byteHi >>> 0) << 32n) | BigInt(requester.byteLo >>> 0);
+          assert.equal(found, BigInt(byte) + BigInt(probe - iova));
+        }
+        if (fractions.length === 1) table.unmap(slot);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('an entry of a page refuses what the mapping does not give', () => {
+  const { requester, table, map } = setup();
+  requester.grant(1, table);
+  for (const access of [0, READ, WRITE, READ | WRITE]) {
+    map(access * PAGE_SIZE, PAGE_SIZE, 0, access);
+    for (const wanted of [READ, WRITE, READ | WRITE, READ]) {
+      assert.equal(requester.locate(1, 0, access * PAGE_SIZE, wanted) >= 0, (access & wanted) === wanted, `${access} ${wanted}`);
+    }
+  }
+});
+
 test('memory that ends below its mapping is a fault, not an exception', () => {
   const { requester, table, map } = setup();
   map(0, 4 * PAGE_SIZE, 14 * PAGE_SIZE);

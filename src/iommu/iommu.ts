@@ -61,6 +61,9 @@ export class Requester {
   readonly #roots = new Int32Array(2 ** PASID_BITS);
   // Entries that have a log. Most often there is none, and a write asks no more than that.
   #logs = 0;
+  /** What `locate` has found: the byte in the memory of the mapping, high and low 32 bits (int32). */
+  byteHi = 0;
+  byteLo = 0;
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
@@ -101,15 +104,25 @@ export class Requester {
    * (TableMemory.mappings; of a nested table the cached translation), or a negative NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
    */
   translate(pasid: number, hi: number, lo: number, access: Access): number {
-    let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
-    if (found < 0) {
-      const table = this.#entries.get(pasid)?.table;
-      if (table === undefined) return NO_ENTRY;
-      found = table.lookup(hi, lo, access);
-      if (found < 0) return found;
-      this.#roots[pasid] = table.root;
-    }
-    return (found & access) === access ? found >> 2 : NO_RIGHT;
+    // `| 0` and literals here and in `locate`: results stay machine words, and no constant of another module is looked up.
+    const entry = this.#tables.tables[this.#tables.entryOf(this.#roots[pasid]!, hi, lo)]!;
+    if (entry >= 0 || (entry & access) !== 0) return this.#search(pasid, hi, lo, access) | 0;
+    return (entry >>> 2) & 0x1ff_ffff;
+  }
+
+  /**
+   * As `translate`, for a transfer: when there is a mapping, (byteHi, byteLo) is where in its memory the IOVA lies. The entry of a page says so by itself;
+   * otherwise the mapping is asked.
+   */
+  locate(pasid: number, hi: number, lo: number, access: Access): number {
+    const at = this.#tables.entryOf(this.#roots[pasid]!, hi, lo);
+    const { tables } = this.#tables;
+    const entry = tables[at]!;
+    if (entry >= 0 || (entry & access) !== 0) return this.#locateInMapping(pasid, hi, lo, access) | 0;
+    const page = tables[at | 1]!;
+    this.byteHi = ((entry >>> 15) & 0xf000) | (page >>> 20);
+    this.byteLo = (page << 12) | (lo & 4095);
+    return (entry >>> 2) & 0x1ff_ffff;
   }
 
   /** Fills target[at..at+length) from `iova`. A fault is recorded in the log and returned. */
@@ -130,7 +143,7 @@ export class Requester {
       const slot = this.#slot(pasid, here, access);
       if (slot < 0) return this.#fault(pasid, here, done, access, this.#why(slot, pasid, here, access));
       const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
-      const offset = tables.wide(slot, OFFSET_HI) + (here - tables.wide(slot, START_HI));
+      const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
       if (access === WRITE && this.#logs > 0) this.#record(pasid, here, moved);
@@ -147,11 +160,33 @@ export class Requester {
     if (log?.enabled === true) log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
   }
 
-  /** `translate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */
+  /** `translate` where the tree has no entry of a 4 KiB page that gives the right: perhaps one of a larger page, perhaps none yet. */
+  #search(pasid: number, hi: number, lo: number, access: Access): number {
+    let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
+    if (found < 0) {
+      const table = this.#entries.get(pasid)?.table;
+      if (table === undefined) return NO_ENTRY;
+      found = table.lookup(hi, lo, access);
+      if (found < 0) return found;
+      this.#roots[pasid] = table.root;
+    }
+    return (found & access) === access ? found >> 2 : NO_RIGHT;
+  }
+
+  #locateInMapping(pasid: number, hi: number, lo: number, access: Access): number {
+    const slot = this.#search(pasid, hi, lo, access);
+    if (slot < 0) return slot;
+    const offset = this.#tables.wide(slot, OFFSET_HI) + (hi * TWO_32 + (lo >>> 0) - this.#tables.wide(slot, START_HI));
+    this.byteHi = Math.floor(offset / TWO_32) | 0;
+    this.byteLo = offset | 0;
+    return slot;
+  }
+
+  /** `locate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */
   #slot(pasid: number, iova: number, access: Access): number {
     if ((pasid & PASID_MASK) !== pasid) return NO_ENTRY;
     if (!(iova >= 0 && iova < ADDRESS_LIMIT)) return NOT_MAPPED;
-    return this.translate(pasid, Math.floor(iova / TWO_32), iova >>> 0, access);
+    return this.locate(pasid, Math.floor(iova / TWO_32), iova >>> 0, access);
   }
 
   #why(code: number, pasid: number, iova: number, access: Access): string {

@@ -5,11 +5,13 @@
  * The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only what a DMA has asked for; a walk that finds nothing
  * looks into the index and fills in the pages of the mapping that it finds. So a mapping that no DMA touches costs one slot and no table.
  *
- * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page (4 KiB, 2 MiB or 1 GiB);
+ * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page (4 KiB, 2 MiB or 1 GiB), and the place in memory;
  * an entry is cleared before its mapping's slot is freed. Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
 import {
   ACCESS,
+  ENTRY_SLOTS,
+  foundIn,
   LAST_HI,
   MAPPING_WORDS,
   MEMORY,
@@ -40,15 +42,15 @@ const LEAF = 3;
  */
 export function walk(tables: Int32Array, root: number, hi: number, lo: number): number {
   if (hi >>> 16 !== 0) return NONE;
-  let entry = tables[root + (hi >>> 7)]!;
+  let entry = hi >>> 7 === 0 ? (root + 1024) | 0 : tables[root | ((hi >>> 7) << 1)]!;
   if (entry > 0) {
-    entry = tables[entry + (((hi & 127) << 2) | (lo >>> 30))]!;
+    entry = tables[entry | ((hi & 127) << 3) | ((lo >>> 29) & 6)]!;
     if (entry > 0) {
-      entry = tables[entry + ((lo >>> 21) & 511)]!;
-      if (entry > 0) entry = tables[entry + ((lo >>> 12) & 511)]!;
+      entry = tables[entry | ((lo >>> 20) & 1022)]!;
+      if (entry > 0) entry = tables[entry | ((lo >>> 11) & 1022)]!;
     }
   }
-  return entry < 0 ? ~entry : NONE;
+  return entry < 0 ? foundIn(entry) : NONE;
 }
 
 export class PageTable {
@@ -170,7 +172,7 @@ export class PageTable {
 
   /** Gives the root back. The table is empty, and no requester has it. */
   close(): void {
-    if (this.#root !== 0) this.#memory.freeTable(this.#root);
+    if (this.#root !== 0) this.#memory.freeRoot(this.#root);
     this.#root = 0;
   }
 
@@ -231,7 +233,10 @@ export class PageTable {
     if (start > iova) return NONE;
     const last = memory.wide(slot, LAST_HI);
     const found = (slot << 2) | (memory.mappings[slot * MAPPING_WORDS + ACCESS]! & 3);
-    if (this.#root === 0) this.#root = memory.allocTable();
+    const offset = memory.wide(slot, OFFSET_HI);
+    // What an entry cannot say is found in the index each time.
+    if (slot >= ENTRY_SLOTS || offset + (last - start) >= ADDRESS_LIMIT || (offset - start) % PAGE_SIZE !== 0) return found;
+    if (this.#root === 0) this.#root = memory.allocRoot();
     let table = this.#root;
     let base = 0;
     for (let level = 0; ; level++) {
@@ -239,30 +244,33 @@ export class PageTable {
       const index = Math.floor((iova - base) / span);
       const entryBase = base + index * span;
       if (level > 0 && start <= entryBase && entryBase + span - 1 <= last) {
-        this.#fillRun(table, level, base, start, last, ~found);
+        this.#fillRun(table, level, base, slot, found);
         return found;
       }
       // A mapping that covers a part of a page only cannot be in the tree: it is found in the index each time.
       if (level === LEAF) return found;
-      let next = memory.tables[table + index]!;
+      let next = memory.tables[table + 2 * index]!;
       if (next === 0) {
         next = memory.allocTable();
-        memory.tables[table + index] = next;
+        memory.tables[table + 2 * index] = next;
       }
       table = next;
       base = entryBase;
     }
   }
 
-  /** Writes `entry` for each span of the table at `base` that lies in [start, last] as a whole. A table below it is left from mappings now gone. */
-  #fillRun(table: number, level: number, base: number, start: number, last: number, entry: number): void {
+  /** Writes an entry for each span of the table at `base` that lies in mapping `slot` as a whole. A table below it is left from mappings now gone. */
+  #fillRun(table: number, level: number, base: number, slot: number, found: number): void {
+    const memory = this.#memory;
+    const start = memory.wide(slot, START_HI);
     const span = SPAN[level]!;
     const from = Math.max(0, Math.ceil((start - base) / span));
-    const to = Math.min(TABLE_ENTRIES, Math.floor((last + 1 - base) / span));
-    const { tables } = this.#memory;
-    for (let at = table + from; at < table + to; at++) {
-      if (tables[at]! > 0) this.#freeTree(tables[at]!, level + 1);
-      tables[at] = entry;
+    const to = Math.min(TABLE_ENTRIES, Math.floor((memory.wide(slot, LAST_HI) + 1 - base) / span));
+    let page = (memory.wide(slot, OFFSET_HI) + (base + from * span - start)) / PAGE_SIZE;
+    for (let at = table + 2 * from; at < table + 2 * to; at += 2, page += span / PAGE_SIZE) {
+      const below = memory.tables[at]!;
+      if (below > 0) this.#freeTree(below, level + 1);
+      memory.setEntry(at, found, page);
     }
   }
 
@@ -273,27 +281,28 @@ export class PageTable {
     const from = Math.max(0, Math.floor((start - base) / span));
     const to = Math.min(TABLE_ENTRIES - 1, Math.floor((last - base) / span));
     if (level === LEAF) {
-      tables.fill(0, table + from, table + to + 1);
+      tables.fill(0, table + 2 * from, table + 2 * (to + 1));
       return;
     }
     for (let index = from; index <= to; index++) {
-      const entry = tables[table + index]!;
+      const entry = tables[table + 2 * index]!;
       if (entry === 0) continue;
       const entryBase = base + index * span;
       const whole = start <= entryBase && entryBase + span - 1 <= last;
-      if (entry > 0 && !whole) {
+      // The second table of the root stays where it is.
+      if (entry > 0 && (!whole || (level === 0 && index === 0))) {
         this.#clear(entry, level + 1, entryBase, start, last);
         continue;
       }
       if (entry > 0) this.#freeTree(entry, level + 1);
-      tables[table + index] = 0;
+      tables[table + 2 * index] = 0;
     }
   }
 
   #freeTree(table: number, level: number): void {
     if (level < LEAF) {
       for (let index = 0; index < TABLE_ENTRIES; index++) {
-        const entry = this.#memory.tables[table + index]!;
+        const entry = this.#memory.tables[table + 2 * index]!;
         if (entry > 0) this.#freeTree(entry, level + 1);
       }
     }

@@ -2,14 +2,30 @@
  * Table memory: the typed arrays in which all page tables and all mappings of one IOMMU live.
  *
  * Two pools, both growing by doubling, both reused through free lists:
- *  - `tables`: 512-entry tables of a radix tree, one int32 an entry. 0: nothing there; positive: the word at which the next table
- *    begins; negative: `~(slot << 2 | rights)` of the mapping that holds the page. Table 0 is all zeros for ever and is the root of an empty tree.
+ *  - `tables`: tables of a radix tree with 512 entries of two int32 words, as wide as those of hardware. The first word of an entry is 0: nothing
+ *    there; positive: the word at which the next table begins, a multiple of 1024; negative: there is the page of a mapping, so that a walk ends at the
+ *    byte and need not look at the mapping. The two words are, from the highest bit,
+ *
+ *        1 | upper 4 bits of the page's number in its memory | slot of the mapping, 25 bits | rights that it does not give, 2 bits
+ *        lower 32 bits of the page's number
+ *
+ *    A root is two tables, of which the second is that of the lowest 512 GiB, so that most walks need not look into the first.
+ *    Root 0 is all zeros for ever and is that of an empty tree.
  *  - `mappings`: one mapping is 8 int32 words, together in half a cache line, because a lookup wants all of them.
  * `tables` and `mappings` are replaced when they grow: read the field anew in each operation, never keep it.
  */
 
 /** Entries of a table: 9 bits of the IOVA for each level. */
 export const TABLE_ENTRIES = 512;
+/** Words of a table. */
+export const TABLE_WORDS = 2 * TABLE_ENTRIES;
+
+/** How many bits of an entry are the slot and the rights, and what is above them. */
+const FOUND_BITS = 27;
+const FOUND = 2 ** FOUND_BITS - 1;
+const RIGHTS = 3;
+/** Slots from here on have no entries. */
+export const ENTRY_SLOTS = 2 ** (FOUND_BITS - 2);
 
 /** Words of a mapping. IOVAs and offsets are pairs of 32 bits, high and low. */
 export const MAPPING_WORDS = 8;
@@ -34,27 +50,68 @@ export function splitHalves(value: bigint): readonly [hi: number, lo: number] {
 }
 
 export class TableMemory {
-  tables = new Int32Array(64 * TABLE_ENTRIES);
+  tables = new Int32Array(64 * TABLE_WORDS);
   mappings = new Int32Array(64 * MAPPING_WORDS);
-  #nextTable = TABLE_ENTRIES;
+  #nextTable = 2 * TABLE_WORDS;
   #nextSlot = 0;
   #cached = 0;
   readonly #freeTables: number[] = [];
+  readonly #freeRoots: number[] = [];
   readonly #freeSlots: number[] = [];
 
   /** A table of zeros. @returns the word at which it begins. */
   allocTable(): number {
-    const free = this.#freeTables.pop();
-    if (free !== undefined) return free;
-    const table = this.#nextTable;
-    if (table + TABLE_ENTRIES > this.tables.length) this.tables = grown(this.tables);
-    this.#nextTable += TABLE_ENTRIES;
-    return table;
+    return this.#freeTables.pop() ?? this.#newTables(1);
   }
 
   freeTable(table: number): void {
-    this.tables.fill(0, table, table + TABLE_ENTRIES);
+    this.tables.fill(0, table, table + TABLE_WORDS);
     this.#freeTables.push(table);
+  }
+
+  /** The two tables of a root, with nothing in them. @returns the word at which the first begins. */
+  allocRoot(): number {
+    const root = this.#freeRoots.pop() ?? this.#newTables(2);
+    this.tables[root] = root + TABLE_WORDS;
+    return root;
+  }
+
+  freeRoot(root: number): void {
+    this.tables.fill(0, root, root + 2 * TABLE_WORDS);
+    this.#freeRoots.push(root);
+  }
+
+  /** Makes the entry at word `at` that of page number `page` (below 2^36) of a memory. `found` is `slot << 2 | rights`. */
+  setEntry(at: number, found: number, page: number): void {
+    this.tables[at] = (1 << 31) | (Math.floor(page / TWO_32) << FOUND_BITS) | (found ^ RIGHTS);
+    this.tables[at + 1] = page;
+  }
+
+  /**
+   * Walks from `root` to the entry of the 4 KiB page that IOVA (hi, lo) lies in. @returns its word; 0, where there is nothing, when there is no such entry.
+   *
+   * Each DMA does this. What is written as a literal would be looked up each time as a constant of another module, and `+` would be checked.
+   */
+  entryOf(root: number, hi: number, lo: number): number {
+    const { tables } = this;
+    let at = (root + 1024) | (hi << 3) | ((lo >>> 29) & 6);
+    if (hi >>> 7 !== 0) {
+      if (hi >>> 16 !== 0) return 0;
+      const table = tables[root | ((hi >>> 7) << 1)]!;
+      if (table <= 0) return 0;
+      at = table | ((hi & 127) << 3) | ((lo >>> 29) & 6);
+    }
+    let entry = tables[at]!;
+    if (entry <= 0) return 0;
+    entry = tables[entry | ((lo >>> 20) & 1022)]!;
+    return entry <= 0 ? 0 : entry | ((lo >>> 11) & 1022);
+  }
+
+  #newTables(count: number): number {
+    const first = this.#nextTable;
+    this.#nextTable += count * TABLE_WORDS;
+    while (this.#nextTable > this.tables.length) this.tables = grown(this.tables);
+    return first;
   }
 
   /** A place for one mapping; its words are whatever they were. @returns the slot: its words begin at `slot * MAPPING_WORDS`. */
@@ -70,9 +127,9 @@ export class TableMemory {
     this.#freeSlots.push(slot);
   }
 
-  /** Tables in use, for `ls` and for the tests of what is left behind. */
+  /** Tables in use, two for each root, for `ls` and for the tests of what is left behind. */
   get tableCount(): number {
-    return this.#nextTable / TABLE_ENTRIES - 1 - this.#freeTables.length;
+    return this.#nextTable / TABLE_WORDS - 2 - this.#freeTables.length - 2 * this.#freeRoots.length;
   }
 
   /** Mappings in use, those that an IOTLB keeps left out. */
@@ -124,6 +181,11 @@ export class TableMemory {
     const word = slot * MAPPING_WORDS + high;
     return (this.mappings[word]! >>> 0) * TWO_32 + (this.mappings[word + 1]! >>> 0);
   }
+}
+
+/** `slot << 2 | rights` of the mapping whose page the entry with this first word is. */
+export function foundIn(entry: number): number {
+  return (entry & FOUND) ^ RIGHTS;
 }
 
 function grown(words: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {

@@ -1,0 +1,63 @@
+/**
+ * Memory that is a file of another FUSE filesystem, whose server does not answer. Nothing but the end of that server or of its connection frees a thread
+ * that waits for it: what is shown here is that ours says so, and goes on afterwards.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { DSA_STATUS } from '../client/dsa.js';
+import { FuseServer } from '../devfs/fuse-server.js';
+import { FakeFile } from '../devfs/mounted.test.helper.js';
+import { runLoop } from '../linux/event-loop.js';
+import { libc } from '../linux/ffi.js';
+import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
+import { eventually, TestRun } from './testing/actor.js';
+import { missingActors } from './testing/availability.js';
+import { DsaContext, DsaFile, fillDescriptor, IOVA, PAGE, READ_WRITE_FIXED } from './testing/dsa-actor.js';
+
+const ADDRESS = '0x200000000';
+const PROCESS_IOVA = 0x4000_0000;
+const skip = process.geteuid?.() === 0 ? await missingActors() : 'needs root to mount a filesystem';
+
+test('a server that is caught by a filesystem which does not answer says so, lets its callers be killed, and goes on when that has ended', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  const foreign = mountFuse(folder, { allowOther: true });
+  const answering = new AbortController();
+  const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
+  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, { signal: answering.signal });
+  const run = new TestRun({ devices: ['dsa,mdevs=1'] });
+  t.after(() => run.stop());
+
+  const actor = await run.actor.fork();
+  const context = await DsaContext.open(actor);
+  const device = await DsaFile.open(actor);
+  await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
+  await actor.words(`mmap ${PAGE} ${ADDRESS}`);
+  await actor.words(`map ${context.fd} ${context.pasid} ${ADDRESS} ${PAGE} ${READ_WRITE_FIXED} ${PROCESS_IOVA}`);
+  const file = await actor.do(`open ${join(folder, 'file')}`);
+  await actor.words(`pwrite ${file} 0 ${'00'.repeat(64)}`);
+  await actor.words(`mapover ${file} 0 ${PAGE} ${ADDRESS}`);
+
+  const other = await run.actor.fork();
+  const othersFile = await other.do('open /dev/ioasid');
+
+  unmountFuse(folder);
+  answering.abort();
+  await loop;
+  await context.memory.clear(0, 32);
+  const submission = actor.ask(device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA)));
+  await eventually(async () => run.complaints.includes('the server has been caught for 5 s'), 'the server says that it is caught');
+  await run.actor.post(other, `info ${othersFile}`);
+  await run.actor.kill(other);
+  libc().close(foreign);
+  assert.match(await submission, /^ok/);
+  assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
+  await run.actor.kill(actor);
+  await eventually(() => run.isEmpty(), 'nothing is left in the server');
+  rmdirSync(folder);
+});
