@@ -133,7 +133,7 @@ class Queries {
 
   /** Nanoseconds of one lookup. */
   pass(): number {
-    const { requester, iommu } = this.#guest;
+    const { requester } = this.#guest;
     return measured(this.#sum, () => sumOfOffsets(requester, this.#hi, this.#lo));
   }
 }
