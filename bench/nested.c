@@ -80,7 +80,7 @@ int main(int argc, char **argv)
 	struct queries queries = {.count = strtoul(argv[2], 0, 10)};
 	struct region *regions = make_regions(count, &state);
 	uint64_t pages = 0, last = (regions[count - 1].iova >> 12) + regions[count - 1].pages;
-	struct guest guest = {.used = 4096, .size = (last / 512 + 16) * 4096, .second = new_zeroed(sizeof(struct table))};
+	struct guest guest = {.used = 4096, .size = (last / 512 + last / 262144 + 16) * 4096, .second = new_zeroed(sizeof(struct table))};
 	guest.memory = new_zeroed(guest.size);
 	uint64_t *start = new_zeroed(count * sizeof *start);
 	for (uint32_t i = 0; i < count; i++) {

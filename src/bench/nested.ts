@@ -52,7 +52,7 @@ class Guest {
   constructor(count: number) {
     this.regions = new Regions(count, this.random);
     const last = (this.regions.iova[count - 1]! + this.regions.length[count - 1]!) / PAGE;
-    this.#memory = new BufferMemory(new Uint8Array((Math.floor(last / 512) + 16) * PAGE));
+    this.#memory = new BufferMemory(new Uint8Array((Math.floor(last / 512) + Math.floor(last / 262_144) + 16) * PAGE));
     this.#words = new Uint32Array(this.#memory.bytes.buffer);
     this.start = this.#mapRegions();
     const parent = this.iommu.pageTable();
