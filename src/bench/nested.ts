@@ -17,7 +17,7 @@ const QUERIES = 1 << 20;
 const PAGE = 4096;
 const HOT = 64;
 /** A tenth of the queries finds nothing in the IOTLB and walks, as all of the reference's do. */
-const EXPECTED = 1.5;
+const EXPECTED = 2;
 /** Where the second stage has the data; tables are from 0 on. */
 const DATA = 2 ** 40;
 /** Present, writable, for users, accessed, dirty: as Linux's driver makes its entries. */

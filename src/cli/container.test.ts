@@ -4,72 +4,70 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { bin, ioasid, self, shell, user } from './processes.test.helper.js';
+import { bin, ioasid, runner, shell } from './processes.test.helper.js';
 import { missingCompiler, testProgram } from './testing/c-program.js';
 
 const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices';
 
-for (const runner of [self, user]) {
-  describe(`container and group as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
-    for (const [name, type] of Object.entries({ type1: '1', type1v2: '3' })) {
-      for (const linkage of ['dynamic', 'static'] as const) {
-        it(`a ${linkage} program looks its device up, opens it through its group, and lets it copy memory (${name})`, () => {
-          const command = [testProgram('container', { linkage }), type];
-          const { status, stdout, stderr } = ioasid(['run', '--device', 'dsa', '--device', 'edu', '--', ...command], runner);
-          assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'ok\n', stderr: '' });
-        });
-      }
+describe(`container and group as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
+  for (const [name, type] of Object.entries({ type1: '1', type1v2: '3' })) {
+    for (const linkage of ['dynamic', 'static'] as const) {
+      it(`a ${linkage} program looks its device up, opens it through its group, and lets it copy memory (${name})`, () => {
+        const command = [testProgram('container', { linkage }), type];
+        const { status, stdout, stderr } = ioasid(['run', '--device', 'dsa', '--device', 'edu', '--', ...command], runner);
+        assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'ok\n', stderr: '' });
+      });
     }
+  }
+});
+
+describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
+  const inside = (script: string) =>
+    ioasid(['run', '--device', 'edu', '--device', 'edu,bdf=0000:3b:00.1', '--', 'sh', '-c', script], runner).stdout;
+
+  it('has what was there before, and our functions', () => {
+    const devices = (path: string) => (existsSync(path) ? readdirSync(path) : []);
+    const before = shell('cd /sys/bus/pci/devices && for f in 0000:0*; do cat $f/vendor; done').stdout;
+    const listed = inside('ls /sys/bus/pci/devices').trim().split('\n').sort();
+    assert.deepEqual(listed, [...new Set([...devices('/sys/bus/pci/devices'), '0000:6a:01.0', '0000:3b:00.1'])].sort());
+    assert.equal(inside('cd /sys/bus/pci/devices && for f in 0000:0*; do cat $f/vendor; done'), before);
   });
 
-  describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
-    const inside = (script: string) =>
-      ioasid(['run', '--device', 'edu', '--device', 'edu,bdf=0000:3b:00.1', '--', 'sh', '-c', script], runner).stdout;
-
-    it('has what was there before, and our functions', () => {
-      const devices = (path: string) => (existsSync(path) ? readdirSync(path) : []);
-      const before = shell('cd /sys/bus/pci/devices && for f in 0000:0*; do cat $f/vendor; done').stdout;
-      const listed = inside('ls /sys/bus/pci/devices').trim().split('\n').sort();
-      assert.deepEqual(listed, [...new Set([...devices('/sys/bus/pci/devices'), '0000:6a:01.0', '0000:3b:00.1'])].sort());
-      assert.equal(inside('cd /sys/bus/pci/devices && for f in 0000:0*; do cat $f/vendor; done'), before);
-    });
-
-    it('leads from function to group and back', () => {
-      const script =
-        'for f in 0000:6a:01.0 0000:3b:00.1; do cd -P /sys/bus/pci/devices/$f/iommu_group/devices/$f && pwd; readlink -f ../../../kernel; done';
-      assert.match(inside(script), /^\/sys\/bus\/pci\/devices\/0000:6a:01\.0\n.*\n\/sys\/bus\/pci\/devices\/0000:3b:00\.1\n/);
-      assert.equal(inside('ls /sys/kernel/iommu_groups/*/devices | grep :3b:'), '0000:3b:00.1\n');
-      assert.equal(inside('basename $(readlink /sys/bus/pci/devices/0000:3b:00.1/driver)'), 'vfio-pci\n');
-    });
-
-    it('says of a function what its configuration space says', () => {
-      const files = 'class vendor device subsystem_vendor subsystem_device revision';
-      const script = `cd /sys/bus/pci/devices/0000:6a:01.0 && cat ${files} && ls vfio-dev && head -n 1 resource && od -An -tx1 -N4 config`;
-      assert.equal(
-        inside(script),
-        '0x00ff00\n0x1234\n0x11e8\n0x1af4\n0x1100\n0x10\nvfio0\n0x0000010000000000 0x00000100000fffff 0x0000000000040200\n 34 12 e8 11\n',
-      );
-    });
-
-    it('has the functions of the inner run only, in a run inside a run', () => {
-      const inner = [
-        'run',
-        '--device',
-        'edu,bdf=0000:3b:00.1',
-        '--',
-        'sh',
-        '-c',
-        'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/*',
-      ];
-      const { stdout } = ioasid(['run', '--device', 'edu', '--device', 'edu', '--', process.execPath, bin, ...inner], runner);
-      assert.equal(stdout, '/sys/bus/pci/devices/0000:3b:00.1\n/sys/kernel/iommu_groups/1/devices/0000:3b:00.1\n');
-    });
-
-    it('is as it was outside', () => {
-      const list = `find ${folders} | sort`;
-      const before = shell(list).stdout;
-      inside('true');
-      assert.equal(shell(list).stdout, before);
-    });
+  it('leads from function to group and back', () => {
+    const script =
+      'for f in 0000:6a:01.0 0000:3b:00.1; do cd -P /sys/bus/pci/devices/$f/iommu_group/devices/$f && pwd; readlink -f ../../../kernel; done';
+    assert.match(inside(script), /^\/sys\/bus\/pci\/devices\/0000:6a:01\.0\n.*\n\/sys\/bus\/pci\/devices\/0000:3b:00\.1\n/);
+    assert.equal(inside('ls /sys/kernel/iommu_groups/*/devices | grep :3b:'), '0000:3b:00.1\n');
+    assert.equal(inside('basename $(readlink /sys/bus/pci/devices/0000:3b:00.1/driver)'), 'vfio-pci\n');
   });
-}
+
+  it('says of a function what its configuration space says', () => {
+    const files = 'class vendor device subsystem_vendor subsystem_device revision';
+    const script = `cd /sys/bus/pci/devices/0000:6a:01.0 && cat ${files} && ls vfio-dev && head -n 1 resource && od -An -tx1 -N4 config`;
+    assert.equal(
+      inside(script),
+      '0x00ff00\n0x1234\n0x11e8\n0x1af4\n0x1100\n0x10\nvfio0\n0x0000010000000000 0x00000100000fffff 0x0000000000040200\n 34 12 e8 11\n',
+    );
+  });
+
+  it('has the functions of the inner run only, in a run inside a run', () => {
+    const inner = [
+      'run',
+      '--device',
+      'edu,bdf=0000:3b:00.1',
+      '--',
+      'sh',
+      '-c',
+      'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/*',
+    ];
+    const { stdout } = ioasid(['run', '--device', 'edu', '--device', 'edu', '--', process.execPath, bin, ...inner], runner);
+    assert.equal(stdout, '/sys/bus/pci/devices/0000:3b:00.1\n/sys/kernel/iommu_groups/1/devices/0000:3b:00.1\n');
+  });
+
+  it('is as it was outside', () => {
+    const list = `find ${folders} | sort`;
+    const before = shell(list).stdout;
+    inside('true');
+    assert.equal(shell(list).stdout, before);
+  });
+});

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { launchMode } from './launcher-process.js';
-import { ioasid, Running, self, user, withoutFuse } from './processes.test.helper.js';
+import { ioasid, Running, runner, withoutFuse } from './processes.test.helper.js';
 import { missingCompiler, testProgram } from './testing/c-program.js';
 
 const tasks = {
@@ -22,16 +22,14 @@ const tasks = {
   life: 'what nobody answers is answered when the device goes, and the queue keeps its context',
 } as const;
 
-for (const runner of [self, user]) {
-  describe(`event queues as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
-    for (const [task, rule] of Object.entries(tasks)) {
-      it(rule, () => {
-        const { status, stdout, stderr } = ioasid(['run', '--iommu-test', '--device', 'edu', '--', testProgram('events'), task], runner);
-        assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
-      });
-    }
-  });
-}
+describe(`event queues as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
+  for (const [task, rule] of Object.entries(tasks)) {
+    it(rule, () => {
+      const { status, stdout, stderr } = ioasid(['run', '--iommu-test', '--device', 'edu', '--', testProgram('events'), task], runner);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
+    });
+  }
+});
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 

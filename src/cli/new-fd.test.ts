@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { quote, type Runner, self, user } from './processes.test.helper.js';
+import { quote, type Runner, runner, self } from './processes.test.helper.js';
 import { missingCompiler, testProgram } from './testing/c-program.js';
 
 const server = fileURLToPath(new URL('new-fd.test.main.js', import.meta.url));
@@ -39,36 +39,34 @@ function passes(runner: Runner, program: string, task: string, depth = 1): void 
   assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
 }
 
-for (const runner of [self, user]) {
-  describe(`new descriptors as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
-    for (const [task, rule] of Object.entries(tasks)) it(rule, () => passes(runner, testProgram('newfd'), task));
+describe(`new descriptors as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
+  for (const [task, rule] of Object.entries(tasks)) it(rule, () => passes(runner, testProgram('newfd'), task));
 
-    it('static programs get them too', () => {
-      for (const task of ['one', 'threads', 'shot']) passes(runner, testProgram('newfd', { linkage: 'static' }), task);
-    });
-
-    it('a run inside a run serves its own, at any depth, and the outer ones theirs', () => {
-      for (const task of ['one', 'threads', 'shot']) passes(runner, testProgram('newfd'), task, 2);
-      passes(runner, testProgram('newfd'), 'one', 3);
-      const { stdout } = run(runner, [
-        'sh',
-        '-c',
-        `${quote([process.execPath, server, testProgram('newfd'), 'one'])}; ${testProgram('newfd')} one`,
-      ]);
-      assert.equal(stdout, 'one ok\none ok\n');
-    });
-
-    it('set-user-id programs are none the worse for it', () => {
-      const { stdout } = run(runner, ['grep', 'NoNewPrivs', '/proc/self/status']);
-      assert.equal(stdout, spawnSync('grep', ['NoNewPrivs', '/proc/self/status'], { encoding: 'utf8' }).stdout);
-    });
-
-    it('the command has no descriptor that it would not have had', () => {
-      const { stdout } = run(runner, ['sh', '-c', 'ls -l /proc/$$/fd']);
-      assert.doesNotMatch(stdout, /seccomp|fuse/);
-    });
+  it('static programs get them too', () => {
+    for (const task of ['one', 'threads', 'shot']) passes(runner, testProgram('newfd', { linkage: 'static' }), task);
   });
-}
+
+  it('a run inside a run serves its own, at any depth, and the outer ones theirs', () => {
+    for (const task of ['one', 'threads', 'shot']) passes(runner, testProgram('newfd'), task, 2);
+    passes(runner, testProgram('newfd'), 'one', 3);
+    const { stdout } = run(runner, [
+      'sh',
+      '-c',
+      `${quote([process.execPath, server, testProgram('newfd'), 'one'])}; ${testProgram('newfd')} one`,
+    ]);
+    assert.equal(stdout, 'one ok\none ok\n');
+  });
+
+  it('set-user-id programs are none the worse for it', () => {
+    const { stdout } = run(runner, ['grep', 'NoNewPrivs', '/proc/self/status']);
+    assert.equal(stdout, spawnSync('grep', ['NoNewPrivs', '/proc/self/status'], { encoding: 'utf8' }).stdout);
+  });
+
+  it('the command has no descriptor that it would not have had', () => {
+    const { stdout } = run(runner, ['sh', '-c', 'ls -l /proc/$$/fd']);
+    assert.doesNotMatch(stdout, /seccomp|fuse/);
+  });
+});
 
 describe('new descriptors', { skip: self.skip || missingCompiler() }, () => {
   it('a handler that breaks answers EIO, and the next call is served', () => {

@@ -63,6 +63,9 @@ export const self: Runner = {
 };
 export const user: Runner = { name: 'a plain user', prefix: asPlainUser, uid: plainUser, skip: withoutPlainUser() };
 
+/** Who runs ioasid in the tests that are for every user: whoever runs them, and with `npm run test:user` a plain user. */
+export const runner: Runner = process.env.IOASID_TEST_AS === 'user' ? user : self;
+
 /** Runs ioasid to its end. */
 export function ioasid(args: readonly string[], runner: Runner = self, input: string | Buffer = ''): Result {
   const [file, ...rest] = [...runner.prefix, process.execPath, bin, ...args];

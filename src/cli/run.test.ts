@@ -12,10 +12,9 @@ import {
   quote,
   type Runner,
   Running,
-  self,
+  runner,
   shell,
   until,
-  user,
   withoutFuse,
 } from './processes.test.helper.js';
 
@@ -23,103 +22,101 @@ const edu = ['run', '--device', 'edu', '--'];
 /** What a file in /dev is, without what only looks different to a user of another namespace. */
 const describeDev = `cd /dev; for f in * pts/* shm/. ; do case $f in ioasid|iommu|vfio|ptmx|pts/[0-9]*) ;; *) stat -c '%n %F %t:%T %a %N' "$f"; esac; done`;
 
-for (const runner of [self, user]) {
-  describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
-    it('ends with the exit status of the command', () => {
-      for (const status of [0, 1, 42, 255]) assert.equal(ioasid([...edu, 'sh', '-c', `exit ${status}`], runner).status, status);
-    });
-
-    it('ends with 127 when there is no such command, and with 126 when it cannot be executed', () => {
-      const missing = ioasid([...edu, 'no-such-command'], runner);
-      assert.equal(missing.status, 127);
-      assert.match(missing.stderr, /no-such-command: command not found/);
-      assert.equal(ioasid([...edu, '/etc/passwd'], runner).status, 126);
-    });
-
-    it('dies of the signal that the command died of', () => {
-      for (const signal of ['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGSEGV', 'SIGUSR1', 'SIGPIPE'] as const) {
-        const result = ioasid([...edu, 'sh', '-c', `kill -${constants.signals[signal]} $$`], runner);
-        assert.equal(result.signal, signal);
-      }
-    });
-
-    it('shows the files at their paths, and they answer', () => {
-      const { stdout } = ioasid([...edu, 'sh', '-c', 'ls /dev/ioasid /dev/vfio/devices/*; exec 3<>/dev/ioasid && echo open'], runner);
-      assert.equal(stdout, '/dev/ioasid\n/dev/vfio/devices/vfio0\nopen\n');
-    });
-
-    it('shows the rest of /dev as it was', () => {
-      const outside = outsideAs(runner, describeDev);
-      assert.match(outside, /^null character special file 1:3 666/m);
-      assert.equal(ioasid([...edu, 'sh', '-c', describeDev], runner).stdout, outside);
-    });
-
-    it('leaves the devices and folders of /dev working', () => {
-      const name = `ioasid-test-${process.pid}`;
-      const script = `echo x >/dev/null && head -c 3 /dev/zero | wc -c && echo in | cat /dev/stdin && echo shared >/dev/shm/${name} && echo ok`;
-      try {
-        assert.equal(ioasid([...edu, 'sh', '-c', script], runner).stdout, '3\nin\nok\n');
-        assert.equal(readFileSync(`/dev/shm/${name}`, 'latin1'), 'shared\n');
-      } finally {
-        rmSync(`/dev/shm/${name}`, { force: true });
-      }
-    });
-
-    it('lets the command make terminals', () => {
-      const { status, stdout } = ioasid([...edu, 'script', '-qec', 'test -t 0 && echo terminal', '/dev/null'], runner);
-      assert.equal(status, 0);
-      assert.match(stdout, /terminal/);
-    });
-
-    it('passes standard input and output through unchanged', () => {
-      const bytes = randomBytes(1 << 20);
-      assert.equal(ioasid([...edu, 'cat'], runner, bytes).stdout, bytes.toString('latin1'));
-    });
-
-    it('gives the command no capability, signal mask or ignored signal that it would not have had', () => {
-      const fields = '^(Sig(Blk|Ign)|Cap(Inh|Prm|Eff|Amb)):';
-      const inside = ioasid([...edu, 'grep', '-E', fields, '/proc/self/status'], runner).stdout;
-      assert.equal(inside, outsideAs(runner, `exec grep -E '${fields}' /proc/self/status`));
-    });
-
-    it('hands signals on to the command', async () => {
-      for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
-        const script = `trap 'exit 9' ${signal.slice(3)}; echo ready; while :; do sleep 0.02; done`;
-        const running = Running.ioasid([...edu, 'sh', '-c', script], runner);
-        await running.says('ready');
-        running.kill(signal);
-        assert.deepEqual(await running.ended, { status: 9, signal: null }, signal);
-      }
-    });
-
-    it('leaves nothing behind when the server is killed: not the command, not what it started, no mount', async () => {
-      const running = Running.ioasid([...edu, 'sh', '-c', 'sleep 1000 & echo started $!; sleep 1000'], runner);
-      await running.says('started');
-      const [command] = childrenOf(running.pid);
-      await until(() => childrenOf(command!).length === 2, 'both processes of the command');
-      const all = [...childrenOf(running.pid), ...childrenOf(command!)];
-      assert.equal(all.length, 4, 'the command, the guard, and both processes of the command');
-      running.kill('SIGKILL');
-      await running.ended;
-      await until(() => !all.some(isAlive), `the end of processes ${all}`);
-      assert.deepEqual(mountsBelow('/dev'), []);
-    });
-
-    it('leaves nothing behind when the command is killed', async () => {
-      const running = Running.ioasid([...edu, 'sh', '-c', 'echo ready; exec sleep 1000'], runner);
-      await running.says('ready');
-      const children = childrenOf(running.pid);
-      process.kill(children[0]!, 'SIGKILL');
-      assert.deepEqual(await running.ended, { status: null, signal: 'SIGKILL' });
-      await until(() => !children.some(isAlive), `the end of processes ${children}`);
-    });
-
-    it('works inside itself', () => {
-      const { status, stdout } = ioasid([...edu, process.execPath, bin, ...edu, 'ls', '/dev/vfio'], runner);
-      assert.deepEqual([status, stdout], [0, '1\ndevices\nvfio\n']);
-    });
+describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
+  it('ends with the exit status of the command', () => {
+    for (const status of [0, 1, 42, 255]) assert.equal(ioasid([...edu, 'sh', '-c', `exit ${status}`], runner).status, status);
   });
-}
+
+  it('ends with 127 when there is no such command, and with 126 when it cannot be executed', () => {
+    const missing = ioasid([...edu, 'no-such-command'], runner);
+    assert.equal(missing.status, 127);
+    assert.match(missing.stderr, /no-such-command: command not found/);
+    assert.equal(ioasid([...edu, '/etc/passwd'], runner).status, 126);
+  });
+
+  it('dies of the signal that the command died of', () => {
+    for (const signal of ['SIGTERM', 'SIGKILL', 'SIGINT', 'SIGSEGV', 'SIGUSR1', 'SIGPIPE'] as const) {
+      const result = ioasid([...edu, 'sh', '-c', `kill -${constants.signals[signal]} $$`], runner);
+      assert.equal(result.signal, signal);
+    }
+  });
+
+  it('shows the files at their paths, and they answer', () => {
+    const { stdout } = ioasid([...edu, 'sh', '-c', 'ls /dev/ioasid /dev/vfio/devices/*; exec 3<>/dev/ioasid && echo open'], runner);
+    assert.equal(stdout, '/dev/ioasid\n/dev/vfio/devices/vfio0\nopen\n');
+  });
+
+  it('shows the rest of /dev as it was', () => {
+    const outside = outsideAs(runner, describeDev);
+    assert.match(outside, /^null character special file 1:3 666/m);
+    assert.equal(ioasid([...edu, 'sh', '-c', describeDev], runner).stdout, outside);
+  });
+
+  it('leaves the devices and folders of /dev working', () => {
+    const name = `ioasid-test-${process.pid}`;
+    const script = `echo x >/dev/null && head -c 3 /dev/zero | wc -c && echo in | cat /dev/stdin && echo shared >/dev/shm/${name} && echo ok`;
+    try {
+      assert.equal(ioasid([...edu, 'sh', '-c', script], runner).stdout, '3\nin\nok\n');
+      assert.equal(readFileSync(`/dev/shm/${name}`, 'latin1'), 'shared\n');
+    } finally {
+      rmSync(`/dev/shm/${name}`, { force: true });
+    }
+  });
+
+  it('lets the command make terminals', () => {
+    const { status, stdout } = ioasid([...edu, 'script', '-qec', 'test -t 0 && echo terminal', '/dev/null'], runner);
+    assert.equal(status, 0);
+    assert.match(stdout, /terminal/);
+  });
+
+  it('passes standard input and output through unchanged', () => {
+    const bytes = randomBytes(1 << 20);
+    assert.equal(ioasid([...edu, 'cat'], runner, bytes).stdout, bytes.toString('latin1'));
+  });
+
+  it('gives the command no capability, signal mask or ignored signal that it would not have had', () => {
+    const fields = '^(Sig(Blk|Ign)|Cap(Inh|Prm|Eff|Amb)):';
+    const inside = ioasid([...edu, 'grep', '-E', fields, '/proc/self/status'], runner).stdout;
+    assert.equal(inside, outsideAs(runner, `exec grep -E '${fields}' /proc/self/status`));
+  });
+
+  it('hands signals on to the command', async () => {
+    for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
+      const script = `trap 'exit 9' ${signal.slice(3)}; echo ready; while :; do sleep 0.02; done`;
+      const running = Running.ioasid([...edu, 'sh', '-c', script], runner);
+      await running.says('ready');
+      running.kill(signal);
+      assert.deepEqual(await running.ended, { status: 9, signal: null }, signal);
+    }
+  });
+
+  it('leaves nothing behind when the server is killed: not the command, not what it started, no mount', async () => {
+    const running = Running.ioasid([...edu, 'sh', '-c', 'sleep 1000 & echo started $!; sleep 1000'], runner);
+    await running.says('started');
+    const [command] = childrenOf(running.pid);
+    await until(() => childrenOf(command!).length === 2, 'both processes of the command');
+    const all = [...childrenOf(running.pid), ...childrenOf(command!)];
+    assert.equal(all.length, 4, 'the command, the guard, and both processes of the command');
+    running.kill('SIGKILL');
+    await running.ended;
+    await until(() => !all.some(isAlive), `the end of processes ${all}`);
+    assert.deepEqual(mountsBelow('/dev'), []);
+  });
+
+  it('leaves nothing behind when the command is killed', async () => {
+    const running = Running.ioasid([...edu, 'sh', '-c', 'echo ready; exec sleep 1000'], runner);
+    await running.says('ready');
+    const children = childrenOf(running.pid);
+    process.kill(children[0]!, 'SIGKILL');
+    assert.deepEqual(await running.ended, { status: null, signal: 'SIGKILL' });
+    await until(() => !children.some(isAlive), `the end of processes ${children}`);
+  });
+
+  it('works inside itself', () => {
+    const { status, stdout } = ioasid([...edu, process.execPath, bin, ...edu, 'ls', '/dev/vfio'], runner);
+    assert.deepEqual([status, stdout], [0, '1\ndevices\nvfio\n']);
+  });
+});
 
 /** What `script` prints outside of ioasid, for the same user. */
 function outsideAs(runner: Runner, script: string): string {

@@ -14,9 +14,8 @@ import { environment, inheritedDescriptors, lastArguments, softFileLimit } from 
 import { OUR_FAULT, USAGE } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain } from './messages.js';
-import { closedFirst, type MachineArguments, makeMachine, serveMachine } from './service.js';
+import type { MachineArguments } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
-import { sysfsEntries } from './sysfs.js';
 
 /** Runs `command`. Never returns: this process ends with the command's status. */
 export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
@@ -25,6 +24,9 @@ export async function run(command: readonly string[], options: MachineArguments)
   const launcher = new LauncherProcess(inherited, options.iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls);
   forwardSignals((signal) => launcher.kill(signal));
 
+  // While the launcher starts, so that neither waits for the other.
+  const { closedFirst, makeMachine, serveMachine } = await import('./service.js');
+  const { sysfsEntries } = await import('./sysfs.js');
   const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const { newFd } = connection;
