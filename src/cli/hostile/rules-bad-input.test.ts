@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DSA_OPCODE, DSA_STATUS } from '../client/dsa.js';
-import { contextIoctls, ioctlNumber, nativeIoctls, UNMAP_ALL } from '../uapi/ioasid.js';
-import { type Struct, setU32, setU64 } from '../uapi/struct.js';
+import { DSA_OPCODE, DSA_STATUS } from '../../client/dsa.js';
+import { contextIoctls, ioctlNumber, nativeIoctls, UNMAP_ALL } from '../../uapi/ioasid.js';
+import { type Struct, setU32, setU64 } from '../../uapi/struct.js';
 import {
   DeviceInfoStruct,
   IRQ_SET_ACTION_TRIGGER,
@@ -18,10 +18,10 @@ import {
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
   VFIO_DEVICE_SET_IRQS,
-} from '../uapi/vfio.js';
-import { type Actor, rules } from './testing/actor.js';
-import { DsaContext, DsaFile, hexadecimal, IOVA, PAGE, REGION_SPAN } from './testing/dsa-actor.js';
-import { Random } from './testing/random.js';
+} from '../../uapi/vfio.js';
+import { type Actor, rules } from '../testing/actor.js';
+import { DsaContext, DsaFile, hexadecimal, IOVA, PAGE, REGION_SPAN } from '../testing/dsa-actor.js';
+import { Random } from '../testing/random.js';
 
 /** An address that no process has. */
 const KERNEL = 0xffff_8000_0000_0000n;

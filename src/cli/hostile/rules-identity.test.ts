@@ -7,12 +7,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { DSA_STATUS } from '../client/dsa.js';
-import { launchMode } from './launcher-process.js';
-import { type Actor, rules } from './testing/actor.js';
-import { missingActors } from './testing/availability.js';
-import { DsaContext, DsaFile } from './testing/dsa-actor.js';
-import { OtherServer } from './testing/other-server.js';
+import { DSA_STATUS } from '../../client/dsa.js';
+import { launchMode } from '../launcher-process.js';
+import { type Actor, rules } from '../testing/actor.js';
+import { missingActors } from '../testing/availability.js';
+import { DsaContext, DsaFile } from '../testing/dsa-actor.js';
+import { OtherServer } from '../testing/other-server.js';
 
 const ROUNDS = 10_000;
 /** Of the other server. */
