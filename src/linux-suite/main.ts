@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parseTap, type Result, reasons, stubFile, stubPasses, table } from './results.js';
@@ -20,18 +21,38 @@ const HUGE_PAGES_NEEDED = 80;
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const stub = fileURLToPath(new URL('./stub.js', import.meta.url));
 
+/** The suite's calls go back and forth between it and the server: on one CPU each is a switch, on two a wake-up, which takes several times as long. */
+function onOneCpu(command: readonly string[]): string[] {
+  const cpu = /^Cpus_allowed_list:.*?(\d+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))![1]!;
+  return ['taskset', '-c', cpu, process.execPath, ...command];
+}
+
+/** What a program has said, and how long it took to say it. */
+interface Said {
+  readonly text: string;
+  /** The longest time between two cases' ends, in seconds, and the case that ended then. */
+  readonly slowest: { readonly seconds: number; readonly line: string };
+}
+
 /** Runs `command`, with everything it starts, for no longer than the limit. */
-function output(command: readonly string[], log: number): Promise<string> {
+function output(command: readonly string[], log: number): Promise<Said> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', log], detached: true });
+    const [file, ...args] = onOneCpu(command);
+    const child = spawn(file!, args, { stdio: ['ignore', 'pipe', log], detached: true });
     let text = '';
+    let slowest = { seconds: 0, line: '' };
+    let before = Date.now();
     const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), LIMIT);
-    child.stdout!.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
+    createInterface(child.stdout!).on('line', (line) => {
+      text += `${line}\n`;
+      if (!/^(not )?ok /.test(line)) return;
+      const seconds = (Date.now() - before) / 1000;
+      if (seconds > slowest.seconds) slowest = { seconds, line };
+      before = Date.now();
     });
     child.on('close', () => {
       clearTimeout(timer);
-      resolve(text);
+      resolve({ text, slowest });
     });
   });
 }
@@ -78,8 +99,10 @@ async function runSuite(kernel: KernelVersion, stubbed: boolean): Promise<boolea
   // What the suite says of its failures.
   const log = openSync(`${program}.log`, 'w');
   const command = stubbed ? [stub, program] : [ioasid, 'run', '--iommu-test', '--', program];
-  const results = parseTap(await output(command, log));
+  const { text, slowest } = await output(command, log);
+  const results = parseTap(text);
   closeSync(log);
+  console.log(`slowest: ${slowest.line}, ${slowest.seconds.toFixed(1)} s`);
   if (stubbed) record(kernel, version, results);
   else if (report(kernel, version, results)) return true;
   else console.log(`What the suite says of its failures: ${program}.log`);
