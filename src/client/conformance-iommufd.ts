@@ -349,6 +349,19 @@ export function conformanceIommufd(makeProcess: () => Promise<Transport>): void 
     for (const each of [iommufd, ioasid, checksum]) each.close();
   });
 
+  rule('what is mapped must be a file with memory: not a /dev/iommu, a device, an eventfd, a closed descriptor', (transport) => {
+    const iommufd = Iommufd.open(transport);
+    const checksum = new Checksum(transport);
+    const ioas = iommufd.ioasAlloc();
+    const eventfd = transport.createEventfd();
+    for (const fd of [iommufd.fd, checksum.device.fd, eventfd.fd]) {
+      refused(() => iommufd.mapFile(ioas, fd, 0, PAGE), 'EINVAL', new RegExp(`fd ${fd}\\b`));
+    }
+    for (const fd of [-1, 987]) refused(() => iommufd.mapFile(ioas, fd, 0, PAGE), 'EBADF', new RegExp(`${fd}\\b`));
+    assert.equal(iommufd.unmapAll(ioas), 0n);
+    for (const each of [iommufd, checksum]) each.close();
+  });
+
   rule('a /dev/iommu is no /dev/ioasid: it authorizes for nothing and knows none of its ioctls, and the other way round', (transport) => {
     const iommufd = Iommufd.open(transport);
     const ioasid = Ioasid.open(transport);
