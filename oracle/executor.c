@@ -31,6 +31,8 @@
 #define STRUCT_SHOWN 512ul
 #define BUFFERS_ADDRESS 0x30000000ul
 #define WATCHED_BYTES (1ul << 20)
+/* So much is not mapped behind a buffer: who goes past its end does not get into the next. */
+#define GAP_BYTES (1ul << 20)
 #define NAMES 128
 #define WORDS 64
 
@@ -201,7 +203,7 @@ static void do_buffer(const char *text, size_t length, size_t align, int prot)
 	print_result(got == MAP_FAILED ? -1 : mprotect(got, length, prot));
 	if (got == MAP_FAILED)
 		return;
-	next_address = at + (length + PAGE - 1) / PAGE * PAGE;
+	next_address = at + (length + PAGE - 1) / PAGE * PAGE + GAP_BYTES;
 	define(text, BUFFER, at, length);
 }
 

@@ -310,10 +310,11 @@ export class AddressSpace {
     const alignment = chosenAlignment(length, address);
     if (alignment < this.#alignment) refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.#aligned()}`);
     const allowed = this.#allowed.length > 0 ? sorted(this.#allowed) : [{ start: PAGE, last: LAST_IOVA - PAGE }];
+    const offset = address % PAGE;
     for (const { start, last } of allowed) {
-      const from = larger(start, this.#full);
-      for (const hole of holes(this.#reserved, from, last)) {
-        const found = this.#fit(hole, length, alignment, address % PAGE);
+      const first = alignUp(start, alignment) | offset;
+      for (const hole of holes(this.#reserved, larger(first, this.#full), last)) {
+        const found = this.#fit(hole, length, alignment, offset);
         if (found !== undefined) return found;
       }
     }

@@ -13,6 +13,7 @@ const PAGE = 4096;
 const STRUCT_BYTES = 4 * PAGE;
 /** What an ioctl's struct can be long; the rest of its memory stays 0. */
 const STRUCT_SHOWN = 512;
+const GAP_BYTES = 1 << 20;
 /** More bytes of a watched buffer are not looked at. */
 const WATCHED_BYTES = 1 << 20;
 /** No descriptor has this number. */
@@ -178,6 +179,8 @@ class Executor {
 
   /** Memory at an odd multiple of `align`: other memory is allocated, and left, until the next address is one. */
   #allocate(length: number, align: number): Buffer {
+    // Who goes past the end of a buffer does not get into the next, here as in the executor.
+    this.#process.allocate(GAP_BYTES).free();
     for (;;) {
       const block = this.#process.allocate(length);
       const off = (align - (block.address % (2 * align)) + 2 * align) % (2 * align);

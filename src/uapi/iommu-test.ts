@@ -55,6 +55,7 @@ const ACCESS_RW_SLOW_PATH = 4;
 /** An IOVA is the number of a mapping (low half) and an offset in it (high half): what a fuzzer can guess. */
 const ACCESS_SYZ = 1 << 16;
 const LARGEST_ACCESS = 16n << 20n;
+const PAGE_MASK = BigInt(PAGE_SIZE - 1);
 const LARGEST_BITMAP = 128n << 20n;
 /** SET_TEMP_MEMORY_LIMIT: room for one run of pages. */
 const LEAST_MEMORY = 12;
@@ -226,6 +227,7 @@ function accessPages(_context: IommufdContext, { caller, data, respond }: Comman
   const iova = accessIova(access, getBig(data, AccessPages.iova), flags);
   const uptr = getBig(data, AccessPages.uptr);
   const parts = access.reach(iova, length, flags & 1 ? WRITE : READ);
+  if ((uptr | PAGE_MASK) === LAST_IOVA) refuse('EOVERFLOW', `the page at address ${hex(uptr)} has no end`);
   let at = uptr;
   for (const part of uptr === 0n ? [] : parts) {
     if (!sameMemory(caller, at, part)) refuse('EBADE', `the page at address ${hex(at)} is not the one that is mapped`);
