@@ -23,8 +23,9 @@
  * Errors. Every ioctl returns 0, or -1 with errno. A failed ioctl changes nothing: neither state nor the caller's struct. Besides the
  * errnos listed with it, each ioctl may fail with the three above; with EFAULT when the struct's address is bad; with ENOTTY on a
  * file that does not have it; with EPERM when the server may not reach the caller's memory or descriptors; and with ENOMEM or EMFILE
- * when the server has no room, or no descriptors, for more of what callers hand over. What names memory or a descriptor of the caller fails with EPERM when the server may not trace the caller,
- * as a process that is not dumpable. IOASID_EXPLAIN tells in one sentence what was wrong with which value.
+ * when the server has no room, or no descriptors, for more of what callers hand over. What names memory or a descriptor of the caller
+ * fails with EPERM when the server may not trace the caller, as a process that is not dumpable. IOASID_EXPLAIN tells in one sentence
+ * what was wrong with which value.
  *
  * Units. IOVAs, addresses, offsets and lengths are in bytes. The IOVA page is 4096 bytes, IOVAs have 48 bits; IOASID_GET_INFO tells.
  */

@@ -41,7 +41,7 @@ function program(): Command {
     .showHelpAfterError('(ioasid --help says what there is)');
 
   describesMachine(ioasid.command('run'))
-    .description('run a command that sees /dev/ioasid and /dev/vfio/devices/vfioN; ends with its exit status')
+    .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio/devices/vfioN; ends with its exit status')
     .argument('<command...>', 'the command and its arguments')
     .passThroughOptions()
     .action(async (command: string[], options: MachineArguments) => {

@@ -2,7 +2,15 @@
  * FaultQueue: a queue of page faults of iommufd, typed: ours or the kernel's. Devices that are attached to an HWPT allocated with it ask for pages here,
  * and wait for the answers.
  */
-import { FaultAllocStruct, iommufdNumber, PageFaultStruct, PageResponseStruct } from '../uapi/iommufd.js';
+import { PAGE_RESPONSE_INVALID, PAGE_RESPONSE_SUCCESS } from '../iommufd/fault-queue.js';
+import {
+  FaultAllocStruct,
+  iommufdNumber,
+  PageFaultStruct,
+  PageResponseStruct,
+  PGFAULT_FLAGS_LAST_PAGE,
+  PGFAULT_FLAGS_PASID_VALID,
+} from '../uapi/iommufd.js';
 import { getBig, getU32, setU32 } from '../uapi/struct.js';
 import type { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
@@ -64,7 +72,7 @@ export class FaultQueue {
     const { at, size } = PageResponseStruct;
     const answer = new Uint8Array(size);
     setU32(answer, at.cookie, cookie);
-    setU32(answer, at.code, success ? 0 : 1);
+    setU32(answer, at.code, success ? PAGE_RESPONSE_SUCCESS : PAGE_RESPONSE_INVALID);
     this.#transport.write(this.fd, answer);
   }
 
@@ -78,9 +86,9 @@ function decode(bytes: Uint8Array): PageFault {
   const flags = getU32(bytes, at.flags);
   return {
     device: getU32(bytes, at.dev_id),
-    pasid: flags & 1 ? getU32(bytes, at.pasid) : undefined,
+    pasid: flags & PGFAULT_FLAGS_PASID_VALID ? getU32(bytes, at.pasid) : undefined,
     group: getU32(bytes, at.grpid),
-    last: (flags & 2) !== 0,
+    last: (flags & PGFAULT_FLAGS_LAST_PAGE) !== 0,
     access: getU32(bytes, at.perm),
     address: getBig(bytes, at.addr),
     cookie: getU32(bytes, at.cookie),

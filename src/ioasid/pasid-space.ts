@@ -3,7 +3,7 @@
  *
  * There is one for the whole system, because a PASID is a number in hardware tables that all contexts share: unique across contexts,
  * never 0. A freed number goes to the end of a queue, so that it comes back as late as possible and a stale use of it is noticed.
- * Who owns a number is not kept here; that is the contexts' affair.
+ * Who owns a number is not kept here; that is the affair of contexts, and of mediated devices for what they have attached under iommufd.
  */
 import { PASID_BITS } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';

@@ -1,7 +1,7 @@
 /**
  * What the mock IOMMU caches of its user's tables: a few numbers, 0 where an entry was invalidated. Tests look at them.
  */
-import { refuse } from '../linux/errno.js';
+import { hex, refuse } from '../linux/errno.js';
 
 /** IOMMU_TEST_INVALIDATE_FLAG_ALL. */
 const ALL = 1;
@@ -16,5 +16,5 @@ export function invalidateEntry(cache: Uint32Array, flags: number, id: number): 
 
 /** @throws Refusal EOPNOTSUPP for flags that are unknown. */
 export function requireFlags(flags: number): void {
-  if (flags & ~ALL) refuse('EOPNOTSUPP', `an invalidation has no flags 0x${(flags >>> 0).toString(16)}`);
+  if (flags & ~ALL) refuse('EOPNOTSUPP', `an invalidation has no flags ${hex(flags >>> 0)}`);
 }

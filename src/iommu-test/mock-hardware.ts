@@ -14,10 +14,10 @@ import { MockNestedDomain, MockNestedTable, selftestData } from './mock-nested.j
 import { MockViommu, VIOMMU_TYPE } from './mock-viommu.js';
 
 /** MOCK_FLAGS_DEVICE_*. */
-export const DEVICE_NO_DIRTY = 1;
+const DEVICE_NO_DIRTY = 1;
 /** Linux 6.12 has it, 7.3 does not. */
-export const DEVICE_HUGE_IOVA = 2;
-export const DEVICE_PASID = 4;
+const DEVICE_HUGE_IOVA = 2;
+const DEVICE_PASID = 4;
 const DEVICE_FLAGS = DEVICE_NO_DIRTY | DEVICE_HUGE_IOVA | DEVICE_PASID;
 
 /** IOMMU_HW_INFO_TYPE_SELFTEST and, in its data, IOMMU_HW_INFO_SELFTEST_REGVAL. */

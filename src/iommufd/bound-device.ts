@@ -3,6 +3,8 @@
  *
  * It owns the device's attachments: for each PASID (0: requests without PASID) one HWPT. Invariant: for every attachment there is one entry
  * in the IOMMU, one user of the HWPT and one of this object, and no other. Calls go down, to the HWPT's table and the IOMMU.
+ *
+ * The device's page requests are put together to groups here, and go to the fault queue of the HWPT by which their PASID is translated.
  */
 import { refuse } from '../linux/errno.js';
 import { PAGE_RESPONSE_INVALID } from './fault-queue.js';

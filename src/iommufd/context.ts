@@ -1,8 +1,8 @@
 /**
  * An iommufd context: what one open `/dev/iommu` file is. Whoever holds the descriptor may do with its objects what he likes.
  *
- * It owns its objects. It lives as long as the file is open or a device is bound to it; then all objects go, leaves first. Like an
- * ioasid context it is never told what a device does: the device takes out what it needs and gives it back.
+ * It owns its objects. It lives as long as the file is open, or anything else holds it: a bound device, a group, an access, the file of an event queue.
+ * Then all objects go, leaves first. Like an ioasid context it is never told what a device does: the device takes out what it needs and gives it back.
  */
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
@@ -121,7 +121,7 @@ export class IommufdContext {
     this.drop();
   }
 
-  /** One more reference: a group has it as its container. */
+  /** One more reference. */
   hold(): void {
     this.#references++;
   }

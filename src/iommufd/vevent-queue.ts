@@ -11,7 +11,7 @@ import { IommufdObject } from './objects.js';
 import { Viommu } from './viommu.js';
 
 /** More is EINVAL. */
-export const VEVENTQ_MAX_DEPTH = 2 ** 19;
+const VEVENTQ_MAX_DEPTH = 2 ** 19;
 const LAST_SEQUENCE = 0x7fff_ffff;
 
 export interface Vevent {

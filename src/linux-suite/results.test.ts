@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseTap, reasons, stubPasses, table } from './results.js';
+import { parseTap, plannedCases, reasons, stubPasses, table } from './results.js';
 
 const output = `TAP version 13
 1..4
@@ -16,6 +16,13 @@ test('each line of the TAP output is a case with its outcome', () => {
     parseTap(output).map(({ name, outcome }) => `${name} ${outcome}`),
     ['iommufd.simple_close passed', 'iommufd.cmd_fail failed', 'dirty.small.get skipped', 'dirty.small.set passed'],
   );
+});
+
+test('a program that was ended early has fewer cases than it has planned', () => {
+  const half = output.split('\n').slice(0, 5).join('\n');
+  assert.deepEqual([parseTap(output).length, plannedCases(output)], [4, 4]);
+  assert.deepEqual([parseTap(half).length, plannedCases(half)], [2, 4]);
+  assert.equal(plannedCases(''), 0);
 });
 
 test('a case that a stub passes too is not counted as passed', () => {

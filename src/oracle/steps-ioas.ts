@@ -133,7 +133,7 @@ export const iovaRanges: fc.Arbitrary<Step> = fc
     scene.call('IOAS_IOVA_RANGES', { ioas_id, num_iovas: room, allowed_iovas }, { watches: ['s'] });
   });
 
-export const rangeList = fc.array(fc.tuple(mostly(iovas, edges64), mostly(pages, edges64)), { maxLength: 3 });
+const rangeList = fc.array(fc.tuple(mostly(iovas, edges64), mostly(pages, edges64)), { maxLength: 3 });
 
 export const allowIovas: fc.Arbitrary<Step> = fc
   .record({ which, ranges: rangeList, extra: mostly(fc.constant(0), fc.constantFrom(1, 4096), 20) })

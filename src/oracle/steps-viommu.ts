@@ -35,7 +35,7 @@ export const viommuWithData: fc.Arbitrary<Step> = fc
     scene.viommus.push(name);
   });
 
-export const virtualIds = fc.constantFrom(1n, 2n, 0x99n);
+const virtualIds = fc.constantFrom(1n, 2n, 0x99n);
 
 export const vdevice: fc.Arbitrary<Step> = fc.record({ which, device: which, virt_id: mostly(virtualIds, edges64) }).map(
   ({ which, device, virt_id }) =>

@@ -6,11 +6,11 @@ import type { Caller } from '../ioasid/caller.js';
 import { Refusal } from '../linux/errno.js';
 import { getU32 } from './struct.js';
 
-/** VFIO_GROUP_GET_DEVICE_FD, IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC. */
-export const newFdIoctls: readonly number[] = [0x3b6a, 0x3b8e, 0x3b93];
-
-/** Those of them whose descriptor is a stream of events: IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC. */
+/** IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC: the descriptor is a stream of events. */
 export const newStreamIoctls: readonly number[] = [0x3b8e, 0x3b93];
+
+/** VFIO_GROUP_GET_DEVICE_FD, and those. */
+export const newFdIoctls: readonly number[] = [0x3b6a, ...newStreamIoctls];
 
 const TEST_CMD = 0x3ba0;
 /** IOMMU_TEST_CMD, one of whose operations makes an access and returns its descriptor. */

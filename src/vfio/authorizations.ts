@@ -1,5 +1,6 @@
 /**
- * The PASIDs that one device is authorized for: of which context, and by which number the device's programmer knows them.
+ * The PASIDs that one device is authorized for: of which context, and by which number the device's programmer knows them. What a mediated device has
+ * attached under iommufd is in the list too.
  *
  * Invariant: no PASID and no vPASID is in the list twice. A mediated device's list is what keeps it apart from the other mediated devices
  * of its parent, whose requester id it shares; the list of a whole function only says what has to be undone.

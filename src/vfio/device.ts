@@ -1,9 +1,9 @@
 /**
  * A VFIO device: what stands behind `/dev/vfio/devices/vfioN`, the driver of one device model.
  *
- * It owns who has the device open, which PASIDs it is authorized for (the port's list), its configuration space and its interrupts.
- * Calls go down only: into the context for an address space, into the IOMMU for an entry, into the model for its registers. Invariant:
- * for each authorization in the list there is one use of its PASID in its context and one grant to the requester id, and no other; when
+ * It owns who has the device open, which PASIDs it is authorized for (the port's list) or which iommufd it is bound to, its configuration space and its
+ * interrupts. Calls go down only: into the context for an address space, into the IOMMU for an entry, into the model for its registers. Invariant:
+ * for each authorization in the list there is one use of its PASID in its context, if it is of one, and one grant to the requester id, and no other; when
  * the device is not open the list is empty.
  *
  * Models are written by people. One that throws has failed: its BARs answer EIO until it is reset, and ERR is raised. One that never gets
