@@ -118,3 +118,17 @@ test('no request overtakes another or is lost, whenever the serving thread stand
     { numRuns: 30 },
   );
 });
+
+test('once the serving thread reads again after it has stood still, the stand-in takes nothing beside it', (t) => {
+  const wire = new Wire(t);
+  for (let round = 0; round < 5; round++) {
+    const before = wire.send(Opcode.READ);
+    assert.deepEqual(wire.reply(), [before, -Errno.EIO], 'the stand-in is at work');
+    const start = performance.now();
+    assert.deepEqual(wire.received(), []);
+    const page = wire.send(Opcode.READ);
+    assert.deepEqual(wire.reply(), [page, -Errno.EIO]);
+    // It has begun anew, by waiting for its 20 ms.
+    assert.ok(performance.now() - start > 15);
+  }
+});

@@ -3,11 +3,12 @@
  *
  * The serving thread touches memory of other processes, and a page of it may be one of our own files, mapped privately. Then the kernel asks
  * the server for that page and lets the toucher wait for the answer: without help, for ever. So the stand-in watches the pulse of the serving
- * thread, which beats at each poll. When it has stood still for PATIENCE_MS while the thread was awake, the stand-in takes requests
+ * thread, which beats at each poll and each request. When it has stood still for PATIENCE_MS while the thread was awake, the stand-in takes requests
  * from the connection: it answers those for pages with EIO, which is what they always get, and hands all others on in their order.
  *
  * Invariant: no request overtakes another. The serving thread takes what was handed on before it reads the connection, and does
- * neither while the stand-in has a request in its hands. Shared words say so; both sides write one and then read the other's.
+ * neither while the stand-in has a request in its hands. Shared words say so; both sides write one and then read the other's: the
+ * stand-in says that it takes and looks at the pulse, the serving thread lets the pulse beat and looks at whether the stand-in takes.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Pulse } from '../linux/event-loop.js';
@@ -18,7 +19,7 @@ const EFD_FLAGS = 0o2004001;
 
 /** The shared words. */
 export const Word = {
-  /** Odd: the serving thread is awake. It changes with each poll, before and after. */
+  /** Odd: the serving thread is awake. It changes with each poll, before and after, and before the connection is read. */
   PULSE: 0,
   /** 1: the stand-in sleeps until the serving thread wakes. */
   ASLEEP: 1,
@@ -67,11 +68,11 @@ export class StandIn implements Pulse {
   }
 
   sleeps(): void {
-    Atomics.store(this.#words, Word.PULSE, ++this.#pulse & 0x7fff_ffff);
+    this.#beat(1);
   }
 
   wakes(): void {
-    Atomics.store(this.#words, Word.PULSE, ++this.#pulse & 0x7fff_ffff);
+    this.#beat(1);
     if (Atomics.load(this.#words, Word.ASLEEP) === 0) return;
     Atomics.store(this.#words, Word.ASLEEP, 0);
     Atomics.notify(this.#words, Word.ASLEEP);
@@ -79,6 +80,8 @@ export class StandIn implements Pulse {
 
   /** Puts the first request that was handed on into `target`. @returns its length; 0 when there is none. */
   take(target: Uint8Array): number {
+    // This thread may have stood still since it woke: the stand-in must not take the next request beside it.
+    this.#beat(2);
     this.#untilEmptyHanded();
     if (Atomics.load(this.#words, Word.HANDED_ON) === this.#received) return 0;
     const { message } = receiveMessageOnPort(this.#port!) as { message: Uint8Array };
@@ -96,6 +99,11 @@ export class StandIn implements Pulse {
     void this.#worker?.terminate();
     this.#count[0] = 1;
     libc().write(this.bell, address(this.#count), 8);
+  }
+
+  #beat(by: number): void {
+    this.#pulse = (this.#pulse + by) & 0x7fff_ffff;
+    Atomics.store(this.#words, Word.PULSE, this.#pulse);
   }
 
   #untilEmptyHanded(): void {

@@ -180,7 +180,8 @@ export class BoundDevice extends IommufdObject {
   /** What waited for answers by way of an attachment that is gone is answered; groups that have not ended go with the last such attachment. */
   #abandonFaults(hwpt: Hwpt, pasid: number): void {
     hwpt.faults?.abandon(this, pasid);
-    if (![...this.#attachments.values()].some(({ faults }) => faults !== undefined)) this.#unended = [];
+    // Looked at only where there are any: a device may have a million attachments, and all go at its close.
+    if (this.#unended.length > 0 && ![...this.#attachments.values()].some(({ faults }) => faults !== undefined)) this.#unended = [];
   }
 
   #reserve(ioas: Ioas): void {

@@ -28,6 +28,9 @@ const INVALIDATE_BYTES = 24;
 /** IOMMU_VTD_INV_FLAGS_LEAF. */
 const LEAF = 1;
 
+/** More invalidations at once than this cost more than it does to forget everything. */
+const MANY = 1024;
+
 const PAGE = 4096n;
 const ALL_PAGES = 2n ** 64n - 1n;
 
@@ -75,6 +78,8 @@ export class VtdDomain implements NestedDomain {
   }
 
   invalidate(array: UserArray): void {
+    // An IOMMU may forget more than it is told to.
+    if (array.count > MANY) this.table.invalidateAll();
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {
       this.#invalidate(viewOf(entry));
       array.handled++;

@@ -1,18 +1,16 @@
 /**
  * The ioctls of dirty tracking: on and off, and the bitmap of the pages that were written.
  */
-import type { Caller } from '../../ioasid/caller.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
-import { hex, Refusal, refuse } from '../../linux/errno.js';
+import { hex, refuse } from '../../linux/errno.js';
 import { getBig, getU32, struct, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
+import { UserBitmap } from './user-bitmap.js';
 
 export const DIRTY_BITMAP_NO_CLEAR = 1;
-/** So many bits of a bitmap are copied at once: a page of them. */
-const BITMAP_CHUNK_BITS = 32768;
 export const SetDirtyTrackingStruct = struct('iommu_hwpt_set_dirty_tracking', { size: u32, flags: u32, hwpt_id: u32, reserved: u32 });
 export const GetDirtyBitmapStruct = struct('iommu_hwpt_get_dirty_bitmap', {
   size: u32,
@@ -57,38 +55,10 @@ function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): num
   if (mapped === 0n) return 0;
   const found = [...dirty.dirty(iova, mapped)];
   if ((flags & DIRTY_BITMAP_NO_CLEAR) === 0) dirty.clean(iova, mapped);
-  recordInBitmap(caller, Number(getBig(data, at.data)), found, (page) => [
-    (page - iova) / pageSize,
-    (page + dirty.pageSize - 1n - iova) / pageSize,
-  ]);
+  const bitmap = new UserBitmap(caller, Number(getBig(data, at.data)));
+  for (const page of found) bitmap.set(Number((page - iova) / pageSize), Number((page + dirty.pageSize - 1n - iova) / pageSize));
+  bitmap.store();
   return 0;
-}
-
-/** Sets the bits of `pages` in the caller's bitmap, whose other bits stay. As in Linux, bits that have no place are lost without an error. */
-function recordInBitmap(caller: Caller, address: number, pages: readonly bigint[], bitsOf: (page: bigint) => [bigint, bigint]): void {
-  const chunks = new Map<number, number[]>();
-  for (const page of pages) {
-    const [first, last] = bitsOf(page);
-    for (let bit = Number(first); bit <= Number(last); bit++) {
-      const chunk = Math.floor(bit / BITMAP_CHUNK_BITS);
-      const bits = chunks.get(chunk);
-      if (bits === undefined) chunks.set(chunk, [bit % BITMAP_CHUNK_BITS]);
-      else bits.push(bit % BITMAP_CHUNK_BITS);
-    }
-  }
-  for (const [chunk, bits] of chunks) setBits(caller, address + chunk * (BITMAP_CHUNK_BITS / 8), bits);
-}
-
-function setBits(caller: Caller, address: number, bits: readonly number[]): void {
-  const first = Math.min(...bits) >>> 3;
-  const bytes = new Uint8Array((Math.max(...bits) >>> 3) - first + 1);
-  try {
-    caller.readMemory(address + first, bytes);
-    for (const bit of bits) bytes[(bit >>> 3) - first]! |= 1 << (bit & 7);
-    caller.writeMemory(address + first, bytes);
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-  }
 }
 
 function checkBitmapRange(hwpt: PagingHwpt, iova: bigint, length: bigint, pageSize: bigint): void {

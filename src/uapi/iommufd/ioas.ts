@@ -11,6 +11,8 @@ import { getBig, getS32, getU32, s32, setBig, setU32, struct, u32, u64 } from '.
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
 export const IoasMapFlags = { FIXED_IOVA: 1, WRITEABLE: 2, READABLE: 4 } as const;
+/** Ranges that one ALLOW_IOVAS can name: each is compared with all before it. */
+const MOST_RANGES = 4096;
 const MAP_FLAGS = IoasMapFlags.FIXED_IOVA | IoasMapFlags.WRITEABLE | IoasMapFlags.READABLE;
 
 export const IoasAllocStruct = struct('iommu_ioas_alloc', { size: u32, flags: u32, out_ioas_id: u32 });
@@ -112,6 +114,7 @@ function allowIovas(context: IommufdContext, { caller, data }: Command): number 
   const ranges: IovaRange[] = [];
   const entry = new Uint8Array(IovaRangeStruct.size);
   for (let n = 0; n < getU32(data, at.num_iovas); n++) {
+    if (n === MOST_RANGES) refuse('ENOMEM', `${getU32(data, at.num_iovas)} ranges are more than ${MOST_RANGES}`);
     caller.readMemory(array + n * entry.length, entry);
     const range = { start: getBig(entry, IovaRangeStruct.at.start), last: getBig(entry, IovaRangeStruct.at.last) };
     if (range.start >= range.last) refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} does not end behind its start`);

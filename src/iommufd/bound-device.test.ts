@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Caller } from '../ioasid/caller.js';
+import { Iommu } from '../iommu/iommu.js';
+import { FakeHardware } from './fake-hardware.test.helper.js';
+import { HWPT_PASID } from './hwpt.js';
+import { IommufdSubsystem } from './subsystem.js';
+import { UserData } from './user-data.js';
+
+test('what it costs to detach a PASID does not depend on how many others are attached', () => {
+  const context = new IommufdSubsystem(new Iommu()).open(1);
+  const device = context.bind(new FakeHardware(context.iommu));
+  const hwpt = context.allocHwpt(device.id, context.allocIoas().id, HWPT_PASID, new UserData({} as Caller, 0, 0, 0));
+  let looks = 0;
+  Object.defineProperty(hwpt, 'faults', {
+    get: () => {
+      looks++;
+      return undefined;
+    },
+  });
+  const count = 1000;
+  for (let pasid = 1; pasid <= count; pasid++) device.attach(hwpt.id, pasid);
+  looks = 0;
+  context.unbind(device);
+  assert.equal(hwpt.users, 0);
+  assert.ok(looks <= count, `the page table was asked ${looks} times`);
+});

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Caller } from '../../ioasid/caller.js';
+import { Refusal } from '../../linux/errno.js';
+import { checkTail } from './command.js';
+
+const ARG = 0x7000;
+const SIZE = 24;
+
+test('a byte that is not zero is found wherever it is beyond the known struct', () => {
+  const lengths = fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: 1, max: 2 ** 20 }));
+  fc.assert(
+    fc.property(lengths, fc.nat(), fc.integer({ min: 1, max: 255 }), (tail, place, value) => {
+      const there = SIZE + (place % tail);
+      const caller = callerWith(ARG + there, value);
+      assert.throws(
+        () => checkTail('X', caller.caller, ARG, SIZE, SIZE + tail),
+        (error) => error instanceof Refusal && error.code === 'E2BIG' && error.reason.includes(`at offset ${there},`),
+      );
+      // Up to that byte there are zeros only.
+      checkTail('X', caller.caller, ARG, SIZE, there);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('the zeros are read each once, in pieces that are large where there are many', () => {
+  const { caller, reads } = callerWith();
+  checkTail('X', caller, ARG, SIZE, 2 ** 28);
+  let at = ARG + SIZE;
+  for (const { address, length } of reads) {
+    assert.equal(address, at);
+    at += length;
+  }
+  assert.equal(at, ARG + 2 ** 28);
+  assert.ok(reads.length < 2000);
+});
+
+/** A caller whose memory is zeros, but for one byte. */
+function callerWith(at = 0, value = 0) {
+  const reads: { address: number; length: number }[] = [];
+  const readMemory = (address: number, target: Uint8Array) => {
+    reads.push({ address, length: target.length });
+    target.fill(0);
+    if (at >= address && at < address + target.length) target[at - address] = value;
+  };
+  return { caller: { readMemory } as unknown as Caller, reads };
+}
