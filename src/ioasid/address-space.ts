@@ -325,7 +325,9 @@ export class AddressSpace {
   #fit({ start, last }: IovaRange, length: bigint, alignment: bigint, offset: bigint): bigint | undefined {
     let iova = alignUp(start, alignment) | offset;
     for (const slot of this.table.slots(iova)) {
-      if (iova + length <= this.table.start(slot)) break;
+      const next = this.table.start(slot);
+      // As in Linux, a single byte that ends a hole is not taken.
+      if (iova + length <= next && iova + 1n < next) break;
       iova = alignUp(this.table.last(slot) + 1n, alignment) | offset;
     }
     return iova < last && iova + length - 1n <= last ? iova : undefined;

@@ -228,7 +228,7 @@ function accessPages(_context: IommufdContext, { caller, data, respond }: Comman
   const uptr = getBig(data, AccessPages.uptr);
   const parts = access.reach(iova, length, flags & 1 ? WRITE : READ);
   if ((uptr | PAGE_MASK) === LAST_IOVA) refuse('EOVERFLOW', `the page at address ${hex(uptr)} has no end`);
-  let at = uptr;
+  let at = uptr - (uptr & PAGE_MASK);
   for (const part of uptr === 0n ? [] : parts) {
     if (!sameMemory(caller, at, part)) refuse('EBADE', `the page at address ${hex(at)} is not the one that is mapped`);
     at += part.length;
