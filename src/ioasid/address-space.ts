@@ -36,10 +36,6 @@ export interface Piece {
   readonly access: Access;
 }
 
-interface Reservation extends IovaRange {
-  readonly owner: object;
-}
-
 export class AddressSpace {
   /** As reasons name it: `PASID 7`, `IOAS 2`. */
   readonly name: string;
@@ -48,7 +44,9 @@ export class AddressSpace {
   users = 0;
   readonly #iommu: Iommu;
   #alignment = 1n;
-  #reserved: Reservation[] = [];
+  // What is kept free, by owner; and all of it in one list, made when it is asked for.
+  readonly #reservations = new Map<object, IovaRange[]>();
+  #reservedRanges: readonly IovaRange[] | undefined;
   #allowed: readonly IovaRange[] = [];
   // No hole of a page or more lies in [PAGE, #full): where the search for a free range begins.
   #full = PAGE;
@@ -86,12 +84,15 @@ export class AddressSpace {
     if (this.#allowed.some((allowed) => overlaps(allowed, range))) {
       refuse('EADDRINUSE', `the iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} was allowed by its user`);
     }
-    this.#reserved.push({ ...range, owner });
+    const ranges = this.#reservations.get(owner);
+    if (ranges === undefined) this.#reservations.set(owner, [range]);
+    else ranges.push(range);
+    this.#reservedRanges = undefined;
   }
 
   /** Gives back what `owner` has reserved. */
   release(owner: object): void {
-    this.#reserved = this.#reserved.filter((range) => range.owner !== owner);
+    if (this.#reservations.delete(owner)) this.#reservedRanges = undefined;
     this.#full = PAGE;
   }
 
@@ -238,6 +239,11 @@ export class AddressSpace {
       views.push(view);
     }
     return views;
+  }
+
+  get #reserved(): readonly IovaRange[] {
+    this.#reservedRanges ??= [...this.#reservations.values()].flat();
+    return this.#reservedRanges;
   }
 
   /** The mappings in [iova, iova+length) up to the first that lies across an end of it, which is the refusal. */

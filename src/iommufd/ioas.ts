@@ -50,6 +50,8 @@ export class Ioas extends IommufdObject {
   readonly space: AddressSpace;
   readonly #iommu: Iommu;
   readonly #domains = new Set<DomainShape>();
+  // How many domains have a smallest page of so many bytes.
+  readonly #pageSizes = new Map<bigint, number>();
   readonly #accesses = new Set<IoasAccess>();
   #largePages = true;
 
@@ -202,10 +204,14 @@ export class Ioas extends IommufdObject {
       throw error;
     }
     this.#domains.add(domain);
+    this.#pageSizes.set(domain.pageSize, (this.#pageSizes.get(domain.pageSize) ?? 0) + 1);
   }
 
   removeDomain(domain: DomainShape): void {
     this.#domains.delete(domain);
+    const others = this.#pageSizes.get(domain.pageSize)! - 1;
+    if (others > 0) this.#pageSizes.set(domain.pageSize, others);
+    else this.#pageSizes.delete(domain.pageSize);
     this.space.release(domain);
     this.space.align(this.#alignment());
   }
@@ -260,7 +266,7 @@ export class Ioas extends IommufdObject {
 
   #alignment(): bigint {
     let alignment = this.#largePages && ![...this.#accesses].some((access) => access.pinsPages) ? 1n : PAGE;
-    for (const { pageSize } of this.#domains) if (pageSize > alignment) alignment = pageSize;
+    for (const pageSize of this.#pageSizes.keys()) if (pageSize > alignment) alignment = pageSize;
     return alignment;
   }
 }
