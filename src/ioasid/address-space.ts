@@ -107,7 +107,7 @@ export class AddressSpace {
       const taken = this.#reserved.find((reserved) => overlaps(reserved, range));
       if (taken !== undefined) refuse('EADDRINUSE', `iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} is reserved`);
     }
-    this.#allowed = ranges;
+    this.#allowed = joined(ranges);
     this.#full = PAGE;
   }
 
@@ -315,7 +315,7 @@ export class AddressSpace {
     if (length >= LAST_IOVA / 2n) refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
     const alignment = chosenAlignment(length, address);
     if (alignment < this.#alignment) refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.#aligned()}`);
-    const allowed = this.#allowed.length > 0 ? sorted(this.#allowed) : [{ start: PAGE, last: LAST_IOVA - PAGE }];
+    const allowed = this.#allowed.length > 0 ? this.#allowed : [{ start: PAGE, last: LAST_IOVA - PAGE }];
     const offset = address % PAGE;
     for (const { start, last } of allowed) {
       const first = alignUp(start, alignment) | offset;
@@ -365,8 +365,15 @@ function smaller(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }
 
-function sorted(ranges: readonly IovaRange[]): IovaRange[] {
-  return ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1));
+/** The same IOVAs by rising start, ranges that follow each other without a gap as one. */
+function joined(ranges: readonly IovaRange[]): IovaRange[] {
+  const all: IovaRange[] = [];
+  for (const range of ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1))) {
+    const before = all.at(-1);
+    if (before !== undefined && before.last + 1n === range.start) all[all.length - 1] = { start: before.start, last: range.last };
+    else all.push(range);
+  }
+  return all;
 }
 
 /** The rights that `pieces` lack for `access`: as a word, or undefined. */

@@ -110,3 +110,18 @@ test('what is not aligned to pages can be mapped while no page need be: with lar
   assert.equal(map(ioas, PAGE, 0n, 0x1000n), 0x1000n);
   ioas.destroy();
 });
+
+test('a chosen IOVA may lie across allowed ranges that follow each other, takes no single byte at the end of a hole, and keeps the offset in the page', () => {
+  const ioas = new Ioas(new Iommu());
+  ioas.space.allow([
+    { start: 0x18000n, last: 0x27fffn },
+    { start: 0x8000n, last: 0x17fffn },
+  ]);
+  assert.equal(map(ioas, 0xd000n, 0x1000n, undefined), 0x8000n);
+  assert.equal(map(ioas, 0x7000n, 0x1000n, undefined), 0x15000n, 'from the first range into the second');
+  ioas.unmapAll();
+  ioas.space.allow([{ start: 0x7fffn, last: 0x20000n }]);
+  assert.equal(map(ioas, 0x1000n, 0n, 0x8000n), 0x8000n);
+  assert.equal(map(ioas, 1n, 0n, undefined), 0x9000n, 'not the byte at 0x7fff');
+  assert.equal(map(ioas, 1n, 0x800n, undefined), 0x9801n, 'not before the offset');
+});
