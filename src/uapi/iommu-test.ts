@@ -144,6 +144,11 @@ function mockHwpt(context: IommufdContext, id: number): PagingHwpt {
   return hwpt;
 }
 
+/** @throws Refusal EOVERFLOW for the last page of all, whose end is no address. */
+function requireEnd(uptr: bigint): void {
+  if ((uptr | PAGE_MASK) === LAST_IOVA) refuse('EOVERFLOW', `the page at address ${hex(uptr)} has no end`);
+}
+
 /** Does the page table lead to the very memory that the caller has at `uptr`? */
 function checkMap(context: IommufdContext, { caller, data }: Command): void {
   const hwpt = mockHwpt(context, id(data));
@@ -152,6 +157,7 @@ function checkMap(context: IommufdContext, { caller, data }: Command): void {
     refuse('EINVAL', `${hex(length)} bytes at iova ${hex(iova)} and address ${hex(uptr)} are not whole pages`);
   }
   if (length === 0n) return;
+  requireEnd(uptr);
   const mapped = hwpt.ioas.mappedFrom(iova, length);
   let at = uptr;
   for (const piece of mapped === 0n ? [] : hwpt.ioas.space.pieces(iova, mapped)) {
@@ -227,7 +233,7 @@ function accessPages(_context: IommufdContext, { caller, data, respond }: Comman
   const iova = accessIova(access, getBig(data, AccessPages.iova), flags);
   const uptr = getBig(data, AccessPages.uptr);
   const parts = access.reach(iova, length, flags & 1 ? WRITE : READ);
-  if ((uptr | PAGE_MASK) === LAST_IOVA) refuse('EOVERFLOW', `the page at address ${hex(uptr)} has no end`);
+  requireEnd(uptr);
   let at = uptr - (uptr & PAGE_MASK);
   for (const part of uptr === 0n ? [] : parts) {
     if (!sameMemory(caller, at, part)) refuse('EBADE', `the page at address ${hex(at)} is not the one that is mapped`);
