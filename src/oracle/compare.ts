@@ -43,20 +43,14 @@ export const explained: readonly Explained[] = [
   {
     name: "the test kernel's own flag of IOAS_COPY",
     reason: 'with IOMMUFD_TEST built in, flag 1 << 16 of IOAS_COPY is taken by a fuzzer; in other kernels it is EOPNOTSUPP, as here',
-    matches: ({ line, ours }) => {
-      if (line.verb !== 'ioctl' || layoutOf(line)?.name !== 'IOAS_COPY' || result(ours) !== 'EOPNOTSUPP') return false;
-      return hasFlag(line, 0x10000n);
-    },
+    matches: ({ line, ours }) => isCall(line, 'IOAS_COPY') && result(ours) === 'EOPNOTSUPP' && hasFlag(line, 0x10000n),
   },
   {
     name: 'files that are no memory',
     reason:
       'MAP_FILE of a file without pages (a device, a pipe), or past its end, is EINVAL at once here; Linux finds out when a page table needs its pages',
     matches: ({ line, kernel, ours }) =>
-      line.verb === 'ioctl' &&
-      layoutOf(line)?.name === 'IOAS_MAP_FILE' &&
-      ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) &&
-      result(ours) === 'EINVAL',
+      isCall(line, 'IOAS_MAP_FILE') && ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) && result(ours) === 'EINVAL',
   },
   {
     name: 'bytes before an EFAULT',
@@ -98,18 +92,14 @@ export const explained: readonly Explained[] = [
     name: 'dirty bits of large entries',
     reason:
       'Linux notes a write for the whole entry that translated it, which is as large as memory happens to be in one stretch; here for its page',
-    matches: ({ line, kernel, ours }) =>
-      line.verb === 'ioctl' && layoutOf(line)?.name === 'HWPT_GET_DIRTY_BITMAP' && result(kernel) === '0' && bitsWithin(kernel, ours),
+    matches: ({ line, kernel, ours }) => isCall(line, 'HWPT_GET_DIRTY_BITMAP') && result(kernel) === '0' && bitsWithin(kernel, ours),
   },
   {
     name: 'pages of a queue that do not follow each other',
     reason:
       "a hardware queue must lie in one stretch of the machine's memory, which of a process's memory nobody knows; here it is one of the mapped memory",
     matches: ({ line, kernel, ours }) =>
-      line.verb === 'ioctl' &&
-      layoutOf(line)?.name === 'HW_QUEUE_ALLOC' &&
-      result(kernel) === 'EFAULT' &&
-      ['0', 'EINVAL', 'EEXIST', 'EIO'].includes(result(ours)),
+      isCall(line, 'HW_QUEUE_ALLOC') && result(kernel) === 'EFAULT' && ['0', 'EINVAL', 'EEXIST', 'EIO'].includes(result(ours)),
   },
 ];
 
@@ -123,7 +113,7 @@ function fieldOfCall(line: IoctlLine, field: string): Value | undefined {
   return found === undefined ? undefined : fieldValue(line, found);
 }
 
-function isCall(line: Line, name: string): boolean {
+function isCall(line: Line, name: string): line is IoctlLine {
   return line.verb === 'ioctl' && layoutOf(line)?.name === name;
 }
 
