@@ -1,8 +1,10 @@
 /*
- * Reference of the benchmark `ioctl`: the smallest FUSE server with one file, `ioasid`, that answers IOASID_GET_INFO.
+ * Reference of the benchmark `ioctl`: the smallest FUSE server with one file, `ioasid`, that answers
+ * IOASID_GET_INFO.
  *
- * Usage: fuse-server DIRECTORY. It opens /dev/fuse, mounts it on DIRECTORY, prints a line and speaks the raw protocol, one request
- * at a time, until the file system is unmounted or stdin's other end is closed. Whoever starts it chooses the namespace and the CPU.
+ * Usage: fuse-server DIRECTORY. It opens /dev/fuse, mounts it on DIRECTORY, prints a line and speaks the raw
+ * protocol, one request at a time, until the file system is unmounted or stdin's other end is closed. Whoever
+ * starts it chooses the namespace and the CPU.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,8 +1,9 @@
 /*
  * The client of the benchmark `ioctl`, the same for both servers: IOASID_GET_INFO over and over.
  *
- * Usage: ioctl-client FILE CALLS. For every line that it reads from stdin it makes CALLS calls and prints the nanoseconds of one.
- * The struct is made anew for every call and every answer is looked at; a wrong one ends the program with status 1.
+ * Usage: ioctl-client FILE CALLS. For every line that it reads from stdin it makes CALLS calls and prints the
+ * nanoseconds of one. The struct is made anew for every call and every answer is looked at; a wrong one ends
+ * the program with status 1.
  */
 #include <fcntl.h>
 #include <stdio.h>

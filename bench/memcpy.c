@@ -1,8 +1,9 @@
 /*
  * Reference of the benchmark `dma`: memcpy into a memfd that is mapped shared into this process.
  *
- * Usage: memcpy SIZE COPIES. For every line that it reads from stdin it copies SIZE bytes COPIES times, to places that go round
- * through a 16 MiB memfd, and prints the nanoseconds of one copy. In the end it reads the file back by pread and compares.
+ * Usage: memcpy SIZE COPIES. For every line that it reads from stdin it copies SIZE bytes COPIES times, to
+ * places that go round through a 16 MiB memfd, and prints the nanoseconds of one copy. In the end it reads
+ * the file back by pread and compares.
  */
 #define _GNU_SOURCE
 #include <stdint.h>

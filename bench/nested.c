@@ -1,16 +1,21 @@
 /*
- * Reference of the benchmark `nested`: random IOVAs looked up through two stages, as IOMMU hardware without an IOTLB does. The first is a table in
- * the format of x86-64 in guest memory, whose addresses the second, the radix table of radix.h, translates: one walk of the second stage for each
- * entry of the first, and one for what it leads to.
+ * Reference of the benchmark `nested`: random IOVAs looked up through two stages, as IOMMU hardware without
+ * an IOTLB does. The first is a table in the format of x86-64 in guest memory, whose addresses the second,
+ * the radix table of radix.h, translates: one walk of the second stage for each entry of the first, and one
+ * for what it leads to.
  *
- * Usage: nested REGIONS QUERIES HOT. HOT 0: the queries are all at random; otherwise nine of ten go to HOT pages. Passes, output and check are those of
- * translate.c; src/bench/nested.ts generates the same tables and queries.
+ * Usage: nested REGIONS QUERIES HOT. HOT 0: the queries are all at random; otherwise nine of ten go to HOT
+ * pages. Passes, output and check are those of translate.c; src/bench/nested.ts generates the same tables and
+ * queries.
  */
 #include "radix.h"
 
 enum { ENTRY_FLAGS = 0x67 }; /* present, writable, user, accessed, dirty */
 
-/* The guest's memory: tables from guest address 0 on, data from DATA on, of which there is nothing but addresses. */
+/**
+ * The guest's memory: tables from guest address 0 on, data from DATA on, of which there is nothing but
+ * addresses.
+ */
 #define DATA (1ull << 40)
 
 struct guest {

@@ -1,10 +1,12 @@
 /*
- * A 4-level radix table from IOVA pages to physical pages, as IOMMU hardware walks it: 9 bits a level, 512 entries of 8 bytes a
- * table, each table malloc'd when it is first needed. It is the reference of the benchmarks `translate` and `unmap-map`.
+ * A 4-level radix table from IOVA pages to physical pages, as IOMMU hardware walks it: 9 bits a level, 512
+ * entries of 8 bytes a table, each table malloc'd when it is first needed. It is the reference of the
+ * benchmarks `translate` and `unmap-map`.
  *
- * An entry of an inner table is the address of the next table; an entry of a last table is the page's address and its two rights
- * (bit 0 read, bit 1 write). 0 is "nothing here" on every level. Also here, because both sides must do the very same work: the
- * pseudo-random numbers and the regions, which src/bench/workload.ts generates in the same order.
+ * An entry of an inner table is the address of the next table; an entry of a last table is the page's address
+ * and its two rights (bit 0 read, bit 1 write). 0 is "nothing here" on every level. Also here, because both
+ * sides must do the very same work: the pseudo-random numbers and the regions, which src/bench/workload.ts
+ * generates in the same order.
  */
 #ifndef RADIX_H
 #define RADIX_H

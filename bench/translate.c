@@ -1,10 +1,11 @@
 /*
  * Reference of the benchmark `translate`: random IOVAs looked up in the radix table of radix.h.
  *
- * Usage: translate REGIONS QUERIES. It builds the table, then does two passes over all queries for every line that it reads from
- * stdin, one to have the caches back and a measured one, and prints the nanoseconds of one lookup, so that its passes can take turns
- * with those of the other side. Query i is read from two int32 arrays (upper and lower half of the IOVA), as the other side has it.
- * Each pass adds up the addresses that it found (modulo 2^32); a sum that is not the expected one ends the program with status 1.
+ * Usage: translate REGIONS QUERIES. It builds the table, then does two passes over all queries for every line
+ * that it reads from stdin, one to have the caches back and a measured one, and prints the nanoseconds of one
+ * lookup, so that its passes can take turns with those of the other side. Query i is read from two int32
+ * arrays (upper and lower half of the IOVA), as the other side has it. Each pass adds up the addresses that
+ * it found (modulo 2^32); a sum that is not the expected one ends the program with status 1.
  */
 #include "radix.h"
 

@@ -1,10 +1,10 @@
 /*
- * Reference of the benchmark `unmap-map`: one 4 KiB page unmapped, mapped again and looked up in the radix table of radix.h, which
- * holds REGIONS such pages.
+ * Reference of the benchmark `unmap-map`: one 4 KiB page unmapped, mapped again and looked up in the radix
+ * table of radix.h, which holds REGIONS such pages.
  *
- * Usage: unmap-map REGIONS PAIRS. For every line that it reads from stdin it does PAIRS pairs, each on a random page, and prints the
- * nanoseconds of one pair. The lookup is part of it because the other side makes its tables only when a DMA wants them. A lookup that
- * finds the wrong page ends the program with status 1.
+ * Usage: unmap-map REGIONS PAIRS. For every line that it reads from stdin it does PAIRS pairs, each on a
+ * random page, and prints the nanoseconds of one pair. The lookup is part of it because the other side makes
+ * its tables only when a DMA wants them. A lookup that finds the wrong page ends the program with status 1.
  */
 #include "radix.h"
 

@@ -1,5 +1,6 @@
 /*
- * Drives the device of checksum.js: the Adler-32 of 1 MiB of this program's memory, computed by the device through the IOMMU.
+ * Drives the device of checksum.js: the Adler-32 of 1 MiB of this program's memory, computed by the device
+ * through the IOMMU.
  *
  *     cc -I include -o checksum examples/checksum.c
  *     ioasid run --device ./examples/checksum.js -- ./checksum

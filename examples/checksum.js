@@ -1,12 +1,11 @@
 /**
- * A checksum engine: the Adler-32 of memory, one job at a time, each in the address space that the PASID register names.
+ * A checksum engine: the Adler-32 of memory, one job at a time, each in the address space that the PASID
+ * register names.
  *
- * BAR 0 (little-endian)
- *   0x00 RO u32  identification, 0x6d757363 ("csum")
- *   0x04 RW u32  PASID of the jobs that are started from now on
- *   0x08 WO u64  doorbell: the IOVA of a job; not taken (EAGAIN) while a job is running
- * A job is 32 bytes of memory. The device writes the second half when it is done, then raises MSI 0.
- *   0x00 u64 address  0x08 u64 length | 0x10 u32 status: 1 done, 2 fault  0x14 u32 checksum  0x18 u64 faulting IOVA
+ * BAR 0 (little-endian) 0x00 RO u32 identification, 0x6d757363 ("csum") 0x04 RW u32 PASID of the jobs that
+ * are started from now on 0x08 WO u64 doorbell: the IOVA of a job; not taken (EAGAIN) while a job is running
+ * A job is 32 bytes of memory. The device writes the second half when it is done, then raises MSI 0. 0x00 u64
+ * address 0x08 u64 length | 0x10 u32 status: 1 done, 2 fault 0x14 u32 checksum 0x18 u64 faulting IOVA
  *
  * @import { DeviceFactory } from 'ioasid'
  */
@@ -17,7 +16,10 @@ export default function createChecksum(host, options) {
   for (const name of Object.keys(options)) throw new Error(`checksum has no option "${name}"`);
   const registers = Buffer.from('csum\0\0\0\0');
   const data = Buffer.alloc(SLICE);
-  /** The job that is running. @type {{ pasid: number, iova: number, address: number, left: number, a: number, b: number } | undefined} */
+  /**
+   * The job that is running. @type {{ pasid: number, iova: number, address: number, left: number, a: number,
+   * b: number } | undefined}
+   */
   let job;
 
   function reset() {
@@ -43,14 +45,22 @@ export default function createChecksum(host, options) {
   }
 
   return {
-    pci: { vendorId: 0x1234, deviceId: 0xadd1, classCode: 0x088000, bars: [{ index: 0, size: 4096 }], msi: 1, pasidBits: 20 },
+    pci: {
+      vendorId: 0x1234,
+      deviceId: 0xadd1,
+      classCode: 0x088000,
+      bars: [{ index: 0, size: 4096 }],
+      msi: 1,
+      pasidBits: 20,
+    },
     readBar(_bar, offset, target) {
       target.fill(0);
       if (offset < registers.length) registers.copy(target, 0, offset);
     },
     writeBar(_bar, offset, source) {
       const bytes = Buffer.from(source.buffer, source.byteOffset, source.length);
-      if (offset === 4 && bytes.length === 4 && host.dma.admits(bytes.readUInt32LE())) bytes.copy(registers, 4);
+      if (offset === 4 && bytes.length === 4 && host.dma.admits(bytes.readUInt32LE()))
+        bytes.copy(registers, 4);
       if (offset !== 8 || bytes.length !== 8) return true;
       if (job) return false;
       start(number64(bytes, 0));

@@ -1,5 +1,6 @@
 /*
- * A VM in miniature: what a VMM does with /dev/ioasid and a DSA behind VFIO, one line of standard input at a time.
+ * A VM in miniature: what a VMM does with /dev/ioasid and a DSA behind VFIO, one line of standard input at a
+ * time.
  *
  *     cc -I include -o vm examples/vm.c
  *     ioasid run --device dsa,ready=1 -- ./vm
@@ -16,8 +17,9 @@
  *     wait 140025838592000                        ok 1
  *     free 3 1                                    no 16 PASID 1 is authorized for 1 device
  *
- * Every answer is `ok NUMBER` or `no ERRNO REASON`; the table at the end has all commands. Descriptor 3, if it is a Unix socket, leads to
- * another VM, and `send` and `receive` hand descriptors over it. `ioasid demo` is played by such programs.
+ * Every answer is `ok NUMBER` or `no ERRNO REASON`; the table at the end has all commands. Descriptor 3, if
+ * it is a Unix socket, leads to another VM, and `send` and `receive` hand descriptors over it. `ioasid demo`
+ * is played by such programs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +38,10 @@
 
 enum { PEER = 3, MAX_ARGUMENTS = 6 };
 
-/* Facts of <linux/idxd.h> and of the DSA specification. That header is not installed everywhere, so what is needed of it is here. */
+/**
+ * Facts of <linux/idxd.h> and of the DSA specification. That header is not installed everywhere, so what is
+ * needed of it is here.
+ */
 enum { DSA_FILL = 4, DSA_COMPLETION_ADDRESS_VALID = 4, DSA_REQUEST_COMPLETION = 8, DSA_SWERR = 0xc0, DSA_SWERR_VALID = 1 };
 struct dsa_descriptor {
 	uint32_t pasid, opcode_and_flags;
@@ -163,7 +168,10 @@ static long count_bytes(const uint64_t *a) {
 
 /* ---- Descriptors from VM to VM ---- */
 
-/* Sends `fd`, or receives a descriptor when it is -1, in a message with the one byte of data that a stream socket needs. */
+/**
+ * Sends `fd`, or receives a descriptor when it is -1, in a message with the one byte of data that a stream
+ * socket needs.
+ */
 static long pass(int fd) {
 	char byte = 0;
 	struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -214,7 +222,10 @@ static const struct command { const char *name; int arguments; long (*run)(const
 	{"receive", 0, receive_descriptor},  /* the descriptor that the other VM has sent */
 };
 
-/* Says why the last call failed: in the words of the file that refused or, if it was the kernel itself, of errno. */
+/**
+ * Says why the last call failed: in the words of the file that refused or, if it was the kernel itself, of
+ * errno.
+ */
 static void answer_no(int error) {
 	struct ioasid_explain why = {.size = sizeof(why)};
 	int explained = called >= 0 && ioctl(called, IOASID_EXPLAIN, &why) == 0 && why.error == error;

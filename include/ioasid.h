@@ -2,32 +2,37 @@
 /*
  * ioasid.h: the native ABI of /dev/ioasid, and the two ioctls that it adds to every device file.
  *
- * The model. An open file of /dev/ioasid is a security context: whoever holds a descriptor of it controls everything in it, and
- * nobody else does. Inside it, PASIDs are allocated, and memory is mapped at I/O virtual addresses (IOVAs) of a PASID. A device file
- * (/dev/vfio/devices/vfioN) starts with access to no PASID at all. IOASID_AUTHORIZE on the device file presents an ioasid descriptor
- * and names a PASID in it; having both descriptors is the whole check. From then on the device's DMA that carries this PASID reaches
- * what is mapped there, with the rights it is mapped with, and nothing else. dup, fork and SCM_RIGHTS share an open file, as always;
- * the last close releases all that it holds. A device keeps the contexts alive in which it is authorized.
+ * The model. An open file of /dev/ioasid is a security context: whoever holds a descriptor of it controls
+ * everything in it, and nobody else does. Inside it, PASIDs are allocated, and memory is mapped at I/O
+ * virtual addresses (IOVAs) of a PASID. A device file (/dev/vfio/devices/vfioN) starts with access to no
+ * PASID at all. IOASID_AUTHORIZE on the device file presents an ioasid descriptor and names a PASID in it;
+ * having both descriptors is the whole check. From then on the device's DMA that carries this PASID reaches
+ * what is mapped there, with the rights it is mapped with, and nothing else. dup, fork and SCM_RIGHTS share
+ * an open file, as always; the last close releases all that it holds. A device keeps the contexts alive in
+ * which it is authorized.
  *
- * Versions. Every struct begins with `size` and `flags`. The caller sets `size` to the sizeof of the struct it was compiled with. Ioctls
- * are told apart by type and number alone; `size` says which version of the struct follows. Structs only grow, at their end, and
- * zero in a field that an older caller does not have means what that caller always got. Therefore:
+ * Versions. Every struct begins with `size` and `flags`. The caller sets `size` to the sizeof of the struct
+ * it was compiled with. Ioctls are told apart by type and number alone; `size` says which version of the
+ * struct follows. Structs only grow, at their end, and zero in a field that an older caller does not have
+ * means what that caller always got. Therefore:
  *
- *   EINVAL      `size` is less than the struct of the first version, or more than the bytes that the ioctl number announces; or the
- *               number's direction is not that of _IOWR
+ *   EINVAL      `size` is less than the struct of the first version, or more than the bytes that the ioctl
+ *               number announces; or the number's direction is not that of _IOWR
  *   E2BIG       bytes behind the struct that this server knows are not zero: the caller wants something newer
  *   EOPNOTSUPP  a bit in `flags` that this server does not know, or a reserved field that is not zero
  *
  * The server writes no more than `size` bytes back. Fields of the kind "out" are ignored on the way in.
  *
- * Errors. Every ioctl returns 0, or -1 with errno. A failed ioctl changes nothing: neither state nor the caller's struct. Besides the
- * errnos listed with it, each ioctl may fail with the three above; with EFAULT when the struct's address is bad; with ENOTTY on a
- * file that does not have it; with EPERM when the server may not reach the caller's memory or descriptors; and with ENOMEM or EMFILE
- * when the server has no room, or no descriptors, for more of what callers hand over. What names memory or a descriptor of the caller
- * fails with EPERM when the server may not trace the caller, as a process that is not dumpable. IOASID_EXPLAIN tells in one sentence
- * what was wrong with which value.
+ * Errors. Every ioctl returns 0, or -1 with errno. A failed ioctl changes nothing: neither state nor the
+ * caller's struct. Besides the errnos listed with it, each ioctl may fail with the three above; with EFAULT
+ * when the struct's address is bad; with ENOTTY on a file that does not have it; with EPERM when the server
+ * may not reach the caller's memory or descriptors; and with ENOMEM or EMFILE when the server has no room, or
+ * no descriptors, for more of what callers hand over. What names memory or a descriptor of the caller fails
+ * with EPERM when the server may not trace the caller, as a process that is not dumpable. IOASID_EXPLAIN
+ * tells in one sentence what was wrong with which value.
  *
- * Units. IOVAs, addresses, offsets and lengths are in bytes. The IOVA page is 4096 bytes, IOVAs have 48 bits; IOASID_GET_INFO tells.
+ * Units. IOVAs, addresses, offsets and lengths are in bytes. The IOVA page is 4096 bytes, IOVAs have 48 bits;
+ * IOASID_GET_INFO tells.
  */
 #ifndef IOASID_H
 #define IOASID_H
@@ -39,19 +44,19 @@
 #define IOASID_TYPE ';'
 
 /*
- * 0xC7 and 0xC8 are reserved for IOASID_BIND_PGTABLE and IOASID_INVALIDATE: a page table that the user owns (IOASID_KIND_NESTED), and
- * the invalidation of what the IOTLB holds of it.
+ * 0xC7 and 0xC8 are reserved for IOASID_BIND_PGTABLE and IOASID_INVALIDATE: a page table that the user owns
+ * (IOASID_KIND_NESTED), and the invalidation of what the IOTLB holds of it.
  */
 
 /* Kinds of PASID: what stands behind its IOVAs. IOASID_GET_INFO says which of them can be allocated. */
 #define IOASID_KIND_MAPPED 0  /* what IOASID_MAP, IOASID_MAP_FILE and IOASID_COPY put there */
-#define IOASID_KIND_NESTED 1  /* a page table that the user owns, translated once more by a mapped parent PASID */
+#define IOASID_KIND_NESTED 1  /* a page table of the user, translated once more by a mapped parent PASID */
 #define IOASID_KIND_PROCESS 2 /* the address space of the process that allocates it (SVA) */
 
 /* Flags of IOASID_MAP, IOASID_MAP_FILE and IOASID_COPY. At least one of READ and WRITE must be given. */
 #define IOASID_MAP_READ (1u << 0)       /* devices may read */
 #define IOASID_MAP_WRITE (1u << 1)      /* devices may write */
-#define IOASID_MAP_FIXED_IOVA (1u << 2) /* map at the given IOVA; without it the server chooses one and returns it */
+#define IOASID_MAP_FIXED_IOVA (1u << 2) /* at the given IOVA; without it the server chooses one and returns it */
 
 /* Flags of IOASID_UNMAP. */
 #define IOASID_UNMAP_ALL (1u << 0) /* unmap everything in the PASID */
@@ -65,8 +70,8 @@
  * @flags: in: must be 0
  * @pasid_bits: out: width of a PASID in bits; PASIDs are 1 .. 2^pasid_bits - 1, never 0
  * @address_bits: out: width of an IOVA in bits
- * @page_sizes: out: bitmap of the IOVA page sizes: bit n stands for pages of 2^n bytes. The lowest one set is the alignment that
- *              IOVAs and lengths need
+ * @page_sizes: out: bitmap of the IOVA page sizes: bit n stands for pages of 2^n bytes. The lowest one set is
+ *              the alignment that IOVAs and lengths need
  * @kinds: out: bit k is set when PASIDs of IOASID_KIND k can be allocated
  * @table_formats: out: bitmap of the page table formats for nested PASIDs; 0: none
  * @faults: out: bitmap of the I/O page faults that can be delivered to the user; 0: none
@@ -106,7 +111,8 @@ struct ioasid_info {
  *
  * Allocates a PASID in this context. It has no mappings, and no device may use it.
  *
- *   EINVAL      @kind is none of IOASID_KIND_*; @parent is given for a kind that has none, or is not of the kind mapped
+ *   EINVAL      @kind is none of IOASID_KIND_*; @parent is given for a kind that has none, or is not of the
+ *               kind mapped
  *   EOPNOTSUPP  @kind is not one that IOASID_GET_INFO offers
  *   ENOENT      @parent is not a PASID of this context
  *   ENOSPC      the context's quota of PASIDs is reached, or the system has no PASID left
@@ -149,16 +155,16 @@ struct ioasid_free {
  * @__reserved: in: must be 0
  * @user_va: in: first byte of the memory, in the caller's address space; aligned to the IOVA page
  * @length: in: bytes to map, a multiple of the IOVA page, not 0
- * @iova: in: with IOASID_MAP_FIXED_IOVA where to map, aligned to the IOVA page; otherwise ignored. out: where it was mapped. An IOVA
- *        that the server chooses is never 0
+ * @iova: in: with IOASID_MAP_FIXED_IOVA where to map, aligned to the IOVA page; otherwise ignored. out: where
+ *        it was mapped. An IOVA that the server chooses is never 0
  *
- * Maps memory of the calling process. The memory is not pinned: a device reaches what is at @user_va of that process when its DMA takes
- * place, and faults when there is nothing, or when the process is gone.
+ * Maps memory of the calling process. The memory is not pinned: a device reaches what is at @user_va of that
+ * process when its DMA takes place, and faults when there is nothing, or when the process is gone.
  *
  *   EEXIST      the IOVA range overlaps a mapping
  *   EFAULT      the memory is not mapped in the caller, or not with the rights asked for
- *   EINVAL      @user_va, @length or @iova is not aligned; @length is 0; the IOVA range leaves the IOVA space; neither READ nor
- *               WRITE is given; the PASID is not of the kind mapped
+ *   EINVAL      @user_va, @length or @iova is not aligned; @length is 0; the IOVA range leaves the IOVA
+ *               space; neither READ nor WRITE is given; the PASID is not of the kind mapped
  *   ENOENT      @pasid is not a PASID of this context
  *   ENOSPC      no free IOVA range is long enough, or the context's quota of mappings is reached
  *   EOVERFLOW   the IOVA range wraps around, or @length is more than an IOVA could be chosen for
@@ -184,13 +190,14 @@ struct ioasid_map {
  * @length: in: bytes to map, a multiple of the IOVA page, not 0
  * @iova: in, out: as in struct ioasid_map
  *
- * Maps a stretch of a file. It needs no process afterwards: the mapping holds the file, not @fd, and outlives whoever made it. Where the
- * file is truncated later, DMA faults.
+ * Maps a stretch of a file. It needs no process afterwards: the mapping holds the file, not @fd, and outlives
+ * whoever made it. Where the file is truncated later, DMA faults.
  *
  *   EACCES      @fd is not open for the rights asked for
  *   EBADF       @fd is not an open descriptor of the caller
  *   EEXIST      the IOVA range overlaps a mapping
- *   EINVAL      @fd is not a file that can be mapped; the stretch ends behind the end of the file; otherwise as in struct ioasid_map
+ *   EINVAL      @fd is not a file that can be mapped; the stretch ends behind the end of the file; otherwise
+ *               as in struct ioasid_map
  *   ENOENT      @pasid is not a PASID of this context
  *   ENOSPC      no free IOVA range is long enough, or the context's quota of mappings is reached
  */
@@ -214,11 +221,13 @@ struct ioasid_map_file {
  * @iova: in: first IOVA; ignored with IOASID_UNMAP_ALL
  * @length: in: bytes, not 0; ignored with IOASID_UNMAP_ALL. out: bytes that were unmapped
  *
- * Removes every mapping in the range, and what the IOTLB holds of them, before it returns. The range may cover several mappings and
- * holes between them; it may not cut a mapping in two. IOASID_UNMAP_ALL succeeds, with 0 bytes, where there is nothing to unmap.
+ * Removes every mapping in the range, and what the IOTLB holds of them, before it returns. The range may
+ * cover several mappings and holes between them; it may not cut a mapping in two. IOASID_UNMAP_ALL succeeds,
+ * with 0 bytes, where there is nothing to unmap.
  *
  *   EINVAL      @length is 0; the PASID is not of the kind mapped
- *   ENOENT      the range begins or ends inside a mapping; nothing is mapped in the range; or @pasid is not a PASID of this context
+ *   ENOENT      the range begins or ends inside a mapping; nothing is mapped in the range; or @pasid is not a
+ *               PASID of this context
  *   EOVERFLOW   the range wraps around
  */
 struct ioasid_unmap {
@@ -238,11 +247,12 @@ struct ioasid_unmap {
  * @dst_pasid: in: the PASID of this context to map into, of the kind mapped
  * @src_pasid: in: the PASID of this context to take the memory from, of the kind mapped; may be the same
  * @length: in: bytes, a multiple of the IOVA page, not 0
- * @dst_iova: in: with IOASID_MAP_FIXED_IOVA where to map, aligned to the IOVA page; otherwise ignored. out: where it was mapped
+ * @dst_iova: in: with IOASID_MAP_FIXED_IOVA where to map, aligned to the IOVA page; otherwise ignored. out:
+ *   where it was mapped
  * @src_iova: in: first IOVA in @src_pasid, aligned to the IOVA page
  *
- * Maps what another PASID has mapped: the same memory, not the bytes in it. The two are independent afterwards. A range that spans
- * several mappings becomes as many.
+ * Maps what another PASID has mapped: the same memory, not the bytes in it. The two are independent
+ * afterwards. A range that spans several mappings becomes as many.
  *
  *   EEXIST      the IOVA range in @dst_pasid overlaps a mapping
  *   EINVAL      as in struct ioasid_map
@@ -267,10 +277,11 @@ struct ioasid_copy {
  * @flags: in: must be 0
  * @error: out: the errno of the last call on this open file that was refused; 0: none was
  * @length: out: bytes of @reason, without the NUL; 0 when @error is 0
- * @reason: out: one sentence in UTF-8, with a NUL at its end, that names the value at fault; cut where it does not fit
+ * @reason: out: one sentence in UTF-8, with a NUL at its end, that names the value at fault; cut where it
+ *   does not fit
  *
- * Why the last refusal. It belongs to the open file, so descriptors that share the file share it. Calls that succeed leave it as it is.
- * Fails only as every ioctl may.
+ * Why the last refusal. It belongs to the open file, so descriptors that share the file share it. Calls that
+ * succeed leave it as it is. Fails only as every ioctl may.
  */
 struct ioasid_explain {
 	__u32 size;
@@ -287,18 +298,20 @@ struct ioasid_explain {
  * @flags: in: must be 0
  * @ioasid_fd: in: the caller's descriptor of an ioasid file
  * @pasid: in: a PASID of that context
- * @vpasid: in: the number that the user programs into the device for it, when that differs (mediated devices only); 0: the same as @pasid
+ * @vpasid: in: the number that the user programs into the device for it, when that differs (mediated devices
+ *   only); 0: the same as @pasid
  * @__reserved: in: must be 0
  *
- * Authorizes the device for a PASID of the context whose descriptor is presented. The device holds a reference on that context until
- * the PASID is revoked or the device file is released. A device whose requests carry no PASID can be authorized for one at a time,
- * and all its DMA then goes there.
+ * Authorizes the device for a PASID of the context whose descriptor is presented. The device holds a
+ * reference on that context until the PASID is revoked or the device file is released. A device whose
+ * requests carry no PASID can be authorized for one at a time, and all its DMA then goes there.
  *
  *   EBADF       @ioasid_fd is not an open descriptor of the caller
  *   EBUSY       the device's requests carry no PASID, and it is authorized for another already
  *   EEXIST      the device is already authorized for @pasid, or already knows another PASID as @vpasid
- *   EINVAL      @ioasid_fd is not a file of /dev/ioasid of this server; @pasid or @vpasid is wider than the PASIDs of the device;
- *               @vpasid differs from @pasid and the device is not mediated, or its requests carry no PASID
+ *   EINVAL      @ioasid_fd is not a file of /dev/ioasid of this server; @pasid or @vpasid is wider than the
+ *               PASIDs of the device; @vpasid differs from @pasid and the device is not mediated, or its
+ *               requests carry no PASID
  *   ENOENT      @pasid is not a PASID of that context
  */
 struct ioasid_authorize {
@@ -318,8 +331,8 @@ struct ioasid_authorize {
  * @pasid: in: a PASID that the device is authorized for (the PASID, not the vpasid)
  * @__reserved: in: must be 0
  *
- * Takes the authorization back. When it returns, the device's DMA with this PASID has drained, the IOTLB holds nothing of it, and every
- * later request with it faults.
+ * Takes the authorization back. When it returns, the device's DMA with this PASID has drained, the IOTLB
+ * holds nothing of it, and every later request with it faults.
  *
  *   ENOENT      the device is not authorized for @pasid
  */

@@ -93,7 +93,10 @@ static uint64_t number(const char *text)
 	return strtoull(text, NULL, 0);
 }
 
-/* `&buffer+offset`, `$value+offset`, `%descriptor` or a number; an unknown name is 0, an unknown descriptor -1. */
+/**
+ * `&buffer+offset`, `$value+offset`, `%descriptor` or a number; an unknown name is 0, an unknown descriptor
+ * -1.
+ */
 static uint64_t evaluate(const char *text)
 {
 	char base[32];
@@ -127,7 +130,9 @@ static void print_hex(const uint8_t *bytes, size_t count)
 		fprintf(out, "%02x", *bytes++);
 }
 
-/* The runs of words in which `now` is not `before`. `skipped` is the offset of a word that is not compared. */
+/**
+ * The runs of words in which `now` is not `before`. `skipped` is the offset of a word that is not compared.
+ */
 static void print_changes(const char *label, const uint8_t *before, const uint8_t *now, size_t length, size_t skipped)
 {
 	size_t at = 0;
@@ -171,7 +176,10 @@ static void end_sequence(void)
 	next_address = BUFFERS_ADDRESS;
 }
 
-/* Whether the kernel has complained of itself (WARN, BUG) since it booted: its answers are then worth nothing. */
+/**
+ * Whether the kernel has complained of itself (WARN, BUG) since it booted: its answers are then worth
+ * nothing.
+ */
 static bool tainted(void)
 {
 	char text[16] = "";

@@ -1,7 +1,8 @@
 /*
- * The guest of a machine with a virtual Intel IOMMU: it puts edu behind a first-stage page table of its own, as a driver does ("Intel
- * Virtualization Technology for Directed I/O", chapters 3, 6, 9, 11), and has it do DMA at addresses that only this table knows. QEMU hands the table
- * to iommufd, which nests it in the machine's memory. test.sh compiles and starts it.
+ * The guest of a machine with a virtual Intel IOMMU: it puts edu behind a first-stage page table of its own,
+ * as a driver does ("Intel Virtualization Technology for Directed I/O", chapters 3, 6, 9, 11), and has it do
+ * DMA at addresses that only this table knows. QEMU hands the table to iommufd, which nests it in the
+ * machine's memory. test.sh compiles and starts it.
  */
 #include "guest.h"
 
@@ -16,7 +17,10 @@ enum { PRESENT = 1, FIRST_STAGE = 1 << 6, PASS_THROUGH = 4 << 6, PASIDS_ENABLED 
 enum { WRITABLE = 2, USER = 4, ACCESSED = 32, DIRTY = 64, LARGE = 128, PAGE = 4096 };
 
 enum { WRITER = 0x4e121234 };
-/* Addresses for the devices, beyond the 64 MiB of memory: a page each for reading, writing and nothing, and a large page */
+/**
+ * Addresses for the devices, beyond the 64 MiB of memory: a page each for reading, writing and nothing, and a
+ * large page
+ */
 enum { FROM = 0x8000000, TO = 0x8001000, READ_ONLY = 0x8002000, NOTHING = 0x8003000, MEMORY = 0x8200000 };
 
 typedef unsigned long long u64;

@@ -1,6 +1,7 @@
 /*
- * The guest of a machine without a virtual IOMMU: it finds edu on the PCI bus, uses its registers, and has it do DMA to the guest's own memory,
- * whose addresses the device knows as IOVAs. test.sh compiles and starts it.
+ * The guest of a machine without a virtual IOMMU: it finds edu on the PCI bus, uses its registers, and has it
+ * do DMA to the guest's own memory, whose addresses the device knows as IOVAs. test.sh compiles and starts
+ * it.
  */
 #include "guest.h"
 

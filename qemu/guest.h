@@ -1,8 +1,9 @@
 /*
- * What our guests have in common: each is all of a virtual machine's software. It says on the serial port what it has seen, and ends the machine
- * through port 0xf4 (QEMU's isa-debug-exit).
+ * What our guests have in common: each is all of a virtual machine's software. It says on the serial port
+ * what it has seen, and ends the machine through port 0xf4 (QEMU's isa-debug-exit).
  *
- * A multiboot kernel, entered in 32-bit protected mode without paging: addresses are guest physical ones. A guest includes this file and defines work().
+ * A multiboot kernel, entered in 32-bit protected mode without paging: addresses are guest physical ones. A
+ * guest includes this file and defines work().
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -57,7 +58,10 @@ static void set_config(u32 device, u32 offset, u32 value)
 static u32 reg(u32 offset) { return *(volatile u32 *)(bar + offset); }
 static void set_reg(u32 offset, u32 value) { *(volatile u32 *)(bar + offset) = value; }
 
-/* The number on the bus of the device with this vendor and device id, or 32; its registers can be reached at `bar` then. */
+/**
+ * The number on the bus of the device with this vendor and device id, or 32; its registers can be reached at
+ * `bar` then.
+ */
 static u32 find(u32 ids)
 {
 	u32 device = 0;

@@ -4,7 +4,13 @@ const bytes = Uint8Array.from({ length: 256 }, (_, n) => n * 7 + 1);
 export default function createWriter(host) {
   let pasid = 0;
   return {
-    pci: { vendorId: 0x1234, deviceId: 0x4e12, classCode: 0x088000, bars: [{ index: 0, size: 4096 }], pasidBits: 20 },
+    pci: {
+      vendorId: 0x1234,
+      deviceId: 0x4e12,
+      classCode: 0x088000,
+      bars: [{ index: 0, size: 4096 }],
+      pasidBits: 20,
+    },
     readBar(_bar, _offset, target) {
       target.fill(0);
     },

@@ -1,4 +1,7 @@
-/** What a program imports from `ioasid`: the machine for unit tests, the client, and what a device model is made of. */
+/**
+ * What a program imports from `ioasid`: the machine for unit tests, the client, and what a device model is
+ * made of.
+ */
 export * from './client/index.js';
 export type {
   BarDescription,

@@ -1,9 +1,9 @@
 /**
  * The layers: no folder imports from one above it.
  *
- * Every source file that is not a test is scanned for the modules it names: static, dynamic and type-only imports, re-exports, `require`,
- * and workers by `new URL('./x.js', ...)`. The scanner knows comments, strings, templates and regular expressions, so that only
- * what the compiler would take for an import counts.
+ * Every source file that is not a test is scanned for the modules it names: static, dynamic and type-only
+ * imports, re-exports, `require`, and workers by `new URL('./x.js', ...)`. The scanner knows comments,
+ * strings, templates and regular expressions, so that only what the compiler would take for an import counts.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,10 @@ import { dirname, join, normalize, relative } from 'node:path/posix';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-/** From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of `src`, `index` the package's front. */
+/**
+ * From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of
+ * `src`, `index` the package's front.
+ */
 const layers: readonly (readonly string[])[] = [
   ['bench', 'oracle', 'qemu', 'linux-suite'],
   ['cli'],
@@ -38,7 +41,9 @@ type Sources = ReadonlyMap<string, string>;
 function readSources(): Sources {
   const root = fileURLToPath(new URL('../src/', import.meta.url));
   const paths = readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.[cm]?tsx?$/.test(entry.name) && !/\.test\.[cm]?tsx?$/.test(entry.name))
+    .filter(
+      (entry) => entry.isFile() && /\.[cm]?tsx?$/.test(entry.name) && !/\.test\.[cm]?tsx?$/.test(entry.name),
+    )
     .map((entry) => join(relative(root, entry.parentPath), entry.name));
   return new Map(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')]));
 }
@@ -70,7 +75,9 @@ const beforeExpression = new Set([
   'do',
 ]);
 
-/** Splits `source` into tokens. The text of a template is one string, and the code inside it comes before it. */
+/**
+ * Splits `source` into tokens. The text of a template is one string, and the code inside it comes before it.
+ */
 function tokensOf(source: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
@@ -87,7 +94,9 @@ function tokensOf(source: string): Token[] {
   const slashBeginsRegularExpression = (): boolean => {
     const last = tokens.at(-1);
     if (last === undefined) return true;
-    return last.kind === 'word' ? beforeExpression.has(last.text) : last.kind === 'sign' && !')]}'.includes(last.text);
+    return last.kind === 'word'
+      ? beforeExpression.has(last.text)
+      : last.kind === 'sign' && !')]}'.includes(last.text);
   };
 
   const template = () => {
@@ -150,7 +159,8 @@ function importsOf(source: string): string[] {
     if (is(i - 1, 'from') || is(i - 1, 'import')) return [token.text];
     if (!is(i - 1, '(')) return [];
     if (is(i - 2, 'import') || is(i - 2, 'require')) return [token.text];
-    if (is(i - 2, 'URL') && is(i - 3, 'new') && /^\.\.?\/.*\.[cm]?[jt]s$/.test(token.text)) return [token.text];
+    if (is(i - 2, 'URL') && is(i - 3, 'new') && /^\.\.?\/.*\.[cm]?[jt]s$/.test(token.text))
+      return [token.text];
     return [];
   });
 }
@@ -183,7 +193,9 @@ function objection(from: string, to: string): string | undefined {
 function violations(sources: Sources): string[] {
   return [...sources].flatMap(([path, source]) => {
     if (rankOf(placeOf(path)) < 0) return [`${path} is in no layer`];
-    return importsOf(source).flatMap((name) => objection(path, name.startsWith('.') ? resolve(path, name) : '..') ?? []);
+    return importsOf(source).flatMap(
+      (name) => objection(path, name.startsWith('.') ? resolve(path, name) : '..') ?? [],
+    );
   });
 }
 
@@ -192,7 +204,8 @@ function nativeViolations(sources: Sources): string[] {
   return [...sources].flatMap(([path, source]) => {
     if (path === native) return [];
     const tokens = tokensOf(source);
-    if (tokens.some(({ kind, text }) => kind === 'string' && /^koffi(\/|$)/.test(text))) return [`${path} names koffi`];
+    if (tokens.some(({ kind, text }) => kind === 'string' && /^koffi(\/|$)/.test(text)))
+      return [`${path} names koffi`];
     const borrowed = tokens.some(({ kind, text }) => kind === 'word' && text === 'loadKoffi');
     return borrowed && placeOf(path) !== 'linux' ? [`${path} uses koffi from outside linux/`] : [];
   });
@@ -232,7 +245,11 @@ test('the check finds every way to import upwards', () => {
     'after a division': "const half = (a) / 2; import('../ioasid/a.js'); const b = a / 2;",
   };
   for (const [way, source] of Object.entries(ways)) {
-    assert.deepEqual(violations(new Map([['iommu/b.ts', source]])), ['iommu/b.ts imports ioasid/a.ts: iommu may not know ioasid'], way);
+    assert.deepEqual(
+      violations(new Map([['iommu/b.ts', source]])),
+      ['iommu/b.ts imports ioasid/a.ts: iommu may not know ioasid'],
+      way,
+    );
   }
 });
 
@@ -284,14 +301,21 @@ test('the check knows the order of the layers', () => {
 test('the check finds files outside the layers', () => {
   assert.deepEqual(violations(new Map([['misc/a.ts', '']])), ['misc/a.ts is in no layer']);
   assert.deepEqual(violations(new Map([['helpers.ts', '']])), ['helpers.ts is in no layer']);
-  assert.deepEqual(violations(new Map([['cli/a.ts', "import '../misc/a.js';"]])), ['cli/a.ts imports misc/a.ts, which is in no layer']);
+  assert.deepEqual(violations(new Map([['cli/a.ts', "import '../misc/a.js';"]])), [
+    'cli/a.ts imports misc/a.ts, which is in no layer',
+  ]);
 });
 
 test('the check finds koffi elsewhere', () => {
-  assert.deepEqual(nativeViolations(new Map([['iommu/a.ts', "import koffi from 'koffi';"]])), ['iommu/a.ts names koffi']);
-  assert.deepEqual(nativeViolations(new Map([['linux/a.ts', "createRequire(import.meta.url)('koffi');"]])), ['linux/a.ts names koffi']);
-  assert.deepEqual(nativeViolations(new Map([['devfs/a.ts', "import { loadKoffi } from '../linux/ffi.js';"]])), [
-    'devfs/a.ts uses koffi from outside linux/',
+  assert.deepEqual(nativeViolations(new Map([['iommu/a.ts', "import koffi from 'koffi';"]])), [
+    'iommu/a.ts names koffi',
   ]);
+  assert.deepEqual(nativeViolations(new Map([['linux/a.ts', "createRequire(import.meta.url)('koffi');"]])), [
+    'linux/a.ts names koffi',
+  ]);
+  assert.deepEqual(
+    nativeViolations(new Map([['devfs/a.ts', "import { loadKoffi } from '../linux/ffi.js';"]])),
+    ['devfs/a.ts uses koffi from outside linux/'],
+  );
   assert.deepEqual(nativeViolations(new Map([['iommu/a.ts', '// no koffi here']])), []);
 });

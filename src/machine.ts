@@ -1,7 +1,9 @@
 /**
- * A machine: the wiring. An IOMMU, the ioasid subsystem above it, the devices, and the files by which programs reach them.
+ * A machine: the wiring. An IOMMU, the ioasid subsystem above it, the devices, and the files by which
+ * programs reach them.
  *
- * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing: what it owns are the lists.
+ * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing:
+ * what it owns are the lists.
  */
 import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
 import type { IoasidContext } from './ioasid/context.js';
@@ -32,7 +34,10 @@ export interface MachineOptions {
   readonly baseDirectory?: string;
   /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */
   readonly iommuTest?: boolean;
-  /** A device file does nothing before it is bound or authorized, as in Linux; otherwise all of VFIO works from its open on. */
+  /**
+   * A device file does nothing before it is bound or authorized, as in Linux; otherwise all of VFIO works
+   * from its open on.
+   */
   readonly bindFirst?: boolean;
   /** PASIDs that one context may have. */
   readonly pasidQuota?: number;
@@ -61,7 +66,13 @@ export interface ContextSnapshot {
 export interface PasidSnapshot {
   readonly pasid: number;
   readonly users: number;
-  readonly mappings: readonly { iova: number; length: number; access: number; memory: string; offset: number }[];
+  readonly mappings: readonly {
+    iova: number;
+    length: number;
+    access: number;
+    memory: string;
+    offset: number;
+  }[];
   /** Mappings beyond those listed. */
   readonly more: number;
 }
@@ -103,7 +114,12 @@ export class Machine {
     this.groups = makeGroups(this.#devices.map(({ device }) => device));
     this.nodes = [
       ioasidNode(this.ioasid),
-      containerNode(this.iommufd, 'iommu', 0, options.iommuTest ? new Map([...containerTable, ...iommuTestTable]) : containerTable),
+      containerNode(
+        this.iommufd,
+        'iommu',
+        0,
+        options.iommuTest ? new Map([...containerTable, ...iommuTestTable]) : containerTable,
+      ),
       containerNode(this.iommufd, 'vfio/vfio', 1, containerTable),
       ...this.#devices.map(({ device }) => deviceNode(device, options.bindFirst ?? false)),
       ...this.groups.map(groupNode),
@@ -119,7 +135,13 @@ export class Machine {
     return new Machine(options, (iommu, pasids) => {
       const made: { device: VfioDevice; spec: string }[] = [];
       for (const [n, { spec, parsed }] of specs.entries()) {
-        const request = { rid: rids[n]!, factory: factories[n]!, options: parsed.options, mdevs: parsed.mdevs, firstIndex: made.length };
+        const request = {
+          rid: rids[n]!,
+          factory: factories[n]!,
+          options: parsed.options,
+          mdevs: parsed.mdevs,
+          firstIndex: made.length,
+        };
         const devices = makeDevices(iommu, pasids, request);
         made.push(...devices.map((device) => ({ device, spec })));
       }
@@ -154,12 +176,19 @@ export class Machine {
         rid: device.rid,
         mdev: device.mediated,
         pid: device.holder,
-        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({ pasid, vpasid, context: context?.id })),
+        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({
+          pasid,
+          vpasid,
+          context: context?.id,
+        })),
         busy: device.busy(),
       })),
       memories: this.iommu.memories.size,
       mappings: this.iommu.tables.slotCount,
-      faults: { total: this.iommu.faults.total, recent: this.iommu.faults.since(this.iommu.faults.total - 20) },
+      faults: {
+        total: this.iommu.faults.total,
+        recent: this.iommu.faults.since(this.iommu.faults.total - 20),
+      },
     };
   }
 }
@@ -174,7 +203,12 @@ function snapshotOf(context: IoasidContext, room: { left: number }): ContextSnap
     pasids.push({
       pasid,
       users: space.users,
-      mappings: mappings.map((each) => ({ ...each, iova: Number(each.iova), length: Number(each.length), offset: Number(each.offset) })),
+      mappings: mappings.map((each) => ({
+        ...each,
+        iova: Number(each.iova),
+        length: Number(each.length),
+        offset: Number(each.offset),
+      })),
       more: space.table.count - mappings.length,
     });
   }
@@ -193,7 +227,12 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
 }
 
 /** A container is an iommufd: it differs in how memory is counted by default (`rlimitMode`). */
-function containerNode(iommufd: IommufdSubsystem, path: string, rlimitMode: number, table: IoctlTable<IommufdContext>): DeviceNode {
+function containerNode(
+  iommufd: IommufdSubsystem,
+  path: string,
+  rlimitMode: number,
+  table: IoctlTable<IommufdContext>,
+): DeviceNode {
   return {
     path,
     flushes: false,

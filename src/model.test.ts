@@ -1,6 +1,7 @@
 /**
- * docs/model.md tells, statement by statement, which function does it and which test proves it. Here it is held to what exists: every file,
- * every function (`Class.#member` or `name`) and every test, under that very name. Whether a test proves its statement is for readers to judge.
+ * docs/model.md tells, statement by statement, which function does it and which test proves it. Here it is
+ * held to what exists: every file, every function (`Class.#member` or `name`) and every test, under that very
+ * name. Whether a test proves its statement is for readers to judge.
  *
  * A name belongs to the last file named before it in the same item.
  */
@@ -32,7 +33,9 @@ function itemsOf(statement: string): Item[] {
 
 const items = statements.flatMap(itemsOf);
 
-/** The names in an item, each with its file. A quoted name is a test, one in backticks a file or a function. */
+/**
+ * The names in an item, each with its file. A quoted name is a test, one in backticks a file or a function.
+ */
 function namesIn(text: string): { file: string; kind: 'file' | 'function' | 'test'; name: string }[] {
   let file = '';
   return [...text.matchAll(/`([^`]+)`|"([^"]+)"/g)].map(([, code, quoted]) => {
@@ -46,10 +49,14 @@ function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-/** Does `source` define the function? A member stands two spaces in, in the class of that name; calls stand deeper, or elsewhere. */
+/**
+ * Does `source` define the function? A member stands two spaces in, in the class of that name; calls stand
+ * deeper, or elsewhere.
+ */
 function defines(source: string, name: string): boolean {
   const [first = '', member] = name.split('.');
-  if (member === undefined) return new RegExp(`^(?:export )?(?:async )?function ${escaped(first)}\\b`, 'm').test(source);
+  if (member === undefined)
+    return new RegExp(`^(?:export )?(?:async )?function ${escaped(first)}\\b`, 'm').test(source);
   const body = new RegExp(`^export class ${escaped(first)}\\b[^]*?^}`, 'm').exec(source)?.[0] ?? '';
   return new RegExp(`^  (?:static |async |get )*${escaped(member)}(?:<[^(]*>)?\\(`, 'm').test(body);
 }
@@ -89,7 +96,9 @@ test('every file, function and test that docs/model.md names is there', () => {
     for (const { file, kind, name } of namesIn(text)) {
       const there = existsSync(new URL(file, repository)) && file !== '';
       const source = there ? read(file) : '';
-      const found = kind === 'file' || (kind === 'function' ? defines(source, name) : testsOf(source).some((each) => each.test(name)));
+      const found =
+        kind === 'file' ||
+        (kind === 'function' ? defines(source, name) : testsOf(source).some((each) => each.test(name)));
       if (!there || !found) missing.push(`${kind} ${name} in ${file || 'no file'}, at: ${statement}`);
     }
   }

@@ -1,8 +1,9 @@
 /**
  * Benchmark `authorize`: AUTHORIZE and REVOKE in a system that has one PASID, and in one that has a million.
  *
- * Both machines are in this process, so what is measured is everything but the way through the kernel. The reference is the machine with
- * one PASID: the ratio says whether the cost grows with what others have allocated.
+ * Both machines are in this process, so what is measured is everything but the way through the kernel. The
+ * reference is the machine with one PASID: the ratio says whether the cost grows with what others have
+ * allocated.
  */
 import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';

@@ -1,8 +1,9 @@
 /**
- * Benchmark `dma`: a device's DMA write, through translation and mapping, against memcpy into a mapped memfd in C (bench/memcpy.c).
+ * Benchmark `dma`: a device's DMA write, through translation and mapping, against memcpy into a mapped memfd
+ * in C (bench/memcpy.c).
  *
- * The expectation is about memfds, sealed against shrinking or not, which are mapped and copied to. The memory of a process goes through
- * the kernel; it is measured for information.
+ * The expectation is about memfds, sealed against shrinking or not, which are mapped and copied to. The
+ * memory of a process goes through the kernel; it is measured for information.
  */
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
@@ -59,7 +60,13 @@ class Side {
   constructor(target: Target, size: number) {
     const iommu = new Iommu();
     const table = iommu.pageTable();
-    table.map(BigInt(BASE), BigInt(AREA), iommu.memories.acquire(target.memory), BigInt(target.offset), READ | WRITE);
+    table.map(
+      BigInt(BASE),
+      BigInt(AREA),
+      iommu.memories.acquire(target.memory),
+      BigInt(target.offset),
+      READ | WRITE,
+    );
     this.#requester = iommu.requester('0000:6a:01.0');
     this.#requester.grant(PASID, table);
     this.#source = Uint8Array.from({ length: size }, (_, i) => i * 7 + size / 4096);
@@ -83,7 +90,8 @@ class Side {
     const size = this.#source.length;
     const found = Buffer.alloc(size);
     this.#target.peek((this.#at + AREA - size) % AREA, found);
-    if (!found.equals(this.#source)) throw new Error(`dma: ${this.#target.name} does not hold what was written`);
+    if (!found.equals(this.#source))
+      throw new Error(`dma: ${this.#target.name} does not hold what was written`);
   }
 }
 
@@ -97,7 +105,8 @@ function memfd(sealed: boolean): Target {
     memory,
     offset,
     expected: true,
-    peek: (at, bytes) => check(libc().pread(fd, addressOf(bytes), bytes.length, at), 'the memfd could not be read'),
+    peek: (at, bytes) =>
+      check(libc().pread(fd, addressOf(bytes), bytes.length, at), 'the memfd could not be read'),
     close: () => libc().close(fd),
   };
 }

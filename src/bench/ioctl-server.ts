@@ -1,6 +1,6 @@
 /**
- * Our side of the benchmark `ioctl`: a machine behind a FUSE mount, as `ioasid serve` has it. Argument: where to mount.
- * Prints a line when it can be used; ends when its stdin ends.
+ * Our side of the benchmark `ioctl`: a machine behind a FUSE mount, as `ioasid serve` has it. Argument: where
+ * to mount. Prints a line when it can be used; ends when its stdin ends.
  */
 import { FuseServer } from '../devfs/fuse-server.js';
 import { runLoop } from '../linux/event-loop.js';

@@ -1,8 +1,8 @@
 /**
  * The benchmark `ioctl` inside a mount namespace of its own. Argument: the folder of the compiled references.
  *
- * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up never crosses to another one.
- * The clients take turns. Prints the Comparison as JSON.
+ * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up
+ * never crosses to another one. The clients take turns. Prints the Comparison as JSON.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,8 @@ async function serve(target: string, ...command: readonly string[]): Promise<Chi
   return child;
 }
 
-const client = (target: string) => new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS)]);
+const client = (target: string) =>
+  new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS)]);
 
 const theirTarget = join(folder, 'their-files');
 const ourTarget = join(folder, 'our-files');

@@ -1,9 +1,10 @@
 /**
- * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same run.
+ * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same
+ * run.
  *
- * Names: translate, nested, ioctl, dma, authorize, million, run, unmap-map; all of them when none is given. `--quick` leaves out the largest
- * tables. The exit status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
- * a busy machine it may be nobody's fault.
+ * Names: translate, nested, ioctl, dma, authorize, million, run, unmap-map; all of them when none is given.
+ * `--quick` leaves out the largest tables. The exit status says only whether the benchmarks ran; a figure
+ * over its expectation is marked as `over`, because on a busy machine it may be nobody's fault.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -46,7 +47,8 @@ const say = values.json ? console.error : console.log;
 const references = new References();
 try {
   say(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown CPU'}\n`);
-  if (!references.hasCompiler) say('There is no C compiler (cc) here: figures without references, and without ratios.\n');
+  if (!references.hasCompiler)
+    say('There is no C compiler (cc) here: figures without references, and without ratios.\n');
   const outcomes = await measure();
   if (values.json) console.log(JSON.stringify(outcomes.map(withVerdict), null, 2));
   else summarize(outcomes);

@@ -1,8 +1,10 @@
 /**
- * What a benchmark reports: our figure, the reference's figure from the same run, and what is expected of their ratio.
+ * What a benchmark reports: our figure, the reference's figure from the same run, and what is expected of
+ * their ratio.
  *
- * Absolute times depend on the machine and on the minute; the ratio is what the expectations speak of. A figure with no reference to
- * compare with (memory used, start-up time) has its expectation on the figure itself.
+ * Absolute times depend on the machine and on the minute; the ratio is what the expectations speak of. A
+ * figure with no reference to compare with (memory used, start-up time) has its expectation on the figure
+ * itself.
  */
 export interface Measurement {
   readonly name: string;
@@ -10,7 +12,10 @@ export interface Measurement {
   readonly ours: number;
   /** The reference's figure, in the same unit; absent where there is none, or no compiler to build it. */
   readonly reference?: number | undefined;
-  /** How many times worse than the reference we are: the median over pairs of runs, not the quotient of the medians. */
+  /**
+   * How many times worse than the reference we are: the median over pairs of runs, not the quotient of the
+   * medians.
+   */
   readonly ratio?: number | undefined;
   /** The most that `ratio` may be. */
   readonly maxRatio?: number | undefined;
@@ -26,7 +31,10 @@ export interface Skipped {
 
 export type Outcome = Measurement | Skipped;
 
-/** `over` when an expectation is missed, `ok` when one is met, nothing when there is none or it could not be looked at. */
+/**
+ * `over` when an expectation is missed, `ok` when one is met, nothing when there is none or it could not be
+ * looked at.
+ */
 export function verdict(m: Measurement): 'ok' | 'over' | '' {
   if (m.maxRatio !== undefined) return m.ratio === undefined ? '' : m.ratio <= m.maxRatio ? 'ok' : 'over';
   if (m.max !== undefined) return m.ours <= m.max ? 'ok' : 'over';

@@ -1,6 +1,6 @@
 /**
- * Allocates a million PASIDs in one context, maps 4 KiB in each, and prints what that took. A process of its own, so that nothing but
- * this is in its memory.
+ * Allocates a million PASIDs in one context, maps 4 KiB in each, and prints what that took. A process of its
+ * own, so that nothing but this is in its memory.
  */
 import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
@@ -21,6 +21,7 @@ const ns = Number(process.hrtime.bigint() - begin) / COUNT;
 const result: MillionResult = { bytes: process.memoryUsage.rss() - before, ns };
 
 const { pasids, mappings } = ioasid.info();
-if (pasids !== COUNT || mappings !== COUNT) throw new Error(`${pasids} PASIDs and ${mappings} mappings, not ${COUNT}`);
+if (pasids !== COUNT || mappings !== COUNT)
+  throw new Error(`${pasids} PASIDs and ${mappings} mappings, not ${COUNT}`);
 console.log(JSON.stringify(result));
 process.exit(0);

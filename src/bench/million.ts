@@ -1,4 +1,7 @@
-/** Benchmark `million`: the memory and the time that a million PASIDs with one mapping each take (million-process.ts). */
+/**
+ * Benchmark `million`: the memory and the time that a million PASIDs with one mapping each take
+ * (million-process.ts).
+ */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Measurement } from './measurement.js';
@@ -14,7 +17,9 @@ export interface MillionResult {
 }
 
 export function million(): Measurement[] {
-  const { bytes, ns } = JSON.parse(execFileSync(process.execPath, [program], { encoding: 'utf8', timeout: 300_000 })) as MillionResult;
+  const { bytes, ns } = JSON.parse(
+    execFileSync(process.execPath, [program], { encoding: 'utf8', timeout: 300_000 }),
+  ) as MillionResult;
   return [
     { name: 'a million PASIDs, one mapping each', unit: 'bytes', ours: bytes, max: 2e9 },
     { name: 'a million PASIDs: one ALLOC and MAP', unit: 'ns', ours: ns },

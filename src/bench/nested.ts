@@ -1,8 +1,10 @@
 /**
- * Benchmark `nested`: one random IOVA, looked up through a first stage in guest memory and the second that it is nested in, to the byte of the memory
- * that it leads to, against a walk of both stages in C (bench/nested.c), which has no IOTLB.
+ * Benchmark `nested`: one random IOVA, looked up through a first stage in guest memory and the second that it
+ * is nested in, to the byte of the memory that it leads to, against a walk of both stages in C
+ * (bench/nested.c), which has no IOTLB.
  *
- * Two mixes of queries: nine of ten go to 64 pages, as those of a device with rings and buffers do; and all at random, where an IOTLB is of no use.
+ * Two mixes of queries: nine of ten go to 64 pages, as those of a device with rings and buffers do; and all
+ * at random, where an IOTLB is of no use.
  */
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -29,9 +31,18 @@ export async function nested(references: References, quick: boolean): Promise<Me
     const guest = new Guest(count);
     for (const hot of [HOT, 0]) {
       const queries = new Queries(guest, hot);
-      const outcome = await compareTo(() => queries.pass(), references.start('nested', count, QUERIES, hot), 11);
+      const outcome = await compareTo(
+        () => queries.pass(),
+        references.start('nested', count, QUERIES, hot),
+        11,
+      );
       const name = `nested, ${count} regions, ${hot > 0 ? 'nine of ten hot' : 'at random'}`;
-      results.push({ name, unit: 'ns', ...outcome, maxRatio: hot > 0 && count === 1024 ? EXPECTED : undefined });
+      results.push({
+        name,
+        unit: 'ns',
+        ...outcome,
+        maxRatio: hot > 0 && count === 1024 ? EXPECTED : undefined,
+      });
     }
   }
   return results;
@@ -52,16 +63,32 @@ class Guest {
   constructor(count: number) {
     this.regions = new Regions(count, this.random);
     const last = (this.regions.iova[count - 1]! + this.regions.length[count - 1]!) / PAGE;
-    this.#memory = new BufferMemory(new Uint8Array((Math.floor(last / 512) + Math.floor(last / 262_144) + 16) * PAGE));
+    this.#memory = new BufferMemory(
+      new Uint8Array((Math.floor(last / 512) + Math.floor(last / 262_144) + 16) * PAGE),
+    );
     this.#words = new Uint32Array(this.#memory.bytes.buffer);
     this.start = this.#mapRegions();
     const parent = this.iommu.pageTable();
     const map = (address: number, length: number, memory: BufferMemory, offset: number) =>
-      parent.map(BigInt(address), BigInt(length), this.iommu.memories.acquire(memory), BigInt(offset), READ | WRITE);
+      parent.map(
+        BigInt(address),
+        BigInt(length),
+        this.iommu.memories.acquire(memory),
+        BigInt(offset),
+        READ | WRITE,
+      );
     map(0, this.#used, this.#memory, 0);
     // The byte that an address leads to has the same number, so that both sides have the same sums.
-    map(DATA, this.start[count - 1]! + this.regions.length[count - 1]! - DATA, new BufferMemory(new Uint8Array(0)), DATA);
-    this.requester.grant(PASID, new VtdTable(this.iommu, parent, { root: 0, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess: false }));
+    map(
+      DATA,
+      this.start[count - 1]! + this.regions.length[count - 1]! - DATA,
+      new BufferMemory(new Uint8Array(0)),
+      DATA,
+    );
+    this.requester.grant(
+      PASID,
+      new VtdTable(this.iommu, parent, { root: 0, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess: false }),
+    );
   }
 
   #mapRegions(): Float64Array {
@@ -78,7 +105,8 @@ class Guest {
 
   #mapPage(iova: number, address: number): void {
     let table = 0;
-    for (const span of [2 ** 39, 2 ** 30, 2 ** 21]) table = this.#nextTable(table / 4 + 2 * (Math.floor(iova / span) % 512));
+    for (const span of [2 ** 39, 2 ** 30, 2 ** 21])
+      table = this.#nextTable(table / 4 + 2 * (Math.floor(iova / span) % 512));
     this.#set(table / 4 + 2 * ((iova / PAGE) % 512), address);
   }
 

@@ -1,8 +1,8 @@
 /**
  * The references: C programs from the folder `bench/`, compiled for this run and thrown away after it.
  *
- * Each of them makes one measured pass for every line on its stdin and answers with the nanoseconds of one operation. So passes of
- * both sides can take turns, and whatever else the machine does meets both.
+ * Each of them makes one measured pass for every line on its stdin and answers with the nanoseconds of one
+ * operation. So passes of both sides can take turns, and whatever else the machine does meets both.
  */
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -70,7 +70,10 @@ export class Passes {
     this.#answers = this.#lines[Symbol.asyncIterator]();
   }
 
-  /** One pass. @returns the nanoseconds of one operation. @throws when the program has ended: it found a wrong result. */
+  /**
+   * One pass. @returns the nanoseconds of one operation. @throws when the program has ended: it found a wrong
+   * result.
+   */
   async pass(): Promise<number> {
     this.#child.stdin.write('\n');
     const { value, done } = await this.#answers.next();
@@ -97,7 +100,12 @@ export interface Comparison {
 type Pass = () => number | Promise<number>;
 
 /** Lets both sides take turns: `warmups` rounds that do not count, `rounds` that do. */
-export async function compare(ours: Pass, reference: Pass | undefined, rounds: number, warmups = 3): Promise<Comparison> {
+export async function compare(
+  ours: Pass,
+  reference: Pass | undefined,
+  rounds: number,
+  warmups = 3,
+): Promise<Comparison> {
   const us: number[] = [];
   const them: number[] = [];
   for (let round = -warmups; round < rounds; round++) {
@@ -112,7 +120,11 @@ export async function compare(ours: Pass, reference: Pass | undefined, rounds: n
 }
 
 /** As `compare`, against the program `reference`, which is ended afterwards. */
-export async function compareTo(ours: Pass, reference: Passes | undefined, rounds: number): Promise<Comparison> {
+export async function compareTo(
+  ours: Pass,
+  reference: Passes | undefined,
+  rounds: number,
+): Promise<Comparison> {
   const result = await compare(ours, reference && (() => reference.pass()), rounds);
   await reference?.close();
   return result;

@@ -22,5 +22,9 @@ function elapsed([command, ...args]: readonly string[]): { ns: number; failure: 
   const begin = process.hrtime.bigint();
   const { status, signal, stderr } = spawnSync(command!, args, { timeout: 20_000, encoding: 'utf8' });
   const ns = Number(process.hrtime.bigint() - begin);
-  return { ns, failure: status === 0 ? undefined : stderr.split('\n')[0] || `it ended with ${signal ?? `status ${status}`}` };
+  return {
+    ns,
+    failure:
+      status === 0 ? undefined : stderr.split('\n')[0] || `it ended with ${signal ?? `status ${status}`}`,
+  };
 }

@@ -1,4 +1,7 @@
-/** The figures as a table for people: one row a measurement, the numbers right-aligned, each with the unit that suits its size. */
+/**
+ * The figures as a table for people: one row a measurement, the numbers right-aligned, each with the unit
+ * that suits its size.
+ */
 import { type Measurement, type Outcome, verdict } from './measurement.js';
 
 const NAME = 44;
@@ -10,7 +13,13 @@ export function rowOf(outcome: Outcome): string {
   if ('skipped' in outcome) return `${outcome.name.padEnd(NAME)}    not measured: ${outcome.skipped}`;
   const { name, unit, ours, reference, ratio } = outcome;
   const known = reference === undefined ? '-' : quantity(reference, unit);
-  return row(name, [quantity(ours, unit), known, ratio === undefined ? '-' : times(ratio), expectation(outcome), verdict(outcome)]);
+  return row(name, [
+    quantity(ours, unit),
+    known,
+    ratio === undefined ? '-' : times(ratio),
+    expectation(outcome),
+    verdict(outcome),
+  ]);
 }
 
 function row(name: string, cells: readonly string[]): string {

@@ -1,9 +1,11 @@
 /**
- * Benchmark `translate`: one random IOVA, looked up by requester id and PASID, against a 4-level radix table in C (bench/translate.c).
+ * Benchmark `translate`: one random IOVA, looked up by requester id and PASID, against a 4-level radix table
+ * in C (bench/translate.c).
  *
- * Two figures: `translate`, which says which mapping it is and that it gives the right, and `locate`, which says also which byte
- * of the memory the IOVA leads to, as a transfer wants it. Both are compared with the reference's physical address. Each
- * pass over the queries is preceded by one that brings the caches back, and its sum is checked.
+ * Two figures: `translate`, which says which mapping it is and that it gives the right, and `locate`, which
+ * says also which byte of the memory the IOVA leads to, as a transfer wants it. Both are compared with the
+ * reference's physical address. Each pass over the queries is preceded by one that brings the caches back,
+ * and its sum is checked.
  */
 import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -26,7 +28,11 @@ export async function translate(references: References, quick: boolean): Promise
     const name = `translate, ${count} region${count === 1 ? '' : 's'}`;
     const slots = await compareTo(() => side.slots(), references.start('translate', count, QUERIES), rounds);
     results.push({ name, unit: 'ns', ...slots, maxRatio });
-    const offsets = await compareTo(() => side.offsets(), references.start('translate', count, QUERIES), rounds);
+    const offsets = await compareTo(
+      () => side.offsets(),
+      references.start('translate', count, QUERIES),
+      rounds,
+    );
     results.push({ name: `${name}, and the byte`, unit: 'ns', ...offsets, maxRatio });
   }
   return results;
@@ -66,7 +72,10 @@ class Side {
     return measured(this.#offsetSum, () => sumOfOffsets(this.#requester, this.#hi, this.#lo));
   }
 
-  /** Maps the regions to one memory, one after the other from its second page on; region i is slot i. @returns where each begins. */
+  /**
+   * Maps the regions to one memory, one after the other from its second page on; region i is slot i. @returns
+   * where each begins.
+   */
   #map(regions: Regions): Float64Array {
     const memory = this.#iommu.memories.acquire(new BufferMemory(new Uint8Array(0)));
     const table = this.#iommu.pageTable();
@@ -88,7 +97,8 @@ export function measured(expected: number, pass: () => number): number {
   const ns = timed(QUERIES, () => {
     sum += pass();
   });
-  if (sum !== 2 * expected) throw new Error(`translate: the sum of two passes is ${sum}, not ${2 * expected}`);
+  if (sum !== 2 * expected)
+    throw new Error(`translate: the sum of two passes is ${sum}, not ${2 * expected}`);
   return ns;
 }
 

@@ -1,7 +1,9 @@
 /**
- * Benchmark `unmap-map`: one 4 KiB mapping taken out, put back and looked up, against the same on the C radix (bench/unmap-map.c).
+ * Benchmark `unmap-map`: one 4 KiB mapping taken out, put back and looked up, against the same on the C radix
+ * (bench/unmap-map.c).
  *
- * The lookup belongs to it: our tables are made when a DMA wants them, so without it half of the work would be left out.
+ * The lookup belongs to it: our tables are made when a DMA wants them, so without it half of the work would
+ * be left out.
  */
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -18,7 +20,11 @@ export async function unmapMap(references: References): Promise<Measurement[]> {
   const results: Measurement[] = [];
   for (const count of [1024, 65_536]) {
     const side = new Side(count);
-    const result = await compareTo(() => timed(PAIRS, () => side.pass()), references.start('unmap-map', count, PAIRS), 9);
+    const result = await compareTo(
+      () => timed(PAIRS, () => side.pass()),
+      references.start('unmap-map', count, PAIRS),
+      9,
+    );
     results.push({ name: `unmap and map 4 KiB, ${count} mappings`, unit: 'ns', ...result });
   }
   return results;

@@ -1,6 +1,7 @@
 /**
- * The work that both sides of a benchmark do: pseudo-random numbers and the regions that are mapped. `bench/radix.h` has the same
- * generators and the references call them in the same order, so that both see the same IOVAs.
+ * The work that both sides of a benchmark do: pseudo-random numbers and the regions that are mapped.
+ * `bench/radix.h` has the same generators and the references call them in the same order, so that both see
+ * the same IOVAs.
  */
 
 const SEED = 2463534242;

@@ -1,5 +1,6 @@
 /**
- * Programs that reach their device through container, group and /sys, and what they find in /sys: real ones, under `ioasid run`.
+ * Programs that reach their device through container, group and /sys, and what they find in /sys: real ones,
+ * under `ioasid run`.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
@@ -14,7 +15,10 @@ describe(`container and group as ${runner.name}`, { skip: runner.skip || missing
     for (const linkage of ['dynamic', 'static'] as const) {
       it(`a ${linkage} program looks its device up, opens it through its group, and lets it copy memory (${name})`, () => {
         const command = [testProgram('container', { linkage }), type];
-        const { status, stdout, stderr } = ioasid(['run', '--device', 'dsa', '--device', 'edu', '--', ...command], runner);
+        const { status, stdout, stderr } = ioasid(
+          ['run', '--device', 'dsa', '--device', 'edu', '--', ...command],
+          runner,
+        );
         assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'ok\n', stderr: '' });
       });
     }
@@ -23,20 +27,27 @@ describe(`container and group as ${runner.name}`, { skip: runner.skip || missing
 
 describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
   const inside = (script: string) =>
-    ioasid(['run', '--device', 'edu', '--device', 'edu,bdf=0000:3b:00.1', '--', 'sh', '-c', script], runner).stdout;
+    ioasid(['run', '--device', 'edu', '--device', 'edu,bdf=0000:3b:00.1', '--', 'sh', '-c', script], runner)
+      .stdout;
 
   it('has what was there before, and our functions', () => {
     const devices = (path: string) => (existsSync(path) ? readdirSync(path) : []);
     const before = shell('cd /sys/bus/pci/devices && for f in 0000:0*; do cat $f/vendor; done').stdout;
     const listed = inside('ls /sys/bus/pci/devices').trim().split('\n').sort();
-    assert.deepEqual(listed, [...new Set([...devices('/sys/bus/pci/devices'), '0000:6a:01.0', '0000:3b:00.1'])].sort());
+    assert.deepEqual(
+      listed,
+      [...new Set([...devices('/sys/bus/pci/devices'), '0000:6a:01.0', '0000:3b:00.1'])].sort(),
+    );
     assert.equal(inside('cd /sys/bus/pci/devices && for f in 0000:0*; do cat $f/vendor; done'), before);
   });
 
   it('leads from function to group and back', () => {
     const script =
       'for f in 0000:6a:01.0 0000:3b:00.1; do cd -P /sys/bus/pci/devices/$f/iommu_group/devices/$f && pwd; readlink -f ../../../kernel; done';
-    assert.match(inside(script), /^\/sys\/bus\/pci\/devices\/0000:6a:01\.0\n.*\n\/sys\/bus\/pci\/devices\/0000:3b:00\.1\n/);
+    assert.match(
+      inside(script),
+      /^\/sys\/bus\/pci\/devices\/0000:6a:01\.0\n.*\n\/sys\/bus\/pci\/devices\/0000:3b:00\.1\n/,
+    );
     assert.equal(inside('ls /sys/kernel/iommu_groups/*/devices | grep :3b:'), '0000:3b:00.1\n');
     assert.equal(inside('basename $(readlink /sys/bus/pci/devices/0000:3b:00.1/driver)'), 'vfio-pci\n');
   });
@@ -60,8 +71,14 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
       '-c',
       'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/*',
     ];
-    const { stdout } = ioasid(['run', '--device', 'edu', '--device', 'edu', '--', process.execPath, bin, ...inner], runner);
-    assert.equal(stdout, '/sys/bus/pci/devices/0000:3b:00.1\n/sys/kernel/iommu_groups/1/devices/0000:3b:00.1\n');
+    const { stdout } = ioasid(
+      ['run', '--device', 'edu', '--device', 'edu', '--', process.execPath, bin, ...inner],
+      runner,
+    );
+    assert.equal(
+      stdout,
+      '/sys/bus/pci/devices/0000:3b:00.1\n/sys/kernel/iommu_groups/1/devices/0000:3b:00.1\n',
+    );
   });
 
   it('is as it was outside', () => {

@@ -1,9 +1,9 @@
 /**
  * How `ioasid ls` finds and asks the servers of this machine.
  *
- * Each server listens on an abstract unix socket `ioasid/UID/PID`, which the kernel lists in /proc/net/unix and forgets with the
- * server. Whoever connects is told the machine's state as one JSON object, if it is the same user or root. Both sides ask the
- * kernel who the other one is, because anybody may choose such a name.
+ * Each server listens on an abstract unix socket `ioasid/UID/PID`, which the kernel lists in /proc/net/unix
+ * and forgets with the server. Whoever connects is told the machine's state as one JSON object, if it is the
+ * same user or root. Both sides ask the kernel who the other one is, because anybody may choose such a name.
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -11,10 +11,16 @@ import { address, check, libc } from '../linux/ffi.js';
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
-/** sizeof(sockaddr_un.sun_path). Names are padded to it, because some versions of Node do so by themselves and others do not. */
+/**
+ * sizeof(sockaddr_un.sun_path). Names are padded to it, because some versions of Node do so by themselves and
+ * others do not.
+ */
 const nameLength = 108;
 const prefix = 'ioasid/';
-/** A server that has not answered in full after so many milliseconds, or says more bytes than that, is left out. */
+/**
+ * A server that has not answered in full after so many milliseconds, or says more bytes than that, is left
+ * out.
+ */
 const patience = 10_000;
 const longestAnswer = 2 ** 29;
 
@@ -44,7 +50,10 @@ function peer(socket: Socket): ServerName | undefined {
   const credentials = Buffer.alloc(128);
   const length = Buffer.alloc(128);
   length.writeUInt32LE(12);
-  check(libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, address(credentials), address(length)), 'the peer of a socket is unknown');
+  check(
+    libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, address(credentials), address(length)),
+    'the peer of a socket is unknown',
+  );
   return { pid: credentials.readInt32LE(0), uid: credentials.readUInt32LE(4) };
 }
 
@@ -78,7 +87,10 @@ function serverNames(): ServerName[] {
   return [...names.values()].sort((a, b) => a.pid - b.pid);
 }
 
-/** Asks one server. undefined when it does not answer, or is not who its name says. Whoever listens there may be anyone, and say anything. */
+/**
+ * Asks one server. undefined when it does not answer, or is not who its name says. Whoever listens there may
+ * be anyone, and say anything.
+ */
 export function ask(name: ServerName): Promise<ServerState | undefined> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];

@@ -15,7 +15,11 @@ interface Shown {
   readonly text: string;
 }
 
-function demo(options: readonly string[] = [], env: NodeJS.ProcessEnv = {}, before: readonly string[] = []): Shown {
+function demo(
+  options: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+  before: readonly string[] = [],
+): Shown {
   const [file, ...args] = [...before, process.execPath, ioasid, 'demo', ...options];
   const { status, stdout, stderr } = spawnSync(file!, args, {
     encoding: 'utf8',
@@ -53,7 +57,9 @@ test('in-process every step is told and holds, and it says which mean less', () 
   assert.match(shown.text, /Steps 4 and 8 mean less here/);
 });
 
-test('where FUSE cannot be had it says why, and tells the story in-process', { skip: noMountNamespace }, () => {
+test('where FUSE cannot be had it says why, and tells the story in-process', {
+  skip: noMountNamespace,
+}, () => {
   const hidden = ['unshare', '--mount', 'sh', '-c', 'mount --bind /dev/null /dev/fuse && exec "$@"', 'sh'];
   const shown = demo([], {}, hidden);
   assertGood(shown);

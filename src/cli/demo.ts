@@ -1,7 +1,9 @@
 /**
- * `ioasid demo`: the model, played by two VMs. With real processes where `ioasid run` works; otherwise, and when asked, in-process.
+ * `ioasid demo`: the model, played by two VMs. With real processes where `ioasid run` works; otherwise, and
+ * when asked, in-process.
  *
- * The first is `ioasid run -- node demo/story-main.js` as a child of this process, whose status this ends with.
+ * The first is `ioasid run -- node demo/story-main.js` as a child of this process, whose status this ends
+ * with.
  */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -77,7 +79,11 @@ function tellForReal(): Promise<Outcome> {
     child.on('error', reject);
     child.on('close', (status, signal) => {
       const noStory = status === OUR_FAULT && !begun;
-      if (noStory) return resolve({ status, reason: errors.split('\n')[0]?.replace(/^ioasid: /, '') || '`ioasid run` does not say why' });
+      if (noStory)
+        return resolve({
+          status,
+          reason: errors.split('\n')[0]?.replace(/^ioasid: /, '') || '`ioasid run` does not say why',
+        });
       process.stderr.write(errors);
       if (signal !== null) complain(`the server was ended by ${signal}`);
       return resolve({ status: status ?? OUR_FAULT });

@@ -1,5 +1,6 @@
 /**
- * `ioasid doctor`: what this machine can do. Every check is tried for real where that is possible, and every "no" says what to do.
+ * `ioasid doctor`: what this machine can do. Every check is tried for real where that is possible, and every
+ * "no" says what to do.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -42,10 +43,15 @@ function sysctl(name: string): string | undefined {
 }
 
 function ffiWorks(): Finding {
-  return finding('C library', true, 'run `npm ci` again on this machine: the FFI brings a prebuilt library for it', () => {
-    libc();
-    return 'calls the C library';
-  });
+  return finding(
+    'C library',
+    true,
+    'run `npm ci` again on this machine: the FFI brings a prebuilt library for it',
+    () => {
+      libc();
+      return 'calls the C library';
+    },
+  );
 }
 
 function fuseDevice(): Finding {
@@ -60,7 +66,10 @@ function fuseDevice(): Finding {
   });
 }
 
-/** What the kernel offers to a FUSE server that is mounted the way `run` mounts it. @throws Error why there is none. */
+/**
+ * What the kernel offers to a FUSE server that is mounted the way `run` mounts it. @throws Error why there is
+ * none.
+ */
 export function fuseOffer(): FuseOffer {
   const script = fileURLToPath(new URL('./probe.js', import.meta.url));
   const [file, ...args] = unshareCommand(mode, [process.execPath, script, mode]);
@@ -72,16 +81,26 @@ export function fuseOffer(): FuseOffer {
 
 function fuse(): Finding[] {
   let offer: FuseOffer | undefined;
-  const mounted = finding('FUSE', true, 'see /dev/fuse and user namespaces; in a container: --cap-add SYS_ADMIN', () => {
-    offer = fuseOffer();
-    return `mounted in a namespace of its own, protocol ${offer.major}.${offer.minor}`;
-  });
-  const passthrough = finding('passthrough', false, 'needs Linux 6.9 and root; without it BARs cannot be mmapped', () => {
-    if (offer === undefined) throw new Error('unknown without FUSE');
-    if (!offer.passthrough) throw new Error(`the kernel does not offer it (Linux ${release()})`);
-    if (mode !== 'root') throw new Error('the kernel has it, but for root only');
-    return 'offered, and this is root';
-  });
+  const mounted = finding(
+    'FUSE',
+    true,
+    'see /dev/fuse and user namespaces; in a container: --cap-add SYS_ADMIN',
+    () => {
+      offer = fuseOffer();
+      return `mounted in a namespace of its own, protocol ${offer.major}.${offer.minor}`;
+    },
+  );
+  const passthrough = finding(
+    'passthrough',
+    false,
+    'needs Linux 6.9 and root; without it BARs cannot be mmapped',
+    () => {
+      if (offer === undefined) throw new Error('unknown without FUSE');
+      if (!offer.passthrough) throw new Error(`the kernel does not offer it (Linux ${release()})`);
+      if (mode !== 'root') throw new Error('the kernel has it, but for root only');
+      return 'offered, and this is root';
+    },
+  );
   return [mounted, passthrough];
 }
 
@@ -94,7 +113,11 @@ function unshareProgram(): Finding {
 }
 
 function userNamespaces(): Finding {
-  const settings = ['user/max_user_namespaces', 'kernel/unprivileged_userns_clone', 'kernel/apparmor_restrict_unprivileged_userns'];
+  const settings = [
+    'user/max_user_namespaces',
+    'kernel/unprivileged_userns_clone',
+    'kernel/apparmor_restrict_unprivileged_userns',
+  ];
   const values = settings.flatMap((name) => {
     const value = sysctl(name);
     return value === undefined ? [] : [`${name.replaceAll('/', '.')}=${value}`];
@@ -129,7 +152,9 @@ function readMemoryOf(pid: number): void {
 async function tracing(): Promise<Finding[]> {
   const scope = sysctl('kernel/yama/ptrace_scope');
   const yama = scope === undefined ? 'no Yama' : `kernel.yama.ptrace_scope=${scope}`;
-  const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  const child = spawn(process.execPath, ['-e', 'process.stdin.resume()'], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   await once(child, 'spawn');
   const pid = child.pid ?? 0;
   const container = 'in a container: --cap-add SYS_PTRACE, or a seccomp profile that allows it';
@@ -158,7 +183,8 @@ async function tracing(): Promise<Finding[]> {
 
 function seccomp(): Finding[] {
   const [major = 0, minor = 0] = release().split('.').map(Number);
-  const remedy = 'needs Linux 5.9 with CONFIG_SECCOMP_FILTER; only the calls that return a new descriptor need it';
+  const remedy =
+    'needs Linux 5.9 with CONFIG_SECCOMP_FILTER; only the calls that return a new descriptor need it';
   return [
     finding('seccomp notification', false, remedy, () => {
       const actions = sysctl('kernel/seccomp/actions_avail');
@@ -192,7 +218,9 @@ export async function doctor({ json }: { readonly json?: boolean }): Promise<num
   if (json) {
     process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
   } else {
-    const verdict = able ? `\`ioasid run\` works here${mode === 'root' ? '' : ', without root'}` : '`ioasid run` cannot work here';
+    const verdict = able
+      ? `\`ioasid run\` works here${mode === 'root' ? '' : ', without root'}`
+      : '`ioasid run` cannot work here';
     process.stdout.write(`${findings.map(line).join('\n')}\n${color.bold(verdict)}\n`);
   }
   return able ? 0 : 1;

@@ -1,5 +1,6 @@
 /**
- * The files of event queues, as real programs read, write and poll them: tests/c/events.c, one task each, under `ioasid run`.
+ * The files of event queues, as real programs read, write and poll them: tests/c/events.c, one task each,
+ * under `ioasid run`.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -25,7 +26,10 @@ const tasks = {
 describe(`event queues as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
   for (const [task, rule] of Object.entries(tasks)) {
     it(rule, () => {
-      const { status, stdout, stderr } = ioasid(['run', '--iommu-test', '--device', 'edu', '--', testProgram('events'), task], runner);
+      const { status, stdout, stderr } = ioasid(
+        ['run', '--iommu-test', '--device', 'edu', '--', testProgram('events'), task],
+        runner,
+      );
       assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
     });
   }
@@ -39,7 +43,10 @@ describe('event queues', { skip: withoutMount || missingCompiler() }, () => {
     const server = Running.ioasid(['serve', '-v', '--device', 'edu', folder]);
     try {
       await server.says(`${folder}/iommu`);
-      const { stdout } = spawnSync(testProgram('events'), ['refused'], { env: { ...process.env, FILES: folder }, encoding: 'utf8' });
+      const { stdout } = spawnSync(testProgram('events'), ['refused'], {
+        env: { ...process.env, FILES: folder },
+        encoding: 'utf8',
+      });
       assert.equal(stdout, 'refused ok\n');
       await server.says('ioasid run');
     } finally {

@@ -1,12 +1,16 @@
 /**
- * The guard: a shell in a session of its own that waits for the server's end and then removes what the server could not,
- * because it was killed. It waits on a pipe whose other end only the server has; a server that ends in order dismisses it.
+ * The guard: a shell in a session of its own that waits for the server's end and then removes what the server
+ * could not, because it was killed. It waits on a pipe whose other end only the server has; a server that
+ * ends in order dismisses it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
-/** Kills every process that lives in the mount namespace on descriptor 3, again and again while they start new ones. */
+/**
+ * Kills every process that lives in the mount namespace on descriptor 3, again and again while they start new
+ * ones.
+ */
 const endNamespace = `read -r line && exit
 for round in 1 2 3 4 5 6 7 8; do
   for p in /proc/[0-9]*; do

@@ -1,7 +1,8 @@
 /**
- * The machine's own /dev, as it is shown again inside `ioasid run`: symbolic links are repeated, everything else gets a placeholder
- * with the original bound over it. The exception is the device ptmx: the kernel opens it only in a folder that has `pts` beside it, which
- * a bound file has not, so it becomes a symbolic link into the whole old /dev, kept as `/dev/.host`.
+ * The machine's own /dev, as it is shown again inside `ioasid run`: symbolic links are repeated, everything
+ * else gets a placeholder with the original bound over it. The exception is the device ptmx: the kernel opens
+ * it only in a folder that has `pts` beside it, which a bound file has not, so it becomes a symbolic link
+ * into the whole old /dev, kept as `/dev/.host`.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { TreeEntry } from '../devfs/fuse-server.js';

@@ -1,7 +1,9 @@
 /**
- * What this process was given by the one that started it, byte for byte, to be handed on to the user's command unchanged.
+ * What this process was given by the one that started it, byte for byte, to be handed on to the user's
+ * command unchanged.
  *
- * Node shows arguments and environment as text and keeps inherited descriptors from its children, so all of it is read from /proc.
+ * Node shows arguments and environment as text and keeps inherited descriptors from its children, so all of
+ * it is read from /proc.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
@@ -29,8 +31,9 @@ function target(process: string, fd: number): string | undefined {
 }
 
 /**
- * The descriptors from 3 up that came from outside. Those of a kind that Node makes for itself (pipes with both ends here, /dev/null)
- * count only when the parent has the same file under the same number; epoll and eventfd descriptors never do.
+ * The descriptors from 3 up that came from outside. Those of a kind that Node makes for itself (pipes with
+ * both ends here, /dev/null) count only when the parent has the same file under the same number; epoll and
+ * eventfd descriptors never do.
  */
 export function inheritedDescriptors(): number[] {
   const open = new Map<number, string>();
@@ -44,7 +47,9 @@ export function inheritedDescriptors(): number[] {
   return [...open.keys()].filter((fd) => {
     const file = open.get(fd)!;
     if (/^anon_inode:.*(eventpoll|eventfd|io_uring)/.test(file)) return false;
-    const nodeMakes = file === '/dev/null' || (file.startsWith('pipe:') && files.filter((other) => other === file).length > 1);
+    const nodeMakes =
+      file === '/dev/null' ||
+      (file.startsWith('pipe:') && files.filter((other) => other === file).length > 1);
     return !nodeMakes || target(parent, fd) === file;
   });
 }
@@ -59,7 +64,10 @@ function fileLimits(process: string): readonly [string, string] | undefined {
   }
 }
 
-/** The soft limit of open files before Node raised it to the hard one: the parent's, when that can be ours. null: unknown. */
+/**
+ * The soft limit of open files before Node raised it to the hard one: the parent's, when that can be ours.
+ * null: unknown.
+ */
 export function softFileLimit(): number | null {
   const parent = fileLimits(String(process.ppid));
   const own = fileLimits('self');

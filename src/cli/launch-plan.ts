@@ -5,7 +5,8 @@
  *     server → launcher   LaunchPlan               I have taken them and answer: go on
  *     launcher → server   {"status": 127, ...}     the command could not be started; nothing more when it was
  *
- * Strings that belong to the user (arguments, environment) are bytes, not text: they travel as one character per byte (latin1).
+ * Strings that belong to the user (arguments, environment) are bytes, not text: they travel as one character
+ * per byte (latin1).
  */
 
 import type { TrapDescriptors } from '../linux/nested-trap.js';
@@ -52,7 +53,10 @@ export interface LauncherDescriptors {
   readonly fuse: number;
   /** The device number of that filesystem. */
   readonly device: number;
-  /** How ioctls that return new descriptors arrive and are answered (linux/seccomp.ts); null when they cannot be trapped here. */
+  /**
+   * How ioctls that return new descriptors arrive and are answered (linux/seccomp.ts); null when they cannot
+   * be trapped here.
+   */
   readonly trap: TrapDescriptors | null;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The launcher as the server sees it: a child process that hands over its FUSE connection, is told to go on, and is the user's
- * command from then on.
+ * The launcher as the server sees it: a child process that hands over its FUSE connection, is told to go on,
+ * and is the user's command from then on.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -31,22 +31,39 @@ export interface Ending {
 
 /** May this process make mount namespaces by itself, or only inside a user namespace? */
 export function launchMode(): LaunchMode {
-  const capabilities = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
+  const capabilities =
+    /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0';
   return (BigInt(`0x${capabilities}`) >> CAP_SYS_ADMIN) & 1n ? 'root' : 'user';
 }
 
 /** `command` in the namespaces that `mode` needs around it; as root it makes them itself. */
 export function unshareCommand(mode: LaunchMode, command: readonly string[]): string[] {
   if (mode === 'root') return [...command];
-  return ['unshare', '--user', '--map-current-user', '--keep-caps', '--mount', '--propagation', 'unchanged', '--', ...command];
+  return [
+    'unshare',
+    '--user',
+    '--map-current-user',
+    '--keep-caps',
+    '--mount',
+    '--propagation',
+    'unchanged',
+    '--',
+    ...command,
+  ];
 }
 
-/** The environment without what would change how the launcher's own Node runs. The command gets the original through the plan. */
+/**
+ * The environment without what would change how the launcher's own Node runs. The command gets the original
+ * through the plan.
+ */
 function launcherEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')));
 }
 
-/** Its standard streams are ours, so are the inherited descriptors; the socket takes the first number that is free. */
+/**
+ * Its standard streams are ours, so are the inherited descriptors; the socket takes the first number that is
+ * free.
+ */
 function descriptors(inherited: readonly number[]): { stdio: StdioOptions; control: number } {
   const stdio: ('inherit' | 'ignore' | 'pipe' | number)[] = ['inherit', 'inherit', 'inherit'];
   let control = 3;
@@ -82,7 +99,13 @@ export class LauncherProcess {
   constructor(inherited: readonly number[], trapped: readonly number[]) {
     const mode = launchMode();
     const { stdio, control } = descriptors(inherited);
-    const [file, ...args] = unshareCommand(mode, [process.execPath, script, String(control), mode, [...trapped, JOIN].join(',')]);
+    const [file, ...args] = unshareCommand(mode, [
+      process.execPath,
+      script,
+      String(control),
+      mode,
+      [...trapped, JOIN].join(','),
+    ]);
     this.#child = spawn(file!, args, { stdio, env: launcherEnvironment() });
     this.#control = this.#child.stdio[control as 3] as unknown as Socket;
     this.ending = this.#end(file!);
@@ -118,7 +141,9 @@ export class LauncherProcess {
           reject(error);
         }
       });
-      this.ending.then(({ failure }) => reject(new Error(failure?.reason ?? 'the launcher ended before the command began')));
+      this.ending.then(({ failure }) =>
+        reject(new Error(failure?.reason ?? 'the launcher ended before the command began')),
+      );
     });
   }
 
@@ -128,7 +153,11 @@ export class LauncherProcess {
     if (trap === null) return { fuse: copy(fuse), device, newFd: undefined };
     const listener = copy(trap.listener);
     const calls = trap.calls === trap.listener ? listener : copy(trap.calls);
-    return { fuse: copy(fuse), device, newFd: { listener, calls, root: openFolder(`/proc/${this.pid}/root/dev`) } };
+    return {
+      fuse: copy(fuse),
+      device,
+      newFd: { listener, calls, root: openFolder(`/proc/${this.pid}/root/dev`) },
+    };
   }
 
   #end(file: string): Promise<Ending> {

@@ -1,8 +1,10 @@
 /**
- * The first half of the user's command's life: a process that builds the new /dev around itself and then becomes the command.
+ * The first half of the user's command's life: a process that builds the new /dev around itself and then
+ * becomes the command.
  *
- * Arguments: the descriptor of the server's socket (launch-plan.ts), the LaunchMode, and the ioctls to trap, separated by commas. From the
- * first line on it dies with the server. It is started for every `ioasid run`, so it imports as little as possible.
+ * Arguments: the descriptor of the server's socket (launch-plan.ts), the LaunchMode, and the ioctls to trap,
+ * separated by commas. From the first line on it dies with the server. It is started for every `ioasid run`,
+ * so it imports as little as possible.
  */
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Errno, errnoName, Refusal } from '../linux/errno.js';
@@ -12,7 +14,15 @@ import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
 import { joinTrap, type TrapDescriptors } from '../linux/nested-trap.js';
 import { trapIoctls } from '../linux/seccomp.js';
-import { hostFolder, type LauncherMessage, type LaunchMode, type LaunchPlan, NOT_EXECUTABLE, NOT_FOUND, OUR_FAULT } from './launch-plan.js';
+import {
+  hostFolder,
+  type LauncherMessage,
+  type LaunchMode,
+  type LaunchPlan,
+  NOT_EXECUTABLE,
+  NOT_FOUND,
+  OUR_FAULT,
+} from './launch-plan.js';
 import { showSysfs } from './sysfs-mount.js';
 
 const control = Number(process.argv[2]);
@@ -35,7 +45,10 @@ function receivePlan(): LaunchPlan {
   }
 }
 
-/** Puts the old /dev below the new one, and binds its entries over the placeholders. What has vanished since the list was made is left out. */
+/**
+ * Puts the old /dev below the new one, and binds its entries over the placeholders. What has vanished since
+ * the list was made is left out.
+ */
 function restoreDev(oldDev: number, binds: readonly string[]): void {
   const host = `/dev/${hostFolder}`;
   bind(`/proc/self/fd/${oldDev}`, host);
@@ -50,7 +63,10 @@ function restoreDev(oldDev: number, binds: readonly string[]): void {
   }
 }
 
-/** Traps the command's ioctls that return new descriptors. Where that cannot be they are refused, and everything else works. */
+/**
+ * Traps the command's ioctls that return new descriptors. Where that cannot be they are refused, and
+ * everything else works.
+ */
 function trap(fuse: number): TrapDescriptors | null {
   try {
     const listener = trapIoctls(trapped);
@@ -67,7 +83,8 @@ function launch(): LauncherMessage {
   const cwd = process.cwd();
   if (mode === 'root') enterMountNamespace();
   const oldDev = openFolder('/dev');
-  // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it admits the mount's user namespace only.
+  // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it
+  // admits the mount's user namespace only.
   const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
   const descriptors = { fuse, device: mountedDevice('/dev'), trap: trap(fuse) };
   send(descriptors);

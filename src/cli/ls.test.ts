@@ -16,7 +16,9 @@ const listed = (runner?: typeof user) => JSON.parse(ioasid(['ls', '--json'], run
 const opener = ['run', '--device', 'edu', 'sh', '-c', 'exec 3<>/dev/ioasid; echo opened $$; read line'];
 
 describe('ls', () => {
-  it('shows the context and the devices of a run, and that they are gone afterwards', { skip: withoutFuse }, async () => {
+  it('shows the context and the devices of a run, and that they are gone afterwards', {
+    skip: withoutFuse,
+  }, async () => {
     const running = Running.ioasid(opener);
     await running.says('opened');
     const command = Number(/opened (\d+)/.exec(running.output)![1]);
@@ -59,7 +61,9 @@ describe('ls', () => {
     }
   });
 
-  it('does not believe a socket that carries the name of another process', { skip: process.platform !== 'linux' }, async () => {
+  it('does not believe a socket that carries the name of another process', {
+    skip: process.platform !== 'linux',
+  }, async () => {
     const impostor = createServer((socket) => {
       // The asker hangs up as soon as it sees who this is.
       socket.on('error', () => undefined);
@@ -78,7 +82,11 @@ describe('ls', () => {
 
   for (const [what, answer, expected] of [
     ['no JSON', 'nonsense', undefined],
-    ['another shape', '{"contexts":7}', /server \d+ of user \d+ does not speak as this version of ioasid does/],
+    [
+      'another shape',
+      '{"contexts":7}',
+      /server \d+ of user \d+ does not speak as this version of ioasid does/,
+    ],
     [
       'control characters',
       `{"pasids":{"used":0},"contexts":[],"devices":[{"name":"\\u001b[2J","authorizations":[]}],"faults":{"recent":[]}}`,
@@ -102,7 +110,8 @@ describe('ls', () => {
   it('says so, with status 0, when there is no server', {
     skip: launchMode() === 'root' ? false : 'needs root for an empty network namespace',
   }, () => {
-    const alone = (args: string[]) => spawnSync('unshare', ['--net', process.execPath, bin, 'ls', ...args], { encoding: 'utf8' });
+    const alone = (args: string[]) =>
+      spawnSync('unshare', ['--net', process.execPath, bin, 'ls', ...args], { encoding: 'utf8' });
     assert.match(alone([]).stdout, /no ioasid server is running/);
     assert.equal(alone([]).status, 0);
     assert.equal(alone(['--json']).stdout, '[]\n');

@@ -53,17 +53,24 @@ function serverLines({ pid, uid, state }: ServerState): string[] {
   ];
 }
 
-/** The lines about one server. What another user's server says is not trusted: it may have any shape, and control the terminal. */
+/**
+ * The lines about one server. What another user's server says is not trusted: it may have any shape, and
+ * control the terminal.
+ */
 function linesOf(server: ServerState): string[] {
   try {
     return serverLines({ ...server, state: withoutControls(server.state) });
   } catch {
-    return [`${color.bold(`server ${server.pid}`)} of user ${server.uid} does not speak as this version of ioasid does`];
+    return [
+      `${color.bold(`server ${server.pid}`)} of user ${server.uid} does not speak as this version of ioasid does`,
+    ];
   }
 }
 
 function withoutControls(state: unknown): unknown {
-  return JSON.parse(JSON.stringify(state), (_key, value: unknown) => (typeof value === 'string' ? value.replace(/\p{C}/gu, '?') : value));
+  return JSON.parse(JSON.stringify(state), (_key, value: unknown) =>
+    typeof value === 'string' ? value.replace(/\p{C}/gu, '?') : value,
+  );
 }
 
 /** Prints the state of all servers that answer this user. */
@@ -73,7 +80,9 @@ export async function ls({ json }: { readonly json?: boolean }): Promise<void> {
     const list = servers.map(({ uid, pid, state }) => ({ uid, pid, ...(state as MachineSnapshot) }));
     process.stdout.write(`${JSON.stringify(list, null, 2)}\n`);
   } else if (servers.length === 0) {
-    process.stdout.write('no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`\n');
+    process.stdout.write(
+      'no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`\n',
+    );
   } else {
     process.stdout.write(`${servers.flatMap(linesOf).join('\n')}\n`);
   }

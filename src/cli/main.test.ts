@@ -9,15 +9,24 @@ import { bin, ioasid, withoutFuse } from './processes.test.helper.js';
 
 describe('the command line', () => {
   it('prints its version and its help with status 0', () => {
-    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
     assert.deepEqual(ioasid(['--version']), { status: 0, signal: null, stdout: `${version}\n`, stderr: '' });
     const help = ioasid(['--help']);
     assert.equal(help.status, 0);
-    for (const command of ['run', 'serve', 'ls', 'doctor', 'demo']) assert.match(help.stdout, new RegExp(`^ +${command}\\b`, 'm'));
+    for (const command of ['run', 'serve', 'ls', 'doctor', 'demo'])
+      assert.match(help.stdout, new RegExp(`^ +${command}\\b`, 'm'));
   });
 
   it('ends with status 2 and a sentence when it makes no sense', () => {
-    const wrong = [['no-such-command'], ['run'], ['run', '--no-such-option', 'true'], ['ls', 'extra'], ['run', '--device']];
+    const wrong = [
+      ['no-such-command'],
+      ['run'],
+      ['run', '--no-such-option', 'true'],
+      ['ls', 'extra'],
+      ['run', '--device'],
+    ];
     for (const args of wrong) {
       const { status, stderr } = ioasid(args);
       assert.equal(status, 2, args.join(' '));

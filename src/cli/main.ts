@@ -1,5 +1,6 @@
 /**
- * The command line: what there is to say, and which file does it. Every command is imported when it is asked for.
+ * The command line: what there is to say, and which file does it. Every command is imported when it is asked
+ * for.
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
@@ -8,7 +9,9 @@ import { USAGE } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 /** Adds the options that describe a machine: those of `run` and `serve`. */
 function describesMachine(command: Command): Command {
@@ -22,9 +25,17 @@ function describesMachine(command: Command): Command {
         .argParser((spec: string, all: string[]) => [...all, spec]),
     )
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
-    .option('--mapping-quota <n>', 'mappings that one open /dev/ioasid may have', count, DEFAULT_MAPPING_QUOTA)
+    .option(
+      '--mapping-quota <n>',
+      'mappings that one open /dev/ioasid may have',
+      count,
+      DEFAULT_MAPPING_QUOTA,
+    )
     .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
-    .option('--bind-first', 'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux')
+    .option(
+      '--bind-first',
+      'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux',
+    )
     .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen');
 }
 
@@ -35,13 +46,17 @@ function count(text: string): number {
 
 function program(): Command {
   const ioasid = new Command('ioasid')
-    .description('I/O address spaces, PASIDs and emulated devices behind real files in /dev, for unmodified programs')
+    .description(
+      'I/O address spaces, PASIDs and emulated devices behind real files in /dev, for unmodified programs',
+    )
     .version(version)
     .enablePositionalOptions()
     .showHelpAfterError('(ioasid --help says what there is)');
 
   describesMachine(ioasid.command('run'))
-    .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio/devices/vfioN; ends with its exit status')
+    .description(
+      'run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio/devices/vfioN; ends with its exit status',
+    )
     .argument('<command...>', 'the command and its arguments')
     .passThroughOptions()
     .action(async (command: string[], options: MachineArguments) => {
@@ -59,7 +74,9 @@ function program(): Command {
 
   ioasid
     .command('ls')
-    .description('contexts, PASIDs, mappings, devices and who is authorized for what, of every server of this user')
+    .description(
+      'contexts, PASIDs, mappings, devices and who is authorized for what, of every server of this user',
+    )
     .option('--json', 'as a JSON array')
     .action(async (options: { json?: boolean }) => {
       const { ls } = await import('./ls.js');
@@ -68,7 +85,9 @@ function program(): Command {
 
   ioasid
     .command('doctor')
-    .description('what this machine can do, and what to do about what it cannot; exit status 0 when `run` can work')
+    .description(
+      'what this machine can do, and what to do about what it cannot; exit status 0 when `run` can work',
+    )
     .option('--json', 'as a JSON array')
     .action(async (options: { json?: boolean }) => {
       const { doctor } = await import('./doctor.js');

@@ -1,6 +1,6 @@
 /**
- * What went wrong, said to people. By a plain write: opening Node's own streams would change the terminal and the pipes that the
- * user's command shares with this process.
+ * What went wrong, said to people. By a plain write: opening Node's own streams would change the terminal and
+ * the pipes that the user's command shares with this process.
  */
 import { writeSync } from 'node:fs';
 

@@ -1,5 +1,6 @@
 /**
- * `ioasid run` with a device file that makes descriptors, `/dev/maker`, in place of a machine: the program of new-fd.test.ts.
+ * `ioasid run` with a device file that makes descriptors, `/dev/maker`, in place of a machine: the program of
+ * new-fd.test.ts.
  *
  * The arguments are the command. Ends with its status.
  */
@@ -76,7 +77,8 @@ class MadeFile implements OpenFile {
   #getDeviceFd(caller: Caller, arg: number): number {
     const name = Buffer.alloc(6);
     caller.readMemory(arg, name);
-    if (name.toString('latin1') !== 'device') refuse('ENODEV', `there is no device ${name.toString('latin1')}`);
+    if (name.toString('latin1') !== 'device')
+      refuse('ENODEV', `there is no device ${name.toString('latin1')}`);
     return caller.install(new MadeFile());
   }
 

@@ -1,5 +1,6 @@
 /**
- * ioctls that return a new descriptor, by real programs under a real launcher, with a device file that makes descriptors.
+ * ioctls that return a new descriptor, by real programs under a real launcher, with a device file that makes
+ * descriptors.
  *
  * What is checked is in tests/c/newfd.c, one task each; the server is new-fd.test.main.ts.
  */
@@ -28,7 +29,11 @@ const tasks = {
 } as const;
 
 /** Runs a program below the server, or below as many servers as `depth` says. */
-function run(runner: Runner, command: readonly string[], depth = 1): { status: number | null; stdout: string; stderr: string } {
+function run(
+  runner: Runner,
+  command: readonly string[],
+  depth = 1,
+): { status: number | null; stdout: string; stderr: string } {
   const servers = Array.from({ length: depth }, () => [process.execPath, server]).flat();
   const [file, ...args] = [...runner.prefix, ...servers, ...command];
   return spawnSync(file!, args, { encoding: 'utf8', timeout: PATIENCE_MS, killSignal: 'SIGKILL' });
@@ -40,10 +45,12 @@ function passes(runner: Runner, program: string, task: string, depth = 1): void 
 }
 
 describe(`new descriptors as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
-  for (const [task, rule] of Object.entries(tasks)) it(rule, () => passes(runner, testProgram('newfd'), task));
+  for (const [task, rule] of Object.entries(tasks))
+    it(rule, () => passes(runner, testProgram('newfd'), task));
 
   it('static programs get them too', () => {
-    for (const task of ['one', 'threads', 'shot']) passes(runner, testProgram('newfd', { linkage: 'static' }), task);
+    for (const task of ['one', 'threads', 'shot'])
+      passes(runner, testProgram('newfd', { linkage: 'static' }), task);
   });
 
   it('a run inside a run serves its own, at any depth, and the outer ones theirs', () => {

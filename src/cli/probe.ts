@@ -1,7 +1,9 @@
 /**
- * Part of `ioasid doctor`: mounts FUSE in a throw-away mount namespace and reads the kernel's first request, to see what it offers.
+ * Part of `ioasid doctor`: mounts FUSE in a throw-away mount namespace and reads the kernel's first request,
+ * to see what it offers.
  *
- * Argument: the LaunchMode. Prints one FuseOffer as JSON; on failure one sentence to standard error and status 1.
+ * Argument: the LaunchMode. Prints one FuseOffer as JSON; on failure one sentence to standard error and
+ * status 1.
  */
 import { writeSync } from 'node:fs';
 import { address, check, libc } from '../linux/ffi.js';

@@ -31,8 +31,8 @@ export const withoutFuse: string | false = (() => {
 })();
 
 /**
- * Who runs ioasid in a test: the user of the test, or a plain user for whom /dev/fuse is open. The latter is made by root in a mount
- * namespace whose /dev/fuse has mode 0666.
+ * Who runs ioasid in a test: the user of the test, or a plain user for whom /dev/fuse is open. The latter is
+ * made by root in a mount namespace whose /dev/fuse has mode 0666.
  */
 export interface Runner {
   readonly name: string;
@@ -51,8 +51,13 @@ function withoutPlainUser(): string | false {
   if (withoutFuse) return withoutFuse;
   if (launchMode() === 'user') return 'these tests run without root already';
   const doctor = [...asPlainUser, process.execPath, bin, 'doctor'];
-  const { status, stdout, stderr } = spawnSync(doctor[0]!, doctor.slice(1), { encoding: 'utf8', timeout: PATIENCE_MS });
-  return status === 0 ? false : `no plain user can be made here: ${stdout.split('\n').find((line) => line.startsWith('no')) ?? stderr}`;
+  const { status, stdout, stderr } = spawnSync(doctor[0]!, doctor.slice(1), {
+    encoding: 'utf8',
+    timeout: PATIENCE_MS,
+  });
+  return status === 0
+    ? false
+    : `no plain user can be made here: ${stdout.split('\n').find((line) => line.startsWith('no')) ?? stderr}`;
 }
 
 export const self: Runner = {
@@ -61,22 +66,38 @@ export const self: Runner = {
   uid: process.geteuid?.() ?? 0,
   skip: withoutFuse,
 };
-export const user: Runner = { name: 'a plain user', prefix: asPlainUser, uid: plainUser, skip: withoutPlainUser() };
+export const user: Runner = {
+  name: 'a plain user',
+  prefix: asPlainUser,
+  uid: plainUser,
+  skip: withoutPlainUser(),
+};
 
-/** Who runs ioasid in the tests that are for every user: whoever runs them, and with `npm run test:user` a plain user. */
+/**
+ * Who runs ioasid in the tests that are for every user: whoever runs them, and with `npm run test:user` a
+ * plain user.
+ */
 export const runner: Runner = process.env.IOASID_TEST_AS === 'user' ? user : self;
 
 /** Runs ioasid to its end. */
 export function ioasid(args: readonly string[], runner: Runner = self, input: string | Buffer = ''): Result {
   const [file, ...rest] = [...runner.prefix, process.execPath, bin, ...args];
-  const { status, signal, stdout, stderr } = spawnSync(file!, rest, { input, timeout: PATIENCE_MS, maxBuffer: 1 << 26 });
+  const { status, signal, stdout, stderr } = spawnSync(file!, rest, {
+    input,
+    timeout: PATIENCE_MS,
+    maxBuffer: 1 << 26,
+  });
   return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
 }
 
 /** Runs a shell script in which `$IOASID` is the command, to its end. */
 export function shell(script: string, input = ''): Result {
   const env = { ...process.env, IOASID: `${process.execPath} ${bin}` };
-  const { status, signal, stdout, stderr } = spawnSync('sh', ['-c', script], { input, env, timeout: PATIENCE_MS });
+  const { status, signal, stdout, stderr } = spawnSync('sh', ['-c', script], {
+    input,
+    env,
+    timeout: PATIENCE_MS,
+  });
   return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
 }
 
@@ -101,10 +122,17 @@ export function isAlive(pid: number): boolean {
 }
 
 export function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').filter(Boolean).map(Number);
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+    .trim()
+    .split(' ')
+    .filter(Boolean)
+    .map(Number);
 }
 
-/** Where this process sees file systems of ioasid, in `folder` or below it. Other tests mount elsewhere at the same time. */
+/**
+ * Where this process sees file systems of ioasid, in `folder` or below it. Other tests mount elsewhere at the
+ * same time.
+ */
 export function mountsBelow(folder: string): string[] {
   const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
   const targets = lines.filter((line) => / - fuse\S* ioasid /.test(line)).map((line) => line.split(' ')[4]!);
@@ -131,7 +159,9 @@ export class Running {
     started.add(this.process);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
-    this.ended = new Promise((resolve) => this.process.on('exit', (status, signal) => resolve({ status, signal })));
+    this.ended = new Promise((resolve) =>
+      this.process.on('exit', (status, signal) => resolve({ status, signal })),
+    );
   }
 
   static ioasid(args: readonly string[], runner: Runner = self): Running {
@@ -139,8 +169,9 @@ export class Running {
   }
 
   /**
-   * On a terminal of its own, whose keyboard and screen are `process.stdin` and `output`. The shell of `script` (which one depends on $SHELL) becomes
-   * ioasid: one that stays would be interrupted from the keyboard too, and answer with a status of its own.
+   * On a terminal of its own, whose keyboard and screen are `process.stdin` and `output`. The shell of
+   * `script` (which one depends on $SHELL) becomes ioasid: one that stays would be interrupted from the
+   * keyboard too, and answer with a status of its own.
    */
   static onTerminal(args: readonly string[]): Running {
     return new Running(['script', '-qec', `exec ${quote([process.execPath, bin, ...args])}`, '/dev/null']);
@@ -152,7 +183,10 @@ export class Running {
   }
 
   async says(text: string): Promise<void> {
-    await until(() => this.output.includes(text) || this.process.exitCode !== null, `output of ${JSON.stringify(text)}`);
+    await until(
+      () => this.output.includes(text) || this.process.exitCode !== null,
+      `output of ${JSON.stringify(text)}`,
+    );
     if (!this.output.includes(text)) throw new Error(`ended before it said ${text}: ${this.output}`);
   }
 

@@ -15,7 +15,8 @@ function words(size: number, ...fields: readonly number[]): string {
   return hexadecimal(data);
 }
 
-const info = (fd: number) => `ioctl ${fd} ${VFIO_DEVICE_GET_INFO} ${words(DeviceInfoStruct.size, DeviceInfoStruct.size)}`;
+const info = (fd: number) =>
+  `ioctl ${fd} ${VFIO_DEVICE_GET_INFO} ${words(DeviceInfoStruct.size, DeviceInfoStruct.size)}`;
 const vendor = (fd: number) => `pread ${fd} ${CONFIG_REGION * REGION_SPAN} 2`;
 const enable = (fd: number) => `pwrite ${fd} ${CONFIG_REGION * REGION_SPAN + 4} 0600`;
 
@@ -26,20 +27,26 @@ async function works(actor: Actor, fd: number): Promise<void> {
 }
 
 async function refused(actor: Actor, fd: number): Promise<void> {
-  for (const attempt of [info(fd), vendor(fd), enable(fd), `revoke ${fd} 1`]) assert.match(await actor.ask(attempt), /^err EINVAL\b/);
+  for (const attempt of [info(fd), vendor(fd), enable(fd), `revoke ${fd} 1`])
+    assert.match(await actor.ask(attempt), /^err EINVAL\b/);
 }
 
 await rules({ devices: ['edu'], options: ['--bind-first'] }, (rule) => {
-  rule('before BIND_IOMMUFD everything is EINVAL, after it everything works, in whichever process', async (actor) => {
-    const fd = await actor.do('open /dev/vfio/devices/vfio0');
-    const child = await actor.fork();
-    await refused(actor, fd);
-    await refused(child, fd);
-    const iommufd = await actor.do('open /dev/iommu');
-    await actor.words(`ioctl ${fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${words(BindStruct.size, BindStruct.size, 0, iommufd)}`);
-    await works(actor, fd);
-    await works(child, fd);
-  });
+  rule(
+    'before BIND_IOMMUFD everything is EINVAL, after it everything works, in whichever process',
+    async (actor) => {
+      const fd = await actor.do('open /dev/vfio/devices/vfio0');
+      const child = await actor.fork();
+      await refused(actor, fd);
+      await refused(child, fd);
+      const iommufd = await actor.do('open /dev/iommu');
+      await actor.words(
+        `ioctl ${fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${words(BindStruct.size, BindStruct.size, 0, iommufd)}`,
+      );
+      await works(actor, fd);
+      await works(child, fd);
+    },
+  );
 
   rule('AUTHORIZE opens the file too, until its last close', async (actor) => {
     const fd = await actor.do('open /dev/vfio/devices/vfio0');

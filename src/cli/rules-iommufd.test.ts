@@ -1,6 +1,7 @@
 /**
- * The rules of iommufd that take several real processes, or several threads: who holds a descriptor has the right, in whichever process, and
- * nothing that happens at the same time leaves anything behind. Each test ends with a server that holds nothing.
+ * The rules of iommufd that take several real processes, or several threads: who holds a descriptor has the
+ * right, in whichever process, and nothing that happens at the same time leaves anything behind. Each test
+ * ends with a server that holds nothing.
  */
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
@@ -15,7 +16,13 @@ import {
   iommufdNumber,
 } from '../uapi/iommufd.js';
 import { type Struct, setBig, setU32 } from '../uapi/struct.js';
-import { ATTACH_PASID, AttachStruct, BindStruct, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
+import {
+  ATTACH_PASID,
+  AttachStruct,
+  BindStruct,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
+} from '../uapi/vfio-cdev.js';
 import { type Actor, eventually, rules } from './testing/actor.js';
 import { DsaContext, DsaFile, DsaMemory, hexadecimal, IOVA, PAGE, REGION_SPAN } from './testing/dsa-actor.js';
 
@@ -109,7 +116,9 @@ class Device {
 
   /** @returns its id. */
   async bind(iommufd: number): Promise<number> {
-    const [, answer] = await this.actor.words(`ioctl ${this.fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${bytes(BindStruct, { iommufd })}`);
+    const [, answer] = await this.actor.words(
+      `ioctl ${this.fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${bytes(BindStruct, { iommufd })}`,
+    );
     return word(answer, BindStruct.at.out_devid);
   }
 
@@ -117,7 +126,10 @@ class Device {
     return `ioctl ${this.fd} ${VFIO_DEVICE_ATTACH_IOMMUFD_PT} ${bytes(AttachStruct, { pt_id: pageTable })}`;
   }
 
-  /** Has the device sum up 16 bytes at DATA, the job being in the page of `memory` that is at `address` there. @returns the sum, 0: it could not. */
+  /**
+   * Has the device sum up 16 bytes at DATA, the job being in the page of `memory` that is at `address` there.
+   * @returns the sum, 0: it could not.
+   */
   async sum(memory: Actor, address: number): Promise<number> {
     const job = Buffer.alloc(32);
     job.writeBigUInt64LE(BigInt(DATA), 0);
@@ -126,13 +138,19 @@ class Device {
     const doorbell = Buffer.alloc(8);
     doorbell.writeBigUInt64LE(BigInt(JOB), 0);
     await this.actor.words(`pwrite ${this.fd} 8 ${doorbell.toString('hex')}`);
-    await eventually(async () => (await this.actor.run.state()).devices[0]?.busy === false, 'the end of the job');
+    await eventually(
+      async () => (await this.actor.run.state()).devices[0]?.busy === false,
+      'the end of the job',
+    );
     const answer = Buffer.from((await memory.words(`peek ${address} 32`))[0] ?? '', 'hex');
     return answer.readUInt32LE(16) === 1 ? answer.readUInt32LE(20) : 0;
   }
 }
 
-/** A process with a context of its own, and a mediated device (a work queue of DSA) that is bound to it and has memory of its at IOVA of PASID 1. */
+/**
+ * A process with a context of its own, and a mediated device (a work queue of DSA) that is bound to it and
+ * has memory of its at IOVA of PASID 1.
+ */
 class Guest {
   readonly device: DsaFile;
   readonly memory: DsaMemory;
@@ -158,7 +176,10 @@ class Guest {
     return new Guest(device, memory, iommufd, word(answer, HwptAllocStruct.at.out_hwpt_id));
   }
 
-  /** Has the device fill 64 bytes by PASID 1. @returns the status in its completion record, 0: it could not even write that. */
+  /**
+   * Has the device fill 64 bytes by PASID 1. @returns the status in its completion record, 0: it could not
+   * even write that.
+   */
   reach(): Promise<number> {
     return this.device.reach(this.memory, 1);
   }
@@ -183,32 +204,38 @@ async function mappedPage(actor: Actor, iommufd: IommufdActor, ioas: number): Pr
 }
 
 await rules({ devices: ['./examples/checksum.js', 'dsa,mdevs=2'] }, (rule) => {
-  rule('an iommufd handed over by SCM_RIGHTS is the same context: a stranger binds and attaches with it', async (actor) => {
-    const [near, far] = await actor.words('socketpair');
-    const stranger = await actor.fork();
-    const iommufd = await IommufdActor.open(actor);
-    const ioas = await iommufd.ioas(actor);
-    const address = await mappedPage(actor, iommufd, ioas);
-    const device = await Device.open(stranger);
-    const own = await IommufdActor.open(stranger);
-    await device.bind(own.fd).then(() => stranger.words(`close ${device.fd}`));
-    const again = await Device.open(stranger);
-    await actor.words(`sendfd ${near} ${iommufd.fd}`);
-    await again.bind(await stranger.do(`recvfd ${far}`));
-    assert.equal(await again.sum(actor, address), 0, 'bound is not attached');
-    await stranger.words(again.attachment(ioas));
-    assert.equal(await again.sum(actor, address), checksum(1));
-  });
+  rule(
+    'an iommufd handed over by SCM_RIGHTS is the same context: a stranger binds and attaches with it',
+    async (actor) => {
+      const [near, far] = await actor.words('socketpair');
+      const stranger = await actor.fork();
+      const iommufd = await IommufdActor.open(actor);
+      const ioas = await iommufd.ioas(actor);
+      const address = await mappedPage(actor, iommufd, ioas);
+      const device = await Device.open(stranger);
+      const own = await IommufdActor.open(stranger);
+      await device.bind(own.fd).then(() => stranger.words(`close ${device.fd}`));
+      const again = await Device.open(stranger);
+      await actor.words(`sendfd ${near} ${iommufd.fd}`);
+      await again.bind(await stranger.do(`recvfd ${far}`));
+      assert.equal(await again.sum(actor, address), 0, 'bound is not attached');
+      await stranger.words(again.attachment(ioas));
+      assert.equal(await again.sum(actor, address), checksum(1));
+    },
+  );
 
-  rule('an fd number means what it means to the process that calls: what the parent has open under it is nothing', async (actor) => {
-    const iommufd = await IommufdActor.open(actor);
-    const device = await Device.open(actor);
-    const child = await actor.fork();
-    await child.words(`close ${iommufd.fd}`);
-    const bind = `ioctl ${device.fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${bytes(BindStruct, { iommufd: iommufd.fd })}`;
-    assert.match(await child.ask(bind), /^err EBADF /);
-    await actor.words(bind);
-  });
+  rule(
+    'an fd number means what it means to the process that calls: what the parent has open under it is nothing',
+    async (actor) => {
+      const iommufd = await IommufdActor.open(actor);
+      const device = await Device.open(actor);
+      const child = await actor.fork();
+      await child.words(`close ${iommufd.fd}`);
+      const bind = `ioctl ${device.fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${bytes(BindStruct, { iommufd: iommufd.fd })}`;
+      assert.match(await child.ask(bind), /^err EBADF /);
+      await actor.words(bind);
+    },
+  );
 
   rule(
     'fork after map: the device reaches the memory of the process that mapped it, whatever the child writes into its own',
@@ -228,17 +255,20 @@ await rules({ devices: ['./examples/checksum.js', 'dsa,mdevs=2'] }, (rule) => {
     },
   );
 
-  rule('fork shares the context and the device: the child attaches, and its death changes nothing', async (actor) => {
-    const iommufd = await IommufdActor.open(actor);
-    const ioas = await iommufd.ioas(actor);
-    const address = await mappedPage(actor, iommufd, ioas);
-    const device = await Device.open(actor);
-    const child = await actor.fork();
-    await new Device(child, device.fd).bind(iommufd.fd);
-    await child.words(device.attachment(ioas));
-    await actor.kill(child);
-    assert.equal(await device.sum(actor, address), checksum(1));
-  });
+  rule(
+    'fork shares the context and the device: the child attaches, and its death changes nothing',
+    async (actor) => {
+      const iommufd = await IommufdActor.open(actor);
+      const ioas = await iommufd.ioas(actor);
+      const address = await mappedPage(actor, iommufd, ioas);
+      const device = await Device.open(actor);
+      const child = await actor.fork();
+      await new Device(child, device.fd).bind(iommufd.fd);
+      await child.words(device.attachment(ioas));
+      await actor.kill(child);
+      assert.equal(await device.sum(actor, address), checksum(1));
+    },
+  );
 
   rule('kill -9 of the owner of an attached device releases everything', async (actor) => {
     const owner = await actor.fork();
@@ -266,7 +296,10 @@ await rules({ devices: ['./examples/checksum.js', 'dsa,mdevs=2'] }, (rule) => {
       assert.deepEqual([await first.reach(), await second.reach()], [DSA_STATUS.success, DSA_STATUS.success]);
       assert.equal((await actor.run.state()).pasids.used, 2);
       await actor.kill(one);
-      await eventually(async () => (await actor.run.state()).pasids.used === 1, 'the PASID of a process that was killed is given back');
+      await eventually(
+        async () => (await actor.run.state()).pasids.used === 1,
+        'the PASID of a process that was killed is given back',
+      );
       assert.equal(await second.reach(), DSA_STATUS.success);
     },
   );
@@ -283,57 +316,76 @@ await rules({ devices: ['./examples/checksum.js', 'dsa,mdevs=2'] }, (rule) => {
       await owner.words(`close ${guest.device.fd}`);
       assert.equal(await guest.device.heldBy(child).reach(guest.memory, 1), DSA_STATUS.success);
       await child.words(`close ${guest.device.fd}`);
-      await eventually(async () => (await actor.run.state()).pasids.used === 0, 'its PASID is given back with the last close');
+      await eventually(
+        async () => (await actor.run.state()).pasids.used === 0,
+        'its PASID is given back with the last close',
+      );
     },
   );
 
-  rule('the owner of mapped memory dies while another process holds the iommufd: DMA faults, nothing else happens', async (actor) => {
-    const iommufd = await IommufdActor.open(actor);
-    const ioas = await iommufd.ioas(actor);
-    const job = await mappedPage(actor, iommufd, ioas);
-    const device = await Device.open(actor);
-    await device.bind(iommufd.fd);
-    await actor.words(device.attachment(ioas));
-    const owner = await actor.fork();
-    await actor.words(iommufd.unmapping(ioas, JOB));
-    await mappedPage(owner, iommufd, ioas);
-    await actor.kill(owner);
-    assert.equal(await device.sum(actor, job), 0);
-    await actor.words(iommufd.unmapping(ioas, JOB));
-    await actor.words(iommufd.mapping(ioas, job, JOB));
-    assert.equal(await device.sum(actor, job), checksum(1));
-  });
+  rule(
+    'the owner of mapped memory dies while another process holds the iommufd: DMA faults, nothing else happens',
+    async (actor) => {
+      const iommufd = await IommufdActor.open(actor);
+      const ioas = await iommufd.ioas(actor);
+      const job = await mappedPage(actor, iommufd, ioas);
+      const device = await Device.open(actor);
+      await device.bind(iommufd.fd);
+      await actor.words(device.attachment(ioas));
+      const owner = await actor.fork();
+      await actor.words(iommufd.unmapping(ioas, JOB));
+      await mappedPage(owner, iommufd, ioas);
+      await actor.kill(owner);
+      assert.equal(await device.sum(actor, job), 0);
+      await actor.words(iommufd.unmapping(ioas, JOB));
+      await actor.words(iommufd.mapping(ioas, job, JOB));
+      assert.equal(await device.sum(actor, job), checksum(1));
+    },
+  );
 
-  rule('DESTROY races MAP on one descriptor: each is done or refused as if it had been alone, and nothing stays behind', async (actor) => {
-    const iommufd = await IommufdActor.open(actor);
-    const address = await actor.do(`mmap ${PAGE}`);
-    const rival = await actor.fork();
-    const ioas = await iommufd.ioas(actor);
-    await actor.words(iommufd.destruction(ioas));
-    // Ids are the lowest free ones, so what the rival destroys is what was just allocated.
-    await actor.post(rival, `repeat 400 ${iommufd.destruction(ioas)}`);
-    const mapped = await actor.repeat(400, `${iommufd.allocation()} ; ${iommufd.mapping(ioas, address, IOVA)}`);
-    const destroyed = await actor.collect(rival);
-    for (const outcome of mapped.keys()) assert.match(outcome, /^ok\/(ok|err:ENOENT|err:EEXIST)$/);
-    assert.equal(
-      [...mapped.values()].reduce((sum, count) => sum + count),
-      400,
-    );
-    assert.match(destroyed, /^ok 400( (ok|err:ENOENT)=\d+)+$/);
-  });
+  rule(
+    'DESTROY races MAP on one descriptor: each is done or refused as if it had been alone, and nothing stays behind',
+    async (actor) => {
+      const iommufd = await IommufdActor.open(actor);
+      const address = await actor.do(`mmap ${PAGE}`);
+      const rival = await actor.fork();
+      const ioas = await iommufd.ioas(actor);
+      await actor.words(iommufd.destruction(ioas));
+      // Ids are the lowest free ones, so what the rival destroys is what was just allocated.
+      await actor.post(rival, `repeat 400 ${iommufd.destruction(ioas)}`);
+      const mapped = await actor.repeat(
+        400,
+        `${iommufd.allocation()} ; ${iommufd.mapping(ioas, address, IOVA)}`,
+      );
+      const destroyed = await actor.collect(rival);
+      for (const outcome of mapped.keys()) assert.match(outcome, /^ok\/(ok|err:ENOENT|err:EEXIST)$/);
+      assert.equal(
+        [...mapped.values()].reduce((sum, count) => sum + count),
+        400,
+      );
+      assert.match(destroyed, /^ok 400( (ok|err:ENOENT)=\d+)+$/);
+    },
+  );
 
-  rule('ATTACH races DESTROY of its IOAS: attached or ENOENT, destroyed or EBUSY or ENOENT, never both', async (actor) => {
-    const iommufd = await IommufdActor.open(actor);
-    const device = await Device.open(actor);
-    await device.bind(iommufd.fd);
-    const rival = await actor.fork();
-    const ioas = await iommufd.ioas(actor);
-    await actor.post(rival, `repeat 200 ${iommufd.destruction(ioas)}`);
-    const attached = await actor.repeat(200, device.attachment(ioas));
-    const destroyed = await actor.collect(rival);
-    for (const outcome of attached.keys()) assert.match(outcome, /^(ok|err:ENOENT)$/);
-    assert.equal(attached.has('ok') && /ok=/.test(destroyed.replace(/^ok 200/, '')), false, `${[...attached]} and ${destroyed}`);
-  });
+  rule(
+    'ATTACH races DESTROY of its IOAS: attached or ENOENT, destroyed or EBUSY or ENOENT, never both',
+    async (actor) => {
+      const iommufd = await IommufdActor.open(actor);
+      const device = await Device.open(actor);
+      await device.bind(iommufd.fd);
+      const rival = await actor.fork();
+      const ioas = await iommufd.ioas(actor);
+      await actor.post(rival, `repeat 200 ${iommufd.destruction(ioas)}`);
+      const attached = await actor.repeat(200, device.attachment(ioas));
+      const destroyed = await actor.collect(rival);
+      for (const outcome of attached.keys()) assert.match(outcome, /^(ok|err:ENOENT)$/);
+      assert.equal(
+        attached.has('ok') && /ok=/.test(destroyed.replace(/^ok 200/, '')),
+        false,
+        `${[...attached]} and ${destroyed}`,
+      );
+    },
+  );
 
   rule('the native ABI of one device and iommufd of another live side by side', async (actor) => {
     const context = await DsaContext.open(actor);

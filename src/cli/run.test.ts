@@ -24,7 +24,8 @@ const describeDev = `cd /dev; for f in * pts/* shm/. ; do case $f in ioasid|iomm
 
 describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
   it('ends with the exit status of the command', () => {
-    for (const status of [0, 1, 42, 255]) assert.equal(ioasid([...edu, 'sh', '-c', `exit ${status}`], runner).status, status);
+    for (const status of [0, 1, 42, 255])
+      assert.equal(ioasid([...edu, 'sh', '-c', `exit ${status}`], runner).status, status);
   });
 
   it('ends with 127 when there is no such command, and with 126 when it cannot be executed', () => {
@@ -42,7 +43,10 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
   });
 
   it('shows the files at their paths, and they answer', () => {
-    const { stdout } = ioasid([...edu, 'sh', '-c', 'ls /dev/ioasid /dev/vfio/devices/*; exec 3<>/dev/ioasid && echo open'], runner);
+    const { stdout } = ioasid(
+      [...edu, 'sh', '-c', 'ls /dev/ioasid /dev/vfio/devices/*; exec 3<>/dev/ioasid && echo open'],
+      runner,
+    );
     assert.equal(stdout, '/dev/ioasid\n/dev/vfio/devices/vfio0\nopen\n');
   });
 
@@ -64,7 +68,10 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
   });
 
   it('lets the command make terminals', () => {
-    const { status, stdout } = ioasid([...edu, 'script', '-qec', 'test -t 0 && echo terminal', '/dev/null'], runner);
+    const { status, stdout } = ioasid(
+      [...edu, 'script', '-qec', 'test -t 0 && echo terminal', '/dev/null'],
+      runner,
+    );
     assert.equal(status, 0);
     assert.match(stdout, /terminal/);
   });
@@ -138,13 +145,17 @@ describe('run', { skip: withoutFuse }, () => {
     const script = `X=$(printf '\\377\\376'); export X; exec $IOASID ${edu.join(' ')} printf '%s|' "$X" '' "$(printf 'a\\nb')" --device "$(printenv X)"`;
     assert.equal(shell(script).stdout, '\xff\xfe||a\nb|--device|\xff\xfe|');
     assert.equal(
-      shell(`X=$(printf '\\377\\376') NODE_OPTIONS=--no-warnings $IOASID ${edu.join(' ')} printenv X NODE_OPTIONS`).stdout,
+      shell(
+        `X=$(printf '\\377\\376') NODE_OPTIONS=--no-warnings $IOASID ${edu.join(' ')} printenv X NODE_OPTIONS`,
+      ).stdout,
       '\xff\xfe\n--no-warnings\n',
     );
   });
 
   it('passes inherited descriptors on, and the limit of open files', () => {
-    const { stdout } = shell(`exec 3</etc/hostname; $IOASID ${edu.join(' ')} sh -c 'cat <&3; echo out >&7' 7>&1; true`);
+    const { stdout } = shell(
+      `exec 3</etc/hostname; $IOASID ${edu.join(' ')} sh -c 'cat <&3; echo out >&7' 7>&1; true`,
+    );
     assert.equal(stdout, `${readFileSync('/etc/hostname', 'latin1')}out\n`);
     assert.equal(shell(`ulimit -Sn 512; $IOASID ${edu.join(' ')} sh -c 'ulimit -Sn'; true`).stdout, '512\n');
   });

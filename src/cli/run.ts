@@ -1,9 +1,10 @@
 /**
  * `ioasid run`: one command that sees the machine's files in its /dev.
  *
- * Two processes: this one is the server, with the command as its direct child in the same process group. The child builds its /dev
- * (launcher.ts) while the machine is made here; then the connection is taken over and the child becomes the command. This process
- * ends as the command ends. If it is killed, the command is killed with it (launcher.ts) and so is what the command has started (guard.ts).
+ * Two processes: this one is the server, with the command as its direct child in the same process group. The
+ * child builds its /dev (launcher.ts) while the machine is made here; then the connection is taken over and
+ * the child becomes the command. This process ends as the command ends. If it is killed, the command is
+ * killed with it (launcher.ts) and so is what the command has started (guard.ts).
  */
 import { closeSync, openSync } from 'node:fs';
 import { libc } from '../linux/ffi.js';
@@ -21,7 +22,10 @@ import { dieBy, forwardSignals, leave } from './signals.js';
 export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
-  const launcher = new LauncherProcess(inherited, options.iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls);
+  const launcher = new LauncherProcess(
+    inherited,
+    options.iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls,
+  );
   forwardSignals((signal) => launcher.kill(signal));
 
   // While the launcher starts, so that neither waits for the other.
@@ -53,7 +57,10 @@ export async function run(command: readonly string[], options: MachineArguments)
   return endAs(ending);
 }
 
-/** Lets go of the command's standard output and descriptors (its standard input is gone already: closedFirst), so that their other ends see when the command closes them. */
+/**
+ * Lets go of the command's standard output and descriptors (its standard input is gone already: closedFirst),
+ * so that their other ends see when the command closes them.
+ */
 function releaseDescriptors(inherited: readonly number[]): void {
   const nothing = openSync('/dev/null', 'r+');
   libc().dup2(nothing, 1);

@@ -1,10 +1,27 @@
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { launchMode } from './launcher-process.js';
-import { childrenOf, ioasid, isAlive, mountsBelow, Running, until, withoutFuse } from './processes.test.helper.js';
+import {
+  childrenOf,
+  ioasid,
+  isAlive,
+  mountsBelow,
+  Running,
+  until,
+  withoutFuse,
+} from './processes.test.helper.js';
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 

@@ -1,8 +1,8 @@
 /**
  * `ioasid serve`: the machine's files below a folder, for every process that may see it, until Ctrl-C.
  *
- * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it was killed. A mount
- * that a dead server left in spite of both is removed at the next start.
+ * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it
+ * was killed. A mount that a dead server left in spite of both is removed at the next start.
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -17,7 +17,9 @@ import { complain } from './messages.js';
 import { closedFirst, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 
-/** Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place. */
+/**
+ * Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place.
+ */
 function defaultFolder(): string {
   const runtime = process.env.XDG_RUNTIME_DIR;
   if (runtime !== undefined && runtime !== '') return join(runtime, 'ioasid');
@@ -25,9 +27,15 @@ function defaultFolder(): string {
   return refuse('ENOENT', 'XDG_RUNTIME_DIR is not set, so name a folder: ioasid serve FOLDER');
 }
 
-/** Is one of our file systems mounted on `folder`? Asks the kernel's list, not the file system, which may have no server any more. */
+/**
+ * Is one of our file systems mounted on `folder`? Asks the kernel's list, not the file system, which may have
+ * no server any more.
+ */
 function isMounted(folder: string): boolean {
-  const escaped = folder.replaceAll(/[\\\t\n ]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const escaped = folder.replaceAll(
+    /[\\\t\n ]/g,
+    (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`,
+  );
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .some((line) => line.split(' ')[4] === escaped && / - fuse\S* ioasid /.test(line));
@@ -50,7 +58,10 @@ class MountPoint {
   readonly #asRoot: boolean;
   readonly #made: boolean;
 
-  /** @throws Refusal EBUSY another server serves there; ENOTEMPTY there are other files; EPERM, ENOENT it cannot be mounted. */
+  /**
+   * @throws Refusal EBUSY another server serves there; ENOTEMPTY there are other files; EPERM, ENOENT it
+   * cannot be mounted.
+   */
   constructor(folder: string) {
     this.#folder = folder;
     this.#asRoot = launchMode() === 'root';
@@ -59,7 +70,8 @@ class MountPoint {
       this.#unmount();
     }
     this.#made = mkdirSync(folder, { recursive: true }) !== undefined;
-    if (readdirSync(folder).length > 0) refuse('EEXIST', `${folder} has files in it, which the mount would hide`);
+    if (readdirSync(folder).length > 0)
+      refuse('EEXIST', `${folder} has files in it, which the mount would hide`);
     this.fuse = this.#mount();
   }
 
@@ -83,7 +95,10 @@ class MountPoint {
   }
 }
 
-/** Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, or when somebody else unmounts the folder. */
+/**
+ * Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, or when somebody else unmounts the
+ * folder.
+ */
 export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
   const machine = await makeMachine(options).catch((error: Error) => {
     complain(error.message);

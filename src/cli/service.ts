@@ -1,6 +1,7 @@
 /**
- * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its devices work, `ioasid ls` is
- * told about it, and with `verbose` every refusal and every DMA fault is a line on standard error as it happens.
+ * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its
+ * devices work, `ioasid ls` is told about it, and with `verbose` every refusal and every DMA fault is a line
+ * on standard error as it happens.
  */
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
@@ -31,8 +32,17 @@ export interface MachineArguments {
   readonly verbose?: boolean;
 }
 
-/** The machine that the options describe; with one `dsa` when they name no device. @throws Refusal which option is wrong. */
-export function makeMachine({ device, pasidQuota, mappingQuota, iommuTest, bindFirst }: MachineArguments): Promise<Machine> {
+/**
+ * The machine that the options describe; with one `dsa` when they name no device. @throws Refusal which
+ * option is wrong.
+ */
+export function makeMachine({
+  device,
+  pasidQuota,
+  mappingQuota,
+  iommuTest,
+  bindFirst,
+}: MachineArguments): Promise<Machine> {
   return Machine.create({
     devices: device.length === 0 ? ['dsa'] : device,
     baseDirectory: process.cwd(),
@@ -50,8 +60,9 @@ export interface FuseConnection {
 }
 
 /**
- * Makes a FUSE connection descriptor 0 of this process, which needs its standard input no more. Descriptors are closed in their order when a
- * process is killed: so the connection is cut before copies of its own files are closed, which would wait for an answer of this very process.
+ * Makes a FUSE connection descriptor 0 of this process, which needs its standard input no more. Descriptors
+ * are closed in their order when a process is killed: so the connection is cut before copies of its own files
+ * are closed, which would wait for an answer of this very process.
  */
 export function closedFirst(fuse: number): number {
   libc().dup2(fuse, 0);
@@ -67,7 +78,13 @@ export function serveMachine(
 ): Promise<void> {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const standIn = new StandIn(fuse);
-  const options: FuseServerOptions = { device, owner, extra: extra ?? [], standIn, ...(verbose ? { onCall: reporter(root) } : {}) };
+  const options: FuseServerOptions = {
+    device,
+    owner,
+    extra: extra ?? [],
+    standIn,
+    ...(verbose ? { onCall: reporter(root) } : {}),
+  };
   const server = new FuseServer(fuse, machine.nodes, options);
   const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
@@ -76,8 +93,13 @@ export function serveMachine(
     return more;
   };
   publish(() => machine.snapshot());
-  const sources = [fuse, standIn.bell].map((fd) => ({ fd, ready: (between: () => boolean) => server.serve(between) }));
-  return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work, { pulse: standIn });
+  const sources = [fuse, standIn.bell].map((fd) => ({
+    fd,
+    ready: (between: () => boolean) => server.serve(between),
+  }));
+  return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work, {
+    pulse: standIn,
+  });
 }
 
 /** Tells every refusal. */
@@ -85,7 +107,9 @@ function reporter(root: string): (record: CallRecord) => void {
   return ({ call, path, tid, argument, result, reason }) => {
     if (result >= 0) return;
     const what = call === 'ioctl' ? `ioctl 0x${(argument >>> 0).toString(16)}` : call;
-    complain(`${what} on ${root}/${path} by thread ${tid}: ${errnoName(-result)}: ${reason ?? 'no reason given'}`);
+    complain(
+      `${what} on ${root}/${path} by thread ${tid}: ${errnoName(-result)}: ${reason ?? 'no reason given'}`,
+    );
   };
 }
 
@@ -97,7 +121,9 @@ function reportingFaults(machine: Machine): () => boolean {
     const more = machine.step();
     if (faults.total === told) return more;
     for (const { rid, pasid, iova, write, reason } of faults.since(told)) {
-      complain(`DMA fault: ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`);
+      complain(
+        `DMA fault: ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`,
+      );
     }
     told = faults.total;
     return more;

@@ -5,15 +5,28 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { libc } from '../linux/ffi.js';
 
-/** Signals that are for the command. Those that cannot be caught, that stop, and that tell of the server's own faults are not here. */
-const forwarded: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGALRM'];
+/**
+ * Signals that are for the command. Those that cannot be caught, that stop, and that tell of the server's own
+ * faults are not here.
+ */
+const forwarded: readonly NodeJS.Signals[] = [
+  'SIGTERM',
+  'SIGHUP',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGCONT',
+  'SIGALRM',
+];
 /** Signals that a terminal sends, to every process of its foreground group. */
 const fromTerminal: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT'];
 
 const PR_SET_DUMPABLE = 4;
 const SIG_DFL = 0;
 
-/** True when this process is in the terminal's foreground group, whose members have all been sent what the keyboard sent. */
+/**
+ * True when this process is in the terminal's foreground group, whose members have all been sent what the
+ * keyboard sent.
+ */
 function inForeground(): boolean {
   const stat = readFileSync('/proc/self/stat', 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -30,7 +43,10 @@ export function forwardSignals(deliver: (signal: NodeJS.Signals) => void): void 
   }
 }
 
-/** Ends this process as `signal` ends one, without a core file: its parent sees what it would have seen of the command. */
+/**
+ * Ends this process as `signal` ends one, without a core file: its parent sees what it would have seen of the
+ * command.
+ */
 export function dieBy(signal: NodeJS.Signals): never {
   const number = constants.signals[signal];
   libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -39,7 +55,10 @@ export function dieBy(signal: NodeJS.Signals): never {
   return leave(128 + number);
 }
 
-/** Ends this process now. Node's own exit would put the terminal back to what it was at the start and undo the command's `stty`. */
+/**
+ * Ends this process now. Node's own exit would put the terminal back to what it was at the start and undo the
+ * command's `stty`.
+ */
 export function leave(status: number): never {
   libc()._exit(status);
   throw new Error('a process continued after _exit');

@@ -1,11 +1,21 @@
 /**
- * The machine's entries in the command's /sys: a file system in memory over each folder that has some, with the host's own
- * entries in it as they were.
+ * The machine's entries in the command's /sys: a file system in memory over each folder that has some, with
+ * the host's own entries in it as they were.
  *
- * Where the host has no such folder (a kernel without PCI or IOMMUs), the nearest folder above takes its place. A folder that cannot be
- * covered stays as it is: whoever needs no /sys runs all the same.
+ * Where the host has no such folder (a kernel without PCI or IOMMUs), the nearest folder above takes its
+ * place. A folder that cannot be covered stays as it is: whoever needs no /sys runs all the same.
  */
-import { closeSync, type Dirent, existsSync, mkdirSync, readdirSync, readlinkSync, statfsSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  type Dirent,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  statfsSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { Refusal } from '../linux/errno.js';
 import { bind, mountMemory, openFolder, unmount } from '../linux/namespaces.js';
@@ -56,7 +66,10 @@ function cover(folder: string, entries: readonly SysfsEntry[]): void {
   }
 }
 
-/** A run inside a run hides the outer one's files in /dev, so what that shows in /sys goes too. In sysfs itself no folder is in memory. */
+/**
+ * A run inside a run hides the outer one's files in /dev, so what that shows in /sys goes too. In sysfs
+ * itself no folder is in memory.
+ */
 function isOfOuterRun(path: string, entry: Dirent): boolean {
   return entry.isDirectory() && statfsSync(path).type === TMPFS_MAGIC;
 }

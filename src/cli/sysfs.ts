@@ -1,8 +1,10 @@
 /**
- * What programs look up in /sys before they open a device: which IOMMU group a PCI function is in, what it is, and which VFIO file it has.
+ * What programs look up in /sys before they open a device: which IOMMU group a PCI function is in, what it
+ * is, and which VFIO file it has.
  *
- * It is a picture, taken once: files hold what sysfs of a real machine would say of a function that is bound to vfio-pci and not
- * open. Nothing in it gives access to anything; the launcher shows it to the command only (sysfs-mount.ts).
+ * It is a picture, taken once: files hold what sysfs of a real machine would say of a function that is bound
+ * to vfio-pci and not open. Nothing in it gives access to anything; the launcher shows it to the command only
+ * (sysfs-mount.ts).
  */
 import { CONFIG_REGION, ROM_REGION } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
@@ -103,5 +105,7 @@ function resources({ device, number }: VfioGroup, config: Buffer): string {
 function resourceFlags(bar: number): number {
   const type = bar & BAR_TYPE;
   const wide = type & BAR_64 ? IORESOURCE_MEM_64 : 0;
-  return IORESOURCE_MEM | IORESOURCE_SIZEALIGN | wide | (type & BAR_PREFETCH ? IORESOURCE_PREFETCH : 0) | type;
+  return (
+    IORESOURCE_MEM | IORESOURCE_SIZEALIGN | wide | (type & BAR_PREFETCH ? IORESOURCE_PREFETCH : 0) | type
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * The part of the iommufd conformance suite that is about page faults: a device asks for a page that is not there, its user hears of it, and the device
- * goes on or gives up as the user answers.
+ * The part of the iommufd conformance suite that is about page faults: a device asks for a page that is not
+ * there, its user hears of it, and the device goes on or gives up as the user answers.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -33,7 +33,10 @@ const PATIENCE_MS = 10_000;
 /** The whole DSA, a mediated device of another, and edu, which asks for no pages. */
 const [DSA, MDEV, EDU] = ['vfio4', 'vfio1', 'vfio3'];
 
-/** A DSA bound to a context of its own, with PASID 5 attached to a page table that delivers faults. The completion record is there, data is not. */
+/**
+ * A DSA bound to a context of its own, with PASID 5 attached to a page table that delivers faults. The
+ * completion record is there, data is not.
+ */
 class Faulting {
   readonly iommufd: Iommufd;
   readonly queue: FaultQueue;
@@ -70,11 +73,22 @@ class Faulting {
     this.iommufd.mapFile(this.ioas, this.data.fd, n * PAGE, PAGE, { iova: DATA + n * PAGE });
   }
 
-  /** Has the device fill both pages of the data; it waits for pages that are not there unless `flags` is 0. `slot`: its completion record. */
+  /**
+   * Has the device fill both pages of the data; it waits for pages that are not there unless `flags` is 0.
+   * `slot`: its completion record.
+   */
   fill(slot = 0, flags: number = DSA_FLAG_BLOCK_ON_FAULT): void {
     const completion = RECORDS + slot * COMPLETION_BYTES;
     const pattern = [0x0101_0101, 0x0101_0101] as const;
-    this.#submission.submit({ opcode: DSA_OPCODE.fill, pasid: PASID, completion, pattern, destination: DATA, size: 2 * PAGE, flags });
+    this.#submission.submit({
+      opcode: DSA_OPCODE.fill,
+      pasid: PASID,
+      completion,
+      pattern,
+      destination: DATA,
+      size: 2 * PAGE,
+      flags,
+    });
   }
 
   completion(slot = 0): DsaCompletion {
@@ -122,29 +136,43 @@ export function conformanceFaults(makeTransport: () => Promise<Transport>): void
       }
     });
 
-  faulting('a device that blocks on a fault asks for the page, and goes on where it was when the page is there', (dsa) => {
-    dsa.fill();
-    for (const n of [0, 1]) {
-      const fault = dsa.fault();
-      assert.deepEqual(
-        { ...fault, cookie: 0, group: 0 },
-        { device: dsa.id, pasid: PASID, group: 0, last: true, access: PERM_WRITE, address: BigInt(DATA + n * PAGE), cookie: 0 },
-      );
-      assert.ok(dsa.pending());
-      dsa.map(n);
-      dsa.queue.respond(fault.cookie, true);
-    }
-    assert.equal(dsa.completion().status, DSA_STATUS.success);
-    assert.deepEqual(dsa.data.read(0, 2 * PAGE), new Uint8Array(2 * PAGE).fill(1));
-    assert.deepEqual(dsa.queue.read(), []);
-  });
+  faulting(
+    'a device that blocks on a fault asks for the page, and goes on where it was when the page is there',
+    (dsa) => {
+      dsa.fill();
+      for (const n of [0, 1]) {
+        const fault = dsa.fault();
+        assert.deepEqual(
+          { ...fault, cookie: 0, group: 0 },
+          {
+            device: dsa.id,
+            pasid: PASID,
+            group: 0,
+            last: true,
+            access: PERM_WRITE,
+            address: BigInt(DATA + n * PAGE),
+            cookie: 0,
+          },
+        );
+        assert.ok(dsa.pending());
+        dsa.map(n);
+        dsa.queue.respond(fault.cookie, true);
+      }
+      assert.equal(dsa.completion().status, DSA_STATUS.success);
+      assert.deepEqual(dsa.data.read(0, 2 * PAGE), new Uint8Array(2 * PAGE).fill(1));
+      assert.deepEqual(dsa.queue.read(), []);
+    },
+  );
 
   faulting('when the answer is that the page will not come, the access ends with its fault', (dsa) => {
     dsa.map(0);
     dsa.fill();
     dsa.queue.respond(dsa.fault().cookie, false);
     const { status, bytesCompleted, faultAddress } = dsa.completion();
-    assert.deepEqual([status, bytesCompleted, faultAddress], [DSA_STATUS.pageFaultUnresolved | 0x80, PAGE, DATA + PAGE]);
+    assert.deepEqual(
+      [status, bytesCompleted, faultAddress],
+      [DSA_STATUS.pageFaultUnresolved | 0x80, PAGE, DATA + PAGE],
+    );
   });
 
   faulting('an answer that was not true makes the device ask again', (dsa) => {
@@ -201,19 +229,22 @@ export function conformanceFaults(makeTransport: () => Promise<Transport>): void
     for (const slot of [0, 1, 2, 3]) assert.equal(dsa.completion(slot).status, DSA_STATUS.success);
   });
 
-  faulting('detaching a device that waits ends its wait, and nothing of it reaches what is attached next', (dsa) => {
-    dsa.fill();
-    const { cookie } = dsa.fault();
-    dsa.device.detach(PASID);
-    refused(() => dsa.queue.respond(cookie, true), 'EINVAL', /no page faults wait/);
-    dsa.map(0);
-    dsa.map(1);
-    dsa.device.attach(dsa.hwpt(), PASID);
-    dsa.fill(1, 0);
-    assert.equal(dsa.completion(1).status, DSA_STATUS.success);
-    assert.ok(dsa.pending(0), 'its completion record had no place to go either');
-    assert.deepEqual(dsa.queue.read(), []);
-  });
+  faulting(
+    'detaching a device that waits ends its wait, and nothing of it reaches what is attached next',
+    (dsa) => {
+      dsa.fill();
+      const { cookie } = dsa.fault();
+      dsa.device.detach(PASID);
+      refused(() => dsa.queue.respond(cookie, true), 'EINVAL', /no page faults wait/);
+      dsa.map(0);
+      dsa.map(1);
+      dsa.device.attach(dsa.hwpt(), PASID);
+      dsa.fill(1, 0);
+      assert.equal(dsa.completion(1).status, DSA_STATUS.success);
+      assert.ok(dsa.pending(0), 'its completion record had no place to go either');
+      assert.deepEqual(dsa.queue.read(), []);
+    },
+  );
 
   faulting('another page table in one step answers what waits by way of the old one', (dsa) => {
     dsa.fill();
@@ -223,21 +254,24 @@ export function conformanceFaults(makeTransport: () => Promise<Transport>): void
     assert.equal(dsa.completion().status, DSA_STATUS.pageFaultUnresolved | 0x80);
   });
 
-  faulting('a device that waits can be closed, and a queue is there for as long as something refers to it', (dsa, transport) => {
-    dsa.fill();
-    dsa.fault();
-    refused(() => dsa.iommufd.destroy(dsa.queue.id), 'EBUSY', /fault queue/);
-    dsa.closeDevice();
-    assert.deepEqual(dsa.queue.read(), []);
-    // The device is as it was before: whoever opens it next finds no work in it.
-    const next = new Faulting(transport);
-    next.map(0);
-    next.map(1);
-    next.fill();
-    assert.equal(next.completion().status, DSA_STATUS.success);
-    assert.deepEqual(next.queue.read(), []);
-    next.close();
-  });
+  faulting(
+    'a device that waits can be closed, and a queue is there for as long as something refers to it',
+    (dsa, transport) => {
+      dsa.fill();
+      dsa.fault();
+      refused(() => dsa.iommufd.destroy(dsa.queue.id), 'EBUSY', /fault queue/);
+      dsa.closeDevice();
+      assert.deepEqual(dsa.queue.read(), []);
+      // The device is as it was before: whoever opens it next finds no work in it.
+      const next = new Faulting(transport);
+      next.map(0);
+      next.map(1);
+      next.fill();
+      assert.equal(next.completion().status, DSA_STATUS.success);
+      assert.deepEqual(next.queue.read(), []);
+      next.close();
+    },
+  );
 
   faulting(
     'a mediated device asks by the PASID that its program knows',
@@ -262,8 +296,16 @@ export function conformanceFaults(makeTransport: () => Promise<Transport>): void
     const ioas = iommufd.ioasAlloc();
     const hwpt = iommufd.hwptAlloc(id, ioas, FAULT_ID_VALID, undefined, queue.id);
     refused(() => device.attach(hwpt), 'ENODEV', /no page requests/);
-    refused(() => iommufd.hwptAlloc(id, ioas, FAULT_ID_VALID | NEST_PARENT, undefined, queue.id), 'EOPNOTSUPP', /parent of nested tables/);
-    refused(() => iommufd.hwptAlloc(id, ioas, FAULT_ID_VALID, undefined, ioas), 'ENOENT', /another is wanted/);
+    refused(
+      () => iommufd.hwptAlloc(id, ioas, FAULT_ID_VALID | NEST_PARENT, undefined, queue.id),
+      'EOPNOTSUPP',
+      /parent of nested tables/,
+    );
+    refused(
+      () => iommufd.hwptAlloc(id, ioas, FAULT_ID_VALID, undefined, ioas),
+      'ENOENT',
+      /another is wanted/,
+    );
     device.close();
     queue.close();
     iommufd.close();

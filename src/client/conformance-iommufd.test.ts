@@ -9,7 +9,8 @@ import { InProcess } from './in-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-const makeProcess = async () => new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root }));
+const makeProcess = async () =>
+  new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root }));
 conformanceIommufd(makeProcess);
 conformanceNested(makeProcess);
 conformanceFaults(makeProcess);

@@ -1,12 +1,23 @@
 /**
- * The conformance suite of nested page tables in the format of Intel VT-d, as a program sees them through the client.
+ * The conformance suite of nested page tables in the format of Intel VT-d, as a program sees them through the
+ * client.
  *
- * It runs twice, as `conformance.ts` does: against an in-process machine, and as an unmodified program under `ioasid run` against real files.
+ * It runs twice, as `conformance.ts` does: against an in-process machine, and as an unmodified program under
+ * `ioasid run` against real files.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { getBig, setBig } from '../uapi/struct.js';
-import { CHECKSUM_OF_ONES, Checksum, DATA_IOVA, DONE, FAULT, JOB_IOVA, PAGE, refused } from './conformance.test.helper.js';
+import {
+  CHECKSUM_OF_ONES,
+  Checksum,
+  DATA_IOVA,
+  DONE,
+  FAULT,
+  JOB_IOVA,
+  PAGE,
+  refused,
+} from './conformance.test.helper.js';
 import { Iommufd } from './iommufd.js';
 import type { MemoryFile, Transport } from './transport.js';
 import { VfioDeviceFile } from './vfio-device.js';
@@ -80,7 +91,10 @@ class Nested {
     return allocVtdS1(this.iommufd, this.id, this.parent, { root: TABLES, flags, addressWidth }, hwptFlags);
   }
 
-  run(pasid = NO_PASID, iova = DATA_IOVA): { status: number; checksum: number; faultIova: number } | undefined {
+  run(
+    pasid = NO_PASID,
+    iova = DATA_IOVA,
+  ): { status: number; checksum: number; faultIova: number } | undefined {
     return this.checksum.run(pasid, iova);
   }
 
@@ -93,31 +107,50 @@ class Nested {
 
 /** Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices`. */
 export function conformanceNested(makeProcess: () => Promise<Transport>): void {
-  const rule = (name: string, body: (transport: Transport) => void) => test(`nested: ${name}`, async () => body(await makeProcess()));
+  const rule = (name: string, body: (transport: Transport) => void) =>
+    test(`nested: ${name}`, async () => body(await makeProcess()));
 
-  rule('a device behind a nested table reaches what both stages map, by the addresses of the first', (transport) => {
-    const nested = new Nested(transport);
-    assert.equal(nested.device.attach(nested.alloc()), nested.parent + 1);
-    assert.deepEqual(nested.run(), { status: DONE, checksum: CHECKSUM_OF_ONES, faultIova: 0 });
-    assert.deepEqual(nested.run(NO_PASID, DATA), { status: FAULT, checksum: 0, faultIova: DATA }, 'an address of the second stage is none');
-    nested.device.attach(nested.parent);
-    assert.equal(nested.run(), undefined, 'nor one of the first, without it');
-    nested.close();
-  });
+  rule(
+    'a device behind a nested table reaches what both stages map, by the addresses of the first',
+    (transport) => {
+      const nested = new Nested(transport);
+      assert.equal(nested.device.attach(nested.alloc()), nested.parent + 1);
+      assert.deepEqual(nested.run(), { status: DONE, checksum: CHECKSUM_OF_ONES, faultIova: 0 });
+      assert.deepEqual(
+        nested.run(NO_PASID, DATA),
+        { status: FAULT, checksum: 0, faultIova: DATA },
+        'an address of the second stage is none',
+      );
+      nested.device.attach(nested.parent);
+      assert.equal(nested.run(), undefined, 'nor one of the first, without it');
+      nested.close();
+    },
+  );
 
-  rule('dirty tracking of the parent has what devices write through a nested table, and the entries that were marked', (transport) => {
-    const nested = new Nested(transport);
-    const { iommufd, id, ioas } = nested;
-    const parent = iommufd.hwptAlloc(id, ioas, NEST_PARENT | HWPT_PASID | DIRTY_TRACKING);
-    nested.device.attach(allocVtdS1(iommufd, id, parent, { root: TABLES, flags: 0, addressWidth: 48 }, HWPT_PASID), 5);
-    iommufd.setDirtyTracking(parent, true);
-    const dirty = (at: number, pages: number) => iommufd.dirtyPages(parent, at, pages * PAGE).map((iova) => (Number(iova) - at) / PAGE);
-    assert.equal(nested.run(5)?.status, DONE);
-    assert.deepEqual([dirty(JOB, 1), dirty(DATA, 1), dirty(TABLES, 4)], [[0], [], [0, 1, 2, 3]]);
-    assert.equal(nested.run(5)?.status, DONE);
-    assert.deepEqual([dirty(JOB, 1), dirty(DATA, 1), dirty(TABLES, 4)], [[0], [], []], 'entries are marked once');
-    nested.close();
-  });
+  rule(
+    'dirty tracking of the parent has what devices write through a nested table, and the entries that were marked',
+    (transport) => {
+      const nested = new Nested(transport);
+      const { iommufd, id, ioas } = nested;
+      const parent = iommufd.hwptAlloc(id, ioas, NEST_PARENT | HWPT_PASID | DIRTY_TRACKING);
+      nested.device.attach(
+        allocVtdS1(iommufd, id, parent, { root: TABLES, flags: 0, addressWidth: 48 }, HWPT_PASID),
+        5,
+      );
+      iommufd.setDirtyTracking(parent, true);
+      const dirty = (at: number, pages: number) =>
+        iommufd.dirtyPages(parent, at, pages * PAGE).map((iova) => (Number(iova) - at) / PAGE);
+      assert.equal(nested.run(5)?.status, DONE);
+      assert.deepEqual([dirty(JOB, 1), dirty(DATA, 1), dirty(TABLES, 4)], [[0], [], [0, 1, 2, 3]]);
+      assert.equal(nested.run(5)?.status, DONE);
+      assert.deepEqual(
+        [dirty(JOB, 1), dirty(DATA, 1), dirty(TABLES, 4)],
+        [[0], [], []],
+        'entries are marked once',
+      );
+      nested.close();
+    },
+  );
 
   rule(
     'what was read is marked as accessed in the table, what was written as dirty; in bit 10 too where the table says so',
@@ -131,7 +164,10 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
         return [nested.page(JOB_IOVA) - BigInt(JOB) - USABLE, nested.page(DATA_IOVA) - BigInt(DATA) - USABLE];
       };
       assert.deepEqual(marked(0), [ACCESSED | DIRTY, ACCESSED]);
-      assert.deepEqual(marked(VTD_S1_EAFE), [ACCESSED | DIRTY | EXTENDED_ACCESSED, ACCESSED | EXTENDED_ACCESSED]);
+      assert.deepEqual(marked(VTD_S1_EAFE), [
+        ACCESSED | DIRTY | EXTENDED_ACCESSED,
+        ACCESSED | EXTENDED_ACCESSED,
+      ]);
       nested.close();
     },
   );
@@ -165,32 +201,38 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
     nested.close();
   });
 
-  rule('what is unmapped from the IOAS is out of reach of the very next DMA, a table of the first stage too', (transport) => {
-    const nested = new Nested(transport);
-    nested.device.attach(nested.alloc());
-    assert.equal(nested.run()?.status, DONE);
-    nested.iommufd.unmap(nested.ioas, DATA, PAGE);
-    assert.deepEqual(nested.run(), { status: FAULT, checksum: 0, faultIova: DATA_IOVA });
-    nested.mapData();
-    assert.equal(nested.run()?.status, DONE);
-    nested.iommufd.unmap(nested.ioas, TABLES, 4 * PAGE);
-    assert.equal(nested.run(), undefined);
-    nested.close();
-  });
+  rule(
+    'what is unmapped from the IOAS is out of reach of the very next DMA, a table of the first stage too',
+    (transport) => {
+      const nested = new Nested(transport);
+      nested.device.attach(nested.alloc());
+      assert.equal(nested.run()?.status, DONE);
+      nested.iommufd.unmap(nested.ioas, DATA, PAGE);
+      assert.deepEqual(nested.run(), { status: FAULT, checksum: 0, faultIova: DATA_IOVA });
+      nested.mapData();
+      assert.equal(nested.run()?.status, DONE);
+      nested.iommufd.unmap(nested.ioas, TABLES, 4 * PAGE);
+      assert.equal(nested.run(), undefined);
+      nested.close();
+    },
+  );
 
-  rule('each PASID may have a nested table of its own, and requests without PASID another or none', (transport) => {
-    const nested = new Nested(transport);
-    const hwpt = nested.alloc();
-    refused(() => nested.device.attach(nested.alloc(0, 48, 0), 5), 'EINVAL', /not allocated for PASIDs/);
-    nested.device.attach(hwpt, 5);
-    assert.deepEqual(
-      [5, 6, NO_PASID].map((pasid) => nested.run(pasid)?.status),
-      [DONE, undefined, undefined],
-    );
-    nested.device.attach(nested.parent, 5);
-    assert.equal(nested.run(5), undefined);
-    nested.close();
-  });
+  rule(
+    'each PASID may have a nested table of its own, and requests without PASID another or none',
+    (transport) => {
+      const nested = new Nested(transport);
+      const hwpt = nested.alloc();
+      refused(() => nested.device.attach(nested.alloc(0, 48, 0), 5), 'EINVAL', /not allocated for PASIDs/);
+      nested.device.attach(hwpt, 5);
+      assert.deepEqual(
+        [5, 6, NO_PASID].map((pasid) => nested.run(pasid)?.status),
+        [DONE, undefined, undefined],
+      );
+      nested.device.attach(nested.parent, 5);
+      assert.equal(nested.run(5), undefined);
+      nested.close();
+    },
+  );
 
   rule('a nested table has a parent that was allocated as one, and is in the format of VT-d', (transport) => {
     const nested = new Nested(transport);
@@ -199,20 +241,32 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
     refused(() => allocVtdS1(iommufd, id, plain, { root: TABLES }), 'EINVAL', /not allocated as a parent/);
     refused(() => allocVtdS1(iommufd, id, nested.ioas, { root: TABLES }), 'EOPNOTSUPP', /format/);
     refused(() => iommufd.hwptAlloc(id, parent), 'EOPNOTSUPP', /data/);
-    refused(() => iommufd.hwptAlloc(id, parent, 0, { type: 2, bytes: new Uint8Array(24) }), 'EOPNOTSUPP', /VT-d/);
-    refused(() => iommufd.hwptAlloc(id, parent, 0, { type: 1, bytes: new Uint8Array(16) }), 'EINVAL', /24 bytes/);
+    refused(
+      () => iommufd.hwptAlloc(id, parent, 0, { type: 2, bytes: new Uint8Array(24) }),
+      'EOPNOTSUPP',
+      /VT-d/,
+    );
+    refused(
+      () => iommufd.hwptAlloc(id, parent, 0, { type: 1, bytes: new Uint8Array(16) }),
+      'EINVAL',
+      /24 bytes/,
+    );
     refused(() => allocVtdS1(iommufd, id, parent, { root: TABLES }, NEST_PARENT), 'EOPNOTSUPP', /flags/);
     nested.close();
   });
 
-  rule('what a table is like is looked at when a device is attached: the width of its addresses', (transport) => {
-    const nested = new Nested(transport);
-    nested.device.attach(nested.parent);
-    for (const width of [0, 39, 57]) refused(() => nested.device.attach(nested.alloc(0, width)), 'EINVAL', new RegExp(`${width} bits`));
-    nested.device.attach(nested.alloc(VTD_S1_SRE | VTD_S1_WPE | VTD_S1_EAFE));
-    assert.equal(nested.run()?.status, DONE);
-    nested.close();
-  });
+  rule(
+    'what a table is like is looked at when a device is attached: the width of its addresses',
+    (transport) => {
+      const nested = new Nested(transport);
+      nested.device.attach(nested.parent);
+      for (const width of [0, 39, 57])
+        refused(() => nested.device.attach(nested.alloc(0, width)), 'EINVAL', new RegExp(`${width} bits`));
+      nested.device.attach(nested.alloc(VTD_S1_SRE | VTD_S1_WPE | VTD_S1_EAFE));
+      assert.equal(nested.run()?.status, DONE);
+      nested.close();
+    },
+  );
 
   rule('a bad invalidation is refused, and those before it have been done', (transport) => {
     const nested = new Nested(transport);
@@ -237,29 +291,35 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
     nested.close();
   });
 
-  rule('what others refer to cannot be destroyed: the parent of a nested table, and one that a device is attached to', (transport) => {
-    const nested = new Nested(transport);
-    const hwpt = nested.alloc();
-    nested.device.attach(hwpt);
-    refused(() => nested.iommufd.destroy(nested.parent), 'EBUSY', /in use/);
-    refused(() => nested.iommufd.destroy(hwpt), 'EBUSY', /in use/);
-    nested.device.detach();
-    nested.iommufd.destroy(hwpt);
-    nested.iommufd.destroy(nested.parent);
-    nested.close();
-  });
+  rule(
+    'what others refer to cannot be destroyed: the parent of a nested table, and one that a device is attached to',
+    (transport) => {
+      const nested = new Nested(transport);
+      const hwpt = nested.alloc();
+      nested.device.attach(hwpt);
+      refused(() => nested.iommufd.destroy(nested.parent), 'EBUSY', /in use/);
+      refused(() => nested.iommufd.destroy(hwpt), 'EBUSY', /in use/);
+      nested.device.detach();
+      nested.iommufd.destroy(hwpt);
+      nested.iommufd.destroy(nested.parent);
+      nested.close();
+    },
+  );
 
-  rule('a device without PASIDs is attached to one as well; its IOMMU says that it has nested translation', (transport) => {
-    const nested = new Nested(transport);
-    const edu = VfioDeviceFile.open(transport, 'vfio3');
-    const id = edu.bind(nested.iommufd);
-    const { type, data } = nested.iommufd.hwInfo(id);
-    assert.equal(type, HW_INFO_VTD);
-    assert.equal(data.length, 24);
-    const extended = getBig(data, 16);
-    for (const bit of [26n, 43n, 46n, 47n]) assert.ok(extended & (1n << bit), `ecap bit ${bit}`);
-    edu.attach(nested.alloc());
-    edu.close();
-    nested.close();
-  });
+  rule(
+    'a device without PASIDs is attached to one as well; its IOMMU says that it has nested translation',
+    (transport) => {
+      const nested = new Nested(transport);
+      const edu = VfioDeviceFile.open(transport, 'vfio3');
+      const id = edu.bind(nested.iommufd);
+      const { type, data } = nested.iommufd.hwInfo(id);
+      assert.equal(type, HW_INFO_VTD);
+      assert.equal(data.length, 24);
+      const extended = getBig(data, 16);
+      for (const bit of [26n, 43n, 46n, 47n]) assert.ok(extended & (1n << bit), `ecap bit ${bit}`);
+      edu.attach(nested.alloc());
+      edu.close();
+      nested.close();
+    },
+  );
 }

@@ -1,5 +1,6 @@
 /**
- * The conformance suites against real files: in a program under `ioasid run` that is this same file, started again.
+ * The conformance suites against real files: in a program under `ioasid run` that is this same file, started
+ * again.
  *
  * Each of its tests is reported here under its own name.
  */
@@ -67,7 +68,8 @@ async function runInside(): Promise<{ outcomes: TestOutcome[]; status: number | 
 
 async function reportInside(): Promise<void> {
   const { outcomes, status, complaints } = await runInside();
-  const name = 'the conformance suite runs to its end on real files, and the server has nothing to complain about';
+  const name =
+    'the conformance suite runs to its end on real files, and the server has nothing to complain about';
   for (const { name, failure } of outcomes) {
     test(name, () => {
       if (failure !== undefined) assert.fail(failure);

@@ -7,4 +7,9 @@ import { InProcess } from './in-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-conformanceViommu(async () => new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root, iommuTest: true })));
+conformanceViommu(
+  async () =>
+    new InProcess(
+      await Machine.create({ devices: conformanceDevices, baseDirectory: root, iommuTest: true }),
+    ),
+);

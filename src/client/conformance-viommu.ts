@@ -1,8 +1,10 @@
 /**
- * The conformance suite of vIOMMUs: their nested tables, devices, caches and queues, as a program sees them through the client.
+ * The conformance suite of vIOMMUs: their nested tables, devices, caches and queues, as a program sees them
+ * through the client.
  *
- * An IOMMU that has vIOMMUs is the mock one only, so the machine has Linux's test interface (`--iommu-test`). It runs twice, as `conformance.ts` does:
- * against an in-process machine, and as an unmodified program under `ioasid run` against real files.
+ * An IOMMU that has vIOMMUs is the mock one only, so the machine has Linux's test interface (`--iommu-test`).
+ * It runs twice, as `conformance.ts` does: against an in-process machine, and as an unmodified program under
+ * `ioasid run` against real files.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -90,7 +92,9 @@ class Scene {
     for (let n = 0; n < count; n++) this.#test(TRIGGER_VEVENT, 0, id);
   }
 
-  /** HWPT_INVALIDATE. @returns how many entries were handled, and the errno with which the next was refused. */
+  /**
+   * HWPT_INVALIDATE. @returns how many entries were handled, and the errno with which the next was refused.
+   */
   invalidate(
     hwpt: number,
     entries: readonly (readonly number[])[],
@@ -106,7 +110,9 @@ class Scene {
     setU32(data, at.data_type, type);
     setU32(data, at.entry_len, length);
     setU32(data, at.entry_num, claimed);
-    const code = outcome(() => this.transport.ioctl(this.iommufd.fd, iommufdNumber('IOMMU_HWPT_INVALIDATE'), data));
+    const code = outcome(() =>
+      this.transport.ioctl(this.iommufd.fd, iommufdNumber('IOMMU_HWPT_INVALIDATE'), data),
+    );
     memory.free();
     return [getU32(data, at.entry_num), code];
   }
@@ -143,47 +149,62 @@ function outcome(run: () => unknown): string {
   }
 }
 
-/** Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices` and the test interface. */
+/**
+ * Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices` and the test
+ * interface.
+ */
 export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
-  const rule = (name: string, body: (transport: Transport) => void) => test(`vIOMMU: ${name}`, async () => body(await makeProcess()));
+  const rule = (name: string, body: (transport: Transport) => void) =>
+    test(`vIOMMU: ${name}`, async () => body(await makeProcess()));
 
-  rule('a nested table caches until it is told not to: one entry, all of them; those before a bad one are handled', (transport) => {
-    const scene = new Scene(transport);
-    const nested = scene.nested(scene.parent);
-    for (let n = 0; n < 4; n++) scene.iotlbIs(nested, n, IOTLB);
-    const cases: [number[][], number, string][] = [
-      [[[0, 1]], 1, 'ok'],
-      [
+  rule(
+    'a nested table caches until it is told not to: one entry, all of them; those before a bad one are handled',
+    (transport) => {
+      const scene = new Scene(transport);
+      const nested = scene.nested(scene.parent);
+      for (let n = 0; n < 4; n++) scene.iotlbIs(nested, n, IOTLB);
+      const cases: [number[][], number, string][] = [
+        [[[0, 1]], 1, 'ok'],
         [
-          [0, 2],
-          [2, 0],
+          [
+            [0, 2],
+            [2, 0],
+          ],
+          1,
+          'EOPNOTSUPP',
         ],
-        1,
-        'EOPNOTSUPP',
-      ],
-      [
         [
-          [0, 0],
-          [0, 4],
-          [0, 3],
+          [
+            [0, 0],
+            [0, 4],
+            [0, 3],
+          ],
+          1,
+          'EINVAL',
         ],
-        1,
-        'EINVAL',
-      ],
-    ];
-    for (const [entries, handled, code] of cases) assert.deepEqual(scene.invalidate(nested, entries), [handled, code]);
-    for (const [n, value] of [0, 0, 0, IOTLB].entries()) scene.iotlbIs(nested, n, value);
-    assert.deepEqual(scene.invalidate(nested, [[1, 0]]), [1, 'ok']);
-    scene.iotlbIs(nested, 3, 0);
-    assert.deepEqual(scene.invalidate(scene.parent, [[1, 0]]), [0, 'EINVAL'], 'a paging HWPT caches nothing of its user');
-    scene.close();
-  });
+      ];
+      for (const [entries, handled, code] of cases)
+        assert.deepEqual(scene.invalidate(nested, entries), [handled, code]);
+      for (const [n, value] of [0, 0, 0, IOTLB].entries()) scene.iotlbIs(nested, n, value);
+      assert.deepEqual(scene.invalidate(nested, [[1, 0]]), [1, 'ok']);
+      scene.iotlbIs(nested, 3, 0);
+      assert.deepEqual(
+        scene.invalidate(scene.parent, [[1, 0]]),
+        [0, 'EINVAL'],
+        'a paging HWPT caches nothing of its user',
+      );
+      scene.close();
+    },
+  );
 
   rule('an array whose length lies is handled as far as its memory goes', (transport) => {
     const scene = new Scene(transport);
     const nested = scene.nested(scene.parent);
     const [handled, code] = scene.invalidate(nested, [[0, 0]], { claimed: 2 ** 19 });
-    assert.ok(Number(handled) >= PAGE / 8, 'the memory that follows is zeros, at least to the end of its page');
+    assert.ok(
+      Number(handled) >= PAGE / 8,
+      'the memory that follows is zeros, at least to the end of its page',
+    );
     assert.notEqual(code, 'ok');
     assert.deepEqual(scene.invalidate(nested, [[0, 1]], { claimed: 2 ** 31 }), [0, 'EINVAL']);
     assert.deepEqual(scene.invalidate(nested, [[0, 1]], { length: 4097 }), [0, 'EINVAL']);
@@ -217,7 +238,11 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
     const viommu = scene.viommu();
     refused(() => scene.iommufd.viommuAlloc(id, scene.parent, TYPE), 'EOPNOTSUPP', /no vIOMMUs/);
     refused(() => scene.iommufd.vdeviceAlloc(viommu, id, 1), 'EINVAL', /is behind another IOMMU/);
-    refused(() => scene.iommufd.hwptAlloc(id, viommu, 0, { type: DATA, bytes: words(IOTLB) }), 'EINVAL', /belongs to another IOMMU/);
+    refused(
+      () => scene.iommufd.hwptAlloc(id, viommu, 0, { type: DATA, bytes: words(IOTLB) }),
+      'EINVAL',
+      /belongs to another IOMMU/,
+    );
     refused(() => file.attach(scene.parent), 'EINVAL', /belongs to another IOMMU/);
     file.close();
     scene.close();
@@ -243,9 +268,17 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
     const [first, second] = [scene.viommu(), scene.viommu()];
     const other = scene.addDevice();
     const vdevice = iommufd.vdeviceAlloc(first, device.id, 0xffff_ffff_ffff_ffffn);
-    refused(() => iommufd.vdeviceAlloc(first, device.id, 1), 'EEXIST', /is number 0xffffffffffffffff of vIOMMU/);
+    refused(
+      () => iommufd.vdeviceAlloc(first, device.id, 1),
+      'EEXIST',
+      /is number 0xffffffffffffffff of vIOMMU/,
+    );
     refused(() => iommufd.vdeviceAlloc(second, device.id, 1), 'EEXIST', /is number/);
-    refused(() => iommufd.vdeviceAlloc(first, other.id, 0xffff_ffff_ffff_ffffn), 'EEXIST', /has a device 0xffffffffffffffff already/);
+    refused(
+      () => iommufd.vdeviceAlloc(first, other.id, 0xffff_ffff_ffff_ffffn),
+      'EEXIST',
+      /has a device 0xffffffffffffffff already/,
+    );
     iommufd.vdeviceAlloc(second, other.id, 0xffff_ffff_ffff_ffffn);
     iommufd.destroy(vdevice);
     iommufd.vdeviceAlloc(second, device.id, 1);
@@ -287,9 +320,11 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
     const { iommufd, ioas } = scene;
     const viommu = scene.viommu();
     const memory = transport.allocate(3 * PAGE);
-    const queue = (index: number, iova: number, length = PAGE) => iommufd.hwQueueAlloc(viommu, TYPE, index, iova, length);
+    const queue = (index: number, iova: number, length = PAGE) =>
+      iommufd.hwQueueAlloc(viommu, TYPE, index, iova, length);
     refused(() => queue(0, APERTURE), 'ENOENT', /is not mapped/);
-    for (let n = 0; n < 3; n++) iommufd.map(ioas, memory.address + n * PAGE, PAGE, { iova: APERTURE + n * PAGE });
+    for (let n = 0; n < 3; n++)
+      iommufd.map(ioas, memory.address + n * PAGE, PAGE, { iova: APERTURE + n * PAGE });
     refused(() => queue(1, APERTURE), 'EIO', /queue 0 leaves it/);
     refused(() => queue(2, APERTURE), 'EINVAL', /has 2 queues/);
     const first = queue(0, APERTURE + PAGE);
@@ -308,27 +343,31 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
     scene.close();
   });
 
-  rule('a queue must be a range, of a known type, and in one stretch of memory; one that is refused holds nothing', (transport) => {
-    const scene = new Scene(transport);
-    const { iommufd, ioas } = scene;
-    const viommu = scene.viommu();
-    const memory = transport.allocate(2 * PAGE);
-    for (const n of [0, 1]) iommufd.map(ioas, memory.address + (1 - n) * PAGE, PAGE, { iova: APERTURE + n * PAGE });
-    const cases: [number, bigint, bigint, string, RegExp][] = [
-      [0, 0n, 4096n, 'EOPNOTSUPP', /none is given/],
-      [1, 0n, 4096n, 'EOPNOTSUPP', /no queues of type 0x1/],
-      [TYPE, 0n, 0n, 'EINVAL', /the length is zero/],
-      [TYPE, 0xffff_ffff_ffff_ffffn, 4096n, 'EOVERFLOW', /wraps around/],
-      [TYPE, 0n, 0xffff_ffff_ffff_ffffn, 'ERANGE', /no whole pages/],
-      [TYPE, 0n, 1n << 60n, 'ENOMEM', /too long/],
-      [TYPE, BigInt(APERTURE), 8192n, 'EFAULT', /does not follow/],
-    ];
-    for (const [type, iova, length, code, reason] of cases)
-      refused(() => iommufd.hwQueueAlloc(viommu, type, 0, iova, length), code, reason);
-    assert.equal(iommufd.unmapAll(ioas), 8192n);
-    iommufd.destroy(viommu);
-    scene.close();
-  });
+  rule(
+    'a queue must be a range, of a known type, and in one stretch of memory; one that is refused holds nothing',
+    (transport) => {
+      const scene = new Scene(transport);
+      const { iommufd, ioas } = scene;
+      const viommu = scene.viommu();
+      const memory = transport.allocate(2 * PAGE);
+      for (const n of [0, 1])
+        iommufd.map(ioas, memory.address + (1 - n) * PAGE, PAGE, { iova: APERTURE + n * PAGE });
+      const cases: [number, bigint, bigint, string, RegExp][] = [
+        [0, 0n, 4096n, 'EOPNOTSUPP', /none is given/],
+        [1, 0n, 4096n, 'EOPNOTSUPP', /no queues of type 0x1/],
+        [TYPE, 0n, 0n, 'EINVAL', /the length is zero/],
+        [TYPE, 0xffff_ffff_ffff_ffffn, 4096n, 'EOVERFLOW', /wraps around/],
+        [TYPE, 0n, 0xffff_ffff_ffff_ffffn, 'ERANGE', /no whole pages/],
+        [TYPE, 0n, 1n << 60n, 'ENOMEM', /too long/],
+        [TYPE, BigInt(APERTURE), 8192n, 'EFAULT', /does not follow/],
+      ];
+      for (const [type, iova, length, code, reason] of cases)
+        refused(() => iommufd.hwQueueAlloc(viommu, type, 0, iova, length), code, reason);
+      assert.equal(iommufd.unmapAll(ioas), 8192n);
+      iommufd.destroy(viommu);
+      scene.close();
+    },
+  );
 
   rule('with its device a vDEVICE goes, and its id is given to nothing else', (transport) => {
     const scene = new Scene(transport);
@@ -372,7 +411,8 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
         scene.replace(nested);
         const queues = [0, 1].map((index) => iommufd.hwQueueAlloc(viommu, TYPE, index, APERTURE, PAGE));
         const objects = [ioas, parent, viommu, vdevice, nested, under, ...queues];
-        // What is busy is tried again when others have gone; the mock device goes first, or nothing would ever let go of the nested table.
+        // What is busy is tried again when others have gone; the mock device goes first, or nothing would
+        // ever let go of the nested table.
         iommufd.destroy(device.mock);
         const left = new Set(order.map((n) => objects[n]!));
         left.delete(vdevice);
@@ -387,50 +427,56 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
     );
   });
 
-  rule('events are told by the number that the device has in the machine, numbered, and those beyond the depth as lost', (transport) => {
-    const scene = new Scene(transport);
-    const viommu = scene.viommu();
-    scene.iommufd.vdeviceAlloc(viommu, scene.device.id, VIRTUAL_ID);
-    const queue = scene.events(viommu, 2);
-    refused(() => scene.trigger(1), 'ENOENT', /goes through no vIOMMU/);
-    scene.replace(scene.nested(viommu));
-    const event = (sequence: number) => ({ sequence, data: words(VIRTUAL_ID) });
-    assert.equal(queue.wait(0), false);
-    scene.trigger(1);
-    assert.equal(queue.wait(1000), true);
-    assert.deepEqual(queue.read(), [event(0)]);
-    assert.equal(queue.wait(0), false);
-    scene.trigger(4);
-    assert.deepEqual(queue.read(1), [event(1)]);
-    assert.deepEqual(queue.read(), [event(2), { sequence: 4, data: undefined }]);
-    scene.trigger(1);
-    assert.deepEqual(queue.read(), [event(5)]);
-    assert.deepEqual(queue.read(), []);
-    queue.close();
-    scene.close();
-  });
+  rule(
+    'events are told by the number that the device has in the machine, numbered, and those beyond the depth as lost',
+    (transport) => {
+      const scene = new Scene(transport);
+      const viommu = scene.viommu();
+      scene.iommufd.vdeviceAlloc(viommu, scene.device.id, VIRTUAL_ID);
+      const queue = scene.events(viommu, 2);
+      refused(() => scene.trigger(1), 'ENOENT', /goes through no vIOMMU/);
+      scene.replace(scene.nested(viommu));
+      const event = (sequence: number) => ({ sequence, data: words(VIRTUAL_ID) });
+      assert.equal(queue.wait(0), false);
+      scene.trigger(1);
+      assert.equal(queue.wait(1000), true);
+      assert.deepEqual(queue.read(), [event(0)]);
+      assert.equal(queue.wait(0), false);
+      scene.trigger(4);
+      assert.deepEqual(queue.read(1), [event(1)]);
+      assert.deepEqual(queue.read(), [event(2), { sequence: 4, data: undefined }]);
+      scene.trigger(1);
+      assert.deepEqual(queue.read(), [event(5)]);
+      assert.deepEqual(queue.read(), []);
+      queue.close();
+      scene.close();
+    },
+  );
 
-  rule('a vIOMMU has one queue for events of a type, which takes no writes, and stays for as long as its file is open', (transport) => {
-    const scene = new Scene(transport);
-    const viommu = scene.viommu();
-    refused(() => scene.events(viommu, 0), 'EINVAL', /0 events/);
-    refused(() => scene.events(scene.parent, 2), 'ENOENT', /HWPT/);
-    refused(() => VeventQueue.alloc(scene.iommufd, viommu, 0, 2, 4), 'EOPNOTSUPP', /none is given/);
-    scene.iommufd.vdeviceAlloc(viommu, scene.device.id, VIRTUAL_ID);
-    scene.replace(scene.nested(viommu));
-    refused(() => scene.trigger(1), 'EOPNOTSUPP', /no queue/);
-    const queue = scene.events(viommu, 2);
-    refused(() => scene.events(viommu, 2), 'EEXIST', /already/);
-    refused(() => transport.write(queue.fd, words(0)), 'EINVAL', /no writes/);
-    refused(() => scene.iommufd.destroy(queue.id), 'EBUSY', /vEVENT queue/);
-    refused(() => scene.iommufd.destroy(viommu), 'EBUSY', /vIOMMU/);
-    scene.trigger(1);
-    refused(() => transport.read(queue.fd, new Uint8Array(8)), 'EINVAL', /no room/);
-    queue.close();
-    scene.iommufd.destroy(queue.id);
-    scene.events(viommu, 2).close();
-    scene.close();
-  });
+  rule(
+    'a vIOMMU has one queue for events of a type, which takes no writes, and stays for as long as its file is open',
+    (transport) => {
+      const scene = new Scene(transport);
+      const viommu = scene.viommu();
+      refused(() => scene.events(viommu, 0), 'EINVAL', /0 events/);
+      refused(() => scene.events(scene.parent, 2), 'ENOENT', /HWPT/);
+      refused(() => VeventQueue.alloc(scene.iommufd, viommu, 0, 2, 4), 'EOPNOTSUPP', /none is given/);
+      scene.iommufd.vdeviceAlloc(viommu, scene.device.id, VIRTUAL_ID);
+      scene.replace(scene.nested(viommu));
+      refused(() => scene.trigger(1), 'EOPNOTSUPP', /no queue/);
+      const queue = scene.events(viommu, 2);
+      refused(() => scene.events(viommu, 2), 'EEXIST', /already/);
+      refused(() => transport.write(queue.fd, words(0)), 'EINVAL', /no writes/);
+      refused(() => scene.iommufd.destroy(queue.id), 'EBUSY', /vEVENT queue/);
+      refused(() => scene.iommufd.destroy(viommu), 'EBUSY', /vIOMMU/);
+      scene.trigger(1);
+      refused(() => transport.read(queue.fd, new Uint8Array(8)), 'EINVAL', /no room/);
+      queue.close();
+      scene.iommufd.destroy(queue.id);
+      scene.events(viommu, 2).close();
+      scene.close();
+    },
+  );
 
   rule('a context that is closed with everything in it leaves nothing', (transport) => {
     const scene = new Scene(transport);

@@ -1,5 +1,6 @@
 /**
- * What the conformance suites share: the devices that their machine has, a program for the checksum device, and how a refusal is asserted.
+ * What the conformance suites share: the devices that their machine has, a program for the checksum device,
+ * and how a refusal is asserted.
  */
 import assert from 'node:assert/strict';
 import { Refusal } from '../linux/errno.js';
@@ -10,8 +11,8 @@ import type { MemoryFile, Transport } from './transport.js';
 import { VfioDeviceFile } from './vfio-device.js';
 
 /**
- * vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose requests carry no PASID;
- * vfio4: a whole DSA, its work queues shared ones.
+ * vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose
+ * requests carry no PASID; vfio4: a whole DSA, its work queues shared ones.
  */
 export const conformanceDevices = ['./examples/checksum.js', 'dsa,mdevs=2', 'edu', 'dsa,ready=1'];
 
@@ -97,7 +98,10 @@ export class Checksum {
     iommufd.mapFile(ioas, this.file.fd, PAGE, PAGE, { iova: DATA_IOVA, access });
   }
 
-  /** Has the device sum up 16 bytes at `iova`. @returns what it wrote behind the job, or undefined when it could not even read the job. */
+  /**
+   * Has the device sum up 16 bytes at `iova`. @returns what it wrote behind the job, or undefined when it
+   * could not even read the job.
+   */
   run(pasid: number, iova = DATA_IOVA): { status: number; checksum: number; faultIova: number } | undefined {
     const job = new Uint8Array(32);
     setU64(job, 0, iova);

@@ -7,4 +7,6 @@ import { InProcess } from './in-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-conformance(async () => new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root })));
+conformance(
+  async () => new InProcess(await Machine.create({ devices: conformanceDevices, baseDirectory: root })),
+);

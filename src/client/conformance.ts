@@ -1,9 +1,9 @@
 /**
  * The conformance suite: the rules of the model as a program sees them through the client.
  *
- * It runs twice: against an in-process machine, and as an unmodified program under `ioasid run` against real files. What it asks for is the
- * same both times. The machine has the devices of `conformanceDevices`, in that order. (Rules that need several processes are tested with
- * real ones, in src/cli.)
+ * It runs twice: against an in-process machine, and as an unmodified program under `ioasid run` against real
+ * files. What it asks for is the same both times. The machine has the devices of `conformanceDevices`, in
+ * that order. (Rules that need several processes are tested with real ones, in src/cli.)
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -24,7 +24,14 @@ import {
   refusal,
   refused,
 } from './conformance.test.helper.js';
-import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, type DsaDescriptor, DsaQueue, decodeCompletion } from './dsa.js';
+import {
+  COMPLETION_BYTES,
+  DSA_OPCODE,
+  DSA_STATUS,
+  type DsaDescriptor,
+  DsaQueue,
+  decodeCompletion,
+} from './dsa.js';
 import { Ioasid, prepared } from './ioasid.js';
 import type { MemoryFile, Transport } from './transport.js';
 import { VfioDeviceFile } from './vfio-device.js';
@@ -40,7 +47,10 @@ class Queue {
     this.queue = new DsaQueue(this.device);
   }
 
-  /** Submits a descriptor whose completion record is at `at` of `file`, and waits for it. @returns undefined when none is written. */
+  /**
+   * Submits a descriptor whose completion record is at `at` of `file`, and waits for it. @returns undefined
+   * when none is written.
+   */
   run(file: MemoryFile, at: number, descriptor: DsaDescriptor) {
     file.write(at, new Uint8Array(COMPLETION_BYTES));
     this.queue.submit(descriptor);
@@ -51,7 +61,10 @@ class Queue {
   }
 }
 
-/** A process with the checksum device open, authorized for nothing, and a context with one PASID, in which nothing is mapped. */
+/**
+ * A process with the checksum device open, authorized for nothing, and a context with one PASID, in which
+ * nothing is mapped.
+ */
 async function withChecksum(makeProcess: () => Promise<Transport>) {
   const transport = await makeProcess();
   const checksum = new Checksum(transport);
@@ -64,7 +77,12 @@ async function bothFiles(makeProcess: () => Promise<Transport>) {
   const transport = await makeProcess();
   const ioasid = Ioasid.open(transport);
   const device = VfioDeviceFile.open(transport, 'vfio0');
-  return { transport, ioasid, device, fileOf: (name: string) => (/AUTHORIZE|REVOKE/.test(name) ? device.fd : ioasid.fd) };
+  return {
+    transport,
+    ioasid,
+    device,
+    fileOf: (name: string) => (/AUTHORIZE|REVOKE/.test(name) ? device.fd : ioasid.fd),
+  };
 }
 
 /** Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices`. */
@@ -75,7 +93,11 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     assert.equal(checksum.run(pasid), undefined);
     checksum.device.authorize(ioasid, pasid);
     assert.deepEqual(checksum.run(pasid), { status: DONE, checksum: CHECKSUM_OF_ONES, faultIova: 0 });
-    assert.deepEqual(checksum.run(pasid, DATA_IOVA + PAGE), { status: FAULT, checksum: 0, faultIova: DATA_IOVA + PAGE });
+    assert.deepEqual(checksum.run(pasid, DATA_IOVA + PAGE), {
+      status: FAULT,
+      checksum: 0,
+      faultIova: DATA_IOVA + PAGE,
+    });
     assert.equal(checksum.run(pasid + 1), undefined);
     ioasid.close();
     checksum.close();
@@ -86,7 +108,11 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     const checksum = new Checksum(transport);
     const [mine, other] = [Ioasid.open(transport), Ioasid.open(transport)];
     const pasid = other.alloc();
-    refused(() => checksum.device.authorize(mine, pasid), 'ENOENT', new RegExp(`PASID ${pasid} is not in this context`));
+    refused(
+      () => checksum.device.authorize(mine, pasid),
+      'ENOENT',
+      new RegExp(`PASID ${pasid} is not in this context`),
+    );
     refused(() => mine.unmapAll(pasid), 'ENOENT', /not in this context/);
     refused(() => mine.free(pasid), 'ENOENT', /not in this context/);
     checksum.device.authorize(other, pasid);
@@ -97,8 +123,16 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     const { transport, checksum, ioasid, pasid } = await withChecksum(makeProcess);
     const { device, file } = checksum;
     refused(() => device.authorize(device.fd, pasid), 'EINVAL', /not of \/dev\/ioasid$/);
-    refused(() => device.authorize(file.fd, pasid), 'EINVAL', /^fd \d+ is not an open device file of this system$/);
-    refused(() => device.authorize(transport.createEventfd().fd, pasid), 'EINVAL', /^fd \d+ is not an open device file of this system$/);
+    refused(
+      () => device.authorize(file.fd, pasid),
+      'EINVAL',
+      /^fd \d+ is not an open device file of this system$/,
+    );
+    refused(
+      () => device.authorize(transport.createEventfd().fd, pasid),
+      'EINVAL',
+      /^fd \d+ is not an open device file of this system$/,
+    );
     refused(() => device.authorize(-1, pasid), 'EBADF', /-1/);
     refused(() => device.authorize(987, pasid), 'EBADF', /987/);
     const duplicate = transport.dup(ioasid.fd);
@@ -262,7 +296,11 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     one.device.authorize(ioasid, theirs, 7);
     assert.equal(one.run(files[1], 0, fill(7, 0x44))?.status, DSA_STATUS.success);
     one.device.revoke(theirs);
-    assert.equal(two.run(files[1], 0, fill(5, 0x55))?.status, DSA_STATUS.success, 'a grant of the other mdev is left alone');
+    assert.equal(
+      two.run(files[1], 0, fill(5, 0x55))?.status,
+      DSA_STATUS.success,
+      'a grant of the other mdev is left alone',
+    );
     for (const file of [ioasid, one.device, two.device]) file.close();
   });
 
@@ -349,7 +387,11 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     for (const [name, ioctl] of Object.entries(nativeIoctls)) {
       const number = ioctlNumber(name as keyof typeof nativeIoctls);
       const reason = name === 'IOASID_EXPLAIN' ? /./ : /flags 0x80000000/;
-      refused(() => transport.ioctl(fileOf(name), number, prepared(ioctl.struct, 0x8000_0000)), 'EOPNOTSUPP', reason);
+      refused(
+        () => transport.ioctl(fileOf(name), number, prepared(ioctl.struct, 0x8000_0000)),
+        'EOPNOTSUPP',
+        reason,
+      );
       const reserved = Object.entries(ioctl.struct.at).find(([field]) => field.startsWith('reserved'));
       if (reserved === undefined) continue;
       const data = prepared(ioctl.struct);
@@ -357,7 +399,11 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
       refused(() => transport.ioctl(fileOf(name), number, data), 'EOPNOTSUPP', /reserved/);
     }
     refused(() => transport.ioctl(ioasid.fd, iowr(0x3b, 0xff, 16), new Uint8Array(16)), 'ENOTTY', /no ioctl/);
-    refused(() => transport.ioctl(ioasid.fd, ioctlNumber('IOASID_AUTHORIZE'), new Uint8Array(24)), 'ENOTTY', /no ioctl/);
+    refused(
+      () => transport.ioctl(ioasid.fd, ioctlNumber('IOASID_AUTHORIZE'), new Uint8Array(24)),
+      'ENOTTY',
+      /no ioctl/,
+    );
     assert.equal(ioasid.info().pasids, 0);
     ioasid.close();
     device.close();
@@ -376,7 +422,8 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     refused(() => ioasid.map(pasid, address, PAGE, { iova: 2 ** 48 }), 'EINVAL', /reserved/);
     refused(() => ioasid.map(pasid, address, 2 * PAGE, { iova: 2 ** 48 - PAGE }), 'EINVAL', /reserved/);
     refused(() => ioasid.map(pasid, 0, PAGE), 'EFAULT', /0x0/);
-    // No process has that much in one piece; what comes behind the block may be memory without the right to write.
+    // No process has that much in one piece; what comes behind the block may be memory without the right to
+    // write.
     refused(() => ioasid.map(pasid, address, 2 ** 40), 'EFAULT', /address 0x\w+ .*mapped/);
     refused(() => ioasid.map(pasid, 2 ** 63, PAGE), 'EFAULT', /0x8000000000000000/);
     refused(() => ioasid.unmap(pasid, 0x1000, PAGE), 'ENOENT', /nothing is mapped/);
@@ -384,7 +431,11 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     refused(() => ioasid.map(pasid, address, PAGE, { iova: 2 ** 64 - PAGE }), 'EINVAL', /reserved/);
     assert.equal(ioasid.info().mappings, 0);
     ioasid.map(pasid, address, 2 * PAGE, { iova: 0x1000 });
-    refused(() => ioasid.map(pasid, address, 2 * PAGE, { iova: 0x2000 }), 'EEXIST', /overlaps the mapping at 0x1000/);
+    refused(
+      () => ioasid.map(pasid, address, 2 * PAGE, { iova: 0x2000 }),
+      'EEXIST',
+      /overlaps the mapping at 0x1000/,
+    );
     refused(() => ioasid.unmap(pasid, 0x1000, PAGE), 'ENOENT', /split/);
     assert.equal(ioasid.info().mappings, 1);
     const file = transport.createMemfd(PAGE);
@@ -416,7 +467,10 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
       'ENOTTY',
       'EOVERFLOW',
     ];
-    const word = fc.oneof(fc.constantFrom(0, 1, 2, 3, 4, 16, pasid, 0x1000, ioasid.fd, 0xffff_ffff), fc.nat(0xffff_ffff));
+    const word = fc.oneof(
+      fc.constantFrom(0, 1, 2, 3, 4, 16, pasid, 0x1000, ioasid.fd, 0xffff_ffff),
+      fc.nat(0xffff_ffff),
+    );
     const call = fc.record({
       ioctl: fc.constantFrom(...Object.values(nativeIoctls)),
       words: fc.array(word, { minLength: 16, maxLength: 16 }),
@@ -433,7 +487,10 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
           transport.ioctl(onDevice ? device.fd : ioasid.fd, iowr(0x3b, ioctl.nr, data.length), data);
         } catch (error) {
           assert.ok(error instanceof Refusal, String(error));
-          assert.ok(documented.includes(error.code) && error.errno === Errno[error.code as keyof typeof Errno], error.message);
+          assert.ok(
+            documented.includes(error.code) && error.errno === Errno[error.code as keyof typeof Errno],
+            error.message,
+          );
           assert.ok(error.reason.length > 10, error.message);
           assert.deepEqual(ioasid.info(), before);
         }

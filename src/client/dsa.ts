@@ -1,8 +1,9 @@
 /**
  * DsaQueue: a work queue of a DSA device, driven by the program that has the device file open.
  *
- * Descriptors are the 64 bytes of `struct dsa_hw_desc` and completion records the 32 of `struct dsa_completion_record` in <linux/idxd.h>. A
- * descriptor is written to the queue's portal as ENQCMD and MOVDIR64B do it, in one piece.
+ * Descriptors are the 64 bytes of `struct dsa_hw_desc` and completion records the 32 of `struct
+ * dsa_completion_record` in <linux/idxd.h>. A descriptor is written to the queue's portal as ENQCMD and
+ * MOVDIR64B do it, in one piece.
  */
 import { getU32, getU64, setU32, setU64 } from '../uapi/struct.js';
 import type { VfioDeviceFile } from './vfio-device.js';
@@ -21,7 +22,13 @@ export const DSA_OPCODE = {
 } as const;
 
 /** Status codes (enum dsa_completion_status); bit 7 says that the fault was a write. */
-export const DSA_STATUS = { none: 0, success: 1, pageFault: 3, pageFaultUnresolved: 4, badOpcode: 0x10 } as const;
+export const DSA_STATUS = {
+  none: 0,
+  success: 1,
+  pageFault: 3,
+  pageFaultUnresolved: 4,
+  badOpcode: 0x10,
+} as const;
 
 /** IDXD_OP_FLAG_BOF: ask for pages that are not there, and wait. */
 export const DSA_FLAG_BLOCK_ON_FAULT = 2;
@@ -74,7 +81,12 @@ export function encodeDescriptor(descriptor: DsaDescriptor): Uint8Array {
 
 /** What a completion record says. */
 export function decodeCompletion(bytes: Uint8Array): DsaCompletion {
-  return { status: bytes[0]!, result: bytes[1]!, bytesCompleted: getU32(bytes, 4), faultAddress: getU64(bytes, 8) };
+  return {
+    status: bytes[0]!,
+    result: bytes[1]!,
+    bytesCompleted: getU32(bytes, 4),
+    faultAddress: getU64(bytes, 8),
+  };
 }
 
 export class DsaQueue {

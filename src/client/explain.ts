@@ -7,8 +7,16 @@ import { getS32, getU32 } from '../uapi/struct.js';
 import { prepared } from './ioasid.js';
 import type { Transport } from './transport.js';
 
-/** The Refusal for `errno` that `fd` has just answered, with its reason if it is a file of ours, else with `otherwise`. */
-export function explained(rawIoctl: Transport['ioctl'], fd: number, errno: number, otherwise: string): Refusal {
+/**
+ * The Refusal for `errno` that `fd` has just answered, with its reason if it is a file of ours, else with
+ * `otherwise`.
+ */
+export function explained(
+  rawIoctl: Transport['ioctl'],
+  fd: number,
+  errno: number,
+  otherwise: string,
+): Refusal {
   const data = prepared(ExplainStruct);
   const { at } = ExplainStruct;
   try {
@@ -18,11 +26,19 @@ export function explained(rawIoctl: Transport['ioctl'], fd: number, errno: numbe
   }
   // Another errno than the one just seen: the refusal came from the kernel itself and ours is an older one.
   if (getS32(data, at.error) !== errno) return new Refusal(errno, otherwise);
-  return new Refusal(errno, new TextDecoder().decode(data.subarray(at.reason, at.reason + getU32(data, at.length))));
+  return new Refusal(
+    errno,
+    new TextDecoder().decode(data.subarray(at.reason, at.reason + getU32(data, at.length))),
+  );
 }
 
 /** An ioctl whose refusal is explained. @throws Refusal with the reason that the file gives. */
-export function explainedIoctl(rawIoctl: Transport['ioctl'], fd: number, cmd: number, data: Uint8Array): number {
+export function explainedIoctl(
+  rawIoctl: Transport['ioctl'],
+  fd: number,
+  cmd: number,
+  data: Uint8Array,
+): number {
   try {
     return rawIoctl(fd, cmd, data);
   } catch (error) {

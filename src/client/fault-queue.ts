@@ -1,6 +1,6 @@
 /**
- * FaultQueue: a queue of page faults of iommufd, typed: ours or the kernel's. Devices that are attached to an HWPT allocated with it ask for pages here,
- * and wait for the answers.
+ * FaultQueue: a queue of page faults of iommufd, typed: ours or the kernel's. Devices that are attached to an
+ * HWPT allocated with it ask for pages here, and wait for the answers.
  */
 import { PAGE_RESPONSE_INVALID, PAGE_RESPONSE_SUCCESS } from '../iommufd/fault-queue.js';
 import {
@@ -59,7 +59,10 @@ export class FaultQueue {
     return (this.#transport.poll(this.fd, POLLIN, timeoutMs) & POLLIN) !== 0;
   }
 
-  /** The faults that there are, up to `most`; none is no error. @throws Refusal EINVAL the next group has more than `most`. */
+  /**
+   * The faults that there are, up to `most`; none is no error. @throws Refusal EINVAL the next group has more
+   * than `most`.
+   */
   read(most = 64): PageFault[] {
     const { size } = PageFaultStruct;
     const bytes = new Uint8Array(most * size);
@@ -67,7 +70,10 @@ export class FaultQueue {
     return Array.from({ length: length / size }, (_, n) => decode(bytes.subarray(n * size, (n + 1) * size)));
   }
 
-  /** Answers the group behind `cookie`: its pages are there, or they will not be. @throws Refusal EINVAL no group waits under it. */
+  /**
+   * Answers the group behind `cookie`: its pages are there, or they will not be. @throws Refusal EINVAL no
+   * group waits under it.
+   */
   respond(cookie: number, success: boolean): void {
     const { at, size } = PageResponseStruct;
     const answer = new Uint8Array(size);

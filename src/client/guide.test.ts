@@ -4,14 +4,23 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import * as ioasid from '../index.js';
 import { eventually, PAGE } from './conformance.test.helper.js';
-import { DSA_FLAG_BLOCK_ON_FAULT, DSA_OPCODE, DSA_STATUS, decodeCompletion, encodeDescriptor } from './dsa.js';
+import {
+  DSA_FLAG_BLOCK_ON_FAULT,
+  DSA_OPCODE,
+  DSA_STATUS,
+  decodeCompletion,
+  encodeDescriptor,
+} from './dsa.js';
 
 const guide = readFileSync(new URL('../../docs/iommufd.md', import.meta.url), 'utf8');
 const PASID = 5;
 /** The IOVA that the device writes to, and the offset in the file that the guide maps there. */
 const DATA = 0x20_0000;
 
-/** Runs the guide's block of code in which `words` stand, with what it uses in `names`. @returns those of its own names that are in `gives`. */
+/**
+ * Runs the guide's block of code in which `words` stand, with what it uses in `names`. @returns those of its
+ * own names that are in `gives`.
+ */
 function runBlock(words: string, names: object, gives: readonly string[] = []): Record<string, unknown> {
   const blocks = [...guide.matchAll(/^```ts\n(.*?)^```/gms)].map((found) => found[1]!);
   const code = blocks.find((each) => each.includes(words));

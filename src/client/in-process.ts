@@ -1,9 +1,10 @@
 /**
  * InProcess: a process that is none, for unit tests with no files and no FUSE.
  *
- * It has what a process has (a descriptor table, memory with addresses, memory files, eventfds) and is the Caller of every call that it
- * makes on a machine in this same JavaScript process. What the kernel does between a program and its device file is done here in the same
- * way: an `_IOWR` struct is copied in and out, an `_IO` argument stays an address. Several of them on one machine are several processes.
+ * It has what a process has (a descriptor table, memory with addresses, memory files, eventfds) and is the
+ * Caller of every call that it makes on a machine in this same JavaScript process. What the kernel does
+ * between a program and its device file is done here in the same way: an `_IOWR` struct is copied in and out,
+ * an `_IO` argument stays an address. Several of them on one machine are several processes.
  */
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
@@ -72,7 +73,9 @@ class Counter implements Signal {
   close(): void {}
 }
 
-/** The process's memory: blocks at addresses. As Memory, its offsets are addresses, as with a real process. */
+/**
+ * The process's memory: blocks at addresses. As Memory, its offsets are addresses, as with a real process.
+ */
 class Blocks implements Memory {
   readonly ofProcess = true;
   readonly description: string;
@@ -101,7 +104,9 @@ class Blocks implements Memory {
   }
 
   write(offset: number, source: Uint8Array, at: number, length: number): number {
-    return this.#each(offset, length, (part, done) => part.set(source.subarray(at + done, at + done + part.length)));
+    return this.#each(offset, length, (part, done) =>
+      part.set(source.subarray(at + done, at + done + part.length)),
+    );
   }
 
   close(): void {}
@@ -156,7 +161,9 @@ export class InProcess implements Transport, Caller {
   // --- Transport ---
 
   open(path: string): number {
-    const node = this.#machine.nodes.find((each) => each.path === path) ?? refuse('ENOENT', `there is no device file ${path}`);
+    const node =
+      this.#machine.nodes.find((each) => each.path === path) ??
+      refuse('ENOENT', `there is no device file ${path}`);
     return this.#install(description(node.open(this)));
   }
 
@@ -230,7 +237,10 @@ export class InProcess implements Transport, Caller {
     return this.#onwards(fd, (file, position) => file.write(this, position, source));
   }
 
-  /** Nothing else happens in this thread, so there is nothing to wait for: it never waits. As with poll(2), nothing holds for descriptors below 0. */
+  /**
+   * Nothing else happens in this thread, so there is nothing to wait for: it never waits. As with poll(2),
+   * nothing holds for descriptors below 0.
+   */
   poll(fd: number, events: number): number {
     if (fd < 0) return 0;
     return events & (this.#openFile(fd).stream?.ready() ?? READABLE | WRITABLE);
@@ -267,7 +277,8 @@ export class InProcess implements Transport, Caller {
 
   readMemory(address: number, target: Uint8Array): void {
     const reached = this.#blocks.read(address, target, 0, target.length);
-    if (reached < target.length) refuse('EFAULT', `address ${hex(address + reached)} of process ${this.pid} is not mapped`);
+    if (reached < target.length)
+      refuse('EFAULT', `address ${hex(address + reached)} of process ${this.pid} is not mapped`);
   }
 
   writeMemory(address: number, source: Uint8Array): void {
@@ -286,7 +297,10 @@ export class InProcess implements Transport, Caller {
     const { kind } = this.#description(fd);
     if (!(kind instanceof FileBytes)) refuse('EINVAL', `fd ${fd} is not a file that can be mapped`);
     if (access !== 0 && offset + length > kind.bytes.length)
-      refuse('EINVAL', `file range ${hex(offset)}+${hex(length)} ends past the file's ${hex(kind.bytes.length)} bytes`);
+      refuse(
+        'EINVAL',
+        `file range ${hex(offset)}+${hex(length)} ends past the file's ${hex(kind.bytes.length)} bytes`,
+      );
     if ((access & ~(READ | WRITE)) !== 0) refuse('EINVAL', `access ${access} is unknown`);
     return { memory: kind, offset };
   }
@@ -347,7 +361,9 @@ export class InProcess implements Transport, Caller {
 
   #withOffsets(fd: number): OpenFile {
     const file = this.#openFile(fd);
-    return file.stream === undefined ? file : refuse('ESPIPE', `fd ${fd} is a stream of events, which has no offsets`);
+    return file.stream === undefined
+      ? file
+      : refuse('ESPIPE', `fd ${fd} is a stream of events, which has no offsets`);
   }
 
   #openFile(fd: number): OpenFile {

@@ -2,7 +2,13 @@
 export { FaultQueue, type PageFault } from './fault-queue.js';
 export { InProcess } from './in-process.js';
 export { Ioasid, type IoasidInfo, type MapOptions } from './ioasid.js';
-export { type HwInfo, type HwptDescription, Iommufd, type IommufdMapOptions, type IommufdRange } from './iommufd.js';
+export {
+  type HwInfo,
+  type HwptDescription,
+  Iommufd,
+  type IommufdMapOptions,
+  type IommufdRange,
+} from './iommufd.js';
 export { LinuxTransport } from './linux-transport.js';
 export type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 export { VeventQueue, type ViommuEvent } from './vevent-queue.js';

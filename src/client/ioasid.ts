@@ -1,6 +1,6 @@
 /**
- * Ioasid: an open `/dev/ioasid`, typed. Addresses, lengths and IOVAs are numbers of bytes. Every method throws Refusal with the errno that
- * include/ioasid.h documents for its ioctl and the reason in one sentence.
+ * Ioasid: an open `/dev/ioasid`, typed. Addresses, lengths and IOVAs are numbers of bytes. Every method
+ * throws Refusal with the errno that include/ioasid.h documents for its ioctl and the reason in one sentence.
  */
 import {
   AllocStruct,
@@ -123,7 +123,13 @@ export class Ioasid {
   }
 
   /** Maps in `pasid` what `sourcePasid` of this same context has at `sourceIova`. @returns the IOVA. */
-  copy(pasid: number, sourcePasid: number, sourceIova: number, length: number, options: MapOptions = {}): number {
+  copy(
+    pasid: number,
+    sourcePasid: number,
+    sourceIova: number,
+    length: number,
+    options: MapOptions = {},
+  ): number {
     const { at } = CopyStruct;
     const data = prepared(CopyStruct, mapFlags(options));
     setU32(data, at.dst_pasid, pasid);

@@ -1,9 +1,9 @@
 /**
- * Iommufd: an open `/dev/iommu`, typed: ours or the kernel's. Every method throws Refusal with the errno of its ioctl (<linux/iommufd.h>) and,
- * from our own files, the reason in one sentence.
+ * Iommufd: an open `/dev/iommu`, typed: ours or the kernel's. Every method throws Refusal with the errno of
+ * its ioctl (<linux/iommufd.h>) and, from our own files, the reason in one sentence.
  *
- * Objects are known by their ids. Addresses, lengths and IOVAs are bytes; they have 64 bits, so they are given as number or bigint
- * and returned as bigint.
+ * Objects are known by their ids. Addresses, lengths and IOVAs are bytes; they have 64 bits, so they are
+ * given as number or bigint and returned as bigint.
  */
 import { Errno, Refusal } from '../linux/errno.js';
 import {
@@ -133,7 +133,13 @@ export class Iommufd {
   }
 
   /** Maps in `ioas` what `source` of this same context has at `sourceIova`. @returns the IOVA. */
-  copy(ioas: number, source: number, sourceIova: Bits64, length: Bits64, options: IommufdMapOptions = {}): bigint {
+  copy(
+    ioas: number,
+    source: number,
+    sourceIova: Bits64,
+    length: Bits64,
+    options: IommufdMapOptions = {},
+  ): bigint {
     const { at } = IoasCopyStruct;
     const data = sized(IoasCopyStruct);
     setU32(data, at.flags, mapFlags(options));
@@ -174,7 +180,8 @@ export class Iommufd {
         setBig(data, at.allowed_iovas, BigInt(array.address));
         const fits = this.#answered('IOMMU_IOAS_IOVA_RANGES', data);
         const count = getU32(data, at.num_iovas);
-        if (fits) return { ranges: decodeRanges(array.bytes, count), alignment: getBig(data, at.out_iova_alignment) };
+        if (fits)
+          return { ranges: decodeRanges(array.bytes, count), alignment: getBig(data, at.out_iova_alignment) };
         room = count;
       } finally {
         array.free();
@@ -182,7 +189,10 @@ export class Iommufd {
     }
   }
 
-  /** IOVAs are chosen from `ranges` only from now on, and no device may come that reserves a part of them; none: anywhere again. */
+  /**
+   * IOVAs are chosen from `ranges` only from now on, and no device may come that reserves a part of them;
+   * none: anywhere again.
+   */
   allow(ioas: number, ranges: readonly { readonly start: Bits64; readonly last: Bits64 }[]): void {
     const { at } = AllowIovasStruct;
     const array = this.transport.allocate(Math.max(ranges.length, 1) * IovaRangeStruct.size);
@@ -211,11 +221,19 @@ export class Iommufd {
   }
 
   /**
-   * Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS, HWPT or vIOMMU `parent`. @returns its id.
-   * @param description what only the device's IOMMU knows: IOMMU_HWPT_DATA_* and the struct that belongs to it
+   * Allocates a page table for `device` (what `VfioDeviceFile.bind` returns) on IOAS, HWPT or vIOMMU
+   * `parent`. @returns its id.
+   * @param description what only the device's IOMMU knows: IOMMU_HWPT_DATA_* and the struct that belongs to
+   * it
    * @param faultQueue the fault queue that page faults go to, with IOMMU_HWPT_FAULT_ID_VALID
    */
-  hwptAlloc(device: number, parent: number, flags = 0, description?: HwptDescription, faultQueue = 0): number {
+  hwptAlloc(
+    device: number,
+    parent: number,
+    flags = 0,
+    description?: HwptDescription,
+    faultQueue = 0,
+  ): number {
     const { at } = HwptAllocStruct;
     const data = sized(HwptAllocStruct);
     setU32(data, at.flags, flags);
@@ -235,7 +253,9 @@ export class Iommufd {
     return getU32(data, at.out_hwpt_id);
   }
 
-  /** Which pages are written through HWPT `hwpt` is recorded from now on, beginning with none; or no longer. */
+  /**
+   * Which pages are written through HWPT `hwpt` is recorded from now on, beginning with none; or no longer.
+   */
   setDirtyTracking(hwpt: number, on: boolean): void {
     const { at } = SetDirtyTrackingStruct;
     const data = sized(SetDirtyTrackingStruct);
@@ -245,8 +265,9 @@ export class Iommufd {
   }
 
   /**
-   * The pages of [iova, iova+length) that were written through HWPT `hwpt`, by their first IOVAs; they are clean from now on, unless
-   * `keep`. The range and `pageSize` are multiples of the page that the bitmap is to have a bit for.
+   * The pages of [iova, iova+length) that were written through HWPT `hwpt`, by their first IOVAs; they are
+   * clean from now on, unless `keep`. The range and `pageSize` are multiples of the page that the bitmap is
+   * to have a bit for.
    */
   dirtyPages(hwpt: number, iova: Bits64, length: Bits64, { pageSize = 4096, keep = false } = {}): bigint[] {
     const { at } = GetDirtyBitmapStruct;
@@ -271,8 +292,8 @@ export class Iommufd {
   }
 
   /**
-   * Invalidates what is cached of the nested page table or vIOMMU `hwpt`: `entries` of `length` bytes each, of type IOMMU_HWPT_INVALIDATE_DATA_* or
-   * IOMMU_VIOMMU_INVALIDATE_DATA_*.
+   * Invalidates what is cached of the nested page table or vIOMMU `hwpt`: `entries` of `length` bytes each,
+   * of type IOMMU_HWPT_INVALIDATE_DATA_* or IOMMU_VIOMMU_INVALIDATE_DATA_*.
    */
   hwptInvalidate(hwpt: number, type: number, length: number, entries: Uint8Array): void {
     const { at } = HwptInvalidateStruct;
@@ -288,7 +309,8 @@ export class Iommufd {
   }
 
   /**
-   * Makes a vIOMMU of IOMMU_VIOMMU_TYPE_* `type`, a part of the IOMMU in front of `device`, over the paging HWPT `parent`. @returns its id.
+   * Makes a vIOMMU of IOMMU_VIOMMU_TYPE_* `type`, a part of the IOMMU in front of `device`, over the paging
+   * HWPT `parent`. @returns its id.
    * @param bytes the struct of that type, if there is one; what the IOMMU answers in it is there afterwards
    */
   viommuAlloc(device: number, parent: number, type: number, bytes?: Uint8Array): number {
@@ -309,7 +331,10 @@ export class Iommufd {
     return getU32(data, at.out_viommu_id);
   }
 
-  /** Makes `device` known in `viommu` by the number that its virtual machine has for it. @returns the vDEVICE's id. */
+  /**
+   * Makes `device` known in `viommu` by the number that its virtual machine has for it. @returns the
+   * vDEVICE's id.
+   */
   vdeviceAlloc(viommu: number, device: number, virtualId: Bits64): number {
     const { at } = VdeviceAllocStruct;
     const data = sized(VdeviceAllocStruct);
@@ -320,7 +345,10 @@ export class Iommufd {
     return getU32(data, at.out_vdevice_id);
   }
 
-  /** Has the hardware work on queue `index` of `viommu`, of IOMMU_HW_QUEUE_TYPE_* `type`, which lies at [iova, iova+length) of the machine's memory. @returns its id. */
+  /**
+   * Has the hardware work on queue `index` of `viommu`, of IOMMU_HW_QUEUE_TYPE_* `type`, which lies at [iova,
+   * iova+length) of the machine's memory. @returns its id.
+   */
   hwQueueAlloc(viommu: number, type: number, index: number, iova: Bits64, length: Bits64): number {
     const { at } = HwQueueAllocStruct;
     const data = sized(HwQueueAllocStruct);

@@ -87,20 +87,27 @@ export class LinuxTransport implements Transport {
   }
 
   allocate(length: number): ProcessMemoryBlock {
-    const at = check(libc().mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0), `no memory of ${length} bytes`);
+    const at = check(
+      libc().mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0),
+      `no memory of ${length} bytes`,
+    );
     return { address: at, bytes: viewMemory(at, length), free: () => void libc().munmap(at, length) };
   }
 
   createMemfd(length: number): MemoryFile {
     const fd = check(libc().memfd_create('ioasid-client', MFD_CLOEXEC), 'memfd_create failed');
-    const truncate = (size: number) => void check(libc().ftruncate(fd, size), `the memfd cannot become ${size} bytes long`);
+    const truncate = (size: number) =>
+      void check(libc().ftruncate(fd, size), `the memfd cannot become ${size} bytes long`);
     truncate(length);
     return {
       fd,
       truncate,
       read: (offset, count) => {
         const bytes = new Uint8Array(Math.max(count, 128));
-        return bytes.subarray(0, check(libc().pread(fd, address(bytes), count, offset), 'pread of the memfd failed'));
+        return bytes.subarray(
+          0,
+          check(libc().pread(fd, address(bytes), count, offset), 'pread of the memfd failed'),
+        );
       },
       write: (offset, source) => void this.pwrite(fd, offset, source),
     };
@@ -124,7 +131,8 @@ export class LinuxTransport implements Transport {
     const result = libc().ioctl(fd, cmd, this.#structAddress);
     const errno = result === -1 ? lastErrno() : 0;
     data.set(this.#struct.subarray(0, data.length));
-    if (result === -1) throw new Refusal(errno, `ioctl 0x${cmd.toString(16)} on descriptor ${fd} was refused`);
+    if (result === -1)
+      throw new Refusal(errno, `ioctl 0x${cmd.toString(16)} on descriptor ${fd} was refused`);
     return result;
   }
 

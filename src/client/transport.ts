@@ -1,8 +1,9 @@
 /**
  * Transport: how the client's classes reach the files, and the memory that they hand over.
  *
- * One implementation makes system calls (`linux-transport.ts`), the other calls a machine in this process (`in-process.ts`). A Transport
- * stands for one process: its descriptors and addresses mean something only there.
+ * One implementation makes system calls (`linux-transport.ts`), the other calls a machine in this process
+ * (`in-process.ts`). A Transport stands for one process: its descriptors and addresses mean something only
+ * there.
  */
 
 /** Page-aligned memory of the process. */
@@ -46,7 +47,10 @@ export interface Transport {
   read(fd: number, target: Uint8Array): number;
   /** write(2), as `read`. @returns bytes written. @throws Refusal */
   write(fd: number, source: Uint8Array): number;
-  /** poll(2) on one descriptor. @returns the POLL* bits of `events` that hold; 0 when none came to hold within `timeoutMs` (-1: for ever). */
+  /**
+   * poll(2) on one descriptor. @returns the POLL* bits of `events` that hold; 0 when none came to hold within
+   * `timeoutMs` (-1: for ever).
+   */
   poll(fd: number, events: number, timeoutMs: number): number;
   allocate(length: number): ProcessMemoryBlock;
   createMemfd(length: number): MemoryFile;

@@ -1,7 +1,12 @@
 /**
  * VeventQueue: a queue of a vIOMMU's events, typed: ours or the kernel's.
  */
-import { iommufdNumber, VEVENTQ_FLAG_LOST_EVENTS, VeventHeaderStruct, VeventqAllocStruct } from '../uapi/iommufd.js';
+import {
+  iommufdNumber,
+  VEVENTQ_FLAG_LOST_EVENTS,
+  VeventHeaderStruct,
+  VeventqAllocStruct,
+} from '../uapi/iommufd.js';
 import { getU32, setU32 } from '../uapi/struct.js';
 import type { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
@@ -31,9 +36,16 @@ export class VeventQueue {
   /**
    * A queue for events of `type` (IOMMU_VEVENTQ_TYPE_*), with room for `depth` of them.
    * @param eventBytes how long the data of an event of this type is
-   * @throws Refusal ENOENT, EEXIST, EINVAL; EOPNOTSUPP where the server cannot give a program new descriptors.
+   * @throws Refusal ENOENT, EEXIST, EINVAL; EOPNOTSUPP where the server cannot give a program new
+   * descriptors.
    */
-  static alloc({ transport, fd }: Iommufd, viommu: number, type: number, depth: number, eventBytes: number): VeventQueue {
+  static alloc(
+    { transport, fd }: Iommufd,
+    viommu: number,
+    type: number,
+    depth: number,
+    eventBytes: number,
+  ): VeventQueue {
     const { at, size } = VeventqAllocStruct;
     const data = new Uint8Array(size);
     setU32(data, at.size, size);
@@ -41,7 +53,12 @@ export class VeventQueue {
     setU32(data, at.type, type);
     setU32(data, at.veventq_depth, depth);
     transport.ioctl(fd, iommufdNumber('IOMMU_VEVENTQ_ALLOC'), data);
-    return new VeventQueue(transport, getU32(data, at.out_veventq_id), getU32(data, at.out_veventq_fd), eventBytes);
+    return new VeventQueue(
+      transport,
+      getU32(data, at.out_veventq_id),
+      getU32(data, at.out_veventq_fd),
+      eventBytes,
+    );
   }
 
   /** Waits for an event, at most `timeoutMs` (-1: for ever). @returns whether there is one to read. */
@@ -58,7 +75,10 @@ export class VeventQueue {
     for (let from = 0; from < length; ) {
       const lost = (getU32(bytes, from + at.flags) & VEVENTQ_FLAG_LOST_EVENTS) !== 0;
       const end = from + size + (lost ? 0 : this.#eventBytes);
-      events.push({ sequence: getU32(bytes, from + at.sequence), data: lost ? undefined : bytes.slice(from + size, end) });
+      events.push({
+        sequence: getU32(bytes, from + at.sequence),
+        data: lost ? undefined : bytes.slice(from + size, end),
+      });
       from = end;
     }
     return events;

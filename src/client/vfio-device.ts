@@ -1,6 +1,6 @@
 /**
- * VfioDeviceFile: an open `/dev/vfio/devices/vfioN`, typed: ours or the kernel's. Besides VFIO's own ioctls it has the two of the native ABI,
- * AUTHORIZE and REVOKE.
+ * VfioDeviceFile: an open `/dev/vfio/devices/vfioN`, typed: ours or the kernel's. Besides VFIO's own ioctls
+ * it has the two of the native ABI, AUTHORIZE and REVOKE.
  */
 import { AuthorizeStruct, ioctlNumber, RevokeStruct } from '../uapi/ioasid.js';
 import { getU32, getU64, setU32 } from '../uapi/struct.js';
@@ -52,7 +52,10 @@ export class VfioDeviceFile {
     return new VfioDeviceFile(transport, transport.open(`vfio/devices/${name}`));
   }
 
-  /** Authorizes the device for `pasid` of `ioasid`: both descriptors are presented. `vpasid` is what an mdev is to call it. */
+  /**
+   * Authorizes the device for `pasid` of `ioasid`: both descriptors are presented. `vpasid` is what an mdev
+   * is to call it.
+   */
   authorize(ioasid: Ioasid | number, pasid: number, vpasid = 0): void {
     const data = prepared(AuthorizeStruct);
     const { at } = AuthorizeStruct;
@@ -69,7 +72,10 @@ export class VfioDeviceFile {
     this.transport.ioctl(this.fd, ioctlNumber('IOASID_REVOKE'), data);
   }
 
-  /** Binds the device to `iommufd`: both descriptors are presented. Until then a device of the kernel's does nothing. @returns its id there. */
+  /**
+   * Binds the device to `iommufd`: both descriptors are presented. Until then a device of the kernel's does
+   * nothing. @returns its id there.
+   */
   bind(iommufd: Iommufd | number): number {
     const { at, size } = BindStruct;
     const data = argsz(size);
@@ -103,7 +109,11 @@ export class VfioDeviceFile {
     const data = argsz(DeviceInfoStruct.size);
     this.transport.ioctl(this.fd, VFIO_DEVICE_GET_INFO, data);
     const { at } = DeviceInfoStruct;
-    return { flags: getU32(data, at.flags), regions: getU32(data, at.num_regions), irqs: getU32(data, at.num_irqs) };
+    return {
+      flags: getU32(data, at.flags),
+      regions: getU32(data, at.num_regions),
+      irqs: getU32(data, at.num_irqs),
+    };
   }
 
   regionInfo(index: number): { readonly flags: number; readonly size: number; readonly offset: number } {
@@ -138,7 +148,10 @@ export class VfioDeviceFile {
     this.transport.ioctl(this.fd, VFIO_DEVICE_RESET, new Uint8Array(0));
   }
 
-  /** Turns memory space and bus mastering on, as a driver does first: without the one BARs do not answer, without the other there is no DMA. */
+  /**
+   * Turns memory space and bus mastering on, as a driver does first: without the one BARs do not answer,
+   * without the other there is no DMA.
+   */
   enable(): void {
     const command = this.read(CONFIG_REGION, COMMAND, 2);
     command[0]! |= COMMAND_MEMORY | COMMAND_BUS_MASTER;

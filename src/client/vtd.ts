@@ -1,5 +1,6 @@
 /**
- * Nested page tables in the format of Intel VT-d, through an open `/dev/iommu`: the structs of <linux/iommufd.h> that only this IOMMU knows.
+ * Nested page tables in the format of Intel VT-d, through an open `/dev/iommu`: the structs of
+ * <linux/iommufd.h> that only this IOMMU knows.
  */
 import type { Bits64, Iommufd } from './iommufd.js';
 
@@ -36,12 +37,21 @@ export interface VtdInvalidation {
 }
 
 /** Allocates a page table that lies in the user's memory, under HWPT `parent`. @returns its id. */
-export function allocVtdS1(iommufd: Iommufd, device: number, parent: number, table: VtdS1, hwptFlags = 0): number {
+export function allocVtdS1(
+  iommufd: Iommufd,
+  device: number,
+  parent: number,
+  table: VtdS1,
+  hwptFlags = 0,
+): number {
   const view = new DataView(new ArrayBuffer(ENTRY_BYTES));
   view.setBigUint64(0, BigInt(table.flags ?? 0), true);
   view.setBigUint64(8, BigInt(table.root), true);
   view.setUint32(16, table.addressWidth ?? 48, true);
-  return iommufd.hwptAlloc(device, parent, hwptFlags, { type: DATA_TYPE, bytes: new Uint8Array(view.buffer) });
+  return iommufd.hwptAlloc(device, parent, hwptFlags, {
+    type: DATA_TYPE,
+    bytes: new Uint8Array(view.buffer),
+  });
 }
 
 /** The user has changed his table. @throws Refusal; those before the one that is refused have been done. */

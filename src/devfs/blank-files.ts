@@ -1,8 +1,10 @@
 /**
- * BlankFiles: open file descriptions of our filesystem that mean nothing yet, to be given a meaning and handed to a program.
+ * BlankFiles: open file descriptions of our filesystem that mean nothing yet, to be given a meaning and
+ * handed to a program.
  *
- * The kernel makes an open file only when somebody opens a name. So a hidden name that nobody can guess is made, opened on another
- * thread (this one has to answer that open), and forgotten. Its open file refuses everything until `file` is set.
+ * The kernel makes an open file only when somebody opens a name. So a hidden name that nobody can guess is
+ * made, opened on another thread (this one has to answer that open), and forgotten. Its open file refuses
+ * everything until `file` is set.
  */
 import { randomBytes } from 'node:crypto';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
@@ -52,7 +54,10 @@ export class BlankFiles {
     this.#root = root;
   }
 
-  /** Makes one, for a stream or for a file with offsets. `done` is called later, from the event loop; undefined: this process has no descriptors left, or the mount is gone. */
+  /**
+   * Makes one, for a stream or for a file with offsets. `done` is called later, from the event loop;
+   * undefined: this process has no descriptors left, or the mount is gone.
+   */
   make(stream: boolean, done: (blank: Blank | undefined) => void): void {
     const name = `.new-${randomBytes(16).toString('hex')}`;
     const node: DeviceNode = { path: name, flushes: true, stream, open: () => new Nothing() };

@@ -1,15 +1,19 @@
 /**
  * DeviceTree: the names in the filesystem and the inodes that the kernel knows.
  *
- * A directory, placeholder or symlink has one inode for as long as the filesystem lives, so that other filesystems can be mounted over
- * it. A device node has none of its own: every lookup makes a fresh inode, which lives until the kernel forgets it, so that each
- * open(2) has an inode of its own and an inode number tells which open file a descriptor means. Inode numbers are never used twice.
+ * A directory, placeholder or symlink has one inode for as long as the filesystem lives, so that other
+ * filesystems can be mounted over it. A device node has none of its own: every lookup makes a fresh inode,
+ * which lives until the kernel forgets it, so that each open(2) has an inode of its own and an inode number
+ * tells which open file a descriptor means. Inode numbers are never used twice.
  */
 import { refuse } from '../linux/errno.js';
 import type { DeviceNode, OpenFile } from '../uapi/open-file.js';
 import { ROOT_ID } from './fuse-wire.js';
 
-/** An entry beside the device nodes: something to mount over, or a symlink. `path` is relative to the mount's root. */
+/**
+ * An entry beside the device nodes: something to mount over, or a symlink. `path` is relative to the mount's
+ * root.
+ */
 export interface TreeEntry {
   readonly path: string;
   readonly kind: 'dir' | 'file' | 'symlink';
@@ -56,7 +60,13 @@ const S_IFLNK = 0o120000;
 const DEVICE_MODE = S_IFREG | 0o666;
 
 export class DeviceTree {
-  readonly root: Inode = { id: ROOT_ID, path: '', mode: S_IFDIR | 0o755, children: new Map(), opens: new Set() };
+  readonly root: Inode = {
+    id: ROOT_ID,
+    path: '',
+    mode: S_IFDIR | 0o755,
+    children: new Map(),
+    opens: new Set(),
+  };
   readonly #inodes = new Map<number, Inode>([[ROOT_ID, this.root]]);
   readonly #devices = new Map<string, DeviceNode>();
   /** Names in the root that are in no listing. */
@@ -98,9 +108,16 @@ export class DeviceTree {
 
   /** The inode of `name` in a directory; a fresh one when it is a device node. */
   lookup(directory: Inode, name: string): Inode | undefined {
-    const found = directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
+    const found =
+      directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
     if (found === undefined || !('device' in found)) return found;
-    const inode: Inode = { id: ++this.#lastId, path: found.device.path, mode: DEVICE_MODE, node: found.device, opens: new Set() };
+    const inode: Inode = {
+      id: ++this.#lastId,
+      path: found.device.path,
+      mode: DEVICE_MODE,
+      node: found.device,
+      opens: new Set(),
+    };
     this.#inodes.set(inode.id, inode);
     return inode;
   }
@@ -161,9 +178,17 @@ export class DeviceTree {
     const siblings = this.#directory(parent).children!;
     const found = siblings.get(base);
     if (found !== undefined) {
-      return 'children' in found ? found : refuse('ENOTDIR', `"${path}" is wanted as a directory and is none`);
+      return 'children' in found
+        ? found
+        : refuse('ENOTDIR', `"${path}" is wanted as a directory and is none`);
     }
-    const inode: Inode = { id: ++this.#lastId, path, mode: S_IFDIR | mode, children: new Map(), opens: new Set() };
+    const inode: Inode = {
+      id: ++this.#lastId,
+      path,
+      mode: S_IFDIR | mode,
+      children: new Map(),
+      opens: new Set(),
+    };
     siblings.set(base, inode);
     this.#inodes.set(inode.id, inode);
     return inode;

@@ -1,4 +1,7 @@
-/** A server that exits, by Node's own exit, as soon as it has asked itself which open file a descriptor means. See fuse-server.test.ts. */
+/**
+ * A server that exits, by Node's own exit, as soon as it has asked itself which open file a descriptor means.
+ * See fuse-server.test.ts.
+ */
 import type { Caller } from '../ioasid/caller.js';
 import { runLoop } from '../linux/event-loop.js';
 import { mountFuse } from '../linux/fuse-mount.js';

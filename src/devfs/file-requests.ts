@@ -1,8 +1,9 @@
 /**
  * FileRequests: the requests on device files, each of which becomes one call of a DeviceNode or an OpenFile.
  *
- * An open file description of the kernel's is an `Opened` here, by the handle that the kernel was given for it; it is made by OPEN and
- * dropped by RELEASE, once each. The Caller and the IoctlCall are the same objects every time and mean the request being served.
+ * An open file description of the kernel's is an `Opened` here, by the handle that the kernel was given for
+ * it; it is made by OPEN and dropped by RELEASE, once each. The Caller and the IoctlCall are the same objects
+ * every time and mean the request being served.
  */
 import { refuse } from '../linux/errno.js';
 import { type EventStream, type IoctlCall, READABLE, WRITABLE } from '../uapi/open-file.js';
@@ -99,8 +100,13 @@ export class FileRequests {
 
   read(): void {
     const { request } = this.#channel;
-    const opened = this.#begin('read', get64(request, wire.ReadIn.offset), get64(request, wire.ReadIn.handle));
-    if (wire.isForPage(request)) refuse('EIO', `${opened.inode.path} has no pages: it can be read, not mapped`);
+    const opened = this.#begin(
+      'read',
+      get64(request, wire.ReadIn.offset),
+      get64(request, wire.ReadIn.handle),
+    );
+    if (wire.isForPage(request))
+      refuse('EIO', `${opened.inode.path} has no pages: it can be read, not mapped`);
     // Zeroed, because what was there before belongs to another process.
     const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
     const length = opened.file.read(this.#caller, this.#argument, target);
@@ -110,7 +116,11 @@ export class FileRequests {
 
   write(length: number): void {
     const { request, reply } = this.#channel;
-    const opened = this.#begin('write', get64(request, wire.WriteIn.offset), get64(request, wire.WriteIn.handle));
+    const opened = this.#begin(
+      'write',
+      get64(request, wire.WriteIn.offset),
+      get64(request, wire.WriteIn.handle),
+    );
     const source = this.#writeSource.of(Math.min(request[wire.WriteIn.size]!, length - wire.WriteIn.payload));
     const written = opened.file.write(this.#caller, this.#argument, source);
     this.#channel.clearBody(wire.WriteOut.words);
@@ -154,8 +164,16 @@ export class FileRequests {
     const handle = get64(request, wire.PollIn.handle);
     const stream = this.#opens.get(handle)?.file.stream;
     const events = request[wire.PollIn.events]! & (stream?.ready() ?? READABLE | WRITABLE);
-    if (stream !== undefined && request[wire.PollIn.flags]! & wire.POLL_SCHEDULE_NOTIFY && !this.#polled.has(handle)) {
-      this.#polled.set(handle, { stream, kernelHandle: get64(request, wire.PollIn.kernelHandle), told: stream.arrivals });
+    if (
+      stream !== undefined &&
+      request[wire.PollIn.flags]! & wire.POLL_SCHEDULE_NOTIFY &&
+      !this.#polled.has(handle)
+    ) {
+      this.#polled.set(handle, {
+        stream,
+        kernelHandle: get64(request, wire.PollIn.kernelHandle),
+        told: stream.arrivals,
+      });
     }
     this.#channel.clearBody(wire.PollOut.words);
     this.#channel.reply[wire.Reply.body + wire.PollOut.events] = events;
@@ -224,7 +242,14 @@ export class FileRequests {
   #record(result: number, reason?: string): void {
     if (this.#onCall === undefined || this.#call === undefined) return;
     const tid = this.#channel.request[Request.pid]!;
-    const record = { call: this.#call, path: this.#path, tid, handle: this.#handle, argument: this.#argument, result };
+    const record = {
+      call: this.#call,
+      path: this.#path,
+      tid,
+      handle: this.#handle,
+      argument: this.#argument,
+      result,
+    };
     this.#onCall(reason === undefined ? record : { ...record, reason });
   }
 }

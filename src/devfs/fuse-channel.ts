@@ -1,8 +1,9 @@
 /**
  * FuseChannel: the connection to /dev/fuse and the two buffers that every message passes through.
  *
- * One request is in `request` at a time, until the next `receive`; its reply is built in `reply` or, for an ioctl, over the request
- * itself. Both buffers live as long as the channel and their addresses are kept, so that a message costs no allocation.
+ * One request is in `request` at a time, until the next `receive`; its reply is built in `reply` or, for an
+ * ioctl, over the request itself. Both buffers live as long as the channel and their addresses are kept, so
+ * that a message costs no allocation.
  */
 import { Errno, errnoName } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
@@ -31,7 +32,9 @@ export class FuseChannel {
     this.#standIn = standIn;
   }
 
-  /** Receives the next request. @returns its length; 0 when none is pending; -1 when the connection has ended. */
+  /**
+   * Receives the next request. @returns its length; 0 when none is pending; -1 when the connection has ended.
+   */
   receive(): number {
     const taken = this.#standIn?.take(this.requestBytes) ?? 0;
     if (taken > 0) return taken;
@@ -51,7 +54,10 @@ export class FuseChannel {
     this.reply.fill(0, Reply.body, Reply.body + words);
   }
 
-  /** Answers the request with the first `bodyBytes` of the reply's body. @returns false when nobody waits for it any more. */
+  /**
+   * Answers the request with the first `bodyBytes` of the reply's body. @returns false when nobody waits for
+   * it any more.
+   */
   answer(bodyBytes: number): boolean {
     const length = Reply.bodyByte + bodyBytes;
     this.#head(length, 0);
@@ -81,7 +87,10 @@ export class FuseChannel {
     this.#send(this.#requestAddress + IoctlReply.byte, length);
   }
 
-  /** Tells the kernel that the polled file which it knows by `kernelHandle` may have become ready. No request is being answered. */
+  /**
+   * Tells the kernel that the polled file which it knows by `kernelHandle` may have become ready. No request
+   * is being answered.
+   */
   wakePoll(kernelHandle: number): void {
     const length = Reply.bodyByte + PollWakeup.words * 4;
     this.reply[Reply.length] = length;
@@ -102,7 +111,8 @@ export class FuseChannel {
   #send(from: number, length: number): boolean {
     if (this.#write(this.fd, from, length) === length) return true;
     const errno = lastErrno();
-    // ENOENT: the caller was killed and has gone; ENODEV: so has the filesystem. Anything else means that the reply was wrong.
+    // ENOENT: the caller was killed and has gone; ENODEV: so has the filesystem. Anything else means that the
+    // reply was wrong.
     if (errno !== Errno.ENOENT && errno !== Errno.ENODEV) {
       console.error(
         `ioasid: the kernel refused a FUSE reply of ${length} bytes to opcode ${this.request[Request.opcode]}: ${errnoName(errno)}`,

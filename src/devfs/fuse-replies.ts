@@ -1,8 +1,9 @@
 /**
  * The bodies of replies, written into the reply buffer. Each function returns the body's length in bytes.
  *
- * Attributes never change and names of inodes that stay never move, so the kernel may keep both for ever. The name of a device node it
- * must not keep for a moment: the next open has to look it up again, to be given an inode of its own.
+ * Attributes never change and names of inodes that stay never move, so the kernel may keep both for ever. The
+ * name of a device node it must not keep for a moment: the next open has to look it up again, to be given an
+ * inode of its own.
  */
 import type { Inode, Name } from './device-tree.js';
 import * as wire from './fuse-wire.js';
@@ -14,8 +15,9 @@ const BLOCK = 4096;
 const NAME_MAX = 255;
 const PAGES = 256;
 /**
- * Requests that nobody waits for (RELEASE) which the kernel sends at once, without keeping them back behind others: whoever opens a device
- * after its last holder has closed it, or died, must not find it open still. Its default is 12.
+ * Requests that nobody waits for (RELEASE) which the kernel sends at once, without keeping them back behind
+ * others: whoever opens a device after its last holder has closed it, or died, must not find it open still.
+ * Its default is 12.
  */
 const MAX_BACKGROUND = 0xffff;
 const DT_DIR = 4;

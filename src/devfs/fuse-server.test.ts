@@ -84,11 +84,19 @@ whereMountingIsAllowed(import.meta.url, () => {
     await until(() => lastFile().releases === 1 && lastFile(mounted.flushing).releases === 1);
   });
 
-  test('what was closed has been released before the next open, however much it was', { timeout }, async () => {
+  test('what was closed has been released before the next open, however much it was', {
+    timeout,
+  }, async () => {
     const count = 200;
     await child.call('close', await child.order<number>('closeAllAndOpen', mounted.path('plain'), count));
-    const calls = mounted.calls.filter(({ call }) => call === 'open' || call === 'release').map(({ call }) => call);
-    assert.deepEqual(calls.slice(0, 2 * count + 1), [...Array(count).fill('open'), ...Array(count).fill('release'), 'open']);
+    const calls = mounted.calls
+      .filter(({ call }) => call === 'open' || call === 'release')
+      .map(({ call }) => call);
+    assert.deepEqual(calls.slice(0, 2 * count + 1), [
+      ...Array(count).fill('open'),
+      ...Array(count).fill('release'),
+      'open',
+    ]);
   });
 
   test('a caller may be killed in the middle of its own ioctl', { timeout }, async () => {
@@ -140,7 +148,10 @@ whereMountingIsAllowed(import.meta.url, () => {
     }
     assert.deepEqual(outcomes, [-Errno.ENOTTY, -Errno.ENOTTY, -Errno.EOPNOTSUPP, -Errno.EIO, -Errno.EIO]);
     assert.equal(log.mock.callCount(), 1);
-    assert.match(String(log.mock.calls[0]!.arguments[0]), /ioctl on plain failed inside ioasid: TypeError: a bug\n +at /);
+    assert.match(
+      String(log.mock.calls[0]!.arguments[0]),
+      /ioctl on plain failed inside ioasid: TypeError: a bug\n +at /,
+    );
     assert.equal(await child.call('ioctl', fd, PRESENTED, fd), lastFile().number);
   });
 
@@ -155,7 +166,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(Buffer.from(await child.peek(at, text.length)).toString(), text);
   });
 
-  test('every call is recorded with who made it, its result, and why it was refused', { timeout }, async () => {
+  test('every call is recorded with who made it, its result, and why it was refused', {
+    timeout,
+  }, async () => {
     const fd = await open('plain');
     await child.call('ioctl', fd, ioctl(NONE, 200, 0), 0);
     const [opening, refused] = mounted.calls;
@@ -163,8 +176,18 @@ whereMountingIsAllowed(import.meta.url, () => {
       { ...opening, handle: 0 },
       { call: 'open', path: 'plain', tid: child.pid, handle: 0, argument: opening!.argument, result: 0 },
     );
-    const expected = { call: 'ioctl', path: 'plain', tid: child.pid, handle: opening!.handle, argument: ioctl(NONE, 200, 0) };
-    assert.deepEqual(refused, { ...expected, result: -Errno.ENOTTY, reason: `no ioctl ${ioctl(NONE, 200, 0)}` });
+    const expected = {
+      call: 'ioctl',
+      path: 'plain',
+      tid: child.pid,
+      handle: opening!.handle,
+      argument: ioctl(NONE, 200, 0),
+    };
+    assert.deepEqual(refused, {
+      ...expected,
+      result: -Errno.ENOTTY,
+      reason: `no ioctl ${ioctl(NONE, 200, 0)}`,
+    });
   });
 
   test('a caller without `ioasid run` is given no new descriptor: EOPNOTSUPP, the reason names `run`, and the file is released', {
@@ -185,7 +208,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(await child.call('ioctl', fd, PRESENTED, fd), lastFile().number);
   });
 
-  test('a file means itself when it is presented, under any of its descriptors, and no other', { timeout }, async () => {
+  test('a file means itself when it is presented, under any of its descriptors, and no other', {
+    timeout,
+  }, async () => {
     const a = await open('plain');
     const first = lastFile().number;
     const b = await open('plain');
@@ -197,7 +222,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(await child.call('ioctl', device, PRESENTED, device), lastFile(mounted.flushing).number);
   });
 
-  test('no descriptor: EBADF; one that only names a file of ours: EBADF; anything else: EINVAL', { timeout }, async () => {
+  test('no descriptor: EBADF; one that only names a file of ours: EBADF; anything else: EINVAL', {
+    timeout,
+  }, async () => {
     const fd = await open('plain');
     const pathOnly = await open('plain', O_PATH);
     const sameInode = await child.call('open', `/proc/self/fd/${fd}`, O_PATH, 0);
@@ -210,7 +237,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.deepEqual(outcomes, [-EBADF, -EBADF, -EBADF, -EBADF, -EBADF, -EINVAL, -EINVAL, -EINVAL, -EINVAL]);
   });
 
-  test('a regular file with the same inode number, and a file of another server with it, are refused', { timeout }, async () => {
+  test('a regular file with the same inode number, and a file of another server with it, are refused', {
+    timeout,
+  }, async () => {
     const fd = await open('plain');
     const { inode } = identifyDescriptor(child.pid, fd)!;
     const other = new Mounted();
@@ -241,7 +270,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(mountedDevice(mounted.directory), identifyDescriptor(child.pid, fd)!.device);
   });
 
-  test('files that share an inode are told apart: reopened through /proc, or opened through a bind mount', { timeout }, async () => {
+  test('files that share an inode are told apart: reopened through /proc, or opened through a bind mount', {
+    timeout,
+  }, async () => {
     for (const node of [mounted.plain, mounted.flushing]) {
       const a = await open(node.path);
       const first = lastFile(node).number;
@@ -251,7 +282,10 @@ whereMountingIsAllowed(import.meta.url, () => {
       assert.equal(await child.call('ioctl', a, PRESENTED, a), first);
       assert.equal(await child.call('ioctl', a, PRESENTED, b), second);
       const both = await child.order<number>('buffer', new Uint8Array(Int32Array.of(a, b).buffer));
-      assert.equal(await child.call('ioctl', b, ioctl(NONE, Cmd.PRESENTED_TWO, 0), both), first * 100 + second);
+      assert.equal(
+        await child.call('ioctl', b, ioctl(NONE, Cmd.PRESENTED_TWO, 0), both),
+        first * 100 + second,
+      );
       const pathOnly = await child.call('open', `/proc/self/fd/${a}`, O_PATH, 0);
       assert.equal(await child.call('ioctl', a, PRESENTED, pathOnly), -Errno.EBADF);
       await child.call('close', b);
@@ -266,7 +300,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(await child.call('umount2', bound, MNT_DETACH), 0);
   });
 
-  test('the open files of a nonce round are released when the caller has closed them: no copy is left', { timeout }, async () => {
+  test('the open files of a nonce round are released when the caller has closed them: no copy is left', {
+    timeout,
+  }, async () => {
     const a = await open('plain');
     const first = lastFile();
     const b = await child.call('open', `/proc/self/fd/${a}`, O_RDWR, 0);
@@ -275,7 +311,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     await until(() => first.releases === 1);
   });
 
-  test('a descriptor that another thread swaps during the call means one of its files', { timeout }, async () => {
+  test('a descriptor that another thread swaps during the call means one of its files', {
+    timeout,
+  }, async () => {
     const a = await open('plain');
     const first = lastFile().number;
     const b = await open('plain');
@@ -283,11 +321,15 @@ whereMountingIsAllowed(import.meta.url, () => {
     const device = await open('sub/dir/flushing');
     const swapped = await child.call('fcntl', a, 0, 0);
     await child.order('swap', swapped, a, b);
-    const rounds = await Promise.all(Array.from({ length: 2000 }, () => child.call('ioctl', device, PRESENTED, swapped)));
+    const rounds = await Promise.all(
+      Array.from({ length: 2000 }, () => child.call('ioctl', device, PRESENTED, swapped)),
+    );
     assert.deepEqual(new Set(rounds), new Set([first, second]));
   });
 
-  test('what is mounted over a placeholder stays, whatever is looked up and however the nodes change', { timeout }, async () => {
+  test('what is mounted over a placeholder stays, whatever is looked up and however the nodes change', {
+    timeout,
+  }, async () => {
     const bound = mounted.path('placeholder');
     assert.equal(await child.call('mount', '/dev/null', bound, '', MS_BIND, ''), 0);
     mounted.server.update([mounted.plain]);
@@ -299,7 +341,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     assert.equal(await child.call('umount2', bound, MNT_DETACH), 0);
   });
 
-  test('when the connection is aborted every open file is released and serving ends', { timeout }, async () => {
+  test('when the connection is aborted every open file is released and serving ends', {
+    timeout,
+  }, async () => {
     const other = new Mounted();
     const fd = await child.call('open', other.path('plain'), O_RDWR, 0);
     assert.ok(fd >= 0);
@@ -310,7 +354,9 @@ whereMountingIsAllowed(import.meta.url, () => {
     await other.stop();
   });
 
-  test('a server that exits while it asks itself about a descriptor does exit, and lets its callers go', { timeout }, async () => {
+  test('a server that exits while it asks itself about a descriptor does exit, and lets its callers go', {
+    timeout,
+  }, async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ioasid-devfs-'));
     const server = fork(new URL('exiting.test.main.js', import.meta.url), [directory]);
     const exit = new Promise((resolve) => server.once('exit', resolve));

@@ -1,12 +1,13 @@
 /**
  * FuseServer: a filesystem of device files, served by answering the kernel's requests one at a time.
  *
- * Every request is answered before the next is read, with one exception: a request that presents a descriptor which only a nonce can
- * identify (identification.ts) is set aside with a copy of its bytes, and dispatched again, from the start, when the answer is there.
- * That is sound because handlers resolve descriptors before they change anything. An answer is good for the request that asked, no longer.
+ * Every request is answered before the next is read, with one exception: a request that presents a descriptor
+ * which only a nonce can identify (identification.ts) is set aside with a copy of its bytes, and dispatched
+ * again, from the start, when the answer is there. That is sound because handlers resolve descriptors before
+ * they change anything. An answer is good for the request that asked, no longer.
  *
- * Device nodes appear as regular files: the kernel passes ioctl, pread and pwrite on a FUSE regular file to us, but would take a
- * character device elsewhere.
+ * Device nodes appear as regular files: the kernel passes ioctl, pread and pwrite on a FUSE regular file to
+ * us, but would take a character device elsewhere.
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
@@ -40,11 +41,17 @@ export interface FuseServerOptions {
   readonly extra?: readonly TreeEntry[];
   /** Default root. */
   readonly owner?: Owner;
-  /** The device number of the mount. Without it descriptors are identified more slowly where the kernel does not tell it (before 6.16). */
+  /**
+   * The device number of the mount. Without it descriptors are identified more slowly where the kernel does
+   * not tell it (before 6.16).
+   */
   readonly device?: number;
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
-  /** Reads the connection when this thread cannot. Without it, memory that is backed by one of our own files must not be touched. */
+  /**
+   * Reads the connection when this thread cannot. Without it, memory that is backed by one of our own files
+   * must not be touched.
+   */
   readonly standIn?: StandIn;
 }
 
@@ -77,12 +84,15 @@ export class FuseServer {
   /** The request being served, when it had been set aside. */
   #resumed: SetAside | undefined;
   readonly #logged = new Set<string>();
-  /** Node's exit waits for its other threads, and they may wait for us (off-thread.ts): without a server the kernel lets them go. */
+  /**
+   * Node's exit waits for its other threads, and they may wait for us (off-thread.ts): without a server the
+   * kernel lets them go.
+   */
   readonly #abandon = () => void libc().close(this.fuseFd);
 
   /**
-   * Serves the connection `fuseFd`, which stays the caller's, to close when `serve` has returned false; only when the process exits
-   * before that, it is closed here.
+   * Serves the connection `fuseFd`, which stays the caller's, to close when `serve` has returned false; only
+   * when the process exits before that, it is closed here.
    * @throws Refusal EEXIST, ENOTDIR when the paths of nodes and extra entries contradict each other.
    */
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
@@ -93,7 +103,12 @@ export class FuseServer {
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#identification = new Identification(this.#tree, options.device ?? connectionDevice(fuseFd));
     const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
-    this.#files = new FileRequests(this.#channel, this.#identification, (tid, fd) => this.#presented(tid, fd), options.onCall);
+    this.#files = new FileRequests(
+      this.#channel,
+      this.#identification,
+      (tid, fd) => this.#presented(tid, fd),
+      options.onCall,
+    );
     this.#requests = requestTable(names, this.#files, options.standIn);
     process.once('exit', this.#abandon);
   }
@@ -104,8 +119,9 @@ export class FuseServer {
   }
 
   /**
-   * Answers what is pending, without blocking; after each request `between` is called, and the rest is left for later when it returns
-   * false. (To look for the next request at once is faster than to poll for it: the caller just answered often sends it right away.)
+   * Answers what is pending, without blocking; after each request `between` is called, and the rest is left
+   * for later when it returns false. (To look for the next request at once is faster than to poll for it: the
+   * caller just answered often sends it right away.)
    * @returns false when the filesystem is gone: every open file has then been released.
    */
   serve(between: () => boolean = goOn): boolean {
@@ -125,8 +141,8 @@ export class FuseServer {
   }
 
   /**
-   * Wakes the programs that poll a stream of events into which something has come. To be called after whatever may have put something in:
-   * requests, trapped ioctls, the work of devices.
+   * Wakes the programs that poll a stream of events into which something has come. To be called after
+   * whatever may have put something in: requests, trapped ioctls, the work of devices.
    */
   wakePolls(): void {
     this.#files.wakePolls();
@@ -134,13 +150,19 @@ export class FuseServer {
 
   /**
    * What serves the ioctls that return new descriptors, of the processes that are trapped (linux/seccomp.ts).
-   * `root` is a descriptor of the mounted root directory. The descriptors stay the caller's; they are needed as long as anything is served.
+   * `root` is a descriptor of the mounted root directory. The descriptors stay the caller's; they are needed
+   * as long as anything is served.
    */
   trapped({ root, ...trap }: TrapDescriptors & { readonly root: number }): LoopSource {
-    return new TrappedIoctls(new IoctlListener(trap), this.#identification, new BlankFiles(this.#tree, root), {
-      onCall: this.#onCall,
-      failed: (error, what) => this.#log(error, what),
-    });
+    return new TrappedIoctls(
+      new IoctlListener(trap),
+      this.#identification,
+      new BlankFiles(this.#tree, root),
+      {
+        onCall: this.#onCall,
+        failed: (error, what) => this.#log(error, what),
+      },
+    );
   }
 
   #dispatch(length: number): void {
@@ -156,9 +178,11 @@ export class FuseServer {
   #handle(length: number): void {
     const opcode = this.#channel.request[Request.opcode]!;
     const kind = this.#requests[opcode];
-    // The kernel does without what we do not know: ACCESS, FSYNC, GETXATTR, LSEEK, STATX and what it will invent.
+    // The kernel does without what we do not know: ACCESS, FSYNC, GETXATTR, LSEEK, STATX and what it will
+    // invent.
     if (kind === undefined) this.#channel.answerError(Errno.ENOSYS);
-    else if (length < kind.least) refuse('EINVAL', `a FUSE request ${opcode} of ${length} bytes is too short`);
+    else if (length < kind.least)
+      refuse('EINVAL', `a FUSE request ${opcode} of ${length} bytes is too short`);
     else kind.handle(length);
   }
 
@@ -190,7 +214,12 @@ export class FuseServer {
   /** Keeps the request until descriptor `fd` is identified. */
   #setAside(fd: number, length: number): void {
     const { request, requestBytes } = this.#channel;
-    const waiting: SetAside = this.#resumed ?? { bytes: requestBytes.slice(0, length), answers: new Map(), copies: [], waits: true };
+    const waiting: SetAside = this.#resumed ?? {
+      bytes: requestBytes.slice(0, length),
+      answers: new Map(),
+      copies: [],
+      waits: true,
+    };
     waiting.waits = true;
     this.#identification.byNonce(request[Request.pid]!, fd, ({ answer, copy }) => {
       waiting.answers.set(fd, answer);
@@ -210,8 +239,15 @@ export class FuseServer {
   }
 }
 
-/** What the filesystem answers. OPEN, IOCTL and FLUSH must be here: the kernel would give them up for good after one ENOSYS. */
-function requestTable(names: NameRequests, files: FileRequests, standIn: StandIn | undefined): Record<number, RequestKind> {
+/**
+ * What the filesystem answers. OPEN, IOCTL and FLUSH must be here: the kernel would give them up for good
+ * after one ENOSYS.
+ */
+function requestTable(
+  names: NameRequests,
+  files: FileRequests,
+  standIn: StandIn | undefined,
+): Record<number, RequestKind> {
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
   const open = () => {
     standIn?.start();
@@ -236,7 +272,8 @@ function requestTable(names: NameRequests, files: FileRequests, standIn: StandIn
     [Opcode.RELEASEDIR]: { least: HEADER_BYTES, handle: () => names.closeDirectory() },
     [Opcode.STATFS]: { least: HEADER_BYTES, handle: () => names.filesystem() },
     [Opcode.INIT]: { least: 56, handle: () => names.init() },
-    // Requests are answered at once, or as soon as a descriptor is identified: there is nothing to interrupt, and no reply is due.
+    // Requests are answered at once, or as soon as a descriptor is identified: there is nothing to interrupt,
+    // and no reply is due.
     [Opcode.INTERRUPT]: { least: HEADER_BYTES, handle: () => {} },
     [Opcode.CREATE]: change,
     [Opcode.LINK]: change,

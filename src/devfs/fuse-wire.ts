@@ -1,9 +1,11 @@
 /**
- * The FUSE protocol as bytes: opcodes, flags and where the fields of each message lie. Only facts, no behaviour.
+ * The FUSE protocol as bytes: opcodes, flags and where the fields of each message lie. Only facts, no
+ * behaviour.
  *
- * Version 7.45, little-endian as the machines are that this runs on. Every message is made of 32-bit words and aligned to 8 bytes, so
- * a field is named by its word in a Uint32Array; a 64-bit field by its low word. A request is a header of 10 words and a body, a
- * reply a header of 4 words and a body. `Request.*` words count from the start of the request, reply words from the start of their struct.
+ * Version 7.45, little-endian as the machines are that this runs on. Every message is made of 32-bit words
+ * and aligned to 8 bytes, so a field is named by its word in a Uint32Array; a 64-bit field by its low word. A
+ * request is a header of 10 words and a body, a reply a header of 4 words and a body. `Request.*` words count
+ * from the start of the request, reply words from the start of their struct.
  */
 
 export const MAJOR = 7;
@@ -54,7 +56,10 @@ export const FOPEN_NOFLUSH = 1 << 5;
 
 /** POLL: somebody waits, and is to be told by NOTIFY_POLL. */
 export const POLL_SCHEDULE_NOTIFY = 1 << 0;
-/** Stands where a reply has its error, in a message that answers no request: a polled file may have become ready. */
+/**
+ * Stands where a reply has its error, in a message that answers no request: a polled file may have become
+ * ready.
+ */
 export const NOTIFY_POLL = 1;
 
 /** READ: the field lock_owner is there. */
@@ -92,8 +97,9 @@ export const NAME = 40;
 export const Reply = { length: 0, error: 1, unique: 2, body: 4, bodyByte: 16 } as const;
 
 /**
- * The reply to an IOCTL is written over its request, so that the ioctl's bytes stay where they are: request header (40 bytes) and
- * fuse_ioctl_in (32) are followed by the same payload as reply header (16) and fuse_ioctl_out (16), laid at byte 40.
+ * The reply to an IOCTL is written over its request, so that the ioctl's bytes stay where they are: request
+ * header (40 bytes) and fuse_ioctl_in (32) are followed by the same payload as reply header (16) and
+ * fuse_ioctl_out (16), laid at byte 40.
  */
 export const IoctlReply = {
   byte: 40,
@@ -146,7 +152,10 @@ export const InitOut = {
 /** struct fuse_dirent: the name follows, padded to 8 bytes. */
 export const Dirent = { bytes: 24, ino: 0, next: 2, nameLength: 4, type: 5 } as const;
 
-/** Is this READ not a program's read, which has an owner, but the kernel's, for a page that somebody has mapped? */
+/**
+ * Is this READ not a program's read, which has an owner, but the kernel's, for a page that somebody has
+ * mapped?
+ */
 export function isForPage(request: Uint32Array): boolean {
   return (request[ReadIn.readFlags]! & FUSE_READ_LOCKOWNER) === 0;
 }

@@ -1,10 +1,11 @@
 /**
  * Identification: which open file of ours does the caller's descriptor mean?
  *
- * As a rule the inode tells, because each open(2) has one of its own. Where an inode has several opens (a reopen through
- * /proc/self/fd, a bind mount of a node), or the descriptor is being swapped while we look, only the open file itself can tell:
- * we take a copy of the descriptor and send a number nobody can guess through it, and see on which open file it arrives. That call
- * is answered by this very thread, so it is made on another one, and the request that asked has to wait for it (`Undetermined`).
+ * As a rule the inode tells, because each open(2) has one of its own. Where an inode has several opens (a
+ * reopen through /proc/self/fd, a bind mount of a node), or the descriptor is being swapped while we look,
+ * only the open file itself can tell: we take a copy of the descriptor and send a number nobody can guess
+ * through it, and see on which open file it arrives. That call is answered by this very thread, so it is made
+ * on another one, and the request that asked has to wait for it (`Undetermined`).
  */
 import { randomBytes } from 'node:crypto';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
@@ -13,10 +14,16 @@ import { libc } from '../linux/ffi.js';
 import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
 
-/** The private ioctl that carries a nonce as its plain argument: _IO(';', 0xff). Whoever sends a wrong one gets ENOTTY. */
+/**
+ * The private ioctl that carries a nonce as its plain argument: _IO(';', 0xff). Whoever sends a wrong one
+ * gets ENOTTY.
+ */
 export const NONCE_CMD = 0x3bff;
 
-/** Thrown out of a handler that asked for `fd`: the answer is on its way, dispatch the request again when it is there. */
+/**
+ * Thrown out of a handler that asked for `fd`: the answer is on its way, dispatch the request again when it
+ * is there.
+ */
 export class Undetermined extends Error {
   readonly fd: number;
 
@@ -38,7 +45,10 @@ export class Identification {
   readonly #offThread = new OffThread();
   readonly #rounds = new Map<number, { arrivedOn: Opened | undefined }>();
 
-  /** @param device the filesystem's device number; undefined: it is learned when the first nonce has come back. */
+  /**
+   * @param device the filesystem's device number; undefined: it is learned when the first nonce has come
+   * back.
+   */
   constructor(tree: DeviceTree, device: number | undefined) {
     this.#tree = tree;
     this.#device = device;
@@ -46,7 +56,8 @@ export class Identification {
 
   /**
    * The open file behind descriptor `fd` of thread `tid`; undefined when the inode alone does not tell.
-   * @throws Refusal EBADF no such descriptor, or opened with O_PATH; EINVAL not a file of this server; EPERM the caller cannot be traced.
+   * @throws Refusal EBADF no such descriptor, or opened with O_PATH; EINVAL not a file of this server; EPERM
+   * the caller cannot be traced.
    */
   byInode(tid: number, fd: number): Opened | undefined {
     const identity = identifyDescriptor(tid, fd);
@@ -67,7 +78,10 @@ export class Identification {
     });
   }
 
-  /** Closes a copy where waiting is allowed: the close of a file that flushes is answered by the serving thread. */
+  /**
+   * Closes a copy where waiting is allowed: the close of a file that flushes is answered by the serving
+   * thread.
+   */
   closeCopy(copy: number): void {
     this.#offThread.runFirst((ended) => libc().close.async(copy, ended));
   }
@@ -108,7 +122,8 @@ export class Identification {
 
   #opensOf(identity: FileIdentity, fd: number): ReadonlySet<Opened> {
     if (identity.pathOnly) refuse('EBADF', `fd ${fd} was opened with O_PATH and is no open file`);
-    const inode = identity.device === (this.#device ?? identity.device) ? this.#tree.inode(identity.inode) : undefined;
+    const inode =
+      identity.device === (this.#device ?? identity.device) ? this.#tree.inode(identity.inode) : undefined;
     if (inode?.node === undefined) throw notOurs(fd);
     return inode.opens;
   }

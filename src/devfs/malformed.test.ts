@@ -22,8 +22,13 @@ class Wire {
 
   constructor() {
     const ends = new Int32Array(32);
-    const socketpair = loadKoffi().load(null).func('int socketpair(int domain, int type, int protocol, uintptr_t fds)');
-    check(socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, address(new Uint8Array(ends.buffer))) as number, 'socketpair');
+    const socketpair = loadKoffi()
+      .load(null)
+      .func('int socketpair(int domain, int type, int protocol, uintptr_t fds)');
+    check(
+      socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, address(new Uint8Array(ends.buffer))) as number,
+      'socketpair',
+    );
     [this.#ours, this.#theirs] = [ends[0]!, ends[1]!];
     this.server = new FuseServer(this.#theirs, [this.node]);
   }
@@ -39,7 +44,11 @@ class Wire {
       if (length === -1 && lastErrno() === Errno.EAGAIN) return replies;
       const words = new DataView(this.#bytes.buffer);
       assert.equal(words.getUint32(0, true), length);
-      replies.push({ error: words.getInt32(4, true), unique: words.getUint32(8, true), bytes: this.#bytes.slice(16, length) });
+      replies.push({
+        error: words.getInt32(4, true),
+        unique: words.getUint32(8, true),
+        bytes: this.#bytes.slice(16, length),
+      });
     }
   }
 
@@ -106,7 +115,12 @@ test('each lookup of a device node makes a fresh inode, of a directory always th
   wire.server.update([wire.node, new FakeNode('dir/other', false, () => 2)]);
   const directory = nodeOf(ROOT, 'dir');
   assert.equal(nodeOf(ROOT, 'dir'), directory);
-  const nodes = [nodeOf(ROOT, 'plain'), nodeOf(ROOT, 'plain'), nodeOf(directory, 'other'), nodeOf(directory, 'other')];
+  const nodes = [
+    nodeOf(ROOT, 'plain'),
+    nodeOf(ROOT, 'plain'),
+    nodeOf(directory, 'other'),
+    nodeOf(directory, 'other'),
+  ];
   assert.equal(new Set(nodes).size, nodes.length);
   wire.close();
 });

@@ -27,7 +27,10 @@ export const Cmd = {
   ADD: 1,
   /** `arg` is a descriptor. @returns the number of the open file that it means. */
   PRESENTED: 2,
-  /** `arg` is the address of two descriptors (s32). @returns 100 times the number of the first, plus that of the second. */
+  /**
+   * `arg` is the address of two descriptors (s32). @returns 100 times the number of the first, plus that of
+   * the second.
+   */
   PRESENTED_TWO: 3,
   /** Doubles the byte at address `arg`. */
   DOUBLE: 4,
@@ -152,8 +155,13 @@ export class Mounted {
 
   constructor(options: FuseServerOptions = {}) {
     const fd = mountFuse(this.directory, { allowOther: true });
-    this.server = new FuseServer(fd, [this.plain, this.flushing], { onCall: (record) => this.calls.push(record), ...options });
-    this.ended = runLoop([{ fd, ready: (between) => this.server.serve(between) }], () => false).then(() => void libc().close(fd));
+    this.server = new FuseServer(fd, [this.plain, this.flushing], {
+      onCall: (record) => this.calls.push(record),
+      ...options,
+    });
+    this.ended = runLoop([{ fd, ready: (between) => this.server.serve(between) }], () => false).then(
+      () => void libc().close(fd),
+    );
   }
 
   path(name: string): string {
@@ -175,7 +183,8 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /**
- * Runs `tests` where mounting is allowed: here, for root, otherwise by running the whole test file again as root of a user namespace.
+ * Runs `tests` where mounting is allowed: here, for root, otherwise by running the whole test file again as
+ * root of a user namespace.
  */
 export function whereMountingIsAllowed(file: string, tests: () => void): void {
   if (process.geteuid?.() === 0) {
@@ -194,7 +203,11 @@ export function whereMountingIsAllowed(file: string, tests: () => void): void {
   });
 }
 
-function run(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<{ status: number | null; output: string }> {
+function run(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ status: number | null; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';

@@ -1,13 +1,31 @@
 /**
  * NameRequests: the requests about names, attributes and directories. Nothing here reaches a device.
  *
- * The set of names is the machine's to decide, so programs can neither make, rename nor remove any, nor change whose they are.
+ * The set of names is the machine's to decide, so programs can neither make, rename nor remove any, nor
+ * change whose they are.
  */
 import { Errno, refuse } from '../linux/errno.js';
 import type { DeviceTree, Inode } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER } from './fuse-channel.js';
-import { type Owner, writeAttributes, writeDirectory, writeEntry, writeInit, writeStatfs } from './fuse-replies.js';
-import { BatchForgetIn, FATTR_MODE_OR_OWNER, get64, NAME, OpenOut, ReadIn, Reply, Request, SetattrIn } from './fuse-wire.js';
+import {
+  type Owner,
+  writeAttributes,
+  writeDirectory,
+  writeEntry,
+  writeInit,
+  writeStatfs,
+} from './fuse-replies.js';
+import {
+  BatchForgetIn,
+  FATTR_MODE_OR_OWNER,
+  get64,
+  NAME,
+  OpenOut,
+  ReadIn,
+  Reply,
+  Request,
+  SetattrIn,
+} from './fuse-wire.js';
 
 export class NameRequests {
   readonly #channel: FuseChannel;

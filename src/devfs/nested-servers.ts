@@ -1,6 +1,7 @@
 /**
- * NestedServers: the servers of an `ioasid run` inside ours, whose trapped calls come to us (linux/nested-trap.ts), by the device number of
- * their filesystem. A device number is used again when a filesystem is gone, so the newest server that names it has it.
+ * NestedServers: the servers of an `ioasid run` inside ours, whose trapped calls come to us
+ * (linux/nested-trap.ts), by the device number of their filesystem. A device number is used again when a
+ * filesystem is gone, so the newest server that names it has it.
  */
 
 import { Refusal } from '../linux/errno.js';
@@ -17,7 +18,10 @@ export class NestedServers {
     this.#listener = listener;
   }
 
-  /** Answers a JOIN: hands the listener to whoever may have it. Everybody else's call goes on to the kernel, which knows no such ioctl. */
+  /**
+   * Answers a JOIN: hands the listener to whoever may have it. Everybody else's call goes on to the kernel,
+   * which knows no such ioctl.
+   */
   join(call: TrappedIoctl): void {
     const number = mayJoin(call) ? this.#admit(call) : undefined;
     if (number === undefined) this.#listener.pass(call.id);
@@ -54,7 +58,10 @@ export class NestedServers {
   }
 }
 
-/** The filesystem of the file that the call is on; undefined when the kernel will refuse the call anyway, or does not tell. */
+/**
+ * The filesystem of the file that the call is on; undefined when the kernel will refuse the call anyway, or
+ * does not tell.
+ */
 function deviceOf({ tid, fd }: TrappedIoctl): number | undefined {
   try {
     return identifyDescriptor(tid, fd)?.device;

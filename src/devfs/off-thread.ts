@@ -1,7 +1,8 @@
 /**
  * OffThread: system calls on our own files, made on other threads because this thread has to answer them.
  *
- * At most LIMIT are under way; the rest waits in order. (the FFI throws at the 257th, and each call may hold a descriptor.)
+ * At most LIMIT are under way; the rest waits in order. (the FFI throws at the 257th, and each call may hold
+ * a descriptor.)
  */
 
 const LIMIT = 16;

@@ -26,7 +26,11 @@ test('memory that is not there is EFAULT, and the reason names the address', asy
   caller.begin(child.pid);
   const end = (await child.map(8192)) + 4096;
   assert.equal(await child.call('munmap', end, 4096), 0);
-  refused(() => caller.readMemory(end - 2, new Uint8Array(4)), 'EFAULT', new RegExp(`^address 0x${end.toString(16)} is not mapped`));
+  refused(
+    () => caller.readMemory(end - 2, new Uint8Array(4)),
+    'EFAULT',
+    new RegExp(`^address 0x${end.toString(16)} is not mapped`),
+  );
   refused(() => caller.writeMemory(8, new Uint8Array(4)), 'EFAULT', /^address 0x8 is not mapped/);
   refused(() => caller.readMemory(2 ** 60, new Uint8Array(4)), 'EFAULT', /0x1000000000000000/);
 });

@@ -1,9 +1,10 @@
 /**
  * ProcessCaller: the real process whose request is being served.
  *
- * One object serves many requests; `begin` points it to the next caller. It names the caller by thread id. With a FUSE request that is
- * safe: the thread sleeps in the kernel until it is answered, so the id cannot come to mean somebody else meanwhile. Where the thread
- * may be killed before (trapped-ioctls.ts), `Presence.confirm` says afterwards whether what was found by its id was the caller's.
+ * One object serves many requests; `begin` points it to the next caller. It names the caller by thread id.
+ * With a FUSE request that is safe: the thread sleeps in the kernel until it is answered, so the id cannot
+ * come to mean somebody else meanwhile. Where the thread may be killed before (trapped-ioctls.ts),
+ * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
 import type { OpenFile } from '../ioasid/open-file.js';
@@ -28,7 +29,10 @@ const byFuse: Presence = {
   confirm: () => undefined,
   install: (file) => {
     file.release();
-    return refuse('EOPNOTSUPP', 'only a program that `ioasid run` has started can be given a new descriptor, where seccomp lets it');
+    return refuse(
+      'EOPNOTSUPP',
+      'only a program that `ioasid run` has started can be given a new descriptor, where seccomp lets it',
+    );
   },
 };
 
@@ -96,8 +100,9 @@ export class ProcessCaller implements Caller {
   }
 
   /**
-   * The caller's address space, when [address, address+length) is mapped in it for `access`. It is kept for the next call, which is often
-   * the same process's. (process_vm_readv would be cheaper, but waits for whoever handles the caller's page faults: for ever, if he likes.)
+   * The caller's address space, when [address, address+length) is mapped in it for `access`. It is kept for
+   * the next call, which is often the same process's. (process_vm_readv would be cheaper, but waits for
+   * whoever handles the caller's page faults: for ever, if he likes.)
    */
   #reach(address: number, length: number, access: Access): Memory {
     const memory = memoryInUse(this.#thread(), address, length, access);
@@ -123,6 +128,9 @@ export class ProcessCaller implements Caller {
 
   #all(done: number, address: number, length: number, verb: string): void {
     if (done === length) return;
-    refuse('EFAULT', `only ${done} of ${length} bytes at ${hex(address)} of thread ${this.#tid} can be ${verb}`);
+    refuse(
+      'EFAULT',
+      `only ${done} of ${length} bytes at ${hex(address)} of thread ${this.#tid} can be ${verb}`,
+    );
   }
 }

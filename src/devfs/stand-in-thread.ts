@@ -8,7 +8,10 @@ import { type StandInData, Word } from './stand-in.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
-/** After so long without a request for a page it is not one of our own files that the serving thread waits for. */
+/**
+ * After so long without a request for a page it is not one of our own files that the serving thread waits
+ * for.
+ */
 const GIVE_UP_MS = 5000;
 const CAUGHT = Buffer.from(
   `ioasid: the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that is a file of a FUSE filesystem which does not answer. ` +
@@ -49,8 +52,8 @@ function sleepWhile(pulse: number): void {
 }
 
 /**
- * Takes requests for as long as the pulse stands still; in vain, it leaves them where they are at last: who waits for a request that nobody has taken
- * can still be killed.
+ * Takes requests for as long as the pulse stands still; in vain, it leaves them where they are at last: who
+ * waits for a request that nobody has taken can still be killed.
  */
 function standIn(pulse: number): void {
   let since = performance.now();

@@ -27,7 +27,10 @@ class Wire {
 
   constructor(t: TestContext) {
     const ends = new Int32Array(32);
-    check(libc().socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, address(new Uint8Array(ends.buffer))), 'socketpair');
+    check(
+      libc().socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, address(new Uint8Array(ends.buffer))),
+      'socketpair',
+    );
     [this.#kernel, this.#server] = [ends[0]!, ends[1]!];
     this.standIn = new StandIn(this.#server);
     this.standIn.start();
@@ -52,7 +55,11 @@ class Wire {
   /** Stands still until there is a reply. @returns the number of the request and the error. */
   reply(): [unique: number, error: number] {
     this.#pollfd.set([this.#kernel, POLLIN]);
-    assert.equal(libc().poll(address(new Uint8Array(this.#pollfd.buffer)), 1, PATIENCE_MS), 1, 'there is a reply');
+    assert.equal(
+      libc().poll(address(new Uint8Array(this.#pollfd.buffer)), 1, PATIENCE_MS),
+      1,
+      'there is a reply',
+    );
     assert.equal(libc().read(this.#kernel, this.#address, 128), 16);
     return [this.#words[2]!, this.#words[1]! | 0];
   }

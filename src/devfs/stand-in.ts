@@ -1,14 +1,17 @@
 /**
  * StandIn: a second thread that reads the connection when the serving thread cannot.
  *
- * The serving thread touches memory of other processes, and a page of it may be one of our own files, mapped privately. Then the kernel asks
- * the server for that page and lets the toucher wait for the answer: without help, for ever. So the stand-in watches the pulse of the serving
- * thread, which beats at each poll and each request. When it has stood still for PATIENCE_MS while the thread was awake, the stand-in takes requests
- * from the connection: it answers those for pages with EIO, which is what they always get, and hands all others on in their order.
+ * The serving thread touches memory of other processes, and a page of it may be one of our own files, mapped
+ * privately. Then the kernel asks the server for that page and lets the toucher wait for the answer: without
+ * help, for ever. So the stand-in watches the pulse of the serving thread, which beats at each poll and each
+ * request. When it has stood still for PATIENCE_MS while the thread was awake, the stand-in takes requests
+ * from the connection: it answers those for pages with EIO, which is what they always get, and hands all
+ * others on in their order.
  *
- * Invariant: no request overtakes another. The serving thread takes what was handed on before it reads the connection, and does
- * neither while the stand-in has a request in its hands. Shared words say so; both sides write one and then read the other's: the
- * stand-in says that it takes and looks at the pulse, the serving thread lets the pulse beat and looks at whether the stand-in takes.
+ * Invariant: no request overtakes another. The serving thread takes what was handed on before it reads the
+ * connection, and does neither while the stand-in has a request in its hands. Shared words say so; both sides
+ * write one and then read the other's: the stand-in says that it takes and looks at the pulse, the serving
+ * thread lets the pulse beat and looks at whether the stand-in takes.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Pulse } from '../linux/event-loop.js';
@@ -19,7 +22,10 @@ const EFD_FLAGS = 0o2004001;
 
 /** The shared words. */
 export const Word = {
-  /** Odd: the serving thread is awake. It changes with each poll, before and after, and before the connection is read. */
+  /**
+   * Odd: the serving thread is awake. It changes with each poll, before and after, and before the connection
+   * is read.
+   */
   PULSE: 0,
   /** 1: the stand-in sleeps until the serving thread wakes. */
   ASLEEP: 1,
@@ -56,14 +62,22 @@ export class StandIn implements Pulse {
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
   }
 
-  /** From now on memory of other processes may be touched. (A thread is not made earlier because it costs a start-up of Node.) */
+  /**
+   * From now on memory of other processes may be touched. (A thread is not made earlier because it costs a
+   * start-up of Node.)
+   */
   start(): void {
     if (this.#worker !== undefined) return;
     const { port1, port2 } = new MessageChannel();
     const workerData: StandInData = { fuse: this.#fuse, bell: this.bell, words: this.#words, port: port2 };
     this.#port = port1;
-    this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), { workerData, transferList: [port2] });
-    this.#worker.on('error', (error) => console.error(`ioasid: nobody stands in for the serving thread: ${error.message}`));
+    this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {
+      workerData,
+      transferList: [port2],
+    });
+    this.#worker.on('error', (error) =>
+      console.error(`ioasid: nobody stands in for the serving thread: ${error.message}`),
+    );
     this.#worker.unref();
   }
 

@@ -1,16 +1,17 @@
 /**
- * TrappedIoctls: the ioctls that return a new descriptor (uapi/new-fd.ts), which reach us through seccomp and not through FUSE.
+ * TrappedIoctls: the ioctls that return a new descriptor (uapi/new-fd.ts), which reach us through seccomp and
+ * not through FUSE.
  *
- * The filter knows numbers only. So each call is first found out to be on a file of ours; all others go on to the kernel untouched,
- * or to a server inside ours.
- * Ours are served as FileRequests would, with a caller that can be given descriptors: where one may be returned a blank open file is made
- * beforehand, and when the handler installs, it is put into the caller and becomes the file. Our own descriptor of it is closed before the call returns, so
- * that the caller's close is the last.
+ * The filter knows numbers only. So each call is first found out to be on a file of ours; all others go on to
+ * the kernel untouched, or to a server inside ours. Ours are served as FileRequests would, with a caller that
+ * can be given descriptors: where one may be returned a blank open file is made beforehand, and when the
+ * handler installs, it is put into the caller and becomes the file. Our own descriptor of it is closed before
+ * the call returns, so that the caller's close is the last.
  *
- * The caller waits outside of the kernel's ioctl: nothing keeps its descriptor open, and it may be killed at any moment. Therefore its
- * descriptor is identified in the same step in which the handler runs, and what was found by the thread's id is used only after the
- * kernel has said that the very same call still waits. A caller that was killed takes its descriptors with it, and with our copy
- * closed that releases the file.
+ * The caller waits outside of the kernel's ioctl: nothing keeps its descriptor open, and it may be killed at
+ * any moment. Therefore its descriptor is identified in the same step in which the handler runs, and what was
+ * found by the thread's id is used only after the kernel has said that the very same call still waits. A
+ * caller that was killed takes its descriptors with it, and with our copy closed that releases the file.
  */
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
@@ -32,7 +33,10 @@ interface Pending {
   readonly call: TrappedIoctl;
   readonly answers: Map<number, Opened | Refusal>;
   readonly copies: number[];
-  /** A blank file has been asked for. `blank` is undefined after that when there was none to be had, or it has been used. */
+  /**
+   * A blank file has been asked for. `blank` is undefined after that when there was none to be had, or it has
+   * been used.
+   */
   prepared: boolean;
   blank: Blank | undefined;
   installed: Blank | undefined;
@@ -55,7 +59,12 @@ export class TrappedIoctls implements LoopSource {
   /** The call being served. */
   #current: Pending | undefined;
 
-  constructor(listener: IoctlListener, identification: Identification, blanks: BlankFiles, reports: TrapReports) {
+  constructor(
+    listener: IoctlListener,
+    identification: Identification,
+    blanks: BlankFiles,
+    reports: TrapReports,
+  ) {
     this.#listener = listener;
     this.#identification = identification;
     this.#blanks = blanks;
@@ -74,21 +83,35 @@ export class TrappedIoctls implements LoopSource {
     const call = this.#listener.receive();
     if (call?.cmd === JOIN) this.#nested.join(call);
     else if (call !== undefined) {
-      this.#advance({ call, answers: new Map(), copies: [], prepared: false, blank: undefined, installed: undefined });
+      this.#advance({
+        call,
+        answers: new Map(),
+        copies: [],
+        prepared: false,
+        blank: undefined,
+        installed: undefined,
+      });
       between();
     }
     return true;
   }
 
-  /** Takes the call as far as it goes now; what it has to wait for calls this again. Until the handler runs, nothing has been changed. */
+  /**
+   * Takes the call as far as it goes now; what it has to wait for calls this again. Until the handler runs,
+   * nothing has been changed.
+   */
   #advance(pending: Pending): void {
     const { call } = pending;
     this.#current = pending;
-    this.#caller.begin(call.tid, { confirm: () => this.#confirm(call), install: (file) => this.#install(pending, file) });
+    this.#caller.begin(call.tid, {
+      confirm: () => this.#confirm(call),
+      install: (file) => this.#install(pending, file),
+    });
     try {
       const opened = this.#target(pending);
       if (opened === undefined) this.#end(pending, () => this.#pass(call));
-      else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg)) this.#serve(pending, opened);
+      else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg))
+        this.#serve(pending, opened);
       else this.#prepare(pending);
     } catch (error) {
       if (!(error instanceof Undetermined)) throw error;
@@ -102,7 +125,10 @@ export class TrappedIoctls implements LoopSource {
     if (!this.#nested.handOn(call)) this.#listener.pass(call.id);
   }
 
-  /** The open file that the call is on; undefined when it is none of ours, or out of our reach, or nobody waits any more. */
+  /**
+   * The open file that the call is on; undefined when it is none of ours, or out of our reach, or nobody
+   * waits any more.
+   */
   #target({ call }: Pending): Opened | undefined {
     if (call.tid === 0) return undefined;
     try {
@@ -137,14 +163,21 @@ export class TrappedIoctls implements LoopSource {
       result = -(refusal?.errno ?? Errno.EIO);
       reason = refusal?.reason ?? 'an error inside ioasid';
     }
-    const record = { call: 'ioctl', path: opened.inode.path, tid, handle: opened.handle, argument: cmd, result } as const;
+    const record = {
+      call: 'ioctl',
+      path: opened.inode.path,
+      tid,
+      handle: opened.handle,
+      argument: cmd,
+      result,
+    } as const;
     this.#reports.onCall?.(reason === undefined ? record : { ...record, reason });
     this.#end(pending, () => this.#listener.answer(id, result));
   }
 
   /**
-   * Puts away what was made for the call, and answers it. A blank that was not needed is not kept for the next: a process that ends with
-   * a file of its own open waits for its own answer to the close, for ever.
+   * Puts away what was made for the call, and answers it. A blank that was not needed is not kept for the
+   * next: a process that ends with a file of its own open waits for its own answer to the close, for ever.
    */
   #end({ blank, installed, copies }: Pending, answer: () => void): void {
     for (const copy of copies) this.#identification.closeCopy(copy);

@@ -23,7 +23,8 @@ function reasonFor(model: unknown): string {
 
 const withPci = (change: object) => reasonFor({ ...methods, pci: { ...pci, ...change } });
 const withBars = (...bars: unknown[]) => withPci({ bars });
-const withMsix = (msix: object) => withPci({ msix: { vectors: 8, bar: 0, tableOffset: 0x800, pbaOffset: 0xc00, ...msix } });
+const withMsix = (msix: object) =>
+  withPci({ msix: { vectors: 8, bar: 0, tableOffset: 0x800, pbaOffset: 0xc00, ...msix } });
 
 describe('checkModel accepts', () => {
   test('edu, and returns it', () => {
@@ -68,8 +69,14 @@ describe('checkModel refuses', () => {
 
   test('numbers that their fields cannot hold', () => {
     assert.equal(withPci({ vendorId: 0xffff }), 'pci.vendorId is 0xffff, not an integer from 0 to 0xfffe');
-    assert.equal(withPci({ deviceId: '0x11e8' }), 'pci.deviceId is "0x11e8", not an integer from 0 to 0xffff');
-    assert.equal(withPci({ classCode: 0x1000000 }), 'pci.classCode is 0x1000000, not an integer from 0 to 0xffffff');
+    assert.equal(
+      withPci({ deviceId: '0x11e8' }),
+      'pci.deviceId is "0x11e8", not an integer from 0 to 0xffff',
+    );
+    assert.equal(
+      withPci({ classCode: 0x1000000 }),
+      'pci.classCode is 0x1000000, not an integer from 0 to 0xffffff',
+    );
     assert.equal(withPci({ revision: -1 }), 'pci.revision is -1, not an integer from 0 to 0xff');
     assert.equal(withPci({ subsystemId: 0.5 }), 'pci.subsystemId is 0.5, not an integer from 0 to 0xffff');
     assert.equal(withPci({ pasidBits: 21 }), 'pci.pasidBits is 0x15, not an integer from 1 to 0x14');
@@ -82,14 +89,23 @@ describe('checkModel refuses', () => {
     assert.equal(withPci({ bars: undefined }), 'pci.bars is undefined, not an array');
     assert.equal(withBars(4096), 'an element of pci.bars is 0x1000, not a BAR');
     assert.equal(withBars({ index: 6, size: 16 }), 'the index of a BAR is 0x6, not an integer from 0 to 0x5');
-    assert.equal(withBars({ index: 1, size: 8 }), 'the size of BAR 1 is 0x8, not an integer from 16 to 0x80000000');
-    assert.equal(withBars({ index: 1, size: 2 ** 32 }), 'the size of BAR 1 is 0x100000000, not an integer from 16 to 0x80000000');
+    assert.equal(
+      withBars({ index: 1, size: 8 }),
+      'the size of BAR 1 is 0x8, not an integer from 16 to 0x80000000',
+    );
+    assert.equal(
+      withBars({ index: 1, size: 2 ** 32 }),
+      'the size of BAR 1 is 0x100000000, not an integer from 16 to 0x80000000',
+    );
     assert.equal(withBars({ index: 1, size: 5000 }), 'the size of BAR 1, 0x1388, is not a power of two');
     assert.equal(withBars({ index: 1, size: 16 }, { index: 1, size: 16 }), 'BAR 1 is described twice');
     const wide = { index: 1, size: 16, is64: true };
     assert.equal(withBars(wide, { index: 2, size: 16 }), 'BAR 2 lies in the upper half of 64-bit BAR 1');
     assert.equal(withBars({ index: 2, size: 16 }, wide), 'BAR 2 lies in the upper half of 64-bit BAR 1');
-    assert.equal(withBars({ index: 5, size: 16, is64: true }), 'BAR 5 is 64-bit, but there is no BAR 6 for its upper half');
+    assert.equal(
+      withBars({ index: 5, size: 16, is64: true }),
+      'BAR 5 is 64-bit, but there is no BAR 6 for its upper half',
+    );
   });
 
   test('MSI-X tables outside their BAR, or in one another', () => {
@@ -98,22 +114,42 @@ describe('checkModel refuses', () => {
     assert.equal(withMsix({ vectors: 2049 }), 'pci.msix.vectors is 0x801, not an integer from 1 to 0x800');
     assert.equal(withMsix({ bar: 2 }), 'pci.msix.bar is 0x2, which is not the index of a BAR');
     assert.equal(withMsix({ tableOffset: 4 }), 'pci.msix.tableOffset 0x4 is not a multiple of 8');
-    assert.equal(withMsix({ tableOffset: 0xff8 }), 'pci.msix.tableOffset 0xff8 leaves no room for 128 bytes in BAR 0 of 0x1000');
-    assert.equal(withMsix({ pbaOffset: 0x1000 }), 'pci.msix.pbaOffset 0x1000 leaves no room for 8 bytes in BAR 0 of 0x1000');
+    assert.equal(
+      withMsix({ tableOffset: 0xff8 }),
+      'pci.msix.tableOffset 0xff8 leaves no room for 128 bytes in BAR 0 of 0x1000',
+    );
+    assert.equal(
+      withMsix({ pbaOffset: 0x1000 }),
+      'pci.msix.pbaOffset 0x1000 leaves no room for 8 bytes in BAR 0 of 0x1000',
+    );
     assert.equal(withMsix({ pbaOffset: 0x878 }), 'the MSI-X table and its pending bits overlap');
   });
 
   test('mediated devices that cannot be made', () => {
-    assert.equal(reasonFor({ ...methods, pci, mdev: { max: 0, create() {} } }), 'mdev.max is 0x0, not an integer from 1 to 0xffffff');
-    assert.equal(reasonFor({ ...methods, pci, mdev: { max: 4 } }), 'mdev of the device model has no method create');
-    assert.equal(reasonFor({ ...methods, pci, mdev: 4 }), 'mdev of the device model is 0x4, not a description of its mediated devices');
+    assert.equal(
+      reasonFor({ ...methods, pci, mdev: { max: 0, create() {} } }),
+      'mdev.max is 0x0, not an integer from 1 to 0xffffff',
+    );
+    assert.equal(
+      reasonFor({ ...methods, pci, mdev: { max: 4 } }),
+      'mdev of the device model has no method create',
+    );
+    assert.equal(
+      reasonFor({ ...methods, pci, mdev: 4 }),
+      'mdev of the device model is 0x4, not a description of its mediated devices',
+    );
   });
 
   test('any value at all with one sentence, or accepts it', () => {
-    const bar = fc.record({ index: fc.anything(), size: fc.anything(), is64: fc.anything() }, { requiredKeys: [] });
+    const bar = fc.record(
+      { index: fc.anything(), size: fc.anything(), is64: fc.anything() },
+      { requiredKeys: [] },
+    );
     const anyPci = fc.record(
       {
-        ...Object.fromEntries(Object.entries(pci).map(([k, v]) => [k, fc.oneof(fc.constant(v), fc.anything())])),
+        ...Object.fromEntries(
+          Object.entries(pci).map(([k, v]) => [k, fc.oneof(fc.constant(v), fc.anything())]),
+        ),
         msix: fc.anything(),
         bars: fc.oneof(fc.array(bar), fc.anything()),
       },

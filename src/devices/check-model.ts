@@ -1,15 +1,17 @@
 /**
  * What must be true of a device model before configuration space is built from it.
  *
- * Models are written by people, many of them in plain JavaScript, where no compiler looked. Past `checkModel` the rest of the system
- * may rely on the types of device-model.ts and on the numbers in a PciDescription being such as PCI can express.
+ * Models are written by people, many of them in plain JavaScript, where no compiler looked. Past `checkModel`
+ * the rest of the system may rely on the types of device-model.ts and on the numbers in a PciDescription
+ * being such as PCI can express.
  */
 import { hex, refuse } from '../linux/errno.js';
 import type { BarDescription, DeviceModel, PciDescription } from './device-model.js';
 
 /** Returns `model`, checked. @throws Refusal EINVAL naming the first thing that is wrong with it. */
 export function checkModel(model: unknown): DeviceModel {
-  if (!isRecord(model)) refuse('EINVAL', `the device factory returned ${describe(model)}, not a device model`);
+  if (!isRecord(model))
+    refuse('EINVAL', `the device factory returned ${describe(model)}, not a device model`);
   for (const method of ['readBar', 'writeBar', 'reset']) {
     if (typeof model[method] !== 'function') refuse('EINVAL', `the device model has no method ${method}`);
   }
@@ -17,7 +19,8 @@ export function checkModel(model: unknown): DeviceModel {
     if (model[method] !== undefined && typeof model[method] !== 'function')
       refuse('EINVAL', `${method} of the device model is not a method`);
   }
-  if (!isRecord(model.pci)) refuse('EINVAL', `pci of the device model is ${describe(model.pci)}, not a PCI description`);
+  if (!isRecord(model.pci))
+    refuse('EINVAL', `pci of the device model is ${describe(model.pci)}, not a PCI description`);
   checkPciDescription(model.pci as unknown as PciDescription);
   if (model.mdev !== undefined) checkMdev(model.mdev);
   return model as unknown as DeviceModel;
@@ -62,39 +65,56 @@ function checkBars(bars: unknown): void {
 function checkBarSize(bar: BarDescription): void {
   const bits = bar.is64 === true ? 39 : 31;
   checkInteger(`the size of BAR ${bar.index}`, bar.size, 16, 2 ** bits);
-  if (!Number.isInteger(Math.log2(bar.size))) refuse('EINVAL', `the size of BAR ${bar.index}, ${hex(bar.size)}, is not a power of two`);
+  if (!Number.isInteger(Math.log2(bar.size)))
+    refuse('EINVAL', `the size of BAR ${bar.index}, ${hex(bar.size)}, is not a power of two`);
 }
 
 function takeIndex(owners: Map<number, number>, index: number, bar: number): void {
   const owner = owners.get(index);
   if (owner === bar) refuse('EINVAL', `BAR ${bar} is described twice`);
-  if (owner !== undefined) refuse('EINVAL', `BAR ${Math.max(owner, bar)} lies in the upper half of 64-bit BAR ${Math.min(owner, bar)}`);
+  if (owner !== undefined)
+    refuse(
+      'EINVAL',
+      `BAR ${Math.max(owner, bar)} lies in the upper half of 64-bit BAR ${Math.min(owner, bar)}`,
+    );
   owners.set(index, bar);
 }
 
-/** PCI Local Bus 3.0 §6.8.2: 16 bytes of table per vector; pending bits in units of 64; both at multiples of 8. */
+/**
+ * PCI Local Bus 3.0 §6.8.2: 16 bytes of table per vector; pending bits in units of 64; both at multiples of
+ * 8.
+ */
 function checkMsix(pci: PciDescription): void {
   const msix = pci.msix;
   if (!isRecord(msix)) refuse('EINVAL', `pci.msix is ${describe(msix)}, not a description of MSI-X`);
   checkInteger('pci.msix.vectors', msix.vectors, 1, 2048);
   const bar = pci.bars.find((candidate) => candidate.index === msix.bar);
-  if (bar === undefined) refuse('EINVAL', `pci.msix.bar is ${describe(msix.bar)}, which is not the index of a BAR`);
+  if (bar === undefined)
+    refuse('EINVAL', `pci.msix.bar is ${describe(msix.bar)}, which is not the index of a BAR`);
   const tableEnd = checkMsixPart('tableOffset', msix.tableOffset, msix.vectors * 16, bar);
   const pbaEnd = checkMsixPart('pbaOffset', msix.pbaOffset, Math.ceil(msix.vectors / 64) * 8, bar);
-  if (msix.tableOffset < pbaEnd && msix.pbaOffset < tableEnd) refuse('EINVAL', 'the MSI-X table and its pending bits overlap');
+  if (msix.tableOffset < pbaEnd && msix.pbaOffset < tableEnd)
+    refuse('EINVAL', 'the MSI-X table and its pending bits overlap');
 }
 
 function checkMsixPart(name: string, offset: number, length: number, bar: BarDescription): number {
   checkInteger(`pci.msix.${name}`, offset, 0, 0xffffffff);
   if (offset % 8 !== 0) refuse('EINVAL', `pci.msix.${name} ${hex(offset)} is not a multiple of 8`);
   if (offset + length > bar.size) {
-    refuse('EINVAL', `pci.msix.${name} ${hex(offset)} leaves no room for ${length} bytes in BAR ${bar.index} of ${hex(bar.size)}`);
+    refuse(
+      'EINVAL',
+      `pci.msix.${name} ${hex(offset)} leaves no room for ${length} bytes in BAR ${bar.index} of ${hex(bar.size)}`,
+    );
   }
   return offset + length;
 }
 
 function checkMdev(mdev: unknown): void {
-  if (!isRecord(mdev)) refuse('EINVAL', `mdev of the device model is ${describe(mdev)}, not a description of its mediated devices`);
+  if (!isRecord(mdev))
+    refuse(
+      'EINVAL',
+      `mdev of the device model is ${describe(mdev)}, not a description of its mediated devices`,
+    );
   checkInteger('mdev.max', mdev.max, 1, 0xffffff);
   if (typeof mdev.create !== 'function') refuse('EINVAL', 'mdev of the device model has no method create');
 }
@@ -109,7 +129,8 @@ function checkOptional(name: string, value: unknown, least: number, most: number
 }
 
 function checkFlag(name: string, value: unknown): void {
-  if (value !== undefined && typeof value !== 'boolean') refuse('EINVAL', `${name} is ${describe(value)}, not true or false`);
+  if (value !== undefined && typeof value !== 'boolean')
+    refuse('EINVAL', `${name} is ${describe(value)}, not true or false`);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,9 +1,10 @@
 /**
  * What a device model is: the interface that people implement to make a new device.
  *
- * A model is a PCI function as its programmer sees it: configuration space, BARs with registers, interrupts, and DMA. It is handed a
- * `DeviceHost` when it is made and has no other way to reach anything: no memory but through `host.dma`, which checks every access in
- * the IOMMU, and no one to call but `host`. Everything runs on one thread; a model does a bounded slice of work in `step()`.
+ * A model is a PCI function as its programmer sees it: configuration space, BARs with registers, interrupts,
+ * and DMA. It is handed a `DeviceHost` when it is made and has no other way to reach anything: no memory but
+ * through `host.dma`, which checks every access in the IOMMU, and no one to call but `host`. Everything runs
+ * on one thread; a model does a bounded slice of work in `step()`.
  */
 import type { DmaFault } from '../iommu/fault-log.js';
 
@@ -14,32 +15,41 @@ export const NO_PASID = 0;
 /** A DMA access that did not happen, or not to its end. */
 export type { DmaFault };
 
-/** A page that the device has asked for (PCI Express 5.0 §10.4). Look at it in `step`: nobody calls when the answer comes. */
+/**
+ * A page that the device has asked for (PCI Express 5.0 §10.4). Look at it in `step`: nobody calls when the
+ * answer comes.
+ */
 export interface PageWait {
   /** `success`: access it again. `invalid`: it will not come, so the access ends with its fault. */
   readonly answer: 'pending' | 'success' | 'invalid';
 }
 
 /**
- * The only way of a device model to memory. IOVAs are plain numbers (exact below 2^53; nothing is mapped above 2^48).
- * Nothing is allocated when an access succeeds.
+ * The only way of a device model to memory. IOVAs are plain numbers (exact below 2^53; nothing is mapped
+ * above 2^48). Nothing is allocated when an access succeeds.
  */
 export interface DmaPort {
-  /** Fills target[at..at+length) from `iova` in the address space of `pasid`. @returns undefined, or the fault. */
+  /**
+   * Fills target[at..at+length) from `iova` in the address space of `pasid`. @returns undefined, or the
+   * fault.
+   */
   read(pasid: Pasid, iova: number, target: Uint8Array, at?: number, length?: number): DmaFault | undefined;
 
   /** Writes source[at..at+length) to `iova`. Bytes before a fault have been written. */
   write(pasid: Pasid, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
 
   /**
-   * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as long as he likes to answer.
-   * @returns undefined when nobody can be asked: the device has not said `pageRequests`, or is attached to nothing that hears of page faults.
+   * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as
+   * long as he likes to answer.
+   * @returns undefined when nobody can be asked: the device has not said `pageRequests`, or is attached to
+   * nothing that hears of page faults.
    */
   requestPage(pasid: Pasid, iova: number, write: boolean): PageWait | undefined;
 
   /**
-   * May `pasid` be loaded into this device (a register, a descriptor)? A mediated device looks it up in its own list; a function with
-   * a requester id of its own may load anything, because the IOMMU has the last word. Ask before a PASID is stored.
+   * May `pasid` be loaded into this device (a register, a descriptor)? A mediated device looks it up in its
+   * own list; a function with a requester id of its own may load anything, because the IOMMU has the last
+   * word. Ask before a PASID is stored.
    */
   admits(pasid: Pasid): boolean;
 }
@@ -47,7 +57,10 @@ export interface DmaPort {
 /** What the device may call. Handed to the model's factory. */
 export interface DeviceHost {
   readonly dma: DmaPort;
-  /** Raises interrupt `vector` (MSI-X/MSI vector number; 0 for INTx). Masked and unconfigured ones are held or dropped as PCI says. */
+  /**
+   * Raises interrupt `vector` (MSI-X/MSI vector number; 0 for INTx). Masked and unconfigured ones are held or
+   * dropped as PCI says.
+   */
   interrupt(vector: number): void;
 }
 
@@ -76,26 +89,39 @@ export interface PciDescription {
   /** MSI vectors: 1, 2, 4, 8, 16 or 32. */
   readonly msi?: number;
   /** MSI-X: the table and the pending bits lie in `bar` at these offsets, and are kept for the model. */
-  readonly msix?: { readonly vectors: number; readonly bar: number; readonly tableOffset: number; readonly pbaOffset: number };
-  /** Width of the PASID extended capability (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests without PASID only. */
+  readonly msix?: {
+    readonly vectors: number;
+    readonly bar: number;
+    readonly tableOffset: number;
+    readonly pbaOffset: number;
+  };
+  /**
+   * Width of the PASID extended capability (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests
+   * without PASID only.
+   */
   readonly pasidBits?: number;
   /** It asks for pages that are not there (ATS and PRI, PCIe 5.0 §10.4): `dma.requestPage`. */
   readonly pageRequests?: boolean;
 }
 
-/** A device model: one PCI function, or one mediated device. All methods are called on the one thread, never re-entered. */
+/**
+ * A device model: one PCI function, or one mediated device. All methods are called on the one thread, never
+ * re-entered.
+ */
 export interface DeviceModel {
   readonly pci: PciDescription;
 
   /**
-   * A read of `target.length` bytes at `offset` of BAR `bar`, exactly as the program asked (any size; registers usually want 1, 2, 4 or 8).
-   * Bytes are little-endian. Never throws for what a program wrote; an unknown register reads as zeros, as on real hardware.
+   * A read of `target.length` bytes at `offset` of BAR `bar`, exactly as the program asked (any size;
+   * registers usually want 1, 2, 4 or 8). Bytes are little-endian. Never throws for what a program wrote; an
+   * unknown register reads as zeros, as on real hardware.
    */
   readBar(bar: number, offset: number, target: Uint8Array): void;
 
   /**
    * A write, as above.
-   * @returns false when the device cannot take it now and the program must retry (a full shared work queue: EAGAIN); otherwise true/void.
+   * @returns false when the device cannot take it now and the program must retry (a full shared work queue:
+   * EAGAIN); otherwise true/void.
    */
   writeBar(bar: number, offset: number, source: Uint8Array): boolean | void;
 
@@ -103,12 +129,16 @@ export interface DeviceModel {
   reset(): void;
 
   /**
-   * Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside writeBar.
-   * @returns false when all that it has to do waits for answers to page requests: it is not called again at once. Otherwise true/void.
+   * Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside
+   * writeBar.
+   * @returns false when all that it has to do waits for answers to page requests: it is not called again at
+   * once. Otherwise true/void.
    */
   step?(): boolean | void;
 
-  /** Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never. */
+  /**
+   * Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never.
+   */
   busy?(pasid?: Pasid): boolean;
 
   /** The device cut into mediated devices, when it can be. */
@@ -119,15 +149,21 @@ export interface DeviceModel {
 export interface MdevSupport {
   /** The most mediated devices that can be made. */
   readonly max: number;
-  /** Makes mediated device `index` (0 <= index < max). Its DMA goes through `host`, which checks the mdev's own list of PASIDs. */
+  /**
+   * Makes mediated device `index` (0 <= index < max). Its DMA goes through `host`, which checks the mdev's
+   * own list of PASIDs.
+   */
   create(index: number, host: DeviceHost): DeviceModel;
 }
 
-/** Options of one `--device` argument: `dsa,mdevs=2,wqs=4` gives `{wqs: "4"}` to the model (`mdevs` and `bdf` are taken out before). */
+/**
+ * Options of one `--device` argument: `dsa,mdevs=2,wqs=4` gives `{wqs: "4"}` to the model (`mdevs` and `bdf`
+ * are taken out before).
+ */
 export type DeviceOptions = Readonly<Record<string, string>>;
 
 /**
- * What a device module exports by default: makes the model. Throws an Error with one sentence when an option is wrong.
- * `--device ./my-device.js` imports the module and calls this.
+ * What a device module exports by default: makes the model. Throws an Error with one sentence when an option
+ * is wrong. `--device ./my-device.js` imports the module and calls this.
  */
 export type DeviceFactory = (host: DeviceHost, options: DeviceOptions) => DeviceModel;

@@ -71,7 +71,8 @@ describe('edu: registers', () => {
     const edu = createEdu(new FakeHost(), {});
     for (const n of [0, 1, 12, 13, 33, 34, 0xffffffff]) {
       let expected = 1n;
-      for (let factor = 2n; factor <= BigInt(Math.min(n, 40)); factor++) expected = (expected * factor) & 0xffffffffn;
+      for (let factor = 2n; factor <= BigInt(Math.min(n, 40)); factor++)
+        expected = (expected * factor) & 0xffffffffn;
       write(edu, FACTORIAL, n);
       settle(edu);
       assert.equal(read(edu, FACTORIAL), expected, `${n}!`);
@@ -235,7 +236,10 @@ describe('edu: options', () => {
   test('an option that edu does not have, or a mask that is no number, is refused by name', () => {
     assert.throws(() => createEdu(new FakeHost(), { wqs: '4' }), /edu has no option "wqs", only dma-mask/);
     for (const mask of ['', 'all', '-1', '0x', '0x11111111111111111', '1.5']) {
-      assert.throws(() => createEdu(new FakeHost(), { 'dma-mask': mask }), /is not a number of at most 64 bits/);
+      assert.throws(
+        () => createEdu(new FakeHost(), { 'dma-mask': mask }),
+        /is not a number of at most 64 bits/,
+      );
     }
   });
 });
@@ -250,7 +254,11 @@ test('edu never throws and always comes to rest, whatever a program reads and wr
   );
   const access = fc.oneof(
     fc.record({ kind: fc.constant('read' as const), offset, bytes: size.map((n) => new Uint8Array(n)) }),
-    fc.record({ kind: fc.constant('write' as const), offset, bytes: size.chain((n) => fc.uint8Array({ minLength: n, maxLength: n })) }),
+    fc.record({
+      kind: fc.constant('write' as const),
+      offset,
+      bytes: size.chain((n) => fc.uint8Array({ minLength: n, maxLength: n })),
+    }),
     fc.record({ kind: fc.constantFrom('step' as const, 'reset' as const) }),
   );
   fc.assert(

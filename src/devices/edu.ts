@@ -1,11 +1,19 @@
 /**
- * edu, QEMU's teaching device (PCI 1234:11e8; QEMU, docs/specs/edu): the smallest complete device model in this folder.
+ * edu, QEMU's teaching device (PCI 1234:11e8; QEMU, docs/specs/edu): the smallest complete device model in
+ * this folder.
  *
- * It inverts a number, computes factorials, raises interrupts on request, and copies between memory and a buffer of its own. The two
- * slow things, a factorial and a DMA, are started by a register write and done by `step()`; until then their run bit is set and their
- * registers keep their values. It has no PASID capability: its DMA carries none.
+ * It inverts a number, computes factorials, raises interrupts on request, and copies between memory and a
+ * buffer of its own. The two slow things, a factorial and a DMA, are started by a register write and done by
+ * `step()`; until then their run bit is set and their registers keep their values. It has no PASID
+ * capability: its DMA carries none.
  */
-import { type DeviceFactory, type DeviceHost, type DeviceModel, NO_PASID, type PciDescription } from './device-model.js';
+import {
+  type DeviceFactory,
+  type DeviceHost,
+  type DeviceModel,
+  NO_PASID,
+  type PciDescription,
+} from './device-model.js';
 
 /** The registers by their offset in BAR 0: those from 0x80 on are 64 bits wide, the others 32. */
 const Register = {
@@ -22,7 +30,9 @@ const Register = {
   command: 0x98,
 } as const;
 const REGISTERS_END = 0xa0;
-const READABLE = new Set<number>(Object.values(Register).filter((offset) => offset !== Register.raise && offset !== Register.acknowledge));
+const READABLE = new Set<number>(
+  Object.values(Register).filter((offset) => offset !== Register.raise && offset !== Register.acknowledge),
+);
 
 const STATUS_COMPUTING = 0x01;
 const STATUS_INTERRUPT = 0x80;
@@ -61,9 +71,13 @@ class Edu implements DeviceModel {
     this.reset();
   }
 
-  /** What is not a readable register, or is read with another size than its own, reads as all ones, as QEMU's does. */
+  /**
+   * What is not a readable register, or is read with another size than its own, reads as all ones, as QEMU's
+   * does.
+   */
   readBar(_bar: number, offset: number, target: Uint8Array): void {
-    if (READABLE.has(offset) && fits(offset, target.length)) target.set(this.#bytes.subarray(offset, offset + target.length));
+    if (READABLE.has(offset) && fits(offset, target.length))
+      target.set(this.#bytes.subarray(offset, offset + target.length));
     else target.fill(0xff);
   }
 
@@ -74,10 +88,14 @@ class Edu implements DeviceModel {
     if (offset === Register.liveness) this.#set(Register.liveness, ~value);
     else if (offset === Register.factorial) this.#startFactorial(value);
     else if (offset === Register.status)
-      this.#set(Register.status, (this.#get(Register.status) & STATUS_COMPUTING) | (value & STATUS_INTERRUPT));
+      this.#set(
+        Register.status,
+        (this.#get(Register.status) & STATUS_COMPUTING) | (value & STATUS_INTERRUPT),
+      );
     else if (offset === Register.raise) this.#raise(value);
     else if (offset === Register.acknowledge) this.#set(Register.causes, this.#get(Register.causes) & ~value);
-    else if (offset >= Register.source) this.#setDmaRegister(offset, value, source.length === 8 ? view.getUint32(4, true) : 0);
+    else if (offset >= Register.source)
+      this.#setDmaRegister(offset, value, source.length === 8 ? view.getUint32(4, true) : 0);
   }
 
   reset(): void {
@@ -138,7 +156,10 @@ class Edu implements DeviceModel {
     this.#set(register + 4, high);
   }
 
-  /** At most the buffer's 4 KiB, so one slice. A transfer that faults, or lies outside the buffer, ends like any other. */
+  /**
+   * At most the buffer's 4 KiB, so one slice. A transfer that faults, or lies outside the buffer, ends like
+   * any other.
+   */
   #finishDma(): void {
     const command = this.#get(Register.command);
     const toMemory = (command & COMMAND_TO_MEMORY) !== 0;
@@ -168,7 +189,8 @@ function fits(offset: number, length: number): boolean {
 const createEdu: DeviceFactory = (host, { 'dma-mask': mask = '0xfffffff', ...others }) => {
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw new Error(`edu has no option "${unknown}", only dma-mask`);
-  if (!/^(0x[0-9a-f]{1,16}|[0-9]{1,19})$/i.test(mask)) throw new Error(`dma-mask "${mask}" is not a number of at most 64 bits`);
+  if (!/^(0x[0-9a-f]{1,16}|[0-9]{1,19})$/i.test(mask))
+    throw new Error(`dma-mask "${mask}" is not a number of at most 64 bits`);
   return new Edu(host, BigInt(mask));
 };
 

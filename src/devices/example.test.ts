@@ -1,4 +1,7 @@
-/** The device in examples/ is one like any other: loaded as `--device ./examples/checksum.js` loads it, driven as its comment says. */
+/**
+ * The device in examples/ is one like any other: loaded as `--device ./examples/checksum.js` loads it, driven
+ * as its comment says.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
@@ -43,7 +46,11 @@ function job(address: number, length: number): Buffer {
 
 /** What the device wrote into the second half of a job. */
 function result(bytes: Buffer): { status: number; checksum: number; fault: number } {
-  return { status: bytes.readUInt32LE(16), checksum: bytes.readUInt32LE(20), fault: Number(bytes.readBigUInt64LE(24)) };
+  return {
+    status: bytes.readUInt32LE(16),
+    checksum: bytes.readUInt32LE(20),
+    fault: Number(bytes.readBigUInt64LE(24)),
+  };
 }
 
 function adler32(data: Uint8Array): number {
@@ -147,18 +154,22 @@ describe('examples/checksum.js', () => {
       bytes: fc.oneof(fc.uint8Array({ minLength: 8, maxLength: 8 }), fc.uint8Array({ maxLength: 16 })),
     });
     fc.assert(
-      fc.property(fc.array(access, { maxLength: 50 }), fc.uint8Array({ minLength: 64, maxLength: 64 }), (accesses, memory) => {
-        const host = new FakeHost();
-        host.map(0, 0, memory);
-        const device = factory(host, {});
-        for (const { write, offset, bytes } of accesses) {
-          if (write) device.writeBar(0, offset, bytes);
-          else device.readBar(0, offset, bytes);
+      fc.property(
+        fc.array(access, { maxLength: 50 }),
+        fc.uint8Array({ minLength: 64, maxLength: 64 }),
+        (accesses, memory) => {
+          const host = new FakeHost();
+          host.map(0, 0, memory);
+          const device = factory(host, {});
+          for (const { write, offset, bytes } of accesses) {
+            if (write) device.writeBar(0, offset, bytes);
+            else device.readBar(0, offset, bytes);
+            device.step?.();
+          }
+          ring(device, 0);
           device.step?.();
-        }
-        ring(device, 0);
-        device.step?.();
-      }),
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -169,9 +180,13 @@ test('examples/checksum.c compiles without a warning', (t) => {
     t.skip('no C compiler');
     return;
   }
-  const { status, stderr } = spawnSync('cc', ['-Wall', '-Wextra', '-Werror', '-fsyntax-only', '-I', 'include', 'examples/checksum.c'], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    'cc',
+    ['-Wall', '-Wextra', '-Werror', '-fsyntax-only', '-I', 'include', 'examples/checksum.c'],
+    {
+      cwd: root,
+      encoding: 'utf8',
+    },
+  );
   assert.equal(status, 0, stderr);
 });

@@ -1,8 +1,9 @@
 /**
  * FakeHost: a DeviceHost for unit tests of device models, with no IOMMU behind it.
  *
- * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults, with the bytes before it
- * transferred, as in the real one. It remembers the interrupts that the model raised and the faults that it was given.
+ * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults,
+ * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model raised
+ * and the faults that it was given.
  */
 import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from './device-model.js';
 
@@ -33,11 +34,16 @@ export class FakeHost implements DeviceHost {
   readonly dma: DmaPort;
   readonly #mappings: Mapping[] = [];
 
-  /** @param admitted the PASIDs that may be loaded, as a mediated device's list; undefined: any, as for a function of its own. */
+  /**
+   * @param admitted the PASIDs that may be loaded, as a mediated device's list; undefined: any, as for a
+   * function of its own.
+   */
   constructor(admitted?: readonly Pasid[]) {
     this.dma = {
       read: (pasid, iova, target, at = 0, length = target.length - at) =>
-        this.#transfer(pasid, iova, length, false, (bytes, from, done) => target.set(bytes.subarray(from.start, from.end), at + done)),
+        this.#transfer(pasid, iova, length, false, (bytes, from, done) =>
+          target.set(bytes.subarray(from.start, from.end), at + done),
+        ),
       write: (pasid, iova, source, at = 0, length = source.length - at) =>
         this.#transfer(pasid, iova, length, true, (bytes, to, done) =>
           bytes.set(source.subarray(at + done, at + done + to.end - to.start), to.start),
@@ -71,7 +77,9 @@ export class FakeHost implements DeviceHost {
     let done = 0;
     while (done < length) {
       const here = iova + done;
-      const found = this.#mappings.find((m) => m.pasid === pasid && here >= m.iova && here < m.iova + m.bytes.length);
+      const found = this.#mappings.find(
+        (m) => m.pasid === pasid && here >= m.iova && here < m.iova + m.bytes.length,
+      );
       if (found === undefined || (write && !found.writable)) return this.#fault(here, done, pasid, write);
       const start = here - found.iova;
       const end = Math.min(found.bytes.length, start + length - done);
@@ -82,13 +90,22 @@ export class FakeHost implements DeviceHost {
   }
 
   #fault(iova: number, done: number, pasid: Pasid, write: boolean): DmaFault {
-    const fault = { iova, done, pasid, write, reason: `iova 0x${iova.toString(16)} of PASID ${pasid} is not mapped for this access` };
+    const fault = {
+      iova,
+      done,
+      pasid,
+      write,
+      reason: `iova 0x${iova.toString(16)} of PASID ${pasid} is not mapped for this access`,
+    };
     this.faults.push(fault);
     return fault;
   }
 }
 
-/** Calls `step` until the model is no longer busy, or waits for pages only. @throws Error when it still is after `limit` slices. */
+/**
+ * Calls `step` until the model is no longer busy, or waits for pages only. @throws Error when it still is
+ * after `limit` slices.
+ */
 export function settle(model: { step?(): boolean | void; busy?(): boolean }, limit = 1000): void {
   for (let slices = 0; model.busy?.() === true; slices++) {
     if (slices === limit) throw new Error(`the model is still busy after ${limit} slices`);

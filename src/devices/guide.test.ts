@@ -23,11 +23,18 @@ describe('docs/devices.md', () => {
   const testing = new URL('./fake-host.js', import.meta.url).href;
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
   writeFileSync(join(directory, 'copier.js'), block('copier.js'));
-  writeFileSync(join(directory, 'copier.test.js'), block('copier.test.js').replace('ioasid/testing', testing));
+  writeFileSync(
+    join(directory, 'copier.test.js'),
+    block('copier.test.js').replace('ioasid/testing', testing),
+  );
 
   test('the smallest device passes the test that the guide prints', () => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['--test', 'copier.test.js'], { cwd: directory, env, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--test', 'copier.test.js'], {
+      cwd: directory,
+      env,
+      encoding: 'utf8',
+    });
     assert.equal(status, 0, stdout + stderr);
     assert.match(stdout, /^# pass 1$/m);
   });

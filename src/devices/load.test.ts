@@ -32,7 +32,13 @@ describe('parseDeviceSpec', () => {
   });
 
   test('paths and package names are names', () => {
-    for (const name of ['./my-device.js', '../x/y.cjs', '/opt/device.mjs', '@someone/device', 'a-package/device']) {
+    for (const name of [
+      './my-device.js',
+      '../x/y.cjs',
+      '/opt/device.mjs',
+      '@someone/device',
+      'a-package/device',
+    ]) {
       assert.deepEqual(parseDeviceSpec(`${name},opt=1`), { name, mdevs: 0, options: { opt: '1' } });
     }
   });
@@ -106,10 +112,15 @@ describe('parseDeviceSpec', () => {
 
   test('what was written out parses to the same device', () => {
     const key = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/).filter((k) => k !== 'mdevs' && k !== 'bdf');
-    const options = fc.dictionary(key, fc.stringMatching(/^[^,]{1,8}$/), { noNullPrototype: true, maxKeys: 5 });
+    const options = fc.dictionary(key, fc.stringMatching(/^[^,]{1,8}$/), {
+      noNullPrototype: true,
+      maxKeys: 5,
+    });
     fc.assert(
       fc.property(options, fc.integer({ min: 1, max: 9999 }), (given, mdevs) => {
-        const spec = ['dsa', `mdevs=${mdevs}`, ...Object.entries(given).map(([k, v]) => `${k}=${v}`)].join(',');
+        const spec = ['dsa', `mdevs=${mdevs}`, ...Object.entries(given).map(([k, v]) => `${k}=${v}`)].join(
+          ',',
+        );
         assert.deepEqual(parseDeviceSpec(spec), { name: 'dsa', mdevs, options: given });
       }),
     );
@@ -160,7 +171,14 @@ describe('loadDeviceFactory', () => {
   });
 
   test('ES modules, CommonJS modules, compiled CommonJS modules and packages export factories', async () => {
-    for (const name of ['./esm.mjs', './common.cjs', './compiled.cjs', './plain.js', join(directory, 'esm.mjs'), 'a-device']) {
+    for (const name of [
+      './esm.mjs',
+      './common.cjs',
+      './compiled.cjs',
+      './plain.js',
+      join(directory, 'esm.mjs'),
+      'a-device',
+    ]) {
       assert.equal(typeof (await loadDeviceFactory(name, directory)), 'function', name);
     }
   });
@@ -195,7 +213,10 @@ describe('loadDeviceFactory', () => {
   });
 
   test('a name that is a file here gets the path as a suggestion', async () => {
-    assert.equal((await refusal('esm.mjs')).reason, 'there is no device "esm.mjs"; for the file of this name write ./esm.mjs');
+    assert.equal(
+      (await refusal('esm.mjs')).reason,
+      'there is no device "esm.mjs"; for the file of this name write ./esm.mjs',
+    );
   });
 
   test('any other name is told what the choices are, also the names of Object.prototype', async () => {

@@ -1,6 +1,7 @@
 /**
- * From the words after `--device` to a device model: `parseDeviceSpec` splits them, `loadDeviceFactory` finds the module, `checkModel`
- * says what is wrong with a model that plain JavaScript could get wrong. All three refuse with one sentence for the person who typed.
+ * From the words after `--device` to a device model: `parseDeviceSpec` splits them, `loadDeviceFactory` finds
+ * the module, `checkModel` says what is wrong with a model that plain JavaScript could get wrong. All three
+ * refuse with one sentence for the person who typed.
  *
  *     SPEC = NAME [,KEY=VALUE]...     dsa | edu,dma-mask=0xffffffff | ./my-device.js,mdevs=2,bdf=0000:6a:01.0 | a-package
  */
@@ -34,7 +35,8 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
 /** Splits one `--device` argument. @throws Refusal EINVAL naming the part at fault. */
 export function parseDeviceSpec(spec: string): DeviceSpec {
   const [name = '', ...parts] = spec.split(',');
-  if (name.trim() !== name || name === '') refuse('EINVAL', `device "${spec}" does not begin with the name of a device`);
+  if (name.trim() !== name || name === '')
+    refuse('EINVAL', `device "${spec}" does not begin with the name of a device`);
   const given = new Map<string, string>();
   for (const part of parts) {
     const [key, value] = parseOption(part, spec);
@@ -45,14 +47,21 @@ export function parseDeviceSpec(spec: string): DeviceSpec {
   const bdf = parseBdf(given.get('bdf'));
   given.delete('mdevs');
   given.delete('bdf');
-  return { name, mdevs, ...(bdf === undefined ? {} : { bdf }), options: Object.freeze(Object.fromEntries(given)) };
+  return {
+    name,
+    mdevs,
+    ...(bdf === undefined ? {} : { bdf }),
+    options: Object.freeze(Object.fromEntries(given)),
+  };
 }
 
 function parseOption(part: string, spec: string): [key: string, value: string] {
   const equals = part.indexOf('=');
   const key = equals === -1 ? part : part.slice(0, equals);
-  if (!/^[a-z][a-z0-9_-]*$/i.test(key)) refuse('EINVAL', `"${part}" in "${spec}" is not an option of the form KEY=VALUE`);
-  if (equals === -1 || equals === part.length - 1) refuse('EINVAL', `option "${key}" in "${spec}" has no value`);
+  if (!/^[a-z][a-z0-9_-]*$/i.test(key))
+    refuse('EINVAL', `"${part}" in "${spec}" is not an option of the form KEY=VALUE`);
+  if (equals === -1 || equals === part.length - 1)
+    refuse('EINVAL', `option "${key}" in "${spec}" has no value`);
   return [key, part.slice(equals + 1)];
 }
 
@@ -71,8 +80,10 @@ function parseBdf(text: string | undefined): string | undefined {
 }
 
 /**
- * The factory of the device called `name`: a built-in one, the module at a path, or a package that is installed for `baseDirectory`.
- * @throws Refusal ENOENT there is no such device; EINVAL it cannot be loaded, or does not export a factory by default.
+ * The factory of the device called `name`: a built-in one, the module at a path, or a package that is
+ * installed for `baseDirectory`.
+ * @throws Refusal ENOENT there is no such device; EINVAL it cannot be loaded, or does not export a factory by
+ * default.
  */
 export async function loadDeviceFactory(name: string, baseDirectory: string): Promise<DeviceFactory> {
   const builtIn = Object.hasOwn(builtIns, name) ? builtIns[name] : undefined;
@@ -142,9 +153,13 @@ function defaultExport(module: unknown, name: string): DeviceFactory {
   if (typeof found === 'object' && found !== null && 'default' in found) found = found.default;
   // An ES module's own namespace, and the empty exports of a CommonJS module, both export nothing by default.
   if (found === undefined || isEmptyObject(found)) refuse('EINVAL', `device "${name}" has no default export`);
-  if (typeof found !== 'function') refuse('EINVAL', `device "${name}" exports by default ${typeof found}, not a function`);
+  if (typeof found !== 'function')
+    refuse('EINVAL', `device "${name}" exports by default ${typeof found}, not a function`);
   if (/^class\b/.test(Function.prototype.toString.call(found))) {
-    refuse('EINVAL', `device "${name}" exports a class by default, not a function (host, options) that makes the model`);
+    refuse(
+      'EINVAL',
+      `device "${name}" exports a class by default, not a function (host, options) that makes the model`,
+    );
   }
   return found as DeviceFactory;
 }

@@ -1,9 +1,10 @@
 /**
  * An address space: what a mapped PASID of the native ABI and an IOAS of iommufd both are.
  *
- * It owns a page table and the rules of changing it: alignment, reserved and allowed IOVAs, no overlap, no splitting of a mapping, a free
- * IOVA chosen when the user names none. Each method checks everything before it changes anything. The rules, their order and their errnos
- * are those of Linux's iommufd for both ABIs. `users` counts the devices that are authorized for it.
+ * It owns a page table and the rules of changing it: alignment, reserved and allowed IOVAs, no overlap, no
+ * splitting of a mapping, a free IOVA chosen when the user names none. Each method checks everything before
+ * it changes anything. The rules, their order and their errnos are those of Linux's iommufd for both ABIs.
+ * `users` counts the devices that are authorized for it.
  */
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
@@ -69,20 +70,32 @@ export class AddressSpace {
     if (alignment > this.#alignment) {
       for (const { iova, length, offset } of this.#views()) {
         if (((iova | length | offset) & (alignment - 1n)) === 0n) continue;
-        refuse('EADDRINUSE', `the mapping at ${hex(iova)} of ${this.name} is not aligned to ${alignment} bytes`);
+        refuse(
+          'EADDRINUSE',
+          `the mapping at ${hex(iova)} of ${this.name} is not aligned to ${alignment} bytes`,
+        );
       }
     }
     this.#alignment = alignment;
   }
 
-  /** Keeps a range free, until `release` with the same owner. @throws Refusal EADDRINUSE when it is mapped or was allowed. */
+  /**
+   * Keeps a range free, until `release` with the same owner. @throws Refusal EADDRINUSE when it is mapped or
+   * was allowed.
+   */
   reserve(range: IovaRange, owner: object): void {
     const slot = this.table.firstFrom(range.start);
     if (slot !== NONE && this.table.start(slot) <= range.last) {
-      refuse('EADDRINUSE', `the mapping at ${hex(this.table.start(slot))} of ${this.name} lies in a range that a device cannot reach`);
+      refuse(
+        'EADDRINUSE',
+        `the mapping at ${hex(this.table.start(slot))} of ${this.name} lies in a range that a device cannot reach`,
+      );
     }
     if (this.#allowed.some((allowed) => overlaps(allowed, range))) {
-      refuse('EADDRINUSE', `the iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} was allowed by its user`);
+      refuse(
+        'EADDRINUSE',
+        `the iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} was allowed by its user`,
+      );
     }
     const ranges = this.#reservations.get(owner);
     if (ranges === undefined) this.#reservations.set(owner, [range]);
@@ -101,19 +114,27 @@ export class AddressSpace {
     return holes(this.#reserved, 0n, LAST_IOVA);
   }
 
-  /** IOVAs are chosen from `ranges` only from now on; from anywhere when there are none. @throws Refusal EADDRINUSE when one is reserved. */
+  /**
+   * IOVAs are chosen from `ranges` only from now on; from anywhere when there are none. @throws Refusal
+   * EADDRINUSE when one is reserved.
+   */
   allow(ranges: readonly IovaRange[]): void {
     for (const range of ranges) {
       const taken = this.#reserved.find((reserved) => overlaps(reserved, range));
-      if (taken !== undefined) refuse('EADDRINUSE', `iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} is reserved`);
+      if (taken !== undefined)
+        refuse(
+          'EADDRINUSE',
+          `iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} is reserved`,
+        );
     }
     this.#allowed = joined(ranges);
     this.#full = PAGE;
   }
 
   /**
-   * Where [address, address+length) of some memory would be mapped: `iova` itself when it is given, otherwise the first free range, never 0,
-   * aligned to the smaller of the length's power of two and the memory's own alignment, at most 2 MiB, with the offset inside the page kept.
+   * Where [address, address+length) of some memory would be mapped: `iova` itself when it is given, otherwise
+   * the first free range, never 0, aligned to the smaller of the length's power of two and the memory's own
+   * alignment, at most 2 MiB, with the offset inside the page kept.
    * @throws Refusal EINVAL, EEXIST, EOVERFLOW, ENOSPC.
    */
   place(length: bigint, address: bigint, iova: bigint | undefined): bigint {
@@ -131,16 +152,23 @@ export class AddressSpace {
 
   /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
   requireAligned(address: bigint): void {
-    if ((address % PAGE) % this.#alignment !== 0n) refuse('EINVAL', `the memory at ${hex(address)} is not ${this.#aligned()}`);
+    if ((address % PAGE) % this.#alignment !== 0n)
+      refuse('EINVAL', `the memory at ${hex(address)} is not ${this.#aligned()}`);
   }
 
-  /** Maps `length` bytes of `memory` from byte `offset` on at an IOVA that `place` has given. Takes over the reference to the memory. */
+  /**
+   * Maps `length` bytes of `memory` from byte `offset` on at an IOVA that `place` has given. Takes over the
+   * reference to the memory.
+   */
   map(iova: bigint, length: bigint, memory: Memory, offset: bigint, access: Access): void {
     const rights = access & WRITE ? access | MEMORY_WRITABLE : access;
     this.#map(iova, length, this.#iommu.memories.acquire(memory), offset, rights);
   }
 
-  /** Maps `pieces`, which an address space has given, one after the other from an IOVA on that `place` has given. */
+  /**
+   * Maps `pieces`, which an address space has given, one after the other from an IOVA on that `place` has
+   * given.
+   */
   mapPieces(iova: bigint, pieces: readonly Piece[], access: Access): void {
     let at = iova;
     for (const { length, memory, offset, access: rights } of pieces) {
@@ -155,7 +183,8 @@ export class AddressSpace {
    */
   pieces(iova: bigint, length: bigint): Piece[] {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
-    if (iova + length - 1n > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+    if (iova + length - 1n > LAST_IOVA)
+      refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
     const { tables } = this.#iommu;
     const pieces: Piece[] = [];
     let at = iova;
@@ -177,7 +206,8 @@ export class AddressSpace {
   }
 
   /**
-   * Takes out all mappings in [iova, iova+length), which must not cut one in two. @returns the bytes that were mapped; 0 is fine.
+   * Takes out all mappings in [iova, iova+length), which must not cut one in two. @returns the bytes that
+   * were mapped; 0 is fine.
    * @throws Refusal EINVAL, EOVERFLOW for no range, ENOENT when a mapping lies across an end of it.
    */
   unmap(iova: bigint, length: bigint): bigint {
@@ -187,17 +217,23 @@ export class AddressSpace {
   }
 
   /**
-   * As `unmap`, but as Linux does it: what lies below a mapping that would be cut is taken out, and only then that one is refused.
-   * @returns the bytes that were mapped, and what `unmap` would have thrown. @throws Refusal EINVAL, EOVERFLOW for no range.
+   * As `unmap`, but as Linux does it: what lies below a mapping that would be cut is taken out, and only then
+   * that one is refused.
+   * @returns the bytes that were mapped, and what `unmap` would have thrown. @throws Refusal EINVAL,
+   * EOVERFLOW for no range.
    */
-  unmapBelowCut(iova: bigint, length: bigint): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
+  unmapBelowCut(
+    iova: bigint,
+    length: bigint,
+  ): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
     const { slots, refusal } = this.#whole(iova, length);
     return { bytes: this.#remove(iova, slots), refusal };
   }
 
   /**
-   * Makes two mappings of the one that goes on behind IOVA `last`; what lies there, and in which memory, stays. Nothing to do where nothing is
-   * mapped or the mapping begins or ends with `last`. @throws Refusal EINVAL when the second would not be aligned.
+   * Makes two mappings of the one that goes on behind IOVA `last`; what lies there, and in which memory,
+   * stays. Nothing to do where nothing is mapped or the mapping begins or ends with `last`. @throws Refusal
+   * EINVAL when the second would not be aligned.
    */
   split(last: bigint): void {
     const slot = this.table.find(last);
@@ -208,7 +244,10 @@ export class AddressSpace {
     const offset = tables.exact(slot, OFFSET_HI);
     const first = last + 1n - start;
     if (((start + first) | (offset + first)) & (this.#alignment - 1n)) {
-      refuse('EINVAL', `the mapping at ${hex(start)} cannot be split at ${hex(start + first)}, which is not ${this.#aligned()}`);
+      refuse(
+        'EINVAL',
+        `the mapping at ${hex(start)} cannot be split at ${hex(start + first)}, which is not ${this.#aligned()}`,
+      );
     }
     const access = tables.mappings[slot * MAPPING_WORDS + ACCESS]!;
     const memory = memories.retain(this.table.unmap(slot));
@@ -246,8 +285,13 @@ export class AddressSpace {
     return this.#reservedRanges;
   }
 
-  /** The mappings in [iova, iova+length) up to the first that lies across an end of it, which is the refusal. */
-  #whole(iova: bigint, length: bigint): { readonly slots: readonly number[]; readonly refusal: Refusal | undefined } {
+  /**
+   * The mappings in [iova, iova+length) up to the first that lies across an end of it, which is the refusal.
+   */
+  #whole(
+    iova: bigint,
+    length: bigint,
+  ): { readonly slots: readonly number[]; readonly refusal: Refusal | undefined } {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
     const last = iova + length - 1n;
     if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
@@ -302,19 +346,27 @@ export class AddressSpace {
     const reserved = this.#reserved.find((each) => overlaps(each, range));
     if (reserved !== undefined) {
       const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
-      refuse('EINVAL', `iova range ${hex(iova)}+${hex(length)} of ${this.name} reaches into ${where}, which is reserved`);
+      refuse(
+        'EINVAL',
+        `iova range ${hex(iova)}+${hex(length)} of ${this.name} reaches into ${where}, which is reserved`,
+      );
     }
     const slot = this.table.firstFrom(iova);
     if (slot !== NONE && this.table.start(slot) <= range.last) {
-      refuse('EEXIST', `iova range ${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(this.table.start(slot))} of ${this.name}`);
+      refuse(
+        'EEXIST',
+        `iova range ${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(this.table.start(slot))} of ${this.name}`,
+      );
     }
     return iova;
   }
 
   #choose(length: bigint, address: bigint): bigint {
-    if (length >= LAST_IOVA / 2n) refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
+    if (length >= LAST_IOVA / 2n)
+      refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
     const alignment = chosenAlignment(length, address);
-    if (alignment < this.#alignment) refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.#aligned()}`);
+    if (alignment < this.#alignment)
+      refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.#aligned()}`);
     const allowed = this.#allowed.length > 0 ? this.#allowed : [{ start: PAGE, last: LAST_IOVA - PAGE }];
     const offset = address % PAGE;
     for (const { start, last } of allowed) {
@@ -370,7 +422,8 @@ function joined(ranges: readonly IovaRange[]): IovaRange[] {
   const all: IovaRange[] = [];
   for (const range of ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1))) {
     const before = all.at(-1);
-    if (before !== undefined && before.last + 1n === range.start) all[all.length - 1] = { start: before.start, last: range.last };
+    if (before !== undefined && before.last + 1n === range.start)
+      all[all.length - 1] = { start: before.start, last: range.last };
     else all.push(range);
   }
   return all;

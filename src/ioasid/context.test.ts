@@ -20,8 +20,20 @@ function setup(pasidQuota?: number, mappingQuota?: number) {
   return { iommu, system };
 }
 
-function map(context: IoasidContext, pasid: number, length: number, iova?: number, access = RW, offset = 0): number {
-  const request = { pasid, length: BigInt(length), access, iova: iova === undefined ? undefined : BigInt(iova) };
+function map(
+  context: IoasidContext,
+  pasid: number,
+  length: number,
+  iova?: number,
+  access = RW,
+  offset = 0,
+): number {
+  const request = {
+    pasid,
+    length: BigInt(length),
+    access,
+    iova: iova === undefined ? undefined : BigInt(iova),
+  };
   const at = context.place(request, BigInt(offset));
   context.map(request, at, { memory: new BufferMemory(new Uint8Array(0)), offset });
   return Number(at);
@@ -57,7 +69,12 @@ test('PASIDs are unique across contexts and mean nothing in another context', ()
   const b = system.open(2);
   const pasid = a.alloc(0, 0);
   assert.notEqual(b.alloc(0, 0), pasid);
-  for (const attempt of [() => b.free(pasid), () => b.use(pasid), () => b.unmapAll(pasid), () => map(b, pasid, PAGE_SIZE)]) {
+  for (const attempt of [
+    () => b.free(pasid),
+    () => b.use(pasid),
+    () => b.unmapAll(pasid),
+    () => map(b, pasid, PAGE_SIZE),
+  ]) {
     assert.throws(attempt, { code: 'ENOENT', reason: `PASID ${pasid} is not in this context` });
   }
 });
@@ -74,7 +91,10 @@ test('a context stops at its quota of PASIDs, and another is not touched by that
   const { system } = setup(3);
   const a = system.open(1);
   const pasids = [a.alloc(0, 0), a.alloc(0, 0), a.alloc(0, 0)];
-  assert.throws(() => a.alloc(0, 0), { code: 'ENOSPC', reason: 'this context has reached its quota of 3 PASIDs' });
+  assert.throws(() => a.alloc(0, 0), {
+    code: 'ENOSPC',
+    reason: 'this context has reached its quota of 3 PASIDs',
+  });
   system.open(2).alloc(0, 0);
   a.free(pasids[1]!);
   a.alloc(0, 0);
@@ -143,8 +163,14 @@ test('a copy takes parts of several mappings that lie side by side, and no more 
       [PAGE_SIZE, PAGE_SIZE, 0x2000],
     ],
   );
-  assert.throws(() => context.copy({ ...request, access: RW }, from, 0x2000n), { code: 'EPERM', reason: /right to write/ });
-  assert.throws(() => context.copy({ ...request, length: 4n * PAGE }, from, 0x2000n), { code: 'ENOENT', reason: /iova 0x5000/ });
+  assert.throws(() => context.copy({ ...request, access: RW }, from, 0x2000n), {
+    code: 'EPERM',
+    reason: /right to write/,
+  });
+  assert.throws(() => context.copy({ ...request, length: 4n * PAGE }, from, 0x2000n), {
+    code: 'ENOENT',
+    reason: /iova 0x5000/,
+  });
   context.free(from);
   assert.equal(iommu.memories.size, 2, 'the copy holds the memories itself');
 });
@@ -154,7 +180,11 @@ test('an IOVA that is chosen is the first that fits, never 0, aligned to the sma
   const pasid = context.alloc(0, 0);
   assert.equal(map(context, pasid, PAGE_SIZE), 0x1000);
   assert.equal(map(context, pasid, 4 * PAGE_SIZE), 0x4000);
-  assert.equal(map(context, pasid, 4 * PAGE_SIZE, undefined, RW, 0x1000), 0x8000, 'memory at an odd page needs no alignment');
+  assert.equal(
+    map(context, pasid, 4 * PAGE_SIZE, undefined, RW, 0x1000),
+    0x8000,
+    'memory at an odd page needs no alignment',
+  );
   assert.equal(map(context, pasid, PAGE_SIZE), 0x2000, 'the first hole');
   assert.equal(map(context, pasid, 2 ** 30), 2 ** 21);
   unmap(context, pasid, 0x1000, PAGE_SIZE);
@@ -195,7 +225,8 @@ test('any sequence of map and unmap leaves what a list of pages says, and a refu
             context.unmapAll(pasid);
             model = [];
           } else {
-            const target = kind === 'unmapExact' && model.length > 0 ? model[page % model.length]! : { start, end };
+            const target =
+              kind === 'unmapExact' && model.length > 0 ? model[page % model.length]! : { start, end };
             const hit = model.filter((m) => m.start < target.end && target.start < m.end);
             const bytes = unmap(context, pasid, target.start, target.end - target.start);
             assert.ok(hit.length > 0 && hit.every((m) => m.start >= target.start && m.end <= target.end));
@@ -209,7 +240,9 @@ test('any sequence of map and unmap leaves what a list of pages says, and a refu
           if (!(error instanceof Refusal)) throw error;
           assert.equal(inspect(space.mappings(1000)), before);
         }
-        const views = space.mappings(1000).map((m) => ({ start: Number(m.iova), end: Number(m.iova + m.length) }));
+        const views = space
+          .mappings(1000)
+          .map((m) => ({ start: Number(m.iova), end: Number(m.iova + m.length) }));
         assert.deepEqual(
           views,
           model.toSorted((a, b) => a.start - b.start),

@@ -1,9 +1,11 @@
 /**
- * An ioasid context: what one open `/dev/ioasid` file is. Whoever holds the descriptor may control what is in it; there is no other check.
+ * An ioasid context: what one open `/dev/ioasid` file is. Whoever holds the descriptor may control what is in
+ * it; there is no other check.
  *
- * A context owns its PASIDs and their address spaces. It lives as long as anything refers to it: the open file (one reference, dropped by
- * `close`), and each authorization of a device in it (`use`/`unuse`). Invariant: with the last reference gone, everything in it is
- * released. It never learns which devices use it: a device takes what it needs out of the context, nothing is told back.
+ * A context owns its PASIDs and their address spaces. It lives as long as anything refers to it: the open
+ * file (one reference, dropped by `close`), and each authorization of a device in it (`use`/`unuse`).
+ * Invariant: with the last reference gone, everything in it is released. It never learns which devices use
+ * it: a device takes what it needs out of the context, nothing is told back.
  */
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
@@ -74,7 +76,8 @@ export class IoasidContext {
 
   /**
    * Allocates a PASID. @returns its number.
-   * @throws Refusal EOPNOTSUPP for kinds that are not supported, EINVAL for unknown ones, ENOSPC when the quota or the PASIDs are used up.
+   * @throws Refusal EOPNOTSUPP for kinds that are not supported, EINVAL for unknown ones, ENOSPC when the
+   * quota or the PASIDs are used up.
    */
   alloc(kind: number, parent: number): number {
     if (kind !== KIND_MAPPED) {
@@ -83,7 +86,8 @@ export class IoasidContext {
       refuse('EOPNOTSUPP', `PASIDs of kind ${name} are not supported by this version`);
     }
     if (parent !== 0) refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
-    if (this.#spaces.size >= this.pasidQuota) refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
+    if (this.#spaces.size >= this.pasidQuota)
+      refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
     const pasid = this.#system.pasids.alloc();
     const space = new AddressSpace(this.#iommu, `PASID ${pasid}`);
     space.align(BigInt(PAGE_SIZE));
@@ -95,12 +99,17 @@ export class IoasidContext {
   /** Frees a PASID and its mappings. @throws Refusal ENOENT, or EBUSY while a device is authorized for it. */
   free(pasid: number): void {
     const space = this.#space(pasid);
-    if (space.users > 0) refuse('EBUSY', `PASID ${pasid} is authorized for ${space.users} device${space.users === 1 ? '' : 's'}`);
+    if (space.users > 0)
+      refuse(
+        'EBUSY',
+        `PASID ${pasid} is authorized for ${space.users} device${space.users === 1 ? '' : 's'}`,
+      );
     this.#release(pasid, space);
   }
 
   /**
-   * Where the mapping would go (AddressSpace.place), with all checks made that need no memory: call it first, then fetch the memory, then `map`.
+   * Where the mapping would go (AddressSpace.place), with all checks made that need no memory: call it first,
+   * then fetch the memory, then `map`.
    * @param address the address or file offset of the memory
    */
   place(request: MapRequest, address: bigint): bigint {
@@ -111,15 +120,20 @@ export class IoasidContext {
     return iova;
   }
 
-  /** Maps `range` at `iova`, which `place` has given for the same request. Takes over the reference to the memory. */
+  /**
+   * Maps `range` at `iova`, which `place` has given for the same request. Takes over the reference to the
+   * memory.
+   */
   map(request: MapRequest, iova: bigint, range: MemoryRange): void {
     this.#space(request.pasid).map(iova, request.length, range.memory, BigInt(range.offset), request.access);
     this.#mappings++;
   }
 
   /**
-   * Maps at `request.pasid` what PASID `sourcePasid` of this same context has at `sourceIova`. @returns the IOVA.
-   * @throws Refusal as `place` does; ENOENT when a part of it is not mapped; EPERM when a part gives fewer rights.
+   * Maps at `request.pasid` what PASID `sourcePasid` of this same context has at `sourceIova`. @returns the
+   * IOVA.
+   * @throws Refusal as `place` does; ENOENT when a part of it is not mapped; EPERM when a part gives fewer
+   * rights.
    */
   copy(request: MapRequest, sourcePasid: number, sourceIova: bigint): bigint {
     const source = this.#space(sourcePasid);
@@ -128,7 +142,10 @@ export class IoasidContext {
     const pieces = source.pieces(sourceIova, request.length);
     const missing = missingRight(pieces, request.access);
     if (missing !== undefined)
-      refuse('EPERM', `what is mapped at ${hex(sourceIova)} of ${source.name} does not give the right to ${missing}`);
+      refuse(
+        'EPERM',
+        `what is mapped at ${hex(sourceIova)} of ${source.name} does not give the right to ${missing}`,
+      );
     const iova = target.place(request.length, sourceIova, request.iova);
     this.#checkQuota(pieces.length);
     target.mapPieces(iova, pieces, request.access);
@@ -136,7 +153,10 @@ export class IoasidContext {
     return iova;
   }
 
-  /** Unmaps [iova, iova+length). @returns the bytes unmapped. @throws Refusal as AddressSpace.unmap, and ENOENT when nothing was mapped there. */
+  /**
+   * Unmaps [iova, iova+length). @returns the bytes unmapped. @throws Refusal as AddressSpace.unmap, and
+   * ENOENT when nothing was mapped there.
+   */
   unmap(pasid: number, iova: bigint, length: bigint): bigint {
     const space = this.#space(pasid);
     const before = space.table.count;
@@ -154,7 +174,8 @@ export class IoasidContext {
   }
 
   /**
-   * A device takes the address space of a PASID to be authorized for it: counts one more user of the PASID and a reference on the context.
+   * A device takes the address space of a PASID to be authorized for it: counts one more user of the PASID
+   * and a reference on the context.
    * @throws Refusal ENOENT when the PASID is not in this context.
    */
   use(pasid: number): AddressSpace {
@@ -180,7 +201,8 @@ export class IoasidContext {
   }
 
   #checkQuota(more: number): void {
-    if (this.#mappings + more > this.mappingQuota) refuse('ENOSPC', `this context has reached its quota of ${this.mappingQuota} mappings`);
+    if (this.#mappings + more > this.mappingQuota)
+      refuse('ENOSPC', `this context has reached its quota of ${this.mappingQuota} mappings`);
   }
 
   #release(pasid: number, space: AddressSpace): void {

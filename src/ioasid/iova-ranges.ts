@@ -1,8 +1,8 @@
 /**
  * Sets of IOVA ranges: what is reserved in an address space and by whom, what its user allows for choosing.
  *
- * Ranges of a set may overlap when different owners reserve them; `holes` sees their union. IOVAs are 64-bit, `last` is inclusive, so that
- * the whole space can be named.
+ * Ranges of a set may overlap when different owners reserve them; `holes` sees their union. IOVAs are 64-bit,
+ * `last` is inclusive, so that the whole space can be named.
  */
 
 /** The last IOVA there is. */

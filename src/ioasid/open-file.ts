@@ -1,8 +1,9 @@
 /**
- * OpenFile: one open file description of one of our device files, as `devfs` (real processes) and the in-process machine drive it.
+ * OpenFile: one open file description of one of our device files, as `devfs` (real processes) and the
+ * in-process machine drive it.
  *
- * Each open(2) makes one, and so does each call that returns a new descriptor (Caller.install). dup, fork and SCM_RIGHTS share it.
- * `flush` comes once per descriptor closed, `release` once, at the end.
+ * Each open(2) makes one, and so does each call that returns a new descriptor (Caller.install). dup, fork and
+ * SCM_RIGHTS share it. `flush` comes once per descriptor closed, `release` once, at the end.
  */
 import type { Refusal } from '../linux/errno.js';
 import type { Caller } from './caller.js';
@@ -13,8 +14,9 @@ export interface IoctlCall {
   /** The third argument of ioctl(2): for most commands an address in the caller, otherwise a plain number. */
   readonly arg: number;
   /**
-   * The bytes that the kernel copied in and will copy out, `_IOC_SIZE(cmd)` of them, for `_IOR`/`_IOW`/`_IOWR`; empty for `_IO`.
-   * What the handler leaves in it is what the caller gets back when the ioctl succeeds and `cmd` has the read direction.
+   * The bytes that the kernel copied in and will copy out, `_IOC_SIZE(cmd)` of them, for
+   * `_IOR`/`_IOW`/`_IOWR`; empty for `_IO`. What the handler leaves in it is what the caller gets back when
+   * the ioctl succeeds and `cmd` has the read direction.
    */
   readonly data: Uint8Array;
 }
@@ -25,8 +27,9 @@ export const READABLE = 0x41;
 export const WRITABLE = 0x104;
 
 /**
- * What a file of events is to those who wait for them. Such a file has no offsets: it is read and written as a stream (pread and pwrite are
- * ESPIPE), and a read never waits. Nobody is told when an event comes in; whoever serves a poll looks at `arrivals` after every call.
+ * What a file of events is to those who wait for them. Such a file has no offsets: it is read and written as
+ * a stream (pread and pwrite are ESPIPE), and a read never waits. Nobody is told when an event comes in;
+ * whoever serves a poll looks at `arrivals` after every call.
  */
 export interface EventStream {
   /** The POLL* bits that hold now. */
@@ -55,7 +58,10 @@ export interface OpenFile {
   /** pwrite, as `read`. @returns the bytes written. */
   write(caller: Caller, offset: number, source: Uint8Array): number;
 
-  /** One descriptor of this file was closed (by close, exec or exit); others may remain. Returns when DMA in flight has drained. */
+  /**
+   * One descriptor of this file was closed (by close, exec or exit); others may remain. Returns when DMA in
+   * flight has drained.
+   */
   flush(): void;
 
   /** The last descriptor is gone. */

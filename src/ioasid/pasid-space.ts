@@ -1,9 +1,10 @@
 /**
  * The PASID space: which of the 20-bit numbers are in use.
  *
- * There is one for the whole system, because a PASID is a number in hardware tables that all contexts share: unique across contexts,
- * never 0. A freed number goes to the end of a queue, so that it comes back as late as possible and a stale use of it is noticed.
- * Who owns a number is not kept here; that is the affair of contexts, and of mediated devices for what they have attached under iommufd.
+ * There is one for the whole system, because a PASID is a number in hardware tables that all contexts share:
+ * unique across contexts, never 0. A freed number goes to the end of a queue, so that it comes back as late
+ * as possible and a stale use of it is noticed. Who owns a number is not kept here; that is the affair of
+ * contexts, and of mediated devices for what they have attached under iommufd.
  */
 import { PASID_BITS } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
@@ -28,7 +29,8 @@ export class PasidSpace {
     const fresh = this.#next <= LAST_PASID;
     if (!fresh && this.#waiting === 0) refuse('ENOSPC', `all ${LAST_PASID} PASIDs are in use`);
     const pasid = fresh ? this.#next : this.#freed![this.#head]!;
-    if (pasid >= 2 ** bits) refuse('ENOSPC', `PASID ${pasid}, the next that is free, is wider than ${bits} bits`);
+    if (pasid >= 2 ** bits)
+      refuse('ENOSPC', `PASID ${pasid}, the next that is free, is wider than ${bits} bits`);
     if (fresh) {
       this.#next++;
       return pasid;

@@ -1,6 +1,7 @@
 /**
- * The ioasid subsystem: what all contexts have in common, which is very little. The numbers that PASIDs are made of, the quotas, and the
- * list of living contexts that `ls` reads. No security decision is ever taken from that list.
+ * The ioasid subsystem: what all contexts have in common, which is very little. The numbers that PASIDs are
+ * made of, the quotas, and the list of living contexts that `ls` reads. No security decision is ever taken
+ * from that list.
  */
 import type { Iommu } from '../iommu/iommu.js';
 import { IoasidContext } from './context.js';

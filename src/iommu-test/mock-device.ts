@@ -1,8 +1,8 @@
 /**
  * MockDevice: a device that a test makes, attached from the beginning.
  *
- * Invariant: while it is in the table so is its BoundDevice, which goes with it and not otherwise. Unlike a VFIO device it has no descriptor
- * of its own, so it holds no reference to the context.
+ * Invariant: while it is in the table so is its BoundDevice, which goes with it and not otherwise. Unlike a
+ * VFIO device it has no descriptor of its own, so it holds no reference to the context.
  */
 import { BoundDevice, NO_PASID } from '../iommufd/bound-device.js';
 import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
@@ -26,7 +26,8 @@ export class MockDevice extends IommufdObject {
 
   /**
    * Makes a device with MOCK_FLAGS_DEVICE_* `flags` and attaches it to HWPT or IOAS `pageTable`.
-   * @throws Refusal EINVAL unknown flags; ENOENT `pageTable` is the id that the device itself gets; otherwise as BoundDevice.attach. Then there is no device.
+   * @throws Refusal EINVAL unknown flags; ENOENT `pageTable` is the id that the device itself gets; otherwise
+   * as BoundDevice.attach. Then there is no device.
    */
   static create(objects: ObjectTable, flags: number, pageTable: number): { mock: MockDevice; hwpt: number } {
     const mock = new MockDevice(objects, new MockHardware(flags));

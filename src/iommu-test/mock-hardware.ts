@@ -1,7 +1,9 @@
 /**
- * MockHardware: an IOMMU that exists for tests only: pages of half the usual size, a small aperture, no DMA behind it.
+ * MockHardware: an IOMMU that exists for tests only: pages of half the usual size, a small aperture, no DMA
+ * behind it.
  *
- * What it must be like is said by Linux's test interface (drivers/iommu/iommufd/iommufd_test.h), so that Linux's own suite can run here.
+ * What it must be like is said by Linux's test interface (drivers/iommu/iommufd/iommufd_test.h), so that
+ * Linux's own suite can run here.
  */
 
 import type { Translation } from '../iommu/nested-table.js';
@@ -25,7 +27,10 @@ const INFO_TYPE = 0xfeedbeef;
 const INFO_REGISTER = 0xdeadbeef;
 /** MOCK_PASID_WIDTH. */
 const PASID_BITS = 20;
-/** IOMMU_TEST_PASID_RESERVED: every second attachment of this PASID fails, so that tests see how a replacement is undone. */
+/**
+ * IOMMU_TEST_PASID_RESERVED: every second attachment of this PASID fails, so that tests see how a replacement
+ * is undone.
+ */
 const FAILING_PASID = 1024;
 /** MOCK_IOMMUPT_DEFAULT, MOCK_IOMMUPT_HUGE. */
 const DEFAULT_FORMAT = 0;
@@ -66,22 +71,33 @@ export class MockHardware implements IommuHardware {
   viommu: Viommu | undefined;
   virtualId = 0n;
   #failsNext = false;
-  /** Linux 7.3 asks for it by its type, and expects a page of memory to be one entry; 6.12, which gives no type, an entry for each half. */
+  /**
+   * Linux 7.3 asks for it by its type, and expects a page of memory to be one entry; 6.12, which gives no
+   * type, an entry for each half.
+   */
   readonly #wholePages: PagingFormat;
 
   /** @throws Refusal EINVAL for flags that are unknown. */
   constructor(flags: number) {
-    if (flags & ~DEVICE_FLAGS) refuse('EINVAL', `mock devices have no flags 0x${((flags & ~DEVICE_FLAGS) >>> 0).toString(16)}`);
+    if (flags & ~DEVICE_FLAGS)
+      refuse('EINVAL', `mock devices have no flags 0x${((flags & ~DEVICE_FLAGS) >>> 0).toString(16)}`);
     this.dirtyTracking = (flags & DEVICE_NO_DIRTY) === 0;
     this.pasidBits = flags & DEVICE_PASID ? PASID_BITS : 0;
     this.largePageSize = flags & DEVICE_HUGE_IOVA ? 512n * this.pageSize : undefined;
-    this.#wholePages = { pageSize: this.pageSize, largePageSize: 4096n, pageSizes: this.pageSizes, aperture: this.aperture };
+    this.#wholePages = {
+      pageSize: this.pageSize,
+      largePageSize: 4096n,
+      pageSizes: this.pageSizes,
+      aperture: this.aperture,
+    };
   }
 
   formatOf(data: UserData): PagingFormat {
     const { pageTableType } = selftestData(data);
     if (pageTableType === DEFAULT_FORMAT) return this.#wholePages;
-    return pageTableType === HUGE_FORMAT ? hugeFormat : refuse('EOPNOTSUPP', `the mock IOMMU has no page tables of type ${pageTableType}`);
+    return pageTableType === HUGE_FORMAT
+      ? hugeFormat
+      : refuse('EOPNOTSUPP', `the mock IOMMU has no page tables of type ${pageTableType}`);
   }
 
   allocNested(parent: PagingHwpt, data: UserData): NestedDomain {
@@ -102,7 +118,8 @@ export class MockHardware implements IommuHardware {
     }
     if (pasid !== FAILING_PASID) return;
     this.#failsNext = !this.#failsNext;
-    if (!this.#failsNext) refuse('ENOMEM', `every second attachment of PASID ${pasid} fails, as tests want it`);
+    if (!this.#failsNext)
+      refuse('ENOMEM', `every second attachment of PASID ${pasid} fails, as tests want it`);
   }
 
   /** Its page requests are made by a test, which does not wait for the answers. */
@@ -115,7 +132,8 @@ export class MockHardware implements IommuHardware {
 
   #enterViommu(viommu: Viommu | undefined): void {
     const vdevice = viommu?.deviceWith(this);
-    if (viommu !== undefined && vdevice === undefined) refuse('ENOENT', `the device is none of vIOMMU ${viommu.id}`);
+    if (viommu !== undefined && vdevice === undefined)
+      refuse('ENOENT', `the device is none of vIOMMU ${viommu.id}`);
     if (viommu === this.viommu) return;
     this.viommu = viommu;
     this.virtualId = vdevice?.virtualId ?? 0n;

@@ -1,6 +1,6 @@
 /**
- * MockNestedDomain: a nested page table of the mock IOMMU. There is nothing in it but four cached entries, so that tests see which ones an
- * invalidation reaches.
+ * MockNestedDomain: a nested page table of the mock IOMMU. There is nothing in it but four cached entries, so
+ * that tests see which ones an invalidation reaches.
  */
 import { REFUSED } from '../iommu/access.js';
 import { NestedTable } from '../iommu/nested-table.js';

@@ -1,5 +1,6 @@
 /**
- * MockViommu: what the mock IOMMU does for a vIOMMU: nested page tables, the invalidation of its devices' caches, two queues.
+ * MockViommu: what the mock IOMMU does for a vIOMMU: nested page tables, the invalidation of its devices'
+ * caches, two queues.
  *
  * Invariant: queue n is there only while queue n-1 is.
  */
@@ -12,7 +13,10 @@ import { invalidateEntry, requireFlags } from './mock-cache.js';
 import { MockHardware } from './mock-hardware.js';
 import { MockNestedDomain } from './mock-nested.js';
 
-/** IOMMU_VIOMMU_TYPE_SELFTEST; its struct is u32 in_data, u32 out_data, u64 out_mmap_offset, u64 out_mmap_length. */
+/**
+ * IOMMU_VIOMMU_TYPE_SELFTEST; its struct is u32 in_data, u32 out_data, u64 out_mmap_offset, u64
+ * out_mmap_length.
+ */
 export const VIOMMU_TYPE = 0xdeadbeef;
 const DATA_BYTES = 24;
 const DATA_LEAST = 8;
@@ -28,7 +32,10 @@ export class MockViommu implements VirtualIommu {
   readonly queueTypes = [QUEUE_TYPE];
   readonly #queues: (HwQueue | undefined)[] = [];
 
-  /** Where there is `data`, what comes in goes out again. There is no page to be mapped, so the length of one stays 0. @throws Refusal EINVAL, EFAULT. */
+  /**
+   * Where there is `data`, what comes in goes out again. There is no page to be mapped, so the length of one
+   * stays 0. @throws Refusal EINVAL, EFAULT.
+   */
   constructor(data: UserData) {
     if (data.length === 0) return;
     const struct = data.read(VIOMMU_TYPE, DATA_BYTES, DATA_LEAST);
@@ -45,7 +52,12 @@ export class MockViommu implements VirtualIommu {
     const structs = array.all(INVALIDATE_TYPE, INVALIDATE_BYTES);
     const view = new DataView(structs.buffer);
     for (let at = 0; at < structs.length; at += INVALIDATE_BYTES) {
-      invalidateCache(viommu, view.getUint32(at, true), view.getUint32(at + 4, true), view.getUint32(at + 8, true));
+      invalidateCache(
+        viommu,
+        view.getUint32(at, true),
+        view.getUint32(at + 4, true),
+        view.getUint32(at + 8, true),
+      );
       array.handled++;
     }
   }
@@ -56,7 +68,10 @@ export class MockViommu implements VirtualIommu {
     if (this.#queues[index] !== undefined) refuse('EEXIST', `queue ${index} of the vIOMMU is there already`);
     const before = this.#queues[index - 1];
     if (index > 0 && before === undefined)
-      refuse('EIO', `queue ${index} of the vIOMMU works on what queue ${index - 1} leaves it, which is not there`);
+      refuse(
+        'EIO',
+        `queue ${index} of the vIOMMU works on what queue ${index - 1} leaves it, which is not there`,
+      );
     this.#queues[index] = queue;
     return before;
   }
@@ -69,6 +84,7 @@ export class MockViommu implements VirtualIommu {
 function invalidateCache(viommu: Viommu, flags: number, virtualId: number, entry: number): void {
   requireFlags(flags);
   const hardware = viommu.device(BigInt(virtualId))?.device.hardware;
-  if (!(hardware instanceof MockHardware)) refuse('EINVAL', `vIOMMU ${viommu.id} has no device ${hex(virtualId)}`);
+  if (!(hardware instanceof MockHardware))
+    refuse('EINVAL', `vIOMMU ${viommu.id} has no device ${hex(virtualId)}`);
   invalidateEntry(hardware.cache, flags, entry);
 }

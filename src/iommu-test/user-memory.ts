@@ -1,8 +1,10 @@
 /**
- * What tests want to know about the caller's memory: whether a mapping leads to it, and how often it is held in place.
+ * What tests want to know about the caller's memory: whether a mapping leads to it, and how often it is held
+ * in place.
  *
- * The same bytes can be named in two ways, by an address of a process or by an offset in a file that it has mapped. So both sides are first
- * turned into places: a file or else the memory itself, and the bytes of that.
+ * The same bytes can be named in two ways, by an address of a process or by an offset in a file that it has
+ * mapped. So both sides are first turned into places: a file or else the memory itself, and the bytes of
+ * that.
  */
 import type { Caller } from '../ioasid/caller.js';
 import type { Memory } from '../iommu/memory.js';
@@ -27,7 +29,8 @@ interface Place {
 }
 
 /**
- * Is [address, address+length) of the caller this very memory? Memory that is not there counts only where all before it is the same.
+ * Is [address, address+length) of the caller this very memory? Memory that is not there counts only where all
+ * before it is the same.
  * @throws Refusal EFAULT when the caller has nothing there.
  */
 export function sameMemory(caller: Caller, address: bigint, part: Part): boolean {
@@ -46,7 +49,10 @@ function sameThroughout(caller: Caller, address: bigint, part: Part): boolean {
   const mapped = places(part);
   return (
     theirs.length === mapped.length &&
-    theirs.every(({ of, offset, length }, n) => of === mapped[n]!.of && offset === mapped[n]!.offset && length === mapped[n]!.length)
+    theirs.every(
+      ({ of, offset, length }, n) =>
+        of === mapped[n]!.of && offset === mapped[n]!.offset && length === mapped[n]!.length,
+    )
   );
 }
 
@@ -62,7 +68,8 @@ export function* pinsOf(
   let at = address;
   for (const { of, offset, length: bytes } of callersPlaces(caller, address, length)) {
     for (let page = offset; page < offset + bytes; page += PAGE_SIZE, at += BigInt(PAGE_SIZE)) {
-      const holds = (place: Place) => place.of === of && place.offset < page + PAGE_SIZE && page < place.offset + place.length;
+      const holds = (place: Place) =>
+        place.of === of && place.offset < page + PAGE_SIZE && page < place.offset + place.length;
       yield { address: at, pins: held.filter(holds).length };
     }
   }

@@ -1,5 +1,6 @@
 /**
- * The rights of a mapping, or what an access wants, and how a translation is refused: numbers that page tables and requesters share.
+ * The rights of a mapping, or what an access wants, and how a translation is refused: numbers that page
+ * tables and requesters share.
  */
 
 /** A bit set of READ and WRITE. */
@@ -7,7 +8,10 @@ export type Access = number;
 export const READ = 1;
 export const WRITE = 2;
 export const RIGHTS = READ | WRITE;
-/** Beside the rights of a mapping: its memory was handed over for writing, whatever this mapping gives. Translation does not look at it. */
+/**
+ * Beside the rights of a mapping: its memory was handed over for writing, whatever this mapping gives.
+ * Translation does not look at it.
+ */
 export const MEMORY_WRITABLE = 4;
 
 /** Nothing is mapped there. */

@@ -8,7 +8,11 @@ const page = fc.bigInt({ min: 0n, max: 2n ** 53n / PAGE });
 
 test('the log names exactly the pages that were marked and not cleaned since', () => {
   const steps = fc.array(
-    fc.record({ mark: fc.boolean(), page: fc.oneof(page, fc.bigInt({ min: 0n, max: 200n })), pages: fc.bigInt({ min: 1n, max: 99n }) }),
+    fc.record({
+      mark: fc.boolean(),
+      page: fc.oneof(page, fc.bigInt({ min: 0n, max: 200n })),
+      pages: fc.bigInt({ min: 1n, max: 99n }),
+    }),
   );
   fc.assert(
     fc.property(steps, (all) => {

@@ -1,10 +1,11 @@
 /**
  * DirtyLog: which pages were written through a page table, while it is being recorded.
  *
- * It belongs to whoever attaches the table (an HWPT), not to the table, which several of them may share: an entry of a PASID table names
- * both, and a write by that entry is recorded in its log. One bit for each page, in chunks that come into being with their first bit, so that
- * the log of a large address space in which little was written is small. Invariant: a page that is not written while the log is on is
- * never in it. Page numbers are exact integers: an IOVA of 64 bits divided by a page of 2 KiB or more.
+ * It belongs to whoever attaches the table (an HWPT), not to the table, which several of them may share: an
+ * entry of a PASID table names both, and a write by that entry is recorded in its log. One bit for each page,
+ * in chunks that come into being with their first bit, so that the log of a large address space in which
+ * little was written is small. Invariant: a page that is not written while the log is on is never in it. Page
+ * numbers are exact integers: an IOVA of 64 bits divided by a page of 2 KiB or more.
  */
 const CHUNK_PAGES = 32768;
 
@@ -30,7 +31,10 @@ export class DirtyLog {
     this.#number = -1;
   }
 
-  /** DMA has written [iova, iova+length): recorded while the log is on. On the way of each write, so there is no bigint here. */
+  /**
+   * DMA has written [iova, iova+length): recorded while the log is on. On the way of each write, so there is
+   * no bigint here.
+   */
   written(iova: number, length: number): void {
     if (!this.enabled || length === 0) return;
     const last = Math.floor((iova + length - 1) / this.#pageBytes);
@@ -90,7 +94,8 @@ export class DirtyLog {
   /** The chunks that have pages from `first` to `last`, in no order. */
   *#within(first: number, last: number): Generator<[number, Uint32Array]> {
     for (const entry of this.#chunks) {
-      if (entry[0] >= Math.floor(first / CHUNK_PAGES) && entry[0] <= Math.floor(last / CHUNK_PAGES)) yield entry;
+      if (entry[0] >= Math.floor(first / CHUNK_PAGES) && entry[0] <= Math.floor(last / CHUNK_PAGES))
+        yield entry;
     }
   }
 }

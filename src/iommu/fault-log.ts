@@ -1,8 +1,9 @@
 /**
  * The fault log: what DMA was refused, newest last.
  *
- * A ring of fixed length, like the fault recording registers of a hardware IOMMU, but with a reason for each. Nobody is called when a
- * fault is recorded; whoever wants to know reads from the sequence number that it has seen last. `total` never falls.
+ * A ring of fixed length, like the fault recording registers of a hardware IOMMU, but with a reason for each.
+ * Nobody is called when a fault is recorded; whoever wants to know reads from the sequence number that it has
+ * seen last. `total` never falls.
  */
 
 /** A DMA access that did not happen, or not to its end. IOVAs in bytes. */
@@ -52,7 +53,8 @@ export class FaultLog {
   /** The records from number `sequence` on that the ring still holds, oldest first. */
   since(sequence: number): FaultRecord[] {
     const records: FaultRecord[] = [];
-    for (let n = Math.max(sequence, this.#total - this.#capacity, 0); n < this.#total; n++) records.push(this.#ring[n % this.#capacity]!);
+    for (let n = Math.max(sequence, this.#total - this.#capacity, 0); n < this.#total; n++)
+      records.push(this.#ring[n % this.#capacity]!);
     return records;
   }
 }

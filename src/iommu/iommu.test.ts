@@ -21,7 +21,13 @@ function setup() {
 test('without an entry in the PASID table every DMA faults, and the fault is logged with RID, PASID, IOVA, access and reason', () => {
   const { iommu, requester } = setup();
   const fault = requester.write(7, 0x4000, new Uint8Array(8), 0, 8);
-  assert.deepEqual(fault, { iova: 0x4000, done: 0, pasid: 7, write: true, reason: `requester ${RID} is not authorized for PASID 7` });
+  assert.deepEqual(fault, {
+    iova: 0x4000,
+    done: 0,
+    pasid: 7,
+    write: true,
+    reason: `requester ${RID} is not authorized for PASID 7`,
+  });
   const [record] = iommu.faults.since(0);
   assert.equal(record?.rid, RID);
   assert.equal(record?.pasid, 7);
@@ -61,17 +67,36 @@ test('a transfer crosses mappings, and stops at the first byte that it may not r
 });
 
 test('the byte that an IOVA leads to is that of a calculation with bigints, wherever mapping and memory lie, at the first DMA and later ones', () => {
-  const place = fc.constantFrom(0, 2 ** 21, 2 ** 30 - PAGE_SIZE, 2 ** 32 - PAGE_SIZE, 2 ** 39 - 2 ** 21, 2 ** 47, 2 ** 48 - 2 ** 31);
-  const memoryPlace = fc.oneof(place, fc.constantFrom(2 ** 44 - PAGE_SIZE, 2 ** 46 + 2 ** 33, 2 ** 48 - 2 ** 20, 2 ** 51));
+  const place = fc.constantFrom(
+    0,
+    2 ** 21,
+    2 ** 30 - PAGE_SIZE,
+    2 ** 32 - PAGE_SIZE,
+    2 ** 39 - 2 ** 21,
+    2 ** 47,
+    2 ** 48 - 2 ** 31,
+  );
+  const memoryPlace = fc.oneof(
+    place,
+    fc.constantFrom(2 ** 44 - PAGE_SIZE, 2 ** 46 + 2 ** 33, 2 ** 48 - 2 ** 20, 2 ** 51),
+  );
   const mapping = fc.record({
     start: place,
     offset: memoryPlace,
     startPage: fc.nat(600),
     offsetPage: fc.nat(600),
-    inPage: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(PAGE_SIZE - 1) }),
-    length: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(512, 1025, 262_144 + 512)).map((pages) => pages * PAGE_SIZE),
+    inPage: fc.oneof(
+      { weight: 3, arbitrary: fc.constant(0) },
+      { weight: 1, arbitrary: fc.nat(PAGE_SIZE - 1) },
+    ),
+    length: fc
+      .oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(512, 1025, 262_144 + 512))
+      .map((pages) => pages * PAGE_SIZE),
   });
-  const probes = fc.array(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), { minLength: 1, maxLength: 6 });
+  const probes = fc.array(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), {
+    minLength: 1,
+    maxLength: 6,
+  });
   fc.assert(
     fc.property(fc.array(fc.tuple(mapping, probes), { maxLength: 6 }), (mappings) => {
       const { requester, table, map } = setup();
@@ -82,7 +107,9 @@ test('the byte that an IOVA leads to is that of a calculation with bigints, wher
         const next = table.firstFrom(BigInt(iova));
         if (next !== -1 && table.start(next) < BigInt(iova + length)) continue;
         const slot = map(iova, length, byte);
-        for (const probe of [...fractions, ...fractions].map((fraction) => iova + Math.floor(fraction * length))) {
+        for (const probe of [...fractions, ...fractions].map(
+          (fraction) => iova + Math.floor(fraction * length),
+        )) {
           assert.equal(requester.locate(1, Math.floor(probe / 2 ** 32), probe | 0, READ), slot);
           const found = (BigInt(requester.byteHi >>> 0) << 32n) | BigInt(requester.byteLo >>> 0);
           assert.equal(found, BigInt(byte) + BigInt(probe - iova));
@@ -100,7 +127,11 @@ test('an entry of a page refuses what the mapping does not give', () => {
   for (const access of [0, READ, WRITE, READ | WRITE]) {
     map(access * PAGE_SIZE, PAGE_SIZE, 0, access);
     for (const wanted of [READ, WRITE, READ | WRITE, READ]) {
-      assert.equal(requester.locate(1, 0, access * PAGE_SIZE, wanted) >= 0, (access & wanted) === wanted, `${access} ${wanted}`);
+      assert.equal(
+        requester.locate(1, 0, access * PAGE_SIZE, wanted) >= 0,
+        (access & wanted) === wanted,
+        `${access} ${wanted}`,
+      );
     }
   }
 });
@@ -137,10 +168,21 @@ test('no number is an address by accident: NaN, negative, 2^48 and above, and wh
   map(0, 2 ** 32, 0);
   requester.grant(1, table);
   const address = fc.oneof(
-    fc.constantFrom(Number.NaN, -1, -(2 ** 32), 2 ** 48, 2 ** 53, 2 ** 64, 2 ** 64 + 4096, Number.POSITIVE_INFINITY),
+    fc.constantFrom(
+      Number.NaN,
+      -1,
+      -(2 ** 32),
+      2 ** 48,
+      2 ** 53,
+      2 ** 64,
+      2 ** 64 + 4096,
+      Number.POSITIVE_INFINITY,
+    ),
     fc.double({ min: 2 ** 48, max: 2 ** 64, noNaN: true }),
   );
-  fc.assert(fc.property(address, (iova) => assert.equal(requester.read(1, iova, new Uint8Array(4), 0, 4)?.done, 0)));
+  fc.assert(
+    fc.property(address, (iova) => assert.equal(requester.read(1, iova, new Uint8Array(4), 0, 4)?.done, 0)),
+  );
 });
 
 test('the fault log keeps the newest and counts all', () => {
@@ -206,7 +248,9 @@ test('a write by an entry that has a log is recorded in it as far as it came; re
       }
       for (const { entry, write, iova, length } of transfers) {
         const buffer = new Uint8Array(length);
-        const fault = write ? requester.write(entry, iova, buffer, 0, length) : requester.read(entry, iova, buffer, 0, length);
+        const fault = write
+          ? requester.write(entry, iova, buffer, 0, length)
+          : requester.read(entry, iova, buffer, 0, length);
         const done = fault?.done ?? length;
         for (let at = iova; write && at < iova + done; at++) models[entry]!.add(Math.floor(at / PAGE_SIZE));
       }

@@ -1,10 +1,11 @@
 /**
  * The IOMMU: for each requester id a PASID table, and behind its entries page tables.
  *
- * A Requester is one requester id (RID), as a PCI function presents it with each DMA. Its PASID table says which page table a PASID
- * stands for, a PageTable or a NestedTable; no entry, no access. It knows numbers and tables only: not who asked for an entry, nor why.
- * Nothing is cached here (an IOTLB does not pay in front of a one-stage walk; nested tables have their own), so an entry that is withdrawn
- * is gone for the very next DMA.
+ * A Requester is one requester id (RID), as a PCI function presents it with each DMA. Its PASID table says
+ * which page table a PASID stands for, a PageTable or a NestedTable; no entry, no access. It knows numbers
+ * and tables only: not who asked for an entry, nor why. Nothing is cached here (an IOTLB does not pay in
+ * front of a one-stage walk; nested tables have their own), so an entry that is withdrawn is gone for the
+ * very next DMA.
  */
 import { hex, refuse } from '../linux/errno.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
@@ -44,7 +45,10 @@ export class Iommu {
 const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
-/** An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was granted. */
+/**
+ * An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was
+ * granted.
+ */
 interface PasidEntry {
   readonly table: Translation;
   readonly log: DirtyLog | undefined;
@@ -56,8 +60,8 @@ export class Requester {
   readonly #iommu: Iommu;
   readonly #tables: TableMemory;
   readonly #entries = new Map<number, PasidEntry>();
-  // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as always
-  // with a nested table. Untouched pages cost nothing.
+  // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as
+  // always with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
   // Entries that have a log. Most often there is none, and a write asks no more than that.
   #logs = 0;
@@ -72,8 +76,8 @@ export class Requester {
   }
 
   /**
-   * Makes entry (RID, PASID) that table, and has writes by it recorded in `log` while that is on. Grants of the same are counted, because the
-   * mediated devices of one function share its RID.
+   * Makes entry (RID, PASID) that table, and has writes by it recorded in `log` while that is on. Grants of
+   * the same are counted, because the mediated devices of one function share its RID.
    * @throws Refusal EBUSY when the entry is another table, or has another log.
    */
   grant(pasid: number, table: Translation, log?: DirtyLog): void {
@@ -85,9 +89,12 @@ export class Requester {
     else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
   }
 
-  /** Takes one grant back. With the last one the entry is gone: from here on each DMA with that PASID faults. */
+  /**
+   * Takes one grant back. With the last one the entry is gone: from here on each DMA with that PASID faults.
+   */
   withdraw(pasid: number): void {
-    const entry = this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
+    const entry =
+      this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
     if (entry.log !== undefined) this.#logs--;
@@ -100,19 +107,21 @@ export class Requester {
   }
 
   /**
-   * Translates IOVA (hi, lo) of `pasid` (0 <= pasid < 2^20) for `access`. @returns the slot of the mapping that covers it
-   * (TableMemory.mappings; of a nested table the cached translation), or a negative NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
+   * Translates IOVA (hi, lo) of `pasid` (0 <= pasid < 2^20) for `access`. @returns the slot of the mapping
+   * that covers it (TableMemory.mappings; of a nested table the cached translation), or a negative
+   * NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
    */
   translate(pasid: number, hi: number, lo: number, access: Access): number {
-    // `| 0` and literals here and in `locate`: results stay machine words, and no constant of another module is looked up.
+    // `| 0` and literals here and in `locate`: results stay machine words, and no constant of another module
+    // is looked up.
     const entry = this.#tables.tables[this.#tables.entryOf(this.#roots[pasid]!, hi, lo)]!;
     if (entry >= 0 || (entry & access) !== 0) return this.#search(pasid, hi, lo, access) | 0;
     return (entry >>> 2) & 0x1ff_ffff;
   }
 
   /**
-   * As `translate`, for a transfer: when there is a mapping, (byteHi, byteLo) is where in its memory the IOVA lies. The entry of a page says so by itself;
-   * otherwise the mapping is asked.
+   * As `translate`, for a transfer: when there is a mapping, (byteHi, byteLo) is where in its memory the IOVA
+   * lies. The entry of a page says so by itself; otherwise the mapping is asked.
    */
   locate(pasid: number, hi: number, lo: number, access: Access): number {
     const at = this.#tables.entryOf(this.#roots[pasid]!, hi, lo);
@@ -135,7 +144,14 @@ export class Requester {
     return this.#transfer(pasid, iova, source, at, length, WRITE);
   }
 
-  #transfer(pasid: number, iova: number, buffer: Uint8Array, at: number, length: number, access: Access): DmaFault | undefined {
+  #transfer(
+    pasid: number,
+    iova: number,
+    buffer: Uint8Array,
+    at: number,
+    length: number,
+    access: Access,
+  ): DmaFault | undefined {
     const { tables, memories } = this.#iommu;
     let done = 0;
     while (done < length) {
@@ -145,11 +161,20 @@ export class Requester {
       const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
       const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-      const moved = access === WRITE ? memory.write(offset, buffer, at + done, count) : memory.read(offset, buffer, at + done, count);
+      const moved =
+        access === WRITE
+          ? memory.write(offset, buffer, at + done, count)
+          : memory.read(offset, buffer, at + done, count);
       if (access === WRITE && this.#logs > 0) this.#record(pasid, here, moved);
       done += moved;
       if (moved < count)
-        return this.#fault(pasid, here + moved, done, access, `${memory.description} cannot be reached at ${hex(offset + moved)}`);
+        return this.#fault(
+          pasid,
+          here + moved,
+          done,
+          access,
+          `${memory.description} cannot be reached at ${hex(offset + moved)}`,
+        );
     }
     return undefined;
   }
@@ -157,10 +182,14 @@ export class Requester {
   /** The log is about addresses that mappings have: with two stages those of the second. */
   #record(pasid: number, iova: number, length: number): void {
     const { table, log } = this.#entries.get(pasid)!;
-    if (log?.enabled === true) log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
+    if (log?.enabled === true)
+      log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
   }
 
-  /** `translate` where the tree has no entry of a 4 KiB page that gives the right: perhaps one of a larger page, perhaps none yet. */
+  /**
+   * `translate` where the tree has no entry of a 4 KiB page that gives the right: perhaps one of a larger
+   * page, perhaps none yet.
+   */
   #search(pasid: number, hi: number, lo: number, access: Access): number {
     let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
     if (found < 0) {
@@ -176,13 +205,17 @@ export class Requester {
   #locateInMapping(pasid: number, hi: number, lo: number, access: Access): number {
     const slot = this.#search(pasid, hi, lo, access);
     if (slot < 0) return slot;
-    const offset = this.#tables.wide(slot, OFFSET_HI) + (hi * TWO_32 + (lo >>> 0) - this.#tables.wide(slot, START_HI));
+    const offset =
+      this.#tables.wide(slot, OFFSET_HI) + (hi * TWO_32 + (lo >>> 0) - this.#tables.wide(slot, START_HI));
     this.byteHi = Math.floor(offset / TWO_32) | 0;
     this.byteLo = offset | 0;
     return slot;
   }
 
-  /** `locate` for numbers that may be anything: those that are no PASID or no address must not be cut down to one that is. */
+  /**
+   * `locate` for numbers that may be anything: those that are no PASID or no address must not be cut down to
+   * one that is.
+   */
   #slot(pasid: number, iova: number, access: Access): number {
     if ((pasid & PASID_MASK) !== pasid) return NO_ENTRY;
     if (!(iova >= 0 && iova < ADDRESS_LIMIT)) return NOT_MAPPED;

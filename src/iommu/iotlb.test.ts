@@ -33,9 +33,26 @@ test('what is found is what was kept last for that page, and nothing that an inv
         const start = Math.max(0, page - before * PAGE);
         const last = page + (after + 1) * PAGE - 1;
         if (kind === 'keep') {
-          const kept = iotlb.keep(Math.floor(page / TWO_32), page >>> 0, start, last, memory, 2 * start, rights, 3 * start);
-          assert.equal(iotlb.second(page + 17), 3 * start + (page - start) + 17, 'and where it is in the second stage');
-          assert.equal(kept, iotlb.find(Math.floor(page / TWO_32), (page >>> 0) + 17), 'what was kept just now is there');
+          const kept = iotlb.keep(
+            Math.floor(page / TWO_32),
+            page >>> 0,
+            start,
+            last,
+            memory,
+            2 * start,
+            rights,
+            3 * start,
+          );
+          assert.equal(
+            iotlb.second(page + 17),
+            3 * start + (page - start) + 17,
+            'and where it is in the second stage',
+          );
+          assert.equal(
+            kept,
+            iotlb.find(Math.floor(page / TWO_32), (page >>> 0) + 17),
+            'what was kept just now is there',
+          );
           model.set(page, { start, last, memory, rights });
         } else if (kind === 'invalidate') {
           iotlb.invalidate(start, last);

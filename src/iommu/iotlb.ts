@@ -1,21 +1,33 @@
 /**
- * An IOTLB: translations of one nested table that were found by walking both of its stages, so that the next DMA to the same page need not.
+ * An IOTLB: translations of one nested table that were found by walking both of its stages, so that the next
+ * DMA to the same page need not.
  *
- * Direct-mapped: the 4 KiB page of an IOVA has one place, and a tag there that says which page it is. What is kept is a mapping in the
- * table memory, from IOVA straight to memory, as a table of one stage would have it; so transfers need not know of the difference. A large
- * page is kept once for each 4 KiB page of it that was asked for. A mapping here does not hold its memory: its owner clears the IOTLB when the second
- * stage has changed, before it looks for anything.
+ * Direct-mapped: the 4 KiB page of an IOVA has one place, and a tag there that says which page it is. What is
+ * kept is a mapping in the table memory, from IOVA straight to memory, as a table of one stage would have it;
+ * so transfers need not know of the difference. A large page is kept once for each 4 KiB page of it that was
+ * asked for. A mapping here does not hold its memory: its owner clears the IOTLB when the second stage has
+ * changed, before it looks for anything.
  */
 import type { Access } from './access.js';
 import { NONE, PAGE_SIZE } from './page-table.js';
-import { ACCESS, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, type TableMemory, TWO_32 } from './table-memory.js';
+import {
+  ACCESS,
+  LAST_HI,
+  MAPPING_WORDS,
+  MEMORY,
+  OFFSET_HI,
+  START_HI,
+  type TableMemory,
+  TWO_32,
+} from './table-memory.js';
 
 const PLACES = 1024;
 const EMPTY = -1;
 
 export class Iotlb {
   readonly #memory: TableMemory;
-  // For each place the upper half of the IOVA and the page number in its lower half; EMPTY where nothing is kept.
+  // For each place the upper half of the IOVA and the page number in its lower half; EMPTY where nothing is
+  // kept.
   readonly #tags = new Int32Array(2 * PLACES).fill(EMPTY);
   // `slot << 2 | rights`; NONE until the place is used for the first time.
   readonly #found = new Int32Array(PLACES).fill(NONE);
@@ -32,7 +44,9 @@ export class Iotlb {
   /** What is kept for IOVA (hi, lo): `slot << 2 | rights`, or NONE. */
   find(hi: number, lo: number): number {
     const place = placeOf(hi, lo);
-    return this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 12 ? this.#found[place]! : NONE;
+    return this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 12
+      ? this.#found[place]!
+      : NONE;
   }
 
   /** Where in the second stage `iova` is, for which `find` has found something. */
@@ -42,10 +56,20 @@ export class Iotlb {
   }
 
   /**
-   * Keeps that [start, last], in which IOVA (hi, lo) lies, is byte `offset` onwards of memory number `memory`, with `rights`; and `second` onwards of
-   * the second stage. What had the place before is forgotten. @returns `slot << 2 | rights`.
+   * Keeps that [start, last], in which IOVA (hi, lo) lies, is byte `offset` onwards of memory number
+   * `memory`, with `rights`; and `second` onwards of the second stage. What had the place before is
+   * forgotten. @returns `slot << 2 | rights`.
    */
-  keep(hi: number, lo: number, start: number, last: number, memory: number, offset: number, rights: Access, second: number): number {
+  keep(
+    hi: number,
+    lo: number,
+    start: number,
+    last: number,
+    memory: number,
+    offset: number,
+    rights: Access,
+    second: number,
+  ): number {
     const place = placeOf(hi, lo);
     const old = this.#found[place]!;
     const slot = old === NONE ? this.#memory.allocCached() : old >> 2;
@@ -68,7 +92,9 @@ export class Iotlb {
     if (this.#empty) return;
     // Of a large page anything may be kept, at the place of any page of it.
     if (this.#large || last - start >= PLACES * PAGE_SIZE) this.#search(start, last);
-    else for (let page = start - (start % PAGE_SIZE); page <= last; page += PAGE_SIZE) this.#forget(Math.floor(page / TWO_32), page >>> 0);
+    else
+      for (let page = start - (start % PAGE_SIZE); page <= last; page += PAGE_SIZE)
+        this.#forget(Math.floor(page / TWO_32), page >>> 0);
   }
 
   /** Forgets everything. */
@@ -88,14 +114,16 @@ export class Iotlb {
 
   #forget(hi: number, lo: number): void {
     const place = placeOf(hi, lo);
-    if (this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 12) this.#tags[2 * place] = EMPTY;
+    if (this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 12)
+      this.#tags[2 * place] = EMPTY;
   }
 
   #search(start: number, last: number): void {
     for (let place = 0; place < PLACES; place++) {
       if (this.#tags[2 * place] === EMPTY) continue;
       const slot = this.#found[place]! >> 2;
-      if (this.#memory.wide(slot, START_HI) <= last && start <= this.#memory.wide(slot, LAST_HI)) this.#tags[2 * place] = EMPTY;
+      if (this.#memory.wide(slot, START_HI) <= last && start <= this.#memory.wide(slot, LAST_HI))
+        this.#tags[2 * place] = EMPTY;
     }
   }
 }

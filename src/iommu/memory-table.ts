@@ -1,8 +1,9 @@
 /**
  * The memory table: the Memory objects that mappings name, each under a small number.
  *
- * Page tables are typed arrays and can hold numbers only. Each distinct Memory is in the table once, with a count of the mappings that
- * name it; it is closed when the count falls to zero. Invariant: a number in a live mapping is always a live entry here.
+ * Page tables are typed arrays and can hold numbers only. Each distinct Memory is in the table once, with a
+ * count of the mappings that name it; it is closed when the count falls to zero. Invariant: a number in a
+ * live mapping is always a live entry here.
  */
 import type { Memory } from './memory.js';
 

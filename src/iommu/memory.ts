@@ -1,8 +1,9 @@
 /**
  * What an IOVA finally leads to: some bytes that a transfer can read and write.
  *
- * The IOMMU knows memory by this interface alone. Where the bytes are (another process, a memfd, a buffer of this process) is the
- * affair of the implementations; that access may fail at any moment is part of the contract, because processes exit and files shrink.
+ * The IOMMU knows memory by this interface alone. Where the bytes are (another process, a memfd, a buffer of
+ * this process) is the affair of the implementations; that access may fail at any moment is part of the
+ * contract, because processes exit and files shrink.
  */
 export interface Memory {
   /** Names the memory in `ls`, in faults and in reasons: `"process 4711"`, `"memfd:ram"`. */
@@ -24,8 +25,9 @@ export interface Memory {
   reaches(offset: number, length: number, access: number): boolean;
 
   /**
-   * What lies behind byte `offset`: a file, by a text that is the same for the same file, or (undefined) only this memory; which byte of that; and
-   * how many bytes are sure to follow in the same way. Absent: it is always this memory alone. Not for the DMA path.
+   * What lies behind byte `offset`: a file, by a text that is the same for the same file, or (undefined) only
+   * this memory; which byte of that; and how many bytes are sure to follow in the same way. Absent: it is
+   * always this memory alone. Not for the DMA path.
    */
   backing?(offset: number): Backing;
 

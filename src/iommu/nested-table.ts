@@ -1,6 +1,7 @@
 /**
- * NestedTable: a page table of a first stage, which its user owns and writes. It translates to addresses that `parent`, the second stage,
- * translates further; so whatever the user writes, nothing is reached that `parent` does not lead to.
+ * NestedTable: a page table of a first stage, which its user owns and writes. It translates to addresses that
+ * `parent`, the second stage, translates further; so whatever the user writes, nothing is reached that
+ * `parent` does not lead to.
  *
  * What its entries look like is a matter of its format: each format is a subclass.
  */
@@ -20,8 +21,8 @@ export abstract class NestedTable {
   }
 
   /**
-   * Translates IOVA (hi, lo) for `access`. @returns `slot << 2 | rights` of a mapping in the table memory, with all of `access`; or REFUSED, and
-   * `refusal` says why.
+   * Translates IOVA (hi, lo) for `access`. @returns `slot << 2 | rights` of a mapping in the table memory,
+   * with all of `access`; or REFUSED, and `refusal` says why.
    */
   abstract lookup(hi: number, lo: number, access: Access): number;
 

@@ -6,8 +6,16 @@ import { START_HI, TableMemory, TWO_32 } from './table-memory.js';
 
 const GIB = 2 ** 30;
 const PAGE = BigInt(PAGE_SIZE);
-// Addresses where something interesting lies: low, around 4 GiB (the halves of a pair), large page borders, the top of the 48 bits.
-const bases = [0, 2 ** 21 - 2 * PAGE_SIZE, GIB - PAGE_SIZE, TWO_32 - 2 * PAGE_SIZE, 2 ** 39 - PAGE_SIZE, 2 ** 48 - 64 * PAGE_SIZE];
+// Addresses where something interesting lies: low, around 4 GiB (the halves of a pair), large page borders,
+// the top of the 48 bits.
+const bases = [
+  0,
+  2 ** 21 - 2 * PAGE_SIZE,
+  GIB - PAGE_SIZE,
+  TWO_32 - 2 * PAGE_SIZE,
+  2 ** 39 - PAGE_SIZE,
+  2 ** 48 - 64 * PAGE_SIZE,
+];
 
 function walk(table: PageTable, iova: number): number {
   const found = table.lookup(Math.floor(iova / TWO_32), iova >>> 0);
@@ -43,7 +51,11 @@ test('a walk finds the mapping that a linear search finds, through any sequence 
         const start = base + page * PAGE_SIZE;
         const end = start + pages * PAGE_SIZE;
         if (kind === 'map' && model.free(start, end)) {
-          model.mappings.push({ start, end, slot: table.map(BigInt(start), BigInt(end - start), 0, BigInt(start), 3) });
+          model.mappings.push({
+            start,
+            end,
+            slot: table.map(BigInt(start), BigInt(end - start), 0, BigInt(start), 3),
+          });
         } else if (kind === 'unmap' && model.mappings.length > 0) {
           const [gone] = model.mappings.splice(pick % model.mappings.length, 1);
           table.unmap(gone!.slot);

@@ -1,12 +1,14 @@
 /**
  * A page table: what one address space maps, and the radix tree that the hardware walks.
  *
- * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA, in chunks of at most 128.
- * The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only what a DMA has asked for; a walk that finds nothing
- * looks into the index and fills in the pages of the mapping that it finds. So a mapping that no DMA touches costs one slot and no table.
+ * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA,
+ * in chunks of at most 128. The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only
+ * what a DMA has asked for; a walk that finds nothing looks into the index and fills in the pages of the
+ * mapping that it finds. So a mapping that no DMA touches costs one slot and no table.
  *
- * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page (4 KiB, 2 MiB or 1 GiB), and the place in memory;
- * an entry is cleared before its mapping's slot is freed. Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
+ * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page
+ * (4 KiB, 2 MiB or 1 GiB), and the place in memory; an entry is cleared before its mapping's slot is freed.
+ * Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
 import {
   ACCESS,
@@ -37,8 +39,10 @@ const SPAN = [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12] as const;
 const LEAF = 3;
 
 /**
- * Walks from the table at word `root` to the mapping that covers IOVA (hi, lo), as the hardware does for each DMA.
- * @returns `slot << 2 | rights` of the mapping, so that a refusal needs no look at the mapping itself; or NONE.
+ * Walks from the table at word `root` to the mapping that covers IOVA (hi, lo), as the hardware does for each
+ * DMA.
+ * @returns `slot << 2 | rights` of the mapping, so that a refusal needs no look at the mapping itself; or
+ * NONE.
  */
 export function walk(tables: Int32Array, root: number, hi: number, lo: number): number {
   if (hi >>> 16 !== 0) return NONE;
@@ -72,12 +76,17 @@ export class PageTable {
     return this.#count;
   }
 
-  /** The word of the table memory where the tree begins; 0 (the table of zeros) until the first walk finds something. Never changes after that. */
+  /**
+   * The word of the table memory where the tree begins; 0 (the table of zeros) until the first walk finds
+   * something. Never changes after that.
+   */
   get root(): number {
     return this.#root;
   }
 
-  /** How often something was taken out. Who keeps what a lookup has found asks whether it is still the same. */
+  /**
+   * How often something was taken out. Who keeps what a lookup has found asks whether it is still the same.
+   */
   get generation(): number {
     return this.#generation;
   }
@@ -121,8 +130,8 @@ export class PageTable {
   }
 
   /**
-   * Adds a mapping of [iova, iova+length) to byte `offset` onwards of memory number `memory`, with the rights `access`.
-   * The range is free: the address space has seen to that. @returns the mapping's slot.
+   * Adds a mapping of [iova, iova+length) to byte `offset` onwards of memory number `memory`, with the rights
+   * `access`. The range is free: the address space has seen to that. @returns the mapping's slot.
    */
   map(iova: bigint, length: bigint, memory: number, offset: bigint, access: number): number {
     const slot = this.#memory.allocSlot();
@@ -137,7 +146,10 @@ export class PageTable {
     return slot;
   }
 
-  /** Takes a mapping out: the tree forgets it first, then the index, then its slot is free. @returns its memory number. */
+  /**
+   * Takes a mapping out: the tree forgets it first, then the index, then its slot is free. @returns its
+   * memory number.
+   */
   unmap(slot: number): number {
     this.#generation++;
     const iova = this.start(slot);
@@ -155,7 +167,10 @@ export class PageTable {
     return memory;
   }
 
-  /** Takes all mappings out, calling `each` with the memory number of every one. The root stays where requesters know it to be. */
+  /**
+   * Takes all mappings out, calling `each` with the memory number of every one. The root stays where
+   * requesters know it to be.
+   */
   clear(each: (memory: number) => void): void {
     this.#generation++;
     if (this.#root !== 0) this.#clear(this.#root, 0, 0, 0, ADDRESS_LIMIT - 1);
@@ -176,7 +191,10 @@ export class PageTable {
     this.#root = 0;
   }
 
-  /** Puts #chunk and #place to the first mapping whose last byte is at (hi, lo) or above. @returns its slot, or NONE at the end. */
+  /**
+   * Puts #chunk and #place to the first mapping whose last byte is at (hi, lo) or above. @returns its slot,
+   * or NONE at the end.
+   */
   #seek(hi: number, lo: number): number {
     const chunks = this.#chunks;
     let low = 0;
@@ -223,7 +241,9 @@ export class PageTable {
     if (slots.length > CHUNK) chunks.splice(this.#chunk + 1, 0, slots.splice(CHUNK / 2));
   }
 
-  /** A walk has found nothing at (hi, lo): look into the index, and build what is needed to find it next time. */
+  /**
+   * A walk has found nothing at (hi, lo): look into the index, and build what is needed to find it next time.
+   */
   #fill(hi: number, lo: number): number {
     const slot = this.#seek(hi, lo >>> 0);
     if (slot === NONE) return NONE;
@@ -235,7 +255,8 @@ export class PageTable {
     const found = (slot << 2) | (memory.mappings[slot * MAPPING_WORDS + ACCESS]! & 3);
     const offset = memory.wide(slot, OFFSET_HI);
     // What an entry cannot say is found in the index each time.
-    if (slot >= ENTRY_SLOTS || offset + (last - start) >= ADDRESS_LIMIT || (offset - start) % PAGE_SIZE !== 0) return found;
+    if (slot >= ENTRY_SLOTS || offset + (last - start) >= ADDRESS_LIMIT || (offset - start) % PAGE_SIZE !== 0)
+      return found;
     if (this.#root === 0) this.#root = memory.allocRoot();
     let table = this.#root;
     let base = 0;
@@ -247,7 +268,8 @@ export class PageTable {
         this.#fillRun(table, level, base, slot, found);
         return found;
       }
-      // A mapping that covers a part of a page only cannot be in the tree: it is found in the index each time.
+      // A mapping that covers a part of a page only cannot be in the tree: it is found in the index each
+      // time.
       if (level === LEAF) return found;
       let next = memory.tables[table + 2 * index]!;
       if (next === 0) {
@@ -259,7 +281,10 @@ export class PageTable {
     }
   }
 
-  /** Writes an entry for each span of the table at `base` that lies in mapping `slot` as a whole. A table below it is left from mappings now gone. */
+  /**
+   * Writes an entry for each span of the table at `base` that lies in mapping `slot` as a whole. A table
+   * below it is left from mappings now gone.
+   */
   #fillRun(table: number, level: number, base: number, slot: number, found: number): void {
     const memory = this.#memory;
     const start = memory.wide(slot, START_HI);
@@ -274,7 +299,10 @@ export class PageTable {
     }
   }
 
-  /** Clears the entries for [start, last] below `table`, which begins at `base`; frees tables that the range covers as a whole. */
+  /**
+   * Clears the entries for [start, last] below `table`, which begins at `base`; frees tables that the range
+   * covers as a whole.
+   */
   #clear(table: number, level: number, base: number, start: number, last: number): void {
     const span = SPAN[level]!;
     const tables = this.#memory.tables;

@@ -2,17 +2,19 @@
  * Table memory: the typed arrays in which all page tables and all mappings of one IOMMU live.
  *
  * Two pools, both growing by doubling, both reused through free lists:
- *  - `tables`: tables of a radix tree with 512 entries of two int32 words, as wide as those of hardware. The first word of an entry is 0: nothing
- *    there; positive: the word at which the next table begins, a multiple of 1024; negative: there is the page of a mapping, so that a walk ends at the
- *    byte and need not look at the mapping. The two words are, from the highest bit,
+ *  - `tables`: tables of a radix tree with 512 entries of two int32 words, as wide as those of hardware. The
+ *    first word of an entry is 0: nothing there; positive: the word at which the next table begins, a
+ *    multiple of 1024; negative: there is the page of a mapping, so that a walk ends at the byte and need not
+ *    look at the mapping. The two words are, from the highest bit,
  *
  *        1 | upper 4 bits of the page's number in its memory | slot of the mapping, 25 bits | rights that it does not give, 2 bits
  *        lower 32 bits of the page's number
  *
- *    A root is two tables, of which the second is that of the lowest 512 GiB, so that most walks need not look into the first.
- *    Root 0 is all zeros for ever and is that of an empty tree.
- *  - `mappings`: one mapping is 8 int32 words, together in half a cache line, because a lookup wants all of them.
- * `tables` and `mappings` are replaced when they grow: read the field anew in each operation, never keep it.
+ *    A root is two tables, of which the second is that of the lowest 512 GiB, so that most walks need not
+ *    look into the first. Root 0 is all zeros for ever and is that of an empty tree.
+ *  - `mappings`: one mapping is 8 int32 words, together in half a cache line, because a lookup wants all of
+ *    them. `tables` and `mappings` are replaced when they grow: read the field anew in each operation, never
+ *    keep it.
  */
 
 /** Entries of a table: 9 bits of the IOVA for each level. */
@@ -81,16 +83,21 @@ export class TableMemory {
     this.#freeRoots.push(root);
   }
 
-  /** Makes the entry at word `at` that of page number `page` (below 2^36) of a memory. `found` is `slot << 2 | rights`. */
+  /**
+   * Makes the entry at word `at` that of page number `page` (below 2^36) of a memory. `found` is `slot << 2 |
+   * rights`.
+   */
   setEntry(at: number, found: number, page: number): void {
     this.tables[at] = (1 << 31) | (Math.floor(page / TWO_32) << FOUND_BITS) | (found ^ RIGHTS);
     this.tables[at + 1] = page;
   }
 
   /**
-   * Walks from `root` to the entry of the 4 KiB page that IOVA (hi, lo) lies in. @returns its word; 0, where there is nothing, when there is no such entry.
+   * Walks from `root` to the entry of the 4 KiB page that IOVA (hi, lo) lies in. @returns its word; 0, where
+   * there is nothing, when there is no such entry.
    *
-   * Each DMA does this. What is written as a literal would be looked up each time as a constant of another module, and `+` would be checked.
+   * Each DMA does this. What is written as a literal would be looked up each time as a constant of another
+   * module, and `+` would be checked.
    */
   entryOf(root: number, hi: number, lo: number): number {
     const { tables } = this;
@@ -114,7 +121,10 @@ export class TableMemory {
     return first;
   }
 
-  /** A place for one mapping; its words are whatever they were. @returns the slot: its words begin at `slot * MAPPING_WORDS`. */
+  /**
+   * A place for one mapping; its words are whatever they were. @returns the slot: its words begin at `slot *
+   * MAPPING_WORDS`.
+   */
   allocSlot(): number {
     const free = this.#freeSlots.pop();
     if (free !== undefined) return free;

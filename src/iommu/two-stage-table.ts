@@ -1,11 +1,13 @@
 /**
  * TwoStageTable: a nested table that is walked as hardware walks it.
  *
- * The first stage lies in memory of the user, who knows it by the addresses that the second stage translates: each of its entries is read through
- * the second stage, and the address that it leads to is translated by the second stage again. An access needs the rights of both.
+ * The first stage lies in memory of the user, who knows it by the addresses that the second stage translates:
+ * each of its entries is read through the second stage, and the address that it leads to is translated by the
+ * second stage again. An access needs the rights of both.
  *
- * Translations are kept in an IOTLB until the user invalidates them. Invariant: whatever is taken out of `parent` is gone for the very next
- * DMA. `parent` tells nobody; its generation is compared at each lookup, and with another one nothing that is kept counts.
+ * Translations are kept in an IOTLB until the user invalidates them. Invariant: whatever is taken out of
+ * `parent` is gone for the very next DMA. `parent` tells nobody; its generation is compared at each lookup,
+ * and with another one nothing that is kept counts.
  */
 import { hex } from '../linux/errno.js';
 import { type Access, READ, REFUSED, WRITE } from './access.js';
@@ -15,7 +17,15 @@ import type { Memory } from './memory.js';
 import type { MemoryTable } from './memory-table.js';
 import { NestedTable } from './nested-table.js';
 import type { PageTable } from './page-table.js';
-import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, type TableMemory, TWO_32 } from './table-memory.js';
+import {
+  LAST_HI,
+  MAPPING_WORDS,
+  MEMORY,
+  OFFSET_HI,
+  START_HI,
+  type TableMemory,
+  TWO_32,
+} from './table-memory.js';
 
 /** Where tables and memories of an IOMMU are. */
 export interface Tables {
@@ -31,7 +41,10 @@ const entryBytes = new Uint8Array(128);
 export abstract class TwoStageTable extends NestedTable {
   /** The entry that `readEntry` has read: its low and high half. */
   protected readonly entry: Int32Array = new Int32Array(entryBytes.buffer, 0, 2);
-  /** What `walk` has found: the halves of the page's address in the second stage, its size in bytes (a power of two, at most 2^30), and the rights. */
+  /**
+   * What `walk` has found: the halves of the page's address in the second stage, its size in bytes (a power
+   * of two, at most 2^30), and the rights.
+   */
   protected pageHi = 0;
   protected pageLo = 0;
   protected size = 0;
@@ -60,7 +73,10 @@ export abstract class TwoStageTable extends NestedTable {
     return found >= 0 && (found & access) === access ? found : this.#translate(hi, lo, access);
   }
 
-  /** Forgets what is kept of [start, last] (bytes). `leaf`: only entries that lead to pages have changed, none that leads to a table. */
+  /**
+   * Forgets what is kept of [start, last] (bytes). `leaf`: only entries that lead to pages have changed, none
+   * that leads to a table.
+   */
   invalidate(start: number, last: number, leaf: boolean): void {
     this.#iotlb.invalidate(start, last);
     if (!leaf) this.forgetTables();
@@ -83,31 +99,38 @@ export abstract class TwoStageTable extends NestedTable {
   }
 
   /**
-   * The walk of the first stage to the page that IOVA (hi, lo) lies in. @returns true, with what it has found set; or false, with the reason in
-   * `refusal`.
+   * The walk of the first stage to the page that IOVA (hi, lo) lies in. @returns true, with what it has found
+   * set; or false, with the reason in `refusal`.
    */
   protected abstract walk(hi: number, lo: number, access: Access): boolean;
 
   /**
-   * The page that `walk` has found is about to be used for `access`: its entry is marked. @returns the rights with which the translation may be kept,
-   * as far as the first stage goes; 0 when the entry cannot be marked, with the reason in `refusal`.
+   * The page that `walk` has found is about to be used for `access`: its entry is marked. @returns the rights
+   * with which the translation may be kept, as far as the first stage goes; 0 when the entry cannot be
+   * marked, with the reason in `refusal`.
    */
   protected abstract use(access: Access): Access;
 
   /** Forgets tables of the first stage that a walk has passed. */
   protected abstract forgetTables(): void;
 
-  /** Reads the entry at address (hi, lo) of the second stage into `entry`. @returns false when it cannot be reached, with the reason. */
+  /**
+   * Reads the entry at address (hi, lo) of the second stage into `entry`. @returns false when it cannot be
+   * reached, with the reason.
+   */
   protected readEntry(hi: number, lo: number): boolean {
     const slot = this.#entrySlot(hi, lo, READ);
     if (slot < 0) return false;
     const memory = this.#memory(slot);
     if (memory.read(this.#offset(slot, hi, lo), entryBytes, 0, ENTRY_BYTES) === ENTRY_BYTES) return true;
-    return this.refuse(`${memory.description} has no entry to read for ${hexPair(hi, lo)} of the second stage`);
+    return this.refuse(
+      `${memory.description} has no entry to read for ${hexPair(hi, lo)} of the second stage`,
+    );
   }
 
   /**
-   * Stores byte `at` of `entry`, which was read at (hi, lo); the other bytes of the entry may have changed since, and stay.
+   * Stores byte `at` of `entry`, which was read at (hi, lo); the other bytes of the entry may have changed
+   * since, and stay.
    * @returns false when that cannot be, with the reason.
    */
   protected writeEntry(hi: number, lo: number, at: number): boolean {
@@ -118,7 +141,9 @@ export abstract class TwoStageTable extends NestedTable {
       this.#log?.written(hi * TWO_32 + (lo >>> 0), ENTRY_BYTES);
       return true;
     }
-    return this.refuse(`${memory.description} has no entry to mark for ${hexPair(hi, lo)} of the second stage`);
+    return this.refuse(
+      `${memory.description} has no entry to mark for ${hexPair(hi, lo)} of the second stage`,
+    );
   }
 
   protected refuse(reason: string): false {
@@ -133,15 +158,21 @@ export abstract class TwoStageTable extends NestedTable {
     const addressLo = this.pageLo | within;
     const second = this.parent.lookup(this.pageHi, addressLo);
     if (second < 0 || (second & access) !== access) {
-      const missing = second < 0 ? 'has nothing mapped' : `does not give the right to ${access & WRITE ? 'write' : 'read'}`;
-      this.refuse(`the first stage leads to ${hexPair(this.pageHi, addressLo)}, where the second stage ${missing}`);
+      const missing =
+        second < 0 ? 'has nothing mapped' : `does not give the right to ${access & WRITE ? 'write' : 'read'}`;
+      this.refuse(
+        `the first stage leads to ${hexPair(this.pageHi, addressLo)}, where the second stage ${missing}`,
+      );
       return REFUSED;
     }
     const rights = this.use(access) & second;
     return rights === 0 ? REFUSED : this.#keep(hi, lo, within, second >> 2, rights);
   }
 
-  /** Keeps the part of the page that `slot` of the second stage holds; IOVA (hi, lo) lies `within` the page by so many bytes. */
+  /**
+   * Keeps the part of the page that `slot` of the second stage holds; IOVA (hi, lo) lies `within` the page by
+   * so many bytes.
+   */
   #keep(hi: number, lo: number, within: number, slot: number, rights: Access): number {
     const { tables } = this.#iommu;
     const iova = hi * TWO_32 + (lo >>> 0);
@@ -154,12 +185,17 @@ export abstract class TwoStageTable extends NestedTable {
     return this.#iotlb.keep(hi, lo, iova - before, iova + after, memory, offset, rights, address - before);
   }
 
-  /** The mapping of the second stage in which the entry at (hi, lo) lies, or negative when it cannot be accessed there. */
+  /**
+   * The mapping of the second stage in which the entry at (hi, lo) lies, or negative when it cannot be
+   * accessed there.
+   */
   #entrySlot(hi: number, lo: number, access: Access): number {
     const second = this.parent.lookup(hi, lo);
     if (second >= 0 && (second & access) === access) return second >> 2;
     const missing = second < 0 ? 'has mapped' : `lets be ${access === WRITE ? 'written' : 'read'}`;
-    this.refuse(`the entry at ${hexPair(hi, lo)} of the first stage is not in what the second stage ${missing}`);
+    this.refuse(
+      `the entry at ${hexPair(hi, lo)} of the first stage is not in what the second stage ${missing}`,
+    );
     return REFUSED;
   }
 

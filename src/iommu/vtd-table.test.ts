@@ -17,7 +17,10 @@ const [P, RW, US, A, D, PS, EA] = [1n, 2n, 4n, 32n, 64n, 128n, 1024n];
 const SPAN = [0, PAGE, 2 ** 21, 2 ** 30, 2 ** 39];
 const PASID = 7;
 
-/** A requester with a nested table, whose second stage has each page of the user's memory mapped alone, in its order. */
+/**
+ * A requester with a nested table, whose second stage has each page of the user's memory mapped alone, in its
+ * order.
+ */
 function setup({ extendedAccess = false, root = BASE } = {}) {
   const iommu = new Iommu();
   const requester = iommu.requester('0000:6a:01.0');
@@ -25,7 +28,13 @@ function setup({ extendedAccess = false, root = BASE } = {}) {
   const ram = new BufferMemory(new Uint8Array(PAGES * PAGE), 'ram');
   const entries = new BigUint64Array(ram.bytes.buffer);
   const mapSecond = (page: number, to: number, access: Access, pages = 1) =>
-    parent.map(BigInt(BASE + page * PAGE), BigInt(pages * PAGE), iommu.memories.acquire(ram), BigInt(to * PAGE), access);
+    parent.map(
+      BigInt(BASE + page * PAGE),
+      BigInt(pages * PAGE),
+      iommu.memories.acquire(ram),
+      BigInt(to * PAGE),
+      access,
+    );
   for (let page = 0; page < PAGES; page++) mapSecond(page, page, READ | WRITE);
   const table = new VtdTable(iommu, parent, { root, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess });
   requester.grant(PASID, table);
@@ -73,7 +82,10 @@ test('what is not in the first stage faults with the entry that says so, and not
   const before = ram.bytes.slice(4 * PAGE);
   const fault = requester.write(PASID, 0x5000, new Uint8Array(8).fill(1), 0, 8);
   assert.equal(fault?.done, 0);
-  assert.match(fault!.reason, /iova 0x5000 of PASID 7: the entry at 0x40003028, of level 1 of the first stage, is not present/);
+  assert.match(
+    fault!.reason,
+    /iova 0x5000 of PASID 7: the entry at 0x40003028, of level 1 of the first stage, is not present/,
+  );
   assert.deepEqual(ram.bytes.slice(4 * PAGE), before);
   assert.equal(iommu.faults.total, 1);
 });
@@ -91,14 +103,23 @@ test('each kind of refusal has its reason', () => {
   assert.match(refusal(address(9) | P | RW)!, /privileged requests only/);
   assert.match(refusal(address(9) | P | US, true)!, /does not give the right to write/);
   assert.match(refusal(address(9) | P | RW | US | (1n << 48n))!, /reserved bit/);
-  assert.match(refusal((2n ** 47n) | P | RW | US)!, /leads to 0x800000000000, where the second stage has nothing mapped/);
+  assert.match(
+    refusal((2n ** 47n) | P | RW | US)!,
+    /leads to 0x800000000000, where the second stage has nothing mapped/,
+  );
   unmapSecond(9);
   mapSecond(9, 9, READ);
-  assert.match(refusal(address(9) | P | RW | US, true)!, /leads to 0x40009000, where the second stage does not give the right to write/);
+  assert.match(
+    refusal(address(9) | P | RW | US, true)!,
+    /leads to 0x40009000, where the second stage does not give the right to write/,
+  );
   assert.equal(refusal(address(9) | P | RW | US), undefined);
   set(2, 0, address(30) | P | RW | US | PS);
   table.invalidate(0, 2 ** 21 - 1, false);
-  assert.match(requester.read(PASID, 0, new Uint8Array(1), 0, 1)!.reason, /level 2 of the first stage, has a reserved bit/);
+  assert.match(
+    requester.read(PASID, 0, new Uint8Array(1), 0, 1)!.reason,
+    /level 2 of the first stage, has a reserved bit/,
+  );
   assert.match(requester.read(PASID, 2 ** 47, new Uint8Array(1), 0, 1)!.reason, /bits 47 to 63/);
   unmapSecond(0);
   assert.match(
@@ -139,7 +160,10 @@ test('an entry that cannot be marked, because the second stage has it read-only,
   unmapSecond(3);
   mapSecond(3, 3, READ);
   assert.equal(at(0, READ), NONE);
-  assert.match(table.refusal, /entry at 0x40003000 of the first stage is not in what the second stage lets be written/);
+  assert.match(
+    table.refusal,
+    /entry at 0x40003000 of the first stage is not in what the second stage lets be written/,
+  );
   set(3, 0, address(9) | P | RW | US | A);
   assert.equal(at(0, READ), 9 * PAGE);
   assert.equal(at(0, WRITE), NONE);
@@ -247,7 +271,9 @@ class Model {
   #resolve(at: bigint, access: Access): number {
     const from = Number(at) - BASE;
     const mapping = from >= 0 ? this.second[Math.floor(from / PAGE)] : undefined;
-    return mapping !== undefined && (mapping.access & access) === access ? mapping.page * PAGE + (from % PAGE) : NONE;
+    return mapping !== undefined && (mapping.access & access) === access
+      ? mapping.page * PAGE + (from % PAGE)
+      : NONE;
   }
 
   #mark(at: bigint, bits: bigint): boolean {
@@ -262,7 +288,12 @@ class Model {
 /** IOVAs that lie in two entries of each level: bit n says which of level n+1. */
 const PROBES = 16;
 function probe(path: number): number {
-  return (path & 8 ? 255 * 2 ** 39 : 0) + (path & 4 ? 511 * 2 ** 30 : 0) + (path & 2 ? 2 ** 21 : 0) + (path & 1 ? 511 * PAGE : 0);
+  return (
+    (path & 8 ? 255 * 2 ** 39 : 0) +
+    (path & 4 ? 511 * 2 ** 30 : 0) +
+    (path & 2 ? 2 ** 21 : 0) +
+    (path & 1 ? 511 * PAGE : 0)
+  );
 }
 /** The page that has the table of `level` on the way to `path`; each table has one way that leads to it. */
 function tablePage(path: number, level: number): number {
@@ -276,7 +307,11 @@ const flags = fc
     fc.option(fc.constantFrom(1n << 48n, 1n << 13n, 1n << 12n), { freq: 1, nil: 0n }),
   )
   .map((bits) => bits.reduce((all, bit) => all | bit, 0n));
-const access = fc.record({ path: fc.nat(PROBES - 1), offset: fc.nat(PAGE - 1), access: fc.constantFrom(READ, WRITE) });
+const access = fc.record({
+  path: fc.nat(PROBES - 1),
+  offset: fc.nat(PAGE - 1),
+  access: fc.constantFrom(READ, WRITE),
+});
 const step = fc.record({
   kind: fc.constantFrom('entry', 'entry', 'entry', 'unmap', 'map'),
   path: fc.nat(PROBES - 1),
@@ -303,14 +338,26 @@ test('every access ends where a walk of both stages from the beginning ends, mar
       for (let path = 0; path < PROBES; path++) {
         for (let level = 4; level > 0; level--) {
           const target = level > 1 ? tablePage(path, level - 1) : 15 + path;
-          store(tablePage(path, level), Math.floor(probe(path) / SPAN[level]!) % 512, address(target) | P | RW | US);
+          store(
+            tablePage(path, level),
+            Math.floor(probe(path) / SPAN[level]!) % 512,
+            address(target) | P | RW | US,
+          );
         }
       }
       for (const { kind, path, level, large, page, flags, rights, all, accesses } of steps) {
         if (kind === 'entry' && model.second[tablePage(path, level)] !== undefined) {
           const leaf = level === 1 || large;
-          const target = leaf ? (level === 1 ? address(page) : BigInt(BASE)) : address(tablePage(path, level - 1));
-          store(tablePage(path, level), Math.floor(probe(path) / SPAN[level]!) % 512, target | flags | (leaf && level > 1 ? PS : 0n));
+          const target = leaf
+            ? level === 1
+              ? address(page)
+              : BigInt(BASE)
+            : address(tablePage(path, level - 1));
+          store(
+            tablePage(path, level),
+            Math.floor(probe(path) / SPAN[level]!) % 512,
+            target | flags | (leaf && level > 1 ? PS : 0n),
+          );
           const start = probe(path) - (probe(path) % SPAN[level]!);
           if (all) table.invalidate(0, 2 ** 48 - 1, false);
           else table.invalidate(start, start + SPAN[level]! - 1, level === 1);
@@ -326,7 +373,11 @@ test('every access ends where a walk of both stages from the beginning ends, mar
           assert.equal(found, model.access(probe(path) + offset, access));
           if (found !== NONE) reached++;
         }
-        assert.deepEqual(Buffer.compare(ram.bytes, Buffer.from(model.entries.buffer)), 0, 'the marks are those of the model');
+        assert.deepEqual(
+          Buffer.compare(ram.bytes, Buffer.from(model.entries.buffer)),
+          0,
+          'the marks are those of the model',
+        );
       }
     }),
     { numRuns: 500 },
@@ -338,7 +389,12 @@ test('a log is of the second stage: the pages that were written there, and those
   const { iommu, parent, set, chain } = setup();
   const log = new DirtyLog(BigInt(PAGE));
   log.enabled = true;
-  const table = new VtdTable(iommu, parent, { root: BASE, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess: false }, log);
+  const table = new VtdTable(
+    iommu,
+    parent,
+    { root: BASE, addressWidth: VTD_ADDRESS_WIDTH, extendedAccess: false },
+    log,
+  );
   const requester = iommu.requester('0000:6a:02.0');
   requester.grant(PASID, table, log);
   chain();

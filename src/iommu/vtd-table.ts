@@ -1,11 +1,13 @@
 /**
- * VtdTable: a nested table whose first stage is in the format of Intel VT-d ("Intel Virtualization Technology for Directed I/O", revision 4.1:
- * 3.6 First-Stage Translation, 9.7 First-Stage Paging Entries): four levels of 512 entries, which are those of a page table of x86-64.
+ * VtdTable: a nested table whose first stage is in the format of Intel VT-d ("Intel Virtualization Technology
+ * for Directed I/O", revision 4.1: 3.6 First-Stage Translation, 9.7 First-Stage Paging Entries): four levels
+ * of 512 entries, which are those of a page table of x86-64.
  *
- * Requests of devices are never privileged here, so each entry on the way must be one for users; SRE and WPE, which are about privileged
- * requests, change nothing. Entries are marked as accessed when a walk goes through them, the last one as accessed, or as written too, only
- * when nothing refuses the access any more. The tables of the last level that walks have reached are remembered (a paging-structure
- * cache), until an invalidation that is not for leaves only.
+ * Requests of devices are never privileged here, so each entry on the way must be one for users; SRE and WPE,
+ * which are about privileged requests, change nothing. Entries are marked as accessed when a walk goes
+ * through them, the last one as accessed, or as written too, only when nothing refuses the access any more.
+ * The tables of the last level that walks have reached are remembered (a paging-structure cache), until an
+ * invalidation that is not for leaves only.
  */
 import { type Access, RIGHTS, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
@@ -13,7 +15,10 @@ import type { PageTable } from './page-table.js';
 import { TWO_32 } from './table-memory.js';
 import { hexPair, type Tables, TwoStageTable } from './two-stage-table.js';
 
-/** Bits of an IOVA that four levels translate. The highest is the sign, so that half of them need more bits than IOVAs here have. */
+/**
+ * Bits of an IOVA that four levels translate. The highest is the sign, so that half of them need more bits
+ * than IOVAs here have.
+ */
 export const VTD_ADDRESS_WIDTH = 48;
 /** The bits of an IOVA's high half that are below the sign. */
 const BITS_HI = VTD_ADDRESS_WIDTH - 1 - 32;
@@ -39,7 +44,10 @@ const RESERVED_LO = [0, 0, 0x001fe000, 0x3fffe000] as const;
 const REMEMBERED = 512;
 
 export interface VtdFirstStage {
-  /** Bits of the addresses that it says to translate. Only tables of VTD_ADDRESS_WIDTH can be walked: of others no device gets an entry. */
+  /**
+   * Bits of the addresses that it says to translate. Only tables of VTD_ADDRESS_WIDTH can be walked: of
+   * others no device gets an entry.
+   */
   readonly addressWidth: number;
   /** Address of the topmost table; bits 0 to 11 are ignored. */
   readonly root: number;
@@ -56,12 +64,18 @@ export class VtdTable extends TwoStageTable {
   #leafAtHi = 0;
   #leafAtLo = 0;
   #leaf = 0;
-  // Tables of the last level: for each place the IOVA's halves above bit 21, those of the table's address, and the rights of the entries on the way.
+  // Tables of the last level: for each place the IOVA's halves above bit 21, those of the table's address,
+  // and the rights of the entries on the way.
   readonly #tags = new Int32Array(2 * REMEMBERED).fill(-1);
   readonly #tables = new Int32Array(2 * REMEMBERED);
   readonly #above = new Uint8Array(REMEMBERED);
 
-  constructor(iommu: Tables, parent: PageTable, { root, addressWidth, extendedAccess }: VtdFirstStage, log?: DirtyLog) {
+  constructor(
+    iommu: Tables,
+    parent: PageTable,
+    { root, addressWidth, extendedAccess }: VtdFirstStage,
+    log?: DirtyLog,
+  ) {
     super(iommu, parent, log);
     this.addressWidth = addressWidth;
     this.#rootHi = Math.floor(root / TWO_32);
@@ -70,7 +84,8 @@ export class VtdTable extends TwoStageTable {
   }
 
   protected walk(hi: number, lo: number, access: Access): boolean {
-    if (hi >>> BITS_HI !== 0) return this.refuse(`bits ${VTD_ADDRESS_WIDTH - 1} to 63 of the iova are not all zeros`);
+    if (hi >>> BITS_HI !== 0)
+      return this.refuse(`bits ${VTD_ADDRESS_WIDTH - 1} to 63 of the iova are not all zeros`);
     const place = (hi ^ (lo >>> 21)) & (REMEMBERED - 1);
     const known = this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 21;
     let tableHi = known ? this.#tables[2 * place]! : this.#rootHi;
@@ -93,8 +108,10 @@ export class VtdTable extends TwoStageTable {
   protected use(access: Access): Access {
     const write = (access & WRITE) !== 0;
     // `entry` is still the page's own: only the second stage was asked since.
-    if (!this.#mark(this.#leafAtHi, this.#leafAtLo, write ? this.#accessed | DIRTY : this.#accessed)) return 0;
-    // Kept without the right to write while the entry does not say that the page was written: the first write must come here.
+    if (!this.#mark(this.#leafAtHi, this.#leafAtLo, write ? this.#accessed | DIRTY : this.#accessed))
+      return 0;
+    // Kept without the right to write while the entry does not say that the page was written: the first write
+    // must come here.
     return this.#leaf & DIRTY || write ? this.rights : this.rights & ~WRITE;
   }
 
@@ -121,7 +138,9 @@ export class VtdTable extends TwoStageTable {
   /** `entry`, at (hi, lo), is that of the page. */
   #found(hi: number, lo: number, level: number, rights: Access, access: Access): boolean {
     if ((rights & access) !== access)
-      return this.refuse(`the first stage does not give the right to write, as ${entryName(hi, lo, level)} shows`);
+      return this.refuse(
+        `the first stage does not give the right to write, as ${entryName(hi, lo, level)} shows`,
+      );
     const size = SPAN[level]!;
     this.pageHi = this.entry[1]! & ADDRESS_HI;
     this.pageLo = this.entry[0]! & -size;

@@ -1,10 +1,10 @@
 /**
- * Access: something in the system that reads and writes the memory of an IOAS by IOVA, without a device and its page table (an mdev whose
- * model runs on the CPU, and tests).
+ * Access: something in the system that reads and writes the memory of an IOAS by IOVA, without a device and
+ * its page table (an mdev whose model runs on the CPU, and tests).
  *
- * It either copies (`read`, `write`), at any IOVA, or pins whole pages for a while. A pin ends when its owner says so or when what is pinned
- * is unmapped, whatever comes first; what an access of our own pins cannot be unmapped. Invariant: every pin lies in mappings of the IOAS that the
- * access is attached to.
+ * It either copies (`read`, `write`), at any IOVA, or pins whole pages for a while. A pin ends when its owner
+ * says so or when what is pinned is unmapped, whatever comes first; what an access of our own pins cannot be
+ * unmapped. Invariant: every pin lies in mappings of the IOAS that the access is attached to.
  */
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
@@ -59,7 +59,10 @@ export class Access extends IommufdObject {
     return access;
   }
 
-  /** An access of our own, for an object of the same context that goes before it. @throws Refusal EADDRINUSE as `create`. */
+  /**
+   * An access of our own, for an object of the same context that goes before it. @throws Refusal EADDRINUSE
+   * as `create`.
+   */
   static internal(context: IommufdContext, ioas: Ioas): Access {
     return Access.#attached(context, new Access(context, ioas, true, true));
   }
@@ -143,7 +146,10 @@ export class Access extends IommufdObject {
     return [...this.#pins.values()].some((pin) => pin.iova < iova + length && iova < pin.iova + pin.length);
   }
 
-  /** Fills `target` from `iova`. @throws Refusal EINVAL, EOVERFLOW, ENOENT, EPERM, EFAULT; the part before it has been read. */
+  /**
+   * Fills `target` from `iova`. @throws Refusal EINVAL, EOVERFLOW, ENOENT, EPERM, EFAULT; the part before it
+   * has been read.
+   */
   read(iova: bigint, target: Uint8Array): void {
     let done = 0;
     for (const piece of this.#pieces(iova, BigInt(target.length))) {
@@ -167,7 +173,10 @@ export class Access extends IommufdObject {
     this.#ioas.users--;
   }
 
-  /** The mappings' parts one by one, so that what is wrong with the first is seen before what is wrong with the second. */
+  /**
+   * The mappings' parts one by one, so that what is wrong with the first is seen before what is wrong with
+   * the second.
+   */
   *#pieces(iova: bigint, length: bigint): Generator<Piece> {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
     const last = iova + length - 1n;
@@ -192,7 +201,10 @@ export class Access extends IommufdObject {
 
 function requireReach({ iova, rights: given, memory, offset, length }: Piece, rights: Rights): void {
   if ((given & rights) !== rights) {
-    refuse('EPERM', `iova ${hex(iova)} is mapped without the right to ${rights === WRITE ? 'write' : 'read'}`);
+    refuse(
+      'EPERM',
+      `iova ${hex(iova)} is mapped without the right to ${rights === WRITE ? 'write' : 'read'}`,
+    );
   }
   if (!memory.reaches(Number(offset), Number(length), rights)) {
     refuse(
@@ -203,6 +215,7 @@ function requireReach({ iova, rights: given, memory, offset, length }: Piece, ri
 }
 
 function moved({ memory, offset, length }: Reach, count: number): number {
-  if (count < Number(length)) refuse('EFAULT', `${memory.description} cannot be reached at ${hex(Number(offset) + count)}`);
+  if (count < Number(length))
+    refuse('EFAULT', `${memory.description} cannot be reached at ${hex(Number(offset) + count)}`);
   return count;
 }

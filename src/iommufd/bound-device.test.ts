@@ -10,7 +10,12 @@ import { UserData } from './user-data.js';
 test('what it costs to detach a PASID does not depend on how many others are attached', () => {
   const context = new IommufdSubsystem(new Iommu()).open(1);
   const device = context.bind(new FakeHardware(context.iommu));
-  const hwpt = context.allocHwpt(device.id, context.allocIoas().id, HWPT_PASID, new UserData({} as Caller, 0, 0, 0));
+  const hwpt = context.allocHwpt(
+    device.id,
+    context.allocIoas().id,
+    HWPT_PASID,
+    new UserData({} as Caller, 0, 0, 0),
+  );
   let looks = 0;
   Object.defineProperty(hwpt, 'faults', {
     get: () => {

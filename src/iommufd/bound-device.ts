@@ -1,10 +1,13 @@
 /**
- * BoundDevice: a device that is bound to an iommufd context, as the object that its user attaches to page tables.
+ * BoundDevice: a device that is bound to an iommufd context, as the object that its user attaches to page
+ * tables.
  *
- * It owns the device's attachments: for each PASID (0: requests without PASID) one HWPT. Invariant: for every attachment there is one entry
- * in the IOMMU, one user of the HWPT and one of this object, and no other. Calls go down, to the HWPT's table and the IOMMU.
+ * It owns the device's attachments: for each PASID (0: requests without PASID) one HWPT. Invariant: for every
+ * attachment there is one entry in the IOMMU, one user of the HWPT and one of this object, and no other.
+ * Calls go down, to the HWPT's table and the IOMMU.
  *
- * The device's page requests are put together to groups here, and go to the fault queue of the HWPT by which their PASID is translated.
+ * The device's page requests are put together to groups here, and go to the fault queue of the HWPT by which
+ * their PASID is translated.
  */
 import { refuse } from '../linux/errno.js';
 import { PAGE_RESPONSE_INVALID } from './fault-queue.js';
@@ -41,21 +44,30 @@ export class BoundDevice extends IommufdObject {
   }
 
   /**
-   * Attaches `pasid` to HWPT or IOAS `id`. @returns the HWPT's id, which is new when an IOAS was given and none fits.
-   * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an IOAS refuses a new domain with.
+   * Attaches `pasid` to HWPT or IOAS `id`. @returns the HWPT's id, which is new when an IOAS was given and
+   * none fits.
+   * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an
+   * IOAS refuses a new domain with.
    */
   attach(id: number, pasid: number): number {
     if (this.#objects.get(id, IommufdObject) instanceof Ioas) {
       // No page table is made for what is refused anyway.
       this.#requireFree(pasid);
-      if (pasid !== NO_PASID) refuse('EINVAL', `a PASID is attached to an HWPT that was allocated for PASIDs, not to IOAS ${id} itself`);
+      if (pasid !== NO_PASID)
+        refuse(
+          'EINVAL',
+          `a PASID is attached to an HWPT that was allocated for PASIDs, not to IOAS ${id} itself`,
+        );
     }
     const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
     this.users++;
     return hwpt.id;
   }
 
-  /** Attaches `pasid` to another page table in one step. @throws Refusal as `attach`, and EINVAL when nothing is attached. */
+  /**
+   * Attaches `pasid` to another page table in one step. @throws Refusal as `attach`, and EINVAL when nothing
+   * is attached.
+   */
   replace(id: number, pasid: number): number {
     return this.#withPageTable(id, (candidate) => this.#replace(candidate, pasid)).id;
   }
@@ -78,8 +90,8 @@ export class BoundDevice extends IommufdObject {
   }
 
   /**
-   * The device asks for a page. With the last request of a group the group is on its way to the user; where nobody can be asked it is answered at
-   * once.
+   * The device asks for a page. With the last request of a group the group is on its way to the user; where
+   * nobody can be asked it is answered at once.
    */
   pageRequest(request: PageRequest): void {
     const { pasid, group, last } = request;
@@ -107,7 +119,8 @@ export class BoundDevice extends IommufdObject {
       change(object);
       return object;
     }
-    if (!(object instanceof Ioas)) refuse('EINVAL', `object ${id} is a ${object.kind}, which a device cannot be attached to`);
+    if (!(object instanceof Ioas))
+      refuse('EINVAL', `object ${id} is a ${object.kind}, which a device cannot be attached to`);
     return this.#automatic(object, change);
   }
 
@@ -150,8 +163,14 @@ export class BoundDevice extends IommufdObject {
   }
 
   #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
-    if (hwpt.iommu !== this.hardware.iommu) refuse('EINVAL', `HWPT ${hwpt.id} belongs to another IOMMU than the device`);
-    if (pasid === NO_PASID && hwpt instanceof PagingHwpt && hwpt.dirty !== undefined && !this.hardware.dirtyTracking) {
+    if (hwpt.iommu !== this.hardware.iommu)
+      refuse('EINVAL', `HWPT ${hwpt.id} belongs to another IOMMU than the device`);
+    if (
+      pasid === NO_PASID &&
+      hwpt instanceof PagingHwpt &&
+      hwpt.dirty !== undefined &&
+      !this.hardware.dirtyTracking
+    ) {
       refuse('EINVAL', `HWPT ${hwpt.id} tracks dirty pages, which the device's IOMMU cannot`);
     }
     if (hwpt.faults !== undefined && this.hardware.respond === undefined) {
@@ -171,17 +190,28 @@ export class BoundDevice extends IommufdObject {
     hwpt.users++;
   }
 
-  /** The attachment by which requests with `pasid` are translated: its own, or that of the nested table which has the PASIDs too. */
+  /**
+   * The attachment by which requests with `pasid` are translated: its own, or that of the nested table which
+   * has the PASIDs too.
+   */
   #translating(pasid: number): number {
-    const nested = this.hardware.userPasidTable === true && this.#attachments.get(NO_PASID) instanceof NestedHwpt;
+    const nested =
+      this.hardware.userPasidTable === true && this.#attachments.get(NO_PASID) instanceof NestedHwpt;
     return nested && !this.#attachments.has(pasid) ? NO_PASID : pasid;
   }
 
-  /** What waited for answers by way of an attachment that is gone is answered; groups that have not ended go with the last such attachment. */
+  /**
+   * What waited for answers by way of an attachment that is gone is answered; groups that have not ended go
+   * with the last such attachment.
+   */
   #abandonFaults(hwpt: Hwpt, pasid: number): void {
     hwpt.faults?.abandon(this, pasid);
     // Looked at only where there are any: a device may have a million attachments, and all go at its close.
-    if (this.#unended.length > 0 && ![...this.#attachments.values()].some(({ faults }) => faults !== undefined)) this.#unended = [];
+    if (
+      this.#unended.length > 0 &&
+      ![...this.#attachments.values()].some(({ faults }) => faults !== undefined)
+    )
+      this.#unended = [];
   }
 
   #reserve(ioas: Ioas): void {
@@ -193,7 +223,9 @@ export class BoundDevice extends IommufdObject {
     }
   }
 
-  /** A page table is either fit for PASIDs or not, and a device with PASIDs attached has only those that are. */
+  /**
+   * A page table is either fit for PASIDs or not, and a device with PASIDs attached has only those that are.
+   */
   #checkPasid(hwpt: Hwpt, pasid: number): void {
     if (pasid !== NO_PASID) {
       if (!hwpt.pasidCompatible) refuse('EINVAL', `HWPT ${hwpt.id} was not allocated for PASIDs`);

@@ -1,9 +1,10 @@
 /**
  * The VFIO container that an iommufd context can stand in for: the type1 IOMMU of older programs.
  *
- * Its calls name no IOAS: all of them mean one of the context, the compatibility IOAS. It is made when the first group joins the container,
- * or named with VFIO_IOAS, and is an object like any other, with the rules of any other. Sources: Linux 7.3, `<linux/vfio.h>` and what its iommufd
- * answers. Type1 (version 1) may unmap the middle of what was mapped, so mappings are split there; version 2 may not.
+ * Its calls name no IOAS: all of them mean one of the context, the compatibility IOAS. It is made when the
+ * first group joins the container, or named with VFIO_IOAS, and is an object like any other, with the rules
+ * of any other. Sources: Linux 7.3, `<linux/vfio.h>` and what its iommufd answers. Type1 (version 1) may
+ * unmap the middle of what was mapped, so mappings are split there; version 2 may not.
  */
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -21,7 +22,10 @@ const PAGE = 4096n;
 
 /** The compatibility IOAS. @throws Refusal ENODEV when there is none. */
 export function compatIoas({ compatIoas: ioas }: IommufdContext): Ioas {
-  return ioas ?? refuse('ENODEV', 'the container has no IOAS: no group has joined it, and none was named with VFIO_IOAS');
+  return (
+    ioas ??
+    refuse('ENODEV', 'the container has no IOAS: no group has joined it, and none was named with VFIO_IOAS')
+  );
 }
 
 /** A group joins the container: it gets a compatibility IOAS, if it has none. */
@@ -29,7 +33,10 @@ export function joinContainer(context: IommufdContext): void {
   context.compatIoas ??= context.allocIoas();
 }
 
-/** VFIO_CHECK_EXTENSION. @returns 1 when there is such an extension, otherwise 0. @throws Refusal ENODEV for DMA_CC_IOMMU, as `compatIoas`. */
+/**
+ * VFIO_CHECK_EXTENSION. @returns 1 when there is such an extension, otherwise 0. @throws Refusal ENODEV for
+ * DMA_CC_IOMMU, as `compatIoas`.
+ */
 export function checkExtension(context: IommufdContext, extension: number): number {
   switch (extension) {
     case TYPE1_IOMMU:
@@ -43,14 +50,21 @@ export function checkExtension(context: IommufdContext, extension: number): numb
   }
 }
 
-/** VFIO_SET_IOMMU. @throws Refusal EINVAL for another type; ENODEV as `compatIoas`; and what Ioas.setLargePages refuses version 1 with. */
+/**
+ * VFIO_SET_IOMMU. @throws Refusal EINVAL for another type; ENODEV as `compatIoas`; and what
+ * Ioas.setLargePages refuses version 1 with.
+ */
 export function setIommu(context: IommufdContext, type: number): void {
-  if (type !== TYPE1_IOMMU && type !== TYPE1V2_IOMMU) refuse('EINVAL', `IOMMU type ${type} is neither type1 nor type1v2`);
+  if (type !== TYPE1_IOMMU && type !== TYPE1V2_IOMMU)
+    refuse('EINVAL', `IOMMU type ${type} is neither type1 nor type1v2`);
   const ioas = compatIoas(context);
   if (type === TYPE1_IOMMU) ioas.setLargePages(false);
 }
 
-/** What VFIO_IOMMU_UNMAP_DMA of a range begins with: version 1 splits the mappings that lie across its ends. @throws Refusal as Ioas.split. */
+/**
+ * What VFIO_IOMMU_UNMAP_DMA of a range begins with: version 1 splits the mappings that lie across its ends.
+ * @throws Refusal as Ioas.split.
+ */
 export function cutDma(ioas: Ioas, iova: bigint, length: bigint): void {
   if (ioas.largePages) return;
   ioas.split(BigInt.asUintN(64, iova + length - 1n));
@@ -59,11 +73,15 @@ export function cutDma(ioas: Ioas, iova: bigint, length: bigint): void {
 
 /** VFIO_IOMMU_UNMAP_DMA with its flag ALL. @throws Refusal EINVAL unless the range is 0+0. */
 export function unmapAllDma(ioas: Ioas, iova: bigint, length: bigint): Unmapped {
-  if (iova !== 0n || length !== 0n) refuse('EINVAL', `to unmap all, the range must be 0+0 and not ${hex(iova)}+${hex(length)}`);
+  if (iova !== 0n || length !== 0n)
+    refuse('EINVAL', `to unmap all, the range must be 0+0 and not ${hex(iova)}+${hex(length)}`);
   return ioas.unmapAll();
 }
 
-/** The page sizes that all domains of the IOAS have and that are no smaller than a page of memory, as a bitmap. */
+/**
+ * The page sizes that all domains of the IOAS have and that are no smaller than a page of memory, as a
+ * bitmap.
+ */
 export function dmaPageSizes(ioas: Ioas): bigint {
   const sizes = ioas.pageSizes;
   const usable = sizes & (PAGE - 1n) ? (sizes & (LAST_IOVA ^ (PAGE - 1n))) | PAGE : sizes;

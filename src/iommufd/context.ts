@@ -1,8 +1,10 @@
 /**
- * An iommufd context: what one open `/dev/iommu` file is. Whoever holds the descriptor may do with its objects what he likes.
+ * An iommufd context: what one open `/dev/iommu` file is. Whoever holds the descriptor may do with its
+ * objects what he likes.
  *
- * It owns its objects. It lives as long as the file is open, or anything else holds it: a bound device, a group, an access, the file of an event queue.
- * Then all objects go, leaves first. Like an ioasid context it is never told what a device does: the device takes out what it needs and gives it back.
+ * It owns its objects. It lives as long as the file is open, or anything else holds it: a bound device, a
+ * group, an access, the file of an event queue. Then all objects go, leaves first. Like an ioasid context it
+ * is never told what a device does: the device takes out what it needs and gives it back.
  */
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
@@ -58,7 +60,9 @@ export class IommufdContext {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     const parent = this.#pageTableParent(tableId);
     const hwpt =
-      parent instanceof Ioas ? PagingHwpt.create(parent, hardware, flags, data) : NestedHwpt.create(parent, hardware, flags, data);
+      parent instanceof Ioas
+        ? PagingHwpt.create(parent, hardware, flags, data)
+        : NestedHwpt.create(parent, hardware, flags, data);
     if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
     return this.objects.add(hwpt);
   }
@@ -84,34 +88,51 @@ export class IommufdContext {
   /** IOMMU_DESTROY. @throws Refusal ENOENT, EBUSY. */
   destroy(id: number): void {
     const object = this.objects.get(id, IommufdObject);
-    if (object instanceof BoundDevice) refuse('EBUSY', `device ${id} is bound; it goes when its own descriptor is closed`);
+    if (object instanceof BoundDevice)
+      refuse('EBUSY', `device ${id} is bound; it goes when its own descriptor is closed`);
     this.objects.destroy(id);
     if (object === this.compatIoas) this.compatIoas = undefined;
   }
 
   /** Maps in `target` what `source` has at `from`. @returns the IOVA. */
-  copy(target: number, source: number, request: { length: bigint; access: Access; iova: bigint | undefined }, from: bigint): bigint {
+  copy(
+    target: number,
+    source: number,
+    request: { length: bigint; access: Access; iova: bigint | undefined },
+    from: bigint,
+  ): bigint {
     const sourceIoas = this.ioas(source);
     sourceIoas.space.pieces(from, request.length);
     return this.ioas(target).copy(request, sourceIoas, from);
   }
 
-  /** Unmaps a range, or with [0, 2^64-1] everything. @returns the bytes unmapped. @throws Refusal ENOENT when a range has nothing in it. */
+  /**
+   * Unmaps a range, or with [0, 2^64-1] everything. @returns the bytes unmapped. @throws Refusal ENOENT when
+   * a range has nothing in it.
+   */
   unmap(id: number, iova: bigint, length: bigint): bigint {
     const ioas = this.ioas(id);
     const all = iova === 0n && length === LAST_IOVA;
     const { bytes, refusal } = all ? ioas.unmapAll() : ioas.unmap(iova, length);
     if (refusal !== undefined) throw refusal;
-    if (bytes === 0n && !all) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of IOAS ${id}`);
+    if (bytes === 0n && !all)
+      refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of IOAS ${id}`);
     return bytes;
   }
 
-  /** IOAS_CHANGE_PROCESS: memory of files belongs to whoever holds the context. @throws Refusal EINVAL while memory of a process is mapped. */
+  /**
+   * IOAS_CHANGE_PROCESS: memory of files belongs to whoever holds the context. @throws Refusal EINVAL while
+   * memory of a process is mapped.
+   */
   changeProcess(): void {
     for (const ioas of this.objects.values()) {
       if (!(ioas instanceof Ioas)) continue;
       for (const { iova, ofProcess } of ioas.space.mappings(Number.POSITIVE_INFINITY)) {
-        if (ofProcess) refuse('EINVAL', `the mapping at ${hex(iova)} of IOAS ${ioas.id} is memory of a process, which stays with it`);
+        if (ofProcess)
+          refuse(
+            'EINVAL',
+            `the mapping at ${hex(iova)} of IOAS ${ioas.id} is memory of a process, which stays with it`,
+          );
       }
     }
   }

@@ -6,7 +6,13 @@ import { FakeHardware } from './fake-hardware.test.helper.js';
 import { FaultQueue } from './fault-queue.js';
 import { ObjectTable } from './objects.js';
 
-const request = (group: number, address = 0n) => ({ pasid: undefined, group, last: true, access: 1, address });
+const request = (group: number, address = 0n) => ({
+  pasid: undefined,
+  group,
+  last: true,
+  access: 1,
+  address,
+});
 
 function device(): { device: BoundDevice; hardware: FakeHardware } {
   const hardware = new FakeHardware();
@@ -28,7 +34,8 @@ test('every group that is delivered gets exactly one answer, whatever the user d
       const devices = [device(), device()];
       let groups = 0;
       for (const { do: what, n } of steps) {
-        if (what === 'deliver') queue.deliver({ device: devices[n]!.device, attachment: 0, requests: [request(groups++)] });
+        if (what === 'deliver')
+          queue.deliver({ device: devices[n]!.device, attachment: 0, requests: [request(groups++)] });
         else if (what === 'read' && queue.next !== undefined) queue.take();
         else if (what === 'abandon') queue.abandon(devices[n]!.device, 0);
         else if (what === 'respond') {

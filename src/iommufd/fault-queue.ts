@@ -1,9 +1,11 @@
 /**
  * FaultQueue: I/O page faults of devices on their way to a user, and his answers on their way back.
  *
- * A device asks for pages in groups, each answered as a whole. A group is here from `deliver` to its answer: first among those that nobody has
- * read, then under the cookie that the reader answers it by. Invariant: every group gets exactly one answer, since whoever takes the device away
- * from the page table (`abandon`), or ends the queue, answers INVALID for the user. Cookies are the lowest free numbers from 1 on, as in Linux.
+ * A device asks for pages in groups, each answered as a whole. A group is here from `deliver` to its answer:
+ * first among those that nobody has read, then under the cookie that the reader answers it by. Invariant:
+ * every group gets exactly one answer, since whoever takes the device away from the page table (`abandon`),
+ * or ends the queue, answers INVALID for the user. Cookies are the lowest free numbers from 1 on, as in
+ * Linux.
  */
 import { refuse } from '../linux/errno.js';
 import type { BoundDevice } from './bound-device.js';
@@ -18,7 +20,10 @@ export const PAGE_RESPONSE_INVALID = 1;
 /** Requests that are answered together; the last of them ends the group. */
 export interface FaultGroup {
   readonly device: BoundDevice;
-  /** The PASID whose attachment leads here: that of the requests, or NO_PASID when a nested table of the device translates for all. */
+  /**
+   * The PASID whose attachment leads here: that of the requests, or NO_PASID when a nested table of the
+   * device translates for all.
+   */
   readonly attachment: number;
   readonly requests: readonly PageRequest[];
 }
@@ -57,7 +62,8 @@ export class FaultQueue extends IommufdObject {
 
   /** The user's answer. @throws Refusal EINVAL the code is unknown, or nothing waits under that cookie. */
   respond(cookie: number, code: number): void {
-    if (code !== PAGE_RESPONSE_SUCCESS && code !== PAGE_RESPONSE_INVALID) refuse('EINVAL', `page response code ${code} is unknown`);
+    if (code !== PAGE_RESPONSE_SUCCESS && code !== PAGE_RESPONSE_INVALID)
+      refuse('EINVAL', `page response code ${code} is unknown`);
     const group = this.#read.get(cookie) ?? this.#unknown(cookie);
     this.#forget(cookie);
     answer(group, code);
@@ -73,7 +79,8 @@ export class FaultQueue extends IommufdObject {
   }
 
   destroy(): void {
-    for (const group of [...this.#unread.remove(() => true), ...this.#read.values()]) answer(group, PAGE_RESPONSE_INVALID);
+    for (const group of [...this.#unread.remove(() => true), ...this.#read.values()])
+      answer(group, PAGE_RESPONSE_INVALID);
   }
 
   #unknown(cookie: number): never {

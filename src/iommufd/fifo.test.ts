@@ -6,8 +6,14 @@ import { Fifo } from './fifo.js';
 test('a queue is what an array is', () => {
   const step = fc.oneof(
     { arbitrary: fc.record({ do: fc.constant('push' as const), n: fc.nat(99) }), weight: 3 },
-    { arbitrary: fc.record({ do: fc.constantFrom('shift' as const, 'pop' as const), n: fc.constant(0) }), weight: 2 },
-    { arbitrary: fc.record({ do: fc.constant('remove' as const), n: fc.integer({ min: 2, max: 5 }) }), weight: 1 },
+    {
+      arbitrary: fc.record({ do: fc.constantFrom('shift' as const, 'pop' as const), n: fc.constant(0) }),
+      weight: 2,
+    },
+    {
+      arbitrary: fc.record({ do: fc.constant('remove' as const), n: fc.integer({ min: 2, max: 5 }) }),
+      weight: 1,
+    },
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {

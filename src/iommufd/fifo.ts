@@ -1,7 +1,8 @@
 /**
  * Fifo: a queue whose ends cost the same however long it is, which an array's beginning does not.
  *
- * Invariant: what is in it are the items from `#first` on; what is before them has been taken, and goes when it is more than half.
+ * Invariant: what is in it are the items from `#first` on; what is before them has been taken, and goes when
+ * it is more than half.
  */
 export class Fifo<T> {
   #items: T[] = [];

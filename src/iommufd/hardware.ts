@@ -1,7 +1,9 @@
 /**
- * IommuHardware: the IOMMU as iommufd sees it from one device: what its page tables are like, and the device's entries in its PASID table.
+ * IommuHardware: the IOMMU as iommufd sees it from one device: what its page tables are like, and the
+ * device's entries in its PASID table.
  *
- * What an IOMMU can do besides (nested page tables, vIOMMUs) is a method that it has or has not; without it the ioctl that needs it is refused.
+ * What an IOMMU can do besides (nested page tables, vIOMMUs) is a method that it has or has not; without it
+ * the ioctl that needs it is refused.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -24,7 +26,10 @@ export interface PageRequest {
   readonly address: bigint;
 }
 
-/** The answer to a group of page requests: 0 the pages are there, anything else they will not be (enum iommufd_page_response_code). */
+/**
+ * The answer to a group of page requests: 0 the pages are there, anything else they will not be (enum
+ * iommufd_page_response_code).
+ */
 export interface PageResponse {
   readonly pasid: number | undefined;
   readonly group: number;
@@ -39,7 +44,10 @@ export interface PagingFormat {
   readonly largePageSize?: bigint | undefined;
   /** The sizes of page that it can use, as a bitmap; by default every power of two from `pageSize` on. */
   readonly pageSizes?: bigint;
-  /** Its DMA is coherent with caches whatever a device asks for (IOMMU_CAP_ENFORCE_CACHE_COHERENCY); by default not. */
+  /**
+   * Its DMA is coherent with caches whatever a device asks for (IOMMU_CAP_ENFORCE_CACHE_COHERENCY); by
+   * default not.
+   */
   readonly coherent?: boolean;
   /** The IOVAs that it can translate. */
   readonly aperture: IovaRange;
@@ -50,7 +58,8 @@ export interface NestedDomain {
   /** What a device's entry becomes. */
   readonly table: NestedTable;
   /**
-   * Drops what is cached of the entries that `array` names, one after the other, and counts them in `array.handled`.
+   * Drops what is cached of the entries that `array` names, one after the other, and counts them in
+   * `array.handled`.
    * @throws Refusal EINVAL, EOPNOTSUPP, EFAULT; what was handled before stays so.
    */
   invalidate(array: UserArray): void;
@@ -64,7 +73,10 @@ export interface VirtualIommu {
   invalidate?(viommu: Viommu, array: UserArray): void;
   /** The queues that it can have: IOMMU_HW_QUEUE_TYPE_*. */
   readonly queueTypes?: readonly number[];
-  /** Begins to work on a queue. @returns the queue that must not go before this one. @throws Refusal an index that cannot be had (now). */
+  /**
+   * Begins to work on a queue. @returns the queue that must not go before this one. @throws Refusal an index
+   * that cannot be had (now).
+   */
   startQueue?(queue: HwQueue): HwQueue | undefined;
   stopQueue?(queue: HwQueue): void;
 }
@@ -73,7 +85,9 @@ export interface VirtualIommu {
 export interface IommuHardware extends PagingFormat {
   /** Which IOMMU it is, for comparison: its page tables serve the devices behind it, and no others. */
   readonly iommu: object;
-  /** IOVAs that requests of this device never get translated at (interrupt messages, memory of other devices). */
+  /**
+   * IOVAs that requests of this device never get translated at (interrupt messages, memory of other devices).
+   */
   readonly reserved: readonly IovaRange[];
   /** Bits of the device's PASIDs; 0: none. */
   readonly pasidBits: number;
@@ -86,16 +100,24 @@ export interface IommuHardware extends PagingFormat {
 
   /** The device may translate addresses by itself, beforehand (PCI ATS); by default not. */
   readonly ats?: boolean;
-  /** A nested table under which the device's requests without PASID are translated has the PASIDs too: their faults are its faults. */
+  /**
+   * A nested table under which the device's requests without PASID are translated has the PASIDs too: their
+   * faults are its faults.
+   */
   readonly userPasidTable?: boolean;
   /**
-   * Answers a group of the device's page requests (BoundDevice.pageRequest). Absent: the device makes none, so it cannot be attached to a page
-   * table that delivers faults.
+   * Answers a group of the device's page requests (BoundDevice.pageRequest). Absent: the device makes none,
+   * so it cannot be attached to a page table that delivers faults.
    */
   respond?(response: PageResponse): void;
-  /** The format that a user asks for with `data`. @throws Refusal EOPNOTSUPP it has no such; EINVAL, EFAULT. */
+  /**
+   * The format that a user asks for with `data`. @throws Refusal EOPNOTSUPP it has no such; EINVAL, EFAULT.
+   */
   formatOf?(data: UserData): PagingFormat;
-  /** A nested page table under `parent`, which `data` describes. @throws Refusal EOPNOTSUPP it has no such format; EINVAL, EFAULT. */
+  /**
+   * A nested page table under `parent`, which `data` describes. @throws Refusal EOPNOTSUPP it has no such
+   * format; EINVAL, EFAULT.
+   */
   allocNested?(parent: PagingHwpt, data: UserData): NestedDomain;
   /** The vIOMMUs that it can have: IOMMU_VIOMMU_TYPE_*. */
   readonly viommuTypes?: readonly number[];
@@ -103,8 +125,8 @@ export interface IommuHardware extends PagingFormat {
   makeViommu?(parent: PagingHwpt, data: UserData): VirtualIommu;
 
   /**
-   * Makes `table` the device's entry for `pasid` (0: requests without PASID), and `log` the one that its writes are recorded in. An entry
-   * that is there is replaced.
+   * Makes `table` the device's entry for `pasid` (0: requests without PASID), and `log` the one that its
+   * writes are recorded in. An entry that is there is replaced.
    * @throws Refusal what the hardware cannot do; then the entry is what it was.
    */
   enter(pasid: number, table: Translation, log: DirtyLog | undefined): void;

@@ -1,7 +1,9 @@
 /**
- * HwQueue: a queue of a vIOMMU (commands, events) that the hardware itself works on, in the virtual machine's memory.
+ * HwQueue: a queue of a vIOMMU (commands, events) that the hardware itself works on, in the virtual machine's
+ * memory.
  *
- * Invariant: as long as the queue is there its memory is held by an access that no unmapping ends, and lies in one stretch.
+ * Invariant: as long as the queue is there its memory is held by an access that no unmapping ends, and lies
+ * in one stretch.
  */
 
 import { READ } from '../iommu/iommu.js';
@@ -42,12 +44,20 @@ export class HwQueue extends IommufdObject {
 
   /**
    * Queue `index` of type `type` (IOMMU_HW_QUEUE_TYPE_*) of a vIOMMU.
-   * @throws Refusal ENOENT no such vIOMMU, or nothing mapped there; EOPNOTSUPP it has no queues of the type; ERANGE, ENOMEM too long; EPERM, EINVAL,
-   * EADDRINUSE memory that cannot be held; EFAULT memory that is not there or in several stretches; and what the vIOMMU refuses the index with.
+   * @throws Refusal ENOENT no such vIOMMU, or nothing mapped there; EOPNOTSUPP it has no queues of the type;
+   * ERANGE, ENOMEM too long; EPERM, EINVAL, EADDRINUSE memory that cannot be held; EFAULT memory that is not
+   * there or in several stretches; and what the vIOMMU refuses the index with.
    */
-  static create(context: IommufdContext, viommuId: number, type: number, index: number, place: QueuePlace): HwQueue {
+  static create(
+    context: IommufdContext,
+    viommuId: number,
+    type: number,
+    index: number,
+    place: QueuePlace,
+  ): HwQueue {
     const viommu = context.objects.get(viommuId, Viommu);
-    if (!viommu.hardware.queueTypes?.includes(type)) refuse('EOPNOTSUPP', `vIOMMU ${viommuId} has no queues of type ${hex(type)}`);
+    if (!viommu.hardware.queueTypes?.includes(type))
+      refuse('EOPNOTSUPP', `vIOMMU ${viommuId} has no queues of type ${hex(type)}`);
     const queue = context.objects.add(new HwQueue(viommu, index));
     try {
       queue.#hold(context, wholePages(place));
@@ -93,7 +103,13 @@ function wholePages({ iova, length }: QueuePlace): QueuePlace {
 function requireOneStretch(parts: readonly Reach[]): void {
   for (const [n, part] of parts.entries()) {
     const before = parts[n - 1];
-    if (before !== undefined && (before.memory !== part.memory || before.offset + before.length !== part.offset))
-      refuse('EFAULT', `${part.memory.description} at ${hex(part.offset)} does not follow what is mapped before it`);
+    if (
+      before !== undefined &&
+      (before.memory !== part.memory || before.offset + before.length !== part.offset)
+    )
+      refuse(
+        'EFAULT',
+        `${part.memory.description} at ${hex(part.offset)} does not follow what is mapped before it`,
+      );
   }
 }

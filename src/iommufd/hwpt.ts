@@ -1,8 +1,9 @@
 /**
  * HWPT: a hardware page table, what devices are attached to.
  *
- * There are two kinds. A paging HWPT follows the mappings of an IOAS; a nested one is a table that its user writes, under a paging HWPT. Invariant:
- * whatever is reached through a HWPT is reached through the mappings of the one IOAS behind it.
+ * There are two kinds. A paging HWPT follows the mappings of an IOAS; a nested one is a table that its user
+ * writes, under a paging HWPT. Invariant: whatever is reached through a HWPT is reached through the mappings
+ * of the one IOAS behind it.
  */
 import type { Translation } from '../iommu/nested-table.js';
 import type { FaultQueue } from './fault-queue.js';

@@ -1,5 +1,6 @@
 /**
- * The IOAS against a model that is a plain list of mappings: what is refused with which errno, where IOVAs are chosen, what is left.
+ * The IOAS against a model that is a plain list of mappings: what is refused with which errno, where IOVAs
+ * are chosen, what is left.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -29,7 +30,10 @@ function outcome<T>(run: () => T): T | string {
 
 const overlap = (a: Mapping, b: Mapping) => a.iova < b.iova + b.length && b.iova < a.iova + a.length;
 
-/** The first free IOVA from the first page on, aligned to the smaller of the length's power of two and the memory's alignment. */
+/**
+ * The first free IOVA from the first page on, aligned to the smaller of the length's power of two and the
+ * memory's alignment.
+ */
 function firstFit(mappings: readonly Mapping[], length: bigint, address: bigint): bigint {
   let alignment = 1n;
   while (alignment < length && (address & alignment) === 0n) alignment *= 2n;
@@ -67,7 +71,8 @@ test('an IOAS is a list of mappings that do not overlap: map, choose and unmap d
         if (what === 'unmap') {
           const hit = model.filter((each) => overlap(each, range));
           const whole = hit.every((each) => each.iova >= iova && each.iova + each.length <= iova + length);
-          const wanted = length === 0n ? 'EINVAL' : whole ? hit.reduce((sum, each) => sum + each.length, 0n) : 'ENOENT';
+          const wanted =
+            length === 0n ? 'EINVAL' : whole ? hit.reduce((sum, each) => sum + each.length, 0n) : 'ENOENT';
           assert.equal(
             outcome(() => ioas.space.unmap(iova, length)),
             wanted,

@@ -1,9 +1,11 @@
 /**
- * IOAS: an I/O address space of iommufd. The mappings and their rules are those of AddressSpace; here is what depends on who looks at it.
+ * IOAS: an I/O address space of iommufd. The mappings and their rules are those of AddressSpace; here is what
+ * depends on who looks at it.
  *
- * While nothing looks, mappings are promises: any memory, any alignment. Each domain (an HWPT) that is added brings its page size, its
- * aperture, and the need that all memory can be reached; what breaks one of them keeps the domain out. Invariant: with a domain present,
- * every mapping is aligned to the largest page size among them and its memory could be reached when it was mapped or the domain was added.
+ * While nothing looks, mappings are promises: any memory, any alignment. Each domain (an HWPT) that is added
+ * brings its page size, its aperture, and the need that all memory can be reached; what breaks one of them
+ * keeps the domain out. Invariant: with a domain present, every mapping is aligned to the largest page size
+ * among them and its memory could be reached when it was mapped or the domain was added.
  */
 import { AddressSpace } from '../ioasid/address-space.js';
 import type { MemoryRange } from '../ioasid/caller.js';
@@ -91,7 +93,8 @@ export class Ioas extends IommufdObject {
   }
 
   /**
-   * Maps `range` of memory whose address (or offset in its file) is `address`. Takes over the reference to the memory.
+   * Maps `range` of memory whose address (or offset in its file) is `address`. Takes over the reference to
+   * the memory.
    * @throws Refusal as AddressSpace.place; EFAULT when a domain is there and the memory cannot be reached.
    */
   map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): bigint {
@@ -107,7 +110,10 @@ export class Ioas extends IommufdObject {
     }
   }
 
-  /** Maps what `source` has at [from, from+length). @throws Refusal as `map`; ENOENT when a part is not mapped; EPERM for memory that is read-only. */
+  /**
+   * Maps what `source` has at [from, from+length). @throws Refusal as `map`; ENOENT when a part is not
+   * mapped; EPERM for memory that is read-only.
+   */
   copy({ length, access, iova }: IoasMap, source: Ioas, from: bigint): bigint {
     const pieces = source.space.pieces(from, length);
     const address = pieces[0]!.offset;
@@ -117,15 +123,16 @@ export class Ioas extends IommufdObject {
     }
     this.space.requireAligned(address);
     if (this.#domains.size > 0) {
-      for (const piece of pieces) requireReach(this.#iommu.memories.get(piece.memory), piece.offset, piece.length, access);
+      for (const piece of pieces)
+        requireReach(this.#iommu.memories.get(piece.memory), piece.offset, piece.length, access);
     }
     this.space.mapPieces(at, pieces, access);
     return at;
   }
 
   /**
-   * Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. What lies below a mapping that is locked is
-   * taken out, too, and then that one is refused with EBUSY.
+   * Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. What
+   * lies below a mapping that is locked is taken out, too, and then that one is refused with EBUSY.
    */
   unmap(iova: bigint, length: bigint): Unmapped {
     const locked = this.#firstLocked(iova, length);
@@ -166,7 +173,10 @@ export class Ioas extends IommufdObject {
     return (at < end ? at : end) - iova;
   }
 
-  /** An access begins to use what is mapped. @throws Refusal EADDRINUSE when it pins pages and a mapping is not made of whole ones. */
+  /**
+   * An access begins to use what is mapped. @throws Refusal EADDRINUSE when it pins pages and a mapping is
+   * not made of whole ones.
+   */
   addAccess(access: IoasAccess): void {
     this.#accesses.add(access);
     try {
@@ -187,9 +197,13 @@ export class Ioas extends IommufdObject {
     return this.#domains.size > 0 || [...this.#accesses].some((access) => access.pinned(iova, length));
   }
 
-  /** A domain begins to translate for this IOAS. @throws Refusal EINVAL, EADDRINUSE, EFAULT; then nothing has changed. */
+  /**
+   * A domain begins to translate for this IOAS. @throws Refusal EINVAL, EADDRINUSE, EFAULT; then nothing has
+   * changed.
+   */
   addDomain(domain: DomainShape): void {
-    if (domain.pageSize > PAGE) refuse('EINVAL', `pages of ${domain.pageSize} bytes are larger than the ${PAGE_SIZE} of memory`);
+    if (domain.pageSize > PAGE)
+      refuse('EINVAL', `pages of ${domain.pageSize} bytes are larger than the ${PAGE_SIZE} of memory`);
     const before = this.space.alignment;
     this.space.align(domain.pageSize > before ? domain.pageSize : before);
     try {
@@ -242,7 +256,11 @@ export class Ioas extends IommufdObject {
   }
 
   /** Where the first mapping of a pin begins that reaches into [iova, iova+length). */
-  #firstOf(pin: { readonly iova: bigint; readonly length: bigint }, iova: bigint, length: bigint): bigint | undefined {
+  #firstOf(
+    pin: { readonly iova: bigint; readonly length: bigint },
+    iova: bigint,
+    length: bigint,
+  ): bigint | undefined {
     const { table } = this.space;
     for (const slot of table.slots(pin.iova)) {
       const start = table.start(slot);
@@ -271,7 +289,10 @@ export class Ioas extends IommufdObject {
   }
 }
 
-/** Beyond what a number can tell exactly there is no memory; but until a domain asks for it, it may be mapped, and its alignment counts. */
+/**
+ * Beyond what a number can tell exactly there is no memory; but until a domain asks for it, it may be mapped,
+ * and its alignment counts.
+ */
 function exactOffset({ offset }: MemoryRange, address: bigint): bigint {
   return Number.isSafeInteger(offset) ? BigInt(offset) : address;
 }
@@ -283,5 +304,9 @@ function requireReach(memory: Memory, offset: bigint, length: bigint, access: Ac
       `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`,
     );
   }
-  if (access === 0) refuse('EINVAL', `a page table has no entries without rights, and ${memory.description} would be mapped without any`);
+  if (access === 0)
+    refuse(
+      'EINVAL',
+      `a page table has no entries without rights, and ${memory.description} would be mapped without any`,
+    );
 }

@@ -1,7 +1,9 @@
 /**
- * NestedHwpt: a page table that its user writes, in memory that the paging HWPT under it leads to. It is allocated on that one, or on a vIOMMU over it.
+ * NestedHwpt: a page table that its user writes, in memory that the paging HWPT under it leads to. It is
+ * allocated on that one, or on a vIOMMU over it.
  *
- * What the user's entries mean, and what of them is cached until it is invalidated, is its IOMMU's business: a NestedDomain.
+ * What the user's entries mean, and what of them is cached until it is invalidated, is its IOMMU's business:
+ * a NestedDomain.
  */
 import { hex, refuse } from '../linux/errno.js';
 import type { IommuHardware, NestedDomain } from './hardware.js';
@@ -29,10 +31,19 @@ export class NestedHwpt extends Hwpt {
 
   /**
    * A nested page table on `owner`, for devices behind the IOMMU of `hardware`.
-   * @throws Refusal EOPNOTSUPP flags or data that it does not support; EINVAL `owner` cannot have nested tables, or not of that IOMMU; EFAULT.
+   * @throws Refusal EOPNOTSUPP flags or data that it does not support; EINVAL `owner` cannot have nested
+   * tables, or not of that IOMMU; EFAULT.
    */
-  static create(owner: PagingHwpt | Viommu, hardware: IommuHardware, flags: number, data: UserData): NestedHwpt {
-    const domain = owner instanceof PagingHwpt ? underParent(owner, hardware, flags, data) : onViommu(owner, hardware, flags, data);
+  static create(
+    owner: PagingHwpt | Viommu,
+    hardware: IommuHardware,
+    flags: number,
+    data: UserData,
+  ): NestedHwpt {
+    const domain =
+      owner instanceof PagingHwpt
+        ? underParent(owner, hardware, flags, data)
+        : onViommu(owner, hardware, flags, data);
     return new NestedHwpt(owner, domain, flags);
   }
 
@@ -52,10 +63,17 @@ export class NestedHwpt extends Hwpt {
   }
 }
 
-function underParent(parent: PagingHwpt, hardware: IommuHardware, flags: number, data: UserData): NestedDomain {
+function underParent(
+  parent: PagingHwpt,
+  hardware: IommuHardware,
+  flags: number,
+  data: UserData,
+): NestedDomain {
   requireNestable(flags, data);
-  if (hardware.allocNested === undefined) refuse('EOPNOTSUPP', "the device's IOMMU has no nested page tables");
-  if (!parent.nestParent) refuse('EINVAL', `HWPT ${parent.id} was not allocated as a parent of nested tables`);
+  if (hardware.allocNested === undefined)
+    refuse('EOPNOTSUPP', "the device's IOMMU has no nested page tables");
+  if (!parent.nestParent)
+    refuse('EINVAL', `HWPT ${parent.id} was not allocated as a parent of nested tables`);
   requireSameIommu(parent, hardware);
   return hardware.allocNested(parent, data);
 }
@@ -63,7 +81,8 @@ function underParent(parent: PagingHwpt, hardware: IommuHardware, flags: number,
 function onViommu(viommu: Viommu, hardware: IommuHardware, flags: number, data: UserData): NestedDomain {
   requireSameIommu(viommu, hardware);
   requireNestable(flags, data);
-  if (viommu.hardware.allocNested === undefined) refuse('EOPNOTSUPP', `vIOMMU ${viommu.id} has no nested page tables`);
+  if (viommu.hardware.allocNested === undefined)
+    refuse('EOPNOTSUPP', `vIOMMU ${viommu.id} has no nested page tables`);
   return viommu.hardware.allocNested(viommu, data);
 }
 

@@ -35,7 +35,11 @@ function code(run: () => unknown): string {
 }
 
 test('ids are the lowest free ones, and an object can be destroyed exactly when nothing refers to it', () => {
-  const step = fc.record({ add: fc.boolean(), id: fc.integer({ min: 0, max: 12 }), parents: fc.array(fc.nat(11), { maxLength: 3 }) });
+  const step = fc.record({
+    add: fc.boolean(),
+    id: fc.integer({ min: 0, max: 12 }),
+    parents: fc.array(fc.nat(11), { maxLength: 3 }),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const table = new ObjectTable();

@@ -1,9 +1,10 @@
 /**
  * The objects of one iommufd context, each under an id that its user knows it by.
  *
- * Objects form a graph of references: an HWPT refers to its IOAS, an attached device to its HWPT. `users` counts the references that others
- * hold; only an object without any can be destroyed, so whatever is destroyed is a leaf. Ids are the lowest free ones from 1 on, as in Linux. An
- * object that went although its user had not destroyed it is buried: its id is taken, by nothing, as long as the context lives.
+ * Objects form a graph of references: an HWPT refers to its IOAS, an attached device to its HWPT. `users`
+ * counts the references that others hold; only an object without any can be destroyed, so whatever is
+ * destroyed is a leaf. Ids are the lowest free ones from 1 on, as in Linux. An object that went although its
+ * user had not destroyed it is buried: its id is taken, by nothing, as long as the context lives.
  */
 import { refuse } from '../linux/errno.js';
 
@@ -50,14 +51,19 @@ export class ObjectTable {
   get<T>(id: number, kind: Kind<T>): T {
     const object = this.#objects.get(id);
     if (object === undefined) refuse('ENOENT', `there is no object ${id}`);
-    if (!(object instanceof kind)) refuse('ENOENT', `object ${id} is of kind ${object.kind}, and another is wanted`);
+    if (!(object instanceof kind))
+      refuse('ENOENT', `object ${id} is of kind ${object.kind}, and another is wanted`);
     return object;
   }
 
   /** @throws Refusal ENOENT, or EBUSY while others refer to it. */
   destroy(id: number): void {
     const object = this.get(id, IommufdObject);
-    if (object.users > 0) refuse('EBUSY', `${object.kind} ${id} is in use by ${object.users} other object${object.users === 1 ? '' : 's'}`);
+    if (object.users > 0)
+      refuse(
+        'EBUSY',
+        `${object.kind} ${id} is in use by ${object.users} other object${object.users === 1 ? '' : 's'}`,
+      );
     this.#remove(object);
   }
 

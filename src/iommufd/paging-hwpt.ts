@@ -1,7 +1,8 @@
 /**
  * PagingHwpt: a page table that translates for one IOAS, whose mappings it follows.
  *
- * Made by its user (HWPT_ALLOC), or by us when a device is attached to an IOAS directly; those go with their last device.
+ * Made by its user (HWPT_ALLOC), or by us when a device is attached to an IOAS directly; those go with their
+ * last device.
  */
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DirtyLog } from '../iommu/dirty-log.js';
@@ -43,10 +44,16 @@ export class PagingHwpt extends Hwpt implements DomainShape {
   static create(ioas: Ioas, hardware: IommuHardware, flags: number, data: UserData): PagingHwpt {
     const format = data.length > 0 ? hardware.formatOf : undefined;
     if ((data.length > 0 && format === undefined) || (flags !== 0 && !hardware.flags))
-      refuse('EOPNOTSUPP', `the device's IOMMU takes no page tables of format ${data.type} with flags ${hex(flags)}`);
-    if (flags & ~FLAGS) refuse('EOPNOTSUPP', `HWPT_ALLOC does not know the flags ${hex((flags & ~FLAGS) >>> 0)}`);
-    if (flags & HWPT_DIRTY_TRACKING && !hardware.dirtyTracking) refuse('EOPNOTSUPP', "the device's IOMMU does not track dirty pages");
-    if (flags & HWPT_FAULT_ID_VALID && flags & HWPT_NEST_PARENT) refuse('EOPNOTSUPP', 'the parent of nested tables delivers no faults');
+      refuse(
+        'EOPNOTSUPP',
+        `the device's IOMMU takes no page tables of format ${data.type} with flags ${hex(flags)}`,
+      );
+    if (flags & ~FLAGS)
+      refuse('EOPNOTSUPP', `HWPT_ALLOC does not know the flags ${hex((flags & ~FLAGS) >>> 0)}`);
+    if (flags & HWPT_DIRTY_TRACKING && !hardware.dirtyTracking)
+      refuse('EOPNOTSUPP', "the device's IOMMU does not track dirty pages");
+    if (flags & HWPT_FAULT_ID_VALID && flags & HWPT_NEST_PARENT)
+      refuse('EOPNOTSUPP', 'the parent of nested tables delivers no faults');
     return new PagingHwpt(ioas, hardware.iommu, format?.call(hardware, data) ?? hardware, flags, false);
   }
 
@@ -79,7 +86,10 @@ export class PagingHwpt extends Hwpt implements DomainShape {
     return this.#format.coherent ?? false;
   }
 
-  /** A device has written to the page at `iova`: its entry in the table is dirty, which may be that of a large page. */
+  /**
+   * A device has written to the page at `iova`: its entry in the table is dirty, which may be that of a large
+   * page.
+   */
   written(iova: bigint): void {
     const { table } = this;
     const slot = table.find(iova);

@@ -32,7 +32,8 @@ function code(run: () => unknown): string {
 }
 
 test('a struct is as long as its first version at least and no longer than what is known; what is missing is zeros', () => {
-  const data = (length: number, type = TYPE) => new UserData(callerWith(new Uint8Array(16).fill(9)), type, AT, length);
+  const data = (length: number, type = TYPE) =>
+    new UserData(callerWith(new Uint8Array(16).fill(9)), type, AT, length);
   assert.deepEqual([...data(4).read(TYPE, 8, 4)], [9, 9, 9, 9, 0, 0, 0, 0]);
   assert.deepEqual([...data(8).read(TYPE, 8, 4)], [9, 9, 9, 9, 9, 9, 9, 9]);
   for (const length of [0, 3, 9, 0xffff_ffff])
@@ -68,7 +69,11 @@ test('nothing is read before it is asked for', () => {
 });
 
 /** The entries that `each` gives, and how it ends. */
-function drawn(array: UserArray, size: number, least: number): { readonly entries: number[][]; readonly end: string } {
+function drawn(
+  array: UserArray,
+  size: number,
+  least: number,
+): { readonly entries: number[][]; readonly end: string } {
   const entries: number[][] = [];
   const end = code(() => {
     for (const entry of array.each(TYPE, size, least)) entries.push([...entry]);
@@ -77,7 +82,12 @@ function drawn(array: UserArray, size: number, least: number): { readonly entrie
 }
 
 test('entries come one by one, exactly those that lie in memory to their end', () => {
-  const arrays = fc.record({ length: fc.integer({ min: 1, max: 40 }), count: fc.nat(400), there: fc.nat(16_384), seed: fc.nat(255) });
+  const arrays = fc.record({
+    length: fc.integer({ min: 1, max: 40 }),
+    count: fc.nat(400),
+    there: fc.nat(16_384),
+    seed: fc.nat(255),
+  });
   fc.assert(
     fc.property(arrays, ({ length, count, there, seed }) => {
       const bytes = Uint8Array.from({ length: there }, (_, n) => (n * 31 + seed) & 0xff);
@@ -94,7 +104,8 @@ test('entries come one by one, exactly those that lie in memory to their end', (
 });
 
 test('an entry of each that is too short or too long is EINVAL, whatever is in it', () => {
-  const array = (length: number, count = 1) => new UserArray(callerWith(new Uint8Array(64)), TYPE, AT, length, count);
+  const array = (length: number, count = 1) =>
+    new UserArray(callerWith(new Uint8Array(64)), TYPE, AT, length, count);
   assert.deepEqual(drawn(array(12), 8, 8), { entries: [], end: 'EINVAL' });
   assert.deepEqual(drawn(array(4), 8, 8), { entries: [], end: 'EINVAL' });
   assert.deepEqual(drawn(array(0, 0), 8, 8), { entries: [], end: 'ok' });
@@ -110,7 +121,10 @@ test('all entries at once may be longer than what is known, by zeros; the byte t
   bytes.fill(4, 16, 20);
   const array = (length: number, count: number) => new UserArray(callerWith(bytes), TYPE, AT, length, count);
   assert.deepEqual([...array(16, 2).all(TYPE, 6)], [3, 3, 3, 3, 0, 0, 4, 4, 4, 4, 0, 0]);
-  assert.deepEqual([...array(16, 2).all(TYPE, 20)], [3, 3, 3, 3, ...new Uint8Array(16), 4, 4, 4, 4, ...new Uint8Array(16)]);
+  assert.deepEqual(
+    [...array(16, 2).all(TYPE, 20)],
+    [3, 3, 3, 3, ...new Uint8Array(16), 4, 4, 4, 4, ...new Uint8Array(16)],
+  );
   assert.equal(
     code(() => array(16, 2).all(TYPE, 3)),
     'E2BIG',

@@ -1,8 +1,10 @@
 /**
- * UserData and UserArray: structs that lie in the caller's memory and whose layout only the IOMMU knows that they are meant for.
+ * UserData and UserArray: structs that lie in the caller's memory and whose layout only the IOMMU knows that
+ * they are meant for.
  *
- * Nothing is read before that IOMMU asks, because the type is looked at first, and each byte is read once. The rules are those of the kernel's
- * copy_struct_from_user: what the caller leaves out reads as zeros, and what he has beyond the known struct must be zeros.
+ * Nothing is read before that IOMMU asks, because the type is looked at first, and each byte is read once.
+ * The rules are those of the kernel's copy_struct_from_user: what the caller leaves out reads as zeros, and
+ * what he has beyond the known struct must be zeros.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -79,12 +81,16 @@ export class UserArray {
   *each(type: number, size: number, least: number): Generator<Uint8Array> {
     this.#checkType(type);
     if (this.count > 0 && (this.#entryLength < least || this.#entryLength > size))
-      refuse('EINVAL', `entries of type ${hex(type)} have ${least} to ${size} bytes, not ${this.#entryLength}`);
+      refuse(
+        'EINVAL',
+        `entries of type ${hex(type)} have ${least} to ${size} bytes, not ${this.#entryLength}`,
+      );
     yield* this.#entries(size);
   }
 
   /**
-   * All entries behind each other, read before the first is looked at. They may be longer than `size`, with zeros at the end.
+   * All entries behind each other, read before the first is looked at. They may be longer than `size`, with
+   * zeros at the end.
    * @throws Refusal EINVAL for another type; E2BIG; EFAULT.
    */
   all(type: number, size: number): Uint8Array {
@@ -99,7 +105,8 @@ export class UserArray {
   }
 
   #checkType(type: number): void {
-    if (this.type !== type) refuse('EINVAL', `the array is of type ${hex(this.type)}, and ${hex(type)} is wanted`);
+    if (this.type !== type)
+      refuse('EINVAL', `the array is of type ${hex(this.type)}, and ${hex(type)} is wanted`);
   }
 
   *#entries(size: number): Generator<Uint8Array> {
@@ -123,7 +130,9 @@ export class UserArray {
     }
   }
 
-  /** Bytes that are no zeros are found even where the memory ends behind them. @throws Refusal E2BIG; EFAULT. */
+  /**
+   * Bytes that are no zeros are found even where the memory ends behind them. @throws Refusal E2BIG; EFAULT.
+   */
   #requireZeros(address: number, length: number): void {
     for (let at = address; at < address + length; ) {
       const part = new Uint8Array(Math.min(PAGE_SIZE - (at % PAGE_SIZE), address + length - at));
@@ -134,11 +143,17 @@ export class UserArray {
   }
 }
 
-/** The struct of `size` bytes that the caller means by `given`. @throws Refusal E2BIG when there is more in it. */
+/**
+ * The struct of `size` bytes that the caller means by `given`. @throws Refusal E2BIG when there is more in
+ * it.
+ */
 function resized(given: Uint8Array, size: number): Uint8Array {
   const tail = given.subarray(size);
   if (Buffer.compare(tail, ZEROS.subarray(0, tail.length)) !== 0)
-    refuse('E2BIG', `an entry is ${given.length} bytes long, of which ${size} are known, and not all others are zero`);
+    refuse(
+      'E2BIG',
+      `an entry is ${given.length} bytes long, of which ${size} are known, and not all others are zero`,
+    );
   if (given.length >= size) return given.subarray(0, size);
   const struct = new Uint8Array(size);
   struct.set(given);

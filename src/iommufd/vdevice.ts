@@ -1,7 +1,9 @@
 /**
- * Vdevice: a vDEVICE, a bound device as it is known to the virtual machine of a vIOMMU: by a number that the machine has chosen.
+ * Vdevice: a vDEVICE, a bound device as it is known to the virtual machine of a vIOMMU: by a number that the
+ * machine has chosen.
  *
- * It goes with its device at the latest. Then its id stays taken (ObjectTable.bury), so that a user who destroys it does not hit another object.
+ * It goes with its device at the latest. Then its id stays taken (ObjectTable.bury), so that a user who
+ * destroys it does not hit another object.
  */
 import { hex, refuse } from '../linux/errno.js';
 import { BoundDevice } from './bound-device.js';
@@ -26,13 +28,20 @@ export class Vdevice extends IommufdObject {
     device.vdevice = this;
   }
 
-  /** @throws Refusal ENOENT; EINVAL the device is behind another IOMMU; EEXIST the device or the number is in a vIOMMU already. */
+  /**
+   * @throws Refusal ENOENT; EINVAL the device is behind another IOMMU; EEXIST the device or the number is in
+   * a vIOMMU already.
+   */
   static create({ objects }: IommufdContext, viommuId: number, deviceId: number, virtualId: bigint): Vdevice {
     const viommu = objects.get(viommuId, Viommu);
     const device = objects.get(deviceId, BoundDevice);
-    if (device.hardware.iommu !== viommu.iommu) refuse('EINVAL', `device ${deviceId} is behind another IOMMU than vIOMMU ${viommuId}`);
+    if (device.hardware.iommu !== viommu.iommu)
+      refuse('EINVAL', `device ${deviceId} is behind another IOMMU than vIOMMU ${viommuId}`);
     if (device.vdevice !== undefined)
-      refuse('EEXIST', `device ${deviceId} is number ${hex(device.vdevice.virtualId)} of vIOMMU ${device.vdevice.viommu.id} already`);
+      refuse(
+        'EEXIST',
+        `device ${deviceId} is number ${hex(device.vdevice.virtualId)} of vIOMMU ${device.vdevice.viommu.id} already`,
+      );
     return objects.add(new Vdevice(viommu, device, virtualId));
   }
 

@@ -65,8 +65,13 @@ test('who reads everything can tell from the numbers how many events he has miss
         [...new Set(seen.map(([sequence]) => sequence))].sort((a, b) => a - b),
         'numbers rise',
       );
-      for (const [sequence, byte] of seen) if (byte !== 'lost') assert.equal(byte, sequence, 'an event has the number that it came with');
-      assert.equal(seen.at(-1)?.[0], reported === 0 ? undefined : reported - 1, 'the last number is that of the last event');
+      for (const [sequence, byte] of seen)
+        if (byte !== 'lost') assert.equal(byte, sequence, 'an event has the number that it came with');
+      assert.equal(
+        seen.at(-1)?.[0],
+        reported === 0 ? undefined : reported - 1,
+        'the last number is that of the last event',
+      );
     }),
   );
 });

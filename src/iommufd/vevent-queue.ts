@@ -1,8 +1,9 @@
 /**
  * VeventQueue: what an IOMMU has to tell one vIOMMU's user, in its order, up to `depth` events.
  *
- * Events are numbered. One that has no room is lost, but its number is not: a notice of the loss with the newest number stands at the end of the
- * queue. It goes when another event follows, whose number then shows the gap, and takes no room. Invariant: a notice is never anything but the last.
+ * Events are numbered. One that has no room is lost, but its number is not: a notice of the loss with the
+ * newest number stands at the end of the queue. It goes when another event follows, whose number then shows
+ * the gap, and takes no room. Invariant: a notice is never anything but the last.
  */
 import { hex, refuse } from '../linux/errno.js';
 import type { IommufdContext } from './context.js';
@@ -41,9 +42,11 @@ export class VeventQueue extends IommufdObject {
 
   /** @throws Refusal EINVAL no possible depth; ENOENT no such vIOMMU; EEXIST it has a queue of that type. */
   static create({ objects }: IommufdContext, viommuId: number, type: number, depth: number): VeventQueue {
-    if (depth === 0 || depth > VEVENTQ_MAX_DEPTH) refuse('EINVAL', `a queue of ${depth} events is none, or more than ${VEVENTQ_MAX_DEPTH}`);
+    if (depth === 0 || depth > VEVENTQ_MAX_DEPTH)
+      refuse('EINVAL', `a queue of ${depth} events is none, or more than ${VEVENTQ_MAX_DEPTH}`);
     const viommu = objects.get(viommuId, Viommu);
-    if (viommu.queue(type) !== undefined) refuse('EEXIST', `vIOMMU ${viommuId} has a queue of events of type ${hex(type)} already`);
+    if (viommu.queue(type) !== undefined)
+      refuse('EEXIST', `vIOMMU ${viommuId} has a queue of events of type ${hex(type)} already`);
     return objects.add(new VeventQueue(viommu, type, depth));
   }
 

@@ -1,6 +1,6 @@
 /**
- * Viommu: a vIOMMU, the part of an IOMMU that one virtual machine has for itself. Its nested tables lie under one paging HWPT, the machine's memory,
- * and its devices have numbers of the machine's own.
+ * Viommu: a vIOMMU, the part of an IOMMU that one virtual machine has for itself. Its nested tables lie under
+ * one paging HWPT, the machine's memory, and its devices have numbers of the machine's own.
  *
  * Invariant: a number means at most one device, and a device is in at most one vIOMMU (see Vdevice).
  */
@@ -36,16 +36,19 @@ export class Viommu extends IommufdObject {
   }
 
   /**
-   * A vIOMMU of `data.type` (IOMMU_VIOMMU_TYPE_*) for devices behind the IOMMU of `deviceId`, over HWPT `parentId`.
-   * @throws Refusal ENOENT; EOPNOTSUPP the IOMMU has no such type; EINVAL the HWPT is no parent of nested tables, or not of that IOMMU; and what the
-   * IOMMU refuses `data` with.
+   * A vIOMMU of `data.type` (IOMMU_VIOMMU_TYPE_*) for devices behind the IOMMU of `deviceId`, over HWPT
+   * `parentId`.
+   * @throws Refusal ENOENT; EOPNOTSUPP the IOMMU has no such type; EINVAL the HWPT is no parent of nested
+   * tables, or not of that IOMMU; and what the IOMMU refuses `data` with.
    */
   static create({ objects }: IommufdContext, deviceId: number, parentId: number, data: UserData): Viommu {
     const { hardware } = objects.get(deviceId, BoundDevice);
     const make = viommuMaker(hardware, data.type);
     const parent = objects.get(parentId, PagingHwpt);
-    if (!parent.nestParent) refuse('EINVAL', `HWPT ${parentId} was not allocated as a parent of nested tables`);
-    if (parent.iommu !== hardware.iommu) refuse('EINVAL', `HWPT ${parentId} belongs to another IOMMU than the device`);
+    if (!parent.nestParent)
+      refuse('EINVAL', `HWPT ${parentId} was not allocated as a parent of nested tables`);
+    if (parent.iommu !== hardware.iommu)
+      refuse('EINVAL', `HWPT ${parentId} belongs to another IOMMU than the device`);
     return objects.add(new Viommu(hardware.iommu, parent, make(parent, data)));
   }
 
@@ -61,7 +64,8 @@ export class Viommu extends IommufdObject {
 
   /** @throws Refusal EEXIST when the number is taken. */
   addDevice(vdevice: Vdevice): void {
-    if (this.#devices.has(vdevice.virtualId)) refuse('EEXIST', `vIOMMU ${this.id} has a device ${hex(vdevice.virtualId)} already`);
+    if (this.#devices.has(vdevice.virtualId))
+      refuse('EEXIST', `vIOMMU ${this.id} has a device ${hex(vdevice.virtualId)} already`);
     this.#devices.set(vdevice.virtualId, vdevice);
     this.users++;
   }
@@ -86,15 +90,24 @@ export class Viommu extends IommufdObject {
     this.users--;
   }
 
-  /** Something happened that the machine's IOMMU would tell. @throws Refusal EOPNOTSUPP there is no queue for events of this type. */
+  /**
+   * Something happened that the machine's IOMMU would tell. @throws Refusal EOPNOTSUPP there is no queue for
+   * events of this type.
+   */
   report(type: number, data: Uint8Array): void {
-    const queue = this.#queues.get(type) ?? refuse('EOPNOTSUPP', `vIOMMU ${this.id} has no queue for events of type ${hex(type)}`);
+    const queue =
+      this.#queues.get(type) ??
+      refuse('EOPNOTSUPP', `vIOMMU ${this.id} has no queue for events of type ${hex(type)}`);
     queue.report(data);
   }
 
-  /** The machine has changed what its devices cache. @throws Refusal EOPNOTSUPP nothing is cached; and as VirtualIommu.invalidate. */
+  /**
+   * The machine has changed what its devices cache. @throws Refusal EOPNOTSUPP nothing is cached; and as
+   * VirtualIommu.invalidate.
+   */
   invalidate(array: UserArray): void {
-    if (this.hardware.invalidate === undefined) refuse('EOPNOTSUPP', `vIOMMU ${this.id} caches nothing of its user's`);
+    if (this.hardware.invalidate === undefined)
+      refuse('EOPNOTSUPP', `vIOMMU ${this.id} caches nothing of its user's`);
     this.hardware.invalidate(this, array);
   }
 
@@ -103,7 +116,12 @@ export class Viommu extends IommufdObject {
   }
 }
 
-function viommuMaker(hardware: IommuHardware, type: number): (parent: PagingHwpt, data: UserData) => VirtualIommu {
+function viommuMaker(
+  hardware: IommuHardware,
+  type: number,
+): (parent: PagingHwpt, data: UserData) => VirtualIommu {
   const made = hardware.viommuTypes?.includes(type) ? hardware.makeViommu : undefined;
-  return made?.bind(hardware) ?? refuse('EOPNOTSUPP', `the device's IOMMU has no vIOMMUs of type ${hex(type)}`);
+  return (
+    made?.bind(hardware) ?? refuse('EOPNOTSUPP', `the device's IOMMU has no vIOMMUs of type ${hex(type)}`)
+  );
 }

@@ -1,8 +1,10 @@
 /**
- * `npm run test:linux [-- VERSION...]`: Linux's own suites for iommufd, of kernels 6.12 and 7.3, under `ioasid run --iommu-test`. Prints what passed by
- * fixture and why the rest did not; its exit status is 0 when every failure has a known reason.
+ * `npm run test:linux [-- VERSION...]`: Linux's own suites for iommufd, of kernels 6.12 and 7.3, under
+ * `ioasid run --iommu-test`. Prints what passed by fixture and why the rest did not; its exit status is 0
+ * when every failure has a known reason.
  *
- * With `--stub` they run against a device file that answers 0 to everything, and which cases that passes is recorded.
+ * With `--stub` they run against a device file that answers 0 to everything, and which cases that passes is
+ * recorded.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -21,7 +23,10 @@ const HUGE_PAGES_NEEDED = 80;
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const stub = fileURLToPath(new URL('./stub.js', import.meta.url));
 
-/** The suite's calls go back and forth between it and the server: on one CPU each is a switch, on two a wake-up, which takes several times as long. */
+/**
+ * The suite's calls go back and forth between it and the server: on one CPU each is a switch, on two a
+ * wake-up, which takes several times as long.
+ */
 function onOneCpu(command: readonly string[]): string[] {
   const cpu = /^Cpus_allowed_list:.*?(\d+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))![1]!;
   return ['taskset', '-c', cpu, process.execPath, ...command];
@@ -61,7 +66,10 @@ function hugePages(): number {
   return Number(readFileSync(HUGE_PAGES, 'latin1'));
 }
 
-/** Asks the kernel for huge pages, which some cases need; without the right to, they fail. @returns how to give them back. */
+/**
+ * Asks the kernel for huge pages, which some cases need; without the right to, they fail. @returns how to
+ * give them back.
+ */
 function reserveHugePages(): () => void {
   const before = hugePages();
   if (before >= HUGE_PAGES_NEEDED) return () => undefined;
@@ -74,7 +82,12 @@ function reserveHugePages(): () => void {
   }
 }
 
-function report(kernel: KernelVersion, version: string, results: readonly Result[], planned: number): boolean {
+function report(
+  kernel: KernelVersion,
+  version: string,
+  results: readonly Result[],
+  planned: number,
+): boolean {
   const byStub = stubPasses(kernel);
   const reasonOf = reasons(kernel, hugePages() >= HUGE_PAGES_NEEDED);
   console.log(`tools/testing/selftests/iommu of Linux ${version}\n${table(results, byStub)}\n`);
@@ -83,8 +96,13 @@ function report(kernel: KernelVersion, version: string, results: readonly Result
   const counted = results.filter(({ name, outcome }) => !byStub.has(name) && outcome !== 'skipped');
   const won = counted.filter(({ outcome }) => outcome === 'passed');
   console.log(`${won.length} of ${counted.length} cases that a stub does not pass\n`);
-  if (results.length !== planned) console.log(`The suite has ended after ${results.length} of its ${planned} cases`);
-  return results.length > 0 && results.length === planned && failures.every(({ name }) => reasonOf(name) !== undefined);
+  if (results.length !== planned)
+    console.log(`The suite has ended after ${results.length} of its ${planned} cases`);
+  return (
+    results.length > 0 &&
+    results.length === planned &&
+    failures.every(({ name }) => reasonOf(name) !== undefined)
+  );
 }
 
 function record(kernel: KernelVersion, version: string, results: readonly Result[]): void {
@@ -110,7 +128,10 @@ async function runSuite(kernel: KernelVersion, stubbed: boolean): Promise<boolea
   return stubbed;
 }
 
-const { values, positionals } = parseArgs({ options: { stub: { type: 'boolean', default: false } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { stub: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
 const chosen = kernelVersions.filter((version) => positionals.length === 0 || positionals.includes(version));
 const giveBack = reserveHugePages();
 try {

@@ -14,7 +14,12 @@ ok 4 dirty.small.set
 test('each line of the TAP output is a case with its outcome', () => {
   assert.deepEqual(
     parseTap(output).map(({ name, outcome }) => `${name} ${outcome}`),
-    ['iommufd.simple_close passed', 'iommufd.cmd_fail failed', 'dirty.small.get skipped', 'dirty.small.set passed'],
+    [
+      'iommufd.simple_close passed',
+      'iommufd.cmd_fail failed',
+      'dirty.small.get skipped',
+      'dirty.small.set passed',
+    ],
   );
 });
 

@@ -1,5 +1,6 @@
 /**
- * What a run of the suite has said, case by case, and what it is worth: a case that a stub also passes proves nothing.
+ * What a run of the suite has said, case by case, and what it is worth: a case that a stub also passes proves
+ * nothing.
  */
 import { readFileSync } from 'node:fs';
 
@@ -26,7 +27,10 @@ export function plannedCases(text: string): number {
   return Number(/^1\.\.(\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
-/** The cases of kernel `version`'s suite that pass against a device file that answers 0 to every call and does nothing. */
+/**
+ * The cases of kernel `version`'s suite that pass against a device file that answers 0 to every call and does
+ * nothing.
+ */
 export function stubPasses(version: string): ReadonlySet<string> {
   const { passed } = JSON.parse(readFileSync(stubFile(version), 'utf8')) as { passed: string[] };
   return new Set(passed);
@@ -45,13 +49,15 @@ interface ReasonEntry {
 }
 
 /**
- * Why a case of kernel `version`'s suite cannot pass here, as far as that is known: the first pattern that its name matches says it.
- * `hugePages`: there are some.
+ * Why a case of kernel `version`'s suite cannot pass here, as far as that is known: the first pattern that
+ * its name matches says it. `hugePages`: there are some.
  */
 export function reasons(version: string, hugePages: boolean): (name: string) => string | undefined {
   const list = JSON.parse(readFileSync(data('reasons.json'), 'utf8')) as ReasonEntry[];
   const patterns = list
-    .filter(({ kernel, withoutHugePages }) => (kernel ?? version) === version && !(withoutHugePages && hugePages))
+    .filter(
+      ({ kernel, withoutHugePages }) => (kernel ?? version) === version && !(withoutHugePages && hugePages),
+    )
     .map(({ cases, reason }) => ({ pattern: new RegExp(`^(${cases})$`), reason }));
   return (name) => patterns.find(({ pattern }) => pattern.test(name))?.reason;
 }

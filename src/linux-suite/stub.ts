@@ -1,6 +1,7 @@
 /**
- * Runs the program that its arguments name with a `/dev/iommu` that does nothing and answers 0 to every call, with 1 for each id that a call
- * returns (so that a case is not saved by its first look at an id): what passes with it proves nothing.
+ * Runs the program that its arguments name with a `/dev/iommu` that does nothing and answers 0 to every call,
+ * with 1 for each id that a call returns (so that a case is not saved by its first look at an id): what
+ * passes with it proves nothing.
  */
 import { hostDev } from '../cli/host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from '../cli/inheritance.js';
@@ -15,7 +16,10 @@ import type { Struct } from '../uapi/struct.js';
 
 const ONE = Uint8Array.of(1, 0, 0, 0);
 const TEST_CMD = 0x3ba0;
-/** IOMMU_TEST_CMD: where the operation stands, and the operations that make a mock domain, with the places of their ids. */
+/**
+ * IOMMU_TEST_CMD: where the operation stands, and the operations that make a mock domain, with the places of
+ * their ids.
+ */
 const OPERATION = 4;
 const MOCK_DOMAIN = [2, 12];
 const MOCK_DOMAIN_IDS = [16, 20, 24];
@@ -67,6 +71,13 @@ const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 const server = new FuseServer(fuse, [node], { owner, extra: host.entries });
 void runLoop([{ fd: fuse, ready: (between) => server.serve(between) }], () => false);
 const argv = lastArguments(process.argv.length - 2);
-launcher.proceed({ binds: host.binds, sysfs: [], argv, env: environment(), keep: [], softFiles: softFileLimit() });
+launcher.proceed({
+  binds: host.binds,
+  sysfs: [],
+  argv,
+  env: environment(),
+  keep: [],
+  softFiles: softFileLimit(),
+});
 const { status } = await launcher.ending;
 process.exit(status ?? 1);

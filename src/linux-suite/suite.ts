@@ -1,6 +1,6 @@
 /**
- * Linux's own suite for iommufd, tools/testing/selftests/iommu: fetched as Debian's source package, unpacked and built in a cache outside the
- * repository, unmodified.
+ * Linux's own suite for iommufd, tools/testing/selftests/iommu: fetched as Debian's source package, unpacked
+ * and built in a cache outside the repository, unmodified.
  *
  * The sources are GPL-2.0: they are run as a program, and nothing of them comes into this project.
  */
@@ -24,7 +24,10 @@ const LIBCAP = ['libcap-dev', 'bookworm'] as const;
 const MINUTES_10 = 600_000;
 const fetchPackage = fileURLToPath(new URL('../../oracle/debian-package.sh', import.meta.url));
 
-/** What of the source is needed: the suite, its harness, the header of the test interface, and two headers newer than the system's. */
+/**
+ * What of the source is needed: the suite, its harness, the header of the test interface, and two headers
+ * newer than the system's.
+ */
 const NEEDED = [
   'tools/testing/selftests/iommu',
   'tools/testing/selftests/kselftest.h',
@@ -35,9 +38,10 @@ const NEEDED = [
 ];
 
 /**
- * Names that 6.12.117's suite uses and its own headers have not, because fixes that came back from later versions brought them into the one
- * and not into the others. Those that are missing are given on the command line: constants with the values of Linux 7.3, and for the fields that 7.3
- * has added to `struct iommu_hw_info` those that lie in the same place.
+ * Names that 6.12.117's suite uses and its own headers have not, because fixes that came back from later
+ * versions brought them into the one and not into the others. Those that are missing are given on the command
+ * line: constants with the values of Linux 7.3, and for the fields that 7.3 has added to `struct
+ * iommu_hw_info` those that lie in the same place.
  */
 const LATER_NAMES = {
   MOCK_FLAGS_DEVICE_PASID: '4',
@@ -57,7 +61,8 @@ export interface Suite {
 
 /** Fetches and builds what is not there yet. @throws Error naming the command that failed. */
 export function prepareSuite(kernel: KernelVersion): Suite {
-  const cache = process.env.IOASID_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ioasid');
+  const cache =
+    process.env.IOASID_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ioasid');
   mkdirSync(cache, { recursive: true });
   return findSuite(cache, kernel) ?? makeSuite(cache, kernel);
 }
@@ -68,7 +73,9 @@ function findSuite(cache: string, kernel: KernelVersion): Suite | undefined {
     .filter((name) => name.startsWith(`suite-${kernel}.`) && existsSync(join(cache, name, 'iommufd')))
     .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   const name = made.at(-1);
-  return name === undefined ? undefined : { version: name.slice('suite-'.length), program: join(cache, name, 'iommufd') };
+  return name === undefined
+    ? undefined
+    : { version: name.slice('suite-'.length), program: join(cache, name, 'iommufd') };
 }
 
 function makeSuite(cache: string, kernel: KernelVersion): Suite {
@@ -96,7 +103,11 @@ function unpack(deb: string, name: string, folder: string): void {
   const partial = join(folder, 'source.partial');
   mkdirSync(partial, { recursive: true });
   const archive = join(folder, 'package/usr/src', `${name}.tar.xz`);
-  command('tar', ['-xJf', archive, '-C', partial, '--strip-components=1', ...NEEDED.map((path) => `${name}/${path}`)], folder);
+  command(
+    'tar',
+    ['-xJf', archive, '-C', partial, '--strip-components=1', ...NEEDED.map((path) => `${name}/${path}`)],
+    folder,
+  );
   renameSync(partial, join(folder, 'source'));
   rmSync(join(folder, 'package'), { recursive: true });
 }
@@ -105,7 +116,8 @@ function build(folder: string, program: string): void {
   const source = join(folder, 'source');
   const headers = join(folder, 'include/linux');
   mkdirSync(headers, { recursive: true });
-  for (const name of ['iommufd.h', 'vfio.h']) command('cp', [join(source, 'include/uapi/linux', name), headers], folder);
+  for (const name of ['iommufd.h', 'vfio.h'])
+    command('cp', [join(source, 'include/uapi/linux', name), headers], folder);
   const known = HEADERS.map((header) => readFileSync(join(source, header), 'utf8')).join();
   const missing = Object.entries(LATER_NAMES).filter(([name]) => !known.includes(name));
   const suite = join(source, 'tools/testing/selftests');
@@ -122,14 +134,22 @@ function build(folder: string, program: string): void {
   const [architecture] = readdirSync(join(libcap, 'lib'));
   command(
     'gcc',
-    [...flags, ...include, '-o', program, join(suite, 'iommu/iommufd.c'), join(libcap, 'lib', architecture!, 'libcap.a')],
+    [
+      ...flags,
+      ...include,
+      '-o',
+      program,
+      join(suite, 'iommu/iommufd.c'),
+      join(libcap, 'lib', architecture!, 'libcap.a'),
+    ],
     folder,
   );
 }
 
 function command(file: string, args: readonly string[], cwd: string): string {
   const { status, stdout, stderr } = spawnSync(file, args, { cwd, encoding: 'utf8', timeout: MINUTES_10 });
-  if (status !== 0) fail(`${file} ${args.slice(0, 2).join(' ')}: ${stderr.trim().split('\n').slice(0, 3).join('; ')}`);
+  if (status !== 0)
+    fail(`${file} ${args.slice(0, 2).join(' ')}: ${stderr.trim().split('\n').slice(0, 3).join('; ')}`);
   return stdout;
 }
 

@@ -1,8 +1,9 @@
 /**
  * Closes descriptors where waiting harms nobody: on another thread.
  *
- * Closing a file of a FUSE filesystem waits for its server (FLUSH). When that is this very process, or somebody who takes his time, the
- * serving thread must not do it. A few closes run at once and the others wait for them, so that no caller can start threads without end.
+ * Closing a file of a FUSE filesystem waits for its server (FLUSH). When that is this very process, or
+ * somebody who takes his time, the serving thread must not do it. A few closes run at once and the others
+ * wait for them, so that no caller can start threads without end.
  */
 import { libc } from './ffi.js';
 

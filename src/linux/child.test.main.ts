@@ -1,4 +1,6 @@
-/** The other process of the tests: does what it is told, one libc call at a time. See child.test.helper.ts. */
+/**
+ * The other process of the tests: does what it is told, one libc call at a time. See child.test.helper.ts.
+ */
 import { readlinkSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { address, lastErrno, libc, loadKoffi } from './ffi.js';
@@ -56,7 +58,10 @@ const orders: Record<string, (...args: never[]) => unknown> = {
     }
     return wait(pid, 0, 0);
   },
-  /** Opens `path` `count` times, closes it as often in one system call (close_range), and opens it again. @returns the descriptor. */
+  /**
+   * Opens `path` `count` times, closes it as often in one system call (close_range), and opens it again.
+   * @returns the descriptor.
+   */
   closeAllAndOpen(path: string, count: number) {
     const fds = Array.from({ length: count }, () => libc().open(path, 2, 0));
     libc().syscall(436, fds[0]!, fds[count - 1]!, 0);
@@ -64,15 +69,19 @@ const orders: Record<string, (...args: never[]) => unknown> = {
   },
   /** Becomes `sleep 60`, in the same process. */
   becomeSleep() {
-    const exec = loadKoffi().load(null).func('int execl(const char *path, const char *a, const char *b, void *end)');
+    const exec = loadKoffi()
+      .load(null)
+      .func('int execl(const char *path, const char *a, const char *b, void *end)');
     exec('/bin/sleep', 'sleep', '60', null);
   },
   /** A thread that lives on. @returns its id. */
   thread: () => answerOf(new Worker(new URL(import.meta.url), { workerData: {} })),
   /** A thread that lets the file behind `fd` have `size` bytes and none in turn, for ever. */
-  resize: (fd: number, size: number) => answerOf(new Worker(new URL(import.meta.url), { workerData: { resize: [fd, size] } })),
+  resize: (fd: number, size: number) =>
+    answerOf(new Worker(new URL(import.meta.url), { workerData: { resize: [fd, size] } })),
   /** A thread that lets `fd` be `a` and `b` in turn, for ever. */
-  swap: (fd: number, a: number, b: number) => answerOf(new Worker(new URL(import.meta.url), { workerData: { swap: [fd, a, b] } })),
+  swap: (fd: number, a: number, b: number) =>
+    answerOf(new Worker(new URL(import.meta.url), { workerData: { swap: [fd, a, b] } })),
 };
 
 function answerOf(worker: Worker): Promise<number> {

@@ -1,9 +1,10 @@
 /**
  * Signals an eventfd without ever waiting for it.
  *
- * A write to an eventfd blocks when its counter is full, and only O_NONBLOCK prevents it, which belongs to the caller and can change at
- * any time. So the kernel is made to signal: a read of nothing from /dev/null is submitted as asynchronous I/O whose completion is to be
- * told to the eventfd (IOCB_FLAG_RESFD, io_submit(2)). The kernel adds 1 as its own drivers do, and stays at the maximum when it is reached.
+ * A write to an eventfd blocks when its counter is full, and only O_NONBLOCK prevents it, which belongs to
+ * the caller and can change at any time. So the kernel is made to signal: a read of nothing from /dev/null is
+ * submitted as asynchronous I/O whose completion is to be told to the eventfd (IOCB_FLAG_RESFD,
+ * io_submit(2)). The kernel adds 1 as its own drivers do, and stays at the maximum when it is reached.
  */
 import { addressOf, libc } from './ffi.js';
 
@@ -48,7 +49,12 @@ export class CompletionSignal {
     return file === -1 ? undefined : new CompletionSignal(calls, bytes, words, file);
   }
 
-  private constructor(calls: { io_submit: number; io_getevents: number }, bytes: Uint8Array, words: Uint32Array, file: number) {
+  private constructor(
+    calls: { io_submit: number; io_getevents: number },
+    bytes: Uint8Array,
+    words: Uint32Array,
+    file: number,
+  ) {
     this.#calls = calls;
     this.#words = words;
     this.#context = words[CONTEXT]! + words[CONTEXT + 1]! * 2 ** 32;

@@ -1,8 +1,8 @@
 /**
  * Linux error numbers, and `Refusal`: the one way an operation says no.
  *
- * A Refusal carries the errno that the caller's program sees and one sentence that names the value at fault. Every error that
- * leaves the system is one of these; anything else that is thrown is a bug in ioasid itself.
+ * A Refusal carries the errno that the caller's program sees and one sentence that names the value at fault.
+ * Every error that leaves the system is one of these; anything else that is thrown is a bug in ioasid itself.
  */
 
 /** Linux errno values (asm-generic/errno-base.h, errno.h), by name. */
@@ -54,14 +54,19 @@ export const Errno = {
 /** The name of an errno: `"EBUSY"`. */
 export type ErrnoName = keyof typeof Errno;
 
-const names = new Map<number, ErrnoName>(Object.entries(Errno).map(([name, value]) => [value, name as ErrnoName]));
+const names = new Map<number, ErrnoName>(
+  Object.entries(Errno).map(([name, value]) => [value, name as ErrnoName]),
+);
 
 /** The name of errno `value`, or `"errno 123"` where this file does not know it. */
 export function errnoName(value: number): string {
   return names.get(value) ?? `errno ${value}`;
 }
 
-/** An operation was refused: `code`/`errno` is what the caller's program sees, `reason` names the value at fault. */
+/**
+ * An operation was refused: `code`/`errno` is what the caller's program sees, `reason` names the value at
+ * fault.
+ */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly errno: number;
@@ -77,7 +82,10 @@ export class Refusal extends Error {
   }
 }
 
-/** Throws a Refusal. `reason` is one sentence without a full stop: `"iova 0x1800 is not aligned to the 4 KiB page"`. */
+/**
+ * Throws a Refusal. `reason` is one sentence without a full stop: `"iova 0x1800 is not aligned to the 4 KiB
+ * page"`.
+ */
 export function refuse(errno: ErrnoName, reason: string): never {
   throw new Refusal(Errno[errno], reason);
 }

@@ -93,7 +93,9 @@ test('timers, sockets, children, signals, promises and immediates go on', { time
   await loop;
 });
 
-test('what a handler leaves on the queues of promises and ticks happens without another event', { timeout }, async () => {
+test('what a handler leaves on the queues of promises and ticks happens without another event', {
+  timeout,
+}, async () => {
   const happened: string[] = [];
   const pipe = new Pipe(() => {
     void Promise.resolve().then(() => happened.push('promise'));
@@ -116,7 +118,9 @@ test('timers run while requests never stop', { timeout }, async () => {
   await loop;
 });
 
-test('work goes on without sleeping while it returns true, and Node and the sources get their turns', { timeout }, async () => {
+test('work goes on without sleeping while it returns true, and Node and the sources get their turns', {
+  timeout,
+}, async () => {
   let left = 1000;
   let requests = 0;
   const pipe = new Pipe(() => requests++);
@@ -129,7 +133,9 @@ test('work goes on without sleeping while it returns true, and Node and the sour
   await loop;
 });
 
-test('work is done between two requests, and no handler is entered from within another', { timeout }, async () => {
+test('work is done between two requests, and no handler is entered from within another', {
+  timeout,
+}, async () => {
   const log: string[] = [];
   let depth = 0;
   const enter = (name: string) => {

@@ -1,13 +1,15 @@
 /**
  * The event loop of a thread that serves requests with system calls and must be Node's main thread as well.
  *
- * The thread sleeps in poll(2) on its sources and on the descriptor of libuv's own epoll set, with libuv's timeout. A request is
- * answered straight from poll; only when libuv has something to do is Node given one turn of its loop: timers, sockets, signals,
- * child exits, promises. A turn begins by returning to libuv and ends when libuv finds, in its poll phase, the one byte that was written
- * to a pipe before. (setImmediate would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
+ * The thread sleeps in poll(2) on its sources and on the descriptor of libuv's own epoll set, with libuv's
+ * timeout. A request is answered straight from poll; only when libuv has something to do is Node given one
+ * turn of its loop: timers, sockets, signals, child exits, promises. A turn begins by returning to libuv and
+ * ends when libuv finds, in its poll phase, the one byte that was written to a pipe before. (setImmediate
+ * would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
  *
- * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So after a request the
- * loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and every BUSY_MS while they keep coming.
+ * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So
+ * after a request the loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and every
+ * BUSY_MS while they keep coming.
  */
 import { Socket } from 'node:net';
 import { address, check, libc, loadKoffi } from './ffi.js';
@@ -16,8 +18,8 @@ import { address, check, libc, loadKoffi } from './ffi.js';
 export interface LoopSource {
   readonly fd: number;
   /**
-   * Handles what is pending, without blocking. Whoever handles several requests calls `between` after each, and leaves the rest for
-   * later when it returns false.
+   * Handles what is pending, without blocking. Whoever handles several requests calls `between` after each,
+   * and leaves the rest for later when it returns false.
    * @returns false when the source has ended.
    */
   ready(between: () => boolean): boolean;
@@ -45,11 +47,15 @@ const BUSY_MS = 10;
 const BLIND_MS = 5;
 
 /**
- * Serves `sources` until all have ended or `signal` is aborted. `work` is called between requests, and again without sleeping for as
- * long as it returns true. Neither is ever called from within the other.
+ * Serves `sources` until all have ended or `signal` is aborted. `work` is called between requests, and again
+ * without sleeping for as long as it returns true. Neither is ever called from within the other.
  * @throws Refusal EMFILE no descriptors left.
  */
-export async function runLoop(sources: readonly LoopSource[], work: () => boolean, options: LoopOptions = {}): Promise<void> {
+export async function runLoop(
+  sources: readonly LoopSource[],
+  work: () => boolean,
+  options: LoopOptions = {},
+): Promise<void> {
   const node = libuv();
   const set = new PollSet(sources, node.descriptor, options.pulse);
   const turn = new Turn();
@@ -77,7 +83,9 @@ export async function runLoop(sources: readonly LoopSource[], work: () => boolea
   }
 }
 
-/** The sources and libuv's descriptor as an array of struct pollfd: fd, then events and revents in one word. */
+/**
+ * The sources and libuv's descriptor as an array of struct pollfd: fd, then events and revents in one word.
+ */
 class PollSet {
   readonly #backend: number;
   readonly #pulse: Pulse | undefined;
@@ -99,7 +107,10 @@ class PollSet {
     return this.#sources.length;
   }
 
-  /** Sleeps up to `timeout` ms (-1: for ever) and handles the sources that are readable. @returns whether there were any. */
+  /**
+   * Sleeps up to `timeout` ms (-1: for ever) and handles the sources that are readable. @returns whether
+   * there were any.
+   */
   wait(timeout: number, between: () => boolean): boolean {
     const count = this.#sources.length;
     // Interrupted by a signal counts as nothing readable: Node's handler for the signal needs a turn.

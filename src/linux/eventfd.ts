@@ -1,9 +1,10 @@
 /**
- * Eventfds of other processes, which we signal as a device signals an interrupt. Each is a copy of the caller's descriptor, so it works
- * as long as somebody has it open, and the server never waits when it signals (see completion-signal.ts).
+ * Eventfds of other processes, which we signal as a device signals an interrupt. Each is a copy of the
+ * caller's descriptor, so it works as long as somebody has it open, and the server never waits when it
+ * signals (see completion-signal.ts).
  *
- * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills its counter between the two
- * calls can make the server wait.
+ * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills
+ * its counter between the two calls can make the server wait.
  */
 import { readlinkSync } from 'node:fs';
 import { closeInBackground } from './background-close.js';
@@ -85,10 +86,14 @@ function raiseByCompletion(): Raise | undefined {
 export function raiseByWrite(fd: number): void {
   pollfd[0] = fd;
   pollfd[1] = POLLOUT;
-  if (libc().poll(addressOf(pollBytes), 1, 0) === 1 && pollfd[1] >> 16 === POLLOUT) libc().write(fd, addressOf(one), 8);
+  if (libc().poll(addressOf(pollBytes), 1, 0) === 1 && pollfd[1] >> 16 === POLLOUT)
+    libc().write(fd, addressOf(one), 8);
 }
 
-/** What /proc says descriptor `fd` is: a path, or the name of what has none. The kernel answers alone, whatever the file is. */
+/**
+ * What /proc says descriptor `fd` is: a path, or the name of what has none. The kernel answers alone,
+ * whatever the file is.
+ */
 function linkOf(tid: number, fd: number): string {
   try {
     return readlinkSync(`/proc/${tid}/fd/${fd}`);

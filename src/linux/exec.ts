@@ -1,9 +1,10 @@
 /**
- * Becoming another program: execve(2) from inside Node, so that a prepared process turns into the user's command and keeps its
- * process id, its parent and its open descriptors.
+ * Becoming another program: execve(2) from inside Node, so that a prepared process turns into the user's
+ * command and keeps its process id, its parent and its open descriptors.
  *
- * What the program gets is what it would have got had no Node been in between: strings are bytes, not text, and everything that
- * Node's start-up changes in a process (ignored signals, the limit of open files, close-on-exec) is put back first.
+ * What the program gets is what it would have got had no Node been in between: strings are bytes, not text,
+ * and everything that Node's start-up changes in a process (ignored signals, the limit of open files,
+ * close-on-exec) is put back first.
  */
 import { existsSync } from 'node:fs';
 import { Errno } from './errno.js';
@@ -20,7 +21,10 @@ const RLIMIT_NOFILE = 7;
 /** Where commands are looked for when the environment has no PATH: what execvp(3) uses. */
 const defaultPath = '/bin:/usr/bin';
 
-/** A NUL-terminated array of C strings and its address. The object must stay reachable as long as the address is used. */
+/**
+ * A NUL-terminated array of C strings and its address. The object must stay reachable as long as the address
+ * is used.
+ */
 class StringArray {
   readonly address: number;
   readonly #bytes: Buffer;
@@ -44,7 +48,11 @@ function candidates(name: Buffer, env: readonly Buffer[]): Buffer[] {
   const prefix = 'PATH=';
   const entry = env.find((variable) => variable.subarray(0, prefix.length).equals(Buffer.from(prefix)));
   const path = (entry?.subarray(prefix.length) ?? Buffer.from(defaultPath)).toString('latin1');
-  return path.split(':').map((folder) => Buffer.concat([Buffer.from(folder === '' ? '.' : folder, 'latin1'), Buffer.from('/'), name]));
+  return path
+    .split(':')
+    .map((folder) =>
+      Buffer.concat([Buffer.from(folder === '' ? '.' : folder, 'latin1'), Buffer.from('/'), name]),
+    );
 }
 
 /** One execve(2). @returns the errno: it returns only when it failed. */
@@ -58,8 +66,10 @@ function execve(file: Buffer, argv: readonly Buffer[], env: readonly Buffer[]): 
 }
 
 /**
- * Runs `argv` in place of this process, found in the PATH of `env`; a script without `#!` is given to /bin/sh, as shells do.
- * @returns the errno when it could not: ENOENT there is no such command, EACCES it may not be executed, or what execve(2) said.
+ * Runs `argv` in place of this process, found in the PATH of `env`; a script without `#!` is given to
+ * /bin/sh, as shells do.
+ * @returns the errno when it could not: ENOENT there is no such command, EACCES it may not be executed, or
+ * what execve(2) said.
  */
 export function exec(argv: readonly Buffer[], env: readonly Buffer[]): number {
   const [name] = argv;
@@ -67,7 +77,8 @@ export function exec(argv: readonly Buffer[], env: readonly Buffer[]): number {
   let result: number = Errno.ENOENT;
   for (const file of candidates(name, env)) {
     let errno = execve(file, argv, env);
-    if (errno === Errno.ENOEXEC) errno = execve(Buffer.from('/bin/sh'), [Buffer.from('sh'), file, ...argv.slice(1)], env);
+    if (errno === Errno.ENOEXEC)
+      errno = execve(Buffer.from('/bin/sh'), [Buffer.from('sh'), file, ...argv.slice(1)], env);
     // A folder of the PATH that may not be searched says EACCES as well; that is not a command found.
     if (errno === Errno.EACCES) result = existsSync(file) ? errno : result;
     else if (errno !== Errno.ENOENT && errno !== Errno.ENOTDIR) return errno;
@@ -75,12 +86,18 @@ export function exec(argv: readonly Buffer[], env: readonly Buffer[]): number {
   return result;
 }
 
-/** SIGKILL for this process as soon as its parent is gone, even after exec. A change of credentials forgets it: call it after that. */
+/**
+ * SIGKILL for this process as soon as its parent is gone, even after exec. A change of credentials forgets
+ * it: call it after that.
+ */
 export function dieWithParent(): void {
   check(libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), 'the kernel does not take a parent-death signal');
 }
 
-/** Undoes what Node's start-up changed for programs that follow it: ignored signals and, when known, the soft limit of open files. */
+/**
+ * Undoes what Node's start-up changed for programs that follow it: ignored signals and, when known, the soft
+ * limit of open files.
+ */
 export function restoreProcess(softFiles: number | undefined): void {
   libc().signal(SIGPIPE, SIG_DFL);
   libc().signal(SIGXFSZ, SIG_DFL);
@@ -91,7 +108,10 @@ function setSoftFileLimit(soft: number): void {
   const limit = Buffer.alloc(128);
   check(libc().prlimit64(0, RLIMIT_NOFILE, 0, address(limit)), 'the limit of open files cannot be read');
   limit.writeBigUInt64LE(BigInt(soft), 0);
-  check(libc().prlimit64(0, RLIMIT_NOFILE, address(limit), 0), `the limit of open files cannot be set back to ${soft}`);
+  check(
+    libc().prlimit64(0, RLIMIT_NOFILE, address(limit), 0),
+    `the limit of open files cannot be set back to ${soft}`,
+  );
 }
 
 /** Lets descriptor `fd` live on in the next program. */

@@ -1,10 +1,11 @@
 /**
  * Which file does descriptor N of thread T mean, without touching that file?
  *
- * A FUSE server must never wait for its own filesystem, and not for anybody else's either, so everything here is answered by the
- * kernel alone: statx with AT_STATX_DONT_SYNC, /proc/T/fdinfo, pidfd_getfd. Two sources are needed. Only statx names the device;
- * only fdinfo tells a descriptor that was opened with O_PATH (a name of the file, not an open file) from a real one. Each of them
- * is a snapshot, and another thread may swap the descriptor in between, so both also give inode and mount, which must agree.
+ * A FUSE server must never wait for its own filesystem, and not for anybody else's either, so everything here
+ * is answered by the kernel alone: statx with AT_STATX_DONT_SYNC, /proc/T/fdinfo, pidfd_getfd. Two sources
+ * are needed. Only statx names the device; only fdinfo tells a descriptor that was opened with O_PATH (a name
+ * of the file, not an open file) from a real one. Each of them is a snapshot, and another thread may swap the
+ * descriptor in between, so both also give inode and mount, which must agree.
  */
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
@@ -23,7 +24,10 @@ const SYS_pidfd_open = 434;
 const SYS_pidfd_getfd = 438;
 const PIDFD_THREAD = 0o200;
 
-/** What statx says of a file (struct statx: stx_mask 0, stx_ino 32, stx_dev_major 136, stx_dev_minor 140, stx_mnt_id 144). */
+/**
+ * What statx says of a file (struct statx: stx_mask 0, stx_ino 32, stx_dev_major 136, stx_dev_minor 140,
+ * stx_mnt_id 144).
+ */
 const statxBytes = new Uint8Array(256);
 const statxView = new DataView(statxBytes.buffer);
 const textBytes = Buffer.alloc(4096);
@@ -39,16 +43,28 @@ export interface FileIdentity {
 
 /**
  * The file behind descriptor `fd` of thread `tid`.
- * @returns undefined when the descriptor was swapped while we looked, or the kernel (before 5.14) does not tell enough.
+ * @returns undefined when the descriptor was swapped while we looked, or the kernel (before 5.14) does not
+ * tell enough.
  * @throws Refusal EBADF no such descriptor; EPERM this process may not look at the caller's descriptors.
  */
 export function identifyDescriptor(tid: number, fd: number): FileIdentity | undefined {
   const info = descriptorInfo(tid, fd);
-  if (libc().statx(AT_FDCWD, `/proc/${tid}/fd/${fd}`, AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, addressOf(statxBytes)) === -1) {
+  if (
+    libc().statx(
+      AT_FDCWD,
+      `/proc/${tid}/fd/${fd}`,
+      AT_STATX_DONT_SYNC,
+      STATX_INO | STATX_MNT_ID,
+      addressOf(statxBytes),
+    ) === -1
+  ) {
     throw notVisible(tid, fd);
   }
   const inode = statxInode();
-  const sameFile = (statxView.getUint32(0, true) & STATX_MNT_ID) !== 0 && inode === info.inode && statxMount() === info.mount;
+  const sameFile =
+    (statxView.getUint32(0, true) & STATX_MNT_ID) !== 0 &&
+    inode === info.inode &&
+    statxMount() === info.mount;
   return sameFile ? { device: statxDevice(), inode, pathOnly: (info.flags & O_PATH) !== 0 } : undefined;
 }
 
@@ -57,11 +73,16 @@ export function identifyOwn(fd: number): FileIdentity {
   if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes)) === -1) {
     throw new Refusal(lastErrno(), `the copied descriptor ${fd} cannot be identified`);
   }
-  return { device: statxDevice(), inode: statxInode(), pathOnly: (libc().fcntl(fd, F_GETFL, 0) & O_PATH) !== 0 };
+  return {
+    device: statxDevice(),
+    inode: statxInode(),
+    pathOnly: (libc().fcntl(fd, F_GETFL, 0) & O_PATH) !== 0,
+  };
 }
 
 /**
- * A copy, in this process, of descriptor `fd` of thread `tid`. Close it where waiting is allowed: a close may call the file's server.
+ * A copy, in this process, of descriptor `fd` of thread `tid`. Close it where waiting is allowed: a close may
+ * call the file's server.
  * @throws Refusal EBADF no such descriptor; EPERM this process may not trace the caller.
  */
 export function copyDescriptor(tid: number, fd: number): number {
@@ -76,14 +97,20 @@ export function copyDescriptor(tid: number, fd: number): number {
   throw new Refusal(errno, `fd ${fd} of thread ${tid} cannot be copied`);
 }
 
-/** The device number of the filesystem mounted on `folder`, which is not asked: its server may not be at work yet. @throws Refusal. */
+/**
+ * The device number of the filesystem mounted on `folder`, which is not asked: its server may not be at work
+ * yet. @throws Refusal.
+ */
 export function mountedDevice(folder: string): number {
   const result = libc().statx(AT_FDCWD, folder, AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes));
   check(result, `the device number of what is mounted on ${folder} is not known`);
   return statxDevice();
 }
 
-/** The device number of the filesystem behind a connection to /dev/fuse; undefined where the kernel does not show it (before 6.16). */
+/**
+ * The device number of the filesystem behind a connection to /dev/fuse; undefined where the kernel does not
+ * show it (before 6.16).
+ */
 export function connectionDevice(fuseFd: number): number | undefined {
   const match = /^fuse_connection:\s*(\d+)$/m.exec(readText(`/proc/self/fdinfo/${fuseFd}`) ?? '');
   return match === null ? undefined : Number(match[1]);
@@ -104,10 +131,14 @@ function notVisible(tid: number, fd: number): Refusal {
   return lastErrno() === Errno.ENOENT ? notOpen(fd) : notTraceable(tid, `fd ${fd}`);
 }
 
-/** A pidfd for one thread; kernels before 6.9 have pidfds for whole processes only, whose threads share their descriptors anyway. */
+/**
+ * A pidfd for one thread; kernels before 6.9 have pidfds for whole processes only, whose threads share their
+ * descriptors anyway.
+ */
 function openThread(tid: number): number {
   let pidfd = libc().syscall(SYS_pidfd_open, tid, PIDFD_THREAD, 0);
-  if (pidfd === -1 && lastErrno() === Errno.EINVAL) pidfd = libc().syscall(SYS_pidfd_open, processOfThread(tid), 0, 0);
+  if (pidfd === -1 && lastErrno() === Errno.EINVAL)
+    pidfd = libc().syscall(SYS_pidfd_open, processOfThread(tid), 0, 0);
   if (pidfd === -1) throw new Refusal(lastErrno(), `thread ${tid} cannot be named by a pidfd`);
   return pidfd;
 }

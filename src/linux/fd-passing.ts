@@ -1,8 +1,9 @@
 /**
  * Descriptors from process to process over a Unix stream socket (SCM_RIGHTS, unix(7)).
  *
- * Each message is one byte and one descriptor; the kernel never joins two that carry descriptors. Nobody keeps a message in this
- * process: `sendDescriptor` leaves the caller its own copy, and what `receiveDescriptor` returns is the caller's to close.
+ * Each message is one byte and one descriptor; the kernel never joins two that carry descriptors. Nobody
+ * keeps a message in this process: `sendDescriptor` leaves the caller its own copy, and what
+ * `receiveDescriptor` returns is the caller's to close.
  */
 import { refuse } from './errno.js';
 import { address, check, libc } from './ffi.js';
@@ -22,7 +23,10 @@ const DATA_LENGTH = 16;
 /** Two ends of a new socket, both close-on-exec. @throws Refusal */
 export function socketPair(): [number, number] {
   const pair = Buffer.alloc(128);
-  check(libc().socketpair(AF_UNIX, SOCK_STREAM_CLOEXEC, 0, address(pair)), 'there is no socket pair to be had');
+  check(
+    libc().socketpair(AF_UNIX, SOCK_STREAM_CLOEXEC, 0, address(pair)),
+    'there is no socket pair to be had',
+  );
   return [pair.readInt32LE(0), pair.readInt32LE(4)];
 }
 
@@ -57,20 +61,27 @@ class Message {
   }
 }
 
-/** Hands a copy of `fd` to whoever reads the other end of `socket`. @throws Refusal EBADF, EPIPE and what else sendmsg(2) answers. */
+/**
+ * Hands a copy of `fd` to whoever reads the other end of `socket`. @throws Refusal EBADF, EPIPE and what else
+ * sendmsg(2) answers.
+ */
 export function sendDescriptor(socket: number, fd: number): void {
   const message = new Message(1);
   message.control.writeUInt32LE(CONTROL_LENGTH, 0);
   message.control.writeInt32LE(SOL_SOCKET, 8);
   message.control.writeInt32LE(SCM_RIGHTS, 12);
   message.control.writeInt32LE(fd, 16);
-  check(libc().sendmsg(socket, message.at, MSG_NOSIGNAL), `descriptor ${fd} cannot be sent over socket ${socket}`);
+  check(
+    libc().sendmsg(socket, message.at, MSG_NOSIGNAL),
+    `descriptor ${fd} cannot be sent over socket ${socket}`,
+  );
 }
 
 /**
  * Takes the descriptor out of the next message; it is close-on-exec here.
  * @param options.wait false: the message must be there already.
- * @throws Refusal EAGAIN there is no message, ENODATA it has no descriptor or the other end is closed, and what else recvmsg(2) answers.
+ * @throws Refusal EAGAIN there is no message, ENODATA it has no descriptor or the other end is closed, and
+ * what else recvmsg(2) answers.
  */
 export function receiveDescriptor(socket: number, { wait = true }: { readonly wait?: boolean } = {}): number {
   const message = new Message(DATA_LENGTH);

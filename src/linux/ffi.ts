@@ -1,10 +1,11 @@
 /**
- * The C library, called directly. This file is the only one that loads koffi, and it loads it at the first call, so that an
- * in-process machine needs no native code at all.
+ * The C library, called directly. This file is the only one that loads koffi, and it loads it at the first
+ * call, so that an in-process machine needs no native code at all.
  *
- * Addresses and sizes are plain numbers (`uintptr_t`), never koffi structs: a call costs about 0.2 µs that way and several times
- * that with conversions. Buffers that cross the boundary are prepared once and their address kept (`address`). Every function
- * returns what the C function returns; `lastErrno()` says why it was -1.
+ * Addresses and sizes are plain numbers (`uintptr_t`), never koffi structs: a call costs about 0.2 µs that
+ * way and several times that with conversions. Buffers that cross the boundary are prepared once and their
+ * address kept (`address`). Every function returns what the C function returns; `lastErrno()` says why it was
+ * -1.
  */
 import { createRequire } from 'node:module';
 import { Errno, Refusal } from './errno.js';
@@ -33,8 +34,10 @@ const signatures = {
   munmap: 'int munmap(uintptr_t address, ulong length)',
   mprotect: 'int mprotect(uintptr_t address, ulong length, int protection)',
   memcpy: 'uintptr_t memcpy(uintptr_t target, uintptr_t source, ulong length)',
-  process_vm_readv: 'long process_vm_readv(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
-  process_vm_writev: 'long process_vm_writev(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
+  process_vm_readv:
+    'long process_vm_readv(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
+  process_vm_writev:
+    'long process_vm_writev(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
   mount: 'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
   umount2: 'int umount2(const char *target, int flags)',
   unshare: 'int unshare(int flags)',
@@ -59,7 +62,9 @@ type CFunction = (...args: (number | string | null | Uint8Array)[]) => number;
 
 /** A C function; `.async` runs it on another thread, for calls that this thread itself must answer. */
 export interface LibcFunction extends CFunction {
-  async(...args: [...(number | string | null | Uint8Array)[], (error: Error | null, result: number) => void]): void;
+  async(
+    ...args: [...(number | string | null | Uint8Array)[], (error: Error | null, result: number) => void]
+  ): void;
 }
 
 export type Libc = { readonly [name in keyof typeof signatures]: LibcFunction };
@@ -73,7 +78,10 @@ export function loadKoffi(): Koffi {
     try {
       koffi = createRequire(import.meta.url)('koffi') as Koffi;
     } catch (error) {
-      throw new Refusal(Errno.ENOSYS, `koffi cannot be loaded on ${process.platform} ${process.arch}: ${(error as Error).message}`);
+      throw new Refusal(
+        Errno.ENOSYS,
+        `koffi cannot be loaded on ${process.platform} ${process.arch}: ${(error as Error).message}`,
+      );
     }
   }
   return koffi;
@@ -91,7 +99,11 @@ export function libc(): Libc {
 }
 
 /** The function at an address, of these C types. */
-export function callable(at: number, result: string, parameters: readonly string[]): (...args: number[]) => number {
+export function callable(
+  at: number,
+  result: string,
+  parameters: readonly string[],
+): (...args: number[]) => number {
   const koffi = loadKoffi();
   return koffi.decode(at, koffi.proto(result, [...parameters])) as (...args: number[]) => number;
 }
@@ -101,7 +113,10 @@ export function lastErrno(): number {
   return loadKoffi().errno();
 }
 
-/** The address of `buffer`'s first byte. Good as long as the buffer lives: keep a reference. Buffers of 64 bytes and less may move: allocate more. */
+/**
+ * The address of `buffer`'s first byte. Good as long as the buffer lives: keep a reference. Buffers of 64
+ * bytes and less may move: allocate more.
+ */
 export function address(buffer: Uint8Array): number {
   return Number(loadKoffi().address(buffer));
 }
@@ -126,7 +141,10 @@ export function check(result: number, what: string): number {
   return result;
 }
 
-/** The `length` bytes at `at`, as an array over that very memory. Touching it after the memory was unmapped ends this process. */
+/**
+ * The `length` bytes at `at`, as an array over that very memory. Touching it after the memory was unmapped
+ * ends this process.
+ */
 export function viewMemory(at: number, length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(loadKoffi().view(at, length) as ArrayBuffer);
 }

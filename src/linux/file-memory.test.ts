@@ -36,7 +36,13 @@ for (const [kind, seals] of [
     const fd = await child.memfd('model', size, seals);
     const { memory } = fileMemory(child.pid, fd, 0, size, BOTH);
     const model = new Uint8Array(size);
-    const transfer = fc.record({ write: fc.boolean(), from: fc.nat(size), length: fc.nat(2 * PAGE), at: fc.nat(50), fill: fc.nat(255) });
+    const transfer = fc.record({
+      write: fc.boolean(),
+      from: fc.nat(size),
+      length: fc.nat(2 * PAGE),
+      at: fc.nat(50),
+      fill: fc.nat(255),
+    });
     fc.assert(
       fc.property(transfer, ({ write, from, length, at, fill }) => {
         const buffer = new Uint8Array(length + at).fill(fill);
@@ -179,7 +185,8 @@ test('descriptors that name no mappable file are refused', async () => {
 test('closed and impossible descriptors are refused with EBADF', async () => {
   const fd = await child.memfd('closed', PAGE);
   await child.call('close', fd);
-  for (const bad of [fd, -1, 1e9, 2 ** 40, 0.5, Number.NaN]) refused(() => fileMemory(child.pid, bad, 0, PAGE, READ), 'EBADF', /fd /);
+  for (const bad of [fd, -1, 1e9, 2 ** 40, 0.5, Number.NaN])
+    refused(() => fileMemory(child.pid, bad, 0, PAGE, READ), 'EBADF', /fd /);
 });
 
 test('ranges outside the file are refused with EINVAL and leave nothing open', async () => {
@@ -288,7 +295,8 @@ test('a filesystem that is full ends a transfer at the first page that it has no
   t.after(() => rmSync(folder, { recursive: true }));
   await mounting.call('unshare', CLONE_NEWNS);
   await mounting.call('mount', 'none', '/', '', MS_REC_SLAVE, '');
-  if ((await mounting.call('mount', 'none', folder, 'tmpfs', 0, 'size=16k')) !== 0) return t.skip('a tmpfs cannot be mounted here');
+  if ((await mounting.call('mount', 'none', folder, 'tmpfs', 0, 'size=16k')) !== 0)
+    return t.skip('a tmpfs cannot be mounted here');
   const fd = await mounting.call('open', join(folder, 'ram'), constants.O_RDWR | constants.O_CREAT, 0o600);
   await mounting.call('ftruncate', fd, 8 * PAGE);
   const { memory } = fileMemory(mounting.pid, fd, 0, 8 * PAGE, BOTH);
@@ -314,7 +322,8 @@ test('a file of an overlay that only the caller has mounted is refused: its file
     await mounting.call('mount', 'none', '/', '', MS_REC_SLAVE, '');
     const merged = join(folder, 'merged');
     const lower = `lowerdir=${join(folder, 'one')}:${join(folder, 'two')}`;
-    if ((await mounting.call('mount', 'none', merged, 'overlay', 0, lower)) !== 0) return t.skip('overlays cannot be mounted here');
+    if ((await mounting.call('mount', 'none', merged, 'overlay', 0, lower)) !== 0)
+      return t.skip('overlays cannot be mounted here');
     const fd = await mounting.call('open', join(merged, 'file'), constants.O_RDONLY, 0);
     assert.ok(fd >= 0);
     refused(

@@ -1,16 +1,20 @@
 /**
  * The memory of a file that a process has open: a memfd, usually.
  *
- * We hold a copy of the caller's descriptor, so the memory lives on when the process has gone. All mappings of one file with one open
- * mode share one FileMemory and its descriptor, by reference count. The file is mapped into this process once and copied from and to as fast as memory is.
+ * We hold a copy of the caller's descriptor, so the memory lives on when the process has gone. All mappings
+ * of one file with one open mode share one FileMemory and its descriptor, by reference count. The file is
+ * mapped into this process once and copied from and to as fast as memory is.
  *
- * But to touch a page of it that is not there kills the toucher (SIGBUS): a file may shrink at any time, filesystems and pools of huge pages
- * become full. So the copy is guarded (guarded-copy.ts): it ends there, and what is left is done through the kernel, which says exactly
- * how much of it there is. Reads are pread; writes are process_vm_writev to our own mapping and not pwrite, which would make a shrunken file
- * grow again. Where no copy can be guarded, all is done that way, but for memfds that are sealed against shrinking.
+ * But to touch a page of it that is not there kills the toucher (SIGBUS): a file may shrink at any time,
+ * filesystems and pools of huge pages become full. So the copy is guarded (guarded-copy.ts): it ends there,
+ * and what is left is done through the kernel, which says exactly how much of it there is. Reads are pread;
+ * writes are process_vm_writev to our own mapping and not pwrite, which would make a shrunken file grow
+ * again. Where no copy can be guarded, all is done that way, but for memfds that are sealed against
+ * shrinking.
  *
- * The serving thread must not wait for another filesystem's server, least of all for itself. So only filesystems that the kernel
- * serves alone are accepted, and the file is looked at before it is copied: even closing a copy of a FUSE file waits for its server.
+ * The serving thread must not wait for another filesystem's server, least of all for itself. So only
+ * filesystems that the kernel serves alone are accepted, and the file is looked at before it is copied: even
+ * closing a copy of a FUSE file waits for its server.
  */
 import { constants, readlinkSync } from 'node:fs';
 import { closeInBackground } from './background-close.js';
@@ -67,8 +71,9 @@ const vectors = new Uint32Array(32);
 const vectorBytes = new Uint8Array(vectors.buffer);
 
 /**
- * What all callers together may have mapped into this process. A sparse file costs its owner nothing, but us addresses (of 2^47 in all) and
- * an area (of vm.max_map_count, 65,530 as a rule), and a process that has used up either dies at its next allocation.
+ * What all callers together may have mapped into this process. A sparse file costs its owner nothing, but us
+ * addresses (of 2^47 in all) and an area (of vm.max_map_count, 65,530 as a rule), and a process that has used
+ * up either dies at its next allocation.
  */
 const MAX_BYTES = 2 ** 45;
 const MAX_FILES = 32_768;
@@ -78,11 +83,12 @@ const open = new Map<string, FileMemory>();
 let mappedBytes = 0;
 
 /**
- * Bytes [offset, offset+length) of the file behind descriptor `fd` of thread `tid`, which must be waiting for us. Each call adds a reference, which the
- * receiver closes.
+ * Bytes [offset, offset+length) of the file behind descriptor `fd` of thread `tid`, which must be waiting for
+ * us. Each call adds a reference, which the receiver closes.
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
- * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that can be mapped, or past
- * its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the server cannot map it, or keep it open.
+ * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that
+ * can be mapped, or past its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the server
+ * cannot map it, or keep it open.
  */
 export function fileMemory(
   tid: number,
@@ -125,7 +131,8 @@ export class FileMemory {
   /** The memory of the file behind our descriptor `fd`, which stays the caller's, with one more reference. */
   static of(fd: number, status: FileStatus, filesystem: string, writable: boolean): FileMemory {
     const key = `${status.identity}:${writable ? 'rw' : 'r'}`;
-    const memory = open.get(key) ?? new FileMemory(status.identity, key, fd, filesystem === 'memfd', writable);
+    const memory =
+      open.get(key) ?? new FileMemory(status.identity, key, fd, filesystem === 'memfd', writable);
     try {
       if (memory.#length < status.size) memory.#map(status.size);
     } catch (error) {
@@ -145,7 +152,8 @@ export class FileMemory {
     this.description = readlinkSync(`/proc/self/fd/${fd}`)
       .replace(/^\/(memfd:.*) \(deleted\)$/, '$1')
       .replace(/\p{C}/gu, '?');
-    if (open.size >= MAX_FILES) refuse('ENOMEM', `the server has ${open.size} files of its callers mapped already`);
+    if (open.size >= MAX_FILES)
+      refuse('ENOMEM', `the server has ${open.size} files of its callers mapped already`);
     holdDescriptors(1);
     this.#fd = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (this.#fd !== -1) return;
@@ -158,7 +166,9 @@ export class FileMemory {
     if (!this.#has(offset, target, at, length)) return 0;
     const local = addressOf(target) + at;
     const done = this.#copy(local, this.#address + offset, length);
-    return done === length ? done : done + this.#readThroughKernel(offset + done, local + done, length - done);
+    return done === length
+      ? done
+      : done + this.#readThroughKernel(offset + done, local + done, length - done);
   }
 
   /** Copies to byte `offset` of the file. Returns as `read` does; the file never grows. */
@@ -166,11 +176,15 @@ export class FileMemory {
     if (!this.#writable || !this.#has(offset, source, at, length)) return 0;
     const local = addressOf(source) + at;
     const done = this.#copy(this.#address + offset, local, length);
-    return done === length ? done : done + this.#writeThroughKernel(offset + done, local + done, length - done);
+    return done === length
+      ? done
+      : done + this.#writeThroughKernel(offset + done, local + done, length - done);
   }
 
   #has(offset: number, buffer: Uint8Array, at: number, length: number): boolean {
-    return length > 0 && offset >= 0 && offset + length <= this.#length && at >= 0 && at + length <= buffer.length;
+    return (
+      length > 0 && offset >= 0 && offset + length <= this.#length && at >= 0 && at + length <= buffer.length
+    );
   }
 
   /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */
@@ -207,7 +221,11 @@ export class FileMemory {
     }
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
     const address = libc().mmap(0, size, protection, MAP_SHARED, this.#fd, 0);
-    if (address >= MAP_FAILED) throw new Refusal(lastErrno(), `${this.description} of ${hex(size)} bytes cannot be mapped into the server`);
+    if (address >= MAP_FAILED)
+      throw new Refusal(
+        lastErrno(),
+        `${this.description} of ${hex(size)} bytes cannot be mapped into the server`,
+      );
     if (this.#length > 0) libc().munmap(this.#address, this.#length);
     mappedBytes += size - this.#length;
     this.#address = address;
@@ -243,11 +261,16 @@ export class FileMemory {
 
 /** @returns the filesystem's type. */
 function requireMappable(tid: number, fd: number, status: FileStatus): string {
-  if (status.type !== S_IFREG) refuse('EINVAL', `fd ${fd} is ${kinds.get(status.type) ?? 'no file'}, not a regular file or memfd`);
+  if (status.type !== S_IFREG)
+    refuse('EINVAL', `fd ${fd} is ${kinds.get(status.type) ?? 'no file'}, not a regular file or memfd`);
   const type = filesystemOfMount(tid, status.mount);
-  if (type === undefined) refuse('EINVAL', `fd ${fd} is on a filesystem that neither the caller nor the server has mounted`);
+  if (type === undefined)
+    refuse('EINVAL', `fd ${fd} is on a filesystem that neither the caller nor the server has mounted`);
   if (!filesystems.has(type)) {
-    refuse('EINVAL', `fd ${fd} is on a ${type} filesystem, which may have to wait for another process: use a memfd or a local file`);
+    refuse(
+      'EINVAL',
+      `fd ${fd} is on a ${type} filesystem, which may have to wait for another process: use a memfd or a local file`,
+    );
   }
   return type;
 }
@@ -258,7 +281,8 @@ function requireRights(fd: number, copy: number, access: number): boolean {
   if (flags & O_PATH) refuse('EBADF', `fd ${fd} was opened with O_PATH, which gives no access to the file`);
   if (flags & constants.O_DIRECT) refuse('EINVAL', `fd ${fd} was opened with O_DIRECT`);
   const mode = flags & (constants.O_WRONLY | constants.O_RDWR);
-  if (mode === constants.O_WRONLY) refuse('EACCES', `fd ${fd} is not open for reading, which every mapping needs`);
+  if (mode === constants.O_WRONLY)
+    refuse('EACCES', `fd ${fd} is not open for reading, which every mapping needs`);
   const sealed = (seals(copy) & F_SEALS_WRITE) !== 0;
   if (access & WRITE && mode !== constants.O_RDWR) refuse('EACCES', `fd ${fd} is not open for writing`);
   if (access & WRITE && sealed) refuse('EACCES', `fd ${fd} is sealed against writing`);
@@ -268,7 +292,10 @@ function requireRights(fd: number, copy: number, access: number): boolean {
 function requireRange(fd: number, size: number, offset: number, length: number): void {
   const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length > 0;
   if (!valid || offset > size - length) {
-    refuse('EINVAL', `${hex(length)} bytes at offset ${hex(offset)} are not within fd ${fd}, which has ${hex(size)} bytes`);
+    refuse(
+      'EINVAL',
+      `${hex(length)} bytes at offset ${hex(offset)} are not within fd ${fd}, which has ${hex(size)} bytes`,
+    );
   }
 }
 

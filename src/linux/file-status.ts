@@ -1,8 +1,9 @@
 /**
  * What kind of file is it and on which filesystem, asked of the kernel alone.
  *
- * Nothing here waits for a filesystem, because it may be our own: statx is called with AT_STATX_DONT_SYNC, and the filesystem's type
- * comes from the table of mounts and not from statfs, which a FUSE server would have to answer.
+ * Nothing here waits for a filesystem, because it may be our own: statx is called with AT_STATX_DONT_SYNC,
+ * and the filesystem's type comes from the table of mounts and not from statfs, which a FUSE server would
+ * have to answer.
  */
 import { readFileSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
@@ -49,16 +50,21 @@ export function fileIdentity(device: number, inodeHi: number, inodeLo: number): 
   return `${device}:${inodeHi}:${inodeLo}`;
 }
 
-/** The file behind descriptor `fd` of thread `tid`. @throws Refusal EBADF no such descriptor; EPERM it may not be seen. */
+/**
+ * The file behind descriptor `fd` of thread `tid`. @throws Refusal EBADF no such descriptor; EPERM it may not
+ * be seen.
+ */
 export function statusOfTheirs(tid: number, fd: number): FileStatus {
   if (fd < 0) throw notOpen(fd);
-  if (libc().statx(AT_FDCWD, `/proc/${tid}/fd/${fd}`, AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0) return decode();
+  if (libc().statx(AT_FDCWD, `/proc/${tid}/fd/${fd}`, AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0)
+    return decode();
   throw lastErrno() === Errno.ENOENT ? notOpen(fd) : notTraceable(tid, `fd ${fd}`);
 }
 
 /** The file behind our own descriptor `fd`. */
 export function statusOfOurs(fd: number): FileStatus {
-  if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0) return decode();
+  if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0)
+    return decode();
   throw new Refusal(lastErrno(), `descriptor ${fd} has no status`);
 }
 
@@ -75,9 +81,10 @@ function decode(): FileStatus {
 }
 
 /**
- * The type of the filesystem that is mounted as `mount`: `"tmpfs"`, `"ext4"`, `"fuse.sshfs"`; `"memfd"` and `"hugetlb memfd"` for the
- * kernel's own mounts, which no table lists. `"overlay"` is an overlay that this process has mounted as well; of other mount namespaces
- * it is `"foreign overlay"`, because anybody may lay one over a FUSE filesystem of his own.
+ * The type of the filesystem that is mounted as `mount`: `"tmpfs"`, `"ext4"`, `"fuse.sshfs"`; `"memfd"` and
+ * `"hugetlb memfd"` for the kernel's own mounts, which no table lists. `"overlay"` is an overlay that this
+ * process has mounted as well; of other mount namespaces it is `"foreign overlay"`, because anybody may lay
+ * one over a FUSE filesystem of his own.
  * @returns undefined for a mount that neither thread `tid` nor this process has.
  */
 export function filesystemOfMount(tid: number, mount: number): string | undefined {
@@ -100,7 +107,10 @@ interface Mount {
   readonly type: string;
 }
 
-/** proc(5), /proc/pid/mountinfo: id, parent, major:minor, root, point, options, optional fields, "-", type, source, super options. */
+/**
+ * proc(5), /proc/pid/mountinfo: id, parent, major:minor, root, point, options, optional fields, "-", type,
+ * source, super options.
+ */
 function mountsOf(tid: number | 'self'): Mount[] {
   let text: string;
   try {
@@ -121,7 +131,8 @@ let ofKernel: Map<number, string> | undefined;
 function kernelMounts(): Map<number, string> {
   if (ofKernel === undefined) {
     ofKernel = new Map();
-    for (const bits of HUGE_PAGE_BITS) addMemfdMount(ofKernel, MFD_HUGETLB + bits * 2 ** MFD_HUGE_SHIFT, 'hugetlb memfd');
+    for (const bits of HUGE_PAGE_BITS)
+      addMemfdMount(ofKernel, MFD_HUGETLB + bits * 2 ** MFD_HUGE_SHIFT, 'hugetlb memfd');
     addMemfdMount(ofKernel, 0, 'memfd');
   }
   return ofKernel;

@@ -1,9 +1,10 @@
 /**
  * Mounting a FUSE filesystem whose server is whoever holds the descriptor that `mountFuse` returns.
  *
- * The mount is made with mount(2) itself, not with fusermount: it needs CAP_SYS_ADMIN in the user namespace that owns the current
- * mount namespace, which root has and which anyone has in a namespace of their own. The filesystem answers nothing until its
- * server has read the first request; whoever looks at it before that sleeps.
+ * The mount is made with mount(2) itself, not with fusermount: it needs CAP_SYS_ADMIN in the user namespace
+ * that owns the current mount namespace, which root has and which anyone has in a namespace of their own. The
+ * filesystem answers nothing until its server has read the first request; whoever looks at it before that
+ * sleeps.
  */
 import { check, libc } from './ffi.js';
 
@@ -16,7 +17,10 @@ const MS_NOEXEC = 8;
 const MNT_DETACH = 2;
 
 export interface FuseMountOptions {
-  /** May processes of other users reach the files? Otherwise the kernel refuses all but the mounting user's with EACCES. */
+  /**
+   * May processes of other users reach the files? Otherwise the kernel refuses all but the mounting user's
+   * with EACCES.
+   */
   readonly allowOther: boolean;
   /** Permission bits of the root directory until the server is asked for them; default 0755. */
   readonly rootMode?: number;
@@ -24,16 +28,24 @@ export interface FuseMountOptions {
 
 /**
  * Mounts a FUSE filesystem on the directory `target` of the current mount namespace.
- * @returns the descriptor of the connection: nonblocking, close-on-exec. Closing its last copy ends the filesystem.
- * @throws Refusal ENOENT, EACCES no /dev/fuse, or not for this user; EPERM mounting is not allowed here; ENOTDIR, ENOENT the target.
+ * @returns the descriptor of the connection: nonblocking, close-on-exec. Closing its last copy ends the
+ * filesystem.
+ * @throws Refusal ENOENT, EACCES no /dev/fuse, or not for this user; EPERM mounting is not allowed here;
+ * ENOTDIR, ENOENT the target.
  */
 export function mountFuse(target: string, options: FuseMountOptions): number {
-  const fd = check(libc().open('/dev/fuse', O_RDWR | O_NONBLOCK | O_CLOEXEC, 0), '/dev/fuse cannot be opened');
+  const fd = check(
+    libc().open('/dev/fuse', O_RDWR | O_NONBLOCK | O_CLOEXEC, 0),
+    '/dev/fuse cannot be opened',
+  );
   const mode = (0o040000 | (options.rootMode ?? 0o755)).toString(8);
   const owner = `user_id=${process.geteuid?.() ?? 0},group_id=${process.getegid?.() ?? 0}`;
   const data = `fd=${fd},rootmode=${mode},${owner}${options.allowOther ? ',allow_other' : ''}`;
   try {
-    check(libc().mount('ioasid', target, 'fuse', MS_NOSUID | MS_NODEV | MS_NOEXEC, data), `FUSE cannot be mounted on ${target}`);
+    check(
+      libc().mount('ioasid', target, 'fuse', MS_NOSUID | MS_NODEV | MS_NOEXEC, data),
+      `FUSE cannot be mounted on ${target}`,
+    );
   } catch (error) {
     libc().close(fd);
     throw error;
@@ -41,7 +53,10 @@ export function mountFuse(target: string, options: FuseMountOptions): number {
   return fd;
 }
 
-/** Takes the mount at `target` out of the current namespace; files that are open in it go on working. @throws Refusal EINVAL, EPERM. */
+/**
+ * Takes the mount at `target` out of the current namespace; files that are open in it go on working. @throws
+ * Refusal EINVAL, EPERM.
+ */
 export function unmountFuse(target: string): void {
   check(libc().umount2(target, MNT_DETACH), `${target} cannot be unmounted`);
 }

@@ -1,5 +1,6 @@
 /**
- * Mounting FUSE without root: through fusermount3(1), the setuid helper of libfuse, which hands the connection over a socket.
+ * Mounting FUSE without root: through fusermount3(1), the setuid helper of libfuse, which hands the
+ * connection over a socket.
  */
 import { spawnSync } from 'node:child_process';
 import { Errno, Refusal } from './errno.js';
@@ -11,17 +12,26 @@ const O_RDWR_NONBLOCK = 0o4002;
 
 const helpers = ['fusermount3', 'fusermount'];
 
-/** Runs the helper that is installed. @throws Refusal ENOENT none is; EPERM it refused, with its own words. */
+/**
+ * Runs the helper that is installed. @throws Refusal ENOENT none is; EPERM it refused, with its own words.
+ */
 function fusermount(args: readonly string[], socket?: number): void {
   for (const helper of helpers) {
     const extra = socket === undefined ? [] : [socket];
     const env = { ...process.env, _FUSE_COMMFD: '3' };
-    const result = spawnSync(helper, args, { stdio: ['ignore', 'ignore', 'pipe', ...extra], env, encoding: 'utf8' });
+    const result = spawnSync(helper, args, {
+      stdio: ['ignore', 'ignore', 'pipe', ...extra],
+      env,
+      encoding: 'utf8',
+    });
     if (result.error !== undefined) continue;
     if (result.status === 0) return;
     throw new Refusal(Errno.EPERM, result.stderr.trim() || `${helper} failed with status ${result.status}`);
   }
-  throw new Refusal(Errno.ENOENT, 'mounting without root needs fusermount3: install the package fuse3, or use `ioasid run`');
+  throw new Refusal(
+    Errno.ENOENT,
+    'mounting without root needs fusermount3: install the package fuse3, or use `ioasid run`',
+  );
 }
 
 /** The connection that the helper has sent over `socket`. @throws Refusal EPERM it sent none. */
@@ -51,7 +61,10 @@ export function mountFuseAsUser(target: string): number {
   }
 }
 
-/** Unmounts what this user has mounted on `target`, also when its server is dead. @throws Refusal ENOENT no fusermount3; EPERM. */
+/**
+ * Unmounts what this user has mounted on `target`, also when its server is dead. @throws Refusal ENOENT no
+ * fusermount3; EPERM.
+ */
 export function unmountFuseAsUser(target: string): void {
   fusermount(['-u', '-z', '-q', '--', target]);
 }

@@ -9,7 +9,8 @@ import { PAGE } from './child.test.helper.js';
 import { addressOf, libc, viewMemory } from './ffi.js';
 import { assembled, guardedCopy, machineCodes } from './guarded-copy.js';
 
-const without = guardedCopy() === undefined ? `no guarded copy on ${process.platform} ${process.arch}` : false;
+const without =
+  guardedCopy() === undefined ? `no guarded copy on ${process.platform} ${process.arch}` : false;
 const assemblers: Record<string, readonly string[]> = {
   x64: ['x86_64-linux-gnu-as', '--64', '-msyntax=intel', '-mnaked-reg'],
   arm64: ['aarch64-linux-gnu-as'],
@@ -23,7 +24,11 @@ for (const [arch, code] of Object.entries(machineCodes)) {
     t.after(() => rmSync(folder, { recursive: true }));
     const instructions = code.text.split('\n').map((line) => line.split('|')[1] ?? '');
     const offsets = ['handler', 'previous'].map((label) => `.quad ${label} - copy`);
-    const [source, object, binary] = ['a.s', 'a.o', 'a.bin'].map((name) => join(folder, name)) as [string, string, string];
+    const [source, object, binary] = ['a.s', 'a.o', 'a.bin'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
     writeFileSync(source, `${[...instructions, ...offsets].join('\n')}\n`);
     execFileSync(as!, [...flags, '-o', object, source]);
     execFileSync(as!.replace(/as$/, 'objcopy'), ['-O', 'binary', '-j', '.text', object, binary]);
@@ -46,12 +51,19 @@ function shortFile(pages: number): { at: number; bytes: Uint8Array; close(): voi
   return { at, bytes: viewMemory(at, pages * PAGE), close: () => libc().munmap(at, (pages + 1) * PAGE) };
 }
 
-test('a copy ends exactly where there is no more memory, to read from or to write to, and changes nothing else', { skip: without }, (t) => {
+test('a copy ends exactly where there is no more memory, to read from or to write to, and changes nothing else', {
+  skip: without,
+}, (t) => {
   const copy = guardedCopy()!;
   const file = shortFile(2);
   t.after(() => file.close());
   const local = new Uint8Array(4 * PAGE);
-  const range = fc.record({ from: fc.nat(2 * PAGE), length: fc.oneof(fc.nat(80), fc.nat(3 * PAGE)), at: fc.nat(64), out: fc.boolean() });
+  const range = fc.record({
+    from: fc.nat(2 * PAGE),
+    length: fc.oneof(fc.nat(80), fc.nat(3 * PAGE)),
+    at: fc.nat(64),
+    out: fc.boolean(),
+  });
   fc.assert(
     fc.property(range, ({ from, length: wanted, at, out }) => {
       const length = Math.min(wanted, 3 * PAGE - from);
@@ -61,9 +73,14 @@ test('a copy ends exactly where there is no more memory, to read from or to writ
       const [target, source] = out ? [file.bytes, local] : [local, file.bytes];
       const [to, start] = out ? [from, at] : [at, from];
       const expected = target.slice();
-      const done = out ? copy(file.at + from, addressOf(local) + at, length) : copy(addressOf(local) + at, file.at + from, length);
+      const done = out
+        ? copy(file.at + from, addressOf(local) + at, length)
+        : copy(addressOf(local) + at, file.at + from, length);
       // A word that lies across the end is not copied in part.
-      assert.ok(done <= there && done > there - 32 && (there < length || done === length), `${done} of ${there}`);
+      assert.ok(
+        done <= there && done > there - 32 && (there < length || done === length),
+        `${done} of ${there}`,
+      );
       expected.set(source.subarray(start, start + done), to);
       if (done < there) expected.set(target.subarray(to + done, to + there), to + done);
       assert.deepEqual(target, expected);
@@ -82,7 +99,9 @@ function guarded(program: string, ...flags: string[]) {
     const fd = libc().memfd_create('empty', 0);
     const nothing = libc().mmap(0, 4096, 3, 1, fd, 0);
     ${program}`;
-  const { signal, stdout } = spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], { encoding: 'utf8' });
+  const { signal, stdout } = spawnSync(process.execPath, [...flags, '--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  });
   return { signal, stdout };
 }
 
@@ -94,7 +113,9 @@ test('a touch of missing memory anywhere else still ends the process', { skip: w
 });
 
 test('a SIGBUS that is sent still ends the process', { skip: without }, () => {
-  const { signal, stdout } = guarded(`guardedCopy(); process.kill(process.pid, 'SIGBUS'); setTimeout(() => {}, 60_000)`);
+  const { signal, stdout } = guarded(
+    `guardedCopy(); process.kill(process.pid, 'SIGBUS'); setTimeout(() => {}, 60_000)`,
+  );
   assert.deepEqual({ signal, stdout }, { signal: 'SIGBUS', stdout: '' });
 });
 

@@ -1,17 +1,21 @@
 /**
  * A copy that survives memory that is not there.
  *
- * To touch a page of a mapped file that the file does not have (it shrank; its filesystem or its pool of huge pages is full; its disk
- * does not answer) raises SIGBUS, which ends the process. The kernel's own copies to and from user memory have the same problem and solve it
- * with a table of the instructions that may fault. So does this: the copy is a routine of our own, and the handler of SIGBUS looks where
- * the processor was. In that routine: it goes on at the routine's end, which returns how far it came. Anywhere else: the signal is
- * handled as if we were not there. No state is shared between copy and handler, so threads do not matter, nor does who else has mapped what.
+ * To touch a page of a mapped file that the file does not have (it shrank; its filesystem or its pool of huge
+ * pages is full; its disk does not answer) raises SIGBUS, which ends the process. The kernel's own copies to
+ * and from user memory have the same problem and solve it with a table of the instructions that may fault. So
+ * does this: the copy is a routine of our own, and the handler of SIGBUS looks where the processor was. In
+ * that routine: it goes on at the routine's end, which returns how far it came. Anywhere else: the signal is
+ * handled as if we were not there. No state is shared between copy and handler, so threads do not matter, nor
+ * does who else has mapped what.
  *
- * Both must be machine code, because no JavaScript can run there: it lies in a page of its own, written here and then made executable and
- * read-only. Each line of the tables below is the code and the instruction that it is, which a test has assembled again. Where
- * there is no table for the processor, or no page may become executable, there is no such copy.
+ * Both must be machine code, because no JavaScript can run there: it lies in a page of its own, written here
+ * and then made executable and read-only. Each line of the tables below is the code and the instruction that
+ * it is, which a test has assembled again. Where there is no table for the processor, or no page may become
+ * executable, there is no such copy.
  *
- * A copy moves 8, 4, 2 and 1 bytes at a time as far as they go, so that an aligned word never appears half written.
+ * A copy moves 8, 4, 2 and 1 bytes at a time as far as they go, so that an aligned word never appears half
+ * written.
  */
 import { callable, libc, viewMemory } from './ffi.js';
 
@@ -30,7 +34,10 @@ const HANDLER = 0;
 const FLAGS = 136;
 const ACTION_BYTES = 152;
 
-/** Copies `length` bytes between addresses. @returns how many it copied; fewer where there was no memory, on either side. */
+/**
+ * Copies `length` bytes between addresses. @returns how many it copied; fewer where there was no memory, on
+ * either side.
+ */
 export type GuardedCopy = (target: number, source: number, length: number) => number;
 
 export interface MachineCode {
@@ -170,7 +177,8 @@ export function assembled({ text }: MachineCode): Uint8Array {
   const bytes: number[] = [];
   for (const line of text.split('\n')) {
     for (const [unit] of line.split('|')[0]!.matchAll(/\w+/g)) {
-      for (let end = unit.length; end > 0; end -= 2) bytes.push(Number.parseInt(unit.slice(end - 2, end), 16));
+      for (let end = unit.length; end > 0; end -= 2)
+        bytes.push(Number.parseInt(unit.slice(end - 2, end), 16));
     }
   }
   return Uint8Array.from(bytes);

@@ -11,7 +11,11 @@ test('a server keeps 1,024 descriptors for itself, or half of those that it has'
 
 test('who would hold more than callers may is refused, and nothing is counted', () => {
   holdDescriptors(10);
-  refused(() => holdDescriptors(2 ** 31), 'EMFILE', /^the server holds 10 descriptors for its callers already, of at most \d+$/);
+  refused(
+    () => holdDescriptors(2 ** 31),
+    'EMFILE',
+    /^the server holds 10 descriptors for its callers already, of at most \d+$/,
+  );
   refused(() => holdDescriptors(2 ** 31), 'EMFILE', /^the server holds 10 descriptors/);
   dropDescriptors(10);
   refused(() => holdDescriptors(2 ** 31), 'EMFILE', /^the server holds 0 descriptors/);

@@ -1,8 +1,10 @@
 /**
- * How many descriptors of this process are held for callers: copies of their files and eventfds, and what stands for their memory.
+ * How many descriptors of this process are held for callers: copies of their files and eventfds, and what
+ * stands for their memory.
  *
- * A caller costs the server descriptors that his own limit does not count. Past `limit` he is refused, so that the rest is always there for
- * the server's own work, which needs a few at a time: reading /proc, identifying a file, answering `ls`.
+ * A caller costs the server descriptors that his own limit does not count. Past `limit` he is refused, so
+ * that the rest is always there for the server's own work, which needs a few at a time: reading /proc,
+ * identifying a file, answering `ls`.
  */
 import { readFileSync } from 'node:fs';
 import { refuse } from './errno.js';
@@ -16,7 +18,8 @@ let limit: number | undefined;
 /** Counts `count` more. @throws Refusal EMFILE when that is more than callers may have all together. */
 export function holdDescriptors(count: number): void {
   limit ??= limitOf(softLimit());
-  if (held + count > limit) refuse('EMFILE', `the server holds ${held} descriptors for its callers already, of at most ${limit}`);
+  if (held + count > limit)
+    refuse('EMFILE', `the server holds ${held} descriptors for its callers already, of at most ${limit}`);
   held += count;
 }
 

@@ -1,10 +1,12 @@
 /**
- * `ioasid run` inside `ioasid run`: the kernel lets one listener only be in force (seccomp(2), EBUSY), so the inner one joins the outer one.
+ * `ioasid run` inside `ioasid run`: the kernel lets one listener only be in force (seccomp(2), EBUSY), so the
+ * inner one joins the outer one.
  *
- * The inner launcher makes a socket pair and issues the ioctl JOIN on one end, which the outer server traps as it traps all others. The
- * argument is the device number of the inner FUSE filesystem; the result is a descriptor of the listener. From then on the outer server,
- * which reads every trapped call, writes those on files of that device to the socket, as records, and the inner one answers them.
- * Nobody waits for the other: what cannot be written at once is not handed on.
+ * The inner launcher makes a socket pair and issues the ioctl JOIN on one end, which the outer server traps
+ * as it traps all others. The argument is the device number of the inner FUSE filesystem; the result is a
+ * descriptor of the listener. From then on the outer server, which reads every trapped call, writes those on
+ * files of that device to the socket, as records, and the inner one answers them. Nobody waits for the other:
+ * what cannot be written at once is not handed on.
  */
 import { readlinkSync } from 'node:fs';
 import { connectionDevice } from './fd-identity.js';
@@ -29,7 +31,10 @@ export interface TrapDescriptors {
   readonly calls: number;
 }
 
-/** Joins the trap that is in force, for the filesystem of connection `fuse`. @returns undefined when it is no ioasid's, or it refuses. */
+/**
+ * Joins the trap that is in force, for the filesystem of connection `fuse`. @returns undefined when it is no
+ * ioasid's, or it refuses.
+ */
 export function joinTrap(fuse: number): TrapDescriptors | undefined {
   const device = connectionDevice(fuse);
   if (device === undefined) return undefined;
@@ -42,8 +47,8 @@ export function joinTrap(fuse: number): TrapDescriptors | undefined {
 }
 
 /**
- * May the thread of `call` be given the listener? It is asked for by a socket, of a process of the same user, to whom process ids mean
- * the same as here.
+ * May the thread of `call` be given the listener? It is asked for by a socket, of a process of the same user,
+ * to whom process ids mean the same as here.
  */
 export function mayJoin({ tid, fd }: TrappedIoctl): boolean {
   try {

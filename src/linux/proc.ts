@@ -1,9 +1,9 @@
 /**
- * What /proc tells about the processes that call us: which process a thread belongs to, its name, and why the kernel would not let
- * us at its memory.
+ * What /proc tells about the processes that call us: which process a thread belongs to, its name, and why the
+ * kernel would not let us at its memory.
  *
- * Process and thread ids are reused, so an answer holds only while the thread is known to live: during a call that it waits for.
- * Nothing here is remembered without a check that it still holds.
+ * Process and thread ids are reused, so an answer holds only while the thread is known to live: during a call
+ * that it waits for. Nothing here is remembered without a check that it still holds.
  */
 import { readFileSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
@@ -18,7 +18,8 @@ const known = new Map<number, number>();
 /** The process (thread group) of thread `tid`. @throws Refusal ESRCH when there is no such thread. */
 export function processOfThread(tid: number): number {
   const candidate = known.get(tid);
-  if (candidate !== undefined && libc().access(`/proc/${candidate}/task/${tid}`, F_OK) === 0) return candidate;
+  if (candidate !== undefined && libc().access(`/proc/${candidate}/task/${tid}`, F_OK) === 0)
+    return candidate;
   const tgid = Number(statusField(tid, 'Tgid'));
   if (!Number.isSafeInteger(tgid)) throw gone(tid);
   if (known.size >= MAX_KNOWN) known.clear();
@@ -26,7 +27,10 @@ export function processOfThread(tid: number): number {
   return tgid;
 }
 
-/** The name of a process as the kernel has it (15 bytes at most), without control characters; `"?"` when it is gone. */
+/**
+ * The name of a process as the kernel has it (15 bytes at most), without control characters; `"?"` when it is
+ * gone.
+ */
 export function commandName(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd().replace(/\p{C}/gu, '?');
@@ -52,17 +56,21 @@ export function notOpen(fd: number): Refusal {
 }
 
 /**
- * The refusal for memory or descriptors of thread `tid` that the kernel does not let this process at: which rule of ptrace(2),
- * "Ptrace access mode checking", stands against it.
+ * The refusal for memory or descriptors of thread `tid` that the kernel does not let this process at: which
+ * rule of ptrace(2), "Ptrace access mode checking", stands against it.
  */
 export function notTraceable(tid: number, what: string): Refusal {
-  return new Refusal(Errno.EPERM, `${what} of process ${tid} is out of reach: ${tracingRule(tid)}; \`ioasid doctor\` explains what to do`);
+  return new Refusal(
+    Errno.EPERM,
+    `${what} of process ${tid} is out of reach: ${tracingRule(tid)}; \`ioasid doctor\` explains what to do`,
+  );
 }
 
 function tracingRule(tid: number): string {
   const theirs = statusField(tid, 'Uid')?.split('\t')[0];
   const ours = process.geteuid?.() ?? 0;
-  if (ours !== 0 && theirs !== undefined && theirs !== String(ours)) return `it runs as user ${theirs}, this server as user ${ours}`;
+  if (ours !== 0 && theirs !== undefined && theirs !== String(ours))
+    return `it runs as user ${theirs}, this server as user ${ours}`;
   const scope = readText('/proc/sys/kernel/yama/ptrace_scope')?.trim();
   if (scope !== undefined && scope !== '0')
     return `kernel.yama.ptrace_scope is ${scope}, which allows this server its own descendants at most`;

@@ -1,8 +1,10 @@
 /**
- * The areas of an address space (the kernel's VMAs): stretches of memory with equal rights and one file behind them.
+ * The areas of an address space (the kernel's VMAs): stretches of memory with equal rights and one file
+ * behind them.
  *
- * The kernel is asked about one address at a time (PROCMAP_QUERY on an open /proc/PID/maps, which is bound to the address space); before
- * Linux 6.11 the text of /proc/TID/maps is read, once for all questions about a range.
+ * The kernel is asked about one address at a time (PROCMAP_QUERY on an open /proc/PID/maps, which is bound to
+ * the address space); before Linux 6.11 the text of /proc/TID/maps is read, once for all questions about a
+ * range.
  */
 import { readFileSync } from 'node:fs';
 import { Errno } from './errno.js';
@@ -20,7 +22,10 @@ const VMA_READABLE = 1;
 const VMA_WRITABLE = 2;
 const VMA_SHARED = 8;
 
-/** struct procmap_query as 32-bit words: size 0, flags 2, address 4, start 6, end 8, rights 10, offset 14, inode 16, major 18, minor 19. */
+/**
+ * struct procmap_query as 32-bit words: size 0, flags 2, address 4, start 6, end 8, rights 10, offset 14,
+ * inode 16, major 18, minor 19.
+ */
 const query = new Uint32Array(32);
 const queryBytes = new Uint8Array(query.buffer);
 
@@ -32,11 +37,17 @@ export interface Area {
   readonly rights: number;
   /** The device of the mapped file; -1 for anonymous memory. */
   readonly device: number;
-  /** The file of a shared mapping as FileStatus.identity names it, and its byte that `start` is; undefined for memory of the process's own. */
+  /**
+   * The file of a shared mapping as FileStatus.identity names it, and its byte that `start` is; undefined for
+   * memory of the process's own.
+   */
   readonly shared: { readonly identity: string; readonly offset: number } | undefined;
 }
 
-/** Answers which area an address is in, for one range and no longer: a process changes its areas when it likes. */
+/**
+ * Answers which area an address is in, for one range and no longer: a process changes its areas when it
+ * likes.
+ */
 export class Areas {
   readonly #tid: number;
   readonly #maps: number;
@@ -48,7 +59,10 @@ export class Areas {
     this.#maps = maps;
   }
 
-  /** The area that contains `address`; undefined when nothing is mapped there. @throws Refusal ESRCH the process has exited. */
+  /**
+   * The area that contains `address`; undefined when nothing is mapped there. @throws Refusal ESRCH the
+   * process has exited.
+   */
   at(address: number): Area | undefined {
     if (this.#listed === undefined) {
       query.fill(0);
@@ -74,7 +88,10 @@ function decodeQuery(): Area {
     end: wide(8),
     rights: (flags & VMA_READABLE ? READ : 0) | (flags & VMA_WRITABLE ? WRITE : 0),
     device,
-    shared: file && flags & VMA_SHARED ? { identity: fileIdentity(device, query[17]!, query[16]!), offset: wide(14) } : undefined,
+    shared:
+      file && flags & VMA_SHARED
+        ? { identity: fileIdentity(device, query[17]!, query[16]!), offset: wide(14) }
+        : undefined,
   };
 }
 
@@ -90,20 +107,26 @@ function mapsText(tid: number): string {
   }
 }
 
-/** The areas in a text as /proc/PID/maps has it: `start-end rwxp offset major:minor inode path` (proc_pid_maps(5)). */
+/**
+ * The areas in a text as /proc/PID/maps has it: `start-end rwxp offset major:minor inode path`
+ * (proc_pid_maps(5)).
+ */
 export function areasInText(text: string): Area[] {
   const areas: Area[] = [];
   for (const [, start, end, r, w, kind, offset, major, minor, inode] of text.matchAll(
     /^(\w+)-(\w+) (.)(.).(.) (\w+) (\w+):(\w+) (\d+)/gm,
   )) {
-    const device = inode === '0' ? -1 : deviceNumber(Number.parseInt(major!, 16), Number.parseInt(minor!, 16));
+    const device =
+      inode === '0' ? -1 : deviceNumber(Number.parseInt(major!, 16), Number.parseInt(minor!, 16));
     areas.push({
       start: Number.parseInt(start!, 16),
       end: Number.parseInt(end!, 16),
       rights: (r === 'r' ? READ : 0) | (w === 'w' ? WRITE : 0),
       device,
       shared:
-        kind === 's' && device !== -1 ? { identity: identityInText(device, inode!), offset: Number.parseInt(offset!, 16) } : undefined,
+        kind === 's' && device !== -1
+          ? { identity: identityInText(device, inode!), offset: Number.parseInt(offset!, 16) }
+          : undefined,
     });
   }
   return areas;

@@ -21,7 +21,10 @@ const child = new Child();
 after(() => child.kill());
 
 /** Runs `body` with memory of the child, and closes it. */
-async function withMemory(pages: number, body: (memory: ProcessMemory, address: number) => Promise<void> | void): Promise<void> {
+async function withMemory(
+  pages: number,
+  body: (memory: ProcessMemory, address: number) => Promise<void> | void,
+): Promise<void> {
   const address = await child.map(pages * PAGE);
   const { memory, offset } = processMemory(child.pid, address, pages * PAGE, BOTH);
   assert.equal(offset, address);
@@ -105,7 +108,11 @@ test('a range is refused at the first address that is not mapped', async () => {
   const address = await child.map(4 * PAGE);
   await child.call('munmap', address + 2 * PAGE, PAGE);
   const hole = (address + 2 * PAGE).toString(16);
-  refused(() => processMemory(child.pid, address, 4 * PAGE, READ), 'EFAULT', new RegExp(`address 0x${hole} is not mapped`));
+  refused(
+    () => processMemory(child.pid, address, 4 * PAGE, READ),
+    'EFAULT',
+    new RegExp(`address 0x${hole} is not mapped`),
+  );
   processMemory(child.pid, address, 2 * PAGE, READ).memory.close();
   await child.call('munmap', address, 4 * PAGE);
 });
@@ -177,7 +184,9 @@ test('random transfers over a hole equal a model buffer', () =>
       fc.property(transfer, ({ write, from, length, fill }) => {
         const expected = Math.max(0, Math.min(length, 4 * PAGE - from));
         const buffer = new Uint8Array(length).fill(fill);
-        const done = write ? memory.write(address + from, buffer, 0, length) : memory.read(address + from, buffer, 0, length);
+        const done = write
+          ? memory.write(address + from, buffer, 0, length)
+          : memory.read(address + from, buffer, 0, length);
         assert.equal(done, expected);
         if (write) model.fill(fill, from, from + done);
         else assert.deepEqual(buffer.subarray(0, done), model.subarray(from, from + done));
@@ -189,12 +198,19 @@ test('random transfers over a hole equal a model buffer', () =>
 
 test('behind shared memory of a file is the file, behind a private mapping only the process', async () => {
   const fd = await child.memfd('shared', 4 * PAGE);
-  const [shared, ofItsOwn] = [await child.call('mmap', 0, 2 * PAGE, 3, 1, fd, PAGE), await child.call('mmap', 0, 2 * PAGE, 3, 2, fd, PAGE)];
+  const [shared, ofItsOwn] = [
+    await child.call('mmap', 0, 2 * PAGE, 3, 1, fd, PAGE),
+    await child.call('mmap', 0, 2 * PAGE, 3, 2, fd, PAGE),
+  ];
   const { memory: file } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
   const { memory } = processMemory(child.pid, shared, PAGE, BOTH);
   const { file: identity } = file.backing(0);
   assert.deepEqual(memory.backing(shared), { file: identity, offset: PAGE, length: 2 * PAGE });
-  assert.deepEqual(memory.backing(shared + PAGE + 5), { file: identity, offset: 2 * PAGE + 5, length: PAGE - 5 });
+  assert.deepEqual(memory.backing(shared + PAGE + 5), {
+    file: identity,
+    offset: 2 * PAGE + 5,
+    length: PAGE - 5,
+  });
   assert.deepEqual(memory.backing(ofItsOwn), { file: undefined, offset: ofItsOwn, length: 2 * PAGE });
   memory.close();
   file.close();
@@ -242,8 +258,9 @@ test('a program executed in the same process is out of reach of what was mapped 
 });
 
 /**
- * Keeps its address space alive in another process, then executes `sleep`, its argument: itself, at the same addresses. With a second argument
- * it has first let its auxiliary vector say that its random bytes are at an address where both programs have the same bytes.
+ * Keeps its address space alive in another process, then executes `sleep`, its argument: itself, at the same
+ * addresses. With a second argument it has first let its auxiliary vector say that its random bytes are at an
+ * address where both programs have the same bytes.
  */
 const sharer = `
 #define _GNU_SOURCE
@@ -304,7 +321,11 @@ for (const [name, more] of [
     writeFileSync(join(folder, 'sharer.c'), sharer);
     const sleep = join(folder, 'sleep');
     execFileSync('cc', ['-no-pie', '-o', sleep, join(folder, 'sharer.c')]);
-    const program = spawn(sleep, [sleep, ...more], { argv0: 'sharer', stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+    const program = spawn(sleep, [sleep, ...more], {
+      argv0: 'sharer',
+      stdio: ['pipe', 'pipe', 'inherit'],
+      detached: true,
+    });
     const pid = program.pid!;
     try {
       const address = Number(await new Promise<Buffer>((resolve) => program.stdout.once('data', resolve)));

@@ -1,16 +1,18 @@
 /**
  * The memory of another process, to be used after the call that named it has ended.
  *
- * It is held as an open file of /proc/PID/mem. Such a file is bound to the address space itself and not to a process id: when the
- * process exits, every access fails; when it executes another program, set-user-id or not, every access still means the old address
- * space, which is gone; a reused id changes nothing. A DMA can therefore never be redirected into another program. (process_vm_readv
- * with a process id promises none of this.) Nothing is pinned: what is unmapped later faults, exactly to the page.
+ * It is held as an open file of /proc/PID/mem. Such a file is bound to the address space itself and not to a
+ * process id: when the process exits, every access fails; when it executes another program, set-user-id or
+ * not, every access still means the old address space, which is gone; a reused id changes nothing. A DMA can
+ * therefore never be redirected into another program. (process_vm_readv with a process id promises none of
+ * this.) Nothing is pinned: what is unmapped later faults, exactly to the page.
  *
- * All mappings of one address space share one ProcessMemory and its descriptors, by reference count. Whether a remembered one is still
- * the caller's address space is proved at each call, see `isOf`.
+ * All mappings of one address space share one ProcessMemory and its descriptors, by reference count. Whether
+ * a remembered one is still the caller's address space is proved at each call, see `isOf`.
  *
- * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when a range is mapped. It never
- * waits for a userfaultfd of the process: such pages end a transfer. process_vm_readv would wait, for as long as the process likes.
+ * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when
+ * a range is mapped. It never waits for a userfaultfd of the process: such pages end a transfer.
+ * process_vm_readv would wait, for as long as the process likes.
  */
 import { Errno, hex, Refusal, refuse } from './errno.js';
 import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
@@ -37,7 +39,10 @@ const pollBytes = new Uint8Array(pollfd.buffer);
 /** The random bytes of two address spaces, to be compared: words 0..3 and 4..7. */
 const proof = new Uint32Array(32);
 const proofBytes = new Uint8Array(proof.buffer);
-/** An auxiliary vector: pairs of 64-bit key and value (getauxval(3)). The kernel's has 52 words of 64 bits at most. */
+/**
+ * An auxiliary vector: pairs of 64-bit key and value (getauxval(3)). The kernel's has 52 words of 64 bits at
+ * most.
+ */
 const vector = new Uint32Array(256);
 const vectorBytes = new Uint8Array(vector.buffer);
 const RANDOM_BYTES = 16;
@@ -47,13 +52,19 @@ const RANDOM_WORDS = [0, 1, 2, 3];
 const current = new Map<number, ProcessMemory>();
 
 /**
- * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that it has now. The thread must
- * be waiting for us, so that it cannot exit or execute another program meanwhile. Each call adds a reference, which the receiver closes.
+ * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that
+ * it has now. The thread must be waiting for us, so that it cannot exit or execute another program meanwhile.
+ * Each call adds a reference, which the receiver closes.
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
- * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace rules forbid it; EMFILE the server
- * cannot hold more for its callers.
+ * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace
+ * rules forbid it; EMFILE the server cannot hold more for its callers.
  */
-export function processMemory(tid: number, address: number, length: number, access: number): { memory: ProcessMemory; offset: number } {
+export function processMemory(
+  tid: number,
+  address: number,
+  length: number,
+  access: number,
+): { memory: ProcessMemory; offset: number } {
   const memory = memoryInUse(tid, address, length, access);
   try {
     memory.hold();
@@ -65,8 +76,9 @@ export function processMemory(tid: number, address: number, length: number, acce
 }
 
 /**
- * As `processMemory`, for the call being served: it is closed before many other calls have been, and does not count among what is held for
- * callers, so that whoever gives back what he has is never refused because others have too much.
+ * As `processMemory`, for the call being served: it is closed before many other calls have been, and does not
+ * count among what is held for callers, so that whoever gives back what he has is never refused because
+ * others have too much.
  */
 export function memoryInUse(tid: number, address: number, length: number, access: number): ProcessMemory {
   if (
@@ -96,7 +108,10 @@ export class ProcessMemory {
   readonly #pidfd: number;
   #mem: number;
   readonly #maps: number;
-  /** Where this address space has the 16 random bytes that the kernel gave it at exec; 0 where that is not known. */
+  /**
+   * Where this address space has the 16 random bytes that the kernel gave it at exec; 0 where that is not
+   * known.
+   */
   readonly #random: number;
   readonly #harmless = new Set<number>([-1]);
   #references = 1;
@@ -122,7 +137,10 @@ export class ProcessMemory {
     this.description = `process ${pid} (${commandName(pid)})`;
   }
 
-  /** Copies from address `offset`. @returns the bytes copied: short, to the page, where nothing is mapped any more. */
+  /**
+   * Copies from address `offset`. @returns the bytes copied: short, to the page, where nothing is mapped any
+   * more.
+   */
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     if (!inside(target, at, length)) return 0;
     return this.#transfer(libc().pread, offset, addressOf(target) + at, length);
@@ -182,7 +200,10 @@ export class ProcessMemory {
       if (area === undefined) refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
       const missing = access & ~area.rights;
       if (missing !== 0) {
-        refuse('EFAULT', `address ${hex(at)} of ${this.description} is mapped without the right to ${missing & WRITE ? 'write' : 'read'}`);
+        refuse(
+          'EFAULT',
+          `address ${hex(at)} of ${this.description} is mapped without the right to ${missing & WRITE ? 'write' : 'read'}`,
+        );
       }
       this.#refuseFuse(tid, at, area.device);
       at = area.end;
@@ -203,10 +224,12 @@ export class ProcessMemory {
   /**
    * Is this the address space of thread `tid`, which waits for us and whose process has our id?
    *
-   * Our pidfd's process lives, so the id is still its own: `tid` is a thread of it. An address space of one process changes by exec alone,
-   * and exec draws 16 new random bytes; those of `tid` now are compared with those in the address space that we hold. A program that
-   * shares the old address space could write ours, but cannot know theirs, unless it may read the new program's memory anyway. Where they
-   * lie is asked of `tid`, because a program may put another address in its own auxiliary vector (PR_SET_MM_MAP), of bytes that it knows.
+   * Our pidfd's process lives, so the id is still its own: `tid` is a thread of it. An address space of one
+   * process changes by exec alone, and exec draws 16 new random bytes; those of `tid` now are compared with
+   * those in the address space that we hold. A program that shares the old address space could write ours,
+   * but cannot know theirs, unless it may read the new program's memory anyway. Where they lie is asked of
+   * `tid`, because a program may put another address in its own auxiliary vector (PR_SET_MM_MAP), of bytes
+   * that it knows.
    */
   isOf(tid: number): boolean {
     if (this.#random === 0 || hasExited(this.#pidfd) || randomAddress(tid) !== this.#random) return false;
@@ -220,8 +243,9 @@ export class ProcessMemory {
   }
 
   /**
-   * A page of a FUSE filesystem is read by asking its server, who may be this very thread, or wait for it. Later changes of the mapping
-   * cannot be noticed; this catches the honest mistake. (For our own files see devfs/stand-in.ts.)
+   * A page of a FUSE filesystem is read by asking its server, who may be this very thread, or wait for it.
+   * Later changes of the mapping cannot be noticed; this catches the honest mistake. (For our own files see
+   * devfs/stand-in.ts.)
    */
   #refuseFuse(tid: number, at: number, device: number): void {
     if (this.#harmless.has(device)) return;
@@ -281,8 +305,8 @@ function hasExited(pidfd: number): boolean {
 }
 
 /**
- * Where the auxiliary vector says that the random bytes are; 0 when it cannot be had, so that nothing can be proved, and for a 32-bit program,
- * whose vector reads as nonsense here.
+ * Where the auxiliary vector says that the random bytes are; 0 when it cannot be had, so that nothing can be
+ * proved, and for a 32-bit program, whose vector reads as nonsense here.
  */
 function randomAddress(tid: number): number {
   const file = libc().open(`/proc/${tid}/auxv`, O_RDONLY | O_CLOEXEC, 0);

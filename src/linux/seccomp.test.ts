@@ -11,7 +11,10 @@ const NOTIFY = 0x7fc00000;
 const commands = [0x3b6a, 0x3b8e, 0x3b93];
 
 /** Runs a filter as the kernel would, on a struct seccomp_data. */
-function run(filter: Uint8Array, call: { arch: number; nr: number; command?: number; above?: number; fd?: number }): number {
+function run(
+  filter: Uint8Array,
+  call: { arch: number; nr: number; command?: number; above?: number; fd?: number },
+): number {
   const program = new DataView(filter.buffer, filter.byteOffset, filter.length);
   const data = new DataView(new ArrayBuffer(64));
   data.setUint32(0, call.nr, true);

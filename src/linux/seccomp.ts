@@ -1,9 +1,11 @@
 /**
- * ioctls of other processes, taken out of their way: seccomp(2) with SECCOMP_RET_USER_NOTIF (seccomp_unotify(2)).
+ * ioctls of other processes, taken out of their way: seccomp(2) with SECCOMP_RET_USER_NOTIF
+ * (seccomp_unotify(2)).
  *
- * A process that has called `trapIoctls`, and all that it starts, sleep in every ioctl(2) whose number is among those given, until the
- * holder of the listener has answered. All other system calls pass; the kernel knows that and asks the filter about ioctl(2) alone.
- * 32-bit and x32 calls pass too: our structs are 64-bit ones.
+ * A process that has called `trapIoctls`, and all that it starts, sleep in every ioctl(2) whose number is
+ * among those given, until the holder of the listener has answered. All other system calls pass; the kernel
+ * knows that and asks the filter about ioctl(2) alone. 32-bit and x32 calls pass too: our structs are 64-bit
+ * ones.
  */
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
@@ -22,7 +24,9 @@ const RET_ALLOW = 0x7fff0000;
 const LOAD = 0x20;
 const JUMP_EQUAL = 0x15;
 const RETURN = 0x06;
-/** struct seccomp_data: nr 0, arch 4, ip 8, args 16. The kernel takes the low half of ioctl's second argument. */
+/**
+ * struct seccomp_data: nr 0, arch 4, ip 8, args 16. The kernel takes the low half of ioctl's second argument.
+ */
 const DATA_NR = 0;
 const DATA_ARCH = 4;
 const DATA_COMMAND = 24;
@@ -34,9 +38,13 @@ const machines: Partial<Record<string, { arch: number; ioctl: number; seccomp: n
 };
 
 /** The filter as a program of struct sock_filter: code u16, jt u8, jf u8, k u32. */
-export function ioctlFilter(machine: { arch: number; ioctl: number }, commands: readonly number[]): Uint8Array {
+export function ioctlFilter(
+  machine: { arch: number; ioctl: number },
+  commands: readonly number[],
+): Uint8Array {
   const pass = 5 + commands.length;
-  const step = (at: number, k: number, yes: number, no: number) => [JUMP_EQUAL, yes - at - 1, no - at - 1, k] as const;
+  const step = (at: number, k: number, yes: number, no: number) =>
+    [JUMP_EQUAL, yes - at - 1, no - at - 1, k] as const;
   const program: (readonly [code: number, yes: number, no: number, k: number])[] = [
     [LOAD, 0, 0, DATA_ARCH],
     step(1, machine.arch, 2, pass),
@@ -58,10 +66,11 @@ export function ioctlFilter(machine: { arch: number; ioctl: number }, commands: 
 }
 
 /**
- * Traps the ioctls `commands` of this thread and of what it starts. Needs CAP_SYS_ADMIN in the user namespace, so that set-user-id programs
- * need not be given up (PR_SET_NO_NEW_PRIVS).
+ * Traps the ioctls `commands` of this thread and of what it starts. Needs CAP_SYS_ADMIN in the user
+ * namespace, so that set-user-id programs need not be given up (PR_SET_NO_NEW_PRIVS).
  * @returns the listener: close-on-exec.
- * @throws Refusal EBUSY another listener is in force already; EACCES no CAP_SYS_ADMIN; EINVAL, ENOSYS the kernel has none of this.
+ * @throws Refusal EBUSY another listener is in force already; EACCES no CAP_SYS_ADMIN; EINVAL, ENOSYS the
+ * kernel has none of this.
  */
 export function trapIoctls(commands: readonly number[]): number {
   const machine = machines[process.arch];
@@ -71,7 +80,8 @@ export function trapIoctls(commands: readonly number[]): number {
   const view = new DataView(header.buffer);
   view.setUint16(0, filter.length / 8, true);
   view.setBigUint64(8, BigInt(addressOf(filter)), true);
-  const install = (flags: number) => libc().syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, flags, addressOf(header));
+  const install = (flags: number) =>
+    libc().syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, flags, addressOf(header));
   const flags = FLAG_NEW_LISTENER | FLAG_SPEC_ALLOW;
   let listener = install(flags | FLAG_WAIT_KILLABLE_RECV);
   if (listener === -1 && lastErrno() === Errno.EINVAL) listener = install(flags);
@@ -98,7 +108,10 @@ export interface TrappedIoctl {
   readonly arg: number;
 }
 
-/** The listening end. One thread reads it. None of this waits for anything but the calling thread's next step in the kernel. */
+/**
+ * The listening end. One thread reads it. None of this waits for anything but the calling thread's next step
+ * in the kernel.
+ */
 export class IoctlListener {
   /** The descriptor by which calls are answered. */
   readonly listener: number;
@@ -113,7 +126,10 @@ export class IoctlListener {
     this.calls = calls;
   }
 
-  /** What there is: a call to `receive`, nothing yet, or never again (nobody lives whom the filter binds, or who hands their calls on). */
+  /**
+   * What there is: a call to `receive`, nothing yet, or never again (nobody lives whom the filter binds, or
+   * who hands their calls on).
+   */
   get state(): 'pending' | 'quiet' | 'ended' {
     this.#view.setInt32(0, this.calls, true);
     this.#view.setInt32(4, POLLIN, true);
@@ -156,8 +172,10 @@ export class IoctlListener {
       const number = libc().ioctl(this.listener, NOTIF_ADDFD, this.#at);
       if (number !== -1) return number;
       const errno = lastErrno();
-      if (errno === Errno.EMFILE) throw new Refusal(errno, 'the calling process has no room for another descriptor');
-      if (errno !== Errno.EINTR) throw new Refusal(Errno.ESRCH, 'the calling thread was killed while it waited');
+      if (errno === Errno.EMFILE)
+        throw new Refusal(errno, 'the calling process has no room for another descriptor');
+      if (errno !== Errno.EINTR)
+        throw new Refusal(Errno.ESRCH, 'the calling thread was killed while it waited');
     }
   }
 
@@ -175,7 +193,10 @@ export class IoctlListener {
     };
   }
 
-  /** struct seccomp_notif_resp: id 0, val 8, error 16, flags 20. That the caller is gone meanwhile is no error. */
+  /**
+   * struct seccomp_notif_resp: id 0, val 8, error 16, flags 20. That the caller is gone meanwhile is no
+   * error.
+   */
   #send(id: bigint, value: number, error: number, flags: number): void {
     this.#view.setBigUint64(0, id, true);
     this.#view.setBigInt64(8, BigInt(value), true);

@@ -21,7 +21,10 @@ test('only the first difference of a sequence counts', () => {
 
 test('a signature is the call and the two results', () => {
   const both = { at: 1, before: [open], line: alloc };
-  assert.equal(signature({ ...both, kernel: '0 +8=01000000', ours: 'ENOMEM' }), 'IOAS_ALLOC: kernel 0, ours ENOMEM');
+  assert.equal(
+    signature({ ...both, kernel: '0 +8=01000000', ours: 'ENOMEM' }),
+    'IOAS_ALLOC: kernel 0, ours ENOMEM',
+  );
   assert.equal(
     signature({ ...both, kernel: '0 +8=01000000', ours: '0 +8=02000000' }),
     'IOAS_ALLOC: 0 on both sides, but not the same bytes',
@@ -47,6 +50,10 @@ test('a picked IOVA may differ only where more than a page of alignment was to b
   });
   assert.notEqual(explanation(picked(0x1000, 0x4000)), undefined);
   assert.equal(explanation(picked(0, 0x4000)), undefined, 'the buffer begins at an odd page');
-  assert.equal(explanation(picked(0x1000, 0x1000)), undefined, 'one page needs no more than a page of alignment');
+  assert.equal(
+    explanation(picked(0x1000, 0x1000)),
+    undefined,
+    'one page needs no more than a page of alignment',
+  );
   assert.equal(explanation(picked(0x1000, 0x4000, 7)), undefined, 'the IOVA was given');
 });

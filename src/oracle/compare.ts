@@ -1,8 +1,9 @@
 /**
  * The comparison of two lists of answers to one sequence.
  *
- * After a first difference the two sides are in different states, so only the first one of a sequence means anything. Differences that are meant stand
- * in `explained`, each with its reason; docs/differences.md tells them to people.
+ * After a first difference the two sides are in different states, so only the first one of a sequence means
+ * anything. Differences that are meant stand in `explained`, each with its reason; docs/differences.md tells
+ * them to people.
  */
 import { fromHex, type IoctlLine, type Line, type Sequence, type Value } from './language.js';
 import { fieldValue, layoutOf } from './layouts.js';
@@ -31,7 +32,8 @@ export interface Explained {
 export const explained: readonly Explained[] = [
   {
     name: 'alignment of picked IOVAs',
-    reason: "an IOVA keeps up to 2 MiB of its memory's alignment, as in kernels with transparent huge pages; the oracle's kernel has none",
+    reason:
+      "an IOVA keeps up to 2 MiB of its memory's alignment, as in kernels with transparent huge pages; the oracle's kernel has none",
     matches: ({ line, kernel, ours }) => {
       const picked = line.verb === 'ioctl' ? pickFor(line) : undefined;
       if (picked === undefined || picked.alignment <= PAGE) return false;
@@ -42,19 +44,24 @@ export const explained: readonly Explained[] = [
   },
   {
     name: "the test kernel's own flag of IOAS_COPY",
-    reason: 'with IOMMUFD_TEST built in, flag 1 << 16 of IOAS_COPY is taken by a fuzzer; in other kernels it is EOPNOTSUPP, as here',
-    matches: ({ line, ours }) => isCall(line, 'IOAS_COPY') && result(ours) === 'EOPNOTSUPP' && hasFlag(line, 0x10000n),
+    reason:
+      'with IOMMUFD_TEST built in, flag 1 << 16 of IOAS_COPY is taken by a fuzzer; in other kernels it is EOPNOTSUPP, as here',
+    matches: ({ line, ours }) =>
+      isCall(line, 'IOAS_COPY') && result(ours) === 'EOPNOTSUPP' && hasFlag(line, 0x10000n),
   },
   {
     name: 'files that are no memory',
     reason:
       'MAP_FILE of a file without pages (a device, a pipe), or past its end, is EINVAL at once here; Linux finds out when a page table needs its pages',
     matches: ({ line, kernel, ours }) =>
-      isCall(line, 'IOAS_MAP_FILE') && ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) && result(ours) === 'EINVAL',
+      isCall(line, 'IOAS_MAP_FILE') &&
+      ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) &&
+      result(ours) === 'EINVAL',
   },
   {
     name: 'bytes before an EFAULT',
-    reason: 'Linux has stored what comes before the bad address; here the whole stretch is looked at first, and nothing is stored',
+    reason:
+      'Linux has stored what comes before the bad address; here the whole stretch is looked at first, and nothing is stored',
     matches: ({ line, kernel, ours }) =>
       line.verb === 'ioctl' &&
       // How many entries were handled is no byte of a buffer.
@@ -64,7 +71,8 @@ export const explained: readonly Explained[] = [
   },
   {
     name: 'places of destroyed queues',
-    reason: "the test kernel's mock vIOMMU frees place 0 whichever of its hardware queues is destroyed; here that of the queue",
+    reason:
+      "the test kernel's mock vIOMMU frees place 0 whichever of its hardware queues is destroyed; here that of the queue",
     matches: ({ line, before, kernel, ours }) =>
       isCall(line, 'HW_QUEUE_ALLOC') &&
       before.some((each) => isCall(each, 'DESTROY')) &&
@@ -77,11 +85,14 @@ export const explained: readonly Explained[] = [
     reason:
       'VIOMMU_ALLOC has stored where its page can be mapped, which is nowhere here, and the same bytes are then given as an invalidation',
     matches: ({ line, before, kernel }) =>
-      isCall(line, 'HWPT_INVALIDATE') && before.some((each) => isCall(each, 'VIOMMU_ALLOC')) && result(kernel) === 'E2BIG',
+      isCall(line, 'HWPT_INVALIDATE') &&
+      before.some((each) => isCall(each, 'VIOMMU_ALLOC')) &&
+      result(kernel) === 'E2BIG',
   },
   {
     name: 'pins of copied mappings',
-    reason: 'Linux pins pages once for all mappings that IOAS_COPY has made of one; here nothing is pinned, and the test counts mappings',
+    reason:
+      'Linux pins pages once for all mappings that IOAS_COPY has made of one; here nothing is pinned, and the test counts mappings',
     matches: ({ line, before, kernel, ours }) =>
       isCall(line, 'TEST_MD_CHECK_REFS') &&
       before.some((each) => isCall(each, 'IOAS_COPY')) &&
@@ -92,14 +103,17 @@ export const explained: readonly Explained[] = [
     name: 'dirty bits of large entries',
     reason:
       'Linux notes a write for the whole entry that translated it, which is as large as memory happens to be in one stretch; here for its page',
-    matches: ({ line, kernel, ours }) => isCall(line, 'HWPT_GET_DIRTY_BITMAP') && result(kernel) === '0' && bitsWithin(kernel, ours),
+    matches: ({ line, kernel, ours }) =>
+      isCall(line, 'HWPT_GET_DIRTY_BITMAP') && result(kernel) === '0' && bitsWithin(kernel, ours),
   },
   {
     name: 'pages of a queue that do not follow each other',
     reason:
       "a hardware queue must lie in one stretch of the machine's memory, which of a process's memory nobody knows; here it is one of the mapped memory",
     matches: ({ line, kernel, ours }) =>
-      isCall(line, 'HW_QUEUE_ALLOC') && result(kernel) === 'EFAULT' && ['0', 'EINVAL', 'EEXIST', 'EIO'].includes(result(ours)),
+      isCall(line, 'HW_QUEUE_ALLOC') &&
+      result(kernel) === 'EFAULT' &&
+      ['0', 'EINVAL', 'EEXIST', 'EIO'].includes(result(ours)),
   },
 ];
 
@@ -126,15 +140,23 @@ function bitsWithin(kernel: string, ours: string): boolean {
 /** The bytes of the watched buffer that an answer lists, by their offsets. */
 function changedBytes(answer: string): Map<number, number> {
   const runs = [...answer.matchAll(/ s\+(\d+)=([0-9a-f]+)/g)];
-  return new Map(runs.flatMap(([, at, hex]) => [...fromHex(hex!)].map((byte, n): [number, number] => [Number(at) + n, byte])));
+  return new Map(
+    runs.flatMap(([, at, hex]) =>
+      [...fromHex(hex!)].map((byte, n): [number, number] => [Number(at) + n, byte]),
+    ),
+  );
 }
 
-/** The alignment that a call asks of the IOVA that it lets the kernel pick, or undefined when it does not let it. */
+/**
+ * The alignment that a call asks of the IOVA that it lets the kernel pick, or undefined when it does not let
+ * it.
+ */
 function pickFor(line: IoctlLine): { readonly alignment: bigint } | undefined {
   const layout = layoutOf(line);
   const field = (name: string) => fieldOfCall(line, name);
   const [flags, length] = [field('flags'), field('length')];
-  if (flags?.kind !== 'number' || (flags.value & FIXED_IOVA) !== 0n || length?.kind !== 'number') return undefined;
+  if (flags?.kind !== 'number' || (flags.value & FIXED_IOVA) !== 0n || length?.kind !== 'number')
+    return undefined;
   if (layout?.name === 'IOAS_COPY') return { alignment: length.value };
   const memory = field(layout?.name === 'IOAS_MAP_FILE' ? 'start' : 'user_va');
   // A field that is not given is 0, which has every alignment.
@@ -151,7 +173,11 @@ function smaller(one: bigint, other: bigint): bigint {
   return one < other ? one : other;
 }
 
-export function firstDifference(sequence: Sequence, kernel: readonly string[], ours: readonly string[]): Difference | undefined {
+export function firstDifference(
+  sequence: Sequence,
+  kernel: readonly string[],
+  ours: readonly string[],
+): Difference | undefined {
   for (const [at, line] of sequence.lines.entries()) {
     const [theirs = '', mine = ''] = [kernel[at], ours[at]];
     if (theirs !== mine) return { at, line, before: sequence.lines.slice(0, at), kernel: theirs, ours: mine };
@@ -165,15 +191,29 @@ export function explanation(difference: Difference): Explained | undefined {
 
 /** Differences with one signature are taken for one: the same call, the same two results. */
 export function signature({ line, kernel, ours }: Difference): string {
-  const name = line.verb === 'ioctl' ? (layoutOf(line)?.name ?? `ioctl 0x${line.cmd.toString(16)}`) : line.verb;
+  const name =
+    line.verb === 'ioctl' ? (layoutOf(line)?.name ?? `ioctl 0x${line.cmd.toString(16)}`) : line.verb;
   const [theirs = '', mine = ''] = [result(kernel), result(ours)];
-  return theirs === mine ? `${name}: ${theirs} on both sides, but not the same bytes` : `${name}: kernel ${theirs}, ours ${mine}`;
+  return theirs === mine
+    ? `${name}: ${theirs} on both sides, but not the same bytes`
+    : `${name}: kernel ${theirs}, ours ${mine}`;
 }
 
 /** The sequence up to its first difference, with the answers. */
-export function formatDifference(sequence: Sequence, kernel: readonly string[], difference: Difference): string {
-  const before = sequence.lines.slice(0, difference.at).flatMap((line, n) => [`  ${readable(line)}`, `    = ${kernel[n]}`]);
-  return [...before, `  ${readable(difference.line)}`, `    kernel: ${difference.kernel}`, `    ours:   ${difference.ours}`].join('\n');
+export function formatDifference(
+  sequence: Sequence,
+  kernel: readonly string[],
+  difference: Difference,
+): string {
+  const before = sequence.lines
+    .slice(0, difference.at)
+    .flatMap((line, n) => [`  ${readable(line)}`, `    = ${kernel[n]}`]);
+  return [
+    ...before,
+    `  ${readable(difference.line)}`,
+    `    kernel: ${difference.kernel}`,
+    `    ours:   ${difference.ours}`,
+  ].join('\n');
 }
 
 function result(answer: string): string {

@@ -1,9 +1,17 @@
 /**
  * Sequences asked of both sides, and what came of it.
  *
- * Differences are gathered by their signature, with the first sequence that showed each: a hundred sequences that stumble over one rule are one finding.
+ * Differences are gathered by their signature, with the first sequence that showed each: a hundred sequences
+ * that stumble over one rule are one finding.
  */
-import { type Difference, type Explained, explanation, firstDifference, formatDifference, signature } from './compare.js';
+import {
+  type Difference,
+  type Explained,
+  explanation,
+  firstDifference,
+  formatDifference,
+  signature,
+} from './compare.js';
 import type { Answers, Kernel } from './kernel.js';
 import type { Sequence } from './language.js';
 import type { Ours } from './ours.js';
@@ -40,11 +48,16 @@ export class Comparison {
     for (const [n, sequence] of sequences.entries()) this.#take(sequence, answers[n]!);
   }
 
-  /** Makes the first sequence of a finding as short and plain as it goes. @returns it as text, with the answers of both sides. */
+  /**
+   * Makes the first sequence of a finding as short and plain as it goes. @returns it as text, with the
+   * answers of both sides.
+   */
   async explain(finding: Finding): Promise<string> {
     const small = await shrink(finding.first, async (candidates) => {
       const differences = await this.#differences(candidates);
-      return differences.map((difference) => difference !== undefined && signature(difference) === finding.signature);
+      return differences.map(
+        (difference) => difference !== undefined && signature(difference) === finding.signature,
+      );
     });
     const [answers] = await this.#kernel.ask([small]);
     const theirs = answers?.kind === 'answered' ? answers.answers : [];
@@ -58,7 +71,9 @@ export class Comparison {
   }
 
   #difference(sequence: Sequence, answers: Answers): Difference | undefined {
-    return answers.kind === 'answered' ? firstDifference(sequence, answers.answers, this.#ours.ask(sequence)) : undefined;
+    return answers.kind === 'answered'
+      ? firstDifference(sequence, answers.answers, this.#ours.ask(sequence))
+      : undefined;
   }
 
   #take(sequence: Sequence, answers: Answers): void {

@@ -1,8 +1,9 @@
 /**
  * The generator: fast-check arbitraries for sequences of ioctls on `/dev/iommu` with its test interface.
  *
- * A sequence is a list of steps. A step is a function of the scene, chosen with all its numbers by fast-check, that adds one call (with what the
- * call needs) to it. Most steps act on what the scene has; a few numbers, flags, sizes and pointers are wrong on purpose.
+ * A sequence is a list of steps. A step is a function of the scene, chosen with all its numbers by
+ * fast-check, that adds one call (with what the call needs) to it. Most steps act on what the scene has; a
+ * few numbers, flags, sizes and pointers are wrong on purpose.
  */
 import fc from 'fast-check';
 import { type Sequence, saved, type Value } from './language.js';
@@ -20,7 +21,14 @@ import {
 import { mostly } from './numbers.js';
 import { type Device, packed, Scene, type Step } from './scene.js';
 import { type Spoil, spoil } from './spoil.js';
-import { accessPages, accessReplace, accessRw, closeAccess, createAccess, unpinPages } from './steps-access.js';
+import {
+  accessPages,
+  accessReplace,
+  accessRw,
+  closeAccess,
+  createAccess,
+  unpinPages,
+} from './steps-access.js';
 import {
   addReserved,
   checkMap,
@@ -33,8 +41,24 @@ import {
   mockReplace,
   setDirty,
 } from './steps-device.js';
-import { closeEvents, eventQueue, misuseEvents, pollEvents, readEvents, triggerEvent } from './steps-events.js';
-import { answerFaults, closeFaults, faultQueue, faultTable, misuseFaults, pollFaults, readFaults, triggerFault } from './steps-faults.js';
+import {
+  closeEvents,
+  eventQueue,
+  misuseEvents,
+  pollEvents,
+  readEvents,
+  triggerEvent,
+} from './steps-events.js';
+import {
+  answerFaults,
+  closeFaults,
+  faultQueue,
+  faultTable,
+  misuseFaults,
+  pollFaults,
+  readFaults,
+  triggerFault,
+} from './steps-faults.js';
 import {
   allowIovas,
   changeProcess,
@@ -53,7 +77,14 @@ import {
 import { invalidate, nestedAlloc } from './steps-nested.js';
 import { pasid } from './steps-pasid.js';
 import { vfioAsk, vfioInfo, vfioIoas, vfioMap, vfioUnmap } from './steps-vfio.js';
-import { destroyLatest, hwQueue, invalidateDevices, vdevice, viommu, viommuWithData } from './steps-viommu.js';
+import {
+  destroyLatest,
+  hwQueue,
+  invalidateDevices,
+  vdevice,
+  viommu,
+  viommuWithData,
+} from './steps-viommu.js';
 
 export const MAX_STEPS = 30;
 /** Flags of HWPT_ALLOC. */
@@ -149,7 +180,9 @@ interface SpoiltStep {
 function stepsOf(chosen: readonly Part[]): fc.Arbitrary<SpoiltStep> {
   const each = chosen.map((part) => ({
     weight: part === 'ioas' ? 3 : 2,
-    arbitrary: fc.oneof(...parts[part].map(([weight, arbitrary]) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Step> }))),
+    arbitrary: fc.oneof(
+      ...parts[part].map(([weight, arbitrary]) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Step> })),
+    ),
   }));
   return fc.record({
     step: fc.oneof(...each),
@@ -176,7 +209,10 @@ const start: fc.Arbitrary<Start> = fc.record({
 /** Parts that say nothing without a device. */
 const onDevices: readonly Part[] = ['hwpt', 'refs', 'pasid', 'nested', 'vevents', 'faults'];
 
-/** Sequences of up to MAX_STEPS steps. Each keeps to one or two of the chosen parts, beside the IOAS's own calls, so that the objects of a part meet. */
+/**
+ * Sequences of up to MAX_STEPS steps. Each keeps to one or two of the chosen parts, beside the IOAS's own
+ * calls, so that the objects of a part meet.
+ */
 export function sequences(chosen: readonly Part[]): fc.Arbitrary<Sequence> {
   return fc.subarray([...chosen], { minLength: 1, maxLength: Math.min(2, chosen.length) }).chain((some) => {
     const used: Part[] = [
@@ -187,13 +223,15 @@ export function sequences(chosen: readonly Part[]): fc.Arbitrary<Sequence> {
         ...(some.includes('vevents') ? (['nested'] as const) : []),
       ]),
     ];
-    return fc.tuple(start, fc.array(stepsOf(used), { minLength: 1, maxLength: MAX_STEPS, size: 'max' })).map(([first, steps]) => {
-      const scene = new Scene();
-      prepare(scene, used, first);
-      for (const each of steps) add(scene, used, each);
-      scene.detachPasids();
-      return { name: 'generated', lines: scene.lines };
-    });
+    return fc
+      .tuple(start, fc.array(stepsOf(used), { minLength: 1, maxLength: MAX_STEPS, size: 'max' }))
+      .map(([first, steps]) => {
+        const scene = new Scene();
+        prepare(scene, used, first);
+        for (const each of steps) add(scene, used, each);
+        scene.detachPasids();
+        return { name: 'generated', lines: scene.lines };
+      });
   });
 }
 
@@ -208,9 +246,12 @@ function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags
   const needed = (used.includes('pasid') ? PASID : 0) | (used.includes('nested') ? NEST_PARENT : 0);
   const flags = needed === 0 ? hwptFlags : needed;
   const hwpt = allocateHwpt(scene, { flags, dev_id: saved(device.idev), pt_id: saved(ioas) });
-  if (attached || used.includes('pasid')) scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
-  if (attached && (flags & DIRTY_TRACKING) !== 0) scene.call('HWPT_SET_DIRTY_TRACKING', { hwpt_id: saved(hwpt), flags: 1 });
-  if (used.includes('nested') && (attached || used.includes('vevents'))) attachNested(scene, device, hwpt, needed & PASID);
+  if (attached || used.includes('pasid'))
+    scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
+  if (attached && (flags & DIRTY_TRACKING) !== 0)
+    scene.call('HWPT_SET_DIRTY_TRACKING', { hwpt_id: saved(hwpt), flags: 1 });
+  if (used.includes('nested') && (attached || used.includes('vevents')))
+    attachNested(scene, device, hwpt, needed & PASID);
   if (used.includes('faults')) attachFaulting(scene, device, saved(ioas));
 }
 
@@ -220,7 +261,14 @@ function attachNested(scene: Scene, device: Device, parent: string, flags: numbe
   addVdevice(scene, scene.viommus[0], 0x99n);
   const name = scene.name('nested');
   const data_uptr = scene.scratch(packed(4, 0x1234, 0), 0x800);
-  const fields = { flags, dev_id: saved(device.idev), pt_id: scene.id(scene.viommus[0]), data_type: SELFTEST_DATA, data_len: 8, data_uptr };
+  const fields = {
+    flags,
+    dev_id: saved(device.idev),
+    pt_id: scene.id(scene.viommus[0]),
+    data_type: SELFTEST_DATA,
+    data_len: 8,
+    data_uptr,
+  };
   scene.call('HWPT_ALLOC', fields, { saves: { [name]: 'out_hwpt_id' } });
   scene.nested.push(name);
   scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(name) });
@@ -228,7 +276,12 @@ function attachNested(scene: Scene, device: Device, parent: string, flags: numbe
 
 function attachFaulting(scene: Scene, device: Device, pt_id: Value): void {
   openFaults(scene, 0);
-  const hwpt = allocateHwpt(scene, { flags: 4, dev_id: saved(device.idev), pt_id, fault_id: scene.id(scene.faults[0]?.id) });
+  const hwpt = allocateHwpt(scene, {
+    flags: 4,
+    dev_id: saved(device.idev),
+    pt_id,
+    fault_id: scene.id(scene.faults[0]?.id),
+  });
   scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: saved(device.stdev), pt_id: saved(hwpt) });
 }
 
@@ -237,7 +290,8 @@ function add(scene: Scene, used: readonly Part[], { step, spoil, refill: wanted 
   const before = scene.lines.length;
   step(scene);
   const last = scene.lines.at(-1);
-  if (spoil !== undefined && scene.lines.length > before && last?.verb === 'ioctl') scene.lines[scene.lines.length - 1] = spoil(last);
+  if (spoil !== undefined && scene.lines.length > before && last?.verb === 'ioctl')
+    scene.lines[scene.lines.length - 1] = spoil(last);
 }
 
 function refill(scene: Scene, used: readonly Part[]): void {
@@ -245,6 +299,7 @@ function refill(scene: Scene, used: readonly Part[]): void {
   const ioas = saved(scene.ioases[0]!);
   if (used.includes('hwpt') && scene.devices.length === 0) addDevice(scene, ioas, 4);
   if (used.includes('access') && scene.accesses.length === 0) openAccess(scene, ioas, 1);
-  if (used.includes('nested') && scene.viommus.length === 0) addViommu(scene, scene.pick(scene.hwpts, 0), 0, SELFTEST_TYPE);
+  if (used.includes('nested') && scene.viommus.length === 0)
+    addViommu(scene, scene.pick(scene.hwpts, 0), 0, SELFTEST_TYPE);
   if (used.includes('faults') && scene.faults.length === 0) openFaults(scene, 0);
 }

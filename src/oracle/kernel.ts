@@ -1,8 +1,9 @@
 /**
  * The kernel side: sequences go into a fresh User-Mode Linux, their answers come back.
  *
- * A boot costs a tenth of a second, so many sequences share one. A kernel that warned of itself (its test interface can be misused) is not asked any
- * further: what it answered in that sequence is dropped, and the sequences after it go into the next boot.
+ * A boot costs a tenth of a second, so many sequences share one. A kernel that warned of itself (its test
+ * interface can be misused) is not asked any further: what it answered in that sequence is dropped, and the
+ * sequences after it go into the next boot.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -11,7 +12,9 @@ import { join } from 'node:path';
 import { formatScript, type Sequence } from './language.js';
 
 /** One answer per line, or why there are none. */
-export type Answers = { readonly kind: 'answered'; readonly answers: readonly string[] } | { readonly kind: 'warned' | 'crashed' };
+export type Answers =
+  | { readonly kind: 'answered'; readonly answers: readonly string[] }
+  | { readonly kind: 'warned' | 'crashed' };
 
 const BOOT_LIMIT_MS = 120_000;
 
@@ -33,7 +36,8 @@ export class Kernel {
 
   async ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
     const answers: Answers[] = [];
-    while (answers.length < sequences.length) answers.push(...(await this.#boot(sequences.slice(answers.length))));
+    while (answers.length < sequences.length)
+      answers.push(...(await this.#boot(sequences.slice(answers.length))));
     return answers;
   }
 
@@ -52,12 +56,31 @@ export class Kernel {
   }
 
   #arguments(work: string): string[] {
-    const root = ['root=/dev/root', 'rootfstype=hostfs', `rootflags=${join(this.#home, 'root')}`, 'rw', 'init=/init'];
-    return ['mem=64M', 'seccomp=on', ...root, `uml_dir=${work}`, 'con0=null', 'con=null', 'ssl=null', 'quiet', `work=${work}`];
+    const root = [
+      'root=/dev/root',
+      'rootfstype=hostfs',
+      `rootflags=${join(this.#home, 'root')}`,
+      'rw',
+      'init=/init',
+    ];
+    return [
+      'mem=64M',
+      'seccomp=on',
+      ...root,
+      `uml_dir=${work}`,
+      'con0=null',
+      'con=null',
+      'ssl=null',
+      'quiet',
+      `work=${work}`,
+    ];
   }
 }
 
-/** Takes the output of one boot apart. The last sequence that it names may have been cut short or have made the kernel warn. */
+/**
+ * Takes the output of one boot apart. The last sequence that it names may have been cut short or have made
+ * the kernel warn.
+ */
 function parseAnswers(output: string, sequences: readonly Sequence[]): Answers[] {
   const answered: string[][] = [];
   let ending = '';
@@ -75,7 +98,11 @@ function parseAnswers(output: string, sequences: readonly Sequence[]): Answers[]
   return answers;
 }
 
-function run(file: string, args: readonly string[], errors: 'inherit' | 'ignore'): Promise<{ code: number | null; output: string }> {
+function run(
+  file: string,
+  args: readonly string[],
+  errors: 'inherit' | 'ignore',
+): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', errors],

@@ -1,5 +1,6 @@
 /**
- * The line language that both executors run: `oracle/executor.c` inside the real kernel, `ours.ts` over the in-process machine.
+ * The line language that both executors run: `oracle/executor.c` inside the real kernel, `ours.ts` over the
+ * in-process machine.
  *
  *     seq NAME                          begins a sequence; what the one before it opened and mapped is gone
  *     open F PATH · memfd M LENGTH · eventfd E · dup G F · close F
@@ -8,11 +9,13 @@
  *     ioctl F CMD HEX [OFFSET:SIZE=VALUE | >v@OFFSET:SIZE | >G@OFFSET:fd | <B | !VALUE]...
  *     read F LENGTH · pread F OFFSET LENGTH · write F HEX · poll F
  *
- * A VALUE is `&B+0x1000` (an address), `$v+1` (a value saved from an earlier answer), `%F` (a descriptor's number) or a number. An ioctl's
- * struct is HEX with the patches applied; `>` saves from what came back, `<` watches a buffer, `!` gives the argument itself.
+ * A VALUE is `&B+0x1000` (an address), `$v+1` (a value saved from an earlier answer), `%F` (a descriptor's
+ * number) or a number. An ioctl's struct is HEX with the patches applied; `>` saves from what came back, `<`
+ * watches a buffer, `!` gives the argument itself.
  *
- * An answer is a result or an errno's name, and what changed: `+8=01000000` in the struct, `B+16=ffffffff` in a watched buffer, in words
- * of four bytes. Invariant: an answer never contains an address or a descriptor's number, so answers of different processes can be compared.
+ * An answer is a result or an errno's name, and what changed: `+8=01000000` in the struct, `B+16=ffffffff` in
+ * a watched buffer, in words of four bytes. Invariant: an answer never contains an address or a descriptor's
+ * number, so answers of different processes can be compared.
  */
 
 export type Value =
@@ -45,7 +48,19 @@ export interface IoctlLine {
   readonly address?: Value;
 }
 
-const plainVerbs = ['open', 'memfd', 'eventfd', 'dup', 'close', 'buf', 'fill', 'read', 'pread', 'write', 'poll'] as const;
+const plainVerbs = [
+  'open',
+  'memfd',
+  'eventfd',
+  'dup',
+  'close',
+  'buf',
+  'fill',
+  'read',
+  'pread',
+  'write',
+  'poll',
+] as const;
 export type PlainVerb = (typeof plainVerbs)[number];
 
 /** Every other line: its words after the verb. */
@@ -62,10 +77,21 @@ export interface Sequence {
 }
 
 export const number = (value: number | bigint): Value => ({ kind: 'number', value: BigInt(value) });
-export const address = (name: string, plus: number | bigint = 0): Value => ({ kind: 'address', name, plus: BigInt(plus) });
-export const saved = (name: string, plus: number | bigint = 0): Value => ({ kind: 'saved', name, plus: BigInt(plus) });
+export const address = (name: string, plus: number | bigint = 0): Value => ({
+  kind: 'address',
+  name,
+  plus: BigInt(plus),
+});
+export const saved = (name: string, plus: number | bigint = 0): Value => ({
+  kind: 'saved',
+  name,
+  plus: BigInt(plus),
+});
 export const descriptor = (name: string): Value => ({ kind: 'descriptor', name });
-export const plain = (verb: PlainVerb, ...words: (string | number)[]): PlainLine => ({ verb, words: words.map(String) });
+export const plain = (verb: PlainVerb, ...words: (string | number)[]): PlainLine => ({
+  verb,
+  words: words.map(String),
+});
 
 export function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
@@ -99,7 +125,9 @@ export function formatLine(line: Line): string {
 
 /** The script of `sequences`, as the executors read it. */
 export function formatScript(sequences: readonly Sequence[]): string {
-  return sequences.map(({ name, lines }) => `${[`seq ${name}`, ...lines.map(formatLine)].join('\n')}\n`).join('');
+  return sequences
+    .map(({ name, lines }) => `${[`seq ${name}`, ...lines.map(formatLine)].join('\n')}\n`)
+    .join('');
 }
 
 /** @throws Error when `text` is not a line of the language. */
@@ -130,8 +158,14 @@ function parseIoctl([fd = '', cmd = '', hex = '', ...rest]: readonly string[], t
   for (const word of rest) {
     const patch = /^(\d+):(\d)=(.+)$/.exec(word);
     const save = /^>(\w+)@(\d+):(\d|fd)$/.exec(word);
-    if (patch !== null) patches.push({ offset: Number(patch[1]), size: Number(patch[2]), value: parseValue(patch[3]!) });
-    else if (save !== null) saves.push({ name: save[1]!, offset: Number(save[2]), size: save[3] === 'fd' ? 'fd' : Number(save[3]) });
+    if (patch !== null)
+      patches.push({ offset: Number(patch[1]), size: Number(patch[2]), value: parseValue(patch[3]!) });
+    else if (save !== null)
+      saves.push({
+        name: save[1]!,
+        offset: Number(save[2]),
+        size: save[3] === 'fd' ? 'fd' : Number(save[3]),
+      });
     else if (word.startsWith('<')) watches.push(word.slice(1));
     else if (word.startsWith('!')) argument = parseValue(word.slice(1));
     else throw new Error(`"${word}" of "${text}" is not a part of an ioctl`);
@@ -160,6 +194,7 @@ export function changes(label: string, before: Uint8Array, now: Uint8Array, skip
 }
 
 function differs(before: Uint8Array, now: Uint8Array, at: number): boolean {
-  for (let byte = at; byte < Math.min(at + 4, now.length); byte++) if (before[byte] !== now[byte]) return true;
+  for (let byte = at; byte < Math.min(at + 4, now.length); byte++)
+    if (before[byte] !== now[byte]) return true;
   return false;
 }

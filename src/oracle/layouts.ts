@@ -1,8 +1,10 @@
 /**
- * What the bytes of an ioctl mean: the structs of Linux 7.3's `linux/iommufd.h`, of its test interface and of VFIO's type1 calls.
+ * What the bytes of an ioctl mean: the structs of Linux 7.3's `linux/iommufd.h`, of its test interface and of
+ * VFIO's type1 calls.
  *
- * It serves the generator, which fills fields by name, and the printing of a sequence. It is kept apart from the tables that our own files
- * decode by: a mistake made twice in one table would not be seen by a comparison.
+ * It serves the generator, which fills fields by name, and the printing of a sequence. It is kept apart from
+ * the tables that our own files decode by: a mistake made twice in one table would not be seen by a
+ * comparison.
  */
 import { type FieldType, type Struct, struct, u8, u16, u32, u64 } from '../uapi/struct.js';
 import { type IoctlLine, number, type Value } from './language.js';
@@ -42,8 +44,20 @@ const device = { out_stdev_id: u32, out_hwpt_id: u32, out_idev_id: u32 };
 export const layouts = {
   DESTROY: iommufd('DESTROY', 0x80, { id: u32 }),
   IOAS_ALLOC: iommufd('IOAS_ALLOC', 0x81, { ...flagged, out_ioas_id: u32 }),
-  IOAS_ALLOW_IOVAS: iommufd('IOAS_ALLOW_IOVAS', 0x82, { ioas_id: u32, num_iovas: u32, __reserved: u32, allowed_iovas: u64 }),
-  IOAS_COPY: iommufd('IOAS_COPY', 0x83, { ...flagged, dst_ioas_id: u32, src_ioas_id: u32, length: u64, dst_iova: u64, src_iova: u64 }),
+  IOAS_ALLOW_IOVAS: iommufd('IOAS_ALLOW_IOVAS', 0x82, {
+    ioas_id: u32,
+    num_iovas: u32,
+    __reserved: u32,
+    allowed_iovas: u64,
+  }),
+  IOAS_COPY: iommufd('IOAS_COPY', 0x83, {
+    ...flagged,
+    dst_ioas_id: u32,
+    src_ioas_id: u32,
+    length: u64,
+    dst_iova: u64,
+    src_iova: u64,
+  }),
   IOAS_IOVA_RANGES: iommufd('IOAS_IOVA_RANGES', 0x84, {
     ioas_id: u32,
     num_iovas: u32,
@@ -51,7 +65,14 @@ export const layouts = {
     allowed_iovas: u64,
     out_iova_alignment: u64,
   }),
-  IOAS_MAP: iommufd('IOAS_MAP', 0x85, { ...flagged, ioas_id: u32, __reserved: u32, user_va: u64, length: u64, iova: u64 }),
+  IOAS_MAP: iommufd('IOAS_MAP', 0x85, {
+    ...flagged,
+    ioas_id: u32,
+    __reserved: u32,
+    user_va: u64,
+    length: u64,
+    iova: u64,
+  }),
   IOAS_UNMAP: iommufd('IOAS_UNMAP', 0x86, { ioas_id: u32, ...range }),
   OPTION: iommufd('OPTION', 0x87, { option_id: u32, op: u16, __reserved: u16, object_id: u32, val64: u64 }),
   VFIO_IOAS: iommufd('VFIO_IOAS', 0x88, { ioas_id: u32, op: u16, __reserved: u16 }),
@@ -77,7 +98,11 @@ export const layouts = {
     __reserved: { size: 3, align: 1 },
     out_capabilities: u64,
   }),
-  HWPT_SET_DIRTY_TRACKING: iommufd('HWPT_SET_DIRTY_TRACKING', 0x8b, { ...flagged, hwpt_id: u32, __reserved: u32 }),
+  HWPT_SET_DIRTY_TRACKING: iommufd('HWPT_SET_DIRTY_TRACKING', 0x8b, {
+    ...flagged,
+    hwpt_id: u32,
+    __reserved: u32,
+  }),
   HWPT_GET_DIRTY_BITMAP: iommufd('HWPT_GET_DIRTY_BITMAP', 0x8c, {
     hwpt_id: u32,
     ...flagged,
@@ -95,7 +120,14 @@ export const layouts = {
     __reserved: u32,
   }),
   FAULT_QUEUE_ALLOC: iommufd('FAULT_QUEUE_ALLOC', 0x8e, { ...flagged, out_fault_id: u32, out_fault_fd: u32 }),
-  IOAS_MAP_FILE: iommufd('IOAS_MAP_FILE', 0x8f, { ...flagged, ioas_id: u32, fd: u32, start: u64, length: u64, iova: u64 }),
+  IOAS_MAP_FILE: iommufd('IOAS_MAP_FILE', 0x8f, {
+    ...flagged,
+    ioas_id: u32,
+    fd: u32,
+    start: u64,
+    length: u64,
+    iova: u64,
+  }),
   VIOMMU_ALLOC: iommufd('VIOMMU_ALLOC', 0x90, {
     ...flagged,
     type: u32,
@@ -106,7 +138,12 @@ export const layouts = {
     __reserved: u32,
     data_uptr: u64,
   }),
-  VDEVICE_ALLOC: iommufd('VDEVICE_ALLOC', 0x91, { viommu_id: u32, dev_id: u32, out_vdevice_id: u32, virt_id: u64 }),
+  VDEVICE_ALLOC: iommufd('VDEVICE_ALLOC', 0x91, {
+    viommu_id: u32,
+    dev_id: u32,
+    out_vdevice_id: u32,
+    virt_id: u64,
+  }),
   IOAS_CHANGE_PROCESS: iommufd('IOAS_CHANGE_PROCESS', 0x92, { __reserved: u32 }),
   VEVENTQ_ALLOC: iommufd('VEVENTQ_ALLOC', 0x93, {
     ...flagged,
@@ -126,7 +163,13 @@ export const layouts = {
     nesting_parent_iova: u64,
     length: u64,
   }),
-  IOAS_NOIOMMU_GET_PA: iommufd('IOAS_NOIOMMU_GET_PA', 0x95, { ...flagged, ioas_id: u32, __reserved: u32, ...range, out_phys: u64 }),
+  IOAS_NOIOMMU_GET_PA: iommufd('IOAS_NOIOMMU_GET_PA', 0x95, {
+    ...flagged,
+    ioas_id: u32,
+    __reserved: u32,
+    ...range,
+    out_phys: u64,
+  }),
 
   TEST_ADD_RESERVED: test('ADD_RESERVED', 1, { start: u64, length: u64 }),
   TEST_MOCK_DOMAIN: test('MOCK_DOMAIN', 2, device),
@@ -139,7 +182,14 @@ export const layouts = {
   TEST_MOCK_DOMAIN_REPLACE: test('MOCK_DOMAIN_REPLACE', 10, { pt_id: u32 }),
   TEST_ACCESS_REPLACE_IOAS: test('ACCESS_REPLACE_IOAS', 11, { ioas_id: u32 }),
   TEST_MOCK_DOMAIN_FLAGS: test('MOCK_DOMAIN_FLAGS', 12, { ...device, dev_flags: u32 }),
-  TEST_DIRTY: test('DIRTY', 13, { flags: u32, __pad: u32, ...range, page_size: u64, uptr: u64, out_nr_dirty: u64 }),
+  TEST_DIRTY: test('DIRTY', 13, {
+    flags: u32,
+    __pad: u32,
+    ...range,
+    page_size: u64,
+    uptr: u64,
+    out_nr_dirty: u64,
+  }),
   TEST_MD_CHECK_IOTLB: test('MD_CHECK_IOTLB', 14, { iotlb_id: u32, iotlb: u32 }),
   TEST_TRIGGER_IOPF: test('TRIGGER_IOPF', 15, { dev_id: u32, pasid: u32, grpid: u32, perm: u32, addr: u64 }),
   TEST_DEV_CHECK_CACHE: test('DEV_CHECK_CACHE', 16, { cache_id: u32, cache: u32 }),
@@ -152,15 +202,28 @@ export const layouts = {
   VFIO_GET_API_VERSION: vfio('GET_API_VERSION', 100, {}),
   VFIO_CHECK_EXTENSION: vfio('CHECK_EXTENSION', 101, {}),
   VFIO_SET_IOMMU: vfio('SET_IOMMU', 102, {}),
-  VFIO_IOMMU_GET_INFO: vfio('IOMMU_GET_INFO', 112, { argsz: u32, flags: u32, iova_pgsizes: u64, cap_offset: u32, __pad: u32 }),
-  VFIO_IOMMU_MAP_DMA: vfio('IOMMU_MAP_DMA', 113, { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 }),
+  VFIO_IOMMU_GET_INFO: vfio('IOMMU_GET_INFO', 112, {
+    argsz: u32,
+    flags: u32,
+    iova_pgsizes: u64,
+    cap_offset: u32,
+    __pad: u32,
+  }),
+  VFIO_IOMMU_MAP_DMA: vfio('IOMMU_MAP_DMA', 113, {
+    argsz: u32,
+    flags: u32,
+    vaddr: u64,
+    iova: u64,
+    size: u64,
+  }),
   VFIO_IOMMU_UNMAP_DMA: vfio('IOMMU_UNMAP_DMA', 114, { argsz: u32, flags: u32, iova: u64, size: u64 }),
 } as const satisfies Record<string, Layout>;
 
 export type LayoutName = keyof typeof layouts;
 
 const byCommand = new Map<number, readonly Layout[]>();
-for (const layout of Object.values<Layout>(layouts)) byCommand.set(layout.cmd, [...(byCommand.get(layout.cmd) ?? []), layout]);
+for (const layout of Object.values<Layout>(layouts))
+  byCommand.set(layout.cmd, [...(byCommand.get(layout.cmd) ?? []), layout]);
 
 export interface CallOptions {
   readonly fd?: string;
@@ -183,7 +246,10 @@ export function call(
   const layout: Layout = layouts[name];
   const bytes = new Uint8Array(layout.struct.size + rest.length);
   bytes.set(rest, layout.struct.size);
-  const constants = { ...(layout.struct.at.size === 0 ? { size: layout.struct.size } : {}), ...(layout.op && { op: layout.op }) };
+  const constants = {
+    ...(layout.struct.at.size === 0 ? { size: layout.struct.size } : {}),
+    ...(layout.op && { op: layout.op }),
+  };
   const line: IoctlLine = {
     verb: 'ioctl',
     fd,
@@ -197,17 +263,28 @@ export function call(
     watches,
     ...(address !== undefined && { address }),
   };
-  return Object.entries({ ...constants, ...fields }).reduce((made, [field, value]) => withField(made, fieldOf(layout, field), value), line);
+  return Object.entries({ ...constants, ...fields }).reduce(
+    (made, [field, value]) => withField(made, fieldOf(layout, field), value),
+    line,
+  );
 }
 
 /** `line` with `value` in the bytes of `field`: a number among its bytes, anything else as a patch. */
-export function withField(line: IoctlLine, field: { offset: number; size: number }, value: Value | number | bigint): IoctlLine {
+export function withField(
+  line: IoctlLine,
+  field: { offset: number; size: number },
+  value: Value | number | bigint,
+): IoctlLine {
   const whole = typeof value === 'object' ? value : number(value);
   const bytes = line.bytes.slice();
   const patches = line.patches.filter(({ offset }) => offset !== field.offset);
   const stored = whole.kind === 'number' ? BigInt.asUintN(8 * field.size, whole.value) : 0n;
   for (let n = 0; n < field.size; n++) bytes[field.offset + n] = Number((stored >> BigInt(8 * n)) & 0xffn);
-  return { ...line, bytes, patches: whole.kind === 'number' ? patches : [...patches, { ...field, value: whole }] };
+  return {
+    ...line,
+    bytes,
+    patches: whole.kind === 'number' ? patches : [...patches, { ...field, value: whole }],
+  };
 }
 
 /** What stands in `field`, or undefined when the line's bytes end before it. */
@@ -229,7 +306,9 @@ export function layoutOf(line: IoctlLine): Layout | undefined {
 }
 
 /** The fields of `line` that a value can stand in. */
-export function fieldsOf(line: IoctlLine): readonly { readonly name: string; readonly offset: number; readonly size: number }[] {
+export function fieldsOf(
+  line: IoctlLine,
+): readonly { readonly name: string; readonly offset: number; readonly size: number }[] {
   const layout = layoutOf(line);
   if (layout === undefined) return [];
   return Object.entries(layout.struct.fields)

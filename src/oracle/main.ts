@@ -42,8 +42,17 @@ function settings(): Settings {
   });
   const parts = values.parts
     .split(',')
-    .map((name) => partNames.find((each) => each === name) ?? fail(`there is no part ${name}: ${partNames.join()}`));
-  return { runs: Number(values.runs), seed: Number(values.seed), parts, shrunk: Number(values.shrink), record: values.record };
+    .map(
+      (name) =>
+        partNames.find((each) => each === name) ?? fail(`there is no part ${name}: ${partNames.join()}`),
+    );
+  return {
+    runs: Number(values.runs),
+    seed: Number(values.seed),
+    parts,
+    shrunk: Number(values.shrink),
+    record: values.record,
+  };
 }
 
 function fail(message: string): never {
@@ -70,19 +79,25 @@ async function compareAll(comparison: Comparison, options: Settings): Promise<vo
   process.stderr.write('\n');
 }
 
-function report({ compared, calls, dropped, findings, explained }: Comparison, seed: number): readonly Finding[] {
+function report(
+  { compared, calls, dropped, findings, explained }: Comparison,
+  seed: number,
+): readonly Finding[] {
   const differing = [...findings.values()].sort((one, other) => other.count - one.count);
   const total = differing.reduce((sum, { count }) => sum + count, 0);
   print(`${compared} sequences compared (${calls} calls, seed ${seed}): ${total} differ`);
   if (dropped > 0) print(`${dropped} more were dropped: the kernel warned of itself in them`);
-  for (const [{ name, reason }, count] of explained) print(`${count} differ as they are meant to (${name}): ${reason}`);
+  for (const [{ name, reason }, count] of explained)
+    print(`${count} differ as they are meant to (${name}): ${reason}`);
   for (const { signature, count } of differing) print(`${String(count).padStart(7)}  ${signature}`);
   return differing;
 }
 
 const options = settings();
 const kernel = new Kernel(await buildKernel(buildScript));
-const comparison = new Comparison(kernel, new Ours(await oracleMachine()), { keep: options.record !== undefined });
+const comparison = new Comparison(kernel, new Ours(await oracleMachine()), {
+  keep: options.record !== undefined,
+});
 await compareAll(comparison, options);
 if (options.record !== undefined) await writeFile(options.record, formatTranscripts(comparison.transcripts));
 const findings = report(comparison, options.seed);

@@ -1,8 +1,9 @@
 /**
- * The numbers that calls are made with: mostly good ones, close enough to each other that ranges meet, and some at which something begins or ends.
+ * The numbers that calls are made with: mostly good ones, close enough to each other that ranges meet, and
+ * some at which something begins or ends.
  *
- * IOVAs that the kernel picks depend on its largest page size. Memory for such mappings begins at an odd page (`oddMemoryPage`): then no alignment larger than a page
- * can come of it, and every kernel picks alike.
+ * IOVAs that the kernel picks depend on its largest page size. Memory for such mappings begins at an odd page
+ * (`oddMemoryPage`): then no alignment larger than a page can come of it, and every kernel picks alike.
  */
 import fc from 'fast-check';
 import { MEMORY_BYTES } from './scene.js';
@@ -36,7 +37,22 @@ export const edges64 = fc.constantFrom(
   (1n << 64n) - 2n,
   (1n << 64n) - 1n,
 );
-export const edges32 = fc.constantFrom(0, 1, 2, 3, 4, 7, 8, 0xff, 0x1000, 0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff);
+export const edges32 = fc.constantFrom(
+  0,
+  1,
+  2,
+  3,
+  4,
+  7,
+  8,
+  0xff,
+  0x1000,
+  0x10000,
+  0x7fffffff,
+  0x80000000,
+  0xfffffffe,
+  0xffffffff,
+);
 
 /** Now and then `bad`, mostly `good`. */
 export const mostly = <T>(good: fc.Arbitrary<T>, bad: fc.Arbitrary<T>, weight = 12) =>
@@ -61,7 +77,10 @@ export const memoryPage = fc.nat(Number(BigInt(MEMORY_BYTES) / PAGE) - 1).map((p
 export const oddMemoryPage = fc.nat(15).map((n) => BigInt(n) * 2n * PAGE);
 export const inPage = mostly(fc.constant(0n), fc.constantFrom(0x10n, 0x800n, 0xfffn), 8);
 
-export const pageSizes = mostly(fc.constantFrom(0x800n, 0x800n, PAGE), fc.constantFrom(0n, 1n, 0x1800n, 0x2000n, 1n << 21n));
+export const pageSizes = mostly(
+  fc.constantFrom(0x800n, 0x800n, PAGE),
+  fc.constantFrom(0n, 1n, 0x1800n, 0x2000n, 1n << 21n),
+);
 
 /** Whether a call gets an id of any kind in place of the right one. */
 export const wrongId = oneIn(25);

@@ -1,5 +1,6 @@
 /**
- * Our side: the line language over the in-process machine, with the answers that `oracle/executor.c` gives over the kernel.
+ * Our side: the line language over the in-process machine, with the answers that `oracle/executor.c` gives
+ * over the kernel.
  *
  * Every sequence is a process of its own on one machine, and it exits at the end of its sequence.
  */
@@ -7,7 +8,16 @@ import { InProcess } from '../client/in-process.js';
 import { errnoName, Refusal } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
 import { setBig } from '../uapi/struct.js';
-import { changes, fromHex, type IoctlLine, type Line, type PlainLine, type Sequence, toHex, type Value } from './language.js';
+import {
+  changes,
+  fromHex,
+  type IoctlLine,
+  type Line,
+  type PlainLine,
+  type Sequence,
+  toHex,
+  type Value,
+} from './language.js';
 
 const PAGE = 4096;
 const STRUCT_BYTES = 4 * PAGE;
@@ -115,7 +125,9 @@ class Executor {
     const result = this.#result(() => this.#process.ioctlAt(this.#fd(line.fd), line.cmd, argument));
     const fdAt = /^\d/.test(result) ? this.#save(line) : undefined;
     const inStruct = changes('', before, bytes, fdAt);
-    const inBuffers = watched.map((each) => changes(each.name, each.before, this.#watched(each.name))).join('');
+    const inBuffers = watched
+      .map((each) => changes(each.name, each.before, this.#watched(each.name)))
+      .join('');
     return `${result}${fdAt === undefined ? '' : ` +${fdAt}=fd`}${inStruct}${inBuffers}`;
   }
 
@@ -177,7 +189,9 @@ class Executor {
     return '0';
   }
 
-  /** Memory at an odd multiple of `align`: other memory is allocated, and left, until the next address is one. */
+  /**
+   * Memory at an odd multiple of `align`: other memory is allocated, and left, until the next address is one.
+   */
   #allocate(length: number, align: number): Buffer {
     // Who goes past the end of a buffer does not get into the next, here as in the executor.
     this.#process.allocate(GAP_BYTES).free();

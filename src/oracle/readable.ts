@@ -1,11 +1,31 @@
 /**
- * Lines as people read them: `IOAS_MAP f flags=7 ioas_id=$ioas1 user_va=&b+0x1000 length=0x2000 iova=0x2000000`.
+ * Lines as people read them: `IOAS_MAP f flags=7 ioas_id=$ioas1 user_va=&b+0x1000 length=0x2000
+ * iova=0x2000000`.
  *
- * Fields that are 0 are left out, and so is a `size` that is right; `room` and `rest` are the bytes after the struct. Invariant: `parseReadable(readable(line))` is `line` again; a call that cannot be
- * told in this way (an unknown number) stays in the language of the executors.
+ * Fields that are 0 are left out, and so is a `size` that is right; `room` and `rest` are the bytes after the
+ * struct. Invariant: `parseReadable(readable(line))` is `line` again; a call that cannot be told in this way
+ * (an unknown number) stays in the language of the executors.
  */
-import { formatLine, formatValue, fromHex, type IoctlLine, type Line, parseLine, parseValue, toHex } from './language.js';
-import { call, fieldOf, fieldsOf, fieldValue, type Layout, type LayoutName, layoutOf, layouts } from './layouts.js';
+import {
+  formatLine,
+  formatValue,
+  fromHex,
+  type IoctlLine,
+  type Line,
+  parseLine,
+  parseValue,
+  toHex,
+} from './language.js';
+import {
+  call,
+  fieldOf,
+  fieldsOf,
+  fieldValue,
+  type Layout,
+  type LayoutName,
+  layoutOf,
+  layouts,
+} from './layouts.js';
 
 export function readable(line: Line): string {
   if (line.verb !== 'ioctl') return formatLine(line);
@@ -46,8 +66,12 @@ function words(line: IoctlLine, layout: Layout): string[] {
     layout.name,
     line.fd,
     ...set.map(({ name, text }) => `${name}=${text}`),
-    ...(rest.length === 0 ? [] : [rest.some((byte) => byte !== 0) ? `rest=${toHex(rest)}` : `room=${rest.length}`]),
-    ...line.saves.map(({ name, offset, size }) => `>${name}@${fieldAt(layout, offset)}${size === 'fd' ? ':fd' : ''}`),
+    ...(rest.length === 0
+      ? []
+      : [rest.some((byte) => byte !== 0) ? `rest=${toHex(rest)}` : `room=${rest.length}`]),
+    ...line.saves.map(
+      ({ name, offset, size }) => `>${name}@${fieldAt(layout, offset)}${size === 'fd' ? ':fd' : ''}`,
+    ),
     ...line.watches.map((name) => `<${name}`),
     ...(line.address === undefined ? [] : [`!${formatValue(line.address)}`]),
   ];

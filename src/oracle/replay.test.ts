@@ -1,7 +1,8 @@
 /**
  * What Linux answered, once: the recorded transcripts, replayed on our own /dev/iommu.
  *
- * The files are made by `npm run test:oracle -- --record FILE` and hold facts only: calls, and the answers of a real kernel.
+ * The files are made by `npm run test:oracle -- --record FILE` and hold facts only: calls, and the answers of
+ * a real kernel.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -28,7 +29,11 @@ for (const { name, text } of recorded) {
     const transcripts = parseTranscripts(text);
     const differing = transcripts.map((each) => difference(ours, each)).filter((each) => each !== undefined);
     assert.ok(transcripts.length > 0);
-    assert.equal(differing.length, 0, `${differing.length} of ${transcripts.length} differ, first:\n${differing[0]}`);
+    assert.equal(
+      differing.length,
+      0,
+      `${differing.length} of ${transcripts.length} differ, first:\n${differing[0]}`,
+    );
   });
 
   test(`tests/oracle/${name} reads back as it was written`, () => {

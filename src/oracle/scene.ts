@@ -1,8 +1,9 @@
 /**
- * A scene: what a sequence under construction has made so far, by name. The generator's steps ask it for something to act on, so that most calls hit an object
- * that exists, and tell it what they made.
+ * A scene: what a sequence under construction has made so far, by name. The generator's steps ask it for
+ * something to act on, so that most calls hit an object that exists, and tell it what they made.
  *
- * A scene knows names only. Whether a call succeeded, and which id an object got, is known when the sequence runs; a name whose call failed stands for 0.
+ * A scene knows names only. Whether a call succeeded, and which id an object got, is known when the sequence
+ * runs; a name whose call failed stands for 0.
  */
 
 import { address, type Line, number, plain, saved, type Value } from './language.js';
@@ -62,7 +63,11 @@ export class Scene {
     this.lines.push(...lines);
   }
 
-  call(name: LayoutName, fields: Readonly<Record<string, Value | number | bigint>>, options?: CallOptions): void {
+  call(
+    name: LayoutName,
+    fields: Readonly<Record<string, Value | number | bigint>>,
+    options?: CallOptions,
+  ): void {
     this.lines.push(call(name, fields, options));
   }
 
@@ -79,7 +84,12 @@ export class Scene {
   /** The id of anything at all, of the right kind or not. */
   anyId(which: number): Value {
     const devices = this.devices.flatMap(({ stdev, hwpt, idev }) => [stdev, hwpt, idev]);
-    return this.id(this.pick([...this.ioases, ...this.hwpts, ...this.nested, ...this.viommus, ...this.others, ...devices], which));
+    return this.id(
+      this.pick(
+        [...this.ioases, ...this.hwpts, ...this.nested, ...this.viommus, ...this.others, ...devices],
+        which,
+      ),
+    );
   }
 
   /** A page table that a device can be attached to: an IOAS, or one of its page tables. */
@@ -92,9 +102,13 @@ export class Scene {
     return pasid;
   }
 
-  /** The mock device cannot be destroyed with PASIDs attached: the kernel's own test interface would be broken by it. */
+  /**
+   * The mock device cannot be destroyed with PASIDs attached: the kernel's own test interface would be broken
+   * by it.
+   */
   detachPasids(): void {
-    for (const { stdev } of this.devices) for (const pasid of this.#pasids) this.call('TEST_PASID_DETACH', { id: saved(stdev), pasid });
+    for (const { stdev } of this.devices)
+      for (const pasid of this.#pasids) this.call('TEST_PASID_DETACH', { id: saved(stdev), pasid });
   }
 
   forget(name: string): void {
@@ -118,7 +132,8 @@ export function packed(size: number, ...values: readonly (number | bigint)[]): s
   const bytes = Buffer.alloc(size * values.length);
   for (const [n, value] of values.entries()) {
     const whole = BigInt.asUintN(8 * size, BigInt(value));
-    for (let byte = 0; byte < size; byte++) bytes[n * size + byte] = Number((whole >> BigInt(8 * byte)) & 0xffn);
+    for (let byte = 0; byte < size; byte++)
+      bytes[n * size + byte] = Number((whole >> BigInt(8 * byte)) & 0xffn);
   }
   return bytes.toString('hex');
 }
@@ -127,7 +142,8 @@ export function packed(size: number, ...values: readonly (number | bigint)[]): s
 export type Step = (scene: Scene) => void;
 
 /** The right id or, when it is to be `wrong`, the id of anything. */
-export const chosen = (scene: Scene, wrong: boolean, n: number, right: Value): Value => (wrong ? scene.anyId(n) : right);
+export const chosen = (scene: Scene, wrong: boolean, n: number, right: Value): Value =>
+  wrong ? scene.anyId(n) : right;
 
 export function added(value: Value, plus: bigint): Value {
   if (value.kind === 'number') return number(BigInt.asUintN(64, value.value + plus));

@@ -7,7 +7,9 @@ import { call, fieldValue, layoutOf } from './layouts.js';
 import { readable } from './readable.js';
 import { shrink } from './shrink.js';
 
-/** As many candidates at a time as the shrinker likes; how often it asks is what a boot of the kernel costs. */
+/**
+ * As many candidates at a time as the shrinker likes; how often it asks is what a boot of the kernel costs.
+ */
 function oracle(shows: (sequence: Sequence) => boolean): {
   ask: (candidates: readonly Sequence[]) => Promise<boolean[]>;
   boots: () => number;
@@ -35,7 +37,9 @@ test('a sequence shrinks to the lines and the bits that a difference needs', asy
     call('IOAS_MAP', { flags: 7, ioas_id: 1, length: 0x3000, iova: 0x1234000 }),
     plain('close', 'f'),
   ];
-  const { ask } = oracle((sequence) => sequence.lines.some(isWriteableMap) && sequence.lines[0]?.verb === 'open');
+  const { ask } = oracle(
+    (sequence) => sequence.lines.some(isWriteableMap) && sequence.lines[0]?.verb === 'open',
+  );
   const small = await shrink({ name: 'x', lines }, ask);
   assert.deepEqual(small.lines.map(readable), ['open f /dev/iommu', 'IOAS_MAP f flags=2']);
 });

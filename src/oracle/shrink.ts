@@ -1,8 +1,9 @@
 /**
  * Shrinking: the shortest sequence, with the plainest numbers, that still shows a difference.
  *
- * A kernel answers hundreds of candidates in one boot, so candidates are tried by the hundred: first without some of the lines, then with single fields made plainer.
- * Invariant: whatever is returned shows the difference that was asked for.
+ * A kernel answers hundreds of candidates in one boot, so candidates are tried by the hundred: first without
+ * some of the lines, then with single fields made plainer. Invariant: whatever is returned shows the
+ * difference that was asked for.
  */
 import type { IoctlLine, Line, Sequence, Value } from './language.js';
 import { fieldsOf, fieldValue, withField } from './layouts.js';
@@ -41,7 +42,10 @@ async function fewerLines(sequence: Sequence, shows: Shows): Promise<Sequence> {
 
 type Change = (lines: readonly (Line | undefined)[]) => (Line | undefined)[];
 
-/** Lines that are taken out leave their place free until all changes are made, so that changes can be combined. */
+/**
+ * Lines that are taken out leave their place free until all changes are made, so that changes can be
+ * combined.
+ */
 const without =
   (start: number, size: number): Change =>
   (lines) =>
@@ -63,10 +67,20 @@ async function plainerFields(sequence: Sequence, shows: Shows): Promise<Sequence
   }
 }
 
-/** All changes that show the difference by themselves, together; the first of them, when they do not show it together. */
-async function firstOrAll(sequence: Sequence, changes: readonly Change[], shows: Shows): Promise<Sequence | undefined> {
+/**
+ * All changes that show the difference by themselves, together; the first of them, when they do not show it
+ * together.
+ */
+async function firstOrAll(
+  sequence: Sequence,
+  changes: readonly Change[],
+  shows: Shows,
+): Promise<Sequence | undefined> {
   const apply = (chosen: readonly Change[]): Sequence => {
-    const lines = chosen.reduce<readonly (Line | undefined)[]>((made, change) => change(made), sequence.lines);
+    const lines = chosen.reduce<readonly (Line | undefined)[]>(
+      (made, change) => change(made),
+      sequence.lines,
+    );
     return { ...sequence, lines: lines.filter((line) => line !== undefined) };
   };
   const shown = await shows(changes.map((change) => apply([change])));
@@ -87,14 +101,21 @@ function plainer(line: Line): Line[] {
   if (line.verb !== 'ioctl') return [];
   const made: Line[] = fieldsOf(line)
     .filter(({ name }) => name !== 'op')
-    .flatMap((field) => plainerValues(fieldValue(line, field)!, field.name === 'size').map((value) => withField(line, field, value)));
+    .flatMap((field) =>
+      plainerValues(fieldValue(line, field)!, field.name === 'size').map((value) =>
+        withField(line, field, value),
+      ),
+    );
   return [...made, ...fewerParts(line)];
 }
 
 function plainerValues(value: Value, isSize: boolean): (Value | bigint)[] {
   if (isSize) return [];
   if (value.kind === 'number') {
-    const fewerBits = [value.value & (value.value - 1n), BigInt.asUintN(value.value.toString(2).length - 1, value.value)];
+    const fewerBits = [
+      value.value & (value.value - 1n),
+      BigInt.asUintN(value.value.toString(2).length - 1, value.value),
+    ];
     return [...PLAIN, ...fewerBits].filter((each) => weight(each) < weight(value.value));
   }
   return value.kind === 'descriptor' || value.plus === 0n ? [0n] : [0n, { ...value, plus: 0n }];

@@ -1,4 +1,7 @@
-/** What can be wrong with any call: a field, the size, the bytes after the struct, the struct's own address, the descriptor. */
+/**
+ * What can be wrong with any call: a field, the size, the bytes after the struct, the struct's own address,
+ * the descriptor.
+ */
 import fc from 'fast-check';
 import { address, type IoctlLine, number } from './language.js';
 import { fieldsOf, withField } from './layouts.js';
@@ -21,24 +24,40 @@ export const spoil: fc.Arbitrary<Spoil> = fc.oneof(
   fc
     .constantFrom(number(0), number(1), address('s', 0xffc), address('s', 0xff8), number((1n << 64n) - 1n))
     .map((argument) => (line: IoctlLine) => {
-      return fieldsOf(line).length === 0 || line.saves.some(({ size }) => size === 'fd') ? line : { ...line, address: argument };
+      return fieldsOf(line).length === 0 || line.saves.some(({ size }) => size === 'fd')
+        ? line
+        : { ...line, address: argument };
     }),
   fc.constantFrom('m', 'closed').map((fd) => (line: IoctlLine) => ({ ...line, fd })),
 );
 
-/** Fields that would make the kernel's test interface allocate all its memory, or make one of its own checks fail; descriptors that only one side has. */
+/**
+ * Fields that would make the kernel's test interface allocate all its memory, or make one of its own checks
+ * fail; descriptors that only one side has.
+ */
 function spared(line: IoctlLine, field: string): boolean {
   const cmd = line.cmd & 0xff;
   return (
-    (cmd === 0xa0 && (field === 'id' || field === 'pasid' || field === 'flags' || field === 'length' || field === 'page_size')) ||
+    (cmd === 0xa0 &&
+      (field === 'id' ||
+        field === 'pasid' ||
+        field === 'flags' ||
+        field === 'length' ||
+        field === 'page_size')) ||
     (cmd === 0x8f && field === 'fd') ||
     cmd === 0x80
   );
 }
 
-/** The most of `size` bytes that cuts no field in two: half an address may be a good one on one side and not on the other. */
+/**
+ * The most of `size` bytes that cuts no field in two: half an address may be a good one on one side and not
+ * on the other.
+ */
 function whole(line: IoctlLine, size: number): number {
-  return fieldsOf(line).find((field) => field.size === 8 && field.offset < size && size < field.offset + 8)?.offset ?? size;
+  return (
+    fieldsOf(line).find((field) => field.size === 8 && field.offset < size && size < field.offset + 8)
+      ?.offset ?? size
+  );
 }
 
 function longer(line: IoctlLine, last: number): IoctlLine {

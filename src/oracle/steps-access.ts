@@ -37,11 +37,16 @@ export const accessPages: fc.Arbitrary<Step> = fc
     if (access !== undefined) scene.pins.push({ access, name });
   });
 
-export const unpinPages: fc.Arbitrary<Step> = fc.record({ which, stale: oneIn(6) }).map(({ which, stale }) => (scene) => {
-  const pin = scene.pick(scene.pins, which);
-  const id = pin === undefined ? number(-1) : descriptor(pin.access);
-  scene.call('TEST_DESTROY_ACCESS_PAGES', { id, access_pages_id: pin === undefined ? 0 : saved(pin.name, stale ? 1 : 0) });
-});
+export const unpinPages: fc.Arbitrary<Step> = fc
+  .record({ which, stale: oneIn(6) })
+  .map(({ which, stale }) => (scene) => {
+    const pin = scene.pick(scene.pins, which);
+    const id = pin === undefined ? number(-1) : descriptor(pin.access);
+    scene.call('TEST_DESTROY_ACCESS_PAGES', {
+      id,
+      access_pages_id: pin === undefined ? 0 : saved(pin.name, stale ? 1 : 0),
+    });
+  });
 
 export const accessRw: fc.Arbitrary<Step> = fc
   .record({
@@ -68,11 +73,16 @@ export const accessRw: fc.Arbitrary<Step> = fc
     );
   });
 
-export const accessReplace: fc.Arbitrary<Step> = fc.record({ which, to: which, wrong: wrongId }).map(({ which, to, wrong }) => (scene) => {
-  const access = scene.pick(scene.accesses, which);
-  const ioas_id = chosen(scene, wrong, to, scene.id(scene.pick(scene.ioases, to)));
-  scene.call('TEST_ACCESS_REPLACE_IOAS', { id: access === undefined ? number(-1) : descriptor(access), ioas_id });
-});
+export const accessReplace: fc.Arbitrary<Step> = fc
+  .record({ which, to: which, wrong: wrongId })
+  .map(({ which, to, wrong }) => (scene) => {
+    const access = scene.pick(scene.accesses, which);
+    const ioas_id = chosen(scene, wrong, to, scene.id(scene.pick(scene.ioases, to)));
+    scene.call('TEST_ACCESS_REPLACE_IOAS', {
+      id: access === undefined ? number(-1) : descriptor(access),
+      ioas_id,
+    });
+  });
 
 export const closeAccess: fc.Arbitrary<Step> = which.map((which) => (scene) => {
   const access = scene.pick(scene.accesses, which);

@@ -1,24 +1,50 @@
-/** Steps on mock devices and their page tables: attaching, hardware information, dirty tracking, and the test interface's looks into a page table. */
+/**
+ * Steps on mock devices and their page tables: attaching, hardware information, dirty tracking, and the test
+ * interface's looks into a page table.
+ */
 import fc from 'fast-check';
 import { address, number, plain } from './language.js';
 import { addDevice, allocateHwpt, SELFTEST_DATA } from './makers.js';
-import { APERTURE_START, edges32, iovas, lengths, memoryPage, mostly, oneIn, PAGE, pageSizes, which, wrongId } from './numbers.js';
+import {
+  APERTURE_START,
+  edges32,
+  iovas,
+  lengths,
+  memoryPage,
+  mostly,
+  oneIn,
+  PAGE,
+  pageSizes,
+  which,
+  wrongId,
+} from './numbers.js';
 import { added, chosen, packed, type Step } from './scene.js';
 
 export const mockDevice: fc.Arbitrary<Step> = fc
-  .record({ which, flags: fc.constantFrom(undefined, undefined, 0, 1, 4, 4), onTable: oneIn(5), wrong: wrongId })
+  .record({
+    which,
+    flags: fc.constantFrom(undefined, undefined, 0, 1, 4, 4),
+    onTable: oneIn(5),
+    wrong: wrongId,
+  })
   .map(({ which, flags, onTable, wrong }) => (scene) => {
     const right = onTable ? scene.pageTable(which) : scene.id(scene.pick(scene.ioases, which));
     addDevice(scene, chosen(scene, wrong, which, right), flags);
   });
 
-export const mockReplace: fc.Arbitrary<Step> = fc.record({ which, to: which, wrong: wrongId }).map(({ which, to, wrong }) => (scene) => {
-  const device = scene.pick(scene.devices, which);
-  const pt_id = wrong ? scene.anyId(to) : scene.pageTable(to);
-  const name = scene.name('auto');
-  scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: scene.id(device?.stdev), pt_id }, { saves: { [name]: 'pt_id' } });
-  if (device !== undefined) scene.devices[scene.devices.indexOf(device)] = { ...device, hwpt: name };
-});
+export const mockReplace: fc.Arbitrary<Step> = fc
+  .record({ which, to: which, wrong: wrongId })
+  .map(({ which, to, wrong }) => (scene) => {
+    const device = scene.pick(scene.devices, which);
+    const pt_id = wrong ? scene.anyId(to) : scene.pageTable(to);
+    const name = scene.name('auto');
+    scene.call(
+      'TEST_MOCK_DOMAIN_REPLACE',
+      { id: scene.id(device?.stdev), pt_id },
+      { saves: { [name]: 'pt_id' } },
+    );
+    if (device !== undefined) scene.devices[scene.devices.indexOf(device)] = { ...device, hwpt: name };
+  });
 
 export const hwptAlloc: fc.Arbitrary<Step> = fc
   .record({
@@ -34,7 +60,11 @@ export const hwptAlloc: fc.Arbitrary<Step> = fc
       flags,
       dev_id: scene.id(scene.pick(scene.devices, which)?.idev),
       pt_id: chosen(scene, wrong, to, scene.id(scene.pick(scene.ioases, to))),
-      ...(data && { data_type: SELFTEST_DATA, data_len: 8, data_uptr: scene.scratch(packed(4, 0, type), 0x800) }),
+      ...(data && {
+        data_type: SELFTEST_DATA,
+        data_len: 8,
+        data_uptr: scene.scratch(packed(4, 0, type), 0x800),
+      }),
     });
   });
 
@@ -50,7 +80,11 @@ export const hwInfo: fc.Arbitrary<Step> = fc
   .map(({ which, wrong, flags, data_len, type, null: none }) => (scene) => {
     const dev_id = chosen(scene, wrong, which, scene.id(scene.pick(scene.devices, which)?.idev));
     const data_uptr = none ? number(0) : scene.scratch('ff'.repeat(64));
-    scene.call('GET_HW_INFO', { flags, dev_id, data_len, data_uptr, data_type: flags === 0 ? 0 : type }, { watches: ['s'] });
+    scene.call(
+      'GET_HW_INFO',
+      { flags, dev_id, data_len, data_uptr, data_type: flags === 0 ? 0 : type },
+      { watches: ['s'] },
+    );
   });
 
 export const setDirty: fc.Arbitrary<Step> = fc
@@ -60,7 +94,12 @@ export const setDirty: fc.Arbitrary<Step> = fc
   });
 
 export const dirty: fc.Arbitrary<Step> = fc
-  .record({ which, mapping: which, page_size: pageSizes, bits: fc.array(fc.nat(255), { minLength: 2, maxLength: 2 }) })
+  .record({
+    which,
+    mapping: which,
+    page_size: pageSizes,
+    bits: fc.array(fc.nat(255), { minLength: 2, maxLength: 2 }),
+  })
   .map(({ which, mapping, page_size, bits }) => (scene) => {
     const at = scene.pick(scene.mappings, mapping);
     const id = scene.id(scene.pick(scene.hwpts, which));
@@ -116,7 +155,11 @@ export const checkMap: fc.Arbitrary<Step> = fc
   });
 
 export const checkRefs: fc.Arbitrary<Step> = fc
-  .record({ page: memoryPage, length: fc.constantFrom(PAGE, PAGE, 0x800n), refs: fc.constantFrom(0, 0, 1, 1, 2) })
+  .record({
+    page: memoryPage,
+    length: fc.constantFrom(PAGE, PAGE, 0x800n),
+    refs: fc.constantFrom(0, 0, 1, 1, 2),
+  })
   .map(
     ({ page, length, refs }) =>
       (scene) =>

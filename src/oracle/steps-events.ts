@@ -9,7 +9,10 @@ export const eventQueue: fc.Arbitrary<Step> = fc
   .record({
     which,
     type: mostly(fc.constant(SELFTEST_EVENTS), edges32),
-    veventq_depth: mostly(fc.constantFrom(1, 2, 3, 16, 1 << 19), fc.constantFrom(0, (1 << 19) + 1, 0xffffffff)),
+    veventq_depth: mostly(
+      fc.constantFrom(1, 2, 3, 16, 1 << 19),
+      fc.constantFrom(0, (1 << 19) + 1, 0xffffffff),
+    ),
   })
   .map(({ which, type, veventq_depth }) => (scene) => {
     const [id, fd] = [scene.name('veventq'), scene.name('events')];
@@ -30,7 +33,11 @@ export const triggerEvent: fc.Arbitrary<Step> = fc
   });
 
 export const readEvents: fc.Arbitrary<Step> = fc
-  .record({ which, length: mostly(fc.constantFrom(8, 12, 20, 24, 28, 32, 400), fc.constantFrom(0, 1, 7, 11)), again: fc.boolean() })
+  .record({
+    which,
+    length: mostly(fc.constantFrom(8, 12, 20, 24, 28, 32, 400), fc.constantFrom(0, 1, 7, 11)),
+    again: fc.boolean(),
+  })
   .map(({ which, length, again }) => (scene) => {
     const queue = scene.pick(scene.events, which);
     if (queue === undefined) return;
@@ -44,11 +51,13 @@ export const pollEvents: fc.Arbitrary<Step> = which.map((which) => (scene) => {
 });
 
 /** Such a queue takes no writes, and has no offsets. */
-export const misuseEvents: fc.Arbitrary<Step> = fc.tuple(which, fc.boolean()).map(([which, writes]) => (scene) => {
-  const queue = scene.pick(scene.events, which);
-  if (queue === undefined) return;
-  scene.add(writes ? plain('write', queue, '00000000') : plain('pread', queue, 0, 12));
-});
+export const misuseEvents: fc.Arbitrary<Step> = fc
+  .tuple(which, fc.boolean())
+  .map(([which, writes]) => (scene) => {
+    const queue = scene.pick(scene.events, which);
+    if (queue === undefined) return;
+    scene.add(writes ? plain('write', queue, '00000000') : plain('pread', queue, 0, 12));
+  });
 
 export const closeEvents: fc.Arbitrary<Step> = which.map((which) => (scene) => {
   const queue = scene.pick(scene.events, which);

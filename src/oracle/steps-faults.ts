@@ -5,9 +5,14 @@ import { allocateHwpt, openFaults, SELFTEST_DATA } from './makers.js';
 import { edges32, iovas, mostly, oneIn, which, wrongId } from './numbers.js';
 import { chosen, packed, type Step } from './scene.js';
 
-export const faultQueue: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32).map((flags) => (scene) => openFaults(scene, flags));
+export const faultQueue: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32).map(
+  (flags) => (scene) => openFaults(scene, flags),
+);
 
-/** A page table that delivers faults, on an IOAS or nested; mostly attached at once, for requests without PASID or with one. */
+/**
+ * A page table that delivers faults, on an IOAS or nested; mostly attached at once, for requests without
+ * PASID or with one.
+ */
 export const faultTable: fc.Arbitrary<Step> = fc
   .record({
     which,
@@ -24,10 +29,16 @@ export const faultTable: fc.Arbitrary<Step> = fc
     const data_uptr = parent === undefined ? 0 : scene.scratch(packed(4, 0x1234, 0), 0x800);
     const data = parent === undefined ? {} : { data_type: SELFTEST_DATA, data_len: 8, data_uptr };
     const pt_id = scene.id(parent ?? scene.pick(scene.ioases, which));
-    const hwpt = saved(allocateHwpt(scene, { flags, dev_id: scene.id(device?.idev), pt_id, fault_id, ...data }));
+    const hwpt = saved(
+      allocateHwpt(scene, { flags, dev_id: scene.id(device?.idev), pt_id, fault_id, ...data }),
+    );
     if (pasid === 0) scene.call('TEST_MOCK_DOMAIN_REPLACE', { id: scene.id(device?.stdev), pt_id: hwpt });
     else if (pasid !== undefined)
-      scene.call('TEST_PASID_ATTACH', { id: scene.id(device?.stdev), pasid: scene.usePasid(pasid), pt_id: hwpt });
+      scene.call('TEST_PASID_ATTACH', {
+        id: scene.id(device?.stdev),
+        pasid: scene.usePasid(pasid),
+        pt_id: hwpt,
+      });
   });
 
 const fault = fc.record({
@@ -54,7 +65,10 @@ export const readFaults: fc.Arbitrary<Step> = fc
 export const answerFaults: fc.Arbitrary<Step> = fc
   .record({
     which,
-    cookies: fc.array(mostly(fc.constantFrom(1, 1, 2, 2, 3, 4), fc.constantFrom(0, 5, 0xffffffff)), { minLength: 1, maxLength: 3 }),
+    cookies: fc.array(mostly(fc.constantFrom(1, 1, 2, 2, 3, 4), fc.constantFrom(0, 5, 0xffffffff)), {
+      minLength: 1,
+      maxLength: 3,
+    }),
     code: mostly(fc.constantFrom(0, 1), fc.constantFrom(2, 0xffffffff)),
     read: fc.boolean(),
     short: oneIn(20),

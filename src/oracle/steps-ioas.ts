@@ -21,7 +21,9 @@ import {
 } from './numbers.js';
 import { added, chosen, MEMORY_BYTES, packed, type Step } from './scene.js';
 
-export const ioasAlloc: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32, 20).map((flags) => (scene) => allocateIoas(scene, flags));
+export const ioasAlloc: fc.Arbitrary<Step> = mostly(fc.constant(0), edges32, 20).map(
+  (flags) => (scene) => allocateIoas(scene, flags),
+);
 
 export const ioasMap: fc.Arbitrary<Step> = fc
   .record({
@@ -38,7 +40,9 @@ export const ioasMap: fc.Arbitrary<Step> = fc
   })
   .map(({ which, wrong, rights, fixed, page, odd, inPage, length, iova, hole }) => (scene) => {
     const ioas = scene.pick(scene.ioases, which);
-    const memory = hole ? address('b', BigInt(MEMORY_BYTES) - PAGE) : address('b', (fixed ? page : odd) + inPage);
+    const memory = hole
+      ? address('b', BigInt(MEMORY_BYTES) - PAGE)
+      : address('b', (fixed ? page : odd) + inPage);
     const name = scene.name('iova');
     scene.call(
       'IOAS_MAP',
@@ -51,7 +55,8 @@ export const ioasMap: fc.Arbitrary<Step> = fc
       },
       fixed ? {} : { saves: { [name]: 'iova' } },
     );
-    if (ioas !== undefined) scene.mappings.push({ ioas, iova: fixed ? number(iova) : saved(name), length, memory });
+    if (ioas !== undefined)
+      scene.mappings.push({ ioas, iova: fixed ? number(iova) : saved(name), length, memory });
   });
 
 export const ioasMapFile: fc.Arbitrary<Step> = fc
@@ -73,20 +78,42 @@ export const ioasMapFile: fc.Arbitrary<Step> = fc
     const start = (fixed ? page : odd + PAGE) + inPage;
     scene.call(
       'IOAS_MAP_FILE',
-      { flags: rights | (fixed ? FIXED : 0), ioas_id: scene.id(ioas), fd, start, length, iova: fixed ? iova : 0n },
+      {
+        flags: rights | (fixed ? FIXED : 0),
+        ioas_id: scene.id(ioas),
+        fd,
+        start,
+        length,
+        iova: fixed ? iova : 0n,
+      },
       fixed ? {} : { saves: { [name]: 'iova' } },
     );
-    if (ioas !== undefined) scene.mappings.push({ ioas, iova: fixed ? number(iova) : saved(name), length, memory: undefined });
+    if (ioas !== undefined)
+      scene.mappings.push({ ioas, iova: fixed ? number(iova) : saved(name), length, memory: undefined });
   });
 
 export const ioasUnmap: fc.Arbitrary<Step> = fc
   .record({ which, known: fc.boolean(), iova: iovas, length: lengths, all: oneIn(8), part: oneIn(6) })
   .map(({ which, known, iova, length, all, part }) => (scene) => {
     const mapping = scene.pick(scene.mappings, which);
-    if (all) scene.call('IOAS_UNMAP', { ioas_id: scene.id(scene.pick(scene.ioases, which)), iova: 0n, length: (1n << 64n) - 1n });
+    if (all)
+      scene.call('IOAS_UNMAP', {
+        ioas_id: scene.id(scene.pick(scene.ioases, which)),
+        iova: 0n,
+        length: (1n << 64n) - 1n,
+      });
     else if (known && mapping !== undefined)
-      scene.call('IOAS_UNMAP', { ioas_id: scene.id(mapping.ioas), iova: mapping.iova, length: part ? length : mapping.length });
-    else scene.call('IOAS_UNMAP', { ioas_id: scene.id(scene.pick(scene.ioases, which)), iova, length: length * 4n });
+      scene.call('IOAS_UNMAP', {
+        ioas_id: scene.id(mapping.ioas),
+        iova: mapping.iova,
+        length: part ? length : mapping.length,
+      });
+    else
+      scene.call('IOAS_UNMAP', {
+        ioas_id: scene.id(scene.pick(scene.ioases, which)),
+        iova,
+        length: length * 4n,
+      });
   });
 
 export const ioasCopy: fc.Arbitrary<Step> = fc
@@ -140,7 +167,11 @@ export const allowIovas: fc.Arbitrary<Step> = fc
   .map(({ which, ranges, extra }) => (scene) => {
     const wide = ranges.flatMap(([start, length]) => [start, start + 8n * length - 1n]);
     const allowed_iovas = scene.scratch(packed(8, ...wide));
-    scene.call('IOAS_ALLOW_IOVAS', { ioas_id: scene.id(scene.pick(scene.ioases, which)), num_iovas: ranges.length + extra, allowed_iovas });
+    scene.call('IOAS_ALLOW_IOVAS', {
+      ioas_id: scene.id(scene.pick(scene.ioases, which)),
+      num_iovas: ranges.length + extra,
+      allowed_iovas,
+    });
   });
 
 export const option: fc.Arbitrary<Step> = fc
@@ -158,7 +189,14 @@ export const option: fc.Arbitrary<Step> = fc
 
 export const destroy: fc.Arbitrary<Step> = which.map((which) => (scene) => {
   const devices = scene.devices.map(({ stdev }) => stdev);
-  const targets = [...scene.ioases, ...scene.hwpts, ...scene.nested, ...scene.viommus, ...scene.others, ...devices];
+  const targets = [
+    ...scene.ioases,
+    ...scene.hwpts,
+    ...scene.nested,
+    ...scene.viommus,
+    ...scene.others,
+    ...devices,
+  ];
   const name = scene.pick(targets, which);
   if (name !== undefined && devices.includes(name)) scene.detachPasids();
   scene.call('DESTROY', { id: scene.id(name) });
@@ -171,10 +209,16 @@ export const destroyAny: fc.Arbitrary<Step> = which.map((which) => (scene) => {
 });
 
 export const noiommuGetPa: fc.Arbitrary<Step> = which.map((which) => (scene) => {
-  scene.call('IOAS_NOIOMMU_GET_PA', { ioas_id: scene.id(scene.pick(scene.ioases, which)), iova: 0x1000n, length: 0x1000n });
+  scene.call('IOAS_NOIOMMU_GET_PA', {
+    ioas_id: scene.id(scene.pick(scene.ioases, which)),
+    iova: 0x1000n,
+    length: 0x1000n,
+  });
 });
 
-export const changeProcess: fc.Arbitrary<Step> = fc.constant((scene) => scene.call('IOAS_CHANGE_PROCESS', {}));
+export const changeProcess: fc.Arbitrary<Step> = fc.constant((scene) =>
+  scene.call('IOAS_CHANGE_PROCESS', {}),
+);
 
 export const unknownCall: fc.Arbitrary<Step> = fc
   .record({
@@ -184,5 +228,13 @@ export const unknownCall: fc.Arbitrary<Step> = fc
   })
   .map(({ nr, type, high }) => (scene) => {
     const cmd = ((high << 16) | (type << 8) | nr) >>> 0;
-    scene.add({ verb: 'ioctl', fd: 'f', cmd, bytes: Uint8Array.from([8, 0, 0, 0, 0, 0, 0, 0]), patches: [], saves: [], watches: [] });
+    scene.add({
+      verb: 'ioctl',
+      fd: 'f',
+      cmd,
+      bytes: Uint8Array.from([8, 0, 0, 0, 0, 0, 0, 0]),
+      patches: [],
+      saves: [],
+      watches: [],
+    });
   });

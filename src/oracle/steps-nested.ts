@@ -18,7 +18,9 @@ export const nestedAlloc: fc.Arbitrary<Step> = fc
   })
   .map(({ which, to, flags, data_type, data_len, onViommu, wrong, far }) => (scene) => {
     const name = scene.name('nested');
-    const right = scene.id(scene.pick(onViommu && scene.viommus.length > 0 ? scene.viommus : scene.hwpts, to));
+    const right = scene.id(
+      scene.pick(onViommu && scene.viommus.length > 0 ? scene.viommus : scene.hwpts, to),
+    );
     scene.call(
       'HWPT_ALLOC',
       {
@@ -51,7 +53,12 @@ export const invalidate: fc.Arbitrary<Step> = fc
     far: oneIn(8),
   })
   .map(({ which, data_type, entries, entry_len, cache, wrong, far }) => (scene) => {
-    const hwpt_id = chosen(scene, wrong, which, scene.id(scene.pick([...scene.nested, ...scene.nested, ...scene.hwpts], which)));
+    const hwpt_id = chosen(
+      scene,
+      wrong,
+      which,
+      scene.id(scene.pick([...scene.nested, ...scene.nested, ...scene.hwpts], which)),
+    );
     const data_uptr = invalidations(scene, entries, far);
     scene.call('HWPT_INVALIDATE', { hwpt_id, data_uptr, data_type, entry_len, entry_num: entries.length });
     scene.call('TEST_MD_CHECK_IOTLB', { id: hwpt_id, iotlb_id: cache, iotlb: which % 2 === 0 ? 0 : 0x1234 });

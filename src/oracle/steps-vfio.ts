@@ -7,24 +7,31 @@ import { chosen, type Step } from './scene.js';
 export const vfioIoas: fc.Arbitrary<Step> = fc
   .record({ which, wrong: wrongId, op: mostly(fc.constantFrom(0, 1, 1, 1, 2), edges32) })
   .map(({ which, wrong, op }) => (scene) => {
-    const ioas_id = op === 1 ? chosen(scene, wrong, which, scene.id(scene.pick(scene.ioases, which))) : number(0);
+    const ioas_id =
+      op === 1 ? chosen(scene, wrong, which, scene.id(scene.pick(scene.ioases, which))) : number(0);
     scene.call('VFIO_IOAS', { op, ioas_id });
   });
 
 export const vfioAsk: fc.Arbitrary<Step> = fc
   .record({
-    ask: fc.constantFrom('VFIO_GET_API_VERSION', 'VFIO_CHECK_EXTENSION', 'VFIO_CHECK_EXTENSION', 'VFIO_SET_IOMMU'),
+    ask: fc.constantFrom(
+      'VFIO_GET_API_VERSION',
+      'VFIO_CHECK_EXTENSION',
+      'VFIO_CHECK_EXTENSION',
+      'VFIO_SET_IOMMU',
+    ),
     argument: fc.constantFrom(1, 3, 4, 6, 7, 8, 9, 10, 0, 99),
   })
   .map(({ ask, argument }) => (scene) => {
     scene.call(ask, {}, { address: number(argument) });
   });
 
-export const vfioInfo: fc.Arbitrary<Step> = mostly(fc.constantFrom(24, 64, 128, 400), fc.constantFrom(0, 16, 23, 40)).map(
-  (argsz) => (scene) => {
-    scene.call('VFIO_IOMMU_GET_INFO', { argsz }, { room: 400 });
-  },
-);
+export const vfioInfo: fc.Arbitrary<Step> = mostly(
+  fc.constantFrom(24, 64, 128, 400),
+  fc.constantFrom(0, 16, 23, 40),
+).map((argsz) => (scene) => {
+  scene.call('VFIO_IOMMU_GET_INFO', { argsz }, { room: 400 });
+});
 
 export const vfioMap: fc.Arbitrary<Step> = fc
   .record({
@@ -38,7 +45,8 @@ export const vfioMap: fc.Arbitrary<Step> = fc
   .map(({ page, inPage, iova, size, flags, argsz }) => (scene) => {
     scene.call('VFIO_IOMMU_MAP_DMA', { argsz, flags, vaddr: address('b', page + inPage), iova, size });
     const ioas = scene.ioases[0];
-    if (ioas !== undefined) scene.mappings.push({ ioas, iova: number(iova), length: size, memory: address('b', page + inPage) });
+    if (ioas !== undefined)
+      scene.mappings.push({ ioas, iova: number(iova), length: size, memory: address('b', page + inPage) });
   });
 
 export const vfioUnmap: fc.Arbitrary<Step> = fc
@@ -54,5 +62,10 @@ export const vfioUnmap: fc.Arbitrary<Step> = fc
     const mapping = scene.pick(scene.mappings, which);
     const all = flags === 2 && known;
     const at = all ? number(0) : known && mapping !== undefined ? mapping.iova : number(iova);
-    scene.call('VFIO_IOMMU_UNMAP_DMA', { argsz, flags, iova: at, size: all ? 0 : known && mapping !== undefined ? mapping.length : size });
+    scene.call('VFIO_IOMMU_UNMAP_DMA', {
+      argsz,
+      flags,
+      iova: at,
+      size: all ? 0 : known && mapping !== undefined ? mapping.length : size,
+    });
   });

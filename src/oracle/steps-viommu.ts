@@ -9,14 +9,22 @@ import { invalidations } from './steps-nested.js';
 const LAST = (1n << 64n) - 1n;
 
 export const viommu: fc.Arbitrary<Step> = fc
-  .record({ which, table: which, type: mostly(fc.constant(SELFTEST_TYPE), edges32), flags: mostly(fc.constant(0), edges32) })
+  .record({
+    which,
+    table: which,
+    type: mostly(fc.constant(SELFTEST_TYPE), edges32),
+    flags: mostly(fc.constant(0), edges32),
+  })
   .map(
     ({ which, table, type, flags }) =>
       (scene) =>
         addViommu(scene, scene.pick(scene.hwpts, table), flags, type, which),
   );
 
-/** With data: the part of it that comes back is looked at, but for the page to be mapped, which there is none of here. */
+/**
+ * With data: the part of it that comes back is looked at, but for the page to be mapped, which there is none
+ * of here.
+ */
 export const viommuWithData: fc.Arbitrary<Step> = fc
   .record({
     which,
@@ -37,11 +45,13 @@ export const viommuWithData: fc.Arbitrary<Step> = fc
 
 const virtualIds = fc.constantFrom(1n, 2n, 0x99n);
 
-export const vdevice: fc.Arbitrary<Step> = fc.record({ which, device: which, virt_id: mostly(virtualIds, edges64) }).map(
-  ({ which, device, virt_id }) =>
-    (scene) =>
-      addVdevice(scene, scene.pick(scene.viommus, which), virt_id, device),
-);
+export const vdevice: fc.Arbitrary<Step> = fc
+  .record({ which, device: which, virt_id: mostly(virtualIds, edges64) })
+  .map(
+    ({ which, device, virt_id }) =>
+      (scene) =>
+        addVdevice(scene, scene.pick(scene.viommus, which), virt_id, device),
+  );
 
 /** Destroys what was made last: a vDEVICE, a queue. */
 export const destroyLatest: fc.Arbitrary<Step> = fc.nat(3).map((back) => (scene) => {
@@ -55,9 +65,16 @@ export const invalidateDevices: fc.Arbitrary<Step> = fc
     which,
     device: which,
     data_type: mostly(fc.constant(SELFTEST_TYPE), edges32),
-    entries: fc.array(fc.tuple(fc.constantFrom(0, 0, 1, 2), mostly(fc.constantFrom(1, 2, 0x99), fc.constantFrom(0, 3)), fc.nat(4)), {
-      maxLength: 4,
-    }),
+    entries: fc.array(
+      fc.tuple(
+        fc.constantFrom(0, 0, 1, 2),
+        mostly(fc.constantFrom(1, 2, 0x99), fc.constantFrom(0, 3)),
+        fc.nat(4),
+      ),
+      {
+        maxLength: 4,
+      },
+    ),
     entry_len: mostly(fc.constant(12), fc.constantFrom(0, 1, 4, 8, 11, 13, 16, 24, 4096, 4097)),
     cache: fc.nat(4),
     far: oneIn(8),
@@ -90,7 +107,13 @@ export const hwQueue: fc.Arbitrary<Step> = fc
     const iova = place === 'mapped' ? page : (scene.pick(scene.mappings, mapping)?.iova ?? page);
     const ioas_id = scene.id(scene.ioases[0]);
     if (place === 'mapped')
-      scene.call('IOAS_MAP', { flags: 7, ioas_id, user_va: address('b', BigInt(mapping) * PAGE), length: PAGE, iova });
+      scene.call('IOAS_MAP', {
+        flags: 7,
+        ioas_id,
+        user_va: address('b', BigInt(mapping) * PAGE),
+        length: PAGE,
+        iova,
+      });
     const fields = { flags, viommu_id, type, index, nesting_parent_iova: added(iova, shift), length };
     scene.call('HW_QUEUE_ALLOC', fields, { saves: { [name]: 'out_hw_queue_id' } });
     scene.others.push(name);

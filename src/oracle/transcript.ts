@@ -1,5 +1,6 @@
 /**
- * Transcripts: sequences with the kernel's answers, as text. They are what `npm test` compares with when there is no kernel.
+ * Transcripts: sequences with the kernel's answers, as text. They are what `npm test` compares with when
+ * there is no kernel.
  *
  *     seq 17
  *     open f /dev/iommu
@@ -19,7 +20,10 @@ export interface Transcript {
 export function formatTranscripts(transcripts: readonly Transcript[]): string {
   return transcripts
     .map(({ sequence, answers }) =>
-      [`seq ${sequence.name}`, ...sequence.lines.flatMap((line, n) => [readable(line), `= ${answers[n]}`])].join('\n'),
+      [
+        `seq ${sequence.name}`,
+        ...sequence.lines.flatMap((line, n) => [readable(line), `= ${answers[n]}`]),
+      ].join('\n'),
     )
     .join('\n\n')
     .concat('\n');
@@ -34,7 +38,8 @@ export function parseTranscripts(text: string): Transcript[] {
       const [name = '', ...rest] = block.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
       const lines = rest.filter((line) => !line.startsWith('= '));
       const answers = rest.filter((line) => line.startsWith('= ')).map((line) => line.slice(2));
-      if (lines.length !== answers.length) throw new Error(`${name} has ${lines.length} lines and ${answers.length} answers`);
+      if (lines.length !== answers.length)
+        throw new Error(`${name} has ${lines.length} lines and ${answers.length} answers`);
       return { sequence: { name: name.slice(4), lines: lines.map(parseReadable) }, answers };
     });
 }

@@ -17,7 +17,11 @@ async function setUp(bindFirst: boolean) {
 }
 
 function refused(run: () => unknown): void {
-  assert.throws(run, (error) => error instanceof Refusal && error.code === 'EINVAL' && /only after BIND_IOMMUFD/.test(error.reason));
+  assert.throws(
+    run,
+    (error) =>
+      error instanceof Refusal && error.code === 'EINVAL' && /only after BIND_IOMMUFD/.test(error.reason),
+  );
 }
 
 /** Everything that a program may try on a device file, but for what opens it. */

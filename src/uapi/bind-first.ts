@@ -1,8 +1,10 @@
 /**
- * `--bind-first`: a device file that does nothing before it is bound, as a character device of Linux's VFIO (7.3, vfio_main.c: access_granted).
+ * `--bind-first`: a device file that does nothing before it is bound, as a character device of Linux's VFIO
+ * (7.3, vfio_main.c: access_granted).
  *
- * Until then all is EINVAL but BIND_IOMMUFD, and the native ABI's AUTHORIZE in its place, which is that ABI's own check. From then on the file is
- * open to its program until it is closed, whatever is detached or revoked. A file that was had through a group is bound already.
+ * Until then all is EINVAL but BIND_IOMMUFD, and the native ABI's AUTHORIZE in its place, which is that ABI's
+ * own check. From then on the file is open to its program until it is closed, whatever is detached or
+ * revoked. A file that was had through a group is bound already.
  */
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';

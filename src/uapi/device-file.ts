@@ -1,7 +1,8 @@
 /**
  * DeviceFile: an OpenFile made of the object that it stands for and a table of ioctls.
  *
- * Every refusal that leaves through it is kept in `lastRefusal`, so that the caller can ask why (EXPLAIN, which every file answers).
+ * Every refusal that leaves through it is kept in `lastRefusal`, so that the caller can ask why (EXPLAIN,
+ * which every file answers).
  */
 import type { Caller } from '../ioasid/caller.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
@@ -11,7 +12,10 @@ import type { EventStream, IoctlCall, OpenFile } from './open-file.js';
 
 /** What a file does beside its ioctls. */
 export interface FileOperations {
-  /** Asked before each ioctl, by its key, and each read and write. @throws Refusal when the file does not take it now. */
+  /**
+   * Asked before each ioctl, by its key, and each read and write. @throws Refusal when the file does not take
+   * it now.
+   */
   check?(key?: number): void;
   /** pread. Absent: EINVAL. @returns bytes read. */
   read?(offset: number, target: Uint8Array): number;

@@ -1,9 +1,10 @@
 /**
  * include/ioasid.h and the TypeScript layouts are two texts of one ABI; this test holds them together.
  *
- * The header is read twice: by a scanner, for the names of structs, fields and ioctls, so that neither side can have one that the other
- * lacks; and by the C compiler, which prints every size, offset, number and constant, so that the values agree. Fields named `reserved`
- * here are `__reserved` in C. What vfio.ts has is compared with the system's <linux/vfio.h>.
+ * The header is read twice: by a scanner, for the names of structs, fields and ioctls, so that neither side
+ * can have one that the other lacks; and by the C compiler, which prints every size, offset, number and
+ * constant, so that the values agree. Fields named `reserved` here are `__reserved` in C. What vfio.ts has is
+ * compared with the system's <linux/vfio.h>.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -20,7 +21,11 @@ import * as vfio from './vfio.js';
 
 const header = readFileSync(join(includeFolder, 'ioasid.h'), 'utf8');
 
-const ioctls = Object.entries(abi.nativeIoctls).map(([name, { nr, struct }]) => ({ name, nr, struct: struct as Struct }));
+const ioctls = Object.entries(abi.nativeIoctls).map(([name, { nr, struct }]) => ({
+  name,
+  nr,
+  struct: struct as Struct,
+}));
 
 /** The macros of the header that stand for a plain number, and what they are here. */
 const constants: Record<string, number> = {
@@ -39,7 +44,10 @@ const cNameOf = (field: string) => (field.startsWith('reserved') ? `__${field}` 
 
 const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\//g, ' ');
 
-/** The structs of a header: the names of their fields in order. @throws Error at a declaration that it cannot read. */
+/**
+ * The structs of a header: the names of their fields in order. @throws Error at a declaration that it cannot
+ * read.
+ */
 function structsOf(source: string): Map<string, string[]> {
   const structs = new Map<string, string[]>();
   for (const [, name, body] of withoutComments(source).matchAll(/struct\s+(\w+)\s*\{([^{}]*)\}/g)) {
@@ -85,9 +93,14 @@ function differences(source: string): string[] {
   compare('ioctl', [...ioctlsOf(source).keys()], Object.keys(abi.nativeIoctls));
   compare('constant', constantsOf(source), Object.keys(constants));
   for (const { name, struct } of ioctls) {
-    compare(`field of ${struct.cName}:`, structs.get(struct.cName) ?? [], Object.keys(struct.fields).map(cNameOf));
+    compare(
+      `field of ${struct.cName}:`,
+      structs.get(struct.cName) ?? [],
+      Object.keys(struct.fields).map(cNameOf),
+    );
     const used = ioctlsOf(source).get(name);
-    if (used !== struct.cName) lines.push(`${name} takes struct ${used} in the header, ${struct.cName} in TypeScript`);
+    if (used !== struct.cName)
+      lines.push(`${name} takes struct ${used} in the header, ${struct.cName} in TypeScript`);
   }
   return lines;
 }
@@ -139,7 +152,9 @@ test('a field that only one side has is found', () => {
 
 test('an ioctl, struct or constant that only one side has is found', () => {
   assert.deepEqual(
-    differences(`${header}\n#define IOASID_MORE _IOWR(IOASID_TYPE, 0xCC, struct ioasid_more)\nstruct ioasid_more { __u32 size; };\n`),
+    differences(
+      `${header}\n#define IOASID_MORE _IOWR(IOASID_TYPE, 0xCC, struct ioasid_more)\nstruct ioasid_more { __u32 size; };\n`,
+    ),
     ['struct ioasid_more is only in the header', 'ioctl IOASID_MORE is only in the header'],
   );
   assert.deepEqual(differences(header.replace('#define IOASID_UNMAP_ALL (1u << 0)', '')), [
@@ -152,7 +167,9 @@ test('an ioctl, struct or constant that only one side has is found', () => {
 
 test('the header documents every field of every struct, in order', () => {
   for (const [name, fields] of structsOf(header)) {
-    const comment = new RegExp(`/\\*\\*\\n \\* struct ${name} - ([\\s\\S]*?)\\*/\\nstruct ${name} \\{`).exec(header)?.[1] ?? '';
+    const comment =
+      new RegExp(`/\\*\\*\\n \\* struct ${name} - ([\\s\\S]*?)\\*/\\nstruct ${name} \\{`).exec(header)?.[1] ??
+      '';
     const documented = [...comment.matchAll(/^ \* @(\w+): (?:in|out)/gm)].map(([, field]) => field);
     assert.deepEqual(documented, fields, `the comment of struct ${name}`);
   }
@@ -161,7 +178,10 @@ test('the header documents every field of every struct, in order', () => {
 test('sizes, offsets, ioctl numbers and constants are what the C compiler says', withCc, () => {
   const expected = new Map([
     ...ioctls.flatMap(({ struct }) => layoutExpressions(struct, cNameOf)),
-    ...ioctls.map(({ name }): [string, number] => [name, abi.ioctlNumber(name as keyof typeof abi.nativeIoctls)]),
+    ...ioctls.map(({ name }): [string, number] => [
+      name,
+      abi.ioctlNumber(name as keyof typeof abi.nativeIoctls),
+    ]),
     ...Object.entries(constants),
   ]);
   assert.deepEqual(evaluate(['ioasid.h'], [...expected.keys()]), expected);
@@ -217,11 +237,17 @@ const vfioConstants: Record<string, number> = {
   VFIO_PCI_NUM_IRQS: NUM_IRQS,
 };
 
-const isStruct = (value: unknown): value is Struct => typeof value === 'object' && value !== null && 'cName' in value;
+const isStruct = (value: unknown): value is Struct =>
+  typeof value === 'object' && value !== null && 'cName' in value;
 
-/** What the C compiler is asked about a struct of VFIO. Headers before Linux 6.6 do not have `pad`, which only fills a hole at the end. */
+/**
+ * What the C compiler is asked about a struct of VFIO. Headers before Linux 6.6 do not have `pad`, which only
+ * fills a hole at the end.
+ */
 function vfioExpressions(struct: Struct): [string, number][] {
-  const known = layoutExpressions(struct, (field) => field).filter(([expression]) => !expression.endsWith('pad)'));
+  const known = layoutExpressions(struct, (field) => field).filter(
+    ([expression]) => !expression.endsWith('pad)'),
+  );
   return 'pad' in struct.fields ? known.slice(1) : known;
 }
 
@@ -233,9 +259,13 @@ test('the structs and numbers of vfio.ts are what <linux/vfio.h> says', withCc, 
 });
 
 test('every number that vfio.ts exports is compared with <linux/vfio.h>', () => {
-  const compared = new Set(Object.keys(vfioConstants).map((name) => name.replace(/^VFIO_/, '').replace('INFO_FLAG_', 'INFO_')));
+  const compared = new Set(
+    Object.keys(vfioConstants).map((name) => name.replace(/^VFIO_/, '').replace('INFO_FLAG_', 'INFO_')),
+  );
   const ours = ['REGION_SPAN'];
-  const numbers = Object.entries(vfio).filter(([name, value]) => typeof value === 'number' && !ours.includes(name));
+  const numbers = Object.entries(vfio).filter(
+    ([name, value]) => typeof value === 'number' && !ours.includes(name),
+  );
   for (const [name] of numbers) {
     const short = name.replace(/^VFIO_/, '');
     assert.ok(compared.has(short) || compared.has(`DEVICE_${short}`), `${name} is in no comparison`);
@@ -243,7 +273,9 @@ test('every number that vfio.ts exports is compared with <linux/vfio.h>', () => 
 });
 
 test('the header alone compiles as C99 without a warning', withCc, () => {
-  execFileSync(compile('alone.c', everything.join('\n').replace('main()', 'main(void)'), { standard: 'c99' }));
+  execFileSync(
+    compile('alone.c', everything.join('\n').replace('main()', 'main(void)'), { standard: 'c99' }),
+  );
 });
 
 test('the header alone compiles as C++11 without a warning', withCxx, () => {
@@ -258,5 +290,6 @@ test('the program in docs/abi.md compiles without a warning', withCc, () => {
 });
 
 test('the C programs of the tests compile without a warning', withCc, () => {
-  for (const name of readdirSync(programFolder)) compile(name, readFileSync(join(programFolder, name), 'utf8'));
+  for (const name of readdirSync(programFolder))
+    compile(name, readFileSync(join(programFolder, name), 'utf8'));
 });

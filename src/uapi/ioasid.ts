@@ -1,8 +1,9 @@
 /**
  * The native ABI: the structs of include/ioasid.h, and which method each ioctl becomes.
  *
- * No behaviour lives here: a handler reads its struct, turns numbers into objects through the Caller, calls one method, stores the result.
- * What is looked up (descriptors, memory) is looked up before the method that changes anything is called.
+ * No behaviour lives here: a handler reads its struct, turns numbers into objects through the Caller, calls
+ * one method, stores the result. What is looked up (descriptors, memory) is looked up before the method that
+ * changes anything is called.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
@@ -39,7 +40,14 @@ export const InfoStruct = struct('ioasid_info', {
   mappings: u32,
   reserved: u32,
 });
-export const AllocStruct = struct('ioasid_alloc', { size: u32, flags: u32, kind: u32, parent: u32, pasid: u32, reserved: u32 });
+export const AllocStruct = struct('ioasid_alloc', {
+  size: u32,
+  flags: u32,
+  kind: u32,
+  parent: u32,
+  pasid: u32,
+  reserved: u32,
+});
 export const FreeStruct = struct('ioasid_free', { size: u32, flags: u32, pasid: u32, reserved: u32 });
 export const MapStruct = struct('ioasid_map', {
   size: u32,
@@ -59,7 +67,14 @@ export const MapFileStruct = struct('ioasid_map_file', {
   length: u64,
   iova: u64,
 });
-export const UnmapStruct = struct('ioasid_unmap', { size: u32, flags: u32, pasid: u32, reserved: u32, iova: u64, length: u64 });
+export const UnmapStruct = struct('ioasid_unmap', {
+  size: u32,
+  flags: u32,
+  pasid: u32,
+  reserved: u32,
+  iova: u64,
+  length: u64,
+});
 export const CopyStruct = struct('ioasid_copy', {
   size: u32,
   flags: u32,
@@ -69,7 +84,13 @@ export const CopyStruct = struct('ioasid_copy', {
   dst_iova: u64,
   src_iova: u64,
 });
-export const ExplainStruct = struct('ioasid_explain', { size: u32, flags: u32, error: s32, length: u32, reason: chars(REASON_BYTES) });
+export const ExplainStruct = struct('ioasid_explain', {
+  size: u32,
+  flags: u32,
+  error: s32,
+  length: u32,
+  reason: chars(REASON_BYTES),
+});
 export const AuthorizeStruct = struct('ioasid_authorize', {
   size: u32,
   flags: u32,
@@ -117,7 +138,9 @@ export function ioctlNumber(name: keyof typeof nativeIoctls): number {
 
 export const contextTable: IoctlTable<IoasidContext> = nativeTable<IoasidContext>(IOASID_TYPE, contextIoctls);
 export const deviceTable: IoctlTable<VfioDevice> = nativeTable<VfioDevice>(IOASID_TYPE, deviceIoctls);
-export const explainHandler: IoctlHandler<OpenFile> = [...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values()][0]!;
+export const explainHandler: IoctlHandler<OpenFile> = [
+  ...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values(),
+][0]!;
 export const EXPLAIN_KEY = (IOASID_TYPE << 8) | fileIoctls.IOASID_EXPLAIN.nr;
 
 function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
@@ -150,7 +173,8 @@ function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): numbe
   const { at } = MapStruct;
   const request = mapRequest(data, at.pasid, at.length, at.iova);
   const address = getBig(data, at.user_va);
-  if (address + request.length > USER_LIMIT) refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} is no user memory`);
+  if (address + request.length > USER_LIMIT)
+    refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} is no user memory`);
   const iova = context.place(request, address);
   context.map(request, iova, caller.memory(Number(address), Number(request.length), request.access));
   setBig(data, at.iova, iova);
@@ -161,9 +185,14 @@ function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): n
   const { at } = MapFileStruct;
   const request = mapRequest(data, at.pasid, at.length, at.iova);
   const offset = getBig(data, at.offset);
-  if (offset + request.length > USER_LIMIT) refuse('EINVAL', `file range ${hex(offset)}+${hex(request.length)} is longer than any file`);
+  if (offset + request.length > USER_LIMIT)
+    refuse('EINVAL', `file range ${hex(offset)}+${hex(request.length)} is longer than any file`);
   const iova = context.place(request, offset);
-  context.map(request, iova, caller.fileMemory(getS32(data, at.fd), Number(offset), Number(request.length), request.access));
+  context.map(
+    request,
+    iova,
+    caller.fileMemory(getS32(data, at.fd), Number(offset), Number(request.length), request.access),
+  );
   setBig(data, at.iova, iova);
   return 0;
 }
@@ -172,7 +201,11 @@ function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): nu
   const { at } = UnmapStruct;
   const pasid = getU32(data, at.pasid);
   const all = (getU32(data, at.flags) & UNMAP_ALL) !== 0;
-  setBig(data, at.length, all ? context.unmapAll(pasid) : context.unmap(pasid, getBig(data, at.iova), getBig(data, at.length)));
+  setBig(
+    data,
+    at.length,
+    all ? context.unmapAll(pasid) : context.unmap(pasid, getBig(data, at.iova), getBig(data, at.length)),
+  );
   return 0;
 }
 
@@ -198,7 +231,8 @@ function authorize(device: VfioDevice, caller: Caller, { data }: IoctlCall): num
   const { at } = AuthorizeStruct;
   const fd = getS32(data, at.ioasid_fd);
   const context = caller.presented(fd);
-  if (!(context instanceof IoasidContext)) refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
+  if (!(context instanceof IoasidContext))
+    refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
   device.authorize(context, getU32(data, at.pasid), getU32(data, at.vpasid));
   return 0;
 }
@@ -212,7 +246,10 @@ function explain(file: OpenFile, _caller: Caller, { data }: IoctlCall): number {
   const { at } = ExplainStruct;
   const refusal = file.lastRefusal;
   const reason = data.subarray(at.reason, at.reason + REASON_BYTES).fill(0);
-  const { written } = new TextEncoder().encodeInto(refusal?.reason ?? '', reason.subarray(0, REASON_BYTES - 1));
+  const { written } = new TextEncoder().encodeInto(
+    refusal?.reason ?? '',
+    reason.subarray(0, REASON_BYTES - 1),
+  );
   setU32(data, at.error, refusal?.errno ?? 0);
   setU32(data, at.length, written);
   return 0;

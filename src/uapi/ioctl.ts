@@ -1,8 +1,9 @@
 /**
  * ioctl numbers, and the one place for the size and version rules of the native ABI.
  *
- * A table says for every ioctl its number, its struct, the flags it knows and its handler. `native` wraps the handler in what is the same
- * for all: struct size, unknown bytes, unknown flags, reserved fields. A handler sees only calls that have passed.
+ * A table says for every ioctl its number, its struct, the flags it knows and its handler. `native` wraps the
+ * handler in what is the same for all: struct size, unknown bytes, unknown flags, reserved fields. A handler
+ * sees only calls that have passed.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -43,8 +44,13 @@ export interface NativeIoctl<T> {
 }
 
 /** The table of native ioctls of a file. */
-export function nativeTable<T>(type: number, ioctls: Readonly<Record<string, NativeIoctl<T>>>): IoctlTable<T> {
-  return new Map(Object.entries(ioctls).map(([name, ioctl]) => [(type << 8) | ioctl.nr, native(name, ioctl)]));
+export function nativeTable<T>(
+  type: number,
+  ioctls: Readonly<Record<string, NativeIoctl<T>>>,
+): IoctlTable<T> {
+  return new Map(
+    Object.entries(ioctls).map(([name, ioctl]) => [(type << 8) | ioctl.nr, native(name, ioctl)]),
+  );
 }
 
 function native<T>(name: string, ioctl: NativeIoctl<T>): IoctlHandler<T> {
@@ -52,12 +58,17 @@ function native<T>(name: string, ioctl: NativeIoctl<T>): IoctlHandler<T> {
   return (object, caller, call) => {
     checkSize(name, ioctl.struct, call);
     const flags = getU32(call.data, 4);
-    if (flags & ~ioctl.flags) refuse('EOPNOTSUPP', `${name} does not know the flags ${hex((flags & ~ioctl.flags) >>> 0)}`);
+    if (flags & ~ioctl.flags)
+      refuse('EOPNOTSUPP', `${name} does not know the flags ${hex((flags & ~ioctl.flags) >>> 0)}`);
     for (const [field, { offset }] of reserved) {
       if (getU32(call.data, offset) !== 0)
-        refuse('EOPNOTSUPP', `${name} field __${field} is ${hex(getU32(call.data, offset))} and must be zero`);
+        refuse(
+          'EOPNOTSUPP',
+          `${name} field __${field} is ${hex(getU32(call.data, offset))} and must be zero`,
+        );
     }
-    // A reply that cannot be stored would leave behind what nobody knows of. So ask first: writing back what is there changes nothing.
+    // A reply that cannot be stored would leave behind what nobody knows of. So ask first: writing back what
+    // is there changes nothing.
     if (ioctl.changes) caller.writeMemory(call.arg, call.data);
     return ioctl.handle(object, caller, call);
   };
@@ -65,14 +76,29 @@ function native<T>(name: string, ioctl: NativeIoctl<T>): IoctlHandler<T> {
 
 function checkSize(name: string, struct: Struct, call: IoctlCall): void {
   const { data } = call;
-  if (call.cmd >>> 30 !== 3) refuse('EINVAL', `${name} must be an _IOWR ioctl, but its number ${hex(call.cmd)} has another direction`);
+  if (call.cmd >>> 30 !== 3)
+    refuse('EINVAL', `${name} must be an _IOWR ioctl, but its number ${hex(call.cmd)} has another direction`);
   if (data.length < struct.size)
-    refuse('EINVAL', `${name} takes ${struct.size} bytes, but its number ${hex(call.cmd)} carries ${data.length}`);
+    refuse(
+      'EINVAL',
+      `${name} takes ${struct.size} bytes, but its number ${hex(call.cmd)} carries ${data.length}`,
+    );
   const size = getU32(data, 0);
   if (size < struct.size)
-    refuse('EINVAL', `${name} says size ${size}, which is less than the ${struct.size} bytes of struct ${struct.cName}`);
-  if (size > data.length) refuse('EINVAL', `${name} says size ${size}, but its number ${hex(call.cmd)} carries ${data.length} bytes`);
+    refuse(
+      'EINVAL',
+      `${name} says size ${size}, which is less than the ${struct.size} bytes of struct ${struct.cName}`,
+    );
+  if (size > data.length)
+    refuse(
+      'EINVAL',
+      `${name} says size ${size}, but its number ${hex(call.cmd)} carries ${data.length} bytes`,
+    );
   for (let at = struct.size; at < size; at++) {
-    if (data[at] !== 0) refuse('E2BIG', `${name} has a byte ${hex(data[at]!)} at offset ${at}, where this version knows no field`);
+    if (data[at] !== 0)
+      refuse(
+        'E2BIG',
+        `${name} has a byte ${hex(data[at]!)} at offset ${at}, where this version knows no field`,
+      );
   }
 }

@@ -3,12 +3,20 @@ import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { Machine } from '../machine.js';
 import { TestStruct } from './iommu-test.js';
-import { GetDirtyBitmapStruct, HwptAllocStruct, IoasAllocStruct, IoasMapStruct, SetDirtyTrackingStruct } from './iommufd.js';
+import {
+  GetDirtyBitmapStruct,
+  HwptAllocStruct,
+  IoasAllocStruct,
+  IoasMapStruct,
+  SetDirtyTrackingStruct,
+} from './iommufd.js';
 import { getU32, type Struct, setU32, setU64 } from './struct.js';
 
 const APERTURE = 0x100_0000;
 const PAGE = 4096;
-const [ADD_RESERVED, MOCK_DOMAIN, CHECK_MAP, CHECK_REFS, CREATE_ACCESS, DESTROY_PAGES, PAGES, RW] = [1, 2, 3, 4, 5, 6, 7, 8];
+const [ADD_RESERVED, MOCK_DOMAIN, CHECK_MAP, CHECK_REFS, CREATE_ACCESS, DESTROY_PAGES, PAGES, RW] = [
+  1, 2, 3, 4, 5, 6, 7, 8,
+];
 const DIRTY = 13;
 
 class Tester {
@@ -21,7 +29,12 @@ class Tester {
   }
 
   /** `fields`: value by offset; 8 bytes from offset 16 on unless the value's offset is in `words`. */
-  call(nr: number, struct: Struct, wide: Record<number, number>, words: Record<number, number> = {}): Uint8Array {
+  call(
+    nr: number,
+    struct: Struct,
+    wide: Record<number, number>,
+    words: Record<number, number> = {},
+  ): Uint8Array {
     const data = new Uint8Array(struct.size);
     setU32(data, 0, struct.size);
     for (const [at, value] of Object.entries(wide)) setU64(data, Number(at), value);
@@ -30,7 +43,12 @@ class Tester {
     return data;
   }
 
-  test(op: number, id: number, wide: Record<number, number> = {}, words: Record<number, number> = {}): Uint8Array {
+  test(
+    op: number,
+    id: number,
+    wide: Record<number, number> = {},
+    words: Record<number, number> = {},
+  ): Uint8Array {
     return this.call(0xa0, TestStruct, wide, { 4: op, 8: id, ...words });
   }
 
@@ -40,7 +58,12 @@ class Tester {
 
   map(ioas: number, address: number, length: number, iova: number): void {
     const { at } = IoasMapStruct;
-    this.call(0x85, IoasMapStruct, { [at.user_va]: address, [at.length]: length, [at.iova]: iova }, { [at.flags]: 7, [at.ioas_id]: ioas });
+    this.call(
+      0x85,
+      IoasMapStruct,
+      { [at.user_va]: address, [at.length]: length, [at.iova]: iova },
+      { [at.flags]: 7, [at.ioas_id]: ioas },
+    );
   }
 
   /** @returns the ids of the mock device, its HWPT and its device. */
@@ -68,7 +91,10 @@ test('the page table of a mock device leads to the memory that was mapped, and t
   const [, hwpt] = user.device(ioas);
   user.map(ioas, memory.address, PAGE, APERTURE);
   user.test(CHECK_MAP!, hwpt, { 16: APERTURE, 24: PAGE, 32: memory.address });
-  assert.throws(() => user.test(CHECK_MAP!, hwpt, { 16: APERTURE, 24: PAGE, 32: memory.address + PAGE }), refused('EINVAL'));
+  assert.throws(
+    () => user.test(CHECK_MAP!, hwpt, { 16: APERTURE, 24: PAGE, 32: memory.address + PAGE }),
+    refused('EINVAL'),
+  );
   user.test(CHECK_REFS!, 0, { 16: PAGE, 24: memory.address }, { 32: 1 });
   assert.throws(() => user.test(CHECK_REFS!, 0, { 16: PAGE, 24: memory.address }, { 32: 0 }), refused('EIO'));
 });
@@ -119,7 +145,12 @@ test('GET_DIRTY_BITMAP names the pages that were written since it was asked last
   const [, , device] = user.device(ioas);
   user.map(ioas, memory.address, 4 * PAGE, APERTURE);
   const alloc = HwptAllocStruct.at;
-  const made = user.call(0x89, HwptAllocStruct, {}, { [alloc.flags]: 2, [alloc.dev_id]: device, [alloc.pt_id]: ioas });
+  const made = user.call(
+    0x89,
+    HwptAllocStruct,
+    {},
+    { [alloc.flags]: 2, [alloc.dev_id]: device, [alloc.pt_id]: ioas },
+  );
   const hwpt = getU32(made, alloc.out_hwpt_id);
   user.call(0x8b, SetDirtyTrackingStruct, {}, { 4: 1, 8: hwpt });
   bitmap.bytes[0] = 0b1000_0001;
@@ -128,7 +159,12 @@ test('GET_DIRTY_BITMAP names the pages that were written since it was asked last
   const { at } = GetDirtyBitmapStruct;
   const ask = (flags: number) => {
     bitmap.bytes[0] = 0;
-    const wide = { [at.iova]: APERTURE, [at.length]: 4 * PAGE, [at.page_size]: 2048, [at.data]: bitmap.address };
+    const wide = {
+      [at.iova]: APERTURE,
+      [at.length]: 4 * PAGE,
+      [at.page_size]: 2048,
+      [at.data]: bitmap.address,
+    };
     user.call(0x8c, GetDirtyBitmapStruct, wide, { [at.hwpt_id]: hwpt, [at.flags]: flags });
     return bitmap.bytes[0];
   };

@@ -1,8 +1,10 @@
 /**
- * IOMMU_TEST_CMD: the test interface of Linux's iommufd (drivers/iommu/iommufd/iommufd_test.h, Linux 7.3, and what 6.12 has besides), by which
- * Linux's own suite makes devices and accesses, and looks at what page tables lead to. It is there only when a machine is made with it.
+ * IOMMU_TEST_CMD: the test interface of Linux's iommufd (drivers/iommu/iommufd/iommufd_test.h, Linux 7.3, and
+ * what 6.12 has besides), by which Linux's own suite makes devices and accesses, and looks at what page
+ * tables lead to. It is there only when a machine is made with it.
  *
- * One ioctl, one struct: `op` says what is wanted, and which of the fields after the first four are meant. Each operation has its own view here.
+ * One ioctl, one struct: `op` says what is wanted, and which of the fields after the first four are meant.
+ * Each operation has its own view here.
  */
 
 import type { Caller } from '../ioasid/caller.js';
@@ -29,12 +31,32 @@ const header = { size: u32, op: u32, id: u32, reserved: u32 } as const;
 export const TestStruct = struct('iommu_test_cmd', { ...header, operation: chars(48), last: u32, end: u32 });
 
 const AddReserved = struct('add_reserved', { ...header, start: u64, length: u64 }).at;
-const MockDomain = struct('mock_domain_flags', { ...header, out_stdev_id: u32, out_hwpt_id: u32, out_idev_id: u32, dev_flags: u32 }).at;
+const MockDomain = struct('mock_domain_flags', {
+  ...header,
+  out_stdev_id: u32,
+  out_hwpt_id: u32,
+  out_idev_id: u32,
+  dev_flags: u32,
+}).at;
 const CheckMap = struct('check_map', { ...header, iova: u64, length: u64, uptr: u64 }).at;
 const CheckRefs = struct('check_refs', { ...header, length: u64, uptr: u64, refs: u32, end: u32 }).at;
 const CreateAccess = struct('create_access', { ...header, out_access_fd: u32, flags: u32 }).at;
-const AccessPages = struct('access_pages', { ...header, flags: u32, out_access_pages_id: u32, iova: u64, length: u64, uptr: u64 }).at;
-const AccessRw = struct('access_rw', { ...header, iova: u64, length: u64, uptr: u64, flags: u32, end: u32 }).at;
+const AccessPages = struct('access_pages', {
+  ...header,
+  flags: u32,
+  out_access_pages_id: u32,
+  iova: u64,
+  length: u64,
+  uptr: u64,
+}).at;
+const AccessRw = struct('access_rw', {
+  ...header,
+  iova: u64,
+  length: u64,
+  uptr: u64,
+  flags: u32,
+  end: u32,
+}).at;
 const Dirty = struct('dirty', {
   ...header,
   flags: u32,
@@ -46,7 +68,14 @@ const Dirty = struct('dirty', {
   out_nr_dirty: u64,
 }).at;
 const TriggerVevent = struct('trigger_vevent', { ...header, dev_id: u32 }).at;
-const TriggerIopf = struct('trigger_iopf', { ...header, dev_id: u32, pasid: u32, grpid: u32, perm: u32, addr: u64 }).at;
+const TriggerIopf = struct('trigger_iopf', {
+  ...header,
+  dev_id: u32,
+  pasid: u32,
+  grpid: u32,
+  perm: u32,
+  addr: u64,
+}).at;
 /** The operations that have one or two numbers: `a` and `b`. */
 const Numbers = struct('check_iotlb', { ...header, a: u32, b: u32 }).at;
 
@@ -152,9 +181,16 @@ function requireEnd(uptr: bigint): void {
 /** Does the page table lead to the very memory that the caller has at `uptr`? */
 function checkMap(context: IommufdContext, { caller, data }: Command): void {
   const hwpt = mockHwpt(context, id(data));
-  const [iova, length, uptr] = [getBig(data, CheckMap.iova), getBig(data, CheckMap.length), getBig(data, CheckMap.uptr)];
+  const [iova, length, uptr] = [
+    getBig(data, CheckMap.iova),
+    getBig(data, CheckMap.length),
+    getBig(data, CheckMap.uptr),
+  ];
   if (((iova | length | uptr) & (hwpt.pageSize - 1n)) !== 0n || uptr + length > LAST_IOVA) {
-    refuse('EINVAL', `${hex(length)} bytes at iova ${hex(iova)} and address ${hex(uptr)} are not whole pages`);
+    refuse(
+      'EINVAL',
+      `${hex(length)} bytes at iova ${hex(iova)} and address ${hex(uptr)} are not whole pages`,
+    );
   }
   if (length === 0n) return;
   requireEnd(uptr);
@@ -163,7 +199,10 @@ function checkMap(context: IommufdContext, { caller, data }: Command): void {
   for (const piece of mapped === 0n ? [] : hwpt.ioas.space.pieces(iova, mapped)) {
     const memory = context.iommu.memories.get(piece.memory);
     if (!sameMemory(caller, at, { ...piece, memory })) {
-      refuse('EINVAL', `HWPT ${hwpt.id} leads to ${memory.description} at ${hex(piece.offset)}, which is not address ${hex(at)}`);
+      refuse(
+        'EINVAL',
+        `HWPT ${hwpt.id} leads to ${memory.description} at ${hex(piece.offset)}, which is not address ${hex(at)}`,
+      );
     }
     at += piece.length;
   }
@@ -186,7 +225,8 @@ function checkRefs(context: IommufdContext, { caller, data }: Command): void {
 }
 
 function setMemoryLimit(_context: IommufdContext, { data }: Command): void {
-  if (getU32(data, Numbers.a) < LEAST_MEMORY) refuse('EINVAL', `${getU32(data, Numbers.a)} bytes are too little memory to map anything`);
+  if (getU32(data, Numbers.a) < LEAST_MEMORY)
+    refuse('EINVAL', `${getU32(data, Numbers.a)} bytes are too little memory to map anything`);
 }
 
 function createAccess(context: IommufdContext, { caller, data, respond }: Command): void {
@@ -236,7 +276,8 @@ function accessPages(_context: IommufdContext, { caller, data, respond }: Comman
   requireEnd(uptr);
   let at = uptr - (uptr & PAGE_MASK);
   for (const part of uptr === 0n ? [] : parts) {
-    if (!sameMemory(caller, at, part)) refuse('EBADE', `the page at address ${hex(at)} is not the one that is mapped`);
+    if (!sameMemory(caller, at, part))
+      refuse('EBADE', `the page at address ${hex(at)} is not the one that is mapped`);
     at += part.length;
   }
   const pin = access.pin(iova, length);
@@ -253,7 +294,8 @@ function accessRw(_context: IommufdContext, { caller, data }: Command): void {
   const length = getBig(data, AccessRw.length);
   const flags = getU32(data, AccessRw.flags);
   if (length > LARGEST_ACCESS) refuse('ENOMEM', `${hex(length)} bytes are more than can be copied at once`);
-  if (flags & ~(1 | ACCESS_RW_SLOW_PATH | ACCESS_SYZ)) refuse('EOPNOTSUPP', `ACCESS_RW flags ${hex(flags)} are unknown`);
+  if (flags & ~(1 | ACCESS_RW_SLOW_PATH | ACCESS_SYZ))
+    refuse('EOPNOTSUPP', `ACCESS_RW flags ${hex(flags)} are unknown`);
   const access = presentedAccess(caller, id(data));
   const iova = accessIova(access, getBig(data, AccessRw.iova), flags);
   const uptr = Number(getBig(data, AccessRw.uptr));
@@ -276,10 +318,17 @@ function accessIova({ ioas }: Access, iova: bigint, flags: number): bigint {
 
 /** Writes to pages, as far as the log of written pages can tell: each bit of a bitmap is one. */
 function markDirty(context: IommufdContext, { caller, data, respond }: Command): void {
-  const [iova, length, size] = [getBig(data, Dirty.iova), getBig(data, Dirty.length), getBig(data, Dirty.page_size)];
+  const [iova, length, size] = [
+    getBig(data, Dirty.iova),
+    getBig(data, Dirty.length),
+    getBig(data, Dirty.page_size),
+  ];
   const uptr = Number(getBig(data, Dirty.uptr));
   if (size === 0n || length === 0n || iova % size !== 0n || length % size !== 0n || uptr === 0) {
-    refuse('EINVAL', `iova range ${hex(iova)}+${hex(length)} is not made of pages of ${hex(size)} bytes, or there is no bitmap`);
+    refuse(
+      'EINVAL',
+      `iova range ${hex(iova)}+${hex(length)} is not made of pages of ${hex(size)} bytes, or there is no bitmap`,
+    );
   }
   const bits = length / size;
   if (bits > LARGEST_BITMAP) refuse('EOVERFLOW', `a bitmap of ${bits} bits is too large`);
@@ -301,10 +350,13 @@ function checkIotlb(context: IommufdContext, { data }: Command): void {
   const { domain } = context.objects.get(id(data), NestedHwpt);
   const [entry, value] = [getU32(data, Numbers.a), getU32(data, Numbers.b)];
   if (!(domain instanceof MockNestedDomain)) refuse('EINVAL', `HWPT ${id(data)} is not one of a mock device`);
-  if (domain.iotlb[entry] !== value) refuse('EINVAL', `cached entry ${entry} of HWPT ${id(data)} is not ${hex(value)}`);
+  if (domain.iotlb[entry] !== value)
+    refuse('EINVAL', `cached entry ${entry} of HWPT ${id(data)} is not ${hex(value)}`);
 }
 
-/** The mock device asks for a page. As in Linux that always succeeds, also when nobody is there to be asked. */
+/**
+ * The mock device asks for a page. As in Linux that always succeeds, also when nobody is there to be asked.
+ */
 function triggerPageFault(context: IommufdContext, { data }: Command): void {
   const device = context.objects.get(getU32(data, TriggerIopf.dev_id), BoundDevice);
   if (!(device.hardware instanceof MockHardware)) refuse('EINVAL', `device ${device.id} is no mock device`);
@@ -318,12 +370,15 @@ function triggerPageFault(context: IommufdContext, { data }: Command): void {
   });
 }
 
-/** The mock IOMMU tells the vIOMMU that the device is in of an event: that it is the device with this number. */
+/**
+ * The mock IOMMU tells the vIOMMU that the device is in of an event: that it is the device with this number.
+ */
 function triggerVevent(context: IommufdContext, { data }: Command): void {
   const { id, hardware } = context.objects.get(getU32(data, TriggerVevent.dev_id), BoundDevice);
   if (!(hardware instanceof MockHardware)) refuse('EINVAL', `device ${id} is no mock device`);
   const { viommu, virtualId } = hardware;
-  if (viommu === undefined || virtualId === 0n) refuse('ENOENT', `device ${id} goes through no vIOMMU, or has the number 0 there`);
+  if (viommu === undefined || virtualId === 0n)
+    refuse('ENOENT', `device ${id} goes through no vIOMMU, or has the number 0 there`);
   const event = new Uint8Array(4);
   setU32(event, 0, Number(BigInt.asUintN(32, virtualId)));
   viommu.report(VEVENT_TYPE, event);
@@ -333,7 +388,8 @@ function checkCache(context: IommufdContext, { data }: Command): void {
   const { hardware } = context.objects.get(id(data), BoundDevice);
   const [entry, value] = [getU32(data, Numbers.a), getU32(data, Numbers.b)];
   if (!(hardware instanceof MockHardware)) refuse('EINVAL', `device ${id(data)} is no mock device`);
-  if (hardware.cache[entry] !== value) refuse('EINVAL', `entry ${entry} of the device's cache is not ${hex(value)}`);
+  if (hardware.cache[entry] !== value)
+    refuse('EINVAL', `entry ${entry} of the device's cache is not ${hex(value)}`);
 }
 
 function pasidAttach(context: IommufdContext, { data, respond }: Command): void {
@@ -365,5 +421,8 @@ function pasidCheck(context: IommufdContext, { data }: Command): void {
   const attached: IommufdObject | undefined = device.attached(pasid);
   const expected = wanted === 0 ? undefined : context.objects.get(wanted, IommufdObject);
   if (attached !== expected)
-    refuse('EINVAL', `PASID ${pasid} is attached to ${attached === undefined ? 'nothing' : `HWPT ${attached.id}`}`);
+    refuse(
+      'EINVAL',
+      `PASID ${pasid} is attached to ${attached === undefined ? 'nothing' : `HWPT ${attached.id}`}`,
+    );
 }

@@ -1,6 +1,7 @@
 /**
- * The ABI of `/dev/iommu`: the ioctls of <linux/iommufd.h> (Linux 7.3) in one table, which says for every one its struct, the last field of its
- * first version, and the method that it becomes. One file for each kind of object stands in `iommufd/`.
+ * The ABI of `/dev/iommu`: the ioctls of <linux/iommufd.h> (Linux 7.3) in one table, which says for every one
+ * its struct, the last field of its first version, and the method that it becomes. One file for each kind of
+ * object stands in `iommufd/`.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { IommufdContext } from '../iommufd/context.js';
@@ -50,10 +51,16 @@ export function iommufdNumber(name: keyof typeof iommufdIoctls): number {
 
 /** The ioctls of `/dev/iommu`. */
 export const iommufdTable: IoctlTable<IommufdContext> = new Map(
-  Object.entries(iommufdIoctls).map(([name, ioctl]) => [(IOMMUFD_TYPE << 8) | ioctl.nr, iommufd(name, ioctl)]),
+  Object.entries(iommufdIoctls).map(([name, ioctl]) => [
+    (IOMMUFD_TYPE << 8) | ioctl.nr,
+    iommufd(name, ioctl),
+  ]),
 );
 
-/** The context behind the caller's descriptor. @throws Refusal EBADF no such descriptor, EBADFD not an open /dev/iommu or /dev/vfio/vfio. */
+/**
+ * The context behind the caller's descriptor. @throws Refusal EBADF no such descriptor, EBADFD not an open
+ * /dev/iommu or /dev/vfio/vfio.
+ */
 export function presentedIommufd(caller: Caller, fd: number): IommufdContext {
   let object: object | undefined;
   try {
@@ -61,7 +68,9 @@ export function presentedIommufd(caller: Caller, fd: number): IommufdContext {
   } catch (error) {
     if (!(error instanceof Refusal) || error.errno === Errno.EBADF) throw error;
   }
-  return object instanceof IommufdContext ? object : refuse('EBADFD', `descriptor ${fd} is neither /dev/iommu nor /dev/vfio/vfio`);
+  return object instanceof IommufdContext
+    ? object
+    : refuse('EBADFD', `descriptor ${fd} is neither /dev/iommu nor /dev/vfio/vfio`);
 }
 
 function destroy(context: IommufdContext, { data }: Command): number {

@@ -1,6 +1,7 @@
 /**
- * The ioctls that return a new descriptor. A FUSE server cannot put one into its caller, so `ioasid run` traps exactly these
- * (linux/seccomp.ts). They all are `_IO(';', n)`: their argument is a plain number or an address in the caller.
+ * The ioctls that return a new descriptor. A FUSE server cannot put one into its caller, so `ioasid run`
+ * traps exactly these (linux/seccomp.ts). They all are `_IO(';', n)`: their argument is a plain number or an
+ * address in the caller.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { Refusal } from '../linux/errno.js';
@@ -19,7 +20,9 @@ export const newFdTestIoctls: readonly number[] = [TEST_CMD];
 const CREATE_ACCESS = 5;
 const OPERATION = 4;
 
-/** May the call return a new descriptor? Of those that are trapped most operations of IOMMU_TEST_CMD do not. */
+/**
+ * May the call return a new descriptor? Of those that are trapped most operations of IOMMU_TEST_CMD do not.
+ */
 export function returnsNewFd(caller: Caller, cmd: number, arg: number): boolean {
   if (cmd !== TEST_CMD) return true;
   const operation = new Uint8Array(4);

@@ -1,5 +1,6 @@
 /**
- * The files that a machine has, as `devfs` (real processes) and the in-process machine find them. What opening one makes is an OpenFile.
+ * The files that a machine has, as `devfs` (real processes) and the in-process machine find them. What
+ * opening one makes is an OpenFile.
  */
 import type { Caller } from '../ioasid/caller.js';
 import type { OpenFile } from '../ioasid/open-file.js';
@@ -9,7 +10,10 @@ export { type EventStream, type IoctlCall, type OpenFile, READABLE, WRITABLE } f
 /** A file that can be opened, by its path below `/dev`: `ioasid`, `vfio/devices/vfio0`. */
 export interface DeviceNode {
   readonly path: string;
-  /** Every close waits for `flush` (devices with DMA in flight); without it a close says nothing until the last. */
+  /**
+   * Every close waits for `flush` (devices with DMA in flight); without it a close says nothing until the
+   * last.
+   */
   readonly flushes: boolean;
   /** What is opened has an EventStream. */
   readonly stream?: boolean;

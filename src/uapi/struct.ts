@@ -1,9 +1,11 @@
 /**
- * Binary layouts as data: `struct('ioasid_free', {size: u32, flags: u32, pasid: u32, reserved: u32})` knows where each field lies.
+ * Binary layouts as data: `struct('ioasid_free', {size: u32, flags: u32, pasid: u32, reserved: u32})` knows
+ * where each field lies.
  *
- * Layouts follow the C ABI that all our structs keep to: little-endian, each field aligned to its own size (`__aligned_u64`), no implicit
- * padding (checked when the layout is made). Fields are read and written in place by the functions below, with nothing allocated.
- * 64-bit fields are plain numbers: exact below 2^53, and everything above is out of range wherever such a field means an address or length.
+ * Layouts follow the C ABI that all our structs keep to: little-endian, each field aligned to its own size
+ * (`__aligned_u64`), no implicit padding (checked when the layout is made). Fields are read and written in
+ * place by the functions below, with nothing allocated. 64-bit fields are plain numbers: exact below 2^53,
+ * and everything above is out of range wherever such a field means an address or length.
  */
 
 /** The kind of a field: its bytes, and of how many bytes its elements are. */

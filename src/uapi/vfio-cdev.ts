@@ -1,5 +1,6 @@
 /**
- * The ABI between a VFIO device file and `/dev/iommu` (<linux/vfio.h>, Linux 6.6; with PASIDs 6.16): bind, attach, detach.
+ * The ABI between a VFIO device file and `/dev/iommu` (<linux/vfio.h>, Linux 6.6; with PASIDs 6.16): bind,
+ * attach, detach.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -15,8 +16,19 @@ export const VFIO_DEVICE_BIND_IOMMUFD = io(18);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = io(19);
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT = io(20);
 
-export const BindStruct = struct('vfio_device_bind_iommufd', { argsz: u32, flags: u32, iommufd: s32, out_devid: u32, token_uuid_ptr: u64 });
-export const AttachStruct = struct('vfio_device_attach_iommufd_pt', { argsz: u32, flags: u32, pt_id: u32, pasid: u32 });
+export const BindStruct = struct('vfio_device_bind_iommufd', {
+  argsz: u32,
+  flags: u32,
+  iommufd: s32,
+  out_devid: u32,
+  token_uuid_ptr: u64,
+});
+export const AttachStruct = struct('vfio_device_attach_iommufd_pt', {
+  argsz: u32,
+  flags: u32,
+  pt_id: u32,
+  pasid: u32,
+});
 export const DetachStruct = struct('vfio_device_detach_iommufd_pt', { argsz: u32, flags: u32, pasid: u32 });
 export const BIND_TOKEN = 1;
 export const ATTACH_PASID = 1;
@@ -39,7 +51,8 @@ function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const fd = getS32(data, at.iommufd);
   if (fd < 0) refuse('EINVAL', `descriptor ${fd} is negative`);
   const context = presentedIommufd(caller, fd);
-  // A reply that cannot be stored would leave a binding whose id nobody knows. So ask first: what is there is written back.
+  // A reply that cannot be stored would leave a binding whose id nobody knows. So ask first: what is there is
+  // written back.
   caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
   setU32(data, at.out_devid, device.bind(context));
   caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
@@ -62,7 +75,12 @@ function detach(device: VfioDevice, caller: Caller, call: IoctlCall): number {
 }
 
 /** ATTACH and DETACH have a PASID at their end when a flag says so. */
-function readAttachment(caller: Caller, call: IoctlCall, pasidAt: number, size: number): { data: Uint8Array; pasid: number } {
+function readAttachment(
+  caller: Caller,
+  call: IoctlCall,
+  pasidAt: number,
+  size: number,
+): { data: Uint8Array; pasid: number } {
   const first = readStruct(caller, call, pasidAt);
   const flags = getU32(first, 4);
   if (flags & ~ATTACH_PASID) refuse('EINVAL', `flags ${hex(flags)} have bits that are unknown`);

@@ -28,11 +28,19 @@ class Program {
     this.#block = this.process.allocate(PAGE);
   }
 
-  /** One ioctl with a struct of `size` bytes, its size in the first field. @returns the struct and the result. */
-  call(fd: number, cmd: number, size: number, fields: readonly Field[] = []): { result: number; data: Uint8Array } {
+  /**
+   * One ioctl with a struct of `size` bytes, its size in the first field. @returns the struct and the result.
+   */
+  call(
+    fd: number,
+    cmd: number,
+    size: number,
+    fields: readonly Field[] = [],
+  ): { result: number; data: Uint8Array } {
     const data = this.#block.bytes.fill(0).subarray(0, Math.max(size, 256));
     setU32(data, 0, size);
-    for (const [at, value] of fields) typeof value === 'bigint' ? setBig(data, at, value) : setU32(data, at, value);
+    for (const [at, value] of fields)
+      typeof value === 'bigint' ? setBig(data, at, value) : setU32(data, at, value);
     return { result: this.process.ioctlAt(fd, cmd, this.#block.address), data };
   }
 
@@ -116,7 +124,9 @@ for (const path of ['vfio/vfio', 'iommu']) {
     const one = await program();
     const fd = one.process.open(path);
     assert.equal(one.plain(fd, abi.VFIO_GET_API_VERSION), 0);
-    const extensions = Array.from({ length: 12 }, (_, n) => n).filter((n) => n !== 4 && one.plain(fd, abi.VFIO_CHECK_EXTENSION, n) === 1);
+    const extensions = Array.from({ length: 12 }, (_, n) => n).filter(
+      (n) => n !== 4 && one.plain(fd, abi.VFIO_CHECK_EXTENSION, n) === 1,
+    );
     assert.deepEqual(extensions, [1, 3, 9]);
     refused(() => one.plain(fd, abi.VFIO_CHECK_EXTENSION, 4), 'ENODEV');
     refused(() => one.plain(fd, abi.VFIO_SET_IOMMU, 1), 'ENODEV');
@@ -141,7 +151,10 @@ test('GET_INFO gives the capabilities that there is room for, and says how much 
   const ask = (argsz: number) => one.call(fd, abi.VFIO_IOMMU_GET_INFO, argsz).data;
   for (const argsz of [0, 15]) refused(() => ask(argsz), 'EINVAL');
   const full = ask(256);
-  assert.deepEqual([getU32(full, 0), getU32(full, 4), getBig(full, 8), getU32(full, 16)], [72, 3, 2n ** 64n - 4096n, 24]);
+  assert.deepEqual(
+    [getU32(full, 0), getU32(full, 4), getBig(full, 8), getU32(full, 16)],
+    [72, 3, 2n ** 64n - 4096n, 24],
+  );
   assert.deepEqual([getU32(full, 24), getU32(full, 28), getU32(full, 32)], [0x10003, 40, 0xffffffff]);
   assert.deepEqual([getU32(full, 40), getU32(full, 44), getU32(full, 48)], [0x10001, 0, 1]);
   assert.deepEqual([getBig(full, 56), getBig(full, 64)], [0n, 2n ** 64n - 1n]);
@@ -159,7 +172,10 @@ test('with a device in the container the ranges leave out what it cannot reach, 
   one.device(group);
   assert.equal(one.plain(fd, abi.VFIO_CHECK_EXTENSION, 4), 1);
   const { data } = one.call(fd, abi.VFIO_IOMMU_GET_INFO, 256);
-  const ranges = Array.from({ length: getU32(data, 48) }, (_, n) => [getBig(data, 56 + 16 * n), getBig(data, 64 + 16 * n)]);
+  const ranges = Array.from({ length: getU32(data, 48) }, (_, n) => [
+    getBig(data, 56 + 16 * n),
+    getBig(data, 64 + 16 * n),
+  ]);
   assert.deepEqual(ranges, [
     [0n, 0xfedfffffn],
     [0xfef00000n, 2n ** 48n - 1n],
@@ -204,7 +220,9 @@ test('version 1 unmaps the middle of a mapping; the rest still means the memory 
   one.map(fd, 0x10000n, 0x4000n, 0x50000n);
   assert.equal(one.unmap(fd, 0x11000n, 0x1000n), 0x1000n);
   const [context] = system.iommufd.contexts();
-  const left = context!.compatIoas!.space.mappings(9).map(({ iova, length, offset }) => [iova, length, offset]);
+  const left = context!
+    .compatIoas!.space.mappings(9)
+    .map(({ iova, length, offset }) => [iova, length, offset]);
   assert.deepEqual(left, [
     [0x10000n, 0x1000n, 0x50000n],
     [0x12000n, 0x2000n, 0x52000n],
@@ -292,7 +310,10 @@ test('GET_DEVICE_FD gives a device that is attached to the container, and is as 
   refused(() => one.plain(group, abi.VFIO_GROUP_GET_DEVICE_FD, 8), 'EFAULT');
   const device = one.device(group);
   assert.equal(getU32(one.call(device, VFIO_DEVICE_GET_INFO, 20).data, 8), 9);
-  refused(() => one.call(device, VFIO_DEVICE_BIND_IOMMUFD, BindStruct.at.token_uuid_ptr, [[8, fd]]), 'EINVAL');
+  refused(
+    () => one.call(device, VFIO_DEVICE_BIND_IOMMUFD, BindStruct.at.token_uuid_ptr, [[8, fd]]),
+    'EINVAL',
+  );
   const id = new Uint8Array(4);
   assert.equal(one.process.pread(device, 7 * 2 ** 40, id), 4);
   assert.equal(getS32(id, 0) & 0xffff, 0x1234);
@@ -317,7 +338,8 @@ test('a device that is opened twice through its group is closed with the last of
 test('a device is used through its own file or through its group, not through both', async () => {
   const one = await program();
   const fd = one.process.open('iommu');
-  const bind = (device: number) => one.call(device, VFIO_DEVICE_BIND_IOMMUFD, BindStruct.at.token_uuid_ptr, [[8, fd]]);
+  const bind = (device: number) =>
+    one.call(device, VFIO_DEVICE_BIND_IOMMUFD, BindStruct.at.token_uuid_ptr, [[8, fd]]);
   const own = one.process.open('vfio/devices/vfio0');
   const group = one.process.open('vfio/1');
   one.join(group, fd);
@@ -330,7 +352,9 @@ test('a device is used through its own file or through its group, not through bo
 
 test('whatever is asked of a container or group, the answer is a result or a refusal, and nothing is left behind', async () => {
   const system = await machine();
-  const names = Object.values(abi).filter((each): each is number => typeof each === 'number' && each >>> 8 === 0x3b);
+  const names = Object.values(abi).filter(
+    (each): each is number => typeof each === 'number' && each >>> 8 === 0x3b,
+  );
   const word = fc.oneof(fc.constantFrom(0, 1, 2, 8, 16, 24, 32, 64, 0xffffffff), fc.nat(0xffffffff));
   const calls = fc.record({
     on: fc.nat(2),
@@ -341,7 +365,11 @@ test('whatever is asked of a container or group, the answer is a result or a ref
   fc.assert(
     fc.property(fc.array(calls, { maxLength: 12 }), (asked) => {
       const one = new Program(system);
-      const files = [one.process.open('vfio/vfio'), one.process.open('vfio/1'), one.process.open('vfio/2')] as const;
+      const files = [
+        one.process.open('vfio/vfio'),
+        one.process.open('vfio/1'),
+        one.process.open('vfio/2'),
+      ] as const;
       one.nameIoas(files[0]);
       one.join(files[2], files[0]);
       for (const { on, cmd, words, address } of asked) {

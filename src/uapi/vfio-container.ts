@@ -1,13 +1,21 @@
 /**
  * The ABI of a VFIO container and of a group file, as <linux/vfio.h> has it.
  *
- * A container is an iommufd context, opened as `/dev/vfio/vfio` or as `/dev/iommu`: its ioctls are the second half of both files' tables, below
- * iommufd's numbers. Errnos are those of Linux 7.3 with IOMMUFD_VFIO_CONTAINER. `argsz` is the caller's size of a struct: less than the first
- * version's is EINVAL. VFIO_IOMMU_DIRTY_PAGES and everything about page tables for guests (SPAPR) is unknown there, so ENOTTY.
+ * A container is an iommufd context, opened as `/dev/vfio/vfio` or as `/dev/iommu`: its ioctls are the second
+ * half of both files' tables, below iommufd's numbers. Errnos are those of Linux 7.3 with
+ * IOMMUFD_VFIO_CONTAINER. `argsz` is the caller's size of a struct: less than the first version's is EINVAL.
+ * VFIO_IOMMU_DIRTY_PAGES and everything about page tables for guests (SPAPR) is unknown there, so ENOTTY.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { READ, WRITE } from '../iommu/iommu.js';
-import { checkExtension, compatIoas, cutDma, dmaPageSizes, setIommu, unmapAllDma } from '../iommufd/compat.js';
+import {
+  checkExtension,
+  compatIoas,
+  cutDma,
+  dmaPageSizes,
+  setIommu,
+  unmapAllDma,
+} from '../iommufd/compat.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { Ioas, Unmapped } from '../iommufd/ioas.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
@@ -50,7 +58,12 @@ export const Type1InfoStruct = struct('vfio_iommu_type1_info', {
   cap_offset: u32,
   pad: u32,
 });
-export const CapDmaAvailStruct = struct('vfio_iommu_type1_info_dma_avail', { id: u16, version: u16, next: u32, avail: u32 });
+export const CapDmaAvailStruct = struct('vfio_iommu_type1_info_dma_avail', {
+  id: u16,
+  version: u16,
+  next: u32,
+  avail: u32,
+});
 export const CapIovaRangeStruct = struct('vfio_iommu_type1_info_cap_iova_range', {
   id: u16,
   version: u16,
@@ -59,8 +72,19 @@ export const CapIovaRangeStruct = struct('vfio_iommu_type1_info_cap_iova_range',
   reserved: u32,
 });
 export const VfioIovaRangeStruct = struct('vfio_iova_range', { start: u64, end: u64 });
-export const MapDmaStruct = struct('vfio_iommu_type1_dma_map', { argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64 });
-export const UnmapDmaStruct = struct('vfio_iommu_type1_dma_unmap', { argsz: u32, flags: u32, iova: u64, size: u64 });
+export const MapDmaStruct = struct('vfio_iommu_type1_dma_map', {
+  argsz: u32,
+  flags: u32,
+  vaddr: u64,
+  iova: u64,
+  size: u64,
+});
+export const UnmapDmaStruct = struct('vfio_iommu_type1_dma_unmap', {
+  argsz: u32,
+  flags: u32,
+  iova: u64,
+  size: u64,
+});
 export const GroupStatusStruct = struct('vfio_group_status', { argsz: u32, flags: u32 });
 
 /** Bytes of vfio_iommu_type1_info before `cap_offset`, which came later. */
@@ -96,14 +120,20 @@ export const groupTable: IoctlTable<VfioGroup> = new Map(
 );
 
 /** The ioctls of a device file that was opened through a group: attaching is the group's business. */
-const groupedIoctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...exact<VfioDevice>([[VFIO_DEVICE_BIND_IOMMUFD, bindGrouped]])]);
+const groupedIoctls: IoctlTable<VfioDevice> = new Map([
+  ...vfioIoctls,
+  ...exact<VfioDevice>([[VFIO_DEVICE_BIND_IOMMUFD, bindGrouped]]),
+]);
 
 /** Tables find handlers by type and number; these ioctls have neither size nor direction. */
-function exact<T>(handlers: readonly (readonly [number, IoctlHandler<T>])[]): (readonly [number, IoctlHandler<T>])[] {
+function exact<T>(
+  handlers: readonly (readonly [number, IoctlHandler<T>])[],
+): (readonly [number, IoctlHandler<T>])[] {
   return handlers.map(([number, handle]) => [
     number,
     (object, caller, call) => {
-      if (call.cmd !== number) refuse('ENOTTY', `ioctl ${hex(number)} has no size and no direction, but ${hex(call.cmd)} has`);
+      if (call.cmd !== number)
+        refuse('ENOTTY', `ioctl ${hex(number)} has no size and no direction, but ${hex(call.cmd)} has`);
       return handle(object, caller, call);
     },
   ]);
@@ -122,7 +152,9 @@ function getInfo(context: IommufdContext, caller: Caller, call: IoctlCall): numb
   const ioas = compatIoas(context);
   const ranges = ioas.space.ranges();
   const rangesAt = size + CAP_DMA_AVAIL_BYTES;
-  const answer = new Uint8Array(rangesAt + CapIovaRangeStruct.size + ranges.length * VfioIovaRangeStruct.size);
+  const answer = new Uint8Array(
+    rangesAt + CapIovaRangeStruct.size + ranges.length * VfioIovaRangeStruct.size,
+  );
   encodeDmaAvail(answer.subarray(size), room >= rangesAt ? rangesAt : 0);
   encodeRanges(answer.subarray(rangesAt), ranges);
   setU32(answer, at.flags, INFO_PGSIZES | INFO_CAPS);
@@ -153,13 +185,24 @@ function encodeRanges(capability: Uint8Array, ranges: readonly { start: bigint; 
   }
 }
 
-/** What does not fit is left out, but a range that fits is stored even where its capability's header does not: as Linux does it. */
-function writeCapabilities(caller: Caller, address: number, answer: Uint8Array, rangesAt: number, room: number): void {
+/**
+ * What does not fit is left out, but a range that fits is stored even where its capability's header does not:
+ * as Linux does it.
+ */
+function writeCapabilities(
+  caller: Caller,
+  address: number,
+  answer: Uint8Array,
+  rangesAt: number,
+  room: number,
+): void {
   const { size } = Type1InfoStruct;
-  if (room >= size + CapDmaAvailStruct.size) caller.writeMemory(address + size, answer.subarray(size, size + CapDmaAvailStruct.size));
+  if (room >= size + CapDmaAvailStruct.size)
+    caller.writeMemory(address + size, answer.subarray(size, size + CapDmaAvailStruct.size));
   const first = rangesAt + CapIovaRangeStruct.size;
   const fitting = Math.floor((Math.min(room, answer.length) - first) / VfioIovaRangeStruct.size);
-  if (fitting > 0) caller.writeMemory(address + first, answer.subarray(first, first + fitting * VfioIovaRangeStruct.size));
+  if (fitting > 0)
+    caller.writeMemory(address + first, answer.subarray(first, first + fitting * VfioIovaRangeStruct.size));
   if (room >= answer.length) caller.writeMemory(address + rangesAt, answer.subarray(rangesAt, first));
 }
 
@@ -167,7 +210,8 @@ function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): numbe
   const { at, size } = MapDmaStruct;
   const data = readStruct(caller, call, size);
   const flags = getU32(data, at.flags);
-  if (flags & ~(MAP_READ | MAP_WRITE)) refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
+  if (flags & ~(MAP_READ | MAP_WRITE))
+    refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
   const access = (flags & MAP_READ ? READ : 0) | (flags & MAP_WRITE ? WRITE : 0);
   const request = { length: getBig(data, at.size), access, iova: getBig(data, at.iova) };
   mapUserMemory(caller, compatIoas(context), request, getBig(data, at.vaddr));
@@ -181,7 +225,8 @@ function unmap(context: IommufdContext, caller: Caller, call: IoctlCall): number
   if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
   const ioas = compatIoas(context);
   const [iova, length] = [getBig(data, at.iova), getBig(data, at.size)];
-  const { bytes, refusal } = flags & UNMAP_FLAG_ALL ? unmapAllDma(ioas, iova, length) : unmapRange(ioas, iova, length);
+  const { bytes, refusal } =
+    flags & UNMAP_FLAG_ALL ? unmapAllDma(ioas, iova, length) : unmapRange(ioas, iova, length);
   setBig(data, at.size, bytes);
   caller.writeMemory(call.arg, data);
   if (refusal !== undefined) throw refusal;
@@ -202,7 +247,11 @@ function unmapRange(ioas: Ioas, iova: bigint, length: bigint): Unmapped {
 function getStatus(group: VfioGroup, caller: Caller, call: IoctlCall): number {
   const { at, size } = GroupStatusStruct;
   const data = readStruct(caller, call, size);
-  setU32(data, at.flags, (group.viable ? GROUP_VIABLE : 0) | (group.container === undefined ? 0 : GROUP_CONTAINER_SET));
+  setU32(
+    data,
+    at.flags,
+    (group.viable ? GROUP_VIABLE : 0) | (group.container === undefined ? 0 : GROUP_CONTAINER_SET),
+  );
   caller.writeMemory(call.arg, data);
   return 0;
 }
@@ -220,7 +269,8 @@ function presentedContainer(group: VfioGroup, caller: Caller, fd: number): Iommu
   try {
     return presentedIommufd(caller, fd);
   } catch (error) {
-    if (group.container !== undefined && error instanceof Refusal && error.errno === Errno.EBADFD) group.refuseContainer();
+    if (group.container !== undefined && error instanceof Refusal && error.errno === Errno.EBADFD)
+      group.refuseContainer();
     throw error;
   }
 }

@@ -17,9 +17,13 @@ function setUp() {
     model = new FakeModel(host);
     return model;
   };
-  const [device] = makeDevices(new Iommu(), new PasidSpace(), { rid: '0000:6a:01.0', factory, options: {}, mdevs: 0, firstIndex: 0 }) as [
-    VfioDevice,
-  ];
+  const [device] = makeDevices(new Iommu(), new PasidSpace(), {
+    rid: '0000:6a:01.0',
+    factory,
+    options: {},
+    mdevs: 0,
+    firstIndex: 0,
+  }) as [VfioDevice];
   device.open(1);
   const caller = new FakeCaller();
   /** Puts 32-bit words at the caller's address and makes the ioctl. */
@@ -29,7 +33,8 @@ function setUp() {
     });
     return abi.vfioIoctls.get(cmd)!(device, caller, { cmd, arg: MEMORY_AT, data: new Uint8Array(0) });
   };
-  const words = (count: number) => Array.from({ length: count }, (_, i) => caller.view.getUint32(i * 4, true));
+  const words = (count: number) =>
+    Array.from({ length: count }, (_, i) => caller.view.getUint32(i * 4, true));
   return { device, model, caller, ioctl, words };
 }
 
@@ -45,9 +50,14 @@ describe('argsz', () => {
       [abi.VFIO_DEVICE_FEATURE, 8],
     ]);
     for (const [cmd, size] of sizes) {
-      for (const argsz of [0, size - 1]) assert.throws(() => setUp().ioctl(cmd, argsz, 0, 0, 0, 0), refused('EINVAL'));
+      for (const argsz of [0, size - 1])
+        assert.throws(() => setUp().ioctl(cmd, argsz, 0, 0, 0, 0), refused('EINVAL'));
     }
-    for (const cmd of [abi.VFIO_DEVICE_GET_INFO, abi.VFIO_DEVICE_GET_REGION_INFO, abi.VFIO_DEVICE_GET_IRQ_INFO]) {
+    for (const cmd of [
+      abi.VFIO_DEVICE_GET_INFO,
+      abi.VFIO_DEVICE_GET_REGION_INFO,
+      abi.VFIO_DEVICE_GET_IRQ_INFO,
+    ]) {
       assert.equal(setUp().ioctl(cmd, 0xffff_ffff, 0, 0, 0, 0), 0);
     }
   });
@@ -65,7 +75,10 @@ describe('argsz', () => {
     for (const [cmd, handler] of abi.vfioIoctls) {
       if (cmd === abi.VFIO_DEVICE_RESET) continue;
       for (const arg of [0, MEMORY_AT + 16_380, 2 ** 64]) {
-        assert.throws(() => handler(device, caller, { cmd, arg, data: new Uint8Array(0) }), refused('EFAULT'));
+        assert.throws(
+          () => handler(device, caller, { cmd, arg, data: new Uint8Array(0) }),
+          refused('EFAULT'),
+        );
       }
     }
   });
@@ -91,7 +104,10 @@ describe('GET_REGION_INFO', () => {
       [3, 4096],
     ]);
     for (const index of [8, 9, 0xffff_ffff]) {
-      assert.throws(() => ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, 32, 0, index, 0, 0, 0, 0, 0), refused('EINVAL'));
+      assert.throws(
+        () => ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, 32, 0, index, 0, 0, 0, 0, 0),
+        refused('EINVAL'),
+      );
     }
   });
 
@@ -152,7 +168,11 @@ describe('SET_IRQS', () => {
     assert.throws(set(24, eventfds, MSIX, 1, 0xffff_ffff, 10), refused('EINVAL'), 'range that wraps');
     assert.throws(set(27, eventfds, MSIX, 0, 2, 10, 10), refused('EINVAL'), 'data longer than argsz');
     assert.throws(set(24, eventfds | (1 << 6), MSIX, 0, 1, 10), refused('EINVAL'), 'unknown flag');
-    assert.throws(set(24, eventfds | abi.IRQ_SET_DATA_NONE, MSIX, 0, 1, 10), refused('EINVAL'), 'two types of data');
+    assert.throws(
+      set(24, eventfds | abi.IRQ_SET_DATA_NONE, MSIX, 0, 1, 10),
+      refused('EINVAL'),
+      'two types of data',
+    );
     assert.throws(set(24, abi.IRQ_SET_ACTION_TRIGGER, MSIX, 0, 1, 10), refused('EINVAL'), 'no type of data');
     assert.throws(set(24, abi.IRQ_SET_DATA_NONE, MSIX, 0, 1), refused('ENOTTY'), 'no action');
     assert.throws(set(24, eventfds, MSIX, 0, 1, 99), refused('EBADF'), 'no such descriptor');
@@ -163,7 +183,9 @@ describe('SET_IRQS', () => {
     const small = fc.nat(12);
     const word = fc.oneof(small, small, fc.nat(0xffff_ffff), fc.nat(0x7f));
     const header = fc.tuple(fc.oneof(fc.nat(64), fc.nat(0xffff_ffff)), fc.nat(0x7f), fc.nat(5), small, small);
-    const calls = fc.array(fc.tuple(header, fc.array(word, { minLength: 12, maxLength: 12 })), { maxLength: 20 });
+    const calls = fc.array(fc.tuple(header, fc.array(word, { minLength: 12, maxLength: 12 })), {
+      maxLength: 20,
+    });
     fc.assert(
       fc.property(calls, (requests) => {
         const { ioctl, caller, device, model } = setUp();
@@ -192,8 +214,14 @@ describe('the other ioctls', () => {
 
   it('FEATURE answers a well-formed question with ENOTTY', () => {
     const { ioctl } = setUp();
-    assert.throws(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_PROBE | abi.FEATURE_GET | 1), refused('ENOTTY'));
-    assert.throws(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_GET | abi.FEATURE_SET | 1), refused('EINVAL'));
+    assert.throws(
+      () => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_PROBE | abi.FEATURE_GET | 1),
+      refused('ENOTTY'),
+    );
+    assert.throws(
+      () => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_GET | abi.FEATURE_SET | 1),
+      refused('EINVAL'),
+    );
     assert.throws(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, 1 << 19), refused('EINVAL'));
   });
 

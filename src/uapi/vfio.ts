@@ -1,8 +1,10 @@
 /**
- * The ABI of a VFIO PCI device file, as `<linux/vfio.h>` has it: its ioctls, and which region an offset of pread and pwrite means.
+ * The ABI of a VFIO PCI device file, as `<linux/vfio.h>` has it: its ioctls, and which region an offset of
+ * pread and pwrite means.
  *
- * These ioctls are `_IO(';', 100 + n)`: the kernel copies nothing, `arg` is an address in the caller. Each struct begins with `argsz`, the
- * caller's size of it: less than the first version's is EINVAL, more is fine. No behaviour lives here; errnos are those of vfio-pci.
+ * These ioctls are `_IO(';', 100 + n)`: the kernel copies nothing, `arg` is an address in the caller. Each
+ * struct begins with `argsz`, the caller's size of it: less than the first version's is EINVAL, more is fine.
+ * No behaviour lives here; errnos are those of vfio-pci.
  */
 import type { Caller } from '../ioasid/caller.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -39,9 +41,22 @@ export const DeviceInfoStruct = struct('vfio_device_info', {
   cap_offset: u32,
   pad: u32,
 });
-export const RegionInfoStruct = struct('vfio_region_info', { argsz: u32, flags: u32, index: u32, cap_offset: u32, size: u64, offset: u64 });
+export const RegionInfoStruct = struct('vfio_region_info', {
+  argsz: u32,
+  flags: u32,
+  index: u32,
+  cap_offset: u32,
+  size: u64,
+  offset: u64,
+});
 export const IrqInfoStruct = struct('vfio_irq_info', { argsz: u32, flags: u32, index: u32, count: u32 });
-export const IrqSetStruct = struct('vfio_irq_set', { argsz: u32, flags: u32, index: u32, start: u32, count: u32 });
+export const IrqSetStruct = struct('vfio_irq_set', {
+  argsz: u32,
+  flags: u32,
+  index: u32,
+  start: u32,
+  count: u32,
+});
 export const HotResetStruct = struct('vfio_pci_hot_reset', { argsz: u32, flags: u32, count: u32 });
 export const FeatureStruct = struct('vfio_device_feature', { argsz: u32, flags: u32 });
 
@@ -163,10 +178,15 @@ function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = IrqSetStruct;
   const header = readStruct(caller, call, size);
   const flags = getU32(header, at.flags);
-  const [index, start, count] = [getU32(header, at.index), getU32(header, at.start), getU32(header, at.count)];
+  const [index, start, count] = [
+    getU32(header, at.index),
+    getU32(header, at.start),
+    getU32(header, at.count),
+  ];
   checkIrqIndex(index);
   checkIrqRange(index, start, count, device.irqCount(index));
-  if (flags & ~(IRQ_SET_DATA | IRQ_SET_ACTION)) refuse('EINVAL', `flags ${hex(flags)} have bits that SET_IRQS does not know`);
+  if (flags & ~(IRQ_SET_DATA | IRQ_SET_ACTION))
+    refuse('EINVAL', `flags ${hex(flags)} have bits that SET_IRQS does not know`);
   const bytes = count * irqDataSize(flags);
   if (getU32(header, at.argsz) - size < bytes)
     refuse('EINVAL', `argsz ${getU32(header, at.argsz)} leaves no room for ${bytes} bytes of data`);
@@ -179,7 +199,10 @@ function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): number {
 /** Keeps the data that is read below 4 bytes for each vector that the device has. */
 function checkIrqRange(index: number, start: number, count: number, vectors: number): void {
   if (start >= vectors || start + count > vectors) {
-    refuse('EINVAL', `${count} vectors from ${start} on are not among the ${vectors} of interrupt index ${index}`);
+    refuse(
+      'EINVAL',
+      `${count} vectors from ${start} on are not among the ${vectors} of interrupt index ${index}`,
+    );
   }
 }
 
@@ -233,6 +256,7 @@ function feature(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   if (flags & ~(FEATURE_MASK | FEATURE_GET | FEATURE_SET | FEATURE_PROBE))
     refuse('EINVAL', `flags ${hex(flags)} have bits that FEATURE does not know`);
   const both = FEATURE_GET | FEATURE_SET;
-  if ((flags & FEATURE_PROBE) === 0 && (flags & both) === both) refuse('EINVAL', `flags ${hex(flags)} ask to get and to set at once`);
+  if ((flags & FEATURE_PROBE) === 0 && (flags & both) === both)
+    refuse('EINVAL', `flags ${hex(flags)} ask to get and to set at once`);
   refuse('ENOTTY', `${device.name} does not have feature ${flags & FEATURE_MASK}`);
 }

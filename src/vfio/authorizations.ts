@@ -1,9 +1,10 @@
 /**
- * The PASIDs that one device is authorized for: of which context, and by which number the device's programmer knows them. What a mediated device has
- * attached under iommufd is in the list too.
+ * The PASIDs that one device is authorized for: of which context, and by which number the device's programmer
+ * knows them. What a mediated device has attached under iommufd is in the list too.
  *
- * Invariant: no PASID and no vPASID is in the list twice. A mediated device's list is what keeps it apart from the other mediated devices
- * of its parent, whose requester id it shares; the list of a whole function only says what has to be undone.
+ * Invariant: no PASID and no vPASID is in the list twice. A mediated device's list is what keeps it apart
+ * from the other mediated devices of its parent, whose requester id it shares; the list of a whole function
+ * only says what has to be undone.
  */
 import type { IoasidContext } from '../ioasid/context.js';
 import { refuse } from '../linux/errno.js';
@@ -12,7 +13,10 @@ export interface Authorization {
   readonly pasid: number;
   /** What the program writes into the device; NO_PASID for a device whose requests carry no PASID. */
   readonly vpasid: number;
-  /** The context that it was authorized in; the authorization holds a reference on it. None: it is an attachment of a mediated device to an iommufd. */
+  /**
+   * The context that it was authorized in; the authorization holds a reference on it. None: it is an
+   * attachment of a mediated device to an iommufd.
+   */
   readonly context: IoasidContext | undefined;
 }
 
@@ -28,7 +32,10 @@ export class Authorizations {
     return this.#byPasid.get(pasid);
   }
 
-  /** The authorization that `vpasid` means, or undefined: it means none. On the way of every DMA of a mediated device. */
+  /**
+   * The authorization that `vpasid` means, or undefined: it means none. On the way of every DMA of a mediated
+   * device.
+   */
   byVpasid(vpasid: number): Authorization | undefined {
     return this.#byVpasid.get(vpasid);
   }
@@ -41,7 +48,8 @@ export class Authorizations {
   check(device: string, pasid: number, vpasid: number): void {
     if (this.#byPasid.has(pasid)) refuse('EEXIST', `${device} is authorized for PASID ${pasid} already`);
     const taken = this.#byVpasid.get(vpasid);
-    if (taken !== undefined) refuse('EEXIST', `vpasid ${vpasid} of ${device} is PASID ${taken.pasid} already`);
+    if (taken !== undefined)
+      refuse('EEXIST', `vpasid ${vpasid} of ${device} is PASID ${taken.pasid} already`);
   }
 
   add(authorization: Authorization): void {

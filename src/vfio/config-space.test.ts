@@ -38,7 +38,12 @@ function dump(config: ConfigSpace): Uint8Array {
 
 describe('configuration space', () => {
   it('identifies the function', () => {
-    const config = new ConfigSpace({ ...everything, revision: 3, subsystemVendorId: 0x1af4, subsystemId: 0x1100 });
+    const config = new ConfigSpace({
+      ...everything,
+      revision: 3,
+      subsystemVendorId: 0x1af4,
+      subsystemId: 0x1100,
+    });
     assert.equal(read(config, 0, 4), 0x0b25_8086);
     assert.equal(read(config, 8, 4), 0x0880_0003);
     assert.equal(read(config, 0x0e, 1), 0, 'header type 0, one function');
@@ -162,7 +167,10 @@ describe('configuration space', () => {
   });
 
   it('keeps the capability list whole, whatever is written wherever', () => {
-    const description: fc.Arbitrary<PciDescription> = fc.constantFrom(everything, withoutPasids, { ...withoutPasids, bars: [] });
+    const description: fc.Arbitrary<PciDescription> = fc.constantFrom(everything, withoutPasids, {
+      ...withoutPasids,
+      bars: [],
+    });
     fc.assert(
       fc.property(description, fc.uint8Array({ minLength: 4096, maxLength: 4096 }), (pci, noise) => {
         const config = new ConfigSpace(pci);

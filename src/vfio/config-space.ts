@@ -1,11 +1,13 @@
 /**
  * The 4 KiB PCI Express configuration space of one device, as a program reads and writes it.
  *
- * It is two arrays of the same length: the bytes, and for each byte the mask of the bits that a program may change. A write changes
- * those bits and no others, whatever its size and offset; BAR sizing (write all ones, read the mask) needs nothing beyond that. Bits
- * that report the state of something else (interrupt status, MSI enable) are set by the owner of that state through methods.
+ * It is two arrays of the same length: the bytes, and for each byte the mask of the bits that a program may
+ * change. A write changes those bits and no others, whatever its size and offset; BAR sizing (write all ones,
+ * read the mask) needs nothing beyond that. Bits that report the state of something else (interrupt status,
+ * MSI enable) are set by the owner of that state through methods.
  *
- * Sources: PCI Local Bus 3.0 §6 (header, MSI, MSI-X), PCI Power Management 1.2 §3.2, PCI Express 5.0 §7.5, §7.8.8 (PASID).
+ * Sources: PCI Local Bus 3.0 §6 (header, MSI, MSI-X), PCI Power Management 1.2 §3.2, PCI Express 5.0 §7.5,
+ * §7.8.8 (PASID).
  */
 import type { PciDescription } from '../devices/device-model.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -67,7 +69,10 @@ export class ConfigSpace {
     this.#initial = this.#bytes.slice();
   }
 
-  /** Fills `target` from byte `offset`. @throws Refusal EFAULT when that reaches past the end (as vfio-pci has it). */
+  /**
+   * Fills `target` from byte `offset`. @throws Refusal EFAULT when that reaches past the end (as vfio-pci has
+   * it).
+   */
   read(offset: number, target: Uint8Array): void {
     this.#check(offset, target.length);
     target.set(this.#bytes.subarray(offset, offset + target.length));
@@ -128,7 +133,10 @@ export class ConfigSpace {
 
   #check(offset: number, length: number): void {
     if (!(offset >= 0 && offset + length <= CONFIG_SPACE_SIZE)) {
-      refuse('EFAULT', `${length} bytes at ${hex(offset)} reach past the ${CONFIG_SPACE_SIZE} bytes of configuration space`);
+      refuse(
+        'EFAULT',
+        `${length} bytes at ${hex(offset)} reach past the ${CONFIG_SPACE_SIZE} bytes of configuration space`,
+      );
     }
   }
 
@@ -176,7 +184,11 @@ export class ConfigSpace {
     this.#put16(0x00, pci.vendorId);
     this.#put16(0x02, pci.deviceId);
     // vfio-pci hands a device over with its memory space enabled and bus mastering off.
-    this.#put16(COMMAND, COMMAND_MEMORY, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_INTX_DISABLE);
+    this.#put16(
+      COMMAND,
+      COMMAND_MEMORY,
+      COMMAND_MEMORY | COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_INTX_DISABLE,
+    );
     this.#put16(STATUS, STATUS_CAPABILITIES);
     this.#put8(0x08, pci.revision ?? 0);
     this.#put8(0x09, pci.classCode & 0xff);
@@ -192,10 +204,12 @@ export class ConfigSpace {
     for (const bar of pci.bars) {
       const at = BAR0 + bar.index * 4;
       const type = (bar.is64 === true ? 0x4 : 0) | (bar.prefetchable === true ? 0x8 : 0);
-      // Address bits below the size are hardwired to 0. Sizes go up to 2^39, so the halves of -size are taken one by one.
+      // Address bits below the size are hardwired to 0. Sizes go up to 2^39, so the halves of -size are taken
+      // one by one.
       const low = bar.size >= 2 ** 32 ? 0 : -bar.size >>> 0;
       this.#put32(at, type, low & ~0xf);
-      if (bar.is64 === true) this.#put32(at + 4, 0, bar.size > 2 ** 32 ? -(bar.size / 2 ** 32) >>> 0 : 0xffffffff);
+      if (bar.is64 === true)
+        this.#put32(at + 4, 0, bar.size > 2 ** 32 ? -(bar.size / 2 ** 32) >>> 0 : 0xffffffff);
     }
   }
 
@@ -245,7 +259,10 @@ export class ConfigSpace {
     return at;
   }
 
-  /** The PASID capability, alone in extended space. Enabled already and for good: AUTHORIZE decides who may use which PASID. */
+  /**
+   * The PASID capability, alone in extended space. Enabled already and for good: AUTHORIZE decides who may
+   * use which PASID.
+   */
   #pasid(bits: number): void {
     const at = FIRST_EXTENDED_CAPABILITY;
     this.#put32(at, EXTENDED_CAP_PASID | (1 << 16));

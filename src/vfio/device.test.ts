@@ -32,7 +32,13 @@ function setUp(pci: PciDescription = everything) {
     model = new FakeModel(host, pci);
     return model;
   };
-  const [device] = makeDevices(iommu, system.pasids, { rid: RID, factory, options: {}, mdevs: 0, firstIndex: 0 }) as [VfioDevice];
+  const [device] = makeDevices(iommu, system.pasids, {
+    rid: RID,
+    factory,
+    options: {},
+    mdevs: 0,
+    firstIndex: 0,
+  }) as [VfioDevice];
   device.open(1);
   setCommand(device, 0x0006);
   const context = system.open(1);
@@ -44,10 +50,16 @@ function setCommand(device: VfioDevice, value: number): void {
 }
 
 /** A new PASID of `context` with one page of memory at IOVA 0x1000. */
-function mapped({ context }: Pick<ReturnType<typeof setUp>, 'context'>): { pasid: number; bytes: Uint8Array } {
+function mapped({ context }: Pick<ReturnType<typeof setUp>, 'context'>): {
+  pasid: number;
+  bytes: Uint8Array;
+} {
   const pasid = context.alloc(0, 0);
   const bytes = new Uint8Array(4096);
-  context.map({ pasid, length: 4096n, access: READ | WRITE, iova: 0x1000n }, 0x1000n, { memory: new BufferMemory(bytes), offset: 0 });
+  context.map({ pasid, length: 4096n, access: READ | WRITE, iova: 0x1000n }, 0x1000n, {
+    memory: new BufferMemory(bytes),
+    offset: 0,
+  });
   return { pasid, bytes };
 }
 
@@ -114,7 +126,10 @@ describe('authorizing a whole function', () => {
   it('refuses PASIDs that are wider than its capability: EINVAL', () => {
     const world = setUp({ ...everything, pasidBits: 1 });
     const pasids = Array.from({ length: 4 }, () => world.context.alloc(0, 0));
-    assert.throws(() => world.device.authorize(world.context, Math.max(...pasids), 0), refusal('EINVAL', /wider than the 1 PASID bits/));
+    assert.throws(
+      () => world.device.authorize(world.context, Math.max(...pasids), 0),
+      refusal('EINVAL', /wider than the 1 PASID bits/),
+    );
   });
 
   it('holds a reference on the context, so that either file can be closed first', () => {
@@ -167,7 +182,8 @@ describe('revoking, closing and resetting', () => {
     const { device, model, context } = world;
     const { pasid, bytes } = mapped(world);
     device.authorize(context, pasid, 0);
-    for (let i = 0; i < 100; i++) model.queue.push({ pasid, iova: 0x1000 + i, write: true, buffer: Uint8Array.of(7) });
+    for (let i = 0; i < 100; i++)
+      model.queue.push({ pasid, iova: 0x1000 + i, write: true, buffer: Uint8Array.of(7) });
     device.revoke(pasid);
     assert.deepEqual(bytes.subarray(0, 100), new Uint8Array(100).fill(7));
     assert.equal(model.faults.length, 0);
@@ -205,8 +221,20 @@ describe('revoking, closing and resetting', () => {
     const { device, model, context, system } = world;
     const caller = new FakeCaller();
     caller.addEventfd(5);
-    device.setIrqs({ index: MSIX, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } }, caller);
-    device.setIrqs({ index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } }, caller);
+    device.setIrqs(
+      {
+        index: MSIX,
+        start: 0,
+        count: 1,
+        action: 'trigger',
+        data: { kind: 'eventfd', fds: Int32Array.of(5) },
+      },
+      caller,
+    );
+    device.setIrqs(
+      { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } },
+      caller,
+    );
     const pasids = [1, 2, 3].map(() => mapped(world).pasid);
     for (const pasid of pasids) device.authorize(context, pasid, 0);
     assert.equal(caller.openSignals, 2);
@@ -228,7 +256,16 @@ describe('revoking, closing and resetting', () => {
     const { device, model, context } = world;
     const caller = new FakeCaller();
     const eventfd = caller.addEventfd(5);
-    device.setIrqs({ index: MSIX, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } }, caller);
+    device.setIrqs(
+      {
+        index: MSIX,
+        start: 0,
+        count: 1,
+        action: 'trigger',
+        data: { kind: 'eventfd', fds: Int32Array.of(5) },
+      },
+      caller,
+    );
     const { pasid } = mapped(world);
     device.authorize(context, pasid, 0);
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
@@ -319,7 +356,9 @@ describe('regions', () => {
         const { device } = setUp();
         for (const { index, offset, data, write } of accesses) {
           try {
-            const done = write ? device.writeRegion(index, offset, data) : device.readRegion(index, offset, data);
+            const done = write
+              ? device.writeRegion(index, offset, data)
+              : device.readRegion(index, offset, data);
             assert.ok(done >= 0 && done <= data.length);
           } catch (error) {
             assert.ok(error instanceof Refusal, String(error));
@@ -336,7 +375,10 @@ describe('a model that throws', () => {
     const { device, model } = setUp();
     const caller = new FakeCaller();
     const eventfd = caller.addEventfd(3);
-    device.setIrqs({ index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(3) } }, caller);
+    device.setIrqs(
+      { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(3) } },
+      caller,
+    );
     model.broken = new Error('register 7 exploded');
     assert.throws(() => device.readRegion(2, 0, new Uint8Array(1)), refusal('EIO', /register 7 exploded/));
     assert.throws(() => device.writeRegion(2, 0, new Uint8Array(1)), refusal('EIO', /register 7 exploded/));

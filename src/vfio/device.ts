@@ -1,13 +1,14 @@
 /**
  * A VFIO device: what stands behind `/dev/vfio/devices/vfioN`, the driver of one device model.
  *
- * It owns who has the device open, which PASIDs it is authorized for (the port's list) or which iommufd it is bound to, its configuration space and its
- * interrupts. Calls go down only: into the context for an address space, into the IOMMU for an entry, into the model for its registers. Invariant:
- * for each authorization in the list there is one use of its PASID in its context, if it is of one, and one grant to the requester id, and no other; when
- * the device is not open the list is empty.
+ * It owns who has the device open, which PASIDs it is authorized for (the port's list) or which iommufd it is
+ * bound to, its configuration space and its interrupts. Calls go down only: into the context for an address
+ * space, into the IOMMU for an entry, into the model for its registers. Invariant: for each authorization in
+ * the list there is one use of its PASID in its context, if it is of one, and one grant to the requester id,
+ * and no other; when the device is not open the list is empty.
  *
- * Models are written by people. One that throws has failed: its BARs answer EIO until it is reset, and ERR is raised. One that never gets
- * done is reset after a bounded number of steps.
+ * Models are written by people. One that throws has failed: its BARs answer EIO until it is reset, and ERR is
+ * raised. One that never gets done is reset after a bounded number of steps.
  */
 import type { DeviceModel } from '../devices/device-model.js';
 import type { Caller } from '../ioasid/caller.js';
@@ -50,7 +51,9 @@ export class VfioDevice {
     this.#model = model;
     this.#config = config;
     this.#irqs = irqs;
-    this.#barSizes = [0, 1, 2, 3, 4, 5].map((index) => model.pci.bars.find((bar) => bar.index === index)?.size ?? 0);
+    this.#barSizes = [0, 1, 2, 3, 4, 5].map(
+      (index) => model.pci.bars.find((bar) => bar.index === index)?.size ?? 0,
+    );
   }
 
   /** The requester id that its DMA carries. */
@@ -89,11 +92,15 @@ export class VfioDevice {
 
   /** A process opens the device. @throws Refusal EBUSY while it is open. */
   open(pid: number): void {
-    if (this.#holder !== undefined) refuse('EBUSY', `${this.name} is open already, in process ${this.#holder}`);
+    if (this.#holder !== undefined)
+      refuse('EBUSY', `${this.name} is open already, in process ${this.#holder}`);
     this.#holder = pid;
   }
 
-  /** The last descriptor is gone: DMA is drained, everything is revoked, the device is as before it was opened. */
+  /**
+   * The last descriptor is gone: DMA is drained, everything is revoked, the device is as before it was
+   * opened.
+   */
   close(): void {
     this.#drain(undefined);
     this.#resetModel();
@@ -108,28 +115,35 @@ export class VfioDevice {
   }
 
   /**
-   * Waits for accepted work: when it returns nothing is in flight. What waits for a page is not: whoever would answer may be the one who closes.
-   * A model that does not get done is reset, since a close may not wait for ever.
+   * Waits for accepted work: when it returns nothing is in flight. What waits for a page is not: whoever
+   * would answer may be the one who closes. A model that does not get done is reset, since a close may not
+   * wait for ever.
    */
   flush(): void {
     if (!this.#drain(undefined)) this.#resetModel();
   }
 
   /**
-   * Lets the device use PASID `pasid` of `context`, which whoever calls has been shown to hold. The program knows it as `vpasid` (0: as `pasid`).
-   * @throws Refusal EINVAL when the device cannot have that number, EEXIST when the PASID or vpasid is in use in it, EBUSY when it can be
-   * authorized for one PASID only and is, ENOENT when the PASID is not in the context.
+   * Lets the device use PASID `pasid` of `context`, which whoever calls has been shown to hold. The program
+   * knows it as `vpasid` (0: as `pasid`).
+   * @throws Refusal EINVAL when the device cannot have that number, EEXIST when the PASID or vpasid is in use
+   * in it, EBUSY when it can be authorized for one PASID only and is, ENOENT when the PASID is not in the
+   * context.
    */
   authorize(context: IoasidContext, pasid: number, vpasid: number): void {
     const { authorizations, requester } = this.#port;
     const { pci } = this.#model;
-    if (this.#binding !== undefined) refuse('EBUSY', `${this.name} is bound to an iommufd; attach it to page tables of that`);
+    if (this.#binding !== undefined)
+      refuse('EBUSY', `${this.name} is bound to an iommufd; attach it to page tables of that`);
     const number = this.#port.vpasid(pci, pasid, vpasid);
     // The context is asked first: whoever does not hold the PASID learns nothing of what the device has.
     const space = context.use(pasid);
     try {
       if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
-        refuse('EBUSY', `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`);
+        refuse(
+          'EBUSY',
+          `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`,
+        );
       }
       authorizations.check(this.name, pasid, number);
       requester.grant(this.#port.entry(pci, pasid), space.table);
@@ -141,11 +155,15 @@ export class VfioDevice {
     this.#granted = true;
   }
 
-  /** Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the device is not authorized for it. */
+  /**
+   * Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the
+   * device is not authorized for it.
+   */
   revoke(pasid: number): void {
     const authorization = this.#port.authorizations.get(pasid);
     // The PASID of an attachment is none that a context has given: it goes by DETACH.
-    if (authorization?.context === undefined) refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
+    if (authorization?.context === undefined)
+      refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
     const drained = this.#drain(this.#model.pci.pasidBits === undefined ? undefined : authorization.vpasid);
     // Work that is left over would run in whatever address space its number means next.
     if (!drained) this.#resetModel();
@@ -153,30 +171,40 @@ export class VfioDevice {
   }
 
   /**
-   * VFIO_DEVICE_BIND_IOMMUFD: the device becomes an object of `context`, which whoever calls has been shown to hold. @returns the object's id.
-   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its group is open.
+   * VFIO_DEVICE_BIND_IOMMUFD: the device becomes an object of `context`, which whoever calls has been shown
+   * to hold. @returns the object's id.
+   * @throws Refusal EINVAL when it is bound already; EBUSY when it is authorized by the native ABI or its
+   * group is open.
    */
   bind(context: IommufdContext): number {
-    if (this.grouped) refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
+    if (this.grouped)
+      refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
     return this.bindGrouped(context);
   }
 
   /** As `bind`, on the way through the device's group. */
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
-    if (this.#port.authorizations.size > 0) refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
+    if (this.#port.authorizations.size > 0)
+      refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
     this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci, context);
     this.#port.pager = this.#binding;
     this.#granted = true;
     return this.#binding.device.id;
   }
 
-  /** ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL when the device is not bound; and as IommufdBinding.attach. */
+  /**
+   * ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL when the device is not bound; and as
+   * IommufdBinding.attach.
+   */
   attach(id: number, pasid: number): number {
     return this.#bound().attach(id, pasid);
   }
 
-  /** DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL when the device is not bound. */
+  /**
+   * DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL
+   * when the device is not bound.
+   */
   detach(pasid: number): void {
     const binding = this.#bound();
     const work = pasid === 0 ? undefined : pasid;
@@ -187,8 +215,9 @@ export class VfioDevice {
   }
 
   /**
-   * VFIO_DEVICE_RESET: all work is dropped and the model is as after power-on. Configuration space and the eventfds of interrupts are restored
-   * to what they were, as Linux does around a function level reset; authorizations stay.
+   * VFIO_DEVICE_RESET: all work is dropped and the model is as after power-on. Configuration space and the
+   * eventfds of interrupts are restored to what they were, as Linux does around a function level reset;
+   * authorizations stay.
    * @throws Refusal EIO when the model fails at it.
    */
   reset(): void {
@@ -197,7 +226,10 @@ export class VfioDevice {
     if (this.#failure !== undefined) refuse('EIO', this.#failure);
   }
 
-  /** Lets the model do a slice of its work. @returns false when all of it waits for pages: there is nothing to be done before an answer. */
+  /**
+   * Lets the model do a slice of its work. @returns false when all of it waits for pages: there is nothing to
+   * be done before an answer.
+   */
   step(): boolean {
     if (this.#failure !== undefined) return true;
     try {
@@ -219,7 +251,10 @@ export class VfioDevice {
     }
   }
 
-  /** Bytes of region `index`, 0 when there is no such BAR or ROM. @throws Refusal EINVAL for the VGA region and indices past it. */
+  /**
+   * Bytes of region `index`, 0 when there is no such BAR or ROM. @throws Refusal EINVAL for the VGA region
+   * and indices past it.
+   */
   regionSize(index: number): number {
     if (index === CONFIG_REGION) return CONFIG_SPACE_SIZE;
     if (index === ROM_REGION) return 0;
@@ -228,8 +263,8 @@ export class VfioDevice {
 
   /**
    * Fills `target` from byte `offset` of region `index`. @returns the bytes read: fewer at the end of a BAR.
-   * @throws Refusal EINVAL for a region that is not there or an offset past the end of a BAR; EFAULT past the end of configuration space;
-   * EIO while memory space is disabled or the model has failed.
+   * @throws Refusal EINVAL for a region that is not there or an offset past the end of a BAR; EFAULT past the
+   * end of configuration space; EIO while memory space is disabled or the model has failed.
    */
   readRegion(index: number, offset: number, target: Uint8Array): number {
     if (target.length === 0) return 0;
@@ -247,7 +282,8 @@ export class VfioDevice {
   }
 
   /**
-   * Writes `source` at byte `offset` of region `index`. @returns the bytes written: fewer at the end of a BAR.
+   * Writes `source` at byte `offset` of region `index`. @returns the bytes written: fewer at the end of a
+   * BAR.
    * @throws Refusal as readRegion, and EAGAIN when the device cannot take it now.
    */
   writeRegion(index: number, offset: number, source: Uint8Array): number {
@@ -261,7 +297,10 @@ export class VfioDevice {
       const next = this.#pieceEnd(index, at, end);
       if (!this.#writePiece(index, at, source.subarray(at - offset, next - offset))) {
         if (at > offset) return at - offset;
-        refuse('EAGAIN', `${this.name} cannot take the write to BAR ${index} at ${hex(offset)} now; write it again`);
+        refuse(
+          'EAGAIN',
+          `${this.name} cannot take the write to BAR ${index} at ${hex(offset)} now; write it again`,
+        );
       }
       at = next;
     }
@@ -289,7 +328,10 @@ export class VfioDevice {
     authorization.context?.unuse(authorization.pasid);
   }
 
-  /** Steps the model until its work (for `vpasid`, or all) is done, or waits for pages. @returns false when it does not get that far. */
+  /**
+   * Steps the model until its work (for `vpasid`, or all) is done, or waits for pages. @returns false when it
+   * does not get that far.
+   */
   #drain(vpasid: number | undefined): boolean {
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
       if (!this.busy(vpasid) || !this.step()) return true;
@@ -320,14 +362,19 @@ export class VfioDevice {
   /** Where an access of `length` bytes at `offset` of BAR `index` ends. */
   #barEnd(index: number, offset: number, length: number): number {
     const size = index < ROM_REGION ? this.#barSizes[index] : undefined;
-    if (size === undefined || size === 0) refuse('EINVAL', `${this.name} has no region ${index} to read or write`);
+    if (size === undefined || size === 0)
+      refuse('EINVAL', `${this.name} has no region ${index} to read or write`);
     if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
     if (this.#failure !== undefined) refuse('EIO', this.#failure);
-    if (!this.#config.memoryEnabled) refuse('EIO', `memory space is off in the command register of ${this.name}`);
+    if (!this.#config.memoryEnabled)
+      refuse('EIO', `memory space is off in the command register of ${this.name}`);
     return Math.min(offset + length, size);
   }
 
-  /** Where the part of an access that begins at `at` ends: the MSI-X table lies in a BAR, but is not the model's. */
+  /**
+   * Where the part of an access that begins at `at` ends: the MSI-X table lies in a BAR, but is not the
+   * model's.
+   */
   #pieceEnd(bar: number, at: number, end: number): number {
     return this.#irqs.msix?.boundary(bar, at, end) ?? end;
   }

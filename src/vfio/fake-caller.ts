@@ -1,5 +1,6 @@
 /**
- * FakeCaller: a Caller for unit tests, with one stretch of memory at MEMORY_AT and the eventfds that it was given.
+ * FakeCaller: a Caller for unit tests, with one stretch of memory at MEMORY_AT and the eventfds that it was
+ * given.
  */
 import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
 import type { OpenFile } from '../ioasid/open-file.js';
@@ -72,7 +73,8 @@ export class FakeCaller implements Caller {
 
   #range(address: number, length: number): Uint8Array {
     const at = address - MEMORY_AT;
-    if (!(at >= 0 && at + length <= this.bytes.length)) refuse('EFAULT', `${length} bytes at ${hex(address)} are not mapped`);
+    if (!(at >= 0 && at + length <= this.bytes.length))
+      refuse('EFAULT', `${length} bytes at ${hex(address)} are not mapped`);
     return this.bytes.subarray(at, at + length);
   }
 }

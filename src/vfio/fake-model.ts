@@ -1,5 +1,6 @@
 /**
- * FakeModel: a device model for unit tests. Its BARs are plain memory, and its work is what a test queues: DMA accesses, one for each step.
+ * FakeModel: a device model for unit tests. Its BARs are plain memory, and its work is what a test queues:
+ * DMA accesses, one for each step.
  */
 import type { DeviceHost, DeviceModel, DmaFault, PciDescription } from '../devices/device-model.js';
 
@@ -44,7 +45,9 @@ export class FakeModel implements DeviceModel {
   constructor(host: DeviceHost, pci: PciDescription = everything) {
     this.host = host;
     this.pci = pci;
-    this.bars = [0, 1, 2, 3, 4, 5].map((index) => new Uint8Array(pci.bars.find((bar) => bar.index === index)?.size ?? 0));
+    this.bars = [0, 1, 2, 3, 4, 5].map(
+      (index) => new Uint8Array(pci.bars.find((bar) => bar.index === index)?.size ?? 0),
+    );
   }
 
   readBar(bar: number, offset: number, target: Uint8Array): void {
@@ -69,7 +72,9 @@ export class FakeModel implements DeviceModel {
     const work = this.stuck ? undefined : this.queue.shift();
     if (work === undefined) return;
     const { dma } = this.host;
-    const fault = work.write ? dma.write(work.pasid, work.iova, work.buffer) : dma.read(work.pasid, work.iova, work.buffer);
+    const fault = work.write
+      ? dma.write(work.pasid, work.iova, work.buffer)
+      : dma.read(work.pasid, work.iova, work.buffer);
     if (fault !== undefined) this.faults.push(fault);
   }
 

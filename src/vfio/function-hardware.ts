@@ -1,6 +1,7 @@
 /**
- * FunctionHardware: the IOMMU in front of one function, as iommufd sees it: one like Intel VT-d in scalable mode. A device has its entries there
- * through its port: a whole function as what its requests carry, a mediated device as what its parent's requests carry for it.
+ * FunctionHardware: the IOMMU in front of one function, as iommufd sees it: one like Intel VT-d in scalable
+ * mode. A device has its entries there through its port: a whole function as what its requests carry, a
+ * mediated device as what its parent's requests carry for it.
  */
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu } from '../iommu/iommu.js';
@@ -15,7 +16,10 @@ import type { DevicePort } from './device-port.js';
 import type { PageRequests } from './page-requests.js';
 import { VtdDomain, vtdInfo } from './vtd-domain.js';
 
-/** Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never translated. */
+/**
+ * Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never
+ * translated.
+ */
 const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
 
 export class FunctionHardware implements IommuHardware {
@@ -29,7 +33,10 @@ export class FunctionHardware implements IommuHardware {
   readonly info = vtdInfo;
   readonly pasidBits: number;
   readonly ats: boolean;
-  /** Answers what the device has asked for; a device that asks for no pages cannot be attached where faults are delivered. */
+  /**
+   * Answers what the device has asked for; a device that asks for no pages cannot be attached where faults
+   * are delivered.
+   */
   readonly respond?: (response: PageResponse) => void;
   readonly #port: DevicePort;
 

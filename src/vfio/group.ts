@@ -1,11 +1,12 @@
 /**
  * A VFIO group: the function behind `/dev/vfio/N`, for programs that reach devices through a container.
  *
- * Functions here are isolated from each other, so each has a group of its own. The group's file is presented with a container's (an
- * iommufd context), and from then on the device can be opened through it: it is bound to the context and attached to the compatibility IOAS
- * before its user has the descriptor. Linux's rules (vfio_group of 7.3): one open file at a time; a device that is in use through
- * its own file keeps the group's shut, and the other way round. Invariant: the group has a container only while its file or a device of it is
- * open, and it holds one reference on the container's context as long.
+ * Functions here are isolated from each other, so each has a group of its own. The group's file is presented
+ * with a container's (an iommufd context), and from then on the device can be opened through it: it is bound
+ * to the context and attached to the compatibility IOAS before its user has the descriptor. Linux's rules
+ * (vfio_group of 7.3): one open file at a time; a device that is in use through its own file keeps the
+ * group's shut, and the other way round. Invariant: the group has a container only while its file or a device
+ * of it is open, and it holds one reference on the container's context as long.
  */
 
 import { NO_PASID } from '../iommufd/bound-device.js';
@@ -39,10 +40,14 @@ export class VfioGroup {
     return this.#container !== undefined || !this.device.bound;
   }
 
-  /** A process opens the group's file. @throws Refusal EBUSY while it is open, or its device is bound through the device's own file. */
+  /**
+   * A process opens the group's file. @throws Refusal EBUSY while it is open, or its device is bound through
+   * the device's own file.
+   */
   open(pid: number): void {
     if (this.#files > 0) refuse('EBUSY', `group ${this.number} is open already, in process ${this.#holder}`);
-    if (this.device.bound) refuse('EBUSY', `${this.device.name} of group ${this.number} is bound to an iommufd by its own file`);
+    if (this.device.bound)
+      refuse('EBUSY', `${this.device.name} of group ${this.number} is bound to an iommufd by its own file`);
     this.device.grouped = true;
     this.#holder = pid;
     this.#files = 1;
@@ -69,25 +74,32 @@ export class VfioGroup {
     return refuse('EINVAL', `group ${this.number} has a container already`);
   }
 
-  /** VFIO_GROUP_UNSET_CONTAINER. A device that is open stays where it is. @throws Refusal EINVAL when the group has no container. */
+  /**
+   * VFIO_GROUP_UNSET_CONTAINER. A device that is open stays where it is. @throws Refusal EINVAL when the
+   * group has no container.
+   */
   unsetContainer(): void {
     const context = this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);
     this.#container = undefined;
     context.drop();
   }
 
-  /** The device that `name` means. @throws Refusal ENODEV; EINVAL for a name with a token, which only virtual functions take. */
+  /**
+   * The device that `name` means. @throws Refusal ENODEV; EINVAL for a name with a token, which only virtual
+   * functions take.
+   */
   find(name: string): VfioDevice {
     const { rid } = this.device;
     if (name === rid) return this.device;
-    if (name.startsWith(`${rid} vf_token=`)) refuse('EINVAL', `${rid} is no virtual function, and takes no token`);
+    if (name.startsWith(`${rid} vf_token=`))
+      refuse('EINVAL', `${rid} is no virtual function, and takes no token`);
     return refuse('ENODEV', `group ${this.number} has the device ${rid}, and not "${name}"`);
   }
 
   /**
    * The device is opened through the group; every open is closed with `closeDevice`.
-   * @throws Refusal EINVAL when the group has no container; EBUSY when the device is open by its own file; ENODEV when the container has no
-   * IOAS; and as VfioDevice.attach.
+   * @throws Refusal EINVAL when the group has no container; EBUSY when the device is open by its own file;
+   * ENODEV when the container has no IOAS; and as VfioDevice.attach.
    */
   openDevice(pid: number): void {
     const context = this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);

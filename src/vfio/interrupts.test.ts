@@ -15,8 +15,13 @@ function setUp() {
   const irqs = new Interrupts(everything, config);
   const caller = new FakeCaller();
   const eventfds = [10, 11, 12, 13].map((fd) => caller.addEventfd(fd));
-  const set = (index: number, start: number, count: number, data: IrqData, action: IrqRequest['action'] = 'trigger') =>
-    irqs.set({ index, start, count, action, data }, caller);
+  const set = (
+    index: number,
+    start: number,
+    count: number,
+    data: IrqData,
+    action: IrqRequest['action'] = 'trigger',
+  ) => irqs.set({ index, start, count, action, data }, caller);
   return { config, irqs, caller, eventfds, set, raised: () => eventfds.map(({ raised }) => raised) };
 }
 
@@ -67,7 +72,9 @@ describe('MSI-X', () => {
   it('is disabled as a whole by count 0, which closes all eventfds and clears its enable bit', () => {
     const { config, irqs, set, caller, raised } = setUp();
     const enabled = () =>
-      [...Array(64).keys()].map((i) => 0x40 + i * 2).some((at) => (word(config, at) & 0xff) === 0x11 && word(config, at + 2) & 0x8000);
+      [...Array(64).keys()]
+        .map((i) => 0x40 + i * 2)
+        .some((at) => (word(config, at) & 0xff) === 0x11 && word(config, at + 2) & 0x8000);
     set(MSIX, 0, 2, fds(10, 11));
     assert.equal(enabled(), true);
     set(MSIX, 0, 0, NONE);

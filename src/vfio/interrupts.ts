@@ -1,9 +1,10 @@
 /**
  * The interrupts of one device: what raises an eventfd of the program that has the device open.
  *
- * At most one of INTx, MSI and MSI-X is enabled at a time; assigning an eventfd to one of its vectors enables a kind, as with Linux's
- * vfio-pci. ERR and REQ are single eventfds beside them. Every Signal that is held here is closed exactly once: when it is replaced,
- * when its kind is disabled, or in `close`. A request is checked, and all of its eventfds taken, before anything changes.
+ * At most one of INTx, MSI and MSI-X is enabled at a time; assigning an eventfd to one of its vectors enables
+ * a kind, as with Linux's vfio-pci. ERR and REQ are single eventfds beside them. Every Signal that is held
+ * here is closed exactly once: when it is replaced, when its kind is disabled, or in `close`. A request is
+ * checked, and all of its eventfds taken, before anything changes.
  */
 import type { PciDescription } from '../devices/device-model.js';
 import type { Caller, Signal } from '../ioasid/caller.js';
@@ -21,7 +22,9 @@ export const NUM_IRQS = 5;
 
 const names = ['INTx', 'MSI', 'MSI-X', 'ERR', 'REQ'];
 
-/** What SET_IRQS carries: nothing, a flag a vector, or a descriptor of an eventfd a vector (negative: none). */
+/**
+ * What SET_IRQS carries: nothing, a flag a vector, or a descriptor of an eventfd a vector (negative: none).
+ */
 export type IrqData =
   | { readonly kind: 'none' }
   | { readonly kind: 'bool'; readonly bools: Uint8Array }
@@ -85,7 +88,9 @@ export class Interrupts {
     this.#deliverIntx();
   }
 
-  /** The device was reset: nothing is pending any more. Eventfds and masks stay, as vfio-pci restores them. */
+  /**
+   * The device was reset: nothing is pending any more. Eventfds and masks stay, as vfio-pci restores them.
+   */
   deviceReset(): void {
     this.#setIntxPending(false);
     this.msix?.clearPending();
@@ -101,8 +106,9 @@ export class Interrupts {
 
   /**
    * SET_IRQS. The range has been checked against `count(index)`.
-   * @throws Refusal EINVAL when another kind is enabled, or this one is not and must be, or the range does not fit; ENOTTY when the action
-   * is not supported for this kind; EBADF, EINVAL for a descriptor that is not an eventfd.
+   * @throws Refusal EINVAL when another kind is enabled, or this one is not and must be, or the range does
+   * not fit; ENOTTY when the action is not supported for this kind; EBADF, EINVAL for a descriptor that is
+   * not an eventfd.
    */
   set(request: IrqRequest, caller: Caller): void {
     if (request.index === ERR || request.index === REQ) this.#setSingle(request, caller);
@@ -181,7 +187,10 @@ export class Interrupts {
 
   #checkEnabled(index: number, end: number): void {
     if (end > this.#triggers.length) {
-      refuse('EINVAL', `vector ${end - 1} is past the ${this.#triggers.length} that ${names[index]} was enabled with`);
+      refuse(
+        'EINVAL',
+        `vector ${end - 1} is past the ${this.#triggers.length} that ${names[index]} was enabled with`,
+      );
     }
   }
 
@@ -213,7 +222,10 @@ export class Interrupts {
     this.#deliverIntx();
   }
 
-  /** Signals a pending INTx unless something holds it, and masks the line, because it is level-triggered (AUTOMASKED). */
+  /**
+   * Signals a pending INTx unless something holds it, and masks the line, because it is level-triggered
+   * (AUTOMASKED).
+   */
   #deliverIntx(): void {
     const trigger = this.#triggers[0];
     if (this.#kind !== INTX || !this.#intxPending) return;

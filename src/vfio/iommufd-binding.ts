@@ -1,7 +1,8 @@
 /**
  * The binding of a VFIO device to an iommufd context: the device as iommufd attaches it to page tables.
  *
- * It stands in the place of the native ABI's authorizations, and excludes them: a device open under one ABI has entries of that one only.
+ * It stands in the place of the native ABI's authorizations, and excludes them: a device open under one ABI
+ * has entries of that one only.
  */
 
 import type { PageWait, PciDescription } from '../devices/device-model.js';
@@ -19,7 +20,12 @@ export class IommufdBinding {
   readonly #pasidBits: number;
   readonly #pages: PageRequests | undefined;
 
-  constructor(name: string, port: DevicePort, { pasidBits = 0, pageRequests = false }: PciDescription, context: IommufdContext) {
+  constructor(
+    name: string,
+    port: DevicePort,
+    { pasidBits = 0, pageRequests = false }: PciDescription,
+    context: IommufdContext,
+  ) {
     this.#name = name;
     this.#pasidBits = pasidBits;
     this.#pages = pageRequests ? new PageRequests() : undefined;
@@ -32,10 +38,15 @@ export class IommufdBinding {
     return this.#pages?.ask(this.device, pasid, iova, write);
   }
 
-  /** Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach; EINVAL for a PASID that it has not. */
+  /**
+   * Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach;
+   * EINVAL for a PASID that it has not.
+   */
   attach(id: number, pasid: number): number {
     this.#checkPasid(pasid);
-    return this.device.attached(pasid) === undefined ? this.device.attach(id, pasid) : this.device.replace(id, pasid);
+    return this.device.attached(pasid) === undefined
+      ? this.device.attach(id, pasid)
+      : this.device.replace(id, pasid);
   }
 
   detach(pasid: number): void {

@@ -1,5 +1,6 @@
 /**
- * Makes the VFIO devices of one PCI function: the function itself or, when it is cut, its mediated devices in its place.
+ * Makes the VFIO devices of one PCI function: the function itself or, when it is cut, its mediated devices in
+ * its place.
  */
 
 import { checkModel } from '../devices/check-model.js';
@@ -27,34 +28,67 @@ export interface FunctionRequest {
 }
 
 /**
- * @returns one device, or `mdevs` of them. A function that is cut is not among them: it belongs to its own driver, which is us.
- * @throws Refusal EEXIST when the requester id is taken; EINVAL when the function cannot be cut like that or the model is none (checkModel).
+ * @returns one device, or `mdevs` of them. A function that is cut is not among them: it belongs to its own
+ * driver, which is us.
+ * @throws Refusal EEXIST when the requester id is taken; EINVAL when the function cannot be cut like that or
+ * the model is none (checkModel).
  * @throws Error of the factory, when an option is wrong.
  */
-export function makeDevices(iommu: Iommu, pasids: PasidSpace, { rid, factory, options, mdevs, firstIndex }: FunctionRequest): VfioDevice[] {
+export function makeDevices(
+  iommu: Iommu,
+  pasids: PasidSpace,
+  { rid, factory, options, mdevs, firstIndex }: FunctionRequest,
+): VfioDevice[] {
   const requester = iommu.requester(rid);
-  const parent = assemble(`vfio${firstIndex}`, new FunctionPort(iommu, requester), (host) => factory(host, options));
+  const parent = assemble(`vfio${firstIndex}`, new FunctionPort(iommu, requester), (host) =>
+    factory(host, options),
+  );
   if (mdevs === 0) return [parent.device];
   parent.config.enableBusMaster();
   return cut(iommu, pasids, requester, parent.model, mdevs, firstIndex);
 }
 
-function cut(iommu: Iommu, pasids: PasidSpace, requester: Requester, parent: DeviceModel, count: number, firstIndex: number): VfioDevice[] {
+function cut(
+  iommu: Iommu,
+  pasids: PasidSpace,
+  requester: Requester,
+  parent: DeviceModel,
+  count: number,
+  firstIndex: number,
+): VfioDevice[] {
   const { mdev, pci } = parent;
-  if (mdev === undefined) refuse('EINVAL', `the device at ${requester.rid} cannot be cut into mediated devices`);
-  if (count > mdev.max) refuse('EINVAL', `the device at ${requester.rid} can be cut into ${mdev.max} mediated devices, not ${count}`);
+  if (mdev === undefined)
+    refuse('EINVAL', `the device at ${requester.rid} cannot be cut into mediated devices`);
+  if (count > mdev.max)
+    refuse(
+      'EINVAL',
+      `the device at ${requester.rid} can be cut into ${mdev.max} mediated devices, not ${count}`,
+    );
   const bits =
-    pci.pasidBits ?? refuse('EINVAL', `mediated devices need PASIDs, and the device at ${requester.rid} has no PASID capability`);
+    pci.pasidBits ??
+    refuse(
+      'EINVAL',
+      `mediated devices need PASIDs, and the device at ${requester.rid} has no PASID capability`,
+    );
   return Array.from({ length: count }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
-    return assemble(name, new MdevPort(iommu, pasids, requester, name, bits), (host) => mdev.create(index, host)).device;
+    return assemble(name, new MdevPort(iommu, pasids, requester, name, bits), (host) =>
+      mdev.create(index, host),
+    ).device;
   });
 }
 
 type MakeModel = (host: DeviceHost) => DeviceModel;
 
-/** Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no configuration space yet. */
-function assemble(name: string, port: DevicePort, make: MakeModel): { device: VfioDevice; model: DeviceModel; config: ConfigSpace } {
+/**
+ * Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no
+ * configuration space yet.
+ */
+function assemble(
+  name: string,
+  port: DevicePort,
+  make: MakeModel,
+): { device: VfioDevice; model: DeviceModel; config: ConfigSpace } {
   let irqs: Interrupts | undefined;
   const model = checkModel(make({ dma: port, interrupt: (vector) => irqs?.raise(vector) }));
   const config = new ConfigSpace(model.pci);

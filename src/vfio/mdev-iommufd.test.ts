@@ -21,7 +21,8 @@ const DATA = Uint8Array.of(1, 2, 3, 4);
 const PAGE = 4096;
 
 function refused(code: string, reason?: RegExp) {
-  return (error: unknown) => error instanceof Refusal && error.code === code && (reason?.test(error.reason) ?? true);
+  return (error: unknown) =>
+    error instanceof Refusal && error.code === code && (reason?.test(error.reason) ?? true);
 }
 
 /** Two mdevs of one parent, open and with bus mastering on. */
@@ -35,7 +36,8 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
     models.push(model);
     return model;
   };
-  const factory = (host: DeviceHost): DeviceModel => Object.assign(new FakeModel(host, parentPci), { mdev: { max: 2, create } });
+  const factory = (host: DeviceHost): DeviceModel =>
+    Object.assign(new FakeModel(host, parentPci), { mdev: { max: 2, create } });
   const request = { rid: '0000:6a:01.0', factory, options: {}, mdevs: 2, firstIndex: 0 };
   const devices = makeDevices(iommu, ioasid.pasids, request) as [VfioDevice, VfioDevice];
   devices.forEach(opened);
@@ -68,7 +70,10 @@ describe('a mediated device that is bound to an iommufd', () => {
     const { pasids, system, devices, models, iommu } = setUp();
     const [a, b] = [system.open(1), system.open(2)];
     const [first, second] = [filled(a), filled(b)];
-    const tables = [tableFor(a, devices[0].bind(a), first.ioas), tableFor(b, devices[1].bind(b), second.ioas)] as const;
+    const tables = [
+      tableFor(a, devices[0].bind(a), first.ioas),
+      tableFor(b, devices[1].bind(b), second.ioas),
+    ] as const;
     assert.equal(pasids.used, 0, 'a binding alone takes none');
     devices[0].attach(tables[0].id, 1);
     devices[1].attach(tables[1].id, 1);
@@ -118,13 +123,23 @@ describe('a mediated device that is bound to an iommufd', () => {
     devices[0].bind(a);
     const id = devices[1].bind(b);
     devices[0].attach(first.ioas.id, 0);
-    assert.equal(models[1]!.host.dma.write(0, 0, DATA)?.reason, 'mdev vfio1 is not authorized for requests without PASID');
+    assert.equal(
+      models[1]!.host.dma.write(0, 0, DATA)?.reason,
+      'mdev vfio1 is not authorized for requests without PASID',
+    );
     devices[1].attach(second.ioas.id, 0);
     models[1]!.host.dma.write(0, 8, DATA);
     assert.deepEqual([first.bytes[8], second.bytes[8], pasids.used], [0, 1, 2]);
-    assert.throws(() => devices[1].attach(tableFor(b, id, second.ioas).id, 1), refused('EOPNOTSUPP', /0 bits/));
     assert.throws(
-      () => second.ioas.map({ length: 4096n, access: READ, iova: 0xfee0_0000n }, 0n, { memory: new BufferMemory(DATA), offset: 0 }),
+      () => devices[1].attach(tableFor(b, id, second.ioas).id, 1),
+      refused('EOPNOTSUPP', /0 bits/),
+    );
+    assert.throws(
+      () =>
+        second.ioas.map({ length: 4096n, access: READ, iova: 0xfee0_0000n }, 0n, {
+          memory: new BufferMemory(DATA),
+          offset: 0,
+        }),
       refused('EINVAL', /reserved/),
     );
     devices[0].detach(0);
@@ -154,7 +169,10 @@ describe('a mediated device that is bound to an iommufd', () => {
   });
 
   it('is refused a PASID of the system that its parent cannot send: ENOSPC', () => {
-    const { pasids, system, devices } = setUp({ ...everything, pasidBits: 3 }, { ...everything, pasidBits: 3 });
+    const { pasids, system, devices } = setUp(
+      { ...everything, pasidBits: 3 },
+      { ...everything, pasidBits: 3 },
+    );
     const context = system.open(1);
     const hwpt = tableFor(context, devices[0].bind(context), filled(context).ioas);
     for (let taken = 0; taken < 6; taken++) pasids.alloc();
@@ -183,7 +201,9 @@ describe('a mediated device that is bound to an iommufd', () => {
     const { system, devices, models } = setUp();
     const context = system.open(1);
     const { ioas } = filled(context);
-    const tables = devices.map((device) => tableFor(context, device.bind(context), ioas, HWPT_PASID | HWPT_DIRTY_TRACKING));
+    const tables = devices.map((device) =>
+      tableFor(context, device.bind(context), ioas, HWPT_PASID | HWPT_DIRTY_TRACKING),
+    );
     for (const [index, device] of devices.entries()) device.attach(tables[index]!.id, 1);
     for (const { dirty } of tables) dirty!.enabled = true;
     models[0]!.host.dma.write(1, 0, DATA);

@@ -14,7 +14,8 @@ const RID = '0000:6a:01.0';
 const DATA = Uint8Array.of(1, 2, 3, 4);
 
 function refused(code: string, reason?: RegExp) {
-  return (error: unknown) => error instanceof Refusal && error.code === code && (reason?.test(error.reason) ?? true);
+  return (error: unknown) =>
+    error instanceof Refusal && error.code === code && (reason?.test(error.reason) ?? true);
 }
 
 /** Two mdevs of one parent, open and with bus mastering on, and one context. */
@@ -30,7 +31,13 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
     return Object.assign(new FakeModel(host, parentPci), { mdev: { max: 2, create } });
   };
   const system = new IoasidSubsystem(iommu);
-  const devices = makeDevices(iommu, system.pasids, { rid: RID, factory, options: {}, mdevs: 2, firstIndex: 3 });
+  const devices = makeDevices(iommu, system.pasids, {
+    rid: RID,
+    factory,
+    options: {},
+    mdevs: 2,
+    firstIndex: 3,
+  });
   for (const device of devices) {
     device.open(1);
     device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
@@ -39,7 +46,10 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
   const pasid = () => {
     const number = context.alloc(0, 0);
     const bytes = new Uint8Array(4096);
-    context.map({ pasid: number, length: 4096n, access: READ | WRITE, iova: 0n }, 0n, { memory: new BufferMemory(bytes), offset: 0 });
+    context.map({ pasid: number, length: 4096n, access: READ | WRITE, iova: 0n }, 0n, {
+      memory: new BufferMemory(bytes),
+      offset: 0,
+    });
     return { number, bytes };
   };
   return { iommu, context, pasid, first: devices[0] as VfioDevice, second: devices[1] as VfioDevice, models };
@@ -57,7 +67,10 @@ describe('cutting a function into mediated devices', () => {
       makeDevices(new Iommu(), new PasidSpace(), { rid: RID, factory, options: {}, mdevs, firstIndex: 0 });
     const mdev = { max: 2, create: (_index: number, host: DeviceHost) => new FakeModel(host) };
     assert.throws(() => make((host) => new FakeModel(host), 1), refused('EINVAL', /cannot be cut/));
-    assert.throws(() => make((host) => Object.assign(new FakeModel(host), { mdev }), 3), refused('EINVAL', /into 2 .* not 3/));
+    assert.throws(
+      () => make((host) => Object.assign(new FakeModel(host), { mdev }), 3),
+      refused('EINVAL', /into 2 .* not 3/),
+    );
     assert.throws(
       () => make((host) => Object.assign(new FakeModel(host, withoutPasids), { mdev }), 1),
       refused('EINVAL', /no PASID capability/),
@@ -66,7 +79,13 @@ describe('cutting a function into mediated devices', () => {
 
   it('refuses a requester id that is taken: EEXIST', () => {
     const { iommu } = setUp();
-    const request = { rid: RID, factory: (host: DeviceHost) => new FakeModel(host), options: {}, mdevs: 0, firstIndex: 9 };
+    const request = {
+      rid: RID,
+      factory: (host: DeviceHost) => new FakeModel(host),
+      options: {},
+      mdevs: 0,
+      firstIndex: 9,
+    };
     assert.throws(() => makeDevices(iommu, new PasidSpace(), request), refused('EEXIST'));
   });
 });
@@ -118,7 +137,10 @@ describe('a mediated device', () => {
     const [a, b] = [pasid(), pasid()];
     first.authorize(context, a.number, 9);
     assert.throws(() => first.authorize(context, b.number, 9), refused('EEXIST', /vpasid 9/));
-    assert.throws(() => first.authorize(context, b.number, 256), refused('EINVAL', /wider than the 8 PASID bits of vfio3/));
+    assert.throws(
+      () => first.authorize(context, b.number, 256),
+      refused('EINVAL', /wider than the 8 PASID bits of vfio3/),
+    );
     assert.equal([...first.authorizations()].length, 1);
     context.free(b.number);
   });
@@ -144,6 +166,9 @@ describe('a mediated device', () => {
     assert.deepEqual(bytes.subarray(0, 4), DATA);
     first.authorize(context, number, 5);
     first.writeRegion(CONFIG_REGION, 4, Uint8Array.of(2, 0));
-    assert.equal(models[0]!.host.dma.write(5, 0, DATA)!.reason, 'bus mastering is off in the command register of vfio3');
+    assert.equal(
+      models[0]!.host.dma.write(5, 0, DATA)!.reason,
+      'bus mastering is off in the command register of vfio3',
+    );
   });
 });

@@ -1,12 +1,14 @@
 /**
- * The port of a mediated device: it shares the requester id of its parent function, so the IOMMU cannot tell it from its siblings.
+ * The port of a mediated device: it shares the requester id of its parent function, so the IOMMU cannot tell
+ * it from its siblings.
  *
- * What keeps mediated devices apart is the list of PASIDs here, each mdev's own. Every request looks its PASID up in it and leaves with
- * the number found there; a number that is not in the list never reaches the bus. Invariant: each PASID in the list has been granted to
- * the requester once for this list.
+ * What keeps mediated devices apart is the list of PASIDs here, each mdev's own. Every request looks its
+ * PASID up in it and leaves with the number found there; a number that is not in the list never reaches the
+ * bus. Invariant: each PASID in the list has been granted to the requester once for this list.
  *
- * A PASID that is authorized comes from its context. An attachment of iommufd has only the number that the mdev's program knows, which may be the
- * same in a sibling; so each is given a PASID of the system's space, as long as it is attached. Requests without PASID get one too.
+ * A PASID that is authorized comes from its context. An attachment of iommufd has only the number that the
+ * mdev's program knows, which may be the same in a sibling; so each is given a PASID of the system's space,
+ * as long as it is attached. Requests without PASID get one too.
  */
 import type { DmaFault, PageWait, PciDescription } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
@@ -73,20 +75,36 @@ export class MdevPort implements DevicePort {
     this.#pasids.free(authorization.pasid);
   }
 
-  read(vpasid: number, iova: number, target: Uint8Array, at = 0, length = target.length - at): DmaFault | undefined {
+  read(
+    vpasid: number,
+    iova: number,
+    target: Uint8Array,
+    at = 0,
+    length = target.length - at,
+  ): DmaFault | undefined {
     const authorization = this.authorizations.byVpasid(vpasid);
-    if (authorization === undefined || this.#config?.busMaster !== true) return this.#blocked(vpasid, iova, false);
+    if (authorization === undefined || this.#config?.busMaster !== true)
+      return this.#blocked(vpasid, iova, false);
     return known(this.requester.read(authorization.pasid, iova, target, at, length), vpasid);
   }
 
-  write(vpasid: number, iova: number, source: Uint8Array, at = 0, length = source.length - at): DmaFault | undefined {
+  write(
+    vpasid: number,
+    iova: number,
+    source: Uint8Array,
+    at = 0,
+    length = source.length - at,
+  ): DmaFault | undefined {
     const authorization = this.authorizations.byVpasid(vpasid);
-    if (authorization === undefined || this.#config?.busMaster !== true) return this.#blocked(vpasid, iova, true);
+    if (authorization === undefined || this.#config?.busMaster !== true)
+      return this.#blocked(vpasid, iova, true);
     return known(this.requester.write(authorization.pasid, iova, source, at, length), vpasid);
   }
 
   requestPage(vpasid: number, iova: number, write: boolean): PageWait | undefined {
-    return this.admits(vpasid) && this.#config?.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;
+    return this.admits(vpasid) && this.#config?.busMaster === true
+      ? this.pager?.requestPage(vpasid, iova, write)
+      : undefined;
   }
 
   admits(vpasid: number): boolean {

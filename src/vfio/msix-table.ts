@@ -1,9 +1,11 @@
 /**
- * The MSI-X table and pending bit array (PBA) of a device, as they appear in its BAR (PCI Local Bus 3.0 §6.8.2).
+ * The MSI-X table and pending bit array (PBA) of a device, as they appear in its BAR (PCI Local Bus 3.0
+ * §6.8.2).
  *
- * Kept here for every device model. The messages written into the table go nowhere, because interrupts are delivered to the eventfds of
- * SET_IRQS; what counts is the mask bit of each entry: a masked vector that is raised becomes pending instead. A pending bit is set
- * only for a vector whose entry is masked, except within a write that unmasks it.
+ * Kept here for every device model. The messages written into the table go nowhere, because interrupts are
+ * delivered to the eventfds of SET_IRQS; what counts is the mask bit of each entry: a masked vector that is
+ * raised becomes pending instead. A pending bit is set only for a vector whose entry is masked, except within
+ * a write that unmasks it.
  */
 import type { PciDescription } from '../devices/device-model.js';
 
@@ -28,14 +30,22 @@ export class MsixTable {
     this.#pba = new Uint8Array(Math.ceil(msix.vectors / 64) * 8);
     this.#tableOffset = msix.tableOffset;
     this.#pbaOffset = msix.pbaOffset;
-    const edges = [this.#tableOffset, this.#tableOffset + this.#table.length, this.#pbaOffset, this.#pbaOffset + this.#pba.length];
+    const edges = [
+      this.#tableOffset,
+      this.#tableOffset + this.#table.length,
+      this.#pbaOffset,
+      this.#pbaOffset + this.#pba.length,
+    ];
     this.#boundaries = edges.sort((a, b) => a - b);
     this.reset();
   }
 
   /** Is byte `offset` of `bar` one of the table or of the PBA? */
   owns(bar: number, offset: number): boolean {
-    return bar === this.#bar && (within(offset, this.#tableOffset, this.#table) || within(offset, this.#pbaOffset, this.#pba));
+    return (
+      bar === this.#bar &&
+      (within(offset, this.#tableOffset, this.#table) || within(offset, this.#pbaOffset, this.#pba))
+    );
   }
 
   /** The first offset after `offset`, but at most `end`, at which `owns` may change its answer. */
@@ -46,7 +56,9 @@ export class MsixTable {
 
   /** Reads from BAR offset `offset`; all of `target` lies in the table, or all of it in the PBA. */
   read(offset: number, target: Uint8Array): void {
-    const [bytes, start] = within(offset, this.#tableOffset, this.#table) ? [this.#table, this.#tableOffset] : [this.#pba, this.#pbaOffset];
+    const [bytes, start] = within(offset, this.#tableOffset, this.#table)
+      ? [this.#table, this.#tableOffset]
+      : [this.#pba, this.#pbaOffset];
     target.set(bytes.subarray(offset - start, offset - start + target.length));
   }
 
@@ -71,7 +83,10 @@ export class MsixTable {
     return (this.#table[vector * ENTRY + VECTOR_CONTROL]! & MASKED) !== 0;
   }
 
-  /** Clears the mask bit, as the host does for a vector that gets a handler. @returns true when the vector was pending. */
+  /**
+   * Clears the mask bit, as the host does for a vector that gets a handler. @returns true when the vector was
+   * pending.
+   */
   unmask(vector: number): boolean {
     this.#table[vector * ENTRY + VECTOR_CONTROL]! &= ~MASKED;
     return this.#takePending(vector);
@@ -108,7 +123,10 @@ function within(offset: number, start: number, bytes: Uint8Array): boolean {
   return offset >= start && offset < start + bytes.length;
 }
 
-/** The bits of byte `index` of an entry that a program may set: message addresses are aligned to 4, vector control is the mask bit alone. */
+/**
+ * The bits of byte `index` of an entry that a program may set: message addresses are aligned to 4, vector
+ * control is the mask bit alone.
+ */
 function writableBits(index: number): number {
   if (index === 0) return 0xfc;
   if (index < VECTOR_CONTROL) return 0xff;

@@ -19,7 +19,10 @@ const FAULTS_FOR_PASIDS = 12;
 /** What a bound device hears. */
 function hearing(): { device: BoundDevice; heard: PageRequest[] } {
   const heard: PageRequest[] = [];
-  return { device: { pageRequest: (request: PageRequest) => void heard.push(request) } as unknown as BoundDevice, heard };
+  return {
+    device: { pageRequest: (request: PageRequest) => void heard.push(request) } as unknown as BoundDevice,
+    heard,
+  };
 }
 
 test('each request is a group of its own, of the page that the address lies in, and finds its own answer', () => {

@@ -1,8 +1,9 @@
 /**
- * PageRequests: the pages that one device has asked for and not been told of yet (PCI Express 5.0 §10.4, Page Request Services).
+ * PageRequests: the pages that one device has asked for and not been told of yet (PCI Express 5.0 §10.4, Page
+ * Request Services).
  *
- * Each request is a group of its own, under a number that is its while it is outstanding. They go to the device's object in the iommufd context, and
- * the answer is left here for the model to find.
+ * Each request is a group of its own, under a number that is its while it is outstanding. They go to the
+ * device's object in the iommufd context, and the answer is left here for the model to find.
  */
 import type { PageWait } from '../devices/device-model.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -19,7 +20,10 @@ const PERM_WRITE = 2;
 export class PageRequests {
   readonly #outstanding = new Map<number, { answer: PageWait['answer'] }>();
 
-  /** @param pasid the PASID as the device's program knows it; 0 for none. @returns undefined when as many are outstanding as can be told apart. */
+  /**
+   * @param pasid the PASID as the device's program knows it; 0 for none. @returns undefined when as many are
+   * outstanding as can be told apart.
+   */
   ask(device: BoundDevice, pasid: number, iova: number, write: boolean): PageWait | undefined {
     if (this.#outstanding.size === MOST) return undefined;
     let group = 0;

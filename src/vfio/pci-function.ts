@@ -1,8 +1,10 @@
 /**
- * The port of a whole PCI function: it has a requester id of its own, so the IOMMU alone decides what it may reach.
+ * The port of a whole PCI function: it has a requester id of its own, so the IOMMU alone decides what it may
+ * reach.
  *
- * The program may load any PASID into it; one that the function is not authorized for has no entry in the PASID table of its requester id,
- * and faults there. For the same reason PASIDs cannot be renamed: what the program writes into the function is what the IOMMU sees.
+ * The program may load any PASID into it; one that the function is not authorized for has no entry in the
+ * PASID table of its requester id, and faults there. For the same reason PASIDs cannot be renamed: what the
+ * program writes into the function is what the IOMMU sees.
  */
 import { type DmaFault, NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -37,7 +39,10 @@ export class FunctionPort implements DevicePort {
     const { rid } = this.requester;
     if (pasidBits === undefined) return withoutPasid(pasid, vpasid, rid);
     if (vpasid !== 0 && vpasid !== pasid)
-      refuse('EINVAL', `vpasid ${vpasid} for PASID ${pasid} needs a mediated device; ${rid} is a whole function`);
+      refuse(
+        'EINVAL',
+        `vpasid ${vpasid} for PASID ${pasid} needs a mediated device; ${rid} is a whole function`,
+      );
     checkWidth('PASID', pasid, pasidBits, rid);
     return pasid;
   }
@@ -56,13 +61,27 @@ export class FunctionPort implements DevicePort {
     if (this.#attached.delete(pasid)) this.requester.withdraw(pasid);
   }
 
-  read(pasid: number, iova: number, target: Uint8Array, at = 0, length = target.length - at): DmaFault | undefined {
-    if (this.#config?.busMaster !== true) return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, false, this.#blocked);
+  read(
+    pasid: number,
+    iova: number,
+    target: Uint8Array,
+    at = 0,
+    length = target.length - at,
+  ): DmaFault | undefined {
+    if (this.#config?.busMaster !== true)
+      return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, false, this.#blocked);
     return this.requester.read(pasid, iova, target, at, length);
   }
 
-  write(pasid: number, iova: number, source: Uint8Array, at = 0, length = source.length - at): DmaFault | undefined {
-    if (this.#config?.busMaster !== true) return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, true, this.#blocked);
+  write(
+    pasid: number,
+    iova: number,
+    source: Uint8Array,
+    at = 0,
+    length = source.length - at,
+  ): DmaFault | undefined {
+    if (this.#config?.busMaster !== true)
+      return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, true, this.#blocked);
     return this.requester.write(pasid, iova, source, at, length);
   }
 

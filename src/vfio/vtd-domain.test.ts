@@ -25,11 +25,17 @@ function setUp() {
   const memory = new DataView(new ArrayBuffer(2 ** 16));
   const bytes = new Uint8Array(memory.buffer);
   const caller = {
-    readMemory: (address: number, target: Uint8Array) => target.set(bytes.subarray(address, address + target.length)),
+    readMemory: (address: number, target: Uint8Array) =>
+      target.set(bytes.subarray(address, address + target.length)),
   } as unknown as Caller;
   // struct iommu_hwpt_vtd_s1: addresses of 48 bits, tables from 0 on.
   memory.setUint32(16, 48, true);
-  const parent = PagingHwpt.create(ioas, new FakeHardware(iommu), HWPT_NEST_PARENT, new UserData(caller, 0, 0, 0));
+  const parent = PagingHwpt.create(
+    ioas,
+    new FakeHardware(iommu),
+    HWPT_NEST_PARENT,
+    new UserData(caller, 0, 0, 0),
+  );
   const domain = new VtdDomain(iommu, parent, new UserData(caller, 1, 0, ENTRY_BYTES));
   /** Invalidates `count` times a page that is not that of IOVA 0. */
   const invalidate = (count: number) => {

@@ -1,8 +1,9 @@
 /**
- * VtdDomain: a nested page table in the format of Intel VT-d, as its user makes and invalidates it through iommufd; and what the IOMMU says of itself.
+ * VtdDomain: a nested page table in the format of Intel VT-d, as its user makes and invalidates it through
+ * iommufd; and what the IOMMU says of itself.
  *
- * The structs are those of <linux/iommufd.h>, their checks those of Linux's driver: what a table is like is looked at when a device is attached
- * to it, not before.
+ * The structs are those of <linux/iommufd.h>, their checks those of Linux's driver: what a table is like is
+ * looked at when a device is attached to it, not before.
  */
 
 import type { Iommu } from '../iommu/iommu.js';
@@ -35,14 +36,17 @@ const PAGE = 4096n;
 const ALL_PAGES = 2n ** 64n - 1n;
 
 /**
- * The capability register (VT-d 4.1, 11.4.2): 64 Ki domains (ND 6), tables of 4 levels (SAGAW bit 2), addresses of 48 bits (MGAW 47), large pages
- * of both sizes in the second stage (SLLPS), invalidation by page of up to 2^18 pages (PSI, MAMV), drained reads and writes (DRD, DWD), 1 GiB
- * pages in the first stage (FL1GP). Nothing of the registers that a program cannot see.
+ * The capability register (VT-d 4.1, 11.4.2): 64 Ki domains (ND 6), tables of 4 levels (SAGAW bit 2),
+ * addresses of 48 bits (MGAW 47), large pages of both sizes in the second stage (SLLPS), invalidation by page
+ * of up to 2^18 pages (PSI, MAMV), drained reads and writes (DRD, DWD), 1 GiB pages in the first stage
+ * (FL1GP). Nothing of the registers that a program cannot see.
  */
-const CAPABILITY = 6n | (1n << 10n) | (47n << 16n) | (3n << 34n) | (1n << 39n) | (18n << 48n) | (3n << 54n) | (1n << 56n);
+const CAPABILITY =
+  6n | (1n << 10n) | (47n << 16n) | (3n << 34n) | (1n << 39n) | (18n << 48n) | (3n << 54n) | (1n << 56n);
 /**
- * The extended one (11.4.3): coherent walks (C, SMPWC), snoop control (SC), nested translation (NEST), privileged requests (SRS), extended accessed
- * bits (EAFS), accessed and dirty bits of the second stage (SSADS), PASIDs of 20 bits (PASID, PSS 19), scalable mode with both stages (SMTS, SLTS, FLTS). No device
+ * The extended one (11.4.3): coherent walks (C, SMPWC), snoop control (SC), nested translation (NEST),
+ * privileged requests (SRS), extended accessed bits (EAFS), accessed and dirty bits of the second stage
+ * (SSADS), PASIDs of 20 bits (PASID, PSS 19), scalable mode with both stages (SMTS, SLTS, FLTS). No device
  * TLBs, no page requests.
  */
 const EXTENDED_CAPABILITY =
@@ -67,7 +71,11 @@ export class VtdDomain implements NestedDomain {
 
   /** @throws Refusal EOPNOTSUPP for another format; EINVAL, EFAULT for `data`. */
   constructor(iommu: Iommu, parent: PagingHwpt, data: UserData) {
-    if (data.type !== DATA_TYPE) refuse('EOPNOTSUPP', `the IOMMU has nested tables in the format of VT-d, and none of type ${data.type}`);
+    if (data.type !== DATA_TYPE)
+      refuse(
+        'EOPNOTSUPP',
+        `the IOMMU has nested tables in the format of VT-d, and none of type ${data.type}`,
+      );
     const view = viewOf(data.read(DATA_TYPE, DATA_BYTES, DATA_BYTES));
     const stage = {
       root: Number(view.getBigUint64(8, true)),
@@ -90,10 +98,14 @@ export class VtdDomain implements NestedDomain {
     const address = entry.getBigUint64(0, true);
     const pages = entry.getBigUint64(8, true);
     const flags = entry.getUint32(16, true);
-    if (flags & ~LEAF) refuse('EOPNOTSUPP', `the invalidation has flags ${hex((flags & ~LEAF) >>> 0)}, which are unknown`);
-    if (entry.getUint32(20, true) !== 0) refuse('EOPNOTSUPP', 'the invalidation has a __reserved that is not zero');
-    if (address % PAGE !== 0n) refuse('EINVAL', `the invalidated address ${hex(address)} is not aligned to a page`);
-    if (pages === ALL_PAGES && address !== 0n) refuse('EINVAL', `all pages are invalidated from address 0 on, not from ${hex(address)}`);
+    if (flags & ~LEAF)
+      refuse('EOPNOTSUPP', `the invalidation has flags ${hex((flags & ~LEAF) >>> 0)}, which are unknown`);
+    if (entry.getUint32(20, true) !== 0)
+      refuse('EOPNOTSUPP', 'the invalidation has a __reserved that is not zero');
+    if (address % PAGE !== 0n)
+      refuse('EINVAL', `the invalidated address ${hex(address)} is not aligned to a page`);
+    if (pages === ALL_PAGES && address !== 0n)
+      refuse('EINVAL', `all pages are invalidated from address 0 on, not from ${hex(address)}`);
     this.table.invalidate(Number(address), Number(address + pages * PAGE - 1n), (flags & LEAF) !== 0);
   }
 }

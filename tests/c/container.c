@@ -1,6 +1,7 @@
 /*
- * What a program of the time before /dev/iommu does: it looks its device up in /sys, goes through container and group, and lets the
- * device copy memory. Argument: the type of IOMMU (1 or 3). Ends with 0 and says "ok" when all of it was as it must be.
+ * What a program of the time before /dev/iommu does: it looks its device up in /sys, goes through container
+ * and group, and lets the device copy memory. Argument: the type of IOMMU (1 or 3). Ends with 0 and says "ok"
+ * when all of it was as it must be.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

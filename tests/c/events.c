@@ -1,6 +1,6 @@
 /*
- * Exercises the files of event queues, on /dev/iommu with its test interface. The first argument names what to do; each prints one line that
- * ends in "ok", or what went wrong.
+ * Exercises the files of event queues, on /dev/iommu with its test interface. The first argument names what
+ * to do; each prints one line that ends in "ok", or what went wrong.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -3,16 +3,17 @@
  *
  * It reads commands from standard input, one per line, and answers each with one line on standard output:
  *
- *   ok VALUE...   it was done          err EBUSY ...   the system call failed so          bad TEXT   the command itself is wrong
+ *   ok VALUE... it was done err EBUSY ... the system call failed so bad TEXT the command itself is wrong
  *
- * Numbers may be decimal or hexadecimal (0x). Memory is written as hexadecimal digits, two for each byte. Addresses are never checked
- * before they are used: a command that meets SIGSEGV or SIGBUS answers `err EFAULT`. The table at the end lists the commands;
- * `help` prints it.
+ * Numbers may be decimal or hexadecimal (0x). Memory is written as hexadecimal digits, two for each byte.
+ * Addresses are never checked before they are used: a command that meets SIGSEGV or SIGBUS answers `err
+ * EFAULT`. The table at the end lists the commands; `help` prints it.
  *
- * `fork NAME` makes a child that is such an actor too; `@NAME COMMAND` has it do COMMAND and passes the answer on, `post NAME COMMAND` does
- * not wait for the answer, which `collect NAME` gets later. Parent and child share their open files, as after every fork.
- * `repeat N COMMAND ; COMMAND ...` does a sequence N times and counts the outcomes: `ok 10 ok/ok=7 err:ENOENT/err:ENOENT=3`. In a
- * sequence, `$` stands for the first value of the answer before. `thread` does things at the same time as all this, until `stop`.
+ * `fork NAME` makes a child that is such an actor too; `@NAME COMMAND` has it do COMMAND and passes the
+ * answer on, `post NAME COMMAND` does not wait for the answer, which `collect NAME` gets later. Parent and
+ * child share their open files, as after every fork. `repeat N COMMAND ; COMMAND ...` does a sequence N times
+ * and counts the outcomes: `ok 10 ok/ok=7 err:ENOENT/err:ENOENT=3`. In a sequence, `$` stands for the first
+ * value of the answer before. `thread` does things at the same time as all this, until `stop`.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -179,7 +180,10 @@ static void *pointer(unsigned long long address)
 	return (void *)(uintptr_t)address;
 }
 
-/* Hexadecimal digits to at least `room` zeroed bytes, which the caller frees; `*length` is how many the digits gave. NULL: bad digits. */
+/**
+ * Hexadecimal digits to at least `room` zeroed bytes, which the caller frees; `*length` is how many the
+ * digits gave. NULL: bad digits.
+ */
 static unsigned char *from_hex(const char *digits, size_t room, size_t *length)
 {
 	size_t n = strlen(digits) / 2;
@@ -644,7 +648,10 @@ static void cmd_revoke(const struct words *words, struct answer *answer)
 	done(answer, ioctl(fd_at(words, 1), IOASID_REVOKE, &request));
 }
 
-/* Any ioctl on a struct given as bytes. Answers `ok RESULT BYTES` or `err ERRNO BYTES`, with the bytes as they are afterwards. */
+/**
+ * Any ioctl on a struct given as bytes. Answers `ok RESULT BYTES` or `err ERRNO BYTES`, with the bytes as
+ * they are afterwards.
+ */
 static void cmd_ioctl(const struct words *words, struct answer *answer)
 {
 	size_t length;
@@ -694,7 +701,9 @@ static void cmd_vfio_irq(const struct words *words, struct answer *answer)
 		put(answer, "ok flags=%#x count=%u", irq.flags, irq.count);
 }
 
-/* `irqset FD INDEX FLAGS START COUNT [FD...]`: as many eventfds as are given follow the struct, -1 for none. */
+/**
+ * `irqset FD INDEX FLAGS START COUNT [FD...]`: as many eventfds as are given follow the struct, -1 for none.
+ */
 static void cmd_vfio_irqset(const struct words *words, struct answer *answer)
 {
 	union {
@@ -722,7 +731,10 @@ static void cmd_vfio_reset(const struct words *words, struct answer *answer)
 
 /* ---- Commands: processes ---- */
 
-/* The children that still are actors of ours. `control` is our end of the socket that is their standard input and output. */
+/**
+ * The children that still are actors of ours. `control` is our end of the socket that is their standard input
+ * and output.
+ */
 static struct child {
 	char name[32];
 	pid_t pid;

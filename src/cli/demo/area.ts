@@ -1,6 +1,6 @@
 /**
- * Area: memory of one VM for devices to work on. A page of completion records, then the data; always mapped at the same IOVA, in
- * whichever PASID, so that a record or a byte has one IOVA in all of them.
+ * Area: memory of one VM for devices to work on. A page of completion records, then the data; always mapped
+ * at the same IOVA, in whichever PASID, so that a record or a byte has one IOVA in all of them.
  */
 import type { Vm } from './vm.js';
 
@@ -46,9 +46,20 @@ export class Area {
   }
 
   /** Clears the record, then has a device fill data. */
-  async fill({ vm, device, pasid }: Asked, value: number, { record = 0, from = 0, bytes = this.bytes - from }: FillOptions = {}) {
+  async fill(
+    { vm, device, pasid }: Asked,
+    value: number,
+    { record = 0, from = 0, bytes = this.bytes - from }: FillOptions = {},
+  ) {
     await this.#vm.set(this.#address + record * RECORD, RECORD, 0);
-    await vm.fill({ device, pasid, record: AREA_IOVA + record * RECORD, destination: DATA_IOVA + from, bytes, value });
+    await vm.fill({
+      device,
+      pasid,
+      record: AREA_IOVA + record * RECORD,
+      destination: DATA_IOVA + from,
+      bytes,
+      value,
+    });
   }
 
   status(record = 0): Promise<number> {

@@ -1,4 +1,7 @@
-/** The cast: what alice and bob have in their hands when the story begins. All of it can be had without asking anybody. */
+/**
+ * The cast: what alice and bob have in their hands when the story begins. All of it can be had without asking
+ * anybody.
+ */
 import { Area } from './area.js';
 import type { Vm } from './vm.js';
 import type { World } from './world.js';
@@ -17,7 +20,12 @@ export interface Role {
 export interface Cast {
   readonly alice: Role & { readonly vfio0: number };
   /** He has a second PASID, with other memory. */
-  readonly bob: Role & { readonly vfio1: number; readonly vfio2: number; readonly secondPasid: number; readonly secondArea: Area };
+  readonly bob: Role & {
+    readonly vfio1: number;
+    readonly vfio2: number;
+    readonly secondPasid: number;
+    readonly secondArea: Area;
+  };
   /** Requester ids of vfio0 and of the function of the mdevs. */
   readonly rids: { readonly vfio0: string; readonly mdevs: string };
 }
@@ -28,7 +36,11 @@ async function newRole(vm: Vm, bytes: number): Promise<Role> {
 }
 
 /** A new PASID with new memory in it. */
-export async function newSpace(vm: Vm, ioasid: number, bytes: number): Promise<{ pasid: number; area: Area }> {
+export async function newSpace(
+  vm: Vm,
+  ioasid: number,
+  bytes: number,
+): Promise<{ pasid: number; area: Area }> {
   const pasid = await vm.alloc(ioasid);
   const area = await Area.make(vm, bytes);
   await area.map(ioasid, pasid);

@@ -1,4 +1,7 @@
-/** An actor that is a process: commands go to its standard input, answers come from its standard output, in the same order. */
+/**
+ * An actor that is a process: commands go to its standard input, answers come from its standard output, in
+ * the same order.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -31,7 +34,8 @@ export class ChildActor implements Actor {
 
   obey(line: string): Promise<string> {
     return new Promise<string>((resolve, reject) => {
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) throw new Error(`${this.what}, has ended`);
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+        throw new Error(`${this.what}, has ended`);
       const timer = setTimeout(() => reject(new Error(`${this.what}, does not answer "${line}"`)), PATIENCE);
       const settled = () => clearTimeout(timer);
       this.#waiting.push({

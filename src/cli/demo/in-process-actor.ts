@@ -1,6 +1,6 @@
 /**
- * An actor that is an object: a VM program over an in-process machine. Devices work a slice after every command and while the program
- * waits, so that work can be going on when the next command comes.
+ * An actor that is an object: a VM program over an in-process machine. Devices work a slice after every
+ * command and while the program waits, so that work can be going on when the next command comes.
  */
 import { InProcess } from '../../client/in-process.js';
 import { refuse } from '../../linux/errno.js';

@@ -12,7 +12,9 @@ export const caveats = [
 ];
 
 /** @param cast who plays `name`, given who would */
-export async function makeInProcessWorld(cast: (actor: Actor, name: string) => Actor = (actor) => actor): Promise<World> {
+export async function makeInProcessWorld(
+  cast: (actor: Actor, name: string) => Actor = (actor) => actor,
+): Promise<World> {
   const machine = await Machine.create({ devices: storyDevices });
   const [alice, bob] = [new InProcessActor(machine), new InProcessActor(machine)];
   InProcessActor.connect(alice, bob);

@@ -14,12 +14,22 @@ const ATTEMPTS = 5;
 export async function revokeWhileRunning(stage: Stage, { alice, rids }: Cast): Promise<void> {
   const { report } = stage;
   const { vm, ioasid, pasid, area, vfio0 } = alice;
-  await report.refused(`alice frees PASID ${pasid} while vfio0 may use it`, 'EBUSY', () => vm.free(ioasid, pasid));
-  report.check('vfio0 fills 16 MiB eight times, and REVOKE comes while it does', await revokeInTime(alice), true);
+  await report.refused(`alice frees PASID ${pasid} while vfio0 may use it`, 'EBUSY', () =>
+    vm.free(ioasid, pasid),
+  );
+  report.check(
+    'vfio0 fills 16 MiB eight times, and REVOKE comes while it does',
+    await revokeInTime(alice),
+    true,
+  );
   const ended = await statuses(area);
   const completed = ended.filter((status) => status === SUCCESS).length;
   const aborted = ended.filter((status) => status === ABORTED).length;
-  report.check(`when REVOKE returns, ${completed} have completed, ${aborted} are aborted, none is under way`, completed + aborted, FILLS);
+  report.check(
+    `when REVOKE returns, ${completed} have completed, ${aborted} are aborted, none is under way`,
+    completed + aborted,
+    FILLS,
+  );
   await area.set(0x77);
   const fault = { rid: rids.vfio0, pasid, iova: DATA_IOVA, write: true };
   await stage.faulted('alice overwrites the 16 MiB; the next fill cannot reach them', fault, () =>
@@ -54,11 +64,19 @@ export async function eitherFirst(stage: Stage, { alice, bob }: Cast): Promise<v
   const { report } = stage;
   await bob.vm.close(bob.ioasid);
   await bob.area.fill({ vm: bob.vm, device: bob.vfio1, pasid: 7 }, 0x44);
-  report.check('bob closes his ioasid FD: vfio1 goes on, for it holds the context', await bob.area.wait(), SUCCESS);
+  report.check(
+    'bob closes his ioasid FD: vfio1 goes on, for it holds the context',
+    await bob.area.wait(),
+    SUCCESS,
+  );
   report.check('two contexts are alive', (await stage.counters()).contexts, 2);
   await bob.vm.close(bob.vfio1);
   await bob.vm.close(bob.vfio2);
-  report.check('bob closes his devices, the last to hold it: it is gone', await stage.until(({ contexts }) => contexts === 1), true);
+  report.check(
+    'bob closes his devices, the last to hold it: it is gone',
+    await stage.until(({ contexts }) => contexts === 1),
+    true,
+  );
   const pasid = await alice.vm.alloc(alice.ioasid);
   await alice.vm.authorize(alice.vfio0, alice.ioasid, pasid);
   await alice.vm.close(alice.vfio0);
@@ -77,7 +95,11 @@ export async function killed(stage: Stage, { alice, bob }: Cast): Promise<void> 
   await startFills(area, { vm, device: vfio0, pasid });
   const before = await stage.counters();
   const one = { contexts: 1, PASIDs: 1, mappings: 1, memories: 1, authorizations: 1, devices: 1 };
-  report.check(`alice has PASID ${pasid}, maps, authorizes vfio0 again, and submits eight fills`, before, one);
+  report.check(
+    `alice has PASID ${pasid}, maps, authorizes vfio0 again, and submits eight fills`,
+    before,
+    one,
+  );
   await vm.kill();
   const clean = await stage.until((now) => Object.values(now).every((value) => value === 0));
   report.check('alice is killed with -9: nothing is left behind', clean, true);

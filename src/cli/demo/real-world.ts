@@ -1,5 +1,6 @@
 /**
- * The world under `ioasid run`: this process is its command, the VMs are children, and the server is this process's parent.
+ * The world under `ioasid run`: this process is its command, the VMs are children, and the server is this
+ * process's parent.
  *
  * Alice is the C program when it can be compiled. A socket pair joins the VMs, one end each, as descriptor 3.
  */
@@ -29,7 +30,9 @@ function cActor(socket: number): Actor {
   try {
     const program = join(folder, 'vm');
     const why = compileVm(program);
-    return why === undefined ? new ChildActor('a C program (examples/vm.c)', [program], socket) : nodeActor(socket, why);
+    return why === undefined
+      ? new ChildActor('a C program (examples/vm.c)', [program], socket)
+      : nodeActor(socket, why);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -54,7 +57,8 @@ export function makeRealWorld(): World {
     bob: new Vm('bob', bob),
     state: async () => {
       const answer = await ask(server);
-      if (answer === undefined) throw new Error(`the server, process ${server.pid}, does not say what it holds`);
+      if (answer === undefined)
+        throw new Error(`the server, process ${server.pid}, does not say what it holds`);
       return answer.state as MachineSnapshot;
     },
     close: async () => {

@@ -6,7 +6,9 @@ import { refuse } from '../../linux/errno.js';
 import { Report } from './report.js';
 
 /** What `use` makes of a new report: its lines, and how many checks failed. */
-async function reported(use: (report: Report) => void | Promise<void>): Promise<{ lines: string[]; failures: number }> {
+async function reported(
+  use: (report: Report) => void | Promise<void>,
+): Promise<{ lines: string[]; failures: number }> {
   const lines: string[] = [];
   const report = new Report((line) => lines.push(stripVTControlCharacters(line)));
   await use(report);
@@ -29,15 +31,19 @@ test('what must be refused fails when it is granted, refused with another errno,
     async () => refuse('EBUSY', ''),
     async () => assert.fail('that'),
   ];
-  for (const attempt of attempts) assert.equal((await reported((report) => report.refused('x', 'EBUSY', attempt))).failures, 1);
-  const { lines, failures } = await reported((report) => report.refused('x', 'EBUSY', async () => refuse('EBUSY', 'it is in use')));
+  for (const attempt of attempts)
+    assert.equal((await reported((report) => report.refused('x', 'EBUSY', attempt))).failures, 1);
+  const { lines, failures } = await reported((report) =>
+    report.refused('x', 'EBUSY', async () => refuse('EBUSY', 'it is in use')),
+  );
   assert.deepEqual([lines, failures], [['   ✓ x', '     EBUSY  it is in use'], 0]);
 });
 
 test('a fault must be there, and be the expected one, with a reason', async () => {
   const expected = { rid: '0000:6a:01.0', pasid: 1, iova: 0x1000, write: true };
   const record: FaultRecord = { ...expected, sequence: 0, time: 0, reason: 'nothing is there' };
-  const failures = async (...faults: FaultRecord[]) => (await reported((report) => report.fault('x', faults, expected))).failures;
+  const failures = async (...faults: FaultRecord[]) =>
+    (await reported((report) => report.fault('x', faults, expected))).failures;
   assert.equal(await failures(record), 0);
   assert.equal(await failures(), 1);
   for (const wrong of [{ rid: 'y' }, { pasid: 2 }, { iova: 0 }, { write: false }, { reason: '' }]) {

@@ -1,7 +1,8 @@
 /**
  * Report: what is told, and whether everything was as it must be.
  *
- * A check is one line: what was done and, when it is not as it must be, what was found instead. `failures` counts those.
+ * A check is one line: what was done and, when it is not as it must be, what was found instead. `failures`
+ * counts those.
  */
 import color from 'picocolors';
 import type { FaultRecord } from '../../iommu/fault-log.js';
@@ -58,7 +59,10 @@ export class Report {
       this.#result(what);
       this.#print(`     ${color.yellow(code)}  ${answer.reason}`);
     } else {
-      this.#result(what, `must be refused with ${code}, but ${answer === undefined ? 'it is granted' : `says ${answer.message}`}`);
+      this.#result(
+        what,
+        `must be refused with ${code}, but ${answer === undefined ? 'it is granted' : `says ${answer.message}`}`,
+      );
     }
   }
 
@@ -71,7 +75,9 @@ export class Report {
     }
     const { rid, pasid, iova, write, reason } = fault;
     this.check(what, { rid, pasid, iova, write, reason: reason !== '' }, { ...expected, reason: true });
-    this.#print(`     ${color.yellow('DMA fault')}  ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at ${hex(iova)}: ${reason}`);
+    this.#print(
+      `     ${color.yellow('DMA fault')}  ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at ${hex(iova)}: ${reason}`,
+    );
   }
 
   /** The story cannot go on. */
@@ -81,7 +87,10 @@ export class Report {
 
   /** The last line. */
   end(): void {
-    const verdict = this.#failures === 0 ? color.green('all as they must be') : color.red(`${this.#failures} NOT as they must be`);
+    const verdict =
+      this.#failures === 0
+        ? color.green('all as they must be')
+        : color.red(`${this.#failures} NOT as they must be`);
     this.#print(color.bold(`${this.#checks} checks, ${verdict}`));
   }
 

@@ -41,12 +41,18 @@ export class Stage {
     return count(await this.world.state());
   }
 
-  /** Waits until the counters hold; a close is over for the program before it is over for the server. @returns whether they do. */
+  /**
+   * Waits until the counters hold; a close is over for the program before it is over for the server. @returns
+   * whether they do.
+   */
   until(holds: (counters: Counters) => boolean): Promise<boolean> {
     return this.#wait((state) => holds(count(state)));
   }
 
-  /** Has `act` give a device work that it must fail at: the first fault must be `expected`. Returns when all work is over. */
+  /**
+   * Has `act` give a device work that it must fail at: the first fault must be `expected`. Returns when all
+   * work is over.
+   */
   async faulted(what: string, expected: ExpectedFault, act: () => Promise<unknown>): Promise<void> {
     const { total } = (await this.world.state()).faults;
     await act();
@@ -56,7 +62,8 @@ export class Stage {
 
   /** Waits until no device has work. */
   async idle(): Promise<void> {
-    if (!(await this.#wait(({ devices }) => devices.every(({ busy }) => !busy)))) throw new Error('a device does not finish its work');
+    if (!(await this.#wait(({ devices }) => devices.every(({ busy }) => !busy))))
+      throw new Error('a device does not finish its work');
   }
 
   async #faultsSince(sequence: number): Promise<FaultRecord[]> {

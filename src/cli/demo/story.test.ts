@@ -1,4 +1,7 @@
-/** The story, told in-process: in a true world, and in worlds where something is not as it must be, which it has to notice. */
+/**
+ * The story, told in-process: in a true world, and in worlds where something is not as it must be, which it
+ * has to notice.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
@@ -148,7 +151,9 @@ test('it notices a PASID that can be freed while it is in use', async () => {
 
 test('it notices a revoke that takes nothing back', async () => {
   const { ok, failed } = await told((actor, command, numbers, name) =>
-    command === 'revoke' && name === 'alice' ? Promise.resolve('ok 0') : proper(actor, command, numbers, name),
+    command === 'revoke' && name === 'alice'
+      ? Promise.resolve('ok 0')
+      : proper(actor, command, numbers, name),
   );
   assert.equal(ok, false);
   assert.equal(failed[0], 6);
@@ -156,7 +161,9 @@ test('it notices a revoke that takes nothing back', async () => {
 
 test('it notices a context that survives its last close', async () => {
   const { ok, failed } = await told((actor, command, numbers, name) =>
-    command === 'close' && name === 'bob' && numbers[0] === 5 ? Promise.resolve('ok 0') : proper(actor, command, numbers, name),
+    command === 'close' && name === 'bob' && numbers[0] === 5
+      ? Promise.resolve('ok 0')
+      : proper(actor, command, numbers, name),
   );
   assert.equal(ok, false);
   assert.equal(failed[0], 7);
@@ -171,7 +178,9 @@ test('it notices what a killed owner leaves behind', async () => {
 
 test('it ends, as a failure, when a VM is gone', async () => {
   const { ok, lines } = await told((actor, command, numbers, name) =>
-    command === 'receive' ? Promise.reject(new Error('bob has ended')) : proper(actor, command, numbers, name),
+    command === 'receive'
+      ? Promise.reject(new Error('bob has ended'))
+      : proper(actor, command, numbers, name),
   );
   assert.equal(ok, false);
   assert.ok(lines.some((line) => line.includes('✗') && line.includes('bob has ended')));

@@ -1,6 +1,6 @@
 /**
- * The story: the rules of the model as eight steps, the same in every world. Each step says what it does, what is refused and why, and
- * checks what must be.
+ * The story: the rules of the model as eight steps, the same in every world. Each step says what it does,
+ * what is refused and why, and checks what must be.
  */
 import { accessAfter, handedOver, mdevsOfOneVm, noAccessBefore, numberIsNothing } from './access-steps.js';
 import { type Cast, makeCast } from './cast.js';

@@ -1,4 +1,7 @@
-/** The miniature VM as a process: commands on standard input, answers on standard output, another VM behind descriptor 3. */
+/**
+ * The miniature VM as a process: commands on standard input, answers on standard output, another VM behind
+ * descriptor 3.
+ */
 import { createInterface } from 'node:readline';
 import { LinuxTransport } from '../../client/linux-transport.js';
 import { receiveDescriptor, sendDescriptor } from '../../linux/fd-passing.js';

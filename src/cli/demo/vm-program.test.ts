@@ -8,7 +8,9 @@ import { VmProgram } from './vm-program.js';
 
 const source = readFileSync(fileURLToPath(new URL('../../../examples/vm.c', import.meta.url)), 'utf8');
 /** The commands of examples/vm.c: name, and how many arguments. */
-const commands = [...source.matchAll(/^\t\{"(\w+)", (\d), \w+\},/gm)].map(([, name, count]) => [name!, Number(count)] as const);
+const commands = [...source.matchAll(/^\t\{"(\w+)", (\d), \w+\},/gm)].map(
+  ([, name, count]) => [name!, Number(count)] as const,
+);
 
 async function makeProgram(): Promise<VmProgram> {
   const machine = await Machine.create({ devices: ['dsa,ready=1'] });
@@ -36,7 +38,8 @@ test('the session in the first comment of examples/vm.c is answered as it says',
 
 test('a command that there is not, or with too few arguments, is refused', async () => {
   const program = await makeProgram();
-  for (const line of ['', 'nothing', 'alloc', 'alloc 3 4']) assert.match(program.obey(line), /^no 22 no command is called/);
+  for (const line of ['', 'nothing', 'alloc', 'alloc 3 4'])
+    assert.match(program.obey(line), /^no 22 no command is called/);
 });
 
 test('memory that there is not is refused', async () => {

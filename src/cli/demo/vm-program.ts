@@ -1,8 +1,9 @@
 /**
- * A VM in miniature, as examples/vm.c is one: it does what lines tell it, and answers each with `ok NUMBER` or `no ERRNO REASON`.
+ * A VM in miniature, as examples/vm.c is one: it does what lines tell it, and answers each with `ok NUMBER`
+ * or `no ERRNO REASON`.
  *
- * The commands are those of examples/vm.c, where each is described. It works over any Transport, so the same program is a process of its
- * own (vm-main.ts) or a part of this one (in-process-actor.ts).
+ * The commands are those of examples/vm.c, where each is described. It works over any Transport, so the same
+ * program is a process of its own (vm-main.ts) or a part of this one (in-process-actor.ts).
  */
 import { DSA_OPCODE, DsaQueue } from '../../client/dsa.js';
 import { Ioasid } from '../../client/ioasid.js';
@@ -34,12 +35,19 @@ export class VmProgram {
   constructor(transport: Transport, peer: Peer, pause: () => void) {
     this.#transport = transport;
     this.#pause = pause;
-    this.#commands = { ...this.#contextCommands(), ...this.#deviceCommands(), ...this.#memoryCommands(), ...peerCommands(peer) };
+    this.#commands = {
+      ...this.#contextCommands(),
+      ...this.#deviceCommands(),
+      ...this.#memoryCommands(),
+      ...peerCommands(peer),
+    };
   }
 
   /** The commands, and how many numbers each takes. */
   get commands(): Readonly<Record<string, number>> {
-    return Object.fromEntries(Object.entries(this.#commands).map(([name, command]) => [name, command.length]));
+    return Object.fromEntries(
+      Object.entries(this.#commands).map(([name, command]) => [name, command.length]),
+    );
   }
 
   /** Does what `line` says. */
@@ -77,11 +85,26 @@ export class VmProgram {
         opened.enable();
         return opened.fd;
       },
-      authorize: (fd: number, ioasid: number, pasid: number, vpasid: number) => device(fd).authorize(ioasid, pasid, vpasid),
+      authorize: (fd: number, ioasid: number, pasid: number, vpasid: number) =>
+        device(fd).authorize(ioasid, pasid, vpasid),
       revoke: (fd: number, pasid: number) => device(fd).revoke(pasid),
-      fill: (fd: number, pasid: number, completion: number, destination: number, size: number, value: number) => {
+      fill: (
+        fd: number,
+        pasid: number,
+        completion: number,
+        destination: number,
+        size: number,
+        value: number,
+      ) => {
         const word = value * 0x01010101;
-        new DsaQueue(device(fd)).submit({ opcode: DSA_OPCODE.fill, pasid, completion, destination, size, pattern: [word, word] });
+        new DsaQueue(device(fd)).submit({
+          opcode: DSA_OPCODE.fill,
+          pasid,
+          completion,
+          destination,
+          size,
+          pattern: [word, word],
+        });
       },
       error: (fd: number) => {
         const error = device(fd).read32(REGISTERS, SWERR);

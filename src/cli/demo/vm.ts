@@ -1,6 +1,6 @@
 /**
- * Vm: one of the VMs of the story, typed. Numbers of descriptors and addresses mean something in its own process only. Every method throws
- * Refusal with the errno and the reason that the VM was given.
+ * Vm: one of the VMs of the story, typed. Numbers of descriptors and addresses mean something in its own
+ * process only. Every method throws Refusal with the errno and the reason that the VM was given.
  */
 import { Refusal } from '../../linux/errno.js';
 import type { Actor } from './actor.js';

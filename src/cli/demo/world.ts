@@ -1,7 +1,8 @@
 /**
  * World: where the story takes place. Two VMs, the devices that the story needs, and what the server knows.
  *
- * vfio0 is a whole DSA, so that the IOMMU alone decides what it reaches; vfio1 and vfio2 are mdevs of another, and share a requester id.
+ * vfio0 is a whole DSA, so that the IOMMU alone decides what it reaches; vfio1 and vfio2 are mdevs of
+ * another, and share a requester id.
  */
 import type { MachineSnapshot } from '../../machine.js';
 import type { Vm } from './vm.js';

@@ -1,6 +1,7 @@
 /**
- * Memory that is a file of another FUSE filesystem, whose server does not answer. Nothing but the end of that server or of its connection frees a thread
- * that waits for it: what is shown here is that ours says so, and goes on afterwards.
+ * Memory that is a file of another FUSE filesystem, whose server does not answer. Nothing but the end of that
+ * server or of its connection frees a thread that waits for it: what is shown here is that ours says so, and
+ * goes on afterwards.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmdirSync } from 'node:fs';
@@ -29,7 +30,9 @@ test('a server that is caught by a filesystem which does not answer says so, let
   const foreign = mountFuse(folder, { allowOther: true });
   const answering = new AbortController();
   const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
-  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, { signal: answering.signal });
+  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
+    signal: answering.signal,
+  });
   const run = new TestRun({ devices: ['dsa,mdevs=1'] });
   t.after(() => run.stop());
 
@@ -38,7 +41,9 @@ test('a server that is caught by a filesystem which does not answer says so, let
   const device = await DsaFile.open(actor);
   await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
   await actor.words(`mmap ${PAGE} ${ADDRESS}`);
-  await actor.words(`map ${context.fd} ${context.pasid} ${ADDRESS} ${PAGE} ${READ_WRITE_FIXED} ${PROCESS_IOVA}`);
+  await actor.words(
+    `map ${context.fd} ${context.pasid} ${ADDRESS} ${PAGE} ${READ_WRITE_FIXED} ${PROCESS_IOVA}`,
+  );
   const file = await actor.do(`open ${join(folder, 'file')}`);
   await actor.words(`pwrite ${file} 0 ${'00'.repeat(64)}`);
   await actor.words(`mapover ${file} 0 ${PAGE} ${ADDRESS}`);
@@ -51,7 +56,10 @@ test('a server that is caught by a filesystem which does not answer says so, let
   await loop;
   await context.memory.clear(0, 32);
   const submission = actor.ask(device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA)));
-  await eventually(async () => run.complaints.includes('the server has been caught for 5 s'), 'the server says that it is caught');
+  await eventually(
+    async () => run.complaints.includes('the server has been caught for 5 s'),
+    'the server says that it is caught',
+  );
   await run.actor.post(other, `info ${othersFile}`);
   await run.actor.kill(other);
   libc().close(foreign);

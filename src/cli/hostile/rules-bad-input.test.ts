@@ -1,6 +1,7 @@
 /**
- * Bad input from real processes: pointers that lead nowhere, callers that die in the middle of a call, random descriptors, and processes
- * that come and go. Always an errno, nothing changed, nothing left behind, and a server that goes on.
+ * Bad input from real processes: pointers that lead nowhere, callers that die in the middle of a call, random
+ * descriptors, and processes that come and go. Always an errno, nothing changed, nothing left behind, and a
+ * server that goes on.
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,7 +47,10 @@ interface GoodCall {
   readonly struct: Uint8Array;
 }
 
-/** Every native ioctl. The context has PASID `pasid` with a mapping, which `device` is authorized for, and `spare`. */
+/**
+ * Every native ioctl. The context has PASID `pasid` with a mapping, which `device` is authorized for, and
+ * `spare`.
+ */
 async function goodCalls(actor: Actor, context: DsaContext, device: DsaFile): Promise<GoodCall[]> {
   const { fd, pasid, memory } = context;
   const spare = await actor.do(`alloc ${fd} 0`);
@@ -75,46 +79,71 @@ async function goodCalls(actor: Actor, context: DsaContext, device: DsaFile): Pr
 /** All that an ioctl could change. */
 async function everything(actor: Actor, { fd }: DsaContext): Promise<unknown> {
   const { pasids, mappings, memories, devices } = await actor.run.state();
-  return [await actor.words(`info ${fd}`), pasids, mappings, memories, devices.map(({ authorizations }) => authorizations)];
+  return [
+    await actor.words(`info ${fd}`),
+    pasids,
+    mappings,
+    memories,
+    devices.map(({ authorizations }) => authorizations),
+  ];
 }
 
 await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
-  rule('a struct at a null, unmapped, kernel, unreadable or half mapped address is EFAULT, and nothing changes', async (actor) => {
-    const context = await DsaContext.open(actor);
-    const device = await DsaFile.open(actor);
-    const calls = await goodCalls(actor, context, device);
-    const before = await everything(actor, context);
-    const hidden = await actor.do(`mmap ${PAGE}`);
-    await actor.words(`mprotect ${hidden} ${PAGE} none`);
-    const page = await actor.do(`mmap ${2 * PAGE}`);
-    await actor.words(`munmap ${page + PAGE} ${PAGE}`);
-    for (const { name, fd, number, struct } of calls) {
-      const half = page + PAGE - struct.length / 2;
-      await actor.words(`poke ${half} ${hexadecimal(struct.subarray(0, struct.length / 2))}`);
-      for (const address of [0, 1, page + PAGE, half, hidden, KERNEL, -1]) {
-        assert.equal(await actor.ask(`ioctlat ${fd} ${number} ${address}`), 'err EFAULT', `${name} at ${address}`);
+  rule(
+    'a struct at a null, unmapped, kernel, unreadable or half mapped address is EFAULT, and nothing changes',
+    async (actor) => {
+      const context = await DsaContext.open(actor);
+      const device = await DsaFile.open(actor);
+      const calls = await goodCalls(actor, context, device);
+      const before = await everything(actor, context);
+      const hidden = await actor.do(`mmap ${PAGE}`);
+      await actor.words(`mprotect ${hidden} ${PAGE} none`);
+      const page = await actor.do(`mmap ${2 * PAGE}`);
+      await actor.words(`munmap ${page + PAGE} ${PAGE}`);
+      for (const { name, fd, number, struct } of calls) {
+        const half = page + PAGE - struct.length / 2;
+        await actor.words(`poke ${half} ${hexadecimal(struct.subarray(0, struct.length / 2))}`);
+        for (const address of [0, 1, page + PAGE, half, hidden, KERNEL, -1]) {
+          assert.equal(
+            await actor.ask(`ioctlat ${fd} ${number} ${address}`),
+            'err EFAULT',
+            `${name} at ${address}`,
+          );
+        }
       }
-    }
-    assert.deepEqual(await everything(actor, context), before);
-  });
+      assert.deepEqual(await everything(actor, context), before);
+    },
+  );
 
-  rule('a struct in read-only memory is EFAULT with a reason, and nothing changes: no PASID is leaked', async (actor) => {
-    const context = await DsaContext.open(actor);
-    const device = await DsaFile.open(actor);
-    const calls = await goodCalls(actor, context, device);
-    const before = await everything(actor, context);
-    const page = await actor.do(`mmap ${PAGE}`);
-    for (const { name, fd, number, struct } of calls) {
-      await actor.words(`mprotect ${page} ${PAGE} rw`);
-      await actor.words(`poke ${page} ${hexadecimal(struct)}`);
-      await actor.words(`mprotect ${page} ${PAGE} r`);
-      // Where nothing is changed it is the kernel alone that finds out.
-      const byKernel = name === 'IOASID_GET_INFO' || name === 'IOASID_EXPLAIN';
-      await actor.refused(`ioctlat ${fd} ${number} ${page}`, 'EFAULT', byKernel ? undefined : fd, /without the right to write/);
-      assert.deepEqual(await everything(actor, context), before, name);
-      assert.deepEqual((await actor.words(`peek ${page} ${struct.length}`))[0], hexadecimal(struct), `${name} leaves the struct as it was`);
-    }
-  });
+  rule(
+    'a struct in read-only memory is EFAULT with a reason, and nothing changes: no PASID is leaked',
+    async (actor) => {
+      const context = await DsaContext.open(actor);
+      const device = await DsaFile.open(actor);
+      const calls = await goodCalls(actor, context, device);
+      const before = await everything(actor, context);
+      const page = await actor.do(`mmap ${PAGE}`);
+      for (const { name, fd, number, struct } of calls) {
+        await actor.words(`mprotect ${page} ${PAGE} rw`);
+        await actor.words(`poke ${page} ${hexadecimal(struct)}`);
+        await actor.words(`mprotect ${page} ${PAGE} r`);
+        // Where nothing is changed it is the kernel alone that finds out.
+        const byKernel = name === 'IOASID_GET_INFO' || name === 'IOASID_EXPLAIN';
+        await actor.refused(
+          `ioctlat ${fd} ${number} ${page}`,
+          'EFAULT',
+          byKernel ? undefined : fd,
+          /without the right to write/,
+        );
+        assert.deepEqual(await everything(actor, context), before, name);
+        assert.deepEqual(
+          (await actor.words(`peek ${page} ${struct.length}`))[0],
+          hexadecimal(struct),
+          `${name} leaves the struct as it was`,
+        );
+      }
+    },
+  );
 
   rule('a misaligned struct is as good as any', async (actor) => {
     const context = await DsaContext.open(actor);
@@ -133,7 +162,12 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
     const device = await DsaFile.open(actor);
     const page = await actor.do(`mmap ${2 * PAGE}`);
     await actor.words(`munmap ${page + PAGE} ${PAGE}`);
-    const eventfds = { flags: IRQ_SET_DATA_EVENTFD | IRQ_SET_ACTION_TRIGGER, argsz: IrqSetStruct.size + 4, index: 2, count: 1 };
+    const eventfds = {
+      flags: IRQ_SET_DATA_EVENTFD | IRQ_SET_ACTION_TRIGGER,
+      argsz: IrqSetStruct.size + 4,
+      index: 2,
+      count: 1,
+    };
     const calls: [number, Uint8Array, boolean][] = [
       [VFIO_DEVICE_GET_INFO, filled(DeviceInfoStruct, {}), true],
       [VFIO_DEVICE_GET_REGION_INFO, filled(RegionInfoStruct, {}), true],
@@ -207,37 +241,48 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
     }
   });
 
-  rule('1000 processes that open, map, authorize and die at random leave all counters at zero', async (actor) => {
-    const random = new Random(2);
-    const living: Actor[] = [];
-    const end = (child: Actor) => (random.below(2) === 0 ? actor.kill(child) : actor.exit(child));
-    for (let n = 0; n < 1000; n++) {
-      const child = await actor.fork();
-      const fd = await child.do('open /dev/ioasid');
-      const pasid = await child.do(`alloc ${fd} 0`);
-      if (random.below(2) === 0) await child.words(`map ${fd} ${pasid} ${await child.do(`mmap ${PAGE}`)} ${PAGE} 3`);
-      if (random.below(4) === 0) {
-        const answer = await child.ask(`open /dev/vfio/devices/vfio${random.below(2)}`);
-        if (answer.startsWith('ok')) await child.words(`authorize ${answer.slice(3)} ${fd} ${pasid}`);
+  rule(
+    '1000 processes that open, map, authorize and die at random leave all counters at zero',
+    async (actor) => {
+      const random = new Random(2);
+      const living: Actor[] = [];
+      const end = (child: Actor) => (random.below(2) === 0 ? actor.kill(child) : actor.exit(child));
+      for (let n = 0; n < 1000; n++) {
+        const child = await actor.fork();
+        const fd = await child.do('open /dev/ioasid');
+        const pasid = await child.do(`alloc ${fd} 0`);
+        if (random.below(2) === 0)
+          await child.words(`map ${fd} ${pasid} ${await child.do(`mmap ${PAGE}`)} ${PAGE} 3`);
+        if (random.below(4) === 0) {
+          const answer = await child.ask(`open /dev/vfio/devices/vfio${random.below(2)}`);
+          if (answer.startsWith('ok')) await child.words(`authorize ${answer.slice(3)} ${fd} ${pasid}`);
+        }
+        living.push(child);
+        if (living.length > 16) await end(living.splice(random.below(living.length), 1)[0]!);
       }
-      living.push(child);
-      if (living.length > 16) await end(living.splice(random.below(living.length), 1)[0]!);
-    }
-    for (const child of living) await end(child);
-  });
+      for (const child of living) await end(child);
+    },
+  );
 
   rule('random descriptors never end the server, nor the device', async (actor) => {
     const random = new Random(3);
     const context = await DsaContext.open(actor, 16 * PAGE);
     const device = await DsaFile.open(actor);
     await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
-    const address = () => random.pick([IOVA + random.below(16 * PAGE), IOVA + 32 * random.below(16 * 128), random.below(2 ** 32), 2 ** 52]);
+    const address = () =>
+      random.pick([
+        IOVA + random.below(16 * PAGE),
+        IOVA + 32 * random.below(16 * 128),
+        random.below(2 ** 32),
+        2 ** 52,
+      ]);
     const descriptor = () => {
       const bytes = random.bytes(64);
       if (random.below(8) === 0) return bytes;
       setU32(bytes, 0, random.below(8) === 0 ? random.below(2 ** 20) : context.pasid);
       bytes[7] = random.pick(Object.values(DSA_OPCODE));
-      if (random.below(4) !== 0) setU32(bytes, 4, random.pick([0x0c, 0x0d, 0x0e, 0x8c, 0x1c, 0x1000c]) + bytes[7]! * 2 ** 24);
+      if (random.below(4) !== 0)
+        setU32(bytes, 4, random.pick([0x0c, 0x0d, 0x0e, 0x8c, 0x1c, 0x1000c]) + bytes[7]! * 2 ** 24);
       for (const offset of [8, 16, 24]) setU64(bytes, offset, address());
       setU32(bytes, 32, random.pick([0, 1, 2, 63, 64, PAGE, 8 * PAGE, random.below(2 ** 32)]));
       if (random.below(4) !== 0) bytes.fill(0, 36);
@@ -246,7 +291,10 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
     };
     for (let n = 0; n < 1500; n++) {
       // Batches find their descriptors in the memory.
-      if (n % 10 === 0) await actor.words(`pwrite ${context.memory.fd} ${64 * random.below(1000)} ${hexadecimal(descriptor())}`);
+      if (n % 10 === 0)
+        await actor.words(
+          `pwrite ${context.memory.fd} ${64 * random.below(1000)} ${hexadecimal(descriptor())}`,
+        );
       const answer = await actor.ask(device.submission(descriptor()));
       assert.ok(answer === 'ok 64' || answer === 'err EAGAIN', answer);
     }
@@ -256,19 +304,29 @@ await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
     assert.equal(await again.reach(context.memory, context.pasid), DSA_STATUS.success);
   });
 
-  rule('reads and writes of any size anywhere in a device file are served or refused, and never end the server', async (actor) => {
-    const random = new Random(4);
-    const device = await DsaFile.open(actor);
-    const errnos = ['EINVAL', 'EFAULT', 'EIO', 'EAGAIN'];
-    for (let n = 0; n < 1000; n++) {
-      const offset = random.below(12) * REGION_SPAN + random.pick([random.below(256), random.below(2 ** 16), random.below(2 ** 32)]);
-      const length = random.pick([0, 1, 2, 3, 4, 8, 64, random.below(5000)]);
-      const data = hexadecimal(random.bytes(length));
-      const answer = await actor.ask(
-        random.below(2) === 0 ? `pread ${device.fd} ${offset} ${length}` : `pwrite ${device.fd} ${offset} ${data}`,
-      );
-      assert.ok(answer.startsWith('ok') || errnos.includes(answer.slice(4)), `${length} bytes at ${offset}: ${answer}`);
-    }
-    assert.match(await actor.ask(`vfioinfo ${device.fd}`), /^ok/);
-  });
+  rule(
+    'reads and writes of any size anywhere in a device file are served or refused, and never end the server',
+    async (actor) => {
+      const random = new Random(4);
+      const device = await DsaFile.open(actor);
+      const errnos = ['EINVAL', 'EFAULT', 'EIO', 'EAGAIN'];
+      for (let n = 0; n < 1000; n++) {
+        const offset =
+          random.below(12) * REGION_SPAN +
+          random.pick([random.below(256), random.below(2 ** 16), random.below(2 ** 32)]);
+        const length = random.pick([0, 1, 2, 3, 4, 8, 64, random.below(5000)]);
+        const data = hexadecimal(random.bytes(length));
+        const answer = await actor.ask(
+          random.below(2) === 0
+            ? `pread ${device.fd} ${offset} ${length}`
+            : `pwrite ${device.fd} ${offset} ${data}`,
+        );
+        assert.ok(
+          answer.startsWith('ok') || errnos.includes(answer.slice(4)),
+          `${length} bytes at ${offset}: ${answer}`,
+        );
+      }
+      assert.match(await actor.ask(`vfioinfo ${device.fd}`), /^ok/);
+    },
+  );
 });

@@ -1,8 +1,10 @@
 /**
- * Actors: real processes under `ioasid run` that do what a test tells them (tests/c/fdrules.c), and the server whose files they use.
+ * Actors: real processes under `ioasid run` that do what a test tells them (tests/c/fdrules.c), and the
+ * server whose files they use.
  *
- * An actor does one command at a time and answers each with one line; its forks are actors too. Every test has an actor of its own
- * (`rules`), which is killed at its end, and then the server must hold nothing any more.
+ * An actor does one command at a time and answers each with one line; its forks are actors too. Every test
+ * has an actor of its own (`rules`), which is killed at its end, and then the server must hold nothing any
+ * more.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
@@ -23,7 +25,8 @@ const TEST_MS = 30_000;
 
 /** Waits until `condition` holds. @throws AssertionError when it never does. */
 export async function eventually(condition: () => Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !(await condition()); await sleep(1)) assert.ok(Date.now() < end, `never happened: ${what}`);
+  for (const end = Date.now() + PATIENCE_MS; !(await condition()); await sleep(1))
+    assert.ok(Date.now() < end, `never happened: ${what}`);
 }
 
 export class Actor {
@@ -51,7 +54,9 @@ export class Actor {
     return words;
   }
 
-  /** Has it do what must succeed. @returns the first word of the answer as a number, NaN when there is none. */
+  /**
+   * Has it do what must succeed. @returns the first word of the answer as a number, NaN when there is none.
+   */
   async do(command: string): Promise<number> {
     return Number((await this.words(command))[0]);
   }
@@ -68,7 +73,12 @@ export class Actor {
   /** Does the commands of `sequence` `rounds` times. @returns how often each outcome came. */
   async repeat(rounds: number, sequence: string): Promise<Map<string, number>> {
     const [, ...outcomes] = await this.words(`repeat ${rounds} ${sequence}`);
-    return new Map(outcomes.map((each) => [each.slice(0, each.lastIndexOf('=')), Number(each.slice(each.lastIndexOf('=') + 1))]));
+    return new Map(
+      outcomes.map((each) => [
+        each.slice(0, each.lastIndexOf('=')),
+        Number(each.slice(each.lastIndexOf('=') + 1)),
+      ]),
+    );
   }
 
   pid(): Promise<number> {
@@ -87,7 +97,9 @@ export class Actor {
     return new Actor(this.run, `${this.#prefix}@${name} `, name);
   }
 
-  /** Has the parent send a command that the child does while the parent goes on. `collect` gets its answer. */
+  /**
+   * Has the parent send a command that the child does while the parent goes on. `collect` gets its answer.
+   */
   async post(child: Actor, command: string): Promise<void> {
     await this.words(`post ${child.#name} ${command}`);
   }
@@ -124,7 +136,11 @@ export interface TestRunOptions {
   /** A command that ends by executing the one that is appended to it: the actor. */
   readonly wrapper?: readonly string[];
   /** Who runs ioasid. */
-  readonly runner?: { readonly prefix: readonly string[]; readonly uid: number; readonly skip: string | false };
+  readonly runner?: {
+    readonly prefix: readonly string[];
+    readonly uid: number;
+    readonly skip: string | false;
+  };
 }
 
 export class TestRun {
@@ -139,7 +155,14 @@ export class TestRun {
 
   constructor({ devices, options = [], wrapper = [], runner }: TestRunOptions) {
     const args = ['bin/ioasid', 'run', ...devices.flatMap((spec) => ['--device', spec]), ...options];
-    const [command, ...rest] = [...(runner?.prefix ?? []), process.execPath, ...args, '--', ...wrapper, testProgram('fdrules')];
+    const [command, ...rest] = [
+      ...(runner?.prefix ?? []),
+      process.execPath,
+      ...args,
+      '--',
+      ...wrapper,
+      testProgram('fdrules'),
+    ];
     this.#process = spawn(command!, rest, { cwd: root });
     this.#uid = runner?.uid ?? process.geteuid?.() ?? 0;
     this.#process.stderr.on('data', (part: Buffer) => (this.complaints += part.toString()));
@@ -147,7 +170,8 @@ export class TestRun {
     createInterface(this.#process.stdout).on('line', (line) => this.#waiting.shift()?.resolve(line));
     this.#ended = new Promise((resolve) => {
       this.#process.on('close', (status, signal) => {
-        for (const { reject } of this.#waiting.splice(0)) reject(new Error(`ended (${status ?? signal}): ${this.complaints}`));
+        for (const { reject } of this.#waiting.splice(0))
+          reject(new Error(`ended (${status ?? signal}): ${this.complaints}`));
         resolve();
       });
     });
@@ -183,7 +207,9 @@ export class TestRun {
   /** The server holds nothing: no context, PASID, mapping, memory, open device or authorization. */
   async isEmpty(): Promise<boolean> {
     const { contexts, pasids, mappings, memories, devices } = await this.state();
-    const idle = devices.every(({ pid, authorizations, busy }) => pid === undefined && authorizations.length === 0 && !busy);
+    const idle = devices.every(
+      ({ pid, authorizations, busy }) => pid === undefined && authorizations.length === 0 && !busy,
+    );
     return idle && contexts.length + pasids.used + mappings + memories === 0;
   }
 
@@ -195,7 +221,10 @@ export class TestRun {
     clearTimeout(timer);
   }
 
-  /** Has `body` be done by an actor of its own. Afterwards that is killed, and then the server must hold nothing and be without complaint. */
+  /**
+   * Has `body` be done by an actor of its own. Afterwards that is killed, and then the server must hold
+   * nothing and be without complaint.
+   */
   async act(body: (actor: Actor) => Promise<void>): Promise<void> {
     const actor = await this.actor.fork();
     try {
@@ -211,10 +240,14 @@ export class TestRun {
 /** Defines a test. `skip`: why it cannot be done here. */
 export type DefineRule = (rule: string, body: (actor: Actor) => Promise<void>, skip?: string | false) => void;
 
-/** Defines tests that share one run: each is named by the rule that it proves, and done by an actor of its own. */
+/**
+ * Defines tests that share one run: each is named by the rule that it proves, and done by an actor of its
+ * own.
+ */
 export async function rules(options: TestRunOptions, define: (rule: DefineRule) => void): Promise<void> {
   const missing = (await missingActors()) || (options.runner?.skip ?? false);
   const run = missing === false ? new TestRun(options) : undefined;
   after(() => run?.stop());
-  define((rule, body, skip = false) => test(rule, { timeout: TEST_MS, skip: missing || skip }, () => run?.act(body)));
+  define((rule, body, skip = false) =>
+    test(rule, { timeout: TEST_MS, skip: missing || skip }, () => run?.act(body)));
 }

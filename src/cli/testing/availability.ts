@@ -1,5 +1,6 @@
 /**
- * Can tests on real files run here? Asked of the machine and not of `ioasid run`: if that is broken, its tests must fail.
+ * Can tests on real files run here? Asked of the machine and not of `ioasid run`: if that is broken, its
+ * tests must fail.
  */
 import { examine } from '../doctor.js';
 import { missingCompiler } from './c-program.js';

@@ -34,7 +34,10 @@ export function missingCompiler(command: 'cc' | 'c++' = 'cc'): string | false {
   }
 }
 
-/** Compiles `source`, all warnings being errors. `name` is that of its file. @returns the path of the program. @throws Error with what the compiler says. */
+/**
+ * Compiles `source`, all warnings being errors. `name` is that of its file. @returns the path of the program.
+ * @throws Error with what the compiler says.
+ */
 export function compile(
   name: string,
   source: string,
@@ -46,9 +49,13 @@ export function compile(
   const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
   const program = `${path}.${linkage}`;
   const link = linkage === 'static' ? ['-static'] : [];
-  execFileSync(compiler, [`-std=${standard}`, ...warnings, '-pthread', ...link, '-I', includeFolder, '-o', program, path], {
-    stdio: 'pipe',
-  });
+  execFileSync(
+    compiler,
+    [`-std=${standard}`, ...warnings, '-pthread', ...link, '-I', includeFolder, '-o', program, path],
+    {
+      stdio: 'pipe',
+    },
+  );
   return program;
 }
 

@@ -1,5 +1,6 @@
 /**
- * What an actor does with a work queue of DSA: an mdev, which is ready to be used, and a memory file for data and completion records.
+ * What an actor does with a work queue of DSA: an mdev, which is ready to be used, and a memory file for data
+ * and completion records.
  */
 import assert from 'node:assert/strict';
 import {
@@ -26,8 +27,16 @@ const ENABLE = '0600';
 
 export const hexadecimal = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
-/** A descriptor that fills `size` bytes at `iova` with `byte`, and has its completion record at `completion`. */
-export function fillDescriptor(pasid: number, iova: number, size: number, byte: number, completion: number): DsaDescriptor {
+/**
+ * A descriptor that fills `size` bytes at `iova` with `byte`, and has its completion record at `completion`.
+ */
+export function fillDescriptor(
+  pasid: number,
+  iova: number,
+  size: number,
+  byte: number,
+  completion: number,
+): DsaDescriptor {
   const word = byte * 0x0101_0101;
   return { opcode: DSA_OPCODE.fill, pasid, completion, pattern: [word, word], destination: iova, size };
 }
@@ -75,7 +84,8 @@ export class DsaFile {
 
   /**
    * Has the device fill 64 bytes of `memory`, which is mapped at IOVA of `pasid`.
-   * @returns the status in its completion record; 0 when the device could not write one, and then the bytes must be as they were.
+   * @returns the status in its completion record; 0 when the device could not write one, and then the bytes
+   * must be as they were.
    */
   async reach(memory: DsaMemory, pasid: number): Promise<number> {
     await memory.clear(0, 128);
@@ -121,7 +131,10 @@ export class DsaMemory {
 
   /** The completion record at `offset`, once it has been written. */
   async completion(offset: number): Promise<DsaCompletion> {
-    await eventually(async () => (await this.record(offset)).status !== 0, `a completion record at ${offset}`);
+    await eventually(
+      async () => (await this.record(offset)).status !== 0,
+      `a completion record at ${offset}`,
+    );
     return this.record(offset);
   }
 }

@@ -30,7 +30,9 @@ export class OtherServer {
     let complaints = '';
     child.stderr.on('data', (part: Buffer) => (complaints += part.toString()));
     const server = new OtherServer(folder, child);
-    const said = new Promise<boolean>((resolve) => createInterface(child.stdout).once('line', () => resolve(true)));
+    const said = new Promise<boolean>((resolve) =>
+      createInterface(child.stdout).once('line', () => resolve(true)),
+    );
     if (await Promise.race([said, server.#ended.then(() => false)])) return server;
     rmSync(folder, { recursive: true });
     return `\`ioasid serve\` cannot work here: ${complaints.trim()}`;

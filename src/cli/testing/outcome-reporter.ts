@@ -1,10 +1,14 @@
 /**
- * A reporter for `node --test-reporter`: one line of JSON for each test that ended, so that the tests of another process can be
- * reported here by their names.
+ * A reporter for `node --test-reporter`: one line of JSON for each test that ended, so that the tests of
+ * another process can be reported here by their names.
  */
 interface TestEvent {
   readonly type: string;
-  readonly data: { readonly name: string; readonly nesting: number; readonly details?: { readonly error?: Error } };
+  readonly data: {
+    readonly name: string;
+    readonly nesting: number;
+    readonly details?: { readonly error?: Error };
+  };
 }
 
 /** How one test ended. */

@@ -1,8 +1,9 @@
 /**
- * Access: the DmaPort as the engines use it. Each call says how many bytes were transferred, and leaves the first byte that was not
- * in `faultAddress`, so that nothing is allocated on the way.
+ * Access: the DmaPort as the engines use it. Each call says how many bytes were transferred, and leaves the
+ * first byte that was not in `faultAddress`, so that nothing is allocated on the way.
  *
- * Addresses of a descriptor are 64 bits wide; those that a number cannot hold exactly are never passed on: they fault here.
+ * Addresses of a descriptor are 64 bits wide; those that a number cannot hold exactly are never passed on:
+ * they fault here.
  */
 import type { DmaFault, DmaPort, Pasid } from '../device-model.js';
 
@@ -17,7 +18,10 @@ export class Access {
     this.#dma = dma;
   }
 
-  /** Reads `length` bytes at `iova` into the start of `target`. @returns the bytes read; all of them unless `faulted`. */
+  /**
+   * Reads `length` bytes at `iova` into the start of `target`. @returns the bytes read; all of them unless
+   * `faulted`.
+   */
   read(pasid: Pasid, iova: number, target: Uint8Array, length: number): number {
     if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
     return this.#ended(this.#dma.read(pasid, iova, target, 0, length), length);

@@ -20,7 +20,10 @@ interface Asked extends PageWait {
   answer: PageWait['answer'];
 }
 
-/** A shared work queue with its memory. Pages in `missing` are not there; what is asked for is kept in `asked`. */
+/**
+ * A shared work queue with its memory. Pages in `missing` are not there; what is asked for is kept in
+ * `asked`.
+ */
 class Bench {
   readonly host = new SparseHost([PASID]);
   readonly asked: Asked[] = [];
@@ -75,9 +78,13 @@ const operation: fc.Arbitrary<Fields> = fc.oneof(
   fc.record({ opcode: fc.constant(Opcode.COMPARE), a: at, b: at, size }),
   fc.record({ opcode: fc.constant(Opcode.COMPARE_PATTERN), a: at, b: fc.constant(0x0605040302), size }),
   fc.record({ opcode: fc.constant(Opcode.CRC_GENERATION), a: at, size }),
-  fc
-    .tuple(fc.nat(2), fc.integer({ min: 1, max: 2 * PAGE }))
-    .map(([n, length]) => ({ opcode: Opcode.DUALCAST, a: n * 100, b: 4 * PAGE + n, size: length, c: 8 * PAGE + n })),
+  fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 2 * PAGE })).map(([n, length]) => ({
+    opcode: Opcode.DUALCAST,
+    a: n * 100,
+    b: 4 * PAGE + n,
+    size: length,
+    c: 8 * PAGE + n,
+  })),
 );
 
 describe('dsa: a descriptor that blocks on faults', () => {
@@ -91,9 +98,18 @@ describe('dsa: a descriptor that blocks on faults', () => {
           bench.serve();
         }
         // Pages that nobody has asked for have not come.
-        for (const page of missing) if (slow.host.peek(PASID, page * PAGE, PAGE).every((byte) => byte === 0)) slow.bring(page);
-        assert.deepEqual(slow.host.peek(PASID, RECORD_AT, 32), quick.host.peek(PASID, RECORD_AT, 32), 'the completion record');
-        assert.deepEqual(slow.host.peek(PASID, 0, PAGES * PAGE), quick.host.peek(PASID, 0, PAGES * PAGE), 'memory');
+        for (const page of missing)
+          if (slow.host.peek(PASID, page * PAGE, PAGE).every((byte) => byte === 0)) slow.bring(page);
+        assert.deepEqual(
+          slow.host.peek(PASID, RECORD_AT, 32),
+          quick.host.peek(PASID, RECORD_AT, 32),
+          'the completion record',
+        );
+        assert.deepEqual(
+          slow.host.peek(PASID, 0, PAGES * PAGE),
+          quick.host.peek(PASID, 0, PAGES * PAGE),
+          'memory',
+        );
       }),
       { numRuns: 300 },
     );
@@ -102,7 +118,15 @@ describe('dsa: a descriptor that blocks on faults', () => {
   it('waits as part of a batch too, and what follows in the batch waits with it', () => {
     const bench = new Bench(new Set([5]));
     const list = [5, 6].map((page, n) =>
-      pack({ opcode: Opcode.FILL, flags: FLAGS, completion: RECORD_AT + 32 * (n + 1), a: 1, b: page * PAGE, size: 8, pasid: 0 }),
+      pack({
+        opcode: Opcode.FILL,
+        flags: FLAGS,
+        completion: RECORD_AT + 32 * (n + 1),
+        a: 1,
+        b: page * PAGE,
+        size: 8,
+        pasid: 0,
+      }),
     );
     for (const [n, bytes] of list.entries()) bench.host.poke(PASID, LIST_AT + n * 64, bytes);
     bench.submit({ opcode: Opcode.BATCH, a: LIST_AT, size: 2, flags: FLAGS & ~Flag.BLOCK_ON_FAULT });

@@ -1,8 +1,8 @@
 /**
  * The command register: one command at a time, some of which end only when work has drained.
  *
- * A command is issued, checks what it is given, and either has a status at once or leaves a condition to wait for. CMDSTS shows
- * Active until then. Codes and statuses: specification (see docs/dsa.md), 9.2.12, 5.8.3.
+ * A command is issued, checks what it is given, and either has a status at once or leaves a condition to wait
+ * for. CMDSTS shows Active until then. Codes and statuses: specification (see docs/dsa.md), 9.2.12, 5.8.3.
  */
 import type { DmaPort } from '../device-model.js';
 import { checkGroups } from './groups.js';
@@ -20,7 +20,10 @@ import {
 import type { Scheduler } from './scheduler.js';
 import type { WorkQueue } from './work-queue.js';
 
-/** A command that waits: for descriptors that came before it (`marks`, one number for each of `wqs`, or a PASID), then `done`. */
+/**
+ * A command that waits: for descriptors that came before it (`marks`, one number for each of `wqs`, or a
+ * PASID), then `done`.
+ */
 interface Waiting {
   readonly wqs: readonly WorkQueue[];
   readonly marks: readonly number[];
@@ -101,7 +104,12 @@ export class Commands {
   }
 
   #wait(wqs: readonly WorkQueue[], done: () => void, pasid?: number): number | undefined {
-    this.#waiting = { wqs, marks: wqs.map((wq) => wq.accepted), done, ...(pasid === undefined ? {} : { pasid }) };
+    this.#waiting = {
+      wqs,
+      marks: wqs.map((wq) => wq.accepted),
+      done,
+      ...(pasid === undefined ? {} : { pasid }),
+    };
     return this.poll();
   }
 

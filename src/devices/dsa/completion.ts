@@ -1,7 +1,8 @@
 /**
  * The 32-byte completion record. Layout: specification (see docs/dsa.md), 8.2.
  *
- * Programs poll the status byte, so it must not appear before the rest: the record is written in two parts, the first eight bytes last.
+ * Programs poll the status byte, so it must not appear before the rest: the record is written in two parts,
+ * the first eight bytes last.
  */
 import type { Access } from './access.js';
 import { Flag, Opcode, Status } from './descriptor.js';
@@ -47,7 +48,10 @@ function compose(task: Task): void {
   else if (hasCrc(task)) view.setUint32(16, crcOf(task), true);
 }
 
-/** Zero after an operation that did all of its bytes; a batch counts descriptors, and a compare that differs says where. */
+/**
+ * Zero after an operation that did all of its bytes; a batch counts descriptors, and a compare that differs
+ * says where.
+ */
 function bytesCompleted(task: Task): number {
   if (task.descriptor.opcode === Opcode.BATCH) return task.done;
   return task.done === task.descriptor.size ? 0 : task.done;

@@ -33,8 +33,14 @@ describe('crc32c', () => {
   it('is the bitwise CRC, whatever the length, the register, and the order of bits in a byte', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.integer(), (bytes, register) => {
-        assert.equal(reverse32(crc32c(reverse32(register), bytes, bytes.length)) >>> 0, bitwise(register, bytes, true));
-        assert.equal(reverse32(crc32cReversed(reverse32(register), bytes, bytes.length)) >>> 0, bitwise(register, bytes, false));
+        assert.equal(
+          reverse32(crc32c(reverse32(register), bytes, bytes.length)) >>> 0,
+          bitwise(register, bytes, true),
+        );
+        assert.equal(
+          reverse32(crc32cReversed(reverse32(register), bytes, bytes.length)) >>> 0,
+          bitwise(register, bytes, false),
+        );
       }),
     );
   });
@@ -43,7 +49,10 @@ describe('crc32c', () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.uint8Array(), (head, tail) => {
         const whole = Uint8Array.of(...head, ...tail);
-        assert.equal(crc32c(crc32c(~0, head, head.length), tail, tail.length), crc32c(~0, whole, whole.length));
+        assert.equal(
+          crc32c(crc32c(~0, head, head.length), tail, tail.length),
+          crc32c(~0, whole, whole.length),
+        );
       }),
     );
   });

@@ -1,8 +1,9 @@
 /**
  * CRC-32C (Castagnoli, RFC 3720 §B.4), eight bytes a turn ("slicing by 8").
  *
- * The state is the shift register in reflected form, without inversion: a plain CRC-32C is `~crc32c(~0, bytes)`. The tables are one
- * Int32Array: row k holds the effect of a byte that k more bytes follow. All arithmetic stays in 32-bit integers.
+ * The state is the shift register in reflected form, without inversion: a plain CRC-32C is `~crc32c(~0,
+ * bytes)`. The tables are one Int32Array: row k holds the effect of a byte that k more bytes follow. All
+ * arithmetic stays in 32-bit integers.
  */
 const POLYNOMIAL = 0x82f63b78;
 const ROWS = 8;
@@ -40,7 +41,10 @@ export function reverse32(value: number): number {
   return (v << 16) | (v >>> 16);
 }
 
-/** Runs `length` bytes from the start of `bytes` through the register `state`. @returns the new state, a signed 32-bit integer. */
+/**
+ * Runs `length` bytes from the start of `bytes` through the register `state`. @returns the new state, a
+ * signed 32-bit integer.
+ */
 export function crc32c(state: number, bytes: Uint8Array, length: number): number {
   let s = state | 0;
   let i = 0;

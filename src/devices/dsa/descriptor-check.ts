@@ -1,8 +1,10 @@
 /**
- * What makes a descriptor acceptable to an engine: one row of rules for each operation, and the order in which they are applied.
+ * What makes a descriptor acceptable to an engine: one row of rules for each operation, and the order in
+ * which they are applied.
  *
- * A descriptor that passes can be executed without further doubts; one that does not ends with the status code of the first rule
- * that it breaks, and no memory has been touched for it. Specification (see docs/dsa.md), 5.4 and 5.5; it leaves the order to the device.
+ * A descriptor that passes can be executed without further doubts; one that does not ends with the status
+ * code of the first rule that it breaks, and no memory has been touched for it. Specification (see
+ * docs/dsa.md), 5.4 and 5.5; it leaves the order to the device.
  */
 import { RECORD_SIZE } from './completion.js';
 import { type Descriptor, Flag, Opcode, Status } from './descriptor.js';
@@ -30,7 +32,12 @@ interface Rule {
   readonly needsRecord: boolean;
 }
 
-const COMMON = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION | Flag.REQUEST_INTERRUPT | Flag.COMPLETION_TC | Flag.FENCE;
+const COMMON =
+  Flag.COMPLETION_ADDRESS_VALID |
+  Flag.REQUEST_COMPLETION |
+  Flag.REQUEST_INTERRUPT |
+  Flag.COMPLETION_TC |
+  Flag.FENCE;
 const WRITES = Flag.CACHE_CONTROL | Flag.STRICT_ORDERING;
 const CRC = Flag.CRC_READ_SEED | Flag.CRC_BYPASS_INVERSION | Flag.CRC_BYPASS_DATA_REFLECTION;
 const RECORD = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
@@ -66,7 +73,11 @@ rules[Opcode.BATCH] = {
   reserved: reservedBytes([24, 32], [40, 64]),
   needsRecord: false,
 };
-rules[Opcode.DRAIN] = { flags: COMMON | Flag.DRAIN_SUPPRESS_READBACK, reserved: reservedBytes([16, 36], [40, 64]), needsRecord: false };
+rules[Opcode.DRAIN] = {
+  flags: COMMON | Flag.DRAIN_SUPPRESS_READBACK,
+  reserved: reservedBytes([16, 36], [40, 64]),
+  needsRecord: false,
+};
 rules[Opcode.MEMMOVE] = {
   flags: COMMON | Flag.BLOCK_ON_FAULT | WRITES | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC,
   reserved: reservedBytes([40, 64]),
@@ -105,9 +116,15 @@ rules[Opcode.COPY_CRC] = {
 };
 
 /** OPCAP: the opcodes that have rules. */
-export const SUPPORTED_OPERATIONS = rules.reduce((mask, rule, opcode) => (rule === undefined ? mask : mask + 2 ** opcode), 0);
+export const SUPPORTED_OPERATIONS = rules.reduce(
+  (mask, rule, opcode) => (rule === undefined ? mask : mask + 2 ** opcode),
+  0,
+);
 
-/** The flags of `d` that it must not have, or lacks; 0 when there are none. What the completion record shows as Invalid Flags. */
+/**
+ * The flags of `d` that it must not have, or lacks; 0 when there are none. What the completion record shows
+ * as Invalid Flags.
+ */
 export function invalidFlags(d: Descriptor, limits: WqLimits, inBatch: boolean): number {
   const rule = rules[d.opcode];
   if (rule === undefined) return 0;
@@ -115,7 +132,8 @@ export function invalidFlags(d: Descriptor, limits: WqLimits, inBatch: boolean):
   if (!inBatch) allowed &= ~Flag.FENCE;
   if (!limits.blockOnFault) allowed &= ~Flag.BLOCK_ON_FAULT;
   if (!limits.interrupts) allowed &= ~Flag.REQUEST_INTERRUPT;
-  // What is about a completion record needs an address for one, and what is about the seed's memory a seed there.
+  // What is about a completion record needs an address for one, and what is about the seed's memory a seed
+  // there.
   if (!d.has(Flag.COMPLETION_ADDRESS_VALID)) allowed &= ~(Flag.REQUEST_COMPLETION | Flag.COMPLETION_TC);
   if (isCrc(d) && !d.has(Flag.CRC_READ_SEED)) allowed &= ~Flag.ADDRESS3_TC;
   let invalid = d.flags & ~allowed;
@@ -126,10 +144,12 @@ export function invalidFlags(d: Descriptor, limits: WqLimits, inBatch: boolean):
 
 /**
  * Checks `d`; inside a batch a fence is allowed, a batch and a drain are not.
- * @returns SUCCESS, or the status that it ends with. The interrupt handle is left to the device, which knows its vectors.
+ * @returns SUCCESS, or the status that it ends with. The interrupt handle is left to the device, which knows
+ * its vectors.
  */
 export function checkDescriptor(d: Descriptor, limits: WqLimits, inBatch: boolean): number {
-  if (d.has(Flag.COMPLETION_ADDRESS_VALID) && d.completionAddress % RECORD_SIZE !== 0) return Status.COMPLETION_ALIGNMENT;
+  if (d.has(Flag.COMPLETION_ADDRESS_VALID) && d.completionAddress % RECORD_SIZE !== 0)
+    return Status.COMPLETION_ALIGNMENT;
   const rule = rules[d.opcode];
   if (rule === undefined || (limits.operations & (1 << d.opcode)) === 0) return Status.UNSUPPORTED_OPCODE;
   if (inBatch && (d.opcode === Opcode.BATCH || d.opcode === Opcode.DRAIN)) return Status.UNSUPPORTED_OPCODE;
@@ -174,7 +194,10 @@ function checkOperands(d: Descriptor, limits: WqLimits): number {
 function checkDualcast(d: Descriptor): number {
   const second = d.address(40);
   if (((d.words[6]! ^ d.words[10]!) & 0xfff) !== 0) return Status.DUALCAST_ALIGNMENT;
-  const overlaps = overlap(d.source, d.destination, d.size) || overlap(d.source, second, d.size) || overlap(d.destination, second, d.size);
+  const overlaps =
+    overlap(d.source, d.destination, d.size) ||
+    overlap(d.source, second, d.size) ||
+    overlap(d.destination, second, d.size);
   return overlaps ? Status.OVERLAP : Status.SUCCESS;
 }
 

@@ -1,8 +1,9 @@
 /**
  * The 64-byte descriptor, its opcodes, flags and status codes.
  *
- * A Descriptor owns a 64-byte buffer and the fields parsed out of it. It is loaded once, from a copy that the submitter can no longer
- * reach; all checks and the execution use that same copy. Byte offsets and codes: specification (see docs/dsa.md), 8.1 and 5.8.1.
+ * A Descriptor owns a 64-byte buffer and the fields parsed out of it. It is loaded once, from a copy that the
+ * submitter can no longer reach; all checks and the execution use that same copy. Byte offsets and codes:
+ * specification (see docs/dsa.md), 8.1 and 5.8.1.
  */
 export const DESCRIPTOR_SIZE = 64;
 
@@ -64,7 +65,10 @@ export const Status = {
   WRITE_FAULT: 0x80,
 } as const;
 
-/** One descriptor. The names `address1` to `address3` are the fields at bytes 16, 24 and 40 or 48, whatever an operation keeps in them. */
+/**
+ * One descriptor. The names `address1` to `address3` are the fields at bytes 16, 24 and 40 or 48, whatever an
+ * operation keeps in them.
+ */
 export class Descriptor {
   readonly bytes = new Uint8Array(DESCRIPTOR_SIZE);
   /** The same bytes as sixteen 32-bit words (the host is little-endian, as the device is). */

@@ -61,7 +61,14 @@ function mdev(host: SparseHost, options: Record<string, string> = {}): DeviceMod
   return createDsa(new SparseHost(), options).mdev!.create(0, host);
 }
 
-function swerr(model: DeviceModel): { valid: boolean; overflow: boolean; error: number; wq: number; pasid: number; batchIndex: number } {
+function swerr(model: DeviceModel): {
+  valid: boolean;
+  overflow: boolean;
+  error: number;
+  wq: number;
+  pasid: number;
+  batchIndex: number;
+} {
   const low = read32(model, Register.SWERR);
   return {
     valid: (low & 1) !== 0,
@@ -130,7 +137,11 @@ describe('dsa: commands', () => {
     assert.equal(command(model, Command.ENABLE_WQ, 0), CommandStatus.WQ_NOT_DISABLED);
     assert.equal(command(model, 13), CommandStatus.INVALID_COMMAND);
     assert.equal(command(model, Command.DRAIN_ALL + 2 ** 5), CommandStatus.RESERVED_NOT_ZERO);
-    assert.equal(command(model, Command.RESET_WQ, 3), CommandStatus.SUCCESS, 'work queue 1 was never enabled');
+    assert.equal(
+      command(model, Command.RESET_WQ, 3),
+      CommandStatus.SUCCESS,
+      'work queue 1 was never enabled',
+    );
     assert.equal(read32(model, Register.WQCFG) & 0xffff, 16, 'the size stays');
   });
 
@@ -213,11 +224,22 @@ describe('dsa: commands', () => {
     host.map(0, 0x100000, 0x200000);
     host.map(0, PAGE, PAGE);
     const model = dedicated(host);
-    submit(model, { opcode: Opcode.MEMMOVE, flags: RECORD, completion: PAGE, a: 0x100000, b: 0x200000, size: 0x100000 });
+    submit(model, {
+      opcode: Opcode.MEMMOVE,
+      flags: RECORD,
+      completion: PAGE,
+      a: 0x100000,
+      b: 0x200000,
+      size: 0x100000,
+    });
     assert.equal(command(model, Command.DISABLE_DEVICE) >>> 31, 1);
     assert.equal(submit(model, { opcode: Opcode.NOOP, flags: RECORD, completion: PAGE + 32 }), true);
     settle(model);
-    assert.equal(swerr(model).valid, false, 'nobody is told of a MOVDIR64B to a work queue that is not enabled');
+    assert.equal(
+      swerr(model).valid,
+      false,
+      'nobody is told of a MOVDIR64B to a work queue that is not enabled',
+    );
     assert.equal(host.peek(0, PAGE + 32, 1)[0], 0);
     assert.equal(read32(model, Register.CMDSTS), 0);
     assert.equal(read32(model, Register.GENSTS), 0);
@@ -243,7 +265,8 @@ describe('dsa: commands', () => {
     const host = new SparseHost([1, 2]);
     for (const pasid of [1, 2]) host.map(pasid, PAGE, PAGE);
     const model = mdev(host);
-    for (const pasid of [1, 2, 1, 2]) submit(model, { pasid, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE });
+    for (const pasid of [1, 2, 1, 2])
+      submit(model, { pasid, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE });
     command(model, Command.ABORT_PASID, 1);
     assert.equal(model.busy!(1), false);
     assert.equal(model.busy!(2), true);
@@ -383,19 +406,41 @@ describe('dsa: the driver of the Linux VFIO selftests', () => {
     assert.equal(command(model, Command.ENABLE_DEVICE), 0);
     assert.equal(command(model, Command.ENABLE_WQ), 0);
     const address = Flag.COMPLETION_ADDRESS_VALID;
-    const copy: Fields = { priv: 1, opcode: Opcode.MEMMOVE, flags: address, completion: PAGE, a: 2 * PAGE, b: 3 * PAGE, size: 4 };
+    const copy: Fields = {
+      priv: 1,
+      opcode: Opcode.MEMMOVE,
+      flags: address,
+      completion: PAGE,
+      a: 2 * PAGE,
+      b: 3 * PAGE,
+      size: 4,
+    };
     for (const i of [0, 1]) host.poke(0, 4 * PAGE + i * 64, pack(copy));
-    const batch: Fields = { priv: 1, opcode: Opcode.BATCH, flags: address, completion: PAGE + 32, a: 4 * PAGE, size: 2 };
+    const batch: Fields = {
+      priv: 1,
+      opcode: Opcode.BATCH,
+      flags: address,
+      completion: PAGE + 32,
+      a: 4 * PAGE,
+      size: 2,
+    };
     submit(model, batch);
     submit(model, { ...batch, flags: RECORD });
     submit(model, { ...copy, flags: RECORD | Flag.REQUEST_INTERRUPT, handle: 1 });
     settle(model);
     assert.deepEqual(host.peek(0, 3 * PAGE, 4), Uint8Array.of(1, 2, 3, 4));
-    assert.deepEqual([host.peek(0, PAGE, 1)[0], host.peek(0, PAGE + 32, 1)[0]], [Status.SUCCESS, Status.SUCCESS]);
+    assert.deepEqual(
+      [host.peek(0, PAGE, 1)[0], host.peek(0, PAGE + 32, 1)[0]],
+      [Status.SUCCESS, Status.SUCCESS],
+    );
     assert.deepEqual([host.interrupts, swerr(model).valid], [[1], false]);
     submit(model, { ...copy, opcode: Opcode.FILL, flags: RECORD });
     settle(model);
-    assert.equal(host.peek(0, PAGE, 1)[0], Status.UNSUPPORTED_OPCODE, 'an operation that WQCFG does not allow');
+    assert.equal(
+      host.peek(0, PAGE, 1)[0],
+      Status.UNSUPPORTED_OPCODE,
+      'an operation that WQCFG does not allow',
+    );
   });
 });
 
@@ -460,7 +505,10 @@ describe('dsa: batches, drains and errors', () => {
 
   it('neither a batch nor a drain may be in a batch', () => {
     const inner: Fields = { opcode: Opcode.BATCH, flags: RECORD, completion: PAGE + 0x40, a: LIST, size: 2 };
-    const { host } = runBatch([inner, { ...inner, opcode: Opcode.DRAIN, a: 0, size: 0, completion: PAGE + 0x60 }]);
+    const { host } = runBatch([
+      inner,
+      { ...inner, opcode: Opcode.DRAIN, a: 0, size: 0, completion: PAGE + 0x60 },
+    ]);
     assert.equal(host.peek(1, PAGE + 0x40, 1)[0], Status.UNSUPPORTED_OPCODE);
     assert.equal(host.peek(1, PAGE + 0x60, 1)[0], Status.UNSUPPORTED_OPCODE);
   });
@@ -513,7 +561,15 @@ describe('dsa: batches, drains and errors', () => {
     host.map(1, PAGE, PAGE);
     host.map(1, 0x100000, 0x200000);
     const model = createDsa(host, { ready: '1', wqs: '1', engines: '2' });
-    submit(model, { pasid: 1, opcode: Opcode.MEMMOVE, flags: RECORD, completion: PAGE, a: 0x100000, b: 0x200000, size: 0x100000 });
+    submit(model, {
+      pasid: 1,
+      opcode: Opcode.MEMMOVE,
+      flags: RECORD,
+      completion: PAGE,
+      a: 0x100000,
+      b: 0x200000,
+      size: 0x100000,
+    });
     submit(model, { pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE + 0x20 });
     model.step!();
     assert.deepEqual([host.peek(1, PAGE, 1)[0], host.peek(1, PAGE + 0x20, 1)[0]], [0, Status.SUCCESS]);
@@ -525,7 +581,10 @@ describe('dsa: batches, drains and errors', () => {
     write32(model, Register.GENCTRL, 1);
     submit(model, { pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: 0x5000 });
     settle(model);
-    assert.deepEqual([swerr(model).error, swerr(model).pasid, read32(model, Register.SWERR + 16)], [Status.COMPLETION_FAULT, 1, 0x5000]);
+    assert.deepEqual(
+      [swerr(model).error, swerr(model).pasid, read32(model, Register.SWERR + 16)],
+      [Status.COMPLETION_FAULT, 1, 0x5000],
+    );
     assert.deepEqual([host.interrupts, read32(model, Register.INTCAUSE)], [[0], 1]);
     submit(model, { pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: 0x5008 });
     settle(model);
@@ -540,9 +599,20 @@ describe('dsa: batches, drains and errors', () => {
     const host = new SparseHost([1]);
     host.map(1, PAGE, PAGE);
     const model = mdev(host);
-    submit(model, { pasid: 1, opcode: Opcode.FILL, flags: RECORD, completion: PAGE + 8, a: 7, b: PAGE + 0x100, size: 8 });
+    submit(model, {
+      pasid: 1,
+      opcode: Opcode.FILL,
+      flags: RECORD,
+      completion: PAGE + 8,
+      a: 7,
+      b: PAGE + 0x100,
+      size: 8,
+    });
     settle(model);
-    assert.deepEqual([swerr(model).error, host.peek(1, PAGE + 0x100, 1)[0]], [Status.COMPLETION_ALIGNMENT, 0]);
+    assert.deepEqual(
+      [swerr(model).error, host.peek(1, PAGE + 0x100, 1)[0]],
+      [Status.COMPLETION_ALIGNMENT, 0],
+    );
   });
 
   it('without a record address errors are in SWERR; a false predicate and a batch with failures are none', () => {
@@ -556,7 +626,10 @@ describe('dsa: batches, drains and errors', () => {
     assert.equal(swerr(model).valid, false);
     submit(model, { pasid: 1, opcode: Opcode.FILL, a: 7, b: 0x5000, size: 8 });
     settle(model);
-    assert.deepEqual([swerr(model).error, read32(model, Register.SWERR) & 0x20, read32(model, Register.SWERR + 16)], [3, 0x20, 0x5000]);
+    assert.deepEqual(
+      [swerr(model).error, read32(model, Register.SWERR) & 0x20, read32(model, Register.SWERR + 16)],
+      [3, 0x20, 0x5000],
+    );
   });
 
   it('a record that was not requested is written for errors only, not for a false predicate of a batch', () => {
@@ -567,7 +640,15 @@ describe('dsa: batches, drains and errors', () => {
     const model = mdev(host);
     const address = Flag.COMPLETION_ADDRESS_VALID;
     submit(model, { pasid: 1, opcode: Opcode.BATCH, flags: address, completion: PAGE, a: LIST, size: 2 });
-    submit(model, { pasid: 1, opcode: Opcode.FILL, flags: address, completion: PAGE + 0x20, a: 7, b: 0x5000, size: 8 });
+    submit(model, {
+      pasid: 1,
+      opcode: Opcode.FILL,
+      flags: address,
+      completion: PAGE + 0x20,
+      a: 7,
+      b: 0x5000,
+      size: 8,
+    });
     settle(model);
     assert.deepEqual([host.peek(1, PAGE, 1)[0], host.peek(1, PAGE + 0x20, 1)[0]], [0, 0x83]);
   });
@@ -618,9 +699,18 @@ describe('dsa: batches, drains and errors', () => {
       [{ ...memmove, flags: RECORD | 0x8000 }, Status.INVALID_FLAGS],
       [{ opcode: Opcode.BATCH, flags: RECORD | Flag.BLOCK_ON_FAULT, a: LIST, size: 2 }, Status.INVALID_FLAGS],
       [{ opcode: Opcode.DRAIN, flags: Flag.COMPLETION_ADDRESS_VALID }, Status.INVALID_FLAGS],
-      [{ ...memmove, opcode: Opcode.CRC_GENERATION, b: 0, flags: RECORD | Flag.ADDRESS3_TC }, Status.INVALID_FLAGS],
       [
-        { ...memmove, opcode: Opcode.CRC_GENERATION, b: 0, flags: RECORD | Flag.CRC_READ_SEED, rest: [0, 0, 0, 0, 0, 0, 0, 0, 2] },
+        { ...memmove, opcode: Opcode.CRC_GENERATION, b: 0, flags: RECORD | Flag.ADDRESS3_TC },
+        Status.INVALID_FLAGS,
+      ],
+      [
+        {
+          ...memmove,
+          opcode: Opcode.CRC_GENERATION,
+          b: 0,
+          flags: RECORD | Flag.CRC_READ_SEED,
+          rest: [0, 0, 0, 0, 0, 0, 0, 0, 2],
+        },
         Status.ADDRESS_ALIGNMENT,
       ],
       [{ ...memmove, flags: RECORD | Flag.REQUEST_INTERRUPT, handle: 9 }, Status.INTERRUPT_HANDLE],
@@ -654,7 +744,12 @@ describe('dsa: batches, drains and errors', () => {
     const host = new SparseHost();
     host.map(0, PAGE, PAGE);
     host.map(7, PAGE, PAGE);
-    const plain: Fields = { opcode: Opcode.NOOP, flags: RECORD | Flag.REQUEST_INTERRUPT, completion: PAGE, handle: 1 };
+    const plain: Fields = {
+      opcode: Opcode.NOOP,
+      flags: RECORD | Flag.REQUEST_INTERRUPT,
+      completion: PAGE,
+      handle: 1,
+    };
     const without = dedicated(host);
     submit(without, { ...plain, priv: 1 });
     settle(without);
@@ -662,7 +757,11 @@ describe('dsa: batches, drains and errors', () => {
     const forbidden = dedicated(host, 7);
     submit(forbidden, plain);
     settle(forbidden);
-    assert.equal(host.peek(7, PAGE, 1)[0], Status.INVALID_FLAGS, 'user mode may not ask for interrupts unless GENCFG says so');
+    assert.equal(
+      host.peek(7, PAGE, 1)[0],
+      Status.INVALID_FLAGS,
+      'user mode may not ask for interrupts unless GENCFG says so',
+    );
     const own = dedicated(host, 7, 16, GENCFG_USER_INTERRUPTS);
     submit(own, plain);
     settle(own);
@@ -689,7 +788,12 @@ describe('dsa: batches, drains and errors', () => {
 describe('dsa: bad input', () => {
   it('any access of any size at any offset is survived', () => {
     const offset = fc.oneof(fc.integer({ min: -64, max: 0x2100 }), fc.integer({ min: 0, max: 0x40000 }));
-    const access = fc.record({ bar: fc.nat(3), offset, bytes: fc.uint8Array({ maxLength: 130 }), write: fc.boolean() });
+    const access = fc.record({
+      bar: fc.nat(3),
+      offset,
+      bytes: fc.uint8Array({ maxLength: 130 }),
+      write: fc.boolean(),
+    });
     fc.assert(
       fc.property(fc.array(access, { maxLength: 60 }), fc.boolean(), (accesses, ready) => {
         const host = new SparseHost();

@@ -1,8 +1,9 @@
 /**
  * The device: registers in BAR0, portals in BAR2, and the work behind them.
  *
- * This file decides what a program's accesses mean; it keeps the invariant that no PASID gets into a work queue or a descriptor slot
- * that `dma.admits` has not admitted. Whole functions and mediated devices are the same class with another `Preset`.
+ * This file decides what a program's accesses mean; it keeps the invariant that no PASID gets into a work
+ * queue or a descriptor slot that `dma.admits` has not admitted. Whole functions and mediated devices are the
+ * same class with another `Preset`.
  */
 import type { DeviceHost, DeviceModel, MdevSupport, PciDescription } from '../device-model.js';
 import { Commands } from './commands.js';
@@ -42,7 +43,10 @@ import { WorkQueue } from './work-queue.js';
 export interface Preset {
   /** Work queues and groups are configured, after a software reset too. */
   readonly configured: boolean;
-  /** After power-on, device and shared work queues (and dedicated ones that need no PASID) are enabled as well. */
+  /**
+   * After power-on, device and shared work queues (and dedicated ones that need no PASID) are enabled as
+   * well.
+   */
   readonly enabled: boolean;
   readonly shared: boolean;
   /** A dedicated work queue waits for its program to write a PASID before it is enabled. */
@@ -71,7 +75,10 @@ export class Dsa implements DeviceModel, EngineContext {
     this.#preset = preset;
     if (mdev !== undefined) this.mdev = mdev;
     this.pci = describePci(shape);
-    this.#wqs = Array.from({ length: shape.wqs }, (_, index) => new WorkQueue(index, this.#image, shape.operations));
+    this.#wqs = Array.from(
+      { length: shape.wqs },
+      (_, index) => new WorkQueue(index, this.#image, shape.operations),
+    );
     this.#scheduler = new Scheduler(this.#wqs, shape, host.dma, this);
     this.#error = new SoftwareError(this.#image);
     this.#commands = new Commands({
@@ -116,7 +123,10 @@ export class Dsa implements DeviceModel, EngineContext {
     return this.#scheduler.busy(pasid);
   }
 
-  /** EngineContext: MSIXPERM entry `handle` must be of the PASID of the descriptor, or of none when the work queue has none. */
+  /**
+   * EngineContext: MSIXPERM entry `handle` must be of the PASID of the descriptor, or of none when the work
+   * queue has none.
+   */
   mayInterrupt(handle: number, handleKind: number, wq: WorkQueue, pasid: number): boolean {
     if (handleKind !== 0 || handle >= this.#shape.vectors) return false;
     const entry = this.#image.get(Register.MSIXPERM + handle * MSIXPERM_STRIDE);
@@ -131,12 +141,20 @@ export class Dsa implements DeviceModel, EngineContext {
   }
 
   /** EngineContext. */
-  reportError(code: number, task: Task, wq: WorkQueue, batchIndex: number, faultAddress: number, write: boolean): void {
+  reportError(
+    code: number,
+    task: Task,
+    wq: WorkQueue,
+    batchIndex: number,
+    faultAddress: number,
+    write: boolean,
+  ): void {
     this.#announceError(this.#error.recordTask(code, task, wq.index, batchIndex, faultAddress, write));
   }
 
   #announceError(recorded: boolean): void {
-    if (recorded && (this.#image.get(Register.GENCTRL) & GENCTRL_SOFTWARE_ERROR) !== 0) this.#raise(InterruptCause.SOFTWARE_ERROR);
+    if (recorded && (this.#image.get(Register.GENCTRL) & GENCTRL_SOFTWARE_ERROR) !== 0)
+      this.#raise(InterruptCause.SOFTWARE_ERROR);
   }
 
   #raise(cause: number): void {
@@ -144,7 +162,10 @@ export class Dsa implements DeviceModel, EngineContext {
     this.#host.interrupt(0);
   }
 
-  /** A software reset: no work, no configuration but the preset one, disabled. SWERR and the status of the command stay. */
+  /**
+   * A software reset: no work, no configuration but the preset one, disabled. SWERR and the status of the
+   * command stay.
+   */
   #resetConfiguration(): void {
     for (const wq of this.#wqs) this.#scheduler.abortWq(wq);
     this.#image.clear(Register.GENCFG, Register.CMD);
@@ -189,7 +210,8 @@ export class Dsa implements DeviceModel, EngineContext {
     else if (register >= Register.GRPCFG) this.#writeGroupConfig(register - Register.GRPCFG, merged);
     else if (register === Register.GENCFG) this.#writeGeneralConfig(merged);
     else if (register === Register.GENCTRL) this.#image.set(register, merged & 0x3);
-    else if (register === Register.INTCAUSE) this.#image.set(register, (this.#image.get(register) & ~value) >>> 0);
+    else if (register === Register.INTCAUSE)
+      this.#image.set(register, (this.#image.get(register) & ~value) >>> 0);
     else if (register === Register.SWERR) this.#error.acknowledge(value);
     // A command is one 32-bit write; a part of one does nothing.
     else if (register === Register.CMD && mask === -1) this.#command(value);
@@ -214,10 +236,13 @@ export class Dsa implements DeviceModel, EngineContext {
     const field = offset % WQCFG_STRIDE;
     wq.configure(field, value, this.#disabled, this.#shape.configurable);
     // A PASID that this device may not have is not kept, so the work queue cannot be enabled (CMDSTS 0x26).
-    const refused = field === 8 && wq.state === WqState.DISABLED && wq.pasid !== 0 && !this.#host.dma.admits(wq.pasid);
+    const refused =
+      field === 8 && wq.state === WqState.DISABLED && wq.pasid !== 0 && !this.#host.dma.admits(wq.pasid);
     if (refused) {
       wq.refusePasid();
-      this.#announceError(this.#error.recordPasid(SoftwareErrorCode.TRANSLATION_REFUSED, wq.index, (value >>> 8) & 0xfffff));
+      this.#announceError(
+        this.#error.recordPasid(SoftwareErrorCode.TRANSLATION_REFUSED, wq.index, (value >>> 8) & 0xfffff),
+      );
     }
   }
 
@@ -234,7 +259,10 @@ export class Dsa implements DeviceModel, EngineContext {
     this.#image.set(Register.CMD, value);
     this.#image.set(Register.CMDSTS, CMDSTS_ACTIVE);
     const reserved = (value >>> 25) & 0x3f;
-    const status = reserved === 0 ? this.#commands.issue((value >>> 20) & 0x1f, value & 0xfffff) : CommandStatus.RESERVED_NOT_ZERO;
+    const status =
+      reserved === 0
+        ? this.#commands.issue((value >>> 20) & 0x1f, value & 0xfffff)
+        : CommandStatus.RESERVED_NOT_ZERO;
     if (status !== undefined) this.#endCommand(status);
   }
 
@@ -245,8 +273,10 @@ export class Dsa implements DeviceModel, EngineContext {
   }
 
   /**
-   * A write is taken for the instruction that the work queue's mode is for: ENQCMD for a shared one, MOVDIR64B for a dedicated one.
-   * @returns false when the program must try again: what is ENQCMD's Retry, for a shared work queue without room or that is not enabled.
+   * A write is taken for the instruction that the work queue's mode is for: ENQCMD for a shared one,
+   * MOVDIR64B for a dedicated one.
+   * @returns false when the program must try again: what is ENQCMD's Retry, for a shared work queue without
+   * room or that is not enabled.
    */
   #writePortal(offset: number, source: Uint8Array): boolean {
     if (source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) return true;

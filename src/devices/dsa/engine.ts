@@ -1,9 +1,11 @@
 /**
- * An engine: executes one descriptor from a work queue of its group at a time, or one batch, whose descriptors it takes in order.
+ * An engine: executes one descriptor from a work queue of its group at a time, or one batch, whose
+ * descriptors it takes in order.
  *
- * An engine is idle, or holds a descriptor of `wq`; if that is a batch, `#inner` is the descriptor of the batch that is being executed.
- * Descriptors of a batch never overlap each other, so a fence has only to look at whether an earlier one failed. Every descriptor that
- * an engine takes ends in exactly one call of `#end`, unless it is aborted.
+ * An engine is idle, or holds a descriptor of `wq`; if that is a batch, `#inner` is the descriptor of the
+ * batch that is being executed. Descriptors of a batch never overlap each other, so a fence has only to look
+ * at whether an earlier one failed. Every descriptor that an engine takes ends in exactly one call of `#end`,
+ * unless it is aborted.
  */
 import type { DmaPort } from '../device-model.js';
 import { Access } from './access.js';
@@ -14,7 +16,10 @@ import { advance } from './operations.js';
 import { Task } from './task.js';
 import type { WorkQueue } from './work-queue.js';
 
-/** What a descriptor costs beside its data, in bytes: it makes a slice of small descriptors as long as one of large ones. */
+/**
+ * What a descriptor costs beside its data, in bytes: it makes a slice of small descriptors as long as one of
+ * large ones.
+ */
 export const DESCRIPTOR_COST = 0x1000;
 
 /** What an engine needs of its device. */
@@ -24,7 +29,14 @@ export interface EngineContext {
   /** A descriptor has ended that asked for interrupt `handle`, and may. */
   interrupt(handle: number): void;
   /** Reports what no completion record can say. */
-  reportError(code: number, task: Task, wq: WorkQueue, batchIndex: number, faultAddress: number, write: boolean): void;
+  reportError(
+    code: number,
+    task: Task,
+    wq: WorkQueue,
+    batchIndex: number,
+    faultAddress: number,
+    write: boolean,
+  ): void;
 }
 
 export class Engine {
@@ -106,12 +118,20 @@ export class Engine {
     return bytes;
   }
 
-  /** Reads and begins the next descriptor of the batch. @returns false when the batch has ended, with its status set. */
+  /**
+   * Reads and begins the next descriptor of the batch. @returns false when the batch has ended, with its
+   * status set.
+   */
   #fetch(wq: WorkQueue): boolean {
     const outer = this.#outer;
     if (outer.remaining === 0) return this.#endBatch();
     const inner = this.#inner;
-    this.#access.read(outer.pasid, outer.descriptor.source + outer.done * DESCRIPTOR_SIZE, inner.descriptor.bytes, DESCRIPTOR_SIZE);
+    this.#access.read(
+      outer.pasid,
+      outer.descriptor.source + outer.done * DESCRIPTOR_SIZE,
+      inner.descriptor.bytes,
+      DESCRIPTOR_SIZE,
+    );
     if (this.#access.faulted) {
       outer.status = Status.BATCH_PAGE_FAULT;
       outer.faultAddress = this.#access.faultAddress;
@@ -150,10 +170,14 @@ export class Engine {
     return this.#context.mayInterrupt(task.descriptor.interruptHandle, this.#handleKind, wq, task.pasid);
   }
 
-  /** Reports the end of `task`: completion record, error register, interrupt. @returns whether it counts as a success in a batch. */
+  /**
+   * Reports the end of `task`: completion record, error register, interrupt. @returns whether it counts as a
+   * success in a batch.
+   */
   #end(task: Task, wq: WorkQueue, batchIndex: number): boolean {
     const written = writeCompletion(task, this.#access);
-    if (written === Written.FAULTED) this.#report(Status.COMPLETION_FAULT, task, wq, batchIndex, task.descriptor.completionAddress, true);
+    if (written === Written.FAULTED)
+      this.#report(Status.COMPLETION_FAULT, task, wq, batchIndex, task.descriptor.completionAddress, true);
     // An interrupt handle that is none is reported in both places.
     if (written === Written.NONE || task.status === Status.INTERRUPT_HANDLE) {
       const write = (task.status & Status.WRITE_FAULT) !== 0;
@@ -164,7 +188,14 @@ export class Engine {
     return task.status === Status.SUCCESS && written <= Written.WRITTEN;
   }
 
-  #report(code: number, task: Task, wq: WorkQueue, batchIndex: number, faultAddress: number, write: boolean): void {
+  #report(
+    code: number,
+    task: Task,
+    wq: WorkQueue,
+    batchIndex: number,
+    faultAddress: number,
+    write: boolean,
+  ): void {
     this.#context.reportError(code, task, wq, batchIndex, faultAddress, write);
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Groups: which engines serve which work queues, as GRPCFG has it.
  *
- * While the device is enabled every work queue of a group can be reached by every engine of the group, and by no other. Layout and checks:
- * specification (see docs/dsa.md), 9.2.23, 5.1.
+ * While the device is enabled every work queue of a group can be reached by every engine of the group, and by
+ * no other. Layout and checks: specification (see docs/dsa.md), 9.2.23, 5.1.
  */
 import { CommandStatus, GRPCFG_STRIDE, Register, type RegisterImage, type Shape } from './registers.js';
 
@@ -32,11 +32,15 @@ export function presetGroups(image: RegisterImage, shape: Shape): void {
   image.set(entry(0) + ENGINES_OFFSET, 2 ** shape.engines - 1);
 }
 
-/** Stores dword `offset` (from the start of GRPCFG): only bits of work queues and engines that there are, and the flags. */
+/**
+ * Stores dword `offset` (from the start of GRPCFG): only bits of work queues and engines that there are, and
+ * the flags.
+ */
 export function configureGroup(image: RegisterImage, offset: number, value: number, shape: Shape): void {
   const within = offset % GRPCFG_STRIDE;
   if (Math.floor(offset / GRPCFG_STRIDE) >= shape.groups) return;
-  if (within < ENGINES_OFFSET) image.set(Register.GRPCFG + offset, (value & maskOf(shape.wqs - within * 8)) >>> 0);
+  if (within < ENGINES_OFFSET)
+    image.set(Register.GRPCFG + offset, (value & maskOf(shape.wqs - within * 8)) >>> 0);
   if (within === ENGINES_OFFSET) image.set(Register.GRPCFG + offset, (value & maskOf(shape.engines)) >>> 0);
   if (within === ENGINES_OFFSET + 8) image.set(Register.GRPCFG + offset, (value & 0x3f) >>> 0);
 }
@@ -53,7 +57,8 @@ export function checkGroups(image: RegisterImage, shape: Shape, sizeOf: (wq: num
     if (groups !== (sizeOf(wq) > 0 ? 1 : 0)) return CommandStatus.GROUP_WQS;
   }
   for (let engine = 0; engine < shape.engines; engine++) {
-    if (countGroups(shape, (group) => hasEngine(image, group, engine)) > 1) return CommandStatus.GROUP_ENGINES;
+    if (countGroups(shape, (group) => hasEngine(image, group, engine)) > 1)
+      return CommandStatus.GROUP_ENGINES;
   }
   for (let group = 0; group < shape.groups; group++) {
     const wqs = isAny(shape.wqs, (wq) => hasWq(image, group, wq));

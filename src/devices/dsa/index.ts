@@ -1,8 +1,10 @@
 /**
- * `--device dsa`: Intel's Data Streaming Accelerator, 8086:0b25, as a software model. See docs/dsa.md for what is in it.
+ * `--device dsa`: Intel's Data Streaming Accelerator, 8086:0b25, as a software model. See docs/dsa.md for
+ * what is in it.
  *
- * A whole function is configured by its program, as on real hardware (or comes `ready=1`). A mediated device is one work queue that is
- * configured already: shared ones take descriptors at once, dedicated ones when they have been given a PASID and enabled.
+ * A whole function is configured by its program, as on real hardware (or comes `ready=1`). A mediated device
+ * is one work queue that is configured already: shared ones take descriptors at once, dedicated ones when
+ * they have been given a PASID and enabled.
  */
 import type { DeviceFactory, DeviceHost, MdevSupport } from '../device-model.js';
 import { SUPPORTED_OPERATIONS } from './descriptor-check.js';

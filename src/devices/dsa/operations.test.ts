@@ -1,4 +1,7 @@
-/** The operations against a reference that goes byte by byte over plain memory, for descriptors with every field at random. */
+/**
+ * The operations against a reference that goes byte by byte over plain memory, for descriptors with every
+ * field at random.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -52,7 +55,8 @@ class Reference {
 
   run(d: Descriptor): void {
     if (d.opcode === Opcode.NOOP || d.opcode === Opcode.DRAIN) return;
-    const backwards = d.opcode === Opcode.MEMMOVE && d.source < d.destination && d.destination < d.source + d.size;
+    const backwards =
+      d.opcode === Opcode.MEMMOVE && d.source < d.destination && d.destination < d.source + d.size;
     if (backwards) {
       this.moveBackwards(d);
       return;
@@ -70,7 +74,8 @@ class Reference {
   }
 
   endCompare(d: Descriptor): void {
-    if (d.has(Flag.CHECK_RESULT) && (d.bytes[40]! & 1) !== this.result) this.status = Status.SUCCESS_FALSE_PREDICATE;
+    if (d.has(Flag.CHECK_RESULT) && (d.bytes[40]! & 1) !== this.result)
+      this.status = Status.SUCCESS_FALSE_PREDICATE;
   }
 
   /** Byte `i`. @returns false when the operation stops before it. */
@@ -87,7 +92,8 @@ class Reference {
       case Opcode.COMPARE_PATTERN:
         return this.can(source, false, d) && this.same(this.bytes[source]!, d.bytes[24 + (i % 8)]!);
       case Opcode.DUALCAST:
-        if (!this.can(source, false, d) || !this.can(destination, true, d) || !this.can(third, true, d)) return false;
+        if (!this.can(source, false, d) || !this.can(destination, true, d) || !this.can(third, true, d))
+          return false;
         return this.store(destination, this.bytes[source]!, d) && this.store(third, this.bytes[source]!, d);
       case Opcode.CRC_GENERATION:
         return this.can(source, false, d) && this.feed(d, this.bytes[source]!);
@@ -132,7 +138,8 @@ class Reference {
   moveBackwards(d: Descriptor): void {
     for (let end = d.size; end > 0; ) {
       let start = end - 1;
-      const within = (base: number) => Math.floor((base + start - 1) / PAGE) === Math.floor((base + end - 1) / PAGE);
+      const within = (base: number) =>
+        Math.floor((base + start - 1) / PAGE) === Math.floor((base + end - 1) / PAGE);
       while (start > 0 && within(d.source) && within(d.destination)) start--;
       if (!this.can(d.source + start, false, d) || !this.can(d.destination + start, true, d)) {
         this.result = 1;
@@ -163,7 +170,8 @@ class Reference {
     view.setUint8(1, this.result);
     view.setUint32(4, this.done, true);
     view.setBigUint64(8, BigInt.asUintN(64, BigInt(this.faultAddress)), true);
-    if (this.crc !== undefined) view.setUint32(16, d.has(Flag.CRC_BYPASS_INVERSION) ? reverse32(this.crc) : ~this.crc, true);
+    if (this.crc !== undefined)
+      view.setUint32(16, d.has(Flag.CRC_BYPASS_INVERSION) ? reverse32(this.crc) : ~this.crc, true);
     if (this.status === Status.INVALID_FLAGS) view.setUint32(16, invalidFlags(d, limits, false), true);
   }
 }
@@ -192,10 +200,24 @@ function submitOne(host: SparseHost, descriptor: Uint8Array): DeviceModel {
   return model;
 }
 
-const rights = fc.array(fc.constantFrom<Rights>('none', 'read', 'write', 'write', 'write', 'write', 'write', 'write', 'write', 'write'), {
-  minLength: PAGES,
-  maxLength: PAGES,
-});
+const rights = fc.array(
+  fc.constantFrom<Rights>(
+    'none',
+    'read',
+    'write',
+    'write',
+    'write',
+    'write',
+    'write',
+    'write',
+    'write',
+    'write',
+  ),
+  {
+    minLength: PAGES,
+    maxLength: PAGES,
+  },
+);
 const anywhere = fc.oneof(
   { weight: 8, arbitrary: fc.nat(SPACE) },
   { weight: 4, arbitrary: fc.nat(PAGES - 1).map((page) => page * PAGE) },
@@ -236,7 +258,8 @@ const meaningful: fc.Arbitrary<Fields> = fc
       case Opcode.CRC_GENERATION:
       case Opcode.COPY_CRC: {
         const seed = new Uint8Array(16);
-        if ((fields.flags & Flag.CRC_READ_SEED) === 0) new DataView(seed.buffer).setUint32(0, c % 2 ** 32, true);
+        if ((fields.flags & Flag.CRC_READ_SEED) === 0)
+          new DataView(seed.buffer).setUint32(0, c % 2 ** 32, true);
         else new DataView(seed.buffer).setBigUint64(8, BigInt(d === 0 ? c : c - (c % 4)), true);
         return { ...fields, b: fields.opcode === Opcode.COPY_CRC ? near : 0, rest: [...seed] };
       }
@@ -265,11 +288,17 @@ const descriptor = fc.oneof(
 
 /** What a dualcast wrote to its first destination beyond what counts as done is its own affair. */
 function forgive(d: Descriptor, reference: Reference, before: Uint8Array, found: Uint8Array): void {
-  if (d.opcode !== Opcode.DUALCAST || (reference.status & 0x7e) === 0 || reference.status >= 0x10 === reference.status < 0x80) return;
+  if (
+    d.opcode !== Opcode.DUALCAST ||
+    (reference.status & 0x7e) === 0 ||
+    reference.status >= 0x10 === reference.status < 0x80
+  )
+    return;
   for (let i = reference.done; i < d.size && d.destination + i < SPACE; i++) {
     const at = d.destination + i;
     const inRecord = at >= d.completionAddress && at < d.completionAddress + 32;
-    // The source may be overwritten by now, by the completion record: what was copied is what was there before.
+    // The source may be overwritten by now, by the completion record: what was copied is what was there
+    // before.
     if (!inRecord && found[at] === before[d.source + i]) reference.bytes[at] = found[at]!;
   }
 }
@@ -293,21 +322,40 @@ describe('dsa operations', () => {
         const found = host.peek(PASID, 0, SPACE);
         forgive(d, reference, before, found);
         const differs = found.findIndex((byte, i) => byte !== reference.bytes[i]);
-        assert.equal(differs, -1, `byte ${differs.toString(16)}: status ${reference.status}, opcode ${d.opcode}`);
+        assert.equal(
+          differs,
+          -1,
+          `byte ${differs.toString(16)}: status ${reference.status}, opcode ${d.opcode}`,
+        );
       }),
       { numRuns: 1000 },
     );
   });
 
   it('end a batch with a defined status, whatever is in its list', () => {
-    const ends: number[] = [Status.SUCCESS, Status.BATCH_FAILED, Status.BATCH_PAGE_FAULT, Status.DESCRIPTOR_COUNT];
+    const ends: number[] = [
+      Status.SUCCESS,
+      Status.BATCH_FAILED,
+      Status.BATCH_PAGE_FAULT,
+      Status.DESCRIPTOR_COUNT,
+    ];
     const list = fc.array(descriptor, { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(list, rights, fc.nat(70), (descriptors, pages, count) => {
         const record = PAGES * PAGE;
         const host = makeHost([...pages, 'write', 'write'], 1);
         for (const [i, bytes] of descriptors.entries()) host.poke(PASID, record + PAGE + i * 64, bytes);
-        submitOne(host, pack({ pasid: PASID, opcode: Opcode.BATCH, flags: RECORD, completion: record, a: record + PAGE, size: count }));
+        submitOne(
+          host,
+          pack({
+            pasid: PASID,
+            opcode: Opcode.BATCH,
+            flags: RECORD,
+            completion: record,
+            a: record + PAGE,
+            size: count,
+          }),
+        );
         assert.ok(ends.includes(host.peek(PASID, record, 1)[0]!));
       }),
     );
@@ -325,12 +373,19 @@ describe('dsa operations', () => {
     const model = createDsa(new SparseHost(), {}).mdev!.create(0, host);
     const run = (fields: Fields): DataView => {
       host.poke(PASID, 8 * PAGE, new Uint8Array(32));
-      model.writeBar(2, 0, pack({ ...fields, pasid: PASID, flags: RECORD | (fields.flags ?? 0), completion: 8 * PAGE }));
+      model.writeBar(
+        2,
+        0,
+        pack({ ...fields, pasid: PASID, flags: RECORD | (fields.flags ?? 0), completion: 8 * PAGE }),
+      );
       settle(model);
       return new DataView(host.peek(PASID, 8 * PAGE, 32).buffer);
     };
     const fault = run({ opcode: Opcode.CRC_GENERATION, a: 100, size: 4 * PAGE });
-    assert.deepEqual([fault.getUint8(0), fault.getUint32(4, true), fault.getUint32(8, true)], [3, 4 * PAGE - 100, 4 * PAGE]);
+    assert.deepEqual(
+      [fault.getUint8(0), fault.getUint32(4, true), fault.getUint32(8, true)],
+      [3, 4 * PAGE - 100, 4 * PAGE],
+    );
     host.map(PASID, 4 * PAGE, PAGE);
     const done = fault.getUint32(4, true);
     const seed = [...new Uint8Array(fault.buffer, 16, 4)];
@@ -339,9 +394,17 @@ describe('dsa operations', () => {
     assert.equal(rest.getUint32(16, true), whole.getUint32(16, true));
     const data = host.peek(PASID, 0, 4 * PAGE);
     const backwards = run({ opcode: Opcode.MEMMOVE, a: 0, b: 2 * PAGE, size: 4 * PAGE });
-    assert.deepEqual([backwards.getUint8(0), backwards.getUint8(1), backwards.getUint32(4, true)], [0x83, 1, 0]);
+    assert.deepEqual(
+      [backwards.getUint8(0), backwards.getUint8(1), backwards.getUint32(4, true)],
+      [0x83, 1, 0],
+    );
     host.map(PASID, 5 * PAGE, PAGE);
-    const ended = run({ opcode: Opcode.MEMMOVE, a: 0, b: 2 * PAGE, size: 4 * PAGE - backwards.getUint32(4, true) });
+    const ended = run({
+      opcode: Opcode.MEMMOVE,
+      a: 0,
+      b: 2 * PAGE,
+      size: 4 * PAGE - backwards.getUint32(4, true),
+    });
     assert.equal(ended.getUint8(0), Status.SUCCESS);
     assert.deepEqual(host.peek(PASID, 2 * PAGE, 4 * PAGE), data);
   });
@@ -351,7 +414,10 @@ describe('dsa operations', () => {
     host.map(PASID, 0, 3 * 0x30000);
     const data = Uint8Array.from({ length: 0x2f001 }, (_, i) => i % 251);
     host.poke(PASID, 0, data);
-    submitOne(host, pack({ pasid: PASID, opcode: Opcode.DUALCAST, a: 0, b: 0x30000, size: data.length, c: 0x60000 }));
+    submitOne(
+      host,
+      pack({ pasid: PASID, opcode: Opcode.DUALCAST, a: 0, b: 0x30000, size: data.length, c: 0x60000 }),
+    );
     assert.deepEqual(host.peek(PASID, 0x30000, data.length), data);
     assert.deepEqual(host.peek(PASID, 0x60000, data.length), data);
   });

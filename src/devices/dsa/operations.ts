@@ -1,16 +1,20 @@
 /**
- * The operations: each advances a Task by one slice of at most `BOUNCE_SIZE` bytes, through the bounce buffers and nothing else.
+ * The operations: each advances a Task by one slice of at most `BOUNCE_SIZE` bytes, through the bounce
+ * buffers and nothing else.
  *
- * A slice reads first and writes afterwards what it read, never more. Where reading stops short the bytes before are still written, so
- * that `done` is exact: the fault that is reported is the one nearest to the bytes that were done. The buffers are shared by all engines,
- * because no slice is ever interrupted.
+ * A slice reads first and writes afterwards what it read, never more. Where reading stops short the bytes
+ * before are still written, so that `done` is exact: the fault that is reported is the one nearest to the
+ * bytes that were done. The buffers are shared by all engines, because no slice is ever interrupted.
  */
 import type { Access } from './access.js';
 import { crc32c, crc32cReversed, reverse32 } from './crc32c.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 import type { Task } from './task.js';
 
-/** Bytes of a slice: large enough that a slice's fixed costs vanish, small enough for the caches and for `step`. */
+/**
+ * Bytes of a slice: large enough that a slice's fixed costs vanish, small enough for the caches and for
+ * `step`.
+ */
 export const BOUNCE_SIZE = 0x10000;
 const PAGE_SIZE = 0x1000;
 const PATTERN_SIZE = 8;
@@ -20,7 +24,10 @@ const second = new Uint8Array(BOUNCE_SIZE);
 const firstWords = new Int32Array(first.buffer);
 const secondWords = new Int32Array(second.buffer);
 
-/** Does the next slice of `task`, whose status is NONE and whose descriptor has passed its checks. @returns the bytes moved or looked at. */
+/**
+ * Does the next slice of `task`, whose status is NONE and whose descriptor has passed its checks. @returns
+ * the bytes moved or looked at.
+ */
 export function advance(task: Task, access: Access): number {
   const before = task.done;
   switch (task.descriptor.opcode) {
@@ -54,7 +61,8 @@ export function advance(task: Task, access: Access): number {
 
 function finish(task: Task): void {
   task.status = Status.SUCCESS;
-  if (task.descriptor.opcode === Opcode.COMPARE || task.descriptor.opcode === Opcode.COMPARE_PATTERN) endCompare(task, 0);
+  if (task.descriptor.opcode === Opcode.COMPARE || task.descriptor.opcode === Opcode.COMPARE_PATTERN)
+    endCompare(task, 0);
 }
 
 function move(task: Task, access: Access): void {
@@ -79,8 +87,8 @@ function writeRead(task: Task, access: Access, length: number): void {
 }
 
 /**
- * From the last byte to the first, for a destination that begins inside the source. Pieces end at page boundaries of both sides, so a
- * fault cannot leave a hole below bytes that are not done yet.
+ * From the last byte to the first, for a destination that begins inside the source. Pieces end at page
+ * boundaries of both sides, so a fault cannot leave a hole below bytes that are not done yet.
  */
 function moveBackwards(task: Task, access: Access): void {
   const d = task.descriptor;
@@ -118,12 +126,13 @@ function fill(task: Task, access: Access): void {
 }
 
 /**
- * Fills `target` with the 8 bytes at `offset` of the descriptor, over and over, for at least `length` bytes: what comes after the bytes that are done,
- * which after a page fault are any number.
+ * Fills `target` with the 8 bytes at `offset` of the descriptor, over and over, for at least `length` bytes:
+ * what comes after the bytes that are done, which after a page fault are any number.
  */
 function repeatPattern(target: Uint8Array, { descriptor, done }: Task, offset: number, length: number): void {
   for (let i = 0; i < PATTERN_SIZE; i++) target[i] = descriptor.bytes[offset + ((done + i) % PATTERN_SIZE)]!;
-  for (let filled = PATTERN_SIZE; filled < length; filled *= 2) target.copyWithin(filled, 0, Math.min(filled, target.length - filled));
+  for (let filled = PATTERN_SIZE; filled < length; filled *= 2)
+    target.copyWithin(filled, 0, Math.min(filled, target.length - filled));
 }
 
 function compare(task: Task, access: Access): void {
@@ -199,7 +208,10 @@ function crc(task: Task, access: Access): void {
   task.crc = run(task.crc, first, task.done - before);
 }
 
-/** Loads the CRC register: from the descriptor or from memory. The bypass flag leaves out the inversion, and the bit order of its field. */
+/**
+ * Loads the CRC register: from the descriptor or from memory. The bypass flag leaves out the inversion, and
+ * the bit order of its field.
+ */
 function seed(task: Task, access: Access): boolean {
   const d = task.descriptor;
   let value = d.word(40);
@@ -216,7 +228,10 @@ function seed(task: Task, access: Access): boolean {
   return true;
 }
 
-/** The CRC field of the completion record: of all bytes, or of those before a fault, good as the seed of what follows. */
+/**
+ * The CRC field of the completion record: of all bytes, or of those before a fault, good as the seed of what
+ * follows.
+ */
 export function crcOf(task: Task): number {
   return (task.descriptor.has(Flag.CRC_BYPASS_INVERSION) ? reverse32(task.crc) : ~task.crc) >>> 0;
 }

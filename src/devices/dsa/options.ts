@@ -36,7 +36,8 @@ function integer(options: DeviceOptions, name: string, absent: number, least: nu
   const text = options[name];
   if (text === undefined) return absent;
   const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : -1;
-  if (value < least || value > most) throw new Error(`${name} "${text}" is not a number from ${least} to ${most}`);
+  if (value < least || value > most)
+    throw new Error(`${name} "${text}" is not a number from ${least} to ${most}`);
   return value;
 }
 

@@ -1,9 +1,9 @@
 /**
  * The register map of BAR0, and the image of it that programs read.
  *
- * Every readable bit lives in one byte image, little-endian, so a read of any size at any offset is a copy. Writes arrive as whole
- * 32-bit registers with a mask of the bytes really written; what a write does is decided in `dsa.ts`.
- * Source: specification (see docs/dsa.md), 9.2.
+ * Every readable bit lives in one byte image, little-endian, so a read of any size at any offset is a copy.
+ * Writes arrive as whole 32-bit registers with a mask of the bytes really written; what a write does is
+ * decided in `dsa.ts`. Source: specification (see docs/dsa.md), 9.2.
  */
 export const Register = {
   VERSION: 0x00,
@@ -99,7 +99,10 @@ export const CommandStatus = {
 export const MAX_TRANSFER_SHIFT = 31;
 export const MAX_BATCH_SHIFT = 10;
 
-/** How many of everything a device has, and whether its program may configure it (GENCAP.Configuration Support). */
+/**
+ * How many of everything a device has, and whether its program may configure it (GENCAP.Configuration
+ * Support).
+ */
 export interface Shape {
   readonly wqs: number;
   readonly engines: number;
@@ -144,12 +147,19 @@ export class RegisterImage {
 
 /** Writes the read-only capability registers of a device of this `shape`. */
 export function describeShape(image: RegisterImage, shape: Shape): void {
-  // Version 1.0. GENCAP: block on fault, overlapping copy, both kinds of cache control, the command capabilities register.
+  // Version 1.0. GENCAP: block on fault, overlapping copy, both kinds of cache control, the command
+  // capabilities register.
   image.set(Register.VERSION, 0x100);
-  image.set(Register.GENCAP, 0x1f + MAX_TRANSFER_SHIFT * 2 ** 16 + MAX_BATCH_SHIFT * 2 ** 21 + (shape.configurable ? 2 ** 31 : 0));
+  image.set(
+    Register.GENCAP,
+    0x1f + MAX_TRANSFER_SHIFT * 2 ** 16 + MAX_BATCH_SHIFT * 2 ** 21 + (shape.configurable ? 2 ** 31 : 0),
+  );
   // WQCFG entries of 64 bytes; priority and operation configuration per work queue.
   image.set(Register.WQCAP, shape.totalSize + shape.wqs * 2 ** 16 + 2 ** 24);
-  image.set(Register.WQCAP + 4, (shape.sharedMode ? 2 ** 16 : 0) + (shape.dedicatedMode ? 2 ** 17 : 0) + 2 ** 19 + 2 ** 22);
+  image.set(
+    Register.WQCAP + 4,
+    (shape.sharedMode ? 2 ** 16 : 0) + (shape.dedicatedMode ? 2 ** 17 : 0) + 2 ** 19 + 2 ** 22,
+  );
   image.set(Register.GRPCAP, shape.groups);
   image.set(Register.ENGCAP, shape.engines);
   image.set(Register.OPCAP, shape.operations);

@@ -1,8 +1,10 @@
 /**
- * The scheduler: gives descriptors at the heads of work queues to idle engines, and lets the engines work, a bounded slice at a time.
+ * The scheduler: gives descriptors at the heads of work queues to idle engines, and lets the engines work, a
+ * bounded slice at a time.
  *
- * Within a group the work queues take turns; within a work queue descriptors leave in the order in which they came. A drain descriptor
- * leaves only when no engine has a descriptor of its work queue, and what is behind it waits with it.
+ * Within a group the work queues take turns; within a work queue descriptors leave in the order in which they
+ * came. A drain descriptor leaves only when no engine has a descriptor of its work queue, and what is behind
+ * it waits with it.
  */
 import type { DmaPort } from '../device-model.js';
 import { Opcode } from './descriptor.js';
@@ -32,7 +34,9 @@ export class Scheduler {
   /** Takes over the groups as they are configured now. */
   assign(image: RegisterImage, shape: Shape): void {
     for (let engine = 0; engine < shape.engines; engine++) {
-      const groups = Array.from({ length: shape.groups }, (_, group) => group).filter((group) => hasEngine(image, group, engine));
+      const groups = Array.from({ length: shape.groups }, (_, group) => group).filter((group) =>
+        hasEngine(image, group, engine),
+      );
       this.#served[engine] = this.#wqs.filter((wq) => groups.some((group) => hasWq(image, group, wq.index)));
       this.#turns[engine] = 0;
     }
@@ -66,10 +70,15 @@ export class Scheduler {
     return false;
   }
 
-  /** A drain, at the head of `wq`, waits for what came before it: in a shared work queue for that of its own PASID. */
+  /**
+   * A drain, at the head of `wq`, waits for what came before it: in a shared work queue for that of its own
+   * PASID.
+   */
   #mustWait(wq: WorkQueue): boolean {
     const pasid = wq.limits.shared ? wq.headPasid : undefined;
-    return this.#engines.some((engine) => engine.wq === wq && (pasid === undefined || engine.pasid === pasid));
+    return this.#engines.some(
+      (engine) => engine.wq === wq && (pasid === undefined || engine.pasid === pasid),
+    );
   }
 
   /** Is a descriptor of `wq` whose number is below `before` in an engine? */

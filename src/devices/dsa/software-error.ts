@@ -1,5 +1,6 @@
 /**
- * SWERR: the register that holds the first error which no completion record could carry, until the program acknowledges it.
+ * SWERR: the register that holds the first error which no completion record could carry, until the program
+ * acknowledges it.
  *
  * Later errors only set its overflow bit. Fields: specification (see docs/dsa.md), 9.2.15.
  */
@@ -7,8 +8,9 @@ import { Register, type RegisterImage } from './registers.js';
 import type { Task } from './task.js';
 
 /**
- * Error codes of what no descriptor in an engine has to do with: specification, 5.8. A PASID that the device may not load is reported as what
- * hardware would find out when it uses it: its requests for translation are refused.
+ * Error codes of what no descriptor in an engine has to do with: specification, 5.8. A PASID that the device
+ * may not load is reported as what hardware would find out when it uses it: its requests for translation are
+ * refused.
  */
 export const SoftwareErrorCode = {
   TRANSLATION_REFUSED: 0x22,
@@ -31,9 +33,18 @@ export class SoftwareError {
     this.#image = image;
   }
 
-  /** An error with nothing to say about a descriptor. @returns whether it was recorded: then an interrupt is due. */
+  /**
+   * An error with nothing to say about a descriptor. @returns whether it was recorded: then an interrupt is
+   * due.
+   */
   record(code: number, wq?: number): boolean {
-    return this.#store(wq === undefined ? code * 2 ** 8 : WQ_VALID + code * 2 ** 8 + wq * 2 ** 16, 0, 0, 0, 0);
+    return this.#store(
+      wq === undefined ? code * 2 ** 8 : WQ_VALID + code * 2 ** 8 + wq * 2 ** 16,
+      0,
+      0,
+      0,
+      0,
+    );
   }
 
   /** A PASID that must not be loaded. */
@@ -42,13 +53,26 @@ export class SoftwareError {
   }
 
   /** An error of `task`; `batchIndex` is its place in a batch, or -1. */
-  recordTask(code: number, task: Task, wq: number, batchIndex: number, faultAddress: number, write: boolean): boolean {
+  recordTask(
+    code: number,
+    task: Task,
+    wq: number,
+    batchIndex: number,
+    faultAddress: number,
+    write: boolean,
+  ): boolean {
     const d = task.descriptor;
     let low = DESCRIPTOR_VALID + WQ_VALID + code * 2 ** 8 + wq * 2 ** 16;
     if (batchIndex >= 0) low += IN_BATCH;
     if (write) low += WRITE;
     if (d.privileged) low += PRIVILEGED;
-    return this.#store(low, d.opcode + task.pasid * 2 ** 8, Math.max(batchIndex, 0), task.invalidFlags, faultAddress);
+    return this.#store(
+      low,
+      d.opcode + task.pasid * 2 ** 8,
+      Math.max(batchIndex, 0),
+      task.invalidFlags,
+      faultAddress,
+    );
   }
 
   /** Write-one-to-clear of the valid and overflow bits. */

@@ -1,5 +1,6 @@
 /**
- * SparseHost: a DeviceHost for the tests of this folder. Memory is single pages, present or not, writable or not, for each PASID.
+ * SparseHost: a DeviceHost for the tests of this folder. Memory is single pages, present or not, writable or
+ * not, for each PASID.
  */
 import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from '../device-model.js';
 
@@ -23,8 +24,10 @@ export class SparseHost implements DeviceHost {
   constructor(admitted?: readonly Pasid[]) {
     this.admitted = admitted;
     this.dma = {
-      read: (pasid, iova, target, at = 0, length = target.length - at) => this.#transfer(pasid, iova, target, at, length, false),
-      write: (pasid, iova, source, at = 0, length = source.length - at) => this.#transfer(pasid, iova, source, at, length, true),
+      read: (pasid, iova, target, at = 0, length = target.length - at) =>
+        this.#transfer(pasid, iova, target, at, length, false),
+      write: (pasid, iova, source, at = 0, length = source.length - at) =>
+        this.#transfer(pasid, iova, source, at, length, true),
       requestPage: (pasid, iova, write) => this.pager?.(pasid, iova, write),
       admits: (pasid) => this.admitted === undefined || this.admitted.includes(pasid),
     };
@@ -38,7 +41,8 @@ export class SparseHost implements DeviceHost {
   map(pasid: Pasid, iova: number, length: number, writable = true): void {
     const pages = this.#pages.get(pasid) ?? new Map<number, Page>();
     this.#pages.set(pasid, pages);
-    for (let page = iova; page < iova + length; page += PAGE) pages.set(page / PAGE, { bytes: new Uint8Array(PAGE), writable });
+    for (let page = iova; page < iova + length; page += PAGE)
+      pages.set(page / PAGE, { bytes: new Uint8Array(PAGE), writable });
   }
 
   /** Reads memory whatever the device may do with it; pages that are not there read as zeros. */
@@ -68,11 +72,19 @@ export class SparseHost implements DeviceHost {
     return this.#pages.get(pasid)?.get(Math.floor(iova / PAGE));
   }
 
-  #transfer(pasid: Pasid, iova: number, buffer: Uint8Array, at: number, length: number, write: boolean): DmaFault | undefined {
+  #transfer(
+    pasid: Pasid,
+    iova: number,
+    buffer: Uint8Array,
+    at: number,
+    length: number,
+    write: boolean,
+  ): DmaFault | undefined {
     for (let done = 0; done < length; ) {
       const here = iova + done;
       const page = this.#page(pasid, here);
-      if (page === undefined || (write && !page.writable)) return { iova: here, done, pasid, write, reason: `no page at ${here}` };
+      if (page === undefined || (write && !page.writable))
+        return { iova: here, done, pasid, write, reason: `no page at ${here}` };
       const within = here % PAGE;
       const n = Math.min(PAGE - within, length - done);
       if (write) page.bytes.set(buffer.subarray(at + done, at + done + n), within);

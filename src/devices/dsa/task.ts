@@ -1,8 +1,9 @@
 /**
  * Task: one descriptor on its way through an engine, and how far it has come.
  *
- * `done` counts the bytes that are wholly processed: read, and where the operation writes, written. It is what a completion record
- * reports after a fault, so it only ever grows by bytes that are really there. Tasks are reused; `begin` starts the next one.
+ * `done` counts the bytes that are wholly processed: read, and where the operation writes, written. It is
+ * what a completion record reports after a fault, so it only ever grows by bytes that are really there. Tasks
+ * are reused; `begin` starts the next one.
  */
 import type { DmaPort, PageWait } from '../device-model.js';
 import { Descriptor, Flag, Status } from './descriptor.js';
@@ -36,7 +37,10 @@ export class Task {
     this.#wait = undefined;
   }
 
-  /** Can it go on? Not while it waits for a page; when that will not come it ends here, with the fault that it asked for the page by. */
+  /**
+   * Can it go on? Not while it waits for a page; when that will not come it ends here, with the fault that it
+   * asked for the page by.
+   */
   ready(): boolean {
     if (this.#wait === undefined) return true;
     if (this.#wait.answer === 'pending') return false;
@@ -51,7 +55,10 @@ export class Task {
     return this.descriptor.size - this.done;
   }
 
-  /** A descriptor that blocks on faults, and has just ended with one, asks for the page instead, if anybody can be asked: it waits. */
+  /**
+   * A descriptor that blocks on faults, and has just ended with one, asks for the page instead, if anybody
+   * can be asked: it waits.
+   */
   block(dma: DmaPort): void {
     if ((this.status & ~Status.WRITE_FAULT) !== Status.PAGE_FAULT_UNRESOLVED) return;
     this.#wait = dma.requestPage(this.pasid, this.faultAddress, (this.status & Status.WRITE_FAULT) !== 0);
@@ -65,7 +72,9 @@ export class Task {
 
   /** Ends it with a page fault, which is an unresolved one when the descriptor blocks on faults. */
   fault(address: number, write: boolean): void {
-    const status = this.descriptor.has(Flag.BLOCK_ON_FAULT) ? Status.PAGE_FAULT_UNRESOLVED : Status.PAGE_FAULT;
+    const status = this.descriptor.has(Flag.BLOCK_ON_FAULT)
+      ? Status.PAGE_FAULT_UNRESOLVED
+      : Status.PAGE_FAULT;
     this.status = write ? status | Status.WRITE_FAULT : status;
     this.faultAddress = address;
   }

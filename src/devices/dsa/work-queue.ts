@@ -1,8 +1,10 @@
 /**
- * A work queue: its place in WQCFG, its state, and a ring of descriptors in the order in which they were accepted.
+ * A work queue: its place in WQCFG, its state, and a ring of descriptors in the order in which they were
+ * accepted.
  *
- * The ring is made when the work queue is enabled, with one 64-byte slot for each descriptor of its size, and beside each slot the PASID that
- * was admitted for it. Descriptors are numbered as they are accepted, so that "all that came before now" is one number.
+ * The ring is made when the work queue is enabled, with one 64-byte slot for each descriptor of its size, and
+ * beside each slot the PASID that was admitted for it. Descriptors are numbered as they are accepted, so that
+ * "all that came before now" is one number.
  */
 
 import { DESCRIPTOR_SIZE } from './descriptor.js';
@@ -43,7 +45,14 @@ export class WorkQueue {
   #head = 0;
   #count = 0;
   #accepted = 0;
-  #limits: WqLimits = { shared: false, blockOnFault: false, interrupts: false, operations: 0, maxTransfer: 0, maxBatch: 0 };
+  #limits: WqLimits = {
+    shared: false,
+    blockOnFault: false,
+    interrupts: false,
+    operations: 0,
+    maxTransfer: 0,
+    maxBatch: 0,
+  };
 
   constructor(index: number, image: RegisterImage, operations: number) {
     this.index = index;
@@ -58,7 +67,10 @@ export class WorkQueue {
     this.#presetShared = shared;
   }
 
-  /** Its configuration as after a reset: disabled, able to do whatever the device can. Its size stays: that is the device's to change. */
+  /**
+   * Its configuration as after a reset: disabled, able to do whatever the device can. Its size stays: that is
+   * the device's to change.
+   */
   reset(): void {
     const size = this.#presetSize === 0 ? this.size : this.#presetSize;
     this.#image.clear(this.#config, this.#config + WQCFG_STRIDE);
@@ -211,7 +223,8 @@ export class WorkQueue {
   }
 
   holds(pasid: number): boolean {
-    for (let i = 0; i < this.#count; i++) if (this.#pasids[(this.#head + i) % this.#size] === pasid) return true;
+    for (let i = 0; i < this.#count; i++)
+      if (this.#pasids[(this.#head + i) % this.#size] === pasid) return true;
     return false;
   }
 

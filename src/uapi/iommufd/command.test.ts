@@ -16,7 +16,8 @@ test('a byte that is not zero is found wherever it is beyond the known struct', 
       const caller = callerWith(ARG + there, value);
       assert.throws(
         () => checkTail('X', caller.caller, ARG, SIZE, SIZE + tail),
-        (error) => error instanceof Refusal && error.code === 'E2BIG' && error.reason.includes(`at offset ${there},`),
+        (error) =>
+          error instanceof Refusal && error.code === 'E2BIG' && error.reason.includes(`at offset ${there},`),
       );
       // Up to that byte there are zeros only.
       checkTail('X', caller.caller, ARG, SIZE, there);

@@ -1,9 +1,10 @@
 /**
  * The size and version rules of iommufd's ioctls, around a handler, and what handlers share.
  *
- * The ioctls are `_IO(';', nr)`: the kernel copies nothing, `arg` is the address of a struct that begins with its size. A shorter struct than the
- * first version is EINVAL, what is missing reads as zero, nonzero bytes beyond what we know are E2BIG. As in Linux, an ioctl has done its
- * work when the reply turns out to have no place (EFAULT), except where it would leave behind an object without a name.
+ * The ioctls are `_IO(';', nr)`: the kernel copies nothing, `arg` is the address of a struct that begins with
+ * its size. A shorter struct than the first version is EINVAL, what is missing reads as zero, nonzero bytes
+ * beyond what we know are E2BIG. As in Linux, an ioctl has done its work when the reply turns out to have no
+ * place (EFAULT), except where it would leave behind an object without a name.
  */
 import type { Caller } from '../../ioasid/caller.js';
 import type { IommufdContext } from '../../iommufd/context.js';
@@ -38,15 +39,23 @@ export interface IommufdIoctl {
 }
 
 /** The size and version rules, around a handler. */
-export function iommufd(name: string, { nr, struct: layout, last, handle }: IommufdIoctl): IoctlHandler<IommufdContext> {
+export function iommufd(
+  name: string,
+  { nr, struct: layout, last, handle }: IommufdIoctl,
+): IoctlHandler<IommufdContext> {
   const { offset, size } = layout.fields[last]!;
   const least = offset + size;
   return (context, caller, { cmd, arg }) => {
-    if (cmd !== ((IOMMUFD_TYPE << 8) | nr)) refuse('ENOTTY', `${name} is ioctl ${hex((IOMMUFD_TYPE << 8) | nr)}, not ${hex(cmd)}`);
+    if (cmd !== ((IOMMUFD_TYPE << 8) | nr))
+      refuse('ENOTTY', `${name} is ioctl ${hex((IOMMUFD_TYPE << 8) | nr)}, not ${hex(cmd)}`);
     const data = new Uint8Array(layout.size);
     caller.readMemory(arg, data.subarray(0, 4));
     const given = getU32(data, 0);
-    if (given < least) refuse('EINVAL', `${name} says size ${given}, which is less than the ${least} bytes of its first version`);
+    if (given < least)
+      refuse(
+        'EINVAL',
+        `${name} says size ${given}, which is less than the ${least} bytes of its first version`,
+      );
     checkTail(name, caller, arg, layout.size, given);
     const known = data.subarray(0, Math.min(given, layout.size));
     caller.readMemory(arg, known);
@@ -55,8 +64,8 @@ export function iommufd(name: string, { nr, struct: layout, last, handle }: Iomm
 }
 
 /**
- * What lies beyond the struct that we know must be zeros. It can be 4 GiB, which cost the caller nothing: the further it goes, the more is looked
- * at in one go.
+ * What lies beyond the struct that we know must be zeros. It can be 4 GiB, which cost the caller nothing: the
+ * further it goes, the more is looked at in one go.
  */
 export function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
   for (let at = size, length = 4096; at < given; at += length, length = ZEROS.length) {
@@ -64,7 +73,10 @@ export function checkTail(name: string, caller: Caller, arg: number, size: numbe
     caller.readMemory(arg + at, bytes);
     if (Buffer.compare(bytes, ZEROS.subarray(0, bytes.length)) === 0) continue;
     const nonzero = bytes.findIndex((byte) => byte !== 0);
-    refuse('E2BIG', `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${at + nonzero}, where no field is known`);
+    refuse(
+      'E2BIG',
+      `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${at + nonzero}, where no field is known`,
+    );
   }
 }
 
@@ -84,10 +96,17 @@ export function respondOrDestroy(context: IommufdContext, object: IommufdObject,
 }
 
 /**
- * Gives the caller a descriptor of `file`, which stands for a new object, and stores the reply with its number in the field at `fdAt`. Where the
- * reply has no place, or the caller cannot be given a descriptor, file and object go again.
+ * Gives the caller a descriptor of `file`, which stands for a new object, and stores the reply with its
+ * number in the field at `fdAt`. Where the reply has no place, or the caller cannot be given a descriptor,
+ * file and object go again.
  */
-export function respondWithFile(context: IommufdContext, object: IommufdObject, command: Command, fdAt: number, file: OpenFile): number {
+export function respondWithFile(
+  context: IommufdContext,
+  object: IommufdObject,
+  command: Command,
+  fdAt: number,
+  file: OpenFile,
+): number {
   try {
     respondOrRelease(command, file);
     setU32(command.data, fdAt, command.caller.install(file));

@@ -20,7 +20,11 @@ function vfioIoas(context: IommufdContext, { data, respond }: Command): number {
   if (getU16(data, at.reserved) !== 0) refuse('EOPNOTSUPP', 'VFIO_IOAS __reserved must be zero');
   switch (getU16(data, at.op)) {
     case VFIO_IOAS_GET:
-      setU32(data, at.ioas_id, (context.compatIoas ?? refuse('ENODEV', 'no IOAS was named for the VFIO container ioctls')).id);
+      setU32(
+        data,
+        at.ioas_id,
+        (context.compatIoas ?? refuse('ENODEV', 'no IOAS was named for the VFIO container ioctls')).id,
+      );
       respond();
       return 0;
     case VFIO_IOAS_SET:

@@ -11,7 +11,12 @@ import type { Command, IommufdIoctl } from './command.js';
 import { UserBitmap } from './user-bitmap.js';
 
 export const DIRTY_BITMAP_NO_CLEAR = 1;
-export const SetDirtyTrackingStruct = struct('iommu_hwpt_set_dirty_tracking', { size: u32, flags: u32, hwpt_id: u32, reserved: u32 });
+export const SetDirtyTrackingStruct = struct('iommu_hwpt_set_dirty_tracking', {
+  size: u32,
+  flags: u32,
+  hwpt_id: u32,
+  reserved: u32,
+});
 export const GetDirtyBitmapStruct = struct('iommu_hwpt_get_dirty_bitmap', {
   size: u32,
   hwpt_id: u32,
@@ -24,8 +29,18 @@ export const GetDirtyBitmapStruct = struct('iommu_hwpt_get_dirty_bitmap', {
 });
 
 export const dirtyIoctls = {
-  IOMMU_HWPT_SET_DIRTY_TRACKING: { nr: 0x8b, struct: SetDirtyTrackingStruct, last: 'reserved', handle: setDirtyTracking },
-  IOMMU_HWPT_GET_DIRTY_BITMAP: { nr: 0x8c, struct: GetDirtyBitmapStruct, last: 'data', handle: getDirtyBitmap },
+  IOMMU_HWPT_SET_DIRTY_TRACKING: {
+    nr: 0x8b,
+    struct: SetDirtyTrackingStruct,
+    last: 'reserved',
+    handle: setDirtyTracking,
+  },
+  IOMMU_HWPT_GET_DIRTY_BITMAP: {
+    nr: 0x8c,
+    struct: GetDirtyBitmapStruct,
+    last: 'data',
+    handle: getDirtyBitmap,
+  },
 } as const satisfies Record<string, IommufdIoctl>;
 
 function setDirtyTracking(context: IommufdContext, { data }: Command): number {
@@ -46,9 +61,14 @@ function dirtyLog(hwpt: PagingHwpt): DirtyLog {
 function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): number {
   const { at } = GetDirtyBitmapStruct;
   const flags = getU32(data, at.flags);
-  if (flags & ~1 || getU32(data, at.reserved) !== 0) refuse('EOPNOTSUPP', `GET_DIRTY_BITMAP flags ${hex(flags)} or __reserved are unknown`);
+  if (flags & ~1 || getU32(data, at.reserved) !== 0)
+    refuse('EOPNOTSUPP', `GET_DIRTY_BITMAP flags ${hex(flags)} or __reserved are unknown`);
   const hwpt = context.objects.get(getU32(data, at.hwpt_id), PagingHwpt);
-  const [iova, length, pageSize] = [getBig(data, at.iova), getBig(data, at.length), getBig(data, at.page_size)];
+  const [iova, length, pageSize] = [
+    getBig(data, at.iova),
+    getBig(data, at.length),
+    getBig(data, at.page_size),
+  ];
   checkBitmapRange(hwpt, iova, length, pageSize);
   const dirty = dirtyLog(hwpt);
   const mapped = hwpt.ioas.mappedFrom(iova, length);
@@ -56,14 +76,16 @@ function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): num
   const found = [...dirty.dirty(iova, mapped)];
   if ((flags & DIRTY_BITMAP_NO_CLEAR) === 0) dirty.clean(iova, mapped);
   const bitmap = new UserBitmap(caller, Number(getBig(data, at.data)));
-  for (const page of found) bitmap.set(Number((page - iova) / pageSize), Number((page + dirty.pageSize - 1n - iova) / pageSize));
+  for (const page of found)
+    bitmap.set(Number((page - iova) / pageSize), Number((page + dirty.pageSize - 1n - iova) / pageSize));
   bitmap.store();
   return 0;
 }
 
 function checkBitmapRange(hwpt: PagingHwpt, iova: bigint, length: bigint, pageSize: bigint): void {
   if (length === 0n) refuse('EINVAL', 'the length is zero');
-  if (iova + length - 1n > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+  if (iova + length - 1n > LAST_IOVA)
+    refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
   if (pageSize === 0n) refuse('EINVAL', 'the page size is zero');
   const mask = (hwpt.ioas.space.alignment - 1n) | (pageSize - 1n);
   if ((iova & mask) !== 0n || ((iova + length) & mask) !== 0n)

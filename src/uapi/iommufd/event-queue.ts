@@ -1,8 +1,8 @@
 /**
  * The files of event queues: what a user reads the events of a queue from, and polls.
  *
- * As in Linux a read takes as many whole events as there is room for and never waits: 0 when there is nothing. While its file is open a queue
- * cannot be destroyed, and the context lives.
+ * As in Linux a read takes as many whole events as there is room for and never waits: 0 when there is
+ * nothing. While its file is open a queue cannot be destroyed, and the context lives.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
@@ -15,7 +15,11 @@ interface EventQueue extends IommufdObject {
 }
 
 /** The file of a queue, with its `read` and `write`; offsets mean nothing to them. */
-export function eventFile(context: IommufdContext, queue: EventQueue, operations: Pick<FileOperations, 'read' | 'write'>): OpenFile {
+export function eventFile(
+  context: IommufdContext,
+  queue: EventQueue,
+  operations: Pick<FileOperations, 'read' | 'write'>,
+): OpenFile {
   const writable = operations.write === undefined ? 0 : WRITABLE;
   context.hold();
   queue.users++;

@@ -32,11 +32,15 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   const { at } = HwInfoStruct;
   const flags = getU32(data, at.flags);
   if (flags & ~HW_INFO_FLAG_INPUT_TYPE) refuse('EOPNOTSUPP', `GET_HW_INFO flags ${hex(flags)} are unknown`);
-  if (data[at.reserved0]! | data[at.reserved1]! | data[at.reserved2]!) refuse('EOPNOTSUPP', 'GET_HW_INFO __reserved must be zero');
+  if (data[at.reserved0]! | data[at.reserved1]! | data[at.reserved2]!)
+    refuse('EOPNOTSUPP', 'GET_HW_INFO __reserved must be zero');
   const { hardware } = context.objects.get(getU32(data, at.dev_id), BoundDevice);
   const type = flags & HW_INFO_FLAG_INPUT_TYPE ? getU32(data, at.data_type) : 0;
   if (type !== 0 && hardware.info.type !== 0 && type !== hardware.info.type)
-    refuse('EOPNOTSUPP', `device ${getU32(data, at.dev_id)} has information of type ${hex(hardware.info.type)}, and none of ${hex(type)}`);
+    refuse(
+      'EOPNOTSUPP',
+      `device ${getU32(data, at.dev_id)} has information of type ${hex(hardware.info.type)}, and none of ${hex(type)}`,
+    );
   const room = getU32(data, at.data_len);
   const answer = new Uint8Array(Math.min(room, 65536));
   answer.set(hardware.info.data.subarray(0, answer.length));
@@ -49,7 +53,11 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   setU32(data, at.data_len, hardware.info.data.length);
   data[at.out_max_pasid_log2] = hardware.pasidBits;
   const dirty = hardware.dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0;
-  setBig(data, at.out_capabilities, BigInt(dirty | (hardware.ats === true ? 0 : HW_CAP_PCI_ATS_NOT_SUPPORTED)));
+  setBig(
+    data,
+    at.out_capabilities,
+    BigInt(dirty | (hardware.ats === true ? 0 : HW_CAP_PCI_ATS_NOT_SUPPORTED)),
+  );
   respond();
   return 0;
 }

@@ -47,10 +47,17 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
   const { at } = HwptAllocStruct;
   requireZero(data, at.reserved, 'HWPT_ALLOC __reserved');
   const [type, length] = [getU32(data, at.data_type), getU32(data, at.data_len)];
-  if ((type === 0) !== (length === 0)) refuse('EINVAL', `data of type ${type} and ${length} bytes do not go together`);
+  if ((type === 0) !== (length === 0))
+    refuse('EINVAL', `data of type ${type} and ${length} bytes do not go together`);
   const userData = new UserData(command.caller, type, Number(getBig(data, at.data_uptr)), length);
   const flags = getU32(data, at.flags);
-  const hwpt = context.allocHwpt(getU32(data, at.dev_id), getU32(data, at.pt_id), flags, userData, getU32(data, at.fault_id));
+  const hwpt = context.allocHwpt(
+    getU32(data, at.dev_id),
+    getU32(data, at.pt_id),
+    flags,
+    userData,
+    getU32(data, at.fault_id),
+  );
   setU32(data, at.out_hwpt_id, hwpt.id);
   return respondOrDestroy(context, hwpt, command);
 }
@@ -59,7 +66,13 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
 function hwptInvalidate(context: IommufdContext, { caller, data, respond }: Command): number {
   const { at } = HwptInvalidateStruct;
   const count = getU32(data, at.entry_num);
-  const array = new UserArray(caller, getU32(data, at.data_type), Number(getBig(data, at.data_uptr)), getU32(data, at.entry_len), count);
+  const array = new UserArray(
+    caller,
+    getU32(data, at.data_type),
+    Number(getBig(data, at.data_uptr)),
+    getU32(data, at.entry_len),
+    count,
+  );
   try {
     requireZero(data, at.reserved, 'HWPT_INVALIDATE __reserved');
     if (count > 0) checkEntries(getBig(data, at.data_uptr), getU32(data, at.entry_len), count);

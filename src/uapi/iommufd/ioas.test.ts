@@ -29,7 +29,11 @@ test('4096 ranges can be allowed at once; with more it is ENOMEM before they are
     setBig(data, at.allowed_iovas, BigInt(ARRAY));
     memory.set(data);
     const ioctl = ioasIoctls.IOMMU_IOAS_ALLOW_IOVAS;
-    return iommufd('ALLOW_IOVAS', ioctl)(context, caller, { cmd: 0x3b00 | ioctl.nr, arg: 0, data: new Uint8Array(0) });
+    return iommufd('ALLOW_IOVAS', ioctl)(context, caller, {
+      cmd: 0x3b00 | ioctl.nr,
+      arg: 0,
+      data: new Uint8Array(0),
+    });
   };
   // The first is not where a mapping would go by itself.
   for (let n = 0; n < 4096; n++) {

@@ -59,7 +59,12 @@ export const IoasCopyStruct = struct('iommu_ioas_copy', {
   dst_iova: u64,
   src_iova: u64,
 });
-export const IoasUnmapStruct = struct('iommu_ioas_unmap', { size: u32, ioas_id: u32, iova: u64, length: u64 });
+export const IoasUnmapStruct = struct('iommu_ioas_unmap', {
+  size: u32,
+  ioas_id: u32,
+  iova: u64,
+  length: u64,
+});
 export const NoiommuGetPaStruct = struct('iommu_ioas_noiommu_get_pa', {
   size: u32,
   flags: u32,
@@ -75,12 +80,22 @@ export const ioasIoctls = {
   IOMMU_IOAS_ALLOC: { nr: 0x81, struct: IoasAllocStruct, last: 'out_ioas_id', handle: ioasAlloc },
   IOMMU_IOAS_ALLOW_IOVAS: { nr: 0x82, struct: AllowIovasStruct, last: 'allowed_iovas', handle: allowIovas },
   IOMMU_IOAS_COPY: { nr: 0x83, struct: IoasCopyStruct, last: 'src_iova', handle: ioasCopy },
-  IOMMU_IOAS_IOVA_RANGES: { nr: 0x84, struct: IovaRangesStruct, last: 'out_iova_alignment', handle: iovaRanges },
+  IOMMU_IOAS_IOVA_RANGES: {
+    nr: 0x84,
+    struct: IovaRangesStruct,
+    last: 'out_iova_alignment',
+    handle: iovaRanges,
+  },
   IOMMU_IOAS_MAP: { nr: 0x85, struct: IoasMapStruct, last: 'iova', handle: ioasMap },
   IOMMU_IOAS_UNMAP: { nr: 0x86, struct: IoasUnmapStruct, last: 'length', handle: ioasUnmap },
   IOMMU_IOAS_MAP_FILE: { nr: 0x8f, struct: IoasMapFileStruct, last: 'iova', handle: ioasMapFile },
   IOMMU_IOAS_NOIOMMU_GET_PA: { nr: 0x95, struct: NoiommuGetPaStruct, last: 'out_phys', handle: noiommuGetPa },
-  IOMMU_IOAS_CHANGE_PROCESS: { nr: 0x92, struct: ChangeProcessStruct, last: 'reserved', handle: changeProcess },
+  IOMMU_IOAS_CHANGE_PROCESS: {
+    nr: 0x92,
+    struct: ChangeProcessStruct,
+    last: 'reserved',
+    handle: changeProcess,
+  },
 } as const satisfies Record<string, IommufdIoctl>;
 
 function ioasAlloc(context: IommufdContext, command: Command): number {
@@ -114,10 +129,15 @@ function allowIovas(context: IommufdContext, { caller, data }: Command): number 
   const ranges: IovaRange[] = [];
   const entry = new Uint8Array(IovaRangeStruct.size);
   for (let n = 0; n < getU32(data, at.num_iovas); n++) {
-    if (n === MOST_RANGES) refuse('ENOMEM', `${getU32(data, at.num_iovas)} ranges are more than ${MOST_RANGES}`);
+    if (n === MOST_RANGES)
+      refuse('ENOMEM', `${getU32(data, at.num_iovas)} ranges are more than ${MOST_RANGES}`);
     caller.readMemory(array + n * entry.length, entry);
-    const range = { start: getBig(entry, IovaRangeStruct.at.start), last: getBig(entry, IovaRangeStruct.at.last) };
-    if (range.start >= range.last) refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} does not end behind its start`);
+    const range = {
+      start: getBig(entry, IovaRangeStruct.at.start),
+      last: getBig(entry, IovaRangeStruct.at.last),
+    };
+    if (range.start >= range.last)
+      refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} does not end behind its start`);
     if (ranges.some((other) => overlaps(other, range)))
       refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} overlaps another`);
     ranges.push(range);
@@ -139,7 +159,8 @@ function mapRequest(data: Uint8Array, lengthAt: number, iovaAt: number, others: 
   if (flags & ~MAP_FLAGS) refuse('EOPNOTSUPP', `flags ${hex((flags & ~MAP_FLAGS) >>> 0)} are unknown`);
   const length = getBig(data, lengthAt);
   const iova = getBig(data, iovaAt);
-  for (const value of [iova, length, ...others]) if (value === LAST_IOVA) refuse('EOVERFLOW', `${hex(value)} is no address or length`);
+  for (const value of [iova, length, ...others])
+    if (value === LAST_IOVA) refuse('EOVERFLOW', `${hex(value)} is no address or length`);
   const access = (flags & IoasMapFlags.WRITEABLE ? WRITE : 0) | (flags & IoasMapFlags.READABLE ? READ : 0);
   if (access === 0) refuse('EINVAL', 'a mapping must be readable or writeable');
   return { length, access, iova: flags & IoasMapFlags.FIXED_IOVA ? iova : undefined };
@@ -155,9 +176,13 @@ function ioasMap(context: IommufdContext, { caller, data, respond }: Command): n
   return 0;
 }
 
-/** Maps the caller's memory at `address`. @returns the IOVA. @throws Refusal EOVERFLOW when it wraps around; and as Ioas.map. */
+/**
+ * Maps the caller's memory at `address`. @returns the IOVA. @throws Refusal EOVERFLOW when it wraps around;
+ * and as Ioas.map.
+ */
 export function mapUserMemory(caller: Caller, ioas: Ioas, request: IoasMap, address: bigint): bigint {
-  if (address + request.length > LAST_IOVA) refuse('EOVERFLOW', `memory range ${hex(address)}+${hex(request.length)} wraps around`);
+  if (address + request.length > LAST_IOVA)
+    refuse('EOVERFLOW', `memory range ${hex(address)}+${hex(request.length)} wraps around`);
   return ioas.map(request, address, caller.memory(Number(address), Math.max(Number(request.length), 1), 0));
 }
 
@@ -167,7 +192,8 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
   const ioas = context.ioas(getU32(data, at.ioas_id));
   const start = getBig(data, at.start);
   if (request.length === 0n) refuse('EINVAL', 'the length is zero');
-  if (start + request.length - 1n > LAST_IOVA) refuse('EOVERFLOW', `file range ${hex(start)}+${hex(request.length)} wraps around`);
+  if (start + request.length - 1n > LAST_IOVA)
+    refuse('EOVERFLOW', `file range ${hex(start)}+${hex(request.length)} wraps around`);
   const range = caller.fileMemory(getS32(data, at.fd), Number(start), Number(request.length), 0);
   setBig(data, at.iova, ioas.map(request, start, range));
   respond();
@@ -178,7 +204,11 @@ function ioasCopy(context: IommufdContext, { data, respond }: Command): number {
   const { at } = IoasCopyStruct;
   const from = getBig(data, at.src_iova);
   const request = mapRequest(data, at.length, at.dst_iova, [from]);
-  setBig(data, at.dst_iova, context.copy(getU32(data, at.dst_ioas_id), getU32(data, at.src_ioas_id), request, from));
+  setBig(
+    data,
+    at.dst_iova,
+    context.copy(getU32(data, at.dst_ioas_id), getU32(data, at.src_ioas_id), request, from),
+  );
   respond();
   return 0;
 }
@@ -205,5 +235,8 @@ function changeProcess(context: IommufdContext, { data }: Command): number {
 
 /** As of a kernel without CONFIG_IOMMUFD_NOIOMMU. */
 function noiommuGetPa(): number {
-  return refuse('EOPNOTSUPP', 'there are no physical addresses to ask for: every device here is behind an IOMMU');
+  return refuse(
+    'EOPNOTSUPP',
+    'there are no physical addresses to ask for: every device here is behind an IOMMU',
+  );
 }

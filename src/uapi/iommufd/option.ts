@@ -11,7 +11,14 @@ export const OPTION_HUGE_PAGES = 1;
 export const OPTION_SET = 0;
 export const OPTION_GET = 1;
 
-export const OptionStruct = struct('iommu_option', { size: u32, option_id: u32, op: u16, reserved: u16, object_id: u32, val64: u64 });
+export const OptionStruct = struct('iommu_option', {
+  size: u32,
+  option_id: u32,
+  op: u16,
+  reserved: u16,
+  object_id: u32,
+  val64: u64,
+});
 
 export const optionIoctls = {
   IOMMU_OPTION: { nr: 0x87, struct: OptionStruct, last: 'val64', handle: option },

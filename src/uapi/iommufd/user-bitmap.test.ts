@@ -64,13 +64,21 @@ test('any number of dirty pages can be in one bit', () => {
   const context = new IommufdSubsystem(new Iommu()).open(1);
   const ioas = context.allocIoas();
   const hardware = Object.assign(new FakeHardware(), { dirtyTracking: true });
-  const hwpt = PagingHwpt.create(ioas, hardware, HWPT_DIRTY_TRACKING, new UserData(callerWith(memory), 0, 0, 0));
+  const hwpt = PagingHwpt.create(
+    ioas,
+    hardware,
+    HWPT_DIRTY_TRACKING,
+    new UserData(callerWith(memory), 0, 0, 0),
+  );
   context.objects.add(hwpt);
   // More than a call can have arguments. The same memory many times is as good as much memory.
   const [block, blocks] = [2 ** 22, 256];
   const ram = new BufferMemory(new Uint8Array(block));
   for (let n = 0; n < blocks; n++)
-    ioas.map({ length: BigInt(block), access: READ | WRITE, iova: BigInt(n * block) }, 0n, { memory: ram, offset: 0 });
+    ioas.map({ length: BigInt(block), access: READ | WRITE, iova: BigInt(n * block) }, 0n, {
+      memory: ram,
+      offset: 0,
+    });
   hwpt.dirty!.enabled = true;
   hwpt.dirty!.written(0, blocks * block);
   const question = new Uint8Array(GetDirtyBitmapStruct.size);
@@ -82,7 +90,14 @@ test('any number of dirty pages can be in one bit', () => {
   setBig(question, at.data, BigInt(ADDRESS));
   memory.set(question);
   const ioctl = dirtyIoctls.IOMMU_HWPT_GET_DIRTY_BITMAP;
-  assert.equal(iommufd('', ioctl)(context, callerWith(memory), { cmd: 0x3b00 | ioctl.nr, arg: 0, data: new Uint8Array(0) }), 0);
+  assert.equal(
+    iommufd('', ioctl)(context, callerWith(memory), {
+      cmd: 0x3b00 | ioctl.nr,
+      arg: 0,
+      data: new Uint8Array(0),
+    }),
+    0,
+  );
   assert.deepEqual([...memory.subarray(ADDRESS, ADDRESS + 2)], [1, 0]);
   assert.equal(hwpt.dirty!.dirty(0n, BigInt(blocks * block)).next().done, true);
 });

@@ -1,8 +1,8 @@
 /**
  * UserBitmap: a bitmap in the caller's memory, in which bits are set; the others stay.
  *
- * A page of it is collected here and stored when another is begun, so that it costs the same memory however many bits are set. As in Linux, bits that
- * have no place are lost without an error.
+ * A page of it is collected here and stored when another is begun, so that it costs the same memory however
+ * many bits are set. As in Linux, bits that have no place are lost without an error.
  */
 import type { Caller } from '../../ioasid/caller.js';
 import { Refusal } from '../../linux/errno.js';

@@ -1,5 +1,6 @@
 /**
- * Queues of a vIOMMU's events: the ioctl that makes one, and the events that its user reads: a header each, and what belongs to the event's type.
+ * Queues of a vIOMMU's events: the ioctl that makes one, and the events that its user reads: a header each,
+ * and what belongs to the event's type.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
 import { type Vevent, VeventQueue } from '../../iommufd/vevent-queue.js';
@@ -44,12 +45,14 @@ function veventqAlloc(context: IommufdContext, command: Command): number {
 
 function readEvents(queue: VeventQueue, target: Uint8Array): number {
   const { size } = VeventHeaderStruct;
-  if (target.length < size) refuse('EINVAL', `${target.length} bytes have no room for the ${size} bytes of an event's header`);
+  if (target.length < size)
+    refuse('EINVAL', `${target.length} bytes have no room for the ${size} bytes of an event's header`);
   let done = 0;
   for (let event = queue.next; event !== undefined; event = queue.next) {
     const length = size + (event.data?.length ?? 0);
     if (length > target.length - done) {
-      if (done === 0) refuse('EINVAL', `${target.length} bytes have no room for the ${length} bytes of the next event`);
+      if (done === 0)
+        refuse('EINVAL', `${target.length} bytes have no room for the ${length} bytes of the next event`);
       break;
     }
     encodeEvent(target.subarray(done, done + length), event);

@@ -30,7 +30,11 @@ class Asker {
   }
 
   /** @returns the errno, or `ok`. */
-  ask<F extends string>(name: keyof typeof ioctls, { size, at }: Struct<F>, fields: Partial<Record<F, number | bigint>>): string {
+  ask<F extends string>(
+    name: keyof typeof ioctls,
+    { size, at }: Struct<F>,
+    fields: Partial<Record<F, number | bigint>>,
+  ): string {
     const data = new Uint8Array(size);
     setU32(data, 0, size);
     for (const [field, value] of Object.entries(fields) as [F, number | bigint][]) {
@@ -40,7 +44,11 @@ class Asker {
     this.#memory.set(data, STRUCT_AT);
     const ioctl = ioctls[name];
     try {
-      iommufd(name, ioctl)(this.context, this.#caller(), { cmd: 0x3b00 | ioctl.nr, arg: STRUCT_AT, data: new Uint8Array(0) });
+      iommufd(name, ioctl)(this.context, this.#caller(), {
+        cmd: 0x3b00 | ioctl.nr,
+        arg: STRUCT_AT,
+        data: new Uint8Array(0),
+      });
       return 'ok';
     } catch (error) {
       assert.ok(error instanceof Refusal, String(error));
@@ -50,7 +58,8 @@ class Asker {
 
   #caller(): Caller {
     return {
-      readMemory: (address: number, target: Uint8Array) => target.set(this.#memory.subarray(address, address + target.length)),
+      readMemory: (address: number, target: Uint8Array) =>
+        target.set(this.#memory.subarray(address, address + target.length)),
       writeMemory: (address: number, source: Uint8Array) => {
         if (address + source.length > this.readOnly) refuse('EFAULT', `address ${address} cannot be written`);
         this.#memory.set(source, address);
@@ -69,7 +78,10 @@ test('an answer that cannot be stored leaves no object and no reference behind, 
   const { context } = asker;
   const ioas = context.allocIoas();
   const { mock } = MockDevice.create(context.objects, 0, ioas.id);
-  ioas.map({ length: 4096n, access: 3, iova: APERTURE }, 0n, { memory: new BufferMemory(new Uint8Array(4096)), offset: 0 });
+  ioas.map({ length: 4096n, access: 3, iova: APERTURE }, 0n, {
+    memory: new BufferMemory(new Uint8Array(4096)),
+    offset: 0,
+  });
   const dev_id = mock.device.id;
   const data = { data_type: 0xdead, data_len: 8, data_uptr: BigInt(DATA_AT) };
   assert.equal(asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { flags: 1, dev_id, pt_id: ioas.id }), 'ok');
@@ -78,7 +90,8 @@ test('an answer that cannot be stored leaves no object and no reference behind, 
   const calls: (() => string)[] = [
     () => asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { dev_id, pt_id: parent, ...data }),
     () => asker.ask('IOMMU_VIOMMU_ALLOC', ViommuAllocStruct, { type: TYPE, dev_id, hwpt_id: parent }),
-    () => asker.ask('IOMMU_VDEVICE_ALLOC', VdeviceAllocStruct, { viommu_id: parent + 2, dev_id, virt_id: 5n }),
+    () =>
+      asker.ask('IOMMU_VDEVICE_ALLOC', VdeviceAllocStruct, { viommu_id: parent + 2, dev_id, virt_id: 5n }),
     () => asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { dev_id, pt_id: parent + 2, ...data }),
     () =>
       asker.ask('IOMMU_HW_QUEUE_ALLOC', HwQueueAllocStruct, {
@@ -119,7 +132,13 @@ test("a vIOMMU's data that cannot be answered leaves no vIOMMU behind", () => {
   const before = objects(asker);
   asker.readOnly = DATA_AT;
   assert.equal(
-    asker.ask('IOMMU_VIOMMU_ALLOC', ViommuAllocStruct, { type: TYPE, dev_id, hwpt_id, data_len: 8, data_uptr: BigInt(DATA_AT) }),
+    asker.ask('IOMMU_VIOMMU_ALLOC', ViommuAllocStruct, {
+      type: TYPE,
+      dev_id,
+      hwpt_id,
+      data_len: 8,
+      data_uptr: BigInt(DATA_AT),
+    }),
     'EFAULT',
   );
   assert.deepEqual(objects(asker), before);

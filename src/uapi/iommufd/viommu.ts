@@ -1,5 +1,6 @@
 /**
- * The ioctls of a vIOMMU: its making, its devices, its queues. What a machine invalidates goes through HWPT_INVALIDATE.
+ * The ioctls of a vIOMMU: its making, its devices, its queues. What a machine invalidates goes through
+ * HWPT_INVALIDATE.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
 import { HwQueue } from '../../iommufd/hw-queue.js';
@@ -62,7 +63,12 @@ function viommuAlloc(context: IommufdContext, command: Command): number {
 function vdeviceAlloc(context: IommufdContext, command: Command): number {
   const { data } = command;
   const { at } = VdeviceAllocStruct;
-  const vdevice = Vdevice.create(context, getU32(data, at.viommu_id), getU32(data, at.dev_id), getBig(data, at.virt_id));
+  const vdevice = Vdevice.create(
+    context,
+    getU32(data, at.viommu_id),
+    getU32(data, at.dev_id),
+    getBig(data, at.virt_id),
+  );
   setU32(data, at.out_vdevice_id, vdevice.id);
   return respondOrDestroy(context, vdevice, command);
 }
@@ -75,7 +81,8 @@ function hwQueueAlloc(context: IommufdContext, command: Command): number {
   if (type === NO_TYPE) refuse('EOPNOTSUPP', 'a queue is of a type, and none is given');
   const place = { iova: getBig(data, at.nesting_parent_iova), length: getBig(data, at.length) };
   if (place.length === 0n) refuse('EINVAL', 'the length is zero');
-  if (place.iova + place.length > 2n ** 64n) refuse('EOVERFLOW', `iova range ${hex(place.iova)}+${hex(place.length)} wraps around`);
+  if (place.iova + place.length > 2n ** 64n)
+    refuse('EOVERFLOW', `iova range ${hex(place.iova)}+${hex(place.length)} wraps around`);
   const queue = HwQueue.create(context, getU32(data, at.viommu_id), type, getU32(data, at.index), place);
   setU32(data, at.out_hw_queue_id, queue.id);
   return respondOrDestroy(context, queue, command);
