@@ -27,6 +27,7 @@ const layers: readonly (readonly string[])[] = [
   ['vfio', 'vdpa', 'iommu-test'],
   ['devices', 'iommufd'],
   ['ioasid'],
+  ['file'],
   ['iommu'],
   ['linux'],
 ];
@@ -282,6 +283,7 @@ test('the check knows the order of the layers', () => {
     'vfio/a.ts',
     'devices/a.ts',
     'ioasid/a.ts',
+    'file/a.ts',
     'iommu/a.ts',
     'linux/a.ts',
   ];

@@ -6,6 +6,7 @@
  * what it owns are the lists.
  */
 import { loadDeviceFactory, parseDeviceSpec } from './devices/load.js';
+import type { DeviceNode } from './file/device-node.js';
 import type { IoasidContext } from './ioasid/context.js';
 import type { PasidSpace } from './ioasid/pasid-space.js';
 import { IoasidSubsystem } from './ioasid/subsystem.js';
@@ -19,7 +20,6 @@ import { DeviceFile } from './uapi/device-file.js';
 import { contextTable, deviceTable } from './uapi/ioasid.js';
 import type { IoctlTable } from './uapi/ioctl.js';
 import { iommuTestTable } from './uapi/iommu-test.js';
-import type { DeviceNode } from './uapi/open-file.js';
 import { regionOperations, vfioIoctls } from './uapi/vfio.js';
 import { cdevIoctls } from './uapi/vfio-cdev.js';
 import { containerTable, groupTable } from './uapi/vfio-container.js';

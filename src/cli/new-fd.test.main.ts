@@ -6,11 +6,11 @@
  */
 
 import { FuseServer } from '../devfs/fuse-server.js';
-import type { Caller } from '../ioasid/caller.js';
+import type { DeviceNode } from '../file/device-node.js';
+import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { newFdIoctls } from '../uapi/new-fd.js';
-import type { DeviceNode, IoctlCall, OpenFile } from '../uapi/open-file.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
 import { LauncherProcess } from './launcher-process.js';

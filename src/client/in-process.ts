@@ -6,13 +6,19 @@
  * between a program and its device file is done here in the same way: an `_IOWR` struct is copied in and out,
  * an `_IO` argument stays an address. Several of them on one machine are several processes.
  */
-import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
+import {
+  type Caller,
+  type MemoryRange,
+  type OpenFile,
+  READABLE,
+  type Signal,
+  WRITABLE,
+} from '../file/open-file.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
-import { type OpenFile, READABLE, WRITABLE } from '../uapi/open-file.js';
 import { explainedIoctl } from './explain.js';
 import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 

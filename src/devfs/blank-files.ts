@@ -7,10 +7,11 @@
  * everything until `file` is set.
  */
 import { randomBytes } from 'node:crypto';
+import type { DeviceNode } from '../file/device-node.js';
+import type { OpenFile } from '../file/open-file.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
-import type { DeviceNode, OpenFile } from '../uapi/open-file.js';
 import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
 

@@ -6,8 +6,10 @@
  * which lives until the kernel forgets it, so that each open(2) has an inode of its own and an inode number
  * tells which open file a descriptor means. Inode numbers are never used twice.
  */
+
+import type { DeviceNode } from '../file/device-node.js';
+import type { OpenFile } from '../file/open-file.js';
 import { refuse } from '../linux/errno.js';
-import type { DeviceNode, OpenFile } from '../uapi/open-file.js';
 import { ROOT_ID } from './fuse-wire.js';
 
 /**

@@ -2,10 +2,9 @@
  * A server that exits, by Node's own exit, as soon as it has asked itself which open file a descriptor means.
  * See fuse-server.test.ts.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, IoctlCall } from '../file/open-file.js';
 import { runLoop } from '../linux/event-loop.js';
 import { mountFuse } from '../linux/fuse-mount.js';
-import type { IoctlCall } from '../uapi/open-file.js';
 import { FuseServer } from './fuse-server.js';
 import { FakeFile } from './mounted.test.helper.js';
 

@@ -5,8 +5,9 @@
  * it; it is made by OPEN and dropped by RELEASE, once each. The Caller and the IoctlCall are the same objects
  * every time and mean the request being served.
  */
+
+import { type EventStream, type IoctlCall, READABLE, WRITABLE } from '../file/open-file.js';
 import { refuse } from '../linux/errno.js';
-import { type EventStream, type IoctlCall, READABLE, WRITABLE } from '../uapi/open-file.js';
 import type { Inode, Opened } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
 import * as wire from './fuse-wire.js';

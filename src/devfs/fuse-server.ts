@@ -9,13 +9,14 @@
  * Device nodes appear as regular files: the kernel passes ioctl, pread and pwrite on a FUSE regular file to
  * us, but would take a character device elsewhere.
  */
+
+import type { DeviceNode } from '../file/device-node.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { IoctlListener } from '../linux/seccomp.js';
-import type { DeviceNode } from '../uapi/open-file.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
 import { type CallRecord, FileRequests } from './file-requests.js';

@@ -6,8 +6,7 @@
  * come to mean somebody else meanwhile. Where the thread may be killed before (trapped-ioctls.ts),
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
-import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
-import type { OpenFile } from '../ioasid/open-file.js';
+import type { Caller, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';

@@ -13,12 +13,13 @@
  * found by the thread's id is used only after the kernel has said that the very same call still waits. A
  * caller that was killed takes its descriptors with it, and with our copy closed that releases the file.
  */
+
+import type { OpenFile } from '../file/open-file.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { JOIN } from '../linux/nested-trap.js';
 import type { IoctlListener, TrappedIoctl } from '../linux/seccomp.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
-import type { OpenFile } from '../uapi/open-file.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';
 import type { CallRecord } from './file-requests.js';

@@ -7,11 +7,12 @@
  * Invariant: with the last reference gone, everything in it is released. It never learns which devices use
  * it: a device takes what it needs out of the context, nothing is told back.
  */
+
+import type { MemoryRange } from '../file/open-file.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import { AddressSpace, missingRight } from './address-space.js';
-import type { MemoryRange } from './caller.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import type { IoasidSubsystem } from './subsystem.js';
 

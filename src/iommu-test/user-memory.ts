@@ -6,7 +6,7 @@
  * mapped. So both sides are first turned into places: a file or else the memory itself, and the bytes of
  * that.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import type { IommufdContext } from '../iommufd/context.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import { Iommu } from '../iommu/iommu.js';
 import { FakeHardware } from './fake-hardware.test.helper.js';
 import { HWPT_PASID } from './hwpt.js';

@@ -7,8 +7,9 @@
  * keeps the domain out. Invariant: with a domain present, every mapping is aligned to the largest page size
  * among them and its memory could be reached when it was mapped or the domain was added.
  */
+
+import type { MemoryRange } from '../file/open-file.js';
 import { AddressSpace } from '../ioasid/address-space.js';
-import type { MemoryRange } from '../ioasid/caller.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';

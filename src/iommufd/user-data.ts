@@ -6,7 +6,7 @@
  * The rules are those of the kernel's copy_struct_from_user: what the caller leaves out reads as zeros, and
  * what he has beyond the known struct must be zeros.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 

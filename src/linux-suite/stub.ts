@@ -7,11 +7,11 @@ import { hostDev } from '../cli/host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from '../cli/inheritance.js';
 import { LauncherProcess } from '../cli/launcher-process.js';
 import { FuseServer } from '../devfs/fuse-server.js';
-import type { Caller } from '../ioasid/caller.js';
+import type { DeviceNode } from '../file/device-node.js';
+import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { runLoop } from '../linux/event-loop.js';
 import { IOMMUFD_TYPE } from '../uapi/iommufd/command.js';
 import { iommufdIoctls } from '../uapi/iommufd.js';
-import type { DeviceNode, IoctlCall, OpenFile } from '../uapi/open-file.js';
 import type { Struct } from '../uapi/struct.js';
 
 const ONE = Uint8Array.of(1, 0, 0, 0);

@@ -4,11 +4,10 @@
  * Every refusal that leaves through it is kept in `lastRefusal`, so that the caller can ask why (EXPLAIN,
  * which every file answers).
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, EventStream, IoctlCall, OpenFile } from '../file/open-file.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
 import { type IoctlTable, ioctlKey } from './ioctl.js';
-import type { EventStream, IoctlCall, OpenFile } from './open-file.js';
 
 /** What a file does beside its ioctls. */
 export interface FileOperations {

@@ -5,14 +5,13 @@
  * one method, stores the result. What is looked up (descriptors, memory) is looked up before the method that
  * changes anything is called.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { type IoctlHandler, type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
-import type { IoctlCall, OpenFile } from './open-file.js';
 import { chars, getBig, getS32, getU32, s32, setBig, setU32, setU64, struct, u32, u64 } from './struct.js';
 
 /** The ioctl type, shared with VFIO, whose numbers end below ours. */

@@ -5,9 +5,8 @@
  * handler in what is the same for all: struct size, unknown bytes, unknown flags, reserved fields. A handler
  * sees only calls that have passed.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { IoctlCall } from './open-file.js';
 import { getU32, type Struct } from './struct.js';
 
 /** Does one ioctl on the object behind a file. @returns the ioctl's result, >= 0. @throws Refusal */

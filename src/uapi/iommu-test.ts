@@ -7,7 +7,7 @@
  * Each operation has its own view here.
  */
 
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';

@@ -3,7 +3,7 @@
  * its struct, the last field of its first version, and the method that it becomes. One file for each kind of
  * object stands in `iommufd/`.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import { IommufdContext } from '../iommufd/context.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { IoctlTable } from './ioctl.js';

@@ -3,7 +3,7 @@
  * traps exactly these (linux/seccomp.ts). They all are `_IO(';', n)`: their argument is a plain number or an
  * address in the caller.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import { Refusal } from '../linux/errno.js';
 import { getU32 } from './struct.js';
 

@@ -2,13 +2,12 @@
  * The ABI between a VFIO device file and `/dev/iommu` (<linux/vfio.h>, Linux 6.6; with PASIDs 6.16): bind,
  * attach, detach.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { checkTail } from './iommufd/command.js';
 import { presentedIommufd } from './iommufd.js';
-import type { IoctlCall } from './open-file.js';
 import { getS32, getU32, s32, setU32, struct, u32, u64 } from './struct.js';
 import { io, readStruct } from './vfio.js';
 

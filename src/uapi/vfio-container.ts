@@ -6,7 +6,7 @@
  * IOMMUFD_VFIO_CONTAINER. `argsz` is the caller's size of a struct: less than the first version's is EINVAL.
  * VFIO_IOMMU_DIRTY_PAGES and everything about page tables for guests (SPAPR) is unknown there, so ENOTTY.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, IoctlCall } from '../file/open-file.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import {
   checkExtension,
@@ -24,7 +24,6 @@ import type { VfioGroup } from '../vfio/group.js';
 import { DeviceFile } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { iommufdTable, mapUserMemory, presentedIommufd } from './iommufd.js';
-import type { IoctlCall } from './open-file.js';
 import { getBig, getS32, getU32, setBig, setU32, struct, u16, u32, u64 } from './struct.js';
 import { io, readStruct, regionOperations, vfioIoctls } from './vfio.js';
 import { VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';

@@ -6,13 +6,12 @@
  * struct begins with `argsz`, the caller's size of it: less than the first version's is EINVAL, more is fine.
  * No behaviour lives here; errnos are those of vfio-pci.
  */
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
 import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/interrupts.js';
 import type { FileOperations } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
-import type { IoctlCall } from './open-file.js';
 import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
 
 /** The ioctl type, and number 0 of it. */

@@ -11,7 +11,7 @@
  * raised. One that never gets done is reset after a bounded number of steps.
  */
 import type { DeviceModel } from '../devices/device-model.js';
-import type { Caller } from '../ioasid/caller.js';
+import type { Caller } from '../file/open-file.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';

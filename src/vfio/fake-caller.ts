@@ -2,8 +2,7 @@
  * FakeCaller: a Caller for unit tests, with one stretch of memory at MEMORY_AT and the eventfds that it was
  * given.
  */
-import type { Caller, MemoryRange, Signal } from '../ioasid/caller.js';
-import type { OpenFile } from '../ioasid/open-file.js';
+import type { Caller, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Where the caller's memory begins. */

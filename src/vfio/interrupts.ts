@@ -7,7 +7,7 @@
  * checked, and all of its eventfds taken, before anything changes.
  */
 import type { PciDescription } from '../devices/device-model.js';
-import type { Caller, Signal } from '../ioasid/caller.js';
+import type { Caller, Signal } from '../file/open-file.js';
 import { refuse } from '../linux/errno.js';
 import type { ConfigSpace } from './config-space.js';
 import { MsixTable } from './msix-table.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Caller } from '../../ioasid/caller.js';
+import type { Caller } from '../../file/open-file.js';
 import { Refusal } from '../../linux/errno.js';
 import { checkTail } from './command.js';
 

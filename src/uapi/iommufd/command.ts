@@ -6,12 +6,11 @@
  * beyond what we know are E2BIG. As in Linux, an ioctl has done its work when the reply turns out to have no
  * place (EFAULT), except where it would leave behind an object without a name.
  */
-import type { Caller } from '../../ioasid/caller.js';
+import type { Caller, OpenFile } from '../../file/open-file.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';
 import type { IoctlHandler } from '../ioctl.js';
-import type { OpenFile } from '../open-file.js';
 import { getU32, type Struct, setU32 } from '../struct.js';
 
 export const IOMMUFD_TYPE = 0x3b;

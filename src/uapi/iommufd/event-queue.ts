@@ -4,10 +4,11 @@
  * As in Linux a read takes as many whole events as there is room for and never waits: 0 when there is
  * nothing. While its file is open a queue cannot be destroyed, and the context lives.
  */
+
+import { type OpenFile, READABLE, WRITABLE } from '../../file/open-file.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { DeviceFile, type FileOperations } from '../device-file.js';
-import { type OpenFile, READABLE, WRITABLE } from '../open-file.js';
 
 interface EventQueue extends IommufdObject {
   readonly next: object | undefined;

@@ -1,7 +1,7 @@
 /**
  * The ioctls of an IOAS: alloc, ranges, map, copy, unmap, and whose process its memory belongs to.
  */
-import type { Caller } from '../../ioasid/caller.js';
+import type { Caller } from '../../file/open-file.js';
 import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Caller } from '../../ioasid/caller.js';
+import type { Caller } from '../../file/open-file.js';
 import { Iommu, READ, WRITE } from '../../iommu/iommu.js';
 import { BufferMemory } from '../../iommu/memory.js';
 import { FakeHardware } from '../../iommufd/fake-hardware.test.helper.js';

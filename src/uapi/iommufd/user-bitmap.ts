@@ -4,7 +4,7 @@
  * A page of it is collected here and stored when another is begun, so that it costs the same memory however
  * many bits are set. As in Linux, bits that have no place are lost without an error.
  */
-import type { Caller } from '../../ioasid/caller.js';
+import type { Caller } from '../../file/open-file.js';
 import { Refusal } from '../../linux/errno.js';
 
 const PIECE_BYTES = 4096;

@@ -1,7 +1,7 @@
 /** What is left when the caller's memory takes the question and not the answer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Caller } from '../../ioasid/caller.js';
+import type { Caller } from '../../file/open-file.js';
 import { Iommu } from '../../iommu/iommu.js';
 import { BufferMemory } from '../../iommu/memory.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';

@@ -2,10 +2,7 @@
  * The files that a machine has, as `devfs` (real processes) and the in-process machine find them. What
  * opening one makes is an OpenFile.
  */
-import type { Caller } from '../ioasid/caller.js';
-import type { OpenFile } from '../ioasid/open-file.js';
-
-export { type EventStream, type IoctlCall, type OpenFile, READABLE, WRITABLE } from '../ioasid/open-file.js';
+import type { Caller, OpenFile } from './open-file.js';
 
 /** A file that can be opened, by its path below `/dev`: `ioasid`, `vfio/devices/vfio0`. */
 export interface DeviceNode {
