@@ -1,0 +1,63 @@
+/**
+ * The package: what `npm pack` puts into it, and what npm does when somebody installs it.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
+  scripts: Record<string, string>;
+  exports: Record<string, Record<string, string>>;
+  bin: Record<string, string>;
+};
+
+/** The paths in the package. Nothing is built for it: what is there is listed. */
+function packed(): readonly string[] {
+  const output = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const [{ files }] = JSON.parse(output) as [{ files: { path: string }[] }];
+  return files.map(({ path }) => path);
+}
+
+test('an installed package runs no script of its own, so npm has nothing to ask about it', () => {
+  for (const name of [
+    'preinstall',
+    'install',
+    'postinstall',
+    'prepublish',
+    'preprepare',
+    'prepare',
+    'postprepare',
+  ]) {
+    assert.equal(manifest.scripts[name], undefined, name);
+  }
+});
+
+test('the package has what its exports, its command, its docs and its ABI need', () => {
+  const files = new Set(packed());
+  const exported = Object.values(manifest.exports).flatMap((entry) => Object.values(entry));
+  const named = [...exported, ...Object.values(manifest.bin)].map((path) => path.replace(/^\.\//, ''));
+  const others = [
+    'include/ioasid.h',
+    'docs/abi.md',
+    'examples/vm.c',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'SECURITY.md',
+  ];
+  for (const path of [...named, ...others]) assert.ok(files.has(path), path);
+});
+
+test('the package has no tests, suites or benchmarks', () => {
+  const foreign = packed().filter((path) =>
+    /\.test\.|conformance|\/(bench|oracle|testkit|testing|linux-suite)\//.test(path),
+  );
+  assert.deepEqual(foreign, []);
+});
