@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { bin, ioasid, runner, shell } from './processes.test.helper.js';
-import { missingCompiler, testProgram } from './testing/c-program.js';
+import { missingCompiler, testProgram } from '../testkit/c-program.js';
+import { bin, ioasid, runner, shell } from '../testkit/processes.js';
 
 const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices';
 

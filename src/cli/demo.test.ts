@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { missingFiles } from '../testkit/availability.js';
 import { storySteps } from './demo/story.js';
-import { missingFiles } from './testing/availability.js';
 
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const noFiles = await missingFiles();

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
+import { bin, ioasid, Running, user, withoutFuse } from '../testkit/processes.js';
 import { launchMode } from './launcher-process.js';
-import { bin, ioasid, Running, user, withoutFuse } from './processes.test.helper.js';
 
 interface Listed {
   readonly uid: number;

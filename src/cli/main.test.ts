@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { bin, ioasid, withoutFuse } from '../testkit/processes.js';
 import type { Finding } from './doctor.js';
-import { bin, ioasid, withoutFuse } from './processes.test.helper.js';
 
 describe('the command line', () => {
   it('prints its version and its help with status 0', () => {

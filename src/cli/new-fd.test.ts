@@ -2,16 +2,16 @@
  * ioctls that return a new descriptor, by real programs under a real launcher, with a device file that makes
  * descriptors.
  *
- * What is checked is in tests/c/newfd.c, one task each; the server is new-fd.test.main.ts.
+ * What is checked is in tests/c/newfd.c, one task each; the server is src/testkit/new-fd-server.ts.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { quote, type Runner, runner, self } from './processes.test.helper.js';
-import { missingCompiler, testProgram } from './testing/c-program.js';
+import { missingCompiler, testProgram } from '../testkit/c-program.js';
+import { quote, type Runner, runner, self } from '../testkit/processes.js';
 
-const server = fileURLToPath(new URL('new-fd.test.main.js', import.meta.url));
+const server = fileURLToPath(new URL('../testkit/new-fd-server.js', import.meta.url));
 const PATIENCE_MS = 60_000;
 
 const tasks = {

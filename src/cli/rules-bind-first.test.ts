@@ -3,10 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { CONFIG_REGION } from '../client/vfio-device.js';
+import { type Actor, rules } from '../testkit/actor.js';
+import { hexadecimal, REGION_SPAN } from '../testkit/dsa-actor.js';
 import { DeviceInfoStruct, VFIO_DEVICE_GET_INFO } from '../uapi/vfio.js';
 import { BindStruct, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
-import { type Actor, rules } from './testing/actor.js';
-import { hexadecimal, REGION_SPAN } from './testing/dsa-actor.js';
 
 /** The bytes of a struct with these 32-bit fields. */
 function words(size: number, ...fields: readonly number[]): string {

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DSA_STATUS } from '../client/dsa.js';
-import { eventually, rules } from './testing/actor.js';
+import { eventually, rules } from '../testkit/actor.js';
 import {
   DsaContext,
   DsaFile,
@@ -16,7 +16,7 @@ import {
   IOVA,
   PAGE,
   READ_WRITE_FIXED,
-} from './testing/dsa-actor.js';
+} from '../testkit/dsa-actor.js';
 
 const { success } = DSA_STATUS;
 /** Large enough that the last descriptor waits while the revocation is on its way. */

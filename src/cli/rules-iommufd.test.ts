@@ -6,6 +6,16 @@
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
 import { CONFIG_REGION } from '../client/vfio-device.js';
+import { type Actor, eventually, rules } from '../testkit/actor.js';
+import {
+  DsaContext,
+  DsaFile,
+  DsaMemory,
+  hexadecimal,
+  IOVA,
+  PAGE,
+  REGION_SPAN,
+} from '../testkit/dsa-actor.js';
 import {
   DestroyStruct,
   HwptAllocStruct,
@@ -23,8 +33,6 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
 } from '../uapi/vfio-cdev.js';
-import { type Actor, eventually, rules } from './testing/actor.js';
-import { DsaContext, DsaFile, DsaMemory, hexadecimal, IOVA, PAGE, REGION_SPAN } from './testing/dsa-actor.js';
 
 /** IOMMU_IOAS_MAP_FIXED_IOVA | _WRITEABLE | _READABLE. */
 const FIXED = 7;

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
-import { type Actor, rules } from './testing/actor.js';
+import { type Actor, rules } from '../testkit/actor.js';
 import {
   DsaContext,
   DsaFile,
@@ -13,7 +13,7 @@ import {
   IOVA,
   PAGE,
   READ_WRITE_FIXED,
-} from './testing/dsa-actor.js';
+} from '../testkit/dsa-actor.js';
 
 const { success } = DSA_STATUS;
 /** A page fault at a write. */

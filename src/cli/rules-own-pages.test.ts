@@ -6,9 +6,9 @@
  */
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
-import { runner } from './processes.test.helper.js';
-import { type Actor, rules } from './testing/actor.js';
-import { DsaContext, DsaFile, fillDescriptor, IOVA, PAGE, READ_WRITE_FIXED } from './testing/dsa-actor.js';
+import { type Actor, rules } from '../testkit/actor.js';
+import { DsaContext, DsaFile, fillDescriptor, IOVA, PAGE, READ_WRITE_FIXED } from '../testkit/dsa-actor.js';
+import { runner } from '../testkit/processes.js';
 
 const { success } = DSA_STATUS;
 const WRITE_FAULT = DSA_STATUS.pageFault | 0x80;

@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
-import { type Actor, eventually, rules } from './testing/actor.js';
-import { DsaContext, DsaFile, IOVA, PAGE, READ_WRITE_FIXED } from './testing/dsa-actor.js';
+import { type Actor, eventually, rules } from '../testkit/actor.js';
+import { DsaContext, DsaFile, IOVA, PAGE, READ_WRITE_FIXED } from '../testkit/dsa-actor.js';
 
 const { success } = DSA_STATUS;
 

@@ -16,7 +16,7 @@ import {
   shell,
   until,
   withoutFuse,
-} from './processes.test.helper.js';
+} from '../testkit/processes.js';
 
 const edu = ['run', '--device', 'edu', '--'];
 /** What a file in /dev is, without what only looks different to a user of another namespace. */

@@ -12,7 +12,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { launchMode } from './launcher-process.js';
 import {
   childrenOf,
   ioasid,
@@ -21,7 +20,8 @@ import {
   Running,
   until,
   withoutFuse,
-} from './processes.test.helper.js';
+} from '../testkit/processes.js';
+import { launchMode } from './launcher-process.js';
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { eventually, PAGE } from '../conformance/fixture.js';
 import * as ioasid from '../index.js';
-import { eventually, PAGE } from './conformance.test.helper.js';
 import {
   DSA_FLAG_BLOCK_ON_FAULT,
   DSA_OPCODE,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { refused } from '../linux/child.test.helper.js';
+import { refused } from '../testkit/child.js';
+import { FakeNode } from '../testkit/mounted.js';
 import { DeviceTree } from './device-tree.js';
-import { FakeNode } from './mounted.test.helper.js';
 
 const node = (path: string) => new FakeNode(path, false, () => 1);
 const names = (tree: DeviceTree) => [...tree.root.children!.keys()].sort();

@@ -4,10 +4,10 @@ import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { Child } from '../linux/child.test.helper.js';
 import { Errno } from '../linux/errno.js';
 import { identifyDescriptor, mountedDevice } from '../linux/fd-identity.js';
-import { Cmd, ioctl, Mounted, until, whereMountingIsAllowed } from './mounted.test.helper.js';
+import { Child } from '../testkit/child.js';
+import { Cmd, ioctl, Mounted, until, whereMountingIsAllowed } from '../testkit/mounted.js';
 
 const O_RDWR = 2;
 const O_CREAT = 0o100;
@@ -358,7 +358,7 @@ whereMountingIsAllowed(import.meta.url, () => {
     timeout,
   }, async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ioasid-devfs-'));
-    const server = fork(new URL('exiting.test.main.js', import.meta.url), [directory]);
+    const server = fork(new URL('../testkit/exiting-server.js', import.meta.url), [directory]);
     const exit = new Promise((resolve) => server.once('exit', resolve));
     await new Promise((resolve) => server.once('message', resolve));
     const a = await child.call('open', join(directory, 'plain'), O_RDWR, 0);

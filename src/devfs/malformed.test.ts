@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Errno } from '../linux/errno.js';
 import { address, check, lastErrno, libc, loadKoffi } from '../linux/ffi.js';
+import { FakeNode } from '../testkit/mounted.js';
 import { FuseServer } from './fuse-server.js';
 import { Opcode } from './fuse-wire.js';
-import { FakeNode } from './mounted.test.helper.js';
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000;

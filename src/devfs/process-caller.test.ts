@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Child, refused } from '../linux/child.test.helper.js';
+import { Child, refused } from '../testkit/child.js';
 import { ProcessCaller } from './process-caller.js';
 
 const caller = new ProcessCaller(() => ({}));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller } from '../file/open-file.js';
 import { Iommu } from '../iommu/iommu.js';
-import { FakeHardware } from './fake-hardware.test.helper.js';
+import { FakeHardware } from '../testkit/fake-hardware.js';
 import { HWPT_PASID } from './hwpt.js';
 import { IommufdSubsystem } from './subsystem.js';
 import { UserData } from './user-data.js';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { FakeHardware } from '../testkit/fake-hardware.js';
 import { BoundDevice } from './bound-device.js';
-import { FakeHardware } from './fake-hardware.test.helper.js';
 import { FaultQueue } from './fault-queue.js';
 import { ObjectTable } from './objects.js';
 

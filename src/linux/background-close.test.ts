@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { descriptors } from '../testkit/child.js';
 import { closeInBackground } from './background-close.js';
-import { descriptors } from './child.test.helper.js';
 import { libc } from './ffi.js';
 
 test('any number of descriptors is closed, none of them during the call', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { PAGE } from './child.test.helper.js';
+import { PAGE } from '../testkit/child.js';
 import { addressOf, libc, viewMemory } from './ffi.js';
 import { assembled, guardedCopy, machineCodes } from './guarded-copy.js';
 

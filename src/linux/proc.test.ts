@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { Child } from './child.test.helper.js';
+import { Child } from '../testkit/child.js';
 import { Refusal } from './errno.js';
 import { commandName, notTraceable, processOfThread } from './proc.js';
 

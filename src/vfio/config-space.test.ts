@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { PciDescription } from '../devices/device-model.js';
 import { Errno, Refusal } from '../linux/errno.js';
+import { everything, withoutPasids } from '../testkit/fake-model.js';
 import { CONFIG_SPACE_SIZE, ConfigSpace } from './config-space.js';
-import { everything, withoutPasids } from './fake-model.js';
 
 const COMMAND = 0x04;
 

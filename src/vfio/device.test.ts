@@ -6,9 +6,9 @@ import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { Errno, type ErrnoName, Refusal } from '../linux/errno.js';
+import { FakeCaller } from '../testkit/fake-caller.js';
+import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { CONFIG_REGION, NUM_REGIONS, type VfioDevice } from './device.js';
-import { FakeCaller } from './fake-caller.js';
-import { everything, FakeModel, withoutPasids } from './fake-model.js';
 import { ERR, MSIX } from './interrupts.js';
 import { makeDevices } from './make-devices.js';
 

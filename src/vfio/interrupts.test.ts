@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Refusal } from '../linux/errno.js';
+import { FakeCaller } from '../testkit/fake-caller.js';
+import { everything } from '../testkit/fake-model.js';
 import { ConfigSpace } from './config-space.js';
-import { FakeCaller } from './fake-caller.js';
-import { everything } from './fake-model.js';
 import { ERR, INTX, Interrupts, type IrqData, type IrqRequest, MSI, MSIX, REQ } from './interrupts.js';
 
 const NONE: IrqData = { kind: 'none' };

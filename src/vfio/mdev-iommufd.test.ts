@@ -12,9 +12,9 @@ import { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
 import { UserData } from '../iommufd/user-data.js';
 import { Refusal } from '../linux/errno.js';
+import { FakeCaller } from '../testkit/fake-caller.js';
+import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { CONFIG_REGION, type VfioDevice } from './device.js';
-import { FakeCaller } from './fake-caller.js';
-import { everything, FakeModel, withoutPasids } from './fake-model.js';
 import { makeDevices } from './make-devices.js';
 
 const DATA = Uint8Array.of(1, 2, 3, 4);

@@ -6,8 +6,8 @@ import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { Refusal } from '../linux/errno.js';
+import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { CONFIG_REGION, type VfioDevice } from './device.js';
-import { everything, FakeModel, withoutPasids } from './fake-model.js';
 import { makeDevices } from './make-devices.js';
 
 const RID = '0000:6a:01.0';

@@ -4,11 +4,11 @@ import type { Caller } from '../file/open-file.js';
 import { REFUSED } from '../iommu/access.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
-import { FakeHardware } from '../iommufd/fake-hardware.test.helper.js';
 import { HWPT_NEST_PARENT } from '../iommufd/hwpt.js';
 import { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
 import { UserArray, UserData } from '../iommufd/user-data.js';
+import { FakeHardware } from '../testkit/fake-hardware.js';
 import { VtdDomain } from './vtd-domain.js';
 
 const PAGE = 4096;

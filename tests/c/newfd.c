@@ -1,5 +1,5 @@
 /*
- * Exercises ioctls that return a new descriptor, on /dev/maker (src/cli/new-fd.test.main.ts). The first
+ * Exercises ioctls that return a new descriptor, on /dev/maker (src/testkit/new-fd-server.ts). The first
  * argument names what to do; each prints one line that ends in "ok", or what went wrong.
  */
 #define _GNU_SOURCE

@@ -10,13 +10,20 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { DSA_STATUS } from '../../client/dsa.js';
 import { FuseServer } from '../../devfs/fuse-server.js';
-import { FakeFile } from '../../devfs/mounted.test.helper.js';
 import { runLoop } from '../../linux/event-loop.js';
 import { libc } from '../../linux/ffi.js';
 import { mountFuse, unmountFuse } from '../../linux/fuse-mount.js';
-import { eventually, TestRun } from '../testing/actor.js';
-import { missingActors } from '../testing/availability.js';
-import { DsaContext, DsaFile, fillDescriptor, IOVA, PAGE, READ_WRITE_FIXED } from '../testing/dsa-actor.js';
+import { eventually, TestRun } from '../../testkit/actor.js';
+import { missingActors } from '../../testkit/availability.js';
+import {
+  DsaContext,
+  DsaFile,
+  fillDescriptor,
+  IOVA,
+  PAGE,
+  READ_WRITE_FIXED,
+} from '../../testkit/dsa-actor.js';
+import { FakeFile } from '../../testkit/mounted.js';
 
 const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;

@@ -6,6 +6,9 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DSA_OPCODE, DSA_STATUS } from '../../client/dsa.js';
+import { type Actor, rules } from '../../testkit/actor.js';
+import { DsaContext, DsaFile, hexadecimal, IOVA, PAGE, REGION_SPAN } from '../../testkit/dsa-actor.js';
+import { Random } from '../../testkit/random.js';
 import { contextIoctls, ioctlNumber, nativeIoctls, UNMAP_ALL } from '../../uapi/ioasid.js';
 import { type Struct, setU32, setU64 } from '../../uapi/struct.js';
 import {
@@ -20,9 +23,6 @@ import {
   VFIO_DEVICE_GET_REGION_INFO,
   VFIO_DEVICE_SET_IRQS,
 } from '../../uapi/vfio.js';
-import { type Actor, rules } from '../testing/actor.js';
-import { DsaContext, DsaFile, hexadecimal, IOVA, PAGE, REGION_SPAN } from '../testing/dsa-actor.js';
-import { Random } from '../testing/random.js';
 
 /** An address that no process has. */
 const KERNEL = 0xffff_8000_0000_0000n;

@@ -9,11 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { DSA_STATUS } from '../../client/dsa.js';
+import { type Actor, rules } from '../../testkit/actor.js';
+import { missingActors } from '../../testkit/availability.js';
+import { DsaContext, DsaFile } from '../../testkit/dsa-actor.js';
+import { OtherServer } from '../../testkit/other-server.js';
 import { launchMode } from '../launcher-process.js';
-import { type Actor, rules } from '../testing/actor.js';
-import { missingActors } from '../testing/availability.js';
-import { DsaContext, DsaFile } from '../testing/dsa-actor.js';
-import { OtherServer } from '../testing/other-server.js';
 
 const ROUNDS = 10_000;
 /** Of the other server. */

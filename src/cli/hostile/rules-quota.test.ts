@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Machine } from '../../machine.js';
-import { rules } from '../testing/actor.js';
-import { PAGE, READ_WRITE_FIXED } from '../testing/dsa-actor.js';
+import { rules } from '../../testkit/actor.js';
+import { PAGE, READ_WRITE_FIXED } from '../../testkit/dsa-actor.js';
 
 const PASIDS = 2 ** 20 - 1;
 const PASID_QUOTA = 100;

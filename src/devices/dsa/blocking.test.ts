@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
 import type { DeviceModel, PageWait } from '../device-model.js';
 import { settle } from '../fake-host.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
-import { type Fields, PAGE, pack, SparseHost } from './sparse-host.js';
 
 const PASID = 3;
 const PAGES = 12;

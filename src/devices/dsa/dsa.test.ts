@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
 import type { DeviceModel } from '../device-model.js';
 import { settle } from '../fake-host.js';
 import { checkModel } from '../load.js';
@@ -8,7 +9,6 @@ import { Flag, Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
 import { Command, CommandStatus, GENCFG_USER_INTERRUPTS, Register } from './registers.js';
 import { SoftwareErrorCode } from './software-error.js';
-import { type Fields, PAGE, pack, SparseHost } from './sparse-host.js';
 
 const RECORD = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
 

@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
 import type { DeviceModel } from '../device-model.js';
 import { settle } from '../fake-host.js';
 import { crc32c, crc32cReversed, reverse32 } from './crc32c.js';
 import { Descriptor, Flag, Opcode, Status } from './descriptor.js';
 import { checkDescriptor, invalidFlags, SUPPORTED_OPERATIONS } from './descriptor-check.js';
 import createDsa from './index.js';
-import { type Fields, PAGE, pack, SparseHost } from './sparse-host.js';
 
 const RECORD = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
 const PASID = 3;

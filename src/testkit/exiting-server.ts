@@ -1,12 +1,13 @@
 /**
  * A server that exits, by Node's own exit, as soon as it has asked itself which open file a descriptor means.
- * See fuse-server.test.ts.
+ * See src/devfs/fuse-server.test.ts.
  */
+
+import { FuseServer } from '../devfs/fuse-server.js';
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { runLoop } from '../linux/event-loop.js';
 import { mountFuse } from '../linux/fuse-mount.js';
-import { FuseServer } from './fuse-server.js';
-import { FakeFile } from './mounted.test.helper.js';
+import { FakeFile } from './mounted.js';
 
 let asked = false;
 

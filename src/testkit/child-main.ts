@@ -1,9 +1,9 @@
 /**
- * The other process of the tests: does what it is told, one libc call at a time. See child.test.helper.ts.
+ * The other process of the tests: does what it is told, one libc call at a time. See child.ts.
  */
 import { readlinkSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { address, lastErrno, libc, loadKoffi } from './ffi.js';
+import { address, lastErrno, libc, loadKoffi } from '../linux/ffi.js';
 
 interface Order {
   readonly id: number;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Refusal } from './errno.js';
+import { Refusal } from '../linux/errno.js';
 
 export const PAGE = 4096;
 const PROT_READ_WRITE = 3;
@@ -18,7 +18,7 @@ export class Child {
   #next = 0;
 
   constructor() {
-    this.#process = fork(new URL('child.test.main.js', import.meta.url), { serialization: 'advanced' });
+    this.#process = fork(new URL('child-main.js', import.meta.url), { serialization: 'advanced' });
     this.#process.on('message', ({ id, result }: { id: number; result: unknown }) => {
       this.#waiting.get(id)!(result);
       this.#waiting.delete(id);

@@ -1,11 +1,11 @@
 /** The conformance suites of iommufd against an in-process machine, a new one for each test. */
 import { fileURLToPath } from 'node:url';
+import { InProcess } from '../client/in-process.js';
 import { Machine } from '../machine.js';
-import { conformanceDevices } from './conformance.test.helper.js';
-import { conformanceFaults } from './conformance-faults.js';
-import { conformanceIommufd } from './conformance-iommufd.js';
-import { conformanceNested } from './conformance-nested.js';
-import { InProcess } from './in-process.js';
+import { conformanceFaults } from './faults.js';
+import { conformanceDevices } from './fixture.js';
+import { conformanceIommufd } from './iommufd.js';
+import { conformanceNested } from './nested.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

@@ -1,19 +1,19 @@
 /**
  * `ioasid run` with a device file that makes descriptors, `/dev/maker`, in place of a machine: the program of
- * new-fd.test.ts.
+ * src/cli/new-fd.test.ts.
  *
  * The arguments are the command. Ends with its status.
  */
 
+import { hostDev } from '../cli/host-dev.js';
+import { environment, inheritedDescriptors, lastArguments, softFileLimit } from '../cli/inheritance.js';
+import { LauncherProcess } from '../cli/launcher-process.js';
 import { FuseServer } from '../devfs/fuse-server.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { newFdIoctls } from '../uapi/new-fd.js';
-import { hostDev } from './host-dev.js';
-import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
-import { LauncherProcess } from './launcher-process.js';
 
 /** ioctls, the same numbers as in tests/c/newfd.c. */
 const GET_DEVICE_FD = 0x3b6a;

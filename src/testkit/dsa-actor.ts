@@ -10,8 +10,8 @@ import {
   type DsaDescriptor,
   decodeCompletion,
   encodeDescriptor,
-} from '../../client/dsa.js';
-import { CONFIG_REGION } from '../../client/vfio-device.js';
+} from '../client/dsa.js';
+import { CONFIG_REGION } from '../client/vfio-device.js';
 import { type Actor, eventually } from './actor.js';
 
 export const PAGE = 4096;

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { type CallRecord, FuseServer, type FuseServerOptions } from '../devfs/fuse-server.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { libc } from '../linux/ffi.js';
 import { mountFuse } from '../linux/fuse-mount.js';
-import { type CallRecord, FuseServer, type FuseServerOptions } from './fuse-server.js';
 
 const TYPE = 0x3b;
 

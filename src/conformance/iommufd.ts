@@ -2,12 +2,16 @@
  * The conformance suite of iommufd: its rules, and those of the VFIO device files that are bound to it, as a
  * program sees them through the client.
  *
- * It runs twice, as `conformance.ts` does: against an in-process machine, and as an unmodified program under
+ * It runs twice, as `native.ts` does: against an in-process machine, and as an unmodified program under
  * `ioasid run` against real files.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Ioasid } from '../client/ioasid.js';
+import { Iommufd } from '../client/iommufd.js';
+import type { Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
 import { type Errno, Refusal } from '../linux/errno.js';
 import {
   HwInfoStruct,
@@ -26,6 +30,7 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
 } from '../uapi/vfio-cdev.js';
+import { dirtyRules } from './dirty.js';
 import {
   CHECKSUM_OF_ONES,
   Checksum,
@@ -38,13 +43,8 @@ import {
   PAGE,
   refusal,
   refused,
-} from './conformance.test.helper.js';
-import { dirtyRules } from './conformance-dirty.js';
-import { mdevRules } from './conformance-mdev.js';
-import { Ioasid } from './ioasid.js';
-import { Iommufd } from './iommufd.js';
-import type { Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
+} from './fixture.js';
+import { mdevRules } from './mdev.js';
 
 /** The PASID of requests that carry none, as the checksum device's register has it. */
 const NO_PASID = 0;

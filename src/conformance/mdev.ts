@@ -3,12 +3,12 @@
  * each must be held to what is attached to it, whatever PASIDs its siblings have attached.
  */
 import assert from 'node:assert/strict';
-import { eventually, PAGE, refused } from './conformance.test.helper.js';
-import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, DsaQueue, decodeCompletion } from './dsa.js';
-import { Ioasid } from './ioasid.js';
-import { Iommufd } from './iommufd.js';
-import type { Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
+import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, DsaQueue, decodeCompletion } from '../client/dsa.js';
+import { Ioasid } from '../client/ioasid.js';
+import { Iommufd } from '../client/iommufd.js';
+import type { Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
+import { eventually, PAGE, refused } from './fixture.js';
 
 /** IOMMU_HWPT_ALLOC_PASID. */
 const HWPT_PASID = 8;

@@ -2,7 +2,7 @@
  * Can tests on real files run here? Asked of the machine and not of `ioasid run`: if that is broken, its
  * tests must fail.
  */
-import { examine } from '../doctor.js';
+import { examine } from '../cli/doctor.js';
 import { missingCompiler } from './c-program.js';
 
 /** Why `ioasid run` cannot work on this machine, or false. */

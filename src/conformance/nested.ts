@@ -2,26 +2,24 @@
  * The conformance suite of nested page tables in the format of Intel VT-d, as a program sees them through the
  * client.
  *
- * It runs twice, as `conformance.ts` does: against an in-process machine, and as an unmodified program under
+ * It runs twice, as `native.ts` does: against an in-process machine, and as an unmodified program under
  * `ioasid run` against real files.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { getBig, setBig } from '../uapi/struct.js';
+import { Iommufd } from '../client/iommufd.js';
+import type { MemoryFile, Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
 import {
-  CHECKSUM_OF_ONES,
-  Checksum,
-  DATA_IOVA,
-  DONE,
-  FAULT,
-  JOB_IOVA,
-  PAGE,
-  refused,
-} from './conformance.test.helper.js';
-import { Iommufd } from './iommufd.js';
-import type { MemoryFile, Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
-import { allocVtdS1, HW_INFO_VTD, invalidateVtdS1, VTD_S1_EAFE, VTD_S1_SRE, VTD_S1_WPE } from './vtd.js';
+  allocVtdS1,
+  HW_INFO_VTD,
+  invalidateVtdS1,
+  VTD_S1_EAFE,
+  VTD_S1_SRE,
+  VTD_S1_WPE,
+} from '../client/vtd.js';
+import { getBig, setBig } from '../uapi/struct.js';
+import { CHECKSUM_OF_ONES, Checksum, DATA_IOVA, DONE, FAULT, JOB_IOVA, PAGE, refused } from './fixture.js';
 
 const NO_PASID = 0;
 /** IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_ALLOC_PASID. */

@@ -3,21 +3,21 @@
  * through the client.
  *
  * An IOMMU that has vIOMMUs is the mock one only, so the machine has Linux's test interface (`--iommu-test`).
- * It runs twice, as `conformance.ts` does: against an in-process machine, and as an unmodified program under
+ * It runs twice, as `native.ts` does: against an in-process machine, and as an unmodified program under
  * `ioasid run` against real files.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Iommufd } from '../client/iommufd.js';
+import type { Transport } from '../client/transport.js';
+import { VeventQueue } from '../client/vevent-queue.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
 import { Refusal } from '../linux/errno.js';
 import { TestStruct } from '../uapi/iommu-test.js';
 import { HwptInvalidateStruct, iommufdNumber } from '../uapi/iommufd.js';
 import { getU32, setBig, setU32 } from '../uapi/struct.js';
-import { PAGE, refused } from './conformance.test.helper.js';
-import { Iommufd } from './iommufd.js';
-import type { Transport } from './transport.js';
-import { VeventQueue } from './vevent-queue.js';
-import { VfioDeviceFile } from './vfio-device.js';
+import { PAGE, refused } from './fixture.js';
 
 const IOMMU_TEST_CMD = 0x3ba0;
 const [MOCK_DOMAIN, REPLACE, CHECK_IOTLB, CHECK_CACHE, TRIGGER_VEVENT] = [2, 10, 14, 16, 17] as const;

@@ -3,12 +3,12 @@
  * the HWPT that they write through, and nothing else is.
  */
 import assert from 'node:assert/strict';
+import { DSA_OPCODE, DsaQueue } from '../client/dsa.js';
+import { Iommufd } from '../client/iommufd.js';
+import type { Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
 import { HW_CAP_DIRTY_TRACKING } from '../uapi/iommufd.js';
-import { Edu, eventually, PAGE, refused } from './conformance.test.helper.js';
-import { DSA_OPCODE, DsaQueue } from './dsa.js';
-import { Iommufd } from './iommufd.js';
-import type { Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
+import { Edu, eventually, PAGE, refused } from './fixture.js';
 
 /** IOMMU_HWPT_ALLOC_DIRTY_TRACKING, IOMMU_HWPT_ALLOC_PASID. */
 const DIRTY_TRACKING = 2;

@@ -12,13 +12,13 @@ import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { MachineSnapshot } from '../../machine.js';
-import { ask } from '../control-socket.js';
+import { ask } from '../cli/control-socket.js';
+import type { MachineSnapshot } from '../machine.js';
 import { missingActors } from './availability.js';
 import { testProgram } from './c-program.js';
 
 /** The repository, as seen from dist/. */
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 /** More than any command takes: only a hang comes to this. */
 const PATIENCE_MS = 20_000;
 const TEST_MS = 30_000;

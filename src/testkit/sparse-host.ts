@@ -1,8 +1,8 @@
 /**
- * SparseHost: a DeviceHost for the tests of this folder. Memory is single pages, present or not, writable or
- * not, for each PASID.
+ * SparseHost: a DeviceHost for tests of DSA. Memory is single pages, present or not, writable or not, for
+ * each PASID.
  */
-import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from '../device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from '../devices/device-model.js';
 
 export const PAGE = 0x1000;
 

@@ -4,8 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PAGE_RESPONSE_INVALID } from '../iommufd/fault-queue.js';
-import { eventually, PAGE, refused } from './conformance.test.helper.js';
 import {
   COMPLETION_BYTES,
   DSA_FLAG_BLOCK_ON_FAULT,
@@ -14,11 +12,13 @@ import {
   type DsaCompletion,
   DsaQueue,
   decodeCompletion,
-} from './dsa.js';
-import { FaultQueue } from './fault-queue.js';
-import { Iommufd } from './iommufd.js';
-import type { MemoryFile, Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
+} from '../client/dsa.js';
+import { FaultQueue } from '../client/fault-queue.js';
+import { Iommufd } from '../client/iommufd.js';
+import type { MemoryFile, Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
+import { PAGE_RESPONSE_INVALID } from '../iommufd/fault-queue.js';
+import { eventually, PAGE, refused } from './fixture.js';
 
 /** IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_FAULT_ID_VALID, IOMMU_HWPT_ALLOC_PASID. */
 const NEST_PARENT = 1;

@@ -1,9 +1,9 @@
 /** The conformance suite of vIOMMUs against an in-process machine, a new one for each test. */
 import { fileURLToPath } from 'node:url';
+import { InProcess } from '../client/in-process.js';
 import { Machine } from '../machine.js';
-import { conformanceDevices } from './conformance.test.helper.js';
-import { conformanceViommu } from './conformance-viommu.js';
-import { InProcess } from './in-process.js';
+import { conformanceDevices } from './fixture.js';
+import { conformanceViommu } from './viommu.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

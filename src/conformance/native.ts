@@ -8,6 +8,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import {
+  COMPLETION_BYTES,
+  DSA_OPCODE,
+  DSA_STATUS,
+  type DsaDescriptor,
+  DsaQueue,
+  decodeCompletion,
+} from '../client/dsa.js';
+import { Ioasid, prepared } from '../client/ioasid.js';
+import type { MemoryFile, Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { ioctlNumber, nativeIoctls } from '../uapi/ioasid.js';
 import { iowr } from '../uapi/ioctl.js';
@@ -23,18 +34,7 @@ import {
   PAGE,
   refusal,
   refused,
-} from './conformance.test.helper.js';
-import {
-  COMPLETION_BYTES,
-  DSA_OPCODE,
-  DSA_STATUS,
-  type DsaDescriptor,
-  DsaQueue,
-  decodeCompletion,
-} from './dsa.js';
-import { Ioasid, prepared } from './ioasid.js';
-import type { MemoryFile, Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
+} from './fixture.js';
 
 /** A work queue of an mdev, and two pages of memory that it can reach at `iova` of a PASID. */
 class Queue {

@@ -6,8 +6,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fuseOffer } from './doctor.js';
-import { launchMode } from './launcher-process.js';
+import { fuseOffer } from '../cli/doctor.js';
+import { launchMode } from '../cli/launcher-process.js';
 
 export const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 /** More than any of it takes: only a hang comes to this. */

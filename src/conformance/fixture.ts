@@ -3,12 +3,12 @@
  * and how a refusal is asserted.
  */
 import assert from 'node:assert/strict';
+import type { Ioasid } from '../client/ioasid.js';
+import type { Iommufd } from '../client/iommufd.js';
+import type { MemoryFile, Transport } from '../client/transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
 import { Refusal } from '../linux/errno.js';
 import { getU32, getU64, setU64 } from '../uapi/struct.js';
-import type { Ioasid } from './ioasid.js';
-import type { Iommufd } from './iommufd.js';
-import type { MemoryFile, Transport } from './transport.js';
-import { VfioDeviceFile } from './vfio-device.js';
 
 /**
  * vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose

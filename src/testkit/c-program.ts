@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The repository, as seen from dist/. */
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 /** Where ioasid.h is. */
 export const includeFolder = join(root, 'include');
 /** Where the C programs of the tests are. */

@@ -1,5 +1,5 @@
 /** The IOMMU in front of a device that a test makes: it keeps what it is told. */
-import type { IommuHardware, PageResponse } from './hardware.js';
+import type { IommuHardware, PageResponse } from '../iommufd/hardware.js';
 
 export class FakeHardware implements IommuHardware {
   readonly iommu: object;
