@@ -25,7 +25,7 @@ import {
   IoasUnmapStruct,
   iommufdNumber,
 } from '../uapi/iommufd.js';
-import { type Struct, setBig, setU32 } from '../uapi/struct.js';
+import { type FieldTypes, type Given, type Struct, sized } from '../uapi/struct.js';
 import {
   ATTACH_PASID,
   AttachStruct,
@@ -42,16 +42,9 @@ const MEMORY_AND_BUS_MASTER = '0600';
 /** IOMMU_HWPT_ALLOC_PASID. */
 const HWPT_PASID = 8;
 
-/** The bytes of a struct, its first field being its size. 64-bit fields may be bigint. */
-function bytes(struct: Struct, fields: Readonly<Record<string, number | bigint>>): string {
-  const data = new Uint8Array(struct.size);
-  setU32(data, 0, data.length);
-  for (const [name, value] of Object.entries(fields)) {
-    const { offset, size } = struct.fields[name]!;
-    if (size === 8) setBig(data, offset, BigInt(value));
-    else setU32(data, offset, Number(value));
-  }
-  return hexadecimal(data);
+/** The bytes of a struct, its first field being its size. */
+function bytes<T extends FieldTypes>(struct: Struct<T>, given: Given<T>): string {
+  return hexadecimal(sized(struct, given));
 }
 
 /** An actor's open `/dev/iommu`. The methods give the command; `actor` does it. */

@@ -6,7 +6,7 @@
  * the tables that our own files decode by: a mistake made twice in one table would not be seen by a
  * comparison.
  */
-import { type FieldType, type Struct, struct, u8, u16, u32, u64 } from '../uapi/struct.js';
+import { chars, type FieldType, type Struct, struct, u8, u16, u32, u64 } from '../uapi/struct.js';
 import { type IoctlLine, number, type Value } from './language.js';
 
 export interface Layout {
@@ -29,7 +29,7 @@ function iommufd(name: string, nr: number, fields: Record<string, FieldType>): L
 function test(name: string, op: number, fields: Record<string, FieldType>): Layout {
   const head = { size: u32, op: u32, id: u32, __reserved: u32 };
   const used = Object.values(fields).reduce((total, field) => total + field.size, 16);
-  const rest = { size: TEST_BYTES - used, align: 1 };
+  const rest = chars(TEST_BYTES - used);
   return { name: `TEST_${name}`, cmd: TEST, op, struct: struct(name, { ...head, ...fields, __rest: rest }) };
 }
 
@@ -95,7 +95,7 @@ export const layouts = {
     data_uptr: u64,
     data_type: u32,
     out_max_pasid_log2: u8,
-    __reserved: { size: 3, align: 1 },
+    __reserved: chars(3),
     out_capabilities: u64,
   }),
   HWPT_SET_DIRTY_TRACKING: iommufd('HWPT_SET_DIRTY_TRACKING', 0x8b, {

@@ -252,7 +252,7 @@ function vfioExpressions(struct: Struct): [string, number][] {
 }
 
 test('the structs and numbers of vfio.ts are what <linux/vfio.h> says', withCc, () => {
-  const structs = Object.values(vfio).filter(isStruct);
+  const structs = Object.values<unknown>(vfio).filter(isStruct);
   assert.ok(structs.length >= 6);
   const expected = new Map([...structs.flatMap(vfioExpressions), ...Object.entries(vfioConstants)]);
   assert.deepEqual(evaluate(['linux/vfio.h'], [...expected.keys()]), expected);

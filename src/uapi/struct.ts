@@ -1,53 +1,152 @@
 /**
  * Binary layouts as data: `struct('ioasid_free', {size: u32, flags: u32, pasid: u32, reserved: u32})` knows
- * where each field lies.
+ * where each field lies and what stands in it.
  *
  * Layouts follow the C ABI that all our structs keep to: little-endian, each field aligned to its own size
- * (`__aligned_u64`), no implicit padding (checked when the layout is made). Fields are read and written in
- * place by the functions below, with nothing allocated. 64-bit fields are plain numbers: exact below 2^53,
- * and everything above is out of range wherever such a field means an address or length.
+ * (`__aligned_u64`), no implicit padding (checked when the layout is made).
+ *
+ * `encode` and `decode` go between bytes and typed objects: what `encode` takes `decode` gives back, field by
+ * field, and what a field cannot hold is an error. They allocate, so the handlers of frequent ioctls read and
+ * write their fields in place, by the functions below.
+ *
+ * A 64-bit field is decoded as bigint: all its values are meant somewhere (2^64-1 is the last IOVA), and a
+ * number is exact below 2^53 only. It can be given as number too, since that is what addresses and lengths
+ * of this process are.
  */
 
-/** The kind of a field: its bytes, and of how many bytes its elements are. */
-export interface FieldType {
+/** The kind of a field: its bytes, and which values stand in it. */
+export interface FieldType<Value = unknown, Given = Value> {
   readonly size: number;
+  /** Of how many bytes its elements are. */
   readonly align: number;
+  holds(value: Given): boolean;
+  get(data: Uint8Array, at: number): Value;
+  /** Stores a value that the field holds; the bytes were zero. */
+  set(data: Uint8Array, at: number, value: Given): void;
 }
 
-export const u8: FieldType = { size: 1, align: 1 };
-export const u16: FieldType = { size: 2, align: 2 };
-export const u32: FieldType = { size: 4, align: 4 };
-export const s32: FieldType = { size: 4, align: 4 };
-export const u64: FieldType = { size: 8, align: 8 };
-/** `char name[size]`. */
-export const chars = (size: number): FieldType => ({ size, align: 1 });
+/** A 64-bit quantity, as it is given. */
+export type Bits64 = number | bigint;
+
+export const u8 = integer(1, 0, getU8, setU8);
+export const u16 = integer(2, 0, getU16, setU16);
+export const u32 = integer(4, 0, getU32, setU32);
+export const s32 = integer(4, -(2 ** 31), getS32, setU32);
+export const u64: FieldType<bigint, Bits64> = {
+  size: 8,
+  align: 8,
+  holds: (value) =>
+    typeof value === 'number'
+      ? Number.isSafeInteger(value) && value >= 0
+      : BigInt.asUintN(64, value) === value,
+  get: getBig,
+  set: (data, at, value) => setBig(data, at, BigInt(value)),
+};
+
+/** `char name[size]`: decoded as all its bytes; fewer can be given, and zeros follow them. */
+export function chars(size: number): FieldType<Uint8Array> {
+  return {
+    size,
+    align: 1,
+    holds: (value) => value.length <= size,
+    get: (data, at) => data.slice(at, at + size),
+    set: (data, at, value) => data.set(value, at),
+  };
+}
+
+/** An integer of `size` bytes, from `least` on. */
+function integer(
+  size: number,
+  least: number,
+  get: (data: Uint8Array, at: number) => number,
+  set: (data: Uint8Array, at: number, value: number) => void,
+): FieldType<number> {
+  const end = least + 2 ** (8 * size);
+  const holds = (value: number) => Number.isInteger(value) && value >= least && value < end;
+  return { size, align: size, holds, get, set };
+}
+
+export type FieldTypes = Readonly<Record<string, FieldType>>;
+
+/** What `decode` makes of a struct. */
+export type Decoded<T extends FieldTypes> = { readonly [F in keyof T]: ReturnType<T[F]['get']> };
+
+/** What `encode` makes a struct of: fields that are absent are 0. */
+export type Given<T extends FieldTypes> = { readonly [F in keyof T]?: Parameters<T[F]['set']>[2] };
 
 /** The layout of a C struct. */
-export interface Struct<F extends string = string> {
+export interface Struct<T extends FieldTypes = FieldTypes> {
   readonly cName: string;
   /** sizeof, in bytes. */
   readonly size: number;
+  readonly types: T;
   /** Offset and size of each field, in bytes. */
-  readonly fields: Readonly<Record<F, { readonly offset: number; readonly size: number }>>;
+  readonly fields: Readonly<Record<keyof T, { readonly offset: number; readonly size: number }>>;
   /** Offset of each field, in bytes. */
-  readonly at: Readonly<Record<F, number>>;
+  readonly at: Readonly<Record<keyof T, number>>;
+  /** @throws RangeError for a value that its field cannot hold, and for a field that there is not. */
+  encode(given: Given<T>): Uint8Array;
+  /** The struct at `data[at]`. @throws RangeError when `data` ends before it does. */
+  decode(data: Uint8Array, at?: number): Decoded<T>;
 }
 
 /** Lays the fields out in their order. @throws Error when the C compiler would have to insert padding. */
-export function struct<F extends string>(cName: string, types: Readonly<Record<F, FieldType>>): Struct<F> {
-  const fields = {} as Record<F, { offset: number; size: number }>;
-  const at = {} as Record<F, number>;
-  let offset = 0;
+export function struct<T extends FieldTypes>(cName: string, types: T): Struct<T> {
+  const fields = {} as Record<keyof T, { offset: number; size: number }>;
+  const at = {} as Record<keyof T, number>;
+  let size = 0;
   let align = 1;
-  for (const [name, type] of Object.entries(types) as [F, FieldType][]) {
-    if (offset % type.align !== 0) throw new Error(`struct ${cName} has a hole before ${name}`);
-    fields[name] = { offset, size: type.size };
-    at[name] = offset;
-    offset += type.size;
+  for (const [name, type] of Object.entries(types) as [keyof T, FieldType][]) {
+    if (size % type.align !== 0) throw new Error(`struct ${cName} has a hole before ${String(name)}`);
+    fields[name] = { offset: size, size: type.size };
+    at[name] = size;
+    size += type.size;
     align = Math.max(align, type.align);
   }
-  if (offset % align !== 0) throw new Error(`struct ${cName} has a hole at its end`);
-  return Object.freeze({ cName, size: offset, fields, at });
+  if (size % align !== 0) throw new Error(`struct ${cName} has a hole at its end`);
+  const layout = { cName, size, types, fields, at };
+  return Object.freeze({
+    ...layout,
+    encode: (given: Given<T>) => encode(layout, given),
+    decode: (data: Uint8Array, at = 0) => decode(layout, data, at) as Decoded<T>,
+  });
+}
+
+/** The struct of an ioctl: its first field says how long it is. @throws RangeError as Struct.encode. */
+export function sized<T extends FieldTypes>(struct: Struct<T>, given: Given<T>): Uint8Array {
+  const data = struct.encode(given);
+  setU32(data, 0, struct.size);
+  return data;
+}
+
+type Layout = Pick<Struct, 'cName' | 'size' | 'types' | 'at'>;
+
+function encode({ cName, size, types, at }: Layout, given: Readonly<Record<string, unknown>>): Uint8Array {
+  const data = new Uint8Array(size);
+  for (const name of Object.keys(given)) {
+    const type = types[name];
+    const value = given[name];
+    if (type === undefined) throw new RangeError(`struct ${cName} has no field ${name}`);
+    if (!type.holds(value)) throw new RangeError(`${name} of struct ${cName} cannot be ${value}`);
+    type.set(data, at[name]!, value);
+  }
+  return data;
+}
+
+function decode({ cName, size, types, at }: Layout, data: Uint8Array, from: number): Record<string, unknown> {
+  if (from < 0 || from + size > data.length)
+    throw new RangeError(`${data.length} bytes have no struct ${cName} of ${size} bytes at ${from}`);
+  const decoded: Record<string, unknown> = {};
+  for (const name of Object.keys(types)) decoded[name] = types[name]!.get(data, from + at[name]!);
+  return decoded;
+}
+
+export function getU8(data: Uint8Array, at: number): number {
+  return data[at]!;
+}
+
+export function setU8(data: Uint8Array, at: number, value: number): void {
+  data[at] = value;
 }
 
 export function getU32(data: Uint8Array, at: number): number {

@@ -8,7 +8,7 @@ import { MockDevice } from '../../iommu-test/mock-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { IommufdSubsystem } from '../../iommufd/subsystem.js';
 import { Refusal, refuse } from '../../linux/errno.js';
-import { type Struct, setBig, setU32 } from '../struct.js';
+import { type FieldTypes, type Given, type Struct, sized } from '../struct.js';
 import { iommufd } from './command.js';
 import { HwptAllocStruct, hwptIoctls } from './hwpt.js';
 import { HwQueueAllocStruct, VdeviceAllocStruct, ViommuAllocStruct, viommuIoctls } from './viommu.js';
@@ -30,18 +30,8 @@ class Asker {
   }
 
   /** @returns the errno, or `ok`. */
-  ask<F extends string>(
-    name: keyof typeof ioctls,
-    { size, at }: Struct<F>,
-    fields: Partial<Record<F, number | bigint>>,
-  ): string {
-    const data = new Uint8Array(size);
-    setU32(data, 0, size);
-    for (const [field, value] of Object.entries(fields) as [F, number | bigint][]) {
-      if (typeof value === 'bigint') setBig(data, at[field], value);
-      else setU32(data, at[field], value);
-    }
-    this.#memory.set(data, STRUCT_AT);
+  ask<T extends FieldTypes>(name: keyof typeof ioctls, struct: Struct<T>, given: Given<T>): string {
+    this.#memory.set(sized(struct, given), STRUCT_AT);
     const ioctl = ioctls[name];
     try {
       iommufd(name, ioctl)(this.context, this.#caller(), {
