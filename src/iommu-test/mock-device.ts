@@ -21,7 +21,7 @@ export class MockDevice extends IommufdObject {
     this.#objects = objects;
     this.hardware = hardware;
     this.device = new BoundDevice(objects, hardware);
-    this.device.users++;
+    this.device.hold();
   }
 
   /**
@@ -44,7 +44,7 @@ export class MockDevice extends IommufdObject {
 
   destroy(): void {
     this.device.detachAll();
-    this.device.users--;
+    this.device.drop();
     this.#objects.destroy(this.device.id);
   }
 }

@@ -69,9 +69,9 @@ export class Access extends IommufdObject {
 
   static #attached(context: IommufdContext, access: Access): Access {
     access.#ioas.addAccess(access);
-    access.#ioas.users++;
+    access.#ioas.hold();
     context.objects.add(access);
-    access.users = 1;
+    access.hold();
     return access;
   }
 
@@ -84,14 +84,14 @@ export class Access extends IommufdObject {
     const ioas = this.#context.ioas(id);
     if (ioas === this.#ioas) return;
     ioas.addAccess(this);
-    ioas.users++;
+    ioas.hold();
     this.#leave();
     this.#ioas = ioas;
   }
 
   /** Its owner needs it no more. */
   close(): void {
-    this.users = 0;
+    this.drop();
     this.#context.objects.destroy(this.id);
     if (!this.locks) this.#context.drop();
   }
@@ -170,7 +170,7 @@ export class Access extends IommufdObject {
   #leave(): void {
     this.#pins.clear();
     this.#ioas.removeAccess(this);
-    this.#ioas.users--;
+    this.#ioas.drop();
   }
 
   /**

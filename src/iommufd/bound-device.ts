@@ -60,7 +60,7 @@ export class BoundDevice extends IommufdObject {
         );
     }
     const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
-    this.users++;
+    this.hold();
     return hwpt.id;
   }
 
@@ -81,7 +81,7 @@ export class BoundDevice extends IommufdObject {
     this.#abandonFaults(hwpt, pasid);
     if (pasid === NO_PASID) hwpt.paging.ioas.space.release(this);
     this.#put(hwpt);
-    this.users--;
+    this.drop();
   }
 
   /** Detaches everything. */
@@ -187,7 +187,7 @@ export class BoundDevice extends IommufdObject {
     }
     if (moves) old?.paging.ioas.space.release(this);
     this.#attachments.set(pasid, hwpt);
-    hwpt.users++;
+    hwpt.hold();
   }
 
   /**
@@ -239,7 +239,7 @@ export class BoundDevice extends IommufdObject {
 
   /** Drops the reference of an attachment; a page table of ours goes with the last. */
   #put(hwpt: Hwpt): void {
-    hwpt.users--;
+    hwpt.drop();
     if (hwpt instanceof PagingHwpt && hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
   }
 }

@@ -39,7 +39,7 @@ export class HwQueue extends IommufdObject {
     super();
     this.viommu = viommu;
     this.index = index;
-    viommu.users++;
+    viommu.hold();
   }
 
   /**
@@ -71,9 +71,9 @@ export class HwQueue extends IommufdObject {
 
   destroy(): void {
     if (this.#started) this.viommu.hardware.stopQueue?.(this);
-    if (this.#after !== undefined) this.#after.users--;
+    this.#after?.drop();
     this.#access?.close();
-    this.viommu.users--;
+    this.viommu.drop();
   }
 
   #hold(context: IommufdContext, { iova, length }: QueuePlace): void {
@@ -87,7 +87,7 @@ export class HwQueue extends IommufdObject {
     this.#started = true;
     if (after === undefined) return;
     this.#after = after;
-    after.users++;
+    after.hold();
   }
 }
 

@@ -43,10 +43,10 @@ export abstract class Hwpt extends IommufdObject {
   /** Page faults go to `queue` from now on. Before anything is attached. */
   deliverFaults(queue: FaultQueue): void {
     this.#faults = queue;
-    queue.users++;
+    queue.hold();
   }
 
   destroy(): void {
-    if (this.#faults !== undefined) this.#faults.users--;
+    this.#faults?.drop();
   }
 }

@@ -26,7 +26,7 @@ export class NestedHwpt extends Hwpt {
     this.paging = owner instanceof PagingHwpt ? owner : owner.parent;
     this.domain = domain;
     this.#owner = owner;
-    owner.users++;
+    owner.hold();
   }
 
   /**
@@ -59,7 +59,7 @@ export class NestedHwpt extends Hwpt {
   override destroy(): void {
     super.destroy();
     this.domain.table.close();
-    this.#owner.users--;
+    this.#owner.drop();
   }
 }
 

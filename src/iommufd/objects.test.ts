@@ -13,14 +13,14 @@ class Node extends IommufdObject {
   constructor(parents: readonly Node[]) {
     super();
     this.#parents = parents;
-    for (const parent of parents) parent.users++;
+    for (const parent of parents) parent.hold();
   }
 
   destroy(): void {
     assert.equal(this.users, 0, 'only leaves are destroyed');
     assert.equal(this.destroyed, false);
     this.destroyed = true;
-    for (const parent of this.#parents) parent.users--;
+    for (const parent of this.#parents) parent.drop();
   }
 }
 

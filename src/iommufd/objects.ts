@@ -11,10 +11,24 @@ import { refuse } from '../linux/errno.js';
 export abstract class IommufdObject {
   /** 0 until it is in a table. */
   id = 0;
-  /** References that other objects hold. */
-  users = 0;
   /** What it is, in reasons: `IOAS`. */
   abstract readonly kind: string;
+  #users = 0;
+
+  /** References that others hold. */
+  get users(): number {
+    return this.#users;
+  }
+
+  /** Another object, or a file, refers to it from now on. */
+  hold(): void {
+    this.#users++;
+  }
+
+  /** One that has held it refers to it no more. */
+  drop(): void {
+    this.#users--;
+  }
 
   /** Gives back what it refers to. It is out of the table, and nothing refers to it. */
   abstract destroy(): void;

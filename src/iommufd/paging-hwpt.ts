@@ -31,7 +31,7 @@ export class PagingHwpt extends Hwpt implements DomainShape {
     this.ioas = ioas;
     this.#format = format;
     ioas.addDomain(this);
-    ioas.users++;
+    ioas.hold();
     this.auto = auto;
     this.nestParent = (flags & HWPT_NEST_PARENT) !== 0;
     this.dirty = flags & HWPT_DIRTY_TRACKING ? new DirtyLog(format.pageSize) : undefined;
@@ -104,6 +104,6 @@ export class PagingHwpt extends Hwpt implements DomainShape {
   override destroy(): void {
     super.destroy();
     this.ioas.removeDomain(this);
-    this.ioas.users--;
+    this.ioas.drop();
   }
 }

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { PagingHwpt } from './paging-hwpt.js';
 import { VeventQueue } from './vevent-queue.js';
 import { Viommu } from './viommu.js';
 
+/** All that a vIOMMU wants of it here. */
+const parent = { hold: () => {} } as PagingHwpt;
+
 /** What the queue of a vIOMMU knows of it. */
 function queueOf(depth: number): VeventQueue {
-  const parent = { users: 0 };
-  return new VeventQueue(new Viommu({}, parent as never, {}), 1, depth);
+  return new VeventQueue(new Viommu({}, parent, {}), 1, depth);
 }
 
 /** Reads everything. @returns for each event its number and, unless it is a notice of a loss, its byte. */
@@ -77,8 +80,7 @@ test('who reads everything can tell from the numbers how many events he has miss
 });
 
 test('a vIOMMU has one queue for events of a type; what it has none for is refused', () => {
-  const parent = { users: 0 };
-  const viommu = new Viommu({}, parent as never, {});
+  const viommu = new Viommu({}, parent, {});
   assert.throws(
     () => viommu.report(1, Uint8Array.of(1)),
     (error) => (error as { code?: string }).code === 'EOPNOTSUPP',

@@ -32,7 +32,7 @@ export class Viommu extends IommufdObject {
     this.iommu = iommu;
     this.parent = parent;
     this.hardware = hardware;
-    parent.users++;
+    parent.hold();
   }
 
   /**
@@ -67,12 +67,12 @@ export class Viommu extends IommufdObject {
     if (this.#devices.has(vdevice.virtualId))
       refuse('EEXIST', `vIOMMU ${this.id} has a device ${hex(vdevice.virtualId)} already`);
     this.#devices.set(vdevice.virtualId, vdevice);
-    this.users++;
+    this.hold();
   }
 
   removeDevice({ virtualId }: Vdevice): void {
     this.#devices.delete(virtualId);
-    this.users--;
+    this.drop();
   }
 
   /** The queue of events of this type. */
@@ -82,12 +82,12 @@ export class Viommu extends IommufdObject {
 
   addQueue(queue: VeventQueue): void {
     this.#queues.set(queue.type, queue);
-    this.users++;
+    this.hold();
   }
 
   removeQueue({ type }: VeventQueue): void {
     this.#queues.delete(type);
-    this.users--;
+    this.drop();
   }
 
   /**
@@ -112,7 +112,7 @@ export class Viommu extends IommufdObject {
   }
 
   destroy(): void {
-    this.parent.users--;
+    this.parent.drop();
   }
 }
 

@@ -23,7 +23,7 @@ export function eventFile(
 ): OpenFile {
   const writable = operations.write === undefined ? 0 : WRITABLE;
   context.hold();
-  queue.users++;
+  queue.hold();
   return new DeviceFile(queue, new Map(), {
     ...operations,
     stream: {
@@ -33,7 +33,7 @@ export function eventFile(
       },
     },
     release: () => {
-      queue.users--;
+      queue.drop();
       context.drop();
     },
   });
