@@ -7,8 +7,9 @@
 import { Refusal } from '../linux/errno.js';
 import { copyDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
-import { mayJoin, writeCall } from '../linux/nested-trap.js';
-import type { IoctlListener, TrappedIoctl } from '../linux/seccomp.js';
+import type { IoctlListener } from '../linux/ioctl-listener.js';
+import { mayJoin } from '../linux/nested-trap.js';
+import { type TrappedIoctl, writeCall } from '../linux/trapped-ioctl.js';
 
 export class NestedServers {
   readonly #listener: IoctlListener;

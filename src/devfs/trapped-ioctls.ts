@@ -17,8 +17,9 @@
 import type { OpenFile } from '../file/open-file.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
+import type { IoctlListener } from '../linux/ioctl-listener.js';
 import { JOIN } from '../linux/nested-trap.js';
-import type { IoctlListener, TrappedIoctl } from '../linux/seccomp.js';
+import type { TrappedIoctl } from '../linux/trapped-ioctl.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';

@@ -11,17 +11,12 @@
 import { readlinkSync } from 'node:fs';
 import { connectionDevice } from './fd-identity.js';
 import { socketPair } from './fd-passing.js';
-import { addressOf, libc } from './ffi.js';
+import { libc } from './ffi.js';
 import { userOfThread } from './proc.js';
-import type { TrappedIoctl } from './seccomp.js';
+import type { TrappedIoctl } from './trapped-ioctl.js';
 
 /** _IO(';', 0xfe), on a socket. */
 export const JOIN = 0x3bfe;
-
-const RECORD_BYTES = 32;
-const MSG_DONTWAIT_NOSIGNAL = 0x4040;
-const bytes = new Uint8Array(128);
-const view = new DataView(bytes.buffer);
 
 /** The two descriptors of a server whose processes are trapped; the same one when the listener is its own. */
 export interface TrapDescriptors {
@@ -58,26 +53,4 @@ export function mayJoin({ tid, fd }: TrappedIoctl): boolean {
   } catch {
     return false;
   }
-}
-
-/** Hands a call on. @returns false when nobody is there to take it, now or ever. */
-export function writeCall(socket: number, { id, tid, fd, cmd, arg }: TrappedIoctl): boolean {
-  view.setBigUint64(0, id, true);
-  view.setUint32(8, tid, true);
-  view.setInt32(12, fd, true);
-  view.setUint32(16, cmd, true);
-  view.setBigUint64(24, BigInt(arg), true);
-  return libc().send(socket, addressOf(bytes), RECORD_BYTES, MSG_DONTWAIT_NOSIGNAL) === RECORD_BYTES;
-}
-
-/** Takes a call that was handed on. @returns undefined when there is none. */
-export function readCall(socket: number): TrappedIoctl | undefined {
-  if (libc().read(socket, addressOf(bytes), RECORD_BYTES) !== RECORD_BYTES) return undefined;
-  return {
-    id: view.getBigUint64(0, true),
-    tid: view.getUint32(8, true),
-    fd: view.getInt32(12, true),
-    cmd: view.getUint32(16, true),
-    arg: Number(view.getBigUint64(24, true)),
-  };
 }
