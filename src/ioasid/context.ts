@@ -14,7 +14,7 @@ import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
-import type { IoasidSubsystem } from './subsystem.js';
+import type { PasidSpace } from './pasid-space.js';
 
 /** Kinds of PASIDs: who manages the translation. */
 export const KIND_MAPPED = 0;
@@ -33,23 +33,34 @@ export interface MapRequest {
   readonly iova: bigint | undefined;
 }
 
+/** What all contexts have in common. */
+export interface ContextCommons {
+  readonly iommu: Iommu;
+  readonly pasids: PasidSpace;
+  /** PASIDs that one context may have. */
+  readonly pasidQuota: number;
+  /** Mappings that one context may have, over all its PASIDs. */
+  readonly mappingQuota: number;
+  /** The contexts that have not released everything yet. */
+  readonly living: Set<IoasidContext>;
+}
+
 export class IoasidContext {
   /** A number for `ls`; it gives no right to anything. */
   readonly id: number;
   /** The process that opened the file. */
   readonly pid: number;
-  readonly #system: IoasidSubsystem;
-  readonly #iommu: Iommu;
+  readonly #commons: ContextCommons;
   readonly #spaces = new Map<number, AddressSpace>();
   #mappings = 0;
   #references = 1;
 
   /** Made by IoasidSubsystem.open. */
-  constructor(system: IoasidSubsystem, id: number, pid: number) {
-    this.#system = system;
-    this.#iommu = system.iommu;
+  constructor(commons: ContextCommons, id: number, pid: number) {
+    this.#commons = commons;
     this.id = id;
     this.pid = pid;
+    commons.living.add(this);
   }
 
   /** PASIDs in this context. */
@@ -63,11 +74,11 @@ export class IoasidContext {
   }
 
   get pasidQuota(): number {
-    return this.#system.pasidQuota;
+    return this.#commons.pasidQuota;
   }
 
   get mappingQuota(): number {
-    return this.#system.mappingQuota;
+    return this.#commons.mappingQuota;
   }
 
   /** The address spaces by their PASIDs, for `ls`. */
@@ -89,8 +100,8 @@ export class IoasidContext {
     if (parent !== 0) refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
     if (this.#spaces.size >= this.pasidQuota)
       refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
-    const pasid = this.#system.pasids.alloc();
-    const space = new AddressSpace(this.#iommu, `PASID ${pasid}`);
+    const pasid = this.#commons.pasids.alloc();
+    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`);
     space.align(BigInt(PAGE_SIZE));
     space.reserve(BEYOND_ADDRESS_WIDTH, this);
     this.#spaces.set(pasid, space);
@@ -210,13 +221,13 @@ export class IoasidContext {
     this.#mappings -= space.table.count;
     space.close();
     this.#spaces.delete(pasid);
-    this.#system.pasids.free(pasid);
+    this.#commons.pasids.free(pasid);
   }
 
   #drop(): void {
     if (--this.#references > 0) return;
     for (const [pasid, space] of this.#spaces) this.#release(pasid, space);
-    this.#system.forget(this);
+    this.#commons.living.delete(this);
   }
 }
 

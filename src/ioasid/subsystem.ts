@@ -4,7 +4,7 @@
  * from that list.
  */
 import type { Iommu } from '../iommu/iommu.js';
-import { IoasidContext } from './context.js';
+import { type ContextCommons, IoasidContext } from './context.js';
 import { PasidSpace } from './pasid-space.js';
 
 /** PASIDs that one context may have, unless the machine says otherwise. */
@@ -15,31 +15,21 @@ export const DEFAULT_MAPPING_QUOTA = 1_048_576;
 export class IoasidSubsystem {
   readonly iommu: Iommu;
   readonly pasids = new PasidSpace();
-  readonly pasidQuota: number;
-  readonly mappingQuota: number;
-  readonly #contexts = new Set<IoasidContext>();
+  readonly #commons: ContextCommons;
   #nextId = 1;
 
   constructor(iommu: Iommu, pasidQuota = DEFAULT_PASID_QUOTA, mappingQuota = DEFAULT_MAPPING_QUOTA) {
     this.iommu = iommu;
-    this.pasidQuota = pasidQuota;
-    this.mappingQuota = mappingQuota;
+    this.#commons = { iommu, pasids: this.pasids, pasidQuota, mappingQuota, living: new Set() };
   }
 
   /** A new, empty context for process `pid`. */
   open(pid: number): IoasidContext {
-    const context = new IoasidContext(this, this.#nextId++, pid);
-    this.#contexts.add(context);
-    return context;
-  }
-
-  /** A context has released everything. */
-  forget(context: IoasidContext): void {
-    this.#contexts.delete(context);
+    return new IoasidContext(this.#commons, this.#nextId++, pid);
   }
 
   /** The contexts that are alive: open, or held by an authorized device. */
   contexts(): IterableIterator<IoasidContext> {
-    return this.#contexts.values();
+    return this.#commons.living.values();
   }
 }
