@@ -6,6 +6,15 @@ import { hex, refuse } from '../linux/errno.js';
 
 /** IOMMU_TEST_INVALIDATE_FLAG_ALL. */
 const ALL = 1;
+/** MOCK_DEV_CACHE_NUM. */
+const CACHE_ENTRIES = 4;
+/** IOMMU_TEST_DEV_CACHE_DEFAULT. */
+const CACHE_DEFAULT = 0xbaddad;
+
+/** A device of the mock IOMMU, with what is cached for it and a vIOMMU's user can invalidate. */
+export abstract class CachingDevice {
+  readonly cache = new Uint32Array(CACHE_ENTRIES).fill(CACHE_DEFAULT);
+}
 
 /**
  * Invalidates entry `id` of a cache, or with the flag for that all of them. @throws Refusal as

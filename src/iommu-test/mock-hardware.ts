@@ -7,11 +7,17 @@
  */
 
 import type { Translation } from '../iommu/nested-table.js';
-import type { IommuHardware, NestedDomain, PagingFormat, VirtualIommu } from '../iommufd/hardware.js';
-import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import type {
+  IommuHardware,
+  NestedDomain,
+  PagingFormat,
+  SecondStage,
+  ViommuCore,
+  VirtualIommu,
+} from '../iommufd/hardware.js';
 import type { UserData } from '../iommufd/user-data.js';
-import type { Viommu } from '../iommufd/viommu.js';
 import { refuse } from '../linux/errno.js';
+import { CachingDevice } from './mock-cache.js';
 import { MockNestedDomain, MockNestedTable, selftestData } from './mock-nested.js';
 import { MockViommu, VIOMMU_TYPE } from './mock-viommu.js';
 
@@ -42,15 +48,11 @@ const hugeFormat: PagingFormat = {
   pageSizes: MIB | 4096n,
   aperture: { start: 0n, last: 2n ** 38n - 1n },
 };
-/** MOCK_DEV_CACHE_NUM. */
-const CACHE_ENTRIES = 4;
-/** IOMMU_TEST_DEV_CACHE_DEFAULT. */
-const CACHE_DEFAULT = 0xbaddad;
 
 /** The one IOMMU that all mock devices are behind. */
 export const mockIommu: object = Object.freeze({});
 
-export class MockHardware implements IommuHardware {
+export class MockHardware extends CachingDevice implements IommuHardware {
   readonly iommu = mockIommu;
   readonly userPasidTable = true;
   readonly pageSize = 2048n;
@@ -65,10 +67,8 @@ export class MockHardware implements IommuHardware {
   readonly flags = true;
   readonly info = { type: INFO_TYPE, data: selftestInfo() };
   readonly viommuTypes = [VIOMMU_TYPE];
-  /** What a vIOMMU's user can invalidate. */
-  readonly cache = new Uint32Array(CACHE_ENTRIES).fill(CACHE_DEFAULT);
   /** The vIOMMU that its requests without PASID go through, and its number there. */
-  viommu: Viommu | undefined;
+  viommu: ViommuCore | undefined;
   virtualId = 0n;
   #failsNext = false;
   /**
@@ -79,6 +79,7 @@ export class MockHardware implements IommuHardware {
 
   /** @throws Refusal EINVAL for flags that are unknown. */
   constructor(flags: number) {
+    super();
     if (flags & ~DEVICE_FLAGS)
       refuse('EINVAL', `mock devices have no flags 0x${((flags & ~DEVICE_FLAGS) >>> 0).toString(16)}`);
     this.dirtyTracking = (flags & DEVICE_NO_DIRTY) === 0;
@@ -100,11 +101,11 @@ export class MockHardware implements IommuHardware {
       : refuse('EOPNOTSUPP', `the mock IOMMU has no page tables of type ${pageTableType}`);
   }
 
-  allocNested(parent: PagingHwpt, data: UserData): NestedDomain {
+  allocNested(parent: SecondStage, data: UserData): NestedDomain {
     return new MockNestedDomain(parent, data);
   }
 
-  makeViommu(_parent: PagingHwpt, data: UserData): VirtualIommu {
+  makeViommu(_parent: SecondStage, data: UserData): VirtualIommu {
     return new MockViommu(data);
   }
 
@@ -130,13 +131,13 @@ export class MockHardware implements IommuHardware {
     if (pasid === FAILING_PASID) this.#failsNext = false;
   }
 
-  #enterViommu(viommu: Viommu | undefined): void {
-    const vdevice = viommu?.deviceWith(this);
-    if (viommu !== undefined && vdevice === undefined)
+  #enterViommu(viommu: ViommuCore | undefined): void {
+    const virtualId = viommu?.virtualIdOf(this);
+    if (viommu !== undefined && virtualId === undefined)
       refuse('ENOENT', `the device is none of vIOMMU ${viommu.id}`);
     if (viommu === this.viommu) return;
     this.viommu = viommu;
-    this.virtualId = vdevice?.virtualId ?? 0n;
+    this.virtualId = virtualId ?? 0n;
   }
 }
 

@@ -4,10 +4,8 @@
  */
 import { REFUSED } from '../iommu/access.js';
 import { NestedTable } from '../iommu/nested-table.js';
-import type { NestedDomain } from '../iommufd/hardware.js';
-import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import type { NestedDomain, SecondStage, ViommuCore } from '../iommufd/hardware.js';
 import type { UserArray, UserData } from '../iommufd/user-data.js';
-import type { Viommu } from '../iommufd/viommu.js';
 import { refuse } from '../linux/errno.js';
 import { invalidateEntry } from './mock-cache.js';
 
@@ -24,9 +22,9 @@ const IOTLB_ENTRIES = 4;
 /** What a device's entry leads to: nothing reads from it. */
 export class MockNestedTable extends NestedTable {
   /** The vIOMMU that it belongs to, of which a device must be that is attached. */
-  readonly viommu: Viommu | undefined;
+  readonly viommu: ViommuCore | undefined;
 
-  constructor(parent: PagingHwpt, viommu: Viommu | undefined) {
+  constructor(parent: SecondStage, viommu: ViommuCore | undefined) {
     super(parent.table);
     this.viommu = viommu;
   }
@@ -45,7 +43,7 @@ export class MockNestedDomain implements NestedDomain {
   readonly iotlb: Uint32Array;
 
   /** @throws Refusal EOPNOTSUPP, EINVAL, EFAULT for `data`. */
-  constructor(parent: PagingHwpt, data: UserData, viommu?: Viommu) {
+  constructor(parent: SecondStage, data: UserData, viommu?: ViommuCore) {
     this.iotlb = new Uint32Array(IOTLB_ENTRIES).fill(selftestData(data).iotlb);
     this.table = new MockNestedTable(parent, viommu);
   }

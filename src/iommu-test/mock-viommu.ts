@@ -4,13 +4,10 @@
  *
  * Invariant: queue n is there only while queue n-1 is.
  */
-import type { NestedDomain, VirtualIommu } from '../iommufd/hardware.js';
-import type { HwQueue } from '../iommufd/hw-queue.js';
+import type { HardwareQueue, NestedDomain, ViommuCore, VirtualIommu } from '../iommufd/hardware.js';
 import type { UserArray, UserData } from '../iommufd/user-data.js';
-import type { Viommu } from '../iommufd/viommu.js';
 import { hex, refuse } from '../linux/errno.js';
-import { invalidateEntry, requireFlags } from './mock-cache.js';
-import { MockHardware } from './mock-hardware.js';
+import { CachingDevice, invalidateEntry, requireFlags } from './mock-cache.js';
 import { MockNestedDomain } from './mock-nested.js';
 
 /**
@@ -30,7 +27,7 @@ const QUEUES = 2;
 
 export class MockViommu implements VirtualIommu {
   readonly queueTypes = [QUEUE_TYPE];
-  readonly #queues: (HwQueue | undefined)[] = [];
+  readonly #queues: (HardwareQueue | undefined)[] = [];
 
   /**
    * Where there is `data`, what comes in goes out again. There is no page to be mapped, so the length of one
@@ -44,11 +41,11 @@ export class MockViommu implements VirtualIommu {
     data.write(VIOMMU_TYPE, struct, DATA_LEAST);
   }
 
-  allocNested(viommu: Viommu, data: UserData): NestedDomain {
+  allocNested(viommu: ViommuCore, data: UserData): NestedDomain {
     return new MockNestedDomain(viommu.parent, data, viommu);
   }
 
-  invalidate(viommu: Viommu, array: UserArray): void {
+  invalidate(viommu: ViommuCore, array: UserArray): void {
     const structs = array.all(INVALIDATE_TYPE, INVALIDATE_BYTES);
     const view = new DataView(structs.buffer);
     for (let at = 0; at < structs.length; at += INVALIDATE_BYTES) {
@@ -62,7 +59,7 @@ export class MockViommu implements VirtualIommu {
     }
   }
 
-  startQueue(queue: HwQueue): HwQueue | undefined {
+  startQueue(queue: HardwareQueue): HardwareQueue | undefined {
     const { index } = queue;
     if (index >= QUEUES) refuse('EINVAL', `the vIOMMU has ${QUEUES} queues, and ${index} is none of them`);
     if (this.#queues[index] !== undefined) refuse('EEXIST', `queue ${index} of the vIOMMU is there already`);
@@ -76,15 +73,15 @@ export class MockViommu implements VirtualIommu {
     return before;
   }
 
-  stopQueue({ index }: HwQueue): void {
+  stopQueue({ index }: HardwareQueue): void {
     this.#queues[index] = undefined;
   }
 }
 
-function invalidateCache(viommu: Viommu, flags: number, virtualId: number, entry: number): void {
+function invalidateCache(viommu: ViommuCore, flags: number, virtualId: number, entry: number): void {
   requireFlags(flags);
-  const hardware = viommu.device(BigInt(virtualId))?.device.hardware;
-  if (!(hardware instanceof MockHardware))
+  const hardware = viommu.hardwareOf(BigInt(virtualId));
+  if (!(hardware instanceof CachingDevice))
     refuse('EINVAL', `vIOMMU ${viommu.id} has no device ${hex(virtualId)}`);
   invalidateEntry(hardware.cache, flags, entry);
 }

@@ -11,9 +11,8 @@ import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { IommufdContext } from './context.js';
-import type { Ioas } from './ioas.js';
-import { IommufdObject } from './objects.js';
+import { Ioas, type PinnedRange, type Pinner } from './ioas.js';
+import { IommufdObject, type ObjectTable } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
 
@@ -30,47 +29,38 @@ interface Piece extends Reach {
   readonly rights: Rights;
 }
 
-export class Access extends IommufdObject {
-  readonly kind = 'access';
+export interface AccessRules {
   /** It pins, and so wants whole pages. */
   readonly pinsPages: boolean;
   /** What it pins cannot be unmapped. */
   readonly locks: boolean;
-  readonly #context: IommufdContext;
-  readonly #pins = new Map<number, { readonly iova: bigint; readonly length: bigint }>();
+}
+
+export class Access extends IommufdObject implements Pinner {
+  readonly kind = 'access';
+  readonly pinsPages: boolean;
+  readonly locks: boolean;
+  readonly #objects: ObjectTable;
+  readonly #pins = new Map<number, PinnedRange>();
   #ioas: Ioas;
   #nextPin = 0;
 
-  private constructor(context: IommufdContext, ioas: Ioas, pinsPages: boolean, locks: boolean) {
+  private constructor(objects: ObjectTable, ioas: Ioas, { pinsPages, locks }: AccessRules) {
     super();
-    this.#context = context;
+    this.#objects = objects;
     this.#ioas = ioas;
     this.pinsPages = pinsPages;
     this.locks = locks;
+    ioas.addAccess(this);
+    ioas.hold();
   }
 
   /**
-   * An access to IOAS `id`. It holds a reference to the context until `close`.
-   * @throws Refusal ENOENT; EADDRINUSE it pins pages, and mappings are not made of whole ones.
+   * An access to `ioas`, which is in `objects` until `close`, and which nobody else can destroy.
+   * @throws Refusal EADDRINUSE it pins pages, and mappings are not made of whole ones.
    */
-  static create(context: IommufdContext, id: number, pinsPages: boolean): Access {
-    const access = Access.#attached(context, new Access(context, context.ioas(id), pinsPages, false));
-    context.hold();
-    return access;
-  }
-
-  /**
-   * An access of our own, for an object of the same context that goes before it. @throws Refusal EADDRINUSE
-   * as `create`.
-   */
-  static internal(context: IommufdContext, ioas: Ioas): Access {
-    return Access.#attached(context, new Access(context, ioas, true, true));
-  }
-
-  static #attached(context: IommufdContext, access: Access): Access {
-    access.#ioas.addAccess(access);
-    access.#ioas.hold();
-    context.objects.add(access);
+  static open(objects: ObjectTable, ioas: Ioas, rules: AccessRules): Access {
+    const access = objects.add(new Access(objects, ioas, rules));
     access.hold();
     return access;
   }
@@ -79,9 +69,9 @@ export class Access extends IommufdObject {
     return this.#ioas;
   }
 
-  /** Goes over to IOAS `id`; all pins end. @throws Refusal as `create`, and then it stays where it is. */
+  /** Goes over to IOAS `id`; all pins end. @throws Refusal ENOENT; as `open`, and then it stays where it is. */
   replace(id: number): void {
-    const ioas = this.#context.ioas(id);
+    const ioas = this.#objects.get(id, Ioas);
     if (ioas === this.#ioas) return;
     ioas.addAccess(this);
     ioas.hold();
@@ -92,8 +82,7 @@ export class Access extends IommufdObject {
   /** Its owner needs it no more. */
   close(): void {
     this.drop();
-    this.#context.objects.destroy(this.id);
-    if (!this.locks) this.#context.drop();
+    this.#objects.destroy(this.id);
   }
 
   destroy(): void {
@@ -137,7 +126,7 @@ export class Access extends IommufdObject {
   }
 
   /** What is pinned. */
-  pins(): Iterable<{ readonly iova: bigint; readonly length: bigint }> {
+  pins(): Iterable<PinnedRange> {
     return this.#pins.values();
   }
 
@@ -181,7 +170,8 @@ export class Access extends IommufdObject {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
     const last = iova + length - 1n;
     if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
-    const { space } = this.#ioas;
+    const ioas = this.#ioas;
+    const { space } = ioas;
     for (let at = iova; at <= last; ) {
       const slot = space.table.find(at);
       if (slot < 0) refuse('ENOENT', `iova ${hex(at)} of ${space.name} is not mapped`);
@@ -190,7 +180,7 @@ export class Access extends IommufdObject {
       yield {
         iova: at,
         rights: piece.access,
-        memory: this.#context.iommu.memories.get(piece.memory),
+        memory: ioas.memoryOf(piece),
         offset: piece.offset,
         length: piece.length,
       };

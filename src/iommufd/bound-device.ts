@@ -10,25 +10,30 @@
  * their PASID is translated.
  */
 import { refuse } from '../linux/errno.js';
-import { PAGE_RESPONSE_INVALID } from './fault-queue.js';
+import { PAGE_RESPONSE_INVALID, type Requester } from './fault-queue.js';
 import type { IommuHardware, PageRequest } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
 import { NestedHwpt } from './nested-hwpt.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
-import type { Vdevice } from './vdevice.js';
 
 /** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
 export const NO_PASID = 0;
 
-export class BoundDevice extends IommufdObject {
+/** What a device is in a vIOMMU: another object, which goes with it at the latest. */
+export interface VirtualDevice extends IommufdObject {
+  readonly viommu: IommufdObject;
+  /** The number that the virtual machine knows it by. */
+  readonly virtualId: bigint;
+}
+
+export class BoundDevice extends IommufdObject implements Requester {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
-  /** What it is in a vIOMMU; kept by Vdevice. */
-  vdevice: Vdevice | undefined;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<number, Hwpt>();
+  #vdevice: VirtualDevice | undefined;
   /** Page requests whose groups have not ended. */
   #unended: PageRequest[] = [];
 
@@ -36,6 +41,20 @@ export class BoundDevice extends IommufdObject {
     super();
     this.#objects = objects;
     this.hardware = hardware;
+  }
+
+  /** What it is in a vIOMMU. */
+  get vdevice(): VirtualDevice | undefined {
+    return this.#vdevice;
+  }
+
+  /** It is in a vIOMMU from now on, in no other before. */
+  joinViommu(vdevice: VirtualDevice): void {
+    this.#vdevice = vdevice;
+  }
+
+  leaveViommu(): void {
+    this.#vdevice = undefined;
   }
 
   /** What is attached for `pasid`. */
@@ -79,7 +98,7 @@ export class BoundDevice extends IommufdObject {
     this.#attachments.delete(pasid);
     this.hardware.leave(pasid);
     this.#abandonFaults(hwpt, pasid);
-    if (pasid === NO_PASID) hwpt.paging.ioas.space.release(this);
+    if (pasid === NO_PASID) hwpt.ioas.space.release(this);
     this.#put(hwpt);
     this.drop();
   }
@@ -109,7 +128,7 @@ export class BoundDevice extends IommufdObject {
   }
 
   destroy(): void {
-    if (this.vdevice !== undefined) this.#objects.bury(this.vdevice);
+    if (this.#vdevice !== undefined) this.#objects.bury(this.#vdevice);
   }
 
   /** Finds or makes the page table that `id` means, and does `change` with it. */
@@ -176,16 +195,16 @@ export class BoundDevice extends IommufdObject {
     if (hwpt.faults !== undefined && this.hardware.respond === undefined) {
       refuse('ENODEV', `HWPT ${hwpt.id} delivers page faults, and the device makes no page requests`);
     }
-    const { ioas } = hwpt.paging;
-    const moves = pasid === NO_PASID && ioas !== old?.paging.ioas;
+    const { ioas } = hwpt;
+    const moves = pasid === NO_PASID && ioas !== old?.ioas;
     if (moves) this.#reserve(ioas);
     try {
-      this.hardware.enter(pasid, hwpt.table, hwpt.paging.dirty);
+      this.hardware.enter(pasid, hwpt.table, hwpt.dirty);
     } catch (error) {
       if (moves) ioas.space.release(this);
       throw error;
     }
-    if (moves) old?.paging.ioas.space.release(this);
+    if (moves) old?.ioas.space.release(this);
     this.#attachments.set(pasid, hwpt);
     hwpt.hold();
   }

@@ -7,19 +7,22 @@
  * is never told what a device does: the device takes out what it needs and gives it back.
  */
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
-import type { Access, Iommu } from '../iommu/iommu.js';
+import type { Iommu, Access as Rights } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
+import { Access } from './access.js';
 import { BoundDevice } from './bound-device.js';
 import { FaultQueue } from './fault-queue.js';
 import type { IommuHardware } from './hardware.js';
+import { HwQueue, type QueuePlace } from './hw-queue.js';
 import { HWPT_FAULT_ID_VALID, type Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
 import { NestedHwpt } from './nested-hwpt.js';
 import { IommufdObject, ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
-import type { IommufdSubsystem } from './subsystem.js';
 import type { UserData } from './user-data.js';
-import { Viommu } from './viommu.js';
+import { Vdevice } from './vdevice.js';
+import { VeventQueue } from './vevent-queue.js';
+import { requireViommuType, Viommu } from './viommu.js';
 
 export class IommufdContext {
   /** A number for `ls`; it gives no right to anything. */
@@ -32,15 +35,16 @@ export class IommufdContext {
   rlimitMode = 0;
   /** The IOAS that the VFIO container ioctls mean, when one was named. */
   compatIoas: Ioas | undefined;
-  readonly #system: IommufdSubsystem;
+  readonly #living: Set<IommufdContext>;
   #references = 1;
 
-  /** Made by IommufdSubsystem.open. */
-  constructor(system: IommufdSubsystem, id: number, pid: number) {
-    this.#system = system;
-    this.iommu = system.iommu;
+  /** It is among the `living` until everything is released. Made by IommufdSubsystem.open. */
+  constructor(iommu: Iommu, living: Set<IommufdContext>, id: number, pid: number) {
+    this.iommu = iommu;
+    this.#living = living;
     this.id = id;
     this.pid = pid;
+    living.add(this);
   }
 
   allocIoas(): Ioas {
@@ -54,15 +58,12 @@ export class IommufdContext {
   /**
    * Allocates a page table for `deviceId` on IOAS `tableId`, or nested on HWPT or vIOMMU `tableId`.
    * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on;
-   * ENOENT `faultId` is no fault queue, for HWPT_FAULT_ID_VALID; and as PagingHwpt.create, NestedHwpt.create.
+   * ENOENT `faultId` is no fault queue, for HWPT_FAULT_ID_VALID; and as PagingHwpt.create, NestedHwpt.create,
+   * Viommu.allocNested.
    */
   allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Hwpt {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
-    const parent = this.#pageTableParent(tableId);
-    const hwpt =
-      parent instanceof Ioas
-        ? PagingHwpt.create(parent, hardware, flags, data)
-        : NestedHwpt.create(parent, hardware, flags, data);
+    const hwpt = this.#makeHwpt(this.#pageTableParent(tableId), hardware, flags, data);
     if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
     return this.objects.add(hwpt);
   }
@@ -70,6 +71,55 @@ export class IommufdContext {
   /** A queue for page faults. */
   allocFaultQueue(): FaultQueue {
     return this.objects.add(new FaultQueue());
+  }
+
+  /**
+   * A vIOMMU of `data.type` (IOMMU_VIOMMU_TYPE_*) for devices behind the IOMMU of `deviceId`, over HWPT
+   * `parentId`. @throws Refusal ENOENT; EOPNOTSUPP the IOMMU has no such type; and as Viommu.create.
+   */
+  allocViommu(deviceId: number, parentId: number, data: UserData): Viommu {
+    const { hardware } = this.objects.get(deviceId, BoundDevice);
+    requireViommuType(hardware, data.type);
+    return this.objects.add(Viommu.create(this.objects.get(parentId, PagingHwpt), hardware, data));
+  }
+
+  /** Makes a device number `virtualId` of a vIOMMU. @throws Refusal ENOENT; as the constructor of Vdevice. */
+  allocVdevice(viommuId: number, deviceId: number, virtualId: bigint): Vdevice {
+    const viommu = this.objects.get(viommuId, Viommu);
+    return this.objects.add(new Vdevice(viommu, this.objects.get(deviceId, BoundDevice), virtualId));
+  }
+
+  /** A queue for `depth` events of `type` of a vIOMMU. @throws Refusal ENOENT; EEXIST it has one already. */
+  allocVeventQueue(viommuId: number, type: number, depth: number): VeventQueue {
+    return this.objects.add(new VeventQueue(this.objects.get(viommuId, Viommu), type, depth));
+  }
+
+  /**
+   * Queue `index` of a vIOMMU, at `place`. @throws Refusal ENOENT; as the constructor of HwQueue, and its
+   * `start`.
+   */
+  allocHwQueue(viommuId: number, type: number, index: number, place: QueuePlace): HwQueue {
+    const queue = this.objects.add(new HwQueue(this.objects.get(viommuId, Viommu), type, index));
+    try {
+      queue.start(this.objects, place);
+    } catch (error) {
+      this.objects.destroy(queue.id);
+      throw error;
+    }
+    return queue;
+  }
+
+  /** An access to IOAS `id`, which holds the context until it is closed. @throws Refusal ENOENT; EADDRINUSE. */
+  openAccess(id: number, pinsPages: boolean): Access {
+    const access = Access.open(this.objects, this.ioas(id), { pinsPages, locks: false });
+    this.hold();
+    return access;
+  }
+
+  /** The access goes, and its reference. */
+  closeAccess(access: Access): void {
+    access.close();
+    this.drop();
   }
 
   /** Makes a device an object of this context, and adds a reference to the context. */
@@ -98,7 +148,7 @@ export class IommufdContext {
   copy(
     target: number,
     source: number,
-    request: { length: bigint; access: Access; iova: bigint | undefined },
+    request: { length: bigint; access: Rights; iova: bigint | undefined },
     from: bigint,
   ): bigint {
     const sourceIoas = this.ioas(source);
@@ -151,7 +201,18 @@ export class IommufdContext {
   drop(): void {
     if (--this.#references > 0) return;
     this.objects.destroyAll();
-    this.#system.forget(this);
+    this.#living.delete(this);
+  }
+
+  #makeHwpt(
+    parent: Ioas | PagingHwpt | Viommu,
+    hardware: IommuHardware,
+    flags: number,
+    data: UserData,
+  ): Hwpt {
+    if (parent instanceof Ioas) return PagingHwpt.create(parent, hardware, flags, data);
+    if (parent instanceof PagingHwpt) return NestedHwpt.create(parent, hardware, flags, data);
+    return parent.allocNested(hardware, flags, data);
   }
 
   #deliverFaults(hwpt: Hwpt, faultId: number): void {

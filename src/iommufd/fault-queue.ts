@@ -8,18 +8,23 @@
  * Linux.
  */
 import { refuse } from '../linux/errno.js';
-import type { BoundDevice } from './bound-device.js';
 import { Fifo } from './fifo.js';
-import type { PageRequest, PageResponse } from './hardware.js';
+import type { IommuHardware, PageRequest, PageResponse } from './hardware.js';
 import { IommufdObject } from './objects.js';
 
 /** enum iommufd_page_response_code. */
 export const PAGE_RESPONSE_SUCCESS = 0;
 export const PAGE_RESPONSE_INVALID = 1;
 
+/** The device that asks, under the id that the user knows it by. */
+export interface Requester {
+  readonly id: number;
+  readonly hardware: Pick<IommuHardware, 'respond'>;
+}
+
 /** Requests that are answered together; the last of them ends the group. */
 export interface FaultGroup {
-  readonly device: BoundDevice;
+  readonly device: Requester;
   /**
    * The PASID whose attachment leads here: that of the requests, or NO_PASID when a nested table of the
    * device translates for all.
@@ -70,7 +75,7 @@ export class FaultQueue extends IommufdObject {
   }
 
   /** The attachment of `device` for PASID `attachment` goes: what it waits for will not come. */
-  abandon(device: BoundDevice, attachment: number): void {
+  abandon(device: Requester, attachment: number): void {
     const goes = (group: FaultGroup) => group.device === device && group.attachment === attachment;
     const unread = this.#unread.remove(goes);
     const read = [...this.#read].filter(([, group]) => goes(group));

@@ -3,15 +3,14 @@
  * device's entries in its PASID table.
  *
  * What an IOMMU can do besides (nested page tables, vIOMMUs) is a method that it has or has not; without it
- * the ioctl that needs it is refused.
+ * the ioctl that needs it is refused. Of iommufd's objects it is handed what it needs of them: a SecondStage
+ * is a paging HWPT, a ViommuCore a vIOMMU, a HardwareQueue a queue.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { NestedTable, Translation } from '../iommu/nested-table.js';
-import type { HwQueue } from './hw-queue.js';
-import type { PagingHwpt } from './paging-hwpt.js';
+import type { PageTable } from '../iommu/page-table.js';
 import type { UserArray, UserData } from './user-data.js';
-import type { Viommu } from './viommu.js';
 
 /** A device's wish for a page that its DMA needs (PCIe 5.0 §10.4: a page request). */
 export interface PageRequest {
@@ -53,6 +52,13 @@ export interface PagingFormat {
   readonly aperture: IovaRange;
 }
 
+/** What a nested page table lies on: it turns what that one leads to into places in memory. */
+export interface SecondStage {
+  readonly table: PageTable;
+  /** Which pages were written, when it can tell. */
+  readonly dirty: DirtyLog | undefined;
+}
+
 /** What an IOMMU keeps of a page table that its user owns. */
 export interface NestedDomain {
   /** What a device's entry becomes. */
@@ -65,20 +71,45 @@ export interface NestedDomain {
   invalidate(array: UserArray): void;
 }
 
+/** A vIOMMU, for the IOMMU that it is a part of: the devices in it, and who is told of their events. */
+export interface ViommuCore {
+  /** As reasons name it. */
+  readonly id: number;
+  /** The second stage of its nested tables. */
+  readonly parent: SecondStage;
+  /** The device whose number in the virtual machine is `virtualId`. */
+  hardwareOf(virtualId: bigint): IommuHardware | undefined;
+  /** The number of the device with this hardware. */
+  virtualIdOf(hardware: IommuHardware): bigint | undefined;
+  /**
+   * Something happened that the machine's IOMMU would tell. @throws Refusal EOPNOTSUPP there is no queue for
+   * events of this type.
+   */
+  report(type: number, data: Uint8Array): void;
+}
+
+/** A queue of a vIOMMU that the IOMMU works on. It is there until as many have dropped it as hold it. */
+export interface HardwareQueue {
+  /** Its number in the vIOMMU. */
+  readonly index: number;
+  hold(): void;
+  drop(): void;
+}
+
 /** What an IOMMU does for one vIOMMU of its. As with IommuHardware, what it cannot do is not there. */
 export interface VirtualIommu {
   /** A nested page table under the vIOMMU's parent. @throws Refusal as IommuHardware.allocNested. */
-  allocNested?(viommu: Viommu, data: UserData): NestedDomain;
+  allocNested?(viommu: ViommuCore, data: UserData): NestedDomain;
   /** As NestedDomain.invalidate, for what devices of the vIOMMU cache. */
-  invalidate?(viommu: Viommu, array: UserArray): void;
+  invalidate?(viommu: ViommuCore, array: UserArray): void;
   /** The queues that it can have: IOMMU_HW_QUEUE_TYPE_*. */
   readonly queueTypes?: readonly number[];
   /**
    * Begins to work on a queue. @returns the queue that must not go before this one. @throws Refusal an index
    * that cannot be had (now).
    */
-  startQueue?(queue: HwQueue): HwQueue | undefined;
-  stopQueue?(queue: HwQueue): void;
+  startQueue?(queue: HardwareQueue): HardwareQueue | undefined;
+  stopQueue?(queue: HardwareQueue): void;
 }
 
 /** Its own properties are the format of a page table that nothing else is said of. */
@@ -118,11 +149,11 @@ export interface IommuHardware extends PagingFormat {
    * A nested page table under `parent`, which `data` describes. @throws Refusal EOPNOTSUPP it has no such
    * format; EINVAL, EFAULT.
    */
-  allocNested?(parent: PagingHwpt, data: UserData): NestedDomain;
+  allocNested?(parent: SecondStage, data: UserData): NestedDomain;
   /** The vIOMMUs that it can have: IOMMU_VIOMMU_TYPE_*. */
   readonly viommuTypes?: readonly number[];
   /** A vIOMMU of one of these types, over `parent`; `data` may be empty. @throws Refusal EINVAL, EFAULT. */
-  makeViommu?(parent: PagingHwpt, data: UserData): VirtualIommu;
+  makeViommu?(parent: SecondStage, data: UserData): VirtualIommu;
 
   /**
    * Makes `table` the device's entry for `pasid` (0: requests without PASID), and `log` the one that its

@@ -10,9 +10,9 @@ import { READ } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import { Access, type Reach } from './access.js';
-import type { IommufdContext } from './context.js';
-import { IommufdObject } from './objects.js';
-import { Viommu } from './viommu.js';
+import type { HardwareQueue } from './hardware.js';
+import { IommufdObject, type ObjectTable } from './objects.js';
+import type { Viommu } from './viommu.js';
 
 const PAGE = BigInt(PAGE_SIZE);
 /** A longer list of pages is more than the kernel allocates at once: INT_MAX bytes of pointers. */
@@ -25,48 +25,43 @@ export interface QueuePlace {
   readonly length: bigint;
 }
 
-export class HwQueue extends IommufdObject {
+export class HwQueue extends IommufdObject implements HardwareQueue {
   readonly kind = 'hardware queue';
   readonly viommu: Viommu;
   /** Its number in the vIOMMU. */
   readonly index: number;
   #access: Access | undefined;
-  #after: HwQueue | undefined;
+  #after: HardwareQueue | undefined;
   #started = false;
 
-  /** For `create`. */
-  constructor(viommu: Viommu, index: number) {
+  /**
+   * Queue `index` of type `type` (IOMMU_HW_QUEUE_TYPE_*) of a vIOMMU, to be started. @throws Refusal
+   * EOPNOTSUPP the vIOMMU has no queues of the type.
+   */
+  constructor(viommu: Viommu, type: number, index: number) {
     super();
+    if (!viommu.hardware.queueTypes?.includes(type))
+      refuse('EOPNOTSUPP', `vIOMMU ${viommu.id} has no queues of type ${hex(type)}`);
     this.viommu = viommu;
     this.index = index;
     viommu.hold();
   }
 
   /**
-   * Queue `index` of type `type` (IOMMU_HW_QUEUE_TYPE_*) of a vIOMMU.
-   * @throws Refusal ENOENT no such vIOMMU, or nothing mapped there; EOPNOTSUPP it has no queues of the type;
-   * ERANGE, ENOMEM too long; EPERM, EINVAL, EADDRINUSE memory that cannot be held; EFAULT memory that is not
-   * there or in several stretches; and what the vIOMMU refuses the index with.
+   * The hardware begins to work on it. Its memory is held by an access, which is put into `objects`.
+   * @throws Refusal ERANGE, ENOMEM too long; EPERM, EINVAL, EADDRINUSE memory that cannot be held; ENOENT
+   * nothing is mapped there; EFAULT memory that is not there or in several stretches; and what the vIOMMU
+   * refuses the index with. Then it is to be destroyed.
    */
-  static create(
-    context: IommufdContext,
-    viommuId: number,
-    type: number,
-    index: number,
-    place: QueuePlace,
-  ): HwQueue {
-    const viommu = context.objects.get(viommuId, Viommu);
-    if (!viommu.hardware.queueTypes?.includes(type))
-      refuse('EOPNOTSUPP', `vIOMMU ${viommuId} has no queues of type ${hex(type)}`);
-    const queue = context.objects.add(new HwQueue(viommu, index));
-    try {
-      queue.#hold(context, wholePages(place));
-      queue.#start();
-    } catch (error) {
-      context.objects.destroy(queue.id);
-      throw error;
-    }
-    return queue;
+  start(objects: ObjectTable, place: QueuePlace): void {
+    const { iova, length } = wholePages(place);
+    this.#access = Access.open(objects, this.viommu.parent.ioas, { pinsPages: true, locks: true });
+    requireOneStretch(this.#access.reach(iova, length, READ));
+    this.#access.pin(iova, length);
+    const after = this.viommu.hardware.startQueue?.(this);
+    this.#started = true;
+    this.#after = after;
+    after?.hold();
   }
 
   destroy(): void {
@@ -74,20 +69,6 @@ export class HwQueue extends IommufdObject {
     this.#after?.drop();
     this.#access?.close();
     this.viommu.drop();
-  }
-
-  #hold(context: IommufdContext, { iova, length }: QueuePlace): void {
-    this.#access = Access.internal(context, this.viommu.parent.ioas);
-    requireOneStretch(this.#access.reach(iova, length, READ));
-    this.#access.pin(iova, length);
-  }
-
-  #start(): void {
-    const after = this.viommu.hardware.startQueue?.(this);
-    this.#started = true;
-    if (after === undefined) return;
-    this.#after = after;
-    after.hold();
   }
 }
 

@@ -5,10 +5,11 @@
  * writes, under a paging HWPT. Invariant: whatever is reached through a HWPT is reached through the mappings
  * of the one IOAS behind it.
  */
+import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Translation } from '../iommu/nested-table.js';
 import type { FaultQueue } from './fault-queue.js';
+import type { Ioas } from './ioas.js';
 import { IommufdObject } from './objects.js';
-import type { PagingHwpt } from './paging-hwpt.js';
 
 /** enum iommufd_hwpt_alloc_flags. */
 export const HWPT_NEST_PARENT = 1;
@@ -22,10 +23,12 @@ export abstract class Hwpt extends IommufdObject {
   readonly iommu: object;
   /** May be attached to a PASID. */
   readonly pasidCompatible: boolean;
-  /** The second stage: itself, when it has no other. */
-  abstract readonly paging: PagingHwpt;
+  /** The IOAS behind it. */
+  abstract readonly ioas: Ioas;
   /** What a device's entry in its PASID table leads to. */
   abstract readonly table: Translation;
+  /** Which pages of the IOAS were written through it, when it can tell. */
+  abstract readonly dirty: DirtyLog | undefined;
 
   /** Where page faults of attached devices go; without one their DMA just fails. */
   #faults: FaultQueue | undefined;

@@ -9,14 +9,13 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
-import { AddressSpace } from '../ioasid/address-space.js';
+import { AddressSpace, type Piece } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import type { Access as IoasAccess } from './access.js';
 import { IommufdObject } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -33,6 +32,25 @@ export interface DomainShape {
   readonly pageSizes: bigint;
   /** Its DMA is coherent with caches whatever the device asks for. */
   readonly coherent: boolean;
+}
+
+/** A range of IOVAs whose memory is held in place. Bytes. */
+export interface PinnedRange {
+  readonly iova: bigint;
+  readonly length: bigint;
+}
+
+/** Who uses the memory of the IOAS by IOVA, and what of it he has pinned: an access. */
+export interface Pinner {
+  /** It pins, and so wants whole pages. */
+  readonly pinsPages: boolean;
+  /** What it pins cannot be unmapped. */
+  readonly locks: boolean;
+  pins(): Iterable<PinnedRange>;
+  /** Does a pin touch [iova, iova+length)? */
+  pinned(iova: bigint, length: bigint): boolean;
+  /** Something in [iova, iova+length) was unmapped. */
+  unmapped(iova: bigint, length: bigint): void;
 }
 
 /** How memory is asked for. `iova` undefined: one is chosen. */
@@ -55,13 +73,18 @@ export class Ioas extends IommufdObject {
   readonly #domains = new Set<DomainShape>();
   // How many domains have a smallest page of so many bytes.
   readonly #pageSizes = new Map<bigint, number>();
-  readonly #accesses = new Set<IoasAccess>();
+  readonly #accesses = new Set<Pinner>();
   #largePages = true;
 
   constructor(iommu: Iommu) {
     super();
     this.#iommu = iommu;
     this.space = new AddressSpace(iommu, 'the IOAS');
+  }
+
+  /** The memory that a piece of the address space lies in. */
+  memoryOf({ memory }: Piece): Memory {
+    return this.#iommu.memories.get(memory);
   }
 
   get largePages(): boolean {
@@ -124,8 +147,7 @@ export class Ioas extends IommufdObject {
     }
     this.space.requireAligned(address);
     if (this.#domains.size > 0) {
-      for (const piece of pieces)
-        requireReach(this.#iommu.memories.get(piece.memory), piece.offset, piece.length, access);
+      for (const piece of pieces) requireReach(this.memoryOf(piece), piece.offset, piece.length, access);
     }
     this.space.mapPieces(at, pieces, access);
     return at;
@@ -178,7 +200,7 @@ export class Ioas extends IommufdObject {
    * An access begins to use what is mapped. @throws Refusal EADDRINUSE when it pins pages and a mapping is
    * not made of whole ones.
    */
-  addAccess(access: IoasAccess): void {
+  addAccess(access: Pinner): void {
     this.#accesses.add(access);
     try {
       this.space.align(this.#alignment());
@@ -188,7 +210,7 @@ export class Ioas extends IommufdObject {
     }
   }
 
-  removeAccess(access: IoasAccess): void {
+  removeAccess(access: Pinner): void {
     this.#accesses.delete(access);
     this.space.align(this.#alignment());
   }
@@ -211,7 +233,7 @@ export class Ioas extends IommufdObject {
       this.#reserveAround(domain);
       for (const { iova, length, access, offset } of this.space.mappings(Number.POSITIVE_INFINITY)) {
         const piece = this.space.pieces(iova, length)[0]!;
-        requireReach(this.#iommu.memories.get(piece.memory), offset, length, access);
+        requireReach(this.memoryOf(piece), offset, length, access);
       }
     } catch (error) {
       this.space.release(domain);
@@ -257,11 +279,7 @@ export class Ioas extends IommufdObject {
   }
 
   /** Where the first mapping of a pin begins that reaches into [iova, iova+length). */
-  #firstOf(
-    pin: { readonly iova: bigint; readonly length: bigint },
-    iova: bigint,
-    length: bigint,
-  ): bigint | undefined {
+  #firstOf(pin: PinnedRange, iova: bigint, length: bigint): bigint | undefined {
     const { table } = this.space;
     for (const slot of table.slots(pin.iova)) {
       const start = table.start(slot);

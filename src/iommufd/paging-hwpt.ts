@@ -8,14 +8,14 @@ import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DirtyLog } from '../iommu/dirty-log.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { IommuHardware, PagingFormat } from './hardware.js';
+import type { IommuHardware, PagingFormat, SecondStage } from './hardware.js';
 import { HWPT_DIRTY_TRACKING, HWPT_FAULT_ID_VALID, HWPT_NEST_PARENT, HWPT_PASID, Hwpt } from './hwpt.js';
 import type { DomainShape, Ioas } from './ioas.js';
 import type { UserData } from './user-data.js';
 
 const FLAGS = HWPT_NEST_PARENT | HWPT_DIRTY_TRACKING | HWPT_FAULT_ID_VALID | HWPT_PASID;
 
-export class PagingHwpt extends Hwpt implements DomainShape {
+export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
   readonly ioas: Ioas;
   /** Made for a device that was attached to the IOAS itself. */
   readonly auto: boolean;
@@ -60,10 +60,6 @@ export class PagingHwpt extends Hwpt implements DomainShape {
   /** The page table for devices that are attached to `ioas` itself. @throws Refusal as Ioas.addDomain. */
   static automatic(ioas: Ioas, hardware: IommuHardware): PagingHwpt {
     return new PagingHwpt(ioas, hardware.iommu, hardware, 0, true);
-  }
-
-  get paging(): PagingHwpt {
-    return this;
   }
 
   get table(): PageTable {

@@ -6,7 +6,7 @@ import { IommufdContext } from './context.js';
 
 export class IommufdSubsystem {
   readonly iommu: Iommu;
-  readonly #contexts = new Set<IommufdContext>();
+  readonly #living = new Set<IommufdContext>();
   #nextId = 1;
 
   constructor(iommu: Iommu) {
@@ -15,17 +15,10 @@ export class IommufdSubsystem {
 
   /** A new, empty context for process `pid`. */
   open(pid: number): IommufdContext {
-    const context = new IommufdContext(this, this.#nextId++, pid);
-    this.#contexts.add(context);
-    return context;
-  }
-
-  /** A context has released everything. */
-  forget(context: IommufdContext): void {
-    this.#contexts.delete(context);
+    return new IommufdContext(this.iommu, this.#living, this.#nextId++, pid);
   }
 
   contexts(): IterableIterator<IommufdContext> {
-    return this.#contexts.values();
+    return this.#living.values();
   }
 }

@@ -6,47 +6,43 @@
  * destroys it does not hit another object.
  */
 import { hex, refuse } from '../linux/errno.js';
-import { BoundDevice } from './bound-device.js';
-import type { IommufdContext } from './context.js';
+import type { BoundDevice, VirtualDevice } from './bound-device.js';
 import { IommufdObject } from './objects.js';
-import { Viommu } from './viommu.js';
+import type { Viommu } from './viommu.js';
 
-export class Vdevice extends IommufdObject {
+export class Vdevice extends IommufdObject implements VirtualDevice {
   readonly kind = 'vDEVICE';
   readonly viommu: Viommu;
   readonly device: BoundDevice;
   /** The number: a stream id, a requester id, 64 bits. */
   readonly virtualId: bigint;
 
-  /** For `create`. */
+  /**
+   * @throws Refusal EINVAL the device is behind another IOMMU; EEXIST the device or the number is in a vIOMMU
+   * already.
+   */
   constructor(viommu: Viommu, device: BoundDevice, virtualId: bigint) {
     super();
     this.viommu = viommu;
     this.device = device;
     this.virtualId = virtualId;
-    viommu.addDevice(this);
-    device.vdevice = this;
-  }
-
-  /**
-   * @throws Refusal ENOENT; EINVAL the device is behind another IOMMU; EEXIST the device or the number is in
-   * a vIOMMU already.
-   */
-  static create({ objects }: IommufdContext, viommuId: number, deviceId: number, virtualId: bigint): Vdevice {
-    const viommu = objects.get(viommuId, Viommu);
-    const device = objects.get(deviceId, BoundDevice);
-    if (device.hardware.iommu !== viommu.iommu)
-      refuse('EINVAL', `device ${deviceId} is behind another IOMMU than vIOMMU ${viommuId}`);
-    if (device.vdevice !== undefined)
-      refuse(
-        'EEXIST',
-        `device ${deviceId} is number ${hex(device.vdevice.virtualId)} of vIOMMU ${device.vdevice.viommu.id} already`,
-      );
-    return objects.add(new Vdevice(viommu, device, virtualId));
+    requireFree(viommu, device);
+    viommu.addDevice(virtualId, device);
+    device.joinViommu(this);
   }
 
   destroy(): void {
-    this.viommu.removeDevice(this);
-    this.device.vdevice = undefined;
+    this.viommu.removeDevice(this.virtualId);
+    this.device.leaveViommu();
   }
+}
+
+function requireFree(viommu: Viommu, { id, hardware, vdevice }: BoundDevice): void {
+  if (hardware.iommu !== viommu.iommu)
+    refuse('EINVAL', `device ${id} is behind another IOMMU than vIOMMU ${viommu.id}`);
+  if (vdevice !== undefined)
+    refuse(
+      'EEXIST',
+      `device ${id} is number ${hex(vdevice.virtualId)} of vIOMMU ${vdevice.viommu.id} already`,
+    );
 }

@@ -81,14 +81,13 @@ test('who reads everything can tell from the numbers how many events he has miss
 
 test('a vIOMMU has one queue for events of a type; what it has none for is refused', () => {
   const viommu = new Viommu({}, parent, {});
-  assert.throws(
-    () => viommu.report(1, Uint8Array.of(1)),
-    (error) => (error as { code?: string }).code === 'EOPNOTSUPP',
-  );
+  const refused = (code: string) => (error: unknown) => (error as { code?: string }).code === code;
+  assert.throws(() => viommu.report(1, Uint8Array.of(1)), refused('EOPNOTSUPP'));
   const queue = new VeventQueue(viommu, 1, 4);
   viommu.report(1, Uint8Array.of(1));
+  assert.throws(() => new VeventQueue(viommu, 1, 4), refused('EEXIST'));
   assert.equal(viommu.users, 1);
   queue.destroy();
   assert.equal(viommu.users, 0);
-  assert.equal(viommu.queue(1), undefined);
+  assert.throws(() => viommu.report(1, Uint8Array.of(1)), refused('EOPNOTSUPP'));
 });

@@ -5,14 +5,10 @@
  * newest number stands at the end of the queue. It goes when another event follows, whose number then shows
  * the gap, and takes no room. Invariant: a notice is never anything but the last.
  */
-import { hex, refuse } from '../linux/errno.js';
-import type { IommufdContext } from './context.js';
 import { Fifo } from './fifo.js';
 import { IommufdObject } from './objects.js';
-import { Viommu } from './viommu.js';
+import type { VeventSink, Viommu } from './viommu.js';
 
-/** More is EINVAL. */
-const VEVENTQ_MAX_DEPTH = 2 ** 19;
 const LAST_SEQUENCE = 0x7fff_ffff;
 
 export interface Vevent {
@@ -21,7 +17,7 @@ export interface Vevent {
   readonly data: Uint8Array | undefined;
 }
 
-export class VeventQueue extends IommufdObject {
+export class VeventQueue extends IommufdObject implements VeventSink {
   readonly kind = 'vEVENT queue';
   readonly viommu: Viommu;
   /** IOMMU_VEVENTQ_TYPE_*: what its events look like. */
@@ -31,23 +27,13 @@ export class VeventQueue extends IommufdObject {
   #arrivals = 0;
   #sequence = 0;
 
-  /** For `create`. */
+  /** @throws Refusal EEXIST the vIOMMU has a queue of that type. */
   constructor(viommu: Viommu, type: number, depth: number) {
     super();
     this.viommu = viommu;
     this.type = type;
     this.#depth = depth;
     viommu.addQueue(this);
-  }
-
-  /** @throws Refusal EINVAL no possible depth; ENOENT no such vIOMMU; EEXIST it has a queue of that type. */
-  static create({ objects }: IommufdContext, viommuId: number, type: number, depth: number): VeventQueue {
-    if (depth === 0 || depth > VEVENTQ_MAX_DEPTH)
-      refuse('EINVAL', `a queue of ${depth} events is none, or more than ${VEVENTQ_MAX_DEPTH}`);
-    const viommu = objects.get(viommuId, Viommu);
-    if (viommu.queue(type) !== undefined)
-      refuse('EEXIST', `vIOMMU ${viommuId} has a queue of events of type ${hex(type)} already`);
-    return objects.add(new VeventQueue(viommu, type, depth));
   }
 
   /** How many events and notices have come so far. */

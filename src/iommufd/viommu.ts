@@ -5,16 +5,22 @@
  * Invariant: a number means at most one device, and a device is in at most one vIOMMU (see Vdevice).
  */
 import { hex, refuse } from '../linux/errno.js';
-import { BoundDevice } from './bound-device.js';
-import type { IommufdContext } from './context.js';
-import type { IommuHardware, VirtualIommu } from './hardware.js';
+import type { BoundDevice } from './bound-device.js';
+import type { IommuHardware, ViommuCore, VirtualIommu } from './hardware.js';
+import { NestedHwpt, requireNestable, requireSameIommu } from './nested-hwpt.js';
 import { IommufdObject } from './objects.js';
-import { PagingHwpt } from './paging-hwpt.js';
+import type { PagingHwpt } from './paging-hwpt.js';
 import type { UserArray, UserData } from './user-data.js';
-import type { Vdevice } from './vdevice.js';
-import type { VeventQueue } from './vevent-queue.js';
 
-export class Viommu extends IommufdObject {
+/** The queue that events of one type go to. */
+export interface VeventSink {
+  /** IOMMU_VEVENTQ_TYPE_*. */
+  readonly type: number;
+  /** Something happened. */
+  report(data: Uint8Array): void;
+}
+
+export class Viommu extends IommufdObject implements ViommuCore {
   readonly kind = 'vIOMMU';
   /** The IOMMU that it is a part of. */
   readonly iommu: object;
@@ -22,9 +28,9 @@ export class Viommu extends IommufdObject {
   readonly parent: PagingHwpt;
   /** What the IOMMU does for it. */
   readonly hardware: VirtualIommu;
-  readonly #devices = new Map<bigint, Vdevice>();
+  readonly #devices = new Map<bigint, BoundDevice>();
   /** By type, of which there is one at most. */
-  readonly #queues = new Map<number, VeventQueue>();
+  readonly #queues = new Map<number, VeventSink>();
 
   /** For `create`. */
   constructor(iommu: object, parent: PagingHwpt, hardware: VirtualIommu) {
@@ -36,64 +42,65 @@ export class Viommu extends IommufdObject {
   }
 
   /**
-   * A vIOMMU of `data.type` (IOMMU_VIOMMU_TYPE_*) for devices behind the IOMMU of `deviceId`, over HWPT
-   * `parentId`.
-   * @throws Refusal ENOENT; EOPNOTSUPP the IOMMU has no such type; EINVAL the HWPT is no parent of nested
-   * tables, or not of that IOMMU; and what the IOMMU refuses `data` with.
+   * A vIOMMU of `data.type` (IOMMU_VIOMMU_TYPE_*, which the IOMMU of `hardware` has) for devices behind that
+   * IOMMU.
+   * @throws Refusal EINVAL `parent` is no parent of nested tables, or not of that IOMMU; and what the IOMMU
+   * refuses `data` with.
    */
-  static create({ objects }: IommufdContext, deviceId: number, parentId: number, data: UserData): Viommu {
-    const { hardware } = objects.get(deviceId, BoundDevice);
-    const make = viommuMaker(hardware, data.type);
-    const parent = objects.get(parentId, PagingHwpt);
+  static create(parent: PagingHwpt, hardware: IommuHardware, data: UserData): Viommu {
     if (!parent.nestParent)
-      refuse('EINVAL', `HWPT ${parentId} was not allocated as a parent of nested tables`);
-    if (parent.iommu !== hardware.iommu)
-      refuse('EINVAL', `HWPT ${parentId} belongs to another IOMMU than the device`);
-    return objects.add(new Viommu(hardware.iommu, parent, make(parent, data)));
+      refuse('EINVAL', `HWPT ${parent.id} was not allocated as a parent of nested tables`);
+    requireSameIommu(parent, hardware);
+    return new Viommu(hardware.iommu, parent, hardware.makeViommu!(parent, data));
   }
 
-  /** The device whose number in the machine is `virtualId`. */
-  device(virtualId: bigint): Vdevice | undefined {
-    return this.#devices.get(virtualId);
+  /**
+   * A nested page table on it, for devices behind the IOMMU of `hardware`.
+   * @throws Refusal EINVAL it is not of that IOMMU; EOPNOTSUPP flags or data that it does not support;
+   * EFAULT.
+   */
+  allocNested(hardware: IommuHardware, flags: number, data: UserData): NestedHwpt {
+    requireSameIommu(this, hardware);
+    requireNestable(flags, data);
+    if (this.hardware.allocNested === undefined)
+      refuse('EOPNOTSUPP', `vIOMMU ${this.id} has no nested page tables`);
+    return new NestedHwpt(this.parent, this, this.hardware.allocNested(this, data), flags);
   }
 
-  /** The device with this hardware. */
-  deviceWith(hardware: IommuHardware): Vdevice | undefined {
-    return [...this.#devices.values()].find(({ device }) => device.hardware === hardware);
+  hardwareOf(virtualId: bigint): IommuHardware | undefined {
+    return this.#devices.get(virtualId)?.hardware;
+  }
+
+  virtualIdOf(hardware: IommuHardware): bigint | undefined {
+    return [...this.#devices].find(([, device]) => device.hardware === hardware)?.[0];
   }
 
   /** @throws Refusal EEXIST when the number is taken. */
-  addDevice(vdevice: Vdevice): void {
-    if (this.#devices.has(vdevice.virtualId))
-      refuse('EEXIST', `vIOMMU ${this.id} has a device ${hex(vdevice.virtualId)} already`);
-    this.#devices.set(vdevice.virtualId, vdevice);
+  addDevice(virtualId: bigint, device: BoundDevice): void {
+    if (this.#devices.has(virtualId))
+      refuse('EEXIST', `vIOMMU ${this.id} has a device ${hex(virtualId)} already`);
+    this.#devices.set(virtualId, device);
     this.hold();
   }
 
-  removeDevice({ virtualId }: Vdevice): void {
+  removeDevice(virtualId: bigint): void {
     this.#devices.delete(virtualId);
     this.drop();
   }
 
-  /** The queue of events of this type. */
-  queue(type: number): VeventQueue | undefined {
-    return this.#queues.get(type);
-  }
-
-  addQueue(queue: VeventQueue): void {
+  /** @throws Refusal EEXIST when it has a queue for events of this type. */
+  addQueue(queue: VeventSink): void {
+    if (this.#queues.has(queue.type))
+      refuse('EEXIST', `vIOMMU ${this.id} has a queue of events of type ${hex(queue.type)} already`);
     this.#queues.set(queue.type, queue);
     this.hold();
   }
 
-  removeQueue({ type }: VeventQueue): void {
+  removeQueue({ type }: VeventSink): void {
     this.#queues.delete(type);
     this.drop();
   }
 
-  /**
-   * Something happened that the machine's IOMMU would tell. @throws Refusal EOPNOTSUPP there is no queue for
-   * events of this type.
-   */
   report(type: number, data: Uint8Array): void {
     const queue =
       this.#queues.get(type) ??
@@ -116,12 +123,8 @@ export class Viommu extends IommufdObject {
   }
 }
 
-function viommuMaker(
-  hardware: IommuHardware,
-  type: number,
-): (parent: PagingHwpt, data: UserData) => VirtualIommu {
-  const made = hardware.viommuTypes?.includes(type) ? hardware.makeViommu : undefined;
-  return (
-    made?.bind(hardware) ?? refuse('EOPNOTSUPP', `the device's IOMMU has no vIOMMUs of type ${hex(type)}`)
-  );
+/** @throws Refusal EOPNOTSUPP the IOMMU has no vIOMMUs of this type. */
+export function requireViommuType({ viommuTypes, makeViommu }: IommuHardware, type: number): void {
+  if (makeViommu === undefined || !viommuTypes?.includes(type))
+    refuse('EOPNOTSUPP', `the device's IOMMU has no vIOMMUs of type ${hex(type)}`);
 }

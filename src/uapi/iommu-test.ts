@@ -232,14 +232,16 @@ function setMemoryLimit(_context: IommufdContext, { data }: Command): void {
 function createAccess(context: IommufdContext, { caller, data, respond }: Command): void {
   const flags = getU32(data, CreateAccess.flags);
   if (flags & ~ACCESS_NEEDS_PIN_PAGES) refuse('EOPNOTSUPP', `CREATE_ACCESS flags ${hex(flags)} are unknown`);
-  const access = Access.create(context, id(data), (flags & ACCESS_NEEDS_PIN_PAGES) !== 0);
+  const access = context.openAccess(id(data), (flags & ACCESS_NEEDS_PIN_PAGES) !== 0);
   try {
     respond();
   } catch (error) {
-    access.close();
+    context.closeAccess(access);
     throw error;
   }
-  const fd = caller.install(new DeviceFile(access, new Map(), { release: () => access.close() }));
+  const fd = caller.install(
+    new DeviceFile(access, new Map(), { release: () => context.closeAccess(access) }),
+  );
   setU32(data, CreateAccess.out_access_fd, fd);
   respond();
 }

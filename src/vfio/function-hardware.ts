@@ -8,8 +8,7 @@ import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
-import type { IommuHardware, NestedDomain, PageResponse } from '../iommufd/hardware.js';
-import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import type { IommuHardware, NestedDomain, PageResponse, SecondStage } from '../iommufd/hardware.js';
 import type { UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
 import type { DevicePort } from './device-port.js';
@@ -48,7 +47,7 @@ export class FunctionHardware implements IommuHardware {
     if (pages !== undefined) this.respond = (response) => pages.answer(response);
   }
 
-  allocNested(parent: PagingHwpt, data: UserData): NestedDomain {
+  allocNested(parent: SecondStage, data: UserData): NestedDomain {
     return new VtdDomain(this.iommu, parent, data);
   }
 

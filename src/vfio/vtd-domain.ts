@@ -8,8 +8,7 @@
 
 import type { Iommu } from '../iommu/iommu.js';
 import { VtdTable } from '../iommu/vtd-table.js';
-import type { NestedDomain } from '../iommufd/hardware.js';
-import type { PagingHwpt } from '../iommufd/paging-hwpt.js';
+import type { NestedDomain, SecondStage } from '../iommufd/hardware.js';
 import type { UserArray, UserData } from '../iommufd/user-data.js';
 import { hex, refuse } from '../linux/errno.js';
 
@@ -70,7 +69,7 @@ export class VtdDomain implements NestedDomain {
   readonly table: VtdTable;
 
   /** @throws Refusal EOPNOTSUPP for another format; EINVAL, EFAULT for `data`. */
-  constructor(iommu: Iommu, parent: PagingHwpt, data: UserData) {
+  constructor(iommu: Iommu, parent: SecondStage, data: UserData) {
     if (data.type !== DATA_TYPE)
       refuse(
         'EOPNOTSUPP',

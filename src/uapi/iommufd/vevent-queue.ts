@@ -3,7 +3,7 @@
  * and what belongs to the event's type.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
-import { type Vevent, VeventQueue } from '../../iommufd/vevent-queue.js';
+import type { Vevent, VeventQueue } from '../../iommufd/vevent-queue.js';
 import { refuse } from '../../linux/errno.js';
 import { getU32, setU32, struct, u32 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondWithFile } from './command.js';
@@ -25,6 +25,7 @@ export const VeventHeaderStruct = struct('iommufd_vevent_header', { flags: u32, 
 export const VEVENTQ_FLAG_LOST_EVENTS = 1;
 /** IOMMU_VEVENTQ_TYPE_DEFAULT: no type. */
 const NO_TYPE = 0;
+const VEVENTQ_MAX_DEPTH = 2 ** 19;
 
 export const veventQueueIoctls = {
   IOMMU_VEVENTQ_ALLOC: { nr: 0x93, struct: VeventqAllocStruct, last: 'out_veventq_fd', handle: veventqAlloc },
@@ -37,7 +38,10 @@ function veventqAlloc(context: IommufdContext, command: Command): number {
   requireZero(data, at.flags, 'VEVENTQ_ALLOC flags');
   requireZero(data, at.reserved, 'VEVENTQ_ALLOC __reserved');
   if (type === NO_TYPE) refuse('EOPNOTSUPP', 'a queue is for events of a type, and none is given');
-  const queue = VeventQueue.create(context, getU32(data, at.viommu_id), type, getU32(data, at.veventq_depth));
+  const depth = getU32(data, at.veventq_depth);
+  if (depth === 0 || depth > VEVENTQ_MAX_DEPTH)
+    refuse('EINVAL', `a queue of ${depth} events is none, or more than ${VEVENTQ_MAX_DEPTH}`);
+  const queue = context.allocVeventQueue(getU32(data, at.viommu_id), type, depth);
   setU32(data, at.out_veventq_id, queue.id);
   const file = eventFile(context, queue, { read: (_offset, target) => readEvents(queue, target) });
   return respondWithFile(context, queue, command, at.out_veventq_fd, file);

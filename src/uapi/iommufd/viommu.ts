@@ -3,10 +3,7 @@
  * HWPT_INVALIDATE.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
-import { HwQueue } from '../../iommufd/hw-queue.js';
 import { UserData } from '../../iommufd/user-data.js';
-import { Vdevice } from '../../iommufd/vdevice.js';
-import { Viommu } from '../../iommufd/viommu.js';
 import { hex, refuse } from '../../linux/errno.js';
 import { getBig, getU32, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
@@ -55,7 +52,7 @@ function viommuAlloc(context: IommufdContext, command: Command): number {
   requireZero(data, at.flags, 'VIOMMU_ALLOC flags');
   if (type === NO_TYPE) refuse('EOPNOTSUPP', 'a vIOMMU is of a type, and none is given');
   const userData = new UserData(caller, type, Number(getBig(data, at.data_uptr)), getU32(data, at.data_len));
-  const viommu = Viommu.create(context, getU32(data, at.dev_id), getU32(data, at.hwpt_id), userData);
+  const viommu = context.allocViommu(getU32(data, at.dev_id), getU32(data, at.hwpt_id), userData);
   setU32(data, at.out_viommu_id, viommu.id);
   return respondOrDestroy(context, viommu, command);
 }
@@ -63,8 +60,7 @@ function viommuAlloc(context: IommufdContext, command: Command): number {
 function vdeviceAlloc(context: IommufdContext, command: Command): number {
   const { data } = command;
   const { at } = VdeviceAllocStruct;
-  const vdevice = Vdevice.create(
-    context,
+  const vdevice = context.allocVdevice(
     getU32(data, at.viommu_id),
     getU32(data, at.dev_id),
     getBig(data, at.virt_id),
@@ -83,7 +79,7 @@ function hwQueueAlloc(context: IommufdContext, command: Command): number {
   if (place.length === 0n) refuse('EINVAL', 'the length is zero');
   if (place.iova + place.length > 2n ** 64n)
     refuse('EOVERFLOW', `iova range ${hex(place.iova)}+${hex(place.length)} wraps around`);
-  const queue = HwQueue.create(context, getU32(data, at.viommu_id), type, getU32(data, at.index), place);
+  const queue = context.allocHwQueue(getU32(data, at.viommu_id), type, getU32(data, at.index), place);
   setU32(data, at.out_hw_queue_id, queue.id);
   return respondOrDestroy(context, queue, command);
 }
