@@ -77,16 +77,6 @@ build_kernel() {
 	rm -rf "$build" "$source"
 }
 
-# Programs are small: made anew whenever their source is newer.
-build_programs() {
-	mkdir -p "$home/root/proc" "$home/root/sys" "$home/root/dev" "$home/root/tmp"
-	for name in init executor; do
-		[ "$home/root/$name" -nt "$here/$name.c" ] && continue
-		gcc -static -O2 -Wall -Wextra -Werror -o "$home/root/$name.new" "$here/$name.c"
-		mv "$home/root/$name.new" "$home/root/$name"
-	done
-}
-
 is_built() {
 	[ -x "$1/linux" ] && cmp -s "$1/kernel.config" "$here/kernel.config"
 }
@@ -110,5 +100,6 @@ if [ -n "$deb" ] || ! is_built "$home"; then
 	is_built "$home" || build_kernel
 	rm -f "$cache/${package}_"*_all.deb
 fi
-build_programs
+mkdir -p "$home/root/proc" "$home/root/sys" "$home/root/dev" "$home/root/tmp"
+"$here/programs.sh" "$home/root" init
 echo "$home"

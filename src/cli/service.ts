@@ -89,9 +89,8 @@ export function serveMachine(
   const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
     const more = devices();
-    const goesOn = server.step();
     server.wakePolls();
-    return more || goesOn;
+    return more;
   };
   publish(() => machine.snapshot());
   const sources = [fuse, standIn.bell].map((fd) => ({

@@ -14,16 +14,14 @@ import {
   type Signal,
   WRITABLE,
 } from '../file/open-file.js';
-import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
-import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
 import { explainedIoctl } from './explain.js';
+import { Blocks, Counter, FileBytes } from './in-process-objects.js';
 import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 
-const PAGE = 4096;
 const STRUCT_ADDRESS = 0x10000;
 const STRUCT_BYTES = 1 << 14;
 
@@ -33,120 +31,6 @@ interface Description {
   descriptors: number;
   /** Where read and write go on. */
   position: number;
-}
-
-/** The bytes of a memory file; as Memory, it ends where it was truncated. */
-class FileBytes implements Memory {
-  readonly ofProcess = false;
-  readonly description = 'memfd:in-process';
-  bytes: Uint8Array;
-
-  constructor(length: number) {
-    this.bytes = new Uint8Array(length);
-  }
-
-  truncate(length: number): void {
-    const bytes = new Uint8Array(length);
-    bytes.set(this.bytes.subarray(0, length));
-    this.bytes = bytes;
-  }
-
-  read(offset: number, target: Uint8Array, at: number, length: number): number {
-    const part = this.bytes.subarray(offset, offset + length);
-    target.set(part, at);
-    return part.length;
-  }
-
-  write(offset: number, source: Uint8Array, at: number, length: number): number {
-    const count = Math.max(0, Math.min(length, this.bytes.length - offset));
-    if (count > 0) this.bytes.set(source.subarray(at, at + count), offset);
-    return count;
-  }
-
-  reaches(offset: number, length: number): boolean {
-    return offset >= 0 && offset + length <= this.bytes.length;
-  }
-
-  close(): void {}
-}
-
-class Counter implements Signal {
-  count = 0;
-
-  raise(): void {
-    this.count++;
-  }
-
-  close(): void {}
-}
-
-/**
- * The process's memory: blocks at addresses. As Memory, its offsets are addresses, as with a real process.
- */
-class Blocks implements Memory {
-  readonly ofProcess = true;
-  readonly description: string;
-  readonly #blocks = new Map<number, Uint8Array>();
-  #next = 0x7000_0000_0000;
-
-  constructor(pid: number) {
-    this.description = `process ${pid} (in-process)`;
-  }
-
-  add(length: number, at = this.#reserve(length)): number {
-    this.#blocks.set(at, new Uint8Array(length));
-    return at;
-  }
-
-  remove(address: number): void {
-    this.#blocks.delete(address);
-  }
-
-  bytes(address: number): Uint8Array {
-    return this.#blocks.get(address)!;
-  }
-
-  read(offset: number, target: Uint8Array, at: number, length: number): number {
-    return this.#each(offset, length, (part, done) => target.set(part, at + done));
-  }
-
-  write(offset: number, source: Uint8Array, at: number, length: number): number {
-    return this.#each(offset, length, (part, done) =>
-      part.set(source.subarray(at + done, at + done + part.length)),
-    );
-  }
-
-  close(): void {}
-
-  reaches(offset: number, length: number): boolean {
-    return this.hole(offset, length) === undefined;
-  }
-
-  /** The first address in [address, address+length) where nothing is, or undefined. */
-  hole(address: number, length: number): number | undefined {
-    const reached = this.#each(address, length, () => {});
-    return reached === length ? undefined : address + reached;
-  }
-
-  #each(address: number, length: number, use: (part: Uint8Array, done: number) => void): number {
-    let done = 0;
-    while (done < length) {
-      const here = address + done;
-      const block = [...this.#blocks].find(([start, bytes]) => start <= here && here < start + bytes.length);
-      if (block === undefined) break;
-      const part = block[1].subarray(here - block[0], here - block[0] + length - done);
-      use(part, done);
-      done += part.length;
-    }
-    return done;
-  }
-
-  // A page stays free behind each block, so that running over an end is seen.
-  #reserve(length: number): number {
-    const at = this.#next;
-    this.#next += (Math.ceil(length / PAGE) + 1) * PAGE;
-    return at;
-  }
 }
 
 let nextPid = 1;
@@ -198,8 +82,8 @@ export class InProcess implements Transport, Caller {
     this.#descriptions.delete(fd);
     description.descriptors--;
     if (isOpenFile(description.kind)) {
-      finished(description.kind.flush());
-      if (description.descriptors === 0) finished(description.kind.release());
+      description.kind.flush();
+      if (description.descriptors === 0) description.kind.release();
     }
   }
 
@@ -221,7 +105,7 @@ export class InProcess implements Transport, Caller {
     const file = this.#openFile(fd);
     const copied = new Uint8Array(ioctlSize(cmd));
     this.readMemory(argument, copied);
-    const result = this.#served(() => finished(file.ioctl(this, { cmd, arg: argument, data: copied })));
+    const result = this.#served(() => file.ioctl(this, { cmd, arg: argument, data: copied }));
     if (cmd >>> 31 === 1) this.writeMemory(argument, copied);
     return result;
   }
@@ -237,10 +121,14 @@ export class InProcess implements Transport, Caller {
   }
 
   read(fd: number, target: Uint8Array): number {
+    const { kind } = this.#description(fd);
+    if (kind instanceof Counter) return kind.read(target);
     return this.#onwards(fd, (file, position) => file.read(this, position, target));
   }
 
   write(fd: number, source: Uint8Array): number {
+    const { kind } = this.#description(fd);
+    if (kind instanceof Counter) return kind.write(source);
     return this.#onwards(fd, (file, position) => file.write(this, position, source));
   }
 
@@ -250,6 +138,8 @@ export class InProcess implements Transport, Caller {
    */
   poll(fd: number, events: number): number {
     if (fd < 0) return 0;
+    const { kind } = this.#description(fd);
+    if (kind instanceof Counter) return events & kind.ready();
     return events & (this.#openFile(fd).stream?.ready() ?? READABLE | WRITABLE);
   }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Child } from '../testkit/child.js';
-import { refused } from '../testkit/refused.js';
+import { Child, refused } from '../testkit/child.js';
 import { ProcessCaller } from './process-caller.js';
 
 const caller = new ProcessCaller(() => ({}));

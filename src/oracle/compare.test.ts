@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { explanation, firstDifference, formatDifference, signature } from './compare.js';
+import {
+  type Difference,
+  explanation as explanationAmong,
+  firstDifference,
+  formatDifference,
+  signature,
+} from './compare.js';
+import { explained } from './explained.js';
 import { address, plain } from './language.js';
 import { call } from './layouts.js';
 
+const explanation = (difference: Difference) => explanationAmong(difference, explained);
 const open = plain('open', 'f', '/dev/iommu');
 const alloc = call('IOAS_ALLOC', {});
 const sequence = { name: 'x', lines: [open, alloc] };

@@ -4,6 +4,7 @@
  * Differences are gathered by their signature, with the first sequence that showed each: a hundred sequences
  * that stumble over one rule are one finding.
  */
+import type { Answers, Side } from './answers.js';
 import {
   type Difference,
   type Explained,
@@ -12,9 +13,7 @@ import {
   formatDifference,
   signature,
 } from './compare.js';
-import type { Answers, Kernel } from './kernel.js';
 import type { Sequence } from './language.js';
-import type { Ours } from './ours.js';
 import { shrink } from './shrink.js';
 import type { Transcript } from './transcript.js';
 
@@ -33,19 +32,26 @@ export class Comparison {
   calls = 0;
   /** Sequences in which the kernel warned of itself, or fell over. */
   dropped = 0;
-  readonly #kernel: Kernel;
-  readonly #ours: Ours;
+  readonly #kernel: Side;
+  readonly #ours: Side;
+  readonly #meant: readonly Explained[];
   readonly #keep: boolean;
 
-  constructor(kernel: Kernel, ours: Ours, { keep }: { readonly keep: boolean }) {
+  /** @param meant the differences that are explained. */
+  constructor(
+    kernel: Side,
+    ours: Side,
+    { meant, keep }: { readonly meant: readonly Explained[]; readonly keep: boolean },
+  ) {
     this.#kernel = kernel;
     this.#ours = ours;
+    this.#meant = meant;
     this.#keep = keep;
   }
 
   async compare(sequences: readonly Sequence[]): Promise<void> {
-    const answers = await this.#kernel.ask(sequences);
-    for (const [n, sequence] of sequences.entries()) this.#take(sequence, answers[n]!);
+    const [theirs, mine] = await this.#ask(sequences);
+    for (const [n, sequence] of sequences.entries()) this.#take(sequence, theirs[n]!, mine[n]!);
   }
 
   /**
@@ -59,24 +65,22 @@ export class Comparison {
         (difference) => difference !== undefined && signature(difference) === finding.signature,
       );
     });
-    const [answers] = await this.#kernel.ask([small]);
-    const theirs = answers?.kind === 'answered' ? answers.answers : [];
-    const difference = firstDifference(small, theirs, this.#ours.ask(small));
+    const [[kernel], [ours]] = await this.#ask([small]);
+    const theirs = answersOf(kernel!);
+    const difference = firstDifference(small, theirs, answersOf(ours!));
     return difference === undefined ? 'it does not show again' : formatDifference(small, theirs, difference);
   }
 
   async #differences(sequences: readonly Sequence[]): Promise<readonly (Difference | undefined)[]> {
-    const answers = await this.#kernel.ask(sequences);
-    return sequences.map((sequence, n) => this.#difference(sequence, answers[n]!));
+    const [theirs, mine] = await this.#ask(sequences);
+    return sequences.map((sequence, n) => differenceOf(sequence, theirs[n]!, mine[n]!));
   }
 
-  #difference(sequence: Sequence, answers: Answers): Difference | undefined {
-    return answers.kind === 'answered'
-      ? firstDifference(sequence, answers.answers, this.#ours.ask(sequence))
-      : undefined;
+  async #ask(sequences: readonly Sequence[]): Promise<[readonly Answers[], readonly Answers[]]> {
+    return [await this.#kernel.ask(sequences), await this.#ours.ask(sequences)];
   }
 
-  #take(sequence: Sequence, answers: Answers): void {
+  #take(sequence: Sequence, answers: Answers, ours: Answers): void {
     if (answers.kind !== 'answered') {
       this.dropped++;
       return;
@@ -84,9 +88,9 @@ export class Comparison {
     this.compared++;
     this.calls += sequence.lines.length;
     if (this.#keep) this.transcripts.push({ sequence, answers: answers.answers });
-    const difference = this.#difference(sequence, answers);
+    const difference = differenceOf(sequence, answers, ours);
     if (difference === undefined) return;
-    const reason = explanation(difference);
+    const reason = explanation(difference, this.#meant);
     if (reason !== undefined) this.explained.set(reason, (this.explained.get(reason) ?? 0) + 1);
     else this.#found(signature(difference), sequence);
   }
@@ -96,4 +100,13 @@ export class Comparison {
     finding.count++;
     this.findings.set(name, finding);
   }
+}
+
+/** Our side may fall over too: every line without an answer differs. */
+function differenceOf(sequence: Sequence, theirs: Answers, ours: Answers): Difference | undefined {
+  return theirs.kind === 'answered' ? firstDifference(sequence, theirs.answers, answersOf(ours)) : undefined;
+}
+
+function answersOf(answers: Answers): readonly string[] {
+  return answers.kind === 'answered' ? answers.answers : [];
 }

@@ -5,18 +5,11 @@
  * interface can be misused) is not asked any further: what it answered in that sequence is dropped, and the
  * sequences after it go into the next boot.
  */
-import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Answers, askInBoots, parseAnswers, run, type Side } from './answers.js';
 import { formatScript, type Sequence } from './language.js';
-
-/** One answer per line, or why there are none. */
-export type Answers =
-  | { readonly kind: 'answered'; readonly answers: readonly string[] }
-  | { readonly kind: 'warned' | 'crashed' };
-
-const BOOT_LIMIT_MS = 120_000;
 
 /** Builds kernel and executor where they are not there yet. @returns the directory they are in. */
 export async function buildKernel(script: string): Promise<string> {
@@ -26,7 +19,7 @@ export async function buildKernel(script: string): Promise<string> {
   return home;
 }
 
-export class Kernel {
+export class Kernel implements Side {
   readonly #home: string;
 
   /** @param home the directory that buildKernel gave. */
@@ -34,11 +27,8 @@ export class Kernel {
     this.#home = home;
   }
 
-  async ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
-    const answers: Answers[] = [];
-    while (answers.length < sequences.length)
-      answers.push(...(await this.#boot(sequences.slice(answers.length))));
-    return answers;
+  ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
+    return askInBoots(sequences, (some) => this.#boot(some));
   }
 
   /** The answers of one boot: at least one, maybe not all. */
@@ -75,44 +65,4 @@ export class Kernel {
       `work=${work}`,
     ];
   }
-}
-
-/**
- * Takes the output of one boot apart. The last sequence that it names may have been cut short or have made
- * the kernel warn.
- */
-function parseAnswers(output: string, sequences: readonly Sequence[]): Answers[] {
-  const answered: string[][] = [];
-  let ending = '';
-  for (const line of output.split('\n').slice(0, -1)) {
-    if (line === 'end' || line === 'tainted') ending = line;
-    else if (line.startsWith('seq ')) answered.push([]);
-    else answered.at(-1)?.push(line);
-  }
-  const answers = answered.map((each, n): Answers => {
-    if (each.length < sequences[n]!.lines.length) return { kind: 'crashed' };
-    return { kind: 'answered', answers: each };
-  });
-  if (ending === 'tainted') answers[answers.length - 1] = { kind: 'warned' };
-  if (answers.length === 0) answers.push({ kind: 'crashed' });
-  return answers;
-}
-
-function run(
-  file: string,
-  args: readonly string[],
-  errors: 'inherit' | 'ignore',
-): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, args, {
-      stdio: ['ignore', 'pipe', errors],
-      timeout: errors === 'ignore' ? BOOT_LIMIT_MS : 0,
-      killSignal: 'SIGKILL',
-    });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    child.on('error', reject).on('close', (code) => resolve({ code, output }));
-  });
 }

@@ -1,17 +1,22 @@
 /**
- * The line language that both executors run: `oracle/executor.c` inside the real kernel, `ours.ts` over the
- * in-process machine.
+ * The line language that both executors run: `oracle/executor.c` inside a real kernel (or over the real files
+ * of `ioasid run`), `ours.ts` over the in-process machine.
  *
  *     seq NAME                          begins a sequence; what the one before it opened and mapped is gone
  *     open F PATH · memfd M LENGTH · eventfd E · dup G F · close F
  *     buf B LENGTH ALIGN                memory at an odd multiple of ALIGN, nothing mapped on either side
  *     fill B OFFSET HEX
- *     ioctl F CMD HEX [OFFSET:SIZE=VALUE | >v@OFFSET:SIZE | >G@OFFSET:fd | <B | !VALUE]...
- *     read F LENGTH · pread F OFFSET LENGTH · write F HEX · poll F
+ *     ioctl F CMD HEX [OFFSET:SIZE=VALUE | >v@OFFSET:SIZE | >G@OFFSET:fd | >G@result:fd | <B | !VALUE]...
+ *     read F LENGTH · pread F OFFSET LENGTH · write F HEX · pwrite F OFFSET HEX · poll F
+ *     preadv F OFFSET LENGTH... · pwritev F OFFSET HEX...
+ *     cap v F ID · xcap v F ID          saves where in the file a PCI capability is
+ *     await F OFFSET BITS               until none of BITS is set in the register
+ *     lseek F OFFSET WHENCE · fsync F · truncate F LENGTH · fallocate F MODE OFFSET LENGTH
+ *     mmap B F OFFSET LENGTH HOW        HOW: of r, w and p (private)
  *
  * A VALUE is `&B+0x1000` (an address), `$v+1` (a value saved from an earlier answer), `%F` (a descriptor's
  * number) or a number. An ioctl's struct is HEX with the patches applied; `>` saves from what came back, `<`
- * watches a buffer, `!` gives the argument itself.
+ * watches a buffer, `!` gives the argument itself. The OFFSET of a pread and its like is a VALUE too.
  *
  * An answer is a result or an errno's name, and what changed: `+8=01000000` in the struct, `B+16=ffffffff` in
  * a watched buffer, in words of four bytes. Invariant: an answer never contains an address or a descriptor's
@@ -30,10 +35,10 @@ export interface Patch {
   readonly value: Value;
 }
 
-/** A value or (size `fd`) a new descriptor that the answer names. */
+/** A value or (size `fd`) a new descriptor that the answer names: in the struct, or as the call's result. */
 export interface Save {
   readonly name: string;
-  readonly offset: number;
+  readonly offset: number | 'result';
   readonly size: number | 'fd';
 }
 
@@ -60,6 +65,17 @@ const plainVerbs = [
   'pread',
   'write',
   'poll',
+  'pwrite',
+  'preadv',
+  'pwritev',
+  'cap',
+  'xcap',
+  'await',
+  'lseek',
+  'fsync',
+  'truncate',
+  'fallocate',
+  'mmap',
 ] as const;
 export type PlainVerb = (typeof plainVerbs)[number];
 
@@ -157,13 +173,13 @@ function parseIoctl([fd = '', cmd = '', hex = '', ...rest]: readonly string[], t
   let argument: Value | undefined;
   for (const word of rest) {
     const patch = /^(\d+):(\d)=(.+)$/.exec(word);
-    const save = /^>(\w+)@(\d+):(\d|fd)$/.exec(word);
+    const save = /^>(\w+)@(\d+|result):(\d|fd)$/.exec(word);
     if (patch !== null)
       patches.push({ offset: Number(patch[1]), size: Number(patch[2]), value: parseValue(patch[3]!) });
     else if (save !== null)
       saves.push({
         name: save[1]!,
-        offset: Number(save[2]),
+        offset: save[2] === 'result' ? 'result' : Number(save[2]),
         size: save[3] === 'fd' ? 'fd' : Number(save[3]),
       });
     else if (word.startsWith('<')) watches.push(word.slice(1));

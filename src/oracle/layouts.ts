@@ -1,45 +1,19 @@
 /**
  * What the bytes of an ioctl mean: the structs of Linux 7.3's `linux/iommufd.h`, of its test interface and of
- * VFIO's type1 calls.
+ * VFIO's calls.
  *
  * It serves the generator, which fills fields by name, and the printing of a sequence. It is kept apart from
  * the tables that our own files decode by: a mistake made twice in one table would not be seen by a
  * comparison.
  */
-import { chars, type FieldType, type Struct, struct, u8, u16, u32, u64 } from '../uapi/struct.js';
+import { chars, u8, u16, u32, u64 } from '../uapi/struct.js';
 import { type IoctlLine, number, type Value } from './language.js';
-
-export interface Layout {
-  readonly name: string;
-  readonly cmd: number;
-  /** Which of the operations of IOMMU_TEST_CMD. */
-  readonly op?: number;
-  readonly struct: Struct;
-}
-
-const TYPE = 0x3b;
-const TEST = (TYPE << 8) | 0xa0;
-const TEST_BYTES = 72;
-
-function iommufd(name: string, nr: number, fields: Record<string, FieldType>): Layout {
-  return { name, cmd: (TYPE << 8) | nr, struct: struct(name, { size: u32, ...fields }) };
-}
-
-/** An operation of the test interface: its fields stand in a union of fixed size. */
-function test(name: string, op: number, fields: Record<string, FieldType>): Layout {
-  const head = { size: u32, op: u32, id: u32, __reserved: u32 };
-  const used = Object.values(fields).reduce((total, field) => total + field.size, 16);
-  const rest = chars(TEST_BYTES - used);
-  return { name: `TEST_${name}`, cmd: TEST, op, struct: struct(name, { ...head, ...fields, __rest: rest }) };
-}
-
-function vfio(name: string, nr: number, fields: Record<string, FieldType>): Layout {
-  return { name: `VFIO_${name}`, cmd: (TYPE << 8) | nr, struct: struct(name, fields) };
-}
+import { iommufd, type Layout, TEST, test } from './layout.js';
+import { vfioLayouts } from './layouts-vfio.js';
 
 const flagged = { flags: u32 };
 const range = { iova: u64, length: u64 };
-const device = { out_stdev_id: u32, out_hwpt_id: u32, out_idev_id: u32 };
+const mockDevice = { out_stdev_id: u32, out_hwpt_id: u32, out_idev_id: u32 };
 
 export const layouts = {
   DESTROY: iommufd('DESTROY', 0x80, { id: u32 }),
@@ -172,7 +146,7 @@ export const layouts = {
   }),
 
   TEST_ADD_RESERVED: test('ADD_RESERVED', 1, { start: u64, length: u64 }),
-  TEST_MOCK_DOMAIN: test('MOCK_DOMAIN', 2, device),
+  TEST_MOCK_DOMAIN: test('MOCK_DOMAIN', 2, mockDevice),
   TEST_MD_CHECK_MAP: test('MD_CHECK_MAP', 3, { ...range, uptr: u64 }),
   TEST_MD_CHECK_REFS: test('MD_CHECK_REFS', 4, { length: u64, uptr: u64, refs: u32 }),
   TEST_CREATE_ACCESS: test('CREATE_ACCESS', 5, { out_access_fd: u32, flags: u32 }),
@@ -181,7 +155,7 @@ export const layouts = {
   TEST_ACCESS_RW: test('ACCESS_RW', 8, { ...range, uptr: u64, flags: u32 }),
   TEST_MOCK_DOMAIN_REPLACE: test('MOCK_DOMAIN_REPLACE', 10, { pt_id: u32 }),
   TEST_ACCESS_REPLACE_IOAS: test('ACCESS_REPLACE_IOAS', 11, { ioas_id: u32 }),
-  TEST_MOCK_DOMAIN_FLAGS: test('MOCK_DOMAIN_FLAGS', 12, { ...device, dev_flags: u32 }),
+  TEST_MOCK_DOMAIN_FLAGS: test('MOCK_DOMAIN_FLAGS', 12, { ...mockDevice, dev_flags: u32 }),
   TEST_DIRTY: test('DIRTY', 13, {
     flags: u32,
     __pad: u32,
@@ -199,27 +173,13 @@ export const layouts = {
   TEST_PASID_DETACH: test('PASID_DETACH', 20, { pasid: u32 }),
   TEST_PASID_CHECK_HWPT: test('PASID_CHECK_HWPT', 21, { pasid: u32, hwpt_id: u32 }),
 
-  VFIO_GET_API_VERSION: vfio('GET_API_VERSION', 100, {}),
-  VFIO_CHECK_EXTENSION: vfio('CHECK_EXTENSION', 101, {}),
-  VFIO_SET_IOMMU: vfio('SET_IOMMU', 102, {}),
-  VFIO_IOMMU_GET_INFO: vfio('IOMMU_GET_INFO', 112, {
-    argsz: u32,
-    flags: u32,
-    iova_pgsizes: u64,
-    cap_offset: u32,
-    __pad: u32,
-  }),
-  VFIO_IOMMU_MAP_DMA: vfio('IOMMU_MAP_DMA', 113, {
-    argsz: u32,
-    flags: u32,
-    vaddr: u64,
-    iova: u64,
-    size: u64,
-  }),
-  VFIO_IOMMU_UNMAP_DMA: vfio('IOMMU_UNMAP_DMA', 114, { argsz: u32, flags: u32, iova: u64, size: u64 }),
+  ...vfioLayouts,
 } as const satisfies Record<string, Layout>;
 
 export type LayoutName = keyof typeof layouts;
+
+/** What the names of descriptors of device files begin with. */
+export const DEVICE = 'dev';
 
 const byCommand = new Map<number, readonly Layout[]>();
 for (const layout of Object.values<Layout>(layouts))
@@ -231,7 +191,10 @@ export interface CallOptions {
   readonly room?: number;
   /** Bytes after the struct, in place of `room`. */
   readonly rest?: Uint8Array;
-  /** By the name it is kept under: the field to save, and whether it is a new descriptor. */
+  /**
+   * By the name it is kept under: the field to save, and whether it is a new descriptor (`{ fd: 'result' }`:
+   * the call's result is).
+   */
   readonly saves?: Readonly<Record<string, string | { readonly fd: string }>>;
   readonly watches?: readonly string[];
   readonly address?: Value;
@@ -257,6 +220,8 @@ export function call(
     bytes,
     patches: [],
     saves: Object.entries(saves).map(([kept, field]) => {
+      if (typeof field !== 'string' && field.fd === 'result')
+        return { name: kept, offset: 'result', size: 'fd' };
       const { offset, size } = fieldOf(layout, typeof field === 'string' ? field : field.fd);
       return { name: kept, offset, size: typeof field === 'string' ? size : 'fd' };
     }),
@@ -300,7 +265,8 @@ export function fieldValue(line: IoctlLine, field: { offset: number; size: numbe
 /** The layout of what `line` asks for, or undefined when it is no known call. */
 export function layoutOf(line: IoctlLine): Layout | undefined {
   const known = byCommand.get(line.cmd) ?? [];
-  if (line.cmd !== TEST) return known[0];
+  if (line.cmd !== TEST)
+    return known.find(({ ofDevice = false }) => ofDevice === line.fd.startsWith(DEVICE)) ?? known[0];
   const op = fieldValue(line, { offset: 4, size: 4 });
   return known.find((each) => op?.kind === 'number' && BigInt(each.op ?? 0) === op.value);
 }

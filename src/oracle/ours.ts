@@ -5,15 +5,18 @@
  * Every sequence is a process of its own on one machine, and it exits at the end of its sequence.
  */
 import { InProcess } from '../client/in-process.js';
-import { errnoName, Refusal } from '../linux/errno.js';
+import { errnoName, Refusal, refuse } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
-import { setBig } from '../uapi/struct.js';
+import { getU32, setBig } from '../uapi/struct.js';
+import type { Answers, Side } from './answers.js';
+import { CONFIG, findCapability, findExtended, type ReadConfig } from './capabilities.js';
 import {
   changes,
   fromHex,
   type IoctlLine,
   type Line,
   type PlainLine,
+  parseValue,
   type Sequence,
   toHex,
   type Value,
@@ -32,15 +35,21 @@ const NO_FD = -1;
 const POLLIN = 1;
 const POLLOUT = 4;
 
-export class Ours {
+export class Ours implements Side {
   readonly #machine: Machine;
 
   constructor(machine: Machine) {
     this.#machine = machine;
   }
 
+  ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
+    return Promise.resolve(
+      sequences.map((sequence) => ({ kind: 'answered', answers: this.answer(sequence) })),
+    );
+  }
+
   /** One answer for each line. */
-  ask(sequence: Sequence): readonly string[] {
+  answer(sequence: Sequence): readonly string[] {
     const executor = new Executor(this.#machine);
     const answers = sequence.lines.map((line) => executor.answer(line));
     executor.exit();
@@ -77,9 +86,9 @@ class Executor {
     }
   }
 
-  #plain({ verb, words }: PlainLine): string {
-    const [first = '', second = '', third = ''] = words;
-    switch (verb) {
+  #plain(line: PlainLine): string {
+    const [first = '', second = '', third = ''] = line.words;
+    switch (line.verb) {
       case 'open':
         return this.#descriptor(first, this.#process.open(second.replace(/^\/dev\//, '')));
       case 'memfd':
@@ -98,21 +107,78 @@ class Executor {
       case 'fill':
         this.#buffers.get(first)?.bytes.set(fromHex(third), Number(second));
         return '0';
-      case 'read': {
-        const target = new Uint8Array(Number(second));
-        const got = this.#process.read(this.#fd(first), target);
-        return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
-      }
-      case 'pread': {
-        const target = new Uint8Array(Number(third));
-        const got = this.#process.pread(this.#fd(first), Number(second), target);
-        return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
-      }
-      case 'write':
-        return `${this.#process.write(this.#fd(first), fromHex(second))}`;
       case 'poll':
         return `0x${this.#process.poll(this.#fd(first), POLLIN | POLLOUT).toString(16)}`;
+      case 'read':
+      case 'pread':
+      case 'preadv':
+        return this.#read(line);
+      case 'write':
+      case 'pwrite':
+      case 'pwritev':
+        return this.#write(line);
+      case 'cap':
+        return this.#capability(first, findCapability(this.#config(second), Number(third)));
+      case 'xcap':
+        return this.#capability(first, findExtended(this.#config(second), Number(third)));
+      case 'await':
+        return this.#awaited(this.#fd(first), this.#offset(second), Number(third));
+      default:
+        throw new Error(`${line.verb} is a call that only real files answer`);
     }
+  }
+
+  /** The kernel reads the parts of a preadv one by one, until one of them is short or refused. */
+  #read({ verb, words: [fd = '', ...words] }: PlainLine): string {
+    if (verb === 'read') {
+      const target = new Uint8Array(Number(words[0]));
+      return bytesRead(target, this.#process.read(this.#fd(fd), target));
+    }
+    const offset = this.#offset(words[0]!);
+    const target = new Uint8Array(words.slice(1).reduce((total, length) => total + Number(length), 0));
+    const lengths = words.slice(1).map(Number);
+    return bytesRead(
+      target,
+      inParts(lengths, (at, end) => this.#process.pread(this.#fd(fd), offset + at, target.subarray(at, end))),
+    );
+  }
+
+  #write({ verb, words: [fd = '', ...words] }: PlainLine): string {
+    if (verb === 'write') return `${this.#process.write(this.#fd(fd), fromHex(words[0]!))}`;
+    const offset = this.#offset(words[0]!);
+    const parts = words.slice(1).map(fromHex);
+    const source = Buffer.concat(parts);
+    const lengths = parts.map(({ length }) => length);
+    return `${inParts(lengths, (at, end) =>
+      this.#process.pwrite(this.#fd(fd), offset + at, source.subarray(at, end)),
+    )}`;
+  }
+
+  #offset(text: string): number {
+    const offset = BigInt.asIntN(64, this.#evaluate(parseValue(text)));
+    if (offset < 0n) refuse('EINVAL', `a file has no offset ${offset}`);
+    return Number(offset);
+  }
+
+  #config(fd: string): ReadConfig {
+    return (at) => {
+      const word = new Uint8Array(4);
+      this.#process.pread(this.#fd(fd), CONFIG + at, word);
+      return getU32(word, 0);
+    };
+  }
+
+  #capability(name: string, at: number): string {
+    if (at === 0) return 'ENOENT';
+    this.#values.set(name, BigInt(CONFIG + at));
+    return '0';
+  }
+
+  /** A machine in this process has done all that it had to do when a call returns. */
+  #awaited(fd: number, offset: number, bits: number): string {
+    const word = new Uint8Array(4);
+    this.#process.pread(fd, offset, word);
+    return (getU32(word, 0) & bits) === 0 ? '0' : 'ETIMEDOUT';
   }
 
   #ioctl(line: IoctlLine): string {
@@ -122,8 +188,9 @@ class Executor {
     const before = bytes.slice();
     const watched = line.watches.map((name) => ({ name, before: this.#watched(name).slice() }));
     const argument = line.address === undefined ? this.#struct.address : Number(this.#evaluate(line.address));
-    const result = this.#result(() => this.#process.ioctlAt(this.#fd(line.fd), line.cmd, argument));
-    const fdAt = /^\d/.test(result) ? this.#save(line) : undefined;
+    const called = this.#result(() => this.#process.ioctlAt(this.#fd(line.fd), line.cmd, argument));
+    const result = this.#takeResult(line, called);
+    const fdAt = /^\d/.test(called) ? this.#save(line) : undefined;
     const inStruct = changes('', before, bytes, fdAt);
     const inBuffers = watched
       .map((each) => changes(each.name, each.before, this.#watched(each.name)))
@@ -139,10 +206,19 @@ class Executor {
     }
   }
 
+  /** A result that is a new descriptor is kept, and told as `fd`. */
+  #takeResult(line: IoctlLine, result: string): string {
+    const save = line.saves.find(({ offset }) => offset === 'result');
+    if (save === undefined || !/^\d/.test(result)) return result;
+    this.#descriptors.set(save.name, Number(result));
+    return 'fd';
+  }
+
   /** @returns the offset of the descriptor among what was saved. */
   #save(line: IoctlLine): number | undefined {
     let fdAt: number | undefined;
     for (const { name, offset, size } of line.saves) {
+      if (offset === 'result') continue;
       const value = this.#saved(offset, size === 'fd' ? 4 : size);
       if (size === 'fd') {
         this.#descriptors.set(name, Number(value));
@@ -206,6 +282,26 @@ class Executor {
       if (missing > 0) this.#process.allocate(missing - PAGE).free();
     }
   }
+}
+
+function bytesRead(target: Uint8Array, got: number): string {
+  return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
+}
+
+/** Transfers parts of `lengths` bytes one by one, as far as they are whole. @returns the bytes transferred. */
+function inParts(lengths: readonly number[], transfer: (at: number, end: number) => number): number {
+  let done = 0;
+  for (const length of lengths) {
+    try {
+      const got = transfer(done, done + length);
+      done += got;
+      if (got < length) break;
+    } catch (error) {
+      if (done === 0) throw error;
+      break;
+    }
+  }
+  return done;
 }
 
 function failure(error: unknown): string {

@@ -16,16 +16,8 @@ import {
   parseValue,
   toHex,
 } from './language.js';
-import {
-  call,
-  fieldOf,
-  fieldsOf,
-  fieldValue,
-  type Layout,
-  type LayoutName,
-  layoutOf,
-  layouts,
-} from './layouts.js';
+import type { Layout } from './layout.js';
+import { call, fieldOf, fieldsOf, fieldValue, type LayoutName, layoutOf, layouts } from './layouts.js';
 
 export function readable(line: Line): string {
   if (line.verb !== 'ioctl') return formatLine(line);
@@ -83,6 +75,7 @@ function usual(layout: Layout, name: string): string {
   return isSize ? `${layout.struct.size}` : '0';
 }
 
-function fieldAt(layout: Layout, offset: number): string {
+function fieldAt(layout: Layout, offset: number | 'result'): string {
+  if (offset === 'result') return offset;
   return Object.entries(layout.struct.fields).find(([, field]) => field.offset === offset)?.[0] ?? '';
 }

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Makes the oracle of device files: Debian's own kernel with real vfio-pci, the modules that it needs, a QEMU to
+# run it in, and the static init and executor of its guest. Everything lands in a cache directory outside the
+# repository, under the package's version; what is there already is not made again. Prints the directory as
+# its last line.
+#
+# Environment: that of debian-package.sh.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
+release=7.3.4+deb13-amd64
+suite=trixie-backports
+modules='irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci'
+home=$cache/vfio-$release
+
+# take PACKAGE PATTERN: the files of the package, fetched and unpacked for as long as it takes.
+take() {
+	deb=$("$here/debian-package.sh" "$1" "$suite")
+	dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$unpacked" --wildcards "$2"
+	rm -f "$deb"
+}
+
+fetch() {
+	unpacked=$(mktemp -d "$cache/vfio.XXXXXX")
+	trap 'rm -rf "$unpacked"' EXIT
+	take "linux-binary-$release" '*/vmlinuz'
+	take "linux-modules-$release" '*.ko.xz'
+	mkdir -p "$home/mod"
+	for name in $modules; do
+		find "$unpacked" -name "$name.ko.xz" -exec xz -dc {} + >"$home/mod/$name.ko"
+		[ -s "$home/mod/$name.ko" ] || { echo "no module $name in $release" >&2; exit 1; }
+	done
+	find "$unpacked" -name vmlinuz -exec mv {} "$home/vmlinuz" \;
+}
+
+mkdir -p "$cache"
+# One makes it, others wait for what it makes.
+exec 9>"$cache/lock"
+flock 9
+[ -f "$home/vmlinuz" ] || fetch
+"$here/programs.sh" "$home" vfio-init
+echo "$home"

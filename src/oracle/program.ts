@@ -1,0 +1,119 @@
+/**
+ * What the programs of the oracles do: generate sequences, ask both sides, report.
+ *
+ *     [--runs N] [--seed S] [--parts PART,...] [--shrink N] [--record FILE]
+ *
+ * They exit with 1 when a difference is left that nobody has explained.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import fc from 'fast-check';
+import type { Side } from './answers.js';
+import type { Explained } from './compare.js';
+import { Comparison, type Finding } from './comparison.js';
+import type { Sequence } from './language.js';
+import { formatTranscripts } from './transcript.js';
+
+/** One oracle. */
+export interface Oracle<Part extends string> {
+  readonly parts: readonly Part[];
+  readonly sequences: (parts: readonly Part[]) => fc.Arbitrary<Sequence>;
+  /** How many sequences are compared when nothing is said. */
+  readonly runs: number;
+  /** Sequences that share one boot of the kernel. */
+  readonly batch: number;
+  readonly meant: readonly Explained[];
+  readonly kernel: Side;
+  readonly ours: Side;
+}
+
+interface Settings<Part> {
+  readonly runs: number;
+  readonly seed: number;
+  readonly parts: readonly Part[];
+  /** How many findings are made small and printed. */
+  readonly shrunk: number;
+  readonly record: string | undefined;
+}
+
+export async function compareWith<Part extends string>(oracle: Oracle<Part>): Promise<void> {
+  const options = settings(oracle);
+  const keep = options.record !== undefined;
+  const comparison = new Comparison(oracle.kernel, oracle.ours, { meant: oracle.meant, keep });
+  await compareAll(oracle, comparison, options);
+  if (options.record !== undefined)
+    await writeFile(options.record, formatTranscripts(comparison.transcripts));
+  const findings = report(comparison, options.seed);
+  for (const finding of findings.slice(0, options.shrunk))
+    print(`\n${finding.signature} (first in ${finding.first.name})\n${await comparison.explain(finding)}`);
+  process.exitCode = findings.length === 0 ? 0 : 1;
+}
+
+function settings<Part extends string>({ parts, runs }: Oracle<Part>): Settings<Part> {
+  const { values } = parseArgs({
+    options: {
+      runs: { type: 'string', default: `${runs}` },
+      seed: { type: 'string', default: `${Date.now() % 1_000_000_000}` },
+      parts: { type: 'string', default: parts.join() },
+      shrink: { type: 'string', default: '1' },
+      record: { type: 'string' },
+    },
+  });
+  const chosen = values.parts
+    .split(',')
+    .map((name) => parts.find((each) => each === name) ?? fail(`there is no part ${name}: ${parts.join()}`));
+  return {
+    runs: Number(values.runs),
+    seed: Number(values.seed),
+    parts: chosen,
+    shrunk: Number(values.shrink),
+    record: values.record,
+  };
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(2);
+}
+
+/** The sequences of one boot. The same seed always gives the same ones. */
+function batchOf<Part extends string>(
+  { sequences, batch }: Oracle<Part>,
+  { runs, seed, parts }: Settings<Part>,
+  first: number,
+): Sequence[] {
+  const made = fc.sample(sequences(parts), { seed: seed + first, numRuns: Math.min(batch, runs - first) });
+  return made.map((sequence, n) => ({ ...sequence, name: `${seed}.${first + n}` }));
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function compareAll<Part extends string>(
+  oracle: Oracle<Part>,
+  comparison: Comparison,
+  options: Settings<Part>,
+): Promise<void> {
+  for (let first = 0; first < options.runs; first += oracle.batch) {
+    await comparison.compare(batchOf(oracle, options, first));
+    const differ = [...comparison.findings.values()].reduce((total, { count }) => total + count, 0);
+    const done = Math.min(first + oracle.batch, options.runs);
+    process.stderr.write(`\r${done} of ${options.runs}, ${differ} differ `);
+  }
+  process.stderr.write('\n');
+}
+
+function report(
+  { compared, calls, dropped, findings, explained }: Comparison,
+  seed: number,
+): readonly Finding[] {
+  const differing = [...findings.values()].sort((one, other) => other.count - one.count);
+  const total = differing.reduce((sum, { count }) => sum + count, 0);
+  print(`${compared} sequences compared (${calls} calls, seed ${seed}): ${total} differ`);
+  if (dropped > 0) print(`${dropped} more were dropped: the kernel warned of itself in them`);
+  for (const [{ name, reason }, count] of explained)
+    print(`${count} differ as they are meant to (${name}): ${reason}`);
+  for (const { signature, count } of differing) print(`${String(count).padStart(7)}  ${signature}`);
+  return differing;
+}
