@@ -5,7 +5,7 @@
  * dsa_completion_record` in <linux/idxd.h>. A descriptor is written to the queue's portal as ENQCMD and
  * MOVDIR64B do it, in one piece.
  */
-import { getU32, getU64, setU32, setU64 } from '../uapi/struct.js';
+import { CompletionStruct, DescriptorStruct } from '../uapi/idxd.js';
 import type { VfioDeviceFile } from './vfio-device.js';
 
 /** Operation codes (enum dsa_opcode). */
@@ -35,8 +35,7 @@ export const DSA_FLAG_BLOCK_ON_FAULT = 2;
 
 /** "The completion record address is valid" and "a completion record is wanted". */
 const FLAG_CRAV_RCR = 0x0c;
-const DESCRIPTOR_BYTES = 64;
-export const COMPLETION_BYTES = 32;
+export const COMPLETION_BYTES = CompletionStruct.size;
 const PORTAL_BAR = 2;
 
 /** One descriptor. Addresses are IOVAs in the address space of `pasid`. */
@@ -65,28 +64,21 @@ export interface DsaCompletion {
 
 /** The 64 bytes of a descriptor. */
 export function encodeDescriptor(descriptor: DsaDescriptor): Uint8Array {
-  const bytes = new Uint8Array(DESCRIPTOR_BYTES);
-  setU32(bytes, 0, descriptor.pasid);
-  setU32(bytes, 4, ((descriptor.opcode << 24) | FLAG_CRAV_RCR | (descriptor.flags ?? 0)) >>> 0);
-  setU64(bytes, 8, descriptor.completion);
-  setU64(bytes, 16, descriptor.source ?? 0);
-  if (descriptor.pattern !== undefined) {
-    setU32(bytes, 16, descriptor.pattern[0]);
-    setU32(bytes, 20, descriptor.pattern[1]);
-  }
-  setU64(bytes, 24, descriptor.destination ?? 0);
-  setU32(bytes, 32, descriptor.size ?? 0);
-  return bytes;
+  const { opcode, pasid, completion, pattern, source = 0, destination = 0, size = 0, flags = 0 } = descriptor;
+  return DescriptorStruct.encode({
+    pasid,
+    flags: ((opcode << 24) | FLAG_CRAV_RCR | flags) >>> 0,
+    completion_addr: completion,
+    src_addr: pattern === undefined ? source : (BigInt(pattern[1]) << 32n) | BigInt(pattern[0]),
+    dst_addr: destination,
+    xfer_size: size,
+  });
 }
 
 /** What a completion record says. */
 export function decodeCompletion(bytes: Uint8Array): DsaCompletion {
-  return {
-    status: bytes[0]!,
-    result: bytes[1]!,
-    bytesCompleted: getU32(bytes, 4),
-    faultAddress: getU64(bytes, 8),
-  };
+  const { status, result, bytes_completed, fault_addr } = CompletionStruct.decode(bytes);
+  return { status, result, bytesCompleted: bytes_completed, faultAddress: Number(fault_addr) };
 }
 
 export class DsaQueue {

@@ -3,8 +3,7 @@
  */
 import { Refusal } from '../linux/errno.js';
 import { ExplainStruct, ioctlNumber } from '../uapi/ioasid.js';
-import { getS32, getU32 } from '../uapi/struct.js';
-import { prepared } from './ioasid.js';
+import { sized } from '../uapi/struct.js';
 import type { Transport } from './transport.js';
 
 /**
@@ -17,19 +16,16 @@ export function explained(
   errno: number,
   otherwise: string,
 ): Refusal {
-  const data = prepared(ExplainStruct);
-  const { at } = ExplainStruct;
+  const data = sized(ExplainStruct, {});
   try {
     rawIoctl(fd, ioctlNumber('IOASID_EXPLAIN'), data);
   } catch {
     return new Refusal(errno, otherwise);
   }
+  const { error, reason, length } = ExplainStruct.decode(data);
   // Another errno than the one just seen: the refusal came from the kernel itself and ours is an older one.
-  if (getS32(data, at.error) !== errno) return new Refusal(errno, otherwise);
-  return new Refusal(
-    errno,
-    new TextDecoder().decode(data.subarray(at.reason, at.reason + getU32(data, at.length))),
-  );
+  if (error !== errno) return new Refusal(errno, otherwise);
+  return new Refusal(errno, new TextDecoder().decode(reason.subarray(0, length)));
 }
 
 /** An ioctl whose refusal is explained. @throws Refusal with the reason that the file gives. */

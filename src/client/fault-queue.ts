@@ -4,14 +4,14 @@
  */
 import { PAGE_RESPONSE_INVALID, PAGE_RESPONSE_SUCCESS } from '../iommufd/fault-queue.js';
 import {
-  FaultAllocStruct,
-  iommufdNumber,
+  faultQueueIoctls,
   PageFaultStruct,
   PageResponseStruct,
   PGFAULT_FLAGS_LAST_PAGE,
   PGFAULT_FLAGS_PASID_VALID,
 } from '../uapi/iommufd.js';
-import { getBig, getU32, setU32 } from '../uapi/struct.js';
+import type { Decoded } from '../uapi/struct.js';
+import { callIommufd } from './call.js';
 import type { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
 
@@ -46,12 +46,9 @@ export class FaultQueue {
   }
 
   /** @throws Refusal EOPNOTSUPP where the server cannot give a program new descriptors. */
-  static alloc({ transport, fd }: Iommufd): FaultQueue {
-    const { at, size } = FaultAllocStruct;
-    const data = new Uint8Array(size);
-    setU32(data, at.size, size);
-    transport.ioctl(fd, iommufdNumber('IOMMU_FAULT_QUEUE_ALLOC'), data);
-    return new FaultQueue(transport, getU32(data, at.out_fault_id), getU32(data, at.out_fault_fd));
+  static alloc(iommufd: Iommufd): FaultQueue {
+    const queue = callIommufd(iommufd, faultQueueIoctls.IOMMU_FAULT_QUEUE_ALLOC, {});
+    return new FaultQueue(iommufd.transport, queue.out_fault_id, queue.out_fault_fd);
   }
 
   /** Waits for a fault, at most `timeoutMs` (-1: for ever). @returns whether there is one to read. */
@@ -67,7 +64,7 @@ export class FaultQueue {
     const { size } = PageFaultStruct;
     const bytes = new Uint8Array(most * size);
     const length = this.#transport.read(this.fd, bytes);
-    return Array.from({ length: length / size }, (_, n) => decode(bytes.subarray(n * size, (n + 1) * size)));
+    return Array.from({ length: length / size }, (_, n) => toFault(PageFaultStruct.decode(bytes, n * size)));
   }
 
   /**
@@ -75,11 +72,8 @@ export class FaultQueue {
    * group waits under it.
    */
   respond(cookie: number, success: boolean): void {
-    const { at, size } = PageResponseStruct;
-    const answer = new Uint8Array(size);
-    setU32(answer, at.cookie, cookie);
-    setU32(answer, at.code, success ? PAGE_RESPONSE_SUCCESS : PAGE_RESPONSE_INVALID);
-    this.#transport.write(this.fd, answer);
+    const code = success ? PAGE_RESPONSE_SUCCESS : PAGE_RESPONSE_INVALID;
+    this.#transport.write(this.fd, PageResponseStruct.encode({ cookie, code }));
   }
 
   close(): void {
@@ -87,16 +81,14 @@ export class FaultQueue {
   }
 }
 
-function decode(bytes: Uint8Array): PageFault {
-  const { at } = PageFaultStruct;
-  const flags = getU32(bytes, at.flags);
+function toFault(fault: Decoded<typeof PageFaultStruct.types>): PageFault {
   return {
-    device: getU32(bytes, at.dev_id),
-    pasid: flags & PGFAULT_FLAGS_PASID_VALID ? getU32(bytes, at.pasid) : undefined,
-    group: getU32(bytes, at.grpid),
-    last: (flags & PGFAULT_FLAGS_LAST_PAGE) !== 0,
-    access: getU32(bytes, at.perm),
-    address: getBig(bytes, at.addr),
-    cookie: getU32(bytes, at.cookie),
+    device: fault.dev_id,
+    pasid: fault.flags & PGFAULT_FLAGS_PASID_VALID ? fault.pasid : undefined,
+    group: fault.grpid,
+    last: (fault.flags & PGFAULT_FLAGS_LAST_PAGE) !== 0,
+    access: fault.perm,
+    address: fault.addr,
+    cookie: fault.cookie,
   };
 }

@@ -7,40 +7,21 @@
  */
 import { Errno, Refusal } from '../linux/errno.js';
 import {
-  AllowIovasStruct,
-  ChangeProcessStruct,
-  DestroyStruct,
   DIRTY_BITMAP_NO_CLEAR,
-  GetDirtyBitmapStruct,
-  HwInfoStruct,
-  HwptAllocStruct,
-  HwptInvalidateStruct,
-  HwQueueAllocStruct,
-  IoasAllocStruct,
-  IoasCopyStruct,
-  IoasMapFileStruct,
   IoasMapFlags,
-  IoasMapStruct,
-  IoasUnmapStruct,
   IovaRangeStruct,
   IovaRangesStruct,
+  iommufdIoctls as ioctls,
   iommufdNumber,
   OPTION_GET,
   OPTION_SET,
-  OptionStruct,
-  SetDirtyTrackingStruct,
-  VdeviceAllocStruct,
   VFIO_IOAS_CLEAR,
   VFIO_IOAS_GET,
   VFIO_IOAS_SET,
-  VfioIoasStruct,
-  ViommuAllocStruct,
 } from '../uapi/iommufd.js';
-import { getBig, getU32, type Struct, setBig, setU16, setU32 } from '../uapi/struct.js';
+import { type Bits64, sized } from '../uapi/struct.js';
+import { callIommufd } from './call.js';
 import type { Transport } from './transport.js';
-
-/** A 64-bit quantity, as it is given. */
-export type Bits64 = number | bigint;
 
 /** Both ends belong to it. */
 export interface IommufdRange {
@@ -77,6 +58,10 @@ export interface HwInfo {
   readonly capabilities: bigint;
 }
 
+/** Room for what GET_HW_INFO says. */
+const HW_INFO_BYTES = 4096;
+const NOTHING: Uint8Array = new Uint8Array(0);
+
 export class Iommufd {
   readonly transport: Transport;
   readonly fd: number;
@@ -94,42 +79,34 @@ export class Iommufd {
 
   /** @returns the id of a new IOAS. */
   ioasAlloc(): number {
-    const data = sized(IoasAllocStruct);
-    this.#ioctl('IOMMU_IOAS_ALLOC', data);
-    return getU32(data, IoasAllocStruct.at.out_ioas_id);
+    return callIommufd(this, ioctls.IOMMU_IOAS_ALLOC, {}).out_ioas_id;
   }
 
   destroy(id: number): void {
-    const data = sized(DestroyStruct);
-    setU32(data, DestroyStruct.at.id, id);
-    this.#ioctl('IOMMU_DESTROY', data);
+    callIommufd(this, ioctls.IOMMU_DESTROY, { id });
   }
 
   /** Maps memory of this process. @returns the IOVA. */
   map(ioas: number, address: Bits64, length: Bits64, options: IommufdMapOptions = {}): bigint {
-    const { at } = IoasMapStruct;
-    const data = sized(IoasMapStruct);
-    setU32(data, at.flags, mapFlags(options));
-    setU32(data, at.ioas_id, ioas);
-    setBig(data, at.user_va, BigInt(address));
-    setBig(data, at.length, BigInt(length));
-    setBig(data, at.iova, BigInt(options.iova ?? 0));
-    this.#ioctl('IOMMU_IOAS_MAP', data);
-    return getBig(data, at.iova);
+    return callIommufd(this, ioctls.IOMMU_IOAS_MAP, {
+      flags: mapFlags(options),
+      ioas_id: ioas,
+      user_va: address,
+      length,
+      iova: options.iova ?? 0,
+    }).iova;
   }
 
   /** Maps [start, start+length) of the memfd behind `fd`. @returns the IOVA. */
   mapFile(ioas: number, fd: number, start: Bits64, length: Bits64, options: IommufdMapOptions = {}): bigint {
-    const { at } = IoasMapFileStruct;
-    const data = sized(IoasMapFileStruct);
-    setU32(data, at.flags, mapFlags(options));
-    setU32(data, at.ioas_id, ioas);
-    setU32(data, at.fd, fd);
-    setBig(data, at.start, BigInt(start));
-    setBig(data, at.length, BigInt(length));
-    setBig(data, at.iova, BigInt(options.iova ?? 0));
-    this.#ioctl('IOMMU_IOAS_MAP_FILE', data);
-    return getBig(data, at.iova);
+    return callIommufd(this, ioctls.IOMMU_IOAS_MAP_FILE, {
+      flags: mapFlags(options),
+      ioas_id: ioas,
+      fd,
+      start,
+      length,
+      iova: options.iova ?? 0,
+    }).iova;
   }
 
   /** Maps in `ioas` what `source` of this same context has at `sourceIova`. @returns the IOVA. */
@@ -140,27 +117,19 @@ export class Iommufd {
     length: Bits64,
     options: IommufdMapOptions = {},
   ): bigint {
-    const { at } = IoasCopyStruct;
-    const data = sized(IoasCopyStruct);
-    setU32(data, at.flags, mapFlags(options));
-    setU32(data, at.dst_ioas_id, ioas);
-    setU32(data, at.src_ioas_id, source);
-    setBig(data, at.length, BigInt(length));
-    setBig(data, at.dst_iova, BigInt(options.iova ?? 0));
-    setBig(data, at.src_iova, BigInt(sourceIova));
-    this.#ioctl('IOMMU_IOAS_COPY', data);
-    return getBig(data, at.dst_iova);
+    return callIommufd(this, ioctls.IOMMU_IOAS_COPY, {
+      flags: mapFlags(options),
+      dst_ioas_id: ioas,
+      src_ioas_id: source,
+      length,
+      dst_iova: options.iova ?? 0,
+      src_iova: sourceIova,
+    }).dst_iova;
   }
 
   /** @returns the bytes unmapped. */
   unmap(ioas: number, iova: Bits64, length: Bits64): bigint {
-    const { at } = IoasUnmapStruct;
-    const data = sized(IoasUnmapStruct);
-    setU32(data, at.ioas_id, ioas);
-    setBig(data, at.iova, BigInt(iova));
-    setBig(data, at.length, BigInt(length));
-    this.#ioctl('IOMMU_IOAS_UNMAP', data);
-    return getBig(data, at.length);
+    return callIommufd(this, ioctls.IOMMU_IOAS_UNMAP, { ioas_id: ioas, iova, length }).length;
   }
 
   /** Unmaps everything of the IOAS. @returns the bytes unmapped. */
@@ -170,19 +139,18 @@ export class Iommufd {
 
   /** What can be mapped, and what IOVAs must be aligned to. */
   ranges(ioas: number): { readonly ranges: IommufdRange[]; readonly alignment: bigint } {
-    const { at } = IovaRangesStruct;
     for (let room = 16; ; ) {
       const array = this.transport.allocate(room * IovaRangeStruct.size);
       try {
-        const data = sized(IovaRangesStruct);
-        setU32(data, at.ioas_id, ioas);
-        setU32(data, at.num_iovas, room);
-        setBig(data, at.allowed_iovas, BigInt(array.address));
-        const fits = this.#answered('IOMMU_IOAS_IOVA_RANGES', data);
-        const count = getU32(data, at.num_iovas);
-        if (fits)
-          return { ranges: decodeRanges(array.bytes, count), alignment: getBig(data, at.out_iova_alignment) };
-        room = count;
+        const data = sized(IovaRangesStruct, {
+          ioas_id: ioas,
+          num_iovas: room,
+          allowed_iovas: array.address,
+        });
+        const fits = this.#hadRoom(data);
+        const { num_iovas, out_iova_alignment } = IovaRangesStruct.decode(data);
+        if (fits) return { ranges: decodeRanges(array.bytes, num_iovas), alignment: out_iova_alignment };
+        room = num_iovas;
       } finally {
         array.free();
       }
@@ -194,21 +162,16 @@ export class Iommufd {
    * none: anywhere again.
    */
   allow(ioas: number, ranges: readonly { readonly start: Bits64; readonly last: Bits64 }[]): void {
-    const { at } = AllowIovasStruct;
-    const array = this.transport.allocate(Math.max(ranges.length, 1) * IovaRangeStruct.size);
-    try {
-      for (const [n, { start, last }] of ranges.entries()) {
-        setBig(array.bytes, n * IovaRangeStruct.size + IovaRangeStruct.at.start, BigInt(start));
-        setBig(array.bytes, n * IovaRangeStruct.size + IovaRangeStruct.at.last, BigInt(last));
-      }
-      const data = sized(AllowIovasStruct);
-      setU32(data, at.ioas_id, ioas);
-      setU32(data, at.num_iovas, ranges.length);
-      setBig(data, at.allowed_iovas, BigInt(array.address));
-      this.#ioctl('IOMMU_IOAS_ALLOW_IOVAS', data);
-    } finally {
-      array.free();
-    }
+    const bytes = new Uint8Array(ranges.length * IovaRangeStruct.size);
+    for (const [n, range] of ranges.entries())
+      bytes.set(IovaRangeStruct.encode(range), n * IovaRangeStruct.size);
+    this.#with(bytes, (allowed_iovas) =>
+      callIommufd(this, ioctls.IOMMU_IOAS_ALLOW_IOVAS, {
+        ioas_id: ioas,
+        num_iovas: ranges.length,
+        allowed_iovas,
+      }),
+    );
   }
 
   /** @param object the IOAS, or 0 for an option of the context. */
@@ -234,34 +197,25 @@ export class Iommufd {
     description?: HwptDescription,
     faultQueue = 0,
   ): number {
-    const { at } = HwptAllocStruct;
-    const data = sized(HwptAllocStruct);
-    setU32(data, at.flags, flags);
-    setU32(data, at.dev_id, device);
-    setU32(data, at.pt_id, parent);
-    setU32(data, at.fault_id, faultQueue);
-    if (description === undefined) {
-      this.#ioctl('IOMMU_HWPT_ALLOC', data);
-      return getU32(data, at.out_hwpt_id);
-    }
-    setU32(data, at.data_type, description.type);
-    setU32(data, at.data_len, description.bytes.length);
-    this.#with(description.bytes, (address) => {
-      setBig(data, at.data_uptr, BigInt(address));
-      this.#ioctl('IOMMU_HWPT_ALLOC', data);
-    });
-    return getU32(data, at.out_hwpt_id);
+    const { type, bytes } = description ?? { type: 0, bytes: NOTHING };
+    const alloc = (data_uptr: number) =>
+      callIommufd(this, ioctls.IOMMU_HWPT_ALLOC, {
+        flags,
+        dev_id: device,
+        pt_id: parent,
+        data_type: type,
+        data_len: bytes.length,
+        data_uptr,
+        fault_id: faultQueue,
+      });
+    return this.#with(bytes, alloc).out_hwpt_id;
   }
 
   /**
    * Which pages are written through HWPT `hwpt` is recorded from now on, beginning with none; or no longer.
    */
   setDirtyTracking(hwpt: number, on: boolean): void {
-    const { at } = SetDirtyTrackingStruct;
-    const data = sized(SetDirtyTrackingStruct);
-    setU32(data, at.flags, on ? 1 : 0);
-    setU32(data, at.hwpt_id, hwpt);
-    this.#ioctl('IOMMU_HWPT_SET_DIRTY_TRACKING', data);
+    callIommufd(this, ioctls.IOMMU_HWPT_SET_DIRTY_TRACKING, { flags: on ? 1 : 0, hwpt_id: hwpt });
   }
 
   /**
@@ -270,25 +224,19 @@ export class Iommufd {
    * to have a bit for.
    */
   dirtyPages(hwpt: number, iova: Bits64, length: Bits64, { pageSize = 4096, keep = false } = {}): bigint[] {
-    const { at } = GetDirtyBitmapStruct;
     const bits = Number(BigInt(length) / BigInt(pageSize));
-    const bitmap = this.transport.allocate(Math.ceil(bits / 64) * 8);
-    try {
-      const data = sized(GetDirtyBitmapStruct);
-      setU32(data, at.hwpt_id, hwpt);
-      setU32(data, at.flags, keep ? DIRTY_BITMAP_NO_CLEAR : 0);
-      setBig(data, at.iova, BigInt(iova));
-      setBig(data, at.length, BigInt(length));
-      setBig(data, at.page_size, BigInt(pageSize));
-      setBig(data, at.data, BigInt(bitmap.address));
-      this.#ioctl('IOMMU_HWPT_GET_DIRTY_BITMAP', data);
-      const isSet = (bit: number) => (bitmap.bytes[bit >>> 3]! & (1 << (bit & 7))) !== 0;
-      return Array.from({ length: bits }, (_, bit) => bit)
-        .filter(isSet)
-        .map((bit) => BigInt(iova) + BigInt(bit) * BigInt(pageSize));
-    } finally {
-      bitmap.free();
-    }
+    const bitmap = new Uint8Array(Math.ceil(bits / 64) * 8);
+    this.#with(bitmap, (data) =>
+      callIommufd(this, ioctls.IOMMU_HWPT_GET_DIRTY_BITMAP, {
+        hwpt_id: hwpt,
+        flags: keep ? DIRTY_BITMAP_NO_CLEAR : 0,
+        iova,
+        length,
+        page_size: pageSize,
+        data,
+      }),
+    );
+    return setBits(bitmap, bits).map((bit) => BigInt(iova) + BigInt(bit) * BigInt(pageSize));
   }
 
   /**
@@ -296,16 +244,15 @@ export class Iommufd {
    * of type IOMMU_HWPT_INVALIDATE_DATA_* or IOMMU_VIOMMU_INVALIDATE_DATA_*.
    */
   hwptInvalidate(hwpt: number, type: number, length: number, entries: Uint8Array): void {
-    const { at } = HwptInvalidateStruct;
-    const data = sized(HwptInvalidateStruct);
-    setU32(data, at.hwpt_id, hwpt);
-    setU32(data, at.data_type, type);
-    setU32(data, at.entry_len, length);
-    setU32(data, at.entry_num, entries.length / length);
-    this.#with(entries, (address) => {
-      setBig(data, at.data_uptr, BigInt(address));
-      this.#ioctl('IOMMU_HWPT_INVALIDATE', data);
-    });
+    this.#with(entries, (data_uptr) =>
+      callIommufd(this, ioctls.IOMMU_HWPT_INVALIDATE, {
+        hwpt_id: hwpt,
+        data_uptr,
+        data_type: type,
+        entry_len: length,
+        entry_num: entries.length / length,
+      }),
+    );
   }
 
   /**
@@ -313,22 +260,16 @@ export class Iommufd {
    * HWPT `parent`. @returns its id.
    * @param bytes the struct of that type, if there is one; what the IOMMU answers in it is there afterwards
    */
-  viommuAlloc(device: number, parent: number, type: number, bytes?: Uint8Array): number {
-    const { at } = ViommuAllocStruct;
-    const data = sized(ViommuAllocStruct);
-    setU32(data, at.type, type);
-    setU32(data, at.dev_id, device);
-    setU32(data, at.hwpt_id, parent);
-    if (bytes === undefined) {
-      this.#ioctl('IOMMU_VIOMMU_ALLOC', data);
-      return getU32(data, at.out_viommu_id);
-    }
-    setU32(data, at.data_len, bytes.length);
-    this.#with(bytes, (address) => {
-      setBig(data, at.data_uptr, BigInt(address));
-      this.#ioctl('IOMMU_VIOMMU_ALLOC', data);
-    });
-    return getU32(data, at.out_viommu_id);
+  viommuAlloc(device: number, parent: number, type: number, bytes = NOTHING): number {
+    const alloc = (data_uptr: number) =>
+      callIommufd(this, ioctls.IOMMU_VIOMMU_ALLOC, {
+        type,
+        dev_id: device,
+        hwpt_id: parent,
+        data_len: bytes.length,
+        data_uptr,
+      });
+    return this.#with(bytes, alloc).out_viommu_id;
   }
 
   /**
@@ -336,13 +277,11 @@ export class Iommufd {
    * vDEVICE's id.
    */
   vdeviceAlloc(viommu: number, device: number, virtualId: Bits64): number {
-    const { at } = VdeviceAllocStruct;
-    const data = sized(VdeviceAllocStruct);
-    setU32(data, at.viommu_id, viommu);
-    setU32(data, at.dev_id, device);
-    setBig(data, at.virt_id, BigInt(virtualId));
-    this.#ioctl('IOMMU_VDEVICE_ALLOC', data);
-    return getU32(data, at.out_vdevice_id);
+    return callIommufd(this, ioctls.IOMMU_VDEVICE_ALLOC, {
+      viommu_id: viommu,
+      dev_id: device,
+      virt_id: virtualId,
+    }).out_vdevice_id;
   }
 
   /**
@@ -350,38 +289,28 @@ export class Iommufd {
    * iova+length) of the machine's memory. @returns its id.
    */
   hwQueueAlloc(viommu: number, type: number, index: number, iova: Bits64, length: Bits64): number {
-    const { at } = HwQueueAllocStruct;
-    const data = sized(HwQueueAllocStruct);
-    setU32(data, at.viommu_id, viommu);
-    setU32(data, at.type, type);
-    setU32(data, at.index, index);
-    setBig(data, at.nesting_parent_iova, BigInt(iova));
-    setBig(data, at.length, BigInt(length));
-    this.#ioctl('IOMMU_HW_QUEUE_ALLOC', data);
-    return getU32(data, at.out_hw_queue_id);
+    return callIommufd(this, ioctls.IOMMU_HW_QUEUE_ALLOC, {
+      viommu_id: viommu,
+      type,
+      index,
+      nesting_parent_iova: iova,
+      length,
+    }).out_hw_queue_id;
   }
 
   /** What the IOMMU in front of `device` is like. */
   hwInfo(device: number): HwInfo {
-    const { at } = HwInfoStruct;
-    const room = this.transport.allocate(4096);
-    try {
-      const data = sized(HwInfoStruct);
-      setU32(data, at.dev_id, device);
-      setU32(data, at.data_len, room.bytes.length);
-      setBig(data, at.data_uptr, BigInt(room.address));
-      this.#ioctl('IOMMU_GET_HW_INFO', data);
-      const dataLength = getU32(data, at.data_len);
-      return {
-        type: getU32(data, at.data_type),
-        data: room.bytes.slice(0, dataLength),
-        dataLength,
-        maxPasidLog2: data[at.out_max_pasid_log2]!,
-        capabilities: getBig(data, at.out_capabilities),
-      };
-    } finally {
-      room.free();
-    }
+    const room = new Uint8Array(HW_INFO_BYTES);
+    const info = this.#with(room, (data_uptr) =>
+      callIommufd(this, ioctls.IOMMU_GET_HW_INFO, { dev_id: device, data_len: room.length, data_uptr }),
+    );
+    return {
+      type: info.data_type,
+      data: room.subarray(0, info.data_len),
+      dataLength: info.data_len,
+      maxPasidLog2: info.out_max_pasid_log2,
+      capabilities: info.out_capabilities,
+    };
   }
 
   /** The IOAS that the VFIO container ioctls mean. @throws Refusal ENODEV when there is none. */
@@ -396,49 +325,17 @@ export class Iommufd {
 
   /** What is mapped from files is counted for the calling process from now on. */
   changeProcess(): void {
-    this.#ioctl('IOMMU_IOAS_CHANGE_PROCESS', sized(ChangeProcessStruct));
+    callIommufd(this, ioctls.IOMMU_IOAS_CHANGE_PROCESS, {});
   }
 
   close(): void {
     this.transport.close(this.fd);
   }
 
-  #option(id: number, op: number, object: number, value: Bits64): bigint {
-    const { at } = OptionStruct;
-    const data = sized(OptionStruct);
-    setU32(data, at.option_id, id);
-    setU16(data, at.op, op);
-    setU32(data, at.object_id, object);
-    setBig(data, at.val64, BigInt(value));
-    this.#ioctl('IOMMU_OPTION', data);
-    return getBig(data, at.val64);
-  }
-
-  #vfioIoas(op: number, ioas: number): number {
-    const { at } = VfioIoasStruct;
-    const data = sized(VfioIoasStruct);
-    setU32(data, at.ioas_id, ioas);
-    setU16(data, at.op, op);
-    this.#ioctl('IOMMU_VFIO_IOAS', data);
-    return getU32(data, at.ioas_id);
-  }
-
-  /** Calls `use` with the address of a copy of `bytes`; what is there then is in `bytes` afterwards. */
-  #with(bytes: Uint8Array, use: (address: number) => void): void {
-    const block = this.transport.allocate(bytes.length);
+  /** Asks for IOVA_RANGES. @returns false for EMSGSIZE: then the answer says how much room it takes. */
+  #hadRoom(question: Uint8Array): boolean {
     try {
-      block.bytes.set(bytes);
-      use(block.address);
-      bytes.set(block.bytes.subarray(0, bytes.length));
-    } finally {
-      block.free();
-    }
-  }
-
-  /** @returns false for EMSGSIZE: then the answer says how much room it takes. */
-  #answered(name: IoctlName, data: Uint8Array): boolean {
-    try {
-      this.#ioctl(name, data);
+      this.transport.ioctl(this.fd, iommufdNumber('IOMMU_IOAS_IOVA_RANGES'), question);
       return true;
     } catch (error) {
       if (error instanceof Refusal && error.errno === Errno.EMSGSIZE) return false;
@@ -446,18 +343,30 @@ export class Iommufd {
     }
   }
 
-  #ioctl(name: IoctlName, data: Uint8Array): void {
-    this.transport.ioctl(this.fd, iommufdNumber(name), data);
+  #option(option_id: number, op: number, object_id: number, val64: Bits64): bigint {
+    return callIommufd(this, ioctls.IOMMU_OPTION, { option_id, op, object_id, val64 }).val64;
   }
-}
 
-type IoctlName = Parameters<typeof iommufdNumber>[0];
+  #vfioIoas(op: number, ioas: number): number {
+    return callIommufd(this, ioctls.IOMMU_VFIO_IOAS, { ioas_id: ioas, op }).ioas_id;
+  }
 
-/** A zeroed struct whose first field says how long it is. */
-function sized(struct: Struct): Uint8Array {
-  const data = new Uint8Array(struct.size);
-  setU32(data, 0, struct.size);
-  return data;
+  /**
+   * Calls `use` with the address of a copy of `bytes`, or 0 when there are none; what is there then is in
+   * `bytes` afterwards.
+   */
+  #with<R>(bytes: Uint8Array, use: (address: number) => R): R {
+    if (bytes.length === 0) return use(0);
+    const block = this.transport.allocate(bytes.length);
+    try {
+      block.bytes.set(bytes);
+      const result = use(block.address);
+      bytes.set(block.bytes.subarray(0, bytes.length));
+      return result;
+    } finally {
+      block.free();
+    }
+  }
 }
 
 function mapFlags({ iova, access = 'rw' }: IommufdMapOptions): number {
@@ -467,9 +376,11 @@ function mapFlags({ iova, access = 'rw' }: IommufdMapOptions): number {
 }
 
 function decodeRanges(bytes: Uint8Array, count: number): IommufdRange[] {
-  const { at, size } = IovaRangeStruct;
-  return Array.from({ length: count }, (_, n) => ({
-    start: getBig(bytes, n * size + at.start),
-    last: getBig(bytes, n * size + at.last),
-  }));
+  return Array.from({ length: count }, (_, n) => IovaRangeStruct.decode(bytes, n * IovaRangeStruct.size));
+}
+
+/** Which of the first `bits` bits are set. */
+function setBits(bytes: Uint8Array, bits: number): number[] {
+  const isSet = (bit: number) => (bytes[bit >>> 3]! & (1 << (bit & 7))) !== 0;
+  return Array.from({ length: bits }, (_, bit) => bit).filter(isSet);
 }

@@ -1,13 +1,8 @@
 /**
  * VeventQueue: a queue of a vIOMMU's events, typed: ours or the kernel's.
  */
-import {
-  iommufdNumber,
-  VEVENTQ_FLAG_LOST_EVENTS,
-  VeventHeaderStruct,
-  VeventqAllocStruct,
-} from '../uapi/iommufd.js';
-import { getU32, setU32 } from '../uapi/struct.js';
+import { VEVENTQ_FLAG_LOST_EVENTS, VeventHeaderStruct, veventQueueIoctls } from '../uapi/iommufd.js';
+import { callIommufd } from './call.js';
 import type { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
 
@@ -40,25 +35,18 @@ export class VeventQueue {
    * descriptors.
    */
   static alloc(
-    { transport, fd }: Iommufd,
+    iommufd: Iommufd,
     viommu: number,
     type: number,
     depth: number,
     eventBytes: number,
   ): VeventQueue {
-    const { at, size } = VeventqAllocStruct;
-    const data = new Uint8Array(size);
-    setU32(data, at.size, size);
-    setU32(data, at.viommu_id, viommu);
-    setU32(data, at.type, type);
-    setU32(data, at.veventq_depth, depth);
-    transport.ioctl(fd, iommufdNumber('IOMMU_VEVENTQ_ALLOC'), data);
-    return new VeventQueue(
-      transport,
-      getU32(data, at.out_veventq_id),
-      getU32(data, at.out_veventq_fd),
-      eventBytes,
-    );
+    const queue = callIommufd(iommufd, veventQueueIoctls.IOMMU_VEVENTQ_ALLOC, {
+      viommu_id: viommu,
+      type,
+      veventq_depth: depth,
+    });
+    return new VeventQueue(iommufd.transport, queue.out_veventq_id, queue.out_veventq_fd, eventBytes);
   }
 
   /** Waits for an event, at most `timeoutMs` (-1: for ever). @returns whether there is one to read. */
@@ -68,17 +56,15 @@ export class VeventQueue {
 
   /** The events that there are, up to `most`; none is no error. */
   read(most = 64): ViommuEvent[] {
-    const { at, size } = VeventHeaderStruct;
+    const { size } = VeventHeaderStruct;
     const bytes = new Uint8Array(most * (size + this.#eventBytes));
     const length = this.#transport.read(this.fd, bytes);
     const events: ViommuEvent[] = [];
     for (let from = 0; from < length; ) {
-      const lost = (getU32(bytes, from + at.flags) & VEVENTQ_FLAG_LOST_EVENTS) !== 0;
+      const { flags, sequence } = VeventHeaderStruct.decode(bytes, from);
+      const lost = (flags & VEVENTQ_FLAG_LOST_EVENTS) !== 0;
       const end = from + size + (lost ? 0 : this.#eventBytes);
-      events.push({
-        sequence: getU32(bytes, from + at.sequence),
-        data: lost ? undefined : bytes.slice(from + size, end),
-      });
+      events.push({ sequence, data: lost ? undefined : bytes.slice(from + size, end) });
       from = end;
     }
     return events;

@@ -2,8 +2,8 @@
  * VfioDeviceFile: an open `/dev/vfio/devices/vfioN`, typed: ours or the kernel's. Besides VFIO's own ioctls
  * it has the two of the native ABI, AUTHORIZE and REVOKE.
  */
-import { AuthorizeStruct, ioctlNumber, RevokeStruct } from '../uapi/ioasid.js';
-import { getU32, getU64, setU32 } from '../uapi/struct.js';
+import { deviceIoctls } from '../uapi/ioasid.js';
+import { getU32, setU32 } from '../uapi/struct.js';
 import {
   DeviceInfoStruct,
   IRQ_SET_ACTION_TRIGGER,
@@ -26,7 +26,8 @@ import {
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
 } from '../uapi/vfio-cdev.js';
-import { type Ioasid, prepared } from './ioasid.js';
+import { call, callNative } from './call.js';
+import type { Ioasid } from './ioasid.js';
 import type { Iommufd } from './iommufd.js';
 import type { Transport } from './transport.js';
 
@@ -57,19 +58,13 @@ export class VfioDeviceFile {
    * is to call it.
    */
   authorize(ioasid: Ioasid | number, pasid: number, vpasid = 0): void {
-    const data = prepared(AuthorizeStruct);
-    const { at } = AuthorizeStruct;
-    setU32(data, at.ioasid_fd, typeof ioasid === 'number' ? ioasid : ioasid.fd);
-    setU32(data, at.pasid, pasid);
-    setU32(data, at.vpasid, vpasid);
-    this.transport.ioctl(this.fd, ioctlNumber('IOASID_AUTHORIZE'), data);
+    const ioasid_fd = typeof ioasid === 'number' ? ioasid : ioasid.fd;
+    callNative(this, deviceIoctls.IOASID_AUTHORIZE, { ioasid_fd, pasid, vpasid });
   }
 
   /** Takes `pasid` back from the device. When this returns no DMA of the device reaches it any more. */
   revoke(pasid: number): void {
-    const data = prepared(RevokeStruct);
-    setU32(data, RevokeStruct.at.pasid, pasid);
-    this.transport.ioctl(this.fd, ioctlNumber('IOASID_REVOKE'), data);
+    callNative(this, deviceIoctls.IOASID_REVOKE, { pasid });
   }
 
   /**
@@ -77,11 +72,8 @@ export class VfioDeviceFile {
    * nothing. @returns its id there.
    */
   bind(iommufd: Iommufd | number): number {
-    const { at, size } = BindStruct;
-    const data = argsz(size);
-    setU32(data, at.iommufd, typeof iommufd === 'number' ? iommufd : iommufd.fd);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_BIND_IOMMUFD, data);
-    return getU32(data, at.out_devid);
+    const fd = typeof iommufd === 'number' ? iommufd : iommufd.fd;
+    return call(this, VFIO_DEVICE_BIND_IOMMUFD, BindStruct, { iommufd: fd }).out_devid;
   }
 
   /**
@@ -90,56 +82,36 @@ export class VfioDeviceFile {
    * @returns the id of the HWPT; one is made when an IOAS is given.
    */
   attach(pageTable: number, pasid?: number): number {
-    const { at } = AttachStruct;
-    const data = argsz(pasid === undefined ? at.pasid : AttachStruct.size);
-    setU32(data, at.pt_id, pageTable);
-    setPasid(data, pasid);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, data);
-    return getU32(data, at.pt_id);
+    const given = { pt_id: pageTable, ...pasidFields(pasid) };
+    return call(this, VFIO_DEVICE_ATTACH_IOMMUFD_PT, AttachStruct, given).pt_id;
   }
 
   /** Takes the attachment away. When this returns no DMA of the device reaches anything there any more. */
   detach(pasid?: number): void {
-    const data = argsz(pasid === undefined ? DetachStruct.at.pasid : DetachStruct.size);
-    setPasid(data, pasid);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, data);
+    call(this, VFIO_DEVICE_DETACH_IOMMUFD_PT, DetachStruct, pasidFields(pasid));
   }
 
   info(): { readonly flags: number; readonly regions: number; readonly irqs: number } {
-    const data = argsz(DeviceInfoStruct.size);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_GET_INFO, data);
-    const { at } = DeviceInfoStruct;
-    return {
-      flags: getU32(data, at.flags),
-      regions: getU32(data, at.num_regions),
-      irqs: getU32(data, at.num_irqs),
-    };
+    const { flags, num_regions, num_irqs } = call(this, VFIO_DEVICE_GET_INFO, DeviceInfoStruct, {});
+    return { flags, regions: num_regions, irqs: num_irqs };
   }
 
   regionInfo(index: number): { readonly flags: number; readonly size: number; readonly offset: number } {
-    const { at, size } = RegionInfoStruct;
-    const data = argsz(size);
-    setU32(data, at.index, index);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_GET_REGION_INFO, data);
-    return { flags: getU32(data, at.flags), size: getU64(data, at.size), offset: getU64(data, at.offset) };
+    const { flags, size, offset } = call(this, VFIO_DEVICE_GET_REGION_INFO, RegionInfoStruct, { index });
+    return { flags, size: Number(size), offset: Number(offset) };
   }
 
   irqInfo(index: number): { readonly flags: number; readonly count: number } {
-    const { at, size } = IrqInfoStruct;
-    const data = argsz(size);
-    setU32(data, at.index, index);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_GET_IRQ_INFO, data);
-    return { flags: getU32(data, at.flags), count: getU32(data, at.count) };
+    const { flags, count } = call(this, VFIO_DEVICE_GET_IRQ_INFO, IrqInfoStruct, { index });
+    return { flags, count };
   }
 
   /** Connects vectors `start`.. of interrupt `index` to eventfds. -1 disconnects one. */
   setEventfds(index: number, start: number, eventfds: readonly number[]): void {
-    const { at, size } = IrqSetStruct;
-    const data = argsz(size + 4 * eventfds.length);
-    setU32(data, at.flags, IRQ_SET_DATA_EVENTFD | IRQ_SET_ACTION_TRIGGER);
-    setU32(data, at.index, index);
-    setU32(data, at.start, start);
-    setU32(data, at.count, eventfds.length);
+    const { size } = IrqSetStruct;
+    const data = new Uint8Array(size + 4 * eventfds.length);
+    const flags = IRQ_SET_DATA_EVENTFD | IRQ_SET_ACTION_TRIGGER;
+    data.set(IrqSetStruct.encode({ argsz: data.length, flags, index, start, count: eventfds.length }));
     for (const [n, fd] of eventfds.entries()) setU32(data, size + 4 * n, fd);
     this.transport.ioctl(this.fd, VFIO_DEVICE_SET_IRQS, data);
   }
@@ -193,16 +165,7 @@ export class VfioDeviceFile {
   }
 }
 
-/** The PASID is the last field of its struct, and a flag says that it is there. */
-function setPasid(data: Uint8Array, pasid: number | undefined): void {
-  if (pasid === undefined) return;
-  setU32(data, AttachStruct.at.flags, ATTACH_PASID);
-  setU32(data, data.length - 4, pasid);
-}
-
-/** A zeroed VFIO struct whose first field says how long it is. */
-function argsz(size: number): Uint8Array {
-  const data = new Uint8Array(size);
-  setU32(data, 0, size);
-  return data;
+/** A flag says that there is a PASID. */
+function pasidFields(pasid: number | undefined): { readonly flags: number; readonly pasid: number } {
+  return { flags: pasid === undefined ? 0 : ATTACH_PASID, pasid: pasid ?? 0 };
 }

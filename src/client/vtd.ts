@@ -2,20 +2,15 @@
  * Nested page tables in the format of Intel VT-d, through an open `/dev/iommu`: the structs of
  * <linux/iommufd.h> that only this IOMMU knows.
  */
-import type { Bits64, Iommufd } from './iommufd.js';
-
-/** IOMMU_HW_INFO_TYPE_INTEL_VTD. */
-export const HW_INFO_VTD = 1;
-/** enum iommu_hwpt_vtd_s1_flags. */
-export const VTD_S1_SRE = 1;
-export const VTD_S1_EAFE = 2;
-export const VTD_S1_WPE = 4;
-
-/** IOMMU_HWPT_DATA_VTD_S1, IOMMU_HWPT_INVALIDATE_DATA_VTD_S1, IOMMU_VTD_INV_FLAGS_LEAF. */
-const DATA_TYPE = 1;
-const INVALIDATE_TYPE = 0;
-const LEAF = 1;
-const ENTRY_BYTES = 24;
+import {
+  HWPT_DATA_VTD_S1,
+  INVALIDATE_DATA_VTD_S1,
+  VTD_INV_LEAF,
+  VtdS1InvalidateStruct,
+  VtdS1Struct,
+} from '../uapi/iommufd/vtd.js';
+import type { Bits64 } from '../uapi/struct.js';
+import type { Iommufd } from './iommufd.js';
 
 /** struct iommu_hwpt_vtd_s1. */
 export interface VtdS1 {
@@ -44,24 +39,24 @@ export function allocVtdS1(
   table: VtdS1,
   hwptFlags = 0,
 ): number {
-  const view = new DataView(new ArrayBuffer(ENTRY_BYTES));
-  view.setBigUint64(0, BigInt(table.flags ?? 0), true);
-  view.setBigUint64(8, BigInt(table.root), true);
-  view.setUint32(16, table.addressWidth ?? 48, true);
-  return iommufd.hwptAlloc(device, parent, hwptFlags, {
-    type: DATA_TYPE,
-    bytes: new Uint8Array(view.buffer),
+  const bytes = VtdS1Struct.encode({
+    flags: table.flags ?? 0,
+    pgtbl_addr: table.root,
+    addr_width: table.addressWidth ?? 48,
   });
+  return iommufd.hwptAlloc(device, parent, hwptFlags, { type: HWPT_DATA_VTD_S1, bytes });
 }
 
 /** The user has changed his table. @throws Refusal; those before the one that is refused have been done. */
 export function invalidateVtdS1(iommufd: Iommufd, hwpt: number, entries: readonly VtdInvalidation[]): void {
-  const view = new DataView(new ArrayBuffer(entries.length * ENTRY_BYTES));
-  entries.forEach(({ iova, pages, leaf, reserved }, n) => {
-    view.setBigUint64(n * ENTRY_BYTES, BigInt(iova), true);
-    view.setBigUint64(n * ENTRY_BYTES + 8, BigInt(pages), true);
-    view.setUint32(n * ENTRY_BYTES + 16, leaf ? LEAF : 0, true);
-    view.setUint32(n * ENTRY_BYTES + 20, reserved ?? 0, true);
-  });
-  iommufd.hwptInvalidate(hwpt, INVALIDATE_TYPE, ENTRY_BYTES, new Uint8Array(view.buffer));
+  const { size } = VtdS1InvalidateStruct;
+  const bytes = new Uint8Array(entries.length * size);
+  for (const [n, { iova, pages, leaf, reserved }] of entries.entries()) {
+    const flags = leaf ? VTD_INV_LEAF : 0;
+    bytes.set(
+      VtdS1InvalidateStruct.encode({ addr: iova, npages: pages, flags, reserved: reserved ?? 0 }),
+      n * size,
+    );
+  }
+  iommufd.hwptInvalidate(hwpt, INVALIDATE_DATA_VTD_S1, size, bytes);
 }

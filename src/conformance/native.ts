@@ -16,13 +16,13 @@ import {
   DsaQueue,
   decodeCompletion,
 } from '../client/dsa.js';
-import { Ioasid, prepared } from '../client/ioasid.js';
+import { Ioasid } from '../client/ioasid.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { ioctlNumber, nativeIoctls } from '../uapi/ioasid.js';
 import { iowr } from '../uapi/ioctl.js';
-import { setU32, setU64 } from '../uapi/struct.js';
+import { type Struct, setU32, setU64, sized } from '../uapi/struct.js';
 import {
   CHECKSUM_OF_ONES,
   Checksum,
@@ -386,15 +386,16 @@ export function conformance(makeProcess: () => Promise<Transport>): void {
     const { transport, ioasid, device, fileOf } = await bothFiles(makeProcess);
     for (const [name, ioctl] of Object.entries(nativeIoctls)) {
       const number = ioctlNumber(name as keyof typeof nativeIoctls);
+      const struct: Struct = ioctl.struct;
       const reason = name === 'IOASID_EXPLAIN' ? /./ : /flags 0x80000000/;
       refused(
-        () => transport.ioctl(fileOf(name), number, prepared(ioctl.struct, 0x8000_0000)),
+        () => transport.ioctl(fileOf(name), number, sized(struct, { flags: 0x8000_0000 })),
         'EOPNOTSUPP',
         reason,
       );
-      const reserved = Object.entries(ioctl.struct.at).find(([field]) => field.startsWith('reserved'));
+      const reserved = Object.entries(struct.at).find(([field]) => field.startsWith('reserved'));
       if (reserved === undefined) continue;
-      const data = prepared(ioctl.struct);
+      const data = sized(struct, {});
       setU32(data, reserved[1], 1);
       refused(() => transport.ioctl(fileOf(name), number, data), 'EOPNOTSUPP', /reserved/);
     }

@@ -10,14 +10,8 @@ import { test } from 'node:test';
 import { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
-import {
-  allocVtdS1,
-  HW_INFO_VTD,
-  invalidateVtdS1,
-  VTD_S1_EAFE,
-  VTD_S1_SRE,
-  VTD_S1_WPE,
-} from '../client/vtd.js';
+import { allocVtdS1, invalidateVtdS1 } from '../client/vtd.js';
+import { HW_INFO_VTD, HwInfoVtdStruct, VTD_S1_EAFE, VTD_S1_SRE, VTD_S1_WPE } from '../uapi/iommufd/vtd.js';
 import { getBig, setBig } from '../uapi/struct.js';
 import { CHECKSUM_OF_ONES, Checksum, DATA_IOVA, DONE, FAULT, JOB_IOVA, PAGE, refused } from './fixture.js';
 
@@ -312,9 +306,9 @@ export function conformanceNested(makeProcess: () => Promise<Transport>): void {
       const id = edu.bind(nested.iommufd);
       const { type, data } = nested.iommufd.hwInfo(id);
       assert.equal(type, HW_INFO_VTD);
-      assert.equal(data.length, 24);
-      const extended = getBig(data, 16);
-      for (const bit of [26n, 43n, 46n, 47n]) assert.ok(extended & (1n << bit), `ecap bit ${bit}`);
+      assert.equal(data.length, HwInfoVtdStruct.size);
+      const { ecap_reg } = HwInfoVtdStruct.decode(data);
+      for (const bit of [26n, 43n, 46n, 47n]) assert.ok(ecap_reg & (1n << bit), `ecap bit ${bit}`);
       edu.attach(nested.alloc());
       edu.close();
       nested.close();

@@ -96,6 +96,7 @@ test('the bytes of a struct are those that it is encoded to again', async () => 
 test('a field of 64 bits is given as number or bigint, and decoded as bigint', () => {
   const e = (value: Bits64) => Mixed.decode(Mixed.encode({ e: value })).e;
   assert.equal(e(2 ** 53 - 1), 2n ** 53n - 1n);
+  assert.equal(e(2 ** 63), 2n ** 63n);
   assert.equal(e(All), All);
 });
 
@@ -104,7 +105,7 @@ test('a value that a field cannot hold is a RangeError that names the field', ()
     a: [{ a: 256 }, { a: -1 }, { a: 0.5 }, { a: Number.NaN }],
     c: [{ c: 65536 }],
     d: [{ d: 2 ** 31 }, { d: -(2 ** 31) - 1 }],
-    e: [{ e: 2 ** 53 }, { e: -1 }, { e: 0.5 }, { e: All + 1n }, { e: -1n }],
+    e: [{ e: 2 ** 64 }, { e: -1 }, { e: 0.5 }, { e: All + 1n }, { e: -1n }],
     f: [{ f: 2 ** 32 }, { f: -1 }],
     name: [{ name: new Uint8Array(5) }],
   };

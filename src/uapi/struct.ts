@@ -9,9 +9,8 @@
  * field, and what a field cannot hold is an error. They allocate, so the handlers of frequent ioctls read and
  * write their fields in place, by the functions below.
  *
- * A 64-bit field is decoded as bigint: all its values are meant somewhere (2^64-1 is the last IOVA), and a
- * number is exact below 2^53 only. It can be given as number too, since that is what addresses and lengths
- * of this process are.
+ * A 64-bit field is decoded as bigint: 2^64-1, the last IOVA, is meant in many of them, and numbers do not
+ * have it. It can be given as number too, since that is what addresses and lengths of this process are.
  */
 
 /** The kind of a field: its bytes, and which values stand in it. */
@@ -37,7 +36,7 @@ export const u64: FieldType<bigint, Bits64> = {
   align: 8,
   holds: (value) =>
     typeof value === 'number'
-      ? Number.isSafeInteger(value) && value >= 0
+      ? Number.isInteger(value) && value >= 0 && value < 2 ** 64
       : BigInt.asUintN(64, value) === value,
   get: getBig,
   set: (data, at, value) => setBig(data, at, BigInt(value)),
