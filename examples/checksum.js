@@ -2,19 +2,32 @@
  * A checksum engine: the Adler-32 of memory, one job at a time, each in the address space that the PASID
  * register names.
  *
- * BAR 0 (little-endian) 0x00 RO u32 identification, 0x6d757363 ("csum") 0x04 RW u32 PASID of the jobs that
- * are started from now on 0x08 WO u64 doorbell: the IOVA of a job; not taken (EAGAIN) while a job is running
- * A job is 32 bytes of memory. The device writes the second half when it is done, then raises MSI 0. 0x00 u64
- * address 0x08 u64 length | 0x10 u32 status: 1 done, 2 fault 0x14 u32 checksum 0x18 u64 faulting IOVA
+ * BAR 0, little-endian:
+ *
+ *     0x00 RO u32  identification, 0x6d757363 ("csum")
+ *     0x04 RW u32  PASID of the jobs that are started from now on
+ *     0x08 WO u64  doorbell: the IOVA of a job; not taken (EAGAIN) while a job is running
+ *
+ * A job is 32 bytes of memory. The device writes the second half when it is done, then raises MSI 0.
+ *
+ *     0x00 u64 address           0x08 u64 length
+ *     0x10 u32 status: 1 done, 2 fault    0x14 u32 checksum    0x18 u64 faulting IOVA
  *
  * @import { DeviceFactory } from 'ioasid'
  */
+import { Registers } from 'ioasid/registers';
+
 const SLICE = 64 * 1024; // bytes per step(): well under a millisecond
+const PASID = 0x04;
 
 /** @type {DeviceFactory} */
 export default function createChecksum(host, options) {
   for (const name of Object.keys(options)) throw new Error(`checksum has no option "${name}"`);
-  const registers = Buffer.from('csum\0\0\0\0');
+  const registers = new Registers([
+    { name: 'IDENTIFICATION', offset: 0x00, width: 4, access: 'ro', reset: 0x6d757363 },
+    { name: 'PASID', offset: PASID, width: 4, access: 'rw', whole: true, write: setPasid },
+    { name: 'DOORBELL', offset: 0x08, width: 8, access: 'wo', whole: true, write: ring },
+  ]);
   const data = Buffer.alloc(SLICE);
   /**
    * The job that is running. @type {{ pasid: number, iova: number, address: number, left: number, a: number,
@@ -22,16 +35,20 @@ export default function createChecksum(host, options) {
    */
   let job;
 
-  function reset() {
-    job = undefined;
-    registers.writeUInt32LE(0, 4);
+  /** @param {number} pasid */
+  function setPasid(pasid) {
+    if (host.dma.admits(pasid)) registers.set(PASID, pasid);
   }
 
-  /** @param {number} iova */
-  function start(iova) {
-    const pasid = registers.readUInt32LE(4);
-    if (host.dma.read(pasid, iova, data, 0, 16)) return; // There is no job to report it in; the IOMMU has logged the fault.
+  /** @param {number} low @param {number} high */
+  function ring(low, high) {
+    if (job) return false;
+    const pasid = registers.get(PASID);
+    const iova = low + high * 2 ** 32;
+    // Where there is no job there is no place to report it in, either; the IOMMU has logged the fault.
+    if (host.dma.read(pasid, iova, data, 0, 16)) return true;
     job = { pasid, iova, address: number64(data, 0), left: number64(data, 8), a: 1, b: 0 };
+    return true;
   }
 
   /** @param {number} status @param {number} checksum @param {number} faultIova */
@@ -53,20 +70,12 @@ export default function createChecksum(host, options) {
       msi: 1,
       pasidBits: 20,
     },
-    readBar(_bar, offset, target) {
-      target.fill(0);
-      if (offset < registers.length) registers.copy(target, 0, offset);
+    readBar: (_bar, offset, target) => registers.read(offset, target),
+    writeBar: (_bar, offset, source) => registers.write(offset, source),
+    reset() {
+      job = undefined;
+      registers.reset();
     },
-    writeBar(_bar, offset, source) {
-      const bytes = Buffer.from(source.buffer, source.byteOffset, source.length);
-      if (offset === 4 && bytes.length === 4 && host.dma.admits(bytes.readUInt32LE()))
-        bytes.copy(registers, 4);
-      if (offset !== 8 || bytes.length !== 8) return true;
-      if (job) return false;
-      start(number64(bytes, 0));
-      return true;
-    },
-    reset,
     step() {
       if (!job) return;
       const n = Math.min(job.left, SLICE);

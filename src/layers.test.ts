@@ -1,15 +1,15 @@
 /**
- * The layers: no folder imports from one above it.
+ * The layers: no folder imports from one above it, and no files import each other in a ring.
  *
- * Every source file that is not a test is scanned for the modules it names: static, dynamic and type-only
- * imports, re-exports, `require`, and workers by `new URL('./x.js', ...)`. The scanner knows comments,
- * strings, templates and regular expressions, so that only what the compiler would take for an import counts.
+ * Every source file that is not a test is scanned for the modules it names (testkit/imports.ts), the test kit
+ * and the suites too.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path/posix';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { importsOf, tokensOf } from './testkit/imports.js';
 
 /**
  * From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of
@@ -34,7 +34,7 @@ const layers: readonly (readonly string[])[] = [
 ];
 const rootFiles = ['machine.ts', 'index.ts'];
 
-/** The only file that may load native code, and the places that may take it from there: tests call libc too. */
+/** The only file that may load native code, and who may take it from there: tests call libc too. */
 const native = 'linux/ffi.ts';
 const nativeUsers = ['linux', 'testkit'];
 
@@ -49,123 +49,6 @@ function readSources(): Sources {
     )
     .map((entry) => join(relative(root, entry.parentPath), entry.name));
   return new Map(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')]));
-}
-
-/** A word, a string (its contents) or a sign of the source. */
-interface Token {
-  readonly kind: 'word' | 'string' | 'sign';
-  readonly text: string;
-}
-
-const spaceOrComment = /(?:\s+|\/\/[^\n]*|\/\*[\s\S]*?\*\/)+/y;
-const word = /[\p{ID_Start}$_#][\p{ID_Continue}$]*|\d[\w.]*/uy;
-const quoted = /'((?:[^'\\\n]|\\[\s\S])*)'|"((?:[^"\\\n]|\\[\s\S])*)"/y;
-const regularExpression = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/\w*/y;
-// After these words a slash begins a regular expression, as it does after all signs but closing brackets.
-const beforeExpression = new Set([
-  'return',
-  'typeof',
-  'case',
-  'in',
-  'of',
-  'void',
-  'delete',
-  'throw',
-  'new',
-  'await',
-  'yield',
-  'else',
-  'do',
-]);
-
-/**
- * Splits `source` into tokens. The text of a template is one string, and the code inside it comes before it.
- */
-function tokensOf(source: string): Token[] {
-  const tokens: Token[] = [];
-  let at = 0;
-
-  const take = (pattern: RegExp): RegExpExecArray | undefined => {
-    pattern.lastIndex = at;
-    const match = pattern.exec(source);
-    if (match === null) return undefined;
-    at = pattern.lastIndex;
-    return match;
-  };
-  const push = (kind: Token['kind'], text: string) => tokens.push({ kind, text });
-
-  const slashBeginsRegularExpression = (): boolean => {
-    const last = tokens.at(-1);
-    if (last === undefined) return true;
-    return last.kind === 'word'
-      ? beforeExpression.has(last.text)
-      : last.kind === 'sign' && !')]}'.includes(last.text);
-  };
-
-  const template = () => {
-    let text = '';
-    for (at++; at < source.length && source[at] !== '`'; ) {
-      if (source.startsWith('${', at)) {
-        at += 2;
-        code();
-        text += '{}';
-      } else {
-        const length = source[at] === '\\' ? 2 : 1;
-        text += source.slice(at, at + length);
-        at += length;
-      }
-    }
-    at++;
-    push('string', text);
-  };
-
-  // Scans to the end, or to the brace that closes the one before `at`.
-  const code = () => {
-    let depth = 0;
-    while (at < source.length) {
-      if (take(spaceOrComment)) continue;
-      const name = take(word);
-      if (name) {
-        push('word', name[0]);
-        continue;
-      }
-      const string = take(quoted);
-      if (string) {
-        push('string', string[1] ?? string[2] ?? '');
-        continue;
-      }
-      if (source[at] === '`') {
-        template();
-        continue;
-      }
-      if (source[at] === '/' && slashBeginsRegularExpression() && take(regularExpression)) {
-        push('string', '');
-        continue;
-      }
-      const sign = source[at++]!;
-      if (sign === '{') depth++;
-      if (sign === '}' && depth-- === 0) return;
-      push('sign', sign);
-    }
-  };
-
-  code();
-  return tokens;
-}
-
-/** The module names in `source`, as they are written. */
-function importsOf(source: string): string[] {
-  const tokens = tokensOf(source);
-  const is = (i: number, text: string) => tokens[i]?.text === text && tokens[i].kind !== 'string';
-  return tokens.flatMap((token, i) => {
-    if (token.kind !== 'string') return [];
-    if (is(i - 1, 'from') || is(i - 1, 'import')) return [token.text];
-    if (!is(i - 1, '(')) return [];
-    if (is(i - 2, 'import') || is(i - 2, 'require')) return [token.text];
-    if (is(i - 2, 'URL') && is(i - 3, 'new') && /^\.\.?\/.*\.[cm]?[jt]s$/.test(token.text))
-      return [token.text];
-    return [];
-  });
 }
 
 /** The place of a file in `layers`: its folder, or its own name for the files at the root. */
@@ -202,6 +85,39 @@ function violations(sources: Sources): string[] {
   });
 }
 
+/**
+ * The rings of files that import each other, each as the files in it and the first once more. Of rings that
+ * have files in common not every one is told, but never none.
+ */
+function rings(sources: Sources): string[] {
+  const imports = new Map(
+    [...sources].map(([path, source]) => [path, importsOf(source).map((name) => resolve(path, name))]),
+  );
+  return [...imports.keys()].flatMap((first) => {
+    const ring = wayBack(imports, first);
+    return ring.length > 0 && ring.every((path) => path >= first) ? [[...ring, first].join(' > ')] : [];
+  });
+}
+
+/** The files on the shortest way along imports from `first` back to it, from `first` on; none without a way. */
+function wayBack(imports: ReadonlyMap<string, readonly string[]>, first: string): string[] {
+  const importers = new Map<string, string>();
+  const reached = [first];
+  for (const path of reached) {
+    for (const next of imports.get(path) ?? []) {
+      if (importers.has(next)) continue;
+      importers.set(next, path);
+      reached.push(next);
+    }
+  }
+  const ring: string[] = [];
+  for (let path = importers.get(first); path !== undefined; path = importers.get(path)) {
+    ring.unshift(path);
+    if (path === first) return ring;
+  }
+  return [];
+}
+
 /** The files that name koffi as a module, or take it from the one file that may. */
 function nativeViolations(sources: Sources): string[] {
   return [...sources].flatMap(([path, source]) => {
@@ -218,6 +134,10 @@ test('no folder imports from one above it', () => {
   const sources = readSources();
   assert.ok(sources.size > 20, `only ${sources.size} sources were found`);
   assert.deepEqual(violations(sources), []);
+});
+
+test('no files import each other in a ring', () => {
+  assert.deepEqual(rings(readSources()), []);
 });
 
 test('only linux/ffi.ts loads koffi', () => {
@@ -271,6 +191,52 @@ test('the check takes nothing else for an import', () => {
     "import manifest from '../../package.json' with { type: 'json' };",
   ];
   for (const source of sources) assert.deepEqual(violations(new Map([['iommu/b.ts', source]])), [], source);
+});
+
+test('the check finds rings of two files, of three, of types, and of one file with itself', () => {
+  const ring = (...imports: readonly (readonly [path: string, source: string])[]) => rings(new Map(imports));
+  assert.deepEqual(ring(['iommu/a.ts', "import './b.js';"], ['iommu/b.ts', "import { a } from './a.js';"]), [
+    'iommu/a.ts > iommu/b.ts > iommu/a.ts',
+  ]);
+  assert.deepEqual(
+    ring(
+      ['iommu/c.ts', "export * from './a.js';"],
+      ['iommu/b.ts', "const c = await import('./c.js');"],
+      ['iommu/a.ts', "import { b } from './b.js'; import './d.js';"],
+      ['iommu/d.ts', "import { a } from './b.js';"],
+    ),
+    ['iommu/a.ts > iommu/b.ts > iommu/c.ts > iommu/a.ts'],
+  );
+  assert.deepEqual(
+    ring(
+      ['linux/a.ts', "import type { B } from './b.js';"],
+      ['linux/b.ts', "export type A = import('./a.js').A;"],
+    ),
+    ['linux/a.ts > linux/b.ts > linux/a.ts'],
+  );
+  assert.deepEqual(ring(['cli/a.test.helper.ts', "import './a.test.helper.js';"]), [
+    'cli/a.test.helper.ts > cli/a.test.helper.ts',
+  ]);
+  assert.equal(
+    ring(
+      ['iommu/a.ts', "import './b.js';"],
+      ['iommu/b.ts', "import './a.js';"],
+      ['linux/a.ts', "import './b.js';"],
+      ['linux/b.ts', "import './a.js';"],
+    ).length,
+    2,
+  );
+});
+
+test('the check takes ways that part and meet again for no ring', () => {
+  const sources = new Map([
+    ['iommu/a.ts', "import './b.js'; import './c.js'; import './d.js';"],
+    ['iommu/b.ts', "import './d.js';"],
+    ['iommu/c.ts', "import './d.js'; import './b.js';"],
+    ['iommu/d.ts', "import '../linux/a.js'; import 'node:fs'; // import './a.js';"],
+    ['linux/a.ts', ''],
+  ]);
+  assert.deepEqual(rings(sources), []);
 });
 
 test('the check knows the order of the layers', () => {

@@ -5,16 +5,9 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Measurement } from './measurement.js';
+import type { MillionResult } from './million-process.js';
 
 const program = fileURLToPath(new URL('./million-process.js', import.meta.url));
-
-/** What million-process.ts prints. */
-export interface MillionResult {
-  /** By how much the resident memory has grown. */
-  readonly bytes: number;
-  /** Nanoseconds of one ALLOC and one MAP. */
-  readonly ns: number;
-}
 
 export function million(): Measurement[] {
   const { bytes, ns } = JSON.parse(

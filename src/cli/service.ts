@@ -89,8 +89,9 @@ export function serveMachine(
   const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
     const more = devices();
+    const goesOn = server.step();
     server.wakePolls();
-    return more;
+    return more || goesOn;
   };
   publish(() => machine.snapshot());
   const sources = [fuse, standIn.bell].map((fd) => ({

@@ -14,6 +14,7 @@ import {
   type Signal,
   WRITABLE,
 } from '../file/open-file.js';
+import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { Machine } from '../machine.js';
@@ -82,8 +83,8 @@ export class InProcess implements Transport, Caller {
     this.#descriptions.delete(fd);
     description.descriptors--;
     if (isOpenFile(description.kind)) {
-      description.kind.flush();
-      if (description.descriptors === 0) description.kind.release();
+      finished(description.kind.flush());
+      if (description.descriptors === 0) finished(description.kind.release());
     }
   }
 
@@ -105,7 +106,7 @@ export class InProcess implements Transport, Caller {
     const file = this.#openFile(fd);
     const copied = new Uint8Array(ioctlSize(cmd));
     this.readMemory(argument, copied);
-    const result = this.#served(() => file.ioctl(this, { cmd, arg: argument, data: copied }));
+    const result = this.#served(() => finished(file.ioctl(this, { cmd, arg: argument, data: copied })));
     if (cmd >>> 31 === 1) this.writeMemory(argument, copied);
     return result;
   }

@@ -7,8 +7,9 @@ import { DSA_OPCODE, DsaQueue } from '../client/dsa.js';
 import { Iommufd } from '../client/iommufd.js';
 import type { Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { refused } from '../testkit/refused.js';
 import { HW_CAP_DIRTY_TRACKING } from '../uapi/iommufd.js';
-import { Edu, eventually, PAGE, refused } from './fixture.js';
+import { Edu, eventually, PAGE } from './fixture.js';
 
 /** IOMMU_HWPT_ALLOC_DIRTY_TRACKING, IOMMU_HWPT_ALLOC_PASID. */
 const DIRTY_TRACKING = 2;

@@ -18,7 +18,8 @@ import { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import { PAGE_RESPONSE_INVALID } from '../iommufd/fault-queue.js';
-import { eventually, PAGE, refused } from './fixture.js';
+import { refused } from '../testkit/refused.js';
+import { eventually, PAGE } from './fixture.js';
 
 /** IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_FAULT_ID_VALID, IOMMU_HWPT_ALLOC_PASID. */
 const NEST_PARENT = 1;

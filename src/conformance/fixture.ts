@@ -1,13 +1,12 @@
 /**
- * What the conformance suites share: the devices that their machine has, a program for the checksum device,
- * and how a refusal is asserted.
+ * What the conformance suites share: the devices that their machine has, and programs for the checksum device
+ * and for edu.
  */
 import assert from 'node:assert/strict';
 import type { Ioasid } from '../client/ioasid.js';
 import type { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
-import { Refusal } from '../linux/errno.js';
 import { getU32, getU64, setU64 } from '../uapi/struct.js';
 
 /**
@@ -123,20 +122,4 @@ export class Checksum {
     this.device.close();
     this.device.transport.close(this.file.fd);
   }
-}
-
-export function refusal(run: () => unknown): Refusal {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof Refusal, String(error));
-    return error;
-  }
-  return assert.fail('was not refused');
-}
-
-export function refused(run: () => unknown, code: string, reason: RegExp): void {
-  const error = refusal(run);
-  assert.equal(error.code, code, error.reason);
-  assert.match(error.reason, reason);
 }

@@ -8,7 +8,8 @@ import { Ioasid } from '../client/ioasid.js';
 import { Iommufd } from '../client/iommufd.js';
 import type { Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
-import { eventually, PAGE, refused } from './fixture.js';
+import { refused } from '../testkit/refused.js';
+import { eventually, PAGE } from './fixture.js';
 
 /** IOMMU_HWPT_ALLOC_PASID. */
 const HWPT_PASID = 8;
@@ -167,7 +168,7 @@ export function mdevRules(rule: (name: string, body: (transport: Transport) => v
       const ioasid = Ioasid.open(transport);
       const pasid = ioasid.alloc();
       refused(() => device.authorize(ioasid, pasid), 'EBUSY', /bound/);
-      for (let number = 1; number < 64; number++) refused(() => device.revoke(number), 'ENOENT', /./);
+      for (let number = 1; number < 64; number++) refused(() => device.revoke(number), 'ENOENT');
       assert.ok(guest.fills(2, 0x66), 'the PASID of an attachment is not revoked');
       const sibling = VfioDeviceFile.open(transport, 'vfio2');
       sibling.authorize(ioasid, pasid, 2);

@@ -13,11 +13,12 @@ import { Iommufd } from '../client/iommufd.js';
 import type { Transport } from '../client/transport.js';
 import { VeventQueue } from '../client/vevent-queue.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
-import { Refusal } from '../linux/errno.js';
+import type { ErrnoName } from '../linux/errno.js';
+import { refusal, refused } from '../testkit/refused.js';
 import { TestStruct } from '../uapi/iommu-test.js';
 import { HwptInvalidateStruct, iommufdNumber } from '../uapi/iommufd.js';
 import { getU32, setBig, setU32 } from '../uapi/struct.js';
-import { PAGE, refused } from './fixture.js';
+import { PAGE } from './fixture.js';
 
 const IOMMU_TEST_CMD = 0x3ba0;
 const [MOCK_DOMAIN, REPLACE, CHECK_IOTLB, CHECK_CACHE, TRIGGER_VEVENT] = [2, 10, 14, 16, 17] as const;
@@ -139,15 +140,7 @@ function words(...values: readonly number[]): Uint8Array {
   return bytes;
 }
 
-function outcome(run: () => unknown): string {
-  try {
-    run();
-    return 'ok';
-  } catch (error) {
-    if (error instanceof Refusal) return error.code;
-    throw error;
-  }
-}
+const outcome = (run: () => unknown) => refusal(run)?.code ?? 'ok';
 
 /**
  * Defines the tests. `makeProcess` gives a fresh process on a machine with `conformanceDevices` and the test
@@ -352,7 +345,7 @@ export function conformanceViommu(makeProcess: () => Promise<Transport>): void {
       const memory = transport.allocate(2 * PAGE);
       for (const n of [0, 1])
         iommufd.map(ioas, memory.address + (1 - n) * PAGE, PAGE, { iova: APERTURE + n * PAGE });
-      const cases: [number, bigint, bigint, string, RegExp][] = [
+      const cases: [number, bigint, bigint, ErrnoName, RegExp][] = [
         [0, 0n, 4096n, 'EOPNOTSUPP', /none is given/],
         [1, 0n, 4096n, 'EOPNOTSUPP', /no queues of type 0x1/],
         [TYPE, 0n, 0n, 'EINVAL', /the length is zero/],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { refused } from '../testkit/child.js';
 import { FakeNode } from '../testkit/mounted.js';
+import { refused } from '../testkit/refused.js';
 import { DeviceTree } from './device-tree.js';
 
 const node = (path: string) => new FakeNode(path, false, () => 1);

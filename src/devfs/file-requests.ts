@@ -6,7 +6,9 @@
  * every time and mean the request being served.
  */
 
-import { type EventStream, type IoctlCall, READABLE, WRITABLE } from '../file/open-file.js';
+import type { DeviceNode } from '../file/device-node.js';
+import { type EventStream, type IoctlCall, type OpenFile, READABLE, WRITABLE } from '../file/open-file.js';
+import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { Inode, Opened } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
@@ -14,6 +16,7 @@ import * as wire from './fuse-wire.js';
 import { get64, Request, set64 } from './fuse-wire.js';
 import { type Identification, NONCE_CMD } from './identification.js';
 import { ProcessCaller } from './process-caller.js';
+import { Claimed, type Turns } from './turns.js';
 
 /** A stream that somebody has polled. */
 interface Polled {
@@ -41,11 +44,23 @@ export interface CallRecord {
   readonly reason?: string;
 }
 
+/** A request that is not done yet: its work, and how to go on with it. */
+export interface Ongoing {
+  /** What it uses. */
+  readonly objects: readonly object[];
+  readonly work: Work<number | void>;
+  /** Makes it the request being served again, when its bytes are in the channel. */
+  resume(): void;
+  /** The work is done. */
+  answer(result: number | void): void;
+}
+
 export class FileRequests {
   readonly #channel: FuseChannel;
   readonly #identification: Identification;
   readonly #onCall: ((record: CallRecord) => void) | undefined;
   readonly #caller: ProcessCaller;
+  readonly #turns: Turns;
   readonly #opens = new Map<number, Opened>();
   /** By handle. As in the kernel, what was polled once stays here until its release. */
   readonly #polled = new Map<number, Polled>();
@@ -61,6 +76,7 @@ export class FileRequests {
   #path = '';
   #handle = 0;
   #argument = 0;
+  #file: OpenFile | DeviceNode | undefined;
 
   /** `presented` finds the object behind a descriptor of a thread, or refuses. */
   constructor(
@@ -68,17 +84,19 @@ export class FileRequests {
     identification: Identification,
     presented: (tid: number, fd: number) => object,
     onCall: ((record: CallRecord) => void) | undefined,
+    turns: Turns,
   ) {
     this.#channel = channel;
     this.#identification = identification;
     this.#onCall = onCall;
+    this.#turns = turns;
     this.#caller = new ProcessCaller(presented);
     this.#ioctlData = new ViewCache(channel.requestBytes, wire.IoctlIn.payload);
     this.#readTarget = new ViewCache(channel.replyBytes, wire.Reply.bodyByte);
     this.#writeSource = new ViewCache(channel.requestBytes, wire.WriteIn.payload);
   }
 
-  ioctl(): void {
+  ioctl(): Ongoing | undefined {
     const { request, requestBytes } = this.#channel;
     const opened = this.#begin('ioctl', request[wire.IoctlIn.cmd]!, get64(request, wire.IoctlIn.handle));
     const call = this.#ioctlCall;
@@ -86,7 +104,7 @@ export class FileRequests {
     call.arg = get64(request, wire.IoctlIn.arg);
     if (call.cmd === NONCE_CMD && this.#identification.arrived(call.arg, opened)) {
       this.#channel.answerIoctl(0, 0);
-      return;
+      return undefined;
     }
     const inSize = request[wire.IoctlIn.inSize]!;
     const outSize = request[wire.IoctlIn.outSize]!;
@@ -95,8 +113,8 @@ export class FileRequests {
     if (outSize > inSize) requestBytes.fill(0, wire.IoctlIn.payload + inSize, wire.IoctlIn.payload + outSize);
     call.data = this.#ioctlData.of(size);
     const result = opened.file.ioctl(this.#caller, call);
-    this.#channel.answerIoctl(result, outSize);
-    this.#record(result);
+    if (isWork(result)) return this.#ongoing(result, (value) => this.#answerIoctl(Number(value), outSize));
+    return this.#answerIoctl(result, outSize);
   }
 
   read(): void {
@@ -134,6 +152,7 @@ export class FileRequests {
     const { request, reply } = this.#channel;
     const node = inode.node ?? refuse('ENXIO', `"${inode.path}" is only a place to mount something over`);
     this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!);
+    this.#claim(node);
     const opened: Opened = { handle: ++this.#lastHandle, inode, file: node.open(this.#caller) };
     this.#handle = opened.handle;
     this.#opens.set(opened.handle, opened);
@@ -144,20 +163,17 @@ export class FileRequests {
       wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH) | (node.stream ? wire.FOPEN_STREAM : 0);
     // When the reply does not arrive, the kernel never heard of this open file and will not release it.
     if (this.#channel.answer(wire.OpenOut.words * 4)) this.#record(0);
-    else this.#drop(opened);
+    else finished(this.#drop(opened));
   }
 
-  flush(): void {
+  flush(): Ongoing | undefined {
     const opened = this.#begin('flush', 0, get64(this.#channel.request, wire.FlushIn.handle));
-    opened.file.flush();
-    this.#channel.answer(0);
-    this.#record(0);
+    return this.#done(opened.file.flush());
   }
 
-  release(): void {
-    this.#drop(this.#begin('release', 0, get64(this.#channel.request, wire.ReleaseIn.handle)));
-    this.#channel.answer(0);
-    this.#record(0);
+  release(): Ongoing | undefined {
+    const opened = this.#begin('release', 0, get64(this.#channel.request, wire.ReleaseIn.handle));
+    return this.#done(this.#drop(opened));
   }
 
   poll(): void {
@@ -195,11 +211,17 @@ export class FileRequests {
   /** A new request: nothing is known of it yet. */
   next(): void {
     this.#call = undefined;
+    this.#file = undefined;
   }
 
   /** The request being served was refused with `errno`. */
   refused(errno: number, reason: string): void {
     this.#record(-errno, reason);
+  }
+
+  /** What the request being served uses. */
+  get uses(): readonly object[] {
+    return this.#file === undefined ? [] : usedBy(this.#file);
   }
 
   /** What the request being served is, for messages. */
@@ -211,7 +233,7 @@ export class FileRequests {
   releaseAll(failed: (error: unknown) => void): void {
     for (const opened of [...this.#opens.values()]) {
       try {
-        this.#drop(opened);
+        finished(this.#drop(opened));
       } catch (error) {
         failed(error);
       }
@@ -222,7 +244,33 @@ export class FileRequests {
   #begin(call: CallRecord['call'], argument: number, handle: number): Opened {
     const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
     this.#about(call, opened.inode.path, handle, argument);
+    this.#claim(opened.file);
     return opened;
+  }
+
+  /** The request is on `file`. @throws Claimed when another that goes on has what it uses. */
+  #claim(file: OpenFile | DeviceNode): void {
+    this.#file = file;
+    if (!this.#turns.idle && this.#turns.claimed(this.uses)) throw new Claimed();
+  }
+
+  #answerIoctl(result: number, outSize: number): undefined {
+    this.#channel.answerIoctl(result, outSize);
+    this.#record(result);
+  }
+
+  /** A request that answers nothing but that it is done. */
+  #done(result: Sliced<void>): Ongoing | undefined {
+    const answer = () => {
+      this.#channel.answer(0);
+      this.#record(0);
+    };
+    return isWork(result) ? this.#ongoing(result, answer) : void answer();
+  }
+
+  #ongoing(work: Ongoing['work'], answer: Ongoing['answer']): Ongoing {
+    const [call, path, handle, argument] = [this.#call!, this.#path, this.#handle, this.#argument];
+    return { objects: this.uses, work, answer, resume: () => this.#about(call, path, handle, argument) };
   }
 
   #about(call: CallRecord['call'], path: string, handle: number, argument: number): void {
@@ -233,11 +281,11 @@ export class FileRequests {
     this.#caller.begin(this.#channel.request[Request.pid]!);
   }
 
-  #drop(opened: Opened): void {
+  #drop(opened: Opened): Sliced<void> {
     this.#opens.delete(opened.handle);
     this.#polled.delete(opened.handle);
     opened.inode.opens.delete(opened);
-    opened.file.release();
+    return opened.file.release();
   }
 
   #record(result: number, reason?: string): void {
@@ -253,4 +301,9 @@ export class FileRequests {
     };
     this.#onCall(reason === undefined ? record : { ...record, reason });
   }
+}
+
+/** What a call on `file` uses, or to open it. */
+export function usedBy(file: OpenFile | DeviceNode): readonly object[] {
+  return file.uses?.() ?? ('object' in file ? [file.object] : []);
 }

@@ -19,7 +19,7 @@ import { IoctlListener } from '../linux/ioctl-listener.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
-import { type CallRecord, FileRequests } from './file-requests.js';
+import { type CallRecord, FileRequests, type Ongoing } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
 import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
@@ -27,6 +27,7 @@ import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
 import type { StandIn } from './stand-in.js';
 import { TrappedIoctls } from './trapped-ioctls.js';
+import { Claimed, slice, Turns } from './turns.js';
 
 export type { TreeEntry } from './device-tree.js';
 export type { CallRecord } from './file-requests.js';
@@ -36,6 +37,8 @@ export type { Owner } from './fuse-replies.js';
 const BATCH = 64;
 const ENDED = -1;
 const MAX_LOGGED = 1000;
+/** Bytes of a struct, as far as the number of an ioctl can say (_IOC_SIZEBITS). */
+const MAX_STRUCT = 1 << 14;
 
 export interface FuseServerOptions {
   /** Entries beside the device nodes. */
@@ -60,10 +63,11 @@ export interface FuseServerOptions {
 interface RequestKind {
   /** Bytes of the header and the fields that are always there; what is shorter is malformed. */
   readonly least: number;
-  handle(length: number): void;
+  /** @returns what is left to do, when it is not done. */
+  handle(length: number): Ongoing | undefined | void;
 }
 
-/** A request that waits for an identification: its bytes, and what has been found out for it so far. */
+/** A request that waits for its turn or for an identification: its bytes, and what is known for it so far. */
 interface SetAside {
   readonly bytes: Uint8Array;
   readonly answers: Map<number, Opened | Refusal>;
@@ -77,6 +81,7 @@ export class FuseServer {
   readonly #channel: FuseChannel;
   readonly #standIn: StandIn | undefined;
   readonly #tree: DeviceTree;
+  readonly #turns = new Turns();
   readonly #identification: Identification;
   readonly #files: FileRequests;
   readonly #onCall: ((record: CallRecord) => void) | undefined;
@@ -109,6 +114,7 @@ export class FuseServer {
       this.#identification,
       (tid, fd) => this.#presented(tid, fd),
       options.onCall,
+      this.#turns,
     );
     this.#requests = requestTable(names, this.#files, options.standIn);
     process.once('exit', this.#abandon);
@@ -131,6 +137,7 @@ export class FuseServer {
       if (length === ENDED) {
         process.off('exit', this.#abandon);
         this.#standIn?.end();
+        while (this.#turns.step());
         this.#files.releaseAll((error) => this.#log(error));
         return false;
       }
@@ -139,6 +146,11 @@ export class FuseServer {
       if (!between()) break;
     }
     return true;
+  }
+
+  /** Goes on with calls that take long, for a slice. @returns whether there is more. */
+  step(): boolean {
+    return this.#turns.step();
   }
 
   /**
@@ -159,6 +171,7 @@ export class FuseServer {
       new IoctlListener(trap),
       this.#identification,
       new BlankFiles(this.#tree, root),
+      this.#turns,
       {
         onCall: this.#onCall,
         failed: (error, what) => this.#log(error, what),
@@ -169,14 +182,16 @@ export class FuseServer {
   #dispatch(length: number): void {
     this.#files.next();
     try {
-      this.#handle(length);
+      const ongoing = this.#handle(length);
+      if (ongoing) this.#goOn(ongoing, length);
     } catch (error) {
       if (error instanceof Undetermined) this.#setAside(error.fd, length);
+      else if (error instanceof Claimed) this.#wait(error.objects, length);
       else this.#fail(error);
     }
   }
 
-  #handle(length: number): void {
+  #handle(length: number): Ongoing | undefined | void {
     const opcode = this.#channel.request[Request.opcode]!;
     const kind = this.#requests[opcode];
     // The kernel does without what we do not know: ACCESS, FSYNC, GETXATTR, LSEEK, STATX and what it will
@@ -184,7 +199,32 @@ export class FuseServer {
     if (kind === undefined) this.#channel.answerError(Errno.ENOSYS);
     else if (length < kind.least)
       refuse('EINVAL', `a FUSE request ${opcode} of ${length} bytes is too short`);
-    else kind.handle(length);
+    else return kind.handle(length);
+  }
+
+  /** Most are done in their first slice. */
+  #goOn(ongoing: Ongoing, length: number): void {
+    const { requestBytes } = this.#channel;
+    let result = slice(ongoing.work);
+    if (result !== undefined) {
+      ongoing.answer(result.value);
+      return;
+    }
+    // What a handler has written lies behind the request, where the kernel has sent nothing.
+    let bytes = requestBytes.slice(0, length + MAX_STRUCT);
+    this.#turns.goOn(ongoing.objects, () => {
+      requestBytes.set(bytes);
+      ongoing.resume();
+      try {
+        result = slice(ongoing.work);
+        if (result !== undefined) ongoing.answer(result.value);
+        else bytes = requestBytes.slice(0, length + MAX_STRUCT);
+        return result !== undefined;
+      } catch (error) {
+        this.#fail(error);
+        return true;
+      }
+    });
   }
 
   /** A handler refused, or broke. */
@@ -209,19 +249,33 @@ export class FuseServer {
     if (known instanceof Refusal) throw known;
     const opened = known ?? this.#identification.byInode(tid, fd);
     if (opened === undefined) throw new Undetermined(fd);
-    return opened.file.object;
+    const { object } = opened.file;
+    if (this.#turns.claimed([object])) throw new Claimed(object);
+    return object;
   }
 
-  /** Keeps the request until descriptor `fd` is identified. */
-  #setAside(fd: number, length: number): void {
-    const { request, requestBytes } = this.#channel;
-    const waiting: SetAside = this.#resumed ?? {
-      bytes: requestBytes.slice(0, length),
+  /** Keeps the request until it can use what it would, `objects` beside what its file uses. */
+  #wait(objects: readonly object[], length: number): void {
+    const waiting = this.#kept(length);
+    this.#turns.wait([...this.#files.uses, ...objects], () => this.#resume(waiting));
+  }
+
+  /** A copy of the request being served, with what has been found out for it. */
+  #kept(length: number): SetAside {
+    const kept: SetAside = this.#resumed ?? {
+      bytes: this.#channel.requestBytes.slice(0, length),
       answers: new Map(),
       copies: [],
       waits: true,
     };
-    waiting.waits = true;
+    kept.waits = true;
+    return kept;
+  }
+
+  /** Keeps the request until descriptor `fd` is identified. */
+  #setAside(fd: number, length: number): void {
+    const { request } = this.#channel;
+    const waiting = this.#kept(length);
     this.#identification.byNonce(request[Request.pid]!, fd, ({ answer, copy }) => {
       waiting.answers.set(fd, answer);
       if (copy !== undefined) waiting.copies.push(copy);

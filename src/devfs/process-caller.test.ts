@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Child, refused } from '../testkit/child.js';
+import { Child } from '../testkit/child.js';
+import { refused } from '../testkit/refused.js';
 import { ProcessCaller } from './process-caller.js';
 
 const caller = new ProcessCaller(() => ({}));

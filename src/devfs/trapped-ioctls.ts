@@ -15,6 +15,7 @@
  */
 
 import type { OpenFile } from '../file/open-file.js';
+import { isWork, type Work } from '../file/work.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import type { IoctlListener } from '../linux/ioctl-listener.js';
@@ -23,10 +24,11 @@ import type { TrappedIoctl } from '../linux/trapped-ioctl.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';
-import type { CallRecord } from './file-requests.js';
+import { type CallRecord, usedBy } from './file-requests.js';
 import { type Identification, Undetermined } from './identification.js';
 import { NestedServers } from './nested-servers.js';
 import { ProcessCaller } from './process-caller.js';
+import { Claimed, slice, type Turns } from './turns.js';
 
 const NO_DATA = new Uint8Array(0);
 
@@ -55,6 +57,7 @@ export class TrappedIoctls implements LoopSource {
   readonly #listener: IoctlListener;
   readonly #identification: Identification;
   readonly #blanks: BlankFiles;
+  readonly #turns: Turns;
   readonly #reports: TrapReports;
   readonly #nested: NestedServers;
   readonly #caller: ProcessCaller;
@@ -65,14 +68,16 @@ export class TrappedIoctls implements LoopSource {
     listener: IoctlListener,
     identification: Identification,
     blanks: BlankFiles,
+    turns: Turns,
     reports: TrapReports,
   ) {
     this.#listener = listener;
     this.#identification = identification;
     this.#blanks = blanks;
+    this.#turns = turns;
     this.#reports = reports;
     this.#nested = new NestedServers(listener);
-    this.#caller = new ProcessCaller((tid, fd) => this.#opened(tid, fd).file.object);
+    this.#caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
   }
 
   get fd(): number {
@@ -104,23 +109,32 @@ export class TrappedIoctls implements LoopSource {
    */
   #advance(pending: Pending): void {
     const { call } = pending;
+    this.#begin(pending);
+    try {
+      const opened = this.#target(pending);
+      if (opened === undefined) this.#end(pending, () => this.#pass(call));
+      else if (this.#turns.claimed(usedBy(opened.file)))
+        this.#turns.wait(usedBy(opened.file), () => this.#advance(pending));
+      else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg))
+        this.#serve(pending, opened);
+      else this.#prepare(pending);
+    } catch (error) {
+      if (error instanceof Undetermined) this.#determine(pending, error.fd);
+      else if (error instanceof Claimed) this.#turns.wait(error.objects, () => this.#advance(pending));
+      else throw error;
+    } finally {
+      this.#current = undefined;
+    }
+  }
+
+  /** `pending` is the call being served. */
+  #begin(pending: Pending): void {
+    const { call } = pending;
     this.#current = pending;
     this.#caller.begin(call.tid, {
       confirm: () => this.#confirm(call),
       install: (file) => this.#install(pending, file),
     });
-    try {
-      const opened = this.#target(pending);
-      if (opened === undefined) this.#end(pending, () => this.#pass(call));
-      else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg))
-        this.#serve(pending, opened);
-      else this.#prepare(pending);
-    } catch (error) {
-      if (!(error instanceof Undetermined)) throw error;
-      this.#determine(pending, error.fd);
-    } finally {
-      this.#current = undefined;
-    }
   }
 
   #pass(call: TrappedIoctl): void {
@@ -153,18 +167,43 @@ export class TrappedIoctls implements LoopSource {
   }
 
   #serve(pending: Pending, opened: Opened): void {
-    const { id, tid, cmd, arg } = pending.call;
-    let result: number;
-    let reason: string | undefined;
+    const { cmd, arg } = pending.call;
     try {
-      result = opened.file.ioctl(this.#caller, { cmd, arg, data: NO_DATA });
+      const result = opened.file.ioctl(this.#caller, { cmd, arg, data: NO_DATA });
+      if (isWork(result)) this.#goOn(pending, opened, result);
+      else this.#answer(pending, opened, result);
     } catch (error) {
-      if (error instanceof Undetermined) throw error;
-      const refusal = error instanceof Refusal ? error : undefined;
-      if (refusal === undefined) this.#reports.failed(error, `ioctl on ${opened.inode.path}`);
-      result = -(refusal?.errno ?? Errno.EIO);
-      reason = refusal?.reason ?? 'an error inside ioasid';
+      if (error instanceof Undetermined || error instanceof Claimed) throw error;
+      this.#fail(pending, opened, error);
     }
+  }
+
+  #goOn(pending: Pending, opened: Opened, work: Work<number>): void {
+    const proceed = () => {
+      this.#begin(pending);
+      try {
+        const result = slice(work);
+        if (result !== undefined) this.#answer(pending, opened, result.value);
+        return result !== undefined;
+      } catch (error) {
+        this.#fail(pending, opened, error);
+        return true;
+      } finally {
+        this.#current = undefined;
+      }
+    };
+    if (!proceed()) this.#turns.goOn(usedBy(opened.file), proceed);
+  }
+
+  #fail(pending: Pending, opened: Opened, error: unknown): void {
+    const refusal = error instanceof Refusal ? error : undefined;
+    if (refusal === undefined) this.#reports.failed(error, `ioctl on ${opened.inode.path}`);
+    const reason = refusal?.reason ?? 'an error inside ioasid';
+    this.#answer(pending, opened, -(refusal?.errno ?? Errno.EIO), reason);
+  }
+
+  #answer(pending: Pending, opened: Opened, result: number, reason?: string): void {
+    const { id, tid, cmd } = pending.call;
     const record = {
       call: 'ioctl',
       path: opened.inode.path,
@@ -204,6 +243,13 @@ export class TrappedIoctls implements LoopSource {
 
   #confirm({ id, tid }: TrappedIoctl): void {
     if (!this.#listener.waits(id)) refuse('ESRCH', `thread ${tid} was killed while it waited`);
+  }
+
+  /** @throws Undetermined; Claimed; Refusal. */
+  #presented(tid: number, fd: number): object {
+    const { object } = this.#opened(tid, fd).file;
+    if (this.#turns.claimed([object])) throw new Claimed(object);
+    return object;
   }
 
   /** @throws Undetermined; Refusal. */

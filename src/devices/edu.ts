@@ -14,25 +14,17 @@ import {
   NO_PASID,
   type PciDescription,
 } from './device-model.js';
+import { type RegisterDescription, Registers } from './registers.js';
 
-/** The registers by their offset in BAR 0: those from 0x80 on are 64 bits wide, the others 32. */
-const Register = {
-  identification: 0x00,
-  liveness: 0x04,
-  factorial: 0x08,
-  status: 0x20,
-  causes: 0x24,
-  raise: 0x60,
-  acknowledge: 0x64,
-  source: 0x80,
-  destination: 0x88,
-  count: 0x90,
-  command: 0x98,
-} as const;
-const REGISTERS_END = 0xa0;
-const READABLE = new Set<number>(
-  Object.values(Register).filter((offset) => offset !== Register.raise && offset !== Register.acknowledge),
-);
+/** Registers that the model itself uses, by their offset in BAR 0. */
+const LIVENESS = 0x04;
+const FACTORIAL = 0x08;
+const STATUS = 0x20;
+const CAUSES = 0x24;
+const SOURCE = 0x80;
+const DESTINATION = 0x88;
+const COUNT = 0x90;
+const COMMAND = 0x98;
 
 const STATUS_COMPUTING = 0x01;
 const STATUS_INTERRUPT = 0x80;
@@ -62,46 +54,56 @@ class Edu implements DeviceModel {
   readonly #host: DeviceHost;
   readonly #mask: readonly [low: number, high: number];
   readonly #buffer = new Uint8Array(BUFFER_SIZE);
-  readonly #bytes = new Uint8Array(REGISTERS_END);
-  readonly #registers = new DataView(this.#bytes.buffer);
+  readonly #registers: Registers;
+  /** A 32-bit write to a 64-bit register, as the 64-bit one that it is. */
+  readonly #extended = new Uint8Array(8);
 
   constructor(host: DeviceHost, mask: bigint) {
     this.#host = host;
     this.#mask = [Number(mask & 0xffffffffn), Number(mask >> 32n)];
-    this.reset();
+    this.#registers = new Registers(this.#table(), 'ones');
   }
 
-  /**
-   * What is not a readable register, or is read with another size than its own, reads as all ones, as QEMU's
-   * does.
-   */
+  /** Accesses of another size than a register's own find nothing there; 64-bit ones take 32 bits too. */
+  #table(): readonly RegisterDescription[] {
+    const u32 = { width: 4, sizes: [4] } as const;
+    const u64 = { width: 8, sizes: [4, 8] } as const;
+    return [
+      { name: 'identification', offset: 0x00, ...u32, access: 'ro', reset: 0x010000ed },
+      { name: 'liveness', offset: LIVENESS, ...u32, access: 'rw', write: (n) => this.#set(LIVENESS, ~n) },
+      {
+        name: 'factorial',
+        offset: FACTORIAL,
+        ...u32,
+        access: 'rw',
+        write: (n) => this.#startFactorial(n),
+      },
+      { name: 'status', offset: STATUS, ...u32, access: 'rw', bits: STATUS_INTERRUPT },
+      { name: 'causes', offset: CAUSES, ...u32, access: 'ro' },
+      { name: 'raise', offset: 0x60, ...u32, access: 'wo', write: (n) => this.#raise(n) },
+      { name: 'acknowledge', offset: 0x64, ...u32, access: 'wo', write: (n) => this.#acknowledge(n) },
+      { name: 'source', offset: SOURCE, ...u64, access: 'rw' },
+      { name: 'destination', offset: DESTINATION, ...u64, access: 'rw' },
+      { name: 'count', offset: COUNT, ...u64, access: 'rw' },
+      { name: 'command', offset: COMMAND, ...u64, access: 'rw', write: (lo, hi) => this.#startDma(lo, hi) },
+    ];
+  }
+
   readBar(_bar: number, offset: number, target: Uint8Array): void {
-    if (READABLE.has(offset) && fits(offset, target.length))
-      target.set(this.#bytes.subarray(offset, offset + target.length));
-    else target.fill(0xff);
+    this.#registers.read(offset, target);
   }
 
+  /** The registers of a DMA keep their values while it runs. 32 bits written into 64 leave zeros above them. */
   writeBar(_bar: number, offset: number, source: Uint8Array): void {
-    if (!fits(offset, source.length)) return;
-    const view = new DataView(source.buffer, source.byteOffset, source.length);
-    const value = view.getUint32(0, true);
-    if (offset === Register.liveness) this.#set(Register.liveness, ~value);
-    else if (offset === Register.factorial) this.#startFactorial(value);
-    else if (offset === Register.status)
-      this.#set(
-        Register.status,
-        (this.#get(Register.status) & STATUS_COMPUTING) | (value & STATUS_INTERRUPT),
-      );
-    else if (offset === Register.raise) this.#raise(value);
-    else if (offset === Register.acknowledge) this.#set(Register.causes, this.#get(Register.causes) & ~value);
-    else if (offset >= Register.source)
-      this.#setDmaRegister(offset, value, source.length === 8 ? view.getUint32(4, true) : 0);
+    const isDma = offset >= SOURCE;
+    if (isDma && this.#running) return;
+    if (isDma && source.length === 4) this.#extended.set(source);
+    this.#registers.write(offset, isDma && source.length === 4 ? this.#extended : source);
   }
 
   reset(): void {
-    this.#bytes.fill(0);
+    this.#registers.reset();
     this.#buffer.fill(0);
-    this.#set(Register.identification, 0x010000ed);
   }
 
   step(): void {
@@ -114,46 +116,50 @@ class Edu implements DeviceModel {
   }
 
   get #computing(): boolean {
-    return (this.#get(Register.status) & STATUS_COMPUTING) !== 0;
+    return (this.#get(STATUS) & STATUS_COMPUTING) !== 0;
   }
 
   get #running(): boolean {
-    return (this.#get(Register.command) & COMMAND_RUN) !== 0;
+    return (this.#get(COMMAND) & COMMAND_RUN) !== 0;
   }
 
-  #get(register: number): number {
-    return this.#registers.getUint32(register, true);
+  /** The low word: all of a narrow register, and the flags of the command. */
+  #get(offset: number): number {
+    return this.#registers.low(offset);
   }
 
-  #set(register: number, value: number): void {
-    this.#registers.setUint32(register, value, true);
+  #set(offset: number, value: number): void {
+    this.#registers.set(offset, value);
   }
 
   #raise(causes: number): void {
-    this.#set(Register.causes, this.#get(Register.causes) | causes);
-    if (this.#get(Register.causes) !== 0) this.#host.interrupt(0);
+    this.#set(CAUSES, this.#get(CAUSES) | causes);
+    if (this.#get(CAUSES) !== 0) this.#host.interrupt(0);
+  }
+
+  #acknowledge(causes: number): void {
+    this.#set(CAUSES, this.#get(CAUSES) & ~causes);
   }
 
   #startFactorial(n: number): void {
     if (this.#computing) return;
-    this.#set(Register.factorial, n);
-    this.#set(Register.status, this.#get(Register.status) | STATUS_COMPUTING);
+    this.#set(FACTORIAL, n);
+    this.#set(STATUS, this.#get(STATUS) | STATUS_COMPUTING);
   }
 
   #finishFactorial(): void {
     // 34! is the first factorial whose low 32 bits are all zero, and so are those of every later one.
-    const n = Math.min(this.#get(Register.factorial), 34);
+    const n = Math.min(this.#get(FACTORIAL), 34);
     let product = 1;
     for (let factor = 2; factor <= n; factor++) product = Math.imul(product, factor);
-    this.#set(Register.factorial, product);
-    this.#set(Register.status, this.#get(Register.status) & ~STATUS_COMPUTING);
-    if ((this.#get(Register.status) & STATUS_INTERRUPT) !== 0) this.#raise(CAUSE_FACTORIAL);
+    this.#set(FACTORIAL, product);
+    this.#set(STATUS, this.#get(STATUS) & ~STATUS_COMPUTING);
+    if ((this.#get(STATUS) & STATUS_INTERRUPT) !== 0) this.#raise(CAUSE_FACTORIAL);
   }
 
-  #setDmaRegister(register: number, low: number, high: number): void {
-    if (this.#running || (register === Register.command && (low & COMMAND_RUN) === 0)) return;
-    this.#set(register, low);
-    this.#set(register + 4, high);
+  /** A command without the run bit is no command. */
+  #startDma(low: number, high: number): void {
+    if ((low & COMMAND_RUN) !== 0) this.#registers.set(COMMAND, low, high);
   }
 
   /**
@@ -161,29 +167,25 @@ class Edu implements DeviceModel {
    * any other.
    */
   #finishDma(): void {
-    const command = this.#get(Register.command);
+    const command = this.#get(COMMAND);
     const toMemory = (command & COMMAND_TO_MEMORY) !== 0;
-    const iova = this.#wide(toMemory ? Register.destination : Register.source, ...this.#mask);
-    const at = this.#wide(toMemory ? Register.source : Register.destination) - BUFFER_ADDRESS;
-    const count = this.#wide(Register.count);
+    const iova = this.#maskedAddress(toMemory ? DESTINATION : SOURCE);
+    const at = this.#registers.get(toMemory ? SOURCE : DESTINATION) - BUFFER_ADDRESS;
+    const count = this.#registers.get(COUNT);
     if (at >= 0 && count > 0 && at + count <= BUFFER_SIZE) {
       if (toMemory) this.#host.dma.write(NO_PASID, iova, this.#buffer, at, count);
       else this.#host.dma.read(NO_PASID, iova, this.#buffer, at, count);
     }
-    this.#set(Register.command, command & ~COMMAND_RUN);
+    this.#registers.set(COMMAND, command & ~COMMAND_RUN, this.#registers.high(COMMAND));
     if ((command & COMMAND_INTERRUPT) !== 0) this.#raise(CAUSE_DMA);
   }
 
-  /** A 64-bit register under a mask; inexact from 2^53 on, where there is neither memory nor buffer. */
-  #wide(register: number, maskLow = -1, maskHigh = -1): number {
-    return ((this.#get(register + 4) & maskHigh) >>> 0) * 2 ** 32 + ((this.#get(register) & maskLow) >>> 0);
+  /** What a register says under the DMA mask; inexact from 2^53 on, where there is no memory. */
+  #maskedAddress(offset: number): number {
+    const low = (this.#registers.low(offset) & this.#mask[0]) >>> 0;
+    const high = (this.#registers.high(offset) & this.#mask[1]) >>> 0;
+    return low + high * 2 ** 32;
   }
-}
-
-/** Is an access of `length` bytes at `offset` one to a whole register? 4 bytes below 0x80; 4 or 8 above. */
-function fits(offset: number, length: number): boolean {
-  if (offset < Register.source) return offset % 4 === 0 && length === 4;
-  return offset % 8 === 0 && offset < REGISTERS_END && (length === 4 || length === 8);
 }
 
 const createEdu: DeviceFactory = (host, { 'dma-mask': mask = '0xfffffff', ...others }) => {

@@ -1,10 +1,11 @@
 /** The code in docs/devices.md runs as it is printed there. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { FakeHost, settle } from './fake-host.js';
 import { checkModel, loadDeviceFactory } from './load.js';
 
@@ -20,13 +21,12 @@ function block(name: string): string {
 describe('docs/devices.md', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ioasid-guide-'));
   after(() => rmSync(directory, { recursive: true }));
-  const testing = new URL('./fake-host.js', import.meta.url).href;
+  // As after `npm install ioasid` beside the model.
+  mkdirSync(join(directory, 'node_modules'));
+  symlinkSync(fileURLToPath(new URL('../..', import.meta.url)), join(directory, 'node_modules/ioasid'));
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
   writeFileSync(join(directory, 'copier.js'), block('copier.js'));
-  writeFileSync(
-    join(directory, 'copier.test.js'),
-    block('copier.test.js').replace('ioasid/testing', testing),
-  );
+  writeFileSync(join(directory, 'copier.test.js'), block('copier.test.js'));
 
   test('the smallest device passes the test that the guide prints', () => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;

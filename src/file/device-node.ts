@@ -14,6 +14,10 @@ export interface DeviceNode {
   readonly flushes: boolean;
   /** What is opened has an EventStream. */
   readonly stream?: boolean;
+  /**
+   * What opening it uses, as OpenFile.uses: nothing, where each open makes an object of its own.
+   */
+  readonly uses?: () => readonly object[];
   /** @throws Refusal when the file cannot be opened now (EBUSY). */
   open(caller: Caller): OpenFile;
 }

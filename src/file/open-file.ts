@@ -14,6 +14,7 @@
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Refusal } from '../linux/errno.js';
+import type { Sliced } from './work.js';
 
 /** An ioctl as it arrives. `cmd` is the whole 32-bit number. */
 export interface IoctlCall {
@@ -45,7 +46,10 @@ export interface EventStream {
   readonly arrivals: number;
 }
 
-/** One open file description. All methods run to completion; they throw Refusal, and nothing else. */
+/**
+ * One open file description. What takes long is returned as Work. Methods and their work throw Refusal, and
+ * nothing else.
+ */
 export interface OpenFile {
   /** What this file stands for when its descriptor is presented to another file (Caller.presented). */
   readonly object: object;
@@ -56,8 +60,17 @@ export interface OpenFile {
   /** Absent: the file is read and written at offsets, and always ready for both. */
   readonly stream?: EventStream | undefined;
 
-  /** @returns the ioctl's result, >= 0. Unknown commands: ENOTTY. */
-  ioctl(caller: Caller, call: IoctlCall): number;
+  /**
+   * What calls on this file use: no call is served while another that goes on in slices uses one of these.
+   * Absent: `object` alone.
+   */
+  readonly uses?: (() => readonly object[]) | undefined;
+
+  /**
+   * @returns the ioctl's result, >= 0. Unknown commands: ENOTTY. Work that is returned must not look at
+   * `call` after its first piece, but may keep `call.data`.
+   */
+  ioctl(caller: Caller, call: IoctlCall): Sliced<number>;
 
   /** pread: fills `target`. A stream has no offsets, so it does not look at it. @returns the bytes read. */
   read(caller: Caller, offset: number, target: Uint8Array): number;
@@ -69,10 +82,10 @@ export interface OpenFile {
    * One descriptor of this file was closed (by close, exec or exit); others may remain. Returns when DMA in
    * flight has drained.
    */
-  flush(): void;
+  flush(): Sliced<void>;
 
   /** The last descriptor is gone. */
-  release(): void;
+  release(): Sliced<void>;
 }
 
 /** A stretch of memory: byte `offset` of `memory` onwards. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Caller } from '../file/open-file.js';
-import { Refusal, refuse } from '../linux/errno.js';
+import { refuse } from '../linux/errno.js';
+import { refusal } from '../testkit/refused.js';
 import { UserArray, UserData } from './user-data.js';
 
 const AT = 0x10_0000;
@@ -21,15 +22,7 @@ function callerWith(bytes: Uint8Array): Caller {
   } as Caller;
 }
 
-function code(run: () => unknown): string {
-  try {
-    run();
-    return 'ok';
-  } catch (error) {
-    assert.ok(error instanceof Refusal, String(error));
-    return error.code;
-  }
-}
+const code = (run: () => unknown) => refusal(run)?.code ?? 'ok';
 
 test('a struct is as long as its first version at least and no longer than what is known; what is missing is zeros', () => {
   const data = (length: number, type = TYPE) =>

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { Signal } from '../file/open-file.js';
-import { Child, descriptors, refused } from '../testkit/child.js';
+import { Child, descriptors } from '../testkit/child.js';
+import { refused } from '../testkit/refused.js';
 import { EventFd, eventfdOf, raiseByWrite } from './eventfd.js';
 import { address, libc } from './ffi.js';
 

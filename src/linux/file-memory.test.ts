@@ -6,7 +6,8 @@ import { after, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
-import { Child, descriptors, PAGE, refused } from '../testkit/child.js';
+import { Child, descriptors, PAGE } from '../testkit/child.js';
+import { refused } from '../testkit/refused.js';
 import { Refusal } from './errno.js';
 import { fileMemory } from './file-memory.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { refused } from '../testkit/child.js';
+import { refused } from '../testkit/refused.js';
 import { dropDescriptors, holdDescriptors, limitOf } from './held-descriptors.js';
 
 test('a server keeps 1,024 descriptors for itself, or half of those that it has', () => {

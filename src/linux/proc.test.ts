@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Child } from '../testkit/child.js';
-import { Refusal } from './errno.js';
+import { refused } from '../testkit/refused.js';
 import { commandName, notTraceable, processOfThread } from './proc.js';
 
 const child = new Child();
@@ -20,10 +20,7 @@ test('a thread that has gone is refused, even when it was known', async () => {
   await mortal.map(4096);
   assert.equal(processOfThread(mortal.pid), mortal.pid);
   await mortal.kill();
-  assert.throws(
-    () => processOfThread(mortal.pid),
-    (error) => error instanceof Refusal && error.code === 'ESRCH',
-  );
+  refused(() => processOfThread(mortal.pid), 'ESRCH');
   assert.equal(commandName(mortal.pid), '?');
 });
 

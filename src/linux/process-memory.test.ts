@@ -7,7 +7,8 @@ import { after, test } from 'node:test';
 import { setTimeout as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
-import { Child, descriptors, PAGE, refused, runs, stackOf } from '../testkit/child.js';
+import { Child, descriptors, PAGE, runs, stackOf } from '../testkit/child.js';
+import { refused } from '../testkit/refused.js';
 import { fileMemory } from './file-memory.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
 

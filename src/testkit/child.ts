@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Refusal } from '../linux/errno.js';
 
 export const PAGE = 4096;
 const PROT_READ_WRITE = 3;
@@ -74,16 +73,6 @@ export async function runs(pid: number, name: string): Promise<void> {
 /** The address of the stack of process `pid`. */
 export function stackOf(pid: number): number {
   return Number.parseInt(/^(\w+)-.*\[stack\]$/m.exec(readFileSync(`/proc/${pid}/maps`, 'utf8'))![1]!, 16);
-}
-
-/** Asserts that `action` is refused with `code` and a reason that matches. */
-export function refused(action: () => unknown, code: string, reason: RegExp): void {
-  assert.throws(action, (error) => {
-    assert.ok(error instanceof Refusal, String(error));
-    assert.equal(error.code, code);
-    assert.match(error.reason, reason);
-    return true;
-  });
 }
 
 /** The descriptors that this process has open, as what they are. */

@@ -5,6 +5,7 @@
  * which every file answers).
  */
 import type { Caller, EventStream, IoctlCall, OpenFile } from '../file/open-file.js';
+import { isWork, type Sliced, type Work } from '../file/work.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
 import { type IoctlTable, ioctlKey } from './ioctl.js';
@@ -22,15 +23,18 @@ export interface FileOperations {
   write?(offset: number, source: Uint8Array): number;
   /** The events that it is a file of. */
   readonly stream?: EventStream;
+  /** As OpenFile.uses. */
+  uses?(): readonly object[];
   /** One descriptor was closed. */
-  flush?(): void;
+  flush?(): Sliced<void>;
   /** The last one was. */
-  release(): void;
+  release(): Sliced<void>;
 }
 
 export class DeviceFile<T extends object> implements OpenFile {
   readonly object: T;
   readonly stream: EventStream | undefined;
+  readonly uses: (() => readonly object[]) | undefined;
   lastRefusal: Refusal | undefined;
   readonly #table: IoctlTable<T>;
   readonly #operations: FileOperations;
@@ -38,17 +42,19 @@ export class DeviceFile<T extends object> implements OpenFile {
   constructor(object: T, table: IoctlTable<T>, operations: FileOperations) {
     this.object = object;
     this.stream = operations.stream;
+    this.uses = operations.uses;
     this.#table = table;
     this.#operations = operations;
   }
 
-  ioctl(caller: Caller, call: IoctlCall): number {
+  ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
     const key = ioctlKey(call.cmd);
     if (key === EXPLAIN_KEY) return explainHandler(this, caller, call);
     try {
       this.#operations.check?.(key);
       const handler = this.#table.get(key) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
-      return handler(this.object, caller, call);
+      const result = handler(this.object, caller, call);
+      return isWork(result) ? this.#keeping(result) : result;
     } catch (error) {
       throw this.#kept(error);
     }
@@ -72,12 +78,20 @@ export class DeviceFile<T extends object> implements OpenFile {
     }
   }
 
-  flush(): void {
-    this.#operations.flush?.();
+  flush(): Sliced<void> {
+    return this.#operations.flush?.();
   }
 
-  release(): void {
-    this.#operations.release();
+  release(): Sliced<void> {
+    return this.#operations.release();
+  }
+
+  *#keeping(work: Work<number>): Work<number> {
+    try {
+      return yield* work;
+    } catch (error) {
+      throw this.#kept(error);
+    }
   }
 
   #kept(error: unknown): unknown {

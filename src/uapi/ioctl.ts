@@ -6,11 +6,12 @@
  * sees only calls that have passed.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { Sliced } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import { getU32, type Struct } from './struct.js';
 
 /** Does one ioctl on the object behind a file. @returns the ioctl's result, >= 0. @throws Refusal */
-export type IoctlHandler<T> = (object: T, caller: Caller, call: IoctlCall) => number;
+export type IoctlHandler<T> = (object: T, caller: Caller, call: IoctlCall) => Sliced<number>;
 
 /** The ioctls of a file, by `ioctlKey`. */
 export type IoctlTable<T> = ReadonlyMap<number, IoctlHandler<T>>;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { InProcess } from '../client/in-process.js';
-import type { Errno } from '../linux/errno.js';
 import { Machine } from '../machine.js';
+import { refused } from '../testkit/refused.js';
 import { getBig, getS32, getU32, setBig, setU16, setU32 } from './struct.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio.js';
 import { BindStruct, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
@@ -104,10 +104,6 @@ const machine = () => Machine.create({ devices: ['edu', 'edu'] });
 
 async function program(): Promise<Program> {
   return new Program(await machine());
-}
-
-function refused(act: () => unknown, code: keyof typeof Errno): void {
-  assert.throws(act, { name: 'Refusal', code });
 }
 
 /** A container with an IOAS, of type1 or type1v2. */

@@ -5,18 +5,13 @@ import { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
-import { Refusal } from '../linux/errno.js';
 import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
+import { refused } from '../testkit/refused.js';
 import { CONFIG_REGION, type VfioDevice } from './device.js';
 import { makeDevices } from './make-devices.js';
 
 const RID = '0000:6a:01.0';
 const DATA = Uint8Array.of(1, 2, 3, 4);
-
-function refused(code: string, reason?: RegExp) {
-  return (error: unknown) =>
-    error instanceof Refusal && error.code === code && (reason?.test(error.reason) ?? true);
-}
 
 /** Two mdevs of one parent, open and with bus mastering on, and one context. */
 function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription = everything) {
@@ -66,14 +61,16 @@ describe('cutting a function into mediated devices', () => {
     const make = (factory: (host: DeviceHost) => DeviceModel, mdevs: number) =>
       makeDevices(new Iommu(), new PasidSpace(), { rid: RID, factory, options: {}, mdevs, firstIndex: 0 });
     const mdev = { max: 2, create: (_index: number, host: DeviceHost) => new FakeModel(host) };
-    assert.throws(() => make((host) => new FakeModel(host), 1), refused('EINVAL', /cannot be cut/));
-    assert.throws(
+    refused(() => make((host) => new FakeModel(host), 1), 'EINVAL', /cannot be cut/);
+    refused(
       () => make((host) => Object.assign(new FakeModel(host), { mdev }), 3),
-      refused('EINVAL', /into 2 .* not 3/),
+      'EINVAL',
+      /into 2 .* not 3/,
     );
-    assert.throws(
+    refused(
       () => make((host) => Object.assign(new FakeModel(host, withoutPasids), { mdev }), 1),
-      refused('EINVAL', /no PASID capability/),
+      'EINVAL',
+      /no PASID capability/,
     );
   });
 
@@ -86,7 +83,7 @@ describe('cutting a function into mediated devices', () => {
       mdevs: 0,
       firstIndex: 9,
     };
-    assert.throws(() => makeDevices(iommu, new PasidSpace(), request), refused('EEXIST'));
+    refused(() => makeDevices(iommu, new PasidSpace(), request), 'EEXIST');
   });
 });
 
@@ -136,11 +133,8 @@ describe('a mediated device', () => {
     const { first, context, pasid } = setUp({ ...everything, pasidBits: 8 });
     const [a, b] = [pasid(), pasid()];
     first.authorize(context, a.number, 9);
-    assert.throws(() => first.authorize(context, b.number, 9), refused('EEXIST', /vpasid 9/));
-    assert.throws(
-      () => first.authorize(context, b.number, 256),
-      refused('EINVAL', /wider than the 8 PASID bits of vfio3/),
-    );
+    refused(() => first.authorize(context, b.number, 9), 'EEXIST', /vpasid 9/);
+    refused(() => first.authorize(context, b.number, 256), 'EINVAL', /wider than the 8 PASID bits of vfio3/);
     assert.equal([...first.authorizations()].length, 1);
     context.free(b.number);
   });
@@ -150,7 +144,7 @@ describe('a mediated device', () => {
     const [a, b] = [pasid(), pasid()];
     first.authorize(context, a.number, 0);
     second.authorize(context, b.number, 0);
-    assert.throws(() => first.authorize(context, b.number, 0), refused('EBUSY'));
+    refused(() => first.authorize(context, b.number, 0), 'EBUSY');
     assert.equal(models[0]!.host.dma.write(0, 0, DATA), undefined);
     assert.deepEqual([a.bytes[0], b.bytes[0]], [1, 0]);
     first.revoke(a.number);

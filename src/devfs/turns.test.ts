@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { slice, Turns } from './turns.js';
+
+/** What happens to one call, in the order of all. */
+interface Event {
+  readonly call: number;
+  readonly what: 'begins' | 'goes on' | 'ends';
+}
+
+/** Calls as a server gets them: each uses some objects and takes some slices. */
+class Server {
+  readonly events: Event[] = [];
+  readonly turns = new Turns();
+
+  arrive(call: number, objects: readonly object[], slices: number): void {
+    if (this.turns.claimed(objects)) this.turns.wait(objects, () => this.#begin(call, objects, slices));
+    else this.#begin(call, objects, slices);
+  }
+
+  #begin(call: number, objects: readonly object[], slices: number): void {
+    this.events.push({ call, what: 'begins' });
+    let left = slices;
+    const proceed = () => {
+      this.events.push({ call, what: 'goes on' });
+      if (--left > 0) return false;
+      this.events.push({ call, what: 'ends' });
+      return true;
+    };
+    if (!proceed()) this.turns.goOn(objects, proceed);
+  }
+}
+
+const objects = [{}, {}, {}, {}];
+const arrivals = fc.array(
+  fc.record({
+    uses: fc.uniqueArray(fc.nat(objects.length - 1), { minLength: 1, maxLength: 3 }),
+    slices: fc.integer({ min: 1, max: 4 }),
+    turnsBefore: fc.nat(3),
+  }),
+  { maxLength: 30 },
+);
+
+describe('calls that go on in slices', () => {
+  test('calls that share an object are served one after the other, in the order in which they came', () => {
+    fc.assert(
+      fc.property(arrivals, (calls) => {
+        const server = new Server();
+        for (const [call, { uses, slices, turnsBefore }] of calls.entries()) {
+          for (let turn = 0; turn < turnsBefore; turn++) server.turns.step();
+          server.arrive(
+            call,
+            uses.map((n) => objects[n]!),
+            slices,
+          );
+        }
+        while (server.turns.step());
+        for (const n of objects.keys()) {
+          const mine = server.events.filter(({ call }) => calls[call]!.uses.includes(n));
+          const order = mine.filter(({ what }) => what === 'begins').map(({ call }) => call);
+          assert.deepEqual(
+            order,
+            order.toSorted((a, b) => a - b),
+          );
+          assert.ok(
+            mine.every(({ call }, i) => i === 0 || mine[i - 1]!.call <= call),
+            'two at once',
+          );
+        }
+        assert.equal(server.events.filter(({ what }) => what === 'ends').length, calls.length);
+      }),
+    );
+  });
+
+  test('a call on another object is served while one goes on', () => {
+    const server = new Server();
+    server.arrive(0, [objects[0]!], 3);
+    server.arrive(1, [objects[1]!], 1);
+    assert.deepEqual(server.events.at(-1), { call: 1, what: 'ends' });
+    assert.equal(server.turns.idle, false);
+  });
+
+  test('a slice ends although its work does not, and the work goes on where it was', () => {
+    function* counting() {
+      for (let n = 0; n < 5_000_000; n++) yield;
+      return 'all';
+    }
+    const work = counting();
+    let slices = 1;
+    let result = slice(work);
+    for (; result === undefined; slices++) result = slice(work);
+    assert.equal(result.value, 'all');
+    assert.ok(slices > 1);
+  });
+});

@@ -1,0 +1,34 @@
+/**
+ * Work: a call that may take long, as slices.
+ *
+ * A call whose length its caller chooses (a million mappings to take out, a queue of descriptors to drain) is
+ * a generator: it yields after each small, bounded piece, and returns the call's result. Whoever serves it
+ * goes on with other calls between the pieces.
+ *
+ * Invariant: what a call works on is used by no other until it has ended; those that would use it wait for
+ * it, in the order in which they came (devfs/turns.ts). All that can be refused is refused before anything has
+ * been changed. So nobody can tell a call in slices from one that was done at once, but for DMA, which may
+ * find a part of it done, as on hardware.
+ */
+export type Work<T> = Generator<undefined, T, undefined>;
+
+/** The result of a call, or the work that leads to it. */
+export type Sliced<T extends number | void> = T | Work<T>;
+
+/** Is it work yet? A result is no object. */
+export function isWork<T extends number | void>(sliced: Sliced<T>): sliced is Work<T> {
+  return typeof sliced === 'object';
+}
+
+/** Does all that is left, and returns the result: for whoever serves nobody else meanwhile. */
+export function finish<T>(work: Work<T>): T {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+}
+
+/** As `finish`, for what may be the result already. */
+export function finished<T extends number | void>(sliced: Sliced<T>): T {
+  return isWork(sliced) ? finish(sliced) : sliced;
+}
