@@ -173,10 +173,10 @@ export class Machine {
       devices: this.#devices.map(({ device, spec }) => ({
         name: device.name,
         spec,
-        rid: device.rid,
-        mdev: device.mediated,
-        pid: device.holder,
-        authorizations: [...device.authorizations()].map(({ pasid, vpasid, context }) => ({
+        rid: device.life.rid,
+        mdev: device.life.mediated,
+        pid: device.life.holder,
+        authorizations: [...device.life.authorizations()].map(({ pasid, vpasid, context }) => ({
           pasid,
           vpasid,
           context: context?.id,
@@ -249,7 +249,7 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
     path: `vfio/devices/${device.name}`,
     flushes: true,
     open: (caller) => {
-      device.open(caller.pid);
+      device.life.open(caller.pid);
       return new DeviceFile(device, ioctls, {
         ...regionOperations(device),
         ...(bindFirst && { check: (key) => checkGranted(device, key) }),
@@ -261,7 +261,7 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
 
 /** A group for each function that is not cut, numbered as its file is, from 1 on. */
 function makeGroups(devices: readonly VfioDevice[]): VfioGroup[] {
-  return devices.flatMap((device, index) => (device.mediated ? [] : [new VfioGroup(index + 1, device)]));
+  return devices.flatMap((device, index) => (device.life.mediated ? [] : [new VfioGroup(index + 1, device)]));
 }
 
 function groupNode(group: VfioGroup): DeviceNode {

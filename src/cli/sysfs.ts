@@ -34,7 +34,10 @@ export function sysfsEntries(groups: readonly VfioGroup[]): SysfsEntry[] {
 function groupEntries({ number, device }: VfioGroup): SysfsEntry[] {
   const folder = `kernel/iommu_groups/${number}`;
   return [
-    { path: `${folder}/devices/${device.rid}`, target: `../../../../bus/pci/devices/${device.rid}` },
+    {
+      path: `${folder}/devices/${device.life.rid}`,
+      target: `../../../../bus/pci/devices/${device.life.rid}`,
+    },
     { path: `${folder}/type`, content: 'DMA\n' },
     { path: `${folder}/reserved_regions`, content: '0x00000000fee00000 0x00000000feefffff msi\n' },
   ];
@@ -42,11 +45,11 @@ function groupEntries({ number, device }: VfioGroup): SysfsEntry[] {
 
 function functionEntries(group: VfioGroup): SysfsEntry[] {
   const { device, number } = group;
-  const folder = `bus/pci/devices/${device.rid}`;
+  const folder = `bus/pci/devices/${device.life.rid}`;
   const config = Buffer.alloc(device.regionSize(CONFIG_REGION));
   device.readRegion(CONFIG_REGION, 0, config);
   const attributes = {
-    ...identity(config, device.rid),
+    ...identity(config, device.life.rid),
     resource: resources(group, config),
     config: config.toString('latin1'),
     irq: '0\n',

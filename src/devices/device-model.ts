@@ -104,11 +104,30 @@ export interface PciDescription {
   readonly pageRequests?: boolean;
 }
 
+/** The part of a device model that works by itself, whatever bus its registers are on. */
+export interface WorkingModel {
+  /** As after power-on (on PCI a function level reset): all work dropped, no DMA afterwards. */
+  reset(): void;
+
+  /**
+   * Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside
+   * the call by which it is given work, such as writeBar.
+   * @returns false when all that it has to do waits for answers to page requests: it is not called again at
+   * once. Otherwise true/void.
+   */
+  step?(): boolean | void;
+
+  /**
+   * Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never.
+   */
+  busy?(pasid?: Pasid): boolean;
+}
+
 /**
  * A device model: one PCI function, or one mediated device. All methods are called on the one thread, never
  * re-entered.
  */
-export interface DeviceModel {
+export interface DeviceModel extends WorkingModel {
   readonly pci: PciDescription;
 
   /**
@@ -124,22 +143,6 @@ export interface DeviceModel {
    * EAGAIN); otherwise true/void.
    */
   writeBar(bar: number, offset: number, source: Uint8Array): boolean | void;
-
-  /** Function level reset: as after power-on, all work dropped, no DMA afterwards. */
-  reset(): void;
-
-  /**
-   * Does a bounded slice of queued work (at most about a millisecond). Absent: the device works only inside
-   * writeBar.
-   * @returns false when all that it has to do waits for answers to page requests: it is not called again at
-   * once. Otherwise true/void.
-   */
-  step?(): boolean | void;
-
-  /**
-   * Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never.
-   */
-  busy?(pasid?: Pasid): boolean;
 
   /** The device cut into mediated devices, when it can be. */
   readonly mdev?: MdevSupport;

@@ -78,7 +78,7 @@ test('with bind-first a device that is had through its group is bound already', 
   group!.open(1);
   group!.setContainer(context);
   group!.openDevice(1);
-  assert.equal(machine.devices[0]!.granted, true);
+  assert.equal(machine.devices[0]!.life.granted, true);
 });
 
 test('without it all of VFIO works from the open on', async () => {

@@ -16,7 +16,7 @@ const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
 
 /** May the program do that: ioctl `key`, or without one a read or write? @throws Refusal EINVAL. */
 export function checkGranted(device: VfioDevice, key: number | undefined): void {
-  if (device.granted || key === VFIO_DEVICE_BIND_IOMMUFD || key === AUTHORIZE) return;
+  if (device.life.granted || key === VFIO_DEVICE_BIND_IOMMUFD || key === AUTHORIZE) return;
   const what = key === undefined ? 'can be read or written' : `takes ioctl ${hex(key)}`;
   refuse('EINVAL', `${device.name} ${what} only after BIND_IOMMUFD or IOASID_AUTHORIZE (--bind-first)`);
 }

@@ -5,12 +5,12 @@
  * one method, stores the result. What is looked up (descriptors, memory) is looked up before the method that
  * changes anything is called.
  */
+import type { Driver } from '../driver/driver.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { VfioDevice } from '../vfio/device.js';
 import { type IoctlHandler, type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
 import { chars, getBig, getS32, getU32, s32, setBig, setU32, setU64, struct, u32, u64 } from './struct.js';
 
@@ -116,11 +116,11 @@ export const contextIoctls = {
   IOASID_COPY: { nr: 0xc6, struct: CopyStruct, flags: MAP_FLAGS, changes: true, handle: copy },
 } as const satisfies Record<string, NativeIoctl<IoasidContext>>;
 
-/** The native ioctls of a device file. */
+/** The native ioctls of a device file, whatever driver is behind it. */
 export const deviceIoctls = {
   IOASID_AUTHORIZE: { nr: 0xca, struct: AuthorizeStruct, flags: 0, changes: true, handle: authorize },
   IOASID_REVOKE: { nr: 0xcb, struct: RevokeStruct, flags: 0, changes: true, handle: revoke },
-} as const satisfies Record<string, NativeIoctl<VfioDevice>>;
+} as const satisfies Record<string, NativeIoctl<Driver>>;
 
 /** EXPLAIN, which every file of ours has. */
 export const fileIoctls = {
@@ -136,7 +136,7 @@ export function ioctlNumber(name: keyof typeof nativeIoctls): number {
 }
 
 export const contextTable: IoctlTable<IoasidContext> = nativeTable<IoasidContext>(IOASID_TYPE, contextIoctls);
-export const deviceTable: IoctlTable<VfioDevice> = nativeTable<VfioDevice>(IOASID_TYPE, deviceIoctls);
+export const deviceTable: IoctlTable<Driver> = nativeTable<Driver>(IOASID_TYPE, deviceIoctls);
 export const explainHandler: IoctlHandler<OpenFile> = [
   ...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values(),
 ][0]!;
@@ -225,19 +225,22 @@ function mapRequest(data: Uint8Array, pasidAt: number, lengthAt: number, iovaAt:
   };
 }
 
-/** The security check of the whole model: both descriptors are in the caller's hands. */
-function authorize(device: VfioDevice, caller: Caller, { data }: IoctlCall): number {
+/**
+ * The security check of the whole model, for every kind of device file: both descriptors are in the caller's
+ * hands. A vpasid of 0 asks for none.
+ */
+function authorize({ life }: Driver, caller: Caller, { data }: IoctlCall): number {
   const { at } = AuthorizeStruct;
   const fd = getS32(data, at.ioasid_fd);
   const context = caller.presented(fd);
   if (!(context instanceof IoasidContext))
     refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
-  device.authorize(context, getU32(data, at.pasid), getU32(data, at.vpasid));
+  life.authorize(context, getU32(data, at.pasid), getU32(data, at.vpasid) || undefined);
   return 0;
 }
 
-function revoke(device: VfioDevice, _caller: Caller, { data }: IoctlCall): number {
-  device.revoke(getU32(data, RevokeStruct.at.pasid));
+function revoke(driver: Driver, _caller: Caller, { data }: IoctlCall): number {
+  driver.revoke(getU32(data, RevokeStruct.at.pasid));
   return 0;
 }
 

@@ -24,7 +24,7 @@ function setUp() {
     mdevs: 0,
     firstIndex: 0,
   }) as [VfioDevice];
-  device.open(1);
+  device.life.open(1);
   const caller = new FakeCaller();
   /** Puts 32-bit words at the caller's address and makes the ioctl. */
   const ioctl = (cmd: number, ...words: number[]) => {

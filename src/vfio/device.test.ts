@@ -30,7 +30,7 @@ function setUp(pci: PciDescription = everything) {
     mdevs: 0,
     firstIndex: 0,
   }) as [VfioDevice];
-  device.open(1);
+  device.life.open(1);
   setCommand(device, 0x0006);
   const context = system.open(1);
   return { iommu, system, device, model, context };
@@ -59,10 +59,10 @@ const HELLO = Uint8Array.of(1, 2, 3, 4);
 describe('opening a VFIO device', () => {
   it('is exclusive: the second open is EBUSY and names the holder', () => {
     const { device } = setUp();
-    refused(() => device.open(2), 'EBUSY', /process 1$/);
+    refused(() => device.life.open(2), 'EBUSY', /process 1$/);
     device.close();
-    device.open(2);
-    assert.equal(device.holder, 2);
+    device.life.open(2);
+    assert.equal(device.life.holder, 2);
   });
 });
 
@@ -73,7 +73,7 @@ describe('authorizing a whole function', () => {
     const { pasid, bytes } = mapped(world);
     const write = () => model.host.dma.write(pasid, 0x1000, HELLO);
     assert.match(write()!.reason, /not authorized/);
-    device.authorize(context, pasid, 0);
+    device.life.authorize(context, pasid);
     assert.equal(write(), undefined);
     assert.deepEqual(bytes.subarray(0, 4), HELLO);
     const back = new Uint8Array(8);
@@ -88,14 +88,14 @@ describe('authorizing a whole function', () => {
     const world = setUp();
     const { pasid } = mapped(world);
     const other = world.system.open(2);
-    refused(() => world.device.authorize(other, pasid, 0), 'ENOENT');
-    assert.equal([...world.device.authorizations()].length, 0);
+    refused(() => world.device.life.authorize(other, pasid), 'ENOENT');
+    assert.equal([...world.device.life.authorizations()].length, 0);
   });
 
   it('keeps the PASID from being freed until it is revoked', () => {
     const world = setUp();
     const { pasid } = mapped(world);
-    world.device.authorize(world.context, pasid, 0);
+    world.device.life.authorize(world.context, pasid);
     refused(() => world.context.free(pasid), 'EBUSY');
     world.device.revoke(pasid);
     world.context.free(pasid);
@@ -105,11 +105,11 @@ describe('authorizing a whole function', () => {
     const world = setUp();
     const { device, context } = world;
     const { pasid } = mapped(world);
-    device.authorize(context, pasid, pasid);
-    refused(() => device.authorize(context, pasid, 0), 'EEXIST');
-    refused(() => device.authorize(context, pasid, pasid + 1), 'EINVAL', /mediated/);
+    device.life.authorize(context, pasid, pasid);
+    refused(() => device.life.authorize(context, pasid), 'EEXIST');
+    refused(() => device.life.authorize(context, pasid, pasid + 1), 'EINVAL', /mediated/);
     refused(() => device.revoke(pasid + 1), 'ENOENT');
-    assert.deepEqual([...device.authorizations()], [{ pasid, vpasid: pasid, context }]);
+    assert.deepEqual([...device.life.authorizations()], [{ pasid, vpasid: pasid, context }]);
     device.revoke(pasid);
     context.free(pasid);
   });
@@ -118,7 +118,7 @@ describe('authorizing a whole function', () => {
     const world = setUp({ ...everything, pasidBits: 1 });
     const pasids = Array.from({ length: 4 }, () => world.context.alloc(0, 0));
     refused(
-      () => world.device.authorize(world.context, Math.max(...pasids), 0),
+      () => world.device.life.authorize(world.context, Math.max(...pasids)),
       'EINVAL',
       /wider than the 1 PASID bits/,
     );
@@ -127,7 +127,7 @@ describe('authorizing a whole function', () => {
   it('holds a reference on the context, so that either file can be closed first', () => {
     const world = setUp();
     const { pasid } = mapped(world);
-    world.device.authorize(world.context, pasid, 0);
+    world.device.life.authorize(world.context, pasid);
     world.context.close();
     assert.equal(world.model.host.dma.write(pasid, 0x1000, HELLO), undefined);
     assert.equal([...world.system.contexts()].length, 1);
@@ -143,14 +143,14 @@ describe('a function without PASID capability', () => {
     const { device, context, model } = world;
     const { pasid, bytes } = mapped(world);
     const second = mapped(world).pasid;
-    device.authorize(context, pasid, 0);
+    device.life.authorize(context, pasid);
     assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
     assert.deepEqual(bytes.subarray(0, 4), HELLO);
-    refused(() => device.authorize(context, second, 0), 'EBUSY');
-    refused(() => device.authorize(context, pasid, 0), 'EEXIST');
-    refused(() => device.authorize(context, second, 99), 'EINVAL', /carry no PASID/);
+    refused(() => device.life.authorize(context, second), 'EBUSY');
+    refused(() => device.life.authorize(context, pasid), 'EEXIST');
+    refused(() => device.life.authorize(context, second, 99), 'EINVAL', /carry no PASID/);
     device.revoke(pasid);
-    device.authorize(context, second, second);
+    device.life.authorize(context, second, second);
     assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
   });
 });
@@ -159,7 +159,7 @@ describe('bus mastering', () => {
   it('keeps every DMA back while it is off, and the fault log says so', () => {
     const world = setUp();
     const { pasid } = mapped(world);
-    world.device.authorize(world.context, pasid, 0);
+    world.device.life.authorize(world.context, pasid);
     setCommand(world.device, 0x0002);
     const fault = world.model.host.dma.read(pasid, 0x1000, new Uint8Array(4))!;
     assert.equal(fault.reason, `bus mastering is off in the command register of ${RID}`);
@@ -173,7 +173,7 @@ describe('revoking, closing and resetting', () => {
     const world = setUp();
     const { device, model, context } = world;
     const { pasid, bytes } = mapped(world);
-    device.authorize(context, pasid, 0);
+    device.life.authorize(context, pasid);
     for (let i = 0; i < 100; i++)
       model.queue.push({ pasid, iova: 0x1000 + i, write: true, buffer: Uint8Array.of(7) });
     device.revoke(pasid);
@@ -185,7 +185,7 @@ describe('revoking, closing and resetting', () => {
     const world = setUp();
     const { device, model, context } = world;
     const { pasid } = mapped(world);
-    device.authorize(context, pasid, 0);
+    device.life.authorize(context, pasid);
     model.stuck = true;
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
     device.revoke(pasid);
@@ -197,7 +197,7 @@ describe('revoking, closing and resetting', () => {
     const world = setUp();
     const { device, model, context } = world;
     const { pasid } = mapped(world);
-    device.authorize(context, pasid, 0);
+    device.life.authorize(context, pasid);
     device.flush();
     assert.equal(model.resets, 0);
     model.stuck = true;
@@ -205,7 +205,7 @@ describe('revoking, closing and resetting', () => {
     device.flush();
     assert.equal(model.resets, 1);
     assert.equal(device.busy(), false);
-    assert.equal([...device.authorizations()].length, 1);
+    assert.equal([...device.life.authorizations()].length, 1);
   });
 
   it('close gives everything back: PASIDs, context references, eventfds, configuration space', () => {
@@ -228,11 +228,11 @@ describe('revoking, closing and resetting', () => {
       caller,
     );
     const pasids = [1, 2, 3].map(() => mapped(world).pasid);
-    for (const pasid of pasids) device.authorize(context, pasid, 0);
+    for (const pasid of pasids) device.life.authorize(context, pasid);
     assert.equal(caller.openSignals, 2);
     device.close();
     assert.equal(caller.openSignals, 0);
-    assert.equal([...device.authorizations()].length, 0);
+    assert.equal([...device.life.authorizations()].length, 0);
     assert.equal(model.resets, 1);
     const command = new Uint8Array(2);
     device.readRegion(CONFIG_REGION, 4, command);
@@ -240,7 +240,7 @@ describe('revoking, closing and resetting', () => {
     for (const pasid of pasids) context.free(pasid);
     context.close();
     assert.equal([...system.contexts()].length, 0);
-    assert.equal(device.holder, undefined);
+    assert.equal(device.life.holder, undefined);
   });
 
   it('a device reset drops the work and keeps authorizations, configuration space and eventfds', () => {
@@ -259,7 +259,7 @@ describe('revoking, closing and resetting', () => {
       caller,
     );
     const { pasid } = mapped(world);
-    device.authorize(context, pasid, 0);
+    device.life.authorize(context, pasid);
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
     device.reset();
     assert.equal(device.busy(), false);
@@ -374,7 +374,7 @@ describe('a model that throws', () => {
     refused(() => device.writeRegion(2, 0, new Uint8Array(1)), 'EIO', /register 7 exploded/);
     assert.equal(eventfd.raised, 1);
     device.reset();
-    assert.equal(device.failure, undefined);
+    assert.equal(device.life.work.failure, undefined);
     assert.equal(device.readRegion(2, 0, new Uint8Array(1)), 1);
   });
 
@@ -382,9 +382,9 @@ describe('a model that throws', () => {
     const { device, model } = setUp();
     model.broken = new Error('out of luck');
     device.step();
-    assert.match(device.failure!, /out of luck/);
+    assert.match(device.life.work.failure!, /out of luck/);
     assert.equal(device.busy(), false);
     device.close();
-    assert.equal(device.failure, undefined);
+    assert.equal(device.life.work.failure, undefined);
   });
 });

@@ -1,23 +1,21 @@
 /**
  * A VFIO device: what stands behind `/dev/vfio/devices/vfioN`, the driver of one device model.
  *
- * It owns who has the device open, which PASIDs it is authorized for (the port's list) or which iommufd it is
- * bound to, its configuration space and its interrupts. Calls go down only: into the context for an address
- * space, into the IOMMU for an entry, into the model for its registers. Invariant: for each authorization in
- * the list there is one use of its PASID in its context, if it is of one, and one grant to the requester id,
- * and no other; when the device is not open the list is empty.
+ * It has what is VFIO's: regions, configuration space, interrupts, the binding to an iommufd. Who has it open
+ * and what it is authorized for is its life (driver/device-life.ts), which is every driver's. Invariant: while
+ * it is bound to an iommufd, its life belongs to that ABI, and page requests go to the binding.
  *
- * Models are written by people. One that throws has failed: its BARs answer EIO until it is reset, and ERR is
- * raised. One that never gets done is reset after a bounded number of steps.
+ * A model that has failed answers EIO in its BARs until it is reset. ERR is raised once for each failure:
+ * nobody calls up here, so whatever lets the model do something is followed by a look at their number.
  */
 import type { DeviceModel } from '../devices/device-model.js';
+import { DeviceLife } from '../driver/device-life.js';
+import type { Driver } from '../driver/driver.js';
+import type { PciPort } from '../driver/pci-port.js';
 import type { Caller } from '../file/open-file.js';
-import type { IoasidContext } from '../ioasid/context.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { Authorization } from './authorizations.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
-import type { DevicePort } from './device-port.js';
 import type { Interrupts, IrqRequest } from './interrupts.js';
 import { IommufdBinding } from './iommufd-binding.js';
 
@@ -26,27 +24,24 @@ export const ROM_REGION = 6;
 export const CONFIG_REGION = 7;
 export const NUM_REGIONS = 9;
 
-/** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
-export const DRAIN_STEPS = 10_000;
-
-export class VfioDevice {
+export class VfioDevice implements Driver {
   /** The file's name: `vfio0`. */
   readonly name: string;
-  readonly #port: DevicePort;
+  readonly life: DeviceLife;
+  readonly #port: PciPort;
   readonly #model: DeviceModel;
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   /** BAR sizes in bytes by index, 0 where there is none. */
   readonly #barSizes: readonly number[];
-  /** Its group's file is open: it can be bound through that only. Set by VfioGroup. */
-  grouped = false;
-  #holder: number | undefined;
-  #granted = false;
-  #failure: string | undefined;
+  #grouped = false;
   #binding: IommufdBinding | undefined;
+  /** The failures of the model that ERR has been raised for. */
+  #failuresTold = 0;
 
-  constructor(name: string, port: DevicePort, model: DeviceModel, config: ConfigSpace, irqs: Interrupts) {
+  constructor(name: string, port: PciPort, model: DeviceModel, config: ConfigSpace, irqs: Interrupts) {
     this.name = name;
+    this.life = new DeviceLife(name, port, model);
     this.#port = port;
     this.#model = model;
     this.#config = config;
@@ -56,45 +51,9 @@ export class VfioDevice {
     );
   }
 
-  /** The requester id that its DMA carries. */
-  get rid(): string {
-    return this.#port.requester.rid;
-  }
-
-  get mediated(): boolean {
-    return this.#port.mediated;
-  }
-
-  /** The process that opened the device, or undefined while it is not open. */
-  get holder(): number | undefined {
-    return this.#holder;
-  }
-
-  /** Why the model has failed, or undefined while it works. */
-  get failure(): string | undefined {
-    return this.#failure;
-  }
-
   /** Is it bound to an iommufd? */
   get bound(): boolean {
     return this.#binding !== undefined;
-  }
-
-  /** Has whoever opened it presented a context since, of either ABI? */
-  get granted(): boolean {
-    return this.#granted;
-  }
-
-  /** What the device is authorized for, for `ls`. */
-  authorizations(): IterableIterator<Authorization> {
-    return this.#port.authorizations.values();
-  }
-
-  /** A process opens the device. @throws Refusal EBUSY while it is open. */
-  open(pid: number): void {
-    if (this.#holder !== undefined)
-      refuse('EBUSY', `${this.name} is open already, in process ${this.#holder}`);
-    this.#holder = pid;
   }
 
   /**
@@ -102,72 +61,39 @@ export class VfioDevice {
    * opened.
    */
   close(): void {
-    this.#drain(undefined);
-    this.#resetModel();
+    this.life.work.stop();
+    this.#raiseFailures();
     this.#binding?.close();
     this.#binding = undefined;
     this.#port.pager = undefined;
-    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
+    this.life.close();
     this.#irqs.close();
     this.#config.reset();
-    this.#granted = false;
-    this.#holder = undefined;
   }
 
-  /**
-   * Waits for accepted work: when it returns nothing is in flight. What waits for a page is not: whoever
-   * would answer may be the one who closes. A model that does not get done is reset, since a close may not
-   * wait for ever.
-   */
+  /** A descriptor is gone: when it returns nothing is in flight. */
   flush(): void {
-    if (!this.#drain(undefined)) this.#resetModel();
+    this.#drain(undefined);
   }
 
-  /**
-   * Lets the device use PASID `pasid` of `context`, which whoever calls has been shown to hold. The program
-   * knows it as `vpasid` (0: as `pasid`).
-   * @throws Refusal EINVAL when the device cannot have that number, EEXIST when the PASID or vpasid is in use
-   * in it, EBUSY when it can be authorized for one PASID only and is, ENOENT when the PASID is not in the
-   * context.
-   */
-  authorize(context: IoasidContext, pasid: number, vpasid: number): void {
-    const { authorizations, requester } = this.#port;
-    const { pci } = this.#model;
-    if (this.#binding !== undefined)
-      refuse('EBUSY', `${this.name} is bound to an iommufd; attach it to page tables of that`);
-    const number = this.#port.vpasid(pci, pasid, vpasid);
-    // The context is asked first: whoever does not hold the PASID learns nothing of what the device has.
-    const space = context.use(pasid);
-    try {
-      if (pci.pasidBits === undefined && authorizations.size > 0 && authorizations.get(pasid) === undefined) {
-        refuse(
-          'EBUSY',
-          `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`,
-        );
-      }
-      authorizations.check(this.name, pasid, number);
-      requester.grant(this.#port.entry(pci, pasid), space.table);
-    } catch (refusal) {
-      context.unuse(pasid);
-      throw refusal;
-    }
-    authorizations.add({ pasid, vpasid: number, context });
-    this.#granted = true;
-  }
-
-  /**
-   * Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the
-   * device is not authorized for it.
-   */
+  /** IOASID_REVOKE. @throws Refusal as DeviceLife.revoke. */
   revoke(pasid: number): void {
-    const authorization = this.#port.authorizations.get(pasid);
-    // The PASID of an attachment is none that a context has given: it goes by DETACH.
-    if (authorization?.context === undefined)
-      refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
-    const drained = this.#drain(this.#model.pci.pasidBits === undefined ? undefined : authorization.vpasid);
-    // Work that is left over would run in whatever address space its number means next.
-    if (!drained) this.#resetModel();
-    this.#leave(authorization);
+    this.life.revoke(pasid);
+    this.#raiseFailures();
+  }
+
+  /**
+   * The file of group `number` is open: the device can be bound through that only, until `leaveGroup`.
+   * @throws Refusal EBUSY when it is bound by its own file.
+   */
+  joinGroup(number: number): void {
+    if (this.bound) refuse('EBUSY', `${this.name} of group ${number} is bound to an iommufd by its own file`);
+    this.#grouped = true;
+  }
+
+  /** The file of the group, and all that was opened through it, is closed. */
+  leaveGroup(): void {
+    this.#grouped = false;
   }
 
   /**
@@ -177,7 +103,7 @@ export class VfioDevice {
    * group is open.
    */
   bind(context: IommufdContext): number {
-    if (this.grouped)
+    if (this.#grouped)
       refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
     return this.bindGrouped(context);
   }
@@ -185,11 +111,10 @@ export class VfioDevice {
   /** As `bind`, on the way through the device's group. */
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
-    if (this.#port.authorizations.size > 0)
-      refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
+    this.life.checkUnauthorized();
     this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci, context);
     this.#port.pager = this.#binding;
-    this.#granted = true;
+    this.life.bind('bound to an iommufd; attach it to page tables of that');
     return this.#binding.device.id;
   }
 
@@ -208,10 +133,10 @@ export class VfioDevice {
   detach(pasid: number): void {
     const binding = this.#bound();
     const work = pasid === 0 ? undefined : pasid;
-    if (!this.#drain(work)) this.#resetModel();
+    this.#drain(work);
     binding.detach(pasid);
     // What has waited for a page has been told that it will not come.
-    if (!this.#drain(work)) this.#resetModel();
+    this.#drain(work);
   }
 
   /**
@@ -221,34 +146,23 @@ export class VfioDevice {
    * @throws Refusal EIO when the model fails at it.
    */
   reset(): void {
-    this.#resetModel();
+    const { work } = this.life;
+    work.reset();
     this.#irqs.deviceReset();
-    if (this.#failure !== undefined) refuse('EIO', this.#failure);
+    this.#raiseFailures();
+    if (work.failure !== undefined) refuse('EIO', work.failure);
   }
 
-  /**
-   * Lets the model do a slice of its work. @returns false when all of it waits for pages: there is nothing to
-   * be done before an answer.
-   */
   step(): boolean {
-    if (this.#failure !== undefined) return true;
-    try {
-      return this.#model.step?.() !== false;
-    } catch (error) {
-      this.#fail(error);
-      return true;
-    }
+    const going = this.life.work.step();
+    this.#raiseFailures();
+    return going;
   }
 
-  /** Is there accepted work, for `vpasid` or at all? */
-  busy(vpasid?: number): boolean {
-    if (this.#failure !== undefined) return false;
-    try {
-      return this.#model.busy?.(vpasid) ?? false;
-    } catch (error) {
-      this.#fail(error);
-      return false;
-    }
+  busy(): boolean {
+    const busy = this.life.work.busy();
+    this.#raiseFailures();
+    return busy;
   }
 
   /**
@@ -321,36 +235,23 @@ export class VfioDevice {
     return this.#binding ?? refuse('EINVAL', `${this.name} is not bound to an iommufd`);
   }
 
-  #leave(authorization: Authorization): void {
-    const { authorizations, requester } = this.#port;
-    authorizations.remove(authorization);
-    requester.withdraw(this.#port.entry(this.#model.pci, authorization.pasid));
-    authorization.context?.unuse(authorization.pasid);
+  #drain(vpasid: number | undefined): void {
+    this.life.work.drain(vpasid);
+    this.#raiseFailures();
   }
 
-  /**
-   * Steps the model until its work (for `vpasid`, or all) is done, or waits for pages. @returns false when it
-   * does not get that far.
-   */
-  #drain(vpasid: number | undefined): boolean {
-    for (let steps = 0; steps < DRAIN_STEPS; steps++) {
-      if (!this.busy(vpasid) || !this.step()) return true;
-    }
-    return !this.busy(vpasid);
+  /** Raises ERR for each failure of the model that has come to pass since the last look. */
+  #raiseFailures(): void {
+    for (const { failures } = this.life.work; this.#failuresTold < failures; this.#failuresTold++)
+      this.#irqs.raiseError();
   }
 
-  #resetModel(): void {
-    this.#failure = undefined;
-    try {
-      this.#model.reset();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#failure = `the device model of ${this.name} failed: ${error instanceof Error ? error.message : String(error)}`;
-    this.#irqs.raiseError();
+  /** The model has thrown `error` in an access to a BAR. @throws Refusal EIO */
+  #failAccess(error: unknown): never {
+    const { work } = this.life;
+    work.fail(error);
+    this.#raiseFailures();
+    refuse('EIO', work.failure!);
   }
 
   #writeConfig(offset: number, source: Uint8Array): void {
@@ -365,7 +266,8 @@ export class VfioDevice {
     if (size === undefined || size === 0)
       refuse('EINVAL', `${this.name} has no region ${index} to read or write`);
     if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
-    if (this.#failure !== undefined) refuse('EIO', this.#failure);
+    const { failure } = this.life.work;
+    if (failure !== undefined) refuse('EIO', failure);
     if (!this.#config.memoryEnabled)
       refuse('EIO', `memory space is off in the command register of ${this.name}`);
     return Math.min(offset + length, size);
@@ -388,8 +290,7 @@ export class VfioDevice {
     try {
       this.#model.readBar(bar, offset, target);
     } catch (error) {
-      this.#fail(error);
-      refuse('EIO', this.#failure!);
+      this.#failAccess(error);
     }
   }
 
@@ -402,8 +303,7 @@ export class VfioDevice {
     try {
       return this.#model.writeBar(bar, offset, source) !== false;
     } catch (error) {
-      this.#fail(error);
-      refuse('EIO', this.#failure!);
+      this.#failAccess(error);
     }
   }
 }

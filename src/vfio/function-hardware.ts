@@ -3,6 +3,7 @@
  * mode. A device has its entries there through its port: a whole function as what its requests carry, a
  * mediated device as what its parent's requests carry for it.
  */
+import type { DevicePort } from '../driver/device-port.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
@@ -11,7 +12,6 @@ import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
 import type { IommuHardware, NestedDomain, PageResponse, SecondStage } from '../iommufd/hardware.js';
 import type { UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
-import type { DevicePort } from './device-port.js';
 import type { PageRequests } from './page-requests.js';
 import { VtdDomain, vtdInfo } from './vtd-domain.js';
 

@@ -46,9 +46,7 @@ export class VfioGroup {
    */
   open(pid: number): void {
     if (this.#files > 0) refuse('EBUSY', `group ${this.number} is open already, in process ${this.#holder}`);
-    if (this.device.bound)
-      refuse('EBUSY', `${this.device.name} of group ${this.number} is bound to an iommufd by its own file`);
-    this.device.grouped = true;
+    this.device.joinGroup(this.number);
     this.#holder = pid;
     this.#files = 1;
   }
@@ -89,7 +87,7 @@ export class VfioGroup {
    * functions take.
    */
   find(name: string): VfioDevice {
-    const { rid } = this.device;
+    const { rid } = this.device.life;
     if (name === rid) return this.device;
     if (name.startsWith(`${rid} vf_token=`))
       refuse('EINVAL', `${rid} is no virtual function, and takes no token`);
@@ -116,7 +114,7 @@ export class VfioGroup {
   }
 
   #start(context: IommufdContext, pid: number): void {
-    this.device.open(pid);
+    this.device.life.open(pid);
     try {
       this.device.bindGrouped(context);
       this.device.attach(compatIoas(context).id, NO_PASID);
@@ -129,7 +127,7 @@ export class VfioGroup {
   #put(): void {
     this.#files--;
     if (this.#files > 0) return;
-    this.device.grouped = false;
+    this.device.leaveGroup();
     this.#holder = undefined;
     this.#container?.drop();
     this.#container = undefined;

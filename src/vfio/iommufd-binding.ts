@@ -6,10 +6,10 @@
  */
 
 import type { PageWait, PciDescription } from '../devices/device-model.js';
+import type { DevicePort } from '../driver/device-port.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
-import type { DevicePort } from './device-port.js';
 import { FunctionHardware } from './function-hardware.js';
 import { PageRequests } from './page-requests.js';
 

@@ -5,15 +5,15 @@
 
 import { checkModel } from '../devices/check-model.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from '../devices/device-model.js';
+import { MdevPort } from '../driver/mdev.js';
+import { FunctionPort } from '../driver/pci-function.js';
+import type { PciPort } from '../driver/pci-port.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
 import { VfioDevice } from './device.js';
-import type { DevicePort } from './device-port.js';
 import { Interrupts } from './interrupts.js';
-import { MdevPort } from './mdev.js';
-import { FunctionPort } from './pci-function.js';
 
 /** What to make. */
 export interface FunctionRequest {
@@ -86,13 +86,13 @@ type MakeModel = (host: DeviceHost) => DeviceModel;
  */
 function assemble(
   name: string,
-  port: DevicePort,
+  port: PciPort,
   make: MakeModel,
 ): { device: VfioDevice; model: DeviceModel; config: ConfigSpace } {
   let irqs: Interrupts | undefined;
   const model = checkModel(make({ dma: port, interrupt: (vector) => irqs?.raise(vector) }));
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
-  port.connect(config);
+  port.connect(model.pci, config);
   return { device: new VfioDevice(name, port, model, config, irqs), model, config };
 }

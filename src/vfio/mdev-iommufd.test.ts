@@ -40,7 +40,7 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
 }
 
 function opened(device: VfioDevice): void {
-  device.open(1);
+  device.life.open(1);
   device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
 }
 
@@ -75,7 +75,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     devices[1].attach(tables[1].id, 2);
     assert.equal(pasids.used, 3);
     assert.deepEqual(
-      [...devices[1].authorizations()].map(({ vpasid, context }) => [vpasid, context]),
+      [...devices[1].life.authorizations()].map(({ vpasid, context }) => [vpasid, context]),
       [
         [1, undefined],
         [2, undefined],
@@ -89,7 +89,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.equal(pasids.used, 2);
     for (const device of devices) device.close();
     assert.equal(pasids.used, 0);
-    assert.equal([...devices[1].authorizations()].length, 0);
+    assert.equal([...devices[1].life.authorizations()].length, 0);
     for (const context of [a, b]) context.close();
     assert.deepEqual([[...system.contexts()].length, iommu.tables.slotCount, iommu.memories.size], [0, 0, 0]);
   });
@@ -100,9 +100,9 @@ describe('a mediated device that is bound to an iommufd', () => {
     const [one, other] = [filled(context), filled(context)];
     const id = devices[0].bind(context);
     devices[0].attach(tableFor(context, id, one.ioas).id, 900);
-    const before = [...devices[0].authorizations()];
+    const before = [...devices[0].life.authorizations()];
     devices[0].attach(tableFor(context, id, other.ioas).id, 900);
-    assert.deepEqual([...devices[0].authorizations()], before);
+    assert.deepEqual([...devices[0].life.authorizations()], before);
     assert.equal(pasids.used, 1);
     assert.equal(models[0]!.host.dma.write(900, 0, DATA), undefined);
     assert.deepEqual([one.bytes[0], other.bytes[0]], [0, 1]);
@@ -151,7 +151,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     const taken = Array.from({ length: 2 ** 20 - 2 }, () => pasids.alloc());
     refused(() => devices[0].attach(hwpt.id, 1), 'ENOSPC', /all 1048575 PASIDs/);
     refused(() => devices[0].attach(hwpt.id, 0), 'ENOSPC');
-    assert.deepEqual([hwpt.users, [...devices[0].authorizations()].length], [1, 1]);
+    assert.deepEqual([hwpt.users, [...devices[0].life.authorizations()].length], [1, 1]);
     const fixed = { length: 4096n, access: READ, iova: 0xfee0_0000n };
     ioas.map(fixed, 0n, { memory: new BufferMemory(new Uint8Array(PAGE)), offset: 0 });
     assert.notEqual(models[0]!.host.dma.write(1, 0, DATA), undefined);

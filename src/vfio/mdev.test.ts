@@ -34,7 +34,7 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
     firstIndex: 3,
   });
   for (const device of devices) {
-    device.open(1);
+    device.life.open(1);
     device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
   }
   const context = system.open(1);
@@ -53,8 +53,8 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
 describe('cutting a function into mediated devices', () => {
   it('offers the mediated devices in place of the function, under its requester id', () => {
     const { first, second } = setUp();
-    assert.deepEqual([first.name, first.rid, first.mediated], ['vfio3', RID, true]);
-    assert.deepEqual([second.name, second.rid, second.mediated], ['vfio4', RID, true]);
+    assert.deepEqual([first.name, first.life.rid, first.life.mediated], ['vfio3', RID, true]);
+    assert.deepEqual([second.name, second.life.rid, second.life.mediated], ['vfio4', RID, true]);
   });
 
   it('is refused for models that cannot be cut, for too many, and without PASIDs: EINVAL', () => {
@@ -91,7 +91,7 @@ describe('a mediated device', () => {
   it('cannot use a PASID that only its sibling is authorized for, though both share the requester id', () => {
     const { first, models, context, pasid, iommu } = setUp();
     const { number, bytes } = pasid();
-    first.authorize(context, number, 0);
+    first.life.authorize(context, number);
     assert.equal(models[0]!.host.dma.write(number, 0, DATA), undefined);
     assert.deepEqual(bytes.subarray(0, 4), DATA);
     const fault = models[1]!.host.dma.write(number, 0, DATA)!;
@@ -103,8 +103,8 @@ describe('a mediated device', () => {
   it('loses only its own right when it is revoked, not that of its sibling', () => {
     const { first, second, models, context, pasid } = setUp();
     const { number } = pasid();
-    first.authorize(context, number, 0);
-    second.authorize(context, number, 0);
+    first.life.authorize(context, number);
+    second.life.authorize(context, number);
     first.revoke(number);
     assert.notEqual(models[0]!.host.dma.write(number, 0, DATA), undefined);
     assert.equal(models[1]!.host.dma.write(number, 0, DATA), undefined);
@@ -116,8 +116,8 @@ describe('a mediated device', () => {
   it('knows a PASID by its vpasid and by no other number, and its faults carry the vpasid', () => {
     const { first, models, context, pasid } = setUp();
     const [a, b] = [pasid(), pasid()];
-    first.authorize(context, a.number, 700);
-    first.authorize(context, b.number, a.number);
+    first.life.authorize(context, a.number, 700);
+    first.life.authorize(context, b.number, a.number);
     const { dma } = models[0]!.host;
     assert.equal(dma.write(700, 0, DATA), undefined);
     assert.deepEqual(a.bytes.subarray(0, 4), DATA);
@@ -132,19 +132,23 @@ describe('a mediated device', () => {
   it('refuses a vpasid that is taken (EEXIST) or that cannot be written into it (EINVAL)', () => {
     const { first, context, pasid } = setUp({ ...everything, pasidBits: 8 });
     const [a, b] = [pasid(), pasid()];
-    first.authorize(context, a.number, 9);
-    refused(() => first.authorize(context, b.number, 9), 'EEXIST', /vpasid 9/);
-    refused(() => first.authorize(context, b.number, 256), 'EINVAL', /wider than the 8 PASID bits of vfio3/);
-    assert.equal([...first.authorizations()].length, 1);
+    first.life.authorize(context, a.number, 9);
+    refused(() => first.life.authorize(context, b.number, 9), 'EEXIST', /vpasid 9/);
+    refused(
+      () => first.life.authorize(context, b.number, 256),
+      'EINVAL',
+      /wider than the 8 PASID bits of vfio3/,
+    );
+    assert.equal([...first.life.authorizations()].length, 1);
     context.free(b.number);
   });
 
   it('that issues requests without PASID sends them under the one PASID it is authorized for', () => {
     const { first, second, models, context, pasid } = setUp(withoutPasids);
     const [a, b] = [pasid(), pasid()];
-    first.authorize(context, a.number, 0);
-    second.authorize(context, b.number, 0);
-    refused(() => first.authorize(context, b.number, 0), 'EBUSY');
+    first.life.authorize(context, a.number);
+    second.life.authorize(context, b.number);
+    refused(() => first.life.authorize(context, b.number), 'EBUSY');
     assert.equal(models[0]!.host.dma.write(0, 0, DATA), undefined);
     assert.deepEqual([a.bytes[0], b.bytes[0]], [1, 0]);
     first.revoke(a.number);
@@ -154,11 +158,11 @@ describe('a mediated device', () => {
   it('drains by vpasid, and does nothing while its own bus mastering is off', () => {
     const { first, models, context, pasid } = setUp();
     const { number, bytes } = pasid();
-    first.authorize(context, number, 5);
+    first.life.authorize(context, number, 5);
     models[0]!.queue.push({ pasid: 5, iova: 0, write: true, buffer: DATA });
     first.revoke(number);
     assert.deepEqual(bytes.subarray(0, 4), DATA);
-    first.authorize(context, number, 5);
+    first.life.authorize(context, number, 5);
     first.writeRegion(CONFIG_REGION, 4, Uint8Array.of(2, 0));
     assert.equal(
       models[0]!.host.dma.write(5, 0, DATA)!.reason,

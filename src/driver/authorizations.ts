@@ -11,11 +11,14 @@ import { refuse } from '../linux/errno.js';
 
 export interface Authorization {
   readonly pasid: number;
-  /** What the program writes into the device; NO_PASID for a device whose requests carry no PASID. */
+  /**
+   * The number by which the program means it: a PASID that is written into the device, an ASID (vDPA), NO_PASID
+   * for a device whose requests carry none.
+   */
   readonly vpasid: number;
   /**
    * The context that it was authorized in; the authorization holds a reference on it. None: it is an
-   * attachment of a mediated device to an iommufd.
+   * attachment of another ABI, such as a mediated device's to an iommufd.
    */
   readonly context: IoasidContext | undefined;
 }

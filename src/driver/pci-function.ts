@@ -12,10 +12,10 @@ import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
-import type { ConfigSpace } from './config-space.js';
-import { blocked, checkWidth, type DevicePort, type Pager, withoutPasid } from './device-port.js';
+import { blocked } from './device-port.js';
+import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
-export class FunctionPort implements DevicePort {
+export class FunctionPort implements PciPort {
   readonly requester: Requester;
   readonly mediated = false;
   readonly authorizations = new Authorizations();
@@ -23,7 +23,8 @@ export class FunctionPort implements DevicePort {
   readonly #iommu: Iommu;
   readonly #blocked: string;
   readonly #attached = new Set<number>();
-  #config: ConfigSpace | undefined;
+  #pasidBits: number | undefined;
+  #gate: BusGate | undefined;
 
   constructor(iommu: Iommu, requester: Requester) {
     this.#iommu = iommu;
@@ -31,24 +32,29 @@ export class FunctionPort implements DevicePort {
     this.#blocked = `bus mastering is off in the command register of ${requester.rid}`;
   }
 
-  connect(config: ConfigSpace): void {
-    this.#config = config;
+  get namesSpaces(): boolean {
+    return this.#pasidBits !== undefined;
   }
 
-  vpasid({ pasidBits }: PciDescription, pasid: number, vpasid: number): number {
+  connect({ pasidBits }: PciDescription, gate: BusGate): void {
+    this.#pasidBits = pasidBits;
+    this.#gate = gate;
+  }
+
+  vpasid(pasid: number, vpasid: number | undefined): number {
     const { rid } = this.requester;
-    if (pasidBits === undefined) return withoutPasid(pasid, vpasid, rid);
-    if (vpasid !== 0 && vpasid !== pasid)
+    if (this.#pasidBits === undefined) return withoutPasid(pasid, vpasid, rid);
+    if (vpasid !== undefined && vpasid !== pasid)
       refuse(
         'EINVAL',
         `vpasid ${vpasid} for PASID ${pasid} needs a mediated device; ${rid} is a whole function`,
       );
-    checkWidth('PASID', pasid, pasidBits, rid);
+    checkWidth('PASID', pasid, this.#pasidBits, rid);
     return pasid;
   }
 
-  entry({ pasidBits }: PciDescription, pasid: number): number {
-    return pasidBits === undefined ? NO_PASID : pasid;
+  entry(pasid: number): number {
+    return this.#pasidBits === undefined ? NO_PASID : pasid;
   }
 
   enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
@@ -68,7 +74,7 @@ export class FunctionPort implements DevicePort {
     at = 0,
     length = target.length - at,
   ): DmaFault | undefined {
-    if (this.#config?.busMaster !== true)
+    if (this.#gate?.busMaster !== true)
       return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, false, this.#blocked);
     return this.requester.read(pasid, iova, target, at, length);
   }
@@ -80,13 +86,13 @@ export class FunctionPort implements DevicePort {
     at = 0,
     length = source.length - at,
   ): DmaFault | undefined {
-    if (this.#config?.busMaster !== true)
+    if (this.#gate?.busMaster !== true)
       return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, true, this.#blocked);
     return this.requester.write(pasid, iova, source, at, length);
   }
 
   requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined {
-    return this.#config?.busMaster === true ? this.pager?.requestPage(pasid, iova, write) : undefined;
+    return this.#gate?.busMaster === true ? this.pager?.requestPage(pasid, iova, write) : undefined;
   }
 
   admits(): boolean {

@@ -16,10 +16,10 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { Authorizations } from './authorizations.js';
-import type { ConfigSpace } from './config-space.js';
-import { blocked, checkWidth, type DevicePort, type Pager, withoutPasid } from './device-port.js';
+import { blocked } from './device-port.js';
+import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
-export class MdevPort implements DevicePort {
+export class MdevPort implements PciPort {
   readonly requester: Requester;
   readonly mediated = true;
   readonly authorizations = new Authorizations();
@@ -28,7 +28,8 @@ export class MdevPort implements DevicePort {
   readonly #pasids: PasidSpace;
   readonly #name: string;
   readonly #parentBits: number;
-  #config: ConfigSpace | undefined;
+  #pasidBits: number | undefined;
+  #gate: BusGate | undefined;
 
   /** @param parentBits width of the PASIDs that the parent's requests can carry */
   constructor(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: string, parentBits: number) {
@@ -39,19 +40,24 @@ export class MdevPort implements DevicePort {
     this.#parentBits = parentBits;
   }
 
-  connect(config: ConfigSpace): void {
-    this.#config = config;
+  get namesSpaces(): boolean {
+    return this.#pasidBits !== undefined;
   }
 
-  vpasid({ pasidBits }: PciDescription, pasid: number, vpasid: number): number {
+  connect({ pasidBits }: PciDescription, gate: BusGate): void {
+    this.#pasidBits = pasidBits;
+    this.#gate = gate;
+  }
+
+  vpasid(pasid: number, vpasid: number | undefined): number {
     checkWidth('PASID', pasid, this.#parentBits, this.requester.rid);
-    if (pasidBits === undefined) return withoutPasid(pasid, vpasid, this.#name);
-    const number = vpasid === 0 ? pasid : vpasid;
-    checkWidth('vpasid', number, pasidBits, this.#name);
+    if (this.#pasidBits === undefined) return withoutPasid(pasid, vpasid, this.#name);
+    const number = vpasid ?? pasid;
+    checkWidth('vpasid', number, this.#pasidBits, this.#name);
     return number;
   }
 
-  entry(_pci: PciDescription, pasid: number): number {
+  entry(pasid: number): number {
     return pasid;
   }
 
@@ -83,7 +89,7 @@ export class MdevPort implements DevicePort {
     length = target.length - at,
   ): DmaFault | undefined {
     const authorization = this.authorizations.byVpasid(vpasid);
-    if (authorization === undefined || this.#config?.busMaster !== true)
+    if (authorization === undefined || this.#gate?.busMaster !== true)
       return this.#blocked(vpasid, iova, false);
     return known(this.requester.read(authorization.pasid, iova, target, at, length), vpasid);
   }
@@ -96,13 +102,13 @@ export class MdevPort implements DevicePort {
     length = source.length - at,
   ): DmaFault | undefined {
     const authorization = this.authorizations.byVpasid(vpasid);
-    if (authorization === undefined || this.#config?.busMaster !== true)
+    if (authorization === undefined || this.#gate?.busMaster !== true)
       return this.#blocked(vpasid, iova, true);
     return known(this.requester.write(authorization.pasid, iova, source, at, length), vpasid);
   }
 
   requestPage(vpasid: number, iova: number, write: boolean): PageWait | undefined {
-    return this.admits(vpasid) && this.#config?.busMaster === true
+    return this.admits(vpasid) && this.#gate?.busMaster === true
       ? this.pager?.requestPage(vpasid, iova, write)
       : undefined;
   }

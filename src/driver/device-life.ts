@@ -1,0 +1,148 @@
+/**
+ * The life of a device that programs open, whatever driver serves it: who has it open, which PASIDs it is
+ * authorized for, and the end of both.
+ *
+ * Here is the one rule by which a device FD and an ioasid FD together give access. Calls go down only: into the
+ * context for an address space, into the IOMMU for an entry, into the model for its work. The driver that owns
+ * this has its own parts (regions, interrupts, rings) and calls down here before or after them.
+ *
+ * Invariant: for each authorization in the port's list there is one use of its PASID in its context, if it is of
+ * one, and one grant to the requester id, and no other; when the device is not open the list is empty. A device
+ * has entries of one ABI only: while another one has it, nothing can be authorized.
+ */
+import type { WorkingModel } from '../devices/device-model.js';
+import type { IoasidContext } from '../ioasid/context.js';
+import { refuse } from '../linux/errno.js';
+import type { Authorization } from './authorizations.js';
+import type { DevicePort } from './device-port.js';
+import { DeviceWork } from './device-work.js';
+
+export class DeviceLife {
+  /** The device's name in reasons, and of its file: `vfio0`. */
+  readonly name: string;
+  readonly work: DeviceWork;
+  readonly #port: DevicePort;
+  #holder: number | undefined;
+  #granted = false;
+  #bound: string | undefined;
+
+  constructor(name: string, port: DevicePort, model: WorkingModel) {
+    this.name = name;
+    this.work = new DeviceWork(name, model);
+    this.#port = port;
+  }
+
+  /** The requester id that its DMA carries. */
+  get rid(): string {
+    return this.#port.requester.rid;
+  }
+
+  /** Does it share its requester id with siblings? */
+  get mediated(): boolean {
+    return this.#port.mediated;
+  }
+
+  /** The process that opened the device, or undefined while it is not open. */
+  get holder(): number | undefined {
+    return this.#holder;
+  }
+
+  /** Has whoever opened it presented a context since, of whichever ABI? */
+  get granted(): boolean {
+    return this.#granted;
+  }
+
+  /** What the device is authorized for, for `ls`. */
+  authorizations(): IterableIterator<Authorization> {
+    return this.#port.authorizations.values();
+  }
+
+  /** A process opens the device. @throws Refusal EBUSY while it is open. */
+  open(pid: number): void {
+    if (this.#holder !== undefined)
+      refuse('EBUSY', `${this.name} is open already, in process ${this.#holder}`);
+    this.#holder = pid;
+  }
+
+  /**
+   * The end of what was opened, after `work.stop()` and after another ABI has taken its entries back:
+   * everything is revoked, and the device can be opened again.
+   */
+  close(): void {
+    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
+    this.#bound = undefined;
+    this.#granted = false;
+    this.#holder = undefined;
+  }
+
+  /**
+   * Lets the device use PASID `pasid` of `context`, which whoever calls has been shown to hold. The program
+   * knows it as `vpasid`, when it asks for one.
+   * @throws Refusal EINVAL when the device cannot have that number, EEXIST when the PASID or vpasid is in use
+   * in it, EBUSY when another ABI has the device, or it can be authorized for one PASID only and is, ENOENT when
+   * the PASID is not in the context.
+   */
+  authorize(context: IoasidContext, pasid: number, vpasid?: number): void {
+    const { authorizations, requester } = this.#port;
+    if (this.#bound !== undefined) refuse('EBUSY', `${this.name} is ${this.#bound}`);
+    const number = this.#port.vpasid(pasid, vpasid);
+    // The context is asked first: whoever does not hold the PASID learns nothing of what the device has.
+    const space = context.use(pasid);
+    try {
+      this.#checkRoom(pasid);
+      authorizations.check(this.name, pasid, number);
+      requester.grant(this.#port.entry(pasid), space.table);
+    } catch (refusal) {
+      context.unuse(pasid);
+      throw refusal;
+    }
+    authorizations.add({ pasid, vpasid: number, context });
+    this.#granted = true;
+  }
+
+  /**
+   * Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the
+   * device is not authorized for it.
+   */
+  revoke(pasid: number): void {
+    const authorization = this.#port.authorizations.get(pasid);
+    // The PASID of an attachment is none that a context has given: it goes the way it came.
+    if (authorization?.context === undefined)
+      refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
+    this.work.drain(this.#port.namesSpaces ? authorization.vpasid : undefined);
+    this.#leave(authorization);
+  }
+
+  /** Asked before another ABI takes the device. @throws Refusal EBUSY while it is authorized for PASIDs. */
+  checkUnauthorized(): void {
+    if (this.#port.authorizations.size > 0)
+      refuse('EBUSY', `${this.name} is authorized for PASIDs of a /dev/ioasid`);
+  }
+
+  /**
+   * Another ABI has the device until it is closed, on whose part a context has been presented too.
+   * @param state what the device is by that, as reasons say it: `bound to an iommufd`
+   */
+  bind(state: string): void {
+    this.checkUnauthorized();
+    this.#bound = state;
+    this.#granted = true;
+  }
+
+  /** A device whose requests name no address space is in one at a time. */
+  #checkRoom(pasid: number): void {
+    const { authorizations, namesSpaces } = this.#port;
+    if (namesSpaces || authorizations.size === 0 || authorizations.get(pasid) !== undefined) return;
+    refuse(
+      'EBUSY',
+      `requests of ${this.name} carry no PASID, and it is authorized for another than PASID ${pasid} already`,
+    );
+  }
+
+  #leave(authorization: Authorization): void {
+    const { authorizations, requester } = this.#port;
+    authorizations.remove(authorization);
+    requester.withdraw(this.#port.entry(authorization.pasid));
+    authorization.context?.unuse(authorization.pasid);
+  }
+}

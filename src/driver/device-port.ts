@@ -1,0 +1,57 @@
+/**
+ * A device's way to the IOMMU: its requester id, and the rule by which its requests are told apart, checked and
+ * translated before they leave.
+ *
+ * A device's programmer names an address space by a number that he writes into the device: a PASID on PCI
+ * (pci-port.ts), an address space id (ASID) on vDPA. Whatever it is called, the list of authorizations holds it
+ * as `vpasid`, and a request that leaves carries the PASID that the port makes of it.
+ */
+import type { DmaFault, DmaPort } from '../devices/device-model.js';
+import type { DirtyLog } from '../iommu/dirty-log.js';
+import type { FaultLog } from '../iommu/fault-log.js';
+import type { Requester } from '../iommu/iommu.js';
+import type { Translation } from '../iommu/nested-table.js';
+import type { Authorizations } from './authorizations.js';
+
+export interface DevicePort extends DmaPort {
+  /** The requester id that the device's requests carry, alone or with others. */
+  readonly requester: Requester;
+  /** Does it share its requester id with siblings, so that its own list is what keeps them apart? */
+  readonly mediated: boolean;
+  /** Do the device's requests name address spaces? Otherwise it can be authorized for one only. */
+  readonly namesSpaces: boolean;
+  readonly authorizations: Authorizations;
+
+  /**
+   * The number by which the device's programmer will know `pasid`, when `vpasid` was asked for (undefined: none
+   * was).
+   * @throws Refusal EINVAL when the device cannot have it by that number.
+   */
+  vpasid(pasid: number, vpasid: number | undefined): number;
+
+  /** The PASID that requests meant for `pasid` carry on the bus: its entry in the requester's PASID table. */
+  entry(pasid: number): number;
+
+  /**
+   * An attachment of another ABI: requests that the device's program gives `vpasid` (0: none) are translated by
+   * `table` from now on, in place of what they were, and what they write is recorded in `log`.
+   * @throws Refusal ENOSPC when there is no PASID for it; then nothing has changed.
+   */
+  enter(vpasid: number, table: Translation, log: DirtyLog | undefined): void;
+
+  /** Takes the attachment of `vpasid` back; none is fine. */
+  leave(vpasid: number): void;
+}
+
+/** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */
+export function blocked(
+  log: FaultLog,
+  rid: string,
+  pasid: number,
+  iova: number,
+  write: boolean,
+  reason: string,
+): DmaFault {
+  log.record({ rid, pasid, iova, write, reason });
+  return { iova, done: 0, pasid, write, reason };
+}

@@ -1,0 +1,24 @@
+/**
+ * The driver of one device, as its files, the loop that gives it time and `ls` see it. There is one kind for
+ * each ABI that devices are served by; what they share is the life of the device.
+ */
+import type { DeviceLife } from './device-life.js';
+
+export interface Driver {
+  readonly life: DeviceLife;
+
+  /** The last descriptor is gone: the device is as before it was opened. */
+  close(): void;
+
+  /** A descriptor is gone: waits for accepted work. */
+  flush(): void;
+
+  /** As DeviceLife.revoke, which it calls. @throws Refusal ENOENT. */
+  revoke(pasid: number): void;
+
+  /** As DeviceWork.step, which it calls. */
+  step(): boolean;
+
+  /** Is there accepted work? */
+  busy(): boolean;
+}
