@@ -15,7 +15,7 @@ import { VeventQueue } from '../client/vevent-queue.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import type { ErrnoName } from '../linux/errno.js';
 import { refusal, refused } from '../testkit/refused.js';
-import { TestStruct } from '../uapi/iommu-test.js';
+import { TestStruct } from '../uapi/iommu-test/layouts.js';
 import { HwptInvalidateStruct, iommufdNumber } from '../uapi/iommufd.js';
 import { getU32, setBig, setU32 } from '../uapi/struct.js';
 import { PAGE } from './fixture.js';

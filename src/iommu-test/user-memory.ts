@@ -7,10 +7,12 @@
  * that.
  */
 import type { Caller } from '../file/open-file.js';
+import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { Ioas } from '../iommufd/ioas.js';
+import { hex, refuse } from '../linux/errno.js';
 
 const PAGE = BigInt(PAGE_SIZE);
 
@@ -26,6 +28,12 @@ interface Place {
   readonly of: Memory | string;
   readonly offset: number;
   length: number;
+}
+
+/** @throws Refusal EOVERFLOW for an address in the last page of all, whose end is no address. */
+export function requireEnd(address: bigint): void {
+  if ((address | (PAGE - 1n)) === LAST_IOVA)
+    refuse('EOVERFLOW', `the page at address ${hex(address)} has no end`);
 }
 
 /**

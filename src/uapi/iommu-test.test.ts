@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { Machine } from '../machine.js';
 import { refused } from '../testkit/refused.js';
-import { TestStruct } from './iommu-test.js';
+import { TestStruct } from './iommu-test/layouts.js';
 import {
   GetDirtyBitmapStruct,
   HwptAllocStruct,
