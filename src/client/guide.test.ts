@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { eventually, PAGE } from '../conformance/fixture.js';
+import { eventually, PAGE } from '../conformance/rule.js';
 import * as ioasid from '../index.js';
 import {
   DSA_FLAG_BLOCK_ON_FAULT,

@@ -1,46 +1,30 @@
 /**
- * The conformance suites against real files: in a program under `ioasid run` that is this same file, started
- * again.
+ * The conformance rules on real files: the other test files of this folder, run by a program under
+ * `ioasid run`.
  *
- * Each of its tests is reported here under its own name.
+ * Each of their tests is reported here under its own name.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { closeSync, readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { LinuxTransport } from '../client/linux-transport.js';
 import { missingFiles } from '../testkit/availability.js';
 import type { TestOutcome } from '../testkit/outcome-reporter.js';
-import { conformanceFaults } from './faults.js';
-import { conformanceDevices } from './fixture.js';
-import { conformanceIommufd } from './iommufd.js';
-import { conformance } from './native.js';
-import { conformanceNested } from './nested.js';
-import { conformanceViommu } from './viommu.js';
+import { conformanceDevices, ON_REAL_FILES } from './rule.js';
 
 const SELF = fileURLToPath(import.meta.url);
+const OTHERS = readdirSync(dirname(SELF))
+  .map((name) => join(dirname(SELF), name))
+  .filter((path) => path.endsWith('.test.js') && path !== SELF);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const REPORTER = new URL('../testkit/outcome-reporter.js', import.meta.url).href;
-const INSIDE = 'IOASID_CONFORMANCE_INSIDE';
 const TIMEOUT_MS = 90_000;
 
-/** A test that failed has left its device open; the next one needs it. */
-function closeFilesOfTest(): void {
-  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
-    let target: string;
-    try {
-      target = readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      continue;
-    }
-    if (/^\/dev\/(ioasid|iommu|vfio\/|\.new-)/.test(target)) closeSync(fd);
-  }
-}
-
-/** Runs the suite in its own process. @returns how each test ended, and the exit status of `ioasid run`. */
-async function runInside(): Promise<{ outcomes: TestOutcome[]; status: number | null; complaints: string }> {
+/** Runs the rules in processes of their own. @returns how each ended, and the exit status of `ioasid run`. */
+async function runRules(): Promise<{ outcomes: TestOutcome[]; status: number | null; complaints: string }> {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const node = [
     process.execPath,
@@ -48,12 +32,12 @@ async function runInside(): Promise<{ outcomes: TestOutcome[]; status: number | 
     '--test-concurrency=1',
     `--test-reporter=${REPORTER}`,
     '--test-reporter-destination=stdout',
-    SELF,
+    ...OTHERS,
   ];
   const devices = conformanceDevices.flatMap((spec) => ['--device', spec]);
   const child = spawn(process.execPath, ['bin/ioasid', 'run', '--iommu-test', ...devices, '--', ...node], {
     cwd: ROOT,
-    env: { ...env, [INSIDE]: '1' },
+    env: { ...env, [ON_REAL_FILES]: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: TIMEOUT_MS,
     killSignal: 'SIGKILL',
@@ -66,31 +50,22 @@ async function runInside(): Promise<{ outcomes: TestOutcome[]; status: number | 
   return { outcomes, status: await ended, complaints: Buffer.concat(complaints).toString() };
 }
 
-async function reportInside(): Promise<void> {
-  const { outcomes, status, complaints } = await runInside();
+async function reportRules(): Promise<void> {
+  const { outcomes, status, complaints } = await runRules();
   const name =
-    'the conformance suite runs to its end on real files, and the server has nothing to complain about';
+    'the conformance rules run to their end on real files, and the server has nothing to complain about';
   for (const { name, failure } of outcomes) {
     test(name, () => {
       if (failure !== undefined) assert.fail(failure);
     });
   }
   test(name, () => {
-    assert.ok(outcomes.length > 10, `only ${outcomes.length} tests have run`);
+    assert.ok(outcomes.length > 80, `only ${outcomes.length} tests have run`);
     assert.equal(complaints, '');
     assert.equal(status, outcomes.some(({ failure }) => failure !== undefined) ? 1 : 0);
   });
 }
 
-if (process.env[INSIDE] === undefined) {
-  const missing = await missingFiles();
-  if (missing === false) await reportInside();
-  else test('the conformance suite on real files', { skip: missing }, () => {});
-} else {
-  afterEach(closeFilesOfTest);
-  conformance(async () => new LinuxTransport());
-  conformanceIommufd(async () => new LinuxTransport());
-  conformanceViommu(async () => new LinuxTransport());
-  conformanceNested(async () => new LinuxTransport());
-  conformanceFaults(async () => new LinuxTransport());
-}
+const missing = await missingFiles();
+if (missing === false) await reportRules();
+else test('the conformance rules on real files', { skip: missing }, () => {});

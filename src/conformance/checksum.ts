@@ -1,77 +1,17 @@
-/**
- * What the conformance suites share: the devices that their machine has, and programs for the checksum device
- * and for edu.
- */
-import assert from 'node:assert/strict';
+/** The checksum device (examples/checksum.js), as a program uses it. */
 import type { Ioasid } from '../client/ioasid.js';
 import type { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import { getU32, getU64, setU64 } from '../uapi/struct.js';
+import { PAGE } from './rule.js';
 
-/**
- * vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose
- * requests carry no PASID; vfio4: a whole DSA, its work queues shared ones.
- */
-export const conformanceDevices = ['./examples/checksum.js', 'dsa,mdevs=2', 'edu', 'dsa,ready=1'];
-
-export const PAGE = 4096;
 export const DONE = 1;
 export const FAULT = 2;
 export const JOB_IOVA = 0x10_0000;
 export const DATA_IOVA = 0x20_0000;
 /** Adler-32 of 16 bytes of 1. */
 export const CHECKSUM_OF_ONES = 0x0098_0011;
-
-/** Where edu has its buffer, and the commands of its DMA. */
-const EDU_BUFFER = 0x40000;
-const EDU_READ = 1;
-const EDU_WRITE = 3;
-
-/** The edu device: it moves up to 4 KiB between memory and its buffer. */
-export class Edu {
-  readonly device: VfioDeviceFile;
-
-  constructor(transport: Transport) {
-    this.device = VfioDeviceFile.open(transport, 'vfio3');
-    this.device.enable();
-  }
-
-  /** From memory at `iova` into the buffer. */
-  load(iova: number, length: number): void {
-    this.#dma(iova, EDU_BUFFER, length, EDU_READ);
-  }
-
-  /** From the buffer to memory at `iova`. */
-  store(iova: number, length: number): void {
-    this.#dma(EDU_BUFFER, iova, length, EDU_WRITE);
-  }
-
-  close(): void {
-    this.device.close();
-  }
-
-  #dma(source: number, destination: number, length: number, command: number): void {
-    const registers = [
-      [0x80, source],
-      [0x88, destination],
-      [0x90, length],
-      [0x98, command],
-    ] as const;
-    for (const [register, value] of registers) {
-      const bytes = new Uint8Array(8);
-      setU64(bytes, 0, value);
-      this.device.write(0, register, bytes);
-    }
-    eventually(() => (this.device.read32(0, 0x98) & 1) === 0, 'the end of the DMA');
-  }
-}
-
-/** Waits, bounded, until `done` says so: a device works while its program does something else. */
-export function eventually(done: () => boolean, what: string): void {
-  const end = Date.now() + 10_000;
-  while (!done()) assert.ok(Date.now() < end, `${what} did not happen in 10 seconds`);
-}
 
 /** The checksum device, its jobs in a memory file: page 0 holds the job, page 1 the data. */
 export class Checksum {
