@@ -67,7 +67,7 @@ class Edu implements DeviceModel {
   /** Accesses of another size than a register's own find nothing there; 64-bit ones take 32 bits too. */
   #table(): readonly RegisterDescription[] {
     const u32 = { width: 4, sizes: [4] } as const;
-    const u64 = { width: 8, sizes: [4, 8] } as const;
+    const u64 = { width: 8, sizes: [4, 8], locked: () => this.#running } as const;
     return [
       { name: 'identification', offset: 0x00, ...u32, access: 'ro', reset: 0x010000ed },
       { name: 'liveness', offset: LIVENESS, ...u32, access: 'rw', write: (n) => this.#set(LIVENESS, ~n) },
@@ -93,12 +93,11 @@ class Edu implements DeviceModel {
     this.#registers.read(offset, target);
   }
 
-  /** The registers of a DMA keep their values while it runs. 32 bits written into 64 leave zeros above them. */
+  /** 32 bits that are written into a 64-bit register leave zeros above them, as in QEMU's. */
   writeBar(_bar: number, offset: number, source: Uint8Array): void {
-    const isDma = offset >= SOURCE;
-    if (isDma && this.#running) return;
-    if (isDma && source.length === 4) this.#extended.set(source);
-    this.#registers.write(offset, isDma && source.length === 4 ? this.#extended : source);
+    const extend = offset >= SOURCE && source.length === 4;
+    if (extend) this.#extended.set(source);
+    this.#registers.write(offset, extend ? this.#extended : source);
   }
 
   reset(): void {

@@ -40,6 +40,8 @@ export interface RegisterDescription {
   readonly sizes?: readonly number[];
   /** Writes that cover only a part of it are dropped: doorbells, commands. */
   readonly whole?: boolean;
+  /** While true, writes are dropped. Not for `ro`. */
+  locked?(index: number): boolean;
   /** Called before bytes of it are read: it may `set` what will be found. Not for `wo`. */
   read?(index: number): void;
   /**
@@ -124,11 +126,13 @@ function checkRow(description: RegisterDescription): RegisterRow {
 }
 
 /** Every handler that is there can be called, and every register does something. */
-function checkHandlers({ name, access, sizes, read, write }: RegisterDescription): void {
-  for (const [kind, handler] of [['read', read] as const, ['write', write] as const]) {
+function checkHandlers({ name, access, sizes, ...handlers }: RegisterDescription): void {
+  const { locked, read, write } = handlers;
+  for (const [kind, handler] of Object.entries({ locked, read, write })) {
     if (handler !== undefined && typeof handler !== 'function') wrong(name, `${kind} is not a function`);
   }
   if (access === 'ro' && write !== undefined) wrong(name, 'it is ro, so its write would never be called');
+  if (access === 'ro' && locked !== undefined) wrong(name, 'it is ro, so there is nothing to lock');
   if (access === 'wo' && read !== undefined) wrong(name, 'it is wo, so its read would never be called');
   if (access === 'wo' && write === undefined) wrong(name, 'it is wo, and has no write to be called');
   if (sizes !== undefined && (!Array.isArray(sizes) || sizes.length === 0))

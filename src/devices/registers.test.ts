@@ -66,6 +66,17 @@ describe('registers: accesses of a program', () => {
     );
   });
 
+  test('a register drops writes while it is locked', () => {
+    let enabled = 1;
+    const locked = (index: number) => index === enabled;
+    const registers = new Registers([row({ name: 'R[]', count: 2, locked })]);
+    registers.write(0, new Uint8Array(8).fill(1));
+    assert.deepEqual([registers.get(0), registers.get(4)], [0x01010101, 0]);
+    enabled = 0;
+    registers.write(0, new Uint8Array(8).fill(2));
+    assert.deepEqual([registers.get(0), registers.get(4)], [0x01010101, 0x02020202]);
+  });
+
   test('wo and rc give their handler what was written, with zeros for the bytes that were not', () => {
     for (const access of ['wo', 'rc'] as const) {
       const seen: number[] = [];
@@ -148,6 +159,8 @@ test('a table that cannot be is refused, with the name of the register', () => {
     [[{ bits: -1 }], /bits 0x-1 does not fit in 4 bytes/],
     [[{ width: 8, reset: 2 ** 60 }], /reset 1152921504606847000 is not exact/],
     [[{ access: 'ro', write }], /it is ro, so its write would never be called/],
+    [[{ access: 'ro', locked: () => true }], /it is ro, so there is nothing to lock/],
+    [[{ read: 7 as never }], /register "R": read is not a function/],
     [[{ access: 'wo' }], /it is wo, and has no write to be called/],
     [[{ access: 'wo', write, read: write }], /it is wo, so its read would never be called/],
     [[{ sizes: [] }], /its sizes name no length of an access that would reach it/],

@@ -138,12 +138,13 @@ export class Registers {
     place: number,
   ): boolean {
     const { description, width, access } = row;
+    const index = (start - row.offset) / row.stride;
     if (description.whole === true && stop - at < width) return true;
+    if (description.locked?.(index) === true) return true;
     this.#takeBytes(start, at, stop, source, place);
     const low = this.#newWord(row, start, 0, row.bitsLow);
     const high = width === 8 ? this.#newWord(row, start, 4, row.bitsHigh) : 0;
-    if (description.write !== undefined)
-      return description.write(low, high, (start - row.offset) / row.stride) !== false;
+    if (description.write !== undefined) return description.write(low, high, index) !== false;
     if (access === 'rw' || access === 'w1c') this.#store(start, width, low, high);
     return true;
   }
