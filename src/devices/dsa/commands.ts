@@ -5,6 +5,7 @@
  * for. CMDSTS shows Active until then. Codes and statuses: specification (see docs/dsa.md), 9.2.12, 5.8.3.
  */
 import type { DmaPort } from '../device-model.js';
+import type { Registers } from '../registers.js';
 import { checkGroups } from './groups.js';
 import {
   Command,
@@ -13,7 +14,6 @@ import {
   MAX_BATCH_SHIFT,
   MAX_TRANSFER_SHIFT,
   Register,
-  type RegisterImage,
   type Shape,
   WqState,
 } from './registers.js';
@@ -33,7 +33,7 @@ interface Waiting {
 
 /** What the commands act upon. */
 export interface CommandTarget {
-  readonly image: RegisterImage;
+  readonly registers: Registers;
   readonly shape: Shape;
   readonly wqs: readonly WorkQueue[];
   readonly scheduler: Scheduler;
@@ -114,21 +114,21 @@ export class Commands {
   }
 
   get #state(): number {
-    return this.#target.image.get(Register.GENSTS) & 3;
+    return this.#target.registers.get(Register.GENSTS) & 3;
   }
 
   set #state(state: number) {
-    this.#target.image.set(Register.GENSTS, state);
+    this.#target.registers.set(Register.GENSTS, state);
   }
 
   #enableDevice(): number {
-    const { image, shape, wqs, scheduler } = this.#target;
+    const { registers, shape, wqs, scheduler } = this.#target;
     if (this.#state !== DeviceState.DISABLED) return CommandStatus.DEVICE_NOT_DISABLED;
     const total = wqs.reduce((sum, wq) => sum + wq.size, 0);
     if (total > shape.totalSize) return CommandStatus.WQ_SIZES_OUT_OF_RANGE;
-    const status = checkGroups(image, shape, (wq) => wqs[wq]!.size);
+    const status = checkGroups(registers, shape, (wq) => wqs[wq]!.size);
     if (status !== CommandStatus.SUCCESS) return status;
-    scheduler.assign(image, shape);
+    scheduler.assign(registers, shape);
     this.#state = DeviceState.ENABLED;
     return CommandStatus.SUCCESS;
   }

@@ -1,9 +1,7 @@
 /**
- * The register map of BAR0, and the image of it that programs read.
+ * The numbers of the registers in BAR0: offsets, bits, codes, and what a device's shape decides of them.
  *
- * Every readable bit lives in one byte image, little-endian, so a read of any size at any offset is a copy.
- * Writes arrive as whole 32-bit registers with a mask of the bytes really written; what a write does is
- * decided in `dsa.ts`. Source: specification (see docs/dsa.md), 9.2.
+ * What an access does is in register-map.ts. Source: specification (see docs/dsa.md), 9.2.
  */
 export const Register = {
   VERSION: 0x00,
@@ -37,6 +35,27 @@ export const TABLE_UNIT = 0x100;
 export const GRPCFG_STRIDE = 64;
 export const WQCFG_STRIDE = 64;
 export const MSIXPERM_STRIDE = 8;
+
+/** Offsets in an entry of GRPCFG. */
+export const GroupField = { WQS: 0, ENGINES: 32, FLAGS: 40 } as const;
+
+/** Offsets in an entry of WQCFG. */
+export const WqField = { SIZE: 0, THRESHOLD: 4, MODE: 8, LIMITS: 12, STATE: 24, OPERATIONS: 32 } as const;
+
+/** Bits of `WqField.MODE`. */
+export const WqMode = {
+  DEDICATED: 0x1,
+  BLOCK_ON_FAULT: 0x2,
+  LOWEST_PRIORITY: 0x10,
+  PASID: 0x0fffff00,
+  PASID_ENABLE: 0x10000000,
+  PRIVILEGED: 0x20000000,
+  /** Whose memory is meant: PASID, PASID enable, privileged. */
+  IDENTITY: 0x3fffff00,
+  WRITABLE: 0x3ffffff3,
+} as const;
+
+export const MsixPermission = { IGNORE: 0x4, PASID_ENABLE: 0x8, WRITABLE: 0xfffff00c } as const;
 
 /** Four portals of a page for each work queue, in BAR2. */
 export const PORTAL_SIZE = 0x1000;
@@ -118,52 +137,16 @@ export interface Shape {
   readonly operations: number;
 }
 
-/** The byte image of BAR0 up to `Register.END`. */
-export class RegisterImage {
-  readonly #bytes = new Uint8Array(Register.END);
-  readonly #view = new DataView(this.#bytes.buffer);
-
-  /** The register at `offset`, a multiple of 4, unsigned. */
-  get(offset: number): number {
-    return this.#view.getUint32(offset, true);
-  }
-
-  set(offset: number, value: number): void {
-    this.#view.setUint32(offset, value, true);
-  }
-
-  clear(from: number, to: number): void {
-    this.#bytes.fill(0, from, to);
-  }
-
-  /** Fills `target` from byte `offset` on; what lies outside the image reads as zeros. */
-  read(offset: number, target: Uint8Array): void {
-    target.fill(0);
-    if (offset < 0 || offset >= Register.END) return;
-    const length = Math.min(target.length, Register.END - offset);
-    for (let i = 0; i < length; i++) target[i] = this.#bytes[offset + i]!;
-  }
-}
-
-/** Writes the read-only capability registers of a device of this `shape`. */
-export function describeShape(image: RegisterImage, shape: Shape): void {
-  // Version 1.0. GENCAP: block on fault, overlapping copy, both kinds of cache control, the command
-  // capabilities register.
-  image.set(Register.VERSION, 0x100);
-  image.set(
-    Register.GENCAP,
-    0x1f + MAX_TRANSFER_SHIFT * 2 ** 16 + MAX_BATCH_SHIFT * 2 ** 21 + (shape.configurable ? 2 ** 31 : 0),
-  );
-  // WQCFG entries of 64 bytes; priority and operation configuration per work queue.
-  image.set(Register.WQCAP, shape.totalSize + shape.wqs * 2 ** 16 + 2 ** 24);
-  image.set(
-    Register.WQCAP + 4,
-    (shape.sharedMode ? 2 ** 16 : 0) + (shape.dedicatedMode ? 2 ** 17 : 0) + 2 ** 19 + 2 ** 22,
-  );
-  image.set(Register.GRPCAP, shape.groups);
-  image.set(Register.ENGCAP, shape.engines);
-  image.set(Register.OPCAP, shape.operations);
-  image.set(Register.TABLE_OFFSET, Register.GRPCFG / TABLE_UNIT + (Register.WQCFG / TABLE_UNIT) * 2 ** 16);
-  image.set(Register.TABLE_OFFSET + 4, Register.MSIXPERM / TABLE_UNIT);
-  image.set(Register.CMDCAP, SUPPORTED_COMMANDS);
+/** How a device comes out of reset. */
+export interface Preset {
+  /** Work queues and groups are configured, after a software reset too. */
+  readonly configured: boolean;
+  /**
+   * After power-on, device and shared work queues (and dedicated ones that need no PASID) are enabled as
+   * well.
+   */
+  readonly enabled: boolean;
+  readonly shared: boolean;
+  /** A dedicated work queue waits for its program to write a PASID before it is enabled. */
+  readonly awaitsPasid: boolean;
 }

@@ -6,11 +6,13 @@
  * came. A drain descriptor leaves only when no engine has a descriptor of its work queue, and what is behind
  * it waits with it.
  */
+
 import type { DmaPort } from '../device-model.js';
+import type { Registers } from '../registers.js';
 import { Opcode } from './descriptor.js';
 import { Engine, type EngineContext } from './engine.js';
 import { hasEngine, hasWq } from './groups.js';
-import type { RegisterImage, Shape } from './registers.js';
+import type { Shape } from './registers.js';
 import type { WorkQueue } from './work-queue.js';
 
 /** Bytes (and descriptors, by their cost) of one `step`. */
@@ -32,12 +34,14 @@ export class Scheduler {
   }
 
   /** Takes over the groups as they are configured now. */
-  assign(image: RegisterImage, shape: Shape): void {
+  assign(registers: Registers, shape: Shape): void {
     for (let engine = 0; engine < shape.engines; engine++) {
       const groups = Array.from({ length: shape.groups }, (_, group) => group).filter((group) =>
-        hasEngine(image, group, engine),
+        hasEngine(registers, group, engine),
       );
-      this.#served[engine] = this.#wqs.filter((wq) => groups.some((group) => hasWq(image, group, wq.index)));
+      this.#served[engine] = this.#wqs.filter((wq) =>
+        groups.some((group) => hasWq(registers, group, wq.index)),
+      );
       this.#turns[engine] = 0;
     }
   }

@@ -4,7 +4,8 @@
  *
  * Later errors only set its overflow bit. Fields: specification (see docs/dsa.md), 9.2.15.
  */
-import { Register, type RegisterImage } from './registers.js';
+import type { Registers } from '../registers.js';
+import { Register } from './registers.js';
 import type { Task } from './task.js';
 
 /**
@@ -27,10 +28,10 @@ const WRITE = 0x20;
 const PRIVILEGED = 0x40;
 
 export class SoftwareError {
-  readonly #image: RegisterImage;
+  readonly #registers: Registers;
 
-  constructor(image: RegisterImage) {
-    this.#image = image;
+  constructor(registers: Registers) {
+    this.#registers = registers;
   }
 
   /**
@@ -75,23 +76,15 @@ export class SoftwareError {
     );
   }
 
-  /** Write-one-to-clear of the valid and overflow bits. */
-  acknowledge(bits: number): void {
-    this.#image.set(Register.SWERR, this.#image.get(Register.SWERR) & ~(bits & (VALID | OVERFLOW)));
-  }
-
   #store(low: number, high: number, batchIndex: number, invalidFlags: number, faultAddress: number): boolean {
-    const now = this.#image.get(Register.SWERR);
+    const now = this.#registers.low(Register.SWERR);
     if ((now & VALID) !== 0) {
-      this.#image.set(Register.SWERR, now | OVERFLOW);
+      this.#registers.set(Register.SWERR, now | OVERFLOW, this.#registers.high(Register.SWERR));
       return false;
     }
-    this.#image.set(Register.SWERR, low + VALID);
-    this.#image.set(Register.SWERR + 4, high);
-    this.#image.set(Register.SWERR + 8, batchIndex);
-    this.#image.set(Register.SWERR + 12, invalidFlags);
-    this.#image.set(Register.SWERR + 16, faultAddress % 2 ** 32);
-    this.#image.set(Register.SWERR + 20, Math.floor(faultAddress / 2 ** 32));
+    this.#registers.set(Register.SWERR, low + VALID, high);
+    this.#registers.set(Register.SWERR + 8, batchIndex, invalidFlags);
+    this.#registers.set(Register.SWERR + 16, faultAddress);
     return true;
   }
 }

@@ -7,40 +7,19 @@
  * "all that came before now" is one number.
  */
 
+import type { Registers } from '../registers.js';
 import { DESCRIPTOR_SIZE } from './descriptor.js';
 import type { WqLimits } from './descriptor-check.js';
-import {
-  GENCFG_USER_INTERRUPTS,
-  MAX_BATCH_SHIFT,
-  MAX_TRANSFER_SHIFT,
-  Register,
-  type RegisterImage,
-  WQCFG_STRIDE,
-  WqState,
-} from './registers.js';
-
-const MODE_DEDICATED = 0x1;
-const BLOCK_ON_FAULT = 0x2;
-const PASID_ENABLE = 0x10000000;
-const PRIVILEGED = 0x20000000;
-/** Fields of dword 2 that say whose memory is meant: PASID, PASID enable, privileged. */
-const IDENTITY = 0x3fffff00;
-const DEFAULT_MAX_TRANSFER_SHIFT = 21;
-const DEFAULT_MAX_BATCH_SHIFT = 5;
-const LOWEST_PRIORITY = 0x10;
+import { GENCFG_USER_INTERRUPTS, Register, WQCFG_STRIDE, WqField, WqMode, WqState } from './registers.js';
 
 export class WorkQueue {
   readonly index: number;
-  readonly #image: RegisterImage;
+  readonly #registers: Registers;
   readonly #config: number;
-  /** What the device can do; the operation configuration is a part of it. */
-  readonly #operations: number;
   #slots = new Uint8Array(0);
   #pasids = new Int32Array(0);
   /** 1 for descriptors whose interrupt handle names an IMS entry. */
   #handleKinds = new Uint8Array(0);
-  #presetSize = 0;
-  #presetShared = false;
   #size = 0;
   #head = 0;
   #count = 0;
@@ -54,102 +33,69 @@ export class WorkQueue {
     maxBatch: 0,
   };
 
-  constructor(index: number, image: RegisterImage, operations: number) {
+  constructor(index: number, registers: Registers) {
     this.index = index;
-    this.#image = image;
+    this.#registers = registers;
     this.#config = Register.WQCFG + index * WQCFG_STRIDE;
-    this.#operations = operations;
-  }
-
-  /** Makes it come out of every reset configured with `size`; 0: not configured. */
-  setPreset(size: number, shared: boolean): void {
-    this.#presetSize = size;
-    this.#presetShared = shared;
   }
 
   /**
-   * Its configuration as after a reset: disabled, able to do whatever the device can. Its size stays: that is
-   * the device's to change.
+   * Its configuration as after a reset: disabled. The size of one that is not preset stays: that is the
+   * device's to change.
    */
   reset(): void {
-    const size = this.#presetSize === 0 ? this.size : this.#presetSize;
-    this.#image.clear(this.#config, this.#config + WQCFG_STRIDE);
-    this.#set(12, DEFAULT_MAX_TRANSFER_SHIFT + DEFAULT_MAX_BATCH_SHIFT * 2 ** 5);
-    this.#set(32, this.#operations);
-    this.#set(0, size);
-    if (this.#presetSize === 0) return;
-    this.#set(4, this.#presetShared ? size : 0);
-    this.#set(8, (this.#presetShared ? PASID_ENABLE : MODE_DEDICATED) + BLOCK_ON_FAULT + LOWEST_PRIORITY);
-    this.#set(12, MAX_TRANSFER_SHIFT + MAX_BATCH_SHIFT * 2 ** 5);
+    const { size } = this;
+    this.#registers.reset(this.#config, this.#config + WQCFG_STRIDE);
+    if (this.size === 0) this.#set(WqField.SIZE, size);
   }
 
   get size(): number {
-    return this.#get(0) & 0xffff;
+    return this.#get(WqField.SIZE) & 0xffff;
   }
 
   get threshold(): number {
-    return this.#get(4) & 0xffff;
+    return this.#get(WqField.THRESHOLD) & 0xffff;
   }
 
   get shared(): boolean {
-    return (this.#get(8) & MODE_DEDICATED) === 0;
+    return (this.#get(WqField.MODE) & WqMode.DEDICATED) === 0;
   }
 
   get priority(): number {
-    return (this.#get(8) >>> 4) & 0xf;
+    return (this.#get(WqField.MODE) >>> 4) & 0xf;
   }
 
   get pasidEnabled(): boolean {
-    return (this.#get(8) & PASID_ENABLE) !== 0;
+    return (this.#get(WqField.MODE) & WqMode.PASID_ENABLE) !== 0;
   }
 
   get privileged(): boolean {
-    return (this.#get(8) & PRIVILEGED) !== 0;
+    return (this.#get(WqField.MODE) & WqMode.PRIVILEGED) !== 0;
   }
 
   get pasid(): number {
-    return (this.#get(8) >>> 8) & 0xfffff;
+    return (this.#get(WqField.MODE) & WqMode.PASID) >>> 8;
   }
 
   get maxTransferShift(): number {
-    return this.#get(12) & 0x1f;
+    return this.#get(WqField.LIMITS) & 0x1f;
   }
 
   get maxBatchShift(): number {
-    return (this.#get(12) >>> 5) & 0xf;
+    return (this.#get(WqField.LIMITS) >>> 5) & 0xf;
   }
 
   get state(): number {
-    return this.#get(24) >>> 30;
+    return this.#get(WqField.STATE) >>> 30;
   }
 
   set state(state: number) {
-    this.#set(24, ((this.#get(24) & 0x3fffffff) | (state << 30)) >>> 0);
+    this.#set(WqField.STATE, ((this.#get(WqField.STATE) & 0x3fffffff) | (state << 30)) >>> 0);
   }
 
   /** What its descriptors may do; fixed since it was enabled. */
   get limits(): WqLimits {
     return this.#limits;
-  }
-
-  /** Stores dword `offset` of its WQCFG entry, or as much of it as may change now. */
-  configure(offset: number, value: number, deviceDisabled: boolean, configurable: boolean): void {
-    // The threshold may change at any time.
-    if (offset === 4 && configurable) this.#set(4, value & 0xffff);
-    if (this.state !== WqState.DISABLED) return;
-    if (!configurable) {
-      if (offset === 8) this.#set(8, ((this.#get(8) & ~IDENTITY) | (value & IDENTITY)) >>> 0);
-      return;
-    }
-    if (offset === 0 && deviceDisabled) this.#set(0, value & 0xffff);
-    if (offset === 8) this.#set(8, (value & 0x3ffffff3) >>> 0);
-    if (offset === 12) this.#set(12, value & 0x1ff);
-    if (offset === 32) this.#set(32, (value & this.#operations) >>> 0);
-  }
-
-  /** Forgets the PASID that the program wrote: it may not be loaded here. */
-  refusePasid(): void {
-    this.#set(8, (this.#get(8) & ~0x0fffff00) >>> 0);
   }
 
   /** Starts to take descriptors. The configuration has been checked. */
@@ -164,9 +110,9 @@ export class WorkQueue {
     this.#count = 0;
     this.#limits = {
       shared: this.shared,
-      blockOnFault: (this.#get(8) & BLOCK_ON_FAULT) !== 0,
-      interrupts: !this.pasidEnabled || (this.#image.get(Register.GENCFG) & GENCFG_USER_INTERRUPTS) !== 0,
-      operations: this.#get(32),
+      blockOnFault: (this.#get(WqField.MODE) & WqMode.BLOCK_ON_FAULT) !== 0,
+      interrupts: !this.pasidEnabled || (this.#registers.get(Register.GENCFG) & GENCFG_USER_INTERRUPTS) !== 0,
+      operations: this.#get(WqField.OPERATIONS),
       maxTransfer: 2 ** this.maxTransferShift,
       maxBatch: 2 ** this.maxBatchShift,
     };
@@ -249,10 +195,10 @@ export class WorkQueue {
   }
 
   #get(offset: number): number {
-    return this.#image.get(this.#config + offset);
+    return this.#registers.get(this.#config + offset);
   }
 
   #set(offset: number, value: number): void {
-    this.#image.set(this.#config + offset, value);
+    this.#registers.set(this.#config + offset, value);
   }
 }
