@@ -7,6 +7,7 @@
  * VFIO_IOMMU_DIRTY_PAGES and everything about page tables for guests (SPAPR) is unknown there, so ENOTTY.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import {
   checkExtension,
@@ -146,42 +147,36 @@ function chooseIommu(context: IommufdContext, _caller: Caller, { arg }: IoctlCal
 /** The struct and behind it the capabilities, as many of them as there is room for. */
 function getInfo(context: IommufdContext, caller: Caller, call: IoctlCall): number {
   const { at, size } = Type1InfoStruct;
-  const info = readStruct(caller, call, FIRST_INFO, size);
-  const room = getU32(info, at.argsz);
+  const room = getU32(readStruct(caller, call, FIRST_INFO), at.argsz);
   const ioas = compatIoas(context);
   const ranges = ioas.space.ranges();
   const rangesAt = size + CAP_DMA_AVAIL_BYTES;
   const answer = new Uint8Array(
     rangesAt + CapIovaRangeStruct.size + ranges.length * VfioIovaRangeStruct.size,
   );
-  encodeDmaAvail(answer.subarray(size), room >= rangesAt ? rangesAt : 0);
+  const info = Type1InfoStruct.encode({
+    argsz: answer.length,
+    flags: INFO_PGSIZES | INFO_CAPS,
+    iova_pgsizes: dmaPageSizes(ioas),
+    cap_offset: room >= answer.length ? size : 0,
+  });
+  answer.set(info);
+  answer.set(dmaAvail(room >= rangesAt ? rangesAt : 0), size);
   encodeRanges(answer.subarray(rangesAt), ranges);
-  setU32(answer, at.flags, INFO_PGSIZES | INFO_CAPS);
-  setBig(answer, at.iova_pgsizes, dmaPageSizes(ioas));
-  setU32(answer, at.argsz, answer.length);
-  setU32(answer, at.cap_offset, room >= answer.length ? size : 0);
   writeCapabilities(caller, call.arg, answer, rangesAt, room);
   caller.writeMemory(call.arg, answer.subarray(0, Math.min(room, size)));
   return 0;
 }
 
-function encodeDmaAvail(capability: Uint8Array, next: number): void {
-  const { at } = CapDmaAvailStruct;
-  capability[at.id] = CAP_DMA_AVAIL;
-  capability[at.version] = 1;
-  setU32(capability, at.next, next);
-  setU32(capability, at.avail, DMA_AVAIL);
+function dmaAvail(next: number): Uint8Array {
+  return CapDmaAvailStruct.encode({ id: CAP_DMA_AVAIL, version: 1, next, avail: DMA_AVAIL });
 }
 
-function encodeRanges(capability: Uint8Array, ranges: readonly { start: bigint; last: bigint }[]): void {
-  const { at, size } = CapIovaRangeStruct;
-  capability[at.id] = CAP_IOVA_RANGE;
-  capability[at.version] = 1;
-  setU32(capability, at.nr_iovas, ranges.length);
-  for (const [n, { start, last }] of ranges.entries()) {
-    setBig(capability, size + n * VfioIovaRangeStruct.size, start);
-    setBig(capability, size + n * VfioIovaRangeStruct.size + 8, last);
-  }
+function encodeRanges(capability: Uint8Array, ranges: readonly IovaRange[]): void {
+  const { size } = CapIovaRangeStruct;
+  capability.set(CapIovaRangeStruct.encode({ id: CAP_IOVA_RANGE, version: 1, nr_iovas: ranges.length }));
+  for (const [n, { start, last }] of ranges.entries())
+    capability.set(VfioIovaRangeStruct.encode({ start, end: last }), size + n * VfioIovaRangeStruct.size);
 }
 
 /**

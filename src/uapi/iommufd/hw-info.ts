@@ -4,7 +4,7 @@
 import { BoundDevice } from '../../iommufd/bound-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { getBig, getU32, setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
+import { setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
 
 export const HW_INFO_FLAG_INPUT_TYPE = 1;
@@ -30,21 +30,20 @@ export const hwInfoIoctls = {
 
 function hwInfo(context: IommufdContext, { caller, data, respond }: Command): number {
   const { at } = HwInfoStruct;
-  const flags = getU32(data, at.flags);
+  const { flags, dev_id, data_len: room, data_uptr, data_type } = HwInfoStruct.decode(data);
   if (flags & ~HW_INFO_FLAG_INPUT_TYPE) refuse('EOPNOTSUPP', `GET_HW_INFO flags ${hex(flags)} are unknown`);
   if (data[at.reserved0]! | data[at.reserved1]! | data[at.reserved2]!)
     refuse('EOPNOTSUPP', 'GET_HW_INFO __reserved must be zero');
-  const { hardware } = context.objects.get(getU32(data, at.dev_id), BoundDevice);
-  const type = flags & HW_INFO_FLAG_INPUT_TYPE ? getU32(data, at.data_type) : 0;
+  const { hardware } = context.objects.get(dev_id, BoundDevice);
+  const type = flags & HW_INFO_FLAG_INPUT_TYPE ? data_type : 0;
   if (type !== 0 && hardware.info.type !== 0 && type !== hardware.info.type)
     refuse(
       'EOPNOTSUPP',
-      `device ${getU32(data, at.dev_id)} has information of type ${hex(hardware.info.type)}, and none of ${hex(type)}`,
+      `device ${dev_id} has information of type ${hex(hardware.info.type)}, not of ${hex(type)}`,
     );
-  const room = getU32(data, at.data_len);
   const answer = new Uint8Array(Math.min(room, 65536));
   answer.set(hardware.info.data.subarray(0, answer.length));
-  const target = Number(getBig(data, at.data_uptr));
+  const target = Number(data_uptr);
   for (let done = 0; done < room; done += answer.length) {
     caller.writeMemory(target + done, answer.subarray(0, Math.min(answer.length, room - done)));
     answer.fill(0);

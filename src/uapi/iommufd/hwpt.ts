@@ -7,7 +7,7 @@ import { IommufdObject } from '../../iommufd/objects.js';
 import { UserArray, UserData } from '../../iommufd/user-data.js';
 import { Viommu } from '../../iommufd/viommu.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { getBig, getU32, setU32, struct, u32, u64 } from '../struct.js';
+import { setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
 export const HwptAllocStruct = struct('iommu_hwpt_alloc', {
@@ -46,18 +46,11 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
   const { data } = command;
   const { at } = HwptAllocStruct;
   requireZero(data, at.reserved, 'HWPT_ALLOC __reserved');
-  const [type, length] = [getU32(data, at.data_type), getU32(data, at.data_len)];
+  const { flags, dev_id, pt_id, data_type: type, data_len: length, ...given } = HwptAllocStruct.decode(data);
   if ((type === 0) !== (length === 0))
     refuse('EINVAL', `data of type ${type} and ${length} bytes do not go together`);
-  const userData = new UserData(command.caller, type, Number(getBig(data, at.data_uptr)), length);
-  const flags = getU32(data, at.flags);
-  const hwpt = context.allocHwpt(
-    getU32(data, at.dev_id),
-    getU32(data, at.pt_id),
-    flags,
-    userData,
-    getU32(data, at.fault_id),
-  );
+  const userData = new UserData(command.caller, type, Number(given.data_uptr), length);
+  const hwpt = context.allocHwpt(dev_id, pt_id, flags, userData, given.fault_id);
   setU32(data, at.out_hwpt_id, hwpt.id);
   return respondOrDestroy(context, hwpt, command);
 }
@@ -65,18 +58,12 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
 /** As in Linux, the caller is told how many entries were handled whether all went well or not. */
 function hwptInvalidate(context: IommufdContext, { caller, data, respond }: Command): number {
   const { at } = HwptInvalidateStruct;
-  const count = getU32(data, at.entry_num);
-  const array = new UserArray(
-    caller,
-    getU32(data, at.data_type),
-    Number(getBig(data, at.data_uptr)),
-    getU32(data, at.entry_len),
-    count,
-  );
+  const { hwpt_id, data_uptr, data_type, entry_len, entry_num } = HwptInvalidateStruct.decode(data);
+  const array = new UserArray(caller, data_type, Number(data_uptr), entry_len, entry_num);
   try {
     requireZero(data, at.reserved, 'HWPT_INVALIDATE __reserved');
-    if (count > 0) checkEntries(getBig(data, at.data_uptr), getU32(data, at.entry_len), count);
-    invalidated(context, getU32(data, at.hwpt_id)).invalidate(array);
+    if (entry_num > 0) checkEntries(data_uptr, entry_len, entry_num);
+    invalidated(context, hwpt_id).invalidate(array);
   } finally {
     setU32(data, at.entry_num, array.handled);
     respond();

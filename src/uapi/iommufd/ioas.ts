@@ -113,7 +113,7 @@ function iovaRanges(context: IommufdContext, { caller, data, respond }: Command)
   const room = getU32(data, at.num_iovas);
   const array = getBig(data, at.allowed_iovas);
   for (const [n, range] of ranges.slice(0, room).entries())
-    caller.writeMemory(Number(array) + n * IovaRangeStruct.size, encodeRange(range));
+    caller.writeMemory(Number(array) + n * IovaRangeStruct.size, IovaRangeStruct.encode(range));
   setU32(data, at.num_iovas, ranges.length);
   setBig(data, at.out_iova_alignment, space.alignment);
   respond();
@@ -122,20 +122,15 @@ function iovaRanges(context: IommufdContext, { caller, data, respond }: Command)
 }
 
 function allowIovas(context: IommufdContext, { caller, data }: Command): number {
-  const { at } = AllowIovasStruct;
-  requireZero(data, at.reserved, 'ALLOW_IOVAS __reserved');
-  const { space } = context.ioas(getU32(data, at.ioas_id));
-  const array = Number(getBig(data, at.allowed_iovas));
+  const { ioas_id, num_iovas, allowed_iovas } = AllowIovasStruct.decode(data);
+  requireZero(data, AllowIovasStruct.at.reserved, 'ALLOW_IOVAS __reserved');
+  const { space } = context.ioas(ioas_id);
   const ranges: IovaRange[] = [];
   const entry = new Uint8Array(IovaRangeStruct.size);
-  for (let n = 0; n < getU32(data, at.num_iovas); n++) {
-    if (n === MOST_RANGES)
-      refuse('ENOMEM', `${getU32(data, at.num_iovas)} ranges are more than ${MOST_RANGES}`);
-    caller.readMemory(array + n * entry.length, entry);
-    const range = {
-      start: getBig(entry, IovaRangeStruct.at.start),
-      last: getBig(entry, IovaRangeStruct.at.last),
-    };
+  for (let n = 0; n < num_iovas; n++) {
+    if (n === MOST_RANGES) refuse('ENOMEM', `${num_iovas} ranges are more than ${MOST_RANGES}`);
+    caller.readMemory(Number(allowed_iovas) + n * entry.length, entry);
+    const range = IovaRangeStruct.decode(entry);
     if (range.start >= range.last)
       refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} does not end behind its start`);
     if (ranges.some((other) => overlaps(other, range)))
@@ -144,13 +139,6 @@ function allowIovas(context: IommufdContext, { caller, data }: Command): number 
   }
   space.allow(ranges);
   return 0;
-}
-
-function encodeRange(range: IovaRange): Uint8Array {
-  const bytes = new Uint8Array(IovaRangeStruct.size);
-  setBig(bytes, IovaRangeStruct.at.start, range.start);
-  setBig(bytes, IovaRangeStruct.at.last, range.last);
-  return bytes;
 }
 
 /** The flags, length and IOVA of MAP, MAP_FILE and COPY. */

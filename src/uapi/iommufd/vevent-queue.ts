@@ -67,8 +67,7 @@ function readEvents(queue: VeventQueue, target: Uint8Array): number {
 }
 
 function encodeEvent(target: Uint8Array, { sequence, data }: Vevent): void {
-  const { at, size } = VeventHeaderStruct;
-  setU32(target, at.flags, data === undefined ? VEVENTQ_FLAG_LOST_EVENTS : 0);
-  setU32(target, at.sequence, sequence);
-  if (data !== undefined) target.set(data, size);
+  const flags = data === undefined ? VEVENTQ_FLAG_LOST_EVENTS : 0;
+  target.set(VeventHeaderStruct.encode({ flags, sequence }));
+  if (data !== undefined) target.set(data, VeventHeaderStruct.size);
 }

@@ -5,7 +5,7 @@
 import type { IommufdContext } from '../../iommufd/context.js';
 import { UserData } from '../../iommufd/user-data.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { getBig, getU32, setU32, struct, u32, u64 } from '../struct.js';
+import { setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
 export const ViommuAllocStruct = struct('iommu_viommu_alloc', {
@@ -48,38 +48,32 @@ export const viommuIoctls = {
 function viommuAlloc(context: IommufdContext, command: Command): number {
   const { caller, data } = command;
   const { at } = ViommuAllocStruct;
-  const type = getU32(data, at.type);
+  const { type, dev_id, hwpt_id, data_len, data_uptr } = ViommuAllocStruct.decode(data);
   requireZero(data, at.flags, 'VIOMMU_ALLOC flags');
   if (type === NO_TYPE) refuse('EOPNOTSUPP', 'a vIOMMU is of a type, and none is given');
-  const userData = new UserData(caller, type, Number(getBig(data, at.data_uptr)), getU32(data, at.data_len));
-  const viommu = context.allocViommu(getU32(data, at.dev_id), getU32(data, at.hwpt_id), userData);
+  const userData = new UserData(caller, type, Number(data_uptr), data_len);
+  const viommu = context.allocViommu(dev_id, hwpt_id, userData);
   setU32(data, at.out_viommu_id, viommu.id);
   return respondOrDestroy(context, viommu, command);
 }
 
 function vdeviceAlloc(context: IommufdContext, command: Command): number {
   const { data } = command;
-  const { at } = VdeviceAllocStruct;
-  const vdevice = context.allocVdevice(
-    getU32(data, at.viommu_id),
-    getU32(data, at.dev_id),
-    getBig(data, at.virt_id),
-  );
-  setU32(data, at.out_vdevice_id, vdevice.id);
+  const { viommu_id, dev_id, virt_id } = VdeviceAllocStruct.decode(data);
+  const vdevice = context.allocVdevice(viommu_id, dev_id, virt_id);
+  setU32(data, VdeviceAllocStruct.at.out_vdevice_id, vdevice.id);
   return respondOrDestroy(context, vdevice, command);
 }
 
 function hwQueueAlloc(context: IommufdContext, command: Command): number {
   const { data } = command;
   const { at } = HwQueueAllocStruct;
-  const type = getU32(data, at.type);
+  const { viommu_id, type, index, nesting_parent_iova: iova, length } = HwQueueAllocStruct.decode(data);
   requireZero(data, at.flags, 'HW_QUEUE_ALLOC flags');
   if (type === NO_TYPE) refuse('EOPNOTSUPP', 'a queue is of a type, and none is given');
-  const place = { iova: getBig(data, at.nesting_parent_iova), length: getBig(data, at.length) };
-  if (place.length === 0n) refuse('EINVAL', 'the length is zero');
-  if (place.iova + place.length > 2n ** 64n)
-    refuse('EOVERFLOW', `iova range ${hex(place.iova)}+${hex(place.length)} wraps around`);
-  const queue = context.allocHwQueue(getU32(data, at.viommu_id), type, getU32(data, at.index), place);
+  if (length === 0n) refuse('EINVAL', 'the length is zero');
+  if (iova + length > 2n ** 64n) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+  const queue = context.allocHwQueue(viommu_id, type, index, { iova, length });
   setU32(data, at.out_hw_queue_id, queue.id);
   return respondOrDestroy(context, queue, command);
 }
