@@ -1,0 +1,60 @@
+/**
+ * RingMemory: the rings and buffers of one queue as the device sees them, in the address space of one ASID.
+ *
+ * It keeps the one word on the queue's health: as long as `broken` is undefined, everything that was read
+ * made sense. The first thing that did not says why, for ever, and what is wrong is never used.
+ */
+import { hex } from '../../linux/errno.js';
+import type { DmaFault } from '../device-model.js';
+
+/** The only way to memory: what a virtio device needs of a DmaPort, whose PASIDs are ASIDs here. */
+export interface VirtioPort {
+  /** Fills target[at..at+length) from `iova` of `asid`. @returns undefined, or the fault. */
+  read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined;
+  /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
+  write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
+}
+
+export class RingMemory {
+  /** One sentence: why the queue can go on no more. Undefined: it can. */
+  broken: string | undefined;
+  readonly #port: VirtioPort;
+  readonly #asid: number;
+
+  constructor(port: VirtioPort, asid: number) {
+    this.#port = port;
+    this.#asid = asid;
+  }
+
+  /** Reads `length` bytes of a ring. @returns false when they cannot be reached: the ring is broken. */
+  read(iova: number, target: Uint8Array, length: number, what: string): boolean {
+    const fault = this.#port.read(this.#asid, iova, target, 0, length);
+    return fault === undefined || this.#unreachable(fault, what);
+  }
+
+  /** Writes source[at..at+length) into a ring, or breaks it in the same way. */
+  write(iova: number, source: Uint8Array, at: number, length: number, what: string): boolean {
+    const fault = this.#port.write(this.#asid, iova, source, at, length);
+    return fault === undefined || this.#unreachable(fault, what);
+  }
+
+  /** Reads a part of a buffer. A fault is the request's affair, not the ring's. @returns the bytes read. */
+  load(iova: number, target: Uint8Array, at: number, length: number): number {
+    return this.#port.read(this.#asid, iova, target, at, length)?.done ?? length;
+  }
+
+  /** Writes a part of a buffer. @returns the bytes written. */
+  store(iova: number, source: Uint8Array, at: number, length: number): number {
+    return this.#port.write(this.#asid, iova, source, at, length)?.done ?? length;
+  }
+
+  /** The ring is broken. @returns false, for whoever asks whether to go on. */
+  fail(reason: string): false {
+    this.broken ??= reason;
+    return false;
+  }
+
+  #unreachable(fault: DmaFault, what: string): false {
+    return this.fail(`the ${what} cannot be reached at iova ${hex(fault.iova)}: ${fault.reason}`);
+  }
+}

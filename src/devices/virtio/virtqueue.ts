@@ -1,0 +1,144 @@
+/**
+ * Virtqueue: one queue of a virtio device, as the device sees it: buffers are taken, worked on for as long as
+ * that takes, and put back with the number of bytes written.
+ *
+ * What is put back is shown to the driver at `flush`, all at once; with VIRTIO_F_IN_ORDER in the order in
+ * which it was taken, whatever finishes first. A queue that is stopped or broken gives no buffers and takes none
+ * back. No more are out than the ring has descriptors.
+ */
+import { Chain } from './chain.js';
+import { PackedRing } from './packed-ring.js';
+import type { Ring, RingLayout } from './ring.js';
+import { RingMemory, type VirtioPort } from './ring-memory.js';
+import { SplitRing } from './split-ring.js';
+
+/** How a driver has set up a queue. */
+export interface QueueSetup extends RingLayout {
+  /** VIRTIO_F_RING_PACKED is negotiated. */
+  readonly packed: boolean;
+  /** VIRTIO_F_IN_ORDER is negotiated. */
+  readonly inOrder: boolean;
+  /** The address space of rings and buffers. */
+  readonly asid: number;
+}
+
+/** A queue with a driver: what lives from `start` to `stop`. */
+interface Running {
+  readonly setup: QueueSetup;
+  readonly memory: RingMemory;
+  readonly ring: Ring;
+  readonly pool: Chain[];
+}
+
+export class Virtqueue {
+  /** Interrupts that the driver wanted, since the beginning. Whoever has its eventfd compares. */
+  interrupts = 0;
+  /** Buffers that may still be taken in this slice of work: a driver that never stops gets no more. */
+  budget = 0;
+  readonly #port: VirtioPort;
+  #running: Running | undefined;
+  #base = 0;
+  /** Buffers that the device has, or that wait for earlier ones. */
+  #out = 0;
+  /** Used in order: the oldest and the newest of those. */
+  #oldest: Chain | undefined;
+  #newest: Chain | undefined;
+
+  constructor(port: VirtioPort) {
+    this.#port = port;
+  }
+
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Why the queue can go on no more, in one sentence. Undefined: it can, or is stopped. */
+  get broken(): string | undefined {
+    return this.#running?.memory.broken;
+  }
+
+  /** Buffers that were taken and are not put back. */
+  get outstanding(): number {
+    return this.#out;
+  }
+
+  /** Where the ring begins or goes on, as vhost counts it: 16 bits when split, 32 when packed. */
+  get base(): number {
+    return this.#running?.ring.base ?? this.#base;
+  }
+
+  set base(value: number) {
+    this.#base = value;
+  }
+
+  /** The driver's ring from `base` on. It must not be running. */
+  start(setup: QueueSetup): void {
+    const memory = new RingMemory(this.#port, setup.asid);
+    const ring = setup.packed
+      ? new PackedRing(memory, setup, this.#base)
+      : new SplitRing(memory, setup, this.#base);
+    this.#running = { setup, memory, ring, pool: [] };
+  }
+
+  /** No access to the ring or a buffer after this; what is out is forgotten. */
+  stop(): void {
+    this.#base = this.base;
+    this.#running = undefined;
+    this.#out = 0;
+    this.#oldest = this.#newest = undefined;
+  }
+
+  /** The next buffer that is available; undefined when there is none, or no more in this slice. */
+  take(): Chain | undefined {
+    const running = this.#running;
+    if (running === undefined || running.memory.broken !== undefined || this.budget === 0) return undefined;
+    const chain = running.pool.pop() ?? new Chain(running.memory);
+    if (!running.ring.take(chain)) {
+      running.pool.push(chain);
+      return undefined;
+    }
+    if (this.#out + chain.slots > running.setup.size) {
+      running.memory.fail(`more buffers are available than a ring of ${running.setup.size} can have`);
+      return undefined;
+    }
+    this.budget--;
+    this.#out += chain.slots;
+    if (running.setup.inOrder) this.#append(chain);
+    return chain;
+  }
+
+  /** Gives a buffer back, `written` bytes of it written. Not one of before the queue was stopped. */
+  put(chain: Chain, written = chain.written): void {
+    const running = this.#running;
+    if (running === undefined || !chain.isOf(running.memory)) return;
+    if (chain.used !== -1) throw new Error('a buffer is put back twice');
+    chain.used = written;
+    if (!running.setup.inOrder) this.#use(running, chain);
+    else
+      while (this.#oldest !== undefined && this.#oldest.used !== -1) {
+        const oldest = this.#oldest;
+        this.#oldest = oldest.following;
+        this.#use(running, oldest);
+      }
+  }
+
+  /** Shows the driver what was put back, and interrupts it if it wants that. */
+  flush(): void {
+    const running = this.#running;
+    if (running === undefined || running.memory.broken !== undefined) return;
+    if (running.ring.publish()) this.interrupts++;
+  }
+
+  /** Appends a buffer that was just taken to those that are out. */
+  #append(chain: Chain): void {
+    if (this.#oldest === undefined) this.#oldest = chain;
+    else this.#newest!.following = chain;
+    this.#newest = chain;
+  }
+
+  #use({ memory, ring, pool }: Running, chain: Chain): void {
+    this.#out -= chain.slots;
+    pool.push(chain);
+    if (memory.broken === undefined) ring.use(chain, chain.used);
+  }
+}

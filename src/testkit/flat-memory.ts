@@ -1,0 +1,43 @@
+/** FlatMemory: memory for tests of virtio devices: bytes from IOVA 0 on, with the rights of each. */
+import type { DmaFault } from '../devices/device-model.js';
+import type { VirtioPort } from '../devices/virtio/ring-memory.js';
+
+export class FlatMemory implements VirtioPort {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** For each byte: 1 the device may read it, 2 write it. */
+  readonly rights: Uint8Array;
+  /** Accesses of the device. */
+  reads = 0;
+  writes = 0;
+
+  constructor(length: number, rights = 3) {
+    this.bytes = new Uint8Array(length);
+    this.view = new DataView(this.bytes.buffer);
+    this.rights = new Uint8Array(length).fill(rights);
+  }
+
+  read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined {
+    this.reads++;
+    const done = this.#reach(iova, length, 1);
+    target.set(this.bytes.subarray(iova, iova + done), at);
+    return done === length ? undefined : this.#fault(asid, iova, done, false);
+  }
+
+  write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined {
+    this.writes++;
+    const done = this.#reach(iova, length, 2);
+    this.bytes.set(source.subarray(at, at + done), done === 0 ? 0 : iova);
+    return done === length ? undefined : this.#fault(asid, iova, done, true);
+  }
+
+  #reach(iova: number, length: number, right: number): number {
+    let done = 0;
+    while (done < length && ((this.rights[iova + done] ?? 0) & right) !== 0) done++;
+    return done;
+  }
+
+  #fault(pasid: number, iova: number, done: number, write: boolean): DmaFault {
+    return { iova: iova + done, done, pasid, write, reason: `byte ${iova + done} is not there` };
+  }
+}
