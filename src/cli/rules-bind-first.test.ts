@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { CONFIG_REGION } from '../client/vfio-device.js';
-import { type Actor, rules } from '../testkit/actor.js';
+import { type Actor, rulesOn } from '../testkit/actor.js';
 import { hexadecimal, REGION_SPAN } from '../testkit/dsa-actor.js';
 import { DeviceInfoStruct, VFIO_DEVICE_GET_INFO } from '../uapi/vfio.js';
 import { BindStruct, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
@@ -31,33 +31,33 @@ async function refused(actor: Actor, fd: number): Promise<void> {
     assert.match(await actor.ask(attempt), /^err EINVAL\b/);
 }
 
-await rules({ devices: ['edu'], options: ['--bind-first'] }, (rule) => {
-  rule(
-    'before BIND_IOMMUFD everything is EINVAL, after it everything works, in whichever process',
-    async (actor) => {
-      const fd = await actor.do('open /dev/vfio/devices/vfio0');
-      const child = await actor.fork();
-      await refused(actor, fd);
-      await refused(child, fd);
-      const iommufd = await actor.do('open /dev/iommu');
-      await actor.words(
-        `ioctl ${fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${words(BindStruct.size, BindStruct.size, 0, iommufd)}`,
-      );
-      await works(actor, fd);
-      await works(child, fd);
-    },
-  );
+const rule = await rulesOn({ devices: ['edu'], options: ['--bind-first'] });
 
-  rule('AUTHORIZE opens the file too, until its last close', async (actor) => {
+rule(
+  'before BIND_IOMMUFD everything is EINVAL, after it everything works, in whichever process',
+  async (actor) => {
     const fd = await actor.do('open /dev/vfio/devices/vfio0');
-    const context = await actor.do('open /dev/ioasid');
-    const pasid = await actor.do(`alloc ${context} 0`);
+    const child = await actor.fork();
     await refused(actor, fd);
-    await actor.words(`authorize ${fd} ${context} ${pasid} 0`);
+    await refused(child, fd);
+    const iommufd = await actor.do('open /dev/iommu');
+    await actor.words(
+      `ioctl ${fd} ${VFIO_DEVICE_BIND_IOMMUFD} ${words(BindStruct.size, BindStruct.size, 0, iommufd)}`,
+    );
     await works(actor, fd);
-    await actor.words(`revoke ${fd} ${pasid}`);
-    await works(actor, fd);
-    await actor.words(`close ${fd}`);
-    await refused(actor, await actor.do('open /dev/vfio/devices/vfio0'));
-  });
+    await works(child, fd);
+  },
+);
+
+rule('AUTHORIZE opens the file too, until its last close', async (actor) => {
+  const fd = await actor.do('open /dev/vfio/devices/vfio0');
+  const context = await actor.do('open /dev/ioasid');
+  const pasid = await actor.do(`alloc ${context} 0`);
+  await refused(actor, fd);
+  await actor.words(`authorize ${fd} ${context} ${pasid} 0`);
+  await works(actor, fd);
+  await actor.words(`revoke ${fd} ${pasid}`);
+  await works(actor, fd);
+  await actor.words(`close ${fd}`);
+  await refused(actor, await actor.do('open /dev/vfio/devices/vfio0'));
 });

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DSA_STATUS } from '../client/dsa.js';
-import { eventually, rules } from '../testkit/actor.js';
+import { eventually, rulesOn } from '../testkit/actor.js';
 import {
   DsaContext,
   DsaFile,
@@ -80,108 +80,106 @@ async function untilCaughtAtWork(attempt: () => Promise<boolean>): Promise<void>
   assert.fail('the device was always done before it was told to stop');
 }
 
-await rules({ devices: ['dsa,mdevs=2'] }, (rule) => {
-  rule(
-    'revoke drains: when it returns all accepted work is done and recorded, and no byte changes any more',
-    async (actor) => {
-      const { fd, pasid, memory } = await DsaContext.open(actor, SIZE + PAGE);
-      const device = await DsaFile.open(actor);
-      const [address] = await actor.words(`mmapfd ${memory.fd} 0 ${SIZE}`);
-      await untilCaughtAtWork(async () => {
-        await actor.words(`authorize ${device.fd} ${fd} ${pasid}`);
-        await startWork(device, memory, pasid);
-        const caught = await isAtWork(memory);
-        await assertDrains(memory, `revoke ${device.fd} ${pasid}`, address!);
-        return caught;
-      });
-      assert.equal(await device.reach(memory, pasid), 0);
-    },
-  );
+const rule = await rulesOn({ devices: ['dsa,mdevs=2'] });
 
-  rule('the close of the device FD drains before it returns', async (actor) => {
+rule(
+  'revoke drains: when it returns all accepted work is done and recorded, and no byte changes any more',
+  async (actor) => {
     const { fd, pasid, memory } = await DsaContext.open(actor, SIZE + PAGE);
+    const device = await DsaFile.open(actor);
     const [address] = await actor.words(`mmapfd ${memory.fd} 0 ${SIZE}`);
     await untilCaughtAtWork(async () => {
-      const device = await DsaFile.open(actor);
       await actor.words(`authorize ${device.fd} ${fd} ${pasid}`);
       await startWork(device, memory, pasid);
       const caught = await isAtWork(memory);
-      await assertDrains(memory, `close ${device.fd}`, address!);
+      await assertDrains(memory, `revoke ${device.fd} ${pasid}`, address!);
       return caught;
     });
-    await actor.words(`free ${fd} ${pasid}`);
+    assert.equal(await device.reach(memory, pasid), 0);
+  },
+);
+
+rule('the close of the device FD drains before it returns', async (actor) => {
+  const { fd, pasid, memory } = await DsaContext.open(actor, SIZE + PAGE);
+  const [address] = await actor.words(`mmapfd ${memory.fd} 0 ${SIZE}`);
+  await untilCaughtAtWork(async () => {
+    const device = await DsaFile.open(actor);
+    await actor.words(`authorize ${device.fd} ${fd} ${pasid}`);
+    await startWork(device, memory, pasid);
+    const caught = await isAtWork(memory);
+    await assertDrains(memory, `close ${device.fd}`, address!);
+    return caught;
   });
-
-  rule('revoke drains what is its own: the work of another mdev goes on, undisturbed', async (actor) => {
-    const [mine, theirs] = [
-      await DsaContext.open(actor, SIZE + PAGE),
-      await DsaContext.open(actor, SIZE + PAGE),
-    ];
-    const [device, second] = [await DsaFile.open(actor), await DsaFile.open(actor, 'vfio1')];
-    await actor.words(`authorize ${second.fd} ${theirs.fd} ${theirs.pasid} 1`);
-    await untilCaughtAtWork(async () => {
-      await actor.words(`authorize ${device.fd} ${mine.fd} ${mine.pasid} 1`);
-      await startWork(second, theirs.memory, 1);
-      await startWork(device, mine.memory, 1);
-      const caught = await isAtWork(mine.memory);
-      await actor.words(`revoke ${device.fd} ${mine.pasid}`);
-      await assertRecorded(mine.memory);
-      await second.settled();
-      await assertRecorded(theirs.memory);
-      assert.ok(isFilledWith(await dataOf(theirs.memory), DESCRIPTORS));
-      return caught;
-    });
-  });
-
-  rule(
-    'unmap takes effect before it returns: a running DMA faults, and no byte of the memory changes any more',
-    async (actor) => {
-      const { fd, pasid, memory } = await DsaContext.open(actor, SIZE);
-      const device = await DsaFile.open(actor);
-      const [address] = await actor.words(`mmapfd ${memory.fd} 0 ${SIZE}`);
-      const records = await DsaMemory.create(actor, PAGE);
-      await actor.words(
-        `mapfile ${fd} ${pasid} ${records.fd} 0 ${PAGE} ${READ_WRITE_FIXED} ${IOVA + RECORDS}`,
-      );
-      await actor.words(`authorize ${device.fd} ${fd} ${pasid}`);
-      await untilCaughtAtWork(async () => {
-        await records.clear(0, 32 * DESCRIPTORS);
-        for (let n = 0; n < DESCRIPTORS; n++)
-          await device.submit(fillDescriptor(pasid, IOVA, SIZE, n + 1, IOVA + recordOf(n)));
-        await actor.repeat(1, `unmap ${fd} ${pasid} ${IOVA} ${SIZE} ; fill ${address} ${SIZE} 0xee`);
-        await device.settled();
-        assert.ok(isFilledWith(await dataOf(memory), 0xee));
-        await actor.words(`mapfile ${fd} ${pasid} ${memory.fd} 0 ${SIZE} ${READ_WRITE_FIXED} ${IOVA}`);
-        const { status } = await records.record(32 * (DESCRIPTORS - 1));
-        assert.notEqual(status, 0, 'a fault is recorded as well');
-        return status !== success;
-      });
-    },
-  );
-
-  rule(
-    'kill -9 of the owner drains a running DMA: nothing is left, and the memory does not change any more',
-    async (actor) => {
-      const sockets = await actor.words('socketpair');
-      await untilCaughtAtWork(async () => {
-        const owner = await actor.fork();
-        const { fd, pasid, memory } = await DsaContext.open(owner, SIZE + PAGE);
-        const device = await DsaFile.open(owner);
-        await owner.words(`authorize ${device.fd} ${fd} ${pasid}`);
-        // The memory outlives its owner here, so that it can be looked at.
-        await owner.words(`sendfd ${sockets[0]} ${memory.fd}`);
-        const kept = memory.heldBy(actor, await actor.do(`recvfd ${sockets[1]}`));
-        await startWork(device, memory, pasid);
-        const caught = await isAtWork(memory);
-        await actor.kill(owner);
-        await assertRecorded(kept);
-        await eventually(() => actor.run.isEmpty(), 'nothing is left of the owner');
-        await kept.clear(0, 64);
-        await sleep(20);
-        assert.ok(isFilledWith(await kept.read(0, 64), 0));
-        await actor.words(`close ${kept.fd}`);
-        return caught;
-      });
-    },
-  );
+  await actor.words(`free ${fd} ${pasid}`);
 });
+
+rule('revoke drains what is its own: the work of another mdev goes on, undisturbed', async (actor) => {
+  const [mine, theirs] = [
+    await DsaContext.open(actor, SIZE + PAGE),
+    await DsaContext.open(actor, SIZE + PAGE),
+  ];
+  const [device, second] = [await DsaFile.open(actor), await DsaFile.open(actor, 'vfio1')];
+  await actor.words(`authorize ${second.fd} ${theirs.fd} ${theirs.pasid} 1`);
+  await untilCaughtAtWork(async () => {
+    await actor.words(`authorize ${device.fd} ${mine.fd} ${mine.pasid} 1`);
+    await startWork(second, theirs.memory, 1);
+    await startWork(device, mine.memory, 1);
+    const caught = await isAtWork(mine.memory);
+    await actor.words(`revoke ${device.fd} ${mine.pasid}`);
+    await assertRecorded(mine.memory);
+    await second.settled();
+    await assertRecorded(theirs.memory);
+    assert.ok(isFilledWith(await dataOf(theirs.memory), DESCRIPTORS));
+    return caught;
+  });
+});
+
+rule(
+  'unmap takes effect before it returns: a running DMA faults, and no byte of the memory changes any more',
+  async (actor) => {
+    const { fd, pasid, memory } = await DsaContext.open(actor, SIZE);
+    const device = await DsaFile.open(actor);
+    const [address] = await actor.words(`mmapfd ${memory.fd} 0 ${SIZE}`);
+    const records = await DsaMemory.create(actor, PAGE);
+    await actor.words(`mapfile ${fd} ${pasid} ${records.fd} 0 ${PAGE} ${READ_WRITE_FIXED} ${IOVA + RECORDS}`);
+    await actor.words(`authorize ${device.fd} ${fd} ${pasid}`);
+    await untilCaughtAtWork(async () => {
+      await records.clear(0, 32 * DESCRIPTORS);
+      for (let n = 0; n < DESCRIPTORS; n++)
+        await device.submit(fillDescriptor(pasid, IOVA, SIZE, n + 1, IOVA + recordOf(n)));
+      await actor.repeat(1, `unmap ${fd} ${pasid} ${IOVA} ${SIZE} ; fill ${address} ${SIZE} 0xee`);
+      await device.settled();
+      assert.ok(isFilledWith(await dataOf(memory), 0xee));
+      await actor.words(`mapfile ${fd} ${pasid} ${memory.fd} 0 ${SIZE} ${READ_WRITE_FIXED} ${IOVA}`);
+      const { status } = await records.record(32 * (DESCRIPTORS - 1));
+      assert.notEqual(status, 0, 'a fault is recorded as well');
+      return status !== success;
+    });
+  },
+);
+
+rule(
+  'kill -9 of the owner drains a running DMA: nothing is left, and the memory does not change any more',
+  async (actor) => {
+    const sockets = await actor.words('socketpair');
+    await untilCaughtAtWork(async () => {
+      const owner = await actor.fork();
+      const { fd, pasid, memory } = await DsaContext.open(owner, SIZE + PAGE);
+      const device = await DsaFile.open(owner);
+      await owner.words(`authorize ${device.fd} ${fd} ${pasid}`);
+      // The memory outlives its owner here, so that it can be looked at.
+      await owner.words(`sendfd ${sockets[0]} ${memory.fd}`);
+      const kept = memory.heldBy(actor, await actor.do(`recvfd ${sockets[1]}`));
+      await startWork(device, memory, pasid);
+      const caught = await isAtWork(memory);
+      await actor.kill(owner);
+      await assertRecorded(kept);
+      await eventually(() => actor.run.isEmpty(), 'nothing is left of the owner');
+      await kept.clear(0, 64);
+      await sleep(20);
+      assert.ok(isFilledWith(await kept.read(0, 64), 0));
+      await actor.words(`close ${kept.fd}`);
+      return caught;
+    });
+  },
+);

@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { DSA_STATUS } from '../client/dsa.js';
-import { type Actor, rules } from '../testkit/actor.js';
+import { type Actor, rulesOn } from '../testkit/actor.js';
 import { DsaContext, DsaFile, fillDescriptor, IOVA, PAGE, READ_WRITE_FIXED } from '../testkit/dsa-actor.js';
 import { runner } from '../testkit/processes.js';
 
@@ -29,51 +29,48 @@ async function prepared(actor: Actor): Promise<{ context: DsaContext; device: Ds
   return { context, device };
 }
 
-await rules({ devices: ['dsa,mdevs=2'], runner }, (rule) => {
-  const status = async ({ context, device }: { context: DsaContext; device: DsaFile }, page: number) => {
-    await context.memory.clear(0, 32);
-    await device.submit(fillDescriptor(context.pasid, PROCESS_IOVA + page * PAGE, 8, 0x5a, IOVA));
-    return (await context.memory.completion(0)).status;
-  };
+const rule = await rulesOn({ devices: ['dsa,mdevs=2'], runner });
 
-  rule(
-    `a DMA to a page of a device file is a fault, and the rest goes on (${runner.name})`,
-    async (actor) => {
-      const both = await prepared(actor);
-      assert.equal(await status(both, 0), success);
-      await actor.words(`mapover ${both.device.fd} 0 ${2 * PAGE} ${ADDRESS}`);
-      for (let round = 0; round < 3; round++) {
-        assert.equal(await status(both, 0), WRITE_FAULT);
-        assert.equal(await status(both, 1), WRITE_FAULT);
-        assert.equal(await status(both, 2), success);
-      }
-    },
-  );
+const status = async ({ context, device }: { context: DsaContext; device: DsaFile }, page: number) => {
+  await context.memory.clear(0, 32);
+  await device.submit(fillDescriptor(context.pasid, PROCESS_IOVA + page * PAGE, 8, 0x5a, IOVA));
+  return (await context.memory.completion(0)).status;
+};
 
-  rule(`an ioctl whose struct is on a page of a device file is refused (${runner.name})`, async (actor) => {
+rule(`a DMA to a page of a device file is a fault, and the rest goes on (${runner.name})`, async (actor) => {
+  const both = await prepared(actor);
+  assert.equal(await status(both, 0), success);
+  await actor.words(`mapover ${both.device.fd} 0 ${2 * PAGE} ${ADDRESS}`);
+  for (let round = 0; round < 3; round++) {
+    assert.equal(await status(both, 0), WRITE_FAULT);
+    assert.equal(await status(both, 1), WRITE_FAULT);
+    assert.equal(await status(both, 2), success);
+  }
+});
+
+rule(`an ioctl whose struct is on a page of a device file is refused (${runner.name})`, async (actor) => {
+  const { device } = await prepared(actor);
+  await actor.words(`mapover ${device.fd} 0 ${PAGE} ${ADDRESS}`);
+  assert.equal(await actor.ask(`ioctlat ${device.fd} ${GET_INFO} ${ADDRESS}`), 'err EFAULT');
+});
+
+rule(
+  `a process that touches a page of a device file gets SIGBUS, and no register is read (${runner.name})`,
+  async (actor) => {
     const { device } = await prepared(actor);
     await actor.words(`mapover ${device.fd} 0 ${PAGE} ${ADDRESS}`);
-    assert.equal(await actor.ask(`ioctlat ${device.fd} ${GET_INFO} ${ADDRESS}`), 'err EFAULT');
-  });
+    assert.equal(await actor.ask(`peek ${ADDRESS} 4`), 'err EFAULT');
+  },
+);
 
-  rule(
-    `a process that touches a page of a device file gets SIGBUS, and no register is read (${runner.name})`,
-    async (actor) => {
-      const { device } = await prepared(actor);
-      await actor.words(`mapover ${device.fd} 0 ${PAGE} ${ADDRESS}`);
-      assert.equal(await actor.ask(`peek ${ADDRESS} 4`), 'err EFAULT');
-    },
-  );
-
-  rule(
-    `requests of others that come while the server is caught are served, in their order (${runner.name})`,
-    async (actor) => {
-      const both = await prepared(actor);
-      await actor.words(`mapover ${both.device.fd} 0 ${PAGE} ${ADDRESS}`);
-      const other = await actor.fork();
-      await actor.post(other, 'repeat 200 open /dev/vfio/devices/vfio1 ; close $');
-      for (let round = 0; round < 5; round++) assert.equal(await status(both, 0), WRITE_FAULT);
-      assert.equal(await actor.collect(other), `ok 200 ok/ok=200`);
-    },
-  );
-});
+rule(
+  `requests of others that come while the server is caught are served, in their order (${runner.name})`,
+  async (actor) => {
+    const both = await prepared(actor);
+    await actor.words(`mapover ${both.device.fd} 0 ${PAGE} ${ADDRESS}`);
+    const other = await actor.fork();
+    await actor.post(other, 'repeat 200 open /dev/vfio/devices/vfio1 ; close $');
+    for (let round = 0; round < 5; round++) assert.equal(await status(both, 0), WRITE_FAULT);
+    assert.equal(await actor.collect(other), `ok 200 ok/ok=200`);
+  },
+);

@@ -3,7 +3,7 @@
  * server whose files they use.
  *
  * An actor does one command at a time and answers each with one line; its forks are actors too. Every test
- * has an actor of its own (`rules`), which is killed at its end, and then the server must hold nothing any
+ * has an actor of its own (`rulesOn`), which is killed at its end, and then the server must hold nothing any
  * more.
  */
 import assert from 'node:assert/strict';
@@ -241,13 +241,13 @@ export class TestRun {
 export type DefineRule = (rule: string, body: (actor: Actor) => Promise<void>, skip?: string | false) => void;
 
 /**
- * Defines tests that share one run: each is named by the rule that it proves, and done by an actor of its
- * own.
+ * How tests are defined that share one run: each is named by the rule that it proves, and done by an actor of
+ * its own.
  */
-export async function rules(options: TestRunOptions, define: (rule: DefineRule) => void): Promise<void> {
+export async function rulesOn(options: TestRunOptions): Promise<DefineRule> {
   const missing = (await missingActors()) || (options.runner?.skip ?? false);
   const run = missing === false ? new TestRun(options) : undefined;
   after(() => run?.stop());
-  define((rule, body, skip = false) =>
-    test(rule, { timeout: TEST_MS, skip: missing || skip }, () => run?.act(body)));
+  return (rule, body, skip = false) =>
+    test(rule, { timeout: TEST_MS, skip: missing || skip }, () => run?.act(body));
 }

@@ -183,14 +183,11 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /**
- * Runs `tests` where mounting is allowed: here, for root, otherwise by running the whole test file again as
+ * May the tests of `file` mount? Root may. Otherwise they are one test here, which runs the whole file again as
  * root of a user namespace.
  */
-export function whereMountingIsAllowed(file: string, tests: () => void): void {
-  if (process.geteuid?.() === 0) {
-    tests();
-    return;
-  }
+export function mountingIsAllowed(file: string): boolean {
+  if (process.geteuid?.() === 0) return true;
   test('as root of a user namespace', async (t) => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const command = ['-rm', '--', process.execPath, fileURLToPath(file)];
@@ -201,6 +198,7 @@ export function whereMountingIsAllowed(file: string, tests: () => void): void {
     const { status, output } = await run('unshare', command, env);
     if (status !== 0) throw new Error(output);
   });
+  return false;
 }
 
 function run(

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { DSA_STATUS } from '../../client/dsa.js';
-import { type Actor, rules } from '../../testkit/actor.js';
+import { type Actor, rulesOn } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
 import { DsaContext, DsaFile } from '../../testkit/dsa-actor.js';
 import { OtherServer } from '../../testkit/other-server.js';
@@ -121,104 +121,90 @@ function assertBoth(outcomes: Map<string, number>, ways: readonly [string, strin
   assert.equal(outcomes.size, 2);
 }
 
-await rules({ devices: ['dsa,mdevs=1'], wrapper }, (rule) => {
-  rule(
-    `an fd that another thread swaps for another context: ${ROUNDS} rounds, each as if it were the one or the other`,
-    async (actor) => {
-      const [mine, strange] = [await DsaContext.open(actor), await DsaContext.open(actor)];
-      const device = await DsaFile.open(actor);
-      const outcomes = await swapped(actor, device, mine.pasid, [mine.fd, strange.fd]);
-      assertBoth(outcomes, ['ok/ok', 'err:ENOENT/err:ENOENT']);
-    },
+const rule = await rulesOn({ devices: ['dsa,mdevs=1'], wrapper });
+
+rule(
+  `an fd that another thread swaps for another context: ${ROUNDS} rounds, each as if it were the one or the other`,
+  async (actor) => {
+    const [mine, strange] = [await DsaContext.open(actor), await DsaContext.open(actor)];
+    const device = await DsaFile.open(actor);
+    const outcomes = await swapped(actor, device, mine.pasid, [mine.fd, strange.fd]);
+    assertBoth(outcomes, ['ok/ok', 'err:ENOENT/err:ENOENT']);
+  },
+);
+
+rule(`an fd that another thread swaps for a file that is none of ours: ${ROUNDS} rounds`, async (actor) => {
+  const mine = await DsaContext.open(actor);
+  const device = await DsaFile.open(actor);
+  const outcomes = await swapped(actor, device, mine.pasid, [mine.fd, mine.memory.fd]);
+  assertBoth(outcomes, ['ok/ok', 'err:EINVAL/err:ENOENT']);
+});
+
+rule(`an fd that another thread swaps for the device itself: ${ROUNDS} rounds`, async (actor) => {
+  const mine = await DsaContext.open(actor);
+  const device = await DsaFile.open(actor);
+  const outcomes = await swapped(actor, device, mine.pasid, [mine.fd, device.fd]);
+  // The other thread's dup2 closes a descriptor of the device, which the server must answer, so both go
+  // nearly in step.
+  assertLegal(outcomes, ['ok/ok', 'err:EINVAL/err:ENOENT']);
+});
+
+rule(
+  `an fd that another thread swaps for a file of another server with the same inode number: ${ROUNDS} rounds`,
+  async (actor) => {
+    const device = await DsaFile.open(actor);
+    const [mine, forged] = await sameInodeThere(actor);
+    const pasid = await actor.do(`alloc ${mine} 0`);
+    assertBoth(await swapped(actor, device, pasid, [mine, forged]), ['ok/ok', 'err:EINVAL/err:ENOENT']);
+  },
+  skip,
+);
+
+rule('an fd that is closed and opened all the time is the context, or nothing', async (actor) => {
+  const mine = await DsaContext.open(actor);
+  const device = await DsaFile.open(actor);
+  const target = await actor.do(`dup ${mine.fd}`);
+  await actor.words(`thread loop close ${target} ; dup2 ${mine.fd} ${target}`);
+  const outcomes = await actor.repeat(
+    2000,
+    `authorize ${device.fd} ${target} ${mine.pasid} ; revoke ${device.fd} ${mine.pasid}`,
   );
+  await actor.words('stop');
+  assertLegal(outcomes, ['ok/ok', 'err:EBADF/err:ENOENT'], 2000);
+});
 
-  rule(`an fd that another thread swaps for a file that is none of ours: ${ROUNDS} rounds`, async (actor) => {
-    const mine = await DsaContext.open(actor);
+rule(
+  'an fd of another server is refused, and so is ours there',
+  async (actor) => {
+    const context = await DsaContext.open(actor);
     const device = await DsaFile.open(actor);
-    const outcomes = await swapped(actor, device, mine.pasid, [mine.fd, mine.memory.fd]);
-    assertBoth(outcomes, ['ok/ok', 'err:EINVAL/err:ENOENT']);
-  });
-
-  rule(`an fd that another thread swaps for the device itself: ${ROUNDS} rounds`, async (actor) => {
-    const mine = await DsaContext.open(actor);
-    const device = await DsaFile.open(actor);
-    const outcomes = await swapped(actor, device, mine.pasid, [mine.fd, device.fd]);
-    // The other thread's dup2 closes a descriptor of the device, which the server must answer, so both go
-    // nearly in step.
-    assertLegal(outcomes, ['ok/ok', 'err:EINVAL/err:ENOENT']);
-  });
-
-  rule(
-    `an fd that another thread swaps for a file of another server with the same inode number: ${ROUNDS} rounds`,
-    async (actor) => {
-      const device = await DsaFile.open(actor);
-      const [mine, forged] = await sameInodeThere(actor);
-      const pasid = await actor.do(`alloc ${mine} 0`);
-      assertBoth(await swapped(actor, device, pasid, [mine, forged]), ['ok/ok', 'err:EINVAL/err:ENOENT']);
-    },
-    skip,
-  );
-
-  rule('an fd that is closed and opened all the time is the context, or nothing', async (actor) => {
-    const mine = await DsaContext.open(actor);
-    const device = await DsaFile.open(actor);
-    const target = await actor.do(`dup ${mine.fd}`);
-    await actor.words(`thread loop close ${target} ; dup2 ${mine.fd} ${target}`);
-    const outcomes = await actor.repeat(
-      2000,
-      `authorize ${device.fd} ${target} ${mine.pasid} ; revoke ${device.fd} ${mine.pasid}`,
+    const forged = await actor.do(`open ${theirs}/ioasid`);
+    const pasid = await actor.do(`alloc ${forged} 0`);
+    await actor.refused(
+      `authorize ${device.fd} ${forged} ${pasid}`,
+      'EINVAL',
+      device.fd,
+      /not an open device file of this system/,
     );
-    await actor.words('stop');
-    assertLegal(outcomes, ['ok/ok', 'err:EBADF/err:ENOENT'], 2000);
-  });
+    const foreign = await actor.do(`open ${theirs}/vfio/devices/vfio0`);
+    await actor.refused(
+      `authorize ${foreign} ${context.fd} ${context.pasid}`,
+      'EINVAL',
+      foreign,
+      /not an open device file of this system/,
+    );
+    await actor.words(`authorize ${foreign} ${forged} ${pasid}`);
+  },
+  skip,
+);
 
-  rule(
-    'an fd of another server is refused, and so is ours there',
-    async (actor) => {
-      const context = await DsaContext.open(actor);
-      const device = await DsaFile.open(actor);
-      const forged = await actor.do(`open ${theirs}/ioasid`);
-      const pasid = await actor.do(`alloc ${forged} 0`);
-      await actor.refused(
-        `authorize ${device.fd} ${forged} ${pasid}`,
-        'EINVAL',
-        device.fd,
-        /not an open device file of this system/,
-      );
-      const foreign = await actor.do(`open ${theirs}/vfio/devices/vfio0`);
-      await actor.refused(
-        `authorize ${foreign} ${context.fd} ${context.pasid}`,
-        'EINVAL',
-        foreign,
-        /not an open device file of this system/,
-      );
-      await actor.words(`authorize ${foreign} ${forged} ${pasid}`);
-    },
-    skip,
-  );
-
-  rule(
-    'an fd of another server with the same inode number is refused',
-    async (actor) => {
-      const device = await DsaFile.open(actor);
-      const [mine, forged] = await sameInodeThere(actor);
-      const [one, two] = await filesystems(actor, [mine, forged]);
-      assert.notEqual(one, two);
-      const pasid = await actor.do(`alloc ${mine} 0`);
-      await actor.refused(
-        `authorize ${device.fd} ${forged} ${pasid}`,
-        'EINVAL',
-        device.fd,
-        /not an open device file of this system/,
-      );
-      await actor.words(`authorize ${device.fd} ${mine} ${pasid}`);
-    },
-    skip,
-  );
-
-  rule('a regular file with the same inode number is refused', async (actor) => {
+rule(
+  'an fd of another server with the same inode number is refused',
+  async (actor) => {
     const device = await DsaFile.open(actor);
-    const [mine, forged] = await sameInode(actor, (n) => `open ${folder}/f${n} create`);
+    const [mine, forged] = await sameInodeThere(actor);
+    const [one, two] = await filesystems(actor, [mine, forged]);
+    assert.notEqual(one, two);
     const pasid = await actor.do(`alloc ${mine} 0`);
     await actor.refused(
       `authorize ${device.fd} ${forged} ${pasid}`,
@@ -227,85 +213,99 @@ await rules({ devices: ['dsa,mdevs=1'], wrapper }, (rule) => {
       /not an open device file of this system/,
     );
     await actor.words(`authorize ${device.fd} ${mine} ${pasid}`);
-  });
+  },
+  skip,
+);
 
-  rule(
-    'opened again through /proc/self/fd it is another context, although both have one inode',
-    async (actor) => {
-      const context = await DsaContext.open(actor);
-      const device = await DsaFile.open(actor);
-      const again = await actor.do(`open /proc/self/fd/${context.fd}`);
-      assert.equal(await inode(actor, again), await inode(actor, context.fd));
-      const second = await actor.do(`alloc ${again} 0`);
-      await actor.refused(
-        `authorize ${device.fd} ${again} ${context.pasid}`,
-        'ENOENT',
-        device.fd,
-        /not in this context/,
-      );
-      await actor.refused(
-        `authorize ${device.fd} ${context.fd} ${second}`,
-        'ENOENT',
-        device.fd,
-        /not in this context/,
-      );
-      await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
-      await actor.words(`authorize ${device.fd} ${again} ${second}`);
-      assert.equal(await device.reach(context.memory, context.pasid), success);
-      const [kept] = await actor.words(`dup ${again}`);
-      for (const fd of [again, context.fd]) await actor.words(`close ${fd}`);
-      await actor.words(`free ${kept} ${await actor.do(`alloc ${kept} 0`)}`);
-    },
+rule('a regular file with the same inode number is refused', async (actor) => {
+  const device = await DsaFile.open(actor);
+  const [mine, forged] = await sameInode(actor, (n) => `open ${folder}/f${n} create`);
+  const pasid = await actor.do(`alloc ${mine} 0`);
+  await actor.refused(
+    `authorize ${device.fd} ${forged} ${pasid}`,
+    'EINVAL',
+    device.fd,
+    /not an open device file of this system/,
   );
+  await actor.words(`authorize ${device.fd} ${mine} ${pasid}`);
+});
 
-  rule(
-    'opened through a bind mount each open is a context of its own, although all have one inode',
-    async (actor) => {
-      const device = await DsaFile.open(actor);
-      const fds = [
-        await actor.do(`open ${folder}/ioasid`),
-        await actor.do(`open ${folder}/ioasid`),
-        await actor.do(`open ${folder}/ioasid`),
-      ];
-      assert.equal(new Set(await Promise.all(fds.map((fd) => inode(actor, fd)))).size, 1);
-      const pasids: number[] = [];
-      for (const fd of fds) pasids.push(await actor.do(`alloc ${fd} 0`));
-      for (const [i, fd] of fds.entries()) {
-        for (const pasid of pasids.filter((_, j) => i !== j)) {
-          await actor.refused(
-            `authorize ${device.fd} ${fd} ${pasid}`,
-            'ENOENT',
-            device.fd,
-            /not in this context/,
-          );
-        }
-      }
-      for (const [i, fd] of fds.entries()) await actor.words(`authorize ${device.fd} ${fd} ${pasids[i]}`);
-    },
-  );
-
-  rule('a device that is opened through a bind mount is the same device: open once', async (actor) => {
-    const fd = await actor.do(`open ${folder}/vfio0`);
-    await actor.refused('open /dev/vfio/devices/vfio0', 'EBUSY');
+rule(
+  'opened again through /proc/self/fd it is another context, although both have one inode',
+  async (actor) => {
     const context = await DsaContext.open(actor);
-    await actor.words(`authorize ${fd} ${context.fd} ${context.pasid}`);
-    await actor.refused(`open /proc/self/fd/${fd}`, 'EBUSY');
-    await actor.words(`close ${fd}`);
-    assert.equal(await (await DsaFile.open(actor)).reach(context.memory, context.pasid), 0);
-  });
-
-  rule('two opens of one inode, swapped by another thread: the right one, or the other', async (actor) => {
-    const mine = await actor.do(`open ${folder}/ioasid`);
-    const strange = await actor.do(`open ${folder}/ioasid`);
     const device = await DsaFile.open(actor);
-    const pasid = await actor.do(`alloc ${mine} 0`);
-    const target = await actor.do(`dup ${mine}`);
-    await actor.words(`thread dup2loop ${mine} ${strange} ${target}`);
-    const outcomes = await actor.repeat(
-      2000,
-      `authorize ${device.fd} ${target} ${pasid} ; revoke ${device.fd} ${pasid}`,
+    const again = await actor.do(`open /proc/self/fd/${context.fd}`);
+    assert.equal(await inode(actor, again), await inode(actor, context.fd));
+    const second = await actor.do(`alloc ${again} 0`);
+    await actor.refused(
+      `authorize ${device.fd} ${again} ${context.pasid}`,
+      'ENOENT',
+      device.fd,
+      /not in this context/,
     );
-    await actor.words('stop');
-    assertLegal(outcomes, ['ok/ok', 'err:ENOENT/err:ENOENT'], 2000);
-  });
+    await actor.refused(
+      `authorize ${device.fd} ${context.fd} ${second}`,
+      'ENOENT',
+      device.fd,
+      /not in this context/,
+    );
+    await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
+    await actor.words(`authorize ${device.fd} ${again} ${second}`);
+    assert.equal(await device.reach(context.memory, context.pasid), success);
+    const [kept] = await actor.words(`dup ${again}`);
+    for (const fd of [again, context.fd]) await actor.words(`close ${fd}`);
+    await actor.words(`free ${kept} ${await actor.do(`alloc ${kept} 0`)}`);
+  },
+);
+
+rule(
+  'opened through a bind mount each open is a context of its own, although all have one inode',
+  async (actor) => {
+    const device = await DsaFile.open(actor);
+    const fds = [
+      await actor.do(`open ${folder}/ioasid`),
+      await actor.do(`open ${folder}/ioasid`),
+      await actor.do(`open ${folder}/ioasid`),
+    ];
+    assert.equal(new Set(await Promise.all(fds.map((fd) => inode(actor, fd)))).size, 1);
+    const pasids: number[] = [];
+    for (const fd of fds) pasids.push(await actor.do(`alloc ${fd} 0`));
+    for (const [i, fd] of fds.entries()) {
+      for (const pasid of pasids.filter((_, j) => i !== j)) {
+        await actor.refused(
+          `authorize ${device.fd} ${fd} ${pasid}`,
+          'ENOENT',
+          device.fd,
+          /not in this context/,
+        );
+      }
+    }
+    for (const [i, fd] of fds.entries()) await actor.words(`authorize ${device.fd} ${fd} ${pasids[i]}`);
+  },
+);
+
+rule('a device that is opened through a bind mount is the same device: open once', async (actor) => {
+  const fd = await actor.do(`open ${folder}/vfio0`);
+  await actor.refused('open /dev/vfio/devices/vfio0', 'EBUSY');
+  const context = await DsaContext.open(actor);
+  await actor.words(`authorize ${fd} ${context.fd} ${context.pasid}`);
+  await actor.refused(`open /proc/self/fd/${fd}`, 'EBUSY');
+  await actor.words(`close ${fd}`);
+  assert.equal(await (await DsaFile.open(actor)).reach(context.memory, context.pasid), 0);
+});
+
+rule('two opens of one inode, swapped by another thread: the right one, or the other', async (actor) => {
+  const mine = await actor.do(`open ${folder}/ioasid`);
+  const strange = await actor.do(`open ${folder}/ioasid`);
+  const device = await DsaFile.open(actor);
+  const pasid = await actor.do(`alloc ${mine} 0`);
+  const target = await actor.do(`dup ${mine}`);
+  await actor.words(`thread dup2loop ${mine} ${strange} ${target}`);
+  const outcomes = await actor.repeat(
+    2000,
+    `authorize ${device.fd} ${target} ${pasid} ; revoke ${device.fd} ${pasid}`,
+  );
+  await actor.words('stop');
+  assertLegal(outcomes, ['ok/ok', 'err:ENOENT/err:ENOENT'], 2000);
 });
