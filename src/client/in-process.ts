@@ -17,6 +17,7 @@ import {
 import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import type { Machine } from '../machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
 import { explainedIoctl } from './explain.js';
@@ -82,16 +83,15 @@ export class InProcess implements Transport, Caller {
     const description = this.#description(fd);
     this.#descriptions.delete(fd);
     description.descriptors--;
-    if (isOpenFile(description.kind)) {
-      finished(description.kind.flush());
-      if (description.descriptors === 0) finished(description.kind.release());
-    }
+    const { kind } = description;
+    if (!isOpenFile(kind)) return;
+    release([() => finished(kind.flush()), () => description.descriptors === 0 && finished(kind.release())]);
   }
 
   /** Ends the process: its memory is gone and all its descriptors are closed. */
   exit(): void {
     this.#blocks.remove(STRUCT_ADDRESS);
-    for (const fd of [...this.#descriptions.keys()]) this.close(fd);
+    release([...this.#descriptions.keys()].map((fd) => () => this.close(fd)));
   }
 
   ioctl(fd: number, cmd: number, data: Uint8Array): number {

@@ -11,6 +11,7 @@ import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
+import { broken, release } from '../linux/invariant.js';
 import { holes, type IovaRange, LAST_IOVA, overlaps } from './iova-ranges.js';
 
 /** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
@@ -41,9 +42,8 @@ export class AddressSpace {
   /** As reasons name it: `PASID 7`, `IOAS 2`. */
   readonly name: string;
   readonly table: PageTable;
-  /** Devices that are authorized for it. */
-  users = 0;
   readonly #iommu: Iommu;
+  #users = 0;
   #alignment = 1n;
   // What is kept free, by owner; and all of it in one list, made when it is asked for.
   readonly #reservations = new Map<object, IovaRange[]>();
@@ -56,6 +56,22 @@ export class AddressSpace {
     this.name = name;
     this.#iommu = iommu;
     this.table = iommu.pageTable();
+  }
+
+  /** Devices that are authorized for it. */
+  get users(): number {
+    return this.#users;
+  }
+
+  /** A device is authorized for it from now on. */
+  hold(): void {
+    this.#users++;
+  }
+
+  /** One that was authorized for it is so no more. */
+  drop(): void {
+    if (this.#users === 0) broken(`${this.name} is dropped by more devices than hold it`);
+    this.#users--;
   }
 
   /** What IOVAs, lengths and memory must be aligned to, in bytes: a power of two. */
@@ -266,8 +282,8 @@ export class AddressSpace {
 
   /** Releases all that it has. No device is authorized for it any more. */
   close(): void {
-    this.unmapAll();
-    this.table.close();
+    release([() => this.unmapAll(), () => this.table.close()]);
+    if (this.#users > 0) broken(`${this.name} was closed while ${this.#users} devices held it`);
   }
 
   /** The mappings by rising IOVA, at most `limit`. */

@@ -6,6 +6,7 @@ import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { Refusal } from '../linux/errno.js';
+import { BrokenInvariant } from '../linux/invariant.js';
 import type { AddressSpace } from './address-space.js';
 import type { IoasidContext } from './context.js';
 import { LAST_PASID, PasidSpace } from './pasid-space.js';
@@ -61,6 +62,32 @@ test('a freed PASID comes back as late as possible', () => {
   for (let n = 0; n < LAST_PASID; n++) space.alloc();
   for (const pasid of [9, 3, 7]) space.free(pasid);
   assert.deepEqual([space.alloc(), space.alloc(), space.alloc()], [9, 3, 7]);
+});
+
+test('a PASID that is freed twice, or was never given, is a broken invariant, and the others stay as they are', () => {
+  const space = new PasidSpace();
+  const [first, second] = [space.alloc(), space.alloc()];
+  space.free(first);
+  assert.throws(() => space.free(first), new BrokenInvariant('PASID 1 is freed, and is not in use'));
+  assert.throws(() => space.free(3), BrokenInvariant);
+  assert.equal(space.used, 1);
+  space.free(second);
+  assert.equal(space.used, 0);
+});
+
+test('a context that is given back more than was taken is a broken invariant, and what is in it is released all the same', () => {
+  const { system } = setup();
+  const context = system.open(1);
+  const pasid = context.alloc(0, 0);
+  context.use(pasid);
+  context.unuse(pasid);
+  assert.throws(() => context.unuse(pasid), /PASID 1 is dropped by more devices than hold it/);
+  assert.equal([...system.contexts()].length, 0, 'the reference that was given back too much was the last');
+  assert.equal(system.pasids.used, 0);
+  assert.throws(
+    () => context.close(),
+    new BrokenInvariant('ioasid context 1 is dropped by more than hold it'),
+  );
 });
 
 test('PASIDs are unique across contexts and mean nothing in another context', () => {

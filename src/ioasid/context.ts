@@ -12,6 +12,7 @@ import type { MemoryRange } from '../file/open-file.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
+import { broken, release } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import type { PasidSpace } from './pasid-space.js';
@@ -116,7 +117,7 @@ export class IoasidContext {
         'EBUSY',
         `PASID ${pasid} is authorized for ${space.users} device${space.users === 1 ? '' : 's'}`,
       );
-    this.#release(pasid, space);
+    this.#free(pasid, space);
   }
 
   /**
@@ -192,15 +193,18 @@ export class IoasidContext {
    */
   use(pasid: number): AddressSpace {
     const space = this.#space(pasid);
-    space.users++;
+    space.hold();
     this.#references++;
     return space;
   }
 
   /** The device gives it back. */
   unuse(pasid: number): void {
-    this.#space(pasid).users--;
-    this.#drop();
+    release([
+      () =>
+        (this.#spaces.get(pasid) ?? broken(`PASID ${pasid} is not in context ${this.id} any more`)).drop(),
+      () => this.#drop(),
+    ]);
   }
 
   /** The last descriptor of the open file is gone. */
@@ -217,17 +221,22 @@ export class IoasidContext {
       refuse('ENOSPC', `this context has reached its quota of ${this.mappingQuota} mappings`);
   }
 
-  #release(pasid: number, space: AddressSpace): void {
+  #free(pasid: number, space: AddressSpace): void {
     this.#mappings -= space.table.count;
-    space.close();
     this.#spaces.delete(pasid);
-    this.#commons.pasids.free(pasid);
+    release([() => space.close(), () => this.#commons.pasids.free(pasid)]);
   }
 
   #drop(): void {
+    if (this.#references === 0) broken(`ioasid context ${this.id} is dropped by more than hold it`);
     if (--this.#references > 0) return;
-    for (const [pasid, space] of this.#spaces) this.#release(pasid, space);
-    this.#commons.living.delete(this);
+    release(this.#steps());
+  }
+
+  /** The steps of its end. There can be a million. */
+  *#steps(): Generator<() => void> {
+    for (const [pasid, space] of this.#spaces) yield () => this.#free(pasid, space);
+    yield () => this.#commons.living.delete(this);
   }
 }
 

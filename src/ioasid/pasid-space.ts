@@ -8,6 +8,7 @@
  */
 import { PASID_BITS } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
+import { broken } from '../linux/invariant.js';
 
 /** The highest PASID, which is also how many there are: 2^20 - 1. */
 export const LAST_PASID = 2 ** PASID_BITS - 1;
@@ -18,6 +19,8 @@ export class PasidSpace {
   #freed: Int32Array | undefined;
   #head = 0;
   #waiting = 0;
+  // A bit for each number in use.
+  readonly #taken = new Int32Array(2 ** PASID_BITS / 32);
 
   /** Numbers in use. */
   get used(): number {
@@ -31,17 +34,20 @@ export class PasidSpace {
     const pasid = fresh ? this.#next : this.#freed![this.#head]!;
     if (pasid >= 2 ** bits)
       refuse('ENOSPC', `PASID ${pasid}, the next that is free, is wider than ${bits} bits`);
-    if (fresh) {
-      this.#next++;
-      return pasid;
+    if (fresh) this.#next++;
+    else {
+      this.#head = (this.#head + 1) % LAST_PASID;
+      this.#waiting--;
     }
-    this.#head = (this.#head + 1) % LAST_PASID;
-    this.#waiting--;
+    this.#taken[pasid >>> 5]! |= 1 << (pasid & 31);
     return pasid;
   }
 
   /** Takes back a number that `alloc` has given. */
   free(pasid: number): void {
+    const bit = 1 << (pasid & 31);
+    if ((this.#taken[pasid >>> 5]! & bit) === 0) broken(`PASID ${pasid} is freed, and is not in use`);
+    this.#taken[pasid >>> 5]! ^= bit;
     this.#freed ??= new Int32Array(LAST_PASID);
     this.#freed[(this.#head + this.#waiting) % LAST_PASID] = pasid;
     this.#waiting++;

@@ -7,6 +7,7 @@
 import { BoundDevice, NO_PASID } from '../iommufd/bound-device.js';
 import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
 import { refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import { MockHardware } from './mock-hardware.js';
 
 export class MockDevice extends IommufdObject {
@@ -43,8 +44,7 @@ export class MockDevice extends IommufdObject {
   }
 
   destroy(): void {
-    this.device.detachAll();
-    this.device.drop();
-    this.#objects.destroy(this.device.id);
+    const { device } = this;
+    release([() => device.detachAll(), () => device.drop(), () => this.#objects.destroy(device.id)]);
   }
 }

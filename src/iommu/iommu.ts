@@ -8,6 +8,7 @@
  * very next DMA.
  */
 import { hex, refuse } from '../linux/errno.js';
+import { broken, CHECKED } from '../linux/invariant.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { type DmaFault, FaultLog } from './fault-log.js';
@@ -94,7 +95,8 @@ export class Requester {
    */
   withdraw(pasid: number): void {
     const entry =
-      this.#entries.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} has no entry for requester ${this.rid}`);
+      this.#entries.get(pasid) ??
+      broken(`PASID ${pasid} of requester ${this.rid} is withdrawn, and not granted`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
     if (entry.log !== undefined) this.#logs--;
@@ -160,6 +162,7 @@ export class Requester {
       if (slot < 0) return this.#fault(pasid, here, done, access, this.#why(slot, pasid, here, access));
       const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
       const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
+      if (CHECKED) this.#check(slot, pasid, here, offset);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved =
         access === WRITE
@@ -177,6 +180,19 @@ export class Requester {
         );
     }
     return undefined;
+  }
+
+  /** What `locate` has found is what the mapping says, and that is there. */
+  #check(slot: number, pasid: number, iova: number, offset: number): void {
+    const { tables, memories } = this.#iommu;
+    const name = `slot ${slot} of the mappings, to which iova ${hex(iova)} of PASID ${pasid} leads,`;
+    if (!tables.holds(slot)) broken(`${name} is free`);
+    const start = tables.wide(slot, START_HI);
+    if (iova < start || iova > tables.wide(slot, LAST_HI)) broken(`${name} is of other addresses`);
+    const meant = tables.wide(slot, OFFSET_HI) + (iova - start);
+    if (offset !== meant) broken(`${name} is byte ${hex(meant)} of its memory there, not ${hex(offset)}`);
+    if (memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!) === undefined)
+      broken(`${name} is of a memory that was released`);
   }
 
   /** The log is about addresses that mappings have: with two stages those of the second. */

@@ -5,6 +5,7 @@
  * count of the mappings that name it; it is closed when the count falls to zero. Invariant: a number in a
  * live mapping is always a live entry here.
  */
+import { broken } from '../linux/invariant.js';
 import type { Memory } from './memory.js';
 
 export class MemoryTable {
@@ -29,12 +30,14 @@ export class MemoryTable {
 
   /** Counts one more mapping of `id`. */
   retain(id: number): number {
+    if (!(this.#users[id]! > 0)) broken(`memory ${id} is retained, and nothing holds it`);
     this.#users[id]!++;
     return id;
   }
 
   /** One mapping of `id` has gone. */
   release(id: number): void {
+    if (!(this.#users[id]! > 0)) broken(`memory ${id} is released by more mappings than name it`);
     if (--this.#users[id]! > 0) return;
     const memory = this.get(id);
     this.#entries[id] = undefined;

@@ -10,6 +10,7 @@
  * (4 KiB, 2 MiB or 1 GiB), and the place in memory; an entry is cleared before its mapping's slot is freed.
  * Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
+import { broken, release } from '../linux/invariant.js';
 import {
   ACCESS,
   ENTRY_SLOTS,
@@ -151,13 +152,14 @@ export class PageTable {
    * memory number.
    */
   unmap(slot: number): number {
-    this.#generation++;
     const iova = this.start(slot);
+    if (this.firstFrom(iova) !== slot)
+      broken(`slot ${slot} of the mappings is taken out of a table that has it not`);
+    this.#generation++;
     if (this.#root !== 0 && iova < ADDRESS_LIMIT) {
       const last = Math.min(this.#memory.wide(slot, LAST_HI), ADDRESS_LIMIT - 1);
       this.#clear(this.#root, 0, 0, Number(iova), last);
     }
-    this.firstFrom(iova);
     const slots = this.#chunks[this.#chunk]!;
     slots.splice(this.#place, 1);
     if (slots.length === 0) this.#chunks.splice(this.#chunk, 1);
@@ -177,18 +179,27 @@ export class PageTable {
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#count = 0;
-    for (const slots of chunks) {
-      for (const slot of slots) {
-        each(this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!);
-        this.#memory.freeSlot(slot);
-      }
-    }
+    release(this.#free(chunks, each));
   }
 
   /** Gives the root back. The table is empty, and no requester has it. */
   close(): void {
+    if (this.#count > 0) broken(`a page table is closed with ${this.#count} mappings in it`);
     if (this.#root !== 0) this.#memory.freeRoot(this.#root);
     this.#root = 0;
+  }
+
+  /** The steps of `clear`. There can be a million. */
+  *#free(chunks: readonly number[][], each: (memory: number) => void): Generator<() => void> {
+    for (const slots of chunks) {
+      for (const slot of slots) {
+        yield () => {
+          const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
+          this.#memory.freeSlot(slot);
+          each(memory);
+        };
+      }
+    }
   }
 
   /**

@@ -17,6 +17,8 @@
  *    keep it.
  */
 
+import { broken } from '../linux/invariant.js';
+
 /** Entries of a table: 9 bits of the IOVA for each level. */
 export const TABLE_ENTRIES = 512;
 /** Words of a table. */
@@ -38,6 +40,13 @@ export const OFFSET_HI = 4;
 export const OFFSET_LO = 5;
 export const MEMORY = 6;
 export const ACCESS = 7;
+
+/** In place of ACCESS: the slot is free. */
+const FREE_SLOT = -1;
+/**
+ * The first word of a table that is free. A walk that came there by mistake would go on in the table of zeros.
+ */
+const FREE_TABLE = 1;
 
 export const TWO_32 = 0x1_0000_0000;
 
@@ -63,11 +72,16 @@ export class TableMemory {
 
   /** A table of zeros. @returns the word at which it begins. */
   allocTable(): number {
-    return this.#freeTables.pop() ?? this.#newTables(1);
+    const table = this.#freeTables.pop();
+    if (table === undefined) return this.#newTables(1);
+    this.tables[table] = 0;
+    return table;
   }
 
   freeTable(table: number): void {
+    if (this.tables[table] === FREE_TABLE) broken(`the table at word ${table} is freed twice`);
     this.tables.fill(0, table, table + TABLE_WORDS);
+    this.tables[table] = FREE_TABLE;
     this.#freeTables.push(table);
   }
 
@@ -79,6 +93,7 @@ export class TableMemory {
   }
 
   freeRoot(root: number): void {
+    if (this.tables[root] !== root + TABLE_WORDS) broken(`the root at word ${root} is freed, and is none`);
     this.tables.fill(0, root, root + 2 * TABLE_WORDS);
     this.#freeRoots.push(root);
   }
@@ -127,14 +142,24 @@ export class TableMemory {
    */
   allocSlot(): number {
     const free = this.#freeSlots.pop();
-    if (free !== undefined) return free;
+    if (free !== undefined) {
+      this.mappings[free * MAPPING_WORDS + ACCESS] = 0;
+      return free;
+    }
     const slot = this.#nextSlot++;
     if ((slot + 1) * MAPPING_WORDS > this.mappings.length) this.mappings = grown(this.mappings);
     return slot;
   }
 
   freeSlot(slot: number): void {
+    if (!this.holds(slot)) broken(`slot ${slot} of the mappings is freed, and is not in use`);
+    this.mappings[slot * MAPPING_WORDS + ACCESS] = FREE_SLOT;
     this.#freeSlots.push(slot);
+  }
+
+  /** Is the slot in use? */
+  holds(slot: number): boolean {
+    return slot < this.#nextSlot && this.mappings[slot * MAPPING_WORDS + ACCESS] !== FREE_SLOT;
   }
 
   /** Tables in use, two for each root, for `ls` and for the tests of what is left behind. */
@@ -154,8 +179,8 @@ export class TableMemory {
   }
 
   freeCached(slot: number): void {
-    this.#cached--;
     this.freeSlot(slot);
+    this.#cached--;
   }
 
   /** Translations that IOTLBs keep. */

@@ -11,6 +11,7 @@ import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import { Ioas, type PinnedRange, type Pinner } from './ioas.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 
@@ -157,9 +158,9 @@ export class Access extends IommufdObject implements Pinner {
   }
 
   #leave(): void {
+    const ioas = this.#ioas;
     this.#pins.clear();
-    this.#ioas.removeAccess(this);
-    this.#ioas.drop();
+    release([() => ioas.removeAccess(this), () => ioas.drop()]);
   }
 
   /**

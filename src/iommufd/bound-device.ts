@@ -10,6 +10,7 @@
  * their PASID is translated.
  */
 import { refuse } from '../linux/errno.js';
+import { broken, release } from '../linux/invariant.js';
 import { PAGE_RESPONSE_INVALID, type Requester } from './fault-queue.js';
 import type { IommuHardware, PageRequest } from './hardware.js';
 import { Hwpt } from './hwpt.js';
@@ -50,10 +51,12 @@ export class BoundDevice extends IommufdObject implements Requester {
 
   /** It is in a vIOMMU from now on, in no other before. */
   joinViommu(vdevice: VirtualDevice): void {
+    if (this.#vdevice !== undefined) broken(`device ${this.id} is in a vIOMMU already`);
     this.#vdevice = vdevice;
   }
 
   leaveViommu(): void {
+    if (this.#vdevice === undefined) broken(`device ${this.id} is in no vIOMMU to leave`);
     this.#vdevice = undefined;
   }
 
@@ -96,16 +99,18 @@ export class BoundDevice extends IommufdObject implements Requester {
     const hwpt = this.#attachments.get(pasid);
     if (hwpt === undefined) return;
     this.#attachments.delete(pasid);
-    this.hardware.leave(pasid);
-    this.#abandonFaults(hwpt, pasid);
-    if (pasid === NO_PASID) hwpt.ioas.space.release(this);
-    this.#put(hwpt);
-    this.drop();
+    release([
+      () => this.hardware.leave(pasid),
+      () => this.#abandonFaults(hwpt, pasid),
+      () => pasid === NO_PASID && hwpt.ioas.space.release(this),
+      () => this.#put(hwpt),
+      () => this.drop(),
+    ]);
   }
 
   /** Detaches everything. */
   detachAll(): void {
-    for (const pasid of [...this.#attachments.keys()]) this.detach(pasid);
+    release(this.#detachments());
   }
 
   /**
@@ -129,6 +134,11 @@ export class BoundDevice extends IommufdObject implements Requester {
 
   destroy(): void {
     if (this.#vdevice !== undefined) this.#objects.bury(this.#vdevice);
+  }
+
+  /** The steps of `detachAll`. There can be a million. */
+  *#detachments(): Generator<() => void> {
+    for (const pasid of this.#attachments.keys()) yield () => this.detach(pasid);
   }
 
   /** Finds or makes the page table that `id` means, and does `change` with it. */

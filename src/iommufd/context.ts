@@ -9,6 +9,7 @@
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Iommu, Access as Rights } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
+import { broken, release } from '../linux/invariant.js';
 import { Access } from './access.js';
 import { BoundDevice } from './bound-device.js';
 import { FaultQueue } from './fault-queue.js';
@@ -118,8 +119,7 @@ export class IommufdContext {
 
   /** The access goes, and its reference. */
   closeAccess(access: Access): void {
-    access.close();
-    this.drop();
+    release([() => access.close(), () => this.drop()]);
   }
 
   /** Makes a device an object of this context, and adds a reference to the context. */
@@ -130,9 +130,7 @@ export class IommufdContext {
 
   /** The device goes: detached from everything, no object any more, its reference dropped. */
   unbind(device: BoundDevice): void {
-    device.detachAll();
-    this.objects.destroy(device.id);
-    this.drop();
+    release([() => device.detachAll(), () => this.objects.destroy(device.id), () => this.drop()]);
   }
 
   /** IOMMU_DESTROY. @throws Refusal ENOENT, EBUSY. */
@@ -194,14 +192,15 @@ export class IommufdContext {
 
   /** One more reference. */
   hold(): void {
+    if (this.#references === 0) broken(`iommufd context ${this.id} is held after it has been released`);
     this.#references++;
   }
 
   /** A reference goes. With the last everything is released. */
   drop(): void {
+    if (this.#references === 0) broken(`iommufd context ${this.id} is dropped by more than hold it`);
     if (--this.#references > 0) return;
-    this.objects.destroyAll();
-    this.#living.delete(this);
+    release([() => this.objects.destroyAll(), () => this.#living.delete(this)]);
   }
 
   #makeHwpt(

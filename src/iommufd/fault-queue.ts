@@ -8,6 +8,7 @@
  * Linux.
  */
 import { refuse } from '../linux/errno.js';
+import { broken, release } from '../linux/invariant.js';
 import { Fifo } from './fifo.js';
 import type { IommuHardware, PageRequest, PageResponse } from './hardware.js';
 import { IommufdObject } from './objects.js';
@@ -59,7 +60,7 @@ export class FaultQueue extends IommufdObject {
   /** The next group has been read. @returns the cookie by which it will be answered. */
   take(): number {
     const group = this.#unread.shift();
-    if (group === undefined) throw new Error('no group of faults is left to be read');
+    if (group === undefined) broken('no group of faults is left to be read');
     while (this.#read.has(this.#lowest)) this.#lowest++;
     this.#read.set(this.#lowest, group);
     return this.#lowest;
@@ -80,12 +81,11 @@ export class FaultQueue extends IommufdObject {
     const unread = this.#unread.remove(goes);
     const read = [...this.#read].filter(([, group]) => goes(group));
     for (const [cookie] of read) this.#forget(cookie);
-    for (const group of [...unread, ...read.map(([, group]) => group)]) answer(group, PAGE_RESPONSE_INVALID);
+    giveUp([...unread, ...read.map(([, group]) => group)]);
   }
 
   destroy(): void {
-    for (const group of [...this.#unread.remove(() => true), ...this.#read.values()])
-      answer(group, PAGE_RESPONSE_INVALID);
+    giveUp([...this.#unread.remove(() => true), ...this.#read.values()]);
   }
 
   #unknown(cookie: number): never {
@@ -98,6 +98,11 @@ export class FaultQueue extends IommufdObject {
     this.#read.delete(cookie);
     this.#lowest = Math.min(this.#lowest, cookie);
   }
+}
+
+/** Nobody will answer these any more. */
+function giveUp(groups: readonly FaultGroup[]): void {
+  release(groups.map((group) => () => answer(group, PAGE_RESPONSE_INVALID)));
 }
 
 function answer({ device, requests }: FaultGroup, code: PageResponse['code']): void {

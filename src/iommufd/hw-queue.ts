@@ -9,6 +9,7 @@
 import { READ } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import { Access, type Reach } from './access.js';
 import type { HardwareQueue } from './hardware.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
@@ -65,10 +66,12 @@ export class HwQueue extends IommufdObject implements HardwareQueue {
   }
 
   destroy(): void {
-    if (this.#started) this.viommu.hardware.stopQueue?.(this);
-    this.#after?.drop();
-    this.#access?.close();
-    this.viommu.drop();
+    release([
+      () => this.#started && this.viommu.hardware.stopQueue?.(this),
+      () => this.#after?.drop(),
+      () => this.#access?.close(),
+      () => this.viommu.drop(),
+    ]);
   }
 }
 

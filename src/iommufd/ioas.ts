@@ -16,6 +16,7 @@ import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.
 import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
+import { broken } from '../linux/invariant.js';
 import { IommufdObject } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -211,7 +212,7 @@ export class Ioas extends IommufdObject {
   }
 
   removeAccess(access: Pinner): void {
-    this.#accesses.delete(access);
+    if (!this.#accesses.delete(access)) broken(`IOAS ${this.id} is left by an access that it has not`);
     this.space.align(this.#alignment());
   }
 
@@ -245,7 +246,7 @@ export class Ioas extends IommufdObject {
   }
 
   removeDomain(domain: DomainShape): void {
-    this.#domains.delete(domain);
+    if (!this.#domains.delete(domain)) broken(`IOAS ${this.id} is left by a domain that it has not`);
     const others = this.#pageSizes.get(domain.pageSize)! - 1;
     if (others > 0) this.#pageSizes.set(domain.pageSize, others);
     else this.#pageSizes.delete(domain.pageSize);

@@ -6,6 +6,7 @@
  * a NestedDomain.
  */
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import type { IommuHardware, NestedDomain } from './hardware.js';
 import { HWPT_FAULT_ID_VALID, HWPT_PASID, Hwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
@@ -62,9 +63,7 @@ export class NestedHwpt extends Hwpt {
   }
 
   override destroy(): void {
-    super.destroy();
-    this.domain.table.close();
-    this.#owner.drop();
+    release([() => super.destroy(), () => this.domain.table.close(), () => this.#owner.drop()]);
   }
 }
 

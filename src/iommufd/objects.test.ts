@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Refusal } from '../linux/errno.js';
+import { BrokenInvariant } from '../linux/invariant.js';
 import { IommufdObject, ObjectTable } from './objects.js';
 
 /** An object that refers to others, as an HWPT does to its IOAS. */
@@ -17,7 +18,6 @@ class Node extends IommufdObject {
   }
 
   destroy(): void {
-    assert.equal(this.users, 0, 'only leaves are destroyed');
     assert.equal(this.destroyed, false);
     this.destroyed = true;
     for (const parent of this.#parents) parent.drop();
@@ -94,6 +94,34 @@ test('the id of an object that was buried is given to nothing, and means nothing
   );
   table.destroy(parent.id);
   assert.equal(table.add(new Node([])).id, parent.id);
+});
+
+test('one reference dropped twice, an object that is put in twice or destroyed twice is a broken invariant', () => {
+  const table = new ObjectTable();
+  const parent = table.add(new Node([]));
+  const child = table.add(new Node([parent]));
+  parent.drop();
+  assert.throws(() => parent.drop(), new BrokenInvariant('node 1 is dropped by more than hold it'));
+  assert.throws(() => table.add(child), BrokenInvariant);
+  assert.throws(() => table.destroy(child.id), BrokenInvariant, 'it gives its parent back');
+  assert.throws(
+    () => table.bury(child),
+    new BrokenInvariant('node 2 is destroyed, and is no object of the context'),
+  );
+  table.destroy(parent.id);
+});
+
+test('with a context all objects go, one that others have not given back too, and one whose end fails', () => {
+  const table = new ObjectTable();
+  const leaked = table.add(new Node([]));
+  leaked.hold();
+  const parent = table.add(new Node([]));
+  const failing = table.add(new Node([parent]));
+  parent.drop();
+  table.add(new Node([leaked]));
+  assert.throws(() => table.destroyAll(), new BrokenInvariant('node 2 is dropped by more than hold it'));
+  assert.equal(table.size, 0);
+  assert.ok([leaked, parent, failing].every(({ destroyed }) => destroyed));
 });
 
 /** An object that takes another with it, as a mock device does its device. */

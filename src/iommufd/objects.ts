@@ -7,6 +7,7 @@
  * user had not destroyed it is buried: its id is taken, by nothing, as long as the context lives.
  */
 import { refuse } from '../linux/errno.js';
+import { broken, release } from '../linux/invariant.js';
 
 export abstract class IommufdObject {
   /** 0 until it is in a table. */
@@ -27,6 +28,7 @@ export abstract class IommufdObject {
 
   /** One that has held it refers to it no more. */
   drop(): void {
+    if (this.#users === 0) broken(`${this.kind} ${this.id} is dropped by more than hold it`);
     this.#users--;
   }
 
@@ -55,6 +57,7 @@ export class ObjectTable {
 
   /** Puts an object in, under the lowest free id. */
   add<T extends IommufdObject>(object: T): T {
+    if (object.id !== 0) broken(`${object.kind} ${object.id} has an id already`);
     while (this.#objects.has(this.#lowest) || this.#buried.has(this.#lowest)) this.#lowest++;
     object.id = this.#lowest;
     this.#objects.set(object.id, object);
@@ -83,12 +86,7 @@ export class ObjectTable {
 
   /** Destroys everything, leaves first. */
   destroyAll(): void {
-    while (this.#objects.size > 0) {
-      const leaves = this.values().filter((object) => object.users === 0);
-      if (leaves.length === 0) throw new Error('iommufd objects refer to each other in a circle');
-      // One leaf may take others with it.
-      for (const leaf of leaves) if (this.#objects.get(leaf.id) === leaf) this.#remove(leaf);
-    }
+    release(this.#leavesFirst());
   }
 
   /** Destroys an object that nothing refers to, and keeps its id from being given again. */
@@ -97,9 +95,24 @@ export class ObjectTable {
     this.#remove(object);
   }
 
+  *#leavesFirst(): Generator<() => void> {
+    while (this.#objects.size > 0) {
+      const objects = this.values();
+      const leaves = objects.filter((object) => object.users === 0);
+      // One leaf may take others with it.
+      for (const leaf of leaves) if (this.#objects.get(leaf.id) === leaf) yield () => this.#remove(leaf);
+      // Held by what is gone: the last was made of the others, as far as is known.
+      if (leaves.length === 0) yield () => this.#remove(objects.at(-1)!);
+    }
+  }
+
   #remove(object: IommufdObject): void {
-    this.#objects.delete(object.id);
-    this.#lowest = Math.min(this.#lowest, object.id);
+    const { kind, id, users } = object;
+    if (this.#objects.get(id) !== object)
+      broken(`${kind} ${id} is destroyed, and is no object of the context`);
+    this.#objects.delete(id);
+    this.#lowest = Math.min(this.#lowest, id);
     object.destroy();
+    if (users > 0) broken(`${kind} ${id} was destroyed while ${users} held it`);
   }
 }

@@ -8,6 +8,7 @@ import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DirtyLog } from '../iommu/dirty-log.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import type { IommuHardware, PagingFormat, SecondStage } from './hardware.js';
 import { HWPT_DIRTY_TRACKING, HWPT_FAULT_ID_VALID, HWPT_NEST_PARENT, HWPT_PASID, Hwpt } from './hwpt.js';
 import type { DomainShape, Ioas } from './ioas.js';
@@ -98,8 +99,6 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
   }
 
   override destroy(): void {
-    super.destroy();
-    this.ioas.removeDomain(this);
-    this.ioas.drop();
+    release([() => super.destroy(), () => this.ioas.removeDomain(this), () => this.ioas.drop()]);
   }
 }

@@ -6,6 +6,7 @@
  * destroys it does not hit another object.
  */
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import type { BoundDevice, VirtualDevice } from './bound-device.js';
 import { IommufdObject } from './objects.js';
 import type { Viommu } from './viommu.js';
@@ -32,8 +33,7 @@ export class Vdevice extends IommufdObject implements VirtualDevice {
   }
 
   destroy(): void {
-    this.viommu.removeDevice(this.virtualId);
-    this.device.leaveViommu();
+    release([() => this.viommu.removeDevice(this.virtualId), () => this.device.leaveViommu()]);
   }
 }
 

@@ -5,6 +5,7 @@
  * Invariant: a number means at most one device, and a device is in at most one vIOMMU (see Vdevice).
  */
 import { hex, refuse } from '../linux/errno.js';
+import { broken } from '../linux/invariant.js';
 import type { BoundDevice } from './bound-device.js';
 import type { IommuHardware, ViommuCore, VirtualIommu } from './hardware.js';
 import { NestedHwpt, requireNestable, requireSameIommu } from './nested-hwpt.js';
@@ -84,7 +85,8 @@ export class Viommu extends IommufdObject implements ViommuCore {
   }
 
   removeDevice(virtualId: bigint): void {
-    this.#devices.delete(virtualId);
+    if (!this.#devices.delete(virtualId))
+      broken(`vIOMMU ${this.id} has no device ${hex(virtualId)} to leave it`);
     this.drop();
   }
 
@@ -97,7 +99,7 @@ export class Viommu extends IommufdObject implements ViommuCore {
   }
 
   removeQueue({ type }: VeventSink): void {
-    this.#queues.delete(type);
+    if (!this.#queues.delete(type)) broken(`vIOMMU ${this.id} has no queue of type ${hex(type)} to leave it`);
     this.drop();
   }
 

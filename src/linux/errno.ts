@@ -2,7 +2,8 @@
  * Linux error numbers, and `Refusal`: the one way an operation says no.
  *
  * A Refusal carries the errno that the caller's program sees and one sentence that names the value at fault.
- * Every error that leaves the system is one of these; anything else that is thrown is a bug in ioasid itself.
+ * Every error that leaves the system is one of these; anything else that is thrown is a bug in ioasid itself
+ * (invariant.ts).
  */
 
 /** Linux errno values (asm-generic/errno-base.h, errno.h), by name. */

@@ -8,6 +8,7 @@
 import { type OpenFile, READABLE, WRITABLE } from '../../file/open-file.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
+import { release } from '../../linux/invariant.js';
 import { DeviceFile, type FileOperations } from '../device-file.js';
 
 interface EventQueue extends IommufdObject {
@@ -33,8 +34,7 @@ export function eventFile(
       },
     },
     release: () => {
-      queue.drop();
-      context.drop();
+      release([() => queue.drop(), () => context.drop()]);
     },
   });
 }

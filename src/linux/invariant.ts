@@ -1,0 +1,37 @@
+/**
+ * What the code says of itself, where it can be checked as it runs: a reference is dropped once, a slot freed
+ * once, a count does not fall below zero.
+ *
+ * A Refusal is an answer to a program. A BrokenInvariant is a bug of ours: whoever serves the call answers
+ * EIO, prints it with its stack and serves the next, and in a test it fails the test. Checks that cost a
+ * comparison are always made. Those on the way of each DMA are made where IOASID_CHECKS is 1, as in the tests.
+ */
+
+/** Are the checks made that each DMA would pay for? */
+export const CHECKED = process.env.IOASID_CHECKS === '1';
+
+/** The message names the object and what is wrong with it: `IOAS 3 was dropped by more than hold it`. */
+export class BrokenInvariant extends Error {
+  override readonly name = 'BrokenInvariant';
+}
+
+/** Throws a BrokenInvariant. */
+export function broken(what: string): never {
+  throw new BrokenInvariant(what);
+}
+
+/**
+ * Does every step of a release, whatever the steps before it throw; then throws what the first of those did.
+ * The steps may be made while they are done.
+ */
+export function release(steps: Iterable<() => void>): void {
+  const thrown: unknown[] = [];
+  for (const step of steps) {
+    try {
+      step();
+    } catch (error) {
+      thrown.push(error);
+    }
+  }
+  if (thrown.length > 0) throw thrown[0];
+}
