@@ -6,6 +6,7 @@
  */
 import { InProcess } from '../client/in-process.js';
 import { errnoName, Refusal, refuse } from '../linux/errno.js';
+import { BrokenInvariant } from '../linux/invariant.js';
 import type { Machine } from '../machine.js';
 import { getU32, setBig } from '../uapi/struct.js';
 import type { Answers, Side } from './answers.js';
@@ -306,5 +307,7 @@ function inParts(lengths: readonly number[], transfer: (at: number, end: number)
 
 function failure(error: unknown): string {
   if (error instanceof Refusal) return errnoName(error.errno);
+  // Not an answer to be compared: it ends the run.
+  if (error instanceof BrokenInvariant) throw error;
   return `threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`;
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { requireSound } from './processes.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -15,6 +16,7 @@ export class OtherServer {
   readonly folder: string;
   readonly #process: ChildProcess;
   readonly #ended: Promise<void>;
+  #complaints = '';
 
   private constructor(folder: string, process: ChildProcess) {
     this.folder = folder;
@@ -27,20 +29,20 @@ export class OtherServer {
     const folder = mkdtempSync(join(tmpdir(), 'ioasid-serve-'));
     const args = ['bin/ioasid', 'serve', '--device', device, folder];
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-    let complaints = '';
-    child.stderr.on('data', (part: Buffer) => (complaints += part.toString()));
     const server = new OtherServer(folder, child);
+    child.stderr.on('data', (part: Buffer) => (server.#complaints += part.toString()));
     const said = new Promise<boolean>((resolve) =>
       createInterface(child.stdout).once('line', () => resolve(true)),
     );
     if (await Promise.race([said, server.#ended.then(() => false)])) return server;
     rmSync(folder, { recursive: true });
-    return `\`ioasid serve\` cannot work here: ${complaints.trim()}`;
+    return `\`ioasid serve\` cannot work here: ${server.#complaints.trim()}`;
   }
 
   async stop(): Promise<void> {
     this.#process.kill('SIGTERM');
     await this.#ended;
     rmSync(this.folder, { recursive: true, force: true });
+    requireSound(this.#complaints);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Real `ioasid` processes for the tests of the command line.
  */
-import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -79,6 +79,11 @@ export const user: Runner = {
  */
 export const runner: Runner = process.env.IOASID_TEST_AS === 'user' ? user : self;
 
+/** @throws Error when a server has said in its `output` that an invariant of its own does not hold. */
+export function requireSound(output: string): void {
+  if (output.includes('BrokenInvariant')) throw new Error(`the server has broken an invariant: ${output}`);
+}
+
 /** Runs ioasid to its end. */
 export function ioasid(args: readonly string[], runner: Runner = self, input: string | Buffer = ''): Result {
   const [file, ...rest] = [...runner.prefix, process.execPath, bin, ...args];
@@ -87,6 +92,7 @@ export function ioasid(args: readonly string[], runner: Runner = self, input: st
     timeout: PATIENCE_MS,
     maxBuffer: 1 << 26,
   });
+  requireSound(stderr.toString('latin1'));
   return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
 }
 
@@ -98,6 +104,7 @@ export function shell(script: string, input = ''): Result {
     env,
     timeout: PATIENCE_MS,
   });
+  requireSound(stderr.toString('latin1'));
   return { status, signal, stdout: stdout.toString('latin1'), stderr: stderr.toString('latin1') };
 }
 
@@ -140,9 +147,10 @@ export function mountsBelow(folder: string): string[] {
 }
 
 /** Processes that tests have started. What a failed test leaves behind would keep its file from ending. */
-const started = new Set<ChildProcess>();
+const started = new Set<Running>();
 after(() => {
-  for (const each of started) each.kill('SIGKILL');
+  for (const { process } of started) process.kill('SIGKILL');
+  for (const { output } of started) requireSound(output);
 });
 
 // What is compared is text: a CI's environment asks for colours.
@@ -156,7 +164,7 @@ export class Running {
 
   private constructor(command: readonly string[]) {
     this.process = spawn(command[0]!, command.slice(1));
-    started.add(this.process);
+    started.add(this);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
     this.ended = new Promise((resolve) =>
