@@ -103,7 +103,8 @@ function checkMsixPart(name: string, offset: number, length: number, bar: BarDes
   if (offset + length > bar.size) {
     refuse(
       'EINVAL',
-      `pci.msix.${name} ${hex(offset)} leaves no room for ${length} bytes in BAR ${bar.index} of ${hex(bar.size)}`,
+      `pci.msix.${name} ${hex(offset)} leaves no room for ${length} bytes in BAR ${bar.index} ` +
+        `of ${hex(bar.size)}`,
     );
   }
   return offset + length;

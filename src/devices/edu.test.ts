@@ -79,7 +79,7 @@ describe('edu: registers', () => {
     }
   });
 
-  test('a finished factorial raises cause 1 when status bit 0x80 is set, and the other status bits cannot be written', () => {
+  test('a factorial raises cause 1 when status bit 0x80 is set; other status bits cannot be written', () => {
     const host = new FakeHost();
     const edu = createEdu(host, {});
     write(edu, STATUS, 0xffffffff);
@@ -130,7 +130,7 @@ describe('edu: registers', () => {
 });
 
 describe('edu: DMA', () => {
-  test('a block goes from memory to the buffer and back to memory, without PASID, while the run bit says so', () => {
+  test('a block goes from memory to the buffer and back, without PASID, while the run bit says so', () => {
     const host = new FakeHost();
     const memory = new Uint8Array(4096).map((_, i) => i * 7);
     host.map(NO_PASID, 0x10000, memory);

@@ -3,7 +3,9 @@
  * the module, `checkModel` says what is wrong with a model that plain JavaScript could get wrong. All three
  * refuse with one sentence for the person who typed.
  *
- *     SPEC = NAME [,KEY=VALUE]...     dsa | edu,dma-mask=0xffffffff | ./my-device.js,mdevs=2,bdf=0000:6a:01.0 | a-package
+ *     SPEC = NAME [,KEY=VALUE]...
+ *
+ *     dsa    edu,dma-mask=0xffffffff    ./my-device.js,mdevs=2,bdf=0000:6a:01.0    a-package
  */
 import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -131,7 +133,8 @@ function hint(name: string, baseDirectory: string): string {
     .filter((known) => editDistance(known, name.toLowerCase()) <= 2)
     .sort((a, b) => editDistance(a, name) - editDistance(b, name));
   if (nearest !== undefined) return `; did you mean ${nearest}?`;
-  return `: it is not built in (${names.join(', ')}), not a path (./${name}), and no package of that name is installed`;
+  const builtIn = `it is not built in (${names.join(', ')})`;
+  return `: ${builtIn}, not a path (./${name}), and no package of that name is installed`;
 }
 
 /** The number of letters to insert, delete or replace to make `b` of `a` (Levenshtein). */

@@ -24,7 +24,7 @@ describe('registers: accesses of a program', () => {
     assert.deepEqual([registers.get(0), registers.get(4)], [0xaa332211, 0x66bb]);
   });
 
-  test('where there is no register, reads give zeros or ones, as the model chooses, and writes are dropped', () => {
+  test('where there is no register, reads give zeros or ones, and writes are dropped', () => {
     for (const [nothing, byte] of [['zeros', 0] as const, ['ones', 0xff] as const]) {
       const registers = new Registers([row({ offset: 2, width: 1, reset: 7 })], nothing);
       assert.equal(registers.write(0, new Uint8Array(8).fill(0x33)), true);
@@ -34,7 +34,7 @@ describe('registers: accesses of a program', () => {
     }
   });
 
-  test('a register with sizes answers accesses of these lengths at its offset, and is not there for others', () => {
+  test('a register with sizes answers these accesses at its offset, and is not there for others', () => {
     const registers = new Registers([row({ sizes: [4], reset: 7 }), row({ name: 'S', offset: 4 })], 'ones');
     assert.deepEqual(read(registers, 0, 4), [7, 0, 0, 0]);
     assert.deepEqual(read(registers, 0, 8), [255, 255, 255, 255, 0, 0, 0, 0]);
@@ -124,7 +124,7 @@ describe('registers: what the model does', () => {
     );
   });
 
-  test('every byte of the table has a name, with the index in an array and the distance in a register', () => {
+  test('every byte has a name, with the index in an array and the distance in a register', () => {
     const registers = new Registers([
       row({ name: 'WQ[].SIZE', offset: 0x100, width: 2, count: 3, stride: 16 }),
       row({ name: 'WQ[].MODE', offset: 0x108, count: 3, stride: 16 }),

@@ -2,11 +2,11 @@
  * Registers: a table of what a BAR has, and the values behind it.
  *
  * The values lie in one byte image at their own offsets, little-endian. An access is cut into the registers
- * that it touches, in ascending order; each is read or written by the bytes that the access covers, as its row
- * says. So sixteen bits of a register, or two registers at once, need no code in a model.
+ * that it touches, in ascending order; each is read or written by the bytes that the access covers, as its
+ * row says. So sixteen bits of a register, or two registers at once, need no code in a model.
  *
- * A program changes the image only through the access of its row; the model, by `set` and `reset`, as it likes.
- * Accesses allocate nothing. Rules in full: docs/devices.md, "Registers as a table".
+ * A program changes the image only through the access of its row; the model, by `set` and `reset`, as it
+ * likes. Accesses allocate nothing. Rules in full: docs/devices.md, "Registers as a table".
  */
 import { hex } from '../linux/errno.js';
 import { checkTable, type RegisterDescription, type RegisterRow } from './register-table.js';
@@ -71,7 +71,7 @@ export class Registers {
     }
   }
 
-  /** What the byte at `offset` belongs to, for traces: `STATUS`, `WQCFG[3].SIZE`, `STATUS+2`; or undefined. */
+  /** What the byte at `offset` belongs to, for traces: `STATUS`, `WQCFG[3].SIZE`, `STATUS+2`. */
   nameOf(offset: number): string | undefined {
     const row = this.#rowAt(offset);
     if (row === undefined) return undefined;
@@ -149,7 +149,7 @@ export class Registers {
     return true;
   }
 
-  /** Puts bytes [at, stop) of the register that begins at `start` into #written, and which they are in #mask. */
+  /** Puts bytes [at, stop) of the register at `start` into #written, and which they are into #mask. */
   #takeBytes(start: number, at: number, stop: number, source: Uint8Array, place: number): void {
     for (let i = 0; i < 8; i++) {
       const covered = start + i >= at && start + i < stop;

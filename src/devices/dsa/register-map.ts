@@ -2,8 +2,8 @@
  * The registers of BAR0 as a table: what a device of a shape has, what a program may change of them and when,
  * and what they are after a reset.
  *
- * Configuration (GENCFG, GRPCFG, WQCFG) can be written while what it configures is disabled, and not at all in
- * a device that is not configurable, but for whose memory a work queue means. Source: specification (see
+ * Configuration (GENCFG, GRPCFG, WQCFG) can be written while what it configures is disabled. In a device that
+ * is not configurable it cannot, but for whose memory a work queue means. Source: specification (see
  * docs/dsa.md), 9.2.
  */
 import { type RegisterDescription, Registers } from '../registers.js';

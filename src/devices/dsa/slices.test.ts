@@ -1,0 +1,80 @@
+/** Operations that take several steps: slices, and how a program resumes after a fault. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { mdev, RECORD, submit } from '../../testkit/dsa-program.js';
+import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
+import { settle } from '../fake-host.js';
+import { Opcode, Status } from './descriptor.js';
+
+const PASID = 3;
+
+describe('dsa: operations of several slices', () => {
+  it('resumes a move, a fill and a CRC from what a page fault reported', () => {
+    const host = new SparseHost([PASID]);
+    host.map(PASID, 0, 4 * PAGE);
+    host.map(PASID, 8 * PAGE, PAGE);
+    host.poke(
+      PASID,
+      0,
+      Uint8Array.from({ length: 4 * PAGE }, (_, i) => i * 7),
+    );
+    const model = mdev(host);
+    const run = (fields: Fields): DataView => {
+      host.poke(PASID, 8 * PAGE, new Uint8Array(32));
+      submit(model, { ...fields, pasid: PASID, flags: RECORD, completion: 8 * PAGE });
+      settle(model);
+      return new DataView(host.peek(PASID, 8 * PAGE, 32).buffer);
+    };
+    const fault = run({ opcode: Opcode.CRC_GENERATION, a: 100, size: 4 * PAGE });
+    assert.deepEqual(
+      [fault.getUint8(0), fault.getUint32(4, true), fault.getUint32(8, true)],
+      [3, 4 * PAGE - 100, 4 * PAGE],
+    );
+    host.map(PASID, 4 * PAGE, PAGE);
+    const done = fault.getUint32(4, true);
+    const seed = [...new Uint8Array(fault.buffer, 16, 4)];
+    const rest = run({ opcode: Opcode.CRC_GENERATION, a: 100 + done, size: 100, rest: seed });
+    const whole = run({ opcode: Opcode.CRC_GENERATION, a: 100, size: 4 * PAGE });
+    assert.equal(rest.getUint32(16, true), whole.getUint32(16, true));
+    const data = host.peek(PASID, 0, 4 * PAGE);
+    const backwards = run({ opcode: Opcode.MEMMOVE, a: 0, b: 2 * PAGE, size: 4 * PAGE });
+    assert.deepEqual(
+      [backwards.getUint8(0), backwards.getUint8(1), backwards.getUint32(4, true)],
+      [0x83, 1, 0],
+    );
+    host.map(PASID, 5 * PAGE, PAGE);
+    const ended = run({
+      opcode: Opcode.MEMMOVE,
+      a: 0,
+      b: 2 * PAGE,
+      size: 4 * PAGE - backwards.getUint32(4, true),
+    });
+    assert.equal(ended.getUint8(0), Status.SUCCESS);
+    assert.deepEqual(host.peek(PASID, 2 * PAGE, 4 * PAGE), data);
+  });
+
+  it('writes a dualcast of several slices to both destinations', () => {
+    const host = new SparseHost([PASID]);
+    host.map(PASID, 0, 3 * 0x30000);
+    const data = Uint8Array.from({ length: 0x2f001 }, (_, i) => i % 251);
+    host.poke(PASID, 0, data);
+    const model = mdev(host);
+    submit(model, { pasid: PASID, opcode: Opcode.DUALCAST, a: 0, b: 0x30000, size: data.length, c: 0x60000 });
+    settle(model);
+    assert.deepEqual(host.peek(PASID, 0x30000, data.length), data);
+    assert.deepEqual(host.peek(PASID, 0x60000, data.length), data);
+  });
+
+  it('does a bounded slice of a large move in one step, and the whole of it in the end', () => {
+    const host = new SparseHost([PASID]);
+    const length = 0x200000;
+    host.map(PASID, 0, 2 * length);
+    host.poke(PASID, length - 8, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    const model = mdev(host);
+    submit(model, { pasid: PASID, opcode: Opcode.MEMMOVE, a: 0, b: length, size: length });
+    let steps = 0;
+    for (; model.busy!(PASID); steps++) model.step!();
+    assert.ok(steps >= length / 0x50000, `${steps} steps`);
+    assert.deepEqual(host.peek(PASID, 2 * length - 8, 8), Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+  });
+});

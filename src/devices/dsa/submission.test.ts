@@ -1,0 +1,141 @@
+/** Portals and work queues: which descriptors get in, and with which PASID. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  command,
+  configure,
+  DEDICATED,
+  dedicated,
+  LIMITS,
+  mdev,
+  PASID_ENABLE,
+  RECORD,
+  read32,
+  SHARED,
+  submit,
+  swerr,
+  write32,
+} from '../../testkit/dsa-program.js';
+import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
+import { settle } from '../fake-host.js';
+import { Opcode, Status } from './descriptor.js';
+import createDsa from './index.js';
+import { Command, CommandStatus, Register } from './registers.js';
+import { SoftwareErrorCode } from './software-error.js';
+
+describe('dsa: submission', () => {
+  it('a whole function does nothing until it is configured, or comes ready', () => {
+    const model = createDsa(new SparseHost(), {});
+    assert.equal(submit(model, { pasid: 1, opcode: Opcode.NOOP }), false, 'ENQCMD is told to try again');
+    assert.equal(swerr(model).valid, false);
+    const host = new SparseHost();
+    host.map(1, PAGE, PAGE);
+    const ready = createDsa(host, { ready: '1' });
+    submit(ready, { pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE }, 7 * 4);
+    settle(ready);
+    assert.equal(host.peek(1, PAGE, 1)[0], Status.SUCCESS);
+  });
+
+  it('a full shared work queue answers retry, a limited portal at its threshold', () => {
+    const host = new SparseHost();
+    const model = createDsa(host, {});
+    configure(model, [4, 2, SHARED + PASID_ENABLE, LIMITS]);
+    command(model, Command.ENABLE_DEVICE);
+    command(model, Command.ENABLE_WQ);
+    const noop: Fields = { pasid: 1, opcode: Opcode.NOOP };
+    assert.deepEqual(
+      [1, 1, 1, 0, 0, 0].map((portal) => submit(model, noop, portal)),
+      [true, true, false, true, true, false],
+    );
+    assert.equal(swerr(model).valid, false);
+    settle(model);
+    assert.equal(submit(model, noop, 1), true);
+    write32(model, Register.WQCFG + 4, 1);
+    assert.equal(submit(model, noop, 1), false, 'the threshold may change while the work queue is enabled');
+    write32(model, Register.WQCFG + 4, 99);
+    assert.deepEqual(
+      [1, 1, 1, 1].map((portal) => submit(model, noop, portal)),
+      [true, true, true, false],
+      'a threshold above the size is the size',
+    );
+  });
+
+  it('a full dedicated work queue drops the descriptor and says so', () => {
+    const model = dedicated(new SparseHost(), 0, 2);
+    for (let i = 0; i < 3; i++) assert.equal(submit(model, { opcode: Opcode.NOOP }), true);
+    assert.equal(swerr(model).error, SoftwareErrorCode.DEDICATED_WQ_FULL);
+  });
+
+  it('a portal takes 64 aligned bytes at a time and nothing else', () => {
+    const model = mdev(new SparseHost());
+    for (const [offset, length] of [
+      [0, 8],
+      [0, 128],
+      [32, 64],
+      [1, 64],
+    ] as const) {
+      assert.equal(model.writeBar(2, offset, new Uint8Array(length)), true);
+    }
+    assert.equal(swerr(model).valid, false);
+    assert.equal(model.busy!(), false);
+  });
+
+  it('a PASID that is not admitted gets neither into a descriptor slot nor into WQCFG', () => {
+    const host = new SparseHost([5]);
+    const shared = mdev(host);
+    assert.equal(submit(shared, { pasid: 6, opcode: Opcode.NOOP }), true);
+    assert.equal(submit(shared, { pasid: 0, opcode: Opcode.NOOP }), true);
+    assert.equal(shared.busy!(), false);
+    assert.deepEqual(swerr(shared), {
+      valid: true,
+      overflow: true,
+      error: SoftwareErrorCode.TRANSLATION_REFUSED,
+      wq: 0,
+      pasid: 6,
+      batchIndex: 0,
+    });
+    const own = mdev(host, { mode: 'dedicated' });
+    write32(own, Register.WQCFG + 8, DEDICATED + PASID_ENABLE + 6 * 2 ** 8);
+    assert.equal((read32(own, Register.WQCFG + 8) >>> 8) & 0xfffff, 0);
+    assert.equal(command(own, Command.ENABLE_WQ), CommandStatus.WQ_PASID);
+    write32(own, Register.WQCFG + 8, DEDICATED + PASID_ENABLE + 5 * 2 ** 8);
+    assert.equal(command(own, Command.ENABLE_WQ), CommandStatus.SUCCESS);
+  });
+
+  it('a PASID that is no longer admitted cannot be enabled', () => {
+    const host = new SparseHost([5]);
+    const model = mdev(host, { mode: 'dedicated' });
+    write32(model, Register.WQCFG + 8, DEDICATED + PASID_ENABLE + 5 * 2 ** 8);
+    host.admitted = [];
+    assert.equal(command(model, Command.ENABLE_WQ), CommandStatus.WQ_PASID);
+  });
+
+  it('a mediated device cannot be configured, and comes back configured from a reset', () => {
+    const host = new SparseHost([1]);
+    host.map(1, PAGE, PAGE);
+    const model = mdev(host);
+    assert.equal(read32(model, Register.GENCAP) >>> 31, 0);
+    assert.equal(command(model, Command.RESET_DEVICE), 0);
+    write32(model, Register.WQCFG, 99);
+    write32(model, Register.GRPCFG, 0);
+    assert.equal(read32(model, Register.WQCFG), 16);
+    assert.equal(command(model, Command.ENABLE_DEVICE), 0);
+    assert.equal(command(model, Command.ENABLE_WQ), 0);
+    submit(model, { pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE });
+    settle(model);
+    assert.equal(host.peek(1, PAGE, 1)[0], Status.SUCCESS);
+  });
+
+  it('a function level reset drops all work and leaves a mediated device ready', () => {
+    const host = new SparseHost([1]);
+    host.map(1, PAGE, PAGE);
+    const model = mdev(host);
+    submit(model, { pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE });
+    model.reset();
+    assert.equal(model.busy!(), false);
+    settle(model);
+    assert.equal(host.peek(1, PAGE, 1)[0], 0);
+    assert.equal(submit(model, { pasid: 1, opcode: Opcode.NOOP }), true);
+    assert.equal(model.busy!(1), true);
+  });
+});
