@@ -39,27 +39,30 @@ static uint64_t region(int device, int index) {
 }
 
 int main(void) {
-	/* The security context, a PASID in it, and memory of ours in the PASID: the data, and a page for the job. */
+	/* The security context, a PASID in it, and memory of ours in the PASID: data, and a page for the job. */
 	int context = open("/dev/ioasid", O_RDWR | O_CLOEXEC);
 	must(context, context, "/dev/ioasid");
 	struct ioasid_alloc alloc = { .size = sizeof(alloc), .kind = IOASID_KIND_MAPPED };
 	must(context, ioctl(context, IOASID_ALLOC, &alloc), "IOASID_ALLOC");
-	unsigned char *data = mmap(NULL, LENGTH + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct ioasid_map map = { .size = sizeof(map), .flags = IOASID_MAP_READ | IOASID_MAP_WRITE, .pasid = alloc.pasid,
-		.user_va = (uintptr_t)data, .length = LENGTH + 4096 };
+	int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+	unsigned char *data = mmap(NULL, LENGTH + 4096, PROT_READ | PROT_WRITE, anonymous, -1, 0);
+	struct ioasid_map map = { .size = sizeof(map), .flags = IOASID_MAP_READ | IOASID_MAP_WRITE,
+		.pasid = alloc.pasid, .user_va = (uintptr_t)data, .length = LENGTH + 4096 };
 	must(context, ioctl(context, IOASID_MAP, &map), "IOASID_MAP");
 
 	/* The device. Both descriptors are presented: from here on it may use the PASID. */
 	int device = open("/dev/vfio/devices/vfio0", O_RDWR | O_CLOEXEC);
 	must(device, device, "/dev/vfio/devices/vfio0");
-	struct ioasid_authorize authorize = { .size = sizeof(authorize), .ioasid_fd = context, .pasid = alloc.pasid };
+	struct ioasid_authorize authorize = { .size = sizeof(authorize), .ioasid_fd = context,
+		.pasid = alloc.pasid };
 	must(device, ioctl(device, IOASID_AUTHORIZE, &authorize), "IOASID_AUTHORIZE");
-	uint64_t bar = region(device, VFIO_PCI_BAR0_REGION_INDEX), config = region(device, VFIO_PCI_CONFIG_REGION_INDEX);
+	uint64_t bar = region(device, VFIO_PCI_BAR0_REGION_INDEX);
+	uint64_t config = region(device, VFIO_PCI_CONFIG_REGION_INDEX);
 	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER; /* without bus mastering there is no DMA */
 	must(device, pwrite(device, &command, 2, config + PCI_COMMAND), "write of the command register");
 	struct vfio_irq_set *irq = calloc(1, sizeof(*irq) + sizeof(int));
-	*irq = (struct vfio_irq_set){ .argsz = sizeof(*irq) + sizeof(int), .index = VFIO_PCI_MSI_IRQ_INDEX, .count = 1,
-		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER };
+	*irq = (struct vfio_irq_set){ .argsz = sizeof(*irq) + sizeof(int), .count = 1,
+		.index = VFIO_PCI_MSI_IRQ_INDEX, .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER };
 	int done = eventfd(0, EFD_CLOEXEC);
 	*(int *)irq->data = done;
 	must(device, ioctl(device, VFIO_DEVICE_SET_IRQS, irq), "VFIO_DEVICE_SET_IRQS");
@@ -74,6 +77,7 @@ int main(void) {
 	must(device, pwrite(device, &alloc.pasid, 4, bar + PASID), "write of the PASID register");
 	must(device, pwrite(device, &doorbell, 8, bar + DOORBELL), "write of the doorbell");
 	must(-1, read(done, &count, sizeof(count)), "read of the eventfd");
-	printf("PASID %u: status %u, device %08x, CPU %08x\n", alloc.pasid, job->status, job->checksum, b << 16 | a);
-	return job->status == 1 && job->checksum == (b << 16 | a) ? 0 : 1;
+	uint32_t expected = b << 16 | a;
+	printf("PASID %u: status %u, device %08x, CPU %08x\n", alloc.pasid, job->status, job->checksum, expected);
+	return job->status == 1 && job->checksum == expected ? 0 : 1;
 }

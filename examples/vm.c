@@ -42,7 +42,8 @@ enum { PEER = 3, MAX_ARGUMENTS = 6 };
  * Facts of <linux/idxd.h> and of the DSA specification. That header is not installed everywhere, so what is
  * needed of it is here.
  */
-enum { DSA_FILL = 4, DSA_COMPLETION_ADDRESS_VALID = 4, DSA_REQUEST_COMPLETION = 8, DSA_SWERR = 0xc0, DSA_SWERR_VALID = 1 };
+enum { DSA_FILL = 4, DSA_COMPLETION_ADDRESS_VALID = 4, DSA_REQUEST_COMPLETION = 8 };
+enum { DSA_SWERR = 0xc0, DSA_SWERR_VALID = 1 };
 struct dsa_descriptor {
 	uint32_t pasid, opcode_and_flags;
 	uint64_t completion, pattern, destination;
@@ -76,7 +77,8 @@ static long free_pasid(const uint64_t *a) {
 
 /* "Guest memory": memory of this process, at an IOVA of the VM's choice. */
 static long map_memory(const uint64_t *a) {
-	struct ioasid_map map = {.size = sizeof(map), .flags = IOASID_MAP_READ | IOASID_MAP_WRITE | IOASID_MAP_FIXED_IOVA,
+	struct ioasid_map map = {.size = sizeof(map),
+		.flags = IOASID_MAP_READ | IOASID_MAP_WRITE | IOASID_MAP_FIXED_IOVA,
 		.pasid = a[1], .user_va = a[2], .length = a[3], .iova = a[4]};
 	return call(a[0], IOASID_MAP, &map);
 }
@@ -176,9 +178,11 @@ static long pass(int fd) {
 	char byte = 0;
 	struct iovec data = {.iov_base = &byte, .iov_len = 1};
 	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control = {.room = {0}};
-	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control)};
 	if (fd >= 0) {
-		control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(fd)),
+			.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 		return sendmsg(PEER, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 	}
@@ -211,9 +215,9 @@ static const struct command { const char *name; int arguments; long (*run)(const
 	{"authorize", 4, authorize},         /* DEVICE IOASID PASID VPASID */
 	{"revoke", 2, revoke_pasid},         /* DEVICE PASID */
 	{"close", 1, close_file},            /* DESCRIPTOR */
-	{"fill", 6, fill},                   /* DEVICE PASID RECORD DESTINATION BYTES VALUE: both addresses are IOVAs of the PASID */
-	{"status", 1, read_status},          /* ADDRESS of a completion record: its status, 0 as long as there is none */
-	{"wait", 1, wait_for_status},        /* ADDRESS of a completion record: its status, when there is one, or 0 after ten seconds */
+	{"fill", 6, fill},                   /* DEVICE PASID RECORD-IOVA DESTINATION-IOVA BYTES VALUE */
+	{"status", 1, read_status},          /* ADDRESS of a completion record: its status, or 0: none yet */
+	{"wait", 1, wait_for_status},        /* the same, when there is one, or 0 after ten seconds */
 	{"error", 1, take_error},            /* DEVICE: the code of the error that it reports, or 0 */
 	{"memory", 1, make_memory},          /* BYTES: their address */
 	{"set", 3, set_memory},              /* ADDRESS BYTES VALUE */
@@ -249,7 +253,8 @@ static void obey(char *line) {
 			printf("ok %ld\n", result);
 		return;
 	}
-	printf("no %d no command is called %s and has %d arguments\n", EINVAL, name == NULL ? "(nothing)" : name, count);
+	name = name == NULL ? "(nothing)" : name;
+	printf("no %d no command is called %s and has %d arguments\n", EINVAL, name, count);
 }
 
 int main(void) {
