@@ -9,7 +9,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path/posix';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { importsOf, tokensOf } from './testkit/imports.js';
+import { importsOf } from './testkit/imports.js';
+import { tokensOf } from './testkit/tokens.js';
 
 /**
  * From the top down. Places in one row do not know each other. `index` and `machine` are files at the root of

@@ -112,9 +112,9 @@ class Finder {
   /** Is what begins at `first` an argument of `describe`? That has tests, and is none. */
   #isDescription(first: number): boolean {
     let i = first - 1;
-    if (this.#is(i, 'async')) i--;
-    for (; i >= 0 && !this.#is(i, '('); i--) if (this.#is(i, ';', '{', '}')) return false;
-    return this.#is(i - 1, 'describe');
+    while (i >= 0 && !this.#is(i, '(', '[', '{'))
+      i = (this.#is(i, ')', ']', '}') ? this.#partner.get(i)! : i) - 1;
+    return this.#is(i, '(') && this.#is(i - 1, 'describe');
   }
 
   /** Where the words begin that an arrow is told by: the call that it is given to, or the name it is bound to. */
