@@ -237,8 +237,7 @@ function containerNode(
     path,
     flushes: false,
     open: (caller) => {
-      const context = iommufd.open(caller.pid);
-      context.rlimitMode = rlimitMode;
+      const context = iommufd.open(caller.pid, rlimitMode);
       return new DeviceFile(context, table, { release: () => context.close() });
     },
   };

@@ -67,9 +67,8 @@ export class MockHardware extends CachingDevice implements IommuHardware {
   readonly flags = true;
   readonly info = { type: INFO_TYPE, data: selftestInfo() };
   readonly viommuTypes = [VIOMMU_TYPE];
-  /** The vIOMMU that its requests without PASID go through, and its number there. */
-  viommu: ViommuCore | undefined;
-  virtualId = 0n;
+  #viommu: ViommuCore | undefined;
+  #virtualId = 0n;
   #failsNext = false;
   /**
    * Linux 7.3 asks for it by its type, and expects a page of memory to be one entry; 6.12, which gives no
@@ -91,6 +90,16 @@ export class MockHardware extends CachingDevice implements IommuHardware {
       pageSizes: this.pageSizes,
       aperture: this.aperture,
     };
+  }
+
+  /** The vIOMMU that its requests without PASID go through. */
+  get viommu(): ViommuCore | undefined {
+    return this.#viommu;
+  }
+
+  /** Its number there. */
+  get virtualId(): bigint {
+    return this.#virtualId;
   }
 
   formatOf(data: UserData): PagingFormat {
@@ -135,9 +144,9 @@ export class MockHardware extends CachingDevice implements IommuHardware {
     const virtualId = viommu?.virtualIdOf(this);
     if (viommu !== undefined && virtualId === undefined)
       refuse('ENOENT', `the device is none of vIOMMU ${viommu.id}`);
-    if (viommu === this.viommu) return;
-    this.viommu = viommu;
-    this.virtualId = virtualId ?? 0n;
+    if (viommu === this.#viommu) return;
+    this.#viommu = viommu;
+    this.#virtualId = virtualId ?? 0n;
   }
 }
 

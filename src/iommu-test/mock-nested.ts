@@ -52,7 +52,7 @@ export class MockNestedDomain implements NestedDomain {
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {
       const view = new DataView(entry.buffer, entry.byteOffset, entry.length);
       invalidateEntry(this.iotlb, view.getUint32(0, true), view.getUint32(4, true));
-      array.handled++;
+      array.handle();
     }
   }
 }

@@ -55,7 +55,7 @@ export class MockViommu implements VirtualIommu {
         view.getUint32(at + 4, true),
         view.getUint32(at + 8, true),
       );
-      array.handled++;
+      array.handle();
     }
   }
 

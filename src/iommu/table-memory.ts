@@ -43,9 +43,7 @@ export const ACCESS = 7;
 
 /** In place of ACCESS: the slot is free. */
 const FREE_SLOT = -1;
-/**
- * The first word of a table that is free. A walk that came there by mistake would go on in the table of zeros.
- */
+/** The first word of a table that is free: a walk that came there would go on in the table of zeros. */
 const FREE_TABLE = 1;
 
 export const TWO_32 = 0x1_0000_0000;

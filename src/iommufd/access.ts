@@ -70,7 +70,7 @@ export class Access extends IommufdObject implements Pinner {
     return this.#ioas;
   }
 
-  /** Goes over to IOAS `id`; all pins end. @throws Refusal ENOENT; as `open`, and then it stays where it is. */
+  /** Goes over to IOAS `id`; all pins end. @throws Refusal ENOENT, or as `open`: it stays where it is. */
   replace(id: number): void {
     const ioas = this.#objects.get(id, Ioas);
     if (ioas === this.#ioas) return;

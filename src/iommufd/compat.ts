@@ -30,7 +30,7 @@ export function compatIoas({ compatIoas: ioas }: IommufdContext): Ioas {
 
 /** A group joins the container: it gets a compatibility IOAS, if it has none. */
 export function joinContainer(context: IommufdContext): void {
-  context.compatIoas ??= context.allocIoas();
+  if (context.compatIoas === undefined) context.nameCompatIoas(context.allocIoas().id);
 }
 
 /**

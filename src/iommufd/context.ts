@@ -32,20 +32,41 @@ export class IommufdContext {
   readonly pid: number;
   readonly iommu: Iommu;
   readonly objects = new ObjectTable();
-  /** IOMMU_OPTION_RLIMIT_MODE: 0 pages are counted for the user, 1 for the process. */
-  rlimitMode = 0;
-  /** The IOAS that the VFIO container ioctls mean, when one was named. */
-  compatIoas: Ioas | undefined;
   readonly #living: Set<IommufdContext>;
+  #rlimitMode: number;
+  #compatIoas: Ioas | undefined;
   #references = 1;
 
   /** It is among the `living` until everything is released. Made by IommufdSubsystem.open. */
-  constructor(iommu: Iommu, living: Set<IommufdContext>, id: number, pid: number) {
+  constructor(iommu: Iommu, living: Set<IommufdContext>, id: number, pid: number, rlimitMode: number) {
+    this.#rlimitMode = rlimitMode;
     this.iommu = iommu;
     this.#living = living;
     this.id = id;
     this.pid = pid;
     living.add(this);
+  }
+
+  /** IOMMU_OPTION_RLIMIT_MODE: 0 pages are counted for the user, 1 for the process. */
+  get rlimitMode(): number {
+    return this.#rlimitMode;
+  }
+
+  /** @throws Refusal EBUSY the context has objects, whose pages are counted already; EINVAL no such mode. */
+  setRlimitMode(mode: bigint): void {
+    if (this.objects.size > 0) refuse('EBUSY', 'the context has objects already');
+    if (mode > 1n) refuse('EINVAL', `rlimit mode ${mode} is neither 0 nor 1`);
+    this.#rlimitMode = Number(mode);
+  }
+
+  /** The IOAS that the VFIO container ioctls mean, when one was named: it is an object of the context. */
+  get compatIoas(): Ioas | undefined {
+    return this.#compatIoas;
+  }
+
+  /** Names that IOAS; undefined: none. @throws Refusal ENOENT. */
+  nameCompatIoas(id: number | undefined): void {
+    this.#compatIoas = id === undefined ? undefined : this.ioas(id);
   }
 
   allocIoas(): Ioas {
@@ -110,7 +131,7 @@ export class IommufdContext {
     return queue;
   }
 
-  /** An access to IOAS `id`, which holds the context until it is closed. @throws Refusal ENOENT; EADDRINUSE. */
+  /** An access to IOAS `id`; it holds the context until it is closed. @throws Refusal ENOENT; EADDRINUSE. */
   openAccess(id: number, pinsPages: boolean): Access {
     const access = Access.open(this.objects, this.ioas(id), { pinsPages, locks: false });
     this.hold();
@@ -139,7 +160,7 @@ export class IommufdContext {
     if (object instanceof BoundDevice)
       refuse('EBUSY', `device ${id} is bound; it goes when its own descriptor is closed`);
     this.objects.destroy(id);
-    if (object === this.compatIoas) this.compatIoas = undefined;
+    if (object === this.#compatIoas) this.#compatIoas = undefined;
   }
 
   /** Maps in `target` what `source` has at `from`. @returns the IOVA. */

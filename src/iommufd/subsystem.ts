@@ -13,9 +13,9 @@ export class IommufdSubsystem {
     this.iommu = iommu;
   }
 
-  /** A new, empty context for process `pid`. */
-  open(pid: number): IommufdContext {
-    return new IommufdContext(this.iommu, this.#living, this.#nextId++, pid);
+  /** A new, empty context for process `pid`, in which pages are counted as IommufdContext.rlimitMode says. */
+  open(pid: number, rlimitMode = 0): IommufdContext {
+    return new IommufdContext(this.iommu, this.#living, this.#nextId++, pid, rlimitMode);
   }
 
   contexts(): IterableIterator<IommufdContext> {

@@ -9,6 +9,7 @@
 import type { Caller } from '../file/open-file.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
+import { broken } from '../linux/invariant.js';
 
 /** Entries are read in pieces of about so many bytes. */
 const PIECE_BYTES = 65536;
@@ -60,11 +61,10 @@ export class UserArray {
   /** IOMMU_HWPT_INVALIDATE_DATA_* or IOMMU_VIOMMU_INVALIDATE_DATA_*. */
   readonly type: number;
   readonly count: number;
-  /** How many of them have been done: what the caller is told, whether all went well or not. */
-  handled = 0;
   readonly #caller: Caller;
   readonly #address: number;
   readonly #entryLength: number;
+  #handled = 0;
 
   constructor(caller: Caller, type: number, address: number, entryLength: number, count: number) {
     this.#caller = caller;
@@ -72,6 +72,17 @@ export class UserArray {
     this.#address = address;
     this.#entryLength = entryLength;
     this.count = count;
+  }
+
+  /** How many entries have been done: what the caller is told, whether all went well or not. */
+  get handled(): number {
+    return this.#handled;
+  }
+
+  /** The next entry has been done. */
+  handle(): void {
+    if (this.#handled === this.count) broken(`more than the ${this.count} entries of an array were done`);
+    this.#handled++;
   }
 
   /**

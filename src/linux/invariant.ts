@@ -3,8 +3,10 @@
  * once, a count does not fall below zero.
  *
  * A Refusal is an answer to a program. A BrokenInvariant is a bug of ours: whoever serves the call answers
- * EIO, prints it with its stack and serves the next, and in a test it fails the test. Checks that cost a
- * comparison are always made. Those on the way of each DMA are made where IOASID_CHECKS is 1, as in the tests.
+ * EIO, prints it with its stack and serves the next, and in a test it fails the test.
+ *
+ * Checks that cost a comparison are always made. Those on the way of each DMA are made where IOASID_CHECKS is
+ * 1, as it is in the tests.
  */
 
 /** Are the checks made that each DMA would pay for? */

@@ -74,7 +74,7 @@ test('with bind-first a device that is had through its group is bound already', 
   const [group] = machine.groups;
   machine.devices[0]!.close();
   const context = machine.iommufd.open(1);
-  context.compatIoas = context.allocIoas();
+  context.nameCompatIoas(context.allocIoas().id);
   group!.open(1);
   group!.setContainer(context);
   group!.openDevice(1);

@@ -89,7 +89,7 @@ export class VtdDomain implements NestedDomain {
     if (array.count > MANY) this.table.invalidateAll();
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {
       this.#invalidate(viewOf(entry));
-      array.handled++;
+      array.handle();
     }
   }
 

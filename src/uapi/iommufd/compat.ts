@@ -28,10 +28,10 @@ function vfioIoas(context: IommufdContext, { data, respond }: Command): number {
       respond();
       return 0;
     case VFIO_IOAS_SET:
-      context.compatIoas = context.ioas(getU32(data, at.ioas_id));
+      context.nameCompatIoas(getU32(data, at.ioas_id));
       return 0;
     case VFIO_IOAS_CLEAR:
-      context.compatIoas = undefined;
+      context.nameCompatIoas(undefined);
       return 0;
     default:
       return refuse('EOPNOTSUPP', `operation ${getU16(data, at.op)} of VFIO_IOAS is unknown`);

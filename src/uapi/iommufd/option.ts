@@ -44,10 +44,7 @@ function rlimitMode(context: IommufdContext, data: Uint8Array): void {
     return;
   }
   if (op !== OPTION_SET) refuse('EOPNOTSUPP', `operation ${op} on an option is unknown`);
-  if (context.objects.size > 0) refuse('EBUSY', 'the context has objects already');
-  const value = getBig(data, at.val64);
-  if (value > 1n) refuse('EINVAL', `rlimit mode ${value} is neither 0 nor 1`);
-  context.rlimitMode = Number(value);
+  context.setRlimitMode(getBig(data, at.val64));
 }
 
 function hugePages(context: IommufdContext, data: Uint8Array): void {
