@@ -58,10 +58,16 @@ export interface DmaPort {
 export interface DeviceHost {
   readonly dma: DmaPort;
   /**
-   * Raises interrupt `vector` (MSI-X/MSI vector number; 0 for INTx). Masked and unconfigured ones are held or
-   * dropped as PCI says.
+   * Sends message `vector` of MSI-X or MSI. Masked ones are held, those that are not set up dropped, as PCI
+   * says.
    */
   interrupt(vector: number): void;
+  /**
+   * Drives the INTx line of a device with `intx` (PCI Local Bus 3.0 §2.2.6): high while there is a cause that
+   * the program has not acknowledged, and low after a reset, without being told. Whether the line or messages
+   * are in use is not the model's to know: it says both.
+   */
+  intx(level: boolean): void;
 }
 
 /** One base address register. */
@@ -84,7 +90,7 @@ export interface PciDescription {
   readonly subsystemVendorId?: number;
   readonly subsystemId?: number;
   readonly bars: readonly BarDescription[];
-  /** Interrupts: at most one of each kind. */
+  /** Interrupts. INTx is one line, driven by `host.intx`. */
   readonly intx?: boolean;
   /** MSI vectors: 1, 2, 4, 8, 16 or 32. */
   readonly msi?: number;

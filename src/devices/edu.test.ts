@@ -100,6 +100,27 @@ describe('edu: registers', () => {
     assert.deepEqual(host.interrupts, [0]);
   });
 
+  test('the INTx line is high from the first cause until the last one is acknowledged', () => {
+    const host = new FakeHost();
+    const edu = createEdu(host, {});
+    const levels = [
+      [RAISE, 0],
+      [RAISE, 3],
+      [ACKNOWLEDGE, 1],
+      [RAISE, 4],
+      [ACKNOWLEDGE, 2],
+      [ACKNOWLEDGE, 4],
+    ].map(([register, causes]) => {
+      write(edu, register!, causes!);
+      return host.line;
+    });
+    assert.deepEqual(levels, [false, true, true, true, true, false]);
+    startDma(edu, 0, BUFFER, 16, 5);
+    assert.equal(host.line, false);
+    settle(edu);
+    assert.equal(host.line, true);
+  });
+
   test('raising nothing with no cause pending does not interrupt', () => {
     const host = new FakeHost();
     write(createEdu(host, {}), RAISE, 0);

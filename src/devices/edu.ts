@@ -131,13 +131,17 @@ class Edu implements DeviceModel {
     this.#registers.set(offset, value);
   }
 
+  /** While there is a cause the INTx line is high; as a message, each raise is an interrupt. */
   #raise(causes: number): void {
     this.#set(CAUSES, this.#get(CAUSES) | causes);
-    if (this.#get(CAUSES) !== 0) this.#host.interrupt(0);
+    if (this.#get(CAUSES) === 0) return;
+    this.#host.intx(true);
+    this.#host.interrupt(0);
   }
 
   #acknowledge(causes: number): void {
     this.#set(CAUSES, this.#get(CAUSES) & ~causes);
+    if (this.#get(CAUSES) === 0) this.#host.intx(false);
   }
 
   #startFactorial(n: number): void {

@@ -25,6 +25,8 @@ export interface FakePageRequest extends PageWait {
 export class FakeHost implements DeviceHost {
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
+  /** The level of the INTx line, as the model has said it last. */
+  line = false;
   /** The faults that accesses ended with, oldest first. */
   readonly faults: DmaFault[] = [];
   /** The pages that the model has asked for, oldest first. */
@@ -65,6 +67,10 @@ export class FakeHost implements DeviceHost {
 
   interrupt(vector: number): void {
     this.interrupts.push(vector);
+  }
+
+  intx(level: boolean): void {
+    this.line = level;
   }
 
   #transfer(

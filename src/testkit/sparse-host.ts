@@ -37,6 +37,9 @@ export class SparseHost implements DeviceHost {
     this.interrupts.push(vector);
   }
 
+  /** DSA has no INTx. */
+  intx(): void {}
+
   /** Makes the pages of [iova, iova+length) present, filled with zeros. */
   map(pasid: Pasid, iova: number, length: number, writable = true): void {
     const pages = this.#pages.get(pasid) ?? new Map<number, Page>();

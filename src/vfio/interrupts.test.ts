@@ -125,7 +125,7 @@ describe('INTx', () => {
   it('is masked when it is signalled, and signals once more for what came meanwhile when it is unmasked', () => {
     const { set, irqs, raised, config } = setUp();
     set(INTX, 0, 1, fds(10));
-    for (let i = 0; i < 3; i++) irqs.raise(0);
+    for (let i = 0; i < 3; i++) irqs.drive(true);
     assert.equal(raised()[0], 1);
     assert.equal(word(config, 6) & 8, 8, 'interrupt status');
     set(INTX, 0, 1, NONE, 'unmask');
@@ -133,7 +133,7 @@ describe('INTx', () => {
     assert.equal(word(config, 6) & 8, 0);
     set(INTX, 0, 1, bools(1), 'unmask');
     assert.equal(raised()[0], 2);
-    irqs.raise(0);
+    irqs.drive(true);
     assert.equal(raised()[0], 3);
   });
 
@@ -141,7 +141,7 @@ describe('INTx', () => {
     const { set, irqs, raised, config } = setUp();
     set(INTX, 0, 1, fds(10));
     config.write(4, Uint8Array.of(2, 4));
-    irqs.raise(0);
+    irqs.drive(true);
     set(INTX, 0, 1, NONE);
     assert.equal(raised()[0], 0);
     config.write(4, Uint8Array.of(2, 0));

@@ -62,15 +62,18 @@ export class Interrupts {
     return this.#counts[index] ?? 0;
   }
 
-  /** The device raises `vector`. Dropped when it has no eventfd; held when it is masked. */
+  /** The device sends message `vector`. Dropped when it has no eventfd; held when it is masked. */
   raise(vector: number): void {
-    if (this.#kind === INTX) {
-      this.#intxPending = true;
-      this.#deliverIntx();
-    } else if (this.#triggers[vector] !== undefined) {
-      if (this.#kind === MSIX && this.msix!.masked(vector)) this.msix!.setPending(vector);
-      else this.#triggers[vector].raise();
-    }
+    if (this.#kind === INTX || this.#triggers[vector] === undefined) return;
+    if (this.#kind === MSIX && this.msix!.masked(vector)) this.msix!.setPending(vector);
+    else this.#triggers[vector].raise();
+  }
+
+  /** The device drives its INTx line. Each time that it says high is one interrupt; low says nothing. */
+  drive(level: boolean): void {
+    if (this.#kind !== INTX || !level) return;
+    this.#intxPending = true;
+    this.#deliverIntx();
   }
 
   /** The device has failed: raises ERR. */

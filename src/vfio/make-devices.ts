@@ -90,7 +90,12 @@ function assemble(
   make: MakeModel,
 ): { device: VfioDevice; model: DeviceModel; config: ConfigSpace } {
   let irqs: Interrupts | undefined;
-  const model = checkModel(make({ dma: port, interrupt: (vector) => irqs?.raise(vector) }));
+  const host: DeviceHost = {
+    dma: port,
+    interrupt: (vector) => irqs?.raise(vector),
+    intx: (level) => irqs?.drive(level),
+  };
+  const model = checkModel(make(host));
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
