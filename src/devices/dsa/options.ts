@@ -1,5 +1,6 @@
 /** The options of `--device dsa`: what they are, and what is wrong with those that are given. */
 import type { DeviceOptions } from '../device-model.js';
+import { choice, integer, refuseUnknown } from '../option-values.js';
 
 /** A whole function's options, with their defaults filled in. */
 export interface DsaOptions {
@@ -18,9 +19,7 @@ const known = ['wqs', 'engines', 'groups', 'size', 'mode', 'ready'];
 
 /** @throws Error naming the option that is unknown or out of range. */
 export function parseOptions(options: DeviceOptions): DsaOptions {
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new Error(`dsa has no option "${name}" (it has ${known.join(', ')})`);
-  }
+  refuseUnknown('dsa', options, known);
   const wqs = integer(options, 'wqs', 8, 1, 64);
   return {
     wqs,
@@ -30,20 +29,4 @@ export function parseOptions(options: DeviceOptions): DsaOptions {
     mode: choice(options, 'mode', 'shared', ['shared', 'dedicated']),
     ready: choice(options, 'ready', '0', ['0', '1']) === '1',
   };
-}
-
-function integer(options: DeviceOptions, name: string, absent: number, least: number, most: number): number {
-  const text = options[name];
-  if (text === undefined) return absent;
-  const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : -1;
-  if (value < least || value > most)
-    throw new Error(`${name} "${text}" is not a number from ${least} to ${most}`);
-  return value;
-}
-
-function choice<T extends string>(options: DeviceOptions, name: string, absent: T, values: readonly T[]): T {
-  const text = options[name] ?? absent;
-  const found = values.find((value) => value === text);
-  if (found === undefined) throw new Error(`${name} "${text}" is not ${values.join(' or ')}`);
-  return found;
 }
