@@ -2,8 +2,8 @@
  * Rings that no driver should write: random ones, near enough to right ones to get past the first check.
  *
  * `tryRing` lets a queue work through one of them and says what is wrong: a buffer that the reference does
- * not see, or that it sees otherwise; a ring that is taken for whole or for broken when it is not; a changed byte
- * that was not the device's to change.
+ * not see, or that it sees otherwise; a ring that is taken for whole or for broken when it is not; a changed
+ * byte that was not the device's to change.
  */
 import { strictEqual as equal, ok, deepStrictEqual as same } from 'node:assert/strict';
 import type { Chain } from '../devices/virtio/chain.js';

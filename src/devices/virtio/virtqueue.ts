@@ -3,8 +3,8 @@
  * that takes, and put back with the number of bytes written.
  *
  * What is put back is shown to the driver at `flush`, all at once; with VIRTIO_F_IN_ORDER in the order in
- * which it was taken, whatever finishes first. A queue that is stopped or broken gives no buffers and takes none
- * back. No more are out than the ring has descriptors.
+ * which it was taken, whatever finishes first. A queue that is stopped or broken gives no buffers and takes
+ * none back. No more are out than the ring has descriptors.
  */
 import { Chain } from './chain.js';
 import { PackedRing } from './packed-ring.js';
@@ -120,6 +120,11 @@ export class Virtqueue {
         this.#oldest = oldest.following;
         this.#use(running, oldest);
       }
+  }
+
+  /** The driver does not keep to the rules of its device: there is no going on with this queue. */
+  fail(reason: string): void {
+    this.#running?.memory.fail(reason);
   }
 
   /** Shows the driver what was put back, and interrupts it if it wants that. */

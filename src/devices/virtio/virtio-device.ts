@@ -1,0 +1,210 @@
+/**
+ * VirtioDevice: the part of a virtio device that all have in common, around a model: status, features,
+ * queues, kicks (virtio 1.3 §2). Whatever carries it (vhost-vdpa, say) drives it by these methods and looks
+ * at numbers that only grow to learn of interrupts.
+ *
+ * A kick marks a queue; `step` does the work, a slice at a time. Once a queue is broken the device needs a
+ * reset: it says so in its status and touches nothing any more.
+ */
+import { COMMON_FEATURES, Feature, has, Status } from './features.js';
+import type { VirtioPort } from './ring-memory.js';
+import type { VirtioModel } from './virtio-model.js';
+import { Virtqueue } from './virtqueue.js';
+
+/** Buffers of one queue that are taken in one step: about a millisecond of small ones. */
+const BUDGET = 256;
+const DEFAULT_QUEUE_SIZE = 256;
+
+/** How a driver has set up a queue: its size, its three areas as IOVAs, its address space. */
+export interface QueueAddresses {
+  readonly size: number;
+  readonly descriptors: number;
+  readonly driver: number;
+  readonly device: number;
+  readonly asid: number;
+}
+
+export class VirtioDevice {
+  /** What can be accepted. */
+  readonly offered: bigint;
+  readonly queues: readonly Virtqueue[];
+  /** Why the device needs a reset, in one sentence. */
+  needsReset: string | undefined;
+  readonly #model: VirtioModel;
+  /** For each queue: 1 when it was kicked, or was left with buffers. */
+  readonly #pending: Uint8Array;
+  #features = 0n;
+  #status = 0;
+  #suspended = false;
+  /** Configuration interrupts for other reasons than a change. */
+  #alarms = 0;
+
+  constructor(model: VirtioModel, port: VirtioPort) {
+    const { features, queues, inOrder } = model.virtio;
+    this.#model = model;
+    this.offered = features | COMMON_FEATURES | (inOrder === true ? Feature.IN_ORDER : 0n);
+    this.queues = Array.from({ length: queues }, () => new Virtqueue(port));
+    this.#pending = new Uint8Array(queues);
+  }
+
+  get deviceId(): number {
+    return this.#model.virtio.deviceId;
+  }
+
+  /** The most descriptors of a queue. */
+  get queueSize(): number {
+    return this.#model.virtio.queueSize ?? DEFAULT_QUEUE_SIZE;
+  }
+
+  get groups(): number {
+    return this.#model.virtio.groups ?? 1;
+  }
+
+  /** The group of queue `index`, as features are negotiated now. */
+  groupOf(index: number): number {
+    return this.#model.group?.(index, this.#features) ?? 0;
+  }
+
+  get features(): bigint {
+    return this.#features;
+  }
+
+  /** Those of `features` that are offered are negotiated. Not after FEATURES_OK. */
+  accept(features: bigint): void {
+    this.#features = features & this.offered;
+  }
+
+  get status(): number {
+    return this.#status;
+  }
+
+  /** The driver writes the device status (§2.1, §3.1). 0 resets. */
+  set status(value: number) {
+    if (value === 0) {
+      this.reset();
+      return;
+    }
+    const starts = (value & ~this.#status & Status.DRIVER_OK) !== 0;
+    this.#status = value | (this.#status & Status.NEEDS_RESET);
+    if (starts) this.#model.start?.(this.#features, this.queues);
+  }
+
+  get suspended(): boolean {
+    return this.#suspended;
+  }
+
+  /** The configuration space as it is now. Not to be written to. */
+  get config(): Uint8Array {
+    return this.#model.config;
+  }
+
+  /** Changes of the configuration space since the beginning (§2.5: its generation). */
+  get configGeneration(): number {
+    return this.#model.configChanges ?? 0;
+  }
+
+  /** Configuration interrupts since the beginning. Whoever has the eventfd compares. */
+  get configInterrupts(): number {
+    return this.configGeneration + this.#alarms;
+  }
+
+  /** Writes a part of the configuration space that lies inside it; devices ignore what cannot be written. */
+  writeConfig(offset: number, source: Uint8Array): void {
+    this.#model.writeConfig?.(offset, source);
+  }
+
+  /** Queue `index` has a driver now. It begins at its `base`. */
+  startQueue(index: number, addresses: QueueAddresses): void {
+    const queue = this.queues[index]!;
+    if (queue.running) queue.stop();
+    queue.start({
+      ...addresses,
+      eventIndex: has(this.#features, Feature.EVENT_IDX),
+      packed: has(this.#features, Feature.RING_PACKED),
+      inOrder: has(this.#features, Feature.IN_ORDER),
+    });
+  }
+
+  /** Queue `index` has none: what was taken from it is finished first. */
+  stopQueue(index: number): void {
+    if (this.queues[index]!.outstanding > 0) this.drain();
+    this.queues[index]!.stop();
+    this.#pending[index] = 0;
+  }
+
+  /** The driver says that there are buffers in queue `index`. Nobody hears it before DRIVER_OK. */
+  kick(index: number): void {
+    if (this.#works && this.queues[index]?.running === true) this.#pending[index] = 1;
+  }
+
+  /** Is there something to do, or under way? */
+  busy(): boolean {
+    if (!this.#works || this.#suspended) return false;
+    return this.#pending.includes(1) || (this.#model.busy?.() ?? false);
+  }
+
+  /** Works for a bounded time. @returns false when all that is left has to wait for something else. */
+  step(): boolean {
+    if (!this.busy()) return false;
+    for (const queue of this.queues) queue.budget = BUDGET;
+    const goesOn = (this.#model.busy?.() ?? false) && this.#model.step?.() !== false;
+    for (const [index, queue] of this.queues.entries()) {
+      if (this.#pending[index] === 1) this.#model.serve(queue, index);
+      this.#pending[index] = queue.budget === 0 ? 1 : 0;
+    }
+    this.#flush();
+    return goesOn || this.#pending.includes(1);
+  }
+
+  /** Ends what is under way: no buffer is out afterwards, and none is taken. */
+  drain(): void {
+    if (!this.#works) return;
+    for (const queue of this.queues) queue.budget = 0;
+    this.#model.drain?.();
+    this.#flush();
+  }
+
+  /** Stops working, with nothing under way; kicks are remembered. */
+  suspend(): void {
+    if (!this.#suspended) this.drain();
+    this.#suspended = true;
+  }
+
+  /** Goes on; all queues are looked at. */
+  resume(): void {
+    if (!this.#suspended) return;
+    this.#suspended = false;
+    for (let index = 0; index < this.queues.length; index++) this.kick(index);
+  }
+
+  /**
+   * As after power-on (§2.4): queues have no drivers, no buffer is touched, what was under way is dropped.
+   */
+  reset(): void {
+    for (const queue of this.queues) {
+      queue.stop();
+      queue.base = 0;
+    }
+    this.#pending.fill(0);
+    this.#status = 0;
+    this.#features = 0n;
+    this.#suspended = false;
+    this.needsReset = undefined;
+    this.#model.reset();
+  }
+
+  get #works(): boolean {
+    return (this.#status & Status.DRIVER_OK) !== 0 && this.needsReset === undefined;
+  }
+
+  /** Shows drivers what was used. The first queue that is broken is the end of the work (§2.1.2). */
+  #flush(): void {
+    for (const [index, queue] of this.queues.entries()) {
+      queue.flush();
+      if (queue.broken === undefined || this.needsReset !== undefined) continue;
+      this.needsReset = `queue ${index}: ${queue.broken}`;
+      this.#status |= Status.NEEDS_RESET;
+      this.#alarms++;
+    }
+  }
+}
