@@ -30,6 +30,7 @@ const signatures = {
   eventfd: 'int eventfd(uint32_t initial, int flags)',
   memfd_create: 'int memfd_create(const char *name, uint32_t flags)',
   ftruncate: 'int ftruncate64(int fd, long length)',
+  fallocate: 'int fallocate64(int fd, int mode, long offset, long length)',
   mmap: 'uintptr_t mmap(uintptr_t address, ulong length, int protection, int flags, int fd, long offset)',
   munmap: 'int munmap(uintptr_t address, ulong length)',
   mprotect: 'int mprotect(uintptr_t address, ulong length, int protection)',

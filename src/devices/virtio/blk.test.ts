@@ -1,0 +1,279 @@
+/** virtio-blk: each request of virtio 1.3 §5.2.6, on a real file. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { VirtioScene, type VirtioSceneOptions } from '../../testkit/virtio-scene.js';
+import createBlk from './blk.js';
+import { Wires } from './wire.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'ioasid-blk-'));
+after(() => rmSync(directory, { recursive: true }));
+
+const SECTORS = 4096;
+const IN = 0;
+const OUT = 1;
+const FLUSH = 4;
+const GET_ID = 8;
+const DISCARD = 11;
+const WRITE_ZEROES = 13;
+const OK = 0;
+const IO_ERROR = 1;
+const UNSUPPORTED = 2;
+
+let files = 0;
+
+class BlkScene extends VirtioScene {
+  readonly path: string;
+
+  constructor(options: VirtioSceneOptions & { words?: Record<string, string>; content?: Uint8Array } = {}) {
+    const name = `disk${files++}.img`;
+    const path = join(directory, name);
+    writeFileSync(path, options.content ?? new Uint8Array(SECTORS * 512));
+    const host = { baseDirectory: directory, wires: new Wires() };
+    super(createBlk(host, { file: name, ...options.words }), options);
+    this.path = path;
+  }
+
+  /** Makes a request available. @returns what it has come to, once the device has settled. */
+  request(type: number, sector: number, data: Uint8Array | number = 0, queue = 0) {
+    const header = new DataView(new ArrayBuffer(16));
+    header.setUint32(0, type, true);
+    header.setBigUint64(8, BigInt(sector), true);
+    const body = typeof data === 'number' ? this.in(data) : this.out(data);
+    const status = this.in(1);
+    const id = this.offer(queue, this.out(new Uint8Array(header.buffer)), body, status);
+    return { id, body, status: () => this.bytesOf(status)[0], data: () => this.bytesOf(body) };
+  }
+
+  /** One request to its end. */
+  async ask(type: number, sector: number, data: Uint8Array | number = 0) {
+    const request = this.request(type, sector, data);
+    await this.settle();
+    const used = this.drivers[0]!.collect();
+    assert.equal(used?.id, request.id, this.device.needsReset);
+    return { status: request.status(), written: used?.length, data: request.data() };
+  }
+
+  get file(): Uint8Array {
+    return new Uint8Array(readFileSync(this.path));
+  }
+}
+
+function pattern(length: number, salt: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 7 + salt + (i >> 9)) & 0xff);
+}
+
+function segment(sector: number, sectors: number, flags = 0): Uint8Array {
+  const view = new DataView(new ArrayBuffer(16));
+  view.setBigUint64(0, BigInt(sector), true);
+  view.setUint32(8, sectors, true);
+  view.setUint32(12, flags, true);
+  return new Uint8Array(view.buffer);
+}
+
+for (const format of ['split', 'packed'] as const)
+  describe(`virtio-blk on ${format} rings`, () => {
+    test('what is written is in the file, and is read again', async () => {
+      const scene = new BlkScene({ format });
+      const data = pattern(8 * 512, 3);
+      assert.deepEqual(await scene.ask(OUT, 100, data), { status: OK, written: 1, data });
+      assert.deepEqual(scene.file.slice(100 * 512, 108 * 512), data);
+      assert.deepEqual(await scene.ask(IN, 100, 8 * 512), { status: OK, written: 8 * 512 + 1, data });
+      assert.equal((await scene.ask(FLUSH, 0)).status, OK);
+    });
+
+    test('requests of more than a piece of 1 MiB are whole', async () => {
+      const content = pattern(SECTORS * 512, 9);
+      const scene = new BlkScene({ format, content, memory: 8 << 20 });
+      const length = 1536 * 1024 + 512;
+      assert.deepEqual((await scene.ask(IN, 1, length)).data, content.slice(512, 512 + length));
+      const data = pattern(length, 77);
+      assert.equal((await scene.ask(OUT, 2, data)).status, OK);
+      assert.deepEqual(scene.file.slice(1024, 1024 + length), data);
+    });
+
+    test('hundreds of requests in all queues at once all end, each with its own data', async () => {
+      const content = pattern(SECTORS * 512, 1);
+      const scene = new BlkScene({ format, content, words: { queues: '3' }, size: 128, memory: 4 << 20 });
+      const requests = Array.from({ length: 120 }, (_, n) => ({
+        sector: (n * 31) % SECTORS,
+        ...scene.request(IN, (n * 31) % SECTORS, 512, n % 3),
+      }));
+      await scene.settle();
+      for (const { sector, status, data } of requests) {
+        assert.equal(status(), OK);
+        assert.deepEqual(data(), content.slice(sector * 512, sector * 512 + 512));
+      }
+      assert.equal(scene.drivers.map((driver) => [...collectAll(driver)].length).join(), '40,40,40');
+    });
+  });
+
+function* collectAll(driver: { collect(): unknown }): Generator<unknown> {
+  for (let used = driver.collect(); used !== undefined; used = driver.collect()) yield used;
+}
+
+describe('virtio-blk', () => {
+  test('nothing outside the disk is read or written (§5.2.6)', async () => {
+    const scene = new BlkScene();
+    for (const [sector, bytes] of [
+      [SECTORS, 512],
+      [SECTORS, 0],
+      [SECTORS - 1, 1024],
+      [2 ** 52, 512],
+    ] as const) {
+      assert.equal((await scene.ask(IN, sector, bytes)).status, IO_ERROR);
+      assert.equal((await scene.ask(OUT, sector, new Uint8Array(bytes))).status, IO_ERROR);
+    }
+    assert.equal(statSync(scene.path).size, SECTORS * 512);
+    assert.equal((await scene.ask(IN, SECTORS - 1, 512)).status, OK);
+  });
+
+  test('GET_ID gives the serial, padded to 20 bytes', async () => {
+    const scene = new BlkScene({ words: { serial: 'disk-7' } });
+    const { status, written, data } = await scene.ask(GET_ID, 0, 20);
+    assert.deepEqual([status, written], [OK, 21]);
+    assert.equal(Buffer.from(data).toString('latin1'), 'disk-7'.padEnd(20, '\0'));
+    assert.equal((await scene.ask(GET_ID, 0, 4)).written, 5);
+    assert.equal((await scene.ask(GET_ID, 0, 64)).written, 21);
+  });
+
+  test('DISCARD and WRITE_ZEROES with and without UNMAP leave zeros (§5.2.6.2)', async () => {
+    const content = pattern(SECTORS * 512, 5);
+    for (const [type, flags] of [
+      [DISCARD, 0],
+      [WRITE_ZEROES, 0],
+      [WRITE_ZEROES, 1],
+    ] as const) {
+      const scene = new BlkScene({ content });
+      assert.equal((await scene.ask(type, 0, segment(16, 3000, flags))).status, OK);
+      const expected = content.slice();
+      expected.fill(0, 16 * 512, 3016 * 512);
+      assert.deepEqual(scene.file, expected);
+    }
+  });
+
+  test('a segment that is wrong changes nothing', async () => {
+    const content = pattern(SECTORS * 512, 6);
+    const scene = new BlkScene({ content });
+    const two = Uint8Array.from([...segment(0, 8), ...segment(8, 8)]);
+    for (const [type, data, status] of [
+      [DISCARD, segment(5, 1, 1), UNSUPPORTED],
+      [WRITE_ZEROES, segment(5, 1, 2), UNSUPPORTED],
+      [WRITE_ZEROES, segment(5, 0), OK],
+      [DISCARD, two, IO_ERROR],
+      [DISCARD, new Uint8Array(8), IO_ERROR],
+      [DISCARD, segment(SECTORS, 1), IO_ERROR],
+      [WRITE_ZEROES, segment(SECTORS - 1, 2), IO_ERROR],
+      [WRITE_ZEROES, segment(0, 0x10001), IO_ERROR],
+      [99, new Uint8Array(), UNSUPPORTED],
+    ] as const)
+      assert.equal((await scene.ask(type, 0, data)).status, status);
+    assert.deepEqual(scene.file, content);
+  });
+
+  test('a read-only disk says so and is never changed', async () => {
+    const content = pattern(SECTORS * 512, 8);
+    const scene = new BlkScene({ content, words: { readonly: '1' } });
+    assert.equal(scene.device.offered & (1n << 5n), 1n << 5n);
+    assert.equal((await scene.ask(OUT, 0, new Uint8Array(512))).status, IO_ERROR);
+    assert.equal((await scene.ask(DISCARD, 0, segment(0, 8))).status, IO_ERROR);
+    assert.equal((await scene.ask(WRITE_ZEROES, 0, segment(0, 8))).status, IO_ERROR);
+    assert.equal((await scene.ask(IN, 0, 512)).status, OK);
+    assert.deepEqual(scene.file, content);
+  });
+
+  test('data that faults is an error of the request, and the queue goes on', async () => {
+    const scene = new BlkScene();
+    for (const [type, data] of [
+      [IN, 1024],
+      [OUT, new Uint8Array(1024)],
+    ] as const) {
+      const request = scene.request(type, 0, data);
+      scene.memory.rights.fill(0, request.body.iova + 512, request.body.iova + 1024);
+      await scene.settle();
+      assert.equal(request.status(), IO_ERROR);
+      assert.equal(scene.drivers[0]!.collect()?.id, request.id);
+    }
+    assert.equal((await scene.ask(FLUSH, 0)).status, OK);
+  });
+
+  test('a header that is too short is an error; no place for a status needs a reset', async () => {
+    const scene = new BlkScene();
+    const status = scene.in(1);
+    scene.offer(0, scene.out(new Uint8Array(8)), status);
+    await scene.settle();
+    assert.equal(scene.bytesOf(status)[0], IO_ERROR);
+    scene.offer(0, scene.out(new Uint8Array(16)));
+    await scene.settle();
+    assert.match(
+      scene.device.needsReset ?? '',
+      /^queue 0: a request of 16 bytes has no room for its status$/,
+    );
+    assert.equal(scene.device.status & 0x40, 0x40);
+    assert.equal(scene.device.configInterrupts, 1);
+  });
+
+  test('a file that was cut gives errors', async () => {
+    const scene = new BlkScene();
+    truncateSync(scene.path, 512);
+    assert.equal((await scene.ask(IN, 0, 512)).status, OK);
+    assert.equal((await scene.ask(IN, 0, 1024)).status, IO_ERROR);
+  });
+});
+
+describe('the end of what is under way', () => {
+  test('a drain ends requests at once, and nothing of them comes later', async () => {
+    const scene = new BlkScene({ memory: 4 << 20 });
+    const data = pattern(512, 4);
+    const requests = Array.from({ length: 20 }, (_, n) => scene.request(OUT, n, data));
+    const read = scene.request(IN, 4000, 512);
+    scene.device.step();
+    assert.ok(scene.device.queues[0]!.outstanding > 0);
+    scene.device.suspend();
+    assert.equal(scene.device.queues[0]!.outstanding, 0);
+    for (const { status } of [...requests, read]) assert.equal(status(), OK);
+    const before = scene.memory.bytes.slice();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal(scene.device.busy(), false);
+    assert.deepEqual(scene.memory.bytes, before);
+    for (let n = 0; n < 20; n++) assert.deepEqual(scene.file.slice(n * 512, n * 512 + 512), data);
+  });
+
+  test('what is kicked while suspended is served at resume', async () => {
+    const scene = new BlkScene();
+    scene.device.suspend();
+    const request = scene.request(GET_ID, 0, 20);
+    assert.equal(scene.device.busy(), false);
+    scene.device.resume();
+    await scene.settle();
+    assert.equal(request.status(), OK);
+  });
+
+  test('a reset drops requests: no byte of memory changes after it', async () => {
+    const scene = new BlkScene();
+    for (let n = 0; n < 10; n++) scene.request(IN, n, 512);
+    scene.device.step();
+    scene.device.status = 0;
+    const before = scene.memory.bytes.slice();
+    assert.equal(scene.device.busy(), false);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(scene.memory.bytes, before);
+  });
+
+  test('a write after a reset is not overtaken by one from before it', async () => {
+    for (let round = 0; round < 20; round++) {
+      const scene = new BlkScene();
+      const old = scene.request(OUT, 0, pattern(64 * 512, 1));
+      scene.device.step();
+      scene.device.status = 0;
+      assert.equal(old.status(), 0xee);
+      scene.start();
+      const data = pattern(64 * 512, 2);
+      assert.equal((await scene.ask(OUT, 0, data)).status, OK);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      assert.deepEqual(scene.file.slice(0, 64 * 512), data);
+    }
+  });
+});

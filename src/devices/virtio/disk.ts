@@ -1,0 +1,168 @@
+/**
+ * Disk: a file as the medium of a block device. Jobs run on other threads (libuv's), so that nobody waits for
+ * the file; what has ended is found in `finished`, in the order in which it has.
+ *
+ * A job can also be run at once, on this thread. That, and `abandon`, is how work is ended at a point in
+ * time: jobs that are under way cannot be called back, but nobody looks at their results any more, and
+ * nothing new is to start before they have ended (`settled`), so that none of them overtakes a later one.
+ */
+import * as fs from 'node:fs';
+import { type LibcFunction, libc } from '../../linux/ffi.js';
+
+export type JobKind = 'read' | 'write' | 'sync' | 'zero' | 'punch';
+
+const PUNCH_HOLE_KEEP_SIZE = 3;
+/** What is written at a time where a range is to be zeros. */
+const ZEROS = new Uint8Array(1 << 20);
+
+/** One thing to do to the file. Used again and again by one request. */
+export class Job {
+  kind: JobKind = 'read';
+  /** Bytes of the file; for `sync` nothing. */
+  offset = 0;
+  length = 0;
+  /** Takes what is read and has what is to be written, from its start. */
+  buffer: Uint8Array = new Uint8Array();
+  /** Why it failed, once it has ended; undefined: it has not. */
+  error: string | undefined;
+}
+
+export class Disk {
+  /** Bytes. */
+  readonly size: number;
+  readonly writable: boolean;
+  readonly #fd: number;
+  #finished: Job[] = [];
+  /** Jobs under way that somebody waits for, and those that nobody does. */
+  #running = new Set<Job>();
+  #abandoned = 0;
+
+  /**
+   * Opens the file. @throws Error one sentence: it is not there, not a file, not of whole sectors, or may not
+   * be written.
+   */
+  constructor(path: string, writable: boolean) {
+    this.writable = writable;
+    this.#fd = openFile(path, writable);
+    const status = fs.fstatSync(this.#fd);
+    const wrong = !status.isFile()
+      ? 'is not a regular file'
+      : status.size % 512 !== 0 || status.size === 0
+        ? `has ${status.size} bytes, which are no whole sectors of 512`
+        : undefined;
+    if (wrong !== undefined) {
+      fs.closeSync(this.#fd);
+      throw new Error(`file "${path}" ${wrong}`);
+    }
+    this.size = status.size;
+  }
+
+  /** Does nothing go on that was abandoned? Before that nothing may be started. */
+  get settled(): boolean {
+    return this.#abandoned === 0;
+  }
+
+  /** Has a job ended that was not taken yet? */
+  get hasFinished(): boolean {
+    return this.#finished.length > 0;
+  }
+
+  /** Starts `job`. It is under way until it is taken out of `finished`. */
+  start(job: Job): void {
+    job.error = undefined;
+    this.#running.add(job);
+    this.#begin(job, (error) => this.#end(job, error));
+  }
+
+  /** The job that has ended first of those not taken yet. */
+  takeFinished(): Job | undefined {
+    return this.#finished.shift();
+  }
+
+  /** Does `job` now, before anything else happens on this thread. */
+  run(job: Job): void {
+    job.error = undefined;
+    try {
+      job.error = this.#doNow(job);
+    } catch (error) {
+      job.error = (error as Error).message;
+    }
+  }
+
+  /** Nobody waits for what is under way any more. The jobs, and their buffers, are not to be used again. */
+  abandon(): void {
+    this.#abandoned += this.#running.size;
+    this.#running = new Set();
+    this.#finished = [];
+  }
+
+  #end(job: Job, error: string | undefined): void {
+    if (!this.#running.delete(job)) this.#abandoned--;
+    else {
+      job.error = error;
+      this.#finished.push(job);
+    }
+  }
+
+  #begin(job: Job, done: (error: string | undefined) => void): void {
+    const { kind, buffer, offset, length } = job;
+    const moved = (error: Error | null, count: number) =>
+      done(error !== null ? error.message : count < length ? tooShort(count, length) : undefined);
+    if (kind === 'read') fs.read(this.#fd, buffer, 0, length, offset, moved);
+    else if (kind === 'write') fs.write(this.#fd, buffer, 0, length, offset, moved);
+    else if (kind === 'sync') fs.fdatasync(this.#fd, (error) => done(error?.message));
+    else if (kind === 'zero') this.#writeZeros(offset, length, done);
+    else if (fallocate() === undefined) this.#writeZeros(offset, length, done);
+    else
+      fallocate()!.async(this.#fd, PUNCH_HOLE_KEEP_SIZE, offset, length, (error, result) =>
+        error === null && result === 0 ? done(undefined) : this.#writeZeros(offset, length, done),
+      );
+  }
+
+  #writeZeros(offset: number, length: number, done: (error: string | undefined) => void): void {
+    const n = Math.min(length, ZEROS.length);
+    if (n === 0) done(undefined);
+    else
+      fs.write(this.#fd, ZEROS, 0, n, offset, (error, count) => {
+        if (error !== null) done(error.message);
+        else this.#writeZeros(offset + count, length - count, done);
+      });
+  }
+
+  #doNow({ kind, buffer, offset, length }: Job): string | undefined {
+    if (kind === 'sync') fs.fdatasyncSync(this.#fd);
+    else if (kind === 'read' || kind === 'write') {
+      const count =
+        kind === 'read'
+          ? fs.readSync(this.#fd, buffer, 0, length, offset)
+          : fs.writeSync(this.#fd, buffer, 0, length, offset);
+      return count < length ? tooShort(count, length) : undefined;
+    } else if (kind === 'zero' || fallocate()?.(this.#fd, PUNCH_HOLE_KEEP_SIZE, offset, length) !== 0)
+      for (let done = 0; done < length; )
+        done += fs.writeSync(this.#fd, ZEROS, 0, Math.min(ZEROS.length, length - done), offset + done);
+    return undefined;
+  }
+}
+
+/** Makes holes; undefined where there are no C functions. What cannot be a hole is written. */
+function fallocate(): LibcFunction | undefined {
+  try {
+    return libc().fallocate;
+  } catch {
+    return undefined;
+  }
+}
+
+function tooShort(count: number, length: number): string {
+  return `the file has ended after ${count} of ${length} bytes`;
+}
+
+function openFile(path: string, writable: boolean): number {
+  try {
+    return fs.openSync(path, writable ? 'r+' : 'r');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'does not exist' : `cannot be opened: ${code}`;
+    throw new Error(`file "${path}" ${why}`);
+  }
+}
