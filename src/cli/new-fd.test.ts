@@ -2,7 +2,7 @@
  * ioctls that return a new descriptor, by real programs under a real launcher, with a device file that makes
  * descriptors.
  *
- * What is checked is in tests/c/newfd.c, one task each; the server is src/testkit/new-fd-server.ts.
+ * What is checked is in tests/c/newfd, one task each; the server is src/testkit/new-fd-server.ts.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
 /**
- * Actors: real processes under `ioasid run` that do what a test tells them (tests/c/fdrules.c), and the
+ * Actors: real processes under `ioasid run` that do what a test tells them (tests/c/fdrules), and the
  * server whose files they use.
  *
  * An actor does one command at a time and answers each with one line; its forks are actors too. Every test

@@ -2,7 +2,7 @@
  * C programs of the tests: compiled once in each test process, into a folder that goes with it.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** Where ioasid.h is. */
 export const includeFolder = join(root, 'include');
 /** Where the C programs of the tests are. */
-export const programFolder = join(root, 'tests/c');
+const programFolder = join(root, 'tests/c');
 
 /** How to compile: without a warning, in this standard. */
 export interface Compilation {
@@ -38,35 +38,51 @@ export function missingCompiler(command: 'cc' | 'c++' = 'cc'): string | false {
  * Compiles `source`, all warnings being errors. `name` is that of its file. @returns the path of the program.
  * @throws Error with what the compiler says.
  */
-export function compile(
-  name: string,
-  source: string,
-  { compiler = 'cc', standard = 'gnu11', linkage = 'dynamic' }: Compilation = {},
-): string {
+export function compile(name: string, source: string, how: Compilation = {}): string {
   folder ??= ownFolder();
   const path = join(folder, name);
   writeFileSync(path, source);
-  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
-  const program = `${path}.${linkage}`;
-  const link = linkage === 'static' ? ['-static'] : [];
-  execFileSync(
-    compiler,
-    [`-std=${standard}`, ...warnings, '-pthread', ...link, '-I', includeFolder, '-o', program, path],
-    {
-      stdio: 'pipe',
-    },
-  );
-  return program;
+  return build(name, [path], how);
 }
 
-/** The program tests/c/NAME.c, compiled. @returns its path. */
+/** The names of the programs in tests/c: files, and folders of files that are one program. */
+export function testProgramNames(): string[] {
+  const entries = readdirSync(programFolder, { withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isDirectory() || entry.name.endsWith('.c'))
+    .map(({ name }) => name.replace(/\.c$/, ''));
+}
+
+/** The program tests/c/NAME.c, or that of all files in tests/c/NAME, compiled. @returns its path. */
 export function testProgram(name: string, how: Compilation = {}): string {
   const key = JSON.stringify([name, how]);
   const known = compiled.get(key);
   if (known !== undefined) return known;
-  const path = compile(`${name}.c`, readFileSync(join(programFolder, `${name}.c`), 'utf8'), how);
+  const path = build(name, sourcesOf(name), how);
   compiled.set(key, path);
   return path;
+}
+
+function sourcesOf(name: string): string[] {
+  const path = join(programFolder, name);
+  if (!existsSync(path)) return [`${path}.c`];
+  const files = readdirSync(path).filter((file) => file.endsWith('.c'));
+  return files.map((file) => join(path, file));
+}
+
+function build(
+  name: string,
+  sources: readonly string[],
+  { compiler = 'cc', standard = 'gnu11', linkage = 'dynamic' }: Compilation,
+): string {
+  folder ??= ownFolder();
+  const program = join(folder, `${name}.${linkage}`);
+  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
+  const link = linkage === 'static' ? ['-static'] : [];
+  const headers = ['-I', includeFolder, '-I', programFolder];
+  const options = [`-std=${standard}`, ...warnings, '-pthread', ...link, ...headers];
+  execFileSync(compiler, [...options, '-o', program, ...sources], { stdio: 'pipe' });
+  return program;
 }
 
 function ownFolder(): string {

@@ -15,7 +15,7 @@ import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { newFdIoctls } from '../uapi/new-fd.js';
 
-/** ioctls, the same numbers as in tests/c/newfd.c. */
+/** ioctls, the same numbers as in tests/c/newfd. */
 const GET_DEVICE_FD = 0x3b6a;
 const FAULT_QUEUE_ALLOC = 0x3b8e;
 const NUMBER = 0x3b01;

@@ -8,11 +8,17 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { KIND_MAPPED, KIND_NESTED, KIND_PROCESS } from '../ioasid/context.js';
-import { compile, includeFolder, missingCompiler, programFolder } from '../testkit/c-program.js';
+import {
+  compile,
+  includeFolder,
+  missingCompiler,
+  testProgram,
+  testProgramNames,
+} from '../testkit/c-program.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/interrupts.js';
 import * as abi from './ioasid.js';
@@ -290,6 +296,7 @@ test('the program in docs/abi.md compiles without a warning', withCc, () => {
 });
 
 test('the C programs of the tests compile without a warning', withCc, () => {
-  for (const name of readdirSync(programFolder))
-    compile(name, readFileSync(join(programFolder, name), 'utf8'));
+  const names = testProgramNames();
+  assert.ok(names.length > 3, `only ${names} were found`);
+  for (const name of names) testProgram(name);
 });

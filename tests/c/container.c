@@ -16,13 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                                \
-	do {                                                                                            \
-		if (!(condition)) {                                                                     \
-			fprintf(stderr, "line %d: %s (%s)\n", __LINE__, #condition, strerror(errno));   \
-			exit(1);                                                                        \
-		}                                                                                       \
-	} while (0)
+#include "check.h"
 
 enum { PAGE = 4096, IOVA = 0x10000, EDU_BUFFER = 0x40000, RUN = 1, TO_MEMORY = 2 };
 enum { SOURCE = 0x80, DESTINATION = 0x88, COUNT = 0x90, COMMAND = 0x98 };
