@@ -67,6 +67,12 @@ static void do_mmap(const char *text, int fd, uint64_t offset, size_t length, co
 		define(text, BUFFER, (uintptr_t)got, length);
 }
 
+static void do_peek(const struct name *buffer, size_t offset, size_t length)
+{
+	if (offset <= buffer->length && length <= buffer->length - offset)
+		print_hex((uint8_t *)buffer->value + offset, length);
+}
+
 bool memory_line(char **word, int count)
 {
 	struct name *buffer = count > 1 ? find_kind(word[1], BUFFER) : NULL;
@@ -79,6 +85,8 @@ bool memory_line(char **word, int count)
 	} else if (IS("fill", 4) && buffer && number(word[2]) <= buffer->length) {
 		from_hex(word[3], (uint8_t *)buffer->value + number(word[2]), buffer->length - number(word[2]));
 		fputc('0', out);
+	} else if (IS("peek", 4) && buffer) {
+		do_peek(buffer, number(word[2]), number(word[3]));
 	} else if (IS("protect", 5) && buffer) {
 		print_result(mprotect((void *)(buffer->value + number(word[2])), number(word[3]), protection(word[4])));
 	} else if (IS("unmap", 4) && buffer) {

@@ -40,4 +40,5 @@ exec 9>"$cache/lock"
 flock 9
 [ -f "$home/vmlinuz" ] || fetch
 "$here/programs.sh" "$home" vfio-init
+ln -sf "$("$here/../qemu/fetch.sh" bookworm)" "$home/qemu"
 echo "$home"

@@ -7,41 +7,14 @@
 # Two machines: one without an IOMMU of its own, in QEMU 10 (guest.c), and one with a virtual Intel IOMMU whose first-stage tables QEMU hands to
 # iommufd, in QEMU 11 (guest-vtd.c).
 #
-# The packages, and all that they need down to the C library, are fetched by apt into a cache directory outside the repository, with lists and
-# sources of its own, and unpacked there; nothing is installed. Software emulation (TCG): no /dev/kvm is needed.
-#
-# Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid), QEMU_MIRROR (default: the Debian mirror of this machine's apt).
+# Software emulation (TCG): no /dev/kvm is needed. Environment: that of fetch.sh.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-caches=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
-mirror=${QEMU_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)}
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 stop() { echo "qemu: $*" >&2; exit 1; }
-
-# fetch RELEASE: QEMU of the release's backports into $cache.
-fetch() {
-	mkdir -p "$cache/lists/partial" "$cache/apt/archives/partial"
-	: >"$cache/status"
-	for suite in "$1-backports" "$1"; do
-		echo "deb [signed-by=$keyring] $mirror $suite main"
-	done >"$cache/sources.list"
-	cat >"$cache/apt.conf" <<-EOF
-		Dir::Etc::sourcelist "$cache/sources.list";
-		Dir::Etc::sourceparts "-";
-		Dir::State::lists "$cache/lists";
-		Dir::State::status "$cache/status";
-		Dir::Cache "$cache/apt";
-		APT::Install-Recommends "false";
-	EOF
-	APT_CONFIG=$cache/apt.conf apt-get update -q >&2
-	APT_CONFIG=$cache/apt.conf apt-get install -y -q --download-only -t "$1-backports" qemu-system-x86 >&2
-	for package in "$cache"/apt/archives/*.deb; do dpkg-deb -x "$package" "$cache/root"; done
-	touch "$cache/complete"
-}
 
 # build GUEST
 build() {
@@ -56,20 +29,15 @@ machine() {
 	release=$1 guest=$2 arguments=$3
 	shift 3
 	cat >"$work/wanted"
-	cache=$caches/qemu-$release
-	[ -e "$cache/complete" ] || fetch "$release"
+	qemu=$("$here/fetch.sh" "$release")
 	build "$guest"
-	libraries=$cache/root/usr/lib/x86_64-linux-gnu:$cache/root/lib/x86_64-linux-gnu
-	loader=$(find "$cache/root" -name 'ld-linux-x86-64.so.2' | head -n 1)
 	status=0
 	# shellcheck disable=SC2086
 	timeout -k 5 60 node "$here/../bin/ioasid" run $arguments -- \
 		bash -c 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0
 			[ ! -e /dev/vfio/devices/vfio1 ] || exec 22<>/dev/vfio/devices/vfio1
 			exec "$@"' launch \
-		"$loader" --library-path "$libraries" "$cache/root/usr/bin/qemu-system-x86_64" \
-		-L "$cache/root/usr/share/qemu" -L "$cache/root/usr/share/seabios" \
-		-machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 \
+		"$qemu" -machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 \
 		-object iommufd,id=i0,fd=20 "$@" -kernel "$work/$guest" </dev/null >"$work/said" 2>"$work/complaints" || status=$?
 	cat "$work/said" "$work/complaints"
 	# isa-debug-exit ends QEMU with 2 * 0 + 1.

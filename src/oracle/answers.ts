@@ -4,7 +4,9 @@
  * An executor may not get to the end of its script. What it answered to a sequence in which its kernel warned
  * of itself, or fell over, is dropped; the sequences after it go into the next boot.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import type { Sequence } from './language.js';
 
 /** One answer per line, or why there are none. */
@@ -18,7 +20,8 @@ export interface Side {
   ask(sequences: readonly Sequence[]): Promise<readonly Answers[]>;
 }
 
-const BOOT_LIMIT_MS = 600_000;
+/** Within this time a kernel answers something, or has got stuck. */
+const STUCK_MS = 60_000;
 
 /** Boots as often as it takes. @param boot the answers of one boot: at least one, maybe not all. */
 export async function askInBoots(
@@ -51,18 +54,34 @@ export function parseAnswers(output: string, sequences: readonly Sequence[]): An
   return answers;
 }
 
-/** Runs a program. `ignore`: it is ended after some minutes, and what it says of errors is not wanted. */
-export function run(
-  file: string,
-  args: readonly string[],
-  errors: 'inherit' | 'ignore',
+/** Runs a program; what it says of errors goes to ours. */
+export function run(file: string, args: readonly string[]): Promise<{ code: number | null; output: string }> {
+  return ended(spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] }));
+}
+
+/**
+ * Boots a kernel that writes its answers into the file `progress`, and ends it when nothing more comes: a
+ * sequence may have made it hang.
+ */
+export async function boot(file: string, args: readonly string[], progress: string): Promise<string> {
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let size = -1;
+  const watch = setInterval(() => {
+    const now = statSync(progress, { throwIfNoEntry: false })?.size ?? 0;
+    if (now === size) child.kill('SIGKILL');
+    size = now;
+  }, STUCK_MS);
+  try {
+    return (await ended(child)).output;
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+function ended(
+  child: ChildProcessByStdio<null, Readable, Readable | null>,
 ): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, {
-      stdio: ['ignore', 'pipe', errors],
-      timeout: errors === 'ignore' ? BOOT_LIMIT_MS : 0,
-      killSignal: 'SIGKILL',
-    });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;

@@ -8,12 +8,12 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Answers, askInBoots, parseAnswers, run, type Side } from './answers.js';
+import { type Answers, askInBoots, boot, parseAnswers, run, type Side } from './answers.js';
 import { formatScript, type Sequence } from './language.js';
 
 /** Builds kernel and executor where they are not there yet. @returns the directory they are in. */
 export async function buildKernel(script: string): Promise<string> {
-  const { code, output } = await run(script, [], 'inherit');
+  const { code, output } = await run(script, []);
   const home = output.trim().split('\n').at(-1);
   if (code !== 0 || home === undefined || home === '') throw new Error('the oracle could not be built');
   return home;
@@ -36,7 +36,7 @@ export class Kernel implements Side {
     const work = await mkdtemp(join(tmpdir(), 'ioasid-oracle-'));
     try {
       await writeFile(join(work, 'script'), formatScript(sequences));
-      const { output } = await run(join(this.#home, 'linux'), this.#arguments(work), 'ignore');
+      const output = await boot(join(this.#home, 'linux'), this.#arguments(work), join(work, 'out'));
       const answers = await readFile(join(work, 'out'), 'utf8').catch(() => undefined);
       if (answers === undefined) throw new Error(`the kernel did not get as far as the executor:\n${output}`);
       return parseAnswers(answers, sequences);

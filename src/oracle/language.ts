@@ -5,7 +5,7 @@
  *     seq NAME                          begins a sequence; what the one before it opened and mapped is gone
  *     open F PATH · memfd M LENGTH · eventfd E · dup G F · close F
  *     buf B LENGTH ALIGN                memory at an odd multiple of ALIGN, nothing mapped on either side
- *     fill B OFFSET HEX
+ *     fill B OFFSET HEX · peek B OFFSET LENGTH
  *     ioctl F CMD HEX [OFFSET:SIZE=VALUE | >v@OFFSET:SIZE | >G@OFFSET:fd | >G@result:fd | <B | !VALUE]...
  *     read F LENGTH · pread F OFFSET LENGTH · write F HEX · pwrite F OFFSET HEX · poll F
  *     preadv F OFFSET LENGTH... · pwritev F OFFSET HEX...
@@ -61,6 +61,7 @@ const plainVerbs = [
   'close',
   'buf',
   'fill',
+  'peek',
   'read',
   'pread',
   'write',

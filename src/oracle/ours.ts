@@ -108,6 +108,10 @@ class Executor {
       case 'fill':
         this.#buffers.get(first)?.bytes.set(fromHex(third), Number(second));
         return '0';
+      case 'peek':
+        return toHex(
+          this.#buffers.get(first)!.bytes.subarray(Number(second), Number(second) + Number(third)),
+        );
       case 'poll':
         return `0x${this.#process.poll(this.#fd(first), POLLIN | POLLOUT).toString(16)}`;
       case 'read':

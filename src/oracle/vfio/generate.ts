@@ -1,0 +1,144 @@
+/**
+ * The generator: sequences of calls on a VFIO device, its group and its container.
+ *
+ * As with iommufd, a sequence is a list of steps on a scene. Each keeps to one device and to one or two parts,
+ * so that what belongs together meets.
+ */
+import fc from 'fast-check';
+import type { Sequence } from '../language.js';
+import { mostly } from '../numbers.js';
+import { devices, type OracleDevice } from './machine.js';
+import { DeviceScene, type DeviceStep, mapMemory, openDevice, openFiles, settle } from './scene.js';
+import {
+  askContainer,
+  containerInfo,
+  deviceFd,
+  dma,
+  files,
+  groupStatus,
+  mapDma,
+  setContainer,
+  setIommu,
+  unmapDma,
+  unsetContainer,
+} from './steps-container.js';
+import { deviceInfo, feature, hotReset, ioeventfd, regionInfo, reset, unknownCall } from './steps-device.js';
+import {
+  acknowledge,
+  actOn,
+  enable,
+  irqInfo,
+  lookForSignals,
+  raise,
+  setIrqs,
+  unmaskByEventfd,
+} from './steps-irqs.js';
+import {
+  command,
+  msixTable,
+  oddPlace,
+  readBar,
+  readConfig,
+  vectored,
+  writeBar,
+  writeConfig,
+} from './steps-regions.js';
+
+export const MAX_STEPS = 25;
+
+const parts = {
+  irqs: [
+    [1, irqInfo],
+    [4, setIrqs],
+    [4, enable],
+    [5, actOn],
+    [1, unmaskByEventfd],
+    [2, lookForSignals],
+    [6, raise],
+    [3, acknowledge],
+    [2, command],
+  ],
+  bars: [
+    [5, readBar],
+    [4, writeBar],
+    [3, vectored],
+    [2, msixTable],
+    [2, oddPlace],
+    [1, command],
+  ],
+  config: [
+    [4, readConfig],
+    [6, writeConfig],
+    [1, oddPlace],
+    [1, command],
+  ],
+  device: [
+    [1, deviceInfo],
+    [2, regionInfo],
+    [4, feature],
+    [1, reset],
+    [3, hotReset],
+    [2, ioeventfd],
+    [1, unknownCall],
+  ],
+  container: [
+    [6, mapDma],
+    [5, unmapDma],
+    [2, containerInfo],
+    [2, askContainer],
+    [2, setIommu],
+    [2, groupStatus],
+    [2, setContainer],
+    [2, unsetContainer],
+    [2, deviceFd],
+    [3, files],
+    [5, dma],
+  ],
+} as const satisfies Record<string, readonly (readonly [number, fc.Arbitrary<DeviceStep>])[]>;
+
+export type DevicePart = keyof typeof parts;
+export const partNames = Object.keys(parts) as readonly DevicePart[];
+
+/** nvme takes a fifth of a second to open and close, because it is reset by then. */
+const weights: Readonly<Record<OracleDevice['name'], number>> = { edu: 10, rocker: 9, nvme: 1 };
+
+const device = fc.oneof(
+  ...devices.map((each) => ({ weight: weights[each.name], arbitrary: fc.constant(each) })),
+);
+
+/** How far a program is when a sequence begins. */
+const start = mostly(
+  fc.record({ type: fc.constantFrom(1, 3), mapped: fc.boolean() }),
+  fc.constant(undefined),
+  9,
+);
+
+export function sequences(chosen: readonly DevicePart[]): fc.Arbitrary<Sequence> {
+  return fc.subarray([...chosen], { minLength: 1, maxLength: Math.min(2, chosen.length) }).chain((used) => {
+    const steps = fc.array(fc.oneof(...used.map(stepsOf)), {
+      minLength: 1,
+      maxLength: MAX_STEPS,
+      size: 'max',
+    });
+    return fc.tuple(device, start, steps).map(([device, begun, steps]) => {
+      const scene = new DeviceScene(device);
+      openFiles(scene);
+      if (begun !== undefined) {
+        openDevice(scene, begun.type);
+        settle(scene);
+        if (begun.mapped) mapMemory(scene);
+      }
+      for (const step of steps) step(scene);
+      return { name: 'generated', lines: scene.lines };
+    });
+  });
+}
+
+function stepsOf(part: DevicePart): fc.Arbitrary<DeviceStep> {
+  return fc.oneof(
+    ...parts[part].map(([weight, arbitrary]) => ({
+      weight,
+      arbitrary: arbitrary as fc.Arbitrary<DeviceStep>,
+    })),
+  );
+}

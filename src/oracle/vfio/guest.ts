@@ -1,0 +1,72 @@
+/**
+ * The kernel side of device files: Debian's kernel with real vfio-pci and type1, as a guest of QEMU with
+ * QEMU's devices.
+ *
+ * A boot takes seconds, so thousands of sequences share one. The script goes in with the initramfs, the
+ * answers come out of the second serial port.
+ */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Answers, askInBoots, boot, parseAnswers, type Side } from '../answers.js';
+import { formatScript, type Sequence } from '../language.js';
+import { type Entry, initramfs } from './initramfs.js';
+import { devices } from './machine.js';
+
+const MACHINE = [
+  ...['-machine', 'q35,kernel-irqchip=split,accel=tcg', '-m', '512', '-display', 'none', '-no-reboot'],
+  ...['-nodefaults', '-monitor', 'none', '-net', 'none'],
+  ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+];
+const COMMAND_LINE = [
+  ...['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'intel_iommu=on', 'random.trust_cpu=on'],
+  // Emulated time stamp counters are no clock.
+  ...['tsc=unstable', 'clocksource=hpet'],
+].join(' ');
+
+export class Guest implements Side {
+  readonly #home: string;
+
+  /** @param home the directory that oracle/vfio.sh has made. */
+  constructor(home: string) {
+    this.#home = home;
+  }
+
+  ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
+    return askInBoots(sequences, (some) => this.#boot(some));
+  }
+
+  async #boot(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
+    const work = await mkdtemp(join(tmpdir(), 'ioasid-oracle-'));
+    try {
+      await writeFile(join(work, 'initrd'), initramfs(await this.#files(sequences)));
+      await boot(join(this.#home, 'qemu'), this.#arguments(work), join(work, 'answers'));
+      const answers = await readFile(join(work, 'answers'), 'utf8').catch(() => '');
+      const console = await readFile(join(work, 'console'), 'utf8').catch(() => '');
+      if (!answers.startsWith('seq ')) throw new Error(`the guest did not get to the executor:\n${console}`);
+      return parseAnswers(answers, sequences);
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  }
+
+  async #files(sequences: readonly Sequence[]): Promise<Entry[]> {
+    const modules = await readdir(join(this.#home, 'mod'));
+    const names = ['init', 'executor', ...modules.map((name) => `mod/${name}`)];
+    const files = names.map(async (path) => ({ path, data: await readFile(join(this.#home, path)) }));
+    return [
+      ...['dev', 'proc', 'sys', 'mod'].map((path) => ({ path })),
+      ...(await Promise.all(files)),
+      { path: 'script', data: Buffer.from(formatScript(sequences)) },
+    ];
+  }
+
+  #arguments(work: string): string[] {
+    return [
+      ...MACHINE,
+      ...devices.flatMap(({ slot, qemu }) => ['-device', `${qemu},addr=${slot}`]),
+      ...['-serial', `file:${join(work, 'console')}`, '-serial', `file:${join(work, 'answers')}`],
+      ...['-kernel', join(this.#home, 'vmlinuz'), '-initrd', join(work, 'initrd'), '-append', COMMAND_LINE],
+    ];
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * A scene of one device: a program that has opened it through its group, with memory, eventfds and the places
+ * of its capabilities by name. Steps add lines to it.
+ *
+ * What differs between any two machines (addresses in BARs, the interrupt line, registers that a device
+ * without reset has kept) is written first, so that both sides begin alike.
+ */
+import { descriptor, formatValue, type Line, number, plain, saved, type Value } from '../language.js';
+import { type CallOptions, call, type LayoutName } from '../layouts.js';
+import { addressOf, type CapabilityName, capabilityIds, type OracleDevice } from './machine.js';
+
+export const MEMORY_BYTES = 0x10000;
+/** An IOVA at which all memory is mapped when a scene begins. */
+export const MAPPED = 0x100000n;
+export const EVENTFDS = ['e0', 'e1', 'e2'] as const;
+/** One that no interrupt signals: a write to it that raises an interrupt would go round for ever. */
+export const IO_EVENTFD = 'io';
+export const DEVICE_FD = 'dev';
+/** Configuration space begins here in the file, and a region of any number there. */
+export const region = (index: number): bigint => BigInt(index) << 40n;
+export const CONFIG = region(7);
+
+const COMMAND = 0x04n;
+const BAR0 = 0x10n;
+const INTERRUPT_LINE = 0x3cn;
+const MEMORY_AND_MASTER = 0x0006;
+
+/** One program's files and memory; every step adds to its lines. */
+export class DeviceScene {
+  readonly lines: Line[] = [];
+  readonly device: OracleDevice;
+
+  constructor(device: OracleDevice) {
+    this.device = device;
+  }
+
+  add(...lines: readonly Line[]): void {
+    this.lines.push(...lines);
+  }
+
+  call(
+    name: LayoutName,
+    fields: Readonly<Record<string, Value | number | bigint>>,
+    options?: CallOptions,
+  ): void {
+    this.lines.push(call(name, fields, options));
+  }
+
+  read(place: Value | bigint, length: number): void {
+    this.add(plain('pread', DEVICE_FD, placeText(place), length));
+  }
+
+  /** Writes the low `length` bytes of `value`. */
+  write(place: Value | bigint, value: bigint, length: number): void {
+    this.add(plain('pwrite', DEVICE_FD, placeText(place), littleEndian(value, length)));
+  }
+}
+
+export type DeviceStep = (scene: DeviceScene) => void;
+
+export function placeText(place: Value | bigint): string {
+  return formatValue(typeof place === 'bigint' ? number(place) : place);
+}
+
+/** In hex; `-` is no bytes. */
+export function littleEndian(value: bigint, length: number): string {
+  if (length === 0) return '-';
+  const bytes = Buffer.alloc(length);
+  for (let n = 0; n < length; n++) bytes[n] = Number((value >> BigInt(8 * n)) & 0xffn);
+  return bytes.toString('hex');
+}
+
+/** The lines that every sequence begins with: files, memory, eventfds. */
+export function openFiles(scene: DeviceScene): void {
+  const name = Buffer.from(`${addressOf(scene.device)}\0`).toString('hex');
+  scene.add(
+    plain('open', 'c', '/dev/vfio/vfio'),
+    plain('open', 'g', `/dev/vfio/${scene.device.slot}`),
+    plain('buf', 'b', MEMORY_BYTES, 4096),
+    plain('buf', 's', 0x1000, 4096),
+    plain('memfd', 'm', 0x1000),
+    plain('fill', 's', 0, name),
+    ...[...EVENTFDS, IO_EVENTFD].map((each) => plain('eventfd', each)),
+  );
+}
+
+/** Joins the container and opens the device. `type` is 1 or 3: type1 of version 1 or 2. */
+export function openDevice(scene: DeviceScene, type: number): void {
+  scene.call('VFIO_GROUP_SET_CONTAINER', { fd: descriptor('c') }, { fd: 'g' });
+  scene.call('VFIO_SET_IOMMU', {}, { fd: 'c', address: number(type) });
+  getDeviceFd(scene);
+  for (const name of scene.device.capabilities) scene.add(plain('cap', name, DEVICE_FD, capabilityIds[name]));
+}
+
+export function getDeviceFd(scene: DeviceScene, name = DEVICE_FD): void {
+  const saves = { [name]: { fd: 'result' } };
+  const place = { kind: 'address', name: 's', plus: 0n } as const;
+  scene.call('VFIO_GROUP_GET_DEVICE_FD', {}, { fd: 'g', address: place, saves });
+}
+
+export function mapMemory(scene: DeviceScene): void {
+  scene.call(
+    'VFIO_IOMMU_MAP_DMA',
+    {
+      argsz: 32,
+      flags: 3,
+      vaddr: { kind: 'address', name: 'b', plus: 0n },
+      iova: MAPPED,
+      size: MEMORY_BYTES,
+    },
+    { fd: 'c' },
+  );
+}
+
+/** Makes both machines' devices alike. */
+export function settle(scene: DeviceScene): void {
+  for (let bar = 0n; bar < 6n; bar++) scene.write(CONFIG + BAR0 + 4n * bar, 0n, 4);
+  scene.write(CONFIG + COMMAND, BigInt(MEMORY_AND_MASTER), 2);
+  scene.write(CONFIG + INTERRUPT_LINE, 0n, 1);
+  if (scene.device.name === 'edu') settleEdu(scene);
+  if (scene.device.name === 'rocker') settleRocker(scene);
+}
+
+function settleEdu(scene: DeviceScene): void {
+  scene.write(0x64n, 0xffffffffn, 4); // acknowledges
+  scene.write(0x20n, 0n, 4);
+  scene.write(0x04n, 0xffffffffn, 4);
+  for (const register of [0x80n, 0x88n, 0x90n]) scene.write(register, 0n, 8);
+}
+
+function settleRocker(scene: DeviceScene): void {
+  scene.write(0x10n, 0n, 4);
+  for (const register of [0x18n, 0x28n]) scene.write(register, 0n, 8);
+  scene.write(0x30n, 0n, 4);
+}
+
+/** The place of a capability's byte. */
+export const inCapability = (name: CapabilityName, at: number): Value => saved(name, at);
