@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { FakeHost, settle } from './fake-host.js';
 import { checkModel, loadDeviceFactory } from './load.js';
 
@@ -25,8 +25,19 @@ describe('docs/devices.md', () => {
   mkdirSync(join(directory, 'node_modules'));
   symlinkSync(fileURLToPath(new URL('../..', import.meta.url)), join(directory, 'node_modules/ioasid'));
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
-  writeFileSync(join(directory, 'copier.js'), block('copier.js'));
+  for (const name of ['copier.js', 'table.js']) writeFileSync(join(directory, name), block(name));
   writeFileSync(join(directory, 'copier.test.js'), block('copier.test.js'));
+
+  test('the table of registers does what the guide says', async () => {
+    const { registers } = await import(pathToFileURL(join(directory, 'table.js')).href);
+    registers.set(0x04, 0x1ff);
+    assert.equal(registers.write(0x00, Uint8Array.of(9, 9, 9, 9, 0x0f, 0xff)), true);
+    assert.deepEqual([registers.get(0x00), registers.get(0x04)], [1, 0x1f0]);
+    registers.write(0x100 + 3 * 64, Uint8Array.of(0, 1));
+    registers.write(0x101 + 3 * 64, Uint8Array.of(2));
+    assert.equal(registers.get(0x100 + 3 * 64), 256);
+    assert.deepEqual([registers.nameOf(0x1c0), registers.nameOf(2)], ['QUEUE[3].SIZE', 'STATUS+2']);
+  });
 
   test('the smallest device passes the test that the guide prints', () => {
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;

@@ -184,6 +184,7 @@ interface ReferenceByte {
   readonly end: number;
   readonly whole: boolean;
   readonly sizes: readonly number[] | undefined;
+  readonly locked: boolean;
   value: number;
 }
 
@@ -205,6 +206,7 @@ class Reference {
           end: start + width,
           whole: more.whole === true,
           sizes: more.sizes,
+          locked: more.locked?.(Math.floor(i / width)) === true,
           value: 0,
         });
       }
@@ -231,10 +233,17 @@ class Reference {
       const byte = this.#at(offset + i, offset, source.length);
       if (byte === undefined) continue;
       const covered = offset <= byte.start && offset + source.length >= byte.end;
-      if (byte.whole && !covered) continue;
+      if (byte.locked || (byte.whole && !covered)) continue;
       if (byte.access === 'rw') byte.value = (byte.value & ~byte.bits) | (written & byte.bits);
       if (byte.access === 'w1c') byte.value &= ~(written & byte.bits);
     }
+  }
+
+  /** The value of the register at `offset`, of `width` bytes. */
+  value(offset: number, width: number): bigint {
+    let value = 0n;
+    for (let i = width - 1; i >= 0; i--) value = value * 256n + BigInt(this.#bytes.get(offset + i)!.value);
+    return value;
   }
 
   #at(place: number, offset: number, length: number): ReferenceByte | undefined {
@@ -258,6 +267,7 @@ const description = fc
     sizes: fc.option(fc.uniqueArray(fc.constantFrom(1, 2, 4, 8), { minLength: 1 }), { freq: 4 }),
     whole: fc.boolean(),
     stores: fc.boolean(),
+    locked: fc.option(fc.nat(3), { freq: 3 }),
   })
   .map(({ width, reset, bits, ...more }) => {
     const fits = 2n ** BigInt(width * 8) - 1n;
@@ -269,26 +279,29 @@ type Part = typeof description extends fc.Arbitrary<infer T> ? T : never;
 /** Registers of these, one after another; those that `store` do so in a handler instead of having none. */
 function layOut(parts: readonly Part[], nothing: 'zeros' | 'ones' = 'zeros') {
   let end = 0;
-  const table = parts.map(({ gap, width, access, reset, bits, count, apart, sizes, whole, stores }, i) => {
-    const offset = end + gap;
-    const stride = width + apart;
-    end = offset + ((count ?? 1) - 1) * stride + width;
-    const store = (low: number, high: number, index: number) =>
-      registers.set(offset + index * stride, low, high);
-    return {
-      name: count === null ? `R${i}` : `R${i}[]`,
-      offset,
-      width,
-      access,
-      reset,
-      whole,
-      ...(bits === null ? {} : { bits }),
-      ...(count === null ? {} : { count, stride }),
-      ...(sizes === null ? {} : { sizes }),
-      ...(access === 'wo' ? { write: () => {} } : {}),
-      ...(stores && (access === 'rw' || access === 'w1c') ? { write: store } : {}),
-    } as RegisterDescription;
-  });
+  const table = parts.map(
+    ({ gap, width, access, reset, bits, count, apart, sizes, whole, stores, locked }, i) => {
+      const offset = end + gap;
+      const stride = width + apart;
+      end = offset + ((count ?? 1) - 1) * stride + width;
+      const store = (low: number, high: number, index: number) =>
+        registers.set(offset + index * stride, low, high);
+      return {
+        name: count === null ? `R${i}` : `R${i}[]`,
+        offset,
+        width,
+        access,
+        reset,
+        whole,
+        ...(bits === null ? {} : { bits }),
+        ...(count === null ? {} : { count, stride }),
+        ...(sizes === null ? {} : { sizes }),
+        ...(locked === null || access === 'ro' ? {} : { locked: (index: number) => index === locked }),
+        ...(access === 'wo' ? { write: () => {} } : {}),
+        ...(stores && (access === 'rw' || access === 'w1c') ? { write: store } : {}),
+      } as RegisterDescription;
+    },
+  );
   const registers: Registers = new Registers(table, nothing);
   return { table, end, registers };
 }
@@ -329,6 +342,13 @@ test('any sequence of reads and writes of any length does what it would byte by 
           } else {
             const expected = reference.read(offset, bytes.length, ones ? 0xff : 0);
             assert.deepEqual(read(registers, offset, bytes.length), expected);
+          }
+        }
+        for (const { offset, width, count = 1, stride = width } of table) {
+          for (let at = offset; at < offset + count * stride; at += stride) {
+            const value = reference.value(at, width);
+            const found = [registers.get(at), registers.low(at), registers.high(at)];
+            assert.deepEqual(found, [Number(value), Number(value & 0xffffffffn), Number(value >> 32n)]);
           }
         }
       },
