@@ -109,7 +109,7 @@ export class Machine {
     make: (iommu: Iommu, pasids: PasidSpace) => readonly { device: VfioDevice; spec: string }[],
   ) {
     this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
-    this.iommufd = new IommufdSubsystem(this.iommu);
+    this.iommufd = new IommufdSubsystem(this.iommu, options.mappingQuota);
     this.#devices = make(this.iommu, this.ioasid.pasids);
     this.groups = makeGroups(this.#devices.map(({ device }) => device));
     this.nodes = [

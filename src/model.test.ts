@@ -56,9 +56,9 @@ function escaped(text: string): string {
 function defines(source: string, name: string): boolean {
   const [first = '', member] = name.split('.');
   if (member === undefined)
-    return new RegExp(`^(?:export )?(?:async )?function ${escaped(first)}\\b`, 'm').test(source);
+    return new RegExp(`^(?:export )?(?:async )?function\\*? ${escaped(first)}\\b`, 'm').test(source);
   const body = new RegExp(`^export class ${escaped(first)}\\b[^]*?^}`, 'm').exec(source)?.[0] ?? '';
-  return new RegExp(`^  (?:static |async |get )*${escaped(member)}(?:<[^(]*>)?\\(`, 'm').test(body);
+  return new RegExp(`^  (?:static |async |get |\\*)*${escaped(member)}(?:<[^(]*>)?\\(`, 'm').test(body);
 }
 
 /** The tests of a file, as patterns: what a template puts into a name may be anything. */

@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { DEFAULT_MAPPING_QUOTA, DEFAULT_PASID_QUOTA } from '../ioasid/subsystem.js';
+import { DEFAULT_MAPPING_QUOTA } from '../ioasid/quota.js';
+import { DEFAULT_PASID_QUOTA } from '../ioasid/subsystem.js';
 import { USAGE } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DmaFault, WorkingModel } from '../devices/device-model.js';
+import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -135,7 +136,7 @@ describe('a device whose address spaces are ASIDs', () => {
     refused(() => life.authorize(context, b.pasid, 0), 'EEXIST');
     refused(() => life.authorize(context, b.pasid, SPACES), 'EINVAL');
     assert.deepEqual([...life.authorizations()], [{ pasid: a.pasid, vpasid: 0, context }]);
-    context.free(b.pasid);
+    finished(context.free(b.pasid));
   });
 
   it('drains what goes by the revoked ASID, and leaves the work of the others alone', () => {
@@ -158,7 +159,7 @@ describe('a device that another ABI has', () => {
     life.bind('mapped by its own file');
     assert.equal(life.granted, true);
     refused(() => life.authorize(context, pasid), 'EBUSY', /vdpa0 is mapped by its own file/);
-    context.free(pasid);
+    finished(context.free(pasid));
     life.close();
     life.open(2);
     assert.equal(life.granted, false);

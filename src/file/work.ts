@@ -12,11 +12,13 @@
  */
 export type Work<T> = Generator<undefined, T, undefined>;
 
+type Result = number | bigint | void;
+
 /** The result of a call, or the work that leads to it. */
-export type Sliced<T extends number | void> = T | Work<T>;
+export type Sliced<T extends Result> = T | Work<T>;
 
 /** Is it work yet? A result is no object. */
-export function isWork<T extends number | void>(sliced: Sliced<T>): sliced is Work<T> {
+export function isWork<T extends Result>(sliced: Sliced<T>): sliced is Work<T> {
   return typeof sliced === 'object';
 }
 
@@ -29,6 +31,40 @@ export function finish<T>(work: Work<T>): T {
 }
 
 /** As `finish`, for what may be the result already. */
-export function finished<T extends number | void>(sliced: Sliced<T>): T {
+export function finished<T extends Result>(sliced: Sliced<T>): T {
   return isWork(sliced) ? finish(sliced) : sliced;
+}
+
+/** As work, for `yield*` in the work of another call. */
+export function* workOf<T extends Result>(sliced: Sliced<T>): Work<T> {
+  return isWork(sliced) ? yield* sliced : sliced;
+}
+
+/** What `use` makes of the result, when it is there. */
+export function after<T extends Result, U extends Result>(
+  sliced: Sliced<T>,
+  use: (result: T) => U,
+): Sliced<U> {
+  return isWork(sliced) ? afterwards(sliced, use) : use(sliced);
+}
+
+function* afterwards<T, U>(work: Work<T>, use: (result: T) => U): Work<U> {
+  return use(yield* work);
+}
+
+/**
+ * Does every step of a release, whatever the steps before it throw; then throws what the first of those did.
+ * As `release` (linux/invariant.ts), for steps that take long or are many. They may be made while they are done.
+ */
+export function* releasing(steps: Iterable<() => Sliced<void>>): Work<void> {
+  const thrown: unknown[] = [];
+  for (const step of steps) {
+    try {
+      yield* workOf(step());
+    } catch (error) {
+      thrown.push(error);
+    }
+    yield;
+  }
+  if (thrown.length > 0) throw thrown[0];
 }

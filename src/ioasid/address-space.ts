@@ -1,22 +1,26 @@
 /**
  * An address space: what a mapped PASID of the native ABI and an IOAS of iommufd both are.
  *
- * It owns a page table and the rules of changing it: alignment, reserved and allowed IOVAs, no overlap, no
- * splitting of a mapping, a free IOVA chosen when the user names none. Each method checks everything before
- * it changes anything. The rules, their order and their errnos are those of Linux's iommufd for both ABIs.
- * `users` counts the devices that are authorized for it.
+ * It owns a page table, and knows which IOVAs are free in it. Each method checks everything before it changes
+ * anything. The rules, their order and their errnos are those of Linux's iommufd for both ABIs. What can take
+ * long is Work: mappings are taken out, looked at and copied a chunk at a time.
+ *
+ * Invariant: each mapping counts in the quota of the context that the address space is in, and holds one
+ * reference to its memory. `users` counts the devices that are authorized for it.
  */
+import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
-import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
+import { NONE, type PageTable } from '../iommu/page-table.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import { broken, release } from '../linux/invariant.js';
-import { holes, type IovaRange, LAST_IOVA, overlaps } from './iova-ranges.js';
+import { broken } from '../linux/invariant.js';
+import { FreeIovas } from './free-iovas.js';
+import { LAST_IOVA, smaller } from './iova-ranges.js';
+import type { Quota } from './quota.js';
 
-/** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
-const LARGEST_ALIGNMENT = 2n ** 21n;
-const PAGE = BigInt(PAGE_SIZE);
+/** Mappings that are looked at or made before others have their turn. */
+const CHUNK = 64;
 
 /** One mapping, as `ls` shows it. Bytes. */
 export interface MappingView {
@@ -38,24 +42,37 @@ export interface Piece {
   readonly access: Access;
 }
 
+/** What lies in a range that is mapped as a whole. */
+export interface Survey {
+  /** Mappings. */
+  readonly count: number;
+  /** Where the range begins in the memory of the first. */
+  readonly offset: bigint;
+  /** The rights that all of them give, and MEMORY_WRITABLE. */
+  readonly access: Access;
+}
+
+/** What an unmap has done: the bytes that were mapped, and why it stopped there. */
+export interface Unmapped {
+  readonly bytes: bigint;
+  readonly refusal: Refusal | undefined;
+}
+
 export class AddressSpace {
   /** As reasons name it: `PASID 7`, `IOAS 2`. */
   readonly name: string;
   readonly table: PageTable;
+  readonly iovas: FreeIovas;
   readonly #iommu: Iommu;
+  readonly #quota: Quota;
   #users = 0;
-  #alignment = 1n;
-  // What is kept free, by owner; and all of it in one list, made when it is asked for.
-  readonly #reservations = new Map<object, IovaRange[]>();
-  #reservedRanges: readonly IovaRange[] | undefined;
-  #allowed: readonly IovaRange[] = [];
-  // No hole of a page or more lies in [PAGE, #full): where the search for a free range begins.
-  #full = PAGE;
 
-  constructor(iommu: Iommu, name: string) {
+  constructor(iommu: Iommu, name: string, quota: Quota) {
     this.name = name;
     this.#iommu = iommu;
+    this.#quota = quota;
     this.table = iommu.pageTable();
+    this.iovas = new FreeIovas(name, this.table, iommu.tables);
   }
 
   /** Devices that are authorized for it. */
@@ -74,107 +91,9 @@ export class AddressSpace {
     this.#users--;
   }
 
-  /** What IOVAs, lengths and memory must be aligned to, in bytes: a power of two. */
-  get alignment(): bigint {
-    return this.#alignment;
-  }
-
   /**
-   * Makes `alignment` the rule. @throws Refusal EADDRINUSE when a mapping that is there breaks it.
-   */
-  align(alignment: bigint): void {
-    if (alignment > this.#alignment) {
-      for (const { iova, length, offset } of this.#views()) {
-        if (((iova | length | offset) & (alignment - 1n)) === 0n) continue;
-        refuse(
-          'EADDRINUSE',
-          `the mapping at ${hex(iova)} of ${this.name} is not aligned to ${alignment} bytes`,
-        );
-      }
-    }
-    this.#alignment = alignment;
-  }
-
-  /**
-   * Keeps a range free, until `release` with the same owner. @throws Refusal EADDRINUSE when it is mapped or
-   * was allowed.
-   */
-  reserve(range: IovaRange, owner: object): void {
-    const slot = this.table.firstFrom(range.start);
-    if (slot !== NONE && this.table.start(slot) <= range.last) {
-      refuse(
-        'EADDRINUSE',
-        `the mapping at ${hex(this.table.start(slot))} of ${this.name} lies in a range that a device cannot reach`,
-      );
-    }
-    if (this.#allowed.some((allowed) => overlaps(allowed, range))) {
-      refuse(
-        'EADDRINUSE',
-        `the iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} was allowed by its user`,
-      );
-    }
-    const ranges = this.#reservations.get(owner);
-    if (ranges === undefined) this.#reservations.set(owner, [range]);
-    else ranges.push(range);
-    this.#reservedRanges = undefined;
-  }
-
-  /** Gives back what `owner` has reserved. */
-  release(owner: object): void {
-    if (this.#reservations.delete(owner)) this.#reservedRanges = undefined;
-    this.#full = PAGE;
-  }
-
-  /** The ranges that can be mapped: all that is not reserved. */
-  ranges(): IovaRange[] {
-    return holes(this.#reserved, 0n, LAST_IOVA);
-  }
-
-  /**
-   * IOVAs are chosen from `ranges` only from now on; from anywhere when there are none. @throws Refusal
-   * EADDRINUSE when one is reserved.
-   */
-  allow(ranges: readonly IovaRange[]): void {
-    for (const range of ranges) {
-      const taken = this.#reserved.find((reserved) => overlaps(reserved, range));
-      if (taken !== undefined)
-        refuse(
-          'EADDRINUSE',
-          `iova range ${hex(range.start)} to ${hex(range.last)} of ${this.name} is reserved`,
-        );
-    }
-    this.#allowed = joined(ranges);
-    this.#full = PAGE;
-  }
-
-  /**
-   * Where [address, address+length) of some memory would be mapped: `iova` itself when it is given, otherwise
-   * the first free range, never 0, aligned to the smaller of the length's power of two and the memory's own
-   * alignment, at most 2 MiB, with the offset inside the page kept.
-   * @throws Refusal EINVAL, EEXIST, EOVERFLOW, ENOSPC.
-   */
-  place(length: bigint, address: bigint, iova: bigint | undefined): bigint {
-    const at = this.find(length, address, iova);
-    this.requireAligned(address);
-    return at;
-  }
-
-  /** As `place`, for memory that need not be aligned. */
-  find(length: bigint, address: bigint, iova: bigint | undefined): bigint {
-    if (length === 0n) refuse('EINVAL', 'the length is zero');
-    if (length % this.#alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.#aligned()}`);
-    return iova === undefined ? this.#choose(length, address) : this.#check(iova, length);
-  }
-
-  /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
-  requireAligned(address: bigint): void {
-    if ((address % PAGE) % this.#alignment !== 0n)
-      refuse('EINVAL', `the memory at ${hex(address)} is not ${this.#aligned()}`);
-  }
-
-  /**
-   * Maps `length` bytes of `memory` from byte `offset` on at an IOVA that `place` has given. Takes over the
-   * reference to the memory.
+   * Maps `length` bytes of `memory` from byte `offset` on at an IOVA that `iovas.find` has given. Takes over
+   * the reference to the memory.
    */
   map(iova: bigint, length: bigint, memory: Memory, offset: bigint, access: Access): void {
     const rights = access & WRITE ? access | MEMORY_WRITABLE : access;
@@ -182,43 +101,52 @@ export class AddressSpace {
   }
 
   /**
-   * Maps `pieces`, which an address space has given, one after the other from an IOVA on that `place` has
-   * given.
+   * Maps what `source` has at [from, from+length), all of it, at an IOVA that `iovas.find` has given for it.
    */
-  mapPieces(iova: bigint, pieces: readonly Piece[], access: Access): void {
-    let at = iova;
-    for (const { length, memory, offset, access: rights } of pieces) {
-      this.#map(at, length, this.#iommu.memories.retain(memory), offset, access | (rights & MEMORY_WRITABLE));
-      at += length;
+  *copy(iova: bigint, source: AddressSpace, from: bigint, length: bigint, access: Access): Work<void> {
+    let [at, count] = [iova, 0];
+    for (const piece of source.pieces(from, length)) {
+      const memory = this.#iommu.memories.retain(piece.memory);
+      this.#map(at, piece.length, memory, piece.offset, access | (piece.access & MEMORY_WRITABLE));
+      at += piece.length;
+      if (++count % CHUNK === 0) yield;
     }
   }
 
   /**
    * What is mapped at [iova, iova+length), mapping by mapping.
-   * @throws Refusal EINVAL, EOVERFLOW for no range; ENOENT when a part of it is not mapped.
+   * @throws Refusal EINVAL, EOVERFLOW for no range; ENOENT when a part of it is not mapped, when it is come to.
    */
-  pieces(iova: bigint, length: bigint): Piece[] {
-    if (length === 0n) refuse('EINVAL', 'the length is zero');
-    if (iova + length - 1n > LAST_IOVA)
-      refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
-    const { tables } = this.#iommu;
-    const pieces: Piece[] = [];
-    let at = iova;
-    for (const slot of this.table.slots(iova)) {
-      const start = this.table.start(slot);
-      if (at === iova + length || start > at) break;
-      const end = smaller(this.table.last(slot) + 1n, iova + length);
-      const words = slot * MAPPING_WORDS;
-      pieces.push({
-        length: end - at,
-        memory: tables.mappings[words + MEMORY]!,
-        offset: tables.exact(slot, OFFSET_HI) + (at - start),
-        access: tables.mappings[words + ACCESS]!,
-      });
+  *pieces(iova: bigint, length: bigint): Generator<Piece, void> {
+    const last = lastOf(iova, length);
+    for (let at = iova; at <= last; ) {
+      const slot = this.table.find(at);
+      if (slot === NONE) refuse('ENOENT', `iova ${hex(at)} of ${this.name} is not mapped`);
+      const end = smaller(this.table.last(slot), last) + 1n;
+      yield this.#piece(slot, at, end);
       at = end;
     }
-    if (at < iova + length) refuse('ENOENT', `iova ${hex(at)} of ${this.name} is not mapped`);
-    return pieces;
+  }
+
+  /** Each mapping, by rising IOVA. */
+  *all(): Generator<Piece, void> {
+    for (const slot of this.table.slots())
+      yield this.#piece(slot, this.table.start(slot), this.table.last(slot) + 1n);
+  }
+
+  /**
+   * Looks at [iova, iova+length). @throws Refusal as `pieces`; that of the quota as soon as there are more
+   * mappings than it has room for.
+   */
+  *survey(iova: bigint, length: bigint, quota: Quota): Work<Survey> {
+    let [count, offset, access] = [0, 0n, ~0];
+    for (const piece of this.pieces(iova, length)) {
+      if (count === 0) offset = piece.offset;
+      access &= piece.access;
+      quota.check(++count);
+      if (count % CHUNK === 0) yield;
+    }
+    return { count, offset, access };
   }
 
   /**
@@ -226,24 +154,23 @@ export class AddressSpace {
    * were mapped; 0 is fine.
    * @throws Refusal EINVAL, EOVERFLOW for no range, ENOENT when a mapping lies across an end of it.
    */
-  unmap(iova: bigint, length: bigint): bigint {
-    const { slots, refusal } = this.#whole(iova, length);
-    if (refusal !== undefined) throw refusal;
-    return this.#remove(iova, slots);
+  unmap(iova: bigint, length: bigint): Sliced<bigint> {
+    const last = lastOf(iova, length);
+    const cut = this.#cut(iova, last);
+    if (cut !== undefined) throw this.#wouldSplit(iova, length, cut);
+    return this.#remove(iova, last);
   }
 
   /**
    * As `unmap`, but as Linux does it: what lies below a mapping that would be cut is taken out, and only then
-   * that one is refused.
-   * @returns the bytes that were mapped, and what `unmap` would have thrown. @throws Refusal EINVAL,
-   * EOVERFLOW for no range.
+   * that one is refused. @throws Refusal EINVAL, EOVERFLOW for no range.
    */
-  unmapBelowCut(
-    iova: bigint,
-    length: bigint,
-  ): { readonly bytes: bigint; readonly refusal: Refusal | undefined } {
-    const { slots, refusal } = this.#whole(iova, length);
-    return { bytes: this.#remove(iova, slots), refusal };
+  *unmapBelowCut(iova: bigint, length: bigint): Work<Unmapped> {
+    const last = lastOf(iova, length);
+    const cut = this.#cut(iova, last);
+    if (cut === undefined) return { bytes: yield* workOf(this.#remove(iova, last)), refusal: undefined };
+    const bytes = cut > iova ? yield* workOf(this.#remove(iova, cut - 1n)) : 0n;
+    return { bytes, refusal: this.#wouldSplit(iova, length, cut) };
   }
 
   /**
@@ -259,82 +186,41 @@ export class AddressSpace {
     const { tables, memories } = this.#iommu;
     const offset = tables.exact(slot, OFFSET_HI);
     const first = last + 1n - start;
-    if (((start + first) | (offset + first)) & (this.#alignment - 1n)) {
-      refuse(
-        'EINVAL',
-        `the mapping at ${hex(start)} cannot be split at ${hex(start + first)}, which is not ${this.#aligned()}`,
-      );
+    if (((start + first) | (offset + first)) & (this.iovas.alignment - 1n)) {
+      const where = `at ${hex(start + first)}, which is not ${this.iovas.aligned}`;
+      refuse('EINVAL', `the mapping at ${hex(start)} cannot be split ${where}`);
     }
+    this.#quota.check(1);
     const access = tables.mappings[slot * MAPPING_WORDS + ACCESS]!;
     const memory = memories.retain(this.table.unmap(slot));
     this.table.map(start, first, memory, offset, access);
     this.table.map(last + 1n, end - last, memory, offset + first, access);
+    this.#quota.add(1);
   }
 
   /** Takes out all mappings. @returns the bytes that were mapped; 0 is fine. */
-  unmapAll(): bigint {
-    let bytes = 0n;
-    for (const { length } of this.#views()) bytes += length;
-    this.table.clear((memory) => this.#iommu.memories.release(memory));
-    this.#full = PAGE;
-    return bytes;
+  unmapAll(): Sliced<bigint> {
+    return this.#remove(0n, LAST_IOVA);
   }
 
   /** Releases all that it has. No device is authorized for it any more. */
-  close(): void {
-    release([() => this.unmapAll(), () => this.table.close()]);
+  *close(): Work<void> {
+    yield* releasing([() => after(this.unmapAll(), () => undefined), () => this.table.close()]);
     if (this.#users > 0) broken(`${this.name} was closed while ${this.#users} devices held it`);
   }
 
   /** The mappings by rising IOVA, at most `limit`. */
   mappings(limit: number): MappingView[] {
     const views: MappingView[] = [];
-    for (const view of this.#views()) {
+    for (const view of this.views()) {
       if (views.length === limit) break;
       views.push(view);
     }
     return views;
   }
 
-  get #reserved(): readonly IovaRange[] {
-    this.#reservedRanges ??= [...this.#reservations.values()].flat();
-    return this.#reservedRanges;
-  }
-
-  /**
-   * The mappings in [iova, iova+length) up to the first that lies across an end of it, which is the refusal.
-   */
-  #whole(
-    iova: bigint,
-    length: bigint,
-  ): { readonly slots: readonly number[]; readonly refusal: Refusal | undefined } {
-    if (length === 0n) refuse('EINVAL', 'the length is zero');
-    const last = iova + length - 1n;
-    if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
-    const slots: number[] = [];
-    for (const slot of this.table.slots(iova)) {
-      const start = this.table.start(slot);
-      if (start > last) break;
-      if (start < iova || this.table.last(slot) > last) {
-        const reason = `iova range ${hex(iova)}+${hex(length)} would split the mapping at ${hex(start)} of ${this.name}`;
-        return { slots, refusal: new Refusal(Errno.ENOENT, reason) };
-      }
-      slots.push(slot);
-    }
-    return { slots, refusal: undefined };
-  }
-
-  #remove(iova: bigint, slots: readonly number[]): bigint {
-    let bytes = 0n;
-    for (const slot of slots) {
-      bytes += this.table.last(slot) - this.table.start(slot) + 1n;
-      this.#iommu.memories.release(this.table.unmap(slot));
-    }
-    if (iova < this.#full) this.#full = iova < PAGE ? PAGE : iova;
-    return bytes;
-  }
-
-  *#views(): Generator<MappingView> {
+  /** The mappings by rising IOVA, one by one. */
+  *views(): Generator<MappingView> {
     const { tables, memories } = this.#iommu;
     for (const slot of this.table.slots()) {
       const iova = this.table.start(slot);
@@ -350,104 +236,78 @@ export class AddressSpace {
     }
   }
 
+  #piece(slot: number, at: bigint, end: bigint): Piece {
+    const { tables } = this.#iommu;
+    const words = slot * MAPPING_WORDS;
+    return {
+      length: end - at,
+      memory: tables.mappings[words + MEMORY]!,
+      offset: tables.exact(slot, OFFSET_HI) + (at - this.table.start(slot)),
+      access: tables.mappings[words + ACCESS]!,
+    };
+  }
+
+  /** Where the first mapping begins that lies across an end of [iova, last]. */
+  #cut(iova: bigint, last: bigint): bigint | undefined {
+    for (const end of [iova, last]) {
+      const slot = this.table.find(end);
+      if (slot !== NONE && (this.table.start(slot) < iova || this.table.last(slot) > last))
+        return this.table.start(slot);
+    }
+    return undefined;
+  }
+
+  #wouldSplit(iova: bigint, length: bigint, cut: bigint): Refusal {
+    const reason = `would split the mapping at ${hex(cut)} of ${this.name}`;
+    return new Refusal(Errno.ENOENT, `iova range ${hex(iova)}+${hex(length)} ${reason}`);
+  }
+
+  /** Takes out the mappings that begin in [first, last], the highest first. */
+  #remove(first: bigint, last: bigint): Sliced<bigint> {
+    const { bytes, more } = this.#removeSome(first, last);
+    return more ? this.#removeRest(first, last, bytes) : bytes;
+  }
+
+  *#removeRest(first: bigint, last: bigint, before: bigint): Work<bigint> {
+    let bytes = before;
+    for (let more = true; more; ) {
+      yield;
+      const some = this.#removeSome(first, last);
+      bytes += some.bytes;
+      more = some.more;
+    }
+    return bytes;
+  }
+
+  #removeSome(first: bigint, last: bigint): { readonly bytes: bigint; readonly more: boolean } {
+    const before = this.table.count;
+    let bytes = 0n;
+    const more = this.table.takeSome(first, last, (memory, length) => {
+      bytes += length;
+      this.#iommu.memories.release(memory);
+    });
+    this.#quota.remove(before - this.table.count);
+    this.iovas.freed(first);
+    return { bytes, more };
+  }
+
   #map(iova: bigint, length: bigint, memory: number, offset: bigint, access: Access): void {
     this.table.map(iova, length, memory, offset, access);
-    if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
-  }
-
-  #check(iova: bigint, length: bigint): bigint {
-    if (iova % this.#alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.#aligned()}`);
-    const range = { start: iova, last: iova + length - 1n };
-    if (range.last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
-    const reserved = this.#reserved.find((each) => overlaps(each, range));
-    if (reserved !== undefined) {
-      const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
-      refuse(
-        'EINVAL',
-        `iova range ${hex(iova)}+${hex(length)} of ${this.name} reaches into ${where}, which is reserved`,
-      );
-    }
-    const slot = this.table.firstFrom(iova);
-    if (slot !== NONE && this.table.start(slot) <= range.last) {
-      refuse(
-        'EEXIST',
-        `iova range ${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(this.table.start(slot))} of ${this.name}`,
-      );
-    }
-    return iova;
-  }
-
-  #choose(length: bigint, address: bigint): bigint {
-    if (length >= LAST_IOVA / 2n)
-      refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
-    const alignment = chosenAlignment(length, address);
-    if (alignment < this.#alignment)
-      refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.#aligned()}`);
-    const allowed = this.#allowed.length > 0 ? this.#allowed : [{ start: PAGE, last: LAST_IOVA - PAGE }];
-    const offset = address % PAGE;
-    for (const { start, last } of allowed) {
-      const first = alignUp(start, alignment) | offset;
-      for (const hole of holes(this.#reserved, larger(first, this.#full), last)) {
-        const found = this.#fit(hole, length, alignment, offset);
-        if (found !== undefined) return found;
-      }
-    }
-    return refuse('ENOSPC', `${this.name} has no free iova range of ${hex(length)} bytes`);
-  }
-
-  /** The first free IOVA in a range that nothing reserves. */
-  #fit({ start, last }: IovaRange, length: bigint, alignment: bigint, offset: bigint): bigint | undefined {
-    let iova = alignUp(start, alignment) | offset;
-    for (const slot of this.table.slots(iova)) {
-      const next = this.table.start(slot);
-      // As in Linux, a single byte that ends a hole is not taken.
-      if (iova + length <= next && iova + 1n < next) break;
-      iova = alignUp(this.table.last(slot) + 1n, alignment) | offset;
-    }
-    return iova < last && iova + length - 1n <= last ? iova : undefined;
-  }
-
-  #aligned(): string {
-    return this.#alignment === PAGE
-      ? `aligned to the 4 KiB page of ${this.name}`
-      : `aligned to the ${this.#alignment} bytes of ${this.name}`;
+    this.iovas.taken(iova, length);
+    this.#quota.add(1);
   }
 }
 
-/** What an IOVA chosen for [address, address+length) is aligned to. */
-function chosenAlignment(length: bigint, address: bigint): bigint {
-  let alignment = 1n;
-  while (alignment < length && alignment < LARGEST_ALIGNMENT && (address & alignment) === 0n) alignment *= 2n;
-  return alignment;
+/** @throws Refusal EINVAL, EOVERFLOW when [iova, iova+length) is no range. */
+function lastOf(iova: bigint, length: bigint): bigint {
+  if (length === 0n) refuse('EINVAL', 'the length is zero');
+  const last = iova + length - 1n;
+  if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
+  return last;
 }
 
-function alignUp(value: bigint, alignment: bigint): bigint {
-  return (value + alignment - 1n) & ~(alignment - 1n);
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a < b ? b : a;
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
-}
-
-/** The same IOVAs by rising start, ranges that follow each other without a gap as one. */
-function joined(ranges: readonly IovaRange[]): IovaRange[] {
-  const all: IovaRange[] = [];
-  for (const range of ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1))) {
-    const before = all.at(-1);
-    if (before !== undefined && before.last + 1n === range.start)
-      all[all.length - 1] = { start: before.start, last: range.last };
-    else all.push(range);
-  }
-  return all;
-}
-
-/** The rights that `pieces` lack for `access`: as a word, or undefined. */
-export function missingRight(pieces: readonly Piece[], access: Access): string | undefined {
-  if ((access & WRITE) !== 0 && pieces.some((piece) => (piece.access & WRITE) === 0)) return 'write';
-  if ((access & READ) !== 0 && pieces.some((piece) => (piece.access & READ) === 0)) return 'read';
-  return undefined;
+/** The right that `given` lacks for `access`: as a word, or undefined. */
+export function missingRight(given: Access, access: Access): string | undefined {
+  if ((access & ~given & WRITE) !== 0) return 'write';
+  return (access & ~given & READ) !== 0 ? 'read' : undefined;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
+import { finished } from '../file/work.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -41,7 +42,7 @@ function map(
 }
 
 function unmap(context: IoasidContext, pasid: number, iova: number, length: number): number {
-  return Number(context.unmap(pasid, BigInt(iova), BigInt(length)));
+  return Number(finished(context.unmap(pasid, BigInt(iova), BigInt(length))));
 }
 
 test('all 2^20-1 PASIDs can be handed out, then there is a clear error, then all can be given back and handed out again', () => {
@@ -97,9 +98,9 @@ test('PASIDs are unique across contexts and mean nothing in another context', ()
   const pasid = a.alloc(0, 0);
   assert.notEqual(b.alloc(0, 0), pasid);
   for (const attempt of [
-    () => b.free(pasid),
+    () => finished(b.free(pasid)),
     () => b.use(pasid),
-    () => b.unmapAll(pasid),
+    () => finished(b.unmapAll(pasid)),
     () => map(b, pasid, PAGE_SIZE),
   ]) {
     assert.throws(attempt, { code: 'ENOENT', reason: `PASID ${pasid} is not in this context` });
@@ -123,7 +124,7 @@ test('a context stops at its quota of PASIDs, and another is not touched by that
     reason: 'this context has reached its quota of 3 PASIDs',
   });
   system.open(2).alloc(0, 0);
-  a.free(pasids[1]!);
+  finished(a.free(pasids[1]!));
   a.alloc(0, 0);
 });
 
@@ -134,9 +135,9 @@ test('a context stops at its quota of mappings, counted over all its PASIDs and 
   map(context, one, PAGE_SIZE, 0x1000);
   map(context, two, PAGE_SIZE, 0x1000);
   const copy = { pasid: two, length: PAGE, access: READ, iova: 0x9000n };
-  context.copy(copy, one, 0x1000n);
+  finished(context.copy(copy, one, 0x1000n));
   assert.throws(() => map(context, one, PAGE_SIZE), { code: 'ENOSPC' });
-  assert.throws(() => context.copy({ ...copy, iova: 0xa000n }, one, 0x1000n), { code: 'ENOSPC' });
+  assert.throws(() => finished(context.copy({ ...copy, iova: 0xa000n }, one, 0x1000n)), { code: 'ENOSPC' });
   unmap(context, two, 0x1000, PAGE_SIZE);
   map(context, one, PAGE_SIZE);
   assert.equal(context.mappings, 3);
@@ -147,10 +148,10 @@ test('freeing a PASID that a device is authorized for is EBUSY, and its mappings
   const pasid = context.alloc(0, 0);
   map(context, pasid, PAGE_SIZE, 0x1000);
   context.use(pasid);
-  assert.throws(() => context.free(pasid), { code: 'EBUSY' });
+  assert.throws(() => finished(context.free(pasid)), { code: 'EBUSY' });
   assert.equal(context.mappings, 1);
   context.unuse(pasid);
-  context.free(pasid);
+  finished(context.free(pasid));
   assert.equal(context.mappings, 0);
 });
 
@@ -161,8 +162,8 @@ test('a context lives until its file and all authorizations in it are gone, whic
     const pasid = context.alloc(0, 0);
     map(context, pasid, PAGE_SIZE);
     const space = context.use(pasid);
-    const last = fileFirst ? () => context.unuse(pasid) : () => context.close();
-    if (fileFirst) context.close();
+    const last = fileFirst ? () => context.unuse(pasid) : () => finished(context.close());
+    if (fileFirst) finished(context.close());
     else context.unuse(pasid);
     assert.equal([...system.contexts()].length, 1);
     assert.equal(space.table.count, 1);
@@ -181,7 +182,7 @@ test('a copy takes parts of several mappings that lie side by side, and no more 
   map(context, from, 2 * PAGE_SIZE, 0x1000, RW, 0x8000);
   map(context, from, 2 * PAGE_SIZE, 0x3000, READ, 0x2000);
   const request = { pasid: to, length: 2n * PAGE, access: READ, iova: undefined };
-  const iova = context.copy(request, from, 0x2000n);
+  const iova = finished(context.copy(request, from, 0x2000n));
   const views = [...context.spaces()].find(([pasid]) => pasid === to)![1].mappings(10);
   assert.deepEqual(
     views.map(({ iova: at, length, offset }) => [at - iova, length, offset].map(Number)),
@@ -190,15 +191,15 @@ test('a copy takes parts of several mappings that lie side by side, and no more 
       [PAGE_SIZE, PAGE_SIZE, 0x2000],
     ],
   );
-  assert.throws(() => context.copy({ ...request, access: RW }, from, 0x2000n), {
+  assert.throws(() => finished(context.copy({ ...request, access: RW }, from, 0x2000n)), {
     code: 'EPERM',
     reason: /right to write/,
   });
-  assert.throws(() => context.copy({ ...request, length: 4n * PAGE }, from, 0x2000n), {
+  assert.throws(() => finished(context.copy({ ...request, length: 4n * PAGE }, from, 0x2000n)), {
     code: 'ENOENT',
     reason: /iova 0x5000/,
   });
-  context.free(from);
+  finished(context.free(from));
   assert.equal(iommu.memories.size, 2, 'the copy holds the memories itself');
 });
 
@@ -249,7 +250,7 @@ test('any sequence of map and unmap leaves what a list of pages says, and a refu
             assert.ok(odd === 0 && pages > 0 && !model.some((m) => m.start < end && start < m.end));
             model.push({ start, end });
           } else if (kind === 'all') {
-            context.unmapAll(pasid);
+            finished(context.unmapAll(pasid));
             model = [];
           } else {
             const target =
@@ -276,7 +277,7 @@ test('any sequence of map and unmap leaves what a list of pages says, and a refu
         );
         assert.equal(context.mappings, model.length);
       }
-      context.close();
+      finished(context.close());
       assert.equal(iommu.tables.slotCount, 0);
     }),
     { numRuns: 300 },

@@ -9,6 +9,7 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
+import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -16,6 +17,7 @@ import { broken, release } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import type { PasidSpace } from './pasid-space.js';
+import { Quota } from './quota.js';
 
 /** Kinds of PASIDs: who manages the translation. */
 export const KIND_MAPPED = 0;
@@ -53,12 +55,13 @@ export class IoasidContext {
   readonly pid: number;
   readonly #commons: ContextCommons;
   readonly #spaces = new Map<number, AddressSpace>();
-  #mappings = 0;
+  readonly #mappings: Quota;
   #references = 1;
 
   /** Made by IoasidSubsystem.open. */
   constructor(commons: ContextCommons, id: number, pid: number) {
     this.#commons = commons;
+    this.#mappings = new Quota(commons.mappingQuota, 'mappings', 'ENOSPC');
     this.id = id;
     this.pid = pid;
     commons.living.add(this);
@@ -71,7 +74,7 @@ export class IoasidContext {
 
   /** Mappings in this context, all PASIDs together. */
   get mappings(): number {
-    return this.#mappings;
+    return this.#mappings.used;
   }
 
   get pasidQuota(): number {
@@ -79,7 +82,7 @@ export class IoasidContext {
   }
 
   get mappingQuota(): number {
-    return this.#commons.mappingQuota;
+    return this.#mappings.limit;
   }
 
   /** The address spaces by their PASIDs, for `ls`. */
@@ -102,34 +105,35 @@ export class IoasidContext {
     if (this.#spaces.size >= this.pasidQuota)
       refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
     const pasid = this.#commons.pasids.alloc();
-    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`);
-    space.align(BigInt(PAGE_SIZE));
-    space.reserve(BEYOND_ADDRESS_WIDTH, this);
+    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings);
+    space.iovas.align(BigInt(PAGE_SIZE));
+    space.iovas.reserve(BEYOND_ADDRESS_WIDTH, this);
     this.#spaces.set(pasid, space);
     return pasid;
   }
 
   /** Frees a PASID and its mappings. @throws Refusal ENOENT, or EBUSY while a device is authorized for it. */
-  free(pasid: number): void {
+  free(pasid: number): Work<number> {
     const space = this.#space(pasid);
     if (space.users > 0)
       refuse(
         'EBUSY',
         `PASID ${pasid} is authorized for ${space.users} device${space.users === 1 ? '' : 's'}`,
       );
-    this.#free(pasid, space);
+    return this.#free(pasid, space);
   }
 
   /**
-   * Where the mapping would go (AddressSpace.place), with all checks made that need no memory: call it first,
+   * Where the mapping would go (FreeIovas.find), with all checks made that need no memory: call it first,
    * then fetch the memory, then `map`.
    * @param address the address or file offset of the memory
    */
   place(request: MapRequest, address: bigint): bigint {
     const space = this.#space(request.pasid);
     checkAccess(request.access);
-    const iova = space.place(request.length, address, request.iova);
-    this.#checkQuota(1);
+    const iova = space.iovas.find(request.length, address, request.iova);
+    space.iovas.requireAligned(address);
+    this.#mappings.check(1);
     return iova;
   }
 
@@ -139,7 +143,6 @@ export class IoasidContext {
    */
   map(request: MapRequest, iova: bigint, range: MemoryRange): void {
     this.#space(request.pasid).map(iova, request.length, range.memory, BigInt(range.offset), request.access);
-    this.#mappings++;
   }
 
   /**
@@ -148,21 +151,20 @@ export class IoasidContext {
    * @throws Refusal as `place` does; ENOENT when a part of it is not mapped; EPERM when a part gives fewer
    * rights.
    */
-  copy(request: MapRequest, sourcePasid: number, sourceIova: bigint): bigint {
+  *copy(request: MapRequest, sourcePasid: number, sourceIova: bigint): Work<bigint> {
     const source = this.#space(sourcePasid);
     const target = this.#space(request.pasid);
     checkAccess(request.access);
-    const pieces = source.pieces(sourceIova, request.length);
-    const missing = missingRight(pieces, request.access);
+    const { access } = yield* source.survey(sourceIova, request.length, this.#mappings);
+    const missing = missingRight(access, request.access);
     if (missing !== undefined)
       refuse(
         'EPERM',
         `what is mapped at ${hex(sourceIova)} of ${source.name} does not give the right to ${missing}`,
       );
-    const iova = target.place(request.length, sourceIova, request.iova);
-    this.#checkQuota(pieces.length);
-    target.mapPieces(iova, pieces, request.access);
-    this.#mappings += pieces.length;
+    const iova = target.iovas.find(request.length, sourceIova, request.iova);
+    target.iovas.requireAligned(sourceIova);
+    yield* target.copy(iova, source, sourceIova, request.length, request.access);
     return iova;
   }
 
@@ -170,20 +172,16 @@ export class IoasidContext {
    * Unmaps [iova, iova+length). @returns the bytes unmapped. @throws Refusal as AddressSpace.unmap, and
    * ENOENT when nothing was mapped there.
    */
-  unmap(pasid: number, iova: bigint, length: bigint): bigint {
+  unmap(pasid: number, iova: bigint, length: bigint): Sliced<bigint> {
     const space = this.#space(pasid);
-    const before = space.table.count;
     const bytes = space.unmap(iova, length);
     if (bytes === 0n) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of ${space.name}`);
-    this.#mappings -= before - space.table.count;
     return bytes;
   }
 
   /** Unmaps everything of a PASID. @returns the bytes unmapped, 0 when there were none. */
-  unmapAll(pasid: number): bigint {
-    const space = this.#space(pasid);
-    this.#mappings -= space.table.count;
-    return space.unmapAll();
+  unmapAll(pasid: number): Sliced<bigint> {
+    return this.#space(pasid).unmapAll();
   }
 
   /**
@@ -203,40 +201,39 @@ export class IoasidContext {
     release([
       () =>
         (this.#spaces.get(pasid) ?? broken(`PASID ${pasid} is not in context ${this.id} any more`)).drop(),
-      () => this.#drop(),
+      () => finished(this.#drop()),
     ]);
   }
 
   /** The last descriptor of the open file is gone. */
-  close(): void {
-    this.#drop();
+  close(): Sliced<void> {
+    return this.#drop();
   }
 
   #space(pasid: number): AddressSpace {
     return this.#spaces.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} is not in this context`);
   }
 
-  #checkQuota(more: number): void {
-    if (this.#mappings + more > this.mappingQuota)
-      refuse('ENOSPC', `this context has reached its quota of ${this.mappingQuota} mappings`);
+  *#free(pasid: number, space: AddressSpace): Work<number> {
+    yield* this.#release(pasid, space);
+    return 0;
   }
 
-  #free(pasid: number, space: AddressSpace): void {
-    this.#mappings -= space.table.count;
+  *#release(pasid: number, space: AddressSpace): Work<void> {
+    yield* space.close();
     this.#spaces.delete(pasid);
     release([() => space.close(), () => this.#commons.pasids.free(pasid)]);
   }
 
-  #drop(): void {
+  #drop(): Sliced<void> {
     if (this.#references === 0) broken(`ioasid context ${this.id} is dropped by more than hold it`);
-    if (--this.#references > 0) return;
-    release(this.#steps());
+    if (--this.#references === 0) return releasing(this.#steps());
   }
 
   /** The steps of its end. There can be a million. */
-  *#steps(): Generator<() => void> {
-    for (const [pasid, space] of this.#spaces) yield () => this.#free(pasid, space);
-    yield () => this.#commons.living.delete(this);
+  *#steps(): Generator<() => Sliced<void>> {
+    for (const [pasid, space] of this.#spaces) yield () => this.#release(pasid, space);
+    yield () => void this.#commons.living.delete(this);
   }
 }
 

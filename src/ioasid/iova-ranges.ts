@@ -30,3 +30,27 @@ export function holes(ranges: readonly IovaRange[], start: bigint, last: bigint)
   if (next <= last) found.push({ start: next, last });
   return found;
 }
+
+/** The same IOVAs by rising start, ranges that follow each other without a gap as one. */
+export function joined(ranges: readonly IovaRange[]): IovaRange[] {
+  const all: IovaRange[] = [];
+  for (const range of ranges.toSorted((a, b) => (a.start < b.start ? -1 : 1))) {
+    const before = all.at(-1);
+    if (before !== undefined && before.last + 1n === range.start)
+      all[all.length - 1] = { start: before.start, last: range.last };
+    else all.push(range);
+  }
+  return all;
+}
+
+export function alignUp(value: bigint, alignment: bigint): bigint {
+  return (value + alignment - 1n) & ~(alignment - 1n);
+}
+
+export function larger(a: bigint, b: bigint): bigint {
+  return a < b ? b : a;
+}
+
+export function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

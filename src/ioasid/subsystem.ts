@@ -6,11 +6,10 @@
 import type { Iommu } from '../iommu/iommu.js';
 import { type ContextCommons, IoasidContext } from './context.js';
 import { PasidSpace } from './pasid-space.js';
+import { DEFAULT_MAPPING_QUOTA } from './quota.js';
 
 /** PASIDs that one context may have, unless the machine says otherwise. */
 export const DEFAULT_PASID_QUOTA = 65_536;
-/** Mappings that one context may have, over all its PASIDs, unless the machine says otherwise. */
-export const DEFAULT_MAPPING_QUOTA = 1_048_576;
 
 export class IoasidSubsystem {
   readonly iommu: Iommu;

@@ -97,7 +97,7 @@ function heldPlaces(context: IommufdContext): Place[] {
     if (!(ioas instanceof Ioas)) continue;
     for (const { iova, length, offset } of ioas.space.mappings(Number.POSITIVE_INFINITY)) {
       if (!ioas.holds(iova, length)) continue;
-      const memory = context.iommu.memories.get(ioas.space.pieces(iova, length)[0]!.memory);
+      const memory = context.iommu.memories.get([...ioas.space.pieces(iova, length)][0]!.memory);
       held.push(...places({ memory, offset, length }));
     }
   }

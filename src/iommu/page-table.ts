@@ -152,14 +152,10 @@ export class PageTable {
    * memory number.
    */
   unmap(slot: number): number {
-    const iova = this.start(slot);
-    if (this.firstFrom(iova) !== slot)
+    if (this.firstFrom(this.start(slot)) !== slot)
       broken(`slot ${slot} of the mappings is taken out of a table that has it not`);
     this.#generation++;
-    if (this.#root !== 0 && iova < ADDRESS_LIMIT) {
-      const last = Math.min(this.#memory.wide(slot, LAST_HI), ADDRESS_LIMIT - 1);
-      this.#clear(this.#root, 0, 0, Number(iova), last);
-    }
+    this.#forget(this.#memory.wide(slot, START_HI), this.#memory.wide(slot, LAST_HI) + 1);
     const slots = this.#chunks[this.#chunk]!;
     slots.splice(this.#place, 1);
     if (slots.length === 0) this.#chunks.splice(this.#chunk, 1);
@@ -170,36 +166,62 @@ export class PageTable {
   }
 
   /**
-   * Takes all mappings out, calling `each` with the memory number of every one. The root stays where
-   * requesters know it to be.
+   * Takes out the highest mappings that begin in [first, last], a chunk of them at most, calling `each` with
+   * the memory number and the bytes of every one. As with `unmap` the tree forgets them first; the root stays
+   * where requesters know it to be. @returns whether there may be more.
    */
-  clear(each: (memory: number) => void): void {
+  takeSome(first: bigint, last: bigint, each: (memory: number, bytes: bigint) => void): boolean {
+    const end = this.#endOf(last);
+    const chunk = this.#chunk;
+    const slots = this.#chunks[chunk];
+    let from = end;
+    while (from > 0 && this.start(slots![from - 1]!) >= first) from--;
+    if (slots === undefined || from === end) return false;
     this.#generation++;
-    if (this.#root !== 0) this.#clear(this.#root, 0, 0, 0, ADDRESS_LIMIT - 1);
-    const chunks = this.#chunks;
-    this.#chunks = [];
-    this.#count = 0;
-    release(this.#free(chunks, each));
+    // Up to the neighbours, so that tables which nothing needs any more are free.
+    const before = slots[from - 1] ?? this.#chunks[chunk - 1]?.at(-1);
+    const next = slots[end] ?? this.#chunks[chunk + 1]?.[0];
+    this.#forget(
+      before === undefined ? 0 : this.#memory.wide(before, LAST_HI) + 1,
+      next === undefined ? ADDRESS_LIMIT : this.#memory.wide(next, START_HI),
+    );
+    const taken = slots.splice(from, end - from);
+    if (slots.length === 0) this.#chunks.splice(chunk, 1);
+    this.#count -= taken.length;
+    release(taken.map((slot) => () => this.#free(slot, each)));
+    return from === 0 && chunk > 0;
   }
 
   /** Gives the root back. The table is empty, and no requester has it. */
   close(): void {
     if (this.#count > 0) broken(`a page table is closed with ${this.#count} mappings in it`);
-    if (this.#root !== 0) this.#memory.freeRoot(this.#root);
+    if (this.#root === 0) return;
+    this.#forget(0, ADDRESS_LIMIT);
+    this.#memory.freeRoot(this.#root);
     this.#root = 0;
   }
 
-  /** The steps of `clear`. There can be a million. */
-  *#free(chunks: readonly number[][], each: (memory: number) => void): Generator<() => void> {
-    for (const slots of chunks) {
-      for (const slot of slots) {
-        yield () => {
-          const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
-          this.#memory.freeSlot(slot);
-          each(memory);
-        };
-      }
-    }
+  /** A mapping is out of the table: its slot is free, and `each` is told of it. */
+  #free(slot: number, each: (memory: number, bytes: bigint) => void): void {
+    const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
+    const bytes = this.last(slot) - this.start(slot) + 1n;
+    this.#memory.freeSlot(slot);
+    each(memory, bytes);
+  }
+
+  /** Clears the tree for [start, end). */
+  #forget(start: number, end: number): void {
+    if (this.#root === 0 || start >= ADDRESS_LIMIT) return;
+    this.#clear(this.#root, 0, 0, start, Math.min(end, ADDRESS_LIMIT) - 1);
+  }
+
+  /** Puts #chunk to the last mapping that begins at `last` or below. @returns the place behind it there. */
+  #endOf(last: bigint): number {
+    const slot = this.firstFrom(last);
+    if (slot !== NONE && this.start(slot) <= last) return this.#place + 1;
+    if (slot !== NONE && (this.#place > 0 || this.#chunk === 0)) return this.#place;
+    this.#chunk--;
+    return this.#chunks[this.#chunk]?.length ?? 0;
   }
 
   /**

@@ -6,7 +6,6 @@
  * says so or when what is pinned is unmapped, whatever comes first; what an access of our own pins cannot be
  * unmapped. Invariant: every pin lies in mappings of the IOAS that the access is attached to.
  */
-import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -168,16 +167,9 @@ export class Access extends IommufdObject implements Pinner {
    * the second.
    */
   *#pieces(iova: bigint, length: bigint): Generator<Piece> {
-    if (length === 0n) refuse('EINVAL', 'the length is zero');
-    const last = iova + length - 1n;
-    if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
     const ioas = this.#ioas;
-    const { space } = ioas;
-    for (let at = iova; at <= last; ) {
-      const slot = space.table.find(at);
-      if (slot < 0) refuse('ENOENT', `iova ${hex(at)} of ${space.name} is not mapped`);
-      const end = space.table.last(slot);
-      const piece = space.pieces(at, (end < last ? end : last) - at + 1n)[0]!;
+    let at = iova;
+    for (const piece of ioas.space.pieces(iova, length)) {
       yield {
         iova: at,
         rights: piece.access,

@@ -102,7 +102,7 @@ export class BoundDevice extends IommufdObject implements Requester {
     release([
       () => this.hardware.leave(pasid),
       () => this.#abandonFaults(hwpt, pasid),
-      () => pasid === NO_PASID && hwpt.ioas.space.release(this),
+      () => pasid === NO_PASID && hwpt.ioas.space.iovas.release(this),
       () => this.#put(hwpt),
       () => this.drop(),
     ]);
@@ -211,10 +211,10 @@ export class BoundDevice extends IommufdObject implements Requester {
     try {
       this.hardware.enter(pasid, hwpt.table, hwpt.dirty);
     } catch (error) {
-      if (moves) ioas.space.release(this);
+      if (moves) ioas.space.iovas.release(this);
       throw error;
     }
-    if (moves) old?.ioas.space.release(this);
+    if (moves) old?.ioas.space.iovas.release(this);
     this.#attachments.set(pasid, hwpt);
     hwpt.hold();
   }
@@ -245,9 +245,9 @@ export class BoundDevice extends IommufdObject implements Requester {
 
   #reserve(ioas: Ioas): void {
     try {
-      for (const range of this.hardware.reserved) ioas.space.reserve(range, this);
+      for (const range of this.hardware.reserved) ioas.space.iovas.reserve(range, this);
     } catch (error) {
-      ioas.space.release(this);
+      ioas.space.iovas.release(this);
       throw error;
     }
   }

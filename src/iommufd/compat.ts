@@ -6,10 +6,12 @@
  * of any other. Sources: Linux 7.3, `<linux/vfio.h>` and what its iommufd answers. Type1 (version 1) may
  * unmap the middle of what was mapped, so mappings are split there; version 2 may not.
  */
+import type { Work } from '../file/work.js';
+import type { Unmapped } from '../ioasid/address-space.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { IommufdContext } from './context.js';
-import type { Ioas, Unmapped } from './ioas.js';
+import type { Ioas } from './ioas.js';
 
 /** What VFIO_CHECK_EXTENSION asks for, the first two also VFIO_SET_IOMMU. */
 export const TYPE1_IOMMU = 1;
@@ -72,7 +74,7 @@ export function cutDma(ioas: Ioas, iova: bigint, length: bigint): void {
 }
 
 /** VFIO_IOMMU_UNMAP_DMA with its flag ALL. @throws Refusal EINVAL unless the range is 0+0. */
-export function unmapAllDma(ioas: Ioas, iova: bigint, length: bigint): Unmapped {
+export function unmapAllDma(ioas: Ioas, iova: bigint, length: bigint): Work<Unmapped> {
   if (iova !== 0n || length !== 0n)
     refuse('EINVAL', `to unmap all, the range must be 0+0 and not ${hex(iova)}+${hex(length)}`);
   return ioas.unmapAll();
@@ -85,5 +87,5 @@ export function unmapAllDma(ioas: Ioas, iova: bigint, length: bigint): Unmapped 
 export function dmaPageSizes(ioas: Ioas): bigint {
   const sizes = ioas.pageSizes;
   const usable = sizes & (PAGE - 1n) ? (sizes & (LAST_IOVA ^ (PAGE - 1n))) | PAGE : sizes;
-  return usable > ioas.space.alignment ? usable : ioas.space.alignment;
+  return usable > ioas.space.iovas.alignment ? usable : ioas.space.iovas.alignment;
 }

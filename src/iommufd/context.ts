@@ -6,7 +6,9 @@
  * group, an access, the file of an event queue. Then all objects go, leaves first. Like an ioasid context it
  * is never told what a device does: the device takes out what it needs and gives it back.
  */
+import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
+import type { Quota } from '../ioasid/quota.js';
 import type { Iommu, Access as Rights } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
@@ -32,15 +34,25 @@ export class IommufdContext {
   readonly pid: number;
   readonly iommu: Iommu;
   readonly objects = new ObjectTable();
+  /** The mappings of all its IOAS together. */
+  readonly mappings: Quota;
   readonly #living: Set<IommufdContext>;
   #rlimitMode: number;
   #compatIoas: Ioas | undefined;
   #references = 1;
 
   /** It is among the `living` until everything is released. Made by IommufdSubsystem.open. */
-  constructor(iommu: Iommu, living: Set<IommufdContext>, id: number, pid: number, rlimitMode: number) {
+  constructor(
+    iommu: Iommu,
+    mappings: Quota,
+    living: Set<IommufdContext>,
+    id: number,
+    pid: number,
+    rlimitMode: number,
+  ) {
     this.#rlimitMode = rlimitMode;
     this.iommu = iommu;
+    this.mappings = mappings;
     this.#living = living;
     this.id = id;
     this.pid = pid;
@@ -70,7 +82,7 @@ export class IommufdContext {
   }
 
   allocIoas(): Ioas {
-    return this.objects.add(new Ioas(this.iommu));
+    return this.objects.add(new Ioas(this.iommu, this.mappings));
   }
 
   ioas(id: number): Ioas {
@@ -155,34 +167,35 @@ export class IommufdContext {
   }
 
   /** IOMMU_DESTROY. @throws Refusal ENOENT, EBUSY. */
-  destroy(id: number): void {
+  destroy(id: number): Sliced<void> {
     const object = this.objects.get(id, IommufdObject);
     if (object instanceof BoundDevice)
       refuse('EBUSY', `device ${id} is bound; it goes when its own descriptor is closed`);
-    this.objects.destroy(id);
+    const destroyed = this.objects.destroy(id);
     if (object === this.#compatIoas) this.#compatIoas = undefined;
+    return destroyed;
   }
 
   /** Maps in `target` what `source` has at `from`. @returns the IOVA. */
-  copy(
+  *copy(
     target: number,
     source: number,
     request: { length: bigint; access: Rights; iova: bigint | undefined },
     from: bigint,
-  ): bigint {
+  ): Work<bigint> {
     const sourceIoas = this.ioas(source);
-    sourceIoas.space.pieces(from, request.length);
-    return this.ioas(target).copy(request, sourceIoas, from);
+    yield* sourceIoas.space.survey(from, request.length, this.mappings);
+    return yield* this.ioas(target).copy(request, sourceIoas, from);
   }
 
   /**
    * Unmaps a range, or with [0, 2^64-1] everything. @returns the bytes unmapped. @throws Refusal ENOENT when
    * a range has nothing in it.
    */
-  unmap(id: number, iova: bigint, length: bigint): bigint {
+  *unmap(id: number, iova: bigint, length: bigint): Work<bigint> {
     const ioas = this.ioas(id);
     const all = iova === 0n && length === LAST_IOVA;
-    const { bytes, refusal } = all ? ioas.unmapAll() : ioas.unmap(iova, length);
+    const { bytes, refusal } = yield* all ? ioas.unmapAll() : ioas.unmap(iova, length);
     if (refusal !== undefined) throw refusal;
     if (bytes === 0n && !all)
       refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of IOAS ${id}`);
@@ -193,10 +206,11 @@ export class IommufdContext {
    * IOAS_CHANGE_PROCESS: memory of files belongs to whoever holds the context. @throws Refusal EINVAL while
    * memory of a process is mapped.
    */
-  changeProcess(): void {
+  *changeProcess(): Work<number> {
     for (const ioas of this.objects.values()) {
       if (!(ioas instanceof Ioas)) continue;
-      for (const { iova, ofProcess } of ioas.space.mappings(Number.POSITIVE_INFINITY)) {
+      for (const { iova, ofProcess } of ioas.space.views()) {
+        yield;
         if (ofProcess)
           refuse(
             'EINVAL',
@@ -204,11 +218,14 @@ export class IommufdContext {
           );
       }
     }
+    return 0;
   }
 
   /** The last descriptor of the file is gone. */
-  close(): void {
-    this.drop();
+  close(): Sliced<void> {
+    if (this.#references === 0) broken(`iommufd context ${this.id} is dropped by more than hold it`);
+    if (--this.#references > 0) return;
+    return releasing([() => this.objects.destroyAll(), () => void this.#living.delete(this)]);
   }
 
   /** One more reference. */
@@ -219,9 +236,7 @@ export class IommufdContext {
 
   /** A reference goes. With the last everything is released. */
   drop(): void {
-    if (this.#references === 0) broken(`iommufd context ${this.id} is dropped by more than hold it`);
-    if (--this.#references > 0) return;
-    release([() => this.objects.destroyAll(), () => this.#living.delete(this)]);
+    finished(this.close());
   }
 
   #makeHwpt(

@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { finish, finished } from '../file/work.js';
+import { Quota } from '../ioasid/quota.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { Refusal } from '../linux/errno.js';
@@ -64,7 +66,7 @@ test('an IOAS is a list of mappings that do not overlap: map, choose and unmap d
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const iommu = new Iommu();
-      const ioas = new Ioas(iommu);
+      const ioas = new Ioas(iommu, new Quota(1000, 'mappings', 'ENOMEM'));
       let model: Mapping[] = [];
       for (const { do: what, iova, length, address } of steps) {
         const range = { iova, length };
@@ -74,7 +76,7 @@ test('an IOAS is a list of mappings that do not overlap: map, choose and unmap d
           const wanted =
             length === 0n ? 'EINVAL' : whole ? hit.reduce((sum, each) => sum + each.length, 0n) : 'ENOENT';
           assert.equal(
-            outcome(() => ioas.space.unmap(iova, length)),
+            outcome(() => finished(ioas.space.unmap(iova, length))),
             wanted,
           );
           if (typeof wanted === 'bigint') model = model.filter((each) => !hit.includes(each));
@@ -89,43 +91,43 @@ test('an IOAS is a list of mappings that do not overlap: map, choose and unmap d
         assert.deepEqual(mapped(ioas), model);
       }
       assert.equal(
-        ioas.space.unmapAll(),
+        finished(ioas.space.unmapAll()),
         model.reduce((sum, each) => sum + each.length, 0n),
       );
       assert.equal(iommu.memories.size, 0, 'all memory is released, also that of what was refused');
-      ioas.destroy();
+      finished(ioas.destroy());
     }),
     { numRuns: 200 },
   );
 });
 
 test('what is not aligned to pages can be mapped while no page need be: with large pages switched off it is EINVAL', () => {
-  const ioas = new Ioas(new Iommu());
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'));
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 0x1004n);
   assert.equal(
     outcome(() => ioas.setLargePages(false)),
     'EADDRINUSE',
   );
   assert.equal(ioas.largePages, true);
-  ioas.space.unmapAll();
+  finished(ioas.space.unmapAll());
   ioas.setLargePages(false);
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 'EINVAL');
   assert.equal(map(ioas, PAGE, 0n, 0x1004n), 'EINVAL');
   assert.equal(map(ioas, PAGE, 4n, 0x1000n), 'EINVAL');
   assert.equal(map(ioas, PAGE, 0n, 0x1000n), 0x1000n);
-  ioas.destroy();
+  finished(ioas.destroy());
 });
 
 test('a chosen IOVA may lie across allowed ranges that follow each other, takes no single byte at the end of a hole, and keeps the offset in the page', () => {
-  const ioas = new Ioas(new Iommu());
-  ioas.space.allow([
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'));
+  ioas.space.iovas.allow([
     { start: 0x18000n, last: 0x27fffn },
     { start: 0x8000n, last: 0x17fffn },
   ]);
   assert.equal(map(ioas, 0xd000n, 0x1000n, undefined), 0x8000n);
   assert.equal(map(ioas, 0x7000n, 0x1000n, undefined), 0x15000n, 'from the first range into the second');
-  ioas.unmapAll();
-  ioas.space.allow([{ start: 0x7fffn, last: 0x20000n }]);
+  finish(ioas.unmapAll());
+  ioas.space.iovas.allow([{ start: 0x7fffn, last: 0x20000n }]);
   assert.equal(map(ioas, 0x1000n, 0n, 0x8000n), 0x8000n);
   assert.equal(map(ioas, 1n, 0n, undefined), 0x9000n, 'not the byte at 0x7fff');
   assert.equal(map(ioas, 1n, 0x800n, undefined), 0x9801n, 'not before the offset');

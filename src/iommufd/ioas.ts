@@ -9,10 +9,12 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
-import { AddressSpace, type Piece } from '../ioasid/address-space.js';
+import { type Work, workOf } from '../file/work.js';
+import { AddressSpace, type Piece, type Unmapped } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
+import type { Quota } from '../ioasid/quota.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
-import { type Access, type Iommu, MEMORY_WRITABLE, WRITE } from '../iommu/iommu.js';
+import { type Access, type Iommu, MEMORY_WRITABLE, RIGHTS, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
@@ -61,26 +63,23 @@ export interface IoasMap {
   readonly iova: bigint | undefined;
 }
 
-/** What an unmap has done: the bytes that were mapped, and why it stopped there. */
-export interface Unmapped {
-  readonly bytes: bigint;
-  readonly refusal: Refusal | undefined;
-}
-
 export class Ioas extends IommufdObject {
   readonly kind = 'IOAS';
   readonly space: AddressSpace;
   readonly #iommu: Iommu;
+  readonly #quota: Quota;
   readonly #domains = new Set<DomainShape>();
   // How many domains have a smallest page of so many bytes.
   readonly #pageSizes = new Map<bigint, number>();
   readonly #accesses = new Set<Pinner>();
   #largePages = true;
 
-  constructor(iommu: Iommu) {
+  /** Its mappings count in `quota`. */
+  constructor(iommu: Iommu, quota: Quota) {
     super();
     this.#iommu = iommu;
-    this.space = new AddressSpace(iommu, 'the IOAS');
+    this.#quota = quota;
+    this.space = new AddressSpace(iommu, 'the IOAS', quota);
   }
 
   /** The memory that a piece of the address space lies in. */
@@ -110,7 +109,7 @@ export class Ioas extends IommufdObject {
     const before = this.#largePages;
     this.#largePages = on;
     try {
-      this.space.align(this.#alignment());
+      this.space.iovas.align(this.#alignment());
     } catch (error) {
       this.#largePages = before;
       throw error;
@@ -124,7 +123,9 @@ export class Ioas extends IommufdObject {
    */
   map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): bigint {
     try {
-      const at = this.space.place(length, address, iova);
+      const at = this.space.iovas.find(length, address, iova);
+      this.space.iovas.requireAligned(address);
+      this.#quota.check(1);
       const offset = exactOffset(range, address);
       if (this.#domains.size > 0) requireReach(range.memory, offset, length, access);
       this.space.map(at, length, range.memory, offset, access);
@@ -139,18 +140,14 @@ export class Ioas extends IommufdObject {
    * Maps what `source` has at [from, from+length). @throws Refusal as `map`; ENOENT when a part is not
    * mapped; EPERM for memory that is read-only.
    */
-  copy({ length, access, iova }: IoasMap, source: Ioas, from: bigint): bigint {
-    const pieces = source.space.pieces(from, length);
-    const address = pieces[0]!.offset;
-    const at = this.space.find(length, address, iova);
-    if (access & WRITE && pieces.some((piece) => (piece.access & MEMORY_WRITABLE) === 0)) {
+  *copy({ length, access, iova }: IoasMap, source: Ioas, from: bigint): Work<bigint> {
+    const survey = yield* source.space.survey(from, length, this.#quota);
+    const at = this.space.iovas.find(length, survey.offset, iova);
+    if (access & WRITE && (survey.access & MEMORY_WRITABLE) === 0)
       refuse('EPERM', `the memory at ${hex(from)} was mapped for reading only`);
-    }
-    this.space.requireAligned(address);
-    if (this.#domains.size > 0) {
-      for (const piece of pieces) requireReach(this.memoryOf(piece), piece.offset, piece.length, access);
-    }
-    this.space.mapPieces(at, pieces, access);
+    this.space.iovas.requireAligned(survey.offset);
+    if (this.#domains.size > 0) yield* this.#requireReach(source.space.pieces(from, length), access);
+    yield* this.space.copy(at, source.space, from, length, access);
     return at;
   }
 
@@ -158,12 +155,12 @@ export class Ioas extends IommufdObject {
    * Unmaps as AddressSpace.unmapBelowCut does; then nothing of the range is pinned or dirty any more. What
    * lies below a mapping that is locked is taken out, too, and then that one is refused with EBUSY.
    */
-  unmap(iova: bigint, length: bigint): Unmapped {
+  *unmap(iova: bigint, length: bigint): Work<Unmapped> {
     const locked = this.#firstLocked(iova, length);
-    if (locked === undefined) return this.#unmap(iova, length);
+    if (locked === undefined) return yield* this.#unmap(iova, length);
     const busy = new Refusal(Errno.EBUSY, `the mapping at ${hex(locked)} is in use by a hardware queue`);
     if (locked <= iova) return { bytes: 0n, refusal: busy };
-    const { bytes, refusal } = this.#unmap(iova, locked - iova);
+    const { bytes, refusal } = yield* this.#unmap(iova, locked - iova);
     return { bytes, refusal: refusal ?? busy };
   }
 
@@ -181,9 +178,9 @@ export class Ioas extends IommufdObject {
   }
 
   /** Unmaps everything. Returns as `unmap`. */
-  unmapAll(): Unmapped {
-    if (this.#firstLocked(0n, LAST_IOVA) !== undefined) return this.unmap(0n, LAST_IOVA);
-    const bytes = this.space.unmapAll();
+  *unmapAll(): Work<Unmapped> {
+    if (this.#firstLocked(0n, LAST_IOVA) !== undefined) return yield* this.unmap(0n, LAST_IOVA);
+    const bytes = yield* workOf(this.space.unmapAll());
     this.#forget(0n, LAST_IOVA);
     return { bytes, refusal: undefined };
   }
@@ -204,7 +201,7 @@ export class Ioas extends IommufdObject {
   addAccess(access: Pinner): void {
     this.#accesses.add(access);
     try {
-      this.space.align(this.#alignment());
+      this.space.iovas.align(this.#alignment());
     } catch (error) {
       this.#accesses.delete(access);
       throw error;
@@ -213,7 +210,7 @@ export class Ioas extends IommufdObject {
 
   removeAccess(access: Pinner): void {
     if (!this.#accesses.delete(access)) broken(`IOAS ${this.id} is left by an access that it has not`);
-    this.space.align(this.#alignment());
+    this.space.iovas.align(this.#alignment());
   }
 
   /** Somebody holds the memory of [iova, iova+length) in place: a domain, or a pin. */
@@ -225,20 +222,17 @@ export class Ioas extends IommufdObject {
    * A domain begins to translate for this IOAS. @throws Refusal EINVAL, EADDRINUSE, EFAULT; then nothing has
    * changed.
    */
-  addDomain(domain: DomainShape): void {
+  *addDomain(domain: DomainShape): Work<void> {
     if (domain.pageSize > PAGE)
       refuse('EINVAL', `pages of ${domain.pageSize} bytes are larger than the ${PAGE_SIZE} of memory`);
-    const before = this.space.alignment;
-    this.space.align(domain.pageSize > before ? domain.pageSize : before);
+    const before = this.space.iovas.alignment;
+    this.space.iovas.align(domain.pageSize > before ? domain.pageSize : before);
     try {
       this.#reserveAround(domain);
-      for (const { iova, length, access, offset } of this.space.mappings(Number.POSITIVE_INFINITY)) {
-        const piece = this.space.pieces(iova, length)[0]!;
-        requireReach(this.memoryOf(piece), offset, length, access);
-      }
+      yield* this.#requireReach(this.space.all(), undefined);
     } catch (error) {
-      this.space.release(domain);
-      this.space.align(before);
+      this.space.iovas.release(domain);
+      this.space.iovas.align(before);
       throw error;
     }
     this.#domains.add(domain);
@@ -250,16 +244,16 @@ export class Ioas extends IommufdObject {
     const others = this.#pageSizes.get(domain.pageSize)! - 1;
     if (others > 0) this.#pageSizes.set(domain.pageSize, others);
     else this.#pageSizes.delete(domain.pageSize);
-    this.space.release(domain);
-    this.space.align(this.#alignment());
+    this.space.iovas.release(domain);
+    this.space.iovas.align(this.#alignment());
   }
 
-  destroy(): void {
-    this.space.close();
+  destroy(): Work<void> {
+    return this.space.close();
   }
 
-  #unmap(iova: bigint, length: bigint): Unmapped {
-    const unmapped = this.space.unmapBelowCut(iova, length);
+  *#unmap(iova: bigint, length: bigint): Work<Unmapped> {
+    const unmapped = yield* this.space.unmapBelowCut(iova, length);
     if (unmapped.bytes > 0n) this.#forget(iova, length);
     return unmapped;
   }
@@ -290,6 +284,14 @@ export class Ioas extends IommufdObject {
     return undefined;
   }
 
+  /** @throws Refusal when a piece cannot be reached with `access`, or with its own rights. */
+  *#requireReach(pieces: Iterable<Piece>, access: Access | undefined): Work<void> {
+    for (const piece of pieces) {
+      requireReach(this.memoryOf(piece), piece.offset, piece.length, access ?? piece.access & RIGHTS);
+      yield;
+    }
+  }
+
   /** [iova, iova+length) is not what it was. */
   #forget(iova: bigint, length: bigint): void {
     for (const access of this.#accesses) access.unmapped(iova, length);
@@ -298,8 +300,8 @@ export class Ioas extends IommufdObject {
 
   #reserveAround(domain: DomainShape): void {
     const { start, last } = domain.aperture;
-    if (start > 0n) this.space.reserve({ start: 0n, last: start - 1n }, domain);
-    if (last < LAST_IOVA) this.space.reserve({ start: last + 1n, last: LAST_IOVA }, domain);
+    if (start > 0n) this.space.iovas.reserve({ start: 0n, last: start - 1n }, domain);
+    if (last < LAST_IOVA) this.space.iovas.reserve({ start: last + 1n, last: LAST_IOVA }, domain);
   }
 
   #alignment(): bigint {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { finished } from '../file/work.js';
 import { Refusal } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import { IommufdObject, ObjectTable } from './objects.js';
@@ -56,7 +57,7 @@ test('ids are the lowest free ones, and an object can be destroyed exactly when 
         }
         const referred = [...model.values()].some((each) => each.parents.includes(id));
         assert.equal(
-          code(() => table.destroy(id)),
+          code(() => finished(table.destroy(id))),
           !model.has(id) ? 'ENOENT' : referred ? 'EBUSY' : 'ok',
         );
         if (model.has(id) && !referred) model.delete(id);
@@ -65,7 +66,7 @@ test('ids are the lowest free ones, and an object can be destroyed exactly when 
         table.values().map((each) => each.id),
         [...model.keys()].sort((a, b) => a - b),
       );
-      table.destroyAll();
+      finished(table.destroyAll());
       assert.equal(table.size, 0);
       assert.ok([...model.values()].every(({ object }) => object.destroyed));
     }),
@@ -77,14 +78,14 @@ test('the id of an object that was buried is given to nothing, and means nothing
   const table = new ObjectTable();
   const parent = table.add(new Node([]));
   const child = table.add(new Node([parent]));
-  table.bury(child);
+  finished(table.bury(child));
   assert.equal(child.destroyed, true);
   assert.equal(
     code(() => table.get(child.id, Node)),
     'ENOENT',
   );
   assert.equal(
-    code(() => table.destroy(child.id)),
+    code(() => finished(table.destroy(child.id))),
     'ENOENT',
   );
   assert.equal(table.size, 2, 'the id is taken');
@@ -92,7 +93,7 @@ test('the id of an object that was buried is given to nothing, and means nothing
     [1, 2].map(() => table.add(new Node([])).id),
     [child.id + 1, child.id + 2],
   );
-  table.destroy(parent.id);
+  finished(table.destroy(parent.id));
   assert.equal(table.add(new Node([])).id, parent.id);
 });
 
@@ -119,7 +120,10 @@ test('with a context all objects go, one that others have not given back too, an
   const failing = table.add(new Node([parent]));
   parent.drop();
   table.add(new Node([leaked]));
-  assert.throws(() => table.destroyAll(), new BrokenInvariant('node 2 is dropped by more than hold it'));
+  assert.throws(
+    () => finished(table.destroyAll()),
+    new BrokenInvariant('node 2 is dropped by more than hold it'),
+  );
   assert.equal(table.size, 0);
   assert.ok([leaked, parent, failing].every(({ destroyed }) => destroyed));
 });
@@ -137,7 +141,7 @@ class Owner extends Node {
 
   override destroy(): void {
     super.destroy();
-    this.#table.bury(this.#owned);
+    finished(this.#table.bury(this.#owned));
   }
 }
 
@@ -146,6 +150,6 @@ test('all objects go once, also those that others take with them', () => {
   const owned = new Node([]);
   const owner = table.add(new Owner(table, owned));
   table.add(owned);
-  table.destroyAll();
+  finished(table.destroyAll());
   assert.ok(owner.destroyed && owned.destroyed);
 });

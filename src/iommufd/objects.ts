@@ -6,8 +6,9 @@
  * destroyed is a leaf. Ids are the lowest free ones from 1 on, as in Linux. An object that went although its
  * user had not destroyed it is buried: its id is taken, by nothing, as long as the context lives.
  */
+import { after, releasing, type Sliced, type Work } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
-import { broken, release } from '../linux/invariant.js';
+import { broken } from '../linux/invariant.js';
 
 export abstract class IommufdObject {
   /** 0 until it is in a table. */
@@ -33,7 +34,7 @@ export abstract class IommufdObject {
   }
 
   /** Gives back what it refers to. It is out of the table, and nothing refers to it. */
-  abstract destroy(): void;
+  abstract destroy(): Sliced<void>;
 }
 
 /** A class of objects, for `get`. */
@@ -74,28 +75,28 @@ export class ObjectTable {
   }
 
   /** @throws Refusal ENOENT, or EBUSY while others refer to it. */
-  destroy(id: number): void {
+  destroy(id: number): Sliced<void> {
     const object = this.get(id, IommufdObject);
     if (object.users > 0)
       refuse(
         'EBUSY',
         `${object.kind} ${id} is in use by ${object.users} other object${object.users === 1 ? '' : 's'}`,
       );
-    this.#remove(object);
+    return this.#remove(object);
   }
 
   /** Destroys everything, leaves first. */
-  destroyAll(): void {
-    release(this.#leavesFirst());
+  destroyAll(): Work<void> {
+    return releasing(this.#leavesFirst());
   }
 
   /** Destroys an object that nothing refers to, and keeps its id from being given again. */
-  bury(object: IommufdObject): void {
+  bury(object: IommufdObject): Sliced<void> {
     this.#buried.add(object.id);
-    this.#remove(object);
+    return this.#remove(object);
   }
 
-  *#leavesFirst(): Generator<() => void> {
+  *#leavesFirst(): Generator<() => Sliced<void>> {
     while (this.#objects.size > 0) {
       const objects = this.values();
       const leaves = objects.filter((object) => object.users === 0);
@@ -106,13 +107,14 @@ export class ObjectTable {
     }
   }
 
-  #remove(object: IommufdObject): void {
+  #remove(object: IommufdObject): Sliced<void> {
     const { kind, id, users } = object;
     if (this.#objects.get(id) !== object)
       broken(`${kind} ${id} is destroyed, and is no object of the context`);
     this.#objects.delete(id);
     this.#lowest = Math.min(this.#lowest, id);
-    object.destroy();
-    if (users > 0) broken(`${kind} ${id} was destroyed while ${users} held it`);
+    return after(object.destroy(), () => {
+      if (users > 0) broken(`${kind} ${id} was destroyed while ${users} held it`);
+    });
   }
 }

@@ -4,6 +4,8 @@
  * Made by its user (HWPT_ALLOC), or by us when a device is attached to an IOAS directly; those go with their
  * last device.
  */
+
+import { finished } from '../file/work.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DirtyLog } from '../iommu/dirty-log.js';
 import type { PageTable } from '../iommu/page-table.js';
@@ -31,7 +33,7 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
     super(iommu, flags);
     this.ioas = ioas;
     this.#format = format;
-    ioas.addDomain(this);
+    finished(ioas.addDomain(this));
     ioas.hold();
     this.auto = auto;
     this.nestParent = (flags & HWPT_NEST_PARENT) !== 0;

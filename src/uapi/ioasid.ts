@@ -7,6 +7,7 @@
  */
 import type { Driver } from '../driver/driver.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
+import { after, type Sliced, type Work } from '../file/work.js';
 import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
@@ -163,9 +164,8 @@ function alloc(context: IoasidContext, _caller: Caller, { data }: IoctlCall): nu
   return 0;
 }
 
-function free(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
-  context.free(getU32(data, FreeStruct.at.pasid));
-  return 0;
+function free(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Work<number> {
+  return context.free(getU32(data, FreeStruct.at.pasid));
 }
 
 function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
@@ -196,22 +196,24 @@ function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): n
   return 0;
 }
 
-function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Sliced<number> {
   const { at } = UnmapStruct;
   const pasid = getU32(data, at.pasid);
   const all = (getU32(data, at.flags) & UNMAP_ALL) !== 0;
-  setBig(
-    data,
-    at.length,
-    all ? context.unmapAll(pasid) : context.unmap(pasid, getBig(data, at.iova), getBig(data, at.length)),
-  );
-  return 0;
+  const unmapped = all
+    ? context.unmapAll(pasid)
+    : context.unmap(pasid, getBig(data, at.iova), getBig(data, at.length));
+  return after(unmapped, (bytes) => {
+    setBig(data, at.length, bytes);
+    return 0;
+  });
 }
 
-function copy(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+function* copy(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Work<number> {
   const { at } = CopyStruct;
   const request = mapRequest(data, at.dst_pasid, at.length, at.dst_iova);
-  setBig(data, at.dst_iova, context.copy(request, getU32(data, at.src_pasid), getBig(data, at.src_iova)));
+  const iova = yield* context.copy(request, getU32(data, at.src_pasid), getBig(data, at.src_iova));
+  setBig(data, at.dst_iova, iova);
   return 0;
 }
 

@@ -4,6 +4,7 @@
  * object stands in `iommufd/`.
  */
 import type { Caller } from '../file/open-file.js';
+import { after, type Sliced } from '../file/work.js';
 import { IommufdContext } from '../iommufd/context.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { IoctlTable } from './ioctl.js';
@@ -73,7 +74,6 @@ export function presentedIommufd(caller: Caller, fd: number): IommufdContext {
     : refuse('EBADFD', `descriptor ${fd} is neither /dev/iommu nor /dev/vfio/vfio`);
 }
 
-function destroy(context: IommufdContext, { data }: Command): number {
-  context.destroy(getU32(data, DestroyStruct.at.id));
-  return 0;
+function destroy(context: IommufdContext, { data }: Command): Sliced<number> {
+  return after(context.destroy(getU32(data, DestroyStruct.at.id)), () => 0);
 }

@@ -7,6 +7,8 @@
  * VFIO_IOMMU_DIRTY_PAGES and everything about page tables for guests (SPAPR) is unknown there, so ENOTTY.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { Work } from '../file/work.js';
+import type { Unmapped } from '../ioasid/address-space.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import {
@@ -18,7 +20,7 @@ import {
   unmapAllDma,
 } from '../iommufd/compat.js';
 import type { IommufdContext } from '../iommufd/context.js';
-import type { Ioas, Unmapped } from '../iommufd/ioas.js';
+import type { Ioas } from '../iommufd/ioas.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
@@ -149,7 +151,7 @@ function getInfo(context: IommufdContext, caller: Caller, call: IoctlCall): numb
   const { at, size } = Type1InfoStruct;
   const room = getU32(readStruct(caller, call, FIRST_INFO), at.argsz);
   const ioas = compatIoas(context);
-  const ranges = ioas.space.ranges();
+  const ranges = ioas.space.iovas.ranges();
   const rangesAt = size + CAP_DMA_AVAIL_BYTES;
   const answer = new Uint8Array(
     rangesAt + CapIovaRangeStruct.size + ranges.length * VfioIovaRangeStruct.size,
@@ -212,26 +214,28 @@ function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): numbe
   return 0;
 }
 
-function unmap(context: IommufdContext, caller: Caller, call: IoctlCall): number {
+function* unmap(context: IommufdContext, caller: Caller, call: IoctlCall): Work<number> {
+  const { arg } = call;
   const { at, size } = UnmapDmaStruct;
   const data = readStruct(caller, call, size);
   const flags = getU32(data, at.flags);
   if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
   const ioas = compatIoas(context);
   const [iova, length] = [getBig(data, at.iova), getBig(data, at.size)];
-  const { bytes, refusal } =
-    flags & UNMAP_FLAG_ALL ? unmapAllDma(ioas, iova, length) : unmapRange(ioas, iova, length);
+  const { bytes, refusal } = yield* flags & UNMAP_FLAG_ALL
+    ? unmapAllDma(ioas, iova, length)
+    : unmapRange(ioas, iova, length);
   setBig(data, at.size, bytes);
-  caller.writeMemory(call.arg, data);
+  caller.writeMemory(arg, data);
   if (refusal !== undefined) throw refusal;
   return 0;
 }
 
 /** Even a range that is refused gets its answer: how much was unmapped. @throws Refusal as cutDma. */
-function unmapRange(ioas: Ioas, iova: bigint, length: bigint): Unmapped {
+function* unmapRange(ioas: Ioas, iova: bigint, length: bigint): Work<Unmapped> {
   cutDma(ioas, iova, length);
   try {
-    return ioas.unmap(iova, length);
+    return yield* ioas.unmap(iova, length);
   } catch (error) {
     if (error instanceof Refusal) return { bytes: 0n, refusal: error };
     throw error;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { PciDescription } from '../devices/device-model.js';
+import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -96,9 +97,9 @@ describe('authorizing a whole function', () => {
     const world = setUp();
     const { pasid } = mapped(world);
     world.device.life.authorize(world.context, pasid);
-    refused(() => world.context.free(pasid), 'EBUSY');
+    refused(() => finished(world.context.free(pasid)), 'EBUSY');
     world.device.revoke(pasid);
-    world.context.free(pasid);
+    finished(world.context.free(pasid));
   });
 
   it('twice is EEXIST, another name for it EINVAL, revoking what is not authorized ENOENT; none of them changes anything', () => {
@@ -111,7 +112,7 @@ describe('authorizing a whole function', () => {
     refused(() => device.revoke(pasid + 1), 'ENOENT');
     assert.deepEqual([...device.life.authorizations()], [{ pasid, vpasid: pasid, context }]);
     device.revoke(pasid);
-    context.free(pasid);
+    finished(context.free(pasid));
   });
 
   it('refuses PASIDs that are wider than its capability: EINVAL', () => {
@@ -128,7 +129,7 @@ describe('authorizing a whole function', () => {
     const world = setUp();
     const { pasid } = mapped(world);
     world.device.life.authorize(world.context, pasid);
-    world.context.close();
+    finished(world.context.close());
     assert.equal(world.model.host.dma.write(pasid, 0x1000, HELLO), undefined);
     assert.equal([...world.system.contexts()].length, 1);
     world.device.close();
@@ -237,8 +238,8 @@ describe('revoking, closing and resetting', () => {
     const command = new Uint8Array(2);
     device.readRegion(CONFIG_REGION, 4, command);
     assert.deepEqual(command, Uint8Array.of(2, 0));
-    for (const pasid of pasids) context.free(pasid);
-    context.close();
+    for (const pasid of pasids) finished(context.free(pasid));
+    finished(context.close());
     assert.equal([...system.contexts()].length, 0);
     assert.equal(device.life.holder, undefined);
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
+import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -90,7 +91,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     for (const device of devices) device.close();
     assert.equal(pasids.used, 0);
     assert.equal([...devices[1].life.authorizations()].length, 0);
-    for (const context of [a, b]) context.close();
+    for (const context of [a, b]) finished(context.close());
     assert.deepEqual([[...system.contexts()].length, iommu.tables.slotCount, iommu.memories.size], [0, 0, 0]);
   });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
+import { finished } from '../file/work.js';
 import { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
@@ -110,7 +111,7 @@ describe('a mediated device', () => {
     assert.equal(models[1]!.host.dma.write(number, 0, DATA), undefined);
     second.revoke(number);
     assert.notEqual(models[1]!.host.dma.write(number, 0, DATA), undefined);
-    context.free(number);
+    finished(context.free(number));
   });
 
   it('knows a PASID by its vpasid and by no other number, and its faults carry the vpasid', () => {
@@ -140,7 +141,7 @@ describe('a mediated device', () => {
       /wider than the 8 PASID bits of vfio3/,
     );
     assert.equal([...first.life.authorizations()].length, 1);
-    context.free(b.number);
+    finished(context.free(b.number));
   });
 
   it('that issues requests without PASID sends them under the one PASID it is authorized for', () => {

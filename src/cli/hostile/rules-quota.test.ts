@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { finished } from '../../file/work.js';
 import { Machine } from '../../machine.js';
 import { rulesOn } from '../../testkit/actor.js';
 import { PAGE, READ_WRITE_FIXED } from '../../testkit/dsa-actor.js';
@@ -83,8 +84,8 @@ test('all 2^20-1 PASIDs are handed out through contexts, then ENOSPC says so, th
     code: 'ENOSPC',
     reason: 'all 1048575 PASIDs are in use',
   });
-  contexts[0]!.free(1);
+  finished(contexts[0]!.free(1));
   assert.equal(last.alloc(0, 0), 1);
-  for (const context of contexts) context.close();
+  for (const context of contexts) finished(context.close());
   assert.equal(machine.snapshot().pasids.used, 0);
 });

@@ -33,7 +33,7 @@ export function addReserved(context: IommufdContext, { data }: Command): void {
   const last = start + length - 1n;
   if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(start)}+${hex(length)} wraps around`);
   const ioas = context.ioas(id);
-  ioas.space.reserve({ start, last }, ioas);
+  ioas.space.iovas.reserve({ start, last }, ioas);
 }
 
 /** The HWPT `id`, when it is one of a mock device. */

@@ -7,6 +7,8 @@
  * place (EFAULT), except where it would leave behind an object without a name.
  */
 import type { Caller, OpenFile } from '../../file/open-file.js';
+import type { Sliced } from '../../file/work.js';
+import { finished } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -27,7 +29,7 @@ export interface Command {
   respond(): void;
 }
 
-export type Handler = (context: IommufdContext, command: Command) => number;
+export type Handler = (context: IommufdContext, command: Command) => Sliced<number>;
 
 export interface IommufdIoctl {
   readonly nr: number;
@@ -88,7 +90,7 @@ export function respondOrDestroy(context: IommufdContext, object: IommufdObject,
   try {
     command.respond();
   } catch (error) {
-    context.objects.destroy(object.id);
+    finished(context.objects.destroy(object.id));
     throw error;
   }
   return 0;
@@ -110,7 +112,7 @@ export function respondWithFile(
     respondOrRelease(command, file);
     setU32(command.data, fdAt, command.caller.install(file));
   } catch (error) {
-    context.objects.destroy(object.id);
+    finished(context.objects.destroy(object.id));
     throw error;
   }
   command.respond();

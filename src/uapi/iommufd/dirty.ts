@@ -87,7 +87,7 @@ function checkBitmapRange(hwpt: PagingHwpt, iova: bigint, length: bigint, pageSi
   if (iova + length - 1n > LAST_IOVA)
     refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
   if (pageSize === 0n) refuse('EINVAL', 'the page size is zero');
-  const mask = (hwpt.ioas.space.alignment - 1n) | (pageSize - 1n);
+  const mask = (hwpt.ioas.space.iovas.alignment - 1n) | (pageSize - 1n);
   if ((iova & mask) !== 0n || ((iova + length) & mask) !== 0n)
     refuse('EINVAL', `iova range ${hex(iova)}+${hex(length)} is not aligned to its pages`);
 }

@@ -45,5 +45,5 @@ test('4096 ranges can be allowed at once; with more it is ENOMEM before they are
     refused(() => allow(count), 'ENOMEM');
   }
   assert.equal(furthest, memory.length);
-  assert.equal(ioas.space.place(4096n, 0n, undefined), 0x70000n);
+  assert.equal(ioas.space.iovas.find(4096n, 0n, undefined), 0x70000n);
 });

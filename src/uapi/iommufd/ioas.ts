@@ -2,6 +2,7 @@
  * The ioctls of an IOAS: alloc, ranges, map, copy, unmap, and whose process its memory belongs to.
  */
 import type { Caller } from '../../file/open-file.js';
+import type { Work } from '../../file/work.js';
 import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
@@ -109,13 +110,13 @@ function iovaRanges(context: IommufdContext, { caller, data, respond }: Command)
   const { at } = IovaRangesStruct;
   requireZero(data, at.reserved, 'IOVA_RANGES __reserved');
   const { space } = context.ioas(getU32(data, at.ioas_id));
-  const ranges = space.ranges();
+  const ranges = space.iovas.ranges();
   const room = getU32(data, at.num_iovas);
   const array = getBig(data, at.allowed_iovas);
   for (const [n, range] of ranges.slice(0, room).entries())
     caller.writeMemory(Number(array) + n * IovaRangeStruct.size, IovaRangeStruct.encode(range));
   setU32(data, at.num_iovas, ranges.length);
-  setBig(data, at.out_iova_alignment, space.alignment);
+  setBig(data, at.out_iova_alignment, space.iovas.alignment);
   respond();
   if (ranges.length > room) refuse('EMSGSIZE', `${ranges.length} ranges do not fit into room for ${room}`);
   return 0;
@@ -137,7 +138,7 @@ function allowIovas(context: IommufdContext, { caller, data }: Command): number 
       refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} overlaps another`);
     ranges.push(range);
   }
-  space.allow(ranges);
+  space.iovas.allow(ranges);
   return 0;
 }
 
@@ -188,20 +189,20 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
   return 0;
 }
 
-function ioasCopy(context: IommufdContext, { data, respond }: Command): number {
+function* ioasCopy(context: IommufdContext, { data, respond }: Command): Work<number> {
   const { at } = IoasCopyStruct;
   const from = getBig(data, at.src_iova);
   const request = mapRequest(data, at.length, at.dst_iova, [from]);
   setBig(
     data,
     at.dst_iova,
-    context.copy(getU32(data, at.dst_ioas_id), getU32(data, at.src_ioas_id), request, from),
+    yield* context.copy(getU32(data, at.dst_ioas_id), getU32(data, at.src_ioas_id), request, from),
   );
   respond();
   return 0;
 }
 
-function ioasUnmap(context: IommufdContext, { data, respond }: Command): number {
+function* ioasUnmap(context: IommufdContext, { data, respond }: Command): Work<number> {
   const { at } = IoasUnmapStruct;
   const id = getU32(data, at.ioas_id);
   const iova = getBig(data, at.iova);
@@ -210,15 +211,14 @@ function ioasUnmap(context: IommufdContext, { data, respond }: Command): number 
   if (!(iova === 0n && length === LAST_IOVA) && (iova === LAST_IOVA || length === LAST_IOVA)) {
     refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} is no range`);
   }
-  setBig(data, at.length, context.unmap(id, iova, length));
+  setBig(data, at.length, yield* context.unmap(id, iova, length));
   respond();
   return 0;
 }
 
-function changeProcess(context: IommufdContext, { data }: Command): number {
+function changeProcess(context: IommufdContext, { data }: Command): Work<number> {
   requireZero(data, ChangeProcessStruct.at.reserved, 'CHANGE_PROCESS __reserved');
-  context.changeProcess();
-  return 0;
+  return context.changeProcess();
 }
 
 /** As of a kernel without CONFIG_IOMMUFD_NOIOMMU. */

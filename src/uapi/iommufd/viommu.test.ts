@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller } from '../../file/open-file.js';
+import { finished } from '../../file/work.js';
 import { Iommu } from '../../iommu/iommu.js';
 import { BufferMemory } from '../../iommu/memory.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';
@@ -107,7 +108,7 @@ test('an answer that cannot be stored leaves no object and no reference behind, 
     `${parent + 5} hardware queue 0`,
     `${parent + 6} access 1`,
   ]);
-  context.close();
+  finished(context.close());
   assert.equal(context.objects.values().length, 0);
 });
 

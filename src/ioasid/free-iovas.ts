@@ -1,0 +1,199 @@
+/**
+ * FreeIovas: which IOVAs of an address space can be mapped.
+ *
+ * Not those that an owner has reserved (what a device cannot reach), nor those that are mapped. Where the user
+ * leaves the choice, IOVAs come from the ranges that he allows, from anywhere else when there are none. All
+ * must be aligned as the address space is. The rules, their order and their errnos are those of Linux's
+ * iommufd. Invariant: no mapping lies in a reserved range, and each is aligned.
+ */
+import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
+import { OFFSET_HI, type TableMemory } from '../iommu/table-memory.js';
+import { hex, refuse } from '../linux/errno.js';
+import { alignUp, holes, type IovaRange, joined, LAST_IOVA, larger, overlaps } from './iova-ranges.js';
+
+/** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
+const LARGEST_ALIGNMENT = 2n ** 21n;
+const PAGE = BigInt(PAGE_SIZE);
+
+export class FreeIovas {
+  readonly #name: string;
+  readonly #table: PageTable;
+  readonly #tables: TableMemory;
+  #alignment = 1n;
+  // What is kept free, by owner; and all of it in one list, made when it is asked for.
+  readonly #reservations = new Map<object, IovaRange[]>();
+  #reservedRanges: readonly IovaRange[] | undefined;
+  #allowed: readonly IovaRange[] = [];
+  // No hole of a page or more lies in [PAGE, #full): where the search for a free range begins.
+  #full = PAGE;
+
+  /** @param name of the address space, in reasons */
+  constructor(name: string, table: PageTable, tables: TableMemory) {
+    this.#name = name;
+    this.#table = table;
+    this.#tables = tables;
+  }
+
+  /** What IOVAs, lengths and memory must be aligned to, in bytes: a power of two. */
+  get alignment(): bigint {
+    return this.#alignment;
+  }
+
+  /** What must be aligned is not: how reasons go on. */
+  get aligned(): string {
+    return this.#alignment === PAGE
+      ? `aligned to the 4 KiB page of ${this.#name}`
+      : `aligned to the ${this.#alignment} bytes of ${this.#name}`;
+  }
+
+  /**
+   * Makes `alignment` the rule. @throws Refusal EADDRINUSE when a mapping that is there breaks it.
+   */
+  align(alignment: bigint): void {
+    if (alignment > this.#alignment) {
+      for (const slot of this.#table.slots()) {
+        const [iova, end] = [this.#table.start(slot), this.#table.last(slot) + 1n];
+        if (((iova | end | this.#tables.exact(slot, OFFSET_HI)) & (alignment - 1n)) === 0n) continue;
+        refuse(
+          'EADDRINUSE',
+          `the mapping at ${hex(iova)} of ${this.#name} is not aligned to ${alignment} bytes`,
+        );
+      }
+    }
+    this.#alignment = alignment;
+  }
+
+  /**
+   * Keeps a range free, until `release` with the same owner. @throws Refusal EADDRINUSE when it is mapped or
+   * was allowed.
+   */
+  reserve(range: IovaRange, owner: object): void {
+    const slot = this.#table.firstFrom(range.start);
+    if (slot !== NONE && this.#table.start(slot) <= range.last) {
+      const where = hex(this.#table.start(slot));
+      refuse(
+        'EADDRINUSE',
+        `the mapping at ${where} of ${this.#name} lies in a range that a device cannot reach`,
+      );
+    }
+    if (this.#allowed.some((allowed) => overlaps(allowed, range))) {
+      const where = `${hex(range.start)} to ${hex(range.last)}`;
+      refuse('EADDRINUSE', `the iova range ${where} of ${this.#name} was allowed by its user`);
+    }
+    const ranges = this.#reservations.get(owner);
+    if (ranges === undefined) this.#reservations.set(owner, [range]);
+    else ranges.push(range);
+    this.#reservedRanges = undefined;
+  }
+
+  /** Gives back what `owner` has reserved. */
+  release(owner: object): void {
+    if (this.#reservations.delete(owner)) this.#reservedRanges = undefined;
+    this.#full = PAGE;
+  }
+
+  /** The ranges that can be mapped: all that is not reserved. */
+  ranges(): IovaRange[] {
+    return holes(this.#reserved, 0n, LAST_IOVA);
+  }
+
+  /**
+   * IOVAs are chosen from `ranges` only from now on; from anywhere when there are none. @throws Refusal
+   * EADDRINUSE when one is reserved.
+   */
+  allow(ranges: readonly IovaRange[]): void {
+    for (const range of ranges) {
+      if (!this.#reserved.some((reserved) => overlaps(reserved, range))) continue;
+      const where = `${hex(range.start)} to ${hex(range.last)}`;
+      refuse('EADDRINUSE', `iova range ${where} of ${this.#name} is reserved`);
+    }
+    this.#allowed = joined(ranges);
+    this.#full = PAGE;
+  }
+
+  /**
+   * Where `length` bytes of memory at `address` would be mapped: at `iova` when it is given, otherwise in the
+   * first free range, never at 0, aligned to the smaller of the length's power of two and the memory's own
+   * alignment, at most 2 MiB, with the offset inside the page kept. @throws Refusal EINVAL, EEXIST, EOVERFLOW,
+   * ENOSPC.
+   */
+  find(length: bigint, address: bigint, iova: bigint | undefined): bigint {
+    if (length === 0n) refuse('EINVAL', 'the length is zero');
+    if (length % this.#alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
+    return iova === undefined ? this.#choose(length, address) : this.#check(iova, length);
+  }
+
+  /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
+  requireAligned(address: bigint): void {
+    if ((address % PAGE) % this.#alignment !== 0n)
+      refuse('EINVAL', `the memory at ${hex(address)} is not ${this.aligned}`);
+  }
+
+  /** [iova, iova+length) is mapped now. */
+  taken(iova: bigint, length: bigint): void {
+    if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
+  }
+
+  /** Something from `iova` on is mapped no more. */
+  freed(iova: bigint): void {
+    if (iova < this.#full) this.#full = larger(iova, PAGE);
+  }
+
+  get #reserved(): readonly IovaRange[] {
+    this.#reservedRanges ??= [...this.#reservations.values()].flat();
+    return this.#reservedRanges;
+  }
+
+  #check(iova: bigint, length: bigint): bigint {
+    const what = `iova range ${hex(iova)}+${hex(length)}`;
+    if (iova % this.#alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
+    const range = { start: iova, last: iova + length - 1n };
+    if (range.last > LAST_IOVA) refuse('EOVERFLOW', `${what} wraps around`);
+    const reserved = this.#reserved.find((each) => overlaps(each, range));
+    if (reserved !== undefined) {
+      const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
+      refuse('EINVAL', `${what} of ${this.#name} reaches into ${where}, which is reserved`);
+    }
+    const slot = this.#table.firstFrom(iova);
+    if (slot !== NONE && this.#table.start(slot) <= range.last)
+      refuse('EEXIST', `${what} overlaps the mapping at ${hex(this.#table.start(slot))} of ${this.#name}`);
+    return iova;
+  }
+
+  #choose(length: bigint, address: bigint): bigint {
+    if (length >= LAST_IOVA / 2n)
+      refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
+    const alignment = chosenAlignment(length, address);
+    if (alignment < this.#alignment)
+      refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.aligned}`);
+    const allowed = this.#allowed.length > 0 ? this.#allowed : [{ start: PAGE, last: LAST_IOVA - PAGE }];
+    const offset = address % PAGE;
+    for (const { start, last } of allowed) {
+      const first = alignUp(start, alignment) | offset;
+      for (const hole of holes(this.#reserved, larger(first, this.#full), last)) {
+        const found = this.#fit(hole, length, alignment, offset);
+        if (found !== undefined) return found;
+      }
+    }
+    return refuse('ENOSPC', `${this.#name} has no free iova range of ${hex(length)} bytes`);
+  }
+
+  /** The first free IOVA in a range that nothing reserves. */
+  #fit({ start, last }: IovaRange, length: bigint, alignment: bigint, offset: bigint): bigint | undefined {
+    let iova = alignUp(start, alignment) | offset;
+    for (const slot of this.#table.slots(iova)) {
+      const next = this.#table.start(slot);
+      // As in Linux, a single byte that ends a hole is not taken.
+      if (iova + length <= next && iova + 1n < next) break;
+      iova = alignUp(this.#table.last(slot) + 1n, alignment) | offset;
+    }
+    return iova < last && iova + length - 1n <= last ? iova : undefined;
+  }
+}
+
+/** What an IOVA chosen for [address, address+length) is aligned to. */
+function chosenAlignment(length: bigint, address: bigint): bigint {
+  let alignment = 1n;
+  while (alignment < length && alignment < LARGEST_ALIGNMENT && (address & alignment) === 0n) alignment *= 2n;
+  return alignment;
+}
