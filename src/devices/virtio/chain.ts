@@ -24,7 +24,8 @@ export class Chain {
   written = 0;
   /** The bytes used that were told to the queue; -1 while the device has the chain. */
   used = -1;
-  /** The chain that was made available after this one, for queues that are used in order. */
+  /** The chains that were taken before and after this one, for queues that are used in order. */
+  preceding: Chain | undefined;
   following: Chain | undefined;
   readonly #memory: RingMemory;
   #iovas = new Float64Array(8);
@@ -54,7 +55,7 @@ export class Chain {
   clear(): void {
     this.id = this.slots = this.readable = this.writable = this.written = 0;
     this.used = -1;
-    this.following = undefined;
+    this.preceding = this.following = undefined;
     this.#count = this.#firstWritable = this.#first = this.#part = this.#start = 0;
   }
 

@@ -94,6 +94,14 @@ export class PackedRing implements Ring {
     return true;
   }
 
+  untake(chain: Chain): void {
+    this.#known = 0;
+    this.#next -= chain.slots;
+    if (this.#next >= 0) return;
+    this.#next += this.#layout.size;
+    this.#nextWrap = !this.#nextWrap;
+  }
+
   use(chain: Chain, length: number): void {
     if (this.#pending === BATCH) this.#write();
     const at = this.#pending * 8;

@@ -26,6 +26,8 @@ export interface Ring {
    * next one; or when the ring is broken.
    */
   take(chain: Chain): boolean;
+  /** Takes the last `take` back: the next one gives the same buffer. */
+  untake(chain: Chain): void;
   /** Notes a used buffer, of which `length` bytes were written. The driver sees it at `publish`. */
   use(chain: Chain, length: number): void;
   /** Shows the driver what was used. @returns whether it wants an interrupt for that. */

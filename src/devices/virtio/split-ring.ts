@@ -77,6 +77,10 @@ export class SplitRing implements Ring {
     return true;
   }
 
+  untake(): void {
+    this.#next = this.#fetched = (this.#next - 1) & 0xffff;
+  }
+
   use(chain: Chain, length: number): void {
     if (this.#pending === BATCH) this.#write();
     const at = this.#pending++ * ELEMENT_BYTES;

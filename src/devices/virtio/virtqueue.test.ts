@@ -23,6 +23,7 @@ type Action =
     }
   | { readonly kind: 'publish' }
   | { readonly kind: 'take' }
+  | { readonly kind: 'peek'; readonly count: number }
   | { readonly kind: 'put'; readonly which: number; readonly written: number }
   | { readonly kind: 'flush' }
   | { readonly kind: 'collect' };
@@ -41,6 +42,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant('put' as const), which: fc.nat(), written: fc.nat(400) }),
   },
+  fc.record({ kind: fc.constant('peek' as const), count: fc.integer({ min: 1, max: 4 }) }),
   fc.record({ kind: fc.constant('flush' as const) }),
   fc.record({ kind: fc.constant('collect' as const) }),
 );
@@ -132,6 +134,19 @@ class Scene {
     return true;
   }
 
+  /** Takes some and gives them back untouched. */
+  peek(count: number): void {
+    this.queue.budget = count;
+    const taken: Chain[] = [];
+    for (let chain = this.queue.take(); chain !== undefined; chain = this.queue.take()) taken.push(chain);
+    const expected = this.available.slice(0, count).map(({ id }) => id);
+    assert.deepEqual(
+      taken.map(({ id }) => id),
+      expected,
+    );
+    for (const chain of taken.reverse()) this.queue.untake(chain);
+  }
+
   put(which: number, written: number): void {
     const waiting = this.out.filter(({ used }) => used === -1);
     if (waiting.length === 0) return;
@@ -181,6 +196,7 @@ function run(scene: Scene, actions: readonly Action[]): void {
   for (const each of actions) {
     if (each.kind === 'offer') scene.offer(each.parts, each.indirect);
     else if (each.kind === 'put') scene.put(each.which, each.written);
+    else if (each.kind === 'peek') scene.peek(each.count);
     else scene[each.kind]();
   }
 }

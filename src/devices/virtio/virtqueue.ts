@@ -107,6 +107,21 @@ export class Virtqueue {
     return chain;
   }
 
+  /** Gives back, untouched, the buffer that was taken last: it will be the next to be taken. */
+  untake(chain: Chain): void {
+    const running = this.#running;
+    if (running === undefined || !chain.isOf(running.memory)) return;
+    this.budget++;
+    this.#out -= chain.slots;
+    if (running.setup.inOrder) {
+      if (this.#oldest === chain) this.#oldest = undefined;
+      else if (chain.preceding !== undefined) chain.preceding.following = undefined;
+      this.#newest = chain.preceding;
+    }
+    running.ring.untake(chain);
+    running.pool.push(chain);
+  }
+
   /** Gives a buffer back, `written` bytes of it written. Not one of before the queue was stopped. */
   put(chain: Chain, written = chain.written): void {
     const running = this.#running;
@@ -137,7 +152,10 @@ export class Virtqueue {
   /** Appends a buffer that was just taken to those that are out. */
   #append(chain: Chain): void {
     if (this.#oldest === undefined) this.#oldest = chain;
-    else this.#newest!.following = chain;
+    else {
+      chain.preceding = this.#newest;
+      this.#newest!.following = chain;
+    }
     this.#newest = chain;
   }
 

@@ -57,9 +57,9 @@ export class WireEnd {
     return this.#header[1]!;
   }
 
-  /** Copies the first `length` bytes of the next frame to target[0..), and leaves it there. */
-  peek(target: Uint8Array, length: number): void {
-    this.#copyOut(HEADER_BYTES, target, length);
+  /** Copies the first `length` bytes of the next frame to target[to..), and leaves it there. */
+  peek(target: Uint8Array, length: number, to = 0): void {
+    this.#copyOut(HEADER_BYTES, target, length, to);
   }
 
   /** Drops the next frame. */
@@ -94,11 +94,11 @@ export class WireEnd {
     if (first < length) this.#ring.set(source.subarray(first, length), 0);
   }
 
-  #copyOut(offset: number, target: Uint8Array, length: number): void {
+  #copyOut(offset: number, target: Uint8Array, length: number, to = 0): void {
     const at = (this.#head + offset) % RING_BYTES;
     const first = Math.min(length, RING_BYTES - at);
-    target.set(this.#ring.subarray(at, at + first), 0);
-    if (first < length) target.set(this.#ring.subarray(0, length - first), first);
+    target.set(this.#ring.subarray(at, at + first), to);
+    if (first < length) target.set(this.#ring.subarray(0, length - first), to + first);
   }
 }
 

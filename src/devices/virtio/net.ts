@@ -1,0 +1,220 @@
+/**
+ * `--device virtio-net`: a network device (virtio 1.3 §5.1) at one end of a wire.
+ *
+ *     virtio-net,link=wire0,mac=02:00:00:00:00:01,pairs=2,mtu=1500
+ *
+ * Two devices with one link name are joined; without a link what a device sends comes back to it. Frames go
+ * whole and unchanged: nothing is offloaded, and the header before them is always 12 bytes (VERSION_1). What
+ * the device does not want (another's address) is dropped; what it has no buffer for waits at its end of the
+ * wire.
+ */
+import { randomBytes } from 'node:crypto';
+import type { DeviceOptions } from '../device-model.js';
+import { integer, refuseUnknown } from '../option-values.js';
+import type { Chain } from './chain.js';
+import { has } from './features.js';
+import { type NetControls, serveControl } from './net-control.js';
+import { NetFeature } from './net-features.js';
+import { ADDRESS_BYTES, ReceiveFilter } from './receive-filter.js';
+import type { VirtioDescription, VirtioFactory, VirtioModel } from './virtio-model.js';
+import type { Virtqueue } from './virtqueue.js';
+import type { WireEnd } from './wire.js';
+
+export const transport = 'virtio';
+
+const BASIC = Object.values(NetFeature).reduce((all, bit) => all | bit) & ~NetFeature.MQ;
+/** struct virtio_net_hdr: flags, gso_type, four 16-bit fields, and the number of buffers at byte 10. */
+const HEADER_BYTES = 12;
+const NUM_BUFFERS = 10;
+const ETHERNET_HEADER = 14;
+/** A frame may have a VLAN tag beside its header. */
+const FRAME_OVERHEAD = ETHERNET_HEADER + 4;
+const CONFIG_BYTES = 24;
+const LINK_UP = 1;
+
+interface NetShape {
+  readonly address: Uint8Array;
+  readonly pairs: number;
+  readonly mtu: number;
+}
+
+class Net implements VirtioModel, NetControls {
+  readonly virtio: VirtioDescription;
+  readonly filter = new ReceiveFilter();
+  readonly maxPairs: number;
+  pairs = 1;
+  readonly #config: DataView;
+  readonly #address: Uint8Array;
+  readonly #wire: WireEnd;
+  /** A header, and a frame behind it. */
+  readonly #packet: Uint8Array;
+  readonly #longest: number;
+  #features = 0n;
+  #queues: readonly Virtqueue[] = [];
+  /** Frames wait, and there was no buffer for the first. */
+  #stalled = false;
+  /** The buffers that one frame goes into. */
+  readonly #buffers: Chain[] = [];
+
+  constructor({ address, pairs, mtu }: NetShape, wire: WireEnd) {
+    const features = pairs > 1 ? BASIC | NetFeature.MQ : BASIC;
+    this.virtio = { deviceId: 1, features, queues: 2 * pairs + 1, inOrder: true, groups: 2 };
+    this.maxPairs = pairs;
+    this.#wire = wire;
+    this.#longest = mtu + FRAME_OVERHEAD;
+    this.#packet = new Uint8Array(HEADER_BYTES + this.#longest);
+    this.#config = new DataView(new ArrayBuffer(CONFIG_BYTES));
+    this.#address = new Uint8Array(this.#config.buffer, 0, ADDRESS_BYTES);
+    this.#address.set(address);
+    this.#config.setUint16(8, pairs, true);
+    this.#config.setUint16(10, mtu, true);
+  }
+
+  /** struct virtio_net_config (§5.1.4). */
+  get config(): Uint8Array {
+    this.#config.setUint16(6, this.#wire.joined ? LINK_UP : 0, true);
+    return new Uint8Array(this.#config.buffer);
+  }
+
+  /** The address can be written, as older drivers do; it stays, as with a command. */
+  writeConfig(offset: number, source: Uint8Array): void {
+    if (offset < ADDRESS_BYTES) this.#address.set(source.subarray(0, ADDRESS_BYTES - offset), offset);
+  }
+
+  setAddress(address: Uint8Array): void {
+    this.#address.set(address);
+  }
+
+  /** The control queue has a group of its own: it can be served in an address space of the program's. */
+  group(index: number, features: bigint): number {
+    return index === this.#controlIndex(features) ? 1 : 0;
+  }
+
+  start(features: bigint, queues: readonly Virtqueue[]): void {
+    this.#features = features;
+    this.#queues = queues;
+    this.#wire.clear();
+  }
+
+  serve(queue: Virtqueue, index: number): void {
+    const control = this.#controlIndex(this.#features);
+    if (index === control) {
+      if (has(this.#features, NetFeature.CTRL_VQ)) serveControl(queue, this, this.#features);
+    } else if (index > control) return;
+    else if (index % 2 === 1) this.#transmit(queue, (index - 1) / 2);
+    else {
+      this.#stalled = false;
+      this.#receive();
+    }
+  }
+
+  busy(): boolean {
+    return this.#wire.waiting && !this.#stalled && this.#queues.length > 0;
+  }
+
+  step(): boolean {
+    this.#receive();
+    return this.busy();
+  }
+
+  reset(): void {
+    this.#queues = [];
+    this.#stalled = false;
+    this.pairs = 1;
+    this.filter.reset();
+    this.#wire.clear();
+  }
+
+  #controlIndex(features: bigint): number {
+    return has(features, NetFeature.MQ) ? 2 * this.maxPairs : 2;
+  }
+
+  /** Sends the packets in `queue` (§5.1.6.2). One that is no frame is used like the others, and not sent. */
+  #transmit(queue: Virtqueue, pair: number): void {
+    for (let chain = queue.take(); chain !== undefined; chain = queue.take()) {
+      const length = chain.readable - HEADER_BYTES;
+      const whole =
+        length >= ETHERNET_HEADER &&
+        length <= this.#longest &&
+        chain.read(HEADER_BYTES, this.#packet, 0, length) === length;
+      if (whole) this.#wire.send(this.#packet, length, pair);
+      queue.put(chain, 0);
+    }
+  }
+
+  /** Takes frames from the wire for as long as there are buffers. */
+  #receive(): void {
+    while (this.#wire.waiting && !this.#stalled) {
+      const length = this.#wire.next;
+      // A flow is received where it is sent (§5.1.6.5.6).
+      const queue = this.#queues[2 * (this.#wire.note % this.pairs)];
+      const wanted = length <= this.#longest && queue?.running === true;
+      if (wanted) this.#wire.peek(this.#packet, length, HEADER_BYTES);
+      if (wanted && this.filter.takes(this.#packet, HEADER_BYTES, this.#address)) {
+        if (!this.#collect(queue, HEADER_BYTES + length)) {
+          this.#stalled = true;
+          return;
+        }
+        this.#deliver(queue, HEADER_BYTES + length);
+      }
+      this.#wire.shift();
+    }
+  }
+
+  /** Takes buffers for `bytes`: one, or with MRG_RXBUF as many as are needed. @returns false: not enough. */
+  #collect(queue: Virtqueue, bytes: number): boolean {
+    const merge = has(this.#features, NetFeature.MRG_RXBUF);
+    for (let room = 0; room < bytes; ) {
+      const chain = queue.take();
+      if (chain === undefined) {
+        while (this.#buffers.length > 0) queue.untake(this.#buffers.pop()!);
+        return false;
+      }
+      this.#buffers.push(chain);
+      room += chain.writable;
+      if (!merge) return true;
+    }
+    return true;
+  }
+
+  /**
+   * Writes the packet of `bytes` into the buffers (§5.1.6.4). Where it does not fit, or faults, it is lost.
+   */
+  #deliver(queue: Virtqueue, bytes: number): void {
+    this.#packet.fill(0, 0, HEADER_BYTES);
+    this.#packet[NUM_BUFFERS] = this.#buffers.length;
+    this.#packet[NUM_BUFFERS + 1] = this.#buffers.length >>> 8;
+    let done = 0;
+    for (const chain of this.#buffers) {
+      const n = Math.min(bytes - done, chain.writable);
+      const fits = this.#buffers.length > 1 || n === bytes;
+      const written = fits ? chain.write(0, this.#packet, done, n) : 0;
+      queue.put(chain, written === n ? n : 0);
+      done += n;
+    }
+    this.#buffers.length = 0;
+  }
+}
+
+/** Six bytes in hexadecimal, not of a group; without the option one of the locally administered. */
+function addressOf({ mac }: DeviceOptions): Uint8Array {
+  if (mac === undefined) {
+    const address = new Uint8Array(randomBytes(ADDRESS_BYTES));
+    address[0] = (address[0]! & 0xfc) | 2;
+    return address;
+  }
+  if (!/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i.test(mac))
+    throw new Error(`mac "${mac}" is not the address of a device like 02:00:00:00:00:01`);
+  return Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
+}
+
+const createNet: VirtioFactory = ({ wires }, options) => {
+  refuseUnknown('virtio-net', options, ['link', 'mac', 'pairs', 'mtu']);
+  const address = addressOf(options);
+  const pairs = integer(options, 'pairs', 1, 1, 32);
+  const mtu = integer(options, 'mtu', 1500, 68, 65535);
+  const { link } = options;
+  return new Net({ address, pairs, mtu }, link === undefined ? wires.loop() : wires.end(link));
+};
+
+export default createNet;

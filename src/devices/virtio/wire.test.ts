@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { refused } from '../../testkit/refused.js';
+import { type WireEnd, Wires } from './wire.js';
+
+function receive(end: WireEnd): { bytes: number[]; note: number } {
+  const frame = new Uint8Array(end.next);
+  const { note } = end;
+  end.peek(frame, frame.length);
+  end.shift();
+  return { bytes: [...frame], note };
+}
+
+test('frames arrive at the other end whole and in order, also around the end of the ring', () => {
+  const step = fc.record({
+    length: fc.oneof(fc.nat(100), fc.nat(200_000)),
+    note: fc.nat(1000),
+    takes: fc.nat(3),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
+      const wires = new Wires();
+      const [left, right] = [wires.end('w'), wires.end('w')];
+      const sent: { bytes: number[]; note: number }[] = [];
+      for (const { length, note, takes } of steps) {
+        const frame = Uint8Array.from({ length }, (_, i) => i + note);
+        const before = right.lost;
+        left.send(frame, length, note);
+        if (right.lost === before) sent.push({ bytes: [...frame], note });
+        for (let n = 0; n < takes && sent.length > 0; n++) assert.deepEqual(receive(right), sent.shift());
+      }
+      while (sent.length > 0) assert.deepEqual(receive(right), sent.shift());
+      assert.equal(right.waiting, false);
+      assert.equal(left.waiting, false);
+    }),
+    { numRuns: 20 },
+  );
+});
+
+test('what finds no room is lost, and what was there stays', () => {
+  const end = new Wires().loop();
+  const frame = new Uint8Array(300_000).fill(7);
+  for (let n = 0; n < 5; n++) end.send(frame, frame.length, n);
+  assert.equal(end.lost, 2);
+  for (let n = 0; n < 3; n++) assert.equal(receive(end).note, n);
+  assert.equal(end.next, 0);
+});
+
+test('a wire has two ends', () => {
+  const wires = new Wires();
+  const one = wires.end('a');
+  assert.equal(one.joined, false);
+  one.send(new Uint8Array(20), 20, 0);
+  assert.equal(one.lost, 1);
+  wires.end('b');
+  assert.equal(one.joined, false);
+  wires.end('a');
+  assert.equal(one.joined, true);
+  refused(() => wires.end('a'), 'EBUSY', /two devices have link "a" already/);
+});
