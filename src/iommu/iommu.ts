@@ -247,9 +247,9 @@ export class Requester {
     if (!(iova < ADDRESS_LIMIT)) return `iova ${hex(iova)} is wider than ${ADDRESS_BITS} bits`;
     const table = this.#entries.get(pasid)?.table;
     if (table instanceof NestedTable) return `iova ${hex(iova)} of PASID ${pasid}: ${table.refusal}`;
-    if (code === NO_RIGHT)
-      return `iova ${hex(iova)} of PASID ${pasid} is mapped without the right to ${access === WRITE ? 'write' : 'read'}`;
-    return `iova ${hex(iova)} of PASID ${pasid} is not mapped`;
+    const right = access === WRITE ? 'write' : 'read';
+    const state = code === NO_RIGHT ? `mapped without the right to ${right}` : 'not mapped';
+    return `iova ${hex(iova)} of PASID ${pasid} is ${state}`;
   }
 
   #fault(pasid: number, iova: number, done: number, access: Access, reason: string): DmaFault {

@@ -22,7 +22,7 @@ const step = fc.record({
   rights: fc.constantFrom(1, 2, 3),
 });
 
-test('what is found is what was kept last for that page, and nothing that an invalidation has touched', () => {
+test('what is found is what was kept last for that page, unless an invalidation touched it', () => {
   let found = 0;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {

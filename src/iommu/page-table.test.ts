@@ -41,7 +41,7 @@ const operation = fc.record({
   pick: fc.nat(),
 });
 
-test('a walk finds the mapping that a linear search finds, through any sequence of map, unmap and walk', () => {
+test('a walk finds what a linear search finds, through any sequence of map, unmap and walk', () => {
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
       const memory = new TableMemory();

@@ -33,7 +33,7 @@ test('a table and a root are freed once, and a table that comes back is of zeros
   assert.equal(memory.tableCount, 1);
 });
 
-test('a memory is released as often as mappings name it: once more, or retained after it, is a broken invariant', () => {
+test('a memory that is released once too often, or retained after it, is a broken invariant', () => {
   const memories = new MemoryTable();
   const id = memories.acquire(new BufferMemory(new Uint8Array(8)));
   memories.retain(id);
@@ -47,7 +47,7 @@ test('a memory is released as often as mappings name it: once more, or retained 
   assert.equal(memories.size, 0);
 });
 
-test('a mapping is taken out of the table that has it, once; a table is closed when nothing is mapped in it', () => {
+test('a mapping is taken out once, of the table that has it; a table is closed when it is empty', () => {
   const memory = new TableMemory();
   const [table, other] = [new PageTable(memory), new PageTable(memory)];
   const slot = table.map(0n, 4096n, 0, 0n, 1);

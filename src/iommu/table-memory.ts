@@ -7,7 +7,8 @@
  *    multiple of 1024; negative: there is the page of a mapping, so that a walk ends at the byte and need not
  *    look at the mapping. The two words are, from the highest bit,
  *
- *        1 | upper 4 bits of the page's number in its memory | slot of the mapping, 25 bits | rights that it does not give, 2 bits
+ *        1 | upper 4 bits of the page's number in its memory
+ *          | slot of the mapping, 25 bits | rights that it does not give, 2 bits
  *        lower 32 bits of the page's number
  *
  *    A root is two tables, of which the second is that of the lowest 512 GiB, so that most walks need not

@@ -20,7 +20,7 @@ function device(): { device: BoundDevice; hardware: FakeHardware } {
   return { device: new BoundDevice(new ObjectTable(), hardware), hardware };
 }
 
-test('every group that is delivered gets exactly one answer, whatever the user does and whenever its device or the queue goes', () => {
+test('every delivered group gets one answer, whatever the user does and whenever its device goes', () => {
   const step = fc.oneof(
     { arbitrary: fc.record({ do: fc.constant('deliver' as const), n: fc.nat(1) }), weight: 4 },
     { arbitrary: fc.record({ do: fc.constant('read' as const), n: fc.constant(0) }), weight: 3 },
@@ -52,7 +52,7 @@ test('every group that is delivered gets exactly one answer, whatever the user d
   );
 });
 
-test('a group is answered with the code that the user gives, and with INVALID when the queue goes before he does', () => {
+test('a group is answered as the user says, and with INVALID when the queue goes before he does', () => {
   const queue = new FaultQueue();
   const { device: asks, hardware } = device();
   for (const group of [7, 8, 9]) queue.deliver({ device: asks, attachment: 0, requests: [request(group)] });

@@ -62,7 +62,7 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('unmap' as const), iova: loose, length: loose, address: pages }),
 );
 
-test('an IOAS is a list of mappings that do not overlap: map, choose and unmap do what a search of the list says', () => {
+test('an IOAS is a list of mappings: map, choose and unmap do what a search of the list says', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const iommu = new Iommu();
@@ -101,7 +101,7 @@ test('an IOAS is a list of mappings that do not overlap: map, choose and unmap d
   );
 });
 
-test('what is not aligned to pages can be mapped while no page need be: with large pages switched off it is EINVAL', () => {
+test('what is not aligned to pages can be mapped until large pages are off, then it is EINVAL', () => {
   const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'));
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 0x1004n);
   assert.equal(
@@ -118,7 +118,7 @@ test('what is not aligned to pages can be mapped while no page need be: with lar
   finished(ioas.destroy());
 });
 
-test('a chosen IOVA may lie across allowed ranges that follow each other, takes no single byte at the end of a hole, and keeps the offset in the page', () => {
+test('a chosen IOVA may lie across allowed ranges, leaves no single byte and keeps the offset', () => {
   const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'));
   ioas.space.iovas.allow([
     { start: 0x18000n, last: 0x27fffn },

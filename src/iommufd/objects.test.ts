@@ -97,7 +97,7 @@ test('the id of an object that was buried is given to nothing, and means nothing
   assert.equal(table.add(new Node([])).id, parent.id);
 });
 
-test('one reference dropped twice, an object that is put in twice or destroyed twice is a broken invariant', () => {
+test('a reference dropped twice, an object put in or destroyed twice is a broken invariant', () => {
   const table = new ObjectTable();
   const parent = table.add(new Node([]));
   const child = table.add(new Node([parent]));
@@ -112,7 +112,7 @@ test('one reference dropped twice, an object that is put in twice or destroyed t
   table.destroy(parent.id);
 });
 
-test('with a context all objects go, one that others have not given back too, and one whose end fails', () => {
+test('all objects go at the end, one that others hold for ever too, and one whose end fails', () => {
   const table = new ObjectTable();
   const leaked = table.add(new Node([]));
   leaked.hold();

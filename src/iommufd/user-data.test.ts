@@ -24,7 +24,7 @@ function callerWith(bytes: Uint8Array): Caller {
 
 const code = (run: () => unknown) => refusal(run)?.code ?? 'ok';
 
-test('a struct is as long as its first version at least and no longer than what is known; what is missing is zeros', () => {
+test('a struct has its first version at least and what is known at most; what is missing is zeros', () => {
   const data = (length: number, type = TYPE) =>
     new UserData(callerWith(new Uint8Array(16).fill(9)), type, AT, length);
   assert.deepEqual([...data(4).read(TYPE, 8, 4)], [9, 9, 9, 9, 0, 0, 0, 0]);
@@ -108,7 +108,7 @@ test('an entry of each that is too short or too long is EINVAL, whatever is in i
   );
 });
 
-test('all entries at once may be longer than what is known, by zeros; the byte that is none is found though memory ends behind it', () => {
+test('all entries at once may be longer than what is known by zeros; any other byte is found', () => {
   const bytes = new Uint8Array(4096);
   bytes.fill(3, 0, 4);
   bytes.fill(4, 16, 20);

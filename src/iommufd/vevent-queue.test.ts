@@ -23,7 +23,7 @@ function readAll(queue: VeventQueue): [number, number | 'lost'][] {
   return read;
 }
 
-test('events come in their order, and those beyond the depth are told as lost by the number of the last', () => {
+test('events come in order, and those beyond the depth are told as lost by the number of the last', () => {
   const queue = queueOf(2);
   for (const n of [10, 11, 12, 13]) queue.report(Uint8Array.of(n));
   assert.deepEqual(readAll(queue), [

@@ -36,9 +36,9 @@ const signatures = {
   mprotect: 'int mprotect(uintptr_t address, ulong length, int protection)',
   memcpy: 'uintptr_t memcpy(uintptr_t target, uintptr_t source, ulong length)',
   process_vm_readv:
-    'long process_vm_readv(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
+    'long process_vm_readv(int pid, uintptr_t local, ulong n, uintptr_t remote, ulong m, ulong flags)',
   process_vm_writev:
-    'long process_vm_writev(int pid, uintptr_t local, ulong locals, uintptr_t remote, ulong remotes, ulong flags)',
+    'long process_vm_writev(int pid, uintptr_t local, ulong n, uintptr_t remote, ulong m, ulong flags)',
   mount: 'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
   umount2: 'int umount2(const char *target, int flags)',
   unshare: 'int unshare(int flags)',

@@ -61,7 +61,7 @@ for (const [kind, seals] of [
   });
 }
 
-test('a file that was truncated after it was mapped gives short transfers to the page, and never grows again', async () => {
+test('a file that is truncated after it was mapped gives short transfers, and never grows', async () => {
   const fd = await child.memfd('shrinking', 4 * PAGE);
   const { memory } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
   const buffer = new Uint8Array(4 * PAGE).fill(5);
@@ -77,7 +77,7 @@ test('a file that was truncated after it was mapped gives short transfers to the
   memory.close();
 });
 
-test('a file that another process truncates and extends all the time gives bytes that are or were there, or a short transfer', async (t) => {
+test('a file that another process truncates all the time gives bytes of it, or fewer', async (t) => {
   const other = new Child();
   t.after(() => other.kill());
   const size = 64 * PAGE;
@@ -122,7 +122,7 @@ test('a file that has grown can be mapped to its new end, by the same object', a
   second.memory.close();
 });
 
-test('one file is one object with one descriptor for each open mode, until the last reference is closed', async () => {
+test('one file is one object with one descriptor for each open mode, until its last close', async () => {
   const fd = await child.memfd('shared', PAGE);
   const readOnly = await child.call('open', `/proc/self/fd/${fd}`, constants.O_RDONLY, 0);
   const before = descriptors();
@@ -242,7 +242,7 @@ test('an ordinary file in a folder of temporary files is memory too', async () =
   rmSync(folder, { recursive: true });
 });
 
-test('a descriptor that another thread swaps during the call means one of the two files, or is refused', async (t) => {
+test('a descriptor that another thread swaps means one of two files, or is refused', async (t) => {
   const swapper = new Child();
   t.after(() => swapper.kill());
   const a = await swapper.memfd('a', PAGE);
@@ -268,7 +268,7 @@ test('a descriptor that another thread swaps during the call means one of the tw
   for (const outcome of seen) assert.ok(['memfd:a', 'memfd:b', 'refused'].includes(outcome), outcome);
 });
 
-test('files larger than the server can map are refused with ENOMEM, however little of them is asked for, and leave nothing open', async () => {
+test('files larger than the server can map are ENOMEM, and leave nothing open', async () => {
   const before = descriptors();
   const fds: number[] = [];
   for (let bits = 44; bits <= 46; bits++) fds.push(await child.memfd(`sparse ${bits}`, 2 ** bits));
@@ -311,7 +311,7 @@ test('a filesystem that is full ends a transfer at the first page that it has no
 const MS_REC_SLAVE = 0x84000;
 const CLONE_NEWNS = 0x20000;
 
-test('a file of an overlay that only the caller has mounted is refused: its files may be those of any other filesystem', {
+test('a file of an overlay that only the caller has mounted is refused: it may be on any filesystem', {
   skip: process.geteuid?.() === 0 ? false : 'needs root to mount an overlay',
 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));

@@ -7,10 +7,11 @@
  *
  * But to touch a page of it that is not there kills the toucher (SIGBUS): a file may shrink at any time,
  * filesystems and pools of huge pages become full. So the copy is guarded (guarded-copy.ts): it ends there,
- * and what is left is done through the kernel, which says exactly how much of it there is. Reads are pread;
- * writes are process_vm_writev to our own mapping and not pwrite, which would make a shrunken file grow
- * again. Where no copy can be guarded, all is done that way, but for memfds that are sealed against
- * shrinking.
+ * and what is left is done through the kernel, which says exactly how much of it there is.
+ *
+ * Reads are pread; writes are process_vm_writev to our own mapping and not pwrite, which would make a
+ * shrunken file grow again. Where no copy can be guarded, all is done that way, but for memfds that are
+ * sealed against shrinking.
  *
  * The serving thread must not wait for another filesystem's server, least of all for itself. So only
  * filesystems that the kernel serves alone are accepted, and the file is looked at before it is copied: even
@@ -85,6 +86,7 @@ let mappedBytes = 0;
 /**
  * Bytes [offset, offset+length) of the file behind descriptor `fd` of thread `tid`, which must be waiting for
  * us. Each call adds a reference, which the receiver closes.
+ *
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that
  * can be mapped, or past its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the server
@@ -214,10 +216,8 @@ export class FileMemory {
   /** Maps the file anew, to its present size. State is unchanged when it fails. */
   #map(size: number): void {
     if (mappedBytes - this.#length + size > MAX_BYTES) {
-      refuse(
-        'ENOMEM',
-        `${this.description} of ${hex(size)} bytes and what else the server has mapped are more than ${hex(MAX_BYTES)} bytes`,
-      );
+      const all = `${this.description} of ${hex(size)} bytes and what else the server has mapped`;
+      refuse('ENOMEM', `${all} are more than ${hex(MAX_BYTES)} bytes`);
     }
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
     const address = libc().mmap(0, size, protection, MAP_SHARED, this.#fd, 0);
@@ -267,10 +267,8 @@ function requireMappable(tid: number, fd: number, status: FileStatus): string {
   if (type === undefined)
     refuse('EINVAL', `fd ${fd} is on a filesystem that neither the caller nor the server has mounted`);
   if (!filesystems.has(type)) {
-    refuse(
-      'EINVAL',
-      `fd ${fd} is on a ${type} filesystem, which may have to wait for another process: use a memfd or a local file`,
-    );
+    const why = 'which may have to wait for another process';
+    refuse('EINVAL', `fd ${fd} is on a ${type} filesystem, ${why}: use a memfd or a local file`);
   }
   return type;
 }

@@ -3,8 +3,9 @@
  *
  * To touch a page of a mapped file that the file does not have (it shrank; its filesystem or its pool of huge
  * pages is full; its disk does not answer) raises SIGBUS, which ends the process. The kernel's own copies to
- * and from user memory have the same problem and solve it with a table of the instructions that may fault. So
- * does this: the copy is a routine of our own, and the handler of SIGBUS looks where the processor was. In
+ * and from user memory have the same problem and solve it with a table of the instructions that may fault.
+ *
+ * So does this: the copy is a routine of our own, and the handler of SIGBUS looks where the processor was. In
  * that routine: it goes on at the routine's end, which returns how far it came. Anywhere else: the signal is
  * handled as if we were not there. No state is shared between copy and handler, so threads do not matter, nor
  * does who else has mapped what.
@@ -110,7 +111,7 @@ export const machineCodes: Readonly<Record<string, MachineCode>> = {
                             | copy:                        | x0 target, x1 source, x2 length
       f1008042              |   subs x2, x2, #32           |
       540000a3              |   b.lo 2f                    |
-      acc10420              | 1: ldp q0, q1, [x1], #32     | 32 bytes; a fault leaves the addresses as they were
+      acc10420              | 1: ldp q0, q1, [x1], #32     | 32 bytes; a fault leaves the addresses
       ac810400              |   stp q0, q1, [x0], #32      |
       f1008042              |   subs x2, x2, #32           |
       54ffffa2              |   b.hs 1b                    |

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BrokenInvariant, broken, release } from './invariant.js';
 
-test('every step of a release is done, and what the first that failed has thrown is thrown at the end', () => {
+test('every step of a release is done, and what the first has thrown is thrown at the end', () => {
   const done: string[] = [];
   function* steps(): Generator<() => void> {
     yield () => done.push('a');

@@ -74,7 +74,9 @@ function tracingRule(tid: number): string {
   const scope = readText('/proc/sys/kernel/yama/ptrace_scope')?.trim();
   if (scope !== undefined && scope !== '0')
     return `kernel.yama.ptrace_scope is ${scope}, which allows this server its own descendants at most`;
-  return 'it is not dumpable, or it holds capabilities or is in a user namespace that this server has no CAP_SYS_PTRACE over';
+  const beyond =
+    'it holds capabilities or is in a user namespace that this server has no CAP_SYS_PTRACE over';
+  return `it is not dumpable, or ${beyond}`;
 }
 
 function statusField(tid: number, name: string): string | undefined {

@@ -78,7 +78,7 @@ test('a buffer is never overrun, whatever place and length are given', () =>
     assert.deepEqual(buffer, new Uint8Array(16).fill(9));
   }));
 
-test('one address space is one object with one set of descriptors, until the last reference is closed', async () => {
+test('one address space is one object with one set of descriptors, until its last close', async () => {
   const address = await child.map(PAGE);
   const before = descriptors();
   const first = processMemory(child.pid, address, PAGE, BOTH).memory;
@@ -292,11 +292,13 @@ static int fake(void) {
     if (vector[at] == AT_RANDOM) vector[at + 1] = (unsigned long)same;
   slurp("/proc/self/stat", text, sizeof text - 1);
   int n = 3;
-  for (char *word = strtok(strrchr(text, ')') + 1, " "); word; word = strtok(0, " ")) field[n++] = strtoul(word, 0, 10);
+  for (char *word = strtok(strrchr(text, ')') + 1, " "); word; word = strtok(0, " "))
+    field[n++] = strtoul(word, 0, 10);
   struct prctl_mm_map map = {
-    .start_code = field[26], .end_code = field[27], .start_stack = field[28], .start_data = field[45], .end_data = field[46],
-    .start_brk = field[47], .brk = (unsigned long)sbrk(0), .arg_start = field[48], .arg_end = field[49], .env_start = field[50],
-    .env_end = field[51], .auxv = (void *)vector, .auxv_size = bytes, .exe_fd = -1,
+    .start_code = field[26], .end_code = field[27], .start_stack = field[28],
+    .start_data = field[45], .end_data = field[46], .start_brk = field[47], .brk = (unsigned long)sbrk(0),
+    .arg_start = field[48], .arg_end = field[49], .env_start = field[50], .env_end = field[51],
+    .auxv = (void *)vector, .auxv_size = bytes, .exe_fd = -1,
   };
   return prctl(PR_SET_MM, PR_SET_MM_MAP, (unsigned long)&map, sizeof map, 0);
 }

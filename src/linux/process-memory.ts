@@ -55,6 +55,7 @@ const current = new Map<number, ProcessMemory>();
  * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that
  * it has now. The thread must be waiting for us, so that it cannot exit or execute another program meanwhile.
  * Each call adds a reference, which the receiver closes.
+ *
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace
  * rules forbid it; EMFILE the server cannot hold more for its callers.
@@ -200,10 +201,8 @@ export class ProcessMemory {
       if (area === undefined) refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
       const missing = access & ~area.rights;
       if (missing !== 0) {
-        refuse(
-          'EFAULT',
-          `address ${hex(at)} of ${this.description} is mapped without the right to ${missing & WRITE ? 'write' : 'read'}`,
-        );
+        const right = missing & WRITE ? 'write' : 'read';
+        refuse('EFAULT', `address ${hex(at)} of ${this.description} is mapped without the right to ${right}`);
       }
       this.#refuseFuse(tid, at, area.device);
       at = area.end;
@@ -226,10 +225,11 @@ export class ProcessMemory {
    *
    * Our pidfd's process lives, so the id is still its own: `tid` is a thread of it. An address space of one
    * process changes by exec alone, and exec draws 16 new random bytes; those of `tid` now are compared with
-   * those in the address space that we hold. A program that shares the old address space could write ours,
-   * but cannot know theirs, unless it may read the new program's memory anyway. Where they lie is asked of
-   * `tid`, because a program may put another address in its own auxiliary vector (PR_SET_MM_MAP), of bytes
-   * that it knows.
+   * those in the address space that we hold.
+   *
+   * A program that shares the old address space could write ours, but cannot know theirs, unless it may read
+   * the new program's memory anyway. Where they lie is asked of `tid`, because a program may put another
+   * address in its own auxiliary vector (PR_SET_MM_MAP), of bytes that it knows.
    */
   isOf(tid: number): boolean {
     if (this.#random === 0 || hasExited(this.#pidfd) || randomAddress(tid) !== this.#random) return false;
@@ -251,10 +251,8 @@ export class ProcessMemory {
     if (this.#harmless.has(device)) return;
     const type = filesystemOfDevice(tid, device);
     if (type !== undefined && /^fuse/.test(type)) {
-      refuse(
-        'EFAULT',
-        `address ${hex(at)} of ${this.description} is a file on a ${type} filesystem, whose server a DMA would have to wait for`,
-      );
+      const where = `a file on a ${type} filesystem, whose server a DMA would have to wait for`;
+      refuse('EFAULT', `address ${hex(at)} of ${this.description} is ${where}`);
     }
     this.#harmless.add(device);
   }

@@ -44,7 +44,7 @@ for (const machine of [X86_64, AARCH64]) {
   const filter = ioctlFilter(machine, commands);
   const call = { arch: machine.arch, nr: machine.ioctl };
 
-  test(`on ${machine.arch.toString(16)} the filter traps ioctl(2) with exactly the numbers given, whatever is above their 32 bits`, () => {
+  test(`on ${machine.arch.toString(16)} the filter traps ioctl(2) with just the given 32-bit numbers`, () => {
     for (const command of commands) {
       assert.equal(run(filter, { ...call, command }), NOTIFY);
       assert.equal(run(filter, { ...call, command, above: 7, fd: 0x3b6a }), NOTIFY);
@@ -54,7 +54,7 @@ for (const machine of [X86_64, AARCH64]) {
     }
   });
 
-  test(`on ${machine.arch.toString(16)} every other system call passes, those of other architectures too`, () => {
+  test(`on ${machine.arch.toString(16)} every other call passes, of other architectures too`, () => {
     for (let nr = 0; nr < 600; nr++) {
       if (nr !== machine.ioctl) assert.equal(run(filter, { ...call, nr, command: commands[0]! }), ALLOW);
     }

@@ -64,7 +64,7 @@ function objects({ context }: Asker): string[] {
   return context.objects.values().map(({ id, kind, users }) => `${id} ${kind} ${users}`);
 }
 
-test('an answer that cannot be stored leaves no object and no reference behind, and the same can be asked again', () => {
+test('an answer that cannot be stored leaves nothing behind, and the same can be asked again', () => {
   const asker = new Asker();
   const { context } = asker;
   const ioas = context.allocIoas();
