@@ -94,8 +94,7 @@ test('a file that another process truncates all the time gives bytes of it, or f
     const wrote = memory.write(0, source.fill((round % 250) + 1), 0, size);
     target.fill(255);
     const read = memory.read(0, target, 0, size);
-    assert.equal(wrote % PAGE, 0);
-    assert.equal(read % PAGE, 0);
+    // It may end inside a page, where that was taken away while it was copied.
     assert.ok(target.subarray(0, read).every((byte) => written.has(byte)));
     for (const done of [wrote, read]) seen[done === size ? 'whole' : done > 0 ? 'part' : 'none']++;
     if (round % 100 === 0) await turn();
