@@ -18,4 +18,5 @@ export type {
 } from './devices/device-model.js';
 export { NO_PASID } from './devices/device-model.js';
 export { Errno, Refusal } from './linux/errno.js';
-export { Machine, type MachineOptions, type MachineSnapshot } from './machine.js';
+export { Machine, type MachineOptions } from './machine/machine.js';
+export type { MachineSnapshot } from './machine/snapshot.js';

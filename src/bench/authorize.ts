@@ -8,7 +8,7 @@
 import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 import type { Measurement } from './measurement.js';
 import { compare, timed } from './reference.js';
 

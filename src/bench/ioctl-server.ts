@@ -5,7 +5,7 @@
 import { FuseServer } from '../devfs/fuse-server.js';
 import { runLoop } from '../linux/event-loop.js';
 import { mountFuse } from '../linux/fuse-mount.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 
 const machine = await Machine.create({ devices: ['dsa'] });
 const fd = mountFuse(process.argv[2]!, { allowOther: false });

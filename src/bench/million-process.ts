@@ -4,7 +4,7 @@
  */
 import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 
 /** What this prints. */
 export interface MillionResult {

@@ -2,7 +2,7 @@
  * `ioasid ls`: what the servers of this machine hold, now.
  */
 import color from 'picocolors';
-import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine.js';
+import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine/snapshot.js';
 import { askAll, type ServerState } from './control-socket.js';
 
 const hexadecimal = (value: number) => `0x${value.toString(16)}`;

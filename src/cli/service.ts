@@ -8,7 +8,7 @@ import { StandIn } from '../devfs/stand-in.js';
 import { errnoName } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { libc } from '../linux/ffi.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 import { publish } from './control-socket.js';
 import type { NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';

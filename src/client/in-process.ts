@@ -18,7 +18,7 @@ import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import { release } from '../linux/invariant.js';
-import type { Machine } from '../machine.js';
+import type { Machine } from '../machine/machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
 import { explainedIoctl } from './explain.js';
 import { Blocks, Counter, FileBytes } from './in-process-objects.js';

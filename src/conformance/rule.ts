@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { InProcess } from '../client/in-process.js';
 import { LinuxTransport } from '../client/linux-transport.js';
 import type { Transport } from '../client/transport.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 
 /**
  * vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose

@@ -7,9 +7,10 @@ import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
+import { checkModel } from './check-model.js';
 import type { DeviceModel } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
-import { checkModel, loadDeviceFactory } from './load.js';
+import { loadDeviceFactory } from './load.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const factory = await loadDeviceFactory('./examples/checksum.js', root);

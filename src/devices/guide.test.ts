@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { checkModel } from './check-model.js';
 import { FakeHost, settle } from './fake-host.js';
-import { checkModel, loadDeviceFactory } from './load.js';
+import { loadDeviceFactory } from './load.js';
 
 const guide = readFileSync(new URL('../../docs/devices.md', import.meta.url), 'utf8');
 

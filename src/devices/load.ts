@@ -1,7 +1,6 @@
 /**
- * From the words after `--device` to a device model: `parseDeviceSpec` splits them, `loadDeviceFactory` finds
- * the module, `checkModel` says what is wrong with a model that plain JavaScript could get wrong. All three
- * refuse with one sentence for the person who typed.
+ * From the words after `--device` to a plan by which its model is made: `parseDeviceSpec` splits them,
+ * `loadDeviceFactory` finds the module. Both refuse with one sentence for the person who typed.
  *
  *     SPEC = NAME [,KEY=VALUE]...
  *
@@ -12,9 +11,7 @@ import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
-import type { DeviceFactory, DeviceOptions } from './device-model.js';
-
-export { checkModel } from './check-model.js';
+import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 
 /** One `--device` argument, taken apart. */
 export interface DeviceSpec {
@@ -28,11 +25,26 @@ export interface DeviceSpec {
   readonly options: DeviceOptions;
 }
 
+/** What one `--device` argument asks for, with its module loaded. */
+export interface DevicePlan extends Pick<DeviceSpec, 'mdevs' | 'bdf'> {
+  /** The argument. */
+  readonly spec: string;
+  /** Makes the model. @throws Error when one of its options is wrong. */
+  make(host: DeviceHost): DeviceModel;
+}
+
 /** Each is loaded when it is asked for, and not before. */
 const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
   dsa: () => import('./dsa/index.js'),
   edu: () => import('./edu.js'),
 };
+
+/** What `spec` asks for. @throws Refusal as parseDeviceSpec and loadDeviceFactory. */
+export async function planDevice(spec: string, baseDirectory: string): Promise<DevicePlan> {
+  const { name, options, ...place } = parseDeviceSpec(spec);
+  const factory = await loadDeviceFactory(name, baseDirectory);
+  return { spec, ...place, make: (host) => factory(host, options) };
+}
 
 /** Splits one `--device` argument. @throws Refusal EINVAL naming the part at fault. */
 export function parseDeviceSpec(spec: string): DeviceSpec {

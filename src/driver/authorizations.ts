@@ -12,8 +12,8 @@ import { refuse } from '../linux/errno.js';
 export interface Authorization {
   readonly pasid: number;
   /**
-   * The number by which the program means it: a PASID that is written into the device, an ASID (vDPA), NO_PASID
-   * for a device whose requests carry none.
+   * The number by which the program means it: a PASID that is written into the device, an ASID (vDPA),
+   * NO_PASID for a device whose requests carry none.
    */
   readonly vpasid: number;
   /**

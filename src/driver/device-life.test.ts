@@ -1,15 +1,15 @@
 /**
- * The rule of both FDs, of a device that is not PCI: its requests go by address space ids, it has no BARs and no
- * configuration space, and another ABI may have it. What PCI adds is tested with the ports and with VFIO.
+ * The rule of both FDs, of a device that is not PCI: its requests go by address space ids, it has no BARs and
+ * no configuration space, and another ABI may have it. What PCI adds is tested with the ports and with VFIO.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DmaFault, WorkingModel } from '../devices/device-model.js';
 import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
-import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
-import { BufferMemory } from '../iommu/memory.js';
+import { Iommu, type Requester } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
+import { mapped } from '../testkit/mapped.js';
 import { refused } from '../testkit/refused.js';
 import { Authorizations } from './authorizations.js';
 import { DeviceLife } from './device-life.js';
@@ -104,22 +104,13 @@ function setUp() {
   const life = new DeviceLife('vdpa0', port, model);
   life.open(1);
   const context = system.open(1);
-  const mapped = () => {
-    const pasid = context.alloc(0, 0);
-    const bytes = new Uint8Array(4096);
-    context.map({ pasid, length: 4096n, access: READ | WRITE, iova: 0n }, 0n, {
-      memory: new BufferMemory(bytes),
-      offset: 0,
-    });
-    return { pasid, bytes };
-  };
-  return { iommu, system, port, model, life, context, mapped };
+  return { iommu, system, port, model, life, context };
 }
 
 describe('a device whose address spaces are ASIDs', () => {
   it('reaches each address space by the ASID that it was authorized under, ASID 0 too, and no other', () => {
-    const { life, context, port, mapped } = setUp();
-    const [a, b] = [mapped(), mapped()];
+    const { life, context, port } = setUp();
+    const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
     assert.match(port.write(0, 0, DATA)!.reason, /no ASID 0/);
     life.authorize(context, a.pasid);
     life.authorize(context, b.pasid, 3);
@@ -130,8 +121,8 @@ describe('a device whose address spaces are ASIDs', () => {
   });
 
   it('refuses an ASID that is in use (EEXIST) or that it has not (EINVAL), and holds nothing then', () => {
-    const { life, context, mapped } = setUp();
-    const [a, b] = [mapped(), mapped()];
+    const { life, context } = setUp();
+    const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
     life.authorize(context, a.pasid);
     refused(() => life.authorize(context, b.pasid, 0), 'EEXIST');
     refused(() => life.authorize(context, b.pasid, SPACES), 'EINVAL');
@@ -140,8 +131,8 @@ describe('a device whose address spaces are ASIDs', () => {
   });
 
   it('drains what goes by the revoked ASID, and leaves the work of the others alone', () => {
-    const { life, context, model, mapped } = setUp();
-    const [a, b] = [mapped(), mapped()];
+    const { life, context, model } = setUp();
+    const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
     life.authorize(context, a.pasid);
     life.authorize(context, b.pasid, 1);
     model.queue.push(0, 1, 1);
@@ -154,8 +145,8 @@ describe('a device whose address spaces are ASIDs', () => {
 
 describe('a device that another ABI has', () => {
   it('cannot be authorized before it is closed: EBUSY, and no reference is held', () => {
-    const { life, context, mapped } = setUp();
-    const { pasid } = mapped();
+    const { life, context } = setUp();
+    const { pasid } = mapped(context, 0n);
     life.bind('mapped by its own file');
     assert.equal(life.granted, true);
     refused(() => life.authorize(context, pasid), 'EBUSY', /vdpa0 is mapped by its own file/);
@@ -163,12 +154,12 @@ describe('a device that another ABI has', () => {
     life.close();
     life.open(2);
     assert.equal(life.granted, false);
-    life.authorize(context, mapped().pasid);
+    life.authorize(context, mapped(context, 0n).pasid);
   });
 
   it('is had by it only while it is authorized for nothing: EBUSY', () => {
-    const { life, context, mapped } = setUp();
-    const { pasid } = mapped();
+    const { life, context } = setUp();
+    const { pasid } = mapped(context, 0n);
     life.authorize(context, pasid);
     refused(() => life.bind('mapped by its own file'), 'EBUSY', /authorized for PASIDs/);
     life.revoke(pasid);

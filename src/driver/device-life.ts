@@ -2,13 +2,13 @@
  * The life of a device that programs open, whatever driver serves it: who has it open, which PASIDs it is
  * authorized for, and the end of both.
  *
- * Here is the one rule by which a device FD and an ioasid FD together give access. Calls go down only: into the
- * context for an address space, into the IOMMU for an entry, into the model for its work. The driver that owns
- * this has its own parts (regions, interrupts, rings) and calls down here before or after them.
+ * Here is the one rule by which a device FD and an ioasid FD together give access. Calls go down only: into
+ * the context for an address space, into the IOMMU for an entry, into the model for its work. The driver that
+ * owns this has its own parts (regions, interrupts, rings) and calls down here before or after them.
  *
- * Invariant: for each authorization in the port's list there is one use of its PASID in its context, if it is of
- * one, and one grant to the requester id, and no other; when the device is not open the list is empty. A device
- * has entries of one ABI only: while another one has it, nothing can be authorized.
+ * Invariant: for each authorization in the port's list there is one use of its PASID in its context, if it is
+ * of one, and one grant to the requester id, and no other; when the device is not open the list is empty. A
+ * device has entries of one ABI only: while another one has it, nothing can be authorized.
  */
 import type { WorkingModel } from '../devices/device-model.js';
 import type { IoasidContext } from '../ioasid/context.js';
@@ -79,8 +79,8 @@ export class DeviceLife {
    * Lets the device use PASID `pasid` of `context`, which whoever calls has been shown to hold. The program
    * knows it as `vpasid`, when it asks for one.
    * @throws Refusal EINVAL when the device cannot have that number, EEXIST when the PASID or vpasid is in use
-   * in it, EBUSY when another ABI has the device, or it can be authorized for one PASID only and is, ENOENT when
-   * the PASID is not in the context.
+   * in it, EBUSY when another ABI has the device, or it can be authorized for one PASID only and is, ENOENT
+   * when the PASID is not in the context.
    */
   authorize(context: IoasidContext, pasid: number, vpasid?: number): void {
     const { authorizations, requester } = this.#port;

@@ -1,10 +1,10 @@
 /**
- * A device's way to the IOMMU: its requester id, and the rule by which its requests are told apart, checked and
- * translated before they leave.
+ * A device's way to the IOMMU: its requester id, and the rule by which its requests are told apart, checked
+ * and translated before they leave.
  *
  * A device's programmer names an address space by a number that he writes into the device: a PASID on PCI
- * (pci-port.ts), an address space id (ASID) on vDPA. Whatever it is called, the list of authorizations holds it
- * as `vpasid`, and a request that leaves carries the PASID that the port makes of it.
+ * (pci-port.ts), an address space id (ASID) on vDPA. Whatever it is called, the list of authorizations holds
+ * it as `vpasid`, and a request that leaves carries the PASID that the port makes of it.
  */
 import type { DmaFault, DmaPort } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -23,8 +23,8 @@ export interface DevicePort extends DmaPort {
   readonly authorizations: Authorizations;
 
   /**
-   * The number by which the device's programmer will know `pasid`, when `vpasid` was asked for (undefined: none
-   * was).
+   * The number by which the device's programmer will know `pasid`, when `vpasid` was asked for (undefined:
+   * none was).
    * @throws Refusal EINVAL when the device cannot have it by that number.
    */
   vpasid(pasid: number, vpasid: number | undefined): number;
@@ -33,8 +33,8 @@ export interface DevicePort extends DmaPort {
   entry(pasid: number): number;
 
   /**
-   * An attachment of another ABI: requests that the device's program gives `vpasid` (0: none) are translated by
-   * `table` from now on, in place of what they were, and what they write is recorded in `log`.
+   * An attachment of another ABI: requests that the device's program gives `vpasid` (0: none) are translated
+   * by `table` from now on, in place of what they were, and what they write is recorded in `log`.
    * @throws Refusal ENOSPC when there is no PASID for it; then nothing has changed.
    */
   enter(vpasid: number, table: Translation, log: DirtyLog | undefined): void;

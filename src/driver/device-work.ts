@@ -5,8 +5,8 @@
  * Models are written by people. One that throws has failed, and is not asked to work before it is reset. One
  * that never gets done is reset after a bounded number of steps, since a close may not wait for ever.
  *
- * Nobody is called when a model fails. The number of failures only grows: a driver that owes somebody word of it
- * (VFIO's ERR) compares.
+ * Nobody is called when a model fails. The number of failures only grows: a driver that owes somebody word of
+ * it (VFIO's ERR) compares.
  */
 import type { WorkingModel } from '../devices/device-model.js';
 
@@ -61,9 +61,9 @@ export class DeviceWork {
   }
 
   /**
-   * Waits for accepted work, for `vpasid` or all: when it returns nothing of it is in flight. What waits for a
-   * page is not: whoever would answer may be the one who closes. A model that does not get done is reset, since
-   * work that is left over would run in whatever address space its number means next.
+   * Waits for accepted work, for `vpasid` or all: when it returns nothing of it is in flight. What waits for
+   * a page is not: whoever would answer may be the one who closes. A model that does not get done is reset,
+   * since work that is left over would run in whatever address space its number means next.
    */
   drain(vpasid?: number): void {
     if (!this.#drained(vpasid)) this.reset();
@@ -92,7 +92,7 @@ export class DeviceWork {
     this.#failures++;
   }
 
-  /** Steps the model until its work is done, or waits for pages. @returns false when it does not get that far. */
+  /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */
   #drained(vpasid: number | undefined): boolean {
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
       if (!this.busy(vpasid) || !this.step()) return true;

@@ -10,7 +10,7 @@
  * mdev's program knows, which may be the same in a sibling; so each is given a PASID of the system's space,
  * as long as it is attached. Requests without PASID get one too.
  */
-import type { DmaFault, PageWait, PciDescription } from '../devices/device-model.js';
+import { type DmaFault, NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
@@ -118,9 +118,10 @@ export class MdevPort implements PciPort {
   }
 
   #blocked(vpasid: number, iova: number, write: boolean): DmaFault {
+    const what = vpasid === NO_PASID ? 'requests without PASID' : `PASID ${vpasid}`;
     const reason = this.admits(vpasid)
       ? `bus mastering is off in the command register of ${this.#name}`
-      : `mdev ${this.#name} is not authorized for ${vpasid === 0 ? 'requests without PASID' : `PASID ${vpasid}`}`;
+      : `mdev ${this.#name} is not authorized for ${what}`;
     return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, write, reason);
   }
 }

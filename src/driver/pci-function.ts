@@ -26,10 +26,11 @@ export class FunctionPort implements PciPort {
   #pasidBits: number | undefined;
   #gate: BusGate | undefined;
 
-  constructor(iommu: Iommu, requester: Requester) {
+  /** @throws Refusal EEXIST when the requester id is taken. */
+  constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
-    this.requester = requester;
-    this.#blocked = `bus mastering is off in the command register of ${requester.rid}`;
+    this.requester = iommu.requester(rid);
+    this.#blocked = `bus mastering is off in the command register of ${rid}`;
   }
 
   get namesSpaces(): boolean {

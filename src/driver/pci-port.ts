@@ -2,8 +2,8 @@
  * What the ports of PCI devices have in common: a whole function's (pci-function.ts) and a mediated device's
  * (mdev.ts).
  *
- * Requests carry the PASID that the program wrote into the device, or none, and leave only while bus mastering
- * is on. Page requests (PCI Express 5.0 §10.4) go to a pager, when there is one.
+ * Requests carry the PASID that the program wrote into the device, or none, and leave only while bus
+ * mastering is on. Page requests (PCI Express 5.0 §10.4) go to a pager, when there is one.
  */
 import { NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
 import { refuse } from '../linux/errno.js';

@@ -1,5 +1,5 @@
 /** The machine that is compared with the kernel: `/dev/iommu` with its test interface, and nothing else. */
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 
 const options = { devices: [], iommuTest: true };
 

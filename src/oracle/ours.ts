@@ -7,7 +7,7 @@
 import { InProcess } from '../client/in-process.js';
 import { errnoName, Refusal, refuse } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
-import type { Machine } from '../machine.js';
+import type { Machine } from '../machine/machine.js';
 import { getU32, setBig } from '../uapi/struct.js';
 import type { Answers, Side } from './answers.js';
 import { CONFIG, findCapability, findExtended, type ReadConfig } from './capabilities.js';

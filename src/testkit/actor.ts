@@ -13,7 +13,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ask } from '../cli/control-socket.js';
-import type { MachineSnapshot } from '../machine.js';
+import type { MachineSnapshot } from '../machine/snapshot.js';
 import { missingActors } from './availability.js';
 import { testProgram } from './c-program.js';
 

@@ -4,7 +4,7 @@ import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
 import { Iommufd } from '../client/iommufd.js';
 import { CONFIG_REGION, VfioDeviceFile } from '../client/vfio-device.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio.js';
 
@@ -72,13 +72,13 @@ test('with bind-first AUTHORIZE opens a device file too, and it stays open when 
 test('with bind-first a device that is had through its group is bound already', async () => {
   const { machine } = await setUp(true);
   const [group] = machine.groups;
-  machine.devices[0]!.close();
+  machine.devices[0]!.driver.close();
   const context = machine.iommufd.open(1);
   context.nameCompatIoas(context.allocIoas().id);
   group!.open(1);
   group!.setContainer(context);
   group!.openDevice(1);
-  assert.equal(machine.devices[0]!.life.granted, true);
+  assert.equal(machine.devices[0]!.driver.life.granted, true);
 });
 
 test('without it all of VFIO works from the open on', async () => {

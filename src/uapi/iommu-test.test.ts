@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
 import { TestStruct } from './iommu-test/layouts.js';
 import {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { InProcess } from '../client/in-process.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
 import { getBig, getS32, getU32, setBig, setU16, setU32 } from './struct.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio.js';

@@ -13,14 +13,13 @@ import * as abi from './vfio.js';
 
 function setUp() {
   let model!: FakeModel;
-  const factory = (host: ConstructorParameters<typeof FakeModel>[0]) => {
+  const make = (host: ConstructorParameters<typeof FakeModel>[0]) => {
     model = new FakeModel(host);
     return model;
   };
   const [device] = makeDevices(new Iommu(), new PasidSpace(), {
     rid: '0000:6a:01.0',
-    factory,
-    options: {},
+    make,
     mdevs: 0,
     firstIndex: 0,
   }) as [VfioDevice];

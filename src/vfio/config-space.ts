@@ -110,11 +110,6 @@ export class ConfigSpace {
     return this.#command(COMMAND_MASTER) && this.#powerState !== D3_HOT;
   }
 
-  /** Turns bus mastering on, as a driver that is bound to the device does. */
-  enableBusMaster(): void {
-    this.#flag(COMMAND, COMMAND_MASTER, true);
-  }
-
   /** Is INTx kept from being signalled? Command register, interrupt disable. */
   get intxDisabled(): boolean {
     return this.#command(COMMAND_INTX_DISABLE);
@@ -232,7 +227,8 @@ export class ConfigSpace {
 
   #messageSignalled(vectors: number): number {
     const at = this.#capability(CAP_MSI, 14);
-    this.#put16(at + MESSAGE_CONTROL, (1 << 7) | (Math.log2(vectors) << 1), 7 << 4); // 64-bit; multiple message enable is writable
+    // 64-bit; multiple message enable is writable.
+    this.#put16(at + MESSAGE_CONTROL, (1 << 7) | (Math.log2(vectors) << 1), 7 << 4);
     this.#put32(at + 4, 0, ~3);
     this.#put32(at + 8, 0, ~0);
     this.#put16(at + 12, 0, 0xffff);
@@ -250,8 +246,10 @@ export class ConfigSpace {
   #pciExpress(pasids: boolean): number {
     const at = this.#capability(CAP_EXPRESS, 0x3c);
     this.#put16(at + 2, 2); // version 2, endpoint
-    this.#put32(at + 4, 1 | (1 << 5) | (1 << 15) | (1 << 28)); // 256 byte payloads, 8-bit tags, role-based errors, function level reset
-    this.#put16(at + EXPRESS_DEVICE_CONTROL, (1 << 4) | (1 << 11) | (2 << 12), 0xffff); // relaxed ordering, no snoop, reads of 512 bytes
+    // 256 byte payloads, 8-bit tags, role-based errors, function level reset.
+    this.#put32(at + 4, 1 | (1 << 5) | (1 << 15) | (1 << 28));
+    // Relaxed ordering, no snoop, reads of 512 bytes.
+    this.#put16(at + EXPRESS_DEVICE_CONTROL, (1 << 4) | (1 << 11) | (2 << 12), 0xffff);
     this.#put32(at + 0x0c, 4 | (16 << 4)); // link: 16 GT/s, 16 lanes
     this.#put16(at + 0x12, 4 | (16 << 4));
     this.#put32(at + 0x24, pasids ? 1 << 21 : 0); // PASIDs travel in end-to-end TLP prefixes

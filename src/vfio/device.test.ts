@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import type { PciDescription } from '../devices/device-model.js';
 import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
-import { Iommu, READ, WRITE } from '../iommu/iommu.js';
-import { BufferMemory } from '../iommu/memory.js';
+import { Iommu } from '../iommu/iommu.js';
 import { FakeCaller } from '../testkit/fake-caller.js';
-import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
+import { everything, FakeModel } from '../testkit/fake-model.js';
+import { mapped } from '../testkit/mapped.js';
 import { refusal, refused } from '../testkit/refused.js';
 import { CONFIG_REGION, NUM_REGIONS, type VfioDevice } from './device.js';
 import { ERR, MSIX } from './interrupts.js';
@@ -20,14 +20,13 @@ function setUp(pci: PciDescription = everything) {
   const iommu = new Iommu();
   const system = new IoasidSubsystem(iommu);
   let model!: FakeModel;
-  const factory = (host: ConstructorParameters<typeof FakeModel>[0]) => {
+  const make = (host: ConstructorParameters<typeof FakeModel>[0]) => {
     model = new FakeModel(host, pci);
     return model;
   };
   const [device] = makeDevices(iommu, system.pasids, {
     rid: RID,
-    factory,
-    options: {},
+    make,
     mdevs: 0,
     firstIndex: 0,
   }) as [VfioDevice];
@@ -39,20 +38,6 @@ function setUp(pci: PciDescription = everything) {
 
 function setCommand(device: VfioDevice, value: number): void {
   device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(value & 0xff, value >>> 8));
-}
-
-/** A new PASID of `context` with one page of memory at IOVA 0x1000. */
-function mapped({ context }: Pick<ReturnType<typeof setUp>, 'context'>): {
-  pasid: number;
-  bytes: Uint8Array;
-} {
-  const pasid = context.alloc(0, 0);
-  const bytes = new Uint8Array(4096);
-  context.map({ pasid, length: 4096n, access: READ | WRITE, iova: 0x1000n }, 0x1000n, {
-    memory: new BufferMemory(bytes),
-    offset: 0,
-  });
-  return { pasid, bytes };
 }
 
 const HELLO = Uint8Array.of(1, 2, 3, 4);
@@ -67,99 +52,10 @@ describe('opening a VFIO device', () => {
   });
 });
 
-describe('authorizing a whole function', () => {
-  it('lets no DMA through before, every mapped access after, and none once it is revoked', () => {
-    const world = setUp();
-    const { device, model, context, iommu } = world;
-    const { pasid, bytes } = mapped(world);
-    const write = () => model.host.dma.write(pasid, 0x1000, HELLO);
-    assert.match(write()!.reason, /not authorized/);
-    device.life.authorize(context, pasid);
-    assert.equal(write(), undefined);
-    assert.deepEqual(bytes.subarray(0, 4), HELLO);
-    const back = new Uint8Array(8);
-    assert.equal(model.host.dma.read(pasid, 0x1000, back, 2, 4), undefined);
-    assert.deepEqual(back, Uint8Array.of(0, 0, 1, 2, 3, 4, 0, 0));
-    device.revoke(pasid);
-    assert.match(write()!.reason, /not authorized/);
-    assert.equal(iommu.faults.total, 2);
-  });
-
-  it('needs the PASID to be in the presented context: ENOENT', () => {
-    const world = setUp();
-    const { pasid } = mapped(world);
-    const other = world.system.open(2);
-    refused(() => world.device.life.authorize(other, pasid), 'ENOENT');
-    assert.equal([...world.device.life.authorizations()].length, 0);
-  });
-
-  it('keeps the PASID from being freed until it is revoked', () => {
-    const world = setUp();
-    const { pasid } = mapped(world);
-    world.device.life.authorize(world.context, pasid);
-    refused(() => finished(world.context.free(pasid)), 'EBUSY');
-    world.device.revoke(pasid);
-    finished(world.context.free(pasid));
-  });
-
-  it('twice is EEXIST, another name for it EINVAL, revoking what is not authorized ENOENT; none of them changes anything', () => {
-    const world = setUp();
-    const { device, context } = world;
-    const { pasid } = mapped(world);
-    device.life.authorize(context, pasid, pasid);
-    refused(() => device.life.authorize(context, pasid), 'EEXIST');
-    refused(() => device.life.authorize(context, pasid, pasid + 1), 'EINVAL', /mediated/);
-    refused(() => device.revoke(pasid + 1), 'ENOENT');
-    assert.deepEqual([...device.life.authorizations()], [{ pasid, vpasid: pasid, context }]);
-    device.revoke(pasid);
-    finished(context.free(pasid));
-  });
-
-  it('refuses PASIDs that are wider than its capability: EINVAL', () => {
-    const world = setUp({ ...everything, pasidBits: 1 });
-    const pasids = Array.from({ length: 4 }, () => world.context.alloc(0, 0));
-    refused(
-      () => world.device.life.authorize(world.context, Math.max(...pasids)),
-      'EINVAL',
-      /wider than the 1 PASID bits/,
-    );
-  });
-
-  it('holds a reference on the context, so that either file can be closed first', () => {
-    const world = setUp();
-    const { pasid } = mapped(world);
-    world.device.life.authorize(world.context, pasid);
-    finished(world.context.close());
-    assert.equal(world.model.host.dma.write(pasid, 0x1000, HELLO), undefined);
-    assert.equal([...world.system.contexts()].length, 1);
-    world.device.close();
-    assert.equal([...world.system.contexts()].length, 0);
-    assert.notEqual(world.model.host.dma.write(pasid, 0x1000, HELLO), undefined);
-  });
-});
-
-describe('a function without PASID capability', () => {
-  it('reaches by requests without PASID the one address space it is authorized for; a second is EBUSY', () => {
-    const world = setUp(withoutPasids);
-    const { device, context, model } = world;
-    const { pasid, bytes } = mapped(world);
-    const second = mapped(world).pasid;
-    device.life.authorize(context, pasid);
-    assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
-    assert.deepEqual(bytes.subarray(0, 4), HELLO);
-    refused(() => device.life.authorize(context, second), 'EBUSY');
-    refused(() => device.life.authorize(context, pasid), 'EEXIST');
-    refused(() => device.life.authorize(context, second, 99), 'EINVAL', /carry no PASID/);
-    device.revoke(pasid);
-    device.life.authorize(context, second, second);
-    assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
-  });
-});
-
 describe('bus mastering', () => {
   it('keeps every DMA back while it is off, and the fault log says so', () => {
     const world = setUp();
-    const { pasid } = mapped(world);
+    const { pasid } = mapped(world.context);
     world.device.life.authorize(world.context, pasid);
     setCommand(world.device, 0x0002);
     const fault = world.model.host.dma.read(pasid, 0x1000, new Uint8Array(4))!;
@@ -173,7 +69,7 @@ describe('revoking, closing and resetting', () => {
   it('drain the work of the revoked PASID before they return', () => {
     const world = setUp();
     const { device, model, context } = world;
-    const { pasid, bytes } = mapped(world);
+    const { pasid, bytes } = mapped(world.context);
     device.life.authorize(context, pasid);
     for (let i = 0; i < 100; i++)
       model.queue.push({ pasid, iova: 0x1000 + i, write: true, buffer: Uint8Array.of(7) });
@@ -185,7 +81,7 @@ describe('revoking, closing and resetting', () => {
   it('reset a model that never gets done, so that no work is left for what its PASID means next', () => {
     const world = setUp();
     const { device, model, context } = world;
-    const { pasid } = mapped(world);
+    const { pasid } = mapped(world.context);
     device.life.authorize(context, pasid);
     model.stuck = true;
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
@@ -194,10 +90,10 @@ describe('revoking, closing and resetting', () => {
     assert.equal(device.busy(), false);
   });
 
-  it('a close of one of several descriptors returns with nothing in flight, even of a model that never gets done', () => {
+  it('a close of one of several descriptors leaves nothing in flight, even of a stuck model', () => {
     const world = setUp();
     const { device, model, context } = world;
-    const { pasid } = mapped(world);
+    const { pasid } = mapped(world.context);
     device.life.authorize(context, pasid);
     device.flush();
     assert.equal(model.resets, 0);
@@ -228,7 +124,7 @@ describe('revoking, closing and resetting', () => {
       { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } },
       caller,
     );
-    const pasids = [1, 2, 3].map(() => mapped(world).pasid);
+    const pasids = [1, 2, 3].map(() => mapped(world.context).pasid);
     for (const pasid of pasids) device.life.authorize(context, pasid);
     assert.equal(caller.openSignals, 2);
     device.close();
@@ -259,7 +155,7 @@ describe('revoking, closing and resetting', () => {
       },
       caller,
     );
-    const { pasid } = mapped(world);
+    const { pasid } = mapped(world.context);
     device.life.authorize(context, pasid);
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
     device.reset();

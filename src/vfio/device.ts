@@ -2,8 +2,8 @@
  * A VFIO device: what stands behind `/dev/vfio/devices/vfioN`, the driver of one device model.
  *
  * It has what is VFIO's: regions, configuration space, interrupts, the binding to an iommufd. Who has it open
- * and what it is authorized for is its life (driver/device-life.ts), which is every driver's. Invariant: while
- * it is bound to an iommufd, its life belongs to that ABI, and page requests go to the binding.
+ * and what it is authorized for is its life (driver/device-life.ts), which is every driver's. Invariant:
+ * while it is bound to an iommufd, its life belongs to that ABI, and page requests go to the binding.
  *
  * A model that has failed answers EIO in its BARs until it is reset. ERR is raised once for each failure:
  * nobody calls up here, so whatever lets the model do something is followed by a look at their number.

@@ -57,7 +57,7 @@ export class FunctionHardware implements IommuHardware {
       if (table.addressWidth !== VTD_ADDRESS_WIDTH) {
         refuse(
           'EINVAL',
-          `the nested table is for addresses of ${table.addressWidth} bits, and the IOMMU walks those for ${VTD_ADDRESS_WIDTH}`,
+          `the nested table has addresses of ${table.addressWidth} bits, and the IOMMU walks ${VTD_ADDRESS_WIDTH}`,
         );
       }
       // While no device used it, its user had no reason to invalidate anything.

@@ -122,7 +122,7 @@ describe('one kind at a time', () => {
 });
 
 describe('INTx', () => {
-  it('is masked when it is signalled, and signals once more for what came meanwhile when it is unmasked', () => {
+  it('is masked when signalled, and signals once for all that came meanwhile when it is unmasked', () => {
     const { set, irqs, raised, config } = setUp();
     set(INTX, 0, 1, fds(10));
     for (let i = 0; i < 3; i++) irqs.drive(true);

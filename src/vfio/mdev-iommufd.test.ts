@@ -32,9 +32,9 @@ function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription =
     models.push(model);
     return model;
   };
-  const factory = (host: DeviceHost): DeviceModel =>
+  const make = (host: DeviceHost): DeviceModel =>
     Object.assign(new FakeModel(host, parentPci), { mdev: { max: 2, create } });
-  const request = { rid: '0000:6a:01.0', factory, options: {}, mdevs: 2, firstIndex: 0 };
+  const request = { rid: '0000:6a:01.0', make, mdevs: 2, firstIndex: 0 };
   const devices = makeDevices(iommu, ioasid.pasids, request) as [VfioDevice, VfioDevice];
   devices.forEach(opened);
   return { iommu, pasids: ioasid.pasids, system, devices, models };
@@ -62,7 +62,7 @@ function tableFor(context: IommufdContext, id: number, ioas: Ioas, flags = HWPT_
 }
 
 describe('a mediated device that is bound to an iommufd', () => {
-  it('is given a PASID of the system for each attachment, and gives it back when it is detached or closed', () => {
+  it('is given a PASID of the system for each attachment, and gives it back when detached or closed', () => {
     const { pasids, system, devices, models, iommu } = setUp();
     const [a, b] = [system.open(1), system.open(2)];
     const [first, second] = [filled(a), filled(b)];
@@ -95,7 +95,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.deepEqual([[...system.contexts()].length, iommu.tables.slotCount, iommu.memories.size], [0, 0, 0]);
   });
 
-  it('keeps its PASID when an attachment is replaced, and its faults carry the number that its program knows', () => {
+  it('keeps its PASID when an attachment is replaced, and faults carry the number the program knows', () => {
     const { pasids, system, devices, models } = setUp();
     const context = system.open(1);
     const [one, other] = [filled(context), filled(context)];
@@ -112,7 +112,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.notEqual(before[0]?.pasid, 900);
   });
 
-  it('that issues requests without PASID has them translated by its own attachment, though its parent is one function', () => {
+  it('that issues requests without PASID has them translated by an attachment of its own', () => {
     const { pasids, system, devices, models } = setUp(withoutPasids);
     const [a, b] = [system.open(1), system.open(2)];
     const [first, second] = [filled(a), filled(b)];
@@ -141,7 +141,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.equal(models[1]!.host.dma.write(0, 0, DATA), undefined);
   });
 
-  it('refuses a PASID that is wider than its own, and attaches nothing when there is no PASID left: ENOSPC, and all is as it was', () => {
+  it('refuses a PASID wider than its own, and when none is left (ENOSPC) all is as it was', () => {
     const { pasids, system, devices, models } = setUp({ ...everything, pasidBits: 4 });
     const context = system.open(1);
     const { ioas } = filled(context);
@@ -175,7 +175,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.equal(pasids.used, 7);
   });
 
-  it('drains by the number that its program knows before it is detached, and resets what does not get done', () => {
+  it('drains by the number the program knows before it is detached, and resets what is never done', () => {
     const { pasids, system, devices, models } = setUp();
     const context = system.open(1);
     const { ioas, bytes } = filled(context);
@@ -207,7 +207,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     );
   });
 
-  it('reaches what a list of attachments says and nothing else, through any sequence of attach, replace, detach and close', () => {
+  it('reaches what a list of attachments says, through any attach, replace, detach and close', () => {
     const step = fc.record({
       device: fc.constantFrom(0, 1),
       act: fc.constantFrom('attach', 'attach', 'detach', 'close'),

@@ -7,7 +7,7 @@ import { Iommufd } from '../client/iommufd.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { PageRequest } from '../iommufd/hardware.js';
-import { Machine } from '../machine.js';
+import { Machine } from '../machine/machine.js';
 import { PageRequests } from './page-requests.js';
 
 const PAGE = 4096;
@@ -25,7 +25,7 @@ function hearing(): { device: BoundDevice; heard: PageRequest[] } {
   };
 }
 
-test('each request is a group of its own, of the page that the address lies in, and finds its own answer', () => {
+test('each request is a group of its own, of the page its address lies in, and finds its own answer', () => {
   const { device, heard } = hearing();
   const pages = new PageRequests();
   const read = pages.ask(device, 7, 0x1234, false)!;
@@ -69,12 +69,12 @@ test('a machine whose devices wait for pages has nothing to do', async () => {
     flags: DSA_FLAG_BLOCK_ON_FAULT,
   });
   for (let steps = 0; machine.step(); steps++) assert.ok(steps < 100, 'it never rests');
-  assert.equal(machine.devices[0]!.busy(), true);
+  assert.equal(machine.devices[0]!.driver.busy(), true);
   const [fault] = queue.read();
   const memory = process.createMemfd(PAGE);
   iommufd.mapFile(ioas, memory.fd, 0, PAGE, { iova: IOVA });
   queue.respond(fault!.cookie, true);
   while (machine.step());
-  assert.equal(machine.devices[0]!.busy(), false);
+  assert.equal(machine.devices[0]!.driver.busy(), false);
   process.exit();
 });

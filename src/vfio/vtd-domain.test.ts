@@ -51,7 +51,7 @@ function setUp() {
   return { domain, tables, invalidate };
 }
 
-test('what is not named stays, but of more invalidations than can be looked up one by one everything goes', () => {
+test('what is not named stays, but with more invalidations than can be looked up all goes', () => {
   const { domain, tables, invalidate } = setUp();
   const known = domain.table.lookup(0, 0, READ);
   assert.notEqual(known, REFUSED);

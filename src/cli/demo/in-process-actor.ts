@@ -4,7 +4,7 @@
  */
 import { InProcess } from '../../client/in-process.js';
 import { refuse } from '../../linux/errno.js';
-import type { Machine } from '../../machine.js';
+import type { Machine } from '../../machine/machine.js';
 import type { Actor } from './actor.js';
 import { VmProgram } from './vm-program.js';
 

@@ -1,5 +1,5 @@
 /** The world where there is no FUSE: the machine and the VMs are objects in this process. */
-import { Machine } from '../../machine.js';
+import { Machine } from '../../machine/machine.js';
 import type { Actor } from './actor.js';
 import { InProcessActor } from './in-process-actor.js';
 import { Vm } from './vm.js';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { socketPair } from '../../linux/fd-passing.js';
 import { libc } from '../../linux/ffi.js';
-import type { MachineSnapshot } from '../../machine.js';
+import type { MachineSnapshot } from '../../machine/snapshot.js';
 import { ask } from '../control-socket.js';
 import type { Actor } from './actor.js';
 import { ChildActor } from './child-actor.js';

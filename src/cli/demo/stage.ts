@@ -1,6 +1,6 @@
 /** Stage: the world and the report, and what the steps of the story do with both. */
 import type { FaultRecord } from '../../iommu/fault-log.js';
-import type { MachineSnapshot } from '../../machine.js';
+import type { MachineSnapshot } from '../../machine/snapshot.js';
 import type { ExpectedFault, Report } from './report.js';
 import type { World } from './world.js';
 

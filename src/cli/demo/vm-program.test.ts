@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { InProcess } from '../../client/in-process.js';
-import { Machine } from '../../machine.js';
+import { Machine } from '../../machine/machine.js';
 import { VmProgram } from './vm-program.js';
 
 const source = readFileSync(fileURLToPath(new URL('../../../examples/vm.c', import.meta.url)), 'utf8');

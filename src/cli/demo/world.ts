@@ -4,7 +4,7 @@
  * vfio0 is a whole DSA, so that the IOMMU alone decides what it reaches; vfio1 and vfio2 are mdevs of
  * another, and share a requester id.
  */
-import type { MachineSnapshot } from '../../machine.js';
+import type { MachineSnapshot } from '../../machine/snapshot.js';
 import type { Vm } from './vm.js';
 
 /** The `--device` arguments of the server. */

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { finished } from '../../file/work.js';
-import { Machine } from '../../machine.js';
+import { Machine } from '../../machine/machine.js';
 import { rulesOn } from '../../testkit/actor.js';
 import { PAGE, READ_WRITE_FIXED } from '../../testkit/dsa-actor.js';
 

@@ -13,8 +13,8 @@ import {
   swerr,
 } from '../../testkit/dsa-program.js';
 import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
+import { checkModel } from '../check-model.js';
 import { settle } from '../fake-host.js';
-import { checkModel } from '../load.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
 import { Command, Register } from './registers.js';

@@ -3,7 +3,7 @@
  * and in groups of the same numbers.
  */
 import { fileURLToPath } from 'node:url';
-import { Machine } from '../../machine.js';
+import { Machine } from '../../machine/machine.js';
 
 /** Ids of PCI capabilities. */
 export const capabilityIds = { pm: 0x01, msi: 0x05, exp: 0x10, msix: 0x11 } as const;

@@ -1,0 +1,95 @@
+/**
+ * A machine: the wiring. An IOMMU, the subsystems above it, the devices, and the files by which programs
+ * reach them.
+ *
+ * Making one goes down, step by step: a `--device` argument becomes a plan (devices/load.ts); with a
+ * requester id the plan becomes ports, models and drivers (vfio/make-devices.ts); a driver gets its file
+ * (nodes.ts).
+ *
+ * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing:
+ * what it owns are the lists.
+ */
+import { type DevicePlan, planDevice } from '../devices/load.js';
+import type { DeviceNode } from '../file/device-node.js';
+import { IoasidSubsystem } from '../ioasid/subsystem.js';
+import { Iommu } from '../iommu/iommu.js';
+import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import type { VfioDevice } from '../vfio/device.js';
+import { VfioGroup } from '../vfio/group.js';
+import { makeDevices } from '../vfio/make-devices.js';
+import { type NodeOptions, nodesOf } from './nodes.js';
+import { assignRids } from './requester-ids.js';
+import { type MachineSnapshot, snapshotOf } from './snapshot.js';
+
+export interface MachineOptions extends NodeOptions {
+  /** One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `edu`, `./my-device.js`. */
+  readonly devices: readonly string[];
+  /** Where relative paths in `devices` begin. Default: the working directory. */
+  readonly baseDirectory?: string;
+  /** PASIDs that one context may have. */
+  readonly pasidQuota?: number;
+  /** Mappings that one context may have. */
+  readonly mappingQuota?: number;
+}
+
+export class Machine {
+  readonly iommu = new Iommu();
+  readonly ioasid: IoasidSubsystem;
+  readonly iommufd: IommufdSubsystem;
+  /** The files, by their paths below /dev. */
+  readonly nodes: readonly DeviceNode[];
+  /** The devices, in the order of their files, and the `--device` argument that made each. */
+  readonly devices: readonly { readonly driver: VfioDevice; readonly spec: string }[];
+  /** The VFIO groups, by rising number. */
+  readonly groups: readonly VfioGroup[];
+
+  private constructor(options: MachineOptions, plans: readonly DevicePlan[]) {
+    this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
+    this.iommufd = new IommufdSubsystem(this.iommu, options.mappingQuota);
+    this.devices = this.#makeDevices(plans);
+    const devices = this.devices.map(({ driver }) => driver);
+    this.groups = makeGroups(devices);
+    this.nodes = nodesOf(
+      { ioasid: this.ioasid, iommufd: this.iommufd, devices, groups: this.groups },
+      options,
+    );
+  }
+
+  /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
+  static async create(options: MachineOptions): Promise<Machine> {
+    const base = options.baseDirectory ?? process.cwd();
+    const plans = await Promise.all(options.devices.map((spec) => planDevice(spec, base)));
+    return new Machine(options, plans);
+  }
+
+  /** Lets every device do a slice of its queued work. @returns whether there is more. */
+  step(): boolean {
+    let more = false;
+    for (const { driver } of this.devices) {
+      if (!driver.busy()) continue;
+      if (driver.step()) more ||= driver.busy();
+    }
+    return more;
+  }
+
+  /** What there is, now. */
+  snapshot(): MachineSnapshot {
+    return snapshotOf(this);
+  }
+
+  #makeDevices(plans: readonly DevicePlan[]): { driver: VfioDevice; spec: string }[] {
+    const rids = assignRids(plans.map(({ bdf }) => bdf));
+    const made: { driver: VfioDevice; spec: string }[] = [];
+    for (const [n, { spec, mdevs, make }] of plans.entries()) {
+      const request = { rid: rids[n]!, mdevs, make, firstIndex: made.length };
+      const drivers = makeDevices(this.iommu, this.ioasid.pasids, request);
+      made.push(...drivers.map((driver) => ({ driver, spec })));
+    }
+    return made;
+  }
+}
+
+/** A group for each function that is not cut, numbered as its file is, from 1 on. */
+function makeGroups(devices: readonly VfioDevice[]): VfioGroup[] {
+  return devices.flatMap((device, index) => (device.life.mediated ? [] : [new VfioGroup(index + 1, device)]));
+}

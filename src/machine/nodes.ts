@@ -1,0 +1,105 @@
+/**
+ * The files of a machine: for each, which object an open stands for, and which ioctls it has.
+ */
+import type { DeviceNode } from '../file/device-node.js';
+import type { IoasidSubsystem } from '../ioasid/subsystem.js';
+import type { IommufdContext } from '../iommufd/context.js';
+import type { IommufdSubsystem } from '../iommufd/subsystem.js';
+import { checkGranted } from '../uapi/bind-first.js';
+import { DeviceFile } from '../uapi/device-file.js';
+import { contextTable, deviceTable } from '../uapi/ioasid.js';
+import type { IoctlTable } from '../uapi/ioctl.js';
+import { iommuTestTable } from '../uapi/iommu-test.js';
+import { regionOperations, vfioIoctls } from '../uapi/vfio.js';
+import { cdevIoctls } from '../uapi/vfio-cdev.js';
+import { containerTable, groupTable } from '../uapi/vfio-container.js';
+import type { VfioDevice } from '../vfio/device.js';
+import type { VfioGroup } from '../vfio/group.js';
+
+/** What the files stand for. */
+export interface MachineObjects {
+  readonly ioasid: IoasidSubsystem;
+  readonly iommufd: IommufdSubsystem;
+  readonly devices: readonly VfioDevice[];
+  readonly groups: readonly VfioGroup[];
+}
+
+export interface NodeOptions {
+  /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */
+  readonly iommuTest?: boolean;
+  /**
+   * A device file does nothing before it is bound or authorized, as in Linux; otherwise all of VFIO works
+   * from its open on.
+   */
+  readonly bindFirst?: boolean;
+}
+
+const deviceIoctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoctls, ...deviceTable]);
+const testedContainerTable = new Map([...containerTable, ...iommuTestTable]);
+
+export function nodesOf(
+  { ioasid, iommufd, devices, groups }: MachineObjects,
+  { iommuTest = false, bindFirst = false }: NodeOptions,
+): DeviceNode[] {
+  return [
+    ioasidNode(ioasid),
+    containerNode(iommufd, 'iommu', 0, iommuTest ? testedContainerTable : containerTable),
+    containerNode(iommufd, 'vfio/vfio', 1, containerTable),
+    ...devices.map((device) => deviceNode(device, bindFirst)),
+    ...groups.map(groupNode),
+  ];
+}
+
+function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
+  return {
+    path: 'ioasid',
+    flushes: false,
+    open: (caller) => {
+      const context = ioasid.open(caller.pid);
+      return new DeviceFile(context, contextTable, { release: () => context.close() });
+    },
+  };
+}
+
+/** A container is an iommufd: it differs in how memory is counted by default (`rlimitMode`). */
+function containerNode(
+  iommufd: IommufdSubsystem,
+  path: string,
+  rlimitMode: number,
+  table: IoctlTable<IommufdContext>,
+): DeviceNode {
+  return {
+    path,
+    flushes: false,
+    open: (caller) => {
+      const context = iommufd.open(caller.pid, rlimitMode);
+      return new DeviceFile(context, table, { release: () => context.close() });
+    },
+  };
+}
+
+function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
+  return {
+    path: `vfio/devices/${device.name}`,
+    flushes: true,
+    open: (caller) => {
+      device.life.open(caller.pid);
+      return new DeviceFile(device, deviceIoctls, {
+        ...regionOperations(device),
+        ...(bindFirst && { check: (key) => checkGranted(device, key) }),
+        release: () => device.close(),
+      });
+    },
+  };
+}
+
+function groupNode(group: VfioGroup): DeviceNode {
+  return {
+    path: `vfio/${group.number}`,
+    flushes: false,
+    open: (caller) => {
+      group.open(caller.pid);
+      return new DeviceFile(group, groupTable, { release: () => group.close() });
+    },
+  };
+}
