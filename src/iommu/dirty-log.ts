@@ -2,12 +2,21 @@
  * DirtyLog: which pages were written through a page table, while it is being recorded.
  *
  * It belongs to whoever attaches the table (an HWPT), not to the table, which several of them may share: an
- * entry of a PASID table names both, and a write by that entry is recorded in its log. One bit for each page,
- * in chunks that come into being with their first bit, so that the log of a large address space in which
- * little was written is small. Invariant: a page that is not written while the log is on is never in it. Page
+ * entry of a PASID table names both, and a write by that entry is recorded in its log.
+ *
+ * One bit for each page, in chunks that come into being with their first bit, so that the log of a large
+ * address space in which little was written is small. It is read and cleaned in words of 32 pages. Page
  * numbers are exact integers: an IOVA of 64 bits divided by a page of 2 KiB or more.
+ *
+ * Invariant: a page that is not written while the log is on is never in it.
  */
 const CHUNK_PAGES = 32768;
+
+/** 32 pages from `page` on: bit n says that the n-th of them was written. */
+export interface DirtyWord {
+  readonly page: number;
+  readonly bits: number;
+}
 
 export class DirtyLog {
   /** Bytes of a page. */
@@ -46,24 +55,36 @@ export class DirtyLog {
     this.#mark(Number(iova / this.pageSize));
   }
 
-  /** The pages in [iova, iova+length) that were written, by their first IOVAs. */
-  *dirty(iova: bigint, length: bigint): Generator<bigint> {
-    const first = Number(iova / this.pageSize);
-    const last = Number((iova + length - 1n) / this.pageSize);
-    for (const [number, words] of this.#within(first, last)) {
-      for (const [word, bits] of words.entries()) {
-        if (bits === 0) continue;
-        for (let bit = 0; bit < 32; bit++) {
-          const page = number * CHUNK_PAGES + word * 32 + bit;
-          if ((bits & (1 << bit)) !== 0 && page >= first && page <= last) yield BigInt(page) * this.pageSize;
-        }
+  /** What was written in [iova, iova+length), rising. No page is outside, and no word is 0. */
+  *words(iova: bigint, length: bigint): Generator<DirtyWord> {
+    const [first, last] = this.#pages(iova, length);
+    for (const number of this.#within(first, last).sort((a, b) => a - b)) {
+      const chunk = this.#chunks.get(number)!;
+      const start = number * CHUNK_PAGES;
+      const end = Math.min(last, start + CHUNK_PAGES - 1);
+      for (let page = Math.max(first, start); page <= end; ) {
+        const next = Math.min(page - (page % 32) + 32, end + 1);
+        const bits = (chunk[(page - start) >>> 5]! >>> (page % 32)) & lowest(next - page);
+        if (bits !== 0) yield { page, bits };
+        page = next;
       }
     }
   }
 
   /** The pages in [iova, iova+length) are clean from now on. */
   clean(iova: bigint, length: bigint): void {
-    for (const page of [...this.dirty(iova, length)]) this.#unmark(page);
+    const [first, last] = this.#pages(iova, length);
+    for (const number of this.#within(first, last)) {
+      const start = number * CHUNK_PAGES;
+      const [from, end] = [Math.max(first - start, 0), Math.min(last - start + 1, CHUNK_PAGES)];
+      if (end - from === CHUNK_PAGES) this.#close(number);
+      else cleanBits(this.#chunks.get(number)!, from, end);
+    }
+  }
+
+  /** The first and the last page of [iova, iova+length). */
+  #pages(iova: bigint, length: bigint): [first: number, last: number] {
+    return [Number(iova / this.pageSize), Number((iova + length - 1n) / this.pageSize)];
   }
 
   #mark(page: number): void {
@@ -84,18 +105,28 @@ export class DirtyLog {
     this.#chunk = chunk;
   }
 
-  #unmark(iova: bigint): void {
-    const page = Number(iova / this.pageSize);
-    const chunk = this.#chunks.get(Math.floor(page / CHUNK_PAGES))!;
-    const bit = page % CHUNK_PAGES;
-    chunk[bit >>> 5]! &= ~(1 << (bit & 31));
+  #close(number: number): void {
+    this.#chunks.delete(number);
+    if (number === this.#number) this.#number = -1;
   }
 
   /** The chunks that have pages from `first` to `last`, in no order. */
-  *#within(first: number, last: number): Generator<[number, Uint32Array]> {
-    for (const entry of this.#chunks) {
-      if (entry[0] >= Math.floor(first / CHUNK_PAGES) && entry[0] <= Math.floor(last / CHUNK_PAGES))
-        yield entry;
-    }
+  #within(first: number, last: number): number[] {
+    const [lowest, highest] = [Math.floor(first / CHUNK_PAGES), Math.floor(last / CHUNK_PAGES)];
+    return [...this.#chunks.keys()].filter((number) => number >= lowest && number <= highest);
+  }
+}
+
+/** The lowest `count` of 32 bits; 1 to 32. */
+function lowest(count: number): number {
+  return -1 >>> (32 - count);
+}
+
+/** Clears bits `from` to `end` - 1. */
+function cleanBits(chunk: Uint32Array, from: number, end: number): void {
+  for (let bit = from; bit < end; ) {
+    const next = Math.min(bit - (bit % 32) + 32, end);
+    chunk[bit >>> 5]! &= ~(lowest(next - bit) << (bit % 32));
+    bit = next;
   }
 }

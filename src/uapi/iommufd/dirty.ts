@@ -6,7 +6,7 @@ import type { DirtyLog } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { getBig, getU32, struct, u32, u64 } from '../struct.js';
+import { struct, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
 import { UserBitmap } from './user-bitmap.js';
 
@@ -44,11 +44,9 @@ export const dirtyIoctls = {
 } as const satisfies Record<string, IommufdIoctl>;
 
 function setDirtyTracking(context: IommufdContext, { data }: Command): number {
-  const { at } = SetDirtyTrackingStruct;
-  const flags = getU32(data, at.flags);
+  const { flags, hwpt_id } = SetDirtyTrackingStruct.decode(data);
   if (flags & ~1) refuse('EOPNOTSUPP', `SET_DIRTY_TRACKING flags ${hex(flags)} are unknown`);
-  const hwpt = context.objects.get(getU32(data, at.hwpt_id), PagingHwpt);
-  const dirty = dirtyLog(hwpt);
+  const dirty = dirtyLog(context.objects.get(hwpt_id, PagingHwpt));
   if (flags & 1) dirty.clear();
   dirty.enabled = (flags & 1) !== 0;
   return 0;
@@ -59,27 +57,39 @@ function dirtyLog(hwpt: PagingHwpt): DirtyLog {
 }
 
 function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): number {
-  const { at } = GetDirtyBitmapStruct;
-  const flags = getU32(data, at.flags);
-  if (flags & ~1 || getU32(data, at.reserved) !== 0)
+  const { flags, reserved, hwpt_id, iova, length, page_size, ...given } = GetDirtyBitmapStruct.decode(data);
+  if (flags & ~1 || reserved !== 0)
     refuse('EOPNOTSUPP', `GET_DIRTY_BITMAP flags ${hex(flags)} or __reserved are unknown`);
-  const hwpt = context.objects.get(getU32(data, at.hwpt_id), PagingHwpt);
-  const [iova, length, pageSize] = [
-    getBig(data, at.iova),
-    getBig(data, at.length),
-    getBig(data, at.page_size),
-  ];
-  checkBitmapRange(hwpt, iova, length, pageSize);
+  const hwpt = context.objects.get(hwpt_id, PagingHwpt);
+  checkBitmapRange(hwpt, iova, length, page_size);
   const dirty = dirtyLog(hwpt);
   const mapped = hwpt.ioas.mappedFrom(iova, length);
   if (mapped === 0n) return 0;
-  const found = [...dirty.dirty(iova, mapped)];
-  if ((flags & DIRTY_BITMAP_NO_CLEAR) === 0) dirty.clean(iova, mapped);
-  const bitmap = new UserBitmap(caller, Number(getBig(data, at.data)));
-  for (const page of found)
-    bitmap.set(Number((page - iova) / pageSize), Number((page + dirty.pageSize - 1n - iova) / pageSize));
+  const bitmap = new UserBitmap(caller, Number(given.data));
+  const first = Number(iova / dirty.pageSize);
+  const [pageBytes, bitBytes] = [Number(dirty.pageSize), Number(page_size)];
+  for (const { page, bits } of dirty.words(iova, mapped)) {
+    if (pageBytes === bitBytes) bitmap.or(page - first, bits);
+    else setScaled(bitmap, page - first, bits, pageBytes, bitBytes);
+  }
   bitmap.store();
+  if ((flags & DIRTY_BITMAP_NO_CLEAR) === 0) dirty.clean(iova, mapped);
   return 0;
+}
+
+/** As `bitmap.or`, where a page of the log has several bits, or a bit several of its pages. */
+function setScaled(
+  bitmap: UserBitmap,
+  first: number,
+  bits: number,
+  pageBytes: number,
+  bitBytes: number,
+): void {
+  for (let [page, rest] = [first, bits]; rest !== 0; page++, rest >>>= 1) {
+    if ((rest & 1) === 0) continue;
+    const end = Math.ceil(((page + 1) * pageBytes) / bitBytes);
+    bitmap.set(Math.floor((page * pageBytes) / bitBytes), end - 1);
+  }
 }
 
 function checkBitmapRange(hwpt: PagingHwpt, iova: bigint, length: bigint, pageSize: bigint): void {

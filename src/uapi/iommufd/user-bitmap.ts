@@ -37,6 +37,22 @@ export class UserBitmap {
     }
   }
 
+  /** Sets those of the 32 bits from `first` on that are set in `bits`. As `set`. */
+  or(first: number, bits: number): void {
+    for (let [bit, rest] = [first, bits]; rest !== 0; ) {
+      const byte = Math.floor(bit / 8);
+      const piece = Math.floor(byte / PIECE_BYTES);
+      if (piece !== this.#piece) this.store();
+      this.#piece = piece;
+      const at = byte % PIECE_BYTES;
+      this.#bytes[at]! |= rest << (bit % 8);
+      this.#first = Math.min(this.#first, at);
+      this.#last = Math.max(this.#last, at);
+      rest >>>= 8 - (bit % 8);
+      bit += 8 - (bit % 8);
+    }
+  }
+
   /** Stores what has been collected. */
   store(): void {
     if (this.#last < 0) return;
