@@ -1,4 +1,5 @@
-// A device whose requests carry a PASID: register 0 takes it, register 8 an IOVA, to which the device writes 256 bytes as guest.h has them in `from`.
+// A device whose requests carry a PASID: register 0 takes it, register 8 an IOVA, to which the device writes
+// 256 bytes as guest.h has them in `from`.
 const bytes = Uint8Array.from({ length: 256 }, (_, n) => n * 7 + 1);
 
 export default function createWriter(host) {

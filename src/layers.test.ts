@@ -101,7 +101,9 @@ function rings(sources: Sources): string[] {
   });
 }
 
-/** The files on the shortest way along imports from `first` back to it, from `first` on; none without a way. */
+/**
+ * The files on the shortest way along imports from `first` back to it, from `first` on; none without a way.
+ */
 function wayBack(imports: ReadonlyMap<string, readonly string[]>, first: string): string[] {
   const importers = new Map<string, string>();
   const reached = [first];

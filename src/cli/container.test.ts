@@ -13,7 +13,7 @@ const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices';
 describe(`container and group as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
   for (const [name, type] of Object.entries({ type1: '1', type1v2: '3' })) {
     for (const linkage of ['dynamic', 'static'] as const) {
-      it(`a ${linkage} program looks its device up, opens it through its group, and lets it copy memory (${name})`, () => {
+      it(`a ${linkage} program finds its device, opens its group, and has memory copied (${name})`, () => {
         const command = [testProgram('container', { linkage }), type];
         const { status, stdout, stderr } = ioasid(
           ['run', '--device', 'dsa', '--device', 'edu', '--', ...command],

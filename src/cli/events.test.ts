@@ -38,7 +38,7 @@ describe(`event queues as ${runner.name}`, { skip: runner.skip || missingCompile
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 
 describe('event queues', { skip: withoutMount || missingCompiler() }, () => {
-  it('are refused where no descriptor can be given, with a reason that names `run`, and leave nothing', async () => {
+  it('are refused where no descriptor can be given: the reason names `run`; nothing is left', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ioasid-events-'));
     const server = Running.ioasid(['serve', '-v', '--device', 'edu', folder]);
     try {

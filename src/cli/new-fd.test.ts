@@ -15,7 +15,7 @@ const server = fileURLToPath(new URL('../testkit/new-fd-server.js', import.meta.
 const PATIENCE_MS = 60_000;
 
 const tasks = {
-  one: 'the caller gets a descriptor, close-on-exec, which is the file that was made, and whose last close releases it',
+  one: 'the caller gets a descriptor, close-on-exec, of the file that was made; its last close releases it',
   refusals: 'a call that is refused, or whose struct is out of reach, leaves no descriptor',
   elsewhere: 'the same ioctls on other files mean what they always mean',
   full: 'a caller without room for a descriptor gets EMFILE, and nothing stays',

@@ -63,7 +63,7 @@ rule(
 );
 
 rule(
-  'fork after map: the device reaches the memory of the process that mapped it, whatever the child writes into its own',
+  'fork after map: the device reaches the memory of the process that mapped it, not of its child',
   async (actor) => {
     const iommufd = await IommufdActor.open(actor);
     const ioas = await iommufd.ioas(actor);
@@ -110,7 +110,7 @@ rule('kill -9 of the owner of an attached device releases everything', async (ac
 });
 
 rule(
-  'two processes have each a mediated device of one function in a context of its own: PASID 1 of the one is not PASID 1 of the other',
+  'mediated devices of one function in two processes: PASID 1 of the one is not that of the other',
   async (actor) => {
     const [one, other] = [await actor.fork(), await actor.fork()];
     const [first, second] = [await DsaGuest.create(one, 'vfio1'), await DsaGuest.create(other, 'vfio2')];
@@ -130,7 +130,7 @@ rule(
 );
 
 rule(
-  'a mediated device keeps its context when the iommufd is closed first, and shares it with whoever has the device file',
+  'a mediated device keeps its context when the iommufd is closed first, for whoever has its file',
   async (actor) => {
     const owner = await actor.fork();
     const guest = await DsaGuest.create(owner, 'vfio1');
@@ -169,7 +169,7 @@ rule(
 );
 
 rule(
-  'DESTROY races MAP on one descriptor: each is done or refused as if it had been alone, and nothing stays behind',
+  'DESTROY races MAP on one descriptor: each is done or refused as if alone, and nothing stays',
   async (actor) => {
     const iommufd = await IommufdActor.open(actor);
     const address = await actor.do(`mmap ${PAGE}`);

@@ -78,7 +78,7 @@ rule('a child that maps in the shared context maps its own memory', async (actor
 });
 
 rule(
-  'exec after map: the device cannot reach the new program, which has the same process id and memory at the same address',
+  'exec after map: the device cannot reach the new program, though process id and address are the same',
   async (actor) => {
     const { context, device } = await prepared(actor);
     const child = await actor.fork();

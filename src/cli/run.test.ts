@@ -97,7 +97,7 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
     }
   });
 
-  it('leaves nothing behind when the server is killed: not the command, not what it started, no mount', async () => {
+  it('leaves nothing when the server is killed: not the command, nor what it started, no mount', async () => {
     const running = Running.ioasid([...edu, 'sh', '-c', 'sleep 1000 & echo started $!; sleep 1000'], runner);
     await running.says('started');
     const [command] = childrenOf(running.pid);
@@ -179,7 +179,7 @@ describe('run', { skip: withoutFuse }, () => {
     assert.equal((await running.ended).status, 0);
   });
 
-  it('refuses a device that cannot be made with status 2 and a reason, and does not start the command', () => {
+  it('refuses a device that cannot be made with status 2 and a reason, and starts no command', () => {
     const { status, stdout, stderr } = ioasid(['run', '--device', 'no-such-device', '--', 'echo', 'started']);
     assert.equal(status, 2);
     assert.equal(stdout, '');

@@ -1,6 +1,6 @@
 /**
- * What a process in this JavaScript process has beside device files: memory files, eventfds, and memory of its
- * own at addresses.
+ * What a process in this JavaScript process has beside device files: memory files, eventfds, and memory of
+ * its own at addresses.
  */
 import { READABLE, type Signal, WRITABLE } from '../file/open-file.js';
 import type { Memory } from '../iommu/memory.js';

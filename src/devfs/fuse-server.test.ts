@@ -54,7 +54,7 @@ if (mountingIsAllowed(import.meta.url)) {
   const lastFile = (node = mounted.plain) => node.files.at(-1)!;
   const bytesOf = (...bytes: number[]) => child.order<number>('buffer', Uint8Array.from(bytes));
 
-  test('each open makes one open file, which dup and a copy in another process share, and which is released once, at the end', {
+  test('each open makes one open file, which copies in any process share, and which is released once', {
     timeout,
   }, async () => {
     const before = mounted.plain.files.length;
@@ -190,7 +190,7 @@ if (mountingIsAllowed(import.meta.url)) {
     });
   });
 
-  test('a caller without `ioasid run` is given no new descriptor: EOPNOTSUPP, the reason names `run`, and the file is released', {
+  test('a caller without `ioasid run` gets no new descriptor: EOPNOTSUPP, and the file is released', {
     timeout,
   }, async () => {
     const fd = await open('plain');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OffThread } from './off-thread.js';
 
-test('a limited number of calls is under way, the rest waits in order, and what gives a descriptor back goes first', () => {
+test('a limited number of calls is under way; the rest waits in order, but descriptors go back first', () => {
   const calls = new OffThread();
   const started: string[] = [];
   const ends: (() => void)[] = [];

@@ -77,7 +77,7 @@ class Wire {
   }
 }
 
-test('when the serving thread stands still, requests for pages get EIO, and all others reach it later, in their order', (t) => {
+test('when the serving thread stands still, requests for pages get EIO, and all others wait', (t) => {
   const wire = new Wire(t);
   for (let round = 0; round < 3; round++) {
     wire.beat();
@@ -126,7 +126,7 @@ test('no request overtakes another or is lost, whenever the serving thread stand
   );
 });
 
-test('once the serving thread reads again after it has stood still, the stand-in takes nothing beside it', (t) => {
+test('once the serving thread reads again, the stand-in takes nothing beside it', (t) => {
   const wire = new Wire(t);
   for (let round = 0; round < 5; round++) {
     const before = wire.send(Opcode.READ);

@@ -6,10 +6,10 @@
  * SCM_RIGHTS share it. `flush` comes once per descriptor closed, `release` once, at the end.
  *
  * The Caller is the process that is in the middle of the call, as the layers below see it. Everything that a
- * call may name by number (an address, a file descriptor) means something only inside that process. The Caller
- * is the one place that turns such numbers into objects, or refuses; nothing below can tell real processes
- * from those of a test. The two know each other (a file is called by a caller, who may be given a new file),
- * so they are told in one place.
+ * call may name by number (an address, a file descriptor) means something only inside that process. The
+ * Caller is the one place that turns such numbers into objects, or refuses; nothing below can tell real
+ * processes from those of a test. The two know each other (a file is called by a caller, who may be given a
+ * new file), so they are told in one place.
  */
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';

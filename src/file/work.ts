@@ -6,9 +6,9 @@
  * goes on with other calls between the pieces.
  *
  * Invariant: what a call works on is used by no other until it has ended; those that would use it wait for
- * it, in the order in which they came (devfs/turns.ts). All that can be refused is refused before anything has
- * been changed. So nobody can tell a call in slices from one that was done at once, but for DMA, which may
- * find a part of it done, as on hardware.
+ * it, in the order in which they came (devfs/turns.ts). All that can be refused is refused before anything
+ * has been changed. So nobody can tell a call in slices from one that was done at once, but for DMA, which
+ * may find a part of it done, as on hardware.
  */
 export type Work<T> = Generator<undefined, T, undefined>;
 
@@ -54,7 +54,8 @@ function* afterwards<T, U>(work: Work<T>, use: (result: T) => U): Work<U> {
 
 /**
  * Does every step of a release, whatever the steps before it throw; then throws what the first of those did.
- * As `release` (linux/invariant.ts), for steps that take long or are many. They may be made while they are done.
+ * As `release` (linux/invariant.ts), for steps that take long or are many. They may be made while they are
+ * done.
  */
 export function* releasing(steps: Iterable<() => Sliced<void>>): Work<void> {
   const thrown: unknown[] = [];

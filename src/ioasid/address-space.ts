@@ -115,7 +115,8 @@ export class AddressSpace {
 
   /**
    * What is mapped at [iova, iova+length), mapping by mapping.
-   * @throws Refusal EINVAL, EOVERFLOW for no range; ENOENT when a part of it is not mapped, when it is come to.
+   * @throws Refusal EINVAL, EOVERFLOW for no range; ENOENT when a part of it is not mapped, when it is come
+   * to.
    */
   *pieces(iova: bigint, length: bigint): Generator<Piece, void> {
     const last = lastOf(iova, length);

@@ -45,7 +45,7 @@ function unmap(context: IoasidContext, pasid: number, iova: number, length: numb
   return Number(finished(context.unmap(pasid, BigInt(iova), BigInt(length))));
 }
 
-test('all 2^20-1 PASIDs can be handed out, then there is a clear error, then all can be given back and handed out again', () => {
+test('all 2^20-1 PASIDs can be handed out, then ENOSPC says so, then all again when given back', () => {
   const space = new PasidSpace();
   const seen = new Uint8Array(LAST_PASID + 1);
   for (let n = 0; n < LAST_PASID; n++) seen[space.alloc()]!++;
@@ -65,7 +65,7 @@ test('a freed PASID comes back as late as possible', () => {
   assert.deepEqual([space.alloc(), space.alloc(), space.alloc()], [9, 3, 7]);
 });
 
-test('a PASID that is freed twice, or was never given, is a broken invariant, and the others stay as they are', () => {
+test('a PASID that is freed twice, or was never given, is a broken invariant, and the others stay', () => {
   const space = new PasidSpace();
   const [first, second] = [space.alloc(), space.alloc()];
   space.free(first);
@@ -76,7 +76,7 @@ test('a PASID that is freed twice, or was never given, is a broken invariant, an
   assert.equal(space.used, 0);
 });
 
-test('a context that is given back more than was taken is a broken invariant, and what is in it is released all the same', () => {
+test('a context given back more than was taken is a broken invariant, and is released all the same', () => {
   const { system } = setup();
   const context = system.open(1);
   const pasid = context.alloc(0, 0);
@@ -155,7 +155,7 @@ test('freeing a PASID that a device is authorized for is EBUSY, and its mappings
   assert.equal(context.mappings, 0);
 });
 
-test('a context lives until its file and all authorizations in it are gone, whichever goes first, then releases everything', () => {
+test('a context lives until its file and all authorizations in it are gone, whichever goes first', () => {
   for (const fileFirst of [true, false]) {
     const { iommu, system } = setup();
     const context = system.open(1);
@@ -175,7 +175,7 @@ test('a context lives until its file and all authorizations in it are gone, whic
   }
 });
 
-test('a copy takes parts of several mappings that lie side by side, and no more rights than they give', () => {
+test('a copy takes parts of mappings that lie side by side, and no more rights than they give', () => {
   const { iommu, system } = setup();
   const context = system.open(1);
   const [from, to] = [context.alloc(0, 0), context.alloc(0, 0)];
@@ -203,7 +203,7 @@ test('a copy takes parts of several mappings that lie side by side, and no more 
   assert.equal(iommu.memories.size, 2, 'the copy holds the memories itself');
 });
 
-test('an IOVA that is chosen is the first that fits, never 0, aligned to the smaller of length and memory, at most 2 MiB', () => {
+test('a chosen IOVA is the first that fits, never 0, aligned as length and memory are, to 2 MiB', () => {
   const context = setup().system.open(1);
   const pasid = context.alloc(0, 0);
   assert.equal(map(context, pasid, PAGE_SIZE), 0x1000);
@@ -227,7 +227,7 @@ const step = fc.record({
   offset: fc.nat(8),
 });
 
-test('any sequence of map and unmap leaves what a list of pages says, and a refusal leaves everything as it was', () => {
+test('any sequence of map and unmap leaves what a list of pages says, and a refusal all as it was', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
       const { iommu, system } = setup();

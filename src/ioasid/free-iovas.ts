@@ -1,9 +1,9 @@
 /**
  * FreeIovas: which IOVAs of an address space can be mapped.
  *
- * Not those that an owner has reserved (what a device cannot reach), nor those that are mapped. Where the user
- * leaves the choice, IOVAs come from the ranges that he allows, from anywhere else when there are none. All
- * must be aligned as the address space is. The rules, their order and their errnos are those of Linux's
+ * Not those that an owner has reserved (what a device cannot reach), nor those that are mapped. Where the
+ * user leaves the choice, IOVAs come from the ranges that he allows, from anywhere else when there are none.
+ * All must be aligned as the address space is. The rules, their order and their errnos are those of Linux's
  * iommufd. Invariant: no mapping lies in a reserved range, and each is aligned.
  */
 import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
@@ -114,8 +114,8 @@ export class FreeIovas {
   /**
    * Where `length` bytes of memory at `address` would be mapped: at `iova` when it is given, otherwise in the
    * first free range, never at 0, aligned to the smaller of the length's power of two and the memory's own
-   * alignment, at most 2 MiB, with the offset inside the page kept. @throws Refusal EINVAL, EEXIST, EOVERFLOW,
-   * ENOSPC.
+   * alignment, at most 2 MiB, with the offset inside the page kept. @throws Refusal EINVAL, EEXIST,
+   * EOVERFLOW, ENOSPC.
    */
   find(length: bigint, address: bigint, iova: bigint | undefined): bigint {
     if (length === 0n) refuse('EINVAL', 'the length is zero');

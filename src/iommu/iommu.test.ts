@@ -20,7 +20,7 @@ function setup() {
   return { iommu, requester, table, ram, map };
 }
 
-test('without an entry in the PASID table every DMA faults, and the fault is logged with RID, PASID, IOVA, access and reason', () => {
+test('without a PASID table entry every DMA faults: RID, PASID, IOVA, access and reason are logged', () => {
   const { iommu, requester } = setup();
   const fault = requester.write(7, 0x4000, new Uint8Array(8), 0, 8);
   assert.deepEqual(fault, {
@@ -38,7 +38,7 @@ test('without an entry in the PASID table every DMA faults, and the fault is log
   assert.match(record!.reason, /not authorized for PASID 7/);
 });
 
-test('an entry for one PASID gives nothing to another, and one of another requester gives nothing to this one', () => {
+test('an entry for one PASID gives nothing to another, nor one of another requester to this one', () => {
   const { iommu, requester, table, map } = setup();
   map(0, PAGE_SIZE, 0);
   requester.grant(7, table);
@@ -68,7 +68,7 @@ test('a transfer crosses mappings, and stops at the first byte that it may not r
   assert.equal(ram.bytes[3 * PAGE_SIZE], 0x5a);
 });
 
-test('the byte that an IOVA leads to is that of a calculation with bigints, wherever mapping and memory lie, at the first DMA and later ones', () => {
+test('an IOVA leads to the byte that a calculation with bigints says, at the first DMA and later', () => {
   const place = fc.constantFrom(
     0,
     2 ** 21,
@@ -165,7 +165,7 @@ test('an entry cannot become another table behind the back of those who hold it'
   assert.throws(() => requester.grant(5, iommu.pageTable()), { code: 'EBUSY' });
 });
 
-test('no number is an address by accident: NaN, negative, 2^48 and above, and what 64 random bits become all fault', () => {
+test('no number is an address by accident: NaN, negative, 2^48 and above, and random bits all fault', () => {
   const { requester, table, map } = setup();
   map(0, 2 ** 32, 0);
   requester.grant(1, table);
@@ -228,7 +228,7 @@ test('a number that is no PASID is never cut down to one that is', () => {
   }
 });
 
-test('a write by an entry that has a log is recorded in it as far as it came; reads and writes by other entries of the same table are not', () => {
+test('writes by an entry with a log are recorded as far as they came; reads and others are not', () => {
   const transfer = fc.record({
     entry: fc.constantFrom(0, 1, 2),
     write: fc.boolean(),

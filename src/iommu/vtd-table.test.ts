@@ -139,7 +139,7 @@ test('a table that is nowhere in the second stage, because no address is so wide
   }
 });
 
-test('a walk marks entries as accessed, the page as written too when it is; with EAFE in bit 10 as well', () => {
+test('a walk marks entries as accessed, a page that is written as dirty; with EAFE in bit 10 too', () => {
   for (const extendedAccess of [false, true]) {
     const { entries, set, chain, at } = setup({ extendedAccess });
     const marks = extendedAccess ? A | EA : A;
@@ -154,7 +154,7 @@ test('a walk marks entries as accessed, the page as written too when it is; with
   }
 });
 
-test('an entry that cannot be marked, because the second stage has it read-only, refuses the access; marked already, it does not', () => {
+test('an entry that the second stage has read-only refuses the access, unless it is marked already', () => {
   const { unmapSecond, mapSecond, set, chain, at, table } = setup();
   chain();
   set(3, 0, address(9) | P | RW | US);
@@ -172,7 +172,7 @@ test('an entry that cannot be marked, because the second stage has it read-only,
   assert.equal(at(0, WRITE), 9 * PAGE);
 });
 
-test('a translation is kept until it is invalidated, and a table of the last level until an invalidation is not for leaves only', () => {
+test('a translation is kept until it is invalidated, a last table until that is not for leaves only', () => {
   const { set, chain, at, table } = setup();
   chain();
   set(3, 0, address(9) | P | RW | US);
@@ -325,7 +325,7 @@ const step = fc.record({
   accesses: fc.array(access, { maxLength: 6 }),
 });
 
-test('every access ends where a walk of both stages from the beginning ends, marks included, whatever was changed and invalidated before', () => {
+test('every access ends where a fresh walk of both stages ends, marks included, whatever was before', () => {
   let reached = 0;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
@@ -386,7 +386,7 @@ test('every access ends where a walk of both stages from the beginning ends, mar
   assert.ok(reached > 1000, `${reached} accesses that were not refused`);
 });
 
-test('a log is of the second stage: the pages that were written there, and those of first-stage entries that were marked', () => {
+test('a log is of the second stage: pages written there, and those of entries that were marked', () => {
   const { iommu, parent, set, chain } = setup();
   const log = new DirtyLog(BigInt(PAGE));
   log.enabled = true;

@@ -1,4 +1,6 @@
-/** Where a PCI capability is, found as `oracle/device.c` finds it: by walking the list in configuration space. */
+/**
+ * Where a PCI capability is, found as `oracle/device.c` finds it: by walking the list in configuration space.
+ */
 
 /** Where configuration space begins in a VFIO device file. */
 export const CONFIG = 7 * 2 ** 40;

@@ -1,4 +1,6 @@
-/** VFIO's calls as `linux/vfio.h` of Linux 7.3 has them: those of containers, of groups and of PCI devices. */
+/**
+ * VFIO's calls as `linux/vfio.h` of Linux 7.3 has them: those of containers, of groups and of PCI devices.
+ */
 import { u32, u64 } from '../uapi/struct.js';
 import { device, type Layout, vfio } from './layout.js';
 

@@ -293,7 +293,9 @@ function bytesRead(target: Uint8Array, got: number): string {
   return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
 }
 
-/** Transfers parts of `lengths` bytes one by one, as far as they are whole. @returns the bytes transferred. */
+/**
+ * Transfers parts of `lengths` bytes one by one, as far as they are whole. @returns the bytes transferred.
+ */
 function inParts(lengths: readonly number[], transfer: (at: number, end: number) => number): number {
   let done = 0;
   for (const length of lengths) {

@@ -1,6 +1,6 @@
 /**
- * The functions in a source file, with how many lines each has: declarations, expressions, methods and arrows,
- * from their name or parameters to the end of their body. A function in another counts in both.
+ * The functions in a source file, with how many lines each has: declarations, expressions, methods and
+ * arrows, from their name or parameters to the end of their body. A function in another counts in both.
  */
 import { type Token, tokensOf } from './tokens.js';
 
@@ -117,7 +117,9 @@ class Finder {
     return this.#is(i, '(') && this.#is(i - 1, 'describe');
   }
 
-  /** Where the words begin that an arrow is told by: the call that it is given to, or the name it is bound to. */
+  /**
+   * Where the words begin that an arrow is told by: the call that it is given to, or the name it is bound to.
+   */
   #named(first: number): number {
     const { line } = this.#tokens[first]!;
     let i = first;

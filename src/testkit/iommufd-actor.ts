@@ -1,6 +1,6 @@
 /**
- * What an actor does with `/dev/iommu`: its ioctls, as commands; the checksum device, which is bound to it; and a
- * guest, which has a mediated device there.
+ * What an actor does with `/dev/iommu`: its ioctls, as commands; the checksum device, which is bound to it;
+ * and a guest, which has a mediated device there.
  */
 import { CONFIG_REGION } from '../client/vfio-device.js';
 import {

@@ -183,8 +183,8 @@ export async function until(condition: () => boolean): Promise<void> {
 }
 
 /**
- * May the tests of `file` mount? Root may. Otherwise they are one test here, which runs the whole file again as
- * root of a user namespace.
+ * May the tests of `file` mount? Root may. Otherwise they are one test here, which runs the whole file again
+ * as root of a user namespace.
  */
 export function mountingIsAllowed(file: string): boolean {
   if (process.geteuid?.() === 0) return true;

@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { type ErrnoName, Refusal } from '../linux/errno.js';
 
-/** What `attempt` is refused with; undefined when it is done. Whatever else it throws is no refusal, and stays. */
+/**
+ * What `attempt` is refused with; undefined when it is done. Whatever else it throws is no refusal, and
+ * stays.
+ */
 export function refusal(attempt: () => unknown): Refusal | undefined {
   try {
     attempt();

@@ -1,6 +1,6 @@
 /**
- * A source file as tokens: words, strings and signs. The scanner knows comments, strings, templates and regular
- * expressions, so that what is asked of the tokens is what the compiler would see.
+ * A source file as tokens: words, strings and signs. The scanner knows comments, strings, templates and
+ * regular expressions, so that what is asked of the tokens is what the compiler would see.
  */
 
 /** A word, a string (its contents) or a sign of the source. */

@@ -36,7 +36,7 @@ function everything({ transport, device }: Awaited<ReturnType<typeof setUp>>): (
   ];
 }
 
-test('with bind-first a device file answers EINVAL to everything until it is bound, and works from then on', async () => {
+test('with bind-first a device file answers EINVAL until it is bound, and works from then on', async () => {
   const world = await setUp(true);
   const { transport, device } = world;
   for (const attempt of everything(world)) refused(attempt, 'EINVAL', UNBOUND);

@@ -95,7 +95,7 @@ test('the page table of a mock device leads to the memory that was mapped, and t
   refused(() => user.test(CHECK_REFS!, 0, { 16: PAGE, 24: memory.address }, { 32: 0 }), 'EIO');
 });
 
-test('a mock device is gone, with its page table, when it is destroyed or its context is closed', async () => {
+test('a mock device and its page table go when it is destroyed or its context is closed', async () => {
   const user = await tester();
   const ioas = user.ioas();
   const [device] = user.device(ioas);

@@ -142,7 +142,7 @@ test('a container counts memory for the process, /dev/iommu for the user', async
   assert.equal(mode(one.process.open('iommu')), 0n);
 });
 
-test('GET_INFO gives the capabilities that there is room for, and says how much room all of them take', async () => {
+test('GET_INFO gives the capabilities that there is room for, and the room that all take', async () => {
   const { one, fd } = await container(3);
   const ask = (argsz: number) => one.call(fd, abi.VFIO_IOMMU_GET_INFO, argsz).data;
   for (const argsz of [0, 15]) refused(() => ask(argsz), 'EINVAL');
@@ -160,7 +160,7 @@ test('GET_INFO gives the capabilities that there is room for, and says how much 
   assert.equal(getU32(ask(16), 16), 0);
 });
 
-test('with a device in the container the ranges leave out what it cannot reach, and its DMA is coherent', async () => {
+test('with a device in the container the ranges leave out what it cannot reach', async () => {
   const one = await program();
   const fd = one.process.open('vfio/vfio');
   const group = one.process.open('vfio/1');
@@ -178,7 +178,7 @@ test('with a device in the container the ranges leave out what it cannot reach, 
   ]);
 });
 
-test('MAP_DMA maps at the IOVA that it names; UNMAP_DMA answers the bytes, and nothing there is fine', async () => {
+test('MAP_DMA maps at the IOVA that it names; UNMAP_DMA answers the bytes, which may be none', async () => {
   const { one, fd } = await container(3);
   one.map(fd, 0x10000n, 0x4000n);
   refused(() => one.map(fd, 0x13000n, 0x2000n), 'EEXIST');
@@ -196,7 +196,7 @@ test('MAP_DMA maps at the IOVA that it names; UNMAP_DMA answers the bytes, and n
   assert.equal(one.unmap(fd, 0n, 0n, abi.UNMAP_FLAG_ALL), 0x3000n);
 });
 
-test('version 2 does not split mappings: what lies below the cut is unmapped, as in Linux, and its size answered', async () => {
+test('version 2 splits no mapping: what lies below the cut is unmapped, and its size answered', async () => {
   const { one, fd } = await container(3);
   one.map(fd, 0x10000n, 0x1000n);
   one.map(fd, 0x20000n, 0x4000n);
@@ -229,7 +229,7 @@ test('version 1 unmaps the middle of a mapping; the rest still means the memory 
   assert.equal(one.unmap(fd, 0n, 0n, abi.UNMAP_FLAG_ALL), 0x3000n);
 });
 
-test('version 1 against a list of bytes: for any maps and unmaps of whole pages, what is mapped is what was not unmapped', async () => {
+test('version 1 by a list of bytes: what is mapped is what was not unmapped, in whole pages', async () => {
   const system = await machine();
   const range = fc.record({ unmap: fc.boolean(), page: fc.nat(20), pages: fc.integer({ min: 1, max: 8 }) });
   fc.assert(
@@ -295,7 +295,7 @@ test('SET_CONTAINER takes a container only: both files of iommufds, no others', 
   one.join(one.process.open('vfio/2'), one.process.open('vfio/vfio'));
 });
 
-test('GET_DEVICE_FD gives a device that is attached to the container, and is as good as one that was opened by its file', async () => {
+test('GET_DEVICE_FD gives a device that is attached to the container, as good as by its file', async () => {
   const one = await program();
   const [fd, group] = [one.process.open('vfio/vfio'), one.process.open('vfio/1')];
   refused(() => one.device(group), 'EINVAL');
@@ -315,7 +315,7 @@ test('GET_DEVICE_FD gives a device that is attached to the container, and is as 
   assert.equal(getS32(id, 0) & 0xffff, 0x1234);
 });
 
-test('a device that is opened twice through its group is closed with the last of its files, and the group with the last of all', async () => {
+test('a device opened twice is closed with its last file, the group with the last of all', async () => {
   const one = await program();
   const [fd, group] = [one.process.open('vfio/vfio'), one.process.open('vfio/1')];
   one.join(group, fd);
@@ -346,7 +346,7 @@ test('a device is used through its own file or through its group, not through bo
   refused(() => one.process.open('vfio/1'), 'EBUSY');
 });
 
-test('whatever is asked of a container or group, the answer is a result or a refusal, and nothing is left behind', async () => {
+test('whatever is asked of a container or group, it is done or refused, and nothing is left', async () => {
   const system = await machine();
   const names = Object.values(abi).filter(
     (each): each is number => typeof each === 'number' && each >>> 8 === 0x3b,

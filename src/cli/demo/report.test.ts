@@ -24,7 +24,7 @@ test('a check that holds is one line; one that does not says what was found and 
   assert.equal(failures, 1);
 });
 
-test('what must be refused fails when it is granted, refused with another errno, without a reason, or by an error of our own', async () => {
+test('what must be refused fails when it is granted, refused otherwise, or by our own error', async () => {
   const attempts: (() => Promise<unknown>)[] = [
     async () => 0,
     async () => refuse('EINVAL', 'this'),

@@ -29,7 +29,7 @@ const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
 const skip = process.geteuid?.() === 0 ? await missingActors() : 'needs root to mount a filesystem';
 
-test('a server that is caught by a filesystem which does not answer says so, lets its callers be killed, and goes on when that has ended', {
+test('a server that is caught by a filesystem says so, lets its callers be killed, and goes on later', {
   skip,
   timeout: 60_000,
 }, async (t) => {

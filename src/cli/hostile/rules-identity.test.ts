@@ -124,7 +124,7 @@ function assertBoth(outcomes: Map<string, number>, ways: readonly [string, strin
 const rule = await rulesOn({ devices: ['dsa,mdevs=1'], wrapper });
 
 rule(
-  `an fd that another thread swaps for another context: ${ROUNDS} rounds, each as if it were the one or the other`,
+  `an fd that another thread swaps for another context is the one or the other, in ${ROUNDS} rounds`,
   async (actor) => {
     const [mine, strange] = [await DsaContext.open(actor), await DsaContext.open(actor)];
     const device = await DsaFile.open(actor);

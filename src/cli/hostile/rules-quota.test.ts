@@ -17,7 +17,7 @@ const quotas = ['--pasid-quota', String(PASID_QUOTA), '--mapping-quota', String(
 const rule = await rulesOn({ devices: ['edu'], options: quotas });
 
 rule(
-  'a context stops at its quota of PASIDs with ENOSPC, whoever of its holders asks; another is not touched by that',
+  'a context stops at its quota of PASIDs with ENOSPC, whoever of its holders asks, and no other does',
   async (actor) => {
     const [fd, other] = [await actor.do('open /dev/ioasid'), await actor.do('open /dev/ioasid')];
     const child = await actor.fork();
@@ -67,7 +67,7 @@ rule(
   },
 );
 
-test('all 2^20-1 PASIDs are handed out through contexts, then ENOSPC says so, then all are given back', async () => {
+test('all 2^20-1 PASIDs are handed out, then ENOSPC says so, then all are given back', async () => {
   const machine = await Machine.create({ devices: ['edu'] });
   const quota = 65_536;
   const contexts = Array.from({ length: 16 }, () => machine.ioasid.open(1));

@@ -1,8 +1,8 @@
 /**
  * The generator: sequences of calls on a VFIO device, its group and its container.
  *
- * As with iommufd, a sequence is a list of steps on a scene. Each keeps to one device and to one or two parts,
- * so that what belongs together meets.
+ * As with iommufd, a sequence is a list of steps on a scene. Each keeps to one device and to one or two
+ * parts, so that what belongs together meets.
  */
 import fc from 'fast-check';
 import type { Sequence } from '../language.js';

@@ -1,6 +1,6 @@
 /**
- * An initramfs: an archive in cpio's "new ASCII" format, which a Linux kernel unpacks into its first file system
- * (Documentation/driver-api/early-userspace/buffer-format).
+ * An initramfs: an archive in cpio's "new ASCII" format, which a Linux kernel unpacks into its first file
+ * system (Documentation/driver-api/early-userspace/buffer-format).
  *
  * Every entry is a header of hexadecimal fields, a name and data, each padded to 4 bytes; an entry named
  * TRAILER!!! ends it.

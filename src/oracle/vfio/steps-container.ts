@@ -136,7 +136,9 @@ export const files: fc.Arbitrary<DeviceStep> = fc
       );
   });
 
-/** rocker fills, clears or inverts memory at once; edu copies between memory and its buffer, and takes time. */
+/**
+ * rocker fills, clears or inverts memory at once; edu copies between memory and its buffer, and takes time.
+ */
 export const dma: fc.Arbitrary<DeviceStep> = fc
   .record({
     which,

@@ -1,4 +1,6 @@
-/** Steps about interrupts: asking for them, setting them up, having the device raise them, looking for them. */
+/**
+ * Steps about interrupts: asking for them, setting them up, having the device raise them, looking for them.
+ */
 import fc from 'fast-check';
 import { descriptor, number, plain, type Value } from '../language.js';
 import { IRQ_DATA } from '../layouts-vfio.js';
