@@ -220,9 +220,11 @@ export class IoasidContext {
   }
 
   *#release(pasid: number, space: AddressSpace): Work<void> {
-    yield* space.close();
-    this.#spaces.delete(pasid);
-    release([() => space.close(), () => this.#commons.pasids.free(pasid)]);
+    yield* releasing([
+      () => space.close(),
+      () => void this.#spaces.delete(pasid),
+      () => this.#commons.pasids.free(pasid),
+    ]);
   }
 
   #drop(): Sliced<void> {

@@ -15,3 +15,10 @@ test('every step of a release is done, and what the first has thrown is thrown a
   assert.deepEqual(done, ['a', 'c after 1', 'd after 2', 'f']);
   release([]);
 });
+
+test('a step of a release that leaves work to be done is a broken invariant', () => {
+  assert.throws(
+    () => release([() => [][Symbol.iterator]()]),
+    /a step of a release has returned work: .*iterator/,
+  );
+});
