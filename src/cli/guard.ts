@@ -1,60 +1,45 @@
 /**
- * The guard: a shell in a session of its own that waits for the server's end and then removes what the server
- * could not, because it was killed. It waits on a pipe whose other end only the server has; a server that
- * ends in order dismisses it.
+ * The guard: a process that removes what a server could not, because it was killed (guard-main.ts).
+ *
+ * It is a shell in a session of its own, nobody's child, that waits on a pipe. The other end, the lifeline,
+ * is held by a thread of the server that goes when the server is killed, whatever becomes of its others
+ * (devfs/stand-in.ts). The first line that comes through is the device number of the server's filesystem. A
+ * second one says that the server ends in order; the pipe's end without it says that the server is dead.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import type { Writable } from 'node:stream';
+import { spawnSync } from 'node:child_process';
+import { closeSync, writeSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { refuse } from '../linux/errno.js';
+import { pipe } from '../linux/fd-passing.js';
+import type { GuardOrder } from './guard-main.js';
+
+const script = fileURLToPath(new URL('./guard-main.js', import.meta.url));
 
 /**
- * Kills every process that lives in the mount namespace on descriptor 3, again and again while they start new
- * ones.
+ * Standard output is closed when the background process has started: shells give it /dev/null to read from
+ * before anything else, and /dev may have nobody to answer for it a moment later.
  */
-const endNamespace = `read -r line && exit
-for round in 1 2 3 4 5 6 7 8; do
-  for p in /proc/[0-9]*; do
-    [ "$p/ns/mnt" -ef /proc/self/fd/3 ] && kill -9 "\${p#/proc/}"
-  done
-done`;
+const wait = '(exec >&-; read -r device <&3; read -r line <&3 || exec "$@" "$device" 3<&-) &';
 
-/** Unmounts $1 and removes the empty folder. */
-const unmount = `read -r line && exit
-umount -l "$1" 2>/dev/null || fusermount3 -uzq "$1" 2>/dev/null || fusermount -uzq "$1"
-rmdir "$1"`;
+/**
+ * Starts a guard in this process's namespaces. @returns the lifeline, close-on-exec.
+ * @throws Refusal EMFILE; EAGAIN no process can be started.
+ */
+export function startGuard(order: GuardOrder): number {
+  const [waiting, lifeline] = pipe();
+  const command = [process.execPath, script, JSON.stringify(order)];
+  const { error } = spawnSync('/bin/sh', ['-c', wait, 'ioasid-guard', ...command], {
+    stdio: ['ignore', 'pipe', 'ignore', waiting],
+    detached: true,
+    cwd: '/',
+  } as object);
+  closeSync(waiting);
+  if (error === undefined) return lifeline;
+  closeSync(lifeline);
+  return refuse('EAGAIN', `no guard can be started: ${error.message}`);
+}
 
-export class Guard {
-  readonly #child: ChildProcess;
-
-  private constructor(script: string, args: readonly string[], extra: readonly number[]) {
-    this.#child = spawn('/bin/sh', ['-c', script, 'ioasid-guard', ...args], {
-      stdio: ['pipe', 'ignore', 'ignore', ...extra],
-      detached: true,
-      cwd: '/',
-    });
-    this.#child.on('error', () => undefined);
-    this.#child.stdin?.on('error', () => undefined);
-    this.#child.unref();
-    (this.#child.stdin as (Writable & { unref?(): void }) | null)?.unref?.();
-  }
-
-  /** Nothing that runs in the mount namespace of process `pid` outlives this process. */
-  static ofNamespace(pid: number): Guard {
-    const namespace = openSync(`/proc/${pid}/ns/mnt`, 'r');
-    try {
-      return new Guard(endNamespace, [], [namespace]);
-    } finally {
-      closeSync(namespace);
-    }
-  }
-
-  /** The file system mounted on `folder` does not outlive this process. */
-  static ofMount(folder: string): Guard {
-    return new Guard(unmount, [folder], []);
-  }
-
-  /** Everything has been put in order: there is nothing left to guard. */
-  dismiss(): void {
-    this.#child.stdin?.write('done\n');
-  }
+/** Tells the guard which filesystem it guards. */
+export function nameToGuard(lifeline: number, device: number): void {
+  writeSync(lifeline, `${device}\n`);
 }

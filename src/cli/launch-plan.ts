@@ -58,6 +58,8 @@ export interface LauncherDescriptors {
    * be trapped here.
    */
   readonly trap: TrapDescriptors | null;
+  /** What keeps the guard waiting (guard.ts). */
+  readonly lifeline: number;
 }
 
 export type LauncherMessage = LauncherDescriptors | LaunchFailure;

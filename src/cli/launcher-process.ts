@@ -85,6 +85,8 @@ export interface Connection {
   readonly device: number;
   /** How its ioctls that return new descriptors are served; undefined when they cannot be trapped here. */
   readonly newFd: NewFdDescriptors | undefined;
+  /** What keeps the guard waiting (guard.ts). */
+  readonly lifeline: number;
 }
 
 export class LauncherProcess {
@@ -104,6 +106,7 @@ export class LauncherProcess {
       script,
       String(control),
       mode,
+      String(process.pid),
       [...trapped, JOIN].join(','),
     ]);
     this.#child = spawn(file!, args, { stdio, env: launcherEnvironment() });
@@ -148,14 +151,14 @@ export class LauncherProcess {
   }
 
   /** The launcher waits, and sees the fresh /dev with nothing over it. */
-  #take({ fuse, device, trap }: LauncherDescriptors): Connection {
+  #take({ fuse, device, trap, lifeline }: LauncherDescriptors): Connection {
     const copy = (fd: number) => copyDescriptor(this.pid, fd);
-    if (trap === null) return { fuse: copy(fuse), device, newFd: undefined };
+    const own = { fuse: copy(fuse), device, lifeline: copy(lifeline) };
+    if (trap === null) return { ...own, newFd: undefined };
     const listener = copy(trap.listener);
     const calls = trap.calls === trap.listener ? listener : copy(trap.calls);
     return {
-      fuse: copy(fuse),
-      device,
+      ...own,
       newFd: { listener, calls, root: openFolder(`/proc/${this.pid}/root/dev`) },
     };
   }

@@ -2,9 +2,9 @@
  * The first half of the user's command's life: a process that builds the new /dev around itself and then
  * becomes the command.
  *
- * Arguments: the descriptor of the server's socket (launch-plan.ts), the LaunchMode, and the ioctls to trap,
- * separated by commas. From the first line on it dies with the server. It is started for every `ioasid run`,
- * so it imports as little as possible.
+ * Arguments: the descriptor of the server's socket (launch-plan.ts), the LaunchMode, the server's process id,
+ * and the ioctls to trap, separated by commas. From the first line on it dies with the server. It is started
+ * for every `ioasid run`, so it imports as little as possible.
  */
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Errno, errnoName, Refusal } from '../linux/errno.js';
@@ -14,6 +14,7 @@ import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
 import { joinTrap, type TrapDescriptors } from '../linux/nested-trap.js';
 import { trapIoctls } from '../linux/seccomp.js';
+import { nameToGuard, startGuard } from './guard.js';
 import {
   hostFolder,
   type LauncherMessage,
@@ -27,7 +28,8 @@ import { showSysfs } from './sysfs-mount.js';
 
 const control = Number(process.argv[2]);
 const mode = process.argv[3] as LaunchMode;
-const trapped = process.argv[4]!.split(',').map(Number);
+const server = Number(process.argv[4]);
+const trapped = process.argv[5]!.split(',').map(Number);
 
 function send(message: LauncherMessage): void {
   writeSync(control, `${JSON.stringify(message)}\n`);
@@ -77,26 +79,33 @@ function trap(fuse: number): TrapDescriptors | null {
   }
 }
 
-function launch(): LauncherMessage {
-  const server = process.ppid;
+/** A server that was dead before is found by its number. */
+function dieWithServer(): void {
   dieWithParent();
+  if (process.ppid !== server) process.exit(OUR_FAULT);
+}
+
+function launch(): LauncherMessage {
+  dieWithServer();
   const cwd = process.cwd();
   if (mode === 'root') enterMountNamespace();
   const oldDev = openFolder('/dev');
+  const lifeline = startGuard({ kill: true });
   // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it
   // admits the mount's user namespace only.
   const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
-  const descriptors = { fuse, device: mountedDevice('/dev'), trap: trap(fuse) };
+  const device = mountedDevice('/dev');
+  nameToGuard(lifeline, device);
+  const descriptors = { fuse, device, lifeline, trap: trap(fuse) };
   send(descriptors);
   const plan = receivePlan();
-  for (const fd of new Set([fuse, ...Object.values(descriptors.trap ?? {})])) closeSync(fd);
+  for (const fd of new Set([fuse, lifeline, ...Object.values(descriptors.trap ?? {})])) closeSync(fd);
   restoreDev(oldDev, plan.binds);
   showSysfs(plan.sysfs);
   if (cwd === '/dev' || cwd.startsWith('/dev/')) process.chdir(cwd);
 
   if (mode === 'user') dropCapabilities();
-  dieWithParent();
-  if (process.ppid !== server) process.exit(OUR_FAULT);
+  dieWithServer();
   restoreProcess(plan.softFiles ?? undefined);
   for (const fd of [0, 1, 2, ...plan.keep]) keepOverExec(fd);
   const bytes = (text: string) => Buffer.from(text, 'latin1');

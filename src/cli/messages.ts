@@ -3,11 +3,31 @@
  * the pipes that the user's command shares with this process.
  */
 import { writeSync } from 'node:fs';
+import { Writable } from 'node:stream';
 
 /** One sentence about what went wrong, to standard error, as far as its reader takes it. */
 export function complain(sentence: string): void {
+  write(`ioasid: ${sentence}\n`);
+}
+
+/**
+ * Node's own stream for standard error would make a pipe nonblocking that the command shares, and Node makes
+ * it whenever any socket is closed. From now on it is one that does not.
+ */
+export function keepErrorsBlocking(): void {
+  const stream = new Writable({
+    write: (part: Uint8Array, _encoding, done) => {
+      write(part);
+      done();
+    },
+  });
+  Object.defineProperty(process, 'stderr', { value: stream, configurable: true });
+}
+
+function write(text: string | Uint8Array): void {
   try {
-    writeSync(2, `ioasid: ${sentence}\n`);
+    if (typeof text === 'string') writeSync(2, text);
+    else writeSync(2, text);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EPIPE' && code !== 'EAGAIN' && code !== 'EIO' && code !== 'EBADF') throw error;

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, constants as fileConstants, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { describe, it } from 'node:test';
 import {
   bin,
   childrenOf,
+  guardsOf,
   ioasid,
   isAlive,
   mountsBelow,
@@ -67,6 +68,15 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
     }
   });
 
+  it('leaves the standard streams blocking, as they were', () => {
+    const script =
+      'grep flags /proc/self/fdinfo/0 /proc/self/fdinfo/1 /proc/self/fdinfo/2; exec 3<>/dev/ioasid; sleep 0.2';
+    const command = ['sh', '-c', `${script}; ${script}`];
+    const flags = [...ioasid([...edu, ...command], runner).stdout.matchAll(/flags:\s*([0-7]+)/g)];
+    assert.equal(flags.length, 6);
+    for (const [, each] of flags) assert.equal(Number.parseInt(each!, 8) & fileConstants.O_NONBLOCK, 0);
+  });
+
   it('lets the command make terminals', () => {
     const { status, stdout } = ioasid(
       [...edu, 'script', '-qec', 'test -t 0 && echo terminal', '/dev/null'],
@@ -102,7 +112,7 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
     await running.says('started');
     const [command] = childrenOf(running.pid);
     await until(() => childrenOf(command!).length === 2, 'both processes of the command');
-    const all = [...childrenOf(running.pid), ...childrenOf(command!)];
+    const all = [command!, ...guardsOf(command!), ...childrenOf(command!)];
     assert.equal(all.length, 4, 'the command, the guard, and both processes of the command');
     running.kill('SIGKILL');
     await running.ended;
@@ -113,8 +123,10 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
   it('leaves nothing behind when the command is killed', async () => {
     const running = Running.ioasid([...edu, 'sh', '-c', 'echo ready; exec sleep 1000'], runner);
     await running.says('ready');
-    const children = childrenOf(running.pid);
-    process.kill(children[0]!, 'SIGKILL');
+    const [command] = childrenOf(running.pid);
+    const children = [command!, ...guardsOf(command!)];
+    assert.equal(children.length, 2);
+    process.kill(command!, 'SIGKILL');
     assert.deepEqual(await running.ended, { status: null, signal: 'SIGKILL' });
     await until(() => !children.some(isAlive), `the end of processes ${children}`);
   });

@@ -9,17 +9,17 @@
 import { closeSync, openSync } from 'node:fs';
 import { libc } from '../linux/ffi.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
-import { Guard } from './guard.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
 import { OUR_FAULT, USAGE } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
-import { complain } from './messages.js';
+import { complain, keepErrorsBlocking } from './messages.js';
 import type { MachineArguments } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 
 /** Runs `command`. Never returns: this process ends with the command's status. */
 export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
+  keepErrorsBlocking();
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
   const launcher = new LauncherProcess(
@@ -29,20 +29,20 @@ export async function run(command: readonly string[], options: MachineArguments)
   forwardSignals((signal) => launcher.kill(signal));
 
   // While the launcher starts, so that neither waits for the other.
-  const { closedFirst, makeMachine, serveMachine } = await import('./service.js');
+  const { makeMachine, serveMachine } = await import('./service.js');
   const { sysfsEntries } = await import('./sysfs.js');
   const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const { newFd } = connection;
   const host = hostDev(machine.nodes.map((node) => node.path));
-  const served = serveMachine(
-    machine,
-    { ...connection, fuse: closedFirst(connection.fuse) },
-    { root: '/dev', extra: host.entries, verbose: options.verbose === true, newFd },
-  );
-  served.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const service = serveMachine(machine, connection, {
+    root: '/dev',
+    extra: host.entries,
+    verbose: options.verbose === true,
+    newFd,
+  });
+  service.gone.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   releaseDescriptors(inherited);
-  const guard = Guard.ofNamespace(launcher.pid);
   launcher.proceed({
     binds: host.binds,
     sysfs: sysfsEntries(machine.groups),
@@ -53,17 +53,17 @@ export async function run(command: readonly string[], options: MachineArguments)
   });
 
   const ending = await launcher.ending;
-  guard.dismiss();
+  service.end();
   return endAs(ending);
 }
 
 /**
- * Lets go of the command's standard output and descriptors (its standard input is gone already: closedFirst),
- * so that their other ends see when the command closes them.
+ * Lets go of the command's standard input and output and of its descriptors, so that their other ends see
+ * when the command closes them.
  */
 function releaseDescriptors(inherited: readonly number[]): void {
   const nothing = openSync('/dev/null', 'r+');
-  libc().dup2(nothing, 1);
+  for (const fd of [0, 1]) libc().dup2(nothing, fd);
   closeSync(nothing);
   for (const fd of inherited) libc().close(fd);
 }

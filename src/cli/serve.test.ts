@@ -12,15 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import {
-  childrenOf,
-  ioasid,
-  isAlive,
-  mountsBelow,
-  Running,
-  until,
-  withoutFuse,
-} from '../testkit/processes.js';
+import { guardsOf, ioasid, isAlive, mountsBelow, Running, until, withoutFuse } from '../testkit/processes.js';
 import { launchMode } from './launcher-process.js';
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
@@ -68,7 +60,8 @@ describe('serve', { skip: withoutMount }, () => {
   it('leaves no mount and no process behind when it is killed', async () => {
     const folder = join(scratch, 'killed');
     const running = await serving(folder);
-    const guards = childrenOf(running.pid);
+    const guards = guardsOf(running.pid, folder);
+    assert.equal(guards.length, 1);
     running.kill('SIGKILL');
     await running.ended;
     await until(() => !guards.some(isAlive), 'the end of the guard');
@@ -78,7 +71,7 @@ describe('serve', { skip: withoutMount }, () => {
   it('replaces the mount of a server that died together with its guard', async () => {
     const folder = join(scratch, 'stale');
     const first = await serving(folder);
-    for (const guard of childrenOf(first.pid)) process.kill(guard, 'SIGKILL');
+    for (const guard of guardsOf(first.pid, folder)) process.kill(guard, 'SIGKILL');
     first.kill('SIGKILL');
     await first.ended;
     assert.throws(() => readdirSync(folder), { code: 'ENOTCONN' });

@@ -4,17 +4,18 @@
  * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it
  * was killed. A mount that a dead server left in spite of both is removed at the next start.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
-import { Guard } from './guard.js';
+import { nameToGuard, startGuard } from './guard.js';
 import { USAGE } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
-import { closedFirst, type MachineArguments, makeMachine, serveMachine } from './service.js';
+import { isAlive, isMounted } from './mounted.js';
+import { type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 
 /**
@@ -25,29 +26,6 @@ function defaultFolder(): string {
   if (runtime !== undefined && runtime !== '') return join(runtime, 'ioasid');
   if (process.geteuid?.() === 0) return '/run/ioasid';
   return refuse('ENOENT', 'XDG_RUNTIME_DIR is not set, so name a folder: ioasid serve FOLDER');
-}
-
-/**
- * Is one of our file systems mounted on `folder`? Asks the kernel's list, not the file system, which may have
- * no server any more.
- */
-function isMounted(folder: string): boolean {
-  const escaped = folder.replaceAll(
-    /[\\\t\n ]/g,
-    (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`,
-  );
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .some((line) => line.split(' ')[4] === escaped && / - fuse\S* ioasid /.test(line));
-}
-
-function isAlive(folder: string): boolean {
-  try {
-    readdirSync(folder);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOTCONN';
-  }
 }
 
 /** A folder with our file system mounted on it. */
@@ -105,23 +83,24 @@ export async function serve(folder: string | undefined, options: MachineArgument
     return leave(USAGE);
   });
   const root = resolve(folder ?? defaultFolder());
+  const lifeline = startGuard({ folder: root, made: !existsSync(root) });
   const mount = new MountPoint(root);
-  const guard = Guard.ofMount(root);
+  const device = mountedDevice(root);
+  nameToGuard(lifeline, device);
+  const service = serveMachine(
+    machine,
+    { fuse: mount.fuse, device, lifeline },
+    { root, verbose: options.verbose === true },
+  );
   const end = () => {
     mount.remove();
-    guard.dismiss();
+    service.end();
     leave(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
-
-  const served = serveMachine(
-    machine,
-    { fuse: closedFirst(mount.fuse), device: mountedDevice(root) },
-    { root, verbose: options.verbose === true },
-  );
   for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
-  await served;
+  await service.gone;
   complain(`${root} has been unmounted by somebody else`);
-  guard.dismiss();
+  service.end();
   return leave(1);
 }

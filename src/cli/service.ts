@@ -7,7 +7,6 @@ import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } f
 import { StandIn } from '../devfs/stand-in.js';
 import { errnoName } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
-import { libc } from '../linux/ffi.js';
 import { Machine } from '../machine/machine.js';
 import { publish } from './control-socket.js';
 import type { NewFdDescriptors } from './launcher-process.js';
@@ -53,31 +52,30 @@ export function makeMachine({
   });
 }
 
-/** A FUSE connection: its descriptor, and the device number of the filesystem. */
+/** A FUSE connection: its descriptor, the filesystem's device number, and what keeps its guard waiting. */
 export interface FuseConnection {
   readonly fuse: number;
   readonly device: number;
+  readonly lifeline: number;
 }
 
-/**
- * Makes a FUSE connection descriptor 0 of this process, which needs its standard input no more. Descriptors
- * are closed in their order when a process is killed: so the connection is cut before copies of its own files
- * are closed, which would wait for an answer of this very process.
- */
-export function closedFirst(fuse: number): number {
-  libc().dup2(fuse, 0);
-  libc().close(fuse);
-  return 0;
+/** A machine that is being served. */
+export interface Service {
+  /** Resolves when the file system is gone. */
+  readonly gone: Promise<void>;
+  /** Ends the file system and dismisses the guard: to be called before this process ends. */
+  end(): void;
 }
 
-/** Serves `machine` through the connection `fuse`. Resolves when the file system is gone. */
+/** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
   machine: Machine,
-  { fuse, device }: FuseConnection,
+  { fuse, device, lifeline }: FuseConnection,
   { root, extra, verbose, newFd }: ServiceOptions,
-): Promise<void> {
+): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const standIn = new StandIn(fuse);
+  const standIn = new StandIn(fuse, lifeline);
+  standIn.start();
   const options: FuseServerOptions = {
     device,
     owner,
@@ -98,9 +96,8 @@ export function serveMachine(
     fd,
     ready: (between: () => boolean) => server.serve(between),
   }));
-  return runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], work, {
-    pulse: standIn,
-  });
+  const all = newFd === undefined ? sources : [...sources, server.trapped(newFd)];
+  return { gone: runLoop(all, work, { pulse: standIn }), end: () => server.end() };
 }
 
 /** Tells every refusal. */

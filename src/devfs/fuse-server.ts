@@ -90,15 +90,11 @@ export class FuseServer {
   /** The request being served, when it had been set aside. */
   #resumed: SetAside | undefined;
   readonly #logged = new Set<string>();
-  /**
-   * Node's exit waits for its other threads, and they may wait for us (off-thread.ts): without a server the
-   * kernel lets them go.
-   */
-  readonly #abandon = () => void libc().close(this.fuseFd);
+  /** Node's exit waits for its other threads, and they may wait for us (off-thread.ts). */
+  readonly #atExit = () => this.end();
 
   /**
-   * Serves the connection `fuseFd`, which stays the caller's, to close when `serve` has returned false; only
-   * when the process exits before that, it is closed here.
+   * Serves the connection `fuseFd`, which stays the caller's, to close when `serve` has returned false.
    * @throws Refusal EEXIST, ENOTDIR when the paths of nodes and extra entries contradict each other.
    */
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
@@ -117,7 +113,7 @@ export class FuseServer {
       this.#turns,
     );
     this.#requests = requestTable(names, this.#files, options.standIn);
-    process.once('exit', this.#abandon);
+    process.once('exit', this.#atExit);
   }
 
   /** Makes `nodes` the device nodes. Files that are open stay open. @throws Refusal EEXIST, ENOTDIR. */
@@ -135,7 +131,7 @@ export class FuseServer {
     for (let count = 0; count < BATCH; count++) {
       const length = this.#channel.receive();
       if (length === ENDED) {
-        process.off('exit', this.#abandon);
+        process.off('exit', this.#atExit);
         this.#standIn?.end();
         while (this.#turns.step());
         this.#files.releaseAll((error) => this.#log(error));
@@ -151,6 +147,15 @@ export class FuseServer {
   /** Goes on with calls that take long, for a slice. @returns whether there is more. */
   step(): boolean {
     return this.#turns.step();
+  }
+
+  /**
+   * Closes the connection before this process ends: whoever waits for an answer is let go by the kernel, this
+   * process's own threads too, without which it could not end.
+   */
+  end(): void {
+    this.#standIn?.end();
+    libc().close(this.fuseFd);
   }
 
   /**
@@ -305,7 +310,7 @@ function requestTable(
 ): Record<number, RequestKind> {
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
   const open = () => {
-    standIn?.start();
+    standIn?.untilAtWork();
     files.open(names.inode());
   };
   return {

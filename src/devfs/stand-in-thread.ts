@@ -1,10 +1,11 @@
 /** The stand-in's own thread; see stand-in.ts. */
 import { workerData } from 'node:worker_threads';
+import { leaveSharedTable } from '../linux/descriptor-table.js';
 import { Errno } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
-import { type StandInData, Word } from './stand-in.js';
+import { CLOSED, ENDED, OWN, type StandInData, Word } from './stand-in.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
@@ -20,13 +21,16 @@ const CAUGHT = Buffer.from(
 /** How often a stand-in without requests looks whether it is still needed. */
 const LOOK_MS = 5;
 const POLLIN = 1;
+const STDERR = 2;
+/** What the guard is told when there is nothing left to guard. */
+const IN_ORDER = Buffer.from('in order\n'.padEnd(128));
 
 /** What there was to take. */
 const NOTHING = 0;
 const PAGE = 1;
 const OTHER = 2;
 
-const { fuse, bell, words, port } = workerData as StandInData;
+const { fuse, bell, words, port, lifeline } = workerData as StandInData;
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
 const requestAddress = address(bytes);
@@ -38,10 +42,25 @@ const oneAddress = address(new Uint8Array(one.buffer));
 const pollfd = new Int32Array(32);
 const pollAddress = address(new Uint8Array(pollfd.buffer));
 
+leaveSharedTable([STDERR, fuse, bell, ...(lifeline === undefined ? [] : [lifeline])]);
+tableIs(OWN);
 for (;;) {
   const pulse = Atomics.load(words, Word.PULSE);
+  if (pulse === ENDED) break;
   if (pulse % 2 === 0) sleepWhile(pulse);
   else if (Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS) === 'timed-out') standIn(pulse);
+}
+
+libc().close(fuse);
+if (lifeline !== undefined) {
+  libc().write(lifeline, address(IN_ORDER), IN_ORDER.length);
+  libc().close(lifeline);
+}
+tableIs(CLOSED);
+
+function tableIs(state: number): void {
+  Atomics.store(words, Word.TABLE, state);
+  Atomics.notify(words, Word.TABLE);
 }
 
 /** Sleeps until the serving thread, which sleeps too, wakes. */

@@ -34,6 +34,7 @@ class Wire {
     [this.#kernel, this.#server] = [ends[0]!, ends[1]!];
     this.standIn = new StandIn(this.#server);
     this.standIn.start();
+    this.standIn.untilAtWork();
     this.channel = new FuseChannel(this.#server, this.standIn);
     t.after(() => {
       this.standIn.end();

@@ -12,6 +12,10 @@
  * connection, and does neither while the stand-in has a request in its hands. Shared words say so; both sides
  * write one and then read the other's: the stand-in says that it takes and looks at the pulse, the serving
  * thread lets the pulse beat and looks at whether the stand-in takes.
+ *
+ * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
+ * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
+ * once when the process is killed, whatever its other threads wait for.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Pulse } from '../linux/event-loop.js';
@@ -20,11 +24,14 @@ import { address, check, libc } from '../linux/ffi.js';
 /** EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC: a read takes one. */
 const EFD_FLAGS = 0o2004001;
 
+/** More than any start of a thread takes. */
+const START_MS = 30_000;
+
 /** The shared words. */
 export const Word = {
   /**
    * Odd: the serving thread is awake. It changes with each poll, before and after, and before the connection
-   * is read.
+   * is read. ENDED: there is nothing to read any more.
    */
   PULSE: 0,
   /** 1: the stand-in sleeps until the serving thread wakes. */
@@ -33,7 +40,15 @@ export const Word = {
   TAKING: 2,
   /** How many requests it has handed on. */
   HANDED_ON: 3,
+  /** 1: the stand-in has a table of descriptors of its own; 2: it has closed what was in it. */
+  TABLE: 4,
 } as const;
+
+/** The pulse's last value; it is no other's. */
+export const ENDED = -1;
+/** Values of Word.TABLE. */
+export const OWN = 1;
+export const CLOSED = 2;
 
 /** What the stand-in's thread is given. */
 export interface StandInData {
@@ -42,6 +57,7 @@ export interface StandInData {
   readonly bell: number;
   readonly words: Int32Array;
   readonly port: MessagePort;
+  readonly lifeline: number | undefined;
 }
 
 export class StandIn implements Pulse {
@@ -49,36 +65,57 @@ export class StandIn implements Pulse {
   readonly bell: number;
   readonly #words = new Int32Array(new SharedArrayBuffer(64));
   readonly #fuse: number;
+  readonly #lifeline: number | undefined;
   #port: MessagePort | undefined;
   #worker: Worker | undefined;
   readonly #count = new Uint8Array(128);
   #pulse = 1;
   #received = 0;
+  #atWork = false;
+  #ended = false;
 
-  /** Will stand in for this thread at the connection `fuse`. @throws Refusal EMFILE. */
-  constructor(fuse: number) {
+  /**
+   * Will stand in for this thread at the connection `fuse`. `lifeline` becomes its own.
+   * @throws Refusal EMFILE.
+   */
+  constructor(fuse: number, lifeline?: number) {
     this.#fuse = fuse;
+    this.#lifeline = lifeline;
     this.bell = check(libc().eventfd(0, EFD_FLAGS), 'no eventfd could be made');
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
   }
 
-  /**
-   * From now on memory of other processes may be touched. (A thread is not made earlier because it costs a
-   * start-up of Node.)
-   */
+  /** Starts the thread. That takes a while, during which other things can be done. */
   start(): void {
     if (this.#worker !== undefined) return;
     const { port1, port2 } = new MessageChannel();
-    const workerData: StandInData = { fuse: this.#fuse, bell: this.bell, words: this.#words, port: port2 };
+    const workerData: StandInData = {
+      fuse: this.#fuse,
+      bell: this.bell,
+      words: this.#words,
+      port: port2,
+      lifeline: this.#lifeline,
+    };
     this.#port = port1;
     this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {
       workerData,
       transferList: [port2],
+      // Node would make our own streams nonblocking, to pass on what the worker says; the command shares them.
+      stdout: true,
+      stderr: true,
     });
     this.#worker.on('error', (error) =>
       console.error(`ioasid: nobody stands in for the serving thread: ${error.message}`),
     );
     this.#worker.unref();
+  }
+
+  /** Returns when it is at work: from now on memory of others may be touched, and files of our own. */
+  untilAtWork(): void {
+    if (this.#atWork) return;
+    this.#atWork = true;
+    this.#untilTableIs(OWN);
+    if (this.#lifeline !== undefined) libc().close(this.#lifeline);
   }
 
   sleeps(): void {
@@ -105,14 +142,30 @@ export class StandIn implements Pulse {
     return message.length;
   }
 
-  /** The connection has ended: nobody touches its descriptor from here on. The bell rings once more. */
+  /**
+   * The stand-in lets go of the connection and, after a word that all is in order, of the lifeline. The bell
+   * rings once more.
+   */
   end(): void {
-    Atomics.store(this.#words, Word.PULSE, 0);
-    this.#untilEmptyHanded();
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#worker !== undefined) this.untilAtWork();
+    Atomics.store(this.#words, Word.PULSE, ENDED);
+    Atomics.notify(this.#words, Word.PULSE);
+    Atomics.store(this.#words, Word.ASLEEP, 0);
+    Atomics.notify(this.#words, Word.ASLEEP);
+    if (this.#worker !== undefined) this.#untilTableIs(CLOSED);
     this.#port?.close();
     void this.#worker?.terminate();
     this.#count[0] = 1;
     libc().write(this.bell, address(this.#count), 8);
+  }
+
+  #untilTableIs(state: number): void {
+    for (let now = 0; now < state; now = Atomics.load(this.#words, Word.TABLE)) {
+      if (Atomics.wait(this.#words, Word.TABLE, now, START_MS) === 'timed-out')
+        throw new Error('the thread that stands in for the serving thread does not start');
+    }
   }
 
   #beat(by: number): void {

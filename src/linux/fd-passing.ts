@@ -10,6 +10,7 @@ import { address, check, libc } from './ffi.js';
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 0o2000001;
+const O_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_DONTWAIT = 0x40;
@@ -28,6 +29,13 @@ export function socketPair(): [number, number] {
     'there is no socket pair to be had',
   );
   return [pair.readInt32LE(0), pair.readInt32LE(4)];
+}
+
+/** The two ends of a new pipe, to read and to write, both close-on-exec. @throws Refusal EMFILE. */
+export function pipe(): [number, number] {
+  const ends = Buffer.alloc(128);
+  check(libc().pipe2(address(ends), O_CLOEXEC), 'there is no pipe to be had');
+  return [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
 
 /** A struct msghdr, and the buffers that it points to, which must live as long as it does. */

@@ -50,6 +50,7 @@ const signatures = {
   syscall: 'long syscall(long number, long a, long b, long c)',
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',
+  pthread_sigmask: 'int pthread_sigmask(int how, uintptr_t set, uintptr_t before)',
   signal: 'uintptr_t signal(int number, uintptr_t handler)',
   sigaction: 'int sigaction(int number, const void *action, void *before)',
   prlimit64: 'int prlimit64(int pid, int resource, uintptr_t fresh, uintptr_t old)',

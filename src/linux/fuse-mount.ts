@@ -14,6 +14,7 @@ const O_CLOEXEC = 0o2000000;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 const MS_NOEXEC = 8;
+const MNT_FORCE = 1;
 const MNT_DETACH = 2;
 
 export interface FuseMountOptions {
@@ -59,4 +60,13 @@ export function mountFuse(target: string, options: FuseMountOptions): number {
  */
 export function unmountFuse(target: string): void {
   check(libc().umount2(target, MNT_DETACH), `${target} cannot be unmounted`);
+}
+
+/**
+ * Aborts the connection of the FUSE filesystem mounted at `target`: every request ends with an error, whoever
+ * waits for its answer goes on, and there are no new ones. It is unmounted too if nobody uses it.
+ * @throws Refusal EBUSY aborted, but in use; EINVAL, EPERM.
+ */
+export function abortFuse(target: string): void {
+  check(libc().umount2(target, MNT_FORCE), `${target} is in use`);
 }

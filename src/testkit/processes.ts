@@ -2,7 +2,7 @@
  * Real `ioasid` processes for the tests of the command line.
  */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -134,6 +134,26 @@ export function childrenOf(pid: number): number[] {
     .split(' ')
     .filter(Boolean)
     .map(Number);
+}
+
+/** The guards (cli/guard.ts) in the mount namespace of process `pid`; those of a serve name its folder. */
+export function guardsOf(pid: number, folder = ''): number[] {
+  const namespace = readlinkSync(`/proc/${pid}/ns/mnt`);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((each) => {
+      try {
+        const words = readFileSync(`/proc/${each}/cmdline`, 'latin1');
+        return (
+          /ioasid-guard|guard-main/.test(words) &&
+          words.includes(folder) &&
+          readlinkSync(`/proc/${each}/ns/mnt`) === namespace
+        );
+      } catch {
+        return false;
+      }
+    });
 }
 
 /**
