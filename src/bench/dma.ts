@@ -7,13 +7,14 @@
  */
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import { pasidOf } from '../iommu/pasid.js';
 import { addressOf, check, libc } from '../linux/ffi.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { processMemory } from '../linux/process-memory.js';
 import type { Outcome } from './measurement.js';
 import { compareTo, type References, timed } from './reference.js';
 
-const PASID = 7;
+const PASID = pasidOf(7);
 const BASE = 2 ** 32;
 /** Bytes that the transfers go round in, as in bench/memcpy.c. */
 const AREA = 16 << 20;

@@ -9,12 +9,13 @@
  */
 import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
+import { pasidOf } from '../iommu/pasid.js';
 import { TWO_32 } from '../iommu/table-memory.js';
 import type { Measurement } from './measurement.js';
 import { compareTo, type References, timed } from './reference.js';
 import { Random, Regions } from './workload.js';
 
-export const PASID = 7;
+export const PASID = pasidOf(7);
 const QUERIES = 1 << 20;
 /** From here on the expectation holds: a smaller table lies in the first-level cache as a whole. */
 const EXPECTED_FROM = 1024;

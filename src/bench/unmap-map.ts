@@ -8,12 +8,13 @@
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import type { PageTable } from '../iommu/page-table.js';
+import { pasidOf } from '../iommu/pasid.js';
 import { TWO_32 } from '../iommu/table-memory.js';
 import type { Measurement } from './measurement.js';
 import { compareTo, type References, timed } from './reference.js';
 import { Random, Regions } from './workload.js';
 
-const PASID = 7;
+const PASID = pasidOf(7);
 const PAIRS = 100_000;
 
 export async function unmapMap(references: References): Promise<Measurement[]> {

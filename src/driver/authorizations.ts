@@ -7,15 +7,16 @@
  * only says what has to be undone.
  */
 import type { IoasidContext } from '../ioasid/context.js';
+import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 
 export interface Authorization {
-  readonly pasid: number;
+  readonly pasid: Pasid;
   /**
    * The number by which the program means it: a PASID that is written into the device, an ASID (vDPA),
    * NO_PASID for a device whose requests carry none.
    */
-  readonly vpasid: number;
+  readonly vpasid: Vpasid;
   /**
    * The context that it was authorized in; the authorization holds a reference on it. None: it is an
    * attachment of another ABI, such as a mediated device's to an iommufd.
@@ -24,14 +25,14 @@ export interface Authorization {
 }
 
 export class Authorizations {
-  readonly #byPasid = new Map<number, Authorization>();
-  readonly #byVpasid = new Map<number, Authorization>();
+  readonly #byPasid = new Map<Pasid, Authorization>();
+  readonly #byVpasid = new Map<Vpasid, Authorization>();
 
   get size(): number {
     return this.#byPasid.size;
   }
 
-  get(pasid: number): Authorization | undefined {
+  get(pasid: Pasid): Authorization | undefined {
     return this.#byPasid.get(pasid);
   }
 
@@ -39,7 +40,7 @@ export class Authorizations {
    * The authorization that `vpasid` means, or undefined: it means none. On the way of every DMA of a mediated
    * device.
    */
-  byVpasid(vpasid: number): Authorization | undefined {
+  byVpasid(vpasid: Vpasid): Authorization | undefined {
     return this.#byVpasid.get(vpasid);
   }
 
@@ -48,7 +49,7 @@ export class Authorizations {
   }
 
   /** @throws Refusal EEXIST when `pasid` or `vpasid` is in the list. `device` is named in the reason. */
-  check(device: string, pasid: number, vpasid: number): void {
+  check(device: string, pasid: Pasid, vpasid: Vpasid): void {
     if (this.#byPasid.has(pasid)) refuse('EEXIST', `${device} is authorized for PASID ${pasid} already`);
     const taken = this.#byVpasid.get(vpasid);
     if (taken !== undefined)

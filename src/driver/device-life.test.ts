@@ -8,6 +8,7 @@ import type { DmaFault, WorkingModel } from '../devices/device-model.js';
 import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, type Requester } from '../iommu/iommu.js';
+import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { mapped } from '../testkit/mapped.js';
 import { refused } from '../testkit/refused.js';
@@ -31,11 +32,11 @@ class AsidPort implements DevicePort {
     this.requester = iommu.requester('vdpa0');
   }
 
-  vpasid(_pasid: number, asid = 0): number {
+  vpasid(_pasid: Pasid, asid = vpasidOf(0)): Vpasid {
     return asid < SPACES ? asid : refuse('EINVAL', `asid ${asid} is none of ${SPACES}`);
   }
 
-  entry(pasid: number): number {
+  entry(pasid: Pasid): Pasid {
     return pasid;
   }
 
@@ -45,14 +46,14 @@ class AsidPort implements DevicePort {
 
   leave(): void {}
 
-  read(asid: number, iova: number, target: Uint8Array): DmaFault | undefined {
+  read(asid: Vpasid, iova: number, target: Uint8Array): DmaFault | undefined {
     const known = this.authorizations.byVpasid(asid);
     if (known === undefined)
       return blocked(this.#iommu.faults, 'vdpa0', asid, iova, false, `no ASID ${asid}`);
     return this.requester.read(known.pasid, iova, target, 0, target.length);
   }
 
-  write(asid: number, iova: number, source: Uint8Array): DmaFault | undefined {
+  write(asid: Vpasid, iova: number, source: Uint8Array): DmaFault | undefined {
     const known = this.authorizations.byVpasid(asid);
     if (known === undefined) return blocked(this.#iommu.faults, 'vdpa0', asid, iova, true, `no ASID ${asid}`);
     return this.requester.write(known.pasid, iova, source, 0, source.length);
@@ -60,14 +61,14 @@ class AsidPort implements DevicePort {
 
   requestPage(): undefined {}
 
-  admits(asid: number): boolean {
+  admits(asid: Vpasid): boolean {
     return this.authorizations.byVpasid(asid) !== undefined;
   }
 }
 
 /** Writes DATA once per step, to the ASIDs that are queued. */
 class AsidModel implements WorkingModel {
-  readonly queue: number[] = [];
+  readonly queue: Vpasid[] = [];
   readonly faults: DmaFault[] = [];
   readonly #port: AsidPort;
   resets = 0;
@@ -91,7 +92,7 @@ class AsidModel implements WorkingModel {
     if (fault !== undefined) this.faults.push(fault);
   }
 
-  busy(asid?: number): boolean {
+  busy(asid?: Vpasid): boolean {
     return asid === undefined ? this.queue.length > 0 : this.queue.includes(asid);
   }
 }
@@ -111,21 +112,21 @@ describe('a device whose address spaces are ASIDs', () => {
   it('reaches each address space by the ASID that it was authorized under, ASID 0 too, and no other', () => {
     const { life, context, port } = setUp();
     const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
-    assert.match(port.write(0, 0, DATA)!.reason, /no ASID 0/);
+    assert.match(port.write(vpasidOf(0), 0, DATA)!.reason, /no ASID 0/);
     life.authorize(context, a.pasid);
-    life.authorize(context, b.pasid, 3);
-    assert.equal(port.write(3, 8, DATA), undefined);
-    assert.equal(port.write(0, 0, DATA), undefined);
+    life.authorize(context, b.pasid, vpasidOf(3));
+    assert.equal(port.write(vpasidOf(3), 8, DATA), undefined);
+    assert.equal(port.write(vpasidOf(0), 0, DATA), undefined);
     assert.deepEqual([a.bytes[0], a.bytes[8], b.bytes[0], b.bytes[8]], [1, 0, 0, 1]);
-    assert.match(port.write(1, 0, DATA)!.reason, /no ASID 1/);
+    assert.match(port.write(vpasidOf(1), 0, DATA)!.reason, /no ASID 1/);
   });
 
   it('refuses an ASID that is in use (EEXIST) or that it has not (EINVAL), and holds nothing then', () => {
     const { life, context } = setUp();
     const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
     life.authorize(context, a.pasid);
-    refused(() => life.authorize(context, b.pasid, 0), 'EEXIST');
-    refused(() => life.authorize(context, b.pasid, SPACES), 'EINVAL');
+    refused(() => life.authorize(context, b.pasid, vpasidOf(0)), 'EEXIST');
+    refused(() => life.authorize(context, b.pasid, vpasidOf(SPACES)), 'EINVAL');
     assert.deepEqual([...life.authorizations()], [{ pasid: a.pasid, vpasid: 0, context }]);
     finished(context.free(b.pasid));
   });
@@ -134,8 +135,8 @@ describe('a device whose address spaces are ASIDs', () => {
     const { life, context, model } = setUp();
     const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
     life.authorize(context, a.pasid);
-    life.authorize(context, b.pasid, 1);
-    model.queue.push(0, 1, 1);
+    life.authorize(context, b.pasid, vpasidOf(1));
+    model.queue.push(vpasidOf(0), vpasidOf(1), vpasidOf(1));
     life.revoke(a.pasid);
     assert.deepEqual([a.bytes[0], model.queue.length, model.faults.length], [1, 2, 0]);
     life.revoke(b.pasid);
@@ -171,7 +172,7 @@ describe('the work of a model', () => {
   it('that fails is none until it is reset, and each failure is counted', () => {
     const { life, model } = setUp();
     const { work } = life;
-    model.queue.push(0);
+    model.queue.push(vpasidOf(0));
     model.broken = true;
     assert.equal(work.busy(), true);
     work.step();
@@ -187,11 +188,11 @@ describe('the work of a model', () => {
 
   it('that never gets done is dropped by a drain, which otherwise resets nothing', () => {
     const { life, model } = setUp();
-    model.queue.push(0);
+    model.queue.push(vpasidOf(0));
     life.work.drain();
     assert.deepEqual([model.resets, model.faults.length], [0, 1]);
     model.stuck = true;
-    model.queue.push(0);
+    model.queue.push(vpasidOf(0));
     life.work.drain();
     assert.deepEqual([model.resets, life.work.busy()], [1, false]);
   });

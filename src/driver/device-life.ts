@@ -12,6 +12,7 @@
  */
 import type { WorkingModel } from '../devices/device-model.js';
 import type { IoasidContext } from '../ioasid/context.js';
+import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import type { Authorization } from './authorizations.js';
 import type { DevicePort } from './device-port.js';
@@ -82,7 +83,7 @@ export class DeviceLife {
    * in it, EBUSY when another ABI has the device, or it can be authorized for one PASID only and is, ENOENT
    * when the PASID is not in the context.
    */
-  authorize(context: IoasidContext, pasid: number, vpasid?: number): void {
+  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid): void {
     const { authorizations, requester } = this.#port;
     if (this.#bound !== undefined) refuse('EBUSY', `${this.name} is ${this.#bound}`);
     const number = this.#port.vpasid(pasid, vpasid);
@@ -104,7 +105,7 @@ export class DeviceLife {
    * Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the
    * device is not authorized for it.
    */
-  revoke(pasid: number): void {
+  revoke(pasid: Pasid): void {
     const authorization = this.#port.authorizations.get(pasid);
     // The PASID of an attachment is none that a context has given: it goes the way it came.
     if (authorization?.context === undefined)
@@ -130,7 +131,7 @@ export class DeviceLife {
   }
 
   /** A device whose requests name no address space is in one at a time. */
-  #checkRoom(pasid: number): void {
+  #checkRoom(pasid: Pasid): void {
     const { authorizations, namesSpaces } = this.#port;
     if (namesSpaces || authorizations.size === 0 || authorizations.get(pasid) !== undefined) return;
     refuse(

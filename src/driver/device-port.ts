@@ -11,6 +11,7 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { FaultLog } from '../iommu/fault-log.js';
 import type { Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
+import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import type { Authorizations } from './authorizations.js';
 
 export interface DevicePort extends DmaPort {
@@ -27,20 +28,20 @@ export interface DevicePort extends DmaPort {
    * none was).
    * @throws Refusal EINVAL when the device cannot have it by that number.
    */
-  vpasid(pasid: number, vpasid: number | undefined): number;
+  vpasid(pasid: Pasid, vpasid: Vpasid | undefined): Vpasid;
 
   /** The PASID that requests meant for `pasid` carry on the bus: its entry in the requester's PASID table. */
-  entry(pasid: number): number;
+  entry(pasid: Pasid): Pasid;
 
   /**
    * An attachment of another ABI: requests that the device's program gives `vpasid` (0: none) are translated
    * by `table` from now on, in place of what they were, and what they write is recorded in `log`.
    * @throws Refusal ENOSPC when there is no PASID for it; then nothing has changed.
    */
-  enter(vpasid: number, table: Translation, log: DirtyLog | undefined): void;
+  enter(vpasid: Vpasid, table: Translation, log: DirtyLog | undefined): void;
 
   /** Takes the attachment of `vpasid` back; none is fine. */
-  leave(vpasid: number): void;
+  leave(vpasid: Vpasid): void;
 }
 
 /** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */

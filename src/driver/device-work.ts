@@ -9,6 +9,7 @@
  * it (VFIO's ERR) compares.
  */
 import type { WorkingModel } from '../devices/device-model.js';
+import type { Vpasid } from '../iommu/pasid.js';
 
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
 export const DRAIN_STEPS = 10_000;
@@ -50,7 +51,7 @@ export class DeviceWork {
   }
 
   /** Is there accepted work, for `vpasid` or at all? */
-  busy(vpasid?: number): boolean {
+  busy(vpasid?: Vpasid): boolean {
     if (this.#failure !== undefined) return false;
     try {
       return this.#model.busy?.(vpasid) ?? false;
@@ -65,7 +66,7 @@ export class DeviceWork {
    * a page is not: whoever would answer may be the one who closes. A model that does not get done is reset,
    * since work that is left over would run in whatever address space its number means next.
    */
-  drain(vpasid?: number): void {
+  drain(vpasid?: Vpasid): void {
     if (!this.#drained(vpasid)) this.reset();
   }
 
@@ -93,7 +94,7 @@ export class DeviceWork {
   }
 
   /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */
-  #drained(vpasid: number | undefined): boolean {
+  #drained(vpasid: Vpasid | undefined): boolean {
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
       if (!this.busy(vpasid) || !this.step()) return true;
     }

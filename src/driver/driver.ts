@@ -2,6 +2,7 @@
  * The driver of one device, as its files, the loop that gives it time and `ls` see it. There is one kind for
  * each ABI that devices are served by; what they share is the life of the device.
  */
+import type { Pasid } from '../iommu/pasid.js';
 import type { DeviceLife } from './device-life.js';
 
 export interface Driver {
@@ -14,7 +15,7 @@ export interface Driver {
   flush(): void;
 
   /** As DeviceLife.revoke, which it calls. @throws Refusal ENOENT. */
-  revoke(pasid: number): void;
+  revoke(pasid: Pasid): void;
 
   /** As DeviceWork.step, which it calls. */
   step(): boolean;

@@ -5,6 +5,7 @@ import { finished } from '../file/work.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, type Requester } from '../iommu/iommu.js';
+import { vpasidOf } from '../iommu/pasid.js';
 import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { mapped } from '../testkit/mapped.js';
 import { refused } from '../testkit/refused.js';
@@ -65,8 +66,8 @@ describe('a mediated device', () => {
   it('knows a PASID by its vpasid and by no other number, and its faults carry the vpasid', () => {
     const { first, context } = setUp();
     const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
-    first.life.authorize(context, a.pasid, 700);
-    first.life.authorize(context, b.pasid, a.pasid);
+    first.life.authorize(context, a.pasid, vpasidOf(700));
+    first.life.authorize(context, b.pasid, vpasidOf(a.pasid));
     const { dma } = first.model.host;
     assert.equal(dma.write(700, 0, DATA), undefined);
     assert.deepEqual(a.bytes.subarray(0, 4), DATA);
@@ -81,10 +82,10 @@ describe('a mediated device', () => {
   it('refuses a vpasid that is taken (EEXIST) or that cannot be written into it (EINVAL)', () => {
     const { first, context } = setUp({ ...everything, pasidBits: 8 });
     const [a, b] = [mapped(context, 0n), mapped(context, 0n)];
-    first.life.authorize(context, a.pasid, 9);
-    refused(() => first.life.authorize(context, b.pasid, 9), 'EEXIST', /vpasid 9/);
+    first.life.authorize(context, a.pasid, vpasidOf(9));
+    refused(() => first.life.authorize(context, b.pasid, vpasidOf(9)), 'EEXIST', /vpasid 9/);
     refused(
-      () => first.life.authorize(context, b.pasid, 256),
+      () => first.life.authorize(context, b.pasid, vpasidOf(256)),
       'EINVAL',
       /wider than the 8 PASID bits of vfio3/,
     );
@@ -107,11 +108,11 @@ describe('a mediated device', () => {
   it('drains by vpasid, and does nothing while its own bus mastering is off', () => {
     const { first, context } = setUp();
     const { pasid, bytes } = mapped(context, 0n);
-    first.life.authorize(context, pasid, 5);
+    first.life.authorize(context, pasid, vpasidOf(5));
     first.model.queue.push({ pasid: 5, iova: 0, write: true, buffer: DATA });
     first.life.revoke(pasid);
     assert.deepEqual(bytes.subarray(0, 4), DATA);
-    first.life.authorize(context, pasid, 5);
+    first.life.authorize(context, pasid, vpasidOf(5));
     first.gate.busMaster = false;
     assert.equal(
       first.model.host.dma.write(5, 0, DATA)!.reason,

@@ -15,6 +15,7 @@ import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
+import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { Authorizations } from './authorizations.js';
 import { blocked } from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
@@ -49,19 +50,19 @@ export class MdevPort implements PciPort {
     this.#gate = gate;
   }
 
-  vpasid(pasid: number, vpasid: number | undefined): number {
+  vpasid(pasid: Pasid, vpasid: Vpasid | undefined): Vpasid {
     checkWidth('PASID', pasid, this.#parentBits, this.requester.rid);
     if (this.#pasidBits === undefined) return withoutPasid(pasid, vpasid, this.#name);
-    const number = vpasid ?? pasid;
+    const number = vpasid ?? vpasidOf(pasid);
     checkWidth('vpasid', number, this.#pasidBits, this.#name);
     return number;
   }
 
-  entry(pasid: number): number {
+  entry(pasid: Pasid): Pasid {
     return pasid;
   }
 
-  enter(vpasid: number, table: Translation, log: DirtyLog | undefined): void {
+  enter(vpasid: Vpasid, table: Translation, log: DirtyLog | undefined): void {
     const known = this.authorizations.byVpasid(vpasid);
     if (known !== undefined) {
       this.requester.withdraw(known.pasid);
@@ -73,7 +74,7 @@ export class MdevPort implements PciPort {
     this.authorizations.add({ pasid, vpasid, context: undefined });
   }
 
-  leave(vpasid: number): void {
+  leave(vpasid: Vpasid): void {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined) return;
     this.authorizations.remove(authorization);
@@ -82,7 +83,7 @@ export class MdevPort implements PciPort {
   }
 
   read(
-    vpasid: number,
+    vpasid: Vpasid,
     iova: number,
     target: Uint8Array,
     at = 0,
@@ -95,7 +96,7 @@ export class MdevPort implements PciPort {
   }
 
   write(
-    vpasid: number,
+    vpasid: Vpasid,
     iova: number,
     source: Uint8Array,
     at = 0,
@@ -107,17 +108,17 @@ export class MdevPort implements PciPort {
     return known(this.requester.write(authorization.pasid, iova, source, at, length), vpasid);
   }
 
-  requestPage(vpasid: number, iova: number, write: boolean): PageWait | undefined {
+  requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
     return this.admits(vpasid) && this.#gate?.busMaster === true
       ? this.pager?.requestPage(vpasid, iova, write)
       : undefined;
   }
 
-  admits(vpasid: number): boolean {
+  admits(vpasid: Vpasid): boolean {
     return this.authorizations.byVpasid(vpasid) !== undefined;
   }
 
-  #blocked(vpasid: number, iova: number, write: boolean): DmaFault {
+  #blocked(vpasid: Vpasid, iova: number, write: boolean): DmaFault {
     const what = vpasid === NO_PASID ? 'requests without PASID' : `PASID ${vpasid}`;
     const reason = this.admits(vpasid)
       ? `bus mastering is off in the command register of ${this.#name}`
@@ -127,6 +128,6 @@ export class MdevPort implements PciPort {
 }
 
 /** A fault as the device's programmer is to see it: with the PASID that the program knows. */
-function known(fault: DmaFault | undefined, vpasid: number): DmaFault | undefined {
+function known(fault: DmaFault | undefined, vpasid: Vpasid): DmaFault | undefined {
   return fault === undefined ? undefined : { ...fault, pasid: vpasid };
 }

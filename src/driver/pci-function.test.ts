@@ -4,6 +4,7 @@ import type { PciDescription } from '../devices/device-model.js';
 import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
+import { pasidOf, vpasidOf } from '../iommu/pasid.js';
 import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { mapped } from '../testkit/mapped.js';
 import { refused } from '../testkit/refused.js';
@@ -63,10 +64,10 @@ describe('authorizing a whole function', () => {
   it('twice is EEXIST, by another number EINVAL, revoking another ENOENT; none has an effect', () => {
     const { life, context } = setUp();
     const { pasid } = mapped(context);
-    life.authorize(context, pasid, pasid);
+    life.authorize(context, pasid, vpasidOf(pasid));
     refused(() => life.authorize(context, pasid), 'EEXIST');
-    refused(() => life.authorize(context, pasid, pasid + 1), 'EINVAL', /mediated/);
-    refused(() => life.revoke(pasid + 1), 'ENOENT');
+    refused(() => life.authorize(context, pasid, vpasidOf(pasid + 1)), 'EINVAL', /mediated/);
+    refused(() => life.revoke(pasidOf(pasid + 1)), 'ENOENT');
     assert.deepEqual([...life.authorizations()], [{ pasid, vpasid: pasid, context }]);
     life.revoke(pasid);
     finished(context.free(pasid));
@@ -75,7 +76,11 @@ describe('authorizing a whole function', () => {
   it('refuses PASIDs that are wider than its capability: EINVAL', () => {
     const { life, context } = setUp({ ...everything, pasidBits: 1 });
     const pasids = Array.from({ length: 4 }, () => context.alloc(0, 0));
-    refused(() => life.authorize(context, Math.max(...pasids)), 'EINVAL', /wider than the 1 PASID bits/);
+    refused(
+      () => life.authorize(context, pasidOf(Math.max(...pasids))),
+      'EINVAL',
+      /wider than the 1 PASID bits/,
+    );
   });
 
   it('holds a reference on the context, so that either file can be closed first', () => {
@@ -101,9 +106,9 @@ describe('a function without PASID capability', () => {
     assert.deepEqual(bytes.subarray(0, 4), HELLO);
     refused(() => life.authorize(context, second), 'EBUSY');
     refused(() => life.authorize(context, pasid), 'EEXIST');
-    refused(() => life.authorize(context, second, 99), 'EINVAL', /carry no PASID/);
+    refused(() => life.authorize(context, second, vpasidOf(99)), 'EINVAL', /carry no PASID/);
     life.revoke(pasid);
-    life.authorize(context, second, second);
+    life.authorize(context, second, vpasidOf(second));
     assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
   });
 });

@@ -10,6 +10,7 @@ import { type DmaFault, NO_PASID, type PageWait, type PciDescription } from '../
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
+import { type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import { blocked } from './device-port.js';
@@ -22,7 +23,7 @@ export class FunctionPort implements PciPort {
   pager: Pager | undefined;
   readonly #iommu: Iommu;
   readonly #blocked: string;
-  readonly #attached = new Set<number>();
+  readonly #attached = new Set<Pasid>();
   #pasidBits: number | undefined;
   #gate: BusGate | undefined;
 
@@ -42,58 +43,60 @@ export class FunctionPort implements PciPort {
     this.#gate = gate;
   }
 
-  vpasid(pasid: number, vpasid: number | undefined): number {
+  vpasid(pasid: Pasid, vpasid: Vpasid | undefined): Vpasid {
     const { rid } = this.requester;
     if (this.#pasidBits === undefined) return withoutPasid(pasid, vpasid, rid);
-    if (vpasid !== undefined && vpasid !== pasid)
+    if (vpasid !== undefined && vpasid !== vpasidOf(pasid))
       refuse(
         'EINVAL',
         `vpasid ${vpasid} for PASID ${pasid} needs a mediated device; ${rid} is a whole function`,
       );
     checkWidth('PASID', pasid, this.#pasidBits, rid);
-    return pasid;
+    return vpasidOf(pasid);
   }
 
-  entry(pasid: number): number {
-    return this.#pasidBits === undefined ? NO_PASID : pasid;
+  entry(pasid: Pasid): Pasid {
+    return this.#pasidBits === undefined ? pasidOf(NO_PASID) : pasid;
   }
 
-  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
-    this.leave(pasid);
+  enter(vpasid: Vpasid, table: Translation, log: DirtyLog | undefined): void {
+    this.leave(vpasid);
+    const pasid = pasidOf(vpasid);
     this.requester.grant(pasid, table, log);
     this.#attached.add(pasid);
   }
 
-  leave(pasid: number): void {
+  leave(vpasid: Vpasid): void {
+    const pasid = pasidOf(vpasid);
     if (this.#attached.delete(pasid)) this.requester.withdraw(pasid);
   }
 
   read(
-    pasid: number,
+    vpasid: Vpasid,
     iova: number,
     target: Uint8Array,
     at = 0,
     length = target.length - at,
   ): DmaFault | undefined {
     if (this.#gate?.busMaster !== true)
-      return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, false, this.#blocked);
-    return this.requester.read(pasid, iova, target, at, length);
+      return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, false, this.#blocked);
+    return this.requester.read(pasidOf(vpasid), iova, target, at, length);
   }
 
   write(
-    pasid: number,
+    vpasid: Vpasid,
     iova: number,
     source: Uint8Array,
     at = 0,
     length = source.length - at,
   ): DmaFault | undefined {
     if (this.#gate?.busMaster !== true)
-      return blocked(this.#iommu.faults, this.requester.rid, pasid, iova, true, this.#blocked);
-    return this.requester.write(pasid, iova, source, at, length);
+      return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, true, this.#blocked);
+    return this.requester.write(pasidOf(vpasid), iova, source, at, length);
   }
 
-  requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined {
-    return this.#gate?.busMaster === true ? this.pager?.requestPage(pasid, iova, write) : undefined;
+  requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
+    return this.#gate?.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;
   }
 
   admits(): boolean {

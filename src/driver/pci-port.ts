@@ -6,6 +6,7 @@
  * mastering is on. Page requests (PCI Express 5.0 §10.4) go to a pager, when there is one.
  */
 import { NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
+import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import type { DevicePort } from './device-port.js';
 
@@ -39,8 +40,8 @@ export function checkWidth(what: string, pasid: number, bits: number, whose: str
  * choose.
  * @throws Refusal EINVAL when one is asked for.
  */
-export function withoutPasid(pasid: number, vpasid: number | undefined, whose: string): number {
-  if (vpasid !== undefined && vpasid !== pasid)
+export function withoutPasid(pasid: Pasid, vpasid: Vpasid | undefined, whose: string): Vpasid {
+  if (vpasid !== undefined && vpasid !== vpasidOf(pasid))
     refuse('EINVAL', `vpasid ${vpasid} cannot be had: requests of ${whose} carry no PASID`);
-  return NO_PASID;
+  return vpasidOf(NO_PASID);
 }

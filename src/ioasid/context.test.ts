@@ -6,6 +6,7 @@ import { finished } from '../file/work.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
+import { type Pasid, pasidOf } from '../iommu/pasid.js';
 import { Refusal } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import type { AddressSpace } from './address-space.js';
@@ -24,7 +25,7 @@ function setup(pasidQuota?: number, mappingQuota?: number) {
 
 function map(
   context: IoasidContext,
-  pasid: number,
+  pasid: Pasid,
   length: number,
   iova?: number,
   access = RW,
@@ -41,7 +42,7 @@ function map(
   return Number(at);
 }
 
-function unmap(context: IoasidContext, pasid: number, iova: number, length: number): number {
+function unmap(context: IoasidContext, pasid: Pasid, iova: number, length: number): number {
   return Number(finished(context.unmap(pasid, BigInt(iova), BigInt(length))));
 }
 
@@ -52,7 +53,7 @@ test('all 2^20-1 PASIDs can be handed out, then ENOSPC says so, then all again w
   assert.equal(seen[0], 0);
   assert.ok(seen.subarray(1).every((count) => count === 1));
   assert.throws(() => space.alloc(), { code: 'ENOSPC', reason: 'all 1048575 PASIDs are in use' });
-  for (let pasid = LAST_PASID; pasid > 0; pasid--) space.free(pasid);
+  for (let pasid = LAST_PASID; pasid > 0; pasid--) space.free(pasidOf(pasid));
   assert.equal(space.used, 0);
   for (let n = 0; n < LAST_PASID; n++) seen[space.alloc()]!++;
   assert.ok(seen.subarray(1).every((count) => count === 2));
@@ -61,7 +62,7 @@ test('all 2^20-1 PASIDs can be handed out, then ENOSPC says so, then all again w
 test('a freed PASID comes back as late as possible', () => {
   const space = new PasidSpace();
   for (let n = 0; n < LAST_PASID; n++) space.alloc();
-  for (const pasid of [9, 3, 7]) space.free(pasid);
+  for (const pasid of [9, 3, 7]) space.free(pasidOf(pasid));
   assert.deepEqual([space.alloc(), space.alloc(), space.alloc()], [9, 3, 7]);
 });
 
@@ -70,7 +71,7 @@ test('a PASID that is freed twice, or was never given, is a broken invariant, an
   const [first, second] = [space.alloc(), space.alloc()];
   space.free(first);
   assert.throws(() => space.free(first), new BrokenInvariant('PASID 1 is freed, and is not in use'));
-  assert.throws(() => space.free(3), BrokenInvariant);
+  assert.throws(() => space.free(pasidOf(3)), BrokenInvariant);
   assert.equal(space.used, 1);
   space.free(second);
   assert.equal(space.used, 0);
@@ -233,7 +234,7 @@ test('any sequence of map and unmap leaves what a list of pages says, and a refu
       const { iommu, system } = setup();
       const context = system.open(1);
       const pasid = context.alloc(0, 0);
-      const [[, space]] = [...context.spaces()] as [[number, AddressSpace]];
+      const [[, space]] = [...context.spaces()] as [[Pasid, AddressSpace]];
       let model: { start: number; end: number }[] = [];
       for (const { kind, page, pages, odd, offset } of steps) {
         const start = page * PAGE_SIZE + odd;

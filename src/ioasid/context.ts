@@ -12,6 +12,7 @@ import type { MemoryRange } from '../file/open-file.js';
 import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
+import type { Pasid } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
@@ -30,7 +31,7 @@ const BEYOND_ADDRESS_WIDTH = { start: 2n ** BigInt(ADDRESS_BITS), last: LAST_IOV
 
 /** How a mapping is asked for. Bytes; `iova` undefined: the context chooses. */
 export interface MapRequest {
-  readonly pasid: number;
+  readonly pasid: Pasid;
   readonly length: bigint;
   readonly access: Access;
   readonly iova: bigint | undefined;
@@ -54,7 +55,7 @@ export class IoasidContext {
   /** The process that opened the file. */
   readonly pid: number;
   readonly #commons: ContextCommons;
-  readonly #spaces = new Map<number, AddressSpace>();
+  readonly #spaces = new Map<Pasid, AddressSpace>();
   readonly #mappings: Quota;
   #references = 1;
 
@@ -86,7 +87,7 @@ export class IoasidContext {
   }
 
   /** The address spaces by their PASIDs, for `ls`. */
-  spaces(): IterableIterator<[number, AddressSpace]> {
+  spaces(): IterableIterator<[Pasid, AddressSpace]> {
     return this.#spaces.entries();
   }
 
@@ -95,7 +96,7 @@ export class IoasidContext {
    * @throws Refusal EOPNOTSUPP for kinds that are not supported, EINVAL for unknown ones, ENOSPC when the
    * quota or the PASIDs are used up.
    */
-  alloc(kind: number, parent: number): number {
+  alloc(kind: number, parent: number): Pasid {
     if (kind !== KIND_MAPPED) {
       const name = kindNames[kind];
       if (name === undefined) refuse('EINVAL', `kind ${kind} is none of mapped (0), nested (1), process (2)`);
@@ -113,7 +114,7 @@ export class IoasidContext {
   }
 
   /** Frees a PASID and its mappings. @throws Refusal ENOENT, or EBUSY while a device is authorized for it. */
-  free(pasid: number): Work<number> {
+  free(pasid: Pasid): Work<number> {
     const space = this.#space(pasid);
     if (space.users > 0)
       refuse(
@@ -151,7 +152,7 @@ export class IoasidContext {
    * @throws Refusal as `place` does; ENOENT when a part of it is not mapped; EPERM when a part gives fewer
    * rights.
    */
-  *copy(request: MapRequest, sourcePasid: number, sourceIova: bigint): Work<bigint> {
+  *copy(request: MapRequest, sourcePasid: Pasid, sourceIova: bigint): Work<bigint> {
     const source = this.#space(sourcePasid);
     const target = this.#space(request.pasid);
     checkAccess(request.access);
@@ -172,7 +173,7 @@ export class IoasidContext {
    * Unmaps [iova, iova+length). @returns the bytes unmapped. @throws Refusal as AddressSpace.unmap, and
    * ENOENT when nothing was mapped there.
    */
-  unmap(pasid: number, iova: bigint, length: bigint): Sliced<bigint> {
+  unmap(pasid: Pasid, iova: bigint, length: bigint): Sliced<bigint> {
     const space = this.#space(pasid);
     const bytes = space.unmap(iova, length);
     if (bytes === 0n) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of ${space.name}`);
@@ -180,7 +181,7 @@ export class IoasidContext {
   }
 
   /** Unmaps everything of a PASID. @returns the bytes unmapped, 0 when there were none. */
-  unmapAll(pasid: number): Sliced<bigint> {
+  unmapAll(pasid: Pasid): Sliced<bigint> {
     return this.#space(pasid).unmapAll();
   }
 
@@ -189,7 +190,7 @@ export class IoasidContext {
    * and a reference on the context.
    * @throws Refusal ENOENT when the PASID is not in this context.
    */
-  use(pasid: number): AddressSpace {
+  use(pasid: Pasid): AddressSpace {
     const space = this.#space(pasid);
     space.hold();
     this.#references++;
@@ -197,7 +198,7 @@ export class IoasidContext {
   }
 
   /** The device gives it back. */
-  unuse(pasid: number): void {
+  unuse(pasid: Pasid): void {
     release([
       () =>
         (this.#spaces.get(pasid) ?? broken(`PASID ${pasid} is not in context ${this.id} any more`)).drop(),
@@ -210,16 +211,16 @@ export class IoasidContext {
     return this.#drop();
   }
 
-  #space(pasid: number): AddressSpace {
+  #space(pasid: Pasid): AddressSpace {
     return this.#spaces.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} is not in this context`);
   }
 
-  *#free(pasid: number, space: AddressSpace): Work<number> {
+  *#free(pasid: Pasid, space: AddressSpace): Work<number> {
     yield* this.#release(pasid, space);
     return 0;
   }
 
-  *#release(pasid: number, space: AddressSpace): Work<void> {
+  *#release(pasid: Pasid, space: AddressSpace): Work<void> {
     yield* releasing([
       () => space.close(),
       () => void this.#spaces.delete(pasid),

@@ -7,6 +7,7 @@
  * contexts, and of mediated devices for what they have attached under iommufd.
  */
 import { PASID_BITS } from '../iommu/iommu.js';
+import { type Pasid, pasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 
@@ -28,7 +29,7 @@ export class PasidSpace {
   }
 
   /** @throws Refusal ENOSPC when all 2^20 - 1 are in use, or the next that is free has more than `bits`. */
-  alloc(bits = PASID_BITS): number {
+  alloc(bits = PASID_BITS): Pasid {
     const fresh = this.#next <= LAST_PASID;
     if (!fresh && this.#waiting === 0) refuse('ENOSPC', `all ${LAST_PASID} PASIDs are in use`);
     const pasid = fresh ? this.#next : this.#freed![this.#head]!;
@@ -40,11 +41,11 @@ export class PasidSpace {
       this.#waiting--;
     }
     this.#taken[pasid >>> 5]! |= 1 << (pasid & 31);
-    return pasid;
+    return pasidOf(pasid);
   }
 
   /** Takes back a number that `alloc` has given. */
-  free(pasid: number): void {
+  free(pasid: Pasid): void {
     const bit = 1 << (pasid & 31);
     if ((this.#taken[pasid >>> 5]! & bit) === 0) broken(`PASID ${pasid} is freed, and is not in use`);
     this.#taken[pasid >>> 5]! ^= bit;

@@ -7,6 +7,7 @@ import { DirtyLog } from './dirty-log.js';
 import { Iommu, READ, WRITE } from './iommu.js';
 import { BufferMemory } from './memory.js';
 import { PAGE_SIZE } from './page-table.js';
+import { pasidOf } from './pasid.js';
 
 const RID = '0000:6a:01.0';
 
@@ -22,7 +23,7 @@ function setup() {
 
 test('without a PASID table entry every DMA faults: RID, PASID, IOVA, access and reason are logged', () => {
   const { iommu, requester } = setup();
-  const fault = requester.write(7, 0x4000, new Uint8Array(8), 0, 8);
+  const fault = requester.write(pasidOf(7), 0x4000, new Uint8Array(8), 0, 8);
   assert.deepEqual(fault, {
     iova: 0x4000,
     done: 0,
@@ -41,26 +42,26 @@ test('without a PASID table entry every DMA faults: RID, PASID, IOVA, access and
 test('an entry for one PASID gives nothing to another, nor one of another requester to this one', () => {
   const { iommu, requester, table, map } = setup();
   map(0, PAGE_SIZE, 0);
-  requester.grant(7, table);
+  requester.grant(pasidOf(7), table);
   const other = iommu.requester('0000:6a:02.0');
   const buffer = new Uint8Array(4);
-  assert.equal(requester.read(7, 0, buffer, 0, 4), undefined);
-  assert.notEqual(requester.read(8, 0, buffer, 0, 4), undefined);
-  assert.notEqual(other.read(7, 0, buffer, 0, 4), undefined);
+  assert.equal(requester.read(pasidOf(7), 0, buffer, 0, 4), undefined);
+  assert.notEqual(requester.read(pasidOf(8), 0, buffer, 0, 4), undefined);
+  assert.notEqual(other.read(pasidOf(7), 0, buffer, 0, 4), undefined);
 });
 
 test('a transfer crosses mappings, and stops at the first byte that it may not reach', () => {
   const { requester, table, ram, map } = setup();
   map(0x1000, PAGE_SIZE, 8 * PAGE_SIZE);
   map(0x2000, PAGE_SIZE, 3 * PAGE_SIZE, READ);
-  requester.grant(1, table);
+  requester.grant(pasidOf(1), table);
   ram.bytes.fill(0x5a, 3 * PAGE_SIZE, 4 * PAGE_SIZE);
   const buffer = new Uint8Array(3 * PAGE_SIZE);
-  const read = requester.read(1, 0x1800, buffer, 0, buffer.length);
+  const read = requester.read(pasidOf(1), 0x1800, buffer, 0, buffer.length);
   assert.equal(read?.done, 0x1800);
   assert.equal(read?.iova, 0x3000);
   assert.equal(buffer[0x800], 0x5a);
-  const write = requester.write(1, 0x1800, buffer.fill(1), 0, buffer.length);
+  const write = requester.write(pasidOf(1), 0x1800, buffer.fill(1), 0, buffer.length);
   assert.equal(write?.done, 0x800);
   assert.equal(write?.iova, 0x2000);
   assert.match(write!.reason, /without the right to write/);
@@ -102,7 +103,7 @@ test('an IOVA leads to the byte that a calculation with bigints says, at the fir
   fc.assert(
     fc.property(fc.array(fc.tuple(mapping, probes), { maxLength: 6 }), (mappings) => {
       const { requester, table, map } = setup();
-      requester.grant(1, table);
+      requester.grant(pasidOf(1), table);
       for (const [{ start, offset, startPage, offsetPage, inPage, length }, fractions] of mappings) {
         const iova = start + startPage * PAGE_SIZE;
         const byte = offset + offsetPage * PAGE_SIZE + inPage;
@@ -112,7 +113,7 @@ test('an IOVA leads to the byte that a calculation with bigints says, at the fir
         for (const probe of [...fractions, ...fractions].map(
           (fraction) => iova + Math.floor(fraction * length),
         )) {
-          assert.equal(requester.locate(1, Math.floor(probe / 2 ** 32), probe | 0, READ), slot);
+          assert.equal(requester.locate(pasidOf(1), Math.floor(probe / 2 ** 32), probe | 0, READ), slot);
           const found = (BigInt(requester.byteHi >>> 0) << 32n) | BigInt(requester.byteLo >>> 0);
           assert.equal(found, BigInt(byte) + BigInt(probe - iova));
         }
@@ -125,12 +126,12 @@ test('an IOVA leads to the byte that a calculation with bigints says, at the fir
 
 test('an entry of a page refuses what the mapping does not give', () => {
   const { requester, table, map } = setup();
-  requester.grant(1, table);
+  requester.grant(pasidOf(1), table);
   for (const access of [0, READ, WRITE, READ | WRITE]) {
     map(access * PAGE_SIZE, PAGE_SIZE, 0, access);
     for (const wanted of [READ, WRITE, READ | WRITE, READ]) {
       assert.equal(
-        requester.locate(1, 0, access * PAGE_SIZE, wanted) >= 0,
+        requester.locate(pasidOf(1), 0, access * PAGE_SIZE, wanted) >= 0,
         (access & wanted) === wanted,
         `${access} ${wanted}`,
       );
@@ -141,8 +142,8 @@ test('an entry of a page refuses what the mapping does not give', () => {
 test('memory that ends below its mapping is a fault, not an exception', () => {
   const { requester, table, map } = setup();
   map(0, 4 * PAGE_SIZE, 14 * PAGE_SIZE);
-  requester.grant(1, table);
-  const fault = requester.read(1, 0, new Uint8Array(4 * PAGE_SIZE), 0, 4 * PAGE_SIZE);
+  requester.grant(pasidOf(1), table);
+  const fault = requester.read(pasidOf(1), 0, new Uint8Array(4 * PAGE_SIZE), 0, 4 * PAGE_SIZE);
   assert.equal(fault?.done, 2 * PAGE_SIZE);
   assert.match(fault!.reason, /ram cannot be reached at 0x10000/);
 });
@@ -150,25 +151,25 @@ test('memory that ends below its mapping is a fault, not an exception', () => {
 test('grants of one table are counted, and the last one withdrawn closes the entry', () => {
   const { requester, table, map } = setup();
   map(0, PAGE_SIZE, 0);
-  requester.grant(5, table);
-  requester.grant(5, table);
-  requester.withdraw(5);
-  assert.equal(requester.read(5, 0, new Uint8Array(1), 0, 1), undefined);
-  requester.withdraw(5);
-  assert.notEqual(requester.read(5, 0, new Uint8Array(1), 0, 1), undefined);
-  assert.throws(() => requester.withdraw(5), BrokenInvariant);
+  requester.grant(pasidOf(5), table);
+  requester.grant(pasidOf(5), table);
+  requester.withdraw(pasidOf(5));
+  assert.equal(requester.read(pasidOf(5), 0, new Uint8Array(1), 0, 1), undefined);
+  requester.withdraw(pasidOf(5));
+  assert.notEqual(requester.read(pasidOf(5), 0, new Uint8Array(1), 0, 1), undefined);
+  assert.throws(() => requester.withdraw(pasidOf(5)), BrokenInvariant);
 });
 
 test('an entry cannot become another table behind the back of those who hold it', () => {
   const { iommu, requester, table } = setup();
-  requester.grant(5, table);
-  assert.throws(() => requester.grant(5, iommu.pageTable()), { code: 'EBUSY' });
+  requester.grant(pasidOf(5), table);
+  assert.throws(() => requester.grant(pasidOf(5), iommu.pageTable()), { code: 'EBUSY' });
 });
 
 test('no number is an address by accident: NaN, negative, 2^48 and above, and random bits all fault', () => {
   const { requester, table, map } = setup();
   map(0, 2 ** 32, 0);
-  requester.grant(1, table);
+  requester.grant(pasidOf(1), table);
   const address = fc.oneof(
     fc.constantFrom(
       Number.NaN,
@@ -183,13 +184,15 @@ test('no number is an address by accident: NaN, negative, 2^48 and above, and ra
     fc.double({ min: 2 ** 48, max: 2 ** 64, noNaN: true }),
   );
   fc.assert(
-    fc.property(address, (iova) => assert.equal(requester.read(1, iova, new Uint8Array(4), 0, 4)?.done, 0)),
+    fc.property(address, (iova) =>
+      assert.equal(requester.read(pasidOf(1), iova, new Uint8Array(4), 0, 4)?.done, 0),
+    ),
   );
 });
 
 test('the fault log keeps the newest and counts all', () => {
   const { iommu, requester } = setup();
-  for (let n = 0; n < 3000; n++) requester.read(1, n, new Uint8Array(1), 0, 1);
+  for (let n = 0; n < 3000; n++) requester.read(pasidOf(1), n, new Uint8Array(1), 0, 1);
   assert.equal(iommu.faults.total, 3000);
   const records = iommu.faults.since(0);
   assert.equal(records.length, 1024);
@@ -222,9 +225,9 @@ test('a memory is closed when its last mapping is gone, and not before', () => {
 test('a number that is no PASID is never cut down to one that is', () => {
   const { requester, table, map } = setup();
   map(0, PAGE_SIZE, 0);
-  requester.grant(7, table);
+  requester.grant(pasidOf(7), table);
   for (const pasid of [7.5, 2 ** 20 + 7, 2 ** 32 + 7, -7, Number.NaN]) {
-    assert.match(requester.read(pasid, 0, new Uint8Array(1), 0, 1)!.reason, /not authorized/);
+    assert.match(requester.read(pasidOf(pasid), 0, new Uint8Array(1), 0, 1)!.reason, /not authorized/);
   }
 });
 
@@ -246,13 +249,13 @@ test('writes by an entry with a log are recorded as far as they came; reads and 
       const models = [new Set<number>(), new Set<number>(), new Set<number>()];
       for (const [entry, log] of logs.entries()) {
         if (log !== undefined) log.enabled = true;
-        requester.grant(entry, table, log);
+        requester.grant(pasidOf(entry), table, log);
       }
       for (const { entry, write, iova, length } of transfers) {
         const buffer = new Uint8Array(length);
         const fault = write
-          ? requester.write(entry, iova, buffer, 0, length)
-          : requester.read(entry, iova, buffer, 0, length);
+          ? requester.write(pasidOf(entry), iova, buffer, 0, length)
+          : requester.read(pasidOf(entry), iova, buffer, 0, length);
         const done = fault?.done ?? length;
         for (let at = iova; write && at < iova + done; at++) models[entry]!.add(Math.floor(at / PAGE_SIZE));
       }
@@ -270,15 +273,15 @@ test('an entry that is withdrawn and granted anew is recorded in the log that it
   const [first, second] = [new DirtyLog(BigInt(PAGE_SIZE)), new DirtyLog(BigInt(PAGE_SIZE))];
   first.enabled = true;
   second.enabled = true;
-  const store = (page: number) => requester.write(3, page * PAGE_SIZE, new Uint8Array(1), 0, 1);
-  requester.grant(3, table, first);
+  const store = (page: number) => requester.write(pasidOf(3), page * PAGE_SIZE, new Uint8Array(1), 0, 1);
+  requester.grant(pasidOf(3), table, first);
   store(0);
-  assert.throws(() => requester.grant(3, table, second), /another address space/);
-  requester.withdraw(3);
-  requester.grant(3, table, second);
+  assert.throws(() => requester.grant(pasidOf(3), table, second), /another address space/);
+  requester.withdraw(pasidOf(3));
+  requester.grant(pasidOf(3), table, second);
   store(1);
-  requester.withdraw(3);
-  requester.grant(3, table);
+  requester.withdraw(pasidOf(3));
+  requester.grant(pasidOf(3), table);
   store(2);
   assert.deepEqual([dirtyPages(first), dirtyPages(second)], [[0], [1]]);
 });

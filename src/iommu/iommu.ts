@@ -15,6 +15,7 @@ import { type DmaFault, FaultLog } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
+import type { Pasid } from './pasid.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
 import { TwoStageTable } from './two-stage-table.js';
 
@@ -60,7 +61,7 @@ export class Requester {
   readonly rid: string;
   readonly #iommu: Iommu;
   readonly #tables: TableMemory;
-  readonly #entries = new Map<number, PasidEntry>();
+  readonly #entries = new Map<Pasid, PasidEntry>();
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as
   // always with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
@@ -81,7 +82,7 @@ export class Requester {
    * the same are counted, because the mediated devices of one function share its RID.
    * @throws Refusal EBUSY when the entry is another table, or has another log.
    */
-  grant(pasid: number, table: Translation, log?: DirtyLog): void {
+  grant(pasid: Pasid, table: Translation, log?: DirtyLog): void {
     const entry = this.#entries.get(pasid);
     if (entry === undefined) {
       this.#entries.set(pasid, { table, log, grants: 1 });
@@ -93,7 +94,7 @@ export class Requester {
   /**
    * Takes one grant back. With the last one the entry is gone: from here on each DMA with that PASID faults.
    */
-  withdraw(pasid: number): void {
+  withdraw(pasid: Pasid): void {
     const entry =
       this.#entries.get(pasid) ??
       broken(`PASID ${pasid} of requester ${this.rid} is withdrawn, and not granted`);
@@ -113,7 +114,7 @@ export class Requester {
    * that covers it (TableMemory.mappings; of a nested table the cached translation), or a negative
    * NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
    */
-  translate(pasid: number, hi: number, lo: number, access: Access): number {
+  translate(pasid: Pasid, hi: number, lo: number, access: Access): number {
     // `| 0` and literals here and in `locate`: results stay machine words, and no constant of another module
     // is looked up.
     const entry = this.#tables.tables[this.#tables.entryOf(this.#roots[pasid]!, hi, lo)]!;
@@ -125,7 +126,7 @@ export class Requester {
    * As `translate`, for a transfer: when there is a mapping, (byteHi, byteLo) is where in its memory the IOVA
    * lies. The entry of a page says so by itself; otherwise the mapping is asked.
    */
-  locate(pasid: number, hi: number, lo: number, access: Access): number {
+  locate(pasid: Pasid, hi: number, lo: number, access: Access): number {
     const at = this.#tables.entryOf(this.#roots[pasid]!, hi, lo);
     const { tables } = this.#tables;
     const entry = tables[at]!;
@@ -137,17 +138,17 @@ export class Requester {
   }
 
   /** Fills target[at..at+length) from `iova`. A fault is recorded in the log and returned. */
-  read(pasid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined {
+  read(pasid: Pasid, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined {
     return this.#transfer(pasid, iova, target, at, length, READ);
   }
 
   /** Writes source[at..at+length) to `iova`. The bytes before a fault have been written. */
-  write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined {
+  write(pasid: Pasid, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined {
     return this.#transfer(pasid, iova, source, at, length, WRITE);
   }
 
   #transfer(
-    pasid: number,
+    pasid: Pasid,
     iova: number,
     buffer: Uint8Array,
     at: number,
@@ -183,7 +184,7 @@ export class Requester {
   }
 
   /** What `locate` has found is what the mapping says, and that is there. */
-  #check(slot: number, pasid: number, iova: number, offset: number): void {
+  #check(slot: number, pasid: Pasid, iova: number, offset: number): void {
     const { tables, memories } = this.#iommu;
     const name = `slot ${slot} of the mappings, to which iova ${hex(iova)} of PASID ${pasid} leads,`;
     if (!tables.holds(slot)) broken(`${name} is free`);
@@ -196,7 +197,7 @@ export class Requester {
   }
 
   /** The log is about addresses that mappings have: with two stages those of the second. */
-  #record(pasid: number, iova: number, length: number): void {
+  #record(pasid: Pasid, iova: number, length: number): void {
     const { table, log } = this.#entries.get(pasid)!;
     if (log?.enabled === true)
       log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
@@ -206,7 +207,7 @@ export class Requester {
    * `translate` where the tree has no entry of a 4 KiB page that gives the right: perhaps one of a larger
    * page, perhaps none yet.
    */
-  #search(pasid: number, hi: number, lo: number, access: Access): number {
+  #search(pasid: Pasid, hi: number, lo: number, access: Access): number {
     let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
     if (found < 0) {
       const table = this.#entries.get(pasid)?.table;
@@ -218,7 +219,7 @@ export class Requester {
     return (found & access) === access ? found >> 2 : NO_RIGHT;
   }
 
-  #locateInMapping(pasid: number, hi: number, lo: number, access: Access): number {
+  #locateInMapping(pasid: Pasid, hi: number, lo: number, access: Access): number {
     const slot = this.#search(pasid, hi, lo, access);
     if (slot < 0) return slot;
     const offset =
@@ -232,13 +233,13 @@ export class Requester {
    * `locate` for numbers that may be anything: those that are no PASID or no address must not be cut down to
    * one that is.
    */
-  #slot(pasid: number, iova: number, access: Access): number {
+  #slot(pasid: Pasid, iova: number, access: Access): number {
     if ((pasid & PASID_MASK) !== pasid) return NO_ENTRY;
     if (!(iova >= 0 && iova < ADDRESS_LIMIT)) return NOT_MAPPED;
     return this.locate(pasid, Math.floor(iova / TWO_32), iova >>> 0, access);
   }
 
-  #why(code: number, pasid: number, iova: number, access: Access): string {
+  #why(code: number, pasid: Pasid, iova: number, access: Access): string {
     if (code === NO_ENTRY) {
       return pasid === 0
         ? `requester ${this.rid} is not authorized for requests without PASID`
@@ -252,7 +253,7 @@ export class Requester {
     return `iova ${hex(iova)} of PASID ${pasid} is ${state}`;
   }
 
-  #fault(pasid: number, iova: number, done: number, access: Access, reason: string): DmaFault {
+  #fault(pasid: Pasid, iova: number, done: number, access: Access, reason: string): DmaFault {
     const write = access === WRITE;
     this.#iommu.faults.record({ rid: this.rid, pasid, iova, write, reason });
     return { iova, done, pasid, write, reason };

@@ -7,6 +7,7 @@ import { DirtyLog } from './dirty-log.js';
 import { Iommu } from './iommu.js';
 import { BufferMemory } from './memory.js';
 import { NONE } from './page-table.js';
+import { pasidOf } from './pasid.js';
 import { LAST_HI, OFFSET_HI, START_HI } from './table-memory.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from './vtd-table.js';
 
@@ -16,7 +17,7 @@ const PAGES = 32;
 const BASE = 2 ** 30;
 const [P, RW, US, A, D, PS, EA] = [1n, 2n, 4n, 32n, 64n, 128n, 1024n];
 const SPAN = [0, PAGE, 2 ** 21, 2 ** 30, 2 ** 39];
-const PASID = 7;
+const PASID = pasidOf(7);
 
 /**
  * A requester with a nested table, whose second stage has each page of the user's memory mapped alone, in its

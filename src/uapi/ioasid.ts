@@ -11,6 +11,7 @@ import { after, type Sliced, type Work } from '../file/work.js';
 import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
+import { type Pasid, pasidOf, vpasidOf } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import { type IoctlHandler, type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
 import { chars, getBig, getS32, getU32, s32, setBig, setU32, setU64, struct, u32, u64 } from './struct.js';
@@ -143,6 +144,11 @@ export const explainHandler: IoctlHandler<OpenFile> = [
 ][0]!;
 export const EXPLAIN_KEY = (IOASID_TYPE << 8) | fileIoctls.IOASID_EXPLAIN.nr;
 
+/** A PASID as a program names it: of the system, and worth nothing before a context has been asked for it. */
+function pasidAt(data: Uint8Array, at: number): Pasid {
+  return pasidOf(getU32(data, at));
+}
+
 function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
   const { at } = InfoStruct;
   setU32(data, at.pasid_bits, PASID_BITS);
@@ -165,7 +171,7 @@ function alloc(context: IoasidContext, _caller: Caller, { data }: IoctlCall): nu
 }
 
 function free(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Work<number> {
-  return context.free(getU32(data, FreeStruct.at.pasid));
+  return context.free(pasidAt(data, FreeStruct.at.pasid));
 }
 
 function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
@@ -198,7 +204,7 @@ function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): n
 
 function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Sliced<number> {
   const { at } = UnmapStruct;
-  const pasid = getU32(data, at.pasid);
+  const pasid = pasidAt(data, at.pasid);
   const all = (getU32(data, at.flags) & UNMAP_ALL) !== 0;
   const unmapped = all
     ? context.unmapAll(pasid)
@@ -212,15 +218,15 @@ function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Sl
 function* copy(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Work<number> {
   const { at } = CopyStruct;
   const request = mapRequest(data, at.dst_pasid, at.length, at.dst_iova);
-  const iova = yield* context.copy(request, getU32(data, at.src_pasid), getBig(data, at.src_iova));
+  const iova = yield* context.copy(request, pasidAt(data, at.src_pasid), getBig(data, at.src_iova));
   setBig(data, at.dst_iova, iova);
   return 0;
 }
 
-function mapRequest(data: Uint8Array, pasidAt: number, lengthAt: number, iovaAt: number) {
+function mapRequest(data: Uint8Array, pasid: number, lengthAt: number, iovaAt: number) {
   const flags = getU32(data, 4);
   return {
-    pasid: getU32(data, pasidAt),
+    pasid: pasidAt(data, pasid),
     length: getBig(data, lengthAt),
     access: flags & (MAP_READ | MAP_WRITE),
     iova: flags & MAP_FIXED_IOVA ? getBig(data, iovaAt) : undefined,
@@ -237,12 +243,13 @@ function authorize({ life }: Driver, caller: Caller, { data }: IoctlCall): numbe
   const context = caller.presented(fd);
   if (!(context instanceof IoasidContext))
     refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
-  life.authorize(context, getU32(data, at.pasid), getU32(data, at.vpasid) || undefined);
+  const vpasid = getU32(data, at.vpasid);
+  life.authorize(context, pasidAt(data, at.pasid), vpasid === 0 ? undefined : vpasidOf(vpasid));
   return 0;
 }
 
 function revoke(driver: Driver, _caller: Caller, { data }: IoctlCall): number {
-  driver.revoke(getU32(data, RevokeStruct.at.pasid));
+  driver.revoke(pasidAt(data, RevokeStruct.at.pasid));
   return 0;
 }
 

@@ -13,6 +13,7 @@ import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
 import type { Caller } from '../file/open-file.js';
+import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
@@ -77,7 +78,7 @@ export class VfioDevice implements Driver {
   }
 
   /** IOASID_REVOKE. @throws Refusal as DeviceLife.revoke. */
-  revoke(pasid: number): void {
+  revoke(pasid: Pasid): void {
     this.life.revoke(pasid);
     this.#raiseFailures();
   }
@@ -132,7 +133,7 @@ export class VfioDevice implements Driver {
    */
   detach(pasid: number): void {
     const binding = this.#bound();
-    const work = pasid === 0 ? undefined : pasid;
+    const work = pasid === 0 ? undefined : vpasidOf(pasid);
     this.#drain(work);
     binding.detach(pasid);
     // What has waited for a page has been told that it will not come.
@@ -235,7 +236,7 @@ export class VfioDevice implements Driver {
     return this.#binding ?? refuse('EINVAL', `${this.name} is not bound to an iommufd`);
   }
 
-  #drain(vpasid: number | undefined): void {
+  #drain(vpasid: Vpasid | undefined): void {
     this.life.work.drain(vpasid);
     this.#raiseFailures();
   }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { finished } from '../../file/work.js';
+import { pasidOf } from '../../iommu/pasid.js';
 import { Machine } from '../../machine/machine.js';
 import { rulesOn } from '../../testkit/actor.js';
 import { PAGE, READ_WRITE_FIXED } from '../../testkit/dsa-actor.js';
@@ -84,7 +85,7 @@ test('all 2^20-1 PASIDs are handed out, then ENOSPC says so, then all are given 
     code: 'ENOSPC',
     reason: 'all 1048575 PASIDs are in use',
   });
-  finished(contexts[0]!.free(1));
+  finished(contexts[0]!.free(pasidOf(1)));
   assert.equal(last.alloc(0, 0), 1);
   for (const context of contexts) finished(context.close());
   assert.equal(machine.snapshot().pasids.used, 0);

@@ -1,0 +1,23 @@
+/**
+ * The two numbers that are called PASID, as types that the compiler keeps apart: to take one for the other
+ * would give a device the memory of another.
+ *
+ * A Pasid is of the system: it stands in the PASID table of a requester id, and no two contexts have the
+ * same. A Vpasid is of one device: what its programmer writes into it, where a PASID of the same number may
+ * be somebody else's. Both are made where a number is given out, decoded or found in a list, by the two
+ * functions here, and nowhere else. A plain number is one that nobody has looked at.
+ */
+declare const kind: unique symbol;
+
+export type Pasid = number & { readonly [kind]: 'PASID' };
+export type Vpasid = number & { readonly [kind]: 'vpasid' };
+
+/** `number` is one that the system has given, or that a PASID table is about to be asked for. */
+export function pasidOf(number: number): Pasid {
+  return number as Pasid;
+}
+
+/** `number` is one by which a device's programmer means an address space; 0 for requests that carry none. */
+export function vpasidOf(number: number): Vpasid {
+  return number as Vpasid;
+}
