@@ -27,9 +27,11 @@ static int fuse;
 /* A request is at most max_write (128 KiB here) and its headers. */
 static char request[(128 << 10) + 4096] __attribute__((aligned(8)));
 
-static void answer(const struct fuse_in_header *in, int error, const void *head, size_t head_size, const void *data, size_t data_size)
+static void answer(const struct fuse_in_header *in, int error, const void *head, size_t head_size,
+		   const void *data, size_t data_size)
 {
-	struct fuse_out_header out = {.len = sizeof out + head_size + data_size, .error = error, .unique = in->unique};
+	size_t length = sizeof(struct fuse_out_header) + head_size + data_size;
+	struct fuse_out_header out = {.len = length, .error = error, .unique = in->unique};
 	struct iovec parts[3] = {{&out, sizeof out}, {(void *)head, head_size}, {(void *)data, data_size}};
 	/* ENOENT: the caller was killed meanwhile. Nobody waits. */
 	if (writev(fuse, parts, 3) < 0 && errno != ENOENT)
@@ -38,12 +40,14 @@ static void answer(const struct fuse_in_header *in, int error, const void *head,
 
 static struct fuse_attr attributes(uint64_t node)
 {
-	return (struct fuse_attr){.ino = node, .nlink = 1, .mode = node == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0666};
+	uint32_t mode = node == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0666;
+	return (struct fuse_attr){.ino = node, .nlink = 1, .mode = mode};
 }
 
 static void init(const struct fuse_in_header *in, const struct fuse_init_in *arg)
 {
-	struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = 128 << 10};
+	struct fuse_init_out out = {
+		.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION, .max_write = 128 << 10};
 	if (arg->minor < out.minor)
 		out.minor = arg->minor;
 	answer(in, 0, &out, sizeof out, 0, 0);
@@ -128,7 +132,8 @@ int main(int argc, char **argv)
 		perror("/dev/fuse");
 		return 1;
 	}
-	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u", fuse, getuid(), getgid());
+	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u", fuse, getuid(),
+		 getgid());
 	if (mount("reference", argv[1], "fuse", MS_NOSUID | MS_NODEV, options) != 0) {
 		perror("mount");
 		return 1;

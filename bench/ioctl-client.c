@@ -27,8 +27,10 @@ static void call(int fd)
 		perror("GET_INFO");
 		exit(1);
 	}
-	if (info.size != sizeof info || info.pasid_bits != 20 || info.address_bits != 48 || info.page_sizes != 4096) {
-		fprintf(stderr, "a wrong answer: %u PASID bits, %u address bits\n", info.pasid_bits, info.address_bits);
+	if (info.size != sizeof info || info.pasid_bits != 20 || info.address_bits != 48 ||
+	    info.page_sizes != 4096) {
+		fprintf(stderr, "a wrong answer: %u PASID bits, %u address bits\n", info.pasid_bits,
+			info.address_bits);
 		exit(1);
 	}
 }

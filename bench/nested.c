@@ -29,7 +29,10 @@ struct queries {
 	int32_t *hi, *lo;
 };
 
-static uint64_t *entry_of(struct guest *guest, uint64_t table, unsigned index) { return (uint64_t *)(guest->memory + table) + index; }
+static uint64_t *entry_of(struct guest *guest, uint64_t table, unsigned index)
+{
+	return (uint64_t *)(guest->memory + table) + index;
+}
 
 static uint64_t next_guest_table(struct guest *guest, uint64_t table, unsigned index)
 {
@@ -73,19 +76,60 @@ static uint32_t look_up_all(struct table **pasids, uint32_t pasid, const struct 
 {
 	uint32_t sum = 0;
 	for (uint32_t i = 0; i < queries->count; i++)
-		sum += (uint32_t)nested_translate(pasids[pasid], (uint64_t)(uint32_t)queries->hi[i] << 32 | (uint32_t)queries->lo[i], WRITE_RIGHT);
+		sum += (uint32_t)nested_translate(
+			pasids[pasid], (uint64_t)(uint32_t)queries->hi[i] << 32 | (uint32_t)queries->lo[i],
+			WRITE_RIGHT);
 	return sum;
+}
+
+/*
+ * Makes the queries: nine of ten are of `hot` pages, if there are any, the others of any. `start` has where
+ * each region's data begins. Returns the sum of what the queries lead to.
+ */
+static uint32_t make_queries(struct queries *queries, const struct region *regions, const uint64_t *start,
+			     uint32_t count, uint32_t hot, uint32_t *state)
+{
+	uint32_t expected = 0;
+	uint64_t *hot_iova = new_zeroed((hot + 1) * sizeof *hot_iova);
+	uint64_t *hot_start = new_zeroed((hot + 1) * sizeof *hot_start);
+	for (uint32_t i = 0; i < hot; i++) {
+		uint32_t at = next_random(state) % count;
+		uint64_t page = next_random(state) % (uint32_t)regions[at].pages << 12;
+		hot_iova[i] = regions[at].iova + page;
+		hot_start[i] = start[at] + page;
+	}
+	queries->hi = new_zeroed(queries->count * sizeof *queries->hi);
+	queries->lo = new_zeroed(queries->count * sizeof *queries->lo);
+	for (uint32_t i = 0; i < queries->count; i++) {
+		uint64_t iova, address;
+		if (hot && next_random(state) % 10) {
+			uint32_t at = next_random(state) % hot, offset = next_random(state) % 4096;
+			iova = hot_iova[at] + offset;
+			address = hot_start[at] + offset;
+		} else {
+			uint32_t at = next_random(state) % count;
+			uint32_t offset = next_random(state) % (uint32_t)(regions[at].pages << 12);
+			iova = regions[at].iova + offset;
+			address = start[at] + offset;
+		}
+		queries->hi[i] = iova >> 32;
+		queries->lo[i] = (int32_t)(uint32_t)iova;
+		expected += (uint32_t)address;
+	}
+	return expected;
 }
 
 int main(int argc, char **argv)
 {
 	if (argc != 4)
 		return 2;
-	uint32_t count = strtoul(argv[1], 0, 10), hot = strtoul(argv[3], 0, 10), state = 2463534242u, expected = 0;
+	uint32_t count = strtoul(argv[1], 0, 10), hot = strtoul(argv[3], 0, 10);
+	uint32_t state = 2463534242u;
 	struct queries queries = {.count = strtoul(argv[2], 0, 10)};
 	struct region *regions = make_regions(count, &state);
 	uint64_t pages = 0, last = (regions[count - 1].iova >> 12) + regions[count - 1].pages;
-	struct guest guest = {.used = 4096, .size = (last / 512 + last / 262144 + 16) * 4096, .second = new_zeroed(sizeof(struct table))};
+	struct guest guest = {.used = 4096, .size = (last / 512 + last / 262144 + 16) * 4096};
+	guest.second = new_zeroed(sizeof(struct table));
 	guest.memory = new_zeroed(guest.size);
 	uint64_t *start = new_zeroed(count * sizeof *start);
 	for (uint32_t i = 0; i < count; i++) {
@@ -101,31 +145,7 @@ int main(int argc, char **argv)
 	volatile uint32_t pasid = 7;
 	pasids[pasid] = guest.second;
 
-	uint64_t *hot_iova = new_zeroed((hot + 1) * sizeof *hot_iova), *hot_start = new_zeroed((hot + 1) * sizeof *hot_start);
-	for (uint32_t i = 0; i < hot; i++) {
-		uint32_t at = next_random(&state) % count;
-		uint64_t page = next_random(&state) % (uint32_t)regions[at].pages << 12;
-		hot_iova[i] = regions[at].iova + page;
-		hot_start[i] = start[at] + page;
-	}
-	queries.hi = new_zeroed(queries.count * sizeof *queries.hi);
-	queries.lo = new_zeroed(queries.count * sizeof *queries.lo);
-	for (uint32_t i = 0; i < queries.count; i++) {
-		uint64_t iova, address;
-		if (hot && next_random(&state) % 10) {
-			uint32_t at = next_random(&state) % hot, offset = next_random(&state) % 4096;
-			iova = hot_iova[at] + offset;
-			address = hot_start[at] + offset;
-		} else {
-			uint32_t at = next_random(&state) % count;
-			uint32_t offset = next_random(&state) % (uint32_t)(regions[at].pages << 12);
-			iova = regions[at].iova + offset;
-			address = start[at] + offset;
-		}
-		queries.hi[i] = iova >> 32;
-		queries.lo[i] = (int32_t)(uint32_t)iova;
-		expected += (uint32_t)address;
-	}
+	uint32_t expected = make_queries(&queries, regions, start, count, hot, &state);
 	for (int c; (c = getchar()) != EOF;) {
 		if (c != '\n')
 			continue;

@@ -88,7 +88,8 @@ static inline uint64_t *leaf_of(struct table *root, uint64_t iova)
 }
 
 /* Returns 0, or -1 (and has changed nothing) when a page of the range is mapped already. */
-static inline int radix_map(struct table *root, uint64_t iova, uint64_t pages, uint64_t physical, uint64_t rights)
+static inline int radix_map(struct table *root, uint64_t iova, uint64_t pages, uint64_t physical,
+			    uint64_t rights)
 {
 	for (uint64_t i = 0; i < pages; i++)
 		if (*leaf_of(root, iova + (i << 12)))

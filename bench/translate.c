@@ -14,7 +14,8 @@ struct queries {
 	int32_t *hi, *lo;
 };
 
-static uint64_t requester_translate(struct table **pasids, uint32_t pasid, int32_t hi, int32_t lo, uint64_t rights)
+static uint64_t requester_translate(struct table **pasids, uint32_t pasid, int32_t hi, int32_t lo,
+				    uint64_t rights)
 {
 	const struct table *root = pasids[pasid];
 	return root ? radix_translate(root, (uint64_t)(uint32_t)hi << 32 | (uint32_t)lo, rights) : 0;
@@ -24,7 +25,8 @@ static uint32_t look_up_all(struct table **pasids, uint32_t pasid, const struct 
 {
 	uint32_t sum = 0;
 	for (uint32_t i = 0; i < queries->count; i++)
-		sum += (uint32_t)requester_translate(pasids, pasid, queries->hi[i], queries->lo[i], WRITE_RIGHT);
+		sum += (uint32_t)requester_translate(pasids, pasid, queries->hi[i], queries->lo[i],
+						     WRITE_RIGHT);
 	return sum;
 }
 
@@ -42,7 +44,8 @@ int main(int argc, char **argv)
 	uint64_t physical = 4096;
 	uint64_t *start = new_zeroed(count * sizeof *start);
 	for (uint32_t i = 0; i < count; i++) {
-		if (radix_map(pasids[pasid], regions[i].iova, regions[i].pages, physical, READ_RIGHT | WRITE_RIGHT))
+		if (radix_map(pasids[pasid], regions[i].iova, regions[i].pages, physical,
+			      READ_RIGHT | WRITE_RIGHT))
 			return 1;
 		start[i] = physical;
 		physical += regions[i].pages << 12;

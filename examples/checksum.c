@@ -39,7 +39,7 @@ static uint64_t region(int device, int index) {
 }
 
 int main(void) {
-	/* The security context, a PASID in it, and memory of ours in the PASID: data, and a page for the job. */
+	/* The security context, a PASID in it, and memory of ours in the PASID: data, and the job's page. */
 	int context = open("/dev/ioasid", O_RDWR | O_CLOEXEC);
 	must(context, context, "/dev/ioasid");
 	struct ioasid_alloc alloc = { .size = sizeof(alloc), .kind = IOASID_KIND_MAPPED };
@@ -58,11 +58,13 @@ int main(void) {
 	must(device, ioctl(device, IOASID_AUTHORIZE, &authorize), "IOASID_AUTHORIZE");
 	uint64_t bar = region(device, VFIO_PCI_BAR0_REGION_INDEX);
 	uint64_t config = region(device, VFIO_PCI_CONFIG_REGION_INDEX);
-	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER; /* without bus mastering there is no DMA */
+	/* Without bus mastering there is no DMA. */
+	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	must(device, pwrite(device, &command, 2, config + PCI_COMMAND), "write of the command register");
 	struct vfio_irq_set *irq = calloc(1, sizeof(*irq) + sizeof(int));
 	*irq = (struct vfio_irq_set){ .argsz = sizeof(*irq) + sizeof(int), .count = 1,
-		.index = VFIO_PCI_MSI_IRQ_INDEX, .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER };
+		.index = VFIO_PCI_MSI_IRQ_INDEX,
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER };
 	int done = eventfd(0, EFD_CLOEXEC);
 	*(int *)irq->data = done;
 	must(device, ioctl(device, VFIO_DEVICE_SET_IRQS, irq), "VFIO_DEVICE_SET_IRQS");
@@ -78,6 +80,7 @@ int main(void) {
 	must(device, pwrite(device, &doorbell, 8, bar + DOORBELL), "write of the doorbell");
 	must(-1, read(done, &count, sizeof(count)), "read of the eventfd");
 	uint32_t expected = b << 16 | a;
-	printf("PASID %u: status %u, device %08x, CPU %08x\n", alloc.pasid, job->status, job->checksum, expected);
+	printf("PASID %u: status %u, device %08x, CPU %08x\n", alloc.pasid, job->status, job->checksum,
+	       expected);
 	return job->status == 1 && job->checksum == expected ? 0 : 1;
 }

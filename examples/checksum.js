@@ -20,6 +20,20 @@ import { Registers } from 'ioasid/registers';
 const SLICE = 64 * 1024; // bytes per step(): well under a millisecond
 const PASID = 0x04;
 
+/**
+ * Where it is, what is left to sum up, and the sums so far.
+ * @typedef {{ pasid: number, iova: number, address: number, left: number, a: number, b: number }} Job
+ */
+
+const pci = {
+  vendorId: 0x1234,
+  deviceId: 0xadd1,
+  classCode: 0x088000,
+  bars: [{ index: 0, size: 4096 }],
+  msi: 1,
+  pasidBits: 20,
+};
+
 /** @type {DeviceFactory} */
 export default function createChecksum(host, options) {
   for (const name of Object.keys(options)) throw new Error(`checksum has no option "${name}"`);
@@ -29,10 +43,7 @@ export default function createChecksum(host, options) {
     { name: 'DOORBELL', offset: 0x08, width: 8, access: 'wo', whole: true, write: ring },
   ]);
   const data = Buffer.alloc(SLICE);
-  /**
-   * The job that is running. @type {{ pasid: number, iova: number, address: number, left: number, a: number,
-   * b: number } | undefined}
-   */
+  /** The job that is running. @type {Job | undefined} */
   let job;
 
   /** @param {number} pasid */
@@ -62,14 +73,7 @@ export default function createChecksum(host, options) {
   }
 
   return {
-    pci: {
-      vendorId: 0x1234,
-      deviceId: 0xadd1,
-      classCode: 0x088000,
-      bars: [{ index: 0, size: 4096 }],
-      msi: 1,
-      pasidBits: 20,
-    },
+    pci,
     readBar: (_bar, offset, target) => registers.read(offset, target),
     writeBar: (_bar, offset, source) => registers.write(offset, source),
     reset() {
@@ -81,16 +85,24 @@ export default function createChecksum(host, options) {
       const n = Math.min(job.left, SLICE);
       const fault = n > 0 ? host.dma.read(job.pasid, job.address, data, 0, n) : undefined;
       if (fault) return finish(2, 0, fault.iova);
-      for (let i = 0; i < n; i++) {
-        job.a = (job.a + data.readUInt8(i)) % 65521;
-        job.b = (job.b + job.a) % 65521;
-      }
+      add(job, data.subarray(0, n));
       job.address += n;
       job.left -= n;
       if (job.left === 0) finish(1, job.b * 65536 + job.a, 0);
     },
     busy: (pasid) => job !== undefined && (pasid === undefined || pasid === job.pasid),
   };
+}
+
+/**
+ * Adds bytes to the two sums of Adler-32.
+ * @param {{ a: number, b: number }} sums @param {Uint8Array} bytes
+ */
+function add(sums, bytes) {
+  for (const byte of bytes) {
+    sums.a = (sums.a + byte) % 65521;
+    sums.b = (sums.b + sums.a) % 65521;
+  }
 }
 
 /** A 64-bit number; inexact above 2^53, where nothing is mapped. @param {Buffer} bytes @param {number} at */

@@ -98,7 +98,9 @@ static long open_device(const uint64_t *a) {
 	snprintf(path, sizeof(path), "/dev/vfio/devices/vfio%d", (int)a[0]);
 	int device = open(path, O_RDWR | O_CLOEXEC);
 	off_t config = device < 0 ? -1 : region(device, VFIO_PCI_CONFIG_REGION_INDEX);
-	return config < 0 || pwrite(device, &command, sizeof(command), config + PCI_COMMAND) < 0 ? -1 : device;
+	if (config < 0 || pwrite(device, &command, sizeof(command), config + PCI_COMMAND) < 0)
+		return -1;
+	return device;
 }
 
 /* The security check of the whole system: both descriptors are presented in one call. */
@@ -120,9 +122,10 @@ static long close_file(const uint64_t *a) {
 
 /* Submits one descriptor to the portal of the first work queue, in one piece, as ENQCMD does it. */
 static long fill(const uint64_t *a) {
-	struct dsa_descriptor descriptor = {.pasid = a[1], .completion = a[2], .destination = a[3], .size = a[4],
-		.pattern = a[5] * 0x0101010101010101u,
-		.opcode_and_flags = (uint32_t)DSA_FILL << 24 | DSA_COMPLETION_ADDRESS_VALID | DSA_REQUEST_COMPLETION};
+	uint32_t flags = DSA_COMPLETION_ADDRESS_VALID | DSA_REQUEST_COMPLETION;
+	struct dsa_descriptor descriptor = {
+		.pasid = a[1], .completion = a[2], .destination = a[3], .size = a[4],
+		.pattern = a[5] * 0x0101010101010101u, .opcode_and_flags = (uint32_t)DSA_FILL << 24 | flags};
 	off_t portals = region(a[0], VFIO_PCI_BAR2_REGION_INDEX);
 	return portals < 0 || pwrite(a[0], &descriptor, sizeof(descriptor), portals) < 0 ? -1 : 0;
 }
@@ -145,7 +148,9 @@ static long take_error(const uint64_t *a) {
 		return -1;
 	if ((error & DSA_SWERR_VALID) == 0)
 		return 0;
-	return pwrite(a[0], &valid, sizeof(valid), registers + DSA_SWERR) < 0 ? -1 : (long)(error >> 8 & 0xff);
+	if (pwrite(a[0], &valid, sizeof(valid), registers + DSA_SWERR) < 0)
+		return -1;
+	return (long)(error >> 8 & 0xff);
 }
 
 /* ---- Memory, as this process's CPU sees it ---- */
@@ -221,7 +226,7 @@ static const struct command { const char *name; int arguments; long (*run)(const
 	{"error", 1, take_error},            /* DEVICE: the code of the error that it reports, or 0 */
 	{"memory", 1, make_memory},          /* BYTES: their address */
 	{"set", 3, set_memory},              /* ADDRESS BYTES VALUE */
-	{"count", 3, count_bytes},           /* ADDRESS BYTES VALUE: how many of these bytes have that value */
+	{"count", 3, count_bytes},           /* ADDRESS BYTES VALUE: how many bytes have that value */
 	{"send", 1, send_descriptor},        /* DESCRIPTOR, to the other VM */
 	{"receive", 0, receive_descriptor},  /* the descriptor that the other VM has sent */
 };

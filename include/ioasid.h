@@ -56,7 +56,7 @@
 /* Flags of IOASID_MAP, IOASID_MAP_FILE and IOASID_COPY. At least one of READ and WRITE must be given. */
 #define IOASID_MAP_READ (1u << 0)       /* devices may read */
 #define IOASID_MAP_WRITE (1u << 1)      /* devices may write */
-#define IOASID_MAP_FIXED_IOVA (1u << 2) /* at the given IOVA; without it the server chooses one and returns it */
+#define IOASID_MAP_FIXED_IOVA (1u << 2) /* at the given IOVA; without it the server chooses one */
 
 /* Flags of IOASID_UNMAP. */
 #define IOASID_UNMAP_ALL (1u << 0) /* unmap everything in the PASID */

@@ -43,7 +43,8 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
 
   it('leads from function to group and back', () => {
     const script =
-      'for f in 0000:6a:01.0 0000:3b:00.1; do cd -P /sys/bus/pci/devices/$f/iommu_group/devices/$f && pwd; readlink -f ../../../kernel; done';
+      'for f in 0000:6a:01.0 0000:3b:00.1; do ' +
+      'cd -P /sys/bus/pci/devices/$f/iommu_group/devices/$f && pwd; readlink -f ../../../kernel; done';
     assert.match(
       inside(script),
       /^\/sys\/bus\/pci\/devices\/0000:6a:01\.0\n.*\n\/sys\/bus\/pci\/devices\/0000:3b:00\.1\n/,
@@ -54,10 +55,12 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
 
   it('says of a function what its configuration space says', () => {
     const files = 'class vendor device subsystem_vendor subsystem_device revision';
-    const script = `cd /sys/bus/pci/devices/0000:6a:01.0 && cat ${files} && ls vfio-dev && head -n 1 resource && od -An -tx1 -N4 config`;
+    const rest = 'ls vfio-dev && head -n 1 resource && od -An -tx1 -N4 config';
+    const script = `cd /sys/bus/pci/devices/0000:6a:01.0 && cat ${files} && ${rest}`;
     assert.equal(
       inside(script),
-      '0x00ff00\n0x1234\n0x11e8\n0x1af4\n0x1100\n0x10\nvfio0\n0x0000010000000000 0x00000100000fffff 0x0000000000040200\n 34 12 e8 11\n',
+      '0x00ff00\n0x1234\n0x11e8\n0x1af4\n0x1100\n0x10\nvfio0\n' +
+        '0x0000010000000000 0x00000100000fffff 0x0000000000040200\n 34 12 e8 11\n',
     );
   });
 

@@ -164,7 +164,8 @@ async function tracing(): Promise<Finding[]> {
         name: 'ptrace rules',
         required: false,
         ok: scope === undefined || Number(scope) < 2 || mode === 'root',
-        detail: `${yama}${scope === '1' ? ': `run` works, `serve` only for processes of its own family, or as root' : ''}`,
+        detail:
+          scope === '1' ? `${yama}: \`run\` works, \`serve\` only for its own family, or as root` : yama,
         remedy: 'as root: sysctl -w kernel.yama.ptrace_scope=1',
       },
       finding('/proc/PID/mem', true, container, () => {

@@ -1,7 +1,7 @@
 /**
  * What the server and the launcher say to each other, over a socket pair, one JSON object per line:
  *
- *     launcher → server   {"fuse": 21, ...}        my descriptors: the FUSE connection of my new /dev, and more (LauncherDescriptors)
+ *     launcher → server   {"fuse": 21, ...}        LauncherDescriptors: the FUSE of my new /dev, ...
  *     server → launcher   LaunchPlan               I have taken them and answer: go on
  *     launcher → server   {"status": 127, ...}     the command could not be started; nothing more when it was
  *

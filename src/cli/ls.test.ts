@@ -89,7 +89,8 @@ describe('ls', () => {
     ],
     [
       'control characters',
-      `{"pasids":{"used":0},"contexts":[],"devices":[{"name":"\\u001b[2J","authorizations":[]}],"faults":{"recent":[]}}`,
+      '{"pasids":{"used":0},"contexts":[],"devices":[{"name":"\\u001b[2J","authorizations":[]}],' +
+        '"faults":{"recent":[]}}',
       / {2}\?\[2J /,
     ],
   ] as const) {

@@ -28,7 +28,8 @@ function deviceLines({ name, spec, rid, mdev, pid, authorizations, busy }: Devic
   const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
     const alias = vpasid === pasid ? '' : ` as ${vpasid}`;
-    return `    may use PASID ${pasid}${alias} ${context === undefined ? 'by an iommufd' : `of context ${context}`}`;
+    const right = context === undefined ? 'by an iommufd' : `of context ${context}`;
+    return `    may use PASID ${pasid}${alias} ${right}`;
   });
   return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];
 }
@@ -48,7 +49,8 @@ function serverLines({ pid, uid, state }: ServerState): string[] {
     ...contexts.flatMap(contextLines),
     ...faults.recent.map(({ time, rid, pasid, iova, write, reason }) => {
       const access = `${write ? 'write' : 'read'} at ${hexadecimal(iova)}`;
-      return `  ${color.red('fault')} ${new Date(time).toISOString()}  ${rid} PASID ${pasid} ${access}: ${reason}`;
+      const when = new Date(time).toISOString();
+      return `  ${color.red('fault')} ${when}  ${rid} PASID ${pasid} ${access}: ${reason}`;
     }),
   ];
 }
@@ -62,7 +64,8 @@ function linesOf(server: ServerState): string[] {
     return serverLines({ ...server, state: withoutControls(server.state) });
   } catch {
     return [
-      `${color.bold(`server ${server.pid}`)} of user ${server.uid} does not speak as this version of ioasid does`,
+      `${color.bold(`server ${server.pid}`)} of user ${server.uid} ` +
+        'does not speak as this version of ioasid does',
     ];
   }
 }

@@ -20,7 +20,7 @@ function describesMachine(command: Command): Command {
     .addOption(
       new Option(
         '-d, --device <spec>',
-        'a device: its model and options, `dsa,mdevs=2` or `./my-device.js,size=4`; may be given several times',
+        'a device: its model and options, `dsa,mdevs=2` or `./my-device.js,size=4`; there may be several',
       )
         .default([] as string[], 'one dsa')
         .argParser((spec: string, all: string[]) => [...all, spec]),
@@ -53,11 +53,15 @@ function program(): Command {
     .version(version)
     .enablePositionalOptions()
     .showHelpAfterError('(ioasid --help says what there is)');
+  addMachines(ioasid);
+  addReports(ioasid);
+  return ioasid;
+}
 
+/** `run` and `serve`, which make a machine. */
+function addMachines(ioasid: Command): void {
   describesMachine(ioasid.command('run'))
-    .description(
-      'run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio/devices/vfioN; ends with its exit status',
-    )
+    .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio; ends with its exit status')
     .argument('<command...>', 'the command and its arguments')
     .passThroughOptions()
     .action(async (command: string[], options: MachineArguments) => {
@@ -72,7 +76,10 @@ function program(): Command {
       const { serve } = await import('./serve.js');
       await serve(folder, options);
     });
+}
 
+/** `ls`, `doctor` and `demo`, which tell of machines. */
+function addReports(ioasid: Command): void {
   ioasid
     .command('ls')
     .description(
@@ -103,8 +110,6 @@ function program(): Command {
       const { demo } = await import('./demo.js');
       process.exitCode = await demo(options);
     });
-
-  return ioasid;
 }
 
 /** Commander's errors have been printed by Commander; all others are one sentence here. */

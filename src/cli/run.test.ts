@@ -21,7 +21,9 @@ import {
 
 const edu = ['run', '--device', 'edu', '--'];
 /** What a file in /dev is, without what only looks different to a user of another namespace. */
-const describeDev = `cd /dev; for f in * pts/* shm/. ; do case $f in ioasid|iommu|vfio|ptmx|pts/[0-9]*) ;; *) stat -c '%n %F %t:%T %a %N' "$f"; esac; done`;
+const describeDev =
+  'cd /dev; for f in * pts/* shm/. ; do case $f in ioasid|iommu|vfio|ptmx|pts/[0-9]*) ;; ' +
+  `*) stat -c '%n %F %t:%T %a %N' "$f"; esac; done`;
 
 describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
   it('ends with the exit status of the command', () => {
@@ -59,7 +61,9 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
 
   it('leaves the devices and folders of /dev working', () => {
     const name = `ioasid-test-${process.pid}`;
-    const script = `echo x >/dev/null && head -c 3 /dev/zero | wc -c && echo in | cat /dev/stdin && echo shared >/dev/shm/${name} && echo ok`;
+    const script =
+      'echo x >/dev/null && head -c 3 /dev/zero | wc -c && echo in | cat /dev/stdin && ' +
+      `echo shared >/dev/shm/${name} && echo ok`;
     try {
       assert.equal(ioasid([...edu, 'sh', '-c', script], runner).stdout, '3\nin\nok\n');
       assert.equal(readFileSync(`/dev/shm/${name}`, 'latin1'), 'shared\n');
@@ -154,11 +158,14 @@ describe('run', { skip: withoutFuse }, () => {
   });
 
   it('passes arguments and environment on as bytes, also those that are not UTF-8', () => {
-    const script = `X=$(printf '\\377\\376'); export X; exec $IOASID ${edu.join(' ')} printf '%s|' "$X" '' "$(printf 'a\\nb')" --device "$(printenv X)"`;
+    const script =
+      `X=$(printf '\\377\\376'); export X; exec $IOASID ${edu.join(' ')} ` +
+      `printf '%s|' "$X" '' "$(printf 'a\\nb')" --device "$(printenv X)"`;
     assert.equal(shell(script).stdout, '\xff\xfe||a\nb|--device|\xff\xfe|');
     assert.equal(
       shell(
-        `X=$(printf '\\377\\376') NODE_OPTIONS=--no-warnings $IOASID ${edu.join(' ')} printenv X NODE_OPTIONS`,
+        `X=$(printf '\\377\\376') NODE_OPTIONS=--no-warnings $IOASID ${edu.join(' ')} ` +
+          'printenv X NODE_OPTIONS',
       ).stdout,
       '\xff\xfe\n--no-warnings\n',
     );

@@ -57,7 +57,12 @@ function functionEntries(group: VfioGroup): SysfsEntry[] {
     numa_node: '-1\n',
     driver_override: 'vfio-pci\n',
     [`vfio-dev/${device.name}/dev`]: `511:${number - 1}\n`,
-    [`vfio-dev/${device.name}/uevent`]: `MAJOR=511\nMINOR=${number - 1}\nDEVNAME=vfio/devices/${device.name}\n`,
+    [`vfio-dev/${device.name}/uevent`]: [
+      'MAJOR=511',
+      `MINOR=${number - 1}`,
+      `DEVNAME=vfio/devices/${device.name}`,
+      '',
+    ].join('\n'),
   };
   return [
     ...Object.entries(attributes).map(([name, content]) => ({ path: `${folder}/${name}`, content })),

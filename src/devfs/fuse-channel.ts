@@ -115,7 +115,8 @@ export class FuseChannel {
     // reply was wrong.
     if (errno !== Errno.ENOENT && errno !== Errno.ENODEV) {
       console.error(
-        `ioasid: the kernel refused a FUSE reply of ${length} bytes to opcode ${this.request[Request.opcode]}: ${errnoName(errno)}`,
+        `ioasid: the kernel refused a FUSE reply of ${length} bytes to opcode ` +
+          `${this.request[Request.opcode]}: ${errnoName(errno)}`,
       );
     }
     return false;

@@ -15,8 +15,9 @@ const PATIENCE_MS = 20;
  */
 const GIVE_UP_MS = 5000;
 const CAUGHT = Buffer.from(
-  `ioasid: the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that is a file of a FUSE filesystem which does not answer. ` +
-    'It is set free by writing 1 to /sys/fs/fuse/connections/N/abort, N being the one whose `waiting` is not 0.\n',
+  `ioasid: the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that ` +
+    'is a file of a FUSE filesystem which does not answer. It is set free by writing 1 to ' +
+    '/sys/fs/fuse/connections/N/abort, N being the one whose `waiting` is not 0.\n',
 );
 /** How often a stand-in without requests looks whether it is still needed. */
 const LOOK_MS = 5;

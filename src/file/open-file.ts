@@ -150,7 +150,8 @@ export interface Caller {
    * be one of `newFdIoctls` (uapi/new-fd.ts):
    *
    *     caller.writeMemory(call.arg, struct);
-   *     putS32(struct, at, caller.install(new DeviceFile(queue, queueTable, { release: () => queue.close() })));
+   *     const file = new DeviceFile(queue, queueTable, { release: () => queue.close() });
+   *     putS32(struct, at, caller.install(file));
    *     caller.writeMemory(call.arg, struct);
    *
    * @returns the descriptor's number in the caller.

@@ -107,7 +107,8 @@ function report(
 
 function record(kernel: KernelVersion, version: string, results: readonly Result[]): void {
   const passed = results.filter(({ outcome }) => outcome === 'passed').map(({ name }) => name);
-  const made = `node dist/linux-suite/main.js --stub ${kernel}, with Linux ${version}: what passes when each call on /dev/iommu answers 0`;
+  const command = `node dist/linux-suite/main.js --stub ${kernel}`;
+  const made = `${command}, with Linux ${version}: what passes when each call on /dev/iommu answers 0`;
   writeFileSync(stubFile(kernel), `${JSON.stringify({ made, passed }, undefined, 2)}\n`);
   console.log(`a stub passes ${passed.length} of ${results.length}`);
 }

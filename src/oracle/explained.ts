@@ -13,7 +13,8 @@ export const explained: readonly Explained[] = [
   {
     name: 'alignment of picked IOVAs',
     reason:
-      "an IOVA keeps up to 2 MiB of its memory's alignment, as in kernels with transparent huge pages; the oracle's kernel has none",
+      "an IOVA keeps up to 2 MiB of its memory's alignment, as in kernels with transparent huge pages; " +
+      "the oracle's kernel has none",
     matches: ({ line, kernel, ours }) => {
       const picked = line.verb === 'ioctl' ? pickFor(line) : undefined;
       if (picked === undefined || picked.alignment <= PAGE) return false;
@@ -25,14 +26,16 @@ export const explained: readonly Explained[] = [
   {
     name: "the test kernel's own flag of IOAS_COPY",
     reason:
-      'with IOMMUFD_TEST built in, flag 1 << 16 of IOAS_COPY is taken by a fuzzer; in other kernels it is EOPNOTSUPP, as here',
+      'with IOMMUFD_TEST built in, flag 1 << 16 of IOAS_COPY is taken by a fuzzer; in other kernels it ' +
+      'is EOPNOTSUPP, as here',
     matches: ({ line, ours }) =>
       isCall(line, 'IOAS_COPY') && result(ours) === 'EOPNOTSUPP' && hasFlag(line, 0x10000n),
   },
   {
     name: 'files that are no memory',
     reason:
-      'MAP_FILE of a file without pages (a device, a pipe), or past its end, is EINVAL at once here; Linux finds out when a page table needs its pages',
+      'MAP_FILE of a file without pages (a device, a pipe), or past its end, is EINVAL at once here; ' +
+      'Linux finds out when a page table needs its pages',
     matches: ({ line, kernel, ours }) =>
       isCall(line, 'IOAS_MAP_FILE') &&
       ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) &&
@@ -41,7 +44,8 @@ export const explained: readonly Explained[] = [
   {
     name: 'bytes before an EFAULT',
     reason:
-      'Linux has stored what comes before the bad address; here the whole stretch is looked at first, and nothing is stored',
+      'Linux has stored what comes before the bad address; here the whole stretch is looked at first, ' +
+      'and nothing is stored',
     matches: ({ line, kernel, ours }) =>
       line.verb === 'ioctl' &&
       // How many entries were handled is no byte of a buffer.
@@ -52,7 +56,8 @@ export const explained: readonly Explained[] = [
   {
     name: 'places of destroyed queues',
     reason:
-      "the test kernel's mock vIOMMU frees place 0 whichever of its hardware queues is destroyed; here that of the queue",
+      "the test kernel's mock vIOMMU frees place 0 whichever of its hardware queues is destroyed; here " +
+      'that of the queue',
     matches: ({ line, before, kernel, ours }) =>
       isCall(line, 'HW_QUEUE_ALLOC') &&
       before.some((each) => isCall(each, 'DESTROY')) &&
@@ -63,7 +68,8 @@ export const explained: readonly Explained[] = [
   {
     name: 'the page of a mock vIOMMU',
     reason:
-      'VIOMMU_ALLOC has stored where its page can be mapped, which is nowhere here, and the same bytes are then given as an invalidation',
+      'VIOMMU_ALLOC has stored where its page can be mapped, which is nowhere here, and the same bytes ' +
+      'are then given as an invalidation',
     matches: ({ line, before, kernel }) =>
       isCall(line, 'HWPT_INVALIDATE') &&
       before.some((each) => isCall(each, 'VIOMMU_ALLOC')) &&
@@ -72,7 +78,8 @@ export const explained: readonly Explained[] = [
   {
     name: 'pins of copied mappings',
     reason:
-      'Linux pins pages once for all mappings that IOAS_COPY has made of one; here nothing is pinned, and the test counts mappings',
+      'Linux pins pages once for all mappings that IOAS_COPY has made of one; here nothing is pinned, ' +
+      'and the test counts mappings',
     matches: ({ line, before, kernel, ours }) =>
       isCall(line, 'TEST_MD_CHECK_REFS') &&
       before.some((each) => isCall(each, 'IOAS_COPY')) &&
@@ -82,14 +89,16 @@ export const explained: readonly Explained[] = [
   {
     name: 'dirty bits of large entries',
     reason:
-      'Linux notes a write for the whole entry that translated it, which is as large as memory happens to be in one stretch; here for its page',
+      'Linux notes a write for the whole entry that translated it, which is as large as memory happens ' +
+      'to be in one stretch; here for its page',
     matches: ({ line, kernel, ours }) =>
       isCall(line, 'HWPT_GET_DIRTY_BITMAP') && result(kernel) === '0' && bitsWithin(kernel, ours),
   },
   {
     name: 'pages of a queue that do not follow each other',
     reason:
-      "a hardware queue must lie in one stretch of the machine's memory, which of a process's memory nobody knows; here it is one of the mapped memory",
+      "a hardware queue must lie in one stretch of the machine's memory, which of a process's memory " +
+      'nobody knows; here it is one of the mapped memory',
     matches: ({ line, kernel, ours }) =>
       isCall(line, 'HW_QUEUE_ALLOC') &&
       result(kernel) === 'EFAULT' &&

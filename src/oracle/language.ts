@@ -125,7 +125,10 @@ export function formatValue(value: Value): string {
     case 'descriptor':
       return `%${value.name}`;
     default:
-      return `${value.kind === 'address' ? '&' : '$'}${value.name}${value.plus === 0n ? '' : `+0x${value.plus.toString(16)}`}`;
+      return (
+        `${value.kind === 'address' ? '&' : '$'}${value.name}` +
+        (value.plus === 0n ? '' : `+0x${value.plus.toString(16)}`)
+      );
   }
 }
 

@@ -25,6 +25,11 @@ test('every kind of function is found, with the lines from its beginning to the 
   for (const source of three) assert.deepEqual(lines(source), [3], source);
 });
 
+test('a function type is no function, and what returns one ends where its body ends', () => {
+  assert.deepEqual(lines('function f(): () => void {\n}\nfunction g() {\n}'), [2, 1, 2]);
+  assert.deepEqual(lines('class A {\n  *f(): Generator<() => void> {\n  }\n  g() {\n  }\n}'), [2, 1, 2]);
+});
+
 test('what is no function is not taken for one', () => {
   const none = [
     'if (a) {\n}',

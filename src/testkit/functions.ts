@@ -127,11 +127,20 @@ class Finder {
     return i;
   }
 
+  /** The last token of the expression that begins at `body`, or of the type, where the arrow is in one. */
   #expressionEnd(body: number): number {
     let i = body;
-    for (; i < this.#tokens.length && !this.#is(i, ',', ';', ')', ']', '}'); i++)
+    for (; i < this.#tokens.length && !this.#is(i, ',', ';', ')', ']', '}'); i++) {
+      if (this.#is(i, '{') && i > body && this.#endsType(i - 1)) break;
       i = this.#partner.get(i) ?? i;
+    }
     return i - 1;
+  }
+
+  /** No brace follows on a word or bracket in an expression: it is the body of what the type is of. */
+  #endsType(i: number): boolean {
+    if (this.#is(i, '>')) return !this.#is(i - 1, '=');
+    return this.#tokens[i]!.kind === 'word' || this.#is(i, ')', ']');
   }
 
   #found(name: number, first: number, last: number): void {

@@ -43,7 +43,8 @@ export interface Runner {
 
 const plainUser = 65534;
 const openFuse =
-  'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 666 /mnt/fuse && mount --bind /mnt/fuse /dev/fuse && umount -l /mnt' +
+  'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 666 /mnt/fuse && ' +
+  'mount --bind /mnt/fuse /dev/fuse && umount -l /mnt' +
   ` && exec setpriv --reuid=${plainUser} --regid=${plainUser} --clear-groups --inh-caps=-all "$@"`;
 const asPlainUser = ['unshare', '--mount', 'sh', '-c', openFuse, 'sh'];
 

@@ -159,7 +159,8 @@ test('a field that only one side has is found', () => {
 test('an ioctl, struct or constant that only one side has is found', () => {
   assert.deepEqual(
     differences(
-      `${header}\n#define IOASID_MORE _IOWR(IOASID_TYPE, 0xCC, struct ioasid_more)\nstruct ioasid_more { __u32 size; };\n`,
+      `${header}\n#define IOASID_MORE _IOWR(IOASID_TYPE, 0xCC, struct ioasid_more)\n` +
+        'struct ioasid_more { __u32 size; };\n',
     ),
     ['struct ioasid_more is only in the header', 'ioctl IOASID_MORE is only in the header'],
   );

@@ -97,7 +97,8 @@ export async function mdevsOfOneVm(stage: Stage, { bob, rids }: Cast): Promise<v
   await vm.authorize(vfio1, ioasid, pasid, VPASID);
   await vm.authorize(vfio2, ioasid, secondPasid, VPASID);
   report.done(
-    `vfio1 knows PASID ${pasid} as vpasid 7, vfio2 knows PASID ${secondPasid} as vpasid 7; both are ${rids.mdevs} to the IOMMU`,
+    `vfio1 knows PASID ${pasid} as vpasid 7, vfio2 knows PASID ${secondPasid} as vpasid 7; ` +
+      `both are ${rids.mdevs} to the IOMMU`,
   );
   await area.fill({ vm, device: vfio1, pasid: VPASID }, 0x11);
   await secondArea.fill({ vm, device: vfio2, pasid: VPASID }, 0x22);

@@ -11,7 +11,7 @@ export function compileVm(target: string): string | undefined {
   const args = ['-O1', '-I', join(root, 'include'), '-o', target, join(root, 'examples', 'vm.c')];
   const { error, status, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
   if (error !== undefined) return `there is no C compiler ${compiler}`;
-  if (status !== 0)
-    return `${compiler} says: ${stderr.split('\n').find((line) => line.includes('error')) ?? `status ${status}`}`;
-  return undefined;
+  if (status === 0) return undefined;
+  const complaint = stderr.split('\n').find((line) => line.includes('error'));
+  return `${compiler} says: ${complaint ?? `status ${status}`}`;
 }

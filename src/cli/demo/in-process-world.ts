@@ -7,7 +7,7 @@ import { storyDevices, type World } from './world.js';
 
 /** What this world shows less of than real processes do. */
 export const caveats = [
-  'Steps 4 and 8 mean less here: an FD is handed from one table to another, and a kill closes what is in the table.',
+  'Steps 4 and 8 mean less here: an FD goes from table to table, and a kill closes what is in the table.',
   'Steps 3 and 5 show the rules, but no protection: both VMs are in the address space of the server.',
 ];
 

@@ -61,7 +61,8 @@ export class Report {
     } else {
       this.#result(
         what,
-        `must be refused with ${code}, but ${answer === undefined ? 'it is granted' : `says ${answer.message}`}`,
+        `must be refused with ${code}, but ` +
+          (answer === undefined ? 'it is granted' : `says ${answer.message}`),
       );
     }
   }
@@ -76,7 +77,8 @@ export class Report {
     const { rid, pasid, iova, write, reason } = fault;
     this.check(what, { rid, pasid, iova, write, reason: reason !== '' }, { ...expected, reason: true });
     this.#print(
-      `     ${color.yellow('DMA fault')}  ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at ${hex(iova)}: ${reason}`,
+      `     ${color.yellow('DMA fault')}  ${rid} PASID ${pasid} ` +
+        `${write ? 'write' : 'read'} at ${hex(iova)}: ${reason}`,
     );
   }
 

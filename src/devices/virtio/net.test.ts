@@ -110,7 +110,7 @@ for (const format of ['split', 'packed'] as const)
       assert.equal(received(one, mine), undefined);
     });
 
-    test('mergeable buffers: a frame goes into as many as it needs, or waits for them (§5.1.6.3.1)', async () => {
+    test('mergeable buffers: a frame takes as many as it needs, or waits for them (§5.1.6.3.1)', async () => {
       for (const inOrder of [false, true]) {
         const scene = device({}, { format, inOrder, features: ALL });
         const buffers = giveBuffers(scene, 3, 100);
@@ -148,7 +148,7 @@ describe('virtio-net', () => {
     assert.equal(scene.device.needsReset, undefined);
   });
 
-  test('without mergeable buffers a frame that does not fit is lost, and its buffer given back empty', async () => {
+  test('without mergeable buffers a frame that does not fit is lost, its buffer back empty', async () => {
     const scene = device({}, {});
     giveBuffers(scene, 1, 64);
     send(scene, frameTo(OWN, 60));
