@@ -18,7 +18,7 @@ export interface BusGate {
 /** Where page requests go. */
 export interface Pager {
   /** As DmaPort.requestPage, of a device that may issue requests. */
-  requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined;
+  requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined;
 }
 
 export interface PciPort extends DevicePort {

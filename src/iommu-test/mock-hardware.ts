@@ -7,6 +7,7 @@
  */
 
 import type { Translation } from '../iommu/nested-table.js';
+import type { Vpasid } from '../iommu/pasid.js';
 import type {
   IommuHardware,
   NestedDomain,
@@ -118,7 +119,7 @@ export class MockHardware extends CachingDevice implements IommuHardware {
     return new MockViommu(data);
   }
 
-  enter(pasid: number, table: Translation): void {
+  enter(pasid: Vpasid, table: Translation): void {
     if (pasid === 0) {
       this.#enterViommu(table instanceof MockNestedTable ? table.viommu : undefined);
       return;
@@ -135,7 +136,7 @@ export class MockHardware extends CachingDevice implements IommuHardware {
   /** Its page requests are made by a test, which does not wait for the answers. */
   respond(): void {}
 
-  leave(pasid: number): void {
+  leave(pasid: Vpasid): void {
     if (pasid === 0) this.#enterViommu(undefined);
     if (pasid === FAILING_PASID) this.#failsNext = false;
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller } from '../file/open-file.js';
 import { Iommu } from '../iommu/iommu.js';
+import { vpasidOf } from '../iommu/pasid.js';
 import { FakeHardware } from '../testkit/fake-hardware.js';
 import { HWPT_PASID } from './hwpt.js';
 import { IommufdSubsystem } from './subsystem.js';
@@ -24,7 +25,7 @@ test('what it costs to detach a PASID does not depend on how many others are att
     },
   });
   const count = 1000;
-  for (let pasid = 1; pasid <= count; pasid++) device.attach(hwpt.id, pasid);
+  for (let pasid = 1; pasid <= count; pasid++) device.attach(hwpt.id, vpasidOf(pasid));
   looks = 0;
   context.unbind(device);
   assert.equal(hwpt.users, 0);

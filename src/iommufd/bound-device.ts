@@ -9,6 +9,7 @@
  * The device's page requests are put together to groups here, and go to the fault queue of the HWPT by which
  * their PASID is translated.
  */
+import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
 import { PAGE_RESPONSE_INVALID, type Requester } from './fault-queue.js';
@@ -20,7 +21,7 @@ import { IommufdObject, type ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
 
 /** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
-export const NO_PASID = 0;
+export const NO_PASID = vpasidOf(0);
 
 /** What a device is in a vIOMMU: another object, which goes with it at the latest. */
 export interface VirtualDevice extends IommufdObject {
@@ -33,7 +34,7 @@ export class BoundDevice extends IommufdObject implements Requester {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
   readonly #objects: ObjectTable;
-  readonly #attachments = new Map<number, Hwpt>();
+  readonly #attachments = new Map<Vpasid, Hwpt>();
   #vdevice: VirtualDevice | undefined;
   /** Page requests whose groups have not ended. */
   #unended: PageRequest[] = [];
@@ -61,7 +62,7 @@ export class BoundDevice extends IommufdObject implements Requester {
   }
 
   /** What is attached for `pasid`. */
-  attached(pasid: number): Hwpt | undefined {
+  attached(pasid: Vpasid): Hwpt | undefined {
     return this.#attachments.get(pasid);
   }
 
@@ -71,7 +72,7 @@ export class BoundDevice extends IommufdObject implements Requester {
    * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an
    * IOAS refuses a new domain with.
    */
-  attach(id: number, pasid: number): number {
+  attach(id: number, pasid: Vpasid): number {
     if (this.#objects.get(id, IommufdObject) instanceof Ioas) {
       // No page table is made for what is refused anyway.
       this.#requireFree(pasid);
@@ -90,12 +91,12 @@ export class BoundDevice extends IommufdObject implements Requester {
    * Attaches `pasid` to another page table in one step. @throws Refusal as `attach`, and EINVAL when nothing
    * is attached.
    */
-  replace(id: number, pasid: number): number {
+  replace(id: number, pasid: Vpasid): number {
     return this.#withPageTable(id, (candidate) => this.#replace(candidate, pasid)).id;
   }
 
   /** Takes the attachment of `pasid` away; nothing attached is fine. */
-  detach(pasid: number): void {
+  detach(pasid: Vpasid): void {
     const hwpt = this.#attachments.get(pasid);
     if (hwpt === undefined) return;
     this.#attachments.delete(pasid);
@@ -170,18 +171,18 @@ export class BoundDevice extends IommufdObject implements Requester {
     return hwpt;
   }
 
-  #attach(hwpt: Hwpt, pasid: number): void {
+  #attach(hwpt: Hwpt, pasid: Vpasid): void {
     this.#requireFree(pasid);
     this.#checkPasid(hwpt, pasid);
     this.#enter(hwpt, pasid);
   }
 
-  #requireFree(pasid: number): void {
+  #requireFree(pasid: Vpasid): void {
     const old = this.#attachments.get(pasid);
     if (old !== undefined) refuse('EBUSY', `the device is attached to HWPT ${old.id} already`);
   }
 
-  #replace(hwpt: Hwpt, pasid: number): void {
+  #replace(hwpt: Hwpt, pasid: Vpasid): void {
     const old = this.#attachments.get(pasid);
     if (old === undefined) refuse('EINVAL', 'the device is not attached, so there is nothing to replace');
     if (old === hwpt) return;
@@ -191,7 +192,7 @@ export class BoundDevice extends IommufdObject implements Requester {
     this.#put(old);
   }
 
-  #enter(hwpt: Hwpt, pasid: number, old?: Hwpt): void {
+  #enter(hwpt: Hwpt, pasid: Vpasid, old?: Hwpt): void {
     if (hwpt.iommu !== this.hardware.iommu)
       refuse('EINVAL', `HWPT ${hwpt.id} belongs to another IOMMU than the device`);
     if (
@@ -223,7 +224,7 @@ export class BoundDevice extends IommufdObject implements Requester {
    * The attachment by which requests with `pasid` are translated: its own, or that of the nested table which
    * has the PASIDs too.
    */
-  #translating(pasid: number): number {
+  #translating(pasid: Vpasid): Vpasid {
     const nested =
       this.hardware.userPasidTable === true && this.#attachments.get(NO_PASID) instanceof NestedHwpt;
     return nested && !this.#attachments.has(pasid) ? NO_PASID : pasid;
@@ -233,7 +234,7 @@ export class BoundDevice extends IommufdObject implements Requester {
    * What waited for answers by way of an attachment that is gone is answered; groups that have not ended go
    * with the last such attachment.
    */
-  #abandonFaults(hwpt: Hwpt, pasid: number): void {
+  #abandonFaults(hwpt: Hwpt, pasid: Vpasid): void {
     hwpt.faults?.abandon(this, pasid);
     // Looked at only where there are any: a device may have a million attachments, and all go at its close.
     if (
@@ -255,7 +256,7 @@ export class BoundDevice extends IommufdObject implements Requester {
   /**
    * A page table is either fit for PASIDs or not, and a device with PASIDs attached has only those that are.
    */
-  #checkPasid(hwpt: Hwpt, pasid: number): void {
+  #checkPasid(hwpt: Hwpt, pasid: Vpasid): void {
     if (pasid !== NO_PASID) {
       if (!hwpt.pasidCompatible) refuse('EINVAL', `HWPT ${hwpt.id} was not allocated for PASIDs`);
       const plain = this.#attachments.get(NO_PASID);

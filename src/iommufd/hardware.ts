@@ -10,12 +10,13 @@ import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { NestedTable, Translation } from '../iommu/nested-table.js';
 import type { PageTable } from '../iommu/page-table.js';
+import type { Vpasid } from '../iommu/pasid.js';
 import type { UserArray, UserData } from './user-data.js';
 
 /** A device's wish for a page that its DMA needs (PCIe 5.0 §10.4: a page request). */
 export interface PageRequest {
   /** The PASID of the DMA; undefined when it carries none. */
-  readonly pasid: number | undefined;
+  readonly pasid: Vpasid | undefined;
   /** Requests of one group are answered together (Page Request Group Index). */
   readonly group: number;
   /** Ends its group. */
@@ -30,7 +31,7 @@ export interface PageRequest {
  * iommufd_page_response_code).
  */
 export interface PageResponse {
-  readonly pasid: number | undefined;
+  readonly pasid: Vpasid | undefined;
   readonly group: number;
   readonly code: number;
 }
@@ -160,7 +161,7 @@ export interface IommuHardware extends PagingFormat {
    * writes are recorded in. An entry that is there is replaced.
    * @throws Refusal what the hardware cannot do; then the entry is what it was.
    */
-  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void;
+  enter(pasid: Vpasid, table: Translation, log: DirtyLog | undefined): void;
   /** Removes the device's entry for `pasid`: from here on its DMA faults. */
-  leave(pasid: number): void;
+  leave(pasid: Vpasid): void;
 }

@@ -2,7 +2,10 @@
  * The ABI between a VFIO device file and `/dev/iommu` (<linux/vfio.h>, Linux 6.6; with PASIDs 6.16): bind,
  * attach, detach.
  */
+
 import type { Caller, IoctlCall } from '../file/open-file.js';
+import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import { NO_PASID } from '../iommufd/bound-device.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
@@ -79,11 +82,11 @@ function readAttachment(
   call: IoctlCall,
   pasidAt: number,
   size: number,
-): { data: Uint8Array; pasid: number } {
+): { data: Uint8Array; pasid: Vpasid } {
   const first = readStruct(caller, call, pasidAt);
   const flags = getU32(first, 4);
   if (flags & ~ATTACH_PASID) refuse('EINVAL', `flags ${hex(flags)} have bits that are unknown`);
-  if ((flags & ATTACH_PASID) === 0) return { data: first, pasid: 0 };
+  if ((flags & ATTACH_PASID) === 0) return { data: first, pasid: NO_PASID };
   const data = readStruct(caller, call, size);
-  return { data, pasid: getU32(data, pasidAt) };
+  return { data, pasid: vpasidOf(getU32(data, pasidAt)) };
 }

@@ -13,7 +13,8 @@ import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
 import type { Caller } from '../file/open-file.js';
-import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import type { Pasid, Vpasid } from '../iommu/pasid.js';
+import { NO_PASID } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
@@ -123,7 +124,7 @@ export class VfioDevice implements Driver {
    * ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL when the device is not bound; and as
    * IommufdBinding.attach.
    */
-  attach(id: number, pasid: number): number {
+  attach(id: number, pasid: Vpasid): number {
     return this.#bound().attach(id, pasid);
   }
 
@@ -131,9 +132,9 @@ export class VfioDevice implements Driver {
    * DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL
    * when the device is not bound.
    */
-  detach(pasid: number): void {
+  detach(pasid: Vpasid): void {
     const binding = this.#bound();
-    const work = pasid === 0 ? undefined : vpasidOf(pasid);
+    const work = pasid === NO_PASID ? undefined : pasid;
     this.#drain(work);
     binding.detach(pasid);
     // What has waited for a page has been told that it will not come.

@@ -8,7 +8,7 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
-import { vpasidOf } from '../iommu/pasid.js';
+import type { Vpasid } from '../iommu/pasid.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
 import type { IommuHardware, NestedDomain, PageResponse, SecondStage } from '../iommufd/hardware.js';
 import type { UserData } from '../iommufd/user-data.js';
@@ -53,7 +53,7 @@ export class FunctionHardware implements IommuHardware {
   }
 
   /** @throws Refusal EINVAL for a nested table that the IOMMU cannot walk; and as DevicePort.enter. */
-  enter(pasid: number, table: Translation, log: DirtyLog | undefined): void {
+  enter(pasid: Vpasid, table: Translation, log: DirtyLog | undefined): void {
     if (table instanceof VtdTable) {
       const width = table.addressWidth;
       if (width !== VTD_ADDRESS_WIDTH)
@@ -61,10 +61,10 @@ export class FunctionHardware implements IommuHardware {
       // While no device used it, its user had no reason to invalidate anything.
       table.invalidateAll();
     }
-    this.#port.enter(vpasidOf(pasid), table, log);
+    this.#port.enter(pasid, table, log);
   }
 
-  leave(pasid: number): void {
-    this.#port.leave(vpasidOf(pasid));
+  leave(pasid: Vpasid): void {
+    this.#port.leave(pasid);
   }
 }

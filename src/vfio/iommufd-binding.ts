@@ -7,6 +7,7 @@
 
 import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { DevicePort } from '../driver/device-port.js';
+import type { Vpasid } from '../iommu/pasid.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
@@ -34,7 +35,7 @@ export class IommufdBinding {
   }
 
   /** The device asks for a page. @returns undefined when nobody can be asked. */
-  requestPage(pasid: number, iova: number, write: boolean): PageWait | undefined {
+  requestPage(pasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
     return this.#pages?.ask(this.device, pasid, iova, write);
   }
 
@@ -42,14 +43,14 @@ export class IommufdBinding {
    * Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach;
    * EINVAL for a PASID that it has not.
    */
-  attach(id: number, pasid: number): number {
+  attach(id: number, pasid: Vpasid): number {
     this.#checkPasid(pasid);
     return this.device.attached(pasid) === undefined
       ? this.device.attach(id, pasid)
       : this.device.replace(id, pasid);
   }
 
-  detach(pasid: number): void {
+  detach(pasid: Vpasid): void {
     this.#checkPasid(pasid);
     this.device.detach(pasid);
   }
@@ -59,7 +60,7 @@ export class IommufdBinding {
     this.context.unbind(this.device);
   }
 
-  #checkPasid(pasid: number): void {
+  #checkPasid(pasid: Vpasid): void {
     if (pasid !== 0 && pasid >= 2 ** this.#pasidBits) {
       refuse(
         this.#pasidBits === 0 ? 'EOPNOTSUPP' : 'EINVAL',

@@ -6,6 +6,7 @@ import { finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
+import { vpasidOf } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { HWPT_DIRTY_TRACKING, HWPT_PASID } from '../iommufd/hwpt.js';
 import type { Ioas } from '../iommufd/ioas.js';
@@ -72,9 +73,9 @@ describe('a mediated device that is bound to an iommufd', () => {
       tableFor(b, devices[1].bind(b), second.ioas),
     ] as const;
     assert.equal(pasids.used, 0, 'a binding alone takes none');
-    devices[0].attach(tables[0].id, 1);
-    devices[1].attach(tables[1].id, 1);
-    devices[1].attach(tables[1].id, 2);
+    devices[0].attach(tables[0].id, vpasidOf(1));
+    devices[1].attach(tables[1].id, vpasidOf(1));
+    devices[1].attach(tables[1].id, vpasidOf(2));
     assert.equal(pasids.used, 3);
     assert.deepEqual(
       [...devices[1].life.authorizations()].map(({ vpasid, context }) => [vpasid, context]),
@@ -86,8 +87,8 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
     assert.deepEqual([first.bytes[0], second.bytes[0]], [1, 0]);
     assert.equal(models[0]!.host.dma.write(2, 0, DATA)?.reason, 'mdev vfio0 is not authorized for PASID 2');
-    devices[1].detach(2);
-    devices[1].detach(2);
+    devices[1].detach(vpasidOf(2));
+    devices[1].detach(vpasidOf(2));
     assert.equal(pasids.used, 2);
     for (const device of devices) device.close();
     assert.equal(pasids.used, 0);
@@ -101,9 +102,9 @@ describe('a mediated device that is bound to an iommufd', () => {
     const context = system.open(1);
     const [one, other] = [filled(context), filled(context)];
     const id = devices[0].bind(context);
-    devices[0].attach(tableFor(context, id, one.ioas).id, 900);
+    devices[0].attach(tableFor(context, id, one.ioas).id, vpasidOf(900));
     const before = [...devices[0].life.authorizations()];
-    devices[0].attach(tableFor(context, id, other.ioas).id, 900);
+    devices[0].attach(tableFor(context, id, other.ioas).id, vpasidOf(900));
     assert.deepEqual([...devices[0].life.authorizations()], before);
     assert.equal(pasids.used, 1);
     assert.equal(models[0]!.host.dma.write(900, 0, DATA), undefined);
@@ -119,15 +120,15 @@ describe('a mediated device that is bound to an iommufd', () => {
     const [first, second] = [filled(a), filled(b)];
     devices[0].bind(a);
     const id = devices[1].bind(b);
-    devices[0].attach(first.ioas.id, 0);
+    devices[0].attach(first.ioas.id, vpasidOf(0));
     assert.equal(
       models[1]!.host.dma.write(0, 0, DATA)?.reason,
       'mdev vfio1 is not authorized for requests without PASID',
     );
-    devices[1].attach(second.ioas.id, 0);
+    devices[1].attach(second.ioas.id, vpasidOf(0));
     models[1]!.host.dma.write(0, 8, DATA);
     assert.deepEqual([first.bytes[8], second.bytes[8], pasids.used], [0, 1, 2]);
-    refused(() => devices[1].attach(tableFor(b, id, second.ioas).id, 1), 'EOPNOTSUPP', /0 bits/);
+    refused(() => devices[1].attach(tableFor(b, id, second.ioas).id, vpasidOf(1)), 'EOPNOTSUPP', /0 bits/);
     refused(
       () =>
         second.ioas.map({ length: 4096n, access: READ, iova: 0xfee0_0000n }, 0n, {
@@ -137,7 +138,7 @@ describe('a mediated device that is bound to an iommufd', () => {
       'EINVAL',
       /reserved/,
     );
-    devices[0].detach(0);
+    devices[0].detach(vpasidOf(0));
     assert.notEqual(models[0]!.host.dma.write(0, 0, DATA), undefined);
     assert.equal(models[1]!.host.dma.write(0, 0, DATA), undefined);
   });
@@ -148,18 +149,18 @@ describe('a mediated device that is bound to an iommufd', () => {
     const { ioas } = filled(context);
     const id = devices[0].bind(context);
     const hwpt = tableFor(context, id, ioas);
-    assert.equal(devices[0].attach(hwpt.id, 15), hwpt.id);
-    refused(() => devices[0].attach(hwpt.id, 16), 'EINVAL', /PASIDs of 4 bits/);
+    assert.equal(devices[0].attach(hwpt.id, vpasidOf(15)), hwpt.id);
+    refused(() => devices[0].attach(hwpt.id, vpasidOf(16)), 'EINVAL', /PASIDs of 4 bits/);
     const taken = Array.from({ length: 2 ** 20 - 2 }, () => pasids.alloc());
-    refused(() => devices[0].attach(hwpt.id, 1), 'ENOSPC', /all 1048575 PASIDs/);
-    refused(() => devices[0].attach(hwpt.id, 0), 'ENOSPC');
+    refused(() => devices[0].attach(hwpt.id, vpasidOf(1)), 'ENOSPC', /all 1048575 PASIDs/);
+    refused(() => devices[0].attach(hwpt.id, vpasidOf(0)), 'ENOSPC');
     assert.deepEqual([hwpt.users, [...devices[0].life.authorizations()].length], [1, 1]);
     const fixed = { length: 4096n, access: READ, iova: 0xfee0_0000n };
     ioas.map(fixed, 0n, { memory: new BufferMemory(new Uint8Array(PAGE)), offset: 0 });
     assert.notEqual(models[0]!.host.dma.write(1, 0, DATA), undefined);
-    devices[0].attach(tableFor(context, id, filled(context).ioas).id, 15);
+    devices[0].attach(tableFor(context, id, filled(context).ioas).id, vpasidOf(15));
     pasids.free(taken.pop()!);
-    devices[0].attach(hwpt.id, 1);
+    devices[0].attach(hwpt.id, vpasidOf(1));
     assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
   });
 
@@ -171,8 +172,8 @@ describe('a mediated device that is bound to an iommufd', () => {
     const context = system.open(1);
     const hwpt = tableFor(context, devices[0].bind(context), filled(context).ioas);
     for (let taken = 0; taken < 6; taken++) pasids.alloc();
-    devices[0].attach(hwpt.id, 5);
-    refused(() => devices[0].attach(hwpt.id, 6), 'ENOSPC', /PASID 8, .* wider than 3 bits/);
+    devices[0].attach(hwpt.id, vpasidOf(5));
+    refused(() => devices[0].attach(hwpt.id, vpasidOf(6)), 'ENOSPC', /PASID 8, .* wider than 3 bits/);
     assert.equal(pasids.used, 7);
   });
 
@@ -180,15 +181,18 @@ describe('a mediated device that is bound to an iommufd', () => {
     const { pasids, system, devices, models } = setUp();
     const context = system.open(1);
     const { ioas, bytes } = filled(context);
-    devices[0].attach(tableFor(context, devices[0].bind(context), ioas).id, 5);
+    devices[0].attach(tableFor(context, devices[0].bind(context), ioas).id, vpasidOf(5));
     models[0]!.queue.push({ pasid: 5, iova: 0, write: true, buffer: DATA });
-    devices[0].detach(5);
+    devices[0].detach(vpasidOf(5));
     assert.deepEqual(bytes.subarray(0, 4), DATA);
-    devices[0].attach([...context.objects.values()].find((each) => each instanceof PagingHwpt)!.id, 5);
+    devices[0].attach(
+      [...context.objects.values()].find((each) => each instanceof PagingHwpt)!.id,
+      vpasidOf(5),
+    );
     models[0]!.stuck = true;
     models[0]!.queue.push({ pasid: 5, iova: 8, write: true, buffer: DATA });
     const { resets } = models[0]!;
-    devices[0].detach(5);
+    devices[0].detach(vpasidOf(5));
     assert.deepEqual([models[0]!.resets, bytes[8], pasids.used], [resets + 1, 0, 0]);
   });
 
@@ -199,7 +203,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     const tables = devices.map((device) =>
       tableFor(context, device.bind(context), ioas, HWPT_PASID | HWPT_DIRTY_TRACKING),
     );
-    for (const [index, device] of devices.entries()) device.attach(tables[index]!.id, 1);
+    for (const [index, device] of devices.entries()) device.attach(tables[index]!.id, vpasidOf(1));
     for (const { dirty } of tables) dirty!.enabled = true;
     models[0]!.host.dma.write(1, 0, DATA);
     assert.deepEqual(
@@ -225,10 +229,10 @@ describe('a mediated device that is bound to an iommufd', () => {
         const model = [new Map<number, number>(), new Map<number, number>()];
         for (const { device, act, vpasid, table } of steps) {
           if (act === 'attach') {
-            devices[device]!.attach(tables[table]!.id, vpasid);
+            devices[device]!.attach(tables[table]!.id, vpasidOf(vpasid));
             model[device]!.set(vpasid, table);
           } else if (act === 'detach') {
-            devices[device]!.detach(vpasid);
+            devices[device]!.detach(vpasidOf(vpasid));
             model[device]!.delete(vpasid);
           } else {
             devices[device]!.close();

@@ -5,6 +5,7 @@ import { FaultQueue } from '../client/fault-queue.js';
 import { InProcess } from '../client/in-process.js';
 import { Iommufd } from '../client/iommufd.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { vpasidOf } from '../iommu/pasid.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { PageRequest } from '../iommufd/hardware.js';
 import { Machine } from '../machine/machine.js';
@@ -28,25 +29,25 @@ function hearing(): { device: BoundDevice; heard: PageRequest[] } {
 test('each request is a group of its own, of the page its address lies in, and finds its own answer', () => {
   const { device, heard } = hearing();
   const pages = new PageRequests();
-  const read = pages.ask(device, 7, 0x1234, false)!;
-  const write = pages.ask(device, 0, 0x5fff, true)!;
+  const read = pages.ask(device, vpasidOf(7), 0x1234, false)!;
+  const write = pages.ask(device, vpasidOf(0), 0x5fff, true)!;
   assert.deepEqual(heard, [
     { pasid: 7, group: 0, last: true, access: 1, address: 0x1000n },
     { pasid: undefined, group: 1, last: true, access: 2, address: 0x5000n },
   ]);
   pages.answer({ pasid: undefined, group: 1, code: 0 });
   assert.deepEqual([read.answer, write.answer], ['pending', 'success']);
-  pages.answer({ pasid: 7, group: 0, code: 1 });
+  pages.answer({ pasid: vpasidOf(7), group: 0, code: 1 });
   assert.equal(read.answer, 'invalid');
 });
 
 test('as many requests are outstanding as can be told apart, and an answered one makes room', () => {
   const { device, heard } = hearing();
   const pages = new PageRequests();
-  for (let n = 0; n < 512; n++) assert.ok(pages.ask(device, 1, n * PAGE, false));
-  assert.equal(pages.ask(device, 1, 0, false), undefined);
-  pages.answer({ pasid: 1, group: 99, code: 0 });
-  assert.ok(pages.ask(device, 1, 0, false));
+  for (let n = 0; n < 512; n++) assert.ok(pages.ask(device, vpasidOf(1), n * PAGE, false));
+  assert.equal(pages.ask(device, vpasidOf(1), 0, false), undefined);
+  pages.answer({ pasid: vpasidOf(1), group: 99, code: 0 });
+  assert.ok(pages.ask(device, vpasidOf(1), 0, false));
   assert.equal(heard.at(-1)!.group, 99);
 });
 

@@ -7,6 +7,7 @@
  */
 import type { PageWait } from '../devices/device-model.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
+import type { Vpasid } from '../iommu/pasid.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import { PAGE_RESPONSE_SUCCESS } from '../iommufd/fault-queue.js';
 import type { PageResponse } from '../iommufd/hardware.js';
@@ -24,7 +25,7 @@ export class PageRequests {
    * @param pasid the PASID as the device's program knows it; 0 for none. @returns undefined when as many are
    * outstanding as can be told apart.
    */
-  ask(device: BoundDevice, pasid: number, iova: number, write: boolean): PageWait | undefined {
+  ask(device: BoundDevice, pasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
     if (this.#outstanding.size === MOST) return undefined;
     let group = 0;
     while (this.#outstanding.has(group)) group++;

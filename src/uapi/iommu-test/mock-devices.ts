@@ -2,9 +2,11 @@
  * What the test interface does with mock devices: make one, attach it, have it ask for a page or its IOMMU
  * tell of an event, look into its cache.
  */
+
+import { vpasidOf } from '../../iommu/pasid.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';
 import { MockHardware } from '../../iommu-test/mock-hardware.js';
-import { BoundDevice } from '../../iommufd/bound-device.js';
+import { BoundDevice, NO_PASID } from '../../iommufd/bound-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -41,7 +43,7 @@ export function mockDomain(context: IommufdContext, { data, respond }: Command):
 export function mockDomainReplace(context: IommufdContext, { data, respond }: Command): void {
   const { id, number } = NumberStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  setU32(data, NumberStruct.at.number, device.replace(number, 0));
+  setU32(data, NumberStruct.at.number, device.replace(number, NO_PASID));
   respond();
 }
 
@@ -61,7 +63,7 @@ export function triggerPageFault(context: IommufdContext, { data }: Command): vo
   const device = context.objects.get(dev_id, BoundDevice);
   if (!(device.hardware instanceof MockHardware)) refuse('EINVAL', `device ${device.id} is no mock device`);
   device.pageRequest({
-    pasid: pasid === 0 ? undefined : pasid,
+    pasid: pasid === 0 ? undefined : vpasidOf(pasid),
     group: grpid,
     last: true,
     access: perm,
@@ -86,11 +88,11 @@ export function triggerVevent(context: IommufdContext, { data }: Command): void 
 export function pasidAttach(context: IommufdContext, { data, respond }: Command): void {
   const { id, pasid, pt_id } = PasidStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  setU32(data, PasidStruct.at.pt_id, device.attach(pt_id, pasid));
+  setU32(data, PasidStruct.at.pt_id, device.attach(pt_id, vpasidOf(pasid)));
   try {
     respond();
   } catch (error) {
-    device.detach(pasid);
+    device.detach(vpasidOf(pasid));
     throw error;
   }
 }
@@ -98,20 +100,20 @@ export function pasidAttach(context: IommufdContext, { data, respond }: Command)
 export function pasidReplace(context: IommufdContext, { data, respond }: Command): void {
   const { id, pasid, pt_id } = PasidStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  setU32(data, PasidStruct.at.pt_id, device.replace(pt_id, pasid));
+  setU32(data, PasidStruct.at.pt_id, device.replace(pt_id, vpasidOf(pasid)));
   respond();
 }
 
 export function pasidDetach(context: IommufdContext, { data }: Command): void {
   const { id, pasid } = PasidStruct.decode(data);
-  context.objects.get(id, MockDevice).device.detach(pasid);
+  context.objects.get(id, MockDevice).device.detach(vpasidOf(pasid));
 }
 
 /** Is `pasid` attached to the HWPT, or, for HWPT 0, to none? */
 export function pasidCheck(context: IommufdContext, { data }: Command): void {
   const { id, pasid, pt_id: wanted } = PasidStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  const attached: IommufdObject | undefined = device.attached(pasid);
+  const attached: IommufdObject | undefined = device.attached(vpasidOf(pasid));
   const expected = wanted === 0 ? undefined : context.objects.get(wanted, IommufdObject);
   if (attached !== expected)
     refuse(
