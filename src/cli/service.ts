@@ -86,7 +86,8 @@ export function serveMachine(
   const server = new FuseServer(fuse, machine.nodes, options);
   const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
-    const more = devices();
+    // What broke has been put out of work, and the others have not had their turn.
+    const more = server.attempt('the work of devices', devices) ?? true;
     const goesOn = server.step();
     server.wakePolls();
     return more || goesOn;

@@ -150,6 +150,19 @@ export class FuseServer {
   }
 
   /**
+   * Does what no request asked for: the work of devices. What it throws is a bug, and told as one in a request
+   * is. @returns undefined then.
+   */
+  attempt<T>(what: string, work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      this.#log(error, what);
+      return undefined;
+    }
+  }
+
+  /**
    * Closes the connection before this process ends: whoever waits for an answer is let go by the kernel, this
    * process's own threads too, without which it could not end.
    */

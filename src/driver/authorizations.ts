@@ -9,6 +9,7 @@
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
+import { broken } from '../linux/invariant.js';
 
 export interface Authorization {
   readonly pasid: Pasid;
@@ -57,12 +58,16 @@ export class Authorizations {
   }
 
   add(authorization: Authorization): void {
+    const { pasid, vpasid } = authorization;
+    if (this.#byPasid.has(pasid) || this.#byVpasid.has(vpasid))
+      broken(`PASID ${pasid} or vpasid ${vpasid} of a device is authorized twice`);
     this.#byPasid.set(authorization.pasid, authorization);
     this.#byVpasid.set(authorization.vpasid, authorization);
   }
 
-  remove(authorization: Authorization): void {
-    this.#byPasid.delete(authorization.pasid);
-    this.#byVpasid.delete(authorization.vpasid);
+  remove({ pasid, vpasid }: Authorization): void {
+    const found = this.#byPasid.delete(pasid);
+    if (!this.#byVpasid.delete(vpasid) || !found)
+      broken(`PASID ${pasid} is given back by a device that has it not`);
   }
 }

@@ -14,6 +14,7 @@ import type { WorkingModel } from '../devices/device-model.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import type { Authorization } from './authorizations.js';
 import type { DevicePort } from './device-port.js';
 import { DeviceWork } from './device-work.js';
@@ -70,10 +71,10 @@ export class DeviceLife {
    * everything is revoked, and the device can be opened again.
    */
   close(): void {
-    for (const authorization of this.#port.authorizations.values()) this.#leave(authorization);
     this.#bound = undefined;
     this.#granted = false;
     this.#holder = undefined;
+    release(this.#departures());
   }
 
   /**
@@ -110,8 +111,8 @@ export class DeviceLife {
     // The PASID of an attachment is none that a context has given: it goes the way it came.
     if (authorization?.context === undefined)
       refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
-    this.work.drain(this.#port.namesSpaces ? authorization.vpasid : undefined);
-    this.#leave(authorization);
+    const work = this.#port.namesSpaces ? authorization.vpasid : undefined;
+    release([() => this.work.drain(work), () => this.#leave(authorization)]);
   }
 
   /** Asked before another ABI takes the device. @throws Refusal EBUSY while it is authorized for PASIDs. */
@@ -140,10 +141,18 @@ export class DeviceLife {
     );
   }
 
+  /** The steps of `close`. */
+  *#departures(): Generator<() => void> {
+    for (const authorization of this.#port.authorizations.values()) yield () => this.#leave(authorization);
+  }
+
   #leave(authorization: Authorization): void {
     const { authorizations, requester } = this.#port;
-    authorizations.remove(authorization);
-    requester.withdraw(this.#port.entry(authorization.pasid));
-    authorization.context?.unuse(authorization.pasid);
+    const { pasid, context } = authorization;
+    release([
+      () => authorizations.remove(authorization),
+      () => requester.withdraw(this.#port.entry(pasid)),
+      () => context?.unuse(pasid),
+    ]);
   }
 }

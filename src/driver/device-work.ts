@@ -10,6 +10,7 @@
  */
 import type { WorkingModel } from '../devices/device-model.js';
 import type { Vpasid } from '../iommu/pasid.js';
+import { BrokenInvariant, release } from '../linux/invariant.js';
 
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
 export const DRAIN_STEPS = 10_000;
@@ -67,13 +68,18 @@ export class DeviceWork {
    * since work that is left over would run in whatever address space its number means next.
    */
   drain(vpasid?: Vpasid): void {
-    if (!this.#drained(vpasid)) this.reset();
+    let done = false;
+    release([
+      () => {
+        done = this.#drained(vpasid);
+      },
+      () => done || this.reset(),
+    ]);
   }
 
   /** Waits for accepted work, and then there is none in any case: the model is as after power-on. */
   stop(): void {
-    this.#drained(undefined);
-    this.reset();
+    release([() => this.#drained(undefined), () => this.reset()]);
   }
 
   /** Drops all work; the model is as after power-on. It has failed when it fails at that. */
@@ -86,11 +92,12 @@ export class DeviceWork {
     }
   }
 
-  /** The model has thrown `error`. */
+  /** The model has thrown `error`. @throws BrokenInvariant when it is one: it was not the model's fault. */
   fail(error: unknown): void {
     const what = error instanceof Error ? error.message : String(error);
     this.#failure = `the device model of ${this.#name} failed: ${what}`;
     this.#failures++;
+    if (error instanceof BrokenInvariant) throw error;
   }
 
   /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */

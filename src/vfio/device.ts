@@ -17,6 +17,7 @@ import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { NO_PASID } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
+import { release } from '../linux/invariant.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
 import type { Interrupts, IrqRequest } from './interrupts.js';
 import { IommufdBinding } from './iommufd-binding.js';
@@ -63,14 +64,19 @@ export class VfioDevice implements Driver {
    * opened.
    */
   close(): void {
-    this.life.work.stop();
-    this.#raiseFailures();
-    this.#binding?.close();
-    this.#binding = undefined;
-    this.#port.pager = undefined;
-    this.life.close();
-    this.#irqs.close();
-    this.#config.reset();
+    const binding = this.#binding;
+    release([
+      () => this.life.work.stop(),
+      () => this.#raiseFailures(),
+      () => binding?.close(),
+      () => {
+        this.#binding = undefined;
+        this.#port.pager = undefined;
+      },
+      () => this.life.close(),
+      () => this.#irqs.close(),
+      () => this.#config.reset(),
+    ]);
   }
 
   /** A descriptor is gone: when it returns nothing is in flight. */

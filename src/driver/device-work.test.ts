@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BrokenInvariant, broken } from '../linux/invariant.js';
+import { DeviceWork } from './device-work.js';
+
+/** A model with work, whose steps do `step`. */
+function working(step: () => boolean) {
+  const model = { resets: 0, busy: () => true, step, reset: () => void model.resets++ };
+  return { model, work: new DeviceWork('vfio0', model) };
+}
+
+test('a model that throws has failed; what was no fault of its own goes on to whoever serves the call', () => {
+  const failing = working(() => {
+    throw new RangeError('no such register');
+  });
+  assert.equal(failing.work.step(), true);
+  const hit = working(() => broken('slot 3 is free'));
+  assert.throws(() => hit.work.step(), new BrokenInvariant('slot 3 is free'));
+  assert.deepEqual(
+    [failing, hit].map(({ work }) => [work.failure, work.failures, work.busy()]),
+    [
+      ['the device model of vfio0 failed: no such register', 1, false],
+      ['the device model of vfio0 failed: slot 3 is free', 1, false],
+    ],
+  );
+});
+
+test('work that breaks an invariant while it is drained is dropped: nothing of it runs later', () => {
+  const { model, work } = working(() => broken('slot 3 is free'));
+  assert.throws(() => work.drain(), BrokenInvariant);
+  assert.equal(model.resets, 1);
+  assert.throws(() => work.stop(), BrokenInvariant);
+  assert.equal(model.resets, 2);
+});
