@@ -24,8 +24,8 @@ export function broken(what: string): never {
 
 /**
  * Does every step of a release, whatever the steps before it throw; then throws what the first of those did.
- * The steps may be made while they are done. One that would be work in slices (file/work.ts) is none of these:
- * what it returns is not done.
+ * The steps may be made while they are done. One that would be work in slices (file/work.ts) is none of
+ * these: what it returns is not done.
  */
 export function release(steps: Iterable<() => unknown>): void {
   const thrown: unknown[] = [];
