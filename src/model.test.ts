@@ -57,7 +57,8 @@ function defines(source: string, name: string): boolean {
   const [first = '', member] = name.split('.');
   if (member === undefined)
     return new RegExp(`^(?:export )?(?:async )?function\\*? ${escaped(first)}\\b`, 'm').test(source);
-  const body = new RegExp(`^export class ${escaped(first)}\\b[^]*?^}`, 'm').exec(source)?.[0] ?? '';
+  const body =
+    new RegExp(`^export (?:abstract )?class ${escaped(first)}\\b[^]*?^}`, 'm').exec(source)?.[0] ?? '';
   return new RegExp(`^  (?:static |async |get |\\*)*${escaped(member)}(?:<[^(]*>)?\\(`, 'm').test(body);
 }
 

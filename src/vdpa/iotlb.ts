@@ -1,0 +1,153 @@
+/**
+ * Iotlb: the address spaces of one open vDPA device, one for each ASID, as IOTLB messages change them (struct
+ * vhost_iotlb_msg of linux/vhost_types.h).
+ *
+ * An ASID has an address space from its first mapping on. Invariant: while that has mappings the ASID is in
+ * the port's list, and its table is that; while it has none, the ASID can be a PASID of a context. Mappings
+ * are taken out as a whole by what touches them, as Linux's vhost does.
+ */
+import type { MemoryRange } from '../file/open-file.js';
+import { finish, finished } from '../file/work.js';
+import { AddressSpace } from '../ioasid/address-space.js';
+import { LAST_IOVA } from '../ioasid/iova-ranges.js';
+import { DEFAULT_MAPPING_QUOTA, Quota } from '../ioasid/quota.js';
+import { type Iommu, RIGHTS } from '../iommu/iommu.js';
+import type { Vpasid } from '../iommu/pasid.js';
+import { refuse } from '../linux/errno.js';
+import type { VdpaPort } from './vdpa-port.js';
+
+/** [iova, iova+size) of an ASID. */
+export interface IotlbRange {
+  readonly asid: Vpasid;
+  readonly iova: bigint;
+  readonly size: bigint;
+}
+
+export class Iotlb {
+  readonly #iommu: Iommu;
+  readonly #port: VdpaPort;
+  readonly #name: string;
+  readonly #quota: Quota;
+  readonly #spaces = new Map<Vpasid, AddressSpace>();
+  /** The ASID that a batch is about. */
+  #batch: Vpasid | undefined;
+
+  constructor(iommu: Iommu, port: VdpaPort, name: string, mappingQuota = DEFAULT_MAPPING_QUOTA) {
+    this.#iommu = iommu;
+    this.#port = port;
+    this.#name = name;
+    this.#quota = new Quota(mappingQuota, 'mappings', 'ENOSPC');
+  }
+
+  /** Mappings of ASID `asid`. */
+  mappings(asid: Vpasid): number {
+    return this.#spaces.get(asid)?.table.count ?? 0;
+  }
+
+  /**
+   * UPDATE: maps memory of the owner with the rights of `permission` (bit set: 1 read, 2 write). `memory` is
+   * fetched when all else is right, and its reference taken over.
+   * @throws Refusal EINVAL no such ASID, no range, or another ASID than the batch's; EEXIST it overlaps a
+   * mapping; EBUSY the ASID is a PASID of a context; ENOSPC the quota; and what `memory` throws.
+   */
+  update({ asid, iova, size }: IotlbRange, permission: number, memory: () => MemoryRange): void {
+    this.#checkBatch(asid);
+    if (asid >= this.#port.asids) refuse('EINVAL', `${this.#name} has no ASID ${asid}`);
+    this.#checkOwn(asid);
+    const existing = this.#spaces.get(asid);
+    const space = existing ?? new AddressSpace(this.#iommu, `ASID ${asid} of ${this.#name}`, this.#quota);
+    try {
+      space.iovas.find(size, 0n, iova);
+      this.#quota.check(1);
+      const range = memory();
+      space.map(iova, size, range.memory, BigInt(range.offset), permission & RIGHTS);
+    } catch (refusal) {
+      if (existing === undefined) finish(space.close());
+      throw refusal;
+    }
+    this.#spaces.set(asid, space);
+    if (space.table.count === 1) this.#port.enter(asid, space.table, undefined);
+  }
+
+  /**
+   * INVALIDATE: takes out each mapping that the range touches. @throws Refusal EINVAL nothing was ever mapped
+   * in that ASID, or another ASID than the batch's; EBUSY the ASID is a PASID of a context.
+   */
+  invalidate({ asid, iova, size }: IotlbRange): void {
+    this.#checkBatch(asid);
+    this.#checkOwn(asid);
+    const space = this.#known(asid);
+    // A size of 0 means the byte before and the byte at `iova`: what has both is touched.
+    const last = iova + size - 1n > LAST_IOVA ? LAST_IOVA : iova + size - 1n;
+    const from = size === 0n && iova > 0n ? iova - 1n : iova;
+    const touched = [...space.table.slots(from)].map((slot) => ({
+      start: space.table.start(slot),
+      end: space.table.last(slot),
+    }));
+    for (const { start, end } of touched)
+      if (start <= last && end >= iova) finished(space.unmap(start, end - start + 1n));
+    if (space.table.count === 0) this.#port.leave(asid);
+  }
+
+  /** BATCH_BEGIN. @throws Refusal as `invalidate`. */
+  beginBatch(asid: Vpasid): void {
+    this.#checkBatch(asid);
+    this.#known(asid);
+    this.#batch = asid;
+  }
+
+  /** BATCH_END; without a batch it is nothing. @throws Refusal as `invalidate`. */
+  endBatch(asid: Vpasid): void {
+    this.#checkBatch(asid);
+    this.#known(asid);
+    this.#batch = undefined;
+  }
+
+  /**
+   * The device has been reset and forgets what is mapped; its program has to say it again. Until what was
+   * mapped is taken out its IOVAs stay taken, as in Linux.
+   */
+  forget(): void {
+    for (const [asid, space] of this.#spaces) {
+      const empty = new AddressSpace(this.#iommu, space.name, this.#quota);
+      for (const { iova, length } of space.views()) finish(empty.copy(iova, space, iova, length, 0));
+      if (empty.table.count > 0) this.#port.enter(asid, empty.table, undefined);
+      this.#spaces.set(asid, empty);
+      finish(space.close());
+    }
+  }
+
+  /** Asked before ASID `asid` becomes a PASID. @throws Refusal EBUSY while it has mappings of its own. */
+  checkEmpty(asid: Vpasid): void {
+    const count = this.mappings(asid);
+    if (count > 0) refuse('EBUSY', `ASID ${asid} of ${this.#name} has ${count} mappings of its own`);
+  }
+
+  /** The device is closed. */
+  close(): void {
+    for (const [asid, space] of this.#spaces) {
+      if (space.table.count > 0) this.#port.leave(asid);
+      finish(space.close());
+    }
+    this.#spaces.clear();
+    this.#batch = undefined;
+  }
+
+  #known(asid: Vpasid): AddressSpace {
+    return (
+      this.#spaces.get(asid) ?? refuse('EINVAL', `nothing was ever mapped in ASID ${asid} of ${this.#name}`)
+    );
+  }
+
+  #checkBatch(asid: Vpasid): void {
+    if (this.#batch !== undefined && this.#batch !== asid)
+      refuse('EINVAL', `a batch of ASID ${this.#batch} is open, and this is about ASID ${asid}`);
+  }
+
+  /** Mappings of a PASID are its context's affair. */
+  #checkOwn(asid: Vpasid): void {
+    const authorization = this.#port.authorizations.byVpasid(asid);
+    if (authorization?.context !== undefined)
+      refuse('EBUSY', `ASID ${asid} of ${this.#name} is PASID ${authorization.pasid} of a /dev/ioasid`);
+  }
+}
