@@ -275,6 +275,28 @@ describe('a model that throws', () => {
     assert.equal(device.readRegion(2, 0, new Uint8Array(1)), 1);
   });
 
+  it('raises ERR once for each failure, whichever call it came to light in', () => {
+    const { device, model, context } = setUp();
+    const caller = new FakeCaller();
+    const eventfd = caller.addEventfd(3);
+    device.setIrqs(
+      { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(3) } },
+      caller,
+    );
+    const { pasid } = mapped(context);
+    for (const call of [() => device.revoke(pasid), () => device.flush(), () => device.step()]) {
+      if (device.life.authorizations().next().done === true) device.life.authorize(context, pasid);
+      model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
+      model.broken = new Error('out of luck');
+      const { raised } = eventfd;
+      call();
+      assert.equal(eventfd.raised, raised + 1);
+      assert.equal(device.busy(), false);
+      assert.equal(eventfd.raised, raised + 1, 'a failure is told once');
+      device.reset();
+    }
+  });
+
   it('in a step takes only its device down', () => {
     const { device, model } = setUp();
     model.broken = new Error('out of luck');
