@@ -148,6 +148,22 @@ test('memory that ends below its mapping is a fault, not an exception', () => {
   assert.match(fault!.reason, /ram cannot be reached at 0x10000/);
 });
 
+test('a table that an entry leads to is not closed: its places stay its own until it is withdrawn', () => {
+  const iommu = new Iommu();
+  const requester = iommu.requester('0000:6a:01.0');
+  const table = iommu.pageTable();
+  for (const pasid of [5, 6]) requester.grant(pasidOf(pasid), table);
+  assert.throws(
+    () => table.close(),
+    new BrokenInvariant('a page table is closed while 2 entries lead to it'),
+  );
+  requester.withdraw(pasidOf(5));
+  assert.throws(() => table.close(), BrokenInvariant);
+  requester.withdraw(pasidOf(6));
+  table.close();
+  assert.equal(iommu.tables.tableCount, 0);
+});
+
 test('grants of one table are counted, and the last one withdrawn closes the entry', () => {
   const { requester, table, map } = setup();
   map(0, PAGE_SIZE, 0);

@@ -86,6 +86,7 @@ export class Requester {
     const entry = this.#entries.get(pasid);
     if (entry === undefined) {
       this.#entries.set(pasid, { table, log, grants: 1 });
+      table.enter();
       if (log !== undefined) this.#logs++;
     } else if (entry.table === table && entry.log === log) entry.grants++;
     else refuse('EBUSY', `PASID ${pasid} of requester ${this.rid} is another address space already`);
@@ -100,6 +101,7 @@ export class Requester {
       broken(`PASID ${pasid} of requester ${this.rid} is withdrawn, and not granted`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
+    entry.table.leave();
     if (entry.log !== undefined) this.#logs--;
     this.#roots[pasid] = 0;
   }

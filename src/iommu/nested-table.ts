@@ -6,9 +6,10 @@
  * What its entries look like is a matter of its format: each format is a subclass.
  */
 import type { Access } from './access.js';
+import { Granted } from './granted.js';
 import type { PageTable } from './page-table.js';
 
-export abstract class NestedTable {
+export abstract class NestedTable extends Granted {
   /** The second stage. */
   readonly parent: PageTable;
   /** The tree that a requester may walk without asking, as it may walk a PageTable's: the table of zeros. */
@@ -17,6 +18,7 @@ export abstract class NestedTable {
   refusal = '';
 
   constructor(parent: PageTable) {
+    super();
     this.parent = parent;
   }
 

@@ -11,6 +11,7 @@
  * Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
 import { broken, release } from '../linux/invariant.js';
+import { Granted } from './granted.js';
 import {
   ACCESS,
   ENTRY_SLOTS,
@@ -58,7 +59,7 @@ export function walk(tables: Int32Array, root: number, hi: number, lo: number): 
   return entry < 0 ? foundIn(entry) : NONE;
 }
 
-export class PageTable {
+export class PageTable extends Granted {
   readonly #memory: TableMemory;
   #chunks: number[][] = [];
   #count = 0;
@@ -69,6 +70,7 @@ export class PageTable {
   #place = 0;
 
   constructor(memory: TableMemory) {
+    super();
     this.#memory = memory;
   }
 
@@ -195,6 +197,7 @@ export class PageTable {
   /** Gives the root back. The table is empty, and no requester has it. */
   close(): void {
     if (this.#count > 0) broken(`a page table is closed with ${this.#count} mappings in it`);
+    this.requireLeft();
     if (this.#root === 0) return;
     this.#forget(0, ADDRESS_LIMIT);
     this.#memory.freeRoot(this.#root);

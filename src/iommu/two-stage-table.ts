@@ -94,6 +94,7 @@ export abstract class TwoStageTable extends NestedTable {
   }
 
   close(): void {
+    this.requireLeft();
     this.invalidateAll();
     this.#iotlb.close();
   }
