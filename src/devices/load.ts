@@ -12,6 +12,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
+import { ModelCalls } from './model-calls.js';
 
 /** One `--device` argument, taken apart. */
 export interface DeviceSpec {
@@ -29,6 +30,8 @@ export interface DeviceSpec {
 export interface DevicePlan extends Pick<DeviceSpec, 'mdevs' | 'bdf'> {
   /** The argument. */
   readonly spec: string;
+  /** Whose work its module does, from its loading on. */
+  readonly calls: ModelCalls;
   /** Makes the model. @throws Error when one of its options is wrong. */
   make(host: DeviceHost): DeviceModel;
 }
@@ -42,8 +45,9 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
 /** What `spec` asks for. @throws Refusal as parseDeviceSpec and loadDeviceFactory. */
 export async function planDevice(spec: string, baseDirectory: string): Promise<DevicePlan> {
   const { name, options, ...place } = parseDeviceSpec(spec);
-  const factory = await loadDeviceFactory(name, baseDirectory);
-  return { spec, ...place, make: (host) => factory(host, options) };
+  const calls = new ModelCalls(spec);
+  const factory = await calls.own(() => loadDeviceFactory(name, baseDirectory));
+  return { spec, calls, ...place, make: (host) => factory(host, options) };
 }
 
 /** Splits one `--device` argument. @throws Refusal EINVAL naming the part at fault. */

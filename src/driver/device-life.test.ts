@@ -176,14 +176,14 @@ describe('the work of a model', () => {
     model.broken = true;
     assert.equal(work.busy(), true);
     work.step();
-    assert.deepEqual([work.busy(), work.failures], [false, 1]);
-    assert.match(work.failure!, /of vdpa0 failed: out of luck/);
+    assert.deepEqual([work.busy(), work.calls.failures], [false, 1]);
+    assert.match(work.calls.failure!, /of vdpa0 failed: out of luck/);
     work.reset();
-    assert.match(work.failure!, /of vdpa0 failed: no way back/);
-    assert.equal(work.failures, 2);
+    assert.match(work.calls.failure!, /of vdpa0 failed: no way back/);
+    assert.equal(work.calls.failures, 2);
     model.broken = false;
     work.reset();
-    assert.deepEqual([work.failure, work.busy(), work.failures], [undefined, false, 2]);
+    assert.deepEqual([work.calls.failure, work.busy(), work.calls.failures], [undefined, false, 2]);
   });
 
   it('that never gets done is dropped by a drain, which otherwise resets nothing', () => {

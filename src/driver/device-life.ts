@@ -11,6 +11,7 @@
  * device has entries of one ABI only: while another one has it, nothing can be authorized.
  */
 import type { WorkingModel } from '../devices/device-model.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
@@ -28,9 +29,9 @@ export class DeviceLife {
   #granted = false;
   #bound: string | undefined;
 
-  constructor(name: string, port: DevicePort, model: WorkingModel) {
+  constructor(name: string, port: DevicePort, model: WorkingModel, calls = new ModelCalls(name)) {
     this.name = name;
-    this.work = new DeviceWork(name, model);
+    this.work = new DeviceWork(model, calls);
     this.#port = port;
   }
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ModelCalls } from '../devices/model-calls.js';
 import { BrokenInvariant, broken } from '../linux/invariant.js';
 import { DeviceWork } from './device-work.js';
 
 /** A model with work, whose steps do `step`. */
 function working(step: () => boolean) {
   const model = { resets: 0, busy: () => true, step, reset: () => void model.resets++ };
-  return { model, work: new DeviceWork('vfio0', model) };
+  return { model, work: new DeviceWork(model, new ModelCalls('vfio0')) };
 }
 
 test('a model that throws has failed; what was no fault of its own goes on to whoever serves the call', () => {
@@ -17,7 +18,7 @@ test('a model that throws has failed; what was no fault of its own goes on to wh
   const hit = working(() => broken('slot 3 is free'));
   assert.throws(() => hit.work.step(), new BrokenInvariant('slot 3 is free'));
   assert.deepEqual(
-    [failing, hit].map(({ work }) => [work.failure, work.failures, work.busy()]),
+    [failing, hit].map(({ work }) => [work.calls.failure, work.calls.failures, work.busy()]),
     [
       ['the device model of vfio0 failed: no such register', 1, false],
       ['the device model of vfio0 failed: slot 3 is free', 1, false],

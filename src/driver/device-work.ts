@@ -1,40 +1,30 @@
 /**
- * The work of a device model: done in steps, drained, dropped by a reset; and what becomes of a model that
- * fails.
+ * The work of a device model: done in steps, drained, dropped by a reset.
  *
- * Models are written by people. One that throws has failed, and is not asked to work before it is reset. One
- * that never gets done is reset after a bounded number of steps, since a close may not wait for ever.
- *
- * Nobody is called when a model fails. The number of failures only grows: a driver that owes somebody word of
- * it (VFIO's ERR) compares.
+ * A model that has failed (devices/model-calls.ts) is not asked to work before it is reset. One that never
+ * gets done is reset after a bounded number of steps, since a close may not wait for ever.
  */
+import { Method } from '../devices/call-words.js';
 import type { WorkingModel } from '../devices/device-model.js';
+import type { ModelCalls } from '../devices/model-calls.js';
 import type { Vpasid } from '../iommu/pasid.js';
-import { BrokenInvariant, release } from '../linux/invariant.js';
+import { release } from '../linux/invariant.js';
 
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
 export const DRAIN_STEPS = 10_000;
 
 export class DeviceWork {
-  readonly #name: string;
-  readonly #model: WorkingModel;
-  #failure: string | undefined;
-  #failures = 0;
+  /** How the model is called: by whoever has other calls to make, too. */
+  readonly calls: ModelCalls;
+  readonly #step: () => boolean | void;
+  readonly #busy: (vpasid?: Vpasid) => boolean | undefined;
+  readonly #reset: () => void;
 
-  /** @param name the device's, for the sentence that says how the model has failed */
-  constructor(name: string, model: WorkingModel) {
-    this.#name = name;
-    this.#model = model;
-  }
-
-  /** Why the model has failed, or undefined while it works. */
-  get failure(): string | undefined {
-    return this.#failure;
-  }
-
-  /** How often it has failed since it was made. */
-  get failures(): number {
-    return this.#failures;
+  constructor(model: WorkingModel, calls: ModelCalls) {
+    this.calls = calls;
+    this.#step = () => model.step?.();
+    this.#busy = (vpasid) => model.busy?.(vpasid);
+    this.#reset = () => model.reset();
   }
 
   /**
@@ -42,24 +32,14 @@ export class DeviceWork {
    * be done before an answer.
    */
   step(): boolean {
-    if (this.#failure !== undefined) return true;
-    try {
-      return this.#model.step?.() !== false;
-    } catch (error) {
-      this.fail(error);
-      return true;
-    }
+    return this.calls.failure !== undefined || this.calls.call(Method.STEP, true, this.#step) !== false;
   }
 
   /** Is there accepted work, for `vpasid` or at all? */
   busy(vpasid?: Vpasid): boolean {
-    if (this.#failure !== undefined) return false;
-    try {
-      return this.#model.busy?.(vpasid) ?? false;
-    } catch (error) {
-      this.fail(error);
-      return false;
-    }
+    return (
+      this.calls.failure === undefined && (this.calls.call(Method.BUSY, false, this.#busy, vpasid) ?? false)
+    );
   }
 
   /**
@@ -84,20 +64,8 @@ export class DeviceWork {
 
   /** Drops all work; the model is as after power-on. It has failed when it fails at that. */
   reset(): void {
-    this.#failure = undefined;
-    try {
-      this.#model.reset();
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  /** The model has thrown `error`. @throws BrokenInvariant when it is one: it was not the model's fault. */
-  fail(error: unknown): void {
-    const what = error instanceof Error ? error.message : String(error);
-    this.#failure = `the device model of ${this.#name} failed: ${what}`;
-    this.#failures++;
-    if (error instanceof BrokenInvariant) throw error;
+    this.calls.recover();
+    this.calls.call(Method.RESET, undefined, this.#reset);
   }
 
   /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */

@@ -80,8 +80,8 @@ export class Machine {
   #makeDevices(plans: readonly DevicePlan[]): { driver: VfioDevice; spec: string }[] {
     const rids = assignRids(plans.map(({ bdf }) => bdf));
     const made: { driver: VfioDevice; spec: string }[] = [];
-    for (const [n, { spec, mdevs, make }] of plans.entries()) {
-      const request = { rid: rids[n]!, mdevs, make, firstIndex: made.length };
+    for (const [n, { spec, mdevs, make, calls }] of plans.entries()) {
+      const request = { rid: rids[n]!, mdevs, make, calls, firstIndex: made.length };
       const drivers = makeDevices(this.iommu, this.ioasid.pasids, request);
       made.push(...drivers.map((driver) => ({ driver, spec })));
     }

@@ -5,6 +5,8 @@
  * What a program sets is kept here and handed to the device when a queue begins to live: when it is enabled
  * and DRIVER_OK is set, whichever comes last. Refusals are those of Linux's vhost-vdpa.
  */
+
+import { Method } from '../devices/call-words.js';
 import { Feature, has, Status } from '../devices/virtio/features.js';
 import { VirtioDevice } from '../devices/virtio/virtio-device.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
@@ -253,11 +255,7 @@ export class VdpaDevice implements Driver {
   }
 
   #drain(): void {
-    try {
-      this.virtio.drain();
-    } catch (error) {
-      this.life.work.fail(error);
-    }
+    this.life.work.calls.call(Method.DRAIN, undefined, () => this.virtio.drain());
   }
 
   /** Raises what the device has wanted to raise since the last time. */

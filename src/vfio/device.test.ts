@@ -271,7 +271,7 @@ describe('a model that throws', () => {
     refused(() => device.writeRegion(2, 0, new Uint8Array(1)), 'EIO', /register 7 exploded/);
     assert.equal(eventfd.raised, 1);
     device.reset();
-    assert.equal(device.life.work.failure, undefined);
+    assert.equal(device.life.work.calls.failure, undefined);
     assert.equal(device.readRegion(2, 0, new Uint8Array(1)), 1);
   });
 
@@ -301,9 +301,9 @@ describe('a model that throws', () => {
     const { device, model } = setUp();
     model.broken = new Error('out of luck');
     device.step();
-    assert.match(device.life.work.failure!, /out of luck/);
+    assert.match(device.life.work.calls.failure!, /out of luck/);
     assert.equal(device.busy(), false);
     device.close();
-    assert.equal(device.life.work.failure, undefined);
+    assert.equal(device.life.work.calls.failure, undefined);
   });
 });

@@ -8,7 +8,9 @@
  * A model that has failed answers EIO in its BARs until it is reset. ERR is raised once for each failure:
  * nobody calls up here, so whatever lets the model do something is followed by a look at their number.
  */
-import type { DeviceModel } from '../devices/device-model.js';
+import { Method } from '../devices/call-words.js';
+import type { DeviceModel, PciDescription } from '../devices/device-model.js';
+import type { ModelCalls } from '../devices/model-calls.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
@@ -27,12 +29,16 @@ export const ROM_REGION = 6;
 export const CONFIG_REGION = 7;
 export const NUM_REGIONS = 9;
 
+const TRANSFERRED = 'readBar transferred the buffer that it was to fill';
+
 export class VfioDevice implements Driver {
   /** The file's name: `vfio0`. */
   readonly name: string;
   readonly life: DeviceLife;
   readonly #port: PciPort;
-  readonly #model: DeviceModel;
+  readonly #pci: PciDescription;
+  readonly #readBar: DeviceModel['readBar'];
+  readonly #writeBar: DeviceModel['writeBar'];
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   /** BAR sizes in bytes by index, 0 where there is none. */
@@ -42,11 +48,20 @@ export class VfioDevice implements Driver {
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
 
-  constructor(name: string, port: PciPort, model: DeviceModel, config: ConfigSpace, irqs: Interrupts) {
+  constructor(
+    name: string,
+    port: PciPort,
+    model: DeviceModel,
+    config: ConfigSpace,
+    irqs: Interrupts,
+    calls: ModelCalls,
+  ) {
     this.name = name;
-    this.life = new DeviceLife(name, port, model);
+    this.life = new DeviceLife(name, port, model, calls);
     this.#port = port;
-    this.#model = model;
+    this.#pci = model.pci;
+    this.#readBar = (bar, offset, target) => model.readBar(bar, offset, target);
+    this.#writeBar = (bar, offset, source) => model.writeBar(bar, offset, source);
     this.#config = config;
     this.#irqs = irqs;
     this.#barSizes = [0, 1, 2, 3, 4, 5].map(
@@ -120,7 +135,7 @@ export class VfioDevice implements Driver {
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
     this.life.checkUnauthorized();
-    this.#binding = new IommufdBinding(this.name, this.#port, this.#model.pci, context);
+    this.#binding = new IommufdBinding(this.name, this.#port, this.#pci, context);
     this.#port.pager = this.#binding;
     this.life.bind('bound to an iommufd; attach it to page tables of that');
     return this.#binding.device.id;
@@ -154,11 +169,10 @@ export class VfioDevice implements Driver {
    * @throws Refusal EIO when the model fails at it.
    */
   reset(): void {
-    const { work } = this.life;
-    work.reset();
+    this.life.work.reset();
     this.#irqs.deviceReset();
     this.#raiseFailures();
-    if (work.failure !== undefined) refuse('EIO', work.failure);
+    this.#checkWorking();
   }
 
   step(): boolean {
@@ -250,16 +264,16 @@ export class VfioDevice implements Driver {
 
   /** Raises ERR for each failure of the model that has come to pass since the last look. */
   #raiseFailures(): void {
-    for (const { failures } = this.life.work; this.#failuresTold < failures; this.#failuresTold++)
+    for (const { failures } = this.life.work.calls; this.#failuresTold < failures; this.#failuresTold++)
       this.#irqs.raiseError();
   }
 
-  /** The model has thrown `error` in an access to a BAR. @throws Refusal EIO */
-  #failAccess(error: unknown): never {
-    const { work } = this.life;
-    work.fail(error);
+  /** @throws Refusal EIO when the model has failed. */
+  #checkWorking(): void {
+    const { failure } = this.life.work.calls;
+    if (failure === undefined) return;
     this.#raiseFailures();
-    refuse('EIO', work.failure!);
+    refuse('EIO', failure);
   }
 
   #writeConfig(offset: number, source: Uint8Array): void {
@@ -274,8 +288,7 @@ export class VfioDevice implements Driver {
     if (size === undefined || size === 0)
       refuse('EINVAL', `${this.name} has no region ${index} to read or write`);
     if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
-    const { failure } = this.life.work;
-    if (failure !== undefined) refuse('EIO', failure);
+    this.#checkWorking();
     if (!this.#config.memoryEnabled)
       refuse('EIO', `memory space is off in the command register of ${this.name}`);
     return Math.min(offset + length, size);
@@ -294,12 +307,12 @@ export class VfioDevice implements Driver {
       this.#irqs.msix.read(offset, target);
       return;
     }
-    target.fill(0);
-    try {
-      this.#model.readBar(bar, offset, target);
-    } catch (error) {
-      this.#failAccess(error);
-    }
+    // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs share.
+    const lent = new Uint8Array(target.length);
+    this.life.work.calls.call(Method.READ_BAR, undefined, this.#readBar, bar, offset, lent);
+    if (lent.length !== target.length) this.life.work.calls.fail(new TypeError(TRANSFERRED));
+    this.#checkWorking();
+    target.set(lent);
   }
 
   /** @returns false when the device cannot take it now. */
@@ -308,10 +321,9 @@ export class VfioDevice implements Driver {
       this.#irqs.writeMsix(offset, source);
       return true;
     }
-    try {
-      return this.#model.writeBar(bar, offset, source) !== false;
-    } catch (error) {
-      this.#failAccess(error);
-    }
+    const { calls } = this.life.work;
+    const taken = calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice());
+    this.#checkWorking();
+    return taken !== false;
   }
 }

@@ -4,6 +4,7 @@
  */
 import { checkModel } from '../devices/check-model.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import { MdevPort } from '../driver/mdev.js';
 import { FunctionPort } from '../driver/pci-function.js';
 import type { BusGate, PciPort } from '../driver/pci-port.js';
@@ -20,6 +21,8 @@ export interface FunctionRequest {
   readonly rid: string;
   /** Makes the model. @throws Error when an option of it is wrong. */
   make(host: DeviceHost): DeviceModel;
+  /** Whose failure is one of all its devices: their module's. */
+  readonly calls?: ModelCalls;
   /** Mediated devices to cut the function into; 0 offers it whole. */
   readonly mdevs: number;
   /** The number N of the first device made, `vfioN`. */
@@ -34,16 +37,16 @@ export interface FunctionRequest {
  * @throws Error as `make`.
  */
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
-  const { rid, make, mdevs, firstIndex } = request;
+  const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
   const port = new FunctionPort(iommu, rid);
-  if (mdevs === 0) return [assemble(`vfio${firstIndex}`, port, make)];
-  const parent = checkModel(make({ dma: port, interrupt: () => {}, intx: () => {} }));
+  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make)];
+  const parent = checkModel(calls.make(() => make({ dma: port, interrupt: () => {}, intx: () => {} })));
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
     const mdevPort = new MdevPort(iommu, pasids, port.requester, name, bits);
-    return assemble(name, mdevPort, (host) => mdev.create(index, host));
+    return assemble(calls.part(name), mdevPort, (host) => mdev.create(index, host));
   });
 }
 
@@ -68,16 +71,16 @@ function cuttable(
  * Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no
  * configuration space yet.
  */
-function assemble(name: string, port: PciPort, make: (host: DeviceHost) => DeviceModel): VfioDevice {
+function assemble(calls: ModelCalls, port: PciPort, make: (host: DeviceHost) => DeviceModel): VfioDevice {
   let irqs: Interrupts | undefined;
   const host: DeviceHost = {
     dma: port,
     interrupt: (vector) => irqs?.raise(vector),
     intx: (level) => irqs?.drive(level),
   };
-  const model = checkModel(make(host));
+  const model = checkModel(calls.make(() => make(host)));
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
-  return new VfioDevice(name, port, model, config, irqs);
+  return new VfioDevice(calls.name, port, model, config, irqs, calls);
 }

@@ -1,0 +1,59 @@
+/**
+ * Which call of which model this thread is in, told in memory that other threads see too.
+ *
+ * A model that loops keeps its thread: only another one can tell, and name the call. So two words are stored
+ * at each call, plainly: nobody waits for them, and an atomic store is ten times as dear. Names go where they
+ * are seen too, once for each model.
+ *
+ * Invariant: CALL is 0 while no model is being called, and COUNT has another value at each call.
+ */
+
+/** The words. */
+export const CallWord = {
+  /** 0, or the call that is under way: a number of `nameOwner`, and the method beside it. */
+  CALL: 0,
+  COUNT: 1,
+} as const;
+
+/** What is called, by number. */
+export const Method = {
+  FACTORY: 0,
+  READ_BAR: 1,
+  WRITE_BAR: 2,
+  STEP: 3,
+  BUSY: 4,
+  RESET: 5,
+  DRAIN: 6,
+} as const;
+export type Method = (typeof Method)[keyof typeof Method];
+export const methodNames = ['the factory', 'readBar', 'writeBar', 'step', 'busy', 'reset', 'drain'] as const;
+/** Numbers of an owner. */
+const METHODS = 8;
+const NAME_BYTES = 1 << 16;
+
+/** Of this thread; what it hands to another one is seen there. */
+export const callWords = new Int32Array(new SharedArrayBuffer(16));
+export const callNames = new Uint8Array(new SharedArrayBuffer(NAME_BYTES));
+let named = 0;
+let nameEnd = 0;
+
+/**
+ * Names one whose methods are called. @returns what CALL is while its factory is; the other methods follow.
+ * Names that there is no room for are not known.
+ */
+export function nameOwner(name: string): number {
+  const bytes = new TextEncoder().encode(`${name.replaceAll('\n', ' ')}\n`);
+  if (nameEnd + bytes.length <= NAME_BYTES) {
+    callNames.set(bytes, nameEnd);
+    nameEnd += bytes.length;
+  }
+  return ++named * METHODS;
+}
+
+/** What `call`, a value of CALL, is in words: `readBar of vfio0`. `names` are the bytes of the names. */
+export function describeCall(call: number, names: Uint8Array): string {
+  // A decoder takes no shared memory.
+  const [...all] = new TextDecoder().decode(Uint8Array.from(names)).split('\n');
+  const owner = all[Math.floor(call / METHODS) - 1] || 'a device';
+  return `${methodNames[call % METHODS]} of ${owner}`;
+}

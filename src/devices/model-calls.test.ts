@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CallWord, callNames, callWords, describeCall, Method } from './call-words.js';
+import { ModelCalls } from './model-calls.js';
+
+const nothing = () => undefined;
+const now = () => callWords[CallWord.CALL]!;
+
+test('while a method runs the words name it and its model, and no longer', () => {
+  const calls = new ModelCalls('vfio7');
+  const seen = [Method.READ_BAR, Method.WRITE_BAR, Method.STEP, Method.BUSY, Method.RESET].map((method) =>
+    describeCall(calls.call(method, 0, now), callNames),
+  );
+  assert.deepEqual(
+    seen,
+    ['readBar', 'writeBar', 'step', 'busy', 'reset'].map((name) => `${name} of vfio7`),
+  );
+  assert.equal(describeCall(calls.make(now), callNames), 'the factory of vfio7');
+  const fails = () => {
+    throw new Error('no');
+  };
+  assert.equal(calls.call(Method.STEP, 'otherwise', fails), 'otherwise');
+  assert.throws(() => calls.make(fails));
+  assert.equal(now(), 0);
+});
+
+test('each call has a count of its own', () => {
+  const calls = new ModelCalls('vfio0');
+  const count = () => callWords[CallWord.COUNT]!;
+  assert.notEqual(calls.call(Method.STEP, 0, count), calls.call(Method.STEP, 0, count));
+});
+
+test('what a model leaves behind is known to be its own', async () => {
+  const module = new ModelCalls('./x.js');
+  const part = module.part('vfio0');
+  const owners: (ModelCalls | undefined)[] = [];
+  const note = () => void owners.push(ModelCalls.ofNow());
+  part.call(Method.STEP, undefined, () => void setTimeout(note, 1));
+  part.call(Method.STEP, undefined, () => void Promise.resolve().then(note));
+  module.own(() => void setImmediate(note));
+  part.call(Method.STEP, undefined, nothing);
+  note();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(owners[0], undefined);
+  assert.deepEqual(new Set(owners.slice(1)), new Set([part, module]));
+  assert.equal(owners.length, 4);
+});
+
+test('a module that fails takes its devices with it, and a device no other', () => {
+  const module = new ModelCalls('./x.js');
+  const [one, two] = [module.part('vfio0'), module.part('vfio1')];
+  one.fail(new Error('no'));
+  assert.deepEqual([module.failure, one.failures, two.failures], [undefined, 1, 0]);
+  module.fail('why');
+  assert.match(two.failure!, /^the device model of vfio1 failed: why$/);
+  assert.deepEqual([one.failures, two.failures, two.newest], [2, 1, 'why']);
+  one.recover();
+  assert.deepEqual([one.failure, one.failures], [undefined, 2]);
+});
+
+test('whatever is thrown has a sentence', () => {
+  const unprintable = {
+    toString() {
+      throw new Error('no');
+    },
+  };
+  for (const thrown of [undefined, null, Symbol('s'), unprintable, Object.create(null)]) {
+    const calls = new ModelCalls('vfio0');
+    const throws = () => {
+      throw thrown;
+    };
+    calls.call(Method.STEP, undefined, throws);
+    assert.match(calls.failure!, /^the device model of vfio0 failed: /);
+  }
+});

@@ -1,0 +1,133 @@
+/**
+ * ModelCalls: how one device model is called, and what becomes of it when it fails.
+ *
+ * Models are written by people, and run in the thread that serves everybody. So a call is a boundary. What is
+ * thrown in it, and a promise that comes back, is a failure of this model alone. Bytes are lent as copies:
+ * whatever the model keeps, changes or transfers of them is nobody else's. What it leaves behind on Node's
+ * queues against the rules, a timer or a promise, is still known to be its own when it fails: `ofNow`.
+ *
+ * Nobody is called when a model fails. The number of failures only grows: a driver that owes somebody word of
+ * it (VFIO's ERR), and whoever prints the stack, compare.
+ *
+ * Models stay in this thread because DMA and registers are called too often for another: a call and its answer
+ * take 0.03 us here; 10 us by futex from a worker, 8 us by pipes from a process, and that at each register
+ * access and each DMA, of which an ioctl, 14 us as a whole, may make many. The price is that a model that
+ * loops stops everything, until somebody who watches the call words ends the process.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { isPromise } from 'node:util/types';
+import { BrokenInvariant } from '../linux/invariant.js';
+import { CallWord, callWords, Method, methodNames, nameOwner } from './call-words.js';
+
+const owners = new AsyncLocalStorage<ModelCalls>();
+
+export class ModelCalls {
+  /** The device's name, for the sentence that says how the model has failed. */
+  readonly name: string;
+  readonly #number: number;
+  readonly #parts: ModelCalls[] = [];
+  #failure: string | undefined;
+  #failures = 0;
+  #newest: unknown;
+
+  constructor(name: string) {
+    this.name = name;
+    this.#number = nameOwner(name);
+  }
+
+  /** Whose call, timer or promise this is; undefined when it is known to be no model's. */
+  static ofNow(): ModelCalls | undefined {
+    return owners.getStore();
+  }
+
+  /** Why the model has failed, or undefined while it works. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** How often it has failed since it was made. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** What it has thrown when it failed last. */
+  get newest(): unknown {
+    return this.#newest;
+  }
+
+  /** The calls of `name`, which fails when this one does: what a function is cut into, a device of a module. */
+  part(name: string): ModelCalls {
+    const part = new ModelCalls(name);
+    this.#parts.push(part);
+    return part;
+  }
+
+  /** `load` is done on behalf of this one: what it leaves behind is its own. */
+  own<T>(load: () => T): T {
+    return owners.run(this, load);
+  }
+
+  /**
+   * Calls `body`, which is `method` of the model. @returns what it does, or `otherwise` when it throws or
+   * answers with a promise: then the model has failed.
+   * @throws BrokenInvariant when that was what it ran into: it was not the model's fault.
+   */
+  call<R, A, B, C>(method: Method, otherwise: R, body: (a: A, b: B, c: C) => R, a?: A, b?: B, c?: C): R {
+    this.#begin(method);
+    try {
+      const result = owners.run(this, body, a!, b!, c!);
+      if (typeof result === 'object' && result !== null) refuseObject(methodNames[method], result);
+      return result;
+    } catch (error) {
+      this.fail(error);
+      if (error instanceof BrokenInvariant) throw error;
+      return otherwise;
+    } finally {
+      callWords[CallWord.CALL] = 0;
+    }
+  }
+
+  /** Calls a factory. @throws what it throws. */
+  make<T>(factory: () => T): T {
+    this.#begin(Method.FACTORY);
+    try {
+      return owners.run(this, factory);
+    } finally {
+      callWords[CallWord.CALL] = 0;
+    }
+  }
+
+  /** The model has thrown `error`, here or on its own. */
+  fail(error: unknown): void {
+    this.#failure = `the device model of ${this.name} failed: ${sentence(error)}`;
+    this.#failures++;
+    this.#newest = error;
+    for (const part of this.#parts) part.fail(error);
+  }
+
+  /** The model is reset: what it has failed at is over. */
+  recover(): void {
+    this.#failure = undefined;
+  }
+
+  #begin(method: Method): void {
+    callWords[CallWord.COUNT] = (callWords[CallWord.COUNT]! + 1) | 0;
+    callWords[CallWord.CALL] = this.#number + method;
+  }
+}
+
+/** Methods answer at once, by a boolean or nothing. */
+function refuseObject(name: string, result: object): never {
+  if (!isPromise(result)) throw new TypeError(`${name} returned an object`);
+  // It may be rejected later, which is no second failure.
+  Promise.prototype.then.call(result, undefined, () => undefined);
+  throw new TypeError(`${name} returned a promise; what a model does is done when its method returns`);
+}
+
+function sentence(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : String(error);
+  } catch {
+    return 'it threw what cannot be printed';
+  }
+}
