@@ -19,6 +19,8 @@ export class RingMemory {
   /** One sentence: why the queue can go on no more. Undefined: it can. */
   broken: string | undefined;
   readonly #port: VirtioPort;
+  /** The queue is stopped: a model that still has one of its buffers reaches nothing by it. */
+  #cut = false;
   readonly #asid: number;
 
   constructor(port: VirtioPort, asid: number) {
@@ -40,12 +42,19 @@ export class RingMemory {
 
   /** Reads a part of a buffer. A fault is the request's affair, not the ring's. @returns the bytes read. */
   load(iova: number, target: Uint8Array, at: number, length: number): number {
+    if (this.#cut) return 0;
     return this.#port.read(this.#asid, iova, target, at, length)?.done ?? length;
   }
 
   /** Writes a part of a buffer. @returns the bytes written. */
   store(iova: number, source: Uint8Array, at: number, length: number): number {
+    if (this.#cut) return 0;
     return this.#port.write(this.#asid, iova, source, at, length)?.done ?? length;
+  }
+
+  /** No buffer is reached any more. */
+  cut(): void {
+    this.#cut = true;
   }
 
   /** The ring is broken. @returns false, for whoever asks whether to go on. */

@@ -147,7 +147,7 @@ for (const format of formats)
       }
     });
 
-    test('nothing is taken from a queue that is stopped, and nothing of before is put back', () => {
+    test('a queue that is stopped gives nothing, and no buffer of before is touched or put back', () => {
       const { memory, driver, queue } = scene(format, { size: 4 });
       driver.offer([toWrite]);
       driver.publish();
@@ -155,6 +155,7 @@ for (const format of formats)
       queue.stop();
       queue.start(driver.setup);
       const before = memory.bytes.slice();
+      assert.equal(chain.write(0, new Uint8Array(8)), 0);
       queue.put(chain, 8);
       queue.flush();
       assert.deepEqual(memory.bytes, before);

@@ -83,6 +83,7 @@ export class Virtqueue {
   /** No access to the ring or a buffer after this; what is out is forgotten. */
   stop(): void {
     this.#base = this.base;
+    this.#running?.memory.cut();
     this.#running = undefined;
     this.#out = 0;
     this.#oldest = this.#newest = undefined;
