@@ -7,7 +7,14 @@
  */
 
 import type { DeviceNode } from '../file/device-node.js';
-import { type EventStream, type IoctlCall, type OpenFile, READABLE, WRITABLE } from '../file/open-file.js';
+import {
+  type EventStream,
+  type FileCall,
+  type IoctlCall,
+  type OpenFile,
+  READABLE,
+  WRITABLE,
+} from '../file/open-file.js';
 import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { Inode, Opened } from './device-tree.js';
@@ -76,7 +83,8 @@ export class FileRequests {
   #path = '';
   #handle = 0;
   #argument = 0;
-  #file: OpenFile | DeviceNode | undefined;
+  #opened: Opened | undefined;
+  #node: DeviceNode | undefined;
 
   /** `presented` finds the object behind a descriptor of a thread, or refuses. */
   constructor(
@@ -152,7 +160,8 @@ export class FileRequests {
     const { request, reply } = this.#channel;
     const node = inode.node ?? refuse('ENXIO', `"${inode.path}" is only a place to mount something over`);
     this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!);
-    this.#claim(node);
+    this.#node = node;
+    this.#claim();
     const opened: Opened = { handle: ++this.#lastHandle, inode, file: node.open(this.#caller) };
     this.#handle = opened.handle;
     this.#opens.set(opened.handle, opened);
@@ -211,7 +220,8 @@ export class FileRequests {
   /** A new request: nothing is known of it yet. */
   next(): void {
     this.#call = undefined;
-    this.#file = undefined;
+    this.#opened = undefined;
+    this.#node = undefined;
   }
 
   /** The request being served was refused with `errno`. */
@@ -221,7 +231,8 @@ export class FileRequests {
 
   /** What the request being served uses. */
   get uses(): readonly object[] {
-    return this.#file === undefined ? [] : usedBy(this.#file);
+    if (this.#opened !== undefined) return usedBy(this.#opened.file, this.#call as FileCall);
+    return this.#node?.uses?.() ?? [];
   }
 
   /** What the request being served is, for messages. */
@@ -244,13 +255,13 @@ export class FileRequests {
   #begin(call: CallRecord['call'], argument: number, handle: number): Opened {
     const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
     this.#about(call, opened.inode.path, handle, argument);
-    this.#claim(opened.file);
+    this.#opened = opened;
+    this.#claim();
     return opened;
   }
 
-  /** The request is on `file`. @throws Claimed when another that goes on has what it uses. */
-  #claim(file: OpenFile | DeviceNode): void {
-    this.#file = file;
+  /** @throws Claimed when another that goes on has something that the request uses. */
+  #claim(): void {
     if (!this.#turns.idle && this.#turns.claimed(this.uses)) throw new Claimed();
   }
 
@@ -303,7 +314,7 @@ export class FileRequests {
   }
 }
 
-/** What a call on `file` uses, or to open it. */
-export function usedBy(file: OpenFile | DeviceNode): readonly object[] {
-  return file.uses?.() ?? ('object' in file ? [file.object] : []);
+/** What a call on `file` uses. */
+export function usedBy(file: OpenFile, call: FileCall): readonly object[] {
+  return file.uses?.(call) ?? [file.object];
 }

@@ -7,6 +7,7 @@
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
+import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -27,7 +28,7 @@ export interface Presence {
 const byFuse: Presence = {
   confirm: () => undefined,
   install: (file) => {
-    file.release();
+    finished(file.release());
     return refuse(
       'EOPNOTSUPP',
       'only a program that `ioasid run` has started can be given a new descriptor, where seccomp lets it',

@@ -15,7 +15,7 @@
  */
 
 import type { OpenFile } from '../file/open-file.js';
-import { isWork, type Work } from '../file/work.js';
+import { finished, isWork, type Work } from '../file/work.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import type { IoctlListener } from '../linux/ioctl-listener.js';
@@ -113,8 +113,8 @@ export class TrappedIoctls implements LoopSource {
     try {
       const opened = this.#target(pending);
       if (opened === undefined) this.#end(pending, () => this.#pass(call));
-      else if (this.#turns.claimed(usedBy(opened.file)))
-        this.#turns.wait(usedBy(opened.file), () => this.#advance(pending));
+      else if (this.#turns.claimed(usedBy(opened.file, 'ioctl')))
+        this.#turns.wait(usedBy(opened.file, 'ioctl'), () => this.#advance(pending));
       else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg))
         this.#serve(pending, opened);
       else this.#prepare(pending);
@@ -192,7 +192,7 @@ export class TrappedIoctls implements LoopSource {
         this.#current = undefined;
       }
     };
-    if (!proceed()) this.#turns.goOn(usedBy(opened.file), proceed);
+    if (!proceed()) this.#turns.goOn(usedBy(opened.file, 'ioctl'), proceed);
   }
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {
@@ -236,7 +236,7 @@ export class TrappedIoctls implements LoopSource {
       pending.installed = blank;
       return number;
     } catch (error) {
-      file.release();
+      finished(file.release());
       throw error;
     }
   }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DmaFault, WorkingModel } from '../devices/device-model.js';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, type Requester } from '../iommu/iommu.js';
 import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
@@ -137,9 +137,9 @@ describe('a device whose address spaces are ASIDs', () => {
     life.authorize(context, a.pasid);
     life.authorize(context, b.pasid, vpasidOf(1));
     model.queue.push(vpasidOf(0), vpasidOf(1), vpasidOf(1));
-    life.revoke(a.pasid);
+    finish(life.revoke(a.pasid));
     assert.deepEqual([a.bytes[0], model.queue.length, model.faults.length], [1, 2, 0]);
-    life.revoke(b.pasid);
+    finish(life.revoke(b.pasid));
     assert.deepEqual([b.bytes[0], model.queue.length, model.faults.length], [1, 0, 0]);
   });
 });
@@ -152,7 +152,7 @@ describe('a device that another ABI has', () => {
     assert.equal(life.granted, true);
     refused(() => life.authorize(context, pasid), 'EBUSY', /vdpa0 is mapped by its own file/);
     finished(context.free(pasid));
-    life.close();
+    finish(life.close());
     life.open(2);
     assert.equal(life.granted, false);
     life.authorize(context, mapped(context, 0n).pasid);
@@ -163,7 +163,7 @@ describe('a device that another ABI has', () => {
     const { pasid } = mapped(context, 0n);
     life.authorize(context, pasid);
     refused(() => life.bind('mapped by its own file'), 'EBUSY', /authorized for PASIDs/);
-    life.revoke(pasid);
+    finish(life.revoke(pasid));
     life.bind('mapped by its own file');
   });
 });
@@ -189,11 +189,11 @@ describe('the work of a model', () => {
   it('that never gets done is dropped by a drain, which otherwise resets nothing', () => {
     const { life, model } = setUp();
     model.queue.push(vpasidOf(0));
-    life.work.drain();
+    finish(life.work.drain());
     assert.deepEqual([model.resets, model.faults.length], [0, 1]);
     model.stuck = true;
     model.queue.push(vpasidOf(0));
-    life.work.drain();
+    finish(life.work.drain());
     assert.deepEqual([model.resets, life.work.busy()], [1, false]);
   });
 });

@@ -12,10 +12,10 @@
  */
 import type { WorkingModel } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
-import { release } from '../linux/invariant.js';
 import type { Authorization } from './authorizations.js';
 import type { DevicePort } from './device-port.js';
 import { DeviceWork } from './device-work.js';
@@ -60,6 +60,14 @@ export class DeviceLife {
     return this.#port.authorizations.values();
   }
 
+  /** The contexts that it is authorized in, each once: what its end gives back. */
+  contexts(): Set<IoasidContext> {
+    const contexts = new Set<IoasidContext>();
+    for (const { context } of this.#port.authorizations.values())
+      if (context !== undefined) contexts.add(context);
+    return contexts;
+  }
+
   /** A process opens the device. @throws Refusal EBUSY while it is open. */
   open(pid: number): void {
     if (this.#holder !== undefined)
@@ -71,11 +79,8 @@ export class DeviceLife {
    * The end of what was opened, after `work.stop()` and after another ABI has taken its entries back:
    * everything is revoked, and the device can be opened again.
    */
-  close(): void {
-    this.#bound = undefined;
-    this.#granted = false;
-    this.#holder = undefined;
-    release(this.#departures());
+  close(): Work<void> {
+    return releasing(this.#departures());
   }
 
   /**
@@ -96,7 +101,7 @@ export class DeviceLife {
       authorizations.check(this.name, pasid, number);
       requester.grant(this.#port.entry(pasid), space.table);
     } catch (refusal) {
-      context.unuse(pasid);
+      finished(context.unuse(pasid));
       throw refusal;
     }
     authorizations.add({ pasid, vpasid: number, context });
@@ -107,13 +112,13 @@ export class DeviceLife {
    * Takes PASID `pasid` back: its work is drained, then its entry is gone. @throws Refusal ENOENT when the
    * device is not authorized for it.
    */
-  revoke(pasid: Pasid): void {
+  revoke(pasid: Pasid): Work<void> {
     const authorization = this.#port.authorizations.get(pasid);
     // The PASID of an attachment is none that a context has given: it goes the way it came.
     if (authorization?.context === undefined)
       refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
     const work = this.#port.namesSpaces ? authorization.vpasid : undefined;
-    release([() => this.work.drain(work), () => this.#leave(authorization)]);
+    return releasing([() => this.work.drain(work), () => this.#leave(authorization)]);
   }
 
   /** Asked before another ABI takes the device. @throws Refusal EBUSY while it is authorized for PASIDs. */
@@ -142,15 +147,20 @@ export class DeviceLife {
     );
   }
 
-  /** The steps of `close`. */
-  *#departures(): Generator<() => void> {
+  /** The steps of `close`. There can be a million. */
+  *#departures(): Generator<() => Sliced<void>> {
     for (const authorization of this.#port.authorizations.values()) yield () => this.#leave(authorization);
+    yield () => {
+      this.#bound = undefined;
+      this.#granted = false;
+      this.#holder = undefined;
+    };
   }
 
-  #leave(authorization: Authorization): void {
+  #leave(authorization: Authorization): Work<void> {
     const { authorizations, requester } = this.#port;
     const { pasid, context } = authorization;
-    release([
+    return releasing([
       () => authorizations.remove(authorization),
       () => requester.withdraw(this.#port.entry(pasid)),
       () => context?.unuse(pasid),

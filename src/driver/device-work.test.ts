@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ModelCalls } from '../devices/model-calls.js';
+import { finish } from '../file/work.js';
 import { BrokenInvariant, broken } from '../linux/invariant.js';
 import { DeviceWork } from './device-work.js';
 
@@ -28,8 +29,8 @@ test('a model that throws has failed; what was no fault of its own goes on to wh
 
 test('work that breaks an invariant while it is drained is dropped: nothing of it runs later', () => {
   const { model, work } = working(() => broken('slot 3 is free'));
-  assert.throws(() => work.drain(), BrokenInvariant);
+  assert.throws(() => finish(work.drain()), BrokenInvariant);
   assert.equal(model.resets, 1);
-  assert.throws(() => work.stop(), BrokenInvariant);
+  assert.throws(() => finish(work.stop()), BrokenInvariant);
   assert.equal(model.resets, 2);
 });

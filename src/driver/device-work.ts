@@ -7,8 +7,8 @@
 import { Method } from '../devices/call-words.js';
 import type { WorkingModel } from '../devices/device-model.js';
 import type { ModelCalls } from '../devices/model-calls.js';
+import type { Work } from '../file/work.js';
 import type { Vpasid } from '../iommu/pasid.js';
-import { release } from '../linux/invariant.js';
 
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
 export const DRAIN_STEPS = 10_000;
@@ -47,19 +47,22 @@ export class DeviceWork {
    * a page is not: whoever would answer may be the one who closes. A model that does not get done is reset,
    * since work that is left over would run in whatever address space its number means next.
    */
-  drain(vpasid?: Vpasid): void {
+  *drain(vpasid?: Vpasid): Work<void> {
     let done = false;
-    release([
-      () => {
-        done = this.#drained(vpasid);
-      },
-      () => done || this.reset(),
-    ]);
+    try {
+      done = yield* this.#drained(vpasid);
+    } finally {
+      if (!done) this.reset();
+    }
   }
 
   /** Waits for accepted work, and then there is none in any case: the model is as after power-on. */
-  stop(): void {
-    release([() => this.#drained(undefined), () => this.reset()]);
+  *stop(): Work<void> {
+    try {
+      yield* this.#drained(undefined);
+    } finally {
+      this.reset();
+    }
   }
 
   /** Drops all work; the model is as after power-on. It has failed when it fails at that. */
@@ -69,9 +72,10 @@ export class DeviceWork {
   }
 
   /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */
-  #drained(vpasid: Vpasid | undefined): boolean {
+  *#drained(vpasid: Vpasid | undefined): Work<boolean> {
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
       if (!this.busy(vpasid) || !this.step()) return true;
+      yield;
     }
     return !this.busy(vpasid);
   }

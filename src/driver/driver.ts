@@ -2,6 +2,7 @@
  * The driver of one device, as its files, the loop that gives it time and `ls` see it. There is one kind for
  * each ABI that devices are served by; what they share is the life of the device.
  */
+import type { Work } from '../file/work.js';
 import type { Pasid } from '../iommu/pasid.js';
 import type { DeviceLife } from './device-life.js';
 
@@ -9,13 +10,13 @@ export interface Driver {
   readonly life: DeviceLife;
 
   /** The last descriptor is gone: the device is as before it was opened. */
-  close(): void;
+  close(): Work<void>;
 
   /** A descriptor is gone: waits for accepted work. */
-  flush(): void;
+  flush(): Work<void>;
 
   /** As DeviceLife.revoke, which it calls. @throws Refusal ENOENT. */
-  revoke(pasid: Pasid): void;
+  revoke(pasid: Pasid): Work<void>;
 
   /** As DeviceWork.step, which it calls. */
   step(): boolean;

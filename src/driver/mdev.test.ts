@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PciDescription } from '../devices/device-model.js';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, type Requester } from '../iommu/iommu.js';
@@ -55,10 +55,10 @@ describe('a mediated device', () => {
     const { pasid } = mapped(context, 0n);
     first.life.authorize(context, pasid);
     second.life.authorize(context, pasid);
-    first.life.revoke(pasid);
+    finish(first.life.revoke(pasid));
     assert.notEqual(first.model.host.dma.write(pasid, 0, DATA), undefined);
     assert.equal(second.model.host.dma.write(pasid, 0, DATA), undefined);
-    second.life.revoke(pasid);
+    finish(second.life.revoke(pasid));
     assert.notEqual(second.model.host.dma.write(pasid, 0, DATA), undefined);
     finished(context.free(pasid));
   });
@@ -101,7 +101,7 @@ describe('a mediated device', () => {
     refused(() => first.life.authorize(context, b.pasid), 'EBUSY');
     assert.equal(first.model.host.dma.write(0, 0, DATA), undefined);
     assert.deepEqual([a.bytes[0], b.bytes[0]], [1, 0]);
-    first.life.revoke(a.pasid);
+    finish(first.life.revoke(a.pasid));
     assert.match(first.model.host.dma.write(0, 0, DATA)!.reason, /requests without PASID/);
   });
 
@@ -110,7 +110,7 @@ describe('a mediated device', () => {
     const { pasid, bytes } = mapped(context, 0n);
     first.life.authorize(context, pasid, vpasidOf(5));
     first.model.queue.push({ pasid: 5, iova: 0, write: true, buffer: DATA });
-    first.life.revoke(pasid);
+    finish(first.life.revoke(pasid));
     assert.deepEqual(bytes.subarray(0, 4), DATA);
     first.life.authorize(context, pasid, vpasidOf(5));
     first.gate.busMaster = false;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PciDescription } from '../devices/device-model.js';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { pasidOf, vpasidOf } from '../iommu/pasid.js';
@@ -39,7 +39,7 @@ describe('authorizing a whole function', () => {
     const back = new Uint8Array(8);
     assert.equal(model.host.dma.read(pasid, 0x1000, back, 2, 4), undefined);
     assert.deepEqual(back, Uint8Array.of(0, 0, 1, 2, 3, 4, 0, 0));
-    life.revoke(pasid);
+    finish(life.revoke(pasid));
     assert.match(write()!.reason, /not authorized/);
     assert.equal(iommu.faults.total, 2);
   });
@@ -57,7 +57,7 @@ describe('authorizing a whole function', () => {
     const { pasid } = mapped(context);
     life.authorize(context, pasid);
     refused(() => finished(context.free(pasid)), 'EBUSY');
-    life.revoke(pasid);
+    finish(life.revoke(pasid));
     finished(context.free(pasid));
   });
 
@@ -67,9 +67,9 @@ describe('authorizing a whole function', () => {
     life.authorize(context, pasid, vpasidOf(pasid));
     refused(() => life.authorize(context, pasid), 'EEXIST');
     refused(() => life.authorize(context, pasid, vpasidOf(pasid + 1)), 'EINVAL', /mediated/);
-    refused(() => life.revoke(pasidOf(pasid + 1)), 'ENOENT');
+    refused(() => finish(life.revoke(pasidOf(pasid + 1))), 'ENOENT');
     assert.deepEqual([...life.authorizations()], [{ pasid, vpasid: pasid, context }]);
-    life.revoke(pasid);
+    finish(life.revoke(pasid));
     finished(context.free(pasid));
   });
 
@@ -90,7 +90,7 @@ describe('authorizing a whole function', () => {
     finished(context.close());
     assert.equal(model.host.dma.write(pasid, 0x1000, HELLO), undefined);
     assert.equal([...system.contexts()].length, 1);
-    life.close();
+    finish(life.close());
     assert.equal([...system.contexts()].length, 0);
     assert.notEqual(model.host.dma.write(pasid, 0x1000, HELLO), undefined);
   });
@@ -107,7 +107,7 @@ describe('a function without PASID capability', () => {
     refused(() => life.authorize(context, second), 'EBUSY');
     refused(() => life.authorize(context, pasid), 'EEXIST');
     refused(() => life.authorize(context, second, vpasidOf(99)), 'EINVAL', /carry no PASID/);
-    life.revoke(pasid);
+    finish(life.revoke(pasid));
     life.authorize(context, second, vpasidOf(second));
     assert.equal(model.host.dma.write(0, 0x1000, HELLO), undefined);
   });

@@ -16,6 +16,9 @@ import type { Memory } from '../iommu/memory.js';
 import type { Refusal } from '../linux/errno.js';
 import type { Sliced } from './work.js';
 
+/** The calls that there are on an open file. */
+export type FileCall = 'ioctl' | 'read' | 'write' | 'flush' | 'release';
+
 /** An ioctl as it arrives. `cmd` is the whole 32-bit number. */
 export interface IoctlCall {
   readonly cmd: number;
@@ -61,10 +64,10 @@ export interface OpenFile {
   readonly stream?: EventStream | undefined;
 
   /**
-   * What calls on this file use: no call is served while another that goes on in slices uses one of these.
+   * What a call on this file uses: it is not served while another that goes on in slices uses one of these.
    * Absent: `object` alone.
    */
-  readonly uses?: (() => readonly object[]) | undefined;
+  readonly uses?: ((call: FileCall) => readonly object[]) | undefined;
 
   /**
    * @returns the ioctl's result, >= 0. Unknown commands: ENOTTY. Work that is returned must not look at

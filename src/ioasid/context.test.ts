@@ -82,8 +82,8 @@ test('a context given back more than was taken is a broken invariant, and is rel
   const context = system.open(1);
   const pasid = context.alloc(0, 0);
   context.use(pasid);
-  context.unuse(pasid);
-  assert.throws(() => context.unuse(pasid), /PASID 1 is dropped by more devices than hold it/);
+  finished(context.unuse(pasid));
+  assert.throws(() => finished(context.unuse(pasid)), /PASID 1 is dropped by more devices than hold it/);
   assert.equal([...system.contexts()].length, 0, 'the reference that was given back too much was the last');
   assert.equal(system.pasids.used, 0);
   assert.throws(
@@ -151,7 +151,7 @@ test('freeing a PASID that a device is authorized for is EBUSY, and its mappings
   context.use(pasid);
   assert.throws(() => finished(context.free(pasid)), { code: 'EBUSY' });
   assert.equal(context.mappings, 1);
-  context.unuse(pasid);
+  finished(context.unuse(pasid));
   finished(context.free(pasid));
   assert.equal(context.mappings, 0);
 });
@@ -163,9 +163,9 @@ test('a context lives until its file and all authorizations in it are gone, whic
     const pasid = context.alloc(0, 0);
     map(context, pasid, PAGE_SIZE);
     const space = context.use(pasid);
-    const last = fileFirst ? () => context.unuse(pasid) : () => finished(context.close());
+    const last = fileFirst ? () => finished(context.unuse(pasid)) : () => finished(context.close());
     if (fileFirst) finished(context.close());
-    else context.unuse(pasid);
+    else finished(context.unuse(pasid));
     assert.equal([...system.contexts()].length, 1);
     assert.equal(space.table.count, 1);
     last();

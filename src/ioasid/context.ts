@@ -9,12 +9,12 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
-import { finished, releasing, type Sliced, type Work } from '../file/work.js';
+import { releasing, type Sliced, type Work } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import type { Pasid } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
-import { broken, release } from '../linux/invariant.js';
+import { broken } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import type { PasidSpace } from './pasid-space.js';
@@ -198,11 +198,11 @@ export class IoasidContext {
   }
 
   /** The device gives it back. */
-  unuse(pasid: Pasid): void {
-    release([
+  unuse(pasid: Pasid): Work<void> {
+    return releasing([
       () =>
         (this.#spaces.get(pasid) ?? broken(`PASID ${pasid} is not in context ${this.id} any more`)).drop(),
-      () => finished(this.#drop()),
+      () => this.#drop(),
     ]);
   }
 

@@ -4,10 +4,10 @@
  * Invariant: while it is in the table so is its BoundDevice, which goes with it and not otherwise. Unlike a
  * VFIO device it has no descriptor of its own, so it holds no reference to the context.
  */
+import { finish, releasing } from '../file/work.js';
 import { BoundDevice, NO_PASID } from '../iommufd/bound-device.js';
 import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
 import { refuse } from '../linux/errno.js';
-import { release } from '../linux/invariant.js';
 import { MockHardware } from './mock-hardware.js';
 
 export class MockDevice extends IommufdObject {
@@ -36,7 +36,7 @@ export class MockDevice extends IommufdObject {
     objects.add(mock.device);
     try {
       if (pageTable === mock.id) refuse('ENOENT', `there is no object ${pageTable} yet`);
-      return { mock, hwpt: mock.device.attach(pageTable, NO_PASID) };
+      return { mock, hwpt: finish(mock.device.attach(pageTable, NO_PASID)) };
     } catch (error) {
       objects.destroy(mock.id);
       throw error;
@@ -45,6 +45,8 @@ export class MockDevice extends IommufdObject {
 
   destroy(): void {
     const { device } = this;
-    release([() => device.detachAll(), () => device.drop(), () => this.#objects.destroy(device.id)]);
+    finish(
+      releasing([() => device.detachAll(), () => device.drop(), () => this.#objects.destroy(device.id)]),
+    );
   }
 }

@@ -9,6 +9,7 @@
  * The device's page requests are put together to groups here, and go to the fault queue of the HWPT by which
  * their PASID is translated.
  */
+import { releasing, type Work } from '../file/work.js';
 import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
@@ -72,7 +73,7 @@ export class BoundDevice extends IommufdObject implements Requester {
    * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an
    * IOAS refuses a new domain with.
    */
-  attach(id: number, pasid: Vpasid): number {
+  *attach(id: number, pasid: Vpasid): Work<number> {
     if (this.#objects.get(id, IommufdObject) instanceof Ioas) {
       // No page table is made for what is refused anyway.
       this.#requireFree(pasid);
@@ -82,7 +83,7 @@ export class BoundDevice extends IommufdObject implements Requester {
           `a PASID is attached to an HWPT that was allocated for PASIDs, not to IOAS ${id} itself`,
         );
     }
-    const hwpt = this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
+    const hwpt = yield* this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
     this.hold();
     return hwpt.id;
   }
@@ -91,8 +92,9 @@ export class BoundDevice extends IommufdObject implements Requester {
    * Attaches `pasid` to another page table in one step. @throws Refusal as `attach`, and EINVAL when nothing
    * is attached.
    */
-  replace(id: number, pasid: Vpasid): number {
-    return this.#withPageTable(id, (candidate) => this.#replace(candidate, pasid)).id;
+  *replace(id: number, pasid: Vpasid): Work<number> {
+    const hwpt = yield* this.#withPageTable(id, (candidate) => this.#replace(candidate, pasid));
+    return hwpt.id;
   }
 
   /** Takes the attachment of `pasid` away; nothing attached is fine. */
@@ -110,8 +112,8 @@ export class BoundDevice extends IommufdObject implements Requester {
   }
 
   /** Detaches everything. */
-  detachAll(): void {
-    release(this.#detachments());
+  detachAll(): Work<void> {
+    return releasing(this.#detachments());
   }
 
   /**
@@ -143,7 +145,7 @@ export class BoundDevice extends IommufdObject implements Requester {
   }
 
   /** Finds or makes the page table that `id` means, and does `change` with it. */
-  #withPageTable(id: number, change: (hwpt: Hwpt) => void): Hwpt {
+  *#withPageTable(id: number, change: (hwpt: Hwpt) => void): Work<Hwpt> {
     const object = this.#objects.get(id, IommufdObject);
     if (object instanceof Hwpt) {
       change(object);
@@ -151,17 +153,17 @@ export class BoundDevice extends IommufdObject implements Requester {
     }
     if (!(object instanceof Ioas))
       refuse('EINVAL', `object ${id} is a ${object.kind}, which a device cannot be attached to`);
-    return this.#automatic(object, change);
+    return yield* this.#automatic(object, change);
   }
 
-  #automatic(ioas: Ioas, change: (hwpt: Hwpt) => void): Hwpt {
+  *#automatic(ioas: Ioas, change: (hwpt: Hwpt) => void): Work<Hwpt> {
     for (const candidate of this.#objects.values()) {
       if (!(candidate instanceof PagingHwpt) || !candidate.auto || candidate.ioas !== ioas) continue;
       if (candidate.iommu !== this.hardware.iommu) continue;
       change(candidate);
       return candidate;
     }
-    const hwpt = this.#objects.add(PagingHwpt.automatic(ioas, this.hardware));
+    const hwpt = this.#objects.add(yield* PagingHwpt.automatic(ioas, this.hardware));
     try {
       change(hwpt);
     } catch (error) {

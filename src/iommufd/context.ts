@@ -6,12 +6,12 @@
  * group, an access, the file of an event queue. Then all objects go, leaves first. Like an ioasid context it
  * is never told what a device does: the device takes out what it needs and gives it back.
  */
-import { finished, releasing, type Sliced, type Work } from '../file/work.js';
+import { releasing, type Sliced, type Work } from '../file/work.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Quota } from '../ioasid/quota.js';
 import type { Iommu, Access as Rights } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
-import { broken, release } from '../linux/invariant.js';
+import { broken } from '../linux/invariant.js';
 import { Access } from './access.js';
 import { BoundDevice } from './bound-device.js';
 import { FaultQueue } from './fault-queue.js';
@@ -95,9 +95,9 @@ export class IommufdContext {
    * ENOENT `faultId` is no fault queue, for HWPT_FAULT_ID_VALID; and as PagingHwpt.create, NestedHwpt.create,
    * Viommu.allocNested.
    */
-  allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Hwpt {
+  *allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Work<Hwpt> {
     const { hardware } = this.objects.get(deviceId, BoundDevice);
-    const hwpt = this.#makeHwpt(this.#pageTableParent(tableId), hardware, flags, data);
+    const hwpt = yield* this.#makeHwpt(this.#pageTableParent(tableId), hardware, flags, data);
     if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
     return this.objects.add(hwpt);
   }
@@ -151,8 +151,8 @@ export class IommufdContext {
   }
 
   /** The access goes, and its reference. */
-  closeAccess(access: Access): void {
-    release([() => access.close(), () => this.drop()]);
+  closeAccess(access: Access): Work<void> {
+    return releasing([() => access.close(), () => this.drop()]);
   }
 
   /** Makes a device an object of this context, and adds a reference to the context. */
@@ -162,8 +162,8 @@ export class IommufdContext {
   }
 
   /** The device goes: detached from everything, no object any more, its reference dropped. */
-  unbind(device: BoundDevice): void {
-    release([() => device.detachAll(), () => this.objects.destroy(device.id), () => this.drop()]);
+  unbind(device: BoundDevice): Work<void> {
+    return releasing([() => device.detachAll(), () => this.objects.destroy(device.id), () => this.drop()]);
   }
 
   /** IOMMU_DESTROY. @throws Refusal ENOENT, EBUSY. */
@@ -223,9 +223,7 @@ export class IommufdContext {
 
   /** The last descriptor of the file is gone. */
   close(): Sliced<void> {
-    if (this.#references === 0) broken(`iommufd context ${this.id} is dropped by more than hold it`);
-    if (--this.#references > 0) return;
-    return releasing([() => this.objects.destroyAll(), () => void this.#living.delete(this)]);
+    return this.drop();
   }
 
   /** One more reference. */
@@ -235,17 +233,19 @@ export class IommufdContext {
   }
 
   /** A reference goes. With the last everything is released. */
-  drop(): void {
-    finished(this.close());
+  drop(): Sliced<void> {
+    if (this.#references === 0) broken(`iommufd context ${this.id} is dropped by more than hold it`);
+    if (--this.#references > 0) return;
+    return releasing([() => this.objects.destroyAll(), () => void this.#living.delete(this)]);
   }
 
-  #makeHwpt(
+  *#makeHwpt(
     parent: Ioas | PagingHwpt | Viommu,
     hardware: IommuHardware,
     flags: number,
     data: UserData,
-  ): Hwpt {
-    if (parent instanceof Ioas) return PagingHwpt.create(parent, hardware, flags, data);
+  ): Work<Hwpt> {
+    if (parent instanceof Ioas) return yield* PagingHwpt.create(parent, hardware, flags, data);
     if (parent instanceof PagingHwpt) return NestedHwpt.create(parent, hardware, flags, data);
     return parent.allocNested(hardware, flags, data);
   }

@@ -5,7 +5,7 @@
  * last device.
  */
 
-import { finished } from '../file/work.js';
+import type { Work } from '../file/work.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DirtyLog } from '../iommu/dirty-log.js';
 import type { PageTable } from '../iommu/page-table.js';
@@ -28,13 +28,11 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
   readonly dirty: DirtyLog | undefined;
   readonly #format: PagingFormat;
 
-  /** For `create` and `automatic`. @throws Refusal as Ioas.addDomain. */
+  /** For `create` and `automatic`: until they have returned it translates for nothing. */
   constructor(ioas: Ioas, iommu: object, format: PagingFormat, flags: number, auto: boolean) {
     super(iommu, flags);
     this.ioas = ioas;
     this.#format = format;
-    finished(ioas.addDomain(this));
-    ioas.hold();
     this.auto = auto;
     this.nestParent = (flags & HWPT_NEST_PARENT) !== 0;
     this.dirty = flags & HWPT_DIRTY_TRACKING ? new DirtyLog(format.pageSize) : undefined;
@@ -44,7 +42,7 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
    * A page table for devices behind the IOMMU of `hardware`.
    * @throws Refusal EOPNOTSUPP flags or data that it does not support; and as Ioas.addDomain.
    */
-  static create(ioas: Ioas, hardware: IommuHardware, flags: number, data: UserData): PagingHwpt {
+  static *create(ioas: Ioas, hardware: IommuHardware, flags: number, data: UserData): Work<PagingHwpt> {
     const format = data.length > 0 ? hardware.formatOf : undefined;
     if ((data.length > 0 && format === undefined) || (flags !== 0 && !hardware.flags))
       refuse(
@@ -57,12 +55,13 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
       refuse('EOPNOTSUPP', "the device's IOMMU does not track dirty pages");
     if (flags & HWPT_FAULT_ID_VALID && flags & HWPT_NEST_PARENT)
       refuse('EOPNOTSUPP', 'the parent of nested tables delivers no faults');
-    return new PagingHwpt(ioas, hardware.iommu, format?.call(hardware, data) ?? hardware, flags, false);
+    const shape = format?.call(hardware, data) ?? hardware;
+    return yield* new PagingHwpt(ioas, hardware.iommu, shape, flags, false).#begin();
   }
 
   /** The page table for devices that are attached to `ioas` itself. @throws Refusal as Ioas.addDomain. */
-  static automatic(ioas: Ioas, hardware: IommuHardware): PagingHwpt {
-    return new PagingHwpt(ioas, hardware.iommu, hardware, 0, true);
+  static automatic(ioas: Ioas, hardware: IommuHardware): Work<PagingHwpt> {
+    return new PagingHwpt(ioas, hardware.iommu, hardware, 0, true).#begin();
   }
 
   get table(): PageTable {
@@ -98,6 +97,12 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
     const whole = table.start(slot) <= start && start + large - 1n <= table.last(slot);
     const end = whole ? start + large : iova + this.pageSize;
     for (let page = whole ? start : iova; page < end; page += this.pageSize) this.dirty.mark(page);
+  }
+
+  *#begin(): Work<this> {
+    yield* this.ioas.addDomain(this);
+    this.ioas.hold();
+    return this;
   }
 
   override destroy(): void {

@@ -82,6 +82,7 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
   return {
     path: `vfio/devices/${device.name}`,
     flushes: true,
+    uses: () => [device],
     open: (caller) => {
       device.life.open(caller.pid);
       return new DeviceFile(device, deviceIoctls, {
@@ -97,9 +98,10 @@ function groupNode(group: VfioGroup): DeviceNode {
   return {
     path: `vfio/${group.number}`,
     flushes: false,
+    uses: () => group.uses(),
     open: (caller) => {
       group.open(caller.pid);
-      return new DeviceFile(group, groupTable, { release: () => group.close() });
+      return new DeviceFile(group, groupTable, { uses: () => group.uses(), release: () => group.close() });
     },
   };
 }

@@ -3,6 +3,7 @@
  * given.
  */
 import type { Caller, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
+import { finished } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Where the caller's memory begins. */
@@ -66,7 +67,7 @@ export class FakeCaller implements Caller {
   }
 
   install(file: OpenFile): number {
-    file.release();
+    finished(file.release());
     refuse('EOPNOTSUPP', 'this caller takes no new descriptors');
   }
 

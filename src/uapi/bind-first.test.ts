@@ -4,6 +4,7 @@ import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
 import { Iommufd } from '../client/iommufd.js';
 import { CONFIG_REGION, VfioDeviceFile } from '../client/vfio-device.js';
+import { finish } from '../file/work.js';
 import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio.js';
@@ -72,12 +73,12 @@ test('with bind-first AUTHORIZE opens a device file too, and it stays open when 
 test('with bind-first a device that is had through its group is bound already', async () => {
   const { machine } = await setUp(true);
   const [group] = machine.groups;
-  machine.devices[0]!.driver.close();
+  finish(machine.devices[0]!.driver.close());
   const context = machine.iommufd.open(1);
   context.nameCompatIoas(context.allocIoas().id);
   group!.open(1);
   group!.setContainer(context);
-  group!.openDevice(1);
+  finish(group!.openDevice(1));
   assert.equal(machine.devices[0]!.driver.life.granted, true);
 });
 

@@ -4,7 +4,7 @@
  * Every refusal that leaves through it is kept in `lastRefusal`, so that the caller can ask why (EXPLAIN,
  * which every file answers).
  */
-import type { Caller, EventStream, IoctlCall, OpenFile } from '../file/open-file.js';
+import type { Caller, EventStream, FileCall, IoctlCall, OpenFile } from '../file/open-file.js';
 import { isWork, type Sliced, type Work } from '../file/work.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
@@ -24,7 +24,7 @@ export interface FileOperations {
   /** The events that it is a file of. */
   readonly stream?: EventStream;
   /** As OpenFile.uses. */
-  uses?(): readonly object[];
+  uses?(call: FileCall): readonly object[];
   /** One descriptor was closed. */
   flush?(): Sliced<void>;
   /** The last one was. */
@@ -34,7 +34,7 @@ export interface FileOperations {
 export class DeviceFile<T extends object> implements OpenFile {
   readonly object: T;
   readonly stream: EventStream | undefined;
-  readonly uses: (() => readonly object[]) | undefined;
+  readonly uses: ((call: FileCall) => readonly object[]) | undefined;
   lastRefusal: Refusal | undefined;
   readonly #table: IoctlTable<T>;
   readonly #operations: FileOperations;

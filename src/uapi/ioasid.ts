@@ -248,8 +248,8 @@ function authorize({ life }: Driver, caller: Caller, { data }: IoctlCall): numbe
   return 0;
 }
 
-function revoke(driver: Driver, _caller: Caller, { data }: IoctlCall): number {
-  driver.revoke(pasidAt(data, RevokeStruct.at.pasid));
+function* revoke(driver: Driver, _caller: Caller, { data }: IoctlCall): Work<number> {
+  yield* driver.revoke(pasidAt(data, RevokeStruct.at.pasid));
   return 0;
 }
 

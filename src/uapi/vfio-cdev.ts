@@ -4,6 +4,7 @@
  */
 
 import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { Work } from '../file/work.js';
 import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { NO_PASID } from '../iommufd/bound-device.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -61,18 +62,19 @@ function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   return 0;
 }
 
-function attach(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+function* attach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<number> {
+  const { arg } = call;
   const { at, size } = AttachStruct;
   const { data, pasid } = readAttachment(caller, call, at.pasid, size);
   caller.writeMemory(call.arg, data.subarray(0, at.pasid));
-  setU32(data, at.pt_id, device.attach(getU32(data, at.pt_id), pasid));
-  caller.writeMemory(call.arg, data.subarray(0, at.pasid));
+  setU32(data, at.pt_id, yield* device.attach(getU32(data, at.pt_id), pasid));
+  caller.writeMemory(arg, data.subarray(0, at.pasid));
   return 0;
 }
 
-function detach(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+function* detach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<number> {
   const { at, size } = DetachStruct;
-  device.detach(readAttachment(caller, call, at.pasid, size).pasid);
+  yield* device.detach(readAttachment(caller, call, at.pasid, size).pasid);
   return 0;
 }
 

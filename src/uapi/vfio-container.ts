@@ -7,7 +7,7 @@
  * VFIO_IOMMU_DIRTY_PAGES and everything about page tables for guests (SPAPR) is unknown there, so ENOTTY.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import type { Work } from '../file/work.js';
+import { after, type Sliced, type Work } from '../file/work.js';
 import type { Unmapped } from '../ioasid/address-space.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../iommu/iommu.js';
@@ -273,15 +273,14 @@ function presentedContainer(group: VfioGroup, caller: Caller, fd: number): Iommu
   }
 }
 
-function unsetContainer(group: VfioGroup): number {
-  group.unsetContainer();
-  return 0;
+function unsetContainer(group: VfioGroup): Sliced<number> {
+  return after(group.unsetContainer(), () => 0);
 }
 
 /** A new descriptor for the device whose name stands at the argument's address. */
-function getDeviceFd(group: VfioGroup, caller: Caller, call: IoctlCall): number {
+function* getDeviceFd(group: VfioGroup, caller: Caller, call: IoctlCall): Work<number> {
   group.find(readName(caller, call.arg));
-  group.openDevice(caller.pid);
+  yield* group.openDevice(caller.pid);
   const operations = { ...regionOperations(group.device), release: () => group.closeDevice() };
   return caller.install(new DeviceFile(group.device, groupedIoctls, operations));
 }

@@ -105,6 +105,7 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
   return {
     read: (offset, target) => readRegion(device, offset, target),
     write: (offset, source) => writeRegion(device, offset, source),
+    uses: (call) => device.uses(call),
     flush: () => device.flush(),
   };
 }

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { Feature, Status } from '../devices/virtio/features.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import type { Virtqueue } from '../devices/virtio/virtqueue.js';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { KIND_MAPPED } from '../ioasid/context.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
@@ -123,7 +123,7 @@ test('a device is owned by one process, and others may not', () => {
   refused(() => device.setOwner(PID), 'EBUSY', /vhost-vdpa-0 is owned by process 77 already/);
   refused(() => device.checkOwner(78), 'EPERM', /process 78 does not own vhost-vdpa-0: process 77 does/);
   device.checkOwner(PID);
-  device.close();
+  finish(device.close());
   refused(() => device.checkOwner(PID), 'EPERM', /nobody does/);
 });
 
@@ -287,10 +287,10 @@ test('both descriptors presented: an ASID is a PASID, and IOTLB messages for it 
   scene.map(1);
   run(scene);
   assert.ok(ask(scene));
-  device.revoke(pasid);
+  finish(device.revoke(pasid));
   assert.equal(ask(scene), false);
   assert.match(device.virtio.needsReset!, /nothing was mapped in ASID 0/);
-  refused(() => device.revoke(pasid), 'ENOENT');
+  refused(() => finish(device.revoke(pasid)), 'ENOENT');
 });
 
 test('an ASID with mappings, and a device that runs, cannot be given a PASID', () => {
@@ -300,7 +300,7 @@ test('an ASID with mappings, and a device that runs, cannot be given a PASID', (
   refused(() => scene.device.authorize(context, pasid, vpasidOf(0)), 'EBUSY', /has 1 mappings of its own/);
   scene.device.iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 1n });
   scene.device.authorize(context, pasid, vpasidOf(0));
-  scene.device.revoke(pasid);
+  finish(scene.device.revoke(pasid));
   scene.map(0);
   run(scene);
   refused(() => scene.device.authorize(context, pasid, vpasidOf(1)), 'EBUSY', /vhost-vdpa-0 runs/);
@@ -316,7 +316,7 @@ test('after the last close nothing is left of what a program had', () => {
   const config = new Counter();
   device.setConfigCall(config);
   ask(scene);
-  device.close();
+  finish(device.close());
   assert.deepEqual([call.closed, config.closed], [1, 1]);
   finished(context.close());
   assert.deepEqual([iommu.memories.size, iommu.tables.slotCount, system.pasids.used], [0, 0, 0]);

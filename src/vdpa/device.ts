@@ -13,6 +13,7 @@ import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { Signal } from '../file/open-file.js';
+import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Iommu } from '../iommu/iommu.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
@@ -202,9 +203,9 @@ export class VdpaDevice implements Driver {
     this.life.authorize(context, pasid, asid);
   }
 
-  revoke(pasid: Pasid): void {
+  *revoke(pasid: Pasid): Work<void> {
     this.#drain();
-    this.life.revoke(pasid);
+    yield* this.life.revoke(pasid);
     this.#tell();
   }
 
@@ -218,20 +219,20 @@ export class VdpaDevice implements Driver {
     return this.life.work.busy();
   }
 
-  flush(): void {
+  *flush(): Work<void> {
     this.#drain();
+    yield;
     this.#tell();
   }
 
-  close(): void {
+  *close(): Work<void> {
     this.#reset();
     this.#owner = undefined;
     this.#backend = 0n;
     this.#asids.fill(0);
     for (const vring of this.vrings) vring.close();
     this.setConfigCall(undefined);
-    this.iotlb.close();
-    this.life.close();
+    yield* releasing([() => this.iotlb.close(), () => this.life.close()]);
   }
 
   get #running(): boolean {

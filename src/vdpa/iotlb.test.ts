@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { finish } from '../file/work.js';
 import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -136,7 +137,7 @@ test('mappings count in a quota, and a refused first one leaves no address space
   update(0, BASE, 0x1000n);
   update(1, BASE, 0x1000n);
   refused(() => update(0, BASE + 0x1000n, 0x1000n), 'ENOSPC');
-  iotlb.close();
+  finish(iotlb.close());
   const failing = () => {
     memory();
     throw new Error('no memory');
@@ -162,7 +163,7 @@ test('an ASID can be a PASID only while it has no mappings', () => {
 test('a closed device has nothing left', () => {
   const { update, iotlb, iommu, pasids, read } = setUp();
   for (let n = 0n; n < 10n; n++) update(Number(n % 2n), BASE * n, 0x1000n);
-  iotlb.close();
+  finish(iotlb.close());
   assert.deepEqual([iommu.memories.size, iommu.tables.slotCount, pasids.used], [0, 0, 0]);
   assert.notEqual(read(0, 0x100000), undefined);
 });

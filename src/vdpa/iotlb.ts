@@ -7,7 +7,7 @@
  * are taken out as a whole by what touches them, as Linux's vhost does.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import { finish, finished } from '../file/work.js';
+import { finish, finished, type Work } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { DEFAULT_MAPPING_QUOTA, Quota } from '../ioasid/quota.js';
@@ -124,10 +124,10 @@ export class Iotlb {
   }
 
   /** The device is closed. */
-  close(): void {
+  *close(): Work<void> {
     for (const [asid, space] of this.#spaces) {
       if (space.table.count > 0) this.#port.leave(asid);
-      finish(space.close());
+      yield* space.close();
     }
     this.#spaces.clear();
     this.#batch = undefined;

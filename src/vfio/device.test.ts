@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { PciDescription } from '../devices/device-model.js';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { FakeCaller } from '../testkit/fake-caller.js';
@@ -46,7 +46,7 @@ describe('opening a VFIO device', () => {
   it('is exclusive: the second open is EBUSY and names the holder', () => {
     const { device } = setUp();
     refused(() => device.life.open(2), 'EBUSY', /process 1$/);
-    device.close();
+    finish(device.close());
     device.life.open(2);
     assert.equal(device.life.holder, 2);
   });
@@ -73,7 +73,7 @@ describe('revoking, closing and resetting', () => {
     device.life.authorize(context, pasid);
     for (let i = 0; i < 100; i++)
       model.queue.push({ pasid, iova: 0x1000 + i, write: true, buffer: Uint8Array.of(7) });
-    device.revoke(pasid);
+    finish(device.revoke(pasid));
     assert.deepEqual(bytes.subarray(0, 100), new Uint8Array(100).fill(7));
     assert.equal(model.faults.length, 0);
   });
@@ -85,7 +85,7 @@ describe('revoking, closing and resetting', () => {
     device.life.authorize(context, pasid);
     model.stuck = true;
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
-    device.revoke(pasid);
+    finish(device.revoke(pasid));
     assert.equal(model.resets, 1);
     assert.equal(device.busy(), false);
   });
@@ -95,11 +95,11 @@ describe('revoking, closing and resetting', () => {
     const { device, model, context } = world;
     const { pasid } = mapped(world.context);
     device.life.authorize(context, pasid);
-    device.flush();
+    finish(device.flush());
     assert.equal(model.resets, 0);
     model.stuck = true;
     model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
-    device.flush();
+    finish(device.flush());
     assert.equal(model.resets, 1);
     assert.equal(device.busy(), false);
     assert.equal([...device.life.authorizations()].length, 1);
@@ -127,7 +127,7 @@ describe('revoking, closing and resetting', () => {
     const pasids = [1, 2, 3].map(() => mapped(world.context).pasid);
     for (const pasid of pasids) device.life.authorize(context, pasid);
     assert.equal(caller.openSignals, 2);
-    device.close();
+    finish(device.close());
     assert.equal(caller.openSignals, 0);
     assert.equal([...device.life.authorizations()].length, 0);
     assert.equal(model.resets, 1);
@@ -284,7 +284,11 @@ describe('a model that throws', () => {
       caller,
     );
     const { pasid } = mapped(context);
-    for (const call of [() => device.revoke(pasid), () => device.flush(), () => device.step()]) {
+    for (const call of [
+      () => finish(device.revoke(pasid)),
+      () => finish(device.flush()),
+      () => device.step(),
+    ]) {
       if (device.life.authorizations().next().done === true) device.life.authorize(context, pasid);
       model.queue.push({ pasid, iova: 0x1000, write: true, buffer: HELLO });
       model.broken = new Error('out of luck');
@@ -303,7 +307,7 @@ describe('a model that throws', () => {
     device.step();
     assert.match(device.life.work.calls.failure!, /out of luck/);
     assert.equal(device.busy(), false);
-    device.close();
+    finish(device.close());
     assert.equal(device.life.work.calls.failure, undefined);
   });
 });

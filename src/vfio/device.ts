@@ -14,12 +14,12 @@ import type { ModelCalls } from '../devices/model-calls.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
-import type { Caller } from '../file/open-file.js';
+import type { Caller, FileCall } from '../file/open-file.js';
+import { releasing, type Work } from '../file/work.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { NO_PASID } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
-import { release } from '../linux/invariant.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
 import type { Interrupts, IrqRequest } from './interrupts.js';
 import { IommufdBinding } from './iommufd-binding.js';
@@ -69,6 +69,14 @@ export class VfioDevice implements Driver {
     );
   }
 
+  /** What a call on its file uses (OpenFile.uses). */
+  uses(call: FileCall): readonly object[] {
+    const context = this.#binding?.context;
+    if (call === 'ioctl') return context === undefined ? [this] : [this, context];
+    if (call !== 'release') return [this];
+    return context === undefined ? [this, ...this.life.contexts()] : [this, context];
+  }
+
   /** Is it bound to an iommufd? */
   get bound(): boolean {
     return this.#binding !== undefined;
@@ -78,9 +86,9 @@ export class VfioDevice implements Driver {
    * The last descriptor is gone: DMA is drained, everything is revoked, the device is as before it was
    * opened.
    */
-  close(): void {
+  close(): Work<void> {
     const binding = this.#binding;
-    release([
+    return releasing([
       () => this.life.work.stop(),
       () => this.#raiseFailures(),
       () => binding?.close(),
@@ -95,14 +103,13 @@ export class VfioDevice implements Driver {
   }
 
   /** A descriptor is gone: when it returns nothing is in flight. */
-  flush(): void {
-    this.#drain(undefined);
+  flush(): Work<void> {
+    return this.#drain(undefined);
   }
 
   /** IOASID_REVOKE. @throws Refusal as DeviceLife.revoke. */
-  revoke(pasid: Pasid): void {
-    this.life.revoke(pasid);
-    this.#raiseFailures();
+  revoke(pasid: Pasid): Work<void> {
+    return this.#watched(this.life.revoke(pasid));
   }
 
   /**
@@ -145,7 +152,7 @@ export class VfioDevice implements Driver {
    * ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL when the device is not bound; and as
    * IommufdBinding.attach.
    */
-  attach(id: number, pasid: Vpasid): number {
+  attach(id: number, pasid: Vpasid): Work<number> {
     return this.#bound().attach(id, pasid);
   }
 
@@ -153,13 +160,8 @@ export class VfioDevice implements Driver {
    * DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL
    * when the device is not bound.
    */
-  detach(pasid: Vpasid): void {
-    const binding = this.#bound();
-    const work = pasid === NO_PASID ? undefined : pasid;
-    this.#drain(work);
-    binding.detach(pasid);
-    // What has waited for a page has been told that it will not come.
-    this.#drain(work);
+  detach(pasid: Vpasid): Work<void> {
+    return this.#detach(this.#bound(), pasid);
   }
 
   /**
@@ -257,9 +259,22 @@ export class VfioDevice implements Driver {
     return this.#binding ?? refuse('EINVAL', `${this.name} is not bound to an iommufd`);
   }
 
-  #drain(vpasid: Vpasid | undefined): void {
-    this.life.work.drain(vpasid);
+  #drain(vpasid: Vpasid | undefined): Work<void> {
+    return this.#watched(this.life.work.drain(vpasid));
+  }
+
+  /** Does `work`, in which the model may fail. */
+  *#watched(work: Work<void>): Work<void> {
+    yield* work;
     this.#raiseFailures();
+  }
+
+  *#detach(binding: IommufdBinding, pasid: Vpasid): Work<void> {
+    const work = pasid === NO_PASID ? undefined : pasid;
+    yield* this.#drain(work);
+    binding.detach(pasid);
+    // What has waited for a page has been told that it will not come.
+    yield* this.#drain(work);
   }
 
   /** Raises ERR for each failure of the model that has come to pass since the last look. */

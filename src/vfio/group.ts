@@ -9,6 +9,7 @@
  * of it is open, and it holds one reference on the container's context as long.
  */
 
+import { releasing, type Sliced, type Work } from '../file/work.js';
 import { NO_PASID } from '../iommufd/bound-device.js';
 import { compatIoas, joinContainer } from '../iommufd/compat.js';
 import type { IommufdContext } from '../iommufd/context.js';
@@ -51,9 +52,14 @@ export class VfioGroup {
     this.#files = 1;
   }
 
+  /** What a call on the group's file uses. */
+  uses(): readonly object[] {
+    return this.#container === undefined ? [this, this.device] : [this, this.device, this.#container];
+  }
+
   /** The last descriptor of the group's file is gone. The group is in use until the device's are gone too. */
-  close(): void {
-    this.#put();
+  close(): Sliced<void> {
+    return this.#put();
   }
 
   /**
@@ -76,10 +82,10 @@ export class VfioGroup {
    * VFIO_GROUP_UNSET_CONTAINER. A device that is open stays where it is. @throws Refusal EINVAL when the
    * group has no container.
    */
-  unsetContainer(): void {
+  unsetContainer(): Sliced<void> {
     const context = this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);
     this.#container = undefined;
-    context.drop();
+    return context.drop();
   }
 
   /**
@@ -99,37 +105,37 @@ export class VfioGroup {
    * @throws Refusal EINVAL when the group has no container; EBUSY when the device is open by its own file;
    * ENODEV when the container has no IOAS; and as VfioDevice.attach.
    */
-  openDevice(pid: number): void {
+  *openDevice(pid: number): Work<void> {
     const context = this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);
-    if (this.#deviceFiles === 0) this.#start(context, pid);
+    if (this.#deviceFiles === 0) yield* this.#start(context, pid);
     this.#deviceFiles++;
     this.#files++;
   }
 
   /** The last descriptor of one of the device's files is gone. */
-  closeDevice(): void {
+  *closeDevice(): Work<void> {
     this.#deviceFiles--;
-    if (this.#deviceFiles === 0) this.device.close();
-    this.#put();
+    yield* releasing([() => (this.#deviceFiles === 0 ? this.device.close() : undefined), () => this.#put()]);
   }
 
-  #start(context: IommufdContext, pid: number): void {
+  *#start(context: IommufdContext, pid: number): Work<void> {
     this.device.life.open(pid);
     try {
       this.device.bindGrouped(context);
-      this.device.attach(compatIoas(context).id, NO_PASID);
+      yield* this.device.attach(compatIoas(context).id, NO_PASID);
     } catch (error) {
-      this.device.close();
+      yield* this.device.close();
       throw error;
     }
   }
 
-  #put(): void {
+  #put(): Sliced<void> {
     this.#files--;
     if (this.#files > 0) return;
     this.device.leaveGroup();
     this.#holder = undefined;
-    this.#container?.drop();
+    const container = this.#container;
     this.#container = undefined;
+    return container?.drop();
   }
 }

@@ -7,6 +7,7 @@
 
 import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { DevicePort } from '../driver/device-port.js';
+import type { Work } from '../file/work.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
@@ -43,7 +44,7 @@ export class IommufdBinding {
    * Attaches, or replaces what is attached. @returns the HWPT's id. @throws Refusal as BoundDevice.attach;
    * EINVAL for a PASID that it has not.
    */
-  attach(id: number, pasid: Vpasid): number {
+  attach(id: number, pasid: Vpasid): Work<number> {
     this.#checkPasid(pasid);
     return this.device.attached(pasid) === undefined
       ? this.device.attach(id, pasid)
@@ -56,8 +57,8 @@ export class IommufdBinding {
   }
 
   /** The device is closed. */
-  close(): void {
-    this.context.unbind(this.device);
+  close(): Work<void> {
+    return this.context.unbind(this.device);
   }
 
   #checkPasid(pasid: Vpasid): void {

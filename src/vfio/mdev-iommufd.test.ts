@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -58,7 +58,7 @@ function filled(context: IommufdContext): { ioas: Ioas; bytes: Uint8Array } {
 
 /** A page table of `ioas` for device `id`, fit for PASIDs. */
 function tableFor(context: IommufdContext, id: number, ioas: Ioas, flags = HWPT_PASID): PagingHwpt {
-  const hwpt = context.allocHwpt(id, ioas.id, flags, new UserData(new FakeCaller(), 0, 0, 0), 0);
+  const hwpt = finish(context.allocHwpt(id, ioas.id, flags, new UserData(new FakeCaller(), 0, 0, 0), 0));
   assert.ok(hwpt instanceof PagingHwpt);
   return hwpt;
 }
@@ -73,9 +73,9 @@ describe('a mediated device that is bound to an iommufd', () => {
       tableFor(b, devices[1].bind(b), second.ioas),
     ] as const;
     assert.equal(pasids.used, 0, 'a binding alone takes none');
-    devices[0].attach(tables[0].id, vpasidOf(1));
-    devices[1].attach(tables[1].id, vpasidOf(1));
-    devices[1].attach(tables[1].id, vpasidOf(2));
+    finish(devices[0].attach(tables[0].id, vpasidOf(1)));
+    finish(devices[1].attach(tables[1].id, vpasidOf(1)));
+    finish(devices[1].attach(tables[1].id, vpasidOf(2)));
     assert.equal(pasids.used, 3);
     assert.deepEqual(
       [...devices[1].life.authorizations()].map(({ vpasid, context }) => [vpasid, context]),
@@ -87,10 +87,10 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
     assert.deepEqual([first.bytes[0], second.bytes[0]], [1, 0]);
     assert.equal(models[0]!.host.dma.write(2, 0, DATA)?.reason, 'mdev vfio0 is not authorized for PASID 2');
-    devices[1].detach(vpasidOf(2));
-    devices[1].detach(vpasidOf(2));
+    finish(devices[1].detach(vpasidOf(2)));
+    finish(devices[1].detach(vpasidOf(2)));
     assert.equal(pasids.used, 2);
-    for (const device of devices) device.close();
+    for (const device of devices) finish(device.close());
     assert.equal(pasids.used, 0);
     assert.equal([...devices[1].life.authorizations()].length, 0);
     for (const context of [a, b]) finished(context.close());
@@ -102,9 +102,9 @@ describe('a mediated device that is bound to an iommufd', () => {
     const context = system.open(1);
     const [one, other] = [filled(context), filled(context)];
     const id = devices[0].bind(context);
-    devices[0].attach(tableFor(context, id, one.ioas).id, vpasidOf(900));
+    finish(devices[0].attach(tableFor(context, id, one.ioas).id, vpasidOf(900)));
     const before = [...devices[0].life.authorizations()];
-    devices[0].attach(tableFor(context, id, other.ioas).id, vpasidOf(900));
+    finish(devices[0].attach(tableFor(context, id, other.ioas).id, vpasidOf(900)));
     assert.deepEqual([...devices[0].life.authorizations()], before);
     assert.equal(pasids.used, 1);
     assert.equal(models[0]!.host.dma.write(900, 0, DATA), undefined);
@@ -120,15 +120,19 @@ describe('a mediated device that is bound to an iommufd', () => {
     const [first, second] = [filled(a), filled(b)];
     devices[0].bind(a);
     const id = devices[1].bind(b);
-    devices[0].attach(first.ioas.id, vpasidOf(0));
+    finish(devices[0].attach(first.ioas.id, vpasidOf(0)));
     assert.equal(
       models[1]!.host.dma.write(0, 0, DATA)?.reason,
       'mdev vfio1 is not authorized for requests without PASID',
     );
-    devices[1].attach(second.ioas.id, vpasidOf(0));
+    finish(devices[1].attach(second.ioas.id, vpasidOf(0)));
     models[1]!.host.dma.write(0, 8, DATA);
     assert.deepEqual([first.bytes[8], second.bytes[8], pasids.used], [0, 1, 2]);
-    refused(() => devices[1].attach(tableFor(b, id, second.ioas).id, vpasidOf(1)), 'EOPNOTSUPP', /0 bits/);
+    refused(
+      () => finish(devices[1].attach(tableFor(b, id, second.ioas).id, vpasidOf(1))),
+      'EOPNOTSUPP',
+      /0 bits/,
+    );
     refused(
       () =>
         second.ioas.map({ length: 4096n, access: READ, iova: 0xfee0_0000n }, 0n, {
@@ -138,7 +142,7 @@ describe('a mediated device that is bound to an iommufd', () => {
       'EINVAL',
       /reserved/,
     );
-    devices[0].detach(vpasidOf(0));
+    finish(devices[0].detach(vpasidOf(0)));
     assert.notEqual(models[0]!.host.dma.write(0, 0, DATA), undefined);
     assert.equal(models[1]!.host.dma.write(0, 0, DATA), undefined);
   });
@@ -149,18 +153,18 @@ describe('a mediated device that is bound to an iommufd', () => {
     const { ioas } = filled(context);
     const id = devices[0].bind(context);
     const hwpt = tableFor(context, id, ioas);
-    assert.equal(devices[0].attach(hwpt.id, vpasidOf(15)), hwpt.id);
-    refused(() => devices[0].attach(hwpt.id, vpasidOf(16)), 'EINVAL', /PASIDs of 4 bits/);
+    assert.equal(finish(devices[0].attach(hwpt.id, vpasidOf(15))), hwpt.id);
+    refused(() => finish(devices[0].attach(hwpt.id, vpasidOf(16))), 'EINVAL', /PASIDs of 4 bits/);
     const taken = Array.from({ length: 2 ** 20 - 2 }, () => pasids.alloc());
-    refused(() => devices[0].attach(hwpt.id, vpasidOf(1)), 'ENOSPC', /all 1048575 PASIDs/);
-    refused(() => devices[0].attach(hwpt.id, vpasidOf(0)), 'ENOSPC');
+    refused(() => finish(devices[0].attach(hwpt.id, vpasidOf(1))), 'ENOSPC', /all 1048575 PASIDs/);
+    refused(() => finish(devices[0].attach(hwpt.id, vpasidOf(0))), 'ENOSPC');
     assert.deepEqual([hwpt.users, [...devices[0].life.authorizations()].length], [1, 1]);
     const fixed = { length: 4096n, access: READ, iova: 0xfee0_0000n };
     ioas.map(fixed, 0n, { memory: new BufferMemory(new Uint8Array(PAGE)), offset: 0 });
     assert.notEqual(models[0]!.host.dma.write(1, 0, DATA), undefined);
-    devices[0].attach(tableFor(context, id, filled(context).ioas).id, vpasidOf(15));
+    finish(devices[0].attach(tableFor(context, id, filled(context).ioas).id, vpasidOf(15)));
     pasids.free(taken.pop()!);
-    devices[0].attach(hwpt.id, vpasidOf(1));
+    finish(devices[0].attach(hwpt.id, vpasidOf(1)));
     assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
   });
 
@@ -172,8 +176,8 @@ describe('a mediated device that is bound to an iommufd', () => {
     const context = system.open(1);
     const hwpt = tableFor(context, devices[0].bind(context), filled(context).ioas);
     for (let taken = 0; taken < 6; taken++) pasids.alloc();
-    devices[0].attach(hwpt.id, vpasidOf(5));
-    refused(() => devices[0].attach(hwpt.id, vpasidOf(6)), 'ENOSPC', /PASID 8, .* wider than 3 bits/);
+    finish(devices[0].attach(hwpt.id, vpasidOf(5)));
+    refused(() => finish(devices[0].attach(hwpt.id, vpasidOf(6))), 'ENOSPC', /PASID 8, .* wider than 3 bits/);
     assert.equal(pasids.used, 7);
   });
 
@@ -181,18 +185,20 @@ describe('a mediated device that is bound to an iommufd', () => {
     const { pasids, system, devices, models } = setUp();
     const context = system.open(1);
     const { ioas, bytes } = filled(context);
-    devices[0].attach(tableFor(context, devices[0].bind(context), ioas).id, vpasidOf(5));
+    finish(devices[0].attach(tableFor(context, devices[0].bind(context), ioas).id, vpasidOf(5)));
     models[0]!.queue.push({ pasid: 5, iova: 0, write: true, buffer: DATA });
-    devices[0].detach(vpasidOf(5));
+    finish(devices[0].detach(vpasidOf(5)));
     assert.deepEqual(bytes.subarray(0, 4), DATA);
-    devices[0].attach(
-      [...context.objects.values()].find((each) => each instanceof PagingHwpt)!.id,
-      vpasidOf(5),
+    finish(
+      devices[0].attach(
+        [...context.objects.values()].find((each) => each instanceof PagingHwpt)!.id,
+        vpasidOf(5),
+      ),
     );
     models[0]!.stuck = true;
     models[0]!.queue.push({ pasid: 5, iova: 8, write: true, buffer: DATA });
     const { resets } = models[0]!;
-    devices[0].detach(vpasidOf(5));
+    finish(devices[0].detach(vpasidOf(5)));
     assert.deepEqual([models[0]!.resets, bytes[8], pasids.used], [resets + 1, 0, 0]);
   });
 
@@ -203,7 +209,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     const tables = devices.map((device) =>
       tableFor(context, device.bind(context), ioas, HWPT_PASID | HWPT_DIRTY_TRACKING),
     );
-    for (const [index, device] of devices.entries()) device.attach(tables[index]!.id, vpasidOf(1));
+    for (const [index, device] of devices.entries()) finish(device.attach(tables[index]!.id, vpasidOf(1)));
     for (const { dirty } of tables) dirty!.enabled = true;
     models[0]!.host.dma.write(1, 0, DATA);
     assert.deepEqual(
@@ -229,13 +235,13 @@ describe('a mediated device that is bound to an iommufd', () => {
         const model = [new Map<number, number>(), new Map<number, number>()];
         for (const { device, act, vpasid, table } of steps) {
           if (act === 'attach') {
-            devices[device]!.attach(tables[table]!.id, vpasidOf(vpasid));
+            finish(devices[device]!.attach(tables[table]!.id, vpasidOf(vpasid)));
             model[device]!.set(vpasid, table);
           } else if (act === 'detach') {
-            devices[device]!.detach(vpasidOf(vpasid));
+            finish(devices[device]!.detach(vpasidOf(vpasid)));
             model[device]!.delete(vpasid);
           } else {
-            devices[device]!.close();
+            finish(devices[device]!.close());
             opened(devices[device]!);
             devices[device]!.bind(context);
             model[device]!.clear();

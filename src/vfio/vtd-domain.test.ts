@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller } from '../file/open-file.js';
+import { finish } from '../file/work.js';
 import { REFUSED } from '../iommu/access.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -30,11 +31,8 @@ function setUp() {
   } as unknown as Caller;
   // struct iommu_hwpt_vtd_s1: addresses of 48 bits, tables from 0 on.
   memory.setUint32(16, 48, true);
-  const parent = PagingHwpt.create(
-    ioas,
-    new FakeHardware(iommu),
-    HWPT_NEST_PARENT,
-    new UserData(caller, 0, 0, 0),
+  const parent = finish(
+    PagingHwpt.create(ioas, new FakeHardware(iommu), HWPT_NEST_PARENT, new UserData(caller, 0, 0, 0)),
   );
   const domain = new VtdDomain(iommu, parent, new UserData(caller, 1, 0, ENTRY_BYTES));
   /** Invalidates `count` times a page that is not that of IOVA 0. */

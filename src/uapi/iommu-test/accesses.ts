@@ -2,7 +2,9 @@
  * What the test interface does with accesses, by which a part of the kernel reaches an IOAS's memory without
  * a device. Each is a descriptor of its own.
  */
+
 import type { Caller } from '../../file/open-file.js';
+import { finish } from '../../file/work.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import { PAGE_SIZE } from '../../iommu/page-table.js';
 import { requireEnd, sameMemory } from '../../iommu-test/user-memory.js';
@@ -27,7 +29,7 @@ export function createAccess(context: IommufdContext, { caller, data, respond }:
   try {
     respond();
   } catch (error) {
-    context.closeAccess(access);
+    finish(context.closeAccess(access));
     throw error;
   }
   const fd = caller.install(

@@ -3,6 +3,7 @@
  * tell of an event, look into its cache.
  */
 
+import { finish } from '../../file/work.js';
 import { vpasidOf } from '../../iommu/pasid.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';
 import { MockHardware } from '../../iommu-test/mock-hardware.js';
@@ -43,7 +44,7 @@ export function mockDomain(context: IommufdContext, { data, respond }: Command):
 export function mockDomainReplace(context: IommufdContext, { data, respond }: Command): void {
   const { id, number } = NumberStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  setU32(data, NumberStruct.at.number, device.replace(number, NO_PASID));
+  setU32(data, NumberStruct.at.number, finish(device.replace(number, NO_PASID)));
   respond();
 }
 
@@ -88,7 +89,7 @@ export function triggerVevent(context: IommufdContext, { data }: Command): void 
 export function pasidAttach(context: IommufdContext, { data, respond }: Command): void {
   const { id, pasid, pt_id } = PasidStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  setU32(data, PasidStruct.at.pt_id, device.attach(pt_id, vpasidOf(pasid)));
+  setU32(data, PasidStruct.at.pt_id, finish(device.attach(pt_id, vpasidOf(pasid))));
   try {
     respond();
   } catch (error) {
@@ -100,7 +101,7 @@ export function pasidAttach(context: IommufdContext, { data, respond }: Command)
 export function pasidReplace(context: IommufdContext, { data, respond }: Command): void {
   const { id, pasid, pt_id } = PasidStruct.decode(data);
   const { device } = context.objects.get(id, MockDevice);
-  setU32(data, PasidStruct.at.pt_id, device.replace(pt_id, vpasidOf(pasid)));
+  setU32(data, PasidStruct.at.pt_id, finish(device.replace(pt_id, vpasidOf(pasid))));
   respond();
 }
 

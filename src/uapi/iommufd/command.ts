@@ -7,8 +7,7 @@
  * place (EFAULT), except where it would leave behind an object without a name.
  */
 import type { Caller, OpenFile } from '../../file/open-file.js';
-import type { Sliced } from '../../file/work.js';
-import { finished } from '../../file/work.js';
+import { finished, type Sliced } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -124,7 +123,7 @@ function respondOrRelease(command: Command, file: OpenFile): void {
   try {
     command.respond();
   } catch (error) {
-    file.release();
+    finished(file.release());
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import type { Caller } from '../../file/open-file.js';
+import { finish } from '../../file/work.js';
 import { Iommu, READ, WRITE } from '../../iommu/iommu.js';
 import { BufferMemory } from '../../iommu/memory.js';
 import { HWPT_DIRTY_TRACKING } from '../../iommufd/hwpt.js';
@@ -41,7 +42,7 @@ class Tracked {
     const ioas = this.#context.allocIoas();
     const hardware = Object.assign(new FakeHardware(), { dirtyTracking: true });
     const noData = new UserData(this.#caller, 0, 0, 0);
-    this.hwpt = PagingHwpt.create(ioas, hardware, HWPT_DIRTY_TRACKING, noData);
+    this.hwpt = finish(PagingHwpt.create(ioas, hardware, HWPT_DIRTY_TRACKING, noData));
     this.#context.objects.add(this.hwpt);
     const memory = new BufferMemory(new Uint8Array(BLOCK));
     for (let n = 0; n < blocks; n++)

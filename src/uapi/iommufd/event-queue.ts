@@ -6,9 +6,9 @@
  */
 
 import { type OpenFile, READABLE, WRITABLE } from '../../file/open-file.js';
+import { releasing } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
-import { release } from '../../linux/invariant.js';
 import { DeviceFile, type FileOperations } from '../device-file.js';
 
 interface EventQueue extends IommufdObject {
@@ -33,8 +33,6 @@ export function eventFile(
         return queue.arrivals;
       },
     },
-    release: () => {
-      release([() => queue.drop(), () => context.drop()]);
-    },
+    release: () => releasing([() => queue.drop(), () => context.drop()]),
   });
 }

@@ -1,6 +1,7 @@
 /**
  * The ioctls of an HWPT: alloc, and the invalidation of what it caches of its user's tables.
  */
+import type { Work } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { NestedHwpt } from '../../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../../iommufd/objects.js';
@@ -42,7 +43,7 @@ export const hwptIoctls = {
   IOMMU_HWPT_INVALIDATE: { nr: 0x8d, struct: HwptInvalidateStruct, last: 'reserved', handle: hwptInvalidate },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function hwptAlloc(context: IommufdContext, command: Command): number {
+function* hwptAlloc(context: IommufdContext, command: Command): Work<number> {
   const { data } = command;
   const { at } = HwptAllocStruct;
   requireZero(data, at.reserved, 'HWPT_ALLOC __reserved');
@@ -50,7 +51,7 @@ function hwptAlloc(context: IommufdContext, command: Command): number {
   if ((type === 0) !== (length === 0))
     refuse('EINVAL', `data of type ${type} and ${length} bytes do not go together`);
   const userData = new UserData(command.caller, type, Number(given.data_uptr), length);
-  const hwpt = context.allocHwpt(dev_id, pt_id, flags, userData, given.fault_id);
+  const hwpt = yield* context.allocHwpt(dev_id, pt_id, flags, userData, given.fault_id);
   setU32(data, at.out_hwpt_id, hwpt.id);
   return respondOrDestroy(context, hwpt, command);
 }

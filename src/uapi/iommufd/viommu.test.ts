@@ -35,11 +35,8 @@ class Asker {
     this.#memory.set(sized(struct, given), STRUCT_AT);
     const ioctl = ioctls[name];
     try {
-      iommufd(name, ioctl)(this.context, this.#caller(), {
-        cmd: 0x3b00 | ioctl.nr,
-        arg: STRUCT_AT,
-        data: new Uint8Array(0),
-      });
+      const call = { cmd: 0x3b00 | ioctl.nr, arg: STRUCT_AT, data: new Uint8Array(0) };
+      finished(iommufd(name, ioctl)(this.context, this.#caller(), call));
       return 'ok';
     } catch (error) {
       assert.ok(error instanceof Refusal, String(error));
