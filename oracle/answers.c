@@ -27,7 +27,8 @@ void print_hex(const uint8_t *bytes, size_t count)
 /**
  * The runs of words in which `now` is not `before`. `skipped` is the offset of a word that is not compared.
  */
-void print_changes(const char *label, const uint8_t *before, const uint8_t *now, size_t length, size_t skipped)
+void print_changes(const char *label, const uint8_t *before, const uint8_t *now, size_t length,
+		   size_t skipped)
 {
 	size_t at = 0;
 	size_t start;

@@ -50,7 +50,8 @@ static void run_script(FILE *in)
 
 	while (getline(&line, &room, in) > 0) {
 		count = 0;
-		for (char *at = line; count < WORDS && (word[count] = strtok_r(at, " \t\n", &rest)); at = NULL)
+		char *at = line;
+		for (; count < WORDS && (word[count] = strtok_r(at, " \t\n", &rest)); at = NULL)
 			count++;
 		if (count == 0 || word[0][0] == '#')
 			continue;

@@ -39,7 +39,8 @@ void end_sequence(void);
 extern FILE *out;
 size_t from_hex(const char *text, uint8_t *bytes, size_t room);
 void print_hex(const uint8_t *bytes, size_t count);
-void print_changes(const char *label, const uint8_t *before, const uint8_t *now, size_t length, size_t skipped);
+void print_changes(const char *label, const uint8_t *before, const uint8_t *now, size_t length,
+		   size_t skipped);
 void print_result(long result);
 
 /* Each runs the line of `count` words when its verb is one of its own; false: it is not. */

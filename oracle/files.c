@@ -45,7 +45,8 @@ static void do_pwritev(char **word, int count)
 	size_t used = 0;
 
 	for (int i = 3; i < count; i++) {
-		parts[i] = (struct iovec){ bytes + used, from_hex(word[i], bytes + used, sizeof(bytes) - used) };
+		parts[i] = (struct iovec){
+			bytes + used, from_hex(word[i], bytes + used, sizeof(bytes) - used) };
 		used += parts[i].iov_len;
 	}
 	print_result(pwritev(descriptor(word[1]), parts + 3, count - 3, evaluate(word[2])));
@@ -96,7 +97,8 @@ static bool transfer_line(char **word, int count)
 	else if (IS("pread", 4))
 		print_read(pread(descriptor(word[1]), bytes, at_most(number(word[3])), evaluate(word[2])));
 	else if (IS("pwrite", 4))
-		print_result(pwrite(descriptor(word[1]), bytes, from_hex(word[3], bytes, sizeof(bytes)), evaluate(word[2])));
+		print_result(pwrite(descriptor(word[1]), bytes, from_hex(word[3], bytes, sizeof(bytes)),
+				    evaluate(word[2])));
 	else if (IS("preadv", 4))
 		do_preadv(word, count);
 	else if (IS("pwritev", 4))
@@ -127,7 +129,8 @@ bool file_line(char **word, int count)
 	else if (IS("fsync", 2))
 		print_result(fsync(descriptor(word[1])));
 	else if (IS("fallocate", 5))
-		print_result(fallocate(descriptor(word[1]), number(word[2]), number(word[3]), number(word[4])));
+		print_result(fallocate(descriptor(word[1]), number(word[2]), number(word[3]),
+				       number(word[4])));
 	else if (IS("echo", 3))
 		do_echo(word[1], word[2]);
 	else

@@ -48,7 +48,7 @@ static void prepare(struct request *request, uint8_t *arg, char **word, int coun
 	}
 }
 
-/* Keeps what `word`, NAME@OFFSET:SIZE, names. Returns the offset of a descriptor in the struct, or SIZE_MAX. */
+/* Keeps what `word`, NAME@OFFSET:SIZE, names. Returns where a descriptor is in the struct, or SIZE_MAX. */
 static size_t save(char *word, const uint8_t *arg, int result)
 {
 	char *at = strchr(word, '@');
@@ -81,7 +81,8 @@ static void print_watched(struct request *request, char **word, int count)
 
 		if (!buffer)
 			continue;
-		print_changes(buffer->text, request->watched_before[i], (void *)buffer->value, watched_bytes(buffer),
+		print_changes(buffer->text, request->watched_before[i], (void *)buffer->value,
+			      watched_bytes(buffer),
 			      SIZE_MAX);
 		free(request->watched_before[i]);
 	}

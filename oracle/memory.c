@@ -60,7 +60,8 @@ static void do_memfd(const char *text, size_t length)
 /* `how` is of r, w (protection) and p (private). */
 static void do_mmap(const char *text, int fd, uint64_t offset, size_t length, const char *how)
 {
-	void *got = mmap(NULL, length, protection(how), strchr(how, 'p') ? MAP_PRIVATE : MAP_SHARED, fd, offset);
+	int flags = strchr(how, 'p') ? MAP_PRIVATE : MAP_SHARED;
+	void *got = mmap(NULL, length, protection(how), flags, fd, offset);
 
 	print_result(got == MAP_FAILED ? -1 : 0);
 	if (got != MAP_FAILED)
@@ -83,16 +84,19 @@ bool memory_line(char **word, int count)
 	} else if (IS("buf", 4)) {
 		do_buffer(word[1], number(word[2]), number(word[3]), protection(count > 4 ? word[4] : "rw"));
 	} else if (IS("fill", 4) && buffer && number(word[2]) <= buffer->length) {
-		from_hex(word[3], (uint8_t *)buffer->value + number(word[2]), buffer->length - number(word[2]));
+		from_hex(word[3], (uint8_t *)buffer->value + number(word[2]),
+			 buffer->length - number(word[2]));
 		fputc('0', out);
 	} else if (IS("peek", 4) && buffer) {
 		do_peek(buffer, number(word[2]), number(word[3]));
 	} else if (IS("protect", 5) && buffer) {
-		print_result(mprotect((void *)(buffer->value + number(word[2])), number(word[3]), protection(word[4])));
+		print_result(mprotect((void *)(buffer->value + number(word[2])), number(word[3]),
+				      protection(word[4])));
 	} else if (IS("unmap", 4) && buffer) {
 		print_result(munmap((void *)(buffer->value + number(word[2])), number(word[3])));
 	} else if (IS("mmap", 5)) {
-		do_mmap(word[1], descriptor(word[2]), number(word[3]), number(word[4]), count > 5 ? word[5] : "rw");
+		do_mmap(word[1], descriptor(word[2]), number(word[3]), number(word[4]),
+			count > 5 ? word[5] : "rw");
 	} else {
 		return false;
 	}

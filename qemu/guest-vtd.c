@@ -7,10 +7,13 @@
 #include "guest.h"
 
 /* Registers of the IOMMU, which QEMU has at this address */
-enum { IOMMU = 0xfed90000u, COMMAND_REG = 0x18, STATUS_REG = 0x1c, ROOT = 0x20, QUEUE_HEAD = 0x80, QUEUE_TAIL = 0x88, QUEUE = 0x90 };
-enum { TRANSLATE = 1u << 31, SET_ROOT = 1u << 30, ENABLE_QUEUE = 1u << 26, SCALABLE = 1u << 10, WIDE_DESCRIPTORS = 1u << 11 };
+enum { IOMMU = 0xfed90000u, COMMAND_REG = 0x18, STATUS_REG = 0x1c, ROOT = 0x20 };
+enum { QUEUE_HEAD = 0x80, QUEUE_TAIL = 0x88, QUEUE = 0x90 };
+enum { TRANSLATE = 1u << 31, SET_ROOT = 1u << 30, ENABLE_QUEUE = 1u << 26 };
+enum { SCALABLE = 1u << 10, WIDE_DESCRIPTORS = 1u << 11 };
 /* Invalidation descriptors: type, and granularity */
-enum { CONTEXTS = 1 | 1 << 4, PASIDS = 7 | 3 << 4, ALL_PAGES = 6 | 2 << 4, PAGES = 6 | 3 << 4, WAIT = 5 | 1 << 5 };
+enum { CONTEXTS = 1 | 1 << 4, PASIDS = 7 | 3 << 4, ALL_PAGES = 6 | 2 << 4 };
+enum { PAGES = 6 | 3 << 4, WAIT = 5 | 1 << 5 };
 /* Entries: bit 0 is "present" in all of them */
 enum { PRESENT = 1, FIRST_STAGE = 1 << 6, PASS_THROUGH = 4 << 6, PASIDS_ENABLED = 8, DOMAIN = 5 };
 /* Entries of a first-stage table */
@@ -78,7 +81,10 @@ static void invalidate_page(u32 iova) { invalidate(PAGES | DOMAIN << 16, iova); 
 
 static u64 *leaf(struct tables *t, u32 iova) { return &t->level1[iova / PAGE % 512]; }
 
-static void map(struct tables *t, u32 iova, const void *page, u32 flags) { *leaf(t, iova) = (u32)page | PRESENT | USER | flags; }
+static void map(struct tables *t, u32 iova, const void *page, u32 flags)
+{
+	*leaf(t, iova) = (u32)page | PRESENT | USER | flags;
+}
 
 /* A table with room for the addresses from FROM on, behind the entry `pasid` of `device`. */
 static void make_table(struct tables *t, u32 device, u32 pasid)
@@ -119,7 +125,9 @@ static void say_written(const char *what, u8 *buffer)
 {
 	fill(before, 0x55);
 	say(what);
-	say(same(buffer, from) ? ": written\n" : same(buffer, before) ? ": not written\n" : ": written, but not with what was read\n");
+	say(same(buffer, from)     ? ": written\n"
+	    : same(buffer, before) ? ": not written\n"
+				   : ": written, but not with what was read\n");
 }
 
 /* Has edu write its internal buffer, which holds what was read from FROM. */
@@ -143,7 +151,8 @@ static void test_edu(struct tables *t)
 {
 	dma(FROM, BUFFER, 1);
 	written("an address that only the guest's table maps", TO, to);
-	say((*leaf(t, FROM) & (ACCESSED | DIRTY)) == ACCESSED && (*leaf(t, TO) & (ACCESSED | DIRTY)) == (ACCESSED | DIRTY)
+	say((*leaf(t, FROM) & (ACCESSED | DIRTY)) == ACCESSED &&
+			    (*leaf(t, TO) & (ACCESSED | DIRTY)) == (ACCESSED | DIRTY)
 		    ? "the entries are marked as accessed, and that of the page written as dirty\n"
 		    : "the entries are not marked\n");
 	written("the same memory, in a page for reading", READ_ONLY, to);
@@ -164,9 +173,11 @@ static void test_edu(struct tables *t)
 static void test_writer(void)
 {
 	written_with("PASID 3, an address that its table maps", 3, TO, other);
-	written_with("PASID 3, an address that only the other device's table maps", 3, MEMORY + (u32)other, other);
+	written_with("PASID 3, an address that only the other device's table maps", 3, MEMORY + (u32)other,
+		     other);
 	written_with("PASID 4, which has no entry", 4, TO, other);
-	written_with("no PASID, an address in the machine, because these requests pass through", 0, (u32)to, to);
+	written_with("no PASID, an address in the machine, because these requests pass through", 0, (u32)to,
+		     to);
 	of_writer.pasids[3 * 8] = 0;
 	invalidate(PASIDS, 0);
 	written_with("PASID 3, when it has no entry any more", 3, TO, other);

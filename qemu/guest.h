@@ -10,11 +10,14 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 
 /* multiboot: no modules, no video */
-__attribute__((section(".text.start"), used, aligned(4))) static const u32 header[] = {0x1badb002, 0, -0x1badb002};
+__attribute__((section(".text.start"), used, aligned(4)))
+static const u32 header[] = {0x1badb002, 0, -0x1badb002};
 
-enum { SERIAL = 0x3f8, CONFIG_ADDRESS = 0xcf8, CONFIG_DATA = 0xcfc, END = 0xf4, EDU = 0x11e81234, MEMORY_SPACE = 2, BUS_MASTER = 4 };
+enum { SERIAL = 0x3f8, CONFIG_ADDRESS = 0xcf8, CONFIG_DATA = 0xcfc, END = 0xf4 };
+enum { EDU = 0x11e81234, MEMORY_SPACE = 2, BUS_MASTER = 4 };
 /* edu: registers in BAR 0, and its internal buffer as its DMA engine addresses it */
-enum { IDENTIFICATION = 0x00, LIVENESS = 0x04, SOURCE = 0x80, DESTINATION = 0x88, COUNT = 0x90, COMMAND = 0x98, BUFFER = 0x40000 };
+enum { IDENTIFICATION = 0x00, LIVENESS = 0x04, SOURCE = 0x80, DESTINATION = 0x88 };
+enum { COUNT = 0x90, COMMAND = 0x98, BUFFER = 0x40000 };
 
 static u8 stack[4096] __attribute__((aligned(16), used));
 static volatile u8 *bar;

@@ -150,8 +150,8 @@ export class FuseServer {
   }
 
   /**
-   * Does what no request asked for: the work of devices. What it throws is a bug, and told as one in a request
-   * is. @returns undefined then.
+   * Does what no request asked for: the work of devices. What it throws is a bug, and told as one in a
+   * request is. @returns undefined then.
    */
   attempt<T>(what: string, work: () => T): T | undefined {
     try {

@@ -100,7 +100,7 @@ export class StandIn implements Pulse {
     this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {
       workerData,
       transferList: [port2],
-      // Node would make our own streams nonblocking, to pass on what the worker says; the command shares them.
+      // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.
       stdout: true,
       stderr: true,
     });

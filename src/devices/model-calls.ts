@@ -9,10 +9,10 @@
  * Nobody is called when a model fails. The number of failures only grows: a driver that owes somebody word of
  * it (VFIO's ERR), and whoever prints the stack, compare.
  *
- * Models stay in this thread because DMA and registers are called too often for another: a call and its answer
- * take 0.03 us here; 10 us by futex from a worker, 8 us by pipes from a process, and that at each register
- * access and each DMA, of which an ioctl, 14 us as a whole, may make many. The price is that a model that
- * loops stops everything, until somebody who watches the call words ends the process.
+ * Models stay in this thread because DMA and registers are called too often for another: a call and its
+ * answer take 0.03 us here; 10 us by futex from a worker, 8 us by pipes from a process, and that at each
+ * register access and each DMA, of which an ioctl, 14 us as a whole, may make many. The price is that a model
+ * that loops stops everything, until somebody who watches the call words ends the process.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { isPromise } from 'node:util/types';
@@ -55,7 +55,9 @@ export class ModelCalls {
     return this.#newest;
   }
 
-  /** The calls of `name`, which fails when this one does: what a function is cut into, a device of a module. */
+  /**
+   * The calls of `name`, which fails when this one does: what a function is cut into, a device of a module.
+   */
   part(name: string): ModelCalls {
     const part = new ModelCalls(name);
     this.#parts.push(part);

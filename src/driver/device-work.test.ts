@@ -11,7 +11,7 @@ function working(step: () => boolean) {
   return { model, work: new DeviceWork(model, new ModelCalls('vfio0')) };
 }
 
-test('a model that throws has failed; what was no fault of its own goes on to whoever serves the call', () => {
+test('a model that throws has failed; what was no fault of its own goes on to who serves the call', () => {
   const failing = working(() => {
     throw new RangeError('no such register');
   });

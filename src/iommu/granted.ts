@@ -1,8 +1,8 @@
 /**
  * Granted: a page table of either kind, as something that entries of PASID tables lead to.
  *
- * Invariant: it is closed when no entry leads to it any more. What is closed before would be walked by the next
- * DMA, and the places that it gives back are another table's by then.
+ * Invariant: it is closed when no entry leads to it any more. What is closed before would be walked by the
+ * next DMA, and the places that it gives back are another table's by then.
  */
 import { broken } from '../linux/invariant.js';
 

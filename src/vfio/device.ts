@@ -322,7 +322,8 @@ export class VfioDevice implements Driver {
       this.#irqs.msix.read(offset, target);
       return;
     }
-    // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs share.
+    // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs
+    // share.
     const lent = new Uint8Array(target.length);
     this.life.work.calls.call(Method.READ_BAR, undefined, this.#readBar, bar, offset, lent);
     if (lent.length !== target.length) this.life.work.calls.fail(new TypeError(TRANSFERRED));

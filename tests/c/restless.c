@@ -53,7 +53,8 @@ static uint32_t pasid_of(int ioasid)
 
 static void map(int ioasid, uint32_t pasid, void *memory)
 {
-	struct ioasid_map map = { .size = sizeof map, .flags = IOASID_MAP_READ | IOASID_MAP_WRITE, .pasid = pasid,
+	struct ioasid_map map = { .size = sizeof map, .pasid = pasid,
+				  .flags = IOASID_MAP_READ | IOASID_MAP_WRITE,
 				  .user_va = (uintptr_t)memory, .length = PAGES * PAGE };
 
 	ioctl(ioasid, IOASID_MAP, &map);
@@ -106,7 +107,8 @@ static void reopened(void)
 	snprintf(path, sizeof path, "/proc/self/fd/%d", first);
 	for (;;) {
 		int again = open(path, O_RDWR | O_CLOEXEC);
-		struct ioasid_authorize authorize = { .size = sizeof authorize, .ioasid_fd = first, .pasid = pasid };
+		struct ioasid_authorize authorize = { .size = sizeof authorize, .ioasid_fd = first,
+						      .pasid = pasid };
 		struct ioasid_revoke revoke = { .size = sizeof revoke, .pasid = pasid };
 
 		ioctl(device_fd, IOASID_AUTHORIZE, &authorize);
@@ -139,9 +141,11 @@ static void maps(void)
 	if (ftruncate(file, PAGES * PAGE) != 0)
 		return;
 	for (;;) {
-		struct ioasid_map_file map_file = { .size = sizeof map_file, .flags = IOASID_MAP_READ, .pasid = pasid,
+		struct ioasid_map_file map_file = { .size = sizeof map_file, .pasid = pasid,
+						    .flags = IOASID_MAP_READ,
 						    .fd = file, .length = PAGES * PAGE };
-		struct ioasid_unmap unmap = { .size = sizeof unmap, .flags = IOASID_UNMAP_ALL, .pasid = pasid };
+		struct ioasid_unmap unmap = { .size = sizeof unmap, .flags = IOASID_UNMAP_ALL,
+					      .pasid = pasid };
 
 		map(ioasid, pasid, memory);
 		ioctl(ioasid, IOASID_MAP_FILE, &map_file);
