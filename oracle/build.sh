@@ -1,16 +1,16 @@
 #!/bin/sh
-# Builds the oracle: Linux's own iommufd as a User-Mode Linux program, from Debian's
-# source package, and the static init and executor it boots with. Everything
-# lands in a cache directory outside the repository, under the package's version; what is
-# there already is not made again. Prints the directory as its last line.
+# Builds the oracle: Linux's own iommufd as a User-Mode Linux program, from Debian's source package, and the
+# static init and executor it boots with. Everything lands in a cache directory outside the repository, under
+# the package's version; what is there already is not made again. Prints the directory as its last line.
 #
 #   oracle/build.sh [linux-source-7.3_VERSION_all.deb]
 #
-# Environment: that of debian-package.sh, and ORACLE_JOBS (default: all CPUs).
+# Environment: that of scripts/cache.sh and scripts/debian-package.sh, and ORACLE_JOBS (default: all CPUs).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
+scripts=$here/../scripts
+cache=$("$scripts/cache.sh")
 jobs=${ORACLE_JOBS:-$(nproc)}
 package=linux-source-7.3
 suite=trixie-backports
@@ -28,7 +28,8 @@ install_host_tools() {
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 		say "installing$missing"
 		apt-get install -y -q --no-install-recommends $missing >&2 ||
-			{ apt-get update -q >&2 && apt-get install -y -q --no-install-recommends $missing >&2; }
+			{ apt-get update -q >&2 &&
+				apt-get install -y -q --no-install-recommends $missing >&2; }
 	else
 		stop "please install:$missing"
 	fi
@@ -40,10 +41,12 @@ newest() {
 
 # Two one-line changes without which mock devices and fault queues fail under UML.
 change_source() {
-	sed -i 's/!IS_ENABLED(CONFIG_IOMMU_DMA)/!IS_ENABLED(CONFIG_IOMMU_DMA) \&\& !IS_ENABLED(CONFIG_UML)/' "$1/drivers/iommu/iommu.c"
-	grep -q 'IS_ENABLED(CONFIG_UML)' "$1/drivers/iommu/iommu.c" || stop 'drivers/iommu/iommu.c is not as expected'
-	sed -i '/^config IOMMU_IOPF$/,/^$/s/^\tbool$/\tdef_bool y/' "$1/drivers/iommu/Kconfig"
-	grep -A2 '^config IOMMU_IOPF$' "$1/drivers/iommu/Kconfig" | grep -q 'def_bool y' || stop 'drivers/iommu/Kconfig is not as expected'
+	core=$1/drivers/iommu/iommu.c
+	sed -i 's/!IS_ENABLED(CONFIG_IOMMU_DMA)/& \&\& !IS_ENABLED(CONFIG_UML)/' "$core"
+	grep -q 'IS_ENABLED(CONFIG_UML)' "$core" || stop "$core is not as expected"
+	options=$1/drivers/iommu/Kconfig
+	sed -i '/^config IOMMU_IOPF$/,/^$/s/^\tbool$/\tdef_bool y/' "$options"
+	grep -A2 '^config IOMMU_IOPF$' "$options" | grep -q 'def_bool y' || stop "$options is not as expected"
 }
 
 unpack_source() {
@@ -64,12 +67,14 @@ build_kernel() {
 	say "building the kernel (4 to 5 minutes on 2 CPUs), log in $home/build.log"
 	{
 		make -C "$source" ARCH=um O="$build" tinyconfig
-		(cd "$source" && scripts/kconfig/merge_config.sh -m -O "$build" "$build/.config" "$here/kernel.config")
+		(cd "$source" &&
+			scripts/kconfig/merge_config.sh -m -O "$build" "$build/.config" "$here/kernel.config")
 		make -C "$source" ARCH=um O="$build" olddefconfig
 		make -C "$source" ARCH=um O="$build" -j"$jobs" linux
 	} >"$home/build.log" 2>&1 || { tail -n 20 "$home/build.log" >&2; stop 'the kernel did not build'; }
 	while read -r option; do
-		case $option in CONFIG_*) grep -qx "$option" "$build/.config" || say "the kernel did not take $option" ;; esac
+		case $option in CONFIG_*) ;; *) continue ;; esac
+		grep -qx "$option" "$build/.config" || say "the kernel did not take $option"
 	done <"$here/kernel.config"
 	strip -o "$home/linux.new" "$build/linux"
 	mv "$home/linux.new" "$home/linux"
@@ -82,7 +87,6 @@ is_built() {
 }
 
 [ "$(uname -m)" = x86_64 ] || stop 'User-Mode Linux needs an x86-64 machine'
-mkdir -p "$cache"
 # One builds, others wait for what it builds.
 exec 9>"$cache/lock"
 flock 9
@@ -91,7 +95,7 @@ deb=${1:-}
 home=$(newest "$cache/oracle-"*/)
 home=${home%/}
 if [ -n "$deb" ] || ! is_built "$home"; then
-	[ -n "$deb" ] || deb=$("$here/debian-package.sh" "$package" "$suite")
+	[ -n "$deb" ] || deb=$("$scripts/debian-package.sh" "$cache" "$package" "$suite")
 	[ -f "$deb" ] || stop "no such file: ${deb:-$package}"
 	version=$(dpkg-deb -f "$deb" Version)
 	home=$cache/oracle-$version

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Asks the real kernel: runs one script of the executor's language in a fresh kernel
-# and prints the answers. The kernel must have been built (oracle/build.sh).
+# Asks the real kernel: runs one script of the executor's language in a fresh kernel and prints the answers.
+# The kernel must have been built (oracle/build.sh).
 #
 #   oracle/run.sh SCRIPT        one answer per line
 #   oracle/run.sh -v SCRIPT     each line with its answer, then what the kernel warned of
@@ -12,15 +12,16 @@ if [ "${1:-}" = -v ]; then
 	shift
 fi
 script=${1:?usage: run.sh [-v] SCRIPT}
-cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
+cache=$("$(dirname "$0")/../scripts/cache.sh")
 kernel=$(ls -td "$cache"/oracle-*/linux 2>/dev/null | head -n 1)
 [ -n "$kernel" ] || { echo 'no kernel: run oracle/build.sh' >&2; exit 1; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$script" "$work/script"
-timeout 60 "$kernel" mem=64M seccomp=on root=/dev/root rootfstype=hostfs "rootflags=$(dirname "$kernel")/root" rw init=/init \
-	uml_dir="$work" con0=null con=null ssl=null quiet "work=$work" >"$work/console" 2>&1 || true
+timeout 60 "$kernel" mem=64M seccomp=on uml_dir="$work" con0=null con=null ssl=null quiet \
+	root=/dev/root rootfstype=hostfs "rootflags=$(dirname "$kernel")/root" rw \
+	init=/init "work=$work" >"$work/console" 2>&1 || true
 [ -f "$work/out" ] || { cat "$work/console" >&2; exit 1; }
 if [ -n "$verbose" ]; then
 	grep -v -e '^#' -e '^[[:space:]]*$' "$script" | paste -d '\n' - "$work/out" | sed 'n;s/^/        -> /'

@@ -1,24 +1,24 @@
 #!/bin/sh
-# Makes the oracle of device files: Debian's own kernel with real vfio-pci, the modules that it needs, a QEMU to
-# run it in, and the static init and executor of its guest. Everything lands in a cache directory outside the
-# repository, under the package's version; what is there already is not made again. Prints the directory as
-# its last line.
+# Makes the oracle of device files: Debian's own kernel with real vfio-pci, the modules that it needs, a QEMU
+# to run it in, and the static init and executor of its guest. Everything lands in a cache directory outside
+# the repository, under the package's version; what is there already is not made again. Prints the directory
+# as its last line.
 #
-# Environment: that of debian-package.sh.
+# Environment: that of scripts/cache.sh and scripts/debian-package.sh.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}
+scripts=$here/../scripts
+cache=$("$scripts/cache.sh")
 release=7.3.4+deb13-amd64
 suite=trixie-backports
 modules='irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci'
 home=$cache/vfio-$release
 
-# take PACKAGE PATTERN: the files of the package, fetched and unpacked for as long as it takes.
+# take PACKAGE PATTERN: the files of the package.
 take() {
-	deb=$("$here/debian-package.sh" "$1" "$suite")
+	deb=$("$scripts/debian-package.sh" "$unpacked" "$1" "$suite")
 	dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$unpacked" --wildcards "$2"
-	rm -f "$deb"
 }
 
 fetch() {
@@ -34,7 +34,6 @@ fetch() {
 	find "$unpacked" -name vmlinuz -exec mv {} "$home/vmlinuz" \;
 }
 
-mkdir -p "$cache"
 # One makes it, others wait for what it makes.
 exec 9>"$cache/lock"
 flock 9

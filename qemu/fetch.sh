@@ -1,49 +1,34 @@
 #!/bin/sh
 # Fetches QEMU of a Debian release's backports, and all that it needs down to the C library, and prints a
-# command for it, which is the path of a script. Nothing is installed: lists, sources and the unpacked packages
-# are in a cache directory outside the repository.
+# command for it, which is the path of a script. Nothing is installed: the unpacked packages are in the cache.
 #
 #   qemu/fetch.sh bookworm
 #
-# Environment: IOASID_CACHE (default $XDG_CACHE_HOME/ioasid, ~/.cache/ioasid), QEMU_MIRROR (default: the Debian
-# mirror of this machine's apt).
+# Environment: that of scripts/cache.sh and scripts/debian-package.sh.
 set -eu
 
 release=$1
-cache=${IOASID_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ioasid}/qemu-$release
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+scripts=$(cd "$(dirname "$0")/../scripts" && pwd)
+cache=$("$scripts/cache.sh")/qemu-$release
+root=$cache/root
 
 fetch() {
-	mirror=${QEMU_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-		grep '/debian/*$' | head -n 1)}
-	mkdir -p "$cache/lists/partial" "$cache/apt/archives/partial"
-	: >"$cache/status"
-	for suite in "$release-backports" "$release"; do
-		echo "deb [signed-by=$keyring] $mirror $suite main"
-	done >"$cache/sources.list"
-	cat >"$cache/apt.conf" <<-EOF2
-		Dir::Etc::sourcelist "$cache/sources.list";
-		Dir::Etc::sourceparts "-";
-		Dir::State::lists "$cache/lists";
-		Dir::State::status "$cache/status";
-		Dir::Cache "$cache/apt";
-		APT::Install-Recommends "false";
-	EOF2
-	APT_CONFIG=$cache/apt.conf apt-get update -q >&2
-	APT_CONFIG=$cache/apt.conf apt-get install -y -q --download-only -t "$release-backports" qemu-system-x86 >&2
-	for package in "$cache"/apt/archives/*.deb; do dpkg-deb -x "$package" "$cache/root"; done
+	packages=$("$scripts/debian-package.sh" --with-dependencies "$cache/packages" qemu-system-x86 \
+		"$release-backports" "$release")
+	for package in $packages; do dpkg-deb -x "$package" "$root"; done
+	rm -r "$cache/packages"
 	touch "$cache/complete"
 }
 
 # It runs with the C library that it was built for, whatever the machine's.
 write_command() {
-	root=$cache/root
 	loader=$(find "$root" -name 'ld-linux-x86-64.so.2' | head -n 1)
-	cat >"$cache/qemu.new" <<-EOF2
+	cat >"$cache/qemu.new" <<-END
 		#!/bin/sh
 		exec "$loader" --library-path "$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" \\
-			"$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "\$@"
-	EOF2
+			"$root/usr/bin/qemu-system-x86_64" \\
+			-L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "\$@"
+	END
 	chmod +x "$cache/qemu.new"
 	mv "$cache/qemu.new" "$cache/qemu"
 }

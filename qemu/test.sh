@@ -1,11 +1,12 @@
 #!/bin/sh
-# Runs QEMU, as Debian ships it, under `ioasid run`, with emulated devices assigned to a virtual machine by `-object iommufd` and
-# `-device vfio-pci`, and a guest of our own in that machine which has the devices do DMA to guest memory.
+# Runs QEMU, as Debian ships it, under `ioasid run`, with emulated devices assigned to a virtual machine by
+# `-object iommufd` and `-device vfio-pci`, and a guest of our own in that machine which has the devices do
+# DMA to guest memory.
 #
 #   qemu/test.sh            builds nothing but the guests: run `npm run build` first
 #
-# Two machines: one without an IOMMU of its own, in QEMU 10 (guest.c), and one with a virtual Intel IOMMU whose first-stage tables QEMU hands to
-# iommufd, in QEMU 11 (guest-vtd.c).
+# Two machines: one without an IOMMU of its own, in QEMU 10 (guest.c), and one with a virtual Intel IOMMU
+# whose first-stage tables QEMU hands to iommufd, in QEMU 11 (guest-vtd.c).
 #
 # Software emulation (TCG): no /dev/kvm is needed. Environment: that of fetch.sh.
 set -eu
@@ -18,13 +19,15 @@ stop() { echo "qemu: $*" >&2; exit 1; }
 
 # build GUEST
 build() {
-	gcc -m32 -O1 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-stack-protector -fcf-protection=none \
-		-fno-asynchronous-unwind-tables -mno-sse -nostdlib -static -Wl,-Ttext=0x100000,--build-id=none,-z,noexecstack \
+	gcc -m32 -O1 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-stack-protector \
+		-fcf-protection=none -fno-asynchronous-unwind-tables -mno-sse -nostdlib -static \
+		-Wl,-Ttext=0x100000,--build-id=none,-z,noexecstack \
 		-o "$work/$1" "$here/$1.c"
 }
 
-# machine RELEASE GUEST ARGUMENTS QEMU-ARGUMENTS...: runs GUEST under `ioasid run ARGUMENTS`; stdin is what it must say.
-# The program that becomes QEMU opens the files, as far as they are there: that is all that QEMU has to be given.
+# machine RELEASE GUEST ARGUMENTS QEMU-ARGUMENTS...: runs GUEST under `ioasid run ARGUMENTS`; stdin is what it
+# must say. The program that becomes QEMU opens the files, as far as they are there: that is all that QEMU has
+# to be given.
 machine() {
 	release=$1 guest=$2 arguments=$3
 	shift 3
@@ -37,8 +40,9 @@ machine() {
 		bash -c 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0
 			[ ! -e /dev/vfio/devices/vfio1 ] || exec 22<>/dev/vfio/devices/vfio1
 			exec "$@"' launch \
-		"$qemu" -machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 \
-		-object iommufd,id=i0,fd=20 "$@" -kernel "$work/$guest" </dev/null >"$work/said" 2>"$work/complaints" || status=$?
+		"$qemu" -machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio \
+		-device isa-debug-exit,iobase=0xf4,iosize=4 -object iommufd,id=i0,fd=20 "$@" \
+		-kernel "$work/$guest" </dev/null >"$work/said" 2>"$work/complaints" || status=$?
 	cat "$work/said" "$work/complaints"
 	# isa-debug-exit ends QEMU with 2 * 0 + 1.
 	[ "$status" = 1 ] || stop "ended with status $status"

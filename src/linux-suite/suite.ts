@@ -6,7 +6,6 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,7 +21,7 @@ export const kernelVersions = Object.keys(PACKAGES) as readonly KernelVersion[];
 const LIBCAP = ['libcap-dev', 'bookworm'] as const;
 
 const MINUTES_10 = 600_000;
-const fetchPackage = fileURLToPath(new URL('../../oracle/debian-package.sh', import.meta.url));
+const scripts = fileURLToPath(new URL('../../scripts/', import.meta.url));
 
 /**
  * What of the source is needed: the suite, its harness, the header of the test interface, and two headers
@@ -61,9 +60,7 @@ export interface Suite {
 
 /** Fetches and builds what is not there yet. @throws Error naming the command that failed. */
 export function prepareSuite(kernel: KernelVersion): Suite {
-  const cache =
-    process.env.IOASID_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'ioasid');
-  mkdirSync(cache, { recursive: true });
+  const cache = command(join(scripts, 'cache.sh'), [], '.').trim();
   return findSuite(cache, kernel) ?? makeSuite(cache, kernel);
 }
 
@@ -79,13 +76,13 @@ function findSuite(cache: string, kernel: KernelVersion): Suite | undefined {
 }
 
 function makeSuite(cache: string, kernel: KernelVersion): Suite {
-  const deb = fetch(PACKAGES[kernel]);
+  const deb = fetch(cache, PACKAGES[kernel]);
   const version = command('dpkg-deb', ['-f', deb, 'Version'], '.').trim();
   const folder = join(cache, `suite-${version}`);
   mkdirSync(folder, { recursive: true });
   if (!existsSync(join(folder, 'source'))) unpack(deb, PACKAGES[kernel][0], folder);
   rmSync(deb);
-  const libcap = fetch(LIBCAP);
+  const libcap = fetch(cache, LIBCAP);
   command('dpkg-deb', ['-x', libcap, join(folder, 'libcap')], '.');
   rmSync(libcap);
   const program = join(folder, 'iommufd');
@@ -94,8 +91,8 @@ function makeSuite(cache: string, kernel: KernelVersion): Suite {
 }
 
 /** @returns the path of the package. */
-function fetch(what: readonly [name: string, suite: string]): string {
-  return command(fetchPackage, what, '.').trim();
+function fetch(cache: string, what: readonly [name: string, suite: string]): string {
+  return command(join(scripts, 'debian-package.sh'), [cache, ...what], '.').trim();
 }
 
 function unpack(deb: string, name: string, folder: string): void {
