@@ -4,8 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { DEFAULT_MAPPING_QUOTA } from '../ioasid/quota.js';
-import { DEFAULT_PASID_QUOTA } from '../ioasid/subsystem.js';
+import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
+import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
+import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { USAGE } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';
@@ -28,9 +29,16 @@ function describesMachine(command: Command): Command {
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
     .option(
       '--mapping-quota <n>',
-      'mappings that one open /dev/ioasid may have',
+      'mappings that one open /dev/ioasid or /dev/iommu may have',
       count,
       DEFAULT_MAPPING_QUOTA,
+    )
+    .option('--object-quota <n>', 'objects that one open /dev/iommu may have', count, DEFAULT_OBJECT_QUOTA)
+    .option(
+      '--table-quota <n>',
+      'pages (4 KiB) for the tables, dirty logs and IOTLBs of one open /dev/ioasid or /dev/iommu',
+      count,
+      DEFAULT_TABLE_QUOTA,
     )
     .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
     .option(

@@ -26,6 +26,8 @@ export interface MachineArguments {
   readonly device: readonly string[];
   readonly pasidQuota: number;
   readonly mappingQuota: number;
+  readonly tableQuota: number;
+  readonly objectQuota: number;
   readonly iommuTest?: boolean;
   readonly bindFirst?: boolean;
   readonly verbose?: boolean;
@@ -37,16 +39,20 @@ export interface MachineArguments {
  */
 export function makeMachine({
   device,
-  pasidQuota,
-  mappingQuota,
   iommuTest,
   bindFirst,
+  pasidQuota,
+  mappingQuota,
+  tableQuota,
+  objectQuota,
 }: MachineArguments): Promise<Machine> {
   return Machine.create({
     devices: device.length === 0 ? ['dsa'] : device,
     baseDirectory: process.cwd(),
     pasidQuota,
     mappingQuota,
+    tableQuota,
+    objectQuota,
     iommuTest: iommuTest ?? false,
     bindFirst: bindFirst ?? false,
   });

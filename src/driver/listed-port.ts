@@ -8,7 +8,8 @@
  * requester once for this list.
  *
  * A PASID that is authorized comes from its context. What another ABI attaches has only the number that the
- * program knows; so each is given a PASID of the system's space, as long as it is attached.
+ * program knows; so each is given a PASID of the system's space, as long as it is attached. Of those one port
+ * has as many as one context may have.
  */
 import type { DmaFault } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
@@ -16,6 +17,7 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
+import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import { blocked } from './device-port.js';
 
@@ -25,6 +27,8 @@ export abstract class ListedPort {
   readonly #iommu: Iommu;
   readonly #pasids: PasidSpace;
   readonly #bits: number;
+  // PASIDs that `enter` has taken out of the system's space.
+  #taken = 0;
 
   /** @param bits width of the PASIDs that requests can carry */
   constructor(iommu: Iommu, pasids: PasidSpace, requester: Requester, bits: number) {
@@ -44,6 +48,7 @@ export abstract class ListedPort {
     return pasid;
   }
 
+  /** @throws Refusal ENOSPC the port, or the system, has no PASID left for it. */
   enter(vpasid: Vpasid, table: Translation, log: DirtyLog | undefined): void {
     const known = this.authorizations.byVpasid(vpasid);
     if (known !== undefined) {
@@ -51,7 +56,11 @@ export abstract class ListedPort {
       this.requester.grant(known.pasid, table, log);
       return;
     }
+    const { quota } = this.#pasids;
+    if (this.#taken >= quota)
+      refuse('ENOSPC', `the device has reached its quota of ${quota} PASIDs that are attached`);
     const pasid = this.#pasids.alloc(this.#bits);
+    this.#taken++;
     this.requester.grant(pasid, table, log);
     this.authorizations.add({ pasid, vpasid, context: undefined });
   }
@@ -62,6 +71,7 @@ export abstract class ListedPort {
     this.authorizations.remove(authorization);
     this.requester.withdraw(authorization.pasid);
     this.#pasids.free(authorization.pasid);
+    this.#taken--;
   }
 
   read(

@@ -12,12 +12,12 @@ import { after, releasing, type Sliced, type Work, workOf } from '../file/work.j
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { NONE, type PageTable } from '../iommu/page-table.js';
+import type { Quota } from '../iommu/quota.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { FreeIovas } from './free-iovas.js';
 import { LAST_IOVA, smaller } from './iova-ranges.js';
-import type { Quota } from './quota.js';
 
 /** Mappings that are looked at or made before others have their turn. */
 const CHUNK = 64;
@@ -67,11 +67,12 @@ export class AddressSpace {
   readonly #quota: Quota;
   #users = 0;
 
-  constructor(iommu: Iommu, name: string, quota: Quota) {
+  /** Its mappings count in `quota`, its tables in `pages`. */
+  constructor(iommu: Iommu, name: string, quota: Quota, pages: Quota) {
     this.name = name;
     this.#iommu = iommu;
     this.#quota = quota;
-    this.table = iommu.pageTable();
+    this.table = iommu.pageTable(pages);
     this.iovas = new FreeIovas(name, this.table, iommu.tables);
   }
 

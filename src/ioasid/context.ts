@@ -13,12 +13,12 @@ import { releasing, type Sliced, type Work } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import type { Pasid } from '../iommu/pasid.js';
+import { Quota, tableQuota } from '../iommu/quota.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import type { PasidSpace } from './pasid-space.js';
-import { Quota } from './quota.js';
 
 /** Kinds of PASIDs: who manages the translation. */
 export const KIND_MAPPED = 0;
@@ -41,10 +41,10 @@ export interface MapRequest {
 export interface ContextCommons {
   readonly iommu: Iommu;
   readonly pasids: PasidSpace;
-  /** PASIDs that one context may have. */
-  readonly pasidQuota: number;
   /** Mappings that one context may have, over all its PASIDs. */
   readonly mappingQuota: number;
+  /** Pages that the IOMMU may use for the tables of one context. */
+  readonly tableQuota: number;
   /** The contexts that have not released everything yet. */
   readonly living: Set<IoasidContext>;
 }
@@ -57,12 +57,14 @@ export class IoasidContext {
   readonly #commons: ContextCommons;
   readonly #spaces = new Map<Pasid, AddressSpace>();
   readonly #mappings: Quota;
+  readonly #tables: Quota;
   #references = 1;
 
   /** Made by IoasidSubsystem.open. */
   constructor(commons: ContextCommons, id: number, pid: number) {
     this.#commons = commons;
     this.#mappings = new Quota(commons.mappingQuota, 'mappings', 'ENOSPC');
+    this.#tables = tableQuota(commons.tableQuota);
     this.id = id;
     this.pid = pid;
     commons.living.add(this);
@@ -79,7 +81,7 @@ export class IoasidContext {
   }
 
   get pasidQuota(): number {
-    return this.#commons.pasidQuota;
+    return this.#commons.pasids.quota;
   }
 
   get mappingQuota(): number {
@@ -106,7 +108,7 @@ export class IoasidContext {
     if (this.#spaces.size >= this.pasidQuota)
       refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
     const pasid = this.#commons.pasids.alloc();
-    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings);
+    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings, this.#tables);
     space.iovas.align(BigInt(PAGE_SIZE));
     space.iovas.reserve(BEYOND_ADDRESS_WIDTH, this);
     this.#spaces.set(pasid, space);

@@ -14,7 +14,12 @@ import { broken } from '../linux/invariant.js';
 /** The highest PASID, which is also how many there are: 2^20 - 1. */
 export const LAST_PASID = 2 ** PASID_BITS - 1;
 
+/** PASIDs that one context may have, unless the machine says otherwise. */
+export const DEFAULT_PASID_QUOTA = 65_536;
+
 export class PasidSpace {
+  /** PASIDs that one context, or one device with a list of its own, may have. */
+  readonly quota: number;
   #next = 1;
   // A ring of freed numbers, made when the first is freed.
   #freed: Int32Array | undefined;
@@ -22,6 +27,10 @@ export class PasidSpace {
   #waiting = 0;
   // A bit for each number in use.
   readonly #taken = new Int32Array(2 ** PASID_BITS / 32);
+
+  constructor(quota = DEFAULT_PASID_QUOTA) {
+    this.quota = quota;
+  }
 
   /** Numbers in use. */
   get used(): number {

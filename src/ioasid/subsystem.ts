@@ -4,22 +4,25 @@
  * from that list.
  */
 import type { Iommu } from '../iommu/iommu.js';
+import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { type ContextCommons, IoasidContext } from './context.js';
-import { PasidSpace } from './pasid-space.js';
-import { DEFAULT_MAPPING_QUOTA } from './quota.js';
-
-/** PASIDs that one context may have, unless the machine says otherwise. */
-export const DEFAULT_PASID_QUOTA = 65_536;
+import { DEFAULT_PASID_QUOTA, PasidSpace } from './pasid-space.js';
 
 export class IoasidSubsystem {
   readonly iommu: Iommu;
-  readonly pasids = new PasidSpace();
+  readonly pasids: PasidSpace;
   readonly #commons: ContextCommons;
   #nextId = 1;
 
-  constructor(iommu: Iommu, pasidQuota = DEFAULT_PASID_QUOTA, mappingQuota = DEFAULT_MAPPING_QUOTA) {
+  constructor(
+    iommu: Iommu,
+    pasidQuota = DEFAULT_PASID_QUOTA,
+    mappingQuota = DEFAULT_MAPPING_QUOTA,
+    tableQuota = DEFAULT_TABLE_QUOTA,
+  ) {
     this.iommu = iommu;
-    this.#commons = { iommu, pasids: this.pasids, pasidQuota, mappingQuota, living: new Set() };
+    this.pasids = new PasidSpace(pasidQuota);
+    this.#commons = { iommu, pasids: this.pasids, mappingQuota, tableQuota, living: new Set() };
   }
 
   /** A new, empty context for process `pid`. */

@@ -31,6 +31,7 @@ export class MockDevice extends IommufdObject {
    * as BoundDevice.attach. Then there is no device.
    */
   static create(objects: ObjectTable, flags: number, pageTable: number): { mock: MockDevice; hwpt: number } {
+    objects.requireRoom(2);
     const mock = new MockDevice(objects, new MockHardware(flags));
     objects.add(mock);
     objects.add(mock.device);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { dirtyPages } from '../testkit/dirty-pages.js';
 import { DirtyLog } from './dirty-log.js';
+import { tableQuota } from './quota.js';
 
 const PAGE = 2048n;
 const page = fc.bigInt({ min: 0n, max: 2n ** 53n / PAGE });
@@ -87,5 +88,26 @@ test('a write makes just the pages dirty that it touches, and none while the log
       );
     }),
     { numRuns: 200 },
+  );
+});
+
+test('a log counts its chunks; without room for one it cannot be read until it is cleared', () => {
+  const chunk = 32_768n * PAGE;
+  fc.assert(
+    fc.property(fc.array(fc.bigInt({ min: 0n, max: 9n }), { maxLength: 30 }), fc.nat(12), (marks, limit) => {
+      const quota = tableQuota(limit);
+      const log = new DirtyLog(PAGE, quota);
+      for (const each of marks) log.mark(each * chunk);
+      const chunks = new Set(marks);
+      assert.equal(quota.used, Math.min(chunks.size, limit));
+      const pages = [...chunks].map((each) => Number(each) * 32_768).sort((a, b) => a - b);
+      if (chunks.size <= limit) assert.deepEqual(dirtyPages(log), pages);
+      else assert.throws(() => dirtyPages(log), { code: 'ENOMEM', reason: /is incomplete: .* quota of / });
+      log.clean(0n, 5n * chunk);
+      assert.ok(quota.used <= 5);
+      log.clear();
+      assert.equal(quota.used, 0);
+      assert.deepEqual(dirtyPages(log), []);
+    }),
   );
 });

@@ -8,9 +8,18 @@
  * address space in which little was written is small. It is read and cleaned in words of 32 pages. Page
  * numbers are exact integers: an IOVA of 64 bits divided by a page of 2 KiB or more.
  *
- * Invariant: a page that is not written while the log is on is never in it.
+ * The chunks count in a quota. A log that finds no room for one is full: pages are missing, so what is in
+ * it cannot be read until it is cleared.
+ *
+ * Invariant: a page that is not written while the log is on is never in it, and while it can be read every
+ * page that was written is.
  */
+import { refuse } from '../linux/errno.js';
+import { type Quota, tableQuota } from './quota.js';
+
+/** Pages in a chunk, which is one page itself. */
 const CHUNK_PAGES = 32768;
+const NO_CHUNK = new Uint32Array(0);
 
 /** 32 pages from `page` on: bit n says that the n-th of them was written. */
 export interface DirtyWord {
@@ -24,20 +33,26 @@ export class DirtyLog {
   /** Are writes recorded? */
   enabled = false;
   readonly #pageBytes: number;
+  readonly #quota: Quota;
   readonly #chunks = new Map<number, Uint32Array>();
   // The chunk of the last mark: writes come in runs.
   #number = -1;
-  #chunk: Uint32Array = new Uint32Array(0);
+  #chunk: Uint32Array = NO_CHUNK;
+  #full = false;
 
-  constructor(pageSize: bigint) {
+  /** @param quota in which its chunks count */
+  constructor(pageSize: bigint, quota: Quota = tableQuota()) {
+    this.#quota = quota;
     this.pageSize = pageSize;
     this.#pageBytes = Number(pageSize);
   }
 
   /** Everything is clean. */
   clear(): void {
+    this.#quota.remove(this.#chunks.size);
     this.#chunks.clear();
     this.#number = -1;
+    this.#full = false;
   }
 
   /**
@@ -55,8 +70,13 @@ export class DirtyLog {
     this.#mark(Number(iova / this.pageSize));
   }
 
-  /** What was written in [iova, iova+length), rising. No page is outside, and no word is 0. */
+  /**
+   * What was written in [iova, iova+length), rising. No page is outside, and no word is 0. @throws Refusal
+   * ENOMEM the log is full.
+   */
   *words(iova: bigint, length: bigint): Generator<DirtyWord> {
+    if (this.#full)
+      refuse('ENOMEM', `the log of dirty pages is incomplete: ${this.#quota.reason}; switch it on anew`);
     const [first, last] = this.#pages(iova, length);
     for (const number of this.#within(first, last).sort((a, b) => a - b)) {
       const chunk = this.#chunks.get(number)!;
@@ -91,28 +111,38 @@ export class DirtyLog {
     const number = Math.floor(page / CHUNK_PAGES);
     if (number !== this.#number) this.#open(number);
     const bit = page % CHUNK_PAGES;
+    // Of no effect where there was no room for a chunk.
     this.#chunk[bit >>> 5]! |= 1 << (bit & 31);
   }
 
   /** Makes `number` the chunk at hand. */
   #open(number: number): void {
-    let chunk = this.#chunks.get(number);
-    if (chunk === undefined) {
-      chunk = new Uint32Array(CHUNK_PAGES / 32);
-      this.#chunks.set(number, chunk);
-    }
+    const chunk = this.#chunks.get(number);
     this.#number = number;
-    this.#chunk = chunk;
+    this.#chunk = chunk ?? this.#newChunk(number);
+  }
+
+  #newChunk(number: number): Uint32Array {
+    if (this.#full || !this.#quota.has(1)) {
+      this.#full = true;
+      return NO_CHUNK;
+    }
+    this.#quota.add(1);
+    const chunk = new Uint32Array(CHUNK_PAGES / 32);
+    this.#chunks.set(number, chunk);
+    return chunk;
   }
 
   #close(number: number): void {
-    this.#chunks.delete(number);
+    if (this.#chunks.delete(number)) this.#quota.remove(1);
     if (number === this.#number) this.#number = -1;
   }
 
   /** The chunks that have pages from `first` to `last`, in no order. */
   #within(first: number, last: number): number[] {
     const [lowest, highest] = [Math.floor(first / CHUNK_PAGES), Math.floor(last / CHUNK_PAGES)];
+    // Most unmaps are of a few chunks, of which the log may have many.
+    if (highest === lowest) return this.#chunks.has(lowest) ? [lowest] : [];
     return [...this.#chunks.keys()].filter((number) => number >= lowest && number <= highest);
   }
 }

@@ -16,6 +16,7 @@ import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
 import type { Pasid } from './pasid.js';
+import type { Quota } from './quota.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
 import { TwoStageTable } from './two-stage-table.js';
 
@@ -38,9 +39,9 @@ export class Iommu {
     return requester;
   }
 
-  /** An empty page table. */
-  pageTable(): PageTable {
-    return new PageTable(this.tables);
+  /** An empty page table, whose tree counts in `pages`. */
+  pageTable(pages?: Quota): PageTable {
+    return new PageTable(this.tables, pages);
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { NONE, PAGE_SIZE, PageTable, walk as treeWalk } from './page-table.js';
+import { tableQuota } from './quota.js';
 import { START_HI, TableMemory, TWO_32 } from './table-memory.js';
 
 const GIB = 2 ** 30;
@@ -41,11 +42,15 @@ const operation = fc.record({
   pick: fc.nat(),
 });
 
+/** Pages that the tree may have, and tables that there may be in all: none, a few, or as many as it likes. */
+const room = fc.oneof(fc.nat(8), fc.constant(1000));
+
 test('a walk finds what a linear search finds, through any sequence of map, unmap and walk', () => {
   fc.assert(
-    fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
-      const memory = new TableMemory();
-      const table = new PageTable(memory);
+    fc.property(fc.array(operation, { maxLength: 60 }), room, room, (operations, own, all) => {
+      const memory = new TableMemory(all);
+      const quota = tableQuota(own);
+      const table = new PageTable(memory, quota);
       const model = new Model();
       for (const { kind, base, page, pages, pick } of operations) {
         const start = base + page * PAGE_SIZE;
@@ -71,6 +76,8 @@ test('a walk finds what a linear search finds, through any sequence of map, unma
           assert.equal(table.find(BigInt(probe)), model.at(probe));
         }
         assert.equal(table.count, model.mappings.length);
+        assert.equal(memory.tableCount, quota.used);
+        assert.ok(quota.used <= Math.min(own, all));
       }
       const sorted = model.mappings.toSorted((a, b) => a.start - b.start).map((m) => m.slot);
       assert.deepEqual([...table.slots()], sorted);
@@ -126,6 +133,21 @@ test('a large mapping is entered at the largest page that it covers', () => {
   table.map(BigInt(GIB), BigInt(4 * GIB), 0, 0n, 3);
   for (let n = 0; n < 4; n++) walk(table, GIB + n * GIB + 12_345);
   assert.equal(memory.tableCount, 2);
+});
+
+test('a table that has used up its pages leaves those of others alone', () => {
+  const memory = new TableMemory();
+  const [full, other] = [new PageTable(memory, tableQuota(100)), new PageTable(memory)];
+  // Each wants a table of its own.
+  for (let at = 0; at < GIB; at += 2 ** 21)
+    for (const table of [full, other]) {
+      const slot = table.map(BigInt(at), PAGE, 0, 0n, 3);
+      assert.equal(walk(table, at), slot);
+    }
+  assert.equal(memory.tableCount, 100 + 2 + 1 + 512);
+  const last = GIB - 2 ** 21;
+  assert.equal(treeWalk(memory.tables, full.root, 0, last), NONE);
+  assert.notEqual(treeWalk(memory.tables, other.root, 0, last), NONE);
 });
 
 test('no address above 48 bits is ever found', () => {

@@ -4,7 +4,8 @@
  * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA,
  * in chunks of at most 128. The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only
  * what a DMA has asked for; a walk that finds nothing looks into the index and fills in the pages of the
- * mapping that it finds. So a mapping that no DMA touches costs one slot and no table.
+ * mapping that it finds. So a mapping that no DMA touches costs one slot and no table. The tables count in
+ * a quota; what finds no room in the tree is found in the index each time.
  *
  * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page
  * (4 KiB, 2 MiB or 1 GiB), and the place in memory; an entry is cleared before its mapping's slot is freed.
@@ -12,6 +13,7 @@
  */
 import { broken, release } from '../linux/invariant.js';
 import { Granted } from './granted.js';
+import { type Quota, tableQuota } from './quota.js';
 import {
   ACCESS,
   ENTRY_SLOTS,
@@ -39,6 +41,8 @@ const CHUNK = 128;
 /** Bytes that one entry of level 0 (root) .. 3 (leaf) covers. */
 const SPAN = [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12] as const;
 const LEAF = 3;
+/** A root is so many tables. */
+const ROOT_TABLES = 2;
 
 /**
  * Walks from the table at word `root` to the mapping that covers IOVA (hi, lo), as the hardware does for each
@@ -60,6 +64,8 @@ export function walk(tables: Int32Array, root: number, hi: number, lo: number): 
 }
 
 export class PageTable extends Granted {
+  /** The pages that the tree, and all that belongs to the same context, may have. */
+  readonly pages: Quota;
   readonly #memory: TableMemory;
   #chunks: number[][] = [];
   #count = 0;
@@ -69,9 +75,10 @@ export class PageTable extends Granted {
   #chunk = 0;
   #place = 0;
 
-  constructor(memory: TableMemory) {
+  constructor(memory: TableMemory, pages: Quota = tableQuota()) {
     super();
     this.#memory = memory;
+    this.pages = pages;
   }
 
   /** Mappings in this table. */
@@ -201,6 +208,7 @@ export class PageTable extends Granted {
     if (this.#root === 0) return;
     this.#forget(0, ADDRESS_LIMIT);
     this.#memory.freeRoot(this.#root);
+    this.pages.remove(ROOT_TABLES);
     this.#root = 0;
   }
 
@@ -293,7 +301,7 @@ export class PageTable extends Granted {
     // What an entry cannot say is found in the index each time.
     if (slot >= ENTRY_SLOTS || offset + (last - start) >= ADDRESS_LIMIT || (offset - start) % PAGE_SIZE !== 0)
       return found;
-    if (this.#root === 0) this.#root = memory.allocRoot();
+    if (this.#root === 0 && !this.#growRoot()) return found;
     let table = this.#root;
     let base = 0;
     for (let level = 0; ; level++) {
@@ -309,12 +317,28 @@ export class PageTable extends Granted {
       if (level === LEAF) return found;
       let next = memory.tables[table + 2 * index]!;
       if (next === 0) {
-        next = memory.allocTable();
+        next = this.#grow();
+        if (next === 0) return found;
         memory.tables[table + 2 * index] = next;
       }
       table = next;
       base = entryBase;
     }
+  }
+
+  /** Makes the root. @returns whether there was room for it. */
+  #growRoot(): boolean {
+    if (!this.pages.has(ROOT_TABLES) || !this.#memory.hasRoom(ROOT_TABLES)) return false;
+    this.pages.add(ROOT_TABLES);
+    this.#root = this.#memory.allocRoot();
+    return true;
+  }
+
+  /** @returns a table of zeros, or 0 when there is no room for one. */
+  #grow(): number {
+    if (!this.pages.has(1) || !this.#memory.hasRoom(1)) return 0;
+    this.pages.add(1);
+    return this.#memory.allocTable();
   }
 
   /**
@@ -371,5 +395,6 @@ export class PageTable extends Granted {
       }
     }
     this.#memory.freeTable(table);
+    this.pages.remove(1);
   }
 }

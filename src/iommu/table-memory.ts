@@ -25,6 +25,9 @@ export const TABLE_ENTRIES = 512;
 /** Words of a table. */
 export const TABLE_WORDS = 2 * TABLE_ENTRIES;
 
+/** Tables of all page tables together: 4 GiB. (A positive int32 could name twice as many.) */
+const MAX_TABLES = 2 ** 20;
+
 /** How many bits of an entry are the slot and the rights, and what is above them. */
 const FOUND_BITS = 27;
 const FOUND = 2 ** FOUND_BITS - 1;
@@ -65,9 +68,20 @@ export class TableMemory {
   #nextTable = 2 * TABLE_WORDS;
   #nextSlot = 0;
   #cached = 0;
+  readonly #most: number;
   readonly #freeTables: number[] = [];
   readonly #freeRoots: number[] = [];
   readonly #freeSlots: number[] = [];
+
+  /** @param most tables that there may be, of all page tables together */
+  constructor(most = MAX_TABLES) {
+    this.#most = most;
+  }
+
+  /** Can `count` more tables be had? */
+  hasRoom(count: number): boolean {
+    return this.tableCount + count <= this.#most;
+  }
 
   /** A table of zeros. @returns the word at which it begins. */
   allocTable(): number {

@@ -33,6 +33,8 @@ export interface Tables {
   readonly memories: MemoryTable;
 }
 
+/** What a nested table caches, in pages of 4 KiB: places and translations of an IOTLB, tables on the way. */
+const CACHE_PAGES = 16;
 /** Bytes of an entry of the first stage. */
 const ENTRY_BYTES = 8;
 // The entry that was read last. Larger than an entry, because only such arrays stay where they are in memory.
@@ -56,8 +58,11 @@ export abstract class TwoStageTable extends NestedTable {
   readonly #log: DirtyLog | undefined;
   #generation: number;
 
+  /** @throws Refusal ENOMEM when the context of `parent` has no pages left for what is cached. */
   constructor(iommu: Tables, parent: PageTable, log?: DirtyLog) {
     super(parent);
+    parent.pages.check(CACHE_PAGES);
+    parent.pages.add(CACHE_PAGES);
     this.#log = log;
     this.#iommu = iommu;
     this.#iotlb = new Iotlb(iommu.tables);
@@ -97,6 +102,7 @@ export abstract class TwoStageTable extends NestedTable {
     this.requireLeft();
     this.invalidateAll();
     this.#iotlb.close();
+    this.parent.pages.remove(CACHE_PAGES);
   }
 
   /**

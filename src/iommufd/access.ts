@@ -15,6 +15,8 @@ import { Ioas, type PinnedRange, type Pinner } from './ioas.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
+/** Pins of one access. */
+export const MOST_PINS = 65_536;
 
 /** A part of a mapping that an access reaches: `length` bytes at byte `offset` of `memory`. */
 export interface Reach {
@@ -106,8 +108,12 @@ export class Access extends IommufdObject implements Pinner {
     return found;
   }
 
-  /** Notes that [iova, iova+length), which `reach` has given, is in use. @returns the pin's number. */
+  /**
+   * Notes that [iova, iova+length), which `reach` has given, is in use. @returns the pin's number. @throws
+   * Refusal ENOMEM it has too many.
+   */
   pin(iova: bigint, length: bigint): number {
+    if (this.#pins.size >= MOST_PINS) refuse('ENOMEM', `the access has ${MOST_PINS} pins already`);
     const id = this.#nextPin++;
     this.#pins.set(id, { iova, length });
     return id;

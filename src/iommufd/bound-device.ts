@@ -163,6 +163,7 @@ export class BoundDevice extends IommufdObject implements Requester {
       change(candidate);
       return candidate;
     }
+    this.#objects.requireRoom();
     const hwpt = this.#objects.add(yield* PagingHwpt.automatic(ioas, this.hardware));
     try {
       change(hwpt);

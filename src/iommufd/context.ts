@@ -8,8 +8,8 @@
  */
 import { releasing, type Sliced, type Work } from '../file/work.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
-import type { Quota } from '../ioasid/quota.js';
 import type { Iommu, Access as Rights } from '../iommu/iommu.js';
+import { Quota, tableQuota } from '../iommu/quota.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { Access } from './access.js';
@@ -27,15 +27,25 @@ import { Vdevice } from './vdevice.js';
 import { VeventQueue } from './vevent-queue.js';
 import { requireViommuType, Viommu } from './viommu.js';
 
+/** What one context may have. */
+export interface ContextQuotas {
+  /** Over all its IOAS. */
+  readonly mappings: number;
+  readonly objects: number;
+  /** Pages that the IOMMU may use for its tables. */
+  readonly tables: number;
+}
+
 export class IommufdContext {
   /** A number for `ls`; it gives no right to anything. */
   readonly id: number;
   /** The process that opened the file. */
   readonly pid: number;
   readonly iommu: Iommu;
-  readonly objects = new ObjectTable();
+  readonly objects: ObjectTable;
   /** The mappings of all its IOAS together. */
   readonly mappings: Quota;
+  readonly #tables: Quota;
   readonly #living: Set<IommufdContext>;
   #rlimitMode: number;
   #compatIoas: Ioas | undefined;
@@ -44,7 +54,7 @@ export class IommufdContext {
   /** It is among the `living` until everything is released. Made by IommufdSubsystem.open. */
   constructor(
     iommu: Iommu,
-    mappings: Quota,
+    quotas: ContextQuotas,
     living: Set<IommufdContext>,
     id: number,
     pid: number,
@@ -52,7 +62,9 @@ export class IommufdContext {
   ) {
     this.#rlimitMode = rlimitMode;
     this.iommu = iommu;
-    this.mappings = mappings;
+    this.objects = new ObjectTable(quotas.objects);
+    this.mappings = new Quota(quotas.mappings, 'mappings', 'ENOMEM');
+    this.#tables = tableQuota(quotas.tables);
     this.#living = living;
     this.id = id;
     this.pid = pid;
@@ -81,8 +93,11 @@ export class IommufdContext {
     this.#compatIoas = id === undefined ? undefined : this.ioas(id);
   }
 
+  // Each `alloc...` is ENOMEM where the context has as many objects as it may have.
+
   allocIoas(): Ioas {
-    return this.objects.add(new Ioas(this.iommu, this.mappings));
+    this.objects.requireRoom();
+    return this.objects.add(new Ioas(this.iommu, this.mappings, this.#tables));
   }
 
   ioas(id: number): Ioas {
@@ -96,6 +111,7 @@ export class IommufdContext {
    * Viommu.allocNested.
    */
   *allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Work<Hwpt> {
+    this.objects.requireRoom();
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     const hwpt = yield* this.#makeHwpt(this.#pageTableParent(tableId), hardware, flags, data);
     if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
@@ -104,6 +120,7 @@ export class IommufdContext {
 
   /** A queue for page faults. */
   allocFaultQueue(): FaultQueue {
+    this.objects.requireRoom();
     return this.objects.add(new FaultQueue());
   }
 
@@ -112,6 +129,7 @@ export class IommufdContext {
    * `parentId`. @throws Refusal ENOENT; EOPNOTSUPP the IOMMU has no such type; and as Viommu.create.
    */
   allocViommu(deviceId: number, parentId: number, data: UserData): Viommu {
+    this.objects.requireRoom();
     const { hardware } = this.objects.get(deviceId, BoundDevice);
     requireViommuType(hardware, data.type);
     return this.objects.add(Viommu.create(this.objects.get(parentId, PagingHwpt), hardware, data));
@@ -119,12 +137,14 @@ export class IommufdContext {
 
   /** Makes a device number `virtualId` of a vIOMMU. @throws Refusal ENOENT; as the constructor of Vdevice. */
   allocVdevice(viommuId: number, deviceId: number, virtualId: bigint): Vdevice {
+    this.objects.requireRoom();
     const viommu = this.objects.get(viommuId, Viommu);
     return this.objects.add(new Vdevice(viommu, this.objects.get(deviceId, BoundDevice), virtualId));
   }
 
   /** A queue for `depth` events of `type` of a vIOMMU. @throws Refusal ENOENT; EEXIST it has one already. */
   allocVeventQueue(viommuId: number, type: number, depth: number): VeventQueue {
+    this.objects.requireRoom();
     return this.objects.add(new VeventQueue(this.objects.get(viommuId, Viommu), type, depth));
   }
 
@@ -133,6 +153,7 @@ export class IommufdContext {
    * `start`.
    */
   allocHwQueue(viommuId: number, type: number, index: number, place: QueuePlace): HwQueue {
+    this.objects.requireRoom(2);
     const queue = this.objects.add(new HwQueue(this.objects.get(viommuId, Viommu), type, index));
     try {
       queue.start(this.objects, place);
@@ -145,6 +166,7 @@ export class IommufdContext {
 
   /** An access to IOAS `id`; it holds the context until it is closed. @throws Refusal ENOENT; EADDRINUSE. */
   openAccess(id: number, pinsPages: boolean): Access {
+    this.objects.requireRoom();
     const access = Access.open(this.objects, this.ioas(id), { pinsPages, locks: false });
     this.hold();
     return access;
@@ -155,8 +177,12 @@ export class IommufdContext {
     return releasing([() => access.close(), () => this.drop()]);
   }
 
-  /** Makes a device an object of this context, and adds a reference to the context. */
+  /**
+   * Makes a device an object of this context, and adds a reference to the context. @throws Refusal ENOMEM it
+   * has as many objects as it may have.
+   */
   bind(hardware: IommuHardware): BoundDevice {
+    this.objects.requireRoom();
     this.hold();
     return this.objects.add(new BoundDevice(this.objects, hardware));
   }

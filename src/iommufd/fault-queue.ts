@@ -17,6 +17,9 @@ import { IommufdObject } from './objects.js';
 export const PAGE_RESPONSE_SUCCESS = 0;
 export const PAGE_RESPONSE_INVALID = 1;
 
+/** Groups that may wait in a queue, be it to be read or to be answered. What comes then is refused. */
+export const MOST_GROUPS = 65_536;
+
 /** The device that asks, under the id that the user knows it by. */
 export interface Requester {
   readonly id: number;
@@ -52,7 +55,12 @@ export class FaultQueue extends IommufdObject {
     return this.#unread.first;
   }
 
+  /** A group has come. Where too many wait it is answered INVALID at once. */
   deliver(group: FaultGroup): void {
+    if (this.#unread.length + this.#read.size >= MOST_GROUPS) {
+      answer(group, PAGE_RESPONSE_INVALID);
+      return;
+    }
     this.#unread.push(group);
     this.#arrivals++;
   }

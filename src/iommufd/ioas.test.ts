@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { finish, finished } from '../file/work.js';
-import { Quota } from '../ioasid/quota.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
+import { Quota, tableQuota } from '../iommu/quota.js';
 import { Refusal } from '../linux/errno.js';
 import { Ioas } from './ioas.js';
 
@@ -66,7 +66,7 @@ test('an IOAS is a list of mappings: map, choose and unmap do what a search of t
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const iommu = new Iommu();
-      const ioas = new Ioas(iommu, new Quota(1000, 'mappings', 'ENOMEM'));
+      const ioas = new Ioas(iommu, new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
       let model: Mapping[] = [];
       for (const { do: what, iova, length, address } of steps) {
         const range = { iova, length };
@@ -102,7 +102,7 @@ test('an IOAS is a list of mappings: map, choose and unmap do what a search of t
 });
 
 test('what is not aligned to pages can be mapped until large pages are off, then it is EINVAL', () => {
-  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'));
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 0x1004n);
   assert.equal(
     outcome(() => ioas.setLargePages(false)),
@@ -119,7 +119,7 @@ test('what is not aligned to pages can be mapped until large pages are off, then
 });
 
 test('a chosen IOVA may lie across allowed ranges, leaves no single byte and keeps the offset', () => {
-  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'));
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
   ioas.space.iovas.allow([
     { start: 0x18000n, last: 0x27fffn },
     { start: 0x8000n, last: 0x17fffn },

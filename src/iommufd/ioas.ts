@@ -12,11 +12,11 @@ import type { MemoryRange } from '../file/open-file.js';
 import { type Work, workOf } from '../file/work.js';
 import { AddressSpace, type Piece, type Unmapped } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
-import type { Quota } from '../ioasid/quota.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, RIGHTS, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
+import type { Quota } from '../iommu/quota.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { IommufdObject } from './objects.js';
@@ -74,12 +74,12 @@ export class Ioas extends IommufdObject {
   readonly #accesses = new Set<Pinner>();
   #largePages = true;
 
-  /** Its mappings count in `quota`. */
-  constructor(iommu: Iommu, quota: Quota) {
+  /** Its mappings count in `quota`, its tables in `tables`. */
+  constructor(iommu: Iommu, quota: Quota, tables: Quota) {
     super();
     this.#iommu = iommu;
     this.#quota = quota;
-    this.space = new AddressSpace(iommu, 'the IOAS', quota);
+    this.space = new AddressSpace(iommu, 'the IOAS', quota, tables);
   }
 
   /** The memory that a piece of the address space lies in. */

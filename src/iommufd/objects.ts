@@ -37,14 +37,23 @@ export abstract class IommufdObject {
   abstract destroy(): Sliced<void>;
 }
 
+/** Objects that one context may have, unless the machine says otherwise. */
+export const DEFAULT_OBJECT_QUOTA = 65_536;
+
 /** A class of objects, for `get`. */
 type Kind<T> = abstract new (...args: never[]) => T;
 
 export class ObjectTable {
   readonly #objects = new Map<number, IommufdObject>();
   readonly #buried = new Set<number>();
+  readonly #quota: number;
   // All ids below it are taken.
   #lowest = 1;
+
+  /** @param quota ids that may be taken */
+  constructor(quota = DEFAULT_OBJECT_QUOTA) {
+    this.#quota = quota;
+  }
 
   /** Ids that are taken. */
   get size(): number {
@@ -54,6 +63,12 @@ export class ObjectTable {
   /** The objects by rising id. */
   values(): IommufdObject[] {
     return [...this.#objects].sort(([a], [b]) => a - b).map(([, object]) => object);
+  }
+
+  /** Asked before `count` objects are made. @throws Refusal ENOMEM they are more than there may be. */
+  requireRoom(count = 1): void {
+    if (this.size + count > this.#quota)
+      refuse('ENOMEM', `this context has reached its quota of ${this.#quota} objects`);
   }
 
   /** Puts an object in, under the lowest free id. */

@@ -35,7 +35,7 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
     this.#format = format;
     this.auto = auto;
     this.nestParent = (flags & HWPT_NEST_PARENT) !== 0;
-    this.dirty = flags & HWPT_DIRTY_TRACKING ? new DirtyLog(format.pageSize) : undefined;
+    this.dirty = flags & HWPT_DIRTY_TRACKING ? new DirtyLog(format.pageSize, this.table.pages) : undefined;
   }
 
   /**
@@ -106,6 +106,11 @@ export class PagingHwpt extends Hwpt implements DomainShape, SecondStage {
   }
 
   override destroy(): void {
-    release([() => super.destroy(), () => this.ioas.removeDomain(this), () => this.ioas.drop()]);
+    release([
+      () => super.destroy(),
+      () => this.dirty?.clear(),
+      () => this.ioas.removeDomain(this),
+      () => this.ioas.drop(),
+    ]);
   }
 }

@@ -1,26 +1,31 @@
 /**
  * The iommufd subsystem: the IOMMU that all contexts share, and the list of living contexts that `ls` reads.
  */
-import { DEFAULT_MAPPING_QUOTA, Quota } from '../ioasid/quota.js';
+
 import type { Iommu } from '../iommu/iommu.js';
-import { IommufdContext } from './context.js';
+import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
+import { type ContextQuotas, IommufdContext } from './context.js';
+import { DEFAULT_OBJECT_QUOTA } from './objects.js';
 
 export class IommufdSubsystem {
   readonly iommu: Iommu;
-  readonly #mappingQuota: number;
+  readonly #quotas: ContextQuotas;
   readonly #living = new Set<IommufdContext>();
   #nextId = 1;
 
-  /** @param mappingQuota mappings that one context may have, over all its IOAS */
-  constructor(iommu: Iommu, mappingQuota = DEFAULT_MAPPING_QUOTA) {
+  /** @param quotas what one context may have, where it is not the default */
+  constructor(iommu: Iommu, quotas: Partial<Record<keyof ContextQuotas, number | undefined>> = {}) {
     this.iommu = iommu;
-    this.#mappingQuota = mappingQuota;
+    this.#quotas = {
+      mappings: quotas.mappings ?? DEFAULT_MAPPING_QUOTA,
+      objects: quotas.objects ?? DEFAULT_OBJECT_QUOTA,
+      tables: quotas.tables ?? DEFAULT_TABLE_QUOTA,
+    };
   }
 
   /** A new, empty context for process `pid`, in which pages are counted as IommufdContext.rlimitMode says. */
   open(pid: number, rlimitMode = 0): IommufdContext {
-    const mappings = new Quota(this.#mappingQuota, 'mappings', 'ENOMEM');
-    return new IommufdContext(this.iommu, mappings, this.#living, this.#nextId++, pid, rlimitMode);
+    return new IommufdContext(this.iommu, this.#quotas, this.#living, this.#nextId++, pid, rlimitMode);
   }
 
   contexts(): IterableIterator<IommufdContext> {

@@ -30,6 +30,10 @@ export interface MachineOptions extends NodeOptions {
   readonly pasidQuota?: number;
   /** Mappings that one context may have. */
   readonly mappingQuota?: number;
+  /** Pages of 4 KiB that the IOMMU may use for the tables, dirty logs and IOTLBs of one context. */
+  readonly tableQuota?: number;
+  /** Objects that one iommufd context may have. */
+  readonly objectQuota?: number;
 }
 
 export class Machine {
@@ -44,8 +48,10 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
 
   private constructor(options: MachineOptions, plans: readonly DevicePlan[]) {
-    this.ioasid = new IoasidSubsystem(this.iommu, options.pasidQuota, options.mappingQuota);
-    this.iommufd = new IommufdSubsystem(this.iommu, options.mappingQuota);
+    const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
+    this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
+    const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
+    this.iommufd = new IommufdSubsystem(this.iommu, quotas);
     this.devices = this.#makeDevices(plans);
     const devices = this.devices.map(({ driver }) => driver);
     this.groups = makeGroups(devices);

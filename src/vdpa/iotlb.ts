@@ -10,9 +10,9 @@ import type { MemoryRange } from '../file/open-file.js';
 import { finish, finished, type Work } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
-import { DEFAULT_MAPPING_QUOTA, Quota } from '../ioasid/quota.js';
 import { type Iommu, RIGHTS } from '../iommu/iommu.js';
 import type { Vpasid } from '../iommu/pasid.js';
+import { DEFAULT_MAPPING_QUOTA, Quota, tableQuota } from '../iommu/quota.js';
 import { refuse } from '../linux/errno.js';
 import type { VdpaPort } from './vdpa-port.js';
 
@@ -28,6 +28,7 @@ export class Iotlb {
   readonly #port: VdpaPort;
   readonly #name: string;
   readonly #quota: Quota;
+  readonly #tables = tableQuota();
   readonly #spaces = new Map<Vpasid, AddressSpace>();
   /** The ASID that a batch is about. */
   #batch: Vpasid | undefined;
@@ -55,7 +56,8 @@ export class Iotlb {
     if (asid >= this.#port.asids) refuse('EINVAL', `${this.#name} has no ASID ${asid}`);
     this.#checkOwn(asid);
     const existing = this.#spaces.get(asid);
-    const space = existing ?? new AddressSpace(this.#iommu, `ASID ${asid} of ${this.#name}`, this.#quota);
+    const space =
+      existing ?? new AddressSpace(this.#iommu, `ASID ${asid} of ${this.#name}`, this.#quota, this.#tables);
     try {
       space.iovas.find(size, 0n, iova);
       this.#quota.check(1);
@@ -109,7 +111,7 @@ export class Iotlb {
    */
   forget(): void {
     for (const [asid, space] of this.#spaces) {
-      const empty = new AddressSpace(this.#iommu, space.name, this.#quota);
+      const empty = new AddressSpace(this.#iommu, space.name, this.#quota, this.#tables);
       for (const { iova, length } of space.views()) finish(empty.copy(iova, space, iova, length, 0));
       if (empty.table.count > 0) this.#port.enter(asid, empty.table, undefined);
       this.#spaces.set(asid, empty);

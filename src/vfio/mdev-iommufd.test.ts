@@ -24,9 +24,9 @@ const DATA = Uint8Array.of(1, 2, 3, 4);
 const PAGE = 4096;
 
 /** Two mdevs of one parent, open and with bus mastering on. */
-function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription = everything) {
+function setUp(mdevPci: PciDescription = everything, parentPci: PciDescription = everything, quota = 100) {
   const iommu = new Iommu();
-  const ioasid = new IoasidSubsystem(iommu);
+  const ioasid = new IoasidSubsystem(iommu, quota);
   const system = new IommufdSubsystem(iommu);
   const models: FakeModel[] = [];
   const create = (_index: number, host: DeviceHost) => {
@@ -64,6 +64,25 @@ function tableFor(context: IommufdContext, id: number, ioas: Ioas, flags = HWPT_
 }
 
 describe('a mediated device that is bound to an iommufd', () => {
+  it('has as many PASIDs attached as a context may have, then ENOSPC, and no other is short of them', () => {
+    const { pasids, system, devices } = setUp(everything, everything, 3);
+    const context = system.open(1);
+    const [hwpt, other] = devices.map((device) =>
+      tableFor(context, device.bind(context), context.allocIoas()),
+    );
+    for (const vpasid of [1, 7, 8]) finish(devices[0].attach(hwpt!.id, vpasidOf(vpasid)));
+    assert.throws(() => finish(devices[0].attach(hwpt!.id, vpasidOf(9))), {
+      code: 'ENOSPC',
+      reason: 'the device has reached its quota of 3 PASIDs that are attached',
+    });
+    assert.equal(pasids.used, 3);
+    finish(devices[1].attach(other!.id, vpasidOf(9)));
+    finish(devices[0].detach(vpasidOf(8)));
+    finish(devices[0].attach(hwpt!.id, vpasidOf(9)));
+    finish(devices[0].close());
+    assert.equal(pasids.used, 1);
+  });
+
   it('is given a PASID of the system for each attachment, and gives it back when detached or closed', () => {
     const { pasids, system, devices, models, iommu } = setUp();
     const [a, b] = [system.open(1), system.open(2)];
