@@ -23,7 +23,10 @@ import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/interrupts.js';
 import * as abi from './ioasid.js';
 import type { Struct } from './struct.js';
-import * as vfio from './vfio.js';
+import * as vfioDevice from './vfio.js';
+import * as vfioCall from './vfio-call.js';
+import * as vfioFeature from './vfio-feature.js';
+import * as vfioHotReset from './vfio-hot-reset.js';
 
 const header = readFileSync(join(includeFolder, 'ioasid.h'), 'utf8');
 
@@ -203,7 +206,10 @@ const everything = [
   '',
 ];
 
-/** The macros of <linux/vfio.h> that vfio.ts has, and their values there. */
+/** What the files about device files export. */
+const vfio = { ...vfioDevice, ...vfioCall, ...vfioFeature, ...vfioHotReset };
+
+/** The macros of <linux/vfio.h> that they have, and their values there. */
 const vfioConstants: Record<string, number> = {
   VFIO_TYPE: vfio.VFIO_TYPE,
   VFIO_BASE: vfio.VFIO_BASE,
@@ -233,6 +239,9 @@ const vfioConstants: Record<string, number> = {
   VFIO_DEVICE_FEATURE_GET: vfio.FEATURE_GET,
   VFIO_DEVICE_FEATURE_SET: vfio.FEATURE_SET,
   VFIO_DEVICE_FEATURE_PROBE: vfio.FEATURE_PROBE,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY: vfio.FEATURE_LOW_POWER_ENTRY,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP: vfio.FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+  VFIO_DEVICE_FEATURE_LOW_POWER_EXIT: vfio.FEATURE_LOW_POWER_EXIT,
   VFIO_PCI_ROM_REGION_INDEX: ROM_REGION,
   VFIO_PCI_CONFIG_REGION_INDEX: CONFIG_REGION,
   VFIO_PCI_NUM_REGIONS: NUM_REGIONS,
@@ -258,18 +267,19 @@ function vfioExpressions(struct: Struct): [string, number][] {
   return 'pad' in struct.fields ? known.slice(1) : known;
 }
 
-test('the structs and numbers of vfio.ts are what <linux/vfio.h> says', withCc, () => {
+test('the structs and numbers of device files are what <linux/vfio.h> says', withCc, () => {
   const structs = Object.values<unknown>(vfio).filter(isStruct);
   assert.ok(structs.length >= 6);
   const expected = new Map([...structs.flatMap(vfioExpressions), ...Object.entries(vfioConstants)]);
   assert.deepEqual(evaluate(['linux/vfio.h'], [...expected.keys()]), expected);
 });
 
-test('every number that vfio.ts exports is compared with <linux/vfio.h>', () => {
+test('every number of a device file is compared with <linux/vfio.h>', () => {
   const compared = new Set(
     Object.keys(vfioConstants).map((name) => name.replace(/^VFIO_/, '').replace('INFO_FLAG_', 'INFO_')),
   );
-  const ours = ['REGION_SPAN'];
+  // The latter is of Linux 7.
+  const ours = ['REGION_SPAN', 'FEATURE_MIG_PRECOPY_INFO'];
   const numbers = Object.entries(vfio).filter(
     ([name, value]) => typeof value === 'number' && !ours.includes(name),
   );

@@ -13,7 +13,8 @@ import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { checkTail } from './iommufd/command.js';
 import { presentedIommufd } from './iommufd.js';
 import { getS32, getU32, s32, setU32, struct, u32, u64 } from './struct.js';
-import { io, readStruct } from './vfio.js';
+import { io, readStruct } from './vfio-call.js';
+import { hotResetByCdev, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
 
 export const VFIO_DEVICE_BIND_IOMMUFD = io(18);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = io(19);
@@ -36,11 +37,12 @@ export const DetachStruct = struct('vfio_device_detach_iommufd_pt', { argsz: u32
 export const BIND_TOKEN = 1;
 export const ATTACH_PASID = 1;
 
-/** The ioctls of a device file that bring it together with an iommufd. */
+/** The ioctls of a device's own file that bring it together with an iommufd, or are another's elsewhere. */
 export const cdevIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
   [VFIO_DEVICE_BIND_IOMMUFD, bind],
   [VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach],
   [VFIO_DEVICE_DETACH_IOMMUFD_PT, detach],
+  [VFIO_DEVICE_PCI_HOT_RESET, hotResetByCdev],
 ]);
 
 /** Both descriptors are presented: the device's, and that of an open /dev/iommu. */

@@ -28,8 +28,10 @@ import { DeviceFile } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { iommufdTable, mapUserMemory, presentedIommufd } from './iommufd.js';
 import { getBig, getS32, getU32, setBig, setU32, struct, u16, u32, u64 } from './struct.js';
-import { io, readStruct, regionOperations, vfioIoctls } from './vfio.js';
+import { regionOperations, vfioIoctls } from './vfio.js';
+import { io, readStruct } from './vfio-call.js';
 import { VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
+import { hotResetByGroup, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
 
 export const VFIO_GET_API_VERSION = io(0);
 export const VFIO_CHECK_EXTENSION = io(1);
@@ -122,9 +124,10 @@ export const groupTable: IoctlTable<VfioGroup> = new Map(
 );
 
 /** The ioctls of a device file that was opened through a group: attaching is the group's business. */
-const groupedIoctls: IoctlTable<VfioDevice> = new Map([
+export const groupedIoctls: IoctlTable<VfioDevice> = new Map([
   ...vfioIoctls,
   ...exact<VfioDevice>([[VFIO_DEVICE_BIND_IOMMUFD, bindGrouped]]),
+  [VFIO_DEVICE_PCI_HOT_RESET, hotResetByGroup],
 ]);
 
 /** Tables find handlers by type and number; these ioctls have neither size nor direction. */

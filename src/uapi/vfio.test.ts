@@ -1,41 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { PasidSpace } from '../ioasid/pasid-space.js';
-import { Iommu } from '../iommu/iommu.js';
-import { FakeCaller, MEMORY_AT } from '../testkit/fake-caller.js';
-import { FakeModel } from '../testkit/fake-model.js';
+import { MEMORY_AT } from '../testkit/fake-caller.js';
+import { everything } from '../testkit/fake-model.js';
 import { refusal, refused } from '../testkit/refused.js';
-import { CONFIG_REGION, type VfioDevice } from '../vfio/device.js';
+import { vfioFile } from '../testkit/vfio-file.js';
+import { CONFIG_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, REQ } from '../vfio/interrupts.js';
-import { makeDevices } from '../vfio/make-devices.js';
 import * as abi from './vfio.js';
-
-function setUp() {
-  let model!: FakeModel;
-  const make = (host: ConstructorParameters<typeof FakeModel>[0]) => {
-    model = new FakeModel(host);
-    return model;
-  };
-  const [device] = makeDevices(new Iommu(), new PasidSpace(), {
-    rid: '0000:6a:01.0',
-    make,
-    mdevs: 0,
-    firstIndex: 0,
-  }) as [VfioDevice];
-  device.life.open(1);
-  const caller = new FakeCaller();
-  /** Puts 32-bit words at the caller's address and makes the ioctl. */
-  const ioctl = (cmd: number, ...words: number[]) => {
-    words.forEach((value, i) => {
-      caller.view.setUint32(i * 4, value, true);
-    });
-    return abi.vfioIoctls.get(cmd)!(device, caller, { cmd, arg: MEMORY_AT, data: new Uint8Array(0) });
-  };
-  const words = (count: number) =>
-    Array.from({ length: count }, (_, i) => caller.view.getUint32(i * 4, true));
-  return { device, model, caller, ioctl, words };
-}
+import { VFIO_DEVICE_FEATURE } from './vfio-feature.js';
 
 describe('argsz', () => {
   it('less than the first version of the struct is EINVAL, more is fine', () => {
@@ -44,22 +17,22 @@ describe('argsz', () => {
       [abi.VFIO_DEVICE_GET_REGION_INFO, 32],
       [abi.VFIO_DEVICE_GET_IRQ_INFO, 16],
       [abi.VFIO_DEVICE_SET_IRQS, 20],
-      [abi.VFIO_DEVICE_FEATURE, 8],
+      [VFIO_DEVICE_FEATURE, 8],
     ]);
     for (const [cmd, size] of sizes) {
-      for (const argsz of [0, size - 1]) refused(() => setUp().ioctl(cmd, argsz, 0, 0, 0, 0), 'EINVAL');
+      for (const argsz of [0, size - 1]) refused(() => vfioFile().ioctl(cmd, argsz, 0, 0, 0, 0), 'EINVAL');
     }
     for (const cmd of [
       abi.VFIO_DEVICE_GET_INFO,
       abi.VFIO_DEVICE_GET_REGION_INFO,
       abi.VFIO_DEVICE_GET_IRQ_INFO,
     ]) {
-      assert.equal(setUp().ioctl(cmd, 0xffff_ffff, 0, 0, 0, 0), 0);
+      assert.equal(vfioFile().ioctl(cmd, 0xffff_ffff, 0, 0, 0, 0), 0);
     }
   });
 
   it('of GET_INFO says how much of the struct the caller has room for', () => {
-    const { ioctl, words } = setUp();
+    const { ioctl, words } = vfioFile();
     ioctl(abi.VFIO_DEVICE_GET_INFO, 16, 9, 9, 9, 9, 9);
     assert.deepEqual(words(6), [16, 3, 9, 5, 9, 9]);
     ioctl(abi.VFIO_DEVICE_GET_INFO, 24, 9, 9, 9, 9, 9);
@@ -67,7 +40,7 @@ describe('argsz', () => {
   });
 
   it('an unmapped address is EFAULT', () => {
-    const { device, caller } = setUp();
+    const { device, caller } = vfioFile();
     for (const [cmd, handler] of abi.vfioIoctls) {
       if (cmd === abi.VFIO_DEVICE_RESET) continue;
       for (const arg of [0, MEMORY_AT + 16_380, 2 ** 64]) {
@@ -79,7 +52,7 @@ describe('argsz', () => {
 
 describe('GET_REGION_INFO', () => {
   it('tells size, place and rights of each region', () => {
-    const { ioctl, words } = setUp();
+    const { ioctl, words } = vfioFile();
     const region = (index: number) => {
       ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, 32, 0xff, index, 7, 7, 7, 7, 7);
       const [, flags, , cap, size, sizeHigh, offset, offsetHigh] = words(8);
@@ -102,7 +75,7 @@ describe('GET_REGION_INFO', () => {
   });
 
   it('gives the offsets at which pread and pwrite reach the region', () => {
-    const { device, model } = setUp();
+    const { device, model } = vfioFile();
     assert.equal(abi.writeRegion(device, 2 * abi.REGION_SPAN + 8, Uint8Array.of(5)), 1);
     assert.equal(model.bars[2]![8], 5);
     const id = new Uint8Array(2);
@@ -114,7 +87,7 @@ describe('GET_REGION_INFO', () => {
 
 describe('GET_IRQ_INFO', () => {
   it('tells count and abilities of each kind', () => {
-    const { ioctl, words } = setUp();
+    const { ioctl, words } = vfioFile();
     const info = (index: number) => {
       ioctl(abi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, index, 77);
       const [, flags, , count] = words(4);
@@ -129,6 +102,13 @@ describe('GET_IRQ_INFO', () => {
     ]);
     refused(() => ioctl(abi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, 5, 0), 'EINVAL');
   });
+
+  it('calls MSI-X of a device without it no more resizable than the others', () => {
+    const { msix: _, ...withoutMsix } = everything;
+    const { ioctl, words } = vfioFile({ pci: withoutMsix });
+    ioctl(abi.VFIO_DEVICE_GET_IRQ_INFO, 16, 0, MSIX, 77);
+    assert.deepEqual(words(4).slice(1), [9, MSIX, 0]);
+  });
 });
 
 describe('SET_IRQS', () => {
@@ -136,7 +116,7 @@ describe('SET_IRQS', () => {
   const none = abi.IRQ_SET_DATA_NONE | abi.IRQ_SET_ACTION_TRIGGER;
 
   it('assigns the eventfds that follow the struct', () => {
-    const { ioctl, caller, model } = setUp();
+    const { ioctl, caller, model } = vfioFile();
     const eventfd = caller.addEventfd(10);
     ioctl(abi.VFIO_DEVICE_SET_IRQS, 28, eventfds, MSIX, 3, 2, 10, -1);
     model.host.interrupt(3);
@@ -146,7 +126,7 @@ describe('SET_IRQS', () => {
   });
 
   it('refuses ranges, flags and sizes as vfio-pci does', () => {
-    const { ioctl, caller } = setUp();
+    const { ioctl, caller } = vfioFile();
     caller.addEventfd(10);
     const set =
       (...words: number[]) =>
@@ -174,7 +154,7 @@ describe('SET_IRQS', () => {
     });
     fc.assert(
       fc.property(calls, (requests) => {
-        const { ioctl, caller, device, model } = setUp();
+        const { ioctl, caller, device, model } = vfioFile();
         for (let fd = 0; fd < 10; fd++) caller.addEventfd(fd);
         for (const [head, data] of requests) {
           refusal(() => assert.equal(ioctl(abi.VFIO_DEVICE_SET_IRQS, ...head, ...data), 0));
@@ -189,21 +169,8 @@ describe('SET_IRQS', () => {
 
 describe('the other ioctls', () => {
   it('RESET resets the model', () => {
-    const { ioctl, model } = setUp();
+    const { ioctl, model } = vfioFile();
     assert.equal(ioctl(abi.VFIO_DEVICE_RESET), 0);
     assert.equal(model.resets, 1);
-  });
-
-  it('FEATURE answers a well-formed question with ENOTTY', () => {
-    const { ioctl } = setUp();
-    refused(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_PROBE | abi.FEATURE_GET | 1), 'ENOTTY');
-    refused(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, abi.FEATURE_GET | abi.FEATURE_SET | 1), 'EINVAL');
-    refused(() => ioctl(abi.VFIO_DEVICE_FEATURE, 8, 1 << 19), 'EINVAL');
-  });
-
-  it('hot reset is ENODEV: there is neither bus nor slot', () => {
-    const { ioctl } = setUp();
-    refused(() => ioctl(abi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 12, 0, 0), 'ENODEV');
-    refused(() => ioctl(abi.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 11, 0, 0), 'EINVAL');
   });
 });

@@ -2,9 +2,8 @@
  * The ABI of a VFIO PCI device file, as `<linux/vfio.h>` has it: its ioctls, and which region an offset of
  * pread and pwrite means.
  *
- * These ioctls are `_IO(';', 100 + n)`: the kernel copies nothing, `arg` is an address in the caller. Each
- * struct begins with `argsz`, the caller's size of it: less than the first version's is EINVAL, more is fine.
- * No behaviour lives here; errnos are those of vfio-pci.
+ * An `argsz` of less than the first version of a struct is EINVAL, more is fine. No behaviour lives here;
+ * errnos are those of vfio-pci.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -13,24 +12,15 @@ import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/int
 import type { FileOperations } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
-
-/** The ioctl type, and number 0 of it. */
-export const VFIO_TYPE = 0x3b;
-export const VFIO_BASE = 100;
-
-/** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
-export function io(nr: number): number {
-  return (VFIO_TYPE << 8) | (VFIO_BASE + nr);
-}
+import { io, readStruct } from './vfio-call.js';
+import { feature, VFIO_DEVICE_FEATURE } from './vfio-feature.js';
+import { hotResetInfo, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO } from './vfio-hot-reset.js';
 
 export const VFIO_DEVICE_GET_INFO = io(7);
 export const VFIO_DEVICE_GET_REGION_INFO = io(8);
 export const VFIO_DEVICE_GET_IRQ_INFO = io(9);
 export const VFIO_DEVICE_SET_IRQS = io(10);
 export const VFIO_DEVICE_RESET = io(11);
-export const VFIO_DEVICE_GET_PCI_HOT_RESET_INFO = io(12);
-export const VFIO_DEVICE_PCI_HOT_RESET = io(13);
-export const VFIO_DEVICE_FEATURE = io(17);
 
 export const DeviceInfoStruct = struct('vfio_device_info', {
   argsz: u32,
@@ -56,8 +46,6 @@ export const IrqSetStruct = struct('vfio_irq_set', {
   start: u32,
   count: u32,
 });
-export const HotResetStruct = struct('vfio_pci_hot_reset', { argsz: u32, flags: u32, count: u32 });
-export const FeatureStruct = struct('vfio_device_feature', { argsz: u32, flags: u32 });
 
 export const DEVICE_FLAGS_RESET = 1 << 0;
 export const DEVICE_FLAGS_PCI = 1 << 1;
@@ -78,11 +66,6 @@ export const IRQ_SET_ACTION_UNMASK = 1 << 4;
 export const IRQ_SET_ACTION_TRIGGER = 1 << 5;
 const IRQ_SET_DATA = IRQ_SET_DATA_NONE | IRQ_SET_DATA_BOOL | IRQ_SET_DATA_EVENTFD;
 const IRQ_SET_ACTION = IRQ_SET_ACTION_MASK | IRQ_SET_ACTION_UNMASK | IRQ_SET_ACTION_TRIGGER;
-
-export const FEATURE_MASK = 0xffff;
-export const FEATURE_GET = 1 << 16;
-export const FEATURE_SET = 1 << 17;
-export const FEATURE_PROBE = 1 << 18;
 
 /** A region begins at offset `index * REGION_SPAN` of the file. */
 export const REGION_SPAN = 2 ** 40;
@@ -110,26 +93,16 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
   };
 }
 
-/** The VFIO ioctls of a device file. */
+/** The VFIO ioctls of a device file, however it was opened. */
 export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
   [VFIO_DEVICE_GET_INFO, getInfo],
   [VFIO_DEVICE_GET_REGION_INFO, getRegionInfo],
   [VFIO_DEVICE_GET_IRQ_INFO, getIrqInfo],
   [VFIO_DEVICE_SET_IRQS, setIrqs],
   [VFIO_DEVICE_RESET, reset],
-  [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotReset],
-  [VFIO_DEVICE_PCI_HOT_RESET, hotReset],
+  [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotResetInfo],
   [VFIO_DEVICE_FEATURE, feature],
 ]);
-
-/** The first `bytes` of the caller's struct, zeros behind it up to `size`. */
-export function readStruct(caller: Caller, call: IoctlCall, bytes: number, size = bytes): Uint8Array {
-  const data = new Uint8Array(size);
-  caller.readMemory(call.arg, data.subarray(0, bytes));
-  const argsz = getU32(data, 0);
-  if (argsz < bytes) refuse('EINVAL', `argsz ${argsz} is less than the ${bytes} bytes of the struct`);
-  return data;
-}
 
 function getInfo(_device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = DeviceInfoStruct;
@@ -159,7 +132,7 @@ function getIrqInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number
   const data = readStruct(caller, call, size);
   const index = getU32(data, at.index);
   checkIrqIndex(index);
-  setU32(data, at.flags, irqFlags(index));
+  setU32(data, at.flags, irqFlags(device, index));
   setU32(data, at.count, device.irqCount(index));
   caller.writeMemory(call.arg, data);
   return 0;
@@ -169,9 +142,12 @@ function checkIrqIndex(index: number): void {
   if (index >= NUM_IRQS) refuse('EINVAL', `interrupt index ${index} is not below ${NUM_IRQS}`);
 }
 
-function irqFlags(index: number): number {
+/** Only MSI-X can be set up vector by vector, where the device has it. */
+function irqFlags(device: VfioDevice, index: number): number {
   if (index === INTX) return IRQ_INFO_EVENTFD | IRQ_INFO_MASKABLE | IRQ_INFO_AUTOMASKED;
-  return index === MSIX ? IRQ_INFO_EVENTFD : IRQ_INFO_EVENTFD | IRQ_INFO_NORESIZE;
+  return index === MSIX && device.irqCount(MSIX) > 0
+    ? IRQ_INFO_EVENTFD
+    : IRQ_INFO_EVENTFD | IRQ_INFO_NORESIZE;
 }
 
 function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): number {
@@ -242,21 +218,4 @@ function irqData(flags: number, raw: Uint8Array): IrqData {
 function reset(device: VfioDevice): number {
   device.reset();
   return 0;
-}
-
-/** A function here is alone behind its port, and resets by itself: there is no bus or slot to reset. */
-function hotReset(device: VfioDevice, caller: Caller, call: IoctlCall): number {
-  readStruct(caller, call, HotResetStruct.size);
-  refuse('ENODEV', `${device.name} has no bus or slot reset; use VFIO_DEVICE_RESET`);
-}
-
-/** No feature is supported, but the question must be well-formed. */
-function feature(device: VfioDevice, caller: Caller, call: IoctlCall): number {
-  const flags = getU32(readStruct(caller, call, FeatureStruct.size), FeatureStruct.at.flags);
-  if (flags & ~(FEATURE_MASK | FEATURE_GET | FEATURE_SET | FEATURE_PROBE))
-    refuse('EINVAL', `flags ${hex(flags)} have bits that FEATURE does not know`);
-  const both = FEATURE_GET | FEATURE_SET;
-  if ((flags & FEATURE_PROBE) === 0 && (flags & both) === both)
-    refuse('EINVAL', `flags ${hex(flags)} ask to get and to set at once`);
-  refuse('ENOTTY', `${device.name} does not have feature ${flags & FEATURE_MASK}`);
 }

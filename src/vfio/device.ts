@@ -45,6 +45,7 @@ export class VfioDevice implements Driver {
   readonly #barSizes: readonly number[];
   #grouped = false;
   #binding: IommufdBinding | undefined;
+  #lowPower = false;
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
 
@@ -99,6 +100,7 @@ export class VfioDevice implements Driver {
       () => this.life.close(),
       () => this.#irqs.close(),
       () => this.#config.reset(),
+      () => this.exitLowPower(),
     ]);
   }
 
@@ -175,6 +177,19 @@ export class VfioDevice implements Driver {
     this.#irqs.deviceReset();
     this.#raiseFailures();
     this.#checkWorking();
+  }
+
+  /**
+   * The device need not be powered from now on; whatever its user asks wakes it for as long as it takes.
+   * @throws Refusal EINVAL when it is in low power already.
+   */
+  enterLowPower(): void {
+    if (this.#lowPower) refuse('EINVAL', `${this.name} is in low power already`);
+    this.#lowPower = true;
+  }
+
+  exitLowPower(): void {
+    this.#lowPower = false;
   }
 
   step(): boolean {

@@ -1,0 +1,59 @@
+/** The file of a VFIO device with a fake model, for unit tests of its ioctls: tables, called directly. */
+import type { PciDescription } from '../devices/device-model.js';
+import { finished } from '../file/work.js';
+import { PasidSpace } from '../ioasid/pasid-space.js';
+import { Iommu } from '../iommu/iommu.js';
+import type { IoctlTable } from '../uapi/ioctl.js';
+import { vfioIoctls } from '../uapi/vfio.js';
+import type { VfioDevice } from '../vfio/device.js';
+import { makeDevices } from '../vfio/make-devices.js';
+import { FakeCaller, MEMORY_AT } from './fake-caller.js';
+import { everything, FakeModel } from './fake-model.js';
+
+export interface VfioFile {
+  readonly device: VfioDevice;
+  readonly model: FakeModel;
+  readonly caller: FakeCaller;
+  /** Puts 32-bit words at the caller's address and makes the ioctl. */
+  readonly ioctl: (cmd: number, ...words: number[]) => number;
+  /** So many words of the caller's memory. */
+  readonly words: (count: number) => number[];
+}
+
+export interface VfioFileOptions {
+  readonly pci?: PciDescription;
+  /** Of the file; default: those that every device file has. */
+  readonly table?: IoctlTable<VfioDevice>;
+  /** The device is one of two mediated devices. */
+  readonly mediated?: boolean;
+}
+
+export function vfioFile({
+  pci = everything,
+  table = vfioIoctls,
+  mediated = false,
+}: VfioFileOptions = {}): VfioFile {
+  const models: FakeModel[] = [];
+  const make = (host: ConstructorParameters<typeof FakeModel>[0]) => {
+    const model = new FakeModel(host, pci);
+    models.push(model);
+    return Object.assign(model, { mdev: { max: 2, create: (_: number, own: typeof host) => make(own) } });
+  };
+  const mdevs = mediated ? 2 : 0;
+  const request = { rid: '0000:6a:01.0', make, mdevs, firstIndex: 0 };
+  const device = makeDevices(new Iommu(), new PasidSpace(), request)[0]!;
+  device.life.open(1);
+  const caller = new FakeCaller();
+  return {
+    device,
+    model: models[mediated ? 1 : 0]!,
+    caller,
+    ioctl: (cmd, ...words) => {
+      words.forEach((value, i) => {
+        caller.view.setUint32(i * 4, value, true);
+      });
+      return finished(table.get(cmd)!(device, caller, { cmd, arg: MEMORY_AT, data: new Uint8Array(0) }));
+    },
+    words: (count) => Array.from({ length: count }, (_, i) => caller.view.getUint32(i * 4, true)),
+  };
+}

@@ -1,0 +1,25 @@
+/**
+ * What all of VFIO's ioctls have in common: `_IO(';', 100 + n)`, so that the kernel copies nothing and `arg`
+ * is an address in the caller, where a struct begins with `argsz`, the caller's size of it.
+ */
+import type { Caller, IoctlCall } from '../file/open-file.js';
+import { refuse } from '../linux/errno.js';
+import { getU32 } from './struct.js';
+
+/** The ioctl type, and number 0 of it. */
+export const VFIO_TYPE = 0x3b;
+export const VFIO_BASE = 100;
+
+/** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
+export function io(nr: number): number {
+  return (VFIO_TYPE << 8) | (VFIO_BASE + nr);
+}
+
+/** The first `bytes` of the caller's struct, zeros behind it up to `size`. */
+export function readStruct(caller: Caller, call: IoctlCall, bytes: number, size = bytes): Uint8Array {
+  const data = new Uint8Array(size);
+  caller.readMemory(call.arg, data.subarray(0, bytes));
+  const argsz = getU32(data, 0);
+  if (argsz < bytes) refuse('EINVAL', `argsz ${argsz} is less than the ${bytes} bytes of the struct`);
+  return data;
+}

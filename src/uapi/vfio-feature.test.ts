@@ -1,0 +1,79 @@
+/** What VFIO_DEVICE_FEATURE of vfio-pci answers for a function that neither migrates nor is virtual. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { refused } from '../testkit/refused.js';
+import { vfioFile } from '../testkit/vfio-file.js';
+import {
+  FEATURE_GET,
+  FEATURE_LOW_POWER_ENTRY,
+  FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+  FEATURE_LOW_POWER_EXIT,
+  FEATURE_PROBE,
+  FEATURE_SET,
+  VFIO_DEVICE_FEATURE,
+} from './vfio-feature.js';
+
+const EVENTFD = 10;
+
+function setUp(options?: Parameters<typeof vfioFile>[0]) {
+  const { ioctl, caller } = vfioFile(options);
+  caller.addEventfd(EVENTFD);
+  const feature = (flags: number, argsz = 8, ...data: number[]) =>
+    ioctl(VFIO_DEVICE_FEATURE, argsz, flags, ...data);
+  return { feature, caller };
+}
+
+describe('VFIO_DEVICE_FEATURE', () => {
+  it('knows low power, which can be probed and set, not got', () => {
+    const { feature } = setUp();
+    for (const number of [
+      FEATURE_LOW_POWER_ENTRY,
+      FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+      FEATURE_LOW_POWER_EXIT,
+    ]) {
+      assert.equal(feature(number | FEATURE_PROBE), 0);
+      assert.equal(feature(number | FEATURE_PROBE | FEATURE_SET), 0);
+      refused(() => feature(number | FEATURE_PROBE | FEATURE_GET), 'EINVAL');
+      refused(() => feature(number | FEATURE_GET), 'EINVAL');
+      refused(() => feature(number), 'EINVAL', /neither probe, get nor set/);
+    }
+  });
+
+  it('low power is entered once, and left as often as one likes', () => {
+    const { feature } = setUp();
+    assert.equal(feature(FEATURE_LOW_POWER_EXIT | FEATURE_SET), 0);
+    assert.equal(feature(FEATURE_LOW_POWER_ENTRY | FEATURE_SET), 0);
+    refused(() => feature(FEATURE_LOW_POWER_ENTRY | FEATURE_SET), 'EINVAL', /already/);
+    assert.equal(feature(FEATURE_LOW_POWER_EXIT | FEATURE_SET), 0);
+    assert.equal(feature(FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | FEATURE_SET, 16, EVENTFD, 0), 0);
+  });
+
+  it('the wakeup wants an eventfd, and room for its number', () => {
+    const { feature, caller } = setUp();
+    const enter = FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | FEATURE_SET;
+    refused(() => feature(enter, 15, EVENTFD, 0), 'EINVAL', /no room/);
+    refused(() => feature(enter, 16, EVENTFD, 1), 'EINVAL');
+    refused(() => feature(enter, 16, -1, 0), 'EINVAL');
+    refused(() => feature(enter, 16, 99, 0), 'EBADF');
+    assert.equal(caller.openSignals, 0);
+  });
+
+  it('what a function does not have is ENOTTY, but EINVAL for the precopy of a migration', () => {
+    const { feature } = setUp();
+    for (const number of [0, 1, 2, 6, 7, 8, 9, 10, 13, 0xffff])
+      for (const how of [FEATURE_PROBE, FEATURE_GET, FEATURE_SET, 0])
+        refused(() => feature(number | how), 'ENOTTY');
+    refused(() => feature(12 | FEATURE_PROBE), 'EINVAL');
+  });
+
+  it('a mediated device has none at all', () => {
+    const { feature } = setUp({ mediated: true });
+    refused(() => feature(FEATURE_LOW_POWER_ENTRY | FEATURE_PROBE), 'ENOTTY');
+  });
+
+  it('unknown flags, and get and set at once, are EINVAL', () => {
+    const { feature } = setUp();
+    refused(() => feature(1 | FEATURE_GET | FEATURE_SET), 'EINVAL');
+    refused(() => feature(1 << 19), 'EINVAL');
+  });
+});
