@@ -2,12 +2,11 @@
  * docs/model.md tells, statement by statement, which function does it and which test proves it. Here it is
  * held to what exists: every file, every function (`Class.#member` or `name`) and every test, under that very
  * name. Whether a test proves its statement is for readers to judge.
- *
- * A name belongs to the last file named before it in the same item.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { escaped, namesIn, testsOf } from './testkit/documented.js';
 
 const repository = new URL('../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, repository), 'utf8');
@@ -34,22 +33,6 @@ function itemsOf(statement: string): Item[] {
 const items = statements.flatMap(itemsOf);
 
 /**
- * The names in an item, each with its file. A quoted name is a test, one in backticks a file or a function.
- */
-function namesIn(text: string): { file: string; kind: 'file' | 'function' | 'test'; name: string }[] {
-  let file = '';
-  return [...text.matchAll(/`([^`]+)`|"([^"]+)"/g)].map(([, code, quoted]) => {
-    if (quoted !== undefined) return { file, kind: 'test', name: quoted };
-    if (code!.startsWith('src/')) file = code!;
-    return { file, kind: code === file ? 'file' : 'function', name: code! };
-  });
-}
-
-function escaped(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-}
-
-/**
  * Does `source` define the function? A member stands two spaces in, in the class of that name; calls stand
  * deeper, or elsewhere.
  */
@@ -60,16 +43,6 @@ function defines(source: string, name: string): boolean {
   const body =
     new RegExp(`^export (?:abstract )?class ${escaped(first)}\\b[^]*?^}`, 'm').exec(source)?.[0] ?? '';
   return new RegExp(`^  (?:static |async |get |\\*)*${escaped(member)}(?:<[^(]*>)?\\(`, 'm').test(body);
-}
-
-/** The tests of a file, as patterns: what a template puts into a name may be anything. */
-function testsOf(source: string): RegExp[] {
-  const calls = source.matchAll(/\b(?:test|it|rule)\(\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|`([^`]*)`),/g);
-  return [...calls].map(([, single, double, template]) => {
-    const name = single?.replaceAll("\\'", "'") ?? double ?? template ?? '';
-    const parts = template === undefined ? [name] : name.split(/\$\{[^}]*\}/);
-    return new RegExp(`^${parts.map(escaped).join('.+')}$`);
-  });
 }
 
 test('every statement of docs/model.md says what does it and what proves it', () => {
