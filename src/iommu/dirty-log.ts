@@ -20,6 +20,14 @@ import { type Quota, tableQuota } from './quota.js';
 /** Pages in a chunk, which is one page itself. */
 const CHUNK_PAGES = 32768;
 const NO_CHUNK = new Uint32Array(0);
+/** Pages in a part, which is looked at in one go. It divides a chunk. */
+const PART_PAGES = 1024;
+
+/** [iova, iova+length): whole pages of a log. */
+export interface DirtyPart {
+  readonly iova: bigint;
+  readonly length: bigint;
+}
 
 /** 32 pages from `page` on: bit n says that the n-th of them was written. */
 export interface DirtyWord {
@@ -71,6 +79,22 @@ export class DirtyLog {
   }
 
   /**
+   * The parts of [iova, iova+length) in which something may have been written, rising: what is read and
+   * cleaned in one go, so that no write between the two is lost.
+   */
+  *parts(iova: bigint, length: bigint): Generator<DirtyPart> {
+    const [first, last] = this.#pages(iova, length);
+    for (const number of this.#within(first, last).sort()) {
+      const end = Math.min(last + 1, (number + 1) * CHUNK_PAGES);
+      for (let page = Math.max(first, number * CHUNK_PAGES); page < end; ) {
+        const next = Math.min(page - (page % PART_PAGES) + PART_PAGES, end);
+        yield { iova: BigInt(page) * this.pageSize, length: BigInt(next - page) * this.pageSize };
+        page = next;
+      }
+    }
+  }
+
+  /**
    * What was written in [iova, iova+length), rising. No page is outside, and no word is 0. @throws Refusal
    * ENOMEM the log is full.
    */
@@ -78,7 +102,7 @@ export class DirtyLog {
     if (this.#full)
       refuse('ENOMEM', `the log of dirty pages is incomplete: ${this.#quota.reason}; switch it on anew`);
     const [first, last] = this.#pages(iova, length);
-    for (const number of this.#within(first, last).sort((a, b) => a - b)) {
+    for (const number of this.#within(first, last).sort()) {
       const chunk = this.#chunks.get(number)!;
       const start = number * CHUNK_PAGES;
       const end = Math.min(last, start + CHUNK_PAGES - 1);
@@ -139,11 +163,14 @@ export class DirtyLog {
   }
 
   /** The chunks that have pages from `first` to `last`, in no order. */
-  #within(first: number, last: number): number[] {
+  #within(first: number, last: number): Float64Array {
     const [lowest, highest] = [Math.floor(first / CHUNK_PAGES), Math.floor(last / CHUNK_PAGES)];
     // Most unmaps are of a few chunks, of which the log may have many.
-    if (highest === lowest) return this.#chunks.has(lowest) ? [lowest] : [];
-    return [...this.#chunks.keys()].filter((number) => number >= lowest && number <= highest);
+    if (highest - lowest < this.#chunks.size) {
+      const span = Float64Array.from({ length: highest - lowest + 1 }, (_, n) => lowest + n);
+      return span.filter((number) => this.#chunks.has(number));
+    }
+    return Float64Array.from(this.#chunks.keys()).filter((number) => number >= lowest && number <= highest);
   }
 }
 

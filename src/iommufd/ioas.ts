@@ -186,11 +186,14 @@ export class Ioas extends IommufdObject {
   }
 
   /** How many bytes of [iova, iova+length) are mapped from its beginning to the first hole. */
-  mappedFrom(iova: bigint, length: bigint): bigint {
+  *mappedFrom(iova: bigint, length: bigint): Work<bigint> {
     const { table } = this.space;
     const end = iova + length;
     let at = iova;
-    for (let slot = table.find(at); slot >= 0 && at < end; slot = table.find(at)) at = table.last(slot) + 1n;
+    for (let slot = table.find(at); slot >= 0 && at < end; slot = table.find(at)) {
+      at = table.last(slot) + 1n;
+      yield;
+    }
     return (at < end ? at : end) - iova;
   }
 

@@ -2,6 +2,7 @@
  * What the test interface does with page tables: reserve IOVAs, look where a table of a mock device leads to
  * and who holds that memory, write to pages, look into the cache of a nested table.
  */
+import { finish } from '../../file/work.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
 import { READ } from '../../iommu/iommu.js';
 import { PAGE_SIZE } from '../../iommu/page-table.js';
@@ -55,7 +56,7 @@ export function checkMap(context: IommufdContext, { caller, data }: Command): vo
   }
   if (length === 0n) return;
   requireEnd(uptr);
-  const mapped = hwpt.ioas.mappedFrom(iova, length);
+  const mapped = finish(hwpt.ioas.mappedFrom(iova, length));
   let at = uptr;
   for (const piece of mapped === 0n ? [] : hwpt.ioas.space.pieces(iova, mapped)) {
     const memory = context.iommu.memories.get(piece.memory);

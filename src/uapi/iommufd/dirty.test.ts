@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import type { Caller } from '../../file/open-file.js';
-import { finish } from '../../file/work.js';
+import { finish, finished } from '../../file/work.js';
 import { Iommu, READ, WRITE } from '../../iommu/iommu.js';
 import { BufferMemory } from '../../iommu/memory.js';
 import { HWPT_DIRTY_TRACKING } from '../../iommufd/hwpt.js';
@@ -63,7 +63,7 @@ class Tracked {
     const { nr } = dirtyIoctls.IOMMU_HWPT_GET_DIRTY_BITMAP;
     const call = { cmd: 0x3b00 | nr, arg: 0, data: new Uint8Array(0) };
     const ioctl = iommufd('GET_DIRTY_BITMAP', dirtyIoctls.IOMMU_HWPT_GET_DIRTY_BITMAP);
-    assert.equal(ioctl(this.#context, this.#caller, call), 0);
+    assert.equal(finished(ioctl(this.#context, this.#caller, call)), 0);
     return this.#memory.subarray(BITMAP);
   }
 }

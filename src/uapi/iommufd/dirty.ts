@@ -1,8 +1,9 @@
 /**
  * The ioctls of dirty tracking: on and off, and the bitmap of the pages that were written.
  */
+import type { Work } from '../../file/work.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
-import type { DirtyLog } from '../../iommu/dirty-log.js';
+import type { DirtyLog, DirtyPart } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -56,25 +57,34 @@ function dirtyLog(hwpt: PagingHwpt): DirtyLog {
   return hwpt.dirty ?? refuse('EOPNOTSUPP', `HWPT ${hwpt.id} was not allocated for dirty tracking`);
 }
 
-function getDirtyBitmap(context: IommufdContext, { caller, data }: Command): number {
+function* getDirtyBitmap(context: IommufdContext, { caller, data }: Command): Work<number> {
   const { flags, reserved, hwpt_id, iova, length, page_size, ...given } = GetDirtyBitmapStruct.decode(data);
   if (flags & ~1 || reserved !== 0)
     refuse('EOPNOTSUPP', `GET_DIRTY_BITMAP flags ${hex(flags)} or __reserved are unknown`);
   const hwpt = context.objects.get(hwpt_id, PagingHwpt);
   checkBitmapRange(hwpt, iova, length, page_size);
   const dirty = dirtyLog(hwpt);
-  const mapped = hwpt.ioas.mappedFrom(iova, length);
+  const mapped = yield* hwpt.ioas.mappedFrom(iova, length);
   if (mapped === 0n) return 0;
   const bitmap = new UserBitmap(caller, Number(given.data));
+  const clear = (flags & DIRTY_BITMAP_NO_CLEAR) === 0;
+  for (const part of dirty.parts(iova, mapped)) {
+    setPart(bitmap, dirty, part, iova, Number(page_size));
+    if (clear) dirty.clean(part.iova, part.length);
+    yield;
+  }
+  bitmap.store();
+  return 0;
+}
+
+/** Sets the bits of one part; the first bit is that of `iova`, and each is for `bitBytes` bytes. */
+function setPart(bitmap: UserBitmap, dirty: DirtyLog, part: DirtyPart, iova: bigint, bitBytes: number): void {
   const first = Number(iova / dirty.pageSize);
-  const [pageBytes, bitBytes] = [Number(dirty.pageSize), Number(page_size)];
-  for (const { page, bits } of dirty.words(iova, mapped)) {
+  const pageBytes = Number(dirty.pageSize);
+  for (const { page, bits } of dirty.words(part.iova, part.length)) {
     if (pageBytes === bitBytes) bitmap.or(page - first, bits);
     else setScaled(bitmap, page - first, bits, pageBytes, bitBytes);
   }
-  bitmap.store();
-  if ((flags & DIRTY_BITMAP_NO_CLEAR) === 0) dirty.clean(iova, mapped);
-  return 0;
 }
 
 /** As `bitmap.or`, where a page of the log has several bits, or a bit several of its pages. */
