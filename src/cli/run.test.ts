@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, constants as fileConstants, readFileSync, rmSync } from 'node:fs';
-import { constants } from 'node:os';
+import { existsSync, constants as fileConstants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
   bin,
@@ -168,6 +169,28 @@ describe('run', { skip: withoutFuse }, () => {
       ).stdout,
       '\xff\xfe\n--no-warnings\n',
     );
+  });
+
+  it('leaves the files dead to a process that outlives the command: ENOTCONN', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ioasid-orphan-'));
+    const said = join(folder, 'said');
+    const looks = 'exec 3<>/dev/ioasid; sleep 0.5; ls /dev; cat <&3; cat /dev/ioasid; echo end';
+    const orphan = `(${looks}) >${said} 2>&1 &`;
+    assert.equal(ioasid([...edu, 'sh', '-c', `${orphan} sleep 0.1`]).status, 0);
+    await until(() => existsSync(said) && readFileSync(said, 'utf8').endsWith('end\n'), 'the orphan ends');
+    assert.equal(readFileSync(said, 'utf8').match(/not connected/g)?.length, 3);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('says so where too few files may be open, and starts nothing', () => {
+    for (const limit of [20, 32, 40, 64]) {
+      const { status, stderr } = shell(`ulimit -n ${limit}; exec timeout 20 $IOASID ${edu.join(' ')} true`);
+      assert.equal(status, 125);
+      assert.equal(
+        stderr,
+        `ioasid: the limit of open files is ${limit} (ulimit -Hn), and at least 96 are needed\n`,
+      );
+    }
   });
 
   it('passes inherited descriptors on, and the limit of open files', () => {

@@ -29,8 +29,10 @@ export async function run(command: readonly string[], options: MachineArguments)
   forwardSignals((signal) => launcher.kill(signal));
 
   // While the launcher starts, so that neither waits for the other.
-  const { makeMachine, serveMachine } = await import('./service.js');
-  const { sysfsEntries } = await import('./sysfs.js');
+  const loaded = Promise.all([import('./service.js'), import('./sysfs.js')]);
+  const [{ makeMachine, serveMachine }, { sysfsEntries }] = await loaded.catch((error: Error) =>
+    giveUp(launcher, OUR_FAULT, error),
+  );
   const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const { newFd } = connection;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -12,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { guardsOf, ioasid, isAlive, mountsBelow, Running, until, withoutFuse } from '../testkit/processes.js';
 import { launchMode } from './launcher-process.js';
 
@@ -36,6 +38,19 @@ describe('serve', { skip: withoutMount }, () => {
     closeSync(openSync(join(folder, 'ioasid'), 'r+'));
     running.kill('SIGINT');
     assert.deepEqual(await running.ended, { status: 0, signal: null });
+  });
+
+  it('ends with the npx that has started it, killed or not', async () => {
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+      const folder = join(scratch, `npx-${signal}`);
+      const npx = spawn('npx', ['--offline', 'ioasid', 'serve', '--device', 'edu', folder], {
+        cwd: fileURLToPath(new URL('../../', import.meta.url)),
+        stdio: 'ignore',
+      });
+      await until(() => existsSync(join(folder, 'ioasid')), 'the server serves');
+      npx.kill(signal);
+      await until(() => !existsSync(folder), `the folder is gone after ${signal}`);
+    }
   });
 
   it('unmounts and removes its folder at SIGINT, SIGTERM and SIGHUP', async () => {

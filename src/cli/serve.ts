@@ -15,6 +15,7 @@ import { USAGE } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
 import { isAlive, isMounted } from './mounted.js';
+import { npxSource } from './npx.js';
 import { type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 
@@ -74,8 +75,8 @@ class MountPoint {
 }
 
 /**
- * Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, or when somebody else unmounts the
- * folder.
+ * Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, with the npx that has started it, or
+ * when somebody else unmounts the folder.
  */
 export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
   const machine = await makeMachine(options).catch((error: Error) => {
@@ -90,12 +91,12 @@ export async function serve(folder: string | undefined, options: MachineArgument
   const service = serveMachine(
     machine,
     { fuse: mount.fuse, device, lifeline },
-    { root, verbose: options.verbose === true },
+    { root, verbose: options.verbose === true, watched: npxSource(() => end()) },
   );
   const end = () => {
     mount.remove();
     service.end();
-    leave(0);
+    return leave(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
   for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);

@@ -6,7 +6,7 @@
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
 import { errnoName } from '../linux/errno.js';
-import { runLoop } from '../linux/event-loop.js';
+import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { Machine } from '../machine/machine.js';
 import { publish } from './control-socket.js';
 import type { NewFdDescriptors } from './launcher-process.js';
@@ -19,6 +19,8 @@ export interface ServiceOptions {
   readonly verbose?: boolean;
   /** The descriptors by which ioctls that return new ones are served, with the mounted root directory. */
   readonly newFd?: NewFdDescriptors | undefined;
+  /** What else wakes this thread. */
+  readonly watched?: readonly LoopSource[];
 }
 
 /** What the options of `run` and `serve` say of the machine. */
@@ -77,7 +79,7 @@ export interface Service {
 export function serveMachine(
   machine: Machine,
   { fuse, device, lifeline }: FuseConnection,
-  { root, extra, verbose, newFd }: ServiceOptions,
+  { root, extra, verbose, newFd, watched }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const standIn = new StandIn(fuse, lifeline);
@@ -103,8 +105,11 @@ export function serveMachine(
     fd,
     ready: (between: () => boolean) => server.serve(between),
   }));
-  const all = newFd === undefined ? sources : [...sources, server.trapped(newFd)];
-  return { gone: runLoop(all, work, { pulse: standIn }), end: () => server.end() };
+  const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
+  return {
+    gone: runLoop([...sources, ...trapped, ...(watched ?? [])], work, { pulse: standIn }),
+    end: () => server.end(),
+  };
 }
 
 /** Tells every refusal. */

@@ -132,6 +132,15 @@ function notVisible(tid: number, fd: number): Refusal {
 }
 
 /**
+ * A descriptor that becomes readable when process `pid` ends; undefined when there is no such process (any
+ * more).
+ */
+export function processEnd(pid: number): number | undefined {
+  const pidfd = libc().syscall(SYS_pidfd_open, pid, 0, 0);
+  return pidfd === -1 ? undefined : pidfd;
+}
+
+/**
  * A pidfd for one thread; kernels before 6.9 have pidfds for whole processes only, whose threads share their
  * descriptors anyway.
  */
