@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { finish } from '../file/work.js';
 import { MEMORY_AT } from '../testkit/fake-caller.js';
 import { everything } from '../testkit/fake-model.js';
 import { refusal, refused } from '../testkit/refused.js';
@@ -160,7 +161,7 @@ describe('SET_IRQS', () => {
           refusal(() => assert.equal(ioctl(abi.VFIO_DEVICE_SET_IRQS, ...head, ...data), 0));
           for (let vector = 0; vector < 9; vector++) model.host.interrupt(vector);
         }
-        device.close();
+        finish(device.close());
         assert.equal(caller.openSignals, 0);
       }),
     );
