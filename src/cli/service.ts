@@ -5,6 +5,7 @@
  */
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
+import { doorbellSource } from '../linux/doorbells.js';
 import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { Machine } from '../machine/machine.js';
@@ -101,15 +102,13 @@ export function serveMachine(
     return more || goesOn;
   };
   publish(() => machine.snapshot());
-  const sources = [fuse, standIn.bell].map((fd) => ({
+  const requests = [fuse, standIn.bell].map((fd) => ({
     fd,
     ready: (between: () => boolean) => server.serve(between),
   }));
   const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
-  return {
-    gone: runLoop([...sources, ...trapped, ...(watched ?? [])], work, { pulse: standIn }),
-    end: () => server.end(),
-  };
+  const sources = [...requests, ...trapped, doorbellSource(), ...(watched ?? [])];
+  return { gone: runLoop(sources, work, { pulse: standIn }), end: () => server.end() };
 }
 
 /** Tells every refusal. */

@@ -2,7 +2,7 @@
  * What a process in this JavaScript process has beside device files: memory files, eventfds, and memory of
  * its own at addresses.
  */
-import { READABLE, type Signal, WRITABLE } from '../file/open-file.js';
+import { type Doorbell, READABLE, type Signal, WRITABLE } from '../file/open-file.js';
 import type { Memory } from '../iommu/memory.js';
 import { refuse } from '../linux/errno.js';
 import { getU64, setU64 } from '../uapi/struct.js';
@@ -45,8 +45,10 @@ export class FileBytes implements Memory {
 }
 
 /** An eventfd, not blocking. */
-export class Counter implements Signal {
+export class Counter implements Signal, Doorbell {
   count = 0;
+  /** Writes to it. */
+  rings = 0;
 
   raise(): void {
     this.count++;
@@ -68,6 +70,7 @@ export class Counter implements Signal {
   write(source: Uint8Array): number {
     if (source.length < 8) refuse('EINVAL', `${source.length} bytes are less than the number of an eventfd`);
     this.count += getU64(source, 0);
+    this.rings++;
     return 8;
   }
 

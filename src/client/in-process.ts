@@ -8,6 +8,7 @@
  */
 import {
   type Caller,
+  type Doorbell,
   type MemoryRange,
   type OpenFile,
   READABLE,
@@ -129,7 +130,7 @@ export class InProcess implements Transport, Caller {
 
   write(fd: number, source: Uint8Array): number {
     const { kind } = this.#description(fd);
-    if (kind instanceof Counter) return kind.write(source);
+    if (kind instanceof Counter) return this.#served(() => kind.write(source));
     return this.#onwards(fd, (file, position) => file.write(this, position, source));
   }
 
@@ -204,9 +205,11 @@ export class InProcess implements Transport, Caller {
   }
 
   eventfd(fd: number): Signal {
-    const { kind } = this.#description(fd);
-    if (!(kind instanceof Counter)) refuse('EINVAL', `fd ${fd} is not an eventfd`);
-    return kind;
+    return this.#counter(fd);
+  }
+
+  doorbell(fd: number): Doorbell {
+    return this.#counter(fd);
   }
 
   presented(fd: number): object {
@@ -255,6 +258,11 @@ export class InProcess implements Transport, Caller {
 
   #description(fd: number): Description {
     return this.#descriptions.get(fd) ?? refuse('EBADF', `fd ${fd} is not open in the calling process`);
+  }
+
+  #counter(fd: number): Counter {
+    const { kind } = this.#description(fd);
+    return kind instanceof Counter ? kind : refuse('EINVAL', `fd ${fd} is not an eventfd`);
   }
 
   #withOffsets(fd: number): OpenFile {

@@ -6,10 +6,11 @@
  * come to mean somebody else meanwhile. Where the thread may be killed before (trapped-ioctls.ts),
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
-import type { Caller, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
+import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import { doorbellOf } from '../linux/doorbells.js';
 import { hex, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
@@ -82,6 +83,12 @@ export class ProcessCaller implements Caller {
     const signal = eventfdOf(this.#thread(), fd);
     this.#confirm(signal);
     return signal;
+  }
+
+  doorbell(fd: number): Doorbell {
+    const doorbell = doorbellOf(this.#thread(), fd);
+    this.#confirm(doorbell);
+    return doorbell;
   }
 
   presented(fd: number): object {

@@ -105,6 +105,16 @@ export interface Signal {
 }
 
 /**
+ * An eventfd by which a program says that there is something to do, in this process's own copy. It is never
+ * read. Nobody is called when it is rung: who serves it compares.
+ */
+export interface Doorbell {
+  /** How often it was found rung. It only grows; two rings that nobody looked between may count as one. */
+  readonly rings: number;
+  close(): void;
+}
+
+/**
  * The process (thread) that made the call now being served. Valid until that call is answered, not longer.
  */
 export interface Caller {
@@ -134,6 +144,12 @@ export interface Caller {
 
   /** The eventfd behind the caller's descriptor. @throws Refusal EBADF; EINVAL when it is not an eventfd. */
   eventfd(fd: number): Signal;
+
+  /**
+   * The same, to hear of what the caller writes to it. A counter that is not 0 has been rung. @throws Refusal
+   * as `eventfd`.
+   */
+  doorbell(fd: number): Doorbell;
 
   /**
    * The object behind the caller's descriptor `fd`, when `fd` is an open file of this very system: what our

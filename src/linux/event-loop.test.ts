@@ -53,6 +53,14 @@ test('the loop ends when every source has ended', { timeout }, async () => {
   await loop;
 });
 
+test('a passive source does not keep the loop going', { timeout }, async () => {
+  const pipes = [new Pipe(), Object.assign(new Pipe(), { passive: true })];
+  const loop = runLoop(pipes, idle);
+  pipes[0]!.end();
+  await loop;
+  pipes[1]!.end();
+});
+
 test('the loop ends when it is told to', { timeout }, async () => {
   const pipe = new Pipe();
   const stop = new AbortController();

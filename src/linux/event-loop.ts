@@ -17,6 +17,8 @@ import { address, check, libc, loadKoffi } from './ffi.js';
 /** A descriptor to be watched, and what to do when it is readable. */
 export interface LoopSource {
   readonly fd: number;
+  /** The loop does not go on for its sake. */
+  readonly passive?: boolean;
   /**
    * Handles what is pending, without blocking. Whoever handles several requests calls `between` after each,
    * and leaves the rest for later when it returns false.
@@ -47,7 +49,7 @@ const BUSY_MS = 10;
 const BLIND_MS = 5;
 
 /**
- * Serves `sources` until all have ended or `signal` is aborted. `work` is called between requests, and again
+ * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called between requests, and again
  * without sleeping for as long as it returns true. Neither is ever called from within the other.
  * @throws Refusal EMFILE no descriptors left.
  */
@@ -67,7 +69,7 @@ export async function runLoop(
     return !turnIsDue();
   };
   try {
-    while (set.size > 0 && options.signal?.aborted !== true) {
+    while (set.active && options.signal?.aborted !== true) {
       const busy = work();
       const served = set.wait(busy ? 0 : settled ? node.timeout() : SETTLE_MS, between);
       const quiet = !served && !busy;
@@ -92,6 +94,7 @@ class PollSet {
   #sources: readonly LoopSource[];
   #words = new Int32Array(0);
   #address = 0;
+  #active = false;
   /** Did libuv's descriptor become readable in the last wait? */
   backendReady = false;
 
@@ -102,9 +105,9 @@ class PollSet {
     this.#fill();
   }
 
-  /** Sources that have not ended. */
-  get size(): number {
-    return this.#sources.length;
+  /** Is there a source that has not ended, and is not passive? */
+  get active(): boolean {
+    return this.#active;
   }
 
   /**
@@ -137,6 +140,7 @@ class PollSet {
   }
 
   #fill(): void {
+    this.#active = this.#sources.some(({ passive = false }) => !passive);
     const fds = [...this.#sources.map((source) => source.fd), this.#backend];
     // Never as small as 64 bytes: the address has to stay.
     this.#words = new Int32Array(Math.max(32, 2 * fds.length));

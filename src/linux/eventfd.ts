@@ -46,18 +46,25 @@ export class EventFd {
 
   close(): void {
     if (this.#fd === -1) return;
-    libc().close(this.#fd);
-    dropDescriptors(1);
+    closeEventfd(this.#fd);
     this.#fd = -1;
   }
 }
 
+/** The eventfd behind descriptor `fd` of thread `tid`, to be signalled. @throws Refusal as copyEventfd. */
+export function eventfdOf(tid: number, fd: number): EventFd {
+  const copy = copyEventfd(tid, fd);
+  raise ??= raiseByCompletion() ?? raiseByWrite;
+  return new EventFd(copy, raise);
+}
+
 /**
- * The eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us.
+ * A copy of the eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us. It counts among
+ * the descriptors that are held for callers, until `closeEventfd`.
  * @throws Refusal EBADF no such descriptor; EINVAL not an eventfd; EPERM ptrace rules forbid to copy it;
  * EMFILE the server cannot keep it open.
  */
-export function eventfdOf(tid: number, fd: number): EventFd {
+export function copyEventfd(tid: number, fd: number): number {
   if (fd < 0) throw notOpen(fd);
   const kind = linkOf(tid, fd);
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
@@ -73,8 +80,13 @@ export function eventfdOf(tid: number, fd: number): EventFd {
     libc().close(copy);
     throw refusal;
   }
-  raise ??= raiseByCompletion() ?? raiseByWrite;
-  return new EventFd(copy, raise);
+  return copy;
+}
+
+/** Closes what copyEventfd has made. */
+export function closeEventfd(copy: number): void {
+  libc().close(copy);
+  dropDescriptors(1);
 }
 
 function raiseByCompletion(): Raise | undefined {

@@ -2,16 +2,21 @@
  * FakeCaller: a Caller for unit tests, with one stretch of memory at MEMORY_AT and the eventfds that it was
  * given.
  */
-import type { Caller, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
+import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { finished } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Where the caller's memory begins. */
 export const MEMORY_AT = 0x1000;
 
-/** What one eventfd of the caller has seen; `open` counts the Signals of it that have not been closed. */
+/**
+ * What one eventfd of the caller has seen; `open` counts the Signals and Doorbells of it that have not been
+ * closed.
+ */
 export interface FakeEventfd {
   raised: number;
+  /** How often the caller has written to it. */
+  rings: number;
   open: number;
 }
 
@@ -23,7 +28,7 @@ export class FakeCaller implements Caller {
 
   /** Makes descriptor `fd` an eventfd. */
   addEventfd(fd: number): FakeEventfd {
-    const eventfd = { raised: 0, open: 0 };
+    const eventfd = { raised: 0, rings: 0, open: 0 };
     this.#eventfds.set(fd, eventfd);
     return eventfd;
   }
@@ -47,6 +52,19 @@ export class FakeCaller implements Caller {
     return {
       raise: () => {
         eventfd.raised++;
+      },
+      close: () => {
+        eventfd.open--;
+      },
+    };
+  }
+
+  doorbell(fd: number): Doorbell {
+    const eventfd = this.#eventfds.get(fd) ?? refuse('EBADF', `descriptor ${fd} is not open`);
+    eventfd.open++;
+    return {
+      get rings() {
+        return eventfd.rings;
       },
       close: () => {
         eventfd.open--;

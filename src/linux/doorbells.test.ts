@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { Child } from '../testkit/child.js';
+import { refused } from '../testkit/refused.js';
+import { doorbellOf, doorbellSource } from './doorbells.js';
+
+const child = new Child();
+after(() => child.kill());
+const source = doorbellSource();
+const listen = () => source.ready(() => true);
+
+/** An eventfd of the child, and how it is written to and read. */
+async function makeEventfd(initial = 0) {
+  const fd = await child.call('eventfd', initial, 0);
+  const one = await child.order<number>('buffer', Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+  return {
+    fd,
+    ring: async () => assert.equal(await child.call('write', fd, one, 8), 8),
+    read: async () => {
+      const buffer = await child.order<number>('buffer', new Uint8Array(8));
+      assert.equal(await child.call('read', fd, buffer, 8), 8);
+      return Buffer.from(await child.peek(buffer, 8)).readBigUInt64LE();
+    },
+  };
+}
+
+test('each write of the caller is heard, and the counter stays as it is', async () => {
+  const { fd, ring, read } = await makeEventfd();
+  const doorbell = doorbellOf(child.pid, fd);
+  listen();
+  assert.equal(doorbell.rings, 0);
+  for (let rings = 1; rings <= 3; rings++) {
+    await ring();
+    listen();
+    assert.equal(doorbell.rings, rings);
+  }
+  listen();
+  assert.equal(doorbell.rings, 3);
+  assert.equal(await read(), 3n);
+  doorbell.close();
+});
+
+test('an eventfd that was written to before is rung once', async () => {
+  const doorbell = doorbellOf(child.pid, (await makeEventfd(7)).fd);
+  listen();
+  listen();
+  assert.equal(doorbell.rings, 1);
+  doorbell.close();
+});
+
+test('a doorbell that is closed is heard no more, though its caller has the eventfd', async () => {
+  const { fd, ring } = await makeEventfd();
+  const closed = doorbellOf(child.pid, fd);
+  const open = doorbellOf(child.pid, fd);
+  closed.close();
+  closed.close();
+  await ring();
+  listen();
+  assert.deepEqual([closed.rings, open.rings], [0, 1]);
+  open.close();
+});
+
+test('more doorbells than are heard in one call are all heard', async () => {
+  const { fd, ring } = await makeEventfd();
+  const doorbells = Array.from({ length: 100 }, () => doorbellOf(child.pid, fd));
+  await ring();
+  for (let calls = 0; calls < 3; calls++) listen();
+  assert.ok(doorbells.every(({ rings }) => rings === 1));
+  for (const doorbell of doorbells) doorbell.close();
+});
+
+test('what is no eventfd is refused', async () => {
+  refused(() => doorbellOf(child.pid, 0), 'EINVAL', /not an eventfd/);
+  refused(() => doorbellOf(child.pid, 999), 'EBADF');
+});
