@@ -119,7 +119,7 @@ export class InProcess implements Transport, Caller {
 
   pwrite(fd: number, offset: number, source: Uint8Array): number {
     const file = this.#withOffsets(fd);
-    return this.#served(() => file.write(this, offset, source));
+    return this.#served(() => finished(file.write(this, offset, source)));
   }
 
   read(fd: number, target: Uint8Array): number {
@@ -131,7 +131,7 @@ export class InProcess implements Transport, Caller {
   write(fd: number, source: Uint8Array): number {
     const { kind } = this.#description(fd);
     if (kind instanceof Counter) return this.#served(() => kind.write(source));
-    return this.#onwards(fd, (file, position) => file.write(this, position, source));
+    return this.#onwards(fd, (file, position) => finished(file.write(this, position, source)));
   }
 
   /**

@@ -141,19 +141,17 @@ export class FileRequests {
     this.#record(length);
   }
 
-  write(length: number): void {
-    const { request, reply } = this.#channel;
+  write(length: number): Ongoing | undefined {
+    const { request } = this.#channel;
     const opened = this.#begin(
       'write',
       get64(request, wire.WriteIn.offset),
       get64(request, wire.WriteIn.handle),
     );
     const source = this.#writeSource.of(Math.min(request[wire.WriteIn.size]!, length - wire.WriteIn.payload));
-    const written = opened.file.write(this.#caller, this.#argument, source);
-    this.#channel.clearBody(wire.WriteOut.words);
-    reply[wire.Reply.body + wire.WriteOut.size] = written;
-    this.#channel.answer(wire.WriteOut.words * 4);
-    this.#record(written);
+    const result = opened.file.write(this.#caller, this.#argument, source);
+    if (isWork(result)) return this.#ongoing(result, (written) => this.#answerWrite(Number(written)));
+    return this.#answerWrite(result);
   }
 
   open(inode: Inode): void {
@@ -268,6 +266,13 @@ export class FileRequests {
   #answerIoctl(result: number, outSize: number): undefined {
     this.#channel.answerIoctl(result, outSize);
     this.#record(result);
+  }
+
+  #answerWrite(written: number): undefined {
+    this.#channel.clearBody(wire.WriteOut.words);
+    this.#channel.reply[wire.Reply.body + wire.WriteOut.size] = written;
+    this.#channel.answer(wire.WriteOut.words * 4);
+    this.#record(written);
   }
 
   /** A request that answers nothing but that it is done. */

@@ -78,8 +78,8 @@ export interface OpenFile {
   /** pread: fills `target`. A stream has no offsets, so it does not look at it. @returns the bytes read. */
   read(caller: Caller, offset: number, target: Uint8Array): number;
 
-  /** pwrite, as `read`. @returns the bytes written. */
-  write(caller: Caller, offset: number, source: Uint8Array): number;
+  /** pwrite, as `read`. Work must not look at `source` after its first piece. @returns the bytes written. */
+  write(caller: Caller, offset: number, source: Uint8Array): Sliced<number>;
 
   /**
    * One descriptor of this file was closed (by close, exec or exit); others may remain. Returns when DMA in

@@ -7,14 +7,20 @@
  * are taken out as a whole by what touches them, as Linux's vhost does.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import { finish, finished, type Work } from '../file/work.js';
+import { finish, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
-import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { type Iommu, RIGHTS } from '../iommu/iommu.js';
+import { ADDRESS_BITS, NONE } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import { DEFAULT_MAPPING_QUOTA, Quota, tableQuota } from '../iommu/quota.js';
-import { refuse } from '../linux/errno.js';
+import { hex, refuse } from '../linux/errno.js';
 import type { VdpaPort } from './vdpa-port.js';
+
+/** Mappings that an INVALIDATE takes out before others have their turn. */
+const CHUNK = 64;
+
+/** The last IOVA that a device can use. */
+export const LAST_IOVA = 2n ** BigInt(ADDRESS_BITS) - 1n;
 
 /** [iova, iova+size) of an ASID. */
 export interface IotlbRange {
@@ -48,13 +54,15 @@ export class Iotlb {
   /**
    * UPDATE: maps memory of the owner with the rights of `permission` (bit set: 1 read, 2 write). `memory` is
    * fetched when all else is right, and its reference taken over.
-   * @throws Refusal EINVAL no such ASID, no range, or another ASID than the batch's; EEXIST it overlaps a
-   * mapping; EBUSY the ASID is a PASID of a context; ENOSPC the quota; and what `memory` throws.
+   * @throws Refusal EINVAL no such ASID, no range of IOVAs, or another ASID than the batch's; EEXIST it
+   * overlaps a mapping; EBUSY the ASID is a PASID of a context; ENOSPC the quota; and what `memory` throws.
    */
   update({ asid, iova, size }: IotlbRange, permission: number, memory: () => MemoryRange): void {
     this.#checkBatch(asid);
     if (asid >= this.#port.asids) refuse('EINVAL', `${this.#name} has no ASID ${asid}`);
     this.#checkOwn(asid);
+    if (iova + size - 1n > LAST_IOVA)
+      refuse('EINVAL', `iova range ${hex(iova)}+${hex(size)} has addresses above ${hex(LAST_IOVA)}`);
     const existing = this.#spaces.get(asid);
     const space =
       existing ?? new AddressSpace(this.#iommu, `ASID ${asid} of ${this.#name}`, this.#quota, this.#tables);
@@ -75,19 +83,21 @@ export class Iotlb {
    * INVALIDATE: takes out each mapping that the range touches. @throws Refusal EINVAL nothing was ever mapped
    * in that ASID, or another ASID than the batch's; EBUSY the ASID is a PASID of a context.
    */
-  invalidate({ asid, iova, size }: IotlbRange): void {
+  *invalidate({ asid, iova, size }: IotlbRange): Work<void> {
     this.#checkBatch(asid);
     this.#checkOwn(asid);
     const space = this.#known(asid);
     // A size of 0 means the byte before and the byte at `iova`: what has both is touched.
     const last = iova + size - 1n > LAST_IOVA ? LAST_IOVA : iova + size - 1n;
-    const from = size === 0n && iova > 0n ? iova - 1n : iova;
-    const touched = [...space.table.slots(from)].map((slot) => ({
-      start: space.table.start(slot),
-      end: space.table.last(slot),
-    }));
-    for (const { start, end } of touched)
-      if (start <= last && end >= iova) finished(space.unmap(start, end - start + 1n));
+    let from = size === 0n && iova > 0n ? iova - 1n : iova;
+    for (let looked = 1; from <= last; looked++) {
+      const slot = space.table.firstFrom(from);
+      if (slot === NONE || space.table.start(slot) > last) break;
+      const [start, end] = [space.table.start(slot), space.table.last(slot)];
+      if (end >= iova) yield* workOf(space.unmap(start, end - start + 1n));
+      from = end + 1n;
+      if (looked % CHUNK === 0) yield;
+    }
     if (space.table.count === 0) this.#port.leave(asid);
   }
 
