@@ -61,6 +61,9 @@
 /* Flags of IOASID_UNMAP. */
 #define IOASID_UNMAP_ALL (1u << 0) /* unmap everything in the PASID */
 
+/* Flags of IOASID_AUTHORIZE. */
+#define IOASID_AUTHORIZE_ASID (1u << 0) /* vpasid is an address space id (ASID) of a vDPA device */
+
 /* Bytes of ioasid_explain.reason, the NUL at its end included. */
 #define IOASID_REASON_SIZE 240
 
@@ -295,23 +298,26 @@ struct ioasid_explain {
 /**
  * struct ioasid_authorize - ioctl(IOASID_AUTHORIZE), on a device file
  * @size: in: sizeof(struct ioasid_authorize)
- * @flags: in: must be 0
+ * @flags: in: IOASID_AUTHORIZE_ASID on a vDPA device, 0 on all others
  * @ioasid_fd: in: the caller's descriptor of an ioasid file
  * @pasid: in: a PASID of that context
  * @vpasid: in: the number that the user programs into the device for it, when that differs (mediated devices
- *   only); 0: the same as @pasid
+ *   only); 0: the same as @pasid. With IOASID_AUTHORIZE_ASID the ASID, from 0 on, that is to be @pasid
  * @__reserved: in: must be 0
  *
  * Authorizes the device for a PASID of the context whose descriptor is presented. The device holds a
  * reference on that context until the PASID is revoked or the device file is released. A device whose
- * requests carry no PASID can be authorized for one at a time, and all its DMA then goes there.
+ * requests carry no PASID can be authorized for one at a time, and all its DMA then goes there. The rings and
+ * buffers of a vDPA device are in address spaces that are known by ASIDs: what is @pasid is mapped through
+ * the ioasid file only, and IOTLB messages about it are refused.
  *
  *   EBADF       @ioasid_fd is not an open descriptor of the caller
- *   EBUSY       the device's requests carry no PASID, and it is authorized for another already
+ *   EBUSY       the device's requests carry no PASID, and it is authorized for another already; the ASID has
+ *               mappings of its own, or the device runs (DRIVER_OK)
  *   EEXIST      the device is already authorized for @pasid, or already knows another PASID as @vpasid
  *   EINVAL      @ioasid_fd is not a file of /dev/ioasid of this server; @pasid or @vpasid is wider than the
  *               PASIDs of the device; @vpasid differs from @pasid and the device is not mediated, or its
- *               requests carry no PASID
+ *               requests carry no PASID; the device has no such ASID, or is given an ASID and has none
  *   ENOENT      @pasid is not a PASID of that context
  */
 struct ioasid_authorize {

@@ -21,7 +21,8 @@ function describesMachine(command: Command): Command {
     .addOption(
       new Option(
         '-d, --device <spec>',
-        'a device: its model and options, `dsa,mdevs=2` or `./my-device.js,size=4`; there may be several',
+        'a device: its model and options, `dsa,mdevs=2`, `virtio-blk,file=disk.img` or `./my-device.js`; ' +
+          'there may be several',
       )
         .default([] as string[], 'one dsa')
         .argParser((spec: string, all: string[]) => [...all, spec]),

@@ -8,12 +8,12 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { checkModel } from './check-model.js';
-import type { DeviceModel } from './device-model.js';
+import type { DeviceFactory, DeviceModel } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
-import { loadDeviceFactory } from './load.js';
+import { loadDevice } from './load.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const factory = await loadDeviceFactory('./examples/checksum.js', root);
+const factory = (await loadDevice('./examples/checksum.js', root)).factory as DeviceFactory;
 
 const PASID = 0x04;
 const DOORBELL = 0x08;

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { checkModel } from './check-model.js';
+import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
-import { loadDeviceFactory } from './load.js';
+import { loadDevice } from './load.js';
 
 const guide = readFileSync(new URL('../../docs/devices.md', import.meta.url), 'utf8');
 
@@ -53,7 +54,8 @@ describe('docs/devices.md', () => {
 
   test('the smallest device is a valid model, and keeps the rules that the guide gives', async () => {
     const host = new FakeHost([7]);
-    const device = checkModel((await loadDeviceFactory('./copier.js', directory))(host, {}));
+    const { factory } = await loadDevice('./copier.js', directory);
+    const device = checkModel((factory as DeviceFactory)(host, {}));
     const read = (offset: number) => {
       const bytes = Buffer.alloc(8);
       device.readBar(0, offset, bytes);

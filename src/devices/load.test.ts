@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Refusal } from '../linux/errno.js';
 import createEdu from './edu.js';
-import { loadDeviceFactory, parseDeviceSpec } from './load.js';
+import { loadDevice, parseDeviceSpec } from './load.js';
 
 function reasonOf(error: unknown): string {
   assert.ok(error instanceof Refusal, `not a Refusal: ${error}`);
@@ -127,7 +127,7 @@ describe('parseDeviceSpec', () => {
   });
 });
 
-describe('loadDeviceFactory', () => {
+describe('loadDevice', () => {
   const factory = '(host, options) => ({ host, options })';
   const files: Record<string, string> = {
     'esm.mjs': `export default ${factory};`,
@@ -154,7 +154,7 @@ describe('loadDeviceFactory', () => {
   after(() => rmSync(directory, { recursive: true }));
 
   async function refusal(name: string): Promise<Refusal> {
-    const error = await loadDeviceFactory(name, directory).then(
+    const error = await loadDevice(name, directory).then(
       () => assert.fail(`${name} was loaded`),
       (e: unknown) => e,
     );
@@ -163,11 +163,11 @@ describe('loadDeviceFactory', () => {
   }
 
   test('edu is built in', async () => {
-    assert.equal(await loadDeviceFactory('edu', directory), createEdu);
+    assert.equal((await loadDevice('edu', directory)).factory, createEdu);
   });
 
   test('dsa is built in', async () => {
-    assert.equal(typeof (await loadDeviceFactory('dsa', directory)), 'function');
+    assert.equal(typeof (await loadDevice('dsa', directory)).factory, 'function');
   });
 
   test('ES modules, CommonJS modules, compiled CommonJS modules and packages export factories', async () => {
@@ -179,7 +179,7 @@ describe('loadDeviceFactory', () => {
       join(directory, 'esm.mjs'),
       'a-device',
     ]) {
-      assert.equal(typeof (await loadDeviceFactory(name, directory)), 'function', name);
+      assert.equal(typeof (await loadDevice(name, directory)).factory, 'function', name);
     }
   });
 
@@ -223,7 +223,7 @@ describe('loadDeviceFactory', () => {
     for (const name of ['nothing-like-it', 'constructor', '__proto__']) {
       assert.match(
         (await refusal(name)).reason,
-        /it is not built in \(dsa, edu\), not a path .* and no package of that name is installed$/,
+        /not built in \(dsa, edu, virtio-blk, virtio-net\), not a path .* no package .* is installed$/,
       );
     }
   });

@@ -1,6 +1,6 @@
 /**
  * From the words after `--device` to a plan by which its model is made: `parseDeviceSpec` splits them,
- * `loadDeviceFactory` finds the module. Both refuse with one sentence for the person who typed.
+ * `loadDevice` finds the module. Both refuse with one sentence for the person who typed.
  *
  *     SPEC = NAME [,KEY=VALUE]...
  *
@@ -13,6 +13,7 @@ import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 import { ModelCalls } from './model-calls.js';
+import type { VirtioFactory, VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 
 /** One `--device` argument, taken apart. */
 export interface DeviceSpec {
@@ -26,28 +27,56 @@ export interface DeviceSpec {
   readonly options: DeviceOptions;
 }
 
+/** A module of a device: what its models are, and what makes them. */
+export type LoadedDevice =
+  | { readonly transport: 'pci'; readonly factory: DeviceFactory }
+  | { readonly transport: 'virtio'; readonly factory: VirtioFactory };
+
 /** What one `--device` argument asks for, with its module loaded. */
-export interface DevicePlan extends Pick<DeviceSpec, 'mdevs' | 'bdf'> {
+export type DevicePlan = PciPlan | VirtioPlan;
+
+interface Plan {
   /** The argument. */
   readonly spec: string;
+  readonly bdf?: string;
   /** Whose work its module does, from its loading on. */
   readonly calls: ModelCalls;
-  /** Makes the model. @throws Error when one of its options is wrong. */
+}
+
+/** A PCI function. `make` makes its model. @throws Error when one of its options is wrong. */
+export interface PciPlan extends Plan {
+  readonly transport: 'pci';
+  readonly mdevs: number;
   make(host: DeviceHost): DeviceModel;
+}
+
+/** A virtio device, as above. */
+export interface VirtioPlan extends Plan {
+  readonly transport: 'virtio';
+  make(host: VirtioHost): VirtioModel;
 }
 
 /** Each is loaded when it is asked for, and not before. */
 const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
   dsa: () => import('./dsa/index.js'),
   edu: () => import('./edu.js'),
+  'virtio-blk': () => import('./virtio/blk.js'),
+  'virtio-net': () => import('./virtio/net.js'),
 };
 
-/** What `spec` asks for. @throws Refusal as parseDeviceSpec and loadDeviceFactory. */
+/**
+ * What `spec` asks for. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to be
+ * cut into mediated devices.
+ */
 export async function planDevice(spec: string, baseDirectory: string): Promise<DevicePlan> {
-  const { name, options, ...place } = parseDeviceSpec(spec);
+  const { name, options, mdevs, ...place } = parseDeviceSpec(spec);
   const calls = new ModelCalls(spec);
-  const factory = await calls.own(() => loadDeviceFactory(name, baseDirectory));
-  return { spec, calls, ...place, make: (host) => factory(host, options) };
+  const device = await calls.own(() => loadDevice(name, baseDirectory));
+  const { transport } = device;
+  if (transport === 'pci')
+    return { transport, spec, calls, mdevs, ...place, make: (host) => device.factory(host, options) };
+  if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
+  return { transport, spec, calls, ...place, make: (host) => device.factory(host, options) };
 }
 
 /** Splits one `--device` argument. @throws Refusal EINVAL naming the part at fault. */
@@ -98,14 +127,19 @@ function parseBdf(text: string | undefined): string | undefined {
 }
 
 /**
- * The factory of the device called `name`: a built-in one, the module at a path, or a package that is
+ * The module of the device called `name`: a built-in one, the module at a path, or a package that is
  * installed for `baseDirectory`.
  * @throws Refusal ENOENT there is no such device; EINVAL it cannot be loaded, or does not export a factory by
  * default.
  */
-export async function loadDeviceFactory(name: string, baseDirectory: string): Promise<DeviceFactory> {
+export async function loadDevice(name: string, baseDirectory: string): Promise<LoadedDevice> {
   const builtIn = Object.hasOwn(builtIns, name) ? builtIns[name] : undefined;
-  return defaultExport(await (builtIn === undefined ? importModule(name, baseDirectory) : builtIn()), name);
+  const module = await (builtIn === undefined ? importModule(name, baseDirectory) : builtIn());
+  const factory = defaultExport(module, name);
+  const { transport = 'pci' } = module as { transport?: unknown };
+  if (transport === 'pci') return { transport, factory: factory as DeviceFactory };
+  if (transport === 'virtio') return { transport, factory: factory as VirtioFactory };
+  return refuse('EINVAL', `device "${name}" exports transport ${String(transport)}, not pci or virtio`);
 }
 
 async function importModule(name: string, baseDirectory: string): Promise<unknown> {
@@ -166,7 +200,7 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-function defaultExport(module: unknown, name: string): DeviceFactory {
+function defaultExport(module: unknown, name: string): unknown {
   let found = (module as { default?: unknown }).default;
   // What a compiler makes of `export default` in CommonJS arrives wrapped once more.
   if (typeof found === 'object' && found !== null && 'default' in found) found = found.default;
@@ -180,7 +214,7 @@ function defaultExport(module: unknown, name: string): DeviceFactory {
       `device "${name}" exports a class by default, not a function (host, options) that makes the model`,
     );
   }
-  return found as DeviceFactory;
+  return found;
 }
 
 function isEmptyObject(value: unknown): boolean {

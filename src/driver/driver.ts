@@ -3,7 +3,8 @@
  * each ABI that devices are served by; what they share is the life of the device.
  */
 import type { Work } from '../file/work.js';
-import type { Pasid } from '../iommu/pasid.js';
+import type { IoasidContext } from '../ioasid/context.js';
+import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import type { DeviceLife } from './device-life.js';
 
 export interface Driver {
@@ -14,6 +15,12 @@ export interface Driver {
 
   /** A descriptor is gone: waits for accepted work. */
   flush(): Work<void>;
+
+  /** Does its program know PASIDs by address space ids (ASIDs), as on vDPA? */
+  readonly hasAsids: boolean;
+
+  /** As DeviceLife.authorize, which it calls; `vpasid` is an ASID where there are some. @throws Refusal. */
+  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid): void;
 
   /** As DeviceLife.revoke, which it calls. @throws Refusal ENOENT. */
   revoke(pasid: Pasid): Work<void>;

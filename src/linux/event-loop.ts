@@ -49,8 +49,9 @@ const BUSY_MS = 10;
 const BLIND_MS = 5;
 
 /**
- * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called between requests, and again
- * without sleeping for as long as it returns true. Neither is ever called from within the other.
+ * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called between
+ * requests, and again without sleeping for as long as it returns true. Neither is ever called from within the
+ * other.
  * @throws Refusal EMFILE no descriptors left.
  */
 export async function runLoop(

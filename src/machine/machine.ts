@@ -3,23 +3,28 @@
  * reach them.
  *
  * Making one goes down, step by step: a `--device` argument becomes a plan (devices/load.ts); with a
- * requester id the plan becomes ports, models and drivers (vfio/make-devices.ts); a driver gets its file
- * (nodes.ts).
+ * requester id the plan becomes ports, models and drivers (vfio/make-devices.ts, vdpa/make-device.ts); a
+ * driver gets its file (nodes.ts).
  *
  * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing:
  * what it owns are the lists.
  */
-import { type DevicePlan, planDevice } from '../devices/load.js';
+import { type DevicePlan, type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
+import type { VirtioHost } from '../devices/virtio/virtio-model.js';
+import { Wires } from '../devices/virtio/wire.js';
+import type { Driver } from '../driver/driver.js';
 import type { DeviceNode } from '../file/device-node.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import type { VdpaDevice } from '../vdpa/device.js';
+import { makeVdpaDevice } from '../vdpa/make-device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { VfioGroup } from '../vfio/group.js';
 import { makeDevices } from '../vfio/make-devices.js';
 import { type NodeOptions, nodesOf } from './nodes.js';
 import { assignRids } from './requester-ids.js';
-import { type MachineSnapshot, snapshotOf } from './snapshot.js';
+import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
 
 export interface MachineOptions extends NodeOptions {
   /** One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `edu`, `./my-device.js`. */
@@ -43,22 +48,23 @@ export class Machine {
   /** The files, by their paths below /dev. */
   readonly nodes: readonly DeviceNode[];
   /** The devices, in the order of their files, and the `--device` argument that made each. */
-  readonly devices: readonly { readonly driver: VfioDevice; readonly spec: string }[];
+  readonly devices: readonly MachineDevice[];
   /** The VFIO groups, by rising number. */
   readonly groups: readonly VfioGroup[];
+  readonly #functions: VfioDevice[] = [];
+  readonly #vdpa: VdpaDevice[] = [];
+  /** Devices that had nothing to do when they had their turn. */
+  readonly #idle: Driver[] = [];
 
   private constructor(options: MachineOptions, plans: readonly DevicePlan[]) {
     const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
     this.iommufd = new IommufdSubsystem(this.iommu, quotas);
-    this.devices = this.#makeDevices(plans);
-    const devices = this.devices.map(({ driver }) => driver);
-    this.groups = makeGroups(devices);
-    this.nodes = nodesOf(
-      { ioasid: this.ioasid, iommufd: this.iommufd, devices, groups: this.groups },
-      options,
-    );
+    this.devices = this.#makeDevices(plans, options.baseDirectory ?? process.cwd());
+    this.groups = makeGroups(this.#functions);
+    const { ioasid, iommufd, groups } = this;
+    this.nodes = nodesOf({ ioasid, iommufd, functions: this.#functions, vdpa: this.#vdpa, groups }, options);
   }
 
   /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
@@ -68,14 +74,21 @@ export class Machine {
     return new Machine(options, plans);
   }
 
-  /** Lets every device do a slice of its queued work. @returns whether there is more. */
+  /**
+   * Lets every device do a slice of its queued work. @returns whether there is more: of those that worked, or
+   * of those before them, to which they may have sent something.
+   */
   step(): boolean {
-    let more = false;
+    let [worked, more] = [false, false];
+    this.#idle.length = 0;
     for (const { driver } of this.devices) {
-      if (!driver.busy()) continue;
-      if (driver.step()) more ||= driver.busy();
+      if (!driver.busy()) this.#idle.push(driver);
+      else {
+        worked = true;
+        if (driver.step()) more ||= driver.busy();
+      }
     }
-    return more;
+    return more || (worked && this.#idle.some((driver) => driver.busy()));
   }
 
   /** What there is, now. */
@@ -83,14 +96,28 @@ export class Machine {
     return snapshotOf(this);
   }
 
-  #makeDevices(plans: readonly DevicePlan[]): { driver: VfioDevice; spec: string }[] {
+  #makeDevices(plans: readonly DevicePlan[], baseDirectory: string): MachineDevice[] {
     const rids = assignRids(plans.map(({ bdf }) => bdf));
-    const made: { driver: VfioDevice; spec: string }[] = [];
-    for (const [n, { spec, mdevs, make, calls }] of plans.entries()) {
-      const request = { rid: rids[n]!, mdevs, make, calls, firstIndex: made.length };
-      const drivers = makeDevices(this.iommu, this.ioasid.pasids, request);
-      made.push(...drivers.map((driver) => ({ driver, spec })));
-    }
+    const host = { baseDirectory, wires: new Wires() };
+    return plans.flatMap((plan, n) =>
+      (plan.transport === 'pci'
+        ? this.#makeFunctions(plan, rids[n]!)
+        : [this.#makeVdpa(plan, rids[n]!, host)]
+      ).map((driver) => ({ driver, spec: plan.spec })),
+    );
+  }
+
+  #makeFunctions({ mdevs, make, calls }: PciPlan, rid: string): readonly VfioDevice[] {
+    const request = { rid, mdevs, make, calls, firstIndex: this.#functions.length };
+    const made = makeDevices(this.iommu, this.ioasid.pasids, request);
+    this.#functions.push(...made);
+    return made;
+  }
+
+  #makeVdpa({ make, calls }: VirtioPlan, rid: string, host: VirtioHost): VdpaDevice {
+    const request = { rid, calls, name: `vhost-vdpa-${this.#vdpa.length}`, make: () => make(host) };
+    const made = makeVdpaDevice(this.iommu, this.ioasid.pasids, request);
+    this.#vdpa.push(made);
     return made;
   }
 }

@@ -2,6 +2,7 @@
  * The files of a machine: for each, which object an open stands for, and which ioctls it has.
  */
 import type { DeviceNode } from '../file/device-node.js';
+import { type Caller, type EventStream, type FileCall, READABLE, WRITABLE } from '../file/open-file.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommufdSubsystem } from '../iommufd/subsystem.js';
@@ -13,6 +14,8 @@ import { iommuTestTable } from '../uapi/iommu-test.js';
 import { regionOperations, vfioIoctls } from '../uapi/vfio.js';
 import { cdevIoctls } from '../uapi/vfio-cdev.js';
 import { containerTable, groupTable } from '../uapi/vfio-container.js';
+import { vhostIoctl, writeMessage } from '../uapi/vhost.js';
+import type { VdpaDevice } from '../vdpa/device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
 
@@ -20,7 +23,8 @@ import type { VfioGroup } from '../vfio/group.js';
 export interface MachineObjects {
   readonly ioasid: IoasidSubsystem;
   readonly iommufd: IommufdSubsystem;
-  readonly devices: readonly VfioDevice[];
+  readonly functions: readonly VfioDevice[];
+  readonly vdpa: readonly VdpaDevice[];
   readonly groups: readonly VfioGroup[];
 }
 
@@ -38,15 +42,16 @@ const deviceIoctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoct
 const testedContainerTable = new Map([...containerTable, ...iommuTestTable]);
 
 export function nodesOf(
-  { ioasid, iommufd, devices, groups }: MachineObjects,
+  { ioasid, iommufd, functions, vdpa, groups }: MachineObjects,
   { iommuTest = false, bindFirst = false }: NodeOptions,
 ): DeviceNode[] {
   return [
     ioasidNode(ioasid),
     containerNode(iommufd, 'iommu', 0, iommuTest ? testedContainerTable : containerTable),
     containerNode(iommufd, 'vfio/vfio', 1, containerTable),
-    ...devices.map((device) => deviceNode(device, bindFirst)),
+    ...functions.map((device) => deviceNode(device, bindFirst)),
     ...groups.map(groupNode),
+    ...vdpa.map(vdpaNode),
   ];
 }
 
@@ -90,6 +95,29 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
         ...(bindFirst && { check: (key) => checkGranted(device, key) }),
         release: () => device.close(),
       });
+    },
+  };
+}
+
+/** A file without offsets that is always ready for both. */
+const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: 0 };
+
+function vdpaNode(device: VdpaDevice): DeviceNode {
+  const operations = {
+    stream: alwaysReady,
+    uses: (call: FileCall) => device.uses(call),
+    write: (_offset: number, source: Uint8Array, caller: Caller) => writeMessage(device, caller, source),
+    flush: () => device.flush(),
+    release: () => device.close(),
+  };
+  return {
+    path: device.life.name,
+    flushes: true,
+    stream: true,
+    uses: () => [device],
+    open: (caller) => {
+      device.life.open(caller.pid);
+      return new DeviceFile(device, deviceTable, operations, vhostIoctl);
     },
   };
 }

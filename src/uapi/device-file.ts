@@ -8,7 +8,7 @@ import type { Caller, EventStream, FileCall, IoctlCall, OpenFile } from '../file
 import { isWork, type Sliced, type Work } from '../file/work.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
-import { type IoctlTable, ioctlKey } from './ioctl.js';
+import { type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
 
 /** What a file does beside its ioctls. */
 export interface FileOperations {
@@ -20,7 +20,7 @@ export interface FileOperations {
   /** pread. Absent: EINVAL. @returns bytes read. */
   read?(offset: number, target: Uint8Array): number;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
-  write?(offset: number, source: Uint8Array): number;
+  write?(offset: number, source: Uint8Array, caller: Caller): Sliced<number>;
   /** The events that it is a file of. */
   readonly stream?: EventStream;
   /** As OpenFile.uses. */
@@ -38,13 +38,16 @@ export class DeviceFile<T extends object> implements OpenFile {
   lastRefusal: Refusal | undefined;
   readonly #table: IoctlTable<T>;
   readonly #operations: FileOperations;
+  readonly #others: IoctlHandler<T> | undefined;
 
-  constructor(object: T, table: IoctlTable<T>, operations: FileOperations) {
+  /** @param others answers every ioctl that is not in the table. Absent: ENOTTY. */
+  constructor(object: T, table: IoctlTable<T>, operations: FileOperations, others?: IoctlHandler<T>) {
     this.object = object;
     this.stream = operations.stream;
     this.uses = operations.uses;
     this.#table = table;
     this.#operations = operations;
+    this.#others = others;
   }
 
   ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
@@ -52,7 +55,8 @@ export class DeviceFile<T extends object> implements OpenFile {
     if (key === EXPLAIN_KEY) return explainHandler(this, caller, call);
     try {
       this.#operations.check?.(key);
-      const handler = this.#table.get(key) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
+      const handler =
+        this.#table.get(key) ?? this.#others ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
       const result = handler(this.object, caller, call);
       return isWork(result) ? this.#keeping(result) : result;
     } catch (error) {
@@ -69,10 +73,12 @@ export class DeviceFile<T extends object> implements OpenFile {
     }
   }
 
-  write(_caller: Caller, offset: number, source: Uint8Array): number {
+  write(caller: Caller, offset: number, source: Uint8Array): Sliced<number> {
     try {
       this.#operations.check?.();
-      return this.#operations.write?.(offset, source) ?? refuse('EINVAL', 'this file takes no writes');
+      const { write } = this.#operations;
+      const result = write?.(offset, source, caller) ?? refuse('EINVAL', 'this file takes no writes');
+      return isWork(result) ? this.#keeping(result) : result;
     } catch (error) {
       throw this.#kept(error);
     }

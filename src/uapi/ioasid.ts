@@ -23,6 +23,7 @@ export const MAP_READ = READ;
 export const MAP_WRITE = WRITE;
 export const MAP_FIXED_IOVA = 4;
 export const UNMAP_ALL = 1;
+export const AUTHORIZE_ASID = 1;
 /** Bytes of the reason in EXPLAIN, the terminating NUL included. */
 export const REASON_BYTES = 240;
 
@@ -120,7 +121,13 @@ export const contextIoctls = {
 
 /** The native ioctls of a device file, whatever driver is behind it. */
 export const deviceIoctls = {
-  IOASID_AUTHORIZE: { nr: 0xca, struct: AuthorizeStruct, flags: 0, changes: true, handle: authorize },
+  IOASID_AUTHORIZE: {
+    nr: 0xca,
+    struct: AuthorizeStruct,
+    flags: AUTHORIZE_ASID,
+    changes: true,
+    handle: authorize,
+  },
   IOASID_REVOKE: { nr: 0xcb, struct: RevokeStruct, flags: 0, changes: true, handle: revoke },
 } as const satisfies Record<string, NativeIoctl<Driver>>;
 
@@ -235,16 +242,20 @@ function mapRequest(data: Uint8Array, pasid: number, lengthAt: number, iovaAt: n
 
 /**
  * The security check of the whole model, for every kind of device file: both descriptors are in the caller's
- * hands. A vpasid of 0 asks for none.
+ * hands. A vpasid of 0 asks for none, unless it is an ASID.
  */
-function authorize({ life }: Driver, caller: Caller, { data }: IoctlCall): number {
+function authorize(driver: Driver, caller: Caller, { data }: IoctlCall): number {
   const { at } = AuthorizeStruct;
   const fd = getS32(data, at.ioasid_fd);
   const context = caller.presented(fd);
   if (!(context instanceof IoasidContext))
     refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
   const vpasid = getU32(data, at.vpasid);
-  life.authorize(context, pasidAt(data, at.pasid), vpasid === 0 ? undefined : vpasidOf(vpasid));
+  const byAsid = (getU32(data, at.flags) & AUTHORIZE_ASID) !== 0;
+  if (byAsid !== driver.hasAsids)
+    refuse('EINVAL', `${driver.life.name} ${byAsid ? 'has no' : 'is authorized by'} ASIDs`);
+  const given = byAsid || vpasid !== 0 ? vpasidOf(vpasid) : undefined;
+  driver.authorize(context, pasidAt(data, at.pasid), given);
   return 0;
 }
 

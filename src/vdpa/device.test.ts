@@ -283,7 +283,7 @@ test('both descriptors presented: an ASID is a PASID, and IOTLB messages for it 
   refused(() => device.authorize(context, pasid, vpasidOf(2)), 'EINVAL', /vhost-vdpa-0 has no ASID 2/);
   device.authorize(context, pasid, vpasidOf(0));
   refused(() => scene.map(0), 'EBUSY', /ASID 0 of vhost-vdpa-0 is PASID \d+ of a \/dev\/ioasid/);
-  refused(() => device.iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 1n }), 'EBUSY');
+  refused(() => finish(device.iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 1n })), 'EBUSY');
   scene.map(1);
   run(scene);
   assert.ok(ask(scene));
@@ -298,7 +298,7 @@ test('an ASID with mappings, and a device that runs, cannot be given a PASID', (
   const { context, pasid } = makePasid(scene);
   scene.map(0);
   refused(() => scene.device.authorize(context, pasid, vpasidOf(0)), 'EBUSY', /has 1 mappings of its own/);
-  scene.device.iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 1n });
+  finish(scene.device.iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 1n }));
   scene.device.authorize(context, pasid, vpasidOf(0));
   finish(scene.device.revoke(pasid));
   scene.map(0);

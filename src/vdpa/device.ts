@@ -7,12 +7,13 @@
  */
 
 import { Method } from '../devices/call-words.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import { Feature, has, Status } from '../devices/virtio/features.js';
 import { VirtioDevice } from '../devices/virtio/virtio-device.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
-import type { Signal } from '../file/open-file.js';
+import type { Doorbell, FileCall, Signal } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Iommu } from '../iommu/iommu.js';
@@ -25,6 +26,7 @@ import { Vring, type VringAddresses, type VringSignal } from './vring.js';
 
 export class VdpaDevice implements Driver {
   readonly life: DeviceLife;
+  readonly hasAsids = true;
   readonly virtio: VirtioDevice;
   readonly iotlb: Iotlb;
   readonly vrings: readonly Vring[];
@@ -38,10 +40,10 @@ export class VdpaDevice implements Driver {
   #told = 0;
   #failure: string | undefined;
 
-  constructor(iommu: Iommu, port: VdpaPort, name: string, model: VirtioModel) {
+  constructor(iommu: Iommu, port: VdpaPort, name: string, model: VirtioModel, calls = new ModelCalls(name)) {
     this.#port = port;
     this.virtio = new VirtioDevice(model, port);
-    this.life = new DeviceLife(name, port, this.virtio);
+    this.life = new DeviceLife(name, port, this.virtio, calls);
     this.iotlb = new Iotlb(iommu, port, name);
     this.vrings = this.virtio.queues.map(() => new Vring());
     this.#asids = new Uint32Array(this.virtio.groups);
@@ -49,6 +51,11 @@ export class VdpaDevice implements Driver {
 
   get asids(): number {
     return this.#port.asids;
+  }
+
+  /** What a call on its file uses (OpenFile.uses). */
+  uses(call: FileCall): readonly object[] {
+    return call === 'release' ? [this, ...this.life.contexts()] : [this];
   }
 
   /** VHOST_SET_OWNER. @throws Refusal EBUSY when there is one. */
@@ -111,17 +118,24 @@ export class VdpaDevice implements Driver {
       for (const [index, vring] of this.vrings.entries()) if (vring.enabled) this.#startQueue(index);
   }
 
+  /** Is [offset, offset+length) a part of the configuration space? @throws Refusal EINVAL. */
+  checkConfig(offset: number, length: number): void {
+    const { length: size } = this.virtio.config;
+    if (length === 0 || offset > size || length > size - offset)
+      refuse('EINVAL', `${length} bytes at ${offset} are no part of a configuration space of ${size}`);
+  }
+
   /**
    * Reads `length` bytes of the configuration space. @throws Refusal EINVAL for a range that is not in it.
    */
   readConfig(offset: number, length: number): Uint8Array {
-    this.#checkConfig(offset, length);
+    this.checkConfig(offset, length);
     return this.virtio.config.slice(offset, offset + length);
   }
 
   /** Writes to it. @throws Refusal as `readConfig`. */
   writeConfig(offset: number, source: Uint8Array): void {
-    this.#checkConfig(offset, source.length);
+    this.checkConfig(offset, source.length);
     this.virtio.writeConfig(offset, source);
   }
 
@@ -170,6 +184,11 @@ export class VdpaDevice implements Driver {
     this.vrings[index]!.setSignal(kind, signal);
   }
 
+  /** The eventfd by which queue `index` is kicked, in the same way. */
+  setDoorbell(index: number, doorbell: Doorbell | undefined): void {
+    this.vrings[index]!.setDoorbell(doorbell);
+  }
+
   /** The eventfd of configuration interrupts, in the same way. */
   setConfigCall(signal: Signal | undefined): void {
     this.#configCall?.close();
@@ -197,9 +216,9 @@ export class VdpaDevice implements Driver {
    * IOASID_AUTHORIZE: ASID `asid` is PASID `pasid` of `context` from now on. @throws Refusal EBUSY while the
    * ASID has mappings of its own, or the device runs; and as DeviceLife.authorize.
    */
-  authorize(context: IoasidContext, pasid: Pasid, asid: Vpasid): void {
+  authorize(context: IoasidContext, pasid: Pasid, asid?: Vpasid): void {
     if (this.#running) refuse('EBUSY', `${this.life.name} runs, and its ASIDs stay what they are`);
-    this.iotlb.checkEmpty(asid);
+    if (asid !== undefined) this.iotlb.checkEmpty(asid);
     this.life.authorize(context, pasid, asid);
   }
 
@@ -215,7 +234,10 @@ export class VdpaDevice implements Driver {
     return more;
   }
 
+  /** Kicks are heard when somebody asks: Linux loses those of a queue that does not run, too. */
   busy(): boolean {
+    for (let index = 0; index < this.vrings.length; index++)
+      if (this.vrings[index]!.hear()) this.virtio.kick(index);
     return this.life.work.busy();
   }
 
@@ -273,12 +295,6 @@ export class VdpaDevice implements Driver {
     if (this.#failure === this.virtio.needsReset) return;
     this.#failure = this.virtio.needsReset;
     if (this.#failure !== undefined) for (const vring of this.vrings) vring.raise('error');
-  }
-
-  #checkConfig(offset: number, length: number): void {
-    const { length: size } = this.virtio.config;
-    if (length === 0 || offset > size || length > size - offset)
-      refuse('EINVAL', `${length} bytes at ${offset} are no part of a configuration space of ${size}`);
   }
 
   #checkStopped(what: string): void {

@@ -3,7 +3,7 @@
  * eventfds by which it kicks, is called and hears of errors. Each eventfd that is held here is closed exactly
  * once.
  */
-import type { Signal } from '../file/open-file.js';
+import type { Doorbell, Signal } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Flags of vhost_vring_addr: writes are to be logged, which concerns other backends. */
@@ -18,8 +18,8 @@ export interface VringAddresses {
   readonly log: bigint;
 }
 
-/** Eventfds of a queue, by what they are for. */
-export type VringSignal = 'kick' | 'call' | 'error';
+/** Eventfds of a queue that the program waits for, by what they are for. */
+export type VringSignal = 'call' | 'error';
 
 export class Vring {
   /** Descriptors; 0: nobody has said. */
@@ -30,6 +30,11 @@ export class Vring {
   enabled = false;
   /** Interrupts of the queue that the program was told of. */
   told = 0;
+  /** Microseconds to wait for more before sleeping. It is kept; nothing here polls. */
+  busyLoop = 0;
+  #doorbell: Doorbell | undefined;
+  /** Its rings that were heard. */
+  #heard = 0;
   readonly #signals: Partial<Record<VringSignal, Signal>> = {};
 
   /** @throws Refusal EINVAL no power of two from 1 to `most`. */
@@ -62,6 +67,20 @@ export class Vring {
     if (signal !== undefined) this.#signals[kind] = signal;
   }
 
+  /** The eventfd by which the program kicks, which is taken over; undefined: there is none any more. */
+  setDoorbell(doorbell: Doorbell | undefined): void {
+    this.#doorbell?.close();
+    this.#doorbell = doorbell;
+    this.#heard = 0;
+  }
+
+  /** Was the queue kicked since this was asked last? */
+  hear(): boolean {
+    if (this.#doorbell === undefined || this.#doorbell.rings === this.#heard) return false;
+    this.#heard = this.#doorbell.rings;
+    return true;
+  }
+
   raise(kind: VringSignal): void {
     this.#signals[kind]?.raise();
   }
@@ -74,6 +93,8 @@ export class Vring {
 
   close(): void {
     this.reset();
-    for (const kind of ['kick', 'call', 'error'] as const) this.setSignal(kind, undefined);
+    this.busyLoop = 0;
+    this.setDoorbell(undefined);
+    for (const kind of ['call', 'error'] as const) this.setSignal(kind, undefined);
   }
 }

@@ -16,6 +16,7 @@ import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
 import type { Caller, FileCall } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
+import type { IoasidContext } from '../ioasid/context.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { NO_PASID } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
@@ -35,6 +36,7 @@ export class VfioDevice implements Driver {
   /** The file's name: `vfio0`. */
   readonly name: string;
   readonly life: DeviceLife;
+  readonly hasAsids = false;
   readonly #port: PciPort;
   readonly #pci: PciDescription;
   readonly #readBar: DeviceModel['readBar'];
@@ -107,6 +109,11 @@ export class VfioDevice implements Driver {
   /** A descriptor is gone: when it returns nothing is in flight. */
   flush(): Work<void> {
     return this.#drain(undefined);
+  }
+
+  /** IOASID_AUTHORIZE. @throws Refusal as DeviceLife.authorize. */
+  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid): void {
+    this.life.authorize(context, pasid, vpasid);
   }
 
   /** IOASID_REVOKE. @throws Refusal as DeviceLife.revoke. */
