@@ -12,6 +12,7 @@ import type { OpenFile } from '../file/open-file.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { REGIONS_END } from '../uapi/vfio.js';
 import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
 
@@ -61,7 +62,8 @@ export class BlankFiles {
    */
   make(stream: boolean, done: (blank: Blank | undefined) => void): void {
     const name = `.new-${randomBytes(16).toString('hex')}`;
-    const node: DeviceNode = { path: name, flushes: true, stream, open: () => new Nothing() };
+    const extent = stream ? 0 : REGIONS_END;
+    const node: DeviceNode = { path: name, flushes: true, stream, extent, open: () => new Nothing() };
     this.#offThread.run((ended) => {
       this.#tree.hide(name, node);
       libc().open.async(`/proc/self/fd/${this.#root}/${name}`, O_RDWR_CLOEXEC, 0, (error, fd) => {

@@ -119,7 +119,7 @@ function typeOf(name: Name): number {
 function writeAttr(reply: Uint32Array, at: number, inode: Inode, owner: Owner): void {
   const { Attr } = wire;
   set64(reply, at + Attr.ino, inode.id);
-  set64(reply, at + Attr.size, inode.target?.length ?? 0);
+  set64(reply, at + Attr.size, inode.target?.length ?? inode.node?.extent ?? 0);
   set64(reply, at + Attr.atime, started);
   set64(reply, at + Attr.mtime, started);
   set64(reply, at + Attr.ctime, started);

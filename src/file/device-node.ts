@@ -15,6 +15,11 @@ export interface DeviceNode {
   /** What is opened has an EventStream. */
   readonly stream?: boolean;
   /**
+   * Where its offsets end, in bytes: its size, as stat(2) tells it. Absent: 0, as of a character device. The
+   * kernel asks for asynchronous reads (libaio, io_uring) only below it, and calls them done otherwise.
+   */
+  readonly extent?: number;
+  /**
    * What opening it uses, as OpenFile.uses: nothing, where each open makes an object of its own.
    */
   readonly uses?: () => readonly object[];

@@ -11,7 +11,7 @@ import { DeviceFile } from '../uapi/device-file.js';
 import { contextTable, deviceTable } from '../uapi/ioasid.js';
 import type { IoctlTable } from '../uapi/ioctl.js';
 import { iommuTestTable } from '../uapi/iommu-test.js';
-import { regionOperations, vfioIoctls } from '../uapi/vfio.js';
+import { REGIONS_END, regionOperations, vfioIoctls } from '../uapi/vfio.js';
 import { cdevIoctls } from '../uapi/vfio-cdev.js';
 import { containerTable, groupTable } from '../uapi/vfio-container.js';
 import { vhostIoctl, writeMessage } from '../uapi/vhost.js';
@@ -87,6 +87,7 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
   return {
     path: `vfio/devices/${device.name}`,
     flushes: true,
+    extent: REGIONS_END,
     uses: () => [device],
     open: (caller) => {
       device.life.open(caller.pid);

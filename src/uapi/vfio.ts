@@ -69,6 +69,8 @@ const IRQ_SET_ACTION = IRQ_SET_ACTION_MASK | IRQ_SET_ACTION_UNMASK | IRQ_SET_ACT
 
 /** A region begins at offset `index * REGION_SPAN` of the file. */
 export const REGION_SPAN = 2 ** 40;
+/** Where the last region's offsets end. */
+export const REGIONS_END = NUM_REGIONS * REGION_SPAN;
 
 /** Bytes of vfio_device_info before `cap_offset`, which came later. */
 const FIRST_DEVICE_INFO = DeviceInfoStruct.at.cap_offset;
