@@ -23,6 +23,13 @@ const prefix = 'ioasid/';
  */
 const patience = 10_000;
 const longestAnswer = 2 ** 29;
+/**
+ * Who asks is answered at once; so who has not taken the answer after so many milliseconds does not read, and
+ * costs a descriptor for nothing.
+ */
+const ASKER_MS = 10_000;
+/** Askers at a time. More are turned away: they ask again. */
+export const MOST_ASKERS = 32;
 
 /** A server of this machine. */
 export interface ServerName {
@@ -70,10 +77,14 @@ function text(state: () => unknown): string {
 export function publish(state: () => unknown): void {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
+    const deadline = setTimeout(() => socket.destroy(), ASKER_MS);
+    deadline.unref();
+    socket.on('close', () => clearTimeout(deadline));
     const asker = peer(socket);
     if (asker !== undefined && (asker.uid === ownUid() || asker.uid === 0)) socket.end(text(state));
     else socket.destroy();
   });
+  server.maxConnections = MOST_ASKERS;
   server.on('error', () => undefined);
   server.listen(socketName({ uid: ownUid(), pid: process.pid }));
   server.unref();

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { createServer } from 'node:net';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { describe, it } from 'node:test';
-import { bin, ioasid, Running, user, withoutFuse } from '../testkit/processes.js';
+import { bin, ioasid, Running, until, user, withoutFuse } from '../testkit/processes.js';
+import { MOST_ASKERS } from './control-socket.js';
 import { launchMode } from './launcher-process.js';
 
 interface Listed {
@@ -42,6 +45,25 @@ describe('ls', () => {
       listed().some(({ pid }) => pid === running.pid),
       false,
     );
+  });
+
+  it('costs a server few descriptors, however many ask and do not go', { skip: withoutFuse }, async () => {
+    const running = Running.ioasid(opener);
+    await running.says('opened');
+    const descriptors = () => readdirSync(`/proc/${running.pid}/fd`).length;
+    const before = descriptors();
+    const name = `\0ioasid/${process.geteuid!()}/${running.pid}`.padEnd(108, '\0');
+    const askers = Array.from({ length: 5 * MOST_ASKERS }, () =>
+      connect({ path: name, allowHalfOpen: true }),
+    );
+    for (const asker of askers) asker.on('error', () => undefined).resume();
+    await Promise.all(askers.map((asker) => once(asker, 'end').catch(() => undefined)));
+    assert.ok(descriptors() <= before + MOST_ASKERS, `${before}, then ${descriptors()}`);
+    for (const asker of askers) asker.destroy();
+    await until(() => descriptors() === before, 'all are gone');
+    assert.ok(listed().some(({ pid }) => pid === running.pid));
+    running.process.stdin.end('\n');
+    await running.ended;
   });
 
   it('does not show the server of another user, except to root', { skip: user.skip }, async () => {
