@@ -1,0 +1,132 @@
+/**
+ * What Linux's vDPA simulators answer, once: tests/c/vdpa asks the devices of an `ioasid run` the same, call
+ * by call, and every difference is one that docs/differences.md tells.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { missingCompiler, testProgram } from '../testkit/c-program.js';
+import { ioasid, runner } from '../testkit/processes.js';
+
+const root = new URL('../../', import.meta.url);
+const recorded = readFileSync(new URL('tests/vdpa/linux-7.3.tsv', root), 'utf8');
+const documented = readFileSync(new URL('docs/differences.md', root), 'utf8').split('## vhost-vdpa')[1]!;
+
+const directory = mkdtempSync(join(tmpdir(), 'ioasid-vdpa-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+const disk = join(directory, 'disk.img');
+writeFileSync(disk, '');
+truncateSync(disk, 128 << 20);
+
+const devices = {
+  net: 'virtio-net,mac=00:00:00:00:00:00',
+  blk: `virtio-blk,file=${disk},serial=vdpa_blk_sim`,
+} as const;
+
+/** A difference that is known: where, what is answered here, and its row in docs/differences.md. */
+interface Known {
+  readonly where: RegExp;
+  readonly ours: RegExp;
+  readonly row: string;
+}
+
+const both: readonly Known[] = [
+  { where: /^open\tfstat/, ours: /char=0 mode=666$/, row: 'the file' },
+  { where: /^mmap\tmmap\t4096 WRITE PRIVATE/, ours: /\t0\t-\t-$/, row: '`mmap` of a doorbell' },
+  { where: /^mmap\tmmap\t.*SHARED/, ours: /\t-1\tENODEV\t-$/, row: '`mmap` of a doorbell' },
+  { where: /\tVHOST_VDPA_GET_IOVA_RANGE\t/, ours: /\t0{16}f{12}0000$/, row: 'IOVA range' },
+  { where: /\tUPDATE whole space but 0 /, ours: /\tEFAULT\t-$/, row: 'IOVA range' },
+  {
+    where: /\tUPDATE (va=0x1000|perm RW of a read-only)/,
+    ours: /\tEFAULT\t-$/,
+    row: 'an UPDATE of memory that is not there, or read-only',
+  },
+  {
+    where: /\tUPDATE of the same again asid=0 iova=0xa00000/,
+    ours: /\tEFAULT\t-$/,
+    row: 'private anonymous memory in an UPDATE',
+  },
+  { where: /\twrite\(msg_v2\)\t40 bytes/, ours: /\t40\t-\t-$/, row: 'a message of 40 bytes' },
+  { where: /\twrite\t0 bytes/, ours: /\t0\t-\t-$/, row: 'a `write` of no bytes' },
+];
+
+const limits = 'features, and limits in the configuration space';
+
+const known: Readonly<Record<keyof typeof devices, readonly Known[]>> = {
+  net: [
+    ...both,
+    { where: /\tVHOST_GET_FEATURES\t/, ours: /\t288097300f000000$/, row: limits },
+    { where: /\tVHOST_VDPA_GET_CONFIG\toff=0 /, ours: /\t(00|52|02){6}01000100dc05(00)*$/, row: limits },
+    { where: /\tRX data/, ours: /\t0{20}0100f{12}/, row: '`num_buffers` of a received packet' },
+  ],
+  blk: [
+    ...both,
+    { where: /\tVHOST_GET_FEATURES\t/, ours: /\t4676003007000000$/, row: limits },
+    { where: /\tVHOST_VDPA_GET_CONFIG\toff=0 /, ours: /\t0000040000000000/, row: limits },
+    { where: /\tGET_ID short/, ours: /status=00 used.len=5 call=1 /, row: 'a GET_ID of 4 bytes (blk)' },
+    {
+      where: /\trequest\t(type 99|GET_LIFETIME|SECURE_ERASE) /,
+      ours: /status=02 used.len=1 call=1 /,
+      row: 'requests of unknown types (blk)',
+    },
+    {
+      where: /\theader of 8 bytes/,
+      ours: /status=01 used.len=1 call=1 /,
+      row: 'a request with a header of 8 bytes (blk)',
+    },
+    { where: /\tIN after it/, ours: /status=00 used.len=513 call=1 data=0{48}$/, row: 'a DISCARD (blk)' },
+    {
+      where: /^rings and data in private anonymous memory\trequest/,
+      ours: /status=00 used.len=21 call=1 /,
+      row: 'private anonymous memory in an UPDATE',
+    },
+    {
+      where: /^rings and data in private anonymous memory\tVHOST_GET_VRING_BASE/,
+      ours: /\t0000000001000000$/,
+      row: 'private anonymous memory in an UPDATE',
+    },
+    { where: /^bad ring\tVHOST_VDPA_GET_STATUS/, ours: /\t4f$/, row: 'a ring that makes no sense' },
+  ],
+};
+
+/** The lines about one device. What a descriptor's number and a device's number are says nothing. */
+function linesAbout(device: string, text: string): string[] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith(`${device}\t`))
+    .map((line) =>
+      line
+        .slice(device.length + 1)
+        .replace(/\topen\tO_RDWR\t\d+\t/, '\topen\tO_RDWR\tN\t')
+        .replace(/ rdev-major-dynamic minor=\d+$/, ''),
+    );
+}
+
+describe(`vhost-vdpa as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
+  for (const device of ['net', 'blk'] as const) {
+    it(`${device}: every call is answered as Linux's simulator does, or as is told`, () => {
+      const program = [testProgram('vdpa'), '/dev/vhost-vdpa-0', device];
+      const { status, stdout, stderr } = ioasid(['run', '-d', devices[device], '--', ...program], runner);
+      assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+      const [linux, ours] = [linesAbout(device, recorded), linesAbout(device, stdout)];
+      assert.equal(ours.length, linux.length);
+      const met = new Set<Known>();
+      for (const [n, line] of ours.entries()) {
+        if (line === linux[n]) continue;
+        const difference = known[device].find(({ where, ours }) => where.test(linux[n]!) && ours.test(line));
+        assert.ok(difference !== undefined, `line ${n + 1}\nLinux: ${linux[n]}\nours:  ${line}`);
+        met.add(difference);
+      }
+      assert.deepEqual(
+        known[device].filter((each) => !met.has(each)).map(({ where }) => where),
+        [],
+      );
+    });
+  }
+
+  it('every difference that is known has a row in docs/differences.md', () => {
+    for (const { row } of [...known.net, ...known.blk]) assert.ok(documented.includes(`| ${row} `), row);
+  });
+});
