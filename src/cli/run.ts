@@ -29,10 +29,14 @@ export async function run(command: readonly string[], options: MachineArguments)
   forwardSignals((signal) => launcher.kill(signal));
 
   // While the launcher starts, so that neither waits for the other.
-  const loaded = Promise.all([import('./service.js'), import('./sysfs.js')]);
-  const [{ makeMachine, serveMachine }, { sysfsEntries }] = await loaded.catch((error: Error) =>
-    giveUp(launcher, OUR_FAULT, error),
+  const loaded = Promise.all([import('./service.js'), import('./model-faults.js'), import('./sysfs.js')]);
+  const [{ makeMachine, serveMachine }, { ModelFaults }, { sysfsEntries }] = await loaded.catch(
+    (error: Error) => giveUp(launcher, OUR_FAULT, error),
   );
+  const faults = new ModelFaults((status) => {
+    launcher.kill('SIGKILL');
+    return leave(status);
+  });
   const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const { newFd } = connection;
@@ -42,6 +46,7 @@ export async function run(command: readonly string[], options: MachineArguments)
     extra: host.entries,
     verbose: options.verbose === true,
     newFd,
+    faults,
   });
   service.gone.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   releaseDescriptors(inherited);

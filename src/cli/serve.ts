@@ -14,6 +14,7 @@ import { nameToGuard, startGuard } from './guard.js';
 import { USAGE } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
+import { type End, ModelFaults } from './model-faults.js';
 import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
 import { type MachineArguments, makeMachine, serveMachine } from './service.js';
@@ -79,6 +80,8 @@ class MountPoint {
  * when somebody else unmounts the folder.
  */
 export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
+  let end: End = leave;
+  const faults = new ModelFaults((status) => end(status));
   const machine = await makeMachine(options).catch((error: Error) => {
     complain(error.message);
     return leave(USAGE);
@@ -91,14 +94,14 @@ export async function serve(folder: string | undefined, options: MachineArgument
   const service = serveMachine(
     machine,
     { fuse: mount.fuse, device, lifeline },
-    { root, verbose: options.verbose === true, watched: npxSource(() => end()) },
+    { root, verbose: options.verbose === true, faults, watched: npxSource(() => end(0)) },
   );
-  const end = () => {
+  end = (status) => {
     mount.remove();
     service.end();
-    return leave(0);
+    return leave(status);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
   for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);

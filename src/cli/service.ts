@@ -3,8 +3,10 @@
  * devices work, `ioasid ls` is told about it, and with `verbose` every refusal and every DMA fault is a line
  * on standard error as it happens.
  */
+import { url as inspectorUrl } from 'node:inspector';
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
+import { CallWord, callWords } from '../devices/call-words.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
@@ -12,6 +14,7 @@ import { Machine } from '../machine/machine.js';
 import { publish } from './control-socket.js';
 import type { NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';
+import type { ModelFaults } from './model-faults.js';
 
 export interface ServiceOptions {
   /** Where its files are, as messages name them. */
@@ -22,6 +25,7 @@ export interface ServiceOptions {
   readonly newFd?: NewFdDescriptors | undefined;
   /** What else wakes this thread. */
   readonly watched?: readonly LoopSource[];
+  readonly faults: ModelFaults;
 }
 
 /** What the options of `run` and `serve` say of the machine. */
@@ -80,7 +84,7 @@ export interface Service {
 export function serveMachine(
   machine: Machine,
   { fuse, device, lifeline }: FuseConnection,
-  { root, extra, verbose, newFd, watched }: ServiceOptions,
+  { root, extra, verbose, newFd, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const standIn = new StandIn(fuse, lifeline);
@@ -93,10 +97,12 @@ export function serveMachine(
     ...(verbose ? { onCall: reporter(root) } : {}),
   };
   const server = new FuseServer(fuse, machine.nodes, options);
+  faults.machine = machine;
   const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
     // What broke has been put out of work, and the others have not had their turn.
     const more = server.attempt('the work of devices', devices) ?? true;
+    faults.tell();
     const goesOn = server.step();
     server.wakePolls();
     return more || goesOn;
@@ -108,7 +114,16 @@ export function serveMachine(
   }));
   const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
   const sources = [...requests, ...trapped, doorbellSource(), ...(watched ?? [])];
-  return { gone: runLoop(sources, work, { pulse: standIn }), end: () => server.end() };
+  noteDebugger();
+  return {
+    gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
+    end: () => server.end(),
+  };
+}
+
+/** A debugger that listens may stop this thread; the main thread alone knows of it. */
+function noteDebugger(): void {
+  callWords[CallWord.DEBUGGED] = inspectorUrl() === undefined ? 0 : 1;
 }
 
 /** Tells every refusal. */

@@ -3,6 +3,7 @@ import { workerData } from 'node:worker_threads';
 import { leaveSharedTable } from '../linux/descriptor-table.js';
 import { Errno } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
+import { CallWatch, LONGEST_CALL_MS } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
 import { CLOSED, ENDED, OWN, type StandInData, Word } from './stand-in.js';
@@ -14,11 +15,13 @@ const PATIENCE_MS = 20;
  * for.
  */
 const GIVE_UP_MS = 5000;
-const CAUGHT = Buffer.from(
-  `ioasid: the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that ` +
-    'is a file of a FUSE filesystem which does not answer. It is set free by writing 1 to ' +
-    '/sys/fs/fuse/connections/N/abort, N being the one whose `waiting` is not 0.\n',
-);
+const CAUGHT =
+  `the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that is a file ` +
+  'of a FUSE filesystem which does not answer: it is set free by writing 1 to ' +
+  '/sys/fs/fuse/connections/N/abort, N being the one whose `waiting` is not 0. (No device model is being ' +
+  'called, but one may have left a timer behind, in which it loops.)';
+/** The exit status of a server that a model has stopped: our fault, as env(1) says it. */
+const STOPPED = 125;
 /** How often a stand-in without requests looks whether it is still needed. */
 const LOOK_MS = 5;
 const POLLIN = 1;
@@ -31,7 +34,8 @@ const NOTHING = 0;
 const PAGE = 1;
 const OTHER = 2;
 
-const { fuse, bell, words, port, lifeline } = workerData as StandInData;
+const { fuse, bell, words, port, lifeline, calls } = workerData as StandInData;
+const watch = new CallWatch(calls);
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
 const requestAddress = address(bytes);
@@ -78,9 +82,9 @@ function sleepWhile(pulse: number): void {
 function standIn(pulse: number): void {
   let since = performance.now();
   while (Atomics.load(words, Word.PULSE) === pulse) {
+    endIfOverdue();
     if (performance.now() - since > GIVE_UP_MS) {
-      libc().write(2, address(CAUGHT), CAUGHT.length);
-      while (Atomics.load(words, Word.PULSE) === pulse) Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS);
+      leaveThem(pulse);
       return;
     }
     Atomics.store(words, Word.TAKING, 1);
@@ -90,6 +94,31 @@ function standIn(pulse: number): void {
     if (took === PAGE) since = performance.now();
     if (took === NOTHING) waitForRequest();
   }
+}
+
+/** Takes no more requests for as long as the pulse stands still. */
+function leaveThem(pulse: number): void {
+  if (!watch.running) say(CAUGHT);
+  while (Atomics.load(words, Word.PULSE) === pulse) {
+    endIfOverdue();
+    Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS);
+  }
+}
+
+/**
+ * Ends the process when a model does not return. All that it has is the kernel's to release, and the guard's,
+ * whom the end of the lifeline tells.
+ */
+function endIfOverdue(): void {
+  const call = watch.overdue(performance.now());
+  if (call === undefined) return;
+  say(`the server ends: ${call} has not returned for ${LONGEST_CALL_MS / 1000} s`);
+  libc()._exit(STOPPED);
+}
+
+function say(sentence: string): void {
+  const line = Buffer.from(`ioasid: ${sentence}\n`);
+  libc().write(STDERR, address(line), line.length);
 }
 
 /** @returns what it was. */

@@ -13,13 +13,18 @@
  * write one and then read the other's: the stand-in says that it takes and looks at the pulse, the serving
  * thread lets the pulse beat and looks at whether the stand-in takes.
  *
+ * When what the serving thread is caught in is a call of a device model, it ends the process
+ * (call-watch.ts): nobody else can, not even by a signal, whose handler would need the thread that loops.
+ *
  * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
  * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
  * once when the process is killed, whatever its other threads wait for.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { callNames, callWords } from '../devices/call-words.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
+import type { WatchedCalls } from './call-watch.js';
 
 /** EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC: a read takes one. */
 const EFD_FLAGS = 0o2004001;
@@ -58,6 +63,8 @@ export interface StandInData {
   readonly words: Int32Array;
   readonly port: MessagePort;
   readonly lifeline: number | undefined;
+  /** Calls that must not go on for ever. */
+  readonly calls: WatchedCalls;
 }
 
 export class StandIn implements Pulse {
@@ -95,6 +102,7 @@ export class StandIn implements Pulse {
       words: this.#words,
       port: port2,
       lifeline: this.#lifeline,
+      calls: { words: callWords, names: callNames },
     };
     this.#port = port1;
     this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {

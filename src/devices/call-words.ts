@@ -13,6 +13,10 @@ export const CallWord = {
   /** 0, or the call that is under way: a number of `nameOwner`, and the method beside it. */
   CALL: 0,
   COUNT: 1,
+  /** Odd while the call is in a DMA, which may wait for memory that is not ours. It changes with each. */
+  DMA: 3,
+  /** 1: a debugger may stop this thread at any place. */
+  DEBUGGED: 2,
 } as const;
 
 /** What is called, by number. */

@@ -61,6 +61,7 @@ export class ModelCalls {
   part(name: string): ModelCalls {
     const part = new ModelCalls(name);
     this.#parts.push(part);
+    if (this.#failure !== undefined) part.fail(this.#newest);
     return part;
   }
 
@@ -78,7 +79,7 @@ export class ModelCalls {
     this.#begin(method);
     try {
       const result = owners.run(this, body, a!, b!, c!);
-      if (typeof result === 'object' && result !== null) refuseObject(methodNames[method], result);
+      if (typeof result === 'object' && isPromise(result)) refusePromise(methodNames[method], result);
       return result;
     } catch (error) {
       this.fail(error);
@@ -113,16 +114,15 @@ export class ModelCalls {
   }
 
   #begin(method: Method): void {
+    callWords[CallWord.DMA] = 0;
     callWords[CallWord.COUNT] = (callWords[CallWord.COUNT]! + 1) | 0;
     callWords[CallWord.CALL] = this.#number + method;
   }
 }
 
-/** Methods answer at once, by a boolean or nothing. */
-function refuseObject(name: string, result: object): never {
-  if (!isPromise(result)) throw new TypeError(`${name} returned an object`);
+function refusePromise(name: string, promise: Promise<unknown>): never {
   // It may be rejected later, which is no second failure.
-  Promise.prototype.then.call(result, undefined, () => undefined);
+  promise.catch(() => undefined);
   throw new TypeError(`${name} returned a promise; what a model does is done when its method returns`);
 }
 

@@ -6,6 +6,7 @@
  * (pci-port.ts), an address space id (ASID) on vDPA. Whatever it is called, the list of authorizations holds
  * it as `vpasid`, and a request that leaves carries the PASID that the port makes of it.
  */
+import { CallWord, callWords } from '../devices/call-words.js';
 import type { DmaFault, DmaPort } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { FaultLog } from '../iommu/fault-log.js';
@@ -42,6 +43,47 @@ export interface DevicePort extends DmaPort {
 
   /** Takes the attachment of `vpasid` back; none is fine. */
   leave(vpasid: Vpasid): void;
+}
+
+/**
+ * A read that leaves for the IOMMU, as Requester.read. @throws RangeError when the bytes are not in `target`:
+ * a fault of the model.
+ */
+export function readThrough(
+  requester: Requester,
+  pasid: Pasid,
+  iova: number,
+  target: Uint8Array,
+  at: number,
+  length: number,
+): DmaFault | undefined {
+  checkTransfer(target, at, length);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  const fault = requester.read(pasid, iova, target, at, length);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  return fault;
+}
+
+/** A write that leaves, as `readThrough`. */
+export function writeThrough(
+  requester: Requester,
+  pasid: Pasid,
+  iova: number,
+  source: Uint8Array,
+  at: number,
+  length: number,
+): DmaFault | undefined {
+  checkTransfer(source, at, length);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  const fault = requester.write(pasid, iova, source, at, length);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  return fault;
+}
+
+/** What is copied by address must be there: a buffer that was transferred has no bytes any more. */
+function checkTransfer({ length: size }: Uint8Array, at: number, length: number): void {
+  if (at >= 0 && length >= 0 && at + length <= size && Number.isInteger(at + length)) return;
+  throw new RangeError(`a DMA of ${length} bytes at ${at} of a buffer of ${size}`);
 }
 
 /** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */

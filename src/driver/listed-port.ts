@@ -19,7 +19,7 @@ import type { Translation } from '../iommu/nested-table.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
-import { blocked } from './device-port.js';
+import { blocked, readThrough, writeThrough } from './device-port.js';
 
 export abstract class ListedPort {
   readonly requester: Requester;
@@ -83,7 +83,7 @@ export abstract class ListedPort {
   ): DmaFault | undefined {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return this.#blocked(vpasid, iova, false);
-    return known(this.requester.read(authorization.pasid, iova, target, at, length), vpasid);
+    return known(readThrough(this.requester, authorization.pasid, iova, target, at, length), vpasid);
   }
 
   write(
@@ -95,7 +95,7 @@ export abstract class ListedPort {
   ): DmaFault | undefined {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return this.#blocked(vpasid, iova, true);
-    return known(this.requester.write(authorization.pasid, iova, source, at, length), vpasid);
+    return known(writeThrough(this.requester, authorization.pasid, iova, source, at, length), vpasid);
   }
 
   admits(vpasid: Vpasid): boolean {

@@ -13,7 +13,7 @@ import type { Translation } from '../iommu/nested-table.js';
 import { type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
-import { blocked } from './device-port.js';
+import { blocked, readThrough, writeThrough } from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
 export class FunctionPort implements PciPort {
@@ -80,7 +80,7 @@ export class FunctionPort implements PciPort {
   ): DmaFault | undefined {
     if (this.#gate?.busMaster !== true)
       return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, false, this.#blocked);
-    return this.requester.read(pasidOf(vpasid), iova, target, at, length);
+    return readThrough(this.requester, pasidOf(vpasid), iova, target, at, length);
   }
 
   write(
@@ -92,7 +92,7 @@ export class FunctionPort implements PciPort {
   ): DmaFault | undefined {
     if (this.#gate?.busMaster !== true)
       return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, true, this.#blocked);
-    return this.requester.write(pasidOf(vpasid), iova, source, at, length);
+    return writeThrough(this.requester, pasidOf(vpasid), iova, source, at, length);
   }
 
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
