@@ -13,10 +13,9 @@ export type {
   DmaPort,
   MdevSupport,
   PageWait,
-  Pasid,
   PciDescription,
 } from './devices/device-model.js';
-export { NO_PASID } from './devices/device-model.js';
+export { NO_PASID } from './iommu/pasid.js';
 export { Errno, Refusal } from './linux/errno.js';
 export { Machine, type MachineOptions } from './machine/machine.js';
 export type { MachineSnapshot } from './machine/snapshot.js';

@@ -8,10 +8,6 @@
  */
 import type { DmaFault } from '../iommu/fault-log.js';
 
-/** A PASID as the device's programmer wrote it into the device. `NO_PASID` for requests that carry none. */
-export type Pasid = number;
-export const NO_PASID = 0;
-
 /** A DMA access that did not happen, or not to its end. */
 export type { DmaFault };
 
@@ -27,16 +23,19 @@ export interface PageWait {
 /**
  * The only way of a device model to memory. IOVAs are plain numbers (exact below 2^53; nothing is mapped
  * above 2^48). Nothing is allocated when an access succeeds.
+ *
+ * A vpasid is the PASID as the device's programmer wrote it into the device; `NO_PASID` (0) for requests that
+ * carry none.
  */
 export interface DmaPort {
   /**
-   * Fills target[at..at+length) from `iova` in the address space of `pasid`. @returns undefined, or the
+   * Fills target[at..at+length) from `iova` in the address space of `vpasid`. @returns undefined, or the
    * fault.
    */
-  read(pasid: Pasid, iova: number, target: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+  read(vpasid: number, iova: number, target: Uint8Array, at?: number, length?: number): DmaFault | undefined;
 
   /** Writes source[at..at+length) to `iova`. Bytes before a fault have been written. */
-  write(pasid: Pasid, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+  write(vpasid: number, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
 
   /**
    * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as
@@ -44,14 +43,14 @@ export interface DmaPort {
    * @returns undefined when nobody can be asked: the device has not said `pageRequests`, or is attached to
    * nothing that hears of page faults.
    */
-  requestPage(pasid: Pasid, iova: number, write: boolean): PageWait | undefined;
+  requestPage(vpasid: number, iova: number, write: boolean): PageWait | undefined;
 
   /**
-   * May `pasid` be loaded into this device (a register, a descriptor)? A mediated device looks it up in its
+   * May `vpasid` be loaded into this device (a register, a descriptor)? A mediated device looks it up in its
    * own list; a function with a requester id of its own may load anything, because the IOMMU has the last
    * word. Ask before a PASID is stored.
    */
-  admits(pasid: Pasid): boolean;
+  admits(vpasid: number): boolean;
 }
 
 /** What the device may call. Handed to the model's factory. */
@@ -124,9 +123,10 @@ export interface WorkingModel {
   step?(): boolean | void;
 
   /**
-   * Is there accepted work that may still do DMA: for `pasid`, or at all when it is undefined? Absent: never.
+   * Is there accepted work that may still do DMA: for `vpasid`, or at all when it is undefined?
+   * Absent: never.
    */
-  busy?(pasid?: Pasid): boolean;
+  busy?(vpasid?: number): boolean;
 }
 
 /**

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type DeviceModel, NO_PASID } from './device-model.js';
+import { NO_PASID } from '../iommu/pasid.js';
+import type { DeviceModel } from './device-model.js';
 import createEdu from './edu.js';
 import { FakeHost, settle } from './fake-host.js';
 

@@ -7,13 +7,8 @@
  * `step()`; until then their run bit is set and their registers keep their values. It has no PASID
  * capability: its DMA carries none.
  */
-import {
-  type DeviceFactory,
-  type DeviceHost,
-  type DeviceModel,
-  NO_PASID,
-  type PciDescription,
-} from './device-model.js';
+import { NO_PASID } from '../iommu/pasid.js';
+import type { DeviceFactory, DeviceHost, DeviceModel, PciDescription } from './device-model.js';
 import { type RegisterDescription, Registers } from './registers.js';
 
 /** Registers that the model itself uses, by their offset in BAR 0. */

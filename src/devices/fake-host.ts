@@ -5,10 +5,10 @@
  * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model raised
  * and the faults that it was given.
  */
-import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from './device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, PageWait } from './device-model.js';
 
 interface Mapping {
-  readonly pasid: Pasid;
+  readonly pasid: number;
   readonly iova: number;
   readonly bytes: Uint8Array;
   readonly writable: boolean;
@@ -16,7 +16,7 @@ interface Mapping {
 
 /** A page request, which the test answers by setting `answer`. */
 export interface FakePageRequest extends PageWait {
-  readonly pasid: Pasid;
+  readonly pasid: number;
   readonly iova: number;
   readonly write: boolean;
   answer: PageWait['answer'];
@@ -40,7 +40,7 @@ export class FakeHost implements DeviceHost {
    * @param admitted the PASIDs that may be loaded, as a mediated device's list; undefined: any, as for a
    * function of its own.
    */
-  constructor(admitted?: readonly Pasid[]) {
+  constructor(admitted?: readonly number[]) {
     this.dma = {
       read: (pasid, iova, target, at = 0, length = target.length - at) =>
         this.#transfer(pasid, iova, length, false, (bytes, from, done) =>
@@ -61,7 +61,7 @@ export class FakeHost implements DeviceHost {
   }
 
   /** Makes `bytes` the memory at `iova` of `pasid`. The model's writes are seen in `bytes` itself. */
-  map(pasid: Pasid, iova: number, bytes: Uint8Array, writable = true): void {
+  map(pasid: number, iova: number, bytes: Uint8Array, writable = true): void {
     this.#mappings.push({ pasid, iova, bytes, writable });
   }
 
@@ -74,7 +74,7 @@ export class FakeHost implements DeviceHost {
   }
 
   #transfer(
-    pasid: Pasid,
+    pasid: number,
     iova: number,
     length: number,
     write: boolean,
@@ -95,7 +95,7 @@ export class FakeHost implements DeviceHost {
     return undefined;
   }
 
-  #fault(iova: number, done: number, pasid: Pasid, write: boolean): DmaFault {
+  #fault(iova: number, done: number, pasid: number, write: boolean): DmaFault {
     const fault = {
       iova,
       done,

@@ -6,10 +6,10 @@
  * attachment of iommufd may have the same number in a sibling, which is why each is given a PASID of the
  * system's space. Requests without PASID get one too.
  */
-import { NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
+import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
-import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import { NO_PASID, type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { ListedPort } from './listed-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 

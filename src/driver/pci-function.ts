@@ -6,11 +6,11 @@
  * PASID table of its requester id, and faults there. For the same reason PASIDs cannot be renamed: what the
  * program writes into the function is what the IOMMU sees.
  */
-import { type DmaFault, NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
+import type { DmaFault, PageWait, PciDescription } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
-import { type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import { NO_PASID, type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import { blocked, readThrough, writeThrough } from './device-port.js';

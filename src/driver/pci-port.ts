@@ -5,8 +5,8 @@
  * Requests carry the PASID that the program wrote into the device, or none, and leave only while bus
  * mastering is on. Page requests (PCI Express 5.0 §10.4) go to a pager, when there is one.
  */
-import { NO_PASID, type PageWait, type PciDescription } from '../devices/device-model.js';
-import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import type { PageWait, PciDescription } from '../devices/device-model.js';
+import { NO_PASID, type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import type { DevicePort } from './device-port.js';
 
@@ -43,5 +43,5 @@ export function checkWidth(what: string, pasid: number, bits: number, whose: str
 export function withoutPasid(pasid: Pasid, vpasid: Vpasid | undefined, whose: string): Vpasid {
   if (vpasid !== undefined && vpasid !== vpasidOf(pasid))
     refuse('EINVAL', `vpasid ${vpasid} cannot be had: requests of ${whose} carry no PASID`);
-  return vpasidOf(NO_PASID);
+  return NO_PASID;
 }

@@ -5,7 +5,8 @@
  * VFIO device it has no descriptor of its own, so it holds no reference to the context.
  */
 import { finish, releasing } from '../file/work.js';
-import { BoundDevice, NO_PASID } from '../iommufd/bound-device.js';
+import { NO_PASID } from '../iommu/pasid.js';
+import { BoundDevice } from '../iommufd/bound-device.js';
 import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
 import { refuse } from '../linux/errno.js';
 import { MockHardware } from './mock-hardware.js';

@@ -12,6 +12,9 @@ declare const kind: unique symbol;
 export type Pasid = number & { readonly [kind]: 'PASID' };
 export type Vpasid = number & { readonly [kind]: 'vpasid' };
 
+/** The vpasid of requests that carry no PASID (PCI Express 5.0 §6.20; IOMMU_NO_PASID). */
+export const NO_PASID = 0 as Vpasid;
+
 /** `number` is one that the system has given, or that a PASID table is about to be asked for. */
 export function pasidOf(number: number): Pasid {
   return number as Pasid;

@@ -10,7 +10,7 @@
  * their PASID is translated.
  */
 import { releasing, type Work } from '../file/work.js';
-import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import { NO_PASID, type Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
 import { PAGE_RESPONSE_INVALID, type Requester } from './fault-queue.js';
@@ -20,9 +20,6 @@ import { Ioas } from './ioas.js';
 import { NestedHwpt } from './nested-hwpt.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 import { PagingHwpt } from './paging-hwpt.js';
-
-/** Key of the attachment for requests that carry no PASID (IOMMU_NO_PASID). */
-export const NO_PASID = vpasidOf(0);
 
 /** What a device is in a vIOMMU: another object, which goes with it at the latest. */
 export interface VirtualDevice extends IommufdObject {

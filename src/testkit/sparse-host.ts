@@ -2,7 +2,7 @@
  * SparseHost: a DeviceHost for tests of DSA. Memory is single pages, present or not, writable or not, for
  * each PASID.
  */
-import type { DeviceHost, DmaFault, DmaPort, PageWait, Pasid } from '../devices/device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, PageWait } from '../devices/device-model.js';
 
 export const PAGE = 0x1000;
 
@@ -16,12 +16,12 @@ export class SparseHost implements DeviceHost {
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
   /** PASIDs that may be loaded; undefined: any. */
-  admitted: readonly Pasid[] | undefined;
+  admitted: readonly number[] | undefined;
   /** Is asked for pages that are not there; undefined: nobody is. */
-  pager: ((pasid: Pasid, iova: number, write: boolean) => PageWait) | undefined;
-  readonly #pages = new Map<Pasid, Map<number, Page>>();
+  pager: ((pasid: number, iova: number, write: boolean) => PageWait) | undefined;
+  readonly #pages = new Map<number, Map<number, Page>>();
 
-  constructor(admitted?: readonly Pasid[]) {
+  constructor(admitted?: readonly number[]) {
     this.admitted = admitted;
     this.dma = {
       read: (pasid, iova, target, at = 0, length = target.length - at) =>
@@ -41,7 +41,7 @@ export class SparseHost implements DeviceHost {
   intx(): void {}
 
   /** Makes the pages of [iova, iova+length) present, filled with zeros. */
-  map(pasid: Pasid, iova: number, length: number, writable = true): void {
+  map(pasid: number, iova: number, length: number, writable = true): void {
     const pages = this.#pages.get(pasid) ?? new Map<number, Page>();
     this.#pages.set(pasid, pages);
     for (let page = iova; page < iova + length; page += PAGE)
@@ -49,7 +49,7 @@ export class SparseHost implements DeviceHost {
   }
 
   /** Reads memory whatever the device may do with it; pages that are not there read as zeros. */
-  peek(pasid: Pasid, iova: number, length: number): Uint8Array {
+  peek(pasid: number, iova: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; ) {
       const within = (iova + done) % PAGE;
@@ -62,7 +62,7 @@ export class SparseHost implements DeviceHost {
   }
 
   /** Writes memory in the same way. */
-  poke(pasid: Pasid, iova: number, bytes: Uint8Array): void {
+  poke(pasid: number, iova: number, bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length; ) {
       const within = (iova + done) % PAGE;
       const n = Math.min(PAGE - within, bytes.length - done);
@@ -71,12 +71,12 @@ export class SparseHost implements DeviceHost {
     }
   }
 
-  #page(pasid: Pasid, iova: number): Page | undefined {
+  #page(pasid: number, iova: number): Page | undefined {
     return this.#pages.get(pasid)?.get(Math.floor(iova / PAGE));
   }
 
   #transfer(
-    pasid: Pasid,
+    pasid: number,
     iova: number,
     buffer: Uint8Array,
     at: number,

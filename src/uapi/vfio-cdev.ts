@@ -5,8 +5,7 @@
 
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import type { Work } from '../file/work.js';
-import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
-import { NO_PASID } from '../iommufd/bound-device.js';
+import { NO_PASID, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';

@@ -10,7 +10,7 @@
  */
 
 import { releasing, type Sliced, type Work } from '../file/work.js';
-import { NO_PASID } from '../iommufd/bound-device.js';
+import { NO_PASID } from '../iommu/pasid.js';
 import { compatIoas, joinContainer } from '../iommufd/compat.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';

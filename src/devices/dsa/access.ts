@@ -5,7 +5,7 @@
  * Addresses of a descriptor are 64 bits wide; those that a number cannot hold exactly are never passed on:
  * they fault here.
  */
-import type { DmaFault, DmaPort, Pasid } from '../device-model.js';
+import type { DmaFault, DmaPort } from '../device-model.js';
 
 export class Access {
   /** Whether the last call ended in a fault. */
@@ -22,13 +22,13 @@ export class Access {
    * Reads `length` bytes at `iova` into the start of `target`. @returns the bytes read; all of them unless
    * `faulted`.
    */
-  read(pasid: Pasid, iova: number, target: Uint8Array, length: number): number {
+  read(pasid: number, iova: number, target: Uint8Array, length: number): number {
     if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
     return this.#ended(this.#dma.read(pasid, iova, target, 0, length), length);
   }
 
   /** Writes source[at..at+length) to `iova`. @returns the bytes written; all of them unless `faulted`. */
-  write(pasid: Pasid, iova: number, source: Uint8Array, at: number, length: number): number {
+  write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): number {
     if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
     return this.#ended(this.#dma.write(pasid, iova, source, at, length), length);
   }

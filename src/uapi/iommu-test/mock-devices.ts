@@ -4,10 +4,10 @@
  */
 
 import { finish } from '../../file/work.js';
-import { vpasidOf } from '../../iommu/pasid.js';
+import { NO_PASID, vpasidOf } from '../../iommu/pasid.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';
 import { MockHardware } from '../../iommu-test/mock-hardware.js';
-import { BoundDevice, NO_PASID } from '../../iommufd/bound-device.js';
+import { BoundDevice } from '../../iommufd/bound-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';

@@ -4,12 +4,9 @@
  *
  * Nothing of the switch itself is here: its descriptor rings and ports are no registers of this model.
  */
-import {
-  type DeviceFactory,
-  type DeviceHost,
-  type DeviceModel,
-  NO_PASID,
-} from '../../../devices/device-model.js';
+
+import type { DeviceFactory, DeviceHost, DeviceModel } from '../../../devices/device-model.js';
+import { NO_PASID } from '../../../iommu/pasid.js';
 
 const TEST_REGISTER = 0x10;
 const TEST_REGISTER_64 = 0x18;
