@@ -1,4 +1,4 @@
-/** The code in docs/devices.md runs as it is printed there. */
+/** The models in docs/devices.md and README.md run as they are printed there. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -11,21 +11,51 @@ import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
 
-const guide = readFileSync(new URL('../../docs/devices.md', import.meta.url), 'utf8');
+const repository = new URL('../../', import.meta.url);
+const guide = readFileSync(new URL('docs/devices.md', repository), 'utf8');
+const readme = readFileSync(new URL('README.md', repository), 'utf8');
 
-/** The block of code whose first line is the comment `// name`. */
-function block(name: string): string {
-  const start = guide.indexOf(`\`\`\`js\n// ${name}\n`);
-  assert.notEqual(start, -1, `the guide has no ${name}`);
-  return guide.slice(start + 6, guide.indexOf('\n```', start));
+/** The block of code in `text` whose first line is the comment `// name`, with more after a colon or not. */
+function block(name: string, text = guide): string {
+  const starts = [`\`\`\`js\n// ${name}\n`, `\`\`\`js\n// ${name}:`].map((words) => text.indexOf(words));
+  const start = Math.max(...starts);
+  assert.notEqual(start, -1, `there is no ${name}`);
+  return text.slice(start + 6, text.indexOf('\n```', start));
 }
+
+describe('README.md', () => {
+  test('its device writes hello where its program says, with an admitted PASID, and interrupts', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ioasid-readme-'));
+    after(() => rmSync(directory, { recursive: true }));
+    writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
+    writeFileSync(join(directory, 'hello.js'), block('hello.js', readme));
+    const host = new FakeHost([7]);
+    const memory = Buffer.alloc(16);
+    host.map(7, 0x5000, memory);
+    const { factory } = await loadDevice('./hello.js', directory);
+    const device = checkModel((factory as DeviceFactory)(host, {}));
+    const write = (offset: number, value: number) => {
+      const bytes = Buffer.alloc(4);
+      bytes.writeUInt32LE(value);
+      device.writeBar(0, offset, bytes);
+    };
+    write(0, 7);
+    write(0, 8);
+    write(8, 0x5002);
+    assert.equal(memory.toString('latin1', 2, 7), 'hello');
+    assert.deepEqual([host.faults, host.interrupts], [[], [0]]);
+    device.reset();
+    write(8, 0x5002);
+    assert.deepEqual([host.faults.map(({ pasid }) => pasid), host.interrupts], [[0], [0]]);
+  });
+});
 
 describe('docs/devices.md', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ioasid-guide-'));
   after(() => rmSync(directory, { recursive: true }));
   // As after `npm install ioasid` beside the model.
   mkdirSync(join(directory, 'node_modules'));
-  symlinkSync(fileURLToPath(new URL('../..', import.meta.url)), join(directory, 'node_modules/ioasid'));
+  symlinkSync(fileURLToPath(repository), join(directory, 'node_modules/ioasid'));
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
   for (const name of ['copier.js', 'table.js']) writeFileSync(join(directory, name), block(name));
   writeFileSync(join(directory, 'copier.test.js'), block('copier.test.js'));
