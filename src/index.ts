@@ -15,6 +15,12 @@ export type {
   PageWait,
   PciDescription,
 } from './devices/device-model.js';
+export type {
+  VirtioDescription,
+  VirtioFactory,
+  VirtioHost,
+  VirtioModel,
+} from './devices/virtio/virtio-model.js';
 export { NO_PASID } from './iommu/pasid.js';
 export { Errno, Refusal } from './linux/errno.js';
 export { Machine, type MachineOptions } from './machine/machine.js';

@@ -28,11 +28,27 @@ export const Method = {
   BUSY: 4,
   RESET: 5,
   DRAIN: 6,
+  START: 7,
+  CONFIG: 8,
+  WRITE_CONFIG: 9,
+  GROUP: 10,
 } as const;
 export type Method = (typeof Method)[keyof typeof Method];
-export const methodNames = ['the factory', 'readBar', 'writeBar', 'step', 'busy', 'reset', 'drain'] as const;
+export const methodNames = [
+  'the factory',
+  'readBar',
+  'writeBar',
+  'step',
+  'busy',
+  'reset',
+  'drain',
+  'start',
+  'config',
+  'writeConfig',
+  'group',
+] as const;
 /** Numbers of an owner. */
-const METHODS = 8;
+const METHODS = 16;
 const NAME_BYTES = 1 << 16;
 
 /** Of this thread; what it hands to another one is seen there. */

@@ -6,10 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { VirtioScene } from '../testkit/virtio-scene.js';
 import { checkModel } from './check-model.js';
 import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
+import { checkVirtioModel } from './virtio/check-virtio-model.js';
+import type { VirtioFactory } from './virtio/virtio-model.js';
+import { Wires } from './virtio/wire.js';
 
 const repository = new URL('../../', import.meta.url);
 const guide = readFileSync(new URL('docs/devices.md', repository), 'utf8');
@@ -57,7 +61,7 @@ describe('docs/devices.md', () => {
   mkdirSync(join(directory, 'node_modules'));
   symlinkSync(fileURLToPath(repository), join(directory, 'node_modules/ioasid'));
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
-  for (const name of ['copier.js', 'table.js']) writeFileSync(join(directory, name), block(name));
+  for (const name of ['copier.js', 'table.js', 'rng.js']) writeFileSync(join(directory, name), block(name));
   writeFileSync(join(directory, 'copier.test.js'), block('copier.test.js'));
 
   test('the table of registers does what the guide says', async () => {
@@ -69,6 +73,21 @@ describe('docs/devices.md', () => {
     registers.write(0x101 + 3 * 64, Uint8Array.of(2));
     assert.equal(registers.get(0x100 + 3 * 64), 256);
     assert.deepEqual([registers.nameOf(0x1c0), registers.nameOf(2)], ['QUEUE[3].SIZE', 'STATUS+2']);
+  });
+
+  test('the virtio device of the guide fills buffers with what differs each time', async () => {
+    const { transport, factory } = await loadDevice('./rng.js', directory);
+    assert.equal(transport, 'virtio');
+    const host = { baseDirectory: directory, wires: new Wires() };
+    const scene = new VirtioScene(checkVirtioModel((factory as VirtioFactory)(host, {})));
+    const buffers = [scene.in(64), scene.in(5000)];
+    for (const buffer of buffers) scene.offer(0, buffer);
+    await scene.settle();
+    const [small, large] = buffers.map((buffer) => scene.bytesOf(buffer));
+    assert.notDeepEqual(small, large!.subarray(0, 64));
+    assert.ok(new Set(small).size > 16);
+    assert.deepEqual(large!.subarray(4096), new Uint8Array(5000 - 4096).fill(0xee));
+    assert.deepEqual([scene.drivers[0]!.collect()?.length, scene.drivers[0]!.collect()?.length], [64, 4096]);
   });
 
   test('the smallest device passes the test that the guide prints', () => {

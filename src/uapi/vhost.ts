@@ -73,7 +73,7 @@ const deviceIoctls: ReadonlyMap<number, IoctlHandler<VdpaDevice>> = new Map([
   [ior(0x76, 2), (device, _caller, { data }) => answer(() => setU16(data, 0, device.virtio.queueSize))],
   [iow(0x77, 4), setConfigCall],
   [ior(0x78, IovaRangeStruct.size), getIovaRange],
-  [ior(0x79, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.virtio.config.length))],
+  [ior(0x79, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.configSize))],
   [ior(0x7a, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.asids))],
   [io(0x7d), (device) => answer(() => device.suspend())],
   [io(0x7e), (device) => answer(() => device.resume())],
@@ -106,7 +106,7 @@ const vringIoctls: ReadonlyMap<number, VringHandler> = new Map<number, VringHand
   ],
   [iow(0x24, STATE), getBusyLoop],
   [iow(0x75, STATE), (device, index, _caller, { data }) => device.enable(index, getU32(data, 4) !== 0)],
-  [iowr(0x7b, STATE), (device, index, _caller, { data }) => setU32(data, 4, device.virtio.groupOf(index))],
+  [iowr(0x7b, STATE), (device, index, _caller, { data }) => setU32(data, 4, device.groupOf(index))],
   [iow(0x7c, STATE), (device, index, _caller, { data }) => device.setGroupAsid(index, getU32(data, 4))],
   [iowr(0x7f, STATE), (device) => refuse('EOPNOTSUPP', `descriptors of ${device.life.name} have no groups`)],
   [

@@ -4,6 +4,8 @@
  *
  * What a program sets is kept here and handed to the device when a queue begins to live: when it is enabled
  * and DRIVER_OK is set, whichever comes last. Refusals are those of Linux's vhost-vdpa.
+ *
+ * The model is called through ModelCalls, whichever way leads there: one that has failed needs a reset.
  */
 
 import { Method } from '../devices/call-words.js';
@@ -30,6 +32,8 @@ export class VdpaDevice implements Driver {
   readonly virtio: VirtioDevice;
   readonly iotlb: Iotlb;
   readonly vrings: readonly Vring[];
+  /** Bytes of its configuration space. */
+  readonly configSize: number;
   readonly #port: VdpaPort;
   /** The address space of each group of queues. */
   readonly #asids: Uint32Array;
@@ -44,6 +48,7 @@ export class VdpaDevice implements Driver {
     this.#port = port;
     this.virtio = new VirtioDevice(model, port);
     this.life = new DeviceLife(name, port, this.virtio, calls);
+    this.configSize = this.virtio.config.length;
     this.iotlb = new Iotlb(iommu, port, name);
     this.vrings = this.virtio.queues.map(() => new Vring());
     this.#asids = new Uint32Array(this.virtio.groups);
@@ -113,14 +118,35 @@ export class VdpaDevice implements Driver {
     if ((before & ~status) !== 0)
       refuse('EINVAL', `status ${hex(status)} takes bits of ${hex(before)} away, which only a reset does`);
     const starts = (status & ~before & Status.DRIVER_OK) !== 0;
-    this.virtio.status = status;
+    this.#call(Method.START, () => {
+      this.virtio.status = status;
+    });
     if (starts)
       for (const [index, vring] of this.vrings.entries()) if (vring.enabled) this.#startQueue(index);
+    this.#tell();
+  }
+
+  /** The group of queue `index`, as features are negotiated now. */
+  groupOf(index: number): number {
+    let group = 0;
+    this.#call(Method.GROUP, () => {
+      group = this.virtio.groupOf(index);
+    });
+    return group;
+  }
+
+  /** The configuration space as it is now, of `configSize` bytes. */
+  get #config(): Uint8Array {
+    let config = new Uint8Array(this.configSize);
+    this.#call(Method.CONFIG, () => {
+      config = this.virtio.config.slice();
+    });
+    return config;
   }
 
   /** Is [offset, offset+length) a part of the configuration space? @throws Refusal EINVAL. */
   checkConfig(offset: number, length: number): void {
-    const { length: size } = this.virtio.config;
+    const size = this.configSize;
     if (length === 0 || offset > size || length > size - offset)
       refuse('EINVAL', `${length} bytes at ${offset} are no part of a configuration space of ${size}`);
   }
@@ -130,13 +156,14 @@ export class VdpaDevice implements Driver {
    */
   readConfig(offset: number, length: number): Uint8Array {
     this.checkConfig(offset, length);
-    return this.virtio.config.slice(offset, offset + length);
+    return this.#config.slice(offset, offset + length);
   }
 
   /** Writes to it. @throws Refusal as `readConfig`. */
   writeConfig(offset: number, source: Uint8Array): void {
     this.checkConfig(offset, source.length);
-    this.virtio.writeConfig(offset, source);
+    this.#call(Method.WRITE_CONFIG, () => this.virtio.writeConfig(offset, source.slice()));
+    this.#tell();
   }
 
   /** VHOST_SET_VRING_NUM. @throws Refusal EINVAL as Vring.setSize. */
@@ -165,7 +192,7 @@ export class VdpaDevice implements Driver {
     vring.enabled = enabled;
     if (!this.#running) return;
     if (enabled) this.#startQueue(index);
-    else this.virtio.stopQueue(index);
+    else this.#call(Method.DRAIN, () => this.virtio.stopQueue(index));
     this.#tell();
   }
 
@@ -203,7 +230,7 @@ export class VdpaDevice implements Driver {
   /** VHOST_VDPA_SUSPEND: when it returns nothing is under way. Nothing to do before DRIVER_OK. */
   suspend(): void {
     if (!this.#running) return;
-    this.virtio.suspend();
+    this.#call(Method.DRAIN, () => this.virtio.suspend());
     this.#tell();
   }
 
@@ -257,6 +284,15 @@ export class VdpaDevice implements Driver {
     yield* releasing([() => this.iotlb.close(), () => this.life.close()]);
   }
 
+  /** Configuration interrupts since the beginning; a model that fails at saying so has changed nothing. */
+  get #configInterrupts(): number {
+    let interrupts = this.#told;
+    this.#call(Method.CONFIG, () => {
+      interrupts = this.virtio.configInterrupts;
+    });
+    return interrupts;
+  }
+
   get #running(): boolean {
     return (this.virtio.status & Status.DRIVER_OK) !== 0;
   }
@@ -266,23 +302,30 @@ export class VdpaDevice implements Driver {
     this.life.work.reset();
     for (const vring of this.vrings) vring.reset();
     if (!has(this.#backend, Backend.IOTLB_PERSIST)) this.iotlb.forget();
-    this.#told = this.virtio.configInterrupts;
+    this.#told = this.#configInterrupts;
     this.#failure = undefined;
   }
 
   #startQueue(index: number): void {
     const { size, descriptors, driver, device } = this.vrings[index]!;
-    const asid = this.#asids[this.virtio.groupOf(index)]!;
+    const asid = this.#asids[this.groupOf(index)]!;
     const addresses = { size: size === 0 ? this.virtio.queueSize : size, descriptors, driver, device, asid };
     this.virtio.startQueue(index, addresses);
   }
 
   #drain(): void {
-    this.life.work.calls.call(Method.DRAIN, undefined, () => this.virtio.drain());
+    this.#call(Method.DRAIN, () => this.virtio.drain());
+  }
+
+  /** What leads to `method` of the model. When that fails, the device needs a reset. */
+  #call(method: Method, body: () => void): void {
+    this.life.work.calls.call(method, undefined, body);
   }
 
   /** Raises what the device has wanted to raise since the last time. */
   #tell(): void {
+    const { failure } = this.life.work.calls;
+    if (failure !== undefined) this.virtio.fail(failure);
     for (let index = 0; index < this.vrings.length; index++) {
       const vring = this.vrings[index]!;
       const { interrupts } = this.virtio.queues[index]!;
@@ -290,8 +333,9 @@ export class VdpaDevice implements Driver {
       vring.told = interrupts;
       vring.raise('call');
     }
-    if (this.virtio.configInterrupts !== this.#told) this.#configCall?.raise();
-    this.#told = this.virtio.configInterrupts;
+    const interrupts = this.#configInterrupts;
+    if (interrupts !== this.#told) this.#configCall?.raise();
+    this.#told = interrupts;
     if (this.#failure === this.virtio.needsReset) return;
     this.#failure = this.virtio.needsReset;
     if (this.#failure !== undefined) for (const vring of this.vrings) vring.raise('error');

@@ -156,6 +156,14 @@ export class VirtioDevice {
     return goesOn || this.#pending.includes(1);
   }
 
+  /** The device can go on no more, for `reason`, and says so (§2.1.2). The first reason stays. */
+  fail(reason: string): void {
+    if (this.needsReset !== undefined) return;
+    this.needsReset = reason;
+    this.#status |= Status.NEEDS_RESET;
+    this.#alarms++;
+  }
+
   /** Ends what is under way: no buffer is out afterwards, and none is taken. */
   drain(): void {
     if (!this.#works) return;
@@ -201,10 +209,7 @@ export class VirtioDevice {
   #flush(): void {
     for (const [index, queue] of this.queues.entries()) {
       queue.flush();
-      if (queue.broken === undefined || this.needsReset !== undefined) continue;
-      this.needsReset = `queue ${index}: ${queue.broken}`;
-      this.#status |= Status.NEEDS_RESET;
-      this.#alarms++;
+      if (queue.broken !== undefined) this.fail(`queue ${index}: ${queue.broken}`);
     }
   }
 }
