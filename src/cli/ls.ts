@@ -24,11 +24,13 @@ function contextLines({ id, pid, pasids, more }: ContextSnapshot): string[] {
   return [`  ${color.bold(`context ${id}`)}  opened by process ${pid}`, ...lines];
 }
 
-function deviceLines({ name, spec, rid, mdev, pid, authorizations, busy }: DeviceSnapshot): string[] {
+function deviceLines(device: DeviceSnapshot): string[] {
+  const { name, spec, rid, mdev, asids, pid, authorizations, busy } = device;
   const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
-    const alias = vpasid === pasid ? '' : ` as ${vpasid}`;
-    const right = context === undefined ? 'by an iommufd' : `of context ${context}`;
+    const alias = asids ? ` as ASID ${vpasid}` : vpasid === pasid ? '' : ` as ${vpasid}`;
+    const others = asids ? 'by IOTLB messages' : 'by an iommufd';
+    const right = context === undefined ? others : `of context ${context}`;
     return `    may use PASID ${pasid}${alias} ${right}`;
   });
   return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, runner } from '../testkit/processes.js';
+import { bin, ioasid, runner } from '../testkit/processes.js';
 
 const root = new URL('../../', import.meta.url);
 const recorded = readFileSync(new URL('tests/vdpa/linux-7.3.tsv', root), 'utf8');
@@ -104,27 +104,50 @@ function linesAbout(device: string, text: string): string[] {
     );
 }
 
+/** Every answer is Linux's, or a known difference; and every known difference is met. */
+function judge(device: keyof typeof devices, stdout: string): void {
+  const [linux, ours] = [linesAbout(device, recorded), linesAbout(device, stdout)];
+  assert.equal(ours.length, linux.length);
+  const met = new Set<Known>();
+  for (const [n, line] of ours.entries()) {
+    if (line === linux[n]) continue;
+    const difference = known[device].find(({ where, ours }) => where.test(linux[n]!) && ours.test(line));
+    assert.ok(difference !== undefined, `line ${n + 1}\nLinux: ${linux[n]}\nours:  ${line}`);
+    met.add(difference);
+  }
+  assert.deepEqual(
+    known[device].filter((each) => !met.has(each)).map(({ where }) => where),
+    [],
+  );
+}
+
 describe(`vhost-vdpa as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
   for (const device of ['net', 'blk'] as const) {
     it(`${device}: every call is answered as Linux's simulator does, or as is told`, () => {
       const program = [testProgram('vdpa'), '/dev/vhost-vdpa-0', device];
       const { status, stdout, stderr } = ioasid(['run', '-d', devices[device], '--', ...program], runner);
       assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
-      const [linux, ours] = [linesAbout(device, recorded), linesAbout(device, stdout)];
-      assert.equal(ours.length, linux.length);
-      const met = new Set<Known>();
-      for (const [n, line] of ours.entries()) {
-        if (line === linux[n]) continue;
-        const difference = known[device].find(({ where, ours }) => where.test(linux[n]!) && ours.test(line));
-        assert.ok(difference !== undefined, `line ${n + 1}\nLinux: ${linux[n]}\nours:  ${line}`);
-        met.add(difference);
-      }
-      assert.deepEqual(
-        known[device].filter((each) => !met.has(each)).map(({ where }) => where),
-        [],
-      );
+      judge(device, stdout);
     });
   }
+
+  it('an owner that is killed in the middle of requests leaves the device as new to the next', () => {
+    const program = [testProgram('vdpa'), '/dev/vhost-vdpa-0', 'blk'];
+    const script =
+      'for wait in 0.3 0.5 0.7 0.9; do "$@" >/dev/null & sleep $wait; kill -9 $!; wait $!; done; exec "$@"';
+    const command = ['sh', '-c', script, 'sh', ...program];
+    const { status, stdout } = ioasid(['run', '-d', devices.blk, '--', ...command], runner);
+    assert.equal(status, 0);
+    judge('blk', stdout);
+  });
+
+  it('ls shows an ASID that its owner has mapped', () => {
+    const script = '"$@" >/dev/null & sleep 0.5; kill -STOP $!; $IOASID ls; kill -9 $!; wait $!; exit 0';
+    const command = ['sh', '-c', script, 'sh', testProgram('vdpa'), '/dev/vhost-vdpa-0', 'blk'];
+    const { stdout } = ioasid(['run', '-d', devices.blk, '--', 'env', `IOASID=${bin}`, ...command], runner);
+    assert.match(stdout, /vhost-vdpa-0 {2}virtio-blk,.* open in process \d+/);
+    assert.match(stdout, /may use PASID \d+ as ASID 0 by IOTLB messages/);
+  });
 
   it('every difference that is known has a row in docs/differences.md', () => {
     for (const { row } of [...known.net, ...known.blk]) assert.ok(documented.includes(`| ${row} `), row);

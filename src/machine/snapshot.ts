@@ -50,7 +50,9 @@ export interface DeviceSnapshot {
   readonly mdev: boolean;
   /** The process that has it open. */
   readonly pid: number | undefined;
-  /** Without `context`: attached through an iommufd. */
+  /** It is a vDPA device: a vpasid is an ASID. */
+  readonly asids: boolean;
+  /** Without `context`: attached through an iommufd, or mapped by IOTLB messages. */
   readonly authorizations: readonly { pasid: number; vpasid: number; context: number | undefined }[];
   readonly busy: boolean;
 }
@@ -93,6 +95,7 @@ function deviceSnapshot({ driver, spec }: MachineDevice): DeviceSnapshot {
     spec,
     rid: life.rid,
     mdev: life.mediated,
+    asids: driver.hasAsids,
     pid: life.holder,
     authorizations: [...life.authorizations()].map(({ pasid, vpasid, context }) => ({
       pasid,
