@@ -5,8 +5,9 @@
 #
 #   qemu/test.sh            builds nothing but the guests: run `npm run build` first
 #
-# Two machines: one without an IOMMU of its own, in QEMU 10 (guest.c), and one with a virtual Intel IOMMU
-# whose first-stage tables QEMU hands to iommufd, in QEMU 11 (guest-vtd.c).
+# Two such machines: one without an IOMMU of its own, in QEMU 10 (guest.c), and one with a virtual Intel IOMMU
+# whose first-stage tables QEMU hands to iommufd, in QEMU 11 (guest-vtd.c). A third one has a virtio-blk by
+# vhost-vdpa, and boots from it: SeaBIOS is its driver, and what is on the disk is boot.S.
 #
 # Software emulation (TCG): no /dev/kvm is needed. Environment: that of fetch.sh.
 set -eu
@@ -79,3 +80,28 @@ PASID 3, when it has no entry any more: not written
 end
 END
 echo "qemu: the guest's DMA went through tables of its own, nested by iommufd in the memory of the machine"
+
+# disk RELEASE: boots from a disk that is a file of the server's, and looks into the file afterwards.
+disk() {
+	gcc -m32 -c -o "$work/boot.o" "$here/boot.S"
+	ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$work/disk.img" "$work/boot.o"
+	printf 'sector 1, read by the firmware through vhost-vdpa\n' >"$work/wanted"
+	cat "$work/wanted" >>"$work/disk.img"
+	truncate -s 1M "$work/disk.img"
+	qemu=$("$here/fetch.sh" "$1")
+	status=0
+	timeout -k 5 60 node "$here/../bin/ioasid" run --device "virtio-blk,file=$work/disk.img" -- \
+		"$qemu" -machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio \
+		-device isa-debug-exit,iobase=0xf4,iosize=4 \
+		-device vhost-vdpa-device-pci,vhostdev=/dev/vhost-vdpa-0,bootindex=1 \
+		</dev/null >"$work/said" 2>"$work/complaints" || status=$?
+	cat "$work/said" "$work/complaints"
+	[ "$status" = 1 ] || stop "ended with status $status"
+	[ ! -s "$work/complaints" ] || stop "QEMU or the server has complained"
+	cmp -s "$work/said" "$work/wanted" || stop "the disk has said something else"
+	tail -c +1025 "$work/disk.img" | head -c "$(wc -c <"$work/wanted")" | cmp -s - "$work/wanted" ||
+		stop "what the guest has written is not in the file"
+}
+
+for release in bookworm trixie; do disk "$release"; done
+echo "qemu: the guests booted from a disk behind vhost-vdpa"

@@ -86,7 +86,7 @@ test('an INVALIDATE takes out whole mappings that it touches, and is no error wh
   refused(
     () => finish(iotlb.invalidate({ asid: vpasidOf(0), iova: BASE, size: 0x1000n })),
     'EINVAL',
-    /nothing was ever mapped/,
+    /nothing was ever said of ASID 0/,
   );
   update(0, BASE, 0x10000n);
   finish(iotlb.invalidate({ asid: vpasidOf(0), iova: 0xf0000000n, size: 0x1000n }));
@@ -98,6 +98,18 @@ test('an INVALIDATE takes out whole mappings that it touches, and is no error wh
   assert.equal(read(0, 0x100000), undefined);
   finish(iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 2n ** 64n - 1n }));
   assert.equal(iotlb.mappings(vpasidOf(0)), 0);
+});
+
+test('a batch may be the first that is said of an ASID', () => {
+  const { update, iotlb, port } = setUp();
+  refused(() => iotlb.beginBatch(vpasidOf(2)), 'EINVAL', /has no ASID 2/);
+  iotlb.beginBatch(vpasidOf(1));
+  finish(iotlb.invalidate({ asid: vpasidOf(1), iova: 0n, size: 0x1000n }));
+  iotlb.endBatch(vpasidOf(1));
+  assert.equal(port.authorizations.size, 0);
+  iotlb.checkEmpty(vpasidOf(1));
+  update(1, BASE, 0x1000n);
+  assert.equal(iotlb.mappings(vpasidOf(1)), 1);
 });
 
 test('in a batch only its ASID is spoken of', () => {

@@ -2,9 +2,9 @@
  * Iotlb: the address spaces of one open vDPA device, one for each ASID, as IOTLB messages change them (struct
  * vhost_iotlb_msg of linux/vhost_types.h).
  *
- * An ASID has an address space from its first mapping on. Invariant: while that has mappings the ASID is in
- * the port's list, and its table is that; while it has none, the ASID can be a PASID of a context. Mappings
- * are taken out as a whole by what touches them, as Linux's vhost does.
+ * An ASID has an address space from its first batch or mapping on. Invariant: while that has mappings the
+ * ASID is in the port's list, and its table is that; while it has none, the ASID can be a PASID of a context.
+ * Mappings are taken out as a whole by what touches them, as Linux's vhost does.
  */
 import type { MemoryRange } from '../file/open-file.js';
 import { finish, type Work, workOf } from '../file/work.js';
@@ -59,13 +59,12 @@ export class Iotlb {
    */
   update({ asid, iova, size }: IotlbRange, permission: number, memory: () => MemoryRange): void {
     this.#checkBatch(asid);
-    if (asid >= this.#port.asids) refuse('EINVAL', `${this.#name} has no ASID ${asid}`);
+    this.#checkAsid(asid);
     this.#checkOwn(asid);
     if (iova + size - 1n > LAST_IOVA)
       refuse('EINVAL', `iova range ${hex(iova)}+${hex(size)} has addresses above ${hex(LAST_IOVA)}`);
     const existing = this.#spaces.get(asid);
-    const space =
-      existing ?? new AddressSpace(this.#iommu, `ASID ${asid} of ${this.#name}`, this.#quota, this.#tables);
+    const space = existing ?? this.#makeSpace(asid);
     try {
       space.iovas.find(size, 0n, iova);
       this.#quota.check(1);
@@ -101,10 +100,15 @@ export class Iotlb {
     if (space.table.count === 0) this.#port.leave(asid);
   }
 
-  /** BATCH_BEGIN. @throws Refusal as `invalidate`. */
+  /**
+   * BATCH_BEGIN, which may be the first that is said about an ASID. @throws Refusal EINVAL no such ASID, or a
+   * batch of another one is open; EBUSY the ASID is a PASID of a context.
+   */
   beginBatch(asid: Vpasid): void {
     this.#checkBatch(asid);
-    this.#known(asid);
+    this.#checkAsid(asid);
+    this.#checkOwn(asid);
+    if (!this.#spaces.has(asid)) this.#spaces.set(asid, this.#makeSpace(asid));
     this.#batch = asid;
   }
 
@@ -121,7 +125,7 @@ export class Iotlb {
    */
   forget(): void {
     for (const [asid, space] of this.#spaces) {
-      const empty = new AddressSpace(this.#iommu, space.name, this.#quota, this.#tables);
+      const empty = this.#makeSpace(asid);
       for (const { iova, length } of space.views()) finish(empty.copy(iova, space, iova, length, 0));
       if (empty.table.count > 0) this.#port.enter(asid, empty.table, undefined);
       this.#spaces.set(asid, empty);
@@ -145,9 +149,17 @@ export class Iotlb {
     this.#batch = undefined;
   }
 
+  #makeSpace(asid: Vpasid): AddressSpace {
+    return new AddressSpace(this.#iommu, `ASID ${asid} of ${this.#name}`, this.#quota, this.#tables);
+  }
+
+  #checkAsid(asid: Vpasid): void {
+    if (asid >= this.#port.asids) refuse('EINVAL', `${this.#name} has no ASID ${asid}`);
+  }
+
   #known(asid: Vpasid): AddressSpace {
     return (
-      this.#spaces.get(asid) ?? refuse('EINVAL', `nothing was ever mapped in ASID ${asid} of ${this.#name}`)
+      this.#spaces.get(asid) ?? refuse('EINVAL', `nothing was ever said of ASID ${asid} of ${this.#name}`)
     );
   }
 
