@@ -9,7 +9,7 @@ import { finish, finished } from '../file/work.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { Quota, tableQuota } from '../iommu/quota.js';
-import { Refusal } from '../linux/errno.js';
+import { refusal } from '../testkit/refused.js';
 import { Ioas } from './ioas.js';
 
 const PAGE = 4096n;
@@ -22,12 +22,11 @@ interface Mapping {
 
 /** The value that `run` returns, or the errno with which it is refused. */
 function outcome<T>(run: () => T): T | string {
-  try {
-    return run();
-  } catch (error) {
-    assert.ok(error instanceof Refusal, String(error));
-    return error.code;
-  }
+  let value: T | undefined;
+  const refused = refusal(() => {
+    value = run();
+  });
+  return refused?.code ?? value!;
 }
 
 const overlap = (a: Mapping, b: Mapping) => a.iova < b.iova + b.length && b.iova < a.iova + a.length;

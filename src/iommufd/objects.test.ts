@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { finished } from '../file/work.js';
-import { Refusal } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
+import { refusal } from '../testkit/refused.js';
 import { IommufdObject, ObjectTable } from './objects.js';
 
 /** An object that refers to others, as an HWPT does to its IOAS. */
@@ -25,15 +25,8 @@ class Node extends IommufdObject {
   }
 }
 
-function code(run: () => unknown): string {
-  try {
-    run();
-    return 'ok';
-  } catch (error) {
-    assert.ok(error instanceof Refusal, String(error));
-    return error.code;
-  }
-}
+/** The errno with which `run` is refused, or `ok`. */
+const code = (run: () => unknown) => refusal(run)?.code ?? 'ok';
 
 test('ids are the lowest free ones, and an object can be destroyed exactly when nothing refers to it', () => {
   const step = fc.record({

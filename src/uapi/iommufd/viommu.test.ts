@@ -8,7 +8,8 @@ import { BufferMemory } from '../../iommu/memory.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { IommufdSubsystem } from '../../iommufd/subsystem.js';
-import { Refusal, refuse } from '../../linux/errno.js';
+import { refuse } from '../../linux/errno.js';
+import { refusal } from '../../testkit/refused.js';
 import { type FieldTypes, type Given, type Struct, sized } from '../struct.js';
 import { iommufd } from './command.js';
 import { HwptAllocStruct, hwptIoctls } from './hwpt.js';
@@ -34,14 +35,9 @@ class Asker {
   ask<T extends FieldTypes>(name: keyof typeof ioctls, struct: Struct<T>, given: Given<T>): string {
     this.#memory.set(sized(struct, given), STRUCT_AT);
     const ioctl = ioctls[name];
-    try {
-      const call = { cmd: 0x3b00 | ioctl.nr, arg: STRUCT_AT, data: new Uint8Array(0) };
-      finished(iommufd(name, ioctl)(this.context, this.#caller(), call));
-      return 'ok';
-    } catch (error) {
-      assert.ok(error instanceof Refusal, String(error));
-      return error.code;
-    }
+    const call = { cmd: 0x3b00 | ioctl.nr, arg: STRUCT_AT, data: new Uint8Array(0) };
+    const handle = iommufd(name, ioctl);
+    return refusal(() => finished(handle(this.context, this.#caller(), call)))?.code ?? 'ok';
   }
 
   #caller(): Caller {
