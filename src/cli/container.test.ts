@@ -10,13 +10,22 @@ import { bin, ioasid, runner, shell } from '../testkit/processes.js';
 
 const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices';
 
+/** How the program is linked, and what its container is. */
+const programs = [
+  ['dynamic', 'type1'],
+  ['static', 'type1'],
+  ['dynamic', 'iommufd'],
+] as const;
+
 describe(`container and group as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
   for (const [name, type] of Object.entries({ type1: '1', type1v2: '3' })) {
-    for (const linkage of ['dynamic', 'static'] as const) {
-      it(`a ${linkage} program finds its device, opens its group, and has memory copied (${name})`, () => {
-        const command = [testProgram('container', { linkage }), type];
+    for (const [linkage, kind] of programs) {
+      it(`a ${linkage} program has memory copied in a container of kind ${kind} (${name})`, () => {
+        const compat = kind === 'iommufd' ? [kind] : [];
+        const command = [testProgram('container', { linkage }), type, ...compat];
+        const devices = ['--device', 'dsa', '--device', 'edu'];
         const { status, stdout, stderr } = ioasid(
-          ['run', '--device', 'dsa', '--device', 'edu', '--', ...command],
+          ['run', ...devices, '--container', kind, '--', ...command],
           runner,
         );
         assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'ok\n', stderr: '' });

@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
+import { containerKinds } from '../machine/nodes.js';
 import { USAGE } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';
@@ -42,6 +43,11 @@ function describesMachine(command: Command): Command {
       DEFAULT_TABLE_QUOTA,
     )
     .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
+    .addOption(
+      new Option('--container <kind>', 'what /dev/vfio/vfio is: real type1, or an iommufd in its place')
+        .choices(containerKinds)
+        .default('type1'),
+    )
     .option(
       '--bind-first',
       'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux',

@@ -11,6 +11,7 @@ import { doorbellSource } from '../linux/doorbells.js';
 import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { Machine } from '../machine/machine.js';
+import type { ContainerKind } from '../machine/nodes.js';
 import { publish } from './control-socket.js';
 import type { NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';
@@ -36,6 +37,7 @@ export interface MachineArguments {
   readonly tableQuota: number;
   readonly objectQuota: number;
   readonly iommuTest?: boolean;
+  readonly container: ContainerKind;
   readonly bindFirst?: boolean;
   readonly verbose?: boolean;
 }
@@ -47,6 +49,7 @@ export interface MachineArguments {
 export function makeMachine({
   device,
   iommuTest,
+  container,
   bindFirst,
   pasidQuota,
   mappingQuota,
@@ -61,6 +64,7 @@ export function makeMachine({
     tableQuota,
     objectQuota,
     iommuTest: iommuTest ?? false,
+    container,
     bindFirst: bindFirst ?? false,
   });
 }

@@ -22,6 +22,7 @@ import { makeVdpaDevice } from '../vdpa/make-device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { VfioGroup } from '../vfio/group.js';
 import { makeDevices } from '../vfio/make-devices.js';
+import { Type1Container } from '../vfio/type1-container.js';
 import { type NodeOptions, nodesOf } from './nodes.js';
 import { assignRids } from './requester-ids.js';
 import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
@@ -64,7 +65,9 @@ export class Machine {
     this.devices = this.#makeDevices(plans, options.baseDirectory ?? process.cwd());
     this.groups = makeGroups(this.#functions);
     const { ioasid, iommufd, groups } = this;
-    this.nodes = nodesOf({ ioasid, iommufd, functions: this.#functions, vdpa: this.#vdpa, groups }, options);
+    const newContainer = () => new Type1Container(this.iommu, { mappings: mappingQuota, tables: tableQuota });
+    const files = { functions: this.#functions, vdpa: this.#vdpa, groups };
+    this.nodes = nodesOf({ ioasid, iommufd, newContainer, ...files }, options);
   }
 
   /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */

@@ -11,22 +11,30 @@ import { DeviceFile } from '../uapi/device-file.js';
 import { contextTable, deviceTable } from '../uapi/ioasid.js';
 import type { IoctlTable } from '../uapi/ioctl.js';
 import { iommuTestTable } from '../uapi/iommu-test.js';
+import { checkReady, type1Table } from '../uapi/type1-container.js';
 import { REGIONS_END, regionOperations, vfioIoctls } from '../uapi/vfio.js';
 import { cdevIoctls } from '../uapi/vfio-cdev.js';
-import { containerTable, groupTable } from '../uapi/vfio-container.js';
+import { compatTable } from '../uapi/vfio-compat.js';
+import { groupTable } from '../uapi/vfio-group.js';
 import { vhostIoctl, writeMessage } from '../uapi/vhost.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
+import type { Type1Container } from '../vfio/type1-container.js';
 
 /** What the files stand for. */
 export interface MachineObjects {
   readonly ioasid: IoasidSubsystem;
   readonly iommufd: IommufdSubsystem;
+  /** Makes what an open of `/dev/vfio/vfio` stands for. */
+  readonly newContainer: () => Type1Container;
   readonly functions: readonly VfioDevice[];
   readonly vdpa: readonly VdpaDevice[];
   readonly groups: readonly VfioGroup[];
 }
+
+export const containerKinds = ['type1', 'iommufd'] as const;
+export type ContainerKind = (typeof containerKinds)[number];
 
 export interface NodeOptions {
   /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */
@@ -36,19 +44,23 @@ export interface NodeOptions {
    * from its open on.
    */
   readonly bindFirst?: boolean;
+  /**
+   * What `/dev/vfio/vfio` is: real type1, which is the default, or an iommufd that stands in for it.
+   */
+  readonly container?: ContainerKind;
 }
 
 const deviceIoctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoctls, ...deviceTable]);
-const testedContainerTable = new Map([...containerTable, ...iommuTestTable]);
+const testedTable = new Map([...compatTable, ...iommuTestTable]);
 
 export function nodesOf(
-  { ioasid, iommufd, functions, vdpa, groups }: MachineObjects,
-  { iommuTest = false, bindFirst = false }: NodeOptions,
+  { ioasid, iommufd, newContainer, functions, vdpa, groups }: MachineObjects,
+  { iommuTest = false, bindFirst = false, container = 'type1' }: NodeOptions,
 ): DeviceNode[] {
   return [
     ioasidNode(ioasid),
-    containerNode(iommufd, 'iommu', 0, iommuTest ? testedContainerTable : containerTable),
-    containerNode(iommufd, 'vfio/vfio', 1, containerTable),
+    iommufdNode(iommufd, 'iommu', 0, iommuTest ? testedTable : compatTable),
+    container === 'iommufd' ? iommufdNode(iommufd, 'vfio/vfio', 1, compatTable) : type1Node(newContainer),
     ...functions.map((device) => deviceNode(device, bindFirst)),
     ...groups.map(groupNode),
     ...vdpa.map(vdpaNode),
@@ -66,8 +78,8 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
   };
 }
 
-/** A container is an iommufd: it differs in how memory is counted by default (`rlimitMode`). */
-function containerNode(
+/** As a container it differs in how memory is counted by default (`rlimitMode`). */
+function iommufdNode(
   iommufd: IommufdSubsystem,
   path: string,
   rlimitMode: number,
@@ -79,6 +91,21 @@ function containerNode(
     open: (caller) => {
       const context = iommufd.open(caller.pid, rlimitMode);
       return new DeviceFile(context, table, { release: () => context.close() });
+    },
+  };
+}
+
+function type1Node(newContainer: () => Type1Container): DeviceNode {
+  return {
+    path: 'vfio/vfio',
+    flushes: false,
+    open: () => {
+      const container = newContainer();
+      return new DeviceFile(container, type1Table, {
+        check: (key) => checkReady(container, key),
+        // What it has goes with its groups.
+        release: () => {},
+      });
     },
   };
 }

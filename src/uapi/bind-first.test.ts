@@ -7,6 +7,7 @@ import { CONFIG_REGION, VfioDeviceFile } from '../client/vfio-device.js';
 import { finish } from '../file/work.js';
 import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
+import { IommufdContainer } from '../vfio/iommufd-container.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio.js';
 
 const CONFIG_OFFSET = CONFIG_REGION * 2 ** 40;
@@ -77,7 +78,7 @@ test('with bind-first a device that is had through its group is bound already', 
   const context = machine.iommufd.open(1);
   context.nameCompatIoas(context.allocIoas().id);
   group!.open(1);
-  group!.setContainer(context);
+  group!.setContainer(new IommufdContainer(context));
   finish(group!.openDevice(1));
   assert.equal(machine.devices[0]!.driver.life.granted, true);
 });

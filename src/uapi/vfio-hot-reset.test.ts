@@ -4,7 +4,7 @@ import { refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
 import { vfioIoctls } from './vfio.js';
 import { cdevIoctls } from './vfio-cdev.js';
-import { groupedIoctls } from './vfio-container.js';
+import { groupedIoctls } from './vfio-group.js';
 import { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
 
 const byCdev = { table: new Map([...vfioIoctls, ...cdevIoctls]) };

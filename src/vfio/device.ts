@@ -3,7 +3,8 @@
  *
  * It has what is VFIO's: regions, configuration space, interrupts, the binding to an iommufd. Who has it open
  * and what it is authorized for is its life (driver/device-life.ts), which is every driver's. Invariant:
- * while it is bound to an iommufd, its life belongs to that ABI, and page requests go to the binding.
+ * while it is bound to an iommufd or to a container, its life belongs to that ABI, and page requests go to
+ * the binding of an iommufd.
  *
  * A model that has failed answers EIO in its BARs until it is reset. ERR is raised once for each failure:
  * nobody calls up here, so whatever lets the model do something is followed by a look at their number.
@@ -17,10 +18,12 @@ import type { PciPort } from '../driver/pci-port.js';
 import type { Caller, FileCall } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
+import type { PageTable } from '../iommu/page-table.js';
 import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
+import { ContainerBinding } from './container-binding.js';
 import type { Interrupts, IrqRequest } from './interrupts.js';
 import { IommufdBinding } from './iommufd-binding.js';
 
@@ -45,7 +48,7 @@ export class VfioDevice implements Driver {
   /** BAR sizes in bytes by index, 0 where there is none. */
   readonly #barSizes: readonly number[];
   #grouped = false;
-  #binding: IommufdBinding | undefined;
+  #binding: IommufdBinding | ContainerBinding | undefined;
   #lowPower = false;
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
@@ -79,7 +82,7 @@ export class VfioDevice implements Driver {
     return context === undefined ? [this, ...this.life.contexts()] : [this, context];
   }
 
-  /** Is it bound to an iommufd? */
+  /** Is it bound to an iommufd or a container? */
   get bound(): boolean {
     return this.#binding !== undefined;
   }
@@ -150,10 +153,21 @@ export class VfioDevice implements Driver {
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
     this.life.checkUnauthorized();
-    this.#binding = new IommufdBinding(this.name, this.#port, this.#pci, context);
-    this.#port.pager = this.#binding;
+    const binding = new IommufdBinding(this.name, this.#port, this.#pci, context);
+    this.#binding = binding;
+    this.#port.pager = binding;
     this.life.bind('bound to an iommufd; attach it to page tables of that');
-    return this.#binding.device.id;
+    return binding.device.id;
+  }
+
+  /**
+   * On the way through its group: `table`, of the type1 container `container`, translates what it does.
+   * @throws Refusal EBUSY when it is authorized by the native ABI; ENOSPC as DevicePort.enter.
+   */
+  enterContainer(container: object, table: PageTable): void {
+    this.life.checkUnauthorized();
+    this.#binding = new ContainerBinding(this.#port, container, table);
+    this.life.bind('in a type1 container; map memory there');
   }
 
   /**
@@ -277,7 +291,8 @@ export class VfioDevice implements Driver {
   }
 
   #bound(): IommufdBinding {
-    return this.#binding ?? refuse('EINVAL', `${this.name} is not bound to an iommufd`);
+    if (this.#binding instanceof IommufdBinding) return this.#binding;
+    return refuse('EINVAL', `${this.name} is not bound to an iommufd`);
   }
 
   #drain(vpasid: Vpasid | undefined): Work<void> {

@@ -4,6 +4,7 @@
  * mediated device as what its parent's requests carry for it.
  */
 import type { DevicePort } from '../driver/device-port.js';
+import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
@@ -20,12 +21,16 @@ import { VtdDomain, vtdInfo } from './vtd-domain.js';
  * Requests to these addresses are interrupt messages on x86 (Intel SDM vol. 3, 12.11.1), so they are never
  * translated.
  */
-const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
+export const INTERRUPT_MESSAGES = { start: 0xfee00000n, last: 0xfeefffffn };
+
+/** The IOVAs that it can translate, and those that it cannot. */
+const APERTURE = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
+export const BEYOND_APERTURE = { start: APERTURE.last + 1n, last: LAST_IOVA };
 
 export class FunctionHardware implements IommuHardware {
   readonly iommu: Iommu;
   readonly pageSize = BigInt(PAGE_SIZE);
-  readonly aperture = { start: 0n, last: 2n ** BigInt(ADDRESS_BITS) - 1n };
+  readonly aperture = APERTURE;
   readonly reserved = [INTERRUPT_MESSAGES];
   readonly coherent = true;
   readonly dirtyTracking = true;

@@ -2,18 +2,16 @@
  * A VFIO group: the function behind `/dev/vfio/N`, for programs that reach devices through a container.
  *
  * Functions here are isolated from each other, so each has a group of its own. The group's file is presented
- * with a container's (an iommufd context), and from then on the device can be opened through it: it is bound
- * to the context and attached to the compatibility IOAS before its user has the descriptor. Linux's rules
- * (vfio_group of 7.3): one open file at a time; a device that is in use through its own file keeps the
- * group's shut, and the other way round. Invariant: the group has a container only while its file or a device
- * of it is open, and it holds one reference on the container's context as long.
+ * with a container's, and from then on the device can be opened through it: its DMA is translated by what the
+ * container has mapped before its user has the descriptor. Linux's rules (vfio_group of 7.3): one open file
+ * at a time; a device that is in use through its own file keeps the group's shut, and the other way round.
+ * Invariant: the group has a container only while its file or a device of it is open, and is counted there
+ * as long.
  */
 
-import { releasing, type Sliced, type Work } from '../file/work.js';
-import { NO_PASID } from '../iommu/pasid.js';
-import { compatIoas, joinContainer } from '../iommufd/compat.js';
-import type { IommufdContext } from '../iommufd/context.js';
+import { releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
+import type { Container } from './container.js';
 import type { VfioDevice } from './device.js';
 
 export class VfioGroup {
@@ -21,7 +19,7 @@ export class VfioGroup {
   readonly number: number;
   readonly device: VfioDevice;
   #holder: number | undefined;
-  #container: IommufdContext | undefined;
+  #container: Container | undefined;
   // The group's own file, and the device's files that were opened through it.
   #files = 0;
   #deviceFiles = 0;
@@ -32,7 +30,7 @@ export class VfioGroup {
   }
 
   /** The container that the group has joined. */
-  get container(): IommufdContext | undefined {
+  get container(): Container | undefined {
     return this.#container;
   }
 
@@ -54,7 +52,7 @@ export class VfioGroup {
 
   /** What a call on the group's file uses. */
   uses(): readonly object[] {
-    return this.#container === undefined ? [this, this.device] : [this, this.device, this.#container];
+    return this.#container === undefined ? [this, this.device] : [this, this.device, this.#container.object];
   }
 
   /** The last descriptor of the group's file is gone. The group is in use until the device's are gone too. */
@@ -63,29 +61,30 @@ export class VfioGroup {
   }
 
   /**
-   * VFIO_GROUP_SET_CONTAINER: the group joins `context`, which whoever calls has been shown to hold.
+   * VFIO_GROUP_SET_CONTAINER: the group joins `container`, which whoever calls has been shown to hold.
    * @throws Refusal EINVAL when the group has a container.
    */
-  setContainer(context: IommufdContext): void {
-    if (this.#container !== undefined) this.refuseContainer();
-    joinContainer(context);
-    context.hold();
-    this.#container = context;
+  setContainer(container: Container): void {
+    this.checkFree();
+    container.join();
+    this.#container = container;
   }
 
-  /** @throws Refusal EINVAL: the group has a container. */
-  refuseContainer(): never {
-    return refuse('EINVAL', `group ${this.number} has a container already`);
+  /** @throws Refusal EINVAL when the group has a container. */
+  checkFree(): void {
+    if (this.#container !== undefined) refuse('EINVAL', `group ${this.number} has a container already`);
   }
 
   /**
-   * VFIO_GROUP_UNSET_CONTAINER. A device that is open stays where it is. @throws Refusal EINVAL when the
-   * group has no container.
+   * VFIO_GROUP_UNSET_CONTAINER. @throws Refusal EINVAL when the group has no container; EBUSY while its
+   * device is open, unless the container lets it go (then the device stays where it is).
    */
   unsetContainer(): Sliced<void> {
-    const context = this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);
+    const container = this.#joined();
+    if (this.#deviceFiles > 0 && !container.leavesOpen)
+      refuse('EBUSY', `${this.device.name} of group ${this.number} is open`);
     this.#container = undefined;
-    return context.drop();
+    return container.leave();
   }
 
   /**
@@ -102,12 +101,13 @@ export class VfioGroup {
 
   /**
    * The device is opened through the group; every open is closed with `closeDevice`.
-   * @throws Refusal EINVAL when the group has no container; EBUSY when the device is open by its own file;
-   * ENODEV when the container has no IOAS; and as VfioDevice.attach.
+   * @throws Refusal EINVAL when the group has no container, or that no IOMMU; EBUSY when the device is open
+   * by its own file; and as Container.attach.
    */
   *openDevice(pid: number): Work<void> {
-    const context = this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);
-    if (this.#deviceFiles === 0) yield* this.#start(context, pid);
+    const container = this.#joined();
+    container.checkReady();
+    if (this.#deviceFiles === 0) yield* this.#start(container, pid);
     this.#deviceFiles++;
     this.#files++;
   }
@@ -118,11 +118,14 @@ export class VfioGroup {
     yield* releasing([() => (this.#deviceFiles === 0 ? this.device.close() : undefined), () => this.#put()]);
   }
 
-  *#start(context: IommufdContext, pid: number): Work<void> {
+  #joined(): Container {
+    return this.#container ?? refuse('EINVAL', `group ${this.number} has no container`);
+  }
+
+  *#start(container: Container, pid: number): Work<void> {
     this.device.life.open(pid);
     try {
-      this.device.bindGrouped(context);
-      yield* this.device.attach(compatIoas(context).id, NO_PASID);
+      yield* workOf(container.attach(this.device));
     } catch (error) {
       yield* this.device.close();
       throw error;
@@ -136,6 +139,6 @@ export class VfioGroup {
     this.#holder = undefined;
     const container = this.#container;
     this.#container = undefined;
-    return container?.drop();
+    return container?.leave();
   }
 }
