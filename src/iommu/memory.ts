@@ -31,8 +31,24 @@ export interface Memory {
    */
   backing?(offset: number): Backing;
 
+  /**
+   * The same bytes at the same offsets, held for `access`: they stay when their owner unmaps them or exits,
+   * as pinned memory does. It is the receiver's. Absent or undefined: it is memory that stays anyway, or
+   * cannot be held. Asked while the owner waits in the call that named it. Not for the DMA path. Never
+   * throws.
+   */
+  held?(offset: number, length: number, access: number): Memory | undefined;
+
   /** Lets go of the memory; called once, when no mapping names it any more. */
   close(): void;
+}
+
+/** What stands for `memory` when it is to be held: its reference is taken over, and the receiver's. */
+export function holding(memory: Memory, offset: number, length: number, access: number): Memory {
+  const held = memory.held?.(offset, length, access);
+  if (held === undefined) return memory;
+  memory.close();
+  return held;
 }
 
 /** What Memory.backing says. */

@@ -14,7 +14,7 @@ import { AddressSpace, type Piece, type Unmapped } from '../ioasid/address-space
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, RIGHTS, WRITE } from '../iommu/iommu.js';
-import type { Memory } from '../iommu/memory.js';
+import { holding, type Memory } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
 import type { Quota } from '../iommu/quota.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
@@ -122,16 +122,20 @@ export class Ioas extends IommufdObject {
    * @throws Refusal as AddressSpace.place; EFAULT when a domain is there and the memory cannot be reached.
    */
   map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): bigint {
+    let { memory } = range;
     try {
       const at = this.space.iovas.find(length, address, iova);
       this.space.iovas.requireAligned(address);
       this.#quota.check(1);
       const offset = exactOffset(range, address);
-      if (this.#domains.size > 0) requireReach(range.memory, offset, length, access);
-      this.space.map(at, length, range.memory, offset, access);
+      if (this.#domains.size > 0) {
+        requireReach(memory, offset, length, access);
+        memory = holding(memory, Number(offset), Number(length), access);
+      }
+      this.space.map(at, length, memory, offset, access);
       return at;
     } catch (error) {
-      range.memory.close();
+      memory.close();
       throw error;
     }
   }

@@ -281,7 +281,7 @@ function requireRights(fd: number, copy: number, access: number): boolean {
   const mode = flags & (constants.O_WRONLY | constants.O_RDWR);
   if (mode === constants.O_WRONLY)
     refuse('EACCES', `fd ${fd} is not open for reading, which every mapping needs`);
-  const sealed = (seals(copy) & F_SEALS_WRITE) !== 0;
+  const sealed = sealedAgainstWriting(copy);
   if (access & WRITE && mode !== constants.O_RDWR) refuse('EACCES', `fd ${fd} is not open for writing`);
   if (access & WRITE && sealed) refuse('EACCES', `fd ${fd} is sealed against writing`);
   return mode === constants.O_RDWR && !sealed;
@@ -295,6 +295,11 @@ function requireRange(fd: number, size: number, offset: number, length: number):
       `${hex(length)} bytes at offset ${hex(offset)} are not within fd ${fd}, which has ${hex(size)} bytes`,
     );
   }
+}
+
+/** Could nobody open the file for writing and map it? */
+export function sealedAgainstWriting(fd: number): boolean {
+  return (seals(fd) & F_SEALS_WRITE) !== 0;
 }
 
 /** The file's seals; 0 for a file that cannot have any. */

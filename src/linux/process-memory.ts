@@ -17,6 +17,7 @@
 import { Errno, hex, Refusal, refuse } from './errno.js';
 import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
+import { HeldArea } from './held-area.js';
 import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
 import { Areas } from './process-areas.js';
@@ -163,6 +164,12 @@ export class ProcessMemory {
       if (error instanceof Refusal) return false;
       throw error;
     }
+  }
+
+  /** As Memory.held: what is shared, while the process waits for us. */
+  held(address: number, length: number, access: number): HeldArea | undefined {
+    if (this.#mem === -1) return undefined;
+    return HeldArea.of(this.#pid, this.#maps, { address, length, access }, this.description);
   }
 
   /** As Memory.backing: the file of shared memory. */

@@ -10,6 +10,7 @@ import type { MemoryRange } from '../file/open-file.js';
 import { finish, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type Iommu, RIGHTS } from '../iommu/iommu.js';
+import { holding } from '../iommu/memory.js';
 import { ADDRESS_BITS, NONE } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import { DEFAULT_MAPPING_QUOTA, Quota, tableQuota } from '../iommu/quota.js';
@@ -69,7 +70,8 @@ export class Iotlb {
       space.iovas.find(size, 0n, iova);
       this.#quota.check(1);
       const range = memory();
-      space.map(iova, size, range.memory, BigInt(range.offset), permission & RIGHTS);
+      const held = holding(range.memory, range.offset, Number(size), permission & RIGHTS);
+      space.map(iova, size, held, BigInt(range.offset), permission & RIGHTS);
     } catch (refusal) {
       if (existing === undefined) finish(space.close());
       throw refusal;

@@ -13,6 +13,7 @@ import type { Sliced } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
+import { holding } from '../iommu/memory.js';
 import { NONE, PAGE_SIZE } from '../iommu/page-table.js';
 import { Quota, tableQuota } from '../iommu/quota.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -145,12 +146,8 @@ export class Type1Container implements Container {
     this.#mappings.check(1);
     space.iovas.find(length, address, iova);
     const range = memory();
-    try {
-      space.map(iova, length, range.memory, BigInt(range.offset), access);
-    } catch (error) {
-      range.memory.close();
-      throw error;
-    }
+    const held = holding(range.memory, range.offset, Number(length), access);
+    space.map(iova, length, held, BigInt(range.offset), access);
   }
 
   /**

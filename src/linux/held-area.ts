@@ -1,0 +1,180 @@
+/**
+ * HeldArea: shared memory of a process that stays reachable when the process unmaps it, maps something else
+ * there or exits, as memory that a kernel has pinned does.
+ *
+ * Memory cannot be pinned from outside, but what is shared is a file, and an open file keeps it: shared
+ * anonymous memory and files in tmpfs, opened through /proc/PID/map_files. Only root of the first user
+ * namespace may do that (proc_pid_map_files(5)); for others a descriptor of the caller's own that is the same
+ * file does as well.
+ *
+ * Invariant: it gives no right that the area has not given. The area is looked at before and after its file
+ * is opened, and the file must be the area's; a file of anything else than memory is never opened.
+ */
+import { readdirSync } from 'node:fs';
+import { closeInBackground } from './background-close.js';
+import { Refusal } from './errno.js';
+import { copyDescriptor } from './fd-identity.js';
+import { libc } from './ffi.js';
+import { FileMemory, sealedAgainstWriting } from './file-memory.js';
+import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { type Area, Areas } from './process-areas.js';
+
+const READ = 1;
+const WRITE = 2;
+const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_RDWR = 2;
+const O_ACCMODE = 3;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+const F_GETFL = 3;
+const S_IFREG = 0o100000;
+/** Descriptors of a caller that are looked at. */
+const MAX_DESCRIPTORS = 1024;
+
+/** An area of a file. */
+type SharedArea = Area & { readonly shared: NonNullable<Area['shared']> };
+
+/** Offsets are addresses in the process. It has the shape of the `Memory` that the IOMMU knows. */
+export class HeldArea {
+  readonly ofProcess = true;
+  readonly description: string;
+  readonly #area: SharedArea;
+  readonly #file: FileMemory;
+
+  /**
+   * Holds [address, address+length) of process `pid`, which waits for us; undefined where that cannot be:
+   * it is not one area of shared memory with the rights of `access`, or its file cannot be had.
+   * @param maps an open /proc/PID/maps
+   */
+  static of(
+    pid: number,
+    maps: number,
+    { address, length, access }: { address: number; length: number; access: number },
+    description: string,
+  ): HeldArea | undefined {
+    try {
+      const area = sharedArea(pid, maps, address);
+      if (area === undefined || area.end < address + length || (access & ~area.rights) !== 0)
+        return undefined;
+      const fd = openArea(pid, area) ?? copyOfCallers(pid, area);
+      if (fd === undefined) return undefined;
+      try {
+        const status = statusOfOurs(fd);
+        const end = area.shared.offset + (address - area.start) + length;
+        const there = isSame(area, sharedArea(pid, maps, address)) && end <= status.size;
+        const writable = (area.rights & WRITE) !== 0;
+        if (!there || (writable && sealedAgainstWriting(fd))) return undefined;
+        const filesystem = filesystemOfMount(pid, status.mount) ?? '';
+        return new HeldArea(area, FileMemory.of(fd, status, filesystem, writable), description);
+      } finally {
+        libc().close(fd);
+      }
+    } catch (error) {
+      // The process has gone, or the server has no room: then the memory is reached as long as it is there.
+      if (error instanceof Refusal) return undefined;
+      throw error;
+    }
+  }
+
+  private constructor(area: SharedArea, file: FileMemory, description: string) {
+    this.#area = area;
+    this.#file = file;
+    this.description = description;
+  }
+
+  read(address: number, target: Uint8Array, at: number, length: number): number {
+    const bytes = this.#within(address, length, READ);
+    return bytes > 0 ? this.#file.read(this.#offset(address), target, at, bytes) : 0;
+  }
+
+  write(address: number, source: Uint8Array, at: number, length: number): number {
+    const bytes = this.#within(address, length, WRITE);
+    return bytes > 0 ? this.#file.write(this.#offset(address), source, at, bytes) : 0;
+  }
+
+  reaches(address: number, length: number, access: number): boolean {
+    return (
+      this.#within(address, length, access) === length &&
+      this.#file.reaches(this.#offset(address), length, access)
+    );
+  }
+
+  /** As Memory.backing. */
+  backing(address: number): { file: string; offset: number; length: number } {
+    const { shared, end } = this.#area;
+    return { file: shared.identity, offset: this.#offset(address), length: end - address };
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  /** How many of the bytes are in the area, if it has the rights of `access`. */
+  #within(address: number, length: number, access: number): number {
+    const { start, end, rights } = this.#area;
+    return (access & ~rights) === 0 && address >= start ? Math.min(length, end - address) : 0;
+  }
+
+  #offset(address: number): number {
+    return this.#area.shared.offset + (address - this.#area.start);
+  }
+}
+
+/** What is shared and mapped at `address` now. @throws Refusal ESRCH. */
+function sharedArea(pid: number, maps: number, address: number): SharedArea | undefined {
+  const area = new Areas(pid, maps).at(address);
+  return area?.shared === undefined ? undefined : (area as SharedArea);
+}
+
+function isSame(one: SharedArea, other: SharedArea | undefined): boolean {
+  return (
+    other !== undefined &&
+    one.start === other.start &&
+    one.end === other.end &&
+    one.rights === other.rights &&
+    one.shared.identity === other.shared.identity &&
+    one.shared.offset === other.shared.offset
+  );
+}
+
+/** The file of `area`, opened for the rights of the area; undefined: not allowed, or not memory. */
+function openArea(pid: number, { start, end, rights, shared }: SharedArea): number | undefined {
+  const range = `${start.toString(16)}-${end.toString(16)}`;
+  // Without O_PATH a device or a FUSE file would be asked, whatever another thread maps there meanwhile.
+  const name = libc().open(`/proc/${pid}/map_files/${range}`, O_PATH | O_CLOEXEC, 0);
+  if (name === -1) return undefined;
+  try {
+    if (!isMemory(pid, statusOfOurs(name), shared.identity)) return undefined;
+    const mode = rights & WRITE ? O_RDWR : O_RDONLY;
+    const fd = libc().open(`/proc/self/fd/${name}`, mode | O_CLOEXEC, 0);
+    return fd === -1 ? undefined : fd;
+  } finally {
+    libc().close(name);
+  }
+}
+
+/** A copy of a descriptor of the process's own that is the file of `area`, open for its rights. */
+function copyOfCallers(pid: number, { rights, shared }: SharedArea): number | undefined {
+  for (const name of readdirSync(`/proc/${pid}/fd`).slice(0, MAX_DESCRIPTORS)) {
+    const fd = Number(name);
+    if (!isMemory(pid, statusOfTheirs(pid, fd), shared.identity)) continue;
+    const copy = copyDescriptor(pid, fd);
+    if (!isMemory(pid, statusOfOurs(copy), shared.identity)) {
+      closeInBackground(copy);
+      return undefined;
+    }
+    const flags = libc().fcntl(copy, F_GETFL, 0);
+    const mode = flags & O_ACCMODE;
+    const fits = rights & WRITE ? mode === O_RDWR : mode !== O_WRONLY;
+    if ((flags & O_PATH) === 0 && fits) return copy;
+    libc().close(copy);
+  }
+  return undefined;
+}
+
+function isMemory(pid: number, { type, identity, mount }: FileStatus, expected: string): boolean {
+  if (type !== S_IFREG || identity !== expected) return false;
+  const filesystem = filesystemOfMount(pid, mount);
+  return filesystem === 'memfd' || filesystem === 'tmpfs';
+}
