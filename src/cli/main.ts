@@ -52,6 +52,7 @@ function describesMachine(command: Command): Command {
       '--bind-first',
       'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux',
     )
+    .option('--strict', 'all that hardware and Linux do and ioasid does more kindly, --bind-first among it')
     .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen');
 }
 

@@ -39,6 +39,7 @@ export interface MachineArguments {
   readonly iommuTest?: boolean;
   readonly container: ContainerKind;
   readonly bindFirst?: boolean;
+  readonly strict?: boolean;
   readonly verbose?: boolean;
 }
 
@@ -51,6 +52,7 @@ export function makeMachine({
   iommuTest,
   container,
   bindFirst,
+  strict,
   pasidQuota,
   mappingQuota,
   tableQuota,
@@ -66,6 +68,7 @@ export function makeMachine({
     iommuTest: iommuTest ?? false,
     container,
     bindFirst: bindFirst ?? false,
+    strict: strict ?? false,
   });
 }
 
