@@ -2,7 +2,8 @@
  * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same
  * run.
  *
- * Names: translate, nested, ioctl, dma, authorize, million, run, unmap-map; all of them when none is given.
+ * Names: translate, nested, ioctl, dma, authorize, million, run, unmap-map, neighbours; all of them when none
+ * is given.
  * `--quick` leaves out the largest tables. The exit status says only whether the benchmarks ran; a figure
  * over its expectation is marked as `over`, because on a busy machine it may be nobody's fault.
  */
@@ -13,6 +14,7 @@ import { dma } from './dma.js';
 import { ioctl } from './ioctl.js';
 import { type Outcome, verdict } from './measurement.js';
 import { million } from './million.js';
+import { neighbourhood } from './neighbours.js';
 import { nested } from './nested.js';
 import { References } from './reference.js';
 import { run } from './run.js';
@@ -31,6 +33,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['million', million],
   ['run', run],
   ['unmap-map', unmapMap],
+  ['neighbours', neighbourhood],
 ]);
 
 const { values, positionals } = parseArgs({

@@ -1,0 +1,105 @@
+/**
+ * Benchmark `neighbours`: what one client of `ioasid serve` waits for IOASID_GET_INFO while another makes one
+ * of the costliest calls that there are in a loop (neighbour-process.ts), and while nobody does.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Outcome } from './measurement.js';
+import type { References } from './reference.js';
+
+const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
+const program = fileURLToPath(new URL('./neighbour-process.js', import.meta.url));
+const MEASURED_MS = 3_000;
+const P99_NS = 5e6;
+const MAX_NS = 20e6;
+
+/** What neighbours do, as the table names it. */
+const neighbours: Readonly<Record<string, string>> = {
+  dirty: 'GET_DIRTY_BITMAP of 8.4 M pages',
+  copy: 'COPY of 2^19 mappings',
+  unmap: 'UNMAP of 2^20 mappings',
+  release: 'release of 2^18 mappings',
+  revoke: 'REVOKE behind 20 x 2 GiB',
+  areas: 'MAP over 60,000 areas',
+  attach: 'ATTACH to 2^20 mappings',
+  holes: 'fill into punched pages',
+  choose: 'search for a free IOVA',
+};
+
+/** Nanoseconds. */
+interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** A process that says when it is ready, and what it prints after that line by line. */
+class Started {
+  readonly process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(command: string, args: readonly string[]) {
+    this.process = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#lines = createInterface(this.process.stdout!)[Symbol.asyncIterator]();
+  }
+
+  /** The next line. @throws Error when it has ended. */
+  async line(): Promise<string> {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`${this.process.spawnargs.join(' ')} ended early`);
+    return value;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    const ended = once(this.process, 'exit');
+    if (this.process.exitCode === null && this.process.kill(signal)) await ended;
+  }
+}
+
+async function measure(client: Started): Promise<Latency> {
+  client.process.stdin!.write('\n');
+  const [p50, p99, max] = (await client.line()).split(' ').map(Number) as [number, number, number];
+  return { p50, p99, max };
+}
+
+export async function neighbourhood(references: References): Promise<Outcome[]> {
+  if (!references.hasCompiler)
+    return [{ name: 'neighbours', skipped: 'its client is a C program, and there is no compiler (cc)' }];
+  const folder = join(references.folder, 'served');
+  const device = ['--device', 'dsa,mdevs=1'];
+  const server = new Started(process.execPath, [ioasid, 'serve', ...device, folder]);
+  try {
+    while (!(await server.line()).endsWith('vfio/devices/vfio0'));
+    const file = join(folder, 'ioasid');
+    const client = new Started(references.compile('latency'), [file, String(MEASURED_MS)]);
+    const idle = await measure(client);
+    const outcomes: Outcome[] = [];
+    for (const [call, name] of Object.entries(neighbours))
+      outcomes.push(...rows(name, await beside(call, folder, client), idle));
+    await client.end('SIGTERM');
+    return outcomes;
+  } finally {
+    await server.end('SIGTERM');
+  }
+}
+
+async function beside(call: string, folder: string, client: Started): Promise<Latency> {
+  const neighbour = new Started(process.execPath, [program, folder, call]);
+  try {
+    await neighbour.line();
+    return await measure(client);
+  } finally {
+    await neighbour.end('SIGKILL');
+  }
+}
+
+function rows(name: string, { p50, p99, max }: Latency, idle: Latency): Outcome[] {
+  return [
+    { name: `${name}: p50`, unit: 'ns', ours: p50, reference: idle.p50 },
+    { name: `${name}: p99`, unit: 'ns', ours: p99, reference: idle.p99, max: P99_NS },
+    { name: `${name}: max`, unit: 'ns', ours: max, reference: idle.max, max: MAX_NS },
+  ];
+}
