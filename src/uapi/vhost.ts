@@ -8,13 +8,13 @@
  * and that is looked at before the number: ENOBUFS comes before ENOTTY.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import type { Sliced, Work } from '../file/work.js';
+import { after, type Sliced, type Work } from '../file/work.js';
 import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { BACKEND_FEATURES } from '../vdpa/backend-features.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import { LAST_IOVA } from '../vdpa/iotlb.js';
-import type { IoctlHandler } from './ioctl.js';
+import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { getBig, getS32, getU32, s32, setBig, setU16, setU32, struct, u8, u16, u32, u64 } from './struct.js';
 
 /** The ioctl type (VHOST_VIRTIO). */
@@ -57,7 +57,7 @@ const STATE = VringStateStruct.size;
 const FILE = VringFileStruct.size;
 
 /** The ioctls about the device as a whole. */
-const deviceIoctls: ReadonlyMap<number, IoctlHandler<VdpaDevice>> = new Map([
+const deviceIoctls: IoctlTable<VdpaDevice> = new Map<number, IoctlHandler<VdpaDevice>>([
   [io(0x01), setOwner],
   [ior(0x00, 8), (device, _caller, { data }) => answer(() => setBig(data, 0, device.virtio.offered))],
   [iow(0x00, 8), (device, _caller, { data }) => answer(() => device.setFeatures(getBig(data, 0)))],
@@ -75,7 +75,7 @@ const deviceIoctls: ReadonlyMap<number, IoctlHandler<VdpaDevice>> = new Map([
   [ior(0x78, IovaRangeStruct.size), getIovaRange],
   [ior(0x79, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.configSize))],
   [ior(0x7a, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.asids))],
-  [io(0x7d), (device) => answer(() => device.suspend())],
+  [io(0x7d), (device) => after(device.suspend(), () => 0)],
   [io(0x7e), (device) => answer(() => device.resume())],
   [ior(0x80, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.vrings.length))],
   [ior(0x81, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.virtio.groups))],
@@ -84,8 +84,8 @@ const deviceIoctls: ReadonlyMap<number, IoctlHandler<VdpaDevice>> = new Map([
 /** VHOST_SET_MEM_TABLE: for backends that know no IOTLB. */
 const SET_MEM_TABLE = iow(0x03, 8);
 
-/** Answers an ioctl about queue `index`, which there is. */
-type VringHandler = (device: VdpaDevice, index: number, caller: Caller, call: IoctlCall) => void;
+/** Serves an ioctl about queue `index`, which there is. */
+type VringHandler = (device: VdpaDevice, index: number, caller: Caller, call: IoctlCall) => Sliced<void>;
 
 const vringIoctls: ReadonlyMap<number, VringHandler> = new Map<number, VringHandler>([
   [iow(0x10, STATE), (device, index, _caller, { data }) => device.setSize(index, getU32(data, 4))],
@@ -126,8 +126,7 @@ export function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall):
   const index = getU32(first, 0);
   device.checkQueue(index);
   const known = vringIoctls.get(call.cmd) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
-  known(device, index, caller, call);
-  return 0;
+  return after(known(device, index, caller, call), () => 0);
 }
 
 function answer(change: () => unknown): number {

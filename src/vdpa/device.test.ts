@@ -99,7 +99,7 @@ function run(scene: Scene): Counter {
   device.setBase(0, 0);
   device.setAddresses(0, addresses(scene));
   device.setSignal(0, 'call', call);
-  device.enable(0, true);
+  finish(device.enable(0, true));
   device.setStatus(RUNNING);
   return call;
 }
@@ -219,10 +219,10 @@ test('kicks are lost before DRIVER_OK and while a queue is disabled; it goes on 
   run(scene);
   assert.equal(scene.device.busy(), false);
   assert.ok(ask(scene));
-  scene.device.enable(0, false);
+  finish(scene.device.enable(0, false));
   assert.equal(ask(scene), false);
   assert.equal(scene.device.virtio.queues[0]!.base, 1);
-  scene.device.enable(0, true);
+  finish(scene.device.enable(0, true));
   assert.equal(scene.device.busy(), false);
   assert.ok(ask(scene));
   assert.equal(scene.device.virtio.queues[0]!.base, 3);
@@ -230,11 +230,11 @@ test('kicks are lost before DRIVER_OK and while a queue is disabled; it goes on 
 
 test('what is kicked while suspended is served at RESUME', () => {
   const scene = setUp();
-  scene.device.suspend();
+  finish(scene.device.suspend());
   scene.map(0);
   run(scene);
-  scene.device.suspend();
-  scene.device.suspend();
+  finish(scene.device.suspend());
+  finish(scene.device.suspend());
   assert.equal(ask(scene), false);
   scene.device.resume();
   scene.device.step();

@@ -186,11 +186,12 @@ export class VdpaDevice implements Driver {
   }
 
   /** VHOST_VDPA_SET_VRING_ENABLE. What is under way in a queue that is disabled is ended first. */
-  enable(index: number, enabled: boolean): void {
+  *enable(index: number, enabled: boolean): Work<void> {
     const vring = this.vrings[index]!;
     if (vring.enabled === enabled) return;
     vring.enabled = enabled;
     if (!this.#running) return;
+    if (!enabled && this.virtio.queues[index]!.outstanding > 0) yield* this.#drain();
     if (enabled) this.#startQueue(index);
     else this.#call(Method.DRAIN, () => this.virtio.stopQueue(index));
     this.#tell();
@@ -228,8 +229,9 @@ export class VdpaDevice implements Driver {
   }
 
   /** VHOST_VDPA_SUSPEND: when it returns nothing is under way. Nothing to do before DRIVER_OK. */
-  suspend(): void {
+  *suspend(): Work<void> {
     if (!this.#running) return;
+    if (!this.virtio.suspended) yield* this.#drain();
     this.#call(Method.DRAIN, () => this.virtio.suspend());
     this.#tell();
   }
@@ -250,7 +252,7 @@ export class VdpaDevice implements Driver {
   }
 
   *revoke(pasid: Pasid): Work<void> {
-    this.#drain();
+    yield* this.#drain();
     yield* this.life.revoke(pasid);
     this.#tell();
   }
@@ -269,8 +271,7 @@ export class VdpaDevice implements Driver {
   }
 
   *flush(): Work<void> {
-    this.#drain();
-    yield;
+    yield* this.#drain();
     this.#tell();
   }
 
@@ -313,8 +314,15 @@ export class VdpaDevice implements Driver {
     this.virtio.startQueue(index, addresses);
   }
 
-  #drain(): void {
-    this.#call(Method.DRAIN, () => this.virtio.drain());
+  /** Ends what is under way, a part after the other: a disk may take its time. */
+  *#drain(): Work<void> {
+    for (let more = true; more; ) {
+      more = false;
+      this.#call(Method.DRAIN, () => {
+        more = this.virtio.drainSome();
+      });
+      if (more) yield;
+    }
   }
 
   /** What leads to `method` of the model. When that fails, the device needs a reset. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Feature, Status } from '../devices/virtio/features.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
+import { finish } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { VdpaDevice } from './device.js';
@@ -76,7 +77,7 @@ const ways: Readonly<Record<Part, (device: VdpaDevice) => void>> = {
   config: (device) => assert.deepEqual(device.readConfig(0, 8), new Uint8Array(8)),
   writeConfig: (device) => device.writeConfig(0, Uint8Array.of(1)),
   group: (device) => assert.equal(device.groupOf(0), 0),
-  drain: (device) => device.suspend(),
+  drain: (device) => finish(device.suspend()),
   reset: (device) => device.setStatus(0),
   busy: (device) => assert.equal(device.busy(), false),
 };

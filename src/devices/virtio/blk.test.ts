@@ -241,6 +241,22 @@ describe('the end of what is under way', () => {
     for (let n = 0; n < 20; n++) assert.deepEqual(scene.file.slice(n * 512, n * 512 + 512), data);
   });
 
+  test('a drain ends one request after the other, and takes none meanwhile', async () => {
+    const scene = new BlkScene();
+    const first = [0, 1, 2].map((n) => scene.request(IN, n, 512));
+    scene.device.step();
+    const queue = scene.device.queues[0]!;
+    assert.equal(queue.outstanding, 3);
+    assert.equal(scene.device.drainSome(), true);
+    const second = scene.request(IN, 3, 512);
+    assert.deepEqual([queue.outstanding, scene.device.busy(), scene.device.step()], [2, false, false]);
+    assert.equal(scene.device.drainSome(), true);
+    assert.equal(scene.device.drainSome(), false);
+    assert.deepEqual([queue.outstanding, ...first.map(({ status }) => status())], [0, OK, OK, OK]);
+    await scene.settle();
+    assert.equal(second.status(), OK);
+  });
+
   test('what is kicked while suspended is served at resume', async () => {
     const scene = new BlkScene();
     scene.device.suspend();

@@ -91,14 +91,22 @@ class Blk implements VirtioModel {
     return this.#disk.hasFinished;
   }
 
-  /** What is under way is done once more, at once; what it gives the second time is the same. */
-  drain(): void {
+  /**
+   * What is under way is done once more, at once, a request in each call; what it gives the second time is
+   * the same.
+   */
+  drain(): boolean {
     this.#disk.abandon();
-    for (const [job, request] of this.#active) {
+    const [oldest] = this.#active;
+    if (oldest !== undefined) {
+      const [job, request] = oldest;
       do this.#disk.run(job);
       while (request.goOn());
+      this.#active.delete(job);
     }
-    this.#forget();
+    const more = this.#active.size > 0;
+    if (!more) this.#forget();
+    return more;
   }
 
   reset(): void {

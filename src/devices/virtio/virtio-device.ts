@@ -36,6 +36,7 @@ export class VirtioDevice {
   #features = 0n;
   #status = 0;
   #suspended = false;
+  #draining = false;
   /** Configuration interrupts for other reasons than a change. */
   #alarms = 0;
 
@@ -139,7 +140,7 @@ export class VirtioDevice {
 
   /** Is there something to do, or under way? */
   busy(): boolean {
-    if (!this.#works || this.#suspended) return false;
+    if (!this.#works || this.#suspended || this.#draining) return false;
     return this.#pending.includes(1) || (this.#model.busy?.() ?? false);
   }
 
@@ -166,10 +167,18 @@ export class VirtioDevice {
 
   /** Ends what is under way: no buffer is out afterwards, and none is taken. */
   drain(): void {
-    if (!this.#works) return;
+    while (this.drainSome());
+  }
+
+  /** As `drain`, a bounded part of it. Nothing else is done until all is. @returns whether there is more. */
+  drainSome(): boolean {
+    if (!this.#works) return false;
     for (const queue of this.queues) queue.budget = 0;
-    this.#model.drain?.();
+    // Should it throw, its device is done with.
+    this.#draining = false;
+    this.#draining = this.#model.drain?.() === true;
     this.#flush();
+    return this.#draining;
   }
 
   /** Stops working, with nothing under way; kicks are remembered. */
@@ -196,7 +205,7 @@ export class VirtioDevice {
     this.#pending.fill(0);
     this.#status = 0;
     this.#features = 0n;
-    this.#suspended = false;
+    this.#suspended = this.#draining = false;
     this.needsReset = undefined;
     this.#model.reset();
   }

@@ -59,8 +59,11 @@ export interface VirtioModel {
   /** Is there accepted work that may still touch a buffer, beside what `serve` will be called for? */
   busy?(): boolean;
 
-  /** Ends all such work now, whatever that takes: afterwards no buffer is out. Absent: there is none. */
-  drain?(): void;
+  /**
+   * Ends such work now, whatever that takes, a bounded part of it in each call. Absent: there is none.
+   * @returns true when there is more; otherwise false/void, and no buffer is out.
+   */
+  drain?(): boolean | void;
 
   /** As after power-on, all work dropped; its queues have been stopped. */
   reset(): void;
