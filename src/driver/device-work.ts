@@ -11,7 +11,7 @@ import type { Work } from '../file/work.js';
 import type { Vpasid } from '../iommu/pasid.js';
 
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
-export const DRAIN_STEPS = 10_000;
+const DRAIN_STEPS = 10_000;
 
 export class DeviceWork {
   /** How the model is called: by whoever has other calls to make, too. */

@@ -38,10 +38,8 @@ export const ENTRY_SLOTS = 2 ** (FOUND_BITS - 2);
 /** Words of a mapping. IOVAs and offsets are pairs of 32 bits, high and low. */
 export const MAPPING_WORDS = 8;
 export const START_HI = 0;
-export const START_LO = 1;
 export const LAST_HI = 2;
 export const OFFSET_HI = 4;
-export const OFFSET_LO = 5;
 export const MEMORY = 6;
 export const ACCESS = 7;
 

@@ -140,11 +140,11 @@ function decode({ cName, size, types, at }: Layout, data: Uint8Array, from: numb
   return decoded;
 }
 
-export function getU8(data: Uint8Array, at: number): number {
+function getU8(data: Uint8Array, at: number): number {
   return data[at]!;
 }
 
-export function setU8(data: Uint8Array, at: number, value: number): void {
+function setU8(data: Uint8Array, at: number, value: number): void {
   data[at] = value;
 }
 

@@ -15,7 +15,7 @@ import type { Task } from './task.js';
  * Bytes of a slice: large enough that a slice's fixed costs vanish, small enough for the caches and for
  * `step`.
  */
-export const BOUNCE_SIZE = 0x10000;
+const BOUNCE_SIZE = 0x10000;
 const PAGE_SIZE = 0x1000;
 const PATTERN_SIZE = 8;
 
