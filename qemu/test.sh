@@ -5,9 +5,10 @@
 #
 #   qemu/test.sh            builds nothing but the guests: run `npm run build` first
 #
-# Two such machines: one without an IOMMU of its own, in QEMU 10 (guest.c), and one with a virtual Intel IOMMU
-# whose first-stage tables QEMU hands to iommufd, in QEMU 11 (guest-vtd.c). A third one has a virtio-blk by
-# vhost-vdpa, and boots from it: SeaBIOS is its driver, and what is on the disk is boot.S.
+# Two such machines: one without an IOMMU of its own, in QEMU 10 (guest.c), by iommufd and by container
+# (type1, and an iommufd in its place), and one with a virtual Intel IOMMU whose first-stage tables QEMU hands
+# to iommufd, in QEMU 11 (guest-vtd.c). A third one has a virtio-blk by vhost-vdpa, and boots from it: SeaBIOS
+# is its driver, and what is on the disk is boot.S.
 #
 # Software emulation (TCG): no /dev/kvm is needed. Environment: that of fetch.sh.
 set -eu
@@ -18,12 +19,24 @@ trap 'rm -rf "$work"' EXIT
 
 stop() { echo "qemu: $*" >&2; exit 1; }
 
+# isa-debug-exit ends QEMU with 2 * 0 + 1.
+options='-machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio
+	-device isa-debug-exit,iobase=0xf4,iosize=4'
+
 # build GUEST
 build() {
 	gcc -m32 -O1 -std=gnu11 -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-stack-protector \
 		-fcf-protection=none -fno-asynchronous-unwind-tables -mno-sse -nostdlib -static \
 		-Wl,-Ttext=0x100000,--build-id=none,-z,noexecstack \
 		-o "$work/$1" "$here/$1.c"
+}
+
+# check: QEMU, which ended with $status, and its guest have done what was wanted.
+check() {
+	cat "$work/said" "$work/complaints"
+	[ "$status" = 1 ] || stop "ended with status $status"
+	[ ! -s "$work/complaints" ] || stop "QEMU or the server has complained"
+	tr -d '\r' <"$work/said" | cmp -s - "$work/wanted" || stop "the guest has said something else"
 }
 
 # machine RELEASE GUEST ARGUMENTS QEMU-ARGUMENTS...: runs GUEST under `ioasid run ARGUMENTS`; stdin is what it
@@ -41,14 +54,22 @@ machine() {
 		bash -c 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0
 			[ ! -e /dev/vfio/devices/vfio1 ] || exec 22<>/dev/vfio/devices/vfio1
 			exec "$@"' launch \
-		"$qemu" -machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio \
-		-device isa-debug-exit,iobase=0xf4,iosize=4 -object iommufd,id=i0,fd=20 "$@" \
+		"$qemu" $options -object iommufd,id=i0,fd=20 "$@" \
 		-kernel "$work/$guest" </dev/null >"$work/said" 2>"$work/complaints" || status=$?
-	cat "$work/said" "$work/complaints"
-	# isa-debug-exit ends QEMU with 2 * 0 + 1.
-	[ "$status" = 1 ] || stop "ended with status $status"
-	[ ! -s "$work/complaints" ] || stop "QEMU or the server has complained"
-	tr -d '\r' <"$work/said" | cmp -s - "$work/wanted" || stop "the guest has said something else"
+	check
+}
+
+# container KIND: the guest's device is found in /sys and opened through its group; stdin as for `machine`.
+container() {
+	cat >"$work/wanted"
+	qemu=$("$here/fetch.sh" bookworm)
+	build guest
+	status=0
+	# shellcheck disable=SC2086
+	timeout -k 5 60 node "$here/../bin/ioasid" run --device edu --container "$1" -- "$qemu" $options \
+		-device vfio-pci,host=0000:6a:01.0 -kernel "$work/guest" \
+		</dev/null >"$work/said" 2>"$work/complaints" || status=$?
+	check
 }
 
 machine bookworm guest '--device edu' -device vfio-pci,id=v0,fd=21,iommufd=i0 <<END
@@ -59,6 +80,17 @@ DMA through guest memory
 end
 END
 echo "qemu: the guest's DMA went through iommufd"
+
+for kind in type1 iommufd; do
+	container "$kind" <<END
+identification 010000ed
+liveness edcba987
+no DMA without bus mastering
+DMA through guest memory
+end
+END
+	echo "qemu: the guest's DMA went through a container of kind $kind"
+done
 
 machine trixie guest-vtd "--device edu --device $here/writer.js" \
 	-device intel-iommu,scalable-mode=on,fsts=on,caching-mode=on,pasid-bits=20 \
@@ -90,15 +122,11 @@ disk() {
 	truncate -s 1M "$work/disk.img"
 	qemu=$("$here/fetch.sh" "$1")
 	status=0
+	# shellcheck disable=SC2086
 	timeout -k 5 60 node "$here/../bin/ioasid" run --device "virtio-blk,file=$work/disk.img" -- \
-		"$qemu" -machine q35,accel=tcg -m 64 -display none -nodefaults -monitor none -serial stdio \
-		-device isa-debug-exit,iobase=0xf4,iosize=4 \
-		-device vhost-vdpa-device-pci,vhostdev=/dev/vhost-vdpa-0,bootindex=1 \
+		"$qemu" $options -device vhost-vdpa-device-pci,vhostdev=/dev/vhost-vdpa-0,bootindex=1 \
 		</dev/null >"$work/said" 2>"$work/complaints" || status=$?
-	cat "$work/said" "$work/complaints"
-	[ "$status" = 1 ] || stop "ended with status $status"
-	[ ! -s "$work/complaints" ] || stop "QEMU or the server has complained"
-	cmp -s "$work/said" "$work/wanted" || stop "the disk has said something else"
+	check
 	tail -c +1025 "$work/disk.img" | head -c "$(wc -c <"$work/wanted")" | cmp -s - "$work/wanted" ||
 		stop "what the guest has written is not in the file"
 }

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { finished } from '../file/work.js';
+import { Iommu, READ } from '../iommu/iommu.js';
+import { BufferMemory, type Memory } from '../iommu/memory.js';
+import { Type1Container } from './type1-container.js';
+
+const PAGE = 4096;
+
+/** Memory that can be held, or cannot, and tells when it is let go. */
+class Owned extends BufferMemory {
+  closed = 0;
+  readonly #held: Memory | undefined;
+
+  constructor(held?: Memory) {
+    super(new Uint8Array(PAGE), 'owned');
+    this.#held = held;
+  }
+
+  held(): Memory | undefined {
+    return this.#held;
+  }
+
+  override close(): void {
+    this.closed++;
+  }
+}
+
+test('what is mapped is held where it can be, and each reference is given back once', () => {
+  const iommu = new Iommu();
+  const container = new Type1Container(iommu);
+  container.join();
+  container.setIommu(3n);
+  const held = new Owned();
+  const owners = [new Owned(held), new Owned()] as const;
+  for (const [n, memory] of owners.entries()) {
+    const request = { iova: BigInt(n * PAGE), length: BigInt(PAGE), address: 0n, access: READ };
+    container.map(request, () => ({ memory, offset: 0 }));
+  }
+  assert.deepEqual([owners[0].closed, owners[1].closed, held.closed], [1, 0, 0]);
+  assert.equal(iommu.memories.size, 2);
+  assert.equal(finished(container.unmapAll(0n, 0n)), BigInt(2 * PAGE));
+  assert.deepEqual([owners[0].closed, owners[1].closed, held.closed], [1, 1, 1]);
+});
