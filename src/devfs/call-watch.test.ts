@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CallWord } from '../devices/call-words.js';
+import { CallWord, METHODS, Method } from '../devices/call-words.js';
 import { CallWatch, LONGEST_CALL_MS } from './call-watch.js';
 
 const NAMES = new TextEncoder().encode('vfio0\nvfio1\n');
 /** `step` of the second. */
-const STEP = 2 * 8 + 3;
+const STEP = 2 * METHODS + Method.STEP;
 const LOOK_MS = 5;
 
 /** A watch that has looked every 5 ms of three times the longest call; `change` is made before each look. */

@@ -48,7 +48,7 @@ export const methodNames = [
   'group',
 ] as const;
 /** Numbers of an owner. */
-const METHODS = 16;
+export const METHODS = 16;
 const NAME_BYTES = 1 << 16;
 
 /** Of this thread; what it hands to another one is seen there. */
