@@ -197,6 +197,7 @@ export class AddressSpace {
     const memory = memories.retain(this.table.unmap(slot));
     this.table.map(start, first, memory, offset, access);
     this.table.map(last + 1n, end - last, memory, offset + first, access);
+    this.iovas.taken(last + 1n, end - last, offset + first);
     this.#quota.add(1);
   }
 
@@ -295,7 +296,7 @@ export class AddressSpace {
 
   #map(iova: bigint, length: bigint, memory: number, offset: bigint, access: Access): void {
     this.table.map(iova, length, memory, offset, access);
-    this.iovas.taken(iova, length);
+    this.iovas.taken(iova, length, offset);
     this.#quota.add(1);
   }
 }

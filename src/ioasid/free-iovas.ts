@@ -24,6 +24,8 @@ export class FreeIovas {
   readonly #reservations = new Map<object, IovaRange[]>();
   #reservedRanges: readonly IovaRange[] | undefined;
   #allowed: readonly IovaRange[] = [];
+  // Some mapping may not be made of whole pages. While none is, no alignment up to a page needs a look.
+  #ragged = false;
   // No hole of a page or more lies in [PAGE, #full): where the search for a free range begins.
   #full = PAGE;
 
@@ -50,7 +52,7 @@ export class FreeIovas {
    * Makes `alignment` the rule. @throws Refusal EADDRINUSE when a mapping that is there breaks it.
    */
   align(alignment: bigint): void {
-    if (alignment > this.#alignment) {
+    if (alignment > this.#alignment && (this.#ragged || alignment > PAGE)) {
       for (const slot of this.#table.slots()) {
         const [iova, end] = [this.#table.start(slot), this.#table.last(slot) + 1n];
         if (((iova | end | this.#tables.exact(slot, OFFSET_HI)) & (alignment - 1n)) === 0n) continue;
@@ -129,13 +131,15 @@ export class FreeIovas {
       refuse('EINVAL', `the memory at ${hex(address)} is not ${this.aligned}`);
   }
 
-  /** [iova, iova+length) is mapped now. */
-  taken(iova: bigint, length: bigint): void {
+  /** [iova, iova+length) is mapped now, to byte `offset` onwards of some memory. */
+  taken(iova: bigint, length: bigint, offset: bigint): void {
+    if (this.#alignment < PAGE && ((iova | length | offset) & (PAGE - 1n)) !== 0n) this.#ragged = true;
     if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
   }
 
   /** Something from `iova` on is mapped no more. */
   freed(iova: bigint): void {
+    if (this.#table.count === 0) this.#ragged = false;
     if (iova < this.#full) this.#full = larger(iova, PAGE);
   }
 

@@ -117,6 +117,18 @@ test('what is not aligned to pages can be mapped until large pages are off, then
   finished(ioas.destroy());
 });
 
+test('a mapping that is split inside a page keeps a domain of whole pages out, until all is unmapped', () => {
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
+  assert.equal(map(ioas, 2n * PAGE, 0n, 0x1000n), 0x1000n);
+  ioas.split(0x17ffn);
+  assert.equal(
+    outcome(() => ioas.setLargePages(false)),
+    'EADDRINUSE',
+  );
+  finish(ioas.unmapAll());
+  ioas.setLargePages(false);
+});
+
 test('a chosen IOVA may lie across allowed ranges, leaves no single byte and keeps the offset', () => {
   const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
   ioas.space.iovas.allow([
