@@ -100,14 +100,18 @@ export class ConfigSpace {
     this.#bytes.set(this.#initial);
   }
 
+  get inD3hot(): boolean {
+    return this.#powerState === D3_HOT;
+  }
+
   /** Do BARs answer? Command register, memory space enable; never in D3hot. */
   get memoryEnabled(): boolean {
-    return this.#command(COMMAND_MEMORY) && this.#powerState !== D3_HOT;
+    return this.#command(COMMAND_MEMORY) && !this.inD3hot;
   }
 
   /** May the device issue requests? Command register, bus master enable; never in D3hot. */
   get busMaster(): boolean {
-    return this.#command(COMMAND_MASTER) && this.#powerState !== D3_HOT;
+    return this.#command(COMMAND_MASTER) && !this.inD3hot;
   }
 
   /** Is INTx kept from being signalled? Command register, interrupt disable. */
@@ -115,9 +119,9 @@ export class ConfigSpace {
     return this.#command(COMMAND_INTX_DISABLE);
   }
 
-  /** Status register, interrupt status: an INTx was raised and could not be signalled yet. */
-  setInterruptStatus(pending: boolean): void {
-    this.#flag(STATUS, STATUS_INTERRUPT, pending);
+  /** Status register, interrupt status: the device drives its INTx line high. */
+  setInterruptStatus(level: boolean): void {
+    this.#flag(STATUS, STATUS_INTERRUPT, level);
   }
 
   /** The enable bits of the MSI and MSI-X capabilities. They follow SET_IRQS, programs only read them. */

@@ -25,6 +25,17 @@ function setUp() {
   return { config, irqs, caller, eventfds, set, raised: () => eventfds.map(({ raised }) => raised) };
 }
 
+/** As setUp, with INTx enabled, and interrupt disable as a program writes it. */
+function setUpDisable() {
+  const parts = setUp();
+  parts.set(INTX, 0, 1, fds(10));
+  const disable = (on: boolean) => {
+    parts.config.write(4, Uint8Array.of(2, on ? 4 : 0));
+    parts.irqs.commandChanged();
+  };
+  return { ...parts, disable };
+}
+
 function word(config: ConfigSpace, offset: number): number {
   const bytes = new Uint8Array(2);
   config.read(offset, bytes);
@@ -92,6 +103,27 @@ describe('MSI', () => {
     assert.deepEqual(raised(), [0, 1, 0, 0]);
   });
 
+  it('past the vectors that it was enabled with has nothing to trigger or to take away: 0', () => {
+    const { set, raised } = setUp();
+    set(MSI, 0, 2, fds(10, 11));
+    set(MSI, 2, 1, NONE);
+    set(MSI, 2, 1, bools(1));
+    set(MSI, 2, 1, fds(-1));
+    assert.deepEqual(raised(), [0, 0, 0, 0]);
+  });
+
+  it('is not enabled by no vectors at 0 (ERANGE), is by none above, and never in D3hot (EINVAL)', () => {
+    for (const index of [MSI, MSIX]) {
+      const { set, config } = setUp();
+      refused(() => set(index, 0, 0, fds()), 'ERANGE');
+      config.write(0x44, Uint8Array.of(3));
+      refused(() => set(index, 0, 1, fds(10)), 'EINVAL');
+      config.write(0x44, Uint8Array.of(0));
+      set(index, 1, 0, fds());
+      set(index, 0, 0, NONE);
+    }
+  });
+
   it('cannot be masked by SET_IRQS: ENOTTY', () => {
     const { set } = setUp();
     set(MSI, 0, 1, fds(10));
@@ -122,31 +154,96 @@ describe('one kind at a time', () => {
 });
 
 describe('INTx', () => {
-  it('is masked when signalled, and signals once for all that came meanwhile when it is unmasked', () => {
+  it('is signalled again when it is unmasked while the line is high, and not once it was lowered', () => {
     const { set, irqs, raised, config } = setUp();
     set(INTX, 0, 1, fds(10));
     for (let i = 0; i < 3; i++) irqs.drive(true);
-    assert.equal(raised()[0], 1);
-    assert.equal(word(config, 6) & 8, 8, 'interrupt status');
+    assert.deepEqual([raised()[0], word(config, 6) & 8], [1, 8], 'interrupt status is the line');
     set(INTX, 0, 1, NONE, 'unmask');
     assert.equal(raised()[0], 2);
-    assert.equal(word(config, 6) & 8, 0);
+    irqs.drive(false);
     set(INTX, 0, 1, bools(1), 'unmask');
-    assert.equal(raised()[0], 2);
+    assert.deepEqual([raised()[0], word(config, 6) & 8], [2, 0]);
     irqs.drive(true);
     assert.equal(raised()[0], 3);
   });
 
-  it('is held by interrupt disable in the command register', () => {
+  it('raised and acknowledged while it is masked is never signalled; the status bit shows it', () => {
     const { set, irqs, raised, config } = setUp();
     set(INTX, 0, 1, fds(10));
-    config.write(4, Uint8Array.of(2, 4));
+    set(INTX, 0, 1, NONE, 'mask');
+    irqs.drive(true);
+    assert.equal(word(config, 6) & 8, 8);
+    irqs.drive(false);
+    set(INTX, 0, 1, NONE, 'unmask');
+    assert.deepEqual([raised()[0], word(config, 6) & 8], [0, 0]);
+  });
+
+  it('interrupt disable set and cleared unmasks what was masked automatically or by MASK', () => {
+    const { set, irqs, raised, disable } = setUpDisable();
+    irqs.drive(true);
+    disable(true);
+    irqs.drive(false);
+    disable(false);
+    irqs.drive(true);
+    assert.equal(raised()[0], 2);
+    irqs.drive(false);
+    set(INTX, 0, 1, NONE, 'mask');
+    disable(true);
+    disable(false);
+    irqs.drive(true);
+    assert.equal(raised()[0], 3);
+  });
+
+  it('is held by interrupt disable, loopback too, and not signalled when it was lowered meanwhile', () => {
+    const { set, irqs, raised, config, disable } = setUpDisable();
+    disable(true);
     irqs.drive(true);
     set(INTX, 0, 1, NONE);
+    set(INTX, 0, 1, NONE, 'unmask');
+    assert.deepEqual([raised()[0], word(config, 6) & 8], [0, 8]);
+    irqs.drive(false);
+    disable(false);
     assert.equal(raised()[0], 0);
-    config.write(4, Uint8Array.of(2, 0));
-    irqs.commandChanged();
+  });
+
+  it('raised while the eventfd is -1 is signalled by UNMASK, not by the assignment of another', () => {
+    const { set, irqs, raised } = setUp();
+    set(INTX, 0, 1, fds(10));
+    set(INTX, 0, 1, fds(-1));
+    irqs.drive(true);
+    set(INTX, 0, 1, fds(10));
+    assert.equal(raised()[0], 0);
+    set(INTX, 0, 1, NONE, 'unmask');
     assert.equal(raised()[0], 1);
+  });
+
+  it('raised before it is set up shows in the status bit, and is signalled when it is', () => {
+    const { set, irqs, raised, config } = setUp();
+    irqs.drive(true);
+    assert.equal(word(config, 6) & 8, 8);
+    set(INTX, 0, 1, fds(10));
+    assert.equal(raised()[0], 1);
+  });
+
+  it('is not pending, as the status bit has it, while messages are enabled', () => {
+    const { set, irqs, config } = setUp();
+    set(MSI, 0, 1, fds(10));
+    irqs.drive(true);
+    assert.equal(word(config, 6) & 8, 0);
+    set(MSI, 0, 0, NONE);
+    assert.equal(word(config, 6) & 8, 8);
+  });
+
+  it('is held by interrupt disable after the device was closed with that set', () => {
+    const { set, irqs, raised, config, disable } = setUpDisable();
+    disable(true);
+    irqs.close();
+    config.reset();
+    set(INTX, 0, 1, fds(10));
+    disable(true);
+    irqs.drive(true);
+    assert.equal(raised()[0], 0);
   });
 
   it('refuses masking before it is enabled (EINVAL) and by eventfd (ENOTTY)', () => {
@@ -176,6 +273,7 @@ describe('ERR and REQ', () => {
     const { set, irqs, raised, caller } = setUp();
     set(MSIX, 0, 1, fds(10));
     refused(() => set(ERR, 0, 1, NONE), 'EINVAL');
+    for (const index of [ERR, REQ]) refused(() => set(index, 0, 1, fds(-2)), 'EINVAL');
     set(ERR, 0, 1, fds(11));
     set(REQ, 0, 1, fds(12));
     irqs.raiseError();

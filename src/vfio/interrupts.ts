@@ -10,6 +10,7 @@ import type { PciDescription } from '../devices/device-model.js';
 import type { Caller, Signal } from '../file/open-file.js';
 import { refuse } from '../linux/errno.js';
 import type { ConfigSpace } from './config-space.js';
+import { Intx } from './intx.js';
 import { MsixTable } from './msix-table.js';
 
 /** Interrupt indices of a PCI device (`<linux/vfio.h>`, VFIO_PCI_*_IRQ_INDEX). */
@@ -48,11 +49,11 @@ export class Interrupts {
   #triggers: (Signal | undefined)[] = [];
   /** ERR and REQ. */
   readonly #single = new Map<number, Signal>();
-  #intxMasked = false;
-  #intxPending = false;
+  readonly #intx: Intx;
 
   constructor(pci: PciDescription, config: ConfigSpace) {
     this.#config = config;
+    this.#intx = new Intx(config);
     this.#counts = [pci.intx === true ? 1 : 0, pci.msi ?? 0, pci.msix?.vectors ?? 0, 1, 1];
     this.msix = pci.msix === undefined ? undefined : new MsixTable(pci.msix);
   }
@@ -69,11 +70,9 @@ export class Interrupts {
     else this.#triggers[vector].raise();
   }
 
-  /** The device drives its INTx line. Each time that it says high is one interrupt; low says nothing. */
+  /** The device drives its INTx line. */
   drive(level: boolean): void {
-    if (this.#kind !== INTX || !level) return;
-    this.#intxPending = true;
-    this.#deliverIntx();
+    this.#intx.drive(level);
   }
 
   /** The device has failed: raises ERR. */
@@ -86,22 +85,23 @@ export class Interrupts {
     for (const vector of this.msix!.write(offset, source)) this.#triggers[vector]?.raise();
   }
 
-  /** The command register was written: INTx may have been enabled in it. */
+  /** The command register was written: INTx may have been disabled or enabled in it. */
   commandChanged(): void {
-    this.#deliverIntx();
+    this.#intx.commandChanged();
   }
 
   /**
    * The device was reset: nothing is pending any more. Eventfds and masks stay, as vfio-pci restores them.
    */
   deviceReset(): void {
-    this.#setIntxPending(false);
+    this.#intx.drive(false);
     this.msix?.clearPending();
   }
 
   /** Gives all eventfds back. */
   close(): void {
     this.#disable();
+    this.#intx.drive(false);
     for (const signal of this.#single.values()) signal.close();
     this.#single.clear();
     this.msix?.reset();
@@ -110,7 +110,8 @@ export class Interrupts {
   /**
    * SET_IRQS. The range has been checked against `count(index)`.
    * @throws Refusal EINVAL when another kind is enabled, or this one is not and must be, or the range does
-   * not fit; ENOTTY when the action is not supported for this kind; EBADF, EINVAL for a descriptor that is
+   * not fit, or MSI or MSI-X is enabled in D3hot; ERANGE when MSI or MSI-X is enabled with no vectors at 0;
+   * ENOTTY when the action is not supported for this kind; EBADF, EINVAL for a descriptor that is
    * not an eventfd.
    */
   set(request: IrqRequest, caller: Caller): void {
@@ -124,7 +125,7 @@ export class Interrupts {
     if (action !== 'trigger') refuse('ENOTTY', `${names[index]} cannot be masked`);
     if (data.kind === 'eventfd' && count === 1) {
       const fd = data.fds[0]!;
-      if (fd < -1) return;
+      if (fd < -1) refuse('EINVAL', `${names[index]} takes an eventfd or -1, not ${fd}`);
       const signal = fd === -1 ? undefined : caller.eventfd(fd);
       this.#replaceSingle(index, signal);
     } else if (data.kind === 'bool' && count === 1) {
@@ -156,7 +157,6 @@ export class Interrupts {
       return;
     }
     if (this.#kind !== index) refuse('EINVAL', `${names[index]} is not enabled: no eventfd was assigned`);
-    this.#checkEnabled(index, start + count);
     for (let i = 0; i < count; i++) {
       if (data.kind === 'none' || data.bools[i] !== 0) this.#loopBack(start + i);
     }
@@ -164,14 +164,19 @@ export class Interrupts {
 
   /** A program triggers its own vector, masked or not; only INTx disable holds. */
   #loopBack(vector: number): void {
-    if (this.#kind !== INTX || !this.#config.intxDisabled) this.#triggers[vector]?.raise();
+    if (this.#kind === INTX) this.#intx.loopBack();
+    else this.#triggers[vector]?.raise();
   }
 
   #assign(index: number, start: number, fds: Int32Array, caller: Caller): void {
     const end = start + fds.length;
-    if (this.#kind === index) this.#checkEnabled(index, end);
-    else if (fds.length === 0) refuse('EINVAL', `${names[index]} cannot be enabled with no vectors`);
+    if (this.#kind === index) this.#checkEnabled(index, start, fds);
+    else if (index !== INTX) this.#checkCanEnable(index, end);
     const signals = takeSignals(fds, caller);
+    if (index === INTX) {
+      this.#assignIntx(signals[0]);
+      return;
+    }
     // MSI cannot grow once it is enabled; MSI-X vectors can be added at any time.
     if (this.#kind === undefined) this.#enable(index, index === MSI ? end : this.count(index));
     signals.forEach((signal, i) => {
@@ -179,20 +184,37 @@ export class Interrupts {
     });
   }
 
+  #assignIntx(signal: Signal | undefined): void {
+    if (this.#kind === INTX) {
+      this.#intx.assign(signal);
+      return;
+    }
+    this.#enable(INTX, 0);
+    this.#intx.enable(signal);
+  }
+
+  /** A vector that was not enabled has no eventfd that could be taken away. */
   #assignVector(vector: number, signal: Signal | undefined): void {
+    if (vector >= this.#triggers.length) return;
     this.#triggers[vector]?.close();
     this.#triggers[vector] = signal;
-    if (this.#kind === INTX) this.#deliverIntx();
     if (this.#kind !== MSIX) return;
     if (signal === undefined) this.msix!.mask(vector);
     else if (this.msix!.unmask(vector)) signal.raise();
   }
 
-  #checkEnabled(index: number, end: number): void {
-    if (end > this.#triggers.length) {
+  #checkCanEnable(index: number, end: number): void {
+    if (end === 0) refuse('ERANGE', `${names[index]} cannot be enabled with no vectors`);
+    if (this.#config.inD3hot) refuse('EINVAL', `${names[index]} cannot be enabled in D3hot`);
+  }
+
+  #checkEnabled(index: number, start: number, fds: Int32Array): void {
+    if (index === INTX) return;
+    const past = fds.findIndex((fd, i) => fd >= 0 && start + i >= this.#triggers.length);
+    if (past >= 0) {
       refuse(
         'EINVAL',
-        `vector ${end - 1} is past the ${this.#triggers.length} that ${names[index]} was enabled with`,
+        `vector ${start + past} is past the ${this.#triggers.length} that ${names[index]} was enabled with`,
       );
     }
   }
@@ -201,16 +223,17 @@ export class Interrupts {
     this.#kind = index;
     this.#triggers = new Array<Signal | undefined>(vectors).fill(undefined);
     this.#config.setMessageEnable(index === MSI, index === MSIX);
+    this.#intx.useMessages(index !== INTX);
   }
 
   #disable(): void {
     for (const signal of this.#triggers) signal?.close();
     this.#triggers = [];
     this.#kind = undefined;
-    this.#intxMasked = false;
-    this.#setIntxPending(false);
+    this.#intx.disable();
     this.msix?.reset();
     this.#config.setMessageEnable(false, false);
+    this.#intx.useMessages(false);
   }
 
   #setIntxMask({ count, action, data }: IrqRequest): void {
@@ -221,29 +244,8 @@ export class Interrupts {
       refuse('ENOTTY', `INTx cannot be ${action}ed by an eventfd; use VFIO_IRQ_SET_DATA_NONE`);
     }
     if (data.kind === 'bool' && data.bools[0] === 0) return;
-    this.#intxMasked = action === 'mask';
-    this.#deliverIntx();
-  }
-
-  /**
-   * Signals a pending INTx unless something holds it, and masks the line, because it is level-triggered
-   * (AUTOMASKED).
-   */
-  #deliverIntx(): void {
-    const trigger = this.#triggers[0];
-    if (this.#kind !== INTX || !this.#intxPending) return;
-    if (trigger === undefined || this.#intxMasked || this.#config.intxDisabled) {
-      this.#setIntxPending(true);
-      return;
-    }
-    this.#setIntxPending(false);
-    this.#intxMasked = true;
-    trigger.raise();
-  }
-
-  #setIntxPending(pending: boolean): void {
-    this.#intxPending = pending;
-    this.#config.setInterruptStatus(pending);
+    if (action === 'mask') this.#intx.mask();
+    else this.#intx.unmask();
   }
 }
 
