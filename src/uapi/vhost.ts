@@ -67,7 +67,7 @@ const deviceIoctls: IoctlTable<VdpaDevice> = new Map<number, IoctlHandler<VdpaDe
   [ior(0x26, 8), (_device, _caller, { data }) => answer(() => setBig(data, 0, BACKEND_FEATURES))],
   [ior(0x70, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.virtio.deviceId))],
   [ior(0x71, 1), (device, _caller, { data }) => answer(() => data.fill(device.virtio.status))],
-  [iow(0x72, 1), (device, _caller, { data }) => answer(() => device.setStatus(data[0]!))],
+  [iow(0x72, 1), (device, _caller, { data }) => after(device.setStatus(data[0]!), () => 0)],
   [ior(0x73, ConfigStruct.size), getConfig],
   [iow(0x74, ConfigStruct.size), setConfig],
   [ior(0x76, 2), (device, _caller, { data }) => answer(() => setU16(data, 0, device.virtio.queueSize))],
@@ -129,7 +129,8 @@ export function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall):
   return after(known(device, index, caller, call), () => 0);
 }
 
-function answer(change: () => unknown): number {
+/** Not for work: its result would be dropped. */
+function answer(change: () => void | Uint8Array): number {
   change();
   return 0;
 }

@@ -100,7 +100,7 @@ function run(scene: Scene): Counter {
   device.setAddresses(0, addresses(scene));
   device.setSignal(0, 'call', call);
   finish(device.enable(0, true));
-  device.setStatus(RUNNING);
+  finish(device.setStatus(RUNNING));
   return call;
 }
 
@@ -129,13 +129,13 @@ test('a device is owned by one process, and others may not', () => {
 
 test('status takes any superset of its bits, and nothing less but 0', () => {
   const { device } = setUp();
-  for (const status of [1, 3, 0x0b, 0x0f, 0x8f]) device.setStatus(status);
-  refused(() => device.setStatus(0x0b), 'EINVAL', /status 0xb takes bits of 0x8f away/);
+  for (const status of [1, 3, 0x0b, 0x0f, 0x8f]) finish(device.setStatus(status));
+  refused(() => finish(device.setStatus(0x0b)), 'EINVAL', /status 0xb takes bits of 0x8f away/);
   assert.equal(device.virtio.status, 0x8f);
-  device.setStatus(0);
-  device.setStatus(4);
-  refused(() => device.setStatus(0x80), 'EINVAL');
-  device.setStatus(0x84);
+  finish(device.setStatus(0));
+  finish(device.setStatus(4));
+  refused(() => finish(device.setStatus(0x80)), 'EINVAL');
+  finish(device.setStatus(0x84));
 });
 
 test('features need ACCESS_PLATFORM and no FEATURES_OK; unknown ones are left out', () => {
@@ -144,7 +144,7 @@ test('features need ACCESS_PLATFORM and no FEATURES_OK; unknown ones are left ou
   device.setFeatures(2n ** 64n - 1n);
   assert.equal(device.virtio.features, device.virtio.offered);
   device.setFeatures(Feature.ACCESS_PLATFORM);
-  device.setStatus(0x0b);
+  finish(device.setStatus(0x0b));
   refused(() => device.setFeatures(FEATURES), 'EBUSY');
 });
 
@@ -186,7 +186,7 @@ test('rings are set up as vhost-vdpa takes them', () => {
   refused(() => device.setAddresses(0, { ...right, flags: 2 }), 'EOPNOTSUPP');
   refused(() => device.setAddresses(0, { ...right, available: 1n }), 'EINVAL');
   refused(() => device.setAddresses(0, { ...right, used: 2n }), 'EINVAL');
-  device.setStatus(RUNNING);
+  finish(device.setStatus(RUNNING));
   refused(() => device.setAddresses(0, right), 'EINVAL');
   refused(() => device.setBase(0, 3), 'EINVAL');
   device.setSize(0, 16);
@@ -247,7 +247,7 @@ test('a reset forgets mappings, unless IOTLB_PERSIST is acknowledged', () => {
     const scene = setUp();
     scene.device.setBackendFeatures(backend);
     scene.map(0);
-    scene.device.setStatus(0);
+    finish(scene.device.setStatus(0));
     refused(() => scene.map(0), 'EEXIST');
     run(scene);
     assert.equal(ask(scene), backend !== 0n);
@@ -334,7 +334,7 @@ test('a device that needs a reset raises the configuration and the error eventfd
   scene.device.kick(0);
   scene.device.step();
   assert.deepEqual([config.raised, error.raised], [1, 1]);
-  scene.device.setStatus(0);
+  finish(scene.device.setStatus(0));
   run(scene);
   scene.device.kick(0);
   scene.device.step();

@@ -109,10 +109,11 @@ export class VdpaDevice implements Driver {
   /**
    * VHOST_VDPA_SET_STATUS: 0 resets; anything else adds bits. @throws Refusal EINVAL when it takes some away.
    */
-  setStatus(status: number): void {
+  *setStatus(status: number): Work<void> {
     const before = this.virtio.status & ~Status.NEEDS_RESET;
     if (status === 0) {
       this.#reset();
+      if (!has(this.#backend, Backend.IOTLB_PERSIST)) yield* this.iotlb.forget();
       return;
     }
     if ((before & ~status) !== 0)
@@ -298,11 +299,10 @@ export class VdpaDevice implements Driver {
     return (this.virtio.status & Status.DRIVER_OK) !== 0;
   }
 
-  /** The device is as after power-on; what is mapped stays if that was acknowledged. */
+  /** The device is as after power-on; what is mapped stays. */
   #reset(): void {
     this.life.work.reset();
     for (const vring of this.vrings) vring.reset();
-    if (!has(this.#backend, Backend.IOTLB_PERSIST)) this.iotlb.forget();
     this.#told = this.#configInterrupts;
     this.#failure = undefined;
   }

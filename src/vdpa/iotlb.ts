@@ -17,7 +17,7 @@ import { DEFAULT_MAPPING_QUOTA, Quota, tableQuota } from '../iommu/quota.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VdpaPort } from './vdpa-port.js';
 
-/** Mappings that an INVALIDATE takes out before others have their turn. */
+/** Mappings that are taken out or forgotten before others have their turn. */
 const CHUNK = 64;
 
 /** The last IOVA that a device can use. */
@@ -125,13 +125,17 @@ export class Iotlb {
    * The device has been reset and forgets what is mapped; its program has to say it again. Until what was
    * mapped is taken out its IOVAs stay taken, as in Linux.
    */
-  forget(): void {
+  *forget(): Work<void> {
     for (const [asid, space] of this.#spaces) {
       const empty = this.#makeSpace(asid);
-      for (const { iova, length } of space.views()) finish(empty.copy(iova, space, iova, length, 0));
+      let count = 0;
+      for (const { iova, length } of space.views()) {
+        yield* empty.copy(iova, space, iova, length, 0);
+        if (++count % CHUNK === 0) yield;
+      }
       if (empty.table.count > 0) this.#port.enter(asid, empty.table, undefined);
       this.#spaces.set(asid, empty);
-      finish(space.close());
+      yield* space.close();
     }
   }
 

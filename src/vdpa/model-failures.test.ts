@@ -78,7 +78,7 @@ const ways: Readonly<Record<Part, (device: VdpaDevice) => void>> = {
   writeConfig: (device) => device.writeConfig(0, Uint8Array.of(1)),
   group: (device) => assert.equal(device.groupOf(0), 0),
   drain: (device) => finish(device.suspend()),
-  reset: (device) => device.setStatus(0),
+  reset: (device) => finish(device.setStatus(0)),
   busy: (device) => assert.equal(device.busy(), false),
 };
 
@@ -87,17 +87,17 @@ for (const [part, act] of Object.entries(ways) as [Part, (device: VdpaDevice) =>
     const { device, model } = setUp(part);
     model.failing = true;
     device.setFeatures(FEATURES);
-    device.setStatus(RUNNING);
+    finish(device.setStatus(RUNNING));
     act(device);
     device.step();
     assert.equal(device.virtio.needsReset, `the device model of vhost-vdpa-0 failed: no ${part} today`);
     assert.equal(device.virtio.status & Status.NEEDS_RESET, Status.NEEDS_RESET);
     model.failing = false;
-    device.setStatus(0);
+    finish(device.setStatus(0));
     assert.equal(device.virtio.status, 0);
     assert.equal(device.virtio.needsReset, undefined);
     device.setFeatures(FEATURES);
-    device.setStatus(RUNNING);
+    finish(device.setStatus(RUNNING));
     assert.equal(device.virtio.status, RUNNING);
     assert.deepEqual(device.readConfig(0, 8), new Uint8Array(8).fill(7));
   });
