@@ -179,6 +179,7 @@ export class TrappedIoctls implements LoopSource {
   }
 
   #goOn(pending: Pending, opened: Opened, work: Work<number>): void {
+    const objects = usedBy(opened.file, 'ioctl');
     const proceed = () => {
       this.#begin(pending);
       try {
@@ -192,7 +193,7 @@ export class TrappedIoctls implements LoopSource {
         this.#current = undefined;
       }
     };
-    if (!proceed()) this.#turns.goOn(usedBy(opened.file, 'ioctl'), proceed);
+    if (!proceed()) this.#turns.goOn(objects, proceed);
   }
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {

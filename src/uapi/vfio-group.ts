@@ -1,6 +1,6 @@
 /** The ABI of a VFIO group file, and of the device files that are opened through it. */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import { after, type Sliced, type Work } from '../file/work.js';
+import type { Work } from '../file/work.js';
 import { IommufdContext } from '../iommufd/context.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { Container } from '../vfio/container.js';
@@ -84,8 +84,9 @@ function presentedContainer(group: VfioGroup, caller: Caller, fd: number): Conta
   return refuse('EBADFD', `descriptor ${fd} is neither /dev/vfio/vfio nor /dev/iommu`);
 }
 
-function unsetContainer(group: VfioGroup): Sliced<number> {
-  return after(group.unsetContainer(), () => 0);
+function* unsetContainer(group: VfioGroup): Work<number> {
+  yield* group.unsetContainer();
+  return 0;
 }
 
 /** A new descriptor for the device whose name stands at the argument's address. */

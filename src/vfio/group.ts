@@ -9,7 +9,7 @@
  * as long.
  */
 
-import { releasing, type Sliced, type Work, workOf } from '../file/work.js';
+import { releasing, type Work, workOf } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { Container } from './container.js';
 import type { VfioDevice } from './device.js';
@@ -56,7 +56,7 @@ export class VfioGroup {
   }
 
   /** The last descriptor of the group's file is gone. The group is in use until the device's are gone too. */
-  close(): Sliced<void> {
+  close(): Work<void> {
     return this.#put();
   }
 
@@ -79,12 +79,12 @@ export class VfioGroup {
    * VFIO_GROUP_UNSET_CONTAINER. @throws Refusal EINVAL when the group has no container; EBUSY while its
    * device is open, unless the container lets it go (then the device stays where it is).
    */
-  unsetContainer(): Sliced<void> {
+  *unsetContainer(): Work<void> {
     const container = this.#joined();
     if (this.#deviceFiles > 0 && !container.leavesOpen)
       refuse('EBUSY', `${this.device.name} of group ${this.number} is open`);
     this.#container = undefined;
-    return container.leave();
+    yield* workOf(container.leave());
   }
 
   /**
@@ -132,13 +132,14 @@ export class VfioGroup {
     }
   }
 
-  #put(): Sliced<void> {
+  /** It begins when it is asked to: until then `uses` names the container that it works on. */
+  *#put(): Work<void> {
     this.#files--;
     if (this.#files > 0) return;
     this.device.leaveGroup();
     this.#holder = undefined;
     const container = this.#container;
     this.#container = undefined;
-    return container?.leave();
+    yield* workOf(container?.leave());
   }
 }
