@@ -106,14 +106,14 @@ export class FileRequests {
 
   ioctl(): Ongoing | undefined {
     const { request, requestBytes } = this.#channel;
+    if (this.#isNonce()) {
+      this.#channel.answerIoctl(0, 0);
+      return undefined;
+    }
     const opened = this.#begin('ioctl', request[wire.IoctlIn.cmd]!, get64(request, wire.IoctlIn.handle));
     const call = this.#ioctlCall;
     call.cmd = this.#argument;
     call.arg = get64(request, wire.IoctlIn.arg);
-    if (call.cmd === NONCE_CMD && this.#identification.arrived(call.arg, opened)) {
-      this.#channel.answerIoctl(0, 0);
-      return undefined;
-    }
     const inSize = request[wire.IoctlIn.inSize]!;
     const outSize = request[wire.IoctlIn.outSize]!;
     const size = Math.max(inSize, outSize);
@@ -256,6 +256,17 @@ export class FileRequests {
     this.#opened = opened;
     this.#claim();
     return opened;
+  }
+
+  /**
+   * Does the ioctl identify a descriptor? It uses nothing of its file, and waits for nobody that does: all
+   * who present descriptors would wait with it.
+   */
+  #isNonce(): boolean {
+    const { request } = this.#channel;
+    if (request[wire.IoctlIn.cmd] !== NONCE_CMD) return false;
+    const opened = this.#opens.get(get64(request, wire.IoctlIn.handle));
+    return opened !== undefined && this.#identification.arrived(get64(request, wire.IoctlIn.arg), opened);
   }
 
   /** @throws Claimed when another that goes on has something that the request uses. */
