@@ -35,6 +35,12 @@ export function finished<T extends Result>(sliced: Sliced<T>): T {
   return isWork(sliced) ? finish(sliced) : sliced;
 }
 
+/** Does the first piece now. What is short is done then, and needs nobody to go on with it. */
+export function begun<T extends Result>(work: Work<T>): Sliced<T> {
+  const { done, value } = work.next();
+  return done ? value : work;
+}
+
 /** As work, for `yield*` in the work of another call. */
 export function* workOf<T extends Result>(sliced: Sliced<T>): Work<T> {
   return isWork(sliced) ? yield* sliced : sliced;

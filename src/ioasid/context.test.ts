@@ -37,7 +37,7 @@ function map(
     access,
     iova: iova === undefined ? undefined : BigInt(iova),
   };
-  const at = context.place(request, BigInt(offset));
+  const at = finished(context.place(request, BigInt(offset)));
   context.map(request, at, { memory: new BufferMemory(new Uint8Array(0)), offset });
   return Number(at);
 }

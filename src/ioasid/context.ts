@@ -9,7 +9,7 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
-import { releasing, type Sliced, type Work } from '../file/work.js';
+import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import type { Pasid } from '../iommu/pasid.js';
@@ -131,13 +131,14 @@ export class IoasidContext {
    * then fetch the memory, then `map`.
    * @param address the address or file offset of the memory
    */
-  place(request: MapRequest, address: bigint): bigint {
+  place(request: MapRequest, address: bigint): Sliced<bigint> {
     const space = this.#space(request.pasid);
     checkAccess(request.access);
-    const iova = space.iovas.find(request.length, address, request.iova);
-    space.iovas.requireAligned(address);
-    this.#mappings.check(1);
-    return iova;
+    return after(space.iovas.find(request.length, address, request.iova), (iova) => {
+      space.iovas.requireAligned(address);
+      this.#mappings.check(1);
+      return iova;
+    });
   }
 
   /**
@@ -165,7 +166,7 @@ export class IoasidContext {
         'EPERM',
         `what is mapped at ${hex(sourceIova)} of ${source.name} does not give the right to ${missing}`,
       );
-    const iova = target.iovas.find(request.length, sourceIova, request.iova);
+    const iova = yield* workOf(target.iovas.find(request.length, sourceIova, request.iova));
     target.iovas.requireAligned(sourceIova);
     yield* target.copy(iova, source, sourceIova, request.length, request.access);
     return iova;

@@ -6,6 +6,7 @@
  * All must be aligned as the address space is. The rules, their order and their errnos are those of Linux's
  * iommufd. Invariant: no mapping lies in a reserved range, and each is aligned.
  */
+import { begun, type Sliced, type Work } from '../file/work.js';
 import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
 import { OFFSET_HI, type TableMemory } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -14,6 +15,8 @@ import { alignUp, holes, type IovaRange, joined, LAST_IOVA, larger, overlaps } f
 /** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
 const LARGEST_ALIGNMENT = 2n ** 21n;
 const PAGE = BigInt(PAGE_SIZE);
+/** Mappings that a search for a free IOVA goes over before others have their turn. */
+const CHUNK = 256;
 
 export class FreeIovas {
   readonly #name: string;
@@ -119,10 +122,10 @@ export class FreeIovas {
    * alignment, at most 2 MiB, with the offset inside the page kept. @throws Refusal EINVAL, EEXIST,
    * EOVERFLOW, ENOSPC.
    */
-  find(length: bigint, address: bigint, iova: bigint | undefined): bigint {
+  find(length: bigint, address: bigint, iova: bigint | undefined): Sliced<bigint> {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
     if (length % this.#alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
-    return iova === undefined ? this.#choose(length, address) : this.#check(iova, length);
+    return iova === undefined ? begun(this.#choose(length, address)) : this.#check(iova, length);
   }
 
   /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
@@ -164,7 +167,7 @@ export class FreeIovas {
     return iova;
   }
 
-  #choose(length: bigint, address: bigint): bigint {
+  *#choose(length: bigint, address: bigint): Work<bigint> {
     if (length >= LAST_IOVA / 2n)
       refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
     const alignment = chosenAlignment(length, address);
@@ -175,7 +178,7 @@ export class FreeIovas {
     for (const { start, last } of allowed) {
       const first = alignUp(start, alignment) | offset;
       for (const hole of holes(this.#reserved, larger(first, this.#full), last)) {
-        const found = this.#fit(hole, length, alignment, offset);
+        const found = yield* this.#fit(hole, length, alignment, offset);
         if (found !== undefined) return found;
       }
     }
@@ -183,13 +186,19 @@ export class FreeIovas {
   }
 
   /** The first free IOVA in a range that nothing reserves. */
-  #fit({ start, last }: IovaRange, length: bigint, alignment: bigint, offset: bigint): bigint | undefined {
-    let iova = alignUp(start, alignment) | offset;
+  *#fit(
+    { start, last }: IovaRange,
+    length: bigint,
+    alignment: bigint,
+    offset: bigint,
+  ): Work<bigint | undefined> {
+    let [iova, looked] = [alignUp(start, alignment) | offset, 0];
     for (const slot of this.#table.slots(iova)) {
       const next = this.#table.start(slot);
       // As in Linux, a single byte that ends a hole is not taken.
       if (iova + length <= next && iova + 1n < next) break;
       iova = alignUp(this.#table.last(slot) + 1n, alignment) | offset;
+      if (++looked % CHUNK === 0) yield;
     }
     return iova < last && iova + length - 1n <= last ? iova : undefined;
   }

@@ -45,7 +45,7 @@ function firstFit(mappings: readonly Mapping[], length: bigint, address: bigint)
 
 function map(ioas: Ioas, length: bigint, address: bigint, iova: bigint | undefined): bigint | string {
   const range = { memory: new BufferMemory(new Uint8Array(BYTES)), offset: Number(address) };
-  return outcome(() => ioas.map({ length, access: READ | WRITE, iova }, address, range));
+  return outcome(() => finished(ioas.map({ length, access: READ | WRITE, iova }, address, range)));
 }
 
 /** What is mapped, as pieces of the address space tell. */

@@ -9,7 +9,7 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
-import { type Work, workOf } from '../file/work.js';
+import { begun, type Sliced, type Work, workOf } from '../file/work.js';
 import { AddressSpace, type Piece, type Unmapped } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -121,10 +121,14 @@ export class Ioas extends IommufdObject {
    * the memory.
    * @throws Refusal as AddressSpace.place; EFAULT when a domain is there and the memory cannot be reached.
    */
-  map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): bigint {
+  map(request: IoasMap, address: bigint, range: MemoryRange): Sliced<bigint> {
+    return begun(this.#map(request, address, range));
+  }
+
+  *#map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): Work<bigint> {
     let { memory } = range;
     try {
-      const at = this.space.iovas.find(length, address, iova);
+      const at = yield* workOf(this.space.iovas.find(length, address, iova));
       this.space.iovas.requireAligned(address);
       this.#quota.check(1);
       const offset = exactOffset(range, address);
@@ -146,7 +150,7 @@ export class Ioas extends IommufdObject {
    */
   *copy({ length, access, iova }: IoasMap, source: Ioas, from: bigint): Work<bigint> {
     const survey = yield* source.space.survey(from, length, this.#quota);
-    const at = this.space.iovas.find(length, survey.offset, iova);
+    const at = yield* workOf(this.space.iovas.find(length, survey.offset, iova));
     if (access & WRITE && (survey.access & MEMORY_WRITABLE) === 0)
       refuse('EPERM', `the memory at ${hex(from)} was mapped for reading only`);
     this.space.iovas.requireAligned(survey.offset);

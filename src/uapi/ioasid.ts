@@ -181,32 +181,31 @@ function free(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Wor
   return context.free(pasidAt(data, FreeStruct.at.pasid));
 }
 
-function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
+function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): Sliced<number> {
   const { at } = MapStruct;
   const request = mapRequest(data, at.pasid, at.length, at.iova);
   const address = getBig(data, at.user_va);
   if (address + request.length > USER_LIMIT)
     refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} is no user memory`);
-  const iova = context.place(request, address);
-  context.map(request, iova, caller.memory(Number(address), Number(request.length), request.access));
-  setBig(data, at.iova, iova);
-  return 0;
+  return after(context.place(request, address), (iova) => {
+    context.map(request, iova, caller.memory(Number(address), Number(request.length), request.access));
+    setBig(data, at.iova, iova);
+    return 0;
+  });
 }
 
-function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
+function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): Sliced<number> {
   const { at } = MapFileStruct;
   const request = mapRequest(data, at.pasid, at.length, at.iova);
   const offset = getBig(data, at.offset);
   if (offset + request.length > USER_LIMIT)
     refuse('EINVAL', `file range ${hex(offset)}+${hex(request.length)} is longer than any file`);
-  const iova = context.place(request, offset);
-  context.map(
-    request,
-    iova,
-    caller.fileMemory(getS32(data, at.fd), Number(offset), Number(request.length), request.access),
-  );
-  setBig(data, at.iova, iova);
-  return 0;
+  const [fd, length] = [getS32(data, at.fd), Number(request.length)];
+  return after(context.place(request, offset), (iova) => {
+    context.map(request, iova, caller.fileMemory(fd, Number(offset), length, request.access));
+    setBig(data, at.iova, iova);
+    return 0;
+  });
 }
 
 function unmap(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Sliced<number> {

@@ -6,7 +6,7 @@
  * tables for guests (SPAPR) is unknown there, so ENOTTY.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import type { Work } from '../file/work.js';
+import { after, type Sliced, type Work } from '../file/work.js';
 import type { Unmapped } from '../ioasid/address-space.js';
 import { READ, WRITE } from '../iommu/iommu.js';
 import {
@@ -116,7 +116,7 @@ function writeCapabilities(
   if (room >= answer.length) caller.writeMemory(address + rangesAt, answer.subarray(rangesAt, first));
 }
 
-function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): number {
+function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): Sliced<number> {
   const { at, size } = MapDmaStruct;
   const data = readStruct(caller, call, size);
   const flags = getU32(data, at.flags);
@@ -124,8 +124,7 @@ function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): numbe
     refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
   const access = (flags & MAP_READ ? READ : 0) | (flags & MAP_WRITE ? WRITE : 0);
   const request = { length: getBig(data, at.size), access, iova: getBig(data, at.iova) };
-  mapUserMemory(caller, compatIoas(context), request, getBig(data, at.vaddr));
-  return 0;
+  return after(mapUserMemory(caller, compatIoas(context), request, getBig(data, at.vaddr)), () => 0);
 }
 
 function* unmap(context: IommufdContext, caller: Caller, call: IoctlCall): Work<number> {

@@ -272,7 +272,7 @@ function makePasid({ system, range }: Scene) {
   const context = system.open(PID);
   const pasid = context.alloc(KIND_MAPPED, 0);
   const request = { pasid, iova: 0n, length: BigInt(BYTES), access: READ | WRITE };
-  context.map(request, context.place(request, 0n), range());
+  context.map(request, finished(context.place(request, 0n)), range());
   return { context, pasid };
 }
 

@@ -2,7 +2,7 @@
  * The ioctls of an IOAS: alloc, ranges, map, copy, unmap, and whose process its memory belongs to.
  */
 import type { Caller } from '../../file/open-file.js';
-import type { Work } from '../../file/work.js';
+import { after, type Sliced, type Work } from '../../file/work.js';
 import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
@@ -155,27 +155,29 @@ function mapRequest(data: Uint8Array, lengthAt: number, iovaAt: number, others: 
   return { length, access, iova: flags & IoasMapFlags.FIXED_IOVA ? iova : undefined };
 }
 
-function ioasMap(context: IommufdContext, { caller, data, respond }: Command): number {
+function ioasMap(context: IommufdContext, { caller, data, respond }: Command): Sliced<number> {
   const { at } = IoasMapStruct;
   requireZero(data, at.reserved, 'IOAS_MAP __reserved');
   const request = mapRequest(data, at.length, at.iova);
   const ioas = context.ioas(getU32(data, at.ioas_id));
-  setBig(data, at.iova, mapUserMemory(caller, ioas, request, getBig(data, at.user_va)));
-  respond();
-  return 0;
+  return after(mapUserMemory(caller, ioas, request, getBig(data, at.user_va)), (iova) => {
+    setBig(data, at.iova, iova);
+    respond();
+    return 0;
+  });
 }
 
 /**
  * Maps the caller's memory at `address`. @returns the IOVA. @throws Refusal EOVERFLOW when it wraps around;
  * and as Ioas.map.
  */
-export function mapUserMemory(caller: Caller, ioas: Ioas, request: IoasMap, address: bigint): bigint {
+export function mapUserMemory(caller: Caller, ioas: Ioas, request: IoasMap, address: bigint): Sliced<bigint> {
   if (address + request.length > LAST_IOVA)
     refuse('EOVERFLOW', `memory range ${hex(address)}+${hex(request.length)} wraps around`);
   return ioas.map(request, address, caller.memory(Number(address), Math.max(Number(request.length), 1), 0));
 }
 
-function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command): number {
+function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command): Sliced<number> {
   const { at } = IoasMapFileStruct;
   const request = mapRequest(data, at.length, at.iova);
   const ioas = context.ioas(getU32(data, at.ioas_id));
@@ -184,9 +186,11 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
   if (start + request.length - 1n > LAST_IOVA)
     refuse('EOVERFLOW', `file range ${hex(start)}+${hex(request.length)} wraps around`);
   const range = caller.fileMemory(getS32(data, at.fd), Number(start), Number(request.length), 0);
-  setBig(data, at.iova, ioas.map(request, start, range));
-  respond();
-  return 0;
+  return after(ioas.map(request, start, range), (iova) => {
+    setBig(data, at.iova, iova);
+    respond();
+    return 0;
+  });
 }
 
 function* ioasCopy(context: IommufdContext, { data, respond }: Command): Work<number> {
