@@ -50,7 +50,7 @@ import {
   VfioIovaRangeStruct,
 } from './vfio-container.js';
 
-/** There is no limit of mappings here: the largest number, as Linux says it. */
+/** Mappings have no limit of type1's here: the largest number, as Linux says it. */
 const DMA_AVAIL = 0xffff_ffff;
 
 /** The ioctls of such a container. */
