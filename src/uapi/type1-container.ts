@@ -7,11 +7,9 @@
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { type Work, workOf } from '../file/work.js';
-import { READ, WRITE } from '../iommu/iommu.js';
-import { hex, refuse } from '../linux/errno.js';
 import type { Type1Container } from '../vfio/type1-container.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
-import { getBig, getU32, setBig } from './struct.js';
+import { getU32, setBig } from './struct.js';
 import { readStruct } from './vfio-call.js';
 import {
   API_VERSION,
@@ -23,11 +21,9 @@ import {
   FIRST_INFO,
   INFO_CAPS,
   INFO_PGSIZES,
-  MAP_READ,
-  MAP_WRITE,
-  MapDmaStruct,
+  readMapDma,
+  readUnmapDma,
   Type1InfoStruct,
-  UNMAP_FLAG_ALL,
   UnmapDmaStruct,
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
@@ -90,30 +86,17 @@ function getInfo(container: Type1Container, caller: Caller, call: IoctlCall): nu
 }
 
 function mapDma(container: Type1Container, caller: Caller, call: IoctlCall): number {
-  const { at, size } = MapDmaStruct;
-  const data = readStruct(caller, call, size);
-  const flags = getU32(data, at.flags);
-  if (flags & ~(MAP_READ | MAP_WRITE))
-    refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
-  const access = (flags & MAP_READ ? READ : 0) | (flags & MAP_WRITE ? WRITE : 0);
-  const [iova, length, address] = [getBig(data, at.iova), getBig(data, at.size), getBig(data, at.vaddr)];
-  container.map({ iova, length, address, access }, () =>
-    caller.memory(Number(address), Number(length), access),
-  );
+  const request = readMapDma(caller, call);
+  const { address, length, access } = request;
+  container.map(request, () => caller.memory(Number(address), Number(length), access));
   return 0;
 }
 
 function* unmapDma(container: Type1Container, caller: Caller, call: IoctlCall): Work<number> {
   const { arg } = call;
-  const { at, size } = UnmapDmaStruct;
-  const data = readStruct(caller, call, size);
-  const flags = getU32(data, at.flags);
-  if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
-  const [iova, length] = [getBig(data, at.iova), getBig(data, at.size)];
-  const bytes = yield* workOf(
-    flags & UNMAP_FLAG_ALL ? container.unmapAll(iova, length) : container.unmap(iova, length),
-  );
-  setBig(data, at.size, bytes);
+  const { data, iova, length, all } = readUnmapDma(caller, call);
+  const bytes = yield* workOf(all ? container.unmapAll(iova, length) : container.unmap(iova, length));
+  setBig(data, UnmapDmaStruct.at.size, bytes);
   caller.writeMemory(arg, data);
   return 0;
 }

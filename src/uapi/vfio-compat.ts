@@ -8,7 +8,6 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { after, type Sliced, type Work } from '../file/work.js';
 import type { Unmapped } from '../ioasid/address-space.js';
-import { READ, WRITE } from '../iommu/iommu.js';
 import {
   checkExtension,
   compatIoas,
@@ -19,10 +18,10 @@ import {
 } from '../iommufd/compat.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { Ioas } from '../iommufd/ioas.js';
-import { hex, Refusal, refuse } from '../linux/errno.js';
+import { Refusal } from '../linux/errno.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { iommufdTable, mapUserMemory } from './iommufd.js';
-import { getBig, getU32, setBig } from './struct.js';
+import { getU32, setBig } from './struct.js';
 import { readStruct } from './vfio-call.js';
 import {
   API_VERSION,
@@ -35,11 +34,9 @@ import {
   FIRST_INFO,
   INFO_CAPS,
   INFO_PGSIZES,
-  MAP_READ,
-  MAP_WRITE,
-  MapDmaStruct,
+  readMapDma,
+  readUnmapDma,
   Type1InfoStruct,
-  UNMAP_FLAG_ALL,
   UnmapDmaStruct,
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
@@ -117,28 +114,16 @@ function writeCapabilities(
 }
 
 function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): Sliced<number> {
-  const { at, size } = MapDmaStruct;
-  const data = readStruct(caller, call, size);
-  const flags = getU32(data, at.flags);
-  if (flags & ~(MAP_READ | MAP_WRITE))
-    refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
-  const access = (flags & MAP_READ ? READ : 0) | (flags & MAP_WRITE ? WRITE : 0);
-  const request = { length: getBig(data, at.size), access, iova: getBig(data, at.iova) };
-  return after(mapUserMemory(caller, compatIoas(context), request, getBig(data, at.vaddr)), () => 0);
+  const { address, ...request } = readMapDma(caller, call);
+  return after(mapUserMemory(caller, compatIoas(context), request, address), () => 0);
 }
 
 function* unmap(context: IommufdContext, caller: Caller, call: IoctlCall): Work<number> {
   const { arg } = call;
-  const { at, size } = UnmapDmaStruct;
-  const data = readStruct(caller, call, size);
-  const flags = getU32(data, at.flags);
-  if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
+  const { data, iova, length, all } = readUnmapDma(caller, call);
   const ioas = compatIoas(context);
-  const [iova, length] = [getBig(data, at.iova), getBig(data, at.size)];
-  const { bytes, refusal } = yield* flags & UNMAP_FLAG_ALL
-    ? unmapAllDma(ioas, iova, length)
-    : unmapRange(ioas, iova, length);
-  setBig(data, at.size, bytes);
+  const { bytes, refusal } = yield* all ? unmapAllDma(ioas, iova, length) : unmapRange(ioas, iova, length);
+  setBig(data, UnmapDmaStruct.at.size, bytes);
   caller.writeMemory(arg, data);
   if (refusal !== undefined) throw refusal;
   return 0;

@@ -2,11 +2,13 @@
  * Numbers and structs of a VFIO container and of a group file, as <linux/vfio.h> has them, whichever kind the
  * container is of. `argsz` is the caller's size of a struct: less than the first version's is EINVAL.
  */
+import type { Caller, IoctlCall } from '../file/open-file.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
+import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { IoctlHandler } from './ioctl.js';
-import { struct, u16, u32, u64 } from './struct.js';
-import { io } from './vfio-call.js';
+import { getBig, getU32, struct, u16, u32, u64 } from './struct.js';
+import { io, readStruct } from './vfio-call.js';
 
 export const VFIO_GET_API_VERSION = io(0);
 export const VFIO_CHECK_EXTENSION = io(1);
@@ -96,4 +98,47 @@ export function exact<T>(
       return handle(object, caller, call);
     },
   ]);
+}
+
+/** What VFIO_IOMMU_MAP_DMA asks for. Bytes. */
+export interface DmaMap {
+  readonly iova: bigint;
+  readonly length: bigint;
+  /** Of the memory, in the caller. */
+  readonly address: bigint;
+  readonly access: Access;
+}
+
+/** @throws Refusal EFAULT, EINVAL the struct is bad; EINVAL for flags that MAP_DMA does not know. */
+export function readMapDma(caller: Caller, call: IoctlCall): DmaMap {
+  const { at, size } = MapDmaStruct;
+  const data = readStruct(caller, call, size);
+  const flags = getU32(data, at.flags);
+  if (flags & ~(MAP_READ | MAP_WRITE))
+    refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
+  const access = (flags & MAP_READ ? READ : 0) | (flags & MAP_WRITE ? WRITE : 0);
+  return {
+    iova: getBig(data, at.iova),
+    length: getBig(data, at.size),
+    address: getBig(data, at.vaddr),
+    access,
+  };
+}
+
+/** What VFIO_IOMMU_UNMAP_DMA asks for. `data` is its struct, in which the answer goes back. */
+export interface DmaUnmap {
+  readonly data: Uint8Array;
+  readonly iova: bigint;
+  readonly length: bigint;
+  readonly all: boolean;
+}
+
+/** @throws Refusal EFAULT, EINVAL the struct is bad; EINVAL for flags that UNMAP_DMA does not know. */
+export function readUnmapDma(caller: Caller, call: IoctlCall): DmaUnmap {
+  const { at, size } = UnmapDmaStruct;
+  const data = readStruct(caller, call, size);
+  const flags = getU32(data, at.flags);
+  if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
+  const all = (flags & UNMAP_FLAG_ALL) !== 0;
+  return { data, iova: getBig(data, at.iova), length: getBig(data, at.size), all };
 }
