@@ -44,9 +44,27 @@ export interface Runner {
 const plainUser = 65534;
 const openFuse =
   'mount -t tmpfs none /mnt && mknod /mnt/fuse c 10 229 && chmod 666 /mnt/fuse && ' +
-  'mount --bind /mnt/fuse /dev/fuse && umount -l /mnt' +
-  ` && exec setpriv --reuid=${plainUser} --regid=${plainUser} --clear-groups --inh-caps=-all "$@"`;
-const asPlainUser = ['unshare', '--mount', 'sh', '-c', openFuse, 'sh'];
+  'mount --bind /mnt/fuse /dev/fuse';
+const become = `setpriv --reuid=${plainUser} --regid=${plainUser} --clear-groups --inh-caps=-all`;
+const asPlainUser = [
+  'unshare',
+  '--mount',
+  'sh',
+  '-c',
+  `${openFuse} && umount -l /mnt && exec ${become} "$@"`,
+  'sh',
+];
+/** The first argument is a fusermount3, of which the namespace has a copy that is set-user-id root. */
+const withFusermount = 'cp "$1" /mnt/fusermount3 && chmod 4755 /mnt/fusermount3 && PATH=/mnt:$PATH && shift';
+const asMounter = [
+  'unshare',
+  '--mount',
+  'sh',
+  '-c',
+  `${openFuse} && ${withFusermount} && exec ${become} "$@"`,
+  'sh',
+];
+const fusermountScript = fileURLToPath(new URL('../../scripts/fusermount.sh', import.meta.url));
 
 function withoutPlainUser(): string | false {
   if (withoutFuse) return withoutFuse;
@@ -73,6 +91,22 @@ export const user: Runner = {
   uid: plainUser,
   skip: withoutPlainUser(),
 };
+
+/** `user`, who can mount: with the machine's fusermount3, or with Debian's. */
+export function mounter(): Runner {
+  if (user.skip) return user;
+  const { status, stdout, stderr } = spawnSync(fusermountScript, {
+    encoding: 'utf8',
+    timeout: 4 * PATIENCE_MS,
+  });
+  if (status !== 0) return { ...user, skip: `no fusermount3: ${stderr.trim()}` };
+  return { ...user, prefix: [...asMounter, stdout.trim()] };
+}
+
+/** `command` as `user`, where process `pid` of his sees his files. */
+export function besideUser(pid: number, command: readonly string[]): string[] {
+  return ['nsenter', `--mount=/proc/${pid}/ns/mnt`, ...become.split(' '), ...command];
+}
 
 /**
  * Who runs ioasid in the tests that are for every user: whoever runs them, and with `npm run test:user` a
@@ -183,8 +217,8 @@ export class Running {
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
   output = '';
 
-  private constructor(command: readonly string[]) {
-    this.process = spawn(command[0]!, command.slice(1));
+  private constructor(command: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+    this.process = spawn(command[0]!, command.slice(1), { env });
     started.add(this);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
@@ -193,8 +227,9 @@ export class Running {
     );
   }
 
-  static ioasid(args: readonly string[], runner: Runner = self): Running {
-    return new Running([...runner.prefix, process.execPath, bin, ...args]);
+  /** `env`: what is in its environment beside ours. */
+  static ioasid(args: readonly string[], runner: Runner = self, env: NodeJS.ProcessEnv = {}): Running {
+    return new Running([...runner.prefix, process.execPath, bin, ...args], { ...process.env, ...env });
   }
 
   /**

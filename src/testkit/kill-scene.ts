@@ -1,0 +1,201 @@
+/**
+ * What the test of kills looks at: a server, its clients, a guard, and what they leave.
+ *
+ * All of a scene's processes have a mark in their environment, which what is started inherits. What a scene
+ * has in the kernel beside processes, its mount and its FUSE connection, is known by numbers that are seen
+ * while it lives.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { besideUser, type Runner, Running } from './processes.js';
+
+/** What a process is. A command becomes one where its launcher was. */
+export type Role = 'server' | 'guard' | 'launcher' | 'command' | 'client';
+
+const LOOK_MS = 20;
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function processIds(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** Some thread of it is still there. A leader that has ended is a zombie until the last of them has. */
+export function lives(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some(
+      (tid) => !/\) [ZX] /.test(read(`/proc/${pid}/task/${tid}/stat`)),
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** Where its threads are, for the report of a failure. */
+function whereabouts(pid: number): string {
+  const stacks = readdirSync(`/proc/${pid}/task`).map((tid) => {
+    const state = /^State:\s*(.*)$/m.exec(read(`/proc/${pid}/task/${tid}/status`))?.[1];
+    return `  ${tid} ${state}: ${read(`/proc/${pid}/task/${tid}/stack`).split('\n').slice(0, 5).join(' ')}`;
+  });
+  return `${pid} ${read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')}\n${stacks.join('\n')}`;
+}
+
+/** The device numbers of our filesystems at `target`, in a mountinfo. */
+function devicesAt(mountinfo: string, target: string): string[] {
+  const ours = mountinfo.split('\n').filter((line) => / - fuse\S* ioasid /.test(line));
+  return ours.map((line) => line.split(' ')).flatMap((words) => (words[4] === target ? [words[2]!] : []));
+}
+
+/** The FUSE connections that there are, as device numbers; none where they cannot be listed. */
+function connections(): string[] {
+  const folder = '/sys/fs/fuse/connections';
+  const list = `mount -t fusectl none ${folder} && ls ${folder}`;
+  const { stdout } = spawnSync('unshare', ['--mount', 'sh', '-c', list], { encoding: 'utf8' });
+  return stdout.split('\n').flatMap((name) => (name === '' ? [] : [`0:${name}`]));
+}
+
+export interface SceneOptions {
+  readonly number: number;
+  readonly runner: Runner;
+  readonly devices: readonly string[];
+  /** What uses the files; its first argument is where they are. */
+  readonly program: readonly [file: string, ...rest: string[]];
+  /** Where a serve serves; undefined: it is a run. */
+  readonly folder: string | undefined;
+  /** For files of a short life. */
+  readonly scratch: string;
+}
+
+export class Scene {
+  readonly serves: boolean;
+  readonly #mark: string;
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #target: string;
+  readonly #command: readonly string[];
+  readonly #runner: Runner;
+  readonly #server: Running;
+  readonly #scratch: string;
+  readonly #seen = new Set<number>();
+  readonly #devices = new Set<string>();
+  /** The mount namespace, which does not end while this is open. */
+  #namespace: number | undefined;
+  #others: ChildProcess | undefined;
+
+  constructor({ number, runner, devices, program, folder, scratch }: SceneOptions) {
+    this.serves = folder !== undefined;
+    this.#target = folder ?? '/dev';
+    this.#runner = runner;
+    this.#scratch = scratch;
+    this.#mark = `IOASID_SCENE=${process.pid}.${number}.`;
+    this.#environment = { IOASID_SCENE: `${process.pid}.${number}.`, TMPDIR: scratch };
+    const [file, ...rest] = program;
+    this.#command = [file, this.#target, ...rest];
+    const words =
+      folder === undefined ? ['run', ...devices, '--', ...this.#command] : ['serve', ...devices, folder];
+    this.#server = Running.ioasid(words, runner, this.#environment);
+  }
+
+  get pid(): number {
+    return this.#server.pid;
+  }
+
+  /** Returns when calls are under way. */
+  async busy(): Promise<void> {
+    if (this.serves) {
+      await this.#server.says(`${this.#target}/vfio/devices/vfio0`);
+      this.#namespace = openSync(`/proc/${this.pid}/ns/mnt`, 'r');
+      const plain = this.#runner.uid !== process.geteuid?.();
+      const [file, ...rest] = plain ? besideUser(this.pid, this.#command) : this.#command;
+      const env = { ...process.env, ...this.#environment, IOASID_SERVER: String(this.pid) };
+      this.#others = spawn(file!, rest, { stdio: ['ignore', 'pipe', 'inherit'], env });
+      await once(this.#others.stdout!, 'data');
+    } else await this.#server.says('busy');
+    this.look();
+    const known = connections();
+    for (const device of this.#devices) assert.ok(known.length === 0 || known.includes(device));
+    assert.ok(this.#devices.size > 0, 'the mount of a scene is seen');
+  }
+
+  /** All processes that there are, or have been. */
+  all(): Set<number> {
+    for (const pid of processIds())
+      if (read(`/proc/${pid}/environ`).includes(this.#mark)) this.#seen.add(pid);
+    return this.#seen;
+  }
+
+  living(): number[] {
+    return [...this.all()].filter(lives);
+  }
+
+  of(role: Role): number[] {
+    return this.living().filter((pid) => this.roleOf(pid) === role);
+  }
+
+  roleOf(pid: number): Role {
+    if (pid === this.pid) return 'server';
+    const words = read(`/proc/${pid}/cmdline`);
+    if (/ioasid-guard|guard-main/.test(words)) return 'guard';
+    if (words.includes('launcher.js')) return 'launcher';
+    const parent = /^PPid:\s*(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
+    return Number(parent) === this.pid ? 'command' : 'client';
+  }
+
+  /** Notes what is mounted now. */
+  look(): void {
+    for (const pid of this.living())
+      for (const device of devicesAt(read(`/proc/${pid}/mountinfo`), this.#target)) this.#devices.add(device);
+  }
+
+  /**
+   * Returns when processes of these roles have ended, or all, without `roles`. @returns milliseconds.
+   * @throws AssertionError some go on after `patience` milliseconds.
+   */
+  async end(after: string, patience: number, roles: readonly Role[] = []): Promise<number> {
+    const start = Date.now();
+    for (;;) {
+      const living = this.living();
+      const waiting = roles.length === 0 ? living : living.filter((pid) => roles.includes(this.roleOf(pid)));
+      if (waiting.length === 0) return Date.now() - start;
+      if (Date.now() - start > patience)
+        assert.fail(
+          `${after}, and these go on:\n${waiting.map(whereabouts).join('\n')}\n${this.#server.output}`,
+        );
+      await sleep(LOOK_MS);
+    }
+  }
+
+  /** What is there of it still: mounts, connections, files, of which an ended scene has none. */
+  leftovers(): string[] {
+    const mounts = this.serves ? devicesAt(this.#mountinfo(), this.#target) : [];
+    const files = readdirSync(this.#scratch);
+    if (this.serves && existsSync(this.#target)) files.push(this.#target);
+    if (this.#namespace !== undefined) closeSync(this.#namespace);
+    this.#namespace = undefined;
+    const known = this.#devices.size === 0 ? [] : connections().filter((device) => this.#devices.has(device));
+    // Device numbers are used again, by whoever mounts next.
+    const others = known.length === 0 ? [] : processIds().map((pid) => read(`/proc/${pid}/mountinfo`));
+    const left = known.filter((device) => !others.some((text) => text.includes(` ${device} `)));
+    return [...mounts.map((each) => `mount ${each}`), ...left.map((each) => `connection ${each}`), ...files];
+  }
+
+  /** What is mounted where it ran. */
+  #mountinfo(): string {
+    const own = read('/proc/self/mountinfo');
+    if (this.#namespace === undefined) return own;
+    const there = `/proc/${process.pid}/fd/${this.#namespace}`;
+    if (readlinkSync(there) === readlinkSync('/proc/self/ns/mnt')) return own;
+    return spawnSync('nsenter', [`--mount=${there}`, 'cat', '/proc/self/mountinfo'], { encoding: 'utf8' })
+      .stdout;
+  }
+}
