@@ -40,7 +40,7 @@ describe('checkModel accepts', () => {
           { index: 0, size: 2 ** 39, is64: true, prefetchable: true },
           { index: 2, size: 16 },
           { index: 3, size: 2 ** 31 },
-          { index: 4, size: 65536, is64: true },
+          { index: 4, size: 65536, is64: true, portals: { offset: 0x9000, size: 0x7000 } },
         ],
         revision: 255,
         intx: true,
@@ -102,6 +102,23 @@ describe('checkModel refuses', () => {
       withBars({ index: 5, size: 16, is64: true }),
       'BAR 5 is 64-bit, but there is no BAR 6 for its upper half',
     );
+  });
+
+  test('portals that are no multiples of 64, leave their BAR or lie on the MSI-X table', () => {
+    const withPortals = (portals: unknown) => withBars({ index: 0, size: 4096, portals });
+    assert.equal(withPortals({ offset: 0xfc0, size: 64 }), 'accepted');
+    assert.equal(withPortals(true), 'portals of BAR 0 are true, not an offset and a size');
+    assert.equal(
+      withPortals({ offset: 0xfc0, size: 128 }),
+      'the size of portals of BAR 0 is 0x80, not an integer from 1 to 0x40',
+    );
+    assert.equal(withPortals({ offset: 8, size: 64 }), '0x8 of portals of BAR 0 is not a multiple of 64');
+    const bars = [{ index: 0, size: 4096, portals: { offset: 0x400, size: 0x800 } }];
+    const msix = { vectors: 8, bar: 0, tableOffset: 0x800, pbaOffset: 0x300 };
+    const reason = 'the portals of BAR 0 overlap the MSI-X table or its pending bits';
+    assert.equal(withPci({ bars, msix }), reason);
+    assert.equal(withPci({ bars, msix: { ...msix, tableOffset: 0, pbaOffset: 0xbf8 } }), reason);
+    assert.equal(withPci({ bars, msix: { ...msix, tableOffset: 0, pbaOffset: 0xc00 } }), 'accepted');
   });
 
   test('MSI-X tables outside their BAR, or in one another', () => {

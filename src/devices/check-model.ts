@@ -54,6 +54,7 @@ function checkBars(bars: unknown): void {
     checkFlag(`is64 of BAR ${bar.index}`, bar.is64);
     checkFlag(`prefetchable of BAR ${bar.index}`, bar.prefetchable);
     checkBarSize(bar);
+    if (bar.portals !== undefined) checkPortals(bar);
     takeIndex(owners, bar.index, bar.index);
     if (bar.is64 !== true) continue;
     if (bar.index === 5) refuse('EINVAL', 'BAR 5 is 64-bit, but there is no BAR 6 for its upper half');
@@ -67,6 +68,16 @@ function checkBarSize(bar: BarDescription): void {
   checkInteger(`the size of BAR ${bar.index}`, bar.size, 16, 2 ** bits);
   if (!Number.isInteger(Math.log2(bar.size)))
     refuse('EINVAL', `the size of BAR ${bar.index}, ${hex(bar.size)}, is not a power of two`);
+}
+
+function checkPortals({ index, size: room, portals }: BarDescription): void {
+  const what = `portals of BAR ${index}`;
+  if (!isRecord(portals)) refuse('EINVAL', `${what} are ${describe(portals)}, not an offset and a size`);
+  const { offset, size } = portals;
+  checkInteger(`the offset of ${what}`, offset, 0, room - 1);
+  checkInteger(`the size of ${what}`, size, 1, room - (offset as number));
+  for (const value of [offset, size] as number[])
+    if (value % 64 !== 0) refuse('EINVAL', `${hex(value)} of ${what} is not a multiple of 64`);
 }
 
 function takeIndex(owners: Map<number, number>, index: number, bar: number): void {
@@ -95,6 +106,10 @@ function checkMsix(pci: PciDescription): void {
   const pbaEnd = checkMsixPart('pbaOffset', msix.pbaOffset, Math.ceil(msix.vectors / 64) * 8, bar);
   if (msix.tableOffset < pbaEnd && msix.pbaOffset < tableEnd)
     refuse('EINVAL', 'the MSI-X table and its pending bits overlap');
+  const { offset, size } = bar.portals ?? { offset: 0, size: 0 };
+  const reach = (start: number, end: number) => offset < end && start < offset + size;
+  if (reach(msix.tableOffset, tableEnd) || reach(msix.pbaOffset, pbaEnd))
+    refuse('EINVAL', `the portals of BAR ${bar.index} overlap the MSI-X table or its pending bits`);
 }
 
 function checkMsixPart(name: string, offset: number, length: number, bar: BarDescription): number {

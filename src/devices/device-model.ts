@@ -77,6 +77,11 @@ export interface BarDescription {
   /** 64-bit BARs take two indices. */
   readonly is64?: boolean;
   readonly prefetchable?: boolean;
+  /**
+   * A range of registers that take 64 bytes at once (MOVDIR64B and ENQCMD; Intel DSA 3.3). Offset and size in
+   * bytes, multiples of 64.
+   */
+  readonly portals?: { readonly offset: number; readonly size: number };
 }
 
 /** What configuration space is built from (PCI Local Bus 3.0 §6.1, PCI Express 5.0 §7). */
@@ -137,14 +142,14 @@ export interface DeviceModel extends WorkingModel {
   readonly pci: PciDescription;
 
   /**
-   * A read of `target.length` bytes at `offset` of BAR `bar`, exactly as the program asked (any size;
-   * registers usually want 1, 2, 4 or 8). Bytes are little-endian. Never throws for what a program wrote; an
-   * unknown register reads as zeros, as on real hardware.
+   * A read of `target.length` bytes at `offset` of BAR `bar`: 8, 4, 2 or 1, aligned, into which the program's
+   * own access is cut. Bytes are little-endian. Never throws for what a program wrote; an unknown register
+   * reads as zeros, as on real hardware.
    */
   readBar(bar: number, offset: number, target: Uint8Array): void;
 
   /**
-   * A write, as above.
+   * A write, as above; in portals of 64 bytes at a multiple of as many, too.
    * @returns false when the device cannot take it now and the program must retry (a full shared work queue:
    * EAGAIN); otherwise true/void.
    */

@@ -62,7 +62,7 @@ export class Machine {
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
     this.iommufd = new IommufdSubsystem(this.iommu, quotas);
-    this.devices = this.#makeDevices(plans, options.baseDirectory ?? process.cwd());
+    this.devices = this.#makeDevices(plans, options);
     this.groups = makeGroups(this.#functions);
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, { mappings: mappingQuota, tables: tableQuota });
@@ -99,19 +99,22 @@ export class Machine {
     return snapshotOf(this);
   }
 
-  #makeDevices(plans: readonly DevicePlan[], baseDirectory: string): MachineDevice[] {
+  #makeDevices(
+    plans: readonly DevicePlan[],
+    { baseDirectory = process.cwd(), strict = false }: MachineOptions,
+  ): MachineDevice[] {
     const rids = assignRids(plans.map(({ bdf }) => bdf));
     const host = { baseDirectory, wires: new Wires() };
     return plans.flatMap((plan, n) =>
       (plan.transport === 'pci'
-        ? this.#makeFunctions(plan, rids[n]!)
+        ? this.#makeFunctions(plan, rids[n]!, strict)
         : [this.#makeVdpa(plan, rids[n]!, host)]
       ).map((driver) => ({ driver, spec: plan.spec })),
     );
   }
 
-  #makeFunctions({ mdevs, make, calls }: PciPlan, rid: string): readonly VfioDevice[] {
-    const request = { rid, mdevs, make, calls, firstIndex: this.#functions.length };
+  #makeFunctions({ mdevs, make, calls }: PciPlan, rid: string, strict: boolean): readonly VfioDevice[] {
+    const request = { rid, mdevs, make, calls, strict, firstIndex: this.#functions.length };
     const made = makeDevices(this.iommu, this.ioasid.pasids, request);
     this.#functions.push(...made);
     return made;

@@ -9,7 +9,6 @@
  * A model that has failed answers EIO in its BARs until it is reset. ERR is raised once for each failure:
  * nobody calls up here, so whatever lets the model do something is followed by a look at their number.
  */
-import { Method } from '../devices/call-words.js';
 import type { DeviceModel, PciDescription } from '../devices/device-model.js';
 import type { ModelCalls } from '../devices/model-calls.js';
 import { DeviceLife } from '../driver/device-life.js';
@@ -21,7 +20,8 @@ import type { IoasidContext } from '../ioasid/context.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
-import { hex, refuse } from '../linux/errno.js';
+import { refuse } from '../linux/errno.js';
+import { Bars } from './bars.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
 import { ContainerBinding } from './container-binding.js';
 import type { Interrupts, IrqRequest } from './interrupts.js';
@@ -32,8 +32,6 @@ export const ROM_REGION = 6;
 export const CONFIG_REGION = 7;
 export const NUM_REGIONS = 9;
 
-const TRANSFERRED = 'readBar transferred the buffer that it was to fill';
-
 export class VfioDevice implements Driver {
   /** The file's name: `vfio0`. */
   readonly name: string;
@@ -41,37 +39,31 @@ export class VfioDevice implements Driver {
   readonly hasAsids = false;
   readonly #port: PciPort;
   readonly #pci: PciDescription;
-  readonly #readBar: DeviceModel['readBar'];
-  readonly #writeBar: DeviceModel['writeBar'];
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
-  /** BAR sizes in bytes by index, 0 where there is none. */
-  readonly #barSizes: readonly number[];
+  readonly #bars: Bars;
   #grouped = false;
   #binding: IommufdBinding | ContainerBinding | undefined;
   #lowPower = false;
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
 
+  /** @param strict as of Bars. */
   constructor(
-    name: string,
     port: PciPort,
     model: DeviceModel,
     config: ConfigSpace,
     irqs: Interrupts,
     calls: ModelCalls,
+    strict: boolean,
   ) {
-    this.name = name;
-    this.life = new DeviceLife(name, port, model, calls);
+    this.name = calls.name;
+    this.life = new DeviceLife(this.name, port, model, calls);
     this.#port = port;
     this.#pci = model.pci;
-    this.#readBar = (bar, offset, target) => model.readBar(bar, offset, target);
-    this.#writeBar = (bar, offset, source) => model.writeBar(bar, offset, source);
     this.#config = config;
     this.#irqs = irqs;
-    this.#barSizes = [0, 1, 2, 3, 4, 5].map(
-      (index) => model.pci.bars.find((bar) => bar.index === index)?.size ?? 0,
-    );
+    this.#bars = new Bars(model, config, irqs, calls, strict);
   }
 
   /** What a call on its file uses (OpenFile.uses). */
@@ -196,7 +188,8 @@ export class VfioDevice implements Driver {
     this.life.work.reset();
     this.#irqs.deviceReset();
     this.#raiseFailures();
-    this.#checkWorking();
+    const { failure } = this.life.work.calls;
+    if (failure !== undefined) refuse('EIO', failure);
   }
 
   /**
@@ -230,8 +223,8 @@ export class VfioDevice implements Driver {
    */
   regionSize(index: number): number {
     if (index === CONFIG_REGION) return CONFIG_SPACE_SIZE;
-    if (index === ROM_REGION) return 0;
-    return this.#barSizes[index] ?? refuse('EINVAL', `${this.name} has no region ${index}`);
+    if (index > CONFIG_REGION) refuse('EINVAL', `${this.name} has no region ${index}`);
+    return this.#bars.size(index);
   }
 
   /**
@@ -245,19 +238,18 @@ export class VfioDevice implements Driver {
       this.#config.read(offset, target);
       return target.length;
     }
-    const end = this.#barEnd(index, offset, target.length);
-    for (let at = offset; at < end; ) {
-      const next = this.#pieceEnd(index, at, end);
-      this.#readPiece(index, at, target.subarray(at - offset, next - offset));
-      at = next;
+    try {
+      return this.#bars.read(index, offset, target);
+    } finally {
+      this.#raiseFailures();
     }
-    return end - offset;
   }
 
   /**
    * Writes `source` at byte `offset` of region `index`. @returns the bytes written: fewer at the end of a
    * BAR.
-   * @throws Refusal as readRegion, and EAGAIN when the device cannot take it now.
+   * @throws Refusal as readRegion; EINVAL for what a portal does not take; EAGAIN when the device cannot take
+   * it now.
    */
   writeRegion(index: number, offset: number, source: Uint8Array): number {
     if (source.length === 0) return 0;
@@ -265,19 +257,11 @@ export class VfioDevice implements Driver {
       this.#writeConfig(offset, source);
       return source.length;
     }
-    const end = this.#barEnd(index, offset, source.length);
-    for (let at = offset; at < end; ) {
-      const next = this.#pieceEnd(index, at, end);
-      if (!this.#writePiece(index, at, source.subarray(at - offset, next - offset))) {
-        if (at > offset) return at - offset;
-        refuse(
-          'EAGAIN',
-          `${this.name} cannot take the write to BAR ${index} at ${hex(offset)} now; write it again`,
-        );
-      }
-      at = next;
+    try {
+      return this.#bars.write(index, offset, source);
+    } finally {
+      this.#raiseFailures();
     }
-    return end - offset;
   }
 
   /** Vectors of interrupt `index`, 0 when the device does not have that kind. */
@@ -319,63 +303,9 @@ export class VfioDevice implements Driver {
       this.#irqs.raiseError();
   }
 
-  /** @throws Refusal EIO when the model has failed. */
-  #checkWorking(): void {
-    const { failure } = this.life.work.calls;
-    if (failure === undefined) return;
-    this.#raiseFailures();
-    refuse('EIO', failure);
-  }
-
   #writeConfig(offset: number, source: Uint8Array): void {
     const resetAsked = this.#config.write(offset, source);
     if (resetAsked) this.reset();
     this.#irqs.commandChanged();
-  }
-
-  /** Where an access of `length` bytes at `offset` of BAR `index` ends. */
-  #barEnd(index: number, offset: number, length: number): number {
-    const size = index < ROM_REGION ? this.#barSizes[index] : undefined;
-    if (size === undefined || size === 0)
-      refuse('EINVAL', `${this.name} has no region ${index} to read or write`);
-    if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
-    this.#checkWorking();
-    if (!this.#config.memoryEnabled)
-      refuse('EIO', `memory space is off in the command register of ${this.name}`);
-    return Math.min(offset + length, size);
-  }
-
-  /**
-   * Where the part of an access that begins at `at` ends: the MSI-X table lies in a BAR, but is not the
-   * model's.
-   */
-  #pieceEnd(bar: number, at: number, end: number): number {
-    return this.#irqs.msix?.boundary(bar, at, end) ?? end;
-  }
-
-  #readPiece(bar: number, offset: number, target: Uint8Array): void {
-    if (this.#irqs.msix?.owns(bar, offset) === true) {
-      this.#irqs.msix.read(offset, target);
-      return;
-    }
-    // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs
-    // share.
-    const lent = new Uint8Array(target.length);
-    this.life.work.calls.call(Method.READ_BAR, undefined, this.#readBar, bar, offset, lent);
-    if (lent.length !== target.length) this.life.work.calls.fail(new TypeError(TRANSFERRED));
-    this.#checkWorking();
-    target.set(lent);
-  }
-
-  /** @returns false when the device cannot take it now. */
-  #writePiece(bar: number, offset: number, source: Uint8Array): boolean {
-    if (this.#irqs.msix?.owns(bar, offset) === true) {
-      this.#irqs.writeMsix(offset, source);
-      return true;
-    }
-    const { calls } = this.life.work;
-    const taken = calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice());
-    this.#checkWorking();
-    return taken !== false;
   }
 }

@@ -27,6 +27,8 @@ export interface FunctionRequest {
   readonly mdevs: number;
   /** The number N of the first device made, `vfioN`. */
   readonly firstIndex: number;
+  /** As of Bars. */
+  readonly strict?: boolean;
 }
 
 /**
@@ -37,16 +39,16 @@ export interface FunctionRequest {
  * @throws Error as `make`.
  */
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
-  const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
+  const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid), strict = false } = request;
   const port = new FunctionPort(iommu, rid);
-  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make)];
+  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, strict)];
   const parent = checkModel(calls.make(() => make({ dma: port, interrupt: () => {}, intx: () => {} })));
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
     const mdevPort = new MdevPort(iommu, pasids, port.requester, name, bits);
-    return assemble(calls.part(name), mdevPort, (host) => mdev.create(index, host));
+    return assemble(calls.part(name), mdevPort, (host) => mdev.create(index, host), strict);
   });
 }
 
@@ -71,7 +73,12 @@ function cuttable(
  * Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no
  * configuration space yet.
  */
-function assemble(calls: ModelCalls, port: PciPort, make: (host: DeviceHost) => DeviceModel): VfioDevice {
+function assemble(
+  calls: ModelCalls,
+  port: PciPort,
+  make: (host: DeviceHost) => DeviceModel,
+  strict: boolean,
+): VfioDevice {
   let irqs: Interrupts | undefined;
   const host: DeviceHost = {
     dma: port,
@@ -82,5 +89,5 @@ function assemble(calls: ModelCalls, port: PciPort, make: (host: DeviceHost) => 
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
-  return new VfioDevice(calls.name, port, model, config, irqs, calls);
+  return new VfioDevice(port, model, config, irqs, calls, strict);
 }

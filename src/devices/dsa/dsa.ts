@@ -227,7 +227,7 @@ function describePci(shape: Shape): PciDescription {
     classCode: 0x088000,
     bars: [
       { index: 0, size: BAR0_SIZE, is64: true, prefetchable: true },
-      { index: 2, size: portals, is64: true, prefetchable: true },
+      { index: 2, size: portals, is64: true, prefetchable: true, portals: { offset: 0, size: portals } },
     ],
     msix: { vectors: shape.vectors, bar: 0, tableOffset: MSIX_TABLE_OFFSET, pbaOffset: MSIX_PBA_OFFSET },
     pasidBits: 20,

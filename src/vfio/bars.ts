@@ -1,0 +1,158 @@
+/**
+ * The BARs of one device, as pread and pwrite reach them.
+ *
+ * A transfer is cut into aligned accesses of 8, 4, 2 and 1 bytes, lowest first, as vfio-pci does it: what a
+ * CPU can do to a register. So each register is read or written by itself, whatever was asked in one call.
+ * The MSI-X table and pending bits in a BAR are not the model's.
+ *
+ * A range that the model declares as portals takes a write of 64 bytes whole, in place of the instructions
+ * that do so and that no file has (MOVDIR64B, ENQCMD). What would be cut there otherwise is refused, because
+ * no portal does anything with it; `strict` cuts it, as hardware would.
+ */
+import { Method } from '../devices/call-words.js';
+import type { BarDescription, DeviceModel, PciDescription } from '../devices/device-model.js';
+import type { ModelCalls } from '../devices/model-calls.js';
+import { hex, refuse } from '../linux/errno.js';
+import type { ConfigSpace } from './config-space.js';
+import type { Interrupts } from './interrupts.js';
+
+/** Bytes that a portal takes at once, at a multiple of as many. */
+export const PORTAL_WRITE = 64;
+
+const TRANSFERRED = 'readBar transferred the buffer that it was to fill';
+
+export class Bars {
+  readonly #name: string;
+  readonly #readBar: DeviceModel['readBar'];
+  readonly #writeBar: DeviceModel['writeBar'];
+  readonly #bars: readonly (BarDescription | undefined)[];
+  readonly #config: ConfigSpace;
+  readonly #irqs: Interrupts;
+  readonly #calls: ModelCalls;
+  readonly #strict: boolean;
+
+  /** @param strict portals are no different from other registers. */
+  constructor(model: DeviceModel, config: ConfigSpace, irqs: Interrupts, calls: ModelCalls, strict: boolean) {
+    this.#name = calls.name;
+    this.#readBar = (bar, offset, target) => model.readBar(bar, offset, target);
+    this.#writeBar = (bar, offset, source) => model.writeBar(bar, offset, source);
+    this.#bars = barsByIndex(model.pci);
+    this.#config = config;
+    this.#irqs = irqs;
+    this.#calls = calls;
+    this.#strict = strict;
+  }
+
+  /** Bytes of BAR `index`, 0 when there is none. */
+  size(index: number): number {
+    return this.#bars[index]?.size ?? 0;
+  }
+
+  /**
+   * Fills `target` from `offset` of BAR `index`. @returns the bytes read: fewer at its end.
+   * @throws Refusal EINVAL for a BAR that is not there, or an offset past its end; EIO while memory space is
+   * disabled or the model has failed.
+   */
+  read(index: number, offset: number, target: Uint8Array): number {
+    const end = this.#end(index, offset, target.length);
+    for (let at = offset; at < end; ) {
+      const next = accessEnd(at, this.#ownerEnd(index, at, end));
+      this.#readOnce(index, at, target.subarray(at - offset, next - offset));
+      at = next;
+    }
+    return end - offset;
+  }
+
+  /**
+   * Writes `source` at `offset` of BAR `index`. @returns the bytes written: fewer at its end, or where the
+   * device cannot take more now.
+   * @throws Refusal as `read`; EINVAL for what a portal does not take; EAGAIN when the device takes none now.
+   */
+  write(index: number, offset: number, source: Uint8Array): number {
+    const end = this.#end(index, offset, source.length);
+    const whole = this.#isForPortal(index, offset, end);
+    for (let at = offset; at < end; ) {
+      const next = whole ? end : accessEnd(at, this.#ownerEnd(index, at, end));
+      if (!this.#writeOnce(index, at, source.subarray(at - offset, next - offset))) {
+        if (at > offset) return at - offset;
+        refuse(
+          'EAGAIN',
+          `${this.#name} cannot take the write to BAR ${index} at ${hex(offset)} now; write it again`,
+        );
+      }
+      at = next;
+    }
+    return end - offset;
+  }
+
+  /** Where an access of `length` bytes at `offset` of BAR `index` ends. */
+  #end(index: number, offset: number, length: number): number {
+    const size = this.size(index);
+    if (size === 0) refuse('EINVAL', `${this.#name} has no region ${index} to read or write`);
+    if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
+    this.#checkWorking();
+    if (!this.#config.memoryEnabled)
+      refuse('EIO', `memory space is off in the command register of ${this.#name}`);
+    return Math.min(offset + length, size);
+  }
+
+  /** @throws Refusal EIO when the model has failed. */
+  #checkWorking(): void {
+    const { failure } = this.#calls;
+    if (failure !== undefined) refuse('EIO', failure);
+  }
+
+  /** Is [offset, end) of BAR `index` one write to a portal? @throws Refusal EINVAL what no portal takes. */
+  #isForPortal(index: number, offset: number, end: number): boolean {
+    const portals = this.#bars[index]?.portals;
+    if (portals === undefined || this.#strict || accessEnd(offset, end) === end) return false;
+    if (offset < portals.offset || offset >= portals.offset + portals.size) return false;
+    if (end - offset !== PORTAL_WRITE || offset % PORTAL_WRITE !== 0) {
+      const what = `${end - offset} bytes at ${hex(offset)} of BAR ${index} of ${this.#name}`;
+      refuse('EINVAL', `${what} are for a portal, which takes ${PORTAL_WRITE} at a multiple of as many`);
+    }
+    return true;
+  }
+
+  /** Where what begins at `at` ends to be the model's, or the MSI-X table's. */
+  #ownerEnd(bar: number, at: number, end: number): number {
+    return this.#irqs.msix?.boundary(bar, at, end) ?? end;
+  }
+
+  #readOnce(bar: number, offset: number, target: Uint8Array): void {
+    if (this.#irqs.msix?.owns(bar, offset) === true) {
+      this.#irqs.msix.read(offset, target);
+      return;
+    }
+    // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs
+    // share.
+    const lent = new Uint8Array(target.length);
+    this.#calls.call(Method.READ_BAR, undefined, this.#readBar, bar, offset, lent);
+    if (lent.length !== target.length) this.#calls.fail(new TypeError(TRANSFERRED));
+    this.#checkWorking();
+    target.set(lent);
+  }
+
+  /** @returns false when the device cannot take it now. */
+  #writeOnce(bar: number, offset: number, source: Uint8Array): boolean {
+    if (this.#irqs.msix?.owns(bar, offset) === true) {
+      this.#irqs.writeMsix(offset, source);
+      return true;
+    }
+    const taken = this.#calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice());
+    this.#checkWorking();
+    return taken !== false;
+  }
+}
+
+/** Where the first access to [at, end) ends: aligned, and at most 8 bytes. */
+export function accessEnd(at: number, end: number): number {
+  const room = end - at;
+  if (room >= 8 && at % 8 === 0) return at + 8;
+  if (room >= 4 && at % 4 === 0) return at + 4;
+  return room >= 2 && at % 2 === 0 ? at + 2 : at + 1;
+}
+
+function barsByIndex({ bars }: PciDescription): (BarDescription | undefined)[] {
+  return [0, 1, 2, 3, 4, 5].map((index) => bars.find((bar) => bar.index === index));
+}
