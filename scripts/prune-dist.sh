@@ -1,0 +1,14 @@
+#!/bin/sh
+# Removes from dist/ what was compiled of sources that are there no more: `npm test` would run it.
+#
+# Not all of dist/ before each build: a server that runs loads some of its modules when it needs them, and its
+# guard at the end.
+set -eu
+cd "$(dirname "$0")/.."
+
+find dist -type f | while read -r made; do
+	name=${made#dist/}
+	name=${name%.map} name=${name%.js} name=${name%.d.ts}
+	[ -e "src/$name.ts" ] || rm "$made"
+done
+find dist -type d -empty -delete
