@@ -4,7 +4,7 @@
  * Invariant: while it is in the table so is its BoundDevice, which goes with it and not otherwise. Unlike a
  * VFIO device it has no descriptor of its own, so it holds no reference to the context.
  */
-import { finish, releasing } from '../file/work.js';
+import { finish, finished, releasing } from '../file/work.js';
 import { NO_PASID } from '../iommu/pasid.js';
 import { BoundDevice } from '../iommufd/bound-device.js';
 import { IommufdObject, type ObjectTable } from '../iommufd/objects.js';
@@ -40,7 +40,7 @@ export class MockDevice extends IommufdObject {
       if (pageTable === mock.id) refuse('ENOENT', `there is no object ${pageTable} yet`);
       return { mock, hwpt: finish(mock.device.attach(pageTable, NO_PASID)) };
     } catch (error) {
-      objects.destroy(mock.id);
+      finished(objects.destroy(mock.id));
       throw error;
     }
   }

@@ -6,6 +6,7 @@
  * says so or when what is pinned is unmapped, whatever comes first; what an access of our own pins cannot be
  * unmapped. Invariant: every pin lies in mappings of the IOAS that the access is attached to.
  */
+import { finished } from '../file/work.js';
 import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -84,7 +85,7 @@ export class Access extends IommufdObject implements Pinner {
   /** Its owner needs it no more. */
   close(): void {
     this.drop();
-    this.#objects.destroy(this.id);
+    finished(this.#objects.destroy(this.id));
   }
 
   destroy(): void {

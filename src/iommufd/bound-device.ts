@@ -9,7 +9,7 @@
  * The device's page requests are put together to groups here, and go to the fault queue of the HWPT by which
  * their PASID is translated.
  */
-import { releasing, type Work } from '../file/work.js';
+import { finished, releasing, type Work } from '../file/work.js';
 import { NO_PASID, type Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
@@ -133,7 +133,7 @@ export class BoundDevice extends IommufdObject implements Requester {
   }
 
   destroy(): void {
-    if (this.#vdevice !== undefined) this.#objects.bury(this.#vdevice);
+    if (this.#vdevice !== undefined) finished(this.#objects.bury(this.#vdevice));
   }
 
   /** The steps of `detachAll`. There can be a million. */
@@ -165,7 +165,7 @@ export class BoundDevice extends IommufdObject implements Requester {
     try {
       change(hwpt);
     } catch (error) {
-      this.#objects.destroy(hwpt.id);
+      finished(this.#objects.destroy(hwpt.id));
       throw error;
     }
     return hwpt;
@@ -270,6 +270,6 @@ export class BoundDevice extends IommufdObject implements Requester {
   /** Drops the reference of an attachment; a page table of ours goes with the last. */
   #put(hwpt: Hwpt): void {
     hwpt.drop();
-    if (hwpt instanceof PagingHwpt && hwpt.auto && hwpt.users === 0) this.#objects.destroy(hwpt.id);
+    if (hwpt instanceof PagingHwpt && hwpt.auto && hwpt.users === 0) finished(this.#objects.destroy(hwpt.id));
   }
 }

@@ -6,7 +6,7 @@
  * group, an access, the file of an event queue. Then all objects go, leaves first. Like an ioasid context it
  * is never told what a device does: the device takes out what it needs and gives it back.
  */
-import { releasing, type Sliced, type Work } from '../file/work.js';
+import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Iommu, Access as Rights } from '../iommu/iommu.js';
 import { Quota, tableQuota } from '../iommu/quota.js';
@@ -158,7 +158,7 @@ export class IommufdContext {
     try {
       queue.start(this.objects, place);
     } catch (error) {
-      this.objects.destroy(queue.id);
+      finished(this.objects.destroy(queue.id));
       throw error;
     }
     return queue;

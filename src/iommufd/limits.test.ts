@@ -54,7 +54,7 @@ test('an access has so many pins, then ENOMEM, and what is unpinned can be pinne
   const context = new IommufdSubsystem(new Iommu()).open(1);
   const ioas = context.allocIoas();
   const memory = new BufferMemory(new Uint8Array(4096));
-  ioas.map({ length: 4096n, access: READ, iova: 0n }, 0n, { memory, offset: 0 });
+  finished(ioas.map({ length: 4096n, access: READ, iova: 0n }, 0n, { memory, offset: 0 }));
   const access = context.openAccess(ioas.id, true);
   for (let n = 0; n < MOST_PINS; n++) access.pin(0n, 4096n);
   assert.throws(() => access.pin(0n, 4096n), {

@@ -102,7 +102,7 @@ test('a reference dropped twice, an object put in or destroyed twice is a broken
     () => table.bury(child),
     new BrokenInvariant('node 2 is destroyed, and is no object of the context'),
   );
-  table.destroy(parent.id);
+  finished(table.destroy(parent.id));
 });
 
 test('all objects go at the end, one that others hold for ever too, and one whose end fails', () => {

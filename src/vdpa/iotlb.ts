@@ -7,7 +7,7 @@
  * Mappings are taken out as a whole by what touches them, as Linux's vhost does.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import { finish, type Work, workOf } from '../file/work.js';
+import { finish, finished, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { holding } from '../iommu/memory.js';
@@ -67,7 +67,7 @@ export class Iotlb {
     const existing = this.#spaces.get(asid);
     const space = existing ?? this.#makeSpace(asid);
     try {
-      space.iovas.find(size, 0n, iova);
+      finished(space.iovas.find(size, 0n, iova));
       this.#quota.check(1);
       const range = memory();
       const held = holding(range.memory, range.offset, Number(size), permission & RIGHTS);

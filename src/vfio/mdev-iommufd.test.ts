@@ -52,7 +52,7 @@ function filled(context: IommufdContext): { ioas: Ioas; bytes: Uint8Array } {
   const ioas = context.allocIoas();
   const bytes = new Uint8Array(PAGE);
   const request = { length: BigInt(PAGE), access: READ | WRITE, iova: 0n };
-  ioas.map(request, 0n, { memory: new BufferMemory(bytes), offset: 0 });
+  finished(ioas.map(request, 0n, { memory: new BufferMemory(bytes), offset: 0 }));
   return { ioas, bytes };
 }
 
@@ -179,7 +179,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     refused(() => finish(devices[0].attach(hwpt.id, vpasidOf(0))), 'ENOSPC');
     assert.deepEqual([hwpt.users, [...devices[0].life.authorizations()].length], [1, 1]);
     const fixed = { length: 4096n, access: READ, iova: 0xfee0_0000n };
-    ioas.map(fixed, 0n, { memory: new BufferMemory(new Uint8Array(PAGE)), offset: 0 });
+    finished(ioas.map(fixed, 0n, { memory: new BufferMemory(new Uint8Array(PAGE)), offset: 0 }));
     assert.notEqual(models[0]!.host.dma.write(1, 0, DATA), undefined);
     finish(devices[0].attach(tableFor(context, id, filled(context).ioas).id, vpasidOf(15)));
     pasids.free(taken.pop()!);

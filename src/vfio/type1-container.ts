@@ -9,7 +9,7 @@
  * version 2 refuses an unmap that would, version 1 unmaps whole mappings and nothing from the middle of one.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import type { Sliced } from '../file/work.js';
+import { finished, type Sliced } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
@@ -144,7 +144,7 @@ export class Type1Container implements Container {
     if (slot !== NONE && space.table.start(slot) <= last)
       refuse('EEXIST', `${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(space.table.start(slot))}`);
     this.#mappings.check(1);
-    space.iovas.find(length, address, iova);
+    finished(space.iovas.find(length, address, iova));
     const range = memory();
     const held = holding(range.memory, range.offset, Number(length), access);
     space.map(iova, length, held, BigInt(range.offset), access);

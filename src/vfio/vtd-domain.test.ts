@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller } from '../file/open-file.js';
-import { finish } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { REFUSED } from '../iommu/access.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -21,7 +21,9 @@ function setUp() {
   const ioas = new IommufdSubsystem(iommu).open(1).allocIoas();
   const tables = new BigUint64Array(5 * 512);
   const ram = new BufferMemory(new Uint8Array(tables.buffer));
-  ioas.map({ length: BigInt(5 * PAGE), access: READ | WRITE, iova: 0n }, 0n, { memory: ram, offset: 0 });
+  finished(
+    ioas.map({ length: BigInt(5 * PAGE), access: READ | WRITE, iova: 0n }, 0n, { memory: ram, offset: 0 }),
+  );
   for (let page = 0; page < 4; page++) tables[page * 512] = BigInt((page + 1) * PAGE) | USABLE;
   const memory = new DataView(new ArrayBuffer(2 ** 16));
   const bytes = new Uint8Array(memory.buffer);

@@ -3,7 +3,7 @@
  * tell of an event, look into its cache.
  */
 
-import { finish } from '../../file/work.js';
+import { finish, finished } from '../../file/work.js';
 import { NO_PASID, vpasidOf } from '../../iommu/pasid.js';
 import { MockDevice } from '../../iommu-test/mock-device.js';
 import { MockHardware } from '../../iommu-test/mock-hardware.js';
@@ -36,7 +36,7 @@ export function mockDomain(context: IommufdContext, { data, respond }: Command):
   try {
     respond();
   } catch (error) {
-    context.objects.destroy(mock.id);
+    finished(context.objects.destroy(mock.id));
     throw error;
   }
 }

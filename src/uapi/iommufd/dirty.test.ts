@@ -46,10 +46,12 @@ class Tracked {
     this.#context.objects.add(this.hwpt);
     const memory = new BufferMemory(new Uint8Array(BLOCK));
     for (let n = 0; n < blocks; n++)
-      ioas.map({ length: BigInt(BLOCK), access: READ | WRITE, iova: BigInt(n * BLOCK) }, 0n, {
-        memory,
-        offset: 0,
-      });
+      finished(
+        ioas.map({ length: BigInt(BLOCK), access: READ | WRITE, iova: BigInt(n * BLOCK) }, 0n, {
+          memory,
+          offset: 0,
+        }),
+      );
     this.hwpt.dirty!.enabled = true;
   }
 

@@ -62,10 +62,8 @@ test('an answer that cannot be stored leaves nothing behind, and the same can be
   const { context } = asker;
   const ioas = context.allocIoas();
   const { mock } = MockDevice.create(context.objects, 0, ioas.id);
-  ioas.map({ length: 4096n, access: 3, iova: APERTURE }, 0n, {
-    memory: new BufferMemory(new Uint8Array(4096)),
-    offset: 0,
-  });
+  const memory = new BufferMemory(new Uint8Array(4096));
+  finished(ioas.map({ length: 4096n, access: 3, iova: APERTURE }, 0n, { memory, offset: 0 }));
   const dev_id = mock.device.id;
   const data = { data_type: 0xdead, data_len: 8, data_uptr: BigInt(DATA_AT) };
   assert.equal(asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { flags: 1, dev_id, pt_id: ioas.id }), 'ok');
