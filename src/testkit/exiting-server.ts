@@ -5,6 +5,7 @@
 
 import { FuseServer } from '../devfs/fuse-server.js';
 import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { Sliced } from '../file/work.js';
 import { runLoop } from '../linux/event-loop.js';
 import { mountFuse } from '../linux/fuse-mount.js';
 import { FakeFile } from './mounted.js';
@@ -12,7 +13,7 @@ import { FakeFile } from './mounted.js';
 let asked = false;
 
 class AskingFile extends FakeFile {
-  override ioctl(caller: Caller, call: IoctlCall): number {
+  override ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
     asked = true;
     return super.ioctl(caller, call);
   }

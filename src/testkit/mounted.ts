@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { type CallRecord, FuseServer, type FuseServerOptions } from '../devfs/fuse-server.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
+import type { Sliced, Work } from '../file/work.js';
 import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { libc } from '../linux/ffi.js';
@@ -44,6 +45,8 @@ export const Cmd = {
   PID: 8,
   /** Puts a new fake file into the caller. */
   INSTALL: 9,
+  /** Goes on in slices until `working` is false. */
+  WORK: 10,
 } as const;
 
 /** An open file with a number, which counts what happens to it. */
@@ -55,13 +58,14 @@ export class FakeFile implements OpenFile {
   releases = 0;
   /** What it has tried to put into a caller. */
   made: FakeFile | undefined;
+  working = false;
   written: { offset: number; bytes: string } | undefined;
 
   constructor(number: number) {
     this.number = number;
   }
 
-  ioctl(caller: Caller, { cmd, arg, data }: IoctlCall): number {
+  ioctl(caller: Caller, { cmd, arg, data }: IoctlCall): Sliced<number> {
     switch (cmd & 0xff) {
       case Cmd.ADD:
         for (let i = 0; i < data.length; i++) data[i]! += 1;
@@ -93,6 +97,9 @@ export class FakeFile implements OpenFile {
       case Cmd.INSTALL:
         this.made = new FakeFile(0);
         return caller.install(this.made);
+      case Cmd.WORK:
+        this.working = true;
+        return this.#work();
       default:
         return refuse('ENOTTY', `no ioctl ${cmd}`);
     }
@@ -116,6 +123,11 @@ export class FakeFile implements OpenFile {
 
   release(): void {
     this.releases++;
+  }
+
+  *#work(): Work<number> {
+    while (this.working) yield;
+    return 0;
   }
 }
 
@@ -159,9 +171,8 @@ export class Mounted {
       onCall: (record) => this.calls.push(record),
       ...options,
     });
-    this.ended = runLoop([{ fd, ready: (between) => this.server.serve(between) }], () => false).then(
-      () => void libc().close(fd),
-    );
+    const source = { fd, ready: (between: () => boolean) => this.server.serve(between) };
+    this.ended = runLoop([source], () => this.server.step()).then(() => void libc().close(fd));
   }
 
   path(name: string): string {
