@@ -58,13 +58,13 @@ export interface DeviceHost {
   readonly dma: DmaPort;
   /**
    * Sends message `vector` of MSI-X or MSI. Masked ones are held, those that are not set up dropped, as PCI
-   * says.
+   * says. @throws RangeError `pci` has no such vector.
    */
   interrupt(vector: number): void;
   /**
    * Drives the INTx line of a device with `intx` (PCI Local Bus 3.0 §2.2.6): high while there is a cause that
    * the program has not acknowledged, and low after a reset, without being told. Whether the line or messages
-   * are in use is not the model's to know: it says both.
+   * are in use is not the model's to know: it says both. @throws RangeError `pci` has no `intx`.
    */
   intx(level: boolean): void;
 }

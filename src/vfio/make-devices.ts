@@ -13,7 +13,7 @@ import type { Iommu } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
 import { VfioDevice } from './device.js';
-import { Interrupts } from './interrupts.js';
+import { INTX, Interrupts, MSI, MSIX } from './interrupts.js';
 
 /** What to make. */
 export interface FunctionRequest {
@@ -82,12 +82,26 @@ function assemble(
   let irqs: Interrupts | undefined;
   const host: DeviceHost = {
     dma: port,
-    interrupt: (vector) => irqs?.raise(vector),
-    intx: (level) => irqs?.drive(level),
+    interrupt(vector) {
+      if (irqs !== undefined) checkVector(irqs, vector);
+      irqs?.raise(vector);
+    },
+    intx(level) {
+      if (irqs?.count(INTX) === 0) throw new RangeError('the INTx line was driven, and pci.intx is not true');
+      irqs?.drive(level);
+    },
   };
   const model = checkModel(calls.make(() => make(host)));
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
   return new VfioDevice(port, model, config, irqs, calls, strict);
+}
+
+/** @throws RangeError the device has no such vector: a fault of the model. */
+function checkVector(irqs: Interrupts, vector: number): void {
+  const vectors = Math.max(irqs.count(MSI), irqs.count(MSIX));
+  if (Number.isInteger(vector) && vector >= 0 && vector < vectors) return;
+  const there = vectors === 0 ? 'the device has none' : `its vectors are 0 to ${vectors - 1}`;
+  throw new RangeError(`interrupt vector ${String(vector)} was raised, and ${there}`);
 }

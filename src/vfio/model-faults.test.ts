@@ -1,7 +1,7 @@
 /** What a model may get wrong in a call, and whom it costs: its own device, until that is reset. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { DeviceModel } from '../devices/device-model.js';
+import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
 import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
 import { refused } from '../testkit/refused.js';
@@ -12,8 +12,12 @@ const pci = { vendorId: 1, deviceId: 2, classCode: 0, bars: [{ index: 0 as const
 
 /** A device, open and with memory space on, whose model does `methods`. */
 function device(methods: Partial<Record<'readBar' | 'writeBar' | 'step' | 'busy' | 'reset', unknown>>) {
-  const model = { pci, readBar() {}, writeBar() {}, reset() {}, ...methods } as DeviceModel;
-  const request = { rid: '0000:6a:01.0', make: () => model, mdevs: 0, firstIndex: 0 };
+  return deviceOf(() => ({ pci, readBar() {}, writeBar() {}, reset() {}, ...methods }) as DeviceModel);
+}
+
+/** As `device`, of what `make` makes. */
+function deviceOf(make: (host: DeviceHost) => DeviceModel) {
+  const request = { rid: '0000:6a:01.0', make, mdevs: 0, firstIndex: 0 };
   const [made] = makeDevices(new Iommu(), new PasidSpace(), request) as [VfioDevice];
   made.life.open(1);
   made.writeRegion(CONFIG_REGION, 4, Uint8Array.of(2, 0));
@@ -85,5 +89,38 @@ describe('a buffer that a model is lent', () => {
     const source = Uint8Array.of(1, 2, 3, 4);
     assert.equal(device({ writeBar: transfers }).writeRegion(0, 0, source), 4);
     assert.deepEqual(source, Uint8Array.of(1, 2, 3, 4));
+  });
+});
+
+describe('an interrupt that the device has not', () => {
+  /** A device whose step `raises` something. */
+  const raising = (described: Partial<PciDescription>, raise: (host: DeviceHost) => void) =>
+    deviceOf((host) => ({
+      pci: { ...pci, ...described },
+      readBar() {},
+      writeBar: () => raise(host),
+      reset() {},
+    }));
+  const msix = { vectors: 9, bar: 0, tableOffset: 0x400, pbaOffset: 0x800 };
+
+  it('is its failure, by number, and those that it has are none', () => {
+    for (const vector of [4, -1, 0.5, Number.NaN, '0' as unknown as number])
+      refused(
+        () => write(raising({ msi: 4 }, (host) => host.interrupt(vector))),
+        'EIO',
+        new RegExp(`interrupt vector ${vector} was raised, and its vectors are 0 to 3$`),
+      );
+    refused(
+      () => write(raising({ intx: true }, (host) => host.interrupt(0))),
+      'EIO',
+      /interrupt vector 0 was raised, and the device has none$/,
+    );
+    for (const vector of [0, 3, 8])
+      assert.equal(write(raising({ msi: 4, msix }, (host) => host.interrupt(vector))), 4);
+  });
+
+  it('is its failure on the line too', () => {
+    refused(() => write(raising({ msi: 1 }, (host) => host.intx(true))), 'EIO', /pci.intx is not true$/);
+    assert.equal(write(raising({ intx: true }, (host) => host.intx(true))), 4);
   });
 });
