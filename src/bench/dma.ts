@@ -5,6 +5,7 @@
  * The expectation is about memfds, sealed against shrinking or not, which are mapped and copied to. The
  * memory of a process goes through the kernel; it is measured for information.
  */
+import { finish } from '../file/work.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { pasidOf } from '../iommu/pasid.js';
@@ -114,7 +115,7 @@ function memfd(sealed: boolean): Target {
 
 function ownMemory(): Target {
   const bytes = new Uint8Array(AREA).fill(1);
-  const { memory, offset } = processMemory(process.pid, addressOf(bytes), AREA, READ | WRITE);
+  const { memory, offset } = finish(processMemory(process.pid, addressOf(bytes), AREA, READ | WRITE));
   return {
     name: 'process memory',
     memory,

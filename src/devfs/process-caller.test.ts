@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { finish } from '../file/work.js';
 import { Child } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { ProcessCaller } from './process-caller.js';
@@ -47,7 +48,7 @@ test('a caller in a pid namespace that cannot be seen is refused what needs its 
   const reason = /pid namespace that the server cannot see/;
   refused(() => caller.readMemory(4096, new Uint8Array(1)), 'EPERM', reason);
   refused(() => caller.presented(3), 'EPERM', reason);
-  refused(() => caller.memory(4096, 4096, 1), 'EPERM', reason);
+  refused(() => finish(caller.memory(4096, 4096, 1)), 'EPERM', reason);
   refused(() => caller.fileMemory(3, 0, 4096, 1), 'EPERM', reason);
   refused(() => caller.eventfd(3), 'EPERM', reason);
 });

@@ -7,7 +7,7 @@
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
-import { finished } from '../file/work.js';
+import { finish, finished, type Work } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { doorbellOf } from '../linux/doorbells.js';
@@ -71,8 +71,8 @@ export class ProcessCaller implements Caller {
     this.#all(written, address, source.length, 'written');
   }
 
-  memory(address: number, length: number, access: Access): MemoryRange {
-    return this.#confirmed(processMemory(this.#thread(), address, length, access));
+  *memory(address: number, length: number, access: Access): Work<MemoryRange> {
+    return this.#confirmed(yield* processMemory(this.#thread(), address, length, access));
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
@@ -112,7 +112,7 @@ export class ProcessCaller implements Caller {
    * whoever handles the caller's page faults: for ever, if he likes.)
    */
   #reach(address: number, length: number, access: Access): Memory {
-    const memory = memoryInUse(this.#thread(), address, length, access);
+    const memory = finish(memoryInUse(this.#thread(), address, length, access));
     this.#recent?.close();
     this.#recent = memory;
     return memory;

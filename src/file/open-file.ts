@@ -133,7 +133,7 @@ export interface Caller {
    * @param access 0: nothing is asked of the range yet; whoever uses it later asks `Memory.reaches`.
    * @throws Refusal EFAULT when the range is not mapped, or not with the rights of `access`.
    */
-  memory(address: number, length: number, access: Access): MemoryRange;
+  memory(address: number, length: number, access: Access): Sliced<MemoryRange>;
 
   /**
    * The file behind the caller's descriptor `fd` as memory, [offset, offset+length).

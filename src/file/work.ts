@@ -12,14 +12,12 @@
  */
 export type Work<T> = Generator<undefined, T, undefined>;
 
-type Result = number | bigint | void;
-
 /** The result of a call, or the work that leads to it. */
-export type Sliced<T extends Result> = T | Work<T>;
+export type Sliced<T> = T | Work<T>;
 
-/** Is it work yet? A result is no object. */
-export function isWork<T extends Result>(sliced: Sliced<T>): sliced is Work<T> {
-  return typeof sliced === 'object';
+/** Is it work yet? A result is nothing that goes on. */
+export function isWork<T>(sliced: Sliced<T>): sliced is Work<T> {
+  return typeof sliced === 'object' && sliced !== null && 'next' in sliced;
 }
 
 /** Does all that is left, and returns the result: for whoever serves nobody else meanwhile. */
@@ -31,26 +29,23 @@ export function finish<T>(work: Work<T>): T {
 }
 
 /** As `finish`, for what may be the result already. */
-export function finished<T extends Result>(sliced: Sliced<T>): T {
+export function finished<T>(sliced: Sliced<T>): T {
   return isWork(sliced) ? finish(sliced) : sliced;
 }
 
 /** Does the first piece now. What is short is done then, and needs nobody to go on with it. */
-export function begun<T extends Result>(work: Work<T>): Sliced<T> {
+export function begun<T>(work: Work<T>): Sliced<T> {
   const { done, value } = work.next();
   return done ? value : work;
 }
 
 /** As work, for `yield*` in the work of another call. */
-export function* workOf<T extends Result>(sliced: Sliced<T>): Work<T> {
+export function* workOf<T>(sliced: Sliced<T>): Work<T> {
   return isWork(sliced) ? yield* sliced : sliced;
 }
 
 /** What `use` makes of the result, when it is there. */
-export function after<T extends Result, U extends Result>(
-  sliced: Sliced<T>,
-  use: (result: T) => U,
-): Sliced<U> {
+export function after<T, U>(sliced: Sliced<T>, use: (result: T) => U): Sliced<U> {
   return isWork(sliced) ? afterwards(sliced, use) : use(sliced);
 }
 

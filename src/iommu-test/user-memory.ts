@@ -7,6 +7,7 @@
  * that.
  */
 import type { Caller } from '../file/open-file.js';
+import { finished } from '../file/work.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -84,7 +85,7 @@ export function* pinsOf(
 }
 
 function callersPlaces(caller: Caller, address: bigint, length: bigint): Place[] {
-  const { memory, offset } = caller.memory(Number(address), Number(length), 1);
+  const { memory, offset } = finished(caller.memory(Number(address), Number(length), 1));
   const found = places({ memory, offset: BigInt(offset), length });
   memory.close();
   return found;
@@ -108,7 +109,7 @@ function places({ memory, offset, length }: Part): Place[] {
   const found: Place[] = [];
   const end = Number(offset + length);
   for (let at = Number(offset); at < end; ) {
-    const backing = memory.backing?.(at) ?? { file: undefined, offset: at, length: end - at };
+    const backing = finished(memory.backing?.(at) ?? { file: undefined, offset: at, length: end - at });
     const bytes = Math.min(backing.length, end - at);
     append(found, { of: backing.file ?? memory, offset: backing.offset, length: bytes });
     at += bytes;

@@ -21,31 +21,36 @@ export interface Memory {
   /** Copies `source[at..at+length)` to byte `offset` of this memory. Returns as `read` does. Never throws. */
   write(offset: number, source: Uint8Array, at: number, length: number): number;
 
-  /** Is all of [offset, offset+length) there now, for `access` (bit set: 1 read, 2 write)? Never throws. */
-  reaches(offset: number, length: number, access: number): boolean;
+  /**
+   * Is all of [offset, offset+length) there now, for `access` (bit set: 1 read, 2 write)? Never throws. What
+   * takes long is work in slices, as file/work.ts has it.
+   */
+  reaches(offset: number, length: number, access: number): boolean | InSlices<boolean>;
 
   /**
    * What lies behind byte `offset`: a file, by a text that is the same for the same file, or (undefined) only
    * this memory; which byte of that; and how many bytes are sure to follow in the same way. Absent: it is
    * always this memory alone. Not for the DMA path.
    */
-  backing?(offset: number): Backing;
+  backing?(offset: number): Backing | InSlices<Backing>;
 
   /**
    * The same bytes at the same offsets, held for `access`: they stay when their owner unmaps them or exits,
    * as pinned memory does. It is the receiver's. Absent or undefined: it is memory that stays anyway, or
-   * cannot be held. Asked while the owner waits in the call that named it. Not for the DMA path. Never
-   * throws.
+   * cannot be held. Asked while the owner waits in the call that named it, in slices. Not for the DMA path.
+   * Never throws.
    */
-  held?(offset: number, length: number, access: number): Memory | undefined;
+  held?(offset: number, length: number, access: number): InSlices<Memory | undefined>;
 
   /** Lets go of the memory; called once, when no mapping names it any more. */
   close(): void;
 }
 
+type InSlices<T> = Generator<undefined, T, undefined>;
+
 /** What stands for `memory` when it is to be held: its reference is taken over, and the receiver's. */
-export function holding(memory: Memory, offset: number, length: number, access: number): Memory {
-  const held = memory.held?.(offset, length, access);
+export function* holding(memory: Memory, offset: number, length: number, access: number): InSlices<Memory> {
+  const held = memory.held === undefined ? undefined : yield* memory.held(offset, length, access);
   if (held === undefined) return memory;
   memory.close();
   return held;

@@ -6,7 +6,7 @@
  * says so or when what is pinned is unmapped, whatever comes first; what an access of our own pins cannot be
  * unmapped. Invariant: every pin lies in mappings of the IOAS that the access is attached to.
  */
-import { finished } from '../file/work.js';
+import { finish, finished, type Work, workOf } from '../file/work.js';
 import { READ, type Access as Rights, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
@@ -103,7 +103,7 @@ export class Access extends IommufdObject implements Pinner {
       if (piece.offset % PAGE !== 0n || (!end && (piece.offset + piece.length) % PAGE !== 0n)) {
         refuse('EINVAL', `the memory at iova ${hex(piece.iova)} does not begin and end with a page`);
       }
-      requireReach(piece, rights);
+      finish(requireReach(piece, rights));
       found.push(piece);
     }
     return found;
@@ -149,7 +149,7 @@ export class Access extends IommufdObject implements Pinner {
   read(iova: bigint, target: Uint8Array): void {
     let done = 0;
     for (const piece of this.#pieces(iova, BigInt(target.length))) {
-      requireReach(piece, READ);
+      finish(requireReach(piece, READ));
       done += moved(piece, piece.memory.read(Number(piece.offset), target, done, Number(piece.length)));
     }
   }
@@ -158,7 +158,7 @@ export class Access extends IommufdObject implements Pinner {
   write(iova: bigint, source: Uint8Array): void {
     let done = 0;
     for (const piece of this.#pieces(iova, BigInt(source.length))) {
-      requireReach(piece, WRITE);
+      finish(requireReach(piece, WRITE));
       done += moved(piece, piece.memory.write(Number(piece.offset), source, done, Number(piece.length)));
     }
   }
@@ -189,14 +189,15 @@ export class Access extends IommufdObject implements Pinner {
   }
 }
 
-function requireReach({ iova, rights: given, memory, offset, length }: Piece, rights: Rights): void {
+function* requireReach({ iova, rights: given, memory, offset, length }: Piece, rights: Rights): Work<void> {
   if ((given & rights) !== rights) {
     refuse(
       'EPERM',
       `iova ${hex(iova)} is mapped without the right to ${rights === WRITE ? 'write' : 'read'}`,
     );
   }
-  if (!memory.reaches(Number(offset), Number(length), rights)) {
+  const there = yield* workOf(memory.reaches(Number(offset), Number(length), rights));
+  if (!there) {
     refuse(
       memory.ofProcess ? 'EFAULT' : 'EINVAL',
       `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`,

@@ -133,8 +133,8 @@ export class Ioas extends IommufdObject {
       this.#quota.check(1);
       const offset = exactOffset(range, address);
       if (this.#domains.size > 0) {
-        requireReach(memory, offset, length, access);
-        memory = holding(memory, Number(offset), Number(length), access);
+        yield* requireReach(memory, offset, length, access);
+        memory = yield* holding(memory, Number(offset), Number(length), access);
       }
       this.space.map(at, length, memory, offset, access);
       return at;
@@ -298,7 +298,7 @@ export class Ioas extends IommufdObject {
   /** @throws Refusal when a piece cannot be reached with `access`, or with its own rights. */
   *#requireReach(pieces: Iterable<Piece>, access: Access | undefined): Work<void> {
     for (const piece of pieces) {
-      requireReach(this.memoryOf(piece), piece.offset, piece.length, access ?? piece.access & RIGHTS);
+      yield* requireReach(this.memoryOf(piece), piece.offset, piece.length, access ?? piece.access & RIGHTS);
       yield;
     }
   }
@@ -330,8 +330,9 @@ function exactOffset({ offset }: MemoryRange, address: bigint): bigint {
   return Number.isSafeInteger(offset) ? BigInt(offset) : address;
 }
 
-function requireReach(memory: Memory, offset: bigint, length: bigint, access: Access): void {
-  if (!memory.reaches(Number(offset), Number(length), access)) {
+function* requireReach(memory: Memory, offset: bigint, length: bigint, access: Access): Work<void> {
+  const there = yield* workOf(memory.reaches(Number(offset), Number(length), access));
+  if (!there) {
     refuse(
       memory.ofProcess ? 'EFAULT' : 'EINVAL',
       `${memory.description} is not there at ${hex(offset)}+${hex(length)}, or not with these rights`,

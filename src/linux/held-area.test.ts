@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
+import { finish } from '../file/work.js';
 import { Child, PAGE } from '../testkit/child.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
 
@@ -31,8 +32,8 @@ function newChild(): Child {
 
 /** The process's memory, and what is held of its page at `address`. */
 function hold(child: Child, address: number, access: number) {
-  const memory: ProcessMemory = processMemory(child.pid, address, PAGE, 0).memory;
-  const held = memory.held(address, PAGE, access);
+  const memory: ProcessMemory = finish(processMemory(child.pid, address, PAGE, 0)).memory;
+  const held = finish(memory.held(address, PAGE, access));
   memory.close();
   return held;
 }

@@ -10,14 +10,14 @@
  * Invariant: it gives no right that the area has not given. The area is looked at before and after its file
  * is opened, and the file must be the area's; a file of anything else than memory is never opened.
  */
-import { readdirSync } from 'node:fs';
+import { type Dir, opendirSync } from 'node:fs';
 import { closeInBackground } from './background-close.js';
 import { Refusal } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { libc } from './ffi.js';
 import { FileMemory, sealedAgainstWriting } from './file-memory.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
-import { type Area, Areas } from './process-areas.js';
+import { type Area, areaAt } from './process-areas.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -47,22 +47,22 @@ export class HeldArea {
    * it is not one area of shared memory with the rights of `access`, or its file cannot be had.
    * @param maps an open /proc/PID/maps
    */
-  static of(
+  static *of(
     pid: number,
     maps: number,
     { address, length, access }: { address: number; length: number; access: number },
     description: string,
-  ): HeldArea | undefined {
+  ): Generator<undefined, HeldArea | undefined, undefined> {
     try {
-      const area = sharedArea(pid, maps, address);
+      const area = yield* sharedArea(pid, maps, address);
       if (area === undefined || area.end < address + length || (access & ~area.rights) !== 0)
         return undefined;
-      const fd = openArea(pid, area) ?? copyOfCallers(pid, area);
+      const fd = openArea(pid, area) ?? (yield* copyOfCallers(pid, area));
       if (fd === undefined) return undefined;
       try {
         const status = statusOfOurs(fd);
         const end = area.shared.offset + (address - area.start) + length;
-        const there = isSame(area, sharedArea(pid, maps, address)) && end <= status.size;
+        const there = isSame(area, yield* sharedArea(pid, maps, address)) && end <= status.size;
         const writable = (area.rights & WRITE) !== 0;
         if (!there || (writable && sealedAgainstWriting(fd))) return undefined;
         const filesystem = filesystemOfMount(pid, status.mount) ?? '';
@@ -122,8 +122,12 @@ export class HeldArea {
 }
 
 /** What is shared and mapped at `address` now. @throws Refusal ESRCH. */
-function sharedArea(pid: number, maps: number, address: number): SharedArea | undefined {
-  const area = new Areas(pid, maps).at(address);
+function* sharedArea(
+  pid: number,
+  maps: number,
+  address: number,
+): Generator<undefined, SharedArea | undefined, undefined> {
+  const area = yield* areaAt(pid, maps, address);
   return area?.shared === undefined ? undefined : (area as SharedArea);
 }
 
@@ -155,9 +159,12 @@ function openArea(pid: number, { start, end, rights, shared }: SharedArea): numb
 }
 
 /** A copy of a descriptor of the process's own that is the file of `area`, open for its rights. */
-function copyOfCallers(pid: number, { rights, shared }: SharedArea): number | undefined {
-  for (const name of readdirSync(`/proc/${pid}/fd`).slice(0, MAX_DESCRIPTORS)) {
-    const fd = Number(name);
+function* copyOfCallers(
+  pid: number,
+  { rights, shared }: SharedArea,
+): Generator<undefined, number | undefined, undefined> {
+  for (const fd of descriptorsOf(pid)) {
+    yield;
     if (!isMemory(pid, statusOfTheirs(pid, fd), shared.identity)) continue;
     const copy = copyDescriptor(pid, fd);
     if (!isMemory(pid, statusOfOurs(copy), shared.identity)) {
@@ -171,6 +178,23 @@ function copyOfCallers(pid: number, { rights, shared }: SharedArea): number | un
     libc().close(copy);
   }
   return undefined;
+}
+
+/** The first descriptors of `pid`, of as many as it may have. */
+function* descriptorsOf(pid: number): Generator<number> {
+  let folder: Dir | undefined;
+  try {
+    folder = opendirSync(`/proc/${pid}/fd`);
+    for (let n = 0; n < MAX_DESCRIPTORS; n++) {
+      const entry = folder.readSync();
+      if (entry === null) return;
+      yield Number(entry.name);
+    }
+  } catch {
+    // The process has gone, or does not let us.
+  } finally {
+    folder?.closeSync();
+  }
 }
 
 function isMemory(pid: number, { type, identity, mount }: FileStatus, expected: string): boolean {

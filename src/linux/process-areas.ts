@@ -3,14 +3,16 @@
  * behind them.
  *
  * The kernel is asked about one address at a time (PROCMAP_QUERY on an open /proc/PID/maps, which is bound to
- * the address space); before Linux 6.11 the text of /proc/TID/maps is read, once for all questions about a
- * range.
+ * the address space); before Linux 6.11 the text of /proc/TID/maps is read. A process may have as many areas
+ * as it likes (60,000 take 50 ms), so both go in slices.
  */
-import { readFileSync } from 'node:fs';
 import { Errno } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { deviceNumber, fileIdentity } from './file-status.js';
 import { gone } from './proc.js';
+
+const O_RDONLY = 0;
+const O_CLOEXEC = 0o2000000;
 
 const READ = 1;
 const WRITE = 2;
@@ -29,6 +31,9 @@ const VMA_SHARED = 8;
 const query = new Uint32Array(32);
 const queryBytes = new Uint8Array(query.buffer);
 
+/** A piece of the text. */
+const page = Buffer.alloc(4096);
+
 /** [start, end) with equal rights. */
 export interface Area {
   readonly start: number;
@@ -44,39 +49,76 @@ export interface Area {
   readonly shared: { readonly identity: string; readonly offset: number } | undefined;
 }
 
+/** How many areas are looked at before others may be served. */
+const CHUNK = 64;
+
 /**
- * Answers which area an address is in, for one range and no longer: a process changes its areas when it
- * likes.
+ * The areas of thread `tid`'s process one by one, from that which contains `address` up to the first gap;
+ * undefined where others may be served before the next one. A process changes its areas when it likes, also
+ * in between.
+ * @param maps an open /proc/TID/maps
+ * @throws Refusal ESRCH the process has exited.
  */
-export class Areas {
-  readonly #tid: number;
-  readonly #maps: number;
-  #listed: Area[] | undefined;
-
-  /** @param maps an open /proc/TID/maps. */
-  constructor(tid: number, maps: number) {
-    this.#tid = tid;
-    this.#maps = maps;
+export function* areasFrom(tid: number, maps: number, address: number): Generator<Area | undefined> {
+  let at = address;
+  for (let looked = 1; ; looked++) {
+    const errno = ask(maps, at);
+    if (errno === Errno.ENOENT) return;
+    if (errno === Errno.ESRCH) throw gone(tid);
+    if (errno !== 0) return yield* areasInTextFrom(tid, at);
+    const area = decodeQuery();
+    yield area;
+    at = area.end;
+    if (looked % CHUNK === 0) yield undefined;
   }
+}
 
-  /**
-   * The area that contains `address`; undefined when nothing is mapped there. @throws Refusal ESRCH the
-   * process has exited.
-   */
-  at(address: number): Area | undefined {
-    if (this.#listed === undefined) {
-      query.fill(0);
-      query[0] = QUERY_SIZE;
-      query[4] = address >>> 0;
-      query[5] = address / 2 ** 32;
-      if (libc().ioctl(this.#maps, PROCMAP_QUERY, addressOf(queryBytes)) === 0) return decodeQuery();
-      const errno = lastErrno();
-      if (errno === Errno.ENOENT) return undefined;
-      if (errno === Errno.ESRCH) throw gone(this.#tid);
-      this.#listed = areasInText(mapsText(this.#tid));
+/** The same out of the text, before Linux 6.11. The kernel gives about a page of it at a time. */
+export function* areasInTextFrom(tid: number, address: number): Generator<Area | undefined> {
+  const file = libc().open(`/proc/${tid}/maps`, O_RDONLY | O_CLOEXEC, 0);
+  if (file === -1) throw gone(tid);
+  try {
+    let at = address;
+    let text = '';
+    for (;;) {
+      const bytes = libc().read(file, addressOf(page), page.length);
+      if (bytes <= 0) return;
+      text += page.toString('latin1', 0, bytes);
+      const whole = text.lastIndexOf('\n') + 1;
+      for (const area of areasInText(text.slice(0, whole))) {
+        if (area.end <= at) continue;
+        if (area.start > at) return;
+        yield area;
+        at = area.end;
+      }
+      text = text.slice(whole);
+      yield undefined;
     }
-    return this.#listed.find((area) => area.start <= address && address < area.end);
+  } finally {
+    libc().close(file);
   }
+}
+
+/** The area that contains `address`; undefined when nothing is mapped there. @throws as `areasFrom`. */
+export function* areaAt(
+  tid: number,
+  maps: number,
+  address: number,
+): Generator<undefined, Area | undefined, undefined> {
+  for (const area of areasFrom(tid, maps, address)) {
+    if (area !== undefined) return area;
+    yield;
+  }
+  return undefined;
+}
+
+/** Asks for the area that contains `address`: 0, or an errno, ENOENT when there is none. */
+function ask(maps: number, address: number): number {
+  query.fill(0);
+  query[0] = QUERY_SIZE;
+  query[4] = address >>> 0;
+  query[5] = address / 2 ** 32;
+  return libc().ioctl(maps, PROCMAP_QUERY, addressOf(queryBytes)) === 0 ? 0 : lastErrno();
 }
 
 function decodeQuery(): Area {
@@ -97,14 +139,6 @@ function decodeQuery(): Area {
 
 function wide(at: number): number {
   return query[at]! + query[at + 1]! * 2 ** 32;
-}
-
-function mapsText(tid: number): string {
-  try {
-    return readFileSync(`/proc/${tid}/maps`, 'latin1');
-  } catch {
-    throw gone(tid);
-  }
 }
 
 /**

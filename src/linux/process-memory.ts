@@ -20,7 +20,7 @@ import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
-import { Areas } from './process-areas.js';
+import { areaAt, areasFrom } from './process-areas.js';
 
 const WRITE = 2;
 
@@ -61,13 +61,13 @@ const current = new Map<number, ProcessMemory>();
  * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace
  * rules forbid it; EMFILE the server cannot hold more for its callers.
  */
-export function processMemory(
+export function* processMemory(
   tid: number,
   address: number,
   length: number,
   access: number,
-): { memory: ProcessMemory; offset: number } {
-  const memory = memoryInUse(tid, address, length, access);
+): Generator<undefined, { memory: ProcessMemory; offset: number }, undefined> {
+  const memory = yield* memoryInUse(tid, address, length, access);
   try {
     memory.hold();
   } catch (error) {
@@ -82,7 +82,12 @@ export function processMemory(
  * count among what is held for callers, so that whoever gives back what he has is never refused because
  * others have too much.
  */
-export function memoryInUse(tid: number, address: number, length: number, access: number): ProcessMemory {
+export function* memoryInUse(
+  tid: number,
+  address: number,
+  length: number,
+  access: number,
+): Generator<undefined, ProcessMemory, undefined> {
   if (
     !Number.isSafeInteger(address) ||
     !Number.isSafeInteger(length) ||
@@ -94,12 +99,19 @@ export function memoryInUse(tid: number, address: number, length: number, access
   }
   const memory = ProcessMemory.of(tid);
   try {
-    if (access !== 0) memory.require(tid, address, length, access);
+    if (access !== 0) yield* memory.require(tid, address, length, access);
   } catch (error) {
     memory.close();
     throw error;
   }
   return memory;
+}
+
+/** As Memory.backing gives it. */
+interface Backing {
+  readonly file: string | undefined;
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** One address space. Offsets are addresses in it. It has the shape of the `Memory` that the IOMMU knows. */
@@ -155,10 +167,10 @@ export class ProcessMemory {
   }
 
   /** Is [address, address+length) mapped with the rights of `access` now? */
-  reaches(address: number, length: number, access: number): boolean {
+  *reaches(address: number, length: number, access: number): Generator<undefined, boolean, undefined> {
     if (this.#mem === -1 || !Number.isSafeInteger(address + length)) return false;
     try {
-      this.require(this.#pid, address, length, access);
+      yield* this.require(this.#pid, address, length, access);
       return true;
     } catch (error) {
       if (error instanceof Refusal) return false;
@@ -167,14 +179,18 @@ export class ProcessMemory {
   }
 
   /** As Memory.held: what is shared, while the process waits for us. */
-  held(address: number, length: number, access: number): HeldArea | undefined {
+  *held(
+    address: number,
+    length: number,
+    access: number,
+  ): Generator<undefined, HeldArea | undefined, undefined> {
     if (this.#mem === -1) return undefined;
-    return HeldArea.of(this.#pid, this.#maps, { address, length, access }, this.description);
+    return yield* HeldArea.of(this.#pid, this.#maps, { address, length, access }, this.description);
   }
 
   /** As Memory.backing: the file of shared memory. */
-  backing(address: number): { file: string | undefined; offset: number; length: number } {
-    const area = this.#mem === -1 ? undefined : new Areas(this.#pid, this.#maps).at(address);
+  *backing(address: number): Generator<undefined, Backing, undefined> {
+    const area = this.#mem === -1 ? undefined : yield* areaAt(this.#pid, this.#maps, address);
     if (area === undefined) return { file: undefined, offset: address, length: Number.POSITIVE_INFINITY };
     const length = area.end - address;
     if (area.shared === undefined) return { file: undefined, offset: address, length };
@@ -200,12 +216,18 @@ export class ProcessMemory {
    * Checks that [address, address+length) is mapped with the rights of `access`.
    * @throws Refusal EFAULT naming the first address that is not.
    */
-  require(tid: number, address: number, length: number, access: number): void {
-    const end = address + length;
-    const areas = new Areas(tid, this.#maps);
-    for (let at = address; at < end; ) {
-      const area = areas.at(at);
-      if (area === undefined) refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
+  *require(
+    tid: number,
+    address: number,
+    length: number,
+    access: number,
+  ): Generator<undefined, void, undefined> {
+    let at = address;
+    for (const area of areasFrom(tid, this.#maps, address)) {
+      if (area === undefined) {
+        yield;
+        continue;
+      }
       const missing = access & ~area.rights;
       if (missing !== 0) {
         const right = missing & WRITE ? 'write' : 'read';
@@ -213,7 +235,9 @@ export class ProcessMemory {
       }
       this.#refuseFuse(tid, at, area.device);
       at = area.end;
+      if (at >= address + length) return;
     }
+    refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
   }
 
   /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */

@@ -7,8 +7,8 @@
  */
 import type { Driver } from '../driver/driver.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
-import { after, type Sliced, type Work } from '../file/work.js';
-import { IoasidContext, KIND_MAPPED } from '../ioasid/context.js';
+import { after, begun, type Sliced, type Work, workOf } from '../file/work.js';
+import { IoasidContext, KIND_MAPPED, type MapRequest } from '../ioasid/context.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { type Pasid, pasidOf, vpasidOf } from '../iommu/pasid.js';
@@ -187,11 +187,21 @@ function map(context: IoasidContext, caller: Caller, { data }: IoctlCall): Slice
   const address = getBig(data, at.user_va);
   if (address + request.length > USER_LIMIT)
     refuse('EFAULT', `memory range ${hex(address)}+${hex(request.length)} is no user memory`);
-  return after(context.place(request, address), (iova) => {
-    context.map(request, iova, caller.memory(Number(address), Number(request.length), request.access));
-    setBig(data, at.iova, iova);
-    return 0;
-  });
+  return begun(mapMemory(context, caller, request, address, data));
+}
+
+function* mapMemory(
+  context: IoasidContext,
+  caller: Caller,
+  request: MapRequest,
+  address: bigint,
+  data: Uint8Array,
+): Work<number> {
+  const iova = yield* workOf(context.place(request, address));
+  const range = yield* workOf(caller.memory(Number(address), Number(request.length), request.access));
+  context.map(request, iova, range);
+  setBig(data, MapStruct.at.iova, iova);
+  return 0;
 }
 
 function mapFile(context: IoasidContext, caller: Caller, { data }: IoctlCall): Sliced<number> {

@@ -85,10 +85,10 @@ function getInfo(container: Type1Container, caller: Caller, call: IoctlCall): nu
   return 0;
 }
 
-function mapDma(container: Type1Container, caller: Caller, call: IoctlCall): number {
+function* mapDma(container: Type1Container, caller: Caller, call: IoctlCall): Work<number> {
   const request = readMapDma(caller, call);
   const { address, length, access } = request;
-  container.map(request, () => caller.memory(Number(address), Number(length), access));
+  yield* container.map(request, () => caller.memory(Number(address), Number(length), access));
   return 0;
 }
 

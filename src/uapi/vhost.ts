@@ -249,7 +249,7 @@ function* change(device: VdpaDevice, caller: Caller, asid: Vpasid, message: Mess
   device.checkOwner(caller.pid);
   const range = { asid, iova, size };
   if (iotlb_type === UPDATE)
-    iotlb.update(range, perm, () => caller.memory(Number(uaddr), Number(size), perm & 3));
+    yield* iotlb.update(range, perm, () => caller.memory(Number(uaddr), Number(size), perm & 3));
   else if (iotlb_type === INVALIDATE) yield* iotlb.invalidate(range);
   else if (iotlb_type === BATCH_BEGIN) iotlb.beginBatch(asid);
   else if (iotlb_type === BATCH_END) iotlb.endBatch(asid);

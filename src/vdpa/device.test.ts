@@ -74,7 +74,7 @@ function setUp() {
   const driver = new SplitDriver(memory, { size: 16 });
   const range = () => ({ memory: new BufferMemory(memory.bytes), offset: 0 });
   const map = (asid: number) =>
-    device.iotlb.update({ asid: vpasidOf(asid), iova: 0n, size: BigInt(BYTES) }, 3, range);
+    finish(device.iotlb.update({ asid: vpasidOf(asid), iova: 0n, size: BigInt(BYTES) }, 3, range));
   return { iommu, system, device, memory, driver, range, map };
 }
 

@@ -21,7 +21,7 @@ function setUp(asids = 2, quota?: number) {
   const bytes = new Uint8Array(0x10000);
   const memory = () => ({ memory: new BufferMemory(bytes), offset: 0 });
   const update = (asid: number, iova: bigint, size: bigint, permission = 3) =>
-    iotlb.update({ asid: vpasidOf(asid), iova, size }, permission, memory);
+    finish(iotlb.update({ asid: vpasidOf(asid), iova, size }, permission, memory));
   /** What becomes of an access of the device: undefined, or why not. */
   const read = (asid: number, iova: number) =>
     port.read(vpasidOf(asid), iova, new Uint8Array(4), 0, 4)?.reason;
@@ -167,7 +167,7 @@ test('mappings count in a quota, and a refused first one leaves no address space
     throw new Error('no memory');
   };
   assert.throws(
-    () => iotlb.update({ asid: vpasidOf(0), iova: BASE, size: 0x1000n }, 3, failing),
+    () => finish(iotlb.update({ asid: vpasidOf(0), iova: BASE, size: 0x1000n }, 3, failing)),
     /no memory/,
   );
   assert.equal(port.authorizations.size, 0);

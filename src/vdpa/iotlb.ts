@@ -7,7 +7,7 @@
  * Mappings are taken out as a whole by what touches them, as Linux's vhost does.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import { finish, finished, type Work, workOf } from '../file/work.js';
+import { finish, type Sliced, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { holding } from '../iommu/memory.js';
@@ -58,7 +58,11 @@ export class Iotlb {
    * @throws Refusal EINVAL no such ASID, no range of IOVAs, or another ASID than the batch's; EEXIST it
    * overlaps a mapping; EBUSY the ASID is a PASID of a context; ENOSPC the quota; and what `memory` throws.
    */
-  update({ asid, iova, size }: IotlbRange, permission: number, memory: () => MemoryRange): void {
+  *update(
+    { asid, iova, size }: IotlbRange,
+    permission: number,
+    memory: () => Sliced<MemoryRange>,
+  ): Work<void> {
     this.#checkBatch(asid);
     this.#checkAsid(asid);
     this.#checkOwn(asid);
@@ -67,10 +71,10 @@ export class Iotlb {
     const existing = this.#spaces.get(asid);
     const space = existing ?? this.#makeSpace(asid);
     try {
-      finished(space.iovas.find(size, 0n, iova));
+      yield* workOf(space.iovas.find(size, 0n, iova));
       this.#quota.check(1);
-      const range = memory();
-      const held = holding(range.memory, range.offset, Number(size), permission & RIGHTS);
+      const range = yield* workOf(memory());
+      const held = yield* holding(range.memory, range.offset, Number(size), permission & RIGHTS);
       space.map(iova, size, held, BigInt(range.offset), permission & RIGHTS);
     } catch (refusal) {
       if (existing === undefined) finish(space.close());

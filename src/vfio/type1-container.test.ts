@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { finished } from '../file/work.js';
+import { finish, finished, type Work } from '../file/work.js';
 import { Iommu, READ } from '../iommu/iommu.js';
 import { BufferMemory, type Memory } from '../iommu/memory.js';
 import { Type1Container } from './type1-container.js';
@@ -17,7 +17,8 @@ class Owned extends BufferMemory {
     this.#held = held;
   }
 
-  held(): Memory | undefined {
+  *held(): Work<Memory | undefined> {
+    yield;
     return this.#held;
   }
 
@@ -35,7 +36,7 @@ test('what is mapped is held where it can be, and each reference is given back o
   const owners = [new Owned(held), new Owned()] as const;
   for (const [n, memory] of owners.entries()) {
     const request = { iova: BigInt(n * PAGE), length: BigInt(PAGE), address: 0n, access: READ };
-    container.map(request, () => ({ memory, offset: 0 }));
+    finish(container.map(request, () => ({ memory, offset: 0 })));
   }
   assert.deepEqual([owners[0].closed, owners[1].closed, held.closed], [1, 0, 0]);
   assert.equal(iommu.memories.size, 2);

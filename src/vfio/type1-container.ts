@@ -9,7 +9,7 @@
  * version 2 refuses an unmap that would, version 1 unmaps whole mappings and nothing from the middle of one.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import { finished, type Sliced } from '../file/work.js';
+import { type Sliced, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
@@ -133,7 +133,7 @@ export class Type1Container implements Container {
    * that the devices cannot reach; EOVERFLOW for a range that wraps around; EEXIST when it overlaps a
    * mapping; ENOSPC when there are as many mappings as there may be; and what `memory` throws.
    */
-  map({ iova, length, address, access }: DmaRequest, memory: () => MemoryRange): void {
+  *map({ iova, length, address, access }: DmaRequest, memory: () => Sliced<MemoryRange>): Work<void> {
     const space = this.#ready();
     const last = lastOf(iova, length);
     lastOf(address, length);
@@ -144,9 +144,9 @@ export class Type1Container implements Container {
     if (slot !== NONE && space.table.start(slot) <= last)
       refuse('EEXIST', `${hex(iova)}+${hex(length)} overlaps the mapping at ${hex(space.table.start(slot))}`);
     this.#mappings.check(1);
-    finished(space.iovas.find(length, address, iova));
-    const range = memory();
-    const held = holding(range.memory, range.offset, Number(length), access);
+    yield* workOf(space.iovas.find(length, address, iova));
+    const range = yield* workOf(memory());
+    const held = yield* holding(range.memory, range.offset, Number(length), access);
     space.map(iova, length, held, BigInt(range.offset), access);
   }
 

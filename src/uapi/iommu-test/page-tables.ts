@@ -2,7 +2,7 @@
  * What the test interface does with page tables: reserve IOVAs, look where a table of a mock device leads to
  * and who holds that memory, write to pages, look into the cache of a nested table.
  */
-import { finish } from '../../file/work.js';
+import { finish, finished } from '../../file/work.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
 import { READ } from '../../iommu/iommu.js';
 import { PAGE_SIZE } from '../../iommu/page-table.js';
@@ -68,7 +68,7 @@ export function checkMap(context: IommufdContext, { caller, data }: Command): vo
   }
   if (mapped === length) return;
   // The caller's page is asked for before the page table is.
-  caller.memory(Number(at), 1, READ).memory.close();
+  finished(caller.memory(Number(at), 1, READ)).memory.close();
   refuse('EINVAL', `HWPT ${hwpt.id} leads nowhere at iova ${hex(iova + mapped)}`);
 }
 

@@ -2,7 +2,7 @@
  * The ioctls of an IOAS: alloc, ranges, map, copy, unmap, and whose process its memory belongs to.
  */
 import type { Caller } from '../../file/open-file.js';
-import { after, type Sliced, type Work } from '../../file/work.js';
+import { after, begun, type Sliced, type Work, workOf } from '../../file/work.js';
 import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
@@ -172,9 +172,14 @@ function ioasMap(context: IommufdContext, { caller, data, respond }: Command): S
  * and as Ioas.map.
  */
 export function mapUserMemory(caller: Caller, ioas: Ioas, request: IoasMap, address: bigint): Sliced<bigint> {
+  return begun(mapRange(caller, ioas, request, address));
+}
+
+function* mapRange(caller: Caller, ioas: Ioas, request: IoasMap, address: bigint): Work<bigint> {
   if (address + request.length > LAST_IOVA)
     refuse('EOVERFLOW', `memory range ${hex(address)}+${hex(request.length)} wraps around`);
-  return ioas.map(request, address, caller.memory(Number(address), Math.max(Number(request.length), 1), 0));
+  const range = yield* workOf(caller.memory(Number(address), Math.max(Number(request.length), 1), 0));
+  return yield* workOf(ioas.map(request, address, range));
 }
 
 function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command): Sliced<number> {
