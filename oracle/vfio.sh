@@ -15,29 +15,11 @@ suite=trixie-backports
 modules='irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci'
 home=$cache/vfio-$release
 
-# take PACKAGE PATTERN: the files of the package.
-take() {
-	deb=$("$scripts/debian-package.sh" "$unpacked" "$1" "$suite")
-	dpkg-deb --fsys-tarfile "$deb" | tar -xf - -C "$unpacked" --wildcards "$2"
-}
-
-fetch() {
-	unpacked=$(mktemp -d "$cache/vfio.XXXXXX")
-	trap 'rm -rf "$unpacked"' EXIT
-	take "linux-binary-$release" '*/vmlinuz'
-	take "linux-modules-$release" '*.ko.xz'
-	mkdir -p "$home/mod"
-	for name in $modules; do
-		find "$unpacked" -name "$name.ko.xz" -exec xz -dc {} + >"$home/mod/$name.ko"
-		[ -s "$home/mod/$name.ko" ] || { echo "no module $name in $release" >&2; exit 1; }
-	done
-	find "$unpacked" -name vmlinuz -exec mv {} "$home/vmlinuz" \;
-}
-
 # One makes it, others wait for what it makes.
 exec 9>"$cache/lock"
 flock 9
-[ -f "$home/vmlinuz" ] || fetch
+# shellcheck disable=SC2086
+[ -f "$home/vmlinuz" ] || "$scripts/debian-kernel.sh" "$home" "$release" "$suite" $modules
 "$here/programs.sh" "$home" vfio-init
 ln -sf "$("$here/../qemu/fetch.sh" bookworm)" "$home/qemu"
 echo "$home"

@@ -17,7 +17,7 @@ import { tokensOf } from './testkit/tokens.js';
  * package's front.
  */
 const layers: readonly (readonly string[])[] = [
-  ['bench', 'oracle', 'qemu', 'linux-suite', 'conformance'],
+  ['bench', 'oracle', 'guest', 'linux-suite', 'conformance'],
   ['testkit'],
   ['cli'],
   ['inspector'],

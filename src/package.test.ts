@@ -57,7 +57,7 @@ test('the package has what its exports, its command, its docs and its ABI need',
 
 test('the package has no tests, suites or benchmarks', () => {
   const foreign = packed().filter((path) =>
-    /\.test\.|conformance|\/(bench|oracle|testkit|testing|linux-suite)\//.test(path),
+    /\.test\.|conformance|\/(bench|oracle|guest|testkit|testing|linux-suite)\//.test(path),
   );
   assert.deepEqual(foreign, []);
 });

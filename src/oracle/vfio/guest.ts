@@ -8,9 +8,9 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Entry, initramfs } from '../../testkit/initramfs.js';
 import { type Answers, askInBoots, boot, parseAnswers, type Side } from '../answers.js';
 import { formatScript, type Sequence } from '../language.js';
-import { type Entry, initramfs } from './initramfs.js';
 import { devices } from './machine.js';
 
 const MACHINE = [

@@ -1,0 +1,130 @@
+#!/bin/busybox sh
+# The first process of the guest with Linux. The kernel's command line says what to do, as `task=storage` and
+# with numbers for it; the kernel makes variables of these words. What is for the host to read begins with
+# "guest:"; the first thing that goes wrong is told there too, and ends the guest.
+
+/bin/busybox --install -s /bin
+mount -t devtmpfs none /dev
+mount -t proc none /proc
+mount -t sysfs none /sys
+for module in failover net_failover virtio_net virtio_blk; do insmod "/mod/$module.ko"; done
+
+say() { echo "guest: $*"; }
+
+# The serial port sends what it was given before the machine goes.
+end() {
+	sleep 1
+	"$1" -f
+}
+
+fail() {
+	say "failed: $*"
+	end poweroff
+	sleep 60
+}
+
+# What the kernel has to complain of when a device, or what is on it, is not as it should be.
+wrong='I/O error|EXT4-fs (error|warning)|virtio[^:]*: .*(fail|error|broken|not a head)|NETDEV WATCHDOG|Oops'
+
+check_log() {
+	dmesg | grep -E "$wrong" >/complaints && fail "$(cat /complaints)"
+}
+
+# sums DIRECTORY: of all that is below it, in the order of the names.
+sums() { (cd "$1" && find . -type f | sort | xargs md5sum && find . -type l | sort | xargs ls -l); }
+
+# make_tree: $files files of up to 64 KiB, one of $megabytes MiB, one that is a hole with an end; links; and
+# a part that is gone again.
+make_tree() {
+	n=0
+	while [ "$n" -lt "$files" ]; do
+		mkdir -p "/mnt/tree/$((n % 7))/$((n % 5))"
+		head -c $((n * 7919 % 65536)) /dev/urandom >"/mnt/tree/$((n % 7))/$((n % 5))/$n" || return 1
+		n=$((n + 1))
+	done
+	dd if=/dev/urandom of=/mnt/tree/large bs=1M count="$megabytes" 2>/dev/null || return 1
+	echo end | dd of=/mnt/tree/hole bs=1M seek=100 2>/dev/null || return 1
+	ln -s ../large /mnt/tree/1/link
+	ln /mnt/tree/large /mnt/tree/again
+	rm -r /mnt/tree/3
+}
+
+# storage: a file system with a tree of files; after a reboot they are read again.
+storage() {
+	if mount -t ext4 /dev/vda /mnt 2>/dev/null; then
+		(sums /mnt/tree | cmp - /mnt/sums) || fail "the files have changed over the reboot"
+		say "read again: $(md5sum </mnt/sums)"
+		return
+	fi
+	/bin/mke2fs -q -t ext4 -E nodiscard /dev/vda || fail "no file system could be made"
+	mount -t ext4 /dev/vda /mnt || fail "the file system cannot be mounted"
+	make_tree || fail "the tree cannot be written"
+	sums /mnt/tree >/mnt/sums
+	echo 3 >/proc/sys/vm/drop_caches
+	(sums /mnt/tree | cmp - /mnt/sums) || fail "the files are not what was written"
+	fstrim /mnt || fail "free blocks cannot be discarded"
+	say "written: $(md5sum </mnt/sums)"
+	umount /mnt || fail "the file system cannot be unmounted"
+	check_log
+	end reboot
+	sleep 60
+}
+
+# verify: fio writes, and reads again what it has written.
+verify() {
+	fio --name=verify --directory=/mnt --size="${megabytes}m" --bsrange=512-256k --rw=randrw \
+		--loops="$loops" --ioengine=libaio --iodepth=32 --direct=1 --numjobs=2 \
+		--verify=crc32c --verify_fatal=1 --output=/fio.log || { cat /fio.log; fail fio; }
+	rm /mnt/verify*
+	say "fio has verified what it wrote"
+}
+
+# Each card is in a network of its own: in one, the kernel would not send to itself by wire.
+network() {
+	unshare -n sleep 100000 &
+	other=$!
+	sleep 1
+	ip link set eth1 netns "$other"
+	ip addr add 10.0.0.1/24 dev eth0
+	ip link set eth0 up
+	there ip addr add 10.0.0.2/24 dev eth1
+	there ip link set eth1 up
+	ping -q -c 10 -i 0.1 10.0.0.2 >/ping.log || { cat /ping.log; fail "ping"; }
+	say "$(grep -o '10 packets received' /ping.log)"
+	stream >/stream.sum
+	cmp /stream.sum /received.sum || fail "$(cat /received.count) bytes received are not what was sent"
+	say "$(($(cat /received.count) >> 20)) MiB received are those sent"
+}
+
+there() { nsenter -t "$other" -n "$@"; }
+
+# stream: sends $traffic MiB and prints their sum; /received.sum and /received.count are what the other end
+# has got. That end sends nothing, but for as long as it receives: this nc ends when it can send no more.
+stream() {
+	dd if=/dev/urandom of=/block bs=1M count=4 2>/dev/null
+	mkfifo /sent /got /silence
+	exec 3<>/silence
+	md5sum </got >/received.sum &
+	jobs=$!
+	there nc -l -p 5000 <&3 | tee /got | wc -c >/received.count &
+	jobs="$jobs $!"
+	until there netstat -ltn | grep -q ':5000 '; do sleep 0.1; done
+	md5sum </sent &
+	jobs="$jobs $!"
+	for n in $(seq $((traffic / 4))); do cat /block; done | tee /sent | nc 10.0.0.2 5000
+	wait $jobs
+}
+
+case $task in
+storage)
+	storage
+	[ "$traffic" = 0 ] || network
+	verify
+	umount /mnt || fail "the file system cannot be unmounted"
+	;;
+records) /bin/records /dev/vda "$round" || fail "records" ;;
+esac
+check_log
+say end
+end poweroff
+sleep 60

@@ -1,0 +1,55 @@
+/**
+ * `npm run test:guest [-- [--full] [--seed N] [PART...]]`: guests with Linux's own drivers, in QEMU 10 and
+ * 11, on devices of ours by vhost-vdpa. Nothing of QEMU or of the guest's kernel is modified.
+ *
+ * Parts: storage (with the network), kills; both when none is named. The short form is what is run on every
+ * change; the full one moves more data, and kills QEMU 200 times.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Image, makeImage } from './image.js';
+import { kills } from './kills.js';
+import { storage } from './storage.js';
+
+const SHORT = { files: 60, megabytes: 16, traffic: 100, loops: 1 };
+const FULL = { files: 2000, megabytes: 200, traffic: 1000, loops: 5 };
+const SHORT_KILLS = 6;
+const FULL_KILLS = 200;
+
+const { values, positionals } = parseArgs({
+  options: { full: { type: 'boolean', default: false }, seed: { type: 'string' } },
+  allowPositionals: true,
+});
+
+/** Each says what it has found in order. */
+const parts: Readonly<Record<string, (image: Image, work: string) => Promise<string>>> = {
+  storage: async (image, work) => {
+    const size = values.full ? FULL : SHORT;
+    await storage(image, work, { release: 'bookworm', memory: 'private', packed: false, ...size });
+    await storage(image, work, { release: 'trixie', memory: 'memfd', packed: true, ...size });
+    return 'disk and network are as they should be, in QEMU 10 and 11';
+  },
+  kills: (image, work) => {
+    const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31));
+    console.log(`guest: QEMU is killed at random moments, by seed ${seed}`);
+    return kills(image, work, values.full ? FULL_KILLS : SHORT_KILLS, seed);
+  },
+};
+
+const names = positionals.length === 0 ? Object.keys(parts) : positionals;
+const unknown = names.find((name) => !(name in parts));
+if (unknown !== undefined) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`);
+
+const work = mkdtempSync(join(tmpdir(), 'ioasid-guest-'));
+try {
+  const image = makeImage(work);
+  for (const name of names) {
+    const begin = Date.now();
+    const found = await parts[name]!(image, work);
+    console.log(`guest: ${found} (${Math.round((Date.now() - begin) / 1000)} s)`);
+  }
+} finally {
+  rmSync(work, { recursive: true });
+}
