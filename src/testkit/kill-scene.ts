@@ -175,18 +175,34 @@ export class Scene {
     }
   }
 
-  /** What is there of it still: mounts, connections, files, of which an ended scene has none. */
-  leftovers(): string[] {
+  /**
+   * What is there of it still, of which an ended scene has nothing: mounts, connections, files. The kernel
+   * may take a moment after its last process, at most `patience` milliseconds.
+   */
+  async leftovers(patience: number): Promise<string[]> {
+    const start = Date.now();
+    let left = this.#leftovers();
+    for (; left.length > 0 && Date.now() - start < patience; left = this.#leftovers()) await sleep(LOOK_MS);
+    return left;
+  }
+
+  #leftovers(): string[] {
     const mounts = this.serves ? devicesAt(this.#mountinfo(), this.#target) : [];
     const files = readdirSync(this.#scratch);
     if (this.serves && existsSync(this.#target)) files.push(this.#target);
-    if (this.#namespace !== undefined) closeSync(this.#namespace);
-    this.#namespace = undefined;
+    if (mounts.length === 0 && this.#namespace !== undefined) {
+      closeSync(this.#namespace);
+      this.#namespace = undefined;
+    }
+    return [...mounts.map((each) => `mount ${each}`), ...this.#connections(), ...files];
+  }
+
+  /** Device numbers are used again, by whoever mounts next: his does not count. */
+  #connections(): string[] {
     const known = this.#devices.size === 0 ? [] : connections().filter((device) => this.#devices.has(device));
-    // Device numbers are used again, by whoever mounts next.
     const others = known.length === 0 ? [] : processIds().map((pid) => read(`/proc/${pid}/mountinfo`));
     const left = known.filter((device) => !others.some((text) => text.includes(` ${device} `)));
-    return [...mounts.map((each) => `mount ${each}`), ...left.map((each) => `connection ${each}`), ...files];
+    return left.map((each) => `connection ${each}`);
   }
 
   /** What is mounted where it ran. */

@@ -86,7 +86,7 @@ class Kills {
     // Who has not been killed with his server goes on, and can still be.
     for (const pid of scene.all()) if (lives(pid)) kill(pid, 'SIGKILL');
     await this.#end(scene, `${what}, then SIGKILL to all`);
-    assert.deepEqual(scene.leftovers(), [], what);
+    assert.deepEqual(await scene.leftovers(PATIENCE_MS), [], what);
   }
 
   #scene(number: number, words: readonly string[]): Scene {
