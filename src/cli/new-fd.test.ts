@@ -18,6 +18,7 @@ const tasks = {
   one: 'the caller gets a descriptor, close-on-exec, of the file that was made; its last close releases it',
   refusals: 'a call that is refused, or whose struct is out of reach, leaves no descriptor',
   elsewhere: 'the same ioctls on other files mean what they always mean',
+  kept: 'of files that were closed nothing is kept in memory',
   full: 'a caller without room for a descriptor gets EMFILE, and nothing stays',
   threads: 'threads make files at the same time, each its own',
   forks: 'parent and child share what was made before the fork, and nothing after it',

@@ -5,6 +5,9 @@
  * The kernel makes an open file only when somebody opens a name. So a hidden name that nobody can guess is
  * made, opened on another thread (this one has to answer that open), and forgotten. Its open file refuses
  * everything until `file` is set.
+ *
+ * Forgotten by the kernel too: it would keep the name, and with it the inode, until somebody asks for that
+ * name again. So it is asked for once more, in vain, and the inode lives as long as the file is open.
  */
 import { randomBytes } from 'node:crypto';
 import type { DeviceNode } from '../file/device-node.js';
@@ -17,6 +20,7 @@ import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;
+const O_PATH_CLOEXEC = 0o12000000;
 
 /** An open file of ours, and our descriptor of it. */
 export interface Blank {
@@ -45,6 +49,11 @@ class Nothing implements OpenFile {
   release(): void {}
 }
 
+/** It lives as long as its inode, so it refers to nothing else. */
+function blankNode(path: string, stream: boolean): DeviceNode {
+  return { path, flushes: true, stream, extent: stream ? 0 : REGIONS_END, open: () => new Nothing() };
+}
+
 export class BlankFiles {
   readonly #tree: DeviceTree;
   readonly #root: number;
@@ -62,13 +71,12 @@ export class BlankFiles {
    */
   make(stream: boolean, done: (blank: Blank | undefined) => void): void {
     const name = `.new-${randomBytes(16).toString('hex')}`;
-    const extent = stream ? 0 : REGIONS_END;
-    const node: DeviceNode = { path: name, flushes: true, stream, extent, open: () => new Nothing() };
+    const path = `/proc/self/fd/${this.#root}/${name}`;
     this.#offThread.run((ended) => {
-      this.#tree.hide(name, node);
-      libc().open.async(`/proc/self/fd/${this.#root}/${name}`, O_RDWR_CLOEXEC, 0, (error, fd) => {
+      this.#tree.hide(name, blankNode(name, stream));
+      libc().open.async(path, O_RDWR_CLOEXEC, 0, (error, fd) => {
         this.#tree.unhide(name);
-        ended();
+        libc().open.async(path, O_PATH_CLOEXEC, 0, ended);
         done(error === null && fd !== -1 ? this.#blank(fd) : undefined);
       });
     });

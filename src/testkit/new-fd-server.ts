@@ -5,6 +5,8 @@
  * The arguments are the command. Ends with its status.
  */
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { hostDev } from '../cli/host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from '../cli/inheritance.js';
 import { LauncherProcess } from '../cli/launcher-process.js';
@@ -21,6 +23,7 @@ const FAULT_QUEUE_ALLOC = 0x3b8e;
 const NUMBER = 0x3b01;
 const PRESENTED = 0x3b02;
 const LIVING = 0x3b03;
+const KEPT = 0x3b04;
 
 /** Flags of FAULT_QUEUE_ALLOC. */
 const KILL_BEFORE = 1;
@@ -31,6 +34,10 @@ const BUG = 16;
 
 let numbers = 0;
 const living = new Set<MadeFile>();
+/** Every file that was made, while it is in memory. */
+const made = new Set<WeakRef<MadeFile>>();
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 class MadeFile implements OpenFile {
   readonly object = this;
@@ -39,6 +46,7 @@ class MadeFile implements OpenFile {
 
   constructor() {
     living.add(this);
+    made.add(new WeakRef(this));
   }
 
   ioctl(caller: Caller, { cmd, arg }: IoctlCall): number {
@@ -49,6 +57,10 @@ class MadeFile implements OpenFile {
         return (caller.presented(arg) as MadeFile).number;
       case LIVING:
         return living.size;
+      case KEPT:
+        collect();
+        for (const each of made) if (each.deref() === undefined) made.delete(each);
+        return made.size;
       case GET_DEVICE_FD:
         return this.#getDeviceFd(caller, arg);
       case FAULT_QUEUE_ALLOC:

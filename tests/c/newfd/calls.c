@@ -94,6 +94,18 @@ static void full(void)
 	CHECK(make(maker) == before);
 }
 
+/* The kernel forgets their inodes, and the server has nothing of them but what it may keep of the last. */
+static void kept(void)
+{
+	const int few = 8;
+
+	for (int i = 0; i < 200; i++)
+		close(i % 2 == 0 ? make(maker) : ioctl(maker, GET_DEVICE_FD, "device"));
+	for (int round = 0; round < 500 && ioctl(maker, KEPT) > few; round++)
+		usleep(10000);
+	CHECK(ioctl(maker, KEPT) <= few);
+}
+
 /* Reopened through /proc: one inode, several open files, which only a nonce tells apart. */
 static void reopened(void)
 {
@@ -130,5 +142,6 @@ const struct task call_tasks[] = {
 	{ "full", full },
 	{ "reopened", reopened },
 	{ "refused", refused },
+	{ "kept", kept },
 	{ NULL, NULL },
 };

@@ -12,6 +12,7 @@
 #define NUMBER 0x3b01
 #define PRESENTED 0x3b02
 #define LIVING 0x3b03
+#define KEPT 0x3b04
 
 enum { KILL_BEFORE = 1, KILL_AFTER = 2, REFUSE = 4, TWICE = 8, BUG = 16 };
 
