@@ -7,10 +7,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "ioasid.h"
+
+enum { MESSAGE_BYTES = 72 };
 
 static unsigned char room[4096];
 
@@ -55,7 +57,10 @@ static void control(struct call *call)
 	if (one_in(200))
 		argument = anything();
 	call->made++;
-	result = ioctl(fd, one_in(200) ? anything() : call->number, argument);
+	if (call->number == MESSAGE)
+		result = fd > 2 ? write(fd, room, one_in(20) ? below(100) : MESSAGE_BYTES) : -1;
+	else
+		result = ioctl(fd, one_in(200) ? anything() : call->number, argument);
 	if (result < 0)
 		return;
 	call->done++;
@@ -73,15 +78,23 @@ static off_t somewhere(void)
 	return ((off_t)below(10) << 40) + (one_in(2) ? 4 * below(64) : below(0x8000));
 }
 
+/* Numbers that may be IOVAs, lengths and flags. */
+static void scribble(unsigned char *bytes, size_t length)
+{
+	for (size_t i = 0; i + 8 <= length; i += 8) {
+		uint64_t word = one_in(4) ? anything() : below(0x1000) * below(0x100);
+
+		memcpy(bytes + i, &word, sizeof word);
+	}
+}
+
 /* A descriptor of DSA's goes to a portal as one piece of 64 bytes. */
 static void transfer(void)
 {
-	int fd = some_fd(one_in(4) ? EVENTS : DEVICE);
+	int fd = some_fd(one_in(8) ? VDPA : DEVICE);
 	size_t length = one_in(4) ? 64 : one_in(8) ? below(sizeof room) : 1u << below(4);
 
-	for (size_t i = 0; i < length; i += 8)
-		memcpy(room + i, &(uint64_t){ one_in(2) ? below(0x100000) : anything() },
-		       length - i < 8 ? length - i : 8);
+	scribble(room, sizeof room);
 	if (fd <= 2)
 		return;
 	if (one_in(2))
@@ -90,13 +103,39 @@ static void transfer(void)
 		pwrite(fd, room, length, one_in(3) ? (off_t)(2ull << 40) : somewhere());
 }
 
+/* Streams: what happened is read when there is something, answers are written. */
 static void events(void)
 {
-	struct pollfd waiting = { .fd = some_fd(one_in(2) ? EVENTS : DEVICE), .events = POLLIN | POLLOUT };
+	enum kind kinds[] = { EVENTS, DEVICE, IOASID, IOMMU, CONTROL };
+	struct pollfd waiting = { .fd = some_fd(kinds[below(5)]), .events = POLLIN | POLLOUT };
 
 	poll(&waiting, 1, 0);
-	if (waiting.revents & POLLIN && waiting.fd > 2)
-		recv(waiting.fd, room, 0, MSG_DONTWAIT);
+	if (waiting.fd <= 2)
+		return;
+	if (waiting.revents & POLLIN)
+		read(waiting.fd, room, one_in(2) ? sizeof room : below(64));
+	else if (one_in(2)) {
+		scribble(room, sizeof room);
+		write(waiting.fd, room, 8 * below(8));
+	}
+}
+
+static void kick(void)
+{
+	const uint64_t one = 1;
+	int fd = some_fd(EVENT);
+
+	if (fd > 2)
+		write(fd, &one, sizeof one);
+}
+
+/* Rings, and data of calls, lie in memory that is mapped; some of it cannot be written. */
+static void stir(void)
+{
+	struct iovec from = { room, 512 }, to = { own_memory + 4096 * below(SPAN / 4096), 512 };
+
+	scribble(room, sizeof room);
+	process_vm_writev(getpid(), &from, 1, &to, 1, 0);
 }
 
 /* Descriptors of files that are ours by another open, and pages of them. */
@@ -116,6 +155,10 @@ void act_by_name(const char *name)
 {
 	if (strcmp(name, "transfer") == 0)
 		transfer();
+	if (strcmp(name, "kick") == 0) {
+		stir();
+		kick();
+	}
 	for (struct call *call = calls; call->name != NULL; call++)
 		if (strcmp(call->name, name) == 0)
 			control(call);
@@ -131,13 +174,17 @@ void act(void)
 		keep(kind, one_in(6) ? dup(some_fd(kind)) : open_one(kind));
 	} else if (dice < 10)
 		close_some();
-	else if (dice < 20)
+	else if (dice < 19)
 		transfer();
-	else if (dice < 24)
+	else if (dice < 23)
 		events();
-	else if (dice < 26)
+	else if (dice < 25)
 		strange_memory();
-	else if (dice < 32)
+	else if (dice < 27)
+		stir();
+	else if (dice < 29)
+		kick();
+	else if (dice < 36)
 		tell_story();
 	else
 		control(&calls[below(count_calls())]);

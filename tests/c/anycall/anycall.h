@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum kind { IOASID, IOMMU, CONTAINER, GROUP, DEVICE, EVENTS, MEMORY, EVENT, KINDS };
+enum kind { IOASID, IOMMU, CONTAINER, GROUP, DEVICE, VDPA, EVENTS, MEMORY, EVENT, CONTROL, KINDS };
 
 /* ---- dice.c: xorshift, so that a seed is a sequence ---- */
 
@@ -34,6 +34,7 @@ int some_fd(enum kind kind);
 /* Until it is -1: the one of that kind which is meant. */
 void focus(enum kind kind, int fd);
 void close_some(void);
+void close_all(enum kind kind);
 
 /* What a call on `fd` has returned. */
 enum number { PASID, OBJECT, BOUND_DEVICE, NUMBERS };
@@ -49,13 +50,15 @@ void bound_to(int device, int iommufd);
 
 /*
  * One letter a field. 4 bytes: s size; z zero; f flags, x just these; p PASID; o object; b bound device; i,
- * u, g, m, e a descriptor (ioasid, iommufd, group, memory, event); n a small number; P, O, B, D what comes
- * back (PASID, object, bound device, descriptor of events). 2 bytes: h. 8 bytes: A address, L length, V IOVA,
- * Z zero.
+ * u, g, m, e a descriptor (ioasid, iommufd, group, memory, event); n a small number, y a multiple of 8, w any
+ * below 32, k a type of what IOMMUs differ in; P, O, B, D what comes back (PASID, object, bound device,
+ * descriptor of events). 2 bytes: h. One byte: c a small number, r rights, digits for themselves. 8 bytes: A
+ * address, L length, V IOVA, K a type and the length of what is of it, Z zero.
  */
 struct call {
 	const char *name;
 	enum kind on;
+	/* Of an ioctl; or it is a message, which is written. */
 	uint32_t number;
 	const char *fields;
 	uint32_t flags;
@@ -65,14 +68,21 @@ struct call {
 
 extern struct call calls[];
 
+enum { MESSAGE };
+
 /* For a call on `fd`. */
 size_t fill(const struct call *call, int fd, unsigned char *bytes);
 void take_results(const struct call *call, int fd, const unsigned char *bytes);
 
+/* ---- control.c: the socket by which a server is asked ---- */
+
+/* A connection; -1 when there is none. */
+int ask_server(void);
+
 /* ---- acts.c: what a process does ---- */
 
 void act(void);
-/* A call of the table, or "transfer". */
+/* A call of the table, "transfer", or "kick". */
 void act_by_name(const char *name);
 
 /* ---- stories.c ---- */

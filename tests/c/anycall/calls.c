@@ -1,12 +1,17 @@
 #include "anycall.h"
 
 #include <linux/vfio.h>
+#include <linux/vhost.h>
 
 #include "ioasid.h"
 
 /* iommufd's calls have no size in their number. */
 #define IOMMUFD(nr) (0x3b00 | (nr))
 #define VFIO(nr) _IO(VFIO_TYPE, VFIO_BASE + (nr))
+/* Of newer headers. */
+#define RESUME _IO(VHOST_VIRTIO, 0x7e)
+#define GROUP_OF_DESCRIPTORS _IOWR(VHOST_VIRTIO, 0x7f, struct vhost_vring_state)
+#define SIZE_OF_QUEUE _IOWR(VHOST_VIRTIO, 0x82, struct vhost_vring_state)
 
 struct call calls[] = {
 	{ "ioasid info", IOASID, IOASID_GET_INFO, "szzzZzzzzzzzz", 0, 0, 0 },
@@ -29,17 +34,18 @@ struct call calls[] = {
 	{ "option", IOMMU, IOMMUFD(0x87), "snhhoZ", 0, 0, 0 },
 	{ "vfio ioas", IOMMU, IOMMUFD(0x88), "sohh", 0, 0, 0 },
 	{ "hwpt alloc", IOMMU, IOMMUFD(0x89), "sfboOznzAzz", 3, 0, 0 },
+	{ "hwpt alloc nested", IOMMU, IOMMUFD(0x89), "sfboOzKAoz", 4, 0, 0 },
 	{ "hw info", IOMMU, IOMMUFD(0x8a), "szbnAzzZ", 0, 0, 0 },
 	{ "dirty tracking", IOMMU, IOMMUFD(0x8b), "sfoz", 1, 0, 0 },
 	{ "dirty bitmap", IOMMU, IOMMUFD(0x8c), "sofzVLLA", 1, 0, 0 },
-	{ "invalidate", IOMMU, IOMMUFD(0x8d), "soAnnnz", 0, 0, 0 },
+	{ "invalidate", IOMMU, IOMMUFD(0x8d), "soAKnz", 0, 0, 0 },
 	{ "fault queue", IOMMU, IOMMUFD(0x8e), "szOD", 0, 0, 0 },
 	{ "ioas map file", IOMMU, IOMMUFD(0x8f), "sfomZLV", 7, 0, 0 },
-	{ "viommu alloc", IOMMU, IOMMUFD(0x90), "sznboOzzA", 0, 0, 0 },
+	{ "viommu alloc", IOMMU, IOMMUFD(0x90), "szkboOyzA", 0, 0, 0 },
 	{ "vdevice alloc", IOMMU, IOMMUFD(0x91), "sobOZ", 0, 0, 0 },
 	{ "change process", IOMMU, IOMMUFD(0x92), "sz", 0, 0, 0 },
-	{ "veventq alloc", IOMMU, IOMMUFD(0x93), "szonnODz", 0, 0, 0 },
-	{ "hw queue alloc", IOMMU, IOMMUFD(0x94), "szonnOVL", 0, 0, 0 },
+	{ "veventq alloc", IOMMU, IOMMUFD(0x93), "szoknODz", 0, 0, 0 },
+	{ "hw queue alloc", IOMMU, IOMMUFD(0x94), "szoknOVL", 0, 0, 0 },
 
 	{ "api version", CONTAINER, VFIO(0), "", 0, 0, 0 },
 	{ "set iommu", CONTAINER, VFIO(2), "", 0, 0, 0 },
@@ -63,6 +69,60 @@ struct call calls[] = {
 	{ "bind", DEVICE, VFIO(18), "szuBZ", 0, 0, 0 },
 	{ "attach", DEVICE, VFIO(19), "sfop", 1, 0, 0 },
 	{ "detach", DEVICE, VFIO(20), "sfp", 1, 0, 0 },
+
+	{ "set owner", VDPA, VHOST_SET_OWNER, "", 0, 0, 0 },
+	{ "reset owner", VDPA, VHOST_RESET_OWNER, "", 0, 0, 0 },
+	{ "device id", VDPA, VHOST_VDPA_GET_DEVICE_ID, "z", 0, 0, 0 },
+	{ "get features", VDPA, VHOST_GET_FEATURES, "Z", 0, 0, 0 },
+	/* VERSION_1 and ACCESS_PLATFORM; with others. */
+	{ "plain features", VDPA, VHOST_SET_FEATURES, "zx", 3, 0, 0 },
+	{ "set features", VDPA, VHOST_SET_FEATURES, "fn", ~0u, 0, 0 },
+	{ "get backend", VDPA, VHOST_GET_BACKEND_FEATURES, "Z", 0, 0, 0 },
+	{ "set backend", VDPA, VHOST_SET_BACKEND_FEATURES, "fz", 0x2f, 0, 0 },
+	{ "get status", VDPA, VHOST_VDPA_GET_STATUS, "z", 0, 0, 0 },
+	{ "status", VDPA, VHOST_VDPA_SET_STATUS, "f", 0xff, 0, 0 },
+	{ "status driver", VDPA, VHOST_VDPA_SET_STATUS, "x", 3, 0, 0 },
+	{ "status features", VDPA, VHOST_VDPA_SET_STATUS, "x", 0x0b, 0, 0 },
+	{ "status ready", VDPA, VHOST_VDPA_SET_STATUS, "x", 0x0f, 0, 0 },
+	{ "get config", VDPA, VHOST_VDPA_GET_CONFIG, "ww", 0, 0, 0 },
+	{ "set config", VDPA, VHOST_VDPA_SET_CONFIG, "wwZZZZ", 0, 0, 0 },
+	{ "config size", VDPA, VHOST_VDPA_GET_CONFIG_SIZE, "z", 0, 0, 0 },
+	{ "config call", VDPA, VHOST_VDPA_SET_CONFIG_CALL, "e", 0, 0, 0 },
+	{ "iova range", VDPA, VHOST_VDPA_GET_IOVA_RANGE, "ZZ", 0, 0, 0 },
+	{ "queue limit", VDPA, VHOST_VDPA_GET_VRING_NUM, "z", 0, 0, 0 },
+	{ "queues", VDPA, VHOST_VDPA_GET_VQS_COUNT, "z", 0, 0, 0 },
+	{ "groups", VDPA, VHOST_VDPA_GET_GROUP_NUM, "z", 0, 0, 0 },
+	{ "spaces", VDPA, VHOST_VDPA_GET_AS_NUM, "z", 0, 0, 0 },
+	{ "suspend", VDPA, VHOST_VDPA_SUSPEND, "", 0, 0, 0 },
+	{ "resume", VDPA, RESUME, "", 0, 0, 0 },
+	{ "mem table", VDPA, VHOST_SET_MEM_TABLE, "ZZ", 0, 0, 0 },
+	{ "log base", VDPA, VHOST_SET_LOG_BASE, "A", 0, 0, 0 },
+	{ "queue size", VDPA, VHOST_SET_VRING_NUM, "ny", 0, 0, 0 },
+	{ "queue base", VDPA, VHOST_SET_VRING_BASE, "nn", 0, 0, 0 },
+	{ "get base", VDPA, VHOST_GET_VRING_BASE, "nz", 0, 0, 0 },
+	{ "queue memory", VDPA, VHOST_SET_VRING_ADDR, "nzVVVZ", 0, 0, 0 },
+	{ "queue kick", VDPA, VHOST_SET_VRING_KICK, "ne", 0, 0, 0 },
+	{ "queue call", VDPA, VHOST_SET_VRING_CALL, "ne", 0, 0, 0 },
+	{ "queue error", VDPA, VHOST_SET_VRING_ERR, "ne", 0, 0, 0 },
+	{ "busy loop", VDPA, VHOST_SET_VRING_BUSYLOOP_TIMEOUT, "nn", 0, 0, 0 },
+	{ "get busy loop", VDPA, VHOST_GET_VRING_BUSYLOOP_TIMEOUT, "nn", 0, 0, 0 },
+	{ "enable", VDPA, VHOST_VDPA_SET_VRING_ENABLE, "nx", 1, 0, 0 },
+	{ "disable", VDPA, VHOST_VDPA_SET_VRING_ENABLE, "nz", 0, 0, 0 },
+	{ "group of queue", VDPA, VHOST_VDPA_GET_VRING_GROUP, "nz", 0, 0, 0 },
+	{ "space of group", VDPA, VHOST_VDPA_SET_GROUP_ASID, "nn", 0, 0, 0 },
+	{ "group of descriptors", VDPA, GROUP_OF_DESCRIPTORS, "nz", 0, 0, 0 },
+	{ "size of queue", VDPA, SIZE_OF_QUEUE, "nz", 0, 0, 0 },
+	{ "message", VDPA, MESSAGE, "nnVLAccZZZZ", 0, 0, 0 },
+	{ "update", VDPA, MESSAGE, "xnVLAr2ZZZZ", VHOST_IOTLB_MSG_V2, 0, 0 },
+	{ "update by first version", VDPA, MESSAGE, "xzVLAr2ZZZZ", VHOST_IOTLB_MSG, 0, 0 },
+	{ "invalidate range", VDPA, MESSAGE, "xnVLAr3ZZZZ", VHOST_IOTLB_MSG_V2, 0, 0 },
+	{ "batch begin", VDPA, MESSAGE, "xnVLAr5ZZZZ", VHOST_IOTLB_MSG_V2, 0, 0 },
+	{ "batch end", VDPA, MESSAGE, "xnVLAr6ZZZZ", VHOST_IOTLB_MSG_V2, 0, 0 },
+	{ "authorize space", VDPA, IOASID_AUTHORIZE, "sxipnz", IOASID_AUTHORIZE_ASID, 0, 0 },
+	{ "revoke space", VDPA, IOASID_REVOKE, "szpz", 0, 0, 0 },
+
+	{ "test", IOMMU, IOMMUFD(0xa0), "swoznnVLAAZZ", 0, 0, 0 },
+	{ "mock domain", IOMMU, IOMMUFD(0xa0), "sxozOOBnZZZZZ", 2, 0, 0 },
 	{ "explain", IOASID, IOASID_EXPLAIN, "szzzZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ", 0, 0, 0 },
 	{ NULL, 0, 0, NULL, 0, 0, 0 },
 };

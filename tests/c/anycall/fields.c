@@ -2,9 +2,14 @@
 
 #include <string.h>
 
+/* What --iommu-test serves is of this kind. */
+static const uint32_t SELFTEST = 0xdeadbeef;
+
 static size_t size_of(char field)
 {
-	return field == 'h' ? 2 : strchr("ALVZ", field) != NULL ? 8 : 4;
+	if (strchr("cr2356", field) != NULL)
+		return 1;
+	return field == 'h' ? 2 : strchr("AKLVZ", field) != NULL ? 8 : 4;
 }
 
 /* The descriptor in the struct, whose numbers are meant by what follows; first that of the call. */
@@ -30,6 +35,13 @@ static uint64_t sensible(char field, const struct call *call, size_t size)
 	case 'm': return some_fd(MEMORY);
 	case 'e': return some_fd(EVENT);
 	case 'n': case 'h': return below(3);
+	case 'c': return below(8);
+	case 'r': return 1 + below(3);
+	case '2': case '3': case '5': case '6': return field - '0';
+	case 'y': return 8 * below(5);
+	case 'w': return below(32);
+	case 'k': return one_in(2) ? SELFTEST : below(3);
+	case 'K': return one_in(3) ? 1 | 24ull << 32 : SELFTEST | (uint64_t)(8 + 4 * below(2)) << 32;
 	case 'A': return (uintptr_t)own_memory + 4096 * below(16);
 	case 'L': return one_in(50) ? 1ull << below(64) : 4096u << below(5);
 	case 'V': return one_in(50) ? anything() : 0x10000 * below(8);
@@ -70,7 +82,7 @@ void take_results(const struct call *call, int fd, const unsigned char *bytes)
 {
 	size_t at = 0;
 
-	if (call->on == DEVICE && strchr(call->fields, 'i') != NULL)
+	if ((call->on == DEVICE || call->on == VDPA) && strchr(call->fields, 'i') != NULL)
 		bound_to(fd, context);
 	for (const char *field = call->fields; *field != 0; at += size_of(*field++)) {
 		uint32_t value;

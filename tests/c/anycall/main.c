@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_CALLS = 64 };
+enum { MOST_CALLS = 128 };
 
 /* Shared with the processes, which add to it. */
 static struct tally {
@@ -61,8 +61,12 @@ int main(int argc, char **argv)
 	unsigned long long seed;
 	long processes, acts;
 
+	char server[16];
+
 	if (argc != 2)
 		return 2;
+	snprintf(server, sizeof server, "%d", getppid());
+	setenv("IOASID_SERVER", server, 1);
 	start_pool(argv[1]);
 	tally = mmap(NULL, sizeof *tally * MOST_CALLS, PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);

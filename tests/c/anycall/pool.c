@@ -71,6 +71,10 @@ int open_one(enum kind kind)
 		return numbered("vfio/%d", one_in(8) ? below(12) : 9 + below(2));
 	case DEVICE:
 		return numbered("vfio/devices/vfio%d", one_in(3) ? 8 + below(3) : below(8));
+	case VDPA:
+		return numbered("vhost-vdpa-%d", below(6));
+	case CONTROL:
+		return ask_server();
 	case MEMORY:
 		return memory_file();
 	case EVENT:
@@ -111,13 +115,22 @@ void focus(enum kind kind, int fd)
 	focused[kind] = fd;
 }
 
-void close_some(void)
+static void drop(int *fd)
 {
-	int *fd = &fds[below(KINDS)][below(PER_KIND)];
-
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
+}
+
+void close_some(void)
+{
+	drop(&fds[below(KINDS)][below(PER_KIND)]);
+}
+
+void close_all(enum kind kind)
+{
+	for (int i = 0; i < PER_KIND; i++)
+		drop(&fds[kind][i]);
 }
 
 void forget(int fd)
