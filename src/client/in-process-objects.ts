@@ -45,13 +45,14 @@ export class FileBytes implements Memory {
 }
 
 /** An eventfd, not blocking. */
-export class Counter implements Signal, Doorbell {
+export class Counter implements Signal {
   count = 0;
-  /** Writes to it. */
-  rings = 0;
+  /** How often something was added. */
+  additions = 0;
 
   raise(): void {
     this.count++;
+    this.additions++;
   }
 
   close(): void {}
@@ -70,13 +71,34 @@ export class Counter implements Signal, Doorbell {
   write(source: Uint8Array): number {
     if (source.length < 8) refuse('EINVAL', `${source.length} bytes are less than the number of an eventfd`);
     this.count += getU64(source, 0);
-    this.rings++;
+    this.additions++;
     return 8;
   }
 
   ready(): number {
     return (this.count > 0 ? READABLE : 0) | WRITABLE;
   }
+}
+
+/** A Counter to which somebody listens from now on. */
+export class CounterBell implements Doorbell {
+  readonly #counter: Counter;
+  readonly #before: number;
+
+  constructor(counter: Counter) {
+    this.#counter = counter;
+    this.#before = counter.count > 0 ? counter.additions - 1 : counter.additions;
+  }
+
+  get rings(): number {
+    return this.#counter.additions - this.#before;
+  }
+
+  empty(): void {
+    this.#counter.count = 0;
+  }
+
+  close(): void {}
 }
 
 /**

@@ -22,7 +22,7 @@ import { release } from '../linux/invariant.js';
 import type { Machine } from '../machine/machine.js';
 import { ioctlSize } from '../uapi/ioctl.js';
 import { explainedIoctl } from './explain.js';
-import { Blocks, Counter, FileBytes } from './in-process-objects.js';
+import { Blocks, Counter, CounterBell, FileBytes } from './in-process-objects.js';
 import type { EventFile, MemoryFile, ProcessMemoryBlock, Transport } from './transport.js';
 
 const STRUCT_ADDRESS = 0x10000;
@@ -209,7 +209,7 @@ export class InProcess implements Transport, Caller {
   }
 
   doorbell(fd: number): Doorbell {
-    return this.#counter(fd);
+    return new CounterBell(this.#counter(fd));
   }
 
   presented(fd: number): object {

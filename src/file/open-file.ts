@@ -105,12 +105,17 @@ export interface Signal {
 }
 
 /**
- * An eventfd by which a program says that there is something to do, in this process's own copy. It is never
- * read. Nobody is called when it is rung: who serves it compares.
+ * An eventfd by which a program says that there is something to do, in this process's own copy. Nobody is
+ * called when it is rung: who serves it compares.
  */
 export interface Doorbell {
-  /** How often it was found rung. It only grows; two rings that nobody looked between may count as one. */
+  /**
+   * How often it was found rung: 1 from the beginning when its counter was not 0. It only grows; two rings
+   * that nobody looked between may count as one.
+   */
   readonly rings: number;
+  /** Takes what its counter holds, as read(2) would. Never blocks, never throws. */
+  empty(): void;
   close(): void;
 }
 

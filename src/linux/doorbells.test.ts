@@ -40,6 +40,26 @@ test('each write of the caller is heard, and the counter stays as it is', async 
   doorbell.close();
 });
 
+test('what the counter holds is taken when it is emptied, and 0 is not waited for', async () => {
+  const { fd, ring } = await makeEventfd();
+  const doorbell = doorbellOf(child.pid, fd);
+  const readable = async () => {
+    const pollfd = await child.order<number>('buffer', Uint8Array.of(fd, 0, 0, 0, 1, 0, 0, 0));
+    return child.call('poll', pollfd, 1, 0);
+  };
+  await ring();
+  await ring();
+  assert.equal(await readable(), 1);
+  for (let times = 0; times < 2; times++) doorbell.empty();
+  assert.equal(await readable(), 0);
+  await ring();
+  listen();
+  assert.deepEqual([doorbell.rings > 0, await readable()], [true, 1]);
+  doorbell.close();
+  doorbell.empty();
+  assert.equal(await readable(), 1);
+});
+
 test('an eventfd that was written to before is rung once', async () => {
   const doorbell = doorbellOf(child.pid, (await makeEventfd(7)).fd);
   listen();

@@ -52,6 +52,7 @@ const signatures = {
   send: 'long send(int fd, uintptr_t buffer, ulong length, int flags)',
   syscall: 'long syscall(long number, long a, long b, long c)',
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
+  syscall6: 'long syscall(long number, long a, long b, long c, long d, long e, long f)',
   execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',
   pthread_sigmask: 'int pthread_sigmask(int how, uintptr_t set, uintptr_t before)',
   signal: 'uintptr_t signal(int number, uintptr_t handler)',

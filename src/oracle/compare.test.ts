@@ -21,6 +21,7 @@ test('only the first difference of a sequence counts', () => {
   assert.deepEqual(firstDifference(sequence, ['0', '0'], ['EPERM', 'EBADF']), {
     at: 0,
     before: [],
+    answers: [],
     line: open,
     kernel: '0',
     ours: 'EPERM',
@@ -28,7 +29,7 @@ test('only the first difference of a sequence counts', () => {
 });
 
 test('a signature is the call and the two results', () => {
-  const both = { at: 1, before: [open], line: alloc };
+  const both = { at: 1, before: [open], answers: [], line: alloc };
   assert.equal(
     signature({ ...both, kernel: '0 +8=01000000', ours: 'ENOMEM' }),
     'IOAS_ALLOC: kernel 0, ours ENOMEM',
@@ -52,6 +53,7 @@ test('a picked IOVA may differ only where more than a page of alignment was to b
   const picked = (plus: number, length: number, flags = 6) => ({
     at: 0,
     before: [],
+    answers: [],
     line: call('IOAS_MAP', { flags, user_va: address('b', plus), length }),
     kernel: '0 +32=00100000',
     ours: '0 +32=00200000',

@@ -19,8 +19,9 @@ export interface Difference {
   /** The place of the first line whose answers differ. */
   readonly at: number;
   readonly line: Line;
-  /** The lines before it. */
+  /** The lines before it, and what both sides have answered to them. */
   readonly before: readonly Line[];
+  readonly answers: readonly string[];
   readonly kernel: string;
   readonly ours: string;
 }
@@ -39,7 +40,9 @@ export function firstDifference(
 ): Difference | undefined {
   for (const [at, line] of sequence.lines.entries()) {
     const [theirs = '', mine = ''] = [kernel[at], ours[at]];
-    if (theirs !== mine) return { at, line, before: sequence.lines.slice(0, at), kernel: theirs, ours: mine };
+    if (theirs === mine) continue;
+    const [before, answers] = [sequence.lines.slice(0, at), kernel.slice(0, at)];
+    return { at, line, before, answers, kernel: theirs, ours: mine };
   }
   return undefined;
 }

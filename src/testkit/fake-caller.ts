@@ -17,6 +17,8 @@ export interface FakeEventfd {
   raised: number;
   /** How often the caller has written to it. */
   rings: number;
+  /** How often what it has written was taken. */
+  emptied: number;
   open: number;
 }
 
@@ -28,7 +30,7 @@ export class FakeCaller implements Caller {
 
   /** Makes descriptor `fd` an eventfd. */
   addEventfd(fd: number): FakeEventfd {
-    const eventfd = { raised: 0, rings: 0, open: 0 };
+    const eventfd = { raised: 0, rings: 0, emptied: 0, open: 0 };
     this.#eventfds.set(fd, eventfd);
     return eventfd;
   }
@@ -65,6 +67,9 @@ export class FakeCaller implements Caller {
     return {
       get rings() {
         return eventfd.rings;
+      },
+      empty: () => {
+        eventfd.emptied++;
       },
       close: () => {
         eventfd.open--;

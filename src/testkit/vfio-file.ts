@@ -5,7 +5,7 @@ import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
 import type { IoctlTable } from '../uapi/ioctl.js';
 import { vfioIoctls } from '../uapi/vfio.js';
-import type { VfioDevice } from '../vfio/device.js';
+import { CONFIG_REGION, type VfioDevice } from '../vfio/device.js';
 import { makeDevices } from '../vfio/make-devices.js';
 import { FakeCaller, MEMORY_AT } from './fake-caller.js';
 import { everything, FakeModel } from './fake-model.js';
@@ -43,6 +43,8 @@ export function vfioFile({
   const request = { rid: '0000:6a:01.0', make, mdevs, firstIndex: 0 };
   const device = makeDevices(new Iommu(), new PasidSpace(), request)[0]!;
   device.life.open(1);
+  // The command register: memory space and bus mastering.
+  device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
   const caller = new FakeCaller();
   return {
     device,

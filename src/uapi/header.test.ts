@@ -20,7 +20,7 @@ import {
   testProgramNames,
 } from '../testkit/c-program.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
-import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/interrupts.js';
+import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
 import * as abi from './ioasid.js';
 import type { Struct } from './struct.js';
 import * as vfioDevice from './vfio.js';

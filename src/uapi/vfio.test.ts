@@ -7,7 +7,7 @@ import { everything } from '../testkit/fake-model.js';
 import { refusal, refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
 import { CONFIG_REGION } from '../vfio/device.js';
-import { ERR, INTX, MSI, MSIX, REQ } from '../vfio/interrupts.js';
+import { ERR, INTX, MSI, MSIX, REQ } from '../vfio/irq-request.js';
 import * as abi from './vfio.js';
 import { VFIO_DEVICE_FEATURE } from './vfio-feature.js';
 

@@ -8,7 +8,7 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
-import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/interrupts.js';
+import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/irq-request.js';
 import type { FileOperations } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';

@@ -135,10 +135,7 @@ export class Bars {
 
   /** @returns false when the device cannot take it now. */
   #writeOnce(bar: number, offset: number, source: Uint8Array): boolean {
-    if (this.#irqs.msix?.owns(bar, offset) === true) {
-      this.#irqs.writeMsix(offset, source);
-      return true;
-    }
+    if (this.#irqs.msix?.owns(bar, offset) === true) return true;
     const taken = this.#calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice());
     this.#checkWorking();
     return taken !== false;

@@ -4,7 +4,7 @@
  * It is two arrays of the same length: the bytes, and for each byte the mask of the bits that a program may
  * change. A write changes those bits and no others, whatever its size and offset; BAR sizing (write all ones,
  * read the mask) needs nothing beyond that. Bits that report the state of something else (interrupt status,
- * MSI enable) are set by the owner of that state through methods.
+ * MSI-X enable) are set by the owner of that state through methods.
  *
  * Sources: PCI Local Bus 3.0 §6 (header, MSI, MSI-X), PCI Power Management 1.2 §3.2, PCI Express 5.0 §7.5,
  * §7.8.8 (PASID).
@@ -41,7 +41,6 @@ const D3_HOT = 3;
 const EXPRESS_DEVICE_CONTROL = 8;
 const INITIATE_FLR = 1 << 15;
 const MESSAGE_CONTROL = 2;
-const MSI_ENABLE = 1;
 const MSIX_ENABLE = 1 << 15;
 
 export class ConfigSpace {
@@ -124,10 +123,27 @@ export class ConfigSpace {
     this.#flag(STATUS, STATUS_INTERRUPT, level);
   }
 
-  /** The enable bits of the MSI and MSI-X capabilities. They follow SET_IRQS, programs only read them. */
-  setMessageEnable(msi: boolean, msix: boolean): void {
-    if (this.#msi !== 0) this.#flag(this.#msi + MESSAGE_CONTROL, MSI_ENABLE, msi);
-    if (this.#msix !== 0) this.#flag(this.#msix + MESSAGE_CONTROL, MSIX_ENABLE, msix);
+  /** The enable bit of the MSI-X capability. It follows SET_IRQS, programs only read it. */
+  setMsixEnable(on: boolean): void {
+    if (this.#msix !== 0) this.#flag(this.#msix + MESSAGE_CONTROL, MSIX_ENABLE, on);
+  }
+
+  /** The low byte of MSI's message control, which is another state than the function's own (msi.ts). */
+  get msiControl(): number {
+    return this.#bytes[this.#msi + MESSAGE_CONTROL]!;
+  }
+
+  set msiControl(control: number) {
+    this.#bytes[this.#msi + MESSAGE_CONTROL] = control;
+  }
+
+  /**
+   * Does vfio-pci take a write of `length` bytes at `offset` for one of MSI's message control? One that ends
+   * where that begins is one, too.
+   */
+  reachesMsiControl(offset: number, length: number): boolean {
+    const control = this.#msi + MESSAGE_CONTROL;
+    return this.#msi !== 0 && offset <= control && offset + length >= control;
   }
 
   #check(offset: number, length: number): void {
@@ -231,9 +247,9 @@ export class ConfigSpace {
 
   #messageSignalled(vectors: number): number {
     const at = this.#capability(CAP_MSI, 14);
-    // 64-bit; multiple message enable is writable.
-    this.#put16(at + MESSAGE_CONTROL, (1 << 7) | (Math.log2(vectors) << 1), 7 << 4);
-    this.#put32(at + 4, 0, ~3);
+    // 64-bit. vfio-pci keeps what programs write here to itself; what msi.ts does not limit can be anything.
+    this.#put16(at + MESSAGE_CONTROL, (1 << 7) | (Math.log2(vectors) << 1), 0xff);
+    this.#put32(at + 4, 0, ~0);
     this.#put32(at + 8, 0, ~0);
     this.#put16(at + 12, 0, 0xffff);
     return at;

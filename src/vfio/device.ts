@@ -24,8 +24,9 @@ import { refuse } from '../linux/errno.js';
 import { Bars } from './bars.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
 import { ContainerBinding } from './container-binding.js';
-import type { Interrupts, IrqRequest } from './interrupts.js';
+import type { Interrupts } from './interrupts.js';
 import { IommufdBinding } from './iommufd-binding.js';
+import type { IrqRequest } from './irq-request.js';
 
 /** Region indices of a PCI device (`<linux/vfio.h>`, VFIO_PCI_*_REGION_INDEX); BARs are 0 to 5. */
 export const ROM_REGION = 6;
@@ -212,6 +213,7 @@ export class VfioDevice implements Driver {
   }
 
   busy(): boolean {
+    this.#irqs.hear();
     const busy = this.life.work.busy();
     this.#raiseFailures();
     return busy;
@@ -306,6 +308,6 @@ export class VfioDevice implements Driver {
   #writeConfig(offset: number, source: Uint8Array): void {
     const resetAsked = this.#config.write(offset, source);
     if (resetAsked) this.reset();
-    this.#irqs.commandChanged();
+    this.#irqs.configWritten(offset, source.length);
   }
 }

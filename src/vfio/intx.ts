@@ -7,15 +7,20 @@
  * unless messages are used instead.
  *
  * Interrupt disable in the command register masks when it is set and unmasks when it is cleared, as
- * vfio-pci does it; while it is set UNMASK has no effect.
+ * vfio-pci does it; while it is set UNMASK has no effect. A write to the eventfd of UNMASK, which INTx has
+ * while it is enabled, is an UNMASK.
  */
-import type { Signal } from '../file/open-file.js';
+import type { Caller, Signal } from '../file/open-file.js';
+import { refuse } from '../linux/errno.js';
+import { Bell } from './bell.js';
 import type { ConfigSpace } from './config-space.js';
+import { disables, type IrqData, type IrqRequest } from './irq-request.js';
 
 export class Intx {
   readonly #config: ConfigSpace;
   #enabled = false;
   #trigger: Signal | undefined;
+  #unmasks: Bell | undefined;
   #level = false;
   #messages = false;
   #masked = false;
@@ -39,36 +44,37 @@ export class Intx {
     this.#showLevel();
   }
 
-  /** Enables it, with `trigger` as its eventfd. */
-  enable(trigger: Signal | undefined): void {
-    this.#enabled = true;
-    this.#trigger = trigger;
-    this.#disabled = this.#config.intxDisabled;
-    this.#masked = this.#disabled;
-    this.#deliver();
+  get enabled(): boolean {
+    return this.#enabled;
   }
 
-  /** Disables it and gives its eventfd back. */
+  /** SET_IRQS, when no other kind is enabled. @throws Refusal as Interrupts.set. */
+  set(request: IrqRequest, caller: Caller): void {
+    const { count, action, data } = request;
+    if (this.#enabled && disables(request)) {
+      this.disable();
+      return;
+    }
+    if (count !== 1) refuse('EINVAL', `INTx is one interrupt, not ${count}`);
+    if (action === 'trigger' && data.kind === 'eventfd') {
+      this.#assign(data.fds[0]!, caller);
+      return;
+    }
+    if (!this.#enabled) refuse('EINVAL', 'INTx is not enabled: no eventfd was assigned');
+    if (data.kind === 'eventfd') this.#setUnmask(action, data.fds[0]!, caller);
+    else if (chosen(data)) this.#act(action);
+  }
+
+  /** Disables it and gives its eventfds back. */
   disable(): void {
     this.#enabled = false;
-    this.#trigger?.close();
-    this.#trigger = undefined;
+    this.#replace(undefined);
+    this.#listen(undefined);
   }
 
-  /** Another eventfd, or none. What was signalled to the one before is not signalled again. */
-  assign(trigger: Signal | undefined): void {
-    this.#trigger?.close();
-    this.#trigger = trigger;
-  }
-
-  mask(): void {
-    this.#masked = true;
-  }
-
-  unmask(): void {
-    if (this.#config.intxDisabled) return;
-    this.#masked = false;
-    this.#deliver();
+  /** Hears of writes to the eventfd of UNMASK. */
+  hear(): void {
+    if (this.#unmasks?.hear() === true) this.#unmask();
   }
 
   /** The command register was written. */
@@ -76,13 +82,59 @@ export class Intx {
     const disabled = this.#config.intxDisabled;
     if (disabled === this.#disabled) return;
     this.#disabled = disabled;
-    if (disabled) this.mask();
-    else this.unmask();
+    if (disabled) this.#masked = true;
+    else this.#unmask();
   }
 
-  /** A program triggers it, whatever the line and the mask; only interrupt disable holds that. */
-  loopBack(): void {
-    if (!this.#config.intxDisabled) this.#trigger?.raise();
+  /** The program enables it, with eventfd `fd` or (negative) none; or it gives it another one. */
+  #assign(fd: number, caller: Caller): void {
+    const trigger = fd < 0 ? undefined : caller.eventfd(fd);
+    this.#replace(trigger);
+    // What was signalled to the one before is not signalled again.
+    if (this.#enabled) return;
+    this.#enabled = true;
+    this.#disabled = this.#config.intxDisabled;
+    this.#masked = this.#disabled;
+    this.#deliver();
+  }
+
+  #replace(trigger: Signal | undefined): void {
+    this.#trigger?.close();
+    this.#trigger = trigger;
+  }
+
+  /** Eventfd `fd`, or (negative) none, is the one whose writes unmask. */
+  #setUnmask(action: IrqRequest['action'], fd: number, caller: Caller): void {
+    if (action === 'mask') refuse('ENOTTY', 'INTx cannot be masked by an eventfd');
+    if (fd < 0) {
+      this.#listen(undefined);
+      return;
+    }
+    const doorbell = caller.doorbell(fd);
+    if (this.#unmasks !== undefined) {
+      doorbell.close();
+      refuse('EBUSY', 'INTx is unmasked by another eventfd already; take that away first');
+    }
+    this.#listen(new Bell(doorbell));
+    this.hear();
+  }
+
+  #listen(bell: Bell | undefined): void {
+    this.#unmasks?.close();
+    this.#unmasks = bell;
+  }
+
+  /** A trigger by the program comes whatever the line and the mask; only interrupt disable holds it. */
+  #act(action: IrqRequest['action']): void {
+    if (action === 'mask') this.#masked = true;
+    else if (action === 'unmask') this.#unmask();
+    else if (!this.#config.intxDisabled) this.#trigger?.raise();
+  }
+
+  #unmask(): void {
+    if (this.#config.intxDisabled) return;
+    this.#masked = false;
+    this.#deliver();
   }
 
   #showLevel(): void {
@@ -94,4 +146,9 @@ export class Intx {
     this.#masked = true;
     this.#trigger?.raise();
   }
+}
+
+/** Does a request without descriptors name the interrupt? */
+function chosen(data: IrqData): boolean {
+  return data.kind !== 'bool' || data.bools[0] !== 0;
 }

@@ -13,7 +13,8 @@ import type { Iommu } from '../iommu/iommu.js';
 import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
 import { VfioDevice } from './device.js';
-import { INTX, Interrupts, MSI, MSIX } from './interrupts.js';
+import { Interrupts } from './interrupts.js';
+import { INTX, MSI, MSIX } from './irq-request.js';
 
 /** What to make. */
 export interface FunctionRequest {

@@ -1,4 +1,113 @@
-/** Where device files are meant to differ from real vfio-pci, each with its reason. */
-import type { Explained } from '../compare.js';
+/** Where device files are meant to differ from real vfio-pci, each with its reason (docs/differences.md). */
+import { type Difference, type Explained, result } from '../compare.js';
+import { type Line, parseValue } from '../language.js';
+import { fieldOf, fieldValue, layoutOf } from '../layouts.js';
+import { DEVICE_FD } from './scene.js';
 
-export const explained: readonly Explained[] = [];
+const DATA_NONE = 1;
+const DATA_EVENTFD = 4;
+const TRIGGER = 32;
+const INTX = 0;
+const MSI = 1;
+const MSIX = 2;
+
+const RAISE = 0x60;
+const ACKNOWLEDGE = 0x64;
+const ROCKER_INTERRUPT = 0x20;
+
+export const explained: readonly Explained[] = [
+  {
+    name: 'messages before MSI-X is enabled',
+    reason:
+      'a device that has not been given MSI-X sends no message; models of QEMU that do not ask have it ' +
+      'pending, and send it later',
+    matches: (difference) =>
+      group(difference) === '/dev/vfio/2' &&
+      looksForInterrupt(difference.line) &&
+      sentWithoutMsix(difference),
+  },
+  {
+    name: 'INTx that is high when it is enabled',
+    reason:
+      'a level that is high is signalled; QEMU loses it, because its interrupt controller sees an edge, ' +
+      'before somebody listens',
+    matches: (difference) =>
+      group(difference) === '/dev/vfio/1' &&
+      looksForInterrupt(difference.line) &&
+      highWhenEnabled(difference),
+  },
+  {
+    name: 'INTx of what was sent as a message',
+    reason:
+      'the line is high while there is a cause; the edu of QEMU does not drive it for causes that it has ' +
+      'sent a message for, whatever becomes of MSI',
+    matches: (difference) =>
+      group(difference) === '/dev/vfio/1' && looksForInterrupt(difference.line) && sentAsMessage(difference),
+  },
+];
+
+function group({ before }: Difference): string | undefined {
+  const open = before.find((line) => line.verb === 'open' && line.words[0] === 'g');
+  return open?.verb === 'open' ? open.words[1] : undefined;
+}
+
+function looksForInterrupt(line: Line): boolean {
+  return line.verb === 'read' || line.verb === 'pread';
+}
+
+/** A rocker was told to interrupt while MSI-X was not enabled. */
+function sentWithoutMsix({ before, answers }: Difference): boolean {
+  let enabled = false;
+  for (const [n, line] of before.entries()) {
+    enabled = enabledAfter(MSIX, line, answers[n]!, enabled);
+    if (!enabled && written(line, ROCKER_INTERRUPT) !== undefined) return true;
+  }
+  return false;
+}
+
+/** INTx of an edu was enabled while there were causes. */
+function highWhenEnabled({ before, answers }: Difference): boolean {
+  let [enabled, causes] = [false, 0];
+  for (const [n, line] of before.entries()) {
+    causes = (causes | (written(line, RAISE) ?? 0)) & ~(written(line, ACKNOWLEDGE) ?? 0);
+    const was = enabled;
+    enabled = enabledAfter(INTX, line, answers[n]!, enabled);
+    if (enabled && !was && causes !== 0) return true;
+  }
+  return false;
+}
+
+/** MSI of an edu was enabled while it raised a cause. */
+function sentAsMessage({ before, answers }: Difference): boolean {
+  let enabled = false;
+  for (const [n, line] of before.entries()) {
+    enabled = enabledAfter(MSI, line, answers[n]!, enabled);
+    if (enabled && written(line, RAISE) !== undefined) return true;
+  }
+  return false;
+}
+
+/** Is interrupt `index` enabled after `line`, which was answered with `answer`? */
+function enabledAfter(index: number, line: Line, answer: string, before: boolean): boolean {
+  if (line.verb !== 'ioctl' || result(answer) !== '0') return before;
+  const layout = layoutOf(line);
+  if (layout?.name !== 'VFIO_DEVICE_SET_IRQS') return before;
+  const [of = -1, flags = 0, count = 0] = ['index', 'flags', 'count'].map((name) => {
+    const value = fieldValue(line, fieldOf(layout, name));
+    return value?.kind === 'number' ? Number(value.value) : undefined;
+  });
+  if (of !== index) return before;
+  if (flags === (DATA_NONE | TRIGGER) && count === 0) return false;
+  return before || flags === (DATA_EVENTFD | TRIGGER);
+}
+
+/** The 32 bits that `line` writes to the register at `offset` of BAR 0, if it writes there. */
+function written(line: Line, offset: number): number | undefined {
+  if (line.verb !== 'pwrite' && line.verb !== 'pwritev') return undefined;
+  const [fd, place = '', ...parts] = line.words;
+  const at = parseValue(place);
+  if (fd !== DEVICE_FD || at.kind !== 'number') return undefined;
+  const bytes = Buffer.from(parts.join('').replaceAll('-', ''), 'hex');
+  const from = offset - Number(at.value);
+  return from >= 0 && from + 4 <= bytes.length ? bytes.readInt32LE(from) : undefined;
+}

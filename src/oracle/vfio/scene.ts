@@ -15,6 +15,8 @@ export const MAPPED = 0x100000n;
 export const EVENTFDS = ['e0', 'e1', 'e2'] as const;
 /** One that no interrupt signals: a write to it that raises an interrupt would go round for ever. */
 export const IO_EVENTFD = 'io';
+/** One that nobody reads. */
+const QUIET_EVENTFD = 'q';
 export const DEVICE_FD = 'dev';
 /** Configuration space begins here in the file, and a region of any number there. */
 export const region = (index: number): bigint => BigInt(index) << 40n;
@@ -24,6 +26,7 @@ const COMMAND = 0x04n;
 const BAR0 = 0x10n;
 const INTERRUPT_LINE = 0x3cn;
 const MEMORY_AND_MASTER = 0x0006;
+const ROCKER_VECTORS = 4;
 
 /** One program's files and memory; every step adds to its lines. */
 export class DeviceScene {
@@ -128,7 +131,15 @@ function settleEdu(scene: DeviceScene): void {
   for (const register of [0x80n, 0x88n, 0x90n]) scene.write(register, 0n, 8);
 }
 
+/** What an earlier program has left pending is signalled to nobody. */
 function settleRocker(scene: DeviceScene): void {
+  scene.add(plain('eventfd', QUIET_EVENTFD));
+  const all = { index: 2, count: ROCKER_VECTORS };
+  const fds = Object.fromEntries(
+    Array.from({ length: ROCKER_VECTORS }, (_, n) => [`data${n}`, descriptor(QUIET_EVENTFD)]),
+  );
+  scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 36, flags: 0x24, ...all, ...fds }, { fd: DEVICE_FD });
+  scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 20, flags: 0x21, index: 2 }, { fd: DEVICE_FD });
   scene.write(0x10n, 0n, 4);
   for (const register of [0x18n, 0x28n]) scene.write(register, 0n, 8);
   scene.write(0x30n, 0n, 4);

@@ -5,7 +5,16 @@ import fc from 'fast-check';
 import { descriptor, number, plain, type Value } from '../language.js';
 import { IRQ_DATA } from '../layouts-vfio.js';
 import { edges32, mostly, oneIn, which } from '../numbers.js';
-import { DEVICE_FD, type DeviceStep, EVENTFDS } from './scene.js';
+import {
+  CONFIG,
+  DEVICE_FD,
+  type DeviceScene,
+  type DeviceStep,
+  EVENTFDS,
+  IO_EVENTFD,
+  inCapability,
+  region,
+} from './scene.js';
 
 const HEADER = 20;
 const DATA_NONE = 1;
@@ -60,6 +69,7 @@ export const setIrqs: fc.Arbitrary<DeviceStep> = fc
     flags: mostly(fc.constant(0), fc.constantFrom(0x40, 0x80000000)),
   })
   .map(({ index, action, data, start, count, fds, bools, more, flags }) => (scene) => {
+    if (index === 0 && data === DATA_EVENTFD) settleLine(scene);
     const each = data & DATA_EVENTFD ? 4 : data & DATA_BOOL ? 1 : 0;
     const used = Math.min(count, IRQ_DATA);
     const words = each === 4 ? fds.slice(0, used) : [number(bools), number(bools)];
@@ -77,12 +87,18 @@ export const setIrqs: fc.Arbitrary<DeviceStep> = fc
     );
   });
 
+/** A line that is high when INTx is enabled is where QEMU's interrupt controller loses it. */
+function settleLine(scene: DeviceScene): void {
+  if (scene.device.name === 'edu') scene.write(0x64n, 0xffffffffn, 4);
+}
+
 /** The usual beginning: one eventfd for the first vectors of a kind that the device has. */
 export const enable: fc.Arbitrary<DeviceStep> = fc
   .record({ n: fc.nat(3), msix: oneIn(2), intx: fc.boolean(), count: fc.constantFrom(1, 1, 2, 3) })
   .map(({ n, msix, intx, count }) => (scene) => {
     const kinds = { edu: intx ? 0 : 1, rocker: 2, nvme: msix ? 2 : 0 };
     const index = kinds[scene.device.name];
+    settleLine(scene);
     const vectors = index === 2 ? count : 1;
     const fds = Array.from({ length: vectors }, (_, vector) =>
       descriptor(EVENTFDS[(n + vector) % EVENTFDS.length]!),
@@ -117,12 +133,43 @@ export const actOn: fc.Arbitrary<DeviceStep> = fc
 
 /** An UNMASK, or another action, by an eventfd (what KVM's resampling needs), and a write to that eventfd. */
 export const unmaskByEventfd: fc.Arbitrary<DeviceStep> = fc
-  .record({ fd: listed, action: mostly(fc.constant(UNMASK), fc.constant(MASK), 8), raise: fc.boolean() })
-  .map(({ fd, action, raise }) => (scene) => {
+  .record({
+    fd: mostly(
+      fc.constant<Value>(descriptor(IO_EVENTFD)),
+      fc.constantFrom<Value>(number(0xffffffffn), number(999), descriptor('m'), descriptor('b')),
+      3,
+    ),
+    action: mostly(fc.constant(UNMASK), fc.constant(MASK), 8),
+    set: mostly(fc.constant(true), fc.constant(false), 3),
+    ring: fc.boolean(),
+  })
+  .map(({ fd, action, set, ring }) => (scene) => {
     const fields = { argsz: HEADER + 4, flags: DATA_EVENTFD | action, count: 1, data0: fd };
-    scene.call('VFIO_DEVICE_SET_IRQS', fields, { fd: DEVICE_FD });
-    if (raise && fd.kind === 'descriptor' && fd.name.startsWith('e'))
-      scene.add(plain('write', fd.name, '0100000000000000'));
+    if (ring) scene.add(plain('write', IO_EVENTFD, '0100000000000000'));
+    if (set) scene.call('VFIO_DEVICE_SET_IRQS', fields, { fd: DEVICE_FD });
+    for (const each of [...EVENTFDS, IO_EVENTFD]) scene.add(plain('read', each, 8));
+  });
+
+/** Which vectors are pending, as far as the device shows it. */
+export const pendingBits: fc.Arbitrary<DeviceStep> = fc.constantFrom(4, 8).map((width) => (scene) => {
+  if (scene.device.name === 'rocker') scene.read(region(1) + 0x1000n, width);
+  else scene.read(CONFIG + 0x04n, 4);
+});
+
+/** Message control, address and data of MSI, as a VMM writes its guest's. */
+export const messageControl: fc.Arbitrary<DeviceStep> = fc
+  .record({
+    at: mostly(fc.constant(2), fc.constantFrom(0, 1, 3, 4, 8, 12)),
+    width: mostly(fc.constantFrom(1, 2, 2), fc.constant(4)),
+    value: mostly(
+      fc.constantFrom(0x80n, 0x81n, 0x81n, 0x00n, 0x01n),
+      fc.constantFrom(0xd1n, 0xffffffffn, 0x05n),
+    ),
+  })
+  .map(({ at, width, value }) => (scene) => {
+    if (scene.device.name !== 'edu') return;
+    scene.write(inCapability('msi', at), value, width);
+    scene.read(inCapability('msi', 2), 14);
   });
 
 export const lookForSignals: fc.Arbitrary<DeviceStep> = which.map((n) => (scene) => {

@@ -1,0 +1,98 @@
+/**
+ * MSI of one function (PCI Local Bus 3.0 §6.8.1), as vfio-pci lets a program have it.
+ *
+ * Invariant: a message is sent while SET_IRQS has enabled MSI, the function's own enable bit is set, it has
+ * been given that many messages, and bus mastering is on: a message is a memory write. The message control
+ * register that a program sees is another state than the function's. SET_IRQS changes the function's alone;
+ * a write to the register changes both, limited to what SET_IRQS has enabled.
+ */
+import type { Caller } from '../file/open-file.js';
+import { refuse } from '../linux/errno.js';
+import type { ConfigSpace } from './config-space.js';
+import { disables, type IrqRequest } from './irq-request.js';
+import { Triggers } from './triggers.js';
+
+/** Message control: enabled, and log2 of the messages that the function may send. */
+const ENABLE = 1;
+const MESSAGES = 7 << 4;
+
+export class Msi {
+  readonly #config: ConfigSpace;
+  readonly #triggers = new Triggers('MSI');
+  #enabled = false;
+  /** The function's own enable bit. */
+  #sends = false;
+  /** Messages that the function may send. */
+  #allocated = 0;
+  /** log2 of the messages that a program may allocate by the register. */
+  #most = 0;
+
+  constructor(config: ConfigSpace) {
+    this.#config = config;
+  }
+
+  /** Has SET_IRQS enabled it? */
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  /** Does the function use it in place of INTx? */
+  get used(): boolean {
+    return this.#enabled && this.#sends;
+  }
+
+  /** The device sends message `vector`. */
+  raise(vector: number): void {
+    if (this.used && vector < this.#allocated && this.#config.busMaster) this.#triggers.raise(vector);
+  }
+
+  /** A program wrote `length` bytes of configuration space at `offset`. */
+  configWritten(offset: number, length: number): void {
+    if (!this.#config.reachesMsiControl(offset, length)) return;
+    let control = this.#config.msiControl;
+    if (!this.#enabled) control &= ~ENABLE;
+    if ((control & MESSAGES) >>> 4 > this.#most) control = (control & ~MESSAGES) | (this.#most << 4);
+    this.#config.msiControl = control;
+    this.#sends = (control & ENABLE) !== 0;
+    this.#allocated = 1 << ((control & MESSAGES) >>> 4);
+  }
+
+  /** SET_IRQS, when no other kind is enabled. @throws Refusal as Interrupts.set. */
+  set(request: IrqRequest, caller: Caller): void {
+    const { start, count, action, data } = request;
+    if (action !== 'trigger') refuse('ENOTTY', 'MSI vectors cannot be masked by SET_IRQS');
+    if (this.#enabled && disables(request)) this.disable();
+    else if (data.kind === 'eventfd') this.#assign(start, data.fds, caller);
+    else if (!this.#enabled) refuse('EINVAL', 'MSI is not enabled: no eventfd was assigned');
+    else this.#triggers.loopBack(start, count, data);
+  }
+
+  disable(): void {
+    this.#triggers.clear();
+    this.#enabled = this.#sends = false;
+  }
+
+  #assign(start: number, fds: Int32Array, caller: Caller): void {
+    if (this.#enabled) {
+      this.#triggers.assign(start, fds, caller);
+      return;
+    }
+    this.#enable(start + fds.length);
+    try {
+      this.#triggers.assign(start, fds, caller);
+    } catch (refusal) {
+      this.disable();
+      throw refusal;
+    }
+  }
+
+  /** It cannot grow once it is enabled. */
+  #enable(vectors: number): void {
+    if (vectors === 0) refuse('ERANGE', 'MSI cannot be enabled with no vectors');
+    if (this.#config.inD3hot) refuse('EINVAL', 'MSI cannot be enabled in D3hot');
+    this.#triggers.open(vectors);
+    this.#enabled = this.#sends = true;
+    this.#most = Math.ceil(Math.log2(vectors));
+    this.#allocated = 1 << this.#most;
+  }
+}
