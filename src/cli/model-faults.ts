@@ -50,7 +50,7 @@ export class ModelFaults {
       const { calls } = driver.life.work;
       if (calls.failures === (this.#seen.get(calls) ?? 0)) continue;
       this.#seen.set(calls, calls.failures);
-      this.#print(`the device model of ${driver.life.name} failed: ${stackOf(calls.newest)}`);
+      this.#print(`the device model of ${driver.life.name} failed: ${calls.stack}`);
     }
   }
 

@@ -14,7 +14,7 @@ import { environment, inheritedDescriptors, lastArguments, softFileLimit } from 
 import { OUR_FAULT, USAGE } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, keepErrorsBlocking } from './messages.js';
-import type { MachineArguments } from './service.js';
+import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 
 /** Runs `command`. Never returns: this process ends with the command's status. */
@@ -37,11 +37,14 @@ export async function run(command: readonly string[], options: MachineArguments)
     launcher.kill('SIGKILL');
     return leave(status);
   });
-  const machine = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
+  let service: Service | undefined;
+  // A signal is for the command, and for the launcher before: that ends, whatever a module still waits for.
+  launcher.ending.then((ending) => ending.signal !== null && service === undefined && endAs(ending));
+  const made = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
   const { newFd } = connection;
-  const host = hostDev(machine.nodes.map((node) => node.path));
-  const service = serveMachine(machine, connection, {
+  const host = hostDev(made.machine.nodes.map((node) => node.path));
+  service = serveMachine(made, connection, {
     root: '/dev',
     extra: host.entries,
     verbose: options.verbose === true,
@@ -52,7 +55,7 @@ export async function run(command: readonly string[], options: MachineArguments)
   releaseDescriptors(inherited);
   launcher.proceed({
     binds: host.binds,
-    sysfs: sysfsEntries(machine.groups),
+    sysfs: sysfsEntries(made.machine.groups),
     argv: lastArguments(command.length),
     env: environment(),
     keep: inherited,

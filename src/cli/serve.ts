@@ -82,7 +82,7 @@ class MountPoint {
 export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
   let end: End = leave;
   const faults = new ModelFaults((status) => end(status));
-  const machine = await makeMachine(options).catch((error: Error) => {
+  const made = await makeMachine(options).catch((error: Error) => {
     complain(error.message);
     return leave(USAGE);
   });
@@ -92,7 +92,7 @@ export async function serve(folder: string | undefined, options: MachineArgument
   const device = mountedDevice(root);
   nameToGuard(lifeline, device);
   const service = serveMachine(
-    machine,
+    made,
     { fuse: mount.fuse, device, lifeline },
     { root, verbose: options.verbose === true, faults, watched: npxSource(() => end(0)) },
   );
@@ -102,7 +102,7 @@ export async function serve(folder: string | undefined, options: MachineArgument
     return leave(status);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
-  for (const node of machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
+  for (const node of made.machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);
   service.end();

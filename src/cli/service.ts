@@ -3,10 +3,10 @@
  * devices work, `ioasid ls` is told about it, and with `verbose` every refusal and every DMA fault is a line
  * on standard error as it happens.
  */
-import { url as inspectorUrl } from 'node:inspector';
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
-import { CallWord, callWords } from '../devices/call-words.js';
+import { noteDebugger } from '../devices/call-words.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
@@ -43,11 +43,17 @@ export interface MachineArguments {
   readonly verbose?: boolean;
 }
 
+/** A machine, and who stands in for the thread that will serve it. */
+export interface MadeMachine {
+  readonly machine: Machine;
+  readonly standIn: StandIn;
+}
+
 /**
- * The machine that the options describe; with one `dsa` when they name no device. @throws Refusal which
- * option is wrong.
+ * The machine that the options describe; with one `dsa` when they name no device. Modules and models are
+ * watched from now on. @throws Refusal which option is wrong.
  */
-export function makeMachine({
+export async function makeMachine({
   device,
   iommuTest,
   container,
@@ -57,8 +63,10 @@ export function makeMachine({
   mappingQuota,
   tableQuota,
   objectQuota,
-}: MachineArguments): Promise<Machine> {
-  return Machine.create({
+}: MachineArguments): Promise<MadeMachine> {
+  const standIn = new StandIn();
+  ModelCalls.tellCallbacks();
+  const machine = await Machine.create({
     devices: device.length === 0 ? ['dsa'] : device,
     baseDirectory: process.cwd(),
     pasidQuota,
@@ -70,6 +78,7 @@ export function makeMachine({
     bindFirst: bindFirst ?? false,
     strict: strict ?? false,
   });
+  return { machine, standIn };
 }
 
 /** A FUSE connection: its descriptor, the filesystem's device number, and what keeps its guard waiting. */
@@ -89,13 +98,12 @@ export interface Service {
 
 /** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
-  machine: Machine,
+  { machine, standIn }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
   { root, extra, verbose, newFd, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const standIn = new StandIn(fuse, lifeline);
-  standIn.start();
+  standIn.serve(fuse, lifeline);
   const options: FuseServerOptions = {
     device,
     owner,
@@ -126,11 +134,6 @@ export function serveMachine(
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
     end: () => server.end(),
   };
-}
-
-/** A debugger that listens may stop this thread; the main thread alone knows of it. */
-function noteDebugger(): void {
-  callWords[CallWord.DEBUGGED] = inspectorUrl() === undefined ? 0 : 1;
 }
 
 /** Tells every refusal. */

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallWord, METHODS, Method } from '../devices/call-words.js';
-import { CallWatch, LONGEST_CALL_MS } from './call-watch.js';
+import { CallWatch, LONGEST_CALL_MS, LONGEST_LOAD_MS } from './call-watch.js';
 
 const NAMES = new TextEncoder().encode('vfio0\nvfio1\n');
 /** `step` of the second. */
 const STEP = 2 * METHODS + Method.STEP;
 const LOOK_MS = 5;
 
-/** A watch that has looked every 5 ms of three times the longest call; `change` is made before each look. */
-function watched(change: (words: Int32Array, look: number) => void): string[] {
-  const words = new Int32Array(new SharedArrayBuffer(16));
+/** A watch that has looked every 5 ms of three times `longest`; `change` is made before each look. */
+function watched(change: (words: Int32Array, look: number) => void, longest = LONGEST_CALL_MS): string[] {
+  const words = new Int32Array(new SharedArrayBuffer(32));
   const watch = new CallWatch({ words, names: NAMES });
   const said: string[] = [];
-  for (let look = 0; look * LOOK_MS < 3 * LONGEST_CALL_MS; look++) {
+  for (let look = 0; look * LOOK_MS < 3 * longest; look++) {
     change(words, look);
     const call = watch.overdue(1000 + look * LOOK_MS);
     if (call !== undefined) said.push(call);
@@ -28,7 +28,7 @@ const stuck = (words: Int32Array) => {
 
 test('one call that goes on is named, and only from 2 s on', () => {
   const said = watched(stuck);
-  assert.deepEqual(new Set(said), new Set(['step of vfio1']));
+  assert.deepEqual(new Set(said), new Set(['step of vfio1 has not returned for 2 s']));
   assert.equal(said.length, (2 * LONGEST_CALL_MS) / LOOK_MS);
 });
 
@@ -50,7 +50,34 @@ test('a DMA that waits is not the call of the model, and a model that loops arou
     stuck(words);
     words[CallWord.DMA] = 2 * look + 1;
   });
-  assert.deepEqual(new Set(loops), new Set(['step of vfio1']));
+  assert.deepEqual(new Set(loops), new Set(['step of vfio1 has not returned for 2 s']));
+});
+
+test('what a model has left behind is named as long as Node calls back nobody else', () => {
+  const loops = watched((words) => {
+    words[CallWord.COUNT] = 7;
+    words[CallWord.LATER] = METHODS + Method.LATER;
+  });
+  assert.deepEqual(
+    new Set(loops),
+    new Set(['a timer, microtask or promise of vfio0 has not returned for 2 s']),
+  );
+  const goesRound = watched((words, look) => {
+    words[CallWord.LATER] = METHODS + Method.LATER;
+    if (look % 100 === 0) words[CallWord.COUNT]!++;
+  });
+  assert.deepEqual(goesRound, []);
+});
+
+test('an import, and the making of a model, may take 10 s', () => {
+  for (const method of [Method.IMPORT, Method.FACTORY]) {
+    const said = watched((words) => {
+      words[CallWord.COUNT] = 7;
+      words[CallWord.LATER] = METHODS + method;
+    }, LONGEST_LOAD_MS);
+    assert.equal(said.length, (2 * LONGEST_LOAD_MS) / LOOK_MS);
+    assert.match(said[0]!, /^the (import|factory) of vfio0 has not returned for 10 s$/);
+  }
 });
 
 test('nothing is said while a debugger may stop the thread', () => {

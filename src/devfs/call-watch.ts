@@ -1,15 +1,22 @@
 /**
- * CallWatch: the eye that another thread has on the call of a device model that the serving thread is in.
+ * CallWatch: the eye that another thread has on the code of a device model that the serving thread is in: a
+ * call, the import of its module, or what it has left behind on Node's queues.
  *
  * A model that loops cannot be cut off: to end a running script from another thread is not safe in Node, and
  * the state that all devices share lives in that thread. So the process ends. It rests while a debugger is
  * attached, at whose breakpoints a call may take as long as it likes.
+ *
+ * What is left behind may be many callbacks, one made by the other without end: they count as one, until Node
+ * calls back somebody else. It always does when it gets round its loop.
  */
 import { readFileSync } from 'node:fs';
-import { CallWord, describeCall } from '../devices/call-words.js';
+import { CallWord, describeCall, METHODS, Method } from '../devices/call-words.js';
 
-/** A call that takes so long does not return any more: it may take a millisecond. */
+/** What takes so long does not return any more: a call may take a millisecond. */
 export const LONGEST_CALL_MS = 2000;
+
+/** The same of what is done once, before anybody is served: to import a module, and to make a model. */
+export const LONGEST_LOAD_MS = 10_000;
 
 /**
  * A DMA that takes so long waits for memory of others, which is no fault of the model that does it. Shorter
@@ -34,10 +41,10 @@ export class CallWatch {
     this.#calls = calls;
   }
 
-  /** Looks. @returns the call that has gone on for LONGEST_CALL_MS of looking, in words. */
+  /** Looks. @returns what has gone on for as long as nothing may, as a sentence. */
   overdue(now: number): string | undefined {
     const { words, names } = this.#calls;
-    const call = Atomics.load(words, CallWord.CALL);
+    const call = this.#running;
     const count = Atomics.load(words, CallWord.COUNT);
     const dma = Atomics.load(words, CallWord.DMA);
     if (dma !== this.#dma) this.#dmaSince = now;
@@ -47,13 +54,19 @@ export class CallWatch {
       this.#since = now;
       return undefined;
     }
-    if (now - this.#since < LONGEST_CALL_MS || this.#debugged()) return undefined;
-    return describeCall(call, names);
+    const longest = longestOf(call % METHODS);
+    if (now - this.#since < longest || this.#debugged()) return undefined;
+    return `${describeCall(call, names)} has not returned for ${longest / 1000} s`;
   }
 
   /** Does a model run, and is not waiting for memory? */
   get running(): boolean {
-    return Atomics.load(this.#calls.words, CallWord.CALL) !== 0 && !this.#inDma;
+    return this.#running !== 0 && !this.#inDma;
+  }
+
+  get #running(): number {
+    const { words } = this.#calls;
+    return Atomics.load(words, CallWord.CALL) || Atomics.load(words, CallWord.LATER);
   }
 
   get #inDma(): boolean {
@@ -64,4 +77,8 @@ export class CallWatch {
     if (Atomics.load(this.#calls.words, CallWord.DEBUGGED) !== 0) return true;
     return !/^TracerPid:\t0$/m.test(readFileSync('/proc/self/status', 'latin1'));
   }
+}
+
+function longestOf(method: number): number {
+  return method === Method.IMPORT || method === Method.FACTORY ? LONGEST_LOAD_MS : LONGEST_CALL_MS;
 }

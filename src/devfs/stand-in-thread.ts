@@ -3,10 +3,10 @@ import { workerData } from 'node:worker_threads';
 import { leaveSharedTable } from '../linux/descriptor-table.js';
 import { Errno } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
-import { CallWatch, LONGEST_CALL_MS } from './call-watch.js';
+import { CallWatch } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
-import { CLOSED, ENDED, OWN, type StandInData, Word } from './stand-in.js';
+import { CLOSED, ENDED, NONE, OWN, type StandInData, Word } from './stand-in.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
@@ -34,7 +34,7 @@ const NOTHING = 0;
 const PAGE = 1;
 const OTHER = 2;
 
-const { fuse, bell, words, port, lifeline, calls } = workerData as StandInData;
+const { bell, words, port, calls } = workerData as StandInData;
 const watch = new CallWatch(calls);
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
@@ -47,7 +47,9 @@ const oneAddress = address(new Uint8Array(one.buffer));
 const pollfd = new Int32Array(32);
 const pollAddress = address(new Uint8Array(pollfd.buffer));
 
-leaveSharedTable([STDERR, fuse, bell, ...(lifeline === undefined ? [] : [lifeline])]);
+const fuse = connection();
+const lifeline = Atomics.load(words, Word.LIFELINE);
+leaveSharedTable([STDERR, fuse, bell, lifeline].filter((fd) => fd !== NONE));
 tableIs(OWN);
 for (;;) {
   const pulse = Atomics.load(words, Word.PULSE);
@@ -57,11 +59,21 @@ for (;;) {
 }
 
 libc().close(fuse);
-if (lifeline !== undefined) {
+if (lifeline !== NONE) {
   libc().write(lifeline, address(IN_ORDER), IN_ORDER.length);
   libc().close(lifeline);
 }
 tableIs(CLOSED);
+
+/** The connection, when there is one. Until then only modules are imported, and models made. */
+function connection(): number {
+  for (;;) {
+    const fuse = Atomics.load(words, Word.FUSE);
+    if (fuse !== NONE) return fuse;
+    endIfOverdue();
+    Atomics.wait(words, Word.FUSE, NONE, PATIENCE_MS);
+  }
+}
 
 function tableIs(state: number): void {
   Atomics.store(words, Word.TABLE, state);
@@ -110,9 +122,9 @@ function leaveThem(pulse: number): void {
  * whom the end of the lifeline tells.
  */
 function endIfOverdue(): void {
-  const call = watch.overdue(performance.now());
-  if (call === undefined) return;
-  say(`the server ends: ${call} has not returned for ${LONGEST_CALL_MS / 1000} s`);
+  const overdue = watch.overdue(performance.now());
+  if (overdue === undefined) return;
+  say(`the server ends: ${overdue}`);
   libc()._exit(STOPPED);
 }
 

@@ -32,8 +32,8 @@ class Wire {
       'socketpair',
     );
     [this.#kernel, this.#server] = [ends[0]!, ends[1]!];
-    this.standIn = new StandIn(this.#server);
-    this.standIn.start();
+    this.standIn = new StandIn();
+    this.standIn.serve(this.#server);
     this.standIn.untilAtWork();
     this.channel = new FuseChannel(this.#server, this.standIn);
     t.after(() => {

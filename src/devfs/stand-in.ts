@@ -13,15 +13,16 @@
  * write one and then read the other's: the stand-in says that it takes and looks at the pulse, the serving
  * thread lets the pulse beat and looks at whether the stand-in takes.
  *
- * When what the serving thread is caught in is a call of a device model, it ends the process
- * (call-watch.ts): nobody else can, not even by a signal, whose handler would need the thread that loops.
+ * When what the serving thread is caught in is code of a device model, it ends the process (call-watch.ts):
+ * nobody else can, not even by a signal, whose handler would need the thread that loops. That may be before
+ * there is a connection, so it begins without one.
  *
  * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
  * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
  * once when the process is killed, whatever its other threads wait for.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { callNames, callWords } from '../devices/call-words.js';
+import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
 import type { WatchedCalls } from './call-watch.js';
@@ -31,6 +32,8 @@ const EFD_FLAGS = 0o2004001;
 
 /** More than any start of a thread takes. */
 const START_MS = 30_000;
+/** How often Node's loop calls back something of ours while there is no connection yet. */
+const BEAT_MS = 100;
 
 /** The shared words. */
 export const Word = {
@@ -47,22 +50,25 @@ export const Word = {
   HANDED_ON: 3,
   /** 1: the stand-in has a table of descriptors of its own; 2: it has closed what was in it. */
   TABLE: 4,
+  /** The descriptor of the connection; NONE: there is none yet. */
+  FUSE: 5,
+  /** The lifeline; NONE: there is none. */
+  LIFELINE: 6,
 } as const;
 
 /** The pulse's last value; it is no other's. */
 export const ENDED = -1;
+export const NONE = -1;
 /** Values of Word.TABLE. */
 export const OWN = 1;
 export const CLOSED = 2;
 
 /** What the stand-in's thread is given. */
 export interface StandInData {
-  readonly fuse: number;
   /** An eventfd: one for each request that is handed on. */
   readonly bell: number;
   readonly words: Int32Array;
   readonly port: MessagePort;
-  readonly lifeline: number | undefined;
   /** Calls that must not go on for ever. */
   readonly calls: WatchedCalls;
 }
@@ -71,39 +77,24 @@ export class StandIn implements Pulse {
   /** Readable when requests were handed on. */
   readonly bell: number;
   readonly #words = new Int32Array(new SharedArrayBuffer(64));
-  readonly #fuse: number;
-  readonly #lifeline: number | undefined;
-  #port: MessagePort | undefined;
-  #worker: Worker | undefined;
+  readonly #port: MessagePort;
+  readonly #worker: Worker;
+  readonly #beat: NodeJS.Timeout;
   readonly #count = new Uint8Array(128);
   #pulse = 1;
   #received = 0;
   #atWork = false;
   #ended = false;
 
-  /**
-   * Will stand in for this thread at the connection `fuse`. `lifeline` becomes its own.
-   * @throws Refusal EMFILE.
-   */
-  constructor(fuse: number, lifeline?: number) {
-    this.#fuse = fuse;
-    this.#lifeline = lifeline;
+  /** Starts the thread. That takes a while, during which other things can be done. @throws Refusal EMFILE. */
+  constructor() {
     this.bell = check(libc().eventfd(0, EFD_FLAGS), 'no eventfd could be made');
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
-  }
-
-  /** Starts the thread. That takes a while, during which other things can be done. */
-  start(): void {
-    if (this.#worker !== undefined) return;
+    Atomics.store(this.#words, Word.FUSE, NONE);
+    Atomics.store(this.#words, Word.LIFELINE, NONE);
     const { port1, port2 } = new MessageChannel();
-    const workerData: StandInData = {
-      fuse: this.#fuse,
-      bell: this.bell,
-      words: this.#words,
-      port: port2,
-      lifeline: this.#lifeline,
-      calls: { words: callWords, names: callNames },
-    };
+    const calls = { words: callWords, names: callNames };
+    const workerData: StandInData = { bell: this.bell, words: this.#words, port: port2, calls };
     this.#port = port1;
     this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {
       workerData,
@@ -116,6 +107,16 @@ export class StandIn implements Pulse {
       console.error(`ioasid: nobody stands in for the serving thread: ${error.message}`),
     );
     this.#worker.unref();
+    noteDebugger();
+    this.#beat = setInterval(noteDebugger, BEAT_MS).unref();
+  }
+
+  /** Stands in for this thread at the connection `fuse` from now on. `lifeline` becomes its own. */
+  serve(fuse: number, lifeline = NONE): void {
+    clearInterval(this.#beat);
+    Atomics.store(this.#words, Word.LIFELINE, lifeline);
+    Atomics.store(this.#words, Word.FUSE, fuse);
+    Atomics.notify(this.#words, Word.FUSE);
   }
 
   /** Returns when it is at work: from now on memory of others may be touched, and files of our own. */
@@ -123,15 +124,16 @@ export class StandIn implements Pulse {
     if (this.#atWork) return;
     this.#atWork = true;
     this.#untilTableIs(OWN);
-    if (this.#lifeline !== undefined) libc().close(this.#lifeline);
+    const lifeline = Atomics.load(this.#words, Word.LIFELINE);
+    if (lifeline !== NONE) libc().close(lifeline);
   }
 
   sleeps(): void {
-    this.#beat(1);
+    this.#pulsate(1);
   }
 
   wakes(): void {
-    this.#beat(1);
+    this.#pulsate(1);
     if (Atomics.load(this.#words, Word.ASLEEP) === 0) return;
     Atomics.store(this.#words, Word.ASLEEP, 0);
     Atomics.notify(this.#words, Word.ASLEEP);
@@ -140,10 +142,10 @@ export class StandIn implements Pulse {
   /** Puts the first request that was handed on into `target`. @returns its length; 0 when there is none. */
   take(target: Uint8Array): number {
     // This thread may have stood still since it woke: the stand-in must not take the next request beside it.
-    this.#beat(2);
+    this.#pulsate(2);
     this.#untilEmptyHanded();
     if (Atomics.load(this.#words, Word.HANDED_ON) === this.#received) return 0;
-    const { message } = receiveMessageOnPort(this.#port!) as { message: Uint8Array };
+    const { message } = receiveMessageOnPort(this.#port) as { message: Uint8Array };
     this.#received = (this.#received + 1) | 0;
     libc().read(this.bell, address(this.#count), 8);
     target.set(message);
@@ -157,14 +159,14 @@ export class StandIn implements Pulse {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#worker !== undefined) this.untilAtWork();
+    this.untilAtWork();
     Atomics.store(this.#words, Word.PULSE, ENDED);
     Atomics.notify(this.#words, Word.PULSE);
     Atomics.store(this.#words, Word.ASLEEP, 0);
     Atomics.notify(this.#words, Word.ASLEEP);
-    if (this.#worker !== undefined) this.#untilTableIs(CLOSED);
-    this.#port?.close();
-    void this.#worker?.terminate();
+    this.#untilTableIs(CLOSED);
+    this.#port.close();
+    void this.#worker.terminate();
     this.#count[0] = 1;
     libc().write(this.bell, address(this.#count), 8);
   }
@@ -176,7 +178,7 @@ export class StandIn implements Pulse {
     }
   }
 
-  #beat(by: number): void {
+  #pulsate(by: number): void {
     this.#pulse = (this.#pulse + by) & 0x7fff_ffff;
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
   }

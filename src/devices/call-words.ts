@@ -1,12 +1,15 @@
 /**
- * Which call of which model this thread is in, told in memory that other threads see too.
+ * Which code of which model this thread is in, told in memory that other threads see too.
  *
- * A model that loops keeps its thread: only another one can tell, and name the call. So two words are stored
- * at each call, plainly: nobody waits for them, and an atomic store is ten times as dear. Names go where they
+ * A model that loops keeps its thread: only another one can tell, and name it. So two words are stored at
+ * each call, plainly: nobody waits for them, and an atomic store is ten times as dear. Names go where they
  * are seen too, once for each model.
  *
- * Invariant: CALL is 0 while no model is being called, and COUNT has another value at each call.
+ * Invariant: CALL is 0 while no model is being called. LATER is 0 from the moment on at which Node calls back
+ * what is no model's. COUNT has another value at each call and each such moment, and when LATER was 0 and is
+ * not.
  */
+import { url as inspectorUrl } from 'node:inspector';
 
 /** The words. */
 export const CallWord = {
@@ -17,6 +20,8 @@ export const CallWord = {
   DMA: 3,
   /** 1: a debugger may stop this thread at any place. */
   DEBUGGED: 2,
+  /** 0, or whose callback Node has called last: what a model has left behind. As CALL. */
+  LATER: 4,
 } as const;
 
 /** What is called, by number. */
@@ -32,6 +37,10 @@ export const Method = {
   CONFIG: 8,
   WRITE_CONFIG: 9,
   GROUP: 10,
+  /** Its module. */
+  IMPORT: 11,
+  /** What it has left behind on Node's queues. */
+  LATER: 12,
 } as const;
 export type Method = (typeof Method)[keyof typeof Method];
 export const methodNames = [
@@ -46,13 +55,15 @@ export const methodNames = [
   'config',
   'writeConfig',
   'group',
+  'the import',
+  'a timer, microtask or promise',
 ] as const;
 /** Numbers of an owner. */
 export const METHODS = 16;
 const NAME_BYTES = 1 << 16;
 
 /** Of this thread; what it hands to another one is seen there. */
-export const callWords = new Int32Array(new SharedArrayBuffer(16));
+export const callWords = new Int32Array(new SharedArrayBuffer(32));
 export const callNames = new Uint8Array(new SharedArrayBuffer(NAME_BYTES));
 let named = 0;
 let nameEnd = 0;
@@ -70,10 +81,17 @@ export function nameOwner(name: string): number {
   return ++named * METHODS;
 }
 
-/** What `call`, a value of CALL, is in words: `readBar of vfio0`. `names` are the bytes of the names. */
+/**
+ * What `call`, a value of CALL or LATER, is in words: `readBar of vfio0`. `names` are the bytes of the names.
+ */
 export function describeCall(call: number, names: Uint8Array): string {
   // A decoder takes no shared memory.
   const [...all] = new TextDecoder().decode(Uint8Array.from(names)).split('\n');
   const owner = all[Math.floor(call / METHODS) - 1] || 'a device';
   return `${methodNames[call % METHODS]} of ${owner}`;
+}
+
+/** Says whether a debugger listens, which may stop this thread. The main thread alone knows of it. */
+export function noteDebugger(): void {
+  callWords[CallWord.DEBUGGED] = inspectorUrl() === undefined ? 0 : 1;
 }

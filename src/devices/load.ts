@@ -71,7 +71,7 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
 export async function planDevice(spec: string, baseDirectory: string): Promise<DevicePlan> {
   const { name, options, mdevs, ...place } = parseDeviceSpec(spec);
   const calls = new ModelCalls(spec);
-  const device = await calls.own(() => loadDevice(name, baseDirectory));
+  const device = await calls.import(() => loadDevice(name, baseDirectory));
   const { transport } = device;
   if (transport === 'pci')
     return { transport, spec, calls, mdevs, ...place, make: (host) => device.factory(host, options) };

@@ -37,13 +37,61 @@ test('what a model leaves behind is known to be its own', async () => {
   const note = () => void owners.push(ModelCalls.ofNow());
   part.call(Method.STEP, undefined, () => void setTimeout(note, 1));
   part.call(Method.STEP, undefined, () => void Promise.resolve().then(note));
-  module.own(() => void setImmediate(note));
+  void module.import(async () => void setImmediate(note));
   part.call(Method.STEP, undefined, nothing);
   note();
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(owners[0], undefined);
   assert.deepEqual(new Set(owners.slice(1)), new Set([part, module]));
   assert.equal(owners.length, 4);
+});
+
+test('the words say whose callbacks Node calls, and that it has come to others between', async () => {
+  ModelCalls.tellCallbacks();
+  const calls = new ModelCalls('vfio8');
+  const now = () => describeCall(callWords[CallWord.LATER]!, callNames);
+  const seen: string[] = [];
+  const see = () => void seen.push(now());
+  await calls.import(async () => {
+    await undefined;
+    see();
+  });
+  assert.equal(callWords[CallWord.LATER], 0);
+  calls.call(Method.STEP, undefined, () => {
+    setTimeout(see, 1);
+    queueMicrotask(see);
+    process.nextTick(() => queueMicrotask(see));
+    void Promise.resolve().then(see).then(see);
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(callWords[CallWord.LATER], 0);
+  assert.deepEqual(seen, ['the import of vfio8', ...Array(5).fill('a timer, microtask or promise of vfio8')]);
+});
+
+test('callbacks of a model that make each other without end are one, however many', async () => {
+  ModelCalls.tellCallbacks();
+  const counts: number[] = [];
+  await new ModelCalls('vfio8').import(async () => {
+    for (let n = 0; n < 100; n++) {
+      await undefined;
+      counts.push(callWords[CallWord.COUNT]!);
+    }
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  // At first what others have queued before is called too.
+  assert.equal(new Set(counts.slice(50)).size, 1);
+  assert.notEqual(callWords[CallWord.COUNT], counts[99]);
+});
+
+test('what a model throws is printed once, by whatever code it has for that', () => {
+  const calls = new ModelCalls('vfio9');
+  let printed = 0;
+  const error = Object.defineProperty(new Error('why'), 'stack', { get: () => `printed ${++printed}` });
+  calls.fail(error);
+  assert.deepEqual(
+    [calls.stack, calls.stack, calls.failure?.endsWith(': why')],
+    ['printed 1', 'printed 1', true],
+  );
 });
 
 test('a module that fails takes its devices with it, and a device no other', () => {
@@ -53,7 +101,7 @@ test('a module that fails takes its devices with it, and a device no other', () 
   assert.deepEqual([module.failure, one.failures, two.failures], [undefined, 1, 0]);
   module.fail('why');
   assert.match(two.failure!, /^the device model of vfio1 failed: why$/);
-  assert.deepEqual([one.failures, two.failures, two.newest], [2, 1, 'why']);
+  assert.deepEqual([one.failures, two.failures, two.stack], [2, 1, 'why']);
   one.recover();
   assert.deepEqual([one.failure, one.failures], [undefined, 2]);
 });

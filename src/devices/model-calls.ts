@@ -14,21 +14,29 @@
  * register access and each DMA, of which an ioctl, 14 us as a whole, may make many. The price is that a model
  * that loops stops everything, until somebody who watches the call words ends the process.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { isPromise } from 'node:util/types';
 import { BrokenInvariant } from '../linux/invariant.js';
 import { CallWord, callWords, Method, methodNames, nameOwner } from './call-words.js';
 
 const owners = new AsyncLocalStorage<ModelCalls>();
 
+/** What a model has thrown. */
+interface Failure {
+  readonly reason: string;
+  readonly stack: string;
+}
+
 export class ModelCalls {
   /** The device's name, for the sentence that says how the model has failed. */
   readonly name: string;
   readonly #number: number;
   readonly #parts: ModelCalls[] = [];
-  #failure: string | undefined;
+  /** What runs when it does on its own: its import, or what it has left behind. */
+  #alone: Method = Method.LATER;
+  #failure: Failure | undefined;
+  #failed: Failure | undefined;
   #failures = 0;
-  #newest: unknown;
 
   constructor(name: string) {
     this.name = name;
@@ -40,9 +48,23 @@ export class ModelCalls {
     return owners.getStore();
   }
 
+  /** From now on the words say whose callbacks are called, too. */
+  static tellCallbacks(): void {
+    createHook({
+      before: () => {
+        const owner = owners.getStore();
+        const before = callWords[CallWord.LATER];
+        callWords[CallWord.LATER] = owner === undefined ? 0 : owner.#number + owner.#alone;
+        // Those of a model that make each other, without end, are one.
+        if (owner !== undefined && before !== 0) return;
+        if (callWords[CallWord.CALL] === 0) callWords[CallWord.COUNT] = (callWords[CallWord.COUNT]! + 1) | 0;
+      },
+    }).enable();
+  }
+
   /** Why the model has failed, or undefined while it works. */
   get failure(): string | undefined {
-    return this.#failure;
+    return this.#failure && `the device model of ${this.name} failed: ${this.#failure.reason}`;
   }
 
   /** How often it has failed since it was made. */
@@ -50,9 +72,9 @@ export class ModelCalls {
     return this.#failures;
   }
 
-  /** What it has thrown when it failed last. */
-  get newest(): unknown {
-    return this.#newest;
+  /** What it has thrown when it failed last, with its stack; undefined: it has never failed. */
+  get stack(): string | undefined {
+    return this.#failed?.stack;
   }
 
   /**
@@ -61,13 +83,18 @@ export class ModelCalls {
   part(name: string): ModelCalls {
     const part = new ModelCalls(name);
     this.#parts.push(part);
-    if (this.#failure !== undefined) part.fail(this.#newest);
+    if (this.#failure !== undefined) part.#fail(this.#failure);
     return part;
   }
 
-  /** `load` is done on behalf of this one: what it leaves behind is its own. */
-  own<T>(load: () => T): T {
-    return owners.run(this, load);
+  /** Imports its module: what that does, and leaves behind, is its own. @throws what `load` rejects with. */
+  async import<T>(load: () => Promise<T>): Promise<T> {
+    this.#alone = Method.IMPORT;
+    try {
+      return await owners.run(this, load);
+    } finally {
+      this.#alone = Method.LATER;
+    }
   }
 
   /**
@@ -102,15 +129,19 @@ export class ModelCalls {
 
   /** The model has thrown `error`, here or on its own. */
   fail(error: unknown): void {
-    this.#failure = `the device model of ${this.name} failed: ${sentence(error)}`;
-    this.#failures++;
-    this.#newest = error;
-    for (const part of this.#parts) part.fail(error);
+    // It may be made so that to print it runs code of the model: once, and here.
+    this.#fail({ reason: printed(error, 'message'), stack: printed(error, 'stack') });
   }
 
   /** The model is reset: what it has failed at is over. */
   recover(): void {
     this.#failure = undefined;
+  }
+
+  #fail(failure: Failure): void {
+    this.#failure = this.#failed = failure;
+    this.#failures++;
+    for (const part of this.#parts) part.#fail(failure);
   }
 
   #begin(method: Method): void {
@@ -126,9 +157,9 @@ function refusePromise(name: string, promise: Promise<unknown>): never {
   throw new TypeError(`${name} returned a promise; what a model does is done when its method returns`);
 }
 
-function sentence(error: unknown): string {
+function printed(error: unknown, part: 'message' | 'stack'): string {
   try {
-    return error instanceof Error ? String(error.message) : String(error);
+    return error instanceof Error ? String(error[part] ?? error.message) : String(error);
   } catch {
     return 'it threw what cannot be printed';
   }

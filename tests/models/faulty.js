@@ -18,8 +18,20 @@ const wrong = {
   11: () => {
     for (;;);
   },
+  13: () => void setTimeout(wrong[11], 1),
+  14: () => void queueMicrotask(queueForever),
+  15: () => void awaitForever(),
+  16: () => setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
   12: () => setImmediate(() => process.nextTick(() => process.abort())),
 };
+
+function queueForever() {
+  queueMicrotask(queueForever);
+}
+
+async function awaitForever() {
+  for (;;) await null;
+}
 
 function explode(what) {
   throw new Error(`thrown by ${what}`);
@@ -27,8 +39,7 @@ function explode(what) {
 
 /** @type {import('ioasid').DeviceFactory} */
 export default function createFaulty(_host, { loads, steps }) {
-  if (loads === 'forever') wrong[11]();
-  if (loads === 'timer') wrong[2]();
+  if (loads !== undefined) wrong[loads]();
   let pending = false;
   return {
     pci: { vendorId: 0x1234, deviceId: 0xbad, classCode: 0, bars: [{ index: 0, size: 4096 }] },

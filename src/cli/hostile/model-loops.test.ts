@@ -1,0 +1,160 @@
+/**
+ * A device model that keeps the server's thread, wherever it does so: the server says which model and in
+ * what, and ends in order, with status 125, whatever signal comes meanwhile. Nothing is left.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { client, devices, faulty, runClient } from '../../testkit/faulty-model.js';
+import {
+  bin,
+  childrenOf,
+  guardsOf,
+  ioasid,
+  isAlive,
+  mountsBelow,
+  Running,
+  until,
+  withoutFuse,
+} from '../../testkit/processes.js';
+
+const model = (name: string) => fileURLToPath(new URL(`../../../tests/models/${name}.js`, import.meta.url));
+
+const [AT_ONCE, IN_TIMER, IN_MICROTASKS, IN_PROMISES, WAITS_IN_IMMEDIATE] = [11, 13, 14, 15, 16];
+const left = 'a timer, microtask or promise of vfio0 has not returned for 2 s';
+
+/** Where it loops once it runs: what the program writes, the device, and what the server says. */
+const places: readonly [what: number, device: readonly string[], said: string][] = [
+  [AT_ONCE, devices, 'writeBar of vfio0 has not returned for 2 s'],
+  [AT_ONCE, ['-d', `${faulty},steps=yes`], 'step of vfio0 has not returned for 2 s'],
+  [IN_TIMER, devices, left],
+  [IN_MICROTASKS, devices, left],
+  [IN_PROMISES, devices, left],
+  [WAITS_IN_IMMEDIATE, devices, left],
+];
+
+/** A run whose command writes `what`, with a process of its own beside; all that have to end with it. */
+async function started(what: number): Promise<{ running: Running; all: number[] }> {
+  const script = `const fd = open(0); console.log('now'); write(fd, ${what}); setTimeout(() => {}, 60_000);`;
+  const command = ['sh', '-c', 'sleep 1000 & exec "$@"', 'sh', ...client(script)];
+  const running = Running.ioasid(['run', ...devices, '--', ...command]);
+  await running.says('now');
+  const all = childrenOf(running.pid).flatMap((pid) => [pid, ...childrenOf(pid)]);
+  return { running, all: [...all, ...guardsOf(all[0]!)] };
+}
+
+const gone = (all: readonly number[]) => until(() => !all.some(isAlive), `the end of processes ${all}`);
+
+describe('a device model that loops', { skip: withoutFuse }, () => {
+  for (const [what, device, said] of places)
+    it(`ends run: ${said}, by ${what}`, () => {
+      const { status, stderr } = runClient(`write(open(0), ${what}); setTimeout(() => {}, 60_000);`, device);
+      assert.deepEqual([status, stderr], [125, `ioasid: the server ends: ${said}\n`]);
+    });
+
+  for (const [device, said] of [
+    [`${faulty},loads=${AT_ONCE}`, 'the factory of vfio0'],
+    [`${faulty},loads=${IN_PROMISES}`, 'a timer, microtask or promise of vfio0'],
+    [model('loops-at-import'), `the import of ${model('loops-at-import')}`],
+  ] as const)
+    it(`before there is a command ends run: ${said.replace(/\S*\//, '')}`, () => {
+      const { status, stdout, stderr } = ioasid(['run', '-d', device, '--', 'echo', 'begun']);
+      assert.deepEqual([status, stdout], [125, '']);
+      assert.match(
+        stderr.replaceAll(said, 'it'),
+        /^ioasid: the server ends: it has not returned for \d+ s\n$/,
+      );
+    });
+
+  for (const what of [AT_ONCE, IN_TIMER])
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+      it(`ends run when ${signal} comes meanwhile, and nothing is left, by ${what}`, async () => {
+        const { running, all } = await started(what);
+        running.kill(signal);
+        assert.deepEqual(await running.ended, { status: 125, signal: null });
+        assert.doesNotMatch(running.output, /FUSE/);
+        await gone(all);
+      });
+
+  it('leaves nothing when run is killed meanwhile', async () => {
+    const { running, all } = await started(AT_ONCE);
+    running.kill('SIGKILL');
+    await running.ended;
+    await gone(all);
+  });
+
+  it('leaves nothing when timeout(1) has sent its signal, or whoever started run is killed', async () => {
+    // Processes are found by what they are told to sleep.
+    const mark = `1000.${process.pid}`;
+    const script = `const fd = open(0); console.log('now'); write(fd, ${AT_ONCE}); later(() => {});`;
+    const command = ['sh', '-c', `sleep ${mark} & exec "$@"`, 'sh', ...client(script)];
+    const run = [process.execPath, bin, 'run', ...devices, '--', ...command];
+    const timed = spawn('timeout', ['1', ...run], { stdio: 'ignore' });
+    assert.deepEqual(await once(timed, 'close'), [124, null]);
+    const parent = spawn('sh', ['-c', '"$@" & wait', 'sh', ...run]);
+    await once(parent.stdout, 'data');
+    assert.ok(processesThatSay(mark).length > 0);
+    parent.kill('SIGKILL');
+    await until(() => processesThatSay(mark).length === 0, 'the end of all processes');
+  });
+
+  it('ends serve the same way, and its folder is unmounted', async (t) => {
+    const folder = emptyFolder(t);
+    const server = Running.ioasid(['serve', ...devices, folder]);
+    await server.says('vfio2');
+    const [file, ...args] = client(`write(open(0), ${IN_TIMER}); setTimeout(() => {}, 60_000);`, folder);
+    const program = spawn(file!, args, { stdio: 'ignore' });
+    assert.deepEqual(await server.ended, { status: 125, signal: null });
+    assert.ok(server.output.includes(left), server.output);
+    await until(() => mountsBelow(folder).length === 0, 'the folder to be unmounted');
+    program.kill('SIGKILL');
+    await once(program, 'close');
+    assert.deepEqual(readdirSync(folder), []);
+  });
+});
+
+describe('a device model that takes its time', { skip: withoutFuse }, () => {
+  it('at a breakpoint of a debugger is left alone', async () => {
+    const script = `console.log('now'); write(open(0), ${AT_ONCE});`;
+    const run = spawn(process.execPath, ['--inspect=0', bin, 'run', ...devices, '--', ...client(script)]);
+    await once(run.stdout, 'data');
+    await sleep(4000);
+    assert.deepEqual([run.exitCode, run.signalCode], [null, null]);
+    run.kill('SIGKILL');
+    await once(run, 'close');
+  });
+
+  it('in its import, waiting, is left alone until a signal comes', async (t) => {
+    const waits = ['-d', model('waits-at-import')];
+    const run = Running.ioasid(['run', ...waits, '--', 'true']);
+    const serve = Running.ioasid(['serve', ...waits, emptyFolder(t)]);
+    await sleep(1000);
+    for (const server of [run, serve]) {
+      server.kill('SIGTERM');
+      assert.deepEqual(await server.ended, { status: null, signal: 'SIGTERM' });
+      assert.equal(server.output, '');
+    }
+  });
+});
+
+function processesThatSay(mark: string): string[] {
+  return readdirSync('/proc').filter((name) => {
+    try {
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(mark);
+    } catch {
+      return false;
+    }
+  });
+}
+
+function emptyFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
