@@ -2,21 +2,23 @@
  * The launcher as the server sees it: a child process that hands over its FUSE connection, is told to go on,
  * and is the user's command from then on.
  */
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { closeSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { copyDescriptor } from '../linux/fd-identity.js';
+import { socketPair } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
-import {
-  type LauncherDescriptors,
-  type LauncherMessage,
-  type LaunchFailure,
-  type LaunchMode,
-  type LaunchPlan,
-  OUR_FAULT,
+import { spawn } from '../linux/spawn.js';
+import { Change, WaitStates } from '../linux/wait-states.js';
+import type {
+  LauncherDescriptors,
+  LauncherMessage,
+  LaunchFailure,
+  LaunchMode,
+  LaunchPlan,
 } from './launch-plan.js';
 
 const script = fileURLToPath(new URL('./launcher.js', import.meta.url));
@@ -60,20 +62,6 @@ function launcherEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')));
 }
 
-/**
- * Its standard streams are ours, so are the inherited descriptors; the socket takes the first number that is
- * free.
- */
-function descriptors(inherited: readonly number[]): { stdio: StdioOptions; control: number } {
-  const stdio: ('inherit' | 'ignore' | 'pipe' | number)[] = ['inherit', 'inherit', 'inherit'];
-  let control = 3;
-  while (inherited.includes(control)) control++;
-  for (let fd = 3; fd <= Math.max(control, ...inherited); fd++) {
-    stdio.push(fd === control ? 'pipe' : inherited.includes(fd) ? fd : 'ignore');
-  }
-  return { stdio, control };
-}
-
 /** What it takes to serve ioctls that return new descriptors; `root` is the mounted root directory. */
 export type NewFdDescriptors = TrapDescriptors & { readonly root: number };
 
@@ -89,35 +77,39 @@ export interface Connection {
   readonly lifeline: number;
 }
 
+/** So often the launcher is looked for without a signal; that keeps Node's loop going as long as it lives. */
+const LOOK_MS = 1000;
+
 export class LauncherProcess {
   /** Rejected when there will be none. */
   readonly connection: Promise<Connection>;
   readonly ending: Promise<Ending>;
-  readonly #child: ChildProcess;
+  readonly pid: number;
   readonly #control: Socket;
+  readonly #states = new WaitStates();
+  #ended = false;
   #failure: LaunchFailure | undefined;
 
-  /** `trapped`: the ioctls that return new descriptors. */
+  /**
+   * `inherited`: descriptors that the command is given, beside the standard streams; `trapped`: the ioctls
+   * that return new ones. @throws Refusal as `spawn`.
+   */
   constructor(inherited: readonly number[], trapped: readonly number[]) {
+    const [own, theirs] = socketPair();
     const mode = launchMode();
-    const { stdio, control } = descriptors(inherited);
-    const [file, ...args] = unshareCommand(mode, [
-      process.execPath,
-      script,
-      String(control),
-      mode,
-      String(process.pid),
-      [...trapped, JOIN].join(','),
-    ]);
-    this.#child = spawn(file!, args, { stdio, env: launcherEnvironment() });
-    this.#control = this.#child.stdio[control as 3] as unknown as Socket;
-    this.ending = this.#end(file!);
+    // The lowest numbers are those that the launcher's Node keeps from the processes that it starts.
+    const control = lowestFree(inherited);
+    const command = [process.execPath, script, String(control), mode, String(process.pid)];
+    const argv = unshareCommand(mode, [...command, [...trapped, JOIN].join(',')]);
+    const same = [0, 1, 2, ...inherited].map((fd) => [fd, fd] as const);
+    const descriptors = new Map([...same, [control, theirs]]);
+    process.on('SIGCHLD', this.#look);
+    this.pid = spawn(argv, launcherEnvironment(), descriptors);
+    closeSync(theirs);
+    this.#control = new Socket({ fd: own, readable: true, writable: true });
+    this.ending = this.#end();
     this.connection = this.#connect();
     this.connection.catch(() => undefined);
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? 0;
   }
 
   /** Lets the launcher become the command. */
@@ -126,7 +118,7 @@ export class LauncherProcess {
   }
 
   kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
+    if (!this.#ended) process.kill(this.pid, signal);
   }
 
   #connect(): Promise<Connection> {
@@ -163,13 +155,34 @@ export class LauncherProcess {
     };
   }
 
-  #end(file: string): Promise<Ending> {
-    return new Promise((resolve) => {
-      this.#child.on('error', (error) => {
-        const failure = { status: OUR_FAULT, reason: `${file} cannot be started: ${error.message}` };
-        resolve({ status: null, signal: null, failure });
-      });
-      this.#child.on('close', (status, signal) => resolve({ status, signal, failure: this.#failure }));
-    });
+  /** It has ended when its process has, and all that it had to say is read. */
+  #end(): Promise<Ending> {
+    const said = new Promise((resolve) => this.#control.on('close', resolve));
+    const timer = setInterval(this.#look, LOOK_MS);
+    const changed = new Promise<Omit<Ending, 'failure'>>((resolve) =>
+      this.#states.watch(this.pid, (change, status) => {
+        if (change > Change.DUMPED) return;
+        this.#ended = true;
+        clearInterval(timer);
+        process.off('SIGCHLD', this.#look);
+        resolve(
+          change === Change.EXITED ? { status, signal: null } : { status: null, signal: nameOf(status) },
+        );
+      }),
+    );
+    return changed.then((ending) => said.then(() => ({ ...ending, failure: this.#failure })));
   }
+
+  readonly #look = () => this.#states.look();
+}
+
+function lowestFree(taken: readonly number[]): number {
+  let fd = 3;
+  while (taken.includes(fd)) fd++;
+  return fd;
+}
+
+function nameOf(signal: number): NodeJS.Signals {
+  const found = Object.entries(constants.signals).find(([, number]) => number === signal);
+  return (found?.[0] ?? 'SIGKILL') as NodeJS.Signals;
 }

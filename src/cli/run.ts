@@ -22,10 +22,7 @@ export async function run(command: readonly string[], options: MachineArguments)
   keepErrorsBlocking();
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
-  const launcher = new LauncherProcess(
-    inherited,
-    options.iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls,
-  );
+  const launcher = start(inherited, options);
   forwardSignals((signal) => launcher.kill(signal));
 
   // While the launcher starts, so that neither waits for the other.
@@ -65,6 +62,14 @@ export async function run(command: readonly string[], options: MachineArguments)
   const ending = await launcher.ending;
   service.end();
   return endAs(ending);
+}
+
+function start(inherited: readonly number[], { iommuTest }: MachineArguments): LauncherProcess {
+  try {
+    return new LauncherProcess(inherited, iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls);
+  } catch (error) {
+    return fail(OUR_FAULT, (error as Error).message);
+  }
 }
 
 /**

@@ -9,6 +9,7 @@
 import { existsSync } from 'node:fs';
 import { Errno } from './errno.js';
 import { address, check, lastErrno, libc } from './ffi.js';
+import { StringArray } from './string-array.js';
 
 const SIGPIPE = 13;
 const SIGXFSZ = 25;
@@ -20,27 +21,6 @@ const RLIMIT_NOFILE = 7;
 
 /** Where commands are looked for when the environment has no PATH: what execvp(3) uses. */
 const defaultPath = '/bin:/usr/bin';
-
-/**
- * A NUL-terminated array of C strings and its address. The object must stay reachable as long as the address
- * is used.
- */
-class StringArray {
-  readonly address: number;
-  readonly #bytes: Buffer;
-
-  constructor(strings: readonly Buffer[]) {
-    const pointers = 8 * (strings.length + 1);
-    const length = strings.reduce((sum, string) => sum + string.length + 1, pointers);
-    this.#bytes = Buffer.alloc(Math.max(length, 128));
-    this.address = address(this.#bytes);
-    let at = pointers;
-    for (const [index, string] of strings.entries()) {
-      this.#bytes.writeBigUInt64LE(BigInt(this.address + at), 8 * index);
-      at += string.copy(this.#bytes, at) + 1;
-    }
-  }
-}
 
 /** The files that `name` may mean, in the order in which a shell tries them. */
 function candidates(name: Buffer, env: readonly Buffer[]): Buffer[] {

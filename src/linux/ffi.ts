@@ -53,6 +53,18 @@ const signatures = {
   syscall: 'long syscall(long number, long a, long b, long c)',
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   syscall6: 'long syscall(long number, long a, long b, long c, long d, long e, long f)',
+  waitid: 'int waitid(int kind, int id, uintptr_t info, int options)',
+  posix_spawnp:
+    'int posix_spawnp(uintptr_t pid, uintptr_t file, uintptr_t actions, uintptr_t attributes, uintptr_t argv, uintptr_t envp)',
+  posix_spawn_file_actions_init: 'int posix_spawn_file_actions_init(uintptr_t actions)',
+  posix_spawn_file_actions_adddup2:
+    'int posix_spawn_file_actions_adddup2(uintptr_t actions, int fd, int target)',
+  posix_spawn_file_actions_destroy: 'int posix_spawn_file_actions_destroy(uintptr_t actions)',
+  posix_spawnattr_init: 'int posix_spawnattr_init(uintptr_t attributes)',
+  posix_spawnattr_setflags: 'int posix_spawnattr_setflags(uintptr_t attributes, short flags)',
+  posix_spawnattr_setsigmask: 'int posix_spawnattr_setsigmask(uintptr_t attributes, uintptr_t set)',
+  posix_spawnattr_setsigdefault: 'int posix_spawnattr_setsigdefault(uintptr_t attributes, uintptr_t set)',
+  posix_spawnattr_destroy: 'int posix_spawnattr_destroy(uintptr_t attributes)',
   execve: 'int execve(uintptr_t path, uintptr_t argv, uintptr_t envp)',
   pthread_sigmask: 'int pthread_sigmask(int how, uintptr_t set, uintptr_t before)',
   signal: 'uintptr_t signal(int number, uintptr_t handler)',

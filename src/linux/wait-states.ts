@@ -1,0 +1,69 @@
+/**
+ * WaitStates: what becomes of the processes and threads that this process waits for, its children and those
+ * it traces: the only place that asks waitid(2).
+ *
+ * Node's own child_process asks too, for each child that it has started, and takes any state for the end: a
+ * process that is to be traced must not be such a child (spawn.ts). In turn nothing is taken away here from a
+ * child that is not watched: a look shows whose news there are, and only what is watched is taken.
+ */
+import { addressOf, libc } from './ffi.js';
+
+const P_ALL = 0;
+const P_PID = 1;
+const WNOHANG = 1;
+const WSTOPPED = 2;
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+const WALL = 0x40000000;
+const ANY_NEWS = WNOHANG | WSTOPPED | WEXITED | WALL;
+
+/** siginfo_t as 32-bit words. */
+const CODE = 2;
+const PID = 4;
+const STATUS = 6;
+
+/** How a process or thread has changed (CLD_*, sigaction(2)). */
+export const Change = { EXITED: 1, KILLED: 2, DUMPED: 3, TRAPPED: 4, STOPPED: 5, CONTINUED: 6 } as const;
+
+/**
+ * What has become of one: a Change, and its exit status, or signal, or for a traced one the signal with the
+ * event above it (ptrace(2)).
+ */
+export type OnChange = (change: number, status: number) => void;
+
+export class WaitStates {
+  readonly #watched = new Map<number, OnChange>();
+  readonly #info = new Int32Array(32);
+  readonly #at = addressOf(new Uint8Array(this.#info.buffer));
+
+  /** From now on `onChange` is told of process or thread `id`, by `look`, until its end. */
+  watch(id: number, onChange: OnChange): void {
+    this.#watched.set(id, onChange);
+  }
+
+  /** Tells all there is. To be called when SIGCHLD has come. */
+  look(): void {
+    for (;;) {
+      const id = this.#news(P_ALL, 0, WNOWAIT);
+      if (id === 0) return;
+      if (!this.#take(id)) break;
+    }
+    // News of somebody else's child stand before those of ours.
+    for (const id of [...this.#watched.keys()]) while (this.#take(id));
+  }
+
+  #take(id: number): boolean {
+    const onChange = this.#watched.get(id);
+    if (onChange === undefined || this.#news(P_PID, id, 0) === 0) return false;
+    const change = this.#info[CODE]!;
+    if (change <= Change.DUMPED) this.#watched.delete(id);
+    onChange(change, this.#info[STATUS]!);
+    return true;
+  }
+
+  /** @returns whose news are in #info; 0: there are none. */
+  #news(kind: number, id: number, flags: number): number {
+    this.#info[PID] = 0;
+    return libc().waitid(kind, id, this.#at, ANY_NEWS | flags) === 0 ? this.#info[PID]! : 0;
+  }
+}
