@@ -11,6 +11,7 @@ import { copyDescriptor } from '../linux/fd-identity.js';
 import { socketPair } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
+import { ioctlRule } from '../linux/seccomp.js';
 import { spawn } from '../linux/spawn.js';
 import { Change, WaitStates } from '../linux/wait-states.js';
 import type {
@@ -100,7 +101,8 @@ export class LauncherProcess {
     // The lowest numbers are those that the launcher's Node keeps from the processes that it starts.
     const control = lowestFree(inherited);
     const command = [process.execPath, script, String(control), mode, String(process.pid)];
-    const argv = unshareCommand(mode, [...command, [...trapped, JOIN].join(',')]);
+    const rules = [ioctlRule([...trapped, JOIN])];
+    const argv = unshareCommand(mode, [...command, JSON.stringify(rules)]);
     const same = [0, 1, 2, ...inherited].map((fd) => [fd, fd] as const);
     const descriptors = new Map([...same, [control, theirs]]);
     process.on('SIGCHLD', this.#look);

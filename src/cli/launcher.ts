@@ -3,7 +3,7 @@
  * becomes the command.
  *
  * Arguments: the descriptor of the server's socket (launch-plan.ts), the LaunchMode, the server's process id,
- * and the ioctls to trap, separated by commas. From the first line on it dies with the server. It is started
+ * and the rules by which calls are trapped. From the first line on it dies with the server. It is started
  * for every `ioasid run`, so it imports as little as possible.
  */
 import { closeSync, readSync, writeSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
 import { joinTrap, type TrapDescriptors } from '../linux/nested-trap.js';
-import { trapIoctls } from '../linux/seccomp.js';
+import { type TrapRule, trapCalls } from '../linux/seccomp.js';
 import { nameToGuard, startGuard } from './guard.js';
 import {
   hostFolder,
@@ -29,7 +29,7 @@ import { showSysfs } from './sysfs-mount.js';
 const control = Number(process.argv[2]);
 const mode = process.argv[3] as LaunchMode;
 const server = Number(process.argv[4]);
-const trapped = process.argv[5]!.split(',').map(Number);
+const trapped = JSON.parse(process.argv[5]!) as TrapRule[];
 
 function send(message: LauncherMessage): void {
   writeSync(control, `${JSON.stringify(message)}\n`);
@@ -71,7 +71,7 @@ function restoreDev(oldDev: number, binds: readonly string[]): void {
  */
 function trap(fuse: number): TrapDescriptors | null {
   try {
-    const listener = trapIoctls(trapped);
+    const listener = trapCalls(trapped);
     return { listener, calls: listener };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

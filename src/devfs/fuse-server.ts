@@ -11,11 +11,11 @@
  */
 
 import type { DeviceNode } from '../file/device-node.js';
+import { CallListener } from '../linux/call-listener.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
-import { IoctlListener } from '../linux/ioctl-listener.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
@@ -26,7 +26,7 @@ import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
 import type { StandIn } from './stand-in.js';
-import { TrappedIoctls } from './trapped-ioctls.js';
+import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
 
 export type { TreeEntry } from './device-tree.js';
@@ -185,8 +185,8 @@ export class FuseServer {
    * as long as anything is served.
    */
   trapped({ root, ...trap }: TrapDescriptors & { readonly root: number }): LoopSource {
-    return new TrappedIoctls(
-      new IoctlListener(trap),
+    return new TrappedCalls(
+      new CallListener(trap),
       this.#identification,
       new BlankFiles(this.#tree, root),
       this.#turns,

@@ -4,18 +4,19 @@
  * filesystem is gone, so the newest server that names it has it.
  */
 
+import type { CallListener } from '../linux/call-listener.js';
 import { Refusal } from '../linux/errno.js';
 import { copyDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
-import type { IoctlListener } from '../linux/ioctl-listener.js';
 import { mayJoin } from '../linux/nested-trap.js';
-import { type TrappedIoctl, writeCall } from '../linux/trapped-ioctl.js';
+import { descriptorOf } from '../linux/seccomp.js';
+import { type TrappedCall, writeCall } from '../linux/trapped-call.js';
 
 export class NestedServers {
-  readonly #listener: IoctlListener;
+  readonly #listener: CallListener;
   readonly #sockets = new Map<number, number>();
 
-  constructor(listener: IoctlListener) {
+  constructor(listener: CallListener) {
     this.#listener = listener;
   }
 
@@ -23,24 +24,25 @@ export class NestedServers {
    * Answers a JOIN: hands the listener to whoever may have it. Everybody else's call goes on to the kernel,
    * which knows no such ioctl.
    */
-  join(call: TrappedIoctl): void {
+  join(call: TrappedCall): void {
     const number = mayJoin(call) ? this.#admit(call) : undefined;
     if (number === undefined) this.#listener.pass(call.id);
     else this.#listener.answer(call.id, number);
   }
 
   /** Hands `call` to the server whose file it is on. @returns false when it is nobody's here. */
-  handOn(call: TrappedIoctl): boolean {
+  handOn(call: TrappedCall): boolean {
     if (this.#sockets.size === 0) return false;
     const device = deviceOf(call);
     const socket = device === undefined ? undefined : this.#sockets.get(device);
     return socket !== undefined && writeCall(socket, call);
   }
 
-  #admit({ id, tid, fd, arg: device }: TrappedIoctl): number | undefined {
+  #admit({ id, tid, ints, args }: TrappedCall): number | undefined {
+    const device = args[2]!;
     let socket: number | undefined;
     try {
-      socket = copyDescriptor(tid, fd);
+      socket = copyDescriptor(tid, ints[0]!);
       const number = this.#listener.give(id, this.#listener.listener);
       this.#forget(device);
       this.#sockets.set(device, socket);
@@ -63,9 +65,9 @@ export class NestedServers {
  * The filesystem of the file that the call is on; undefined when the kernel will refuse the call anyway, or
  * does not tell.
  */
-function deviceOf({ tid, fd }: TrappedIoctl): number | undefined {
+function deviceOf(call: TrappedCall): number | undefined {
   try {
-    return identifyDescriptor(tid, fd)?.device;
+    return identifyDescriptor(call.tid, descriptorOf(call))?.device;
   } catch (error) {
     if (error instanceof Refusal) return undefined;
     throw error;

@@ -3,7 +3,7 @@
  *
  * One object serves many requests; `begin` points it to the next caller. It names the caller by thread id.
  * With a FUSE request that is safe: the thread sleeps in the kernel until it is answered, so the id cannot
- * come to mean somebody else meanwhile. Where the thread may be killed before (trapped-ioctls.ts),
+ * come to mean somebody else meanwhile. Where the thread may be killed before (trapped-calls.ts),
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';

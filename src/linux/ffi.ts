@@ -53,9 +53,10 @@ const signatures = {
   syscall: 'long syscall(long number, long a, long b, long c)',
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   syscall6: 'long syscall(long number, long a, long b, long c, long d, long e, long f)',
+  ptrace: 'long ptrace(long request, int pid, uintptr_t address, uintptr_t data)',
   waitid: 'int waitid(int kind, int id, uintptr_t info, int options)',
   posix_spawnp:
-    'int posix_spawnp(uintptr_t pid, uintptr_t file, uintptr_t actions, uintptr_t attributes, uintptr_t argv, uintptr_t envp)',
+    'int posix_spawnp(uintptr_t pid, uintptr_t file, uintptr_t a, uintptr_t b, uintptr_t argv, uintptr_t e)',
   posix_spawn_file_actions_init: 'int posix_spawn_file_actions_init(uintptr_t actions)',
   posix_spawn_file_actions_adddup2:
     'int posix_spawn_file_actions_adddup2(uintptr_t actions, int fd, int target)',

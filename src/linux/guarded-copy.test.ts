@@ -1,46 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { testMachineCodes } from '../testkit/assembler.js';
 import { PAGE } from '../testkit/child.js';
 import { addressOf, libc, viewMemory } from './ffi.js';
-import { assembled, guardedCopy, machineCodes } from './guarded-copy.js';
+import { guardedCopy, machineCodes } from './guarded-copy.js';
 
 const without =
   guardedCopy() === undefined ? `no guarded copy on ${process.platform} ${process.arch}` : false;
-const assemblers: Record<string, readonly string[]> = {
-  x64: ['x86_64-linux-gnu-as', '--64', '-msyntax=intel', '-mnaked-reg'],
-  arm64: ['aarch64-linux-gnu-as'],
-};
-
-for (const [arch, code] of Object.entries(machineCodes)) {
-  const [as, ...flags] = assemblers[arch]!;
-  const skip = spawnSync(as!, ['--version']).status === 0 ? false : `there is no ${as} here`;
-  test(`the machine code for ${arch} is that of the instructions beside it`, { skip }, (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
-    t.after(() => rmSync(folder, { recursive: true }));
-    const instructions = code.text.split('\n').map((line) => line.split('|')[1] ?? '');
-    const offsets = ['handler', 'previous'].map((label) => `.quad ${label} - copy`);
-    const [source, object, binary] = ['a.s', 'a.o', 'a.bin'].map((name) => join(folder, name)) as [
-      string,
-      string,
-      string,
-    ];
-    writeFileSync(source, `${[...instructions, ...offsets].join('\n')}\n`);
-    execFileSync(as!, [...flags, '-o', object, source]);
-    execFileSync(as!.replace(/as$/, 'objcopy'), ['-O', 'binary', '-j', '.text', object, binary]);
-    const found = readFileSync(binary);
-    const bytes = assembled(code);
-    assert.deepEqual(new Uint8Array(found.subarray(0, bytes.length)), bytes);
-    assert.deepEqual(
-      [code.handler, code.previous],
-      [0, 8].map((at) => Number(found.readBigUInt64LE(code.previous + at))),
-    );
-  });
-}
+testMachineCodes(machineCodes);
 
 /** A memfd of `pages` pages, mapped with one page more, and its memory. */
 function shortFile(pages: number): { at: number; bytes: Uint8Array; close(): void } {

@@ -10,45 +10,22 @@
  * handled as if we were not there. No state is shared between copy and handler, so threads do not matter, nor
  * does who else has mapped what.
  *
- * Both must be machine code, because no JavaScript can run there: it lies in a page of its own, written here
- * and then made executable and read-only. Each line of the tables below is the code and the instruction that
- * it is, which a test has assembled again. Where there is no table for the processor, or no page may become
- * executable, there is no such copy.
+ * Both must be machine code, because no JavaScript can run there (machine-code.ts). Where there is none for
+ * the processor, or no page may become executable, there is no such copy.
  *
  * A copy moves 8, 4, 2 and 1 bytes at a time as far as they go, so that an aligned word never appears half
  * written.
  */
-import { callable, libc, viewMemory } from './ffi.js';
+import { callable } from './ffi.js';
+import { installHandler, type MachineCode } from './machine-code.js';
 
-const PROT_READ_WRITE = 3;
-const PROT_READ_EXEC = 5;
-const MAP_PRIVATE_ANONYMOUS = 0x22;
-const MAP_FAILED = 2 ** 63;
 const SIGBUS = 7;
-const SA_SIGINFO = 4;
-/** On the alternate stack if the thread has one; interrupted calls go on after a signal that was not ours. */
-const SA_ONSTACK_RESTART = 0x18000000;
-const PAGE = 4096;
-
-/** struct sigaction of the C library: handler 0, mask 8, flags 136, restorer 144. */
-const HANDLER = 0;
-const FLAGS = 136;
-const ACTION_BYTES = 152;
 
 /**
  * Copies `length` bytes between addresses. @returns how many it copied; fewer where there was no memory, on
  * either side.
  */
 export type GuardedCopy = (target: number, source: number, length: number) => number;
-
-export interface MachineCode {
-  /** `code | instruction | remark`; the code in bytes, or in words with the lowest byte first. */
-  readonly text: string;
-  /** Offset of the handler of SIGBUS; the copy is at 0. */
-  readonly handler: number;
-  /** Offset of the kernel's struct sigaction of what was there before: zeros but for the handler. */
-  readonly previous: number;
-}
 
 /** By process.arch. */
 export const machineCodes: Readonly<Record<string, MachineCode>> = {
@@ -173,41 +150,9 @@ export function guardedCopy(): GuardedCopy | undefined {
   return made.copy;
 }
 
-/** The bytes of the first column. */
-export function assembled({ text }: MachineCode): Uint8Array {
-  const bytes: number[] = [];
-  for (const line of text.split('\n')) {
-    for (const [unit] of line.split('|')[0]!.matchAll(/\w+/g)) {
-      for (let end = unit.length; end > 0; end -= 2)
-        bytes.push(Number.parseInt(unit.slice(end - 2, end), 16));
-    }
-  }
-  return Uint8Array.from(bytes);
-}
-
 function make(code: MachineCode | undefined): GuardedCopy | undefined {
-  if (code === undefined) return undefined;
-  const before = new Uint8Array(ACTION_BYTES);
-  if (libc().sigaction(SIGBUS, null, before) !== 0) return undefined;
-  const page = libc().mmap(0, PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
-  if (page >= MAP_FAILED) return undefined;
-  const bytes = viewMemory(page, PAGE);
-  bytes.set(assembled(code));
-  bytes.set(before.subarray(HANDLER, HANDLER + 8), code.previous);
-  const executable = libc().mprotect(page, PAGE, PROT_READ_EXEC) === 0;
-  if (!executable || libc().sigaction(SIGBUS, handledAt(page + code.handler), null) !== 0) {
-    libc().munmap(page, PAGE);
-    return undefined;
-  }
+  const page = code && installHandler(SIGBUS, code);
+  if (page === undefined) return undefined;
   const copy = callable(page, 'uintptr_t', ['uintptr_t', 'uintptr_t', 'ulong']);
   return (target, source, length) => copy(target, source, length) - target;
-}
-
-/** A struct sigaction. */
-function handledAt(address: number): Uint8Array {
-  const action = new Uint8Array(ACTION_BYTES);
-  const view = new DataView(action.buffer);
-  view.setBigUint64(HANDLER, BigInt(address), true);
-  view.setInt32(FLAGS, SA_SIGINFO | SA_ONSTACK_RESTART, true);
-  return action;
 }

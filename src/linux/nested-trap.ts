@@ -13,7 +13,7 @@ import { connectionDevice } from './fd-identity.js';
 import { socketPair } from './fd-passing.js';
 import { libc } from './ffi.js';
 import { userOfThread } from './proc.js';
-import type { TrappedIoctl } from './trapped-ioctl.js';
+import type { TrappedCall } from './trapped-call.js';
 
 /** _IO(';', 0xfe), on a socket. */
 export const JOIN = 0x3bfe;
@@ -45,7 +45,7 @@ export function joinTrap(fuse: number): TrapDescriptors | undefined {
  * May the thread of `call` be given the listener? It is asked for by a socket, of a process of the same user,
  * to whom process ids mean the same as here.
  */
-export function mayJoin({ tid, fd }: TrappedIoctl): boolean {
+export function mayJoin({ tid, ints: [fd] }: TrappedCall): boolean {
   try {
     if (userOfThread(tid) !== process.geteuid?.()) return false;
     if (readlinkSync(`/proc/${tid}/ns/pid`) !== readlinkSync('/proc/self/ns/pid')) return false;

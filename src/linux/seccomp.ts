@@ -1,14 +1,15 @@
 /**
- * ioctls of other processes, taken out of their way: seccomp(2) with SECCOMP_RET_USER_NOTIF
+ * System calls of other processes, taken out of their way: seccomp(2) with SECCOMP_RET_USER_NOTIF
  * (seccomp_unotify(2)).
  *
- * A process that has called `trapIoctls`, and all that it starts, sleep in every ioctl(2) whose number is
- * among those given, until the holder of the listener (IoctlListener) has answered. All other system calls
- * pass; the kernel knows that and asks the filter about ioctl(2) alone. 32-bit and x32 calls pass too: our
- * structs are 64-bit ones.
+ * A process that has called `trapCalls`, and all that it starts, sleep in every call that a rule names, until
+ * the holder of the listener (CallListener) has answered. All others pass; the kernel knows that of a call
+ * that no rule is about, and does not ask the filter. 32-bit and x32 calls pass too: our structs are 64-bit
+ * ones.
  */
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
+import type { TrappedCall } from './trapped-call.js';
 
 const SECCOMP_SET_MODE_FILTER = 1;
 /** Without it, older kernels turn on a slow mitigation against Spectre in every process with a filter. */
@@ -19,43 +20,88 @@ const FLAG_WAIT_KILLABLE_RECV = 1 << 5;
 const RET_USER_NOTIF = 0x7fc00000;
 const RET_ALLOW = 0x7fff0000;
 
-/** Classic BPF (linux/filter.h): load a word of struct seccomp_data, jump if equal, return. */
+/** Classic BPF (linux/filter.h): load a word of struct seccomp_data, mask it, jump if equal, return. */
 const LOAD = 0x20;
+const AND = 0x54;
 const JUMP_EQUAL = 0x15;
 const RETURN = 0x06;
-/**
- * struct seccomp_data: nr 0, arch 4, ip 8, args 16. The kernel takes the low half of ioctl's second argument.
- */
+/** struct seccomp_data: nr 0, arch 4, ip 8, args 16; of each argument the low half comes first. */
 const DATA_NR = 0;
 const DATA_ARCH = 4;
-const DATA_COMMAND = 24;
+const DATA_ARGUMENTS = 16;
 
-/** AUDIT_ARCH_*, and the numbers of ioctl(2) and seccomp(2). */
-const machines: Partial<Record<string, { arch: number; ioctl: number; seccomp: number }>> = {
-  x64: { arch: 0xc000003e, ioctl: 16, seccomp: 317 },
-  arm64: { arch: 0xc00000b7, ioctl: 29, seccomp: 277 },
+/** AUDIT_ARCH_*, and the numbers of system calls. */
+const machines: Partial<Record<string, { arch: number; ioctl: number; mmap: number; seccomp: number }>> = {
+  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, seccomp: 317 },
+  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, seccomp: 277 },
 };
 
-/** The filter as a program of struct sock_filter: code u16, jt u8, jf u8, k u32. */
-export function ioctlFilter(
-  machine: { arch: number; ioctl: number },
-  commands: readonly number[],
-): Uint8Array {
-  const pass = 5 + commands.length;
-  const step = (at: number, k: number, yes: number, no: number) =>
-    [JUMP_EQUAL, yes - at - 1, no - at - 1, k] as const;
-  const program: (readonly [code: number, yes: number, no: number, k: number])[] = [
-    [LOAD, 0, 0, DATA_ARCH],
-    step(1, machine.arch, 2, pass),
-    [LOAD, 0, 0, DATA_NR],
-    step(3, machine.ioctl, 4, pass),
-    [LOAD, 0, 0, DATA_COMMAND],
-    ...commands.map((command, i) => step(5 + i, command, pass + 1, 6 + i)),
-    [RETURN, 0, 0, RET_ALLOW],
-    [RETURN, 0, 0, RET_USER_NOTIF],
+/** The calls of number `nr` are trapped whose argument has one of `values` in the bits of `mask`. */
+export interface TrapRule {
+  readonly nr: number;
+  /** Which argument; its low half is looked at. */
+  readonly argument: number;
+  readonly mask?: number;
+  readonly values: readonly number[];
+}
+
+/** MAP_SHARED, and not MAP_ANONYMOUS. */
+const SHARED = 1;
+const SHARED_OR_ANONYMOUS = 0x21;
+
+/** The ioctls `commands`. The kernel takes the low half of their second argument. */
+export function ioctlRule(commands: readonly number[], arch: string = process.arch): TrapRule {
+  return { nr: machines[arch]?.ioctl ?? -1, argument: 1, values: commands };
+}
+
+/** Shared mappings of files. */
+export function sharedMappingRule(arch: string = process.arch): TrapRule {
+  return { nr: machines[arch]?.mmap ?? -1, argument: 3, mask: SHARED_OR_ANONYMOUS, values: [SHARED] };
+}
+
+/** Is the call one of mmap(2)? */
+export function isMapping({ nr }: TrappedCall): boolean {
+  return nr === machines[process.arch]?.mmap;
+}
+
+/** The descriptor that the call is on. */
+export function descriptorOf(call: TrappedCall): number {
+  return call.ints[isMapping(call) ? 4 : 0]!;
+}
+
+type Step = readonly [code: number, k: number, yes: number, no: number];
+
+/**
+ * The filter as a program of struct sock_filter: code u16, jt u8, jf u8, k u32. It ends with two steps, to
+ * let the call pass and to trap it, at `pass` and after it.
+ */
+export function trapFilter(arch: number, rules: readonly TrapRule[]): Uint8Array {
+  const lengths = rules.map(({ mask, values }) => 2 + (mask === undefined ? 0 : 1) + values.length);
+  const pass = lengths.reduce((sum, length) => sum + length, 3);
+  const jump = (at: number, k: number, yes: number, no: number): Step => [
+    JUMP_EQUAL,
+    k,
+    yes - at - 1,
+    no - at - 1,
   ];
+  const program: Step[] = [[LOAD, DATA_ARCH, 0, 0], jump(1, arch, 2, pass), [LOAD, DATA_NR, 0, 0]];
+  for (const [i, { nr, argument, mask, values }] of rules.entries()) {
+    const next = program.length + lengths[i]!;
+    program.push(jump(program.length, nr, program.length + 1, next));
+    program.push([LOAD, DATA_ARGUMENTS + 8 * argument, 0, 0]);
+    if (mask !== undefined) program.push([AND, mask, 0, 0]);
+    for (const [at, value] of values.entries()) {
+      const last = at === values.length - 1;
+      program.push(jump(program.length, value, pass + 1, last ? pass : program.length + 1));
+    }
+  }
+  program.push([RETURN, RET_ALLOW, 0, 0], [RETURN, RET_USER_NOTIF, 0, 0]);
+  return encode(program);
+}
+
+function encode(program: readonly Step[]): Uint8Array {
   const bytes = new DataView(new ArrayBuffer(Math.max(128, 8 * program.length)));
-  for (const [i, [code, yes, no, k]] of program.entries()) {
+  for (const [i, [code, k, yes, no]] of program.entries()) {
     bytes.setUint16(8 * i, code, true);
     bytes.setUint8(8 * i + 2, yes);
     bytes.setUint8(8 * i + 3, no);
@@ -65,16 +111,16 @@ export function ioctlFilter(
 }
 
 /**
- * Traps the ioctls `commands` of this thread and of what it starts. Needs CAP_SYS_ADMIN in the user
+ * Traps the calls of `rules`, of this thread and of what it starts. Needs CAP_SYS_ADMIN in the user
  * namespace, so that set-user-id programs need not be given up (PR_SET_NO_NEW_PRIVS).
  * @returns the listener: close-on-exec.
  * @throws Refusal EBUSY another listener is in force already; EACCES no CAP_SYS_ADMIN; EINVAL, ENOSYS the
  * kernel has none of this.
  */
-export function trapIoctls(commands: readonly number[]): number {
+export function trapCalls(rules: readonly TrapRule[]): number {
   const machine = machines[process.arch];
   if (machine === undefined) throw new Refusal(Errno.ENOSYS, `seccomp is not known on ${process.arch}`);
-  const filter = ioctlFilter(machine, commands);
+  const filter = trapFilter(machine.arch, rules);
   const header = new Uint8Array(128);
   const view = new DataView(header.buffer);
   view.setUint16(0, filter.length / 8, true);
@@ -84,5 +130,5 @@ export function trapIoctls(commands: readonly number[]): number {
   const flags = FLAG_NEW_LISTENER | FLAG_SPEC_ALLOW;
   let listener = install(flags | FLAG_WAIT_KILLABLE_RECV);
   if (listener === -1 && lastErrno() === Errno.EINVAL) listener = install(flags);
-  return check(listener, 'the ioctls that return new descriptors cannot be trapped');
+  return check(listener, 'system calls cannot be trapped');
 }

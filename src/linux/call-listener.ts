@@ -1,5 +1,5 @@
 /**
- * IoctlListener: the end at which trapped ioctls (`trapIoctls`) arrive and are answered, seccomp_unotify(2).
+ * CallListener: the end at which trapped calls (`trapCalls`) arrive and are answered, seccomp_unotify(2).
  *
  * Calls come from the listener itself, or on a socket from an outer server that reads them from it
  * (nested-trap.ts); they are answered by the listener in either case.
@@ -7,7 +7,7 @@
 import { Errno, Refusal } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import type { TrapDescriptors } from './nested-trap.js';
-import { readCall, type TrappedIoctl } from './trapped-ioctl.js';
+import { callWith, readCall, type TrappedCall } from './trapped-call.js';
 
 /** ioctls of a listener. */
 const NOTIF_RECV = 0xc0502100;
@@ -22,7 +22,7 @@ const O_CLOEXEC = 0o2000000;
  * The listening end. One thread reads it. None of this waits for anything but the calling thread's next step
  * in the kernel.
  */
-export class IoctlListener {
+export class CallListener {
   /** The descriptor by which calls are answered. */
   readonly listener: number;
   /** The one by which they arrive. */
@@ -48,7 +48,7 @@ export class IoctlListener {
   }
 
   /** The next call. To be called when one is pending. @returns undefined when it has been killed since. */
-  receive(): TrappedIoctl | undefined {
+  receive(): TrappedCall | undefined {
     return this.calls === this.listener ? this.#receive() : readCall(this.calls);
   }
 
@@ -89,18 +89,12 @@ export class IoctlListener {
     }
   }
 
-  #receive(): TrappedIoctl | undefined {
+  #receive(): TrappedCall | undefined {
     const view = this.#view;
-    // struct seccomp_notif: id 0, pid 8, flags 12, data 16. The kernel wants it zeroed.
+    // struct seccomp_notif: id 0, pid 8, flags 12, data 16 (nr, arch, ip, args). The kernel wants it zeroed.
     this.#bytes.fill(0, 0, 80);
     if (libc().ioctl(this.listener, NOTIF_RECV, this.#at) === -1) return undefined;
-    return {
-      id: view.getBigUint64(0, true),
-      tid: view.getUint32(8, true),
-      fd: view.getInt32(32, true),
-      cmd: view.getUint32(40, true),
-      arg: view.getUint32(48, true) + view.getUint32(52, true) * 2 ** 32,
-    };
+    return callWith(view.getBigUint64(0, true), view.getUint32(8, true), view.getInt32(16, true), view, 32);
   }
 
   /**

@@ -1,5 +1,5 @@
 /**
- * TrappedIoctls: the ioctls that return a new descriptor (uapi/new-fd.ts), which reach us through seccomp and
+ * TrappedCalls: the ioctls that return a new descriptor (uapi/new-fd.ts), which reach us through seccomp and
  * not through FUSE.
  *
  * The filter knows numbers only. So each call is first found out to be on a file of ours; all others go on to
@@ -16,11 +16,12 @@
 
 import type { OpenFile } from '../file/open-file.js';
 import { finished, isWork, type Work } from '../file/work.js';
+import type { CallListener } from '../linux/call-listener.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
-import type { IoctlListener } from '../linux/ioctl-listener.js';
 import { JOIN } from '../linux/nested-trap.js';
-import type { TrappedIoctl } from '../linux/trapped-ioctl.js';
+import { descriptorOf, isMapping } from '../linux/seccomp.js';
+import type { TrappedCall } from '../linux/trapped-call.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';
@@ -34,7 +35,7 @@ const NO_DATA = new Uint8Array(0);
 
 /** A trapped call, and what has been found out and made for it so far. */
 interface Pending {
-  readonly call: TrappedIoctl;
+  readonly call: TrappedCall;
   readonly answers: Map<number, Opened | Refusal>;
   readonly copies: number[];
   /**
@@ -53,8 +54,8 @@ export interface TrapReports {
   failed(error: unknown, what: string): void;
 }
 
-export class TrappedIoctls implements LoopSource {
-  readonly #listener: IoctlListener;
+export class TrappedCalls implements LoopSource {
+  readonly #listener: CallListener;
   readonly #identification: Identification;
   readonly #blanks: BlankFiles;
   readonly #turns: Turns;
@@ -65,7 +66,7 @@ export class TrappedIoctls implements LoopSource {
   #current: Pending | undefined;
 
   constructor(
-    listener: IoctlListener,
+    listener: CallListener,
     identification: Identification,
     blanks: BlankFiles,
     turns: Turns,
@@ -88,7 +89,7 @@ export class TrappedIoctls implements LoopSource {
     const { state } = this.#listener;
     if (state !== 'pending') return state !== 'ended';
     const call = this.#listener.receive();
-    if (call?.cmd === JOIN) this.#nested.join(call);
+    if (call !== undefined && !isMapping(call) && call.ints[1] === JOIN) this.#nested.join(call);
     else if (call !== undefined) {
       this.#advance({
         call,
@@ -115,7 +116,7 @@ export class TrappedIoctls implements LoopSource {
       if (opened === undefined) this.#end(pending, () => this.#pass(call));
       else if (this.#turns.claimed(usedBy(opened.file, 'ioctl')))
         this.#turns.wait(usedBy(opened.file, 'ioctl'), () => this.#advance(pending));
-      else if (pending.prepared || !returnsNewFd(this.#caller, call.cmd, call.arg))
+      else if (pending.prepared || !returnsNewFd(this.#caller, call.ints[1]!, call.args[2]!))
         this.#serve(pending, opened);
       else this.#prepare(pending);
     } catch (error) {
@@ -137,7 +138,7 @@ export class TrappedIoctls implements LoopSource {
     });
   }
 
-  #pass(call: TrappedIoctl): void {
+  #pass(call: TrappedCall): void {
     if (!this.#nested.handOn(call)) this.#listener.pass(call.id);
   }
 
@@ -148,7 +149,7 @@ export class TrappedIoctls implements LoopSource {
   #target({ call }: Pending): Opened | undefined {
     if (call.tid === 0) return undefined;
     try {
-      const opened = this.#opened(call.tid, call.fd);
+      const opened = this.#opened(call.tid, descriptorOf(call));
       this.#confirm(call);
       return opened;
     } catch (error) {
@@ -163,11 +164,12 @@ export class TrappedIoctls implements LoopSource {
       pending.blank = blank;
       this.#advance(pending);
     };
-    this.#blanks.make(newStreamIoctls.includes(pending.call.cmd), proceed);
+    this.#blanks.make(newStreamIoctls.includes(pending.call.ints[1]!), proceed);
   }
 
   #serve(pending: Pending, opened: Opened): void {
-    const { cmd, arg } = pending.call;
+    const cmd = pending.call.ints[1]!;
+    const arg = pending.call.args[2]!;
     try {
       const result = opened.file.ioctl(this.#caller, { cmd, arg, data: NO_DATA });
       if (isWork(result)) this.#goOn(pending, opened, result);
@@ -204,13 +206,13 @@ export class TrappedIoctls implements LoopSource {
   }
 
   #answer(pending: Pending, opened: Opened, result: number, reason?: string): void {
-    const { id, tid, cmd } = pending.call;
+    const { id, tid, ints } = pending.call;
     const record = {
       call: 'ioctl',
       path: opened.inode.path,
       tid,
       handle: opened.handle,
-      argument: cmd,
+      argument: ints[1]!,
       result,
     } as const;
     this.#reports.onCall?.(reason === undefined ? record : { ...record, reason });
@@ -242,7 +244,7 @@ export class TrappedIoctls implements LoopSource {
     }
   }
 
-  #confirm({ id, tid }: TrappedIoctl): void {
+  #confirm({ id, tid }: TrappedCall): void {
     if (!this.#listener.waits(id)) refuse('ESRCH', `thread ${tid} was killed while it waited`);
   }
 
