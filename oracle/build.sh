@@ -105,5 +105,5 @@ if [ -n "$deb" ] || ! is_built "$home"; then
 	rm -f "$cache/${package}_"*_all.deb
 fi
 mkdir -p "$home/root/proc" "$home/root/sys" "$home/root/dev" "$home/root/tmp"
-"$here/programs.sh" "$home/root" init
+"$here/programs.sh" "$home/root" init.c
 echo "$home"

@@ -43,6 +43,9 @@ void print_changes(const char *label, const uint8_t *before, const uint8_t *now,
 		   size_t skipped);
 void print_result(long result);
 
+/* ioctl.c */
+void patch(uint8_t *bytes, const char *word);
+
 /* Each runs the line of `count` words when its verb is one of its own; false: it is not. */
 bool ioctl_line(char **word, int count);
 bool file_line(char **word, int count);

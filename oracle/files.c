@@ -52,6 +52,25 @@ static void do_pwritev(char **word, int count)
 	print_result(pwritev(descriptor(word[1]), parts + 3, count - 3, evaluate(word[2])));
 }
 
+/* write FD HEX [OFFSET:SIZE=VALUE]... */
+static void do_write(char **word, int count)
+{
+	size_t length = from_hex(word[2], bytes, sizeof(bytes));
+
+	for (int i = 3; i < count; i++)
+		patch(bytes, word[i]);
+	print_result(write(descriptor(word[1]), bytes, length));
+}
+
+/* Waits until an eventfd is signalled, and reads it. */
+static void do_hear(int fd, int milliseconds)
+{
+	struct pollfd request = { .fd = fd, .events = POLLIN };
+
+	poll(&request, 1, milliseconds);
+	print_read(read(fd, bytes, sizeof(uint64_t)));
+}
+
 static void do_poll(int fd)
 {
 	struct pollfd request = { .fd = fd, .events = POLLIN | POLLOUT };
@@ -92,8 +111,10 @@ static bool transfer_line(char **word, int count)
 {
 	if (IS("read", 3))
 		print_read(read(descriptor(word[1]), bytes, at_most(number(word[2]))));
+	else if (IS("hear", 3))
+		do_hear(descriptor(word[1]), number(word[2]));
 	else if (IS("write", 3))
-		print_result(write(descriptor(word[1]), bytes, from_hex(word[2], bytes, sizeof(bytes))));
+		do_write(word, count);
 	else if (IS("pread", 4))
 		print_read(pread(descriptor(word[1]), bytes, at_most(number(word[3])), evaluate(word[2])));
 	else if (IS("pwrite", 4))

@@ -20,12 +20,23 @@ static size_t watched_bytes(const struct name *buffer)
 	return buffer->length < WATCHED_BYTES ? buffer->length : WATCHED_BYTES;
 }
 
-static void prepare(struct request *request, uint8_t *arg, char **word, int count)
+/* OFFSET:SIZE=VALUE into `bytes`. */
+void patch(uint8_t *bytes, const char *word)
 {
-	struct name *buffer;
 	uint64_t value;
 	size_t offset, size;
 	char *at;
+
+	offset = strtoull(word, &at, 0);
+	size = strtoull(at + 1, &at, 0);
+	value = evaluate(at + 1);
+	memcpy(bytes + offset, &value, size);
+}
+
+static void prepare(struct request *request, uint8_t *arg, char **word, int count)
+{
+	struct name *buffer;
+	size_t size;
 
 	for (int i = 4; i < count; i++) {
 		if (word[i][0] == '!') {
@@ -40,10 +51,7 @@ static void prepare(struct request *request, uint8_t *arg, char **word, int coun
 		} else if (word[i][0] == '>') {
 			request->makes_descriptor |= strstr(word[i], "@result:fd") != NULL;
 		} else {
-			offset = strtoull(word[i], &at, 0);
-			size = strtoull(at + 1, &at, 0);
-			value = evaluate(at + 1);
-			memcpy(arg + offset, &value, size);
+			patch(arg, word[i]);
 		}
 	}
 }

@@ -1,5 +1,6 @@
 /* Lines about memory: buffers at known addresses, memory files, mappings. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -74,6 +75,22 @@ static void do_peek(const struct name *buffer, size_t offset, size_t length)
 		print_hex((uint8_t *)buffer->value + offset, length);
 }
 
+/* Waits until two bytes at `offset` are `value`: until a device has used so many buffers of a ring, say. */
+static void do_until(const struct name *buffer, size_t offset, uint16_t value, uint64_t milliseconds)
+{
+	const volatile uint16_t *at = (const volatile uint16_t *)((uint8_t *)buffer->value + offset);
+
+	for (uint64_t n = 0; n <= milliseconds; n++) {
+		if (*at == value) {
+			fputc('0', out);
+			return;
+		}
+		usleep(1000);
+	}
+	errno = ETIMEDOUT;
+	print_result(-1);
+}
+
 bool memory_line(char **word, int count)
 {
 	struct name *buffer = count > 1 ? find_kind(word[1], BUFFER) : NULL;
@@ -89,6 +106,8 @@ bool memory_line(char **word, int count)
 		fputc('0', out);
 	} else if (IS("peek", 4) && buffer) {
 		do_peek(buffer, number(word[2]), number(word[3]));
+	} else if (IS("until", 5) && buffer && number(word[2]) + 2 <= buffer->length) {
+		do_until(buffer, number(word[2]), number(word[3]), number(word[4]));
 	} else if (IS("protect", 5) && buffer) {
 		print_result(mprotect((void *)(buffer->value + number(word[2])), number(word[3]),
 				      protection(word[4])));

@@ -20,6 +20,6 @@ exec 9>"$cache/lock"
 flock 9
 # shellcheck disable=SC2086
 [ -f "$home/vmlinuz" ] || "$scripts/debian-kernel.sh" "$home" "$release" "$suite" $modules
-"$here/programs.sh" "$home" vfio-init
+"$here/programs.sh" "$home" vfio-init.c guest.c
 ln -sf "$("$here/../qemu/fetch.sh" bookworm)" "$home/qemu"
 echo "$home"

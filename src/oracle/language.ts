@@ -6,8 +6,11 @@
  *     open F PATH · memfd M LENGTH · eventfd E · dup G F · close F
  *     buf B LENGTH ALIGN                memory at an odd multiple of ALIGN, nothing mapped on either side
  *     fill B OFFSET HEX · peek B OFFSET LENGTH
+ *     until B OFFSET VALUE MS           waits at most so long until the 16 bits there are VALUE
+ *     hear E MS                         reads an eventfd, for which it waits at most so long
  *     ioctl F CMD HEX [OFFSET:SIZE=VALUE | >v@OFFSET:SIZE | >G@OFFSET:fd | >G@result:fd | <B | !VALUE]...
- *     read F LENGTH · pread F OFFSET LENGTH · write F HEX · pwrite F OFFSET HEX · poll F
+ *     read F LENGTH · pread F OFFSET LENGTH · pwrite F OFFSET HEX · poll F
+ *     write F HEX [OFFSET:SIZE=VALUE]...
  *     preadv F OFFSET LENGTH... · pwritev F OFFSET HEX...
  *     cap v F ID · xcap v F ID          saves where in the file a PCI capability is
  *     await F OFFSET BITS               until none of BITS is set in the register
@@ -62,6 +65,8 @@ const plainVerbs = [
   'buf',
   'fill',
   'peek',
+  'until',
+  'hear',
   'read',
   'pread',
   'write',
@@ -136,7 +141,7 @@ export function formatLine(line: Line): string {
   if (line.verb !== 'ioctl') return [line.verb, ...line.words].join(' ');
   return [
     `ioctl ${line.fd} 0x${line.cmd.toString(16)} ${line.bytes.length === 0 ? '-' : toHex(line.bytes)}`,
-    ...line.patches.map(({ offset, size, value }) => `${offset}:${size}=${formatValue(value)}`),
+    ...line.patches.map(formatPatch),
     ...line.saves.map(({ name, offset, size }) => `>${name}@${offset}:${size}`),
     ...line.watches.map((name) => `<${name}`),
     ...(line.address === undefined ? [] : [`!${formatValue(line.address)}`]),
@@ -153,7 +158,7 @@ export function formatScript(sequences: readonly Sequence[]): string {
 /** @throws Error when `text` is not a line of the language. */
 export function parseLine(text: string): Line {
   const [verb = '', ...words] = text.split(' ');
-  if (verb === 'ioctl') return parseIoctl(words, text);
+  if (verb === 'ioctl') return parseIoctl(words);
   if (!isPlainVerb(verb)) throw new Error(`"${text}" begins with no verb of the language`);
   return { verb, words };
 }
@@ -166,21 +171,28 @@ export function parseValue(text: string): Value {
   return number(BigInt(text));
 }
 
+/** @throws Error when `text` is not OFFSET:SIZE=VALUE. */
+export function parsePatch(text: string): Patch {
+  const [, offset, size, value] = /^(\d+):(\d)=(.+)$/.exec(text) ?? [];
+  if (value === undefined) throw new Error(`"${text}" is not a part of a call`);
+  return { offset: Number(offset), size: Number(size), value: parseValue(value) };
+}
+
+export const formatPatch = ({ offset, size, value }: Patch): string =>
+  `${offset}:${size}=${formatValue(value)}`;
+
 function isPlainVerb(verb: string): verb is PlainVerb {
   return (plainVerbs as readonly string[]).includes(verb);
 }
 
-function parseIoctl([fd = '', cmd = '', hex = '', ...rest]: readonly string[], text: string): IoctlLine {
+function parseIoctl([fd = '', cmd = '', hex = '', ...rest]: readonly string[]): IoctlLine {
   const patches: Patch[] = [];
   const saves: Save[] = [];
   const watches: string[] = [];
   let argument: Value | undefined;
   for (const word of rest) {
-    const patch = /^(\d+):(\d)=(.+)$/.exec(word);
     const save = /^>(\w+)@(\d+|result):(\d|fd)$/.exec(word);
-    if (patch !== null)
-      patches.push({ offset: Number(patch[1]), size: Number(patch[2]), value: parseValue(patch[3]!) });
-    else if (save !== null)
+    if (save !== null)
       saves.push({
         name: save[1]!,
         offset: save[2] === 'result' ? 'result' : Number(save[2]),
@@ -188,7 +200,7 @@ function parseIoctl([fd = '', cmd = '', hex = '', ...rest]: readonly string[], t
       });
     else if (word.startsWith('<')) watches.push(word.slice(1));
     else if (word.startsWith('!')) argument = parseValue(word.slice(1));
-    else throw new Error(`"${word}" of "${text}" is not a part of an ioctl`);
+    else patches.push(parsePatch(word));
   }
   const line = {
     verb: 'ioctl',

@@ -16,6 +16,7 @@ export interface Layout {
 export const TYPE = 0x3b;
 export const TEST = (TYPE << 8) | 0xa0;
 const TEST_BYTES = 72;
+export const VHOST = 0xaf;
 
 export function iommufd(name: string, nr: number, fields: Record<string, FieldType>): Layout {
   return { name, cmd: (TYPE << 8) | nr, struct: struct(name, { size: u32, ...fields }) };
@@ -31,6 +32,22 @@ export function test(name: string, op: number, fields: Record<string, FieldType>
 
 export function vfio(name: string, nr: number, fields: Record<string, FieldType>): Layout {
   return { name: `VFIO_${name}`, cmd: (TYPE << 8) | nr, struct: struct(name, fields) };
+}
+
+/** The directions of an ioctl's data, as its number says them. */
+export const Direction = { none: 0, write: 1, read: 2, both: 3 } as const;
+
+/** A call on a vhost file: `bytes` of its struct count in its number. */
+export function vhost(
+  name: string,
+  direction: keyof typeof Direction,
+  nr: number,
+  fields: Record<string, FieldType>,
+  { bytes, telling = [] }: { readonly bytes?: number; readonly telling?: readonly string[] } = {},
+): Layout {
+  const made = struct(name, fields);
+  const cmd = ((Direction[direction] << 30) | ((bytes ?? made.size) << 16) | (VHOST << 8) | nr) >>> 0;
+  return { name: `VHOST_${name}`, cmd, struct: made, telling };
 }
 
 /** A call on a VFIO device file. */

@@ -1,6 +1,6 @@
 /**
- * What the bytes of an ioctl mean: the structs of Linux 7.3's `linux/iommufd.h`, of its test interface and of
- * VFIO's calls.
+ * What the bytes of an ioctl mean: the structs of Linux 7.3's `linux/iommufd.h`, of its test interface, of
+ * VFIO's calls and of vhost's.
  *
  * It serves the generator, which fills fields by name, and the printing of a sequence. It is kept apart from
  * the tables that our own files decode by: a mistake made twice in one table would not be seen by a
@@ -10,6 +10,7 @@ import { chars, u8, u16, u32, u64 } from '../uapi/struct.js';
 import { type IoctlLine, number, type Value } from './language.js';
 import { iommufd, type Layout, TEST, test } from './layout.js';
 import { vfioLayouts } from './layouts-vfio.js';
+import { vhostLayouts } from './layouts-vhost.js';
 
 const flagged = { flags: u32 };
 const range = { iova: u64, length: u64 };
@@ -174,6 +175,7 @@ export const layouts = {
   TEST_PASID_CHECK_HWPT: test('PASID_CHECK_HWPT', 21, { pasid: u32, hwpt_id: u32 }),
 
   ...vfioLayouts,
+  ...vhostLayouts,
 } as const satisfies Record<string, Layout>;
 
 export type LayoutName = keyof typeof layouts;

@@ -8,7 +8,7 @@ import { InProcess } from '../client/in-process.js';
 import { errnoName, Refusal, refuse } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import type { Machine } from '../machine/machine.js';
-import { getU32, setBig } from '../uapi/struct.js';
+import { getU16, getU32, setBig } from '../uapi/struct.js';
 import type { Answers, Side } from './answers.js';
 import { CONFIG, findCapability, findExtended, type ReadConfig } from './capabilities.js';
 import {
@@ -17,6 +17,7 @@ import {
   type IoctlLine,
   type Line,
   type PlainLine,
+  parsePatch,
   parseValue,
   type Sequence,
   toHex,
@@ -112,8 +113,12 @@ class Executor {
         return toHex(
           this.#buffers.get(first)!.bytes.subarray(Number(second), Number(second) + Number(third)),
         );
+      case 'until':
+        return this.#until(this.#buffers.get(first)!.bytes, Number(second), Number(third));
       case 'poll':
         return `0x${this.#process.poll(this.#fd(first), POLLIN | POLLOUT).toString(16)}`;
+      case 'hear':
+        return this.#read({ verb: 'read', words: [first, '8'] });
       case 'read':
       case 'pread':
       case 'preadv':
@@ -149,7 +154,12 @@ class Executor {
   }
 
   #write({ verb, words: [fd = '', ...words] }: PlainLine): string {
-    if (verb === 'write') return `${this.#process.write(this.#fd(fd), fromHex(words[0]!))}`;
+    if (verb === 'write') {
+      const bytes = fromHex(words[0]!);
+      for (const { offset, size, value } of words.slice(1).map(parsePatch))
+        patch(bytes, offset, size, this.#evaluate(value));
+      return `${this.#process.write(this.#fd(fd), bytes)}`;
+    }
     const offset = this.#offset(words[0]!);
     const parts = words.slice(1).map(fromHex);
     const source = Buffer.concat(parts);
@@ -180,6 +190,11 @@ class Executor {
   }
 
   /** A machine in this process has done all that it had to do when a call returns. */
+  #until(bytes: Uint8Array, offset: number, value: number): string {
+    return getU16(bytes, offset) === value ? '0' : 'ETIMEDOUT';
+  }
+
+  /** As `#until`. */
   #awaited(fd: number, offset: number, bits: number): string {
     const word = new Uint8Array(4);
     this.#process.pread(fd, offset, word);
@@ -189,7 +204,8 @@ class Executor {
   #ioctl(line: IoctlLine): string {
     const bytes = this.#struct.bytes.fill(0, 0, STRUCT_SHOWN).subarray(0, line.bytes.length);
     bytes.set(line.bytes);
-    for (const { offset, size, value } of line.patches) this.#patch(offset, size, this.#evaluate(value));
+    for (const { offset, size, value } of line.patches)
+      patch(this.#struct.bytes, offset, size, this.#evaluate(value));
     const before = bytes.slice();
     const watched = line.watches.map((name) => ({ name, before: this.#watched(name).slice() }));
     const argument = line.address === undefined ? this.#struct.address : Number(this.#evaluate(line.address));
@@ -238,12 +254,6 @@ class Executor {
     return bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
   }
 
-  #patch(offset: number, size: number, value: bigint): void {
-    const whole = new Uint8Array(8);
-    setBig(whole, 0, value);
-    this.#struct.bytes.set(whole.subarray(0, size), offset);
-  }
-
   #evaluate(value: Value): bigint {
     switch (value.kind) {
       case 'number':
@@ -287,6 +297,12 @@ class Executor {
       if (missing > 0) this.#process.allocate(missing - PAGE).free();
     }
   }
+}
+
+function patch(bytes: Uint8Array, offset: number, size: number, value: bigint): void {
+  const whole = new Uint8Array(8);
+  setBig(whole, 0, value);
+  bytes.set(whole.subarray(0, size), offset);
 }
 
 function bytesRead(target: Uint8Array, got: number): string {

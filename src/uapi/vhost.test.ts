@@ -19,6 +19,7 @@ writeFileSync(join(directory, 'disk.img'), new Uint8Array(1 << 16));
 
 const number = (direction: number, nr: number, size: number) =>
   ((direction << 30) | (size << 16) | (VHOST_TYPE << 8) | nr) >>> 0;
+const SET_MEM_TABLE = number(1, 0x03, 8);
 const SET_OWNER = number(0, 1, 0);
 const GET_FEATURES = number(2, 0, 8);
 const SET_FEATURES = number(1, 0, 8);
@@ -63,6 +64,24 @@ test('the first word of whatever is about a queue is its index', async () => {
   refused(() => ioctl(number(1, 0x10, 8), one), 'ENOBUFS');
   setU32(one, 0, 0);
   refused(() => ioctl(number(0, 0xee, 0), one), 'ENOTTY');
+});
+
+test('a table of memory is looked at, and nothing comes of it', async () => {
+  const { program, fd, ioctl, machine } = await setUp();
+  const { address, bytes } = program.allocate(PAGE);
+  ioctl(SET_OWNER);
+  const give = (regions: number, padding = 0, at = 0) => {
+    setU32(bytes, at, regions);
+    setU32(bytes, at + 4, padding);
+    return program.ioctlAt(fd, SET_MEM_TABLE, address + at);
+  };
+  assert.equal(give(0), 0);
+  assert.equal(give(64), 0);
+  refused(() => give(65), 'E2BIG', /65 regions/);
+  refused(() => give(0, 1), 'EOPNOTSUPP');
+  assert.equal(give(0, 0, PAGE - 8), 0);
+  refused(() => give(1, 0, PAGE - 8), 'EFAULT');
+  assert.equal(machine.snapshot().mappings, 0);
 });
 
 test('only the owner maps, by messages of both versions; what is wrong inside one is EFAULT', async () => {

@@ -81,8 +81,10 @@ const deviceIoctls: IoctlTable<VdpaDevice> = new Map<number, IoctlHandler<VdpaDe
   [ior(0x81, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.virtio.groups))],
 ]);
 
-/** VHOST_SET_MEM_TABLE: for backends that know no IOTLB. */
+/** VHOST_SET_MEM_TABLE: for backends that know no IOTLB. It is looked at, and nothing comes of it. */
 const SET_MEM_TABLE = iow(0x03, 8);
+const REGION_BYTES = 32;
+const MOST_REGIONS = 64;
 
 /** Serves an ioctl about queue `index`, which there is. */
 type VringHandler = (device: VdpaDevice, index: number, caller: Caller, call: IoctlCall) => Sliced<void>;
@@ -120,7 +122,7 @@ export function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall):
   const handler = deviceIoctls.get(call.cmd);
   if (handler !== undefined) return handler(device, caller, call);
   device.checkOwner(caller.pid);
-  if (call.cmd === SET_MEM_TABLE) return 0;
+  if (call.cmd === SET_MEM_TABLE) return checkMemoryTable(caller, call);
   const first = new Uint8Array(4);
   caller.readMemory(call.arg, first);
   const index = getU32(first, 0);
@@ -137,6 +139,15 @@ function answer(change: () => void | Uint8Array): number {
 
 function setOwner(device: VdpaDevice, caller: Caller): number {
   device.setOwner(caller.pid);
+  return 0;
+}
+
+/** struct vhost_memory. @throws Refusal EOPNOTSUPP unknown flags; E2BIG too many regions; EFAULT. */
+function checkMemoryTable(caller: Caller, { arg, data }: IoctlCall): number {
+  const [regions, padding] = [getU32(data, 0), getU32(data, 4)];
+  if (padding !== 0) refuse('EOPNOTSUPP', `a table of memory has ${hex(padding)} where it has zeros`);
+  if (regions > MOST_REGIONS) refuse('E2BIG', `${regions} regions of memory are more than ${MOST_REGIONS}`);
+  if (regions > 0) caller.readMemory(arg + data.length, new Uint8Array(regions * REGION_BYTES));
   return 0;
 }
 

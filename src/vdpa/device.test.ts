@@ -187,7 +187,8 @@ test('rings are set up as vhost-vdpa takes them', () => {
   refused(() => device.setAddresses(0, { ...right, available: 1n }), 'EINVAL');
   refused(() => device.setAddresses(0, { ...right, used: 2n }), 'EINVAL');
   finish(device.setStatus(RUNNING));
-  refused(() => device.setAddresses(0, right), 'EINVAL');
+  refused(() => device.setAddresses(0, right), 'EINVAL', /while vhost-vdpa-0 runs/);
+  refused(() => device.setAddresses(0, { ...right, flags: 2 }), 'EOPNOTSUPP');
   refused(() => device.setBase(0, 3), 'EINVAL');
   device.setSize(0, 16);
 });
@@ -242,6 +243,22 @@ test('what is kicked while suspended is served at RESUME', () => {
   scene.device.resume();
 });
 
+test('while suspended, a ring can be set to go on elsewhere', () => {
+  const scene = setUp();
+  scene.map(0);
+  run(scene);
+  assert.ok(ask(scene));
+  finish(scene.device.suspend());
+  scene.device.setAddresses(0, addresses(scene));
+  scene.device.setBase(0, 0);
+  assert.equal(scene.device.virtio.queues[0]!.base, 0);
+  scene.memory.bytes[0x8013] = 0;
+  scene.device.resume();
+  scene.device.step();
+  assert.equal(scene.memory.bytes[0x8013], 4, 'the first buffer was not served again');
+  refused(() => scene.device.setBase(0, 0), 'EINVAL', /while vhost-vdpa-0 runs/);
+});
+
 test('a reset forgets mappings, unless IOTLB_PERSIST is acknowledged', () => {
   for (const backend of [0n, Backend.IOTLB_PERSIST]) {
     const scene = setUp();
@@ -264,6 +281,7 @@ test('a queue is in the address space of its group', () => {
   device.setGroupAsid(0, 1);
   run(scene);
   refused(() => device.setGroupAsid(0, 0), 'EBUSY');
+  refused(() => device.setGroupAsid(0, 2), 'EINVAL', /no ASID 2/);
   assert.ok(ask(scene));
 });
 

@@ -24,7 +24,7 @@ import { hex, refuse } from '../linux/errno.js';
 import { Backend, checkBackendFeatures } from './backend-features.js';
 import { Iotlb } from './iotlb.js';
 import type { VdpaPort } from './vdpa-port.js';
-import { Vring, type VringAddresses, type VringSignal } from './vring.js';
+import { checkAddresses, Vring, type VringAddresses, type VringSignal } from './vring.js';
 
 export class VdpaDevice implements Driver {
   readonly life: DeviceLife;
@@ -110,7 +110,7 @@ export class VdpaDevice implements Driver {
    * VHOST_VDPA_SET_STATUS: 0 resets; anything else adds bits. @throws Refusal EINVAL when it takes some away.
    */
   *setStatus(status: number): Work<void> {
-    const before = this.virtio.status & ~Status.NEEDS_RESET;
+    const before = this.virtio.status;
     if (status === 0) {
       this.#reset();
       if (!has(this.#backend, Backend.IOTLB_PERSIST)) yield* this.iotlb.forget();
@@ -172,13 +172,20 @@ export class VdpaDevice implements Driver {
     this.vrings[index]!.setSize(size, this.virtio.queueSize);
   }
 
-  /** VHOST_SET_VRING_ADDR. @throws Refusal EINVAL after DRIVER_OK, and as Vring.setAddresses. */
+  /**
+   * VHOST_SET_VRING_ADDR: where the ring is from the next enabling on. @throws Refusal as checkAddresses;
+   * EINVAL while the device runs and is not suspended.
+   */
   setAddresses(index: number, addresses: VringAddresses): void {
+    checkAddresses(addresses);
     this.#checkStopped(`the addresses of queue ${index}`);
     this.vrings[index]!.setAddresses(addresses);
   }
 
-  /** VHOST_SET_VRING_BASE. @throws Refusal EINVAL after DRIVER_OK; above 16 bits on a split ring. */
+  /**
+   * VHOST_SET_VRING_BASE. @throws Refusal EINVAL while the device runs and is not suspended; above 16 bits on
+   * a split ring.
+   */
   setBase(index: number, base: number): void {
     this.#checkStopped(`the base of queue ${index}`);
     if (base > 0xffff && !has(this.virtio.features, Feature.RING_PACKED))
@@ -202,9 +209,9 @@ export class VdpaDevice implements Driver {
   setGroupAsid(group: number, asid: number): void {
     const { name } = this.life;
     if (group >= this.#asids.length) refuse('EINVAL', `${name} has no group ${group} of queues`);
-    if (this.#running) refuse('EBUSY', `${name} runs, and its groups have their address spaces`);
     if (asid >= this.asids)
       refuse('EINVAL', `${name} has no ASID ${asid}: its ASIDs are 0 to ${this.asids - 1}`);
+    if (this.#running) refuse('EBUSY', `${name} runs, and its groups have their address spaces`);
     this.#asids[group] = asid;
   }
 
@@ -350,6 +357,7 @@ export class VdpaDevice implements Driver {
   }
 
   #checkStopped(what: string): void {
-    if (this.#running) refuse('EINVAL', `${what} cannot be changed while ${this.life.name} runs`);
+    if (this.#running && !this.virtio.suspended)
+      refuse('EINVAL', `${what} cannot be changed while ${this.life.name} runs`);
   }
 }

@@ -98,6 +98,11 @@ test('an INVALIDATE takes out whole mappings that it touches, and is no error wh
   assert.equal(read(0, 0x100000), undefined);
   finish(iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 2n ** 64n - 1n }));
   assert.equal(iotlb.mappings(vpasidOf(0)), 0);
+  update(0, BASE, 0x1000n);
+  finish(iotlb.invalidate({ asid: vpasidOf(0), iova: 0xfffn, size: 2n ** 64n - 1n }));
+  assert.equal(iotlb.mappings(vpasidOf(0)), 1, 'a range that wraps took out what lies behind its begin');
+  finish(iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 0n }));
+  assert.equal(iotlb.mappings(vpasidOf(0)), 0, '0 bytes at 0 are all 64 bits');
 });
 
 test('a batch may be the first that is said of an ASID', () => {

@@ -92,15 +92,16 @@ export class Iotlb {
     this.#checkBatch(asid);
     this.#checkOwn(asid);
     const space = this.#known(asid);
-    // A size of 0 means the byte before and the byte at `iova`: what has both is touched.
-    const last = iova + size - 1n > LAST_IOVA ? LAST_IOVA : iova + size - 1n;
-    let from = size === 0n && iova > 0n ? iova - 1n : iova;
+    // 64 bits wrap: a range that ends before it begins is touched by what has its end and its begin.
+    const end = BigInt.asUintN(64, iova + size - 1n);
+    const last = end > LAST_IOVA ? LAST_IOVA : end;
+    let from = last < iova ? last : iova;
     for (let looked = 1; from <= last; looked++) {
       const slot = space.table.firstFrom(from);
       if (slot === NONE || space.table.start(slot) > last) break;
-      const [start, end] = [space.table.start(slot), space.table.last(slot)];
-      if (end >= iova) yield* workOf(space.unmap(start, end - start + 1n));
-      from = end + 1n;
+      const [start, until] = [space.table.start(slot), space.table.last(slot)];
+      if (until >= iova) yield* workOf(space.unmap(start, until - start + 1n));
+      from = until + 1n;
       if (looked % CHUNK === 0) yield;
     }
     if (space.table.count === 0) this.#port.leave(asid);

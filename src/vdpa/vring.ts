@@ -21,6 +21,18 @@ export interface VringAddresses {
 /** Eventfds of a queue that the program waits for, by what they are for. */
 export type VringSignal = 'call' | 'error';
 
+/** @throws Refusal EOPNOTSUPP for unknown flags; EINVAL for what is not aligned. */
+export function checkAddresses({ flags, used, available, log }: VringAddresses): void {
+  if ((flags & ~LOG) !== 0) refuse('EOPNOTSUPP', `flags ${hex(flags)} of a ring's addresses are not known`);
+  for (const [what, address, alignment] of [
+    ['available ring', available, 2n],
+    ['used ring', used, 4n],
+    ['log', log, 4n],
+  ] as const)
+    if (address % alignment !== 0n)
+      refuse('EINVAL', `the ${what} at ${hex(address)} is not aligned to ${alignment} bytes`);
+}
+
 export class Vring {
   /** Descriptors; 0: nobody has said. */
   size = 0;
@@ -44,16 +56,8 @@ export class Vring {
     this.size = size;
   }
 
-  /** @throws Refusal EOPNOTSUPP for unknown flags; EINVAL for what is not aligned. */
-  setAddresses({ flags, descriptors, used, available, log }: VringAddresses): void {
-    if ((flags & ~LOG) !== 0) refuse('EOPNOTSUPP', `flags ${hex(flags)} of a ring's addresses are not known`);
-    for (const [what, address, alignment] of [
-      ['available ring', available, 2n],
-      ['used ring', used, 4n],
-      ['log', log, 4n],
-    ] as const)
-      if (address % alignment !== 0n)
-        refuse('EINVAL', `the ${what} at ${hex(address)} is not aligned to ${alignment} bytes`);
+  /** @param addresses what `checkAddresses` has let pass. */
+  setAddresses({ descriptors, used, available }: VringAddresses): void {
     // What is wider than a number holds exactly is wider than an IOVA, too, and faults.
     this.descriptors = Number(descriptors);
     this.device = Number(used);

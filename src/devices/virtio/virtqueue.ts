@@ -67,17 +67,18 @@ export class Virtqueue {
     return this.#running?.ring.base ?? this.#base;
   }
 
+  /** A ring that is running goes on there; nothing may be out. */
   set base(value: number) {
     this.#base = value;
+    if (this.#running === undefined) return;
+    const { memory, setup, pool } = this.#running;
+    this.#running = { memory, setup, pool, ring: makeRing(memory, setup, value) };
   }
 
   /** The driver's ring from `base` on. It must not be running. */
   start(setup: QueueSetup): void {
     const memory = new RingMemory(this.#port, setup.asid);
-    const ring = setup.packed
-      ? new PackedRing(memory, setup, this.#base)
-      : new SplitRing(memory, setup, this.#base);
-    this.#running = { setup, memory, ring, pool: [] };
+    this.#running = { setup, memory, ring: makeRing(memory, setup, this.#base), pool: [] };
   }
 
   /** No access to the ring or a buffer after this; what is out is forgotten. */
@@ -165,4 +166,8 @@ export class Virtqueue {
     pool.push(chain);
     if (memory.broken === undefined) ring.use(chain, chain.used);
   }
+}
+
+function makeRing(memory: RingMemory, setup: QueueSetup, base: number): Ring {
+  return setup.packed ? new PackedRing(memory, setup, base) : new SplitRing(memory, setup, base);
 }

@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Machine } from '../../machine/machine.js';
+import type { GuestMachine } from '../guest.js';
 
 /** Ids of PCI capabilities. */
 export const capabilityIds = { pm: 0x01, msi: 0x05, exp: 0x10, msix: 0x11 } as const;
@@ -40,6 +41,16 @@ export const addressOf = ({ slot }: OracleDevice): string => `0000:00:0${slot}.0
 
 /** `--device` arguments of a machine with all of them. */
 export const specs = devices.map((device) => `${device.ours},bdf=${addressOf(device)}`);
+
+/** The guest's machine: an IOMMU that remaps interrupts too, and the devices. */
+export const guestMachine: GuestMachine = {
+  arguments: [
+    ...['-machine', 'q35,kernel-irqchip=split,accel=tcg'],
+    ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    ...devices.flatMap(({ slot, qemu }) => ['-device', `${qemu},addr=${slot}`]),
+  ],
+  commandLine: ['intel_iommu=on'],
+};
 
 export function deviceMachine(): Promise<Machine> {
   return Machine.create({ devices: specs });

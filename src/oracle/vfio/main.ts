@@ -3,13 +3,13 @@
  * generated sequences of calls (program.ts tells the options).
  */
 import { fileURLToPath } from 'node:url';
+import { Guest } from '../guest.js';
 import { buildKernel } from '../kernel.js';
 import { Ours } from '../ours.js';
 import { compareWith } from '../program.js';
 import { explained } from './explained.js';
 import { partNames, sequences } from './generate.js';
-import { Guest } from './guest.js';
-import { deviceMachine } from './machine.js';
+import { deviceMachine, guestMachine } from './machine.js';
 
 const buildScript = fileURLToPath(new URL('../../../oracle/vfio.sh', import.meta.url));
 
@@ -19,6 +19,6 @@ await compareWith({
   runs: 4000,
   batch: 2000,
   meant: explained,
-  kernel: new Guest(await buildKernel(buildScript)),
+  kernel: new Guest(await buildKernel(buildScript), guestMachine),
   ours: new Ours(await deviceMachine()),
 });

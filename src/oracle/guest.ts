@@ -1,6 +1,5 @@
 /**
- * The kernel side of device files: Debian's kernel with real vfio-pci and type1, as a guest of QEMU with
- * QEMU's devices.
+ * A kernel as a guest: Debian's own, in a machine of QEMU's, for what User-Mode Linux cannot have.
  *
  * A boot takes seconds, so thousands of sequences share one. The script goes in with the initramfs, the
  * answers come out of the second serial port.
@@ -8,28 +7,35 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Entry, initramfs } from '../../testkit/initramfs.js';
-import { type Answers, askInBoots, boot, parseAnswers, type Side } from '../answers.js';
-import { formatScript, type Sequence } from '../language.js';
-import { devices } from './machine.js';
+import { type Entry, initramfs } from '../testkit/initramfs.js';
+import { type Answers, askInBoots, boot, parseAnswers, type Side } from './answers.js';
+import { formatScript, type Sequence } from './language.js';
 
 const MACHINE = [
-  ...['-machine', 'q35,kernel-irqchip=split,accel=tcg', '-m', '512', '-display', 'none', '-no-reboot'],
-  ...['-nodefaults', '-monitor', 'none', '-net', 'none'],
-  ...['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+  ...['-m', '512', '-display', 'none', '-no-reboot', '-nodefaults', '-monitor', 'none', '-net', 'none'],
 ];
 const COMMAND_LINE = [
-  ...['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'intel_iommu=on', 'random.trust_cpu=on'],
+  ...['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'random.trust_cpu=on'],
   // Emulated time stamp counters are no clock.
   ...['tsc=unstable', 'clocksource=hpet'],
-].join(' ');
+];
+
+/** What one oracle's machine has of its own. */
+export interface GuestMachine {
+  /** QEMU's arguments. */
+  readonly arguments: readonly string[];
+  /** What the kernel is told. */
+  readonly commandLine: readonly string[];
+}
 
 export class Guest implements Side {
   readonly #home: string;
+  readonly #machine: GuestMachine;
 
-  /** @param home the directory that oracle/vfio.sh has made. */
-  constructor(home: string) {
+  /** @param home the directory that oracle/vfio.sh, or its like, has made. */
+  constructor(home: string, machine: GuestMachine) {
     this.#home = home;
+    this.#machine = machine;
   }
 
   ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
@@ -62,11 +68,12 @@ export class Guest implements Side {
   }
 
   #arguments(work: string): string[] {
+    const append = [...COMMAND_LINE, ...this.#machine.commandLine].join(' ');
     return [
       ...MACHINE,
-      ...devices.flatMap(({ slot, qemu }) => ['-device', `${qemu},addr=${slot}`]),
+      ...this.#machine.arguments,
       ...['-serial', `file:${join(work, 'console')}`, '-serial', `file:${join(work, 'answers')}`],
-      ...['-kernel', join(this.#home, 'vmlinuz'), '-initrd', join(work, 'initrd'), '-append', COMMAND_LINE],
+      ...['-kernel', join(this.#home, 'vmlinuz'), '-initrd', join(work, 'initrd'), '-append', append],
     ];
   }
 }

@@ -1,0 +1,25 @@
+/**
+ * `npm run test:vdpa-oracle`: compares vhost-vdpa files with Linux's own, over its simulators, on generated
+ * sequences of calls (program.ts tells the options).
+ */
+import { fileURLToPath } from 'node:url';
+import { Guest } from '../guest.js';
+import { buildKernel } from '../kernel.js';
+import { compareWith } from '../program.js';
+import { explained } from './explained.js';
+import { partNames, sequences } from './generate.js';
+import { guestMachine } from './machine.js';
+import { Served } from './served.js';
+
+const buildScript = fileURLToPath(new URL('../../../oracle/vdpa.sh', import.meta.url));
+const home = await buildKernel(buildScript);
+
+await compareWith({
+  parts: partNames,
+  sequences,
+  runs: 4000,
+  batch: 1000,
+  meant: explained,
+  kernel: new Guest(home, guestMachine),
+  ours: new Served(home),
+});

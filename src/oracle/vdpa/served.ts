@@ -1,0 +1,52 @@
+/**
+ * Our side over real files: the guest's own executor, under `ioasid run` with the devices.
+ *
+ * A disk is a file, and is done with a request in its own time, so a machine in this process would have
+ * nothing to answer yet.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Answers, askInBoots, parseAnswers, type Side } from '../answers.js';
+import { formatScript, type Sequence } from '../language.js';
+import { DISK_BYTES, specs } from './machine.js';
+
+const bin = fileURLToPath(new URL('../../../bin/ioasid', import.meta.url));
+
+export class Served implements Side {
+  readonly #executor: string;
+
+  /** @param home the directory that oracle/vdpa.sh has made. */
+  constructor(home: string) {
+    this.#executor = join(home, 'executor');
+  }
+
+  ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
+    return askInBoots(sequences, (some) => this.#run(some));
+  }
+
+  async #run(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
+    const work = await mkdtemp(join(tmpdir(), 'ioasid-oracle-'));
+    try {
+      const disk = join(work, 'disk.img');
+      await writeFile(disk, '');
+      await truncate(disk, DISK_BYTES);
+      await writeFile(join(work, 'script'), formatScript(sequences));
+      const status = await this.#serve(specs(disk), [join(work, 'script'), join(work, 'answers')]);
+      const answers = await readFile(join(work, 'answers'), 'utf8').catch(() => '');
+      if (status !== 0 || !answers.startsWith('seq ')) throw new Error(`ioasid run ended with ${status}`);
+      return parseAnswers(answers, sequences);
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  }
+
+  #serve(devices: readonly string[], files: readonly string[]): Promise<number | null> {
+    const options = devices.flatMap((device) => ['--device', device]);
+    const args = [bin, 'run', ...options, '--', this.#executor, ...files];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    return new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+  }
+}
