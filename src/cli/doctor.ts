@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import color from 'picocolors';
 import { copyDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { canGuardHoles } from '../linux/hole-guard.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
 import type { FuseOffer } from './probe.js';
 
@@ -199,10 +200,20 @@ function seccomp(): Finding[] {
   ];
 }
 
+function userfaults(): Finding {
+  const remedy =
+    'in a container: a seccomp profile that allows userfaultfd(2); without it the server is charged for ' +
+    'what devices touch of sparse memfds (docs/limits.md)';
+  return finding('userfaultfd', false, remedy, () => {
+    if (!canGuardHoles()) throw new Error('userfaultfd(2) cannot be had');
+    return 'keeps DMA from making pages that the server is charged for';
+  });
+}
+
 /** Checks everything. */
 export async function examine(): Promise<Finding[]> {
   const ffi = ffiWorks();
-  const able = ffi.ok ? await tracing() : [];
+  const able = ffi.ok ? [...(await tracing()), userfaults()] : [];
   return [ffi, fuseDevice(), ...fuse(), unshareProgram(), userNamespaces(), ...able, ...seccomp()];
 }
 

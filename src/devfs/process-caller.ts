@@ -14,6 +14,7 @@ import { doorbellOf } from '../linux/doorbells.js';
 import { hex, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
+import { payFor } from '../linux/file-payer.js';
 import { processOfThread } from '../linux/proc.js';
 import { memoryInUse, processMemory } from '../linux/process-memory.js';
 
@@ -76,7 +77,10 @@ export class ProcessCaller implements Caller {
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
-    return this.#confirmed(fileMemory(this.#thread(), fd, offset, length, access));
+    const range = fileMemory(this.#thread(), fd, offset, length, access);
+    this.#confirm(range.memory);
+    payFor(range.memory, this.#thread());
+    return range;
   }
 
   eventfd(fd: number): Signal {

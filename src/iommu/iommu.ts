@@ -180,7 +180,7 @@ export class Requester {
           here + moved,
           done,
           access,
-          `${memory.description} cannot be reached at ${hex(offset + moved)}`,
+          memory.shortfall ?? `${memory.description} cannot be reached at ${hex(offset + moved)}`,
         );
     }
     return undefined;

@@ -22,6 +22,12 @@ export interface Memory {
   write(offset: number, source: Uint8Array, at: number, length: number): number;
 
   /**
+   * Why the last transfer ended early, where there is more to say than that nothing is there. Asked right
+   * after it.
+   */
+  readonly shortfall?: string | undefined;
+
+  /**
    * Is all of [offset, offset+length) there now, for `access` (bit set: 1 read, 2 write)? Never throws. What
    * takes long is work in slices, as file/work.ts has it.
    */

@@ -9,63 +9,42 @@
  * filesystems and pools of huge pages become full. So the copy is guarded (guarded-copy.ts): it ends there,
  * and what is left is done through the kernel, which says exactly how much of it there is.
  *
- * Reads are pread; writes are process_vm_writev to our own mapping and not pwrite, which would make a
- * shrunken file grow again. Where no copy can be guarded, all is done that way, but for memfds that are
- * sealed against shrinking.
+ * Nor does the copy make pages in holes of a memfd, which would be charged to us (hole-guard.ts): it ends
+ * there, too. A read goes on through the kernel, which has zeros there. For a write the pages are made by
+ * whoever pays for them, a process that has the file mapped; where there is none, by us, as long as there is
+ * room (memory-room.ts).
  *
- * The serving thread must not wait for another filesystem's server, least of all for itself. So only
- * filesystems that the kernel serves alone are accepted, and the file is looked at before it is copied: even
- * closing a copy of a FUSE file waits for its server.
+ * Through the kernel, reads are pread and writes process_vm_writev to our own mapping, not pwrite, which
+ * would make a shrunken file grow again. Where no copy can be guarded, all is done that way, but for memfds
+ * that are sealed against shrinking.
  */
-import { constants, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { closeInBackground } from './background-close.js';
 import { hex, Refusal, refuse } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
-import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { type FileStatus, statusOfOurs, statusOfTheirs } from './file-status.js';
 import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
 import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
+import { guardHoles, makePages } from './hole-guard.js';
+import { requireMappable, requireRange, requireRights, seals } from './mappable-file.js';
+import { takeRoom } from './memory-room.js';
 
 const WRITE = 2;
 
 const F_DUPFD_CLOEXEC = 1030;
-const F_GETFL = 3;
-const F_GET_SEALS = 1034;
 const F_SEAL_SHRINK = 0x2;
-/** F_SEAL_WRITE | F_SEAL_FUTURE_WRITE. */
-const F_SEALS_WRITE = 0x18;
-const O_PATH = 0o10000000;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
 /** (void *)-1 as a number. */
 const MAP_FAILED = 2 ** 63;
-const S_IFREG = 0o100000;
 
-/** Filesystems that the kernel serves without asking another process or machine. */
-const filesystems = new Set([
-  'memfd',
-  'hugetlb memfd',
-  'tmpfs',
-  'hugetlbfs',
-  'ext2',
-  'ext3',
-  'ext4',
-  'xfs',
-  'btrfs',
-  'f2fs',
-  'zfs',
-  'overlay',
-]);
-
-const kinds = new Map([
-  [0o010000, 'a pipe'],
-  [0o020000, 'a character device'],
-  [0o040000, 'a directory'],
-  [0o060000, 'a block device'],
-  [0o120000, 'a symbolic link'],
-  [0o140000, 'a socket'],
-]);
+/** Filesystems whose files are memory, charged page by page to whoever touches it first. */
+const inMemory = new Set(['memfd', 'tmpfs']);
+/** What is made of a hole before the copy goes on, in bytes. */
+const HOLE_STEP = 2 ** 16;
 
 /** Two struct iovec: ours, then the mapping's. */
 const vectors = new Uint32Array(32);
@@ -117,6 +96,19 @@ export function fileMemory(
   }
 }
 
+/** A process that has the file mapped, and is charged for what is touched there. */
+export interface Payer {
+  /** Touches the pages of bytes [offset, offset+length) of the file, as far as they are mapped. */
+  touch(offset: number, length: number): void;
+}
+
+/** One that pays for all that nobody else does. */
+export interface StandingPayer extends Payer {
+  /** It never will again. */
+  readonly gone: boolean;
+  close(): void;
+}
+
 /** A mapped file. It has the shape of the `Memory` that the IOMMU knows. */
 export class FileMemory {
   readonly ofProcess = false;
@@ -126,6 +118,11 @@ export class FileMemory {
   readonly #fd: number;
   readonly #writable: boolean;
   readonly #copy: GuardedCopy;
+  readonly #isMemory: boolean;
+  /** The copy makes no pages. */
+  #guarded = false;
+  #payer: StandingPayer | undefined;
+  #shortfall: string | undefined;
   #address = 0;
   #length = 0;
   #references = 0;
@@ -133,8 +130,7 @@ export class FileMemory {
   /** The memory of the file behind our descriptor `fd`, which stays the caller's, with one more reference. */
   static of(fd: number, status: FileStatus, filesystem: string, writable: boolean): FileMemory {
     const key = `${status.identity}:${writable ? 'rw' : 'r'}`;
-    const memory =
-      open.get(key) ?? new FileMemory(status.identity, key, fd, filesystem === 'memfd', writable);
+    const memory = open.get(key) ?? new FileMemory(status.identity, key, fd, filesystem, writable);
     try {
       if (memory.#length < status.size) memory.#map(status.size);
     } catch (error) {
@@ -146,11 +142,13 @@ export class FileMemory {
     return memory;
   }
 
-  private constructor(identity: string, key: string, fd: number, memfd: boolean, writable: boolean) {
+  private constructor(identity: string, key: string, fd: number, filesystem: string, writable: boolean) {
     this.#identity = identity;
     this.#key = key;
     this.#writable = writable;
-    this.#copy = guardedCopy() ?? (memfd && (seals(fd) & F_SEAL_SHRINK) !== 0 ? plainCopy : noCopy);
+    const copy = guardedCopy();
+    this.#isMemory = copy !== undefined && inMemory.has(filesystem);
+    this.#copy = copy ?? (filesystem === 'memfd' && (seals(fd) & F_SEAL_SHRINK) !== 0 ? plainCopy : noCopy);
     this.description = readlinkSync(`/proc/self/fd/${fd}`)
       .replace(/^\/(memfd:.*) \(deleted\)$/, '$1')
       .replace(/\p{C}/gu, '?');
@@ -168,25 +166,86 @@ export class FileMemory {
     if (!this.#has(offset, target, at, length)) return 0;
     const local = addressOf(target) + at;
     const done = this.#copy(local, this.#address + offset, length);
-    return done === length
-      ? done
-      : done + this.#readThroughKernel(offset + done, local + done, length - done);
+    if (done === length) return done;
+    this.#shortfall = undefined;
+    return done + this.#readThroughKernel(offset + done, local + done, length - done);
   }
 
-  /** Copies to byte `offset` of the file. Returns as `read` does; the file never grows. */
-  write(offset: number, source: Uint8Array, at: number, length: number): number {
+  /** As Memory.shortfall. */
+  get shortfall(): string | undefined {
+    return this.#shortfall;
+  }
+
+  /** Is there something to pay for, and nobody who does? */
+  get wantsPayer(): boolean {
+    return this.#guarded && this.#writable && (this.#payer?.gone ?? true);
+  }
+
+  /** `payer` is charged for what is written into holes, from now on. It is closed with the file. */
+  paidBy(payer: StandingPayer): void {
+    this.#payer?.close();
+    this.#payer = payer;
+  }
+
+  /**
+   * Copies to byte `offset` of the file; pages that are not there yet are charged to `payer`, if it has them
+   * mapped. Returns as `read` does; the file never grows.
+   */
+  write(
+    offset: number,
+    source: Uint8Array,
+    at: number,
+    length: number,
+    payer: Payer | undefined = this.#payer,
+  ): number {
     if (!this.#writable || !this.#has(offset, source, at, length)) return 0;
     const local = addressOf(source) + at;
-    const done = this.#copy(this.#address + offset, local, length);
-    return done === length
-      ? done
-      : done + this.#writeThroughKernel(offset + done, local + done, length - done);
+    let done = this.#copy(this.#address + offset, local, length);
+    if (done === length) return done;
+    this.#shortfall = undefined;
+    if (this.#guarded) done += this.#writeIntoHoles(offset + done, local + done, length - done, payer);
+    return done + this.#writeThroughKernel(offset + done, local + done, length - done);
+  }
+
+  /** Goes on where the copy has stopped, at a hole perhaps. @returns the bytes written. */
+  #writeIntoHoles(offset: number, local: number, length: number, payer: Payer | undefined): number {
+    let done = 0;
+    while (done < length) {
+      const at = this.#address + offset + done;
+      const step = Math.min(length - done, HOLE_STEP);
+      let copied = 0;
+      if (payer !== undefined) {
+        payer.touch(offset + done, step);
+        copied = this.#copy(at, local + done, length - done);
+      }
+      if (copied === 0 && this.#makePages(offset + done, step)) {
+        copied = this.#copy(at, local + done, length - done);
+      }
+      if (copied === 0) break;
+      done += copied;
+    }
+    return done;
+  }
+
+  /** Makes pages that we are charged for. @returns whether there are any now. */
+  #makePages(offset: number, length: number): boolean {
+    if (takeRoom(length)) return makePages(this.#address + offset, length) > 0;
+    const where = `${this.description} has a hole at ${hex(offset)}, which its owner has not mapped`;
+    this.#shortfall = `${where}, and the server has no memory left to fill it`;
+    return false;
   }
 
   #has(offset: number, buffer: Uint8Array, at: number, length: number): boolean {
-    return (
-      length > 0 && offset >= 0 && offset + length <= this.#length && at >= 0 && at + length <= buffer.length
-    );
+    if (
+      length > 0 &&
+      offset >= 0 &&
+      offset + length <= this.#length &&
+      at >= 0 &&
+      at + length <= buffer.length
+    )
+      return true;
+    this.#shortfall = undefined;
+    return false;
   }
 
   /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */
@@ -220,7 +279,10 @@ export class FileMemory {
       refuse('ENOMEM', `${all} are more than ${hex(MAX_BYTES)} bytes`);
     }
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    const address = libc().mmap(0, size, protection, MAP_SHARED, this.#fd, 0);
+    // A shared mapping of a file that is open for reading only cannot be guarded; not written to, a private
+    // one is the same.
+    const kind = this.#isMemory && !this.#writable ? MAP_PRIVATE : MAP_SHARED;
+    const address = libc().mmap(0, size, protection, kind, this.#fd, 0);
     if (address >= MAP_FAILED)
       throw new Refusal(
         lastErrno(),
@@ -230,6 +292,7 @@ export class FileMemory {
     mappedBytes += size - this.#length;
     this.#address = address;
     this.#length = size;
+    this.#guarded = this.#isMemory && guardHoles(address, size);
   }
 
   /** Does the file have these bytes now, and was it opened for `access`? */
@@ -247,6 +310,8 @@ export class FileMemory {
   close(): void {
     if (this.#references === 0 || --this.#references > 0) return;
     open.delete(this.#key);
+    this.#payer?.close();
+    this.#payer = undefined;
     libc().munmap(this.#address, this.#length);
     mappedBytes -= this.#length;
     this.#length = 0;
@@ -257,54 +322,6 @@ export class FileMemory {
     libc().close(this.#fd);
     dropDescriptors(1);
   }
-}
-
-/** @returns the filesystem's type. */
-function requireMappable(tid: number, fd: number, status: FileStatus): string {
-  if (status.type !== S_IFREG)
-    refuse('EINVAL', `fd ${fd} is ${kinds.get(status.type) ?? 'no file'}, not a regular file or memfd`);
-  const type = filesystemOfMount(tid, status.mount);
-  if (type === undefined)
-    refuse('EINVAL', `fd ${fd} is on a filesystem that neither the caller nor the server has mounted`);
-  if (!filesystems.has(type)) {
-    const why = 'which may have to wait for another process';
-    refuse('EINVAL', `fd ${fd} is on a ${type} filesystem, ${why}: use a memfd or a local file`);
-  }
-  return type;
-}
-
-/** @returns whether the file may be mapped for writing. */
-function requireRights(fd: number, copy: number, access: number): boolean {
-  const flags = libc().fcntl(copy, F_GETFL, 0);
-  if (flags & O_PATH) refuse('EBADF', `fd ${fd} was opened with O_PATH, which gives no access to the file`);
-  if (flags & constants.O_DIRECT) refuse('EINVAL', `fd ${fd} was opened with O_DIRECT`);
-  const mode = flags & (constants.O_WRONLY | constants.O_RDWR);
-  if (mode === constants.O_WRONLY)
-    refuse('EACCES', `fd ${fd} is not open for reading, which every mapping needs`);
-  const sealed = sealedAgainstWriting(copy);
-  if (access & WRITE && mode !== constants.O_RDWR) refuse('EACCES', `fd ${fd} is not open for writing`);
-  if (access & WRITE && sealed) refuse('EACCES', `fd ${fd} is sealed against writing`);
-  return mode === constants.O_RDWR && !sealed;
-}
-
-function requireRange(fd: number, size: number, offset: number, length: number): void {
-  const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length > 0;
-  if (!valid || offset > size - length) {
-    refuse(
-      'EINVAL',
-      `${hex(length)} bytes at offset ${hex(offset)} are not within fd ${fd}, which has ${hex(size)} bytes`,
-    );
-  }
-}
-
-/** Could nobody open the file for writing and map it? */
-export function sealedAgainstWriting(fd: number): boolean {
-  return (seals(fd) & F_SEALS_WRITE) !== 0;
-}
-
-/** The file's seals; 0 for a file that cannot have any. */
-function seals(fd: number): number {
-  return Math.max(0, libc().fcntl(fd, F_GET_SEALS, 0));
 }
 
 /** For memory that cannot fault: the file keeps at least the size that is mapped. */

@@ -15,9 +15,10 @@ import { closeInBackground } from './background-close.js';
 import { Refusal } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
 import { libc } from './ffi.js';
-import { FileMemory, sealedAgainstWriting } from './file-memory.js';
+import { FileMemory, type Payer } from './file-memory.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
-import { type Area, areaAt } from './process-areas.js';
+import { sealedAgainstWriting } from './mappable-file.js';
+import { areaAt, type SharedArea } from './process-areas.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -32,26 +33,33 @@ const S_IFREG = 0o100000;
 /** Descriptors of a caller that are looked at. */
 const MAX_DESCRIPTORS = 1024;
 
-/** An area of a file. */
-type SharedArea = Area & { readonly shared: NonNullable<Area['shared']> };
+/** The address space that the area is in. */
+interface Owner {
+  readonly description: string;
+  /** As ProcessMemory.touch. */
+  touch(address: number, length: number): number;
+  close(): void;
+}
 
 /** Offsets are addresses in the process. It has the shape of the `Memory` that the IOMMU knows. */
-export class HeldArea {
+export class HeldArea implements Payer {
   readonly ofProcess = true;
   readonly description: string;
   readonly #area: SharedArea;
   readonly #file: FileMemory;
+  readonly #owner: Owner;
 
   /**
    * Holds [address, address+length) of process `pid`, which waits for us; undefined where that cannot be:
    * it is not one area of shared memory with the rights of `access`, or its file cannot be had.
    * @param maps an open /proc/PID/maps
+   * @param owner the process's memory, of which a reference is taken over when the area is held
    */
   static *of(
     pid: number,
     maps: number,
     { address, length, access }: { address: number; length: number; access: number },
-    description: string,
+    owner: Owner,
   ): Generator<undefined, HeldArea | undefined, undefined> {
     try {
       const area = yield* sharedArea(pid, maps, address);
@@ -66,7 +74,7 @@ export class HeldArea {
         const writable = (area.rights & WRITE) !== 0;
         if (!there || (writable && sealedAgainstWriting(fd))) return undefined;
         const filesystem = filesystemOfMount(pid, status.mount) ?? '';
-        return new HeldArea(area, FileMemory.of(fd, status, filesystem, writable), description);
+        return new HeldArea(area, FileMemory.of(fd, status, filesystem, writable), owner);
       } finally {
         libc().close(fd);
       }
@@ -77,10 +85,11 @@ export class HeldArea {
     }
   }
 
-  private constructor(area: SharedArea, file: FileMemory, description: string) {
+  private constructor(area: SharedArea, file: FileMemory, owner: Owner) {
     this.#area = area;
     this.#file = file;
-    this.description = description;
+    this.#owner = owner;
+    this.description = owner.description;
   }
 
   read(address: number, target: Uint8Array, at: number, length: number): number {
@@ -90,7 +99,7 @@ export class HeldArea {
 
   write(address: number, source: Uint8Array, at: number, length: number): number {
     const bytes = this.#within(address, length, WRITE);
-    return bytes > 0 ? this.#file.write(this.#offset(address), source, at, bytes) : 0;
+    return bytes > 0 ? this.#file.write(this.#offset(address), source, at, bytes, this) : 0;
   }
 
   reaches(address: number, length: number, access: number): boolean {
@@ -106,8 +115,19 @@ export class HeldArea {
     return { file: shared.identity, offset: this.#offset(address), length: end - address };
   }
 
+  /** As Memory.shortfall. */
+  get shortfall(): string | undefined {
+    return this.#file.shortfall;
+  }
+
+  /** The owner pays, as long as it has the area. */
+  touch(offset: number, length: number): void {
+    this.#owner.touch(this.#area.start + (offset - this.#area.shared.offset), length);
+  }
+
   close(): void {
     this.#file.close();
+    this.#owner.close();
   }
 
   /** How many of the bytes are in the area, if it has the rights of `access`. */

@@ -31,6 +31,9 @@ const VMA_SHARED = 8;
 const query = new Uint32Array(32);
 const queryBytes = new Uint8Array(query.buffer);
 
+/** An area of a file. */
+export type SharedArea = Area & { readonly shared: NonNullable<Area['shared']> };
+
 /** A piece of the text. */
 const page = Buffer.alloc(4096);
 
@@ -48,6 +51,12 @@ export interface Area {
    */
   readonly shared: { readonly identity: string; readonly offset: number } | undefined;
 }
+
+/** PROCMAP_QUERY_VMA_READABLE | SHARED, COVERING_OR_NEXT_VMA, FILE_BACKED_VMA. */
+const NEXT_OF_SHARED_FILE = 0x39;
+/** Areas of shared files, and pages of the text, that are looked at for one in particular. */
+const MOST_AREAS = 256;
+const MOST_PAGES = 64;
 
 /** How many areas are looked at before others may be served. */
 const CHUNK = 64;
@@ -73,24 +82,31 @@ export function* areasFrom(tid: number, maps: number, address: number): Generato
   }
 }
 
-/** The same out of the text, before Linux 6.11. The kernel gives about a page of it at a time. */
+/** The same out of the text, before Linux 6.11. */
 export function* areasInTextFrom(tid: number, address: number): Generator<Area | undefined> {
+  let at = address;
+  for (const area of allInText(tid)) {
+    if (area === undefined) yield undefined;
+    else if (area.end > at) {
+      if (area.start > at) return;
+      yield area;
+      at = area.end;
+    }
+  }
+}
+
+/** All areas, and undefined after each piece of the text that the kernel gives, about a page. */
+function* allInText(tid: number): Generator<Area | undefined> {
   const file = libc().open(`/proc/${tid}/maps`, O_RDONLY | O_CLOEXEC, 0);
   if (file === -1) throw gone(tid);
   try {
-    let at = address;
     let text = '';
     for (;;) {
       const bytes = libc().read(file, addressOf(page), page.length);
       if (bytes <= 0) return;
       text += page.toString('latin1', 0, bytes);
       const whole = text.lastIndexOf('\n') + 1;
-      for (const area of areasInText(text.slice(0, whole))) {
-        if (area.end <= at) continue;
-        if (area.start > at) return;
-        yield area;
-        at = area.end;
-      }
+      yield* areasInText(text.slice(0, whole));
       text = text.slice(whole);
       yield undefined;
     }
@@ -112,10 +128,54 @@ export function* areaAt(
   return undefined;
 }
 
-/** Asks for the area that contains `address`: 0, or an errno, ENOENT when there is none. */
-function ask(maps: number, address: number): number {
+/**
+ * A readable area of shared memory in which byte `offset` of the file with this identity is; undefined when
+ * there is none, or it is not found within a few milliseconds. @throws Refusal ESRCH.
+ */
+export function areaOfFile(
+  tid: number,
+  maps: number,
+  identity: string,
+  offset: number,
+): SharedArea | undefined {
+  for (const area of sharedFiles(tid, maps)) {
+    const from = area.shared.offset;
+    const fits = (area.rights & READ) !== 0 && from <= offset && offset - from < area.end - area.start;
+    if (fits && area.shared.identity === identity) return area;
+  }
+  return undefined;
+}
+
+/** The areas of shared files, as far as there is time for. */
+function* sharedFiles(tid: number, maps: number): Generator<SharedArea> {
+  let at = 0;
+  for (let looked = 0; looked < MOST_AREAS; looked++) {
+    const errno = ask(maps, at, NEXT_OF_SHARED_FILE);
+    if (errno === Errno.ENOENT || errno === Errno.ESRCH) return;
+    if (errno !== 0) return yield* sharedFilesInText(tid);
+    const area = decodeQuery();
+    if (isShared(area)) yield area;
+    at = area.end;
+  }
+}
+
+function* sharedFilesInText(tid: number): Generator<SharedArea> {
+  let pages = 0;
+  for (const area of allInText(tid)) {
+    if (area === undefined && ++pages === MOST_PAGES) return;
+    if (area !== undefined && isShared(area)) yield area;
+  }
+}
+
+function isShared(area: Area): area is SharedArea {
+  return area.shared !== undefined;
+}
+
+/** Asks for the area that contains `address`, or as `flags` say: 0, or an errno, ENOENT if there is none. */
+function ask(maps: number, address: number, flags = 0): number {
   query.fill(0);
   query[0] = QUERY_SIZE;
+  query[2] = flags;
   query[4] = address >>> 0;
   query[5] = address / 2 ** 32;
   return libc().ioctl(maps, PROCMAP_QUERY, addressOf(queryBytes)) === 0 ? 0 : lastErrno();

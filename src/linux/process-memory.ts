@@ -20,7 +20,7 @@ import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
-import { areaAt, areasFrom } from './process-areas.js';
+import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
 
 const WRITE = 2;
 
@@ -48,6 +48,8 @@ const vector = new Uint32Array(256);
 const vectorBytes = new Uint8Array(vector.buffer);
 const RANDOM_BYTES = 16;
 const RANDOM_WORDS = [0, 1, 2, 3];
+/** What is read of memory that is only touched: not looked at. */
+const touched = new Uint8Array(2 ** 16);
 
 /** The newest address space of each process that has memory mapped. */
 const current = new Map<number, ProcessMemory>();
@@ -185,7 +187,9 @@ export class ProcessMemory {
     access: number,
   ): Generator<undefined, HeldArea | undefined, undefined> {
     if (this.#mem === -1) return undefined;
-    return yield* HeldArea.of(this.#pid, this.#maps, { address, length, access }, this.description);
+    const held = yield* HeldArea.of(this.#pid, this.#maps, { address, length, access }, this);
+    if (held !== undefined) this.#references++;
+    return held;
   }
 
   /** As Memory.backing: the file of shared memory. */
@@ -195,6 +199,25 @@ export class ProcessMemory {
     const length = area.end - address;
     if (area.shared === undefined) return { file: undefined, offset: address, length };
     return { file: area.shared.identity, offset: area.shared.offset + (address - area.start), length };
+  }
+
+  /**
+   * Touches the pages of [address, address+length), 64 KiB at most: those of shared memory that are not there
+   * are made then, and charged to the process. @returns the bytes touched; 0 when the address space has gone,
+   * negative when nothing is mapped there.
+   */
+  touch(address: number, length: number): number {
+    return libc().pread(this.#mem, addressOf(touched), Math.min(length, touched.length), address);
+  }
+
+  /** Has the process exited? It may have executed another program before. */
+  get exited(): boolean {
+    return hasExited(this.#pidfd);
+  }
+
+  /** Where it has byte `offset` of the file with this identity mapped. @throws Refusal ESRCH. */
+  areaOfFile(identity: string, offset: number): SharedArea | undefined {
+    return areaOfFile(this.#pid, this.#maps, identity, offset);
   }
 
   /** Drops one reference; the last one closes the descriptors. */

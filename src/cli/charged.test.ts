@@ -1,0 +1,104 @@
+/**
+ * A server in a memory cgroup of its own: what devices write into holes of a client's memfd does not get it
+ * killed. Where the client has the file mapped it is charged, and where it has not the server is, up to three
+ * quarters of its group.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, DsaQueue, decodeCompletion } from '../client/dsa.js';
+import { Ioasid } from '../client/ioasid.js';
+import { LinuxTransport } from '../client/linux-transport.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
+import { libc } from '../linux/ffi.js';
+import { canGuardHoles } from '../linux/hole-guard.js';
+import { MemoryGroup } from '../testkit/memory-group.js';
+import { ioasid, Running, self, until, withoutFuse } from '../testkit/processes.js';
+import { launchMode } from './launcher-process.js';
+
+const PAGE = 4096;
+const MIB = 2 ** 20;
+const LIMIT = 320 * MIB;
+const BYTES = 384 * MIB;
+const IOVA = 2 ** 30;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+
+const skip =
+  withoutFuse ||
+  (launchMode() === 'root' ? false : 'mounting for all needs root here') ||
+  (canGuardHoles() ? false : 'userfaultfd(2) is not allowed here') ||
+  MemoryGroup.skip;
+
+/** A client of the server below `folder` with a device that reaches a sparse memfd. */
+function clientOf(folder: string) {
+  const client = new LinuxTransport(folder);
+  const context = Ioasid.open(client);
+  const pasid = context.alloc();
+  const device = VfioDeviceFile.open(client, 'vfio0');
+  device.enable();
+  device.authorize(context, pasid);
+  const file = client.createMemfd(BYTES);
+  const record = client.createMemfd(PAGE);
+  context.mapFile(pasid, file.fd, 0, BYTES, { iova: IOVA });
+  context.mapFile(pasid, record.fd, 0, PAGE, { iova: PAGE });
+  /** Has the device fill the whole file. */
+  const fill = async () => {
+    record.write(0, new Uint8Array(COMPLETION_BYTES));
+    const pattern = [1, 2] as const;
+    new DsaQueue(device).submit({
+      opcode: DSA_OPCODE.fill,
+      pasid,
+      completion: PAGE,
+      destination: IOVA,
+      pattern,
+      size: BYTES,
+    });
+    const completion = () => decodeCompletion(record.read(0, COMPLETION_BYTES));
+    await until(() => completion().status !== DSA_STATUS.none, 'the device is done');
+    return completion();
+  };
+  return { context, file, fill };
+}
+
+describe('a server in a memory cgroup', { skip }, () => {
+  const scratch = mkdtempSync(join(tmpdir(), 'ioasid-charged-'));
+  after(() => rmSync(scratch, { recursive: true }));
+
+  it('fills holes that the owner has not mapped as far as it has room, others without end', async () => {
+    const group = new MemoryGroup();
+    group.limit(LIMIT);
+    const folder = join(scratch, 'served');
+    const runner = { ...self, prefix: group.prefix };
+    const server = Running.ioasid(['serve', '--device', 'dsa,mdevs=1', folder], runner);
+    await server.says(`${folder}/vfio/devices/vfio0`);
+    const { context, file, fill } = clientOf(folder);
+
+    const refused = await fill();
+    assert.notEqual(refused.status, DSA_STATUS.success);
+    assert.ok(
+      refused.bytesCompleted > 0 && refused.bytesCompleted < LIMIT,
+      `${refused.bytesCompleted} bytes`,
+    );
+    const { faults } = (
+      JSON.parse(ioasid(['ls', '--json']).stdout) as { pid: number; faults: unknown }[]
+    ).find(({ pid }) => pid === server.pid)!;
+    assert.match(
+      JSON.stringify(faults),
+      /has a hole at 0x\w+, which its owner has not mapped, and the server/,
+    );
+
+    const charged = group.usage;
+    libc().mmap(0, BYTES, PROT_READ_WRITE, MAP_SHARED, file.fd, 0);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal((await fill()).status, DSA_STATUS.success);
+    assert.ok(group.usage < charged + 32 * MIB, `${(group.usage - charged) / MIB} MiB more`);
+    assert.deepEqual([group.kills, server.process.exitCode], [0, null]);
+    assert.equal(context.info().pasids, 1, 'it serves');
+    server.kill('SIGTERM');
+    await server.ended;
+    await group.remove();
+  });
+});
