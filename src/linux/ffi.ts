@@ -51,6 +51,7 @@ const signatures = {
   sendmsg: 'long sendmsg(int fd, uintptr_t message, int flags)',
   send: 'long send(int fd, uintptr_t buffer, ulong length, int flags)',
   syscall: 'long syscall(long number, long a, long b, long c)',
+  preadv2: 'long syscall(long number, long fd, uintptr_t iov, long n, long offset, long zero, long flags)',
   syscall5: 'long syscall(long number, long a, long b, long c, long d, long e)',
   syscall6: 'long syscall(long number, long a, long b, long c, long d, long e, long f)',
   ptrace: 'long ptrace(long request, int pid, uintptr_t address, uintptr_t data)',

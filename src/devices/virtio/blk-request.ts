@@ -12,6 +12,7 @@ import type { Virtqueue } from './virtqueue.js';
 export const SECTOR = 512;
 /** Bytes that are moved at a time. */
 const PIECE = 1 << 20;
+const SMALLEST_BUFFER = 4096;
 const HEADER_BYTES = 16;
 const SEGMENT_BYTES = 16;
 const ID_BYTES = 20;
@@ -105,7 +106,8 @@ export class BlkRequest {
   /** The next piece of the data, which for a write is read out of the buffer first. */
   #piece(): boolean {
     const length = Math.min(PIECE, this.#length - this.#done);
-    if (this.#buffer.length < length) this.#buffer = new Uint8Array(2 ** Math.ceil(Math.log2(length)));
+    if (this.#buffer.length < length)
+      this.#buffer = new Uint8Array(Math.max(SMALLEST_BUFFER, 2 ** Math.ceil(Math.log2(length))));
     this.job.buffer = this.#buffer;
     const offset = this.#start + this.#done;
     if (this.#type === Type.IN) return this.#do('read', offset, length);

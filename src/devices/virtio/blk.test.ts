@@ -243,7 +243,7 @@ describe('the end of what is under way', () => {
 
   test('a drain ends one request after the other, and takes none meanwhile', async () => {
     const scene = new BlkScene();
-    const first = [0, 1, 2].map((n) => scene.request(IN, n, 512));
+    const first = [0, 1, 2].map((n) => scene.request(OUT, n, pattern(512, n)));
     scene.device.step();
     const queue = scene.device.queues[0]!;
     assert.equal(queue.outstanding, 3);
@@ -268,9 +268,11 @@ describe('the end of what is under way', () => {
   });
 
   test('a reset drops requests: no byte of memory changes after it', async () => {
-    const scene = new BlkScene();
-    for (let n = 0; n < 10; n++) scene.request(IN, n, 512);
+    const scene = new BlkScene({ memory: 16 << 20 });
+    // More than is read at once, should it be in memory.
+    for (let n = 0; n < 10; n++) scene.request(IN, n, 1 << 20);
     scene.device.step();
+    assert.ok(scene.device.queues[0]!.outstanding > 0);
     scene.device.status = 0;
     const before = scene.memory.bytes.slice();
     assert.equal(scene.device.busy(), false);

@@ -13,8 +13,9 @@ class Echo implements VirtioModel {
   readonly virtio = { deviceId: 4, features: 5n, queues: 2, inOrder: true };
   readonly config = new Uint8Array(8);
   configChanges = 0;
-  /** Buffers are kept until a drain. */
+  /** Buffers are kept until a drain; or, when it is prompt as well, until `step`. */
   lazy = false;
+  prompt = false;
   resets = 0;
   started: bigint | undefined;
   readonly kept: [Virtqueue, Chain][] = [];
@@ -29,6 +30,14 @@ class Echo implements VirtioModel {
       if (this.lazy) this.kept.push([queue, chain]);
       else this.#answer(queue, chain);
     }
+  }
+
+  busy(): boolean {
+    return this.prompt && this.kept.length > 0;
+  }
+
+  step(): void {
+    this.drain();
   }
 
   drain(): void {
@@ -60,6 +69,17 @@ test('a buffer that was kicked is answered in the next step', () => {
   assert.equal(scene.device.busy(), true);
   scene.device.step();
   assert.deepEqual([...scene.bytesOf(answer)], [1, 2, 3, 4, 0xee, 0xee, 0xee, 0xee]);
+  assert.equal(scene.device.queues[1]!.interrupts, 1);
+  assert.equal(scene.device.busy(), false);
+});
+
+test('what was taken in a step and is done in the same is shown at its end, by one interrupt', () => {
+  const { scene, model } = echo();
+  model.lazy = model.prompt = true;
+  const answers = [scene.in(4), scene.in(4)];
+  for (const answer of answers) scene.offer(1, scene.out(question), answer);
+  scene.device.step();
+  for (const answer of answers) assert.deepEqual(scene.bytesOf(answer), question);
   assert.equal(scene.device.queues[1]!.interrupts, 1);
   assert.equal(scene.device.busy(), false);
 });

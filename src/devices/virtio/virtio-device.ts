@@ -148,11 +148,11 @@ export class VirtioDevice {
   step(): boolean {
     if (!this.busy()) return false;
     for (const queue of this.queues) queue.budget = BUDGET;
-    const goesOn = (this.#model.busy?.() ?? false) && this.#model.step?.() !== false;
-    for (const [index, queue] of this.queues.entries()) {
+    for (const [index, queue] of this.queues.entries())
       if (this.#pending[index] === 1) this.#model.serve(queue, index);
-      this.#pending[index] = queue.budget === 0 ? 1 : 0;
-    }
+    // What was taken now and is done already is shown with the rest.
+    const goesOn = (this.#model.busy?.() ?? false) && this.#model.step?.() !== false;
+    for (const [index, queue] of this.queues.entries()) this.#pending[index] = queue.budget === 0 ? 1 : 0;
     this.#flush();
     return goesOn || this.#pending.includes(1);
   }

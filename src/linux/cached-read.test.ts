@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { closeSync, fsyncSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { readCached } from './cached-read.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'ioasid-cached-'));
+const path = join(folder, 'file');
+const fd = openSync(path, 'w+');
+after(() => {
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
+});
+const content = Uint8Array.from({ length: 10_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+writeSync(fd, content);
+fsyncSync(fd);
+const buffer = new Uint8Array(8192);
+
+const skip = readCached(fd, buffer, 4096, 0) ? false : `no reads without a wait in ${folder}`;
+
+describe('reads of what is in memory', { skip }, () => {
+  test('have the bytes of the file, and touch nothing beside them', () => {
+    for (const [length, offset] of [
+      [8192, 0],
+      [1, 9999],
+      [513, 4095],
+    ] as const) {
+      buffer.fill(0xee);
+      assert.equal(readCached(fd, buffer, length, offset), true);
+      assert.deepEqual(buffer.subarray(0, length), content.subarray(offset, offset + length));
+      assert.ok(buffer.subarray(length).every((byte) => byte === 0xee));
+    }
+  });
+
+  test('are none when the file ends before, or there is no file', () => {
+    assert.equal(readCached(fd, buffer, 8192, 4096), false);
+    assert.equal(readCached(fd, buffer, 10, 10_000), false);
+    assert.equal(readCached(-1, buffer, 10, 0), false);
+  });
+
+  test('are none into an array that is too short, or may move', () => {
+    assert.equal(readCached(fd, buffer, 8193, 0), false);
+    assert.equal(readCached(fd, new Uint8Array(64), 64, 0), false);
+  });
+
+  test('see at once what was written, and cut off', () => {
+    writeSync(fd, Uint8Array.of(1, 2, 3), 0, 3, 100);
+    assert.equal(readCached(fd, buffer, 3, 100), true);
+    assert.deepEqual([...buffer.subarray(0, 3)], [1, 2, 3]);
+    ftruncateSync(fd, 200);
+    assert.equal(readCached(fd, buffer, 200, 100), false);
+  });
+});
