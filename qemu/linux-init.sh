@@ -115,6 +115,14 @@ stream() {
 	wait $jobs
 }
 
+# speed NAME RW SIZE DEPTH FIELD: what fio reads in $seconds, by a field of its terse output.
+speed() {
+	fio --name="$1" --filename=/dev/vda --rw="$2" --bs="$3" --iodepth="$4" --ioengine=libaio --direct=1 \
+		--runtime="$seconds" --time_based --eta=never \
+		--output-format=terse --output=/fio.log || fail fio
+	say "$1 $(cut -d ';' -f "$5" /fio.log)"
+}
+
 case $task in
 storage)
 	storage
@@ -123,6 +131,10 @@ storage)
 	umount /mnt || fail "the file system cannot be unmounted"
 	;;
 records) /bin/records /dev/vda "$round" || fail "records" ;;
+speed)
+	speed random randread 4k 32 8
+	speed sequential read 1m 4 7
+	;;
 esac
 check_log
 say end

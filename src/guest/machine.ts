@@ -32,8 +32,11 @@ const MEMFD = [
   ...['-object', 'memory-backend-memfd,id=memory,size=512M,share=on'],
   ...['-machine', 'memory-backend=memory'],
 ];
-/** Emulated time stamp counters are no clock, and emulated timers may be late. */
-const KERNEL = 'console=ttyS0 quiet loglevel=3 panic=-1 tsc=unstable no_timer_check random.trust_cpu=on';
+const KERNEL = [
+  ...['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'random.trust_cpu=on'],
+  // Emulated time stamp counters are no clock, and emulated timers may be late.
+  ...['tsc=unstable', 'clocksource=hpet', 'no_timer_check'],
+];
 
 /** The disk that is the first device of the `ioasid run` around QEMU. */
 export const ourDisk = ['-device', 'vhost-vdpa-device-pci,vhostdev=/dev/vhost-vdpa-0'];
@@ -56,7 +59,7 @@ export function commandOf({ qemu, kernel, initrd, memory, devices, words }: Gues
   const said = Object.entries(words).map(([name, value]) => `${name}=${value}`);
   return [
     ...[qemu, ...MACHINE, ...(memory === 'memfd' ? MEMFD : [])],
-    ...['-kernel', kernel, '-initrd', initrd, '-append', [KERNEL, ...said].join(' '), ...devices],
+    ...['-kernel', kernel, '-initrd', initrd, '-append', [...KERNEL, ...said].join(' '), ...devices],
   ];
 }
 
