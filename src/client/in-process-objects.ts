@@ -94,6 +94,8 @@ export class CounterBell implements Doorbell {
     return this.#counter.additions - this.#before;
   }
 
+  listen(): void {}
+
   empty(): void {
     this.#counter.count = 0;
   }

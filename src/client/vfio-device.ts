@@ -7,6 +7,7 @@ import { getU32, setU32 } from '../uapi/struct.js';
 import {
   DeviceInfoStruct,
   IRQ_SET_ACTION_TRIGGER,
+  IRQ_SET_ACTION_UNMASK,
   IRQ_SET_DATA_EVENTFD,
   IrqInfoStruct,
   IrqSetStruct,
@@ -26,6 +27,7 @@ import {
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
 } from '../uapi/vfio-cdev.js';
+import { IoEventfdStruct, VFIO_DEVICE_IOEVENTFD } from '../uapi/vfio-ioeventfd.js';
 import { call, callNative } from './call.js';
 import type { Ioasid } from './ioasid.js';
 import type { Iommufd } from './iommufd.js';
@@ -33,6 +35,7 @@ import type { Transport } from './transport.js';
 
 /** Index of the configuration space among the regions. */
 export const CONFIG_REGION = 7;
+const INTX = 0;
 const COMMAND = 4;
 const COMMAND_MEMORY = 2;
 const COMMAND_BUS_MASTER = 4;
@@ -108,12 +111,22 @@ export class VfioDeviceFile {
 
   /** Connects vectors `start`.. of interrupt `index` to eventfds. -1 disconnects one. */
   setEventfds(index: number, start: number, eventfds: readonly number[]): void {
-    const { size } = IrqSetStruct;
-    const data = new Uint8Array(size + 4 * eventfds.length);
-    const flags = IRQ_SET_DATA_EVENTFD | IRQ_SET_ACTION_TRIGGER;
-    data.set(IrqSetStruct.encode({ argsz: data.length, flags, index, start, count: eventfds.length }));
-    for (const [n, fd] of eventfds.entries()) setU32(data, size + 4 * n, fd);
-    this.transport.ioctl(this.fd, VFIO_DEVICE_SET_IRQS, data);
+    this.#setIrqs(IRQ_SET_ACTION_TRIGGER, index, start, eventfds);
+  }
+
+  /** A write to eventfd `fd` unmasks INTx from now on; -1 takes it away. */
+  setUnmaskEventfd(fd: number): void {
+    this.#setIrqs(IRQ_SET_ACTION_UNMASK, INTX, 0, [fd]);
+  }
+
+  /**
+   * A write to eventfd `fd` is a write of `value`, of `width` bytes, at `offset` of BAR `bar` from now on; -1
+   * takes its eventfd away.
+   */
+  setIoEventfd(fd: number, bar: number, offset: number, width: 1 | 2 | 4 | 8, value: bigint): void {
+    const place = this.#regionOffset(bar) + offset;
+    const given = { flags: width, offset: BigInt(place), data: value, fd };
+    call(this, VFIO_DEVICE_IOEVENTFD, IoEventfdStruct, given);
   }
 
   reset(): void {
@@ -154,6 +167,15 @@ export class VfioDeviceFile {
 
   close(): void {
     this.transport.close(this.fd);
+  }
+
+  #setIrqs(action: number, index: number, start: number, eventfds: readonly number[]): void {
+    const { size } = IrqSetStruct;
+    const data = new Uint8Array(size + 4 * eventfds.length);
+    const flags = IRQ_SET_DATA_EVENTFD | action;
+    data.set(IrqSetStruct.encode({ argsz: data.length, flags, index, start, count: eventfds.length }));
+    for (const [n, fd] of eventfds.entries()) setU32(data, size + 4 * n, fd);
+    this.transport.ioctl(this.fd, VFIO_DEVICE_SET_IRQS, data);
   }
 
   #regionOffset(index: number): number {

@@ -137,3 +137,21 @@ rule('an interrupt arrives at the eventfd of the caller', (transport) => {
   ioasid.close();
   checksum.close();
 });
+
+rule('a write to an ioeventfd is the write to the register, and to that of UNMASK an unmask', (transport) => {
+  const edu = VfioDeviceFile.open(transport, 'vfio3');
+  edu.enable();
+  const [raise, unmask, event] = [1, 2, 3].map(() => transport.createEventfd());
+  const ring = (fd: number) => transport.write(fd, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+  edu.setEventfds(0, 0, [event!.fd]);
+  edu.setUnmaskEventfd(unmask!.fd);
+  edu.setIoEventfd(raise!.fd, 0, 0x60, 4, 5n);
+  ring(raise!.fd);
+  assert.equal(edu.read32(0, 0x24), 5, 'no call overtakes it');
+  assert.equal(event!.take(), 1);
+  ring(unmask!.fd);
+  edu.read32(0, 0x24);
+  assert.equal(event!.take(), 1, 'the line is still high');
+  assert.deepEqual([raise!.take(), unmask!.take()], [0, 0], 'what was written has been taken');
+  edu.close();
+});

@@ -114,6 +114,8 @@ export interface Doorbell {
    * that nobody looked between may count as one.
    */
   readonly rings: number;
+  /** Looks for rings now, of all doorbells; who serves them does so when nothing else is to be done. */
+  listen(): void;
   /** Takes what its counter holds, as read(2) would. Never blocks, never throws. */
   empty(): void;
   close(): void;

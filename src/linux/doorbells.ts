@@ -46,6 +46,10 @@ export class Doorbell {
     this.#fd = fd;
   }
 
+  listen(): void {
+    while (this.#set.listen() === MOST);
+  }
+
   empty(): void {
     if (!this.#set.holds(this.#fd, this)) return;
     read[0] = BigInt(addressOf(readBytes) + 16);
@@ -80,7 +84,7 @@ class DoorbellSet implements LoopSource {
     }
     const doorbell = new Doorbell(this, fd);
     this.#doorbells.set(fd, doorbell);
-    this.ready();
+    doorbell.listen();
     return doorbell;
   }
 
@@ -97,12 +101,18 @@ class DoorbellSet implements LoopSource {
   }
 
   ready(): boolean {
+    this.listen();
+    return true;
+  }
+
+  /** @returns how many were heard, MOST at most. */
+  listen(): number {
     const count = libc().epoll_wait(this.fd, addressOf(eventBytes), MOST, 0);
     for (let i = 0; i < count; i++) {
       const doorbell = this.#doorbells.get(events[i * EVENT_WORDS + DATA_WORD]!);
       if (doorbell !== undefined) doorbell.rings++;
     }
-    return true;
+    return count;
   }
 }
 

@@ -68,6 +68,7 @@ export class FakeCaller implements Caller {
       get rings() {
         return eventfd.rings;
       },
+      listen: () => {},
       empty: () => {
         eventfd.emptied++;
       },

@@ -27,6 +27,7 @@ import * as vfioDevice from './vfio.js';
 import * as vfioCall from './vfio-call.js';
 import * as vfioFeature from './vfio-feature.js';
 import * as vfioHotReset from './vfio-hot-reset.js';
+import * as vfioIoEventfd from './vfio-ioeventfd.js';
 
 const header = readFileSync(join(includeFolder, 'ioasid.h'), 'utf8');
 
@@ -208,7 +209,7 @@ const everything = [
 ];
 
 /** What the files about device files export. */
-const vfio = { ...vfioDevice, ...vfioCall, ...vfioFeature, ...vfioHotReset };
+const vfio = { ...vfioDevice, ...vfioCall, ...vfioFeature, ...vfioHotReset, ...vfioIoEventfd };
 
 /** The macros of <linux/vfio.h> that they have, and their values there. */
 const vfioConstants: Record<string, number> = {
@@ -221,6 +222,11 @@ const vfioConstants: Record<string, number> = {
   VFIO_DEVICE_RESET: vfio.VFIO_DEVICE_RESET,
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: vfio.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
   VFIO_DEVICE_PCI_HOT_RESET: vfio.VFIO_DEVICE_PCI_HOT_RESET,
+  VFIO_DEVICE_IOEVENTFD: vfio.VFIO_DEVICE_IOEVENTFD,
+  VFIO_DEVICE_IOEVENTFD_8: vfio.IOEVENTFD_8,
+  VFIO_DEVICE_IOEVENTFD_16: vfio.IOEVENTFD_16,
+  VFIO_DEVICE_IOEVENTFD_32: vfio.IOEVENTFD_32,
+  VFIO_DEVICE_IOEVENTFD_64: vfio.IOEVENTFD_64,
   VFIO_DEVICE_FEATURE: vfio.VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_FLAGS_RESET: vfio.DEVICE_FLAGS_RESET,
   VFIO_DEVICE_FLAGS_PCI: vfio.DEVICE_FLAGS_PCI,

@@ -10,6 +10,9 @@ import { getU32 } from './struct.js';
 export const VFIO_TYPE = 0x3b;
 export const VFIO_BASE = 100;
 
+/** A region begins at offset `index * REGION_SPAN` of a device file. */
+export const REGION_SPAN = 2 ** 40;
+
 /** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
 export function io(nr: number): number {
   return (VFIO_TYPE << 8) | (VFIO_BASE + nr);

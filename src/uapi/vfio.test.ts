@@ -9,6 +9,7 @@ import { vfioFile } from '../testkit/vfio-file.js';
 import { CONFIG_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, REQ } from '../vfio/irq-request.js';
 import * as abi from './vfio.js';
+import { REGION_SPAN } from './vfio-call.js';
 import { VFIO_DEVICE_FEATURE } from './vfio-feature.js';
 
 describe('argsz', () => {
@@ -77,10 +78,10 @@ describe('GET_REGION_INFO', () => {
 
   it('gives the offsets at which pread and pwrite reach the region', () => {
     const { device, model } = vfioFile();
-    assert.equal(abi.writeRegion(device, 2 * abi.REGION_SPAN + 8, Uint8Array.of(5)), 1);
+    assert.equal(abi.writeRegion(device, 2 * REGION_SPAN + 8, Uint8Array.of(5)), 1);
     assert.equal(model.bars[2]![8], 5);
     const id = new Uint8Array(2);
-    assert.equal(abi.readRegion(device, CONFIG_REGION * abi.REGION_SPAN, id), 2);
+    assert.equal(abi.readRegion(device, CONFIG_REGION * REGION_SPAN, id), 2);
     assert.deepEqual(id, Uint8Array.of(0x86, 0x80));
     refused(() => abi.readRegion(device, 2 ** 63, id), 'EINVAL');
   });

@@ -12,9 +12,10 @@ import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/irq
 import type { FileOperations } from './device-file.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
-import { io, readStruct } from './vfio-call.js';
+import { io, REGION_SPAN, readStruct } from './vfio-call.js';
 import { feature, VFIO_DEVICE_FEATURE } from './vfio-feature.js';
 import { hotResetInfo, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO } from './vfio-hot-reset.js';
+import { ioeventfd, VFIO_DEVICE_IOEVENTFD } from './vfio-ioeventfd.js';
 
 export const VFIO_DEVICE_GET_INFO = io(7);
 export const VFIO_DEVICE_GET_REGION_INFO = io(8);
@@ -67,8 +68,6 @@ export const IRQ_SET_ACTION_TRIGGER = 1 << 5;
 const IRQ_SET_DATA = IRQ_SET_DATA_NONE | IRQ_SET_DATA_BOOL | IRQ_SET_DATA_EVENTFD;
 const IRQ_SET_ACTION = IRQ_SET_ACTION_MASK | IRQ_SET_ACTION_UNMASK | IRQ_SET_ACTION_TRIGGER;
 
-/** A region begins at offset `index * REGION_SPAN` of the file. */
-export const REGION_SPAN = 2 ** 40;
 /** Where the last region's offsets end. */
 export const REGIONS_END = NUM_REGIONS * REGION_SPAN;
 
@@ -103,6 +102,7 @@ export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<V
   [VFIO_DEVICE_SET_IRQS, setIrqs],
   [VFIO_DEVICE_RESET, reset],
   [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotResetInfo],
+  [VFIO_DEVICE_IOEVENTFD, ioeventfd],
   [VFIO_DEVICE_FEATURE, feature],
 ]);
 

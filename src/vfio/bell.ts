@@ -30,6 +30,11 @@ export class Bell {
     return true;
   }
 
+  /** Looks for rings of all bells now. */
+  listen(): void {
+    this.#doorbell.listen();
+  }
+
   close(): void {
     this.#doorbell.close();
   }

@@ -25,6 +25,7 @@ import { Bars } from './bars.js';
 import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
 import { ContainerBinding } from './container-binding.js';
 import type { Interrupts } from './interrupts.js';
+import { IoEventfds } from './ioeventfds.js';
 import { IommufdBinding } from './iommufd-binding.js';
 import type { IrqRequest } from './irq-request.js';
 
@@ -43,6 +44,7 @@ export class VfioDevice implements Driver {
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   readonly #bars: Bars;
+  readonly ioeventfds: IoEventfds;
   #grouped = false;
   #binding: IommufdBinding | ContainerBinding | undefined;
   #lowPower = false;
@@ -65,6 +67,7 @@ export class VfioDevice implements Driver {
     this.#config = config;
     this.#irqs = irqs;
     this.#bars = new Bars(model, config, irqs, calls, strict);
+    this.ioeventfds = new IoEventfds(this.#bars, irqs.msix);
   }
 
   /** What a call on its file uses (OpenFile.uses). */
@@ -87,6 +90,7 @@ export class VfioDevice implements Driver {
   close(): Work<void> {
     const binding = this.#binding;
     return releasing([
+      () => this.ioeventfds.close(),
       () => this.life.work.stop(),
       () => this.#raiseFailures(),
       () => binding?.close(),
@@ -213,7 +217,7 @@ export class VfioDevice implements Driver {
   }
 
   busy(): boolean {
-    this.#irqs.hear();
+    this.#hear();
     const busy = this.life.work.busy();
     this.#raiseFailures();
     return busy;
@@ -236,6 +240,7 @@ export class VfioDevice implements Driver {
    */
   readRegion(index: number, offset: number, target: Uint8Array): number {
     if (target.length === 0) return 0;
+    this.#hear();
     if (index === CONFIG_REGION) {
       this.#config.read(offset, target);
       return target.length;
@@ -255,6 +260,7 @@ export class VfioDevice implements Driver {
    */
   writeRegion(index: number, offset: number, source: Uint8Array): number {
     if (source.length === 0) return 0;
+    this.#hear();
     if (index === CONFIG_REGION) {
       this.#writeConfig(offset, source);
       return source.length;
@@ -273,7 +279,14 @@ export class VfioDevice implements Driver {
 
   /** VFIO_DEVICE_SET_IRQS. @throws Refusal as Interrupts.set. */
   setIrqs(request: IrqRequest, caller: Caller): void {
+    this.#hear();
     this.#irqs.set(request, caller);
+  }
+
+  /** Does what the program has asked for by eventfds, which comes before what it asks for by calls. */
+  #hear(): void {
+    this.#irqs.hear();
+    this.ioeventfds.hear();
   }
 
   #bound(): IommufdBinding {

@@ -74,7 +74,9 @@ export class Intx {
 
   /** Hears of writes to the eventfd of UNMASK. */
   hear(): void {
-    if (this.#unmasks?.hear() === true) this.#unmask();
+    if (this.#unmasks === undefined) return;
+    this.#unmasks.listen();
+    if (this.#unmasks.hear()) this.#unmask();
   }
 
   /** The command register was written. */

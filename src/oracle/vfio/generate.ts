@@ -57,6 +57,7 @@ const parts = {
     [2, unmaskByEventfd],
     [1, pendingBits],
     [2, messageControl],
+    [2, ioeventfd],
     [2, lookForSignals],
     [6, raise],
     [3, acknowledge],
