@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import color from 'picocolors';
 import { copyDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { guardedCopy } from '../linux/guarded-copy.js';
 import { canGuardHoles } from '../linux/hole-guard.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
 import type { FuseOffer } from './probe.js';
@@ -210,10 +211,19 @@ function userfaults(): Finding {
   });
 }
 
+/** Device files of vDPA need nothing that others do not; but their speed is that of their memory. */
+function vdpa(): Finding {
+  const remedy = 'needs x86-64 or arm64, and pages that may become executable; it works without, more slowly';
+  return finding('vDPA', false, remedy, () => {
+    if (guardedCopy() === undefined) throw new Error('memory of guests is reached by system calls alone');
+    return 'memory of guests (memfds) is mapped';
+  });
+}
+
 /** Checks everything. */
 export async function examine(): Promise<Finding[]> {
   const ffi = ffiWorks();
-  const able = ffi.ok ? [...(await tracing()), userfaults()] : [];
+  const able = ffi.ok ? [...(await tracing()), userfaults(), vdpa()] : [];
   return [ffi, fuseDevice(), ...fuse(), unshareProgram(), userNamespaces(), ...able, ...seccomp()];
 }
 

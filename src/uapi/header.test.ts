@@ -19,6 +19,7 @@ import {
   testProgram,
   testProgramNames,
 } from '../testkit/c-program.js';
+import { evaluate, layoutExpressions } from '../testkit/c-values.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
 import * as abi from './ioasid.js';
@@ -118,35 +119,6 @@ function differences(source: string): string[] {
 
 const withCc = { skip: missingCompiler('cc') };
 const withCxx = { skip: missingCompiler('c++') };
-
-/** Has the C compiler evaluate `expressions`, each an unsigned number. */
-function evaluate(headers: readonly string[], expressions: readonly string[]): Map<string, number> {
-  const source = [
-    '#include <stddef.h>',
-    '#include <stdio.h>',
-    ...headers.map((name) => `#include <${name}>`),
-    'int main(void)',
-    '{',
-    ...expressions.map((expression) => `\tprintf("%llu\\n", (unsigned long long)(${expression}));`),
-    '\treturn 0;',
-    '}',
-    '',
-  ].join('\n');
-  const lines = execFileSync(compile('evaluate.c', source, { standard: 'c99' }), { encoding: 'utf8' })
-    .trimEnd()
-    .split('\n');
-  return new Map(expressions.map((expression, i) => [expression, Number(lines[i])]));
-}
-
-/** Each C expression about `struct`, and the number that TypeScript has for it. */
-function layoutExpressions(struct: Struct, nameOf: (field: string) => string): [string, number][] {
-  const c = `struct ${struct.cName}`;
-  const fields = Object.entries(struct.fields).flatMap(([field, { offset, size }]): [string, number][] => [
-    [`offsetof(${c}, ${nameOf(field)})`, offset],
-    [`sizeof(((${c} *)0)->${nameOf(field)})`, size],
-  ]);
-  return [[`sizeof(${c})`, struct.size], ...fields];
-}
 
 test('every struct, field, ioctl and constant is in the C header and in TypeScript', () => {
   assert.deepEqual(differences(header), []);
