@@ -9,6 +9,7 @@ import { finish } from '../file/work.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { pasidOf } from '../iommu/pasid.js';
+import { Account } from '../linux/account.js';
 import { addressOf, check, libc } from '../linux/ffi.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { processMemory } from '../linux/process-memory.js';
@@ -97,11 +98,13 @@ class Side {
   }
 }
 
+const account = Account.of('the bench');
+
 function memfd(sealed: boolean): Target {
   const fd = check(libc().memfd_create('bench', MFD_CLOEXEC_ALLOW_SEALING), 'no memfd could be made');
   check(libc().ftruncate(fd, AREA), 'the memfd could not be given its size');
   if (sealed) check(libc().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 'the memfd could not be sealed');
-  const { memory, offset } = fileMemory(process.pid, fd, 0, AREA, READ | WRITE);
+  const { memory, offset } = fileMemory(account, process.pid, fd, 0, AREA, READ | WRITE);
   return {
     name: sealed ? 'sealed memfd' : 'memfd that may shrink',
     memory,
@@ -115,7 +118,9 @@ function memfd(sealed: boolean): Target {
 
 function ownMemory(): Target {
   const bytes = new Uint8Array(AREA).fill(1);
-  const { memory, offset } = finish(processMemory(process.pid, addressOf(bytes), AREA, READ | WRITE));
+  const { memory, offset } = finish(
+    processMemory(account, process.pid, addressOf(bytes), AREA, READ | WRITE),
+  );
   return {
     name: 'process memory',
     memory,

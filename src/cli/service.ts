@@ -7,13 +7,15 @@ import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } f
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { Machine } from '../machine/machine.js';
 import type { ContainerKind } from '../machine/nodes.js';
+import type { MachineSnapshot } from '../machine/snapshot.js';
 import { publish } from './control-socket.js';
-import type { NewFdDescriptors } from './launcher-process.js';
+import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
 
@@ -88,6 +90,11 @@ export interface FuseConnection {
   readonly lifeline: number;
 }
 
+/** What `ls` is told: what the machine holds, and what its files cost this process, by opener. */
+export interface ServiceState extends MachineSnapshot {
+  readonly openers: readonly Holdings[];
+}
+
 /** A machine that is being served. */
 export interface Service {
   /** Resolves when the file system is gone. */
@@ -109,6 +116,7 @@ export function serveMachine(
     owner,
     extra: extra ?? [],
     standIn,
+    openers: launchMode() === 'root' ? 'users' : 'sessions',
     ...(verbose ? { onCall: reporter(root) } : {}),
   };
   const server = new FuseServer(fuse, machine.nodes, options);
@@ -122,7 +130,7 @@ export function serveMachine(
     server.wakePolls();
     return more || goesOn;
   };
-  publish(() => machine.snapshot());
+  publish((): ServiceState => ({ ...machine.snapshot(), openers: Account.all() }));
   const requests = [fuse, standIn.bell].map((fd) => ({
     fd,
     ready: (between: () => boolean) => server.serve(between),

@@ -12,9 +12,11 @@
 import { randomBytes } from 'node:crypto';
 import type { DeviceNode } from '../file/device-node.js';
 import type { OpenFile } from '../file/open-file.js';
+import type { Account } from '../linux/account.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { heldDescriptors } from '../linux/held-descriptors.js';
 import { REGIONS_END } from '../uapi/vfio.js';
 import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
@@ -22,7 +24,7 @@ import { OffThread } from './off-thread.js';
 const O_RDWR_CLOEXEC = 0o2000002;
 const O_PATH_CLOEXEC = 0o12000000;
 
-/** An open file of ours, and our descriptor of it. */
+/** An open file of ours, and our descriptor of it, both charged to its account. */
 export interface Blank {
   readonly fd: number;
   readonly opened: Opened;
@@ -66,26 +68,31 @@ export class BlankFiles {
   }
 
   /**
-   * Makes one, for a stream or for a file with offsets. `done` is called later, from the event loop;
-   * undefined: this process has no descriptors left, or the mount is gone.
+   * Makes one that is charged to `account`, for a stream or for a file with offsets. `done` is called later,
+   * from the event loop; undefined: this process has no descriptors left, or the mount is gone.
+   * @throws Refusal EMFILE the account's part is used up.
    */
-  make(stream: boolean, done: (blank: Blank | undefined) => void): void {
+  make(account: Account, stream: boolean, done: (blank: Blank | undefined) => void): void {
+    account.take(heldDescriptors, 1);
     const name = `.new-${randomBytes(16).toString('hex')}`;
     const path = `/proc/self/fd/${this.#root}/${name}`;
     this.#offThread.run((ended) => {
-      this.#tree.hide(name, blankNode(name, stream));
+      this.#tree.hide(name, blankNode(name, stream), account);
       libc().open.async(path, O_RDWR_CLOEXEC, 0, (error, fd) => {
         this.#tree.unhide(name);
         libc().open.async(path, O_PATH_CLOEXEC, 0, ended);
-        done(error === null && fd !== -1 ? this.#blank(fd) : undefined);
+        const opened = error === null && fd !== -1;
+        if (!opened) account.give(heldDescriptors, 1);
+        done(opened ? this.#blank(fd) : undefined);
       });
     });
   }
 
   /** Closes our descriptor; `closed` is called when that is done. */
-  close({ fd }: Blank, closed: () => void): void {
+  close({ fd, opened }: Blank, closed: () => void): void {
     this.#offThread.runFirst((ended) =>
       libc().close.async(fd, () => {
+        opened.account.give(heldDescriptors, 1);
         ended();
         closed();
       }),

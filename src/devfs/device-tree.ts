@@ -9,6 +9,7 @@
 
 import type { DeviceNode } from '../file/device-node.js';
 import type { OpenFile } from '../file/open-file.js';
+import type { Account } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import { ROOT_ID } from './fuse-wire.js';
 
@@ -29,6 +30,8 @@ export interface TreeEntry {
 export interface Opened {
   readonly handle: number;
   readonly inode: Inode;
+  /** Its opener's: what the file makes us hold is charged to it, and so is the file itself. */
+  readonly account: Account;
   /** Set anew once at most: when a blank one (blank-files.ts) is given its meaning. */
   file: OpenFile;
 }
@@ -43,6 +46,8 @@ export interface Inode {
   readonly target?: Uint8Array;
   /** The device node that this inode was looked up for. */
   readonly node?: DeviceNode;
+  /** To whom an open of it is charged; undefined: to whoever opens it. */
+  readonly account?: Account | undefined;
   /** The open files of this inode: one as a rule, more when it was reopened without a lookup. */
   readonly opens: Set<Opened>;
 }
@@ -54,6 +59,8 @@ export interface DeviceName {
   /** The inode number that directory listings show. */
   readonly id: number;
   readonly device: DeviceNode;
+  /** As Inode.account. */
+  readonly account?: Account;
 }
 
 const S_IFDIR = 0o040000;
@@ -118,15 +125,18 @@ export class DeviceTree {
       path: found.device.path,
       mode: DEVICE_MODE,
       node: found.device,
+      account: found.account,
       opens: new Set(),
     };
     this.#inodes.set(inode.id, inode);
     return inode;
   }
 
-  /** Makes `name` in the root lead to `node`, in no listing, until `unhide`. */
-  hide(name: string, node: DeviceNode): void {
-    this.#hidden.set(name, { id: ++this.#lastId, device: node });
+  /**
+   * Makes `name` in the root lead to `node`, in no listing, until `unhide`. Its open is charged to `account`.
+   */
+  hide(name: string, node: DeviceNode, account: Account): void {
+    this.#hidden.set(name, { id: ++this.#lastId, device: node, account });
   }
 
   unhide(name: string): void {

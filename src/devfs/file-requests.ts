@@ -16,14 +16,20 @@ import {
   WRITABLE,
 } from '../file/open-file.js';
 import { finished, isWork, type Sliced, type Work } from '../file/work.js';
+import { type Account, Pool } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
+import { broken } from '../linux/invariant.js';
 import type { Inode, Opened } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
 import * as wire from './fuse-wire.js';
 import { get64, Request, set64 } from './fuse-wire.js';
 import { type Identification, NONCE_CMD } from './identification.js';
+import { accountOf, type Openers } from './openers.js';
 import { ProcessCaller } from './process-caller.js';
 import { Claimed, type Turns } from './turns.js';
+
+/** Open files, which cost the server memory where the kernel counts a pointer for their opener. */
+export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 20);
 
 /** A stream that somebody has polled. */
 interface Polled {
@@ -68,6 +74,7 @@ export class FileRequests {
   readonly #onCall: ((record: CallRecord) => void) | undefined;
   readonly #caller: ProcessCaller;
   readonly #turns: Turns;
+  readonly #openers: Openers;
   readonly #opens = new Map<number, Opened>();
   /** By handle. As in the kernel, what was polled once stays here until its release. */
   readonly #polled = new Map<number, Polled>();
@@ -83,6 +90,7 @@ export class FileRequests {
   #path = '';
   #handle = 0;
   #argument = 0;
+  #account: Account | undefined;
   #opened: Opened | undefined;
   #node: DeviceNode | undefined;
 
@@ -93,11 +101,13 @@ export class FileRequests {
     presented: (tid: number, fd: number) => object,
     onCall: ((record: CallRecord) => void) | undefined,
     turns: Turns,
+    openers: Openers,
   ) {
     this.#channel = channel;
     this.#identification = identification;
     this.#onCall = onCall;
     this.#turns = turns;
+    this.#openers = openers;
     this.#caller = new ProcessCaller(presented);
     this.#ioctlData = new ViewCache(channel.requestBytes, wire.IoctlIn.payload);
     this.#readTarget = new ViewCache(channel.replyBytes, wire.Reply.bodyByte);
@@ -154,23 +164,26 @@ export class FileRequests {
     return this.#answerWrite(result);
   }
 
-  open(inode: Inode): void {
+  open(inode: Inode): Ongoing | undefined {
     const { request, reply } = this.#channel;
     const node = inode.node ?? refuse('ENXIO', `"${inode.path}" is only a place to mount something over`);
-    this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!);
+    const tid = request[Request.pid]!;
+    const account = inode.account ?? accountOf(this.#openers, tid, request[Request.uid]!);
+    this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!, account);
     this.#node = node;
     this.#claim();
-    const opened: Opened = { handle: ++this.#lastHandle, inode, file: node.open(this.#caller) };
+    const opened = this.#open(node, inode, account);
     this.#handle = opened.handle;
-    this.#opens.set(opened.handle, opened);
-    inode.opens.add(opened);
     this.#channel.clearBody(wire.OpenOut.words);
     set64(reply, wire.Reply.body + wire.OpenOut.handle, opened.handle);
     reply[wire.Reply.body + wire.OpenOut.flags] =
       wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH) | (node.stream ? wire.FOPEN_STREAM : 0);
     // When the reply does not arrive, the kernel never heard of this open file and will not release it.
-    if (this.#channel.answer(wire.OpenOut.words * 4)) this.#record(0);
-    else finished(this.#drop(opened));
+    const arrived = this.#channel.answer(wire.OpenOut.words * 4);
+    if (arrived) this.#record(0);
+    const dropped = arrived ? undefined : this.#drop(opened);
+    if (!isWork(dropped)) return undefined;
+    return { ...this.#ongoing(dropped, () => undefined), objects: usedBy(opened.file, 'release') };
   }
 
   flush(): Ongoing | undefined {
@@ -218,6 +231,7 @@ export class FileRequests {
   /** A new request: nothing is known of it yet. */
   next(): void {
     this.#call = undefined;
+    this.#account = undefined;
     this.#opened = undefined;
     this.#node = undefined;
   }
@@ -231,6 +245,11 @@ export class FileRequests {
   get uses(): readonly object[] {
     if (this.#opened !== undefined) return usedBy(this.#opened.file, this.#call as FileCall);
     return this.#node?.uses?.() ?? [];
+  }
+
+  /** Who pays for what the request being served makes us hold: the opener of its file. */
+  get account(): Account {
+    return this.#account ?? broken('a request that is about no file makes us hold something');
   }
 
   /** What the request being served is, for messages. */
@@ -252,7 +271,7 @@ export class FileRequests {
   /** @throws Refusal EBADF when the kernel's handle is unknown. */
   #begin(call: CallRecord['call'], argument: number, handle: number): Opened {
     const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
-    this.#about(call, opened.inode.path, handle, argument);
+    this.#about(call, opened.inode.path, handle, argument, opened.account);
     this.#opened = opened;
     this.#claim();
     return opened;
@@ -297,21 +316,40 @@ export class FileRequests {
 
   #ongoing(work: Ongoing['work'], answer: Ongoing['answer']): Ongoing {
     const [call, path, handle, argument] = [this.#call!, this.#path, this.#handle, this.#argument];
-    return { objects: this.uses, work, answer, resume: () => this.#about(call, path, handle, argument) };
+    const account = this.account;
+    const resume = () => this.#about(call, path, handle, argument, account);
+    return { objects: this.uses, work, answer, resume };
   }
 
-  #about(call: CallRecord['call'], path: string, handle: number, argument: number): void {
+  #about(call: CallRecord['call'], path: string, handle: number, argument: number, account: Account): void {
     this.#call = call;
     this.#path = path;
     this.#handle = handle;
     this.#argument = argument;
-    this.#caller.begin(this.#channel.request[Request.pid]!);
+    this.#account = account;
+    this.#caller.begin(this.#channel.request[Request.pid]!, account);
+  }
+
+  /** @throws Refusal ENFILE its opener has too many; and what the node's `open` does. */
+  #open(node: DeviceNode, inode: Inode, account: Account): Opened {
+    account.take(openFiles, 1);
+    try {
+      const file = node.open(this.#caller);
+      const opened: Opened = { handle: ++this.#lastHandle, inode, account, file };
+      this.#opens.set(opened.handle, opened);
+      inode.opens.add(opened);
+      return opened;
+    } catch (refusal) {
+      account.give(openFiles, 1);
+      throw refusal;
+    }
   }
 
   #drop(opened: Opened): Sliced<void> {
     this.#opens.delete(opened.handle);
     this.#polled.delete(opened.handle);
     opened.inode.opens.delete(opened);
+    opened.account.give(openFiles, 1);
     return opened.file.release();
   }
 

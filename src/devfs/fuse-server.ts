@@ -16,6 +16,7 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
@@ -25,6 +26,7 @@ import type { Owner } from './fuse-replies.js';
 import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
 import { NameRequests } from './name-requests.js';
+import type { Openers } from './openers.js';
 import type { StandIn } from './stand-in.js';
 import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
@@ -50,6 +52,8 @@ export interface FuseServerOptions {
    * not tell it (before 6.16).
    */
   readonly device?: number;
+  /** Whose what open files make us hold is. Default: users'. */
+  readonly openers?: Openers;
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
   /**
@@ -71,7 +75,7 @@ interface RequestKind {
 interface SetAside {
   readonly bytes: Uint8Array;
   readonly answers: Map<number, Opened | Refusal>;
-  readonly copies: number[];
+  readonly copies: HeldDescriptor[];
   /** Something is still being found out. */
   waits: boolean;
 }
@@ -84,6 +88,7 @@ export class FuseServer {
   readonly #turns = new Turns();
   readonly #identification: Identification;
   readonly #files: FileRequests;
+  readonly #openers: Openers;
   readonly #onCall: ((record: CallRecord) => void) | undefined;
   /** By opcode. */
   readonly #requests: Readonly<Record<number, RequestKind>>;
@@ -100,6 +105,7 @@ export class FuseServer {
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
     this.fuseFd = fuseFd;
     this.#onCall = options.onCall;
+    this.#openers = options.openers ?? 'users';
     this.#standIn = options.standIn;
     this.#channel = new FuseChannel(fuseFd, options.standIn);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
@@ -111,6 +117,7 @@ export class FuseServer {
       (tid, fd) => this.#presented(tid, fd),
       options.onCall,
       this.#turns,
+      this.#openers,
     );
     this.#requests = requestTable(names, this.#files, options.standIn);
     process.once('exit', this.#atExit);
@@ -190,6 +197,7 @@ export class FuseServer {
       this.#identification,
       new BlankFiles(this.#tree, root),
       this.#turns,
+      this.#openers,
       {
         onCall: this.#onCall,
         failed: (error, what) => this.#log(error, what),
@@ -294,7 +302,7 @@ export class FuseServer {
   #setAside(fd: number, length: number): void {
     const { request } = this.#channel;
     const waiting = this.#kept(length);
-    this.#identification.byNonce(request[Request.pid]!, fd, ({ answer, copy }) => {
+    this.#identification.byNonce(this.#files.account, request[Request.pid]!, fd, ({ answer, copy }) => {
       waiting.answers.set(fd, answer);
       if (copy !== undefined) waiting.copies.push(copy);
       this.#resume(waiting);
@@ -324,7 +332,7 @@ function requestTable(
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
   const open = () => {
     standIn?.untilAtWork();
-    files.open(names.inode());
+    return files.open(names.inode());
   };
   return {
     [Opcode.IOCTL]: { least: 72, handle: () => files.ioctl() },

@@ -74,6 +74,7 @@ export const Request = {
   opcode: 1,
   unique: 2,
   node: 4,
+  uid: 6,
   pid: 8,
   body: 10,
 } as const;

@@ -8,9 +8,12 @@
  * on another one, and the request that asked has to wait for it (`Undetermined`).
  */
 import { randomBytes } from 'node:crypto';
+import type { Account } from '../linux/account.js';
+import { closeInBackground } from '../linux/background-close.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
-import { copyDescriptor, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
+import { type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { type HeldDescriptor, heldDescriptors, holdCopy } from '../linux/held-descriptors.js';
 import type { DeviceTree, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
 
@@ -36,7 +39,7 @@ export class Undetermined extends Error {
 /** An answer, and the copy that keeps the open file alive until the request that asked has been answered. */
 export interface Determined {
   readonly answer: Opened | Refusal;
-  readonly copy: number | undefined;
+  readonly copy: HeldDescriptor | undefined;
 }
 
 export class Identification {
@@ -68,10 +71,10 @@ export class Identification {
     return undefined;
   }
 
-  /** Finds it out by a nonce. `done` is called later, from the event loop. */
-  byNonce(tid: number, fd: number, done: (determined: Determined) => void): void {
+  /** Finds it out by a nonce; `account` pays for the copy. `done` is called later, from the event loop. */
+  byNonce(account: Account, tid: number, fd: number, done: (determined: Determined) => void): void {
     this.#offThread.run((ended) => {
-      this.#round(tid, fd, (determined) => {
+      this.#round(account, tid, fd, (determined) => {
         done(determined);
         ended();
       });
@@ -82,8 +85,13 @@ export class Identification {
    * Closes a copy where waiting is allowed: the close of a file that flushes is answered by the serving
    * thread.
    */
-  closeCopy(copy: number): void {
-    this.#offThread.runFirst((ended) => libc().close.async(copy, ended));
+  closeCopy({ fd, account }: HeldDescriptor): void {
+    this.#offThread.runFirst((ended) =>
+      libc().close.async(fd, () => {
+        account.give(heldDescriptors, 1);
+        ended();
+      }),
+    );
   }
 
   /** The nonce ioctl has come in on `opened`. @returns false when nobody sent this number. */
@@ -94,29 +102,30 @@ export class Identification {
     return true;
   }
 
-  #round(tid: number, fd: number, done: (determined: Determined) => void): void {
-    let copy: number | undefined;
+  #round(account: Account, tid: number, fd: number, done: (determined: Determined) => void): void {
+    let copy: HeldDescriptor | undefined;
     try {
-      copy = copyDescriptor(tid, fd);
+      copy = holdCopy(account, tid, fd);
       // The kernel's word, again, for what was copied: nothing is ever sent to a file of somebody else's.
-      this.#opensOf(identifyOwn(copy), fd);
+      this.#opensOf(identifyOwn(copy.fd), fd);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const answer = error;
-      setImmediate(() => done({ answer, copy }));
+      // Whatever was put in its place may have a server that must not be waited for.
+      if (copy !== undefined) closeInBackground(copy);
+      setImmediate(() => done({ answer: error, copy: undefined }));
       return;
     }
-    this.#send(copy, fd, done);
+    this.#send(copy.fd, (opened) => done({ answer: opened ?? notOurs(fd), copy }));
   }
 
-  #send(copy: number, fd: number, done: (determined: Determined) => void): void {
+  #send(copy: number, done: (opened: Opened | undefined) => void): void {
     const nonce = randomBytes(6).readUIntLE(0, 6);
     const round = { arrivedOn: undefined as Opened | undefined };
     this.#rounds.set(nonce, round);
     libc().ioctl.async(copy, NONCE_CMD, nonce, () => {
       this.#rounds.delete(nonce);
       if (round.arrivedOn !== undefined) this.#device ??= identifyOwn(copy).device;
-      done({ answer: round.arrivedOn ?? notOurs(fd), copy });
+      done(round.arrivedOn);
     });
   }
 

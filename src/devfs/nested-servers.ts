@@ -1,23 +1,28 @@
 /**
  * NestedServers: the servers of an `ioasid run` inside ours, whose trapped calls come to us
  * (linux/nested-trap.ts), by the device number of their filesystem. A device number is used again when a
- * filesystem is gone, so the newest server that names it has it.
+ * filesystem is gone, so the newest server that names it has it. Each costs us the copy of a socket, until it
+ * has closed its own end and another comes.
  */
 
+import { closeInBackground } from '../linux/background-close.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Refusal } from '../linux/errno.js';
-import { copyDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
-import { libc } from '../linux/ffi.js';
+import { identifyDescriptor } from '../linux/fd-identity.js';
+import { type HeldDescriptor, holdCopy } from '../linux/held-descriptors.js';
 import { mayJoin } from '../linux/nested-trap.js';
 import { descriptorOf } from '../linux/seccomp.js';
-import { type TrappedCall, writeCall } from '../linux/trapped-call.js';
+import { hasGone, type TrappedCall, writeCall } from '../linux/trapped-call.js';
+import { accountOf, type Openers } from './openers.js';
 
 export class NestedServers {
   readonly #listener: CallListener;
-  readonly #sockets = new Map<number, number>();
+  readonly #openers: Openers;
+  readonly #sockets = new Map<number, HeldDescriptor>();
 
-  constructor(listener: CallListener) {
+  constructor(listener: CallListener, openers: Openers) {
     this.#listener = listener;
+    this.#openers = openers;
   }
 
   /**
@@ -35,29 +40,32 @@ export class NestedServers {
     if (this.#sockets.size === 0) return false;
     const device = deviceOf(call);
     const socket = device === undefined ? undefined : this.#sockets.get(device);
-    return socket !== undefined && writeCall(socket, call);
+    return socket !== undefined && writeCall(socket.fd, call);
   }
 
   #admit({ id, tid, ints, args }: TrappedCall): number | undefined {
     const device = args[2]!;
-    let socket: number | undefined;
+    const account = accountOf(this.#openers, tid, process.geteuid?.() ?? 0);
+    let socket: HeldDescriptor | undefined;
     try {
-      socket = copyDescriptor(tid, ints[0]!);
+      for (const [each, { fd }] of this.#sockets) if (hasGone(fd)) this.#forget(each);
+      socket = holdCopy(account, tid, ints[0]!);
       const number = this.#listener.give(id, this.#listener.listener);
       this.#forget(device);
       this.#sockets.set(device, socket);
       return number;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (socket !== undefined) libc().close(socket);
+      if (socket !== undefined) closeInBackground(socket);
       return undefined;
     }
   }
 
   #forget(device: number): void {
     const socket = this.#sockets.get(device);
-    if (socket !== undefined) libc().close(socket);
     this.#sockets.delete(device);
+    // What was presented as a socket need not have been one when it was copied.
+    if (socket !== undefined) closeInBackground(socket);
   }
 }
 

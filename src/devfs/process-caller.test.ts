@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { finish } from '../file/work.js';
-import { Child } from '../testkit/child.js';
+import { account, Child } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { ProcessCaller } from './process-caller.js';
 
@@ -15,7 +15,7 @@ after(() => child.kill());
 test("memory of any length is copied from and to the caller's process", async () => {
   const length = 200_001;
   const at = await child.map(length);
-  caller.begin(child.pid);
+  caller.begin(child.pid, account);
   const bytes = Uint8Array.from({ length }, (_, i) => i * 7);
   caller.writeMemory(at, bytes);
   const copy = new Uint8Array(length);
@@ -25,7 +25,7 @@ test("memory of any length is copied from and to the caller's process", async ()
 });
 
 test('memory that is not there is EFAULT, and the reason names the address', async () => {
-  caller.begin(child.pid);
+  caller.begin(child.pid, account);
   const end = (await child.map(8192)) + 4096;
   assert.equal(await child.call('munmap', end, 4096), 0);
   refused(
@@ -38,12 +38,12 @@ test('memory that is not there is EFAULT, and the reason names the address', asy
 });
 
 test('the process of a calling thread is named', async () => {
-  caller.begin(await child.order<number>('thread'));
+  caller.begin(await child.order<number>('thread'), account);
   assert.equal(caller.pid, child.pid);
 });
 
 test('a caller in a pid namespace that cannot be seen is refused what needs its process', () => {
-  caller.begin(0);
+  caller.begin(0, account);
   assert.equal(caller.pid, 0);
   const reason = /pid namespace that the server cannot see/;
   refused(() => caller.readMemory(4096, new Uint8Array(1)), 'EPERM', reason);

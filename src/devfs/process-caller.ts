@@ -7,16 +7,18 @@
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
-import { finish, finished, type Work } from '../file/work.js';
+import { finished, type Work } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import type { Account } from '../linux/account.js';
 import { doorbellOf } from '../linux/doorbells.js';
 import { hex, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
+import { broken } from '../linux/invariant.js';
 import { processOfThread } from '../linux/proc.js';
-import { memoryInUse, processMemory } from '../linux/process-memory.js';
+import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 
 /** What depends on how the call came to us. */
 export interface Presence {
@@ -41,18 +43,24 @@ const byFuse: Presence = {
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
   #tid = 0;
+  #account: Account | undefined;
   #pid: number | undefined;
   #presence = byFuse;
-  #recent: Memory | undefined;
+  #recent: ProcessMemory | undefined;
 
   /** `identify` finds the object behind a descriptor of a thread, or refuses. */
   constructor(identify: (tid: number, fd: number) => object) {
     this.#identify = identify;
   }
 
-  /** The caller is thread `tid` from now on; 0 when its pid namespace cannot be seen from here. */
-  begin(tid: number, presence = byFuse): void {
+  /**
+   * The caller is thread `tid` from now on; 0 when its pid namespace cannot be seen from here. What the call
+   * makes us hold is charged to `account`, that of the file which is called; nothing may be while there is
+   * none.
+   */
+  begin(tid: number, account: Account | undefined, presence = byFuse): void {
     this.#tid = tid;
+    this.#account = account;
     this.#pid = undefined;
     this.#presence = presence;
   }
@@ -73,24 +81,24 @@ export class ProcessCaller implements Caller {
   }
 
   *memory(address: number, length: number, access: Access): Work<MemoryRange> {
-    return this.#confirmed(yield* processMemory(this.#thread(), address, length, access));
+    return this.#confirmed(yield* processMemory(this.#payer, this.#thread(), address, length, access));
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
-    const range = fileMemory(this.#thread(), fd, offset, length, access);
+    const range = fileMemory(this.#payer, this.#thread(), fd, offset, length, access);
     this.#confirm(range.memory);
     payFor(range.memory, this.#thread());
     return range;
   }
 
   eventfd(fd: number): Signal {
-    const signal = eventfdOf(this.#thread(), fd);
+    const signal = eventfdOf(this.#payer, this.#thread(), fd);
     this.#confirm(signal);
     return signal;
   }
 
   doorbell(fd: number): Doorbell {
-    const doorbell = doorbellOf(this.#thread(), fd);
+    const doorbell = doorbellOf(this.#payer, this.#thread(), fd);
     this.#confirm(doorbell);
     return doorbell;
   }
@@ -105,6 +113,10 @@ export class ProcessCaller implements Caller {
     return this.#presence.install(file);
   }
 
+  get #payer(): Account {
+    return this.#account ?? broken('a call on no file makes us hold something');
+  }
+
   #thread(): number {
     if (this.#tid === 0) refuse('EPERM', 'the caller lives in a pid namespace that the server cannot see');
     return this.#tid;
@@ -116,8 +128,8 @@ export class ProcessCaller implements Caller {
    * whoever handles the caller's page faults: for ever, if he likes.)
    */
   #reach(address: number, length: number, access: Access): Memory {
-    const memory = finish(memoryInUse(this.#thread(), address, length, access));
-    this.#recent?.close();
+    const memory = memoryInUse(this.#payer, this.#thread(), address, length, access);
+    this.#recent?.drop();
     this.#recent = memory;
     return memory;
   }

@@ -16,10 +16,13 @@
 
 import type { OpenFile } from '../file/open-file.js';
 import { finished, isWork, type Work } from '../file/work.js';
+import type { Account } from '../linux/account.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
+import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import { JOIN } from '../linux/nested-trap.js';
+import { userOfThread } from '../linux/proc.js';
 import { descriptorOf, isMapping } from '../linux/seccomp.js';
 import type { TrappedCall } from '../linux/trapped-call.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
@@ -28,6 +31,7 @@ import type { Opened } from './device-tree.js';
 import { type CallRecord, usedBy } from './file-requests.js';
 import { type Identification, Undetermined } from './identification.js';
 import { NestedServers } from './nested-servers.js';
+import { accountOf, type Openers } from './openers.js';
 import { ProcessCaller } from './process-caller.js';
 import { Claimed, slice, type Turns } from './turns.js';
 
@@ -36,8 +40,10 @@ const NO_DATA = new Uint8Array(0);
 /** A trapped call, and what has been found out and made for it so far. */
 interface Pending {
   readonly call: TrappedCall;
+  /** The opener's of the file that the call is on, once that is known. */
+  account: Account | undefined;
   readonly answers: Map<number, Opened | Refusal>;
-  readonly copies: number[];
+  readonly copies: HeldDescriptor[];
   /**
    * A blank file has been asked for. `blank` is undefined after that when there was none to be had, or it has
    * been used.
@@ -61,6 +67,7 @@ export class TrappedCalls implements LoopSource {
   readonly #turns: Turns;
   readonly #reports: TrapReports;
   readonly #nested: NestedServers;
+  readonly #openers: Openers;
   readonly #caller: ProcessCaller;
   /** The call being served. */
   #current: Pending | undefined;
@@ -70,6 +77,7 @@ export class TrappedCalls implements LoopSource {
     identification: Identification,
     blanks: BlankFiles,
     turns: Turns,
+    openers: Openers,
     reports: TrapReports,
   ) {
     this.#listener = listener;
@@ -77,7 +85,8 @@ export class TrappedCalls implements LoopSource {
     this.#blanks = blanks;
     this.#turns = turns;
     this.#reports = reports;
-    this.#nested = new NestedServers(listener);
+    this.#openers = openers;
+    this.#nested = new NestedServers(listener, openers);
     this.#caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
   }
 
@@ -93,6 +102,7 @@ export class TrappedCalls implements LoopSource {
     else if (call !== undefined) {
       this.#advance({
         call,
+        account: undefined,
         answers: new Map(),
         copies: [],
         prepared: false,
@@ -114,11 +124,7 @@ export class TrappedCalls implements LoopSource {
     try {
       const opened = this.#target(pending);
       if (opened === undefined) this.#end(pending, () => this.#pass(call));
-      else if (this.#turns.claimed(usedBy(opened.file, 'ioctl')))
-        this.#turns.wait(usedBy(opened.file, 'ioctl'), () => this.#advance(pending));
-      else if (pending.prepared || !returnsNewFd(this.#caller, call.ints[1]!, call.args[2]!))
-        this.#serve(pending, opened);
-      else this.#prepare(pending);
+      else this.#ours(pending, opened);
     } catch (error) {
       if (error instanceof Undetermined) this.#determine(pending, error.fd);
       else if (error instanceof Claimed) this.#turns.wait(error.objects, () => this.#advance(pending));
@@ -128,11 +134,23 @@ export class TrappedCalls implements LoopSource {
     }
   }
 
+  /** The call is on a file of ours. */
+  #ours(pending: Pending, opened: Opened): void {
+    const { ints, args } = pending.call;
+    const uses = usedBy(opened.file, 'ioctl');
+    pending.account = opened.account;
+    this.#begin(pending);
+    if (this.#turns.claimed(uses)) this.#turns.wait(uses, () => this.#advance(pending));
+    else if (pending.prepared || !returnsNewFd(this.#caller, ints[1]!, args[2]!))
+      this.#serve(pending, opened);
+    else this.#prepare(pending, opened);
+  }
+
   /** `pending` is the call being served. */
   #begin(pending: Pending): void {
     const { call } = pending;
     this.#current = pending;
-    this.#caller.begin(call.tid, {
+    this.#caller.begin(call.tid, pending.account, {
       confirm: () => this.#confirm(call),
       install: (file) => this.#install(pending, file),
     });
@@ -158,13 +176,17 @@ export class TrappedCalls implements LoopSource {
     }
   }
 
-  #prepare(pending: Pending): void {
+  #prepare(pending: Pending, opened: Opened): void {
     const proceed = (blank: Blank | undefined) => {
       pending.prepared = true;
       pending.blank = blank;
       this.#advance(pending);
     };
-    this.#blanks.make(newStreamIoctls.includes(pending.call.ints[1]!), proceed);
+    try {
+      this.#blanks.make(opened.account, newStreamIoctls.includes(pending.call.ints[1]!), proceed);
+    } catch (error) {
+      this.#fail(pending, opened, error);
+    }
   }
 
   #serve(pending: Pending, opened: Opened): void {
@@ -265,7 +287,9 @@ export class TrappedCalls implements LoopSource {
   }
 
   #determine(pending: Pending, fd: number): void {
-    this.#identification.byNonce(pending.call.tid, fd, ({ answer, copy }) => {
+    const { tid } = pending.call;
+    const account = pending.account ?? accountOf(this.#openers, tid, userOfThread(tid) ?? 0);
+    this.#identification.byNonce(account, tid, fd, ({ answer, copy }) => {
       pending.answers.set(fd, answer);
       if (copy !== undefined) pending.copies.push(copy);
       this.#advance(pending);

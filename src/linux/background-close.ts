@@ -3,26 +3,29 @@
  *
  * Closing a file of a FUSE filesystem waits for its server (FLUSH). When that is this very process, or
  * somebody who takes his time, the serving thread must not do it. A few closes run at once and the others
- * wait for them, so that no caller can start threads without end.
+ * wait for them, so that no caller can start threads without end. What waits is charged as before.
  */
 import { libc } from './ffi.js';
+import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 
 const AT_ONCE = 4;
 
-const waiting: number[] = [];
+const waiting: HeldDescriptor[] = [];
 let running = 0;
 
-/** Closes our descriptor `fd`, soon. */
-export function closeInBackground(fd: number): void {
-  waiting.push(fd);
+/** Closes `held`, soon. */
+export function closeInBackground(held: HeldDescriptor): void {
+  waiting.push(held);
   startNext();
 }
 
 function startNext(): void {
-  if (running === AT_ONCE || waiting.length === 0) return;
+  const next = running === AT_ONCE ? undefined : waiting.shift();
+  if (next === undefined) return;
   running++;
-  libc().close.async(waiting.shift()!, () => {
+  libc().close.async(next.fd, () => {
     running--;
+    next.account.give(heldDescriptors, 1);
     startNext();
   });
 }

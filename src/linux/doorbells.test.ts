@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { Child } from '../testkit/child.js';
+import { account, Child } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { doorbellOf, doorbellSource } from './doorbells.js';
 
@@ -26,7 +26,7 @@ async function makeEventfd(initial = 0) {
 
 test('each write of the caller is heard, and the counter stays as it is', async () => {
   const { fd, ring, read } = await makeEventfd();
-  const doorbell = doorbellOf(child.pid, fd);
+  const doorbell = doorbellOf(account, child.pid, fd);
   listen();
   assert.equal(doorbell.rings, 0);
   for (let rings = 1; rings <= 3; rings++) {
@@ -42,7 +42,7 @@ test('each write of the caller is heard, and the counter stays as it is', async 
 
 test('what the counter holds is taken when it is emptied, and 0 is not waited for', async () => {
   const { fd, ring } = await makeEventfd();
-  const doorbell = doorbellOf(child.pid, fd);
+  const doorbell = doorbellOf(account, child.pid, fd);
   const readable = async () => {
     const pollfd = await child.order<number>('buffer', Uint8Array.of(fd, 0, 0, 0, 1, 0, 0, 0));
     return child.call('poll', pollfd, 1, 0);
@@ -61,7 +61,7 @@ test('what the counter holds is taken when it is emptied, and 0 is not waited fo
 });
 
 test('an eventfd that was written to before is rung once', async () => {
-  const doorbell = doorbellOf(child.pid, (await makeEventfd(7)).fd);
+  const doorbell = doorbellOf(account, child.pid, (await makeEventfd(7)).fd);
   listen();
   listen();
   assert.equal(doorbell.rings, 1);
@@ -70,8 +70,8 @@ test('an eventfd that was written to before is rung once', async () => {
 
 test('a doorbell that is closed is heard no more, though its caller has the eventfd', async () => {
   const { fd, ring } = await makeEventfd();
-  const closed = doorbellOf(child.pid, fd);
-  const open = doorbellOf(child.pid, fd);
+  const closed = doorbellOf(account, child.pid, fd);
+  const open = doorbellOf(account, child.pid, fd);
   closed.close();
   closed.close();
   await ring();
@@ -82,7 +82,7 @@ test('a doorbell that is closed is heard no more, though its caller has the even
 
 test('more doorbells than are heard in one call are all heard', async () => {
   const { fd, ring } = await makeEventfd();
-  const doorbells = Array.from({ length: 100 }, () => doorbellOf(child.pid, fd));
+  const doorbells = Array.from({ length: 100 }, () => doorbellOf(account, child.pid, fd));
   await ring();
   for (let calls = 0; calls < 3; calls++) listen();
   assert.ok(doorbells.every(({ rings }) => rings === 1));
@@ -90,6 +90,6 @@ test('more doorbells than are heard in one call are all heard', async () => {
 });
 
 test('what is no eventfd is refused', async () => {
-  refused(() => doorbellOf(child.pid, 0), 'EINVAL', /not an eventfd/);
-  refused(() => doorbellOf(child.pid, 999), 'EBADF');
+  refused(() => doorbellOf(account, child.pid, 0), 'EINVAL', /not an eventfd/);
+  refused(() => doorbellOf(account, child.pid, 999), 'EBADF');
 });

@@ -8,9 +8,11 @@
  * Invariant: a copy is in the set exactly while its Doorbell is open. It has to be taken out before it is
  * closed: the set would keep it as long as the caller has the eventfd.
  */
+import type { Account } from './account.js';
 import type { LoopSource } from './event-loop.js';
-import { closeEventfd, copyEventfd } from './eventfd.js';
+import { copyEventfd } from './eventfd.js';
 import { addressOf, check, libc } from './ffi.js';
+import { closeHeld, type HeldDescriptor } from './held-descriptors.js';
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
@@ -39,11 +41,11 @@ const readBytes = new Uint8Array(read.buffer);
 export class Doorbell {
   rings = 0;
   readonly #set: DoorbellSet;
-  readonly #fd: number;
+  readonly #copy: HeldDescriptor;
 
-  constructor(set: DoorbellSet, fd: number) {
+  constructor(set: DoorbellSet, copy: HeldDescriptor) {
     this.#set = set;
-    this.#fd = fd;
+    this.#copy = copy;
   }
 
   listen(): void {
@@ -51,15 +53,15 @@ export class Doorbell {
   }
 
   empty(): void {
-    if (!this.#set.holds(this.#fd, this)) return;
+    if (!this.#set.holds(this.#copy.fd, this)) return;
     read[0] = BigInt(addressOf(readBytes) + 16);
     read[1] = 8n;
-    libc().syscall6(SYS_PREADV2, this.#fd, addressOf(readBytes), 1, NO_OFFSET, 0, RWF_NOWAIT);
+    libc().syscall6(SYS_PREADV2, this.#copy.fd, addressOf(readBytes), 1, NO_OFFSET, 0, RWF_NOWAIT);
   }
 
   close(): void {
-    if (!this.#set.remove(this.#fd, this)) return;
-    closeEventfd(this.#fd);
+    if (!this.#set.remove(this.#copy.fd, this)) return;
+    closeHeld(this.#copy);
   }
 }
 
@@ -68,8 +70,9 @@ class DoorbellSet implements LoopSource {
   readonly passive = true;
   readonly #doorbells = new Map<number, Doorbell>();
 
-  /** Takes `fd` over. @throws Refusal ENOSPC, ENOMEM the system watches no more descriptors. */
-  add(fd: number): Doorbell {
+  /** Takes `copy` over. @throws Refusal ENOSPC, ENOMEM the system watches no more descriptors. */
+  add(copy: HeldDescriptor): Doorbell {
+    const { fd } = copy;
     events.fill(0, 0, EVENT_WORDS);
     events[0] = EPOLLIN + EPOLLET;
     events[DATA_WORD] = fd;
@@ -79,10 +82,10 @@ class DoorbellSet implements LoopSource {
         'the eventfd cannot be watched',
       );
     } catch (refusal) {
-      closeEventfd(fd);
+      closeHeld(copy);
       throw refusal;
     }
-    const doorbell = new Doorbell(this, fd);
+    const doorbell = new Doorbell(this, copy);
     this.#doorbells.set(fd, doorbell);
     doorbell.listen();
     return doorbell;
@@ -128,7 +131,7 @@ export function doorbellSource(): LoopSource {
  * The eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us. @throws Refusal as
  * copyEventfd; ENOSPC, ENOMEM the system watches no more descriptors.
  */
-export function doorbellOf(tid: number, fd: number): Doorbell {
+export function doorbellOf(account: Account, tid: number, fd: number): Doorbell {
   all ??= new DoorbellSet();
-  return all.add(copyEventfd(tid, fd));
+  return all.add(copyEventfd(account, tid, fd));
 }

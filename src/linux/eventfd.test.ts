@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { after, test } from 'node:test';
 import type { Signal } from '../file/open-file.js';
-import { Child, descriptors } from '../testkit/child.js';
+import { account, Child, descriptors } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { EventFd, eventfdOf, raiseByWrite } from './eventfd.js';
 import { address, libc } from './ffi.js';
+import { heldDescriptors } from './held-descriptors.js';
 
 const EFD_NONBLOCK = 0o4000;
 const F_GETFL = 3;
@@ -22,7 +23,7 @@ async function counter(fd: number): Promise<bigint> {
 
 test('each raise adds one to the caller counter, without end', async () => {
   const fd = await child.call('eventfd', 0, EFD_NONBLOCK);
-  const signal: Signal = eventfdOf(child.pid, fd);
+  const signal: Signal = eventfdOf(account, child.pid, fd);
   for (let i = 0; i < 1000; i++) signal.raise();
   assert.equal(await counter(fd), 1000n);
   assert.ok((await counter(fd)) < 0n);
@@ -34,7 +35,7 @@ test('a raise never blocks on a full counter, and the caller flags stay as they 
   const full = await child.order<number>('buffer', Uint8Array.of(0xfe, 255, 255, 255, 255, 255, 255, 255));
   assert.equal(await child.call('write', fd, full, 8), 8);
   const flags = await child.call('fcntl', fd, F_GETFL, 0);
-  const signal = eventfdOf(child.pid, fd);
+  const signal = eventfdOf(account, child.pid, fd);
   signal.raise();
   signal.raise();
   assert.ok((await counter(fd)) >= 2n ** 64n - 2n);
@@ -45,7 +46,8 @@ test('a raise never blocks on a full counter, and the caller flags stay as they 
 test('without asynchronous I/O a raise writes, unless the counter is full', () => {
   const fd = libc().eventfd(0, 0);
   const value = new Uint8Array(128);
-  const signal = new EventFd(fd, raiseByWrite);
+  account.take(heldDescriptors, 1);
+  const signal = new EventFd({ fd, account }, raiseByWrite);
   signal.raise();
   signal.raise();
   assert.equal(libc().read(fd, address(value), 8), 8);
@@ -62,9 +64,9 @@ test('without asynchronous I/O a raise writes, unless the counter is full', () =
 
 test('the copy is closed once, and a raise afterwards does nothing', async () => {
   const fd = await child.call('eventfd', 0, EFD_NONBLOCK);
-  eventfdOf(child.pid, fd).close();
+  eventfdOf(account, child.pid, fd).close();
   const before = descriptors();
-  const signal = eventfdOf(child.pid, fd);
+  const signal = eventfdOf(account, child.pid, fd);
   assert.equal(descriptors().length, before.length + 1);
   signal.close();
   signal.close();
@@ -76,7 +78,7 @@ test('the copy is closed once, and a raise afterwards does nothing', async () =>
 test('an eventfd works when its process has closed it, and when the process has gone', async () => {
   const mortal = new Child();
   const fd = await mortal.call('eventfd', 0, 0);
-  const signal = eventfdOf(mortal.pid, fd);
+  const signal = eventfdOf(account, mortal.pid, fd);
   await mortal.call('close', fd);
   signal.raise();
   await mortal.kill();
@@ -85,10 +87,10 @@ test('an eventfd works when its process has closed it, and when the process has 
 });
 
 test('what is no eventfd is refused with EINVAL, what is closed with EBADF', async () => {
-  refused(() => eventfdOf(child.pid, child.pid), 'EBADF', /not open/);
-  for (const bad of [-1, 0.5, Number.NaN]) refused(() => eventfdOf(child.pid, bad), 'EBADF', /no/);
+  refused(() => eventfdOf(account, child.pid, child.pid), 'EBADF', /not open/);
+  for (const bad of [-1, 0.5, Number.NaN]) refused(() => eventfdOf(account, child.pid, bad), 'EBADF', /no/);
   const memfd = await child.memfd('anon_inode:[eventfd]', 4096);
-  refused(() => eventfdOf(child.pid, memfd), 'EINVAL', /not an eventfd/);
+  refused(() => eventfdOf(account, child.pid, memfd), 'EINVAL', /not an eventfd/);
   const file = await child.call('open', '/dev/null', 0, 0);
-  refused(() => eventfdOf(child.pid, file), 'EINVAL', /is \/dev\/null, not an eventfd/);
+  refused(() => eventfdOf(account, child.pid, file), 'EINVAL', /is \/dev\/null, not an eventfd/);
 });

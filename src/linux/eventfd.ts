@@ -7,12 +7,12 @@
  * its counter between the two calls can make the server wait.
  */
 import { readlinkSync } from 'node:fs';
+import type { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
 import { CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
-import { copyDescriptor } from './fd-identity.js';
 import { addressOf, libc } from './ffi.js';
-import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
+import { closeHeld, type HeldDescriptor, holdCopy } from './held-descriptors.js';
 import { notOpen, notTraceable } from './proc.js';
 
 const KIND = 'anon_inode:[eventfd]';
@@ -31,62 +31,49 @@ one[0] = 1;
 
 /** A caller's eventfd. It has the shape of the `Signal` that the layers above know. */
 export class EventFd {
-  #fd: number;
+  #copy: HeldDescriptor | undefined;
   readonly #raise: Raise;
 
-  constructor(fd: number, raise: Raise) {
-    this.#fd = fd;
+  constructor(copy: HeldDescriptor, raise: Raise) {
+    this.#copy = copy;
     this.#raise = raise;
   }
 
   /** Adds 1 to the counter and wakes whoever waits for it. Never blocks, never throws. */
   raise(): void {
-    if (this.#fd !== -1) this.#raise(this.#fd);
+    if (this.#copy !== undefined) this.#raise(this.#copy.fd);
   }
 
   close(): void {
-    if (this.#fd === -1) return;
-    closeEventfd(this.#fd);
-    this.#fd = -1;
+    if (this.#copy === undefined) return;
+    closeHeld(this.#copy);
+    this.#copy = undefined;
   }
 }
 
 /** The eventfd behind descriptor `fd` of thread `tid`, to be signalled. @throws Refusal as copyEventfd. */
-export function eventfdOf(tid: number, fd: number): EventFd {
-  const copy = copyEventfd(tid, fd);
+export function eventfdOf(account: Account, tid: number, fd: number): EventFd {
+  const copy = copyEventfd(account, tid, fd);
   raise ??= raiseByCompletion() ?? raiseByWrite;
   return new EventFd(copy, raise);
 }
 
 /**
- * A copy of the eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us. It counts among
- * the descriptors that are held for callers, until `closeEventfd`.
+ * A copy of the eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us. `account` pays.
  * @throws Refusal EBADF no such descriptor; EINVAL not an eventfd; EPERM ptrace rules forbid to copy it;
- * EMFILE the server cannot keep it open.
+ * EMFILE the account's part is used up.
  */
-export function copyEventfd(tid: number, fd: number): number {
+export function copyEventfd(account: Account, tid: number, fd: number): HeldDescriptor {
   if (fd < 0) throw notOpen(fd);
   const kind = linkOf(tid, fd);
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
-  const copy = copyDescriptor(tid, fd);
-  if (readlinkSync(`/proc/self/fd/${copy}`) !== KIND) {
+  const copy = holdCopy(account, tid, fd);
+  if (readlinkSync(`/proc/self/fd/${copy.fd}`) !== KIND) {
     // Whatever was put in its place may have a server that must not be waited for.
     closeInBackground(copy);
     refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
   }
-  try {
-    holdDescriptors(1);
-  } catch (refusal) {
-    libc().close(copy);
-    throw refusal;
-  }
   return copy;
-}
-
-/** Closes what copyEventfd has made. */
-export function closeEventfd(copy: number): void {
-  libc().close(copy);
-  dropDescriptors(1);
 }
 
 function raiseByCompletion(): Raise | undefined {

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
-import { Child, descriptors, PAGE } from '../testkit/child.js';
+import { account, Child, descriptors, PAGE } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { Refusal } from './errno.js';
 import { fileMemory } from './file-memory.js';
@@ -23,7 +23,7 @@ after(() => child.kill());
 
 test('FileMemory is a Memory that is named after its memfd', async () => {
   const fd = await child.memfd('guest ram', PAGE);
-  const memory: Memory = fileMemory(child.pid, fd, 0, PAGE, READ).memory;
+  const memory: Memory = fileMemory(account, child.pid, fd, 0, PAGE, READ).memory;
   assert.equal(memory.description, 'memfd:guest ram');
   memory.close();
 });
@@ -35,7 +35,7 @@ for (const [kind, seals] of [
   test(`random transfers with ${kind} equal a model buffer, and stop at its end`, async () => {
     const size = 5 * PAGE;
     const fd = await child.memfd('model', size, seals);
-    const { memory } = fileMemory(child.pid, fd, 0, size, BOTH);
+    const { memory } = fileMemory(account, child.pid, fd, 0, size, BOTH);
     const model = new Uint8Array(size);
     const transfer = fc.record({
       write: fc.boolean(),
@@ -63,7 +63,7 @@ for (const [kind, seals] of [
 
 test('a file that is truncated after it was mapped gives short transfers, and never grows', async () => {
   const fd = await child.memfd('shrinking', 4 * PAGE);
-  const { memory } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
+  const { memory } = fileMemory(account, child.pid, fd, 0, 4 * PAGE, BOTH);
   const buffer = new Uint8Array(4 * PAGE).fill(5);
   assert.equal(memory.write(0, buffer, 0, 4 * PAGE), 4 * PAGE);
   assert.equal(await child.call('ftruncate', fd, 2 * PAGE), 0);
@@ -82,7 +82,7 @@ test('a file that another process truncates all the time gives bytes of it, or f
   t.after(() => other.kill());
   const size = 64 * PAGE;
   const fd = await other.memfd('restless', size);
-  const { memory } = fileMemory(other.pid, fd, 0, size, BOTH);
+  const { memory } = fileMemory(account, other.pid, fd, 0, size, BOTH);
   t.after(() => memory.close());
   await other.order('resize', fd, size);
   const source = new Uint8Array(size);
@@ -103,7 +103,7 @@ test('a file that another process truncates all the time gives bytes of it, or f
 
 test('a memfd sealed against shrinking cannot be truncated under us', async () => {
   const fd = await child.memfd('sealed', 4 * PAGE, SEAL_SHRINK);
-  const { memory } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
+  const { memory } = fileMemory(account, child.pid, fd, 0, 4 * PAGE, BOTH);
   assert.equal(await child.call('ftruncate', fd, PAGE), -1);
   assert.equal(memory.write(3 * PAGE, new Uint8Array(PAGE), 0, PAGE), PAGE);
   memory.close();
@@ -111,10 +111,10 @@ test('a memfd sealed against shrinking cannot be truncated under us', async () =
 
 test('a file that has grown can be mapped to its new end, by the same object', async () => {
   const fd = await child.memfd('growing', PAGE, SEAL_SHRINK);
-  const first = fileMemory(child.pid, fd, 0, PAGE, BOTH).memory;
+  const first = fileMemory(account, child.pid, fd, 0, PAGE, BOTH).memory;
   assert.equal(first.write(PAGE, new Uint8Array(8), 0, 8), 0);
   await child.call('ftruncate', fd, 3 * PAGE);
-  const second = fileMemory(child.pid, fd, PAGE, 2 * PAGE, BOTH);
+  const second = fileMemory(account, child.pid, fd, PAGE, 2 * PAGE, BOTH);
   assert.equal(second.memory, first);
   assert.equal(first.write(second.offset, new Uint8Array(8).fill(3), 0, 8), 8);
   first.close();
@@ -125,11 +125,11 @@ test('one file is one object with one descriptor for each open mode, until its l
   const fd = await child.memfd('shared', PAGE);
   const readOnly = await child.call('open', `/proc/self/fd/${fd}`, constants.O_RDONLY, 0);
   const before = descriptors();
-  const first = fileMemory(child.pid, fd, 0, PAGE, BOTH).memory;
-  const others = Array.from({ length: 10 }, () => fileMemory(child.pid, fd, 0, PAGE, READ).memory);
+  const first = fileMemory(account, child.pid, fd, 0, PAGE, BOTH).memory;
+  const others = Array.from({ length: 10 }, () => fileMemory(account, child.pid, fd, 0, PAGE, READ).memory);
   assert.ok(others.every((memory) => memory === first));
   assert.equal(descriptors().length, before.length + 1);
-  const other = fileMemory(child.pid, readOnly, 0, PAGE, READ).memory;
+  const other = fileMemory(account, child.pid, readOnly, 0, PAGE, READ).memory;
   assert.notEqual(other, first);
   assert.equal(other.write(0, new Uint8Array(8), 0, 8), 0);
   for (const memory of [first, other, ...others]) memory.close();
@@ -140,7 +140,7 @@ test('one file is one object with one descriptor for each open mode, until its l
 test('the memory of a file outlives the process that mapped it', async () => {
   const mortal = new Child();
   const fd = await mortal.memfd('survivor', PAGE);
-  const { memory } = fileMemory(mortal.pid, fd, 0, PAGE, BOTH);
+  const { memory } = fileMemory(account, mortal.pid, fd, 0, PAGE, BOTH);
   memory.write(0, Uint8Array.of(1, 2, 3), 0, 3);
   await mortal.kill();
   const target = new Uint8Array(3);
@@ -154,12 +154,12 @@ test('rights that the descriptor does not give are refused with EACCES', async (
   const path = `/proc/self/fd/${fd}`;
   const readOnly = await child.call('open', path, constants.O_RDONLY, 0);
   const writeOnly = await child.call('open', path, constants.O_WRONLY, 0);
-  refused(() => fileMemory(child.pid, readOnly, 0, PAGE, BOTH), 'EACCES', /not open for writing/);
-  refused(() => fileMemory(child.pid, writeOnly, 0, PAGE, WRITE), 'EACCES', /not open for reading/);
+  refused(() => fileMemory(account, child.pid, readOnly, 0, PAGE, BOTH), 'EACCES', /not open for writing/);
+  refused(() => fileMemory(account, child.pid, writeOnly, 0, PAGE, WRITE), 'EACCES', /not open for reading/);
   for (const seal of [SEAL_WRITE, SEAL_FUTURE_WRITE]) {
     const sealed = await child.memfd('sealed', PAGE, seal);
-    refused(() => fileMemory(child.pid, sealed, 0, PAGE, WRITE), 'EACCES', /sealed against writing/);
-    const { memory } = fileMemory(child.pid, sealed, 0, PAGE, READ);
+    refused(() => fileMemory(account, child.pid, sealed, 0, PAGE, WRITE), 'EACCES', /sealed against writing/);
+    const { memory } = fileMemory(account, child.pid, sealed, 0, PAGE, READ);
     assert.equal(memory.read(0, new Uint8Array(8), 0, 8), 8);
     assert.equal(memory.write(0, new Uint8Array(8), 0, 8), 0);
     memory.close();
@@ -174,19 +174,19 @@ test('descriptors that name no mappable file are refused', async () => {
   const device = await child.call('open', '/dev/null', constants.O_RDWR, 0);
   const counter = await child.call('eventfd', 0, 0);
   const proc = await child.call('open', '/proc/self/status', constants.O_RDONLY, 0);
-  refused(() => fileMemory(child.pid, path, 0, PAGE, READ), 'EINVAL', /is a directory/);
-  refused(() => fileMemory(child.pid, named, 0, PAGE, READ), 'EBADF', /O_PATH/);
-  refused(() => fileMemory(child.pid, folder, 0, PAGE, READ), 'EINVAL', /is a directory/);
-  refused(() => fileMemory(child.pid, device, 0, PAGE, READ), 'EINVAL', /is a character device/);
-  refused(() => fileMemory(child.pid, counter, 0, PAGE, READ), 'EINVAL', /is no file/);
-  refused(() => fileMemory(child.pid, proc, 0, PAGE, READ), 'EINVAL', /on a proc filesystem/);
+  refused(() => fileMemory(account, child.pid, path, 0, PAGE, READ), 'EINVAL', /is a directory/);
+  refused(() => fileMemory(account, child.pid, named, 0, PAGE, READ), 'EBADF', /O_PATH/);
+  refused(() => fileMemory(account, child.pid, folder, 0, PAGE, READ), 'EINVAL', /is a directory/);
+  refused(() => fileMemory(account, child.pid, device, 0, PAGE, READ), 'EINVAL', /is a character device/);
+  refused(() => fileMemory(account, child.pid, counter, 0, PAGE, READ), 'EINVAL', /is no file/);
+  refused(() => fileMemory(account, child.pid, proc, 0, PAGE, READ), 'EINVAL', /on a proc filesystem/);
 });
 
 test('closed and impossible descriptors are refused with EBADF', async () => {
   const fd = await child.memfd('closed', PAGE);
   await child.call('close', fd);
   for (const bad of [fd, -1, 1e9, 2 ** 40, 0.5, Number.NaN])
-    refused(() => fileMemory(child.pid, bad, 0, PAGE, READ), 'EBADF', /fd /);
+    refused(() => fileMemory(account, child.pid, bad, 0, PAGE, READ), 'EBADF', /fd /);
 });
 
 test('ranges outside the file are refused with EINVAL and leave nothing open', async () => {
@@ -203,13 +203,20 @@ test('ranges outside the file are refused with EINVAL and leave nothing open', a
     [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
     [0.5, 1],
   ] as const) {
-    refused(() => fileMemory(child.pid, fd, offset, length, READ), 'EINVAL', /not within/);
+    refused(() => fileMemory(account, child.pid, fd, offset, length, READ), 'EINVAL', /not within/);
   }
   assert.deepEqual(descriptors(), before);
 });
 
 test('a buffer is never overrun, whatever place and length are given', async () => {
-  const { memory } = fileMemory(child.pid, await child.memfd('clamp', PAGE, SEAL_SHRINK), 0, PAGE, BOTH);
+  const { memory } = fileMemory(
+    account,
+    child.pid,
+    await child.memfd('clamp', PAGE, SEAL_SHRINK),
+    0,
+    PAGE,
+    BOTH,
+  );
   const buffer = new Uint8Array(16).fill(9);
   for (const [offset, at, length] of [
     [0, 0, 17],
@@ -231,7 +238,7 @@ test('an ordinary file in a folder of temporary files is memory too', async () =
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
   writeFileSync(join(folder, 'ram'), new Uint8Array(2 * PAGE).fill(4));
   const fd = await child.call('open', join(folder, 'ram'), constants.O_RDWR | constants.O_APPEND, 0);
-  const { memory } = fileMemory(child.pid, fd, PAGE, PAGE, BOTH);
+  const { memory } = fileMemory(account, child.pid, fd, PAGE, PAGE, BOTH);
   assert.equal(memory.description, join(folder, 'ram'));
   assert.equal(memory.write(PAGE + 1, Uint8Array.of(6), 0, 1), 1);
   const target = new Uint8Array(3);
@@ -253,7 +260,7 @@ test('a descriptor that another thread swaps means one of two files, or is refus
   const seen = new Set<string>();
   for (let round = 0; round < 2000; round++) {
     try {
-      const { memory } = fileMemory(swapper.pid, fd, 0, PAGE, BOTH);
+      const { memory } = fileMemory(account, swapper.pid, fd, 0, PAGE, BOTH);
       seen.add(memory.description);
       memory.close();
     } catch (error) {
@@ -271,18 +278,19 @@ test('files larger than the server can map are ENOMEM, and leave nothing open', 
   const before = descriptors();
   const fds: number[] = [];
   for (let bits = 44; bits <= 46; bits++) fds.push(await child.memfd(`sparse ${bits}`, 2 ** bits));
-  const first = fileMemory(child.pid, fds[0]!, 0, PAGE, BOTH).memory;
+  const first = fileMemory(account, child.pid, fds[0]!, 0, PAGE, BOTH).memory;
   const held = descriptors();
   refused(
-    () => fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH),
+    () => fileMemory(account, child.pid, fds[1]!, 0, PAGE, BOTH),
     'ENOMEM',
-    /^memfd:sparse 45 of 0x200000000000 bytes and what else the server has/,
+    /^what the test has opened holds 17592186044416 bytes of mapped files .* of at most 26388279066624 /,
   );
-  refused(() => fileMemory(child.pid, fds[2]!, 0, PAGE, BOTH), 'ENOMEM', /^memfd:sparse 46/);
+  refused(() => fileMemory(account, child.pid, fds[2]!, 0, PAGE, BOTH), 'ENOMEM', /bytes of mapped files/);
   assert.deepEqual(descriptors(), held);
   first.close();
-  fileMemory(child.pid, fds[1]!, 0, PAGE, BOTH).memory.close();
+  fileMemory(account, child.pid, fds[0]!, 0, PAGE, BOTH).memory.close();
   assert.deepEqual(descriptors(), before);
+  assert.deepEqual(account.holds, {});
   for (const fd of fds) await child.call('close', fd);
 });
 
@@ -299,7 +307,7 @@ test('a filesystem that is full ends a transfer at the first page that it has no
     return t.skip('a tmpfs cannot be mounted here');
   const fd = await mounting.call('open', join(folder, 'ram'), constants.O_RDWR | constants.O_CREAT, 0o600);
   await mounting.call('ftruncate', fd, 8 * PAGE);
-  const { memory } = fileMemory(mounting.pid, fd, 0, 8 * PAGE, BOTH);
+  const { memory } = fileMemory(account, mounting.pid, fd, 0, 8 * PAGE, BOTH);
   t.after(() => memory.close());
   assert.equal(memory.write(0, new Uint8Array(8 * PAGE).fill(1), 0, 8 * PAGE), 4 * PAGE);
   const target = new Uint8Array(8 * PAGE);
@@ -327,7 +335,7 @@ test('a file of an overlay that only the caller has mounted is refused: it may b
     const fd = await mounting.call('open', join(merged, 'file'), constants.O_RDONLY, 0);
     assert.ok(fd >= 0);
     refused(
-      () => fileMemory(mounting.pid, fd, 0, PAGE, READ),
+      () => fileMemory(account, mounting.pid, fd, 0, PAGE, READ),
       'EINVAL',
       /^fd \d+ is on a foreign overlay filesystem, which may have to wait/,
     );

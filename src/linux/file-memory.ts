@@ -2,8 +2,8 @@
  * The memory of a file that a process has open: a memfd, usually.
  *
  * We hold a copy of the caller's descriptor, so the memory lives on when the process has gone. All mappings
- * of one file with one open mode share one FileMemory and its descriptor, by reference count. The file is
- * mapped into this process once and copied from and to as fast as memory is.
+ * of one account (account.ts) of one file with one open mode share one FileMemory and its descriptor, by
+ * reference count. The file is mapped into this process once and copied from and to as fast as memory is.
  *
  * But to touch a page of it that is not there kills the toucher (SIGBUS): a file may shrink at any time,
  * filesystems and pools of huge pages become full. So the copy is guarded (guarded-copy.ts): it ends there,
@@ -19,20 +19,19 @@
  * that are sealed against shrinking.
  */
 import { readlinkSync } from 'node:fs';
+import { type Account, Pool } from './account.js';
 import { closeInBackground } from './background-close.js';
 import { hex, Refusal, refuse } from './errno.js';
-import { copyDescriptor } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, statusOfOurs, statusOfTheirs } from './file-status.js';
 import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
-import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
+import { closeHeld, type HeldDescriptor, holdCopy } from './held-descriptors.js';
 import { guardHoles, makePages } from './hole-guard.js';
 import { requireMappable, requireRange, requireRights, seals } from './mappable-file.js';
 import { takeRoom } from './memory-room.js';
 
 const WRITE = 2;
 
-const F_DUPFD_CLOEXEC = 1030;
 const F_SEAL_SHRINK = 0x2;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
@@ -55,23 +54,23 @@ const vectorBytes = new Uint8Array(vectors.buffer);
  * addresses (of 2^47 in all) and an area (of vm.max_map_count, 65,530 as a rule), and a process that has used
  * up either dies at its next allocation.
  */
-const MAX_BYTES = 2 ** 45;
-const MAX_FILES = 32_768;
+export const mappedBytes = new Pool('bytes of mapped files', 'ENOMEM', () => 2 ** 45);
+export const mappedFiles = new Pool('mapped files', 'ENOMEM', () => 32_768);
 
-/** By identity and open mode. */
+/** By account, identity and open mode. */
 const open = new Map<string, FileMemory>();
-let mappedBytes = 0;
 
 /**
  * Bytes [offset, offset+length) of the file behind descriptor `fd` of thread `tid`, which must be waiting for
- * us. Each call adds a reference, which the receiver closes.
+ * us. Each call adds a reference, which the receiver closes. `account` pays.
  *
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that
- * can be mapped, or past its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the server
- * cannot map it, or keep it open.
+ * can be mapped, or past its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the
+ * account's part is used up.
  */
 export function fileMemory(
+  account: Account,
   tid: number,
   fd: number,
   offset: number,
@@ -80,20 +79,22 @@ export function fileMemory(
 ): { memory: FileMemory; offset: number } {
   const expected = statusOfTheirs(tid, fd);
   const filesystem = requireMappable(tid, fd, expected);
-  const copy = copyDescriptor(tid, fd);
-  const status = statusOfOurs(copy);
+  const copy = holdCopy(account, tid, fd);
+  const status = statusOfOurs(copy.fd);
   if (status.identity !== expected.identity || status.mount !== expected.mount) {
     // Whatever was put in its place may have a server that must not be waited for.
     closeInBackground(copy);
     refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
   }
+  let writable: boolean;
   try {
-    const writable = requireRights(fd, copy, access);
+    writable = requireRights(fd, copy.fd, access);
     if (access !== 0) requireRange(fd, status.size, offset, length);
-    return { memory: FileMemory.of(copy, status, filesystem, writable), offset };
-  } finally {
-    libc().close(copy);
+  } catch (refusal) {
+    closeHeld(copy);
+    throw refusal;
   }
+  return { memory: FileMemory.of(copy, status, filesystem, writable), offset };
 }
 
 /** A process that has the file mapped, and is charged for what is touched there. */
@@ -115,7 +116,7 @@ export class FileMemory {
   readonly description: string;
   readonly #identity: string;
   readonly #key: string;
-  readonly #fd: number;
+  readonly #file: HeldDescriptor;
   readonly #writable: boolean;
   readonly #copy: GuardedCopy;
   readonly #isMemory: boolean;
@@ -127,22 +128,41 @@ export class FileMemory {
   #length = 0;
   #references = 0;
 
-  /** The memory of the file behind our descriptor `fd`, which stays the caller's, with one more reference. */
-  static of(fd: number, status: FileStatus, filesystem: string, writable: boolean): FileMemory {
-    const key = `${status.identity}:${writable ? 'rw' : 'r'}`;
-    const memory = open.get(key) ?? new FileMemory(status.identity, key, fd, filesystem, writable);
+  /**
+   * The memory of `file`, which is taken over in any case, with one more reference. @throws Refusal ENOMEM.
+   */
+  static of(
+    file: HeldDescriptor,
+    { identity, size }: FileStatus,
+    filesystem: string,
+    writable: boolean,
+  ): FileMemory {
+    const key = `${file.account.id}:${identity}:${writable ? 'rw' : 'r'}`;
+    const known = open.get(key);
+    const memory = known ?? new FileMemory(identity, key, file, filesystem, writable);
     try {
-      if (memory.#length < status.size) memory.#map(status.size);
+      if (memory.#length < size) memory.#map(size);
+      if (known === undefined) file.account.take(mappedFiles, 1);
     } catch (error) {
-      if (memory.#references === 0) memory.#letGo();
+      if (known === undefined) memory.#unmap();
+      closeHeld(file);
       throw error;
     }
-    open.set(key, memory);
+    if (known === undefined) open.set(key, memory);
+    else closeHeld(file);
     memory.#references++;
     return memory;
   }
 
-  private constructor(identity: string, key: string, fd: number, filesystem: string, writable: boolean) {
+  private constructor(
+    identity: string,
+    key: string,
+    file: HeldDescriptor,
+    filesystem: string,
+    writable: boolean,
+  ) {
+    const { fd } = file;
+    this.#file = file;
     this.#identity = identity;
     this.#key = key;
     this.#writable = writable;
@@ -152,13 +172,11 @@ export class FileMemory {
     this.description = readlinkSync(`/proc/self/fd/${fd}`)
       .replace(/^\/(memfd:.*) \(deleted\)$/, '$1')
       .replace(/\p{C}/gu, '?');
-    if (open.size >= MAX_FILES)
-      refuse('ENOMEM', `the server has ${open.size} files of its callers mapped already`);
-    holdDescriptors(1);
-    this.#fd = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (this.#fd !== -1) return;
-    dropDescriptors(1);
-    throw new Refusal(lastErrno(), `${this.description} cannot be kept open`);
+  }
+
+  /** Who pays for what it costs the server. */
+  get account(): Account {
+    return this.#file.account;
   }
 
   /** Copies from byte `offset` of the file. @returns the bytes copied: short where the file ends now. */
@@ -252,7 +270,7 @@ export class FileMemory {
   #readThroughKernel(offset: number, local: number, length: number): number {
     let done = 0;
     while (done < length) {
-      const n = libc().pread(this.#fd, local + done, length - done, offset + done);
+      const n = libc().pread(this.#file.fd, local + done, length - done, offset + done);
       if (n <= 0) break;
       done += n;
     }
@@ -274,22 +292,18 @@ export class FileMemory {
 
   /** Maps the file anew, to its present size. State is unchanged when it fails. */
   #map(size: number): void {
-    if (mappedBytes - this.#length + size > MAX_BYTES) {
-      const all = `${this.description} of ${hex(size)} bytes and what else the server has mapped`;
-      refuse('ENOMEM', `${all} are more than ${hex(MAX_BYTES)} bytes`);
-    }
+    this.account.take(mappedBytes, size - this.#length);
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
     // A shared mapping of a file that is open for reading only cannot be guarded; not written to, a private
     // one is the same.
     const kind = this.#isMemory && !this.#writable ? MAP_PRIVATE : MAP_SHARED;
-    const address = libc().mmap(0, size, protection, kind, this.#fd, 0);
-    if (address >= MAP_FAILED)
-      throw new Refusal(
-        lastErrno(),
-        `${this.description} of ${hex(size)} bytes cannot be mapped into the server`,
-      );
+    const address = libc().mmap(0, size, protection, kind, this.#file.fd, 0);
+    if (address >= MAP_FAILED) {
+      const errno = lastErrno();
+      this.account.give(mappedBytes, size - this.#length);
+      throw new Refusal(errno, `${this.description} of ${hex(size)} bytes cannot be mapped into the server`);
+    }
     if (this.#length > 0) libc().munmap(this.#address, this.#length);
-    mappedBytes += size - this.#length;
     this.#address = address;
     this.#length = size;
     this.#guarded = this.#isMemory && guardHoles(address, size);
@@ -298,7 +312,7 @@ export class FileMemory {
   /** Does the file have these bytes now, and was it opened for `access`? */
   reaches(offset: number, length: number, access: number): boolean {
     if (access & WRITE && !this.#writable) return false;
-    return offset >= 0 && offset + length <= statusOfOurs(this.#fd).size;
+    return offset >= 0 && offset + length <= statusOfOurs(this.#file.fd).size;
   }
 
   /** As Memory.backing: the file itself. */
@@ -312,15 +326,15 @@ export class FileMemory {
     open.delete(this.#key);
     this.#payer?.close();
     this.#payer = undefined;
-    libc().munmap(this.#address, this.#length);
-    mappedBytes -= this.#length;
-    this.#length = 0;
-    this.#letGo();
+    this.#unmap();
+    this.account.give(mappedFiles, 1);
+    closeHeld(this.#file);
   }
 
-  #letGo(): void {
-    libc().close(this.#fd);
-    dropDescriptors(1);
+  #unmap(): void {
+    if (this.#length > 0) libc().munmap(this.#address, this.#length);
+    this.account.give(mappedBytes, this.#length);
+    this.#length = 0;
   }
 }
 

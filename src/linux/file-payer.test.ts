@@ -4,7 +4,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { finish } from '../file/work.js';
-import { Child, descriptors, PAGE } from '../testkit/child.js';
+import { account, Child, descriptors, PAGE } from '../testkit/child.js';
 import { MemoryGroup } from '../testkit/memory-group.js';
 import { libc } from './ffi.js';
 import { type FileMemory, fileMemory } from './file-memory.js';
@@ -29,7 +29,7 @@ async function sparse(mapped: boolean) {
   children.push(child);
   const fd = await child.memfd('sparse', BYTES);
   const address = mapped ? await child.call('mmap', 0, BYTES, PROT_READ_WRITE, MAP_SHARED, fd, 0) : 0;
-  const { memory } = fileMemory(child.pid, fd, 0, BYTES, BOTH);
+  const { memory } = fileMemory(account, child.pid, fd, 0, BYTES, BOTH);
   payFor(memory, child.pid);
   const ours = openSync(`/proc/${child.pid}/fd/${fd}`, 'r+');
   const close = () => {
@@ -107,7 +107,7 @@ test('memory that is held is paid for by its owner while it is mapped there, the
   skip,
 }, async () => {
   const { child, address, memory, ours, close } = await sparse(true);
-  const { memory: whole } = finish(processMemory(child.pid, address, BYTES, BOTH));
+  const { memory: whole } = finish(processMemory(account, child.pid, address, BYTES, BOTH));
   const held = finish(whole.held(address, BYTES, BOTH))!;
   whole.close();
   assert.equal(held.write(address + PAGE, new Uint8Array(PAGE).fill(1), 0, PAGE), PAGE);
@@ -129,7 +129,7 @@ test('when a payer has gone, the next that gives the file pays', { skip }, async
   const path = `/proc/${process.pid}/fd/${first.ours}`;
   const fd = await second.call('open', path, constants.O_RDWR, 0);
   await second.call('mmap', 0, BYTES, PROT_READ_WRITE, MAP_SHARED, fd, 0);
-  const { memory } = fileMemory(second.pid, fd, 0, BYTES, BOTH);
+  const { memory } = fileMemory(account, second.pid, fd, 0, BYTES, BOTH);
   assert.equal(memory, first.memory);
   payFor(memory, second.pid);
   assert.equal(fill(memory, 0, PAGE), PAGE);

@@ -18,13 +18,8 @@ const RETRY_MS = 100;
 export function payFor(file: FileMemory, tid: number): void {
   if (!file.wantsPayer) return;
   try {
-    const process = ProcessMemory.of(tid);
-    try {
-      process.hold();
-    } catch (error) {
-      process.close();
-      throw error;
-    }
+    const process = ProcessMemory.of(file.account, tid);
+    process.hold();
     file.paidBy(new FilePayer(process, file.backing(0).file));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

@@ -64,6 +64,7 @@ function guarded(program: string, ...flags: string[]) {
   const script = `
     import { libc } from ${module('ffi.js')};
     import { guardedCopy } from ${module('guarded-copy.js')};
+    import { Account } from ${module('account.js')};
     import { fileMemory } from ${module('file-memory.js')};
     const fd = libc().memfd_create('empty', 0);
     const nothing = libc().mmap(0, 4096, 3, 1, fd, 0);
@@ -121,7 +122,7 @@ test('where no page may become executable, files are memory all the same', () =>
       const fd = libc().memfd_create('ram', 2);
       libc().ftruncate(fd, 8192);
       libc().fcntl(fd, 1033, seal);
-      const { memory } = fileMemory(process.pid, fd, 0, 8192, 3);
+      const { memory } = fileMemory(Account.of('the test'), process.pid, fd, 0, 8192, 3);
       const moved = [memory.write(0, bytes, 0, 8192), memory.read(0, bytes.fill(0), 0, 8192)];
       console.log(...moved, bytes.every((byte) => byte === 3));
       libc().ftruncate(fd, 4096);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { finish } from '../file/work.js';
-import { Child, PAGE } from '../testkit/child.js';
+import { account, Child, PAGE } from '../testkit/child.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
 
 const READ = 1;
@@ -32,7 +32,7 @@ function newChild(): Child {
 
 /** The process's memory, and what is held of its page at `address`. */
 function hold(child: Child, address: number, access: number) {
-  const memory: ProcessMemory = finish(processMemory(child.pid, address, PAGE, 0)).memory;
+  const memory: ProcessMemory = finish(processMemory(account, child.pid, address, PAGE, 0)).memory;
   const held = finish(memory.held(address, PAGE, access));
   memory.close();
   return held;

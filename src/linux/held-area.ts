@@ -11,12 +11,13 @@
  * is opened, and the file must be the area's; a file of anything else than memory is never opened.
  */
 import { type Dir, opendirSync } from 'node:fs';
+import type { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
 import { Refusal } from './errno.js';
-import { copyDescriptor } from './fd-identity.js';
 import { libc } from './ffi.js';
 import { FileMemory, type Payer } from './file-memory.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { closeHeld, type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
 import { sealedAgainstWriting } from './mappable-file.js';
 import { areaAt, type SharedArea } from './process-areas.js';
 
@@ -51,11 +52,13 @@ export class HeldArea implements Payer {
 
   /**
    * Holds [address, address+length) of process `pid`, which waits for us; undefined where that cannot be:
-   * it is not one area of shared memory with the rights of `access`, or its file cannot be had.
+   * it is not one area of shared memory with the rights of `access`, or its file cannot be had. `account`
+   * pays.
    * @param maps an open /proc/PID/maps
    * @param owner the process's memory, of which a reference is taken over when the area is held
    */
   static *of(
+    account: Account,
     pid: number,
     maps: number,
     { address, length, access }: { address: number; length: number; access: number },
@@ -65,18 +68,20 @@ export class HeldArea implements Payer {
       const area = yield* sharedArea(pid, maps, address);
       if (area === undefined || area.end < address + length || (access & ~area.rights) !== 0)
         return undefined;
-      const fd = openArea(pid, area) ?? (yield* copyOfCallers(pid, area));
-      if (fd === undefined) return undefined;
+      const copy = openArea(account, pid, area) ?? (yield* copyOfCallers(account, pid, area));
+      if (copy === undefined) return undefined;
+      let taken = false;
       try {
-        const status = statusOfOurs(fd);
+        const status = statusOfOurs(copy.fd);
         const end = area.shared.offset + (address - area.start) + length;
         const there = isSame(area, yield* sharedArea(pid, maps, address)) && end <= status.size;
         const writable = (area.rights & WRITE) !== 0;
-        if (!there || (writable && sealedAgainstWriting(fd))) return undefined;
+        if (!there || (writable && sealedAgainstWriting(copy.fd))) return undefined;
         const filesystem = filesystemOfMount(pid, status.mount) ?? '';
-        return new HeldArea(area, FileMemory.of(fd, status, filesystem, writable), owner);
+        taken = true;
+        return new HeldArea(area, FileMemory.of(copy, status, filesystem, writable), owner);
       } finally {
-        libc().close(fd);
+        if (!taken) closeHeld(copy);
       }
     } catch (error) {
       // The process has gone, or the server has no room: then the memory is reached as long as it is there.
@@ -163,7 +168,11 @@ function isSame(one: SharedArea, other: SharedArea | undefined): boolean {
 }
 
 /** The file of `area`, opened for the rights of the area; undefined: not allowed, or not memory. */
-function openArea(pid: number, { start, end, rights, shared }: SharedArea): number | undefined {
+function openArea(
+  account: Account,
+  pid: number,
+  { start, end, rights, shared }: SharedArea,
+): HeldDescriptor | undefined {
   const range = `${start.toString(16)}-${end.toString(16)}`;
   // Without O_PATH a device or a FUSE file would be asked, whatever another thread maps there meanwhile.
   const name = libc().open(`/proc/${pid}/map_files/${range}`, O_PATH | O_CLOEXEC, 0);
@@ -171,8 +180,11 @@ function openArea(pid: number, { start, end, rights, shared }: SharedArea): numb
   try {
     if (!isMemory(pid, statusOfOurs(name), shared.identity)) return undefined;
     const mode = rights & WRITE ? O_RDWR : O_RDONLY;
+    account.take(heldDescriptors, 1);
     const fd = libc().open(`/proc/self/fd/${name}`, mode | O_CLOEXEC, 0);
-    return fd === -1 ? undefined : fd;
+    if (fd !== -1) return { fd, account };
+    account.give(heldDescriptors, 1);
+    return undefined;
   } finally {
     libc().close(name);
   }
@@ -180,29 +192,31 @@ function openArea(pid: number, { start, end, rights, shared }: SharedArea): numb
 
 /** A copy of a descriptor of the process's own that is the file of `area`, open for its rights. */
 function* copyOfCallers(
+  account: Account,
   pid: number,
   { rights, shared }: SharedArea,
-): Generator<undefined, number | undefined, undefined> {
-  for (const fd of descriptorsOf(pid)) {
+): Generator<undefined, HeldDescriptor | undefined, undefined> {
+  for (const fd of descriptorsOf(account, pid)) {
     yield;
     if (!isMemory(pid, statusOfTheirs(pid, fd), shared.identity)) continue;
-    const copy = copyDescriptor(pid, fd);
-    if (!isMemory(pid, statusOfOurs(copy), shared.identity)) {
+    const copy = holdCopy(account, pid, fd);
+    if (!isMemory(pid, statusOfOurs(copy.fd), shared.identity)) {
       closeInBackground(copy);
       return undefined;
     }
-    const flags = libc().fcntl(copy, F_GETFL, 0);
+    const flags = libc().fcntl(copy.fd, F_GETFL, 0);
     const mode = flags & O_ACCMODE;
     const fits = rights & WRITE ? mode === O_RDWR : mode !== O_WRONLY;
     if ((flags & O_PATH) === 0 && fits) return copy;
-    libc().close(copy);
+    closeHeld(copy);
   }
   return undefined;
 }
 
-/** The first descriptors of `pid`, of as many as it may have. */
-function* descriptorsOf(pid: number): Generator<number> {
+/** The first descriptors of `pid`, of as many as it may have. One of ours is open meanwhile. */
+function* descriptorsOf(account: Account, pid: number): Generator<number> {
   let folder: Dir | undefined;
+  account.take(heldDescriptors, 1);
   try {
     folder = opendirSync(`/proc/${pid}/fd`);
     for (let n = 0; n < MAX_DESCRIPTORS; n++) {
@@ -214,6 +228,7 @@ function* descriptorsOf(pid: number): Generator<number> {
     // The process has gone, or does not let us.
   } finally {
     folder?.closeSync();
+    account.give(heldDescriptors, 1);
   }
 }
 

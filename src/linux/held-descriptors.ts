@@ -1,41 +1,59 @@
 /**
- * How many descriptors of this process are held for callers: copies of their files and eventfds, and what
- * stands for their memory.
+ * Descriptors of this process that are held for callers: copies of their files and eventfds, and what stands
+ * for their memory. A caller costs the server descriptors that his own limit does not count, so they are
+ * charged to an account.
  *
- * A caller costs the server descriptors that his own limit does not count. Past `limit` he is refused, so
- * that the rest is always there for the server's own work, which needs a few at a time: reading /proc,
- * identifying a file, answering `ls`.
+ * What the server had open before, and some more, is its own: each call needs a few while it is served, to
+ * read /proc or to identify a file, and so does who asks for `ls`.
  */
-import { readFileSync } from 'node:fs';
-import { refuse } from './errno.js';
+import { readdirSync, readFileSync } from 'node:fs';
+import { type Account, Pool } from './account.js';
+import { copyDescriptor } from './fd-identity.js';
+import { libc } from './ffi.js';
 
-/** Descriptors that stay the server's own, where it has twice as many. */
-const RESERVE = 1024;
+/** Descriptors that stay the server's own, where it has twice as many to give. */
+const RESERVE = 64;
+/** The soft limit where it cannot be read. */
+const USUAL_LIMIT = 1024;
 
-let held = 0;
-let limit: number | undefined;
+export const heldDescriptors = new Pool('descriptors', 'EMFILE', () =>
+  poolOf(softLimit(), readdirSync('/proc/self/fd').length),
+);
 
-/** Counts `count` more. @throws Refusal EMFILE when that is more than callers may have all together. */
-export function holdDescriptors(count: number): void {
-  limit ??= limitOf(softLimit());
-  if (held + count > limit)
-    refuse('EMFILE', `the server holds ${held} descriptors for its callers already, of at most ${limit}`);
-  held += count;
+/** A descriptor of ours that is charged to an account until it is closed. */
+export interface HeldDescriptor {
+  readonly fd: number;
+  readonly account: Account;
 }
 
-/** `count` of them have been closed. */
-export function dropDescriptors(count: number): void {
-  held -= count;
+/** How many descriptors callers may have of a process with the soft limit `files` and `own` open itself. */
+export function poolOf(files: number, own: number): number {
+  const left = Math.max(0, files - own);
+  return left - Math.min(RESERVE, Math.floor(left / 2));
 }
 
-/** The descriptors that may be held by a process with the soft limit `files`. */
-export function limitOf(files: number): number {
-  return files - Math.min(RESERVE, Math.floor(files / 2));
+/**
+ * As `copyDescriptor`. To be closed by `closeHeld`, or in the background.
+ * @throws Refusal as copyDescriptor; EMFILE the account's part is used up.
+ */
+export function holdCopy(account: Account, tid: number, fd: number): HeldDescriptor {
+  account.take(heldDescriptors, 1);
+  try {
+    return { fd: copyDescriptor(tid, fd), account };
+  } catch (refusal) {
+    account.give(heldDescriptors, 1);
+    throw refusal;
+  }
+}
+
+export function closeHeld({ fd, account }: HeldDescriptor): void {
+  libc().close(fd);
+  account.give(heldDescriptors, 1);
 }
 
 /** RLIMIT_NOFILE; Node has raised it to the hard limit at its start. */
 function softLimit(): number {
   const text = readFileSync('/proc/self/limits', 'latin1');
   const value = Number(/^Max open files\s+(\d+)/m.exec(text)?.[1]);
-  return Number.isInteger(value) ? value : RESERVE;
+  return Number.isInteger(value) ? value : USUAL_LIMIT;
 }

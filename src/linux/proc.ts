@@ -45,6 +45,14 @@ export function userOfThread(tid: number): number | undefined {
   return ids === undefined ? undefined : Number(ids[1]);
 }
 
+/**
+ * The session of thread `tid`, by the process id of its leader; 0 for one outside of this process's pid
+ * namespace, or of a thread that is not seen from here.
+ */
+export function sessionOf(tid: number): number {
+  return tid === 0 ? 0 : Math.max(0, libc().getsid(tid));
+}
+
 /** The refusal for a thread that does not exist any more. */
 export function gone(tid: number): Refusal {
   return new Refusal(Errno.ESRCH, `process ${tid} has exited`);

@@ -8,7 +8,7 @@ import { setTimeout as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { finish } from '../file/work.js';
 import type { Memory } from '../iommu/memory.js';
-import { Child, descriptors, PAGE, runs, stackOf } from '../testkit/child.js';
+import { account, Child, descriptors, PAGE, runs, stackOf } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { fileMemory } from './file-memory.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
@@ -28,7 +28,7 @@ async function withMemory(
   body: (memory: ProcessMemory, address: number) => Promise<void> | void,
 ): Promise<void> {
   const address = await child.map(pages * PAGE);
-  const { memory, offset } = finish(processMemory(child.pid, address, pages * PAGE, BOTH));
+  const { memory, offset } = finish(processMemory(account, child.pid, address, pages * PAGE, BOTH));
   assert.equal(offset, address);
   await body(memory, address);
   memory.close();
@@ -82,11 +82,11 @@ test('a buffer is never overrun, whatever place and length are given', () =>
 test('one address space is one object with one set of descriptors, until its last close', async () => {
   const address = await child.map(PAGE);
   const before = descriptors();
-  const first = finish(processMemory(child.pid, address, PAGE, BOTH)).memory;
+  const first = finish(processMemory(account, child.pid, address, PAGE, BOTH)).memory;
   const opened = descriptors();
   const others = Array.from(
     { length: 10 },
-    () => finish(processMemory(child.pid, address, PAGE, BOTH)).memory,
+    () => finish(processMemory(account, child.pid, address, PAGE, BOTH)).memory,
   );
   assert.ok(others.every((memory) => memory === first));
   assert.deepEqual(descriptors(), opened);
@@ -103,7 +103,7 @@ test('all threads of a process have the same memory', () =>
     const tid = await child.order<number>('thread');
     assert.notEqual(tid, child.pid);
     for (let i = 0; i < 2; i++) {
-      const same = finish(processMemory(tid, address, PAGE, READ)).memory;
+      const same = finish(processMemory(account, tid, address, PAGE, READ)).memory;
       assert.equal(same, memory);
       same.close();
     }
@@ -114,11 +114,11 @@ test('a range is refused at the first address that is not mapped', async () => {
   await child.call('munmap', address + 2 * PAGE, PAGE);
   const hole = (address + 2 * PAGE).toString(16);
   refused(
-    () => finish(processMemory(child.pid, address, 4 * PAGE, READ)),
+    () => finish(processMemory(account, child.pid, address, 4 * PAGE, READ)),
     'EFAULT',
     new RegExp(`address 0x${hole} is not mapped`),
   );
-  finish(processMemory(child.pid, address, 2 * PAGE, READ)).memory.close();
+  finish(processMemory(account, child.pid, address, 2 * PAGE, READ)).memory.close();
   await child.call('munmap', address, 4 * PAGE);
 });
 
@@ -127,16 +127,16 @@ test('many areas are looked at in slices; who unmaps in between is refused and l
   const address = await child.map(pages * PAGE);
   for (let n = 0; n < pages; n += 2) await child.call('mprotect', address + n * PAGE, PAGE, PROT_READ);
   const before = descriptors();
-  const work = processMemory(child.pid, address, pages * PAGE, READ);
+  const work = processMemory(account, child.pid, address, pages * PAGE, READ);
   assert.equal(work.next().done, false);
-  const whole = processMemory(child.pid, address, pages * PAGE, READ);
+  const whole = processMemory(account, child.pid, address, pages * PAGE, READ);
   for (let slices = 0; slices < 3; slices++) assert.equal(whole.next().done, false);
   await child.call('munmap', address + (pages - 1) * PAGE, PAGE);
   const hole = new RegExp(`address 0x${(address + (pages - 1) * PAGE).toString(16)} is not mapped`);
   refused(() => finish(work), 'EFAULT', hole);
   refused(() => finish(whole), 'EFAULT', hole);
   assert.deepEqual(descriptors(), before);
-  const { memory } = finish(processMemory(child.pid, address, PAGE, READ));
+  const { memory } = finish(processMemory(account, child.pid, address, PAGE, READ));
   assert.equal(finish(memory.reaches(address, (pages - 1) * PAGE, READ)), true);
   assert.equal(finish(memory.reaches(address, pages * PAGE, READ)), false);
   memory.close();
@@ -148,16 +148,16 @@ test('a read-only page is refused for writing, an inaccessible one for reading',
   await child.call('mprotect', address + PAGE, PAGE, PROT_READ);
   await child.call('mprotect', address + 2 * PAGE, PAGE, PROT_NONE);
   refused(
-    () => finish(processMemory(child.pid, address, 2 * PAGE, BOTH)),
+    () => finish(processMemory(account, child.pid, address, 2 * PAGE, BOTH)),
     'EFAULT',
     new RegExp(`0x${(address + PAGE).toString(16)}.*right to write`),
   );
   refused(
-    () => finish(processMemory(child.pid, address, 3 * PAGE, READ)),
+    () => finish(processMemory(account, child.pid, address, 3 * PAGE, READ)),
     'EFAULT',
     new RegExp(`0x${(address + 2 * PAGE).toString(16)}.*right to read`),
   );
-  finish(processMemory(child.pid, address, 2 * PAGE, READ)).memory.close();
+  finish(processMemory(account, child.pid, address, 2 * PAGE, READ)).memory.close();
   await child.call('munmap', address, 3 * PAGE);
 });
 
@@ -180,7 +180,7 @@ test('numbers that are no range are refused with EFAULT and leave nothing open',
     [Number.POSITIVE_INFINITY, PAGE],
   ] as const;
   for (const [at, length] of ranges)
-    refused(() => finish(processMemory(child.pid, at, length, READ)), 'EFAULT', /./);
+    refused(() => finish(processMemory(account, child.pid, at, length, READ)), 'EFAULT', /./);
   assert.deepEqual(descriptors(), before);
   await child.call('munmap', address, PAGE);
 });
@@ -229,8 +229,8 @@ test('behind shared memory of a file is the file, behind a private mapping only 
     await child.call('mmap', 0, 2 * PAGE, 3, 1, fd, PAGE),
     await child.call('mmap', 0, 2 * PAGE, 3, 2, fd, PAGE),
   ];
-  const { memory: file } = fileMemory(child.pid, fd, 0, 4 * PAGE, BOTH);
-  const { memory } = finish(processMemory(child.pid, shared, PAGE, BOTH));
+  const { memory: file } = fileMemory(account, child.pid, fd, 0, 4 * PAGE, BOTH);
+  const { memory } = finish(processMemory(account, child.pid, shared, PAGE, BOTH));
   const { file: identity } = file.backing(0);
   assert.deepEqual(finish(memory.backing(shared)), { file: identity, offset: PAGE, length: 2 * PAGE });
   assert.deepEqual(finish(memory.backing(shared + PAGE + 5)), {
@@ -256,28 +256,28 @@ test('a child that was forked after the mapping has memory of its own', () =>
 test('the memory of a process that was killed is gone, and so is its name', async () => {
   const mortal = new Child();
   const address = await mortal.map(PAGE);
-  const { memory } = finish(processMemory(mortal.pid, address, PAGE, BOTH));
+  const { memory } = finish(processMemory(account, mortal.pid, address, PAGE, BOTH));
   await mortal.kill();
   assert.equal(memory.read(address, new Uint8Array(64), 0, 64), 0);
   assert.equal(memory.write(address, new Uint8Array(64), 0, 64), 0);
-  refused(() => finish(processMemory(mortal.pid, address, PAGE, BOTH)), 'ESRCH', /has exited/);
+  refused(() => finish(processMemory(account, mortal.pid, address, PAGE, BOTH)), 'ESRCH', /has exited/);
   memory.close();
 });
 
 test('a program executed in the same process is out of reach of what was mapped before', async () => {
   const changing = new Child();
   const address = await changing.map(PAGE);
-  const old = finish(processMemory(changing.pid, address, PAGE, BOTH)).memory;
+  const old = finish(processMemory(account, changing.pid, address, PAGE, BOTH)).memory;
   void changing.order('becomeSleep');
   await runs(changing.pid, 'sleep');
   const stack = stackOf(changing.pid);
   assert.equal(old.read(stack, new Uint8Array(64), 0, 64), 0);
   assert.equal(old.write(stack, new Uint8Array(64), 0, 64), 0);
-  const fresh = finish(processMemory(changing.pid, stack, PAGE, BOTH)).memory;
+  const fresh = finish(processMemory(account, changing.pid, stack, PAGE, BOTH)).memory;
   assert.notEqual(fresh, old);
   assert.match(fresh.description, /\(sleep\)$/);
   old.close();
-  const again = finish(processMemory(changing.pid, stack, PAGE, BOTH)).memory;
+  const again = finish(processMemory(account, changing.pid, stack, PAGE, BOTH)).memory;
   assert.equal(again, fresh);
   fresh.close();
   again.close();
@@ -359,12 +359,12 @@ for (const [name, more] of [
     try {
       const address = Number(await new Promise<Buffer>((resolve) => program.stdout.once('data', resolve)));
       if (address === 0) return t.skip('the kernel has no PR_SET_MM_MAP');
-      const old = finish(processMemory(pid, address, PAGE, BOTH)).memory;
+      const old = finish(processMemory(account, pid, address, PAGE, BOTH)).memory;
       const before = readFileSync(`/proc/${pid}/auxv`);
       program.stdin.write('\n');
       while (readFileSync(`/proc/${pid}/auxv`).equals(before)) await turn(5);
       assert.equal(old.read(address, new Uint8Array(64), 0, 64), 64);
-      const fresh = finish(processMemory(pid, stackOf(pid), PAGE, BOTH)).memory;
+      const fresh = finish(processMemory(account, pid, stackOf(pid), PAGE, BOTH)).memory;
       assert.notEqual(fresh, old);
       old.close();
       fresh.close();

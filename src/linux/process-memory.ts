@@ -7,18 +7,21 @@
  * therefore never be redirected into another program. (process_vm_readv with a process id promises none of
  * this.) Nothing is pinned: what is unmapped later faults, exactly to the page.
  *
- * All mappings of one address space share one ProcessMemory and its descriptors, by reference count. Whether
- * a remembered one is still the caller's address space is proved at each call, see `isOf`.
+ * All mappings of one account (account.ts) of one address space share one ProcessMemory and its descriptors,
+ * by reference count. Whether a remembered one is still the caller's address space is proved at each call,
+ * see `isOf`.
  *
  * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when
  * a range is mapped. It never waits for a userfaultfd of the process: such pages end a transfer.
  * process_vm_readv would wait, for as long as the process likes.
  */
+import type { Account } from './account.js';
+import { randomAddress } from './aux-vector.js';
 import { Errno, hex, Refusal, refuse } from './errno.js';
 import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
-import { dropDescriptors, holdDescriptors } from './held-descriptors.js';
+import { heldDescriptors } from './held-descriptors.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
 
@@ -31,8 +34,6 @@ const SYS_pidfd_open = 434;
 const POLLIN = 1;
 /** That one address space costs us. */
 const DESCRIPTORS = 3;
-const AT_RANDOM = 25;
-const AT_LAST_KNOWN = 0xffff;
 
 /** struct pollfd: fd, then events and revents. */
 const pollfd = new Int32Array(32);
@@ -40,56 +41,65 @@ const pollBytes = new Uint8Array(pollfd.buffer);
 /** The random bytes of two address spaces, to be compared: words 0..3 and 4..7. */
 const proof = new Uint32Array(32);
 const proofBytes = new Uint8Array(proof.buffer);
-/**
- * An auxiliary vector: pairs of 64-bit key and value (getauxval(3)). The kernel's has 52 words of 64 bits at
- * most.
- */
-const vector = new Uint32Array(256);
-const vectorBytes = new Uint8Array(vector.buffer);
 const RANDOM_BYTES = 16;
 const RANDOM_WORDS = [0, 1, 2, 3];
 /** What is read of memory that is only touched: not looked at. */
 const touched = new Uint8Array(2 ** 16);
 
-/** The newest address space of each process that has memory mapped. */
+/** By account and process (`keyOf`), the newest address space of each process that has memory mapped. */
 const current = new Map<number, ProcessMemory>();
 
 /**
  * The memory [address, address+length) of the process that thread `tid` belongs to, in the address space that
  * it has now. The thread must be waiting for us, so that it cannot exit or execute another program meanwhile.
- * Each call adds a reference, which the receiver closes.
+ * Each call adds a reference, which the receiver closes. `account` pays.
  *
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
  * @throws Refusal EFAULT not mapped, or not with these rights; ESRCH the process has exited; EPERM ptrace
- * rules forbid it; EMFILE the server cannot hold more for its callers.
+ * rules forbid it; EMFILE the account's part is used up.
  */
 export function* processMemory(
+  account: Account,
   tid: number,
   address: number,
   length: number,
   access: number,
 ): Generator<undefined, { memory: ProcessMemory; offset: number }, undefined> {
-  const memory = yield* memoryInUse(tid, address, length, access);
+  const memory = memoryOf(account, tid, address, length);
+  memory.hold();
   try {
-    memory.hold();
+    if (access !== 0) yield* memory.require(tid, address, length, access);
+    return { memory, offset: address };
   } catch (error) {
     memory.close();
     throw error;
   }
-  return { memory, offset: address };
 }
 
 /**
- * As `processMemory`, for the call being served: it is closed before many other calls have been, and does not
- * count among what is held for callers, so that whoever gives back what he has is never refused because
- * others have too much.
+ * As `processMemory`, for the call being served: it is dropped before many other calls have been, and is not
+ * charged, so that whoever gives back what he has is never refused because he has too much. Takes no slices:
+ * `length` is short.
  */
-export function* memoryInUse(
+export function memoryInUse(
+  account: Account,
   tid: number,
   address: number,
   length: number,
   access: number,
-): Generator<undefined, ProcessMemory, undefined> {
+): ProcessMemory {
+  const memory = memoryOf(account, tid, address, length);
+  try {
+    for (const _ of memory.require(tid, address, length, access));
+    return memory;
+  } catch (error) {
+    memory.drop();
+    throw error;
+  }
+}
+
+/** The memory of `tid`, which is not charged yet. @throws Refusal EFAULT it can have no such range. */
+function memoryOf(account: Account, tid: number, address: number, length: number): ProcessMemory {
   if (
     !Number.isSafeInteger(address) ||
     !Number.isSafeInteger(length) ||
@@ -99,14 +109,7 @@ export function* memoryInUse(
   ) {
     refuse('EFAULT', `${hex(length)} bytes at address ${hex(address)} are no range of memory`);
   }
-  const memory = ProcessMemory.of(tid);
-  try {
-    if (access !== 0) yield* memory.require(tid, address, length, access);
-  } catch (error) {
-    memory.close();
-    throw error;
-  }
-  return memory;
+  return ProcessMemory.of(account, tid);
 }
 
 /** As Memory.backing gives it. */
@@ -120,6 +123,7 @@ interface Backing {
 export class ProcessMemory {
   readonly ofProcess = true;
   readonly description: string;
+  readonly #account: Account;
   readonly #pid: number;
   readonly #pidfd: number;
   #mem: number;
@@ -131,22 +135,24 @@ export class ProcessMemory {
   readonly #random: number;
   readonly #harmless = new Set<number>([-1]);
   #references = 1;
-  #held = false;
+  /** Those that are charged. */
+  #held = 0;
 
   /** The address space of thread `tid`, with one more reference. */
-  static of(tid: number): ProcessMemory {
+  static of(account: Account, tid: number): ProcessMemory {
     const pid = processOfThread(tid);
-    const known = current.get(pid);
+    const known = current.get(keyOf(account, pid));
     if (known?.isOf(tid)) {
       known.#references++;
       return known;
     }
-    const memory = new ProcessMemory(tid, pid);
-    current.set(pid, memory);
+    const memory = new ProcessMemory(account, tid, pid);
+    current.set(keyOf(account, pid), memory);
     return memory;
   }
 
-  private constructor(tid: number, pid: number) {
+  private constructor(account: Account, tid: number, pid: number) {
+    this.#account = account;
     [this.#mem, this.#maps, this.#pidfd] = openAll(tid, pid);
     this.#pid = pid;
     this.#random = randomAddress(tid);
@@ -187,8 +193,10 @@ export class ProcessMemory {
     access: number,
   ): Generator<undefined, HeldArea | undefined, undefined> {
     if (this.#mem === -1) return undefined;
-    const held = yield* HeldArea.of(this.#pid, this.#maps, { address, length, access }, this);
-    if (held !== undefined) this.#references++;
+    const range = { address, length, access };
+    const held = yield* HeldArea.of(this.#account, this.#pid, this.#maps, range, this);
+    // Whoever asks has a reference that is charged.
+    if (held !== undefined) this.retain();
     return held;
   }
 
@@ -220,19 +228,37 @@ export class ProcessMemory {
     return areaOfFile(this.#pid, this.#maps, identity, offset);
   }
 
-  /** Drops one reference; the last one closes the descriptors. */
-  close(): void {
-    if (this.#references === 0 || --this.#references > 0) return;
-    if (current.get(this.#pid) === this) current.delete(this.#pid);
-    closeAll([this.#mem, this.#maps, this.#pidfd]);
-    if (this.#held) dropDescriptors(DESCRIPTORS);
-    this.#mem = -1;
+  /** Makes a reference one that is charged. @throws Refusal EMFILE; then it has been dropped. */
+  hold(): void {
+    try {
+      if (this.#held === 0) this.#account.take(heldDescriptors, DESCRIPTORS);
+    } catch (refusal) {
+      this.drop();
+      throw refusal;
+    }
+    this.#held++;
   }
 
-  /** Counts its descriptors as held for a caller, from now until it is closed. @throws Refusal EMFILE. */
-  hold(): void {
-    if (!this.#held) holdDescriptors(DESCRIPTORS);
-    this.#held = true;
+  /** One more reference that is charged. @throws Refusal EMFILE. */
+  retain(): void {
+    this.#references++;
+    this.hold();
+  }
+
+  /** Drops a reference that is charged. */
+  close(): void {
+    if (this.#held === 0) return;
+    if (--this.#held === 0) this.#account.give(heldDescriptors, DESCRIPTORS);
+    this.drop();
+  }
+
+  /** Drops a reference that is not charged; the last of all closes the descriptors. */
+  drop(): void {
+    if (--this.#references > 0) return;
+    const key = keyOf(this.#account, this.#pid);
+    if (current.get(key) === this) current.delete(key);
+    closeAll([this.#mem, this.#maps, this.#pidfd]);
+    this.#mem = -1;
   }
 
   /**
@@ -316,6 +342,11 @@ function inside(buffer: Uint8Array, at: number, length: number): boolean {
   return length > 0 && at >= 0 && at + length <= buffer.length;
 }
 
+/** Exact: the kernel has no process ids above 2^22 (proc_sys_kernel(5), pid_max). */
+function keyOf(account: Account, pid: number): number {
+  return account.id * 2 ** 22 + pid;
+}
+
 /** /proc/TID/mem, /proc/TID/maps and a pidfd; all of them or none. */
 function openAll(tid: number, pid: number): [mem: number, maps: number, pidfd: number] {
   const open: number[] = [];
@@ -354,26 +385,4 @@ function hasExited(pidfd: number): boolean {
   pollfd[0] = pidfd;
   pollfd[1] = POLLIN;
   return libc().poll(addressOf(pollBytes), 1, 0) !== 0;
-}
-
-/**
- * Where the auxiliary vector says that the random bytes are; 0 when it cannot be had, so that nothing can be
- * proved, and for a 32-bit program, whose vector reads as nonsense here.
- */
-function randomAddress(tid: number): number {
-  const file = libc().open(`/proc/${tid}/auxv`, O_RDONLY | O_CLOEXEC, 0);
-  if (file === -1) return 0;
-  const words = libc().read(file, addressOf(vectorBytes), vectorBytes.length) / 4;
-  libc().close(file);
-  for (let at = 0; at + 4 <= words; at += 4) {
-    const key = wide(at);
-    if (key > AT_LAST_KNOWN) return 0;
-    if (key === AT_RANDOM) return wide(at + 2);
-  }
-  return 0;
-}
-
-/** The 64-bit value at word `at` of the auxiliary vector. */
-function wide(at: number): number {
-  return vector[at]! + vector[at + 1]! * 2 ** 32;
 }

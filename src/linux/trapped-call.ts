@@ -44,6 +44,11 @@ export function writeCall(socket: number, { id, tid, nr, args, ints }: TrappedCa
   return libc().send(socket, addressOf(bytes), RECORD_BYTES, MSG_DONTWAIT_NOSIGNAL) === RECORD_BYTES;
 }
 
+/** Has whoever takes calls from the other end gone for good? */
+export function hasGone(socket: number): boolean {
+  return libc().send(socket, addressOf(bytes), 0, MSG_DONTWAIT_NOSIGNAL) === -1;
+}
+
 /** Takes a call that was handed on. @returns undefined when there is none. */
 export function readCall(socket: number): TrappedCall | undefined {
   if (libc().read(socket, addressOf(bytes), RECORD_BYTES) !== RECORD_BYTES) return undefined;

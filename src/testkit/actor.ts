@@ -13,7 +13,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ask } from '../cli/control-socket.js';
-import type { MachineSnapshot } from '../machine/snapshot.js';
+import type { ServiceState } from '../cli/service.js';
 import { missingActors } from './availability.js';
 import { testProgram } from './c-program.js';
 
@@ -198,19 +198,19 @@ export class TestRun {
   }
 
   /** What the server holds, by its control socket. */
-  async state(): Promise<MachineSnapshot> {
+  async state(): Promise<ServiceState> {
     const answer = await ask({ uid: this.#uid, pid: this.server });
     assert.ok(answer !== undefined, 'the server answers on its control socket');
-    return answer.state as MachineSnapshot;
+    return answer.state as ServiceState;
   }
 
-  /** The server holds nothing: no context, PASID, mapping, memory, open device or authorization. */
+  /** The server holds nothing: no context, PASID, mapping, memory, device or authorization, for nobody. */
   async isEmpty(): Promise<boolean> {
-    const { contexts, pasids, mappings, memories, devices } = await this.state();
+    const { contexts, pasids, mappings, memories, devices, openers } = await this.state();
     const idle = devices.every(
       ({ pid, authorizations, busy }) => pid === undefined && authorizations.length === 0 && !busy,
     );
-    return idle && contexts.length + pasids.used + mappings + memories === 0;
+    return idle && contexts.length + openers.length + pasids.used + mappings + memories === 0;
   }
 
   /** Ends the first actor, and with it the run. */

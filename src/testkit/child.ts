@@ -3,12 +3,16 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Account } from '../linux/account.js';
 
 export const PAGE = 4096;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
+
+/** Whom the tests have pay. */
+export const account = Account.of('the test');
 
 export class Child {
   readonly pid: number;

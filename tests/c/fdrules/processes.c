@@ -196,6 +196,19 @@ static void cmd_sleep(const struct words *words, struct answer *answer)
 	ok(answer);
 }
 
+/* For good: the saved id too. */
+static void cmd_setuid(const struct words *words, struct answer *answer)
+{
+	uid_t uid = (uid_t)number(words, 1);
+	done(answer, setresuid(uid, uid, uid));
+}
+
+static void cmd_setsid(const struct words *words, struct answer *answer)
+{
+	(void)words;
+	returned(answer, setsid());
+}
+
 const struct command process_commands[] = {
 	{"fork", cmd_fork, "NAME -> pid"},
 	{"post", cmd_post, "NAME COMMAND..."},
@@ -205,6 +218,8 @@ const struct command process_commands[] = {
 	{"exec", cmd_exec, "-> (this program again, in the same process)"},
 	{"pid", cmd_pid, "-> pid"},
 	{"exit", cmd_exit, "[STATUS]"},
+	{"setuid", cmd_setuid, "UID"},
+	{"setsid", cmd_setsid, "-> session"},
 	{"sleep", cmd_sleep, "MS"},
 	{NULL, NULL, NULL},
 };

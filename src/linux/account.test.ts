@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import fc from 'fast-check';
+import { refused } from '../testkit/refused.js';
+import { Account, Pool } from './account.js';
+import { BrokenInvariant } from './invariant.js';
+
+const things = new Pool('things', 'EMFILE', () => 1000);
+const names = ['user 1', 'user 2', 'user 3'];
+
+beforeEach(() => assert.deepEqual(Account.all(), []));
+
+/** Takes one at a time. @returns how many there are to be had. */
+function takeAll(account: Account): number {
+  for (let taken = 0; ; taken++) {
+    try {
+      account.take(things, 1);
+    } catch {
+      return taken;
+    }
+  }
+}
+
+test('who takes all that he can has three quarters of what the others leave', () => {
+  const accounts = names.map((name) => Account.of(name));
+  const taken = accounts.map(takeAll);
+  assert.deepEqual(taken, [750, 187, 47]);
+  assert.equal(things.used, 984);
+  accounts[0]!.give(things, 750);
+  assert.equal(takeAll(accounts[2]!), 562);
+  accounts[1]!.give(things, 187);
+  accounts[2]!.give(things, 609);
+});
+
+test('what is refused is not taken, and the reason says who has how many of what', () => {
+  const account = Account.of('user 1');
+  account.take(things, 749);
+  const reason = 'what user 1 has opened holds 749 things of the server, of at most 750 that others leave';
+  refused(() => account.take(things, 2), 'EMFILE', new RegExp(`^${reason}$`));
+  account.take(things, 1);
+  assert.deepEqual(Account.all(), [{ opener: 'user 1', holds: { things: 750 } }]);
+  account.give(things, 750);
+});
+
+test('an opener has one account as long as it holds anything', () => {
+  const account = Account.of('user 1');
+  account.take(things, 2);
+  assert.equal(Account.of('user 1'), account);
+  account.give(things, 1);
+  assert.equal(Account.of('user 1'), account);
+  account.give(things, 1);
+  const later = Account.of('user 1');
+  later.take(things, 1);
+  assert.throws(() => account.take(things, 1), BrokenInvariant);
+  later.give(things, 1);
+  assert.throws(() => later.give(things, 1), BrokenInvariant);
+});
+
+test('whatever is taken and given back in what order, the pool has the sum, and nothing is left', () => {
+  const step = fc.tuple(fc.nat(2), fc.boolean(), fc.integer({ min: 1, max: 400 }));
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const held = [0, 0, 0];
+      for (const [who, taking, count] of steps) {
+        const account = Account.of(names[who]!);
+        const others = things.used - held[who]!;
+        if (taking && held[who]! + count <= 0.75 * (1000 - others)) {
+          account.take(things, count);
+          held[who]! += count;
+        } else if (taking) refused(() => account.take(things, count), 'EMFILE', /things/);
+        else if (held[who]! >= count) {
+          account.give(things, count);
+          held[who]! -= count;
+        }
+        assert.equal(things.used, held[0]! + held[1]! + held[2]!);
+        assert.ok(things.used < 1000);
+      }
+      for (const [who, count] of held.entries()) if (count > 0) Account.of(names[who]!).give(things, count);
+      assert.deepEqual(Account.all(), []);
+    }),
+  );
+});

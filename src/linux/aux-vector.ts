@@ -1,0 +1,36 @@
+/**
+ * The auxiliary vector of another process (getauxval(3)): what the kernel has told its program at exec, among
+ * it where 16 random bytes lie that are drawn anew for each program.
+ */
+import { addressOf, libc } from './ffi.js';
+
+const O_RDONLY = 0;
+const O_CLOEXEC = 0o2000000;
+const AT_RANDOM = 25;
+const AT_LAST_KNOWN = 0xffff;
+
+/** Pairs of 64-bit key and value. The kernel's has 52 words of 64 bits at most. */
+const vector = new Uint32Array(256);
+const vectorBytes = new Uint8Array(vector.buffer);
+
+/**
+ * Where the auxiliary vector of thread `tid` says that the random bytes are; 0 when it cannot be had, so that
+ * nothing can be proved, and for a 32-bit program, whose vector reads as nonsense here.
+ */
+export function randomAddress(tid: number): number {
+  const file = libc().open(`/proc/${tid}/auxv`, O_RDONLY | O_CLOEXEC, 0);
+  if (file === -1) return 0;
+  const words = libc().read(file, addressOf(vectorBytes), vectorBytes.length) / 4;
+  libc().close(file);
+  for (let at = 0; at + 4 <= words; at += 4) {
+    const key = wide(at);
+    if (key > AT_LAST_KNOWN) return 0;
+    if (key === AT_RANDOM) return wide(at + 2);
+  }
+  return 0;
+}
+
+/** The 64-bit value at word `at`. */
+function wide(at: number): number {
+  return vector[at]! + vector[at + 1]! * 2 ** 32;
+}
