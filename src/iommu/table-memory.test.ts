@@ -1,11 +1,12 @@
 /** What is freed twice, or was never there, is found where it is freed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { BrokenInvariant } from '../linux/invariant.js';
 import { BufferMemory } from './memory.js';
 import { MemoryTable } from './memory-table.js';
 import { PageTable } from './page-table.js';
-import { TableMemory } from './table-memory.js';
+import { MAPPING_WORDS, TABLE_WORDS, TableMemory } from './table-memory.js';
 
 test('a slot is freed once: a second time it is a broken invariant, and it is given out once only', () => {
   const memory = new TableMemory();
@@ -57,4 +58,46 @@ test('a mapping is taken out once, of the table that has it; a table is closed w
   assert.throws(() => table.unmap(slot), BrokenInvariant);
   table.close();
   assert.equal(memory.slotCount, 0);
+});
+
+test('what grows stays where it is: nothing is copied, however much there is', () => {
+  const memory = new TableMemory();
+  const [tables, mappings] = [memory.tables, memory.mappings];
+  const [table, slot] = [memory.allocTable(), memory.allocSlot()];
+  for (let n = 0; n < 1000; n++) {
+    memory.allocTable();
+    memory.allocSlot();
+  }
+  assert.ok(memory.tables.length > tables.length && memory.mappings.length > mappings.length);
+  memory.tables[table] = 1234;
+  memory.mappings[slot * MAPPING_WORDS] = 5678;
+  assert.deepEqual([tables[table], mappings[slot * MAPPING_WORDS]], [1234, 5678]);
+});
+
+test('whatever is given and taken back, nothing overlaps, and the count is that of a list', () => {
+  const kinds = fc.array(fc.constantFrom('table', 'root', 'free'), { maxLength: 200 });
+  fc.assert(
+    fc.property(kinds, fc.infiniteStream(fc.nat()), (steps, which) => {
+      const memory = new TableMemory(20);
+      const given: { at: number; count: 1 | 2 }[] = [];
+      for (const step of steps) {
+        const used = given.reduce((sum, { count }) => sum + count, 0);
+        assert.equal(memory.tableCount, used);
+        const count = step === 'root' ? 2 : 1;
+        if (step === 'free') {
+          const [gone] = given.splice(which.next().value % Math.max(1, given.length), 1);
+          if (gone?.count === 1) memory.freeTable(gone.at);
+          else if (gone !== undefined) memory.freeRoot(gone.at);
+        } else if (memory.hasRoom(count)) {
+          const at = count === 1 ? memory.allocTable() : memory.allocRoot();
+          const end = at + count * TABLE_WORDS;
+          assert.ok(given.every((other) => other.at + other.count * TABLE_WORDS <= at || end <= other.at));
+          const from = count === 1 ? at : at + TABLE_WORDS;
+          assert.ok(memory.tables.subarray(from, end).every((word) => word === 0));
+          memory.tables.fill(-1, from, end);
+          given.push({ at, count });
+        } else assert.ok(used + count > 20);
+      }
+    }),
+  );
 });

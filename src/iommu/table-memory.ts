@@ -1,7 +1,7 @@
 /**
  * Table memory: the typed arrays in which all page tables and all mappings of one IOMMU live.
  *
- * Two pools, both growing by doubling, both reused through free lists:
+ * Two pools, both growing in place, both reused through free lists:
  *  - `tables`: tables of a radix tree with 512 entries of two int32 words, as wide as those of hardware. The
  *    first word of an entry is 0: nothing there; positive: the word at which the next table begins, a
  *    multiple of 1024; negative: there is the page of a mapping, so that a walk ends at the byte and need not
@@ -14,8 +14,11 @@
  *    A root is two tables, of which the second is that of the lowest 512 GiB, so that most walks need not
  *    look into the first. Root 0 is all zeros for ever and is that of an empty tree.
  *  - `mappings`: one mapping is 8 int32 words, together in half a cache line, because a lookup wants all of
- *    them. `tables` and `mappings` are replaced when they grow: read the field anew in each operation, never
- *    keep it.
+ *    them.
+ *
+ * To copy what has become large would keep everybody waiting (1 GiB takes half a second), so the pools lie in
+ * buffers that reserve the addresses for all they may ever need. `tables` and `mappings` are views of the
+ * part in use, replaced when it grows: read the field anew in each operation, never keep it.
  */
 
 import { broken } from '../linux/invariant.js';
@@ -25,8 +28,10 @@ export const TABLE_ENTRIES = 512;
 /** Words of a table. */
 export const TABLE_WORDS = 2 * TABLE_ENTRIES;
 
+/** The largest buffer that there is. */
+const MAX_BYTES = 2 ** 32;
 /** Tables of all page tables together: 4 GiB. (A positive int32 could name twice as many.) */
-const MAX_TABLES = 2 ** 20;
+const MAX_TABLES = MAX_BYTES / (4 * TABLE_WORDS);
 
 /** How many bits of an entry are the slot and the rights, and what is above them. */
 const FOUND_BITS = 27;
@@ -61,8 +66,8 @@ export function splitHalves(value: bigint): readonly [hi: number, lo: number] {
 }
 
 export class TableMemory {
-  tables = new Int32Array(64 * TABLE_WORDS);
-  mappings = new Int32Array(64 * MAPPING_WORDS);
+  tables = growing(64 * TABLE_WORDS);
+  mappings = growing(64 * MAPPING_WORDS);
   #nextTable = 2 * TABLE_WORDS;
   #nextSlot = 0;
   #cached = 0;
@@ -76,14 +81,16 @@ export class TableMemory {
     this.#most = most;
   }
 
-  /** Can `count` more tables be had? */
-  hasRoom(count: number): boolean {
-    return this.tableCount + count <= this.#most;
+  /** Can a table, or the two of a root, be had? */
+  hasRoom(count: 1 | 2): boolean {
+    const free = this.#freeRoots.length + (count === 1 ? this.#freeTables.length : 0);
+    const fits = free > 0 || this.#nextTable + count * TABLE_WORDS <= MAX_TABLES * TABLE_WORDS;
+    return fits && this.tableCount + count <= this.#most;
   }
 
   /** A table of zeros. @returns the word at which it begins. */
   allocTable(): number {
-    const table = this.#freeTables.pop();
+    const table = this.#freeTables.pop() ?? this.#splitRoot();
     if (table === undefined) return this.#newTables(1);
     this.tables[table] = 0;
     return table;
@@ -138,6 +145,15 @@ export class TableMemory {
     if (entry <= 0) return 0;
     entry = tables[entry | ((lo >>> 20) & 1022)]!;
     return entry <= 0 ? 0 : entry | ((lo >>> 11) & 1022);
+  }
+
+  /** A table out of a free root, whose other half is free then. */
+  #splitRoot(): number | undefined {
+    const root = this.#freeRoots.pop();
+    if (root === undefined) return undefined;
+    this.tables[root + TABLE_WORDS] = FREE_TABLE;
+    this.#freeTables.push(root + TABLE_WORDS);
+    return root;
   }
 
   #newTables(count: number): number {
@@ -234,8 +250,13 @@ export function foundIn(entry: number): number {
   return (entry & FOUND) ^ RIGHTS;
 }
 
-function grown(words: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(words.length * 2);
-  larger.set(words);
-  return larger;
+/** `count` words of zeros, which can become more. */
+function growing(count: number): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(new SharedArrayBuffer(4 * count, { maxByteLength: MAX_BYTES }), 0, count);
+}
+
+/** Twice as many at the same place. (A view that tracks the buffer's length would be slower to use.) */
+function grown({ buffer, length }: Int32Array<SharedArrayBuffer>): Int32Array<SharedArrayBuffer> {
+  buffer.grow(8 * length);
+  return new Int32Array(buffer, 0, 2 * length);
 }
