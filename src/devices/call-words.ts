@@ -41,6 +41,7 @@ export const Method = {
   IMPORT: 11,
   /** What it has left behind on Node's queues. */
   LATER: 12,
+  SERVE: 13,
 } as const;
 export type Method = (typeof Method)[keyof typeof Method];
 export const methodNames = [
@@ -57,6 +58,7 @@ export const methodNames = [
   'group',
   'the import',
   'a timer, microtask or promise',
+  'serve',
 ] as const;
 /** Numbers of an owner. */
 export const METHODS = 16;

@@ -99,10 +99,11 @@ export class ModelCalls {
 
   /**
    * Calls `body`, which is `method` of the model. @returns what it does, or `otherwise` when it throws or
-   * answers with a promise: then the model has failed.
+   * answers with a promise: then the model has failed, and is not called before it is reset.
    * @throws BrokenInvariant when that was what it ran into: it was not the model's fault.
    */
   call<R, A, B, C>(method: Method, otherwise: R, body: (a: A, b: B, c: C) => R, a?: A, b?: B, c?: C): R {
+    if (this.#failure !== undefined) return otherwise;
     this.#begin(method);
     try {
       const result = owners.run(this, body, a!, b!, c!);

@@ -4,7 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { CalledWork } from '../devices/called-model.js';
 import type { DmaFault, WorkingModel } from '../devices/device-model.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, type Requester } from '../iommu/iommu.js';
@@ -102,7 +104,7 @@ function setUp() {
   const system = new IoasidSubsystem(iommu);
   const port = new AsidPort(iommu);
   const model = new AsidModel(port);
-  const life = new DeviceLife('vdpa0', port, model);
+  const life = new DeviceLife('vdpa0', port, new CalledWork(new ModelCalls('vdpa0'), model));
   life.open(1);
   const context = system.open(1);
   return { iommu, system, port, model, life, context };

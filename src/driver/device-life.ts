@@ -10,15 +10,13 @@
  * of one, and one grant to the requester id, and no other; when the device is not open the list is empty. A
  * device has entries of one ABI only: while another one has it, nothing can be authorized.
  */
-import type { WorkingModel } from '../devices/device-model.js';
-import { ModelCalls } from '../devices/model-calls.js';
 import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import type { Authorization } from './authorizations.js';
 import type { DevicePort } from './device-port.js';
-import { DeviceWork } from './device-work.js';
+import { DeviceWork, type WorkingDevice } from './device-work.js';
 
 export class DeviceLife {
   /** The device's name in reasons, and of its file: `vfio0`. */
@@ -29,9 +27,9 @@ export class DeviceLife {
   #granted = false;
   #bound: string | undefined;
 
-  constructor(name: string, port: DevicePort, model: WorkingModel, calls = new ModelCalls(name)) {
+  constructor(name: string, port: DevicePort, device: WorkingDevice) {
     this.name = name;
-    this.work = new DeviceWork(model, calls);
+    this.work = new DeviceWork(device);
     this.#port = port;
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CalledWork } from '../devices/called-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { finish } from '../file/work.js';
 import { BrokenInvariant, broken } from '../linux/invariant.js';
@@ -8,7 +9,7 @@ import { DeviceWork } from './device-work.js';
 /** A model with work, whose steps do `step`. */
 function working(step: () => boolean) {
   const model = { resets: 0, busy: () => true, step, reset: () => void model.resets++ };
-  return { model, work: new DeviceWork(model, new ModelCalls('vfio0')) };
+  return { model, work: new DeviceWork(new CalledWork(new ModelCalls('vfio0'), model)) };
 }
 
 test('a model that throws has failed; what was no fault of its own goes on to who serves the call', () => {

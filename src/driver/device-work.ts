@@ -4,8 +4,7 @@
  * A model that has failed (devices/model-calls.ts) is not asked to work before it is reset. One that never
  * gets done is reset after a bounded number of steps, since a close may not wait for ever.
  */
-import { Method } from '../devices/call-words.js';
-import type { WorkingModel } from '../devices/device-model.js';
+import type { CalledWork } from '../devices/called-model.js';
 import type { ModelCalls } from '../devices/model-calls.js';
 import type { Work } from '../file/work.js';
 import type { Vpasid } from '../iommu/pasid.js';
@@ -13,18 +12,19 @@ import type { Vpasid } from '../iommu/pasid.js';
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
 const DRAIN_STEPS = 10_000;
 
-export class DeviceWork {
-  /** How the model is called: by whoever has other calls to make, too. */
-  readonly calls: ModelCalls;
-  readonly #step: () => boolean | void;
-  readonly #busy: (vpasid?: Vpasid) => boolean | undefined;
-  readonly #reset: () => void;
+/** What a driver has of a model: its calls (devices/called-model.ts). */
+export type WorkingDevice = Pick<CalledWork, 'calls' | 'step' | 'busy' | 'reset'>;
 
-  constructor(model: WorkingModel, calls: ModelCalls) {
-    this.calls = calls;
-    this.#step = () => model.step?.();
-    this.#busy = (vpasid) => model.busy?.(vpasid);
-    this.#reset = () => model.reset();
+export class DeviceWork {
+  readonly #device: WorkingDevice;
+
+  constructor(device: WorkingDevice) {
+    this.#device = device;
+  }
+
+  /** How the model is called. */
+  get calls(): ModelCalls {
+    return this.#device.calls;
   }
 
   /**
@@ -32,14 +32,12 @@ export class DeviceWork {
    * be done before an answer.
    */
   step(): boolean {
-    return this.calls.failure !== undefined || this.calls.call(Method.STEP, true, this.#step) !== false;
+    return this.#device.step();
   }
 
   /** Is there accepted work, for `vpasid` or at all? */
   busy(vpasid?: Vpasid): boolean {
-    return (
-      this.calls.failure === undefined && (this.calls.call(Method.BUSY, false, this.#busy, vpasid) ?? false)
-    );
+    return this.#device.busy(vpasid);
   }
 
   /**
@@ -68,7 +66,7 @@ export class DeviceWork {
   /** Drops all work; the model is as after power-on. It has failed when it fails at that. */
   reset(): void {
     this.calls.recover();
-    this.calls.call(Method.RESET, undefined, this.#reset);
+    this.#device.reset();
   }
 
   /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */

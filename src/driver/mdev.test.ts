@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { CalledWork } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import { finish, finished } from '../file/work.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
@@ -20,7 +22,7 @@ function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: stri
   const gate = { busMaster: true };
   const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {} }, pci);
   port.connect(pci, gate);
-  const life = new DeviceLife(name, port, model);
+  const life = new DeviceLife(name, port, new CalledWork(new ModelCalls(name), model));
   life.open(1);
   return { life, model, gate };
 }

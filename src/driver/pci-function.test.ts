@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { CalledWork } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
+import { ModelCalls } from '../devices/model-calls.js';
 import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
@@ -22,7 +24,7 @@ function setUp(pci: PciDescription = everything) {
   const gate = { busMaster: true };
   const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {} }, pci);
   port.connect(pci, gate);
-  const life = new DeviceLife('vfio0', port, model);
+  const life = new DeviceLife('vfio0', port, new CalledWork(new ModelCalls('vfio0'), model));
   life.open(1);
   return { iommu, system, life, model, gate, context: system.open(1) };
 }

@@ -4,6 +4,8 @@
  * Buffers are allocated one after the other behind the rings, and the memory that the device may touch is
  * that of the rings and of the buffers, nothing else.
  */
+import { ModelCalls } from '../devices/model-calls.js';
+import { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js';
 import { Feature, Status } from '../devices/virtio/features.js';
 import { VirtioDevice } from '../devices/virtio/virtio-device.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
@@ -32,7 +34,8 @@ export class VirtioScene {
   constructor(model: VirtioModel, options: VirtioSceneOptions = {}) {
     this.#options = options;
     this.memory = new FlatMemory(options.memory ?? 1 << 20, 0);
-    this.device = new VirtioDevice(model, this.memory);
+    const called = CalledVirtioModel.make(new ModelCalls('vhost-vdpa-0'), () => model);
+    this.device = new VirtioDevice(called, this.memory);
     this.#free = this.device.queues.length * RING_BYTES;
     this.start();
   }

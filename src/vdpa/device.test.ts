@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ModelCalls } from '../devices/model-calls.js';
+import { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js';
 import { Feature, Status } from '../devices/virtio/features.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import type { Virtqueue } from '../devices/virtio/virtqueue.js';
@@ -67,7 +69,8 @@ function setUp() {
   const iommu = new Iommu();
   const system = new IoasidSubsystem(iommu);
   const port = new VdpaPort(iommu, system.pasids, '0000:6a:01.0', 'vhost-vdpa-0', 2);
-  const device = new VdpaDevice(iommu, port, 'vhost-vdpa-0', new Echo());
+  const called = CalledVirtioModel.make(new ModelCalls('vhost-vdpa-0'), () => new Echo());
+  const device = new VdpaDevice(iommu, port, 'vhost-vdpa-0', called);
   device.life.open(PID);
   device.setOwner(PID);
   const memory = new FlatMemory(BYTES);

@@ -5,14 +5,11 @@
  * What a program sets is kept here and handed to the device when a queue begins to live: when it is enabled
  * and DRIVER_OK is set, whichever comes last. Refusals are those of Linux's vhost-vdpa.
  *
- * The model is called through ModelCalls, whichever way leads there: one that has failed needs a reset.
+ * A device whose model has failed needs a reset.
  */
-
-import { Method } from '../devices/call-words.js';
-import { ModelCalls } from '../devices/model-calls.js';
+import type { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js';
 import { Feature, has, Status } from '../devices/virtio/features.js';
 import { VirtioDevice } from '../devices/virtio/virtio-device.js';
-import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { Doorbell, FileCall, Signal } from '../file/open-file.js';
@@ -44,11 +41,11 @@ export class VdpaDevice implements Driver {
   #told = 0;
   #failure: string | undefined;
 
-  constructor(iommu: Iommu, port: VdpaPort, name: string, model: VirtioModel, calls = new ModelCalls(name)) {
+  constructor(iommu: Iommu, port: VdpaPort, name: string, model: CalledVirtioModel) {
     this.#port = port;
     this.virtio = new VirtioDevice(model, port);
-    this.life = new DeviceLife(name, port, this.virtio, calls);
-    this.configSize = this.virtio.config.length;
+    this.life = new DeviceLife(name, port, this.virtio);
+    this.configSize = this.virtio.configSize;
     this.iotlb = new Iotlb(iommu, port, name);
     this.vrings = this.virtio.queues.map(() => new Vring());
     this.#asids = new Uint32Array(this.virtio.groups);
@@ -119,9 +116,7 @@ export class VdpaDevice implements Driver {
     if ((before & ~status) !== 0)
       refuse('EINVAL', `status ${hex(status)} takes bits of ${hex(before)} away, which only a reset does`);
     const starts = (status & ~before & Status.DRIVER_OK) !== 0;
-    this.#call(Method.START, () => {
-      this.virtio.status = status;
-    });
+    this.virtio.status = status;
     if (starts)
       for (const [index, vring] of this.vrings.entries()) if (vring.enabled) this.#startQueue(index);
     this.#tell();
@@ -129,20 +124,7 @@ export class VdpaDevice implements Driver {
 
   /** The group of queue `index`, as features are negotiated now. */
   groupOf(index: number): number {
-    let group = 0;
-    this.#call(Method.GROUP, () => {
-      group = this.virtio.groupOf(index);
-    });
-    return group;
-  }
-
-  /** The configuration space as it is now, of `configSize` bytes. */
-  get #config(): Uint8Array {
-    let config = new Uint8Array(this.configSize);
-    this.#call(Method.CONFIG, () => {
-      config = this.virtio.config.slice();
-    });
-    return config;
+    return this.virtio.groupOf(index);
   }
 
   /** Is [offset, offset+length) a part of the configuration space? @throws Refusal EINVAL. */
@@ -157,13 +139,13 @@ export class VdpaDevice implements Driver {
    */
   readConfig(offset: number, length: number): Uint8Array {
     this.checkConfig(offset, length);
-    return this.#config.slice(offset, offset + length);
+    return this.virtio.config.slice(offset, offset + length);
   }
 
   /** Writes to it. @throws Refusal as `readConfig`. */
   writeConfig(offset: number, source: Uint8Array): void {
     this.checkConfig(offset, source.length);
-    this.#call(Method.WRITE_CONFIG, () => this.virtio.writeConfig(offset, source.slice()));
+    this.virtio.writeConfig(offset, source);
     this.#tell();
   }
 
@@ -201,7 +183,7 @@ export class VdpaDevice implements Driver {
     if (!this.#running) return;
     if (!enabled && this.virtio.queues[index]!.outstanding > 0) yield* this.#drain();
     if (enabled) this.#startQueue(index);
-    else this.#call(Method.DRAIN, () => this.virtio.stopQueue(index));
+    else this.virtio.stopQueue(index);
     this.#tell();
   }
 
@@ -240,7 +222,7 @@ export class VdpaDevice implements Driver {
   *suspend(): Work<void> {
     if (!this.#running) return;
     if (!this.virtio.suspended) yield* this.#drain();
-    this.#call(Method.DRAIN, () => this.virtio.suspend());
+    this.virtio.suspend();
     this.#tell();
   }
 
@@ -293,15 +275,6 @@ export class VdpaDevice implements Driver {
     yield* releasing([() => this.iotlb.close(), () => this.life.close()]);
   }
 
-  /** Configuration interrupts since the beginning; a model that fails at saying so has changed nothing. */
-  get #configInterrupts(): number {
-    let interrupts = this.#told;
-    this.#call(Method.CONFIG, () => {
-      interrupts = this.virtio.configInterrupts;
-    });
-    return interrupts;
-  }
-
   get #running(): boolean {
     return (this.virtio.status & Status.DRIVER_OK) !== 0;
   }
@@ -310,7 +283,7 @@ export class VdpaDevice implements Driver {
   #reset(): void {
     this.life.work.reset();
     for (const vring of this.vrings) vring.reset();
-    this.#told = this.#configInterrupts;
+    this.#told = this.virtio.configInterrupts;
     this.#failure = undefined;
   }
 
@@ -323,18 +296,7 @@ export class VdpaDevice implements Driver {
 
   /** Ends what is under way, a part after the other: a disk may take its time. */
   *#drain(): Work<void> {
-    for (let more = true; more; ) {
-      more = false;
-      this.#call(Method.DRAIN, () => {
-        more = this.virtio.drainSome();
-      });
-      if (more) yield;
-    }
-  }
-
-  /** What leads to `method` of the model. When that fails, the device needs a reset. */
-  #call(method: Method, body: () => void): void {
-    this.life.work.calls.call(method, undefined, body);
+    while (this.virtio.drainSome()) yield;
   }
 
   /** Raises what the device has wanted to raise since the last time. */
@@ -348,7 +310,7 @@ export class VdpaDevice implements Driver {
       vring.told = interrupts;
       vring.raise('call');
     }
-    const interrupts = this.#configInterrupts;
+    const interrupts = this.virtio.configInterrupts;
     if (interrupts !== this.#told) this.#configCall?.raise();
     this.#told = interrupts;
     if (this.#failure === this.virtio.needsReset) return;

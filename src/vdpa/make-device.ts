@@ -1,6 +1,6 @@
 /** Makes the vDPA device of one virtio model. */
 import type { ModelCalls } from '../devices/model-calls.js';
-import { checkVirtioModel } from '../devices/virtio/check-virtio-model.js';
+import { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu } from '../iommu/iommu.js';
@@ -26,8 +26,7 @@ export interface VdpaRequest {
  */
 export function makeVdpaDevice(iommu: Iommu, pasids: PasidSpace, request: VdpaRequest): VdpaDevice {
   const { rid, make, name } = request;
-  const calls = request.calls.part(name);
-  const model = checkVirtioModel(calls.make(make));
+  const model = CalledVirtioModel.make(request.calls.part(name), make);
   const port = new VdpaPort(iommu, pasids, rid, name, model.virtio.groups ?? 1);
-  return new VdpaDevice(iommu, port, name, model, calls);
+  return new VdpaDevice(iommu, port, name, model);
 }

@@ -1,13 +1,15 @@
 /** A vDPA device whose model fails: nothing is thrown, the device needs a reset, and goes on after it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ModelCalls } from '../devices/model-calls.js';
 import { Feature, Status } from '../devices/virtio/features.js';
 import type { VirtioModel } from '../devices/virtio/virtio-model.js';
 import { finish } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
-import { VdpaDevice } from './device.js';
-import { VdpaPort } from './vdpa-port.js';
+import { Touched } from '../testkit/touched.js';
+import type { VdpaDevice } from './device.js';
+import { makeVdpaDevice } from './make-device.js';
 
 const RUNNING = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK;
 const FEATURES = Feature.VERSION_1 | Feature.ACCESS_PLATFORM;
@@ -64,12 +66,19 @@ class Failing implements VirtioModel {
 }
 
 function setUp(part: Part) {
-  const iommu = new Iommu();
-  const { pasids } = new IoasidSubsystem(iommu);
-  const port = new VdpaPort(iommu, pasids, '0000:6a:01.0', 'vhost-vdpa-0', 1);
   const model = new Failing(part);
-  const device = new VdpaDevice(iommu, port, 'vhost-vdpa-0', model);
-  return { device, model };
+  return { device: deviceOf(model), model };
+}
+
+function deviceOf(model: VirtioModel): VdpaDevice {
+  const request = {
+    rid: '0000:6a:01.0',
+    name: 'vhost-vdpa-0',
+    calls: new ModelCalls('./x.js'),
+    make: () => model,
+  };
+  const iommu = new Iommu();
+  return makeVdpaDevice(iommu, new IoasidSubsystem(iommu).pasids, request);
 }
 
 const ways: Readonly<Record<Part, (device: VdpaDevice) => void>> = {
@@ -101,3 +110,46 @@ for (const [part, act] of Object.entries(ways) as [Part, (device: VdpaDevice) =>
     assert.equal(device.virtio.status, RUNNING);
     assert.deepEqual(device.readConfig(0, 8), new Uint8Array(8).fill(7));
   });
+
+test('a model whose drain never has an end fails, and the call that waits for it returns', () => {
+  const model = new Failing('drain');
+  const device = deviceOf(Object.assign(model, { drain: () => true }));
+  device.setFeatures(FEATURES);
+  finish(device.setStatus(RUNNING));
+  finish(device.suspend());
+  assert.match(device.virtio.needsReset!, /drain has more to do after 1048576 calls$/);
+});
+
+/** All that a model has. */
+const members: Record<keyof VirtioModel, true> = {
+  virtio: true,
+  config: true,
+  configChanges: true,
+  writeConfig: true,
+  group: true,
+  start: true,
+  serve: true,
+  step: true,
+  busy: true,
+  drain: true,
+  reset: true,
+};
+
+test('a model is touched nowhere but in its calls', () => {
+  const touched = new Touched();
+  const whole = Object.assign(new Failing('start'), { busy: () => true, step: () => true, configChanges: 0 });
+  const device = deviceOf(touched.watching<VirtioModel>(whole));
+  device.life.open(1);
+  device.setFeatures(FEATURES);
+  finish(device.enable(0, true));
+  finish(device.setStatus(RUNNING));
+  device.writeConfig(0, device.readConfig(0, 8));
+  device.kick(0);
+  assert.deepEqual([device.busy(), device.step(), device.groupOf(0)], [true, true, 0]);
+  finish(device.suspend());
+  device.resume();
+  finish(device.enable(0, false));
+  finish(device.close());
+  assert.deepEqual([...touched.outside], []);
+  for (const member of Object.keys(members)) assert.ok(touched.members.has(member), member);
+});

@@ -9,9 +9,8 @@
  * that do so and that no file has (MOVDIR64B, ENQCMD). What would be cut there otherwise is refused, because
  * no portal does anything with it; `strict` cuts it, as hardware would.
  */
-import { Method } from '../devices/call-words.js';
-import type { BarDescription, DeviceModel, PciDescription } from '../devices/device-model.js';
-import type { ModelCalls } from '../devices/model-calls.js';
+import type { CalledModel } from '../devices/called-model.js';
+import type { BarDescription, PciDescription } from '../devices/device-model.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { ConfigSpace } from './config-space.js';
 import type { Interrupts } from './interrupts.js';
@@ -19,27 +18,21 @@ import type { Interrupts } from './interrupts.js';
 /** Bytes that a portal takes at once, at a multiple of as many. */
 export const PORTAL_WRITE = 64;
 
-const TRANSFERRED = 'readBar transferred the buffer that it was to fill';
-
 export class Bars {
   readonly #name: string;
-  readonly #readBar: DeviceModel['readBar'];
-  readonly #writeBar: DeviceModel['writeBar'];
+  readonly #model: CalledModel;
   readonly #bars: readonly (BarDescription | undefined)[];
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
-  readonly #calls: ModelCalls;
   readonly #strict: boolean;
 
   /** @param strict portals are no different from other registers. */
-  constructor(model: DeviceModel, config: ConfigSpace, irqs: Interrupts, calls: ModelCalls, strict: boolean) {
-    this.#name = calls.name;
-    this.#readBar = (bar, offset, target) => model.readBar(bar, offset, target);
-    this.#writeBar = (bar, offset, source) => model.writeBar(bar, offset, source);
+  constructor(model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
+    this.#name = model.calls.name;
+    this.#model = model;
     this.#bars = barsByIndex(model.pci);
     this.#config = config;
     this.#irqs = irqs;
-    this.#calls = calls;
     this.#strict = strict;
   }
 
@@ -98,7 +91,7 @@ export class Bars {
 
   /** @throws Refusal EIO when the model has failed. */
   #checkWorking(): void {
-    const { failure } = this.#calls;
+    const { failure } = this.#model.calls;
     if (failure !== undefined) refuse('EIO', failure);
   }
 
@@ -124,21 +117,16 @@ export class Bars {
       this.#irqs.msix.read(offset, target);
       return;
     }
-    // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs
-    // share.
-    const lent = new Uint8Array(target.length);
-    this.#calls.call(Method.READ_BAR, undefined, this.#readBar, bar, offset, lent);
-    if (lent.length !== target.length) this.#calls.fail(new TypeError(TRANSFERRED));
+    this.#model.readBar(bar, offset, target);
     this.#checkWorking();
-    target.set(lent);
   }
 
   /** @returns false when the device cannot take it now. */
   #writeOnce(bar: number, offset: number, source: Uint8Array): boolean {
     if (this.#irqs.msix?.owns(bar, offset) === true) return true;
-    const taken = this.#calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice());
+    const taken = this.#model.writeBar(bar, offset, source);
     this.#checkWorking();
-    return taken !== false;
+    return taken;
   }
 }
 

@@ -9,8 +9,8 @@
  * A model that has failed answers EIO in its BARs until it is reset. ERR is raised once for each failure:
  * nobody calls up here, so whatever lets the model do something is followed by a look at their number.
  */
-import type { DeviceModel, PciDescription } from '../devices/device-model.js';
-import type { ModelCalls } from '../devices/model-calls.js';
+import type { CalledModel } from '../devices/called-model.js';
+import type { PciDescription } from '../devices/device-model.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
@@ -52,21 +52,14 @@ export class VfioDevice implements Driver {
   #failuresTold = 0;
 
   /** @param strict as of Bars. */
-  constructor(
-    port: PciPort,
-    model: DeviceModel,
-    config: ConfigSpace,
-    irqs: Interrupts,
-    calls: ModelCalls,
-    strict: boolean,
-  ) {
-    this.name = calls.name;
-    this.life = new DeviceLife(this.name, port, model, calls);
+  constructor(port: PciPort, model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
+    this.name = model.calls.name;
+    this.life = new DeviceLife(this.name, port, model);
     this.#port = port;
     this.#pci = model.pci;
     this.#config = config;
     this.#irqs = irqs;
-    this.#bars = new Bars(model, config, irqs, calls, strict);
+    this.#bars = new Bars(model, config, irqs, strict);
     this.ioeventfds = new IoEventfds(this.#bars, irqs.msix);
   }
 

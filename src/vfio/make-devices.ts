@@ -2,7 +2,7 @@
  * Makes the VFIO devices of one PCI function: the function itself or, when it is cut, its mediated devices in
  * its place.
  */
-import { checkModel } from '../devices/check-model.js';
+import { CalledModel } from '../devices/called-model.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { MdevPort } from '../driver/mdev.js';
@@ -43,7 +43,7 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid), strict = false } = request;
   const port = new FunctionPort(iommu, rid);
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, strict)];
-  const parent = checkModel(calls.make(() => make({ dma: port, interrupt: () => {}, intx: () => {} })));
+  const parent = CalledModel.make(calls, () => make({ dma: port, interrupt: () => {}, intx: () => {} }));
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
@@ -58,7 +58,7 @@ const ALWAYS_OPEN: BusGate = { busMaster: true };
 
 /** What it takes to cut `parent` as asked. @throws Refusal EINVAL when it has not got it. */
 function cuttable(
-  { mdev, pci }: DeviceModel,
+  { mdev, pci }: CalledModel,
   { rid, mdevs }: FunctionRequest,
 ): { mdev: MdevSupport; bits: number } {
   if (mdev === undefined) refuse('EINVAL', `the device at ${rid} cannot be cut into mediated devices`);
@@ -92,11 +92,11 @@ function assemble(
       irqs?.drive(level);
     },
   };
-  const model = checkModel(calls.make(() => make(host)));
+  const model = CalledModel.make(calls, () => make(host));
   const config = new ConfigSpace(model.pci);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
-  return new VfioDevice(port, model, config, irqs, calls, strict);
+  return new VfioDevice(port, model, config, irqs, strict);
 }
 
 /** @throws RangeError the device has no such vector: a fault of the model. */

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
+import { finish } from '../file/work.js';
 import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
+import { FakeModel } from '../testkit/fake-model.js';
 import { refused } from '../testkit/refused.js';
+import { Touched } from '../testkit/touched.js';
 import { CONFIG_REGION, type VfioDevice } from './device.js';
 import { makeDevices } from './make-devices.js';
 
@@ -122,5 +125,40 @@ describe('an interrupt that the device has not', () => {
   it('is its failure on the line too', () => {
     refused(() => write(raising({ msi: 1 }, (host) => host.intx(true))), 'EIO', /pci.intx is not true$/);
     assert.equal(write(raising({ intx: true }, (host) => host.intx(true))), 4);
+  });
+});
+
+describe('a model', () => {
+  /** All that one has. */
+  const members: Record<keyof DeviceModel, true> = {
+    pci: true,
+    mdev: true,
+    readBar: true,
+    writeBar: true,
+    reset: true,
+    step: true,
+    busy: true,
+  };
+
+  it('is touched nowhere but in its calls, whole or cut', () => {
+    for (const mdevs of [0, 2]) {
+      const touched = new Touched();
+      const fake = (host: DeviceHost) => touched.watching(new FakeModel(host));
+      const mdev = { max: 2, create: (_index: number, host: DeviceHost) => fake(host) };
+      const make = (host: DeviceHost) => touched.watching(Object.assign(new FakeModel(host), { mdev }));
+      const request = { rid: '0000:6a:01.0', make, mdevs, firstIndex: 0 };
+      for (const made of makeDevices(new Iommu(), new PasidSpace(), request)) {
+        made.life.open(1);
+        made.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
+        for (const region of [0, CONFIG_REGION]) made.readRegion(region, 0, new Uint8Array(64));
+        made.writeRegion(0, 0, new Uint8Array(16));
+        assert.deepEqual([made.busy(), made.step()], [false, true]);
+        made.reset();
+        finish(made.flush());
+        finish(made.close());
+      }
+      assert.deepEqual([...touched.outside], []);
+      for (const member of Object.keys(members)) assert.ok(touched.members.has(member), member);
+    }
   });
 });

@@ -3,17 +3,20 @@
  * queues, kicks (virtio 1.3 §2). Whatever carries it (vhost-vdpa, say) drives it by these methods and looks
  * at numbers that only grow to learn of interrupts.
  *
- * A kick marks a queue; `step` does the work, a slice at a time. Once a queue is broken the device needs a
- * reset: it says so in its status and touches nothing any more.
+ * A kick marks a queue; `step` does the work, a slice at a time. Once a queue is broken, or the model has
+ * failed, the device needs a reset: it says so in its status and touches nothing any more.
  */
+import type { ModelCalls } from '../model-calls.js';
+import type { CalledVirtioModel } from './called-virtio-model.js';
 import { COMMON_FEATURES, Feature, has, Status } from './features.js';
 import type { VirtioPort } from './ring-memory.js';
-import type { VirtioModel } from './virtio-model.js';
 import { Virtqueue } from './virtqueue.js';
 
 /** Buffers of one queue that are taken in one step: about a millisecond of small ones. */
 const BUDGET = 256;
 const DEFAULT_QUEUE_SIZE = 256;
+/** Calls in which a model ends its work: more than there are buffers in all its queues. */
+const MOST_DRAINS = 1 << 20;
 
 /** How a driver has set up a queue: its size, its three areas as IOVAs, its address space. */
 export interface QueueAddresses {
@@ -30,22 +33,29 @@ export class VirtioDevice {
   readonly queues: readonly Virtqueue[];
   /** Why the device needs a reset, in one sentence. */
   needsReset: string | undefined;
-  readonly #model: VirtioModel;
+  readonly #model: CalledVirtioModel;
   /** For each queue: 1 when it was kicked, or was left with buffers. */
   readonly #pending: Uint8Array;
   #features = 0n;
   #status = 0;
   #suspended = false;
   #draining = false;
+  /** Calls of the drain that goes on. */
+  #drains = 0;
   /** Configuration interrupts for other reasons than a change. */
   #alarms = 0;
 
-  constructor(model: VirtioModel, port: VirtioPort) {
+  constructor(model: CalledVirtioModel, port: VirtioPort) {
     const { features, queues, inOrder } = model.virtio;
     this.#model = model;
     this.offered = features | COMMON_FEATURES | (inOrder === true ? Feature.IN_ORDER : 0n);
     this.queues = Array.from({ length: queues }, () => new Virtqueue(port));
     this.#pending = new Uint8Array(queues);
+  }
+
+  /** How its model is called. */
+  get calls(): ModelCalls {
+    return this.#model.calls;
   }
 
   get deviceId(): number {
@@ -63,7 +73,7 @@ export class VirtioDevice {
 
   /** The group of queue `index`, as features are negotiated now. */
   groupOf(index: number): number {
-    return this.#model.group?.(index, this.#features) ?? 0;
+    return this.#model.group(index, this.#features);
   }
 
   get features(): bigint {
@@ -87,21 +97,26 @@ export class VirtioDevice {
     }
     const starts = (value & ~this.#status & Status.DRIVER_OK) !== 0;
     this.#status = value | (this.#status & Status.NEEDS_RESET);
-    if (starts) this.#model.start?.(this.#features, this.queues);
+    if (starts) this.#model.start(this.#features, this.queues);
   }
 
   get suspended(): boolean {
     return this.#suspended;
   }
 
-  /** The configuration space as it is now. Not to be written to. */
+  /** Bytes of its configuration space. */
+  get configSize(): number {
+    return this.#model.configSize;
+  }
+
+  /** A copy of the configuration space as it is now. */
   get config(): Uint8Array {
     return this.#model.config;
   }
 
   /** Changes of the configuration space since the beginning (§2.5: its generation). */
   get configGeneration(): number {
-    return this.#model.configChanges ?? 0;
+    return this.#model.configChanges;
   }
 
   /** Configuration interrupts since the beginning. Whoever has the eventfd compares. */
@@ -111,7 +126,7 @@ export class VirtioDevice {
 
   /** Writes a part of the configuration space that lies inside it; devices ignore what cannot be written. */
   writeConfig(offset: number, source: Uint8Array): void {
-    this.#model.writeConfig?.(offset, source);
+    this.#model.writeConfig(offset, source);
   }
 
   /** Queue `index` has a driver now. It begins at its `base`. */
@@ -141,7 +156,7 @@ export class VirtioDevice {
   /** Is there something to do, or under way? */
   busy(): boolean {
     if (!this.#works || this.#suspended || this.#draining) return false;
-    return this.#pending.includes(1) || (this.#model.busy?.() ?? false);
+    return this.#pending.includes(1) || this.#model.busy();
   }
 
   /** Works for a bounded time. @returns false when all that is left has to wait for something else. */
@@ -151,7 +166,8 @@ export class VirtioDevice {
     for (const [index, queue] of this.queues.entries())
       if (this.#pending[index] === 1) this.#model.serve(queue, index);
     // What was taken now and is done already is shown with the rest.
-    const goesOn = (this.#model.busy?.() ?? false) && this.#model.step?.() !== false;
+    const goesOn = this.#model.busy() && this.#model.step();
+    if (this.#failed) return false;
     for (const [index, queue] of this.queues.entries()) this.#pending[index] = queue.budget === 0 ? 1 : 0;
     this.#flush();
     return goesOn || this.#pending.includes(1);
@@ -174,10 +190,12 @@ export class VirtioDevice {
   drainSome(): boolean {
     if (!this.#works) return false;
     for (const queue of this.queues) queue.budget = 0;
-    // Should it throw, its device is done with.
-    this.#draining = false;
-    this.#draining = this.#model.drain?.() === true;
-    this.#flush();
+    this.#draining = this.#model.drain();
+    this.#drains = this.#draining ? this.#drains + 1 : 0;
+    if (this.#drains === MOST_DRAINS)
+      this.calls.fail(new Error(`drain has more to do after ${MOST_DRAINS} calls`));
+    if (this.#failed) this.#draining = false;
+    else this.#flush();
     return this.#draining;
   }
 
@@ -211,7 +229,11 @@ export class VirtioDevice {
   }
 
   get #works(): boolean {
-    return (this.#status & Status.DRIVER_OK) !== 0 && this.needsReset === undefined;
+    return (this.#status & Status.DRIVER_OK) !== 0 && this.needsReset === undefined && !this.#failed;
+  }
+
+  get #failed(): boolean {
+    return this.calls.failure !== undefined;
   }
 
   /** Shows drivers what was used. The first queue that is broken is the end of the work (§2.1.2). */
