@@ -7,8 +7,9 @@
  *
  * It begins with the corpus in tests/fuzz. An input that something is wrong with is written to the current
  * folder, and ends it with status 1; given as FILE it is tried again. `--keep` is where inputs go that have
- * brought something new.
+ * brought something new; with `--seconds 0`, those of the corpus that are needed.
  */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,24 +42,33 @@ function nameOf(input: Uint8Array): string {
 class Fuzzer {
   readonly #name: string;
   readonly #target: Target;
-  readonly #coverage = new Coverage(new URL('../../', import.meta.url).href);
+  readonly #coverage: Coverage;
   readonly #inputs: Uint8Array[] = [new Uint8Array(0)];
 
-  constructor(name: string, target: Target) {
+  constructor(name: string, target: Target, coverage: Coverage) {
     this.#name = name;
     this.#target = target;
+    this.#coverage = coverage;
+    // What runs before the first input.
+    coverage.news(true);
   }
 
   /** For that many seconds. */
   run(seconds: number, random: Random): void {
-    const folder = join(corpus, this.#name);
-    const begin = existsSync(folder) ? readdirSync(folder) : [];
-    for (const file of begin) this.#keepIfNew([readFileSync(join(folder, file))]);
+    for (const input of this.#corpus()) this.#keepIfNew([input]);
     const deadline = Date.now() + seconds * 1000;
     let tried = 0;
     for (; Date.now() < deadline; tried += BATCH) this.#keepIfNew(this.#batch(random));
-    const found = `${this.#inputs.length} inputs lead to ${this.#coverage.size} pieces of code`;
-    console.log(`${this.#name}: ${tried} inputs tried, nothing wrong; ${found}`);
+    console.log(`${this.#name}: ${tried} inputs tried, nothing wrong; ${this.#inputs.length} were kept`);
+    for (const { folder, lines, run } of this.#coverage.shares())
+      console.log(`  ${folder}: ${run} of ${lines} lines`);
+  }
+
+  /** Short ones first: what a longer one adds nothing to is not kept. */
+  #corpus(): Uint8Array[] {
+    const folder = join(corpus, this.#name);
+    const files = existsSync(folder) ? readdirSync(folder) : [];
+    return files.map((file) => readFileSync(join(folder, file))).sort((a, b) => a.length - b.length);
   }
 
   /** @throws what the target does, after the input has been written to a file. */
@@ -96,13 +106,23 @@ class Fuzzer {
   }
 }
 
-for (const name of values.target === undefined ? targets : [values.target]) {
-  const { fuzz } = (await import(`./${name}.js`)) as { readonly fuzz: Target };
-  const fuzzer = new Fuzzer(name, fuzz);
+/** In a process of its own, so that what it covers is its own. */
+function spawnTarget(name: string): void {
+  const seconds = String(Number(values.seconds) / targets.length);
+  const options = ['--target', name, '--seconds', seconds, '--seed', values.seed];
+  const keep = values.keep === undefined ? [] : ['--keep', values.keep];
+  const { status } = spawnSync(process.execPath, [process.argv[1]!, ...options, ...keep], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (values.target === undefined) for (const name of targets) spawnTarget(name);
+else {
+  // Before the code is loaded, so that all of it counts.
+  const coverage = new Coverage(new URL('../../', import.meta.url).href);
+  const { fuzz } = (await import(`./${values.target}.js`)) as { readonly fuzz: Target };
+  const fuzzer = new Fuzzer(values.target, fuzz, coverage);
   if (positionals.length > 0) for (const file of positionals) fuzzer.attempt(readFileSync(file));
-  else
-    fuzzer.run(
-      Number(values.seconds) / (values.target === undefined ? targets.length : 1),
-      new Random(Number(values.seed)),
-    );
+  else fuzzer.run(Number(values.seconds), new Random(Number(values.seed)));
 }
