@@ -216,12 +216,17 @@ export class Running {
   readonly process: ChildProcessWithoutNullStreams;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
   output = '';
+  /** Nothing comes any more: it has ended, and so has whoever had its streams from it. */
+  #closed = false;
 
   private constructor(command: readonly string[], env: NodeJS.ProcessEnv = process.env) {
     this.process = spawn(command[0]!, command.slice(1), { env });
     started.add(this);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
+    this.process.on('close', () => {
+      this.#closed = true;
+    });
     this.ended = new Promise((resolve) =>
       this.process.on('exit', (status, signal) => resolve({ status, signal })),
     );
@@ -247,10 +252,7 @@ export class Running {
   }
 
   async says(text: string): Promise<void> {
-    await until(
-      () => this.output.includes(text) || this.process.exitCode !== null,
-      `output of ${JSON.stringify(text)}`,
-    );
+    await until(() => this.output.includes(text) || this.#closed, `output of ${JSON.stringify(text)}`);
     if (!this.output.includes(text)) throw new Error(`ended before it said ${text}: ${this.output}`);
   }
 
