@@ -1,12 +1,16 @@
 /* Commands on memory, whose accesses may fault. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/types.h>
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fdrules.h"
@@ -185,12 +189,28 @@ static void cmd_store(const struct words *words, struct answer *answer)
 	done(answer, access_register(pointer(number(words, 1)), (int)number(words, 2), &value, 1));
 }
 
+/* Who touches a missing page there waits for whoever has the descriptor: for ever, as nobody reads it. */
+static void cmd_uffd(const struct words *words, struct answer *answer)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {
+		.range = {.start = number(words, 1), .len = number(words, 2)},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) < 0 || ioctl(fd, UFFDIO_REGISTER, &range) < 0)
+		failed(answer, errno);
+	else
+		put(answer, "ok %d", fd);
+}
+
 const struct command memory_commands[] = {
 	{"mmap", cmd_mmap, "BYTES [ADDRESS] -> address"},
 	{"mmapfd", cmd_mmapfd, "FD OFFSET BYTES [r|w|rw] -> address"},
 	{"mapover", cmd_mapover, "FD OFFSET BYTES ADDRESS -> address (private)"},
 	{"munmap", cmd_munmap, "ADDRESS BYTES"},
 	{"mprotect", cmd_mprotect, "ADDRESS BYTES r|w|rw|none"},
+	{"uffd", cmd_uffd, "ADDRESS BYTES -> fd"},
 	{"memfd", cmd_memfd, "BYTES -> fd"},
 	{"truncate", cmd_truncate, "FD BYTES"},
 	{"peek", cmd_peek, "ADDRESS LENGTH -> bytes"},
