@@ -1,8 +1,8 @@
 /**
  * Random calls, valid and invalid, on every kind of file and on the control socket, by several processes at
  * once, some of which are killed (tests/c/anycall). After each round the server is alive, complains of
- * nothing, and holds what it held before: no context, PASID, mapping, memory or device, no descriptor, and,
- * its garbage collected, no memory of its own.
+ * nothing, and holds what it held before: no context, PASID, mapping, memory or device, no descriptor,
+ * nothing that is charged to anybody, and, its garbage collected, no memory of its own.
  *
  * IOASID_CALLS is how many acts there are in all (`IOASID_CALLS=1000000 npm run test:hostile`), IOASID_SEED
  * makes each process choose the same again.
@@ -13,10 +13,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MachineSnapshot } from '../../machine/snapshot.js';
 import { missingCompiler, testProgram } from '../../testkit/c-program.js';
 import { Running, runner, until } from '../../testkit/processes.js';
 import { ask } from '../control-socket.js';
+import type { ServiceState } from '../service.js';
 
 const CALLS = Number(process.env.IOASID_CALLS ?? 20_000);
 const SEED = Number(process.env.IOASID_SEED ?? 1);
@@ -44,7 +44,7 @@ const environment = {
 
 /** What a server holds. */
 interface Holdings {
-  readonly state: MachineSnapshot;
+  readonly state: ServiceState;
   /** What they mean, without sockets: one is that of whoever asks. */
   readonly descriptors: readonly string[];
 }
@@ -62,7 +62,7 @@ async function holdings({ pid }: Running): Promise<Holdings> {
   const answer = await ask({ uid: runner.uid, pid });
   assert.ok(answer !== undefined, 'the server does not answer on its control socket');
   const descriptors = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => target(`/proc/${pid}/fd/${fd}`) || []);
-  return { state: answer.state as MachineSnapshot, descriptors };
+  return { state: answer.state as ServiceState, descriptors };
 }
 
 /** The server's memory, in bytes, when it has no garbage (testkit/collecting.ts). */
@@ -77,7 +77,7 @@ async function memory(server: Running): Promise<number> {
 
 /** What is left of a round, without what it may: nothing, in the end. */
 function left({ state, descriptors }: Holdings, before: Holdings): string[] {
-  const { contexts, pasids, mappings, memories } = state;
+  const { contexts, pasids, mappings, memories, openers } = state;
   const counts = { contexts: contexts.length, pasids: pasids.used, mappings, memories };
   const some = Object.entries(counts).filter(([, count]) => count > 0);
   const held = state.devices.filter(({ pid, authorizations, busy }) => pid || authorizations.length || busy);
@@ -87,7 +87,13 @@ function left({ state, descriptors }: Holdings, before: Holdings): string[] {
     if (at >= 0) known.splice(at, 1);
     return at < 0;
   });
-  return [...some.map(([what, count]) => `${count} ${what}`), ...held.map(({ name }) => name), ...more];
+  const charged = openers.map(({ opener, holds }) => `${JSON.stringify(holds)} of ${opener}`);
+  return [
+    ...some.map(([what, count]) => `${count} ${what}`),
+    ...held.map(({ name }) => name),
+    ...charged,
+    ...more,
+  ];
 }
 
 /** Returns when nothing is left. */

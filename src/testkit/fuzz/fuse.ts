@@ -1,8 +1,8 @@
 /**
  * Target `fuse`: requests that no kernel sends, to a server with the files of a machine.
  *
- * A request names nodes and open files that earlier replies have named, and an ioctl carries a struct of the
- * tables; or it is made of bytes as they come.
+ * A request names nodes and open files that earlier replies have named, and files that there are, and an ioctl
+ * carries a struct of the tables; or it is made of bytes as they come.
  */
 import { FuseServer } from '../../devfs/fuse-server.js';
 import {
@@ -25,6 +25,8 @@ import { Pieces, strict, type Target } from './target.js';
 const MOST_KNOWN = 32;
 const machine = await Machine.create({ devices: ['dsa,mdevs=1', 'edu', 'virtio-net'] });
 const opcodes = Object.values(Opcode);
+/** Of files and folders. */
+const names = [...new Set(machine.nodes.flatMap(({ path }) => path.split('/')))];
 /** Those whose body begins with what OPEN or OPENDIR has returned. */
 const onHandles: ReadonlySet<number> = new Set([
   ...[Opcode.READ, Opcode.WRITE, Opcode.RELEASE, Opcode.FLUSH, Opcode.READDIR, Opcode.RELEASEDIR],
@@ -76,6 +78,7 @@ class Connection {
   #body(opcode: number, pieces: Pieces): number {
     const control = pieces.byte();
     if (opcode === Opcode.IOCTL && control < 0x80) return this.#ioctl(control, pieces);
+    if (opcode === Opcode.LOOKUP && control < 0xc0) return putName(names[control % names.length]!);
     const body = pieces.some();
     bytes.set(body, HEADER_BYTES);
     if (onHandles.has(opcode) && control < 0xc0) this.#putHandle(control);
@@ -99,6 +102,12 @@ class Connection {
     bytes.set(data.subarray(0, size), IoctlIn.payload);
     return IoctlIn.payload - HEADER_BYTES + words[IoctlIn.inSize]!;
   }
+}
+
+function putName(name: string): number {
+  const body = Buffer.from(`${name}\0`);
+  bytes.set(body, HEADER_BYTES);
+  return body.length;
 }
 
 function learn(known: number[], value: number): void {
