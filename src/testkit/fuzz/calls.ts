@@ -1,8 +1,8 @@
 /**
  * Target `calls`: ioctls, reads and writes on all files of a machine, by a process that is none.
  *
- * A call is made of bytes as they come, or of a struct of the tables, whose fields take what earlier calls have
- * returned: numbers are what has changed in a struct.
+ * A call is made of bytes as they come, or of a struct of the tables, whose fields take what earlier calls
+ * have returned: numbers are what has changed in a struct.
  */
 import { InProcess } from '../../client/in-process.js';
 import { Refusal } from '../../linux/errno.js';

@@ -1,8 +1,8 @@
 /**
  * Target `fuse`: requests that no kernel sends, to a server with the files of a machine.
  *
- * A request names nodes and open files that earlier replies have named, and files that there are, and an ioctl
- * carries a struct of the tables; or it is made of bytes as they come.
+ * A request names nodes and open files that earlier replies have named, and files that there are, and an
+ * ioctl carries a struct of the tables; or it is made of bytes as they come.
  */
 import { FuseServer } from '../../devfs/fuse-server.js';
 import {

@@ -1,6 +1,7 @@
 /**
- * What ioctls look like, by the struct tables of src/uapi: a number, and the struct that it points to. A struct
- * is filled field by field, by bytes of an input: each field takes what makes sense for its name, or anything.
+ * What ioctls look like, by the struct tables of src/uapi: a number, and the struct that it points to. A
+ * struct is filled field by field, by bytes of an input: each field takes what makes sense for its name, or
+ * anything.
  */
 import { ioctlNumber, nativeIoctls } from '../../uapi/ioasid.js';
 import { TestStruct } from '../../uapi/iommu-test/layouts.js';
