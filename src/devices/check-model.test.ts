@@ -77,6 +77,12 @@ describe('checkModel refuses', () => {
     assert.equal(withPci({ subsystemId: 0.5 }), 'pci.subsystemId is 0.5, not an integer from 0 to 0xffff');
     assert.equal(withPci({ pasidBits: 21 }), 'pci.pasidBits is 0x15, not an integer from 1 to 0x14');
     assert.equal(withPci({ pasidBits: 0 }), 'pci.pasidBits is 0x0, not an integer from 1 to 0x14');
+    assert.match(
+      withPci({ conventional: true, pasidBits: 20 }),
+      /^PASIDs and page requests are of PCI Express/,
+    );
+    assert.match(withPci({ conventional: true, pageRequests: true }), /device is of conventional PCI$/);
+    assert.equal(withPci({ conventional: true }), 'accepted');
     assert.equal(withPci({ intx: 1 }), 'pci.intx is 0x1, not true or false');
     assert.equal(withPci({ msi: 3 }), 'pci.msi is 0x3, not 1, 2, 4, 8, 16 or 32 vectors');
   });

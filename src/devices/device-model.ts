@@ -94,6 +94,11 @@ export interface PciDescription {
   readonly subsystemVendorId?: number;
   readonly subsystemId?: number;
   readonly bars: readonly BarDescription[];
+  /**
+   * A function of conventional PCI: 256 bytes of configuration space, without power management, Express or a
+   * reset of its own, so that VFIO_DEVICE_RESET is EINVAL. Absent: PCI Express.
+   */
+  readonly conventional?: boolean;
   /** Interrupts. INTx is one line, driven by `host.intx`. */
   readonly intx?: boolean;
   /** MSI vectors: 1, 2, 4, 8, 16 or 32. */
@@ -106,8 +111,8 @@ export interface PciDescription {
     readonly pbaOffset: number;
   };
   /**
-   * Width of the PASID extended capability (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests
-   * without PASID only.
+   * Bits of the PASIDs that it can have (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests without
+   * PASID only.
    */
   readonly pasidBits?: number;
   /** It asks for pages that are not there (ATS and PRI, PCIe 5.0 §10.4): `dma.requestPage`. */

@@ -84,8 +84,10 @@ class Edu implements DeviceModel {
     ];
   }
 
+  /** Less than 32 bits never reach QEMU's: they read as zeros, and not as ones. */
   readBar(_bar: number, offset: number, target: Uint8Array): void {
-    this.#registers.read(offset, target);
+    if (target.length < 4) target.fill(0);
+    else this.#registers.read(offset, target);
   }
 
   /** 32 bits that are written into a 64-bit register leave zeros above them, as in QEMU's. */

@@ -31,20 +31,48 @@ export interface Explained {
   readonly name: string;
   readonly reason: string;
   readonly matches: (difference: Difference) => boolean;
+  /** Both sides are in the same state after it, so what comes then is compared too. */
+  readonly goesOn?: true;
 }
 
+/** The first difference from line `from` on. */
 export function firstDifference(
   sequence: Sequence,
   kernel: readonly string[],
   ours: readonly string[],
+  from = 0,
 ): Difference | undefined {
   for (const [at, line] of sequence.lines.entries()) {
+    if (at < from) continue;
     const [theirs = '', mine = ''] = [kernel[at], ours[at]];
     if (theirs === mine) continue;
     const [before, answers] = [sequence.lines.slice(0, at), kernel.slice(0, at)];
     return { at, line, before, answers, kernel: theirs, ours: mine };
   }
   return undefined;
+}
+
+/** The differences that are explained, up to the first that is not, or that leaves the sides apart. */
+export interface Compared {
+  readonly explained: readonly Explained[];
+  readonly left: Difference | undefined;
+}
+
+export function compareAnswers(
+  sequence: Sequence,
+  kernel: readonly string[],
+  ours: readonly string[],
+  meant: readonly Explained[],
+): Compared {
+  const explained: Explained[] = [];
+  for (let from = 0; ; ) {
+    const left = firstDifference(sequence, kernel, ours, from);
+    const reason = left === undefined ? undefined : explanation(left, meant);
+    if (left === undefined || reason === undefined) return { explained, left };
+    explained.push(reason);
+    if (reason.goesOn === undefined) return { explained, left: undefined };
+    from = left.at + 1;
+  }
 }
 
 export function explanation(difference: Difference, explained: readonly Explained[]): Explained | undefined {

@@ -5,14 +5,7 @@
  * that stumble over one rule are one finding.
  */
 import type { Answers, Side } from './answers.js';
-import {
-  type Difference,
-  type Explained,
-  explanation,
-  firstDifference,
-  formatDifference,
-  signature,
-} from './compare.js';
+import { compareAnswers, type Difference, type Explained, formatDifference, signature } from './compare.js';
 import type { Sequence } from './language.js';
 import { shrink } from './shrink.js';
 import type { Transcript } from './transcript.js';
@@ -67,13 +60,13 @@ export class Comparison {
     });
     const [[kernel], [ours]] = await this.#ask([small]);
     const theirs = answersOf(kernel!);
-    const difference = firstDifference(small, theirs, answersOf(ours!));
+    const { left: difference } = compareAnswers(small, theirs, answersOf(ours!), this.#meant);
     return difference === undefined ? 'it does not show again' : formatDifference(small, theirs, difference);
   }
 
   async #differences(sequences: readonly Sequence[]): Promise<readonly (Difference | undefined)[]> {
     const [theirs, mine] = await this.#ask(sequences);
-    return sequences.map((sequence, n) => differenceOf(sequence, theirs[n]!, mine[n]!));
+    return sequences.map((sequence, n) => this.#differenceOf(sequence, theirs[n]!, mine[n]!));
   }
 
   async #ask(sequences: readonly Sequence[]): Promise<[readonly Answers[], readonly Answers[]]> {
@@ -88,11 +81,15 @@ export class Comparison {
     this.compared++;
     this.calls += sequence.lines.length;
     if (this.#keep) this.transcripts.push({ sequence, answers: answers.answers });
-    const difference = differenceOf(sequence, answers, ours);
-    if (difference === undefined) return;
-    const reason = explanation(difference, this.#meant);
-    if (reason !== undefined) this.explained.set(reason, (this.explained.get(reason) ?? 0) + 1);
-    else this.#found(signature(difference), sequence);
+    const { explained, left } = compareAnswers(sequence, answers.answers, answersOf(ours), this.#meant);
+    for (const reason of explained) this.explained.set(reason, (this.explained.get(reason) ?? 0) + 1);
+    if (left !== undefined) this.#found(signature(left), sequence);
+  }
+
+  /** What is not explained. Our side may fall over too: every line without an answer differs. */
+  #differenceOf(sequence: Sequence, theirs: Answers, ours: Answers): Difference | undefined {
+    if (theirs.kind !== 'answered') return undefined;
+    return compareAnswers(sequence, theirs.answers, answersOf(ours), this.#meant).left;
   }
 
   #found(name: string, first: Sequence): void {
@@ -100,11 +97,6 @@ export class Comparison {
     finding.count++;
     this.findings.set(name, finding);
   }
-}
-
-/** Our side may fall over too: every line without an answer differs. */
-function differenceOf(sequence: Sequence, theirs: Answers, ours: Answers): Difference | undefined {
-  return theirs.kind === 'answered' ? firstDifference(sequence, theirs.answers, answersOf(ours)) : undefined;
 }
 
 function answersOf(answers: Answers): readonly string[] {

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { explanation, firstDifference, formatDifference } from './compare.js';
+import { compareAnswers, formatDifference } from './compare.js';
 import { explained } from './explained.js';
 import { oracleMachine } from './machine.js';
 import { Ours } from './ours.js';
@@ -19,9 +19,10 @@ const recorded = readdirSync(folder)
   .map((name) => ({ name, text: readFileSync(new URL(name, folder), 'utf8') }));
 
 function difference(ours: Ours, { sequence, answers }: Transcript): string | undefined {
-  const found = firstDifference(sequence, answers, ours.answer(sequence));
-  if (found === undefined || explanation(found, explained) !== undefined) return undefined;
-  return `sequence ${sequence.name}\n${formatDifference(sequence, answers, found)}`;
+  const { left } = compareAnswers(sequence, answers, ours.answer(sequence), explained);
+  return left === undefined
+    ? undefined
+    : `sequence ${sequence.name}\n${formatDifference(sequence, answers, left)}`;
 }
 
 for (const { name, text } of recorded) {

@@ -257,8 +257,8 @@ test('every number of a device file is compared with <linux/vfio.h>', () => {
   const compared = new Set(
     Object.keys(vfioConstants).map((name) => name.replace(/^VFIO_/, '').replace('INFO_FLAG_', 'INFO_')),
   );
-  // The latter is of Linux 7.
-  const ours = ['REGION_SPAN', 'REGIONS_END', 'FEATURE_MIG_PRECOPY_INFO'];
+  // The latter two are of Linux 7.
+  const ours = ['REGION_SPAN', 'REGIONS_END', 'FEATURE_DMA_BUF', 'FEATURE_MIG_PRECOPY_INFO'];
   const numbers = Object.entries(vfio).filter(
     ([name, value]) => typeof value === 'number' && !ours.includes(name),
   );

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
 import {
+  FEATURE_DMA_BUF,
   FEATURE_GET,
   FEATURE_LOW_POWER_ENTRY,
   FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
@@ -37,6 +38,18 @@ describe('VFIO_DEVICE_FEATURE', () => {
       refused(() => feature(number | FEATURE_GET), 'EINVAL');
       refused(() => feature(number), 'EINVAL', /neither probe, get nor set/);
     }
+  });
+
+  it('hands out no dma-buf, and refuses a question about one that is none', () => {
+    const { feature } = setUp();
+    for (const flags of [FEATURE_PROBE, FEATURE_PROBE | FEATURE_GET])
+      refused(() => feature(FEATURE_DMA_BUF | flags), 'ENOTTY');
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 1), 'ENOTTY');
+    for (const flags of [FEATURE_SET, FEATURE_PROBE | FEATURE_SET, FEATURE_PROBE | FEATURE_SET | FEATURE_GET])
+      refused(() => feature(FEATURE_DMA_BUF | flags), 'EINVAL', /got, not set/);
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 23, 0, 0, 0, 1), 'EINVAL', /no room/);
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 0), 'EINVAL', /no range/);
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 1, 1), 'EINVAL', /flags 0x1/);
   });
 
   it('low power is entered once, and left as often as one likes', () => {

@@ -1,6 +1,7 @@
 /**
  * VFIO_DEVICE_FEATURE (<linux/vfio.h>): one question for everything that a device may have. A function has
- * low power; nothing here migrates, logs what it has made dirty, or is a virtual function with a token.
+ * low power; nothing here migrates, logs what it has made dirty, is a virtual function with a token, or hands
+ * out a BAR as a dma-buf.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -16,6 +17,14 @@ export const LowPowerWithWakeupStruct = struct('vfio_device_low_power_entry_with
   reserved: u32,
 });
 
+/** Of Linux 7. */
+const DmaBufStruct = struct('vfio_device_feature_dma_buf', {
+  region_index: u32,
+  open_flags: u32,
+  flags: u32,
+  nr_ranges: u32,
+});
+
 export const FEATURE_MASK = 0xffff;
 export const FEATURE_GET = 1 << 16;
 export const FEATURE_SET = 1 << 17;
@@ -24,6 +33,7 @@ export const FEATURE_PROBE = 1 << 18;
 export const FEATURE_LOW_POWER_ENTRY = 3;
 export const FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const FEATURE_LOW_POWER_EXIT = 5;
+export const FEATURE_DMA_BUF = 11;
 export const FEATURE_MIG_PRECOPY_INFO = 12;
 
 /** @throws Refusal ENOTTY a feature that the device does not have; EINVAL a question that is none. */
@@ -35,6 +45,7 @@ export function feature(device: VfioDevice, caller: Caller, call: IoctlCall): nu
   const number = flags & FEATURE_MASK;
   if (number === FEATURE_MIG_PRECOPY_INFO && !device.life.mediated)
     refuse('EINVAL', `${device.name} does not migrate, so it has no precopy that could be told of`);
+  if (number === FEATURE_DMA_BUF && !device.life.mediated) checkDmaBuf(caller, call, flags, room);
   if (device.life.mediated || number < FEATURE_LOW_POWER_ENTRY || number > FEATURE_LOW_POWER_EXIT)
     refuse('ENOTTY', `${device.name} does not have feature ${number}`);
   if (flags & FEATURE_GET) refuse('EINVAL', `feature ${number} can be set, not got`);
@@ -51,6 +62,18 @@ function checkFlags(flags: number): void {
   const both = FEATURE_GET | FEATURE_SET;
   if ((flags & FEATURE_PROBE) === 0 && (flags & both) === both)
     refuse('EINVAL', `flags ${hex(flags)} ask to get and to set at once`);
+}
+
+/** Is it a question about a dma-buf that vfio-pci would answer? @throws Refusal EINVAL. */
+function checkDmaBuf(caller: Caller, call: IoctlCall, flags: number, room: number): void {
+  const { at, size } = DmaBufStruct;
+  if (flags & FEATURE_SET) refuse('EINVAL', 'a dma-buf can be got, not set');
+  if (flags & FEATURE_PROBE) return;
+  if (room < size) refuse('EINVAL', `${room} bytes after the struct have no room for a question of ${size}`);
+  const data = new Uint8Array(size);
+  caller.readMemory(call.arg + FeatureStruct.size, data);
+  if (getU32(data, at.flags) !== 0 || getU32(data, at.nr_ranges) === 0)
+    refuse('EINVAL', `flags ${hex(getU32(data, at.flags))} are not 0, or no range is named`);
 }
 
 function setPower(device: VfioDevice, caller: Caller, call: IoctlCall, number: number, room: number): void {

@@ -1,6 +1,6 @@
 /**
  * VFIO_DEVICE_GET_PCI_HOT_RESET_INFO and VFIO_DEVICE_PCI_HOT_RESET (<linux/vfio.h>): the reset of a bus or a
- * slot. A function here is alone behind its port and resets by itself, so there is neither; but a question
+ * slot. A function here lies on a root bus, which cannot be reset, so there is neither; but a question
  * must be well-formed to be told so.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';

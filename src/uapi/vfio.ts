@@ -106,10 +106,10 @@ export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<V
   [VFIO_DEVICE_FEATURE, feature],
 ]);
 
-function getInfo(_device: VfioDevice, caller: Caller, call: IoctlCall): number {
+function getInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = DeviceInfoStruct;
   const data = readStruct(caller, call, FIRST_DEVICE_INFO, size);
-  setU32(data, at.flags, DEVICE_FLAGS_PCI | DEVICE_FLAGS_RESET);
+  setU32(data, at.flags, DEVICE_FLAGS_PCI | (device.resettable ? DEVICE_FLAGS_RESET : 0));
   setU32(data, at.num_regions, NUM_REGIONS);
   setU32(data, at.num_irqs, NUM_IRQS);
   caller.writeMemory(call.arg, data.subarray(0, Math.min(getU32(data, at.argsz), size)));

@@ -83,10 +83,15 @@ export class Bars {
     const size = this.size(index);
     if (size === 0) refuse('EINVAL', `${this.#name} has no region ${index} to read or write`);
     if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
+    return Math.min(offset + length, size);
+  }
+
+  /** The MSI-X table is not asked of the device. @throws Refusal EIO when that does not answer. */
+  #checkAnswering(bar: number, offset: number): void {
+    if (this.#irqs.msix?.tableReaches(bar, offset, 1) === true) return;
     this.#checkWorking();
     if (!this.#config.memoryEnabled)
       refuse('EIO', `memory space is off in the command register of ${this.#name}`);
-    return Math.min(offset + length, size);
   }
 
   /** @throws Refusal EIO when the model has failed. */
@@ -113,6 +118,7 @@ export class Bars {
   }
 
   #readOnce(bar: number, offset: number, target: Uint8Array): void {
+    this.#checkAnswering(bar, offset);
     if (this.#irqs.msix?.owns(bar, offset) === true) {
       this.#irqs.msix.read(offset, target);
       return;
@@ -123,6 +129,7 @@ export class Bars {
 
   /** @returns false when the device cannot take it now. */
   #writeOnce(bar: number, offset: number, source: Uint8Array): boolean {
+    this.#checkAnswering(bar, offset);
     if (this.#irqs.msix?.owns(bar, offset) === true) return true;
     const taken = this.#model.writeBar(bar, offset, source);
     this.#checkWorking();

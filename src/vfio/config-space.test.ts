@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import type { PciDescription } from '../devices/device-model.js';
 import { everything, withoutPasids } from '../testkit/fake-model.js';
 import { refusal, refused } from '../testkit/refused.js';
-import { CONFIG_SPACE_SIZE, ConfigSpace } from './config-space.js';
+import { ConfigSpace } from './config-space.js';
 
 const COMMAND = 0x04;
+const EXPRESS_SIZE = 4096;
 
 function read(config: ConfigSpace, offset: number, bytes: 1 | 2 | 4): number {
   const data = new Uint8Array(4);
@@ -30,8 +31,14 @@ function capabilities(config: ConfigSpace): Map<number, number> {
   return found;
 }
 
+function extendedCapabilities(config: ConfigSpace): Map<number, number> {
+  const found = new Map<number, number>();
+  for (let at = 0x100; at !== 0; at = read(config, at, 4) >>> 20) found.set(read(config, at, 2), at);
+  return found;
+}
+
 function dump(config: ConfigSpace): Uint8Array {
-  const bytes = new Uint8Array(CONFIG_SPACE_SIZE);
+  const bytes = new Uint8Array(config.size);
   config.read(0, bytes);
   return bytes;
 }
@@ -82,7 +89,7 @@ describe('configuration space', () => {
     }
   });
 
-  it('lists the capabilities that the function has, and PASID in extended space with its width', () => {
+  it('lists the capabilities that the function has', () => {
     const config = new ConfigSpace(everything);
     const found = capabilities(config);
     assert.deepEqual(
@@ -93,8 +100,44 @@ describe('configuration space', () => {
     assert.equal(read(config, found.get(0x11)! + 2, 2), 8, '9 MSI-X vectors');
     assert.equal(read(config, found.get(0x11)! + 4, 4), 0x2000);
     assert.equal(read(config, found.get(0x11)! + 8, 4), 0x3000);
-    assert.equal(read(config, 0x100, 4), 0x0001_001b);
-    assert.equal(read(config, 0x104, 2) >>> 8, 20);
+  });
+
+  it('shows ATS and PRI of a function that asks for pages, lets nobody write them, and hides PASID', () => {
+    const config = new ConfigSpace({ ...everything, pageRequests: true });
+    config.write(0x100, new Uint8Array(0x100).fill(0xff));
+    const found = extendedCapabilities(config);
+    assert.deepEqual([...found.keys()], [0x0f, 0x13]);
+    assert.equal(read(config, found.get(0x0f)! + 6, 2), 0x8000, 'ATS is enabled');
+    assert.equal(read(config, found.get(0x13)! + 4, 2), 1, 'PRI is enabled');
+    assert.equal(read(new ConfigSpace(everything), 0x100, 4), 0);
+  });
+
+  it('is that of a root complex integrated endpoint, whose sizes and error reports can be set', () => {
+    const config = new ConfigSpace(everything);
+    const express = capabilities(config).get(0x10)!;
+    assert.equal(read(config, express + 2, 2), 0x0092);
+    write(config, express + 8, 2, 0x7fff);
+    assert.equal(read(config, express + 8, 2), 0x70ef);
+    assert.equal(read(config, express + 0x0c, 4), 0, 'no link');
+  });
+
+  it('has 256 bytes in conventional PCI, and neither power management nor Express nor a reset', () => {
+    const config = new ConfigSpace({ ...withoutPasids, conventional: true });
+    assert.equal(config.size, 256);
+    assert.equal(config.resettable, false);
+    assert.deepEqual(
+      [...capabilities(config).keys()].sort((a, b) => a - b),
+      [0x05, 0x11],
+    );
+    config.write(0, new Uint8Array(256).fill(0xff));
+    assert.equal(config.inD3hot, false);
+    refused(() => config.read(255, new Uint8Array(2)), 'EFAULT', /past the 256 bytes/);
+  });
+
+  it('lets a program set I/O, memory, bus mastering, SERR# and interrupt disable, and nothing else', () => {
+    const config = new ConfigSpace(everything);
+    write(config, COMMAND, 2, 0xffff);
+    assert.equal(read(config, COMMAND, 2), 0x0507);
   });
 
   it('lists nothing that the function does not have', () => {
@@ -105,7 +148,6 @@ describe('configuration space', () => {
     );
     assert.equal(read(config, 0x100, 4), 0);
     assert.equal(read(config, 0x3d, 1), 0);
-    assert.equal(read(new ConfigSpace(withoutPasids), 0x100, 4), 0);
   });
 
   it('reports the initiation of a function level reset once, and reads it as 0', () => {
@@ -147,12 +189,12 @@ describe('configuration space', () => {
 
   it('changes no read-only bit, whatever is written wherever', () => {
     const ones = new ConfigSpace(everything);
-    ones.write(0, new Uint8Array(CONFIG_SPACE_SIZE).fill(0xff));
+    ones.write(0, new Uint8Array(EXPRESS_SIZE).fill(0xff));
     const zeros = new ConfigSpace(everything);
-    zeros.write(0, new Uint8Array(CONFIG_SPACE_SIZE));
+    zeros.write(0, new Uint8Array(EXPRESS_SIZE));
     // A bit that both leave alike is read-only.
     const [high, low] = [dump(ones), dump(zeros)];
-    const access = fc.tuple(fc.nat(CONFIG_SPACE_SIZE + 8), fc.uint8Array({ minLength: 0, maxLength: 80 }));
+    const access = fc.tuple(fc.nat(EXPRESS_SIZE + 8), fc.uint8Array({ minLength: 0, maxLength: 80 }));
     fc.assert(
       fc.property(fc.array(access, { maxLength: 20 }), (accesses) => {
         const config = new ConfigSpace(everything);

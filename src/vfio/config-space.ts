@@ -1,19 +1,25 @@
 /**
- * The 4 KiB PCI Express configuration space of one device, as a program reads and writes it.
+ * The configuration space of one device, as vfio-pci lets a program read and write it: 4 KiB of PCI Express,
+ * 256 bytes of conventional PCI.
  *
  * It is two arrays of the same length: the bytes, and for each byte the mask of the bits that a program may
  * change. A write changes those bits and no others, whatever its size and offset; BAR sizing (write all ones,
  * read the mask) needs nothing beyond that. Bits that report the state of something else (interrupt status,
  * MSI-X enable) are set by the owner of that state through methods.
  *
+ * Functions lie on a root bus, so an Express one is a root complex integrated endpoint, which has no link. As
+ * vfio-pci has it, a program writes neither ATS nor PRI, and does not see the PASID capability, which a VMM
+ * makes for its guest from what iommufd says (GET_HW_INFO).
+ *
  * Sources: PCI Local Bus 3.0 §6 (header, MSI, MSI-X), PCI Power Management 1.2 §3.2, PCI Express 5.0 §7.5,
- * §7.8.8 (PASID).
+ * §10.5 (ATS and PRI).
  */
 import type { PciDescription } from '../devices/device-model.js';
 import { hex, refuse } from '../linux/errno.js';
 
-/** Bytes of configuration space, extended space included. */
-export const CONFIG_SPACE_SIZE = 4096;
+/** Bytes of configuration space. */
+const EXPRESS_SIZE = 4096;
+const CONVENTIONAL_SIZE = 256;
 
 const COMMAND = 0x04;
 const STATUS = 0x06;
@@ -22,9 +28,9 @@ const CAPABILITIES = 0x34;
 const FIRST_CAPABILITY = 0x40;
 const FIRST_EXTENDED_CAPABILITY = 0x100;
 
+const COMMAND_IO = 1 << 0;
 const COMMAND_MEMORY = 1 << 1;
 const COMMAND_MASTER = 1 << 2;
-const COMMAND_PARITY = 1 << 6;
 const COMMAND_SERR = 1 << 8;
 const COMMAND_INTX_DISABLE = 1 << 10;
 const STATUS_INTERRUPT = 1 << 3;
@@ -34,19 +40,25 @@ const CAP_POWER = 0x01;
 const CAP_MSI = 0x05;
 const CAP_EXPRESS = 0x10;
 const CAP_MSIX = 0x11;
-const EXTENDED_CAP_PASID = 0x1b;
+const EXTENDED_CAP_ATS = 0x0f;
+const EXTENDED_CAP_PRI = 0x13;
+/** Page requests that may be under way at once, as with a real DSA. */
+const PAGE_REQUESTS = 512;
 
 const POWER_CONTROL = 4;
 const D3_HOT = 3;
 const EXPRESS_DEVICE_CONTROL = 8;
+const ROOT_COMPLEX_ENDPOINT = 9;
+/** What programs may set in device control: sizes of payloads and read requests, reports of errors. */
+const EXPRESS_SETTINGS = 0x70ef;
 const INITIATE_FLR = 1 << 15;
 const MESSAGE_CONTROL = 2;
 const MSIX_ENABLE = 1 << 15;
 
 export class ConfigSpace {
-  readonly #bytes = new Uint8Array(CONFIG_SPACE_SIZE);
-  readonly #writable = new Uint8Array(CONFIG_SPACE_SIZE);
-  readonly #view = new DataView(this.#bytes.buffer);
+  readonly #bytes: Uint8Array;
+  readonly #writable: Uint8Array;
+  readonly #view: DataView;
   readonly #initial: Uint8Array;
   // Where the capabilities are; 0: there is none.
   readonly #power: number;
@@ -58,14 +70,28 @@ export class ConfigSpace {
 
   /** @param pci as checkModel lets it pass */
   constructor(pci: PciDescription) {
+    const express = pci.conventional !== true;
+    this.#bytes = new Uint8Array(express ? EXPRESS_SIZE : CONVENTIONAL_SIZE);
+    this.#writable = new Uint8Array(this.#bytes.length);
+    this.#view = new DataView(this.#bytes.buffer);
     this.#header(pci);
     this.#bars(pci);
-    this.#power = this.#powerManagement();
+    this.#power = express ? this.#powerManagement() : 0;
     if (pci.msi !== undefined) this.#msi = this.#messageSignalled(pci.msi);
     if (pci.msix !== undefined) this.#msix = this.#messageSignalledExtended(pci.msix);
-    this.#express = this.#pciExpress(pci.pasidBits !== undefined);
-    if (pci.pasidBits !== undefined) this.#pasid(pci.pasidBits);
+    this.#express = express ? this.#pciExpress() : 0;
+    if (pci.pageRequests === true) this.#pageRequests();
     this.#initial = this.#bytes.slice();
+  }
+
+  /** Bytes of it. */
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  /** Can the function be reset? One of PCI Express by itself; others only with their bus, which cannot. */
+  get resettable(): boolean {
+    return this.#express !== 0;
   }
 
   /**
@@ -91,7 +117,7 @@ export class ConfigSpace {
     }
     // D1 and D2 are not supported: a write that asks for them has no effect on the state (PCI PM §3.2.4).
     if (this.#powerState === 1 || this.#powerState === 2) this.#powerState = powerBefore;
-    return this.#takeFunctionLevelReset();
+    return this.#express !== 0 && this.#takeFunctionLevelReset();
   }
 
   /** Back to what it is when the device is opened: memory space on, bus mastering off, no BAR assigned. */
@@ -147,12 +173,9 @@ export class ConfigSpace {
   }
 
   #check(offset: number, length: number): void {
-    if (!(offset >= 0 && offset + length <= CONFIG_SPACE_SIZE)) {
-      refuse(
-        'EFAULT',
-        `${length} bytes at ${hex(offset)} reach past the ${CONFIG_SPACE_SIZE} bytes of configuration space`,
-      );
-    }
+    if (offset >= 0 && offset + length <= this.size) return;
+    const what = `${length} bytes at ${hex(offset)}`;
+    refuse('EFAULT', `${what} reach past the ${this.size} bytes of configuration space`);
   }
 
   #command(bit: number): boolean {
@@ -165,6 +188,7 @@ export class ConfigSpace {
   }
 
   get #powerState(): number {
+    if (this.#power === 0) return 0;
     return this.#bytes[this.#power + POWER_CONTROL]! & 3;
   }
 
@@ -202,7 +226,7 @@ export class ConfigSpace {
     this.#put16(
       COMMAND,
       COMMAND_MEMORY,
-      COMMAND_MEMORY | COMMAND_MASTER | COMMAND_PARITY | COMMAND_SERR | COMMAND_INTX_DISABLE,
+      COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_SERR | COMMAND_INTX_DISABLE,
     );
     this.#put16(STATUS, STATUS_CAPABILITIES);
     this.#put8(0x08, pci.revision ?? 0);
@@ -263,28 +287,26 @@ export class ConfigSpace {
     return at;
   }
 
-  #pciExpress(pasids: boolean): number {
-    const at = this.#capability(CAP_EXPRESS, 0x3c);
-    this.#put16(at + 2, 2); // version 2, endpoint
-    // 256 byte payloads, 8-bit tags, role-based errors, function level reset.
-    this.#put32(at + 4, 1 | (1 << 5) | (1 << 15) | (1 << 28));
-    // Relaxed ordering, no snoop, reads of 512 bytes.
-    this.#put16(at + EXPRESS_DEVICE_CONTROL, (1 << 4) | (1 << 11) | (2 << 12), 0xffff);
-    this.#put32(at + 0x0c, 4 | (16 << 4)); // link: 16 GT/s, 16 lanes
-    this.#put16(at + 0x12, 4 | (16 << 4));
-    this.#put32(at + 0x24, pasids ? 1 << 21 : 0); // PASIDs travel in end-to-end TLP prefixes
-    this.#put32(at + 0x2c, 0xf << 1); // speeds up to 16 GT/s
+  #pciExpress(): number {
+    const at = this.#capability(CAP_EXPRESS, 0x2c);
+    this.#put16(at + 2, 2 | (ROOT_COMPLEX_ENDPOINT << 4)); // version 2
+    // 128 byte payloads, 8-bit tags, role-based errors, function level reset.
+    this.#put32(at + 4, (1 << 5) | (1 << 15) | (1 << 28));
+    this.#put16(at + EXPRESS_DEVICE_CONTROL, 0, EXPRESS_SETTINGS | INITIATE_FLR);
+    this.#put32(at + 0x24, (1 << 20) | (1 << 21)); // end-to-end TLP prefixes, in which PASIDs travel
     return at;
   }
 
-  /**
-   * The PASID capability, alone in extended space. Enabled already and for good: AUTHORIZE decides who may
-   * use which PASID.
-   */
-  #pasid(bits: number): void {
-    const at = FIRST_EXTENDED_CAPABILITY;
-    this.#put32(at, EXTENDED_CAP_PASID | (1 << 16));
-    this.#put16(at + 4, bits << 8);
-    this.#put16(at + 6, 1);
+  /** ATS and PRI in extended space. The IOMMU's driver has enabled them. */
+  #pageRequests(): void {
+    const ats = FIRST_EXTENDED_CAPABILITY;
+    const pri = ats + 8;
+    this.#put32(ats, EXTENDED_CAP_ATS | (1 << 16) | (pri << 20));
+    this.#put16(ats + 4, 1 << 5); // page-aligned requests, a queue of 32 invalidations
+    this.#put16(ats + 6, 1 << 15);
+    this.#put32(pri, EXTENDED_CAP_PRI | (1 << 16));
+    this.#put16(pri + 4, 1);
+    this.#put32(pri + 8, PAGE_REQUESTS);
+    this.#put32(pri + 12, PAGE_REQUESTS);
   }
 }

@@ -22,7 +22,7 @@ import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
 import { Bars } from './bars.js';
-import { CONFIG_SPACE_SIZE, type ConfigSpace } from './config-space.js';
+import type { ConfigSpace } from './config-space.js';
 import { ContainerBinding } from './container-binding.js';
 import type { Interrupts } from './interrupts.js';
 import { IoEventfds } from './ioeventfds.js';
@@ -69,6 +69,11 @@ export class VfioDevice implements Driver {
     if (call === 'ioctl') return context === undefined ? [this] : [this, context];
     if (call !== 'release') return [this];
     return context === undefined ? [this, ...this.life.contexts()] : [this, context];
+  }
+
+  /** Has it a reset of its own? */
+  get resettable(): boolean {
+    return this.#config.resettable;
   }
 
   /** Is it bound to an iommufd or a container? */
@@ -180,9 +185,10 @@ export class VfioDevice implements Driver {
    * VFIO_DEVICE_RESET: all work is dropped and the model is as after power-on. Configuration space and the
    * eventfds of interrupts are restored to what they were, as Linux does around a function level reset;
    * authorizations stay.
-   * @throws Refusal EIO when the model fails at it.
+   * @throws Refusal EINVAL when the function has no reset; EIO when the model fails at it.
    */
   reset(): void {
+    if (!this.resettable) refuse('EINVAL', `${this.name} is of conventional PCI, which has no reset`);
     this.life.work.reset();
     this.#irqs.deviceReset();
     this.#raiseFailures();
@@ -221,7 +227,7 @@ export class VfioDevice implements Driver {
    * and indices past it.
    */
   regionSize(index: number): number {
-    if (index === CONFIG_REGION) return CONFIG_SPACE_SIZE;
+    if (index === CONFIG_REGION) return this.#config.size;
     if (index > CONFIG_REGION) refuse('EINVAL', `${this.name} has no region ${index}`);
     return this.#bars.size(index);
   }

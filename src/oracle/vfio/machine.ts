@@ -12,7 +12,7 @@ export type CapabilityName = keyof typeof capabilityIds;
 
 export interface OracleDevice {
   readonly name: 'edu' | 'rocker' | 'nvme';
-  /** The PCI capabilities that both have: every function of ours has power management and Express besides. */
+  /** Its PCI capabilities. */
   readonly capabilities: readonly CapabilityName[];
   /** Its number on bus 0, and its group's: every function has a group of its own, numbered in their order. */
   readonly slot: number;
@@ -25,7 +25,7 @@ export interface OracleDevice {
 const model = (name: string) => fileURLToPath(new URL(`./models/${name}.js`, import.meta.url));
 
 export const devices: readonly OracleDevice[] = [
-  { name: 'edu', capabilities: ['msi'], slot: 1, qemu: 'edu', ours: 'edu' },
+  { name: 'edu', capabilities: ['msi'], slot: 1, qemu: 'edu', ours: model('edu') },
   { name: 'rocker', capabilities: ['msix'], slot: 2, qemu: 'rocker,name=rocker', ours: model('rocker') },
   {
     name: 'nvme',

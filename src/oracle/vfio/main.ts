@@ -8,6 +8,7 @@ import { buildKernel } from '../kernel.js';
 import { Ours } from '../ours.js';
 import { compareWith } from '../program.js';
 import { explained } from './explained.js';
+import { explainedOfDevices } from './explained-device.js';
 import { partNames, sequences } from './generate.js';
 import { deviceMachine, guestMachine } from './machine.js';
 
@@ -18,7 +19,7 @@ await compareWith({
   sequences,
   runs: 4000,
   batch: 2000,
-  meant: explained,
+  meant: [...explained, ...explainedOfDevices],
   kernel: new Guest(await buildKernel(buildScript), guestMachine),
   ours: new Ours(await deviceMachine()),
 });

@@ -74,6 +74,8 @@ export const ioeventfd: fc.Arbitrary<DeviceStep> = fc
     none: mostly(fc.constant(false), fc.constant(true), 5),
   })
   .map(({ argsz, flags, offset, data, none }) => (scene) => {
+    // Eight bytes at 4 reach edu's factorial, which may take it minutes.
+    if (scene.device.name === 'edu' && offset === 0x04n && flags === 8) return;
     const fd = none ? number(0xffffffffn) : descriptor(IO_EVENTFD);
     scene.call('VFIO_DEVICE_IOEVENTFD', { argsz, flags, offset, data, fd }, { fd: DEVICE_FD });
     scene.add(plain('write', IO_EVENTFD, '0100000000000000'));

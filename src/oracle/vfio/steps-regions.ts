@@ -125,9 +125,14 @@ const bars = [0x10, 0x14, 0x18, 0x24, 0x30, 0x3c, 0x3d, 0x3e];
 const capabilityBytes: Readonly<Record<CapabilityName, readonly number[]>> = {
   pm: [0, 2, 4, 4, 5, 6],
   msi: [2, 2, 2, 3, 4, 8, 12],
-  exp: [2, 4, 8, 8, 8, 9, 10, 12, 16, 18, 0x24, 0x28, 0x2c, 0x30],
+  exp: [2, 4, 8, 8, 8, 9, 10, 12, 16, 18, 0x24, 0x28],
   msix: [2, 2, 3, 4, 8],
 };
+
+/** Bytes of the capabilities of nvme. What is behind them, and which is next, is another one than here. */
+const capabilityEnds = { pm: 8, exp: 0x2c, msix: 12, msi: 14 } as const;
+const CAPABILITY_POINTER = 0x34;
+const CAPABILITIES = 0x40;
 
 interface ConfigPlace {
   /** Which of the device's capabilities; below 2: the header. */
@@ -144,26 +149,35 @@ const configPlace: fc.Arbitrary<ConfigPlace> = fc.record({
   width: mostly(fc.constantFrom(1, 2, 2, 4), fc.constantFrom(3, 5, 8, 16), 8),
 });
 
-function placeOf({ device }: DeviceScene, { cap, which: n, bar }: ConfigPlace): Value | bigint {
+/** Where it is, and how many bytes are read or written there. */
+function placeOf(
+  { device }: DeviceScene,
+  { cap, which: n, bar, width }: ConfigPlace,
+): [place: Value | bigint, width: number] {
+  const whole = device.name !== 'nvme';
   const name = device.capabilities[(cap - 2) % device.capabilities.length];
   if (cap < 2 || name === undefined) {
     const among = bar ? bars : headerBytes;
-    return CONFIG + BigInt(among[n % among.length]!);
+    const at = among[n % among.length]!;
+    const end = at < CAPABILITY_POINTER ? CAPABILITY_POINTER : CAPABILITIES;
+    return [CONFIG + BigInt(at), whole ? width : Math.min(width, end - at)];
   }
   const offsets = capabilityBytes[name];
-  return inCapability(name, offsets[n % offsets.length]!);
+  const at = offsets[n % offsets.length]!;
+  const end = at === 0 ? 1 : capabilityEnds[name];
+  return [inCapability(name, at), whole ? width : Math.min(width, end - at)];
 }
 
 export const readConfig: fc.Arbitrary<DeviceStep> = configPlace.map((place) => (scene) => {
-  scene.read(placeOf(scene, place), place.width);
+  scene.read(...placeOf(scene, place));
 });
 
 export const writeConfig: fc.Arbitrary<DeviceStep> = fc
   .record({ place: configPlace, value: values })
   .map(({ place, value }) => (scene) => {
-    const at = placeOf(scene, place);
-    scene.write(at, value, place.width);
-    scene.read(at, place.width);
+    const [at, width] = placeOf(scene, place);
+    scene.write(at, value, width);
+    scene.read(at, width);
   });
 
 /** The command register as drivers use it: memory, bus mastering, INTx. */

@@ -29,6 +29,7 @@ class Rocker implements DeviceModel {
     vendorId: 0x1b36,
     deviceId: 0x0006,
     classCode: 0x028000,
+    conventional: true,
     revision: 0x01,
     subsystemVendorId: 0x1af4,
     subsystemId: 0x1100,

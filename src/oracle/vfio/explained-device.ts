@@ -1,0 +1,198 @@
+/**
+ * Where device files, groups and containers are meant to differ from real vfio-pci and type1, but for
+ * interrupts; docs/differences.md tells them to people.
+ */
+import { type Difference, type Explained, result } from '../compare.js';
+import { fromHex, type IoctlLine, type Line, parseValue, type Value } from '../language.js';
+import { fieldOf, fieldValue, layoutOf } from '../layouts.js';
+import type { CapabilityName } from './machine.js';
+import { CONFIG } from './scene.js';
+
+const REGION_MMAP = 4;
+const REGION_CAPS = 8;
+const DMA_CC_IOMMU = 4n;
+const UPDATE_VADDR = 10n;
+const FLAG_VADDR = 4;
+const FEATURE_DMA_BUF = 11;
+const FEATURE_MASK = 0xffff;
+const FEATURE_SET = 1 << 17;
+const BIND_IOMMUFD = 0x3b76;
+/** Where the capabilities of type1's GET_INFO begin, and the bytes of the one of migration. */
+const CAPABILITIES = 24;
+const MIGRATION_BYTES = 32;
+
+export const explainedOfDevices: readonly Explained[] = [
+  {
+    name: 'BARs that can be mapped',
+    reason: 'no BAR here can be mapped, so GET_REGION_INFO says so of none',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) =>
+      isCall(line, 'VFIO_DEVICE_GET_REGION_INFO') &&
+      Number(field(line, 'index') ?? 0) < 6 &&
+      withoutMapping(image(kernel)) === text(image(ours)),
+  },
+  {
+    name: 'a kernel without cdevs',
+    reason: "BIND_IOMMUFD of a group's device is EINVAL where there are cdevs; the oracle's kernel has none",
+    goesOn: true,
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'ioctl' && line.cmd === BIND_IOMMUFD && kernel === 'ENOTTY' && ours === 'EINVAL',
+  },
+  {
+    name: 'coherence of DMA',
+    reason: 'the IOMMU that QEMU emulates does not say that it keeps DMA coherent; DMA here always is',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) => asksFor(line, DMA_CC_IOMMU) && kernel === '0' && ours === '1',
+  },
+  {
+    name: 'new addresses for what is mapped',
+    reason: 'VFIO_UPDATE_VADDR is for a VMM that executes its successor; iommufd has IOAS_MAP_FILE for that',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) => asksFor(line, UPDATE_VADDR) && kernel === '1' && ours === '0',
+  },
+  {
+    name: 'new addresses for what is mapped, as flags',
+    reason: 'as above: the flags are EINVAL here',
+    matches: ({ line, ours }) =>
+      (isCall(line, 'VFIO_IOMMU_MAP_DMA') || isCall(line, 'VFIO_IOMMU_UNMAP_DMA')) &&
+      (Number(field(line, 'flags')) & FLAG_VADDR) !== 0 &&
+      result(ours) === 'EINVAL',
+  },
+  {
+    name: 'the migration capability of type1',
+    reason: "it tells of a log of dirty pages that says of all that it is dirty; iommufd's tells the truth",
+    goesOn: true,
+    matches: ({ line, kernel, ours }) =>
+      isCall(line, 'VFIO_IOMMU_GET_INFO') && withoutMigration(image(kernel)) === text(image(ours)),
+  },
+  {
+    name: 'a dma-buf of a BAR',
+    reason: 'no BAR here can be mapped, so none can be handed out as a dma-buf',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) =>
+      isCall(line, 'VFIO_DEVICE_FEATURE') &&
+      (Number(field(line, 'flags')) & FEATURE_MASK) === FEATURE_DMA_BUF &&
+      (Number(field(line, 'flags')) & FEATURE_SET) === 0 &&
+      ['0', 'EINVAL', 'EFAULT'].includes(kernel) &&
+      ours === 'ENOTTY',
+  },
+  {
+    name: 'the link of an integrated endpoint',
+    reason: 'a root complex integrated endpoint has no link; the nvme of QEMU tells of one of 2.5 GT/s',
+    goesOn: true,
+    matches: (difference) => differsOnly(difference, (place) => inCapability(place, 'exp', 0x0c, 0x14)),
+  },
+  {
+    name: 'bytes of configuration space that are of no capability',
+    reason: 'QEMU keeps what is written there; a function has nothing there',
+    goesOn: true,
+    matches: (difference) =>
+      device(difference) !== 'nvme' && differsOnly(difference, (place) => isUnassigned(place)),
+  },
+  {
+    name: 'registers that edu keeps from one program to the next',
+    reason: 'a device without reset has the last command of the program before; here a close resets it',
+    goesOn: true,
+    matches: (difference) =>
+      device(difference) === 'edu' &&
+      !difference.before.some(({ verb }) => verb === 'await') &&
+      differsOnly(difference, ({ name, at }) => name === undefined && at >= 0x98n && at < 0xa0n),
+  },
+];
+
+/** A byte of a device file: at an offset of the file, or in a capability. */
+interface Place {
+  readonly name: string | undefined;
+  readonly at: bigint;
+}
+
+/** Do the bytes that were read differ, and only where `meant` says so? */
+function differsOnly({ line, kernel, ours }: Difference, meant: (place: Place) => boolean): boolean {
+  if ((line.verb !== 'pread' && line.verb !== 'preadv') || result(kernel) !== result(ours)) return false;
+  const start = parseValue(line.words[1]!);
+  const [theirs = '', mine = ''] = [kernel.split(' ')[1], ours.split(' ')[1]];
+  const mineBytes = fromHex(mine);
+  return [...fromHex(theirs)].every((byte, n) => byte === mineBytes[n] || meant(placeOf(start, n)));
+}
+
+function placeOf(start: Value, n: number): Place {
+  if (start.kind === 'number') return { name: undefined, at: start.value + BigInt(n) };
+  if (start.kind === 'saved') return { name: start.name, at: start.plus + BigInt(n) };
+  throw new Error('a device file is read at an offset or in a capability');
+}
+
+function inCapability({ name, at }: Place, capability: CapabilityName, start: number, end: number): boolean {
+  return name === capability && at >= start && at < end;
+}
+
+/** edu and rocker have one capability, behind the header. */
+function isUnassigned(place: Place): boolean {
+  const [msi, msix] = [14, 12];
+  if (place.name === undefined)
+    return place.at >= CONFIG + 0x40n + BigInt(msix) && place.at < CONFIG + 0x100n;
+  return inCapability(place, 'msi', msi, 0xc0) || inCapability(place, 'msix', msix, 0xc0);
+}
+
+function device({ before }: Difference): string | undefined {
+  const group = before.find((line) => line.verb === 'open' && line.words[0] === 'g');
+  const [, path] = group?.verb === 'open' ? group.words : [];
+  return path === undefined ? undefined : ['edu', 'rocker', 'nvme'][Number(path.slice(-1)) - 1];
+}
+
+function isCall(line: Line, name: string): line is IoctlLine {
+  return line.verb === 'ioctl' && layoutOf(line)?.name === name;
+}
+
+function field(line: IoctlLine, name: string): bigint | undefined {
+  const value = fieldValue(line, fieldOf(layoutOf(line)!, name));
+  return value === undefined ? 0n : value.kind === 'number' ? value.value : undefined;
+}
+
+function asksFor(line: Line, extension: bigint): boolean {
+  const { address } = isCall(line, 'VFIO_CHECK_EXTENSION') ? line : {};
+  return address?.kind === 'number' && address.value === extension;
+}
+
+/** What a call has changed in its struct, by words of 32 bits; undefined when it was refused. */
+type Image = ReadonlyMap<number, number> | undefined;
+
+function image(answer: string): Image {
+  if (result(answer) !== '0') return undefined;
+  const runs = [...answer.matchAll(/ \+(\d+)=([0-9a-f]+)/g)];
+  return new Map(
+    runs.flatMap(([, at, hex]) => {
+      const bytes = Buffer.from(hex!, 'hex');
+      return Array.from({ length: bytes.length / 4 }, (_, n): [number, number] => [
+        Number(at) + 4 * n,
+        bytes.readUInt32LE(4 * n),
+      ]);
+    }),
+  );
+}
+
+function text(words: Image): string | undefined {
+  return words === undefined ? undefined : JSON.stringify([...words].sort(([a], [b]) => a - b));
+}
+
+/** GET_REGION_INFO without what it says of mapping. */
+function withoutMapping(words: Image): string | undefined {
+  const rest = new Map(words);
+  const flags = rest.get(4) ?? 0;
+  rest.set(4, flags & ~(REGION_MMAP | REGION_CAPS));
+  if ((flags & REGION_CAPS) !== 0) for (const at of [0, 12]) rest.delete(at);
+  return words === undefined ? undefined : text(rest);
+}
+
+/** GET_INFO of a container without its first capability. */
+function withoutMigration(words: Image): string | undefined {
+  if (words === undefined) return undefined;
+  const rest = [...words].flatMap(([at, word]): [number, number][] => {
+    const behind = at - MIGRATION_BYTES;
+    if (at === 0) return [[at, word - MIGRATION_BYTES]];
+    if (at < CAPABILITIES) return [[at, word]];
+    if (behind < CAPABILITIES) return [];
+    // The first capability of the two that are left tells where the second is.
+    return [[behind, behind === CAPABILITIES + 4 ? word - MIGRATION_BYTES : word]];
+  });
+  return text(new Map(rest));
+}
