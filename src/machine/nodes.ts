@@ -6,7 +6,7 @@ import { type Caller, type EventStream, type FileCall, READABLE, WRITABLE } from
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommufdSubsystem } from '../iommufd/subsystem.js';
-import { checkGranted } from '../uapi/bind-first.js';
+import { openUnbound } from '../uapi/bind-first.js';
 import { DeviceFile } from '../uapi/device-file.js';
 import { contextTable, deviceTable } from '../uapi/ioasid.js';
 import type { IoctlTable } from '../uapi/ioctl.js';
@@ -122,10 +122,10 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
     extent: REGIONS_END,
     uses: () => [device],
     open: (caller) => {
+      if (bindFirst) return openUnbound(device, deviceIoctls);
       device.life.open(caller.pid);
       return new DeviceFile(device, deviceIoctls, {
         ...regionOperations(device),
-        ...(bindFirst && { check: (key) => checkGranted(device, key) }),
         release: () => device.close(),
       });
     },

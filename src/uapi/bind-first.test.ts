@@ -71,6 +71,41 @@ test('with bind-first AUTHORIZE opens a device file too, and it stays open when 
   assert.equal(mdev.info().regions, 9);
 });
 
+test('with bind-first a file is open any number of times; the device is of who has bound it', async () => {
+  const { transport, device } = await setUp(true);
+  const other = VfioDeviceFile.open(transport, 'vfio0');
+  const iommufd = Iommufd.open(transport);
+  device.bind(iommufd);
+  refused(() => other.bind(iommufd), 'EINVAL', /bound through another open/);
+  refused(() => other.info(), 'EINVAL', UNBOUND);
+  const ioasid = Ioasid.open(transport);
+  refused(() => other.authorize(ioasid, ioasid.alloc()), 'EINVAL', /bound through another open/);
+  other.close();
+  assert.equal(device.info().regions, 9, 'another open that is closed takes nothing away');
+  const third = VfioDeviceFile.open(transport, 'vfio0');
+  device.close();
+  refused(() => third.info(), 'EINVAL', UNBOUND);
+  third.bind(iommufd);
+  assert.equal(third.info().regions, 9);
+});
+
+test('with bind-first a bind that fails leaves the device to others', async () => {
+  const { transport, device, machine } = await setUp(true);
+  const other = VfioDeviceFile.open(transport, 'vfio0');
+  assert.throws(() => device.bind(999));
+  assert.equal(machine.devices[0]!.driver.life.holder, undefined);
+  other.bind(Iommufd.open(transport));
+  refused(() => device.info(), 'EINVAL', UNBOUND);
+});
+
+test('with bind-first BIND is EBUSY while the group of the device is open', async () => {
+  const { transport, device, machine } = await setUp(true);
+  machine.groups[0]!.open(1);
+  refused(() => device.bind(Iommufd.open(transport)), 'EBUSY', /group of vfio0 is open/);
+  finish(machine.groups[0]!.close());
+  device.bind(Iommufd.open(transport));
+});
+
 test('with bind-first a device that is had through its group is bound already', async () => {
   const { machine } = await setUp(true);
   const [group] = machine.groups;

@@ -2,21 +2,79 @@
  * `--bind-first`: a device file that does nothing before it is bound, as a character device of Linux's VFIO
  * (7.3, vfio_main.c: access_granted).
  *
- * Until then all is EINVAL but BIND_IOMMUFD, and the native ABI's AUTHORIZE in its place, which is that ABI's
- * own check. From then on the file is open to its program until it is closed, whatever is detached or
- * revoked. A file that was had through a group is bound already.
+ * The file can be open any number of times, and one of them at a time has the device: that by which
+ * BIND_IOMMUFD was called, or the native ABI's AUTHORIZE in its place, which is that ABI's own check. Before
+ * that all else is EINVAL. From then on the device is that open's until it is closed, whatever is detached or
+ * revoked; for the others BIND is EINVAL as long. A file that was had through a group is bound already.
  */
+import type { Caller, IoctlCall } from '../file/open-file.js';
+import { finished, type Sliced } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
+import { DeviceFile } from './device-file.js';
 import { ioctlNumber } from './ioasid.js';
-import { ioctlKey } from './ioctl.js';
+import { type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
+import { regionOperations } from './vfio.js';
 import { VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 
 const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
 
-/** May the program do that: ioctl `key`, or without one a read or write? @throws Refusal EINVAL. */
-export function checkGranted(device: VfioDevice, key: number | undefined): void {
-  if (device.life.granted || key === VFIO_DEVICE_BIND_IOMMUFD || key === AUTHORIZE) return;
-  const what = key === undefined ? 'can be read or written' : `takes ioctl ${hex(key)}`;
-  refuse('EINVAL', `${device.name} ${what} only after BIND_IOMMUFD or IOASID_AUTHORIZE (--bind-first)`);
+/** One more open of the file of `device`, whose ioctls are `table`. */
+export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): DeviceFile<VfioDevice> {
+  const open = new UnboundOpen(device);
+  const taking = [VFIO_DEVICE_BIND_IOMMUFD, AUTHORIZE].map((key): [number, IoctlHandler<VfioDevice>] => [
+    key,
+    open.taking(table.get(key)!),
+  ]);
+  return new DeviceFile(device, new Map([...table, ...taking]), {
+    ...regionOperations(device),
+    check: (key) => open.check(key),
+    flush: () => (open.has ? device.flush() : undefined),
+    release: () => (open.has ? device.close() : undefined),
+  });
+}
+
+class UnboundOpen {
+  readonly #device: VfioDevice;
+  #has = false;
+
+  constructor(device: VfioDevice) {
+    this.#device = device;
+  }
+
+  /** Is it the one that has the device? */
+  get has(): boolean {
+    return this.#has;
+  }
+
+  /** May the program do that: ioctl `key`, or without one a read or write? @throws Refusal EINVAL. */
+  check(key: number | undefined): void {
+    if (this.#has || key === VFIO_DEVICE_BIND_IOMMUFD || key === AUTHORIZE) return;
+    const what = key === undefined ? 'can be read or written' : `takes ioctl ${hex(key)}`;
+    const { name } = this.#device;
+    refuse('EINVAL', `${name} ${what} only after BIND_IOMMUFD or IOASID_AUTHORIZE (--bind-first)`);
+  }
+
+  /** `handler`, when it succeeds, takes the device for this open. */
+  taking(handler: IoctlHandler<VfioDevice>): IoctlHandler<VfioDevice> {
+    return (device, caller, call) =>
+      this.#has ? handler(device, caller, call) : this.#take(handler, caller, call);
+  }
+
+  #take(handler: IoctlHandler<VfioDevice>, caller: Caller, call: IoctlCall): Sliced<number> {
+    const { life, name } = this.#device;
+    this.#device.checkUngrouped();
+    if (life.holder !== undefined)
+      refuse('EINVAL', `${name} is bound through another open of its file, of process ${life.holder}`);
+    life.open(caller.pid);
+    try {
+      const result = handler(this.#device, caller, call);
+      this.#has = true;
+      return result;
+    } catch (error) {
+      // It has no authorization that would have to be drained.
+      finished(life.close());
+      throw error;
+    }
+  }
 }

@@ -139,9 +139,14 @@ export class VfioDevice implements Driver {
    * group is open.
    */
   bind(context: IommufdContext): number {
+    this.checkUngrouped();
+    return this.bindGrouped(context);
+  }
+
+  /** @throws Refusal EBUSY when its group is open. */
+  checkUngrouped(): void {
     if (this.#grouped)
       refuse('EBUSY', `the group of ${this.name} is open, and ${this.name} can be had through that only`);
-    return this.bindGrouped(context);
   }
 
   /** As `bind`, on the way through the device's group. */
