@@ -105,7 +105,10 @@ rule('bind and attach check size, flags and tail of their structs', (transport) 
   const bind = (data: Uint8Array) => () => transport.ioctl(fd, VFIO_DEVICE_BIND_IOMMUFD, data);
   refused(bind(words(24, 15, 0, iommufd.fd)), 'EINVAL', /argsz 15/);
   refused(bind(words(24, 24, 2, iommufd.fd)), 'EINVAL', /flags 0x2/);
-  refused(bind(words(24, 24, 1, iommufd.fd)), 'EINVAL', /token/);
+  const token = transport.allocate(16);
+  refused(bind(words(24, 24, 1, iommufd.fd, 0, token.address, token.address / 2 ** 32)), 'EINVAL', /token/);
+  refused(bind(words(24, 24, 1, iommufd.fd)), 'EFAULT');
+  token.free();
   refused(bind(words(32, 32, 0, iommufd.fd, 0, 0, 0, 0, 1)), 'E2BIG', /byte/);
   bind(words(BindStruct.size, 16, 0, iommufd.fd))();
   const ioas = iommufd.ioasAlloc();

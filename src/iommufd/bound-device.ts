@@ -67,8 +67,8 @@ export class BoundDevice extends IommufdObject implements Requester {
   /**
    * Attaches `pasid` to HWPT or IOAS `id`. @returns the HWPT's id, which is new when an IOAS was given and
    * none fits.
-   * @throws Refusal ENOENT no such object; EINVAL another kind of object; EBUSY attached already; and what an
-   * IOAS refuses a new domain with.
+   * @throws Refusal ENOENT no such object; EINVAL another kind of object (ENOENT of a mediated device, which
+   * Linux looks up as an access); EBUSY attached already; and what an IOAS refuses a new domain with.
    */
   *attach(id: number, pasid: Vpasid): Work<number> {
     if (this.#objects.get(id, IommufdObject) instanceof Ioas) {
@@ -148,8 +148,10 @@ export class BoundDevice extends IommufdObject implements Requester {
       change(object);
       return object;
     }
-    if (!(object instanceof Ioas))
-      refuse('EINVAL', `object ${id} is a ${object.kind}, which a device cannot be attached to`);
+    if (!(object instanceof Ioas)) {
+      const errno = this.hardware.mediated === true ? 'ENOENT' : 'EINVAL';
+      refuse(errno, `object ${id} is a ${object.kind}, which a device cannot be attached to`);
+    }
     return yield* this.#automatic(object, change);
   }
 

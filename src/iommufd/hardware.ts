@@ -132,6 +132,8 @@ export interface IommuHardware extends PagingFormat {
 
   /** The device may translate addresses by itself, beforehand (PCI ATS); by default not. */
   readonly ats?: boolean;
+  /** The device shares its parent's requester id. */
+  readonly mediated?: boolean;
   /**
    * A nested table under which the device's requests without PASID are translated has the PASIDs too: their
    * faults are its faults.

@@ -11,7 +11,7 @@ import type { VfioDevice } from '../vfio/device.js';
 import type { IoctlHandler, IoctlTable } from './ioctl.js';
 import { checkTail } from './iommufd/command.js';
 import { presentedIommufd } from './iommufd.js';
-import { getS32, getU32, s32, setU32, struct, u32, u64 } from './struct.js';
+import { getS32, getU32, getU64, s32, setU32, struct, u32, u64 } from './struct.js';
 import { io, readStruct } from './vfio-call.js';
 import { hotResetByCdev, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
 
@@ -35,6 +35,8 @@ export const AttachStruct = struct('vfio_device_attach_iommufd_pt', {
 export const DetachStruct = struct('vfio_device_detach_iommufd_pt', { argsz: u32, flags: u32, pasid: u32 });
 export const BIND_TOKEN = 1;
 export const ATTACH_PASID = 1;
+/** Of a token, which is a UUID. */
+const TOKEN_BYTES = 16;
 
 /** The ioctls of a device's own file that bring it together with an iommufd, or are another's elsewhere. */
 export const cdevIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
@@ -51,9 +53,9 @@ function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   checkTail('BIND_IOMMUFD', caller, call.arg, size, getU32(data, at.argsz));
   const flags = getU32(data, at.flags);
   if (flags & ~BIND_TOKEN) refuse('EINVAL', `flags ${hex(flags)} have bits that BIND_IOMMUFD does not know`);
-  if (flags & BIND_TOKEN) refuse('EINVAL', `${device.name} is no virtual function, and needs no token`);
   const fd = getS32(data, at.iommufd);
   if (fd < 0) refuse('EINVAL', `descriptor ${fd} is negative`);
+  if (flags & BIND_TOKEN) refuseToken(device, caller, tokenAt(caller, call, getU32(data, at.argsz)));
   const context = presentedIommufd(caller, fd);
   // A reply that cannot be stored would leave a binding whose id nobody knows. So ask first: what is there is
   // written back.
@@ -61,6 +63,23 @@ function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   setU32(data, at.out_devid, device.bind(context));
   caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
   return 0;
+}
+
+/** The address of the token, which came later than the rest of the struct. */
+function tokenAt(caller: Caller, call: IoctlCall, argsz: number): number {
+  const { at, size } = BindStruct;
+  const pointer = new Uint8Array(size - at.token_uuid_ptr);
+  if (argsz >= size) caller.readMemory(call.arg + at.token_uuid_ptr, pointer);
+  return getU64(pointer, 0);
+}
+
+/**
+ * Only virtual functions have tokens. One of a whole function is read first. @throws Refusal EINVAL; EFAULT
+ * when it is not there.
+ */
+function refuseToken({ life, name }: VfioDevice, caller: Caller, address: number): never {
+  if (!life.mediated) caller.readMemory(address, new Uint8Array(TOKEN_BYTES));
+  return refuse('EINVAL', `${name} is no virtual function, and needs no token`);
 }
 
 function* attach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<number> {

@@ -38,6 +38,7 @@ export class FunctionHardware implements IommuHardware {
   readonly info = vtdInfo;
   readonly pasidBits: number;
   readonly ats: boolean;
+  readonly mediated: boolean;
   /**
    * Answers what the device has asked for; a device that asks for no pages cannot be attached where faults
    * are delivered.
@@ -50,6 +51,7 @@ export class FunctionHardware implements IommuHardware {
     this.#port = port;
     this.pasidBits = pasidBits;
     this.ats = pages !== undefined;
+    this.mediated = port.mediated;
     if (pages !== undefined) this.respond = (response) => pages.answer(response);
   }
 

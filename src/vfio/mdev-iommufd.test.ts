@@ -6,7 +6,7 @@ import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
-import { vpasidOf } from '../iommu/pasid.js';
+import { NO_PASID, vpasidOf } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { HWPT_DIRTY_TRACKING, HWPT_PASID } from '../iommufd/hwpt.js';
 import type { Ioas } from '../iommufd/ioas.js';
@@ -17,6 +17,7 @@ import { dirtyPages } from '../testkit/dirty-pages.js';
 import { FakeCaller } from '../testkit/fake-caller.js';
 import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { refused } from '../testkit/refused.js';
+import { vfioFile } from '../testkit/vfio-file.js';
 import { CONFIG_REGION, type VfioDevice } from './device.js';
 import { makeDevices } from './make-devices.js';
 
@@ -81,6 +82,17 @@ describe('a mediated device that is bound to an iommufd', () => {
     finish(devices[0].attach(hwpt!.id, vpasidOf(9)));
     finish(devices[0].close());
     assert.equal(pasids.used, 1);
+  });
+
+  it('finds no page table in its own id: ENOENT, and EINVAL of a whole function', () => {
+    const { system, devices } = setUp();
+    const context = system.open(1);
+    const id = devices[0].bind(context);
+    refused(() => finish(devices[0].attach(id, NO_PASID)), 'ENOENT', /a device cannot be attached to/);
+    const whole = vfioFile().device;
+    const other = new IommufdSubsystem(new Iommu()).open(1);
+    const own = whole.bind(other);
+    refused(() => finish(whole.attach(own, NO_PASID)), 'EINVAL', /a device cannot be attached to/);
   });
 
   it('is given a PASID of the system for each attachment, and gives it back when detached or closed', () => {
