@@ -199,12 +199,16 @@ if (mountingIsAllowed(import.meta.url)) {
     assert.equal(lastFile().made?.releases, 1);
   });
 
-  test('names cannot be made, removed or changed, and truncation does nothing', { timeout }, async () => {
+  test('names cannot be made, removed or changed, and files have no size that could be', {
+    timeout,
+  }, async () => {
     assert.equal(await child.call('open', mounted.path('new'), O_RDWR | O_CREAT, 0o600), -Errno.EPERM);
     assert.equal(await child.call('open', mounted.path('absent'), O_RDWR, 0), -Errno.ENOENT);
     assert.equal(await child.call('open', mounted.path('placeholder'), O_RDWR, 0), -Errno.ENXIO);
     const fd = await open('plain', O_RDWR | O_CREAT | O_TRUNC);
-    assert.equal(await child.call('ftruncate', fd, 0), 0);
+    assert.equal(await child.call('ftruncate', fd, 0), -Errno.EINVAL);
+    assert.equal(await child.call('fsync', fd), -Errno.EINVAL);
+    assert.equal(await child.call('fallocate', fd, 0, 0, 4096), -Errno.ENODEV);
     assert.equal(await child.call('ioctl', fd, PRESENTED, fd), lastFile().number);
   });
 

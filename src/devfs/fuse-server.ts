@@ -220,7 +220,7 @@ export class FuseServer {
   #handle(length: number): Ongoing | undefined | void {
     const opcode = this.#channel.request[Request.opcode]!;
     const kind = this.#requests[opcode];
-    // The kernel does without what we do not know: ACCESS, FSYNC, GETXATTR, LSEEK, STATX and what it will
+    // The kernel does without what we do not know: ACCESS, GETXATTR, LSEEK, STATX and what it will
     // invent.
     if (kind === undefined) this.#channel.answerError(Errno.ENOSYS);
     else if (length < kind.least)
@@ -347,6 +347,8 @@ function requestTable(
     [Opcode.BATCH_FORGET]: { least: 48, handle: (length) => names.forgetMany(length) },
     [Opcode.GETATTR]: { least: HEADER_BYTES, handle: () => names.attributes() },
     [Opcode.SETATTR]: { least: 128, handle: () => names.setAttributes() },
+    [Opcode.FSYNC]: { least: HEADER_BYTES, handle: () => names.sync() },
+    [Opcode.FALLOCATE]: { least: HEADER_BYTES, handle: () => names.allocate() },
     [Opcode.READLINK]: { least: HEADER_BYTES, handle: () => names.readLink() },
     [Opcode.OPENDIR]: { least: 48, handle: () => names.openDirectory() },
     [Opcode.READDIR]: { least: 80, handle: () => names.readDirectory() },

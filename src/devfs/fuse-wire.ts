@@ -30,6 +30,7 @@ export const Opcode = {
   WRITE: 16,
   STATFS: 17,
   RELEASE: 18,
+  FSYNC: 20,
   FLUSH: 25,
   INIT: 26,
   OPENDIR: 27,
@@ -40,6 +41,7 @@ export const Opcode = {
   IOCTL: 39,
   POLL: 40,
   BATCH_FORGET: 42,
+  FALLOCATE: 43,
   RENAME2: 45,
 } as const;
 
@@ -67,6 +69,9 @@ const FUSE_READ_LOCKOWNER = 2;
 
 /** SETATTR: mode, owner or group is to be changed. */
 export const FATTR_MODE_OR_OWNER = 7;
+/** The size is to be changed; by an open file, and not by its name. */
+export const FATTR_SIZE = 1 << 3;
+export const FATTR_FH = 1 << 6;
 
 /** Words of a request. */
 export const Request = {

@@ -17,7 +17,9 @@ import {
 } from './fuse-replies.js';
 import {
   BatchForgetIn,
+  FATTR_FH,
   FATTR_MODE_OR_OWNER,
+  FATTR_SIZE,
   get64,
   NAME,
   OpenOut,
@@ -65,12 +67,23 @@ export class NameRequests {
     this.#channel.answer(writeAttributes(this.#channel.reply, this.inode(), this.#owner));
   }
 
-  /** Size and times mean nothing here, so `> file` and touch do nothing. */
+  /** Size and times mean nothing, so `> file` and touch do nothing; an open file's size cannot be set. */
   setAttributes(): void {
     const inode = this.inode();
     const valid = this.#channel.request[SetattrIn.valid]!;
     if (valid & FATTR_MODE_OR_OWNER) refuse('EPERM', `mode and owner of "${inode.path}" cannot be changed`);
+    if ((valid & FATTR_SIZE) !== 0 && (valid & FATTR_FH) !== 0)
+      refuse('EINVAL', `"${inode.path}" is a device, which has no size`);
     this.#channel.answer(writeAttributes(this.#channel.reply, inode, this.#owner));
+  }
+
+  /** As of any file that is neither regular nor a disk. */
+  sync(): void {
+    refuse('EINVAL', `"${this.inode().path}" is a device, which keeps nothing that could be synchronized`);
+  }
+
+  allocate(): void {
+    refuse('ENODEV', `"${this.inode().path}" is a device, where no space can be allocated`);
   }
 
   readLink(): void {

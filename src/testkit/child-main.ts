@@ -26,6 +26,8 @@ function extra(): Record<string, (...args: (number | string)[]) => number> {
   const c = loadKoffi().load(null);
   return {
     mprotect: c.func('int mprotect(uintptr_t address, ulong length, int protection)'),
+    fsync: c.func('int fsync(int fd)'),
+    fallocate: c.func('int fallocate64(int fd, int mode, long offset, long length)'),
     lseek: c.func('long lseek64(int fd, long offset, int whence)'),
   };
 }
