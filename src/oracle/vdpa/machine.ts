@@ -2,6 +2,8 @@
  * The devices of both machines: the kernel's simulators in the guest, our models here, under the same paths.
  * The rest of what can be seen of them is made the same where our models can be told.
  */
+import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { GuestMachine } from '../guest.js';
 
 export interface OracleDevice {
@@ -48,8 +50,15 @@ export const devices: readonly OracleDevice[] = [
 /** Bytes of the disk, as many as the simulator's. */
 export const DISK_BYTES = 128 << 20;
 
-/** `--device` arguments of our side. */
-export const specs = (disk: string): readonly string[] => [
+/** `--device` arguments of our side, with a disk in the directory `work`. */
+export async function makeDevices(work: string): Promise<readonly string[]> {
+  const disk = join(work, 'disk.img');
+  await writeFile(disk, '');
+  await truncate(disk, DISK_BYTES);
+  return specs(disk);
+}
+
+const specs = (disk: string): readonly string[] => [
   'virtio-net,mac=00:00:00:00:00:00',
   `virtio-blk,file=${disk},serial=vdpa_blk_sim`,
 ];

@@ -2,14 +2,15 @@
  * `npm run test:vdpa-oracle`: compares vhost-vdpa files with Linux's own, over its simulators, on generated
  * sequences of calls (program.ts tells the options).
  */
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Guest } from '../guest.js';
 import { buildKernel } from '../kernel.js';
 import { compareWith } from '../program.js';
+import { Served } from '../served.js';
 import { explained } from './explained.js';
 import { partNames, sequences } from './generate.js';
-import { guestMachine } from './machine.js';
-import { Served } from './served.js';
+import { guestMachine, makeDevices } from './machine.js';
 
 const buildScript = fileURLToPath(new URL('../../../oracle/vdpa.sh', import.meta.url));
 const home = await buildKernel(buildScript);
@@ -21,5 +22,5 @@ await compareWith({
   batch: 1000,
   meant: explained,
   kernel: new Guest(home, guestMachine),
-  ours: new Served(home),
+  ours: new Served(join(home, 'executor'), makeDevices),
 });

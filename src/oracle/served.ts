@@ -1,26 +1,30 @@
 /**
  * Our side over real files: the guest's own executor, under `ioasid run` with the devices.
  *
- * A disk is a file, and is done with a request in its own time, so a machine in this process would have
- * nothing to answer yet.
+ * For what a machine in this process cannot answer: system calls that only files have, and devices that are
+ * done with a request in their own time.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Answers, askInBoots, parseAnswers, type Side } from '../answers.js';
-import { formatScript, type Sequence } from '../language.js';
-import { DISK_BYTES, specs } from './machine.js';
+import { type Answers, askInBoots, parseAnswers, type Side } from './answers.js';
+import { formatScript, type Sequence } from './language.js';
 
-const bin = fileURLToPath(new URL('../../../bin/ioasid', import.meta.url));
+const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 
 export class Served implements Side {
   readonly #executor: string;
+  readonly #devices: (work: string) => Promise<readonly string[]>;
 
-  /** @param home the directory that oracle/vdpa.sh has made. */
-  constructor(home: string) {
-    this.#executor = join(home, 'executor');
+  /**
+   * @param executor the program.
+   * @param devices `--device` arguments, whose files may be made in a directory of each run's own.
+   */
+  constructor(executor: string, devices: (work: string) => Promise<readonly string[]>) {
+    this.#executor = executor;
+    this.#devices = devices;
   }
 
   ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
@@ -30,11 +34,11 @@ export class Served implements Side {
   async #run(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
     const work = await mkdtemp(join(tmpdir(), 'ioasid-oracle-'));
     try {
-      const disk = join(work, 'disk.img');
-      await writeFile(disk, '');
-      await truncate(disk, DISK_BYTES);
       await writeFile(join(work, 'script'), formatScript(sequences));
-      const status = await this.#serve(specs(disk), [join(work, 'script'), join(work, 'answers')]);
+      const status = await this.#serve(await this.#devices(work), [
+        join(work, 'script'),
+        join(work, 'answers'),
+      ]);
       const answers = await readFile(join(work, 'answers'), 'utf8').catch(() => '');
       if (status !== 0 || !answers.startsWith('seq ')) throw new Error(`ioasid run ended with ${status}`);
       return parseAnswers(answers, sequences);
