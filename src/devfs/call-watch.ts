@@ -55,8 +55,14 @@ export class CallWatch {
       return undefined;
     }
     const longest = longestOf(call % METHODS);
-    if (now - this.#since < longest || this.#debugged()) return undefined;
+    if (now - this.#since < longest || this.debugged) return undefined;
     return `${describeCall(call, names)} has not returned for ${longest / 1000} s`;
+  }
+
+  /** The code of a model that runs now, or waits for memory, in words. */
+  get current(): string | undefined {
+    const call = this.#running;
+    return call === 0 ? undefined : describeCall(call, this.#calls.names);
   }
 
   /** Does a model run, and is not waiting for memory? */
@@ -73,7 +79,8 @@ export class CallWatch {
     return this.#dma % 2 !== 0;
   }
 
-  #debugged(): boolean {
+  /** May a debugger stop the thread? */
+  get debugged(): boolean {
     if (Atomics.load(this.#calls.words, CallWord.DEBUGGED) !== 0) return true;
     return !/^TracerPid:\t0$/m.test(readFileSync('/proc/self/status', 'latin1'));
   }

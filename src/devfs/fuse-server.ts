@@ -206,6 +206,8 @@ export class FuseServer {
   }
 
   #dispatch(length: number): void {
+    const { request } = this.#channel;
+    this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
     this.#files.next();
     try {
       const ongoing = this.#handle(length);
@@ -214,6 +216,8 @@ export class FuseServer {
       if (error instanceof Undetermined) this.#setAside(error.fd, length);
       else if (error instanceof Claimed) this.#wait(error.objects, length);
       else this.#fail(error);
+    } finally {
+      this.#standIn?.serves(0, 0);
     }
   }
 

@@ -7,6 +7,7 @@ import { CallWatch } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
 import { CLOSED, ENDED, NONE, OWN, type StandInData, Word } from './stand-in.js';
+import { callInWords, computed, standstill } from './standstill.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
@@ -15,11 +16,11 @@ const PATIENCE_MS = 20;
  * for.
  */
 const GIVE_UP_MS = 5000;
-const CAUGHT =
-  `the server has been caught for ${GIVE_UP_MS / 1000} s, presumably by memory of a process that is a file ` +
-  'of a FUSE filesystem which does not answer: it is set free by writing 1 to ' +
-  '/sys/fs/fuse/connections/N/abort, N being the one whose `waiting` is not 0. (No device model is being ' +
-  'called, but one may have left a timer behind, in which it loops.)';
+/**
+ * So long the serving thread may compute without a look at its requests, whatever it computes: what it does
+ * itself it does in slices, but not all code of a model is known to be that.
+ */
+const MOST_CPU_S = 10;
 /** The exit status of a server that a model has stopped: our fault, as env(1) says it. */
 const STOPPED = 125;
 /** How often a stand-in without requests looks whether it is still needed. */
@@ -110,21 +111,38 @@ function standIn(pulse: number): void {
 
 /** Takes no more requests for as long as the pulse stands still. */
 function leaveThem(pulse: number): void {
-  if (!watch.running) say(CAUGHT);
+  if (!watch.running) say(caught());
+  const began = computed();
   while (Atomics.load(words, Word.PULSE) === pulse) {
     endIfOverdue();
+    if (computed() - began > MOST_CPU_S && !watch.debugged)
+      end(`its thread has computed for ${MOST_CPU_S} s, in nothing that is known to be a device model's`);
     Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS);
   }
 }
 
-/**
- * Ends the process when a model does not return. All that it has is the kernel's to release, and the guard's,
- * whom the end of the lifeline tells.
- */
+/** Why nobody is served, as far as another thread can see it. */
+function caught(): string {
+  const during = callInWords(
+    Atomics.load(words, Word.OPCODE),
+    Atomics.load(words, Word.THREAD),
+    watch.current,
+  );
+  return `the server has been caught for ${GIVE_UP_MS / 1000} s${during}: ${standstill()}`;
+}
+
+/** Ends the process when a model does not return. */
 function endIfOverdue(): void {
   const overdue = watch.overdue(performance.now());
-  if (overdue === undefined) return;
-  say(`the server ends: ${overdue}`);
+  if (overdue !== undefined) end(overdue);
+}
+
+/**
+ * Ends the process. All that it has is the kernel's to release, and the guard's, whom the end of the lifeline
+ * tells.
+ */
+function end(why: string): void {
+  say(`the server ends: ${why}`);
   libc()._exit(STOPPED);
 }
 

@@ -54,6 +54,9 @@ export const Word = {
   FUSE: 5,
   /** The lifeline; NONE: there is none. */
   LIFELINE: 6,
+  /** The request that is being served: its opcode, 0 when there is none, and the thread that has made it. */
+  OPCODE: 7,
+  THREAD: 8,
 } as const;
 
 /** The pulse's last value; it is no other's. */
@@ -126,6 +129,12 @@ export class StandIn implements Pulse {
     this.#untilTableIs(OWN);
     const lifeline = Atomics.load(this.#words, Word.LIFELINE);
     if (lifeline !== NONE) libc().close(lifeline);
+  }
+
+  /** A request of kind `opcode` is being served for thread `tid`; none is with 0. */
+  serves(opcode: number, tid: number): void {
+    this.#words[Word.OPCODE] = opcode;
+    this.#words[Word.THREAD] = tid;
   }
 
   sleeps(): void {

@@ -22,6 +22,10 @@ const wrong = {
   14: () => void queueMicrotask(queueForever),
   15: () => void awaitForever(),
   16: () => setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
+  17: () => {
+    process.once('SIGUSR2', wrong[11]);
+    process.kill(process.pid, 'SIGUSR2');
+  },
   12: () => setImmediate(() => process.nextTick(() => process.abort())),
 };
 

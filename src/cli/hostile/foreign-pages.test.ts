@@ -67,6 +67,11 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
     async () => run.complaints.includes('the server has been caught for 5 s'),
     'the server says that it is caught',
   );
+  assert.match(run.complaints, /caught for 5 s in a DMA in step of vfio0: it is in pwrite of 8 bytes at /);
+  assert.match(
+    run.complaints,
+    / at 0x200000000 of the memory of process \d+, and waits for a FUSE filesystem/,
+  );
   await run.actor.post(other, `info ${othersFile}`);
   await run.actor.kill(other);
   libc().close(foreign);

@@ -26,7 +26,9 @@ import {
 
 const model = (name: string) => fileURLToPath(new URL(`../../../tests/models/${name}.js`, import.meta.url));
 
-const [AT_ONCE, IN_TIMER, IN_MICROTASKS, IN_PROMISES, WAITS_IN_IMMEDIATE] = [11, 13, 14, 15, 16];
+const [AT_ONCE, IN_TIMER, IN_MICROTASKS, IN_PROMISES, WAITS_IN_IMMEDIATE, IN_SIGNAL] = [
+  11, 13, 14, 15, 16, 17,
+];
 const left = 'a timer, microtask or promise of vfio0 has not returned for 2 s';
 
 /** Where it loops once it runs: what the program writes, the device, and what the server says. */
@@ -71,6 +73,17 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
         /^ioasid: the server ends: it has not returned for \d+ s\n$/,
       );
     });
+
+  it('where nobody knows that it is a model ends run too, after more computing', async () => {
+    const { running, all } = await started(IN_SIGNAL);
+    assert.deepEqual(await running.ended, { status: 125, signal: null });
+    assert.match(running.output, /^ioasid: the server has been caught for 5 s: it computes$/m);
+    assert.match(
+      running.output,
+      /^ioasid: the server ends: its thread has computed for 10 s, in nothing that/m,
+    );
+    await gone(all);
+  });
 
   for (const what of [AT_ONCE, IN_TIMER])
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
