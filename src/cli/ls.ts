@@ -25,7 +25,7 @@ function contextLines({ id, pid, pasids, more }: ContextSnapshot): string[] {
 }
 
 function deviceLines(device: DeviceSnapshot): string[] {
-  const { name, spec, rid, mdev, asids, pid, authorizations, busy } = device;
+  const { name, spec, rid, mdev, asids, pid, authorizations, more, busy } = device;
   const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
     const alias = asids ? ` as ASID ${vpasid}` : vpasid === pasid ? '' : ` as ${vpasid}`;
@@ -33,13 +33,14 @@ function deviceLines(device: DeviceSnapshot): string[] {
     const right = context === undefined ? others : `of context ${context}`;
     return `    may use PASID ${pasid}${alias} ${right}`;
   });
+  if (more > 0) lines.push(`    and ${count(more, 'more PASID')}`);
   return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];
 }
 
 function serverLines({ pid, uid, state }: ServerState): string[] {
-  const { pasids, contexts, devices, mappings, faults } = state as MachineSnapshot;
+  const { pasids, contexts, more, devices, mappings, faults } = state as MachineSnapshot;
   const sums = [
-    count(contexts.length, 'context'),
+    count(contexts.length + more, 'context'),
     count(pasids.used, 'PASID'),
     count(mappings, 'mapping'),
     count(devices.length, 'device'),

@@ -58,6 +58,11 @@ export class DeviceLife {
     return this.#port.authorizations.values();
   }
 
+  /** How many they are. */
+  get authorized(): number {
+    return this.#port.authorizations.size;
+  }
+
   /** The contexts that it is authorized in, each once: what its end gives back. */
   contexts(): Set<IoasidContext> {
     const contexts = new Set<IoasidContext>();

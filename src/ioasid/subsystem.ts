@@ -31,7 +31,7 @@ export class IoasidSubsystem {
   }
 
   /** The contexts that are alive: open, or held by an authorized device. */
-  contexts(): IterableIterator<IoasidContext> {
-    return this.#commons.living.values();
+  contexts(): ReadonlySet<IoasidContext> {
+    return this.#commons.living;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * A snapshot of a machine: what `ls` shows of it, as plain data.
  *
- * It is made between two requests, so it is bounded: of more PASIDs and mappings than it lists it only tells
- * how many there are.
+ * It is made between two requests, so it is bounded: of more contexts, PASIDs, mappings and authorizations
+ * than it lists it only tells how many there are. Devices are those of the command line, and listed all.
  */
 import type { Driver } from '../driver/driver.js';
 import type { IoasidContext } from '../ioasid/context.js';
@@ -14,6 +14,8 @@ import type { Iommu } from '../iommu/iommu.js';
 export interface MachineSnapshot {
   readonly pasids: { readonly used: number };
   readonly contexts: readonly ContextSnapshot[];
+  /** Contexts beyond those listed. */
+  readonly more: number;
   readonly devices: readonly DeviceSnapshot[];
   readonly memories: number;
   readonly mappings: number;
@@ -54,6 +56,8 @@ export interface DeviceSnapshot {
   readonly asids: boolean;
   /** Without `context`: attached through an iommufd, or mapped by IOTLB messages. */
   readonly authorizations: readonly { pasid: number; vpasid: number; context: number | undefined }[];
+  /** Authorizations beyond those listed. */
+  readonly more: number;
   readonly busy: boolean;
 }
 
@@ -70,26 +74,48 @@ export interface MachineDevice {
   readonly spec: string;
 }
 
-/** PASIDs and mappings that a snapshot lists, all contexts together. */
-const LISTED = 10_000;
+/** Contexts, PASIDs, mappings and authorizations that a snapshot lists: 1 to 2 ms. */
+const LISTED = 2_000;
 /** Faults that it lists. */
 const RECENT = 20;
 
-/** What there is, now. */
-export function snapshotOf({ iommu, ioasid, devices }: Inventory): MachineSnapshot {
-  const room = { left: LISTED };
+/** What may still be listed. */
+class Room {
+  left: number;
+
+  constructor(listed: number) {
+    this.left = listed;
+  }
+
+  /** As many of `all` as there is room for. */
+  *first<T>(all: Iterable<T>): Generator<T> {
+    for (const each of all) {
+      if (this.left === 0) return;
+      this.left--;
+      yield each;
+    }
+  }
+}
+
+/** What there is, now; `listed` things of it one by one. */
+export function snapshotOf({ iommu, ioasid, devices }: Inventory, listed = LISTED): MachineSnapshot {
+  const room = new Room(listed);
+  const living = ioasid.contexts();
+  const contexts = [...room.first(living)].map((context) => contextSnapshot(context, room));
   return {
     pasids: { used: ioasid.pasids.used },
-    contexts: [...ioasid.contexts()].map((context) => contextSnapshot(context, room)),
-    devices: devices.map(deviceSnapshot),
+    contexts,
+    more: living.size - contexts.length,
+    devices: devices.map((device) => deviceSnapshot(device, room)),
     memories: iommu.memories.size,
     mappings: iommu.tables.slotCount,
     faults: { total: iommu.faults.total, recent: iommu.faults.since(iommu.faults.total - RECENT) },
   };
 }
 
-function deviceSnapshot({ driver, spec }: MachineDevice): DeviceSnapshot {
+function deviceSnapshot({ driver, spec }: MachineDevice, room: Room): DeviceSnapshot {
   const { life } = driver;
+  const authorizations = [...room.first(life.authorizations())];
   return {
     name: life.name,
     spec,
@@ -97,21 +123,20 @@ function deviceSnapshot({ driver, spec }: MachineDevice): DeviceSnapshot {
     mdev: life.mediated,
     asids: driver.hasAsids,
     pid: life.holder,
-    authorizations: [...life.authorizations()].map(({ pasid, vpasid, context }) => ({
+    authorizations: authorizations.map(({ pasid, vpasid, context }) => ({
       pasid,
       vpasid,
       context: context?.id,
     })),
+    more: life.authorized - authorizations.length,
     busy: driver.busy(),
   };
 }
 
-/** A context as `ls` shows it; `room` is what may still be listed of all contexts together. */
-function contextSnapshot(context: IoasidContext, room: { left: number }): ContextSnapshot {
+function contextSnapshot(context: IoasidContext, room: Room): ContextSnapshot {
   const pasids: PasidSnapshot[] = [];
-  for (const [pasid, space] of context.spaces()) {
-    if (room.left === 0) break;
-    const mappings = space.mappings(--room.left);
+  for (const [pasid, space] of room.first(context.spaces())) {
+    const mappings = space.mappings(room.left);
     room.left -= mappings.length;
     pasids.push({
       pasid,
