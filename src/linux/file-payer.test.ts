@@ -170,3 +170,20 @@ test('the cgroup of the process that has it mapped is charged, and only then', {
   await child.kill();
   await group.remove();
 });
+
+const swaps = !/^SwapTotal:\s+0 kB$/m.test(readFileSync('/proc/meminfo', 'latin1'));
+
+test('a payer whose cgroup is full is killed for what it lets devices write, and we go on', {
+  skip: skip || MemoryGroup.skip || (swaps ? 'with swap a group that is full is not killed' : false),
+}, async () => {
+  const group = new MemoryGroup();
+  const { child, memory, ours, close } = await sparse(true);
+  group.limit(BYTES / 2);
+  group.add(child.pid);
+  for (let at = 0; at < BYTES; at += MIB) assert.equal(fill(memory, at, MIB), MIB);
+  assert.equal(group.kills, 1);
+  assert.equal(allocated(ours), BYTES);
+  close();
+  await child.kill();
+  await group.remove();
+});
