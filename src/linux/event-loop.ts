@@ -12,6 +12,7 @@
  * BUSY_MS while they keep coming.
  */
 import { Socket } from 'node:net';
+import { sendSignals } from './eventfd.js';
 import { address, check, libc, loadKoffi } from './ffi.js';
 
 /** A descriptor to be watched, and what to do when it is readable. */
@@ -51,7 +52,7 @@ const BLIND_MS = 5;
 /**
  * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called between
  * requests, and again without sleeping for as long as it returns true. Neither is ever called from within the
- * other.
+ * other. Signals that are owed are sent beside it.
  * @throws Refusal EMFILE no descriptors left.
  */
 export async function runLoop(
@@ -65,13 +66,17 @@ export async function runLoop(
   let settled = true;
   let lastTurn = performance.now();
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
+  const workOn = () => {
+    const more = work();
+    return sendSignals() || more;
+  };
   const between = () => {
-    work();
+    workOn();
     return !turnIsDue();
   };
   try {
     while (set.active && options.signal?.aborted !== true) {
-      const busy = work();
+      const busy = workOn();
       const served = set.wait(busy ? 0 : settled ? node.timeout() : SETTLE_MS, between);
       const quiet = !served && !busy;
       if (quiet || set.backendReady || turnIsDue()) {

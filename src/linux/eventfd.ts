@@ -3,13 +3,17 @@
  * caller's descriptor, so it works as long as somebody has it open, and the server never waits when it
  * signals (see completion-signal.ts).
  *
+ * A device may raise any number of interrupts at once, and each takes microseconds. So what goes beyond
+ * AT_ONCE signals is owed, and sent in slices by the event loop (`sendSignals`), a batch for each eventfd in
+ * turn. Invariant: every raise is sent once, or is owed while its eventfd is open.
+ *
  * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills
  * its counter between the two calls can make the server wait.
  */
 import { readlinkSync } from 'node:fs';
 import type { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
-import { CompletionSignal } from './completion-signal.js';
+import { BATCH, CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
 import { closeHeld, type HeldDescriptor, holdCopy } from './held-descriptors.js';
@@ -18,10 +22,18 @@ import { notOpen, notTraceable } from './proc.js';
 const KIND = 'anon_inode:[eventfd]';
 const POLLOUT = 4;
 
-/** Adds 1 to the counter of our descriptor `fd`. */
-type Raise = (fd: number) => void;
+/** Adds 1 to the counter of our descriptor `fd`, `times` times; BATCH at most. */
+type Raise = (fd: number, times: number) => void;
+
+/** Signals that are sent while they are raised, until the event loop looks again. */
+const AT_ONCE = 128;
+/** Those of a slice, which take about a millisecond. */
+const SLICE = 4 * BATCH;
 
 let raise: Raise | undefined;
+let room = AT_ONCE;
+/** Eventfds that are owed signals, each once. */
+const owing: EventFd[] = [];
 
 /** struct pollfd: fd, then events and revents. */
 const pollfd = new Int32Array(32);
@@ -32,6 +44,7 @@ one[0] = 1;
 /** A caller's eventfd. It has the shape of the `Signal` that the layers above know. */
 export class EventFd {
   #copy: HeldDescriptor | undefined;
+  #owed = 0;
   readonly #raise: Raise;
 
   constructor(copy: HeldDescriptor, raise: Raise) {
@@ -41,14 +54,37 @@ export class EventFd {
 
   /** Adds 1 to the counter and wakes whoever waits for it. Never blocks, never throws. */
   raise(): void {
-    if (this.#copy !== undefined) this.#raise(this.#copy.fd);
+    if (this.#copy === undefined) return;
+    if (this.#owed === 0 && room > 0) {
+      room--;
+      this.#raise(this.#copy.fd, 1);
+    } else if (this.#owed++ === 0) owing.push(this);
   }
 
+  /** Sends a batch of what is owed. @returns how many. */
+  send(): number {
+    if (this.#copy === undefined) return 0;
+    const times = Math.min(this.#owed, BATCH);
+    this.#raise(this.#copy.fd, times);
+    this.#owed -= times;
+    if (this.#owed > 0) owing.push(this);
+    return times;
+  }
+
+  /** What is owed is lost with it. */
   close(): void {
     if (this.#copy === undefined) return;
+    this.#owed = 0;
     closeHeld(this.#copy);
     this.#copy = undefined;
   }
+}
+
+/** Sends a slice of the signals that are owed. @returns whether there are more. */
+export function sendSignals(): boolean {
+  room = AT_ONCE;
+  for (let sent = 0; sent < SLICE && owing.length > 0; ) sent += owing.shift()!.send();
+  return owing.length > 0;
 }
 
 /** The eventfd behind descriptor `fd` of thread `tid`, to be signalled. @throws Refusal as copyEventfd. */
@@ -78,15 +114,17 @@ export function copyEventfd(account: Account, tid: number, fd: number): HeldDesc
 
 function raiseByCompletion(): Raise | undefined {
   const signal = CompletionSignal.create();
-  return signal && ((fd) => signal.raise(fd));
+  return signal && ((fd, times) => signal.raise(fd, times));
 }
 
 /** For kernels without asynchronous I/O. */
-export function raiseByWrite(fd: number): void {
-  pollfd[0] = fd;
-  pollfd[1] = POLLOUT;
-  if (libc().poll(addressOf(pollBytes), 1, 0) === 1 && pollfd[1] >> 16 === POLLOUT)
+export function raiseByWrite(fd: number, times: number): void {
+  for (let n = 0; n < times; n++) {
+    pollfd[0] = fd;
+    pollfd[1] = POLLOUT;
+    if (libc().poll(addressOf(pollBytes), 1, 0) !== 1 || pollfd[1] >> 16 !== POLLOUT) return;
     libc().write(fd, addressOf(one), 8);
+  }
 }
 
 /**
