@@ -51,6 +51,14 @@ describe('VFIO_DEVICE_IOEVENTFD', () => {
     assert.deepEqual([bar[0], eventfd.emptied], [5, 0]);
   });
 
+  it('writes the newest first of those that share an eventfd', () => {
+    const { set, ring, bar } = setUp();
+    set({ value: 5 });
+    set({ value: 6 });
+    ring();
+    assert.equal(bar[0], 5);
+  });
+
   it('comes before the calls that follow it', () => {
     const { set, device, eventfd } = setUp();
     set({ value: 9 });
@@ -82,7 +90,7 @@ describe('VFIO_DEVICE_IOEVENTFD', () => {
     set({ fd: NONE });
     refused(() => set({ fd: NONE }), 'ENODEV');
     ring();
-    assert.deepEqual([eventfd.open, bar[0]], [3, 8]);
+    assert.deepEqual([eventfd.open, bar[0]], [3, 7]);
   });
 
   it('is refused for places outside the BARs and in the MSI-X table, odd flags and bad descriptors', () => {

@@ -3,8 +3,9 @@
  * whoever has the eventfd can ring one doorbell of the device and do nothing else with it.
  *
  * Invariant: no two write the same value to the same place in the same width; each Bell is closed exactly
- * once. A write to the eventfd is the write to the register, in the width and with the value that were given.
- * There is nobody to refuse it to: what the device cannot take is lost, as a posted write is.
+ * once. A write to the eventfd is the write to the register, in the width and with the value that were given;
+ * of several registers that one eventfd writes, the newest comes first, as with vfio-pci. There is nobody to
+ * refuse it to: what the device cannot take is lost, as a posted write is.
  */
 import type { Caller } from '../file/open-file.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
@@ -25,9 +26,7 @@ export interface IoEventfdRequest {
   readonly fd: number;
 }
 
-interface IoEventfd {
-  readonly bar: number;
-  readonly offset: number;
+interface IoEventfd extends Omit<IoEventfdRequest, 'fd'> {
   readonly bytes: Uint8Array;
   readonly bell: Bell;
 }
@@ -35,7 +34,8 @@ interface IoEventfd {
 export class IoEventfds {
   readonly #bars: Bars;
   readonly #msix: Msix | undefined;
-  readonly #all = new Map<string, IoEventfd>();
+  /** The newest first. */
+  readonly #all: IoEventfd[] = [];
 
   constructor(bars: Bars, msix: Msix | undefined) {
     this.#bars = bars;
@@ -50,28 +50,25 @@ export class IoEventfds {
   set(request: IoEventfdRequest, caller: Caller): void {
     this.#checkPlace(request);
     const { bar, offset, width, value, fd } = request;
-    const key = `${bar} ${offset} ${width} ${value}`;
     const what = `${width} bytes of ${hex(value)} at ${hex(offset)} of BAR ${bar}`;
-    const there = this.#all.get(key);
+    const there = this.#all.findIndex((each) => sameWrite(each, request));
     if (fd === -1) {
-      if (there === undefined) refuse('ENODEV', `no eventfd writes ${what}`);
-      there.bell.close();
-      this.#all.delete(key);
+      if (there < 0) refuse('ENODEV', `no eventfd writes ${what}`);
+      for (const { bell } of this.#all.splice(there, 1)) bell.close();
       return;
     }
-    if (there !== undefined) refuse('EEXIST', `another eventfd writes ${what} already`);
-    if (this.#all.size >= MOST)
+    if (there >= 0) refuse('EEXIST', `another eventfd writes ${what} already`);
+    if (this.#all.length >= MOST)
       refuse('ENOSPC', `the device has ${MOST} registers that eventfds write already`);
     const bell = new Bell(caller.doorbell(fd));
-    this.#all.set(key, { bar, offset, bytes: littleEndian(value, width), bell });
+    this.#all.unshift({ bar, offset, width, value, bytes: littleEndian(value, width), bell });
     this.hear();
   }
 
   /** Writes what the program has rung for. */
   hear(): void {
-    const [first] = this.#all.values();
-    first?.bell.listen();
-    for (const each of this.#all.values()) {
+    this.#all[0]?.bell.listen();
+    for (const each of this.#all) {
       if (!each.bell.hear()) continue;
       try {
         this.#bars.write(each.bar, each.offset, each.bytes);
@@ -83,8 +80,7 @@ export class IoEventfds {
 
   /** Gives all eventfds back. */
   close(): void {
-    for (const { bell } of this.#all.values()) bell.close();
-    this.#all.clear();
+    for (const { bell } of this.#all.splice(0)) bell.close();
   }
 
   #checkPlace({ bar, offset, width }: IoEventfdRequest): void {
@@ -94,6 +90,15 @@ export class IoEventfds {
     if (this.#msix?.tableReaches(bar, offset, width) === true)
       refuse('EINVAL', `${width} bytes at ${hex(offset)} of BAR ${bar} reach into the MSI-X table`);
   }
+}
+
+function sameWrite(one: Omit<IoEventfdRequest, 'fd'>, other: Omit<IoEventfdRequest, 'fd'>): boolean {
+  return (
+    one.bar === other.bar &&
+    one.offset === other.offset &&
+    one.width === other.width &&
+    one.value === other.value
+  );
 }
 
 function littleEndian(value: bigint, width: number): Uint8Array {

@@ -56,35 +56,43 @@ function looksForInterrupt(line: Line): boolean {
 }
 
 /** A rocker was told to interrupt while MSI-X was not enabled. */
-function sentWithoutMsix({ before, answers }: Difference): boolean {
-  let enabled = false;
-  for (const [n, line] of before.entries()) {
-    enabled = enabledAfter(MSIX, line, answers[n]!, enabled);
-    if (!enabled && written(line, ROCKER_INTERRUPT) !== undefined) return true;
-  }
-  return false;
+function sentWithoutMsix(difference: Difference): boolean {
+  const raised = raises(difference, ROCKER_INTERRUPT);
+  return enabledAtEach(difference, MSIX).some((enabled, n) => !enabled && raised[n] !== undefined);
 }
 
 /** INTx of an edu was enabled while there were causes. */
-function highWhenEnabled({ before, answers }: Difference): boolean {
-  let [enabled, causes] = [false, 0];
-  for (const [n, line] of before.entries()) {
-    causes = (causes | (written(line, RAISE) ?? 0)) & ~(written(line, ACKNOWLEDGE) ?? 0);
-    const was = enabled;
-    enabled = enabledAfter(INTX, line, answers[n]!, enabled);
-    if (enabled && !was && causes !== 0) return true;
-  }
-  return false;
+function highWhenEnabled(difference: Difference): boolean {
+  const [raised, enabled] = [raises(difference, RAISE), enabledAtEach(difference, INTX)];
+  let causes = 0;
+  return difference.before.some((line, n) => {
+    causes = (causes | (raised[n] ?? 0)) & ~(written(line, ACKNOWLEDGE, difference.answers[n]!) ?? 0);
+    return enabled[n] === true && enabled[n - 1] !== true && causes !== 0;
+  });
 }
 
 /** MSI of an edu was enabled while it raised a cause. */
-function sentAsMessage({ before, answers }: Difference): boolean {
+function sentAsMessage(difference: Difference): boolean {
+  const raised = raises(difference, RAISE);
+  return enabledAtEach(difference, MSI).some((enabled, n) => enabled && raised[n] !== undefined);
+}
+
+/** What each line has written to `register`, where it has: itself, or (anything) by an eventfd. */
+function raises({ before, answers }: Difference, register: number): (number | undefined)[] {
+  let rings = false;
+  return before.map((line, n) => {
+    rings ||= setsIoEventfd(line, register, answers[n]!);
+    return rings && line.verb === 'write' ? -1 : written(line, register, answers[n]!);
+  });
+}
+
+/** Is interrupt `index` enabled after each line? */
+function enabledAtEach({ before, answers }: Difference, index: number): boolean[] {
   let enabled = false;
-  for (const [n, line] of before.entries()) {
-    enabled = enabledAfter(MSI, line, answers[n]!, enabled);
-    if (enabled && written(line, RAISE) !== undefined) return true;
-  }
-  return false;
+  return before.map((line, n) => {
+    enabled = enabledAfter(index, line, answers[n]!, enabled);
+    return enabled;
+  });
 }
 
 /** Is interrupt `index` enabled after `line`, which was answered with `answer`? */
@@ -101,9 +109,18 @@ function enabledAfter(index: number, line: Line, answer: string, before: boolean
   return before || flags === (DATA_EVENTFD | TRIGGER);
 }
 
-/** The 32 bits that `line` writes to the register at `offset` of BAR 0, if it writes there. */
-function written(line: Line, offset: number): number | undefined {
-  if (line.verb !== 'pwrite' && line.verb !== 'pwritev') return undefined;
+/** Does an eventfd write to `register` from now on? */
+function setsIoEventfd(line: Line, register: number, answer: string): boolean {
+  if (line.verb !== 'ioctl' || result(answer) !== '0') return false;
+  const layout = layoutOf(line);
+  if (layout?.name !== 'VFIO_DEVICE_IOEVENTFD') return false;
+  const offset = fieldValue(line, fieldOf(layout, 'offset'));
+  return offset?.kind === 'number' && offset.value === BigInt(register);
+}
+
+/** The 32 bits that `line` has written to the register at `offset` of BAR 0, if it has written there. */
+function written(line: Line, offset: number, answer: string): number | undefined {
+  if ((line.verb !== 'pwrite' && line.verb !== 'pwritev') || !(Number(result(answer)) > 0)) return undefined;
   const [fd, place = '', ...parts] = line.words;
   const at = parseValue(place);
   if (fd !== DEVICE_FD || at.kind !== 'number') return undefined;

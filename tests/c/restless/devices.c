@@ -11,7 +11,7 @@
 
 enum {
 	/* edu's registers, its buffer, and what starts a transfer from there. */
-	SOURCE = 0x80, DESTINATION = 0x88, COUNT = 0x90, COMMAND = 0x98,
+	RAISE = 0x60, SOURCE = 0x80, DESTINATION = 0x88, COUNT = 0x90, COMMAND = 0x98,
 	BUFFER = 0x40000, RUN_TO_MEMORY = 3,
 	/* DSA: fill memory, and write a completion record. */
 	FILL_WITH_RECORD = 0x04 << 24 | 0x0c,
@@ -26,6 +26,14 @@ void interrupts(void)
 	/* struct vfio_irq_set: argsz, flags, index, start, count, and one eventfd as its data. */
 	int32_t irqs[6] = { sizeof irqs, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 			    VFIO_PCI_MSI_IRQ_INDEX, 0, 1 };
+	int32_t intx[6] = { sizeof intx, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+			    VFIO_PCI_INTX_IRQ_INDEX, 0, 1, event };
+	int32_t unmask[6] = { sizeof unmask, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
+			      VFIO_PCI_INTX_IRQ_INDEX, 0, 1, event };
+	int32_t off[5] = { sizeof off, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER };
+	struct vfio_device_ioeventfd raise = { .argsz = sizeof raise, .offset = RAISE, .data = 1, .fd = event,
+					       .flags = VFIO_DEVICE_IOEVENTFD_32 };
+	const uint64_t one = 1;
 
 	for (;;) {
 		irqs[5] = event;
@@ -34,6 +42,18 @@ void interrupts(void)
 		ioctl(device_fd, VFIO_DEVICE_SET_IRQS, irqs);
 		irqs[5] = -1;
 		ioctl(device_fd, VFIO_DEVICE_SET_IRQS, irqs);
+		off[2] = VFIO_PCI_MSI_IRQ_INDEX;
+		ioctl(device_fd, VFIO_DEVICE_SET_IRQS, off);
+		/* What the line signals unmasks it and raises it again, until INTx is off. */
+		ioctl(device_fd, VFIO_DEVICE_SET_IRQS, intx);
+		ioctl(device_fd, VFIO_DEVICE_SET_IRQS, unmask);
+		raise.fd = event;
+		ioctl(device_fd, VFIO_DEVICE_IOEVENTFD, &raise);
+		write(event, &one, sizeof one);
+		raise.fd = -1;
+		ioctl(device_fd, VFIO_DEVICE_IOEVENTFD, &raise);
+		off[2] = VFIO_PCI_INTX_IRQ_INDEX;
+		ioctl(device_fd, VFIO_DEVICE_SET_IRQS, off);
 	}
 }
 
