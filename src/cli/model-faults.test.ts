@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { faulty, runClient as run } from '../testkit/faulty-model.js';
+import { faulty, modelOfTests, runClient as run } from '../testkit/faulty-model.js';
 import { withoutFuse } from '../testkit/processes.js';
+
+const exits = modelOfTests('exits-at-import');
 
 /** Does the wrong thing number `what`, then looks at all three devices. */
 const provoke = (what: number) =>
@@ -55,6 +57,18 @@ describe('a device model that fails', { skip: withoutFuse }, () => {
     const { status, stdout, stderr } = run(script, ['-d', `${faulty},loads=2`, '-d', faulty]);
     assert.deepEqual([status, stdout], [0, 'read EIO\nread 5a5a5a5a\n']);
     assert.match(stderr, /vfio0 failed: Error: thrown by a timer\n/);
+  });
+
+  it('before there is a device ends run, by what it has thrown, as wrong usage', () => {
+    const exited = 'process.exit was called, and a device model does not end the server';
+    for (const [device, said] of [
+      [`${faulty},loads=1`, 'thrown at once'],
+      [`${faulty},loads=7`, exited],
+      [exits, `EINVAL: device "${exits}" cannot be loaded: ${exited}`],
+    ] as const) {
+      const { status, stdout, stderr } = run('console.log(1)', ['-d', device, '-d', 'edu']);
+      assert.deepEqual([status, stdout, stderr], [2, '', `ioasid: ${said}\n`]);
+    }
   });
 
   it('works again when it is opened again', () => {

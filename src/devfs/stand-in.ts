@@ -111,7 +111,8 @@ export class StandIn implements Pulse {
     );
     this.#worker.unref();
     noteDebugger();
-    this.#beat = setInterval(noteDebugger, BEAT_MS).unref();
+    // It also keeps the process alive while a module waits for what Node does not know of.
+    this.#beat = setInterval(noteDebugger, BEAT_MS);
   }
 
   /** Stands in for this thread at the connection `fuse` from now on. `lifeline` becomes its own. */

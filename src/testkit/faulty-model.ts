@@ -5,7 +5,12 @@
 import { fileURLToPath } from 'node:url';
 import { ioasid, type Result } from './processes.js';
 
-export const faulty = fileURLToPath(new URL('../../tests/models/faulty.js', import.meta.url));
+/** The module of a device in tests/models. */
+export function modelOfTests(name: string): string {
+  return fileURLToPath(new URL(`../../tests/models/${name}.js`, import.meta.url));
+}
+
+export const faulty = modelOfTests('faulty');
 /** Two of the faulty ones, and one that knows nothing of them. */
 export const devices = ['-d', faulty, '-d', faulty, '-d', 'edu'];
 

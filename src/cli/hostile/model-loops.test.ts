@@ -10,8 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { client, devices, faulty, runClient } from '../../testkit/faulty-model.js';
+import { client, devices, faulty, modelOfTests, runClient } from '../../testkit/faulty-model.js';
 import {
   bin,
   childrenOf,
@@ -23,8 +22,6 @@ import {
   until,
   withoutFuse,
 } from '../../testkit/processes.js';
-
-const model = (name: string) => fileURLToPath(new URL(`../../../tests/models/${name}.js`, import.meta.url));
 
 const [AT_ONCE, IN_TIMER, IN_MICROTASKS, IN_PROMISES, WAITS_IN_IMMEDIATE, IN_SIGNAL] = [
   11, 13, 14, 15, 16, 17,
@@ -63,7 +60,7 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
   for (const [device, said] of [
     [`${faulty},loads=${AT_ONCE}`, 'the factory of vfio0'],
     [`${faulty},loads=${IN_PROMISES}`, 'a timer, microtask or promise of vfio0'],
-    [model('loops-at-import'), `the import of ${model('loops-at-import')}`],
+    [modelOfTests('loops-at-import'), `the import of ${modelOfTests('loops-at-import')}`],
   ] as const)
     it(`before there is a command ends run: ${said.replace(/\S*\//, '')}`, () => {
       const { status, stdout, stderr } = ioasid(['run', '-d', device, '--', 'echo', 'begun']);
@@ -144,7 +141,7 @@ describe('a device model that takes its time', { skip: withoutFuse }, () => {
   });
 
   it('in its import, waiting, is left alone until a signal comes', async (t) => {
-    const waits = ['-d', model('waits-at-import')];
+    const waits = ['-d', modelOfTests('waits-at-import')];
     const run = Running.ioasid(['run', ...waits, '--', 'true']);
     const serve = Running.ioasid(['serve', ...waits, emptyFolder(t)]);
     await sleep(1000);
