@@ -8,18 +8,19 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commandOf, ourDisk, script } from './machine.js';
+import { commandOf, ourDisk, ourNetwork, script } from './machine.js';
 import { missingRecords } from './records.js';
 
 /** The kill comes within that time after the first flush, in one of EARLY rounds after QEMU's start. */
 const LATEST_MS = 2000;
 const EARLY = 8;
-/** QEMU, and how the guest's memory is there, take turns. */
+const cards = [...ourNetwork(1), ...ourNetwork(2)];
+/** QEMU, how the guest's memory is there, and whether it sends something by wire as well, take turns. */
 const KINDS = [
-  { release: 'bookworm', memory: 'private' },
-  { release: 'trixie', memory: 'memfd' },
-  { release: 'bookworm', memory: 'memfd' },
-  { release: 'trixie', memory: 'private' },
+  { release: 'bookworm', memory: 'private', devices: [...ourDisk, ...cards] },
+  { release: 'trixie', memory: 'memfd', devices: ourDisk },
+  { release: 'bookworm', memory: 'memfd', devices: ourDisk },
+  { release: 'trixie', memory: 'private', devices: [...ourDisk, ...cards] },
 ] as const;
 
 const [rounds, seed, disk, kernel, initrd] = process.argv.slice(2) as [
@@ -40,10 +41,10 @@ function random(): number {
 }
 
 function start(round: number) {
-  const { release, memory } = KINDS[round % KINDS.length]!;
+  const { release, memory, devices } = KINDS[round % KINDS.length]!;
   const words = { task: 'records', round };
   const qemu = script('fetch.sh', release);
-  const [file, ...args] = commandOf({ qemu, kernel, initrd, memory, devices: ourDisk, words });
+  const [file, ...args] = commandOf({ qemu, kernel, initrd, memory, devices, words });
   return spawn(file!, args, { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 

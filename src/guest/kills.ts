@@ -19,11 +19,8 @@ export async function kills(image: Image, work: string, rounds: number, seed: st
   truncateSync(disk, DISK_BYTES);
   const program = fileURLToPath(new URL('./killer.js', import.meta.url));
   const command = [process.execPath, program, String(rounds), seed, disk, image.kernel, image.initrd];
-  const { status, output, complaints } = await under(
-    [`virtio-blk,file=${disk},queues=2`],
-    command,
-    rounds * SECONDS_PER_KILL,
-  );
+  const devices = [`virtio-blk,file=${disk},queues=2`, 'virtio-net,link=wire0', 'virtio-net,link=wire0'];
+  const { status, output, complaints } = await under(devices, command, rounds * SECONDS_PER_KILL);
   if (status !== 0 || complaints !== '') throw new Error(`status ${status}\n${output}\n${complaints}`);
   return output.trim();
 }
