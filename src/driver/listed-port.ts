@@ -11,6 +11,7 @@
  * program knows; so each is given a PASID of the system's space, as long as it is attached. Of those one port
  * has as many as one context may have.
  */
+import { CallWord, callWords } from '../devices/call-words.js';
 import type { DmaFault } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -96,6 +97,16 @@ export abstract class ListedPort {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return this.#blocked(vpasid, iova, true);
     return known(writeThrough(this.requester, authorization.pasid, iova, source, at, length), vpasid);
+  }
+
+  /** As Requester.receive, for whoever may write there. */
+  receive(vpasid: Vpasid, iova: number, fd: number, position: number, length: number): boolean {
+    const authorization = this.authorizations.byVpasid(vpasid);
+    if (authorization === undefined || !this.open) return false;
+    callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+    const whole = this.requester.receive(authorization.pasid, iova, fd, position, length);
+    callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+    return whole;
   }
 
   admits(vpasid: Vpasid): boolean {

@@ -283,6 +283,42 @@ test('writes by an entry with a log are recorded as far as they came; reads and 
   );
 });
 
+/** Memory that has what it receives from "file" N filled with N. */
+class Receiver extends BufferMemory {
+  receive(offset: number, fd: number, _position: number, length: number): boolean {
+    if (offset + length > this.bytes.length) return false;
+    this.bytes.fill(fd, offset, offset + length);
+    return true;
+  }
+}
+
+test('bytes of a file go where a write would go, and nowhere else; what does not is no fault yet', () => {
+  const { iommu, requester, table, map } = setup();
+  const ram = new Receiver(new Uint8Array(4 * PAGE_SIZE), 'receiver');
+  map(0x1000, PAGE_SIZE, 2 * PAGE_SIZE, READ | WRITE, ram);
+  map(0x2000, PAGE_SIZE, 0, READ | WRITE, ram);
+  map(0x3000, PAGE_SIZE, PAGE_SIZE, READ, ram);
+  map(0x5000, PAGE_SIZE, 0);
+  const log = new DirtyLog(BigInt(PAGE_SIZE));
+  log.enabled = true;
+  requester.grant(pasidOf(1), table, log);
+  assert.equal(requester.receive(pasidOf(1), 0x1800, 9, 0, PAGE_SIZE), true);
+  const expected = new Uint8Array(4 * PAGE_SIZE);
+  expected.fill(9, 0, 0x800).fill(9, 2 * PAGE_SIZE + 0x800, 3 * PAGE_SIZE);
+  assert.deepEqual(ram.bytes, expected);
+  assert.deepEqual(dirtyPages(log), [1, 2]);
+  for (const [pasid, iova] of [
+    [1, 0x3000],
+    [1, 0x4000],
+    [1, 0x5000],
+    [2, 0x1000],
+    [1, -1],
+  ] as const)
+    assert.equal(requester.receive(pasidOf(pasid), iova, 7, 0, 8), false, `${pasid} ${iova}`);
+  assert.deepEqual(ram.bytes, expected);
+  assert.equal(iommu.faults.since(0).length, 0);
+});
+
 test('an entry that is withdrawn and granted anew is recorded in the log that it was granted with', () => {
   const { requester, table, map } = setup();
   map(0, 4 * PAGE_SIZE, 0);

@@ -150,6 +150,29 @@ export class Requester {
     return this.#transfer(pasid, iova, source, at, length, WRITE);
   }
 
+  /**
+   * As `write`, of bytes [position, position+length) of our open file `fd`, which are in memory: there is no
+   * copy in between. @returns false when some cannot be written so: `write` is for those, and finds the fault
+   * if there is one. Nothing is recorded as a fault here; some bytes may have been written.
+   */
+  receive(pasid: Pasid, iova: number, fd: number, position: number, length: number): boolean {
+    const { tables, memories } = this.#iommu;
+    for (let done = 0; done < length; ) {
+      const here = iova + done;
+      const slot = this.#slot(pasid, here, WRITE);
+      if (slot < 0) return false;
+      const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
+      const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
+      if (CHECKED) this.#check(slot, pasid, here, offset);
+      const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+      if (memory.receive === undefined) return false;
+      if (this.#logs > 0) this.#record(pasid, here, count);
+      if (!memory.receive(offset, fd, position + done, count)) return false;
+      done += count;
+    }
+    return true;
+  }
+
   #transfer(
     pasid: Pasid,
     iova: number,

@@ -22,6 +22,13 @@ export interface Memory {
   write(offset: number, source: Uint8Array, at: number, length: number): number;
 
   /**
+   * Reads `length` bytes from byte `position` of our open file `fd` straight to byte `offset` of this memory.
+   * @returns false when they cannot all be had without waiting: some may have been written. Never throws.
+   * Absent: it never can.
+   */
+  receive?(offset: number, fd: number, position: number, length: number): boolean;
+
+  /**
    * Why the last transfer ended early, where there is more to say than that nothing is there. Asked right
    * after it.
    */

@@ -19,15 +19,23 @@ const vectorBytes = new Uint8Array(vector.buffer);
  * there; false too where kernel or file system cannot tell without waiting, or the C library not be called.
  */
 export function readCached(fd: number, buffer: Uint8Array, length: number, offset: number): boolean {
-  const number = numbers[process.arch];
-  if (number === undefined || buffer.length < SMALLEST_BUFFER || length > buffer.length) return false;
+  if (buffer.length < SMALLEST_BUFFER || length > buffer.length) return false;
   try {
-    const at = addressOf(buffer);
-    vector[0] = at % 2 ** 32;
-    vector[1] = at / 2 ** 32;
-    vector[2] = length;
-    return libc().preadv2(number, fd, addressOf(vectorBytes), 1, offset, 0, RWF_NOWAIT) === length;
+    return readCachedTo(fd, addressOf(buffer), length, offset);
   } catch {
     return false;
   }
+}
+
+/**
+ * As `readCached`, to the memory at `address` of this process. Where a page of that is not there, the kernel
+ * says so, and nobody is killed: the answer is false, and bytes before it may have been written.
+ */
+export function readCachedTo(fd: number, address: number, length: number, offset: number): boolean {
+  const number = numbers[process.arch];
+  if (number === undefined) return false;
+  vector[0] = address % 2 ** 32;
+  vector[1] = address / 2 ** 32;
+  vector[2] = length;
+  return libc().preadv2(number, fd, addressOf(vectorBytes), 1, offset, 0, RWF_NOWAIT) === length;
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -10,6 +10,7 @@ import { account, Child, descriptors, PAGE } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { Refusal } from './errno.js';
 import { fileMemory } from './file-memory.js';
+import { canGuardHoles } from './hole-guard.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -60,6 +61,33 @@ for (const [kind, seals] of [
     memory.close();
   });
 }
+
+test('a file of ours is received whole or not at all, and no page of the memory is made for it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-received-'));
+  const file = join(folder, 'file');
+  const bytes = Uint8Array.from({ length: 4 * PAGE }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+  writeFileSync(file, bytes);
+  const fd = openSync(file, 'r');
+  const guest = await child.memfd('receiving', 4 * PAGE);
+  const { memory } = fileMemory(account, child.pid, guest, 0, 4 * PAGE, BOTH);
+  const target = new Uint8Array(2 * PAGE);
+  memory.write(0, target.fill(1), 0, 2 * PAGE);
+  assert.equal(memory.receive(100, fd, 50, PAGE), true);
+  assert.equal(memory.read(0, target, 0, 2 * PAGE), 2 * PAGE);
+  assert.deepEqual(target.subarray(100, 100 + PAGE), bytes.subarray(50, 50 + PAGE));
+  assert.ok(target.subarray(0, 100).every((byte) => byte === 1));
+  assert.ok(target.subarray(100 + PAGE).every((byte) => byte === 1));
+  if (canGuardHoles()) assert.equal(memory.receive(PAGE, fd, 0, 2 * PAGE), false, 'page 2 is a hole');
+  assert.equal(memory.receive(0, fd, 3 * PAGE + 1, PAGE), false, 'the file ends before');
+  assert.equal(memory.receive(4 * PAGE - 8, fd, 0, 16), false, 'the memory ends before');
+  await child.call('ftruncate', guest, PAGE);
+  assert.equal(memory.receive(PAGE, fd, 0, 8), false, 'the memory has shrunk');
+  const reader = fileMemory(account, child.pid, await child.memfd('read', PAGE), 0, PAGE, READ).memory;
+  assert.equal(reader.receive(0, fd, 0, 8), false, 'the memory is for reading');
+  for (const each of [memory, reader]) each.close();
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
+});
 
 test('a file that is truncated after it was mapped gives short transfers, and never grows', async () => {
   const fd = await child.memfd('shrinking', 4 * PAGE);

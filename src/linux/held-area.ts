@@ -107,6 +107,14 @@ export class HeldArea implements Payer {
     return bytes > 0 ? this.#file.write(this.#offset(address), source, at, bytes, this) : 0;
   }
 
+  /** As Memory.receive. */
+  receive(address: number, fd: number, position: number, length: number): boolean {
+    return (
+      this.#within(address, length, WRITE) === length &&
+      this.#file.receive(this.#offset(address), fd, position, length)
+    );
+  }
+
   reaches(address: number, length: number, access: number): boolean {
     return (
       this.#within(address, length, access) === length &&

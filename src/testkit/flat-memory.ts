@@ -1,4 +1,5 @@
 /** FlatMemory: memory for tests of virtio devices: bytes from IOVA 0 on, with the rights of each. */
+import { readSync } from 'node:fs';
 import type { DmaFault } from '../devices/device-model.js';
 import type { VirtioPort } from '../devices/virtio/ring-memory.js';
 
@@ -10,6 +11,9 @@ export class FlatMemory implements VirtioPort {
   /** Accesses of the device. */
   reads = 0;
   writes = 0;
+  /** Bytes of files can come without another copy; and how many have. */
+  receives = false;
+  received = 0;
 
   constructor(length: number, rights = 3) {
     this.bytes = new Uint8Array(length);
@@ -29,6 +33,12 @@ export class FlatMemory implements VirtioPort {
     const done = this.#reach(iova, length, 2);
     this.bytes.set(source.subarray(at, at + done), done === 0 ? 0 : iova);
     return done === length ? undefined : this.#fault(asid, iova, done, true);
+  }
+
+  receive(_asid: number, iova: number, fd: number, position: number, length: number): boolean {
+    if (!this.receives || this.#reach(iova, length, 2) < length) return false;
+    this.received += readSync(fd, this.bytes, iova, length, position);
+    return true;
   }
 
   #reach(iova: number, length: number, right: number): number {

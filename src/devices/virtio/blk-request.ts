@@ -84,7 +84,8 @@ export class BlkRequest {
   goOn(): boolean {
     const { job } = this;
     if (job.error !== undefined) return this.#end(IO_ERROR);
-    if (job.kind === 'read') {
+    if (job.delivered) this.#chain!.written += job.length;
+    else if (job.kind === 'read') {
       const given = this.#chain!.write(this.#done, job.buffer, 0, job.length);
       if (given < job.length) return this.#end(IO_ERROR);
     }
@@ -109,6 +110,8 @@ export class BlkRequest {
     if (this.#buffer.length < length)
       this.#buffer = new Uint8Array(Math.max(SMALLEST_BUFFER, 2 ** Math.ceil(Math.log2(length))));
     this.job.buffer = this.#buffer;
+    this.job.target = this.#chain;
+    this.job.targetOffset = this.#done;
     const offset = this.#start + this.#done;
     if (this.#type === Type.IN) return this.#do('read', offset, length);
     const got = this.#chain!.read(HEADER_BYTES + this.#done, this.#buffer, 0, length);

@@ -73,10 +73,14 @@ function segment(sector: number, sectors: number, flags = 0): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-for (const format of ['split', 'packed'] as const)
-  describe(`virtio-blk on ${format} rings`, () => {
+for (const [format, receives] of [
+  ['split', false],
+  ['packed', false],
+  ['split', true],
+] as const)
+  describe(`virtio-blk on ${format} rings${receives ? ', straight to memory' : ''}`, () => {
     test('what is written is in the file, and is read again', async () => {
-      const scene = new BlkScene({ format });
+      const scene = new BlkScene({ format, receives });
       const data = pattern(8 * 512, 3);
       assert.deepEqual(await scene.ask(OUT, 100, data), { status: OK, written: 1, data });
       assert.deepEqual(scene.file.slice(100 * 512, 108 * 512), data);
@@ -86,7 +90,7 @@ for (const format of ['split', 'packed'] as const)
 
     test('requests of more than a piece of 1 MiB are whole', async () => {
       const content = pattern(SECTORS * 512, 9);
-      const scene = new BlkScene({ format, content, memory: 8 << 20 });
+      const scene = new BlkScene({ format, receives, content, memory: 8 << 20 });
       const length = 1536 * 1024 + 512;
       assert.deepEqual((await scene.ask(IN, 1, length)).data, content.slice(512, 512 + length));
       const data = pattern(length, 77);
@@ -96,7 +100,8 @@ for (const format of ['split', 'packed'] as const)
 
     test('hundreds of requests in all queues at once all end, each with its own data', async () => {
       const content = pattern(SECTORS * 512, 1);
-      const scene = new BlkScene({ format, content, words: { queues: '3' }, size: 128, memory: 4 << 20 });
+      const words = { queues: '3' };
+      const scene = new BlkScene({ format, receives, content, words, size: 128, memory: 4 << 20 });
       const requests = Array.from({ length: 120 }, (_, n) => ({
         sector: (n * 31) % SECTORS,
         ...scene.request(IN, (n * 31) % SECTORS, 512, n % 3),
@@ -255,6 +260,31 @@ describe('the end of what is under way', () => {
     assert.deepEqual([queue.outstanding, ...first.map(({ status }) => status())], [0, OK, OK, OK]);
     await scene.settle();
     assert.equal(second.status(), OK);
+  });
+
+  test('what has gone to memory, and nobody was told, is done again at the end, and counts once', () => {
+    const content = pattern(SECTORS * 512, 5);
+    const scene = new BlkScene({ receives: true, content, memory: 16 << 20 });
+    // More than one step deals with.
+    const requests = [0, 1, 2, 3, 4, 5].map((n) => scene.request(IN, n, 1 << 20));
+    scene.device.step();
+    assert.ok(scene.memory.received > 0);
+    assert.ok(scene.device.queues[0]!.outstanding > 0);
+    scene.device.suspend();
+    for (const [n, { status, data }] of requests.entries()) {
+      assert.equal(status(), OK);
+      assert.deepEqual(data(), content.slice(n * 512, n * 512 + (1 << 20)));
+      assert.equal(scene.drivers[0]!.collect()?.length, (1 << 20) + 1);
+    }
+  });
+
+  test('what would go straight to memory that may not be written is an error of the request', async () => {
+    const scene = new BlkScene({ receives: true });
+    const request = scene.request(IN, 0, 4096);
+    scene.memory.rights[scene.memory.rights.indexOf(2) + 100] = 0;
+    await scene.settle();
+    assert.equal(request.status(), IO_ERROR);
+    assert.equal(scene.memory.received, 0);
   });
 
   test('what is kicked while suspended is served at resume', async () => {

@@ -94,6 +94,25 @@ export class Chain {
     return done;
   }
 
+  /**
+   * Writes bytes [position, position+length) of the open file `fd` to byte `offset` of the writable range, if
+   * that goes without waiting. @returns whether all were written; if not, some may have been. None count as
+   * `written`: that is said when the request has got that far.
+   */
+  receive(offset: number, fd: number, position: number, length: number): boolean {
+    if (length <= 0 || length > this.writable - offset) return false;
+    this.#seek(offset, this.#firstWritable);
+    for (let done = 0; done < length; ) {
+      const size = this.#lengths[this.#part]!;
+      const within = offset + done - this.#start;
+      const n = Math.min(length - done, size - within);
+      if (!this.#memory.receive(this.#iovas[this.#part]! + within, fd, position + done, n)) return false;
+      done += n;
+      if (within + n === size) this.#pass(size);
+    }
+    return true;
+  }
+
   /** Moves bytes of the range whose first part is `first`, in the direction of that range. */
   #transfer(offset: number, buffer: Uint8Array, at: number, wanted: number, first: number): number {
     if (wanted <= 0) return 0;

@@ -19,6 +19,15 @@ const MOST_AT_ONCE = 4 << 20;
 /** What is written at a time where a range is to be zeros. */
 const ZEROS = new Uint8Array(1 << 20);
 
+/** Where what is read finally goes. */
+export interface ReadTarget {
+  /**
+   * Takes bytes [position, position+length) of our file `fd`, for its byte `offset` on. @returns false when
+   * that would have to wait: then they go into the buffer.
+   */
+  receive(offset: number, fd: number, position: number, length: number): boolean;
+}
+
 /** One thing to do to the file. Used again and again by one request. */
 export class Job {
   kind: JobKind = 'read';
@@ -27,6 +36,10 @@ export class Job {
   length = 0;
   /** Takes what is read and has what is to be written, from its start. */
   buffer: Uint8Array = new Uint8Array();
+  /** Has taken what was read, at `targetOffset`, when the job has ended `delivered`; then not the buffer. */
+  target: ReadTarget | undefined;
+  targetOffset = 0;
+  delivered = false;
   /** Why it failed, once it has ended; undefined: it has not. */
   error: string | undefined;
 }
@@ -76,6 +89,7 @@ export class Disk {
   /** Starts `job`. It is under way until it is taken out of `finished`. */
   start(job: Job): void {
     job.error = undefined;
+    job.delivered = false;
     this.#running.add(job);
     if (this.#isRead(job)) this.#end(job, undefined);
     else this.#begin(job, (error) => this.#end(job, error));
@@ -91,6 +105,7 @@ export class Disk {
   /** Does `job` now, before anything else happens on this thread. */
   run(job: Job): void {
     job.error = undefined;
+    job.delivered = false;
     try {
       job.error = this.#doNow(job);
     } catch (error) {
@@ -116,9 +131,11 @@ export class Disk {
   }
 
   /** Is it a read that was done, and at once? */
-  #isRead({ kind, buffer, offset, length }: Job): boolean {
+  #isRead(job: Job): boolean {
+    const { kind, buffer, offset, length, target, targetOffset } = job;
     if (kind !== 'read' || this.#untaken + length > MOST_AT_ONCE) return false;
-    return readCached(this.#fd, buffer, length, offset);
+    job.delivered = target?.receive(targetOffset, this.#fd, offset, length) === true;
+    return job.delivered || readCached(this.#fd, buffer, length, offset);
   }
 
   #begin(job: Job, done: (error: string | undefined) => void): void {

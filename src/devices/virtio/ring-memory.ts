@@ -13,6 +13,11 @@ export interface VirtioPort {
   read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined;
   /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
   write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
+  /**
+   * Writes bytes [position, position+length) of the open file `fd` to `iova` of `asid`, without waiting.
+   * @returns false when that cannot be: some may have been written, and `write` is the way. Absent: never.
+   */
+  receive?(asid: number, iova: number, fd: number, position: number, length: number): boolean;
 }
 
 export class RingMemory {
@@ -50,6 +55,11 @@ export class RingMemory {
   store(iova: number, source: Uint8Array, at: number, length: number): number {
     if (this.#cut) return 0;
     return this.#port.write(this.#asid, iova, source, at, length)?.done ?? length;
+  }
+
+  /** Writes a part of a buffer out of the open file `fd`, as VirtioPort.receive. */
+  receive(iova: number, fd: number, position: number, length: number): boolean {
+    return !this.#cut && this.#port.receive?.(this.#asid, iova, fd, position, length) === true;
   }
 
   /** No buffer is reached any more. */
