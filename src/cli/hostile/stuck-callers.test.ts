@@ -124,3 +124,23 @@ rule(
   },
   withoutPrivilege,
 );
+
+rule(
+  'a DMA to a hole of a file that its owner has mapped so waits for nobody, and is done',
+  async (actor) => {
+    const child = await actor.fork();
+    const context = await DsaContext.open(child);
+    const device = await DsaFile.open(child);
+    await child.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
+    const file = await child.do(`memfd ${4 * PAGE}`);
+    const address = await child.do(`mmapfd ${file} 0 ${4 * PAGE}`);
+    await child.words(`uffd ${address} ${4 * PAGE}`);
+    const range = `${file} 0 ${4 * PAGE} ${READ_WRITE_FIXED} ${PROCESS_IOVA}`;
+    await child.words(`mapfile ${context.fd} ${context.pasid} ${range}`);
+    await child.words(device.submission(fillDescriptor(context.pasid, PROCESS_IOVA + PAGE, 8, 0x5a, IOVA)));
+    assert.equal((await context.memory.completion(0)).status, DSA_STATUS.success);
+    assert.deepEqual(await child.words(`pread ${file} ${PAGE} 8`), ['5a'.repeat(8)]);
+    await othersAreServed(actor);
+  },
+  withoutPrivilege,
+);
