@@ -28,6 +28,11 @@ function describesMachine(command: Command): Command {
         .default([] as string[], 'one dsa')
         .argParser((spec: string, all: string[]) => [...all, spec]),
     )
+    .addOption(
+      new Option('--link <name=unix:path>', 'where the wire of a virtio-net goes on: a socket of frames')
+        .default([] as string[], 'nowhere')
+        .argParser((link: string, all: string[]) => [...all, link]),
+    )
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
     .option(
       '--mapping-quota <n>',

@@ -18,6 +18,7 @@ import { publish } from './control-socket.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
+import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
   /** Where its files are, as messages name them. */
@@ -43,11 +44,13 @@ export interface MachineArguments {
   readonly bindFirst?: boolean;
   readonly strict?: boolean;
   readonly verbose?: boolean;
+  readonly link: readonly string[];
 }
 
-/** A machine, and who stands in for the thread that will serve it. */
+/** A machine, where its wires go on, and who stands in for the thread that will serve it. */
 export interface MadeMachine {
   readonly machine: Machine;
+  readonly links: readonly UnixLink[];
   readonly standIn: StandIn;
 }
 
@@ -65,6 +68,7 @@ export async function makeMachine({
   mappingQuota,
   tableQuota,
   objectQuota,
+  link,
 }: MachineArguments): Promise<MadeMachine> {
   const standIn = new StandIn();
   ModelCalls.tellCallbacks();
@@ -80,7 +84,10 @@ export async function makeMachine({
     bindFirst: bindFirst ?? false,
     strict: strict ?? false,
   });
-  return { machine, standIn };
+  const links: UnixLink[] = [];
+  for (const { name, path } of link.map(parseLink))
+    links.push(await UnixLink.connect(machine.wires.outside(name), path));
+  return { machine, links, standIn };
 }
 
 /** A FUSE connection: its descriptor, the filesystem's device number, and what keeps its guard waiting. */
@@ -105,7 +112,7 @@ export interface Service {
 
 /** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
-  { machine, standIn }: MadeMachine,
+  { machine, links, standIn }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
   { root, extra, verbose, newFd, watched, faults }: ServiceOptions,
 ): Service {
@@ -126,6 +133,7 @@ export function serveMachine(
     // What broke has been put out of work, and the others have not had their turn.
     const more = server.attempt('the work of devices', devices) ?? true;
     faults.tell();
+    for (const link of links) link.step();
     const goesOn = server.step();
     server.wakePolls();
     return more || goesOn;
@@ -140,7 +148,10 @@ export function serveMachine(
   noteDebugger();
   return {
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
-    end: () => server.end(),
+    end: () => {
+      for (const link of links) link.close();
+      server.end();
+    },
   };
 }
 

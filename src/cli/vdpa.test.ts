@@ -3,6 +3,8 @@
  * by call, and every difference is one that docs/differences.md tells.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,6 +132,35 @@ describe(`vhost-vdpa as ${runner.name}`, { skip: runner.skip || missingCompiler(
       judge(device, stdout);
     });
   }
+
+  it('net over a link: what an echo at the other end sends back is what a loop would', async (context) => {
+    const path = join(directory, 'wire');
+    const listen = `listen(${JSON.stringify(path)}, () => console.log('listening'))`;
+    const echo = `require('node:net').createServer((socket) => socket.pipe(socket)).${listen}`;
+    const peer = spawn(process.execPath, ['-e', echo], { stdio: ['ignore', 'pipe', 'inherit'] });
+    context.after(() => peer.kill());
+    await once(peer.stdout, 'data');
+    const program = [testProgram('vdpa'), '/dev/vhost-vdpa-0', 'net'];
+    const options = ['-d', `${devices.net},link=w`, '--link', `w=unix:${path}`];
+    const { status, stdout, stderr } = ioasid(['run', ...options, '--', ...program], runner);
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
+    judge('net', stdout);
+  });
+
+  it('a link to where nobody listens, and one that no device has, are told before anything is run', () => {
+    for (const [link, reason] of [
+      ['w=unix:/nowhere', /nobody listens at "\/nowhere": ENOENT/],
+      ['other=unix:/nowhere', /0 devices have link "other"/],
+      ['w', /link "w" is not like wire0=unix:PATH/],
+    ] as const) {
+      const { status, stderr } = ioasid(
+        ['run', '-d', 'virtio-net,link=w', '--link', link, '--', 'true'],
+        runner,
+      );
+      assert.equal(status, 2);
+      assert.match(stderr, reason);
+    }
+  });
 
   it('an owner that is killed in the middle of requests leaves the device as new to the next', () => {
     const program = [testProgram('vdpa'), '/dev/vhost-vdpa-0', 'blk'];

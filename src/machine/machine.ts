@@ -52,6 +52,8 @@ export class Machine {
   readonly devices: readonly MachineDevice[];
   /** The VFIO groups, by rising number. */
   readonly groups: readonly VfioGroup[];
+  /** The network cables. */
+  readonly wires = new Wires();
   readonly #functions: VfioDevice[] = [];
   readonly #vdpa: VdpaDevice[] = [];
   /** Devices that had nothing to do when they had their turn. */
@@ -104,7 +106,7 @@ export class Machine {
     { baseDirectory = process.cwd(), strict = false }: MachineOptions,
   ): MachineDevice[] {
     const rids = assignRids(plans.map(({ bdf }) => bdf));
-    const host = { baseDirectory, wires: new Wires() };
+    const host = { baseDirectory, wires: this.wires };
     return plans.flatMap((plan, n) =>
       (plan.transport === 'pci'
         ? this.#makeFunctions(plan, rids[n]!, strict)

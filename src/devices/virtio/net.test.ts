@@ -337,3 +337,21 @@ test('options that are wrong are refused with a sentence', () => {
   assert.throws(make({ pairs: '33' }), /pairs "33" is not a number from 1 to 32/);
   assert.throws(make({ mtu: '10' }), /mtu "10" is not a number from 68 to 65535/);
 });
+
+test('a link that comes or goes is a change of the configuration, which the driver is told', () => {
+  const wires = new Wires();
+  const scene = device({ link: 'w' }, {}, wires);
+  const outside = wires.outside('w');
+  assert.equal(scene.device.config[6], 0);
+  const { configInterrupts } = scene.device;
+  for (const [n, up] of [true, false, true].entries()) {
+    outside.isUp = up;
+    assert.ok(scene.device.busy(), 'nobody would look at the change');
+    scene.device.step();
+    assert.equal(scene.device.busy(), false);
+    assert.deepEqual(
+      [scene.device.config[6], scene.device.configInterrupts],
+      [up ? 1 : 0, configInterrupts + n + 1],
+    );
+  }
+});

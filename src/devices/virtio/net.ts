@@ -76,6 +76,11 @@ class Net implements VirtioModel, NetControls {
     return new Uint8Array(this.#config.buffer);
   }
 
+  /** The link comes and goes. */
+  get configChanges(): number {
+    return this.#wire.changes;
+  }
+
   /** The address can be written, as older drivers do; it stays, as with a command. */
   writeConfig(offset: number, source: Uint8Array): void {
     if (offset < ADDRESS_BYTES) this.#address.set(source.subarray(0, ADDRESS_BYTES - offset), offset);

@@ -44,6 +44,8 @@ export class VirtioDevice {
   #drains = 0;
   /** Configuration interrupts for other reasons than a change. */
   #alarms = 0;
+  /** Changes of the configuration space that a step has seen. */
+  #seen = 0;
 
   constructor(model: CalledVirtioModel, port: VirtioPort) {
     const { features, queues, inOrder } = model.virtio;
@@ -156,12 +158,14 @@ export class VirtioDevice {
   /** Is there something to do, or under way? */
   busy(): boolean {
     if (!this.#works || this.#suspended || this.#draining) return false;
-    return this.#pending.includes(1) || this.#model.busy();
+    if (this.#pending.includes(1) || this.configGeneration !== this.#seen) return true;
+    return this.#model.busy();
   }
 
   /** Works for a bounded time. @returns false when all that is left has to wait for something else. */
   step(): boolean {
     if (!this.busy()) return false;
+    this.#seen = this.configGeneration;
     for (const queue of this.queues) queue.budget = BUDGET;
     for (const [index, queue] of this.queues.entries())
       if (this.#pending[index] === 1) this.#model.serve(queue, index);

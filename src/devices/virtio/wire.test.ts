@@ -59,3 +59,22 @@ test('a wire has two ends', () => {
   assert.equal(one.joined, true);
   refused(() => wires.end('a'), 'EBUSY', /two devices have link "a" already/);
 });
+
+test('the world outside is at one end of a wire that a device has, and comes and goes', () => {
+  const wires = new Wires();
+  refused(() => wires.outside('a'), 'EINVAL', /0 devices have link "a"/);
+  const device = wires.end('a');
+  const outside = wires.outside('a');
+  refused(() => wires.outside('a'), 'EINVAL', /2 devices have link "a"/);
+  assert.equal(device.joined, false);
+  device.send(new Uint8Array(20), 20, 0);
+  assert.deepEqual([device.lost, outside.waiting], [1, false]);
+  outside.isUp = true;
+  outside.isUp = true;
+  assert.deepEqual([device.joined, device.changes], [true, 1]);
+  device.send(new Uint8Array(20), 20, 0);
+  outside.send(new Uint8Array(30), 30, 0);
+  assert.deepEqual([outside.next, device.next], [20, 30]);
+  outside.isUp = false;
+  assert.deepEqual([device.joined, device.changes], [false, 2]);
+});

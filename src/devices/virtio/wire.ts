@@ -15,12 +15,15 @@ const HEADER_BYTES = 8;
 export class WireEnd {
   /** Frames that were lost because nobody took them in time. */
   lost = 0;
+  /** Times that what is at the other end has come or gone. */
+  changes = 0;
   readonly #ring = new Uint8Array(RING_BYTES);
   readonly #header = new Uint32Array(2);
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
   #head = 0;
   #waiting = 0;
   #peer: WireEnd | undefined;
+  #isUp = true;
 
   /** Joins two ends; an end may be joined to itself. */
   static join(one: WireEnd, other: WireEnd): void {
@@ -35,13 +38,24 @@ export class WireEnd {
 
   /** Is somebody at the other end? */
   get joined(): boolean {
-    return this.#peer !== undefined;
+    return this.#peer?.isUp === true;
+  }
+
+  /** Whether this end leads anywhere: that of the world outside does not at all times. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  set isUp(value: boolean) {
+    if (value === this.#isUp) return;
+    this.#isUp = value;
+    if (this.#peer !== undefined) this.#peer.changes++;
   }
 
   /** Sends frame[0..length) with a number for the receiver. Without anybody at the other end it is lost. */
   send(frame: Uint8Array, length: number, note: number): void {
-    if (this.#peer === undefined) this.lost++;
-    else this.#peer.#arrive(frame, length, note);
+    if (this.#peer?.isUp === true) this.#peer.#arrive(frame, length, note);
+    else this.lost++;
   }
 
   /** The length of the next frame; 0 when there is none. */
@@ -114,11 +128,26 @@ export class Wires {
 
   /** The next end of the wire called `name`. @throws Refusal EBUSY both are taken. */
   end(name: string): WireEnd {
-    const ends = this.#ends.get(name) ?? [];
-    if (ends.length === 2)
+    if (this.#ends.get(name)?.length === 2)
       refuse('EBUSY', `two devices have link "${name}" already, and a wire has two ends`);
+    return this.#add(name, new WireEnd());
+  }
+
+  /**
+   * The other end of the wire called `name`, for the world outside, which is not there yet. @throws Refusal
+   * EINVAL no device has this link, or two have it already.
+   */
+  outside(name: string): WireEnd {
+    const devices = this.#ends.get(name)?.length ?? 0;
+    if (devices !== 1)
+      refuse('EINVAL', `${devices} devices have link "${name}", and a link to the outside is for one`);
     const end = new WireEnd();
-    ends.push(end);
+    end.isUp = false;
+    return this.#add(name, end);
+  }
+
+  #add(name: string, end: WireEnd): WireEnd {
+    const ends = [...(this.#ends.get(name) ?? []), end];
     if (ends.length === 2) WireEnd.join(ends[0]!, end);
     this.#ends.set(name, ends);
     return end;

@@ -1,0 +1,149 @@
+/**
+ * `--link NAME=unix:PATH`: the wire of a network device goes on in a Unix stream socket that another program
+ * listens at. Each frame has its length before it, 4 bytes, big-endian: what QEMU's `-netdev stream` and
+ * passt speak.
+ *
+ * The link is up while there is a connection; when it ends another one is tried every RETRY_MS. Nothing that
+ * a peer does makes this process keep more than a frame of what it sends, and QUEUED_BYTES and the wire's own
+ * ring of what it does not read: what comes then is lost. Who sends a length that no frame has is hung up.
+ */
+import { connect, type Socket } from 'node:net';
+import type { WireEnd } from '../devices/virtio/wire.js';
+import { complain } from './messages.js';
+
+const LENGTH_BYTES = 4;
+const SHORTEST = 14;
+/** The largest MTU of a device, and the header with a VLAN tag. */
+const LONGEST = 65535 + 18;
+/** Bytes that the socket has not taken yet. */
+const QUEUED_BYTES = 1 << 20;
+const RETRY_MS = 1000;
+
+/** One argument of `--link`. */
+export interface LinkArgument {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** @throws Error `text` is not NAME=unix:PATH. */
+export function parseLink(text: string): LinkArgument {
+  const [, name, path] = /^([^=]+)=unix:(.+)$/.exec(text) ?? [];
+  if (name === undefined || path === undefined) throw new Error(`link "${text}" is not like wire0=unix:PATH`);
+  return { name, path };
+}
+
+export class UnixLink {
+  readonly #end: WireEnd;
+  readonly #path: string;
+  #socket: Socket | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  /** The frame that is being received, with its length before it, and how much of both is there. */
+  readonly #frame = Buffer.alloc(LENGTH_BYTES + LONGEST);
+  #received = 0;
+
+  /** Connects `end` to who listens at `path`. @throws Error one sentence: nobody does. */
+  static async connect(end: WireEnd, path: string): Promise<UnixLink> {
+    const link = new UnixLink(end, path);
+    const socket = connect(path);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', (error: NodeJS.ErrnoException) =>
+        reject(new Error(`nobody listens at "${path}": ${error.code}`)),
+      );
+    });
+    link.#take(socket);
+    return link;
+  }
+
+  private constructor(end: WireEnd, path: string) {
+    this.#end = end;
+    this.#path = path;
+  }
+
+  /** Sends the frames that wait, as far as the peer takes them. */
+  step(): void {
+    const socket = this.#socket;
+    if (socket === undefined) this.#end.clear();
+    else while (this.#end.waiting && socket.writableLength < QUEUED_BYTES) this.#send(socket);
+  }
+
+  close(): void {
+    clearTimeout(this.#retry);
+    this.#socket?.removeAllListeners('close').destroy();
+    this.#socket = undefined;
+    this.#end.isUp = false;
+  }
+
+  #send(socket: Socket): void {
+    const length = this.#end.next;
+    const bytes = Buffer.allocUnsafe(LENGTH_BYTES + length);
+    bytes.writeUInt32BE(length, 0);
+    this.#end.peek(bytes, length, LENGTH_BYTES);
+    this.#end.shift();
+    socket.write(bytes);
+  }
+
+  /** A connection is there. */
+  #take(socket: Socket): void {
+    this.#socket = socket.unref();
+    this.#received = 0;
+    this.#end.isUp = true;
+    socket
+      .on('data', (bytes: Buffer) => this.#receive(socket, bytes))
+      // What there is to say is said when it is closed.
+      .on('error', () => {})
+      .on('end', () => socket.destroy())
+      .on('close', () => this.#lose());
+  }
+
+  #lose(): void {
+    this.#socket = undefined;
+    this.#end.isUp = false;
+    complain(`the peer at "${this.#path}" has gone; the link is down until somebody listens there`);
+    this.#try();
+  }
+
+  /** Tries to connect, again and again. */
+  #try(): void {
+    const socket = connect(this.#path);
+    const again = () => {
+      this.#retry = setTimeout(() => this.#try(), RETRY_MS).unref();
+    };
+    socket.once('error', again).once('connect', () => {
+      socket.off('error', again);
+      this.#take(socket);
+    });
+  }
+
+  /** Takes the stream apart. */
+  #receive(socket: Socket, bytes: Buffer): void {
+    for (let at = 0; at < bytes.length && !socket.destroyed; ) {
+      const wanted = this.#wanted();
+      const n = Math.min(wanted - this.#received, bytes.length - at);
+      bytes.copy(this.#frame, this.#received, at, at + n);
+      this.#received += n;
+      at += n;
+      if (this.#received === LENGTH_BYTES) this.#checkLength(socket);
+      if (this.#received === this.#wanted()) this.#deliver();
+    }
+  }
+
+  /** Bytes of the frame with its length, as far as that is known. */
+  #wanted(): number {
+    return this.#received < LENGTH_BYTES ? LENGTH_BYTES : LENGTH_BYTES + this.#frame.readUInt32BE(0);
+  }
+
+  /** After a wrong length nobody knows where the next frame begins. */
+  #checkLength(socket: Socket): void {
+    const length = this.#frame.readUInt32BE(0);
+    if (length <= LONGEST) return;
+    complain(`the peer at "${this.#path}" has sent a frame of ${length} bytes, more than ${LONGEST}`);
+    socket.destroy();
+  }
+
+  #deliver(): void {
+    const length = this.#received - LENGTH_BYTES;
+    if (length >= SHORTEST) this.#end.send(this.#frame.subarray(LENGTH_BYTES), length, 0);
+    this.#received = 0;
+  }
+}
