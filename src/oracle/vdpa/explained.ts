@@ -71,7 +71,19 @@ export const explained: readonly Explained[] = [
       result(ours) === '0' &&
       before.some((each) => each.verb === 'fill' && /^0101.{6}$/.test(each.words[2]!)),
   },
+  {
+    name: 'a ring that makes no sense',
+    reason: 'virtio 1.3 §2.1.2: the device says in its status that it needs a reset',
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'ioctl' &&
+      layoutOf(line)?.name === 'VHOST_VDPA_GET_STATUS' &&
+      kernel.startsWith('0 +0=') &&
+      statusOf(ours) === (statusOf(kernel) | NEEDS_RESET),
+  },
 ];
+
+const NEEDS_RESET = 0x40;
+const statusOf = (answer: string) => Number.parseInt(answer.slice('0 +0='.length), 16);
 
 /** The bytes that a line writes to the device. */
 function messageOf(line: Line): Buffer | undefined {
