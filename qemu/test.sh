@@ -31,11 +31,17 @@ build() {
 		-o "$work/$1" "$here/$1.c"
 }
 
+# What QEMU says of every BAR that it has mapped: an iommufd takes no BAR for DMA, on hardware neither.
+no_peer_to_peer='IOMMU_IOAS_MAP failed: Bad address, PCI BAR
+vfio_container_dma_map(.*-14 (Bad address)
+PCI peer-to-peer transactions on BARs are not supported
+VFIO dma-buf not supported in kernel, using mmap fallback'
+
 # check: QEMU, which ended with $status, and its guest have done what was wanted.
 check() {
 	cat "$work/said" "$work/complaints"
 	[ "$status" = 1 ] || stop "ended with status $status"
-	[ ! -s "$work/complaints" ] || stop "QEMU or the server has complained"
+	! grep -v "$no_peer_to_peer" "$work/complaints" || stop "QEMU or the server has complained"
 	tr -d '\r' <"$work/said" | cmp -s - "$work/wanted" || stop "the guest has said something else"
 }
 

@@ -12,6 +12,7 @@ import { copyDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { guardedCopy } from '../linux/guarded-copy.js';
 import { canGuardHoles } from '../linux/hole-guard.js';
+import { whyNotTraceable } from '../linux/ptrace.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
 import type { FuseOffer } from './probe.js';
 
@@ -92,18 +93,19 @@ function fuse(): Finding[] {
       return `mounted in a namespace of its own, protocol ${offer.major}.${offer.minor}`;
     },
   );
-  const passthrough = finding(
-    'passthrough',
+  const mapped = finding(
+    'mapped BARs',
     false,
-    'needs Linux 6.9 and root; without it BARs cannot be mmapped',
+    'needs Linux 6.11 on x86-64, and ptrace; without it REGION_INFO offers no mmap',
     () => {
       if (offer === undefined) throw new Error('unknown without FUSE');
-      if (!offer.passthrough) throw new Error(`the kernel does not offer it (Linux ${release()})`);
-      if (mode !== 'root') throw new Error('the kernel has it, but for root only');
-      return 'offered, and this is root';
+      if (!offer.mappable) throw new Error(`FUSE does not let files be mapped shared (Linux ${release()})`);
+      const reason = whyNotTraceable();
+      if (reason !== undefined) throw new Error(reason);
+      return 'loads and stores are traced, of programs that map one under `run`';
     },
   );
-  return [mounted, passthrough];
+  return [mounted, mapped];
 }
 
 function unshareProgram(): Finding {

@@ -11,7 +11,8 @@ import { copyDescriptor } from '../linux/fd-identity.js';
 import { socketPair } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
-import { ioctlRule } from '../linux/seccomp.js';
+import { whyNotTraceable } from '../linux/ptrace.js';
+import { ioctlRule, sharedMappingRule } from '../linux/seccomp.js';
 import { spawn } from '../linux/spawn.js';
 import { Change, WaitStates } from '../linux/wait-states.js';
 import type {
@@ -87,7 +88,8 @@ export class LauncherProcess {
   readonly ending: Promise<Ending>;
   readonly pid: number;
   readonly #control: Socket;
-  readonly #states = new WaitStates();
+  /** What becomes of its process, and of those that are traced. */
+  readonly states = new WaitStates();
   #ended = false;
   #failure: LaunchFailure | undefined;
 
@@ -101,7 +103,10 @@ export class LauncherProcess {
     // The lowest numbers are those that the launcher's Node keeps from the processes that it starts.
     const control = lowestFree(inherited);
     const command = [process.execPath, script, String(control), mode, String(process.pid)];
-    const rules = [ioctlRule([...trapped, JOIN])];
+    const rules = [
+      ioctlRule([...trapped, JOIN]),
+      ...(whyNotTraceable() === undefined ? [sharedMappingRule()] : []),
+    ];
     const argv = unshareCommand(mode, [...command, JSON.stringify(rules)]);
     const same = [0, 1, 2, ...inherited].map((fd) => [fd, fd] as const);
     const descriptors = new Map([...same, [control, theirs]]);
@@ -162,7 +167,7 @@ export class LauncherProcess {
     const said = new Promise((resolve) => this.#control.on('close', resolve));
     const timer = setInterval(this.#look, LOOK_MS);
     const changed = new Promise<Omit<Ending, 'failure'>>((resolve) =>
-      this.#states.watch(this.pid, (change, status) => {
+      this.states.watch(this.pid, (change, status) => {
         if (change > Change.DUMPED) return;
         this.#ended = true;
         clearInterval(timer);
@@ -175,7 +180,7 @@ export class LauncherProcess {
     return changed.then((ending) => said.then(() => ({ ...ending, failure: this.#failure })));
   }
 
-  readonly #look = () => this.#states.look();
+  readonly #look = () => this.states.look();
 }
 
 function lowestFree(taken: readonly number[]): number {

@@ -14,13 +14,13 @@ import { enterMountNamespace } from '../linux/namespaces.js';
 export interface FuseOffer {
   readonly major: number;
   readonly minor: number;
-  readonly passthrough: boolean;
+  readonly mappable: boolean;
 }
 
 /** struct fuse_in_header is 40 bytes; fuse_init_in follows: major, minor, max_readahead, flags, flags2. */
 const HEADER = 40;
-/** FUSE_PASSTHROUGH, bit 37 of the flags. */
-const PASSTHROUGH_IN_FLAGS2 = 1 << 5;
+/** FUSE_DIRECT_IO_ALLOW_MMAP, bit 36 of the flags. */
+const MAPPABLE_IN_FLAGS2 = 1 << 4;
 const POLLIN = 1;
 const PATIENCE_MS = 2000;
 
@@ -37,7 +37,7 @@ function offer(): FuseOffer {
   return {
     major: request.readUInt32LE(HEADER),
     minor: request.readUInt32LE(HEADER + 4),
-    passthrough: (request.readUInt32LE(HEADER + 16) & PASSTHROUGH_IN_FLAGS2) !== 0,
+    mappable: (request.readUInt32LE(HEADER + 16) & MAPPABLE_IN_FLAGS2) !== 0,
   };
 }
 

@@ -7,7 +7,11 @@
  * killed with it (launcher.ts) and so is what the command has started (guard.ts).
  */
 import { closeSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { CallListener } from '../linux/call-listener.js';
 import { libc } from '../linux/ffi.js';
+import type { TrapDescriptors } from '../linux/nested-trap.js';
+import { spawn } from '../linux/spawn.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
@@ -16,6 +20,8 @@ import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, keepErrorsBlocking } from './messages.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
+
+const heir = fileURLToPath(new URL('./trap-heir.js', import.meta.url));
 
 /** Runs `command`. Never returns: this process ends with the command's status. */
 export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
@@ -46,6 +52,7 @@ export async function run(command: readonly string[], options: MachineArguments)
     extra: host.entries,
     verbose: options.verbose === true,
     newFd,
+    states: launcher.states,
     faults,
   });
   service.gone.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
@@ -61,6 +68,7 @@ export async function run(command: readonly string[], options: MachineArguments)
 
   const ending = await launcher.ending;
   service.end();
+  if (newFd !== undefined) leaveHeir(newFd);
   return endAs(ending);
 }
 
@@ -81,6 +89,17 @@ function releaseDescriptors(inherited: readonly number[]): void {
   for (const fd of [0, 1]) libc().dup2(nothing, fd);
   closeSync(nothing);
   for (const fd of inherited) libc().close(fd);
+}
+
+/** Processes that outlive us keep making calls that are trapped. A nested server's come to the outer one. */
+function leaveHeir({ listener, calls }: TrapDescriptors): void {
+  if (calls !== listener || new CallListener({ listener, calls }).state === 'ended') return;
+  const descriptors = new Map([[3, listener]]);
+  try {
+    spawn([process.execPath, heir, '3'], {}, descriptors, { session: true });
+  } catch (error) {
+    complain(`processes that go on will miss some system calls: ${(error as Error).message}`);
+  }
 }
 
 /** There will be no command, or no more of it. */

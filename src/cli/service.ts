@@ -11,6 +11,7 @@ import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
+import type { WaitStates } from '../linux/wait-states.js';
 import { Machine } from '../machine/machine.js';
 import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
@@ -27,6 +28,8 @@ export interface ServiceOptions {
   readonly verbose?: boolean;
   /** The descriptors by which ioctls that return new ones are served, with the mounted root directory. */
   readonly newFd?: NewFdDescriptors | undefined;
+  /** What becomes of the processes that are served, when they may be traced. */
+  readonly states?: WaitStates;
   /** What else wakes this thread. */
   readonly watched?: readonly LoopSource[];
   readonly faults: ModelFaults;
@@ -114,7 +117,7 @@ export interface Service {
 export function serveMachine(
   { machine, links, standIn }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
-  { root, extra, verbose, newFd, watched, faults }: ServiceOptions,
+  { root, extra, verbose, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
@@ -124,6 +127,7 @@ export function serveMachine(
     extra: extra ?? [],
     standIn,
     openers: launchMode() === 'root' ? 'users' : 'sessions',
+    ...(newFd !== undefined && states !== undefined && { states }),
     ...(verbose ? { onCall: reporter(root) } : {}),
   };
   const server = new FuseServer(fuse, machine.nodes, options);
@@ -144,7 +148,13 @@ export function serveMachine(
     ready: (between: () => boolean) => server.serve(between),
   }));
   const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
-  const sources = [...requests, ...trapped, doorbellSource(), ...(watched ?? [])];
+  const sources = [
+    ...requests,
+    ...trapped,
+    ...(server.tracer ? [server.tracer] : []),
+    doorbellSource(),
+    ...(watched ?? []),
+  ];
   noteDebugger();
   return {
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),

@@ -48,6 +48,11 @@ export interface Inode {
   readonly node?: DeviceNode;
   /** To whom an open of it is charged; undefined: to whoever opens it. */
   readonly account?: Account | undefined;
+  /**
+   * It is mapped, and has a size of 0 since: then each access raises SIGBUS at once, and no page is asked of
+   * us.
+   */
+  mapped?: boolean;
   /** The open files of this inode: one as a rule, more when it was reopened without a lookup. */
   readonly opens: Set<Opened>;
 }

@@ -42,7 +42,8 @@ interface Polled {
 
 /** One call of a program on a device file, for `trace`. */
 export interface CallRecord {
-  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'flush' | 'release';
+  /** An access is a load or store of a mapped file. */
+  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'flush' | 'release' | 'access';
   /** The node's path below the mount. */
   readonly path: string;
   /** The calling thread; 0 when it is not known. */
@@ -94,7 +95,10 @@ export class FileRequests {
   #opened: Opened | undefined;
   #node: DeviceNode | undefined;
 
-  /** `presented` finds the object behind a descriptor of a thread, or refuses. */
+  /**
+   * `presented` finds the object behind a descriptor of a thread, or refuses; `traceable`: can loads and
+   * stores of a thread be seen?
+   */
   constructor(
     channel: FuseChannel,
     identification: Identification,
@@ -102,13 +106,14 @@ export class FileRequests {
     onCall: ((record: CallRecord) => void) | undefined,
     turns: Turns,
     openers: Openers,
+    traceable: ((tid: number) => boolean) | undefined,
   ) {
     this.#channel = channel;
     this.#identification = identification;
     this.#onCall = onCall;
     this.#turns = turns;
     this.#openers = openers;
-    this.#caller = new ProcessCaller(presented);
+    this.#caller = new ProcessCaller(presented, traceable);
     this.#ioctlData = new ViewCache(channel.requestBytes, wire.IoctlIn.payload);
     this.#readTarget = new ViewCache(channel.replyBytes, wire.Reply.bodyByte);
     this.#writeSource = new ViewCache(channel.requestBytes, wire.WriteIn.payload);

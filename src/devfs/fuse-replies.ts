@@ -53,9 +53,14 @@ export function writeAttributes(reply: Uint32Array, inode: Inode, owner: Owner):
 }
 
 /** The answer to INIT: the lower of both versions, and of the features the few that are used. */
-export function writeInit(request: Uint32Array, reply: Uint32Array, maxWrite: number): number {
+export function writeInit(
+  request: Uint32Array,
+  reply: Uint32Array,
+  maxWrite: number,
+  mappable: boolean,
+): number {
   const { InitIn, InitOut } = wire;
-  const wanted = wire.BIG_WRITES | wire.MAX_PAGES | wire.CACHE_SYMLINKS;
+  const wanted = wire.BIG_WRITES | wire.MAX_PAGES | wire.CACHE_SYMLINKS | (mappable ? wire.INIT_EXT : 0);
   reply.fill(0, BODY, BODY + InitOut.words);
   reply[BODY + InitOut.major] = wire.MAJOR;
   reply[BODY + InitOut.minor] = Math.min(wire.MINOR, request[InitIn.minor]!);
@@ -65,6 +70,7 @@ export function writeInit(request: Uint32Array, reply: Uint32Array, maxWrite: nu
   reply[BODY + InitOut.maxWrite] = maxWrite;
   reply[BODY + InitOut.timeGranularity] = 1;
   reply[BODY + InitOut.maxPages] = PAGES;
+  if (mappable) reply[BODY + InitOut.flags2] = request[InitIn.flags2]! & wire.DIRECT_IO_ALLOW_MMAP;
   return InitOut.words * 4;
 }
 
@@ -116,10 +122,14 @@ function typeOf(name: Name): number {
   return name.target === undefined ? DT_REG : DT_LNK;
 }
 
+function sizeOf({ target, node, mapped }: Inode): number {
+  return target?.length ?? (mapped ? 0 : (node?.extent ?? 0));
+}
+
 function writeAttr(reply: Uint32Array, at: number, inode: Inode, owner: Owner): void {
   const { Attr } = wire;
   set64(reply, at + Attr.ino, inode.id);
-  set64(reply, at + Attr.size, inode.target?.length ?? inode.node?.extent ?? 0);
+  set64(reply, at + Attr.size, sizeOf(inode));
   set64(reply, at + Attr.atime, started);
   set64(reply, at + Attr.mtime, started);
   set64(reply, at + Attr.ctime, started);

@@ -12,22 +12,29 @@
 
 import type { DeviceNode } from '../file/device-node.js';
 import { CallListener } from '../linux/call-listener.js';
+import { childBell } from '../linux/child-bell.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
+import { whyNotTraceable } from '../linux/ptrace.js';
+import type { WaitStates } from '../linux/wait-states.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
 import { type CallRecord, FileRequests, type Ongoing } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
-import { HEADER_BYTES, Opcode, Request } from './fuse-wire.js';
+import { Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
+import { MappedAccess, type Tell } from './mapped-access.js';
 import { NameRequests } from './name-requests.js';
 import type { Openers } from './openers.js';
+import { ProcessCaller } from './process-caller.js';
+import { type RequestKind, requestTable } from './request-table.js';
 import type { StandIn } from './stand-in.js';
+import { Tracer } from './tracer.js';
 import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
 
@@ -57,18 +64,15 @@ export interface FuseServerOptions {
   /** Is told of every call on a device file, after it. */
   readonly onCall?: (record: CallRecord) => void;
   /**
+   * What becomes of processes. With it, programs may map files, and are traced then; the trapped calls must
+   * be served.
+   */
+  readonly states?: WaitStates;
+  /**
    * Reads the connection when this thread cannot. Without it, memory that is backed by one of our own files
    * must not be touched.
    */
   readonly standIn?: StandIn;
-}
-
-/** How requests of one opcode are handled. */
-interface RequestKind {
-  /** Bytes of the header and the fields that are always there; what is shorter is malformed. */
-  readonly least: number;
-  /** @returns what is left to do, when it is not done. */
-  handle(length: number): Ongoing | undefined | void;
 }
 
 /** A request that waits for its turn or for an identification: its bytes, and what is known for it so far. */
@@ -82,6 +86,8 @@ interface SetAside {
 
 export class FuseServer {
   readonly fuseFd: number;
+  /** Serves loads and stores of mapped files; undefined where there is none. */
+  readonly tracer: Tracer | undefined;
   readonly #channel: FuseChannel;
   readonly #standIn: StandIn | undefined;
   readonly #tree: DeviceTree;
@@ -110,7 +116,9 @@ export class FuseServer {
     this.#channel = new FuseChannel(fuseFd, options.standIn);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#identification = new Identification(this.#tree, options.device ?? connectionDevice(fuseFd));
-    const names = new NameRequests(this.#channel, this.#tree, options.owner ?? { uid: 0, gid: 0 });
+    this.tracer = this.#tracerOf(options.states);
+    const owner = options.owner ?? { uid: 0, gid: 0 };
+    const names = new NameRequests(this.#channel, this.#tree, owner, this.tracer !== undefined);
     this.#files = new FileRequests(
       this.#channel,
       this.#identification,
@@ -118,6 +126,7 @@ export class FuseServer {
       options.onCall,
       this.#turns,
       this.#openers,
+      this.tracer && ((tid) => this.tracer!.canTrace(tid)),
     );
     this.#requests = requestTable(names, this.#files, options.standIn);
     process.once('exit', this.#atExit);
@@ -202,7 +211,17 @@ export class FuseServer {
         onCall: this.#onCall,
         failed: (error, what) => this.#log(error, what),
       },
+      this.tracer,
     );
+  }
+
+  #tracerOf(states: WaitStates | undefined): Tracer | undefined {
+    const bell = states && whyNotTraceable() === undefined ? childBell() : undefined;
+    if (bell === undefined) return undefined;
+    const caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
+    const tell: Tell = (tid, path, reason) =>
+      this.#onCall?.({ call: 'access', path, tid, handle: 0, argument: 0, result: -Errno.EIO, reason });
+    return new Tracer(bell, states!, new MappedAccess(this.#identification, this.#turns, caller, tell));
   }
 
   #dispatch(length: number): void {
@@ -224,8 +243,6 @@ export class FuseServer {
   #handle(length: number): Ongoing | undefined | void {
     const opcode = this.#channel.request[Request.opcode]!;
     const kind = this.#requests[opcode];
-    // The kernel does without what we do not know: ACCESS, GETXATTR, LSEEK, STATX and what it will
-    // invent.
     if (kind === undefined) this.#channel.answerError(Errno.ENOSYS);
     else if (length < kind.least)
       refuse('EINVAL', `a FUSE request ${opcode} of ${length} bytes is too short`);
@@ -322,56 +339,6 @@ export class FuseServer {
     this.#resumed = undefined;
     if (!waiting.waits) for (const copy of waiting.copies) this.#identification.closeCopy(copy);
   }
-}
-
-/**
- * What the filesystem answers. OPEN, IOCTL and FLUSH must be here: the kernel would give them up for good
- * after one ENOSYS.
- */
-function requestTable(
-  names: NameRequests,
-  files: FileRequests,
-  standIn: StandIn | undefined,
-): Record<number, RequestKind> {
-  const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
-  const open = () => {
-    standIn?.untilAtWork();
-    return files.open(names.inode());
-  };
-  return {
-    [Opcode.IOCTL]: { least: 72, handle: () => files.ioctl() },
-    [Opcode.READ]: { least: 80, handle: () => files.read() },
-    [Opcode.WRITE]: { least: 80, handle: (length) => files.write(length) },
-    [Opcode.OPEN]: { least: 48, handle: open },
-    [Opcode.FLUSH]: { least: 64, handle: () => files.flush() },
-    [Opcode.RELEASE]: { least: 64, handle: () => files.release() },
-    [Opcode.POLL]: { least: 64, handle: () => files.poll() },
-    [Opcode.LOOKUP]: { least: 42, handle: (length) => names.lookup(length) },
-    [Opcode.FORGET]: { least: 48, handle: () => names.forget() },
-    [Opcode.BATCH_FORGET]: { least: 48, handle: (length) => names.forgetMany(length) },
-    [Opcode.GETATTR]: { least: HEADER_BYTES, handle: () => names.attributes() },
-    [Opcode.SETATTR]: { least: 128, handle: () => names.setAttributes() },
-    [Opcode.FSYNC]: { least: HEADER_BYTES, handle: () => names.sync() },
-    [Opcode.FALLOCATE]: { least: HEADER_BYTES, handle: () => names.allocate() },
-    [Opcode.READLINK]: { least: HEADER_BYTES, handle: () => names.readLink() },
-    [Opcode.OPENDIR]: { least: 48, handle: () => names.openDirectory() },
-    [Opcode.READDIR]: { least: 80, handle: () => names.readDirectory() },
-    [Opcode.RELEASEDIR]: { least: HEADER_BYTES, handle: () => names.closeDirectory() },
-    [Opcode.STATFS]: { least: HEADER_BYTES, handle: () => names.filesystem() },
-    [Opcode.INIT]: { least: 56, handle: () => names.init() },
-    // Requests are answered at once, or as soon as a descriptor is identified: there is nothing to interrupt,
-    // and no reply is due.
-    [Opcode.INTERRUPT]: { least: HEADER_BYTES, handle: () => {} },
-    [Opcode.CREATE]: change,
-    [Opcode.LINK]: change,
-    [Opcode.MKDIR]: change,
-    [Opcode.MKNOD]: change,
-    [Opcode.RENAME]: change,
-    [Opcode.RENAME2]: change,
-    [Opcode.RMDIR]: change,
-    [Opcode.SYMLINK]: change,
-    [Opcode.UNLINK]: change,
-  };
 }
 
 function goOn(): boolean {

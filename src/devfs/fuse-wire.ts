@@ -49,6 +49,9 @@ export const Opcode = {
 export const BIG_WRITES = 1 << 5;
 export const MAX_PAGES = 1 << 22;
 export const CACHE_SYMLINKS = 1 << 23;
+export const INIT_EXT = 1 << 30;
+/** In flags2, which come with INIT_EXT: files of FOPEN_DIRECT_IO may be mapped shared (Linux 6.6). */
+export const DIRECT_IO_ALLOW_MMAP = 1 << 4;
 
 /** OPEN reply flags. */
 export const FOPEN_DIRECT_IO = 1 << 0;
@@ -86,7 +89,7 @@ export const Request = {
 
 /** Words of the bodies of requests, and the byte at which a message's payload starts. */
 export const BatchForgetIn = { count: 10, first: 12, words: 4 } as const;
-export const InitIn = { major: 10, minor: 11, maxReadahead: 12, flags: 13 } as const;
+export const InitIn = { major: 10, minor: 11, maxReadahead: 12, flags: 13, flags2: 14 } as const;
 export const SetattrIn = { valid: 10 } as const;
 export const OpenIn = { flags: 10 } as const;
 export const ReadIn = { handle: 10, offset: 12, size: 14, readFlags: 15 } as const;
@@ -154,6 +157,7 @@ export const InitOut = {
   maxWrite: 5,
   timeGranularity: 6,
   maxPages: 7,
+  flags2: 8,
 } as const;
 /** struct fuse_dirent: the name follows, padded to 8 bytes. */
 export const Dirent = { bytes: 24, ino: 0, next: 2, nameLength: 4, type: 5 } as const;

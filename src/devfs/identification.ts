@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { Account } from '../linux/account.js';
 import { closeInBackground } from '../linux/background-close.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
-import { type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
+import { askAttributes, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { type HeldDescriptor, heldDescriptors, holdCopy } from '../linux/held-descriptors.js';
 import type { DeviceTree, Opened } from './device-tree.js';
@@ -71,6 +71,18 @@ export class Identification {
     return undefined;
   }
 
+  /**
+   * The open file that is mapped where the kernel names this device and inode; undefined when it is none of
+   * ours, or the inode has been opened more than once.
+   */
+  byMapping(device: number, inode: number): Opened | undefined {
+    if (device !== this.#device) return undefined;
+    const opens = this.#tree.inode(inode)?.opens;
+    if (opens?.size !== 1) return undefined;
+    for (const opened of opens) return opened;
+    return undefined;
+  }
+
   /** Finds it out by a nonce; `account` pays for the copy. `done` is called later, from the event loop. */
   byNonce(account: Account, tid: number, fd: number, done: (determined: Determined) => void): void {
     this.#offThread.run((ended) => {
@@ -78,6 +90,30 @@ export class Identification {
         done(determined);
         ended();
       });
+    });
+  }
+
+  /**
+   * Lets the kernel ask for the attributes of the file behind descriptor `fd` of thread `tid`, which have
+   * changed; `account` pays for the copy. `done` is called later, from the event loop, when it has been told,
+   * or the descriptor is gone.
+   */
+  refresh(account: Account, tid: number, fd: number, done: () => void): void {
+    this.#offThread.run((ended) => {
+      const end = () => {
+        done();
+        ended();
+      };
+      try {
+        const copy = holdCopy(account, tid, fd);
+        askAttributes(copy.fd, () => {
+          this.closeCopy(copy);
+          end();
+        });
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        setImmediate(end);
+      }
     });
   }
 

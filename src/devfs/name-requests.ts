@@ -33,15 +33,18 @@ export class NameRequests {
   readonly #channel: FuseChannel;
   readonly #tree: DeviceTree;
   readonly #owner: Owner;
+  readonly #mappable: boolean;
 
-  constructor(channel: FuseChannel, tree: DeviceTree, owner: Owner) {
+  /** `mappable`: files may be mapped shared. */
+  constructor(channel: FuseChannel, tree: DeviceTree, owner: Owner, mappable: boolean) {
     this.#channel = channel;
     this.#tree = tree;
     this.#owner = owner;
+    this.#mappable = mappable;
   }
 
   init(): void {
-    this.#channel.answer(writeInit(this.#channel.request, this.#channel.reply, MAX_TRANSFER));
+    this.#channel.answer(writeInit(this.#channel.request, this.#channel.reply, MAX_TRANSFER, this.#mappable));
   }
 
   lookup(length: number): void {

@@ -42,15 +42,20 @@ const byFuse: Presence = {
 
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
+  readonly #traceable: ((tid: number) => boolean) | undefined;
   #tid = 0;
   #account: Account | undefined;
   #pid: number | undefined;
   #presence = byFuse;
   #recent: ProcessMemory | undefined;
 
-  /** `identify` finds the object behind a descriptor of a thread, or refuses. */
-  constructor(identify: (tid: number, fd: number) => object) {
+  /**
+   * `identify` finds the object behind a descriptor of a thread, or refuses; `traceable`: can its loads and
+   * stores be seen?
+   */
+  constructor(identify: (tid: number, fd: number) => object, traceable?: (tid: number) => boolean) {
     this.#identify = identify;
+    this.#traceable = traceable;
   }
 
   /**
@@ -68,6 +73,10 @@ export class ProcessCaller implements Caller {
   get pid(): number {
     this.#pid ??= this.#tid === 0 ? 0 : processOfThread(this.#tid);
     return this.#pid;
+  }
+
+  get mapsFiles(): boolean {
+    return this.#traceable?.(this.#tid) ?? false;
   }
 
   readMemory(address: number, target: Uint8Array): void {

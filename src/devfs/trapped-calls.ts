@@ -33,9 +33,11 @@ import { type Identification, Undetermined } from './identification.js';
 import { NestedServers } from './nested-servers.js';
 import { accountOf, type Openers } from './openers.js';
 import { ProcessCaller } from './process-caller.js';
+import type { Tracer } from './tracer.js';
 import { Claimed, slice, type Turns } from './turns.js';
 
 const NO_DATA = new Uint8Array(0);
+const PAGE = 4096;
 
 /** A trapped call, and what has been found out and made for it so far. */
 interface Pending {
@@ -68,6 +70,7 @@ export class TrappedCalls implements LoopSource {
   readonly #reports: TrapReports;
   readonly #nested: NestedServers;
   readonly #openers: Openers;
+  readonly #tracer: Tracer | undefined;
   readonly #caller: ProcessCaller;
   /** The call being served. */
   #current: Pending | undefined;
@@ -79,6 +82,7 @@ export class TrappedCalls implements LoopSource {
     turns: Turns,
     openers: Openers,
     reports: TrapReports,
+    tracer?: Tracer,
   ) {
     this.#listener = listener;
     this.#identification = identification;
@@ -86,6 +90,7 @@ export class TrappedCalls implements LoopSource {
     this.#turns = turns;
     this.#reports = reports;
     this.#openers = openers;
+    this.#tracer = tracer;
     this.#nested = new NestedServers(listener, openers);
     this.#caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
   }
@@ -141,6 +146,7 @@ export class TrappedCalls implements LoopSource {
     pending.account = opened.account;
     this.#begin(pending);
     if (this.#turns.claimed(uses)) this.#turns.wait(uses, () => this.#advance(pending));
+    else if (isMapping(pending.call)) this.#map(pending, opened);
     else if (pending.prepared || !returnsNewFd(this.#caller, ints[1]!, args[2]!))
       this.#serve(pending, opened);
     else this.#prepare(pending, opened);
@@ -173,6 +179,24 @@ export class TrappedCalls implements LoopSource {
     } catch (error) {
       if (error instanceof Refusal) return undefined;
       throw error;
+    }
+  }
+
+  /** mmap(2): whoever maps a file of ours is traced from then on, and the kernel makes the mapping. */
+  #map(pending: Pending, opened: Opened): void {
+    const { tid, args } = pending.call;
+    try {
+      const { mapping } = opened.file;
+      if (mapping === undefined || this.#tracer === undefined)
+        refuse('ENODEV', `${opened.inode.path} cannot be mapped`);
+      mapping.check(args[5]!, Math.ceil(args[1]! / PAGE) * PAGE);
+      this.#tracer.trace(tid, opened.account);
+      const pass = () => this.#end(pending, () => this.#listener.pass(pending.call.id));
+      if (opened.inode.mapped) pass();
+      else this.#identification.refresh(opened.account, tid, descriptorOf(pending.call), pass);
+      opened.inode.mapped = true;
+    } catch (error) {
+      this.#fail(pending, opened, error);
     }
   }
 

@@ -49,6 +49,17 @@ export interface EventStream {
   readonly arrivals: number;
 }
 
+/** A file that can be mapped, shared: each load and store becomes a read or write. */
+export interface Mapping {
+  /** May [offset, offset+length) be mapped? @throws Refusal ENODEV, EINVAL, ENXIO when it may not. */
+  check(offset: number, length: number): void;
+  /**
+   * A store of 64 bytes at once, at a multiple of as many. @returns false when it is not taken now. @throws
+   * Refusal.
+   */
+  write64(offset: number, source: Uint8Array): boolean;
+}
+
 /**
  * One open file description. What takes long is returned as Work. Methods and their work throw Refusal, and
  * nothing else.
@@ -62,6 +73,9 @@ export interface OpenFile {
 
   /** Absent: the file is read and written at offsets, and always ready for both. */
   readonly stream?: EventStream | undefined;
+
+  /** Absent: it cannot be mapped. */
+  readonly mapping?: Mapping | undefined;
 
   /**
    * What a call on this file uses: it is not served while another that goes on in slices uses one of these.
@@ -127,6 +141,9 @@ export interface Doorbell {
 export interface Caller {
   /** The process id, for `ls` and for the log; 0 when there is none. */
   readonly pid: number;
+
+  /** Can it map files of ours, so that each load and store arrives? Absent: it cannot. */
+  readonly mapsFiles?: boolean;
 
   /** Reads the caller's memory now. @throws Refusal EFAULT when any byte of it cannot be read. */
   readMemory(address: number, target: Uint8Array): void;

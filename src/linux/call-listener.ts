@@ -41,9 +41,18 @@ export class CallListener {
    * who hands their calls on).
    */
   get state(): 'pending' | 'quiet' | 'ended' {
+    return this.#look(0);
+  }
+
+  /** Waits for a call. @returns false: there will never be one again. */
+  wait(): boolean {
+    return this.#look(-1) !== 'ended';
+  }
+
+  #look(timeout: number): 'pending' | 'quiet' | 'ended' {
     this.#view.setInt32(0, this.calls, true);
     this.#view.setInt32(4, POLLIN, true);
-    if (libc().poll(this.#at, 1, 0) <= 0) return 'quiet';
+    if (libc().poll(this.#at, 1, timeout) <= 0) return 'quiet';
     return this.#view.getUint16(6, true) === POLLIN ? 'pending' : 'ended';
   }
 

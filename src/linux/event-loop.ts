@@ -12,8 +12,9 @@
  * BUSY_MS while they keep coming.
  */
 import { Socket } from 'node:net';
+import { Errno } from './errno.js';
 import { sendSignals } from './eventfd.js';
-import { address, check, libc, loadKoffi } from './ffi.js';
+import { address, check, lastErrno, libc, loadKoffi } from './ffi.js';
 
 /** A descriptor to be watched, and what to do when it is readable. */
 export interface LoopSource {
@@ -122,10 +123,12 @@ class PollSet {
    */
   wait(timeout: number, between: () => boolean): boolean {
     const count = this.#sources.length;
-    // Interrupted by a signal counts as nothing readable: Node's handler for the signal needs a turn.
     this.#pulse?.sleeps();
-    const readable = libc().poll(this.#address, count + 1, timeout) > 0;
+    let found = libc().poll(this.#address, count + 1, timeout);
+    // Interrupted by a signal: a handler has made one of them readable, Node's own or linux/child-bell.ts.
+    if (found < 0 && lastErrno() === Errno.EINTR) found = libc().poll(this.#address, count + 1, 0);
     this.#pulse?.wakes();
+    const readable = found > 0;
     this.backendReady = readable && this.#words[2 * count + 1]! >>> 16 !== 0;
     if (!readable) return false;
     let served = false;

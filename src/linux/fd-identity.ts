@@ -116,6 +116,19 @@ export function connectionDevice(fuseFd: number): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
+const AT_STATX_FORCE_SYNC = 0x2000;
+const STATX_SIZE = 0x200;
+const unread = new Uint8Array(256);
+
+/**
+ * Lets the kernel ask the server of our descriptor `fd` for its file's attributes, on another thread: it may
+ * be this one who answers.
+ */
+export function askAttributes(fd: number, done: () => void): void {
+  const flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
+  libc().statx.async(fd, '', flags, STATX_SIZE, addressOf(unread), done);
+}
+
 function descriptorInfo(tid: number, fd: number): { flags: number; inode: number; mount: number } {
   if (fd < 0) throw notOpen(fd);
   const text = readText(`/proc/${tid}/fdinfo/${fd}`);

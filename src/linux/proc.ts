@@ -53,6 +53,12 @@ export function sessionOf(tid: number): number {
   return tid === 0 ? 0 : Math.max(0, libc().getsid(tid));
 }
 
+/** The process that traces thread `tid`; 0: none does. undefined when the thread is gone. */
+export function tracerOf(tid: number): number | undefined {
+  const id = statusField(tid, 'TracerPid');
+  return id === undefined ? undefined : Number(id);
+}
+
 /** The refusal for a thread that does not exist any more. */
 export function gone(tid: number): Refusal {
   return new Refusal(Errno.ESRCH, `process ${tid} has exited`);

@@ -171,6 +171,39 @@ function isShared(area: Area): area is SharedArea {
   return area.shared !== undefined;
 }
 
+/** A byte of a file that is mapped shared. */
+export interface MappedByte {
+  /** As `deviceNumber` makes it. */
+  readonly device: number;
+  readonly inode: number;
+  readonly offset: number;
+  /** Bytes that are mapped from it on. */
+  readonly length: number;
+}
+
+/** Does the kernel answer questions about one address? */
+export function answersMappedBytes(): boolean {
+  const maps = libc().open('/proc/self/maps', O_RDONLY | O_CLOEXEC, 0);
+  if (maps === -1) return false;
+  const errno = ask(maps, addressOf(page));
+  libc().close(maps);
+  return errno === 0;
+}
+
+/**
+ * What is mapped at `address`, by one question; undefined when it is no file, or not shared, or the kernel
+ * does not answer (before Linux 6.11).
+ */
+export function mappedByte(maps: number, address: number): MappedByte | undefined {
+  if (ask(maps, address) !== 0 || (query[10]! & VMA_SHARED) === 0) return undefined;
+  return {
+    device: deviceNumber(query[18]!, query[19]!),
+    inode: wide(16),
+    offset: wide(14) + address - wide(6),
+    length: wide(8) - address,
+  };
+}
+
 /** Asks for the area that contains `address`, or as `flags` say: 0, or an errno, ENOENT if there is none. */
 function ask(maps: number, address: number, flags = 0): number {
   query.fill(0);

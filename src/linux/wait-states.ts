@@ -33,12 +33,23 @@ export type OnChange = (change: number, status: number) => void;
 
 export class WaitStates {
   readonly #watched = new Map<number, OnChange>();
+  readonly #traced = new Map<number, OnChange>();
   readonly #info = new Int32Array(32);
   readonly #at = addressOf(new Uint8Array(this.#info.buffer));
 
   /** From now on `onChange` is told of process or thread `id`, by `look`, until its end. */
   watch(id: number, onChange: OnChange): void {
     this.#watched.set(id, onChange);
+  }
+
+  /** The same for thread `tid`, which this thread traces; who watches it beside is told of its end too. */
+  watchStops(tid: number, onChange: OnChange): void {
+    this.#traced.set(tid, onChange);
+  }
+
+  /** It is traced no more. */
+  unwatchStops(tid: number): void {
+    this.#traced.delete(tid);
   }
 
   /** Tells all there is. To be called when SIGCHLD has come. */
@@ -48,16 +59,24 @@ export class WaitStates {
       if (id === 0) return;
       if (!this.#take(id)) break;
     }
-    // News of somebody else's child stand before those of ours.
-    for (const id of [...this.#watched.keys()]) while (this.#take(id));
+    // News of somebody else's child stand before those of ours. What a traced one has started is known when
+    // that one has been asked.
+    for (let told = true; told; ) {
+      told = false;
+      for (const id of [...this.#watched.keys(), ...this.#traced.keys()]) told = this.#take(id) || told;
+    }
   }
 
   #take(id: number): boolean {
-    const onChange = this.#watched.get(id);
-    if (onChange === undefined || this.#news(P_PID, id, 0) === 0) return false;
-    const change = this.#info[CODE]!;
-    if (change <= Change.DUMPED) this.#watched.delete(id);
-    onChange(change, this.#info[STATUS]!);
+    const [watches, traces] = [this.#watched.get(id), this.#traced.get(id)];
+    if ((watches ?? traces) === undefined || this.#news(P_PID, id, 0) === 0) return false;
+    const [change, status] = [this.#info[CODE]!, this.#info[STATUS]!];
+    if (change <= Change.DUMPED) {
+      this.#watched.delete(id);
+      this.#traced.delete(id);
+    }
+    traces?.(change, status);
+    watches?.(change, status);
     return true;
   }
 

@@ -2,10 +2,18 @@
  * The files of a machine: for each, which object an open stands for, and which ioctls it has.
  */
 import type { DeviceNode } from '../file/device-node.js';
-import { type Caller, type EventStream, type FileCall, READABLE, WRITABLE } from '../file/open-file.js';
+import {
+  type Caller,
+  type EventStream,
+  type FileCall,
+  type Mapping,
+  READABLE,
+  WRITABLE,
+} from '../file/open-file.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommufdSubsystem } from '../iommufd/subsystem.js';
+import { refuse } from '../linux/errno.js';
 import { openUnbound } from '../uapi/bind-first.js';
 import { DeviceFile } from '../uapi/device-file.js';
 import { contextTable, deviceTable } from '../uapi/ioasid.js';
@@ -83,6 +91,12 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
   };
 }
 
+/** Linux looks for what is at the offset first. */
+const nothingMapped: Mapping = {
+  check: (offset) => refuse('ENXIO', `there is nothing to map at offset ${offset} of an iommufd`),
+  write64: () => false,
+};
+
 /** As a container it differs in how memory is counted by default (`rlimitMode`). */
 function iommufdNode(
   iommufd: IommufdSubsystem,
@@ -95,7 +109,7 @@ function iommufdNode(
     flushes: false,
     open: (caller) => {
       const context = iommufd.open(caller.pid, rlimitMode);
-      return new DeviceFile(context, table, { release: () => context.close() });
+      return new DeviceFile(context, table, { mapping: nothingMapped, release: () => context.close() });
     },
   };
 }

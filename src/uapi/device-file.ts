@@ -4,7 +4,7 @@
  * Every refusal that leaves through it is kept in `lastRefusal`, so that the caller can ask why (EXPLAIN,
  * which every file answers).
  */
-import type { Caller, EventStream, FileCall, IoctlCall, OpenFile } from '../file/open-file.js';
+import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
 import { isWork, type Sliced, type Work } from '../file/work.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
@@ -21,6 +21,8 @@ export interface FileOperations {
   read?(offset: number, target: Uint8Array): number;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
   write?(offset: number, source: Uint8Array, caller: Caller): Sliced<number>;
+  /** As OpenFile.mapping. */
+  readonly mapping?: Mapping;
   /** The events that it is a file of. */
   readonly stream?: EventStream;
   /** As OpenFile.uses. */
@@ -34,6 +36,7 @@ export interface FileOperations {
 export class DeviceFile<T extends object> implements OpenFile {
   readonly object: T;
   readonly stream: EventStream | undefined;
+  readonly mapping: Mapping | undefined;
   readonly uses: ((call: FileCall) => readonly object[]) | undefined;
   lastRefusal: Refusal | undefined;
   readonly #table: IoctlTable<T>;
@@ -44,6 +47,7 @@ export class DeviceFile<T extends object> implements OpenFile {
   constructor(object: T, table: IoctlTable<T>, operations: FileOperations, others?: IoctlHandler<T>) {
     this.object = object;
     this.stream = operations.stream;
+    this.mapping = operations.mapping && checkedMapping(operations, operations.mapping);
     this.uses = operations.uses;
     this.#table = table;
     this.#operations = operations;
@@ -104,4 +108,15 @@ export class DeviceFile<T extends object> implements OpenFile {
     if (error instanceof Refusal) this.lastRefusal = error;
     return error;
   }
+}
+
+/** Who may neither read nor write may not map. */
+function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
+  return {
+    check: (offset, length) => {
+      operations.check?.();
+      mapping.check(offset, length);
+    },
+    write64: (offset, source) => mapping.write64(offset, source),
+  };
 }

@@ -53,6 +53,7 @@ export const DEVICE_FLAGS_PCI = 1 << 1;
 
 export const REGION_INFO_READ = 1 << 0;
 export const REGION_INFO_WRITE = 1 << 1;
+export const REGION_INFO_MMAP = 1 << 2;
 
 export const IRQ_INFO_EVENTFD = 1 << 0;
 export const IRQ_INFO_MASKABLE = 1 << 1;
@@ -89,6 +90,12 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
   return {
     read: (offset, target) => readRegion(device, offset, target),
     write: (offset, source) => writeRegion(device, offset, source),
+    mapping: {
+      check: (offset, length) =>
+        device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
+      write64: (offset, source) =>
+        device.write64(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source),
+    },
     uses: (call) => device.uses(call),
     flush: () => device.flush(),
   };
@@ -121,7 +128,8 @@ function getRegionInfo(device: VfioDevice, caller: Caller, call: IoctlCall): num
   const data = readStruct(caller, call, size);
   const index = getU32(data, at.index);
   const bytes = device.regionSize(index);
-  setU32(data, at.flags, bytes === 0 ? 0 : REGION_INFO_READ | REGION_INFO_WRITE);
+  const mapped = caller.mapsFiles === true && device.mappable(index) ? REGION_INFO_MMAP : 0;
+  setU32(data, at.flags, bytes === 0 ? 0 : REGION_INFO_READ | REGION_INFO_WRITE | mapped);
   setU32(data, at.cap_offset, 0);
   setU64(data, at.size, bytes);
   setU64(data, at.offset, index * REGION_SPAN);

@@ -18,6 +18,8 @@ import type { Interrupts } from './interrupts.js';
 /** Bytes that a portal takes at once, at a multiple of as many. */
 export const PORTAL_WRITE = 64;
 
+const PAGE = 4096;
+
 export class Bars {
   readonly #name: string;
   readonly #model: CalledModel;
@@ -39,6 +41,21 @@ export class Bars {
   /** Bytes of BAR `index`, 0 when there is none. */
   size(index: number): number {
     return this.#bars[index]?.size ?? 0;
+  }
+
+  /** May BAR `index` be mapped, page by page? */
+  mappable(index: number): boolean {
+    return this.size(index) >= PAGE;
+  }
+
+  /**
+   * mmap(2) of [offset, offset+length) of BAR `index`.
+   * @throws Refusal EINVAL when there is none of a page or more, or the range goes past its end.
+   */
+  checkMapping(index: number, offset: number, length: number): void {
+    if (!this.mappable(index)) refuse('EINVAL', `region ${index} of ${this.#name} cannot be mapped`);
+    if (offset + length > this.size(index))
+      refuse('EINVAL', `${length} bytes at ${hex(offset)} go past the ${this.size(index)} of BAR ${index}`);
   }
 
   /**
@@ -76,6 +93,15 @@ export class Bars {
       at = next;
     }
     return end - offset;
+  }
+
+  /**
+   * One write of 64 bytes at a multiple of as many, by MOVDIR64B or ENQCMD to a mapped BAR. @returns false
+   * when the device cannot take it now. @throws Refusal as `read`.
+   */
+  write64(index: number, offset: number, source: Uint8Array): boolean {
+    this.#end(index, offset, source.length);
+    return this.#writeOnce(index, offset, source);
   }
 
   /** Where an access of `length` bytes at `offset` of BAR `index` ends. */

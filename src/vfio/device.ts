@@ -237,6 +237,26 @@ export class VfioDevice implements Driver {
     return this.#bars.size(index);
   }
 
+  /** May region `index` be mapped? */
+  mappable(index: number): boolean {
+    return index < ROM_REGION && this.#bars.mappable(index);
+  }
+
+  /** As Bars.write64. */
+  write64(index: number, offset: number, source: Uint8Array): boolean {
+    this.#hear();
+    try {
+      return this.#bars.write64(index, offset, source);
+    } finally {
+      this.#raiseFailures();
+    }
+  }
+
+  /** As Bars.checkMapping. */
+  checkMapping(index: number, offset: number, length: number): void {
+    this.#bars.checkMapping(index, offset, length);
+  }
+
   /**
    * Fills `target` from byte `offset` of region `index`. @returns the bytes read: fewer at the end of a BAR.
    * @throws Refusal EINVAL for a region that is not there or an offset past the end of a BAR; EFAULT past the

@@ -1,0 +1,352 @@
+/**
+ * MappedAccess: one instruction of a stopped thread that loads from or stores to a mapped file of ours, made
+ * as calls on that file.
+ *
+ * A load is a read of just its bytes, a store a write; what the processor steps over itself (instruction.ts)
+ * reads and writes in aligned pieces of at most 8 bytes. MOVDIR64B and ENQCMD write 64 at once. Where the
+ * file refuses, or nobody knows the instruction, the thread gets its SIGBUS, as without us, and the reason is
+ * told.
+ */
+import { finished } from '../file/work.js';
+import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
+import { goOn, Registers, SIGTRAP, step, Word } from '../linux/ptrace.js';
+import type { Opened } from './device-tree.js';
+import { usedBy } from './file-requests.js';
+import type { Identification } from './identification.js';
+import {
+  type Address,
+  decode,
+  type Instruction,
+  MOST_BYTES,
+  type Operand,
+  type Part,
+} from './instruction.js';
+import type { ProcessCaller } from './process-caller.js';
+import type { TracedProcess } from './traced-process.js';
+import type { Turns } from './turns.js';
+
+const SIGILL = 4;
+const SIGBUS = 7;
+const PAGE = 4096;
+/** The selector of 64-bit code. */
+const CODE_64 = 0x33;
+/** CF, PF, AF, ZF, SF, OF. */
+const ARITHMETIC_FLAGS = 0x8d5;
+const ZERO_FLAG = 0x40;
+const PIECE = 8;
+const MOST_OPERAND = 4096;
+/** Instructions that are remembered, by where they stand. */
+const MOST_KNOWN = 4096;
+
+/** An operand in a mapped file. */
+interface Target {
+  readonly opened: Opened;
+  readonly offset: number;
+}
+
+/** An operand that the processor finds at `place` instead, by its register moved `by` so many bytes. */
+interface Moved {
+  readonly operand: Operand;
+  readonly target: Target;
+  readonly place: number;
+  readonly by: number;
+}
+
+interface Known {
+  readonly bytes: Uint8Array;
+  readonly instruction: Instruction | undefined;
+}
+
+/** Is told why an access to the file at `path` was not made, so that thread `tid` gets a signal. */
+export type Tell = (tid: number, path: string, reason: string) => void;
+
+export class MappedAccess {
+  readonly #identification: Identification;
+  readonly #turns: Turns;
+  readonly #tell: Tell;
+  readonly #caller: ProcessCaller;
+  readonly #registers = new Registers();
+  readonly #code = new Uint8Array(128);
+  readonly #data = new Uint8Array(MOST_OPERAND);
+  readonly #view = new DataView(this.#data.buffer);
+  readonly #known = new Map<number, Known>();
+
+  constructor(identification: Identification, turns: Turns, caller: ProcessCaller, tell: Tell) {
+    this.#identification = identification;
+    this.#turns = turns;
+    this.#caller = caller;
+    this.#tell = tell;
+  }
+
+  /** Thread `tid` has stopped for SIGBUS at `address`. */
+  fault(tid: number, process: TracedProcess, address: number): void {
+    const target = this.#targetAt(process, address);
+    if (target === undefined || !this.#registers.load(tid)) goOn(tid, SIGBUS);
+    else if (!this.#waits(target, () => this.fault(tid, process, address)))
+      this.#attempt(tid, process, target, () => {
+        const at = hex(this.#registers.wide(Word.RIP));
+        const instruction =
+          this.#instruction() ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
+        this.#perform(tid, process, instruction, target, address);
+      });
+  }
+
+  /** Thread `tid` has stopped for SIGILL: MOVDIR64B or ENQCMD on a processor that has none. */
+  illegal(tid: number, process: TracedProcess): void {
+    this.#caller.begin(tid, process.account);
+    const instruction = this.#registers.load(tid) ? this.#instruction() : undefined;
+    const target =
+      instruction?.kind === 'store64'
+        ? this.#targetAt(process, this.#registers.wide(instruction.target))
+        : undefined;
+    if (instruction?.kind !== 'store64' || target === undefined) goOn(tid, SIGILL);
+    else if (!this.#waits(target, () => this.illegal(tid, process)))
+      this.#attempt(tid, process, target, () => {
+        this.#store64(instruction, target);
+        this.#advance(tid, instruction);
+      });
+  }
+
+  /** Makes the access; where that is refused the thread gets SIGBUS. */
+  #attempt(tid: number, { account }: TracedProcess, { opened }: Target, access: () => void): void {
+    this.#caller.begin(tid, account);
+    try {
+      access();
+    } catch (error) {
+      const reason = error instanceof Refusal ? error.reason : String((error as Error).stack);
+      this.#tell(tid, opened.inode.path, reason);
+      goOn(tid, SIGBUS);
+    }
+  }
+
+  /** Another call goes on with the file: later. @returns whether that is so. */
+  #waits({ opened }: Target, again: () => void): boolean {
+    const objects = usedBy(opened.file, 'write');
+    if (!this.#turns.claimed(objects)) return false;
+    this.#turns.wait(objects, again);
+    return true;
+  }
+
+  #targetAt(process: TracedProcess, address: number): Target | undefined {
+    const byte = process.mapped(address);
+    const opened = byte && this.#identification.byMapping(byte.device, byte.inode);
+    return opened && { opened, offset: byte!.offset };
+  }
+
+  /** The instruction that the thread, whose registers are loaded, has stopped at. */
+  #instruction(): Instruction | undefined {
+    if ((this.#registers.words[Word.CS]! & 0xffff) !== CODE_64) return undefined;
+    const at = this.#registers.wide(Word.RIP);
+    const length = this.#readCode(at);
+    const known = this.#known.get(at);
+    if (known?.bytes.every((byte, i) => byte === this.#code[i])) return known.instruction;
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+    const instruction = decode(this.#code.slice(0, length));
+    this.#known.set(at, { bytes: this.#code.slice(0, instruction?.length ?? length), instruction });
+    return instruction;
+  }
+
+  /** Reads the instruction at `at`, which may end where memory does. @returns the bytes read. */
+  #readCode(at: number): number {
+    const inPage = Math.min(MOST_BYTES, PAGE - (at % PAGE));
+    for (const length of [MOST_BYTES, inPage]) {
+      try {
+        this.#caller.readMemory(at, this.#code.subarray(0, length));
+        return length;
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+      }
+    }
+    return 0;
+  }
+
+  #perform(
+    tid: number,
+    process: TracedProcess,
+    instruction: Instruction,
+    target: Target,
+    address: number,
+  ): void {
+    switch (instruction.kind) {
+      case 'load':
+        this.#read(target, 0, instruction.size);
+        this.#setPart(instruction.target, instruction.size, instruction.signed);
+        break;
+      case 'store':
+        if ('source' in instruction) this.#takePart(instruction.source);
+        else this.#putWords(instruction.low, instruction.high);
+        this.#write(target, 0, instruction.size);
+        break;
+      case 'store64':
+        this.#store64(instruction, target);
+        break;
+      case 'step':
+        this.#step(tid, process, instruction, address);
+        return;
+    }
+    this.#advance(tid, instruction);
+  }
+
+  #advance(tid: number, { length }: Instruction): void {
+    this.#registers.add(Word.RIP, length);
+    this.#registers.store(tid);
+    goOn(tid, 0);
+  }
+
+  /** Fills the data from `at` on. @throws Refusal. */
+  #read({ opened, offset }: Target, at: number, length: number): void {
+    const bytes = this.#data.subarray(at, at + length);
+    const done = opened.file.read(this.#caller, offset + at, bytes);
+    if (done < length) refuse('EFAULT', `byte ${hex(offset + at + done)} of the file is none of a BAR`);
+  }
+
+  /**
+   * Writes the data from `at` on. What the device does not take is lost, as on a bus. @returns whether it has
+   * taken it. @throws Refusal EIO when there is no device to be reached.
+   */
+  #write({ opened, offset }: Target, at: number, length: number): boolean {
+    try {
+      finished(opened.file.write(this.#caller, offset + at, this.#data.slice(at, at + length)));
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.errno === Errno.EIO) throw error;
+      return false;
+    }
+  }
+
+  #setPart({ word, byte, size }: Part, read: number, signed: boolean): void {
+    const { words } = this.#registers;
+    const low = this.#extended(read, signed);
+    const high = read === 8 ? this.#view.getInt32(4, true) : signed && low < 0 ? -1 : 0;
+    if (size === 8) {
+      words[word] = low;
+      words[word + 1] = high;
+    } else if (size === 4) {
+      words[word] = low;
+      words[word + 1] = 0;
+    } else {
+      const mask = (size === 2 ? 0xffff : 0xff) << (8 * byte);
+      words[word] = (words[word]! & ~mask) | ((low << (8 * byte)) & mask);
+    }
+  }
+
+  #extended(size: number, signed: boolean): number {
+    if (size >= 4) return this.#view.getInt32(0, true);
+    if (size === 2) return signed ? this.#view.getInt16(0, true) : this.#view.getUint16(0, true);
+    return signed ? this.#view.getInt8(0) : this.#view.getUint8(0);
+  }
+
+  #takePart({ word, byte }: Part): void {
+    const { words } = this.#registers;
+    this.#putWords(words[word]! >>> (8 * byte), words[word + 1]!);
+  }
+
+  #putWords(low: number, high: number): void {
+    this.#view.setInt32(0, low, true);
+    this.#view.setInt32(4, high, true);
+  }
+
+  #store64(instruction: Instruction & { kind: 'store64' }, target: Target): void {
+    if (target.offset % 64 !== 0)
+      refuse('EINVAL', `64 bytes at ${hex(target.offset)} of the file are not aligned`);
+    const source = this.#addressOf(instruction.source);
+    this.#caller.readMemory(source, this.#data.subarray(0, 64));
+    const taken = target.opened.file.mapping?.write64(target.offset, this.#data.slice(0, 64)) ?? false;
+    if (!instruction.enqueues) return;
+    const { words } = this.#registers;
+    words[Word.EFLAGS] = (words[Word.EFLAGS]! & ~ARITHMETIC_FLAGS) | (taken ? 0 : ZERO_FLAG);
+  }
+
+  #addressOf({ base, index, scale, displacement }: Address): number {
+    const [from, times] = [base, index].map((word) => (word < 0 ? 0 : this.#registers.signed(word)));
+    return from! + times! * scale + displacement;
+  }
+
+  /** Lets the processor do it, on scratch memory in place of what is mapped. */
+  #step(
+    tid: number,
+    process: TracedProcess,
+    instruction: Instruction & { kind: 'step' },
+    fault: number,
+  ): void {
+    const moved: Moved[] = [];
+    for (const operand of instruction.operands) {
+      const address = this.#addressOf(operand.address);
+      const target = this.#targetAt(process, address);
+      if (target === undefined) continue;
+      if (operand.mover < 0 || operand.size === 0 || operand.size > PAGE || moved.length === 2)
+        refuse('EOPNOTSUPP', `the access at ${hex(fault)} is of a kind that is not known`);
+      const place = process.scratch(tid, this.#caller, moved.length) + (address % PAGE);
+      moved.push({ operand, target, place, by: place - address });
+    }
+    if (moved.length === 0) refuse('EOPNOTSUPP', `nothing of ours is accessed at ${hex(fault)}`);
+    for (const { operand, target, place, by } of moved) {
+      if (operand.reads) this.#pieces(target, operand.size, (at, length) => this.#read(target, at, length));
+      if (operand.reads) this.#caller.writeMemory(place, this.#data.subarray(0, operand.size));
+      this.#registers.add(operand.mover, by);
+    }
+    this.#stepped(tid, moved);
+  }
+
+  #stepped(tid: number, moved: readonly Moved[]): void {
+    const registers = this.#registers;
+    const masked = moved.some(({ operand }) => operand.masked);
+    const kept = masked ? this.#written(tid, moved) : undefined;
+    registers.store(tid);
+    const signal = step(tid);
+    if (signal === 0 || !registers.load(tid)) return;
+    for (const { operand, by } of moved) registers.add(operand.mover, -by);
+    registers.store(tid);
+    if (signal === SIGTRAP) {
+      for (const { operand, target, place } of moved) {
+        if (!operand.writes) continue;
+        this.#caller.readMemory(place, this.#data.subarray(0, operand.size));
+        this.#pieces(target, operand.size, (at, length) => this.#writeKept(target, at, length, kept));
+      }
+    }
+    goOn(tid, signal === SIGTRAP ? 0 : signal);
+  }
+
+  /** Which bytes of a masked store are stored: those that it changes in one of two patterns. */
+  #written(tid: number, moved: readonly Moved[]): Uint8Array {
+    const before = this.#registers.words.slice();
+    const changed = new Uint8Array(MOST_OPERAND);
+    for (const pattern of [0x00, 0xff]) {
+      for (const { operand, place } of moved) {
+        if (!operand.masked) continue;
+        this.#caller.writeMemory(place, this.#data.fill(pattern, 0, operand.size).subarray(0, operand.size));
+        this.#registers.words.set(before);
+        this.#registers.store(tid);
+        step(tid);
+        this.#caller.readMemory(place, this.#data.subarray(0, operand.size));
+        for (let i = 0; i < operand.size; i++) if (this.#data[i] !== pattern) changed[i] = 1;
+      }
+    }
+    this.#registers.words.set(before);
+    return changed;
+  }
+
+  /** Writes those bytes of a piece that are stored: all, or runs of them. */
+  #writeKept(target: Target, at: number, length: number, kept: Uint8Array | undefined): void {
+    if (kept === undefined) {
+      this.#write(target, at, length);
+      return;
+    }
+    for (let from = at; from < at + length; from++) {
+      if (kept[from] === 0) continue;
+      let end = from;
+      while (end < at + length && kept[end] === 1) end++;
+      this.#write(target, from, end - from);
+      from = end;
+    }
+  }
+
+  /** Cuts `size` bytes into pieces that lie in aligned words of 8 of the file. */
+  #pieces({ offset }: Target, size: number, piece: (at: number, length: number) => void): void {
+    for (let at = 0; at < size; ) {
+      const length = Math.min(size - at, PIECE - ((offset + at) % PIECE));
+      piece(at, length);
+      at += length;
+    }
+  }
+}

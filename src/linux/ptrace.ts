@@ -1,0 +1,200 @@
+/**
+ * ptrace(2), as far as a tracer of SIGBUS needs it (x86-64): a thread is seized, stops by signals and events,
+ * is looked at and goes on. All of it by the thread that has seized it.
+ *
+ * Registers are struct user_regs_struct as 32-bit words, two for each, low half first; `Word` says which.
+ */
+import { readFileSync } from 'node:fs';
+import { Errno, Refusal } from './errno.js';
+import { addressOf, lastErrno, libc } from './ffi.js';
+import { answersMappedBytes } from './process-areas.js';
+
+const SINGLESTEP = 9;
+const GETREGS = 12;
+const SETREGS = 13;
+const CONT = 7;
+const DETACH = 17;
+const GETEVENTMSG = 0x4201;
+const GETSIGINFO = 0x4202;
+const SEIZE = 0x4206;
+const LISTEN = 0x4208;
+
+/** PTRACE_O_TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC: what a traced thread starts is traced as well. */
+const OPTIONS = 0x1e;
+
+export const SIGTRAP = 5;
+
+/** PTRACE_EVENT_*, above the signal in the status of a stop. */
+export const Event = { FORK: 1, VFORK: 2, CLONE: 3, EXEC: 4, STOP: 128 } as const;
+
+/** Places of registers in struct user_regs_struct, in words. */
+export const Word = {
+  R15: 0,
+  R14: 2,
+  R13: 4,
+  R12: 6,
+  RBP: 8,
+  RBX: 10,
+  R11: 12,
+  R10: 14,
+  R9: 16,
+  R8: 18,
+  RAX: 20,
+  RCX: 22,
+  RDX: 24,
+  RSI: 26,
+  RDI: 28,
+  ORIG_RAX: 30,
+  RIP: 32,
+  CS: 34,
+  EFLAGS: 36,
+  RSP: 38,
+} as const;
+
+const REGISTER_WORDS = 54;
+
+const GETSIGMASK = 0x420a;
+const SETSIGMASK = 0x420b;
+/** SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV as bits of a signal set. */
+const RAISED_BY_INSTRUCTIONS = 0x4d8;
+const P_PID = 1;
+const WSTOPPED = 2;
+const WALL = 0x40000000;
+const CLD_TRAPPED = 4;
+const mask = new Int32Array(32);
+const maskAt = addressOf(new Uint8Array(mask.buffer));
+
+/** siginfo_t as 32-bit words: signal 0, code 2, address 4. */
+const info = new Int32Array(32);
+const infoAt = addressOf(new Uint8Array(info.buffer));
+const message = new Uint32Array(32);
+const messageAt = addressOf(new Uint8Array(message.buffer));
+
+/**
+ * Why loads and stores of other processes cannot be traced here; undefined when they can, as far as can be
+ * told without a try.
+ */
+export function whyNotTraceable(): string | undefined {
+  if (process.arch !== 'x64') return `the instructions of ${process.arch} are not known`;
+  if (!answersMappedBytes())
+    return 'the kernel does not tell what is mapped at an address (before Linux 6.11)';
+  const scope = yamaScope();
+  if (scope > (process.geteuid?.() === 0 ? 2 : 1)) return `kernel.yama.ptrace_scope is ${scope}`;
+  return undefined;
+}
+
+/** kernel.yama.ptrace_scope; 0 where there is none. */
+function yamaScope(): number {
+  try {
+    return Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'latin1'));
+  } catch {
+    return 0;
+  }
+}
+
+/** A set of registers. */
+export class Registers {
+  readonly words = new Int32Array(REGISTER_WORDS);
+  readonly #at = addressOf(new Uint8Array(this.words.buffer));
+
+  /** @returns false: the thread is gone. */
+  load(tid: number): boolean {
+    return libc().ptrace(GETREGS, tid, 0, this.#at) === 0;
+  }
+
+  store(tid: number): boolean {
+    return libc().ptrace(SETREGS, tid, 0, this.#at) === 0;
+  }
+
+  /** The 64-bit register at `word`; exact for addresses. */
+  wide(word: number): number {
+    return (this.words[word]! >>> 0) + (this.words[word + 1]! >>> 0) * 2 ** 32;
+  }
+
+  /** The same, as a signed number: for an index. */
+  signed(word: number): number {
+    return (this.words[word]! >>> 0) + this.words[word + 1]! * 2 ** 32;
+  }
+
+  /** `value` is exact: below 2^53 on either side of 0. */
+  set(word: number, value: number): void {
+    const high = Math.floor(value / 2 ** 32);
+    this.words[word] = value - high * 2 ** 32;
+    this.words[word + 1] = high;
+  }
+
+  /** Adds to the 64-bit register at `word`, whose value is exact. */
+  add(word: number, difference: number): void {
+    this.set(word, this.signed(word) + difference);
+  }
+}
+
+/**
+ * This thread becomes the tracer of `tid`, which does not notice.
+ * @throws Refusal EPERM it has another, or may not be traced; ESRCH it is gone.
+ */
+export function seize(tid: number): void {
+  if (libc().ptrace(SEIZE, tid, 0, OPTIONS) !== -1) return;
+  const errno = lastErrno();
+  const why = errno === Errno.EPERM ? 'it is traced already, or may not be' : 'it is gone';
+  throw new Refusal(errno, `thread ${tid} cannot be traced: ${why}`);
+}
+
+/** A stopped thread goes on; `signal` is delivered to it, 0 none. */
+export function goOn(tid: number, signal: number): void {
+  libc().ptrace(CONT, tid, 0, signal);
+}
+
+/** A thread in a group stop stays in it, as it would untraced. */
+export function stayStopped(tid: number): void {
+  libc().ptrace(LISTEN, tid, 0, 0);
+}
+
+/**
+ * A stopped thread does one instruction. Signals that come meanwhile wait, but for those that the instruction
+ * itself raises.
+ * @returns the signal of the stop that it has come to: SIGTRAP when all went well; 0: the thread is gone.
+ */
+export function step(tid: number): number {
+  libc().ptrace(GETSIGMASK, tid, 8, maskAt);
+  const [low, high] = [mask[0]!, mask[1]!];
+  mask[0] = ~RAISED_BY_INSTRUCTIONS;
+  mask[1] = -1;
+  libc().ptrace(SETSIGMASK, tid, 8, maskAt);
+  const signal = libc().ptrace(SINGLESTEP, tid, 0, 0) === 0 ? stopOf(tid) : 0;
+  mask[0] = low;
+  mask[1] = high;
+  libc().ptrace(SETSIGMASK, tid, 8, maskAt);
+  return signal;
+}
+
+/** Waits for the stop of a thread that is to do one instruction. @returns its signal; 0: it is gone. */
+function stopOf(tid: number): number {
+  info[4] = 0;
+  const waited = libc().waitid(P_PID, tid, infoAt, WSTOPPED | WALL) === 0 && info[2] === CLD_TRAPPED;
+  return waited ? info[6]! & 0x7f : 0;
+}
+
+/** A stopped thread is traced no more, and goes on. */
+export function letGo(tid: number): void {
+  libc().ptrace(DETACH, tid, 0, 0);
+}
+
+/** The id of what a thread has started, after Event.FORK, VFORK and CLONE. */
+export function startedBy(tid: number): number {
+  return libc().ptrace(GETEVENTMSG, tid, 0, messageAt) === 0 ? message[0]! : 0;
+}
+
+/** A signal that a thread has stopped for. */
+export interface StoppingSignal {
+  /** si_code: above 0 the kernel has sent it. */
+  readonly code: number;
+  /** si_addr, of a fault. */
+  readonly address: number;
+}
+
+/** @returns undefined: the thread is gone. */
+export function signalOf(tid: number): StoppingSignal | undefined {
+  if (libc().ptrace(GETSIGINFO, tid, 0, infoAt) !== 0) return undefined;
+  return { code: info[2]!, address: (info[4]! >>> 0) + (info[5]! >>> 0) * 2 ** 32 };
+}

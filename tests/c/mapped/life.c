@@ -1,0 +1,101 @@
+/* Threads, children and mappings that come, move and go. */
+#define _GNU_SOURCE
+#include "mapped.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 4, ROUNDS = 200 };
+
+static void *counts(void *argument)
+{
+	volatile uint32_t *word = (volatile uint32_t *)(bar + 64 * (uintptr_t)argument);
+
+	for (uint32_t i = 1; i <= ROUNDS; i++) {
+		*word = i;
+		CHECK(*word == i);
+	}
+	return NULL;
+}
+
+static void threads(void)
+{
+	pthread_t all[THREADS];
+
+	for (uintptr_t i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&all[i], NULL, counts, (void *)i) == 0);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_join(all[i], NULL) == 0);
+}
+
+static int status_of(pid_t child)
+{
+	int status;
+
+	CHECK(waitpid(child, &status, 0) == child);
+	return status;
+}
+
+/* A child shares the mapping; what it becomes by exec is another program; its end is its parent's to see. */
+static void forks(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		counts((void *)1);
+		_exit(7);
+	}
+	counts((void *)2);
+	CHECK(WEXITSTATUS(status_of(child)) == 7);
+	child = fork();
+	if (child == 0)
+		execl("/bin/sh", "sh", "-c", "kill -KILL $$", (char *)NULL);
+	CHECK(WTERMSIG(status_of(child)) == 9);
+	child = vfork();
+	if (child == 0)
+		execl("/bin/true", "true", (char *)NULL);
+	CHECK(status_of(child) == 0);
+	counts((void *)3);
+}
+
+static void moved(void)
+{
+	const int both = PROT_READ | PROT_WRITE;
+	volatile uint8_t *first = bar;
+	uint8_t *room = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	*(volatile uint32_t *)(first + PAGE + 8) = 0x1234;
+	CHECK(munmap((void *)first, PAGE) == 0);
+	CHECK(*(volatile uint32_t *)(first + PAGE + 8) == 0x1234);
+	bar = mremap((void *)(first + PAGE), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+	CHECK(bar == room);
+	CHECK(*(volatile uint32_t *)(bar + 8) == 0x1234);
+	/* Memory where the device was is memory. */
+	CHECK(mmap((void *)(first + PAGE), PAGE, both, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	      first + PAGE);
+	*(volatile uint32_t *)(first + PAGE + 8) = 1;
+	CHECK(*(volatile uint32_t *)(bar + 8) == 0x1234);
+	/* The mapping keeps the device when its descriptor is closed. */
+	CHECK(close(device) == 0);
+	*(volatile uint32_t *)(bar + 8) = 0x4321;
+	CHECK(*(volatile uint32_t *)(bar + 8) == 0x4321);
+}
+
+/* What cannot be mapped is refused as by the kernel. */
+static void refused(void)
+{
+	const off_t config = 7ll << 40;
+	const int both = PROT_READ | PROT_WRITE;
+
+	CHECK(mmap(NULL, PAGE, both, MAP_SHARED, device, config) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, PAGE, both, MAP_SHARED, device, BAR_BYTES) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, BAR_BYTES + 1, both, MAP_SHARED, device, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, PAGE, both, MAP_SHARED, device, 1ll << 40) == MAP_FAILED && errno == EINVAL);
+}
+
+const struct task life_tasks[] = {
+	{ "threads", threads }, { "forks", forks }, { "moved", moved }, { "refused", refused },
+	{ NULL, NULL },
+};
