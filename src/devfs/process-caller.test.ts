@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { finish } from '../file/work.js';
+import { finish, isWork, type Work } from '../file/work.js';
 import { account, Child } from '../testkit/child.js';
+import { FakeFile } from '../testkit/mounted.js';
 import { refused } from '../testkit/refused.js';
 import { ProcessCaller } from './process-caller.js';
 
@@ -51,4 +52,22 @@ test('a caller in a pid namespace that cannot be seen is refused what needs its 
   refused(() => finish(caller.memory(4096, 4096, 1)), 'EPERM', reason);
   refused(() => caller.fileMemory(3, 0, 4096, 1), 'EPERM', reason);
   refused(() => caller.eventfd(3), 'EPERM', reason);
+});
+
+test('a file that the caller cannot be given is released in slices, and then the call is refused', () => {
+  const done: string[] = [];
+  const file = Object.assign(new FakeFile(1), {
+    *release(): Work<void> {
+      done.push('drained');
+      yield;
+      done.push('released');
+    },
+  });
+  caller.begin(child.pid, account);
+  const work = caller.install(file);
+  assert.ok(isWork(work));
+  assert.equal(work.next().done, false);
+  assert.deepEqual(done, ['drained']);
+  refused(() => work.next(), 'EOPNOTSUPP', /^only a program that `ioasid run` has started/);
+  assert.deepEqual(done, ['drained', 'released']);
 });

@@ -7,12 +7,12 @@
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
-import { finished, type Work } from '../file/work.js';
+import { failing, type Sliced, type Work } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Account } from '../linux/account.js';
 import { doorbellOf } from '../linux/doorbells.js';
-import { hex, refuse } from '../linux/errno.js';
+import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
@@ -25,18 +25,15 @@ export interface Presence {
   /** Returns when the calling thread has been the same, and waiting, up to now. @throws Refusal ESRCH. */
   confirm(): void;
   /** As Caller.install. */
-  install(file: OpenFile): number;
+  install(file: OpenFile): Sliced<number>;
 }
 
 /** A call that came as a FUSE request. */
 const byFuse: Presence = {
   confirm: () => undefined,
   install: (file) => {
-    finished(file.release());
-    return refuse(
-      'EOPNOTSUPP',
-      'only a program that `ioasid run` has started can be given a new descriptor, where seccomp lets it',
-    );
+    const who = 'only a program that `ioasid run` has started can be given a new descriptor';
+    return failing(file.release(), new Refusal(Errno.EOPNOTSUPP, `${who}, where seccomp lets it`));
   },
 };
 
@@ -118,7 +115,7 @@ export class ProcessCaller implements Caller {
     return object;
   }
 
-  install(file: OpenFile): number {
+  install(file: OpenFile): Sliced<number> {
     return this.#presence.install(file);
   }
 

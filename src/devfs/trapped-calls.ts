@@ -15,7 +15,7 @@
  */
 
 import type { OpenFile } from '../file/open-file.js';
-import { finished, isWork, type Work } from '../file/work.js';
+import { failing, isWork, type Sliced, type Work } from '../file/work.js';
 import type { Account } from '../linux/account.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
@@ -276,7 +276,7 @@ export class TrappedCalls implements LoopSource {
     else this.#blanks.close(made, answer);
   }
 
-  #install(pending: Pending, file: OpenFile): number {
+  #install(pending: Pending, file: OpenFile): Sliced<number> {
     try {
       const blank = pending.blank ?? refuse('ENFILE', 'the server has no descriptor left to hand over');
       const number = this.#listener.give(pending.call.id, blank.fd);
@@ -285,8 +285,7 @@ export class TrappedCalls implements LoopSource {
       pending.installed = blank;
       return number;
     } catch (error) {
-      finished(file.release());
-      throw error;
+      return failing(file.release(), error);
     }
   }
 

@@ -185,8 +185,8 @@ export interface Caller {
 
   /**
    * Puts a new descriptor, close-on-exec, into the calling process that means `file`: what
-   * VFIO_GROUP_GET_DEVICE_FD and IOMMU_FAULT_QUEUE_ALLOC do. `file` is taken over in any case: when this
-   * fails, it has been released.
+   * VFIO_GROUP_GET_DEVICE_FD and IOMMU_FAULT_QUEUE_ALLOC do. `file` is taken over in any case: before this
+   * fails, it is released, and where that takes long it is work.
    *
    * Call it last, after everything that may be refused and after the caller's struct has been found writable
    * (write back what is there): a descriptor that the caller has cannot be taken away again. The ioctl must
@@ -194,12 +194,12 @@ export interface Caller {
    *
    *     caller.writeMemory(call.arg, struct);
    *     const file = new DeviceFile(queue, queueTable, { release: () => queue.close() });
-   *     putS32(struct, at, caller.install(file));
+   *     putS32(struct, at, yield* workOf(caller.install(file)));
    *     caller.writeMemory(call.arg, struct);
    *
    * @returns the descriptor's number in the caller.
    * @throws Refusal EOPNOTSUPP when this caller cannot be given any: it does not run under `ioasid run`;
    * EMFILE, ENFILE no room for one; ESRCH the caller was killed meanwhile.
    */
-  install(file: OpenFile): number;
+  install(file: OpenFile): Sliced<number>;
 }

@@ -53,6 +53,17 @@ function* afterwards<T, U>(work: Work<T>, use: (result: T) => U): Work<U> {
   return use(yield* work);
 }
 
+/** Does what is left of undoing a call, then throws what it has been refused with. */
+export function failing(undo: Sliced<void>, refusal: unknown): Work<never> {
+  if (!isWork(undo)) throw refusal;
+  return undone(undo, refusal);
+}
+
+function* undone(undo: Work<void>, refusal: unknown): Work<never> {
+  yield* undo;
+  throw refusal;
+}
+
 /**
  * Does every step of a release, whatever the steps before it throw; then throws what the first of those did.
  * As `release` (linux/invariant.ts), for steps that take long or are many. They may be made while they are

@@ -13,6 +13,7 @@ import { LauncherProcess } from '../cli/launcher-process.js';
 import { FuseServer } from '../devfs/fuse-server.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
+import { finished } from '../file/work.js';
 import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
 import { newFdIoctls } from '../uapi/new-fd.js';
@@ -91,7 +92,7 @@ class MadeFile implements OpenFile {
     caller.readMemory(arg, name);
     if (name.toString('latin1') !== 'device')
       refuse('ENODEV', `there is no device ${name.toString('latin1')}`);
-    return caller.install(new MadeFile());
+    return finished(caller.install(new MadeFile()));
   }
 
   /** The argument is the address of {u32 size, u32 flags, u32 number, s32 fd}. */
@@ -105,10 +106,10 @@ class MadeFile implements OpenFile {
     caller.writeMemory(arg, bytes);
     if (flags & KILL_BEFORE) process.kill(caller.pid, 'SIGKILL');
     const file = new MadeFile();
-    view.setInt32(12, caller.install(file), true);
+    view.setInt32(12, finished(caller.install(file)), true);
     view.setUint32(8, file.number, true);
     if (flags & KILL_AFTER) process.kill(caller.pid, 'SIGKILL');
-    if (flags & TWICE) caller.install(new MadeFile());
+    if (flags & TWICE) finished(caller.install(new MadeFile()));
     caller.writeMemory(arg, bytes);
     return 0;
   }

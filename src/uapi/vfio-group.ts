@@ -1,6 +1,6 @@
 /** The ABI of a VFIO group file, and of the device files that are opened through it. */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import type { Work } from '../file/work.js';
+import { type Work, workOf } from '../file/work.js';
 import { IommufdContext } from '../iommufd/context.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { Container } from '../vfio/container.js';
@@ -94,7 +94,7 @@ function* getDeviceFd(group: VfioGroup, caller: Caller, call: IoctlCall): Work<n
   group.find(readName(caller, call.arg));
   yield* group.openDevice(caller.pid);
   const operations = { ...regionOperations(group.device), release: () => group.closeDevice() };
-  return caller.install(new DeviceFile(group.device, groupedIoctls, operations));
+  return yield* workOf(caller.install(new DeviceFile(group.device, groupedIoctls, operations)));
 }
 
 /** A NUL-terminated string of at most a page. */

@@ -4,7 +4,7 @@
  */
 
 import type { Caller } from '../../file/open-file.js';
-import { finish } from '../../file/work.js';
+import { finish, finished } from '../../file/work.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import { PAGE_SIZE } from '../../iommu/page-table.js';
 import { requireEnd, sameMemory } from '../../iommu-test/user-memory.js';
@@ -32,10 +32,8 @@ export function createAccess(context: IommufdContext, { caller, data, respond }:
     finish(context.closeAccess(access));
     throw error;
   }
-  const fd = caller.install(
-    new DeviceFile(access, new Map(), { release: () => context.closeAccess(access) }),
-  );
-  setU32(data, CreateAccessStruct.at.out_access_fd, fd);
+  const file = new DeviceFile(access, new Map(), { release: () => context.closeAccess(access) });
+  setU32(data, CreateAccessStruct.at.out_access_fd, finished(caller.install(file)));
   respond();
 }
 

@@ -7,7 +7,7 @@
  * place (EFAULT), except where it would leave behind an object without a name.
  */
 import type { Caller, OpenFile } from '../../file/open-file.js';
-import { finished, type Sliced } from '../../file/work.js';
+import { failing, type Sliced, type Work, workOf } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -85,12 +85,15 @@ export function requireZero(data: Uint8Array, at: number, what: string): void {
 }
 
 /** Stores a reply that names a new object; where it has no place the object goes again. */
-export function respondOrDestroy(context: IommufdContext, object: IommufdObject, command: Command): number {
+export function respondOrDestroy(
+  context: IommufdContext,
+  object: IommufdObject,
+  command: Command,
+): Sliced<number> {
   try {
     command.respond();
-  } catch (error) {
-    finished(context.objects.destroy(object.id));
-    throw error;
+  } catch (refusal) {
+    return failing(context.objects.destroy(object.id), refusal);
   }
   return 0;
 }
@@ -100,30 +103,29 @@ export function respondOrDestroy(context: IommufdContext, object: IommufdObject,
  * number in the field at `fdAt`. Where the reply has no place, or the caller cannot be given a descriptor,
  * file and object go again.
  */
-export function respondWithFile(
+export function* respondWithFile(
   context: IommufdContext,
   object: IommufdObject,
   command: Command,
   fdAt: number,
   file: OpenFile,
-): number {
+): Work<number> {
   try {
-    respondOrRelease(command, file);
-    setU32(command.data, fdAt, command.caller.install(file));
-  } catch (error) {
-    finished(context.objects.destroy(object.id));
-    throw error;
+    setU32(command.data, fdAt, yield* workOf(install(command, file)));
+  } catch (refusal) {
+    yield* workOf(context.objects.destroy(object.id));
+    throw refusal;
   }
   command.respond();
   return 0;
 }
 
-/** A first reply, without the descriptor: a descriptor that the caller has cannot be taken away again. */
-function respondOrRelease(command: Command, file: OpenFile): void {
+/** A first reply comes before, without the descriptor: one that the caller has cannot be taken away again. */
+function install(command: Command, file: OpenFile): Sliced<number> {
   try {
     command.respond();
-  } catch (error) {
-    finished(file.release());
-    throw error;
+  } catch (refusal) {
+    return failing(file.release(), refusal);
   }
+  return command.caller.install(file);
 }

@@ -5,6 +5,7 @@
  * Faults come in groups, which are read whole and answered by their cookie. A write is a list of answers,
  * which ends with the first bad one.
  */
+import type { Sliced } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { FaultQueue } from '../../iommufd/fault-queue.js';
 import type { PageRequest } from '../../iommufd/hardware.js';
@@ -45,7 +46,7 @@ export const faultQueueIoctls = {
   },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function faultQueueAlloc(context: IommufdContext, command: Command): number {
+function faultQueueAlloc(context: IommufdContext, command: Command): Sliced<number> {
   const { data } = command;
   const { at } = FaultAllocStruct;
   requireZero(data, at.flags, 'FAULT_QUEUE_ALLOC flags');

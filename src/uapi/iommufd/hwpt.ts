@@ -1,7 +1,7 @@
 /**
  * The ioctls of an HWPT: alloc, and the invalidation of what it caches of its user's tables.
  */
-import type { Work } from '../../file/work.js';
+import { type Work, workOf } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { NestedHwpt } from '../../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../../iommufd/objects.js';
@@ -53,7 +53,7 @@ function* hwptAlloc(context: IommufdContext, command: Command): Work<number> {
   const userData = new UserData(command.caller, type, Number(given.data_uptr), length);
   const hwpt = yield* context.allocHwpt(dev_id, pt_id, flags, userData, given.fault_id);
   setU32(data, at.out_hwpt_id, hwpt.id);
-  return respondOrDestroy(context, hwpt, command);
+  return yield* workOf(respondOrDestroy(context, hwpt, command));
 }
 
 /** As in Linux, the caller is told how many entries were handled whether all went well or not. */

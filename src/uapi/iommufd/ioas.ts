@@ -99,7 +99,7 @@ export const ioasIoctls = {
   },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function ioasAlloc(context: IommufdContext, command: Command): number {
+function ioasAlloc(context: IommufdContext, command: Command): Sliced<number> {
   requireZero(command.data, IoasAllocStruct.at.flags, 'IOAS_ALLOC flags');
   const ioas = context.allocIoas();
   setU32(command.data, IoasAllocStruct.at.out_ioas_id, ioas.id);

@@ -2,6 +2,7 @@
  * Queues of a vIOMMU's events: the ioctl that makes one, and the events that its user reads: a header each,
  * and what belongs to the event's type.
  */
+import type { Sliced } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { Vevent, VeventQueue } from '../../iommufd/vevent-queue.js';
 import { refuse } from '../../linux/errno.js';
@@ -31,7 +32,7 @@ export const veventQueueIoctls = {
   IOMMU_VEVENTQ_ALLOC: { nr: 0x93, struct: VeventqAllocStruct, last: 'out_veventq_fd', handle: veventqAlloc },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function veventqAlloc(context: IommufdContext, command: Command): number {
+function veventqAlloc(context: IommufdContext, command: Command): Sliced<number> {
   const { data } = command;
   const { at } = VeventqAllocStruct;
   const type = getU32(data, at.type);

@@ -2,6 +2,7 @@
  * The ioctls of a vIOMMU: its making, its devices, its queues. What a machine invalidates goes through
  * HWPT_INVALIDATE.
  */
+import type { Sliced } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { UserData } from '../../iommufd/user-data.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -45,7 +46,7 @@ export const viommuIoctls = {
   IOMMU_HW_QUEUE_ALLOC: { nr: 0x94, struct: HwQueueAllocStruct, last: 'length', handle: hwQueueAlloc },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function viommuAlloc(context: IommufdContext, command: Command): number {
+function viommuAlloc(context: IommufdContext, command: Command): Sliced<number> {
   const { caller, data } = command;
   const { at } = ViommuAllocStruct;
   const { type, dev_id, hwpt_id, data_len, data_uptr } = ViommuAllocStruct.decode(data);
@@ -57,7 +58,7 @@ function viommuAlloc(context: IommufdContext, command: Command): number {
   return respondOrDestroy(context, viommu, command);
 }
 
-function vdeviceAlloc(context: IommufdContext, command: Command): number {
+function vdeviceAlloc(context: IommufdContext, command: Command): Sliced<number> {
   const { data } = command;
   const { viommu_id, dev_id, virt_id } = VdeviceAllocStruct.decode(data);
   const vdevice = context.allocVdevice(viommu_id, dev_id, virt_id);
@@ -65,7 +66,7 @@ function vdeviceAlloc(context: IommufdContext, command: Command): number {
   return respondOrDestroy(context, vdevice, command);
 }
 
-function hwQueueAlloc(context: IommufdContext, command: Command): number {
+function hwQueueAlloc(context: IommufdContext, command: Command): Sliced<number> {
   const { data } = command;
   const { at } = HwQueueAllocStruct;
   const { viommu_id, type, index, nesting_parent_iova: iova, length } = HwQueueAllocStruct.decode(data);
