@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Account } from '../linux/account.js';
 import { Child } from '../testkit/child.js';
-import { Mounted, mountingIsAllowed, until } from '../testkit/mounted.js';
+import { Cmd, ioctl, Mounted, mountingIsAllowed, until } from '../testkit/mounted.js';
 import { openFiles } from './file-requests.js';
+import { waitingBytes } from './set-aside.js';
 
 const O_RDWR = 2;
+const ENOMEM = 12;
+const MIB = 2 ** 20;
 const ENFILE = 23;
 const timeout = 60_000;
 
@@ -47,5 +50,36 @@ if (mountingIsAllowed(import.meta.url)) {
     await until(() => account.holds['open files'] === rest);
     assert.ok((await open('plain')) >= 0);
     account.give(openFiles, rest);
+  });
+
+  test('who has as much waiting to be written as he may is ENOMEM; what waits is done, closes too', {
+    timeout,
+  }, async () => {
+    // One file each: the kernel lets one write at a time be under way on an inode.
+    const fds = [await open('plain'), await open('plain')] as const;
+    const files = mounted.plain.files.slice(-2);
+    const source = await child.map(MIB);
+    const aside = (name: string, fd: number, ...rest: number[]) =>
+      child.order<number>('callAside', name, fd, ...rest);
+    const work = fds.map((fd) => aside('ioctl', fd, ioctl(0, Cmd.WORK, 0), 0));
+    await until(() => files.every(({ working }) => working));
+    const account = Account.of(opener);
+    const others = (waitingBytes.total * 3) / 4 - 2 * MIB;
+    account.take(waitingBytes, others);
+    const long = aside('pwrite', fds[0], source, MIB, 0);
+    await until(() => account.holds['bytes of waiting calls']! > others);
+    assert.equal(await aside('pwrite', fds[1], source, MIB, 0), -1);
+    assert.equal(mounted.calls.at(-1)!.result, -ENOMEM);
+    assert.match(
+      mounted.calls.at(-1)!.reason!,
+      /^what user \d+ has opened holds \d+ bytes of waiting calls /,
+    );
+    const short = aside('pwrite', fds[1], source, 100, 0);
+    for (const fd of fds) await child.call('close', fd);
+    for (const file of files) file.working = false;
+    assert.deepEqual(await Promise.all([...work, long, short]), [0, 0, MIB, 100]);
+    assert.equal(account.holds['bytes of waiting calls'], others);
+    account.give(waitingBytes, others);
+    await until(() => files.every(({ releases }) => releases === 1));
   });
 }

@@ -63,6 +63,8 @@ export interface Ongoing {
   /** What it uses. */
   readonly objects: readonly object[];
   readonly work: Work<number | void>;
+  /** How much of the request is needed on: not what was to be written. */
+  readonly bytes: number;
   /** Makes it the request being served again, when its bytes are in the channel. */
   resume(): void;
   /** The work is done. */
@@ -136,7 +138,10 @@ export class FileRequests {
     if (outSize > inSize) requestBytes.fill(0, wire.IoctlIn.payload + inSize, wire.IoctlIn.payload + outSize);
     call.data = this.#ioctlData.of(size);
     const result = opened.file.ioctl(this.#caller, call);
-    if (isWork(result)) return this.#ongoing(result, (value) => this.#answerIoctl(Number(value), outSize));
+    if (isWork(result)) {
+      const answer = (value: number | void) => this.#answerIoctl(Number(value), outSize);
+      return this.#ongoing(result, answer, wire.IoctlIn.payload + size);
+    }
     return this.#answerIoctl(result, outSize);
   }
 
@@ -319,11 +324,11 @@ export class FileRequests {
     return isWork(result) ? this.#ongoing(result, answer) : void answer();
   }
 
-  #ongoing(work: Ongoing['work'], answer: Ongoing['answer']): Ongoing {
+  #ongoing(work: Ongoing['work'], answer: Ongoing['answer'], bytes: number = wire.HEADER_BYTES): Ongoing {
     const [call, path, handle, argument] = [this.#call!, this.#path, this.#handle, this.#argument];
     const account = this.account;
     const resume = () => this.#about(call, path, handle, argument, account);
-    return { objects: this.uses, work, answer, resume };
+    return { objects: this.uses, work, bytes, answer, resume };
   }
 
   #about(call: CallRecord['call'], path: string, handle: number, argument: number, account: Account): void {

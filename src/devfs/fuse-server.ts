@@ -17,12 +17,11 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
-import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { whyNotTraceable } from '../linux/ptrace.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import { BlankFiles } from './blank-files.js';
-import { DeviceTree, type Opened, type TreeEntry } from './device-tree.js';
+import { DeviceTree, type TreeEntry } from './device-tree.js';
 import { type CallRecord, FileRequests, type Ongoing } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
@@ -33,6 +32,7 @@ import { NameRequests } from './name-requests.js';
 import type { Openers } from './openers.js';
 import { ProcessCaller } from './process-caller.js';
 import { type RequestKind, requestTable } from './request-table.js';
+import { SetAside } from './set-aside.js';
 import type { StandIn } from './stand-in.js';
 import { Tracer } from './tracer.js';
 import { TrappedCalls } from './trapped-calls.js';
@@ -46,9 +46,6 @@ export type { Owner } from './fuse-replies.js';
 const BATCH = 64;
 const ENDED = -1;
 const MAX_LOGGED = 1000;
-/** Bytes of a struct, as far as the number of an ioctl can say (_IOC_SIZEBITS). */
-const MAX_STRUCT = 1 << 14;
-
 export interface FuseServerOptions {
   /** Entries beside the device nodes. */
   readonly extra?: readonly TreeEntry[];
@@ -73,15 +70,6 @@ export interface FuseServerOptions {
    * must not be touched.
    */
   readonly standIn?: StandIn;
-}
-
-/** A request that waits for its turn or for an identification: its bytes, and what is known for it so far. */
-interface SetAside {
-  readonly bytes: Uint8Array;
-  readonly answers: Map<number, Opened | Refusal>;
-  readonly copies: HeldDescriptor[];
-  /** Something is still being found out. */
-  waits: boolean;
 }
 
 export class FuseServer {
@@ -230,7 +218,7 @@ export class FuseServer {
     this.#files.next();
     try {
       const ongoing = this.#handle(length);
-      if (ongoing) this.#goOn(ongoing, length);
+      if (ongoing) this.#goOn(ongoing);
     } catch (error) {
       if (error instanceof Undetermined) this.#setAside(error.fd, length);
       else if (error instanceof Claimed) this.#wait(error.objects, length);
@@ -250,22 +238,21 @@ export class FuseServer {
   }
 
   /** Most are done in their first slice. */
-  #goOn(ongoing: Ongoing, length: number): void {
+  #goOn(ongoing: Ongoing): void {
     const { requestBytes } = this.#channel;
     let result = slice(ongoing.work);
     if (result !== undefined) {
       ongoing.answer(result.value);
       return;
     }
-    // What a handler has written lies behind the request, where the kernel has sent nothing.
-    let bytes = requestBytes.slice(0, length + MAX_STRUCT);
+    let bytes = requestBytes.slice(0, ongoing.bytes);
     this.#turns.goOn(ongoing.objects, () => {
       requestBytes.set(bytes);
       ongoing.resume();
       try {
         result = slice(ongoing.work);
         if (result !== undefined) ongoing.answer(result.value);
-        else bytes = requestBytes.slice(0, length + MAX_STRUCT);
+        else bytes = requestBytes.slice(0, ongoing.bytes);
         return result !== undefined;
       } catch (error) {
         this.#fail(error);
@@ -304,25 +291,28 @@ export class FuseServer {
   /** Keeps the request until it can use what it would, `objects` beside what its file uses. */
   #wait(objects: readonly object[], length: number): void {
     const waiting = this.#kept(length);
+    if (waiting === undefined) return;
     this.#turns.wait([...this.#files.uses, ...objects], () => this.#resume(waiting));
   }
 
-  /** A copy of the request being served, with what has been found out for it. */
-  #kept(length: number): SetAside {
-    const kept: SetAside = this.#resumed ?? {
-      bytes: this.#channel.requestBytes.slice(0, length),
-      answers: new Map(),
-      copies: [],
-      waits: true,
-    };
-    kept.waits = true;
-    return kept;
+  /** The request being served, to be dispatched again; undefined when it has been refused instead. */
+  #kept(length: number): SetAside | undefined {
+    try {
+      const bytes = this.#channel.requestBytes.subarray(0, length);
+      const kept = this.#resumed ?? new SetAside(bytes, this.#files.account);
+      kept.waits = true;
+      return kept;
+    } catch (refusal) {
+      this.#fail(refusal);
+      return undefined;
+    }
   }
 
   /** Keeps the request until descriptor `fd` is identified. */
   #setAside(fd: number, length: number): void {
     const { request } = this.#channel;
     const waiting = this.#kept(length);
+    if (waiting === undefined) return;
     this.#identification.byNonce(this.#files.account, request[Request.pid]!, fd, ({ answer, copy }) => {
       waiting.answers.set(fd, answer);
       if (copy !== undefined) waiting.copies.push(copy);
@@ -337,7 +327,7 @@ export class FuseServer {
     this.#resumed = waiting;
     this.#dispatch(waiting.bytes.length);
     this.#resumed = undefined;
-    if (!waiting.waits) for (const copy of waiting.copies) this.#identification.closeCopy(copy);
+    if (!waiting.waits) waiting.end((copy) => this.#identification.closeCopy(copy));
   }
 }
 
