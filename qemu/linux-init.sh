@@ -74,7 +74,7 @@ storage() {
 verify() {
 	fio --name=verify --directory=/mnt --size="${megabytes}m" --bsrange=512-256k --rw=randrw \
 		--loops="$loops" --ioengine=libaio --iodepth=32 --direct=1 --numjobs=2 \
-		--verify=crc32c --verify_fatal=1 --output=/fio.log || { cat /fio.log; fail fio; }
+		--verify=crc32c --verify_fatal=1 --eta=never --output=/fio.log || { cat /fio.log; fail fio; }
 	rm /mnt/verify*
 	say "fio has verified what it wrote"
 }
