@@ -16,7 +16,7 @@ const MACHINE = [
 ];
 const COMMAND_LINE = [
   ...['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'random.trust_cpu=on'],
-  // Emulated time stamp counters are no clock.
+  // Emulated time stamp counters are no clock, and on a busy machine the timer may come late.
   ...['tsc=unstable', 'clocksource=hpet', 'no_timer_check'],
 ];
 

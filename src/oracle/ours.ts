@@ -66,7 +66,8 @@ interface Buffer {
 
 class Executor {
   readonly #process: InProcess;
-  readonly #descriptors = new Map<string, number>();
+  /** A name that is given again stands for the new until that is closed. */
+  readonly #descriptors = new Map<string, number[]>();
   readonly #buffers = new Map<string, Buffer>();
   readonly #values = new Map<string, bigint>();
   readonly #struct: Buffer;
@@ -101,7 +102,7 @@ class Executor {
         return this.#descriptor(first, this.#process.dup(this.#fd(second)));
       case 'close':
         this.#process.close(this.#fd(first));
-        this.#descriptors.delete(first);
+        this.#descriptors.get(first)?.pop();
         return '0';
       case 'buf':
         this.#buffers.set(first, this.#allocate(Number(second), Number(third)));
@@ -231,7 +232,7 @@ class Executor {
   #takeResult(line: IoctlLine, result: string): string {
     const save = line.saves.find(({ offset }) => offset === 'result');
     if (save === undefined || !/^\d/.test(result)) return result;
-    this.#descriptors.set(save.name, Number(result));
+    this.#descriptor(save.name, Number(result));
     return 'fd';
   }
 
@@ -242,7 +243,7 @@ class Executor {
       if (offset === 'result') continue;
       const value = this.#saved(offset, size === 'fd' ? 4 : size);
       if (size === 'fd') {
-        this.#descriptors.set(name, Number(value));
+        this.#descriptor(name, Number(value));
         fdAt = offset;
       } else this.#values.set(name, value);
     }
@@ -272,11 +273,11 @@ class Executor {
   }
 
   #fd(name: string): number {
-    return this.#descriptors.get(name) ?? NO_FD;
+    return this.#descriptors.get(name)?.at(-1) ?? NO_FD;
   }
 
   #descriptor(name: string, fd: number): string {
-    this.#descriptors.set(name, fd);
+    this.#descriptors.set(name, [...(this.#descriptors.get(name) ?? []), fd]);
     return '0';
   }
 

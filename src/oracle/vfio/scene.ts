@@ -142,7 +142,8 @@ function settleRocker(scene: DeviceScene): void {
   scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 20, flags: 0x21, index: 2 }, { fd: DEVICE_FD });
   scene.write(0x10n, 0n, 4);
   for (const register of [0x18n, 0x28n]) scene.write(register, 0n, 8);
-  scene.write(0x30n, 0n, 4);
+  // The lower half of what is written by halves.
+  for (const register of [0x18n, 0x30n]) scene.write(register, 0n, 4);
 }
 
 /** The place of a capability's byte. */
