@@ -1,7 +1,7 @@
 /**
  * What the programs of the oracles do: generate sequences, ask both sides, report.
  *
- *     [--runs N] [--seed S] [--parts PART,...] [--shrink N] [--record FILE]
+ *     [--runs N | --full] [--seed S] [--parts PART,...] [--shrink N] [--record FILE]
  *
  * They exit with 1 when a difference is left that nobody has explained.
  */
@@ -20,6 +20,8 @@ export interface Oracle<Part extends string> {
   readonly sequences: (parts: readonly Part[]) => fc.Arbitrary<Sequence>;
   /** How many sequences are compared when nothing is said. */
   readonly runs: number;
+  /** How many make 100,000 calls. Absent: as many as `runs`. */
+  readonly full?: number;
   /** Sequences that share one boot of the kernel. */
   readonly batch: number;
   readonly meant: readonly Explained[];
@@ -36,8 +38,12 @@ interface Settings<Part> {
   readonly record: string | undefined;
 }
 
-export async function compareWith<Part extends string>(oracle: Oracle<Part>): Promise<void> {
-  const options = settings(oracle);
+/** @param words the options. */
+export async function compareWith<Part extends string>(
+  oracle: Oracle<Part>,
+  words = process.argv.slice(2),
+): Promise<void> {
+  const options = settings(oracle, words);
   const keep = options.record !== undefined;
   const comparison = new Comparison(oracle.kernel, oracle.ours, { meant: oracle.meant, keep });
   await compareAll(oracle, comparison, options);
@@ -49,10 +55,15 @@ export async function compareWith<Part extends string>(oracle: Oracle<Part>): Pr
   process.exitCode = findings.length === 0 ? 0 : 1;
 }
 
-function settings<Part extends string>({ parts, runs }: Oracle<Part>): Settings<Part> {
+function settings<Part extends string>(
+  { parts, runs, full = runs }: Oracle<Part>,
+  args: readonly string[],
+): Settings<Part> {
   const { values } = parseArgs({
+    args: [...args],
     options: {
-      runs: { type: 'string', default: `${runs}` },
+      runs: { type: 'string' },
+      full: { type: 'boolean', default: false },
       seed: { type: 'string', default: `${Date.now() % 1_000_000_000}` },
       parts: { type: 'string', default: parts.join() },
       shrink: { type: 'string', default: '1' },
@@ -63,7 +74,7 @@ function settings<Part extends string>({ parts, runs }: Oracle<Part>): Settings<
     .split(',')
     .map((name) => parts.find((each) => each === name) ?? fail(`there is no part ${name}: ${parts.join()}`));
   return {
-    runs: Number(values.runs),
+    runs: Number(values.runs ?? (values.full ? full : runs)),
     seed: Number(values.seed),
     parts: chosen,
     shrunk: Number(values.shrink),

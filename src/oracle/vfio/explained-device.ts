@@ -73,7 +73,7 @@ export const explainedOfDevices: readonly Explained[] = [
       isCall(line, 'VFIO_DEVICE_FEATURE') &&
       (Number(field(line, 'flags')) & FEATURE_MASK) === FEATURE_DMA_BUF &&
       (Number(field(line, 'flags')) & FEATURE_SET) === 0 &&
-      ['0', 'EINVAL', 'EFAULT'].includes(kernel) &&
+      ['0', 'EINVAL', 'EFAULT', 'ENODEV'].includes(kernel) &&
       ours === 'ENOTTY',
   },
   {
@@ -97,6 +97,32 @@ export const explainedOfDevices: readonly Explained[] = [
       device(difference) === 'edu' &&
       !difference.before.some(({ verb }) => verb === 'await') &&
       differsOnly(difference, ({ name, at }) => name === undefined && at >= 0x98n && at < 0xa0n),
+  },
+];
+
+/** Of calls on real files, which FUSE stands before (`--served`). */
+export const explainedOfFiles: readonly Explained[] = [
+  {
+    name: 'mappings of files',
+    reason:
+      'no BAR here can be mapped: a shared mapping of a file without pages is ENODEV, a private one faults',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'mmap' &&
+      ['0', 'EINVAL', 'ENODEV'].includes(kernel) &&
+      ours === (line.words[4]!.includes('p') ? '0' : 'ENODEV'),
+  },
+  {
+    name: 'the offset of a file',
+    reason: 'a FUSE file without offsets has no pread either, so lseek moves the offset of every file',
+    matches: ({ line, kernel }) => line.verb === 'lseek' && kernel === 'ESPIPE',
+  },
+  {
+    name: 'parts of a transfer',
+    reason: 'FUSE asks for all parts of a preadv at once; vfio-pci is asked for one after the other',
+    goesOn: true,
+    matches: ({ line }) =>
+      line.verb === 'preadv' && line.words.slice(2).filter((part) => part !== '0').length > 1,
   },
 ];
 

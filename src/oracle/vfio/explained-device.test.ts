@@ -1,0 +1,95 @@
+/** An explanation is of one difference, and of nothing that is like it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Difference, explanation } from '../compare.js';
+import { type Line, number, plain } from '../language.js';
+import { call, type LayoutName } from '../layouts.js';
+import { explainedOfDevices, explainedOfFiles } from './explained-device.js';
+
+const open = (group: number) => plain('open', 'g', `/dev/vfio/${group}`);
+
+function why(line: Line, kernel: string, ours: string, ...before: readonly Line[]): string | undefined {
+  const difference: Difference = { at: before.length, line, before, answers: [], kernel, ours };
+  return explanation(difference, explainedOfDevices)?.name;
+}
+
+const ask = (name: LayoutName, fields: Record<string, number>, address?: number) =>
+  call(name, fields, {
+    fd: /IOMMU|EXTENSION/.test(name) ? 'c' : 'dev',
+    ...(address !== undefined && { address: number(address) }),
+  });
+
+test('a BAR that can be mapped may differ in that, and in nothing else', () => {
+  const info = ask('VFIO_DEVICE_GET_REGION_INFO', { argsz: 32, index: 0 });
+  assert.equal(
+    why(info, '0 +4=07000000 +16=00001000', '0 +4=03000000 +16=00001000'),
+    'BARs that can be mapped',
+  );
+  assert.equal(
+    why(info, '0 +0=280000000f000000 +16=00400000', '0 +4=03000000 +16=00400000'),
+    'BARs that can be mapped',
+  );
+  assert.equal(why(info, '0 +4=07000000 +16=00001000', '0 +4=03000000 +16=00002000'), undefined);
+  assert.equal(why(info, '0 +4=07000000', '0 +4=01000000'), undefined);
+  assert.equal(why(info, 'EINVAL', '0 +4=03000000'), undefined);
+  const config = ask('VFIO_DEVICE_GET_REGION_INFO', { argsz: 32, index: 7 });
+  assert.equal(why(config, '0 +4=07000000', '0 +4=03000000'), undefined);
+});
+
+test('GET_INFO of a container may lack the capability of migration, and nothing else', () => {
+  const info = ask('VFIO_IOMMU_GET_INFO', { argsz: 0x80 });
+  const head = '0 +4=0300000000102040 +16=18000000';
+  const theirs =
+    `${head} +24=0200010038000000 +40=00100000 +48=00000010 +56=0300010048000000ffff0000 ` +
+    '+72=01000100 +80=02000000 +96=ffffdffe';
+  const ours = `${head} +24=0300010028000000ffff0000 +40=01000100 +48=02000000 +64=ffffdffe`;
+  assert.equal(why(info, theirs, ours), 'the migration capability of type1');
+  assert.equal(why(info, theirs, ours.replace('ffff0000', 'feff0000')), undefined);
+  assert.equal(why(info, '0 +0=78000000', '0 +0=58000000'), 'the migration capability of type1');
+  assert.equal(why(info, '0 +0=78000000', '0 +0=60000000'), undefined);
+});
+
+test('of extensions two may differ, each in one way', () => {
+  const extension = (number: number) => ask('VFIO_CHECK_EXTENSION', {}, number);
+  assert.equal(why(extension(4), '0', '1'), 'coherence of DMA');
+  assert.equal(why(extension(10), '1', '0'), 'new addresses for what is mapped');
+  for (const n of [1, 3, 9]) assert.equal(why(extension(n), '1', '0'), undefined);
+  assert.equal(why(extension(4), '1', '0'), undefined);
+});
+
+test('bytes that are read may differ where there is no capability, and where edu has kept them', () => {
+  const read = (place: string, length: number) => plain('pread', 'dev', place, length);
+  const unassigned = 'bytes of configuration space that are of no capability';
+  assert.equal(why(read('$msix+0x8', 5), '5 01100000ec', '5 0110000000', open(2)), unassigned);
+  assert.equal(why(read('$msix+0x8', 5), '5 02100000ec', '5 0110000000', open(2)), undefined);
+  assert.equal(why(read('$msix+0x8', 5), '5 01100000ec', '5 0110000000', open(3)), undefined);
+  const kept = 'registers that edu keeps from one program to the next';
+  assert.equal(why(read('152', 4), '4 04000000', '4 00000000', open(1)), kept);
+  assert.equal(why(read('144', 4), '4 04000000', '4 00000000', open(1)), undefined);
+  assert.equal(
+    why(read('152', 4), '4 04000000', '4 00000000', open(1), plain('await', 'dev', 152, 1)),
+    undefined,
+  );
+  const link = 'the link of an integrated endpoint';
+  assert.equal(why(read('$exp+0xc', 2), '2 1104', '2 0000', open(3)), link);
+  assert.equal(why(read('$exp+0x8', 2), '2 1104', '2 0000', open(3)), undefined);
+});
+
+test('a dma-buf may be missing, and not be wrongly asked for', () => {
+  const feature = (flags: number) => ask('VFIO_DEVICE_FEATURE', { argsz: 24, flags });
+  assert.equal(why(feature(0x5000b), '0', 'ENOTTY'), 'a dma-buf of a BAR');
+  assert.equal(why(feature(0x6000b), 'EINVAL', 'ENOTTY'), undefined);
+  assert.equal(why(feature(0x50003), '0', 'ENOTTY'), undefined);
+});
+
+test('a mapping that is missing is not refused in another way', () => {
+  const map = (how: string, kernel: string, ours: string) => {
+    const line = plain('mmap', 'map', 'dev', 0, 4096, how);
+    const difference = { at: 0, line, before: [], answers: [], kernel, ours };
+    return explanation(difference, explainedOfFiles)?.name;
+  };
+  assert.equal(map('rw', '0', 'ENODEV'), 'mappings of files');
+  assert.equal(map('rwp', 'EINVAL', '0'), 'mappings of files');
+  assert.equal(map('rw', '0', 'EINVAL'), undefined);
+  assert.equal(map('rw', 'EINVAL', '0'), undefined);
+});
