@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  compareAnswers,
   type Difference,
   explanation as explanationAmong,
   firstDifference,
@@ -26,6 +27,21 @@ test('only the first difference of a sequence counts', () => {
     kernel: '0',
     ours: 'EPERM',
   });
+});
+
+test('what is explained ends a comparison, unless both sides go on alike', () => {
+  const lines = [open, alloc, open];
+  const sequence = { name: '1', lines };
+  const compare = (goesOn: boolean, ours: readonly string[]) => {
+    const opens = { name: 'opens', reason: '', matches: ({ line }: { line: object }) => line === open };
+    const meant = [goesOn ? { ...opens, goesOn } : opens] as const;
+    const { explained, left } = compareAnswers(sequence, ['0', '0', '0'], ours, meant);
+    return [explained.map(({ name }) => name), left?.at];
+  };
+  assert.deepEqual(compare(false, ['0', '0', '0']), [[], undefined]);
+  assert.deepEqual(compare(false, ['1', '2', '3']), [['opens'], undefined]);
+  assert.deepEqual(compare(true, ['1', '0', '3']), [['opens', 'opens'], undefined]);
+  assert.deepEqual(compare(true, ['1', '2', '3']), [['opens'], 1]);
 });
 
 test('a signature is the call and the two results', () => {
