@@ -293,7 +293,9 @@ export class ConfigSpace {
     // 128 byte payloads, 8-bit tags, role-based errors, function level reset.
     this.#put32(at + 4, (1 << 5) | (1 << 15) | (1 << 28));
     this.#put16(at + EXPRESS_DEVICE_CONTROL, 0, EXPRESS_SETTINGS | INITIATE_FLR);
-    this.#put32(at + 0x24, (1 << 20) | (1 << 21)); // end-to-end TLP prefixes, in which PASIDs travel
+    // End-to-end TLP prefixes, in which PASIDs travel, and their blocking.
+    this.#put32(at + 0x24, (1 << 20) | (1 << 21));
+    this.#put16(at + 0x28, 0, 1 << 15);
     return at;
   }
 

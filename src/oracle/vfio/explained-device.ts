@@ -73,7 +73,7 @@ export const explainedOfDevices: readonly Explained[] = [
       isCall(line, 'VFIO_DEVICE_FEATURE') &&
       (Number(field(line, 'flags')) & FEATURE_MASK) === FEATURE_DMA_BUF &&
       (Number(field(line, 'flags')) & FEATURE_SET) === 0 &&
-      ['0', 'EINVAL', 'EFAULT', 'ENODEV'].includes(kernel) &&
+      ['0', 'EINVAL', 'EFAULT', 'ENODEV', 'ENOMEM'].includes(kernel) &&
       ours === 'ENOTTY',
   },
   {
