@@ -24,7 +24,7 @@ const MIGRATION_BYTES = 32;
 export const explainedOfDevices: readonly Explained[] = [
   {
     name: 'BARs that can be mapped',
-    reason: 'no BAR here can be mapped, so GET_REGION_INFO says so of none',
+    reason: 'whoever maps a BAR is traced; in one process nobody is, so GET_REGION_INFO offers it of none',
     goesOn: true,
     matches: ({ line, kernel, ours }) =>
       isCall(line, 'VFIO_DEVICE_GET_REGION_INFO') &&
@@ -67,7 +67,7 @@ export const explainedOfDevices: readonly Explained[] = [
   },
   {
     name: 'a dma-buf of a BAR',
-    reason: 'no BAR here can be mapped, so none can be handed out as a dma-buf',
+    reason: 'no BAR here has pages, so none can be handed out as a dma-buf',
     goesOn: true,
     matches: ({ line, kernel, ours }) =>
       isCall(line, 'VFIO_DEVICE_FEATURE') &&
@@ -104,8 +104,7 @@ export const explainedOfDevices: readonly Explained[] = [
 export const explainedOfFiles: readonly Explained[] = [
   {
     name: 'mappings of files',
-    reason:
-      'no BAR here can be mapped: a shared mapping of a file without pages is ENODEV, a private one faults',
+    reason: 'FUSE grants a private mapping, which faults; a shared one of a file that has no BAR is ENODEV',
     goesOn: true,
     matches: ({ line, kernel, ours }) =>
       line.verb === 'mmap' &&
