@@ -75,6 +75,21 @@ class MountPoint {
   }
 }
 
+/** Ends this process when it cannot: its thread that watches models would not let it end by itself. */
+function mountAt(folder: string | undefined) {
+  try {
+    const root = resolve(folder ?? defaultFolder());
+    const lifeline = startGuard({ folder: root, made: !existsSync(root) });
+    const mount = new MountPoint(root);
+    const device = mountedDevice(root);
+    nameToGuard(lifeline, device);
+    return { root, lifeline, mount, device };
+  } catch (error) {
+    complain((error as Error).message);
+    return leave(1);
+  }
+}
+
 /**
  * Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, with the npx that has started it, or
  * when somebody else unmounts the folder.
@@ -86,11 +101,7 @@ export async function serve(folder: string | undefined, options: MachineArgument
     complain(error.message);
     return leave(USAGE);
   });
-  const root = resolve(folder ?? defaultFolder());
-  const lifeline = startGuard({ folder: root, made: !existsSync(root) });
-  const mount = new MountPoint(root);
-  const device = mountedDevice(root);
-  nameToGuard(lifeline, device);
+  const { root, lifeline, mount, device } = mountAt(folder);
   const service = serveMachine(
     made,
     { fuse: mount.fuse, device, lifeline },
