@@ -87,7 +87,7 @@ export const explainedOfDevices: readonly Explained[] = [
     reason: 'QEMU keeps what is written there; a function has nothing there',
     goesOn: true,
     matches: (difference) =>
-      device(difference) !== 'nvme' && differsOnly(difference, (place) => isUnassigned(place)),
+      differsOnly(difference, device(difference) === 'nvme' ? isAtTheEnd : isUnassigned),
   },
   {
     name: 'registers that edu keeps from one program to the next',
@@ -148,6 +148,11 @@ function placeOf(start: Value, n: number): Place {
 
 function inCapability({ name, at }: Place, capability: CapabilityName, start: number, end: number): boolean {
   return name === capability && at >= start && at < end;
+}
+
+/** The end of extended space, where nvme has nothing. */
+function isAtTheEnd({ name, at }: Place): boolean {
+  return name === undefined && at >= CONFIG + 0xff0n && at < CONFIG + 0x1000n;
 }
 
 /** edu and rocker have one capability, behind the header. */

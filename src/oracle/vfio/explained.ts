@@ -13,7 +13,9 @@ const MSIX = 2;
 
 const RAISE = 0x60;
 const ACKNOWLEDGE = 0x64;
+/** The registers of a rocker that make it send a message: by request, and at the end of a DMA. */
 const ROCKER_INTERRUPT = 0x20;
+const ROCKER_DMA = 0x34;
 
 export const explained: readonly Explained[] = [
   {
@@ -57,8 +59,10 @@ function looksForInterrupt(line: Line): boolean {
 
 /** A rocker was told to interrupt while MSI-X was not enabled. */
 function sentWithoutMsix(difference: Difference): boolean {
-  const raised = raises(difference, ROCKER_INTERRUPT);
-  return enabledAtEach(difference, MSIX).some((enabled, n) => !enabled && raised[n] !== undefined);
+  const raised = [ROCKER_INTERRUPT, ROCKER_DMA].map((register) => raises(difference, register));
+  return enabledAtEach(difference, MSIX).some(
+    (enabled, n) => !enabled && raised.some((each) => each[n] !== undefined),
+  );
 }
 
 /** INTx of an edu was enabled while there were causes. */

@@ -95,7 +95,7 @@ class Rocker implements DeviceModel {
     return BigInt.asUintN(64, this.#registers.getBigUint64(TEST_REGISTER_64, true) * 2n);
   }
 
-  /** The halves of a 64-bit register are written lower first; the upper one takes effect. */
+  /** Halves of a 64-bit register are written lower first. The upper takes effect, with the lower once. */
   #write32(offset: number, value: number): void {
     switch (offset) {
       case TEST_REGISTER:
@@ -110,6 +110,7 @@ class Rocker implements DeviceModel {
       case TEST_DMA_ADDRESS + 4:
         this.#registers.setUint32(offset - 4, this.#low, true);
         this.#registers.setUint32(offset, value, true);
+        this.#low = 0;
         break;
       case TEST_INTERRUPT:
         if (value < VECTORS) this.#host.interrupt(value);
