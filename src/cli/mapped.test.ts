@@ -24,6 +24,7 @@ const tasks = {
   threads: 'threads access the device at the same time',
   forks: 'children share the mapping, and what they become is not traced',
   moved: 'mappings are moved and cut, and outlive their descriptor',
+  shot: 'a program that is killed in the middle of an access keeps nobody',
   refused: 'what is no BAR, or goes past its end, is not mapped',
   own_faults: 'faults of the program are its own, with signal and address',
   decode_off: 'an access while memory decoding is off is SIGBUS',

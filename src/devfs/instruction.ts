@@ -77,8 +77,16 @@ function iced(): typeof Iced {
   return loaded;
 }
 
-/** The instruction that `bytes` begin with; undefined when it is none that is known here. */
+/** The instruction that `bytes` begin with; undefined when it is none that is known here. Throws nothing. */
 export function decode(bytes: Uint8Array): Instruction | undefined {
+  try {
+    return decoded(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function decoded(bytes: Uint8Array): Instruction | undefined {
   const { Decoder, DecoderOptions, Code } = iced();
   const decoder = new Decoder(64, bytes, DecoderOptions.None);
   const instruction = decoder.decode();

@@ -38,12 +38,15 @@ export class Tracer implements LoopSource {
   readonly #threads = new Map<number, Group>();
   readonly #groups = new Map<number, Group>();
   readonly #count = new Uint8Array(128);
+  /** Who has traced last. */
+  #account: Account | undefined;
 
   /** `bell` becomes readable when a thread has stopped (linux/child-bell.ts). */
   constructor(bell: number, states: WaitStates, access: MappedAccess) {
     this.fd = bell;
     this.#states = states;
     this.#access = access;
+    states.unknown = (tid) => this.#adopt(tid);
   }
 
   ready(): boolean {
@@ -62,6 +65,7 @@ export class Tracer implements LoopSource {
    * @throws Refusal EPERM it is traced by another, or may not be; ESRCH it is gone.
    */
   trace(tid: number, account: Account): void {
+    this.#account = account;
     const pid = processOfThread(tid);
     for (let found = true; found; ) {
       found = false;
@@ -139,14 +143,21 @@ export class Tracer implements LoopSource {
     else goOn(tid, signal);
   }
 
-  /** A thread, or a process, that a traced one has started: it is traced already, and stops. */
+  /**
+   * A thread, or a process, that a traced one has started: it is traced already, and stops. It must be waited
+   * for even if it has been killed since: its process does not end for its parent before.
+   */
   #started(tid: number, by: Group | undefined): void {
-    if (tid === 0 || by === undefined || this.#threads.has(tid)) return;
-    try {
-      this.#add(tid, processOfThread(tid), by.process.account);
-    } catch {
-      // It has been killed since.
-    }
+    if (tid !== 0 && by !== undefined && !this.#threads.has(tid))
+      this.#add(tid, groupOf(tid) ?? by.process.pid, by.process.account);
+  }
+
+  /** One that was started by a thread that has been killed before it could say so. */
+  #adopt(tid: number): boolean {
+    const account = this.#account;
+    if (account === undefined || tracerOf(tid) !== process.pid) return false;
+    this.#add(tid, groupOf(tid) ?? tid, account);
+    return true;
   }
 
   /** Its other threads are gone, and so are the mappings. */
@@ -157,5 +168,14 @@ export class Tracer implements LoopSource {
       this.#states.unwatchStops(tid);
     }
     letGo(pid);
+  }
+}
+
+/** The process of thread `tid`; undefined when it is gone. */
+function groupOf(tid: number): number | undefined {
+  try {
+    return processOfThread(tid);
+  } catch {
+    return undefined;
   }
 }

@@ -58,7 +58,9 @@ const SETSIGMASK = 0x420b;
 /** SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV as bits of a signal set. */
 const RAISED_BY_INSTRUCTIONS = 0x4d8;
 const P_PID = 1;
+const WNOHANG = 1;
 const WSTOPPED = 2;
+const MOST_WAITED_MS = 200;
 const WALL = 0x40000000;
 const CLD_TRAPPED = 4;
 const mask = new Int32Array(32);
@@ -168,11 +170,27 @@ export function step(tid: number): number {
   return signal;
 }
 
-/** Waits for the stop of a thread that is to do one instruction. @returns its signal; 0: it is gone. */
+/**
+ * Waits for the stop of a thread that is to do one instruction, which takes microseconds. A thread that is
+ * killed does not stop, and that of its process's leader is not even told before all others have been asked.
+ * @returns the stop's signal; 0: it has not come, and will not, or is left to who asks for its state.
+ */
 function stopOf(tid: number): number {
-  info[4] = 0;
-  const waited = libc().waitid(P_PID, tid, infoAt, WSTOPPED | WALL) === 0 && info[2] === CLD_TRAPPED;
-  return waited ? info[6]! & 0x7f : 0;
+  for (let waited = 0; ; waited++) {
+    info[4] = 0;
+    if (libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WALL) !== 0) return 0;
+    if (info[4] !== 0) return info[2] === CLD_TRAPPED ? info[6]! & 0x7f : 0;
+    if (waited > MOST_WAITED_MS || isDead(tid)) return 0;
+    libc().poll(0, 0, 1);
+  }
+}
+
+function isDead(tid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${tid}/stat`, 'latin1'));
+  } catch {
+    return true;
+  }
 }
 
 /** A stopped thread is traced no more, and goes on. */

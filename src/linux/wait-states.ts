@@ -37,6 +37,9 @@ export class WaitStates {
   readonly #info = new Int32Array(32);
   readonly #at = addressOf(new Uint8Array(this.#info.buffer));
 
+  /** Is asked about who has news and is not watched: does it watch him now? */
+  unknown: ((id: number) => boolean) | undefined;
+
   /** From now on `onChange` is told of process or thread `id`, by `look`, until its end. */
   watch(id: number, onChange: OnChange): void {
     this.#watched.set(id, onChange);
@@ -57,7 +60,7 @@ export class WaitStates {
     for (;;) {
       const id = this.#news(P_ALL, 0, WNOWAIT);
       if (id === 0) return;
-      if (!this.#take(id)) break;
+      if (!this.#take(id) && !(this.unknown?.(id) === true && this.#take(id))) break;
     }
     // News of somebody else's child stand before those of ours. What a traced one has started is known when
     // that one has been asked.

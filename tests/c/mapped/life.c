@@ -3,6 +3,7 @@
 #include "mapped.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,6 +84,31 @@ static void moved(void)
 	CHECK(*(volatile uint32_t *)(bar + 8) == 0x4321);
 }
 
+static void *changes(void *argument)
+{
+	for (;;)
+		asm volatile("lock addl %1, (%0)" ::"r"(bar + 64 * (uintptr_t)argument), "r"(1) : "memory");
+	return NULL;
+}
+
+/* A program that is killed, threads and all, in the middle of an access keeps nobody. */
+static void shot(void)
+{
+	for (int round = 0; round < 40; round++) {
+		pthread_t other;
+		pid_t child = fork();
+
+		if (child == 0) {
+			CHECK(pthread_create(&other, NULL, changes, (void *)1) == 0);
+			changes((void *)2);
+		}
+		usleep(2000 + 700 * (round % 17));
+		CHECK(kill(child, SIGKILL) == 0);
+		CHECK(WTERMSIG(status_of(child)) == SIGKILL);
+	}
+	counts((void *)3);
+}
+
 /* What cannot be mapped is refused as by the kernel. */
 static void refused(void)
 {
@@ -97,5 +123,6 @@ static void refused(void)
 
 const struct task life_tasks[] = {
 	{ "threads", threads }, { "forks", forks }, { "moved", moved }, { "refused", refused },
+	{ "shot", shot },
 	{ NULL, NULL },
 };
