@@ -80,7 +80,8 @@ export class Tracer implements LoopSource {
     try {
       seize(tid);
     } catch (error) {
-      if (this.#threads.has(tid)) return true;
+      // One that a traced thread has just started is traced too, and is told of later.
+      if (tracerOf(tid) === process.pid) return false;
       if (error instanceof Refusal && libc().access(`/proc/${pid}/task/${tid}`, 0) !== 0) return false;
       throw error;
     }

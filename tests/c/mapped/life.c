@@ -31,6 +31,34 @@ static void threads(void)
 		CHECK(pthread_join(all[i], NULL) == 0);
 }
 
+static void *maps_again(void *argument)
+{
+	const int both = PROT_READ | PROT_WRITE;
+
+	for (int i = 0; i < 20; i++) {
+		volatile uint32_t *word = mmap(NULL, PAGE, both, MAP_SHARED, device, 0);
+
+		CHECK(word != MAP_FAILED);
+		word[(uintptr_t)argument] = i;
+		CHECK(word[(uintptr_t)argument] == (uint32_t)i);
+		CHECK(munmap((void *)word, PAGE) == 0);
+	}
+	return NULL;
+}
+
+/* Threads map while others are being started. */
+static void mappers(void)
+{
+	pthread_t all[2 * THREADS];
+
+	for (int round = 0; round < 5; round++) {
+		for (uintptr_t i = 0; i < 2 * THREADS; i++)
+			CHECK(pthread_create(&all[i], NULL, maps_again, (void *)i) == 0);
+		for (int i = 0; i < 2 * THREADS; i++)
+			CHECK(pthread_join(all[i], NULL) == 0);
+	}
+}
+
 static int status_of(pid_t child)
 {
 	int status;
@@ -123,6 +151,6 @@ static void refused(void)
 
 const struct task life_tasks[] = {
 	{ "threads", threads }, { "forks", forks }, { "moved", moved }, { "refused", refused },
-	{ "shot", shot },
+	{ "shot", shot },       { "mappers", mappers },
 	{ NULL, NULL },
 };
