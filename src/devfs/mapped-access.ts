@@ -94,7 +94,7 @@ export class MappedAccess {
   /** Thread `tid` has stopped for SIGILL: MOVDIR64B or ENQCMD on a processor that has none. */
   illegal(tid: number, process: TracedProcess): void {
     this.#caller.begin(tid, process.account);
-    const instruction = this.#registers.load(tid) ? this.#instruction() : undefined;
+    const instruction = this.#registers.load(tid) ? this.#readable() : undefined;
     const target =
       instruction?.kind === 'store64'
         ? this.#targetAt(process, this.#registers.wide(instruction.target))
@@ -133,7 +133,10 @@ export class MappedAccess {
     return opened && { opened, offset: byte!.offset };
   }
 
-  /** The instruction that the thread, whose registers are loaded, has stopped at. */
+  /**
+   * The instruction that the thread, whose registers are loaded, has stopped at; undefined when it is not
+   * known. @throws Refusal EFAULT, ESRCH.
+   */
   #instruction(): Instruction | undefined {
     if ((this.#registers.words[Word.CS]! & 0xffff) !== CODE_64) return undefined;
     const at = this.#registers.wide(Word.RIP);
@@ -146,18 +149,30 @@ export class MappedAccess {
     return instruction;
   }
 
-  /** Reads the instruction at `at`, which may end where memory does. @returns the bytes read. */
-  #readCode(at: number): number {
-    const inPage = Math.min(MOST_BYTES, PAGE - (at % PAGE));
-    for (const length of [MOST_BYTES, inPage]) {
-      try {
-        this.#caller.readMemory(at, this.#code.subarray(0, length));
-        return length;
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-      }
+  /** The same; undefined, too, when its memory cannot be read. */
+  #readable(): Instruction | undefined {
+    try {
+      return this.#instruction();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return undefined;
     }
-    return 0;
+  }
+
+  /**
+   * Reads the instruction at `at`, which may end where memory does. @returns the bytes read. @throws Refusal
+   * EFAULT, ESRCH.
+   */
+  #readCode(at: number): number {
+    try {
+      this.#caller.readMemory(at, this.#code.subarray(0, MOST_BYTES));
+      return MOST_BYTES;
+    } catch (error) {
+      const inPage = PAGE - (at % PAGE);
+      if (!(error instanceof Refusal) || inPage >= MOST_BYTES) throw error;
+      this.#caller.readMemory(at, this.#code.subarray(0, inPage));
+      return inPage;
+    }
   }
 
   #perform(
