@@ -207,8 +207,11 @@ export class FuseServer {
     const bell = states && whyNotTraceable() === undefined ? childBell() : undefined;
     if (bell === undefined) return undefined;
     const caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
-    const tell: Tell = (tid, path, reason) =>
+    const tell: Tell = (tid, path, error) => {
+      if (!(error instanceof Refusal)) this.#log(error, `an access to ${path}`);
+      const reason = error instanceof Refusal ? error.reason : 'an error inside ioasid';
       this.#onCall?.({ call: 'access', path, tid, handle: 0, argument: 0, result: -Errno.EIO, reason });
+    };
     return new Tracer(bell, states!, new MappedAccess(this.#identification, this.#turns, caller, tell));
   }
 

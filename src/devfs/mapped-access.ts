@@ -54,11 +54,11 @@ interface Moved {
 
 interface Known {
   readonly bytes: Uint8Array;
-  readonly instruction: Instruction | undefined;
+  readonly instruction: Instruction;
 }
 
 /** Is told why an access to the file at `path` was not made, so that thread `tid` gets a signal. */
-export type Tell = (tid: number, path: string, reason: string) => void;
+export type Tell = (tid: number, path: string, error: unknown) => void;
 
 export class MappedAccess {
   readonly #identification: Identification;
@@ -113,8 +113,7 @@ export class MappedAccess {
     try {
       access();
     } catch (error) {
-      const reason = error instanceof Refusal ? error.reason : String((error as Error).stack);
-      this.#tell(tid, opened.inode.path, reason);
+      this.#tell(tid, opened.inode.path, error);
       goOn(tid, SIGBUS);
     }
   }
@@ -142,10 +141,13 @@ export class MappedAccess {
     const at = this.#registers.wide(Word.RIP);
     const length = this.#readCode(at);
     const known = this.#known.get(at);
-    if (known?.bytes.every((byte, i) => byte === this.#code[i])) return known.instruction;
-    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+    const isSame = (byte: number, i: number) => i < length && byte === this.#code[i];
+    if (known?.bytes.every(isSame)) return known.instruction;
     const instruction = decode(this.#code.slice(0, length));
-    this.#known.set(at, { bytes: this.#code.slice(0, instruction?.length ?? length), instruction });
+    // Of what is none, nobody knows how many bytes make it so.
+    if (instruction === undefined) return undefined;
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+    this.#known.set(at, { bytes: this.#code.slice(0, instruction.length), instruction });
     return instruction;
   }
 
