@@ -23,6 +23,7 @@ const tasks = {
   wide: 'MOVDIR64B and ENQCMD reach the device as 64 bytes, whatever the processor',
   threads: 'threads access the device at the same time',
   mappers: 'threads map while others are being started',
+  leader: 'the other threads access it when the first has ended',
   forks: 'children share the mapping, and what they become is not traced',
   moved: 'mappings are moved and cut, and outlive their descriptor',
   shot: 'a program that is killed in the middle of an access keeps nobody',

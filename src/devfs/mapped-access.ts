@@ -80,7 +80,7 @@ export class MappedAccess {
 
   /** Thread `tid` has stopped for SIGBUS at `address`. */
   fault(tid: number, process: TracedProcess, address: number): void {
-    const target = this.#targetAt(process, address);
+    const target = this.#targetAt(tid, process, address);
     if (target === undefined || !this.#registers.load(tid)) goOn(tid, SIGBUS);
     else if (!this.#waits(target, () => this.fault(tid, process, address)))
       this.#attempt(tid, process, target, () => {
@@ -97,7 +97,7 @@ export class MappedAccess {
     const instruction = this.#registers.load(tid) ? this.#readable() : undefined;
     const target =
       instruction?.kind === 'store64'
-        ? this.#targetAt(process, this.#registers.wide(instruction.target))
+        ? this.#targetAt(tid, process, this.#registers.wide(instruction.target))
         : undefined;
     if (instruction?.kind !== 'store64' || target === undefined) goOn(tid, SIGILL);
     else if (!this.#waits(target, () => this.illegal(tid, process)))
@@ -107,12 +107,16 @@ export class MappedAccess {
       });
   }
 
-  /** Makes the access; where that is refused the thread gets SIGBUS. */
+  /**
+   * Makes the access; where that is refused the thread gets SIGBUS. One that is killed meanwhile can be
+   * neither read nor written any more, and nobody is told.
+   */
   #attempt(tid: number, { account }: TracedProcess, { opened }: Target, access: () => void): void {
     this.#caller.begin(tid, account);
     try {
       access();
     } catch (error) {
+      if (!this.#registers.load(tid)) return;
       this.#tell(tid, opened.inode.path, error);
       goOn(tid, SIGBUS);
     }
@@ -126,8 +130,8 @@ export class MappedAccess {
     return true;
   }
 
-  #targetAt(process: TracedProcess, address: number): Target | undefined {
-    const byte = process.mapped(address);
+  #targetAt(tid: number, process: TracedProcess, address: number): Target | undefined {
+    const byte = process.mapped(tid, address);
     const opened = byte && this.#identification.byMapping(byte.device, byte.inode);
     return opened && { opened, offset: byte!.offset };
   }
@@ -289,7 +293,7 @@ export class MappedAccess {
     const moved: Moved[] = [];
     for (const operand of instruction.operands) {
       const address = this.#addressOf(operand.address);
-      const target = this.#targetAt(process, address);
+      const target = this.#targetAt(tid, process, address);
       if (target === undefined) continue;
       if (operand.mover < 0 || operand.size === 0 || operand.size > PAGE || moved.length === 2)
         refuse('EOPNOTSUPP', `the access at ${hex(fault)} is of a kind that is not known`);

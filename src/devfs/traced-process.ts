@@ -6,9 +6,10 @@
  * (the instruction for it is the vDSO's), and then kept for that address space. It is the tracer's: the
  * program does not know of it.
  */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { Caller } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
+import { vdsoAddress } from '../linux/aux-vector.js';
 import { refuse } from '../linux/errno.js';
 import { type MappedByte, mappedByte } from '../linux/process-areas.js';
 import { Registers, SIGTRAP, step, Word } from '../linux/ptrace.js';
@@ -19,8 +20,6 @@ const SCRATCH_BYTES = 4 * PAGE;
 const SYS_mmap = 9;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
-/** AT_SYSINFO_EHDR: where the vDSO is. */
-const VDSO = 33;
 const VDSO_BYTES = PAGE;
 
 /** Of all processes, the one whose /proc/PID/maps is open: however many there are, it is one descriptor. */
@@ -43,12 +42,15 @@ export class TracedProcess {
     looking = undefined;
   }
 
-  /** What is mapped at `address`, when it is a shared mapping of a file. */
-  mapped(address: number): MappedByte | undefined {
+  /**
+   * What is mapped at `address`, when it is a shared mapping of a file. `tid` is a thread of it that lives:
+   * the first one may have ended before the others, and then has no memory.
+   */
+  mapped(tid: number, address: number): MappedByte | undefined {
     if (looking?.process !== this) {
       looking?.process.close();
       try {
-        looking = { process: this, maps: openSync(`/proc/${this.pid}/maps`, 'r') };
+        looking = { process: this, maps: openSync(`/proc/${tid}/maps`, 'r') };
       } catch {
         return undefined;
       }
@@ -70,7 +72,7 @@ export class TracedProcess {
     const registers = new Registers();
     if (!before.load(tid)) refuse('ESRCH', `thread ${tid} is gone`);
     registers.words.set(before.words);
-    const call = { [Word.RIP]: this.#syscallInstruction(caller), [Word.RAX]: SYS_mmap, [Word.RDI]: 0 };
+    const call = { [Word.RIP]: this.#syscallInstruction(tid, caller), [Word.RAX]: SYS_mmap, [Word.RDI]: 0 };
     const rest = {
       [Word.RSI]: SCRATCH_BYTES,
       [Word.RDX]: PROT_READ_WRITE,
@@ -89,16 +91,12 @@ export class TracedProcess {
     return address;
   }
 
-  #syscallInstruction(caller: Caller): number {
-    const auxiliary = readFileSync(`/proc/${this.pid}/auxv`);
-    for (let at = 0; at + 16 <= auxiliary.length; at += 16) {
-      if (auxiliary.readBigUInt64LE(at) !== BigInt(VDSO)) continue;
-      const vdso = Number(auxiliary.readBigUInt64LE(at + 8));
-      const code = Buffer.alloc(VDSO_BYTES);
-      caller.readMemory(vdso, code);
-      const found = code.indexOf(Buffer.from([0x0f, 0x05]));
-      if (found >= 0) return vdso + found;
-    }
-    return refuse('ENOMEM', `process ${this.pid} has no vDSO with a system call in it`);
+  #syscallInstruction(tid: number, caller: Caller): number {
+    const vdso = vdsoAddress(tid);
+    if (vdso === 0) refuse('ENOMEM', `process ${this.pid} has no vDSO`);
+    const code = Buffer.alloc(VDSO_BYTES);
+    caller.readMemory(vdso, code);
+    const found = code.indexOf(Buffer.from([0x0f, 0x05]));
+    return found >= 0 ? vdso + found : refuse('ENOMEM', `process ${this.pid} has no system call in its vDSO`);
   }
 }

@@ -7,17 +7,25 @@ import { addressOf, libc } from './ffi.js';
 const O_RDONLY = 0;
 const O_CLOEXEC = 0o2000000;
 const AT_RANDOM = 25;
+const AT_SYSINFO_EHDR = 33;
 const AT_LAST_KNOWN = 0xffff;
 
 /** Pairs of 64-bit key and value. The kernel's has 52 words of 64 bits at most. */
 const vector = new Uint32Array(256);
 const vectorBytes = new Uint8Array(vector.buffer);
 
-/**
- * Where the auxiliary vector of thread `tid` says that the random bytes are; 0 when it cannot be had, so that
- * nothing can be proved, and for a 32-bit program, whose vector reads as nonsense here.
- */
+/** Where thread `tid` has its random bytes; 0 when that cannot be had, so that nothing is proved. */
 export function randomAddress(tid: number): number {
+  return entryOf(tid, AT_RANDOM);
+}
+
+/** Where thread `tid` has the vDSO; 0 when it has none, or is gone. */
+export function vdsoAddress(tid: number): number {
+  return entryOf(tid, AT_SYSINFO_EHDR);
+}
+
+/** The value of `wanted`; 0 when there is none, and for 32-bit programs, whose vector reads as nonsense. */
+function entryOf(tid: number, wanted: number): number {
   const file = libc().open(`/proc/${tid}/auxv`, O_RDONLY | O_CLOEXEC, 0);
   if (file === -1) return 0;
   const words = libc().read(file, addressOf(vectorBytes), vectorBytes.length) / 4;
@@ -25,7 +33,7 @@ export function randomAddress(tid: number): number {
   for (let at = 0; at + 4 <= words; at += 4) {
     const key = wide(at);
     if (key > AT_LAST_KNOWN) return 0;
-    if (key === AT_RANDOM) return wide(at + 2);
+    if (key === wanted) return wide(at + 2);
   }
   return 0;
 }

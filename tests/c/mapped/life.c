@@ -137,6 +137,36 @@ static void shot(void)
 	counts((void *)3);
 }
 
+static void *outlasts(void *leader)
+{
+	void *result;
+	uint32_t value[4] = { 0, 0, 0, 0 };
+	volatile uint32_t *word = (volatile uint32_t *)bar;
+
+	CHECK(pthread_join(*(pthread_t *)leader, &result) == 0);
+	counts((void *)1);
+	*word = 5;
+	/* The processor stores this one itself, on scratch memory: movdqu. */
+	asm volatile("movdqu (%0), %%xmm0; movdqu %%xmm0, (%1)" ::"r"(value), "r"(bar + 16)
+		     : "xmm0", "memory");
+	asm volatile("lock addl %1, (%0)" ::"r"(word), "r"(2) : "memory");
+	CHECK(*word == 7);
+	maps_again((void *)2);
+	printf("leader ok\n");
+	exit(0);
+}
+
+/* The other threads go on when the first has ended. */
+static void leader(void)
+{
+	static pthread_t self;
+	pthread_t other;
+
+	self = pthread_self();
+	CHECK(pthread_create(&other, NULL, outlasts, &self) == 0);
+	pthread_exit(NULL);
+}
+
 /* What cannot be mapped is refused as by the kernel. */
 static void refused(void)
 {
@@ -151,6 +181,6 @@ static void refused(void)
 
 const struct task life_tasks[] = {
 	{ "threads", threads }, { "forks", forks }, { "moved", moved }, { "refused", refused },
-	{ "shot", shot },       { "mappers", mappers },
+	{ "shot", shot },       { "mappers", mappers }, { "leader", leader },
 	{ NULL, NULL },
 };
