@@ -3,7 +3,7 @@
  * is mapped where, and pages of scratch memory in it.
  *
  * Scratch memory is mapped when it is needed first, by a system call that a stopped thread is made to do
- * (the instruction for it is the vDSO's), and then kept for that address space. It is the tracer's: the
+ * (linux/injected-call.ts), and then kept for that address space. It is the tracer's: the
  * program does not know of it.
  */
 import { closeSync, openSync } from 'node:fs';
@@ -11,8 +11,8 @@ import type { Caller } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
 import { vdsoAddress } from '../linux/aux-vector.js';
 import { refuse } from '../linux/errno.js';
+import { injectedCall } from '../linux/injected-call.js';
 import { type MappedByte, mappedByte } from '../linux/process-areas.js';
-import { Registers, SIGTRAP, step, Word } from '../linux/ptrace.js';
 
 const PAGE = 4096;
 /** For each of two operands: two pages, since an access may lie across the end of one. */
@@ -30,6 +30,8 @@ export class TracedProcess {
   /** Who pays for what is held of it. */
   readonly account: Account;
   #scratch: number | undefined;
+  /** Where in it an instruction for system calls is. */
+  #syscall: number | undefined;
 
   constructor(pid: number, account: Account) {
     this.pid = pid;
@@ -67,30 +69,20 @@ export class TracedProcess {
     return this.#scratch + index * 2 * PAGE;
   }
 
-  #mapScratch(tid: number, caller: Caller): number {
-    const before = new Registers();
-    const registers = new Registers();
-    if (!before.load(tid)) refuse('ESRCH', `thread ${tid} is gone`);
-    registers.words.set(before.words);
-    const call = { [Word.RIP]: this.#syscallInstruction(tid, caller), [Word.RAX]: SYS_mmap, [Word.RDI]: 0 };
-    const rest = {
-      [Word.RSI]: SCRATCH_BYTES,
-      [Word.RDX]: PROT_READ_WRITE,
-      [Word.R10]: MAP_PRIVATE_ANONYMOUS,
-      [Word.R8]: -1,
-      [Word.R9]: 0,
-    };
-    for (const [word, value] of Object.entries({ ...call, ...rest })) registers.set(Number(word), value);
-    registers.store(tid);
-    const stopped = step(tid) === SIGTRAP;
-    registers.load(tid);
-    before.store(tid);
-    const address = registers.wide(Word.RAX);
-    if (!stopped || address % PAGE !== 0 || address === 0)
-      refuse('ENOMEM', `process ${this.pid} gets no scratch memory`);
-    return address;
+  /**
+   * Thread `tid`, which is `caller`, and stopped, does system call `nr`. @returns its result, or a negative
+   * errno. @throws Refusal ENOMEM it has no vDSO; ESRCH it is gone.
+   */
+  call(tid: number, caller: Caller, nr: number, ...args: readonly number[]): number {
+    this.#syscall ??= this.#syscallInstruction(tid, caller);
+    return injectedCall(tid, this.#syscall, nr, args);
   }
 
+  #mapScratch(tid: number, caller: Caller): number {
+    const how = [PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0];
+    const address = this.call(tid, caller, SYS_mmap, 0, SCRATCH_BYTES, ...how);
+    return address > 0 ? address : refuse('ENOMEM', `process ${this.pid} gets no scratch memory`);
+  }
   #syscallInstruction(tid: number, caller: Caller): number {
     const vdso = vdsoAddress(tid);
     if (vdso === 0) refuse('ENOMEM', `process ${this.pid} has no vDSO`);
