@@ -216,9 +216,10 @@ void kick(int queue)
 		exit(1);
 }
 
+/* What is not served at all is waited for in vain: a second. */
 bool wait_used(int queue, int count)
 {
-	for (int tries = 0; tries < 300; tries++) {
+	for (int tries = 0; tries < 100; tries++) {
 		if (used(queue)[1] == (uint16_t)count)
 			return true;
 		pause_ms(10);
