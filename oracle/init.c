@@ -5,6 +5,8 @@
  * The kernel command line names the work directory on the host (`work=/path`); it holds
  * `script` and gets `out` and `log`. The root itself is never written to, so
  * any number of oracles can share it.
+ *
+ * Two mediated devices are there: vfio0 and vfio1, in groups 1 and 2.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +21,8 @@
 #define SYSLOG_ACTION_READ_ALL 3
 #define LOG_BYTES (1 << 18)
 
+#define MDEV_TYPE "/sys/class/mdev_bus/mdpy/mdev_supported_types/mdpy-vga/create"
+
 static char log_text[LOG_BYTES];
 
 static void keep_log(void)
@@ -32,6 +36,26 @@ static void keep_log(void)
 		close(fd);
 }
 
+/* A mediated device by the name `uuid`. */
+static void make_mdev(const char *uuid)
+{
+	int fd = open(MDEV_TYPE, O_WRONLY);
+
+	if (fd < 0 || write(fd, uuid, strlen(uuid)) < 0)
+		perror("mdev");
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The kernel numbers groups from 0 on; whoever compares does it from 1 on. */
+static void make_mdevs(void)
+{
+	make_mdev("00000000-0000-0000-0000-000000000000");
+	make_mdev("00000000-0000-0000-0000-000000000001");
+	if (rename("/dev/vfio/1", "/dev/vfio/2") || rename("/dev/vfio/0", "/dev/vfio/1"))
+		perror("groups");
+}
+
 int main(void)
 {
 	/* An unknown `name=value` on the command line arrives in the environment. */
@@ -42,6 +66,7 @@ int main(void)
 	mount("none", "/proc", "proc", 0, "");
 	mount("none", "/sys", "sysfs", 0, "");
 	mount("none", "/sys/kernel/debug", "debugfs", 0, "");
+	make_mdevs();
 	if (work && mount("none", "/tmp", "hostfs", 0, work) == 0) {
 		child = fork();
 		if (child == 0) {

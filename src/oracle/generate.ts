@@ -6,7 +6,7 @@
  * few numbers, flags, sizes and pointers are wrong on purpose.
  */
 import fc from 'fast-check';
-import { type Sequence, saved, type Value } from './language.js';
+import { descriptor, type Sequence, saved, type Value } from './language.js';
 import {
   addDevice,
   addVdevice,
@@ -74,6 +74,22 @@ import {
   option,
   unknownCall,
 } from './steps-ioas.js';
+import {
+  attach,
+  bind,
+  bindMdev,
+  closeMdev,
+  detach,
+  dupMdev,
+  mdevFeature,
+  mdevInfo,
+  misaskInfo,
+  openCdev,
+  openMdev,
+  otherIommufd,
+  readNothing,
+  refusedCall,
+} from './steps-mdev.js';
 import { invalidate, nestedAlloc } from './steps-nested.js';
 import { pasid } from './steps-pasid.js';
 import { vfioAsk, vfioInfo, vfioIoas, vfioMap, vfioUnmap } from './steps-vfio.js';
@@ -165,6 +181,21 @@ const parts = {
     [2, pollFaults],
     [1, misuseFaults],
   ],
+  cdev: [
+    [5, openCdev],
+    [8, bind],
+    [8, attach],
+    [5, detach],
+    [1, misaskInfo],
+    [1, mdevInfo],
+    [2, mdevFeature],
+    [2, refusedCall],
+    [1, readNothing],
+    [1, dupMdev],
+    [4, closeMdev],
+    [1, otherIommufd],
+    [2, destroyAny],
+  ],
 } as const satisfies Record<string, readonly (readonly [number, fc.Arbitrary<Step>])[]>;
 
 export type Part = keyof typeof parts;
@@ -239,6 +270,7 @@ function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags
   for (let n = 0; n < ioases; n++) allocateIoas(scene, 0);
   const [ioas] = scene.ioases;
   if (!ready || ioas === undefined) return;
+  if (used.includes('cdev')) bindMdev(scene, openMdev(scene, 0), { iommufd: descriptor('f') });
   if (used.includes('compat')) scene.call('VFIO_IOAS', { op: 1, ioas_id: saved(ioas) });
   if (used.includes('access')) openAccess(scene, saved(ioas), 1);
   if (!used.includes('hwpt')) return;

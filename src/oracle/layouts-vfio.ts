@@ -82,6 +82,21 @@ export const vfioLayouts = {
     { argsz: u32, flags: u32, offset: u64, data: u64, fd: u32, reserved: u32 },
     ['flags'],
   ),
+  VFIO_DEVICE_BIND_IOMMUFD: device(
+    'BIND_IOMMUFD',
+    118,
+    { argsz: u32, flags: u32, iommufd: u32, out_devid: u32, token_uuid_ptr: u64 },
+    ['flags'],
+  ),
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: device(
+    'ATTACH_IOMMUFD_PT',
+    119,
+    { argsz: u32, flags: u32, pt_id: u32, pasid: u32 },
+    ['flags'],
+  ),
+  VFIO_DEVICE_DETACH_IOMMUFD_PT: device('DETACH_IOMMUFD_PT', 120, { argsz: u32, flags: u32, pasid: u32 }, [
+    'flags',
+  ]),
   VFIO_DEVICE_FEATURE: device(
     'FEATURE',
     117,

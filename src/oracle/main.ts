@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { explained } from './explained.js';
+import { explainedOfMdevs } from './explained-mdev.js';
 import { partNames, sequences } from './generate.js';
 import { buildKernel, Kernel } from './kernel.js';
 import { oracleMachine } from './machine.js';
@@ -17,7 +18,7 @@ await compareWith({
   sequences,
   runs: 10_000,
   batch: 500,
-  meant: explained,
+  meant: [...explained, ...explainedOfMdevs],
   kernel: new Kernel(await buildKernel(buildScript)),
   ours: new Ours(await oracleMachine()),
 });

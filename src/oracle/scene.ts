@@ -24,6 +24,15 @@ export interface Mapping {
   readonly memory: Value | undefined;
 }
 
+/** An open file of a mediated device, and the name of its id once it is bound. */
+export interface Mdev {
+  readonly fd: string;
+  readonly id: string;
+}
+
+/** What stands for a file when none is open. */
+const NO_MDEV: Mdev = { fd: 'dev', id: 'mdev' };
+
 /** Bytes of the buffer that mappings are made of. */
 export const MEMORY_BYTES = 0x20000;
 const SCRATCH_BYTES = 0x1000;
@@ -34,6 +43,7 @@ export class Scene {
   readonly hwpts: string[] = [];
   readonly nested: string[] = [];
   readonly devices: Device[] = [];
+  readonly mdevs: Mdev[] = [];
   readonly viommus: string[] = [];
   readonly others: string[] = [];
   /** Fault queues: the object and its descriptor. */
@@ -74,6 +84,11 @@ export class Scene {
   /** One of `names`, or undefined when there is none. */
   pick<T>(names: readonly T[], which: number): T | undefined {
     return names.length === 0 ? undefined : names[which % names.length];
+  }
+
+  /** One of the open files of mediated devices. */
+  mdev(which: number): Mdev {
+    return this.pick(this.mdevs, which) ?? NO_MDEV;
   }
 
   /** The id behind a name; an id that nothing has, when there is no name. */

@@ -45,6 +45,7 @@ function spared(line: IoctlLine, field: string): boolean {
         field === 'length' ||
         field === 'page_size')) ||
     (cmd === 0x8f && field === 'fd') ||
+    (cmd === 0x76 && field === 'iommufd') ||
     cmd === 0x80
   );
 }

@@ -89,6 +89,19 @@ test('with bind-first a file is open any number of times; the device is of who h
   assert.equal(third.info().regions, 9);
 });
 
+test('a second BIND of an open file is EINVAL, whatever it names', async () => {
+  for (const bindFirst of [false, true]) {
+    const { transport, device } = await setUp(bindFirst);
+    device.bind(Iommufd.open(transport));
+    for (const fd of [999, device.fd])
+      refused(() => device.bind(fd), 'EINVAL', /bound to an iommufd already/);
+    if (!bindFirst) continue;
+    const other = VfioDeviceFile.open(transport, 'vfio0');
+    refused(() => other.bind(999), 'EBADF');
+    refused(() => other.bind(device.fd), 'EBADFD');
+  }
+});
+
 test('with bind-first a bind that fails leaves the device to others', async () => {
   const { transport, device, machine } = await setUp(true);
   const other = VfioDeviceFile.open(transport, 'vfio0');

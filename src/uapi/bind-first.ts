@@ -7,25 +7,26 @@
  * that all else is EINVAL. From then on the device is that open's until it is closed, whatever is detached or
  * revoked; for the others BIND is EINVAL as long. A file that was had through a group is bound already.
  */
-import type { Caller, IoctlCall } from '../file/open-file.js';
-import { finished, type Sliced } from '../file/work.js';
+import type { Caller } from '../file/open-file.js';
+import { finished } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { DeviceFile } from './device-file.js';
 import { ioctlNumber } from './ioasid.js';
 import { type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
 import { regionOperations } from './vfio.js';
-import { VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
+import { bindThrough, type Opening, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 
 const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
 
 /** One more open of the file of `device`, whose ioctls are `table`. */
 export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): DeviceFile<VfioDevice> {
   const open = new UnboundOpen(device);
-  const taking = [VFIO_DEVICE_BIND_IOMMUFD, AUTHORIZE].map((key): [number, IoctlHandler<VfioDevice>] => [
-    key,
-    open.taking(table.get(key)!),
-  ]);
+  const authorize = table.get(AUTHORIZE)!;
+  const taking: [number, IoctlHandler<VfioDevice>][] = [
+    [VFIO_DEVICE_BIND_IOMMUFD, (_, caller, call) => bindThrough(open, device, caller, call)],
+    [AUTHORIZE, (_, caller, call) => open.take(caller, () => authorize(device, caller, call))],
+  ];
   return new DeviceFile(device, new Map([...table, ...taking]), {
     ...regionOperations(device),
     check: (key) => open.check(key),
@@ -34,7 +35,7 @@ export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): 
   });
 }
 
-class UnboundOpen {
+class UnboundOpen implements Opening {
   readonly #device: VfioDevice;
   #has = false;
 
@@ -47,6 +48,10 @@ class UnboundOpen {
     return this.#has;
   }
 
+  get bound(): boolean {
+    return this.#has && this.#device.bound;
+  }
+
   /** May the program do that: ioctl `key`, or without one a read or write? @throws Refusal EINVAL. */
   check(key: number | undefined): void {
     if (this.#has || key === VFIO_DEVICE_BIND_IOMMUFD || key === AUTHORIZE) return;
@@ -55,20 +60,16 @@ class UnboundOpen {
     refuse('EINVAL', `${name} ${what} only after BIND_IOMMUFD or IOASID_AUTHORIZE (--bind-first)`);
   }
 
-  /** `handler`, when it succeeds, takes the device for this open. */
-  taking(handler: IoctlHandler<VfioDevice>): IoctlHandler<VfioDevice> {
-    return (device, caller, call) =>
-      this.#has ? handler(device, caller, call) : this.#take(handler, caller, call);
-  }
-
-  #take(handler: IoctlHandler<VfioDevice>, caller: Caller, call: IoctlCall): Sliced<number> {
+  /** @throws Refusal EBUSY when its group is open, EINVAL when another open has the device. */
+  take<T>(caller: Caller, act: () => T): T {
+    if (this.#has) return act();
     const { life, name } = this.#device;
     this.#device.checkUngrouped();
     if (life.holder !== undefined)
       refuse('EINVAL', `${name} is bound through another open of its file, of process ${life.holder}`);
     life.open(caller.pid);
     try {
-      const result = handler(this.#device, caller, call);
+      const result = act();
       this.#has = true;
       return result;
     } catch (error) {

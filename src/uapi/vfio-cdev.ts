@@ -46,31 +46,54 @@ export const cdevIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<V
   [VFIO_DEVICE_PCI_HOT_RESET, hotResetByCdev],
 ]);
 
+/** An open of a device's file, as BIND_IOMMUFD through it sees it. */
+export interface Opening {
+  /** Has the device been bound through it? */
+  readonly bound: boolean;
+  /** Does `act` for `caller`, by which it gets the device. @throws Refusal when another has it. */
+  take<T>(caller: Caller, act: () => T): T;
+}
+
 /** Both descriptors are presented: the device's, and that of an open /dev/iommu. */
 function bind(device: VfioDevice, caller: Caller, call: IoctlCall): number {
-  const { at, size } = BindStruct;
-  const data = readStruct(caller, call, at.token_uuid_ptr, size);
-  checkTail('BIND_IOMMUFD', caller, call.arg, size, getU32(data, at.argsz));
-  const flags = getU32(data, at.flags);
-  if (flags & ~BIND_TOKEN) refuse('EINVAL', `flags ${hex(flags)} have bits that BIND_IOMMUFD does not know`);
+  return bindThrough({ bound: device.bound, take: (_, act) => act() }, device, caller, call);
+}
+
+/** As `bind`. @param opening the file that it is called on. */
+export function bindThrough(opening: Opening, device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  const { at } = BindStruct;
+  const data = readBind(caller, call);
   const fd = getS32(data, at.iommufd);
   if (fd < 0) refuse('EINVAL', `descriptor ${fd} is negative`);
-  if (flags & BIND_TOKEN) refuseToken(device, caller, tokenAt(caller, call, getU32(data, at.argsz)));
+  device.checkUngrouped();
+  if (opening.bound) refuse('EINVAL', `${device.name} is bound to an iommufd already`);
+  if (getU32(data, at.flags) & BIND_TOKEN) refuseToken(device, caller, getU64(data, at.token_uuid_ptr));
   const context = presentedIommufd(caller, fd);
   // A reply that cannot be stored would leave a binding whose id nobody knows. So ask first: what is there is
   // written back.
-  caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
-  setU32(data, at.out_devid, device.bind(context));
-  caller.writeMemory(call.arg, data.subarray(0, at.token_uuid_ptr));
+  const reply = data.subarray(0, at.token_uuid_ptr);
+  caller.writeMemory(call.arg, reply);
+  setU32(
+    data,
+    at.out_devid,
+    opening.take(caller, () => device.bind(context)),
+  );
+  caller.writeMemory(call.arg, reply);
   return 0;
 }
 
-/** The address of the token, which came later than the rest of the struct. */
-function tokenAt(caller: Caller, call: IoctlCall, argsz: number): number {
+/** The struct, the end of which came later. @throws Refusal E2BIG for what comes after it; EINVAL. */
+function readBind(caller: Caller, call: IoctlCall): Uint8Array {
   const { at, size } = BindStruct;
-  const pointer = new Uint8Array(size - at.token_uuid_ptr);
-  if (argsz >= size) caller.readMemory(call.arg + at.token_uuid_ptr, pointer);
-  return getU64(pointer, 0);
+  const data = new Uint8Array(size);
+  caller.readMemory(call.arg, data.subarray(0, 4));
+  const argsz = getU32(data, at.argsz);
+  if (argsz < at.token_uuid_ptr) refuse('EINVAL', `argsz ${argsz} is less than the struct of BIND_IOMMUFD`);
+  checkTail('BIND_IOMMUFD', caller, call.arg, size, argsz);
+  caller.readMemory(call.arg, data.subarray(0, Math.min(argsz, size)));
+  const flags = getU32(data, at.flags);
+  if (flags & ~BIND_TOKEN) refuse('EINVAL', `flags ${hex(flags)} have bits that BIND_IOMMUFD does not know`);
+  return data;
 }
 
 /**
@@ -85,7 +108,7 @@ function refuseToken({ life, name }: VfioDevice, caller: Caller, address: number
 function* attach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<number> {
   const { arg } = call;
   const { at, size } = AttachStruct;
-  const { data, pasid } = readAttachment(caller, call, at.pasid, size);
+  const { data, pasid } = readAttachment(device, caller, call, at.pasid, size);
   caller.writeMemory(call.arg, data.subarray(0, at.pasid));
   setU32(data, at.pt_id, yield* device.attach(getU32(data, at.pt_id), pasid));
   caller.writeMemory(arg, data.subarray(0, at.pasid));
@@ -94,12 +117,16 @@ function* attach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<numb
 
 function* detach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<number> {
   const { at, size } = DetachStruct;
-  yield* device.detach(readAttachment(caller, call, at.pasid, size).pasid);
+  yield* device.detach(readAttachment(device, caller, call, at.pasid, size).pasid);
   return 0;
 }
 
-/** ATTACH and DETACH have a PASID at their end when a flag says so. */
+/**
+ * ATTACH and DETACH have a PASID at their end when a flag says so. @throws Refusal EOPNOTSUPP of a mediated
+ * device without PASIDs.
+ */
 function readAttachment(
+  device: VfioDevice,
   caller: Caller,
   call: IoctlCall,
   pasidAt: number,
@@ -109,6 +136,7 @@ function readAttachment(
   const flags = getU32(first, 4);
   if (flags & ~ATTACH_PASID) refuse('EINVAL', `flags ${hex(flags)} have bits that are unknown`);
   if ((flags & ATTACH_PASID) === 0) return { data: first, pasid: NO_PASID };
+  if (!device.attachesPasids) refuse('EOPNOTSUPP', `${device.name} is mediated, and has no PASIDs`);
   const data = readStruct(caller, call, size);
   return { data, pasid: vpasidOf(getU32(data, pasidAt)) };
 }

@@ -43,7 +43,7 @@ export function feature(device: VfioDevice, caller: Caller, call: IoctlCall): nu
   const room = getU32(header, FeatureStruct.at.argsz) - FeatureStruct.size;
   checkFlags(flags);
   const number = flags & FEATURE_MASK;
-  if (number === FEATURE_MIG_PRECOPY_INFO && !device.life.mediated)
+  if (number === FEATURE_MIG_PRECOPY_INFO)
     refuse('EINVAL', `${device.name} does not migrate, so it has no precopy that could be told of`);
   if (number === FEATURE_DMA_BUF && !device.life.mediated) checkDmaBuf(caller, call, flags, room);
   if (device.life.mediated || number < FEATURE_LOW_POWER_ENTRY || number > FEATURE_LOW_POWER_EXIT)

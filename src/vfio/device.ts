@@ -81,6 +81,11 @@ export class VfioDevice implements Driver {
     return this.#binding !== undefined;
   }
 
+  /** Can it be asked to attach PASIDs? A whole function always can, and says which it has. */
+  get attachesPasids(): boolean {
+    return !this.life.mediated || this.#pci.pasidBits !== undefined;
+  }
+
   /**
    * The last descriptor is gone: DMA is drained, everything is revoked, the device is as before it was
    * opened.

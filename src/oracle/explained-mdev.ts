@@ -1,0 +1,120 @@
+/**
+ * Where mediated devices are meant to differ from Linux's, each with its reason; docs/differences.md tells
+ * them to people.
+ */
+import { type Difference, type Explained, result } from './compare.js';
+import type { IoctlLine, Line } from './language.js';
+import { DEVICE, layoutOf } from './layouts.js';
+
+/** Calls that a page table may refuse. */
+const needsPages = [
+  'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+  'IOAS_MAP',
+  'IOAS_MAP_FILE',
+  'IOAS_COPY',
+  'VFIO_IOMMU_MAP_DMA',
+  'IOAS_ALLOW_IOVAS',
+  'OPTION',
+];
+
+export const explainedOfMdevs: readonly Explained[] = [
+  {
+    name: 'the page table of a mediated device',
+    reason:
+      'ATTACH gives the page table that the device is attached to, which is an object here, and has an id; ' +
+      'a mediated device of Linux has none',
+    goesOn: true,
+    matches: (difference) => attached(difference) && sameButIds(difference),
+  },
+  {
+    name: 'IOVAs of a mediated device',
+    reason:
+      'the page table has the IOVAs that the IOMMU can translate; a mediated device of Linux is behind none',
+    goesOn: true,
+    matches: (difference) =>
+      attached(difference) &&
+      ['IOAS_IOVA_RANGES', 'VFIO_IOMMU_GET_INFO'].some((name) => isCall(difference.line, name)),
+  },
+  {
+    name: 'memory of a mediated device',
+    reason:
+      'a page table needs the memory that is mapped, at IOVAs that it has, in pages that it was made for; ' +
+      'a mediated device of Linux asks for it page by page',
+    matches: (difference) =>
+      attached(difference) &&
+      needsPages.some((name) => isCall(difference.line, name)) &&
+      ['0', 'EEXIST'].includes(result(difference.kernel)) &&
+      ['EFAULT', 'EINVAL', 'EADDRINUSE'].includes(result(difference.ours)),
+  },
+  {
+    name: 'an HWPT for a mediated device',
+    reason: 'in Linux it is attached to an IOAS and nothing else; here its requests go through page tables',
+    matches: ({ line, kernel, ours }) =>
+      isCall(line, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT') &&
+      result(kernel) === 'ENOENT' &&
+      ['0', 'EINVAL'].includes(result(ours)),
+  },
+  {
+    name: 'an id of a destroyed object',
+    reason: 'the page table of a mediated device may have it now; in Linux another object may',
+    matches: (difference) => attached(difference) && namesDestroyed(difference),
+  },
+];
+
+/** Has a mediated device been attached, by now? */
+function attached({ before, line, answers, kernel }: Difference): boolean {
+  return [...before, line].some(
+    (each, n) =>
+      isCall(each, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT') &&
+      each.fd.startsWith(DEVICE) &&
+      result(answers[n] ?? kernel) === '0',
+  );
+}
+
+/** Does the call name an object that has been destroyed, or a page table that goes when it is replaced? */
+function namesDestroyed({ line, before, answers }: Difference): boolean {
+  const names = namesOf(line);
+  if (names.some((name) => name.startsWith('auto'))) return true;
+  return before.some(
+    (each, n) =>
+      isCall(each, 'DESTROY') &&
+      result(answers[n]!) === '0' &&
+      namesOf(each).some((name) => names.includes(name)),
+  );
+}
+
+function namesOf(line: Line): string[] {
+  if (line.verb !== 'ioctl') return [];
+  return line.patches.flatMap(({ value }) => (value.kind === 'saved' ? [value.name] : []));
+}
+
+/** The same result, and nothing else but the id that the call has given. */
+function sameButIds({ line, kernel, ours }: Difference): boolean {
+  if (line.verb !== 'ioctl' || result(kernel) !== result(ours)) return false;
+  const name = layoutOf(line)?.name;
+  const given = name === 'VFIO_DEVICE_ATTACH_IOMMUFD_PT' ? [8] : line.saves.map(({ offset }) => offset);
+  const [theirs, mine] = [words(kernel), words(ours)];
+  return [...new Set([...theirs.keys(), ...mine.keys()])].every(
+    (at) => theirs.get(at) === mine.get(at) || given.some((offset) => at === `+${offset}`),
+  );
+}
+
+/** The words that an answer says have changed, by their places. */
+function words(answer: string): Map<string, string> {
+  return new Map(
+    answer
+      .split(' ')
+      .slice(1)
+      .flatMap((run) => {
+        const [, label = '', at = '', hex = ''] = /^(\w*)\+(\d+)=(\w+)$/.exec(run) ?? [];
+        return (hex.match(/.{1,8}/g) ?? []).map((word, n): [string, string] => [
+          `${label}+${Number(at) + 4 * n}`,
+          word,
+        ]);
+      }),
+  );
+}
+
+function isCall(line: Line, name: string): line is IoctlLine {
+  return line.verb === 'ioctl' && layoutOf(line)?.name === name;
+}
