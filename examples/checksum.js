@@ -15,6 +15,7 @@
  *
  * @import { DeviceFactory } from 'ioasid'
  */
+import { parseOptions } from 'ioasid/options';
 import { Registers } from 'ioasid/registers';
 
 const SLICE = 64 * 1024; // bytes per step(): well under a millisecond
@@ -34,9 +35,12 @@ const pci = {
   pasidBits: 20,
 };
 
+export const summary = 'a checksum engine, the Adler-32 of memory';
+export const options = {};
+
 /** @type {DeviceFactory} */
-export default function createChecksum(host, options) {
-  for (const name of Object.keys(options)) throw new Error(`checksum has no option "${name}"`);
+export default function createChecksum(host, given) {
+  parseOptions('checksum', options, given);
   const registers = new Registers([
     { name: 'IDENTIFICATION', offset: 0x00, width: 4, access: 'ro', reset: 0x6d757363 },
     { name: 'PASID', offset: PASID, width: 4, access: 'rw', whole: true, write: setPasid },

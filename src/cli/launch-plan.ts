@@ -11,8 +11,7 @@
 
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 
-/** Exit statuses, as shells and env(1) use them. */
-export const USAGE = 2;
+/** Exit statuses, as env(1) uses them. The first one is for all failures of ioasid's own, wrong usage too. */
 export const OUR_FAULT = 125;
 export const NOT_EXECUTABLE = 126;
 export const NOT_FOUND = 127;

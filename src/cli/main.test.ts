@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { options as dsaOptionTable } from '../devices/dsa/options.js';
+import { builtInDevices } from '../devices/load.js';
 import { bin, ioasid, withoutFuse } from '../testkit/processes.js';
 import type { Finding } from './doctor.js';
 
@@ -15,11 +17,11 @@ describe('the command line', () => {
     assert.deepEqual(ioasid(['--version']), { status: 0, signal: null, stdout: `${version}\n`, stderr: '' });
     const help = ioasid(['--help']);
     assert.equal(help.status, 0);
-    for (const command of ['run', 'serve', 'ls', 'doctor', 'demo'])
+    for (const command of ['run', 'serve', 'devices', 'ls', 'doctor', 'demo'])
       assert.match(help.stdout, new RegExp(`^ +${command}\\b`, 'm'));
   });
 
-  it('ends with status 2 and a sentence when it makes no sense', () => {
+  it('ends with status 125 and a sentence when it makes no sense', () => {
     const wrong = [
       ['no-such-command'],
       ['run'],
@@ -29,9 +31,24 @@ describe('the command line', () => {
     ];
     for (const args of wrong) {
       const { status, stderr } = ioasid(args);
-      assert.equal(status, 2, args.join(' '));
+      assert.equal(status, 125, args.join(' '));
       assert.match(stderr, /^error: /);
+      if (args[0] === 'run') assert.match(stderr, /ioasid run --help/);
     }
+  });
+
+  it('tells what each device takes, and of those that are asked for by help', () => {
+    const all = ioasid(['devices']);
+    assert.equal(all.status, 0);
+    for (const name of builtInDevices) assert.match(all.stdout, new RegExp(`^${name}  \\S`, 'm'));
+    const dsa = ioasid(['devices', 'dsa']);
+    for (const key of Object.keys(dsaOptionTable))
+      assert.match(dsa.stdout, new RegExp(`^ +${key}=.*\\(default `, 'm'));
+    assert.match(ioasid(['devices', 'virtio-blk']).stdout, /^ +file=PATH +its medium \(required\)$/m);
+    assert.deepEqual(ioasid(['run', '--device', 'dsa,help']), dsa);
+    const unknown = ioasid(['devices', 'dsaa']);
+    assert.equal(unknown.status, 125);
+    assert.match(unknown.stderr, /did you mean dsa\?/);
   });
 
   it('can be called through a symbolic link, as installed packages are', () => {

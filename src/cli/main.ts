@@ -8,7 +8,7 @@ import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { containerKinds } from '../machine/nodes.js';
-import { USAGE } from './launch-plan.js';
+import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';
 
@@ -16,16 +16,29 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 
+const RUN_EXAMPLES = `
+Examples:
+  ioasid run -- ./tests                                   with one dsa, ready for descriptors
+  ioasid run -d dsa,mdevs=2 -d edu -- bash                two mediated devices, and QEMU's edu
+  ioasid run -v -d ./my-device.js -- python3 driver.py    a model of yours; refusals are told
+  ioasid run --strict -- ./driver                         as unforgiving as hardware`;
+
+const SERVE_EXAMPLES = `
+Examples:
+  ioasid serve                            below the default folder, whose files are printed
+  ioasid serve -d edu /tmp/devices        below /tmp/devices`;
+
 /** Adds the options that describe a machine: those of `run` and `serve`. */
 function describesMachine(command: Command): Command {
   return command
+    .showHelpAfterError(`(ioasid ${command.name()} --help says what there is)`)
     .addOption(
       new Option(
         '-d, --device <spec>',
         'a device: its model and options, `dsa,mdevs=2`, `virtio-blk,file=disk.img` or `./my-device.js`; ' +
-          'there may be several',
+          'there may be several; `dsa,help` says what it takes',
       )
-        .default([] as string[], 'one dsa')
+        .default([] as string[], 'dsa,ready=1')
         .argParser((spec: string, all: string[]) => [...all, spec]),
     )
     .addOption(
@@ -83,24 +96,46 @@ function program(): Command {
 function addMachines(ioasid: Command): void {
   describesMachine(ioasid.command('run'))
     .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio; ends with its exit status')
-    .argument('<command...>', 'the command and its arguments')
+    .argument('[command...]', 'the command and its arguments')
     .passThroughOptions()
-    .action(async (command: string[], options: MachineArguments) => {
+    .addHelpText('after', RUN_EXAMPLES)
+    .action(async (words: string[], options: MachineArguments, command: Command) => {
+      if (await helps(options)) return;
+      if (words.length === 0) command.error("error: missing required argument 'command'");
       const { run } = await import('./run.js');
-      await run(command, options);
+      await run(words, options);
     });
 
   describesMachine(ioasid.command('serve'))
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
+    .addHelpText('after', SERVE_EXAMPLES)
     .action(async (folder: string | undefined, options: MachineArguments) => {
+      if (await helps(options)) return;
       const { serve } = await import('./serve.js');
       await serve(folder, options);
     });
 }
 
-/** `ls`, `doctor` and `demo`, which tell of machines. */
+/** Tells of the devices that help is asked for. @returns whether any is. */
+async function helps({ device }: MachineArguments): Promise<boolean> {
+  const { devices, helpAskedFor } = await import('./devices.js');
+  const asked = helpAskedFor(device);
+  if (asked.length > 0) await devices(asked);
+  return asked.length > 0;
+}
+
+/** `devices`, `ls`, `doctor` and `demo`, which tell of machines. */
 function addReports(ioasid: Command): void {
+  ioasid
+    .command('devices')
+    .description('the devices that there are, with what `--device` may say of each')
+    .argument('[device...]', 'of these only: names, or modules of yours')
+    .action(async (names: string[]) => {
+      const { devices } = await import('./devices.js');
+      await devices(names);
+    });
+
   ioasid
     .command('ls')
     .description(
@@ -140,9 +175,9 @@ try {
   await ioasid.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+    process.exitCode = error.exitCode === 0 ? 0 : OUR_FAULT;
   } else {
     complain((error as Error).message);
-    process.exitCode = 1;
+    process.exitCode = OUR_FAULT;
   }
 }

@@ -220,11 +220,11 @@ describe('run', { skip: withoutFuse }, () => {
     assert.equal((await running.ended).status, 0);
   });
 
-  it('refuses a device that cannot be made with status 2 and a reason, and starts no command', () => {
+  it('refuses a device that cannot be made with status 125 and a reason, and starts no command', () => {
     const { status, stdout, stderr } = ioasid(['run', '--device', 'no-such-device', '--', 'echo', 'started']);
-    assert.equal(status, 2);
+    assert.equal(status, 125);
     assert.equal(stdout, '');
-    assert.match(stderr, /no-such-device/);
+    assert.match(stderr, /no-such-device.*\n.*ioasid run --help/);
   });
 
   it('tells refusals as they happen with --verbose', () => {

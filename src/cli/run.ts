@@ -15,12 +15,14 @@ import { spawn } from '../linux/spawn.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
-import { OUR_FAULT, USAGE } from './launch-plan.js';
+import { OUR_FAULT } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, keepErrorsBlocking } from './messages.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 
+const lacks = '`ioasid doctor` says what this machine lacks';
+const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
 const heir = fileURLToPath(new URL('./trap-heir.js', import.meta.url));
 
 /** Runs `command`. Never returns: this process ends with the command's status. */
@@ -34,7 +36,7 @@ export async function run(command: readonly string[], options: MachineArguments)
   // While the launcher starts, so that neither waits for the other.
   const loaded = Promise.all([import('./service.js'), import('./model-faults.js'), import('./sysfs.js')]);
   const [{ makeMachine, serveMachine }, { ModelFaults }, { sysfsEntries }] = await loaded.catch(
-    (error: Error) => giveUp(launcher, OUR_FAULT, error),
+    (error: Error) => giveUp(launcher, error),
   );
   const faults = new ModelFaults((status) => {
     launcher.kill('SIGKILL');
@@ -43,8 +45,8 @@ export async function run(command: readonly string[], options: MachineArguments)
   let service: Service | undefined;
   // A signal is for the command, and for the launcher before: that ends, whatever a module still waits for.
   launcher.ending.then((ending) => ending.signal !== null && service === undefined && endAs(ending));
-  const made = await makeMachine(options).catch((error: Error) => giveUp(launcher, USAGE, error));
-  const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  const made = await makeMachine(options).catch((error: Error) => giveUp(launcher, error, usage));
+  const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, error));
   const { newFd } = connection;
   const host = hostDev(made.machine.nodes.map((node) => node.path));
   service = serveMachine(made, connection, {
@@ -55,7 +57,7 @@ export async function run(command: readonly string[], options: MachineArguments)
     states: launcher.states,
     faults,
   });
-  service.gone.catch((error: Error) => giveUp(launcher, OUR_FAULT, error));
+  service.gone.catch((error: Error) => giveUp(launcher, error));
   releaseDescriptors(inherited);
   launcher.proceed({
     binds: host.binds,
@@ -103,14 +105,14 @@ function leaveHeir({ listener, calls }: TrapDescriptors): void {
 }
 
 /** There will be no command, or no more of it. */
-function giveUp(launcher: LauncherProcess, status: number, error: Error): never {
+function giveUp(launcher: LauncherProcess, error: Error, help = lacks): never {
   launcher.kill('SIGKILL');
-  return fail(status, error.message);
+  return fail(OUR_FAULT, error.message, help);
 }
 
-function fail(status: number, reason: string): never {
+function fail(status: number, reason: string, help = lacks): never {
   complain(reason);
-  if (status === OUR_FAULT) complain('`ioasid doctor` says what this machine lacks');
+  if (status === OUR_FAULT) complain(help);
   return leave(status);
 }
 

@@ -100,7 +100,7 @@ describe('serve', { skip: withoutMount }, () => {
     const folder = join(scratch, 'busy');
     const running = await serving(folder);
     const second = ioasid(['serve', '--device', 'edu', folder]);
-    assert.equal(second.status, 1);
+    assert.equal(second.status, 125);
     assert.match(second.stderr, /another ioasid serves/);
     running.kill('SIGINT');
     await running.ended;
@@ -109,7 +109,7 @@ describe('serve', { skip: withoutMount }, () => {
     mkdirSync(full);
     writeFileSync(join(full, 'file'), '');
     const third = ioasid(['serve', '--device', 'edu', full]);
-    assert.equal(third.status, 1);
+    assert.equal(third.status, 125);
     assert.match(third.stderr, /has files in it/);
   });
 });

@@ -11,7 +11,7 @@ import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
 import { nameToGuard, startGuard } from './guard.js';
-import { USAGE } from './launch-plan.js';
+import { OUR_FAULT } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
 import { type End, ModelFaults } from './model-faults.js';
@@ -86,7 +86,7 @@ function mountAt(folder: string | undefined) {
     return { root, lifeline, mount, device };
   } catch (error) {
     complain((error as Error).message);
-    return leave(1);
+    return leave(OUR_FAULT);
   }
 }
 
@@ -99,7 +99,8 @@ export async function serve(folder: string | undefined, options: MachineArgument
   const faults = new ModelFaults((status) => end(status));
   const made = await makeMachine(options).catch((error: Error) => {
     complain(error.message);
-    return leave(USAGE);
+    complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');
+    return leave(OUR_FAULT);
   });
   const { root, lifeline, mount, device } = mountAt(folder);
   const service = serveMachine(
@@ -117,5 +118,5 @@ export async function serve(folder: string | undefined, options: MachineArgument
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);
   service.end();
-  return leave(1);
+  return leave(OUR_FAULT);
 }

@@ -35,6 +35,9 @@ export interface ServiceOptions {
   readonly faults: ModelFaults;
 }
 
+/** One that can be used at once. */
+export const DEFAULT_DEVICE = 'dsa,ready=1';
+
 /** What the options of `run` and `serve` say of the machine. */
 export interface MachineArguments {
   readonly device: readonly string[];
@@ -58,8 +61,8 @@ export interface MadeMachine {
 }
 
 /**
- * The machine that the options describe; with one `dsa` when they name no device. Modules and models are
- * watched from now on. @throws Refusal which option is wrong.
+ * The machine that the options describe; with one `dsa,ready=1` when they name no device. Modules and models
+ * are watched from now on. @throws Refusal which option is wrong.
  */
 export async function makeMachine({
   device,
@@ -76,7 +79,7 @@ export async function makeMachine({
   const standIn = new StandIn();
   ModelCalls.tellCallbacks();
   const machine = await Machine.create({
-    devices: device.length === 0 ? ['dsa'] : device,
+    devices: device.length === 0 ? [DEFAULT_DEVICE] : device,
     baseDirectory: process.cwd(),
     pasidQuota,
     mappingQuota,

@@ -256,7 +256,10 @@ describe('edu: DMA', () => {
 
 describe('edu: options', () => {
   test('an option that edu does not have, or a mask that is no number, is refused by name', () => {
-    assert.throws(() => createEdu(new FakeHost(), { wqs: '4' }), /edu has no option "wqs", only dma-mask/);
+    assert.throws(
+      () => createEdu(new FakeHost(), { wqs: '4' }),
+      /edu has no option "wqs" \(it has dma-mask\)/,
+    );
     for (const mask of ['', 'all', '-1', '0x', '0x11111111111111111', '1.5']) {
       assert.throws(
         () => createEdu(new FakeHost(), { 'dma-mask': mask }),

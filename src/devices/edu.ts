@@ -9,6 +9,7 @@
  */
 import { NO_PASID } from '../iommu/pasid.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, PciDescription } from './device-model.js';
+import { optional, parseOptions } from './options.js';
 import { type RegisterDescription, Registers } from './registers.js';
 
 /** Registers that the model itself uses, by their offset in BAR 0. */
@@ -188,12 +189,20 @@ class Edu implements DeviceModel {
   }
 }
 
-const createEdu: DeviceFactory = (host, { 'dma-mask': mask = '0xfffffff', ...others }) => {
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw new Error(`edu has no option "${unknown}", only dma-mask`);
-  if (!/^(0x[0-9a-f]{1,16}|[0-9]{1,19})$/i.test(mask))
-    throw new Error(`dma-mask "${mask}" is not a number of at most 64 bits`);
-  return new Edu(host, BigInt(mask));
+/** 28 bits without the option, as QEMU's. */
+function parseMask(text = '0xfffffff'): bigint {
+  if (!/^(0x[0-9a-f]{1,16}|[0-9]{1,19})$/i.test(text))
+    throw new Error(`dma-mask "${text}" is not a number of at most 64 bits`);
+  return BigInt(text);
+}
+
+export const summary = "QEMU's teaching device with its DMA engine, 1234:11e8: no PASIDs";
+
+export const options = {
+  'dma-mask': optional('address bits that its DMA engine has', 'a number of 64 bits', '0xfffffff', parseMask),
 };
+
+const createEdu: DeviceFactory = (host, given) =>
+  new Edu(host, parseOptions('edu', options, given)['dma-mask']);
 
 export default createEdu;

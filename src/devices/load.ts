@@ -13,6 +13,7 @@ import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 import { ModelCalls } from './model-calls.js';
+import type { OptionTable } from './options.js';
 import type { VirtioFactory, VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 
 /** One `--device` argument, taken apart. */
@@ -27,10 +28,18 @@ export interface DeviceSpec {
   readonly options: DeviceOptions;
 }
 
+/** What a module tells of its device to people, as far as it does. */
+export interface DeviceAbout {
+  /** What it is, in a few words. */
+  readonly summary?: string;
+  readonly options?: OptionTable;
+}
+
 /** A module of a device: what its models are, and what makes them. */
-export type LoadedDevice =
+export type LoadedDevice = { readonly about: DeviceAbout } & (
   | { readonly transport: 'pci'; readonly factory: DeviceFactory }
-  | { readonly transport: 'virtio'; readonly factory: VirtioFactory };
+  | { readonly transport: 'virtio'; readonly factory: VirtioFactory }
+);
 
 /** What one `--device` argument asks for, with its module loaded. */
 export type DevicePlan = PciPlan | VirtioPlan;
@@ -63,6 +72,9 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
   'virtio-blk': () => import('./virtio/blk.js'),
   'virtio-net': () => import('./virtio/net.js'),
 };
+
+/** The names of the devices that ioasid brings. */
+export const builtInDevices: readonly string[] = Object.keys(builtIns);
 
 /**
  * What `spec` asks for. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to be
@@ -136,9 +148,10 @@ export async function loadDevice(name: string, baseDirectory: string): Promise<L
   const builtIn = Object.hasOwn(builtIns, name) ? builtIns[name] : undefined;
   const module = await (builtIn === undefined ? importModule(name, baseDirectory) : builtIn());
   const factory = defaultExport(module, name);
-  const { transport = 'pci' } = module as { transport?: unknown };
-  if (transport === 'pci') return { transport, factory: factory as DeviceFactory };
-  if (transport === 'virtio') return { transport, factory: factory as VirtioFactory };
+  const { transport = 'pci', summary, options } = module as DeviceAbout & { transport?: unknown };
+  const about = { ...(summary && { summary }), ...(options && { options }) };
+  if (transport === 'pci') return { transport, about, factory: factory as DeviceFactory };
+  if (transport === 'virtio') return { transport, about, factory: factory as VirtioFactory };
   return refuse('EINVAL', `device "${name}" exports transport ${String(transport)}, not pci or virtio`);
 }
 
@@ -178,12 +191,11 @@ function packageUrl(name: string, baseDirectory: string): string {
 
 function hint(name: string, baseDirectory: string): string {
   if (existsSync(resolve(baseDirectory, name))) return `; for the file of this name write ./${name}`;
-  const names = Object.keys(builtIns);
-  const [nearest] = names
+  const [nearest] = builtInDevices
     .filter((known) => editDistance(known, name.toLowerCase()) <= 2)
     .sort((a, b) => editDistance(a, name) - editDistance(b, name));
   if (nearest !== undefined) return `; did you mean ${nearest}?`;
-  const builtIn = `it is not built in (${names.join(', ')})`;
+  const builtIn = `it is not built in (${builtInDevices.join(', ')})`;
   return `: ${builtIn}, not a path (./${name}), and no package of that name is installed`;
 }
 

@@ -9,11 +9,15 @@
 import type { DeviceFactory, DeviceHost, MdevSupport } from '../device-model.js';
 import { SUPPORTED_OPERATIONS } from './descriptor-check.js';
 import { Dsa } from './dsa.js';
-import { type DsaOptions, parseOptions } from './options.js';
+import { type DsaOptions, dsaOptions, options } from './options.js';
 import type { Shape } from './registers.js';
 
-const createDsa: DeviceFactory = (host, options) => {
-  const parsed = parseOptions(options);
+export { options };
+
+export const summary = 'Intel Data Streaming Accelerator 1.0, 8086:0b25';
+
+const createDsa: DeviceFactory = (host, given) => {
+  const parsed = dsaOptions(given);
   const shared = parsed.mode === 'shared';
   const preset = { configured: parsed.ready, enabled: parsed.ready, shared, awaitsPasid: false };
   return new Dsa(host, functionShape(parsed), preset, mdevSupport(parsed));

@@ -7,8 +7,7 @@
  * the others stay in their rings. Each ends in the order in which the file is done with it.
  */
 import { resolve } from 'node:path';
-import type { DeviceOptions } from '../device-model.js';
-import { choice, integer, refuseUnknown } from '../option-values.js';
+import { flag, integer, optional, parseOptions, required } from '../options.js';
 import { type BlkContext, BlkRequest, MAX_CLEARED_SECTORS, SECTOR } from './blk-request.js';
 import type { Chain } from './chain.js';
 import { Disk, type Job } from './disk.js';
@@ -164,7 +163,7 @@ function describe(disk: Disk, queues: number): Uint8Array {
 }
 
 /** The device ID string: ASCII, padded with zeros (§5.2.6). */
-function idOf({ serial = 'ioasid' }: DeviceOptions): Uint8Array {
+function parseSerial(serial = 'ioasid'): Uint8Array {
   if (!/^[\x21-\x7e]{1,20}$/.test(serial))
     throw new Error(`serial "${serial}" is not 1 to ${ID_BYTES} printable characters`);
   const id = new Uint8Array(ID_BYTES);
@@ -172,13 +171,18 @@ function idOf({ serial = 'ioasid' }: DeviceOptions): Uint8Array {
   return id;
 }
 
-const createBlk: VirtioFactory = ({ baseDirectory }, options) => {
-  refuseUnknown('virtio-blk', options, ['file', 'queues', 'readonly', 'serial']);
-  const queues = integer(options, 'queues', 1, 1, 64);
-  const writable = choice(options, 'readonly', '0', ['0', '1']) === '0';
-  const id = idOf(options);
-  if (options.file === undefined) throw new Error('virtio-blk needs file=PATH, its medium');
-  return new Blk(new Disk(resolve(baseDirectory, options.file), writable), queues, id);
+export const summary = 'a disk (virtio-blk) behind vhost-vdpa';
+
+export const options = {
+  file: required('its medium', 'PATH'),
+  queues: integer('request queues', 1, 1, 64),
+  readonly: flag('nothing is written to the medium'),
+  serial: optional('what GET_ID answers', `1 to ${ID_BYTES} characters`, 'ioasid', parseSerial),
+};
+
+const createBlk: VirtioFactory = ({ baseDirectory }, given) => {
+  const { file, queues, readonly, serial } = parseOptions('virtio-blk', options, given);
+  return new Blk(new Disk(resolve(baseDirectory, file), !readonly), queues, serial);
 };
 
 export default createBlk;

@@ -9,8 +9,7 @@
  * wire.
  */
 import { randomBytes } from 'node:crypto';
-import type { DeviceOptions } from '../device-model.js';
-import { integer, refuseUnknown } from '../option-values.js';
+import { integer, optional, parseOptions } from '../options.js';
 import type { Chain } from './chain.js';
 import { has } from './features.js';
 import { type NetControls, serveControl } from './net-control.js';
@@ -202,7 +201,7 @@ class Net implements VirtioModel, NetControls {
 }
 
 /** Six bytes in hexadecimal, not of a group; without the option one of the locally administered. */
-function addressOf({ mac }: DeviceOptions): Uint8Array {
+function parseAddress(mac: string | undefined): Uint8Array {
   if (mac === undefined) {
     const address = new Uint8Array(randomBytes(ADDRESS_BYTES));
     address[0] = (address[0]! & 0xfc) | 2;
@@ -213,13 +212,23 @@ function addressOf({ mac }: DeviceOptions): Uint8Array {
   return Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
 }
 
-const createNet: VirtioFactory = ({ wires }, options) => {
-  refuseUnknown('virtio-net', options, ['link', 'mac', 'pairs', 'mtu']);
-  const address = addressOf(options);
-  const pairs = integer(options, 'pairs', 1, 1, 32);
-  const mtu = integer(options, 'mtu', 1500, 68, 65535);
-  const { link } = options;
-  return new Net({ address, pairs, mtu }, link === undefined ? wires.loop() : wires.end(link));
+export const summary = 'a network device (virtio-net) behind vhost-vdpa';
+
+export const options = {
+  link: optional(
+    'the wire that it is at; two devices at one are joined',
+    'NAME',
+    'it hears itself',
+    (name) => name,
+  ),
+  mac: optional('its address', 'like 02:00:00:00:00:01', 'a random one', parseAddress),
+  pairs: integer('pairs of receive and transmit queues', 1, 1, 32),
+  mtu: integer('largest packet, in bytes', 1500, 68, 65535),
+};
+
+const createNet: VirtioFactory = ({ wires }, given) => {
+  const { link, mac, pairs, mtu } = parseOptions('virtio-net', options, given);
+  return new Net({ address: mac, pairs, mtu }, link === undefined ? wires.loop() : wires.end(link));
 };
 
 export default createNet;

@@ -1,0 +1,101 @@
+/**
+ * The options of a device model, as data: the keys that `--device NAME,KEY=VALUE` may have, what they mean,
+ * and how their texts become values.
+ *
+ * A model's module exports its table as `options`, by which `ioasid devices` tells them, and its factory
+ * reads what it is given by `parseOptions`, so that what is told is what is taken.
+ */
+import type { DeviceOptions } from './device-model.js';
+
+/** One key. */
+export interface Option<T> {
+  /** In a few words. */
+  readonly what: string;
+  /** What may stand behind `=`, in a few words: `1 to 64`, `PATH`. */
+  readonly values: string;
+  /** What holds where it is not given, in a few words. Absent: it must be given. */
+  readonly otherwise?: string;
+  /** `text` is undefined where it is not given. @throws Error saying what is wrong with it. */
+  parse(text: string | undefined, key: string): T;
+}
+
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+/** What the options of a table come to. */
+export type OptionValues<Table extends OptionTable> = {
+  readonly [Key in keyof Table]: Table[Key] extends Option<infer Value> ? Value : never;
+};
+
+/**
+ * The values of what is `given` to the device called `name`. @throws Error naming the option that is not in
+ * `table`, must be given, or has a value that it cannot have.
+ */
+export function parseOptions<Table extends OptionTable>(
+  name: string,
+  table: Table,
+  given: DeviceOptions,
+): OptionValues<Table> {
+  const known = Object.keys(table);
+  for (const key of Object.keys(given)) {
+    const has = known.length === 0 ? 'none' : known.join(', ');
+    if (!Object.hasOwn(table, key)) throw new Error(`${name} has no option "${key}" (it has ${has})`);
+  }
+  const values: Record<string, unknown> = {};
+  for (const [key, option] of Object.entries(table)) {
+    if (given[key] === undefined && option.otherwise === undefined)
+      throw new Error(`${name} needs ${key}=${option.values}, ${option.what}`);
+    values[key] = option.parse(given[key], key);
+  }
+  return values as OptionValues<Table>;
+}
+
+/** A decimal number from `least` to `most`. */
+export function integer(what: string, otherwise: number, least: number, most: number): Option<number> {
+  return {
+    what,
+    values: `${least} to ${most}`,
+    otherwise: String(otherwise),
+    parse(text, key) {
+      if (text === undefined) return otherwise;
+      const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : -1;
+      if (value < least || value > most)
+        throw new Error(`${key} "${text}" is not a number from ${least} to ${most}`);
+      return value;
+    },
+  };
+}
+
+/** One of `values`. */
+export function choice<T extends string>(what: string, otherwise: T, values: readonly T[]): Option<T> {
+  return {
+    what,
+    values: values.join(' or '),
+    otherwise,
+    parse(text = otherwise, key) {
+      const found = values.find((value) => value === text);
+      if (found === undefined) throw new Error(`${key} "${text}" is not ${values.join(' or ')}`);
+      return found;
+    },
+  };
+}
+
+/** `0` or `1`. */
+export function flag(what: string): Option<boolean> {
+  const { parse, ...rest } = choice(what, '0', ['0', '1']);
+  return { ...rest, parse: (text, key) => parse(text, key) === '1' };
+}
+
+/** A text that must be given; `values` says of what kind: `PATH`. */
+export function required(what: string, values: string): Option<string> {
+  return { what, values, parse: (text = '') => text };
+}
+
+/** A text of a form of its own; `parse` throws an Error for another. */
+export function optional<T>(
+  what: string,
+  values: string,
+  otherwise: string,
+  parse: (text: string | undefined) => T,
+): Option<T> {
+  return { what, values, otherwise, parse };
+}
