@@ -92,8 +92,9 @@ function copied(made: unknown): Copied {
   return { model, pci, mdev: mdev && { max: mdev.max, create: (index, host) => mdev.create(index, host) } };
 }
 
-/** A copy of what is data. */
+/** A copy of what is data; memory is what it is. */
 function plain<T>(value: T): T {
+  if (value instanceof Uint8Array) return value;
   if (Array.isArray(value)) return value.map(plain) as T;
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plain(each)])) as T;

@@ -121,10 +121,39 @@ describe('checkModel refuses', () => {
     assert.equal(withPortals({ offset: 8, size: 64 }), '0x8 of portals of BAR 0 is not a multiple of 64');
     const bars = [{ index: 0, size: 4096, portals: { offset: 0x400, size: 0x800 } }];
     const msix = { vectors: 8, bar: 0, tableOffset: 0x800, pbaOffset: 0x300 };
-    const reason = 'the portals of BAR 0 overlap the MSI-X table or its pending bits';
-    assert.equal(withPci({ bars, msix }), reason);
-    assert.equal(withPci({ bars, msix: { ...msix, tableOffset: 0, pbaOffset: 0xbf8 } }), reason);
+    assert.equal(withPci({ bars, msix }), 'portals and the MSI-X table of BAR 0 overlap');
+    assert.equal(
+      withPci({ bars, msix: { ...msix, tableOffset: 0, pbaOffset: 0xbf8 } }),
+      'portals and its pending bits of BAR 0 overlap',
+    );
     assert.equal(withPci({ bars, msix: { ...msix, tableOffset: 0, pbaOffset: 0xc00 } }), 'accepted');
+  });
+
+  test('memory and doorbells that are no pages, leave their BAR or lie on something else', () => {
+    const page = new Uint8Array(4096);
+    const bar = { index: 0, size: 0x4000, memory: { offset: 0x2000, bytes: page } };
+    const doorbells = { offset: 0x1000, size: 0x1000 };
+    assert.equal(withBars({ ...bar, doorbells }), 'accepted');
+    assert.equal(
+      withBars({ ...bar, memory: { offset: 0, bytes: [0] } }),
+      'the bytes of the memory of BAR 0 are an array, not a Uint8Array',
+    );
+    assert.match(withBars({ ...bar, memory: 1 }), /^the bytes of the memory of BAR 0 are undefined/);
+    assert.equal(
+      withBars({ ...bar, memory: { offset: 0x10, bytes: page } }),
+      '0x10 of memory of BAR 0 is not a multiple of 4096',
+    );
+    assert.equal(
+      withBars({ ...bar, doorbells: { offset: 0x1000, size: 0x800 } }),
+      '0x800 of doorbells of BAR 0 is not a multiple of 4096',
+    );
+    assert.match(withBars({ ...bar, doorbells: { offset: 0x3000, size: 0x2000 } }), /^the size of doorbells/);
+    assert.equal(
+      withBars({ ...bar, doorbells: { offset: 0x1000, size: 0x2000 } }),
+      'doorbells and memory of BAR 0 overlap',
+    );
+    const msix = { vectors: 8, bar: 0, tableOffset: 0x2800, pbaOffset: 0 };
+    assert.equal(withPci({ bars: [bar], msix }), 'memory and the MSI-X table of BAR 0 overlap');
   });
 
   test('MSI-X tables outside their BAR, or in one another', () => {
@@ -141,7 +170,7 @@ describe('checkModel refuses', () => {
       withMsix({ pbaOffset: 0x1000 }),
       'pci.msix.pbaOffset 0x1000 leaves no room for 8 bytes in BAR 0 of 0x1000',
     );
-    assert.equal(withMsix({ pbaOffset: 0x878 }), 'the MSI-X table and its pending bits overlap');
+    assert.equal(withMsix({ pbaOffset: 0x878 }), 'the MSI-X table and its pending bits of BAR 0 overlap');
   });
 
   test('mediated devices that cannot be made', () => {

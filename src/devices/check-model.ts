@@ -6,7 +6,10 @@
  * being such as PCI can express.
  */
 import { hex, refuse } from '../linux/errno.js';
-import type { BarDescription, DeviceModel, PciDescription } from './device-model.js';
+import type { BarDescription, BarRange, DeviceModel, PciDescription } from './device-model.js';
+
+/** What a mapping is made of, in bytes. */
+const PAGE = 4096;
 
 /** Returns `model`, checked. @throws Refusal EINVAL naming the first thing that is wrong with it. */
 export function checkModel(model: unknown): DeviceModel {
@@ -57,7 +60,8 @@ function checkBars(bars: unknown): void {
     checkFlag(`is64 of BAR ${bar.index}`, bar.is64);
     checkFlag(`prefetchable of BAR ${bar.index}`, bar.prefetchable);
     checkBarSize(bar);
-    if (bar.portals !== undefined) checkPortals(bar);
+    for (const range of rangesOf(bar)) checkRange(bar, range);
+    checkApart(bar.index, rangesOf(bar));
     takeIndex(owners, bar.index, bar.index);
     if (bar.is64 !== true) continue;
     if (bar.index === 5) refuse('EINVAL', 'BAR 5 is 64-bit, but there is no BAR 6 for its upper half');
@@ -73,14 +77,47 @@ function checkBarSize(bar: BarDescription): void {
     refuse('EINVAL', `the size of BAR ${bar.index}, ${hex(bar.size)}, is not a power of two`);
 }
 
-function checkPortals({ index, size: room, portals }: BarDescription): void {
-  const what = `portals of BAR ${index}`;
-  if (!isRecord(portals)) refuse('EINVAL', `${what} are ${describe(portals)}, not an offset and a size`);
-  const { offset, size } = portals;
+/** A part of a BAR that is not ordinary registers: `size` bytes at `offset`, both multiples of `unit`. */
+interface Part {
+  readonly name: string;
+  readonly offset: number;
+  readonly size: number;
+  readonly unit: number;
+}
+
+/** @throws Refusal EINVAL for one that is none. */
+function rangesOf({ index, portals, memory, doorbells }: BarDescription): Part[] {
+  const parts: Part[] = [];
+  const take = (name: string, range: unknown, size: unknown, unit: number, what: string) => {
+    if (range === undefined) return;
+    if (!isRecord(range)) refuse('EINVAL', `${name} of BAR ${index} are ${describe(range)}, not ${what}`);
+    parts.push({ name, offset: range.offset as number, size: size as number, unit });
+  };
+  take('portals', portals, portals?.size, 64, 'an offset and a size');
+  take('doorbells', doorbells, doorbells?.size, PAGE, 'an offset and a size');
+  const bytes: unknown = memory?.bytes;
+  if (memory !== undefined && !(bytes instanceof Uint8Array))
+    refuse('EINVAL', `the bytes of the memory of BAR ${index} are ${describe(bytes)}, not a Uint8Array`);
+  take('memory', memory, memory?.bytes.length, PAGE, 'an offset and bytes');
+  return parts;
+}
+
+function checkRange({ index, size: room }: BarDescription, { name, offset, size, unit }: Part): void {
+  const what = `${name} of BAR ${index}`;
   checkInteger(`the offset of ${what}`, offset, 0, room - 1);
-  checkInteger(`the size of ${what}`, size, 1, room - (offset as number));
-  for (const value of [offset, size] as number[])
-    if (value % 64 !== 0) refuse('EINVAL', `${hex(value)} of ${what} is not a multiple of 64`);
+  checkInteger(`the size of ${what}`, size, 1, room - offset);
+  for (const value of [offset, size])
+    if (value % unit !== 0) refuse('EINVAL', `${hex(value)} of ${what} is not a multiple of ${unit}`);
+}
+
+/** @throws Refusal EINVAL when two of the parts of BAR `index` overlap. */
+function checkApart(index: number, parts: readonly Pick<Part, 'name' | 'offset' | 'size'>[]): void {
+  const sorted = [...parts].sort((a, b) => a.offset - b.offset);
+  for (const [i, part] of sorted.slice(1).entries()) {
+    const before = sorted[i]!;
+    if (before.offset + before.size > part.offset)
+      refuse('EINVAL', `${before.name} and ${part.name} of BAR ${index} overlap`);
+  }
 }
 
 function takeIndex(owners: Map<number, number>, index: number, bar: number): void {
@@ -105,27 +142,26 @@ function checkMsix(pci: PciDescription): void {
   const bar = pci.bars.find((candidate) => candidate.index === msix.bar);
   if (bar === undefined)
     refuse('EINVAL', `pci.msix.bar is ${describe(msix.bar)}, which is not the index of a BAR`);
-  const tableEnd = checkMsixPart('tableOffset', msix.tableOffset, msix.vectors * 16, bar);
-  const pbaEnd = checkMsixPart('pbaOffset', msix.pbaOffset, Math.ceil(msix.vectors / 64) * 8, bar);
-  if (msix.tableOffset < pbaEnd && msix.pbaOffset < tableEnd)
-    refuse('EINVAL', 'the MSI-X table and its pending bits overlap');
-  const { offset, size } = bar.portals ?? { offset: 0, size: 0 };
-  const reach = (start: number, end: number) => offset < end && start < offset + size;
-  if (reach(msix.tableOffset, tableEnd) || reach(msix.pbaOffset, pbaEnd))
-    refuse('EINVAL', `the portals of BAR ${bar.index} overlap the MSI-X table or its pending bits`);
+  const table = checkMsixPart('tableOffset', msix.tableOffset, msix.vectors * 16, bar);
+  const pending = checkMsixPart('pbaOffset', msix.pbaOffset, Math.ceil(msix.vectors / 64) * 8, bar);
+  checkApart(bar.index, [
+    ...rangesOf(bar),
+    { name: 'the MSI-X table', ...table },
+    { name: 'its pending bits', ...pending },
+  ]);
 }
 
-function checkMsixPart(name: string, offset: number, length: number, bar: BarDescription): number {
+function checkMsixPart(name: string, offset: number, size: number, bar: BarDescription): BarRange {
   checkInteger(`pci.msix.${name}`, offset, 0, 0xffffffff);
   if (offset % 8 !== 0) refuse('EINVAL', `pci.msix.${name} ${hex(offset)} is not a multiple of 8`);
-  if (offset + length > bar.size) {
+  if (offset + size > bar.size) {
     refuse(
       'EINVAL',
-      `pci.msix.${name} ${hex(offset)} leaves no room for ${length} bytes in BAR ${bar.index} ` +
+      `pci.msix.${name} ${hex(offset)} leaves no room for ${size} bytes in BAR ${bar.index} ` +
         `of ${hex(bar.size)}`,
     );
   }
-  return offset + length;
+  return { offset, size };
 }
 
 function checkMdev(mdev: unknown): void {

@@ -67,6 +67,11 @@ export interface DeviceHost {
    * are in use is not the model's to know: it says both. @throws RangeError `pci` has no `intx`.
    */
   intx(level: boolean): void;
+  /**
+   * Memory on the device, zeros, for the `memory` of one of its BARs. Call it in the factory. @throws Error
+   * when `length` is not a multiple of 4096 from 4096 to 1 GiB, or there is no room.
+   */
+  memory(length: number): Uint8Array;
 }
 
 /** One base address register. */
@@ -81,7 +86,26 @@ export interface BarDescription {
    * A range of registers that take 64 bytes at once (MOVDIR64B and ENQCMD; Intel DSA 3.3). Offset and size in
    * bytes, multiples of 64.
    */
-  readonly portals?: { readonly offset: number; readonly size: number };
+  readonly portals?: BarRange;
+  /**
+   * A range that is memory, `bytes` of `host.memory`: the program loads and stores there without the model,
+   * which reads and writes `bytes` whenever it likes, and clears them in `reset`. The offset is a multiple of
+   * 4096.
+   */
+  readonly memory?: { readonly offset: number; readonly bytes: Uint8Array };
+  /**
+   * A range of doorbells: registers of 4 bytes whose last value alone counts. While the model is busy, and 1
+   * ms longer, their pages may be memory that is looked at between its steps. A word that has changed since
+   * is then one write of 4 bytes; what it held in between is lost, as is a write of the value that it has
+   * already. Reads may give what was written last. Offset and size are multiples of 4096.
+   */
+  readonly doorbells?: BarRange;
+}
+
+/** Bytes of a BAR. */
+export interface BarRange {
+  readonly offset: number;
+  readonly size: number;
 }
 
 /** What configuration space is built from (PCI Local Bus 3.0 §6.1, PCI Express 5.0 §7). */

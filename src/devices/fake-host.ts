@@ -73,6 +73,10 @@ export class FakeHost implements DeviceHost {
     this.line = level;
   }
 
+  memory(length: number): Uint8Array {
+    return new Uint8Array(length);
+  }
+
   #transfer(
     pasid: number,
     iova: number,

@@ -8,6 +8,7 @@ import type { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu, type Requester } from '../iommu/iommu.js';
 import { vpasidOf } from '../iommu/pasid.js';
+import { deviceMemory } from '../linux/device-memory.js';
 import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { mapped } from '../testkit/mapped.js';
 import { refused } from '../testkit/refused.js';
@@ -20,7 +21,7 @@ const DATA = Uint8Array.of(1, 2, 3, 4);
 function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: string, pci: PciDescription) {
   const port = new MdevPort(iommu, pasids, requester, name, 20);
   const gate = { busMaster: true };
-  const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {} }, pci);
+  const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory }, pci);
   port.connect(pci, gate);
   const life = new DeviceLife(name, port, new CalledWork(new ModelCalls(name), model));
   life.open(1);

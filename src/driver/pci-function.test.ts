@@ -7,6 +7,7 @@ import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { pasidOf, vpasidOf } from '../iommu/pasid.js';
+import { deviceMemory } from '../linux/device-memory.js';
 import { everything, FakeModel, withoutPasids } from '../testkit/fake-model.js';
 import { mapped } from '../testkit/mapped.js';
 import { refused } from '../testkit/refused.js';
@@ -22,7 +23,7 @@ function setUp(pci: PciDescription = everything) {
   const system = new IoasidSubsystem(iommu);
   const port = new FunctionPort(iommu, RID);
   const gate = { busMaster: true };
-  const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {} }, pci);
+  const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory }, pci);
   port.connect(pci, gate);
   const life = new DeviceLife('vfio0', port, new CalledWork(new ModelCalls('vfio0'), model));
   life.open(1);

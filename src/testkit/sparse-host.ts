@@ -40,6 +40,10 @@ export class SparseHost implements DeviceHost {
   /** DSA has no INTx. */
   intx(): void {}
 
+  memory(length: number): Uint8Array {
+    return new Uint8Array(length);
+  }
+
   /** Makes the pages of [iova, iova+length) present, filled with zeros. */
   map(pasid: number, iova: number, length: number, writable = true): void {
     const pages = this.#pages.get(pasid) ?? new Map<number, Page>();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { DeviceModel, PciDescription } from '../devices/device-model.js';
+import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { refused } from '../testkit/refused.js';
@@ -159,5 +159,45 @@ describe('a portal', () => {
       Array.from({ length: 8 }, (_, n) => [0x100 + 8 * n, 8]),
     );
     assert.equal(device.writeRegion(0, 0x100, new Uint8Array(32)), 32);
+  });
+});
+
+describe('memory of a BAR', () => {
+  it('is read and written without the model, whose registers beside it are cut as ever', () => {
+    const accesses: (readonly [offset: number, length: number])[] = [];
+    let bytes = new Uint8Array(0);
+    const make = (host: DeviceHost): DeviceModel => {
+      bytes = host.memory(4096) as typeof bytes;
+      return {
+        pci: {
+          vendorId: 0x1234,
+          deviceId: 1,
+          classCode: 0,
+          bars: [{ index: 0, size: 0x4000, memory: { offset: 0x1000, bytes } }],
+        },
+        readBar: (_bar, offset, target) => void accesses.push([offset, target.length]),
+        writeBar: (_bar, offset, source) => void accesses.push([offset, source.length]),
+        reset() {},
+      };
+    };
+    const iommu = new Iommu();
+    const request = { rid: '0000:6a:01.0', make, mdevs: 0, firstIndex: 0 };
+    const [device] = makeDevices(iommu, new IoasidSubsystem(iommu).pasids, request) as [VfioDevice];
+    device.life.open(1);
+    const source = Uint8Array.from({ length: 4096 + 16 }, (_, n) => n);
+    device.writeRegion(0, 0xff8, source);
+    assert.deepEqual(bytes, source.subarray(8, 8 + 4096));
+    bytes[1] = 0xee;
+    const target = new Uint8Array(3);
+    device.readRegion(0, 0x1000, target);
+    assert.deepEqual([...target], [8, 0xee, 10]);
+    device.readRegion(0, 0x1ffc, new Uint8Array(8));
+    assert.deepEqual(accesses, [
+      [0xff8, 8],
+      [0x2000, 8],
+      [0x2000, 4],
+    ]);
+    device.writeRegion(CONFIG_REGION, 4, Uint8Array.of(0, 0));
+    refused(() => device.readRegion(0, 0x1000, target), 'EIO');
   });
 });

@@ -3,7 +3,7 @@
  *
  * A transfer is cut into aligned accesses of 8, 4, 2 and 1 bytes, lowest first, as vfio-pci does it: what a
  * CPU can do to a register. So each register is read or written by itself, whatever was asked in one call.
- * The MSI-X table and pending bits in a BAR are not the model's.
+ * The MSI-X table and pending bits in a BAR are not the model's, nor is what it declares as memory cut.
  *
  * A range that the model declares as portals takes a write of 64 bytes whole, in place of the instructions
  * that do so and that no file has (MOVDIR64B, ENQCMD). What would be cut there otherwise is refused, because
@@ -66,7 +66,7 @@ export class Bars {
   read(index: number, offset: number, target: Uint8Array): number {
     const end = this.#end(index, offset, target.length);
     for (let at = offset; at < end; ) {
-      const next = accessEnd(at, this.#ownerEnd(index, at, end));
+      const next = this.#accessEnd(index, at, end);
       this.#readOnce(index, at, target.subarray(at - offset, next - offset));
       at = next;
     }
@@ -82,7 +82,7 @@ export class Bars {
     const end = this.#end(index, offset, source.length);
     const whole = this.#isForPortal(index, offset, end);
     for (let at = offset; at < end; ) {
-      const next = whole ? end : accessEnd(at, this.#ownerEnd(index, at, end));
+      const next = whole ? end : this.#accessEnd(index, at, end);
       if (!this.#writeOnce(index, at, source.subarray(at - offset, next - offset))) {
         if (at > offset) return at - offset;
         refuse(
@@ -138,9 +138,23 @@ export class Bars {
     return true;
   }
 
-  /** Where what begins at `at` ends to be the model's, or the MSI-X table's. */
-  #ownerEnd(bar: number, at: number, end: number): number {
-    return this.#irqs.msix?.boundary(bar, at, end) ?? end;
+  /** Where the first access to [at, end) of BAR `bar` ends. Memory takes what there is of it at once. */
+  #accessEnd(bar: number, at: number, end: number): number {
+    const memory = this.#bars[bar]?.memory;
+    if (memory !== undefined && memory.offset + memory.bytes.length > at) {
+      if (memory.offset <= at) return Math.min(end, memory.offset + memory.bytes.length);
+      end = Math.min(end, memory.offset);
+    }
+    return accessEnd(at, this.#irqs.msix?.boundary(bar, at, end) ?? end);
+  }
+
+  /** The memory at `offset` of BAR `bar`; undefined where there are registers. */
+  #memoryAt(bar: number, offset: number): Uint8Array | undefined {
+    const memory = this.#bars[bar]?.memory;
+    if (memory === undefined || offset < memory.offset) return undefined;
+    return offset < memory.offset + memory.bytes.length
+      ? memory.bytes.subarray(offset - memory.offset)
+      : undefined;
   }
 
   #readOnce(bar: number, offset: number, target: Uint8Array): void {
@@ -149,7 +163,9 @@ export class Bars {
       this.#irqs.msix.read(offset, target);
       return;
     }
-    this.#model.readBar(bar, offset, target);
+    const memory = this.#memoryAt(bar, offset);
+    if (memory === undefined) this.#model.readBar(bar, offset, target);
+    else target.set(memory.subarray(0, target.length));
     this.#checkWorking();
   }
 
@@ -157,7 +173,9 @@ export class Bars {
   #writeOnce(bar: number, offset: number, source: Uint8Array): boolean {
     this.#checkAnswering(bar, offset);
     if (this.#irqs.msix?.owns(bar, offset) === true) return true;
-    const taken = this.#model.writeBar(bar, offset, source);
+    const memory = this.#memoryAt(bar, offset);
+    if (memory !== undefined) memory.set(source);
+    const taken = memory !== undefined || this.#model.writeBar(bar, offset, source);
     this.#checkWorking();
     return taken;
   }

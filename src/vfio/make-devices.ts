@@ -10,6 +10,7 @@ import { FunctionPort } from '../driver/pci-function.js';
 import type { BusGate, PciPort } from '../driver/pci-port.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu } from '../iommu/iommu.js';
+import { deviceMemory } from '../linux/device-memory.js';
 import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
 import { VfioDevice } from './device.js';
@@ -43,7 +44,9 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid), strict = false } = request;
   const port = new FunctionPort(iommu, rid);
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, strict)];
-  const parent = CalledModel.make(calls, () => make({ dma: port, interrupt: () => {}, intx: () => {} }));
+  const parent = CalledModel.make(calls, () =>
+    make({ dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory }),
+  );
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
@@ -83,6 +86,7 @@ function assemble(
   let irqs: Interrupts | undefined;
   const host: DeviceHost = {
     dma: port,
+    memory: deviceMemory,
     interrupt(vector) {
       if (irqs !== undefined) checkVector(irqs, vector);
       irqs?.raise(vector);
