@@ -13,7 +13,7 @@ import { Refusal } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { addressOf, libc } from '../linux/ffi.js';
 import { processOfThread, tracerOf } from '../linux/proc.js';
-import { Event, goOn, letGo, seize, signalOf, startedBy, stayStopped } from '../linux/ptrace.js';
+import { Event, goOn, isDead, letGo, seize, signalOf, startedBy, stayStopped } from '../linux/ptrace.js';
 import { Change, type WaitStates } from '../linux/wait-states.js';
 import type { MappedAccess } from './mapped-access.js';
 import { TracedProcess } from './traced-process.js';
@@ -82,7 +82,8 @@ export class Tracer implements LoopSource {
     } catch (error) {
       // One that a traced thread has just started is traced too, and is told of later.
       if (tracerOf(tid) === process.pid) return false;
-      if (error instanceof Refusal && libc().access(`/proc/${pid}/task/${tid}`, 0) !== 0) return false;
+      // The first one of a process is there after its end, until all others have ended.
+      if (error instanceof Refusal && isDead(tid)) return false;
       throw error;
     }
     this.#add(tid, pid, account);
@@ -125,6 +126,9 @@ export class Tracer implements LoopSource {
       case Event.EXEC:
         this.#becameAnother(tid);
         break;
+      case Event.EXIT:
+        this.#ends(tid);
+        break;
       case Event.STOP:
         if (signal === SIGTRAP) goOn(tid, 0);
         else stayStopped(tid);
@@ -159,6 +163,13 @@ export class Tracer implements LoopSource {
     if (account === undefined || tracerOf(tid) !== process.pid) return false;
     this.#add(tid, groupOf(tid) ?? tid, account);
     return true;
+  }
+
+  /** Were it traced to its end, its parent could not wait for it before we have. */
+  #ends(tid: number): void {
+    this.#remove(tid);
+    this.#states.unwatchStops(tid);
+    letGo(tid);
   }
 
   /** Its other threads are gone, and so are the mappings. */

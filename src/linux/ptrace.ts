@@ -19,13 +19,16 @@ const GETSIGINFO = 0x4202;
 const SEIZE = 0x4206;
 const LISTEN = 0x4208;
 
-/** PTRACE_O_TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC: what a traced thread starts is traced as well. */
-const OPTIONS = 0x1e;
+/**
+ * PTRACE_O_TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC: what a traced thread starts is traced as well.
+ * TRACEEXIT: it can be let go before its end, which its parent hears of at once only then.
+ */
+const OPTIONS = 0x5e;
 
 export const SIGTRAP = 5;
 
 /** PTRACE_EVENT_*, above the signal in the status of a stop. */
-export const Event = { FORK: 1, VFORK: 2, CLONE: 3, EXEC: 4, STOP: 128 } as const;
+export const Event = { FORK: 1, VFORK: 2, CLONE: 3, EXEC: 4, EXIT: 6, STOP: 128 } as const;
 
 /** Places of registers in struct user_regs_struct, in words. */
 export const Word = {
@@ -60,6 +63,7 @@ const RAISED_BY_INSTRUCTIONS = 0x4d8;
 const P_PID = 1;
 const WNOHANG = 1;
 const WSTOPPED = 2;
+const WNOWAIT = 0x01000000;
 const MOST_WAITED_MS = 200;
 const WALL = 0x40000000;
 const CLD_TRAPPED = 4;
@@ -172,20 +176,22 @@ export function step(tid: number): number {
 
 /**
  * Waits for the stop of a thread that is to do one instruction, which takes microseconds. A thread that is
- * killed does not stop, and that of its process's leader is not even told before all others have been asked.
- * @returns the stop's signal; 0: it has not come, and will not, or is left to who asks for its state.
+ * killed stops before its end alone, or not at all, and that of its process's leader is not even told before
+ * all others have been asked.
+ * @returns the stop's signal; 0: it has not come, and will not. The stop is left to who asks for its state.
  */
 function stopOf(tid: number): number {
   for (let waited = 0; ; waited++) {
     info[4] = 0;
-    if (libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WALL) !== 0) return 0;
-    if (info[4] !== 0) return info[2] === CLD_TRAPPED ? info[6]! & 0x7f : 0;
+    if (libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WALL | WNOWAIT) !== 0) return 0;
+    if (info[4] !== 0) return info[2] === CLD_TRAPPED && info[6]! >> 8 !== Event.EXIT ? info[6]! & 0x7f : 0;
     if (waited > MOST_WAITED_MS || isDead(tid)) return 0;
     libc().poll(0, 0, 1);
   }
 }
 
-function isDead(tid: number): boolean {
+/** Has thread `tid` ended, waited for or not? */
+export function isDead(tid: number): boolean {
   try {
     return /\) [ZX] /.test(readFileSync(`/proc/${tid}/stat`, 'latin1'));
   } catch {
