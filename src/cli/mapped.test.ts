@@ -26,6 +26,8 @@ const tasks = {
   leader: 'the other threads access it when the first has ended',
   forks: 'children share the mapping, and what they become is not traced',
   moved: 'mappings are moved and cut, and outlive their descriptor',
+  awaited: 'a child can be waited for as soon as its end is told',
+  written: 'a write through the file makes the accesses after it ask for pages for a while only',
   shot: 'a program that is killed in the middle of an access keeps nobody',
   refused: 'what is no BAR, or goes past its end, is not mapped',
   own_faults: 'faults of the program are its own, with signal and address',

@@ -49,10 +49,10 @@ export interface Inode {
   /** To whom an open of it is charged; undefined: to whoever opens it. */
   readonly account?: Account | undefined;
   /**
-   * It is mapped, and has a size of 0 since: then each access raises SIGBUS at once, and no page is asked of
-   * us.
+   * It is mapped, by this descriptor, and has a size of 0 since: then each access raises SIGBUS at once, and
+   * no page is asked of us.
    */
-  mapped?: boolean;
+  mappedBy?: number;
   /** The open files of this inode: one as a rule, more when it was reopened without a lookup. */
   readonly opens: Set<Opened>;
 }

@@ -152,8 +152,10 @@ export class FileRequests {
       get64(request, wire.ReadIn.offset),
       get64(request, wire.ReadIn.handle),
     );
-    if (wire.isForPage(request))
+    if (wire.isForPage(request)) {
+      this.#identification.pageAsked(opened, request[Request.pid]!);
       refuse('EIO', `${opened.inode.path} has no pages: it can be read, not mapped`);
+    }
     // Zeroed, because what was there before belongs to another process.
     const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
     const length = opened.file.read(this.#caller, this.#argument, target);

@@ -122,8 +122,8 @@ function typeOf(name: Name): number {
   return name.target === undefined ? DT_REG : DT_LNK;
 }
 
-function sizeOf({ target, node, mapped }: Inode): number {
-  return target?.length ?? (mapped ? 0 : (node?.extent ?? 0));
+function sizeOf({ target, node, mappedBy }: Inode): number {
+  return target?.length ?? (mappedBy === undefined ? (node?.extent ?? 0) : 0);
 }
 
 function writeAttr(reply: Uint32Array, at: number, inode: Inode, owner: Owner): void {

@@ -13,8 +13,14 @@ import { closeInBackground } from '../linux/background-close.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { askAttributes, type FileIdentity, identifyDescriptor, identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
-import { type HeldDescriptor, heldDescriptors, holdCopy } from '../linux/held-descriptors.js';
-import type { DeviceTree, Opened } from './device-tree.js';
+import {
+  closeHeld,
+  type HeldDescriptor,
+  heldDescriptors,
+  holdCopy,
+  holdName,
+} from '../linux/held-descriptors.js';
+import type { DeviceTree, Inode, Opened } from './device-tree.js';
 import { OffThread } from './off-thread.js';
 
 /**
@@ -46,6 +52,7 @@ export class Identification {
   readonly #tree: DeviceTree;
   #device: number | undefined;
   readonly #offThread = new OffThread();
+  readonly #refreshing = new Set<Inode>();
   readonly #rounds = new Map<number, { arrivedOn: Opened | undefined }>();
 
   /**
@@ -94,27 +101,49 @@ export class Identification {
   }
 
   /**
-   * Lets the kernel ask for the attributes of the file behind descriptor `fd` of thread `tid`, which have
-   * changed; `account` pays for the copy. `done` is called later, from the event loop, when it has been told,
-   * or the descriptor is gone.
+   * Lets the kernel ask for the size of a mapped file, which is 0 but not for the kernel: it has just been
+   * mapped, or a write has moved its end. The file is found by the descriptor that it was mapped by, in
+   * thread `tid`, and not kept open. `done` is called later, from the event loop, when the kernel has been
+   * told, or there is no such descriptor.
    */
-  refresh(account: Account, tid: number, fd: number, done: () => void): void {
+  refresh({ inode, account }: Opened, tid: number, done: () => void): void {
     this.#offThread.run((ended) => {
       const end = () => {
         done();
         ended();
       };
-      try {
-        const copy = holdCopy(account, tid, fd);
-        askAttributes(copy.fd, () => {
-          this.closeCopy(copy);
+      const name = this.#nameOf(inode, account, tid);
+      if (name === undefined) setImmediate(end);
+      else
+        askAttributes(name.fd, () => {
+          closeHeld(name);
           end();
         });
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        setImmediate(end);
-      }
     });
+  }
+
+  /**
+   * Thread `tid` has touched a mapped file, and the kernel asks for the page: its size is not 0 any more. The
+   * accesses that follow need not ask then.
+   */
+  pageAsked(opened: Opened, tid: number): void {
+    const { inode } = opened;
+    if (inode.mappedBy === undefined || this.#refreshing.has(inode)) return;
+    this.#refreshing.add(inode);
+    this.refresh(opened, tid, () => this.#refreshing.delete(inode));
+  }
+
+  /** A name of `inode`, by the descriptor of thread `tid` that it was mapped by; undefined: it has none. */
+  #nameOf(inode: Inode, account: Account, tid: number): HeldDescriptor | undefined {
+    try {
+      const name = holdName(account, tid, inode.mappedBy ?? -1);
+      const { device, inode: number } = identifyOwn(name.fd);
+      if (device === (this.#device ?? device) && number === inode.id) return name;
+      closeHeld(name);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+    }
+    return undefined;
   }
 
   /**

@@ -192,9 +192,8 @@ export class TrappedCalls implements LoopSource {
       mapping.check(args[5]!, Math.ceil(args[1]! / PAGE) * PAGE);
       this.#tracer.trace(tid, opened.account);
       const pass = () => this.#end(pending, () => this.#listener.pass(pending.call.id));
-      if (opened.inode.mapped) pass();
-      else this.#identification.refresh(opened.account, tid, descriptorOf(pending.call), pass);
-      opened.inode.mapped = true;
+      opened.inode.mappedBy = descriptorOf(pending.call);
+      this.#identification.refresh(opened, tid, pass);
     } catch (error) {
       this.#fail(pending, opened, error);
     }

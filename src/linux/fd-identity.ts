@@ -98,6 +98,17 @@ export function copyDescriptor(tid: number, fd: number): number {
 }
 
 /**
+ * A name (O_PATH), in this process, of the file behind descriptor `fd` of thread `tid`: it does not keep the
+ * file open, and its close calls no server.
+ * @throws Refusal EBADF no such descriptor; EPERM this process may not trace the caller.
+ */
+export function nameDescriptor(tid: number, fd: number): number {
+  const name = libc().open(`/proc/${tid}/fd/${fd}`, O_PATH | O_CLOEXEC, 0);
+  if (name === -1) throw notVisible(tid, fd);
+  return name;
+}
+
+/**
  * The device number of the filesystem mounted on `folder`, which is not asked: its server may not be at work
  * yet. @throws Refusal.
  */

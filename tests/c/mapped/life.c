@@ -2,9 +2,13 @@
 #define _GNU_SOURCE
 #include "mapped.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,6 +171,49 @@ static void leader(void)
 	pthread_exit(NULL);
 }
 
+/* A child that has mapped can be waited for as soon as its pidfd says that it has ended. */
+static void awaited(void)
+{
+	for (int round = 0; round < 50; round++) {
+		struct pollfd end = { .events = POLLIN };
+		pthread_t other;
+		pid_t child = fork();
+		int status;
+
+		if (child == 0) {
+			CHECK(pthread_create(&other, NULL, counts, (void *)1) == 0);
+			CHECK(bar[0] == bar[0]);
+			_exit(7);
+		}
+		end.fd = syscall(SYS_pidfd_open, child, 0);
+		CHECK(poll(&end, 1, -1) == 1);
+		CHECK(waitpid(child, &status, WNOHANG) == child);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+		CHECK(close(end.fd) == 0);
+	}
+}
+
+/* The size of the device file, as the kernel believes it to be. */
+static uint64_t size(void)
+{
+	struct statx found;
+
+	CHECK(statx(device, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &found) == 0);
+	return found.stx_size;
+}
+
+/* A write through the file moves its end for the kernel: accesses ask for pages, but only for a while. */
+static void written(void)
+{
+	for (uint32_t round = 0; round < 20; round++) {
+		poke(16, &round, 4);
+		CHECK(size() > 0);
+		do
+			CHECK(*(volatile uint32_t *)(bar + 16) == round);
+		while (size() > 0);
+	}
+}
+
 /* What cannot be mapped is refused as by the kernel. */
 static void refused(void)
 {
@@ -181,6 +228,7 @@ static void refused(void)
 
 const struct task life_tasks[] = {
 	{ "threads", threads }, { "forks", forks }, { "moved", moved }, { "refused", refused },
-	{ "shot", shot },       { "mappers", mappers }, { "leader", leader },
+	{ "shot", shot },       { "mappers", mappers }, { "leader", leader },   { "awaited", awaited },
+	{ "written", written },
 	{ NULL, NULL },
 };
