@@ -43,15 +43,17 @@
 /* The ioctl type of all numbers below. */
 #define IOASID_TYPE ';'
 
-/*
- * 0xC7 and 0xC8 are reserved for IOASID_BIND_PGTABLE and IOASID_INVALIDATE: a page table that the user owns
- * (IOASID_KIND_NESTED), and the invalidation of what the IOTLB holds of it.
- */
-
 /* Kinds of PASID: what stands behind its IOVAs. IOASID_GET_INFO says which of them can be allocated. */
 #define IOASID_KIND_MAPPED 0  /* what IOASID_MAP, IOASID_MAP_FILE and IOASID_COPY put there */
 #define IOASID_KIND_NESTED 1  /* a page table of the user, translated once more by a mapped parent PASID */
 #define IOASID_KIND_PROCESS 2 /* the address space of the process that allocates it (SVA) */
+
+/*
+ * Formats of page tables for nested PASIDs: bits of ioasid_info.table_formats. That of the first stage of
+ * Intel VT-d ("Virtualization Technology for Directed I/O", 9.7) is the page table of x86-64: 4 levels of 512
+ * entries.
+ */
+#define IOASID_FORMAT_VTD_S1 0
 
 /* Flags of IOASID_MAP, IOASID_MAP_FILE and IOASID_COPY. At least one of READ and WRITE must be given. */
 #define IOASID_MAP_READ (1u << 0)       /* devices may read */
@@ -60,6 +62,17 @@
 
 /* Flags of IOASID_UNMAP. */
 #define IOASID_UNMAP_ALL (1u << 0) /* unmap everything in the PASID */
+
+/* Flags of IOASID_BIND_PGTABLE. */
+#define IOASID_BIND_EXTENDED_ACCESSED (1u << 0) /* entries are also marked in their bit 10 (EAFE) */
+
+/* Flags of IOASID_INVALIDATE. */
+#define IOASID_INVALIDATE_LEAF (1u << 0) /* no entry has changed that leads to a table */
+
+/* What an IOASID_INVALIDATE is about: ioasid_invalidate.scope. */
+#define IOASID_INVALIDATE_RANGE 0 /* @iova and @length of @pasid */
+#define IOASID_INVALIDATE_PASID 1 /* all of @pasid */
+#define IOASID_INVALIDATE_ALL 2   /* all nested PASIDs of this context */
 
 /* Flags of IOASID_AUTHORIZE. */
 #define IOASID_AUTHORIZE_ASID (1u << 0) /* vpasid is an address space id (ASID) of a vDPA device */
@@ -76,7 +89,8 @@
  * @page_sizes: out: bitmap of the IOVA page sizes: bit n stands for pages of 2^n bytes. The lowest one set is
  *              the alignment that IOVAs and lengths need
  * @kinds: out: bit k is set when PASIDs of IOASID_KIND k can be allocated
- * @table_formats: out: bitmap of the page table formats for nested PASIDs; 0: none
+ * @table_formats: out: bitmap of the page table formats for nested PASIDs: bit n stands for IOASID_FORMAT n;
+ *                 0: none
  * @faults: out: bitmap of the I/O page faults that can be delivered to the user; 0: none
  * @pasid_quota: out: PASIDs that this context may hold at a time
  * @pasids: out: PASIDs that it holds now
@@ -112,7 +126,8 @@ struct ioasid_info {
  * @pasid: out: the new PASID, unique in the whole system while it is allocated
  * @__reserved: in: must be 0
  *
- * Allocates a PASID in this context. It has no mappings, and no device may use it.
+ * Allocates a PASID in this context. It has no mappings and no page table, and no device may use it. While a
+ * nested PASID has it as its parent, a mapped one cannot be freed.
  *
  *   EINVAL      @kind is none of IOASID_KIND_*; @parent is given for a kind that has none, or is not of the
  *               kind mapped
@@ -137,7 +152,8 @@ struct ioasid_alloc {
  * @pasid: in: a PASID of this context
  * @__reserved: in: must be 0
  *
- * Removes all mappings of the PASID and gives it back. Its number may be handed out again, to anyone.
+ * Removes all mappings of the PASID, or lets go of its page table, and gives it back. Its number may be
+ * handed out again, to anyone.
  *
  *   EBUSY       a device is authorized for it, or a nested PASID has it as its parent
  *   ENOENT      @pasid is not a PASID of this context
@@ -275,6 +291,67 @@ struct ioasid_copy {
 #define IOASID_COPY _IOWR(IOASID_TYPE, 0xC6, struct ioasid_copy)
 
 /**
+ * struct ioasid_bind_pgtable - ioctl(IOASID_BIND_PGTABLE), on an ioasid file
+ * @size: in: sizeof(struct ioasid_bind_pgtable)
+ * @flags: in: IOASID_BIND_EXTENDED_ACCESSED
+ * @pasid: in: a PASID of this context, of the kind nested
+ * @format: in: IOASID_FORMAT_*, one that IOASID_GET_INFO offers
+ * @root: in: where the topmost table is, as an IOVA of the parent, aligned to the IOVA page
+ * @address_width: in: bits of the addresses that the table translates: 48, for 4 levels
+ * @__reserved: in: must be 0
+ *
+ * Makes a page table that the user owns what the PASID stands for, in place of the one that was bound before.
+ * All its addresses are IOVAs of the parent: those of the tables in it, and those that it leads to. An access
+ * needs the rights of both stages. Nothing of the table is looked at before a DMA needs it: what is wrong in
+ * it is a fault of that DMA. Entries on the way of an access are marked as accessed, and that of the page as
+ * dirty when it is written. IOVAs whose bit 47 is set are not translated.
+ *
+ *   EBUSY       a device is authorized for the PASID
+ *   EINVAL      @pasid is not of the kind nested; @format is unknown; @address_width is another than 48;
+ *               @root is not aligned, or has more bits than an IOVA
+ *   ENOENT      @pasid is not a PASID of this context
+ *   ENOMEM      the context has no pages left for what is cached of the table
+ */
+struct ioasid_bind_pgtable {
+	__u32 size;
+	__u32 flags;
+	__u32 pasid;
+	__u32 format;
+	__aligned_u64 root;
+	__u32 address_width;
+	__u32 __reserved;
+};
+#define IOASID_BIND_PGTABLE _IOWR(IOASID_TYPE, 0xC7, struct ioasid_bind_pgtable)
+
+/**
+ * struct ioasid_invalidate - ioctl(IOASID_INVALIDATE), on an ioasid file
+ * @size: in: sizeof(struct ioasid_invalidate)
+ * @flags: in: IOASID_INVALIDATE_LEAF
+ * @pasid: in: a PASID of this context, of the kind nested; ignored with IOASID_INVALIDATE_ALL
+ * @scope: in: IOASID_INVALIDATE_RANGE, IOASID_INVALIDATE_PASID or IOASID_INVALIDATE_ALL
+ * @iova: in: with IOASID_INVALIDATE_RANGE the first IOVA, aligned to the IOVA page; otherwise ignored
+ * @length: in: with IOASID_INVALIDATE_RANGE bytes, a multiple of the IOVA page, not 0; otherwise ignored
+ *
+ * Forgets what is cached of page tables that users own: to be called when entries were changed that had been
+ * present, before devices may rely on it. An entry that was not present is not cached. More may be forgotten
+ * than was asked for. What is unmapped from a parent needs no invalidation.
+ *
+ *   EINVAL      @pasid is not of the kind nested; @scope is unknown; the range is not aligned, is empty, or
+ *               leaves the IOVA space
+ *   ENOENT      @pasid is not a PASID of this context
+ *   EOVERFLOW   the range wraps around
+ */
+struct ioasid_invalidate {
+	__u32 size;
+	__u32 flags;
+	__u32 pasid;
+	__u32 scope;
+	__aligned_u64 iova;
+	__aligned_u64 length;
+};
+#define IOASID_INVALIDATE _IOWR(IOASID_TYPE, 0xC8, struct ioasid_invalidate)
+
+/**
  * struct ioasid_explain - ioctl(IOASID_EXPLAIN), on every file of this system
  * @size: in: sizeof(struct ioasid_explain)
  * @flags: in: must be 0
@@ -317,7 +394,8 @@ struct ioasid_explain {
  *   EEXIST      the device is already authorized for @pasid, or already knows another PASID as @vpasid
  *   EINVAL      @ioasid_fd is not a file of /dev/ioasid of this server; @pasid or @vpasid is wider than the
  *               PASIDs of the device; @vpasid differs from @pasid and the device is not mediated, or its
- *               requests carry no PASID; the device has no such ASID, or is given an ASID and has none
+ *               requests carry no PASID; the device has no such ASID, or is given an ASID and has none;
+ *               @pasid is nested and has no page table bound
  *   ENOENT      @pasid is not a PASID of that context
  */
 struct ioasid_authorize {

@@ -23,6 +23,8 @@ const PAGE = 4096;
 /** IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_ALLOC_PASID. */
 const NEST_PARENT = 1;
 const HWPT_PASID = 8;
+/** IOASID_KIND_NESTED. */
+const NESTED = 1;
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const [, declared = '', others = ''] = read('docs/limits.md').split(/^## /m);
@@ -113,6 +115,17 @@ const takers = new Map<string, readonly [Taker, number]>([
         return () => iommufd.ioasAlloc();
       },
       1,
+    ],
+  ],
+  [
+    "pages for nested PASIDs' caches",
+    [
+      (program) => {
+        const ioasid = Ioasid.open(program);
+        const parent = ioasid.alloc();
+        return () => ioasid.bindPageTable(ioasid.alloc(NESTED, parent), { root: 0 });
+      },
+      16,
     ],
   ],
   [

@@ -3,7 +3,7 @@
  *
  * Lines are those of code, comments and docs; a tab is eight columns. In Markdown rows of tables, URLs and
  * blocks of code may be wider. Functions are those of testkit/functions.ts, tests among them; those of C
- * begin and end with a brace in the first column.
+ * begin and end with a brace in the first column. The ABI's header is longer: it is one table of structs.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ import { functionsOf } from './testkit/functions.js';
 const WIDTH = 110;
 const FUNCTION_LINES = 60;
 const FILE_LINES = 400;
+const LONGER = ['include/ioasid.h'];
 const repository = fileURLToPath(new URL('../', import.meta.url));
 const folders = '.ci bench docs examples include oracle qemu scripts src tests/c'.split(' ');
 
@@ -83,7 +84,7 @@ test('functions fit into 60 lines, and files into 400', () => {
   );
   assert.deepEqual(
     paths.filter((path) => read(path).trimEnd().split('\n').length > FILE_LINES),
-    [],
+    LONGER,
   );
 });
 

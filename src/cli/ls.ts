@@ -9,13 +9,17 @@ const hexadecimal = (value: number) => `0x${value.toString(16)}`;
 const rights = (access: number) => `${access & 1 ? 'r' : '-'}${access & 2 ? 'w' : '-'}`;
 const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
-function pasidLines({ pasid, users, mappings, more }: PasidSnapshot): string[] {
+function pasidLines({ pasid, parent, users, mappings, more }: PasidSnapshot): string[] {
   const lines = mappings.map(({ iova, length, access, memory, offset }) => {
     const range = `${hexadecimal(iova)}-${hexadecimal(iova + length - 1)}`;
     return `      ${range}  ${rights(access)}  ${memory}+${hexadecimal(offset)}`;
   });
   if (more > 0) lines.push(`      and ${count(more, 'more mapping')}`);
-  return [`    PASID ${color.bold(String(pasid))}  authorized for ${count(users, 'device')}`, ...lines];
+  const over = parent === undefined ? '' : `  nested over ${parent}`;
+  return [
+    `    PASID ${color.bold(String(pasid))}${over}  authorized for ${count(users, 'device')}`,
+    ...lines,
+  ];
 }
 
 function contextLines({ id, pid, pasids, more }: ContextSnapshot): string[] {

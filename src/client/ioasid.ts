@@ -2,7 +2,20 @@
  * Ioasid: an open `/dev/ioasid`, typed. Addresses, lengths and IOVAs are numbers of bytes. Every method
  * throws Refusal with the errno that include/ioasid.h documents for its ioctl and the reason in one sentence.
  */
-import { contextIoctls, MAP_FIXED_IOVA, MAP_READ, MAP_WRITE, UNMAP_ALL } from '../uapi/ioasid.js';
+import { FORMAT_VTD_S1 } from '../ioasid/nested-space.js';
+import {
+  BIND_EXTENDED_ACCESSED,
+  contextIoctls,
+  INVALIDATE_ALL,
+  INVALIDATE_LEAF,
+  INVALIDATE_PASID,
+  INVALIDATE_RANGE,
+  MAP_FIXED_IOVA,
+  MAP_READ,
+  MAP_WRITE,
+  UNMAP_ALL,
+} from '../uapi/ioasid.js';
+import type { Bits64 } from '../uapi/struct.js';
 import { callNative } from './call.js';
 import type { Transport } from './transport.js';
 
@@ -14,6 +27,8 @@ export interface IoasidInfo {
   readonly pageSizes: number;
   /** Bit k: PASIDs of kind k can be allocated. */
   readonly kinds: number;
+  /** Bit n: page tables of format n can be bound to nested PASIDs. */
+  readonly tableFormats: number;
   readonly pasidQuota: number;
   readonly pasids: number;
   readonly mappingQuota: number;
@@ -25,6 +40,17 @@ export interface MapOptions {
   readonly iova?: number;
   /** Rights of the device, `rw` unless given. */
   readonly access?: 'r' | 'w' | 'rw';
+}
+
+/** A page table that this process owns, in the format of VT-d's first stage unless given. */
+export interface PageTableOptions {
+  /** Where its topmost table is: an IOVA of the parent. */
+  readonly root: Bits64;
+  readonly format?: number;
+  /** Bits; 48 unless given. */
+  readonly addressWidth?: number;
+  /** Entries are also marked in their bit 10. */
+  readonly extendedAccessed?: boolean;
 }
 
 export class Ioasid {
@@ -49,6 +75,7 @@ export class Ioasid {
       addressBits: info.address_bits,
       pageSizes: Number(info.page_sizes),
       kinds: info.kinds,
+      tableFormats: info.table_formats,
       pasidQuota: info.pasid_quota,
       pasids: info.pasids,
       mappingQuota: info.mapping_quota,
@@ -56,7 +83,7 @@ export class Ioasid {
     };
   }
 
-  /** Allocates a PASID of `kind` (0: mapped). */
+  /** Allocates a PASID of `kind` (0: mapped; 1: nested, over PASID `parent`). */
   alloc(kind = 0, parent = 0): number {
     return callNative(this, contextIoctls.IOASID_ALLOC, { kind, parent }).pasid;
   }
@@ -117,6 +144,41 @@ export class Ioasid {
       src_iova: sourceIova,
     });
     return Number(dst_iova);
+  }
+
+  /** Makes a page table of this process what nested PASID `pasid` stands for. */
+  bindPageTable(pasid: number, table: PageTableOptions): void {
+    callNative(this, contextIoctls.IOASID_BIND_PGTABLE, {
+      flags: table.extendedAccessed === true ? BIND_EXTENDED_ACCESSED : 0,
+      pasid,
+      format: table.format ?? FORMAT_VTD_S1,
+      root: table.root,
+      address_width: table.addressWidth ?? 48,
+    });
+  }
+
+  /**
+   * Entries for [iova, iova+length) of a nested PASID have changed; `leaf`: only such as lead to pages.
+   */
+  invalidate(pasid: number, iova: Bits64, length: Bits64, { leaf = false } = {}): void {
+    const flags = leaf ? INVALIDATE_LEAF : 0;
+    callNative(this, contextIoctls.IOASID_INVALIDATE, {
+      flags,
+      pasid,
+      scope: INVALIDATE_RANGE,
+      iova,
+      length,
+    });
+  }
+
+  /** Any entries of a nested PASID have changed. */
+  invalidatePasid(pasid: number): void {
+    callNative(this, contextIoctls.IOASID_INVALIDATE, { pasid, scope: INVALIDATE_PASID });
+  }
+
+  /** Any entries of any nested PASID of this context have changed. */
+  invalidateAll(): void {
+    callNative(this, contextIoctls.IOASID_INVALIDATE, { scope: INVALIDATE_ALL });
   }
 
   close(): void {

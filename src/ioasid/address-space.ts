@@ -6,7 +6,7 @@
  * long is Work: mappings are taken out, looked at and copied a chunk at a time.
  *
  * Invariant: each mapping counts in the quota of the context that the address space is in, and holds one
- * reference to its memory. `users` counts the devices that are authorized for it.
+ * reference to its memory.
  */
 import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
@@ -15,9 +15,9 @@ import { NONE, type PageTable } from '../iommu/page-table.js';
 import type { Quota } from '../iommu/quota.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import { broken } from '../linux/invariant.js';
 import { FreeIovas } from './free-iovas.js';
 import { LAST_IOVA, smaller } from './iova-ranges.js';
+import { Space } from './space.js';
 
 /** Mappings that are looked at or made before others have their turn. */
 const CHUNK = 64;
@@ -58,38 +58,20 @@ export interface Unmapped {
   readonly refusal: Refusal | undefined;
 }
 
-export class AddressSpace {
-  /** As reasons name it: `PASID 7`, `IOAS 2`. */
-  readonly name: string;
+export class AddressSpace extends Space {
+  readonly kind = 'mapped';
   readonly table: PageTable;
   readonly iovas: FreeIovas;
   readonly #iommu: Iommu;
   readonly #quota: Quota;
-  #users = 0;
 
   /** Its mappings count in `quota`, its tables in `pages`. */
   constructor(iommu: Iommu, name: string, quota: Quota, pages: Quota) {
-    this.name = name;
+    super(name);
     this.#iommu = iommu;
     this.#quota = quota;
     this.table = iommu.pageTable(pages);
     this.iovas = new FreeIovas(name, this.table, iommu.tables);
-  }
-
-  /** Devices that are authorized for it. */
-  get users(): number {
-    return this.#users;
-  }
-
-  /** A device is authorized for it from now on. */
-  hold(): void {
-    this.#users++;
-  }
-
-  /** One that was authorized for it is so no more. */
-  drop(): void {
-    if (this.#users === 0) broken(`${this.name} is dropped by more devices than hold it`);
-    this.#users--;
   }
 
   /**
@@ -206,10 +188,9 @@ export class AddressSpace {
     return this.#remove(0n, LAST_IOVA);
   }
 
-  /** Releases all that it has. No device is authorized for it any more. */
   *close(): Work<void> {
     yield* releasing([() => after(this.unmapAll(), () => undefined), () => this.table.close()]);
-    if (this.#users > 0) broken(`${this.name} was closed while ${this.#users} devices held it`);
+    this.requireUnused();
   }
 
   /** The mappings by rising IOVA, at most `limit`. */

@@ -110,7 +110,6 @@ test('PASIDs are unique across contexts and mean nothing in another context', ()
 
 test('kinds that are not supported are refused by name, unknown ones as such', () => {
   const context = setup().system.open(1);
-  assert.throws(() => context.alloc(1, 0), { code: 'EOPNOTSUPP', reason: /nested/ });
   assert.throws(() => context.alloc(2, 0), { code: 'EOPNOTSUPP', reason: /process/ });
   assert.throws(() => context.alloc(3, 0), { code: 'EINVAL' });
   assert.throws(() => context.alloc(0, 5), { code: 'EINVAL', reason: /parent 5/ });
@@ -167,7 +166,7 @@ test('a context lives until its file and all authorizations in it are gone, whic
     if (fileFirst) finished(context.close());
     else finished(context.unuse(pasid));
     assert.equal([...system.contexts()].length, 1);
-    assert.equal(space.table.count, 1);
+    assert.equal((space as AddressSpace).table.count, 1);
     last();
     assert.equal([...system.contexts()].length, 0);
     assert.equal(system.pasids.used, 0);
@@ -184,7 +183,8 @@ test('a copy takes parts of mappings that lie side by side, and no more rights t
   map(context, from, 2 * PAGE_SIZE, 0x3000, READ, 0x2000);
   const request = { pasid: to, length: 2n * PAGE, access: READ, iova: undefined };
   const iova = finished(context.copy(request, from, 0x2000n));
-  const views = [...context.spaces()].find(([pasid]) => pasid === to)![1].mappings(10);
+  const copied = [...context.spaces()].find(([pasid]) => pasid === to)![1] as AddressSpace;
+  const views = copied.mappings(10);
   assert.deepEqual(
     views.map(({ iova: at, length, offset }) => [at - iova, length, offset].map(Number)),
     [

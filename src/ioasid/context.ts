@@ -2,7 +2,7 @@
  * An ioasid context: what one open `/dev/ioasid` file is. Whoever holds the descriptor may control what is in
  * it; there is no other check.
  *
- * A context owns its PASIDs and their address spaces. It lives as long as anything refers to it: the open
+ * A context owns its PASIDs and what they stand for. It lives as long as anything refers to it: the open
  * file (one reference, dropped by `close`), and each authorization of a device in it (`use`/`unuse`).
  * Invariant: with the last reference gone, everything in it is released. It never learns which devices use
  * it: a device takes what it needs out of the context, nothing is told back.
@@ -12,13 +12,15 @@ import type { MemoryRange } from '../file/open-file.js';
 import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
-import type { Pasid } from '../iommu/pasid.js';
+import { type Pasid, pasidOf } from '../iommu/pasid.js';
 import { Quota, tableQuota } from '../iommu/quota.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
+import { NestedSpace, type UserTable } from './nested-space.js';
 import type { PasidSpace } from './pasid-space.js';
+import type { Space, SpaceKind } from './space.js';
 
 /** Kinds of PASIDs: who manages the translation. */
 export const KIND_MAPPED = 0;
@@ -28,6 +30,9 @@ const kindNames = ['mapped', 'nested', 'process'];
 
 /** What no IOVA of a mapped PASID can be, because the page tables have fewer bits. */
 const BEYOND_ADDRESS_WIDTH = { start: 2n ** BigInt(ADDRESS_BITS), last: LAST_IOVA };
+
+/** Nested PASIDs whose caches are dropped before others have their turn. */
+const CHUNK = 64;
 
 /** How a mapping is asked for. Bytes; `iova` undefined: the context chooses. */
 export interface MapRequest {
@@ -55,7 +60,9 @@ export class IoasidContext {
   /** The process that opened the file. */
   readonly pid: number;
   readonly #commons: ContextCommons;
-  readonly #spaces = new Map<Pasid, AddressSpace>();
+  readonly #spaces = new Map<Pasid, Space>();
+  /** Those of them that are nested. */
+  readonly #nested = new Map<Pasid, NestedSpace>();
   readonly #mappings: Quota;
   readonly #tables: Quota;
   #references = 1;
@@ -88,42 +95,66 @@ export class IoasidContext {
     return this.#mappings.limit;
   }
 
-  /** The address spaces by their PASIDs, for `ls`. */
-  spaces(): IterableIterator<[Pasid, AddressSpace]> {
+  /** What there is by PASIDs, for `ls`. */
+  spaces(): IterableIterator<[Pasid, Space]> {
     return this.#spaces.entries();
   }
 
   /**
-   * Allocates a PASID. @returns its number.
-   * @throws Refusal EOPNOTSUPP for kinds that are not supported, EINVAL for unknown ones, ENOSPC when the
-   * quota or the PASIDs are used up.
+   * Allocates a PASID; a nested one over PASID `parent` of this context. @returns its number.
+   * @throws Refusal EOPNOTSUPP for kinds that are not supported, EINVAL for unknown ones and for a parent
+   * that cannot be one, ENOENT when that is not in this context, ENOSPC when the quota or the PASIDs are used
+   * up.
    */
   alloc(kind: number, parent: number): Pasid {
-    if (kind !== KIND_MAPPED) {
-      const name = kindNames[kind];
-      if (name === undefined) refuse('EINVAL', `kind ${kind} is none of mapped (0), nested (1), process (2)`);
-      refuse('EOPNOTSUPP', `PASIDs of kind ${name} are not supported by this version`);
-    }
-    if (parent !== 0) refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
+    checkKind(kind);
+    if (kind !== KIND_NESTED && parent !== 0)
+      refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
+    const under = kind === KIND_NESTED ? this.#mapped(pasidOf(parent)) : undefined;
     if (this.#spaces.size >= this.pasidQuota)
       refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
     const pasid = this.#commons.pasids.alloc();
-    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings, this.#tables);
-    space.iovas.align(BigInt(PAGE_SIZE));
-    space.iovas.reserve(BEYOND_ADDRESS_WIDTH, this);
-    this.#spaces.set(pasid, space);
+    if (under === undefined) this.#spaces.set(pasid, this.#newMapped(pasid));
+    else {
+      const space = new NestedSpace(this.#commons.iommu, `PASID ${pasid}`, under);
+      this.#spaces.set(pasid, space);
+      this.#nested.set(pasid, space);
+    }
     return pasid;
   }
 
-  /** Frees a PASID and its mappings. @throws Refusal ENOENT, or EBUSY while a device is authorized for it. */
+  /**
+   * Frees a PASID and what it has. @throws Refusal ENOENT, or EBUSY while a device is authorized for it or a
+   * nested PASID has it as its parent.
+   */
   free(pasid: Pasid): Work<number> {
     const space = this.#space(pasid);
-    if (space.users > 0)
-      refuse(
-        'EBUSY',
-        `PASID ${pasid} is authorized for ${space.users} device${space.users === 1 ? '' : 's'}`,
-      );
+    space.checkUnused();
     return this.#free(pasid, space);
+  }
+
+  /** Binds a page table to a nested PASID. @throws Refusal ENOENT, and as NestedSpace.bind. */
+  bindTable(pasid: Pasid, table: UserTable): void {
+    this.#nestedSpace(pasid).bind(table);
+  }
+
+  /** Entries of a nested PASID were changed. @throws Refusal ENOENT, and as NestedSpace.invalidate. */
+  invalidate(pasid: Pasid, iova: bigint, length: bigint, leaf: boolean): void {
+    this.#nestedSpace(pasid).invalidate(iova, length, leaf);
+  }
+
+  /** Any entries of a nested PASID were changed. @throws Refusal ENOENT, EINVAL it is not nested. */
+  invalidatePasid(pasid: Pasid): void {
+    this.#nestedSpace(pasid).invalidateAll();
+  }
+
+  /** Any entries of any nested PASID were changed. */
+  *invalidateAll(): Work<void> {
+    let count = 0;
+    for (const space of this.#nested.values()) {
+      space.invalidateAll();
+      if (++count % CHUNK === 0) yield;
+    }
   }
 
   /**
@@ -132,7 +163,7 @@ export class IoasidContext {
    * @param address the address or file offset of the memory
    */
   place(request: MapRequest, address: bigint): Sliced<bigint> {
-    const space = this.#space(request.pasid);
+    const space = this.#mapped(request.pasid);
     checkAccess(request.access);
     return after(space.iovas.find(request.length, address, request.iova), (iova) => {
       space.iovas.requireAligned(address);
@@ -146,7 +177,7 @@ export class IoasidContext {
    * memory.
    */
   map(request: MapRequest, iova: bigint, range: MemoryRange): void {
-    this.#space(request.pasid).map(iova, request.length, range.memory, BigInt(range.offset), request.access);
+    this.#mapped(request.pasid).map(iova, request.length, range.memory, BigInt(range.offset), request.access);
   }
 
   /**
@@ -156,8 +187,8 @@ export class IoasidContext {
    * rights.
    */
   *copy(request: MapRequest, sourcePasid: Pasid, sourceIova: bigint): Work<bigint> {
-    const source = this.#space(sourcePasid);
-    const target = this.#space(request.pasid);
+    const source = this.#mapped(sourcePasid);
+    const target = this.#mapped(request.pasid);
     checkAccess(request.access);
     const { access } = yield* source.survey(sourceIova, request.length, this.#mappings);
     const missing = missingRight(access, request.access);
@@ -177,7 +208,7 @@ export class IoasidContext {
    * ENOENT when nothing was mapped there.
    */
   unmap(pasid: Pasid, iova: bigint, length: bigint): Sliced<bigint> {
-    const space = this.#space(pasid);
+    const space = this.#mapped(pasid);
     const bytes = space.unmap(iova, length);
     if (bytes === 0n) refuse('ENOENT', `nothing is mapped in ${hex(iova)}+${hex(length)} of ${space.name}`);
     return bytes;
@@ -185,15 +216,15 @@ export class IoasidContext {
 
   /** Unmaps everything of a PASID. @returns the bytes unmapped, 0 when there were none. */
   unmapAll(pasid: Pasid): Sliced<bigint> {
-    return this.#space(pasid).unmapAll();
+    return this.#mapped(pasid).unmapAll();
   }
 
   /**
-   * A device takes the address space of a PASID to be authorized for it: counts one more user of the PASID
+   * A device takes what a PASID stands for to be authorized for it: counts one more user of the PASID
    * and a reference on the context.
    * @throws Refusal ENOENT when the PASID is not in this context.
    */
-  use(pasid: Pasid): AddressSpace {
+  use(pasid: Pasid): Space {
     const space = this.#space(pasid);
     space.hold();
     this.#references++;
@@ -214,19 +245,39 @@ export class IoasidContext {
     return this.#drop();
   }
 
-  #space(pasid: Pasid): AddressSpace {
+  #space(pasid: Pasid): Space {
     return this.#spaces.get(pasid) ?? refuse('ENOENT', `PASID ${pasid} is not in this context`);
   }
 
-  *#free(pasid: Pasid, space: AddressSpace): Work<number> {
+  /** @throws Refusal ENOENT, EINVAL it is of another kind. */
+  #mapped(pasid: Pasid): AddressSpace {
+    const space = this.#space(pasid);
+    return space instanceof AddressSpace ? space : ofOtherKind(space, 'mapped');
+  }
+
+  /** @throws Refusal ENOENT, EINVAL it is of another kind. */
+  #nestedSpace(pasid: Pasid): NestedSpace {
+    const space = this.#space(pasid);
+    return space instanceof NestedSpace ? space : ofOtherKind(space, 'nested');
+  }
+
+  #newMapped(pasid: Pasid): AddressSpace {
+    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings, this.#tables);
+    space.iovas.align(BigInt(PAGE_SIZE));
+    space.iovas.reserve(BEYOND_ADDRESS_WIDTH, this);
+    return space;
+  }
+
+  *#free(pasid: Pasid, space: Space): Work<number> {
     yield* this.#release(pasid, space);
     return 0;
   }
 
-  *#release(pasid: Pasid, space: AddressSpace): Work<void> {
+  *#release(pasid: Pasid, space: Space): Work<void> {
     yield* releasing([
       () => space.close(),
       () => void this.#spaces.delete(pasid),
+      () => void this.#nested.delete(pasid),
       () => this.#commons.pasids.free(pasid),
     ]);
   }
@@ -236,11 +287,24 @@ export class IoasidContext {
     if (--this.#references === 0) return releasing(this.#steps());
   }
 
-  /** The steps of its end. There can be a million. */
+  /** The steps of its end, nested PASIDs before their parents. There can be a million. */
   *#steps(): Generator<() => Sliced<void>> {
+    for (const [pasid, space] of this.#nested) yield () => this.#release(pasid, space);
     for (const [pasid, space] of this.#spaces) yield () => this.#release(pasid, space);
     yield () => void this.#commons.living.delete(this);
   }
+}
+
+/** @throws Refusal EINVAL an unknown kind, EOPNOTSUPP one that is not supported. */
+function checkKind(kind: number): void {
+  if (kind === KIND_MAPPED || kind === KIND_NESTED) return;
+  const name = kindNames[kind];
+  if (name === undefined) refuse('EINVAL', `kind ${kind} is none of mapped (0), nested (1), process (2)`);
+  refuse('EOPNOTSUPP', `PASIDs of kind ${name} are not supported by this version`);
+}
+
+function ofOtherKind({ name, kind }: Space, wanted: SpaceKind): never {
+  refuse('EINVAL', `${name} is of kind ${kind}, not ${wanted}`);
 }
 
 function checkAccess(access: Access): void {

@@ -5,7 +5,10 @@
  * than it lists it only tells how many there are. Devices are those of the command line, and listed all.
  */
 import type { Driver } from '../driver/driver.js';
+import { AddressSpace } from '../ioasid/address-space.js';
 import type { IoasidContext } from '../ioasid/context.js';
+import { NestedSpace } from '../ioasid/nested-space.js';
+import type { SpaceKind } from '../ioasid/space.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { FaultRecord } from '../iommu/fault-log.js';
 import type { Iommu } from '../iommu/iommu.js';
@@ -32,6 +35,9 @@ export interface ContextSnapshot {
 
 export interface PasidSnapshot {
   readonly pasid: number;
+  readonly kind: SpaceKind;
+  /** What it lies over, by name, when it is nested. */
+  readonly parent: string | undefined;
   readonly users: number;
   readonly mappings: readonly {
     iova: number;
@@ -136,10 +142,12 @@ function deviceSnapshot({ driver, spec }: MachineDevice, room: Room): DeviceSnap
 function contextSnapshot(context: IoasidContext, room: Room): ContextSnapshot {
   const pasids: PasidSnapshot[] = [];
   for (const [pasid, space] of room.first(context.spaces())) {
-    const mappings = space.mappings(room.left);
+    const mappings = space instanceof AddressSpace ? space.mappings(room.left) : [];
     room.left -= mappings.length;
     pasids.push({
       pasid,
+      kind: space.kind,
+      parent: space instanceof NestedSpace ? space.parent.name : undefined,
       users: space.users,
       mappings: mappings.map((each) => ({
         ...each,
@@ -147,7 +155,7 @@ function contextSnapshot(context: IoasidContext, room: Room): ContextSnapshot {
         length: Number(each.length),
         offset: Number(each.offset),
       })),
-      more: space.table.count - mappings.length,
+      more: space instanceof AddressSpace ? space.table.count - mappings.length : 0,
     });
   }
   return { id: context.id, pid: context.pid, pasids, more: context.pasids - pasids.length };

@@ -12,6 +12,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { KIND_MAPPED, KIND_NESTED, KIND_PROCESS } from '../ioasid/context.js';
+import { FORMAT_VTD_S1 } from '../ioasid/nested-space.js';
 import {
   compile,
   includeFolder,
@@ -44,10 +45,16 @@ const constants: Record<string, number> = {
   IOASID_KIND_MAPPED: KIND_MAPPED,
   IOASID_KIND_NESTED: KIND_NESTED,
   IOASID_KIND_PROCESS: KIND_PROCESS,
+  IOASID_FORMAT_VTD_S1: FORMAT_VTD_S1,
   IOASID_MAP_READ: abi.MAP_READ,
   IOASID_MAP_WRITE: abi.MAP_WRITE,
   IOASID_MAP_FIXED_IOVA: abi.MAP_FIXED_IOVA,
   IOASID_UNMAP_ALL: abi.UNMAP_ALL,
+  IOASID_BIND_EXTENDED_ACCESSED: abi.BIND_EXTENDED_ACCESSED,
+  IOASID_INVALIDATE_LEAF: abi.INVALIDATE_LEAF,
+  IOASID_INVALIDATE_RANGE: abi.INVALIDATE_RANGE,
+  IOASID_INVALIDATE_PASID: abi.INVALIDATE_PASID,
+  IOASID_INVALIDATE_ALL: abi.INVALIDATE_ALL,
   IOASID_AUTHORIZE_ASID: abi.AUTHORIZE_ASID,
   IOASID_REASON_SIZE: abi.REASON_BYTES,
 };

@@ -8,7 +8,8 @@
 import type { Driver } from '../driver/driver.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { after, begun, type Sliced, type Work, workOf } from '../file/work.js';
-import { IoasidContext, KIND_MAPPED, type MapRequest } from '../ioasid/context.js';
+import { IoasidContext, KIND_MAPPED, KIND_NESTED, type MapRequest } from '../ioasid/context.js';
+import { FORMAT_VTD_S1 } from '../ioasid/nested-space.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { type Pasid, pasidOf, vpasidOf } from '../iommu/pasid.js';
@@ -23,7 +24,13 @@ export const MAP_READ = READ;
 export const MAP_WRITE = WRITE;
 export const MAP_FIXED_IOVA = 4;
 export const UNMAP_ALL = 1;
+export const BIND_EXTENDED_ACCESSED = 1;
+export const INVALIDATE_LEAF = 1;
 export const AUTHORIZE_ASID = 1;
+/** What an INVALIDATE is about. */
+export const INVALIDATE_RANGE = 0;
+export const INVALIDATE_PASID = 1;
+export const INVALIDATE_ALL = 2;
 /** Bytes of the reason in EXPLAIN, the terminating NUL included. */
 export const REASON_BYTES = 240;
 
@@ -86,6 +93,23 @@ export const CopyStruct = struct('ioasid_copy', {
   dst_iova: u64,
   src_iova: u64,
 });
+export const BindPgtableStruct = struct('ioasid_bind_pgtable', {
+  size: u32,
+  flags: u32,
+  pasid: u32,
+  format: u32,
+  root: u64,
+  address_width: u32,
+  reserved: u32,
+});
+export const InvalidateStruct = struct('ioasid_invalidate', {
+  size: u32,
+  flags: u32,
+  pasid: u32,
+  scope: u32,
+  iova: u64,
+  length: u64,
+});
 export const ExplainStruct = struct('ioasid_explain', {
   size: u32,
   flags: u32,
@@ -117,6 +141,20 @@ export const contextIoctls = {
   IOASID_MAP_FILE: { nr: 0xc4, struct: MapFileStruct, flags: MAP_FLAGS, changes: true, handle: mapFile },
   IOASID_UNMAP: { nr: 0xc5, struct: UnmapStruct, flags: UNMAP_ALL, changes: true, handle: unmap },
   IOASID_COPY: { nr: 0xc6, struct: CopyStruct, flags: MAP_FLAGS, changes: true, handle: copy },
+  IOASID_BIND_PGTABLE: {
+    nr: 0xc7,
+    struct: BindPgtableStruct,
+    flags: BIND_EXTENDED_ACCESSED,
+    changes: true,
+    handle: bindPgtable,
+  },
+  IOASID_INVALIDATE: {
+    nr: 0xc8,
+    struct: InvalidateStruct,
+    flags: INVALIDATE_LEAF,
+    changes: true,
+    handle: invalidate,
+  },
 } as const satisfies Record<string, NativeIoctl<IoasidContext>>;
 
 /** The native ioctls of a device file, whatever driver is behind it. */
@@ -161,8 +199,8 @@ function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): 
   setU32(data, at.pasid_bits, PASID_BITS);
   setU32(data, at.address_bits, ADDRESS_BITS);
   setU64(data, at.page_sizes, PAGE_SIZE);
-  setU32(data, at.kinds, 1 << KIND_MAPPED);
-  setU32(data, at.table_formats, 0);
+  setU32(data, at.kinds, (1 << KIND_MAPPED) | (1 << KIND_NESTED));
+  setU32(data, at.table_formats, 1 << FORMAT_VTD_S1);
   setU32(data, at.faults, 0);
   setU32(data, at.pasid_quota, context.pasidQuota);
   setU32(data, at.pasids, context.pasids);
@@ -236,6 +274,30 @@ function* copy(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Wo
   const request = mapRequest(data, at.dst_pasid, at.length, at.dst_iova);
   const iova = yield* context.copy(request, pasidAt(data, at.src_pasid), getBig(data, at.src_iova));
   setBig(data, at.dst_iova, iova);
+  return 0;
+}
+
+function bindPgtable(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+  const { at } = BindPgtableStruct;
+  context.bindTable(pasidAt(data, at.pasid), {
+    format: getU32(data, at.format),
+    root: getBig(data, at.root),
+    addressWidth: getU32(data, at.address_width),
+    extendedAccess: (getU32(data, at.flags) & BIND_EXTENDED_ACCESSED) !== 0,
+  });
+  return 0;
+}
+
+function invalidate(context: IoasidContext, _caller: Caller, { data }: IoctlCall): Sliced<number> {
+  const { at } = InvalidateStruct;
+  const pasid = pasidAt(data, at.pasid);
+  const scope = getU32(data, at.scope);
+  if (scope === INVALIDATE_ALL) return after(begun(context.invalidateAll()), () => 0);
+  if (scope === INVALIDATE_PASID) context.invalidatePasid(pasid);
+  else if (scope === INVALIDATE_RANGE) {
+    const leaf = (getU32(data, at.flags) & INVALIDATE_LEAF) !== 0;
+    context.invalidate(pasid, getBig(data, at.iova), getBig(data, at.length), leaf);
+  } else refuse('EINVAL', `scope ${scope} is none of range (0), PASID (1), all (2)`);
   return 0;
 }
 

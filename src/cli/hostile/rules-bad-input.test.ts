@@ -48,12 +48,13 @@ interface GoodCall {
 }
 
 /**
- * Every native ioctl. The context has PASID `pasid` with a mapping, which `device` is authorized for, and
- * `spare`.
+ * Every native ioctl. The context has PASID `pasid` with a mapping, which `device` is authorized for,
+ * `spare`, and one that is nested over that.
  */
 async function goodCalls(actor: Actor, context: DsaContext, device: DsaFile): Promise<GoodCall[]> {
   const { fd, pasid, memory } = context;
   const spare = await actor.do(`alloc ${fd} 0`);
+  const nested = await actor.do(`alloc ${fd} 1 ${spare}`);
   const [address] = await actor.words(`mmap ${PAGE}`);
   await actor.words(`authorize ${device.fd} ${fd} ${pasid}`);
   const fields: Record<keyof typeof nativeIoctls, Record<string, number>> = {
@@ -64,6 +65,8 @@ async function goodCalls(actor: Actor, context: DsaContext, device: DsaFile): Pr
     IOASID_MAP_FILE: { flags: 3, pasid, fd: memory.fd, length: PAGE },
     IOASID_UNMAP: { flags: UNMAP_ALL, pasid },
     IOASID_COPY: { flags: 3, dst_pasid: spare, src_pasid: pasid, length: PAGE, src_iova: IOVA },
+    IOASID_BIND_PGTABLE: { pasid: nested, root: IOVA, address_width: 48 },
+    IOASID_INVALIDATE: { pasid: nested, scope: 1 },
     IOASID_AUTHORIZE: { ioasid_fd: fd, pasid: spare },
     IOASID_REVOKE: { pasid },
     IOASID_EXPLAIN: {},
