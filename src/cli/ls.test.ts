@@ -111,7 +111,7 @@ describe('ls', () => {
     ],
     [
       'control characters',
-      '{"pasids":{"used":0},"contexts":[],"devices":[{"name":"\\u001b[2J","authorizations":[]}],' +
+      '{"pasids":{"used":0},"contexts":[],"devices":[{"name":"\\u001b[2J","authorizations":[],"notes":[]}],' +
         '"faults":{"recent":[]}}',
       / {2}\?\[2J /,
     ],

@@ -29,7 +29,7 @@ function contextLines({ id, pid, pasids, more }: ContextSnapshot): string[] {
 }
 
 function deviceLines(device: DeviceSnapshot): string[] {
-  const { name, spec, rid, mdev, asids, pid, authorizations, more, busy } = device;
+  const { name, spec, rid, mdev, asids, pid, authorizations, more, busy, notes } = device;
   const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
     const alias = asids ? ` as ASID ${vpasid}` : vpasid === pasid ? '' : ` as ${vpasid}`;
@@ -38,6 +38,8 @@ function deviceLines(device: DeviceSnapshot): string[] {
     return `    may use PASID ${pasid}${alias} ${right}`;
   });
   if (more > 0) lines.push(`    and ${count(more, 'more PASID')}`);
+  for (const { time, sentence } of notes)
+    lines.push(`    ${color.yellow('note')} ${new Date(time).toISOString()}  ${sentence}`);
   return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];
 }
 

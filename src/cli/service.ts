@@ -1,7 +1,6 @@
 /**
  * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its
- * devices work, `ioasid ls` is told about it, and with `verbose` every refusal and every DMA fault is a line
- * on standard error as it happens.
+ * devices work, `ioasid ls` is told about it, and with `verbose` a Reporter tells what happens.
  */
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
@@ -9,7 +8,6 @@ import { noteDebugger } from '../devices/call-words.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
-import { errnoName } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import { Machine } from '../machine/machine.js';
@@ -17,8 +15,8 @@ import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { publish } from './control-socket.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
-import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
+import { Reporter } from './reporter.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
@@ -124,6 +122,7 @@ export function serveMachine(
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
+  const reporter = verbose ? new Reporter(machine, root) : undefined;
   const options: FuseServerOptions = {
     device,
     owner,
@@ -131,14 +130,14 @@ export function serveMachine(
     standIn,
     openers: launchMode() === 'root' ? 'users' : 'sessions',
     ...(newFd !== undefined && states !== undefined && { states }),
-    ...(verbose ? { onCall: reporter(root) } : {}),
+    ...(reporter && { onCall: (record: CallRecord) => reporter.call(record) }),
   };
   const server = new FuseServer(fuse, machine.nodes, options);
   faults.machine = machine;
-  const devices = verbose ? reportingFaults(machine) : () => machine.step();
   const work = () => {
     // What broke has been put out of work, and the others have not had their turn.
-    const more = server.attempt('the work of devices', devices) ?? true;
+    const more = server.attempt('the work of devices', () => machine.step()) ?? true;
+    reporter?.events();
     faults.tell();
     for (const link of links) link.step();
     const goesOn = server.step();
@@ -163,35 +162,8 @@ export function serveMachine(
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
     end: () => {
       for (const link of links) link.close();
+      reporter?.end();
       server.end();
     },
-  };
-}
-
-/** Tells every refusal. */
-function reporter(root: string): (record: CallRecord) => void {
-  return ({ call, path, tid, argument, result, reason }) => {
-    if (result >= 0) return;
-    const what = call === 'ioctl' ? `ioctl 0x${(argument >>> 0).toString(16)}` : call;
-    complain(
-      `${what} on ${root}/${path} by thread ${tid}: ${errnoName(-result)}: ${reason ?? 'no reason given'}`,
-    );
-  };
-}
-
-/** A slice of device work, after which the faults since the last one are told. */
-function reportingFaults(machine: Machine): () => boolean {
-  const { faults } = machine.iommu;
-  let told = faults.total;
-  return () => {
-    const more = machine.step();
-    if (faults.total === told) return more;
-    for (const { rid, pasid, iova, write, reason } of faults.since(told)) {
-      complain(
-        `DMA fault: ${rid} PASID ${pasid} ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`,
-      );
-    }
-    told = faults.total;
-    return more;
   };
 }

@@ -72,6 +72,13 @@ export interface DeviceHost {
    * when `length` is not a multiple of 4096 from 4096 to 1 GiB, or there is no room.
    */
   memory(length: number): Uint8Array;
+  /**
+   * Says in one sentence, with the value at fault, what the device drops, ignores or finds wrong, and
+   * hardware would not tell: "work queue 0 is not enabled: the descriptor is dropped". Whoever runs the
+   * program sees it (`-v`, `ioasid ls`), and where a write is not taken it is the reason. The program does
+   * not.
+   */
+  note(sentence: string): void;
 }
 
 /** One base address register. */

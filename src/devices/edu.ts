@@ -8,6 +8,7 @@
  * capability: its DMA carries none.
  */
 import { NO_PASID } from '../iommu/pasid.js';
+import { hex } from '../linux/errno.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, PciDescription } from './device-model.js';
 import { optional, parseOptions } from './options.js';
 import { type RegisterDescription, Registers } from './registers.js';
@@ -176,6 +177,9 @@ class Edu implements DeviceModel {
     if (at >= 0 && count > 0 && at + count <= BUFFER_SIZE) {
       if (toMemory) this.#host.dma.write(NO_PASID, iova, this.#buffer, at, count);
       else this.#host.dma.read(NO_PASID, iova, this.#buffer, at, count);
+    } else {
+      const buffer = `its buffer of ${BUFFER_SIZE} at ${hex(BUFFER_ADDRESS)}`;
+      this.#host.note(`a transfer of ${count} bytes at ${hex(at + BUFFER_ADDRESS)} is not within ${buffer}`);
     }
     this.#registers.set(COMMAND, command & ~COMMAND_RUN, this.#registers.high(COMMAND));
     if ((command & COMMAND_INTERRUPT) !== 0) this.#raise(CAUSE_DMA);

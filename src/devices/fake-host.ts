@@ -2,8 +2,8 @@
  * FakeHost: a DeviceHost for unit tests of device models, with no IOMMU behind it.
  *
  * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults,
- * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model raised
- * and the faults that it was given.
+ * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model
+ * raised, what it has said, and the faults that it was given.
  */
 import type { DeviceHost, DmaFault, DmaPort, PageWait } from './device-model.js';
 
@@ -27,6 +27,8 @@ export class FakeHost implements DeviceHost {
   readonly interrupts: number[] = [];
   /** The level of the INTx line, as the model has said it last. */
   line = false;
+  /** What the model has said, oldest first. */
+  readonly notes: string[] = [];
   /** The faults that accesses ended with, oldest first. */
   readonly faults: DmaFault[] = [];
   /** The pages that the model has asked for, oldest first. */
@@ -75,6 +77,10 @@ export class FakeHost implements DeviceHost {
 
   memory(length: number): Uint8Array {
     return new Uint8Array(length);
+  }
+
+  note(sentence: string): void {
+    this.notes.push(sentence);
   }
 
   #transfer(

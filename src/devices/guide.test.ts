@@ -78,7 +78,7 @@ describe('docs/devices.md', () => {
   test('the virtio device of the guide fills buffers with what differs each time', async () => {
     const { transport, factory } = await loadDevice('./rng.js', directory);
     assert.equal(transport, 'virtio');
-    const host = { baseDirectory: directory, wires: new Wires() };
+    const host = { baseDirectory: directory, wires: new Wires(), note: () => {} };
     const scene = new VirtioScene(checkVirtioModel((factory as VirtioFactory)(host, {})));
     const buffers = [scene.in(64), scene.in(5000)];
     for (const buffer of buffers) scene.offer(0, buffer);

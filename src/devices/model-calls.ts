@@ -1,5 +1,5 @@
 /**
- * ModelCalls: how one device model is called, and what becomes of it when it fails.
+ * ModelCalls: how one device model is called, what it says, and what becomes of it when it fails.
  *
  * Models are written by people, and run in the thread that serves everybody. So a call is a boundary. What is
  * thrown in it, and a promise that comes back, is a failure of this model alone. Bytes are lent as copies:
@@ -16,10 +16,14 @@
  */
 import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { isPromise } from 'node:util/types';
+import { EventLog } from '../iommu/event-log.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import { CallWord, callWords, Method, methodNames, nameOwner } from './call-words.js';
 
 const owners = new AsyncLocalStorage<ModelCalls>();
+
+/** Notes of one device that are kept. */
+const NOTES = 64;
 
 /** What a model has thrown. */
 interface Failure {
@@ -30,6 +34,8 @@ interface Failure {
 export class ModelCalls {
   /** The device's name, for the sentence that says how the model has failed. */
   readonly name: string;
+  /** What the device says of what it drops, ignores or finds wrong: a sentence each. */
+  readonly notes = new EventLog<{ readonly sentence: string }>(NOTES);
   readonly #number: number;
   readonly #parts: ModelCalls[] = [];
   /** What runs when it does on its own: its import, or what it has left behind. */
@@ -116,6 +122,11 @@ export class ModelCalls {
     } finally {
       callWords[CallWord.CALL] = 0;
     }
+  }
+
+  /** The device says `sentence`. */
+  note(sentence: string): void {
+    this.notes.record({ sentence: String(sentence) });
   }
 
   /** Calls a factory. @throws what it throws. */

@@ -23,7 +23,8 @@ function setUp(pci: PciDescription = everything) {
   const system = new IoasidSubsystem(iommu);
   const port = new FunctionPort(iommu, RID);
   const gate = { busMaster: true };
-  const model = new FakeModel({ dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory }, pci);
+  const host = { dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory, note: () => {} };
+  const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife('vfio0', port, new CalledWork(new ModelCalls('vfio0'), model));
   life.open(1);

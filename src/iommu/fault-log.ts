@@ -1,10 +1,8 @@
 /**
- * The fault log: what DMA was refused, newest last.
- *
- * A ring of fixed length, like the fault recording registers of a hardware IOMMU, but with a reason for each.
- * Nobody is called when a fault is recorded; whoever wants to know reads from the sequence number that it has
- * seen last. `total` never falls.
+ * The fault log: what DMA was refused, like the fault recording registers of a hardware IOMMU, but with a
+ * reason for each.
  */
+import { EventLog, type Logged } from './event-log.js';
 
 /** A DMA access that did not happen, or not to its end. IOVAs in bytes. */
 export interface DmaFault {
@@ -19,11 +17,8 @@ export interface DmaFault {
   readonly reason: string;
 }
 
-/** One entry of the log. `rid` is the requester id as text, `0000:6a:01.0`. */
-export interface FaultRecord {
-  readonly sequence: number;
-  /** Milliseconds since the epoch. */
-  readonly time: number;
+/** An entry of the log. `rid` is the requester id as text, `0000:6a:01.0`. */
+interface Fault {
   readonly rid: string;
   readonly pasid: number;
   readonly iova: number;
@@ -31,30 +26,6 @@ export interface FaultRecord {
   readonly reason: string;
 }
 
-export class FaultLog {
-  readonly #ring: FaultRecord[] = [];
-  readonly #capacity: number;
-  #total = 0;
+export type FaultRecord = Logged<Fault>;
 
-  constructor(capacity = 1024) {
-    this.#capacity = capacity;
-  }
-
-  /** Faults recorded since the beginning. */
-  get total(): number {
-    return this.#total;
-  }
-
-  record(fault: Omit<FaultRecord, 'sequence' | 'time'>): void {
-    this.#ring[this.#total % this.#capacity] = { sequence: this.#total, time: Date.now(), ...fault };
-    this.#total++;
-  }
-
-  /** The records from number `sequence` on that the ring still holds, oldest first. */
-  since(sequence: number): FaultRecord[] {
-    const records: FaultRecord[] = [];
-    for (let n = Math.max(sequence, this.#total - this.#capacity, 0); n < this.#total; n++)
-      records.push(this.#ring[n % this.#capacity]!);
-    return records;
-  }
-}
+export class FaultLog extends EventLog<Fault> {}

@@ -122,9 +122,13 @@ export class Machine {
     return made;
   }
 
-  #makeVdpa({ make, calls }: VirtioPlan, rid: string, host: VirtioHost): VdpaDevice {
-    const request = { rid, calls, name: `vhost-vdpa-${this.#vdpa.length}`, make: () => make(host) };
-    const made = makeVdpaDevice(this.iommu, this.ioasid.pasids, request);
+  #makeVdpa({ make, calls }: VirtioPlan, rid: string, host: Omit<VirtioHost, 'note'>): VdpaDevice {
+    const made = makeVdpaDevice(this.iommu, this.ioasid.pasids, {
+      rid,
+      calls,
+      name: `vhost-vdpa-${this.#vdpa.length}`,
+      make: (note) => make({ ...host, note }),
+    });
     this.#vdpa.push(made);
     return made;
   }

@@ -65,6 +65,8 @@ export interface DeviceSnapshot {
   /** Authorizations beyond those listed. */
   readonly more: number;
   readonly busy: boolean;
+  /** What it has said last (DeviceHost.note). */
+  readonly notes: readonly { readonly time: number; readonly sentence: string }[];
 }
 
 /** What a snapshot is made of. */
@@ -84,6 +86,8 @@ export interface MachineDevice {
 const LISTED = 2_000;
 /** Faults that it lists. */
 const RECENT = 20;
+/** Notes of each device that it lists. */
+const NOTES = 3;
 
 /** What may still be listed. */
 class Room {
@@ -121,6 +125,7 @@ export function snapshotOf({ iommu, ioasid, devices }: Inventory, listed = LISTE
 
 function deviceSnapshot({ driver, spec }: MachineDevice, room: Room): DeviceSnapshot {
   const { life } = driver;
+  const { notes } = life.work.calls;
   const authorizations = [...room.first(life.authorizations())];
   return {
     name: life.name,
@@ -136,6 +141,7 @@ function deviceSnapshot({ driver, spec }: MachineDevice, room: Room): DeviceSnap
     })),
     more: life.authorized - authorizations.length,
     busy: driver.busy(),
+    notes: notes.since(notes.total - NOTES),
   };
 }
 

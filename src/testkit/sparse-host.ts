@@ -15,6 +15,8 @@ export class SparseHost implements DeviceHost {
   readonly dma: DmaPort;
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
+  /** What the model has said, oldest first. */
+  readonly notes: string[] = [];
   /** PASIDs that may be loaded; undefined: any. */
   admitted: readonly number[] | undefined;
   /** Is asked for pages that are not there; undefined: nobody is. */
@@ -35,6 +37,10 @@ export class SparseHost implements DeviceHost {
 
   interrupt(vector: number): void {
     this.interrupts.push(vector);
+  }
+
+  note(sentence: string): void {
+    this.notes.push(sentence);
   }
 
   /** DSA has no INTx. */

@@ -315,7 +315,9 @@ export class VdpaDevice implements Driver {
     this.#told = interrupts;
     if (this.#failure === this.virtio.needsReset) return;
     this.#failure = this.virtio.needsReset;
-    if (this.#failure !== undefined) for (const vring of this.vrings) vring.raise('error');
+    if (this.#failure === undefined) return;
+    this.life.work.calls.note(`it needs a reset: ${this.#failure}`);
+    for (const vring of this.vrings) vring.raise('error');
   }
 
   #checkStopped(what: string): void {

@@ -12,7 +12,7 @@ export interface VdpaRequest {
   /** The requester id: `0000:6a:01.0`. */
   readonly rid: string;
   /** Makes the model. @throws Error when an option of it is wrong. */
-  make(): VirtioModel;
+  make(note: (sentence: string) => void): VirtioModel;
   /** Whose failure is one of the device: its module's. */
   readonly calls: ModelCalls;
   /** The file's name: `vhost-vdpa-0`. */
@@ -26,7 +26,8 @@ export interface VdpaRequest {
  */
 export function makeVdpaDevice(iommu: Iommu, pasids: PasidSpace, request: VdpaRequest): VdpaDevice {
   const { rid, make, name } = request;
-  const model = CalledVirtioModel.make(request.calls.part(name), make);
+  const calls = request.calls.part(name);
+  const model = CalledVirtioModel.make(calls, () => make((sentence) => calls.note(sentence)));
   const port = new VdpaPort(iommu, pasids, rid, name, model.virtio.groups ?? 1);
   return new VdpaDevice(iommu, port, name, model);
 }

@@ -83,16 +83,19 @@ export class Bars {
     const whole = this.#isForPortal(index, offset, end);
     for (let at = offset; at < end; ) {
       const next = whole ? end : this.#accessEnd(index, at, end);
-      if (!this.#writeOnce(index, at, source.subarray(at - offset, next - offset))) {
-        if (at > offset) return at - offset;
-        refuse(
-          'EAGAIN',
-          `${this.#name} cannot take the write to BAR ${index} at ${hex(offset)} now; write it again`,
-        );
-      }
+      const { total } = this.#model.calls.notes;
+      if (!this.#writeOnce(index, at, source.subarray(at - offset, next - offset)))
+        return at > offset ? at - offset : refuse('EAGAIN', this.#whyNotTaken(index, offset, total));
       at = next;
     }
     return end - offset;
+  }
+
+  /** What the device has said of it since note `total`, when it has. */
+  #whyNotTaken(index: number, offset: number, total: number): string {
+    const [note] = this.#model.calls.notes.since(total);
+    const what = `${this.#name} cannot take the write to BAR ${index} at ${hex(offset)} now`;
+    return note === undefined ? `${what}; write it again` : `${what}: ${note.sentence}`;
   }
 
   /**

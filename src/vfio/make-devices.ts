@@ -45,7 +45,13 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   const port = new FunctionPort(iommu, rid);
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, strict)];
   const parent = CalledModel.make(calls, () =>
-    make({ dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory }),
+    make({
+      dma: port,
+      interrupt: () => {},
+      intx: () => {},
+      memory: deviceMemory,
+      note: (sentence) => calls.note(sentence),
+    }),
   );
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
@@ -95,6 +101,7 @@ function assemble(
       if (irqs?.count(INTX) === 0) throw new RangeError('the INTx line was driven, and pci.intx is not true');
       irqs?.drive(level);
     },
+    note: (sentence) => calls.note(sentence),
   };
   const model = CalledModel.make(calls, () => make(host));
   const config = new ConfigSpace(model.pci);

@@ -5,6 +5,7 @@
  * queue or a descriptor slot that `dma.admits` has not admitted. Whole functions and mediated devices are the
  * same class with another `Preset`.
  */
+import { hex } from '../../linux/errno.js';
 import type { DeviceHost, DeviceModel, MdevSupport, PciDescription } from '../device-model.js';
 import type { Registers } from '../registers.js';
 import { Commands } from './commands.js';
@@ -35,6 +36,7 @@ import {
 import { Scheduler } from './scheduler.js';
 import { SoftwareError, SoftwareErrorCode } from './software-error.js';
 import type { Task } from './task.js';
+import { whyCommandFailed, whyNotEnabled } from './words.js';
 import { WorkQueue } from './work-queue.js';
 
 export class Dsa implements DeviceModel, EngineContext {
@@ -121,6 +123,11 @@ export class Dsa implements DeviceModel, EngineContext {
   }
 
   /** EngineContext. */
+  note(sentence: string): void {
+    this.#host.note(sentence);
+  }
+
+  /** EngineContext. */
   reportError(
     code: number,
     task: Task,
@@ -163,12 +170,15 @@ export class Dsa implements DeviceModel, EngineContext {
   #admits(wq: number, pasid: number): boolean {
     if (pasid !== 0 && this.#host.dma.admits(pasid)) return true;
     this.#announceError(this.#error.recordPasid(SoftwareErrorCode.TRANSLATION_REFUSED, wq, pasid));
+    const why = pasid === 0 ? 'a PASID is not 0' : 'this device has not been authorized for it';
+    this.note(`PASID ${pasid} does not get into work queue ${wq}: ${why}`);
     return false;
   }
 
   #command(value: number): void {
     if (this.#registers.get(Register.CMDSTS) >= CMDSTS_ACTIVE) {
       this.#announceError(this.#error.record(SoftwareErrorCode.COMMAND_WHILE_ACTIVE));
+      this.note(`command ${(value >>> 20) & 0x1f} is dropped: another one is active`);
       return;
     }
     this.#registers.set(Register.CMD, value);
@@ -183,7 +193,10 @@ export class Dsa implements DeviceModel, EngineContext {
 
   #endCommand(status: number): void {
     this.#registers.set(Register.CMDSTS, status);
-    const wantsInterrupt = this.#registers.get(Register.CMD) >>> 31 === 1;
+    const command = this.#registers.get(Register.CMD);
+    const complaint = whyCommandFailed((command >>> 20) & 0x1f, command & 0xfffff, status);
+    if (complaint !== undefined) this.note(complaint);
+    const wantsInterrupt = command >>> 31 === 1;
     if (wantsInterrupt) this.#raise(InterruptCause.COMMAND);
   }
 
@@ -194,18 +207,27 @@ export class Dsa implements DeviceModel, EngineContext {
    * room or that is not enabled.
    */
   #writePortal(offset: number, source: Uint8Array): boolean {
-    if (source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) return true;
     const portal = Math.floor(offset / PORTAL_SIZE);
     const wq = this.#wqs[Math.floor(portal / PORTALS_PER_WQ)];
-    if (wq === undefined) return true;
-    if (wq.state !== WqState.ENABLED) return !wq.shared;
+    if (wq === undefined || source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) {
+      const needed = `${this.#wqs.length} work queues take ${DESCRIPTOR_SIZE} bytes at once, aligned`;
+      this.note(`${source.length} bytes at ${hex(offset)} of the portals are dropped: ${needed}`);
+      return true;
+    }
+    if (wq.state !== WqState.ENABLED) {
+      this.note(whyNotEnabled(wq, this.#registers.get(Register.GENSTS) === DeviceState.ENABLED));
+      return !wq.shared;
+    }
     return wq.limits.shared ? this.#enqueue(wq, portal, source) : this.#submit(wq, portal, source);
   }
 
   /** ENQCMD to a shared work queue: the descriptor brings its PASID. */
   #enqueue(wq: WorkQueue, portal: number, source: Uint8Array): boolean {
     const limit = (portal & PORTAL_LIMITED) === 0 ? wq.size : Math.min(wq.threshold, wq.size);
-    if (wq.count >= limit) return false;
+    if (wq.count >= limit) {
+      this.note(`work queue ${wq.index} is full with ${wq.count} descriptors; write it again`);
+      return false;
+    }
     const pasid = source[0]! | (source[1]! << 8) | ((source[2]! & 0xf) << 16);
     if (this.#admits(wq.index, pasid)) wq.push(source, pasid, portal & PORTAL_IMS);
     return true;
@@ -213,8 +235,10 @@ export class Dsa implements DeviceModel, EngineContext {
 
   /** MOVDIR64B to a dedicated work queue: its own PASID, and no answer when it is full. */
   #submit(wq: WorkQueue, portal: number, source: Uint8Array): boolean {
-    if (wq.full) this.#announceError(this.#error.record(SoftwareErrorCode.DEDICATED_WQ_FULL, wq.index));
-    else wq.push(source, wq.pasidEnabled ? wq.pasid : 0, portal & PORTAL_IMS);
+    if (wq.full) {
+      this.#announceError(this.#error.record(SoftwareErrorCode.DEDICATED_WQ_FULL, wq.index));
+      this.note(`a descriptor is dropped: dedicated work queue ${wq.index} is full with ${wq.count}`);
+    } else wq.push(source, wq.pasidEnabled ? wq.pasid : 0, portal & PORTAL_IMS);
     return true;
   }
 }

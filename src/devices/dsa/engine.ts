@@ -14,6 +14,7 @@ import { DESCRIPTOR_SIZE, Flag, Opcode, Status } from './descriptor.js';
 import { checkDescriptor, invalidFlags } from './descriptor-check.js';
 import { advance } from './operations.js';
 import { Task } from './task.js';
+import { whyItFailed } from './words.js';
 import type { WorkQueue } from './work-queue.js';
 
 /**
@@ -28,6 +29,8 @@ export interface EngineContext {
   mayInterrupt(handle: number, handleKind: number, wq: WorkQueue, pasid: number): boolean;
   /** A descriptor has ended that asked for interrupt `handle`, and may. */
   interrupt(handle: number): void;
+  /** As DeviceHost.note. */
+  note(sentence: string): void;
   /** Reports what no completion record can say. */
   reportError(
     code: number,
@@ -183,6 +186,9 @@ export class Engine {
       const write = (task.status & Status.WRITE_FAULT) !== 0;
       this.#report(task.status & ~Status.WRITE_FAULT, task, wq, batchIndex, task.faultAddress, write);
     }
+    const fine = task.status === Status.SUCCESS && written !== Written.FAULTED;
+    const complaint = fine ? undefined : whyItFailed(task, wq, written);
+    if (complaint !== undefined) this.#context.note(complaint);
     if (task.descriptor.has(Flag.REQUEST_INTERRUPT) && this.#mayInterrupt(task, wq))
       this.#context.interrupt(task.descriptor.interruptHandle);
     return task.status === Status.SUCCESS && written <= Written.WRITTEN;

@@ -31,7 +31,7 @@ class BlkScene extends VirtioScene {
     const name = `disk${files++}.img`;
     const path = join(directory, name);
     writeFileSync(path, options.content ?? new Uint8Array(SECTORS * 512));
-    const host = { baseDirectory: directory, wires: new Wires() };
+    const host = { baseDirectory: directory, wires: new Wires(), note: () => {} };
     super(createBlk(host, { file: name, ...options.words }), options);
     this.path = path;
   }

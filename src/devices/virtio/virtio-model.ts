@@ -75,6 +75,8 @@ export interface VirtioHost {
   readonly baseDirectory: string;
   /** The network cables of the machine, by their names. */
   readonly wires: Wires;
+  /** As DeviceHost.note. */
+  note(sentence: string): void;
 }
 
 /**

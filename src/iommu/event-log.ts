@@ -1,0 +1,37 @@
+/**
+ * EventLog: what happened, newest last, in a ring of fixed length.
+ *
+ * Nobody is called when an event is recorded; whoever wants to know reads from the sequence number that he
+ * has seen last. `total` never falls.
+ */
+
+/** An event, with its number in the log, and milliseconds since the epoch. */
+export type Logged<T> = T & { readonly sequence: number; readonly time: number };
+
+export class EventLog<T extends object> {
+  readonly #ring: Logged<T>[] = [];
+  readonly #capacity: number;
+  #total = 0;
+
+  constructor(capacity = 1024) {
+    this.#capacity = capacity;
+  }
+
+  /** Events recorded since the beginning. */
+  get total(): number {
+    return this.#total;
+  }
+
+  record(event: T): void {
+    this.#ring[this.#total % this.#capacity] = { sequence: this.#total, time: Date.now(), ...event };
+    this.#total++;
+  }
+
+  /** The events from number `sequence` on that the ring still holds, oldest first. */
+  since(sequence: number): Logged<T>[] {
+    const events: Logged<T>[] = [];
+    for (let n = Math.max(sequence, this.#total - this.#capacity, 0); n < this.#total; n++)
+      events.push(this.#ring[n % this.#capacity]!);
+    return events;
+  }
+}
