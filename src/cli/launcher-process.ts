@@ -11,8 +11,8 @@ import { copyDescriptor } from '../linux/fd-identity.js';
 import { socketPair } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
-import { whyNotTraceable } from '../linux/ptrace.js';
-import { ioctlRule, sharedMappingRule } from '../linux/seccomp.js';
+import { RAISED_BY_ACCESSES, whyNotTraceable } from '../linux/ptrace.js';
+import { ioctlRule, sharedMappingRule, signalActionRule } from '../linux/seccomp.js';
 import { spawn } from '../linux/spawn.js';
 import { Change, WaitStates } from '../linux/wait-states.js';
 import type {
@@ -105,7 +105,7 @@ export class LauncherProcess {
     const command = [process.execPath, script, String(control), mode, String(process.pid)];
     const rules = [
       ioctlRule([...trapped, JOIN]),
-      ...(whyNotTraceable() === undefined ? [sharedMappingRule()] : []),
+      ...(whyNotTraceable() === undefined ? [sharedMappingRule(), signalActionRule(RAISED_BY_ACCESSES)] : []),
     ];
     const argv = unshareCommand(mode, [...command, JSON.stringify(rules)]);
     const same = [0, 1, 2, ...inherited].map((fd) => [fd, fd] as const);

@@ -33,6 +33,13 @@ const tasks = {
   own_faults: 'faults of the program are its own, with signal and address',
   decode_off: 'an access while memory decoding is off is SIGBUS',
   timers: 'signals that come during accesses are delivered, and repeat none',
+  blocked: 'accesses leave blocked what is blocked, and the default action where it was',
+  ignored: 'what is ignored stays ignored, in what the program becomes too',
+  handlers: 'a handler that is set after the mapping is kept, with its flags and mask',
+  once: 'a handler for once is called once',
+  waiting: 'signals that wait go on to wait, for sigwait and signalfd',
+  mixed: 'threads that block all signals and threads that block none access the device at the same time',
+  forced: "a fault of the program's own kills a thread that blocks or ignores it",
   stops: 'a stopped program stays stopped until it is continued',
 } as const;
 

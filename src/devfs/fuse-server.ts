@@ -212,7 +212,8 @@ export class FuseServer {
       const reason = error instanceof Refusal ? error.reason : 'an error inside ioasid';
       this.#onCall?.({ call: 'access', path, tid, handle: 0, argument: 0, result: -Errno.EIO, reason });
     };
-    return new Tracer(bell, states!, new MappedAccess(this.#identification, this.#turns, caller, tell));
+    const access = new MappedAccess(this.#identification, this.#turns, caller, tell);
+    return new Tracer(bell, states!, access, caller);
   }
 
   #dispatch(length: number): void {

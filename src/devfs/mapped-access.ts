@@ -9,7 +9,16 @@
  */
 import { finished } from '../file/work.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import { goOn, Registers, SIGTRAP, step, Word } from '../linux/ptrace.js';
+import {
+  goOn,
+  Registers,
+  SIGBUS,
+  SIGILL,
+  SIGTRAP,
+  type StoppingSignal,
+  step,
+  Word,
+} from '../linux/ptrace.js';
 import type { Opened } from './device-tree.js';
 import { usedBy } from './file-requests.js';
 import type { Identification } from './identification.js';
@@ -25,8 +34,6 @@ import type { ProcessCaller } from './process-caller.js';
 import type { TracedProcess } from './traced-process.js';
 import type { Turns } from './turns.js';
 
-const SIGILL = 4;
-const SIGBUS = 7;
 const PAGE = 4096;
 /** The selector of 64-bit code. */
 const CODE_64 = 0x33;
@@ -78,12 +85,15 @@ export class MappedAccess {
     this.#tell = tell;
   }
 
-  /** Thread `tid` has stopped for SIGBUS at `address`. */
-  fault(tid: number, process: TracedProcess, address: number): void {
+  /** Thread `tid` has stopped for SIGBUS. */
+  fault(tid: number, process: TracedProcess, fault: StoppingSignal): void {
+    const { address } = fault;
     const target = this.#targetAt(tid, process, address);
-    if (target === undefined || !this.#registers.load(tid)) goOn(tid, SIGBUS);
-    else if (!this.#waits(target, () => this.fault(tid, process, address)))
-      this.#attempt(tid, process, target, () => {
+    this.#caller.begin(tid, process.account);
+    if (target === undefined || !this.#registers.load(tid))
+      process.signals.deliver(tid, this.#caller, SIGBUS, fault);
+    else if (!this.#waits(target, () => this.fault(tid, process, fault)))
+      this.#attempt(tid, process, target, fault, () => {
         const at = hex(this.#registers.wide(Word.RIP));
         const instruction =
           this.#instruction() ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
@@ -92,33 +102,42 @@ export class MappedAccess {
   }
 
   /** Thread `tid` has stopped for SIGILL: MOVDIR64B or ENQCMD on a processor that has none. */
-  illegal(tid: number, process: TracedProcess): void {
+  illegal(tid: number, process: TracedProcess, fault: StoppingSignal): void {
     this.#caller.begin(tid, process.account);
     const instruction = this.#registers.load(tid) ? this.#readable() : undefined;
     const target =
       instruction?.kind === 'store64'
         ? this.#targetAt(tid, process, this.#registers.wide(instruction.target))
         : undefined;
-    if (instruction?.kind !== 'store64' || target === undefined) goOn(tid, SIGILL);
-    else if (!this.#waits(target, () => this.illegal(tid, process)))
-      this.#attempt(tid, process, target, () => {
+    if (instruction?.kind !== 'store64' || target === undefined)
+      process.signals.deliver(tid, this.#caller, SIGILL, fault);
+    else if (!this.#waits(target, () => this.illegal(tid, process, fault))) {
+      const there = { code: fault.code, address: this.#registers.wide(instruction.target) };
+      this.#attempt(tid, process, target, there, () => {
         this.#store64(instruction, target);
         this.#advance(tid, instruction);
       });
+    }
   }
 
   /**
    * Makes the access; where that is refused the thread gets SIGBUS. One that is killed meanwhile can be
    * neither read nor written any more, and nobody is told.
    */
-  #attempt(tid: number, { account }: TracedProcess, { opened }: Target, access: () => void): void {
+  #attempt(
+    tid: number,
+    { account, signals }: TracedProcess,
+    { opened }: Target,
+    fault: StoppingSignal,
+    access: () => void,
+  ): void {
     this.#caller.begin(tid, account);
     try {
       access();
     } catch (error) {
       if (!this.#registers.load(tid)) return;
       this.#tell(tid, opened.inode.path, error);
-      goOn(tid, SIGBUS);
+      signals.deliver(tid, this.#caller, SIGBUS, fault);
     }
   }
 

@@ -6,24 +6,33 @@
  * (linux/injected-call.ts), and then kept for that address space. It is the tracer's: the
  * program does not know of it.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Caller } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
 import { vdsoAddress } from '../linux/aux-vector.js';
 import { refuse } from '../linux/errno.js';
+import { addressOf, libc } from '../linux/ffi.js';
 import { injectedCall } from '../linux/injected-call.js';
 import { type MappedByte, mappedByte } from '../linux/process-areas.js';
+import { SignalState } from './signal-state.js';
 
 const PAGE = 4096;
+const O_CLOEXEC = 0o2000000;
 /** For each of two operands: two pages, since an access may lie across the end of one. */
 const SCRATCH_BYTES = 4 * PAGE;
 const SYS_mmap = 9;
+const SYS_mprotect = 10;
 const PROT_READ_WRITE = 3;
+const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const VDSO_BYTES = PAGE;
 
-/** Of all processes, the one whose /proc/PID/maps is open: however many there are, it is one descriptor. */
-let looking: { readonly process: TracedProcess; readonly maps: number } | undefined;
+/** Of all processes, the one that is looked at (/proc/PID): however many there are, it is two descriptors. */
+let looking: { readonly process: TracedProcess; readonly maps: number; readonly stat: number } | undefined;
+const stat = new Uint8Array(512);
+/** Of the fields of /proc/PID/stat behind the name, that of ignored signals; the next has handled ones. */
+const IGNORED_FIELD = 31;
+const [PARENTHESIS, SPACE, ZERO] = [0x29, 0x20, 0x30];
 
 export class TracedProcess {
   readonly pid: number;
@@ -32,15 +41,20 @@ export class TracedProcess {
   #scratch: number | undefined;
   /** Where in it an instruction for system calls is. */
   #syscall: number | undefined;
+  readonly signals: SignalState;
 
-  constructor(pid: number, account: Account) {
+  /** `parent`: of whose memory it has a copy, or which it shares. */
+  constructor(pid: number, account: Account, parent?: TracedProcess) {
     this.pid = pid;
     this.account = account;
+    if (parent !== undefined) [this.#scratch, this.#syscall] = [parent.#scratch, parent.#syscall];
+    this.signals = new SignalState(this, parent?.signals);
   }
 
   close(): void {
     if (looking?.process !== this) return;
     closeSync(looking.maps);
+    closeSync(looking.stat);
     looking = undefined;
   }
 
@@ -49,15 +63,28 @@ export class TracedProcess {
    * the first one may have ended before the others, and then has no memory.
    */
   mapped(tid: number, address: number): MappedByte | undefined {
-    if (looking?.process !== this) {
-      looking?.process.close();
-      try {
-        looking = { process: this, maps: openSync(`/proc/${tid}/maps`, 'r') };
-      } catch {
-        return undefined;
-      }
-    }
-    return mappedByte(looking.maps, address);
+    const maps = this.#look(tid)?.maps;
+    return maps === undefined ? undefined : mappedByte(maps, address);
+  }
+
+  /** Does it handle `signal`, or ignore it? As it has it from the kernel. undefined: it is gone. */
+  handles(tid: number, signal: number): boolean | undefined {
+    const open = this.#look(tid);
+    if (open === undefined) return undefined;
+    const length = libc().pread(open.stat, addressOf(stat), stat.length, 0);
+    if (length > 0) return isHandled(length, signal);
+    // The thread that was looked at has ended.
+    this.close();
+    return libc().access(`/proc/${this.pid}/task/${tid}`, 0) === 0 ? this.handles(tid, signal) : undefined;
+  }
+
+  #look(tid: number): typeof looking {
+    if (looking?.process === this) return looking;
+    looking?.process.close();
+    const [maps, stat] = ['maps', 'stat'].map((name) => libc().open(`/proc/${tid}/${name}`, O_CLOEXEC, 0));
+    if (maps! >= 0 && stat! >= 0) looking = { process: this, maps: maps!, stat: stat! };
+    else for (const fd of [maps!, stat!]) if (fd >= 0) closeSync(fd);
+    return looking;
   }
 
   /**
@@ -65,7 +92,7 @@ export class TracedProcess {
    * ENOMEM.
    */
   scratch(tid: number, caller: Caller, index: number): number {
-    this.#scratch ??= this.#mapScratch(tid, caller);
+    this.#scratch ??= this.#map(tid, caller, SCRATCH_BYTES);
     return this.#scratch + index * 2 * PAGE;
   }
 
@@ -78,11 +105,20 @@ export class TracedProcess {
     return injectedCall(tid, this.#syscall, nr, args);
   }
 
-  #mapScratch(tid: number, caller: Caller): number {
+  /** Maps `code`. @returns its address. @throws as `scratch`. */
+  executable(tid: number, caller: Caller, code: Uint8Array): number {
+    const address = this.#map(tid, caller, PAGE);
+    caller.writeMemory(address, code);
+    this.call(tid, caller, SYS_mprotect, address, PAGE, PROT_READ_EXEC);
+    return address;
+  }
+
+  #map(tid: number, caller: Caller, length: number): number {
     const how = [PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0];
-    const address = this.call(tid, caller, SYS_mmap, 0, SCRATCH_BYTES, ...how);
+    const address = this.call(tid, caller, SYS_mmap, 0, length, ...how);
     return address > 0 ? address : refuse('ENOMEM', `process ${this.pid} gets no scratch memory`);
   }
+
   #syscallInstruction(tid: number, caller: Caller): number {
     const vdso = vdsoAddress(tid);
     if (vdso === 0) refuse('ENOMEM', `process ${this.pid} has no vDSO`);
@@ -91,4 +127,18 @@ export class TracedProcess {
     const found = code.indexOf(Buffer.from([0x0f, 0x05]));
     return found >= 0 ? vdso + found : refuse('ENOMEM', `process ${this.pid} has no system call in its vDSO`);
   }
+}
+
+/** Are ignored or handled signals in the `length` bytes of the text `signal`'s? */
+function isHandled(length: number, signal: number): boolean {
+  let at = stat.lastIndexOf(PARENTHESIS, length - 1);
+  let handled = 0;
+  for (let field = 1; field <= IGNORED_FIELD + 1; field++) {
+    at = stat.indexOf(SPACE, at) + 1;
+    if (field < IGNORED_FIELD) continue;
+    let value = 0;
+    for (let i = at; stat[i]! >= ZERO; i++) value = value * 10 + stat[i]! - ZERO;
+    handled |= value;
+  }
+  return ((handled >>> (signal - 1)) & 1) === 1;
 }

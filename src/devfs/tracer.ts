@@ -12,15 +12,31 @@ import type { Account } from '../linux/account.js';
 import { Refusal } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { addressOf, libc } from '../linux/ffi.js';
-import { processOfThread, tracerOf } from '../linux/proc.js';
-import { Event, goOn, isDead, letGo, seize, signalOf, startedBy, stayStopped } from '../linux/ptrace.js';
+import { parentOf, processOfThread, tracerOf } from '../linux/proc.js';
+import {
+  Event,
+  goOn,
+  interrupt,
+  isDead,
+  isRunning,
+  letGo,
+  RAISED_BY_ACCESSES,
+  resultOf,
+  SIGBUS,
+  SIGTRAP,
+  type StoppingSignal,
+  seize,
+  signalBytes,
+  signalOf,
+  startedBy,
+  stayStopped,
+} from '../linux/ptrace.js';
 import { Change, type WaitStates } from '../linux/wait-states.js';
 import type { MappedAccess } from './mapped-access.js';
+import type { ProcessCaller } from './process-caller.js';
+import { ACTION_BYTES } from './signal-state.js';
 import { TracedProcess } from './traced-process.js';
 
-const SIGILL = 4;
-const SIGTRAP = 5;
-const SIGBUS = 7;
 /** si_code: nothing is there at that address. */
 const BUS_ADRERR = 2;
 
@@ -38,14 +54,22 @@ export class Tracer implements LoopSource {
   readonly #threads = new Map<number, Group>();
   readonly #groups = new Map<number, Group>();
   readonly #count = new Uint8Array(128);
+  readonly #caller: ProcessCaller;
+  /** Threads that stop soon, and what they are to do then. */
+  readonly #awaited = new Map<number, (process: TracedProcess) => void>();
+  /** Processes that are traced only until that. */
+  readonly #leaving = new Set<number>();
+  /** Signals that threads have to be sent again. */
+  readonly #owed = new Map<number, Uint8Array>();
   /** Who has traced last. */
   #account: Account | undefined;
 
   /** `bell` becomes readable when a thread has stopped (linux/child-bell.ts). */
-  constructor(bell: number, states: WaitStates, access: MappedAccess) {
+  constructor(bell: number, states: WaitStates, access: MappedAccess, caller: ProcessCaller) {
     this.fd = bell;
     this.#states = states;
     this.#access = access;
+    this.#caller = caller;
     states.unknown = (tid) => this.#adopt(tid);
   }
 
@@ -67,6 +91,7 @@ export class Tracer implements LoopSource {
   trace(tid: number, account: Account): void {
     this.#account = account;
     const pid = processOfThread(tid);
+    const isNew = !this.#groups.has(pid);
     for (let found = true; found; ) {
       found = false;
       for (const name of readdirSync(`/proc/${pid}/task`)) {
@@ -74,6 +99,36 @@ export class Tracer implements LoopSource {
         found = this.#seize(Number(name), pid, account) || found;
       }
     }
+    if (isNew) this.#stopSoon(tid, ({ signals }) => signals.begin(tid, this.#caller));
+  }
+
+  /**
+   * The thread calls rt_sigaction(2) for `signal`, with the addresses of what it sets and of what there was
+   * before. What follows is done when the call has returned.
+   */
+  setsAction(tid: number, signal: number, set: number, old: number): void {
+    const group = this.#threads.get(tid);
+    if (group === undefined) return;
+    this.#caller.begin(tid, group.process.account);
+    const action = set === 0 ? undefined : this.#read(set, ACTION_BYTES);
+    this.#stopSoon(tid, ({ signals }) => {
+      if (resultOf(tid) === 0) signals.set(tid, this.#caller, signal, action, old);
+    });
+  }
+
+  #read(address: number, length: number): Uint8Array | undefined {
+    const bytes = new Uint8Array(length);
+    try {
+      this.#caller.readMemory(address, bytes);
+      return bytes;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #stopSoon(tid: number, then: (process: TracedProcess) => void): void {
+    this.#awaited.set(tid, then);
+    interrupt(tid);
   }
 
   #seize(tid: number, pid: number, account: Account): boolean {
@@ -90,8 +145,11 @@ export class Tracer implements LoopSource {
     return true;
   }
 
-  #add(tid: number, pid: number, account: Account): void {
-    const group = this.#groups.get(pid) ?? { process: new TracedProcess(pid, account), threads: 0 };
+  #add(tid: number, pid: number, account: Account, parent?: TracedProcess): void {
+    const known = this.#groups.get(pid);
+    const group = known ?? { process: new TracedProcess(pid, account, parent), threads: 0 };
+    if (known === undefined && parent !== undefined)
+      this.#awaited.set(tid, ({ signals }) => signals.inherit(tid, this.#caller));
     this.#groups.set(pid, group);
     this.#threads.set(tid, group);
     group.threads++;
@@ -102,6 +160,10 @@ export class Tracer implements LoopSource {
     const group = this.#threads.get(tid);
     if (group === undefined) return;
     this.#threads.delete(tid);
+    this.#awaited.delete(tid);
+    this.#owed.delete(tid);
+    this.#leaving.delete(tid);
+    group.process.signals.forget(tid);
     if (--group.threads > 0) return;
     this.#groups.delete(group.process.pid);
     group.process.close();
@@ -130,7 +192,7 @@ export class Tracer implements LoopSource {
         this.#ends(tid);
         break;
       case Event.STOP:
-        if (signal === SIGTRAP) goOn(tid, 0);
+        if (signal === SIGTRAP) this.#interrupted(tid);
         else stayStopped(tid);
         break;
       default:
@@ -138,14 +200,75 @@ export class Tracer implements LoopSource {
     }
   }
 
+  #interrupted(tid: number): void {
+    const [then, group] = [this.#awaited.get(tid), this.#threads.get(tid)];
+    this.#awaited.delete(tid);
+    if (group !== undefined)
+      this.#act(tid, group, (process) => {
+        process.signals.interrupted(tid, this.#caller);
+        then?.(process);
+      });
+    if (this.#leaving.delete(tid)) {
+      this.#release(tid);
+      letGo(tid);
+    } else goOn(tid, 0);
+  }
+
+  /** Does `then` with a stopped thread. One that is gone, or takes its memory away, is not helped. */
+  #act(tid: number, { process }: Group, then: (process: TracedProcess) => void): void {
+    this.#caller.begin(tid, process.account);
+    try {
+      then(process);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+    }
+  }
+
   #signalled(tid: number, signal: number): void {
     const group = this.#threads.get(tid);
-    const ours = signal === SIGBUS || signal === SIGILL;
+    const ours = RAISED_BY_ACCESSES.includes(signal);
     const info = ours ? signalOf(tid) : undefined;
-    if (group === undefined || info === undefined || info.code <= 0) goOn(tid, signal);
-    else if (signal === SIGILL) this.#access.illegal(tid, group.process);
-    else if (info.code === BUS_ADRERR) this.#access.fault(tid, group.process, info.address);
-    else goOn(tid, signal);
+    if (group === undefined || info === undefined) goOn(tid, signal);
+    else this.#act(tid, group, (process) => this.#raised(tid, process, signal, info));
+  }
+
+  /** A thread has stopped for a signal that accesses raise. */
+  #raised(tid: number, process: TracedProcess, signal: number, info: StoppingSignal): void {
+    const sent = info.code <= 0 ? signalBytes(tid) : undefined;
+    const forced = process.signals.settle(tid, this.#caller, signal, () => this.#othersRun(tid));
+    if (sent !== undefined && forced) this.#owe(tid, sent);
+    else if (info.code <= 0) process.signals.deliver(tid, this.#caller, signal);
+    else {
+      this.#pay(tid, process);
+      if (signal !== SIGBUS) this.#access.illegal(tid, process, info);
+      else if (info.code === BUS_ADRERR) this.#access.fault(tid, process, info);
+      else process.signals.deliver(tid, this.#caller, signal, info);
+    }
+  }
+
+  /**
+   * The kernel has not added the signal of the fault to one that the thread blocks, and that waits for it
+   * already. Without that one, the thread faults once more.
+   */
+  #owe(tid: number, sent: Uint8Array): void {
+    this.#owed.set(tid, sent);
+    goOn(tid, 0);
+  }
+
+  #pay(tid: number, { signals }: TracedProcess): void {
+    const owed = this.#owed.get(tid);
+    if (owed === undefined) return;
+    this.#owed.delete(tid);
+    signals.sendAgain(tid, this.#caller, owed);
+  }
+
+  /** Do other threads of its process run, or have they stopped and nobody has looked? */
+  #othersRun(tid: number): boolean {
+    const group = this.#threads.get(tid);
+    if (group === undefined || group.threads === 1) return false;
+    for (const [other, its] of this.#threads)
+      if (its === group && other !== tid && isRunning(other)) return true;
+    return false;
   }
 
   /**
@@ -154,14 +277,15 @@ export class Tracer implements LoopSource {
    */
   #started(tid: number, by: Group | undefined): void {
     if (tid !== 0 && by !== undefined && !this.#threads.has(tid))
-      this.#add(tid, groupOf(tid) ?? by.process.pid, by.process.account);
+      this.#add(tid, groupOf(tid) ?? by.process.pid, by.process.account, by.process);
   }
 
   /** One that was started by a thread that has been killed before it could say so. */
   #adopt(tid: number): boolean {
     const account = this.#account;
     if (account === undefined || tracerOf(tid) !== process.pid) return false;
-    this.#add(tid, groupOf(tid) ?? tid, account);
+    const pid = groupOf(tid) ?? tid;
+    this.#add(tid, pid, account, this.#groups.get(parentOf(pid))?.process);
     return true;
   }
 
@@ -172,14 +296,29 @@ export class Tracer implements LoopSource {
     letGo(tid);
   }
 
-  /** Its other threads are gone, and so are the mappings. */
+  /**
+   * Its other threads are gone, and so are the mappings. It is traced no more, but what it has ignored it has
+   * to ignore again first, when it is out of the system call.
+   */
   #becameAnother(pid: number): void {
+    const before = this.#groups.get(pid)?.process;
+    const ignored = before?.signals.ignored() ?? [];
+    this.#release(pid);
+    if (before === undefined || ignored.length === 0) letGo(pid);
+    else {
+      this.#add(pid, pid, before.account);
+      this.#stopSoon(pid, ({ signals }) => signals.ignore(pid, this.#caller, ignored));
+      this.#leaving.add(pid);
+      goOn(pid, 0);
+    }
+  }
+
+  #release(pid: number): void {
     for (const [tid, group] of [...this.#threads]) {
       if (group.process.pid !== pid) continue;
       this.#remove(tid);
       this.#states.unwatchStops(tid);
     }
-    letGo(pid);
   }
 }
 

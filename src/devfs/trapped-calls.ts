@@ -23,7 +23,7 @@ import type { LoopSource } from '../linux/event-loop.js';
 import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import { JOIN } from '../linux/nested-trap.js';
 import { userOfThread } from '../linux/proc.js';
-import { descriptorOf, isMapping } from '../linux/seccomp.js';
+import { descriptorOf, isMapping, isSignalAction } from '../linux/seccomp.js';
 import type { TrappedCall } from '../linux/trapped-call.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
@@ -103,7 +103,8 @@ export class TrappedCalls implements LoopSource {
     const { state } = this.#listener;
     if (state !== 'pending') return state !== 'ended';
     const call = this.#listener.receive();
-    if (call !== undefined && !isMapping(call) && call.ints[1] === JOIN) this.#nested.join(call);
+    if (call !== undefined && isSignalAction(call)) this.#setAction(call);
+    else if (call !== undefined && !isMapping(call) && call.ints[1] === JOIN) this.#nested.join(call);
     else if (call !== undefined) {
       this.#advance({
         call,
@@ -180,6 +181,12 @@ export class TrappedCalls implements LoopSource {
       if (error instanceof Refusal) return undefined;
       throw error;
     }
+  }
+
+  /** rt_sigaction(2), of SIGBUS or SIGILL: that of a traced program is followed. */
+  #setAction({ id, tid, ints, args }: TrappedCall): void {
+    this.#tracer?.setsAction(tid, ints[0]!, args[1]!, args[2]!);
+    this.#listener.pass(id);
   }
 
   /** mmap(2): whoever maps a file of ours is traced from then on, and the kernel makes the mapping. */

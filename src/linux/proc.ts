@@ -59,6 +59,11 @@ export function tracerOf(tid: number): number | undefined {
   return id === undefined ? undefined : Number(id);
 }
 
+/** The process that has started that of thread `tid`, as long as it lives; NaN when it is gone. */
+export function parentOf(tid: number): number {
+  return Number(statusField(tid, 'PPid'));
+}
+
 /** The refusal for a thread that does not exist any more. */
 export function gone(tid: number): Refusal {
   return new Refusal(Errno.ESRCH, `process ${tid} has exited`);

@@ -16,7 +16,9 @@ const CONT = 7;
 const DETACH = 17;
 const GETEVENTMSG = 0x4201;
 const GETSIGINFO = 0x4202;
+const SETSIGINFO = 0x4203;
 const SEIZE = 0x4206;
+const INTERRUPT = 0x4207;
 const LISTEN = 0x4208;
 
 /**
@@ -25,7 +27,11 @@ const LISTEN = 0x4208;
  */
 const OPTIONS = 0x5e;
 
+export const SIGILL = 4;
 export const SIGTRAP = 5;
+export const SIGBUS = 7;
+/** What stops a thread that accesses a mapped file: SIGILL, where the processor has not the instruction. */
+export const RAISED_BY_ACCESSES: readonly number[] = [SIGILL, SIGBUS];
 
 /** PTRACE_EVENT_*, above the signal in the status of a stop. */
 export const Event = { FORK: 1, VFORK: 2, CLONE: 3, EXEC: 4, EXIT: 6, STOP: 128 } as const;
@@ -135,6 +141,18 @@ export class Registers {
   }
 }
 
+/** What the system call has returned that a stopped thread has just done: a negative errno. */
+export function resultOf(tid: number): number {
+  return returned.load(tid) ? returned.signed(Word.RAX) : -Errno.ESRCH;
+}
+
+/** An address of the stopped thread's stack that it does not use: below the red zone. */
+export function belowStack(tid: number): number {
+  return returned.load(tid) ? returned.wide(Word.RSP) - 1024 : 0;
+}
+
+const returned = new Registers();
+
 /**
  * This thread becomes the tracer of `tid`, which does not notice.
  * @throws Refusal EPERM it has another, or may not be traced; ESRCH it is gone.
@@ -151,24 +169,46 @@ export function goOn(tid: number, signal: number): void {
   libc().ptrace(CONT, tid, 0, signal);
 }
 
+/** A running thread stops before it does another instruction (Event.STOP). */
+export function interrupt(tid: number): void {
+  libc().ptrace(INTERRUPT, tid, 0, 0);
+}
+
 /** A thread in a group stop stays in it, as it would untraced. */
 export function stayStopped(tid: number): void {
   libc().ptrace(LISTEN, tid, 0, 0);
 }
 
+function bitOf(signal: number): number {
+  return 1 << (signal - 1);
+}
+
+/** Does the stopped thread block `signal`, one of the first 31? */
+export function blocks(tid: number, signal: number): boolean {
+  return libc().ptrace(GETSIGMASK, tid, 8, maskAt) === 0 && (mask[0]! & bitOf(signal)) !== 0;
+}
+
+/** It does from now on, or no more. */
+export function setBlocked(tid: number, signal: number, blocked: boolean): void {
+  if (blocks(tid, signal) === blocked) return;
+  mask[0]! ^= bitOf(signal);
+  libc().ptrace(SETSIGMASK, tid, 8, maskAt);
+}
+
 /**
  * A stopped thread does one instruction. Signals that come meanwhile wait, but for those that the instruction
- * itself raises.
+ * itself raises: SIGTRAP and, where the thread does not block them, the others. One that it blocks the kernel
+ * forces upon it, as always.
  * @returns the signal of the stop that it has come to: SIGTRAP when all went well; 0: the thread is gone.
  */
 export function step(tid: number): number {
   libc().ptrace(GETSIGMASK, tid, 8, maskAt);
   const [low, high] = [mask[0]!, mask[1]!];
-  mask[0] = ~RAISED_BY_INSTRUCTIONS;
+  mask[0] = (~RAISED_BY_INSTRUCTIONS | low) & ~bitOf(SIGTRAP);
   mask[1] = -1;
   libc().ptrace(SETSIGMASK, tid, 8, maskAt);
   const signal = libc().ptrace(SINGLESTEP, tid, 0, 0) === 0 ? stopOf(tid) : 0;
-  mask[0] = low;
+  mask[0] = signal === SIGTRAP || signal === 0 ? low : low & ~bitOf(signal);
   mask[1] = high;
   libc().ptrace(SETSIGMASK, tid, 8, maskAt);
   return signal;
@@ -192,10 +232,15 @@ function stopOf(tid: number): number {
 
 /** Has thread `tid` ended, waited for or not? */
 export function isDead(tid: number): boolean {
+  return ['Z', 'X', ''].includes(stateOf(tid));
+}
+
+/** The state of a thread as /proc has it, one letter; none when it is gone. */
+function stateOf(tid: number): string {
   try {
-    return /\) [ZX] /.test(readFileSync(`/proc/${tid}/stat`, 'latin1'));
+    return /^.*\) (\w) /s.exec(readFileSync(`/proc/${tid}/stat`, 'latin1'))?.[1] ?? '';
   } catch {
-    return true;
+    return '';
   }
 }
 
@@ -221,4 +266,27 @@ export interface StoppingSignal {
 export function signalOf(tid: number): StoppingSignal | undefined {
   if (libc().ptrace(GETSIGINFO, tid, 0, infoAt) !== 0) return undefined;
   return { code: info[2]!, address: (info[4]! >>> 0) + (info[5]! >>> 0) * 2 ** 32 };
+}
+
+/** The same as the kernel has it. @returns undefined: the thread is gone. */
+export function signalBytes(tid: number): Uint8Array | undefined {
+  return libc().ptrace(GETSIGINFO, tid, 0, infoAt) === 0 ? new Uint8Array(info.buffer).slice() : undefined;
+}
+
+/** The signal that a thread has stopped for becomes `signal`, of a fault. */
+export function setFault(tid: number, signal: number, { code, address }: StoppingSignal): void {
+  info.fill(0);
+  info[0] = signal;
+  info[2] = code;
+  info[4] = address;
+  info[5] = address / 2 ** 32;
+  libc().ptrace(SETSIGINFO, tid, 0, infoAt);
+}
+
+/** Does the thread run, or has it stopped without anybody having been told so far? */
+export function isRunning(tid: number): boolean {
+  info[4] = 0;
+  const stopped =
+    libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WNOWAIT | WALL) === 0 && info[4] !== 0;
+  return stopped || stateOf(tid) === 'R';
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ioctlRule, sharedMappingRule, trapFilter } from './seccomp.js';
+import { ioctlRule, sharedMappingRule, signalActionRule, TRACERS_CALL, trapFilter } from './seccomp.js';
 
-const X86_64 = { name: 'x64', arch: 0xc000003e, ioctl: 16, mmap: 9 };
-const AARCH64 = { name: 'arm64', arch: 0xc00000b7, ioctl: 29, mmap: 222 };
+const X86_64 = { name: 'x64', arch: 0xc000003e, ioctl: 16, mmap: 9, sigaction: 13 };
+const AARCH64 = { name: 'arm64', arch: 0xc00000b7, ioctl: 29, mmap: 222, sigaction: 134 };
 const I386 = 0x40000003;
 const X32_BIT = 0x40000000;
 const ALLOW = 0x7fff0000;
@@ -13,7 +13,15 @@ const commands = [0x3b6a, 0x3b8e, 0x3b93];
 /** Runs a filter as the kernel would, on a struct seccomp_data. */
 function run(
   filter: Uint8Array,
-  call: { arch: number; nr: number; command?: number; above?: number; fd?: number; flags?: number },
+  call: {
+    arch: number;
+    nr: number;
+    command?: number;
+    above?: number;
+    fd?: number;
+    flags?: number;
+    fifth?: number;
+  },
 ): number {
   const program = new DataView(filter.buffer, filter.byteOffset, filter.length);
   const data = new DataView(new ArrayBuffer(64));
@@ -23,6 +31,7 @@ function run(
   data.setUint32(24, call.command ?? 0, true);
   data.setUint32(28, call.above ?? 0, true);
   data.setUint32(40, call.flags ?? 0, true);
+  data.setUint32(48, call.fifth ?? 0, true);
   let accumulator = 0;
   for (let at = 0; ; at++) {
     const k = program.getUint32(8 * at + 4, true);
@@ -45,7 +54,11 @@ function run(
 }
 
 for (const machine of [X86_64, AARCH64]) {
-  const rules = [ioctlRule(commands, machine.name), sharedMappingRule(machine.name)];
+  const rules = [
+    ioctlRule(commands, machine.name),
+    sharedMappingRule(machine.name),
+    signalActionRule([4, 7], machine.name),
+  ];
   const filter = trapFilter(machine.arch, rules);
   const call = { arch: machine.arch, nr: machine.ioctl };
 
@@ -63,6 +76,14 @@ for (const machine of [X86_64, AARCH64]) {
     const map = { arch: machine.arch, nr: machine.mmap };
     for (const flags of [0x01, 0x03, 0x8001, 0x40011]) assert.equal(run(filter, { ...map, flags }), NOTIFY);
     for (const flags of [0x00, 0x02, 0x21, 0x22, 0x32]) assert.equal(run(filter, { ...map, flags }), ALLOW);
+  });
+
+  test(`on ${machine.name} the filter traps actions of the given signals, but those of a tracer`, () => {
+    const action = { arch: machine.arch, nr: machine.sigaction };
+    for (let signal = 0; signal < 65; signal++) {
+      assert.equal(run(filter, { ...action, fd: signal }), signal === 4 || signal === 7 ? NOTIFY : ALLOW);
+      assert.equal(run(filter, { ...action, fd: signal, fifth: TRACERS_CALL }), ALLOW);
+    }
   });
 
   test(`on ${machine.name} every other call passes, of other architectures too`, () => {

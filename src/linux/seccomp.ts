@@ -31,10 +31,11 @@ const DATA_ARCH = 4;
 const DATA_ARGUMENTS = 16;
 
 /** AUDIT_ARCH_*, and the numbers of system calls. */
-const machines: Partial<Record<string, { arch: number; ioctl: number; mmap: number; seccomp: number }>> = {
-  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, seccomp: 317 },
-  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, seccomp: 277 },
+const machines: Partial<Record<string, Machine>> = {
+  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, sigaction: 13, seccomp: 317 },
+  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, sigaction: 134, seccomp: 277 },
 };
+type Machine = Readonly<Record<'arch' | 'ioctl' | 'mmap' | 'sigaction' | 'seccomp', number>>;
 
 /** The calls of number `nr` are trapped whose argument has one of `values` in the bits of `mask`. */
 export interface TrapRule {
@@ -43,6 +44,8 @@ export interface TrapRule {
   readonly argument: number;
   readonly mask?: number;
   readonly values: readonly number[];
+  /** They pass, though, when this argument has this value, in its low half. */
+  readonly unless?: { readonly argument: number; readonly value: number };
 }
 
 /** MAP_SHARED, and not MAP_ANONYMOUS. */
@@ -57,6 +60,20 @@ export function ioctlRule(commands: readonly number[], arch: string = process.ar
 /** Shared mappings of files. */
 export function sharedMappingRule(arch: string = process.arch): TrapRule {
   return { nr: machines[arch]?.mmap ?? -1, argument: 3, mask: SHARED_OR_ANONYMOUS, values: [SHARED] };
+}
+
+/** Stands in the fifth argument of a call of rt_sigaction(2), which has four, that a tracer injects. */
+export const TRACERS_CALL = 0x3bfd3bfd;
+
+/** Calls of rt_sigaction(2) for `signals`, but those that a tracer injects. */
+export function signalActionRule(signals: readonly number[], arch: string = process.arch): TrapRule {
+  const unless = { argument: 4, value: TRACERS_CALL };
+  return { nr: machines[arch]?.sigaction ?? -1, argument: 0, values: signals, unless };
+}
+
+/** Is the call one of rt_sigaction(2)? */
+export function isSignalAction({ nr }: TrappedCall): boolean {
+  return nr === machines[process.arch]?.sigaction;
 }
 
 /** Is the call one of mmap(2)? */
@@ -76,7 +93,10 @@ type Step = readonly [code: number, k: number, yes: number, no: number];
  * let the call pass and to trap it, at `pass` and after it.
  */
 export function trapFilter(arch: number, rules: readonly TrapRule[]): Uint8Array {
-  const lengths = rules.map(({ mask, values }) => 2 + (mask === undefined ? 0 : 1) + values.length);
+  const lengths = rules.map(
+    ({ mask, values, unless }) =>
+      2 + (mask === undefined ? 0 : 1) + values.length + (unless === undefined ? 0 : 2),
+  );
   const pass = lengths.reduce((sum, length) => sum + length, 3);
   const jump = (at: number, k: number, yes: number, no: number): Step => [
     JUMP_EQUAL,
@@ -85,9 +105,13 @@ export function trapFilter(arch: number, rules: readonly TrapRule[]): Uint8Array
     no - at - 1,
   ];
   const program: Step[] = [[LOAD, DATA_ARCH, 0, 0], jump(1, arch, 2, pass), [LOAD, DATA_NR, 0, 0]];
-  for (const [i, { nr, argument, mask, values }] of rules.entries()) {
+  for (const [i, { nr, argument, mask, values, unless }] of rules.entries()) {
     const next = program.length + lengths[i]!;
     program.push(jump(program.length, nr, program.length + 1, next));
+    if (unless !== undefined) {
+      program.push([LOAD, DATA_ARGUMENTS + 8 * unless.argument, 0, 0]);
+      program.push(jump(program.length, unless.value, pass, program.length + 1));
+    }
     program.push([LOAD, DATA_ARGUMENTS + 8 * argument, 0, 0]);
     if (mask !== undefined) program.push([AND, mask, 0, 0]);
     for (const [at, value] of values.entries()) {

@@ -26,6 +26,6 @@ void poke(size_t offset, const void *source, size_t length);
 void forget(void);
 size_t accesses(struct access *list, size_t most);
 
-extern const struct task form_tasks[], life_tasks[], signal_tasks[];
+extern const struct task form_tasks[], life_tasks[], signal_tasks[], state_tasks[];
 
 #endif
