@@ -18,6 +18,7 @@ const asked: Readonly<
   reset: [(model) => model.reset(), undefined],
   step: [(model) => model.step(), true],
   busy: [(model) => model.busy(), false],
+  drain: [(model) => model.drainSome(), false],
 };
 
 for (const [member, [ask, otherwise]] of Object.entries(asked)) {

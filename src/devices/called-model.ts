@@ -17,12 +17,14 @@ export class CalledWork {
   readonly #step: () => boolean | void;
   readonly #busy: (vpasid?: number) => boolean | undefined;
   readonly #reset: () => void;
+  readonly #drain: (vpasid?: number) => boolean | void;
 
   constructor(calls: ModelCalls, model: WorkingModel) {
     this.calls = calls;
     this.#step = () => model.step?.();
     this.#busy = (vpasid) => model.busy?.(vpasid);
     this.#reset = () => model.reset();
+    this.#drain = (vpasid) => model.drain?.(vpasid);
   }
 
   /** As WorkingModel.step. @returns false when all that there is to do waits. */
@@ -32,6 +34,11 @@ export class CalledWork {
 
   busy(vpasid?: number): boolean {
     return Boolean(this.calls.call(Method.BUSY, false, this.#busy, vpasid));
+  }
+
+  /** @returns true when there is more to be ended. */
+  drainSome(vpasid?: number): boolean {
+    return this.calls.call(Method.DRAIN, false, this.#drain, vpasid) === true;
   }
 
   reset(): void {

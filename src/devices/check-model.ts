@@ -18,7 +18,7 @@ export function checkModel(model: unknown): DeviceModel {
   for (const method of ['readBar', 'writeBar', 'reset']) {
     if (typeof model[method] !== 'function') refuse('EINVAL', `the device model has no method ${method}`);
   }
-  for (const method of ['step', 'busy']) {
+  for (const method of ['step', 'busy', 'drain']) {
     if (model[method] !== undefined && typeof model[method] !== 'function')
       refuse('EINVAL', `${method} of the device model is not a method`);
   }

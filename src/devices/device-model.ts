@@ -55,6 +55,8 @@ export interface DmaPort {
 
 /** What the device may call. Handed to the model's factory. */
 export interface DeviceHost {
+  /** Where relative paths in options begin. */
+  readonly baseDirectory: string;
   readonly dma: DmaPort;
   /**
    * Sends message `vector` of MSI-X or MSI. Masked ones are held, those that are not set up dropped, as PCI
@@ -168,6 +170,14 @@ export interface WorkingModel {
    * Absent: never.
    */
   busy?(vpasid?: number): boolean;
+
+  /**
+   * Ends now what waits for anything but pages, for a disk say: a bounded part of it in each call. Called
+   * when `step` has said that all waits, and no DMA for `vpasid` may come later. Absent: there is no such
+   * work.
+   * @returns true when there is more; otherwise false/void.
+   */
+  drain?(vpasid?: number): boolean | void;
 }
 
 /**
@@ -214,6 +224,7 @@ export type DeviceOptions = Readonly<Record<string, string>>;
 
 /**
  * What a device module exports by default: makes the model. Throws an Error with one sentence when an option
- * is wrong. `--device ./my-device.js` imports the module and calls this.
+ * is wrong. `--device ./my-device.js` imports the module and calls this. One that is given several times,
+ * which a module allows by `export const repeatable = ['file']`, has its values with commas between them.
  */
 export type DeviceFactory = (host: DeviceHost, options: DeviceOptions) => DeviceModel;

@@ -36,6 +36,7 @@ export class FakeHost implements DeviceHost {
   /** Somebody hears of page requests. */
   hearsPageRequests = false;
   readonly dma: DmaPort;
+  readonly baseDirectory = process.cwd();
   readonly #mappings: Mapping[] = [];
 
   /**

@@ -3,12 +3,14 @@ import { test } from 'node:test';
 import { CalledWork } from '../devices/called-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { finish } from '../file/work.js';
+import { pasidOf, vpasidOf } from '../iommu/pasid.js';
 import { BrokenInvariant, broken } from '../linux/invariant.js';
 import { DeviceWork } from './device-work.js';
 
 /** A model with work, whose steps do `step`. */
-function working(step: () => boolean) {
-  const model = { resets: 0, busy: () => true, step, reset: () => void model.resets++ };
+function working(step: () => boolean, drain?: (vpasid?: number) => boolean) {
+  const rest = drain === undefined ? {} : { drain };
+  const model = { resets: 0, busy: () => true, step, reset: () => void model.resets++, ...rest };
   return { model, work: new DeviceWork(new CalledWork(new ModelCalls('vfio0'), model)) };
 }
 
@@ -34,4 +36,22 @@ test('work that breaks an invariant while it is drained is dropped: nothing of i
   assert.equal(model.resets, 1);
   assert.throws(() => finish(work.stop()), BrokenInvariant);
   assert.equal(model.resets, 2);
+});
+
+test('a drain ends what waits for anything but pages, in slices; a model that never ends is reset', () => {
+  let left = 3;
+  const asked: (number | undefined)[] = [];
+  const drain = (vpasid?: number) => {
+    asked.push(vpasid);
+    return --left > 0;
+  };
+  const { model, work } = working(() => false, drain);
+  finish(work.drain(vpasidOf(pasidOf(7))));
+  assert.deepEqual([asked, model.resets], [[7, 7, 7], 0]);
+  const endless = working(
+    () => false,
+    () => true,
+  );
+  finish(endless.work.drain());
+  assert.equal(endless.model.resets, 1);
 });

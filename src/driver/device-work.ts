@@ -13,7 +13,7 @@ import type { Vpasid } from '../iommu/pasid.js';
 const DRAIN_STEPS = 10_000;
 
 /** What a driver has of a model: its calls (devices/called-model.ts). */
-export type WorkingDevice = Pick<CalledWork, 'calls' | 'step' | 'busy' | 'reset'>;
+export type WorkingDevice = Pick<CalledWork, 'calls' | 'step' | 'busy' | 'drainSome' | 'reset'>;
 
 export class DeviceWork {
   readonly #device: WorkingDevice;
@@ -48,7 +48,7 @@ export class DeviceWork {
   *drain(vpasid?: Vpasid): Work<void> {
     let done = false;
     try {
-      done = yield* this.#drained(vpasid);
+      done = (yield* this.#drained(vpasid)) && (yield* this.#ended(vpasid));
     } finally {
       if (!done) this.reset();
     }
@@ -67,6 +67,15 @@ export class DeviceWork {
   reset(): void {
     this.calls.recover();
     this.#device.reset();
+  }
+
+  /** Has the model end what waits for anything but pages. @returns whether it got that far. */
+  *#ended(vpasid: Vpasid | undefined): Work<boolean> {
+    for (let steps = 0; steps < DRAIN_STEPS; steps++) {
+      if (!this.#device.drainSome(vpasid)) return true;
+      yield;
+    }
+    return false;
   }
 
   /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */

@@ -21,7 +21,8 @@ const DATA = Uint8Array.of(1, 2, 3, 4);
 function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: string, pci: PciDescription) {
   const port = new MdevPort(iommu, pasids, requester, name, 20);
   const gate = { busMaster: true };
-  const host = { dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory, note: () => {} };
+  const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
+  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife(name, port, new CalledWork(new ModelCalls(name), model));

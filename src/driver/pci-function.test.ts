@@ -23,7 +23,8 @@ function setUp(pci: PciDescription = everything) {
   const system = new IoasidSubsystem(iommu);
   const port = new FunctionPort(iommu, RID);
   const gate = { busMaster: true };
-  const host = { dma: port, interrupt: () => {}, intx: () => {}, memory: deviceMemory, note: () => {} };
+  const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
+  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife('vfio0', port, new CalledWork(new ModelCalls('vfio0'), model));

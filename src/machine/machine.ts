@@ -109,14 +109,18 @@ export class Machine {
     const host = { baseDirectory, wires: this.wires };
     return plans.flatMap((plan, n) =>
       (plan.transport === 'pci'
-        ? this.#makeFunctions(plan, rids[n]!, strict)
+        ? this.#makeFunctions(plan, rids[n]!, { strict, baseDirectory })
         : [this.#makeVdpa(plan, rids[n]!, host)]
       ).map((driver) => ({ driver, spec: plan.spec })),
     );
   }
 
-  #makeFunctions({ mdevs, make, calls }: PciPlan, rid: string, strict: boolean): readonly VfioDevice[] {
-    const request = { rid, mdevs, make, calls, strict, firstIndex: this.#functions.length };
+  #makeFunctions(
+    { mdevs, make, calls }: PciPlan,
+    rid: string,
+    place: { readonly strict: boolean; readonly baseDirectory: string },
+  ): readonly VfioDevice[] {
+    const request = { rid, mdevs, make, calls, ...place, firstIndex: this.#functions.length };
     const made = makeDevices(this.iommu, this.ioasid.pasids, request);
     this.#functions.push(...made);
     return made;

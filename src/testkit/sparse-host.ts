@@ -12,6 +12,7 @@ interface Page {
 }
 
 export class SparseHost implements DeviceHost {
+  readonly baseDirectory = '/';
   readonly dma: DmaPort;
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];

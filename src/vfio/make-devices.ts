@@ -31,6 +31,8 @@ export interface FunctionRequest {
   readonly firstIndex: number;
   /** As of Bars. */
   readonly strict?: boolean;
+  /** Where relative paths in options begin; absent: where the process is. */
+  readonly baseDirectory?: string;
 }
 
 /**
@@ -41,24 +43,20 @@ export interface FunctionRequest {
  * @throws Error as `make`.
  */
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
-  const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid), strict = false } = request;
+  const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
+  const { baseDirectory = process.cwd(), strict = false } = request;
+  const place = { baseDirectory, strict };
   const port = new FunctionPort(iommu, rid);
-  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, strict)];
-  const parent = CalledModel.make(calls, () =>
-    make({
-      dma: port,
-      interrupt: () => {},
-      intx: () => {},
-      memory: deviceMemory,
-      note: (sentence) => calls.note(sentence),
-    }),
-  );
+  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place)];
+  const note = (sentence: string) => calls.note(sentence);
+  const rest = { interrupt: () => {}, intx: () => {}, memory: deviceMemory, note };
+  const parent = CalledModel.make(calls, () => make({ baseDirectory, dma: port, ...rest }));
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
     const mdevPort = new MdevPort(iommu, pasids, port.requester, name, bits);
-    return assemble(calls.part(name), mdevPort, (host) => mdev.create(index, host), strict);
+    return assemble(calls.part(name), mdevPort, (host) => mdev.create(index, host), place);
   });
 }
 
@@ -87,10 +85,11 @@ function assemble(
   calls: ModelCalls,
   port: PciPort,
   make: (host: DeviceHost) => DeviceModel,
-  strict: boolean,
+  { baseDirectory, strict }: Required<Pick<FunctionRequest, 'baseDirectory' | 'strict'>>,
 ): VfioDevice {
   let irqs: Interrupts | undefined;
   const host: DeviceHost = {
+    baseDirectory,
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {

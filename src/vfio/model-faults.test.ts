@@ -138,6 +138,7 @@ describe('a model', () => {
     reset: true,
     step: true,
     busy: true,
+    drain: true,
   };
 
   it('is touched nowhere but in its calls, whole or cut', () => {
