@@ -5,8 +5,9 @@
  * A request moves its data in pieces of bounded size, one job of the disk after the other; between two of
  * them it holds nothing but its buffer. It ends with a status in any case that has a place for one.
  */
+
+import { type Disk, Job } from '../disk.js';
 import type { Chain } from './chain.js';
-import { type Disk, Job } from './disk.js';
 import type { Virtqueue } from './virtqueue.js';
 
 export const SECTOR = 512;

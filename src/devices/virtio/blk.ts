@@ -7,10 +7,10 @@
  * the others stay in their rings. Each ends in the order in which the file is done with it.
  */
 import { resolve } from 'node:path';
+import { Disk, type Job } from '../disk.js';
 import { flag, integer, optional, parseOptions, required } from '../options.js';
 import { type BlkContext, BlkRequest, MAX_CLEARED_SECTORS, SECTOR } from './blk-request.js';
 import type { Chain } from './chain.js';
-import { Disk, type Job } from './disk.js';
 import { has } from './features.js';
 import type { VirtioDescription, VirtioFactory, VirtioModel } from './virtio-model.js';
 import type { Virtqueue } from './virtqueue.js';

@@ -8,8 +8,8 @@
  * nothing new is to start before they have ended (`settled`), so that none of them overtakes a later one.
  */
 import * as fs from 'node:fs';
-import { readCached } from '../../linux/cached-read.js';
-import { type LibcFunction, libc } from '../../linux/ffi.js';
+import { readCached } from '../linux/cached-read.js';
+import { type LibcFunction, libc } from '../linux/ffi.js';
 
 export type JobKind = 'read' | 'write' | 'sync' | 'zero' | 'punch';
 
@@ -63,17 +63,18 @@ export class Disk {
   constructor(path: string, writable: boolean) {
     this.writable = writable;
     this.#fd = openFile(path, writable);
-    const status = fs.fstatSync(this.#fd);
-    const wrong = !status.isFile()
-      ? 'is not a regular file'
-      : status.size % 512 !== 0 || status.size === 0
-        ? `has ${status.size} bytes, which are no whole sectors of 512`
-        : undefined;
-    if (wrong !== undefined) {
+    const size = sizeOf(fs.fstatSync(this.#fd));
+    const wrong =
+      size === undefined
+        ? 'is neither a regular file nor a block device'
+        : size % 512 !== 0 || size === 0
+          ? `has ${size} bytes, which are no whole sectors of 512`
+          : undefined;
+    if (size === undefined || wrong !== undefined) {
       fs.closeSync(this.#fd);
       throw new Error(`file "${path}" ${wrong}`);
     }
-    this.size = status.size;
+    this.size = size;
   }
 
   /** Does nothing go on that was abandoned? Before that nothing may be started. */
@@ -185,6 +186,23 @@ function fallocate(): LibcFunction | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Bytes of a file or of a block device; undefined for what is neither. */
+function sizeOf(status: fs.Stats): number | undefined {
+  if (status.isFile()) return status.size;
+  if (!status.isBlockDevice()) return undefined;
+  const [major, minor] = [deviceMajor(status.rdev), deviceMinor(status.rdev)];
+  return Number(fs.readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+}
+
+/** The numbers of a device node (makedev(3)). */
+function deviceMajor(rdev: number): number {
+  return Math.floor(rdev / 2 ** 8) % 2 ** 12;
+}
+
+function deviceMinor(rdev: number): number {
+  return (rdev % 2 ** 8) + Math.floor(rdev / 2 ** 20) * 2 ** 8;
 }
 
 function tooShort(count: number, length: number): string {
