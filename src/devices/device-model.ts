@@ -224,7 +224,6 @@ export type DeviceOptions = Readonly<Record<string, string>>;
 
 /**
  * What a device module exports by default: makes the model. Throws an Error with one sentence when an option
- * is wrong. `--device ./my-device.js` imports the module and calls this. One that is given several times,
- * which a module allows by `export const repeatable = ['file']`, has its values with commas between them.
+ * is wrong. `--device ./my-device.js` imports the module and calls this.
  */
 export type DeviceFactory = (host: DeviceHost, options: DeviceOptions) => DeviceModel;

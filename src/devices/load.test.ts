@@ -51,6 +51,12 @@ describe('parseDeviceSpec', () => {
     assert.equal(parseDeviceSpec('dsa,bdf=6A:1f.7').bdf, '0000:6a:1f.7');
   });
 
+  test('an option that may be repeated has its values with commas between them', () => {
+    const parsed = parseDeviceSpec('nvme,file=a,queues=2,file=b', (key) => key === 'file');
+    assert.deepEqual(parsed.options, { file: 'a,b', queues: '2' });
+    assert.throws(() => parseDeviceSpec('nvme,bdf=6a:01.0,bdf=6a:01.0', () => true), /"bdf" is given twice/);
+  });
+
   const wrong: [spec: string, reason: RegExp][] = [
     ['', /"" does not begin with the name of a device/],
     [',mdevs=2', /does not begin with the name/],
@@ -223,7 +229,7 @@ describe('loadDevice', () => {
     for (const name of ['nothing-like-it', 'constructor', '__proto__']) {
       assert.match(
         (await refusal(name)).reason,
-        /not built in \(dsa, edu, virtio-blk, virtio-net\), not a path .* no package .* is installed$/,
+        /not built in \(dsa, edu, nvme, virtio-blk, virtio-net\), not a path .* no package .* is installed$/,
       );
     }
   });

@@ -69,6 +69,7 @@ export interface VirtioPlan extends Plan {
 const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
   dsa: () => import('./dsa/index.js'),
   edu: () => import('./edu.js'),
+  nvme: () => import('./nvme/index.js'),
   'virtio-blk': () => import('./virtio/blk.js'),
   'virtio-net': () => import('./virtio/net.js'),
 };
@@ -81,26 +82,36 @@ export const builtInDevices: readonly string[] = Object.keys(builtIns);
  * cut into mediated devices.
  */
 export async function planDevice(spec: string, baseDirectory: string): Promise<DevicePlan> {
-  const { name, options, mdevs, ...place } = parseDeviceSpec(spec);
   const calls = new ModelCalls(spec);
+  const { name } = parseDeviceSpec(spec, () => true);
   const device = await calls.import(() => loadDevice(name, baseDirectory));
-  const { transport } = device;
+  const { transport, about } = device;
+  const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
+  const { options, mdevs, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
   if (transport === 'pci')
     return { transport, spec, calls, mdevs, ...place, make: (host) => device.factory(host, options) };
   if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
   return { transport, spec, calls, ...place, make: (host) => device.factory(host, options) };
 }
 
-/** Splits one `--device` argument. @throws Refusal EINVAL naming the part at fault. */
-export function parseDeviceSpec(spec: string): DeviceSpec {
+/**
+ * Splits one `--device` argument. An option that may be given several times has its values with commas
+ * between them, which no value has. @throws Refusal EINVAL naming the part at fault.
+ */
+export function parseDeviceSpec(
+  spec: string,
+  mayRepeat: (option: string) => boolean = () => false,
+): DeviceSpec {
   const [name = '', ...parts] = spec.split(',');
   if (name.trim() !== name || name === '')
     refuse('EINVAL', `device "${spec}" does not begin with the name of a device`);
   const given = new Map<string, string>();
   for (const part of parts) {
     const [key, value] = parseOption(part, spec);
-    if (given.has(key)) refuse('EINVAL', `option "${key}" is given twice in "${spec}"`);
-    given.set(key, value);
+    const before = given.get(key);
+    if (before !== undefined && (['mdevs', 'bdf'].includes(key) || !mayRepeat(key)))
+      refuse('EINVAL', `option "${key}" is given twice in "${spec}"`);
+    given.set(key, before === undefined ? value : `${before},${value}`);
   }
   const mdevs = parseMdevs(given.get('mdevs'));
   const bdf = parseBdf(given.get('bdf'));

@@ -15,6 +15,8 @@ export interface Option<T> {
   readonly values: string;
   /** What holds where it is not given, in a few words. Absent: it must be given. */
   readonly otherwise?: string;
+  /** It may be given several times: its text has the values with commas between them. */
+  readonly repeatable?: true;
   /** `text` is undefined where it is not given. @throws Error saying what is wrong with it. */
   parse(text: string | undefined, key: string): T;
 }
@@ -88,6 +90,11 @@ export function flag(what: string): Option<boolean> {
 /** A text that must be given; `values` says of what kind: `PATH`. */
 export function required(what: string, values: string): Option<string> {
   return { what, values, parse: (text = '') => text };
+}
+
+/** Texts, one at least, each given by itself; as `required`. */
+export function each(what: string, values: string): Option<readonly string[]> {
+  return { what, values, repeatable: true, parse: (text = '') => text.split(',') };
 }
 
 /** A text of a form of its own; `parse` throws an Error for another. */

@@ -1,0 +1,170 @@
+/**
+ * The commands of the admin queue (NVM Express Base 2.0 §5). Each is answered at once, but for requests of
+ * events, which are kept, and the deletion of a queue that still has commands.
+ *
+ * What moves data names it by PRP entries, as the specification wants it of admin commands over PCIe.
+ */
+import { type AsyncEvents, events } from './async-events.js';
+import type { Command } from './command.js';
+import { type DataPointers, MAX_TRANSFER } from './data-pointer.js';
+import { Feature } from './features.js';
+import type { Identification } from './identification.js';
+import { type LogSources, logPage, WARNING_TEMPERATURE } from './log-pages.js';
+import type { Memory } from './memory.js';
+import { AdminOpcode } from './opcodes.js';
+import type { QueueCreation } from './queue-creation.js';
+import type { Queues } from './queues.js';
+import { ScatterList } from './scatter-list.js';
+import { Status } from './status.js';
+
+/** How a command is answered: its status, and dword 0 of its completion. */
+export interface Answer {
+  readonly status: Status;
+  readonly result?: number;
+}
+
+/** What the commands work on. */
+export interface AdminContext extends LogSources {
+  readonly memory: Memory;
+  readonly pointers: DataPointers;
+  readonly queues: Queues;
+  readonly creation: QueueCreation;
+  readonly identification: Identification;
+  readonly events: AsyncEvents;
+  /** As the driver has set it. */
+  configuration(): { readonly page: number };
+}
+
+/** Which of its values a feature is asked for: bits 10:8 of dword 10 (§5.15). */
+const Select = { CURRENT: 0, DEFAULT: 1, SAVED: 2, SUPPORTED: 3 } as const;
+const CHANGEABLE = 4;
+/** Keep the value over resets (§5.27). */
+const SAVE = 0x8000_0000;
+const RETAIN_EVENT = 0x8000;
+/** Dword 0 of Abort: the command was not aborted. */
+const NOT_ABORTED = 1;
+
+const invalidField: Answer = { status: Status.INVALID_FIELD };
+
+export class Admin {
+  readonly #context: AdminContext;
+  readonly #list = new ScatterList();
+
+  constructor(context: AdminContext) {
+    this.#context = context;
+  }
+
+  /** Does `command`. @returns undefined when it will be answered later. */
+  execute(command: Command): Answer | undefined {
+    const { queues, creation, events: requests } = this.#context;
+    if (command.fused !== 0 || command.pointerKind !== 0) return invalidField;
+    switch (command.opcode) {
+      case AdminOpcode.DELETE_SUBMISSION_QUEUE: {
+        const status = queues.deleteSubmission(command.dword(10) & 0xffff, command.id);
+        return status === undefined ? undefined : { status };
+      }
+      case AdminOpcode.CREATE_SUBMISSION_QUEUE:
+        return { status: creation.submission(command, this.#page) };
+      case AdminOpcode.DELETE_COMPLETION_QUEUE:
+        return { status: queues.deleteCompletion(command.dword(10) & 0xffff) };
+      case AdminOpcode.CREATE_COMPLETION_QUEUE:
+        return { status: creation.completion(command, this.#page) };
+      case AdminOpcode.GET_LOG_PAGE:
+        return this.#getLogPage(command);
+      case AdminOpcode.IDENTIFY:
+        return this.#identify(command);
+      case AdminOpcode.ABORT:
+        return this.#abort(command.dword(10));
+      case AdminOpcode.SET_FEATURES:
+        return this.#setFeatures(command);
+      case AdminOpcode.GET_FEATURES:
+        return this.#getFeatures(command);
+      case AdminOpcode.ASYNC_EVENT_REQUEST:
+        return requests.request(command.id) ? undefined : { status: Status.EVENT_REQUEST_LIMIT };
+      case AdminOpcode.DOORBELL_BUFFERS:
+        return this.#useShadows(command);
+      default:
+        return { status: Status.INVALID_OPCODE };
+    }
+  }
+
+  /** Bytes of a memory page. */
+  get #page(): number {
+    return this.#context.configuration().page;
+  }
+
+  /** What is under way at a disk cannot be called back: only requests for events can. */
+  #abort(which: number): Answer {
+    const [sqId, commandId] = [which & 0xffff, which >>> 16];
+    const aborted = sqId === 0 && this.#context.events.abort(commandId);
+    return { status: Status.SUCCESS, result: aborted ? 0 : NOT_ABORTED };
+  }
+
+  #identify(command: Command): Answer {
+    const found = this.#context.identification.find(command);
+    return found instanceof Uint8Array ? this.#give(command, found, found.length) : { status: found };
+  }
+
+  #getLogPage(command: Command): Answer {
+    const dword = command.dword(10);
+    const id = dword & 0xff;
+    const page = logPage(id, this.#context);
+    if (page === undefined) return { status: Status.INVALID_LOG_PAGE };
+    const length = ((command.dword(11) & 0xffff) * 0x1_0000 + (dword >>> 16) + 1) * 4;
+    const offset = command.quad(12);
+    if (offset % 4 !== 0 || offset > page.length || length > MAX_TRANSFER) return invalidField;
+    const part = new Uint8Array(length);
+    part.set(page.subarray(offset, offset + length));
+    const answer = this.#give(command, part, length);
+    if (answer.status === Status.SUCCESS && (dword & RETAIN_EVENT) === 0) this.#context.events.read(id);
+    return answer;
+  }
+
+  #getFeatures(command: Command): Answer {
+    const { features } = this.#context;
+    const id = command.dword(10) & 0xff;
+    const about = command.dword(11);
+    const select = (command.dword(10) >>> 8) & 7;
+    const status = features.checkRead(id, about);
+    if (status !== Status.SUCCESS) return { status };
+    if (select === Select.SUPPORTED) return { status, result: CHANGEABLE };
+    if (select === Select.CURRENT) return { status, result: features.current(id, about) };
+    if (select > Select.SUPPORTED) return invalidField;
+    return { status, result: features.fallback(id, about) };
+  }
+
+  #setFeatures(command: Command): Answer {
+    const { features, queues } = this.#context;
+    const dword = command.dword(10);
+    const id = dword & 0xff;
+    const value = command.dword(11);
+    if ((dword & SAVE) !== 0) return { status: Status.NOT_SAVEABLE };
+    const status = features.set(id, value, queues.started);
+    if (status !== Status.SUCCESS) return { status };
+    if (id === Feature.TEMPERATURE_THRESHOLD || id === Feature.ASYNC_EVENTS) this.#checkTemperature();
+    return { status, result: id === Feature.QUEUES ? features.current(id, 0) : 0 };
+  }
+
+  #checkTemperature(): void {
+    const { features, events: told } = this.#context;
+    if (features.isHot && features.wantsWarning(WARNING_TEMPERATURE))
+      told.raise(events.TEMPERATURE_THRESHOLD);
+  }
+
+  /** Doorbell Buffer Config (§5.8): a page of doorbells, and one of event indices. */
+  #useShadows(command: Command): Answer {
+    const page = this.#page;
+    if (command.prp1 % page !== 0 || command.prp2 % page !== 0) return invalidField;
+    this.#context.queues.useShadows(command.prp1, command.prp2);
+    return { status: Status.SUCCESS };
+  }
+
+  /** Writes the first `length` bytes of `data` to where `command` wants them. */
+  #give(command: Command, data: Uint8Array, length: number): Answer {
+    const { pointers, memory } = this.#context;
+    const status = pointers.find(this.#list, command, length, this.#page, true);
+    if (status !== Status.SUCCESS) return { status };
+    const given = this.#list.write(memory, 0, data, length);
+    return { status: given ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR };
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Memory: what the controller reaches by DMA, all of it without a PASID. A fault has been logged by the
+ * IOMMU, with its reason, when an access here says that it did not happen.
+ */
+import { NO_PASID } from '../../iommu/pasid.js';
+import type { DmaPort } from '../device-model.js';
+
+export class Memory {
+  readonly #dma: DmaPort;
+  readonly #word = new Uint8Array(8);
+  readonly #view = new DataView(this.#word.buffer);
+
+  constructor(dma: DmaPort) {
+    this.#dma = dma;
+  }
+
+  /** Fills target[at..at+length). @returns whether all of it was there. */
+  read(iova: number, target: Uint8Array, at = 0, length = target.length - at): boolean {
+    return this.#dma.read(NO_PASID, iova, target, at, length) === undefined;
+  }
+
+  /** Writes source[at..at+length). @returns whether all of it was written. */
+  write(iova: number, source: Uint8Array, at = 0, length = source.length - at): boolean {
+    return this.#dma.write(NO_PASID, iova, source, at, length) === undefined;
+  }
+
+  /** The 32 bits at `iova`; undefined when they are not there. */
+  read32(iova: number): number | undefined {
+    return this.read(iova, this.#word, 0, 4) ? this.#view.getUint32(0, true) : undefined;
+  }
+
+  write32(iova: number, value: number): boolean {
+    this.#view.setUint32(0, value, true);
+    return this.write(iova, this.#word, 0, 4);
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * A submission queue (NVM Express Base 2.0 §3.3.1): the driver moves the tail, the controller the head as it
+ * fetches commands. Nothing is fetched past the tail that the driver has said, and each entry once.
+ */
+import { COMMAND_BYTES, type Command } from './command.js';
+import type { CompletionQueue } from './completion-queue.js';
+import type { Doorbell } from './doorbell.js';
+import type { Memory } from './memory.js';
+import type { QueueMemory } from './queue-memory.js';
+
+export class SubmissionQueue {
+  readonly id: number;
+  /** Entries. */
+  readonly size: number;
+  readonly completions: CompletionQueue;
+  doorbell: Doorbell | undefined;
+  /** Commands that were fetched and have not completed. */
+  outstanding = 0;
+  /** It is being deleted: nothing is fetched any more. */
+  closing = false;
+  readonly #memory: QueueMemory;
+  #head = 0;
+  #tail = 0;
+
+  constructor(id: number, size: number, memory: QueueMemory, completions: CompletionQueue) {
+    this.id = id;
+    this.size = size;
+    this.completions = completions;
+    this.#memory = memory;
+  }
+
+  get head(): number {
+    return this.#head;
+  }
+
+  get tail(): number {
+    return this.#tail;
+  }
+
+  /** Is there a command that may be fetched? Not while what has completed finds no room. */
+  get ready(): boolean {
+    return this.#head !== this.#tail && !this.closing && !this.completions.hasBacklog;
+  }
+
+  /** The driver has written commands up to `tail`. @returns false when there is no room for so many. */
+  submit(tail: number): boolean {
+    if (tail >= this.size) return false;
+    const added = (tail - this.#tail + this.size) % this.size;
+    const used = (this.#tail - this.#head + this.size) % this.size;
+    if (added + used >= this.size) return false;
+    this.#tail = tail;
+    return true;
+  }
+
+  /**
+   * Takes note of what the driver has stored in memory, when all is fetched. @returns false when it cannot
+   * be.
+   */
+  look(): boolean {
+    if (this.doorbell === undefined || this.#head !== this.#tail) return true;
+    this.doorbell.ask(this.#tail);
+    const tail = this.doorbell.value();
+    return tail === undefined || this.submit(tail);
+  }
+
+  /** Fetches the next command. @returns false when its memory is not there. */
+  fetch(memory: Memory, command: Command): boolean {
+    if (!memory.read(this.#memory.iova(this.#head), command.bytes, 0, COMMAND_BYTES)) return false;
+    this.#head = this.#head + 1 === this.size ? 0 : this.#head + 1;
+    return true;
+  }
+}
