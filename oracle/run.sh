@@ -13,7 +13,7 @@ if [ "${1:-}" = -v ]; then
 fi
 script=${1:?usage: run.sh [-v] SCRIPT}
 cache=$("$(dirname "$0")/../scripts/cache.sh")
-kernel=$(ls -td "$cache"/oracle-*/linux 2>/dev/null | head -n 1)
+kernel=$(ls -td "$cache"/uml-*/linux 2>/dev/null | head -n 1)
 [ -n "$kernel" ] || { echo 'no kernel: run oracle/build.sh' >&2; exit 1; }
 
 work=$(mktemp -d)

@@ -17,7 +17,7 @@ const FUNCTION_LINES = 60;
 const FILE_LINES = 400;
 const LONGER = ['include/ioasid.h'];
 const repository = fileURLToPath(new URL('../', import.meta.url));
-const folders = '.ci bench docs examples include oracle qemu scripts src tests/c'.split(' ');
+const folders = '.ci bench docs examples include oracle qemu scripts src tests/c uml'.split(' ');
 
 /** The files of the repository whose names end so, by their paths in it. */
 function filesEnding(pattern: RegExp): string[] {
