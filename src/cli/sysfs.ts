@@ -26,9 +26,10 @@ const SPAN = 2 ** 40;
 
 const hex = (value: number, digits: number) => `0x${value.toString(16).padStart(digits, '0')}`;
 
-/** The entries of all `groups`. */
+/** The entries of all `groups` of PCI functions. */
 export function sysfsEntries(groups: readonly VfioGroup[]): SysfsEntry[] {
-  return groups.flatMap((group) => [...groupEntries(group), ...functionEntries(group)]);
+  const functions = groups.filter(({ device }) => !device.life.mediated);
+  return functions.flatMap((group) => [...groupEntries(group), ...functionEntries(group)]);
 }
 
 function groupEntries({ number, device }: VfioGroup): SysfsEntry[] {

@@ -138,7 +138,7 @@ export class Machine {
   }
 }
 
-/** A group for each function that is not cut, numbered as its file is, from 1 on. */
+/** A group for each device, numbered as its file is, but from 1 on. */
 function makeGroups(devices: readonly VfioDevice[]): VfioGroup[] {
-  return devices.flatMap((device, index) => (device.life.mediated ? [] : [new VfioGroup(index + 1, device)]));
+  return devices.map((device, index) => new VfioGroup(index + 1, device));
 }

@@ -4,11 +4,12 @@
  */
 import { type Difference, type Explained, result } from './compare.js';
 import type { IoctlLine, Line } from './language.js';
-import { DEVICE, layoutOf } from './layouts.js';
+import { layoutOf } from './layouts.js';
 
 /** Calls that a page table may refuse. */
 const needsPages = [
   'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+  'VFIO_GROUP_GET_DEVICE_FD',
   'IOAS_MAP',
   'IOAS_MAP_FILE',
   'IOAS_COPY',
@@ -43,7 +44,7 @@ export const explainedOfMdevs: readonly Explained[] = [
     matches: (difference) =>
       attached(difference) &&
       needsPages.some((name) => isCall(difference.line, name)) &&
-      ['0', 'EEXIST'].includes(result(difference.kernel)) &&
+      ['0', 'fd', 'EEXIST'].includes(result(difference.kernel)) &&
       ['EFAULT', 'EINVAL', 'EADDRINUSE'].includes(result(difference.ours)),
   },
   {
@@ -63,12 +64,13 @@ export const explainedOfMdevs: readonly Explained[] = [
 
 /** Has a mediated device been attached, by now? */
 function attached({ before, line, answers, kernel }: Difference): boolean {
-  return [...before, line].some(
-    (each, n) =>
-      isCall(each, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT') &&
-      each.fd.startsWith(DEVICE) &&
-      result(answers[n] ?? kernel) === '0',
-  );
+  return [...before, line].some((each, n) => {
+    const answer = result(answers[n] ?? kernel);
+    return (
+      (answer === '0' && isCall(each, 'VFIO_DEVICE_ATTACH_IOMMUFD_PT')) ||
+      (answer === 'fd' && isCall(each, 'VFIO_GROUP_GET_DEVICE_FD'))
+    );
+  });
 }
 
 /** Does the call name an object that has been destroyed, or a page table that goes when it is replaced? */

@@ -90,6 +90,18 @@ import {
   readNothing,
   refusedCall,
 } from './steps-mdev.js';
+import {
+  anyGroup,
+  closeGroup,
+  deviceFd,
+  getDeviceFd,
+  groupStatus,
+  joinContainer,
+  openGroup,
+  setContainer,
+  unsetContainer,
+  useContainer,
+} from './steps-mdev-group.js';
 import { invalidate, nestedAlloc } from './steps-nested.js';
 import { pasid } from './steps-pasid.js';
 import { vfioAsk, vfioInfo, vfioIoas, vfioMap, vfioUnmap } from './steps-vfio.js';
@@ -196,6 +208,21 @@ const parts = {
     [1, otherIommufd],
     [2, destroyAny],
   ],
+  groups: [
+    [4, anyGroup],
+    [5, setContainer],
+    [2, unsetContainer],
+    [2, groupStatus],
+    [5, deviceFd],
+    [3, closeGroup],
+    [1, useContainer],
+    [3, closeMdev],
+    [1, openCdev],
+    [2, bind],
+    [1, attach],
+    [1, vfioIoas],
+    [1, vfioInfo],
+  ],
 } as const satisfies Record<string, readonly (readonly [number, fc.Arbitrary<Step>])[]>;
 
 export type Part = keyof typeof parts;
@@ -270,7 +297,11 @@ function prepare(scene: Scene, used: readonly Part[], { ioases, ready, hwptFlags
   for (let n = 0; n < ioases; n++) allocateIoas(scene, 0);
   const [ioas] = scene.ioases;
   if (!ready || ioas === undefined) return;
-  if (used.includes('cdev')) bindMdev(scene, openMdev(scene, 0), { iommufd: descriptor('f') });
+  if (used.includes('groups')) {
+    const group = openGroup(scene, 0);
+    joinContainer(scene, group, 'f');
+    getDeviceFd(scene, group);
+  } else if (used.includes('cdev')) bindMdev(scene, openMdev(scene, 0), { iommufd: descriptor('f') });
   if (used.includes('compat')) scene.call('VFIO_IOAS', { op: 1, ioas_id: saved(ioas) });
   if (used.includes('access')) openAccess(scene, saved(ioas), 1);
   if (!used.includes('hwpt')) return;

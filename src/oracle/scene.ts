@@ -30,8 +30,15 @@ export interface Mdev {
   readonly id: string;
 }
 
+/** An open group, and the number of its device. */
+export interface Group {
+  readonly fd: string;
+  readonly device: number;
+}
+
 /** What stands for a file when none is open. */
 const NO_MDEV: Mdev = { fd: 'dev', id: 'mdev' };
+const NO_GROUP: Group = { fd: 'group', device: 0 };
 
 /** Bytes of the buffer that mappings are made of. */
 export const MEMORY_BYTES = 0x20000;
@@ -44,6 +51,7 @@ export class Scene {
   readonly nested: string[] = [];
   readonly devices: Device[] = [];
   readonly mdevs: Mdev[] = [];
+  readonly groups: Group[] = [];
   readonly viommus: string[] = [];
   readonly others: string[] = [];
   /** Fault queues: the object and its descriptor. */
@@ -89,6 +97,10 @@ export class Scene {
   /** One of the open files of mediated devices. */
   mdev(which: number): Mdev {
     return this.pick(this.mdevs, which) ?? NO_MDEV;
+  }
+
+  group(which: number): Group {
+    return this.pick(this.groups, which) ?? NO_GROUP;
   }
 
   /** The id behind a name; an id that nothing has, when there is no name. */

@@ -7,6 +7,11 @@ import { address, type IoctlLine, number } from './language.js';
 import { fieldsOf, withField } from './layouts.js';
 import { edges64, which } from './numbers.js';
 
+/** Numbers of calls that name descriptors. */
+const SET_CONTAINER = 0x68;
+const BIND = 0x76;
+const MAP_FILE = 0x8f;
+
 export type Spoil = (line: IoctlLine) => IoctlLine;
 
 /** Makes one thing wrong with a call. */
@@ -24,12 +29,14 @@ export const spoil: fc.Arbitrary<Spoil> = fc.oneof(
   fc
     .constantFrom(number(0), number(1), address('s', 0xffc), address('s', 0xff8), number((1n << 64n) - 1n))
     .map((argument) => (line: IoctlLine) => {
-      return fieldsOf(line).length === 0 || line.saves.some(({ size }) => size === 'fd')
-        ? line
-        : { ...line, address: argument };
+      const kept = namesDescriptor(line) || line.saves.some(({ size }) => size === 'fd');
+      return fieldsOf(line).length === 0 || kept ? line : { ...line, address: argument };
     }),
   fc.constantFrom('m', 'closed').map((fd) => (line: IoctlLine) => ({ ...line, fd })),
 );
+
+/** Is its struct a descriptor and no more? Any other bytes may be one that only one side has. */
+const namesDescriptor = (line: IoctlLine) => (line.cmd & 0xff) === SET_CONTAINER;
 
 /**
  * Fields that would make the kernel's test interface allocate all its memory, or make one of its own checks
@@ -44,8 +51,9 @@ function spared(line: IoctlLine, field: string): boolean {
         field === 'flags' ||
         field === 'length' ||
         field === 'page_size')) ||
-    (cmd === 0x8f && field === 'fd') ||
-    (cmd === 0x76 && field === 'iommufd') ||
+    (cmd === MAP_FILE && field === 'fd') ||
+    (cmd === BIND && field === 'iommufd') ||
+    namesDescriptor(line) ||
     cmd === 0x80
   );
 }

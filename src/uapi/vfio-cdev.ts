@@ -64,7 +64,6 @@ export function bindThrough(opening: Opening, device: VfioDevice, caller: Caller
   const { at } = BindStruct;
   const data = readBind(caller, call);
   const fd = getS32(data, at.iommufd);
-  if (fd < 0) refuse('EINVAL', `descriptor ${fd} is negative`);
   device.checkUngrouped();
   if (opening.bound) refuse('EINVAL', `${device.name} is bound to an iommufd already`);
   if (getU32(data, at.flags) & BIND_TOKEN) refuseToken(device, caller, getU64(data, at.token_uuid_ptr));
@@ -82,8 +81,8 @@ export function bindThrough(opening: Opening, device: VfioDevice, caller: Caller
   return 0;
 }
 
-/** The struct, the end of which came later. @throws Refusal E2BIG for what comes after it; EINVAL. */
-function readBind(caller: Caller, call: IoctlCall): Uint8Array {
+/** The struct of BIND, the end of which came later. @throws Refusal E2BIG for what comes after it; EINVAL. */
+export function readBind(caller: Caller, call: IoctlCall): Uint8Array {
   const { at, size } = BindStruct;
   const data = new Uint8Array(size);
   caller.readMemory(call.arg, data.subarray(0, 4));
@@ -93,6 +92,7 @@ function readBind(caller: Caller, call: IoctlCall): Uint8Array {
   caller.readMemory(call.arg, data.subarray(0, Math.min(argsz, size)));
   const flags = getU32(data, at.flags);
   if (flags & ~BIND_TOKEN) refuse('EINVAL', `flags ${hex(flags)} have bits that BIND_IOMMUFD does not know`);
+  if (getS32(data, at.iommufd) < 0) refuse('EINVAL', `descriptor ${getS32(data, at.iommufd)} is negative`);
   return data;
 }
 

@@ -13,7 +13,7 @@ import type { IoctlTable } from './ioctl.js';
 import { getS32, setU32 } from './struct.js';
 import { regionOperations, vfioIoctls } from './vfio.js';
 import { readStruct } from './vfio-call.js';
-import { VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
+import { readBind, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 import {
   exact,
   GROUP_CONTAINER_SET,
@@ -92,8 +92,8 @@ function* unsetContainer(group: VfioGroup): Work<number> {
 /** A new descriptor for the device whose name stands at the argument's address. */
 function* getDeviceFd(group: VfioGroup, caller: Caller, call: IoctlCall): Work<number> {
   group.find(readName(caller, call.arg));
-  yield* group.openDevice(caller.pid);
-  const operations = { ...regionOperations(group.device), release: () => group.closeDevice() };
+  const release = yield* group.openDevice(caller.pid);
+  const operations = { ...regionOperations(group.device), release };
   return yield* workOf(caller.install(new DeviceFile(group.device, groupedIoctls, operations)));
 }
 
@@ -111,6 +111,7 @@ function readName(caller: Caller, address: number): string {
   return refuse('EINVAL', `the name at ${hex(address)} does not end within ${NAME_BYTES} bytes`);
 }
 
-function bindGrouped(device: VfioDevice): number {
+function bindGrouped(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+  readBind(caller, call);
   return refuse('EINVAL', `${device.name} was opened through its group, which has bound it already`);
 }

@@ -46,6 +46,8 @@ export class VfioDevice implements Driver {
   readonly #bars: Bars;
   readonly ioeventfds: IoEventfds;
   #grouped = false;
+  /** Is it bound by its own file? */
+  #ownFile = false;
   #binding: IommufdBinding | ContainerBinding | undefined;
   #lowPower = false;
   /** The failures of the model that ERR has been raised for. */
@@ -99,6 +101,7 @@ export class VfioDevice implements Driver {
       () => binding?.close(),
       () => {
         this.#binding = undefined;
+        this.#ownFile = false;
         this.#port.pager = undefined;
       },
       () => this.life.close(),
@@ -128,7 +131,8 @@ export class VfioDevice implements Driver {
    * @throws Refusal EBUSY when it is bound by its own file.
    */
   joinGroup(number: number): void {
-    if (this.bound) refuse('EBUSY', `${this.name} of group ${number} is bound to an iommufd by its own file`);
+    if (this.#ownFile)
+      refuse('EBUSY', `${this.name} of group ${number} is bound to an iommufd by its own file`);
     this.#grouped = true;
   }
 
@@ -145,7 +149,9 @@ export class VfioDevice implements Driver {
    */
   bind(context: IommufdContext): number {
     this.checkUngrouped();
-    return this.bindGrouped(context);
+    const id = this.bindGrouped(context);
+    this.#ownFile = true;
+    return id;
   }
 
   /** @throws Refusal EBUSY when its group is open. */
@@ -170,9 +176,8 @@ export class VfioDevice implements Driver {
    * @throws Refusal EBUSY when it is authorized by the native ABI; ENOSPC as DevicePort.enter.
    */
   enterContainer(container: object, table: PageTable): void {
-    this.life.checkUnauthorized();
-    this.#binding = new ContainerBinding(this.#port, container, table);
     this.life.bind('in a type1 container; map memory there');
+    this.#binding = new ContainerBinding(this.#port, container, table);
   }
 
   /**

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { finish } from '../file/work.js';
+import { IommufdContext } from '../iommufd/context.js';
 import { Machine } from '../machine/machine.js';
+import { refused } from '../testkit/refused.js';
 import { VfioGroup } from './group.js';
+import { IommufdContainer } from './iommufd-container.js';
 import { Type1Container } from './type1-container.js';
 
 for (const name of ['close', 'unsetContainer'] as const)
@@ -20,3 +23,49 @@ for (const name of ['close', 'unsetContainer'] as const)
     finish(work);
     assert.ok(!group.uses().includes(container));
   });
+
+/** A program that has opened a device through its group, in a container of `path`. */
+async function opened(devices: string[], path: string) {
+  const machine = await Machine.create({ devices });
+  const program = new InProcess(machine);
+  const open = (path: string) => machine.nodes.find((node) => node.path === path)!.open(program).object;
+  const [group, object] = [open('vfio/1') as VfioGroup, open(path)];
+  if (object instanceof Type1Container) {
+    group.setContainer(object);
+    object.setIommu(1n);
+  } else if (object instanceof IommufdContext) group.setContainer(new IommufdContainer(object));
+  return { group, open, closeDevice: finish(group.openDevice(program.pid)) };
+}
+
+test('an iommufd lets a group go whose device is open, and the group can be opened again', async () => {
+  const { group, open, closeDevice } = await opened(['edu'], 'iommu');
+  finish(group.close());
+  assert.equal(group.device.bound, true);
+  assert.equal(group.viable, false);
+  assert.equal(open('vfio/1'), group);
+  assert.equal(group.container, undefined);
+  finish(closeDevice());
+  assert.equal(group.device.bound, false);
+  assert.equal(group.viable, true);
+});
+
+test('files of its device keep a group in a type1 container', async () => {
+  const { group, open, closeDevice } = await opened(['edu'], 'vfio/vfio');
+  finish(group.close());
+  refused(() => open('vfio/1'), 'EBUSY', /open already/);
+  finish(closeDevice());
+  assert.equal(open('vfio/1'), group);
+});
+
+test('a mediated device has a group, viable at all times, and a UUID for its name there', async () => {
+  for (const path of ['iommu', 'vfio/vfio']) {
+    const { group, closeDevice } = await opened(['dsa,mdevs=2'], path);
+    assert.equal(group.deviceName, '00000000-0000-0000-0000-000000000000');
+    assert.equal(group.find(group.deviceName), group.device);
+    refused(() => group.find(`${group.deviceName} vf_token=x`), 'ENODEV');
+    assert.equal(group.device.bound, true);
+    assert.equal(group.viable, true);
+    finish(closeDevice());
+    assert.equal(group.device.bound, false);
+  }
+});

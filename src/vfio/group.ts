@@ -1,12 +1,14 @@
 /**
- * A VFIO group: the function behind `/dev/vfio/N`, for programs that reach devices through a container.
+ * A VFIO group: the device behind `/dev/vfio/N`, for programs that reach devices through a container.
  *
- * Functions here are isolated from each other, so each has a group of its own. The group's file is presented
+ * Devices here are isolated from each other, so each has a group of its own. The group's file is presented
  * with a container's, and from then on the device can be opened through it: its DMA is translated by what the
  * container has mapped before its user has the descriptor. Linux's rules (vfio_group of 7.3): one open file
  * at a time; a device that is in use through its own file keeps the group's shut, and the other way round.
- * Invariant: the group has a container only while its file or a device of it is open, and is counted there
- * as long.
+ *
+ * Files of the device keep the group in a type1 container when its own file is closed. An iommufd lets it go:
+ * the device is bound there until it is closed, and the group can be opened again meanwhile. Invariant: the
+ * group has a container only while something keeps it, and is counted there as long.
  */
 
 import { releasing, type Work, workOf } from '../file/work.js';
@@ -20,8 +22,9 @@ export class VfioGroup {
   readonly device: VfioDevice;
   #holder: number | undefined;
   #container: Container | undefined;
-  // The group's own file, and the device's files that were opened through it.
+  /** What keeps the group: its own file, and those of its device that the container does not let go. */
   #files = 0;
+  /** Files of the device that were opened through it. */
   #deviceFiles = 0;
 
   constructor(number: number, device: VfioDevice) {
@@ -34,9 +37,20 @@ export class VfioGroup {
     return this.#container;
   }
 
-  /** May it be used? Not while its device is in use through the device's own file. */
+  /**
+   * What the group calls its device: its PCI address or, as mediated devices share theirs, a UUID, which is
+   * the number of its file.
+   */
+  get deviceName(): string {
+    const { rid, mediated } = this.device.life;
+    if (!mediated) return rid;
+    const number = (this.number - 1).toString(16).padStart(12, '0');
+    return `00000000-0000-0000-0000-${number}`;
+  }
+
+  /** May it be used? Not while another owns the DMA of its device, which nobody does of a mediated one. */
   get viable(): boolean {
-    return this.#container !== undefined || !this.device.bound;
+    return this.#container !== undefined || this.device.life.mediated || !this.device.bound;
   }
 
   /**
@@ -92,30 +106,31 @@ export class VfioGroup {
    * functions take.
    */
   find(name: string): VfioDevice {
-    const { rid } = this.device.life;
-    if (name === rid) return this.device;
-    if (name.startsWith(`${rid} vf_token=`))
-      refuse('EINVAL', `${rid} is no virtual function, and takes no token`);
-    return refuse('ENODEV', `group ${this.number} has the device ${rid}, and not "${name}"`);
+    const { deviceName, device } = this;
+    if (name === deviceName) return device;
+    if (!device.life.mediated && name.startsWith(`${deviceName} vf_token=`))
+      refuse('EINVAL', `${deviceName} is no virtual function, and takes no token`);
+    return refuse('ENODEV', `group ${this.number} has the device ${deviceName}, and not "${name}"`);
   }
 
   /**
-   * The device is opened through the group; every open is closed with `closeDevice`.
+   * The device is opened through the group. @returns what the last descriptor of this file does when it goes.
    * @throws Refusal EINVAL when the group has no container, or that no IOMMU; EBUSY when the device is open
    * by its own file; and as Container.attach.
    */
-  *openDevice(pid: number): Work<void> {
+  *openDevice(pid: number): Work<() => Work<void>> {
     const container = this.#joined();
     container.checkReady();
     if (this.#deviceFiles === 0) yield* this.#start(container, pid);
     this.#deviceFiles++;
+    if (container.leavesOpen) return () => this.#closeDevice();
     this.#files++;
+    return () => releasing([() => this.#closeDevice(), () => this.#put()]);
   }
 
-  /** The last descriptor of one of the device's files is gone. */
-  *closeDevice(): Work<void> {
+  *#closeDevice(): Work<void> {
     this.#deviceFiles--;
-    yield* releasing([() => (this.#deviceFiles === 0 ? this.device.close() : undefined), () => this.#put()]);
+    if (this.#deviceFiles === 0) yield* this.device.close();
   }
 
   #joined(): Container {
