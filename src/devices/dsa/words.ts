@@ -42,7 +42,7 @@ export function whyItFailed(task: Task, wq: WorkQueue, written: number): string 
   if (complaint !== undefined)
     return `${what} ends with status ${hex(status)}: ${complaint(descriptor, wq.limits, task)}`;
   if (written === Written.FAULTED)
-    return `${what} is done, and its completion record at ${hex(descriptor.completionAddress)} faults`;
+    return `${what} ends with status ${hex(status)}, and its completion record faults`;
   return written === Written.NONE
     ? `${what} ends with status ${hex(status)} and no record to say so`
     : undefined;
