@@ -129,11 +129,19 @@ struct ioasid_info {
  * Allocates a PASID in this context. It has no mappings and no page table, and no device may use it. While a
  * nested PASID has it as its parent, a mapped one cannot be freed.
  *
+ * One of kind process is the whole address space that the calling process has now, at its addresses: what the
+ * process may read or write, page by page and as protected at that time, a device may that is authorized for
+ * it; anything else is a page fault. When that address space ends, by exec or exit, every DMA faults. Whoever
+ * holds a descriptor of this context may authorize a device: handing it over hands over all that memory.
+ *
  *   EINVAL      @kind is none of IOASID_KIND_*; @parent is given for a kind that has none, or is not of the
  *               kind mapped
  *   EOPNOTSUPP  @kind is not one that IOASID_GET_INFO offers
+ *   EMFILE      the server has no descriptors left to hold a process
  *   ENOENT      @parent is not a PASID of this context
  *   ENOSPC      the context's quota of PASIDs is reached, or the system has no PASID left
+ *   EPERM       for IOASID_KIND_PROCESS: the calling process is not dumpable (PR_SET_DUMPABLE), or the server
+ *               may not read its memory
  */
 struct ioasid_alloc {
 	__u32 size;

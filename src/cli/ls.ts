@@ -9,15 +9,15 @@ const hexadecimal = (value: number) => `0x${value.toString(16)}`;
 const rights = (access: number) => `${access & 1 ? 'r' : '-'}${access & 2 ? 'w' : '-'}`;
 const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
-function pasidLines({ pasid, parent, users, mappings, more }: PasidSnapshot): string[] {
+function pasidLines({ pasid, kind, of, users, mappings, more }: PasidSnapshot): string[] {
   const lines = mappings.map(({ iova, length, access, memory, offset }) => {
     const range = `${hexadecimal(iova)}-${hexadecimal(iova + length - 1)}`;
     return `      ${range}  ${rights(access)}  ${memory}+${hexadecimal(offset)}`;
   });
   if (more > 0) lines.push(`      and ${count(more, 'more mapping')}`);
-  const over = parent === undefined ? '' : `  nested over ${parent}`;
+  const what = of === undefined ? '' : `  ${kind === 'nested' ? 'nested over ' : ''}${of}`;
   return [
-    `    PASID ${color.bold(String(pasid))}${over}  authorized for ${count(users, 'device')}`,
+    `    PASID ${color.bold(String(pasid))}${what}  authorized for ${count(users, 'device')}`,
     ...lines,
   ];
 }

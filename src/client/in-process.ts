@@ -17,6 +17,7 @@ import {
 } from '../file/open-file.js';
 import { finished } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import { release } from '../linux/invariant.js';
 import type { Machine } from '../machine/machine.js';
@@ -190,6 +191,10 @@ export class InProcess implements Transport, Caller {
     const hole = access === 0 ? undefined : this.#blocks.hole(address, length);
     if (hole !== undefined) refuse('EFAULT', `address ${hex(hole)} of process ${this.pid} is not mapped`);
     return { memory: this.#blocks, offset: address };
+  }
+
+  addressSpace(): Memory {
+    return this.#blocks;
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {

@@ -17,6 +17,7 @@ import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
 import { broken } from '../linux/invariant.js';
+import { liveMemory } from '../linux/live-memory.js';
 import { processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 
@@ -88,6 +89,12 @@ export class ProcessCaller implements Caller {
 
   *memory(address: number, length: number, access: Access): Work<MemoryRange> {
     return this.#confirmed(yield* processMemory(this.#payer, this.#thread(), address, length, access));
+  }
+
+  addressSpace(): Memory {
+    const memory = liveMemory(this.#payer, this.#thread());
+    this.#confirm(memory);
+    return memory;
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {

@@ -160,6 +160,14 @@ export interface Caller {
   memory(address: number, length: number, access: Access): Sliced<MemoryRange>;
 
   /**
+   * The caller's whole address space, to be used after the call has ended: offsets are addresses, and each
+   * byte can be read and written as the caller itself may at that time. Ends with the address space. The
+   * receiver closes it.
+   * @throws Refusal EPERM when the caller is not dumpable, or its memory is out of reach.
+   */
+  addressSpace(): Memory;
+
+  /**
    * The file behind the caller's descriptor `fd` as memory, [offset, offset+length).
    * @throws Refusal EBADF no such descriptor; EACCES not open for `access`; EINVAL not a file that can be
    * mapped, or past its end.

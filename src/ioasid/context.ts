@@ -8,7 +8,7 @@
  * it: a device takes what it needs out of the context, nothing is told back.
  */
 
-import type { MemoryRange } from '../file/open-file.js';
+import type { Caller, MemoryRange } from '../file/open-file.js';
 import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
@@ -20,13 +20,13 @@ import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import { NestedSpace, type UserTable } from './nested-space.js';
 import type { PasidSpace } from './pasid-space.js';
+import { ProcessSpace } from './process-space.js';
 import type { Space, SpaceKind } from './space.js';
 
 /** Kinds of PASIDs: who manages the translation. */
 export const KIND_MAPPED = 0;
 export const KIND_NESTED = 1;
 export const KIND_PROCESS = 2;
-const kindNames = ['mapped', 'nested', 'process'];
 
 /** What no IOVA of a mapped PASID can be, because the page tables have fewer bits. */
 const BEYOND_ADDRESS_WIDTH = { start: 2n ** BigInt(ADDRESS_BITS), last: LAST_IOVA };
@@ -101,18 +101,15 @@ export class IoasidContext {
   }
 
   /**
-   * Allocates a PASID; a nested one over PASID `parent` of this context. @returns its number.
-   * @throws Refusal EOPNOTSUPP for kinds that are not supported, EINVAL for unknown ones and for a parent
-   * that cannot be one, ENOENT when that is not in this context, ENOSPC when the quota or the PASIDs are used
-   * up.
+   * Allocates a PASID, mapped, or nested over PASID `parent` of this context. @returns its number.
+   * @throws Refusal EINVAL for unknown kinds and for a parent that cannot be one, ENOENT when that is not in
+   * this context, ENOSPC when the quota or the PASIDs are used up.
    */
   alloc(kind: number, parent: number): Pasid {
-    checkKind(kind);
-    if (kind !== KIND_NESTED && parent !== 0)
-      refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
+    requireKind(kind);
+    if (kind !== KIND_NESTED) requireNoParent(parent);
     const under = kind === KIND_NESTED ? this.#mapped(pasidOf(parent)) : undefined;
-    if (this.#spaces.size >= this.pasidQuota)
-      refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
+    this.#requireRoom();
     const pasid = this.#commons.pasids.alloc();
     if (under === undefined) this.#spaces.set(pasid, this.#newMapped(pasid));
     else {
@@ -121,6 +118,25 @@ export class IoasidContext {
       this.#nested.set(pasid, space);
     }
     return pasid;
+  }
+
+  /**
+   * Allocates a PASID that is the address space of `caller`. @returns its number. @throws Refusal EINVAL a
+   * parent is given; ENOSPC as `alloc`; EPERM as Caller.addressSpace.
+   */
+  allocProcess(parent: number, caller: Pick<Caller, 'addressSpace'>): Pasid {
+    requireNoParent(parent);
+    this.#requireRoom();
+    const memory = caller.addressSpace();
+    try {
+      const pasid = this.#commons.pasids.alloc();
+      const space = new ProcessSpace(this.#commons.iommu, `PASID ${pasid}`, memory, this.#tables);
+      this.#spaces.set(pasid, space);
+      return pasid;
+    } catch (refusal) {
+      memory.close();
+      throw refusal;
+    }
   }
 
   /**
@@ -261,6 +277,11 @@ export class IoasidContext {
     return space instanceof NestedSpace ? space : ofOtherKind(space, 'nested');
   }
 
+  #requireRoom(): void {
+    if (this.#spaces.size >= this.pasidQuota)
+      refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
+  }
+
   #newMapped(pasid: Pasid): AddressSpace {
     const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings, this.#tables);
     space.iovas.align(BigInt(PAGE_SIZE));
@@ -295,12 +316,14 @@ export class IoasidContext {
   }
 }
 
-/** @throws Refusal EINVAL an unknown kind, EOPNOTSUPP one that is not supported. */
-function checkKind(kind: number): void {
-  if (kind === KIND_MAPPED || kind === KIND_NESTED) return;
-  const name = kindNames[kind];
-  if (name === undefined) refuse('EINVAL', `kind ${kind} is none of mapped (0), nested (1), process (2)`);
-  refuse('EOPNOTSUPP', `PASIDs of kind ${name} are not supported by this version`);
+/** @throws Refusal EINVAL a kind that is not made of what is in the context. */
+function requireKind(kind: number): void {
+  if (kind !== KIND_MAPPED && kind !== KIND_NESTED)
+    refuse('EINVAL', `kind ${kind} is none of mapped (0), nested (1), process (2)`);
+}
+
+function requireNoParent(parent: number): void {
+  if (parent !== 0) refuse('EINVAL', `parent ${parent} was given, but only a nested PASID has a parent`);
 }
 
 function ofOtherKind({ name, kind }: Space, wanted: SpaceKind): never {

@@ -1,6 +1,7 @@
 /**
  * Space: what a PASID stands for. There is one kind for each kind of PASID: what is mapped into it
- * (address-space.ts), a page table that its user owns (nested-space.ts).
+ * (address-space.ts), a page table that its user owns (nested-space.ts), the memory of a process
+ * (process-space.ts).
  *
  * It counts what uses it: devices that are authorized for it, and nested PASIDs that it is the parent of.
  * Invariant: while something does, it is not closed.
@@ -10,7 +11,7 @@ import type { Translation } from '../iommu/nested-table.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 
-export type SpaceKind = 'mapped' | 'nested';
+export type SpaceKind = 'mapped' | 'nested' | 'process';
 
 export abstract class Space {
   abstract readonly kind: SpaceKind;

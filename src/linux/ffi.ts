@@ -73,6 +73,7 @@ const signatures = {
   signal: 'uintptr_t signal(int number, uintptr_t handler)',
   sigaction: 'int sigaction(int number, const void *action, void *before)',
   prlimit64: 'int prlimit64(int pid, int resource, uintptr_t fresh, uintptr_t old)',
+  capget: 'int capget(uintptr_t header, uintptr_t data)',
   capset: 'int capset(uintptr_t header, uintptr_t data)',
   _exit: 'void _exit(int status)',
   dup2: 'int dup2(int fd, int target)',

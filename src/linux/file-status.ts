@@ -101,6 +101,41 @@ export function filesystemOfDevice(tid: number, device: number): string | undefi
   return mountsOf(tid).find((line) => line.device === device)?.type;
 }
 
+/**
+ * Which filesystem on `device` may have another process serve its pages, so that whoever touches one has to
+ * wait for it: FUSE, an overlay of somebody's own, which may lie over that, one that is unknown. undefined:
+ * the kernel serves them alone. Thread `tid` has it mounted, if anybody has.
+ *
+ * Device numbers of filesystems that are unmounted are given to others. So only those are remembered that
+ * stay: the kernel's own, and those that this process had mounted when it first looked, which a program that
+ * is served cannot unmount.
+ */
+export function servingFilesystem(tid: number, device: number): string | undefined {
+  if (lastingDevices().has(device)) return undefined;
+  const mounts = [...mountsOf('self'), ...mountsOf(tid)];
+  const type = mounts.find((line) => line.device === device)?.type;
+  if (type === undefined) return 'a filesystem that neither it nor the server has mounted';
+  if (type === 'overlay') return 'an overlay that the server has not mounted';
+  return servesByProcess(type) ? `a ${type} filesystem` : undefined;
+}
+
+let lasting: Set<number> | undefined;
+
+/** Devices whose pages the kernel serves alone, and that stay what they are. */
+function lastingDevices(): Set<number> {
+  kernelMounts();
+  lasting ??= new Set([
+    ...kernelDevices,
+    ...mountsOf('self').flatMap(({ device, type }) => (servesByProcess(type) ? [] : [device])),
+  ]);
+  return lasting;
+}
+
+/** A FUSE filesystem, whoever serves it. */
+function servesByProcess(type: string): boolean {
+  return /^fuse|^virtiofs$/.test(type);
+}
+
 interface Mount {
   readonly mount: number;
   readonly device: number;
@@ -126,6 +161,7 @@ function mountsOf(tid: number | 'self'): Mount[] {
 }
 
 let ofKernel: Map<number, string> | undefined;
+const kernelDevices: number[] = [];
 
 /** The mounts that memfds live on: made at boot, never unmounted, found by making memfds of our own. */
 function kernelMounts(): Map<number, string> {
@@ -141,6 +177,8 @@ function kernelMounts(): Map<number, string> {
 function addMemfdMount(mounts: Map<number, string>, flags: number, type: string): void {
   const fd = libc().memfd_create('mount', MFD_CLOEXEC + flags);
   if (fd === -1) return;
-  mounts.set(statusOfOurs(fd).mount, type);
+  const { mount, device } = statusOfOurs(fd);
+  mounts.set(mount, type);
+  kernelDevices.push(device);
   libc().close(fd);
 }

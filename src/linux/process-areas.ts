@@ -171,6 +171,47 @@ function isShared(area: Area): area is SharedArea {
   return area.shared !== undefined;
 }
 
+/** What `areaNow` says of an area: as in Area, its end, its rights and its device. */
+export interface AreaNow {
+  end: number;
+  rights: number;
+  device: number;
+}
+
+/**
+ * Asks for the area that contains `address`, at once and without making anything. @returns false when there
+ * is none, or the address space of `maps` is gone.
+ */
+export function areaNow(maps: number, address: number, area: AreaNow): boolean {
+  const errno = ask(maps, address);
+  if (errno !== 0)
+    return errno !== Errno.ENOENT && errno !== Errno.ESRCH && areaInHeldText(maps, address, area);
+  const flags = query[10]!;
+  area.end = wide(8);
+  area.rights = rightsOf(flags);
+  area.device = (query[16]! | query[17]!) === 0 ? -1 : deviceNumber(query[18]!, query[19]!);
+  return true;
+}
+
+/** The same out of the text, before Linux 6.11: of `maps` itself, which stays with its address space. */
+export function areaInHeldText(maps: number, address: number, area: AreaNow): boolean {
+  let text = '';
+  for (let position = 0; ; ) {
+    const bytes = libc().pread(maps, addressOf(page), page.length, position);
+    if (bytes <= 0) return false;
+    position += bytes;
+    text += page.toString('latin1', 0, bytes);
+    const whole = text.lastIndexOf('\n') + 1;
+    for (const { start, end, rights, device } of areasInText(text.slice(0, whole))) {
+      if (end <= address) continue;
+      if (start > address) return false;
+      Object.assign(area, { end, rights, device });
+      return true;
+    }
+    text = text.slice(whole);
+  }
+}
+
 /** A byte of a file that is mapped shared. */
 export interface MappedByte {
   /** As `deviceNumber` makes it. */
@@ -221,13 +262,17 @@ function decodeQuery(): Area {
   return {
     start: wide(6),
     end: wide(8),
-    rights: (flags & VMA_READABLE ? READ : 0) | (flags & VMA_WRITABLE ? WRITE : 0),
+    rights: rightsOf(flags),
     device,
     shared:
       file && flags & VMA_SHARED
         ? { identity: fileIdentity(device, query[17]!, query[16]!), offset: wide(14) }
         : undefined,
   };
+}
+
+function rightsOf(flags: number): number {
+  return (flags & VMA_READABLE ? READ : 0) | (flags & VMA_WRITABLE ? WRITE : 0);
 }
 
 function wide(at: number): number {

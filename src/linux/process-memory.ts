@@ -124,10 +124,10 @@ export class ProcessMemory {
   readonly ofProcess = true;
   readonly description: string;
   readonly #account: Account;
-  readonly #pid: number;
+  readonly pid: number;
   readonly #pidfd: number;
   #mem: number;
-  readonly #maps: number;
+  readonly maps: number;
   /**
    * Where this address space has the 16 random bytes that the kernel gave it at exec; 0 where that is not
    * known.
@@ -153,8 +153,8 @@ export class ProcessMemory {
 
   private constructor(account: Account, tid: number, pid: number) {
     this.#account = account;
-    [this.#mem, this.#maps, this.#pidfd] = openAll(tid, pid);
-    this.#pid = pid;
+    [this.#mem, this.maps, this.#pidfd] = openAll(tid, pid);
+    this.pid = pid;
     this.#random = randomAddress(tid);
     this.description = `process ${pid} (${commandName(pid)})`;
   }
@@ -178,7 +178,7 @@ export class ProcessMemory {
   *reaches(address: number, length: number, access: number): Generator<undefined, boolean, undefined> {
     if (this.#mem === -1 || !Number.isSafeInteger(address + length)) return false;
     try {
-      yield* this.require(this.#pid, address, length, access);
+      yield* this.require(this.pid, address, length, access);
       return true;
     } catch (error) {
       if (error instanceof Refusal) return false;
@@ -194,7 +194,7 @@ export class ProcessMemory {
   ): Generator<undefined, HeldArea | undefined, undefined> {
     if (this.#mem === -1) return undefined;
     const range = { address, length, access };
-    const held = yield* HeldArea.of(this.#account, this.#pid, this.#maps, range, this);
+    const held = yield* HeldArea.of(this.#account, this.pid, this.maps, range, this);
     // Whoever asks has a reference that is charged.
     if (held !== undefined) this.retain();
     return held;
@@ -202,7 +202,7 @@ export class ProcessMemory {
 
   /** As Memory.backing: the file of shared memory. */
   *backing(address: number): Generator<undefined, Backing, undefined> {
-    const area = this.#mem === -1 ? undefined : yield* areaAt(this.#pid, this.#maps, address);
+    const area = this.#mem === -1 ? undefined : yield* areaAt(this.pid, this.maps, address);
     if (area === undefined) return { file: undefined, offset: address, length: Number.POSITIVE_INFINITY };
     const length = area.end - address;
     if (area.shared === undefined) return { file: undefined, offset: address, length };
@@ -225,7 +225,7 @@ export class ProcessMemory {
 
   /** Where it has byte `offset` of the file with this identity mapped. @throws Refusal ESRCH. */
   areaOfFile(identity: string, offset: number): SharedArea | undefined {
-    return areaOfFile(this.#pid, this.#maps, identity, offset);
+    return areaOfFile(this.pid, this.maps, identity, offset);
   }
 
   /** Makes a reference one that is charged. @throws Refusal EMFILE; then it has been dropped. */
@@ -255,9 +255,9 @@ export class ProcessMemory {
   /** Drops a reference that is not charged; the last of all closes the descriptors. */
   drop(): void {
     if (--this.#references > 0) return;
-    const key = keyOf(this.#account, this.#pid);
+    const key = keyOf(this.#account, this.pid);
     if (current.get(key) === this) current.delete(key);
-    closeAll([this.#mem, this.#maps, this.#pidfd]);
+    closeAll([this.#mem, this.maps, this.#pidfd]);
     this.#mem = -1;
   }
 
@@ -272,7 +272,7 @@ export class ProcessMemory {
     access: number,
   ): Generator<undefined, void, undefined> {
     let at = address;
-    for (const area of areasFrom(tid, this.#maps, address)) {
+    for (const area of areasFrom(tid, this.maps, address)) {
       if (area === undefined) {
         yield;
         continue;

@@ -8,7 +8,8 @@ import type { Driver } from '../driver/driver.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import { NestedSpace } from '../ioasid/nested-space.js';
-import type { SpaceKind } from '../ioasid/space.js';
+import { ProcessSpace } from '../ioasid/process-space.js';
+import type { Space, SpaceKind } from '../ioasid/space.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { FaultRecord } from '../iommu/fault-log.js';
 import type { Iommu } from '../iommu/iommu.js';
@@ -36,8 +37,8 @@ export interface ContextSnapshot {
 export interface PasidSnapshot {
   readonly pasid: number;
   readonly kind: SpaceKind;
-  /** What it lies over, by name, when it is nested. */
-  readonly parent: string | undefined;
+  /** By name: the parent of a nested one, the process that one of kind process is. */
+  readonly of: string | undefined;
   readonly users: number;
   readonly mappings: readonly {
     iova: number;
@@ -153,7 +154,7 @@ function contextSnapshot(context: IoasidContext, room: Room): ContextSnapshot {
     pasids.push({
       pasid,
       kind: space.kind,
-      parent: space instanceof NestedSpace ? space.parent.name : undefined,
+      of: nameOf(space),
       users: space.users,
       mappings: mappings.map((each) => ({
         ...each,
@@ -165,4 +166,9 @@ function contextSnapshot(context: IoasidContext, room: Room): ContextSnapshot {
     });
   }
   return { id: context.id, pid: context.pid, pasids, more: context.pasids - pasids.length };
+}
+
+function nameOf(space: Space): string | undefined {
+  if (space instanceof NestedSpace) return space.parent.name;
+  return space instanceof ProcessSpace ? space.memory : undefined;
 }

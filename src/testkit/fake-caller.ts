@@ -4,6 +4,7 @@
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { finished } from '../file/work.js';
+import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** Where the caller's memory begins. */
@@ -80,6 +81,10 @@ export class FakeCaller implements Caller {
 
   memory(address: number): MemoryRange {
     refuse('EFAULT', `address ${hex(address)} is not mapped`);
+  }
+
+  addressSpace(): Memory {
+    refuse('EPERM', 'the memory of this caller is out of reach');
   }
 
   fileMemory(fd: number): MemoryRange {

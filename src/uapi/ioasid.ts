@@ -8,7 +8,7 @@
 import type { Driver } from '../driver/driver.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { after, begun, type Sliced, type Work, workOf } from '../file/work.js';
-import { IoasidContext, KIND_MAPPED, KIND_NESTED, type MapRequest } from '../ioasid/context.js';
+import { IoasidContext, KIND_MAPPED, KIND_NESTED, KIND_PROCESS, type MapRequest } from '../ioasid/context.js';
 import { FORMAT_VTD_S1 } from '../ioasid/nested-space.js';
 import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
@@ -199,7 +199,7 @@ function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): 
   setU32(data, at.pasid_bits, PASID_BITS);
   setU32(data, at.address_bits, ADDRESS_BITS);
   setU64(data, at.page_sizes, PAGE_SIZE);
-  setU32(data, at.kinds, (1 << KIND_MAPPED) | (1 << KIND_NESTED));
+  setU32(data, at.kinds, (1 << KIND_MAPPED) | (1 << KIND_NESTED) | (1 << KIND_PROCESS));
   setU32(data, at.table_formats, 1 << FORMAT_VTD_S1);
   setU32(data, at.faults, 0);
   setU32(data, at.pasid_quota, context.pasidQuota);
@@ -209,9 +209,11 @@ function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): 
   return 0;
 }
 
-function alloc(context: IoasidContext, _caller: Caller, { data }: IoctlCall): number {
+function alloc(context: IoasidContext, caller: Caller, { data }: IoctlCall): number {
   const { at } = AllocStruct;
-  setU32(data, at.pasid, context.alloc(getU32(data, at.kind), getU32(data, at.parent)));
+  const [kind, parent] = [getU32(data, at.kind), getU32(data, at.parent)];
+  const pasid = kind === KIND_PROCESS ? context.allocProcess(parent, caller) : context.alloc(kind, parent);
+  setU32(data, at.pasid, pasid);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -203,6 +204,11 @@ static void cmd_setuid(const struct words *words, struct answer *answer)
 	done(answer, setresuid(uid, uid, uid));
 }
 
+static void cmd_dumpable(const struct words *words, struct answer *answer)
+{
+	done(answer, prctl(PR_SET_DUMPABLE, number(words, 1), 0, 0, 0));
+}
+
 static void cmd_setsid(const struct words *words, struct answer *answer)
 {
 	(void)words;
@@ -219,6 +225,7 @@ const struct command process_commands[] = {
 	{"pid", cmd_pid, "-> pid"},
 	{"exit", cmd_exit, "[STATUS]"},
 	{"setuid", cmd_setuid, "UID"},
+	{"dumpable", cmd_dumpable, "0|1"},
 	{"setsid", cmd_setsid, "-> session"},
 	{"sleep", cmd_sleep, "MS"},
 	{NULL, NULL, NULL},

@@ -1,0 +1,101 @@
+/**
+ * LiveMemory: the whole address space of another process, as it is at each access. Offsets are addresses in
+ * it, and what the process may read or write at an address may be read or written here, page by page, with
+ * the protection that the page has then.
+ *
+ * It holds the address space as ProcessMemory does, so it ends with it: after an exec or an exit there is
+ * nothing to reach, never another program's memory. /proc/PID/mem ignores protection, so the kernel is asked
+ * about the area first, and the transfer follows, a piece at a time. Between the two the process may change
+ * the area: an access that was allowed then may land in memory that has less rights since, by one piece.
+ *
+ * Invariant: nothing is asked for that another process has to answer. Pages of a filesystem that a process
+ * serves are refused; those of a userfaultfd end a transfer by themselves.
+ */
+import type { Account } from './account.js';
+import { requireDumpable } from './dumpable.js';
+import { hex } from './errno.js';
+import { servingFilesystem } from './file-status.js';
+import { type AreaNow, areaNow } from './process-areas.js';
+import { ProcessMemory } from './process-memory.js';
+
+const READ = 1;
+const WRITE = 2;
+/** Bytes that are transferred on one answer of the kernel. */
+const PIECE = 2 ** 16;
+
+/**
+ * All memory of the process of thread `tid`, which waits for us; the receiver closes it. `account` pays.
+ * @throws Refusal EPERM the process is not dumpable, or ptrace rules forbid it; ESRCH it has exited; EMFILE
+ * the account's part is used up.
+ */
+export function liveMemory(account: Account, tid: number): LiveMemory {
+  requireDumpable(tid);
+  const memory = ProcessMemory.of(account, tid);
+  memory.hold();
+  return new LiveMemory(memory);
+}
+
+/** It has the shape of the `Memory` that the IOMMU knows. */
+export class LiveMemory {
+  readonly ofProcess = true;
+  readonly description: string;
+  readonly #process: ProcessMemory;
+  readonly #area: AreaNow = { end: 0, rights: 0, device: 0 };
+  /** Why the last transfer ended early; undefined: nothing is there. */
+  shortfall: string | undefined;
+
+  constructor(process: ProcessMemory) {
+    this.#process = process;
+    this.description = `all of ${process.description}`;
+  }
+
+  read(offset: number, target: Uint8Array, at: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const here = this.#allowed(offset + done, length - done, READ);
+      if (here === 0) break;
+      const moved = this.#process.read(offset + done, target, at + done, here);
+      done += moved;
+      if (moved < here) break;
+    }
+    return done;
+  }
+
+  write(offset: number, source: Uint8Array, at: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const here = this.#allowed(offset + done, length - done, WRITE);
+      if (here === 0) break;
+      const moved = this.#process.write(offset + done, source, at + done, here);
+      done += moved;
+      if (moved < here) break;
+    }
+    return done;
+  }
+
+  reaches(offset: number, length: number, access: number): Generator<undefined, boolean, undefined> {
+    return this.#process.reaches(offset, length, access);
+  }
+
+  close(): void {
+    this.#process.close();
+  }
+
+  /** How many bytes from `address` on, of `length`, may be accessed now, in one piece. */
+  #allowed(address: number, length: number, access: number): number {
+    this.shortfall = undefined;
+    const area = this.#area;
+    if (!areaNow(this.#process.maps, address, area)) return this.#refuse(address, 'is not mapped');
+    if ((access & ~area.rights) !== 0)
+      return this.#refuse(address, `may not be ${access === WRITE ? 'written' : 'read'} by it`);
+    const filesystem = area.device === -1 ? undefined : servingFilesystem(this.#process.pid, area.device);
+    if (filesystem !== undefined)
+      return this.#refuse(address, `is a file on ${filesystem}, which may have to wait for another process`);
+    return Math.min(length, area.end - address, PIECE);
+  }
+
+  #refuse(address: number, why: string): 0 {
+    this.shortfall = `address ${hex(address)} of ${this.#process.description} ${why}`;
+    return 0;
+  }
+}
