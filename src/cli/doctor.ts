@@ -222,23 +222,10 @@ function vdpa(): Finding {
   });
 }
 
-/** A killed server's own threads may wait for it, and keep its connection open: somebody must abort it. */
-function aborting(): Finding {
-  const remedy =
-    'as root: mount -t fusectl none /sys/fs/fuse/connections; without it a `serve` of a plain user that is ' +
-    'killed can leave processes waiting';
-  return finding('fusectl', false, remedy, () => {
-    const mounted = readFileSync('/proc/self/mountinfo', 'latin1').includes(' - fusectl ');
-    if (mode === 'user' && !mounted) throw new Error('connections of killed servers cannot be aborted');
-    return mode === 'user' ? 'connections of killed servers can be aborted' : 'not needed by root';
-  });
-}
-
 /** Checks everything. */
 export async function examine(): Promise<Finding[]> {
   const ffi = ffiWorks();
   const able = ffi.ok ? [...(await tracing()), userfaults(), vdpa()] : [];
-  able.push(aborting());
   return [ffi, fuseDevice(), ...fuse(), unshareProgram(), userNamespaces(), ...able, ...seccomp()];
 }
 

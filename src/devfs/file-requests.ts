@@ -22,9 +22,10 @@ import { broken } from '../linux/invariant.js';
 import type { Inode, Opened } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
 import * as wire from './fuse-wire.js';
-import { get64, Request, set64 } from './fuse-wire.js';
-import { type Identification, NONCE_CMD } from './identification.js';
+import { get64, NONCE_CMD, Request, set64 } from './fuse-wire.js';
+import type { Identification } from './identification.js';
 import { accountOf, type Openers } from './openers.js';
+import type { OwnFiles } from './own-files.js';
 import { ProcessCaller } from './process-caller.js';
 import { Claimed, type Turns } from './turns.js';
 
@@ -74,6 +75,7 @@ export interface Ongoing {
 export class FileRequests {
   readonly #channel: FuseChannel;
   readonly #identification: Identification;
+  readonly #own: OwnFiles;
   readonly #onCall: ((record: CallRecord) => void) | undefined;
   readonly #caller: ProcessCaller;
   readonly #turns: Turns;
@@ -104,6 +106,7 @@ export class FileRequests {
   constructor(
     channel: FuseChannel,
     identification: Identification,
+    own: OwnFiles,
     presented: (tid: number, fd: number) => object,
     onCall: ((record: CallRecord) => void) | undefined,
     turns: Turns,
@@ -112,6 +115,7 @@ export class FileRequests {
   ) {
     this.#channel = channel;
     this.#identification = identification;
+    this.#own = own;
     this.#onCall = onCall;
     this.#turns = turns;
     this.#openers = openers;
@@ -199,6 +203,8 @@ export class FileRequests {
   }
 
   flush(): Ongoing | undefined {
+    // No descriptor of a caller's was closed, and whoever has one presented would wait for its file.
+    if (this.#own.calls(this.#channel.request[Request.pid]!)) return void this.#channel.answer(0);
     const opened = this.#begin('flush', 0, get64(this.#channel.request, wire.FlushIn.handle));
     return this.#done(opened.file.flush());
   }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Errno } from '../linux/errno.js';
 import { identifyDescriptor, mountedDevice } from '../linux/fd-identity.js';
-import { Child, descriptors } from '../testkit/child.js';
+import { Child } from '../testkit/child.js';
 import { Cmd, ioctl, Mounted, mountingIsAllowed, until } from '../testkit/mounted.js';
 
 const O_RDWR = 2;
@@ -329,30 +329,6 @@ if (mountingIsAllowed(import.meta.url)) {
       Array.from({ length: 2000 }, () => child.call('ioctl', device, PRESENTED, swapped)),
     );
     assert.deepEqual(new Set(rounds), new Set([first, second]));
-  });
-
-  test('who presents a descriptor does not wait for others that present one of a busy file', {
-    timeout,
-  }, async () => {
-    const [working, presenting] = [new Child(), new Child()];
-    const busy = await working.call('open', mounted.path('plain'), O_RDWR, 0);
-    const file = lastFile();
-    const idle = await child.call('open', `/proc/${working.pid}/fd/${busy}`, O_RDWR, 0);
-    const { number } = lastFile();
-    const pidfd = await presenting.call('syscall', SYS_pidfd_open, working.pid, 0, 0);
-    const copy = await presenting.call('syscall', SYS_pidfd_getfd, pidfd, busy, 0);
-    const other = await presenting.call('open', mounted.path('plain'), O_RDWR, 0);
-    const work = working.call('ioctl', busy, ioctl(NONE, Cmd.WORK, 0), 0);
-    await until(() => file.working);
-    // As many as calls of the server's own are made at once. Each has a copy of the descriptor.
-    const presented = Array.from({ length: 4 }, () =>
-      presenting.order<number>('callAside', 'ioctl', other, PRESENTED, copy),
-    );
-    await until(() => descriptors().filter((name) => name.startsWith(mounted.path('plain'))).length === 4);
-    assert.equal(await child.call('ioctl', idle, PRESENTED, idle), number);
-    file.working = false;
-    assert.deepEqual([await work, ...(await Promise.all(presented))], [0, ...Array(4).fill(file.number)]);
-    await Promise.all([working.kill(), presenting.kill()]);
   });
 
   test('what is mounted over a placeholder stays, whatever is looked up and however the nodes change', {

@@ -30,6 +30,7 @@ import { Identification, Undetermined } from './identification.js';
 import { MappedAccess, type Tell } from './mapped-access.js';
 import { NameRequests } from './name-requests.js';
 import type { Openers } from './openers.js';
+import { OwnFiles } from './own-files.js';
 import { ProcessCaller } from './process-caller.js';
 import { type RequestKind, requestTable } from './request-table.js';
 import { SetAside } from './set-aside.js';
@@ -52,8 +53,8 @@ export interface FuseServerOptions {
   /** Default root. */
   readonly owner?: Owner;
   /**
-   * The device number of the mount. Without it descriptors are identified more slowly where the kernel does
-   * not tell it (before 6.16).
+   * The device number of the mount. Without it no descriptor is identified where the kernel does not tell it
+   * (before 6.16).
    */
   readonly device?: number;
   /** Whose what open files make us hold is. Default: users'. */
@@ -80,6 +81,7 @@ export class FuseServer {
   readonly #standIn: StandIn | undefined;
   readonly #tree: DeviceTree;
   readonly #turns = new Turns();
+  readonly #own: OwnFiles;
   readonly #identification: Identification;
   readonly #files: FileRequests;
   readonly #openers: Openers;
@@ -89,7 +91,7 @@ export class FuseServer {
   /** The request being served, when it had been set aside. */
   #resumed: SetAside | undefined;
   readonly #logged = new Set<string>();
-  /** Node's exit waits for its other threads, and they may wait for us (off-thread.ts). */
+  /** Node's exit waits for its other threads, and they may wait for us (own-files.ts). */
   readonly #atExit = () => this.end();
 
   /**
@@ -103,13 +105,16 @@ export class FuseServer {
     this.#standIn = options.standIn;
     this.#channel = new FuseChannel(fuseFd, options.standIn);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
-    this.#identification = new Identification(this.#tree, options.device ?? connectionDevice(fuseFd));
+    this.#own = new OwnFiles();
+    const device = options.device ?? connectionDevice(fuseFd) ?? Number.NaN;
+    this.#identification = new Identification(this.#tree, device, this.#own);
     this.tracer = this.#tracerOf(options.states);
     const owner = options.owner ?? { uid: 0, gid: 0 };
     const names = new NameRequests(this.#channel, this.#tree, owner, this.tracer !== undefined);
     this.#files = new FileRequests(
       this.#channel,
       this.#identification,
+      this.#own,
       (tid, fd) => this.#presented(tid, fd),
       options.onCall,
       this.#turns,
@@ -136,6 +141,7 @@ export class FuseServer {
       const length = this.#channel.receive();
       if (length === ENDED) {
         process.off('exit', this.#atExit);
+        this.#own.end();
         this.#standIn?.end();
         while (this.#turns.step());
         this.#files.releaseAll((error) => this.#log(error));

@@ -180,3 +180,9 @@ export function set64(words: Uint32Array, at: number, value: number): void {
   words[at] = value >>> 0;
   words[at + 1] = value / 2 ** 32;
 }
+
+/**
+ * The private ioctl that carries a nonce as its plain argument: _IO(';', 0xff). Whoever sends a wrong one
+ * gets ENOTTY.
+ */
+export const NONCE_CMD = 0x3bff;

@@ -4,8 +4,8 @@
  */
 import { type Account, Pool } from '../linux/account.js';
 import type { Refusal } from '../linux/errno.js';
-import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import type { Opened } from './device-tree.js';
+import type { OwnCopy } from './own-files.js';
 
 /**
  * A request of no more bytes costs nothing: the kernel keeps more for its thread. So no close is refused.
@@ -16,7 +16,7 @@ export const waitingBytes = new Pool('bytes of waiting calls', 'ENOMEM', () => 2
 export class SetAside {
   readonly bytes: Uint8Array;
   readonly answers = new Map<number, Opened | Refusal>();
-  readonly copies: HeldDescriptor[] = [];
+  readonly copies: OwnCopy[] = [];
   /** Something is still being found out, or used by others. */
   waits = true;
   readonly #account: Account;
@@ -31,7 +31,7 @@ export class SetAside {
   }
 
   /** It has been answered. `close` is given the copies. */
-  end(close: (copy: HeldDescriptor) => void): void {
+  end(close: (copy: OwnCopy) => void): void {
     this.#account.give(waitingBytes, this.#charged);
     for (const copy of this.copies) close(copy);
   }

@@ -20,7 +20,6 @@ import type { Account } from '../linux/account.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
-import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import { JOIN } from '../linux/nested-trap.js';
 import { userOfThread } from '../linux/proc.js';
 import { descriptorOf, isMapping, isSignalAction } from '../linux/seccomp.js';
@@ -32,6 +31,7 @@ import { type CallRecord, usedBy } from './file-requests.js';
 import { type Identification, Undetermined } from './identification.js';
 import { NestedServers } from './nested-servers.js';
 import { accountOf, type Openers } from './openers.js';
+import type { OwnCopy } from './own-files.js';
 import { ProcessCaller } from './process-caller.js';
 import type { Tracer } from './tracer.js';
 import { Claimed, slice, type Turns } from './turns.js';
@@ -45,7 +45,7 @@ interface Pending {
   /** The opener's of the file that the call is on, once that is known. */
   account: Account | undefined;
   readonly answers: Map<number, Opened | Refusal>;
-  readonly copies: HeldDescriptor[];
+  readonly copies: OwnCopy[];
   /**
    * A blank file has been asked for. `blank` is undefined after that when there was none to be had, or it has
    * been used.

@@ -7,7 +7,7 @@
  * it. What a thread with a table of its own holds is closed when that thread ends: at once, if it never
  * waits for anybody.
  */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { address, check, libc } from './ffi.js';
 
 const CLONE_FILES = 0x400;
@@ -18,21 +18,41 @@ const OWN_FAULTS = [4, 5, 7, 8, 11];
 
 /** What the event loops of Node's threads wake each other by. */
 const OF_NODE = /^anon_inode:.*(eventpoll|eventfd|io_uring)/;
+/** A descriptor in the epoll set of such a loop: watched for EPOLLIN as long as there is something. */
+const WATCHED = /^tfd:\s+(\d+) events:\s+19 /gm;
+
+/** The descriptors by which Node's event loops wake each other, while no others of the kind are open. */
+export function descriptorsOfNode(): number[] {
+  return open().filter((fd) => OF_NODE.test(target(fd)));
+}
 
 /**
- * Gives this thread, a worker's, a table with nothing in it but `keep` and what Node's event loops need.
- * Signals go to other threads from now on.
+ * Gives this thread, a worker's, a table with nothing in it but `keep` and what Node's event loops need: of
+ * the kinds that they use, those in `ofNode`, and those of loops that have come since. Signals go to other
+ * threads from now on.
  * @throws Refusal EMFILE, ENOMEM.
  */
-export function leaveSharedTable(keep: readonly number[]): void {
+export function leaveSharedTable(
+  keep: readonly number[],
+  ofNode: readonly number[] = descriptorsOfNode(),
+): void {
   const others = new BigUint64Array(16).fill(
     ~OWN_FAULTS.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n),
   );
   libc().pthread_sigmask(SIG_BLOCK, address(new Uint8Array(others.buffer)), 0);
   check(libc().unshare(CLONE_FILES), 'a thread gets no table of descriptors of its own');
-  for (const fd of readdirSync(OWN).map(Number)) {
-    if (!keep.includes(fd) && !OF_NODE.test(target(fd))) libc().close(fd);
+  const needed = new Set(ofNode);
+  for (const set of open().filter((fd) => target(fd).endsWith('[eventpoll]'))) {
+    needed.add(set);
+    for (const [, fd] of readFileSync(`${OWN}info/${set}`, 'latin1').matchAll(WATCHED))
+      needed.add(Number(fd));
   }
+  const kept = (fd: number) => keep.includes(fd) || (needed.has(fd) && OF_NODE.test(target(fd)));
+  for (const fd of open()) if (!kept(fd)) libc().close(fd);
+}
+
+function open(): number[] {
+  return readdirSync(OWN).map(Number);
 }
 
 function target(fd: number): string {

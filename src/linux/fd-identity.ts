@@ -14,8 +14,10 @@ import { notOpen, notTraceable, processOfThread } from './proc.js';
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const AT_STATX_FORCE_SYNC = 0x2000;
 const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_INO = 0x100;
+const STATX_SIZE = 0x200;
 const STATX_MNT_ID = 0x1000;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
@@ -127,17 +129,10 @@ export function connectionDevice(fuseFd: number): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-const AT_STATX_FORCE_SYNC = 0x2000;
-const STATX_SIZE = 0x200;
-const unread = new Uint8Array(256);
-
-/**
- * Lets the kernel ask the server of our descriptor `fd` for its file's attributes, on another thread: it may
- * be this one who answers.
- */
-export function askAttributes(fd: number, done: () => void): void {
+/** Lets the kernel ask the server of our descriptor `fd` for its file's attributes, and waits for him. */
+export function askAttributes(fd: number): void {
   const flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
-  libc().statx.async(fd, '', flags, STATX_SIZE, addressOf(unread), done);
+  libc().statx(fd, '', flags, STATX_SIZE, addressOf(statxBytes));
 }
 
 function descriptorInfo(tid: number, fd: number): { flags: number; inode: number; mount: number } {

@@ -8,7 +8,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
-import { copyDescriptor, nameDescriptor } from './fd-identity.js';
+import { copyDescriptor } from './fd-identity.js';
 import { libc } from './ffi.js';
 
 /** Descriptors that stay the server's own, where it has twice as many to give. */
@@ -37,18 +37,9 @@ export function poolOf(files: number, own: number): number {
  * @throws Refusal as copyDescriptor; EMFILE the account's part is used up.
  */
 export function holdCopy(account: Account, tid: number, fd: number): HeldDescriptor {
-  return hold(account, () => copyDescriptor(tid, fd));
-}
-
-/** As `nameDescriptor`. @throws Refusal as nameDescriptor; EMFILE. */
-export function holdName(account: Account, tid: number, fd: number): HeldDescriptor {
-  return hold(account, () => nameDescriptor(tid, fd));
-}
-
-function hold(account: Account, open: () => number): HeldDescriptor {
   account.take(heldDescriptors, 1);
   try {
-    return { fd: open(), account };
+    return { fd: copyDescriptor(tid, fd), account };
   } catch (refusal) {
     account.give(heldDescriptors, 1);
     throw refusal;

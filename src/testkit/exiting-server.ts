@@ -4,9 +4,11 @@
  */
 
 import { FuseServer } from '../devfs/fuse-server.js';
+import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import type { Sliced } from '../file/work.js';
 import { runLoop } from '../linux/event-loop.js';
+import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse } from '../linux/fuse-mount.js';
 import { FakeFile } from './mounted.js';
 
@@ -19,8 +21,10 @@ class AskingFile extends FakeFile {
   }
 }
 
-const fd = mountFuse(process.argv[2]!, { allowOther: true });
-const server = new FuseServer(fd, [{ path: 'plain', flushes: false, open: () => new AskingFile(1) }]);
+const directory = process.argv[2]!;
+const fd = mountFuse(directory, { allowOther: true });
+const node: DeviceNode = { path: 'plain', flushes: false, open: () => new AskingFile(1) };
+const server = new FuseServer(fd, [node], { device: mountedDevice(directory) });
 const exitWhenAsked = () => (asked ? process.exit(3) : true);
 process.send!('mounted');
 await runLoop([{ fd, ready: () => server.serve(exitWhenAsked) }], () => false);

@@ -12,6 +12,7 @@ import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import type { Sliced, Work } from '../file/work.js';
 import { type Refusal, refuse } from '../linux/errno.js';
 import { runLoop } from '../linux/event-loop.js';
+import { mountedDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { mountFuse } from '../linux/fuse-mount.js';
 
@@ -168,6 +169,7 @@ export class Mounted {
   constructor(options: FuseServerOptions = {}) {
     const fd = mountFuse(this.directory, { allowOther: true });
     this.server = new FuseServer(fd, [this.plain, this.flushing], {
+      device: mountedDevice(this.directory),
       onCall: (record) => this.calls.push(record),
       ...options,
     });

@@ -120,10 +120,10 @@ const maker: DeviceNode = { path: 'maker', flushes: false, open: () => new MadeF
 const inherited = inheritedDescriptors();
 const softFiles = softFileLimit();
 const launcher = new LauncherProcess(inherited, newFdIoctls);
-const { fuse, newFd } = await launcher.connection;
+const { fuse, device, newFd } = await launcher.connection;
 const host = hostDev([maker.path]);
 const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-const server = new FuseServer(fuse, [maker], { owner, extra: host.entries });
+const server = new FuseServer(fuse, [maker], { device, owner, extra: host.entries });
 const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];
 void runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], () => false);
 launcher.proceed({

@@ -56,14 +56,12 @@ const asPlainUser = [
 ];
 /** The first argument is a fusermount3, of which the namespace has a copy that is set-user-id root. */
 const withFusermount = 'cp "$1" /mnt/fusermount3 && chmod 4755 /mnt/fusermount3 && PATH=/mnt:$PATH && shift';
-/** As systemd does: without it nobody can abort a connection that he has no descriptor of. */
-const withConnections = 'mount -t fusectl none /sys/fs/fuse/connections';
 const asMounter = [
   'unshare',
   '--mount',
   'sh',
   '-c',
-  `${openFuse} && ${withConnections} && ${withFusermount} && exec ${become} "$@"`,
+  `${openFuse} && ${withFusermount} && exec ${become} "$@"`,
   'sh',
 ];
 const fusermountScript = fileURLToPath(new URL('../../scripts/fusermount.sh', import.meta.url));

@@ -25,6 +25,7 @@ const kinds = [
   'queues',
   'groups',
   'reopened',
+  'swapped',
   'opens',
   'names',
   'asks',
@@ -34,7 +35,7 @@ const kinds = [
   'iommufd',
 ].concat(['interrupts', 'registers', 'dma', 'portal', 'vdpa']);
 /** Each kind has a device of its own. */
-const devices = [...Array.from({ length: 8 }, () => 'edu'), 'dsa,ready=1', 'virtio-net'];
+const devices = [...Array.from({ length: 9 }, () => 'edu'), 'dsa,ready=1', 'virtio-net'];
 
 /** Who is killed. `early`: anybody, before the command has begun; `orphan`: nobody, the command ends. */
 type Victim = Role | 'orphan' | 'early';

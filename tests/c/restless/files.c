@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,32 @@ void reopened(void)
 		authorize(device_fd, device_fd, pasid);
 		ioctl(device_fd, IOASID_REVOKE, &revoke);
 		close(again);
+	}
+}
+
+static int target;
+
+static void *swap(void *fds)
+{
+	for (int i = 0;; i = !i)
+		dup2(((int *)fds)[i], target);
+	return NULL;
+}
+
+/* A context or a device: whichever another thread has just put there. */
+void swapped(void)
+{
+	int fds[2] = { at("ioasid"), device(SWAPPED) };
+	uint32_t pasid = pasid_of(fds[0]);
+	pthread_t thread;
+
+	target = dup(fds[0]);
+	pthread_create(&thread, NULL, swap, fds);
+	for (;;) {
+		struct ioasid_revoke revoke = { .size = sizeof revoke, .pasid = pasid };
+
+		authorize(fds[1], target, pasid);
+		ioctl(fds[1], IOASID_REVOKE, &revoke);
 	}
 }
 

@@ -77,11 +77,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } kinds[] = {
-	{ "queues", queues },   { "groups", groups },         { "reopened", reopened },
-	{ "opens", opens },     { "names", names },           { "asks", asks },
-	{ "maps", maps },       { "pages", pages },           { "slices", slices },
-	{ "iommufd", iommufd }, { "interrupts", interrupts }, { "registers", registers },
-	{ "dma", dma },         { "portal", portal },         { "vdpa", vdpa },
+	{ "queues", queues },         { "groups", groups },       { "reopened", reopened },
+	{ "swapped", swapped },       { "opens", opens },         { "names", names },
+	{ "asks", asks },             { "maps", maps },           { "pages", pages },
+	{ "slices", slices },         { "iommufd", iommufd },     { "interrupts", interrupts },
+	{ "registers", registers },   { "dma", dma },             { "portal", portal },
+	{ "vdpa", vdpa },
 };
 
 static void start(const char *name)

@@ -14,7 +14,7 @@
 enum { PAGE = 4096, PAGES = 4 };
 
 /* Which vfioN is whose. */
-enum device { REOPENED, GROUPS, OPENS, INTERRUPTS, REGISTERS, PAGES_OF, DMA, IOMMUFD, PORTAL };
+enum device { REOPENED, GROUPS, OPENS, INTERRUPTS, REGISTERS, PAGES_OF, DMA, IOMMUFD, SWAPPED, PORTAL };
 
 /* Where the files are. */
 extern const char *root;
@@ -35,6 +35,7 @@ int memory_file(uint64_t length);
 void queues(void);
 void groups(void);
 void reopened(void);
+void swapped(void);
 void opens(void);
 void names(void);
 void asks(void);
