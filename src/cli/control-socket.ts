@@ -28,8 +28,8 @@ const longestAnswer = 2 ** 29;
  * costs a descriptor for nothing.
  */
 const ASKER_MS = 10_000;
-/** Askers at a time. More are turned away: they ask again. */
-export const MOST_ASKERS = 32;
+/** Askers of one user at a time. More are turned away: they ask again. */
+export const MOST_ASKERS = 16;
 
 /** A server of this machine. */
 export interface ServerName {
@@ -75,16 +75,24 @@ function text(state: () => unknown): string {
 
 /** Answers everyone who may ask with what `state` returns then. Does not keep the process alive. */
 export function publish(state: () => unknown): void {
+  const askers = new Map([ownUid(), 0].map((uid) => [uid, 0]));
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
+    const uid = peer(socket)?.uid ?? -1;
+    const others = askers.get(uid) ?? MOST_ASKERS;
+    if (others >= MOST_ASKERS) {
+      socket.destroy();
+      return;
+    }
+    askers.set(uid, others + 1);
     const deadline = setTimeout(() => socket.destroy(), ASKER_MS);
     deadline.unref();
-    socket.on('close', () => clearTimeout(deadline));
-    const asker = peer(socket);
-    if (asker !== undefined && (asker.uid === ownUid() || asker.uid === 0)) socket.end(text(state));
-    else socket.destroy();
+    socket.on('close', () => {
+      clearTimeout(deadline);
+      askers.set(uid, askers.get(uid)! - 1);
+    });
+    socket.end(text(state));
   });
-  server.maxConnections = MOST_ASKERS;
   server.on('error', () => undefined);
   server.listen(socketName({ uid: ownUid(), pid: process.pid }));
   server.unref();

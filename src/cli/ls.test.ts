@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { bin, ioasid, Running, until, user, withoutFuse } from '../testkit/processes.js';
 import { MOST_ASKERS } from './control-socket.js';
@@ -17,6 +17,14 @@ interface Listed {
 
 const listed = (runner?: typeof user) => JSON.parse(ioasid(['ls', '--json'], runner).stdout) as Listed[];
 const opener = ['run', '--device', 'edu', 'sh', '-c', 'exec 3<>/dev/ioasid; echo opened $$; read line'];
+
+/** Asks a server, and stays when it has answered. */
+function ask(uid: number, pid: number): Socket {
+  const path = `\0ioasid/${uid}/${pid}`.padEnd(108, '\0');
+  return connect({ path, allowHalfOpen: true })
+    .on('error', () => undefined)
+    .resume();
+}
 
 describe('ls', () => {
   it('shows the context and the devices of a run, and that they are gone afterwards', {
@@ -52,16 +60,23 @@ describe('ls', () => {
     await running.says('opened');
     const descriptors = () => readdirSync(`/proc/${running.pid}/fd`).length;
     const before = descriptors();
-    const name = `\0ioasid/${process.geteuid!()}/${running.pid}`.padEnd(108, '\0');
-    const askers = Array.from({ length: 5 * MOST_ASKERS }, () =>
-      connect({ path: name, allowHalfOpen: true }),
-    );
-    for (const asker of askers) asker.on('error', () => undefined).resume();
+    const askers = Array.from({ length: 5 * MOST_ASKERS }, () => ask(process.geteuid!(), running.pid));
     await Promise.all(askers.map((asker) => once(asker, 'end').catch(() => undefined)));
     assert.ok(descriptors() <= before + MOST_ASKERS, `${before}, then ${descriptors()}`);
     for (const asker of askers) asker.destroy();
     await until(() => descriptors() === before, 'all are gone');
     assert.ok(listed().some(({ pid }) => pid === running.pid));
+    running.process.stdin.end('\n');
+    await running.ended;
+  });
+
+  it('answers a user, however many of another ask and do not go', { skip: user.skip }, async () => {
+    const running = Running.ioasid(opener, user);
+    await running.says('opened');
+    const askers = Array.from({ length: 2 * MOST_ASKERS }, () => ask(user.uid, running.pid));
+    await Promise.all(askers.map((asker) => once(asker, 'end').catch(() => undefined)));
+    assert.ok(listed(user).some(({ pid }) => pid === running.pid));
+    for (const asker of askers) asker.destroy();
     running.process.stdin.end('\n');
     await running.ended;
   });
