@@ -33,16 +33,16 @@ const skip =
   MemoryGroup.skip;
 
 /** A client of the server below `folder` with a device that reaches a sparse memfd. */
-function clientOf(folder: string) {
+function clientOf(folder: string, bytes = BYTES) {
   const client = new LinuxTransport(folder);
   const context = Ioasid.open(client);
   const pasid = context.alloc();
   const device = VfioDeviceFile.open(client, 'vfio0');
   device.enable();
   device.authorize(context, pasid);
-  const file = client.createMemfd(BYTES);
+  const file = client.createMemfd(bytes);
   const record = client.createMemfd(PAGE);
-  context.mapFile(pasid, file.fd, 0, BYTES, { iova: IOVA });
+  context.mapFile(pasid, file.fd, 0, bytes, { iova: IOVA });
   context.mapFile(pasid, record.fd, 0, PAGE, { iova: PAGE });
   /** Has the device fill the whole file. */
   const fill = async () => {
@@ -54,7 +54,7 @@ function clientOf(folder: string) {
       completion: PAGE,
       destination: IOVA,
       pattern,
-      size: BYTES,
+      size: bytes,
     });
     const completion = () => decodeCompletion(record.read(0, COMPLETION_BYTES));
     await until(() => completion().status !== DSA_STATUS.none, 'the device is done');
@@ -100,5 +100,19 @@ describe('a server in a memory cgroup', { skip }, () => {
     server.kill('SIGTERM');
     await server.ended;
     await group.remove();
+  });
+
+  it('fills none with --fill-share 0, but those that the owner pays for', async () => {
+    const folder = join(scratch, 'none');
+    const server = Running.ioasid(['serve', '--device', 'dsa,mdevs=1', '--fill-share', '0', folder]);
+    await server.says(`${folder}/vfio/devices/vfio0`);
+    const { file, fill } = clientOf(folder, MIB);
+    const refused = await fill();
+    assert.deepEqual([refused.status === DSA_STATUS.success, refused.bytesCompleted], [false, 0]);
+    libc().mmap(0, MIB, PROT_READ_WRITE, MAP_SHARED, file.fd, 0);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal((await fill()).status, DSA_STATUS.success);
+    server.kill('SIGTERM');
+    await server.ended;
   });
 });

@@ -7,6 +7,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
+import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
 import { containerKinds } from '../machine/nodes.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
@@ -60,6 +61,12 @@ function describesMachine(command: Command): Command {
       count,
       DEFAULT_TABLE_QUOTA,
     )
+    .option(
+      '--fill-share <percent>',
+      'of memory that may be in use when DMA fills a hole of a file that its owner has not mapped',
+      percent,
+      DEFAULT_FILL_SHARE,
+    )
     .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
     .addOption(
       new Option('--container <kind>', 'what /dev/vfio/vfio is: real type1, or an iommufd in its place')
@@ -76,6 +83,12 @@ function describesMachine(command: Command): Command {
 
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
+  return Number(text);
+}
+
+function percent(text: string): number {
+  if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
+    throw new InvalidArgumentError('It is a whole number, 0 to 100.');
   return Number(text);
 }
 

@@ -9,6 +9,7 @@ import { ModelCalls } from '../devices/model-calls.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
+import { fillUpTo } from '../linux/memory-room.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import { Machine } from '../machine/machine.js';
 import type { ContainerKind } from '../machine/nodes.js';
@@ -43,6 +44,7 @@ export interface MachineArguments {
   readonly mappingQuota: number;
   readonly tableQuota: number;
   readonly objectQuota: number;
+  readonly fillShare: number;
   readonly iommuTest?: boolean;
   readonly container: ContainerKind;
   readonly bindFirst?: boolean;
@@ -72,9 +74,11 @@ export async function makeMachine({
   mappingQuota,
   tableQuota,
   objectQuota,
+  fillShare,
   link,
 }: MachineArguments): Promise<MadeMachine> {
   const standIn = new StandIn();
+  fillUpTo(fillShare);
   ModelCalls.tellCallbacks();
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,

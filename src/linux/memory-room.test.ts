@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { cacheIn, groupsOf, memoryRoom } from './memory-room.js';
+import { cacheIn, DEFAULT_FILL_SHARE, fillUpTo, groupsOf, memoryRoom, takeRoom } from './memory-room.js';
 
 const MIB = 2 ** 20;
 const scratch = mkdtempSync(join(tmpdir(), 'ioasid-room-'));
@@ -61,4 +61,13 @@ test('a quarter of the group and of the machine stays free, and what is cached o
   assert.equal(memoryRoom(machine(900, [String(400 * MIB), 350, 10])), -40 * MIB);
   assert.equal(memoryRoom(machine(200, ['max', 0, 0])), -50 * MIB);
   assert.equal(memoryRoom(join(scratch, 'no proc')), Number.POSITIVE_INFINITY);
+});
+
+test('another share stays free when it is told so, and with a share of 0 nothing can be had', () => {
+  fillUpTo(50);
+  assert.equal(memoryRoom(machine(900, [String(400 * MIB), 100, 0])), 100 * MIB);
+  fillUpTo(0);
+  assert.equal(takeRoom(1), false);
+  fillUpTo(DEFAULT_FILL_SHARE);
+  assert.equal(memoryRoom(machine(900, [String(400 * MIB), 100, 0])), 200 * MIB);
 });

@@ -2,8 +2,8 @@
  * How much memory this process may be charged for on behalf of callers who cannot be charged themselves.
  *
  * What counts is what the kernel would kill for: the memory cgroups that this process is in, up to the top,
- * and the machine. Of each, a quarter stays free; page cache of files is free, as the kernel drops it. What
- * callers give back is room again, without being counted here.
+ * and the machine. Each may be filled up to a share; page cache of files is free, as the kernel drops it.
+ * What callers give back is room again, without being counted here.
  *
  * The files that say so are read once for each STEP that is taken, and when there was no room, not again
  * before RETRY_MS.
@@ -12,11 +12,18 @@ import { readFileSync } from 'node:fs';
 
 const STEP = 2 ** 24;
 const RETRY_MS = 100;
-/** What stays free of a cgroup, and of the machine. */
-const RESERVED = 1 / 4;
+/** How much of a cgroup, and of the machine, may be in use when more is taken, in percent. */
+export const DEFAULT_FILL_SHARE = 75;
 
+let share = DEFAULT_FILL_SHARE / 100;
 let left = 0;
 let refusedAt = Number.NEGATIVE_INFINITY;
+
+/** Sets that share: 0 to 100. */
+export function fillUpTo(percent: number): void {
+  share = percent / 100;
+  left = 0;
+}
 
 /** May we be charged for `bytes` more, of STEP at most? Then they are taken. */
 export function takeRoom(bytes: number): boolean {
@@ -65,7 +72,7 @@ function roomOfGroup(folder: string): number {
   const usage = number(`${folder}/memory.current`) ?? number(`${folder}/memory.usage_in_bytes`);
   if (limit === undefined || usage === undefined) return Number.POSITIVE_INFINITY;
   const stat = read(`${folder}/memory.stat`) ?? '';
-  return limit * (1 - RESERVED) - (usage - cacheIn(stat));
+  return limit * share - (usage - cacheIn(stat));
 }
 
 /** Bytes of page cache by memory.stat, of version 1 or 2: those of the groups below, too. */
@@ -81,7 +88,7 @@ export function cacheIn(stat: string): number {
 
 function roomOfMachine(meminfo: string): number {
   const of = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(meminfo)?.[1]) * 1024;
-  const room = of('MemAvailable') - of('MemTotal') * RESERVED;
+  const room = of('MemAvailable') - of('MemTotal') * (1 - share);
   return Number.isNaN(room) ? Number.POSITIVE_INFINITY : room;
 }
 
