@@ -9,6 +9,7 @@ import { ModelCalls } from '../devices/model-calls.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
+import { notHeld } from '../linux/held-area.js';
 import { fillUpTo } from '../linux/memory-room.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import { Machine } from '../machine/machine.js';
@@ -16,6 +17,7 @@ import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { publish } from './control-socket.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
+import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
 import { Reporter } from './reporter.js';
 import { parseLink, UnixLink } from './unix-link.js';
@@ -118,6 +120,18 @@ export interface Service {
   end(): void;
 }
 
+/** Tells each time when twice as many areas of shared memory could not be held as when it told last. */
+function tellNotHeld(): void {
+  if (notHeld.areas < untold) return;
+  untold = 2 * notHeld.areas;
+  complain(
+    `memory is reached only as long as its owner has it mapped (${notHeld.areas} so far), the last of ` +
+      notHeld.reason,
+  );
+}
+
+let untold = 1;
+
 /** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
   { machine, links, standIn }: MadeMachine,
@@ -143,6 +157,7 @@ export function serveMachine(
     const more = server.attempt('the work of devices', () => machine.step()) ?? true;
     reporter?.events();
     faults.tell();
+    tellNotHeld();
     for (const link of links) link.step();
     const goesOn = server.step();
     server.wakePolls();

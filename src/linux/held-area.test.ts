@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { finish } from '../file/work.js';
 import { account, Child, PAGE } from '../testkit/child.js';
+import { notHeld } from './held-area.js';
+import { heldDescriptors } from './held-descriptors.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
 
 const READ = 1;
@@ -78,6 +80,30 @@ test("a read-only shared mapping of root's file gives no right to write it", { s
   assert.equal(held.reaches(address, PAGE, WRITE), false);
   assert.deepEqual(bytesAt(held, address), FIRST);
   held.close();
+});
+
+test('what is not held because the account has no descriptors left is counted, with the reason', async () => {
+  const child = newChild();
+  const fd = await child.memfd('held', PAGE);
+  const address = await child.call('mmap', 0, PAGE, BOTH, MAP_SHARED, fd, 0);
+  const memory: ProcessMemory = finish(processMemory(account, child.pid, address, PAGE, 0)).memory;
+  const { areas } = notHeld;
+  let taken = 0;
+  try {
+    for (;;) {
+      account.take(heldDescriptors, 1);
+      taken++;
+    }
+  } catch {
+    assert.equal(finish(memory.held(address, PAGE, BOTH)), undefined);
+  }
+  account.give(heldDescriptors, taken);
+  assert.equal(notHeld.areas, areas + 1);
+  assert.match(notHeld.reason, /^process \d+ \(node\): what the test has opened holds \d+ descriptors of /);
+  const held = finish(memory.held(address, PAGE, BOTH))!;
+  assert.equal(notHeld.areas, areas + 1);
+  held.close();
+  memory.close();
 });
 
 test('a private mapping of a file in tmpfs is not held: the file is not what the process has', async () => {

@@ -13,7 +13,7 @@
 import { type Dir, opendirSync } from 'node:fs';
 import type { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
-import { Refusal } from './errno.js';
+import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 import { FileMemory, type Payer } from './file-memory.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
@@ -33,6 +33,12 @@ const F_GETFL = 3;
 const S_IFREG = 0o100000;
 /** Descriptors of a caller that are looked at. */
 const MAX_DESCRIPTORS = 1024;
+
+/**
+ * Shared memory that was to be held, and is not because its account's part of something is used up: how many
+ * areas, which only grows, and whose the last one was, and why.
+ */
+export const notHeld = { areas: 0, reason: '' };
 
 /** The address space that the area is in. */
 interface Owner {
@@ -85,8 +91,12 @@ export class HeldArea implements Payer {
       }
     } catch (error) {
       // The process has gone, or the server has no room: then the memory is reached as long as it is there.
-      if (error instanceof Refusal) return undefined;
-      throw error;
+      if (!(error instanceof Refusal)) throw error;
+      if (error.errno === Errno.EMFILE || error.errno === Errno.ENOMEM) {
+        notHeld.areas++;
+        notHeld.reason = `${owner.description}: ${error.reason}`;
+      }
+      return undefined;
     }
   }
 
