@@ -67,6 +67,23 @@ export function integer(what: string, otherwise: number, least: number, most: nu
   };
 }
 
+/** A power of two from `least` to `most`, which are such. */
+export function powerOfTwo(what: string, otherwise: number, least: number, most: number): Option<number> {
+  const values = `a power of two from ${least} to ${most}`;
+  return {
+    what,
+    values,
+    otherwise: String(otherwise),
+    parse(text, key) {
+      if (text === undefined) return otherwise;
+      const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : 0;
+      if (value < least || value > most || !Number.isInteger(Math.log2(value)))
+        throw new Error(`${key} "${text}" is not ${values}`);
+      return value;
+    },
+  };
+}
+
 /** One of `values`. */
 export function choice<T extends string>(what: string, otherwise: T, values: readonly T[]): Option<T> {
   return {

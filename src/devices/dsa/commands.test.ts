@@ -57,8 +57,14 @@ describe('dsa: commands', () => {
       [[16, 0, DEDICATED, 31], CommandStatus.WQ_MAX_BATCH],
       [[16, 0, DEDICATED, 31 + 11 * 2 ** 5], CommandStatus.WQ_MAX_BATCH],
     ];
-    for (const [wqcfg, status] of cases) {
-      const model = createDsa(new SparseHost(), {});
+    const small: [number[], number][] = [
+      [[16, 0, DEDICATED, 16 + (4 << 5)], CommandStatus.SUCCESS],
+      [[16, 0, DEDICATED, 17 + (4 << 5)], CommandStatus.WQ_MAX_TRANSFER],
+      [[16, 0, DEDICATED, 16 + (5 << 5)], CommandStatus.WQ_MAX_BATCH],
+    ];
+    const limits = { 'max-transfer': '65536', 'max-batch': '16' };
+    for (const [wqcfg, status] of [...cases, ...small]) {
+      const model = createDsa(new SparseHost(), small.some(([each]) => each === wqcfg) ? limits : {});
       configure(model, wqcfg);
       assert.equal(command(model, Command.ENABLE_DEVICE), CommandStatus.SUCCESS);
       assert.equal(command(model, Command.ENABLE_WQ), status, JSON.stringify(wqcfg));

@@ -7,16 +7,7 @@
 import type { DmaPort } from '../device-model.js';
 import type { Registers } from '../registers.js';
 import { checkGroups } from './groups.js';
-import {
-  Command,
-  CommandStatus,
-  DeviceState,
-  MAX_BATCH_SHIFT,
-  MAX_TRANSFER_SHIFT,
-  Register,
-  type Shape,
-  WqState,
-} from './registers.js';
+import { Command, CommandStatus, DeviceState, Register, type Shape, WqState } from './registers.js';
 import type { Scheduler } from './scheduler.js';
 import type { WorkQueue } from './work-queue.js';
 
@@ -168,8 +159,9 @@ export class Commands {
     if (wq.priority === 0) return CommandStatus.WQ_PRIORITY;
     if (!wq.shared && wq.pasidEnabled && wq.privileged) return CommandStatus.WQ_PRIVILEGED;
     if (!this.#mayUsePasid(wq)) return CommandStatus.WQ_PASID;
-    if (wq.maxBatchShift === 0 || wq.maxBatchShift > MAX_BATCH_SHIFT) return CommandStatus.WQ_MAX_BATCH;
-    return wq.maxTransferShift > MAX_TRANSFER_SHIFT ? CommandStatus.WQ_MAX_TRANSFER : CommandStatus.SUCCESS;
+    const { maxBatchShift, maxTransferShift } = this.#target.shape;
+    if (wq.maxBatchShift === 0 || wq.maxBatchShift > maxBatchShift) return CommandStatus.WQ_MAX_BATCH;
+    return wq.maxTransferShift > maxTransferShift ? CommandStatus.WQ_MAX_TRANSFER : CommandStatus.SUCCESS;
   }
 
   /** A shared work queue takes the PASID of each descriptor, a dedicated one its own, or none. */

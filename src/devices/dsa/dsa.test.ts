@@ -17,7 +17,7 @@ import { checkModel } from '../check-model.js';
 import { settle } from '../fake-host.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
-import { Command, Register } from './registers.js';
+import { Command, Register, WqField } from './registers.js';
 
 describe('dsa: what a driver sees', () => {
   it('describes itself as PCI can express it', () => {
@@ -44,10 +44,26 @@ describe('dsa: what a driver sees', () => {
     assert.equal(read32(model, Register.CMDCAP), 0x1ffe);
   });
 
+  it('has transfers and batches as large as its options say, and work queues no larger ones', () => {
+    const model = createDsa(new SparseHost(), { 'max-transfer': '65536', 'max-batch': '16' });
+    const gencap = read32(model, Register.GENCAP);
+    assert.equal((gencap >>> 16) & 0x1f, 16);
+    assert.equal((gencap >>> 21) & 0xf, 4);
+    assert.equal(read32(model, Register.WQCFG + WqField.LIMITS) & 0x1ff, 16 + (4 << 5));
+    const ready = createDsa(new SparseHost(), { 'max-transfer': '65536', 'max-batch': '16', ready: '1' });
+    assert.equal(read32(ready, Register.WQCFG + WqField.LIMITS) & 0x1ff, 16 + (4 << 5));
+  });
+
   it('refuses options that it does not know, or that are out of range', () => {
     const host = new SparseHost();
     assert.throws(() => createDsa(host, { wq: '1' }), /no option "wq"/);
     assert.throws(() => createDsa(host, { wqs: '65' }), /wqs "65" is not a number from 1 to 64/);
+    for (const size of ['0', '1000', '2048', '4294967296', '0x1000', ''])
+      assert.throws(() => createDsa(host, { 'max-transfer': size }), /is not a power of two from 4096 to/);
+    assert.throws(
+      () => createDsa(host, { 'max-batch': '1' }),
+      /max-batch "1" is not a power of two from 2 to/,
+    );
     assert.throws(() => createDsa(host, { mode: 'both' }), /mode "both" is not shared or dedicated/);
   });
 

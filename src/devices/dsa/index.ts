@@ -33,10 +33,18 @@ function functionShape(options: DsaOptions): Shape {
     totalSize: options.size,
     // One for errors and commands, one for each work queue, and never fewer than the nine of real hardware.
     vectors: Math.max(9, options.wqs + 1),
+    ...limits(options),
     configurable: true,
     sharedMode: true,
     dedicatedMode: true,
     operations: SUPPORTED_OPERATIONS,
+  };
+}
+
+function limits(options: DsaOptions): Pick<Shape, 'maxTransferShift' | 'maxBatchShift'> {
+  return {
+    maxTransferShift: Math.log2(options['max-transfer']),
+    maxBatchShift: Math.log2(options['max-batch']),
   };
 }
 
@@ -49,6 +57,7 @@ function mdevSupport(options: DsaOptions): MdevSupport {
     groups: 1,
     totalSize: Math.floor(options.size / options.wqs),
     vectors: 9,
+    ...limits(options),
     configurable: false,
     sharedMode: shared,
     dedicatedMode: !shared,

@@ -1,6 +1,6 @@
 /** The options of `--device dsa`: what they are, and what is wrong with those that are given. */
 import type { DeviceOptions } from '../device-model.js';
-import { choice, flag, integer, type OptionValues, parseOptions } from '../options.js';
+import { choice, flag, integer, type OptionValues, parseOptions, powerOfTwo } from '../options.js';
 
 const MOST_DESCRIPTORS = 4096;
 
@@ -13,6 +13,8 @@ export const options = {
     'shared',
     'dedicated',
   ]),
+  'max-transfer': powerOfTwo('bytes of the largest transfer (GENCAP)', 2 ** 31, 4096, 2 ** 31),
+  'max-batch': powerOfTwo('descriptors of the largest batch (GENCAP)', 1024, 2, 1024),
   ready: flag('the device comes up with its work queues configured and enabled'),
 };
 

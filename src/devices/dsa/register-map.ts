@@ -13,8 +13,6 @@ import {
   GENCFG_WRITABLE,
   GRPCFG_STRIDE,
   GroupField,
-  MAX_BATCH_SHIFT,
-  MAX_TRANSFER_SHIFT,
   MSIXPERM_STRIDE,
   MsixPermission,
   type Preset,
@@ -36,8 +34,9 @@ export interface RegisterOwner {
   admits(wq: number, pasid: number): boolean;
 }
 
-/** What a work queue that is not preset can do: 2 MiB in a transfer, 32 descriptors in a batch. */
-const DEFAULT_LIMITS = 21 + 5 * 2 ** 5;
+/** What a work queue that is not preset can do at most: 2 MiB in a transfer, 32 descriptors in a batch. */
+const USUAL_TRANSFER_SHIFT = 21;
+const USUAL_BATCH_SHIFT = 5;
 
 interface Context {
   readonly shape: Shape;
@@ -63,7 +62,7 @@ export function createRegisters(shape: Shape, preset: Preset, owner: RegisterOwn
 function capabilities(shape: Shape): RegisterDescription[] {
   const ro = { width: 8, access: 'ro' } as const;
   // Block on fault, overlapping copy, both kinds of cache control, the command capabilities register.
-  const general = 0x1f + MAX_TRANSFER_SHIFT * 2 ** 16 + MAX_BATCH_SHIFT * 2 ** 21;
+  const general = 0x1f + shape.maxTransferShift * 2 ** 16 + shape.maxBatchShift * 2 ** 21;
   // WQCFG entries of 64 bytes; priority and operation configuration per work queue.
   const modes = (shape.sharedMode ? 2 ** 16 : 0) + (shape.dedicatedMode ? 2 ** 17 : 0);
   const wqs = pair(shape.totalSize + shape.wqs * 2 ** 16 + 2 ** 24, modes + 2 ** 19 + 2 ** 22);
@@ -164,14 +163,17 @@ function wqConfiguration({ shape, preset, owner, registers }: Context): Register
 
 /** How a work queue comes out of a reset: disabled; what it may do is as preset, or what is usual. */
 function wqReset(shape: Shape, { configured, shared }: Preset) {
-  if (!configured) return { size: 0, threshold: 0, mode: 0, limits: DEFAULT_LIMITS };
+  const limits = (transfer: number, batch: number) =>
+    Math.min(transfer, shape.maxTransferShift) + Math.min(batch, shape.maxBatchShift) * 2 ** 5;
+  if (!configured)
+    return { size: 0, threshold: 0, mode: 0, limits: limits(USUAL_TRANSFER_SHIFT, USUAL_BATCH_SHIFT) };
   const size = Math.floor(shape.totalSize / shape.wqs);
   const mode = shared ? WqMode.PASID_ENABLE : WqMode.DEDICATED;
   return {
     size,
     threshold: shared ? size : 0,
     mode: mode + WqMode.BLOCK_ON_FAULT + WqMode.LOWEST_PRIORITY,
-    limits: MAX_TRANSFER_SHIFT + MAX_BATCH_SHIFT * 2 ** 5,
+    limits: limits(shape.maxTransferShift, shape.maxBatchShift),
   };
 }
 

@@ -114,10 +114,6 @@ export const CommandStatus = {
   WQ_NOT_ENABLED: 0x32,
 } as const;
 
-/** log2 of the largest transfer (2 GiB) and of the largest batch (1024 descriptors) of the device. */
-export const MAX_TRANSFER_SHIFT = 31;
-export const MAX_BATCH_SHIFT = 10;
-
 /**
  * How many of everything a device has, and whether its program may configure it (GENCAP.Configuration
  * Support).
@@ -128,6 +124,9 @@ export interface Shape {
   readonly groups: number;
   /** Descriptors of all work queues together. */
   readonly totalSize: number;
+  /** log2 of the largest transfer, in bytes, and of the largest batch, in descriptors. */
+  readonly maxTransferShift: number;
+  readonly maxBatchShift: number;
   /** MSI-X vectors; vector 0 is for errors and commands. */
   readonly vectors: number;
   readonly configurable: boolean;

@@ -6,7 +6,7 @@ import { hex } from '../../linux/errno.js';
 import { RECORD_SIZE, Written } from './completion.js';
 import { type Descriptor, Status } from './descriptor.js';
 import type { WqLimits } from './descriptor-check.js';
-import { CommandStatus, MAX_BATCH_SHIFT, MAX_TRANSFER_SHIFT } from './registers.js';
+import { CommandStatus } from './registers.js';
 import type { Task } from './task.js';
 import type { WorkQueue } from './work-queue.js';
 
@@ -70,8 +70,10 @@ const commandComplaints: Readonly<Record<number, string>> = {
   [CommandStatus.WQ_PRIORITY]: 'the priority of the work queue is 0',
   [CommandStatus.WQ_PASID]:
     'a shared work queue needs PASIDs enabled, a dedicated one a PASID that it may use',
-  [CommandStatus.WQ_MAX_BATCH]: `the maximum batch of the work queue is not 2^1 to 2^${MAX_BATCH_SHIFT}`,
-  [CommandStatus.WQ_MAX_TRANSFER]: `the maximum transfer of the work queue is above 2^${MAX_TRANSFER_SHIFT}`,
+  [CommandStatus.WQ_MAX_BATCH]:
+    'the maximum batch of the work queue is 1, or above that of the device (GENCAP)',
+  [CommandStatus.WQ_MAX_TRANSFER]:
+    'the maximum transfer of the work queue is above that of the device (GENCAP)',
   [CommandStatus.WQ_PRIVILEGED]: 'a dedicated work queue with a PASID is privileged',
   [CommandStatus.DISABLE_NOT_ENABLED]: 'the device is not enabled',
   [CommandStatus.WQ_NOT_ENABLED]: 'a work queue that it names is not enabled',
