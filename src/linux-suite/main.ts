@@ -1,66 +1,26 @@
 /**
- * `npm run test:linux [-- VERSION...]`: Linux's own suites for iommufd, of kernels 6.12 and 7.3, under
- * `ioasid run --iommu-test`. Prints what passed by fixture and why the rest did not; its exit status is 0
- * when every failure has a known reason.
+ * `npm run test:linux [-- [--full] SUITE...]`: Linux's own suites for iommufd, of kernels 6.12 and 7.3, under
+ * `ioasid run --iommu-test`, and for VFIO, of kernel 7.3 (`vfio`). Prints what passed and why the rest did
+ * not; its exit status is 0 when every failure has a known reason. `--full` adds what takes minutes: the
+ * copies of a dsa with the limits of real hardware.
  *
  * With `--stub` they run against a device file that answers 0 to everything, and which cases that passes is
  * recorded.
  */
-import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parseTap, plannedCases, type Result, reasons, stubFile, stubPasses, table } from './results.js';
+import { runProgram } from './run-program.js';
 import { type KernelVersion, kernelVersions, prepareSuite } from './suite.js';
+import { runVfioSuite } from './vfio.js';
 
-/** For all cases; the suite itself stops each after 30 s. */
-const LIMIT = 400_000;
 const HUGE_PAGES = '/proc/sys/vm/nr_hugepages';
 /** 2 MiB each: what the largest case maps, 128 MiB, and a rest. */
 const HUGE_PAGES_NEEDED = 80;
 
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const stub = fileURLToPath(new URL('./stub.js', import.meta.url));
-
-/**
- * The suite's calls go back and forth between it and the server: on one CPU each is a switch, on two a
- * wake-up, which takes several times as long.
- */
-function onOneCpu(command: readonly string[]): string[] {
-  const cpu = /^Cpus_allowed_list:.*?(\d+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))![1]!;
-  return ['taskset', '-c', cpu, process.execPath, ...command];
-}
-
-/** What a program has said, and how long it took to say it. */
-interface Said {
-  readonly text: string;
-  /** The longest time between two cases' ends, in seconds, and the case that ended then. */
-  readonly slowest: { readonly seconds: number; readonly line: string };
-}
-
-/** Runs `command`, with everything it starts, for no longer than the limit. */
-function output(command: readonly string[], log: number): Promise<Said> {
-  return new Promise((resolve) => {
-    const [file, ...args] = onOneCpu(command);
-    const child = spawn(file!, args, { stdio: ['ignore', 'pipe', log], detached: true });
-    let text = '';
-    let slowest = { seconds: 0, line: '' };
-    let before = Date.now();
-    const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), LIMIT);
-    createInterface(child.stdout!).on('line', (line) => {
-      text += `${line}\n`;
-      if (!/^(not )?ok /.test(line)) return;
-      const seconds = (Date.now() - before) / 1000;
-      if (seconds > slowest.seconds) slowest = { seconds, line };
-      before = Date.now();
-    });
-    child.on('close', () => {
-      clearTimeout(timer);
-      resolve({ text, slowest });
-    });
-  });
-}
 
 function hugePages(): number {
   return Number(readFileSync(HUGE_PAGES, 'latin1'));
@@ -119,7 +79,7 @@ async function runSuite(kernel: KernelVersion, stubbed: boolean): Promise<boolea
   // What the suite says of its failures.
   const log = openSync(`${program}.log`, 'w');
   const command = stubbed ? [stub, program] : [ioasid, 'run', '--iommu-test', '--', program];
-  const { text, slowest } = await output(command, log);
+  const { text, slowest } = await runProgram(command, log);
   const results = parseTap(text);
   closeSync(log);
   const sound = !readFileSync(`${program}.log`, 'latin1').includes('BrokenInvariant');
@@ -132,15 +92,16 @@ async function runSuite(kernel: KernelVersion, stubbed: boolean): Promise<boolea
 }
 
 const { values, positionals } = parseArgs({
-  options: { stub: { type: 'boolean', default: false } },
+  options: { stub: { type: 'boolean', default: false }, full: { type: 'boolean', default: false } },
   allowPositionals: true,
 });
-const chosen = kernelVersions.filter((version) => positionals.length === 0 || positionals.includes(version));
+const chooses = (suite: string) => positionals.length === 0 || positionals.includes(suite);
 const giveBack = reserveHugePages();
 try {
-  for (const kernel of chosen) {
+  for (const kernel of kernelVersions.filter(chooses)) {
     if (!(await runSuite(kernel, values.stub))) process.exitCode = 1;
   }
+  if (chooses('vfio') && !values.stub && !(await runVfioSuite(ioasid, values.full))) process.exitCode = 1;
 } finally {
   giveBack();
 }

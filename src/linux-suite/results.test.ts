@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseTap, plannedCases, reasons, stubPasses, table } from './results.js';
+import { parseTap, plannedCases, reasons, stubPasses, table, vfioReason } from './results.js';
 
 const output = `TAP version 13
 1..4
@@ -39,4 +39,11 @@ test('a case that a stub passes too is not counted as passed', () => {
 test('a lack of huge pages excuses nothing where there are some', () => {
   assert.equal(reasons('6.12', true)('vfio_compat_mock_domain.Ver1v2.huge_map'), undefined);
   assert.match(reasons('6.12', false)('vfio_compat_mock_domain.Ver1v2.huge_map') ?? '', /MAP_HUGETLB/);
+});
+
+test('what fails with one device by its speed is no excuse for another', () => {
+  const storm = 'vfio_pci_driver_test.iommufd.memcpy_storm';
+  assert.match(vfioReason('dsa', storm) ?? '', /60 s/);
+  assert.equal(vfioReason('dsa,max-transfer=2097152,max-batch=32', storm), undefined);
+  assert.equal(vfioReason('dsa', 'vfio_pci_driver_test.iommufd.memcpy_success'), undefined);
 });

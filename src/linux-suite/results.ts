@@ -48,6 +48,13 @@ interface ReasonEntry {
   readonly reason: string;
 }
 
+/** An entry of vfio-reasons.json. */
+interface VfioReason {
+  readonly device: string;
+  readonly cases: string;
+  readonly reason: string;
+}
+
 /**
  * Why a case of kernel `version`'s suite cannot pass here, as far as that is known: the first pattern that
  * its name matches says it. `hugePages`: there are some.
@@ -60,6 +67,16 @@ export function reasons(version: string, hugePages: boolean): (name: string) => 
     )
     .map(({ cases, reason }) => ({ pattern: new RegExp(`^(${cases})$`), reason }));
   return (name) => patterns.find(({ pattern }) => pattern.test(name))?.reason;
+}
+
+/**
+ * Why a case of the suite for VFIO, or a program of it, cannot pass with a device; undefined when nobody
+ * knows.
+ */
+export function vfioReason(device: string, name: string): string | undefined {
+  const list = JSON.parse(readFileSync(data('vfio-reasons.json'), 'utf8')) as VfioReason[];
+  const whole = (pattern: string) => new RegExp(`^(${pattern})$`);
+  return list.find((each) => whole(each.device).test(device) && whole(each.cases).test(name))?.reason;
 }
 
 /** The table of outcomes by fixture (and variant), with a line of sums. */
