@@ -8,7 +8,7 @@ import { describe, it } from 'node:test';
 import { missingCompiler, testProgram } from '../testkit/c-program.js';
 import { bin, ioasid, runner, shell } from '../testkit/processes.js';
 
-const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices';
+const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices /sys/module';
 
 /** How the program is linked, and what its container is. */
 const programs = [
@@ -71,6 +71,13 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
       '0x00ff00\n0x1234\n0x11e8\n0x1af4\n0x1100\n0x10\nvfio0\n' +
         '0x0000010000000000 0x00000100000fffff 0x0000000000040200\n 34 12 e8 11\n',
     );
+  });
+
+  it('has the modules of VFIO, beside those that there are', () => {
+    const modules = 'vfio vfio_iommu_type1 vfio_pci';
+    const old = shell('cd /sys/module && ls -d * | grep -v vfio').stdout;
+    assert.equal(inside(`cd /sys/module && ls -d ${modules}`), `${modules.split(' ').join('\n')}\n`);
+    assert.equal(inside('cd /sys/module && ls -d * | grep -v vfio'), old);
   });
 
   it('has the functions of the inner run only, in a run inside a run', () => {

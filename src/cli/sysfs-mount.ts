@@ -23,7 +23,7 @@ import type { SysfsEntry } from './launch-plan.js';
 
 const TMPFS_MAGIC = 0x01021994;
 
-const folders = ['kernel/iommu_groups', 'bus/pci/devices'];
+const folders = ['kernel/iommu_groups', 'bus/pci/devices', 'module'];
 
 /** Shows `entries` in this process's mount namespace. */
 export function showSysfs(entries: readonly SysfsEntry[]): void {

@@ -1,6 +1,6 @@
 /**
  * What programs look up in /sys before they open a device: which IOMMU group a PCI function is in, what it
- * is, and which VFIO file it has.
+ * is, which VFIO file it has, and whether the kernel has VFIO at all.
  *
  * It is a picture, taken once: files hold what sysfs of a real machine would say of a function that is bound
  * to vfio-pci and not open. Nothing in it gives access to anything; the launcher shows it to the command only
@@ -8,6 +8,7 @@
  */
 import { CONFIG_REGION, ROM_REGION } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
+import { DMA_ENTRY_LIMIT } from '../vfio/type1-container.js';
 import type { SysfsEntry } from './launch-plan.js';
 
 /** From <linux/ioport.h>. */
@@ -26,10 +27,18 @@ const SPAN = 2 ** 40;
 
 const hex = (value: number, digits: number) => `0x${value.toString(16).padStart(digits, '0')}`;
 
+/** The kernel's modules of VFIO, with those of their parameters that programs go by. */
+const modules: readonly SysfsEntry[] = [
+  { path: 'module/vfio/parameters/enable_unsafe_noiommu_mode', content: 'N\n' },
+  { path: 'module/vfio_pci/parameters/nointxmask', content: 'N\n' },
+  { path: 'module/vfio_iommu_type1/parameters/dma_entry_limit', content: `${DMA_ENTRY_LIMIT}\n` },
+];
+
 /** The entries of all `groups` of PCI functions. */
 export function sysfsEntries(groups: readonly VfioGroup[]): SysfsEntry[] {
   const functions = groups.filter(({ device }) => !device.life.mediated);
-  return functions.flatMap((group) => [...groupEntries(group), ...functionEntries(group)]);
+  if (functions.length === 0) return [];
+  return [...modules, ...functions.flatMap((group) => [...groupEntries(group), ...functionEntries(group)])];
 }
 
 function groupEntries({ number, device }: VfioGroup): SysfsEntry[] {
