@@ -60,6 +60,8 @@ interface Moved {
 }
 
 interface Known {
+  /** Of the file that it was read of. */
+  readonly device: number;
   readonly bytes: Uint8Array;
   readonly instruction: Instruction;
 }
@@ -96,7 +98,7 @@ export class MappedAccess {
       this.#attempt(tid, process, target, fault, () => {
         const at = hex(this.#registers.wide(Word.RIP));
         const instruction =
-          this.#instruction() ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
+          this.#instruction(tid, process) ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
         this.#perform(tid, process, instruction, target, address);
       });
   }
@@ -104,7 +106,7 @@ export class MappedAccess {
   /** Thread `tid` has stopped for SIGILL: MOVDIR64B or ENQCMD on a processor that has none. */
   illegal(tid: number, process: TracedProcess, fault: StoppingSignal): void {
     this.#caller.begin(tid, process.account);
-    const instruction = this.#registers.load(tid) ? this.#readable() : undefined;
+    const instruction = this.#registers.load(tid) ? this.#readable(tid, process) : undefined;
     const target =
       instruction?.kind === 'store64'
         ? this.#targetAt(tid, process, this.#registers.wide(instruction.target))
@@ -159,25 +161,25 @@ export class MappedAccess {
    * The instruction that the thread, whose registers are loaded, has stopped at; undefined when it is not
    * known. @throws Refusal EFAULT, ESRCH.
    */
-  #instruction(): Instruction | undefined {
+  #instruction(tid: number, process: TracedProcess): Instruction | undefined {
     if ((this.#registers.words[Word.CS]! & 0xffff) !== CODE_64) return undefined;
     const at = this.#registers.wide(Word.RIP);
-    const length = this.#readCode(at);
     const known = this.#known.get(at);
-    const isSame = (byte: number, i: number) => i < length && byte === this.#code[i];
-    if (known?.bytes.every(isSame)) return known.instruction;
+    if (known !== undefined && process.has(tid, at, known.bytes, known.device)) return known.instruction;
+    const device = process.deviceAt(tid, at) ?? refuse('EFAULT', `nothing is mapped at ${hex(at)}`);
+    const length = this.#readCode(at);
     const instruction = decode(this.#code.slice(0, length));
     // Of what is none, nobody knows how many bytes make it so.
     if (instruction === undefined) return undefined;
     if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-    this.#known.set(at, { bytes: this.#code.slice(0, instruction.length), instruction });
+    this.#known.set(at, { device, bytes: this.#code.slice(0, instruction.length), instruction });
     return instruction;
   }
 
   /** The same; undefined, too, when its memory cannot be read. */
-  #readable(): Instruction | undefined {
+  #readable(tid: number, process: TracedProcess): Instruction | undefined {
     try {
-      return this.#instruction();
+      return this.#instruction(tid, process);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return undefined;

@@ -13,7 +13,7 @@ import { vdsoAddress } from '../linux/aux-vector.js';
 import { refuse } from '../linux/errno.js';
 import { addressOf, libc } from '../linux/ffi.js';
 import { injectedCall } from '../linux/injected-call.js';
-import { type MappedByte, mappedByte } from '../linux/process-areas.js';
+import { deviceAt, type MappedByte, mappedByte } from '../linux/process-areas.js';
 import { SignalState } from './signal-state.js';
 
 const PAGE = 4096;
@@ -27,9 +27,12 @@ const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const VDSO_BYTES = PAGE;
 
-/** Of all processes, the one that is looked at (/proc/PID): however many there are, it is two descriptors. */
-let looking: { readonly process: TracedProcess; readonly maps: number; readonly stat: number } | undefined;
+/** Of all processes, the one that is looked at (/proc/PID): however many, it is three descriptors. */
+let looking:
+  | { readonly process: TracedProcess; readonly maps: number; readonly stat: number; readonly mem: number }
+  | undefined;
 const stat = new Uint8Array(512);
+const found = new Uint8Array(128);
 /** Of the fields of /proc/PID/stat behind the name, that of ignored signals; the next has handled ones. */
 const IGNORED_FIELD = 31;
 const [PARENTHESIS, SPACE, ZERO] = [0x29, 0x20, 0x30];
@@ -53,8 +56,7 @@ export class TracedProcess {
 
   close(): void {
     if (looking?.process !== this) return;
-    closeSync(looking.maps);
-    closeSync(looking.stat);
+    for (const fd of [looking.maps, looking.stat, looking.mem]) closeSync(fd);
     looking = undefined;
   }
 
@@ -65,6 +67,23 @@ export class TracedProcess {
   mapped(tid: number, address: number): MappedByte | undefined {
     const maps = this.#look(tid)?.maps;
     return maps === undefined ? undefined : mappedByte(maps, address);
+  }
+
+  /** As `deviceAt`, of process-areas.ts. */
+  deviceAt(tid: number, address: number): number | undefined {
+    const maps = this.#look(tid)?.maps;
+    return maps === undefined ? undefined : deviceAt(maps, address);
+  }
+
+  /**
+   * Does it have `bytes` at `address`, in a mapping of a file on `device`? Its memory stays its own while it
+   * is traced: the program that it becomes is another process here.
+   */
+  has(tid: number, address: number, bytes: Uint8Array, device: number): boolean {
+    const mem = this.#look(tid)?.mem;
+    if (mem === undefined || this.deviceAt(tid, address) !== device) return false;
+    const read = libc().pread(mem, addressOf(found), bytes.length, address);
+    return read === bytes.length && bytes.every((byte, i) => byte === found[i]);
   }
 
   /** Does it handle `signal`, or ignore it? As it has it from the kernel. undefined: it is gone. */
@@ -81,9 +100,10 @@ export class TracedProcess {
   #look(tid: number): typeof looking {
     if (looking?.process === this) return looking;
     looking?.process.close();
-    const [maps, stat] = ['maps', 'stat'].map((name) => libc().open(`/proc/${tid}/${name}`, O_CLOEXEC, 0));
-    if (maps! >= 0 && stat! >= 0) looking = { process: this, maps: maps!, stat: stat! };
-    else for (const fd of [maps!, stat!]) if (fd >= 0) closeSync(fd);
+    const open = (name: string) => libc().open(`/proc/${tid}/${name}`, O_CLOEXEC, 0);
+    const [maps, stat, mem] = [open('maps'), open('stat'), open('mem')];
+    if (maps >= 0 && stat >= 0 && mem >= 0) looking = { process: this, maps, stat, mem };
+    else for (const fd of [maps, stat, mem]) if (fd >= 0) closeSync(fd);
     return looking;
   }
 
