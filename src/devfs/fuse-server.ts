@@ -25,7 +25,7 @@ import { DeviceTree, type TreeEntry } from './device-tree.js';
 import { type CallRecord, FileRequests, type Ongoing } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
-import { Request } from './fuse-wire.js';
+import { Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
 import { MappedAccess, type Tell } from './mapped-access.js';
 import { NameRequests } from './name-requests.js';
@@ -203,6 +203,7 @@ export class FuseServer {
       this.#openers,
       {
         onCall: this.#onCall,
+        serving: (tid) => this.#standIn?.serves(tid === 0 ? 0 : Opcode.IOCTL, tid),
         failed: (error, what) => this.#log(error, what),
       },
       this.tracer,
@@ -249,7 +250,7 @@ export class FuseServer {
 
   /** Most are done in their first slice. */
   #goOn(ongoing: Ongoing): void {
-    const { requestBytes } = this.#channel;
+    const { request, requestBytes } = this.#channel;
     let result = slice(ongoing.work);
     if (result !== undefined) {
       ongoing.answer(result.value);
@@ -258,6 +259,7 @@ export class FuseServer {
     let bytes = requestBytes.slice(0, ongoing.bytes);
     this.#turns.goOn(ongoing.objects, () => {
       requestBytes.set(bytes);
+      this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
       ongoing.resume();
       try {
         result = slice(ongoing.work);
@@ -267,6 +269,8 @@ export class FuseServer {
       } catch (error) {
         this.#fail(error);
         return true;
+      } finally {
+        this.#standIn?.serves(0, 0);
       }
     });
   }

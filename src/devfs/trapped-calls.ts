@@ -58,6 +58,8 @@ interface Pending {
 export interface TrapReports {
   /** Is told of every call on a device file, after it. */
   readonly onCall: ((record: CallRecord) => void) | undefined;
+  /** Is told whose ioctl is being served, by thread; 0: nobody's any more. */
+  serving(tid: number): void;
   /** Is told of what a handler throws that is no Refusal. */
   failed(error: unknown, what: string): void;
 }
@@ -136,7 +138,7 @@ export class TrappedCalls implements LoopSource {
       else if (error instanceof Claimed) this.#turns.wait(error.objects, () => this.#advance(pending));
       else throw error;
     } finally {
-      this.#current = undefined;
+      this.#leave();
     }
   }
 
@@ -157,10 +159,17 @@ export class TrappedCalls implements LoopSource {
   #begin(pending: Pending): void {
     const { call } = pending;
     this.#current = pending;
+    this.#reports.serving(isMapping(call) ? 0 : call.tid);
     this.#caller.begin(call.tid, pending.account, {
       confirm: () => this.#confirm(call),
       install: (file) => this.#install(pending, file),
     });
+  }
+
+  /** No call is being served. */
+  #leave(): void {
+    this.#current = undefined;
+    this.#reports.serving(0);
   }
 
   #pass(call: TrappedCall): void {
@@ -244,7 +253,7 @@ export class TrappedCalls implements LoopSource {
         this.#fail(pending, opened, error);
         return true;
       } finally {
-        this.#current = undefined;
+        this.#leave();
       }
     };
     if (!proceed()) this.#turns.goOn(objects, proceed);
