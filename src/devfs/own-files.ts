@@ -122,7 +122,7 @@ export class OwnFiles {
 
   /** Is it a thread of ours that calls? */
   calls(tid: number): boolean {
-    return this.#threads.some((thread) => thread.tid === tid);
+    return this.#threads.some((thread) => thread.tid === tid && !thread.gone);
   }
 
   /**

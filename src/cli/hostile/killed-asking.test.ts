@@ -13,7 +13,7 @@ import { missingCompiler, testProgram } from '../../testkit/c-program.js';
 import { lives, Scene } from '../../testkit/kill-scene.js';
 import { mounter } from '../../testkit/processes.js';
 
-const KILLS = Number(process.env.IOASID_KILLS ?? 12);
+const KILLS = 8;
 const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 5);
 /** ioctl and close (asm/unistd.h). */
 const numbers = process.arch === 'x64' ? { ioctl: 16, close: 3 } : { ioctl: 29, close: 57 };
