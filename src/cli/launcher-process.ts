@@ -12,7 +12,7 @@ import { socketPair } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
 import { RAISED_BY_ACCESSES, whyNotTraceable } from '../linux/ptrace.js';
-import { ioctlRule, sharedMappingRule, signalActionRule } from '../linux/seccomp.js';
+import { emptyReadRule, ioctlRule, sharedMappingRule, signalActionRule } from '../linux/seccomp.js';
 import { spawn } from '../linux/spawn.js';
 import { Change, WaitStates } from '../linux/wait-states.js';
 import type {
@@ -105,6 +105,7 @@ export class LauncherProcess {
     const command = [process.execPath, script, String(control), mode, String(process.pid)];
     const rules = [
       ioctlRule([...trapped, JOIN]),
+      emptyReadRule(),
       ...(whyNotTraceable() === undefined ? [sharedMappingRule(), signalActionRule(RAISED_BY_ACCESSES)] : []),
     ];
     const argv = unshareCommand(mode, [...command, JSON.stringify(rules)]);

@@ -1,6 +1,6 @@
 /**
- * TrappedCalls: the ioctls that return a new descriptor (uapi/new-fd.ts), which reach us through seccomp and
- * not through FUSE.
+ * TrappedCalls: calls that reach us through seccomp because FUSE cannot serve them. They are the ioctls that
+ * return a new descriptor (uapi/new-fd.ts), shared mappings, and reads of no bytes.
  *
  * The filter knows numbers only. So each call is first found out to be on a file of ours; all others go on to
  * the kernel untouched, or to a server inside ours. Ours are served as FileRequests would, with a caller that
@@ -22,7 +22,7 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { JOIN } from '../linux/nested-trap.js';
 import { userOfThread } from '../linux/proc.js';
-import { descriptorOf, isMapping, isSignalAction } from '../linux/seccomp.js';
+import { descriptorOf, isEmptyRead, isIoctl, isMapping, isSignalAction } from '../linux/seccomp.js';
 import type { TrappedCall } from '../linux/trapped-call.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
@@ -106,7 +106,7 @@ export class TrappedCalls implements LoopSource {
     if (state !== 'pending') return state !== 'ended';
     const call = this.#listener.receive();
     if (call !== undefined && isSignalAction(call)) this.#setAction(call);
-    else if (call !== undefined && !isMapping(call) && call.ints[1] === JOIN) this.#nested.join(call);
+    else if (call !== undefined && isIoctl(call) && call.ints[1] === JOIN) this.#nested.join(call);
     else if (call !== undefined) {
       this.#advance({
         call,
@@ -145,11 +145,12 @@ export class TrappedCalls implements LoopSource {
   /** The call is on a file of ours. */
   #ours(pending: Pending, opened: Opened): void {
     const { ints, args } = pending.call;
-    const uses = usedBy(opened.file, 'ioctl');
+    const uses = usedBy(opened.file, isEmptyRead(pending.call) ? 'read' : 'ioctl');
     pending.account = opened.account;
     this.#begin(pending);
     if (this.#turns.claimed(uses)) this.#turns.wait(uses, () => this.#advance(pending));
     else if (isMapping(pending.call)) this.#map(pending, opened);
+    else if (isEmptyRead(pending.call)) this.#readNothing(pending, opened);
     else if (pending.prepared || !returnsNewFd(this.#caller, ints[1]!, args[2]!))
       this.#serve(pending, opened);
     else this.#prepare(pending, opened);
@@ -176,12 +177,22 @@ export class TrappedCalls implements LoopSource {
     if (!this.#nested.handOn(call)) this.#listener.pass(call.id);
   }
 
+  /** Where in the file says nothing: no file of ours has another answer to that elsewhere. */
+  #readNothing(pending: Pending, opened: Opened): void {
+    try {
+      this.#answer(pending, opened, opened.file.read(this.#caller, 0, NO_DATA));
+    } catch (error) {
+      this.#fail(pending, opened, error);
+    }
+  }
+
   /**
    * The open file that the call is on; undefined when it is none of ours, or out of our reach, or nobody
    * waits any more.
    */
   #target({ call }: Pending): Opened | undefined {
-    if (call.tid === 0) return undefined;
+    // Of the count of a read the filter has seen the low half.
+    if (call.tid === 0 || !(isIoctl(call) || isMapping(call) || isEmptyRead(call))) return undefined;
     try {
       const opened = this.#opened(call.tid, descriptorOf(call));
       this.#confirm(call);
@@ -261,21 +272,19 @@ export class TrappedCalls implements LoopSource {
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {
     const refusal = error instanceof Refusal ? error : undefined;
-    if (refusal === undefined) this.#reports.failed(error, `ioctl on ${opened.inode.path}`);
+    if (refusal === undefined) this.#reports.failed(error, `a trapped call on ${opened.inode.path}`);
     const reason = refusal?.reason ?? 'an error inside ioasid';
     this.#answer(pending, opened, -(refusal?.errno ?? Errno.EIO), reason);
   }
 
   #answer(pending: Pending, opened: Opened, result: number, reason?: string): void {
-    const { id, tid, ints } = pending.call;
-    const record = {
-      call: 'ioctl',
-      path: opened.inode.path,
-      tid,
-      handle: opened.handle,
-      argument: ints[1]!,
-      result,
-    } as const;
+    const { call } = pending;
+    const { id, tid } = call;
+    const { handle, inode } = opened;
+    const what = isEmptyRead(call)
+      ? ({ call: 'read', argument: 0 } as const)
+      : ({ call: 'ioctl', argument: call.ints[1]! } as const);
+    const record = { ...what, path: inode.path, tid, handle, result };
     this.#reports.onCall?.(reason === undefined ? record : { ...record, reason });
     this.#end(pending, () => this.#listener.answer(id, result));
   }

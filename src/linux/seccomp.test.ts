@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ioctlRule, sharedMappingRule, signalActionRule, TRACERS_CALL, trapFilter } from './seccomp.js';
+import {
+  emptyReadRule,
+  ioctlRule,
+  sharedMappingRule,
+  signalActionRule,
+  TRACERS_CALL,
+  trapFilter,
+} from './seccomp.js';
 
-const X86_64 = { name: 'x64', arch: 0xc000003e, ioctl: 16, mmap: 9, sigaction: 13 };
-const AARCH64 = { name: 'arm64', arch: 0xc00000b7, ioctl: 29, mmap: 222, sigaction: 134 };
+const X86_64 = { name: 'x64', arch: 0xc000003e, ioctl: 16, mmap: 9, read: 0, sigaction: 13 };
+const AARCH64 = { name: 'arm64', arch: 0xc00000b7, ioctl: 29, mmap: 222, read: 63, sigaction: 134 };
 const I386 = 0x40000003;
 const X32_BIT = 0x40000000;
 const ALLOW = 0x7fff0000;
@@ -19,6 +26,7 @@ function run(
     command?: number;
     above?: number;
     fd?: number;
+    count?: number;
     flags?: number;
     fifth?: number;
   },
@@ -30,6 +38,7 @@ function run(
   data.setUint32(16, call.fd ?? 3, true);
   data.setUint32(24, call.command ?? 0, true);
   data.setUint32(28, call.above ?? 0, true);
+  data.setUint32(32, call.count ?? 1, true);
   data.setUint32(40, call.flags ?? 0, true);
   data.setUint32(48, call.fifth ?? 0, true);
   let accumulator = 0;
@@ -58,6 +67,7 @@ for (const machine of [X86_64, AARCH64]) {
     ioctlRule(commands, machine.name),
     sharedMappingRule(machine.name),
     signalActionRule([4, 7], machine.name),
+    emptyReadRule(machine.name),
   ];
   const filter = trapFilter(machine.arch, rules);
   const call = { arch: machine.arch, nr: machine.ioctl };
@@ -84,6 +94,12 @@ for (const machine of [X86_64, AARCH64]) {
       assert.equal(run(filter, { ...action, fd: signal }), signal === 4 || signal === 7 ? NOTIFY : ALLOW);
       assert.equal(run(filter, { ...action, fd: signal, fifth: TRACERS_CALL }), ALLOW);
     }
+  });
+
+  test(`on ${machine.name} the filter traps reads of no bytes, no others`, () => {
+    const read = { arch: machine.arch, nr: machine.read };
+    assert.equal(run(filter, { ...read, count: 0 }), NOTIFY);
+    for (const count of [1, 4096, 0xffffffff]) assert.equal(run(filter, { ...read, count }), ALLOW);
   });
 
   test(`on ${machine.name} every other call passes, of other architectures too`, () => {

@@ -32,10 +32,10 @@ const DATA_ARGUMENTS = 16;
 
 /** AUDIT_ARCH_*, and the numbers of system calls. */
 const machines: Partial<Record<string, Machine>> = {
-  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, sigaction: 13, seccomp: 317 },
-  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, sigaction: 134, seccomp: 277 },
+  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, read: 0, sigaction: 13, seccomp: 317 },
+  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, read: 63, sigaction: 134, seccomp: 277 },
 };
-type Machine = Readonly<Record<'arch' | 'ioctl' | 'mmap' | 'sigaction' | 'seccomp', number>>;
+type Machine = Readonly<Record<'arch' | 'ioctl' | 'mmap' | 'read' | 'sigaction' | 'seccomp', number>>;
 
 /** The calls of number `nr` are trapped whose argument has one of `values` in the bits of `mask`. */
 export interface TrapRule {
@@ -74,6 +74,21 @@ export function signalActionRule(signals: readonly number[], arch: string = proc
 /** Is the call one of rt_sigaction(2)? */
 export function isSignalAction({ nr }: TrappedCall): boolean {
   return nr === machines[process.arch]?.sigaction;
+}
+
+/** Reads of no bytes, which a FUSE server is not asked. */
+export function emptyReadRule(arch: string = process.arch): TrapRule {
+  return { nr: machines[arch]?.read ?? -1, argument: 2, values: [0] };
+}
+
+/** Is the call one of ioctl(2)? */
+export function isIoctl({ nr }: TrappedCall): boolean {
+  return nr === machines[process.arch]?.ioctl;
+}
+
+/** Is it one of read(2), and for no bytes? The filter has seen the low half of its count. */
+export function isEmptyRead({ nr, args }: TrappedCall): boolean {
+  return nr === machines[process.arch]?.read && args[2] === 0;
 }
 
 /** Is the call one of mmap(2)? */

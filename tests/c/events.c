@@ -121,10 +121,12 @@ static void reads(void)
 	CHECK(read(queue, faults, sizeof(faults)) == 0);
 	CHECK(fcntl(queue, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
 	CHECK(read(queue, faults, sizeof(faults)) == 0);
+	CHECK(read(queue, faults, 0) == 0);
 	trigger(0x1000);
 	trigger(0x200002000);
 	trigger(0x3000);
 	CHECK(read(queue, faults, 39) == -1 && errno == ESPIPE);
+	CHECK(read(queue, nothing, 0) == -1 && errno == EINVAL);
 	CHECK(pread(queue, faults, sizeof(faults), 0) == -1 && errno == ESPIPE);
 	CHECK(lseek(queue, 0, SEEK_SET) == -1 && errno == ESPIPE);
 	CHECK(read(queue, nothing, sizeof(faults)) == -1 && errno == EFAULT);
