@@ -82,7 +82,10 @@ describe('checkModel refuses', () => {
       /^PASIDs and page requests are of PCI Express/,
     );
     assert.match(withPci({ conventional: true, pageRequests: true }), /device is of conventional PCI$/);
-    assert.equal(withPci({ conventional: true }), 'accepted');
+    for (const conventional of [true, 'strict'])
+      assert.equal(withPci({ conventional }), 'accepted', `${conventional}`);
+    assert.match(withPci({ conventional: 'strict', pasidBits: 20 }), /device is of conventional PCI$/);
+    assert.match(withPci({ conventional: 'always' }), /^pci.conventional is "always"/);
     assert.equal(withPci({ intx: 1 }), 'pci.intx is 0x1, not true or false');
     assert.equal(withPci({ msi: 3 }), 'pci.msi is 0x3, not 1, 2, 4, 8, 16 or 32 vectors');
   });

@@ -41,8 +41,9 @@ export function checkPciDescription(pci: PciDescription): void {
   checkOptional('pci.pasidBits', pci.pasidBits, 1, 20);
   checkFlag('pci.intx', pci.intx);
   checkFlag('pci.pageRequests', pci.pageRequests);
-  checkFlag('pci.conventional', pci.conventional);
-  if (pci.conventional === true && (pci.pasidBits !== undefined || pci.pageRequests === true))
+  const { conventional = false } = pci;
+  if (conventional !== 'strict') checkFlag('pci.conventional', conventional);
+  if (conventional !== false && (pci.pasidBits !== undefined || pci.pageRequests === true))
     refuse('EINVAL', 'PASIDs and page requests are of PCI Express, and the device is of conventional PCI');
   checkBars(pci.bars);
   if (pci.msi !== undefined && ![1, 2, 4, 8, 16, 32].includes(pci.msi)) {

@@ -129,9 +129,10 @@ export interface PciDescription {
   readonly bars: readonly BarDescription[];
   /**
    * A function of conventional PCI: 256 bytes of configuration space, without power management, Express or a
-   * reset of its own, so that VFIO_DEVICE_RESET is EINVAL. Absent: PCI Express.
+   * reset of its own, so that VFIO_DEVICE_RESET is EINVAL. `strict`: only under `--strict`. Absent: PCI
+   * Express.
    */
-  readonly conventional?: boolean;
+  readonly conventional?: boolean | 'strict';
   /** Interrupts. INTx is one line, driven by `host.intx`. */
   readonly intx?: boolean;
   /** MSI vectors: 1, 2, 4, 8, 16 or 32. */

@@ -46,6 +46,7 @@ class Edu implements DeviceModel {
     bars: [{ index: 0, size: 1 << 20 }],
     intx: true,
     msi: 1,
+    conventional: 'strict',
   };
 
   readonly #host: DeviceHost;

@@ -12,6 +12,9 @@ export interface Memory {
   /** True for the memory of a process, at its addresses; false for memory that is there without one. */
   readonly ofProcess: boolean;
 
+  /** Is it a file on a disk, whose pages are a cache that no kernel pins for a device? Absent: it is not. */
+  readonly onDisk?: boolean;
+
   /**
    * Copies `length` bytes from byte `offset` of this memory to `target[at..at+length)`.
    * @returns the bytes copied; fewer than `length` when the memory ends or faults there. Never throws.

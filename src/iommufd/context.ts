@@ -45,6 +45,8 @@ export class IommufdContext {
   readonly objects: ObjectTable;
   /** The mappings of all its IOAS together. */
   readonly mappings: Quota;
+  /** Are files refused whose pages no kernel pins (Memory.onDisk)? */
+  readonly strict: boolean;
   readonly #tables: Quota;
   readonly #living: Set<IommufdContext>;
   #rlimitMode: number;
@@ -58,9 +60,10 @@ export class IommufdContext {
     living: Set<IommufdContext>,
     id: number,
     pid: number,
-    rlimitMode: number,
+    { rlimitMode, strict }: { readonly rlimitMode: number; readonly strict: boolean },
   ) {
     this.#rlimitMode = rlimitMode;
+    this.strict = strict;
     this.iommu = iommu;
     this.objects = new ObjectTable(quotas.objects);
     this.mappings = new Quota(quotas.mappings, 'mappings', 'ENOMEM');

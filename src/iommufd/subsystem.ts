@@ -10,12 +10,21 @@ import { DEFAULT_OBJECT_QUOTA } from './objects.js';
 export class IommufdSubsystem {
   readonly iommu: Iommu;
   readonly #quotas: ContextQuotas;
+  readonly #strict: boolean;
   readonly #living = new Set<IommufdContext>();
   #nextId = 1;
 
-  /** @param quotas what one context may have, where it is not the default */
-  constructor(iommu: Iommu, quotas: Partial<Record<keyof ContextQuotas, number | undefined>> = {}) {
+  /**
+   * @param quotas what one context may have, where it is not the default
+   * @param strict as IommufdContext.strict
+   */
+  constructor(
+    iommu: Iommu,
+    quotas: Partial<Record<keyof ContextQuotas, number | undefined>> = {},
+    strict = false,
+  ) {
     this.iommu = iommu;
+    this.#strict = strict;
     this.#quotas = {
       mappings: quotas.mappings ?? DEFAULT_MAPPING_QUOTA,
       objects: quotas.objects ?? DEFAULT_OBJECT_QUOTA,
@@ -25,7 +34,8 @@ export class IommufdSubsystem {
 
   /** A new, empty context for process `pid`, in which pages are counted as IommufdContext.rlimitMode says. */
   open(pid: number, rlimitMode = 0): IommufdContext {
-    return new IommufdContext(this.iommu, this.#quotas, this.#living, this.#nextId++, pid, rlimitMode);
+    const manner = { rlimitMode, strict: this.#strict };
+    return new IommufdContext(this.iommu, this.#quotas, this.#living, this.#nextId++, pid, manner);
   }
 
   contexts(): IterableIterator<IommufdContext> {

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -15,6 +24,7 @@ import { canGuardHoles } from './hole-guard.js';
 const READ = 1;
 const WRITE = 2;
 const BOTH = READ | WRITE;
+const TMPFS_MAGIC = 0x01021994;
 const SEAL_SHRINK = 2;
 const SEAL_WRITE = 8;
 const SEAL_FUTURE_WRITE = 16;
@@ -26,6 +36,7 @@ test('FileMemory is a Memory that is named after its memfd', async () => {
   const fd = await child.memfd('guest ram', PAGE);
   const memory: Memory = fileMemory(account, child.pid, fd, 0, PAGE, READ).memory;
   assert.equal(memory.description, 'memfd:guest ram');
+  assert.equal(memory.onDisk, false);
   memory.close();
 });
 
@@ -268,6 +279,7 @@ test('an ordinary file in a folder of temporary files is memory too', async () =
   const fd = await child.call('open', join(folder, 'ram'), constants.O_RDWR | constants.O_APPEND, 0);
   const { memory } = fileMemory(account, child.pid, fd, PAGE, PAGE, BOTH);
   assert.equal(memory.description, join(folder, 'ram'));
+  assert.equal(memory.onDisk, statfsSync(folder).type !== TMPFS_MAGIC);
   assert.equal(memory.write(PAGE + 1, Uint8Array.of(6), 0, 1), 1);
   const target = new Uint8Array(3);
   assert.equal(memory.read(PAGE, target, 0, 3), 3);

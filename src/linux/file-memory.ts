@@ -43,6 +43,8 @@ const MAP_FAILED = 2 ** 63;
 
 /** Filesystems whose files are memory, charged page by page to whoever touches it first. */
 const inMemory = new Set(['memfd', 'tmpfs']);
+/** Those, and what is of huge pages: no others have pages that Linux's iommufd pins. */
+const pinnable = new Set([...inMemory, 'hugetlb memfd', 'hugetlbfs']);
 /** What is made of a hole before the copy goes on, in bytes. */
 const HOLE_STEP = 2 ** 16;
 
@@ -115,6 +117,8 @@ export interface StandingPayer extends Payer {
 export class FileMemory {
   readonly ofProcess = false;
   readonly description: string;
+  /** As Memory.onDisk. */
+  readonly onDisk: boolean;
   readonly #identity: string;
   readonly #key: string;
   readonly #file: HeldDescriptor;
@@ -168,6 +172,7 @@ export class FileMemory {
     this.#key = key;
     this.#writable = writable;
     const copy = guardedCopy();
+    this.onDisk = !pinnable.has(filesystem);
     this.#isMemory = copy !== undefined && inMemory.has(filesystem);
     this.#copy = copy ?? (filesystem === 'memfd' && (seals(fd) & F_SEAL_SHRINK) !== 0 ? plainCopy : noCopy);
     this.description = readlinkSync(`/proc/self/fd/${fd}`)

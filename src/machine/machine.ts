@@ -63,7 +63,7 @@ export class Machine {
     const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
-    this.iommufd = new IommufdSubsystem(this.iommu, quotas);
+    this.iommufd = new IommufdSubsystem(this.iommu, quotas, options.strict);
     this.devices = this.#makeDevices(plans, options);
     this.groups = makeGroups(this.#functions);
     const { ioasid, iommufd, groups } = this;

@@ -131,14 +131,6 @@ test('with bind-first a device that is had through its group is bound already', 
   assert.equal(machine.devices[0]!.driver.life.granted, true);
 });
 
-test('strict has bind-first in it', async () => {
-  const transport = new InProcess(await Machine.create({ devices: ['edu'], strict: true }));
-  const device = VfioDeviceFile.open(transport, 'vfio0');
-  refused(() => device.info(), 'EINVAL', UNBOUND);
-  device.bind(Iommufd.open(transport));
-  assert.equal(device.info().regions, 9);
-});
-
 test('without it all of VFIO works from the open on', async () => {
   const { transport, device } = await setUp(false);
   assert.equal(device.info().regions, 9);

@@ -121,6 +121,11 @@ describe('configuration space', () => {
     assert.equal(read(config, express + 0x0c, 4), 0, 'no link');
   });
 
+  it('is that of conventional PCI under strict alone where the model says so', () => {
+    const pci = { ...withoutPasids, conventional: 'strict' } as const;
+    assert.deepEqual([new ConfigSpace(pci).size, new ConfigSpace(pci, true).size], [4096, 256]);
+  });
+
   it('has 256 bytes in conventional PCI, and neither power management nor Express nor a reset', () => {
     const config = new ConfigSpace({ ...withoutPasids, conventional: true });
     assert.equal(config.size, 256);

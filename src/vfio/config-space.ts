@@ -68,9 +68,12 @@ export class ConfigSpace {
   #lastCapability = 0;
   #nextCapability = FIRST_CAPABILITY;
 
-  /** @param pci as checkModel lets it pass */
-  constructor(pci: PciDescription) {
-    const express = pci.conventional !== true;
+  /**
+   * @param pci as checkModel lets it pass
+   * @param strict a function that is of conventional PCI in hardware is it here too.
+   */
+  constructor(pci: PciDescription, strict = false) {
+    const express = pci.conventional !== true && !(strict && pci.conventional === 'strict');
     this.#bytes = new Uint8Array(express ? EXPRESS_SIZE : CONVENTIONAL_SIZE);
     this.#writable = new Uint8Array(this.#bytes.length);
     this.#view = new DataView(this.#bytes.buffer);

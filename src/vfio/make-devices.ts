@@ -103,7 +103,7 @@ function assemble(
     note: (sentence) => calls.note(sentence),
   };
   const model = CalledModel.make(calls, () => make(host));
-  const config = new ConfigSpace(model.pci);
+  const config = new ConfigSpace(model.pci, strict);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
   return new VfioDevice(port, model, config, irqs, strict);

@@ -191,6 +191,13 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
   if (start + request.length - 1n > LAST_IOVA)
     refuse('EOVERFLOW', `file range ${hex(start)}+${hex(request.length)} wraps around`);
   const range = caller.fileMemory(getS32(data, at.fd), Number(start), Number(request.length), 0);
+  if (context.strict && range.memory.onDisk === true) {
+    range.memory.close();
+    refuse(
+      'EINVAL',
+      `${range.memory.description} is on a disk, and neither a memfd nor in a tmpfs (--strict)`,
+    );
+  }
   return after(ioas.map(request, start, range), (iova) => {
     setBig(data, at.iova, iova);
     respond();
