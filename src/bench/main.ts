@@ -2,8 +2,8 @@
  * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same
  * run.
  *
- * Names: translate, nested, ioctl, dma, authorize, million, run, unmap-map, neighbours; all of them when none
- * is given.
+ * Names: translate, nested, ioctl, ring, dma, authorize, million, run, unmap-map, neighbours; all of them
+ * when none is given.
  * `--quick` leaves out the largest tables. The exit status says only whether the benchmarks ran; a figure
  * over its expectation is marked as `over`, because on a busy machine it may be nobody's fault.
  */
@@ -17,6 +17,7 @@ import { million } from './million.js';
 import { neighbourhood } from './neighbours.js';
 import { nested } from './nested.js';
 import { References } from './reference.js';
+import { ring } from './ring.js';
 import { run } from './run.js';
 import { header, rowOf } from './table.js';
 import { translate } from './translate.js';
@@ -28,6 +29,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['translate', translate],
   ['nested', nested],
   ['ioctl', ioctl],
+  ['ring', ring],
   ['dma', dma],
   ['authorize', authorize],
   ['million', million],

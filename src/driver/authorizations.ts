@@ -28,6 +28,8 @@ export interface Authorization {
 export class Authorizations {
   readonly #byPasid = new Map<Pasid, Authorization>();
   readonly #byVpasid = new Map<Vpasid, Authorization>();
+  /** One of the list, or undefined: what `byVpasid` found last. */
+  #last: Authorization | undefined;
 
   get size(): number {
     return this.#byPasid.size;
@@ -39,10 +41,11 @@ export class Authorizations {
 
   /**
    * The authorization that `vpasid` means, or undefined: it means none. On the way of every DMA of a mediated
-   * device.
+   * or vDPA device, which is most often for the same as the one before.
    */
   byVpasid(vpasid: Vpasid): Authorization | undefined {
-    return this.#byVpasid.get(vpasid);
+    if (this.#last?.vpasid !== vpasid) this.#last = this.#byVpasid.get(vpasid);
+    return this.#last;
   }
 
   values(): IterableIterator<Authorization> {
@@ -66,6 +69,7 @@ export class Authorizations {
   }
 
   remove({ pasid, vpasid }: Authorization): void {
+    this.#last = undefined;
     const found = this.#byPasid.delete(pasid);
     if (!this.#byVpasid.delete(vpasid) || !found)
       broken(`PASID ${pasid} is given back by a device that has it not`);

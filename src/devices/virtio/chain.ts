@@ -29,7 +29,7 @@ export class Chain {
   following: Chain | undefined;
   readonly #memory: RingMemory;
   #iovas = new Float64Array(8);
-  #lengths = new Float64Array(8);
+  #lengths = new Uint32Array(8);
   #count = 0;
   #firstWritable = 0;
   /** The cursor, where the last access has ended: first part of its range, a part, its offset there. */
@@ -150,7 +150,7 @@ export class Chain {
 
   #grow(): void {
     const iovas = new Float64Array(this.#iovas.length * 2);
-    const lengths = new Float64Array(iovas.length);
+    const lengths = new Uint32Array(iovas.length);
     iovas.set(this.#iovas);
     lengths.set(this.#lengths);
     this.#iovas = iovas;
