@@ -1,6 +1,7 @@
 /**
  * NestedServers: the servers of an `ioasid run` inside ours, whose trapped calls come to us
- * (linux/nested-trap.ts), by the device number of their filesystem. A device number is used again when a
+ * (linux/nested-trap.ts), by the device number of their filesystem, or by their process id for programs that
+ * they trace. A device number is used again when a
  * filesystem is gone, so the newest server that names it has it. Each costs us the copy of a socket, until it
  * has closed its own end and another comes.
  */
@@ -11,6 +12,7 @@ import { Refusal } from '../linux/errno.js';
 import { identifyDescriptor } from '../linux/fd-identity.js';
 import { type HeldDescriptor, holdCopy } from '../linux/held-descriptors.js';
 import { mayJoin } from '../linux/nested-trap.js';
+import { parentOf, tracerOf } from '../linux/proc.js';
 import { descriptorOf } from '../linux/seccomp.js';
 import { hasGone, type TrappedCall, writeCall } from '../linux/trapped-call.js';
 import { accountOf, type Openers } from './openers.js';
@@ -19,6 +21,8 @@ export class NestedServers {
   readonly #listener: CallListener;
   readonly #openers: Openers;
   readonly #sockets = new Map<number, HeldDescriptor>();
+  /** Their process ids, by the same numbers. */
+  readonly #servers = new Map<number, number>();
 
   constructor(listener: CallListener, openers: Openers) {
     this.#listener = listener;
@@ -43,6 +47,15 @@ export class NestedServers {
     return socket !== undefined && writeCall(socket.fd, call);
   }
 
+  /** Hands `call` to the server that traces who makes it. @returns false when it is nobody's here. */
+  handOnTraced(call: TrappedCall): boolean {
+    if (this.#sockets.size === 0) return false;
+    const tracer = tracerOf(call.tid);
+    for (const [device, server] of this.#servers)
+      if (server === tracer) return writeCall(this.#sockets.get(device)!.fd, call);
+    return false;
+  }
+
   #admit({ id, tid, ints, args }: TrappedCall): number | undefined {
     const device = args[2]!;
     const account = accountOf(this.#openers, tid, process.geteuid?.() ?? 0);
@@ -53,6 +66,8 @@ export class NestedServers {
       const number = this.#listener.give(id, this.#listener.listener);
       this.#forget(device);
       this.#sockets.set(device, socket);
+      // The launcher joins, a child of its server.
+      this.#servers.set(device, parentOf(tid));
       return number;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -64,6 +79,7 @@ export class NestedServers {
   #forget(device: number): void {
     const socket = this.#sockets.get(device);
     this.#sockets.delete(device);
+    this.#servers.delete(device);
     // What was presented as a socket need not have been one when it was copied.
     if (socket !== undefined) closeInBackground(socket);
   }

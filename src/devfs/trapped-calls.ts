@@ -204,9 +204,10 @@ export class TrappedCalls implements LoopSource {
   }
 
   /** rt_sigaction(2), of SIGBUS or SIGILL: that of a traced program is followed. */
-  #setAction({ id, tid, ints, args }: TrappedCall): void {
+  #setAction(call: TrappedCall): void {
+    const { id, tid, ints, args } = call;
     this.#tracer?.setsAction(tid, ints[0]!, args[1]!, args[2]!);
-    this.#listener.pass(id);
+    if (!this.#nested.handOnTraced(call)) this.#listener.pass(id);
   }
 
   /** mmap(2): whoever maps a file of ours is traced from then on, and the kernel makes the mapping. */

@@ -33,9 +33,9 @@ const kinds = [
   'pages',
   'slices',
   'iommufd',
-].concat(['interrupts', 'registers', 'dma', 'portal', 'vdpa']);
+].concat(['interrupts', 'registers', 'dma', 'portal', 'vdpa', 'mapped']);
 /** Each kind has a device of its own. */
-const devices = [...Array.from({ length: 9 }, () => 'edu'), 'dsa,ready=1', 'virtio-net'];
+const devices = [...Array.from({ length: 10 }, () => 'edu'), 'dsa,ready=1', 'virtio-net'];
 
 /** Who is killed. `early`: anybody, before the command has begun; `orphan`: nobody, the command ends. */
 type Victim = Role | 'orphan' | 'early';

@@ -82,7 +82,7 @@ static const struct {
 	{ "asks", asks },             { "maps", maps },           { "pages", pages },
 	{ "slices", slices },         { "iommufd", iommufd },     { "interrupts", interrupts },
 	{ "registers", registers },   { "dma", dma },             { "portal", portal },
-	{ "vdpa", vdpa },
+	{ "vdpa", vdpa },             { "mapped", mapped },
 };
 
 static void start(const char *name)

@@ -14,7 +14,9 @@
 enum { PAGE = 4096, PAGES = 4 };
 
 /* Which vfioN is whose. */
-enum device { REOPENED, GROUPS, OPENS, INTERRUPTS, REGISTERS, PAGES_OF, DMA, IOMMUFD, SWAPPED, PORTAL };
+enum device {
+	REOPENED, GROUPS, OPENS, INTERRUPTS, REGISTERS, PAGES_OF, DMA, IOMMUFD, SWAPPED, MAPPED, PORTAL
+};
 
 /* Where the files are. */
 extern const char *root;
@@ -53,6 +55,10 @@ void interrupts(void);
 void registers(void);
 void dma(void);
 void portal(void);
+
+/* ---- mapped.c ---- */
+
+void mapped(void);
 
 /* ---- vdpa.c ---- */
 
