@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, runner, until } from '../testkit/processes.js';
+import { bin, ioasid, runner, until } from '../testkit/processes.js';
 
 const tasks = {
   moves: 'moves of every width, with zero- and sign-extension, have the results that they have on memory',
@@ -54,6 +54,15 @@ describe(`mapped BARs as ${runner.name}`, { skip }, () => {
       assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
     });
   }
+
+  it('inside another run it is the same, for signals too', () => {
+    const outer = ['run', '--device', 'edu', '--', process.execPath, bin];
+    for (const task of ['changes', 'handlers']) {
+      const inner = ['run', '--device', device, '--', testProgram('mapped'), task];
+      const { status, stdout, stderr } = ioasid([...outer, ...inner], runner);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
+    }
+  });
 
   it('a process that outlives `run` maps files as before', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
