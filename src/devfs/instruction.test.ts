@@ -7,11 +7,14 @@ const of = (hex: string) => decode(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 
 test('loads and stores of general registers are done without the processor', () => {
   const ecx = { word: Word.RCX, byte: 0, size: 4 };
-  assert.deepEqual(of('8b 48 04'), { kind: 'load', length: 3, size: 4, target: ecx, signed: false });
-  assert.deepEqual(of('89 48 04'), { kind: 'store', length: 3, size: 4, source: ecx });
+  const at = (base: number, displacement: number) => ({ base, index: -1, scale: 1, displacement });
+  const address = at(Word.RAX, 4);
+  assert.deepEqual(of('8b 48 04'), { kind: 'load', length: 3, address, size: 4, target: ecx, signed: false });
+  assert.deepEqual(of('89 48 04'), { kind: 'store', length: 3, address, size: 4, source: ecx });
   const ah = { word: Word.RAX, byte: 1, size: 1 };
-  assert.deepEqual(of('8a 23'), { kind: 'load', length: 2, size: 1, target: ah, signed: false });
-  const immediate = { kind: 'store', length: 7, size: 8, low: -2, high: -1 };
+  const inRbx = { kind: 'load', length: 2, address: at(Word.RBX, 0), size: 1, target: ah, signed: false };
+  assert.deepEqual(of('8a 23'), inRbx);
+  const immediate = { kind: 'store', length: 7, address: at(Word.RAX, 0), size: 8, low: -2, high: -1 };
   assert.deepEqual(of('48 c7 00 fe ff ff ff'), immediate);
 });
 

@@ -17,14 +17,16 @@ export const MOST_BYTES = 15;
 export type Instruction = { readonly length: number } & (
   | {
       readonly kind: 'load';
+      readonly address: Address;
       /** Bytes read, and bytes of the register: zero- or sign-extended. 4 bytes clear the upper half. */
       readonly size: number;
       readonly target: Part;
       readonly signed: boolean;
     }
-  | { readonly kind: 'store'; readonly size: number; readonly source: Part }
+  | { readonly kind: 'store'; readonly address: Address; readonly size: number; readonly source: Part }
   | {
       readonly kind: 'store';
+      readonly address: Address;
       readonly size: number;
       /** The two halves of what is stored. */
       readonly low: number;
@@ -128,12 +130,13 @@ function moved(it: Iced.Instruction): Instruction | undefined {
   const size = MemorySizeExt.size(it.memorySize);
   if (it.op1Kind === OpKind.Register) {
     const source = part(it.op1Register);
-    return source && { kind: 'store', length: it.length, size, source };
+    return source && { kind: 'store', length: it.length, address: addressOf(it), size, source };
   }
   const value = it.immediate(1);
   return {
     kind: 'store',
     length: it.length,
+    address: addressOf(it),
     size,
     low: Number(BigInt.asIntN(32, value)),
     high: Number(BigInt.asIntN(32, value >> 32n)),
@@ -145,7 +148,7 @@ function load(it: Iced.Instruction, signed: boolean): Instruction | undefined {
   if (it.op1Kind !== OpKind.Memory) return undefined;
   const target = part(it.op0Register);
   const size = MemorySizeExt.size(it.memorySize);
-  return target && { kind: 'load', length: it.length, size, target, signed };
+  return target && { kind: 'load', length: it.length, address: addressOf(it), size, target, signed };
 }
 
 /** What the processor does itself. Instructions that access memory by a vector of addresses are not known. */

@@ -22,33 +22,25 @@ import {
 import type { Opened } from './device-tree.js';
 import { usedBy } from './file-requests.js';
 import type { Identification } from './identification.js';
-import {
-  type Address,
-  decode,
-  type Instruction,
-  MOST_BYTES,
-  type Operand,
-  type Part,
-} from './instruction.js';
+import type { Address, Instruction, Operand, Part } from './instruction.js';
+import { InstructionFetch } from './instruction-fetch.js';
 import type { ProcessCaller } from './process-caller.js';
 import type { TracedProcess } from './traced-process.js';
 import type { Turns } from './turns.js';
 
 const PAGE = 4096;
-/** The selector of 64-bit code. */
-const CODE_64 = 0x33;
 /** CF, PF, AF, ZF, SF, OF. */
 const ARITHMETIC_FLAGS = 0x8d5;
 const ZERO_FLAG = 0x40;
 const PIECE = 8;
 const MOST_OPERAND = 4096;
-/** Instructions that are remembered, by where they stand. */
-const MOST_KNOWN = 4096;
 
 /** An operand in a mapped file. */
 interface Target {
   readonly opened: Opened;
   readonly offset: number;
+  /** Bytes that are mapped from there on. */
+  readonly length: number;
 }
 
 /** An operand that the processor finds at `place` instead, by its register moved `by` so many bytes. */
@@ -57,13 +49,6 @@ interface Moved {
   readonly target: Target;
   readonly place: number;
   readonly by: number;
-}
-
-interface Known {
-  /** Of the file that it was read of. */
-  readonly device: number;
-  readonly bytes: Uint8Array;
-  readonly instruction: Instruction;
 }
 
 /** Is told why an access to the file at `path` was not made, so that thread `tid` gets a signal. */
@@ -75,16 +60,16 @@ export class MappedAccess {
   readonly #tell: Tell;
   readonly #caller: ProcessCaller;
   readonly #registers = new Registers();
-  readonly #code = new Uint8Array(128);
   readonly #data = new Uint8Array(MOST_OPERAND);
   readonly #view = new DataView(this.#data.buffer);
-  readonly #known = new Map<number, Known>();
+  readonly #fetch: InstructionFetch;
 
   constructor(identification: Identification, turns: Turns, caller: ProcessCaller, tell: Tell) {
     this.#identification = identification;
     this.#turns = turns;
     this.#caller = caller;
     this.#tell = tell;
+    this.#fetch = new InstructionFetch(caller, this.#registers);
   }
 
   /** Thread `tid` has stopped for SIGBUS. */
@@ -98,15 +83,16 @@ export class MappedAccess {
       this.#attempt(tid, process, target, fault, () => {
         const at = hex(this.#registers.wide(Word.RIP));
         const instruction =
-          this.#instruction(tid, process) ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
-        this.#perform(tid, process, instruction, target, address);
+          this.#fetch.instruction(tid, process) ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
+        const whole = this.#whole(tid, process, instruction, target, address);
+        this.#perform(tid, process, instruction, whole, address);
       });
   }
 
   /** Thread `tid` has stopped for SIGILL: MOVDIR64B or ENQCMD on a processor that has none. */
   illegal(tid: number, process: TracedProcess, fault: StoppingSignal): void {
     this.#caller.begin(tid, process.account);
-    const instruction = this.#registers.load(tid) ? this.#readable(tid, process) : undefined;
+    const instruction = this.#registers.load(tid) ? this.#fetch.readable(tid, process) : undefined;
     const target =
       instruction?.kind === 'store64'
         ? this.#targetAt(tid, process, this.#registers.wide(instruction.target))
@@ -151,55 +137,22 @@ export class MappedAccess {
     return true;
   }
 
+  /**
+   * Where the access of a load or store begins, which has faulted at `fault`: in the page below, perhaps.
+   * @throws Refusal EFAULT it is not all in one mapping.
+   */
+  #whole(tid: number, process: TracedProcess, it: Instruction, target: Target, fault: number): Target {
+    if (it.kind !== 'load' && it.kind !== 'store') return target;
+    const start = fault % PAGE === 0 ? this.#addressOf(it.address) : fault;
+    const whole = start === fault ? target : this.#targetAt(tid, process, start);
+    if (whole !== undefined && it.size <= whole.length) return whole;
+    return refuse('EFAULT', `${it.size} bytes at ${hex(start)} are not all in one mapping`);
+  }
+
   #targetAt(tid: number, process: TracedProcess, address: number): Target | undefined {
     const byte = process.mapped(tid, address);
     const opened = byte && this.#identification.byMapping(byte.device, byte.inode);
-    return opened && { opened, offset: byte!.offset };
-  }
-
-  /**
-   * The instruction that the thread, whose registers are loaded, has stopped at; undefined when it is not
-   * known. @throws Refusal EFAULT, ESRCH.
-   */
-  #instruction(tid: number, process: TracedProcess): Instruction | undefined {
-    if ((this.#registers.words[Word.CS]! & 0xffff) !== CODE_64) return undefined;
-    const at = this.#registers.wide(Word.RIP);
-    const known = this.#known.get(at);
-    if (known !== undefined && process.has(tid, at, known.bytes, known.device)) return known.instruction;
-    const device = process.deviceAt(tid, at) ?? refuse('EFAULT', `nothing is mapped at ${hex(at)}`);
-    const length = this.#readCode(at);
-    const instruction = decode(this.#code.slice(0, length));
-    // Of what is none, nobody knows how many bytes make it so.
-    if (instruction === undefined) return undefined;
-    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-    this.#known.set(at, { device, bytes: this.#code.slice(0, instruction.length), instruction });
-    return instruction;
-  }
-
-  /** The same; undefined, too, when its memory cannot be read. */
-  #readable(tid: number, process: TracedProcess): Instruction | undefined {
-    try {
-      return this.#instruction(tid, process);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      return undefined;
-    }
-  }
-
-  /**
-   * Reads the instruction at `at`, which may end where memory does. @returns the bytes read. @throws Refusal
-   * EFAULT, ESRCH.
-   */
-  #readCode(at: number): number {
-    try {
-      this.#caller.readMemory(at, this.#code.subarray(0, MOST_BYTES));
-      return MOST_BYTES;
-    } catch (error) {
-      const inPage = PAGE - (at % PAGE);
-      if (!(error instanceof Refusal) || inPage >= MOST_BYTES) throw error;
-      this.#caller.readMemory(at, this.#code.subarray(0, inPage));
-      return inPage;
-    }
+    return opened && { opened, offset: byte!.offset, length: byte!.length };
   }
 
   #perform(
@@ -316,6 +269,8 @@ export class MappedAccess {
       const address = this.#addressOf(operand.address);
       const target = this.#targetAt(tid, process, address);
       if (target === undefined) continue;
+      if (operand.size > target.length)
+        refuse('EFAULT', `${operand.size} bytes at ${hex(address)} are not all in one mapping`);
       if (operand.mover < 0 || operand.size === 0 || operand.size > PAGE || moved.length === 2)
         refuse('EOPNOTSUPP', `the access at ${hex(fault)} is of a kind that is not known`);
       const place = process.scratch(tid, this.#caller, moved.length) + (address % PAGE);

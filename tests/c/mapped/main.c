@@ -69,10 +69,12 @@ size_t accesses(struct access *list, size_t most)
 
 int main(int argc, char **argv)
 {
-	const struct task *all[] = { form_tasks, life_tasks, signal_tasks, state_tasks };
+	const struct task *all[] = { form_tasks, life_tasks, signal_tasks, state_tasks, edge_tasks };
 	const char *name = argc > 1 ? argv[1] : "";
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (strcmp(name, "escapes") == 0)
+		start_stranger();
 	open_device();
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		for (const struct task *task = all[i]; task->name != NULL; task++)

@@ -1,0 +1,46 @@
+/**
+ * Programs that map a BAR and do what few do: their signals are blocked, ignored, handled or waited for when
+ * they access it, their accesses lie across edges or are unmapped meanwhile, and they try to get away. What
+ * is checked is in tests/c/mapped, one task each.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { bin, ioasid, runner } from '../../testkit/processes.js';
+
+const tasks = {
+  blocked: 'accesses leave blocked what is blocked, and the default action where it was',
+  ignored: 'what is ignored stays ignored, in what the program becomes too',
+  handlers: 'a handler that is set after the mapping is kept, with its flags and mask',
+  once: 'a handler for once is called once',
+  waiting: 'signals that wait go on to wait, for sigwait and signalfd',
+  mixed: 'threads that block all signals and threads that block none access the device at the same time',
+  forced: "a fault of the program's own kills a thread that blocks or ignores it",
+  crossing: 'what lies in two pages of a BAR is accessed, what lies half outside of a mapping faults',
+  unknown: 'an instruction that is not known is SIGBUS, and the program goes on',
+  unmapped: 'what is unmapped while others access it faults, or is accessed',
+  escapes: 'whatever a program does that maps a BAR, it and nobody else is traced, and all goes on',
+} as const;
+
+const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);
+
+describe(`mapped BARs as ${runner.name}, by strange programs`, { skip }, () => {
+  const device = fileURLToPath(new URL('../../testkit/register-file.js', import.meta.url));
+  for (const [task, rule] of Object.entries(tasks)) {
+    it(rule, () => {
+      const command = ['run', '--device', device, '--', testProgram('mapped'), task];
+      const { status, stdout, stderr } = ioasid(command, runner);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
+    });
+  }
+
+  it('inside another run it is the same, for signals too', () => {
+    const outer = ['run', '--device', 'edu', '--', process.execPath, bin];
+    for (const task of ['changes', 'handlers']) {
+      const inner = ['run', '--device', device, '--', testProgram('mapped'), task];
+      const { status, stdout, stderr } = ioasid([...outer, ...inner], runner);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
+    }
+  });
+});
