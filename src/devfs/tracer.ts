@@ -214,13 +214,15 @@ export class Tracer implements LoopSource {
     } else goOn(tid, 0);
   }
 
-  /** Does `then` with a stopped thread. One that is gone, or takes its memory away, is not helped. */
-  #act(tid: number, { process }: Group, then: (process: TracedProcess) => void): void {
+  /** Does `then` with a stopped thread. @returns false: it is gone, or has taken its memory away. */
+  #act(tid: number, { process }: Group, then: (process: TracedProcess) => void): boolean {
     this.#caller.begin(tid, process.account);
     try {
       then(process);
+      return true;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      return false;
     }
   }
 
@@ -229,7 +231,7 @@ export class Tracer implements LoopSource {
     const ours = RAISED_BY_ACCESSES.includes(signal);
     const info = ours ? signalOf(tid) : undefined;
     if (group === undefined || info === undefined) goOn(tid, signal);
-    else this.#act(tid, group, (process) => this.#raised(tid, process, signal, info));
+    else if (!this.#act(tid, group, (process) => this.#raised(tid, process, signal, info))) goOn(tid, signal);
   }
 
   /** A thread has stopped for a signal that accesses raise. */
