@@ -63,6 +63,17 @@
 /* Flags of IOASID_UNMAP. */
 #define IOASID_UNMAP_ALL (1u << 0) /* unmap everything in the PASID */
 
+/* Flags of IOASID_ALLOC. */
+#define IOASID_ALLOC_FAULTS (1u << 0) /* page faults of devices go to the readers of this file */
+
+/* Flags of a page fault: ioasid_page_fault.flags. */
+#define IOASID_FAULT_LAST_PAGE (1u << 0) /* the last of its group */
+
+/* Answers to a group of page faults: ioasid_page_response.code. */
+#define IOASID_RESPONSE_SUCCESS 0 /* the pages are there: the device accesses them again */
+#define IOASID_RESPONSE_INVALID 1 /* they will not be: its access fails */
+#define IOASID_RESPONSE_FAILURE 2 /* so, and the device asks for no page any more before it is closed */
+
 /* Flags of IOASID_BIND_PGTABLE. */
 #define IOASID_BIND_EXTENDED_ACCESSED (1u << 0) /* entries are also marked in their bit 10 (EAFE) */
 
@@ -91,7 +102,8 @@
  * @kinds: out: bit k is set when PASIDs of IOASID_KIND k can be allocated
  * @table_formats: out: bitmap of the page table formats for nested PASIDs: bit n stands for IOASID_FORMAT n;
  *                 0: none
- * @faults: out: bitmap of the I/O page faults that can be delivered to the user; 0: none
+ * @faults: out: bitmap of the I/O page faults that can be delivered to the user: IOASID_MAP_READ,
+ *          IOASID_MAP_WRITE; 0: none
  * @pasid_quota: out: PASIDs that this context may hold at a time
  * @pasids: out: PASIDs that it holds now
  * @mapping_quota: out: mappings that this context may hold at a time, over all its PASIDs
@@ -120,7 +132,7 @@ struct ioasid_info {
 /**
  * struct ioasid_alloc - ioctl(IOASID_ALLOC), on an ioasid file
  * @size: in: sizeof(struct ioasid_alloc)
- * @flags: in: must be 0
+ * @flags: in: IOASID_ALLOC_FAULTS
  * @kind: in: IOASID_KIND_*
  * @parent: in: for IOASID_KIND_NESTED the mapped PASID of this context beneath it; otherwise 0
  * @pasid: out: the new PASID, unique in the whole system while it is allocated
@@ -360,6 +372,51 @@ struct ioasid_invalidate {
 #define IOASID_INVALIDATE _IOWR(IOASID_TYPE, 0xC8, struct ioasid_invalidate)
 
 /**
+ * struct ioasid_page_fault - read() of an ioasid file
+ * @flags: out: IOASID_FAULT_LAST_PAGE
+ * @pasid: out: the PASID of this context that the device wants the page in
+ * @group: out: number of the group among those of the device that are not answered
+ * @access: out: what the device wants to do: IOASID_MAP_READ, IOASID_MAP_WRITE
+ * @iova: out: first byte of the page
+ * @device_cookie: out: what was given to IOASID_AUTHORIZE
+ * @cookie: out: by which the group is answered, the same for all its faults
+ *
+ * A page that a device waits for, in a PASID that was allocated with IOASID_ALLOC_FAULTS, when the device
+ * asks for pages (PCI ATS and PRI). Faults come in groups, which are read whole, as many as there is room
+ * for. A read never waits; poll() says POLLIN when there is something. A fault that is never answered keeps
+ * nobody but the device's work: it is answered for the user when the device is revoked or closed, or when
+ * this file is.
+ *
+ *   EAGAIN      there are none now
+ *   EINVAL      the buffer is no whole number of these structs, or has no room for the next group
+ */
+struct ioasid_page_fault {
+	__u32 flags;
+	__u32 pasid;
+	__u32 group;
+	__u32 access;
+	__aligned_u64 iova;
+	__u32 device_cookie;
+	__u32 cookie;
+};
+
+/**
+ * struct ioasid_page_response - write() of an ioasid file
+ * @cookie: in: of a group that was read, and not answered
+ * @code: in: IOASID_RESPONSE_SUCCESS, IOASID_RESPONSE_INVALID or IOASID_RESPONSE_FAILURE
+ *
+ * Answers a group of page faults. Several may be written at once, one after the other; the write ends before
+ * the first bad one, and fails when that is the first.
+ *
+ *   EINVAL      the bytes are no whole number of these structs; @code is unknown; nothing waits for an answer
+ *               under @cookie
+ */
+struct ioasid_page_response {
+	__u32 cookie;
+	__u32 code;
+};
+
+/**
  * struct ioasid_explain - ioctl(IOASID_EXPLAIN), on every file of this system
  * @size: in: sizeof(struct ioasid_explain)
  * @flags: in: must be 0
@@ -388,7 +445,7 @@ struct ioasid_explain {
  * @pasid: in: a PASID of that context
  * @vpasid: in: the number that the user programs into the device for it, when that differs (mediated devices
  *   only); 0: the same as @pasid. With IOASID_AUTHORIZE_ASID the ASID, from 0 on, that is to be @pasid
- * @__reserved: in: must be 0
+ * @device_cookie: in: anything; comes back in the page faults of this device with this PASID
  *
  * Authorizes the device for a PASID of the context whose descriptor is presented. The device holds a
  * reference on that context until the PASID is revoked or the device file is released. A device whose
@@ -412,7 +469,7 @@ struct ioasid_authorize {
 	__s32 ioasid_fd;
 	__u32 pasid;
 	__u32 vpasid;
-	__u32 __reserved;
+	__u32 device_cookie;
 };
 #define IOASID_AUTHORIZE _IOWR(IOASID_TYPE, 0xCA, struct ioasid_authorize)
 

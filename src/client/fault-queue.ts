@@ -2,7 +2,7 @@
  * FaultQueue: a queue of page faults of iommufd, typed: ours or the kernel's. Devices that are attached to an
  * HWPT allocated with it ask for pages here, and wait for the answers.
  */
-import { PAGE_RESPONSE_INVALID, PAGE_RESPONSE_SUCCESS } from '../iommufd/fault-queue.js';
+import { PAGE_RESPONSE_INVALID, PAGE_RESPONSE_SUCCESS } from '../ioasid/page-faults.js';
 import {
   faultQueueIoctls,
   PageFaultStruct,

@@ -4,6 +4,7 @@
  */
 import { FORMAT_VTD_S1 } from '../ioasid/nested-space.js';
 import {
+  ALLOC_FAULTS,
   BIND_EXTENDED_ACCESSED,
   contextIoctls,
   INVALIDATE_ALL,
@@ -15,7 +16,8 @@ import {
   MAP_WRITE,
   UNMAP_ALL,
 } from '../uapi/ioasid.js';
-import type { Bits64 } from '../uapi/struct.js';
+import { FAULT_LAST_PAGE, PageFaultStruct, PageResponseStruct } from '../uapi/ioasid-faults.js';
+import type { Bits64, Decoded } from '../uapi/struct.js';
 import { callNative } from './call.js';
 import type { Transport } from './transport.js';
 
@@ -29,6 +31,8 @@ export interface IoasidInfo {
   readonly kinds: number;
   /** Bit n: page tables of format n can be bound to nested PASIDs. */
   readonly tableFormats: number;
+  /** Page faults that can be delivered: 1 reads, 2 writes. */
+  readonly faults: number;
   readonly pasidQuota: number;
   readonly pasids: number;
   readonly mappingQuota: number;
@@ -53,6 +57,23 @@ export interface PageTableOptions {
   readonly extendedAccessed?: boolean;
 }
 
+/** One page that a device waits for. */
+export interface IoasidFault {
+  readonly pasid: number;
+  readonly group: number;
+  /** Ends its group, which is answered as a whole. */
+  readonly last: boolean;
+  /** 1 read, 2 write. */
+  readonly access: number;
+  readonly iova: bigint;
+  /** What the device was authorized with. */
+  readonly deviceCookie: number;
+  /** What the group is answered by. */
+  readonly cookie: number;
+}
+
+const POLLIN = 1;
+
 export class Ioasid {
   readonly transport: Transport;
   readonly fd: number;
@@ -76,6 +97,7 @@ export class Ioasid {
       pageSizes: Number(info.page_sizes),
       kinds: info.kinds,
       tableFormats: info.table_formats,
+      faults: info.faults,
       pasidQuota: info.pasid_quota,
       pasids: info.pasids,
       mappingQuota: info.mapping_quota,
@@ -83,9 +105,13 @@ export class Ioasid {
     };
   }
 
-  /** Allocates a PASID of `kind` (0: mapped; 1: nested, over PASID `parent`). */
-  alloc(kind = 0, parent = 0): number {
-    return callNative(this, contextIoctls.IOASID_ALLOC, { kind, parent }).pasid;
+  /**
+   * Allocates a PASID of `kind` (0: mapped; 1: nested, over PASID `parent`; 2: the memory of this process).
+   * `faults`: devices that ask for a page in it wait for `respond`.
+   */
+  alloc(kind = 0, parent = 0, { faults = false } = {}): number {
+    const flags = faults ? ALLOC_FAULTS : 0;
+    return callNative(this, contextIoctls.IOASID_ALLOC, { flags, kind, parent }).pasid;
   }
 
   free(pasid: number): void {
@@ -181,9 +207,42 @@ export class Ioasid {
     callNative(this, contextIoctls.IOASID_INVALIDATE, { scope: INVALIDATE_ALL });
   }
 
+  /** Waits for a page fault, at most `timeoutMs` (-1: for ever). @returns whether there is one to read. */
+  waitForFault(timeoutMs: number): boolean {
+    return (this.transport.poll(this.fd, POLLIN, timeoutMs) & POLLIN) !== 0;
+  }
+
+  /**
+   * The page faults that there are, up to `most`. @throws Refusal EAGAIN there is none; EINVAL the next group
+   * has more than `most`.
+   */
+  readFaults(most = 64): IoasidFault[] {
+    const { size } = PageFaultStruct;
+    const bytes = new Uint8Array(most * size);
+    const length = this.transport.read(this.fd, bytes);
+    return Array.from({ length: length / size }, (_, n) => toFault(PageFaultStruct.decode(bytes, n * size)));
+  }
+
+  /**
+   * Answers groups by their cookies, each with PAGE_RESPONSE_*. @returns how many: those before the first bad
+   * one. @throws Refusal EINVAL that is the first of all.
+   */
+  respond(...answers: readonly { readonly cookie: number; readonly code: number }[]): number {
+    const { size } = PageResponseStruct;
+    const bytes = new Uint8Array(answers.length * size);
+    for (const [n, answer] of answers.entries()) bytes.set(PageResponseStruct.encode(answer), n * size);
+    return this.transport.write(this.fd, bytes) / size;
+  }
+
   close(): void {
     this.transport.close(this.fd);
   }
+}
+
+function toFault(fault: Decoded<typeof PageFaultStruct.types>): IoasidFault {
+  const { pasid, group, access, iova, cookie } = fault;
+  const last = (fault.flags & FAULT_LAST_PAGE) !== 0;
+  return { pasid, group, last, access, iova, deviceCookie: fault.device_cookie, cookie };
 }
 
 function mapFlags({ iova, access = 'rw' }: MapOptions): number {

@@ -58,11 +58,11 @@ export class VfioDeviceFile {
 
   /**
    * Authorizes the device for `pasid` of `ioasid`: both descriptors are presented. `vpasid` is what an mdev
-   * is to call it.
+   * is to call it, `cookie` how page faults name the device.
    */
-  authorize(ioasid: Ioasid | number, pasid: number, vpasid = 0): void {
+  authorize(ioasid: Ioasid | number, pasid: number, vpasid = 0, cookie = 0): void {
     const ioasid_fd = typeof ioasid === 'number' ? ioasid : ioasid.fd;
-    callNative(this, deviceIoctls.IOASID_AUTHORIZE, { ioasid_fd, pasid, vpasid });
+    callNative(this, deviceIoctls.IOASID_AUTHORIZE, { ioasid_fd, pasid, vpasid, device_cookie: cookie });
   }
 
   /** Takes `pasid` back from the device. When this returns no DMA of the device reaches it any more. */

@@ -16,7 +16,7 @@ import { FaultQueue } from '../client/fault-queue.js';
 import { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
-import { PAGE_RESPONSE_INVALID } from '../iommufd/fault-queue.js';
+import { PAGE_RESPONSE_INVALID } from '../ioasid/page-faults.js';
 import { refused } from '../testkit/refused.js';
 import { eventually, PAGE, rulesOf } from './rule.js';
 

@@ -23,6 +23,8 @@ export interface Authorization {
    * attachment of another ABI, such as a mediated device's to an iommufd.
    */
   readonly context: IoasidContext | undefined;
+  /** How the reader of the context's page faults knows the device. */
+  readonly cookie?: number;
 }
 
 export class Authorizations {

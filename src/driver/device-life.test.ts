@@ -129,7 +129,7 @@ describe('a device whose address spaces are ASIDs', () => {
     life.authorize(context, a.pasid);
     refused(() => life.authorize(context, b.pasid, vpasidOf(0)), 'EEXIST');
     refused(() => life.authorize(context, b.pasid, vpasidOf(SPACES)), 'EINVAL');
-    assert.deepEqual([...life.authorizations()], [{ pasid: a.pasid, vpasid: 0, context }]);
+    assert.deepEqual([...life.authorizations()], [{ pasid: a.pasid, vpasid: 0, context, cookie: 0 }]);
     finished(context.free(b.pasid));
   });
 

@@ -8,21 +8,26 @@
  *
  * Invariant: for each authorization in the port's list there is one use of its PASID in its context, if it is
  * of one, and one grant to the requester id, and no other; when the device is not open the list is empty. A
- * device has entries of one ABI only: while another one has it, nothing can be authorized.
+ * device has entries of one ABI only: while another one has it, nothing can be authorized. What it waits for
+ * from the readers of a context is answered when its authorization goes, at the latest.
  */
+import type { PageWait } from '../devices/device-model.js';
 import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
+import type { PageRequest } from '../ioasid/page-faults.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import type { Authorization } from './authorizations.js';
 import type { DevicePort } from './device-port.js';
 import { DeviceWork, type WorkingDevice } from './device-work.js';
+import { PageRequests } from './page-requests.js';
 
 export class DeviceLife {
   /** The device's name in reasons, and of its file: `vfio0`. */
   readonly name: string;
   readonly work: DeviceWork;
   readonly #port: DevicePort;
+  #pages = new PageRequests();
   #holder: number | undefined;
   #granted = false;
   #bound: string | undefined;
@@ -88,12 +93,12 @@ export class DeviceLife {
 
   /**
    * Lets the device use PASID `pasid` of `context`, which whoever calls has been shown to hold. The program
-   * knows it as `vpasid`, when it asks for one.
+   * knows it as `vpasid`, when it asks for one, and the device by `cookie` in page faults.
    * @throws Refusal EINVAL when the device cannot have that number, EEXIST when the PASID or vpasid is in use
    * in it, EBUSY when another ABI has the device, or it can be authorized for one PASID only and is, ENOENT
    * when the PASID is not in the context.
    */
-  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid): void {
+  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid, cookie = 0): void {
     const { authorizations, requester } = this.#port;
     if (this.#bound !== undefined) refuse('EBUSY', `${this.name} is ${this.#bound}`);
     const number = this.#port.vpasid(pasid, vpasid);
@@ -107,7 +112,7 @@ export class DeviceLife {
       finished(context.unuse(pasid));
       throw refusal;
     }
-    authorizations.add({ pasid, vpasid: number, context });
+    authorizations.add({ pasid, vpasid: number, context, cookie });
     this.#granted = true;
   }
 
@@ -122,6 +127,21 @@ export class DeviceLife {
       refuse('ENOENT', `${this.name} is not authorized for PASID ${pasid}`);
     const work = this.#port.namesSpaces ? authorization.vpasid : undefined;
     return releasing([() => this.work.drain(work), () => this.#leave(authorization)]);
+  }
+
+  /**
+   * The device asks for a page in an address space that it is authorized for. @returns undefined when nobody
+   * can be asked.
+   */
+  requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
+    const authorization = this.#port.authorizations.byVpasid(vpasid);
+    const faults = authorization?.context?.faultsOf(authorization.pasid);
+    if (authorization === undefined || faults === undefined) return undefined;
+    const { pasid, cookie = 0 } = authorization;
+    const source = this.#pages;
+    const pageRequest = (request: PageRequest) =>
+      faults.deliver({ source, id: cookie, attachment: pasid, requests: [request] });
+    return source.ask({ pageRequest }, vpasid, iova, write);
   }
 
   /** Asked before another ABI takes the device. @throws Refusal EBUSY while it is authorized for PASIDs. */
@@ -157,6 +177,7 @@ export class DeviceLife {
       this.#bound = undefined;
       this.#granted = false;
       this.#holder = undefined;
+      this.#pages = new PageRequests();
     };
   }
 
@@ -166,6 +187,7 @@ export class DeviceLife {
     return releasing([
       () => authorizations.remove(authorization),
       () => requester.withdraw(this.#port.entry(pasid)),
+      () => context?.faults.abandon(this.#pages, pasid),
       () => context?.unuse(pasid),
     ]);
   }

@@ -20,7 +20,7 @@ export interface Driver {
   readonly hasAsids: boolean;
 
   /** As DeviceLife.authorize, which it calls; `vpasid` is an ASID where there are some. @throws Refusal. */
-  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid): void;
+  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid, cookie?: number): void;
 
   /** As DeviceLife.revoke, which it calls. @throws Refusal ENOENT. */
   revoke(pasid: Pasid): Work<void>;

@@ -73,7 +73,7 @@ describe('authorizing a whole function', () => {
     refused(() => life.authorize(context, pasid), 'EEXIST');
     refused(() => life.authorize(context, pasid, vpasidOf(pasid + 1)), 'EINVAL', /mediated/);
     refused(() => finish(life.revoke(pasidOf(pasid + 1))), 'ENOENT');
-    assert.deepEqual([...life.authorizations()], [{ pasid, vpasid: pasid, context }]);
+    assert.deepEqual([...life.authorizations()], [{ pasid, vpasid: pasid, context, cookie: 0 }]);
     finish(life.revoke(pasid));
     finished(context.free(pasid));
   });

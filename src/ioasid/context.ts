@@ -19,6 +19,7 @@ import { broken } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
 import { NestedSpace, type UserTable } from './nested-space.js';
+import { PageFaults } from './page-faults.js';
 import type { PasidSpace } from './pasid-space.js';
 import { ProcessSpace } from './process-space.js';
 import type { Space, SpaceKind } from './space.js';
@@ -59,6 +60,8 @@ export class IoasidContext {
   readonly id: number;
   /** The process that opened the file. */
   readonly pid: number;
+  /** Page faults of devices, of the PASIDs that deliver them, on their way to whoever reads the file. */
+  readonly faults = new PageFaults();
   readonly #commons: ContextCommons;
   readonly #spaces = new Map<Pasid, Space>();
   /** Those of them that are nested. */
@@ -137,6 +140,16 @@ export class IoasidContext {
       memory.close();
       throw refusal;
     }
+  }
+
+  /** The page faults of devices in a new PASID of this context are delivered from now on. */
+  deliverFaults(pasid: Pasid): void {
+    this.#space(pasid).deliversFaults = true;
+  }
+
+  /** Where page faults of devices with that PASID go; undefined: nowhere. */
+  faultsOf(pasid: Pasid): PageFaults | undefined {
+    return this.#spaces.get(pasid)?.deliversFaults === true ? this.faults : undefined;
   }
 
   /**
@@ -256,8 +269,9 @@ export class IoasidContext {
     ]);
   }
 
-  /** The last descriptor of the open file is gone. */
+  /** The last descriptor of the open file is gone: nobody answers page faults any more. */
   close(): Sliced<void> {
+    this.faults.end();
     return this.#drop();
   }
 

@@ -17,6 +17,8 @@ export abstract class Space {
   abstract readonly kind: SpaceKind;
   /** As reasons name it: `PASID 7`, `IOAS 2`. */
   readonly name: string;
+  /** Are page faults of devices in it delivered to the readers of the context? */
+  deliversFaults = false;
   #users = 0;
   #children = 0;
 

@@ -10,11 +10,11 @@
  * their PASID is translated.
  */
 import { finished, releasing, type Work } from '../file/work.js';
+import { PAGE_RESPONSE_INVALID, type PageRequest } from '../ioasid/page-faults.js';
 import { NO_PASID, type Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
-import { PAGE_RESPONSE_INVALID, type Requester } from './fault-queue.js';
-import type { IommuHardware, PageRequest } from './hardware.js';
+import type { IommuHardware } from './hardware.js';
 import { Hwpt } from './hwpt.js';
 import { Ioas } from './ioas.js';
 import { NestedHwpt } from './nested-hwpt.js';
@@ -28,7 +28,7 @@ export interface VirtualDevice extends IommufdObject {
   readonly virtualId: bigint;
 }
 
-export class BoundDevice extends IommufdObject implements Requester {
+export class BoundDevice extends IommufdObject {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
   readonly #objects: ObjectTable;
@@ -129,7 +129,7 @@ export class BoundDevice extends IommufdObject implements Requester {
     if (!last) return;
     const requests = this.#unended.filter((each) => each.group === group);
     this.#unended = this.#unended.filter((each) => each.group !== group);
-    queue.deliver({ device: this, attachment, requests });
+    queue.faults.deliver({ source: this.hardware, id: this.id, attachment, requests });
   }
 
   destroy(): void {
@@ -237,7 +237,7 @@ export class BoundDevice extends IommufdObject implements Requester {
    * with the last such attachment.
    */
   #abandonFaults(hwpt: Hwpt, pasid: Vpasid): void {
-    hwpt.faults?.abandon(this, pasid);
+    hwpt.faults?.faults.abandon(this.hardware, pasid);
     // Looked at only where there are any: a device may have a million attachments, and all go at its close.
     if (
       this.#unended.length > 0 &&

@@ -7,34 +7,12 @@
  * is a paging HWPT, a ViommuCore a vIOMMU, a HardwareQueue a queue.
  */
 import type { IovaRange } from '../ioasid/iova-ranges.js';
+import type { PageResponse } from '../ioasid/page-faults.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { NestedTable, Translation } from '../iommu/nested-table.js';
 import type { PageTable } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import type { UserArray, UserData } from './user-data.js';
-
-/** A device's wish for a page that its DMA needs (PCIe 5.0 §10.4: a page request). */
-export interface PageRequest {
-  /** The PASID of the DMA; undefined when it carries none. */
-  readonly pasid: Vpasid | undefined;
-  /** Requests of one group are answered together (Page Request Group Index). */
-  readonly group: number;
-  /** Ends its group. */
-  readonly last: boolean;
-  /** What the device wants to do there: IOMMU_FAULT_PERM_*. */
-  readonly access: number;
-  readonly address: bigint;
-}
-
-/**
- * The answer to a group of page requests: 0 the pages are there, anything else they will not be (enum
- * iommufd_page_response_code).
- */
-export interface PageResponse {
-  readonly pasid: Vpasid | undefined;
-  readonly group: number;
-  readonly code: number;
-}
 
 /** What a page table is like. */
 export interface PagingFormat {

@@ -4,13 +4,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { finished } from '../file/work.js';
+import { MOST_GROUPS, PAGE_RESPONSE_INVALID, PageFaults } from '../ioasid/page-faults.js';
 import { Iommu, READ } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { FakeHardware } from '../testkit/fake-hardware.js';
 import { MOST_PINS } from './access.js';
-import { BoundDevice } from './bound-device.js';
-import { FaultQueue, MOST_GROUPS, PAGE_RESPONSE_INVALID } from './fault-queue.js';
-import { ObjectTable } from './objects.js';
 import { IommufdSubsystem } from './subsystem.js';
 
 test('a context stops at its quota of objects with ENOMEM, buried ids included, and no other does', () => {
@@ -31,12 +29,11 @@ test('a context stops at its quota of objects with ENOMEM, buried ids included, 
 });
 
 test('a queue of page faults holds so many groups; what comes then is INVALID, until there is room', () => {
-  const queue = new FaultQueue();
+  const queue = new PageFaults();
   const hardware = new FakeHardware();
-  const device = new BoundDevice(new ObjectTable(), hardware);
   const ask = (group: number) => {
     const request = { pasid: undefined, group, last: true, access: 1, address: 0n };
-    queue.deliver({ device, attachment: 0, requests: [request] });
+    queue.deliver({ source: hardware, id: 1, attachment: 0, requests: [request] });
   };
   for (let group = 0; group < MOST_GROUPS; group++) ask(group);
   queue.take();

@@ -5,7 +5,7 @@
  * newest number stands at the end of the queue. It goes when another event follows, whose number then shows
  * the gap, and takes no room. Invariant: a notice is never anything but the last.
  */
-import { Fifo } from './fifo.js';
+import { Fifo } from '../ioasid/fifo.js';
 import { IommufdObject } from './objects.js';
 import type { VeventSink, Viommu } from './viommu.js';
 

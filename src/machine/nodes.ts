@@ -17,6 +17,7 @@ import { refuse } from '../linux/errno.js';
 import { openUnbound } from '../uapi/bind-first.js';
 import { DeviceFile } from '../uapi/device-file.js';
 import { contextTable, deviceTable } from '../uapi/ioasid.js';
+import { contextOperations } from '../uapi/ioasid-faults.js';
 import type { IoctlTable } from '../uapi/ioctl.js';
 import { iommuTestTable } from '../uapi/iommu-test.js';
 import { checkReady, type1Table } from '../uapi/type1-container.js';
@@ -84,9 +85,10 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
   return {
     path: 'ioasid',
     flushes: false,
+    stream: true,
     open: (caller) => {
       const context = ioasid.open(caller.pid);
-      return new DeviceFile(context, contextTable, { release: () => context.close() });
+      return new DeviceFile(context, contextTable, contextOperations(context));
     },
   };
 }

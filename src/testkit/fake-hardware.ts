@@ -1,5 +1,6 @@
 /** The IOMMU in front of a device that a test makes: it keeps what it is told. */
-import type { IommuHardware, PageResponse } from '../iommufd/hardware.js';
+import type { PageResponse } from '../ioasid/page-faults.js';
+import type { IommuHardware } from '../iommufd/hardware.js';
 
 export class FakeHardware implements IommuHardware {
   readonly iommu: object;

@@ -14,6 +14,11 @@ import { test } from 'node:test';
 import { KIND_MAPPED, KIND_NESTED, KIND_PROCESS } from '../ioasid/context.js';
 import { FORMAT_VTD_S1 } from '../ioasid/nested-space.js';
 import {
+  PAGE_RESPONSE_FAILURE,
+  PAGE_RESPONSE_INVALID,
+  PAGE_RESPONSE_SUCCESS,
+} from '../ioasid/page-faults.js';
+import {
   compile,
   includeFolder,
   missingCompiler,
@@ -24,6 +29,7 @@ import { evaluate, layoutExpressions } from '../testkit/c-values.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
 import * as abi from './ioasid.js';
+import * as faults from './ioasid-faults.js';
 import type { Struct } from './struct.js';
 import * as vfioDevice from './vfio.js';
 import * as vfioCall from './vfio-call.js';
@@ -39,6 +45,13 @@ const ioctls = Object.entries(abi.nativeIoctls).map(([name, { nr, struct }]) => 
   struct: struct as Struct,
 }));
 
+/** All structs: those of ioctls, and those that are read and written. */
+const allStructs: readonly Struct[] = [
+  ...ioctls.map(({ struct }) => struct),
+  faults.PageFaultStruct,
+  faults.PageResponseStruct,
+];
+
 /** The macros of the header that stand for a plain number, and what they are here. */
 const constants: Record<string, number> = {
   IOASID_TYPE: abi.IOASID_TYPE,
@@ -50,6 +63,11 @@ const constants: Record<string, number> = {
   IOASID_MAP_WRITE: abi.MAP_WRITE,
   IOASID_MAP_FIXED_IOVA: abi.MAP_FIXED_IOVA,
   IOASID_UNMAP_ALL: abi.UNMAP_ALL,
+  IOASID_ALLOC_FAULTS: abi.ALLOC_FAULTS,
+  IOASID_FAULT_LAST_PAGE: faults.FAULT_LAST_PAGE,
+  IOASID_RESPONSE_SUCCESS: PAGE_RESPONSE_SUCCESS,
+  IOASID_RESPONSE_INVALID: PAGE_RESPONSE_INVALID,
+  IOASID_RESPONSE_FAILURE: PAGE_RESPONSE_FAILURE,
   IOASID_BIND_EXTENDED_ACCESSED: abi.BIND_EXTENDED_ACCESSED,
   IOASID_INVALIDATE_LEAF: abi.INVALIDATE_LEAF,
   IOASID_INVALIDATE_RANGE: abi.INVALIDATE_RANGE,
@@ -107,16 +125,13 @@ function differences(source: string): string[] {
   compare(
     'struct',
     [...structs.keys()],
-    ioctls.map(({ struct }) => struct.cName),
+    allStructs.map(({ cName }) => cName),
   );
   compare('ioctl', [...ioctlsOf(source).keys()], Object.keys(abi.nativeIoctls));
   compare('constant', constantsOf(source), Object.keys(constants));
+  for (const { cName, fields } of allStructs)
+    compare(`field of ${cName}:`, structs.get(cName) ?? [], Object.keys(fields).map(cNameOf));
   for (const { name, struct } of ioctls) {
-    compare(
-      `field of ${struct.cName}:`,
-      structs.get(struct.cName) ?? [],
-      Object.keys(struct.fields).map(cNameOf),
-    );
     const used = ioctlsOf(source).get(name);
     if (used !== struct.cName)
       lines.push(`${name} takes struct ${used} in the header, ${struct.cName} in TypeScript`);
@@ -168,7 +183,7 @@ test('the header documents every field of every struct, in order', () => {
 
 test('sizes, offsets, ioctl numbers and constants are what the C compiler says', withCc, () => {
   const expected = new Map([
-    ...ioctls.flatMap(({ struct }) => layoutExpressions(struct, cNameOf)),
+    ...allStructs.flatMap((struct) => layoutExpressions(struct, cNameOf)),
     ...ioctls.map(({ name }): [string, number] => [
       name,
       abi.ioctlNumber(name as keyof typeof abi.nativeIoctls),

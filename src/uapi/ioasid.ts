@@ -24,6 +24,7 @@ export const MAP_READ = READ;
 export const MAP_WRITE = WRITE;
 export const MAP_FIXED_IOVA = 4;
 export const UNMAP_ALL = 1;
+export const ALLOC_FAULTS = 1;
 export const BIND_EXTENDED_ACCESSED = 1;
 export const INVALIDATE_LEAF = 1;
 export const AUTHORIZE_ASID = 1;
@@ -123,7 +124,7 @@ export const AuthorizeStruct = struct('ioasid_authorize', {
   ioasid_fd: s32,
   pasid: u32,
   vpasid: u32,
-  reserved: u32,
+  device_cookie: u32,
 });
 export const RevokeStruct = struct('ioasid_revoke', { size: u32, flags: u32, pasid: u32, reserved: u32 });
 
@@ -135,7 +136,7 @@ const MAP_FLAGS = MAP_READ | MAP_WRITE | MAP_FIXED_IOVA;
 /** The ioctls of `/dev/ioasid`. */
 export const contextIoctls = {
   IOASID_GET_INFO: { nr: 0xc0, struct: InfoStruct, flags: 0, changes: false, handle: getInfo },
-  IOASID_ALLOC: { nr: 0xc1, struct: AllocStruct, flags: 0, changes: true, handle: alloc },
+  IOASID_ALLOC: { nr: 0xc1, struct: AllocStruct, flags: ALLOC_FAULTS, changes: true, handle: alloc },
   IOASID_FREE: { nr: 0xc2, struct: FreeStruct, flags: 0, changes: true, handle: free },
   IOASID_MAP: { nr: 0xc3, struct: MapStruct, flags: MAP_FLAGS, changes: true, handle: map },
   IOASID_MAP_FILE: { nr: 0xc4, struct: MapFileStruct, flags: MAP_FLAGS, changes: true, handle: mapFile },
@@ -201,7 +202,7 @@ function getInfo(context: IoasidContext, _caller: Caller, { data }: IoctlCall): 
   setU64(data, at.page_sizes, PAGE_SIZE);
   setU32(data, at.kinds, (1 << KIND_MAPPED) | (1 << KIND_NESTED) | (1 << KIND_PROCESS));
   setU32(data, at.table_formats, 1 << FORMAT_VTD_S1);
-  setU32(data, at.faults, 0);
+  setU32(data, at.faults, READ | WRITE);
   setU32(data, at.pasid_quota, context.pasidQuota);
   setU32(data, at.pasids, context.pasids);
   setU32(data, at.mapping_quota, context.mappingQuota);
@@ -213,6 +214,7 @@ function alloc(context: IoasidContext, caller: Caller, { data }: IoctlCall): num
   const { at } = AllocStruct;
   const [kind, parent] = [getU32(data, at.kind), getU32(data, at.parent)];
   const pasid = kind === KIND_PROCESS ? context.allocProcess(parent, caller) : context.alloc(kind, parent);
+  if ((getU32(data, at.flags) & ALLOC_FAULTS) !== 0) context.deliverFaults(pasid);
   setU32(data, at.pasid, pasid);
   return 0;
 }
@@ -328,7 +330,7 @@ function authorize(driver: Driver, caller: Caller, { data }: IoctlCall): number 
   if (byAsid !== driver.hasAsids)
     refuse('EINVAL', `${driver.life.name} ${byAsid ? 'has no' : 'is authorized by'} ASIDs`);
   const given = byAsid || vpasid !== 0 ? vpasidOf(vpasid) : undefined;
-  driver.authorize(context, pasidAt(data, at.pasid), given);
+  driver.authorize(context, pasidAt(data, at.pasid), given, getU32(data, at.device_cookie));
   return 0;
 }
 

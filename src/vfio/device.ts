@@ -62,6 +62,7 @@ export class VfioDevice implements Driver {
     this.#config = config;
     this.#irqs = irqs;
     this.#bars = new Bars(model, config, irqs, strict);
+    this.#listen();
     this.ioeventfds = new IoEventfds(this.#bars, irqs.msix);
   }
 
@@ -102,7 +103,7 @@ export class VfioDevice implements Driver {
       () => {
         this.#binding = undefined;
         this.#ownFile = false;
-        this.#port.pager = undefined;
+        this.#listen();
       },
       () => this.life.close(),
       () => this.#irqs.close(),
@@ -117,8 +118,8 @@ export class VfioDevice implements Driver {
   }
 
   /** IOASID_AUTHORIZE. @throws Refusal as DeviceLife.authorize. */
-  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid): void {
-    this.life.authorize(context, pasid, vpasid);
+  authorize(context: IoasidContext, pasid: Pasid, vpasid?: Vpasid, cookie?: number): void {
+    this.life.authorize(context, pasid, vpasid, cookie);
   }
 
   /** IOASID_REVOKE. @throws Refusal as DeviceLife.revoke. */
@@ -315,6 +316,11 @@ export class VfioDevice implements Driver {
   setIrqs(request: IrqRequest, caller: Caller): void {
     this.#hear();
     this.#irqs.set(request, caller);
+  }
+
+  /** Page requests, of a device that makes some, go where it is authorized, until it is bound. */
+  #listen(): void {
+    this.#port.pager = this.#pci.pageRequests === true ? this.life : undefined;
   }
 
   /** Does what the program has asked for by eventfds, which comes before what it asks for by calls. */

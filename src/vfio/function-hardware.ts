@@ -4,17 +4,19 @@
  * mediated device as what its parent's requests carry for it.
  */
 import type { DevicePort } from '../driver/device-port.js';
+import type { PageRequests } from '../driver/page-requests.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
+import type { PageResponse } from '../ioasid/page-faults.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
-import type { IommuHardware, NestedDomain, PageResponse, SecondStage } from '../iommufd/hardware.js';
+import type { IommuHardware, NestedDomain, SecondStage } from '../iommufd/hardware.js';
 import type { UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
-import type { PageRequests } from './page-requests.js';
+
 import { VtdDomain, vtdInfo } from './vtd-domain.js';
 
 /**
@@ -52,7 +54,7 @@ export class FunctionHardware implements IommuHardware {
     this.pasidBits = pasidBits;
     this.ats = pages !== undefined;
     this.mediated = port.mediated;
-    if (pages !== undefined) this.respond = (response) => pages.answer(response);
+    if (pages !== undefined) this.respond = (response) => pages.respond(response);
   }
 
   allocNested(parent: SecondStage, data: UserData): NestedDomain {

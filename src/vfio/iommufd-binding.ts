@@ -7,13 +7,13 @@
 
 import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { DevicePort } from '../driver/device-port.js';
+import { PageRequests } from '../driver/page-requests.js';
 import type { Work } from '../file/work.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import type { BoundDevice } from '../iommufd/bound-device.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
 import { FunctionHardware } from './function-hardware.js';
-import { PageRequests } from './page-requests.js';
 
 export class IommufdBinding {
   readonly context: IommufdContext;

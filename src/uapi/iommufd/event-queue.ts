@@ -11,15 +11,16 @@ import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommufdObject } from '../../iommufd/objects.js';
 import { DeviceFile, type FileOperations } from '../device-file.js';
 
-interface EventQueue extends IommufdObject {
+interface Events {
   readonly next: object | undefined;
   readonly arrivals: number;
 }
 
-/** The file of a queue, with its `read` and `write`; offsets mean nothing to them. */
+/** The file of a queue and its events, with its `read` and `write`; offsets mean nothing to them. */
 export function eventFile(
   context: IommufdContext,
-  queue: EventQueue,
+  queue: IommufdObject,
+  events: Events,
   operations: Pick<FileOperations, 'read' | 'write'>,
 ): OpenFile {
   const writable = operations.write === undefined ? 0 : WRITABLE;
@@ -28,9 +29,9 @@ export function eventFile(
   return new DeviceFile(queue, new Map(), {
     ...operations,
     stream: {
-      ready: () => writable | (queue.next === undefined ? 0 : READABLE),
+      ready: () => writable | (events.next === undefined ? 0 : READABLE),
       get arrivals() {
-        return queue.arrivals;
+        return events.arrivals;
       },
     },
     release: () => releasing([() => queue.drop(), () => context.drop()]),

@@ -1,16 +1,14 @@
 /**
  * Queues of page faults: the ioctl that makes one, the faults that its user reads, and the answers that he
  * writes.
- *
- * Faults come in groups, which are read whole and answered by their cookie. A write is a list of answers,
- * which ends with the first bad one.
  */
 import type { Sliced } from '../../file/work.js';
+import { type FaultGroup, PAGE_RESPONSE_INVALID, type PageRequest } from '../../ioasid/page-faults.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { FaultQueue } from '../../iommufd/fault-queue.js';
-import type { PageRequest } from '../../iommufd/hardware.js';
-import { Refusal, refuse } from '../../linux/errno.js';
-import { getU32, setBig, setU32, struct, u32, u64 } from '../struct.js';
+import { refuse } from '../../linux/errno.js';
+import { readGroups, writeAnswers } from '../page-faults.js';
+import { setBig, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondWithFile } from './command.js';
 import { eventFile } from './event-queue.js';
 
@@ -52,7 +50,7 @@ function faultQueueAlloc(context: IommufdContext, command: Command): Sliced<numb
   requireZero(data, at.flags, 'FAULT_QUEUE_ALLOC flags');
   const queue = context.allocFaultQueue();
   setU32(data, at.out_fault_id, queue.id);
-  const file = eventFile(context, queue, {
+  const file = eventFile(context, queue, queue.faults, {
     read: (_offset, target) => readFaults(queue, target),
     write: (_offset, source) => writeResponses(queue, source),
   });
@@ -63,40 +61,22 @@ function readFaults(queue: FaultQueue, target: Uint8Array): number {
   const { size } = PageFaultStruct;
   if (target.length % size !== 0)
     refuse('ESPIPE', `${target.length} bytes are not a whole number of faults, of ${size} bytes each`);
-  let done = 0;
-  for (let group = queue.next; group !== undefined; group = queue.next) {
-    const { device, requests } = group;
-    if (requests.length * size > target.length - done) {
-      if (done === 0)
-        refuse(
-          'EINVAL',
-          `${target.length} bytes have no room for the ${requests.length} faults of the next group`,
-        );
-      break;
-    }
-    const cookie = queue.take();
-    for (const request of requests) {
-      encodeFault(target.subarray(done, done + size), request, device.id, cookie);
-      done += size;
-    }
-  }
-  return done;
+  return readGroups(queue.faults, target, size, encodeFault);
 }
 
 function encodeFault(
   target: Uint8Array,
+  { id }: FaultGroup,
   { pasid, group, last, access, address }: PageRequest,
-  device: number,
   cookie: number,
 ): void {
   const { at } = PageFaultStruct;
-  target.fill(0);
   setU32(
     target,
     at.flags,
     (pasid === undefined ? 0 : PGFAULT_FLAGS_PASID_VALID) | (last ? PGFAULT_FLAGS_LAST_PAGE : 0),
   );
-  setU32(target, at.dev_id, device);
+  setU32(target, at.dev_id, id);
   setU32(target, at.pasid, pasid ?? 0);
   setU32(target, at.grpid, group);
   setU32(target, at.perm, access);
@@ -105,16 +85,8 @@ function encodeFault(
 }
 
 function writeResponses(queue: FaultQueue, source: Uint8Array): number {
-  const { at, size } = PageResponseStruct;
+  const { size } = PageResponseStruct;
   if (source.length % size !== 0)
     refuse('ESPIPE', `${source.length} bytes are not a whole number of answers, of ${size} bytes each`);
-  for (let done = 0; done < source.length; done += size) {
-    try {
-      queue.respond(getU32(source, done + at.cookie), getU32(source, done + at.code));
-    } catch (error) {
-      if (done > 0 && error instanceof Refusal) return done;
-      throw error;
-    }
-  }
-  return source.length;
+  return writeAnswers(queue.faults, source, PageResponseStruct, PAGE_RESPONSE_INVALID);
 }

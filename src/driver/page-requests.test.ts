@@ -5,11 +5,10 @@ import { FaultQueue } from '../client/fault-queue.js';
 import { InProcess } from '../client/in-process.js';
 import { Iommufd } from '../client/iommufd.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { type PageHearer, PageRequests } from '../driver/page-requests.js';
+import type { PageRequest } from '../ioasid/page-faults.js';
 import { vpasidOf } from '../iommu/pasid.js';
-import type { BoundDevice } from '../iommufd/bound-device.js';
-import type { PageRequest } from '../iommufd/hardware.js';
 import { Machine } from '../machine/machine.js';
-import { PageRequests } from './page-requests.js';
 
 const PAGE = 4096;
 const IOVA = 0x10_0000;
@@ -18,10 +17,10 @@ const PASID = 5;
 const FAULTS_FOR_PASIDS = 12;
 
 /** What a bound device hears. */
-function hearing(): { device: BoundDevice; heard: PageRequest[] } {
+function hearing(): { device: PageHearer; heard: PageRequest[] } {
   const heard: PageRequest[] = [];
   return {
-    device: { pageRequest: (request: PageRequest) => void heard.push(request) } as unknown as BoundDevice,
+    device: { pageRequest: (request) => void heard.push(request) },
     heard,
   };
 }
@@ -35,9 +34,9 @@ test('each request is a group of its own, of the page its address lies in, and f
     { pasid: 7, group: 0, last: true, access: 1, address: 0x1000n },
     { pasid: undefined, group: 1, last: true, access: 2, address: 0x5000n },
   ]);
-  pages.answer({ pasid: undefined, group: 1, code: 0 });
+  pages.respond({ pasid: undefined, group: 1, code: 0 });
   assert.deepEqual([read.answer, write.answer], ['pending', 'success']);
-  pages.answer({ pasid: vpasidOf(7), group: 0, code: 1 });
+  pages.respond({ pasid: vpasidOf(7), group: 0, code: 1 });
   assert.equal(read.answer, 'invalid');
 });
 
@@ -46,7 +45,7 @@ test('as many requests are outstanding as can be told apart, and an answered one
   const pages = new PageRequests();
   for (let n = 0; n < 512; n++) assert.ok(pages.ask(device, vpasidOf(1), n * PAGE, false));
   assert.equal(pages.ask(device, vpasidOf(1), 0, false), undefined);
-  pages.answer({ pasid: vpasidOf(1), group: 99, code: 0 });
+  pages.respond({ pasid: vpasidOf(1), group: 99, code: 0 });
   assert.ok(pages.ask(device, vpasidOf(1), 0, false));
   assert.equal(heard.at(-1)!.group, 99);
 });
