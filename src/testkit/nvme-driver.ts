@@ -16,8 +16,8 @@ export const MEMORY_BYTES = 8 << 20;
 export const DATA = 4 << 20;
 const PAGE = 4096;
 const ADMIN_ENTRIES = 32;
-/** Turns of Node's loop in which a command has to complete. */
-const PATIENCE = 20_000;
+/** Milliseconds in which a command has to complete: a flush waits for the machine's own disk. */
+const PATIENCE = 60_000;
 
 export const Reg = {
   CAP: 0,
@@ -75,13 +75,21 @@ export class NvmeDriver {
   readonly host = new FakeHost();
   readonly memory = new Uint8Array(MEMORY_BYTES);
   readonly view = new DataView(this.memory.buffer);
-  readonly directory = mkdtempSync(join(tmpdir(), 'ioasid-nvme-'));
+  readonly directory: string;
   readonly model: DeviceModel;
   readonly admin: Pair = pair(0, ADMIN_ENTRIES);
   #ids = 0;
 
-  /** @param sizes bytes of the files, a namespace each. @param options beside `file`. */
-  constructor(sizes: readonly number[] = [1 << 20], options: Readonly<Record<string, string>> = {}) {
+  /**
+   * @param sizes bytes of the files, a namespace each. @param options beside `file`. @param base where the
+   * files are.
+   */
+  constructor(
+    sizes: readonly number[] = [1 << 20],
+    options: Readonly<Record<string, string>> = {},
+    base = tmpdir(),
+  ) {
+    this.directory = mkdtempSync(join(base, 'ioasid-nvme-'));
     const paths = sizes.map((size, index) => {
       writeFileSync(this.path(index + 1), '');
       truncateSync(this.path(index + 1), size);
@@ -187,14 +195,15 @@ export class NvmeDriver {
 
   /** Waits for the next completion of `queue`, and acknowledges it. */
   async next(queue: Pair): Promise<Completed> {
-    for (let turns = 0; turns < PATIENCE; turns++) {
+    const patience = new Patience();
+    while (!patience.isOver) {
       this.work();
       const done = this.take(queue);
       if (done !== undefined) {
         this.acknowledge(queue);
         return done;
       }
-      await turn();
+      await patience.turn();
     }
     throw new Error(`queue ${queue.id} completes nothing`);
   }
@@ -206,10 +215,11 @@ export class NvmeDriver {
 
   /** Lets the model work until it is idle. */
   async settle(): Promise<void> {
-    for (let turns = 0; this.model.busy?.() === true; turns++) {
-      if (turns === PATIENCE) throw new Error('the controller is still busy');
+    const patience = new Patience();
+    while (this.model.busy?.() === true) {
+      if (patience.isOver) throw new Error('the controller is still busy');
       this.work();
-      await turn();
+      await patience.turn();
     }
   }
 
@@ -236,9 +246,22 @@ export class NvmeDriver {
   }
 }
 
-/** Another turn of Node's loop, in which disks get on. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Waits by turns of Node's loop, in which disks get on; when they take long, by milliseconds. */
+class Patience {
+  readonly #end = performance.now() + PATIENCE;
+  #turns = 0;
+
+  get isOver(): boolean {
+    return performance.now() > this.#end;
+  }
+
+  turn(): Promise<void> {
+    this.#turns++;
+    return new Promise((resolve) => {
+      if (this.#turns < 100) setImmediate(resolve);
+      else setTimeout(resolve, 1);
+    });
+  }
 }
 
 function pair(id: number, size: number): Pair {
