@@ -208,6 +208,10 @@ describe('asynchronous events', () => {
     driver.set(DOORBELLS + 8, 1);
     assert.deepEqual(result(await driver.next(driver.admin)), [1, 0x010000]);
     driver.set(DOORBELLS, 4000);
+    assert.deepEqual(driver.host.notes, [
+      'the tail of submission queue 1 is not made 1: there is no such queue',
+      'the tail of submission queue 0 is not made 4000: of 32 entries it cannot be there',
+    ]);
     assert.equal(driver.take(driver.admin), undefined, 'the log was not read');
     await driver.page(log(1, 512, 0, true));
     assert.equal(driver.take(driver.admin), undefined, 'events were to be retained');

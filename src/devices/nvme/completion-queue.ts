@@ -63,7 +63,7 @@ export class CompletionQueue {
   }
 
   /** The driver has taken the entries before `head`. @returns false when it cannot have. */
-  take(head: number): boolean {
+  advance(head: number): boolean {
     if (head >= this.size || (head - this.#head + this.size) % this.size > this.#used) return false;
     this.#head = head;
     return true;
@@ -75,7 +75,7 @@ export class CompletionQueue {
     if (doorbell === undefined) return;
     doorbell.ask(this.#head);
     const head = doorbell.value();
-    if (head !== undefined) this.take(head);
+    if (head !== undefined) this.advance(head);
   }
 
   /**

@@ -44,6 +44,7 @@ describe('registers', () => {
     test(`enabling it with ${what} is fatal, until it is disabled`, () => {
       open().enable(cc);
       assert.equal(driver.get(Reg.CSTS), FATAL);
+      assert.match(driver.host.notes[0]!, /^the controller cannot be enabled with CC 0x46[0-9a-f]+ and AQA/);
       driver.set(Reg.CC, 0);
       assert.equal(driver.get(Reg.CSTS), 0);
     });
@@ -75,6 +76,7 @@ describe('a controller that cannot reach its queues has failed', () => {
     await driver.settle();
     assert.equal(driver.get(Reg.CSTS), READY | FATAL);
     assert.equal(driver.host.faults[0]?.iova, 0x4000_0000);
+    assert.deepEqual(driver.host.notes, ['the memory of submission queue 0 cannot be reached: CSTS.CFS']);
     assert.equal(driver.model.busy?.(), false);
   });
 

@@ -9,12 +9,14 @@
  * Invariant: while the controller is not ready there is no queue, and no command; what was under way when it
  * was disabled is abandoned, and nothing is fetched before the disks have settled.
  */
+import { hex } from '../../linux/errno.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../device-model.js';
 import type { Disk } from '../disk.js';
 import { Job } from '../disk.js';
 import type { Registers } from '../registers.js';
 import { Admin } from './admin.js';
-import { AsyncEvents, events } from './async-events.js';
+import { type AsyncEvent, AsyncEvents, events } from './async-events.js';
+import type { CompletionQueue } from './completion-queue.js';
 import { Configuration, Csts } from './configuration.js';
 import { DataPointers } from './data-pointer.js';
 import { ErrorLog, NO_COMMAND } from './error-log.js';
@@ -40,6 +42,7 @@ const STEP_BYTES = 4 << 20;
 
 export class Controller implements DeviceModel {
   readonly pci: PciDescription;
+  readonly #host: DeviceHost;
   readonly #registers: Registers;
   readonly #memory: Memory;
   readonly #interrupts: Interrupts;
@@ -59,6 +62,7 @@ export class Controller implements DeviceModel {
   constructor(host: DeviceHost, identity: Identity, namespaces: readonly Namespace[], queues: number) {
     const vectors = queues + 1;
     this.pci = describePci(vectors);
+    this.#host = host;
     this.#registers = createRegisters({
       configure: (value) => this.#configure(value),
       mask: (value) => this.#mask(value),
@@ -180,6 +184,8 @@ export class Controller implements DeviceModel {
     this.#abandon();
     if (!this.#configuration.valid || submissionSize < 2 || completionSize < 2) {
       registers.set(Register.CSTS, Csts.FATAL);
+      const cc = hex(registers.get(Register.CC));
+      this.#host.note(`the controller cannot be enabled with CC ${cc} and AQA ${hex(sizes)}: CSTS.CFS`);
       return;
     }
     const [submissions, completions] = [registers.get(Register.ASQ), registers.get(Register.ACQ)];
@@ -212,7 +218,8 @@ export class Controller implements DeviceModel {
   }
 
   /** The controller cannot reach its queues: it does nothing before it is reset (§9.5). */
-  #fail(): void {
+  #fail(what: string): void {
+    this.#host.note(`${what}: CSTS.CFS`);
     this.#setStatus(0, Csts.FATAL);
     this.#abandon();
   }
@@ -225,33 +232,33 @@ export class Controller implements DeviceModel {
 
   /** A doorbell was written: of a submission queue, or, where `index` is odd, of a completion queue. */
   #ring(index: number, value: number): void {
-    if ((this.#status & (Csts.READY | Csts.FATAL)) !== Csts.READY) return;
     const id = index >>> 1;
-    const isCompletion = index % 2 === 1;
-    const queue = isCompletion ? this.#queues.completion(id) : this.#queues.submission(id);
-    if (queue === undefined) this.#badDoorbell(id, false);
-    else if (isCompletion) this.#taken(id, value);
-    else if (!this.#queues.submission(id)!.submit(value)) this.#badDoorbell(id, true);
+    const completions = index % 2 === 1 ? this.#queues.completion(id) : undefined;
+    const queue = index % 2 === 1 ? completions : this.#queues.submission(id);
+    if ((this.#status & (Csts.READY | Csts.FATAL)) !== Csts.READY)
+      this.#host.note(`${nameOf(index)} is not made ${value}: the controller is not ready`);
+    else if (queue === undefined) {
+      this.#host.note(`${nameOf(index)} is not made ${value}: there is no such queue`);
+      this.#badDoorbell(id, events.INVALID_DOORBELL_REGISTER);
+    } else if (!queue.advance(value)) {
+      this.#host.note(`${nameOf(index)} is not made ${value}: of ${queue.size} entries it cannot be there`);
+      this.#badDoorbell(id, events.INVALID_DOORBELL_VALUE);
+    } else if (completions !== undefined) this.#postBacklog(completions);
   }
 
-  /** The driver has taken entries of completion queue `id`. */
-  #taken(id: number, head: number): void {
-    const queue = this.#queues.completion(id)!;
-    if (!queue.take(head)) this.#badDoorbell(id, true);
+  /** The driver has taken entries of `queue`: what has found no room before may find it now. */
+  #postBacklog(queue: CompletionQueue): void {
     if (queue.hasBacklog) {
-      if (!queue.postBacklog(this.#memory)) {
-        this.#fail();
-        return;
-      }
-      this.#interrupts.note(queue);
+      if (queue.postBacklog(this.#memory)) this.#interrupts.note(queue);
+      else this.#fail(unreachable('completion', queue.id));
     }
     this.#interrupts.tell(this.#queues.completions());
   }
 
   /** A doorbell that is not there, or a value that cannot be: nothing is done but to tell it (§5.2.1). */
-  #badDoorbell(queueId: number, exists: boolean): void {
+  #badDoorbell(queueId: number, event: AsyncEvent): void {
     this.#errors.add(queueId, NO_COMMAND, 0, 0, 0);
-    this.#events.raise(exists ? events.INVALID_DOORBELL_VALUE : events.INVALID_DOORBELL_REGISTER);
+    this.#events.raise(event);
     this.#tellEvents();
     this.#interrupts.tell(this.#queues.completions());
   }
@@ -262,10 +269,10 @@ export class Controller implements DeviceModel {
       if (queue === undefined) return;
       const request = this.#idle.pop() ?? this.#newRequest();
       if (!queue.fetch(this.#memory, request.command)) {
-        this.#fail();
+        this.#fail(unreachable('submission', queue.id));
         return;
       }
-      if (!queue.look()) this.#badDoorbell(queue.id, true);
+      if (!queue.look()) this.#badDoorbell(queue.id, events.INVALID_DOORBELL_VALUE);
       queue.outstanding++;
       request.queue = queue;
       if (queue.id === 0) this.#execute(queue, request);
@@ -326,7 +333,8 @@ export class Controller implements DeviceModel {
     queue.outstanding--;
     if (status !== Status.SUCCESS) this.#errors.add(queue.id, commandId, field, nsid, block);
     const { completions, head, id } = queue;
-    if (!completions.post(this.#memory, result, head, id, commandId, field)) this.#fail();
+    if (!completions.post(this.#memory, result, head, id, commandId, field))
+      this.#fail(unreachable('completion', completions.id));
     else this.#interrupts.note(completions);
   }
 
@@ -357,6 +365,15 @@ export class Controller implements DeviceModel {
     this.#flushes.delete(job);
     if (this.#flushes.size === 0) this.#setStatus(Csts.SHUTDOWN, Csts.SHUT_DOWN);
   }
+}
+
+/** What doorbell `index` says. */
+function nameOf(index: number): string {
+  return `the ${index % 2 === 1 ? 'head of completion' : 'tail of submission'} queue ${index >>> 1}`;
+}
+
+function unreachable(kind: string, id: number): string {
+  return `the memory of ${kind} queue ${id} cannot be reached`;
 }
 
 /** A function of class NVM Express, with a vector for each completion queue. */

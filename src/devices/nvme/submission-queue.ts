@@ -43,7 +43,7 @@ export class SubmissionQueue {
   }
 
   /** The driver has written commands up to `tail`. @returns false when there is no room for so many. */
-  submit(tail: number): boolean {
+  advance(tail: number): boolean {
     if (tail >= this.size) return false;
     const added = (tail - this.#tail + this.size) % this.size;
     const used = (this.#tail - this.#head + this.size) % this.size;
@@ -60,7 +60,7 @@ export class SubmissionQueue {
     if (this.doorbell === undefined || this.#head !== this.#tail) return true;
     this.doorbell.ask(this.#tail);
     const tail = this.doorbell.value();
-    return tail === undefined || this.submit(tail);
+    return tail === undefined || this.advance(tail);
   }
 
   /** Fetches the next command. @returns false when its memory is not there. */
