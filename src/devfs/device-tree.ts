@@ -32,6 +32,8 @@ export interface Opened {
   readonly inode: Inode;
   /** Its opener's: what the file makes us hold is charged to it, and so is the file itself. */
   readonly account: Account;
+  /** It was opened for reading only. */
+  readonly readOnly: boolean;
   /** Set anew once at most: when a blank one (blank-files.ts) is given its meaning. */
   file: OpenFile;
 }

@@ -6,6 +6,7 @@
  * every time and mean the request being served.
  */
 
+import { constants } from 'node:fs';
 import type { DeviceNode } from '../file/device-node.js';
 import {
   type EventStream,
@@ -29,6 +30,7 @@ import type { OwnFiles } from './own-files.js';
 import { ProcessCaller } from './process-caller.js';
 import { Claimed, type Turns } from './turns.js';
 
+const O_ACCMODE = 3;
 /** Open files, which cost the server memory where the kernel counts a pointer for their opener. */
 export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 20);
 
@@ -188,7 +190,8 @@ export class FileRequests {
     this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!, account);
     this.#node = node;
     this.#claim();
-    const opened = this.#open(node, inode, account);
+    const readOnly = (request[wire.OpenIn.flags]! & O_ACCMODE) === constants.O_RDONLY;
+    const opened = this.#open(node, inode, account, readOnly);
     this.#handle = opened.handle;
     this.#channel.clearBody(wire.OpenOut.words);
     set64(reply, wire.Reply.body + wire.OpenOut.handle, opened.handle);
@@ -349,11 +352,11 @@ export class FileRequests {
   }
 
   /** @throws Refusal ENFILE its opener has too many; and what the node's `open` does. */
-  #open(node: DeviceNode, inode: Inode, account: Account): Opened {
+  #open(node: DeviceNode, inode: Inode, account: Account, readOnly: boolean): Opened {
     account.take(openFiles, 1);
     try {
       const file = node.open(this.#caller);
-      const opened: Opened = { handle: ++this.#lastHandle, inode, account, file };
+      const opened: Opened = { handle: ++this.#lastHandle, inode, account, readOnly, file };
       this.#opens.set(opened.handle, opened);
       inode.opens.add(opened);
       return opened;

@@ -31,6 +31,7 @@ import { MappedAccess, type Tell } from './mapped-access.js';
 import { NameRequests } from './name-requests.js';
 import type { Openers } from './openers.js';
 import { OwnFiles } from './own-files.js';
+import { PageMappings } from './page-mappings.js';
 import { ProcessCaller } from './process-caller.js';
 import { type RequestKind, requestTable } from './request-table.js';
 import { SetAside } from './set-aside.js';
@@ -219,8 +220,9 @@ export class FuseServer {
       const reason = error instanceof Refusal ? error.reason : 'an error inside ioasid';
       this.#onCall?.({ call: 'access', path, tid, handle: 0, argument: 0, result: -Errno.EIO, reason });
     };
-    const access = new MappedAccess(this.#identification, this.#turns, caller, tell);
-    return new Tracer(bell, states!, access, caller);
+    const pages = new PageMappings(this.#identification);
+    const access = new MappedAccess(pages, this.#turns, caller, tell);
+    return new Tracer(bell, states!, access, pages, caller);
   }
 
   #dispatch(length: number): void {

@@ -21,9 +21,9 @@ import {
 } from '../linux/ptrace.js';
 import type { Opened } from './device-tree.js';
 import { usedBy } from './file-requests.js';
-import type { Identification } from './identification.js';
 import type { Address, Instruction, Operand, Part } from './instruction.js';
 import { InstructionFetch } from './instruction-fetch.js';
+import type { PageMappings } from './page-mappings.js';
 import type { ProcessCaller } from './process-caller.js';
 import type { TracedProcess } from './traced-process.js';
 import type { Turns } from './turns.js';
@@ -55,7 +55,7 @@ interface Moved {
 export type Tell = (tid: number, path: string, error: unknown) => void;
 
 export class MappedAccess {
-  readonly #identification: Identification;
+  readonly #pages: PageMappings;
   readonly #turns: Turns;
   readonly #tell: Tell;
   readonly #caller: ProcessCaller;
@@ -64,8 +64,8 @@ export class MappedAccess {
   readonly #view = new DataView(this.#data.buffer);
   readonly #fetch: InstructionFetch;
 
-  constructor(identification: Identification, turns: Turns, caller: ProcessCaller, tell: Tell) {
-    this.#identification = identification;
+  constructor(pages: PageMappings, turns: Turns, caller: ProcessCaller, tell: Tell) {
+    this.#pages = pages;
     this.#turns = turns;
     this.#caller = caller;
     this.#tell = tell;
@@ -83,7 +83,8 @@ export class MappedAccess {
       this.#attempt(tid, process, target, fault, () => {
         const at = hex(this.#registers.wide(Word.RIP));
         const instruction =
-          this.#fetch.instruction(tid, process) ?? refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
+          this.#fetch.instruction(tid, process) ??
+          refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
         const whole = this.#whole(tid, process, instruction, target, address);
         this.#perform(tid, process, instruction, whole, address);
       });
@@ -151,8 +152,8 @@ export class MappedAccess {
 
   #targetAt(tid: number, process: TracedProcess, address: number): Target | undefined {
     const byte = process.mapped(tid, address);
-    const opened = byte && this.#identification.byMapping(byte.device, byte.inode);
-    return opened && { opened, offset: byte!.offset, length: byte!.length };
+    const file = byte && this.#pages.file(byte.device, byte.inode);
+    return file && { opened: file.opened, offset: file.start + byte!.offset, length: byte!.length };
   }
 
   #perform(

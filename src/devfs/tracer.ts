@@ -32,7 +32,9 @@ import {
   stayStopped,
 } from '../linux/ptrace.js';
 import { Change, type WaitStates } from '../linux/wait-states.js';
+import type { Opened } from './device-tree.js';
 import type { MappedAccess } from './mapped-access.js';
+import type { MapRequest, PageMappings } from './page-mappings.js';
 import type { ProcessCaller } from './process-caller.js';
 import { ACTION_BYTES } from './signal-state.js';
 import { TracedProcess } from './traced-process.js';
@@ -55,6 +57,7 @@ export class Tracer implements LoopSource {
   readonly #groups = new Map<number, Group>();
   readonly #count = new Uint8Array(128);
   readonly #caller: ProcessCaller;
+  readonly #pages: PageMappings;
   /** Threads that stop soon, and what they are to do then. */
   readonly #awaited = new Map<number, (process: TracedProcess) => void>();
   /** Processes that are traced only until that. */
@@ -65,10 +68,17 @@ export class Tracer implements LoopSource {
   #account: Account | undefined;
 
   /** `bell` becomes readable when a thread has stopped (linux/child-bell.ts). */
-  constructor(bell: number, states: WaitStates, access: MappedAccess, caller: ProcessCaller) {
+  constructor(
+    bell: number,
+    states: WaitStates,
+    access: MappedAccess,
+    pages: PageMappings,
+    caller: ProcessCaller,
+  ) {
     this.fd = bell;
     this.#states = states;
     this.#access = access;
+    this.#pages = pages;
     this.#caller = caller;
     states.unknown = (tid) => this.#adopt(tid);
   }
@@ -126,8 +136,18 @@ export class Tracer implements LoopSource {
     }
   }
 
+  /** As PageMappings.begin, for a thread that is traced. What follows is done when the call has returned. */
+  mapPages(tid: number, opened: Opened, request: MapRequest, give: (fd: number) => number): void {
+    const finish = this.#pages.begin(opened, request, give);
+    if (finish !== undefined) this.#stopSoon(tid, (process) => finish(tid, process, this.#caller));
+  }
+
   #stopSoon(tid: number, then: (process: TracedProcess) => void): void {
-    this.#awaited.set(tid, then);
+    const before = this.#awaited.get(tid);
+    this.#awaited.set(tid, (process) => {
+      before?.(process);
+      then(process);
+    });
     interrupt(tid);
   }
 

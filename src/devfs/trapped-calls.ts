@@ -212,14 +212,17 @@ export class TrappedCalls implements LoopSource {
 
   /** mmap(2): whoever maps a file of ours is traced from then on, and the kernel makes the mapping. */
   #map(pending: Pending, opened: Opened): void {
-    const { tid, args } = pending.call;
+    const { id, tid, ints, args } = pending.call;
     try {
       const { mapping } = opened.file;
       if (mapping === undefined || this.#tracer === undefined)
         refuse('ENODEV', `${opened.inode.path} cannot be mapped`);
-      mapping.check(args[5]!, Math.ceil(args[1]! / PAGE) * PAGE);
+      const [length, protection, offset] = [Math.ceil(args[1]! / PAGE) * PAGE, ints[2]!, args[5]!];
+      mapping.check(offset, length);
       this.#tracer.trace(tid, opened.account);
-      const pass = () => this.#end(pending, () => this.#listener.pass(pending.call.id));
+      const give = (fd: number) => this.#listener.give(id, fd);
+      this.#tracer.mapPages(tid, opened, { offset, length, protection }, give);
+      const pass = () => this.#end(pending, () => this.#listener.pass(id));
       opened.inode.mappedBy = descriptorOf(pending.call);
       this.#identification.refresh(opened, tid, pass);
     } catch (error) {

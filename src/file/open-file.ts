@@ -14,6 +14,7 @@
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Refusal } from '../linux/errno.js';
+import type { SharedPages } from '../linux/shared-pages.js';
 import type { Sliced } from './work.js';
 
 /** The calls that there are on an open file. */
@@ -49,10 +50,23 @@ export interface EventStream {
   readonly arrivals: number;
 }
 
+/** Pages that lie in a mapping at `offset` of the file: those from byte `at` on of `pages`. */
+export interface MappedPages {
+  readonly offset: number;
+  readonly length: number;
+  readonly pages: SharedPages;
+  readonly at: number;
+}
+
 /** A file that can be mapped, shared: each load and store becomes a read or write. */
 export interface Mapping {
   /** May [offset, offset+length) be mapped? @throws Refusal ENODEV, EINVAL, ENXIO when it may not. */
   check(offset: number, length: number): void;
+  /**
+   * What a program that maps [offset, offset+length) may have itself, instead of being trapped there. @throws
+   * Refusal EMFILE, ENFILE no descriptors left.
+   */
+  pages(offset: number, length: number): readonly MappedPages[];
   /**
    * A store of 64 bytes at once, at a multiple of as many. @returns false when it is not taken now. @throws
    * Refusal.

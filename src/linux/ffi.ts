@@ -19,6 +19,7 @@ const signatures = {
   write: 'long write(int fd, uintptr_t buffer, ulong length)',
   pread: 'long pread64(int fd, uintptr_t buffer, ulong length, long offset)',
   pwrite: 'long pwrite64(int fd, uintptr_t buffer, ulong length, long offset)',
+  splice: 'long splice(int from, uintptr_t at, int to, uintptr_t at2, ulong length, uint32_t flags)',
   writev: 'long writev(int fd, uintptr_t iov, int count)',
   poll: 'int poll(uintptr_t fds, ulong count, int timeout)',
   ioctl: 'int ioctl(int fd, ulong cmd, uintptr_t arg)',

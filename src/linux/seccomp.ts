@@ -50,16 +50,21 @@ export interface TrapRule {
 
 /** MAP_SHARED, and not MAP_ANONYMOUS. */
 const SHARED = 1;
-const SHARED_OR_ANONYMOUS = 0x21;
+const ANONYMOUS = 0x20;
+/** MAP_DENYWRITE and MAP_EXECUTABLE, which the kernel ignores. */
+const IGNORED = [0x800, 0x1000];
+/** A shared mapping that a tracer has its program make: with both of these flags it is not trapped. */
+export const SHARED_BY_TRACER = SHARED | IGNORED[0]! | IGNORED[1]!;
 
 /** The ioctls `commands`. The kernel takes the low half of their second argument. */
 export function ioctlRule(commands: readonly number[], arch: string = process.arch): TrapRule {
   return { nr: machines[arch]?.ioctl ?? -1, argument: 1, values: commands };
 }
 
-/** Shared mappings of files. */
+/** Shared mappings of files, but for those that a tracer makes. */
 export function sharedMappingRule(arch: string = process.arch): TrapRule {
-  return { nr: machines[arch]?.mmap ?? -1, argument: 3, mask: SHARED_OR_ANONYMOUS, values: [SHARED] };
+  const values = [SHARED, ...IGNORED.map((flag) => SHARED | flag)];
+  return { nr: machines[arch]?.mmap ?? -1, argument: 3, mask: SHARED_BY_TRACER | ANONYMOUS, values };
 }
 
 /** Stands in the fifth argument of a call of rt_sigaction(2), which has four, that a tracer injects. */

@@ -117,6 +117,7 @@ function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
       operations.check?.();
       mapping.check(offset, length);
     },
+    pages: (offset, length) => mapping.pages(offset, length),
     write64: (offset, source) => mapping.write64(offset, source),
   };
 }

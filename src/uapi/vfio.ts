@@ -5,7 +5,7 @@
  * An `argsz` of less than the first version of a struct is EINVAL, more is fine. No behaviour lives here;
  * errnos are those of vfio-pci.
  */
-import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { Caller, IoctlCall, MappedPages } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
 import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/irq-request.js';
@@ -93,12 +93,21 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
     mapping: {
       check: (offset, length) =>
         device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
+      pages: (offset, length) => pagesOf(device, offset, length),
       write64: (offset, source) =>
         device.write64(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source),
     },
     uses: (call) => device.uses(call),
     flush: () => device.flush(),
   };
+}
+
+/** As Bars.pages, with offsets in the file. */
+function pagesOf(device: VfioDevice, offset: number, length: number): MappedPages[] {
+  const region = Math.floor(offset / REGION_SPAN);
+  const start = region * REGION_SPAN;
+  const found = device.pages(region, offset - start, length);
+  return found.map((each) => ({ ...each, offset: start + each.offset }));
 }
 
 /** The VFIO ioctls of a device file, however it was opened. */

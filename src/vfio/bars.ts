@@ -11,7 +11,9 @@
  */
 import type { CalledModel } from '../devices/called-model.js';
 import type { BarDescription, PciDescription } from '../devices/device-model.js';
+import type { MappedPages } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
+import { BarPages, type RingBar } from './bar-pages.js';
 import type { ConfigSpace } from './config-space.js';
 import type { Interrupts } from './interrupts.js';
 
@@ -27,6 +29,9 @@ export class Bars {
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   readonly #strict: boolean;
+  readonly #pages: BarPages;
+  readonly #ring: RingBar;
+  readonly #works: () => boolean;
 
   /** @param strict portals are no different from other registers. */
   constructor(model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
@@ -36,6 +41,9 @@ export class Bars {
     this.#config = config;
     this.#irqs = irqs;
     this.#strict = strict;
+    this.#pages = new BarPages(model.pci);
+    this.#works = () => model.busy();
+    this.#ring = (bar, offset, word) => model.writeBar(bar, offset, word);
   }
 
   /** Bytes of BAR `index`, 0 when there is none. */
@@ -56,6 +64,43 @@ export class Bars {
     if (!this.mappable(index)) refuse('EINVAL', `region ${index} of ${this.#name} cannot be mapped`);
     if (offset + length > this.size(index))
       refuse('EINVAL', `${length} bytes at ${hex(offset)} go past the ${this.size(index)} of BAR ${index}`);
+  }
+
+  /** As BarPages.within. */
+  pages(index: number, offset: number, length: number): MappedPages[] {
+    const found = this.#pages.within(index, offset, length);
+    this.settle();
+    return found;
+  }
+
+  /** Memory space may have been turned on or off, or the model may have failed or be as new. */
+  settle(): void {
+    this.#pages.settle(this.#config.memoryEnabled && this.#model.calls.failure === undefined);
+  }
+
+  /** Does what programs have asked for by doorbells that they have as memory. */
+  hear(): void {
+    if (this.#pages.looking) this.#pages.hear(this.#ring);
+  }
+
+  /** Are there doorbells that are looked at? */
+  get looking(): boolean {
+    return this.#pages.looking;
+  }
+
+  /** Looks at doorbells while the device works, and a little longer. */
+  lookOn(works: boolean): void {
+    this.#pages.lookOn(works, this.#ring);
+  }
+
+  /** The device is reset. */
+  reset(): void {
+    this.#pages.reset();
+  }
+
+  /** The device is closed. */
+  close(): void {
+    this.#pages.close();
   }
 
   /**
@@ -180,6 +225,7 @@ export class Bars {
     if (memory !== undefined) memory.set(source);
     const taken = memory !== undefined || this.#model.writeBar(bar, offset, source);
     this.#checkWorking();
+    if (taken) this.#pages.written(bar, offset, source, this.#works);
     return taken;
   }
 }

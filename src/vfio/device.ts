@@ -14,7 +14,7 @@ import type { PciDescription } from '../devices/device-model.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { Driver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
-import type { Caller, FileCall } from '../file/open-file.js';
+import type { Caller, FileCall, MappedPages } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { PageTable } from '../iommu/page-table.js';
@@ -50,6 +50,8 @@ export class VfioDevice implements Driver {
   #ownFile = false;
   #binding: IommufdBinding | ContainerBinding | undefined;
   #lowPower = false;
+  /** All that it has to do waits for pages. */
+  #waits = false;
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
 
@@ -97,6 +99,7 @@ export class VfioDevice implements Driver {
     const binding = this.#binding;
     return releasing([
       () => this.ioeventfds.close(),
+      () => this.#bars.close(),
       () => this.life.work.stop(),
       () => this.#raiseFailures(),
       () => binding?.close(),
@@ -205,7 +208,9 @@ export class VfioDevice implements Driver {
    */
   reset(): void {
     if (!this.resettable) refuse('EINVAL', `${this.name} is of conventional PCI, which has no reset`);
+    this.#bars.reset();
     this.life.work.reset();
+    this.#bars.settle();
     this.#irqs.deviceReset();
     this.#raiseFailures();
     const { failure } = this.life.work.calls;
@@ -226,16 +231,19 @@ export class VfioDevice implements Driver {
   }
 
   step(): boolean {
-    const going = this.life.work.step();
+    const { work } = this.life;
+    this.#waits = (work.busy() || !this.#bars.looking) && !work.step();
     this.#raiseFailures();
-    return going;
+    return !this.#waits || this.#bars.looking;
   }
 
+  /** Is there accepted work, or may some come that nobody tells of? */
   busy(): boolean {
     this.#hear();
+    this.#bars.lookOn(this.life.work.busy() && !this.#waits);
     const busy = this.life.work.busy();
     this.#raiseFailures();
-    return busy;
+    return busy || this.#bars.looking;
   }
 
   /**
@@ -261,6 +269,11 @@ export class VfioDevice implements Driver {
     } finally {
       this.#raiseFailures();
     }
+  }
+
+  /** As Bars.pages. */
+  pages(index: number, offset: number, length: number): MappedPages[] {
+    return this.#bars.pages(index, offset, length);
   }
 
   /** As Bars.checkMapping. */
@@ -327,6 +340,7 @@ export class VfioDevice implements Driver {
   #hear(): void {
     this.#irqs.hear();
     this.ioeventfds.hear();
+    this.#bars.hear();
   }
 
   #bound(): IommufdBinding {
@@ -354,12 +368,14 @@ export class VfioDevice implements Driver {
 
   /** Raises ERR for each failure of the model that has come to pass since the last look. */
   #raiseFailures(): void {
-    for (const { failures } = this.life.work.calls; this.#failuresTold < failures; this.#failuresTold++)
-      this.#irqs.raiseError();
+    const { failures } = this.life.work.calls;
+    if (this.#failuresTold < failures) this.#bars.settle();
+    for (; this.#failuresTold < failures; this.#failuresTold++) this.#irqs.raiseError();
   }
 
   #writeConfig(offset: number, source: Uint8Array): void {
     const resetAsked = this.#config.write(offset, source);
+    this.#bars.settle();
     if (resetAsked) this.reset();
     this.#irqs.configWritten(offset, source.length);
   }
