@@ -5,19 +5,22 @@
  * programs have none, and the very pages of theirs (shared-pages.ts) while they do; their content goes along.
  * The one thread that uses the array makes the change, so it is in no state between.
  *
+ * A program that cuts the file of its pages empties them, here as well, and no more (memory-guard.ts).
+ *
  * Where there is no native code, the memory is an ordinary array, and nobody else can have it.
  */
 import { libc, viewMemory } from './ffi.js';
 import { broken } from './invariant.js';
+import { guardedAddresses } from './memory-guard.js';
 import { SharedPages } from './shared-pages.js';
 
 const PAGE = 4096;
 const MOST = 2 ** 30;
+const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED_FIXED = 0x11;
-/** MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE. */
-const MAP_OURS = 0x4022;
-const MAP_FIXED = 0x10;
+/** MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED. */
+const MAP_OURS = 0x4032;
 const MAP_FAILED = 2 ** 63;
 
 /** By what is under the arrays. */
@@ -31,6 +34,7 @@ export function deviceMemory(length: number): Uint8Array {
   if (at === undefined) return new Uint8Array(length);
   const bytes = viewMemory(at, length);
   memories.set(bytes.buffer, new DeviceMemory(at, bytes));
+  gone.register(bytes.buffer, [at, length]);
   return bytes;
 }
 
@@ -38,12 +42,22 @@ export function deviceMemory(length: number): Uint8Array {
 function mapOurs(length: number): number | undefined {
   if (process.platform !== 'linux') return undefined;
   try {
-    const at = libc().mmap(0, length, PROT_READ_WRITE, MAP_OURS, -1, 0);
-    return at < MAP_FAILED ? at : undefined;
+    const at = guardedAddresses(length);
+    return at !== undefined && put(at, length, PROT_READ_WRITE) ? at : undefined;
   } catch {
     return undefined;
   }
 }
+
+/** Puts pages of this process alone there. */
+function put(at: number, length: number, protection: number): boolean {
+  return libc().mmap(at, length, protection, MAP_OURS, -1, 0) < MAP_FAILED;
+}
+
+/** Addresses of arrays that are gone keep no pages. */
+const gone = new FinalizationRegistry<readonly [at: number, length: number]>(
+  ([at, length]) => void put(at, length, PROT_NONE),
+);
 
 export class DeviceMemory {
   readonly #at: number;
@@ -84,7 +98,7 @@ export class DeviceMemory {
   take(): void {
     if (!this.#given) return;
     this.#given = false;
-    this.#put(MAP_OURS | MAP_FIXED, -1);
+    this.#put(MAP_OURS, -1);
     this.#pages!.take(this.#bytes);
   }
 
