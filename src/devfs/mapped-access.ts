@@ -192,7 +192,7 @@ export class MappedAccess {
   /** Fills the data from `at` on. @throws Refusal. */
   #read({ opened, offset }: Target, at: number, length: number): void {
     const bytes = this.#data.subarray(at, at + length);
-    const done = opened.file.read(this.#caller, offset + at, bytes);
+    const done = opened.file.mapping?.read(offset + at, bytes) ?? 0;
     if (done < length) refuse('EFAULT', `byte ${hex(offset + at + done)} of the file is none of a BAR`);
   }
 

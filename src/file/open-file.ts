@@ -67,6 +67,8 @@ export interface Mapping {
    * Refusal EMFILE, ENFILE no descriptors left.
    */
   pages(offset: number, length: number): readonly MappedPages[];
+  /** A load, as OpenFile.read. The host's part of a device may look otherwise than by its file. */
+  read(offset: number, target: Uint8Array): number;
   /**
    * A store of 64 bytes at once, at a multiple of as many. @returns false when it is not taken now. @throws
    * Refusal.

@@ -96,6 +96,7 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
 /** Linux looks for what is at the offset first. */
 const nothingMapped: Mapping = {
   pages: () => [],
+  read: () => 0,
   check: (offset) => refuse('ENXIO', `there is nothing to map at offset ${offset} of an iommufd`),
   write64: () => false,
 };

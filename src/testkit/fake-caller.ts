@@ -24,6 +24,8 @@ export interface FakeEventfd {
 }
 
 export class FakeCaller implements Caller {
+  /** As Caller.mapsFiles. */
+  mapsFiles = false;
   readonly pid = 4711;
   readonly bytes = new Uint8Array(16_384);
   readonly view = new DataView(this.bytes.buffer);

@@ -118,6 +118,10 @@ function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
       mapping.check(offset, length);
     },
     pages: (offset, length) => mapping.pages(offset, length),
+    read: (offset, target) => {
+      operations.check?.();
+      return mapping.read(offset, target);
+    },
     write64: (offset, source) => mapping.write64(offset, source),
   };
 }

@@ -76,6 +76,29 @@ describe('GET_REGION_INFO', () => {
     }
   });
 
+  it('says of a region with the MSI-X table that it can be mapped with that', () => {
+    const { ioctl, words, caller } = vfioFile();
+    caller.mapsFiles = true;
+    const info = (argsz: number, index: number) => {
+      ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, argsz, 0xff, index, 7, 7, 7, 7, 7, 7, 7);
+      const [size, flags, , cap, , , , , header, next] = words(10);
+      return [size, flags, cap, header, next];
+    };
+    const { REGION_INFO_MMAP, REGION_INFO_CAPS, REGION_INFO_CAP_MSIX_MAPPABLE } = abi;
+    const flags = 3 | REGION_INFO_MMAP;
+    assert.deepEqual(info(39, 0), [40, flags | REGION_INFO_CAPS, 0, 7, 7]);
+    assert.deepEqual(info(40, 0), [
+      40,
+      flags | REGION_INFO_CAPS,
+      32,
+      REGION_INFO_CAP_MSIX_MAPPABLE | (1 << 16),
+      0,
+    ]);
+    assert.deepEqual(info(40, 2), [40, flags, 0, 7, 7]);
+    caller.mapsFiles = false;
+    assert.deepEqual(info(40, 0), [40, 3, 0, 7, 7]);
+  });
+
   it('gives the offsets at which pread and pwrite reach the region', () => {
     const { device, model } = vfioFile();
     assert.equal(abi.writeRegion(device, 2 * REGION_SPAN + 8, Uint8Array.of(5)), 1);

@@ -54,6 +54,11 @@ export const DEVICE_FLAGS_PCI = 1 << 1;
 export const REGION_INFO_READ = 1 << 0;
 export const REGION_INFO_WRITE = 1 << 1;
 export const REGION_INFO_MMAP = 1 << 2;
+export const REGION_INFO_CAPS = 1 << 3;
+
+/** VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, and the bytes of a capability that is a header alone. */
+export const REGION_INFO_CAP_MSIX_MAPPABLE = 3;
+const CAPABILITY_BYTES = 8;
 
 export const IRQ_INFO_EVENTFD = 1 << 0;
 export const IRQ_INFO_MASKABLE = 1 << 1;
@@ -94,6 +99,8 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
       check: (offset, length) =>
         device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
       pages: (offset, length) => pagesOf(device, offset, length),
+      read: (offset, target) =>
+        device.readRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, target, true),
       write64: (offset, source) =>
         device.write64(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source),
     },
@@ -142,8 +149,27 @@ function getRegionInfo(device: VfioDevice, caller: Caller, call: IoctlCall): num
   setU32(data, at.cap_offset, 0);
   setU64(data, at.size, bytes);
   setU64(data, at.offset, index * REGION_SPAN);
+  if (mapped !== 0 && device.hasMsixTable(index)) putCapability(caller, call.arg, data);
   caller.writeMemory(call.arg, data);
   return 0;
+}
+
+/**
+ * The table is in the region, and can be mapped with it. Where `argsz` leaves no room for the capability, it
+ * says afterwards how much there must be.
+ */
+function putCapability(caller: Caller, arg: number, data: Uint8Array): void {
+  const { at, size } = RegionInfoStruct;
+  setU32(data, at.flags, getU32(data, at.flags) | REGION_INFO_CAPS);
+  if (getU32(data, at.argsz) < size + CAPABILITY_BYTES) {
+    setU32(data, at.argsz, size + CAPABILITY_BYTES);
+    return;
+  }
+  // struct vfio_info_cap_header: id and version in 16 bits each, then where the next one is.
+  const header = new Uint8Array(CAPABILITY_BYTES);
+  setU32(header, 0, REGION_INFO_CAP_MSIX_MAPPABLE | (1 << 16));
+  caller.writeMemory(arg + size, header);
+  setU32(data, at.cap_offset, size);
 }
 
 function getIrqInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {

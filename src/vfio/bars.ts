@@ -108,11 +108,11 @@ export class Bars {
    * @throws Refusal EINVAL for a BAR that is not there, or an offset past its end; EIO while memory space is
    * disabled or the model has failed.
    */
-  read(index: number, offset: number, target: Uint8Array): number {
+  read(index: number, offset: number, target: Uint8Array, mapped = false): number {
     const end = this.#end(index, offset, target.length);
     for (let at = offset; at < end; ) {
       const next = this.#accessEnd(index, at, end);
-      this.#readOnce(index, at, target.subarray(at - offset, next - offset));
+      this.#readOnce(index, at, target.subarray(at - offset, next - offset), mapped);
       at = next;
     }
     return end - offset;
@@ -205,10 +205,10 @@ export class Bars {
       : undefined;
   }
 
-  #readOnce(bar: number, offset: number, target: Uint8Array): void {
+  #readOnce(bar: number, offset: number, target: Uint8Array, mapped: boolean): void {
     this.#checkAnswering(bar, offset);
     if (this.#irqs.msix?.owns(bar, offset) === true) {
-      this.#irqs.msix.read(offset, target);
+      this.#irqs.msix.read(offset, target, mapped);
       return;
     }
     const memory = this.#memoryAt(bar, offset);

@@ -256,6 +256,11 @@ export class VfioDevice implements Driver {
     return this.#bars.size(index);
   }
 
+  /** Has region `index` the MSI-X table? */
+  hasMsixTable(index: number): boolean {
+    return this.#pci.msix?.bar === index;
+  }
+
   /** May region `index` be mapped? */
   mappable(index: number): boolean {
     return index < ROM_REGION && this.#bars.mappable(index);
@@ -283,10 +288,11 @@ export class VfioDevice implements Driver {
 
   /**
    * Fills `target` from byte `offset` of region `index`. @returns the bytes read: fewer at the end of a BAR.
+   * @param mapped by a load of its mapping, which sees the entries of the MSI-X table.
    * @throws Refusal EINVAL for a region that is not there or an offset past the end of a BAR; EFAULT past the
    * end of configuration space; EIO while memory space is disabled or the model has failed.
    */
-  readRegion(index: number, offset: number, target: Uint8Array): number {
+  readRegion(index: number, offset: number, target: Uint8Array, mapped = false): number {
     if (target.length === 0) return 0;
     this.#hear();
     if (index === CONFIG_REGION) {
@@ -294,7 +300,7 @@ export class VfioDevice implements Driver {
       return target.length;
     }
     try {
-      return this.#bars.read(index, offset, target);
+      return this.#bars.read(index, offset, target, mapped);
     } finally {
       this.#raiseFailures();
     }

@@ -31,7 +31,7 @@ describe('MSI-X', () => {
     const { irqs, set, raised } = setUpIrqs();
     const pending = () => {
       const pba = new Uint8Array(8);
-      irqs.msix!.read(PBA, pba);
+      irqs.msix!.read(PBA, pba, false);
       return pba[0];
     };
     set(MSIX, 0, 1, fds(10));
@@ -61,8 +61,26 @@ describe('MSI-X', () => {
   it('shows ones for its table, which belongs to the host', () => {
     const { irqs } = setUpIrqs();
     const entry = new Uint8Array(16);
-    irqs.msix!.read(TABLE + 16, entry);
+    irqs.msix!.read(TABLE + 16, entry, false);
     assert.ok(entry.every((byte) => byte === 0xff));
+  });
+
+  it('shows its entries to a mapping: the message of a vector with an eventfd; all others are masked', () => {
+    const { irqs, set } = setUpIrqs();
+    const entry = (vector: number) => {
+      const words = new Uint32Array(4);
+      irqs.msix!.read(TABLE + 16 * vector, new Uint8Array(words.buffer), true);
+      return [...words];
+    };
+    const masked = [0, 0, 0, 1];
+    assert.deepEqual([0, 1, 8].map(entry), [masked, masked, masked]);
+    set(MSIX, 1, 1, fds(10));
+    assert.deepEqual([0, 1, 8].map(entry), [masked, [0xfee00000, 0, 1, 0], masked]);
+    const control = new Uint8Array(2);
+    irqs.msix!.read(TABLE + 16 + 8, control, true);
+    assert.deepEqual([...control], [1, 0]);
+    set(MSIX, 0, 0, NONE);
+    assert.deepEqual(entry(1), masked);
   });
 
   it('is disabled as a whole by count 0, which closes all eventfds and clears its enable bit', () => {

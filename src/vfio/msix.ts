@@ -6,7 +6,9 @@
  * pending bit, and is sent when it gets one. A message is sent while bus mastering is on, since it is a
  * memory write; otherwise it is lost. Before MSI-X is enabled the device sends none.
  *
- * The table belongs to the host, so programs read ones there and write nothing. The PBA is what it is.
+ * The table belongs to the host, so programs read ones there by the file and write nothing. A mapping has its
+ * entries: those of vectors with an eventfd hold the host's message, all others are masked. The PBA is what
+ * it is.
  */
 import type { PciDescription } from '../devices/device-model.js';
 import type { Caller } from '../file/open-file.js';
@@ -16,6 +18,8 @@ import { disables, type IrqRequest } from './irq-request.js';
 import { Triggers } from './triggers.js';
 
 const ENTRY = 16;
+/** Where messages of x86 hosts go (Intel SDM vol. 3, 12.11.1). */
+const MESSAGE_ADDRESS = 0xfee00000;
 
 export class Msix {
   readonly vectors: number;
@@ -87,10 +91,26 @@ export class Msix {
     return Math.min(...edges.filter((edge) => edge > offset));
   }
 
-  /** Reads from BAR offset `offset`; all of `target` lies in the table, or all of it in the PBA. */
-  read(offset: number, target: Uint8Array): void {
-    if (within(offset, this.#table)) target.fill(0xff);
+  /**
+   * Reads from BAR offset `offset`; all of `target` lies in the table, or all of it in the PBA. A mapping has
+   * the table's entries.
+   */
+  read(offset: number, target: Uint8Array, mapped: boolean): void {
+    if (within(offset, this.#table) && mapped) this.#readEntry(offset - this.#table.start, target);
+    else if (within(offset, this.#table)) target.fill(0xff);
     else target.set(this.#pending.subarray(offset - this.#pba.start).subarray(0, target.length));
+  }
+
+  /** The entry of a vector: address, upper address, data, and its control word, whose bit 0 masks it. */
+  #readEntry(at: number, target: Uint8Array): void {
+    const vector = Math.floor(at / ENTRY);
+    const used = this.#enabled && this.#triggers.has(vector);
+    const entry = new Uint8Array(ENTRY);
+    const words = new DataView(entry.buffer);
+    if (used) words.setUint32(0, MESSAGE_ADDRESS, true);
+    if (used) words.setUint32(8, vector, true);
+    words.setUint32(12, used ? 0 : 1, true);
+    target.set(entry.subarray(at % ENTRY, (at % ENTRY) + target.length));
   }
 
   /** Vectors can be added at any time. */
