@@ -17,6 +17,7 @@ const tasks = {
   moved: 'they can be moved, cut, covered and inherited',
   reset: 'a reset leaves the mapping, with what the device makes of its memory',
   closed: 'when the device is closed they are gone, and the next has others',
+  thief: 'a program that gets at the file of the memory, and cuts it, harms its own device alone',
   last: 'the last value stored into a doorbell always arrives',
   fast: 'while the device works doorbells cost no stop',
   both: 'doorbells can be rung by the file, too',

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -161,8 +162,41 @@ static void closed(void)
 	CHECK(faults(memory));
 }
 
+static _Atomic int stolen = -1;
+
+/* Takes the descriptor that is there while another thread maps. */
+static void *steals(void *argument)
+{
+	while (stolen == -1)
+		stolen = dup(device + 1);
+	return argument;
+}
+
+/* Who cuts the file of the memory has harmed his own device, and nobody else. */
+static void thief(void)
+{
+	pthread_t other;
+
+	CHECK(pthread_create(&other, NULL, steals, NULL) == 0);
+	while (stolen == -1)
+		CHECK(munmap(map_bar(BOTH, MEMORY, PAGE), PAGE) == 0);
+	CHECK(pthread_join(other, NULL) == 0);
+	*at(MEMORY) = 4;
+	CHECK(ftruncate(stolen, 0) == 0);
+	*at(ADD) = 3;
+	CHECK(*at(FIRST_WORD) == 3);
+	CHECK(ftruncate(stolen, 1 << 20) == 0);
+	*at(ADD) = 1;
+	CHECK(*at(FIRST_WORD) == 4);
+	decode(0);
+	decode(1);
+	CHECK(*at(FIRST_WORD) == 0 && *at(MEMORY) == 0);
+	*at(ADD) = 1;
+	CHECK(*at(FIRST_WORD) == 1 && *at(MEMORY) == 1);
+}
+
 const struct task memory_tasks[] = {
 	{ "beside", beside }, { "same", same },   { "read_only", read_only }, { "decode_off", decode_off },
 	{ "decode_later", decode_later }, { "moved", moved }, { "reset", reset }, { "closed", closed },
-	{ NULL, NULL },
+	{ "thief", thief }, { NULL, NULL },
 };
