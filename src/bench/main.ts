@@ -2,8 +2,8 @@
  * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same
  * run.
  *
- * Names: translate, nested, ioctl, ring, dma, authorize, million, run, unmap-map, neighbours; all of them
- * when none is given.
+ * Names: translate, nested, ioctl, ring, dma, authorize, million, run, unmap-map, neighbours, mapped; all of
+ * them when none is given.
  * `--quick` leaves out the largest tables. The exit status says only whether the benchmarks ran; a figure
  * over its expectation is marked as `over`, because on a busy machine it may be nobody's fault.
  */
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { authorize } from './authorize.js';
 import { dma } from './dma.js';
 import { ioctl } from './ioctl.js';
+import { mapped } from './mapped.js';
 import { type Outcome, verdict } from './measurement.js';
 import { million } from './million.js';
 import { neighbourhood } from './neighbours.js';
@@ -36,6 +37,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['run', run],
   ['unmap-map', unmapMap],
   ['neighbours', neighbourhood],
+  ['mapped', mapped],
 ]);
 
 const { values, positionals } = parseArgs({

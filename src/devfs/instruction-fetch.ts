@@ -42,7 +42,7 @@ export class InstructionFetch {
     const at = this.#registers.wide(Word.RIP);
     const known = this.#known.get(at);
     if (known !== undefined && process.has(tid, at, known.bytes, known.device)) return known.instruction;
-    const device = process.deviceAt(tid, at) ?? refuse('EFAULT', `nothing is mapped at ${hex(at)}`);
+    const { device } = process.areaWith(tid, at) ?? refuse('EFAULT', `nothing is mapped at ${hex(at)}`);
     const length = this.#readCode(at);
     const instruction = decode(this.#code.slice(0, length));
     // Of what is none, nobody knows how many bytes make it so.

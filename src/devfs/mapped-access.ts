@@ -61,6 +61,7 @@ export class MappedAccess {
   readonly #caller: ProcessCaller;
   readonly #registers = new Registers();
   readonly #data = new Uint8Array(MOST_OPERAND);
+  readonly #wide = this.#data.subarray(0, 64);
   readonly #view = new DataView(this.#data.buffer);
   readonly #fetch: InstructionFetch;
 
@@ -103,7 +104,7 @@ export class MappedAccess {
     else if (!this.#waits(target, () => this.illegal(tid, process, fault))) {
       const there = { code: fault.code, address: this.#registers.wide(instruction.target) };
       this.#attempt(tid, process, target, there, () => {
-        this.#store64(instruction, target);
+        this.#store64(tid, process, instruction, target);
         this.#advance(tid, instruction);
       });
     }
@@ -174,7 +175,7 @@ export class MappedAccess {
         this.#write(target, 0, instruction.size);
         break;
       case 'store64':
-        this.#store64(instruction, target);
+        this.#store64(tid, process, instruction, target);
         break;
       case 'step':
         this.#step(tid, process, instruction, address);
@@ -242,12 +243,17 @@ export class MappedAccess {
     this.#view.setInt32(4, high, true);
   }
 
-  #store64(instruction: Instruction & { kind: 'store64' }, target: Target): void {
+  #store64(
+    tid: number,
+    process: TracedProcess,
+    instruction: Instruction & { kind: 'store64' },
+    target: Target,
+  ): void {
     if (target.offset % 64 !== 0)
       refuse('EINVAL', `64 bytes at ${hex(target.offset)} of the file are not aligned`);
     const source = this.#addressOf(instruction.source);
-    this.#caller.readMemory(source, this.#data.subarray(0, 64));
-    const taken = target.opened.file.mapping?.write64(target.offset, this.#data.slice(0, 64)) ?? false;
+    process.read(tid, this.#caller, source, this.#wide);
+    const taken = target.opened.file.mapping?.write64(target.offset, this.#wide.slice()) ?? false;
     if (!instruction.enqueues) return;
     const { words } = this.#registers;
     words[Word.EFLAGS] = (words[Word.EFLAGS]! & ~ARITHMETIC_FLAGS) | (taken ? 0 : ZERO_FLAG);

@@ -245,12 +245,9 @@ export function mappedByte(maps: number, address: number): MappedByte | undefine
   };
 }
 
-/**
- * The device of the file that is mapped at `address`, as `deviceNumber` makes it; -1 when it is none;
- * undefined when nothing is mapped, or the kernel does not answer.
- */
-export function deviceAt(maps: number, address: number): number | undefined {
-  return ask(maps, address) === 0 ? decodeQuery().device : undefined;
+/** The area that contains `address`; undefined when there is none, or the kernel does not answer. */
+export function areaWith(maps: number, address: number): Area | undefined {
+  return ask(maps, address) === 0 ? decodeQuery() : undefined;
 }
 
 /** Asks for the area that contains `address`, or as `flags` say: 0, or an errno, ENOENT if there is none. */

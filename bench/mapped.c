@@ -1,0 +1,122 @@
+/*
+ * The client of the benchmark `mapped`: an access to a mapped BAR, beside the same one by the device file.
+ *
+ * Usage: mapped FILE WAY COUNT, with WAY one of
+ *   load, store  a register of edu: beside pread, pwrite
+ *   submit       a descriptor that does nothing, to a dsa, by MOVDIR64B: beside pwrite
+ *   map          FILE is an ordinary one: mmap and munmap of a shared page of it, beside nothing
+ * Of the lines that it reads from stdin the first, third, ... are for the call, the others for the mapping
+ * (with `map` all are): it makes COUNT accesses and prints the nanoseconds of one. A wrong result ends the
+ * program with status 1.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, LIVENESS = 4, SWERR = 0xc0 };
+#define BAR(n) ((off_t)(n) << 40)
+
+static int file;
+static volatile uint8_t *mapped;
+static const char *way;
+static _Alignas(64) uint8_t descriptor[64];
+
+static void check(int right, const char *what)
+{
+	if (right)
+		return;
+	perror(what);
+	exit(1);
+}
+
+static double now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e9 + t.tv_nsec;
+}
+
+static void map_page(void)
+{
+	void *page = mmap(0, PAGE, PROT_READ, MAP_SHARED, file, 0);
+	check(page != MAP_FAILED, "mmap");
+	munmap(page, PAGE);
+}
+
+static void movdir64b(volatile void *target, const void *source)
+{
+	__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x02" ::"a"(target), "d"(source) : "memory");
+}
+
+static void by_mapping(uint32_t i)
+{
+	volatile uint32_t *liveness = (volatile uint32_t *)(mapped + LIVENESS);
+	uint32_t value = 0;
+
+	if (way[0] == 'l')
+		value = *liveness;
+	else if (strcmp(way, "store") == 0)
+		*liveness = i;
+	else
+		movdir64b(mapped, descriptor);
+	(void)value;
+}
+
+static void by_call(uint32_t i)
+{
+	if (way[0] == 'l')
+		check(pread(file, &i, 4, BAR(0) + LIVENESS) == 4, "pread");
+	else if (strcmp(way, "store") == 0)
+		check(pwrite(file, &i, 4, BAR(0) + LIVENESS) == 4, "pwrite");
+	else
+		check(pwrite(file, descriptor, 64, BAR(2)) == 64, "pwrite");
+}
+
+/* What was done last has been done: edu inverts what is stored; a dsa that was not content says so. */
+static void check_device(uint32_t last)
+{
+	uint32_t value;
+
+	if (strcmp(way, "store") == 0) {
+		check(pread(file, &value, 4, BAR(0) + LIVENESS) == 4 && value == ~last, "the register");
+	} else if (strcmp(way, "submit") == 0) {
+		check(pread(file, &value, 4, BAR(0) + SWERR) == 4 && (value & 1) == 0, "SWERR");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	uint16_t command = 6;
+	uint32_t count = argc == 4 ? (uint32_t)strtoul(argv[3], 0, 10) : 0;
+
+	if (count == 0)
+		return 2;
+	way = argv[2];
+	int maps = strcmp(way, "map") == 0;
+	file = open(argv[1], maps ? O_RDONLY : O_RDWR);
+	check(file >= 0, argv[1]);
+	if (!maps) {
+		check(pwrite(file, &command, 2, BAR(7) + 4) == 2, "the command register");
+		off_t bar = BAR(strcmp(way, "submit") == 0 ? 2 : 0);
+		mapped = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, bar);
+		check(mapped != MAP_FAILED, "mmap");
+	}
+	for (int c, line = 0; (c = getchar()) != EOF;) {
+		if (c != '\n')
+			continue;
+		double begin = now_ns();
+		for (uint32_t i = 0; i < count; i++)
+			maps ? map_page() : line % 2 == 0 ? by_call(i) : by_mapping(i);
+		printf("%.1f\n", (now_ns() - begin) / count);
+		fflush(stdout);
+		if (!maps)
+			check_device(count - 1);
+		line++;
+	}
+	return 0;
+}

@@ -1,0 +1,53 @@
+/**
+ * Benchmark `mapped`: loads and stores of a mapped BAR, and submissions to a dsa, under `ioasid run`, each
+ * beside the same access by a call, of the same program and in turns with it. Program and server are on one
+ * CPU. And what the mapping of an ordinary file costs there, beside outside.
+ */
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Outcome } from './measurement.js';
+import { compare, isCommand, Passes, type References } from './reference.js';
+
+const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
+const DEVICE = '/dev/vfio/devices/vfio0';
+const DSA = 'dsa,ready=1,mode=dedicated,wqs=1,engines=1,groups=1';
+const ACCESSES = 1000;
+const ROUNDS = 21;
+
+const accesses = [
+  { name: 'a load of a mapped BAR, beside pread', device: 'edu', way: 'load', maxRatio: 2 },
+  { name: 'a store to a mapped BAR, beside pwrite', device: 'edu', way: 'store', maxRatio: 2 },
+  { name: 'a submission by MOVDIR64B, beside pwrite', device: DSA, way: 'submit', maxRatio: 1 },
+];
+
+export async function mapped(references: References): Promise<Outcome[]> {
+  const missing = references.hasCompiler
+    ? undefined
+    : 'its client is a C program, and there is no compiler (cc)';
+  const skipped = missing ?? (isCommand('taskset') ? undefined : 'there is no taskset (util-linux)');
+  if (skipped !== undefined) return accesses.map(({ name }) => ({ name, skipped }));
+  const client = references.compile('mapped');
+  const pinned = ['taskset', '-c', String(cpus().length - 1)];
+  const under = (device: string, ...args: readonly string[]) =>
+    new Passes([...pinned, process.execPath, ioasid, 'run', '--device', device, '--', client, ...args]);
+  const outcomes: Outcome[] = [];
+  for (const { name, device, way, maxRatio } of accesses) {
+    const passes = under(device, DEVICE, way, String(ACCESSES));
+    const pass = () => passes.pass();
+    const result = await compare(pass, pass, ROUNDS);
+    await passes.close();
+    outcomes.push({ name, unit: 'ns', ...result, maxRatio });
+  }
+  const file = fileURLToPath(import.meta.url);
+  const inside = under('edu', file, 'map', String(ACCESSES));
+  const outside = new Passes([...pinned, client, file, 'map', String(ACCESSES)]);
+  const maps = await compare(
+    () => inside.pass(),
+    () => outside.pass(),
+    ROUNDS,
+  );
+  await inside.close();
+  await outside.close();
+  outcomes.push({ name: 'mmap of a shared file, beside outside', unit: 'ns', ...maps });
+  return outcomes;
+}
