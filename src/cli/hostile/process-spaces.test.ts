@@ -15,6 +15,8 @@ import { DATA, firstByte, RECORD, Shared } from '../../testkit/process-actor.js'
 import { Random } from '../../testkit/random.js';
 
 const ROUNDS = Number(process.env.IOASID_SPACES ?? 25);
+/** So many are one test, which has a limit of time. */
+const TOGETHER = 50;
 const seed = Number(process.env.IOASID_SEED ?? 1 + (Date.now() % 1_000_000));
 const random = new Random(seed);
 /** A page that is never writable once the device is there. */
@@ -75,36 +77,40 @@ async function checkStranger({ owner, device, pasid }: Shared): Promise<void> {
 
 const rule = await rulesOn({ devices: ['dsa,mdevs=1'] });
 
-rule(
-  `${ROUNDS} processes change their memory, fork, execute and end while a device works in it`,
-  async (actor) => {
+/** One process, from its beginning to its end. */
+async function round(actor: Actor, ioasid: number, device: DsaFile): Promise<void> {
+  const shared = await Shared.by(actor, ioasid, device);
+  const { owner, pasid } = shared;
+  await withCanary(owner);
+  await together(actor, shared);
+  if (random.below(2) === 0) {
+    await actor.collect(owner);
+    await device.settled();
+    assert.equal((await owner.words(`peek ${CANARY} 64`))[0], CANARY_BYTES, `seed ${seed}`);
+    await owner.ask(`munmap ${DATA} ${PAGE}`);
+    await owner.words(`mmap ${PAGE} ${DATA}`);
+    const child = await owner.fork();
+    await shared.fill(DATA, 0x44);
+    assert.equal(await firstByte(child, DATA), '00', `seed ${seed}`);
+    await owner.kill(child);
+    if (await random.pick(ends)(actor, owner)) {
+      await checkStranger(shared);
+      await actor.kill(owner);
+    }
+  } else await actor.kill(owner);
+  await actor.words(`revoke ${device.fd} ${pasid}`);
+  await actor.words(`free ${ioasid} ${pasid}`);
+}
+
+for (let first = 1; first <= ROUNDS; first += TOGETHER) {
+  const last = Math.min(first + TOGETHER - 1, ROUNDS);
+  const name = 'change their memory, fork, execute and end while a device works in it';
+  rule(`processes ${first} to ${last} ${name}`, async (actor) => {
     const ioasid = await actor.do('open /dev/ioasid');
     const device = await DsaFile.open(actor);
-    for (let round = 0; round < ROUNDS; round++) {
-      const shared = await Shared.by(actor, ioasid, device);
-      const { owner, pasid } = shared;
-      await withCanary(owner);
-      await together(actor, shared);
-      if (random.below(2) === 0) {
-        await actor.collect(owner);
-        await device.settled();
-        assert.equal((await owner.words(`peek ${CANARY} 64`))[0], CANARY_BYTES, `seed ${seed}`);
-        await owner.ask(`munmap ${DATA} ${PAGE}`);
-        await owner.words(`mmap ${PAGE} ${DATA}`);
-        const child = await owner.fork();
-        await shared.fill(DATA, 0x44);
-        assert.equal(await firstByte(child, DATA), '00', `seed ${seed}`);
-        await owner.kill(child);
-        if (await random.pick(ends)(actor, owner)) {
-          await checkStranger(shared);
-          await actor.kill(owner);
-        }
-      } else await actor.kill(owner);
-      await actor.words(`revoke ${device.fd} ${pasid}`);
-      await actor.words(`free ${ioasid} ${pasid}`);
-    }
-  },
-);
+    for (let n = first; n <= last; n++) await round(actor, ioasid, device);
+  });
+}
 
 rule(
   'memory behind a userfaultfd that nobody answers is a fault, and keeps nobody',
