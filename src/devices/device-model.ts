@@ -103,10 +103,10 @@ export interface BarDescription {
    */
   readonly memory?: { readonly offset: number; readonly bytes: Uint8Array };
   /**
-   * A range of doorbells: registers of 4 bytes whose last value alone counts. While the model is busy, and 1
-   * ms longer, their pages may be memory that is looked at between its steps. A word that has changed since
-   * is then one write of 4 bytes; what it held in between is lost, as is a write of the value that it has
-   * already. Reads may give what was written last. Offset and size are multiples of 4096.
+   * A range of doorbells: registers of 4 bytes whose last value alone counts, and is never 0xffffffff. While
+   * the model is busy, and 1 ms longer, their pages may be memory that is looked at between its steps: what
+   * was stored last is then one write of 4 bytes, what was stored before is lost, and reads give anything.
+   * Offset and size are multiples of 4096.
    */
   readonly doorbells?: BarRange;
 }

@@ -15,15 +15,18 @@
  */
 import { refuse } from './errno.js';
 import { identifyOwn } from './fd-identity.js';
-import { addressOf, check, libc } from './ffi.js';
-import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
+import { addressOf, check, libc, viewMemory } from './ffi.js';
+import { guardedAddresses } from './memory-guard.js';
 
 const MFD_CLOEXEC = 1;
 const O_RDONLY_CLOEXEC = 0o2000000;
 const F_ADD_SEALS = 1033;
 const F_SEAL_SEAL = 1;
 const PROT_READ_WRITE = 3;
-const MAP_SHARED = 1;
+const PROT_NONE = 0;
+const MAP_SHARED_FIXED = 0x11;
+/** MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED. */
+const MAP_NOTHING = 0x4032;
 const MAP_FAILED = 2 ** 63;
 /** What a pipe holds at once: 16 pages. */
 const CHUNK = 65536;
@@ -40,13 +43,12 @@ export class SharedPages {
   /** As the kernel names the file where it is mapped. */
   readonly device: number;
   readonly inode: number;
-  readonly #copy: GuardedCopy;
   #at = 0;
+  #words: Int32Array | undefined;
   #closed = false;
 
-  /** None are given yet. @throws Refusal EMFILE, ENFILE no descriptors left; ENOSYS not on this processor. */
+  /** None are given yet. @throws Refusal EMFILE, ENFILE no descriptors left. */
   constructor(length: number) {
-    this.#copy = guardedCopy() ?? refuse('ENOSYS', 'no copy is guarded here');
     pipe ??= newPipe();
     this.length = length;
     this.fd = check(libc().memfd_create('ioasid-bar', MFD_CLOEXEC), 'no memory to map could be made');
@@ -87,14 +89,13 @@ export class SharedPages {
     }
   }
 
-  /** Fills `target` with what they are now; no word is half old. @returns how many bytes are there. */
-  read(target: Uint8Array): number {
-    return this.#copy(addressOf(target), this.#mapped(), this.length);
-  }
-
-  /** Stores `length` bytes at `offset` of `content` there, while they are given. */
-  store(content: Uint8Array, offset: number, length: number): void {
-    this.#copy(this.#mapped() + offset, addressOf(content) + offset, length);
+  /**
+   * Where they are in this process, to be looked at while they are given. @throws Refusal ENOMEM no addresses
+   * left.
+   */
+  mapped(): Int32Array {
+    this.#words ??= this.#map();
+    return this.#words;
   }
 
   /** Programs have them no more, and never again. */
@@ -102,16 +103,18 @@ export class SharedPages {
     this.#closed = true;
     libc().ftruncate(this.fd, 0);
     libc().close(this.fd);
-    if (this.#at !== 0) libc().munmap(this.#at, this.length);
+    if (this.#at !== 0) libc().mmap(this.#at, this.length, PROT_NONE, MAP_NOTHING, -1, 0);
+    this.#words = undefined;
   }
 
-  /** Where they are mapped here. @throws Refusal ENOMEM. */
-  #mapped(): number {
-    if (this.#at !== 0) return this.#at;
-    const at = libc().mmap(0, this.length, PROT_READ_WRITE, MAP_SHARED, this.fd, 0);
-    if (at >= MAP_FAILED) refuse('ENOMEM', `${this.length} bytes of a BAR cannot be mapped here`);
+  #map(): Int32Array {
+    const at = guardedAddresses(this.length);
+    const done =
+      at !== undefined &&
+      libc().mmap(at, this.length, PROT_READ_WRITE, MAP_SHARED_FIXED, this.fd, 0) < MAP_FAILED;
+    if (!done) refuse('ENOMEM', `${this.length} bytes of a BAR cannot be mapped here`);
     this.#at = at;
-    return at;
+    return new Int32Array(viewMemory(at, this.length).buffer);
   }
 }
 

@@ -67,9 +67,9 @@ export class BarPages {
   }
 
   /** As DoorbellPages.written. */
-  written(bar: number, offset: number, source: Uint8Array, works: () => boolean): void {
+  written(bar: number, offset: number, works: () => boolean): void {
     for (const doorbells of this.#doorbells)
-      if (doorbells.bar === bar) doorbells.pages.written(offset, source, works);
+      if (doorbells.bar === bar) doorbells.pages.written(offset, works);
   }
 
   /** Are there doorbells that are looked at? */
@@ -89,7 +89,7 @@ export class BarPages {
 
   /** The device is reset. */
   reset(): void {
-    for (const { pages } of this.#doorbells) pages.reset();
+    for (const { pages } of this.#doorbells) pages.deafen();
   }
 
   /** The device is closed: who has mapped them will never have them again. */

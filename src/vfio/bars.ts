@@ -225,7 +225,7 @@ export class Bars {
     if (memory !== undefined) memory.set(source);
     const taken = memory !== undefined || this.#model.writeBar(bar, offset, source);
     this.#checkWorking();
-    if (taken) this.#pages.written(bar, offset, source, this.#works);
+    if (taken) this.#pages.written(bar, offset, this.#works);
     return taken;
   }
 }

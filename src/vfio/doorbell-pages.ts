@@ -2,10 +2,11 @@
  * DoorbellPages: the doorbells of a BAR, which programs that have mapped them may store into as into memory
  * while somebody looks.
  *
- * Invariant: the last value that a program has stored into a word is written to the model, if it is another
- * than that which the model was written last. While the pages are given they are looked at again and again
- * (`hear`); who stops looking takes them first, and then looks at what was left (linux/shared-pages.ts). A
- * store after that is an access like any other: trapped, seen, and answered by giving them again.
+ * Invariant: of what programs have stored into a word, the last value is written to the model. In the pages
+ * all words are NOTHING, which is no value of a doorbell; who looks exchanges what is there for that, in one
+ * atomic operation. So a value that the word had before is heard, too (a queue that begins anew). Who stops
+ * looking takes the pages first, and then looks at what was left (linux/shared-pages.ts). A store after that
+ * is an access like any other: trapped, seen, and answered by giving them again.
  *
  * They are given only while the device works, and looked at for 1 ms more: so a device with nothing to do
  * costs nothing, whatever doorbells it has.
@@ -15,6 +16,8 @@ import { SharedPages } from '../linux/shared-pages.js';
 /** How long they are looked at when there is no more work. */
 const LOOK_MS = 1;
 const WORD = 4;
+/** A word into which nobody has stored since. */
+const NOTHING = -1;
 
 /** Writes a word to the model. @returns false when it cannot take it now. */
 export type Ring = (offset: number, word: Uint8Array) => boolean;
@@ -24,11 +27,9 @@ export class DoorbellPages {
   readonly #size: number;
   #pages: SharedPages | undefined;
   #given = false;
-  /** What the model was written last, and what the pages were when they were looked at last. */
-  readonly #last: Uint8Array;
+  /** What is written, word by word. */
   readonly #now: Uint8Array;
-  readonly #lastWords: Int32Array;
-  readonly #nowWords: Int32Array;
+  readonly #words: Int32Array;
   /** When there was work last, in ms. */
   #worked = 0;
 
@@ -36,10 +37,8 @@ export class DoorbellPages {
   constructor(offset: number, size: number) {
     this.#offset = offset;
     this.#size = size;
-    this.#last = new Uint8Array(size);
-    this.#now = new Uint8Array(size);
-    this.#lastWords = new Int32Array(this.#last.buffer);
-    this.#nowWords = new Int32Array(this.#now.buffer);
+    this.#now = new Uint8Array(size).fill(0xff);
+    this.#words = new Int32Array(this.#now.buffer);
   }
 
   /** Are they to be looked at? */
@@ -47,24 +46,31 @@ export class DoorbellPages {
     return this.#given;
   }
 
-  /** The pages that programs can map. @throws Refusal EMFILE, ENFILE no descriptors left. */
+  /** The pages that programs can map. @throws Refusal EMFILE, ENFILE no descriptors left; ENOMEM. */
   share(): SharedPages {
     this.#pages ??= new SharedPages(this.#size);
+    this.#pages.mapped();
     return this.#pages;
   }
 
-  /** The model has been written `source` at `offset` of the BAR, by an access. Does it work at it? */
-  written(offset: number, source: Uint8Array, works: () => boolean): void {
+  /** The model has been written at `offset` of the BAR, by an access. Does it work at it? */
+  written(offset: number, works: () => boolean): void {
     const at = offset - this.#offset;
-    if (at < 0 || at >= this.#size) return;
-    this.#last.set(source, at);
-    if (this.#given) this.#pages!.store(this.#last, at, source.length);
-    else if (this.#pages !== undefined && works()) this.#give(this.#last);
+    if (at < 0 || at >= this.#size || this.#given || this.#pages === undefined) return;
+    if (works()) this.#give();
   }
 
   /** Looks at them. */
   hear(ring: Ring): void {
-    if (this.#given) this.#ring(this.#pages!.read(this.#now), ring);
+    if (!this.#given) return;
+    const shared = this.#pages!.mapped();
+    for (let n = 0; n < shared.length; n++) {
+      if (shared[n] === NOTHING) continue;
+      this.#words[n] = Atomics.exchange(shared, n, NOTHING);
+      // One that is not taken now is put back, unless there is a later one.
+      if (!this.#ring(n, ring)) Atomics.compareExchange(shared, n, NOTHING, this.#words[n]!);
+      this.#words[n] = NOTHING;
+    }
   }
 
   /** Goes on looking while the device works, and a little longer. */
@@ -75,50 +81,49 @@ export class DoorbellPages {
     else if (now - this.#worked > LOOK_MS) {
       this.#take();
       // Somebody stores just now, or the model cannot take a word.
-      if (this.#ring(this.#size, ring)) this.#give(this.#now);
+      if (this.#ringAll(ring)) this.#give();
     }
   }
 
   /** What is stored from now on is not heard, nor what was since the last look. */
   deafen(): void {
-    if (this.#given) this.#take();
-  }
-
-  /** The device is reset. */
-  reset(): void {
-    this.deafen();
-    this.#last.fill(0);
+    if (!this.#given) return;
+    this.#take();
+    this.#words.fill(NOTHING);
   }
 
   /** Those who have mapped them will never have them again. */
   close(): void {
-    this.reset();
+    this.deafen();
     this.#pages?.close();
     this.#pages = undefined;
   }
 
-  #give(content: Uint8Array): void {
-    this.#given = this.#pages!.give(content);
+  #give(): void {
+    this.#given = this.#pages!.give(this.#now);
     this.#worked = performance.now();
     if (!this.#given) this.#pages!.take(this.#now);
+    this.#words.fill(NOTHING);
   }
 
   #take(): void {
     this.#given = false;
-    this.#now.set(this.#last);
     this.#pages!.take(this.#now);
   }
 
-  /** Writes the words in the first `length` bytes that have changed. @returns whether there were any. */
-  #ring(length: number, ring: Ring): boolean {
+  /** Writes what has been taken; what the model cannot take stays. @returns whether there was anything. */
+  #ringAll(ring: Ring): boolean {
     let any = false;
-    for (let n = 0; n < length / WORD; n++) {
-      const word = this.#nowWords[n]!;
-      if (word === this.#lastWords[n]) continue;
+    for (let n = 0; n < this.#words.length; n++) {
+      if (this.#words[n] === NOTHING) continue;
       any = true;
-      const at = n * WORD;
-      if (ring(this.#offset + at, this.#now.subarray(at, at + WORD))) this.#lastWords[n] = word;
+      if (this.#ring(n, ring)) this.#words[n] = NOTHING;
     }
     return any;
+  }
+
+  #ring(n: number, ring: Ring): boolean {
+    const at = n * WORD;
+    return ring(this.#offset + at, this.#now.subarray(at, at + WORD));
   }
 }
