@@ -76,6 +76,8 @@ if (mountingIsAllowed(import.meta.url)) {
     await until(() => file.working);
     const presented = presenting.order<number>('callAside', 'ioctl', other, PRESENTED, copy);
     await until(() => inIoctl(presenting.pid) === 1);
+    // Descriptors are asked about in turn: what he presents is known now, and his call is before the second.
+    assert.equal(await child.call('ioctl', idle, PRESENTED, idle), number);
     const second = work();
     await until(() => inIoctl(working.pid) === 2);
     // What came before has been looked at when this is answered.
