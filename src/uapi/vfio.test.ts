@@ -193,6 +193,17 @@ describe('SET_IRQS', () => {
 });
 
 describe('the other ioctls', () => {
+  it('RESET wakes a function that is in D3hot: its registers answer again', () => {
+    const { device, ioctl } = vfioFile();
+    const control = new Uint8Array(1);
+    device.readRegion(CONFIG_REGION, 0x34, control);
+    const at = control[0]! + 4;
+    device.writeRegion(CONFIG_REGION, at, Uint8Array.of(3, 0));
+    refused(() => device.readRegion(0, 0, new Uint8Array(4)), 'EIO');
+    assert.equal(ioctl(abi.VFIO_DEVICE_RESET), 0);
+    assert.equal(device.readRegion(0, 0, new Uint8Array(4)), 4);
+  });
+
   it('RESET resets the model', () => {
     const { ioctl, model } = vfioFile();
     assert.equal(ioctl(abi.VFIO_DEVICE_RESET), 0);

@@ -174,6 +174,9 @@ describe('configuration space', () => {
     assert.equal(config.memoryEnabled || config.busMaster, false);
     write(config, control, 2, 2);
     assert.equal(read(config, control, 2) & 3, 3);
+    config.leaveD3hot();
+    assert.equal(read(config, control, 2), 8);
+    write(config, control, 2, 3);
     write(config, control, 2, 0);
     assert.equal(config.memoryEnabled && config.busMaster, true);
   });

@@ -132,6 +132,11 @@ export class ConfigSpace {
     return this.#powerState === D3_HOT;
   }
 
+  /** A reset of the function leaves it in D0 (PCI Express 5.0 §5.3.1.1). */
+  leaveD3hot(): void {
+    if (this.inD3hot) this.#bytes[this.#power + POWER_CONTROL]! &= ~3;
+  }
+
   /** Do BARs answer? Command register, memory space enable; never in D3hot. */
   get memoryEnabled(): boolean {
     return this.#command(COMMAND_MEMORY) && !this.inD3hot;

@@ -201,8 +201,8 @@ export class VfioDevice implements Driver {
   }
 
   /**
-   * VFIO_DEVICE_RESET: all work is dropped and the model is as after power-on. Configuration space and the
-   * eventfds of interrupts are restored to what they were, as Linux does around a function level reset;
+   * VFIO_DEVICE_RESET: all work is dropped and the model is as after power-on, in D0. Configuration space and
+   * the eventfds of interrupts are restored to what they were, as Linux does around a function level reset;
    * authorizations stay.
    * @throws Refusal EINVAL when the function has no reset; EIO when the model fails at it.
    */
@@ -211,6 +211,7 @@ export class VfioDevice implements Driver {
     this.#bars.reset();
     this.life.work.reset();
     this.#bars.settle();
+    this.#config.leaveD3hot();
     this.#irqs.deviceReset();
     this.#raiseFailures();
     const { failure } = this.life.work.calls;
