@@ -32,11 +32,11 @@ describe('README.md', () => {
     const directory = mkdtempSync(join(tmpdir(), 'ioasid-readme-'));
     after(() => rmSync(directory, { recursive: true }));
     writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
-    writeFileSync(join(directory, 'hello.js'), block('hello.js', readme));
+    writeFileSync(join(directory, 'hello.mjs'), block('hello.mjs', readme));
     const host = new FakeHost([7]);
     const memory = Buffer.alloc(16);
     host.map(7, 0x5000, memory);
-    const { factory } = await loadDevice('./hello.js', directory);
+    const { factory } = await loadDevice('./hello.mjs', directory);
     const device = checkModel((factory as DeviceFactory)(host, {}));
     const write = (offset: number, value: number) => {
       const bytes = Buffer.alloc(4);

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, runner } from '../testkit/processes.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { ioasid, runner } from '../../testkit/processes.js';
 
 const tasks = {
   beside: 'memory costs no stop, and registers beside it in one BAR are trapped',
@@ -26,7 +26,7 @@ const tasks = {
 const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);
 
 describe(`pages of mapped BARs as ${runner.name}`, { skip }, () => {
-  const device = fileURLToPath(new URL('../testkit/ringing-device.js', import.meta.url));
+  const device = fileURLToPath(new URL('../../testkit/ringing-device.js', import.meta.url));
   for (const [task, rule] of Object.entries(tasks)) {
     it(rule, () => {
       const command = ['run', '--device', device, '--', testProgram('barpages'), task];
