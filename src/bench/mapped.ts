@@ -10,7 +10,8 @@ import { compare, isCommand, Passes, type References } from './reference.js';
 
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const DEVICE = '/dev/vfio/devices/vfio0';
-const DSA = 'dsa,ready=1,mode=dedicated,wqs=1,engines=1,groups=1';
+/** With room for all of a pass: a dedicated work queue drops what it has no room for. */
+const DSA = 'dsa,ready=1,mode=dedicated,wqs=1,engines=1,groups=1,size=4096';
 const ACCESSES = 1000;
 const ROUNDS = 21;
 
