@@ -36,6 +36,23 @@ describe('registers', () => {
     assert.equal(driver.get(Reg.CSTS), 0);
   });
 
+  test('doorbells are a page of their own, to be looked at while commands are outstanding', async () => {
+    open().enable();
+    assert.deepEqual(driver.model.pci.bars[0]?.doorbells, { offset: DOORBELLS, size: 0x1000 });
+    driver.write(driver.admin, { opcode: 12 });
+    driver.ring(driver.admin);
+    await driver.settle();
+    assert.equal(driver.model.busy?.(), false, 'a request for events is outstanding');
+    const queue = await driver.createPair(1);
+    driver.write(queue, { opcode: 0, nsid: 1 });
+    driver.ring(queue);
+    assert.equal(driver.model.busy?.(), true);
+    driver.work();
+    assert.equal(driver.model.busy?.(), driver.take(queue) === undefined, 'while the disk is flushed');
+    await driver.settle();
+    assert.equal(driver.model.busy?.(), false);
+  });
+
   for (const [what, cc] of [
     ['pages of 128 KiB', ENABLE | (5 << 7)],
     ['another command set', ENABLE | (1 << 4)],

@@ -29,7 +29,14 @@ import { Memory } from './memory.js';
 import type { Namespace } from './namespace.js';
 import { QueueCreation } from './queue-creation.js';
 import { Queues } from './queues.js';
-import { BAR_SIZE, createRegisters, MSIX_PBA_OFFSET, MSIX_TABLE_OFFSET, Register } from './register-map.js';
+import {
+  BAR_SIZE,
+  createRegisters,
+  DOORBELLS,
+  MSIX_PBA_OFFSET,
+  MSIX_TABLE_OFFSET,
+  Register,
+} from './register-map.js';
 import { Statistics } from './statistics.js';
 import { Status, statusField } from './status.js';
 import type { SubmissionQueue } from './submission-queue.js';
@@ -385,7 +392,7 @@ function describePci(vectors: number): PciDescription {
     revision: 1,
     subsystemVendorId: PCI_VENDOR,
     subsystemId: 1,
-    bars: [{ index: 0, size: BAR_SIZE, is64: true }],
+    bars: [{ index: 0, size: BAR_SIZE, is64: true, doorbells: DOORBELLS }],
     intx: true,
     msi: Math.min(32, 2 ** Math.ceil(Math.log2(vectors))),
     msix: { vectors, bar: 0, tableOffset: MSIX_TABLE_OFFSET, pbaOffset: MSIX_PBA_OFFSET },

@@ -10,8 +10,8 @@ import { MAX_QUEUE_ENTRIES } from './queue-creation.js';
 export const BAR_SIZE = 0x4000;
 export const MSIX_TABLE_OFFSET = 0x2000;
 export const MSIX_PBA_OFFSET = 0x3000;
-const DOORBELLS = 0x1000;
-const DOORBELLS_COUNT = 0x400;
+/** Programs that map this page may have it as memory while the controller works (docs/devices.md). */
+export const DOORBELLS = { offset: 0x1000, size: 0x1000 };
 
 export const Register = {
   CAP: 0x00,
@@ -57,10 +57,10 @@ export function createRegisters(actions: RegisterActions): Registers {
     { name: 'CRTO', offset: Register.CRTO, width: 4, access: 'ro', reset: TIMEOUT },
     {
       name: 'DOORBELL[]',
-      offset: DOORBELLS,
+      offset: DOORBELLS.offset,
       width: 4,
       access: 'wo',
-      count: DOORBELLS_COUNT,
+      count: DOORBELLS.size / 4,
       whole: true,
       write: (value, _high, index) => actions.ring(index, value),
     },
