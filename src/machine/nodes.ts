@@ -25,7 +25,8 @@ import { REGIONS_END, regionOperations, vfioIoctls } from '../uapi/vfio.js';
 import { cdevIoctls } from '../uapi/vfio-cdev.js';
 import { compatTable } from '../uapi/vfio-compat.js';
 import { groupTable } from '../uapi/vfio-group.js';
-import { vhostIoctl, writeMessage } from '../uapi/vhost.js';
+import { vhostIoctls } from '../uapi/vhost.js';
+import { MessageStruct, writeMessage } from '../uapi/vhost-iotlb.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
@@ -156,6 +157,7 @@ const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: 0
 function vdpaNode(device: VdpaDevice): DeviceNode {
   const operations = {
     stream: alwaysReady,
+    writes: MessageStruct,
     uses: (call: FileCall) => device.uses(call),
     write: (_offset: number, source: Uint8Array, caller: Caller) => writeMessage(device, caller, source),
     flush: () => device.flush(),
@@ -168,7 +170,7 @@ function vdpaNode(device: VdpaDevice): DeviceNode {
     uses: () => [device],
     open: (caller) => {
       device.life.open(caller.pid);
-      return new DeviceFile(device, deviceTable, operations, vhostIoctl);
+      return new DeviceFile(device, deviceTable, operations, vhostIoctls);
     },
   };
 }

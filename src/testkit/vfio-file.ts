@@ -54,7 +54,9 @@ export function vfioFile({
       words.forEach((value, i) => {
         caller.view.setUint32(i * 4, value, true);
       });
-      return finished(table.get(cmd)!(device, caller, { cmd, arg: MEMORY_AT, data: new Uint8Array(0) }));
+      return finished(
+        table.get(cmd)!.handle(device, caller, { cmd, arg: MEMORY_AT, data: new Uint8Array(0) }),
+      );
     },
     words: (count) => Array.from({ length: count }, (_, i) => caller.view.getUint32(i * 4, true)),
   };

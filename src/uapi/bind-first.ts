@@ -13,7 +13,7 @@ import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { DeviceFile } from './device-file.js';
 import { ioctlNumber } from './ioasid.js';
-import { type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
+import { type Ioctl, type IoctlTable, ioctlKey } from './ioctl.js';
 import { regionOperations } from './vfio.js';
 import { bindThrough, type Opening, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 
@@ -22,10 +22,16 @@ const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
 /** One more open of the file of `device`, whose ioctls are `table`. */
 export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): DeviceFile<VfioDevice> {
   const open = new UnboundOpen(device);
-  const authorize = table.get(AUTHORIZE)!;
-  const taking: [number, IoctlHandler<VfioDevice>][] = [
-    [VFIO_DEVICE_BIND_IOMMUFD, (_, caller, call) => bindThrough(open, device, caller, call)],
-    [AUTHORIZE, (_, caller, call) => open.take(caller, () => authorize(device, caller, call))],
+  const [bind, authorize] = [table.get(VFIO_DEVICE_BIND_IOMMUFD)!, table.get(AUTHORIZE)!];
+  const taking: [number, Ioctl<VfioDevice>][] = [
+    [VFIO_DEVICE_BIND_IOMMUFD, { ...bind, handle: (_, ...call) => bindThrough(open, device, ...call) }],
+    [
+      AUTHORIZE,
+      {
+        ...authorize,
+        handle: (_, caller, call) => open.take(caller, () => authorize.handle(device, caller, call)),
+      },
+    ],
   ];
   return new DeviceFile(device, new Map([...table, ...taking]), {
     ...regionOperations(device),

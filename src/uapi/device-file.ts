@@ -7,8 +7,9 @@
 import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
 import { isWork, type Sliced, type Work } from '../file/work.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
-import { EXPLAIN_KEY, explainHandler } from './ioasid.js';
-import { type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
+import { EXPLAIN_KEY, explainIoctl } from './ioasid.js';
+import { type IoctlHandler, type IoctlShape, type IoctlTable, ioctlKey } from './ioctl.js';
+import type { Struct } from './struct.js';
 
 /** What a file does beside its ioctls. */
 export interface FileOperations {
@@ -25,12 +26,23 @@ export interface FileOperations {
   readonly mapping?: Mapping;
   /** The events that it is a file of. */
   readonly stream?: EventStream;
+  /** What its reads and writes carry, again and again. Absent: bytes. */
+  readonly reads?: Struct;
+  readonly writes?: Struct;
+  /** What lies at an offset, as people call it: `BAR0+0x10`. Absent: nothing has a name. */
+  place?(offset: number): string;
   /** As OpenFile.uses. */
   uses?(call: FileCall): readonly object[];
   /** One descriptor was closed. */
   flush?(): Sliced<void>;
   /** The last one was. */
   release(): Sliced<void>;
+}
+
+/** Ioctls that are known by more than type and number. */
+export interface NumberedIoctls<T> {
+  readonly handle: IoctlHandler<T>;
+  shapeOf(cmd: number): IoctlShape | undefined;
 }
 
 export class DeviceFile<T extends object> implements OpenFile {
@@ -41,10 +53,10 @@ export class DeviceFile<T extends object> implements OpenFile {
   lastRefusal: Refusal | undefined;
   readonly #table: IoctlTable<T>;
   readonly #operations: FileOperations;
-  readonly #others: IoctlHandler<T> | undefined;
+  readonly #others: NumberedIoctls<T> | undefined;
 
   /** @param others answers every ioctl that is not in the table. Absent: ENOTTY. */
-  constructor(object: T, table: IoctlTable<T>, operations: FileOperations, others?: IoctlHandler<T>) {
+  constructor(object: T, table: IoctlTable<T>, operations: FileOperations, others?: NumberedIoctls<T>) {
     this.object = object;
     this.stream = operations.stream;
     this.mapping = operations.mapping && checkedMapping(operations, operations.mapping);
@@ -56,12 +68,12 @@ export class DeviceFile<T extends object> implements OpenFile {
 
   ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
     const key = ioctlKey(call.cmd);
-    if (key === EXPLAIN_KEY) return explainHandler(this, caller, call);
+    if (key === EXPLAIN_KEY) return explainIoctl.handle(this, caller, call);
     try {
       this.#operations.check?.(key);
-      const handler =
+      const ioctl =
         this.#table.get(key) ?? this.#others ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
-      const result = handler(this.object, caller, call);
+      const result = ioctl.handle(this.object, caller, call);
       return isWork(result) ? this.#keeping(result) : result;
     } catch (error) {
       throw this.#kept(error);
@@ -86,6 +98,22 @@ export class DeviceFile<T extends object> implements OpenFile {
     } catch (error) {
       throw this.#kept(error);
     }
+  }
+
+  /** How ioctl `cmd` is written; undefined: the file has none such. */
+  shapeOf(cmd: number): IoctlShape | undefined {
+    const key = ioctlKey(cmd);
+    return key === EXPLAIN_KEY ? explainIoctl : (this.#table.get(key) ?? this.#others?.shapeOf(cmd));
+  }
+
+  /** What a read or a write carries, as FileOperations has it. */
+  carries(call: 'read' | 'write'): Struct | undefined {
+    return call === 'read' ? this.#operations.reads : this.#operations.writes;
+  }
+
+  /** What lies at `offset`, where that has a name. */
+  place(offset: number): string | undefined {
+    return this.#operations.place?.(offset);
   }
 
   flush(): Sliced<void> {

@@ -14,8 +14,23 @@ import { PASID_BITS, READ, WRITE } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { type Pasid, pasidOf, vpasidOf } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
-import { type IoctlHandler, type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
-import { chars, getBig, getS32, getU32, s32, setBig, setU32, setU64, struct, u32, u64 } from './struct.js';
+import { type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
+import {
+  bits,
+  chars,
+  choice,
+  descriptor,
+  getBig,
+  getS32,
+  getU32,
+  s32,
+  setBig,
+  setU32,
+  setU64,
+  struct,
+  u32,
+  u64,
+} from './struct.js';
 
 /** The ioctl type, shared with VFIO, whose numbers end below ours. */
 export const IOASID_TYPE = 0x3b;
@@ -35,6 +50,17 @@ export const INVALIDATE_ALL = 2;
 /** Bytes of the reason in EXPLAIN, the terminating NUL included. */
 export const REASON_BYTES = 240;
 
+const kinds = {
+  IOASID_KIND_MAPPED: KIND_MAPPED,
+  IOASID_KIND_NESTED: KIND_NESTED,
+  IOASID_KIND_PROCESS: KIND_PROCESS,
+};
+const mapFlags = bits({
+  IOASID_MAP_READ: MAP_READ,
+  IOASID_MAP_WRITE: MAP_WRITE,
+  IOASID_MAP_FIXED_IOVA: MAP_FIXED_IOVA,
+});
+
 export const InfoStruct = struct('ioasid_info', {
   size: u32,
   flags: u32,
@@ -52,8 +78,8 @@ export const InfoStruct = struct('ioasid_info', {
 });
 export const AllocStruct = struct('ioasid_alloc', {
   size: u32,
-  flags: u32,
-  kind: u32,
+  flags: bits({ IOASID_ALLOC_FAULTS: ALLOC_FAULTS }),
+  kind: choice(kinds),
   parent: u32,
   pasid: u32,
   reserved: u32,
@@ -61,7 +87,7 @@ export const AllocStruct = struct('ioasid_alloc', {
 export const FreeStruct = struct('ioasid_free', { size: u32, flags: u32, pasid: u32, reserved: u32 });
 export const MapStruct = struct('ioasid_map', {
   size: u32,
-  flags: u32,
+  flags: mapFlags,
   pasid: u32,
   reserved: u32,
   user_va: u64,
@@ -70,16 +96,16 @@ export const MapStruct = struct('ioasid_map', {
 });
 export const MapFileStruct = struct('ioasid_map_file', {
   size: u32,
-  flags: u32,
+  flags: mapFlags,
   pasid: u32,
-  fd: s32,
+  fd: descriptor,
   offset: u64,
   length: u64,
   iova: u64,
 });
 export const UnmapStruct = struct('ioasid_unmap', {
   size: u32,
-  flags: u32,
+  flags: bits({ IOASID_UNMAP_ALL: UNMAP_ALL }),
   pasid: u32,
   reserved: u32,
   iova: u64,
@@ -87,7 +113,7 @@ export const UnmapStruct = struct('ioasid_unmap', {
 });
 export const CopyStruct = struct('ioasid_copy', {
   size: u32,
-  flags: u32,
+  flags: mapFlags,
   dst_pasid: u32,
   src_pasid: u32,
   length: u64,
@@ -96,18 +122,22 @@ export const CopyStruct = struct('ioasid_copy', {
 });
 export const BindPgtableStruct = struct('ioasid_bind_pgtable', {
   size: u32,
-  flags: u32,
+  flags: bits({ IOASID_BIND_EXTENDED_ACCESSED: BIND_EXTENDED_ACCESSED }),
   pasid: u32,
-  format: u32,
+  format: choice({ IOASID_FORMAT_VTD_S1: FORMAT_VTD_S1 }),
   root: u64,
   address_width: u32,
   reserved: u32,
 });
 export const InvalidateStruct = struct('ioasid_invalidate', {
   size: u32,
-  flags: u32,
+  flags: bits({ IOASID_INVALIDATE_LEAF: INVALIDATE_LEAF }),
   pasid: u32,
-  scope: u32,
+  scope: choice({
+    IOASID_INVALIDATE_RANGE: INVALIDATE_RANGE,
+    IOASID_INVALIDATE_PASID: INVALIDATE_PASID,
+    IOASID_INVALIDATE_ALL: INVALIDATE_ALL,
+  }),
   iova: u64,
   length: u64,
 });
@@ -120,8 +150,8 @@ export const ExplainStruct = struct('ioasid_explain', {
 });
 export const AuthorizeStruct = struct('ioasid_authorize', {
   size: u32,
-  flags: u32,
-  ioasid_fd: s32,
+  flags: bits({ IOASID_AUTHORIZE_ASID: AUTHORIZE_ASID }),
+  ioasid_fd: descriptor,
   pasid: u32,
   vpasid: u32,
   device_cookie: u32,
@@ -185,9 +215,7 @@ export function ioctlNumber(name: keyof typeof nativeIoctls): number {
 
 export const contextTable: IoctlTable<IoasidContext> = nativeTable<IoasidContext>(IOASID_TYPE, contextIoctls);
 export const deviceTable: IoctlTable<Driver> = nativeTable<Driver>(IOASID_TYPE, deviceIoctls);
-export const explainHandler: IoctlHandler<OpenFile> = [
-  ...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values(),
-][0]!;
+export const explainIoctl = [...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values()][0]!;
 export const EXPLAIN_KEY = (IOASID_TYPE << 8) | fileIoctls.IOASID_EXPLAIN.nr;
 
 /** A PASID as a program names it: of the system, and worth nothing before a context has been asked for it. */

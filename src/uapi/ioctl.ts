@@ -8,13 +8,40 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import type { Sliced } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
-import { getU32, type Struct } from './struct.js';
+import { getU32, type Meaning, type Struct } from './struct.js';
 
 /** Does one ioctl on the object behind a file. @returns the ioctl's result, >= 0. @throws Refusal */
 export type IoctlHandler<T> = (object: T, caller: Caller, call: IoctlCall) => Sliced<number>;
 
+/**
+ * What the third argument of ioctl(2) is: the address of a struct or of a NUL-terminated string, a number, a
+ * number that has a meaning, or nothing.
+ */
+export type IoctlArgument = Struct | 'string' | 'number' | Meaning | undefined;
+
+/** How an ioctl is written: its name, and what it takes. */
+export interface IoctlShape {
+  readonly name: string;
+  readonly argument: IoctlArgument;
+}
+
+export interface Ioctl<T> extends IoctlShape {
+  readonly handle: IoctlHandler<T>;
+}
+
 /** The ioctls of a file, by `ioctlKey`. */
-export type IoctlTable<T> = ReadonlyMap<number, IoctlHandler<T>>;
+export type IoctlTable<T> = ReadonlyMap<number, Ioctl<T>>;
+
+/** Ioctls by their names: the number, what the argument is, and who serves it. */
+export type IoctlRows<T> = Readonly<
+  Record<string, readonly [key: number, argument: IoctlArgument, handle: IoctlHandler<T>]>
+>;
+
+export function ioctlTable<T>(rows: IoctlRows<T>): IoctlTable<T> {
+  return new Map(
+    Object.entries(rows).map(([name, [key, argument, handle]]) => [key, { name, argument, handle }]),
+  );
+}
 
 /** What ioctls are matched by: type and number, whatever size and direction say. */
 export function ioctlKey(cmd: number): number {
@@ -49,7 +76,10 @@ export function nativeTable<T>(
   ioctls: Readonly<Record<string, NativeIoctl<T>>>,
 ): IoctlTable<T> {
   return new Map(
-    Object.entries(ioctls).map(([name, ioctl]) => [(type << 8) | ioctl.nr, native(name, ioctl)]),
+    Object.entries(ioctls).map(([name, ioctl]) => [
+      (type << 8) | ioctl.nr,
+      { name, argument: ioctl.struct, handle: native(name, ioctl) },
+    ]),
   );
 }
 

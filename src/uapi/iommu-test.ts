@@ -8,7 +8,7 @@
  */
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
-import type { IoctlTable } from './ioctl.js';
+import { type IoctlTable, ioctlTable } from './ioctl.js';
 import {
   accessPages,
   accessReplaceIoas,
@@ -67,10 +67,13 @@ const operations = new Map<number, Operation>([
 ]);
 
 const NR = 0xa0;
-const command = iommufd('IOMMU_TEST_CMD', { nr: NR, struct: TestStruct, last: 'last', handle: test });
+const NAME = 'IOMMU_TEST_CMD';
+const command = iommufd(NAME, { nr: NR, struct: TestStruct, last: 'last', handle: test });
 
 /** The ioctl of `/dev/iommu` that a machine for tests has besides the others. */
-export const iommuTestTable: IoctlTable<IommufdContext> = new Map([[(IOMMUFD_TYPE << 8) | NR, command]]);
+export const iommuTestTable: IoctlTable<IommufdContext> = ioctlTable({
+  [NAME]: [(IOMMUFD_TYPE << 8) | NR, TestStruct, command],
+});
 
 function test(context: IommufdContext, command: Command): number {
   const op = getU32(command.data, TestStruct.at.op);

@@ -54,7 +54,7 @@ export function iommufdNumber(name: keyof typeof iommufdIoctls): number {
 export const iommufdTable: IoctlTable<IommufdContext> = new Map(
   Object.entries(iommufdIoctls).map(([name, ioctl]) => [
     (IOMMUFD_TYPE << 8) | ioctl.nr,
-    iommufd(name, ioctl),
+    { name, argument: ioctl.struct, handle: iommufd(name, ioctl) },
   ]),
 );
 

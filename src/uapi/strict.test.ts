@@ -42,7 +42,7 @@ test('strict maps no file on a disk into an IOAS, and lets go of it', async () =
     const request = [40, 6, iommufd.allocIoas().id, 7, 0, 0, 4096, 0, 0, 0];
     for (const [n, word] of request.entries()) caller.view.setUint32(4 * n, word, true);
     const map = () =>
-      iommufdTable.get(IOAS_MAP_FILE)!(iommufd, caller, {
+      iommufdTable.get(IOAS_MAP_FILE)!.handle(iommufd, caller, {
         cmd: IOAS_MAP_FILE,
         arg: MEMORY_AT,
         data: new Uint8Array(),

@@ -13,11 +13,21 @@
  * have it. It can be given as number too, since that is what addresses and lengths of this process are.
  */
 
+/** What the values of a field are called, in the words of the ABI. */
+export type Names = Readonly<Record<string, number>>;
+
+/** What a field's value stands for, where that is more than a number: for those who show it. */
+export type Meaning =
+  | { readonly kind: 'flags' | 'value'; readonly names: Names }
+  /** A descriptor of the caller's. */
+  | { readonly kind: 'descriptor' };
+
 /** The kind of a field: its bytes, and which values stand in it. */
 export interface FieldType<Value = unknown, Given = Value> {
   readonly size: number;
   /** Of how many bytes its elements are. */
   readonly align: number;
+  readonly meaning?: Meaning;
   holds(value: Given): boolean;
   get(data: Uint8Array, at: number): Value;
   /** Stores a value that the field holds; the bytes were zero. */
@@ -41,6 +51,19 @@ export const u64: FieldType<bigint, Bits64> = {
   get: getBig,
   set: (data, at, value) => setBig(data, at, BigInt(value)),
 };
+
+/** A descriptor of the caller's; negative: none. */
+export const descriptor: FieldType<number> = { ...s32, meaning: { kind: 'descriptor' } };
+
+/** Flags of 32 bits, by their names. */
+export function bits(names: Names): FieldType<number> {
+  return { ...u32, meaning: { kind: 'flags', names } };
+}
+
+/** One of several values, by their names. */
+export function choice(names: Names, type = u32): FieldType<number> {
+  return { ...type, meaning: { kind: 'value', names } };
+}
 
 /** `char name[size]`: decoded as all its bytes; fewer can be given, and zeros follow them. */
 export function chars(size: number): FieldType<Uint8Array> {

@@ -8,7 +8,7 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { type Work, workOf } from '../file/work.js';
 import type { Type1Container } from '../vfio/type1-container.js';
-import type { IoctlHandler, IoctlTable } from './ioctl.js';
+import type { IoctlTable } from './ioctl.js';
 import { getU32, setBig } from './struct.js';
 import { readStruct } from './vfio-call.js';
 import {
@@ -17,10 +17,12 @@ import {
   CapIovaRangeStruct,
   encodeDmaAvail,
   encodeIovaRanges,
-  exact,
+  exactTable,
+  extensions,
   FIRST_INFO,
   INFO_CAPS,
   INFO_PGSIZES,
+  MapDmaStruct,
   readMapDma,
   readUnmapDma,
   Type1InfoStruct,
@@ -34,21 +36,23 @@ import {
   VfioIovaRangeStruct,
 } from './vfio-container.js';
 
-const withoutIommu: IoctlTable<Type1Container> = new Map(
-  exact<Type1Container>([
-    [VFIO_GET_API_VERSION, () => API_VERSION],
-    [VFIO_CHECK_EXTENSION, (container, _caller, { arg }) => container.checkExtension(BigInt(arg))],
-    [VFIO_SET_IOMMU, setIommu],
-  ]),
-);
+const withoutIommu: IoctlTable<Type1Container> = exactTable<Type1Container>({
+  VFIO_GET_API_VERSION: [VFIO_GET_API_VERSION, undefined, () => API_VERSION],
+  VFIO_CHECK_EXTENSION: [
+    VFIO_CHECK_EXTENSION,
+    extensions,
+    (container, _caller, { arg }) => container.checkExtension(BigInt(arg)),
+  ],
+  VFIO_SET_IOMMU: [VFIO_SET_IOMMU, extensions, setIommu],
+});
 
-export const type1Table: IoctlTable<Type1Container> = new Map<number, IoctlHandler<Type1Container>>([
+export const type1Table: IoctlTable<Type1Container> = new Map([
   ...withoutIommu,
-  ...exact<Type1Container>([
-    [VFIO_IOMMU_GET_INFO, getInfo],
-    [VFIO_IOMMU_MAP_DMA, mapDma],
-    [VFIO_IOMMU_UNMAP_DMA, unmapDma],
-  ]),
+  ...exactTable<Type1Container>({
+    VFIO_IOMMU_GET_INFO: [VFIO_IOMMU_GET_INFO, Type1InfoStruct, getInfo],
+    VFIO_IOMMU_MAP_DMA: [VFIO_IOMMU_MAP_DMA, MapDmaStruct, mapDma],
+    VFIO_IOMMU_UNMAP_DMA: [VFIO_IOMMU_UNMAP_DMA, UnmapDmaStruct, unmapDma],
+  }),
 ]);
 
 /** Does the container take ioctl `key` now? @throws Refusal EINVAL. */

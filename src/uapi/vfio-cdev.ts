@@ -8,43 +8,48 @@ import type { Work } from '../file/work.js';
 import { NO_PASID, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
-import type { IoctlHandler, IoctlTable } from './ioctl.js';
+import { type IoctlTable, ioctlTable } from './ioctl.js';
 import { checkTail } from './iommufd/command.js';
 import { presentedIommufd } from './iommufd.js';
-import { getS32, getU32, getU64, s32, setU32, struct, u32, u64 } from './struct.js';
+import { bits, descriptor, getS32, getU32, getU64, setU32, struct, u32, u64 } from './struct.js';
 import { io, readStruct } from './vfio-call.js';
-import { hotResetByCdev, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
+import { HotResetStruct, hotResetByCdev, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
 
 export const VFIO_DEVICE_BIND_IOMMUFD = io(18);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = io(19);
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT = io(20);
 
+export const BIND_TOKEN = 1;
+export const ATTACH_PASID = 1;
+
 export const BindStruct = struct('vfio_device_bind_iommufd', {
   argsz: u32,
-  flags: u32,
-  iommufd: s32,
+  flags: bits({ VFIO_DEVICE_BIND_FLAG_TOKEN: BIND_TOKEN }),
+  iommufd: descriptor,
   out_devid: u32,
   token_uuid_ptr: u64,
 });
 export const AttachStruct = struct('vfio_device_attach_iommufd_pt', {
   argsz: u32,
-  flags: u32,
+  flags: bits({ VFIO_DEVICE_ATTACH_PASID: ATTACH_PASID }),
   pt_id: u32,
   pasid: u32,
 });
-export const DetachStruct = struct('vfio_device_detach_iommufd_pt', { argsz: u32, flags: u32, pasid: u32 });
-export const BIND_TOKEN = 1;
-export const ATTACH_PASID = 1;
+export const DetachStruct = struct('vfio_device_detach_iommufd_pt', {
+  argsz: u32,
+  flags: bits({ VFIO_DEVICE_DETACH_PASID: ATTACH_PASID }),
+  pasid: u32,
+});
 /** Of a token, which is a UUID. */
 const TOKEN_BYTES = 16;
 
 /** The ioctls of a device's own file that bring it together with an iommufd, or are another's elsewhere. */
-export const cdevIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
-  [VFIO_DEVICE_BIND_IOMMUFD, bind],
-  [VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach],
-  [VFIO_DEVICE_DETACH_IOMMUFD_PT, detach],
-  [VFIO_DEVICE_PCI_HOT_RESET, hotResetByCdev],
-]);
+export const cdevIoctls: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
+  VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bind],
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: [VFIO_DEVICE_ATTACH_IOMMUFD_PT, AttachStruct, attach],
+  VFIO_DEVICE_DETACH_IOMMUFD_PT: [VFIO_DEVICE_DETACH_IOMMUFD_PT, DetachStruct, detach],
+  VFIO_DEVICE_PCI_HOT_RESET: [VFIO_DEVICE_PCI_HOT_RESET, HotResetStruct, hotResetByCdev],
+});
 
 /** An open of a device's file, as BIND_IOMMUFD through it sees it. */
 export interface Opening {

@@ -19,7 +19,7 @@ import {
 import type { IommufdContext } from '../iommufd/context.js';
 import type { Ioas } from '../iommufd/ioas.js';
 import { Refusal } from '../linux/errno.js';
-import type { IoctlHandler, IoctlTable } from './ioctl.js';
+import type { IoctlTable } from './ioctl.js';
 import { iommufdTable, mapUserMemory } from './iommufd.js';
 import { getU32, setBig } from './struct.js';
 import { readStruct } from './vfio-call.js';
@@ -30,10 +30,12 @@ import {
   CapIovaRangeStruct,
   encodeDmaAvail,
   encodeIovaRanges,
-  exact,
+  exactTable,
+  extensions,
   FIRST_INFO,
   INFO_CAPS,
   INFO_PGSIZES,
+  MapDmaStruct,
   readMapDma,
   readUnmapDma,
   Type1InfoStruct,
@@ -51,16 +53,20 @@ import {
 const DMA_AVAIL = 0xffff_ffff;
 
 /** The ioctls of such a container. */
-export const compatTable: IoctlTable<IommufdContext> = new Map<number, IoctlHandler<IommufdContext>>([
+export const compatTable: IoctlTable<IommufdContext> = new Map([
   ...iommufdTable,
-  ...exact<IommufdContext>([
-    [VFIO_GET_API_VERSION, () => API_VERSION],
-    [VFIO_CHECK_EXTENSION, (context, _caller, { arg }) => checkExtension(context, arg)],
-    [VFIO_SET_IOMMU, chooseIommu],
-    [VFIO_IOMMU_GET_INFO, getInfo],
-    [VFIO_IOMMU_MAP_DMA, mapDma],
-    [VFIO_IOMMU_UNMAP_DMA, unmap],
-  ]),
+  ...exactTable<IommufdContext>({
+    VFIO_GET_API_VERSION: [VFIO_GET_API_VERSION, undefined, () => API_VERSION],
+    VFIO_CHECK_EXTENSION: [
+      VFIO_CHECK_EXTENSION,
+      extensions,
+      (context, _caller, { arg }) => checkExtension(context, arg),
+    ],
+    VFIO_SET_IOMMU: [VFIO_SET_IOMMU, extensions, chooseIommu],
+    VFIO_IOMMU_GET_INFO: [VFIO_IOMMU_GET_INFO, Type1InfoStruct, getInfo],
+    VFIO_IOMMU_MAP_DMA: [VFIO_IOMMU_MAP_DMA, MapDmaStruct, mapDma],
+    VFIO_IOMMU_UNMAP_DMA: [VFIO_IOMMU_UNMAP_DMA, UnmapDmaStruct, unmap],
+  }),
 ]);
 
 function chooseIommu(context: IommufdContext, _caller: Caller, { arg }: IoctlCall): number {

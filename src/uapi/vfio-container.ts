@@ -6,8 +6,8 @@ import type { Caller, IoctlCall } from '../file/open-file.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { IoctlHandler } from './ioctl.js';
-import { getBig, getU32, struct, u16, u32, u64 } from './struct.js';
+import { type IoctlRows, type IoctlTable, ioctlTable } from './ioctl.js';
+import { bits, descriptor, getBig, getU32, type Meaning, struct, u16, u32, u64 } from './struct.js';
 import { io, readStruct } from './vfio-call.js';
 
 export const VFIO_GET_API_VERSION = io(0);
@@ -34,7 +34,7 @@ export const GROUP_CONTAINER_SET = 2;
 
 export const Type1InfoStruct = struct('vfio_iommu_type1_info', {
   argsz: u32,
-  flags: u32,
+  flags: bits({ VFIO_IOMMU_INFO_PGSIZES: INFO_PGSIZES, VFIO_IOMMU_INFO_CAPS: INFO_CAPS }),
   iova_pgsizes: u64,
   cap_offset: u32,
   pad: u32,
@@ -55,18 +55,42 @@ export const CapIovaRangeStruct = struct('vfio_iommu_type1_info_cap_iova_range',
 export const VfioIovaRangeStruct = struct('vfio_iova_range', { start: u64, end: u64 });
 export const MapDmaStruct = struct('vfio_iommu_type1_dma_map', {
   argsz: u32,
-  flags: u32,
+  flags: bits({ VFIO_DMA_MAP_FLAG_READ: MAP_READ, VFIO_DMA_MAP_FLAG_WRITE: MAP_WRITE }),
   vaddr: u64,
   iova: u64,
   size: u64,
 });
 export const UnmapDmaStruct = struct('vfio_iommu_type1_dma_unmap', {
   argsz: u32,
-  flags: u32,
+  flags: bits({ VFIO_DMA_UNMAP_FLAG_ALL: UNMAP_FLAG_ALL }),
   iova: u64,
   size: u64,
 });
-export const GroupStatusStruct = struct('vfio_group_status', { argsz: u32, flags: u32 });
+export const GroupStatusStruct = struct('vfio_group_status', {
+  argsz: u32,
+  flags: bits({
+    VFIO_GROUP_FLAGS_VIABLE: GROUP_VIABLE,
+    VFIO_GROUP_FLAGS_CONTAINER_SET: GROUP_CONTAINER_SET,
+  }),
+});
+/** What SET_CONTAINER points to. */
+export const ContainerFdStruct = struct('int', { container_fd: descriptor });
+
+/** What CHECK_EXTENSION asks for; SET_IOMMU takes the first ones. */
+export const extensions: Meaning = {
+  kind: 'value',
+  names: {
+    VFIO_TYPE1_IOMMU: 1,
+    VFIO_SPAPR_TCE_IOMMU: 2,
+    VFIO_TYPE1v2_IOMMU: 3,
+    VFIO_DMA_CC_IOMMU: 4,
+    VFIO_EEH: 5,
+    VFIO_SPAPR_TCE_v2_IOMMU: 7,
+    VFIO_NOIOMMU_IOMMU: 8,
+    VFIO_UNMAP_ALL: 9,
+    VFIO_UPDATE_VADDR: 10,
+  },
+};
 
 /** Bytes of vfio_iommu_type1_info before `cap_offset`, which came later. */
 export const FIRST_INFO = Type1InfoStruct.at.cap_offset;
@@ -87,17 +111,20 @@ export function encodeIovaRanges(capability: Uint8Array, ranges: readonly IovaRa
 }
 
 /** Tables find handlers by type and number; these ioctls have neither size nor direction. */
-export function exact<T>(
-  handlers: readonly (readonly [number, IoctlHandler<T>])[],
-): (readonly [number, IoctlHandler<T>])[] {
-  return handlers.map(([number, handle]) => [
-    number,
-    (object, caller, call) => {
-      if (call.cmd !== number)
-        refuse('ENOTTY', `ioctl ${hex(number)} has no size and no direction, but ${hex(call.cmd)} has`);
-      return handle(object, caller, call);
-    },
-  ]);
+export function exactTable<T>(rows: IoctlRows<T>): IoctlTable<T> {
+  return new Map(
+    [...ioctlTable(rows)].map(([number, ioctl]) => [
+      number,
+      {
+        ...ioctl,
+        handle: (object, caller, call) => {
+          if (call.cmd !== number)
+            refuse('ENOTTY', `ioctl ${hex(number)} has no size and no direction, but ${hex(call.cmd)} has`);
+          return ioctl.handle(object, caller, call);
+        },
+      },
+    ]),
+  );
 }
 
 /** What VFIO_IOMMU_MAP_DMA asks for. Bytes. */

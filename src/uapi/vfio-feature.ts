@@ -6,24 +6,10 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
-import { getS32, getU32, s32, struct, u32 } from './struct.js';
+import { bits, descriptor, getS32, getU32, struct, u32 } from './struct.js';
 import { io, readStruct } from './vfio-call.js';
 
 export const VFIO_DEVICE_FEATURE = io(17);
-
-export const FeatureStruct = struct('vfio_device_feature', { argsz: u32, flags: u32 });
-export const LowPowerWithWakeupStruct = struct('vfio_device_low_power_entry_with_wakeup', {
-  wakeup_eventfd: s32,
-  reserved: u32,
-});
-
-/** Of Linux 7. */
-const DmaBufStruct = struct('vfio_device_feature_dma_buf', {
-  region_index: u32,
-  open_flags: u32,
-  flags: u32,
-  nr_ranges: u32,
-});
 
 export const FEATURE_MASK = 0xffff;
 export const FEATURE_GET = 1 << 16;
@@ -35,6 +21,27 @@ export const FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const FEATURE_LOW_POWER_EXIT = 5;
 export const FEATURE_DMA_BUF = 11;
 export const FEATURE_MIG_PRECOPY_INFO = 12;
+
+export const FeatureStruct = struct('vfio_device_feature', {
+  argsz: u32,
+  flags: bits({
+    VFIO_DEVICE_FEATURE_GET: FEATURE_GET,
+    VFIO_DEVICE_FEATURE_SET: FEATURE_SET,
+    VFIO_DEVICE_FEATURE_PROBE: FEATURE_PROBE,
+  }),
+});
+export const LowPowerWithWakeupStruct = struct('vfio_device_low_power_entry_with_wakeup', {
+  wakeup_eventfd: descriptor,
+  reserved: u32,
+});
+
+/** Of Linux 7. */
+const DmaBufStruct = struct('vfio_device_feature_dma_buf', {
+  region_index: u32,
+  open_flags: u32,
+  flags: u32,
+  nr_ranges: u32,
+});
 
 /** @throws Refusal ENOTTY a feature that the device does not have; EINVAL a question that is none. */
 export function feature(device: VfioDevice, caller: Caller, call: IoctlCall): number {

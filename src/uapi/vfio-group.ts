@@ -9,13 +9,14 @@ import type { VfioGroup } from '../vfio/group.js';
 import { IommufdContainer } from '../vfio/iommufd-container.js';
 import { Type1Container } from '../vfio/type1-container.js';
 import { DeviceFile } from './device-file.js';
-import type { IoctlTable } from './ioctl.js';
+import { type IoctlTable, ioctlTable } from './ioctl.js';
 import { getS32, setU32 } from './struct.js';
 import { regionOperations, vfioIoctls } from './vfio.js';
 import { readStruct } from './vfio-call.js';
-import { readBind, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
+import { BindStruct, readBind, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 import {
-  exact,
+  ContainerFdStruct,
+  exactTable,
   GROUP_CONTAINER_SET,
   GROUP_VIABLE,
   GroupStatusStruct,
@@ -24,26 +25,28 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   VFIO_GROUP_UNSET_CONTAINER,
 } from './vfio-container.js';
-import { hotResetByGroup, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
+import { HotResetStruct, hotResetByGroup, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
 
 /** A device's name and its end are looked for in so many bytes. */
 const NAME_BYTES = 4096;
 
 /** The ioctls of a group file. */
-export const groupTable: IoctlTable<VfioGroup> = new Map(
-  exact<VfioGroup>([
-    [VFIO_GROUP_GET_STATUS, getStatus],
-    [VFIO_GROUP_SET_CONTAINER, setContainer],
-    [VFIO_GROUP_UNSET_CONTAINER, unsetContainer],
-    [VFIO_GROUP_GET_DEVICE_FD, getDeviceFd],
-  ]),
-);
+export const groupTable: IoctlTable<VfioGroup> = exactTable<VfioGroup>({
+  VFIO_GROUP_GET_STATUS: [VFIO_GROUP_GET_STATUS, GroupStatusStruct, getStatus],
+  VFIO_GROUP_SET_CONTAINER: [VFIO_GROUP_SET_CONTAINER, ContainerFdStruct, setContainer],
+  VFIO_GROUP_UNSET_CONTAINER: [VFIO_GROUP_UNSET_CONTAINER, undefined, unsetContainer],
+  VFIO_GROUP_GET_DEVICE_FD: [VFIO_GROUP_GET_DEVICE_FD, 'string', getDeviceFd],
+});
 
 /** The ioctls of a device file that was opened through a group: attaching is the group's business. */
 export const groupedIoctls: IoctlTable<VfioDevice> = new Map([
   ...vfioIoctls,
-  ...exact<VfioDevice>([[VFIO_DEVICE_BIND_IOMMUFD, bindGrouped]]),
-  [VFIO_DEVICE_PCI_HOT_RESET, hotResetByGroup],
+  ...exactTable<VfioDevice>({
+    VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bindGrouped],
+  }),
+  ...ioctlTable<VfioDevice>({
+    VFIO_DEVICE_PCI_HOT_RESET: [VFIO_DEVICE_PCI_HOT_RESET, HotResetStruct, hotResetByGroup],
+  }),
 ]);
 
 function getStatus(group: VfioGroup, caller: Caller, call: IoctlCall): number {

@@ -2,25 +2,30 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
-import { getBig, getS32, getU32, s32, struct, u32, u64 } from './struct.js';
+import { bits, descriptor, getBig, getS32, getU32, struct, u32, u64 } from './struct.js';
 import { io, REGION_SPAN, readStruct } from './vfio-call.js';
 
 export const VFIO_DEVICE_IOEVENTFD = io(16);
-
-export const IoEventfdStruct = struct('vfio_device_ioeventfd', {
-  argsz: u32,
-  flags: u32,
-  offset: u64,
-  data: u64,
-  fd: s32,
-  pad: u32,
-});
 
 /** Flags: each is the width that it means. */
 export const IOEVENTFD_8 = 1 << 0;
 export const IOEVENTFD_16 = 1 << 1;
 export const IOEVENTFD_32 = 1 << 2;
 export const IOEVENTFD_64 = 1 << 3;
+
+export const IoEventfdStruct = struct('vfio_device_ioeventfd', {
+  argsz: u32,
+  flags: bits({
+    VFIO_DEVICE_IOEVENTFD_8: IOEVENTFD_8,
+    VFIO_DEVICE_IOEVENTFD_16: IOEVENTFD_16,
+    VFIO_DEVICE_IOEVENTFD_32: IOEVENTFD_32,
+    VFIO_DEVICE_IOEVENTFD_64: IOEVENTFD_64,
+  }),
+  offset: u64,
+  data: u64,
+  fd: descriptor,
+  pad: u32,
+});
 
 /** @throws Refusal ENOTTY for a mediated device; EINVAL for flags and descriptors; as IoEventfds.set. */
 export function ioeventfd(device: VfioDevice, caller: Caller, call: IoctlCall): number {

@@ -43,10 +43,10 @@ describe('argsz', () => {
 
   it('an unmapped address is EFAULT', () => {
     const { device, caller } = vfioFile();
-    for (const [cmd, handler] of abi.vfioIoctls) {
+    for (const [cmd, { handle }] of abi.vfioIoctls) {
       if (cmd === abi.VFIO_DEVICE_RESET) continue;
       for (const arg of [0, MEMORY_AT + 16_380, 2 ** 64]) {
-        refused(() => handler(device, caller, { cmd, arg, data: new Uint8Array(0) }), 'EFAULT');
+        refused(() => handle(device, caller, { cmd, arg, data: new Uint8Array(0) }), 'EFAULT');
       }
     }
   });

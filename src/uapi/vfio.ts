@@ -7,46 +7,21 @@
  */
 import type { Caller, IoctlCall, MappedPages } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
-import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
-import { INTX, type IrqData, type IrqRequest, MSIX, NUM_IRQS } from '../vfio/irq-request.js';
+import { CONFIG_REGION, NUM_REGIONS, ROM_REGION, type VfioDevice } from '../vfio/device.js';
+import { ERR, INTX, type IrqData, type IrqRequest, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
 import type { FileOperations } from './device-file.js';
-import type { IoctlHandler, IoctlTable } from './ioctl.js';
-import { getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
+import { type IoctlTable, ioctlTable } from './ioctl.js';
+import { bits, choice, getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
 import { io, REGION_SPAN, readStruct } from './vfio-call.js';
-import { feature, VFIO_DEVICE_FEATURE } from './vfio-feature.js';
-import { hotResetInfo, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO } from './vfio-hot-reset.js';
-import { ioeventfd, VFIO_DEVICE_IOEVENTFD } from './vfio-ioeventfd.js';
+import { FeatureStruct, feature, VFIO_DEVICE_FEATURE } from './vfio-feature.js';
+import { HotResetStruct, hotResetInfo, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO } from './vfio-hot-reset.js';
+import { IoEventfdStruct, ioeventfd, VFIO_DEVICE_IOEVENTFD } from './vfio-ioeventfd.js';
 
 export const VFIO_DEVICE_GET_INFO = io(7);
 export const VFIO_DEVICE_GET_REGION_INFO = io(8);
 export const VFIO_DEVICE_GET_IRQ_INFO = io(9);
 export const VFIO_DEVICE_SET_IRQS = io(10);
 export const VFIO_DEVICE_RESET = io(11);
-
-export const DeviceInfoStruct = struct('vfio_device_info', {
-  argsz: u32,
-  flags: u32,
-  num_regions: u32,
-  num_irqs: u32,
-  cap_offset: u32,
-  pad: u32,
-});
-export const RegionInfoStruct = struct('vfio_region_info', {
-  argsz: u32,
-  flags: u32,
-  index: u32,
-  cap_offset: u32,
-  size: u64,
-  offset: u64,
-});
-export const IrqInfoStruct = struct('vfio_irq_info', { argsz: u32, flags: u32, index: u32, count: u32 });
-export const IrqSetStruct = struct('vfio_irq_set', {
-  argsz: u32,
-  flags: u32,
-  index: u32,
-  start: u32,
-  count: u32,
-});
 
 export const DEVICE_FLAGS_RESET = 1 << 0;
 export const DEVICE_FLAGS_PCI = 1 << 1;
@@ -71,6 +46,70 @@ export const IRQ_SET_DATA_EVENTFD = 1 << 2;
 export const IRQ_SET_ACTION_MASK = 1 << 3;
 export const IRQ_SET_ACTION_UNMASK = 1 << 4;
 export const IRQ_SET_ACTION_TRIGGER = 1 << 5;
+
+/** Regions of a PCI device (VFIO_PCI_*_REGION_INDEX). */
+const regionNames = Object.fromEntries([
+  ...Array.from({ length: ROM_REGION }, (_, n) => [`VFIO_PCI_BAR${n}_REGION_INDEX`, n] as const),
+  ['VFIO_PCI_ROM_REGION_INDEX', ROM_REGION],
+  ['VFIO_PCI_CONFIG_REGION_INDEX', CONFIG_REGION],
+  ['VFIO_PCI_VGA_REGION_INDEX', NUM_REGIONS - 1],
+]);
+
+const irqIndex = choice({
+  VFIO_PCI_INTX_IRQ_INDEX: INTX,
+  VFIO_PCI_MSI_IRQ_INDEX: MSI,
+  VFIO_PCI_MSIX_IRQ_INDEX: MSIX,
+  VFIO_PCI_ERR_IRQ_INDEX: ERR,
+  VFIO_PCI_REQ_IRQ_INDEX: REQ,
+});
+
+export const DeviceInfoStruct = struct('vfio_device_info', {
+  argsz: u32,
+  flags: bits({ VFIO_DEVICE_FLAGS_RESET: DEVICE_FLAGS_RESET, VFIO_DEVICE_FLAGS_PCI: DEVICE_FLAGS_PCI }),
+  num_regions: u32,
+  num_irqs: u32,
+  cap_offset: u32,
+  pad: u32,
+});
+export const RegionInfoStruct = struct('vfio_region_info', {
+  argsz: u32,
+  flags: bits({
+    VFIO_REGION_INFO_FLAG_READ: REGION_INFO_READ,
+    VFIO_REGION_INFO_FLAG_WRITE: REGION_INFO_WRITE,
+    VFIO_REGION_INFO_FLAG_MMAP: REGION_INFO_MMAP,
+    VFIO_REGION_INFO_FLAG_CAPS: REGION_INFO_CAPS,
+  }),
+  index: choice(regionNames),
+  cap_offset: u32,
+  size: u64,
+  offset: u64,
+});
+export const IrqInfoStruct = struct('vfio_irq_info', {
+  argsz: u32,
+  flags: bits({
+    VFIO_IRQ_INFO_EVENTFD: IRQ_INFO_EVENTFD,
+    VFIO_IRQ_INFO_MASKABLE: IRQ_INFO_MASKABLE,
+    VFIO_IRQ_INFO_AUTOMASKED: IRQ_INFO_AUTOMASKED,
+    VFIO_IRQ_INFO_NORESIZE: IRQ_INFO_NORESIZE,
+  }),
+  index: irqIndex,
+  count: u32,
+});
+export const IrqSetStruct = struct('vfio_irq_set', {
+  argsz: u32,
+  flags: bits({
+    VFIO_IRQ_SET_DATA_NONE: IRQ_SET_DATA_NONE,
+    VFIO_IRQ_SET_DATA_BOOL: IRQ_SET_DATA_BOOL,
+    VFIO_IRQ_SET_DATA_EVENTFD: IRQ_SET_DATA_EVENTFD,
+    VFIO_IRQ_SET_ACTION_MASK: IRQ_SET_ACTION_MASK,
+    VFIO_IRQ_SET_ACTION_UNMASK: IRQ_SET_ACTION_UNMASK,
+    VFIO_IRQ_SET_ACTION_TRIGGER: IRQ_SET_ACTION_TRIGGER,
+  }),
+  index: irqIndex,
+  start: u32,
+  count: u32,
+});
+
 const IRQ_SET_DATA = IRQ_SET_DATA_NONE | IRQ_SET_DATA_BOOL | IRQ_SET_DATA_EVENTFD;
 const IRQ_SET_ACTION = IRQ_SET_ACTION_MASK | IRQ_SET_ACTION_UNMASK | IRQ_SET_ACTION_TRIGGER;
 
@@ -118,16 +157,16 @@ function pagesOf(device: VfioDevice, offset: number, length: number): MappedPage
 }
 
 /** The VFIO ioctls of a device file, however it was opened. */
-export const vfioIoctls: IoctlTable<VfioDevice> = new Map<number, IoctlHandler<VfioDevice>>([
-  [VFIO_DEVICE_GET_INFO, getInfo],
-  [VFIO_DEVICE_GET_REGION_INFO, getRegionInfo],
-  [VFIO_DEVICE_GET_IRQ_INFO, getIrqInfo],
-  [VFIO_DEVICE_SET_IRQS, setIrqs],
-  [VFIO_DEVICE_RESET, reset],
-  [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, hotResetInfo],
-  [VFIO_DEVICE_IOEVENTFD, ioeventfd],
-  [VFIO_DEVICE_FEATURE, feature],
-]);
+export const vfioIoctls: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
+  VFIO_DEVICE_GET_INFO: [VFIO_DEVICE_GET_INFO, DeviceInfoStruct, getInfo],
+  VFIO_DEVICE_GET_REGION_INFO: [VFIO_DEVICE_GET_REGION_INFO, RegionInfoStruct, getRegionInfo],
+  VFIO_DEVICE_GET_IRQ_INFO: [VFIO_DEVICE_GET_IRQ_INFO, IrqInfoStruct, getIrqInfo],
+  VFIO_DEVICE_SET_IRQS: [VFIO_DEVICE_SET_IRQS, IrqSetStruct, setIrqs],
+  VFIO_DEVICE_RESET: [VFIO_DEVICE_RESET, undefined, reset],
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, HotResetStruct, hotResetInfo],
+  VFIO_DEVICE_IOEVENTFD: [VFIO_DEVICE_IOEVENTFD, IoEventfdStruct, ioeventfd],
+  VFIO_DEVICE_FEATURE: [VFIO_DEVICE_FEATURE, FeatureStruct, feature],
+});
 
 function getInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = DeviceInfoStruct;

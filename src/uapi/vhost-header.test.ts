@@ -15,12 +15,12 @@ import { evaluate, layoutExpressions, macros } from '../testkit/c-values.js';
 import {
   ConfigStruct,
   IovaRangeStruct,
-  MessageStruct,
   VHOST_TYPE,
   VringAddrStruct,
   VringFileStruct,
   VringStateStruct,
 } from './vhost.js';
+import { MessageStruct } from './vhost-iotlb.js';
 
 const withCc = { skip: missingCompiler('cc') };
 const HEADER = 'linux/vhost.h';

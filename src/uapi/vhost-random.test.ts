@@ -14,7 +14,8 @@ import { Refusal } from '../linux/errno.js';
 import { Machine } from '../machine/machine.js';
 import { AUTHORIZE_ASID, AuthorizeStruct, ioctlNumber, RevokeStruct } from './ioasid.js';
 import { setU32, sized } from './struct.js';
-import { ConfigStruct, MessageStruct, VHOST_TYPE, VringAddrStruct, VringStateStruct } from './vhost.js';
+import { ConfigStruct, VHOST_TYPE, VringAddrStruct, VringStateStruct } from './vhost.js';
+import { MessageStruct } from './vhost-iotlb.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-vhost-random-'));
 after(() => rmSync(directory, { recursive: true, force: true }));

@@ -11,7 +11,8 @@ import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
 import { AUTHORIZE_ASID, AuthorizeStruct, ioctlNumber } from './ioasid.js';
 import { setBig, setU32, sized } from './struct.js';
-import { MessageStruct, VHOST_TYPE } from './vhost.js';
+import { VHOST_TYPE } from './vhost.js';
+import { MessageStruct } from './vhost-iotlb.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-vhost-'));
 after(() => rmSync(directory, { recursive: true, force: true }));

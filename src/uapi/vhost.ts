@@ -1,6 +1,5 @@
 /**
- * The ABI of a vhost-vdpa file: the ioctls of <linux/vhost.h> that Linux 7.3 serves there, and the IOTLB
- * messages of <linux/vhost_types.h> that are written to it.
+ * The ABI of a vhost-vdpa file: the ioctls of <linux/vhost.h> that Linux 7.3 serves there.
  *
  * Ioctls are known by their whole number: some share type and number, and differ in direction. There are
  * three kinds. Those about the device need nothing. All others, numbers that nobody knows too, need the
@@ -8,23 +7,38 @@
  * and that is looked at before the number: ENOBUFS comes before ENOTTY.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import { after, type Sliced, type Work } from '../file/work.js';
-import { type Vpasid, vpasidOf } from '../iommu/pasid.js';
-import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
+import { after, type Sliced } from '../file/work.js';
+import { hex, refuse } from '../linux/errno.js';
 import { BACKEND_FEATURES } from '../vdpa/backend-features.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import { LAST_IOVA } from '../vdpa/iotlb.js';
-import type { IoctlHandler, IoctlTable } from './ioctl.js';
-import { getBig, getS32, getU32, s32, setBig, setU16, setU32, struct, u8, u16, u32, u64 } from './struct.js';
+import type { NumberedIoctls } from './device-file.js';
+import { type IoctlHandler, type IoctlShape, type IoctlTable, ioctlTable } from './ioctl.js';
+import {
+  bits,
+  descriptor,
+  getBig,
+  getS32,
+  getU32,
+  type Struct,
+  setBig,
+  setU16,
+  setU32,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './struct.js';
 
 /** The ioctl type (VHOST_VIRTIO). */
 export const VHOST_TYPE = 0xaf;
 
 export const VringStateStruct = struct('vhost_vring_state', { index: u32, num: u32 });
-export const VringFileStruct = struct('vhost_vring_file', { index: u32, fd: s32 });
+export const VringFileStruct = struct('vhost_vring_file', { index: u32, fd: descriptor });
 export const VringAddrStruct = struct('vhost_vring_addr', {
   index: u32,
-  flags: u32,
+  flags: bits({ '1 << VHOST_VRING_F_LOG': 1 }),
   desc_user_addr: u64,
   used_user_addr: u64,
   avail_user_addr: u64,
@@ -33,19 +47,6 @@ export const VringAddrStruct = struct('vhost_vring_addr', {
 /** struct vhost_vdpa_config without the bytes behind it. */
 export const ConfigStruct = struct('vhost_vdpa_config', { off: u32, len: u32 });
 export const IovaRangeStruct = struct('vhost_vdpa_iova_range', { first: u64, last: u64 });
-/** struct vhost_msg and vhost_msg_v2 up to the end of what is looked at; `asid` is v2's. */
-export const MessageStruct = struct('vhost_msg_v2', {
-  type: u32,
-  asid: u32,
-  iova: u64,
-  size: u64,
-  uaddr: u64,
-  perm: u8,
-  iotlb_type: u8,
-  pad0: u16,
-  pad1: u32,
-});
-
 const number = (direction: number, nr: number, size: number) =>
   ((direction << 30) | (size << 16) | (VHOST_TYPE << 8) | nr) >>> 0;
 const io = (nr: number) => number(0, nr, 0);
@@ -56,71 +57,162 @@ const iowr = (nr: number, size: number) => number(3, nr, size);
 const STATE = VringStateStruct.size;
 const FILE = VringFileStruct.size;
 
+/** Arguments of one number. */
+const featuresStruct = struct('__u64', { features: u64 });
+const wordStruct = struct('__u32', { value: u32 });
+const halfStruct = struct('__u16', { value: u16 });
+const statusStruct = struct('__u8', { status: u8 });
+const fdStruct = struct('int', { fd: descriptor });
+
 /** The ioctls about the device as a whole. */
-const deviceIoctls: IoctlTable<VdpaDevice> = new Map<number, IoctlHandler<VdpaDevice>>([
-  [io(0x01), setOwner],
-  [ior(0x00, 8), (device, _caller, { data }) => answer(() => setBig(data, 0, device.virtio.offered))],
-  [iow(0x00, 8), (device, _caller, { data }) => answer(() => device.setFeatures(getBig(data, 0)))],
-  [iow(0x04, 8), noLog],
-  [iow(0x07, 4), noLog],
-  [iow(0x25, 8), (device, _caller, { data }) => answer(() => device.setBackendFeatures(getBig(data, 0)))],
-  [ior(0x26, 8), (_device, _caller, { data }) => answer(() => setBig(data, 0, BACKEND_FEATURES))],
-  [ior(0x70, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.virtio.deviceId))],
-  [ior(0x71, 1), (device, _caller, { data }) => answer(() => data.fill(device.virtio.status))],
-  [iow(0x72, 1), (device, _caller, { data }) => after(device.setStatus(data[0]!), () => 0)],
-  [ior(0x73, ConfigStruct.size), getConfig],
-  [iow(0x74, ConfigStruct.size), setConfig],
-  [ior(0x76, 2), (device, _caller, { data }) => answer(() => setU16(data, 0, device.virtio.queueSize))],
-  [iow(0x77, 4), setConfigCall],
-  [ior(0x78, IovaRangeStruct.size), getIovaRange],
-  [ior(0x79, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.configSize))],
-  [ior(0x7a, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.asids))],
-  [io(0x7d), (device) => after(device.suspend(), () => 0)],
-  [io(0x7e), (device) => answer(() => device.resume())],
-  [ior(0x80, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.vrings.length))],
-  [ior(0x81, 4), (device, _caller, { data }) => answer(() => setU32(data, 0, device.virtio.groups))],
-]);
+const deviceIoctls: IoctlTable<VdpaDevice> = ioctlTable<VdpaDevice>({
+  VHOST_SET_OWNER: [io(0x01), undefined, setOwner],
+  VHOST_GET_FEATURES: [ior(0x00, 8), featuresStruct, telling64((device) => device.virtio.offered)],
+  VHOST_SET_FEATURES: [
+    iow(0x00, 8),
+    featuresStruct,
+    (device, _caller, { data }) => answer(() => device.setFeatures(getBig(data, 0))),
+  ],
+  VHOST_SET_LOG_BASE: [iow(0x04, 8), undefined, noLog],
+  VHOST_SET_LOG_FD: [iow(0x07, 4), fdStruct, noLog],
+  VHOST_SET_BACKEND_FEATURES: [
+    iow(0x25, 8),
+    featuresStruct,
+    (device, _caller, { data }) => answer(() => device.setBackendFeatures(getBig(data, 0))),
+  ],
+  VHOST_GET_BACKEND_FEATURES: [ior(0x26, 8), featuresStruct, telling64(() => BACKEND_FEATURES)],
+  VHOST_VDPA_GET_DEVICE_ID: [ior(0x70, 4), wordStruct, telling((device) => device.virtio.deviceId)],
+  VHOST_VDPA_GET_STATUS: [
+    ior(0x71, 1),
+    statusStruct,
+    (device, _caller, { data }) => answer(() => data.fill(device.virtio.status)),
+  ],
+  VHOST_VDPA_SET_STATUS: [
+    iow(0x72, 1),
+    statusStruct,
+    (device, _caller, { data }) => after(device.setStatus(data[0]!), () => 0),
+  ],
+  VHOST_VDPA_GET_CONFIG: [ior(0x73, ConfigStruct.size), ConfigStruct, getConfig],
+  VHOST_VDPA_SET_CONFIG: [iow(0x74, ConfigStruct.size), ConfigStruct, setConfig],
+  VHOST_VDPA_GET_VRING_NUM: [
+    ior(0x76, 2),
+    halfStruct,
+    (device, _caller, { data }) => answer(() => setU16(data, 0, device.virtio.queueSize)),
+  ],
+  VHOST_VDPA_SET_CONFIG_CALL: [iow(0x77, 4), fdStruct, setConfigCall],
+  VHOST_VDPA_GET_IOVA_RANGE: [ior(0x78, IovaRangeStruct.size), IovaRangeStruct, getIovaRange],
+  VHOST_VDPA_GET_CONFIG_SIZE: [ior(0x79, 4), wordStruct, telling((device) => device.configSize)],
+  VHOST_VDPA_GET_AS_NUM: [ior(0x7a, 4), wordStruct, telling((device) => device.asids)],
+  VHOST_VDPA_SUSPEND: [io(0x7d), undefined, (device) => after(device.suspend(), () => 0)],
+  VHOST_VDPA_RESUME: [io(0x7e), undefined, (device) => answer(() => device.resume())],
+  VHOST_VDPA_GET_VQS_COUNT: [ior(0x80, 4), wordStruct, telling((device) => device.vrings.length)],
+  VHOST_VDPA_GET_GROUP_NUM: [ior(0x81, 4), wordStruct, telling((device) => device.virtio.groups)],
+});
 
 /** VHOST_SET_MEM_TABLE: for backends that know no IOTLB. It is looked at, and nothing comes of it. */
 const SET_MEM_TABLE = iow(0x03, 8);
+const memoryTable = new Map([
+  [
+    SET_MEM_TABLE,
+    { name: 'VHOST_SET_MEM_TABLE', argument: struct('vhost_memory', { nregions: u32, padding: u32 }) },
+  ],
+]);
 const REGION_BYTES = 32;
 const MOST_REGIONS = 64;
 
 /** Serves an ioctl about queue `index`, which there is. */
 type VringHandler = (device: VdpaDevice, index: number, caller: Caller, call: IoctlCall) => Sliced<void>;
 
-const vringIoctls: ReadonlyMap<number, VringHandler> = new Map<number, VringHandler>([
-  [iow(0x10, STATE), (device, index, _caller, { data }) => device.setSize(index, getU32(data, 4))],
-  [iow(0x11, VringAddrStruct.size), setAddresses],
-  [iow(0x12, STATE), (device, index, _caller, { data }) => device.setBase(index, getU32(data, 4))],
-  [
+/** An ioctl about a queue. */
+interface VringIoctl extends IoctlShape {
+  readonly handle: VringHandler;
+}
+
+const vringIoctls: ReadonlyMap<number, VringIoctl> = vringTable({
+  VHOST_SET_VRING_NUM: [
+    iow(0x10, STATE),
+    VringStateStruct,
+    (device, index, _caller, { data }) => device.setSize(index, getU32(data, 4)),
+  ],
+  VHOST_SET_VRING_ADDR: [iow(0x11, VringAddrStruct.size), VringAddrStruct, setAddresses],
+  VHOST_SET_VRING_BASE: [
+    iow(0x12, STATE),
+    VringStateStruct,
+    (device, index, _caller, { data }) => device.setBase(index, getU32(data, 4)),
+  ],
+  VHOST_GET_VRING_BASE: [
     iowr(0x12, STATE),
+    VringStateStruct,
     (device, index, _caller, { data }) => setU32(data, 4, device.virtio.queues[index]!.base),
   ],
-  [iow(0x20, FILE), (device, index, caller, { data }) => setKick(device, index, caller, getS32(data, 4))],
-  [iow(0x21, FILE), (device, index, caller, call) => setSignal(device, index, caller, call, 'call')],
-  [iow(0x22, FILE), (device, index, caller, call) => setSignal(device, index, caller, call, 'error')],
-  [
+  VHOST_SET_VRING_KICK: [
+    iow(0x20, FILE),
+    VringFileStruct,
+    (device, index, caller, { data }) => setKick(device, index, caller, getS32(data, 4)),
+  ],
+  VHOST_SET_VRING_CALL: [
+    iow(0x21, FILE),
+    VringFileStruct,
+    (device, index, caller, call) => setSignal(device, index, caller, call, 'call'),
+  ],
+  VHOST_SET_VRING_ERR: [
+    iow(0x22, FILE),
+    VringFileStruct,
+    (device, index, caller, call) => setSignal(device, index, caller, call, 'error'),
+  ],
+  VHOST_SET_VRING_BUSYLOOP_TIMEOUT: [
     iow(0x23, STATE),
+    VringStateStruct,
     (device, index, _caller, { data }) => {
       device.vrings[index]!.busyLoop = getU32(data, 4);
     },
   ],
-  [iow(0x24, STATE), getBusyLoop],
-  [iow(0x75, STATE), (device, index, _caller, { data }) => device.enable(index, getU32(data, 4) !== 0)],
-  [iowr(0x7b, STATE), (device, index, _caller, { data }) => setU32(data, 4, device.groupOf(index))],
-  [iow(0x7c, STATE), (device, index, _caller, { data }) => device.setGroupAsid(index, getU32(data, 4))],
-  [iowr(0x7f, STATE), (device) => refuse('EOPNOTSUPP', `descriptors of ${device.life.name} have no groups`)],
-  [
+  VHOST_GET_VRING_BUSYLOOP_TIMEOUT: [iow(0x24, STATE), VringStateStruct, getBusyLoop],
+  VHOST_VDPA_SET_VRING_ENABLE: [
+    iow(0x75, STATE),
+    VringStateStruct,
+    (device, index, _caller, { data }) => device.enable(index, getU32(data, 4) !== 0),
+  ],
+  VHOST_VDPA_GET_VRING_GROUP: [
+    iowr(0x7b, STATE),
+    VringStateStruct,
+    (device, index, _caller, { data }) => setU32(data, 4, device.groupOf(index)),
+  ],
+  VHOST_VDPA_SET_GROUP_ASID: [
+    iow(0x7c, STATE),
+    VringStateStruct,
+    (device, index, _caller, { data }) => device.setGroupAsid(index, getU32(data, 4)),
+  ],
+  VHOST_VDPA_GET_VRING_DESC_GROUP: [
+    iowr(0x7f, STATE),
+    VringStateStruct,
+    (device) => refuse('EOPNOTSUPP', `descriptors of ${device.life.name} have no groups`),
+  ],
+  VHOST_VDPA_GET_VRING_SIZE: [
     iowr(0x82, STATE),
+    VringStateStruct,
     (device) => refuse('EOPNOTSUPP', `queues of ${device.life.name} have no sizes of their own`),
   ],
-]);
+});
+
+type VringRow = readonly [number: number, argument: Struct, handle: VringHandler];
+
+function vringTable(rows: Readonly<Record<string, VringRow>>): ReadonlyMap<number, VringIoctl> {
+  return new Map(
+    Object.entries(rows).map(([name, [number, argument, handle]]) => [number, { name, argument, handle }]),
+  );
+}
+
+/** All ioctls of a vhost-vdpa file, by their whole numbers. */
+export const vhostIoctls: NumberedIoctls<VdpaDevice> = {
+  handle: vhostIoctl,
+  shapeOf: (cmd) => deviceIoctls.get(cmd) ?? vringIoctls.get(cmd) ?? memoryTable.get(cmd),
+};
 
 /** Any ioctl on a vhost-vdpa file. @throws Refusal as the first paragraph says, and the device's own. */
-export function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall): Sliced<number> {
+function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall): Sliced<number> {
   const handler = deviceIoctls.get(call.cmd);
-  if (handler !== undefined) return handler(device, caller, call);
+  if (handler !== undefined) return handler.handle(device, caller, call);
   device.checkOwner(caller.pid);
   if (call.cmd === SET_MEM_TABLE) return checkMemoryTable(caller, call);
   const first = new Uint8Array(4);
@@ -128,7 +220,17 @@ export function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall):
   const index = getU32(first, 0);
   device.checkQueue(index);
   const known = vringIoctls.get(call.cmd) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
-  return after(known(device, index, caller, call), () => 0);
+  return after(known.handle(device, index, caller, call), () => 0);
+}
+
+/** An answer of 32 bits. */
+function telling(value: (device: VdpaDevice) => number): IoctlHandler<VdpaDevice> {
+  return (device, _caller, { data }) => answer(() => setU32(data, 0, value(device)));
+}
+
+/** An answer of 64 bits. */
+function telling64(value: (device: VdpaDevice) => bigint): IoctlHandler<VdpaDevice> {
+  return (device, _caller, { data }) => answer(() => setBig(data, 0, value(device)));
 }
 
 /** Not for work: its result would be dropped. */
@@ -216,53 +318,4 @@ function setSignal(
 function getBusyLoop(device: VdpaDevice, index: number, caller: Caller, { arg, data }: IoctlCall): void {
   setU32(data, 4, device.vrings[index]!.busyLoop);
   caller.writeMemory(arg, data);
-}
-
-/** Types of a message, and of what is in it (VHOST_IOTLB_*). */
-const V1 = 1;
-const V2 = 2;
-const MESSAGE_BYTES = 72;
-const UPDATE = 2;
-const INVALIDATE = 3;
-const BATCH_BEGIN = 5;
-const BATCH_END = 6;
-
-/**
- * A message about the IOTLB. @returns the bytes of a whole one, or of what was given when that is less.
- * @throws Refusal EINVAL it is cut short, of an unknown version, or maps nothing; EFAULT for all that is
- * wrong with what it asks for.
- */
-export function writeMessage(device: VdpaDevice, caller: Caller, source: Uint8Array): Sliced<number> {
-  if (source.length < MessageStruct.size)
-    refuse('EINVAL', `a message of ${source.length} bytes is shorter than ${MessageStruct.size}`);
-  const message = MessageStruct.decode(source);
-  const { type, iotlb_type, size } = message;
-  if (type !== V1 && type !== V2) refuse('EINVAL', `messages of type ${type} are not known`);
-  if (iotlb_type === UPDATE && size === 0n) refuse('EINVAL', 'an UPDATE of 0 bytes maps nothing');
-  const asid = vpasidOf(type === V2 && device.namesAsids ? message.asid : 0);
-  return served(() => change(device, caller, asid, message), Math.min(source.length, MESSAGE_BYTES));
-}
-
-type Message = ReturnType<typeof MessageStruct.decode>;
-
-function* served(change: () => Work<void>, bytes: number): Work<number> {
-  try {
-    yield* change();
-  } catch (error) {
-    throw error instanceof Refusal ? new Refusal(Errno.EFAULT, error.reason) : error;
-  }
-  return bytes;
-}
-
-function* change(device: VdpaDevice, caller: Caller, asid: Vpasid, message: Message): Work<void> {
-  const { iova, size, uaddr, perm, iotlb_type } = message;
-  const { iotlb } = device;
-  device.checkOwner(caller.pid);
-  const range = { asid, iova, size };
-  if (iotlb_type === UPDATE)
-    yield* iotlb.update(range, perm, () => caller.memory(Number(uaddr), Number(size), perm & 3));
-  else if (iotlb_type === INVALIDATE) yield* iotlb.invalidate(range);
-  else if (iotlb_type === BATCH_BEGIN) iotlb.beginBatch(asid);
-  else if (iotlb_type === BATCH_END) iotlb.endBatch(asid);
-  else refuse('EINVAL', `${iotlb_type} is no type of an IOTLB message to a device`);
 }

@@ -8,7 +8,7 @@ import { InProcess } from '../../client/in-process.js';
 import { Refusal } from '../../linux/errno.js';
 import { Machine } from '../../machine/machine.js';
 import { getU32 } from '../../uapi/struct.js';
-import { MessageStruct } from '../../uapi/vhost.js';
+import { MessageStruct } from '../../uapi/vhost-iotlb.js';
 import { filled, shapes } from './shapes.js';
 import { Pieces, strict, type Target } from './target.js';
 

@@ -3,13 +3,25 @@
  */
 import type { IommufdContext } from '../../iommufd/context.js';
 import { refuse } from '../../linux/errno.js';
-import { getU16, getU32, setU32, struct, u16, u32 } from '../struct.js';
+import { choice, getU16, getU32, setU32, struct, u16, u32 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
 
 export const VFIO_IOAS_GET = 0;
 export const VFIO_IOAS_SET = 1;
 export const VFIO_IOAS_CLEAR = 2;
-export const VfioIoasStruct = struct('iommu_vfio_ioas', { size: u32, ioas_id: u32, op: u16, reserved: u16 });
+export const VfioIoasStruct = struct('iommu_vfio_ioas', {
+  size: u32,
+  ioas_id: u32,
+  op: choice(
+    {
+      IOMMU_VFIO_IOAS_GET: VFIO_IOAS_GET,
+      IOMMU_VFIO_IOAS_SET: VFIO_IOAS_SET,
+      IOMMU_VFIO_IOAS_CLEAR: VFIO_IOAS_CLEAR,
+    },
+    u16,
+  ),
+  reserved: u16,
+});
 
 export const compatIoctls = {
   IOMMU_VFIO_IOAS: { nr: 0x88, struct: VfioIoasStruct, last: 'reserved', handle: vfioIoas },

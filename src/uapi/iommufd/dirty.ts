@@ -7,21 +7,21 @@ import type { DirtyLog, DirtyPart } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { struct, u32, u64 } from '../struct.js';
+import { bits, struct, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
 import { UserBitmap } from './user-bitmap.js';
 
 export const DIRTY_BITMAP_NO_CLEAR = 1;
 export const SetDirtyTrackingStruct = struct('iommu_hwpt_set_dirty_tracking', {
   size: u32,
-  flags: u32,
+  flags: bits({ IOMMU_HWPT_DIRTY_TRACKING_ENABLE: 1 }),
   hwpt_id: u32,
   reserved: u32,
 });
 export const GetDirtyBitmapStruct = struct('iommu_hwpt_get_dirty_bitmap', {
   size: u32,
   hwpt_id: u32,
-  flags: u32,
+  flags: bits({ IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR: DIRTY_BITMAP_NO_CLEAR }),
   reserved: u32,
   iova: u64,
   length: u64,

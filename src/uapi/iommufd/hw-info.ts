@@ -4,7 +4,7 @@
 import { BoundDevice } from '../../iommufd/bound-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
+import { bits, setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
 
 export const HW_INFO_FLAG_INPUT_TYPE = 1;
@@ -12,7 +12,7 @@ export const HW_CAP_DIRTY_TRACKING = 1;
 export const HW_CAP_PCI_ATS_NOT_SUPPORTED = 8;
 export const HwInfoStruct = struct('iommu_hw_info', {
   size: u32,
-  flags: u32,
+  flags: bits({ IOMMU_HW_INFO_FLAG_INPUT_TYPE: HW_INFO_FLAG_INPUT_TYPE }),
   dev_id: u32,
   data_len: u32,
   data_uptr: u64,

@@ -3,22 +3,34 @@
  */
 import { type Work, workOf } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
+import {
+  HWPT_DIRTY_TRACKING,
+  HWPT_FAULT_ID_VALID,
+  HWPT_NEST_PARENT,
+  HWPT_PASID,
+} from '../../iommufd/hwpt.js';
 import { NestedHwpt } from '../../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../../iommufd/objects.js';
 import { UserArray, UserData } from '../../iommufd/user-data.js';
 import { Viommu } from '../../iommufd/viommu.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { setU32, struct, u32, u64 } from '../struct.js';
+import { bits, choice, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
+import { HWPT_DATA_VTD_S1 } from './vtd.js';
 
 export const HwptAllocStruct = struct('iommu_hwpt_alloc', {
   size: u32,
-  flags: u32,
+  flags: bits({
+    IOMMU_HWPT_ALLOC_NEST_PARENT: HWPT_NEST_PARENT,
+    IOMMU_HWPT_ALLOC_DIRTY_TRACKING: HWPT_DIRTY_TRACKING,
+    IOMMU_HWPT_FAULT_ID_VALID: HWPT_FAULT_ID_VALID,
+    IOMMU_HWPT_ALLOC_PASID: HWPT_PASID,
+  }),
   dev_id: u32,
   pt_id: u32,
   out_hwpt_id: u32,
   reserved: u32,
-  data_type: u32,
+  data_type: choice({ IOMMU_HWPT_DATA_NONE: 0, IOMMU_HWPT_DATA_VTD_S1: HWPT_DATA_VTD_S1 }),
   data_len: u32,
   data_uptr: u64,
   fault_id: u32,

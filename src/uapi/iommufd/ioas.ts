@@ -8,13 +8,19 @@ import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { Ioas, IoasMap } from '../../iommufd/ioas.js';
 import { hex, refuse } from '../../linux/errno.js';
-import { getBig, getS32, getU32, s32, setBig, setU32, struct, u32, u64 } from '../struct.js';
+import { bits, descriptor, getBig, getS32, getU32, setBig, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
 export const IoasMapFlags = { FIXED_IOVA: 1, WRITEABLE: 2, READABLE: 4 } as const;
 /** Ranges that one ALLOW_IOVAS can name: each is compared with all before it. */
 const MOST_RANGES = 4096;
 const MAP_FLAGS = IoasMapFlags.FIXED_IOVA | IoasMapFlags.WRITEABLE | IoasMapFlags.READABLE;
+
+const mapFlags = bits({
+  IOMMU_IOAS_MAP_FIXED_IOVA: IoasMapFlags.FIXED_IOVA,
+  IOMMU_IOAS_MAP_WRITEABLE: IoasMapFlags.WRITEABLE,
+  IOMMU_IOAS_MAP_READABLE: IoasMapFlags.READABLE,
+});
 
 export const IoasAllocStruct = struct('iommu_ioas_alloc', { size: u32, flags: u32, out_ioas_id: u32 });
 export const IovaRangeStruct = struct('iommu_iova_range', { start: u64, last: u64 });
@@ -35,7 +41,7 @@ export const AllowIovasStruct = struct('iommu_ioas_allow_iovas', {
 });
 export const IoasMapStruct = struct('iommu_ioas_map', {
   size: u32,
-  flags: u32,
+  flags: mapFlags,
   ioas_id: u32,
   reserved: u32,
   user_va: u64,
@@ -44,16 +50,16 @@ export const IoasMapStruct = struct('iommu_ioas_map', {
 });
 export const IoasMapFileStruct = struct('iommu_ioas_map_file', {
   size: u32,
-  flags: u32,
+  flags: mapFlags,
   ioas_id: u32,
-  fd: s32,
+  fd: descriptor,
   start: u64,
   length: u64,
   iova: u64,
 });
 export const IoasCopyStruct = struct('iommu_ioas_copy', {
   size: u32,
-  flags: u32,
+  flags: mapFlags,
   dst_ioas_id: u32,
   src_ioas_id: u32,
   length: u64,

@@ -3,7 +3,7 @@
  */
 import type { IommufdContext } from '../../iommufd/context.js';
 import { refuse } from '../../linux/errno.js';
-import { getBig, getU16, getU32, setBig, struct, u16, u32, u64 } from '../struct.js';
+import { choice, getBig, getU16, getU32, setBig, struct, u16, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero } from './command.js';
 
 export const OPTION_RLIMIT_MODE = 0;
@@ -13,8 +13,11 @@ export const OPTION_GET = 1;
 
 export const OptionStruct = struct('iommu_option', {
   size: u32,
-  option_id: u32,
-  op: u16,
+  option_id: choice({
+    IOMMU_OPTION_RLIMIT_MODE: OPTION_RLIMIT_MODE,
+    IOMMU_OPTION_HUGE_PAGES: OPTION_HUGE_PAGES,
+  }),
+  op: choice({ IOMMU_OPTION_OP_SET: OPTION_SET, IOMMU_OPTION_OP_GET: OPTION_GET }, u16),
   reserved: u16,
   object_id: u32,
   val64: u64,
