@@ -27,7 +27,7 @@ import { get64, NONCE_CMD, Request, set64 } from './fuse-wire.js';
 import type { Identification } from './identification.js';
 import { accountOf, type Openers } from './openers.js';
 import type { OwnFiles } from './own-files.js';
-import { ProcessCaller } from './process-caller.js';
+import type { ProcessCaller } from './process-caller.js';
 import { Claimed, type Turns } from './turns.js';
 
 const O_ACCMODE = 3;
@@ -101,19 +101,15 @@ export class FileRequests {
   #opened: Opened | undefined;
   #node: DeviceNode | undefined;
 
-  /**
-   * `presented` finds the object behind a descriptor of a thread, or refuses; `traceable`: can loads and
-   * stores of a thread be seen?
-   */
+  /** `caller` becomes whoever has made the request that is being served. */
   constructor(
     channel: FuseChannel,
     identification: Identification,
     own: OwnFiles,
-    presented: (tid: number, fd: number) => object,
+    caller: ProcessCaller,
     onCall: ((record: CallRecord) => void) | undefined,
     turns: Turns,
     openers: Openers,
-    traceable: ((tid: number) => boolean) | undefined,
   ) {
     this.#channel = channel;
     this.#identification = identification;
@@ -121,7 +117,7 @@ export class FileRequests {
     this.#onCall = onCall;
     this.#turns = turns;
     this.#openers = openers;
-    this.#caller = new ProcessCaller(presented, traceable);
+    this.#caller = caller;
     this.#ioctlData = new ViewCache(channel.requestBytes, wire.IoctlIn.payload);
     this.#readTarget = new ViewCache(channel.replyBytes, wire.Reply.bodyByte);
     this.#writeSource = new ViewCache(channel.requestBytes, wire.WriteIn.payload);

@@ -109,18 +109,18 @@ export class FuseServer {
     this.#own = new OwnFiles();
     const device = options.device ?? connectionDevice(fuseFd) ?? Number.NaN;
     this.#identification = new Identification(this.#tree, device, this.#own);
-    this.tracer = this.#tracerOf(options.states);
+    const pages = new PageMappings(this.#identification);
+    this.tracer = this.#tracerOf(options.states, pages);
     const owner = options.owner ?? { uid: 0, gid: 0 };
     const names = new NameRequests(this.#channel, this.#tree, owner, this.tracer !== undefined);
     this.#files = new FileRequests(
       this.#channel,
       this.#identification,
       this.#own,
-      (tid, fd) => this.#presented(tid, fd),
+      this.#callerOf(this.tracer, pages),
       options.onCall,
       this.#turns,
       this.#openers,
-      this.tracer && ((tid) => this.tracer!.canTrace(tid)),
     );
     this.#requests = requestTable(names, this.#files, options.standIn);
     process.once('exit', this.#atExit);
@@ -211,16 +211,21 @@ export class FuseServer {
     );
   }
 
-  #tracerOf(states: WaitStates | undefined): Tracer | undefined {
+  /** Whoever makes requests; he may map files when he can be traced. */
+  #callerOf(tracer?: Tracer, pages?: PageMappings): ProcessCaller {
+    const traceable = tracer && ((tid: number) => tracer.canTrace(tid));
+    return new ProcessCaller((tid, fd) => this.#presented(tid, fd), traceable, tracer && pages);
+  }
+
+  #tracerOf(states: WaitStates | undefined, pages: PageMappings): Tracer | undefined {
     const bell = states && whyNotTraceable() === undefined ? childBell() : undefined;
     if (bell === undefined) return undefined;
-    const caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
+    const caller = this.#callerOf();
     const tell: Tell = (tid, path, error) => {
       if (!(error instanceof Refusal)) this.#log(error, `an access to ${path}`);
       const reason = error instanceof Refusal ? error.reason : 'an error inside ioasid';
       this.#onCall?.({ call: 'access', path, tid, handle: 0, argument: 0, result: -Errno.EIO, reason });
     };
-    const pages = new PageMappings(this.#identification);
     const access = new MappedAccess(pages, this.#turns, caller, tell);
     return new Tracer(bell, states!, access, pages, caller);
   }

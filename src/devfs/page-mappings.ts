@@ -11,7 +11,10 @@
  */
 import { closeSync } from 'node:fs';
 import type { Caller } from '../file/open-file.js';
-import { Refusal } from '../linux/errno.js';
+import type { Work } from '../file/work.js';
+import type { Access } from '../iommu/iommu.js';
+import { hex, Refusal, refuse } from '../linux/errno.js';
+import { mappedByte } from '../linux/process-areas.js';
 import { resultOf } from '../linux/ptrace.js';
 import { SHARED_BY_TRACER } from '../linux/seccomp.js';
 import type { SharedPages } from '../linux/shared-pages.js';
@@ -22,6 +25,8 @@ import type { TracedProcess } from './traced-process.js';
 const SYS_close = 3;
 const SYS_mmap = 9;
 const MAP_FIXED = 0x10;
+/** Pieces of a mapping that are looked at before others may be served. */
+const CHUNK = 64;
 
 /** An open file, from byte `start` on. */
 export interface MappedFile {
@@ -80,6 +85,29 @@ export class PageMappings {
     return (tid, process, caller) => finish(tid, process, caller, parts, request.protection);
   }
 
+  /**
+   * What is mapped at [address, address+length), by an open /proc/PID/maps, as a part of one file; undefined
+   * when it begins in none of ours. In slices: a program may have cut it into many pieces. @throws Refusal
+   * EFAULT it is not one part of a file with the rights of `access`.
+   */
+  *range(maps: number, address: number, length: number, access: Access): Work<MappedFile | undefined> {
+    let first: MappedFile | undefined;
+    for (let done = 0, pieces = 1; done < length; pieces++) {
+      const byte = mappedByte(maps, address + done);
+      const file = byte && this.file(byte.device, byte.inode);
+      const start = file && file.start + byte.offset - done;
+      if (first === undefined && file === undefined) return undefined;
+      if (file === undefined || (first !== undefined && !isAt(file.opened, start!, first)))
+        refuse('EFAULT', `${hex(address + done)} is not mapped as what is mapped below it`);
+      if ((access & ~byte!.rights) !== 0)
+        refuse('EFAULT', `a device file is mapped at ${hex(address + done)} without the rights asked for`);
+      first ??= { opened: file.opened, start: start! };
+      done += byte!.length;
+      if (pieces % CHUNK === 0) yield;
+    }
+    return first;
+  }
+
   /** The file that is mapped where the kernel names this device and inode, from its byte `start` on. */
   file(device: number, inode: number): MappedFile | undefined {
     const opened = this.#identification.byMapping(device, inode);
@@ -102,6 +130,10 @@ function finish(
     if (mapping > 0) process.call(tid, caller, SYS_mmap, mapping + by, length, ...how);
     process.call(tid, caller, SYS_close, fd);
   }
+}
+
+function isAt(opened: Opened, start: number, first: MappedFile): boolean {
+  return opened === first.opened && start === first.start;
 }
 
 /** The number of a descriptor of `pages` that the program was given; undefined: it has no room for one. */

@@ -20,6 +20,7 @@ import { broken } from '../linux/invariant.js';
 import { liveMemory } from '../linux/live-memory.js';
 import { processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
+import type { PageMappings } from './page-mappings.js';
 
 /** What depends on how the call came to us. */
 export interface Presence {
@@ -28,6 +29,9 @@ export interface Presence {
   /** As Caller.install. */
   install(file: OpenFile): Sliced<number>;
 }
+
+/** The files that are mapped (PageMappings). */
+type Mappings = Pick<PageMappings, 'range'>;
 
 /** A call that came as a FUSE request. */
 const byFuse: Presence = {
@@ -41,6 +45,7 @@ const byFuse: Presence = {
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
   readonly #traceable: ((tid: number) => boolean) | undefined;
+  readonly #mappings: Mappings | undefined;
   #tid = 0;
   #account: Account | undefined;
   #pid: number | undefined;
@@ -49,11 +54,16 @@ export class ProcessCaller implements Caller {
 
   /**
    * `identify` finds the object behind a descriptor of a thread, or refuses; `traceable`: can its loads and
-   * stores be seen?
+   * stores be seen? `mappings` knows the files that are mapped; none are without it.
    */
-  constructor(identify: (tid: number, fd: number) => object, traceable?: (tid: number) => boolean) {
+  constructor(
+    identify: (tid: number, fd: number) => object,
+    traceable?: (tid: number) => boolean,
+    mappings?: Mappings,
+  ) {
     this.#identify = identify;
     this.#traceable = traceable;
+    this.#mappings = mappings;
   }
 
   /**
@@ -89,6 +99,18 @@ export class ProcessCaller implements Caller {
 
   *memory(address: number, length: number, access: Access): Work<MemoryRange> {
     return this.#confirmed(yield* processMemory(this.#payer, this.#thread(), address, length, access));
+  }
+
+  *mappedFile(address: number, length: number, access: Access): Work<MemoryRange | undefined> {
+    if (this.#mappings === undefined) return undefined;
+    const { memory } = yield* processMemory(this.#payer, this.#thread(), address, length, 0);
+    try {
+      const found = yield* this.#mappings.range(memory.maps, address, length, access);
+      this.#presence.confirm();
+      return found?.opened.file.mapping?.memory(found.start);
+    } finally {
+      memory.close();
+    }
   }
 
   addressSpace(): Memory {

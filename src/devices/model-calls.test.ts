@@ -30,6 +30,30 @@ test('each call has a count of its own', () => {
   assert.notEqual(calls.call(Method.STEP, 0, count), calls.call(Method.STEP, 0, count));
 });
 
+test('a call that a DMA has led to is a part of the call that does the DMA, and names its own model', () => {
+  const [outer, inner] = [new ModelCalls('vfio1'), new ModelCalls('vfio2')];
+  const [part, apart] = [outer.part('vfio3', true), outer.part('vfio4')];
+  const words = () => [CallWord.CALL, CallWord.COUNT, CallWord.DMA].map((word) => callWords[word]!);
+  outer.call(Method.STEP, undefined, () => {
+    callWords[CallWord.DMA] = 1;
+    const before = words();
+    inner.call(Method.WRITE_BAR, undefined, () => {
+      assert.equal(describeCall(now(), callNames), 'writeBar of vfio2');
+      assert.deepEqual(words().slice(1), [before[1], 0]);
+      assert.deepEqual(
+        [outer, part, inner, apart].map(({ running }) => running),
+        [true, true, true, false],
+      );
+    });
+    assert.deepEqual(words(), before);
+    assert.deepEqual(
+      [outer, part, inner, apart].map(({ running }) => running),
+      [true, true, false, false],
+    );
+  });
+  assert.deepEqual([now(), outer.running], [0, false]);
+});
+
 test('what a model leaves behind is known to be its own', async () => {
   const module = new ModelCalls('./x.js');
   const part = module.part('vfio0');

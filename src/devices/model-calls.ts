@@ -38,14 +38,17 @@ export class ModelCalls {
   readonly notes = new EventLog<{ readonly sentence: string }>(NOTES);
   readonly #number: number;
   readonly #parts: ModelCalls[] = [];
+  /** Calls that are under way, of this and all that it has its state in common with. */
+  readonly #under: { calls: number };
   /** What runs when it does on its own: its import, or what it has left behind. */
   #alone: Method = Method.LATER;
   #failure: Failure | undefined;
   #failed: Failure | undefined;
   #failures = 0;
 
-  constructor(name: string) {
+  constructor(name: string, under = { calls: 0 }) {
     this.name = name;
+    this.#under = under;
     this.#number = nameOwner(name);
   }
 
@@ -73,6 +76,12 @@ export class ModelCalls {
     return this.#failure && `the device model of ${this.name} failed: ${this.#failure.reason}`;
   }
 
+  /** Does code of it run, or of what has its state? That may do DMA, which must not lead to another call. */
+  get running(): boolean {
+    const running = ModelCalls.ofNow();
+    return this.#under.calls > 0 || (running !== undefined && running.#under === this.#under);
+  }
+
   /** How often it has failed since it was made. */
   get failures(): number {
     return this.#failures;
@@ -85,9 +94,10 @@ export class ModelCalls {
 
   /**
    * The calls of `name`, which fails when this one does: what a function is cut into, a device of a module.
+   * @param inState it has its state in common with this one and the other such parts.
    */
-  part(name: string): ModelCalls {
-    const part = new ModelCalls(name);
+  part(name: string, inState = false): ModelCalls {
+    const part = new ModelCalls(name, inState ? this.#under : undefined);
     this.#parts.push(part);
     if (this.#failure !== undefined) part.#fail(this.#failure);
     return part;
@@ -105,12 +115,16 @@ export class ModelCalls {
 
   /**
    * Calls `body`, which is `method` of the model. @returns what it does, or `otherwise` when it throws or
-   * answers with a promise: then the model has failed, and is not called before it is reset.
+   * answers with a promise: then the model has failed, and is not called before it is reset. In a DMA of one
+   * model another may be called, as a part of the first one's call.
    * @throws BrokenInvariant when that was what it ran into: it was not the model's fault.
    */
   call<R, A, B, C>(method: Method, otherwise: R, body: (a: A, b: B, c: C) => R, a?: A, b?: B, c?: C): R {
     if (this.#failure !== undefined) return otherwise;
+    const outer = callWords[CallWord.CALL]!;
+    const dma = callWords[CallWord.DMA]!;
     this.#begin(method);
+    this.#under.calls++;
     try {
       const result = owners.run(this, body, a!, b!, c!);
       if (typeof result === 'object' && isPromise(result)) refusePromise(methodNames[method], result);
@@ -120,7 +134,9 @@ export class ModelCalls {
       if (error instanceof BrokenInvariant) throw error;
       return otherwise;
     } finally {
-      callWords[CallWord.CALL] = 0;
+      this.#under.calls--;
+      callWords[CallWord.DMA] = dma;
+      callWords[CallWord.CALL] = outer;
     }
   }
 
@@ -158,7 +174,7 @@ export class ModelCalls {
 
   #begin(method: Method): void {
     callWords[CallWord.DMA] = 0;
-    callWords[CallWord.COUNT] = (callWords[CallWord.COUNT]! + 1) | 0;
+    if (callWords[CallWord.CALL] === 0) callWords[CallWord.COUNT] = (callWords[CallWord.COUNT]! + 1) | 0;
     callWords[CallWord.CALL] = this.#number + method;
   }
 }

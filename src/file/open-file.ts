@@ -67,6 +67,10 @@ export interface Mapping {
    * Refusal EMFILE, ENFILE no descriptors left.
    */
   pages(offset: number, length: number): readonly MappedPages[];
+  /**
+   * What devices reach by DMA where byte `offset` of the file is mapped. @throws Refusal EFAULT nothing, now.
+   */
+  memory(offset: number): MemoryRange;
   /** A load, as OpenFile.read. The host's part of a device may look otherwise than by its file. */
   read(offset: number, target: Uint8Array): number;
   /**
@@ -174,6 +178,13 @@ export interface Caller {
    * @throws Refusal EFAULT when the range is not mapped, or not with the rights of `access`.
    */
   memory(address: number, length: number, access: Access): Sliced<MemoryRange>;
+
+  /**
+   * [address, address+length), when it is a mapping of a file of this system (Mapping), as memory; undefined:
+   * it does not begin in one. `memory` refuses those. Absent: it maps none.
+   * @throws Refusal EFAULT when it is not all of the same file, or not mapped with the rights of `access`.
+   */
+  mappedFile?(address: number, length: number, access: Access): Sliced<MemoryRange | undefined>;
 
   /**
    * The caller's whole address space, to be used after the call has ended: offsets are addresses, and each

@@ -220,6 +220,8 @@ export interface MappedByte {
   readonly offset: number;
   /** Bytes that are mapped from it on. */
   readonly length: number;
+  /** As in Area. */
+  readonly rights: number;
 }
 
 /** Does the kernel answer questions about one address? */
@@ -242,6 +244,7 @@ export function mappedByte(maps: number, address: number): MappedByte | undefine
     inode: wide(16),
     offset: wide(14) + address - wide(6),
     length: wide(8) - address,
+    rights: rightsOf(query[10]!),
   };
 }
 

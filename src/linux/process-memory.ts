@@ -24,6 +24,7 @@ import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
+import { isOfDevice } from './shared-pages.js';
 
 const WRITE = 2;
 
@@ -283,6 +284,8 @@ export class ProcessMemory {
         refuse('EFAULT', `address ${hex(at)} of ${this.description} is mapped without the right to ${right}`);
       }
       this.#refuseFuse(tid, at, area.device);
+      if (area.shared !== undefined && isOfDevice(area.shared.identity))
+        refuse('EFAULT', `address ${hex(at)} of ${this.description} is memory of a device`);
       at = area.end;
       if (at >= address + length) return;
     }

@@ -16,6 +16,7 @@
 import { refuse } from './errno.js';
 import { identifyOwn } from './fd-identity.js';
 import { addressOf, check, libc, viewMemory } from './ffi.js';
+import { statusOfOurs } from './file-status.js';
 import { guardedAddresses } from './memory-guard.js';
 
 const MFD_CLOEXEC = 1;
@@ -37,12 +38,21 @@ let pipe: readonly [read: number, write: number] | undefined;
 const position = new BigInt64Array(16);
 const positionBytes = new Uint8Array(position.buffer);
 
+/** Those that there are, as FileStatus.identity names files. */
+const identities = new Set<string>();
+
+/** Are they pages of a device that the file with this identity has? */
+export function isOfDevice(identity: string): boolean {
+  return identities.has(identity);
+}
+
 export class SharedPages {
   readonly length: number;
   readonly fd: number;
   /** As the kernel names the file where it is mapped. */
   readonly device: number;
   readonly inode: number;
+  readonly #identity: string;
   #at = 0;
   #words: Int32Array | undefined;
   #closed = false;
@@ -54,6 +64,8 @@ export class SharedPages {
     this.fd = check(libc().memfd_create('ioasid-bar', MFD_CLOEXEC), 'no memory to map could be made');
     libc().fcntl(this.fd, F_ADD_SEALS, F_SEAL_SEAL);
     ({ device: this.device, inode: this.inode } = identifyOwn(this.fd));
+    this.#identity = statusOfOurs(this.fd).identity;
+    identities.add(this.#identity);
   }
 
   get closed(): boolean {
@@ -101,6 +113,7 @@ export class SharedPages {
   /** Programs have them no more, and never again. */
   close(): void {
     this.#closed = true;
+    identities.delete(this.#identity);
     libc().ftruncate(this.fd, 0);
     libc().close(this.fd);
     if (this.#at !== 0) libc().mmap(this.#at, this.length, PROT_NONE, MAP_NOTHING, -1, 0);

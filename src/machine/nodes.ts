@@ -97,10 +97,15 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
 /** Linux looks for what is at the offset first. */
 const nothingMapped: Mapping = {
   pages: () => [],
+  memory: nothingAt,
   read: () => 0,
-  check: (offset) => refuse('ENXIO', `there is nothing to map at offset ${offset} of an iommufd`),
+  check: nothingAt,
   write64: () => false,
 };
+
+function nothingAt(offset: number): never {
+  refuse('ENXIO', `there is nothing to map at offset ${offset} of an iommufd`);
+}
 
 /** As a container it differs in how memory is counted by default (`rlimitMode`). */
 function iommufdNode(

@@ -146,6 +146,7 @@ function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
       mapping.check(offset, length);
     },
     pages: (offset, length) => mapping.pages(offset, length),
+    memory: (offset) => mapping.memory(offset),
     read: (offset, target) => {
       operations.check?.();
       return mapping.read(offset, target);

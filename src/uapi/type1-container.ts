@@ -5,8 +5,9 @@
  * Absent: the log of dirty pages (VFIO_IOMMU_DIRTY_PAGES, ENOTTY) and new addresses for what is mapped
  * (VFIO_UPDATE_VADDR).
  */
-import type { Caller, IoctlCall } from '../file/open-file.js';
+import type { Caller, IoctlCall, MemoryRange } from '../file/open-file.js';
 import { type Work, workOf } from '../file/work.js';
+import type { Access } from '../iommu/iommu.js';
 import type { Type1Container } from '../vfio/type1-container.js';
 import type { IoctlTable } from './ioctl.js';
 import { getU32, setBig } from './struct.js';
@@ -92,8 +93,14 @@ function getInfo(container: Type1Container, caller: Caller, call: IoctlCall): nu
 function* mapDma(container: Type1Container, caller: Caller, call: IoctlCall): Work<number> {
   const request = readMapDma(caller, call);
   const { address, length, access } = request;
-  yield* container.map(request, () => caller.memory(Number(address), Number(length), access));
+  yield* container.map(request, () => memoryAt(caller, Number(address), Number(length), access));
   return 0;
+}
+
+/** As Caller.memory; a mapped BAR is memory here, too. */
+function* memoryAt(caller: Caller, address: number, length: number, access: Access): Work<MemoryRange> {
+  const ofDevice = yield* workOf(caller.mappedFile?.(address, length, access));
+  return ofDevice ?? (yield* workOf(caller.memory(address, length, access)));
 }
 
 function* unmapDma(container: Type1Container, caller: Caller, call: IoctlCall): Work<number> {

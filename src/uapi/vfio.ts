@@ -138,6 +138,10 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
       check: (offset, length) =>
         device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
       pages: (offset, length) => pagesOf(device, offset, length),
+      memory: (offset) => ({
+        memory: device.memory(Math.floor(offset / REGION_SPAN)),
+        offset: offset % REGION_SPAN,
+      }),
       read: (offset, target) =>
         device.readRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, target, true),
       write64: (offset, source) =>

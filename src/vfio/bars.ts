@@ -12,7 +12,9 @@
 import type { CalledModel } from '../devices/called-model.js';
 import type { BarDescription, PciDescription } from '../devices/device-model.js';
 import type { MappedPages } from '../file/open-file.js';
+import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
+import { BarMemory } from './bar-memory.js';
 import { BarPages, type RingBar } from './bar-pages.js';
 import type { ConfigSpace } from './config-space.js';
 import type { Interrupts } from './interrupts.js';
@@ -32,6 +34,8 @@ export class Bars {
   readonly #pages: BarPages;
   readonly #ring: RingBar;
   readonly #works: () => boolean;
+  /** By index: what DMA has of them until they are closed. */
+  #reached: (BarMemory | undefined)[] = [];
 
   /** @param strict portals are no different from other registers. */
   constructor(model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
@@ -73,9 +77,19 @@ export class Bars {
     return found;
   }
 
+  /**
+   * BAR `index` as devices reach it by DMA, until it is closed: always the same. @throws Refusal EFAULT while
+   * the device does not answer.
+   */
+  memory(index: number): Memory {
+    if (!this.#answers) refuse('EFAULT', `${this.#name} does not answer in BAR ${index}`);
+    this.#reached[index] ??= new BarMemory(this.#name, this, index);
+    return this.#reached[index];
+  }
+
   /** Memory space may have been turned on or off, or the model may have failed or be as new. */
   settle(): void {
-    this.#pages.settle(this.#config.memoryEnabled && this.#model.calls.failure === undefined);
+    this.#pages.settle(this.#answers);
   }
 
   /** Does what programs have asked for by doorbells that they have as memory. */
@@ -101,6 +115,12 @@ export class Bars {
   /** The device is closed. */
   close(): void {
     this.#pages.close();
+    for (const memory of this.#reached) memory?.end();
+    this.#reached = [];
+  }
+
+  get #answers(): boolean {
+    return this.#config.memoryEnabled && this.#model.calls.failure === undefined;
   }
 
   /**
@@ -152,6 +172,13 @@ export class Bars {
     return this.#writeOnce(index, offset, source);
   }
 
+  /** Where the first access to [offset, end) of BAR `index` ends, of those that a write there is made of. */
+  accessEnd(index: number, offset: number, end: number): number {
+    const whole = offset + PORTAL_WRITE;
+    const fits = offset % PORTAL_WRITE === 0 && whole <= end;
+    return fits && this.#isForPortal(index, offset, whole) ? whole : this.#accessEnd(index, offset, end);
+  }
+
   /** Where an access of `length` bytes at `offset` of BAR `index` ends. */
   #end(index: number, offset: number, length: number): number {
     const size = this.size(index);
@@ -172,6 +199,12 @@ export class Bars {
   #checkWorking(): void {
     const { failure } = this.#model.calls;
     if (failure !== undefined) refuse('EIO', failure);
+  }
+
+  /** @throws Refusal EIO when the model is being called: DMA has led back to it. */
+  #checkIdle(bar: number): void {
+    if (this.#model.calls.running)
+      refuse('EIO', `${this.#name} is in the middle of a call, and answers in no register of BAR ${bar}`);
   }
 
   /** Is [offset, end) of BAR `index` one write to a portal? @throws Refusal EINVAL what no portal takes. */
@@ -212,8 +245,10 @@ export class Bars {
       return;
     }
     const memory = this.#memoryAt(bar, offset);
-    if (memory === undefined) this.#model.readBar(bar, offset, target);
-    else target.set(memory.subarray(0, target.length));
+    if (memory === undefined) {
+      this.#checkIdle(bar);
+      this.#model.readBar(bar, offset, target);
+    } else target.set(memory.subarray(0, target.length));
     this.#checkWorking();
   }
 
@@ -223,6 +258,7 @@ export class Bars {
     if (this.#irqs.msix?.owns(bar, offset) === true) return true;
     const memory = this.#memoryAt(bar, offset);
     if (memory !== undefined) memory.set(source);
+    else this.#checkIdle(bar);
     const taken = memory !== undefined || this.#model.writeBar(bar, offset, source);
     this.#checkWorking();
     if (taken) this.#pages.written(bar, offset, this.#works);

@@ -17,6 +17,7 @@ import type { PciPort } from '../driver/pci-port.js';
 import type { Caller, FileCall, MappedPages } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
+import type { Memory } from '../iommu/memory.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
@@ -280,6 +281,11 @@ export class VfioDevice implements Driver {
   /** As Bars.pages. */
   pages(index: number, offset: number, length: number): MappedPages[] {
     return this.#bars.pages(index, offset, length);
+  }
+
+  /** As Bars.memory. */
+  memory(index: number): Memory {
+    return this.#bars.memory(index);
   }
 
   /** As Bars.checkMapping. */

@@ -56,7 +56,7 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
     const mdevPort = new MdevPort(iommu, pasids, port.requester, name, bits);
-    return assemble(calls.part(name), mdevPort, (host) => mdev.create(index, host), place);
+    return assemble(calls.part(name, true), mdevPort, (host) => mdev.create(index, host), place);
   });
 }
 
