@@ -223,6 +223,11 @@ export class InProcess implements Transport, Caller {
     return kind.object;
   }
 
+  descriptorOf(file: OpenFile): number | undefined {
+    const own = [...this.#descriptions].filter(([, { kind }]) => kind === file).map(([fd]) => fd);
+    return own.length === 0 ? undefined : Math.min(...own);
+  }
+
   install(file: OpenFile): number {
     return this.#install(description(file));
   }

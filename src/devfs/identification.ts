@@ -8,6 +8,7 @@
  * one (own-files.ts), and the request that asked has to wait for it (`Undetermined`).
  */
 import { randomBytes } from 'node:crypto';
+import { Postponed } from '../file/work.js';
 import type { Account } from '../linux/account.js';
 import { Refusal, refuse } from '../linux/errno.js';
 import { identifyDescriptor } from '../linux/fd-identity.js';
@@ -18,7 +19,7 @@ import { notOurs, type OwnCopy, type OwnFiles } from './own-files.js';
  * Thrown out of a handler that asked for `fd`: the answer is on its way, dispatch the request again when it
  * is there.
  */
-export class Undetermined extends Error {
+export class Undetermined extends Postponed {
   readonly fd: number;
 
   constructor(fd: number) {

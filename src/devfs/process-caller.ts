@@ -78,6 +78,10 @@ export class ProcessCaller implements Caller {
     this.#presence = presence;
   }
 
+  get tid(): number {
+    return this.#tid;
+  }
+
   get pid(): number {
     this.#pid ??= this.#tid === 0 ? 0 : processOfThread(this.#tid);
     return this.#pid;

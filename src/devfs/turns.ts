@@ -8,13 +8,13 @@
  * A call never waits for another in the middle of its own work, and all that it claims it claims at once. So
  * no two calls can wait for each other.
  */
-import type { Work } from '../file/work.js';
+import { Postponed, type Work } from '../file/work.js';
 
 /** How long a slice takes, in milliseconds. */
 const SLICE_MS = 1;
 
 /** Thrown out of a handler that would use what another call has claimed: dispatch the request again later. */
-export class Claimed extends Error {
+export class Claimed extends Postponed {
   /** What it would use beside what its file does. */
   readonly objects: readonly object[];
 

@@ -162,6 +162,12 @@ export interface Caller {
   /** The process id, for `ls` and for the log; 0 when there is none. */
   readonly pid: number;
 
+  /** The thread that makes the call; 0 when it is not seen from here. Absent: there are no threads. */
+  readonly tid?: number;
+
+  /** Its lowest descriptor of `file`, which it is calling; undefined when that is not known. */
+  descriptorOf?(file: OpenFile): number | undefined;
+
   /** Can it map files of ours, so that each load and store arrives? Absent: it cannot. */
   readonly mapsFiles?: boolean;
 

@@ -12,6 +12,12 @@
  */
 export type Work<T> = Generator<undefined, T, undefined>;
 
+/**
+ * Thrown out of a call that cannot be served yet: nothing has been changed, and it is made again later, from
+ * the start.
+ */
+export class Postponed extends Error {}
+
 /** The result of a call, or the work that leads to it. */
 export type Sliced<T> = T | Work<T>;
 

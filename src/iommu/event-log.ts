@@ -5,8 +5,14 @@
  * has seen last. `total` never falls.
  */
 
-/** An event, with its number in the log, and milliseconds since the epoch. */
-export type Logged<T> = T & { readonly sequence: number; readonly time: number };
+/**
+ * An event, with its number in the log, its place among the events of all logs, and milliseconds since the
+ * epoch.
+ */
+export type Logged<T> = T & { readonly sequence: number; readonly order: number; readonly time: number };
+
+/** Events of all logs. */
+let events = 0;
 
 export class EventLog<T extends object> {
   readonly #ring: Logged<T>[] = [];
@@ -23,7 +29,12 @@ export class EventLog<T extends object> {
   }
 
   record(event: T): void {
-    this.#ring[this.#total % this.#capacity] = { sequence: this.#total, time: Date.now(), ...event };
+    this.#ring[this.#total % this.#capacity] = {
+      sequence: this.#total,
+      order: events++,
+      time: Date.now(),
+      ...event,
+    };
     this.#total++;
   }
 

@@ -17,6 +17,9 @@ import type { DeviceNode } from '../file/device-node.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import type { TraceLogs } from '../trace/reader.js';
+import { Trace } from '../trace/trace.js';
+import { tracedNodes } from '../trace/traced-file.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import { makeVdpaDevice } from '../vdpa/make-device.js';
 import type { VfioDevice } from '../vfio/device.js';
@@ -43,6 +46,7 @@ export interface MachineOptions extends NodeOptions {
 }
 
 export class Machine {
+  readonly trace = new Trace();
   readonly iommu = new Iommu();
   readonly ioasid: IoasidSubsystem;
   readonly iommufd: IommufdSubsystem;
@@ -69,7 +73,7 @@ export class Machine {
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, { mappings: mappingQuota, tables: tableQuota });
     const files = { functions: this.#functions, vdpa: this.#vdpa, groups };
-    this.nodes = nodesOf({ ioasid, iommufd, newContainer, ...files }, options);
+    this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
 
   /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
@@ -99,6 +103,15 @@ export class Machine {
   /** What there is, now. */
   snapshot(): MachineSnapshot {
     return snapshotOf(this);
+  }
+
+  /** Where is logged what happens in it. */
+  get logs(): TraceLogs {
+    const notes = this.devices.map(({ driver: { life } }) => ({
+      device: life.name,
+      log: life.work.calls.notes,
+    }));
+    return { trace: this.trace, faults: this.iommu.faults, notes };
   }
 
   #makeDevices(

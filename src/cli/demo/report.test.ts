@@ -41,7 +41,7 @@ test('what must be refused fails when it is granted, refused otherwise, or by ou
 
 test('a fault must be there, and be the expected one, with a reason', async () => {
   const expected = { rid: '0000:6a:01.0', pasid: 1, iova: 0x1000, write: true };
-  const record: FaultRecord = { ...expected, sequence: 0, time: 0, reason: 'nothing is there' };
+  const record: FaultRecord = { ...expected, sequence: 0, order: 0, time: 0, reason: 'nothing is there' };
   const failures = async (...faults: FaultRecord[]) =>
     (await reported((report) => report.fault('x', faults, expected))).failures;
   assert.equal(await failures(record), 0);

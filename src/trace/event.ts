@@ -1,0 +1,94 @@
+/**
+ * What happened, as data: one event for each call, DMA, fault, interrupt and note.
+ *
+ * An event is plain JSON: a line for people (lines.ts) is made of it, and it is written as it is for
+ * programs (docs/trace.md has the fields). Numbers of 64 bits are text, `0x1000`, since JSON's readers do
+ * not have them all.
+ */
+import type { ErrnoName } from '../linux/errno.js';
+
+/** A descriptor that a call named, and what it turned out to be. */
+export interface NamedDescriptor {
+  readonly fd: number;
+  readonly is?: string;
+}
+
+/** A field of a struct: a number, one of 64 bits or a text, flags by their names, or a descriptor. */
+export type FieldValue = number | string | readonly string[] | NamedDescriptor;
+
+export type Fields = Readonly<Record<string, FieldValue>>;
+
+export type CallKind = 'open' | 'ioctl' | 'read' | 'write' | 'load' | 'flush' | 'release';
+
+/** One call of a program on a file of ours, when it has ended. */
+export interface CallEvent {
+  readonly kind: 'call';
+  readonly call: CallKind;
+  /** The process, and the thread of it when that is known; absent: nobody's (a last close). */
+  readonly pid?: number;
+  readonly tid?: number;
+  /** What the thread calls itself: chosen by the program. */
+  readonly program?: string;
+  /** The file, below /dev, and which descriptor of the caller's it was, when that is known. */
+  readonly path: string;
+  readonly fd?: number;
+  /** An ioctl's name; one that the file does not have by its number, `0x3b72`. */
+  readonly name?: string;
+  /** Of a read, write or load: its offset, and what lies there. */
+  readonly offset?: string;
+  readonly place?: string;
+  /** Bytes that a read, write or load was for. */
+  readonly length?: number;
+  /** The first bytes that were read or written, in hexadecimal. */
+  readonly bytes?: string;
+  /** What the argument said, and what the call has changed in it. */
+  readonly input?: Fields;
+  readonly output?: Fields;
+  /** Descriptors that the call named outside of its struct's fields. */
+  readonly descriptors?: readonly NamedDescriptor[];
+  /** What it returned; -1 with an error. */
+  readonly result: number;
+  readonly error?: ErrnoName | string;
+  /** Why it was refused: one sentence. */
+  readonly reason?: string;
+  /** Microseconds. */
+  readonly duration: number;
+}
+
+/** A DMA of a device that went through. */
+export interface DmaEvent {
+  readonly kind: 'dma';
+  readonly rid: string;
+  readonly pasid: number;
+  readonly write: boolean;
+  readonly iova: string;
+  readonly length: number;
+}
+
+/** A DMA that did not, or not to its end. */
+export interface FaultEvent {
+  readonly kind: 'fault';
+  readonly rid: string;
+  readonly pasid: number;
+  readonly write: boolean;
+  readonly iova: string;
+  readonly reason: string;
+}
+
+/** What a device has to say. */
+export interface NoteEvent {
+  readonly kind: 'note';
+  readonly device: string;
+  readonly sentence: string;
+}
+
+/** More has happened than the server keeps for those who look: so many events are not told. */
+export interface LostEvent {
+  readonly kind: 'lost';
+  readonly count: number;
+}
+
+export type Happening = CallEvent | DmaEvent | FaultEvent | NoteEvent | LostEvent;
+
+/** With the time of its end: milliseconds since the epoch. */
+export type TraceEvent = Happening & { readonly time: number };

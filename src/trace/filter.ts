@@ -1,0 +1,89 @@
+/**
+ * Which events are shown: what `-e` and `-p` say, as data and as a question about an event.
+ *
+ * Kinds add up (`error,fault` shows both); a device or a process narrows all of them. What names no kind
+ * shows all.
+ */
+import { refuse } from '../linux/errno.js';
+import type { TraceEvent } from './event.js';
+
+export const kinds = ['call', 'error', 'dma', 'fault', 'note'] as const;
+type Kind = (typeof kinds)[number];
+
+export interface Filter {
+  readonly kinds: ReadonlySet<Kind>;
+  /** Calls by their names, with `*` for any characters. */
+  readonly calls: readonly string[];
+  /** By name, `vfio0`, or path. */
+  readonly devices: readonly string[];
+  readonly pids: readonly number[];
+}
+
+/** Of the devices that share a requester id, by that. */
+export type DevicesOf = (rid: string) => readonly string[];
+
+/**
+ * What `-e` and `-p` say, each any number of times. @throws Refusal EINVAL one sentence about what is not
+ * understood.
+ */
+export function parseFilter(expressions: readonly string[], pids: readonly number[] = []): Filter {
+  const [found, calls, devices] = [new Set<Kind>(), [] as string[], [] as string[]];
+  for (const expression of expressions) {
+    const [, key, list] = /^(call|device)=(.+)$/.exec(expression) ?? [];
+    if (key === 'call') calls.push(...list!.split(','));
+    else if (key === 'device') devices.push(...list!.split(','));
+    else for (const kind of expression.split(',')) found.add(kindOf(kind));
+  }
+  return { kinds: found, calls, devices, pids };
+}
+
+function kindOf(text: string): Kind {
+  const usage = `-e takes ${kinds.join(', ')}, call=NAME and device=NAME`;
+  return kinds.find((kind) => kind === text) ?? refuse('EINVAL', `"${text}" is nothing to show: ${usage}`);
+}
+
+/** Is the event to be shown? That events were lost always is. */
+export function shows(filter: Filter, event: TraceEvent, devicesOf: DevicesOf): boolean {
+  if (event.kind === 'lost') return true;
+  return ofKind(filter, event) && ofDevice(filter, event, devicesOf) && ofProcess(filter, event);
+}
+
+function ofKind({ kinds, calls }: Filter, event: TraceEvent): boolean {
+  if (kinds.size === 0 && calls.length === 0) return true;
+  if (event.kind !== 'call') return kinds.has(event.kind as Kind);
+  if (kinds.has('call') || (kinds.has('error') && event.error !== undefined)) return true;
+  const names = [event.name, event.call];
+  return calls.some((call) => names.some((name) => name !== undefined && matches(call, name)));
+}
+
+function matches(pattern: string, name: string): boolean {
+  const [first, ...rest] = pattern.split('*');
+  if (rest.length === 0) return name === first;
+  if (!name.startsWith(first!)) return false;
+  let at = first!.length;
+  for (const [n, part] of rest.entries()) {
+    const last = n === rest.length - 1;
+    const found = last ? name.length - part.length : name.indexOf(part, at);
+    if (found < at || !name.startsWith(part, found)) return false;
+    at = found + part.length;
+  }
+  return true;
+}
+
+function ofDevice({ devices }: Filter, event: TraceEvent, devicesOf: DevicesOf): boolean {
+  if (devices.length === 0) return true;
+  const names = namesOf(event, devicesOf);
+  return devices.some((device) => names.includes(device.replace(/^\/dev\//, '')));
+}
+
+/** What an event's device is called. */
+function namesOf(event: TraceEvent, devicesOf: DevicesOf): readonly string[] {
+  if (event.kind === 'call') return [event.path, event.path.slice(event.path.lastIndexOf('/') + 1)];
+  if (event.kind === 'note') return [event.device];
+  return event.kind === 'lost' ? [] : [event.rid, ...devicesOf(event.rid)];
+}
+
+function ofProcess({ pids }: Filter, event: TraceEvent): boolean {
+  if (pids.length === 0) return true;
+  return event.kind === 'call' && (pids.includes(event.pid ?? -1) || pids.includes(event.tid ?? -1));
+}

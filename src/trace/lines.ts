@@ -1,0 +1,110 @@
+/**
+ * Lines for people, of events: calls in the manner of strace, all else behind two dashes.
+ *
+ * Whatever a program has chosen (its name, a text, a path) is escaped, so that it cannot move the cursor of
+ * who reads. Colours are added last, by a Paint; there is one that adds none.
+ */
+import type { CallEvent, Fields, FieldValue, NamedDescriptor, TraceEvent } from './event.js';
+
+/** Colours text. */
+export interface Paint {
+  readonly dim: (text: string) => string;
+  readonly call: (text: string) => string;
+  readonly bad: (text: string) => string;
+  readonly note: (text: string) => string;
+}
+
+const plain = (text: string) => text;
+export const noPaint: Paint = { dim: plain, call: plain, bad: plain, note: plain };
+
+export interface LineOptions {
+  readonly paint?: Paint;
+  /** The time of day before each line. */
+  readonly times?: boolean;
+}
+
+/** The line of an event, without its end. */
+export function lineOf(event: TraceEvent, { paint = noPaint, times = true }: LineOptions): string {
+  const time = times ? `${paint.dim(new Date(event.time).toISOString().slice(11, 23))} ` : '';
+  return time + bodyOf(event, paint);
+}
+
+function bodyOf(event: TraceEvent, paint: Paint): string {
+  switch (event.kind) {
+    case 'call':
+      return callLine(event, paint);
+    case 'dma': {
+      const { rid, pasid, write, iova, length } = event;
+      return `-- DMA ${escaped(rid)} PASID ${pasid} ${write ? 'write' : 'read'} ${iova}+${length}`;
+    }
+    case 'fault': {
+      const { rid, pasid, write, iova, reason } = event;
+      const access = `${escaped(rid)} PASID ${pasid} ${write ? 'write' : 'read'} at ${iova}`;
+      return paint.bad(`-- DMA fault: ${access}: ${escaped(reason)}`);
+    }
+    case 'note':
+      return paint.note(`-- ${escaped(event.device)}: ${escaped(event.sentence)}`);
+    case 'lost':
+      return paint.bad(`-- ${event.count} events are not told: they came too fast`);
+  }
+}
+
+function callLine(event: CallEvent, paint: Paint): string {
+  const { pid, tid, program, result, error, reason, duration } = event;
+  const thread = tid === undefined || tid === pid ? `${pid}` : `${pid}/${tid}`;
+  const who = pid === undefined ? '' : `${program === undefined ? '' : escaped(program)}[${thread}] `;
+  const value = error === undefined ? ` = ${result}` : ` = ${paint.bad(`-1 ${error}`)}`;
+  const took = paint.dim(` <${(duration / 1e6).toFixed(6)}>`);
+  const why = reason === undefined ? '' : `: ${paint.bad(escaped(reason))}`;
+  return `${who}${paint.call(nameOf(event))}(${argumentsOf(event)})${value}${took}${why}`;
+}
+
+/** The system call that it is; the end of the last descriptor is nobody's call. */
+function nameOf({ call, offset }: CallEvent): string {
+  if (call === 'read' || call === 'write') return offset === undefined ? call : `p${call}`;
+  return call === 'flush' ? 'close' : call;
+}
+
+function argumentsOf(event: CallEvent): string {
+  const { call, path, fd, name, offset, place, length, bytes, input, output, descriptors } = event;
+  const file = `/dev/${escaped(path)}`;
+  if (call === 'open') return `"${file}"`;
+  const parts = [`${fd ?? ''}<${file}>`];
+  if (name !== undefined) parts.push(name);
+  if (input !== undefined) parts.push(fieldsText(input) + (output ? ` => ${fieldsText(output)}` : ''));
+  else if (bytes !== undefined)
+    parts.push(bytes === '' ? '""' : `0x${bytes}${bytes.length / 2 < length! ? '…' : ''}`);
+  if (length !== undefined) parts.push(`${length}`);
+  if (offset !== undefined) parts.push(place === undefined ? offset : escaped(place));
+  parts.push(...(descriptors ?? []).map(descriptorText));
+  return parts.join(', ');
+}
+
+function fieldsText(fields: Fields): string {
+  return `{${Object.entries(fields)
+    .map(([name, value]) => `${name}=${valueText(value)}`)
+    .join(', ')}}`;
+}
+
+function valueText(value: FieldValue): string {
+  if (typeof value === 'number') return `${value}`;
+  if (typeof value === 'string')
+    return /^(0x[0-9a-f]+|[A-Z][A-Za-z0-9_]*)$/.test(value) ? value : `"${escaped(value)}"`;
+  return isList(value) ? value.join('|') || '0' : descriptorText(value);
+}
+
+function isList(value: FieldValue): value is readonly string[] {
+  return Array.isArray(value);
+}
+
+function descriptorText({ fd, is }: NamedDescriptor): string {
+  return is === undefined ? `${fd}` : `${fd}<${escaped(is)}>`;
+}
+
+/** Text without what would move the cursor or hide anything: those characters by their numbers. */
+export function escaped(text: string): string {
+  return text.replace(/[\p{C}\u2028\u2029]/gu, (character) => {
+    const code = character.codePointAt(0)!.toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u{${code}}`;
+  });
+}

@@ -1,0 +1,72 @@
+/**
+ * TraceReader: everything that has happened in a machine since the last time, in its order.
+ *
+ * The logs below only grow, and each of their entries has its place in the order of all. So reading takes
+ * nothing away, and several readers do not know of each other.
+ */
+import type { EventLog, Logged } from '../iommu/event-log.js';
+import type { FaultLog } from '../iommu/fault-log.js';
+import { hex } from '../linux/errno.js';
+import type { Happening, TraceEvent } from './event.js';
+import type { Trace } from './trace.js';
+
+/** Where things are logged. */
+export interface TraceLogs {
+  readonly trace: Trace;
+  readonly faults: FaultLog;
+  readonly notes: readonly {
+    readonly device: string;
+    readonly log: EventLog<{ readonly sentence: string }>;
+  }[];
+}
+
+interface Source {
+  /** @returns the events since the last time, and how many the log has lost. */
+  read(): { readonly events: readonly (readonly [order: number, TraceEvent])[]; readonly lost: number };
+}
+
+export class TraceReader {
+  readonly #sources: readonly Source[];
+  readonly #end: () => void;
+
+  /** Looks from now on, until `end`. */
+  constructor({ trace, faults, notes }: TraceLogs) {
+    this.#end = trace.look();
+    this.#sources = [
+      sourceOf(trace.calls, ({ sequence, order, time, ...call }) => call),
+      sourceOf(faults, ({ rid, pasid, write, iova, reason }) => {
+        return { kind: 'fault', rid, pasid, write, iova: hex(iova), reason };
+      }),
+      ...notes.map(({ device, log }) =>
+        sourceOf(log, ({ sentence }) => ({ kind: 'note', device, sentence })),
+      ),
+    ];
+  }
+
+  /** What has happened since the last time, oldest first. */
+  read(): TraceEvent[] {
+    const found = this.#sources.map((source) => source.read());
+    const events = found.flatMap(({ events }) => events).sort(([a], [b]) => a - b);
+    const lost = found.reduce((sum, { lost }) => sum + lost, 0);
+    const told = events.map(([, event]) => event);
+    return lost === 0 ? told : [{ kind: 'lost', count: lost, time: Date.now() }, ...told];
+  }
+
+  end(): void {
+    this.#end();
+  }
+}
+
+function sourceOf<T extends object>(log: EventLog<T>, happening: (entry: Logged<T>) => Happening): Source {
+  let told = log.total;
+  return {
+    read: () => {
+      if (log.total === told) return { events: [], lost: 0 };
+      const entries = log.since(told);
+      const lost = log.total - told - entries.length;
+      told = log.total;
+      const timed = (entry: Logged<T>) => ({ time: entry.time, ...happening(entry) });
+      return { events: entries.map((entry) => [entry.order, timed(entry)] as const), lost };
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { InProcess } from '../client/in-process.js';
+import { Errno, Refusal } from '../linux/errno.js';
+import { Machine } from '../machine/machine.js';
+import { AllocStruct, AuthorizeStruct, ioctlNumber, MAP_READ, MapStruct } from '../uapi/ioasid.js';
+import { IoasMapStruct, iommufdNumber } from '../uapi/iommufd.js';
+import { sized } from '../uapi/struct.js';
+import { BindStruct, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
+import { lineOf } from './lines.js';
+import { TraceReader } from './reader.js';
+
+/** A machine with a dsa, a process on it, and who reads its trace. */
+async function scene(device = 'dsa,ready=1') {
+  const machine = await Machine.create({ devices: [device] });
+  const reader = new TraceReader(machine.logs);
+  const lines = () =>
+    reader.read().map((event) => lineOf(event, { times: false }).replace(/ <\d+\.\d+>/, ''));
+  return { machine, reader, process: new InProcess(machine), lines };
+}
+
+const attempt = (act: () => unknown) => assert.throws(act, Refusal);
+
+describe('a trace of calls', () => {
+  test('names the ioctl, its fields by their meaning, and what the call has changed', async () => {
+    const { process, lines } = await scene();
+    const fd = process.open('ioasid');
+    const memory = process.allocate(8192);
+    process.ioctl(fd, ioctlNumber('IOASID_ALLOC'), sized(AllocStruct, {}));
+    const map = { flags: MAP_READ, pasid: 1, user_va: memory.address, length: 4096 };
+    process.ioctl(fd, ioctlNumber('IOASID_MAP'), sized(MapStruct, map));
+    const { pid } = process;
+    assert.deepEqual(lines(), [
+      `[${pid}] open("/dev/ioasid") = 0`,
+      `[${pid}] ioctl(3</dev/ioasid>, IOASID_ALLOC, {size=24, flags=0, kind=IOASID_KIND_MAPPED, parent=0, ` +
+        'pasid=0} => {pasid=1}) = 0',
+      `[${pid}] ioctl(3</dev/ioasid>, IOASID_MAP, {size=40, flags=IOASID_MAP_READ, pasid=1, ` +
+        `user_va=0x${memory.address.toString(16)}, length=0x1000, iova=0x0} => {iova=0x1000}) = 0`,
+    ]);
+  });
+
+  test('says why a call was refused, and what each descriptor that it named is', async () => {
+    const { process, lines } = await scene();
+    const [ioasid, device] = [process.open('ioasid'), process.open('vfio/devices/vfio0')];
+    lines();
+    attempt(() =>
+      process.ioctl(
+        device,
+        ioctlNumber('IOASID_AUTHORIZE'),
+        sized(AuthorizeStruct, { ioasid_fd: ioasid, pasid: 7 }),
+      ),
+    );
+    const [line] = lines();
+    assert.match(
+      line!,
+      /ioctl\(4<\/dev\/vfio\/devices\/vfio0>, IOASID_AUTHORIZE, \{.*ioasid_fd=3<\/dev\/ioasid>/,
+    );
+    assert.match(line!, / = -1 ENOENT: PASID 7 is not in this context/);
+  });
+
+  test('an argument in memory is shown as it was read, and its answer as it was written', async () => {
+    const { process, lines } = await scene();
+    const [iommufd, device] = [process.open('iommu'), process.open('vfio/devices/vfio0')];
+    lines();
+    const bind = BindStruct.encode({ argsz: BindStruct.size, iommufd });
+    process.ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, bind);
+    attempt(() =>
+      process.ioctl(iommufd, iommufdNumber('IOMMU_IOAS_MAP'), sized(IoasMapStruct, { flags: 9, ioas_id: 5 })),
+    );
+    const [bound, mapped] = lines();
+    assert.match(
+      bound!,
+      /BIND_IOMMUFD, \{argsz=24, flags=0, iommufd=3<\/dev\/iommu>, out_devid=0.*\} => \{out_devid=1\}\) = 0$/,
+    );
+    assert.match(
+      mapped!,
+      /IOMMU_IOAS_MAP, \{size=40, flags=IOMMU_IOAS_MAP_FIXED_IOVA\|0x8, .*EOPNOTSUPP: flags 0x8/,
+    );
+  });
+
+  test('an ioctl that the file does not have is told by its number', async () => {
+    const { process, lines } = await scene();
+    const fd = process.open('ioasid');
+    attempt(() => process.ioctl(fd, 0x3b72, new Uint8Array(0)));
+    assert.match(
+      lines()[1]!,
+      /ioctl\(3<\/dev\/ioasid>, 0x3b72\) = -1 ENOTTY: this file has no ioctl 0x3b72$/,
+    );
+  });
+
+  test('an open that is refused is told', async () => {
+    const { process, lines } = await scene();
+    process.open('vfio/devices/vfio0');
+    attempt(() => process.open('vfio/devices/vfio0'));
+    assert.match(lines()[1]!, /open\("\/dev\/vfio\/devices\/vfio0"\) = -1 EBUSY: vfio0 is open already/);
+  });
+
+  test('has faults and notes between the calls in their order', async () => {
+    const { machine, process, lines } = await scene();
+    const fd = process.open('ioasid');
+    machine.iommu.faults.record({ rid: '0000:6a:01.0', pasid: 1, iova: 8192, write: true, reason: 'no' });
+    machine.devices[0]!.driver.life.work.calls.note('a\u001b[2J register');
+    process.close(fd);
+    assert.deepEqual(lines().slice(1, 4), [
+      '-- DMA fault: 0000:6a:01.0 PASID 1 write at 0x2000: no',
+      '-- vfio0: a\\x1b[2J register',
+      'close(</dev/ioasid>) = 0',
+    ]);
+  });
+
+  test('nothing is recorded while nobody looks, nor before', async () => {
+    const { machine, process, reader } = await scene();
+    reader.end();
+    process.open('ioasid');
+    assert.equal(machine.trace.calls.total, 0);
+    const next = new TraceReader(machine.logs);
+    assert.deepEqual(next.read(), []);
+    process.open('ioasid');
+    assert.equal(next.read().length, 1);
+  });
+
+  test('a program sees the same with and without it', async () => {
+    const outcomes = [true, false].map(async (looking) => {
+      const { process, reader } = await scene();
+      if (!looking) reader.end();
+      const fd = process.open('ioasid');
+      const data = sized(AllocStruct, {});
+      process.ioctl(fd, ioctlNumber('IOASID_ALLOC'), data);
+      let refusal: unknown;
+      try {
+        process.ioctl(fd, ioctlNumber('IOASID_ALLOC'), sized(AllocStruct, { kind: 9 }));
+      } catch (error) {
+        refusal = error;
+      }
+      assert.ok(refusal instanceof Refusal && refusal.errno === Errno.EINVAL);
+      return [data, refusal.reason];
+    });
+    assert.deepEqual(await outcomes[0], await outcomes[1]);
+  });
+});

@@ -1,0 +1,55 @@
+/**
+ * Trace: the calls on the files of a machine, as long as somebody looks.
+ *
+ * While nobody does, nothing is recorded, and a call costs one comparison more than without
+ * (traced-file.ts). Whoever looks reads the log from where he has read it last; nobody is called.
+ */
+import { EventLog } from '../iommu/event-log.js';
+import { commandName } from '../linux/proc.js';
+import type { CallEvent } from './event.js';
+
+/** Calls that are kept for who looks at them: he does after each turn of the server's loop. */
+const KEPT = 1 << 14;
+const MOST_PROGRAMS = 1024;
+
+export class Trace {
+  readonly calls = new EventLog<CallEvent>(KEPT);
+  readonly #names = new WeakMap<object, string>();
+  readonly #programs = new Map<number, string>();
+  #lookers = 0;
+
+  /** Does anybody look? */
+  get on(): boolean {
+    return this.#lookers > 0;
+  }
+
+  /** Somebody looks from now on, until he calls what is returned, once. */
+  look(): () => void {
+    this.#lookers++;
+    let ended = false;
+    return () => {
+      if (!ended) this.#lookers--;
+      ended = true;
+    };
+  }
+
+  /** The files that stand for `object` are at `path` below /dev. */
+  name(object: object, path: string): void {
+    this.#names.set(object, `/dev/${path}`);
+  }
+
+  /** Where the files are that stand for `object`. */
+  nameOf(object: object): string | undefined {
+    return this.#names.get(object);
+  }
+
+  /** What thread `tid` calls itself. It is asked again with every file that it opens. */
+  program(tid: number, again: boolean): string {
+    const known = this.#programs.get(tid);
+    if (known !== undefined && !again) return known;
+    const name = commandName(tid);
+    if (this.#programs.size >= MOST_PROGRAMS) this.#programs.clear();
+    this.#programs.set(tid, name);
+    return name;
+  }
+}

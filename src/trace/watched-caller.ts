@@ -1,0 +1,116 @@
+/**
+ * WatchedCaller: the caller of a call that is traced, which notes what the call learns and says of it.
+ *
+ * The argument of most ioctls is an address, and what stands there may change at any time. So nothing is
+ * read twice: what the handler reads is what is shown, and what it writes is what has become of that.
+ */
+import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
+import { after, type Sliced } from '../file/work.js';
+import type { Access } from '../iommu/iommu.js';
+import type { Memory } from '../iommu/memory.js';
+
+/** A string argument is shown up to so many bytes. */
+const MOST_TEXT = 256;
+
+export class WatchedCaller implements Caller {
+  /** The argument as it was read and as it was written, and how much of each is known, from its beginning. */
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+  known = 0;
+  changed = 0;
+  /** What the descriptors are that the call has named, as far as it has found out. */
+  readonly descriptors = new Map<number, string>();
+  readonly #caller: Caller;
+  readonly #address: number;
+  readonly #nameOf: (object: object) => string | undefined;
+  readonly #wrap: (file: OpenFile) => OpenFile;
+
+  /**
+   * @param address where the argument begins, in the caller.
+   * @param size bytes of it that are shown.
+   * @param nameOf the path of the file that stands for an object.
+   * @param wrap makes of a new file what the caller is given.
+   */
+  constructor(
+    caller: Caller,
+    argument: { readonly address: number; readonly size: number },
+    nameOf: (object: object) => string | undefined,
+    wrap: (file: OpenFile) => OpenFile,
+  ) {
+    this.#caller = caller;
+    this.#address = argument.address;
+    this.input = new Uint8Array(argument.size || MOST_TEXT);
+    this.output = new Uint8Array(this.input.length);
+    this.#nameOf = nameOf;
+    this.#wrap = wrap;
+  }
+
+  get pid(): number {
+    return this.#caller.pid;
+  }
+
+  get mapsFiles(): boolean {
+    return this.#caller.mapsFiles ?? false;
+  }
+
+  readMemory(address: number, target: Uint8Array): void {
+    this.#caller.readMemory(address, target);
+    this.known = Math.max(this.known, this.#keep(this.input, address, target));
+    if (this.changed === 0) this.output.set(this.input);
+  }
+
+  writeMemory(address: number, source: Uint8Array): void {
+    this.#caller.writeMemory(address, source);
+    this.changed = Math.max(this.changed, this.#keep(this.output, address, source));
+  }
+
+  memory(address: number, length: number, access: Access): Sliced<MemoryRange> {
+    return this.#caller.memory(address, length, access);
+  }
+
+  addressSpace(): Memory {
+    return this.#caller.addressSpace();
+  }
+
+  fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
+    const range = this.#caller.fileMemory(fd, offset, length, access);
+    this.descriptors.set(fd, range.memory.description);
+    return range;
+  }
+
+  eventfd(fd: number): Signal {
+    const signal = this.#caller.eventfd(fd);
+    this.descriptors.set(fd, 'eventfd');
+    return signal;
+  }
+
+  doorbell(fd: number): Doorbell {
+    const doorbell = this.#caller.doorbell(fd);
+    this.descriptors.set(fd, 'eventfd');
+    return doorbell;
+  }
+
+  presented(fd: number): object {
+    const object = this.#caller.presented(fd);
+    const name = this.#nameOf(object);
+    if (name !== undefined) this.descriptors.set(fd, name);
+    return object;
+  }
+
+  install(file: OpenFile): Sliced<number> {
+    const wrapped = this.#wrap(file);
+    return after(this.#caller.install(wrapped), (fd) => {
+      this.descriptors.set(fd, this.#nameOf(wrapped) ?? 'a new file');
+      return fd;
+    });
+  }
+
+  /** Keeps what lies in the argument. @returns where it ends there; 0 when nothing does. */
+  #keep(place: Uint8Array, address: number, bytes: Uint8Array): number {
+    const at = address - this.#address;
+    if (at < 0 || at >= place.length) return 0;
+    const part = bytes.subarray(0, place.length - at);
+    place.set(part, at);
+    return at + part.length;
+  }
+}
