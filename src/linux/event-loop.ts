@@ -151,8 +151,7 @@ class PollSet {
   #fill(): void {
     this.#active = this.#sources.some(({ passive = false }) => !passive);
     const fds = [...this.#sources.map((source) => source.fd), this.#backend];
-    // Never as small as 64 bytes: the address has to stay.
-    this.#words = new Int32Array(Math.max(32, 2 * fds.length));
+    this.#words = new Int32Array(2 * fds.length);
     this.#address = address(new Uint8Array(this.#words.buffer));
     for (const [i, fd] of fds.entries()) {
       this.#words[2 * i] = fd;

@@ -137,8 +137,8 @@ export function lastErrno(): number {
 }
 
 /**
- * The address of `buffer`'s first byte. Good as long as the buffer lives: keep a reference. Buffers of 64
- * bytes and less may move: allocate more.
+ * The address of `buffer`'s first byte. Good as long as the buffer lives: keep a reference. A short array is
+ * made in V8's heap, where things move; to ask for its address takes it out of there, for good.
  */
 export function address(buffer: Uint8Array): number {
   return Number(loadKoffi().address(buffer));
