@@ -183,6 +183,11 @@ export class AddressSpace extends Space {
     this.#quota.add(1);
   }
 
+  /** The rights that mapping `slot` of the table gives. */
+  rights(slot: number): Access {
+    return this.#iommu.tables.mappings[slot * MAPPING_WORDS + ACCESS]! & RIGHTS;
+  }
+
   /** Takes out all mappings. @returns the bytes that were mapped; 0 is fine. */
   unmapAll(): Sliced<bigint> {
     return this.#remove(0n, LAST_IOVA);
@@ -212,7 +217,7 @@ export class AddressSpace extends Space {
       yield {
         iova,
         length: this.table.last(slot) - iova + 1n,
-        access: tables.mappings[slot * MAPPING_WORDS + ACCESS]! & RIGHTS,
+        access: this.rights(slot),
         memory: memory.description,
         ofProcess: memory.ofProcess,
         offset: tables.exact(slot, OFFSET_HI),

@@ -8,7 +8,6 @@ import { getBig, getU32 } from './struct.js';
 import * as abi from './vfio-container.js';
 
 const PAGE = 4096;
-const VFIO_IOMMU_DIRTY_PAGES = 0x3b75;
 const SECOND = '0000:6a:02.0';
 const ALL = abi.UNMAP_FLAG_ALL;
 
@@ -51,7 +50,7 @@ test('only questions are answered before SET_IOMMU, which a group must have join
     refused(() => one.map(fd, 0x10000n, 0x1000n), 'EINVAL');
     refused(() => one.unmap(fd, 0x10000n, 0x1000n), 'EINVAL');
     refused(() => one.call(fd, abi.VFIO_IOMMU_GET_INFO, 24), 'EINVAL');
-    refused(() => one.call(fd, VFIO_IOMMU_DIRTY_PAGES, 24), 'EINVAL');
+    refused(() => one.call(fd, abi.VFIO_IOMMU_DIRTY_PAGES, 24), 'EINVAL');
     refused(() => one.plain(fd, 0x3b81), 'EINVAL', /SET_IOMMU/);
   };
   assert.equal(one.plain(fd, abi.VFIO_GET_API_VERSION), 0);
@@ -72,7 +71,7 @@ test('only questions are answered before SET_IOMMU, which a group must have join
   one.plain(fd, abi.VFIO_SET_IOMMU, 3);
   assert.equal(one.plain(fd, abi.VFIO_CHECK_EXTENSION, 4), 1);
   refused(() => one.plain(fd, abi.VFIO_SET_IOMMU, 3), 'EINVAL', /already/);
-  refused(() => one.call(fd, VFIO_IOMMU_DIRTY_PAGES, 24), 'ENOTTY');
+  refused(() => one.plain(fd, 0x3b76), 'ENOTTY');
   one.device(group);
   one.map(fd, 0x10000n, 0x1000n);
 });
@@ -105,7 +104,7 @@ test('MAP_DMA checks wrap, pages, overlap, number and reach in this order, the m
 
 test('a container has 65,535 mappings at most, and DMA_AVAIL tells how many are left', async () => {
   const { one, fd, machine } = await ready();
-  const available = () => getU32(one.call(fd, abi.VFIO_IOMMU_GET_INFO, 256).data, 32);
+  const available = () => getU32(one.call(fd, abi.VFIO_IOMMU_GET_INFO, 256).data, 64);
   assert.equal(available(), 65_535);
   for (let n = 0n; n < 65_535n; n++) one.map(fd, n * 0x2000n, 0x1000n);
   assert.equal(available(), 0);
@@ -125,14 +124,16 @@ test('GET_INFO gives all capabilities or none, and the room that they take', asy
     [getU32(full, 0), getU32(full, 4), getBig(full, 8), getU32(full, 16)],
     [200, 3, 0x40201000n, 24],
   );
-  assert.deepEqual([getU32(full, 24), getU32(full, 28)], [0x10003, 40]);
-  assert.deepEqual([getU32(full, 40), getU32(full, 44), getU32(full, 48)], [0x10001, 0, 2]);
-  const range = (n: number) => [getBig(full, 56 + 16 * n), getBig(full, 64 + 16 * n)];
+  assert.deepEqual([getU32(full, 24), getU32(full, 28), getU32(full, 32)], [0x10002, 56, 0]);
+  assert.deepEqual([getBig(full, 40), getBig(full, 48)], [0x1000n, 0x10000000n]);
+  assert.deepEqual([getU32(full, 56), getU32(full, 60)], [0x10003, 72]);
+  assert.deepEqual([getU32(full, 72), getU32(full, 76), getU32(full, 80)], [0x10001, 0, 2]);
+  const range = (n: number) => [getBig(full, 88 + 16 * n), getBig(full, 96 + 16 * n)];
   assert.deepEqual(range(0), [0n, 0xfedfffffn]);
   assert.deepEqual(range(1), [0xfef00000n, 2n ** 48n - 1n]);
-  const short = ask(87);
-  assert.deepEqual([getU32(short, 0), getU32(short, 16), getU32(short, 24)], [88, 0, 0]);
-  assert.equal(getU32(ask(16), 0), 88);
+  const short = ask(119);
+  assert.deepEqual([getU32(short, 0), getU32(short, 16), getU32(short, 24)], [120, 0, 0]);
+  assert.equal(getU32(ask(16), 0), 120);
 });
 
 test('version 2 unmaps whole mappings only; a refused call leaves the struct as it was', async () => {

@@ -1,21 +1,29 @@
 /**
  * The ABI of a real type1 container, `/dev/vfio/vfio` as most kernels have it. What only a container with an
  * IOMMU answers is EINVAL before SET_IOMMU, known or not.
- *
- * Absent: the log of dirty pages (VFIO_IOMMU_DIRTY_PAGES, ENOTTY) and new addresses for what is mapped
- * (VFIO_UPDATE_VADDR).
  */
 import type { Caller, IoctlCall, MemoryRange } from '../file/open-file.js';
-import { type Work, workOf } from '../file/work.js';
+import { type Sliced, type Work, workOf } from '../file/work.js';
 import type { Access } from '../iommu/iommu.js';
+import { PAGE_SIZE } from '../iommu/page-table.js';
 import type { Type1Container } from '../vfio/type1-container.js';
 import type { IoctlTable } from './ioctl.js';
 import { getU32, setBig } from './struct.js';
+import {
+  DirtyPagesStruct,
+  dirtyPages,
+  MAX_BITMAP_BYTES,
+  readUnmapBitmap,
+  storeDirty,
+} from './type1-dirty.js';
 import { readStruct } from './vfio-call.js';
 import {
   API_VERSION,
   CAP_DMA_AVAIL_BYTES,
+  CAP_MIGRATION,
   CapIovaRangeStruct,
+  CapMigrationStruct,
+  type DmaUnmap,
   encodeDmaAvail,
   encodeIovaRanges,
   exactTable,
@@ -23,13 +31,17 @@ import {
   FIRST_INFO,
   INFO_CAPS,
   INFO_PGSIZES,
+  MAP_VADDR,
   MapDmaStruct,
   readMapDma,
   readUnmapDma,
   Type1InfoStruct,
+  UNMAP_GET_DIRTY_BITMAP,
+  UNMAP_VADDR,
   UnmapDmaStruct,
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
+  VFIO_IOMMU_DIRTY_PAGES,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
@@ -53,6 +65,7 @@ export const type1Table: IoctlTable<Type1Container> = new Map([
     VFIO_IOMMU_GET_INFO: [VFIO_IOMMU_GET_INFO, Type1InfoStruct, getInfo],
     VFIO_IOMMU_MAP_DMA: [VFIO_IOMMU_MAP_DMA, MapDmaStruct, mapDma],
     VFIO_IOMMU_UNMAP_DMA: [VFIO_IOMMU_UNMAP_DMA, UnmapDmaStruct, unmapDma],
+    VFIO_IOMMU_DIRTY_PAGES: [VFIO_IOMMU_DIRTY_PAGES, DirtyPagesStruct, dirtyPages],
   }),
 ]);
 
@@ -71,7 +84,8 @@ function getInfo(container: Type1Container, caller: Caller, call: IoctlCall): nu
   const { at, size } = Type1InfoStruct;
   const room = getU32(readStruct(caller, call, FIRST_INFO), at.argsz);
   const ranges = container.ranges();
-  const rangesAt = size + CAP_DMA_AVAIL_BYTES;
+  const availAt = size + CapMigrationStruct.size;
+  const rangesAt = availAt + CAP_DMA_AVAIL_BYTES;
   const answer = new Uint8Array(
     rangesAt + CapIovaRangeStruct.size + ranges.length * VfioIovaRangeStruct.size,
   );
@@ -83,17 +97,31 @@ function getInfo(container: Type1Container, caller: Caller, call: IoctlCall): nu
     cap_offset: fits ? size : 0,
   });
   answer.set(info);
-  answer.set(encodeDmaAvail(container.available, rangesAt), size);
+  answer.set(encodeMigration(availAt), size);
+  answer.set(encodeDmaAvail(container.available, rangesAt), availAt);
   encodeIovaRanges(answer.subarray(rangesAt), ranges);
   if (fits) caller.writeMemory(call.arg + size, answer.subarray(size));
   caller.writeMemory(call.arg, answer.subarray(0, Math.min(room, size)));
   return 0;
 }
 
+/** The log of dirty pages. `next`: where the next capability lies in the answer. */
+function encodeMigration(next: number): Uint8Array {
+  return CapMigrationStruct.encode({
+    id: CAP_MIGRATION,
+    version: 1,
+    next,
+    pgsize_bitmap: BigInt(PAGE_SIZE),
+    max_dirty_bitmap_size: MAX_BITMAP_BYTES,
+  });
+}
+
 function* mapDma(container: Type1Container, caller: Caller, call: IoctlCall): Work<number> {
-  const request = readMapDma(caller, call);
-  const { address, length, access } = request;
-  yield* container.map(request, () => memoryAt(caller, Number(address), Number(length), access));
+  const request = readMapDma(caller, call, MAP_VADDR);
+  const { address, length, flags } = request;
+  const memory = (access: Access) => memoryAt(caller, Number(address), Number(length), access);
+  if (flags & MAP_VADDR) yield* container.updateAddress(request, memory);
+  else yield* container.map(request, memory);
   return 0;
 }
 
@@ -104,10 +132,19 @@ function* memoryAt(caller: Caller, address: number, length: number, access: Acce
 }
 
 function* unmapDma(container: Type1Container, caller: Caller, call: IoctlCall): Work<number> {
-  const { arg } = call;
-  const { data, iova, length, all } = readUnmapDma(caller, call);
-  const bytes = yield* workOf(all ? container.unmapAll(iova, length) : container.unmap(iova, length));
+  const request = readUnmapDma(caller, call, UNMAP_GET_DIRTY_BITMAP | UNMAP_VADDR);
+  const { data, iova, length, flags } = request;
+  if (flags & UNMAP_GET_DIRTY_BITMAP) {
+    const bitmap = readUnmapBitmap(caller, call, request);
+    yield* storeDirty(caller, bitmap, iova, container.dirty(iova, length, bitmap.pageSize));
+  }
+  const bytes = yield* workOf(unmapBy(container, request));
   setBig(data, UnmapDmaStruct.at.size, bytes);
-  caller.writeMemory(arg, data);
+  caller.writeMemory(call.arg, data);
   return 0;
+}
+
+function unmapBy(container: Type1Container, { iova, length, all, flags }: DmaUnmap): Sliced<bigint> {
+  if (flags & UNMAP_VADDR) return container.invalidate(iova, length, all);
+  return all ? container.unmapAll(iova, length) : container.unmap(iova, length);
 }

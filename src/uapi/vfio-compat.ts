@@ -120,8 +120,8 @@ function writeCapabilities(
 }
 
 function mapDma(context: IommufdContext, caller: Caller, call: IoctlCall): Sliced<number> {
-  const { address, ...request } = readMapDma(caller, call);
-  return after(mapUserMemory(caller, compatIoas(context), request, address), () => 0);
+  const { address, iova, length, access } = readMapDma(caller, call);
+  return after(mapUserMemory(caller, compatIoas(context), { iova, length, access }, address), () => 0);
 }
 
 function* unmap(context: IommufdContext, caller: Caller, call: IoctlCall): Work<number> {

@@ -20,15 +20,20 @@ export const VFIO_GROUP_GET_DEVICE_FD = io(6);
 export const VFIO_IOMMU_GET_INFO = io(12);
 export const VFIO_IOMMU_MAP_DMA = io(13);
 export const VFIO_IOMMU_UNMAP_DMA = io(14);
+export const VFIO_IOMMU_DIRTY_PAGES = io(17);
 
 export const API_VERSION = 0;
 export const INFO_PGSIZES = 1;
 export const INFO_CAPS = 2;
 export const CAP_IOVA_RANGE = 1;
+export const CAP_MIGRATION = 2;
 export const CAP_DMA_AVAIL = 3;
 export const MAP_READ = 1;
 export const MAP_WRITE = 2;
+export const MAP_VADDR = 4;
+export const UNMAP_GET_DIRTY_BITMAP = 1;
 export const UNMAP_FLAG_ALL = 2;
+export const UNMAP_VADDR = 4;
 export const GROUP_VIABLE = 1;
 export const GROUP_CONTAINER_SET = 2;
 
@@ -45,6 +50,15 @@ export const CapDmaAvailStruct = struct('vfio_iommu_type1_info_dma_avail', {
   next: u32,
   avail: u32,
 });
+export const CapMigrationStruct = struct('vfio_iommu_type1_info_cap_migration', {
+  id: u16,
+  version: u16,
+  next: u32,
+  flags: u32,
+  pad: u32,
+  pgsize_bitmap: u64,
+  max_dirty_bitmap_size: u64,
+});
 export const CapIovaRangeStruct = struct('vfio_iommu_type1_info_cap_iova_range', {
   id: u16,
   version: u16,
@@ -55,14 +69,22 @@ export const CapIovaRangeStruct = struct('vfio_iommu_type1_info_cap_iova_range',
 export const VfioIovaRangeStruct = struct('vfio_iova_range', { start: u64, end: u64 });
 export const MapDmaStruct = struct('vfio_iommu_type1_dma_map', {
   argsz: u32,
-  flags: bits({ VFIO_DMA_MAP_FLAG_READ: MAP_READ, VFIO_DMA_MAP_FLAG_WRITE: MAP_WRITE }),
+  flags: bits({
+    VFIO_DMA_MAP_FLAG_READ: MAP_READ,
+    VFIO_DMA_MAP_FLAG_WRITE: MAP_WRITE,
+    VFIO_DMA_MAP_FLAG_VADDR: MAP_VADDR,
+  }),
   vaddr: u64,
   iova: u64,
   size: u64,
 });
 export const UnmapDmaStruct = struct('vfio_iommu_type1_dma_unmap', {
   argsz: u32,
-  flags: bits({ VFIO_DMA_UNMAP_FLAG_ALL: UNMAP_FLAG_ALL }),
+  flags: bits({
+    VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: UNMAP_GET_DIRTY_BITMAP,
+    VFIO_DMA_UNMAP_FLAG_ALL: UNMAP_FLAG_ALL,
+    VFIO_DMA_UNMAP_FLAG_VADDR: UNMAP_VADDR,
+  }),
   iova: u64,
   size: u64,
 });
@@ -134,14 +156,18 @@ export interface DmaMap {
   /** Of the memory, in the caller. */
   readonly address: bigint;
   readonly access: Access;
+  readonly flags: number;
 }
 
-/** @throws Refusal EFAULT, EINVAL the struct is bad; EINVAL for flags that MAP_DMA does not know. */
-export function readMapDma(caller: Caller, call: IoctlCall): DmaMap {
+/**
+ * @param known flags beside the rights. @throws Refusal EFAULT, EINVAL the struct is bad; EINVAL for flags
+ * that are not known.
+ */
+export function readMapDma(caller: Caller, call: IoctlCall, known = 0): DmaMap {
   const { at, size } = MapDmaStruct;
   const data = readStruct(caller, call, size);
   const flags = getU32(data, at.flags);
-  if (flags & ~(MAP_READ | MAP_WRITE))
+  if (flags & ~(MAP_READ | MAP_WRITE | known))
     refuse('EINVAL', `flags ${hex(flags)} have bits that MAP_DMA does not know`);
   const access = (flags & MAP_READ ? READ : 0) | (flags & MAP_WRITE ? WRITE : 0);
   return {
@@ -149,6 +175,7 @@ export function readMapDma(caller: Caller, call: IoctlCall): DmaMap {
     length: getBig(data, at.size),
     address: getBig(data, at.vaddr),
     access,
+    flags,
   };
 }
 
@@ -158,14 +185,16 @@ export interface DmaUnmap {
   readonly iova: bigint;
   readonly length: bigint;
   readonly all: boolean;
+  readonly flags: number;
 }
 
-/** @throws Refusal EFAULT, EINVAL the struct is bad; EINVAL for flags that UNMAP_DMA does not know. */
-export function readUnmapDma(caller: Caller, call: IoctlCall): DmaUnmap {
+/** @param known flags beside ALL. @throws Refusal as readMapDma. */
+export function readUnmapDma(caller: Caller, call: IoctlCall, known = 0): DmaUnmap {
   const { at, size } = UnmapDmaStruct;
   const data = readStruct(caller, call, size);
   const flags = getU32(data, at.flags);
-  if (flags & ~UNMAP_FLAG_ALL) refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
+  if (flags & ~(UNMAP_FLAG_ALL | known))
+    refuse('EINVAL', `flags ${hex(flags)} have bits that UNMAP_DMA does not know`);
   const all = (flags & UNMAP_FLAG_ALL) !== 0;
-  return { data, iova: getBig(data, at.iova), length: getBig(data, at.size), all };
+  return { data, iova: getBig(data, at.iova), length: getBig(data, at.size), all, flags };
 }

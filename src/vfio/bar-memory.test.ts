@@ -24,7 +24,7 @@ type Access = readonly [write: boolean, offset: number, length: number];
 function setUp(count: number) {
   const iommu = new Iommu();
   const container = new Type1Container(iommu);
-  container.join();
+  container.join(false);
   container.setIommu(3n);
   const { pasids } = new IoasidSubsystem(iommu);
   const seen: Access[][] = [];

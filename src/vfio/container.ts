@@ -12,11 +12,14 @@ export interface Container {
   /** Does a group that leaves take no notice of its device being open? */
   readonly leavesOpen: boolean;
 
-  /** A group joins: the container is there until it leaves, whoever closes its file. */
-  join(): void;
+  /**
+   * A group joins: the container is there until it leaves, whoever closes its file.
+   * @param mediated its device is. @throws Refusal EBUSY.
+   */
+  join(mediated: boolean): void;
 
   /** A group that has joined leaves. */
-  leave(): Sliced<void>;
+  leave(mediated: boolean): Sliced<void>;
 
   /** @throws Refusal EINVAL while no device can be opened in it. */
   checkReady(): void;

@@ -76,11 +76,11 @@ export class VfioGroup {
 
   /**
    * VFIO_GROUP_SET_CONTAINER: the group joins `container`, which whoever calls has been shown to hold.
-   * @throws Refusal EINVAL when the group has a container.
+   * @throws Refusal EINVAL when the group has a container; EBUSY as Container.join.
    */
   setContainer(container: Container): void {
     this.checkFree();
-    container.join();
+    container.join(this.device.life.mediated);
     this.#container = container;
   }
 
@@ -98,7 +98,7 @@ export class VfioGroup {
     if (this.#deviceFiles > 0 && !container.leavesOpen)
       refuse('EBUSY', `${this.device.name} of group ${this.number} is open`);
     this.#container = undefined;
-    yield* workOf(container.leave());
+    yield* workOf(container.leave(this.device.life.mediated));
   }
 
   /**
@@ -155,6 +155,6 @@ export class VfioGroup {
     this.#holder = undefined;
     const container = this.#container;
     this.#container = undefined;
-    yield* workOf(container?.leave());
+    yield* workOf(container?.leave(this.device.life.mediated));
   }
 }

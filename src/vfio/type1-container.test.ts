@@ -30,7 +30,7 @@ class Owned extends BufferMemory {
 test('what is mapped is held where it can be, and each reference is given back once', () => {
   const iommu = new Iommu();
   const container = new Type1Container(iommu);
-  container.join();
+  container.join(false);
   container.setIommu(3n);
   const held = new Owned();
   const owners = [new Owned(held), new Owned()] as const;

@@ -13,6 +13,7 @@ import {
   askContainer,
   containerInfo,
   deviceFd,
+  dirtyPages,
   dma,
   files,
   groupStatus,
@@ -100,6 +101,7 @@ const steps = {
   container: [
     [6, mapDma],
     [5, unmapDma],
+    [3, dirtyPages],
     [2, containerInfo],
     [2, askContainer],
     [2, setIommu],

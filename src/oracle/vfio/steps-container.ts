@@ -2,9 +2,12 @@
 import fc from 'fast-check';
 import { descriptor, number, plain } from '../language.js';
 import { edges64, mostly, oneIn, which } from '../numbers.js';
-import { DEVICE_FD, type DeviceStep, getDeviceFd, MAPPED, MEMORY_BYTES } from './scene.js';
+import { DEVICE_FD, type DeviceScene, type DeviceStep, getDeviceFd, MAPPED, MEMORY_BYTES } from './scene.js';
 
 const PAGE = 4096n;
+/** Where the bitmap lies in the buffer of names, and what of it is looked at. */
+const BITMAP_AT = 0x800;
+const BITMAP_BYTES = 64;
 const iovas = mostly(
   fc.nat(24).map((page) => MAPPED + BigInt(page) * PAGE),
   fc.oneof(
@@ -24,38 +27,92 @@ export const mapDma: fc.Arbitrary<DeviceStep> = fc
   .record({
     fd: containers,
     argsz: mostly(fc.constant(32), fc.constantFrom(0, 31, 40)),
-    flags: mostly(fc.constantFrom(3, 3, 3, 1, 2), fc.constantFrom(0, 4, 7, 8, 0x80000003)),
+    flags: mostly(fc.constantFrom(3, 3, 3, 1, 2, 4), fc.constantFrom(0, 7, 8, 0x80000003)),
+    again: oneIn(2),
     page: fc.nat(15),
     shift: mostly(fc.constant(0n), fc.constantFrom(1n, 0x800n), 10),
     iova: iovas,
     size: sizes,
     hole: oneIn(12),
   })
-  .map(({ fd, argsz, flags, page, shift, iova, size, hole }) => (scene) => {
+  .map(({ fd, argsz, flags, again, page, shift, iova, size, hole }) => (scene) => {
     const plus = hole ? BigInt(MEMORY_BYTES) + PAGE : BigInt(page) * PAGE + shift;
     const vaddr = { kind: 'address', name: 'b', plus } as const;
-    scene.call('VFIO_IOMMU_MAP_DMA', { argsz, flags, vaddr, iova, size }, { fd });
+    // What a scene begins with loses its address, and gets another.
+    const range = again && flags === 4 ? { iova: MAPPED, size: BigInt(MEMORY_BYTES) } : { iova, size };
+    scene.call('VFIO_IOMMU_MAP_DMA', { argsz, flags, vaddr, ...range }, { fd });
   });
+
+/** A bitmap for `pages` pages, which has bits already; mostly as large as it must be. */
+const bitmaps = fc.record({
+  pgsize: mostly(fc.constant(PAGE), fc.constantFrom(0n, 1n, 0x800n, 0x2000n, 0x200000n, 1n << 63n), 10),
+  more: mostly(fc.constantFrom(0n, 8n), fc.constantFrom(-8n, -1n, 1n << 28n, 1n << 47n), 10),
+  hole: oneIn(20),
+});
+
+interface BitmapChoice {
+  readonly pgsize: bigint;
+  readonly more: bigint;
+  readonly hole: boolean;
+}
+
+function bitmapFields(size: bigint, { pgsize, more, hole }: BitmapChoice) {
+  const bytes = ((size / PAGE + 63n) / 64n) * 8n;
+  const plus = BigInt(hole ? MEMORY_BYTES : BITMAP_AT);
+  return {
+    pgsize,
+    bitmap_size: BigInt.asUintN(64, bytes + more),
+    bitmap: { kind: 'address', name: 's', plus } as const,
+  };
+}
+
+/** The bitmap has bits before the call, and is looked at after it. */
+function callWithBitmap(scene: DeviceScene, call: () => void): void {
+  scene.add(plain('fill', 's', BITMAP_AT, 'a5'.repeat(BITMAP_BYTES)));
+  call();
+  scene.add(plain('peek', 's', BITMAP_AT, BITMAP_BYTES));
+}
 
 export const unmapDma: fc.Arbitrary<DeviceStep> = fc
   .record({
     fd: containers,
-    argsz: mostly(fc.constant(24), fc.constantFrom(0, 23, 40)),
-    flags: mostly(fc.constantFrom(0, 0, 0, 2), fc.constantFrom(1, 3, 4, 6, 0x80000000)),
+    argsz: mostly(fc.constantFrom(24, 48), fc.constantFrom(0, 23, 40, 47)),
+    flags: mostly(fc.constantFrom(0, 0, 0, 1, 2, 4), fc.constantFrom(3, 5, 6, 0x80000000)),
     whole: oneIn(3),
     iova: iovas,
     size: sizes,
+    bitmap: bitmaps,
   })
-  .map(({ fd, argsz, flags, whole, iova, size }) => (scene) => {
-    const range = flags === 2 && whole ? { iova: 0n, size: 0n } : { iova, size };
-    const all = whole && flags === 0 ? { iova: MAPPED, size: BigInt(MEMORY_BYTES) } : range;
-    scene.call('VFIO_IOMMU_UNMAP_DMA', { argsz, flags, ...all }, { fd });
+  .map(({ fd, argsz, flags, whole, iova, size, bitmap }) => (scene) => {
+    const none = (flags === 2 || flags === 6) && whole ? { iova: 0n, size: 0n } : { iova, size };
+    const range = whole && (flags & 2) === 0 ? { iova: MAPPED, size: BigInt(MEMORY_BYTES) } : none;
+    const fields = { argsz, flags, ...range, ...bitmapFields(range.size, bitmap) };
+    const unmap = () => scene.call('VFIO_IOMMU_UNMAP_DMA', fields, { fd });
+    if (flags === 1) callWithBitmap(scene, unmap);
+    else unmap();
+  });
+
+/** The log of dirty pages: on, off, and what it has of some ranges. */
+export const dirtyPages: fc.Arbitrary<DeviceStep> = fc
+  .record({
+    fd: containers,
+    argsz: mostly(fc.constant(48), fc.constantFrom(0, 7, 8, 47, 64)),
+    flags: mostly(fc.constantFrom(1, 4, 4, 4), fc.constantFrom(0, 2, 3, 5, 7, 8, 0x80000000)),
+    whole: fc.constantFrom(0n, MAPPED, MAPPED - 8n * PAGE, MAPPED - 64n * PAGE, undefined),
+    iova: iovas,
+    size: sizes,
+    bitmap: bitmaps,
+  })
+  .map(({ fd, argsz, flags, whole, iova, size, bitmap }) => (scene) => {
+    const range = whole === undefined ? { iova, size } : { iova: whole, size: MAPPED + 64n * PAGE - whole };
+    const fields = { argsz, flags, ...range, ...bitmapFields(range.size, bitmap) };
+    callWithBitmap(scene, () => scene.call('VFIO_IOMMU_DIRTY_PAGES', fields, { fd }));
   });
 
 export const containerInfo: fc.Arbitrary<DeviceStep> = fc
   .record({
     fd: containers,
-    argsz: mostly(fc.constantFrom(16, 24, 128, 400), fc.constantFrom(0, 15, 20, 56, 60)),
+    argsz: mostly(fc.constantFrom(16, 24, 128, 400), fc.constantFrom(0, 15, 20, 56, 60, 119, 120)),
   })
   .map(
     ({ fd, argsz }) =>

@@ -99,8 +99,10 @@ class Rocker implements DeviceModel {
   #write32(offset: number, value: number): void {
     switch (offset) {
       case TEST_REGISTER:
-      case TEST_DMA_SIZE:
         this.#registers.setUint32(offset, value, true);
+        break;
+      case TEST_DMA_SIZE:
+        this.#registers.setUint32(offset, value & 0xffff, true);
         break;
       case TEST_REGISTER_64:
       case TEST_DMA_ADDRESS:
@@ -128,7 +130,7 @@ class Rocker implements DeviceModel {
 
   #dma(control: number): void {
     const iova = Number(this.#registers.getBigUint64(TEST_DMA_ADDRESS, true));
-    const bytes = new Uint8Array(this.#registers.getUint32(TEST_DMA_SIZE, true) & 0xffff);
+    const bytes = new Uint8Array(this.#registers.getUint32(TEST_DMA_SIZE, true));
     if (control === INVERT) {
       this.#host.dma.read(NO_PASID, iova, bytes);
       for (let n = 0; n < bytes.length; n++) bytes[n]! ^= 0xff;
