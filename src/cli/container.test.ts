@@ -43,9 +43,11 @@ describe(`mapped BARs in containers as ${runner.name}`, { skip }, () => {
   for (const [kind, rule] of [
     ['type1', 'type1 takes one for DMA: of its memory, of its registers, and of those of the same device'],
     ['iommufd', 'an iommufd refuses the address of each of its pages'],
+    ['dma-buf', 'an IOAS takes a file of its ranges, and loses it when the device stops to decode'],
   ] as const) {
     it(rule, () => {
-      const command = ['run', ...devices, '--container', kind, '--', testProgram('peer'), kind];
+      const container = kind === 'iommufd' ? kind : 'type1';
+      const command = ['run', ...devices, '--container', container, '--', testProgram('peer'), kind];
       const { status, stdout, stderr } = ioasid(command, runner);
       assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: 'ok\n', stderr: '' });
     });

@@ -15,7 +15,7 @@ const I386 = 0x40000003;
 const X32_BIT = 0x40000000;
 const ALLOW = 0x7fff0000;
 const NOTIFY = 0x7fc00000;
-const commands = [0x3b6a, 0x3b8e, 0x3b93];
+const commands = [0x3b6a, 0x3b75, 0x3b8e, 0x3b93];
 
 /** Runs a filter as the kernel would, on a struct seccomp_data. */
 function run(

@@ -10,27 +10,29 @@ import { getU32 } from './struct.js';
 /** IOMMU_FAULT_QUEUE_ALLOC, IOMMU_VEVENTQ_ALLOC: the descriptor is a stream of events. */
 export const newStreamIoctls: readonly number[] = [0x3b8e, 0x3b93];
 
-/** VFIO_GROUP_GET_DEVICE_FD, and those. */
-export const newFdIoctls: readonly number[] = [0x3b6a, ...newStreamIoctls];
+const FEATURE = 0x3b75;
+/** VFIO_GROUP_GET_DEVICE_FD, VFIO_DEVICE_FEATURE, of whose features one is a file, and those. */
+export const newFdIoctls: readonly number[] = [0x3b6a, FEATURE, ...newStreamIoctls];
+/** VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET. */
+const GET_DMA_BUF = 0x1000b;
 
 const TEST_CMD = 0x3ba0;
 /** IOMMU_TEST_CMD, one of whose operations makes an access and returns its descriptor. */
 export const newFdTestIoctls: readonly number[] = [TEST_CMD];
-/** IOMMU_TEST_OP_CREATE_ACCESS, and where the operation stands in the struct. */
+/** IOMMU_TEST_OP_CREATE_ACCESS, and where the operation, or the flags of a feature, stand in the struct. */
 const CREATE_ACCESS = 5;
 const OPERATION = 4;
 
-/**
- * May the call return a new descriptor? Of those that are trapped most operations of IOMMU_TEST_CMD do not.
- */
+/** May the call return a new descriptor? Most operations of IOMMU_TEST_CMD, and most features, do not. */
 export function returnsNewFd(caller: Caller, cmd: number, arg: number): boolean {
-  if (cmd !== TEST_CMD) return true;
-  const operation = new Uint8Array(4);
+  const value = cmd === TEST_CMD ? CREATE_ACCESS : GET_DMA_BUF;
+  if (cmd !== TEST_CMD && cmd !== FEATURE) return true;
+  const asked = new Uint8Array(4);
   try {
-    caller.readMemory(arg + OPERATION, operation);
+    caller.readMemory(arg + OPERATION, asked);
   } catch (error) {
     if (error instanceof Refusal) return false;
     throw error;
   }
-  return getU32(operation, 0) === CREATE_ACCESS;
+  return getU32(asked, 0) === value;
 }

@@ -15,6 +15,7 @@ import {
 } from './vfio-feature.js';
 
 const EVENTFD = 10;
+const PAGE = 4096;
 
 function setUp(options?: Parameters<typeof vfioFile>[0]) {
   const { ioctl, caller } = vfioFile(options);
@@ -40,11 +41,15 @@ describe('VFIO_DEVICE_FEATURE', () => {
     }
   });
 
-  it('hands out no dma-buf, and refuses a question about one that is none', () => {
+  it('has dma-bufs, and refuses a question about one that is none', () => {
     const { feature } = setUp();
     for (const flags of [FEATURE_PROBE, FEATURE_PROBE | FEATURE_GET])
-      refused(() => feature(FEATURE_DMA_BUF | flags), 'ENOTTY');
-    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 1), 'ENOTTY');
+      assert.equal(feature(FEATURE_DMA_BUF | flags), 0);
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 1, 0, 0, PAGE, 0), 'EOPNOTSUPP');
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 6, 0, 0, 1, 0, 0, PAGE, 0), 'ENODEV');
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 2, 0, 0, PAGE, 0), 'EINVAL', /pages/);
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 1, 0, 1, PAGE, 0), 'EINVAL', /within/);
+    refused(() => feature(FEATURE_DMA_BUF), 'EINVAL', /neither probe nor get/);
     for (const flags of [FEATURE_SET, FEATURE_PROBE | FEATURE_SET, FEATURE_PROBE | FEATURE_SET | FEATURE_GET])
       refused(() => feature(FEATURE_DMA_BUF | flags), 'EINVAL', /got, not set/);
     refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 23, 0, 0, 0, 1), 'EINVAL', /no room/);

@@ -139,7 +139,7 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
         device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
       pages: (offset, length) => pagesOf(device, offset, length),
       memory: (offset) => ({
-        memory: device.memory(Math.floor(offset / REGION_SPAN)),
+        memory: device.reachable.memory(Math.floor(offset / REGION_SPAN)),
         offset: offset % REGION_SPAN,
       }),
       read: (offset, target) =>

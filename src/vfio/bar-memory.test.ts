@@ -73,7 +73,7 @@ function open(device: VfioDevice): void {
 
 function map(container: Type1Container, device: VfioDevice, iova: number): void {
   const request = { iova: BigInt(iova), length: BigInt(BAR.size), address: 0n, access: READ | WRITE };
-  finish(container.map(request, () => ({ memory: device.memory(0), offset: 0 })));
+  finish(container.map(request, () => ({ memory: device.reachable.memory(0), offset: 0 })));
 }
 
 function word(value: number): Uint8Array {
@@ -128,13 +128,13 @@ describe('DMA to a BAR', () => {
     const at = iovaOf(1) + MEMORY;
     command(0);
     assert.match(copy(0, at, Uint8Array.of(1)) ?? '', /memory space is off/);
-    refused(() => devices[1]!.memory(0), 'EFAULT');
+    refused(() => devices[1]!.reachable.memory(0), 'EFAULT');
     command(6);
     assert.equal(copy(0, at, Uint8Array.of(1)), undefined);
     assert.match(copy(0, iovaOf(1) + BAR.size - 1, Uint8Array.of(1, 1)) ?? '', /not mapped/);
     finish(devices[1]!.close());
     open(devices[1]!);
-    assert.match(copy(0, at, Uint8Array.of(2)) ?? '', /was closed/);
+    assert.match(copy(0, at, Uint8Array.of(2)) ?? '', /taken back/);
     map(container, devices[1]!, iovaOf(5));
     assert.equal(copy(0, iovaOf(5) + MEMORY, Uint8Array.of(3)), undefined);
   });

@@ -7,13 +7,20 @@
  * bus. Where the device does not answer, the transfer ends: decoding is off, or it has been closed, or its
  * registers are asked for while it is in the middle of a call itself (the DMA is its own, perhaps).
  *
- * Invariant: what was made for one user of the device reaches it no more when that has closed it.
+ * Invariant: what was made for one user of the device reaches it no more when that has closed it. Nobody is
+ * told: the device counts what ends its memories.
  */
 import type { Memory } from '../iommu/memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 
 /** The BARs, as far as they are asked here. */
-interface Answering {
+export interface ReachedBars {
+  /** How often they were closed. It only grows. */
+  readonly closings: number;
+  /** How often they were closed, were reset or stopped to be decoded. It only grows. */
+  readonly revocations: number;
+  /** Does the device decode addresses in them? */
+  readonly decodes: boolean;
   /** Bytes of BAR `index`. */
   size(index: number): number;
   /** Where the first access ends that a write to [offset, end) of BAR `index` is made of. */
@@ -27,32 +34,31 @@ export class BarMemory implements Memory {
   readonly ofProcess = false;
   readonly description: string;
   readonly #index: number;
-  #bars: Answering | undefined;
+  readonly #bars: ReachedBars;
+  readonly #endedBy: 'closings' | 'revocations';
+  readonly #life: number;
   #shortfall: string | undefined;
 
-  /** BAR `index` of `bars`, which are the device's that is called `name`. */
-  constructor(name: string, bars: Answering, index: number) {
+  /** BAR `index` of `bars`, which are the device's that is called `name`, until the next of `endedBy`. */
+  constructor(name: string, bars: ReachedBars, index: number, endedBy: 'closings' | 'revocations') {
     this.description = `BAR ${index} of ${name}`;
     this.#bars = bars;
     this.#index = index;
-  }
-
-  /** Nothing is reached any more. */
-  end(): void {
-    this.#bars = undefined;
+    this.#endedBy = endedBy;
+    this.#life = bars[endedBy];
   }
 
   read(offset: number, target: Uint8Array, at: number, length: number): number {
-    return this.#transfer(offset, length, (bars, from, to) => {
-      bars.read(this.#index, from, target.subarray(at + from - offset, at + to - offset), true);
+    return this.#transfer(offset, length, (from, to) => {
+      this.#bars.read(this.#index, from, target.subarray(at + from - offset, at + to - offset), true);
     });
   }
 
   write(offset: number, source: Uint8Array, at: number, length: number): number {
-    return this.#transfer(offset, length, (bars, from, to) => {
+    return this.#transfer(offset, length, (from, to) => {
       const piece = source.subarray(at + from - offset, at + to - offset);
       try {
-        bars.write(this.#index, from, piece);
+        this.#bars.write(this.#index, from, piece);
       } catch (error) {
         if (!(error instanceof Refusal) || error.errno === Errno.EIO) throw error;
       }
@@ -64,25 +70,26 @@ export class BarMemory implements Memory {
   }
 
   reaches(offset: number, length: number): boolean {
-    return offset >= 0 && offset + length <= (this.#bars?.size(this.#index) ?? 0);
+    return !this.#ended && offset >= 0 && offset + length <= this.#bars.size(this.#index);
+  }
+
+  get #ended(): boolean {
+    return this.#bars[this.#endedBy] !== this.#life;
   }
 
   /** Of the BAR's mappings each is a reference; the BAR is there without them. */
   close(): void {}
 
   /** @returns the bytes for which `access` has been made, access by access. */
-  #transfer(
-    offset: number,
-    length: number,
-    access: (bars: Answering, from: number, to: number) => void,
-  ): number {
+  #transfer(offset: number, length: number, access: (from: number, to: number) => void): number {
     let at = offset;
     try {
-      const bars = this.#bars ?? refuse('EIO', `${this.description} was closed by who had it`);
-      const end = Math.min(offset + length, bars.size(this.#index));
+      if (this.#ended)
+        refuse('EIO', `${this.description} was taken back when the device was closed or reset`);
+      const end = Math.min(offset + length, this.#bars.size(this.#index));
       while (at < end) {
-        const next = bars.accessEnd(this.#index, at, end);
-        access(bars, at, next);
+        const next = this.#bars.accessEnd(this.#index, at, end);
+        access(at, next);
         at = next;
       }
       this.#shortfall = `byte ${hex(at)} is past the end of ${this.description}`;

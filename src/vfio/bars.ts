@@ -14,9 +14,10 @@ import type { BarDescription, PciDescription } from '../devices/device-model.js'
 import type { MappedPages } from '../file/open-file.js';
 import type { Memory } from '../iommu/memory.js';
 import { hex, refuse } from '../linux/errno.js';
-import { BarMemory } from './bar-memory.js';
+import { BarMemory, type ReachedBars } from './bar-memory.js';
 import { BarPages, type RingBar } from './bar-pages.js';
 import type { ConfigSpace } from './config-space.js';
+import { type BarRange, ExportedBar } from './exported-bar.js';
 import type { Interrupts } from './interrupts.js';
 
 /** Bytes that a portal takes at once, at a multiple of as many. */
@@ -24,7 +25,7 @@ export const PORTAL_WRITE = 64;
 
 const PAGE = 4096;
 
-export class Bars {
+export class Bars implements ReachedBars {
   readonly #name: string;
   readonly #model: CalledModel;
   readonly #bars: readonly (BarDescription | undefined)[];
@@ -36,6 +37,9 @@ export class Bars {
   readonly #works: () => boolean;
   /** By index: what DMA has of them until they are closed. */
   #reached: (BarMemory | undefined)[] = [];
+  #closings = 0;
+  #revocations = 0;
+  #decoded = false;
 
   /** @param strict portals are no different from other registers. */
   constructor(model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
@@ -83,13 +87,40 @@ export class Bars {
    */
   memory(index: number): Memory {
     if (!this.#answers) refuse('EFAULT', `${this.#name} does not answer in BAR ${index}`);
-    this.#reached[index] ??= new BarMemory(this.#name, this, index);
+    this.#reached[index] ??= new BarMemory(this.#name, this, index, 'closings');
     return this.#reached[index];
+  }
+
+  /**
+   * `ranges` of BAR `index`, to be given to others. @throws Refusal ENODEV no BAR has this number; EINVAL
+   * there is none, or a range goes past its end.
+   */
+  export(index: number, ranges: readonly BarRange[]): ExportedBar {
+    if (index >= this.#bars.length) refuse('ENODEV', `region ${index} of ${this.#name} is no BAR`);
+    const size = this.size(index);
+    for (const { offset, length } of ranges)
+      if (offset + length > size)
+        refuse('EINVAL', `${hex(offset)}+${hex(length)} is not within the ${hex(size)} of BAR ${index}`);
+    return new ExportedBar(this.#name, this, index, ranges);
+  }
+
+  get closings(): number {
+    return this.#closings;
+  }
+
+  get revocations(): number {
+    return this.#revocations;
+  }
+
+  get decodes(): boolean {
+    return this.#config.memoryEnabled;
   }
 
   /** Memory space may have been turned on or off, or the model may have failed or be as new. */
   settle(): void {
     this.#pages.settle(this.#answers);
+    if (this.#decoded && !this.decodes) this.#revocations++;
+    this.#decoded = this.decodes;
   }
 
   /** Does what programs have asked for by doorbells that they have as memory. */
@@ -110,17 +141,19 @@ export class Bars {
   /** The device is reset. */
   reset(): void {
     this.#pages.reset();
+    this.#revocations++;
   }
 
   /** The device is closed. */
   close(): void {
     this.#pages.close();
-    for (const memory of this.#reached) memory?.end();
     this.#reached = [];
+    this.#closings++;
+    this.#revocations++;
   }
 
   get #answers(): boolean {
-    return this.#config.memoryEnabled && this.#model.calls.failure === undefined;
+    return this.decodes && this.#model.calls.failure === undefined;
   }
 
   /**

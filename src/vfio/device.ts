@@ -17,7 +17,6 @@ import type { PciPort } from '../driver/pci-port.js';
 import type { Caller, FileCall, MappedPages } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
-import type { Memory } from '../iommu/memory.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
@@ -283,9 +282,9 @@ export class VfioDevice implements Driver {
     return this.#bars.pages(index, offset, length);
   }
 
-  /** As Bars.memory. */
-  memory(index: number): Memory {
-    return this.#bars.memory(index);
+  /** What DMA can reach of its BARs. */
+  get reachable(): Pick<Bars, 'memory' | 'export'> {
+    return this.#bars;
   }
 
   /** As Bars.checkMapping. */

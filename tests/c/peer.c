@@ -1,7 +1,8 @@
 /*
- * DMA of one device to the mapped BAR of another, and to its own. Argument: what the container is, "type1"
- * or "iommufd". The devices are edu (0000:3b:00.0) and src/testkit/ringing-device.ts (0000:3b:01.0). Says
- * "ok" when all of it was as it must be: an iommufd refuses the address of a BAR.
+ * DMA of one device to the BAR of another, and to its own. Argument: what the container is, "type1" or
+ * "iommufd"; or "dma-buf": without one, an IOAS takes the BAR as a file. The devices are edu (0000:3b:00.0,
+ * vfio0) and src/testkit/ringing-device.ts (0000:3b:01.0, vfio1). Says "ok" when all of it was as it must be:
+ * an iommufd refuses the address of a BAR.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -17,6 +18,9 @@ enum { PAGE = 4096, EDU_BUFFER = 0x40000, TO_MEMORY = 2, RUN = 1 };
 enum { SOURCE = 0x80, DESTINATION = 0x88, COUNT = 0x90, COMMAND = 0x98, FACTORIAL = 0x08 };
 enum { RINGING_BYTES = 0x8000, ADDER = 0x0c, MEMORY = 0x2000 };
 enum { IOVA = 0x100000, BAR = 0x200000, OWN = 0x400000 };
+
+enum { IOAS_ALLOC = 0x3b81, IOAS_MAP = 0x3b85, IOAS_MAP_FILE = 0x3b8f, BIND = 0x3b76, ATTACH = 0x3b77 };
+enum { DMA_BUF = 11, DMA_BUF_RANGES = 4, FIXED_READ_WRITE = 7 };
 
 static int container;
 
@@ -166,21 +170,141 @@ static void close_and_open(const struct device *edu, struct device *ringing, uin
 	CHECK(pread(ringing->fd, &word, 4, ringing->bar + MEMORY) == 4 && word == 0);
 }
 
+static int iommufd;
+static uint32_t ioas;
+
+/* A descriptor of `count` ranges of BAR `bar`, or a negative errno. */
+static int export(const struct device *device, uint32_t bar, uint32_t count, uint64_t offset,
+		  uint64_t length)
+{
+	struct {
+		uint32_t argsz, flags, bar, open_flags, zero, count;
+		uint64_t ranges[2 * DMA_BUF_RANGES];
+	} request = {
+		.argsz = sizeof request, .flags = DMA_BUF | VFIO_DEVICE_FEATURE_GET,
+		.bar = bar, .count = count,
+	};
+	for (uint32_t i = 0; i < count && i < DMA_BUF_RANGES; i++) {
+		request.ranges[2 * i] = offset;
+		request.ranges[2 * i + 1] = length;
+	}
+	int fd = ioctl(device->fd, VFIO_DEVICE_FEATURE, &request);
+	return fd < 0 ? -errno : fd;
+}
+
+static int map_file(int fd, uint64_t start, uint64_t length, uint64_t iova)
+{
+	struct {
+		uint32_t size, flags, ioas;
+		int32_t fd;
+		uint64_t start, length, iova;
+	} request = { sizeof request, FIXED_READ_WRITE, ioas, fd, start, length, iova };
+	return ioctl(iommufd, IOAS_MAP_FILE, &request) ? errno : 0;
+}
+
+static void attach(struct device *device, const char *path)
+{
+	struct { uint32_t argsz, flags; int32_t iommufd; uint32_t id; } bind = { 16, 0, iommufd, 0 };
+	struct { uint32_t argsz, flags, ioas; } attachment = { 12, 0, ioas };
+
+	device->fd = open(path, O_RDWR);
+	CHECK(device->fd >= 0);
+	CHECK(!ioctl(device->fd, BIND, &bind) && !ioctl(device->fd, ATTACH, &attachment));
+	device->bar = region(device->fd, 0);
+	device->config = region(device->fd, VFIO_PCI_CONFIG_REGION_INDEX);
+	decode(device, 6);
+}
+
+static void start_ioas(void *memory)
+{
+	struct { uint32_t size, flags, id; } alloc = { .size = 12 };
+	struct {
+		uint32_t size, flags, ioas, zero;
+		uint64_t address, length, iova;
+	} map = { .size = sizeof map, .flags = FIXED_READ_WRITE, .length = PAGE, .iova = IOVA };
+
+	iommufd = open("/dev/iommu", O_RDWR);
+	CHECK(iommufd >= 0 && !ioctl(iommufd, IOAS_ALLOC, &alloc));
+	ioas = map.ioas = alloc.id;
+	map.address = (uintptr_t)memory;
+	CHECK(!ioctl(iommufd, IOAS_MAP, &map));
+}
+
+static uint32_t word_of(const struct device *device, uint64_t at)
+{
+	uint32_t word;
+
+	CHECK(pread(device->fd, &word, 4, device->bar + at) == 4);
+	return word;
+}
+
+/* What an IOAS has taken of a BAR is lost when the device stops to decode, and void when it is closed. */
+static void lose(const struct device *edu, struct device *ringing, int file, uint32_t *memory)
+{
+	decode(ringing, 0);
+	CHECK(map_file(file, 0, PAGE, BAR + 0x10000) == ENODEV);
+	decode(ringing, 6);
+	memory[0] = 6;
+	send(edu, IOVA, BAR, 4);
+	CHECK(word_of(ringing, MEMORY) == 5);
+	CHECK(map_file(file, 0, PAGE, BAR + 0x10000) == 0);
+	send(edu, IOVA, BAR + 0x10000, 4);
+	CHECK(word_of(ringing, MEMORY) == 6);
+	CHECK(!ioctl(ringing->fd, VFIO_DEVICE_RESET));
+	send(edu, IOVA, BAR + 0x10000, 4);
+	CHECK(word_of(ringing, MEMORY) == 0);
+	close(ringing->fd);
+	attach(ringing, "/dev/vfio/devices/vfio1");
+	CHECK(map_file(file, 0, PAGE, BAR + 0x20000) == ENODEV);
+	close(file);
+}
+
+static void dma_buf(uint32_t *memory)
+{
+	struct device edu, ringing;
+
+	start_ioas(memory);
+	attach(&edu, "/dev/vfio/devices/vfio0");
+	attach(&ringing, "/dev/vfio/devices/vfio1");
+	CHECK(export(&ringing, 0, 0, 0, PAGE) == -EINVAL && export(&ringing, 6, 1, 0, PAGE) == -ENODEV);
+	CHECK(export(&ringing, 1, 1, 0, PAGE) == -EINVAL && export(&ringing, 0, 1, 0, 0) == -EINVAL);
+	CHECK(export(&ringing, 0, 1, 8, PAGE) == -EINVAL && export(&ringing, 0, 1, 0, 2048) == -EINVAL);
+	CHECK(export(&ringing, 0, 1, PAGE, RINGING_BYTES) == -EINVAL);
+	CHECK(export(&ringing, 0, UINT32_MAX, 0, PAGE) == -ENOMEM);
+	int file = export(&ringing, 0, 1, MEMORY, 2 * PAGE), two = export(&ringing, 0, 2, 0, PAGE);
+	CHECK(file >= 0 && two >= 0 && fcntl(file, F_GETFD) & FD_CLOEXEC);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file, 0) == MAP_FAILED && errno == ENODEV);
+	CHECK(map_file(two, 0, PAGE, BAR) == EOPNOTSUPP && map_file(file, PAGE, 2 * PAGE, BAR) == EINVAL);
+	CHECK(map_file(edu.fd, 0, PAGE, BAR) == EINVAL);
+	CHECK(map_file(file, 0, 2 * PAGE, BAR) == 0);
+	memory[0] = 5;
+	send(&edu, IOVA, BAR, 4);
+	send(&edu, IOVA, BAR + PAGE + 8, 4);
+	CHECK(word_of(&ringing, MEMORY) == 5 && word_of(&ringing, MEMORY + PAGE + 8) == 5);
+	lose(&edu, &ringing, file, memory);
+	puts("ok");
+}
+
 int main(int argc, char **argv)
 {
 	const uint32_t both = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 	struct device edu, ringing;
+	uint32_t *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	CHECK(argc == 2 && memory != MAP_FAILED);
+	if (strcmp(argv[1], "dma-buf") == 0) {
+		dma_buf(memory);
+		return 0;
+	}
 	container = open("/dev/vfio/vfio", O_RDWR);
-	CHECK(argc == 2 && container >= 0);
+	CHECK(container >= 0);
 	edu.group = open_group("0000:3b:00.0");
 	ringing.group = open_group("0000:3b:01.0");
 	CHECK(!ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
 	open_device(&edu, "0000:3b:00.0");
 	open_device(&ringing, "0000:3b:01.0");
 
-	uint32_t *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(memory != MAP_FAILED && map(memory, IOVA, PAGE, both) == 0);
+	CHECK(map(memory, IOVA, PAGE, both) == 0);
 	uint32_t *bar = map_bar(&ringing, RINGING_BYTES, PROT_READ | PROT_WRITE);
 	if (strcmp(argv[1], "iommufd") == 0) {
 		for (size_t at = 0; at < RINGING_BYTES; at += PAGE)

@@ -75,13 +75,6 @@ test('bytes that are read may differ where there is no capability, and where edu
   assert.equal(why(read('$exp+0x8', 2), '2 1104', '2 0000', open(3)), undefined);
 });
 
-test('a dma-buf may be missing, and not be wrongly asked for', () => {
-  const feature = (flags: number) => ask('VFIO_DEVICE_FEATURE', { argsz: 24, flags });
-  assert.equal(why(feature(0x5000b), '0', 'ENOTTY'), 'a dma-buf of a BAR');
-  assert.equal(why(feature(0x6000b), 'EINVAL', 'ENOTTY'), undefined);
-  assert.equal(why(feature(0x50003), '0', 'ENOTTY'), undefined);
-});
-
 test('a mapping that is missing is not refused in another way', () => {
   const map = (how: string, kernel: string, ours: string) => {
     const line = plain('mmap', 'map', 'dev', 0, 4096, how);

@@ -12,9 +12,6 @@ const REGION_MMAP = 4;
 const REGION_CAPS = 8;
 const DMA_CC_IOMMU = 4n;
 const FLAG_VADDR = 4;
-const FEATURE_DMA_BUF = 11;
-const FEATURE_MASK = 0xffff;
-const FEATURE_SET = 1 << 17;
 const BIND_IOMMUFD = 0x3b76;
 
 export const explainedOfDevices: readonly Explained[] = [
@@ -55,17 +52,6 @@ export const explainedOfDevices: readonly Explained[] = [
     goesOn: true,
     matches: ({ line, kernel, ours }) =>
       line.verb === 'peek' && line.words[0] === 's' && hasAllBits(kernel, ours),
-  },
-  {
-    name: 'a dma-buf of a BAR',
-    reason: 'no BAR here has pages, so none can be handed out as a dma-buf',
-    goesOn: true,
-    matches: ({ line, kernel, ours }) =>
-      isCall(line, 'VFIO_DEVICE_FEATURE') &&
-      (Number(field(line, 'flags')) & FEATURE_MASK) === FEATURE_DMA_BUF &&
-      (Number(field(line, 'flags')) & FEATURE_SET) === 0 &&
-      ['0', 'EINVAL', 'EFAULT', 'ENODEV', 'ENOMEM'].includes(kernel) &&
-      ours === 'ENOTTY',
   },
   {
     name: 'the link of an integrated endpoint',

@@ -1,13 +1,14 @@
 /**
  * The ioctls of an IOAS: alloc, ranges, map, copy, unmap, and whose process its memory belongs to.
  */
-import type { Caller } from '../../file/open-file.js';
+import type { Caller, MemoryRange } from '../../file/open-file.js';
 import { after, begun, type Sliced, type Work, workOf } from '../../file/work.js';
 import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { Ioas, IoasMap } from '../../iommufd/ioas.js';
-import { hex, refuse } from '../../linux/errno.js';
+import { hex, Refusal, refuse } from '../../linux/errno.js';
+import { ExportedBar } from '../../vfio/exported-bar.js';
 import { bits, descriptor, getBig, getS32, getU32, setBig, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
@@ -196,7 +197,7 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
   if (request.length === 0n) refuse('EINVAL', 'the length is zero');
   if (start + request.length - 1n > LAST_IOVA)
     refuse('EOVERFLOW', `file range ${hex(start)}+${hex(request.length)} wraps around`);
-  const range = caller.fileMemory(getS32(data, at.fd), Number(start), Number(request.length), 0);
+  const range = fileRange(caller, getS32(data, at.fd), Number(start), Number(request.length));
   if (context.strict && range.memory.onDisk === true) {
     range.memory.close();
     refuse(
@@ -209,6 +210,22 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
     respond();
     return 0;
   });
+}
+
+/** A dma-buf of a BAR, or what Caller.fileMemory has. @throws Refusal as these. */
+function fileRange(caller: Caller, fd: number, start: number, length: number): MemoryRange {
+  const ours = presentedFile(caller, fd);
+  return ours instanceof ExportedBar ? ours.take(start, length) : caller.fileMemory(fd, start, length, 0);
+}
+
+/** The object behind `fd`; undefined when it is no file of this system. */
+function presentedFile(caller: Caller, fd: number): object | undefined {
+  try {
+    return caller.presented(fd);
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  }
 }
 
 function* ioasCopy(context: IommufdContext, { data, respond }: Command): Work<number> {
