@@ -9,6 +9,7 @@ import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
 import { containerKinds } from '../machine/nodes.js';
+import { kinds } from '../trace/filter.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';
@@ -78,7 +79,31 @@ function describesMachine(command: Command): Command {
       'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux',
     )
     .option('--strict', 'all that hardware and Linux do and ioasid does more kindly, --bind-first among it')
+    .option('--trace', 'every call on the devices with what it said and why it was refused, and all DMA')
     .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen');
+}
+
+/** Adds the options that say what of a trace is shown, and where: those of `run`, `serve` and `trace`. */
+function describesTrace(command: Command): Command {
+  const list =
+    <T>(parse: (text: string) => T) =>
+    (text: string, all: readonly T[]) => [...all, parse(text)];
+  return command
+    .addOption(
+      new Option(
+        '-e, --show <what>',
+        `of a trace: ${kinds.join(', ')}, call=NAME or device=NAME; may be repeated`,
+      )
+        .default([] as string[], 'everything')
+        .argParser(list(String)),
+    )
+    .addOption(
+      new Option('-p, --pid <pid>', 'of a trace: calls of this process or thread; may be repeated')
+        .default([] as number[], 'all')
+        .argParser(list(count)),
+    )
+    .option('--json', 'the trace as a JSON object for each event, a line each')
+    .option('-o, --output <file>', 'the trace to a file, for its owner alone; default standard error');
 }
 
 function count(text: string): number {
@@ -107,7 +132,7 @@ function program(): Command {
 
 /** `run` and `serve`, which make a machine. */
 function addMachines(ioasid: Command): void {
-  describesMachine(ioasid.command('run'))
+  describesTrace(describesMachine(ioasid.command('run')))
     .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio; ends with its exit status')
     .argument('[command...]', 'the command and its arguments')
     .passThroughOptions()
@@ -119,7 +144,7 @@ function addMachines(ioasid: Command): void {
       await run(words, options);
     });
 
-  describesMachine(ioasid.command('serve'))
+  describesTrace(describesMachine(ioasid.command('serve')))
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
     .addHelpText('after', SERVE_EXAMPLES)

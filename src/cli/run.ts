@@ -20,6 +20,7 @@ import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, keepErrorsBlocking } from './messages.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
+import { Telling } from './telling.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
 const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
@@ -30,6 +31,7 @@ export async function run(command: readonly string[], options: MachineArguments)
   keepErrorsBlocking();
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
+  const telling = tellingOf(options);
   const launcher = start(inherited, options);
   forwardSignals((signal) => launcher.kill(signal));
 
@@ -53,6 +55,7 @@ export async function run(command: readonly string[], options: MachineArguments)
     root: '/dev',
     extra: host.entries,
     verbose: options.verbose === true,
+    telling,
     newFd,
     states: launcher.states,
     faults,
@@ -72,6 +75,15 @@ export async function run(command: readonly string[], options: MachineArguments)
   service.end();
   if (newFd !== undefined) leaveHeir(newFd);
   return endAs(ending);
+}
+
+/** What it opens is nothing for the command. */
+function tellingOf(options: MachineArguments): Telling | undefined {
+  try {
+    return Telling.of(options);
+  } catch (error) {
+    return fail(OUR_FAULT, (error as Error).message, usage);
+  }
 }
 
 function start(inherited: readonly number[], { iommuTest }: MachineArguments): LauncherProcess {

@@ -19,6 +19,7 @@ import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
 import { type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
+import { Telling } from './telling.js';
 
 /**
  * Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place.
@@ -75,6 +76,15 @@ class MountPoint {
   }
 }
 
+function tellingOf(options: MachineArguments): Telling | undefined {
+  try {
+    return Telling.of(options);
+  } catch (error) {
+    complain((error as Error).message);
+    return leave(OUR_FAULT);
+  }
+}
+
 /** Ends this process when it cannot: its thread that watches models would not let it end by itself. */
 function mountAt(folder: string | undefined) {
   try {
@@ -97,6 +107,7 @@ function mountAt(folder: string | undefined) {
 export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
   let end: End = leave;
   const faults = new ModelFaults((status) => end(status));
+  const telling = tellingOf(options);
   const made = await makeMachine(options).catch((error: Error) => {
     complain(error.message);
     complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');
@@ -106,7 +117,7 @@ export async function serve(folder: string | undefined, options: MachineArgument
   const service = serveMachine(
     made,
     { fuse: mount.fuse, device, lifeline },
-    { root, verbose: options.verbose === true, faults, watched: npxSource(() => end(0)) },
+    { root, verbose: options.verbose === true, telling, faults, watched: npxSource(() => end(0)) },
   );
   end = (status) => {
     mount.remove();

@@ -20,6 +20,8 @@ import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
 import { Reporter } from './reporter.js';
+import type { Telling } from './telling.js';
+import type { TraceArguments } from './trace-printer.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
@@ -27,6 +29,8 @@ export interface ServiceOptions {
   readonly root: string;
   readonly extra?: readonly TreeEntry[];
   readonly verbose?: boolean;
+  /** What is told as it happens, and where. */
+  readonly telling?: Telling | undefined;
   /** The descriptors by which ioctls that return new ones are served, with the mounted root directory. */
   readonly newFd?: NewFdDescriptors | undefined;
   /** What becomes of the processes that are served, when they may be traced. */
@@ -40,7 +44,7 @@ export interface ServiceOptions {
 export const DEFAULT_DEVICE = 'dsa,ready=1';
 
 /** What the options of `run` and `serve` say of the machine. */
-export interface MachineArguments {
+export interface MachineArguments extends TraceArguments {
   readonly device: readonly string[];
   readonly pasidQuota: number;
   readonly mappingQuota: number;
@@ -136,7 +140,7 @@ let untold = 1;
 export function serveMachine(
   { machine, links, standIn }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
-  { root, extra, verbose, newFd, states, watched, faults }: ServiceOptions,
+  { root, extra, verbose, telling, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
@@ -152,10 +156,12 @@ export function serveMachine(
   };
   const server = new FuseServer(fuse, machine.nodes, options);
   faults.machine = machine;
+  telling?.begin(machine);
   const work = () => {
     // What broke has been put out of work, and the others have not had their turn.
     const more = server.attempt('the work of devices', () => machine.step()) ?? true;
     reporter?.events();
+    telling?.tell();
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
@@ -182,6 +188,7 @@ export function serveMachine(
     end: () => {
       for (const link of links) link.close();
       reporter?.end();
+      telling?.end();
       server.end();
     },
   };

@@ -7,7 +7,7 @@
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
-import { failing, type Sliced, type Work } from '../file/work.js';
+import { failing, Postponed, type Sliced, type Work } from '../file/work.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Account } from '../linux/account.js';
@@ -18,7 +18,7 @@ import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
 import { broken } from '../linux/invariant.js';
 import { liveMemory } from '../linux/live-memory.js';
-import { processOfThread } from '../linux/proc.js';
+import { openDescriptors, processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 import type { PageMappings } from './page-mappings.js';
 
@@ -41,6 +41,9 @@ const byFuse: Presence = {
     return failing(file.release(), new Refusal(Errno.EOPNOTSUPP, `${who}, where seccomp lets it`));
   },
 };
+
+/** By which descriptor a file was called last, for those who show calls. */
+const descriptors = new WeakMap<OpenFile, { readonly tid: number; readonly fd: number }>();
 
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
@@ -89,6 +92,14 @@ export class ProcessCaller implements Caller {
 
   get mapsFiles(): boolean {
     return this.#traceable?.(this.#tid) ?? false;
+  }
+
+  descriptorOf(file: OpenFile): number | undefined {
+    const known = descriptors.get(file);
+    if (known?.tid === this.#tid && this.#means(known.fd, file)) return known.fd;
+    const fd = openDescriptors(this.#tid).find((each) => this.#means(each, file));
+    if (fd !== undefined) descriptors.set(file, { tid: this.#tid, fd });
+    return fd;
   }
 
   readMemory(address: number, target: Uint8Array): void {
@@ -150,6 +161,16 @@ export class ProcessCaller implements Caller {
 
   install(file: OpenFile): Sliced<number> {
     return this.#presence.install(file);
+  }
+
+  /** Is `fd` one of `file`? No, where that cannot be told at once. */
+  #means(fd: number, file: OpenFile): boolean {
+    try {
+      return this.#identify(this.#tid, fd) === file.object;
+    } catch (error) {
+      if (error instanceof Refusal || error instanceof Postponed) return false;
+      throw error;
+    }
   }
 
   get #payer(): Account {

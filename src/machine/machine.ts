@@ -105,6 +105,11 @@ export class Machine {
     return snapshotOf(this);
   }
 
+  /** The devices whose DMA carries requester id `rid`. */
+  namesOf(rid: string): string[] {
+    return this.devices.flatMap(({ driver: { life } }) => (life.rid === rid ? [life.name] : []));
+  }
+
   /** Where is logged what happens in it. */
   get logs(): TraceLogs {
     const notes = this.devices.map(({ driver: { life } }) => ({

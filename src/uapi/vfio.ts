@@ -149,7 +149,16 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
     },
     uses: (call) => device.uses(call),
     flush: () => device.flush(),
+    place: placeOf,
   };
+}
+
+/** What lies at `offset` of a device file: a region, and where in it. */
+function placeOf(offset: number): string {
+  const region = Math.floor(offset / REGION_SPAN);
+  const name = Object.keys(regionNames).find((each) => regionNames[each] === region);
+  const short = name?.replace(/^VFIO_PCI_(.*)_REGION_INDEX$/, '$1') ?? `region ${region}`;
+  return `${short}+${hex(offset % REGION_SPAN)}`;
 }
 
 /** As Bars.pages, with offsets in the file. */

@@ -1,0 +1,82 @@
+/**
+ * LineOutput: where lines are written to, standard error or a file of the user's, as far as it takes them.
+ *
+ * What is written there says what programs do, so a file is for its owner alone (0600), and no link leads
+ * elsewhere. What was there before is replaced.
+ */
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { refuse } from '../linux/errno.js';
+import { complain } from './messages.js';
+
+const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NOCTTY, O_NONBLOCK, O_APPEND } = constants;
+const OWN = 0o600;
+const STDERR = 2;
+/** Text that is kept until it is written. */
+const MOST_KEPT = 1 << 16;
+
+export class LineOutput {
+  /** Does it want colours? */
+  readonly terminal: boolean;
+  readonly #fd: number;
+  readonly #name: string;
+  #text = '';
+  #failed = false;
+
+  /** To standard error, or to `file`. @throws Refusal one sentence: it cannot be opened. */
+  constructor(file: string | undefined, wantsColours: (fd: number) => boolean) {
+    this.#fd = file === undefined ? STDERR : openOwn(file);
+    this.#name = file ?? 'standard error';
+    this.terminal = wantsColours(this.#fd);
+  }
+
+  write(line: string): void {
+    this.#text += `${line}\n`;
+    if (this.#text.length >= MOST_KEPT) this.flush();
+  }
+
+  /** Hands on what was written. A reader that has gone is no reason to end what is traced. */
+  flush(): void {
+    const bytes = Buffer.from(this.#text);
+    this.#text = '';
+    for (let done = 0; done < bytes.length && !this.#failed; ) {
+      try {
+        done += writeSync(this.#fd, bytes, done);
+      } catch (error) {
+        this.#fail((error as NodeJS.ErrnoException).code ?? String(error));
+      }
+    }
+  }
+
+  close(): void {
+    this.flush();
+    if (this.#fd !== STDERR) closeSync(this.#fd);
+  }
+
+  #fail(code: string): void {
+    this.#failed = true;
+    if (this.#fd !== STDERR) complain(`nothing more is written to ${this.#name}: ${code}`);
+  }
+}
+
+/** Opens a file for its owner alone. @throws Refusal EACCES, ELOOP, EEXIST why not. */
+export function openOwn(file: string): number {
+  let fd: number;
+  try {
+    fd = openSync(file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_APPEND | O_NONBLOCK, OWN);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'ELOOP' ? 'it is a symbolic link, which is not followed' : code;
+    return refuse('EACCES', `"${file}" cannot be written: ${why}`);
+  }
+  const { nlink, uid } = fstatSync(fd);
+  if (fstatSync(fd).isFile()) {
+    if (nlink > 1 || uid !== process.geteuid?.()) {
+      closeSync(fd);
+      const why = nlink > 1 ? 'it has other names (hard links)' : `it belongs to user ${uid}`;
+      refuse('EACCES', `"${file}" is not written: ${why}`);
+    }
+    fchmodSync(fd, OWN);
+    ftruncateSync(fd);
+  }
+  return fd;
+}

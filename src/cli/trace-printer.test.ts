@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { linkSync, mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { refused } from '../testkit/refused.js';
+import type { TraceEvent } from '../trace/event.js';
+import { LineOutput } from './line-output.js';
+import { type TraceArguments, TracePrinter } from './trace-printer.js';
+
+const note = (sentence: string, time = 0): TraceEvent => ({ kind: 'note', device: 'vfio0', sentence, time });
+
+/** What a printer has written of `events`, to a file. */
+function printed(events: readonly TraceEvent[], options: TraceArguments = {}, colours = false): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
+  const output = new LineOutput(file, () => colours);
+  const printer = new TracePrinter(output, options);
+  printer.print(events, () => []);
+  printer.end();
+  output.close();
+  return readFileSync(file, 'utf8');
+}
+
+test('a line that is said again is counted, whenever that was', () => {
+  const events = [...Array.from({ length: 9433 }, (_, n) => note('full', n)), note('empty', 86_399_999)];
+  assert.equal(
+    printed(events),
+    '00:00:00.000 -- vfio0: full\n… 9,432 times more\n23:59:59.999 -- vfio0: empty\n',
+  );
+});
+
+test('as JSON every event is a line', () => {
+  const events = [note('full', 1), note('full', 2), note('a\nb', 3)];
+  const lines = printed(events, { json: true }).trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line)),
+    events,
+  );
+});
+
+test('colours are for a terminal, and what a program has chosen has none', () => {
+  assert.ok(!printed([note('\u001b[31mred')]).includes('\u001b'));
+  assert.ok(printed([note('\u001b[31mred')]).includes('\\x1b[31mred'));
+  assert.ok(printed([note('red')], {}, true).includes('\u001b[33m'));
+});
+
+test('a file is for its owner alone, and replaced; links are not followed', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  const file = join(folder, 'trace');
+  writeFileSync(file, 'what was there before', { mode: 0o644 });
+  new LineOutput(file, () => false).close();
+  assert.deepEqual([statSync(file).mode & 0o777, readFileSync(file, 'utf8')], [0o600, '']);
+  writeFileSync(file, 'kept');
+  symlinkSync(file, join(folder, 'symbolic'));
+  refused(() => new LineOutput(join(folder, 'symbolic'), () => false), 'EACCES', /symbolic link/);
+  linkSync(file, join(folder, 'hard'));
+  refused(() => new LineOutput(join(folder, 'hard'), () => false), 'EACCES', /hard links/);
+  assert.equal(readFileSync(file, 'utf8'), 'kept');
+  refused(() => new LineOutput(join(folder, 'no', 'folder'), () => false), 'EACCES', /ENOENT/);
+});
