@@ -16,7 +16,7 @@
  * A copy moves 8, 4, 2 and 1 bytes at a time as far as they go, so that an aligned word never appears half
  * written.
  */
-import { callable } from './ffi.js';
+import { address, callable } from './ffi.js';
 import { installHandler, type MachineCode } from './machine-code.js';
 
 const SIGBUS = 7;
@@ -30,115 +30,133 @@ export type GuardedCopy = (target: number, source: number, length: number) => nu
 /** By process.arch. */
 export const machineCodes: Readonly<Record<string, MachineCode>> = {
   x64: {
-    handler: 0x21,
-    previous: 0x80,
+    handler: 0x49,
+    previous: 0xa8,
     text: `
-                            | copy:                        | rdi target, rsi source, rdx length
-      48 89 d1              |   mov rcx, rdx               |
-      48 c1 e9 03           |   shr rcx, 3                 |
-      f3 48 a5              |   rep movsq                  | rcx times 8 bytes; rdi and rsi go along
-      f6 c2 04              |   test dl, 4                 |
-      74 01                 |   jz 1f                      |
-      a5                    |   movsd                      | 4 bytes
-      f6 c2 02              | 1: test dl, 2                |
-      74 02                 |   jz 2f                      |
-      66 a5                 |   movsw                      | 2 bytes
-      f6 c2 01              | 2: test dl, 1                |
-      74 01                 |   jz exit                    |
-      a4                    |   movsb                      | 1 byte
-                            | exit:                        |
-      48 89 f8              |   mov rax, rdi               | the result: where the copy has stopped
-      c3                    |   ret                        |
-                            | handler:                     | edi signal, rsi siginfo, rdx ucontext
-      48 8b 82 a8 00 00 00  |   mov rax, [rdx + 0xa8]      | rip of the fault, uc_mcontext.gregs[REG_RIP]
-      48 8d 0d d1 ff ff ff  |   lea rcx, [rip + copy]      |
-      48 39 c8              |   cmp rax, rcx               |
-      72 14                 |   jb chain                   | before the copy: not ours
-      48 8d 0d e2 ff ff ff  |   lea rcx, [rip + exit]      |
-      48 39 c8              |   cmp rax, rcx               |
-      73 08                 |   jae chain                  | past what can fault: not ours
-      48 89 8a a8 00 00 00  |   mov [rdx + 0xa8], rcx      | go on at exit
-      c3                    |   ret                        |
-                            | chain:                       |
-      48 8b 05 31 00 00 00  |   mov rax, [rip + previous]  | the handler that was there before
-      48 83 f8 01           |   cmp rax, 1                 |
-      76 02                 |   jbe default                | SIG_DFL 0 and SIG_IGN 1 are no handlers
-      ff e0                 |   jmp rax                    | it finds its arguments where we did
-                            | default:                     | rt_sigaction(signal, &previous, 0, 8)
-      57                    |   push rdi                   |
-      48 8d 35 21 00 00 00  |   lea rsi, [rip + previous]  |
-      31 d2                 |   xor edx, edx               |
-      41 ba 08 00 00 00     |   mov r10d, 8                |
-      b8 0d 00 00 00        |   mov eax, 13                |
-      0f 05                 |   syscall                    |
-      b8 27 00 00 00        |   mov eax, 39                | kill(getpid(), signal): delivered when we return
-      0f 05                 |   syscall                    |
-      89 c7                 |   mov edi, eax               |
-      5e                    |   pop rsi                    |
-      b8 3e 00 00 00        |   mov eax, 62                |
-      0f 05                 |   syscall                    |
-      c3                    |   ret                        |
-                            | .balign 8                    |
-                            | previous:                    |`,
+                            | copy:                          |
+      4c 8b 05 a9 00 00 00  |   mov r8, [rip + previous + 8] | what is to be copied: target, source, length
+      f2 49 0f 2c 38        |   cvttsd2si rdi, [r8]          | numbers of JavaScript
+      f2 49 0f 2c 70 08     |   cvttsd2si rsi, [r8 + 8]      |
+      f2 49 0f 2c 50 10     |   cvttsd2si rdx, [r8 + 16]     |
+      48 89 d1              |   mov rcx, rdx                 |
+      48 c1 e9 03           |   shr rcx, 3                   |
+      f3 48 a5              |   rep movsq                    | rcx times 8 bytes; rdi and rsi go along
+      f6 c2 04              |   test dl, 4                   |
+      74 01                 |   jz 1f                        |
+      a5                    |   movsd                        | 4 bytes
+      f6 c2 02              | 1: test dl, 2                  |
+      74 02                 |   jz 2f                        |
+      66 a5                 |   movsw                        | 2 bytes
+      f6 c2 01              | 2: test dl, 1                  |
+      74 01                 |   jz exit                      |
+      a4                    |   movsb                        | 1 byte
+                            | exit:                          |
+      f2 49 0f 2c 00        |   cvttsd2si rax, [r8]          |
+      48 29 c7              |   sub rdi, rax                 | how far the copy has come
+      f2 48 0f 2a c7        |   cvtsi2sd xmm0, rdi           |
+      f2 41 0f 11 40 18     |   movsd [r8 + 24], xmm0        |
+      c3                    |   ret                          |
+                            | handler:                       | edi signal, rsi siginfo, rdx ucontext
+      48 8b 82 a8 00 00 00  |   mov rax, [rdx + 0xa8]        | rip of the fault, uc_mcontext.gregs[REG_RIP]
+      48 8d 0d a9 ff ff ff  |   lea rcx, [rip + copy]        |
+      48 39 c8              |   cmp rax, rcx                 |
+      72 14                 |   jb chain                     | before the copy: not ours
+      48 8d 0d d2 ff ff ff  |   lea rcx, [rip + exit]        |
+      48 39 c8              |   cmp rax, rcx                 |
+      73 08                 |   jae chain                    | past what can fault: not ours
+      48 89 8a a8 00 00 00  |   mov [rdx + 0xa8], rcx        | go on at exit
+      c3                    |   ret                          |
+                            | chain:                         |
+      48 8b 05 31 00 00 00  |   mov rax, [rip + previous]    | the handler that was there before
+      48 83 f8 01           |   cmp rax, 1                   |
+      76 02                 |   jbe default                  | SIG_DFL 0 and SIG_IGN 1 are no handlers
+      ff e0                 |   jmp rax                      | it finds its arguments where we did
+                            | default:                       | rt_sigaction(signal, &previous, 0, 8)
+      57                    |   push rdi                     |
+      48 8d 35 21 00 00 00  |   lea rsi, [rip + previous]    |
+      31 d2                 |   xor edx, edx                 |
+      41 ba 08 00 00 00     |   mov r10d, 8                  |
+      b8 0d 00 00 00        |   mov eax, 13                  |
+      0f 05                 |   syscall                      |
+      b8 27 00 00 00        |   mov eax, 39                  | kill(getpid(), signal): when we return
+      0f 05                 |   syscall                      |
+      89 c7                 |   mov edi, eax                 |
+      5e                    |   pop rsi                      |
+      b8 3e 00 00 00        |   mov eax, 62                  |
+      0f 05                 |   syscall                      |
+      c3                    |   ret                          |
+                            | .balign 8                      |
+                            | previous:                      |`,
   },
   arm64: {
-    handler: 0x58,
-    previous: 0xc0,
+    handler: 0x84,
+    previous: 0xe8,
     text: `
-                            | copy:                        | x0 target, x1 source, x2 length
-      f1008042              |   subs x2, x2, #32           |
-      540000a3              |   b.lo 2f                    |
-      acc10420              | 1: ldp q0, q1, [x1], #32     | 32 bytes; a fault leaves the addresses
-      ac810400              |   stp q0, q1, [x0], #32      |
-      f1008042              |   subs x2, x2, #32           |
-      54ffffa2              |   b.hs 1b                    |
-      36200062              | 2: tbz w2, #4, 3f            | the low bits of x2 are those of the length
-      3cc10420              |   ldr q0, [x1], #16          | 16 bytes
-      3c810400              |   str q0, [x0], #16          |
-      36180062              | 3: tbz w2, #3, 4f            |
-      f8408423              |   ldr x3, [x1], #8           | 8 bytes
-      f8008403              |   str x3, [x0], #8           |
-      36100062              | 4: tbz w2, #2, 5f            |
-      b8404423              |   ldr w3, [x1], #4           | 4 bytes
-      b8004403              |   str w3, [x0], #4           |
-      36080062              | 5: tbz w2, #1, 6f            |
-      78402423              |   ldrh w3, [x1], #2          | 2 bytes
-      78002403              |   strh w3, [x0], #2          |
-      36000062              | 6: tbz w2, #0, exit          |
-      38401423              |   ldrb w3, [x1], #1          | 1 byte
-      38001403              |   strb w3, [x0], #1          |
-                            | exit:                        |
-      d65f03c0              |   ret                        | the result: where the copy has stopped
-                            | handler:                     | w0 signal, x1 siginfo, x2 ucontext
-      f940dc43              |   ldr x3, [x2, #440]         | pc of the fault, uc_mcontext.pc
-      10fffd24              |   adr x4, copy               |
-      eb04007f              |   cmp x3, x4                 |
-      540000c3              |   b.lo chain                 | before the copy: not ours
-      10ffff64              |   adr x4, exit               |
-      eb04007f              |   cmp x3, x4                 |
-      54000062              |   b.hs chain                 | past what can fault: not ours
-      f900dc44              |   str x4, [x2, #440]         | go on at exit
-      d65f03c0              |   ret                        |
-                            | chain:                       |
-      58000223              |   ldr x3, previous           | the handler that was there before
-      f100047f              |   cmp x3, #1                 |
-      54000049              |   b.ls default               | SIG_DFL 0 and SIG_IGN 1 are no handlers
-      d61f0060              |   br x3                      | it finds its arguments where we did
-                            | default:                     | rt_sigaction(signal, &previous, 0, 8)
-      aa0003e4              |   mov x4, x0                 |
-      10000181              |   adr x1, previous           |
-      d2800002              |   mov x2, #0                 |
-      d2800103              |   mov x3, #8                 |
-      d28010c8              |   mov x8, #134               |
-      d4000001              |   svc #0                     |
-      d2801588              |   mov x8, #172               | kill(getpid(), signal): delivered when we return
-      d4000001              |   svc #0                     |
-      aa0403e1              |   mov x1, x4                 |
-      d2801028              |   mov x8, #129               |
-      d4000001              |   svc #0                     |
-      d65f03c0              |   ret                        |
-                            | .balign 8                    |
-                            | previous:                    |`,
+                            | copy:                    |
+      58000784              |   ldr x4, previous + 8   | what is to be copied: target, source, length
+      6d400480              |   ldp d0, d1, [x4]       | numbers of JavaScript
+      fd400882              |   ldr d2, [x4, #16]      |
+      9e780000              |   fcvtzs x0, d0          |
+      9e780021              |   fcvtzs x1, d1          |
+      9e780042              |   fcvtzs x2, d2          |
+      f1008042              |   subs x2, x2, #32       |
+      540000a3              |   b.lo 2f                |
+      acc10420              | 1: ldp q0, q1, [x1], #32 | 32 bytes; a fault leaves the addresses
+      ac810400              |   stp q0, q1, [x0], #32  |
+      f1008042              |   subs x2, x2, #32       |
+      54ffffa2              |   b.hs 1b                |
+      36200062              | 2: tbz w2, #4, 3f        | the low bits of x2 are those of the length
+      3cc10420              |   ldr q0, [x1], #16      | 16 bytes
+      3c810400              |   str q0, [x0], #16      |
+      36180062              | 3: tbz w2, #3, 4f        |
+      f8408423              |   ldr x3, [x1], #8       | 8 bytes
+      f8008403              |   str x3, [x0], #8       |
+      36100062              | 4: tbz w2, #2, 5f        |
+      b8404423              |   ldr w3, [x1], #4       | 4 bytes
+      b8004403              |   str w3, [x0], #4       |
+      36080062              | 5: tbz w2, #1, 6f        |
+      78402423              |   ldrh w3, [x1], #2      | 2 bytes
+      78002403              |   strh w3, [x0], #2      |
+      36000062              | 6: tbz w2, #0, exit      |
+      38401423              |   ldrb w3, [x1], #1      | 1 byte
+      38001403              |   strb w3, [x0], #1      |
+                            | exit:                    |
+      fd400080              |   ldr d0, [x4]           |
+      9e780003              |   fcvtzs x3, d0          |
+      cb030000              |   sub x0, x0, x3         | how far the copy has come
+      9e620000              |   scvtf d0, x0           |
+      fd000c80              |   str d0, [x4, #24]      |
+      d65f03c0              |   ret                    |
+                            | handler:                 | w0 signal, x1 siginfo, x2 ucontext
+      f940dc43              |   ldr x3, [x2, #440]     | pc of the fault, uc_mcontext.pc
+      10fffbc4              |   adr x4, copy           |
+      eb04007f              |   cmp x3, x4             |
+      540000c3              |   b.lo chain             | before the copy: not ours
+      10fffec4              |   adr x4, exit           |
+      eb04007f              |   cmp x3, x4             |
+      54000062              |   b.hs chain             | past what can fault: not ours
+      f900dc44              |   str x4, [x2, #440]     | go on at exit
+      d65f03c0              |   ret                    |
+                            | chain:                   |
+      58000203              |   ldr x3, previous       | the handler that was there before
+      f100047f              |   cmp x3, #1             |
+      54000049              |   b.ls default           | SIG_DFL 0 and SIG_IGN 1 are no handlers
+      d61f0060              |   br x3                  | it finds its arguments where we did
+                            | default:                 | rt_sigaction(signal, &previous, 0, 8)
+      aa0003e4              |   mov x4, x0             |
+      10000161              |   adr x1, previous       |
+      d2800002              |   mov x2, #0             |
+      d2800103              |   mov x3, #8             |
+      d28010c8              |   mov x8, #134           |
+      d4000001              |   svc #0                 |
+      d2801588              |   mov x8, #172           | kill(getpid(), signal): when we return
+      d4000001              |   svc #0                 |
+      aa0403e1              |   mov x1, x4             |
+      d2801028              |   mov x8, #129           |
+      d4000001              |   svc #0                 |
+      d65f03c0              |   ret                    |
+                            | .balign 8                |
+                            | previous:                |`,
   },
 };
 
@@ -151,8 +169,17 @@ export function guardedCopy(): GuardedCopy | undefined {
 }
 
 function make(code: MachineCode | undefined): GuardedCopy | undefined {
-  const page = code && installHandler(SIGBUS, code);
+  // Target, source, length, and what was copied: handing them over as arguments takes longer.
+  const block = new Float64Array(4);
+  const at = new BigUint64Array([BigInt(address(new Uint8Array(block.buffer)))]);
+  const page = code && installHandler(SIGBUS, code, new Uint8Array(at.buffer));
   if (page === undefined) return undefined;
-  const copy = callable(page, 'uintptr_t', ['uintptr_t', 'uintptr_t', 'ulong']);
-  return (target, source, length) => copy(target, source, length) - target;
+  const copy = callable(page, 'void', []);
+  return (target, source, length) => {
+    block[0] = target;
+    block[1] = source;
+    block[2] = length;
+    copy();
+    return block[3]!;
+  };
 }
