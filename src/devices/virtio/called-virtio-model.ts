@@ -18,6 +18,8 @@ export class CalledVirtioModel {
   /** Bytes of its configuration space. */
   readonly configSize: number;
   readonly #model: VirtioModel;
+  /** Does its configuration space ever change by itself? */
+  readonly #changes: boolean;
   #configChanges = 0;
   readonly #serve: (queue: Virtqueue, index: number) => void;
   readonly #step: () => boolean | void;
@@ -34,6 +36,7 @@ export class CalledVirtioModel {
     const { deviceId, features, queues, queueSize, inOrder, groups } = model.virtio;
     this.virtio = { deviceId, features, queues, queueSize, inOrder, groups } as VirtioDescription;
     this.configSize = model.config.length;
+    this.#changes = 'configChanges' in model;
     this.#serve = (queue, index) => model.serve(queue, index);
     this.#step = () => model.step?.();
     this.#busy = () => model.busy?.();
@@ -51,6 +54,7 @@ export class CalledVirtioModel {
 
   /** As VirtioModel.configChanges; what it was when the model fails at saying so. */
   get configChanges(): number {
+    if (!this.#changes) return 0;
     this.#configChanges = this.calls.call(Method.CONFIG, this.#configChanges, () => {
       const { configChanges = 0 } = this.#model;
       if (Number.isSafeInteger(configChanges)) return configChanges;
