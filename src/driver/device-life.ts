@@ -15,17 +15,20 @@ import type { PageWait } from '../devices/device-model.js';
 import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { PageRequest } from '../ioasid/page-faults.js';
+import { WatchedLog } from '../iommu/event-log.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import type { Authorization } from './authorizations.js';
 import type { DevicePort } from './device-port.js';
 import { DeviceWork, type WorkingDevice } from './device-work.js';
+import type { DeviceHappening } from './happening.js';
 import { PageRequests } from './page-requests.js';
 
 export class DeviceLife {
   /** The device's name in reasons, and of its file: `vfio0`. */
   readonly name: string;
   readonly work: DeviceWork;
+  readonly happenings = new WatchedLog<DeviceHappening>();
   readonly #port: DevicePort;
   #pages = new PageRequests();
   #holder: number | undefined;
@@ -113,6 +116,7 @@ export class DeviceLife {
       throw refusal;
     }
     authorizations.add({ pasid, vpasid: number, context, cookie });
+    if (this.happenings.on) this.happenings.record({ kind: 'authorized', pasid, vpasid: number });
     this.#granted = true;
   }
 
@@ -138,6 +142,7 @@ export class DeviceLife {
     const faults = authorization?.context?.faultsOf(authorization.pasid);
     if (authorization === undefined || faults === undefined) return undefined;
     const { pasid, cookie = 0 } = authorization;
+    if (this.happenings.on) this.happenings.record({ kind: 'page', pasid, iova, write });
     const source = this.#pages;
     const pageRequest = (request: PageRequest) =>
       faults.deliver({ source, id: cookie, attachment: pasid, requests: [request] });
@@ -184,6 +189,7 @@ export class DeviceLife {
   #leave(authorization: Authorization): Work<void> {
     const { authorizations, requester } = this.#port;
     const { pasid, context } = authorization;
+    if (this.happenings.on) this.happenings.record({ kind: 'revoked', pasid });
     return releasing([
       () => authorizations.remove(authorization),
       () => requester.withdraw(this.#port.entry(pasid)),

@@ -46,3 +46,24 @@ export class EventLog<T extends object> {
     return events;
   }
 }
+
+/** A log that is kept only while somebody looks: otherwise asking `on` is all that it costs. */
+export class WatchedLog<T extends object> extends EventLog<T> {
+  #on = false;
+  #lookers = 0;
+
+  /** Is what happens to be recorded? */
+  get on(): boolean {
+    return this.#on;
+  }
+
+  /** Somebody looks from now on, until he calls what is returned. */
+  look(): () => void {
+    this.#on = ++this.#lookers > 0;
+    let ended = false;
+    return () => {
+      if (!ended) this.#on = --this.#lookers > 0;
+      ended = true;
+    };
+  }
+}

@@ -26,6 +26,15 @@ interface Fault {
   readonly reason: string;
 }
 
+/** A DMA that went through. */
+export interface Transfer {
+  readonly rid: string;
+  readonly pasid: number;
+  readonly iova: number;
+  readonly length: number;
+  readonly write: boolean;
+}
+
 export type FaultRecord = Logged<Fault>;
 
 export class FaultLog extends EventLog<Fault> {}

@@ -11,7 +11,8 @@ import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
-import { type DmaFault, FaultLog } from './fault-log.js';
+import { WatchedLog } from './event-log.js';
+import { type DmaFault, FaultLog, type Transfer } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
@@ -25,8 +26,13 @@ export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 /** PASIDs are 20 bits wide. Key 0 of a PASID table is for requests that carry no PASID (VT-d: RID_PASID). */
 export const PASID_BITS = 20;
 
+/** DMA that is kept for who looks at it: he does after each turn of the server's loop. */
+const TRANSFERS_KEPT = 1 << 14;
+
 export class Iommu {
   readonly faults = new FaultLog();
+  /** The DMA that went through. */
+  readonly transfers = new WatchedLog<Transfer>(TRANSFERS_KEPT);
   readonly memories = new MemoryTable();
   readonly tables = new TableMemory();
   readonly #requesters = new Map<string, Requester>();
@@ -170,7 +176,12 @@ export class Requester {
       if (!memory.receive(offset, fd, position + done, count)) return false;
       done += count;
     }
+    if (this.#iommu.transfers.on) this.#tell(pasid, iova, length, true);
     return true;
+  }
+
+  #tell(pasid: Pasid, iova: number, length: number, write: boolean): void {
+    this.#iommu.transfers.record({ rid: this.rid, pasid, iova, length, write });
   }
 
   #transfer(
@@ -206,6 +217,7 @@ export class Requester {
           memory.shortfall ?? `${memory.description} cannot be reached at ${hex(offset + moved)}`,
         );
     }
+    if (this.#iommu.transfers.on) this.#tell(pasid, iova, length, access === WRITE);
     return undefined;
   }
 

@@ -112,11 +112,11 @@ export class Machine {
 
   /** Where is logged what happens in it. */
   get logs(): TraceLogs {
-    const notes = this.devices.map(({ driver: { life } }) => ({
-      device: life.name,
-      log: life.work.calls.notes,
-    }));
-    return { trace: this.trace, faults: this.iommu.faults, notes };
+    const { faults, transfers } = this.iommu;
+    const devices = this.devices.map(({ driver: { life } }) => {
+      return { name: life.name, notes: life.work.calls.notes, happenings: life.happenings };
+    });
+    return { trace: this.trace, faults, transfers, devices };
   }
 
   #makeDevices(

@@ -75,6 +75,36 @@ export interface FaultEvent {
   readonly reason: string;
 }
 
+/** A device has raised an interrupt. */
+export interface InterruptEvent {
+  readonly kind: 'interrupt';
+  readonly device: string;
+  /** `MSI-X`, `MSI`, `INTx`, `queue`. */
+  readonly name: string;
+  /** The vector or queue; of INTx the level that its line has now. */
+  readonly vector: number;
+  /** Why nobody hears of it. */
+  readonly lost?: string;
+}
+
+/** A device may use a PASID from now on, or no more. */
+export interface AuthorizationEvent {
+  readonly kind: 'authorized' | 'revoked';
+  readonly device: string;
+  readonly pasid: number;
+  /** The number by which its program means it. */
+  readonly vpasid?: number;
+}
+
+/** A device asks for a page that its DMA needs. */
+export interface PageEvent {
+  readonly kind: 'page';
+  readonly device: string;
+  readonly pasid: number;
+  readonly write: boolean;
+  readonly iova: string;
+}
+
 /** What a device has to say. */
 export interface NoteEvent {
   readonly kind: 'note';
@@ -88,7 +118,15 @@ export interface LostEvent {
   readonly count: number;
 }
 
-export type Happening = CallEvent | DmaEvent | FaultEvent | NoteEvent | LostEvent;
+export type Happening =
+  | CallEvent
+  | DmaEvent
+  | FaultEvent
+  | InterruptEvent
+  | AuthorizationEvent
+  | PageEvent
+  | NoteEvent
+  | LostEvent;
 
 /** With the time of its end: milliseconds since the epoch. */
 export type TraceEvent = Happening & { readonly time: number };

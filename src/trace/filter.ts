@@ -7,7 +7,7 @@
 import { refuse } from '../linux/errno.js';
 import type { TraceEvent } from './event.js';
 
-export const kinds = ['call', 'error', 'dma', 'fault', 'note'] as const;
+export const kinds = ['call', 'error', 'dma', 'fault', 'interrupt', 'page', 'authorization', 'note'] as const;
 type Kind = (typeof kinds)[number];
 
 export interface Filter {
@@ -44,13 +44,18 @@ function kindOf(text: string): Kind {
 
 /** Is the event to be shown? That events were lost always is. */
 export function shows(filter: Filter, event: TraceEvent, devicesOf: DevicesOf): boolean {
-  if (event.kind === 'lost') return true;
-  return ofKind(filter, event) && ofDevice(filter, event, devicesOf) && ofProcess(filter, event);
+  return (
+    event.kind === 'lost' ||
+    (ofKind(filter, event) && ofDevice(filter, event, devicesOf) && ofProcess(filter, event))
+  );
 }
 
-function ofKind({ kinds, calls }: Filter, event: TraceEvent): boolean {
+type Shown = Exclude<TraceEvent, { readonly kind: 'lost' }>;
+
+function ofKind({ kinds, calls }: Filter, event: Shown): boolean {
   if (kinds.size === 0 && calls.length === 0) return true;
-  if (event.kind !== 'call') return kinds.has(event.kind as Kind);
+  if (event.kind === 'authorized' || event.kind === 'revoked') return kinds.has('authorization');
+  if (event.kind !== 'call') return kinds.has(event.kind);
   if (kinds.has('call') || (kinds.has('error') && event.error !== undefined)) return true;
   const names = [event.name, event.call];
   return calls.some((call) => names.some((name) => name !== undefined && matches(call, name)));
@@ -70,20 +75,19 @@ function matches(pattern: string, name: string): boolean {
   return true;
 }
 
-function ofDevice({ devices }: Filter, event: TraceEvent, devicesOf: DevicesOf): boolean {
+function ofDevice({ devices }: Filter, event: Shown, devicesOf: DevicesOf): boolean {
   if (devices.length === 0) return true;
   const names = namesOf(event, devicesOf);
   return devices.some((device) => names.includes(device.replace(/^\/dev\//, '')));
 }
 
 /** What an event's device is called. */
-function namesOf(event: TraceEvent, devicesOf: DevicesOf): readonly string[] {
+function namesOf(event: Shown, devicesOf: DevicesOf): readonly string[] {
   if (event.kind === 'call') return [event.path, event.path.slice(event.path.lastIndexOf('/') + 1)];
-  if (event.kind === 'note') return [event.device];
-  return event.kind === 'lost' ? [] : [event.rid, ...devicesOf(event.rid)];
+  return 'device' in event ? [event.device] : [event.rid, ...devicesOf(event.rid)];
 }
 
-function ofProcess({ pids }: Filter, event: TraceEvent): boolean {
+function ofProcess({ pids }: Filter, event: Shown): boolean {
   if (pids.length === 0) return true;
   return event.kind === 'call' && (pids.includes(event.pid ?? -1) || pids.includes(event.tid ?? -1));
 }

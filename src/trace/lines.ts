@@ -42,6 +42,23 @@ function bodyOf(event: TraceEvent, paint: Paint): string {
       const access = `${escaped(rid)} PASID ${pasid} ${write ? 'write' : 'read'} at ${iova}`;
       return paint.bad(`-- DMA fault: ${access}: ${escaped(reason)}`);
     }
+    case 'interrupt': {
+      const { device, name, vector, lost } = event;
+      const text = `-- ${escaped(device)}: interrupt ${escaped(name)} ${vector}`;
+      return lost === undefined ? text : paint.bad(`${text}: ${escaped(lost)}`);
+    }
+    case 'authorized':
+    case 'revoked': {
+      const { kind, device, pasid, vpasid } = event;
+      const as = vpasid === undefined || vpasid === pasid ? '' : ` as ${vpasid}`;
+      const no = kind === 'revoked' ? 'no more ' : '';
+      return `-- ${escaped(device)}: ${no}authorized for PASID ${pasid}${as}`;
+    }
+    case 'page': {
+      const { device, pasid, write, iova } = event;
+      const access = `${write ? 'write' : 'read'} at ${iova} of PASID ${pasid}`;
+      return `-- ${escaped(device)}: asks for a page to ${access}`;
+    }
     case 'note':
       return paint.note(`-- ${escaped(event.device)}: ${escaped(event.sentence)}`);
     case 'lost':

@@ -4,8 +4,9 @@
  * The logs below only grow, and each of their entries has its place in the order of all. So reading takes
  * nothing away, and several readers do not know of each other.
  */
-import type { EventLog, Logged } from '../iommu/event-log.js';
-import type { FaultLog } from '../iommu/fault-log.js';
+import type { DeviceHappening } from '../driver/happening.js';
+import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
+import type { FaultLog, Transfer } from '../iommu/fault-log.js';
 import { hex } from '../linux/errno.js';
 import type { Happening, TraceEvent } from './event.js';
 import type { Trace } from './trace.js';
@@ -14,9 +15,11 @@ import type { Trace } from './trace.js';
 export interface TraceLogs {
   readonly trace: Trace;
   readonly faults: FaultLog;
-  readonly notes: readonly {
-    readonly device: string;
-    readonly log: EventLog<{ readonly sentence: string }>;
+  readonly transfers: WatchedLog<Transfer>;
+  readonly devices: readonly {
+    readonly name: string;
+    readonly notes: EventLog<{ readonly sentence: string }>;
+    readonly happenings: WatchedLog<DeviceHappening>;
   }[];
 }
 
@@ -27,19 +30,25 @@ interface Source {
 
 export class TraceReader {
   readonly #sources: readonly Source[];
-  readonly #end: () => void;
+  readonly #ends: readonly (() => void)[];
 
   /** Looks from now on, until `end`. */
-  constructor({ trace, faults, notes }: TraceLogs) {
-    this.#end = trace.look();
+  constructor({ trace, faults, transfers, devices }: TraceLogs) {
+    this.#ends = [trace.calls, transfers, ...devices.map(({ happenings }) => happenings)].map((log) =>
+      log.look(),
+    );
     this.#sources = [
       sourceOf(trace.calls, ({ sequence, order, time, ...call }) => call),
+      sourceOf(transfers, ({ rid, pasid, write, iova, length }) => {
+        return { kind: 'dma', rid, pasid, write, iova: hex(iova), length };
+      }),
       sourceOf(faults, ({ rid, pasid, write, iova, reason }) => {
         return { kind: 'fault', rid, pasid, write, iova: hex(iova), reason };
       }),
-      ...notes.map(({ device, log }) =>
-        sourceOf(log, ({ sentence }) => ({ kind: 'note', device, sentence })),
-      ),
+      ...devices.flatMap(({ name: device, notes, happenings }) => [
+        sourceOf(notes, ({ sentence }) => ({ kind: 'note', device, sentence })),
+        sourceOf(happenings, (happening) => happeningOf(device, happening)),
+      ]),
     ];
   }
 
@@ -53,8 +62,13 @@ export class TraceReader {
   }
 
   end(): void {
-    this.#end();
+    for (const end of this.#ends) end();
   }
+}
+
+function happeningOf(device: string, happening: Logged<DeviceHappening>): Happening {
+  const { sequence, order, time, ...rest } = happening;
+  return rest.kind === 'page' ? { ...rest, device, iova: hex(rest.iova) } : { ...rest, device };
 }
 
 function sourceOf<T extends object>(log: EventLog<T>, happening: (entry: Logged<T>) => Happening): Source {

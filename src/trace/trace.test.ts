@@ -3,10 +3,21 @@ import { describe, test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { Machine } from '../machine/machine.js';
-import { AllocStruct, AuthorizeStruct, ioctlNumber, MAP_READ, MapStruct } from '../uapi/ioasid.js';
+import { DescriptorStruct } from '../uapi/idxd.js';
+import {
+  AllocStruct,
+  AuthorizeStruct,
+  ioctlNumber,
+  MAP_FIXED_IOVA,
+  MAP_READ,
+  MAP_WRITE,
+  MapStruct,
+} from '../uapi/ioasid.js';
 import { IoasMapStruct, iommufdNumber } from '../uapi/iommufd.js';
 import { sized } from '../uapi/struct.js';
+import { REGION_SPAN } from '../uapi/vfio-call.js';
 import { BindStruct, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
+import { CONFIG_REGION } from '../vfio/device.js';
 import { lineOf } from './lines.js';
 import { TraceReader } from './reader.js';
 
@@ -106,6 +117,34 @@ describe('a trace of calls', () => {
       '-- vfio0: a\\x1b[2J register',
       'close(</dev/ioasid>) = 0',
     ]);
+  });
+
+  test('has DMA, interrupts and authorizations in their order', async () => {
+    const { machine, process, lines } = await scene();
+    const [context, device] = [process.open('ioasid'), process.open('vfio/devices/vfio0')];
+    const { address } = process.allocate(8192);
+    process.ioctl(context, ioctlNumber('IOASID_ALLOC'), sized(AllocStruct, {}));
+    const map = { flags: MAP_READ | MAP_WRITE | MAP_FIXED_IOVA, pasid: 1, user_va: address, length: 8192 };
+    process.ioctl(context, ioctlNumber('IOASID_MAP'), sized(MapStruct, { ...map, iova: 0x4000 }));
+    process.pwrite(device, CONFIG_REGION * REGION_SPAN + 4, Uint8Array.of(6, 0));
+    lines();
+    const both = sized(AuthorizeStruct, { ioasid_fd: context, pasid: 1 });
+    process.ioctl(device, ioctlNumber('IOASID_AUTHORIZE'), both);
+    const fill = DescriptorStruct.encode({
+      pasid: 1,
+      flags: (4 << 24) | 0xc,
+      completion_addr: 0x5000,
+      dst_addr: 0x4000,
+      xfer_size: 24,
+    });
+    process.pwrite(device, 2 * REGION_SPAN, fill);
+    const told = lines().filter((line) => line.startsWith('--'));
+    const { rid } = machine.devices[0]!.driver.life;
+    assert.equal(told[0], '-- vfio0: authorized for PASID 1');
+    assert.ok(told.includes(`-- DMA ${rid} PASID 1 write 0x4000+24`), told.join('\n'));
+    assert.match(told.at(-1)!, /PASID 1 write 0x5000\+\d+$/);
+    process.close(device);
+    assert.ok(lines().includes('-- vfio0: no more authorized for PASID 1'));
   });
 
   test('nothing is recorded while nobody looks, nor before', async () => {

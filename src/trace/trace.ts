@@ -4,7 +4,7 @@
  * While nobody does, nothing is recorded, and a call costs one comparison more than without
  * (traced-file.ts). Whoever looks reads the log from where he has read it last; nobody is called.
  */
-import { EventLog } from '../iommu/event-log.js';
+import { WatchedLog } from '../iommu/event-log.js';
 import { commandName } from '../linux/proc.js';
 import type { CallEvent } from './event.js';
 
@@ -13,25 +13,9 @@ const KEPT = 1 << 14;
 const MOST_PROGRAMS = 1024;
 
 export class Trace {
-  readonly calls = new EventLog<CallEvent>(KEPT);
+  readonly calls = new WatchedLog<CallEvent>(KEPT);
   readonly #names = new WeakMap<object, string>();
   readonly #programs = new Map<number, string>();
-  #lookers = 0;
-
-  /** Does anybody look? */
-  get on(): boolean {
-    return this.#lookers > 0;
-  }
-
-  /** Somebody looks from now on, until he calls what is returned, once. */
-  look(): () => void {
-    this.#lookers++;
-    let ended = false;
-    return () => {
-      if (!ended) this.#lookers--;
-      ended = true;
-    };
-  }
 
   /** The files that stand for `object` are at `path` below /dev. */
   name(object: object, path: string): void {

@@ -27,7 +27,7 @@ export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceN
 function openTraced(trace: Trace, node: DeviceNode, caller: Caller): OpenFile {
   const { path } = node;
   const open = () => new TracedFile(trace, node.open(caller), path);
-  return trace.on ? recorded(trace, begin('open', path, caller), {}, open) : open();
+  return trace.calls.on ? recorded(trace, begin('open', path, caller), {}, open) : open();
 }
 
 /** A call that has begun. */
@@ -149,11 +149,11 @@ class TracedFile implements OpenFile {
   }
 
   ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
-    return this.#trace.on ? this.#tracedIoctl(caller, call) : this.#file.ioctl(caller, call);
+    return this.#trace.calls.on ? this.#tracedIoctl(caller, call) : this.#file.ioctl(caller, call);
   }
 
   read(caller: Caller, offset: number, target: Uint8Array): number {
-    if (!this.#trace.on) return this.#file.read(caller, offset, target);
+    if (!this.#trace.calls.on) return this.#file.read(caller, offset, target);
     const begun = begin('read', this.#path, caller, this);
     let length = 0;
     const details = () => this.#transfer('read', offset, target.length, target.subarray(0, length));
@@ -164,7 +164,7 @@ class TracedFile implements OpenFile {
   }
 
   write(caller: Caller, offset: number, source: Uint8Array): Sliced<number> {
-    if (!this.#trace.on) return this.#file.write(caller, offset, source);
+    if (!this.#trace.calls.on) return this.#file.write(caller, offset, source);
     const details = this.#transfer('write', offset, source.length, source);
     const begun = begin('write', this.#path, caller, this);
     return sliced(
@@ -176,7 +176,7 @@ class TracedFile implements OpenFile {
   }
 
   flush(): Sliced<void> {
-    if (!this.#trace.on) return this.#file.flush();
+    if (!this.#trace.calls.on) return this.#file.flush();
     return sliced(
       this.#trace,
       begin('flush', this.#path),
@@ -186,7 +186,7 @@ class TracedFile implements OpenFile {
   }
 
   release(): Sliced<void> {
-    if (!this.#trace.on) return this.#file.release();
+    if (!this.#trace.calls.on) return this.#file.release();
     return sliced(
       this.#trace,
       begin('release', this.#path),
@@ -232,7 +232,7 @@ class TracedFile implements OpenFile {
       memory: (offset) => mapping.memory(offset),
       write64: (offset, source) => mapping.write64(offset, source),
       read: (offset, target) => {
-        if (!this.#trace.on) return mapping.read(offset, target);
+        if (!this.#trace.calls.on) return mapping.read(offset, target);
         const details = () => this.#transfer('read', offset, target.length, target);
         return recorded(this.#trace, begin('load', this.#path), details, () => mapping.read(offset, target));
       },

@@ -309,6 +309,8 @@ export class VdpaDevice implements Driver {
       if (vring.told === interrupts) continue;
       vring.told = interrupts;
       vring.raise('call');
+      if (this.life.happenings.on)
+        this.life.happenings.record({ kind: 'interrupt', name: 'queue', vector: index });
     }
     const interrupts = this.virtio.configInterrupts;
     if (interrupts !== this.#told) this.#configCall?.raise();

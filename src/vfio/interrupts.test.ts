@@ -59,3 +59,21 @@ describe('ERR and REQ', () => {
     refused(() => set(ERR, 0, 1, NONE, 'mask'), 'ENOTTY');
   });
 });
+
+describe('why a message is lost', () => {
+  it('is no eventfd, or bus mastering that is off; of MSI also its capability', () => {
+    for (const index of [MSI, MSIX]) {
+      const { set, irqs, command } = setUpIrqs();
+      assert.equal(irqs.messages, undefined);
+      set(index, 0, 2, fds(10, -1));
+      assert.equal(irqs.messages, index === MSI ? 'MSI' : 'MSI-X');
+      assert.equal(irqs.whyLost(0), undefined);
+      assert.match(irqs.whyLost(1)!, /has no eventfd/);
+      command({ master: false });
+      assert.match(irqs.whyLost(0)!, /bus mastering is off/);
+    }
+    const { set, irqs } = setUpIrqs();
+    set(MSI, 0, 1, fds(10));
+    assert.match(irqs.whyLost(1)!, /allows 1 messages/);
+  });
+});

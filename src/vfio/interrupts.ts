@@ -43,6 +43,17 @@ export class Interrupts {
     this.msix?.raise(vector);
   }
 
+  /** The kind of messages that is enabled; undefined: none is, and the device sends none. */
+  get messages(): 'MSI' | 'MSI-X' | undefined {
+    if (this.#msi.enabled) return 'MSI';
+    return this.msix?.enabled === true ? 'MSI-X' : undefined;
+  }
+
+  /** Why a message `vector` of the enabled kind does not arrive now; undefined: it does. */
+  whyLost(vector: number): string | undefined {
+    return this.#msi.enabled ? this.#msi.whyLost(vector) : this.msix?.whyLost(vector);
+  }
+
   /** The device drives its INTx line. */
   drive(level: boolean): void {
     this.#intx.drive(level);

@@ -88,17 +88,27 @@ function assemble(
   { baseDirectory, strict }: Required<Pick<FunctionRequest, 'baseDirectory' | 'strict'>>,
 ): VfioDevice {
   let irqs: Interrupts | undefined;
+  let device: VfioDevice | undefined;
   const host: DeviceHost = {
     baseDirectory,
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {
-      if (irqs !== undefined) checkVector(irqs, vector);
-      irqs?.raise(vector);
+      if (irqs === undefined) return;
+      checkVector(irqs, vector);
+      const { messages } = irqs;
+      const lost = messages && irqs.whyLost(vector);
+      if (lost !== undefined) calls.note(`interrupt vector ${vector} is raised, and ${lost}`);
+      irqs.raise(vector);
+      if (device?.life.happenings.on) {
+        const outcome = messages === undefined ? 'neither MSI nor MSI-X is enabled' : lost;
+        tellInterrupt(device, messages ?? 'message', vector, outcome);
+      }
     },
     intx(level) {
       if (irqs?.count(INTX) === 0) throw new RangeError('the INTx line was driven, and pci.intx is not true');
       irqs?.drive(level);
+      if (device?.life.happenings.on) tellInterrupt(device, 'INTx', level ? 1 : 0, undefined);
     },
     note: (sentence) => calls.note(sentence),
   };
@@ -106,7 +116,12 @@ function assemble(
   const config = new ConfigSpace(model.pci, strict);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
-  return new VfioDevice(port, model, config, irqs, strict);
+  device = new VfioDevice(port, model, config, irqs, strict);
+  return device;
+}
+
+function tellInterrupt(device: VfioDevice, name: string, vector: number, lost: string | undefined): void {
+  device.life.happenings.record({ kind: 'interrupt', name, vector, ...(lost !== undefined && { lost }) });
 }
 
 /** @throws RangeError the device has no such vector: a fault of the model. */

@@ -46,6 +46,14 @@ export class Msi {
     if (this.used && vector < this.#allocated && this.#config.busMaster) this.#triggers.raise(vector);
   }
 
+  /** Why message `vector`, of a function that has it enabled, is lost; undefined: it is not. */
+  whyLost(vector: number): string | undefined {
+    if (!this.#sends) return 'the enable bit of its MSI capability is 0';
+    if (vector >= this.#allocated) return `its MSI capability allows ${this.#allocated} messages`;
+    if (!this.#config.busMaster) return 'bus mastering is off, and MSI is a memory write';
+    return this.#triggers.has(vector) ? undefined : 'it has no eventfd (VFIO_DEVICE_SET_IRQS)';
+  }
+
   /** A program wrote `length` bytes of configuration space at `offset`. */
   configWritten(offset: number, length: number): void {
     if (!this.#config.reachesMsiControl(offset, length)) return;

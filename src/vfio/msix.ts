@@ -52,6 +52,12 @@ export class Msix {
     else if (this.#config.busMaster) this.#triggers.raise(vector);
   }
 
+  /** Why message `vector`, when MSI-X is enabled, does not arrive now; undefined: it does. */
+  whyLost(vector: number): string | undefined {
+    if (!this.#triggers.has(vector)) return 'it has no eventfd (VFIO_DEVICE_SET_IRQS), and stays pending';
+    return this.#config.busMaster ? undefined : 'bus mastering is off, and MSI-X is a memory write';
+  }
+
   /** SET_IRQS, when no other kind is enabled. @throws Refusal as Interrupts.set. */
   set(request: IrqRequest, caller: Caller): void {
     const { start, count, action, data } = request;
