@@ -100,7 +100,22 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
     assert.equal(inside('cd /sys/module && ls -d * | grep -v vfio'), old);
   });
 
-  it('has the functions of the inner run only, in a run inside a run', () => {
+  it('has mediated devices beside the functions, with their groups, under the names that groups have', () => {
+    const name = '00000000-0000-0000-0000-000000000000';
+    const script =
+      `cd -P /sys/bus/mdev/devices/${name} && pwd -P && basename $(readlink iommu_group) && ls vfio-dev && ` +
+      'readlink -f subsystem iommu_group/devices/* && ' +
+      'cat /sys/bus/pci/devices/0000:3b:00.1/vendor && ls /sys/bus';
+    const devices = ['--device', 'dsa,mdevs=1', '--device', 'edu,bdf=0000:3b:00.1'];
+    const { stdout } = ioasid(['run', ...devices, '--', 'sh', '-c', script], runner);
+    const folder = `/sys/bus/mdev/devices/${name}`;
+    const buses = shell('ls /sys/bus').stdout.trim().split('\n');
+    const [all, first] = [[...new Set([...buses, 'mdev', 'pci'])].sort(), stdout.trim().split('\n')];
+    assert.deepEqual(first.slice(0, 6), [folder, '1', 'vfio0', '/sys/bus/mdev', folder, '0x1234']);
+    assert.deepEqual(first.slice(6).sort(), all);
+  });
+
+  it('has the devices of the inner run only, in a run inside a run', () => {
     const inner = [
       'run',
       '--device',
@@ -108,10 +123,11 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
       '--',
       'sh',
       '-c',
-      'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/*',
+      'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/* && ' +
+        'ls /sys/bus/mdev/devices',
     ];
     const { stdout } = ioasid(
-      ['run', '--device', 'edu', '--device', 'edu', '--', process.execPath, bin, ...inner],
+      ['run', '--device', 'edu', '--device', 'dsa,mdevs=2', '--', process.execPath, bin, ...inner],
       runner,
     );
     assert.equal(

@@ -23,15 +23,21 @@ import type { SysfsEntry } from './launch-plan.js';
 
 const TMPFS_MAGIC = 0x01021994;
 
-const folders = ['kernel/iommu_groups', 'bus/pci/devices', 'module'];
+/** That of mediated devices may be made by covering that of all buses, so it comes before others there. */
+const folders = ['kernel/iommu_groups', 'bus/mdev/devices', 'bus/pci/devices', 'module'];
 
 /** Shows `entries` in this process's mount namespace. */
 export function showSysfs(entries: readonly SysfsEntry[]): void {
   if (!existsSync('/sys/kernel')) return;
   for (const folder of folders) {
     const within = entries.filter(({ path }) => path.startsWith(`${folder}/`));
-    if (within.length > 0) cover(nearest(`/sys/${folder}`), within);
+    if (within.length > 0 || isOfRun(`/sys/${folder}`)) cover(nearest(`/sys/${folder}`), within);
   }
+}
+
+/** Has an outer run covered `folder`? In sysfs itself no folder is in memory. */
+function isOfRun(folder: string): boolean {
+  return existsSync(folder) && statfsSync(folder).type === TMPFS_MAGIC;
 }
 
 function nearest(folder: string): string {
@@ -66,12 +72,9 @@ function cover(folder: string, entries: readonly SysfsEntry[]): void {
   }
 }
 
-/**
- * A run inside a run hides the outer one's files in /dev, so what that shows in /sys goes too. In sysfs
- * itself no folder is in memory.
- */
+/** A run inside a run hides the outer one's files in /dev, so what that shows in /sys goes too. */
 function isOfOuterRun(path: string, entry: Dirent): boolean {
-  return entry.isDirectory() && statfsSync(path).type === TMPFS_MAGIC;
+  return entry.isDirectory() && isOfRun(path);
 }
 
 /** The host's entry `from`, at the path `to`. */

@@ -1,6 +1,6 @@
 /**
- * What programs look up in /sys before they open a device: which IOMMU group a PCI function is in, what it
- * is, which VFIO file it has, and whether the kernel has VFIO at all.
+ * What programs look up in /sys before they open a device: which IOMMU group a PCI function or a mediated
+ * device is in, what it is, which VFIO file it has, and whether the kernel has VFIO at all.
  *
  * It is a picture, taken once: files hold what sysfs of a real machine would say of a function that is bound
  * to vfio-pci and not open. Nothing in it gives access to anything; the launcher shows it to the command only
@@ -34,31 +34,55 @@ const modules: readonly SysfsEntry[] = [
   { path: 'module/vfio_iommu_type1/parameters/dma_entry_limit', content: `${DMA_ENTRY_LIMIT}\n` },
 ];
 
-/** The entries of all `groups` of PCI functions. */
+/** The entries of all `groups`. */
 export function sysfsEntries(groups: readonly VfioGroup[]): SysfsEntry[] {
-  const functions = groups.filter(({ device }) => !device.life.mediated);
-  if (functions.length === 0) return [];
-  return [...modules, ...functions.flatMap((group) => [...groupEntries(group), ...functionEntries(group)])];
+  if (groups.length === 0) return [];
+  return [...modules, ...groups.flatMap((group) => [...groupEntries(group), ...deviceEntries(group)])];
 }
 
-function groupEntries({ number, device }: VfioGroup): SysfsEntry[] {
-  const folder = `kernel/iommu_groups/${number}`;
+/** The bus of the group's device: a mediated device is on one of its own. */
+const busOf = ({ device }: VfioGroup) => (device.life.mediated ? 'mdev' : 'pci');
+
+/** A mediated device's group has no page tables, so it has neither a type nor regions that they reserve. */
+function groupEntries(group: VfioGroup): SysfsEntry[] {
+  const folder = `kernel/iommu_groups/${group.number}`;
+  const { deviceName } = group;
+  const target = `../../../../bus/${busOf(group)}/devices/${deviceName}`;
+  const link = { path: `${folder}/devices/${deviceName}`, target };
+  if (group.device.life.mediated) return [link];
   return [
-    {
-      path: `${folder}/devices/${device.life.rid}`,
-      target: `../../../../bus/pci/devices/${device.life.rid}`,
-    },
+    link,
     { path: `${folder}/type`, content: 'DMA\n' },
     { path: `${folder}/reserved_regions`, content: '0x00000000fee00000 0x00000000feefffff msi\n' },
   ];
 }
 
-function functionEntries(group: VfioGroup): SysfsEntry[] {
-  const { device, number } = group;
-  const folder = `bus/pci/devices/${device.life.rid}`;
+function deviceEntries(group: VfioGroup): SysfsEntry[] {
+  const folder = `bus/${busOf(group)}/devices/${group.deviceName}`;
+  const attributes = { ...fileEntries(group), ...(!group.device.life.mediated && functionEntries(group)) };
+  return [
+    ...Object.entries(attributes).map(([name, content]) => ({ path: `${folder}/${name}`, content })),
+    { path: `${folder}/iommu_group`, target: `../../../../kernel/iommu_groups/${group.number}` },
+    { path: `${folder}/subsystem`, target: '../..' },
+    ...(group.device.life.mediated ? [] : [{ path: `${folder}/driver`, target: '../../drivers/vfio-pci' }]),
+  ];
+}
+
+/** The device's own file. */
+function fileEntries({ device, number }: VfioGroup): Record<string, string> {
+  const [major, minor] = [511, number - 1];
+  const uevent = [`MAJOR=${major}`, `MINOR=${minor}`, `DEVNAME=vfio/devices/${device.name}`, ''];
+  return {
+    [`vfio-dev/${device.name}/dev`]: `${major}:${minor}\n`,
+    [`vfio-dev/${device.name}/uevent`]: uevent.join('\n'),
+  };
+}
+
+function functionEntries(group: VfioGroup): Record<string, string> {
+  const { device } = group;
   const config = Buffer.alloc(device.regionSize(CONFIG_REGION));
   device.readRegion(CONFIG_REGION, 0, config);
-  const attributes = {
+  return {
     ...identity(config, device.life.rid),
     resource: resources(group, config),
     config: config.toString('latin1'),
@@ -66,20 +90,7 @@ function functionEntries(group: VfioGroup): SysfsEntry[] {
     enable: '0\n',
     numa_node: '-1\n',
     driver_override: 'vfio-pci\n',
-    [`vfio-dev/${device.name}/dev`]: `511:${number - 1}\n`,
-    [`vfio-dev/${device.name}/uevent`]: [
-      'MAJOR=511',
-      `MINOR=${number - 1}`,
-      `DEVNAME=vfio/devices/${device.name}`,
-      '',
-    ].join('\n'),
   };
-  return [
-    ...Object.entries(attributes).map(([name, content]) => ({ path: `${folder}/${name}`, content })),
-    { path: `${folder}/iommu_group`, target: `../../../../kernel/iommu_groups/${number}` },
-    { path: `${folder}/driver`, target: '../../drivers/vfio-pci' },
-    { path: `${folder}/subsystem`, target: '../..' },
-  ];
 }
 
 /** Identification, from configuration space (PCI 3.0, 6.1). */

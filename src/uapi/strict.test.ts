@@ -1,5 +1,6 @@
-/** What `--strict` turns on, beside the portals that are cut (vfio/bars.test.ts). */
+/** What `--strict` turns on: each row of docs/differences.md that says so, with it and without. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { Iommufd } from '../client/iommufd.js';
@@ -12,27 +13,65 @@ import { refused } from '../testkit/refused.js';
 import { iommufdTable } from './iommufd.js';
 
 const IOAS_MAP_FILE = 0x3b8f;
+/** The BAR of a dsa that has its portals. */
+const PORTALS = 2;
 
-test('strict has bind-first in it', async () => {
-  const transport = new InProcess(await Machine.create({ devices: ['edu'], strict: true }));
-  const device = VfioDeviceFile.open(transport, 'vfio0');
-  refused(() => device.info(), 'EINVAL', /only after BIND_IOMMUFD/);
-  device.bind(Iommufd.open(transport));
-  assert.equal(device.info().regions, 9);
-});
+/** Its rows, by their first cells. */
+const documented = readFileSync(new URL('../../docs/differences.md', import.meta.url), 'utf8')
+  .split('\n')
+  .filter((line) => line.startsWith('|') && line.includes('`--strict`'))
+  .map((line) => line.split('|')[1]!.trim());
 
-test('strict has edu of conventional PCI in it, which cannot be reset', async () => {
-  for (const strict of [false, true]) {
-    const transport = new InProcess(await Machine.create({ devices: ['edu'], strict }));
-    const device = VfioDeviceFile.open(transport, 'vfio0');
+async function open(name: string, strict: boolean) {
+  const transport = new InProcess(await Machine.create({ devices: [name], strict }));
+  return { transport, device: VfioDeviceFile.open(transport, 'vfio0') };
+}
+
+const checks: Readonly<Record<string, (strict: boolean) => Promise<void>>> = {
+  async 'a device file before `BIND_IOMMUFD`'(strict) {
+    const { transport, device } = await open('edu', strict);
+    if (strict) refused(() => device.info(), 'EINVAL', /only after BIND_IOMMUFD/);
+    else assert.equal(device.info().regions, 9);
+    device.bind(Iommufd.open(transport));
+    assert.equal(device.info().regions, 9);
+  },
+
+  async "a second open of a device's own file"(strict) {
+    const { transport, device } = await open('edu', strict);
+    device.bind(Iommufd.open(transport));
+    const again = () => VfioDeviceFile.open(transport, 'vfio0');
+    if (!strict) {
+      refused(again, 'EBUSY');
+      return;
+    }
+    const second = again();
+    refused(() => second.bind(Iommufd.open(transport)), 'EINVAL');
+    device.close();
+    second.bind(Iommufd.open(transport));
+  },
+
+  async 'functions of conventional PCI (`edu`)'(strict) {
+    const { transport, device } = await open('edu', strict);
     device.bind(Iommufd.open(transport));
     if (strict) refused(() => device.reset(), 'EINVAL', /conventional PCI/);
     else device.reset();
-  }
-});
+    assert.equal(device.regionInfo(7).size, strict ? 256 : 4096);
+  },
 
-test('strict maps no file on a disk into an IOAS, and lets go of it', async () => {
-  for (const strict of [false, true]) {
+  async 'a `pwrite` of 64 bytes to a portal (`dsa`)'(strict) {
+    const { transport, device } = await open('dsa', strict);
+    device.bind(Iommufd.open(transport));
+    device.enable();
+    const { offset } = device.regionInfo(PORTALS);
+    const write = (length: number) => transport.pwrite(device.fd, Number(offset), new Uint8Array(length));
+    if (strict) assert.deepEqual([write(64), write(32)], [64, 32], 'accesses of 8 bytes, which are ignored');
+    else {
+      refused(() => write(64), 'EAGAIN', /work queue 0 is not enabled/);
+      refused(() => write(32), 'EINVAL', /portal/);
+    }
+  },
+
+  async '`IOAS_MAP_FILE` of a file on a local disk'(strict) {
     const iommufd = (await Machine.create({ devices: [], strict })).iommufd.open(1);
     const caller = new FakeCaller();
     const memory = Object.assign(new BufferMemory(new Uint8Array(4096)), { onDisk: true });
@@ -41,14 +80,18 @@ test('strict maps no file on a disk into an IOAS, and lets go of it', async () =
     caller.fileMemory = () => ({ memory, offset: 0 });
     const request = [40, 6, iommufd.allocIoas().id, 7, 0, 0, 4096, 0, 0, 0];
     for (const [n, word] of request.entries()) caller.view.setUint32(4 * n, word, true);
-    const map = () =>
-      iommufdTable.get(IOAS_MAP_FILE)!.handle(iommufd, caller, {
-        cmd: IOAS_MAP_FILE,
-        arg: MEMORY_AT,
-        data: new Uint8Array(),
-      });
+    const call = { cmd: IOAS_MAP_FILE, arg: MEMORY_AT, data: new Uint8Array() };
+    const map = () => iommufdTable.get(IOAS_MAP_FILE)!.handle(iommufd, caller, call);
     if (strict) refused(() => finished(map()), 'EINVAL', /is on a disk/);
     else assert.equal(finished(map()), 0);
     assert.equal(held, strict ? 0 : 1);
-  }
+  },
+};
+
+test('each row of docs/differences.md that names strict is checked, and no other', () => {
+  assert.deepEqual(Object.keys(checks).sort(), [...documented].sort());
 });
+
+for (const [row, check] of Object.entries(checks))
+  for (const strict of [true, false])
+    test(`${strict ? 'with' : 'without'} strict: ${row}`, () => check(strict));

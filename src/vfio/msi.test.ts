@@ -84,7 +84,7 @@ describe('message control of MSI', () => {
   });
 
   it('takes an enable bit only while SET_IRQS has enabled it, and no more messages than that', () => {
-    const { set, control, setControl, sent } = setUpControl();
+    const { set, irqs, raised, control, setControl, sent } = setUpControl();
     setControl(0xff);
     assert.equal(control(), 0x8e);
     set(MSI, 0, 3, fds(10, 11, 12));
@@ -92,6 +92,13 @@ describe('message control of MSI', () => {
     assert.equal(control(), 0xaf, 'three messages are four');
     setControl(0x91);
     assert.deepEqual([sent(1), sent(2)], [1, 0], 'two were allocated');
+    const before = raised();
+    irqs.raise(3);
+    assert.deepEqual(
+      [...raised()],
+      [before[0], before[1]! + 1, before[2], before[3]],
+      'as the second of two',
+    );
   });
 
   it('is looked at by a write that ends where it begins, too', () => {

@@ -1,8 +1,9 @@
 /**
  * MSI of one function (PCI Local Bus 3.0 §6.8.1), as vfio-pci lets a program have it.
  *
- * Invariant: a message is sent while SET_IRQS has enabled MSI, the function's own enable bit is set, it has
- * been given that many messages, and bus mastering is on: a message is a memory write. The message control
+ * Invariant: a message is sent while SET_IRQS has enabled MSI, the function's own enable bit is set and bus
+ * mastering is on: a message is a memory write. A function that has been given fewer messages than it has
+ * sends them modulo those, since it may change the low bits of the data only. The message control
  * register that a program sees is another state than the function's. SET_IRQS changes the function's alone;
  * a write to the register changes both, limited to what SET_IRQS has enabled.
  */
@@ -23,7 +24,7 @@ export class Msi {
   /** The function's own enable bit. */
   #sends = false;
   /** Messages that the function may send. */
-  #allocated = 0;
+  #allocated = 1;
   /** log2 of the messages that a program may allocate by the register. */
   #most = 0;
 
@@ -43,7 +44,7 @@ export class Msi {
 
   /** The device sends message `vector`. */
   raise(vector: number): void {
-    if (this.used && vector < this.#allocated && this.#config.busMaster) this.#triggers.raise(vector);
+    if (this.used && this.#config.busMaster) this.#triggers.raise(vector % this.#allocated);
   }
 
   /** Why message `vector`, of a function that has it enabled, is lost; undefined: it is not. */

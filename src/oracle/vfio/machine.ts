@@ -11,7 +11,7 @@ export const capabilityIds = { pm: 0x01, msi: 0x05, exp: 0x10, msix: 0x11 } as c
 export type CapabilityName = keyof typeof capabilityIds;
 
 export interface OracleDevice {
-  readonly name: 'edu' | 'rocker' | 'nvme';
+  readonly name: 'edu' | 'rocker' | 'nvme' | 'xhci';
   /** Its PCI capabilities. */
   readonly capabilities: readonly CapabilityName[];
   /** Its number on bus 0, and its group's: every function has a group of its own, numbered in their order. */
@@ -34,6 +34,7 @@ export const devices: readonly OracleDevice[] = [
     qemu: 'nvme,serial=oracle',
     ours: model('nvme'),
   },
+  { name: 'xhci', capabilities: ['msi', 'msix'], slot: 4, qemu: 'nec-usb-xhci', ours: model('xhci') },
 ];
 
 /** Its PCI address, as VFIO_GROUP_GET_DEVICE_FD takes it. */

@@ -7,6 +7,7 @@
  */
 import { descriptor, formatValue, type Line, number, plain, saved, type Value } from '../language.js';
 import { type CallOptions, call, type LayoutName } from '../layouts.js';
+import { IRQ_DATA } from '../layouts-vfio.js';
 import { addressOf, type CapabilityName, capabilityIds, type OracleDevice } from './machine.js';
 
 export const MEMORY_BYTES = 0x10000;
@@ -27,6 +28,7 @@ const BAR0 = 0x10n;
 const INTERRUPT_LINE = 0x3cn;
 const MEMORY_AND_MASTER = 0x0006;
 const ROCKER_VECTORS = 4;
+const XHCI_VECTORS = 16;
 
 /** One program's files and memory; every step adds to its lines. */
 export class DeviceScene {
@@ -122,6 +124,7 @@ export function settle(scene: DeviceScene): void {
   scene.write(CONFIG + INTERRUPT_LINE, 0n, 1);
   if (scene.device.name === 'edu') settleEdu(scene);
   if (scene.device.name === 'rocker') settleRocker(scene);
+  if (scene.device.name === 'xhci') settleXhci(scene);
 }
 
 function settleEdu(scene: DeviceScene): void {
@@ -131,19 +134,50 @@ function settleEdu(scene: DeviceScene): void {
   for (const register of [0x80n, 0x88n, 0x90n]) scene.write(register, 0n, 8);
 }
 
-/** What an earlier program has left pending is signalled to nobody. */
 function settleRocker(scene: DeviceScene): void {
-  scene.add(plain('eventfd', QUIET_EVENTFD));
-  const all = { index: 2, count: ROCKER_VECTORS };
-  const fds = Object.fromEntries(
-    Array.from({ length: ROCKER_VECTORS }, (_, n) => [`data${n}`, descriptor(QUIET_EVENTFD)]),
-  );
-  scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 36, flags: 0x24, ...all, ...fds }, { fd: DEVICE_FD });
-  scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 20, flags: 0x21, index: 2 }, { fd: DEVICE_FD });
+  forgetPending(scene, ROCKER_VECTORS);
   scene.write(0x10n, 0n, 4);
   for (const register of [0x18n, 0x28n]) scene.write(register, 0n, 8);
   // The lower half of what is written by halves.
   for (const register of [0x18n, 0x30n]) scene.write(register, 0n, 4);
+}
+
+/** What an earlier program has left pending of MSI-X is signalled to nobody. */
+function forgetPending(scene: DeviceScene, vectors: number): void {
+  scene.add(plain('eventfd', QUIET_EVENTFD));
+  for (let start = 0; start < vectors; start += IRQ_DATA) {
+    const count = Math.min(IRQ_DATA, vectors - start);
+    const fds = Object.fromEntries(
+      Array.from({ length: count }, (_, n) => [`data${n}`, descriptor(QUIET_EVENTFD)]),
+    );
+    const fields = { argsz: 20 + 4 * count, flags: 0x24, index: 2, start, count, ...fds };
+    scene.call('VFIO_DEVICE_SET_IRQS', fields, { fd: DEVICE_FD });
+  }
+  scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 20, flags: 0x21, index: 2 }, { fd: DEVICE_FD });
+}
+
+/** Interrupters of an xHC that have a ring of events: each sends its own message, when there are as many. */
+export const INTERRUPTERS = [1, 2, 3, 5, 15] as const;
+export const interrupter = (n: number): bigint => 0x1020n + BigInt(n) * 0x20n;
+/** Its ring of events; in the page before is the table of all interrupters, of one entry. */
+export const EVENT_RING = MAPPED + 0x1000n;
+const RING_EVENTS = 16n;
+
+/** Resets it, lets it interrupt, and tells it of the rings; they must be mapped. */
+function settleXhci(scene: DeviceScene): void {
+  forgetPending(scene, XHCI_VECTORS);
+  // vfio-pci remembers for how many messages MSI was enabled last.
+  const one = { argsz: 24, flags: 0x24, index: 1, count: 1, data0: descriptor(QUIET_EVENTFD) };
+  scene.call('VFIO_DEVICE_SET_IRQS', one, { fd: DEVICE_FD });
+  scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 20, flags: 0x21, index: 1 }, { fd: DEVICE_FD });
+  const entry = EVENT_RING | (RING_EVENTS << 64n);
+  scene.add(plain('fill', 'b', 0, littleEndian(entry, 16)));
+  for (const command of [2n, 4n]) scene.write(0x40n, command, 4);
+  for (const n of INTERRUPTERS) {
+    scene.write(interrupter(n) + 0x08n, 1n, 4);
+    scene.write(interrupter(n) + 0x10n, MAPPED, 4);
+    for (const high of [0x14n, 0x1cn]) scene.write(interrupter(n) + high, 0n, 4);
+  }
 }
 
 /** The place of a capability's byte. */

@@ -10,9 +10,12 @@ import {
   DEVICE_FD,
   type DeviceScene,
   type DeviceStep,
+  EVENT_RING,
   EVENTFDS,
+  INTERRUPTERS,
   IO_EVENTFD,
   inCapability,
+  interrupter,
   region,
 } from './scene.js';
 
@@ -94,12 +97,18 @@ function settleLine(scene: DeviceScene): void {
 
 /** The usual beginning: one eventfd for the first vectors of a kind that the device has. */
 export const enable: fc.Arbitrary<DeviceStep> = fc
-  .record({ n: fc.nat(3), msix: oneIn(2), intx: fc.boolean(), count: fc.constantFrom(1, 1, 2, 3) })
-  .map(({ n, msix, intx, count }) => (scene) => {
-    const kinds = { edu: intx ? 0 : 1, rocker: 2, nvme: msix ? 2 : 0 };
+  .record({
+    n: fc.nat(3),
+    msix: oneIn(2),
+    intx: fc.boolean(),
+    count: fc.constantFrom(1, 1, 2, 3),
+    more: fc.constantFrom(1, 2, 3, 4, 6, 8),
+  })
+  .map(({ n, msix, intx, count, more }) => (scene) => {
+    const kinds = { edu: intx ? 0 : 1, rocker: 2, nvme: msix ? 2 : 0, xhci: msix ? 2 : 1 };
     const index = kinds[scene.device.name];
     settleLine(scene);
-    const vectors = index === 2 ? count : 1;
+    const vectors = scene.device.name === 'xhci' ? more : index === 2 ? count : 1;
     const fds = Array.from({ length: vectors }, (_, vector) =>
       descriptor(EVENTFDS[(n + vector) % EVENTFDS.length]!),
     );
@@ -125,7 +134,7 @@ export const actOn: fc.Arbitrary<DeviceStep> = fc
     start: mostly(fc.constant(0), fc.constantFrom(1, 2, 3), 3),
   })
   .map(({ action, count, n, start }) => (scene) => {
-    const kinds = { edu: [0, 1], rocker: [2, 2], nvme: [0, 2] };
+    const kinds = { edu: [0, 1], rocker: [2, 2], nvme: [0, 2], xhci: [1, 2] };
     const index = kinds[scene.device.name][n % 2]!;
     const fields = { argsz: HEADER, flags: DATA_NONE | action, index, start, count };
     scene.call('VFIO_DEVICE_SET_IRQS', fields, { fd: DEVICE_FD });
@@ -153,6 +162,7 @@ export const unmaskByEventfd: fc.Arbitrary<DeviceStep> = fc
 /** Which vectors are pending, as far as the device shows it. */
 export const pendingBits: fc.Arbitrary<DeviceStep> = fc.constantFrom(4, 8).map((width) => (scene) => {
   if (scene.device.name === 'rocker') scene.read(region(1) + 0x1000n, width);
+  else if (scene.device.name === 'xhci') scene.read(0x3800n, width);
   else scene.read(CONFIG + 0x04n, 4);
 });
 
@@ -162,12 +172,12 @@ export const messageControl: fc.Arbitrary<DeviceStep> = fc
     at: mostly(fc.constant(2), fc.constantFrom(0, 1, 3, 4, 8, 12)),
     width: mostly(fc.constantFrom(1, 2, 2), fc.constant(4)),
     value: mostly(
-      fc.constantFrom(0x80n, 0x81n, 0x81n, 0x00n, 0x01n),
-      fc.constantFrom(0xd1n, 0xffffffffn, 0x05n),
+      fc.constantFrom(0x80n, 0x81n, 0x81n, 0x00n, 0x01n, 0x91n, 0xa1n, 0xb1n),
+      fc.constantFrom(0xc1n, 0xd1n, 0xffffffffn, 0x05n),
     ),
   })
   .map(({ at, width, value }) => (scene) => {
-    if (scene.device.name !== 'edu') return;
+    if (!scene.device.capabilities.includes('msi')) return;
     scene.write(inCapability('msi', at), value, width);
     scene.read(inCapability('msi', 2), 14);
   });
@@ -185,8 +195,15 @@ export const raise: fc.Arbitrary<DeviceStep> = fc
   .map(({ causes, vector }) => (scene) => {
     if (scene.device.name === 'edu') scene.write(0x60n, causes, 4);
     else if (scene.device.name === 'rocker') scene.write(0x20n, BigInt(vector), 4);
+    else if (scene.device.name === 'xhci') signal(scene, INTERRUPTERS[vector]!);
     for (const each of EVENTFDS) scene.add(plain('read', each, 8));
   });
+
+/** An xHC's interrupter `n` is enabled, nothing pending, and its dequeue pointer put where nothing is. */
+function signal(scene: DeviceScene, n: number): void {
+  scene.write(interrupter(n), 3n, 4);
+  scene.write(interrupter(n) + 0x18n, (EVENT_RING + 0x10n) | 8n, 4);
+}
 
 export const acknowledge: fc.Arbitrary<DeviceStep> = mostly(
   fc.constant(0xffffffffn),
