@@ -51,7 +51,6 @@ export class Iommu {
   }
 }
 
-const PASID_MASK = 2 ** PASID_BITS - 1;
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 
 /**
@@ -199,7 +198,7 @@ export class Requester {
       const slot = this.#slot(pasid, here, access);
       if (slot < 0) return this.#fault(pasid, here, done, access, this.#why(slot, pasid, here, access));
       const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
-      const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
+      const offset = (this.byteHi >>> 0) * 0x1_0000_0000 + (this.byteLo >>> 0);
       if (CHECKED) this.#check(slot, pasid, here, offset);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       const moved =
@@ -272,9 +271,10 @@ export class Requester {
    * one that is.
    */
   #slot(pasid: Pasid, iova: number, access: Access): number {
-    if ((pasid & PASID_MASK) !== pasid) return NO_ENTRY;
-    if (!(iova >= 0 && iova < ADDRESS_LIMIT)) return NOT_MAPPED;
-    return this.locate(pasid, Math.floor(iova / TWO_32), iova >>> 0, access);
+    // 2^20, 2^48 and 2^32, as literals for the reason given in `translate`.
+    if ((pasid & 0xf_ffff) !== pasid) return NO_ENTRY;
+    if (!(iova >= 0 && iova < 0x1_0000_0000_0000)) return NOT_MAPPED;
+    return this.locate(pasid, Math.floor(iova / 0x1_0000_0000), iova >>> 0, access);
   }
 
   #why(code: number, pasid: Pasid, iova: number, access: Access): string {
