@@ -20,7 +20,7 @@ export interface Oracle<Part extends string> {
   readonly sequences: (parts: readonly Part[]) => fc.Arbitrary<Sequence>;
   /** How many sequences are compared when nothing is said. */
   readonly runs: number;
-  /** How many make 100,000 calls. Absent: as many as `runs`. */
+  /** How many with `--full`, which is 100,000 calls at least. Absent: as many as `runs`. */
   readonly full?: number;
   /** Sequences that share one boot of the kernel. */
   readonly batch: number;

@@ -63,6 +63,16 @@ export function testProgram(name: string, how: Compilation = {}): string {
   return path;
 }
 
+/** What asks an oracle's calls in a guest, oracle/executor.c and its parts, compiled. @returns its path. */
+export function oracleExecutor(): string {
+  const parts = ['executor', 'names', 'answers', 'ioctl', 'files', 'memory', 'device'];
+  return build(
+    'executor',
+    parts.map((part) => join(root, 'oracle', `${part}.c`)),
+    {},
+  );
+}
+
 function sourcesOf(name: string): string[] {
   const path = join(programFolder, name);
   if (!existsSync(path)) return [`${path}.c`];

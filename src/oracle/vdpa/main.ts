@@ -19,6 +19,7 @@ await compareWith({
   parts: partNames,
   sequences,
   runs: 4000,
+  full: 10_000,
   batch: 1000,
   meant: explained,
   kernel: new Guest(home, guestMachine),
