@@ -101,6 +101,33 @@ describe('message control of MSI', () => {
     );
   });
 
+  it('is as SET_IRQS has enabled it again when the first message gets or loses its eventfd', () => {
+    const { set, irqs, raised, setControl } = setUpControl();
+    const fourth = () => {
+      const before = raised();
+      irqs.raise(3);
+      return raised().map((count, n) => count - before[n]!);
+    };
+    set(MSI, 0, 4, fds(10, 11, 12, 13));
+    const alone = () => {
+      setControl(0x81);
+      assert.deepEqual(fourth(), [1, 0, 0, 0]);
+    };
+    alone();
+    set(MSI, 1, 1, fds(11));
+    assert.deepEqual(fourth(), [1, 0, 0, 0], 'the second changes nothing');
+    set(MSI, 0, 1, fds(10));
+    assert.deepEqual(fourth(), [0, 0, 0, 1]);
+    alone();
+    refused(() => set(MSI, 0, 1, fds(99)), 'EBADF');
+    assert.deepEqual(fourth(), [0, 0, 0, 1]);
+    setControl(0x81);
+    refused(() => set(MSI, 0, 1, fds(99)), 'EBADF');
+    assert.deepEqual(fourth(), [0, 0, 0, 0], 'the first, which it is, has no eventfd');
+    set(MSI, 0, 1, fds(-1));
+    assert.deepEqual(fourth(), [0, 0, 0, 0]);
+  });
+
   it('is looked at by a write that ends where it begins, too', () => {
     const { set, write, at, sent } = setUpControl();
     set(MSI, 0, 1, fds(10));

@@ -83,7 +83,7 @@ export class Msi {
 
   #assign(start: number, fds: Int32Array, caller: Caller): void {
     if (this.#enabled) {
-      this.#triggers.assign(start, fds, caller);
+      this.#reassign(start, fds, caller);
       return;
     }
     this.#enable(start + fds.length);
@@ -92,6 +92,19 @@ export class Msi {
     } catch (refusal) {
       this.disable();
       throw refusal;
+    }
+  }
+
+  /**
+   * Whenever the first vector gets or loses its eventfd, Linux writes the message's address, and with it how
+   * many messages SET_IRQS has enabled, whatever the program has written since.
+   */
+  #reassign(start: number, fds: Int32Array, caller: Caller): void {
+    const before = this.#triggers.firstChanged;
+    try {
+      this.#triggers.assign(start, fds, caller);
+    } finally {
+      if (this.#triggers.firstChanged > before) this.#allocated = 1 << this.#most;
     }
   }
 

@@ -9,6 +9,8 @@ import { refuse } from '../linux/errno.js';
 import type { IrqData } from './irq-request.js';
 
 export class Triggers {
+  /** How often the first vector got or lost an eventfd. */
+  firstChanged = 0;
   readonly #kind: string;
   #signals: (Signal | undefined)[] = [];
 
@@ -63,7 +65,9 @@ export class Triggers {
 
   #put(vector: number, signal: Signal | undefined): void {
     if (vector >= this.#signals.length) return;
-    this.#signals[vector]?.close();
+    const before = this.#signals[vector];
+    if (vector === 0 && (before !== undefined || signal !== undefined)) this.firstChanged++;
+    before?.close();
     this.#signals[vector] = signal;
   }
 

@@ -170,6 +170,8 @@ function settleXhci(scene: DeviceScene): void {
   const one = { argsz: 24, flags: 0x24, index: 1, count: 1, data0: descriptor(QUIET_EVENTFD) };
   scene.call('VFIO_DEVICE_SET_IRQS', one, { fd: DEVICE_FD });
   scene.call('VFIO_DEVICE_SET_IRQS', { argsz: 20, flags: 0x21, index: 1 }, { fd: DEVICE_FD });
+  // So does the device, and a program sees what it has kept when it opens the device.
+  scene.write(inCapability('msi', 2), 0x88n, 1);
   const entry = EVENT_RING | (RING_EVENTS << 64n);
   scene.add(plain('fill', 'b', 0, littleEndian(entry, 16)));
   for (const command of [2n, 4n]) scene.write(0x40n, command, 4);
