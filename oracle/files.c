@@ -62,7 +62,7 @@ static void do_write(char **word, int count)
 	for (int i = 3; i < count; i++)
 		patch(bytes, word[i]);
 	print_result(write(descriptor(word[1]), bytes, length));
-	/* What a write to an eventfd sets going is done by a worker of the kernel, which gets its turn here. */
+	/* What a write to an eventfd sets going is done by a worker of the kernel: it gets its turn. */
 	usleep(WORKER_MICROSECONDS);
 }
 

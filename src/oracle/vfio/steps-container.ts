@@ -97,13 +97,15 @@ export const dirtyPages: fc.Arbitrary<DeviceStep> = fc
   .record({
     fd: containers,
     argsz: mostly(fc.constant(48), fc.constantFrom(0, 7, 8, 47, 64)),
+    start: fc.boolean(),
     flags: mostly(fc.constantFrom(1, 4, 4, 4), fc.constantFrom(0, 2, 3, 5, 7, 8, 0x80000000)),
     whole: fc.constantFrom(0n, MAPPED, MAPPED - 8n * PAGE, MAPPED - 64n * PAGE, undefined),
     iova: iovas,
     size: sizes,
     bitmap: bitmaps,
   })
-  .map(({ fd, argsz, flags, whole, iova, size, bitmap }) => (scene) => {
+  .map(({ fd, argsz, start, flags, whole, iova, size, bitmap }) => (scene) => {
+    if (start) scene.call('VFIO_IOMMU_DIRTY_PAGES', { argsz: 8, flags: 1 }, { fd: 'c' });
     const range = whole === undefined ? { iova, size } : { iova: whole, size: MAPPED + 64n * PAGE - whole };
     const fields = { argsz, flags, ...range, ...bitmapFields(range.size, bitmap) };
     callWithBitmap(scene, () => scene.call('VFIO_IOMMU_DIRTY_PAGES', fields, { fd }));
