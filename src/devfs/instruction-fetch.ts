@@ -2,7 +2,7 @@
  * InstructionFetch: the instruction that a stopped thread stands at, out of its memory. Those that were
  * decoded are remembered by where they stood, and hold as long as the same bytes are there.
  */
-import { hex, Refusal, refuse } from '../linux/errno.js';
+import { Refusal } from '../linux/errno.js';
 import { type Registers, Word } from '../linux/ptrace.js';
 import { decode, type Instruction, MOST_BYTES } from './instruction.js';
 import type { ProcessCaller } from './process-caller.js';
@@ -15,8 +15,6 @@ const CODE_64 = 0x33;
 const MOST_KNOWN = 4096;
 
 interface Known {
-  /** Of the file that it was read of. */
-  readonly device: number;
   readonly bytes: Uint8Array;
   readonly instruction: Instruction;
 }
@@ -41,14 +39,13 @@ export class InstructionFetch {
     if ((this.#registers.words[Word.CS]! & 0xffff) !== CODE_64) return undefined;
     const at = this.#registers.wide(Word.RIP);
     const known = this.#known.get(at);
-    if (known !== undefined && process.has(tid, at, known.bytes, known.device)) return known.instruction;
-    const { device } = process.areaWith(tid, at) ?? refuse('EFAULT', `nothing is mapped at ${hex(at)}`);
+    if (known !== undefined && process.has(tid, at, known.bytes)) return known.instruction;
     const length = this.#readCode(at);
     const instruction = decode(this.#code.slice(0, length));
     // Of what is none, nobody knows how many bytes make it so.
     if (instruction === undefined) return undefined;
     if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-    this.#known.set(at, { device, bytes: this.#code.slice(0, instruction.length), instruction });
+    this.#known.set(at, { bytes: this.#code.slice(0, instruction.length), instruction });
     return instruction;
   }
 

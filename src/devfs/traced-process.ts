@@ -12,6 +12,7 @@ import type { Account } from '../linux/account.js';
 import { vdsoAddress } from '../linux/aux-vector.js';
 import { refuse } from '../linux/errno.js';
 import { addressOf, libc } from '../linux/ffi.js';
+import { servingFilesystem } from '../linux/file-status.js';
 import { injectedCall } from '../linux/injected-call.js';
 import { type Area, areaWith, type MappedByte, mappedByte } from '../linux/process-areas.js';
 import { SignalState } from './signal-state.js';
@@ -78,20 +79,22 @@ export class TracedProcess {
   }
 
   /**
-   * Does it have `bytes` at `address`, in a mapping of a file on `device`? Its memory stays its own while it
-   * is traced: the program that it becomes is another process here.
+   * Does it have `bytes` at `address`? Its memory stays its own while it is traced: the program that it
+   * becomes is another process here. It has just executed them: they are there, and nobody has to fetch them,
+   * or another of its threads maps our file over them at this moment, whose page is EIO (stand-in.ts).
    */
-  has(tid: number, address: number, bytes: Uint8Array, device: number): boolean {
+  has(tid: number, address: number, bytes: Uint8Array): boolean {
     const mem = this.#look(tid)?.mem;
-    if (mem === undefined || this.areaWith(tid, address)?.device !== device) return false;
-    const read = libc().pread(mem, addressOf(found), bytes.length, address);
-    return read === bytes.length && bytes.every((byte, i) => byte === found[i]);
+    if (mem === undefined || libc().pread(mem, addressOf(found), bytes.length, address) !== bytes.length)
+      return false;
+    for (let i = 0; i < bytes.length; i++) if (bytes[i] !== found[i]) return false;
+    return true;
   }
 
-  /** As `caller.readMemory`, at less cost where no file is behind the memory. @throws Refusal. */
+  /** As `caller.readMemory`, at less cost where the kernel serves the memory alone. @throws Refusal. */
   read(tid: number, caller: Caller, address: number, target: Uint8Array): void {
     const area = this.areaWith(tid, address);
-    const end = area !== undefined && area.device === -1 && (area.rights & READABLE) !== 0 ? area.end : 0;
+    const end = area !== undefined && (area.rights & READABLE) !== 0 && isServed(tid, area) ? area.end : 0;
     if (address + target.length <= end && looking !== undefined) {
       const read = libc().pread(looking.mem, addressOf(target), target.length, address);
       if (read === target.length) return;
@@ -160,6 +163,11 @@ export class TracedProcess {
     const found = code.indexOf(Buffer.from([0x0f, 0x05]));
     return found >= 0 ? vdso + found : refuse('ENOMEM', `process ${this.pid} has no system call in its vDSO`);
   }
+}
+
+/** Are its pages there, or had without asking another process? */
+function isServed(tid: number, { device }: Area): boolean {
+  return device === -1 || servingFilesystem(tid, device) === undefined;
 }
 
 /** Are ignored or handled signals in the `length` bytes of the text `signal`'s? */

@@ -42,6 +42,9 @@ import { TracedProcess } from './traced-process.js';
 /** si_code: nothing is there at that address. */
 const BUS_ADRERR = 2;
 
+/** Stops that are seen to before others are served. */
+const BATCH = 64;
+
 /** A process, and how many of its threads are traced. */
 interface Group {
   readonly process: TracedProcess;
@@ -85,8 +88,19 @@ export class Tracer implements LoopSource {
 
   ready(): boolean {
     libc().read(this.fd, addressOf(this.#count), 8);
-    this.#states.look();
+    for (let told = 0; told < BATCH; told++) {
+      told += this.#states.follow(BATCH);
+      if (this.#states.look(1)) return true;
+    }
+    this.#ring();
     return true;
+  }
+
+  /** There is more: others are served first. */
+  #ring(): void {
+    this.#count.fill(0);
+    this.#count[0] = 1;
+    libc().write(this.fd, addressOf(this.#count), 8);
   }
 
   /** Is the process of thread `tid` traced by us, or by nobody? */

@@ -6,12 +6,14 @@
  * it, and V8 has threads of its own. libuv's handler would give Node a turn of its loop for each stop. So the
  * handler is machine code of ours (machine-code.ts): it adds 1 to an eventfd, whichever thread it runs on,
  * and hands on to libuv's what is not of traced ones (si_code other than CLD_TRAPPED, CLD_STOPPED,
- * CLD_CONTINUED). Where there is no code for the processor there is no bell.
+ * CLD_CONTINUED). Where there is no code for the processor there is no bell. Who is about to look for stops
+ * may have it silent for them meanwhile (`tellStops`).
  */
 import { check, libc } from './ffi.js';
-import { installHandler, type MachineCode } from './machine-code.js';
+import { installHandler, type MachineCode, setActionFlag } from './machine-code.js';
 
 const SIGCHLD = 17;
+const SA_NOCLDSTOP = 1;
 /** EFD_NONBLOCK | EFD_CLOEXEC. */
 const EFD_FLAGS = 0o2004000;
 
@@ -65,4 +67,9 @@ export function childBell(): number | undefined {
   if (installHandler(SIGCHLD, code, data) !== undefined) made = eventfd;
   else libc().close(eventfd);
   return made;
+}
+
+/** Does the bell ring for stops, not for ends alone? It does from the beginning. */
+export function tellStops(told: boolean): void {
+  if (made !== undefined) setActionFlag(SIGCHLD, SA_NOCLDSTOP, !told);
 }

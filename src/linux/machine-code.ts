@@ -64,6 +64,17 @@ export function installHandler(
   return undefined;
 }
 
+const present = new Uint8Array(ACTION_BYTES);
+const presentView = new DataView(present.buffer);
+
+/** Sets a flag (SA_*) of the action of `signal`, whose handler stays, or takes it away. */
+export function setActionFlag(signal: number, flag: number, on: boolean): void {
+  if (libc().sigaction(signal, null, present) !== 0) return;
+  const flags = presentView.getInt32(FLAGS, true);
+  presentView.setInt32(FLAGS, on ? flags | flag : flags & ~flag, true);
+  libc().sigaction(signal, present, null);
+}
+
 /** A struct sigaction. */
 function handledAt(address: number): Uint8Array {
   const action = new Uint8Array(ACTION_BYTES);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Errno, Refusal } from './errno.js';
 import { pipe } from './fd-passing.js';
 import { address, libc } from './ffi.js';
+import { goOn, seize, whyNotTraceable } from './ptrace.js';
 import { spawn } from './spawn.js';
 import { Change, WaitStates } from './wait-states.js';
 
@@ -60,4 +61,34 @@ test('a program that is not there is ENOENT', () => {
     () => spawn(['/nonexistent/program'], {}, new Map()),
     (error: unknown) => error instanceof Refusal && error.errno === Errno.ENOENT,
   );
+});
+
+const canTrace = whyNotTraceable() ?? false;
+
+test('stops of the thread that stopped last are followed, each is told once', {
+  skip: canTrace,
+}, async () => {
+  const states = new WaitStates();
+  const script = 'trap : USR1; while :; do kill -USR1 $$; done';
+  const pid = spawn(['sh', '-c', script], process.env, new Map());
+  const told = { stops: 0, ends: 0 };
+  states.watchStops(pid, (change) => {
+    if (change === Change.TRAPPED) {
+      told.stops++;
+      goOn(pid, 0);
+    } else told.ends++;
+  });
+  seize(pid);
+  let followed = 0;
+  for (let all = true; followed < 200; all = states.look(1)) {
+    const before = told.stops;
+    const some = states.follow(16);
+    assert.equal(told.stops - before, some);
+    assert.ok(some <= 16);
+    followed += some;
+    if (all && some === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  process.kill(pid, 'SIGKILL');
+  while (told.ends === 0) states.look();
+  assert.deepEqual([told.ends, states.follow(16)], [1, 0]);
 });

@@ -6,6 +6,7 @@
  * process that is to be traced must not be such a child (spawn.ts). In turn nothing is taken away here from a
  * child that is not watched: a look shows whose news there are, and only what is watched is taken.
  */
+import { tellStops } from './child-bell.js';
 import { addressOf, libc } from './ffi.js';
 
 const P_ALL = 0;
@@ -15,6 +16,7 @@ const WSTOPPED = 2;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
 const WALL = 0x40000000;
+const SYS_sched_yield = 24;
 const ANY_NEWS = WNOHANG | WSTOPPED | WEXITED | WALL;
 
 /** siginfo_t as 32-bit words. */
@@ -35,6 +37,8 @@ export class WaitStates {
   readonly #watched = new Map<number, OnChange>();
   readonly #traced = new Map<number, OnChange>();
   readonly #info = new Int32Array(32);
+  /** Who had news last. */
+  #last = 0;
   readonly #at = addressOf(new Uint8Array(this.#info.buffer));
 
   /** Is asked about who has news and is not watched: does it watch him now? */
@@ -55,19 +59,49 @@ export class WaitStates {
     this.#traced.delete(tid);
   }
 
-  /** Tells all there is. To be called when SIGCHLD has come. */
-  look(): void {
-    for (;;) {
+  /** Tells all news, or `most`. To be called when SIGCHLD has come. @returns whether that was all. */
+  look(most = Number.POSITIVE_INFINITY): boolean {
+    for (let told = 0; told < most; told++) {
       const id = this.#news(P_ALL, 0, WNOWAIT);
-      if (id === 0) return;
-      if (!this.#take(id) && !(this.unknown?.(id) === true && this.#take(id))) break;
+      if (id === 0) return true;
+      if (!this.#take(id) && !(this.unknown?.(id) === true && this.#take(id))) return this.#lookAtEach();
+      this.#last = id;
     }
-    // News of somebody else's child stand before those of ours. What a traced one has started is known when
-    // that one has been asked.
+    return false;
+  }
+
+  /**
+   * Tells of the stop of the traced thread that has stopped last, and of those that it comes to at once when
+   * it may run in place of this one: at most `most`. That spares each its SIGCHLD, and to sleep until it
+   * comes. Look afterwards. @returns how many there were.
+   */
+  follow(most: number): number {
+    if (!this.#traced.has(this.#last) || !this.#take(this.#last)) return 0;
+    let told = 1;
+    tellStops(false);
+    try {
+      while (told < most && this.#comesToStop()) told++;
+    } finally {
+      tellStops(true);
+    }
+    return told;
+  }
+
+  #comesToStop(): boolean {
+    if (!this.#traced.has(this.#last)) return false;
+    if (this.#take(this.#last)) return true;
+    libc().syscall(SYS_sched_yield, 0, 0, 0);
+    return this.#take(this.#last);
+  }
+
+  /** As `look`, where the news of somebody else's child stand before those of ours. */
+  #lookAtEach(): true {
+    // What a traced one has started is known when that one has been asked.
     for (let told = true; told; ) {
       told = false;
       for (const id of [...this.#watched.keys(), ...this.#traced.keys()]) told = this.#take(id) || told;
     }
+    return true;
   }
 
   #take(id: number): boolean {
