@@ -3,7 +3,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { after } from 'node:test';
+import { afterEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fuseOffer } from '../cli/doctor.js';
@@ -201,26 +201,47 @@ export function mountsBelow(folder: string): string[] {
   return targets.filter((target) => `${target}/`.startsWith(`${folder}/`));
 }
 
-/** Processes that tests have started. What a failed test leaves behind would keep its file from ending. */
+/** The environment of what a Running starts, and of all that is started by it, says whose it is. */
+const MARK = 'IOASID_TESTED_BY';
+let marks = 0;
+
+/**
+ * Processes that tests have started. What one leaves behind, be it because it fails, would be in the way of
+ * the next, and keep the file from ending: with the end of its test, all that it has started ends.
+ */
 const started = new Set<Running>();
-after(() => {
-  for (const { process } of started) process.kill('SIGKILL');
-  for (const { output } of started) requireSound(output);
+afterEach(() => {
+  const marked = [...started].map(({ mark }) => `${MARK}=${mark}\0`);
+  if (marked.length > 0) kill((environment) => marked.some((each) => environment.includes(each)));
+  const outputs = [...started].map(({ output }) => output);
+  started.clear();
+  for (const output of outputs) requireSound(output);
 });
+
+/** Kills all processes of whose environment `chosen` holds. */
+function kill(chosen: (environment: string) => boolean): void {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+    try {
+      if (chosen(readFileSync(`/proc/${pid}/environ`, 'latin1'))) process.kill(Number(pid), 'SIGKILL');
+    } catch {} // It has ended, or is another user's.
+}
 
 // What is compared is text: a CI's environment asks for colours.
 process.env.NO_COLOR = '1';
 
-/** An ioasid that runs while the test does. */
+/** A command, mostly an ioasid, that runs while the test does. `env`: in its environment beside ours. */
 export class Running {
   readonly process: ChildProcessWithoutNullStreams;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
+  readonly mark = `${process.pid}.${++marks}`;
   output = '';
   /** Nothing comes any more: it has ended, and so has whoever had its streams from it. */
   #closed = false;
 
-  private constructor(command: readonly string[], env: NodeJS.ProcessEnv = process.env) {
-    this.process = spawn(command[0]!, command.slice(1), { env });
+  constructor(command: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    this.process = spawn(command[0]!, command.slice(1), {
+      env: { ...process.env, ...env, [MARK]: this.mark },
+    });
     started.add(this);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));
@@ -232,9 +253,8 @@ export class Running {
     );
   }
 
-  /** `env`: what is in its environment beside ours. */
   static ioasid(args: readonly string[], runner: Runner = self, env: NodeJS.ProcessEnv = {}): Running {
-    return new Running([...runner.prefix, process.execPath, bin, ...args], { ...process.env, ...env });
+    return new Running([...runner.prefix, process.execPath, bin, ...args], env);
   }
 
   /**

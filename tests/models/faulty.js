@@ -1,7 +1,9 @@
 /**
  * A device model that does what none may. The byte that a program writes into its BAR says what; a read gives
- * 0x5a in every byte.
+ * 0x5a in every byte. With `says` it says so before it loops: from then on nothing else runs.
  */
+import { writeSync } from 'node:fs';
+
 const wrong = {
   1: () => {
     throw new Error('thrown at once');
@@ -16,6 +18,7 @@ const wrong = {
   9: ({ buffer }) => void structuredClone(0, { transfer: [buffer] }),
   10: ({ buffer }) => new Uint8Array(buffer).fill(0xff),
   11: () => {
+    if (talks) writeSync(2, 'it loops\n');
     for (;;);
   },
   13: () => void setTimeout(wrong[11], 1),
@@ -23,11 +26,13 @@ const wrong = {
   15: () => void awaitForever(),
   16: () => setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)),
   17: () => {
-    process.once('SIGUSR2', wrong[11]);
-    process.kill(process.pid, 'SIGUSR2');
+    process.once('SIGCONT', wrong[11]);
+    process.kill(process.pid, 'SIGCONT');
   },
   12: () => setImmediate(() => process.nextTick(() => process.abort())),
 };
+
+let talks = false;
 
 function queueForever() {
   queueMicrotask(queueForever);
@@ -42,7 +47,8 @@ function explode(what) {
 }
 
 /** @type {import('ioasid').DeviceFactory} */
-export default function createFaulty(_host, { loads, steps }) {
+export default function createFaulty(_host, { loads, steps, says }) {
+  if (says !== undefined) talks = true;
   if (loads !== undefined) wrong[loads]();
   let pending = false;
   return {

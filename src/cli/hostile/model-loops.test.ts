@@ -3,8 +3,6 @@
  * what, and ends in order, with status 125, whatever signal comes meanwhile. Nothing is left.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,12 +36,16 @@ const places: readonly [what: number, device: readonly string[], said: string][]
   [WAITS_IN_IMMEDIATE, devices, left],
 ];
 
-/** A run whose command writes `what`, with a process of its own beside; all that have to end with it. */
+/** `devices`, of which the first says when it loops. */
+const saying = ['-d', `${faulty},says=yes`, ...devices.slice(2)];
+const loops = 'it loops';
+const writes = (what: number) => `write(open(0), ${what}); setTimeout(() => {}, 60_000);`;
+
+/** A run whose model loops, for `what`, with a process beside; all that have to end with it. */
 async function started(what: number): Promise<{ running: Running; all: number[] }> {
-  const script = `const fd = open(0); console.log('now'); write(fd, ${what}); setTimeout(() => {}, 60_000);`;
-  const command = ['sh', '-c', 'sleep 1000 & exec "$@"', 'sh', ...client(script)];
-  const running = Running.ioasid(['run', ...devices, '--', ...command]);
-  await running.says('now');
+  const command = ['sh', '-c', 'sleep 1000 & exec "$@"', 'sh', ...client(writes(what))];
+  const running = Running.ioasid(['run', ...saying, '--', ...command]);
+  await running.says(loops);
   const all = childrenOf(running.pid).flatMap((pid) => [pid, ...childrenOf(pid)]);
   return { running, all: [...all, ...guardsOf(all[0]!)] };
 }
@@ -53,7 +55,7 @@ const gone = (all: readonly number[]) => until(() => !all.some(isAlive), `the en
 describe('a device model that loops', { skip: withoutFuse }, () => {
   for (const [what, device, said] of places)
     it(`ends run: ${said}, by ${what}`, () => {
-      const { status, stderr } = runClient(`write(open(0), ${what}); setTimeout(() => {}, 60_000);`, device);
+      const { status, stderr } = runClient(writes(what), device);
       assert.deepEqual([status, stderr], [125, `ioasid: the server ends: ${said}\n`]);
     });
 
@@ -102,13 +104,15 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
   it('leaves nothing when timeout(1) has sent its signal, or whoever started run is killed', async () => {
     // Processes are found by what they are told to sleep.
     const mark = `1000.${process.pid}`;
-    const script = `const fd = open(0); console.log('now'); write(fd, ${AT_ONCE}); later(() => {});`;
-    const command = ['sh', '-c', `sleep ${mark} & exec "$@"`, 'sh', ...client(script)];
-    const run = [process.execPath, bin, 'run', ...devices, '--', ...command];
-    const timed = spawn('timeout', ['1', ...run], { stdio: 'ignore' });
-    assert.deepEqual(await once(timed, 'close'), [124, null]);
-    const parent = spawn('sh', ['-c', '"$@" & wait', 'sh', ...run]);
-    await once(parent.stdout, 'data');
+    const command = ['sh', '-c', `sleep ${mark} & exec "$@"`, 'sh', ...client(writes(AT_ONCE))];
+    const run = [process.execPath, bin, 'run', ...saying, '--', ...command];
+    const timed = new Running(['timeout', '1000', ...run]);
+    await timed.says(loops);
+    timed.kill('SIGALRM'); // What its timer would send it.
+    assert.deepEqual(await timed.ended, { status: 124, signal: null });
+    await until(() => processesThatSay(mark).length === 0, 'the end of all processes');
+    const parent = new Running(['sh', '-c', '"$@" & wait', 'sh', ...run]);
+    await parent.says(loops);
     assert.ok(processesThatSay(mark).length > 0);
     parent.kill('SIGKILL');
     await until(() => processesThatSay(mark).length === 0, 'the end of all processes');
@@ -118,26 +122,25 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
     const folder = emptyFolder(t);
     const server = Running.ioasid(['serve', ...devices, folder]);
     await server.says('vfio2');
-    const [file, ...args] = client(`write(open(0), ${IN_TIMER}); setTimeout(() => {}, 60_000);`, folder);
-    const program = spawn(file!, args, { stdio: 'ignore' });
+    const program = new Running(client(writes(IN_TIMER), folder));
     assert.deepEqual(await server.ended, { status: 125, signal: null });
     assert.ok(server.output.includes(left), server.output);
     await until(() => mountsBelow(folder).length === 0, 'the folder to be unmounted');
     program.kill('SIGKILL');
-    await once(program, 'close');
+    await program.ended;
     assert.deepEqual(readdirSync(folder), []);
   });
 });
 
 describe('a device model that takes its time', { skip: withoutFuse }, () => {
   it('at a breakpoint of a debugger is left alone', async () => {
-    const script = `console.log('now'); write(open(0), ${AT_ONCE});`;
-    const run = spawn(process.execPath, ['--inspect=0', bin, 'run', ...devices, '--', ...client(script)]);
-    await once(run.stdout, 'data');
+    const debugged = [process.execPath, '--inspect=0', bin, 'run', ...saying];
+    const run = new Running([...debugged, '--', ...client(writes(AT_ONCE))]);
+    await run.says(loops);
     await sleep(4000);
-    assert.deepEqual([run.exitCode, run.signalCode], [null, null]);
+    assert.deepEqual([run.process.exitCode, run.process.signalCode], [null, null]);
     run.kill('SIGKILL');
-    await once(run, 'close');
+    await run.ended;
   });
 
   it('in its import, waiting, is left alone until a signal comes', async (t) => {
