@@ -1,19 +1,21 @@
 /**
- * `npm run bench -- [--json] [--quick] [NAME...]`: figures against references that are measured in the same
- * run.
+ * `npm run bench -- [--json] [--quick] [--plot FILE] [NAME...]`: figures against references that are measured
+ * in the same run.
  *
- * Names: translate, nested, ioctl, ring, dma, authorize, million, run, unmap-map, neighbours, mapped; all of
- * them when none is given.
- * `--quick` leaves out the largest tables. The exit status says only whether the benchmarks ran; a figure
- * over its expectation is marked as `over`, because on a busy machine it may be nobody's fault.
+ * Names: translate, nested, ioctl, ring, dma, authorize, design, million, run, unmap-map, neighbours, mapped;
+ * all of them when none is given.
+ * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG. The exit
+ * status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
+ * a busy machine it may be nobody's fault.
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { authorize } from './authorize.js';
+import { design } from './design.js';
 import { dma } from './dma.js';
 import { ioctl } from './ioctl.js';
 import { mapped } from './mapped.js';
-import { type Outcome, verdict } from './measurement.js';
+import { isMeasurement, type Outcome, verdict } from './measurement.js';
 import { million } from './million.js';
 import { neighbourhood } from './neighbours.js';
 import { nested } from './nested.js';
@@ -33,6 +35,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['ring', ring],
   ['dma', dma],
   ['authorize', authorize],
+  ['design', (_references, quick) => design(quick, values.plot)],
   ['million', million],
   ['run', run],
   ['unmap-map', unmapMap],
@@ -42,7 +45,11 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    plot: { type: 'string' },
+  },
 });
 const unknown = positionals.find((name) => !benchmarks.has(name));
 if (unknown !== undefined) {
@@ -77,11 +84,11 @@ async function measure(): Promise<Outcome[]> {
 }
 
 function withVerdict(outcome: Outcome): Outcome & { readonly verdict?: string } {
-  return 'skipped' in outcome ? outcome : { ...outcome, verdict: verdict(outcome) };
+  return isMeasurement(outcome) ? { ...outcome, verdict: verdict(outcome) } : outcome;
 }
 
 function summarize(outcomes: readonly Outcome[]): void {
-  const verdicts = outcomes.map((outcome) => ('skipped' in outcome ? '' : verdict(outcome)));
+  const verdicts = outcomes.map((outcome) => (isMeasurement(outcome) ? verdict(outcome) : ''));
   const count = (value: string) => verdicts.filter((each) => each === value).length;
   say(`\n${count('ok')} as expected, ${count('over')} over.`);
 }

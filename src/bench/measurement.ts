@@ -29,7 +29,17 @@ export interface Skipped {
   readonly skipped: string;
 }
 
-export type Outcome = Measurement | Skipped;
+/** A result that is no figure: what was looked for, and what came of it. */
+export interface Told {
+  readonly name: string;
+  readonly told: string;
+}
+
+export type Outcome = Measurement | Skipped | Told;
+
+export function isMeasurement(outcome: Outcome): outcome is Measurement {
+  return 'ours' in outcome;
+}
 
 /**
  * `over` when an expectation is missed, `ok` when one is met, nothing when there is none or it could not be

@@ -11,6 +11,7 @@ export const header = row('', ['ours', 'reference', 'ratio', 'expected', '']);
 
 export function rowOf(outcome: Outcome): string {
   if ('skipped' in outcome) return `${outcome.name.padEnd(NAME)}    not measured: ${outcome.skipped}`;
+  if ('told' in outcome) return `${outcome.name.padEnd(NAME)}    ${outcome.told}`;
   const { name, unit, ours, reference, ratio } = outcome;
   const known = reference === undefined ? '-' : quantity(reference, unit);
   return row(name, [
