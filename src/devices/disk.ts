@@ -50,7 +50,6 @@ export class Disk {
   readonly writable: boolean;
   readonly #fd: number;
   #finished: Job[] = [];
-  /** Bytes of the jobs that have ended and were not taken. */
   #untaken = 0;
   /** Jobs under way that somebody waits for, and those that nobody does. */
   #running = new Set<Job>();
@@ -85,6 +84,11 @@ export class Disk {
   /** Has a job ended that was not taken yet? */
   get hasFinished(): boolean {
     return this.#finished.length > 0;
+  }
+
+  /** Bytes of the jobs that have ended and were not taken. */
+  get untaken(): number {
+    return this.#untaken;
   }
 
   /** Starts `job`. It is under way until it is taken out of `finished`. */

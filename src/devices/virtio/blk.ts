@@ -35,6 +35,8 @@ const READING =
 const LIMIT = 64;
 /** Bytes of ended jobs that one step deals with: about a millisecond of copies. */
 const STEP_BYTES = 4 << 20;
+/** Bytes that are read before the driver is shown them: it is to work on those while more are read. */
+const SHOWN_BYTES = 1 << 20;
 const CONFIG_BYTES = 96;
 const ID_BYTES = 20;
 
@@ -74,7 +76,8 @@ class Blk implements VirtioModel {
   }
 
   step(): boolean {
-    for (let bytes = 0; bytes < STEP_BYTES; ) {
+    let bytes = 0;
+    while (bytes < STEP_BYTES) {
       const job = this.#disk.takeFinished();
       if (job === undefined) break;
       bytes += job.length;
@@ -82,12 +85,8 @@ class Blk implements VirtioModel {
       if (request.goOn()) this.#disk.start(job);
       else this.#release(request);
     }
-    for (const queue of this.#waiting) {
-      if (!this.#hasRoom) break;
-      this.#waiting.delete(queue);
-      this.serve(queue);
-    }
-    return this.#disk.hasFinished;
+    if (bytes < SHOWN_BYTES) this.#serveWaiting();
+    return this.#disk.hasFinished || (this.#waiting.size > 0 && this.#hasRoom);
   }
 
   /**
@@ -114,8 +113,16 @@ class Blk implements VirtioModel {
     this.#forget();
   }
 
+  #serveWaiting(): void {
+    for (const queue of this.#waiting) {
+      if (!this.#hasRoom) break;
+      this.#waiting.delete(queue);
+      this.serve(queue);
+    }
+  }
+
   get #hasRoom(): boolean {
-    return this.#active.size < LIMIT && this.#disk.settled;
+    return this.#active.size < LIMIT && this.#disk.settled && this.#disk.untaken < SHOWN_BYTES;
   }
 
   #begin(queue: Virtqueue, chain: Chain): void {
