@@ -1,6 +1,7 @@
 /** What VFIO_DEVICE_FEATURE of vfio-pci answers for a function that neither migrates nor is virtual. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { finished } from '../file/work.js';
 import { refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
 import {
@@ -18,11 +19,11 @@ const EVENTFD = 10;
 const PAGE = 4096;
 
 function setUp(options?: Parameters<typeof vfioFile>[0]) {
-  const { ioctl, caller } = vfioFile(options);
-  caller.addEventfd(EVENTFD);
+  const { ioctl, caller, device } = vfioFile(options);
+  const eventfd = caller.addEventfd(EVENTFD);
   const feature = (flags: number, argsz = 8, ...data: number[]) =>
     ioctl(VFIO_DEVICE_FEATURE, argsz, flags, ...data);
-  return { feature, caller };
+  return { feature, caller, device, eventfd };
 }
 
 describe('VFIO_DEVICE_FEATURE', () => {
@@ -70,10 +71,31 @@ describe('VFIO_DEVICE_FEATURE', () => {
     const { feature, caller } = setUp();
     const enter = FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | FEATURE_SET;
     refused(() => feature(enter, 15, EVENTFD, 0), 'EINVAL', /no room/);
-    refused(() => feature(enter, 16, EVENTFD, 1), 'EINVAL');
     refused(() => feature(enter, 16, -1, 0), 'EINVAL');
     refused(() => feature(enter, 16, 99, 0), 'EBADF');
     assert.equal(caller.openSignals, 0);
+  });
+
+  it('what its user asks next signals the eventfd of the wakeup, once, and ends low power', () => {
+    const { feature, caller, device, eventfd } = setUp();
+    const enter = () => feature(FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | FEATURE_SET, 16, EVENTFD, 7);
+    const asking: (() => unknown)[] = [
+      () => device.readRegion(7, 0, new Uint8Array(4)),
+      () => device.writeRegion(7, 4, new Uint8Array(2)),
+      () => feature(FEATURE_LOW_POWER_EXIT | FEATURE_SET),
+      () => feature(FEATURE_LOW_POWER_EXIT | FEATURE_PROBE),
+      () => refused(() => feature(0xffff), 'ENOTTY'),
+    ];
+    for (const [n, ask] of asking.entries()) {
+      enter();
+      device.readRegion(7, 0, new Uint8Array(0));
+      assert.deepEqual([eventfd.raised, caller.openSignals], [n, 1]);
+      for (let again = 0; again < 2; again++) ask();
+      assert.deepEqual([eventfd.raised, caller.openSignals], [n + 1, 0]);
+    }
+    enter();
+    finished(device.close());
+    assert.deepEqual([eventfd.raised, caller.openSignals], [asking.length, 0]);
   });
 
   it('what a function does not have is ENOTTY, but EINVAL for the precopy of a migration', () => {

@@ -128,20 +128,18 @@ function* installed(caller: Caller, bar: ExportedBar): Work<number> {
 }
 
 function setPower(device: VfioDevice, caller: Caller, call: IoctlCall, number: number, room: number): void {
-  if (number === FEATURE_LOW_POWER_EXIT) device.exitLowPower();
-  else if (number === FEATURE_LOW_POWER_ENTRY) device.enterLowPower();
+  if (number === FEATURE_LOW_POWER_EXIT) device.power.exit();
+  else if (number === FEATURE_LOW_POWER_ENTRY) device.power.enter();
   else enterWithWakeup(device, caller, call, room);
 }
 
-/** Nothing wakes a device here but its user, who exits low power by that. */
+/** Nothing wakes a device here but its user. */
 function enterWithWakeup(device: VfioDevice, caller: Caller, call: IoctlCall, room: number): void {
   const { at, size } = LowPowerWithWakeupStruct;
   if (room < size) refuse('EINVAL', `${room} bytes after the struct have no room for a wakeup eventfd`);
   const data = new Uint8Array(size);
   caller.readMemory(call.arg + FeatureStruct.size, data);
   const fd = getS32(data, at.wakeup_eventfd);
-  if (fd < 0 || getU32(data, at.reserved) !== 0)
-    refuse('EINVAL', `wakeup eventfd ${fd} is negative, or reserved is not 0`);
-  caller.eventfd(fd).close();
-  device.enterLowPower();
+  if (fd < 0) refuse('EINVAL', `wakeup eventfd ${fd} is negative`);
+  device.power.enter(caller.eventfd(fd));
 }

@@ -169,8 +169,7 @@ function pagesOf(device: VfioDevice, offset: number, length: number): MappedPage
   return found.map((each) => ({ ...each, offset: start + each.offset }));
 }
 
-/** The VFIO ioctls of a device file, however it was opened. */
-export const vfioIoctls: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
+const vfioRows: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
   VFIO_DEVICE_GET_INFO: [VFIO_DEVICE_GET_INFO, DeviceInfoStruct, getInfo],
   VFIO_DEVICE_GET_REGION_INFO: [VFIO_DEVICE_GET_REGION_INFO, RegionInfoStruct, getRegionInfo],
   VFIO_DEVICE_GET_IRQ_INFO: [VFIO_DEVICE_GET_IRQ_INFO, IrqInfoStruct, getIrqInfo],
@@ -180,6 +179,20 @@ export const vfioIoctls: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
   VFIO_DEVICE_IOEVENTFD: [VFIO_DEVICE_IOEVENTFD, IoEventfdStruct, ioeventfd],
   VFIO_DEVICE_FEATURE: [VFIO_DEVICE_FEATURE, FeatureStruct, feature],
 });
+
+/** The VFIO ioctls of a device file, however it was opened. Each of them wakes the device. */
+export const vfioIoctls: IoctlTable<VfioDevice> = new Map(
+  [...vfioRows].map(([number, ioctl]) => [
+    number,
+    {
+      ...ioctl,
+      handle: (device, caller, call) => {
+        device.power.wake();
+        return ioctl.handle(device, caller, call);
+      },
+    },
+  ]),
+);
 
 function getInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = DeviceInfoStruct;

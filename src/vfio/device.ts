@@ -28,6 +28,7 @@ import type { Interrupts } from './interrupts.js';
 import { IoEventfds } from './ioeventfds.js';
 import { IommufdBinding } from './iommufd-binding.js';
 import type { IrqRequest } from './irq-request.js';
+import { LowPower } from './low-power.js';
 
 /** Region indices of a PCI device (`<linux/vfio.h>`, VFIO_PCI_*_REGION_INDEX); BARs are 0 to 5. */
 export const ROM_REGION = 6;
@@ -45,11 +46,11 @@ export class VfioDevice implements Driver {
   readonly #irqs: Interrupts;
   readonly #bars: Bars;
   readonly ioeventfds: IoEventfds;
+  readonly power: LowPower;
   #grouped = false;
   /** Is it bound by its own file? */
   #ownFile = false;
   #binding: IommufdBinding | ContainerBinding | undefined;
-  #lowPower = false;
   /** All that it has to do waits for pages. */
   #waits = false;
   /** The failures of the model that ERR has been raised for. */
@@ -58,6 +59,7 @@ export class VfioDevice implements Driver {
   /** @param strict as of Bars. */
   constructor(port: PciPort, model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
     this.name = model.calls.name;
+    this.power = new LowPower(this.name);
     this.life = new DeviceLife(this.name, port, model);
     this.#port = port;
     this.#pci = model.pci;
@@ -111,7 +113,7 @@ export class VfioDevice implements Driver {
       () => this.life.close(),
       () => this.#irqs.close(),
       () => this.#config.reset(),
-      () => this.exitLowPower(),
+      () => this.power.exit(),
     ]);
   }
 
@@ -218,19 +220,6 @@ export class VfioDevice implements Driver {
     if (failure !== undefined) refuse('EIO', failure);
   }
 
-  /**
-   * The device need not be powered from now on; whatever its user asks wakes it for as long as it takes.
-   * @throws Refusal EINVAL when it is in low power already.
-   */
-  enterLowPower(): void {
-    if (this.#lowPower) refuse('EINVAL', `${this.name} is in low power already`);
-    this.#lowPower = true;
-  }
-
-  exitLowPower(): void {
-    this.#lowPower = false;
-  }
-
   step(): boolean {
     const { work } = this.life;
     this.#waits = (work.busy() || !this.#bars.looking) && !work.step();
@@ -300,6 +289,7 @@ export class VfioDevice implements Driver {
    */
   readRegion(index: number, offset: number, target: Uint8Array, mapped = false): number {
     if (target.length === 0) return 0;
+    this.power.wake();
     this.#hear();
     if (index === CONFIG_REGION) {
       this.#config.read(offset, target);
@@ -320,6 +310,7 @@ export class VfioDevice implements Driver {
    */
   writeRegion(index: number, offset: number, source: Uint8Array): number {
     if (source.length === 0) return 0;
+    this.power.wake();
     this.#hear();
     if (index === CONFIG_REGION) {
       this.#writeConfig(offset, source);

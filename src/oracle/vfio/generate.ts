@@ -23,7 +23,16 @@ import {
   unmapDma,
   unsetContainer,
 } from './steps-container.js';
-import { deviceInfo, feature, hotReset, ioeventfd, regionInfo, reset, unknownCall } from './steps-device.js';
+import {
+  deviceInfo,
+  feature,
+  hotReset,
+  ioeventfd,
+  lowPower,
+  regionInfo,
+  reset,
+  unknownCall,
+} from './steps-device.js';
 import {
   allocate,
   look,
@@ -93,6 +102,7 @@ const steps = {
     [1, deviceInfo],
     [2, regionInfo],
     [4, feature],
+    [2, lowPower],
     [1, reset],
     [3, hotReset],
     [2, ioeventfd],

@@ -2,11 +2,12 @@
 import fc from 'fast-check';
 import { descriptor, number, plain } from '../language.js';
 import { edges32, mostly } from '../numbers.js';
-import { DEVICE_FD, type DeviceStep, EVENTFDS, IO_EVENTFD } from './scene.js';
+import { CONFIG, DEVICE_FD, type DeviceStep, EVENTFDS, IO_EVENTFD } from './scene.js';
 
 const PROBE = 1 << 18;
 const SET = 1 << 17;
 const GET = 1 << 16;
+const SUSPEND_MILLISECONDS = 20;
 
 export const deviceInfo: fc.Arbitrary<DeviceStep> = mostly(
   fc.constantFrom(20, 24, 64),
@@ -31,12 +32,41 @@ export const feature: fc.Arbitrary<DeviceStep> = fc
     data: fc.array(fc.constantFrom(0, 0, 1, 0xffffffff), { minLength: 4, maxLength: 4 }),
   })
   .map(({ number: feature, how, argsz, data: [data0 = 0, data1 = 0, data2 = 0, data3 = 0] }) => (scene) => {
-    // Entering low power keeps the device from answering until it leaves.
+    // Low power has a step of its own.
     const changes = (how & PROBE) === 0 && (how & SET) !== 0;
     if (changes && feature >= 3 && feature <= 5) return;
     const flags = (feature | how) >>> 0;
     const fields = { argsz, flags, data0, data1, data2, data3 };
     scene.call('VFIO_DEVICE_FEATURE', fields, { fd: DEVICE_FD });
+  });
+
+/**
+ * The device enters low power and is left alone until it has it; then something is asked of it. The nvme of
+ * QEMU is not what it was after that.
+ */
+export const lowPower: fc.Arbitrary<DeviceStep> = fc
+  .record({
+    enter: fc.constantFrom(3, 4, 4),
+    argsz: mostly(fc.constant(16), fc.constantFrom(8, 12, 15)),
+    fd: mostly(fc.constantFrom('e0', 'e1'), fc.constantFrom('m', 'none')),
+    reserved: fc.constantFrom(0, 0, 1),
+    ask: fc.constantFrom('read', 'info', 'again', 'exit'),
+    exit: fc.boolean(),
+  })
+  .map(({ enter, argsz, fd, reserved, ask, exit }) => (scene) => {
+    if (scene.device.name === 'nvme') return;
+    const feature = (number: number, size = 8) => {
+      const fields = { argsz: size, flags: number | SET, data0: descriptor(fd), data1: reserved };
+      scene.call('VFIO_DEVICE_FEATURE', fields, { fd: DEVICE_FD });
+    };
+    feature(enter, argsz);
+    scene.add(plain('eventfd', 'z'), plain('hear', 'z', SUSPEND_MILLISECONDS));
+    if (ask === 'read') scene.read(CONFIG, 4);
+    else if (ask === 'info') scene.call('VFIO_DEVICE_GET_INFO', { argsz: 24 }, { fd: DEVICE_FD });
+    else if (ask === 'again') feature(3);
+    else feature(5);
+    for (const each of EVENTFDS) scene.add(plain('read', each, 8));
+    if (exit) feature(5);
   });
 
 export const reset: fc.Arbitrary<DeviceStep> = fc.constant((scene) => {
