@@ -18,8 +18,8 @@ export interface TrappedCall {
   readonly ints: readonly number[];
 }
 
-/** id 0, tid 8, nr 12, args 16. */
-const RECORD_BYTES = 64;
+/** Of a call that is handed on: id 0, tid 8, nr 12, args 16. */
+export const RECORD_BYTES = 64;
 const ARGUMENTS = [0, 1, 2, 3, 4, 5] as const;
 const MSG_DONTWAIT_NOSIGNAL = 0x4040;
 const bytes = new Uint8Array(128);
