@@ -2,8 +2,9 @@
  * Whatever process of a run or a serve is killed, root's or a plain user's, at whatever moment, with every
  * kind of call under way: all processes end within 5 s, and no mount, namespace, connection or file is left.
  *
- * IOASID_KILLS is how many are killed (`IOASID_KILLS=5000 npm run test:hostile`), IOASID_SEED makes it the
- * same choices again, IOASID_PATIENCE is another number of seconds, for a machine that is busy otherwise.
+ * IOASID_KILLS is how many are killed (`IOASID_KILLS=5000 npm run test:hostile`), IOASID_WAYS of what servers
+ * (`IOASID_WAYS="run,a plain user's serve"`), IOASID_SEED makes it the same choices again, IOASID_PATIENCE is
+ * another number of seconds, for a machine that is busy otherwise.
  */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -19,6 +20,7 @@ import { launchMode } from '../launcher-process.js';
 
 const KILLS = Number(process.env.IOASID_KILLS ?? 40);
 const SEED = Number(process.env.IOASID_SEED ?? (Date.now() % 2 ** 31) + 1);
+const WAYS = process.env.IOASID_WAYS?.split(',');
 const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 5);
 /** Calls under way: those of tests/c/restless. */
 const kinds = [
@@ -132,12 +134,14 @@ test('whoever is killed, at whatever moment, all end within 5 s and nothing is l
 }, async (t) => {
   const root = self.skip || (launchMode() === 'root' ? false : 'needs root');
   const mounting = mounter();
-  const ways: readonly [string, Runner, boolean, skip: string | false][] = [
+  const all: readonly [string, Runner, boolean, skip: string | false][] = [
     ['run', self, false, self.skip],
     ['serve', self, true, root],
     ["a plain user's run", user, false, user.skip],
     ["a plain user's serve", mounting, true, mounting.skip],
   ];
+  const ways = all.filter(([name]) => WAYS?.includes(name) ?? true);
+  assert.ok(ways.length > 0, `IOASID_WAYS names some of: ${all.map(([name]) => name)}`);
   const rounds = Math.ceil(KILLS / ways.length);
   for (const [way, [name, runner, serves, skip]] of ways.entries())
     await t.test(name, { skip: skip || missingCompiler() }, async (t) => {
