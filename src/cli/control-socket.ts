@@ -1,9 +1,10 @@
 /**
- * How `ioasid ls` finds and asks the servers of this machine.
+ * How `ioasid ls`, `trace` and `stop` find and ask the servers of this machine.
  *
  * Each server listens on an abstract unix socket `ioasid/UID/PID`, which the kernel lists in /proc/net/unix
  * and forgets with the server. Whoever connects is told the machine's state as one JSON object, if it is the
- * same user or root. Both sides ask the kernel who the other one is, because anybody may choose such a name.
+ * same user or root; at `ioasid-trace/UID/PID` what happens, as long as he stays. Both sides ask the kernel
+ * who the other one is, because anybody may choose such a name.
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -17,6 +18,7 @@ const SO_PEERCRED = 17;
  */
 const nameLength = 108;
 const prefix = 'ioasid/';
+const tracePrefix = 'ioasid-trace/';
 /**
  * A server that has not answered in full after so many milliseconds, or says more bytes than that, is left
  * out.
@@ -42,8 +44,8 @@ export interface ServerState extends ServerName {
   readonly state: unknown;
 }
 
-function socketName({ uid, pid }: ServerName): string {
-  return `\0${prefix}${uid}/${pid}`.padEnd(nameLength, '\0');
+function socketName({ uid, pid }: ServerName, kind = prefix): string {
+  return `\0${kind}${uid}/${pid}`.padEnd(nameLength, '\0');
 }
 
 function ownUid(): number {
@@ -75,6 +77,21 @@ function text(state: () => unknown): string {
 
 /** Answers everyone who may ask with what `state` returns then. Does not keep the process alive. */
 export function publish(state: () => unknown): void {
+  listen(prefix, (socket) => {
+    const deadline = setTimeout(() => socket.destroy(), ASKER_MS);
+    deadline.unref();
+    socket.on('close', () => clearTimeout(deadline));
+    socket.end(text(state));
+  });
+}
+
+/** Hands everyone who may look at a trace to `look`. Does not keep the process alive. */
+export function publishTrace(look: (socket: Socket) => void): void {
+  listen(tracePrefix, (socket) => look(socket.unref()));
+}
+
+/** Serves everyone who may ask, not too many of one user at a time. */
+function listen(kind: string, serve: (socket: Socket) => void): void {
   const askers = new Map([ownUid(), 0].map((uid) => [uid, 0]));
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -85,16 +102,11 @@ export function publish(state: () => unknown): void {
       return;
     }
     askers.set(uid, others + 1);
-    const deadline = setTimeout(() => socket.destroy(), ASKER_MS);
-    deadline.unref();
-    socket.on('close', () => {
-      clearTimeout(deadline);
-      askers.set(uid, askers.get(uid)! - 1);
-    });
-    socket.end(text(state));
+    socket.on('close', () => askers.set(uid, askers.get(uid)! - 1));
+    serve(socket);
   });
   server.on('error', () => undefined);
-  server.listen(socketName({ uid: ownUid(), pid: process.pid }));
+  server.listen(socketName({ uid: ownUid(), pid: process.pid }, kind));
   server.unref();
 }
 
@@ -144,6 +156,47 @@ function parsed(name: ServerName, answer: Buffer): ServerState | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Connects to the trace of a server. @throws Error one sentence: it cannot be looked at, or is not who its
+ * name says.
+ */
+export function attachTrace(name: ServerName): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketName(name, tracePrefix));
+    const fail = () => {
+      socket.destroy();
+      reject(new Error(`server ${name.pid} of user ${name.uid} cannot be looked at by this user`));
+    };
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      const server = peer(socket);
+      if (server?.uid !== name.uid || server.pid !== name.pid) fail();
+      else resolve(socket.off('error', fail));
+    });
+  });
+}
+
+/** Does a server have that name? */
+export function isServing({ uid, pid }: ServerName): boolean {
+  return serverNames().some((name) => name.uid === uid && name.pid === pid);
+}
+
+/**
+ * The server that a user means: that of process `pid`, or the only one that there is. @throws Error one
+ * sentence: there is none, or several.
+ */
+export function serverMeant(pid: number | undefined): ServerName {
+  const all = serverNames().filter(({ uid }) => ownUid() === 0 || uid === ownUid());
+  const found = all.filter((name) => pid === undefined || name.pid === pid);
+  if (found.length === 1) return found[0]!;
+  const [which, pids] = [pid === undefined ? '' : ` with process id ${pid}`, all.map((name) => name.pid)];
+  throw new Error(
+    found.length === 0
+      ? `no ioasid server${which} is running for this user`
+      : `several ioasid servers are running, so name one by its process id: ${pids.join(', ')}`,
+  );
 }
 
 /** The state of all servers that answer this user. */

@@ -18,20 +18,25 @@ export class LineOutput {
   /** Does it want colours? */
   readonly terminal: boolean;
   readonly #fd: number;
-  readonly #name: string;
+  readonly #file: string | undefined;
   #text = '';
   #failed = false;
 
-  /** To standard error, or to `file`. @throws Refusal one sentence: it cannot be opened. */
-  constructor(file: string | undefined, wantsColours: (fd: number) => boolean) {
-    this.#fd = file === undefined ? STDERR : openOwn(file);
-    this.#name = file ?? 'standard error';
+  /** To `file`, or the descriptor `otherwise`. @throws Refusal one sentence: it cannot be opened. */
+  constructor(file: string | undefined, wantsColours: (fd: number) => boolean, otherwise = STDERR) {
+    this.#fd = file === undefined ? otherwise : openOwn(file);
+    this.#file = file;
     this.terminal = wantsColours(this.#fd);
   }
 
   write(line: string): void {
     this.#text += `${line}\n`;
     if (this.#text.length >= MOST_KEPT) this.flush();
+  }
+
+  /** Does nobody take what is written any more? */
+  get failed(): boolean {
+    return this.#failed;
   }
 
   /** Hands on what was written. A reader that has gone is no reason to end what is traced. */
@@ -49,12 +54,12 @@ export class LineOutput {
 
   close(): void {
     this.flush();
-    if (this.#fd !== STDERR) closeSync(this.#fd);
+    if (this.#file !== undefined) closeSync(this.#fd);
   }
 
   #fail(code: string): void {
     this.#failed = true;
-    if (this.#fd !== STDERR) complain(`nothing more is written to ${this.#name}: ${code}`);
+    if (this.#file !== undefined) complain(`nothing more is written to "${this.#file}": ${code}`);
   }
 }
 

@@ -13,6 +13,7 @@ import { kinds } from '../trace/filter.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
 import type { MachineArguments } from './service.js';
+import type { TraceArguments } from './trace-printer.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -103,7 +104,7 @@ function describesTrace(command: Command): Command {
         .argParser(list(count)),
     )
     .option('--json', 'the trace as a JSON object for each event, a line each')
-    .option('-o, --output <file>', 'the trace to a file, for its owner alone; default standard error');
+    .option('-o, --output <file>', 'the trace to a file, for its owner alone');
 }
 
 function count(text: string): number {
@@ -183,6 +184,23 @@ function addReports(ioasid: Command): void {
     .action(async (options: { json?: boolean }) => {
       const { ls } = await import('./ls.js');
       await ls(options);
+    });
+
+  describesTrace(ioasid.command('trace'))
+    .description('what happens at a server that runs already: calls, DMA, faults; until it ends, or Ctrl-C')
+    .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
+    .action(async (pid: number | undefined, options: TraceArguments) => {
+      const { trace } = await import('./trace.js');
+      await trace(pid, options);
+    });
+
+  ioasid
+    .command('stop')
+    .description('end a server of this user, as Ctrl-C does, and wait until it has ended')
+    .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
+    .action(async (pid: number | undefined) => {
+      const { stop } = await import('./stop.js');
+      await stop(pid);
     });
 
   ioasid

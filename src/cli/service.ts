@@ -17,6 +17,7 @@ import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { publish } from './control-socket.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
+import { Lookers } from './lookers.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
 import { Reporter } from './reporter.js';
@@ -162,6 +163,7 @@ export function serveMachine(
     const more = server.attempt('the work of devices', () => machine.step()) ?? true;
     reporter?.events();
     telling?.tell();
+    lookers.tell();
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
@@ -169,6 +171,7 @@ export function serveMachine(
     server.wakePolls();
     return more || goesOn;
   };
+  const lookers = new Lookers(machine);
   publish((): ServiceState => ({ ...machine.snapshot(), openers: Account.all() }));
   const requests = [fuse, standIn.bell].map((fd) => ({
     fd,

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { ioasid, runner } from '../testkit/processes.js';
+import { ioasid, Running, runner, until, user, withoutFuse } from '../testkit/processes.js';
 
 const cat = ['--device', 'edu', '--', 'cat', '/dev/ioasid'];
 
@@ -39,5 +39,72 @@ describe('run --trace', { skip: runner.skip }, () => {
       assert.deepEqual([status, stdout], [125, '']);
       assert.match(stderr, /^ioasid: E[A-Z]+: "/);
     }
+  });
+});
+
+const opener = [
+  'run',
+  '--device',
+  'edu',
+  'sh',
+  '-c',
+  'echo ready; while read line; do cat /dev/ioasid; done',
+];
+
+describe('trace', { skip: withoutFuse }, () => {
+  /** A run whose command makes a refused call for each line that it reads, and who looks at it. */
+  async function attached(...options: readonly string[]) {
+    const running = Running.ioasid(opener);
+    await running.says('ready');
+    const looker = Running.ioasid(['trace', String(running.pid), ...options]);
+    const line = () => {
+      running.process.stdin.write('\n');
+      return /EAGAIN.*EAGAIN/s.test(looker.output);
+    };
+    await until(line, 'lines about two calls');
+    return { running, looker };
+  }
+
+  it('prints what happens at a run that goes on already, until that ends', async () => {
+    const { running, looker } = await attached();
+    assert.match(looker.output, /^\S+ cat\[\d+\] open\("\/dev\/ioasid"\) = 0 <0\.\d{6}>$/m);
+    running.process.stdin.end();
+    assert.deepEqual(await looker.ended, { status: 0, signal: null });
+    assert.equal((await running.ended).signal, null);
+  });
+
+  it('is ended by Ctrl-C alone, and what it shows is filtered by it', async () => {
+    const { running, looker } = await attached('-e', 'error');
+    looker.kill('SIGINT');
+    assert.deepEqual(await looker.ended, { status: 0, signal: null });
+    assert.ok(!looker.output.includes('open('), looker.output);
+    running.process.stdin.end();
+    await running.ended;
+  });
+
+  it('says which server there is not', () => {
+    const { status, stderr } = ioasid(['trace', '1']);
+    assert.equal(status, 125);
+    assert.match(stderr, /no ioasid server with process id 1 is running for this user/);
+  });
+
+  it("is for the server's own user and root", { skip: user.skip }, async () => {
+    const running = Running.ioasid(opener);
+    await running.says('ready');
+    for (const command of ['trace', 'stop']) {
+      const { status, stderr } = ioasid([command, String(running.pid)], user);
+      assert.deepEqual([command, status], [command, 125]);
+      assert.match(stderr, /no ioasid server with process id \d+ is running for this user/);
+    }
+    running.process.stdin.end();
+    await running.ended;
+  });
+
+  it('stop ends a server and returns when it is gone', async () => {
+    const running = Running.ioasid(opener);
+    await running.says('ready');
+    const { status, stderr } = ioasid(['stop', String(running.pid)]);
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.deepEqual(await running.ended, { status: null, signal: 'SIGTERM' });
   });
 });

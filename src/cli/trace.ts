@@ -1,0 +1,66 @@
+/**
+ * `ioasid trace`: what happens at a server that runs already, until it ends, or Ctrl-C.
+ *
+ * What a server says is not trusted: it may be another user's, have any shape, and control the terminal.
+ */
+import type { Socket } from 'node:net';
+import type { TraceEvent } from '../trace/event.js';
+import type { DevicesOf } from '../trace/filter.js';
+import { escaped } from '../trace/lines.js';
+import { attachTrace, serverMeant } from './control-socket.js';
+import { LineOutput } from './line-output.js';
+import type { TraceGreeting } from './lookers.js';
+import { complain } from './messages.js';
+import { type TraceArguments, TracePrinter, wantsColours } from './trace-printer.js';
+
+const STDOUT = 1;
+/** Characters that a line may have. */
+const LONGEST = 1 << 24;
+
+/**
+ * Prints the trace of server `pid`, or of the only one. @throws Error one sentence: which server is unclear,
+ * an option is not understood, or a file cannot be written.
+ */
+export async function trace(pid: number | undefined, options: TraceArguments): Promise<void> {
+  const output = new LineOutput(options.output, wantsColours, STDOUT);
+  const printer = new TracePrinter(output, options);
+  const name = serverMeant(pid);
+  const socket = await attachTrace(name);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => socket.destroy());
+  await printAll(socket, printer, output);
+  printer.end();
+  output.close();
+}
+
+/** Prints what comes, until nothing does any more. */
+function printAll(socket: Socket, printer: TracePrinter, output: LineOutput): Promise<void> {
+  let [rest, devicesOf] = ['', undefined as DevicesOf | undefined];
+  const line = (text: string) => {
+    if (devicesOf === undefined) devicesOf = greeted(parsed(text) as TraceGreeting);
+    else printer.print([parsed(text) as TraceEvent], devicesOf);
+  };
+  socket.setEncoding('utf8').on('data', (part: string) => {
+    const lines = (rest + part).split('\n');
+    rest = lines.pop()!;
+    try {
+      if (rest.length > LONGEST) throw new RangeError('a line without end');
+      lines.forEach(line);
+    } catch {
+      complain('the server does not speak as this version of ioasid does');
+      socket.destroy();
+    }
+    if (output.failed) socket.destroy();
+  });
+  socket.on('error', () => undefined);
+  return new Promise((resolve) => socket.on('close', () => resolve()));
+}
+
+function greeted({ devices }: TraceGreeting): DevicesOf {
+  const all = devices.map(({ name, rid }) => ({ name, rid }));
+  return (rid) => all.filter((device) => device.rid === rid).map(({ name }) => name);
+}
+
+/** Nothing in it moves a cursor. */
+function parsed(line: string): unknown {
+  return JSON.parse(line, (_key, value: unknown) => (typeof value === 'string' ? escaped(value) : value));
+}
