@@ -69,6 +69,11 @@ export class CompletionQueue {
     return true;
   }
 
+  /** As SubmissionQueue.ring. */
+  ring(head: number): boolean {
+    return head < this.size && this.advance(this.doorbell?.value() ?? head);
+  }
+
   /** Takes note of what the driver has stored in memory, unless it cannot be. */
   look(): void {
     const { doorbell } = this;

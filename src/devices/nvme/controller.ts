@@ -247,7 +247,7 @@ export class Controller implements DeviceModel {
     else if (queue === undefined) {
       this.#host.note(`${nameOf(index)} is not made ${value}: there is no such queue`);
       this.#badDoorbell(id, events.INVALID_DOORBELL_REGISTER);
-    } else if (!queue.advance(value)) {
+    } else if (!queue.ring(value)) {
       this.#host.note(`${nameOf(index)} is not made ${value}: of ${queue.size} entries it cannot be there`);
       this.#badDoorbell(id, events.INVALID_DOORBELL_VALUE);
     } else if (completions !== undefined) this.#postBacklog(completions);

@@ -53,6 +53,14 @@ export class SubmissionQueue {
   }
 
   /**
+   * The register was written. What the driver has stored in memory is as new, or newer: a write of the
+   * register may arrive after what was stored later. @returns false when that cannot be.
+   */
+  ring(tail: number): boolean {
+    return tail < this.size && this.advance(this.doorbell?.value() ?? tail);
+  }
+
+  /**
    * Takes note of what the driver has stored in memory, when all is fetched. @returns false when it cannot
    * be.
    */
