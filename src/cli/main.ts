@@ -49,6 +49,11 @@ function describesMachine(command: Command): Command {
         .default([] as string[], 'nowhere')
         .argParser((link: string, all: string[]) => [...all, link]),
     )
+    .addOption(
+      new Option('--time <scale=n>', 'what devices wait for takes n times as long')
+        .default(1, 'scale=1')
+        .argParser(timeScale),
+    )
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
     .option(
       '--mapping-quota <n>',
@@ -110,6 +115,12 @@ function describesTrace(command: Command): Command {
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
   return Number(text);
+}
+
+function timeScale(text: string): number {
+  const scale = Number(/^scale=(\d{1,6}(?:\.\d{1,6})?)$/.exec(text)?.[1] ?? 0);
+  if (scale === 0) throw new InvalidArgumentError('It is scale=N, and N is above 0, as 10 or 0.5.');
+  return scale;
 }
 
 function percent(text: string): number {

@@ -5,6 +5,7 @@
 import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
+import { Clock } from '../devices/clock.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
@@ -15,6 +16,7 @@ import type { WaitStates } from '../linux/wait-states.js';
 import { Machine } from '../machine/machine.js';
 import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
+import { Alarm } from './alarm.js';
 import { publish } from './control-socket.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { Lookers } from './lookers.js';
@@ -58,6 +60,8 @@ export interface MachineArguments extends TraceArguments {
   readonly strict?: boolean;
   readonly verbose?: boolean;
   readonly link: readonly string[];
+  /** What devices wait for takes so many times as long. */
+  readonly time: number;
 }
 
 /** A machine, where its wires go on, and who stands in for the thread that will serve it. */
@@ -65,6 +69,7 @@ export interface MadeMachine {
   readonly machine: Machine;
   readonly links: readonly UnixLink[];
   readonly standIn: StandIn;
+  readonly alarm: Alarm;
 }
 
 /**
@@ -83,6 +88,7 @@ export async function makeMachine({
   objectQuota,
   fillShare,
   link,
+  time,
 }: MachineArguments): Promise<MadeMachine> {
   const standIn = new StandIn();
   fillUpTo(fillShare);
@@ -98,11 +104,12 @@ export async function makeMachine({
     container,
     bindFirst: bindFirst ?? false,
     strict: strict ?? false,
+    clock: Clock.running(time),
   });
   const links: UnixLink[] = [];
   for (const { name, path } of link.map(parseLink))
     links.push(await UnixLink.connect(machine.wires.outside(name), path));
-  return { machine, links, standIn };
+  return { machine, links, standIn, alarm: new Alarm(machine.clock, time) };
 }
 
 /** A FUSE connection: its descriptor, the filesystem's device number, and what keeps its guard waiting. */
@@ -139,7 +146,7 @@ let untold = 1;
 
 /** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
-  { machine, links, standIn }: MadeMachine,
+  { machine, links, standIn, alarm }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
   { root, extra, verbose, telling, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
@@ -169,6 +176,7 @@ export function serveMachine(
     for (const link of links) link.step();
     const goesOn = server.step();
     server.wakePolls();
+    alarm.set();
     return more || goesOn;
   };
   const lookers = new Lookers(machine);
@@ -189,6 +197,7 @@ export function serveMachine(
   return {
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
     end: () => {
+      alarm.end();
       for (const link of links) link.close();
       reporter?.end();
       telling?.end();

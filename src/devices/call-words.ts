@@ -42,6 +42,8 @@ export const Method = {
   /** What it has left behind on Node's queues. */
   LATER: 12,
   SERVE: 13,
+  /** What it has asked for by `after`. */
+  TIMER: 14,
 } as const;
 export type Method = (typeof Method)[keyof typeof Method];
 export const methodNames = [
@@ -59,6 +61,7 @@ export const methodNames = [
   'the import',
   'a timer, microtask or promise',
   'serve',
+  'a callback of host.after',
 ] as const;
 /** Numbers of an owner. */
 export const METHODS = 16;

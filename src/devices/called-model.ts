@@ -8,19 +8,23 @@
  */
 import { Method } from './call-words.js';
 import { checkModel, checkPciDescription } from './check-model.js';
+import { Clock } from './clock.js';
 import type { DeviceModel, MdevSupport, PciDescription, WorkingModel } from './device-model.js';
+import { DeviceTimers } from './device-timers.js';
 import type { ModelCalls } from './model-calls.js';
 
 /** A model that works by itself. A failed one has nothing to do. */
 export class CalledWork {
   readonly calls: ModelCalls;
+  readonly #timers: DeviceTimers;
   readonly #step: () => boolean | void;
   readonly #busy: (vpasid?: number) => boolean | undefined;
   readonly #reset: () => void;
   readonly #drain: (vpasid?: number) => boolean | void;
 
-  constructor(calls: ModelCalls, model: WorkingModel) {
+  constructor(calls: ModelCalls, model: WorkingModel, timers = new DeviceTimers(new Clock(), calls)) {
     this.calls = calls;
+    this.#timers = timers;
     this.#step = () => model.step?.();
     this.#busy = (vpasid) => model.busy?.(vpasid);
     this.#reset = () => model.reset();
@@ -41,8 +45,14 @@ export class CalledWork {
     return this.calls.call(Method.DRAIN, false, this.#drain, vpasid) === true;
   }
 
+  /** Lets its next timer come now. @returns false when there is none. */
+  hurry(): boolean {
+    return this.#timers.hurry();
+  }
+
   reset(): void {
     this.calls.call(Method.RESET, undefined, this.#reset);
+    this.#timers.clear();
   }
 }
 
@@ -53,12 +63,12 @@ export class CalledModel extends CalledWork {
   readonly #writeBar: DeviceModel['writeBar'];
 
   /** What `factory` makes. @throws what it throws. @throws Refusal EINVAL as checkModel. */
-  static make(calls: ModelCalls, factory: () => unknown): CalledModel {
-    return calls.make(() => new CalledModel(calls, copied(factory())));
+  static make(calls: ModelCalls, factory: () => unknown, timers?: DeviceTimers): CalledModel {
+    return calls.make(() => new CalledModel(calls, copied(factory()), timers));
   }
 
-  private constructor(calls: ModelCalls, { model, pci, mdev }: Copied) {
-    super(calls, model);
+  private constructor(calls: ModelCalls, { model, pci, mdev }: Copied, timers?: DeviceTimers) {
+    super(calls, model, timers);
     this.pci = pci;
     this.mdev = mdev;
     this.#readBar = (bar, offset, target) => model.readBar(bar, offset, target);

@@ -75,6 +75,19 @@ export interface DeviceHost {
    */
   memory(length: number): Uint8Array;
   /**
+   * The time, in microseconds: exact below 2^53, never less than before. Under `--time scale=N` it goes N
+   * times as slowly.
+   */
+  now(): number;
+  /**
+   * Calls `callback` in `microseconds`, once, as it calls the model's methods: never inside another, and of
+   * all devices in the order of their times. A reset cancels it, the last close too. A drain does not wait
+   * for time: while the model is busy its timers come at once, in the order in which they were asked for.
+   * Under `run` it comes up to some milliseconds late.
+   * @returns what cancels it. @throws RangeError `microseconds` is not a number from 0 up.
+   */
+  after(microseconds: number, callback: () => void): () => void;
+  /**
    * Says in one sentence, with the value at fault, what the device drops, ignores or finds wrong, and
    * hardware would not tell: "work queue 0 is not enabled: the descriptor is dropped". Whoever runs the
    * program sees it (`-v`, `ioasid ls`), and where a write is not taken it is the reason. The program does

@@ -5,7 +5,9 @@
  * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model
  * raised, what it has said, and the faults that it was given.
  */
+import { type Alarm, Clock } from './clock.js';
 import type { DeviceHost, DmaFault, DmaPort, PageWait } from './device-model.js';
+import { checkTimer } from './device-timers.js';
 
 interface Mapping {
   readonly pasid: number;
@@ -35,9 +37,12 @@ export class FakeHost implements DeviceHost {
   readonly pageRequests: FakePageRequest[] = [];
   /** Somebody hears of page requests. */
   hearsPageRequests = false;
+  /** The time, which stands still until the test moves it: `clock.advance(1000)`. */
+  readonly clock = new Clock();
   readonly dma: DmaPort;
   readonly baseDirectory = process.cwd();
   readonly #mappings: Mapping[] = [];
+  readonly #alarms = new Set<Alarm>();
 
   /**
    * @param admitted the PASIDs that may be loaded, as a mediated device's list; undefined: any, as for a
@@ -78,6 +83,28 @@ export class FakeHost implements DeviceHost {
 
   memory(length: number): Uint8Array {
     return new Uint8Array(length);
+  }
+
+  now(): number {
+    return this.clock.now;
+  }
+
+  after(microseconds: number, callback: () => void): () => void {
+    checkTimer(microseconds, callback);
+    const alarm = this.clock.after(microseconds, () => {
+      this.#alarms.delete(alarm);
+      callback();
+    });
+    this.#alarms.add(alarm);
+    return () => this.clock.cancel(alarm);
+  }
+
+  /** Resets `model` as its device is reset: its timers are gone, and the line is low. */
+  reset(model: { reset(): void }): void {
+    model.reset();
+    for (const alarm of this.#alarms) this.clock.cancel(alarm);
+    this.#alarms.clear();
+    this.line = false;
   }
 
   note(sentence: string): void {

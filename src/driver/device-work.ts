@@ -13,7 +13,8 @@ import type { Vpasid } from '../iommu/pasid.js';
 const DRAIN_STEPS = 10_000;
 
 /** What a driver has of a model: its calls (devices/called-model.ts). */
-export type WorkingDevice = Pick<CalledWork, 'calls' | 'step' | 'busy' | 'drainSome' | 'reset'>;
+export type WorkingDevice = Pick<CalledWork, 'calls' | 'step' | 'busy' | 'drainSome' | 'reset'> &
+  Partial<Pick<CalledWork, 'hurry'>>;
 
 export class DeviceWork {
   readonly #device: WorkingDevice;
@@ -78,10 +79,15 @@ export class DeviceWork {
     return false;
   }
 
-  /** Steps the model until its work is done, or waits for pages. @returns whether it got that far. */
+  /**
+   * Steps the model, and lets its timers come, until its work is done or waits for pages. @returns whether it
+   * got that far.
+   */
   *#drained(vpasid: Vpasid | undefined): Work<boolean> {
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
-      if (!this.busy(vpasid) || !this.step()) return true;
+      if (!this.busy(vpasid)) return true;
+      const moved = this.step();
+      if (!(this.busy(vpasid) && this.#device.hurry?.()) && !moved) return true;
       yield;
     }
     return !this.busy(vpasid);

@@ -22,7 +22,8 @@ function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: stri
   const port = new MdevPort(iommu, pasids, requester, name, 20);
   const gate = { busMaster: true };
   const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
-  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told };
+  const time = { now: () => 0, after: () => () => {} };
+  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife(name, port, new CalledWork(new ModelCalls(name), model));

@@ -24,7 +24,8 @@ function setUp(pci: PciDescription = everything) {
   const port = new FunctionPort(iommu, RID);
   const gate = { busMaster: true };
   const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
-  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told };
+  const time = { now: () => 0, after: () => () => {} };
+  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife('vfio0', port, new CalledWork(new ModelCalls('vfio0'), model));

@@ -9,6 +9,7 @@
  * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing:
  * what it owns are the lists.
  */
+import { Clock } from '../devices/clock.js';
 import { type DevicePlan, type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/virtio/wire.js';
@@ -35,6 +36,8 @@ export interface MachineOptions extends NodeOptions {
   readonly devices: readonly string[];
   /** Where relative paths in `devices` begin. Default: the working directory. */
   readonly baseDirectory?: string;
+  /** What the timers of devices go by. Default: one that stands still until it is moved (`machine.clock`). */
+  readonly clock?: Clock;
   /** PASIDs that one context may have. */
   readonly pasidQuota?: number;
   /** Mappings that one context may have. */
@@ -58,6 +61,8 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
   /** The network cables. */
   readonly wires = new Wires();
+  /** The time of its devices. */
+  readonly clock: Clock;
   readonly #functions: VfioDevice[] = [];
   readonly #vdpa: VdpaDevice[] = [];
   /** Devices that had nothing to do when they had their turn. */
@@ -65,6 +70,7 @@ export class Machine {
 
   private constructor(options: MachineOptions, plans: readonly DevicePlan[]) {
     const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
+    this.clock = options.clock ?? new Clock();
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
     this.iommufd = new IommufdSubsystem(this.iommu, quotas, options.strict);
@@ -84,11 +90,12 @@ export class Machine {
   }
 
   /**
-   * Lets every device do a slice of its queued work. @returns whether there is more: of those that worked, or
-   * of those before them, to which they may have sent something.
+   * Lets timers come that are due, and every device do a slice of its queued work. @returns whether there is
+   * more: of timers, of those that worked, or of those before them, to which they may have sent something.
    */
   step(): boolean {
-    let [worked, more] = [false, false];
+    let worked = this.clock.fire();
+    let more = worked;
     this.#idle.length = 0;
     for (const { driver } of this.devices) {
       if (!driver.busy()) this.#idle.push(driver);
@@ -138,7 +145,8 @@ export class Machine {
     rid: string,
     place: { readonly strict: boolean; readonly baseDirectory: string },
   ): readonly VfioDevice[] {
-    const request = { rid, mdevs, make, calls, ...place, firstIndex: this.#functions.length };
+    const { clock } = this;
+    const request = { rid, mdevs, make, calls, clock, ...place, firstIndex: this.#functions.length };
     const made = makeDevices(this.iommu, this.ioasid.pasids, request);
     this.#functions.push(...made);
     return made;

@@ -40,6 +40,15 @@ export class SparseHost implements DeviceHost {
     this.interrupts.push(vector);
   }
 
+  /** DSA knows no time. */
+  now(): number {
+    return 0;
+  }
+
+  after(): () => void {
+    return () => {};
+  }
+
   note(sentence: string): void {
     this.notes.push(sentence);
   }

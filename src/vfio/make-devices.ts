@@ -3,7 +3,9 @@
  * its place.
  */
 import { CalledModel } from '../devices/called-model.js';
+import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
+import { DeviceTimers } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { MdevPort } from '../driver/mdev.js';
 import { FunctionPort } from '../driver/pci-function.js';
@@ -33,6 +35,8 @@ export interface FunctionRequest {
   readonly strict?: boolean;
   /** Where relative paths in options begin; absent: where the process is. */
   readonly baseDirectory?: string;
+  /** What its timers go by; absent: one of their own, which stands still. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -44,13 +48,16 @@ export interface FunctionRequest {
  */
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
   const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
-  const { baseDirectory = process.cwd(), strict = false } = request;
-  const place = { baseDirectory, strict };
+  const { baseDirectory = process.cwd(), strict = false, clock = new Clock() } = request;
+  const place = { baseDirectory, strict, clock };
   const port = new FunctionPort(iommu, rid);
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place)];
   const note = (sentence: string) => calls.note(sentence);
   const rest = { interrupt: () => {}, intx: () => {}, memory: deviceMemory, note };
-  const parent = CalledModel.make(calls, () => make({ baseDirectory, dma: port, ...rest }));
+  const timers = new DeviceTimers(clock, calls);
+  const parent = CalledModel.make(calls, () =>
+    make({ baseDirectory, dma: port, ...rest, ...timeOf(timers) }),
+  );
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
@@ -85,12 +92,14 @@ function assemble(
   calls: ModelCalls,
   port: PciPort,
   make: (host: DeviceHost) => DeviceModel,
-  { baseDirectory, strict }: Required<Pick<FunctionRequest, 'baseDirectory' | 'strict'>>,
+  { baseDirectory, strict, clock }: Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock'>>,
 ): VfioDevice {
   let irqs: Interrupts | undefined;
   let device: VfioDevice | undefined;
+  const timers = new DeviceTimers(clock, calls);
   const host: DeviceHost = {
     baseDirectory,
+    ...timeOf(timers),
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {
@@ -112,12 +121,19 @@ function assemble(
     },
     note: (sentence) => calls.note(sentence),
   };
-  const model = CalledModel.make(calls, () => make(host));
+  const model = CalledModel.make(calls, () => make(host), timers);
   const config = new ConfigSpace(model.pci, strict);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
   device = new VfioDevice(port, model, config, irqs, strict);
   return device;
+}
+
+function timeOf(timers: DeviceTimers): Pick<DeviceHost, 'now' | 'after'> {
+  return {
+    now: () => timers.now,
+    after: (microseconds, callback) => timers.after(microseconds, callback),
+  };
 }
 
 function tellInterrupt(device: VfioDevice, name: string, vector: number, lost: string | undefined): void {

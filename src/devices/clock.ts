@@ -1,0 +1,89 @@
+/**
+ * The time of a machine's devices, in microseconds from 0, and what is to be done later by it.
+ *
+ * By itself a clock stands still: a test moves it by `advance`. `Clock.running` goes with real time; whoever
+ * serves the machine lets what is due happen by `fire`, and asks `wait` when to come again. Nothing happens
+ * inside another call of a device.
+ *
+ * Invariant: what is to be done is done in the order of its time, and of its asking where times are equal,
+ * whichever devices have asked. So what happens does not depend on how often `fire` is called.
+ */
+
+/** What is to be done at a time. */
+export interface Alarm {
+  readonly time: number;
+  readonly fire: () => void;
+}
+
+export class Clock {
+  readonly #running: (() => number) | undefined;
+  /** By their time, the next one last. */
+  readonly #alarms: Alarm[] = [];
+  #now = 0;
+
+  /** @param running tells the time, which never goes back; absent: it stands still */
+  constructor(running?: () => number) {
+    this.#running = running;
+  }
+
+  /** Real time from now on, in which what devices wait for takes `scale` times as long. */
+  static running(scale = 1): Clock {
+    const begin = performance.now();
+    return new Clock(() => ((performance.now() - begin) * 1000) / scale);
+  }
+
+  get now(): number {
+    if (this.#running !== undefined) this.#now = this.#running();
+    return this.#now;
+  }
+
+  /** Does `fire` at `delay` microseconds from now. @returns what `cancel` takes. */
+  after(delay: number, fire: () => void): Alarm {
+    const alarm = { time: this.now + delay, fire };
+    let at = this.#alarms.length;
+    while (at > 0 && this.#alarms[at - 1]!.time <= alarm.time) at--;
+    this.#alarms.splice(at, 0, alarm);
+    return alarm;
+  }
+
+  /** It will not be done; if it has been, that is fine. */
+  cancel(alarm: Alarm): void {
+    const at = this.#alarms.indexOf(alarm);
+    if (at >= 0) this.#alarms.splice(at, 1);
+  }
+
+  /** Microseconds until the next is due, 0 when it is; undefined: there is none. */
+  get wait(): number | undefined {
+    const next = this.#alarms.at(-1);
+    return next && Math.max(0, next.time - this.now);
+  }
+
+  /**
+   * Does what is due, but not what is asked for meanwhile: others have their turn before. @returns whether
+   * there was any.
+   */
+  fire(): boolean {
+    const { now } = this;
+    const due = this.#alarms.filter(({ time }) => time <= now).reverse();
+    for (const alarm of due) {
+      // One of those before may have cancelled it.
+      if (!this.#alarms.includes(alarm)) continue;
+      this.cancel(alarm);
+      alarm.fire();
+    }
+    return due.length > 0;
+  }
+
+  /** Moves a clock that stands still, and does on the way all that is due, each at its time. */
+  advance(microseconds: number): void {
+    if (this.#running !== undefined) throw new Error('a clock that runs by itself cannot be moved');
+    if (!(microseconds >= 0)) throw new RangeError(`a clock cannot be moved by ${microseconds} microseconds`);
+    const end = this.#now + microseconds;
+    for (let next = this.#alarms.at(-1); next !== undefined && next.time <= end; next = this.#alarms.at(-1)) {
+      this.#now = Math.max(this.#now, next.time);
+      this.cancel(next);
+      next.fire();
+    }
+    this.#now = end;
+  }
+}
