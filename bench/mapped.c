@@ -4,6 +4,8 @@
  * Usage: mapped FILE WAY COUNT, with WAY one of
  *   load, store  a register of edu: beside pread, pwrite
  *   submit       a descriptor that does nothing, to a dsa, by MOVDIR64B: beside pwrite
+ *   memory       a page of memory in the BAR of src/testkit/ringing-device.ts is written, and read: beside a
+ *                page of the program's own
  *   map          FILE is an ordinary one: mmap and munmap of a shared page of it, beside nothing
  * Of the lines that it reads from stdin the first, third, ... are for the call, the others for the mapping
  * (with `map` all are): it makes COUNT accesses and prints the nanoseconds of one. A wrong result ends the
@@ -18,13 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LIVENESS = 4, SWERR = 0xc0 };
+enum { PAGE = 4096, LIVENESS = 4, SWERR = 0xc0, MEMORY = 0x2000 };
 #define BAR(n) ((off_t)(n) << 40)
 
 static int file;
 static volatile uint8_t *mapped;
 static const char *way;
 static _Alignas(64) uint8_t descriptor[64];
+static _Alignas(PAGE) uint8_t own[PAGE], copy[PAGE];
 
 static void check(int right, const char *what)
 {
@@ -53,12 +56,22 @@ static void movdir64b(volatile void *target, const void *source)
 	__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x02" ::"a"(target), "d"(source) : "memory");
 }
 
+/* Writes a page, and reads it. */
+static void use_page(volatile uint8_t *page, uint32_t i)
+{
+	memset((void *)page, (int)i, PAGE);
+	memcpy(copy, (void *)page, PAGE);
+	check(copy[PAGE - 1] == (uint8_t)i, "the page");
+}
+
 static void by_mapping(uint32_t i)
 {
 	volatile uint32_t *liveness = (volatile uint32_t *)(mapped + LIVENESS);
 	uint32_t value = 0;
 
-	if (way[0] == 'l')
+	if (way[0] == 'm')
+		use_page(mapped + MEMORY, i);
+	else if (way[0] == 'l')
 		value = *liveness;
 	else if (strcmp(way, "store") == 0)
 		*liveness = i;
@@ -69,7 +82,9 @@ static void by_mapping(uint32_t i)
 
 static void by_call(uint32_t i)
 {
-	if (way[0] == 'l')
+	if (way[0] == 'm')
+		use_page(own, i);
+	else if (way[0] == 'l')
 		check(pread(file, &i, 4, BAR(0) + LIVENESS) == 4, "pread");
 	else if (strcmp(way, "store") == 0)
 		check(pwrite(file, &i, 4, BAR(0) + LIVENESS) == 4, "pwrite");
@@ -103,7 +118,8 @@ int main(int argc, char **argv)
 	if (!maps) {
 		check(pwrite(file, &command, 2, BAR(7) + 4) == 2, "the command register");
 		off_t bar = BAR(strcmp(way, "submit") == 0 ? 2 : 0);
-		mapped = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, bar);
+		size_t size = strcmp(way, "memory") == 0 ? 2 * MEMORY : PAGE;
+		mapped = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, bar);
 		check(mapped != MAP_FAILED, "mmap");
 	}
 	for (int c, line = 0; (c = getchar()) != EOF;) {

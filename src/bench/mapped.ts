@@ -1,7 +1,8 @@
 /**
  * Benchmark `mapped`: loads and stores of a mapped BAR, and submissions to a dsa, under `ioasid run`, each
  * beside the same access by a call, of the same program and in turns with it. Program and server are on one
- * CPU. And what the mapping of an ordinary file costs there, beside outside.
+ * CPU. Then memory in a BAR, beside memory of the program's own, and what the mapping of an ordinary file
+ * costs there, beside outside.
  */
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +13,8 @@ const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const DEVICE = '/dev/vfio/devices/vfio0';
 /** With room for all of a pass: a dedicated work queue drops what it has no room for. */
 const DSA = 'dsa,ready=1,mode=dedicated,wqs=1,engines=1,groups=1,size=4096';
+/** It has memory in its BAR. */
+const RINGING = fileURLToPath(new URL('../testkit/ringing-device.js', import.meta.url));
 const ACCESSES = 1000;
 const ROUNDS = 21;
 
@@ -19,6 +22,7 @@ const accesses = [
   { name: 'a load of a mapped BAR, beside pread', device: 'edu', way: 'load', maxRatio: 2 },
   { name: 'a store to a mapped BAR, beside pwrite', device: 'edu', way: 'store', maxRatio: 2 },
   { name: 'a submission by MOVDIR64B, beside pwrite', device: DSA, way: 'submit', maxRatio: 1 },
+  { name: 'a page of memory in a mapped BAR', device: RINGING, way: 'memory', maxRatio: 1.1 },
 ];
 
 export async function mapped(references: References): Promise<Outcome[]> {

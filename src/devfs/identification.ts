@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import { Postponed } from '../file/work.js';
 import type { Account } from '../linux/account.js';
 import { Refusal, refuse } from '../linux/errno.js';
-import { identifyDescriptor } from '../linux/fd-identity.js';
+import { deviceOfDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
 import type { DeviceTree, Inode, Opened } from './device-tree.js';
 import { notOurs, type OwnCopy, type OwnFiles } from './own-files.js';
 
@@ -60,6 +60,11 @@ export class Identification {
     const inode = identity.device === this.#device ? this.#tree.inode(identity.inode) : undefined;
     if (inode?.node === undefined) throw notOurs(fd);
     return onlyOne(inode.opens);
+  }
+
+  /** Is the file behind descriptor `fd` of thread `tid` one of this server? It may be no open file. */
+  isOurs(tid: number, fd: number): boolean {
+    return deviceOfDescriptor(tid, fd) === this.#device;
   }
 
   /**

@@ -193,6 +193,8 @@ export class TrappedCalls implements LoopSource {
   #target({ call }: Pending): Opened | undefined {
     // Of the count of a read the filter has seen the low half.
     if (call.tid === 0 || !(isIoctl(call) || isMapping(call) || isEmptyRead(call))) return undefined;
+    // Most that are mapped are others', and then nothing else is asked.
+    if (isMapping(call) && !this.#identification.isOurs(call.tid, descriptorOf(call))) return undefined;
     try {
       const opened = this.#opened(call.tid, descriptorOf(call));
       this.#confirm(call);

@@ -70,6 +70,17 @@ export function identifyDescriptor(tid: number, fd: number): FileIdentity | unde
   return sameFile ? { device: statxDevice(), inode, pathOnly: (info.flags & O_PATH) !== 0 } : undefined;
 }
 
+/**
+ * The device of the file that descriptor `fd` of thread `tid` is, or names (O_PATH); undefined: there is
+ * none, or this process may not look at it.
+ */
+export function deviceOfDescriptor(tid: number, fd: number): number | undefined {
+  if (fd < 0) return undefined;
+  const path = `/proc/${tid}/fd/${fd}`;
+  const seen = libc().statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes));
+  return seen === 0 ? statxDevice() : undefined;
+}
+
 /** The file behind our own descriptor `fd`. @throws Refusal EBADF. */
 export function identifyOwn(fd: number): FileIdentity {
   if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes)) === -1) {
