@@ -8,6 +8,7 @@ import {
   GetDirtyBitmapStruct,
   HwptAllocStruct,
   IoasAllocStruct,
+  IoasMapFileStruct,
   IoasMapStruct,
   SetDirtyTrackingStruct,
 } from './iommufd.js';
@@ -19,6 +20,7 @@ const [ADD_RESERVED, MOCK_DOMAIN, CHECK_MAP, CHECK_REFS, CREATE_ACCESS, DESTROY_
   1, 2, 3, 4, 5, 6, 7, 8,
 ];
 const DIRTY = 13;
+const [DMABUF_GET, DMABUF_REVOKE] = [22, 23] as const;
 
 class Tester {
   readonly process: InProcess;
@@ -65,6 +67,26 @@ class Tester {
       { [at.user_va]: address, [at.length]: length, [at.iova]: iova },
       { [at.flags]: 7, [at.ioas_id]: ioas },
     );
+  }
+
+  /** IOAS_MAP_FILE, readable and writable. @returns the IOVA that was chosen. */
+  mapFile(ioas: number, fd: number, start: number, length: number): number {
+    const { at } = IoasMapFileStruct;
+    const wide = { [at.start]: start, [at.length]: length };
+    const words = { [at.flags]: 6, [at.ioas_id]: ioas, [at.fd]: fd };
+    return getU32(this.call(0x8f, IoasMapFileStruct, wide, words), at.iova);
+  }
+
+  /** @returns the descriptor of a dma-buf, or what else the call returns. */
+  dmaBuf(length: number): number {
+    const data = new Uint8Array(TestStruct.size);
+    for (const [at, value] of [
+      [0, TestStruct.size],
+      [4, DMABUF_GET],
+      [16, length],
+    ] as const)
+      setU32(data, at, value);
+    return this.process.ioctl(this.fd, 0x3ba0, data);
   }
 
   /** @returns the ids of the mock device, its HWPT and its device. */
@@ -131,6 +153,35 @@ test('an access copies at any IOVA; what is unmapped is pinned no more', async (
   user.call(0x86, { ...IoasMapStruct, size: 24 }, { 8: APERTURE, 16: 2 * PAGE }, { 4: ioas });
   refused(() => user.test(DESTROY_PAGES!, access, {}, { 16: pin }), 'ENOENT');
   user.process.close(access);
+});
+
+test('a dma-buf is memory until it is revoked, and then for those alone who take it again', async () => {
+  const user = await tester();
+  for (const length of [0, 512 * PAGE + 1]) refused(() => user.dmaBuf(length), 'EINVAL');
+  const buffer = user.dmaBuf(3 * PAGE + 1);
+  const ioas = user.ioas();
+  const map = (start: number, length: number) => user.mapFile(ioas, buffer, start, length);
+  refused(() => map(4 * PAGE, PAGE), 'EINVAL');
+  refused(() => map(0, 5 * PAGE), 'EINVAL');
+  const iova = map(PAGE, PAGE);
+  const access = getU32(user.test(CREATE_ACCESS!, ioas, {}, { 20: 1 }), 16);
+  const word = user.process.allocate(PAGE);
+  const copy = (write: boolean, at: number) =>
+    user.test(RW!, access, { 16: at, 24: 4, 32: word.address }, { 40: write ? 1 : 0 });
+  word.bytes.set([1, 2, 3, 4]);
+  copy(true, iova);
+  const revoke = (revoked: number) => user.test(DMABUF_REVOKE, 0, {}, { 16: buffer, 20: revoked });
+  revoke(1);
+  refused(() => copy(false, iova), 'EFAULT');
+  refused(() => map(0, PAGE), 'ENODEV', /revoked/);
+  revoke(0);
+  refused(() => copy(false, iova), 'EFAULT');
+  const again = map(0, 2 * PAGE);
+  word.bytes.fill(0);
+  copy(false, again + PAGE);
+  assert.deepEqual([...word.bytes.subarray(0, 4)], [1, 2, 3, 4]);
+  refused(() => user.test(DMABUF_REVOKE, 0, {}, { 16: access, 20: 1 }), 'EOPNOTSUPP');
+  refused(() => user.test(DMABUF_REVOKE, 0, {}, { 16: 999, 20: 1 }), 'EBADF');
 });
 
 test('GET_DIRTY_BITMAP names the pages that were written since it was asked last', async () => {

@@ -16,6 +16,7 @@ import {
   createAccess,
   destroyAccessPages,
 } from './iommu-test/accesses.js';
+import { getDmaBuf, revokeDmaBuf } from './iommu-test/dma-bufs.js';
 import { TestStruct } from './iommu-test/layouts.js';
 import {
   checkCache,
@@ -39,7 +40,8 @@ import {
 import { type Command, IOMMUFD_TYPE, iommufd } from './iommufd/command.js';
 import { getU32 } from './struct.js';
 
-type Operation = (context: IommufdContext, command: Command) => void;
+/** @returns what the call returns, unless that is 0. */
+type Operation = (context: IommufdContext, command: Command) => number | void;
 
 /** By IOMMU_TEST_OP_*. */
 const operations = new Map<number, Operation>([
@@ -64,6 +66,8 @@ const operations = new Map<number, Operation>([
   [19, pasidReplace],
   [20, pasidDetach],
   [21, pasidCheck],
+  [22, getDmaBuf],
+  [23, revokeDmaBuf],
 ]);
 
 const NR = 0xa0;
@@ -78,6 +82,5 @@ export const iommuTestTable: IoctlTable<IommufdContext> = ioctlTable({
 function test(context: IommufdContext, command: Command): number {
   const op = getU32(command.data, TestStruct.at.op);
   const operation = operations.get(op) ?? refuse('EOPNOTSUPP', `test operation ${op} is not supported`);
-  operation(context, command);
-  return 0;
+  return operation(context, command) ?? 0;
 }

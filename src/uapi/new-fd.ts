@@ -17,15 +17,14 @@ export const newFdIoctls: readonly number[] = [0x3b6a, FEATURE, ...newStreamIoct
 const GET_DMA_BUF = 0x1000b;
 
 const TEST_CMD = 0x3ba0;
-/** IOMMU_TEST_CMD, one of whose operations makes an access and returns its descriptor. */
+/** IOMMU_TEST_CMD, of whose operations one makes an access and one a dma-buf: each is a descriptor. */
 export const newFdTestIoctls: readonly number[] = [TEST_CMD];
-/** IOMMU_TEST_OP_CREATE_ACCESS, and where the operation, or the flags of a feature, stand in the struct. */
-const CREATE_ACCESS = 5;
+/** IOMMU_TEST_OP_CREATE_ACCESS and DMABUF_GET; where an operation, or a feature's flags, stand. */
+const TEST_OPERATIONS = [5, 22];
 const OPERATION = 4;
 
 /** May the call return a new descriptor? Most operations of IOMMU_TEST_CMD, and most features, do not. */
 export function returnsNewFd(caller: Caller, cmd: number, arg: number): boolean {
-  const value = cmd === TEST_CMD ? CREATE_ACCESS : GET_DMA_BUF;
   if (cmd !== TEST_CMD && cmd !== FEATURE) return true;
   const asked = new Uint8Array(4);
   try {
@@ -34,5 +33,6 @@ export function returnsNewFd(caller: Caller, cmd: number, arg: number): boolean 
     if (error instanceof Refusal) return false;
     throw error;
   }
-  return getU32(asked, 0) === value;
+  const value = getU32(asked, 0);
+  return cmd === TEST_CMD ? TEST_OPERATIONS.includes(value) : value === GET_DMA_BUF;
 }

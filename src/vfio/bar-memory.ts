@@ -69,8 +69,10 @@ export class BarMemory implements Memory {
     return this.#shortfall;
   }
 
+  /** A dma-buf that was taken back can be in a page table all the same, as in Linux, and is a fault. */
   reaches(offset: number, length: number): boolean {
-    return !this.#ended && offset >= 0 && offset + length <= this.#bars.size(this.#index);
+    const there = this.#endedBy === 'revocations' || !this.#ended;
+    return there && offset >= 0 && offset + length <= this.#bars.size(this.#index);
   }
 
   get #ended(): boolean {

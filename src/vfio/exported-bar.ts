@@ -5,6 +5,7 @@
  * stopped to, or was reset, is lost for good, and can be taken anew afterwards. With the device's last close
  * the export is void.
  */
+import { DmaBuf } from '../file/dma-buf.js';
 import type { MemoryRange } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import { BarMemory, type ReachedBars } from './bar-memory.js';
@@ -15,7 +16,7 @@ export interface BarRange {
   readonly length: number;
 }
 
-export class ExportedBar {
+export class ExportedBar extends DmaBuf {
   readonly #name: string;
   readonly #bars: ReachedBars;
   readonly #index: number;
@@ -24,6 +25,7 @@ export class ExportedBar {
 
   /** `ranges` of BAR `index`, at least one, which lie in it. */
   constructor(name: string, bars: ReachedBars, index: number, ranges: readonly BarRange[]) {
+    super();
     this.#name = name;
     this.#bars = bars;
     this.#index = index;

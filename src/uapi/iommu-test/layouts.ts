@@ -64,4 +64,6 @@ export const CheckEntryStruct = struct('check_iotlb', { ...header, entry: u32, v
 /** pasid_attach, pasid_replace, pasid_detach and pasid_check. */
 export const PasidStruct = struct('pasid_attach', { ...header, pasid: u32, pt_id: u32 });
 /** The operations that have one number. */
+export const DmaBufStruct = struct('dmabuf_get', { ...header, length: u32, open_flags: u32 });
+export const RevokeStruct = struct('dmabuf_revoke', { ...header, dmabuf_fd: u32, revoked: u32 });
 export const NumberStruct = struct('memory_limit', { ...header, number: u32 });

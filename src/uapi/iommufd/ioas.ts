@@ -1,6 +1,7 @@
 /**
  * The ioctls of an IOAS: alloc, ranges, map, copy, unmap, and whose process its memory belongs to.
  */
+import { DmaBuf } from '../../file/dma-buf.js';
 import type { Caller, MemoryRange } from '../../file/open-file.js';
 import { after, begun, type Sliced, type Work, workOf } from '../../file/work.js';
 import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
@@ -8,7 +9,6 @@ import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { Ioas, IoasMap } from '../../iommufd/ioas.js';
 import { hex, Refusal, refuse } from '../../linux/errno.js';
-import { ExportedBar } from '../../vfio/exported-bar.js';
 import { bits, descriptor, getBig, getS32, getU32, setBig, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
@@ -212,10 +212,10 @@ function ioasMapFile(context: IommufdContext, { caller, data, respond }: Command
   });
 }
 
-/** A dma-buf of a BAR, or what Caller.fileMemory has. @throws Refusal as these. */
+/** A dma-buf, or what Caller.fileMemory has. @throws Refusal as these. */
 function fileRange(caller: Caller, fd: number, start: number, length: number): MemoryRange {
   const ours = presentedFile(caller, fd);
-  return ours instanceof ExportedBar ? ours.take(start, length) : caller.fileMemory(fd, start, length, 0);
+  return ours instanceof DmaBuf ? ours.take(start, length) : caller.fileMemory(fd, start, length, 0);
 }
 
 /** The object behind `fd`; undefined when it is no file of this system. */
