@@ -15,6 +15,23 @@ const skip = bellCodes[process.arch] === undefined ? `there is no bell on ${proc
 process.on('SIGCHLD', () => undefined);
 after(() => process.removeAllListeners('SIGCHLD'));
 
+/** The signals that are blocked in the handler of SIGCHLD: the 64 that there are, in sa_mask. */
+function blockedInHandler(): Uint8Array {
+  const action = new Uint8Array(152);
+  assert.equal(libc().sigaction(17, null, action), 0);
+  return action.slice(8, 16);
+}
+
+test("what Node's handler blocks is blocked in ours, which goes on in it", { skip }, () => {
+  const before = blockedInHandler();
+  assert.ok(
+    before.some((byte) => byte !== 0),
+    'Node blocks signals there',
+  );
+  childBell();
+  assert.deepEqual(blockedInHandler(), before);
+});
+
 test('the bell rings at the end of a child, and Node hears of it as before', { skip }, async () => {
   const bell = childBell()!;
   const count = new Uint8Array(128);

@@ -17,6 +17,7 @@ const PAGE = 4096;
 
 /** struct sigaction of the C library: handler 0, mask 8, flags 136, restorer 144. */
 const HANDLER = 0;
+const MASK = 8;
 const FLAGS = 136;
 const ACTION_BYTES = 152;
 
@@ -59,7 +60,7 @@ export function installHandler(
   bytes.set(before.subarray(HANDLER, HANDLER + 8), code.previous);
   bytes.set(data, code.previous + 8);
   const executable = libc().mprotect(page, PAGE, PROT_READ_EXEC) === 0;
-  if (executable && libc().sigaction(signal, handledAt(page + code.handler), null) === 0) return page;
+  if (executable && libc().sigaction(signal, handledAt(page + code.handler, before), null) === 0) return page;
   libc().munmap(page, PAGE);
   return undefined;
 }
@@ -75,9 +76,13 @@ export function setActionFlag(signal: number, flag: number, on: boolean): void {
   libc().sigaction(signal, present, null);
 }
 
-/** A struct sigaction. */
-function handledAt(address: number): Uint8Array {
+/**
+ * A struct sigaction. Signals that were blocked in the handler `before` are in this one, which may go on in
+ * it: libuv's holds a lock that its handlers of other signals wait for.
+ */
+function handledAt(address: number, before: Uint8Array): Uint8Array {
   const action = new Uint8Array(ACTION_BYTES);
+  action.set(before.subarray(MASK, MASK + 8), MASK);
   const view = new DataView(action.buffer);
   view.setBigUint64(HANDLER, BigInt(address), true);
   view.setInt32(FLAGS, SA_SIGINFO | SA_ONSTACK_RESTART, true);
