@@ -31,18 +31,20 @@ static void start(void)
 }
 
 /* Sends the packet at 0x6000, and waits until `sent` were. */
-static bool send(uint8_t to, int sent)
+/* Waits until so many were sent, and so many were received: a wire may lead to another process. */
+static bool send(uint8_t to, int sent, int received)
 {
 	memset(memory + 0x6000 + HEADER, to, 6);
 	push(TX, 0);
 	bool served = wait_used(TX, sent);
+	wait_used(RX, received);
 	pause_ms(50);
 	return served;
 }
 
-static void sent(const char *what, uint8_t to, int count)
+static void sent(const char *what, uint8_t to, int count, int received)
 {
-	bool served = send(to, count);
+	bool served = send(to, count, received);
 
 	fact("packet", what, served, "tx.used=%u rx.used=%u", used(TX)[1], used(RX)[1]);
 }
@@ -106,16 +108,16 @@ void probe_net(void)
 	descriptors(TX)[0] = (struct descriptor){BASE + 0x6000, HEADER + 34, 0, 0};
 	packet[24] = 0x08;
 	memset(packet + 26, 0x77, 20);
-	bool served = send(0xff, 1);
+	bool served = send(0xff, 1, 1);
 	fact("packet", "TX of 46 bytes to ff:ff:ff:ff:ff:ff", served,
 	     "tx.used=%u len=%u rx.used=%u len=%u call0=%lu call1=%lu", used(TX)[1], used_length(TX, 0),
 	     used(RX)[1], used_length(RX, 0), calls(RX), calls(TX));
 	show_received();
-	sent("to 02:02:02:02:02:02, not its address", 0x02, 2);
+	sent("to 02:02:02:02:02:02, not its address", 0x02, 2, 1);
 	probe_control();
 	get_config(0, 12, true);
-	sent("to 02:02:02:02:02:02, now its address", 0x02, 3);
-	sent("broadcast, no RX buffer left", 0xff, 4);
+	sent("to 02:02:02:02:02:02, now its address", 0x02, 3, 2);
+	sent("broadcast, no RX buffer left", 0xff, 4, 2);
 	probe_bases();
 	set_status(0);
 	probe_bases();
