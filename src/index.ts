@@ -11,6 +11,7 @@ export type {
   DeviceOptions,
   DmaFault,
   DmaPort,
+  Link,
   MdevSupport,
   PageWait,
   PciDescription,

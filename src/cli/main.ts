@@ -45,7 +45,10 @@ function describesMachine(command: Command): Command {
         .argParser((spec: string, all: string[]) => [...all, spec]),
     )
     .addOption(
-      new Option('--link <name=unix:path>', 'where the wire of a virtio-net goes on: a socket of frames')
+      new Option(
+        '--link <name=unix:path>',
+        'where the link of a device (`link=wire0`) goes on: a socket of frames',
+      )
         .default([] as string[], 'nowhere')
         .argParser((link: string, all: string[]) => [...all, link]),
     )

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { type WireEnd, Wires } from '../devices/virtio/wire.js';
+import { type WireEnd, Wires } from '../devices/wire.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-link-'));

@@ -8,7 +8,7 @@
  * ring of what it does not read: what comes then is lost. Who sends a length that no frame has is hung up.
  */
 import { connect, type Socket } from 'node:net';
-import type { WireEnd } from '../devices/virtio/wire.js';
+import type { WireEnd } from '../devices/wire.js';
 import { complain } from './messages.js';
 
 const LENGTH_BYTES = 4;

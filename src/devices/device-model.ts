@@ -53,6 +53,26 @@ export interface DmaPort {
   admits(vpasid: number): boolean;
 }
 
+/**
+ * One end of a link: packets go to the other end, where another device is, or through a socket the world
+ * outside (`--link NAME=unix:PATH`). Nobody calls when one comes: a model says by `busy` that some wait, and
+ * takes them in `step`.
+ */
+export interface Link {
+  /** Is somebody at the other end? */
+  readonly joined: boolean;
+  /** Times that who is there has come or gone. */
+  readonly changes: number;
+  /** Are there packets to take? At most 1 MiB waits, with 8 bytes for each; what comes then is lost. */
+  readonly waiting: boolean;
+  /** Sends a copy of `packet`. When nobody is there, or does not take it in time, it is lost. */
+  send(packet: Uint8Array): void;
+  /** Takes the packet that has come first; undefined: there is none. */
+  receive(): Uint8Array | undefined;
+  /** Drops all that wait. */
+  clear(): void;
+}
+
 /** What the device may call. Handed to the model's factory. */
 export interface DeviceHost {
   /** Where relative paths in options begin. */
@@ -87,6 +107,11 @@ export interface DeviceHost {
    * @returns what cancels it. @throws RangeError `microseconds` is not a number from 0 up.
    */
   after(microseconds: number, callback: () => void): () => void;
+  /**
+   * The next end of the link called `name`, whose two ends are joined; without a name one that hears itself.
+   * Call it in the factory. @throws Refusal EBUSY two devices have that link.
+   */
+  link(name?: string): Link;
   /**
    * Says in one sentence, with the value at fault, what the device drops, ignores or finds wrong, and
    * hardware would not tell: "work queue 0 is not enabled: the descriptor is dropped". Whoever runs the

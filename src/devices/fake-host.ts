@@ -6,8 +6,9 @@
  * raised, what it has said, and the faults that it was given.
  */
 import { type Alarm, Clock } from './clock.js';
-import type { DeviceHost, DmaFault, DmaPort, PageWait } from './device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, Link, PageWait } from './device-model.js';
 import { checkTimer } from './device-timers.js';
+import { Wires } from './wire.js';
 
 interface Mapping {
   readonly pasid: number;
@@ -39,6 +40,11 @@ export class FakeHost implements DeviceHost {
   hearsPageRequests = false;
   /** The time, which stands still until the test moves it: `clock.advance(1000)`. */
   readonly clock = new Clock();
+  /**
+   * The links: `wires.end('wire0')` is the test's end of what the model calls wire0. Two hosts with the same
+   * wires have devices that are joined.
+   */
+  wires = new Wires();
   readonly dma: DmaPort;
   readonly baseDirectory = process.cwd();
   readonly #mappings: Mapping[] = [];
@@ -105,6 +111,10 @@ export class FakeHost implements DeviceHost {
     for (const alarm of this.#alarms) this.clock.cancel(alarm);
     this.#alarms.clear();
     this.line = false;
+  }
+
+  link(name?: string): Link {
+    return this.wires.link(name);
   }
 
   note(sentence: string): void {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Machine } from '../machine/machine.js';
 import { VirtioScene } from '../testkit/virtio-scene.js';
 import { checkModel } from './check-model.js';
 import type { DeviceFactory } from './device-model.js';
@@ -13,7 +14,7 @@ import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
 import { checkVirtioModel } from './virtio/check-virtio-model.js';
 import type { VirtioFactory } from './virtio/virtio-model.js';
-import { Wires } from './virtio/wire.js';
+import { Wires } from './wire.js';
 
 const repository = new URL('../../', import.meta.url);
 const guide = readFileSync(new URL('docs/devices.md', repository), 'utf8');
@@ -127,5 +128,22 @@ describe('docs/devices.md', () => {
     write(0x10, 0x6000);
     device.reset();
     assert.deepEqual([device.busy?.(), read(0), read(8)], [false, 0, 0]);
+  });
+
+  test('its repeater hands packets from each link to the other, also through real devices', async () => {
+    writeFileSync(join(directory, 'repeater.js'), block('repeater.js'));
+    const spec = './repeater.js,left=a,right=b';
+    const machine = await Machine.create({ devices: [spec], baseDirectory: directory });
+    const [a, b] = [machine.wires.end('a'), machine.wires.end('b')];
+    a.send(Uint8Array.of(1, 2, 3));
+    a.send(Uint8Array.of(4));
+    b.send(new Uint8Array(0));
+    assert.equal(machine.step(), true);
+    while (machine.step());
+    assert.deepEqual(
+      [b.receive(), b.receive(), b.receive()].map((p) => p && [...p]),
+      [[1, 2, 3], [4], undefined],
+    );
+    assert.deepEqual(a.receive(), new Uint8Array(0));
   });
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { CalledWork } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Wires } from '../devices/wire.js';
 import { finish, finished } from '../file/work.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
@@ -22,7 +23,7 @@ function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: stri
   const port = new MdevPort(iommu, pasids, requester, name, 20);
   const gate = { busMaster: true };
   const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
-  const time = { now: () => 0, after: () => () => {} };
+  const time = { now: () => 0, after: () => () => {}, link: () => new Wires().loop() };
   const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);

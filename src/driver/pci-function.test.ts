@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { CalledWork } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Wires } from '../devices/wire.js';
 import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
@@ -24,7 +25,7 @@ function setUp(pci: PciDescription = everything) {
   const port = new FunctionPort(iommu, RID);
   const gate = { busMaster: true };
   const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
-  const time = { now: () => 0, after: () => () => {} };
+  const time = { now: () => 0, after: () => () => {}, link: () => new Wires().loop() };
   const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);

@@ -12,7 +12,7 @@
 import { Clock } from '../devices/clock.js';
 import { type DevicePlan, type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
-import { Wires } from '../devices/virtio/wire.js';
+import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
 import type { DeviceNode } from '../file/device-node.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
@@ -59,7 +59,7 @@ export class Machine {
   readonly devices: readonly MachineDevice[];
   /** The VFIO groups, by rising number. */
   readonly groups: readonly VfioGroup[];
-  /** The network cables. */
+  /** What joins devices, by name. */
   readonly wires = new Wires();
   /** The time of its devices. */
   readonly clock: Clock;
@@ -145,8 +145,8 @@ export class Machine {
     rid: string,
     place: { readonly strict: boolean; readonly baseDirectory: string },
   ): readonly VfioDevice[] {
-    const { clock } = this;
-    const request = { rid, mdevs, make, calls, clock, ...place, firstIndex: this.#functions.length };
+    const { clock, wires } = this;
+    const request = { rid, mdevs, make, calls, clock, wires, ...place, firstIndex: this.#functions.length };
     const made = makeDevices(this.iommu, this.ioasid.pasids, request);
     this.#functions.push(...made);
     return made;

@@ -2,7 +2,8 @@
  * SparseHost: a DeviceHost for tests of DSA. Memory is single pages, present or not, writable or not, for
  * each PASID.
  */
-import type { DeviceHost, DmaFault, DmaPort, PageWait } from '../devices/device-model.js';
+import type { DeviceHost, DmaFault, DmaPort, Link, PageWait } from '../devices/device-model.js';
+import { Wires } from '../devices/wire.js';
 
 export const PAGE = 0x1000;
 
@@ -38,6 +39,10 @@ export class SparseHost implements DeviceHost {
 
   interrupt(vector: number): void {
     this.interrupts.push(vector);
+  }
+
+  link(): Link {
+    return new Wires().loop();
   }
 
   /** DSA knows no time. */

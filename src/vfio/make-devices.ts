@@ -7,6 +7,7 @@ import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
 import { DeviceTimers } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Wires } from '../devices/wire.js';
 import { MdevPort } from '../driver/mdev.js';
 import { FunctionPort } from '../driver/pci-function.js';
 import type { BusGate, PciPort } from '../driver/pci-port.js';
@@ -37,6 +38,8 @@ export interface FunctionRequest {
   readonly baseDirectory?: string;
   /** What its timers go by; absent: one of their own, which stands still. */
   readonly clock?: Clock;
+  /** What joins it to others; absent: none of them. */
+  readonly wires?: Wires;
 }
 
 /**
@@ -49,11 +52,13 @@ export interface FunctionRequest {
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
   const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
   const { baseDirectory = process.cwd(), strict = false, clock = new Clock() } = request;
-  const place = { baseDirectory, strict, clock };
+  const { wires = new Wires() } = request;
+  const place = { baseDirectory, strict, clock, wires };
   const port = new FunctionPort(iommu, rid);
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place)];
   const note = (sentence: string) => calls.note(sentence);
-  const rest = { interrupt: () => {}, intx: () => {}, memory: deviceMemory, note };
+  const link = (wire?: string) => wires.link(wire);
+  const rest = { interrupt: () => {}, intx: () => {}, memory: deviceMemory, note, link };
   const timers = new DeviceTimers(clock, calls);
   const parent = CalledModel.make(calls, () =>
     make({ baseDirectory, dma: port, ...rest, ...timeOf(timers) }),
@@ -84,6 +89,9 @@ function cuttable(
   return { mdev, bits };
 }
 
+/** What all devices of a function have of the machine. */
+type Place = Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires'>>;
+
 /**
  * Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no
  * configuration space yet.
@@ -92,7 +100,7 @@ function assemble(
   calls: ModelCalls,
   port: PciPort,
   make: (host: DeviceHost) => DeviceModel,
-  { baseDirectory, strict, clock }: Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock'>>,
+  { baseDirectory, strict, clock, wires }: Place,
 ): VfioDevice {
   let irqs: Interrupts | undefined;
   let device: VfioDevice | undefined;
@@ -100,6 +108,7 @@ function assemble(
   const host: DeviceHost = {
     baseDirectory,
     ...timeOf(timers),
+    link: (name) => wires.link(name),
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {

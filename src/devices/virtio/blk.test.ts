@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { VirtioScene, type VirtioSceneOptions } from '../../testkit/virtio-scene.js';
+import { Wires } from '../wire.js';
 import createBlk from './blk.js';
-import { Wires } from './wire.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-blk-'));
 after(() => rmSync(directory, { recursive: true }));

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { VirtioScene, type VirtioSceneOptions } from '../../testkit/virtio-scene.js';
+import { Wires } from '../wire.js';
 import createNet from './net.js';
 import { NetFeature } from './net-features.js';
 import { Mode, ReceiveFilter } from './receive-filter.js';
-import { Wires } from './wire.js';
 
 const OWN = '02:00:00:00:00:01';
 const OTHER = '02:00:00:00:00:02';

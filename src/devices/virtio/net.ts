@@ -10,6 +10,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { integer, optional, parseOptions } from '../options.js';
+import type { WireEnd } from '../wire.js';
 import type { Chain } from './chain.js';
 import { has } from './features.js';
 import { type NetControls, serveControl } from './net-control.js';
@@ -17,7 +18,6 @@ import { NetFeature } from './net-features.js';
 import { ADDRESS_BYTES, ReceiveFilter } from './receive-filter.js';
 import type { VirtioDescription, VirtioFactory, VirtioModel } from './virtio-model.js';
 import type { Virtqueue } from './virtqueue.js';
-import type { WireEnd } from './wire.js';
 
 export const transport = 'virtio';
 

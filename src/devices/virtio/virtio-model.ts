@@ -7,8 +7,8 @@
  * meantime.
  */
 import type { DeviceOptions } from '../device-model.js';
+import type { Wires } from '../wire.js';
 import type { Virtqueue } from './virtqueue.js';
-import type { Wires } from './wire.js';
 
 /** What a device is; it does not change. */
 export interface VirtioDescription {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { refused } from '../../testkit/refused.js';
+import { refused } from '../testkit/refused.js';
 import { type WireEnd, Wires } from './wire.js';
 
 function receive(end: WireEnd): { bytes: number[]; note: number } {

@@ -1,18 +1,20 @@
 /**
- * Wires: the network cables of a machine. A wire has two ends; what one sends, the other receives, in order.
+ * Wires: what joins two devices of a machine, or one and the world outside, by name: a network cable, a
+ * serial line. A wire has two ends; what one sends, the other receives, in order.
  *
  * Each end keeps the frames that it has not taken yet in a ring of bytes of fixed size: when that is full,
  * what comes is lost, as on a real network. Nobody is called: an end that has frames says so.
  */
-import { refuse } from '../../linux/errno.js';
+import { refuse } from '../linux/errno.js';
+import type { Link } from './device-model.js';
 
 /** Bytes that wait at one end. */
 const RING_BYTES = 1 << 20;
 /** Before each frame: its length, and a number that its sender chose. */
 const HEADER_BYTES = 8;
 
-/** One end of a wire, as a network device has it. */
-export class WireEnd {
+/** One end of a wire, as a device has it. */
+export class WireEnd implements Link {
   /** Frames that were lost because nobody took them in time. */
   lost = 0;
   /** Times that what is at the other end has come or gone. */
@@ -53,7 +55,7 @@ export class WireEnd {
   }
 
   /** Sends frame[0..length) with a number for the receiver. Without anybody at the other end it is lost. */
-  send(frame: Uint8Array, length: number, note: number): void {
+  send(frame: Uint8Array, length = frame.length, note = 0): void {
     if (this.#peer?.isUp === true) this.#peer.#arrive(frame, length, note);
     else this.lost++;
   }
@@ -69,6 +71,14 @@ export class WireEnd {
   get note(): number {
     this.#copyOut(0, this.#headerBytes, HEADER_BYTES);
     return this.#header[1]!;
+  }
+
+  receive(): Uint8Array | undefined {
+    if (this.#waiting === 0) return undefined;
+    const frame = new Uint8Array(this.next);
+    this.peek(frame, frame.length);
+    this.shift();
+    return frame;
   }
 
   /** Copies the first `length` bytes of the next frame to target[to..), and leaves it there. */
@@ -118,6 +128,11 @@ export class WireEnd {
 
 export class Wires {
   readonly #ends = new Map<string, WireEnd[]>();
+
+  /** As DeviceHost.link. */
+  link(name: string | undefined): WireEnd {
+    return name === undefined ? this.loop() : this.end(name);
+  }
 
   /** An end that is joined to itself. */
   loop(): WireEnd {
