@@ -10,8 +10,11 @@ import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
 import { containerKinds } from '../machine/nodes.js';
 import { kinds } from '../trace/filter.js';
+import { type Failure, failures } from './fail-on.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
+import type { RunArguments } from './run.js';
+import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
 import type { TraceArguments } from './trace-printer.js';
 
@@ -126,6 +129,14 @@ function timeScale(text: string): number {
   return scale;
 }
 
+function failuresIn(text: string): Failure[] {
+  return text.split(',').map((each) => {
+    const found = failures.find((failure) => failure === each);
+    if (found === undefined) throw new InvalidArgumentError(`It takes ${failures.join(', ')}.`);
+    return found;
+  });
+}
+
 function percent(text: string): number {
   if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
     throw new InvalidArgumentError('It is a whole number, 0 to 100.');
@@ -148,11 +159,17 @@ function program(): Command {
 /** `run` and `serve`, which make a machine. */
 function addMachines(ioasid: Command): void {
   describesTrace(describesMachine(ioasid.command('run')))
+    .addOption(
+      new Option(
+        '--fail-on <what>',
+        `end with 99 when the command succeeds but devices had any: ${failures.join(', ')}`,
+      ).argParser(failuresIn),
+    )
     .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio; ends with its exit status')
     .argument('[command...]', 'the command and its arguments')
     .passThroughOptions()
     .addHelpText('after', RUN_EXAMPLES)
-    .action(async (words: string[], options: MachineArguments, command: Command) => {
+    .action(async (words: string[], options: RunArguments, command: Command) => {
       if (await helps(options)) return;
       if (words.length === 0) command.error("error: missing required argument 'command'");
       const { run } = await import('./run.js');
@@ -160,10 +177,15 @@ function addMachines(ioasid: Command): void {
     });
 
   describesTrace(describesMachine(ioasid.command('serve')))
+    .option(
+      '--ready-fd <n>',
+      'a newline is written to this descriptor, and it is closed, when the files are there',
+      count,
+    )
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
     .addHelpText('after', SERVE_EXAMPLES)
-    .action(async (folder: string | undefined, options: MachineArguments) => {
+    .action(async (folder: string | undefined, options: ServeArguments) => {
       if (await helps(options)) return;
       const { serve } = await import('./serve.js');
       await serve(folder, options);

@@ -231,4 +231,27 @@ describe('run', { skip: withoutFuse }, () => {
     const { stderr } = ioasid(['run', '--verbose', '--device', 'edu', 'cat', '/dev/ioasid']);
     assert.match(stderr, /ioasid: read on \/dev\/ioasid by thread \d+: E\w+: \w+/);
   });
+
+  it('fails with 99 on what --fail-on names, when the command has succeeded', () => {
+    const dma =
+      'import os, struct; fd = os.open("/dev/vfio/devices/vfio0", os.O_RDWR); ' +
+      'os.pwrite(fd, b"\\6", (7 << 40) + 4); ' +
+      '[os.pwrite(fd, struct.pack("<Q", value), offset) for value, offset in ' +
+      '((0x40000, 0x80), (0x1000, 0x88), (8, 0x90), (3, 0x98))]';
+    const run = (failOn: string, end: string) =>
+      ioasid(
+        ['run', '--fail-on', failOn, '--device', 'edu', '--', 'python3', '-c', `${dma}; ${end}`],
+        runner,
+      );
+    const failed = run('fault,note', 'pass');
+    assert.match(failed.stderr, /^ioasid: the command has succeeded, but devices had 1 DMA fault.*99/m);
+    assert.equal(failed.status, 99);
+    assert.equal(run('fault', 'exit(3)').status, 3);
+    assert.equal(ioasid(['run', '--fail-on', 'fault,note', '--', 'true'], runner).status, 0);
+    assert.equal(ioasid(['run', '--fail-on', 'faults', '--', 'true'], runner).status, 125);
+  });
+
+  it('tells the command that it runs here', () => {
+    assert.equal(ioasid([...edu, 'printenv', 'IOASID'], runner).stdout, '1\n');
+  });
 });

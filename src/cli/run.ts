@@ -13,6 +13,7 @@ import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { spawn } from '../linux/spawn.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
+import { FAILED_ON, type Failure, failureOf } from './fail-on.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
 import { OUR_FAULT } from './launch-plan.js';
@@ -26,8 +27,13 @@ const lacks = '`ioasid doctor` says what this machine lacks';
 const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
 const heir = fileURLToPath(new URL('./trap-heir.js', import.meta.url));
 
+/** What the options of `run` say. */
+export interface RunArguments extends MachineArguments {
+  readonly failOn?: readonly Failure[];
+}
+
 /** Runs `command`. Never returns: this process ends with the command's status. */
-export async function run(command: readonly string[], options: MachineArguments): Promise<never> {
+export async function run(command: readonly string[], options: RunArguments): Promise<never> {
   keepErrorsBlocking();
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
@@ -66,15 +72,18 @@ export async function run(command: readonly string[], options: MachineArguments)
     binds: host.binds,
     sysfs: sysfsEntries(made.machine.groups),
     argv: lastArguments(command.length),
-    env: environment(),
+    env: [...environment().filter((each) => !each.startsWith('IOASID=')), 'IOASID=1'],
     keep: inherited,
     softFiles,
   });
 
   const ending = await launcher.ending;
+  const failed = failureOf(made.machine, options.failOn ?? []);
   service.end();
   if (newFd !== undefined) leaveHeir(newFd);
-  return endAs(ending);
+  if (failed === undefined || ending.status !== 0 || ending.failure !== undefined) return endAs(ending);
+  complain(failed);
+  return leave(FAILED_ON);
 }
 
 /** What it opens is nothing for the command. */

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -14,7 +15,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { guardsOf, ioasid, isAlive, mountsBelow, Running, until, withoutFuse } from '../testkit/processes.js';
+import {
+  guardsOf,
+  ioasid,
+  isAlive,
+  mountsBelow,
+  Running,
+  runner,
+  until,
+  withoutFuse,
+} from '../testkit/processes.js';
 import { launchMode } from './launcher-process.js';
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
@@ -29,6 +39,20 @@ describe('serve', { skip: withoutMount }, () => {
     await running.says(`${folder}/vfio/devices/vfio0`);
     return running;
   }
+
+  it('--ready-fd is told when the files are there; one that is not open ends it', async () => {
+    const [folder, ready] = [join(scratch, 'ready'), join(scratch, 'ready-fd')];
+    const prefix = ['sh', '-c', 'exec 3>"$0"; exec "$@"', ready];
+    const args = ['serve', '--device', 'edu', '--ready-fd', '3', folder];
+    const running = Running.ioasid(args, { ...runner, prefix });
+    await until(() => existsSync(ready) && readFileSync(ready, 'utf8') === '\n', 'the newline');
+    closeSync(openSync(join(folder, 'ioasid'), 'r+'));
+    running.kill('SIGINT');
+    assert.deepEqual(await running.ended, { status: 0, signal: null });
+    const { status, stderr } = ioasid(['serve', '--ready-fd', '77', folder]);
+    assert.equal(status, 125);
+    assert.match(stderr, /descriptor 77 of --ready-fd is not open/);
+  });
 
   it('prints the paths of its files, and other processes can open them', async () => {
     const folder = join(scratch, 'a', 'b');

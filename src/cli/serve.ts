@@ -4,7 +4,7 @@
  * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it
  * was killed. A mount that a dead server left in spite of both is removed at the next start.
  */
-import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, rmdirSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
@@ -100,13 +100,40 @@ function mountAt(folder: string | undefined) {
   }
 }
 
+/** What the options of `serve` say. */
+export interface ServeArguments extends MachineArguments {
+  readonly readyFd?: number;
+}
+
+/** Ends this process when nobody has given it the descriptor. */
+function checkReadyFd(fd: number | undefined): void {
+  try {
+    if (fd !== undefined) fstatSync(fd);
+  } catch {
+    complain(`descriptor ${fd} of --ready-fd is not open`);
+    leave(OUR_FAULT);
+  }
+}
+
+/** Whoever waits may have gone. */
+function tellReady(fd: number | undefined): void {
+  if (fd === undefined) return;
+  try {
+    writeSync(fd, '\n');
+    if (fd > 2) closeSync(fd);
+  } catch (error) {
+    complain(`descriptor ${fd} of --ready-fd: ${(error as Error).message}`);
+  }
+}
+
 /**
  * Serves below `folder`. Ends this process at SIGINT, SIGTERM, SIGHUP, with the npx that has started it, or
  * when somebody else unmounts the folder.
  */
-export async function serve(folder: string | undefined, options: MachineArguments): Promise<never> {
+export async function serve(folder: string | undefined, options: ServeArguments): Promise<never> {
   let end: End = leave;
   const faults = new ModelFaults((status) => end(status));
+  checkReadyFd(options.readyFd);
   const telling = tellingOf(options);
   const made = await makeMachine(options).catch((error: Error) => {
     complain(error.message);
@@ -126,6 +153,7 @@ export async function serve(folder: string | undefined, options: MachineArgument
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
   for (const node of made.machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
+  tellReady(options.readyFd);
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);
   service.end();
