@@ -86,11 +86,12 @@ export class Tracer implements LoopSource {
     states.unknown = (tid) => this.#adopt(tid);
   }
 
-  ready(): boolean {
+  ready(between: () => boolean): boolean {
     libc().read(this.fd, addressOf(this.#count), 8);
     for (let told = 0; told < BATCH; told++) {
-      told += this.#states.follow(BATCH);
+      told += this.#states.follow(BATCH, between);
       if (this.#states.look(1)) return true;
+      if (!between()) break;
     }
     this.#ring();
     return true;

@@ -79,10 +79,11 @@ test('stops of the thread that stopped last are followed, each is told once', {
     } else told.ends++;
   });
   seize(pid);
-  let followed = 0;
+  let [followed, calls] = [0, 0];
+  const between = () => ++calls > 0;
   for (let all = true; followed < 200; all = states.look(1)) {
     const before = told.stops;
-    const some = states.follow(16);
+    const some = states.follow(16, between);
     assert.equal(told.stops - before, some);
     assert.ok(some <= 16);
     followed += some;
@@ -90,5 +91,6 @@ test('stops of the thread that stopped last are followed, each is told once', {
   }
   process.kill(pid, 'SIGKILL');
   while (told.ends === 0) states.look();
-  assert.deepEqual([told.ends, states.follow(16)], [1, 0]);
+  assert.equal(calls, followed, 'others are served after each');
+  assert.deepEqual([told.ends, states.follow(16, between)], [1, 0]);
 });

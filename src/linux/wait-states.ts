@@ -72,15 +72,16 @@ export class WaitStates {
 
   /**
    * Tells of the stop of the traced thread that has stopped last, and of those that it comes to at once when
-   * it may run in place of this one: at most `most`. That spares each its SIGCHLD, and to sleep until it
-   * comes. Look afterwards. @returns how many there were.
+   * it may run in place of this one: at most `most`, and as long as `between`, which is called after each, is
+   * true. That spares each its SIGCHLD, and to sleep until it comes. Look afterwards. @returns how many there
+   * were.
    */
-  follow(most: number): number {
+  follow(most: number, between: () => boolean): number {
     if (!this.#traced.has(this.#last) || !this.#take(this.#last)) return 0;
     let told = 1;
     tellStops(false);
     try {
-      while (told < most && this.#comesToStop()) told++;
+      while (between() && told < most && this.#comesToStop()) told++;
     } finally {
       tellStops(true);
     }
