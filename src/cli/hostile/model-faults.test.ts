@@ -1,11 +1,11 @@
 /**
  * What a device model does wrong is the fault of its device, with real processes: it is told once, and the
- * others go on. (When a model keeps its thread the server ends: hostile/model-loops.test.ts.)
+ * others go on. (When a model keeps its thread the server ends: model-loops.test.ts.)
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { faulty, modelOfTests, runClient as run } from '../testkit/faulty-model.js';
-import { withoutFuse } from '../testkit/processes.js';
+import { faulty, modelOfTests, runClient as run } from '../../testkit/faulty-model.js';
+import { withoutFuse } from '../../testkit/processes.js';
 
 const exits = modelOfTests('exits-at-import');
 
