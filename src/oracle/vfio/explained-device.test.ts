@@ -86,3 +86,16 @@ test('a mapping that is missing is not refused in another way', () => {
   assert.equal(map('rw', '0', 'EINVAL'), undefined);
   assert.equal(map('rw', 'EINVAL', '0'), undefined);
 });
+
+test('parts of a transfer may make a difference in registers, and none in configuration space', () => {
+  const files = (line: Line, kernel: string, ours: string) => {
+    const difference: Difference = { at: 1, line, before: [open(1)], answers: [], kernel, ours };
+    return explanation(difference, explainedOfFiles)?.name;
+  };
+  const parts = (at: number, ...lengths: number[]) => plain('preadv', 'dev', at, ...lengths);
+  const config = 7 * 2 ** 40;
+  assert.equal(files(parts(0, 4, 4), '8 00', '8 01'), 'parts of a transfer');
+  assert.equal(files(parts(0, 4, 0), '4 00', '4 01'), undefined);
+  assert.equal(files(parts(config, 4, 4), '8 00', '8 01'), undefined);
+  assert.equal(files(parts(config + 0xfc, 4, 4), '4 00', 'EFAULT'), 'parts of a transfer');
+});
