@@ -7,8 +7,6 @@ import { addressOf, libc } from './ffi.js';
 /** System call numbers of preadv2 (asm/unistd.h). */
 const numbers: Partial<Record<string, number>> = { x64: 327, arm64: 286 };
 const RWF_NOWAIT = 8;
-/** Smaller arrays may move, and then have no address. */
-const SMALLEST_BUFFER = 65;
 
 /** struct iovec as 32-bit words. */
 const vector = new Uint32Array(32);
@@ -19,7 +17,7 @@ const vectorBytes = new Uint8Array(vector.buffer);
  * there; false too where kernel or file system cannot tell without waiting, or the C library not be called.
  */
 export function readCached(fd: number, buffer: Uint8Array, length: number, offset: number): boolean {
-  if (buffer.length < SMALLEST_BUFFER || length > buffer.length) return false;
+  if (length > buffer.length) return false;
   try {
     return readCachedTo(fd, addressOf(buffer), length, offset);
   } catch {
