@@ -25,6 +25,8 @@ fail() {
 
 # What the kernel has to complain of when a device, or what is on it, is not as it should be.
 wrong='I/O error|EXT4-fs (error|warning)|virtio[^:]*: .*(fail|error|broken|not a head)|NETDEV WATCHDOG|Oops'
+wrong="$wrong|nvme.*(timeout|fail|error|down|unable|invalid|unsupported|removing)"
+disk=/dev/vda
 
 check_log() {
 	dmesg | grep -E "$wrong" >/complaints && fail "$(cat /complaints)"
@@ -51,13 +53,13 @@ make_tree() {
 
 # storage: a file system with a tree of files; after a reboot they are read again.
 storage() {
-	if mount -t ext4 /dev/vda /mnt 2>/dev/null; then
+	if mount -t ext4 $disk /mnt 2>/dev/null; then
 		(sums /mnt/tree | cmp - /mnt/sums) || fail "the files have changed over the reboot"
 		say "read again: $(md5sum </mnt/sums)"
 		return
 	fi
-	/bin/mke2fs -q -t ext4 -E nodiscard /dev/vda || fail "no file system could be made"
-	mount -t ext4 /dev/vda /mnt || fail "the file system cannot be mounted"
+	/bin/mke2fs -q -t ext4 -E nodiscard $disk || fail "no file system could be made"
+	mount -t ext4 $disk /mnt || fail "the file system cannot be mounted"
 	make_tree || fail "the tree cannot be written"
 	sums /mnt/tree >/mnt/sums
 	echo 3 >/proc/sys/vm/drop_caches
@@ -72,11 +74,69 @@ storage() {
 
 # verify: fio writes, and reads again what it has written.
 verify() {
-	fio --name=verify --directory=/mnt --size="${megabytes}m" --bsrange=512-256k --rw=randrw \
+	fio --name=verify --directory=/mnt --size="${megabytes}m" --bsrange="${block:-512}-256k" --rw=randrw \
 		--loops="$loops" --ioengine=libaio --iodepth=32 --direct=1 --numjobs=2 \
 		--verify=crc32c --verify_fatal=1 --eta=never --output=/fio.log || { cat /fio.log; fail fio; }
 	rm /mnt/verify*
 	say "fio has verified what it wrote"
+}
+
+# find_partition: makes one where there is none.
+find_partition() {
+	until [ -b /dev/nvme0n1 ]; do sleep 0.1; done
+	disk=/dev/nvme0n1p1
+	[ -b $disk ] || printf 'n\np\n1\n\n\nw\n' | fdisk /dev/nvme0n1 >/fdisk.log || fail "$(cat /fdisk.log)"
+	until [ -b $disk ]; do sleep 0.1; done
+}
+
+# amid WHAT FILE: writes 1 to FILE while a file is written, of which all must have arrived.
+amid() {
+	head -c "$((megabytes << 20))" /dev/urandom >/amid
+	cp /amid /mnt/amid && sync &
+	sleep 0.2
+	echo 1 >"$2" || fail "no $1"
+	wait $! || fail "nothing can be written since $1"
+	echo 3 >/proc/sys/vm/drop_caches
+	cmp /amid /mnt/amid || fail "what was written during $1 is not there"
+	rm /amid /mnt/amid
+	say "$1 while a file was written"
+}
+
+# resets: of the controller by the driver, and of the function as itself and by the bus that it is on.
+resets() {
+	function=$(readlink -f /sys/class/nvme/nvme0/device)
+	amid 'a controller reset' /sys/class/nvme/nvme0/reset_controller
+	amid 'a function level reset' "$function/reset"
+	echo bus >"$function/reset_method" || fail "the function cannot be reset by its bus"
+	amid 'a hot reset' "$function/reset"
+}
+
+# fields COMMAND FIELD...: what nvme-cli prints of these.
+fields() {
+	nvme $1 >/fields 2>&1 || fail "nvme $1: $(cat /fields)"
+	shift
+	for field in "$@"; do say "$(grep -E "^$field[[:space:]]*:" /fields | tr -d '[:space:]')"; done
+}
+
+# refused COMMAND: what nvme-cli says of the status.
+refused() {
+	nvme $1 >/refused 2>&1 && fail "nvme $1 is not refused"
+	say "$1: $(grep -o 'NVMe status: .*' /refused || cat /refused)"
+}
+
+ask_nvme_cli() {
+	fields 'id-ctrl /dev/nvme0' sn nn sqes cqes
+	fields 'id-ns /dev/nvme0n1' nsze nlbaf
+	fields 'smart-log /dev/nvme0' critical_warning media_errors
+	for log in fw-log error-log effects-log supported-log-pages changed-ns-list-log; do
+		nvme $log /dev/nvme0 >/log 2>&1 || fail "nvme $log: $(cat /log)"
+	done
+	refused 'get-log /dev/nvme0 --log-id=0x7f --log-len=512'
+	refused 'get-feature /dev/nvme0 --feature-id=0x7f'
+	refused 'format /dev/nvme0n1 --lbaf=0 --force'
+	refused 'id-ns /dev/nvme0 --namespace-id=9'
+	refused 'read /dev/nvme0n1 --start-block=0xfffffffff --data-size=4096 --block-count=0'
+	refused 'admin-passthru /dev/nvme0 --opcode=0x7f'
 }
 
 # cards: each is in a network of its own. In one, the kernel would not send to itself by wire.
@@ -132,6 +192,14 @@ storage)
 	storage
 	[ "$traffic" = 0 ] || network
 	verify
+	umount /mnt || fail "the file system cannot be unmounted"
+	;;
+nvme)
+	find_partition
+	storage
+	verify
+	ask_nvme_cli
+	resets
 	umount /mnt || fail "the file system cannot be unmounted"
 	;;
 records)

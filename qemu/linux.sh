@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes what a guest with Linux is made of: Debian's kernel for clouds with the modules of virtio devices, and
-# Debian's busybox, e2fsprogs and fio with the libraries that they need. Prints the directory: `vmlinuz`,
-# `mod`, `base` (a root file system without fio) and `fio` (what fio needs beside it).
+# Debian's busybox, e2fsprogs, fio and nvme-cli with the libraries that they need. Prints the directory:
+# `vmlinuz` (whose nvme driver is no module), `mod`, `base` (a root file system without fio and nvme-cli),
+# `fio` and `nvme` (what they need beside it).
 #
 # Environment: that of scripts/cache.sh and scripts/debian-package.sh.
 set -eu
@@ -9,6 +10,7 @@ set -eu
 scripts=$(cd "$(dirname "$0")/../scripts" && pwd)
 release=7.3.4+deb13-cloud-amd64
 suite=bookworm
+programs='busybox-static e2fsprogs fio nvme-cli'
 home=$("$scripts/cache.sh")/guest-$release
 
 # unpack PACKAGE: with all that it needs, into $unpacked.
@@ -32,17 +34,19 @@ closure() {
 fetch() {
 	unpacked=$(mktemp -d "$home/root.XXXXXX")
 	trap 'rm -rf "$unpacked"' EXIT
-	for package in busybox-static e2fsprogs fio; do unpack "$package"; done
+	for package in $programs; do unpack "$package"; done
 	for program in sbin/mke2fs sbin/e2fsck; do closure "$home/base" "$program"; done
 	cp "$unpacked/bin/busybox" "$home/base/bin"
 	closure "$home/fio" usr/bin/fio
+	closure "$home/nvme" usr/sbin/nvme
 	"$scripts/debian-kernel.sh" "$home" "$release" trixie-backports \
 		failover net_failover virtio_net virtio_blk
+	echo "$programs" >"$home/programs"
 }
 
 mkdir -p "$home"
 # One makes it, others wait for it.
 exec 9>"$home/.lock"
 flock 9
-[ -f "$home/vmlinuz" ] || fetch
+[ "$(cat "$home/programs" 2>/dev/null)" = "$programs" ] || fetch
 echo "$home"

@@ -1,6 +1,6 @@
 /**
  * What guests boot from: a kernel, and initramfs of our /init with programs of Debian's (qemu/linux.sh).
- * There is one with fio and one without, which is a tenth of it.
+ * One without fio is a tenth of one with it.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,8 @@ export interface Image {
   readonly kernel: string;
   readonly initrd: string;
   readonly initrdWithFio: string;
+  /** With fio and nvme-cli. */
+  readonly initrdWithNvme: string;
   /** Debian's e2fsck as a command, with the libraries that it was made for. */
   readonly e2fsck: readonly string[];
 }
@@ -30,11 +32,13 @@ export function makeImage(work: string): Image {
     { path: 'bin/records', data: recordsProgram(work) },
     { path: 'init', data: readFileSync(join(sources, 'linux-init.sh')) },
   ];
+  const fio = entriesOf(join(home, 'fio'));
   const library = join(home, 'base/lib');
   return {
     kernel: join(home, 'vmlinuz'),
     initrd: written(join(work, 'initrd'), base),
-    initrdWithFio: written(join(work, 'initrd-fio'), [...base, ...entriesOf(join(home, 'fio'))]),
+    initrdWithFio: written(join(work, 'initrd-fio'), [...base, ...fio]),
+    initrdWithNvme: written(join(work, 'initrd-nvme'), [...base, ...fio, ...entriesOf(join(home, 'nvme'))]),
     e2fsck: [
       ...[join(home, 'base/lib64/ld-linux-x86-64.so.2'), '--library-path', library],
       join(home, 'base/bin/e2fsck'),

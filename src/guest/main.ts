@@ -1,10 +1,10 @@
 /**
  * `npm run test:guest [-- [--full] [--seed N] [PART...]]`: guests with Linux's own drivers, in QEMU 10 and
- * 11, on devices of ours by vhost-vdpa. Nothing of QEMU or of the guest's kernel is modified.
+ * 11, on devices of ours by vhost-vdpa and by vfio-pci. Nothing of QEMU or of the guest's kernel is modified.
  *
- * Parts: storage (with the network), kills; both when none is named. The short form is what is run on every
- * change; the full one moves more data, and kills QEMU 200 times. Part speed measures, on a quiet machine. It
- * is no part of `npm run bench`, which needs nothing but a compiler.
+ * Parts: storage (with the network), nvme, kills; all of them when none is named. The short form is what is
+ * run on every change; the full one moves more data, and kills QEMU 200 times. Part speed measures, on a
+ * quiet machine. It is no part of `npm run bench`, which needs nothing but a compiler.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,11 +12,19 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Image, makeImage } from './image.js';
 import { kills } from './kills.js';
+import { nvme, type Way } from './nvme.js';
 import { speed } from './speed.js';
 import { storage } from './storage.js';
 
 const SHORT = { files: 60, megabytes: 16, traffic: 100, loops: 1 };
 const FULL = { files: 2000, megabytes: 200, traffic: 1000, loops: 5 };
+/** Three guests are to be done within minutes. */
+const SHORT_NVME = { files: 30, megabytes: 8, loops: 1 };
+const NVME_WAYS: readonly Way[] = [
+  { release: 'bookworm', memory: 'private', iommu: 'iommufd', block: 512 },
+  { release: 'bookworm', memory: 'memfd', iommu: 'container type1', block: 4096 },
+  { release: 'trixie', memory: 'private', iommu: 'container iommufd', block: 512 },
+];
 const SHORT_KILLS = 6;
 const FULL_KILLS = 200;
 const SHORT_PAIRS = 3;
@@ -35,6 +43,11 @@ const parts: Readonly<Record<string, (image: Image, work: string) => Promise<str
     await storage(image, work, { release: 'trixie', memory: 'memfd', packed: true, ...size });
     return 'disk and network are as they should be, in QEMU 10 and 11';
   },
+  nvme: async (image, work) => {
+    const amount = values.full ? FULL : SHORT_NVME;
+    for (const way of NVME_WAYS) await nvme(image, work, way, amount);
+    return 'an NVMe disk is as it should be, in QEMU 10 by iommufd and type1, in 11 by a container';
+  },
   kills: (image, work) => {
     const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31));
     console.log(`guest: QEMU is killed at random moments, by seed ${seed}`);
@@ -43,7 +56,7 @@ const parts: Readonly<Record<string, (image: Image, work: string) => Promise<str
   speed: (image, work) => speed(image, work, values.full ? FULL_PAIRS : SHORT_PAIRS),
 };
 
-const names = positionals.length === 0 ? ['storage', 'kills'] : positionals;
+const names = positionals.length === 0 ? ['storage', 'nvme', 'kills'] : positionals;
 const unknown = names.find((name) => !(name in parts));
 if (unknown !== undefined) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`);
 

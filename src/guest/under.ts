@@ -15,15 +15,19 @@ export interface Outcome {
   readonly complaints: string;
 }
 
-/** Runs `command` with `devices`; without any, without a server too. It may take `seconds`. */
+/**
+ * Runs `command` with `devices`; without any, without a server too. It may take `seconds`.
+ * @param options further ones of `ioasid run`.
+ */
 export function under(
   devices: readonly string[],
   command: readonly string[],
   seconds: number,
+  options: readonly string[] = [],
 ): Promise<Outcome> {
-  const options = devices.flatMap((device) => ['--device', device]);
+  const all = [...options, ...devices.flatMap((device) => ['--device', device])];
   const [file, ...args] =
-    devices.length === 0 ? command : [process.execPath, bin, 'run', ...options, '--', ...command];
+    devices.length === 0 ? command : [process.execPath, bin, 'run', ...all, '--', ...command];
   return new Promise((resolve, reject) => {
     const child = spawn(file!, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     const timer = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), seconds * 1000);
