@@ -69,7 +69,8 @@ const KNOWN = [
 /** The disk is behind a bridge, whose bus a guest can reset: it is a hot reset. */
 function devicesOf({ iommu }: Way): string[] {
   const bridge = ['-device', 'pci-bridge,id=bridge,chassis_nr=1'];
-  const device = 'vfio-pci,bus=bridge,addr=1';
+  // Without an id QEMU 11 crashes over a device that is a descriptor.
+  const device = 'vfio-pci,id=nvme,bus=bridge,addr=1';
   return iommu === 'iommufd'
     ? ['-object', 'iommufd,id=iommufd,fd=20', ...bridge, '-device', `${device},fd=21,iommufd=iommufd`]
     : [...bridge, '-device', `${device},host=${BDF}`];
