@@ -12,7 +12,8 @@ import type { Memory } from '../iommu/memory.js';
 /** A string argument is shown up to so many bytes. */
 const MOST_TEXT = 256;
 
-export class WatchedCaller implements Caller {
+/** Required: what a Caller may lack too, so that a call finds the same with and without a trace. */
+export class WatchedCaller implements Required<Caller> {
   /** The argument as it was read and as it was written, and how much of each is known, from its beginning. */
   readonly input: Uint8Array;
   readonly output: Uint8Array;
@@ -49,8 +50,16 @@ export class WatchedCaller implements Caller {
     return this.#caller.pid;
   }
 
+  get tid(): number {
+    return this.#caller.tid ?? 0;
+  }
+
   get mapsFiles(): boolean {
     return this.#caller.mapsFiles ?? false;
+  }
+
+  descriptorOf(file: OpenFile): number | undefined {
+    return this.#caller.descriptorOf?.(file);
   }
 
   readMemory(address: number, target: Uint8Array): void {
@@ -66,6 +75,10 @@ export class WatchedCaller implements Caller {
 
   memory(address: number, length: number, access: Access): Sliced<MemoryRange> {
     return this.#caller.memory(address, length, access);
+  }
+
+  mappedFile(address: number, length: number, access: Access): Sliced<MemoryRange | undefined> {
+    return this.#caller.mappedFile?.(address, length, access);
   }
 
   addressSpace(): Memory {
