@@ -56,11 +56,11 @@ export class Lookers {
 function tellOne(looker: Looker): void {
   const { socket, reader } = looker;
   const events = reader.read();
-  if (events.length === 0) return;
   if (socket.writableLength > MOST_QUEUED) {
-    looker.lost += events.length;
+    for (const event of events) looker.lost += event.kind === 'lost' ? event.count : 1;
     return;
   }
+  if (events.length === 0 && looker.lost === 0) return;
   if (looker.lost > 0) events.unshift({ kind: 'lost', count: looker.lost, time: Date.now() });
   looker.lost = 0;
   socket.write(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
