@@ -12,6 +12,8 @@
 /** What is to be done at a time. */
 export interface Alarm {
   readonly time: number;
+  /** How many had been asked for before. */
+  readonly order: number;
   readonly fire: () => void;
 }
 
@@ -20,6 +22,7 @@ export class Clock {
   /** By their time, the next one last. */
   readonly #alarms: Alarm[] = [];
   #now = 0;
+  #asked = 0;
 
   /** @param running tells the time, which never goes back; absent: it stands still */
   constructor(running?: () => number) {
@@ -39,7 +42,7 @@ export class Clock {
 
   /** Does `fire` at `delay` microseconds from now. @returns what `cancel` takes. */
   after(delay: number, fire: () => void): Alarm {
-    const alarm = { time: this.now + delay, fire };
+    const alarm = { time: this.now + delay, order: this.#asked++, fire };
     let at = this.#alarms.length;
     while (at > 0 && this.#alarms[at - 1]!.time <= alarm.time) at--;
     this.#alarms.splice(at, 0, alarm);
@@ -48,7 +51,7 @@ export class Clock {
 
   /** It will not be done; if it has been, that is fine. */
   cancel(alarm: Alarm): void {
-    const at = this.#alarms.indexOf(alarm);
+    const at = this.#alarms.lastIndexOf(alarm);
     if (at >= 0) this.#alarms.splice(at, 1);
   }
 
@@ -64,14 +67,13 @@ export class Clock {
    */
   fire(): boolean {
     const { now } = this;
-    const due = this.#alarms.filter(({ time }) => time <= now).reverse();
-    for (const alarm of due) {
-      // One of those before may have cancelled it.
-      if (!this.#alarms.includes(alarm)) continue;
-      this.cancel(alarm);
-      alarm.fire();
+    const asked = this.#asked;
+    let any = false;
+    for (let next = this.#due(now); next !== undefined && next.order < asked; next = this.#due(now)) {
+      this.#do(next);
+      any = true;
     }
-    return due.length > 0;
+    return any;
   }
 
   /** Moves a clock that stands still, and does on the way all that is due, each at its time. */
@@ -79,11 +81,21 @@ export class Clock {
     if (this.#running !== undefined) throw new Error('a clock that runs by itself cannot be moved');
     if (!(microseconds >= 0)) throw new RangeError(`a clock cannot be moved by ${microseconds} microseconds`);
     const end = this.#now + microseconds;
-    for (let next = this.#alarms.at(-1); next !== undefined && next.time <= end; next = this.#alarms.at(-1)) {
+    for (let next = this.#due(end); next !== undefined; next = this.#due(end)) {
       this.#now = Math.max(this.#now, next.time);
-      this.cancel(next);
-      next.fire();
+      this.#do(next);
     }
     this.#now = end;
+  }
+
+  /** The next, when it is due at `time`. */
+  #due(time: number): Alarm | undefined {
+    const next = this.#alarms.at(-1);
+    return next !== undefined && next.time <= time ? next : undefined;
+  }
+
+  #do(alarm: Alarm): void {
+    this.cancel(alarm);
+    alarm.fire();
   }
 }
