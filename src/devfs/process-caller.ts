@@ -18,7 +18,7 @@ import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
 import { broken } from '../linux/invariant.js';
 import { liveMemory } from '../linux/live-memory.js';
-import { openDescriptors, processOfThread } from '../linux/proc.js';
+import { processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 import type { PageMappings } from './page-mappings.js';
 
@@ -43,7 +43,9 @@ const byFuse: Presence = {
 };
 
 /** By which descriptor a file was called last, for those who show calls. */
-const descriptors = new WeakMap<OpenFile, { readonly tid: number; readonly fd: number }>();
+const descriptors = new WeakMap<OpenFile, number>();
+/** Descriptors that are looked at to find one of a file: a program may have a million. */
+const MOST_LOOKED_AT = 1024;
 
 export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
@@ -96,10 +98,13 @@ export class ProcessCaller implements Caller {
 
   descriptorOf(file: OpenFile): number | undefined {
     const known = descriptors.get(file);
-    if (known?.tid === this.#tid && this.#means(known.fd, file)) return known.fd;
-    const fd = openDescriptors(this.#tid).find((each) => this.#means(each, file));
-    if (fd !== undefined) descriptors.set(file, { tid: this.#tid, fd });
-    return fd;
+    if (known !== undefined && this.#means(known, file)) return known;
+    for (let fd = 0; fd < MOST_LOOKED_AT; fd++) {
+      if (!this.#means(fd, file)) continue;
+      descriptors.set(file, fd);
+      return fd;
+    }
+    return undefined;
   }
 
   readMemory(address: number, target: Uint8Array): void {

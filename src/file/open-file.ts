@@ -165,7 +165,7 @@ export interface Caller {
   /** The thread that makes the call; 0 when it is not seen from here. Absent: there are no threads. */
   readonly tid?: number;
 
-  /** Its lowest descriptor of `file`, which it is calling; undefined when that is not known. */
+  /** A descriptor of `file`, which it is calling; undefined when that is not known. */
   descriptorOf?(file: OpenFile): number | undefined;
 
   /** Can it map files of ours, so that each load and store arrives? Absent: it cannot. */

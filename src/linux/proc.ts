@@ -5,7 +5,7 @@
  * Process and thread ids are reused, so an answer holds only while the thread is known to live: during a call
  * that it waits for. Nothing here is remembered without a check that it still holds.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 
@@ -36,16 +36,6 @@ export function commandName(pid: number): string {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd().replace(/\p{C}/gu, '?');
   } catch {
     return '?';
-  }
-}
-
-/** The descriptors that thread `tid` has, rising; none when they are out of reach. */
-export function openDescriptors(tid: number): number[] {
-  try {
-    const names = readdirSync(`/proc/${tid}/fd`);
-    return names.map(Number).sort((a, b) => a - b);
-  } catch {
-    return [];
   }
 }
 
