@@ -204,7 +204,7 @@ class TracedFile implements OpenFile {
       caller,
       place,
       (object) => this.#trace.nameOf(object),
-      (file) => new TracedFile(this.#trace, file, labelOf(file) ?? `${this.#path}[new]`),
+      (file) => new TracedFile(this.#trace, file, `${this.#path}[new]`),
     );
     const copied = data.slice();
     const details = () => ioctlDetails(shape, call, watched, copied, data);
@@ -248,10 +248,6 @@ function shownFields(layout: Struct, bytes: Uint8Array): Fields {
 
 function isStruct(argument: IoctlArgument): argument is Struct {
   return typeof argument === 'object' && 'types' in argument;
-}
-
-function labelOf(file: OpenFile): string | undefined {
-  return file instanceof DeviceFile ? file.label : undefined;
 }
 
 /** What the argument said, and what has become of it. `copied`, `data`: where the kernel copies it. */

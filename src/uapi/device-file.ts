@@ -29,8 +29,6 @@ export interface FileOperations {
   /** What its reads and writes carry, again and again. Absent: bytes. */
   readonly reads?: Struct;
   readonly writes?: Struct;
-  /** What the file is, when it has no path. */
-  readonly label?: string;
   /** What lies at an offset, as people call it: `BAR0+0x10`. Absent: nothing has a name. */
   place?(offset: number): string;
   /** As OpenFile.uses. */
@@ -106,10 +104,6 @@ export class DeviceFile<T extends object> implements OpenFile {
   shapeOf(cmd: number): IoctlShape | undefined {
     const key = ioctlKey(cmd);
     return key === EXPLAIN_KEY ? explainIoctl : (this.#table.get(key) ?? this.#others?.shapeOf(cmd));
-  }
-
-  get label(): string | undefined {
-    return this.#operations.label;
   }
 
   /** What a read or a write carries, as FileOperations has it. */
