@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, constants as fileConstants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  constants as fileConstants,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -173,12 +180,15 @@ describe('run', { skip: withoutFuse }, () => {
 
   it('leaves the files dead to a process that outlives the command: ENOTCONN', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ioasid-orphan-'));
-    const said = join(folder, 'said');
-    const looks = 'exec 3<>/dev/ioasid; sleep 0.5; ls /dev; cat <&3; cat /dev/ioasid; echo end';
-    const orphan = `(${looks}) >${said} 2>&1 &`;
-    assert.equal(ioasid([...edu, 'sh', '-c', `${orphan} sleep 0.1`]).status, 0);
-    await until(() => existsSync(said) && readFileSync(said, 'utf8').endsWith('end\n'), 'the orphan ends');
-    assert.equal(readFileSync(said, 'utf8').match(/not connected/g)?.length, 3);
+    const [said, opened, over] = ['said', 'opened', 'over'].map((name) => join(folder, name));
+    const waits = (file: string) => `while [ ! -e ${file} ]; do sleep 0.02; done`;
+    const looks = 'ls /dev; cat <&3; cat /dev/ioasid; echo end';
+    const orphan = `exec 3<>/dev/ioasid; : >${opened}; ${waits(over!)}; ${looks}`;
+    const command = `(${orphan}) >${said} 2>&1 & ${waits(opened!)}`;
+    assert.equal(ioasid([...edu, 'sh', '-c', command]).status, 0);
+    writeFileSync(over!, '');
+    await until(() => existsSync(said!) && readFileSync(said!, 'utf8').endsWith('end\n'), 'the orphan ends');
+    assert.equal(readFileSync(said!, 'utf8').match(/not connected/g)?.length, 3);
     rmSync(folder, { recursive: true });
   });
 

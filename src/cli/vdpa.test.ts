@@ -173,7 +173,11 @@ describe(`vhost-vdpa as ${runner.name}`, { skip: runner.skip || missingCompiler(
   });
 
   it('ls shows an ASID that its owner has mapped', () => {
-    const script = '"$@" >/dev/null & sleep 0.5; kill -STOP $!; $IOASID ls; kill -9 $!; wait $!; exit 0';
+    // Asked again and again, while the program stands still, until it has mapped something.
+    const script =
+      '"$@" >/dev/null & while kill -STOP $! && said=$($IOASID ls); do ' +
+      'case $said in *"as ASID"*) break; esac; kill -CONT $!; sleep 0.2; done; ' +
+      'echo "$said"; kill -9 $!; wait $!; exit 0';
     const command = ['sh', '-c', script, 'sh', testProgram('vdpa'), '/dev/vhost-vdpa-0', 'blk'];
     const { stdout } = ioasid(['run', '-d', devices.blk, '--', 'env', `IOASID=${bin}`, ...command], runner);
     assert.match(stdout, /vhost-vdpa-0 {2}virtio-blk,.* open in process \d+/);
