@@ -99,6 +99,9 @@ describe('message control of MSI', () => {
       [before[0], before[1]! + 1, before[2], before[3]],
       'as the second of two',
     );
+    assert.equal(irqs.whyLost(3), undefined, 'so it is not lost');
+    set(MSI, 1, 1, fds(-1));
+    assert.match(irqs.whyLost(3) ?? '', /has no eventfd/);
   });
 
   it('is as SET_IRQS has enabled it again when the first message gets or loses its eventfd', () => {

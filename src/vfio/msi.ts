@@ -44,15 +44,19 @@ export class Msi {
 
   /** The device sends message `vector`. */
   raise(vector: number): void {
-    if (this.used && this.#config.busMaster) this.#triggers.raise(vector % this.#allocated);
+    if (this.used && this.#config.busMaster) this.#triggers.raise(this.#sent(vector));
   }
 
   /** Why message `vector`, of a function that has it enabled, is lost; undefined: it is not. */
   whyLost(vector: number): string | undefined {
     if (!this.#sends) return 'the enable bit of its MSI capability is 0';
-    if (vector >= this.#allocated) return `its MSI capability allows ${this.#allocated} messages`;
     if (!this.#config.busMaster) return 'bus mastering is off, and MSI is a memory write';
-    return this.#triggers.has(vector) ? undefined : 'it has no eventfd (VFIO_DEVICE_SET_IRQS)';
+    return this.#triggers.has(this.#sent(vector)) ? undefined : 'it has no eventfd (VFIO_DEVICE_SET_IRQS)';
+  }
+
+  /** The message that is sent for `vector`. */
+  #sent(vector: number): number {
+    return vector % this.#allocated;
   }
 
   /** A program wrote `length` bytes of configuration space at `offset`. */
