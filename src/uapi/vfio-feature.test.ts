@@ -58,6 +58,11 @@ describe('VFIO_DEVICE_FEATURE', () => {
     refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 1, 1), 'EINVAL', /flags 0x1/);
   });
 
+  it('a dma-buf has at most 4096 ranges: ENOMEM, before they are read', () => {
+    const { feature } = setUp();
+    refused(() => feature(FEATURE_DMA_BUF | FEATURE_GET, 24, 0, 0, 0, 4097), 'ENOMEM', /4097 ranges/);
+  });
+
   it('low power is entered once, and left as often as one likes', () => {
     const { feature } = setUp();
     assert.equal(feature(FEATURE_LOW_POWER_EXIT | FEATURE_SET), 0);

@@ -20,7 +20,9 @@ export class ExportedBar extends DmaBuf {
   readonly #name: string;
   readonly #bars: ReachedBars;
   readonly #index: number;
-  readonly #ranges: readonly BarRange[];
+  /** More than one cannot be mapped, so the others need not be kept. */
+  readonly #first: BarRange | undefined;
+  readonly #count: number;
   readonly #closings: number;
 
   /** `ranges` of BAR `index`, at least one, which lie in it. */
@@ -29,7 +31,8 @@ export class ExportedBar extends DmaBuf {
     this.#name = name;
     this.#bars = bars;
     this.#index = index;
-    this.#ranges = ranges;
+    this.#first = ranges[0];
+    this.#count = ranges.length;
     this.#closings = bars.closings;
   }
 
@@ -40,9 +43,9 @@ export class ExportedBar extends DmaBuf {
   take(start: number, length: number): MemoryRange {
     if (!this.#bars.decodes || this.#bars.closings !== this.#closings)
       refuse('ENODEV', `${this.#name} does not decode, or was closed`);
-    const [range] = this.#ranges;
-    if (range === undefined || this.#ranges.length > 1)
-      refuse('EOPNOTSUPP', `a dma-buf of ${this.#ranges.length} ranges cannot be mapped as one`);
+    const range = this.#first;
+    if (range === undefined || this.#count > 1)
+      refuse('EOPNOTSUPP', `a dma-buf of ${this.#count} ranges cannot be mapped as one`);
     if (start + length > range.length)
       refuse('EINVAL', `${hex(start)}+${hex(length)} is not within the ${hex(range.length)} of the dma-buf`);
     const memory = new BarMemory(this.#name, this.#bars, this.#index, 'revocations');
