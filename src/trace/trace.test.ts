@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
+import { finished } from '../file/work.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { Machine } from '../machine/machine.js';
 import { DescriptorStruct } from '../uapi/idxd.js';
@@ -145,6 +146,17 @@ describe('a trace of calls', () => {
     assert.match(told.at(-1)!, /PASID 1 write 0x5000\+\d+$/);
     process.close(device);
     assert.ok(lines().includes('-- vfio0: no more authorized for PASID 1'));
+  });
+
+  test('tells a store of 64 bytes to a mapped BAR as a write', async () => {
+    const { machine, process, lines } = await scene();
+    const node = machine.nodes.find(({ path }) => path === 'vfio/devices/vfio0')!;
+    const file = node.open(process);
+    finished(file.write(process, CONFIG_REGION * REGION_SPAN + 4, Uint8Array.of(6, 0)));
+    lines();
+    assert.ok(file.mapping!.write64(2 * REGION_SPAN, new Uint8Array(64)));
+    const told = lines().filter((line) => line.startsWith('pwrite'));
+    assert.match(told[0]!, /^pwrite\(<\/dev\/vfio\/devices\/vfio0>, 0x0{128}, 64, BAR2\+0x0\) = 64$/);
   });
 
   test('nothing is recorded while nobody looks, nor before', async () => {

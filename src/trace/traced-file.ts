@@ -224,13 +224,21 @@ class TracedFile implements OpenFile {
     };
   }
 
-  /** A load of a mapping is a read that a system call has not asked for; a store comes as a write. */
+  /**
+   * A load of a mapping is a read that a system call has not asked for; a store comes as a write, and one of
+   * 64 bytes (MOVDIR64B, ENQCMD) is told as one, of 0 bytes when it is not taken.
+   */
   #tracedMapping(mapping: Mapping): Mapping {
     return {
       check: (offset, length) => mapping.check(offset, length),
       pages: (offset, length) => mapping.pages(offset, length),
       memory: (offset) => mapping.memory(offset),
-      write64: (offset, source) => mapping.write64(offset, source),
+      write64: (offset, source) => {
+        if (!this.#trace.calls.on) return mapping.write64(offset, source);
+        const details = this.#transfer('write', offset, source.length, source);
+        const store = () => (mapping.write64(offset, source) ? source.length : 0);
+        return recorded(this.#trace, begin('write', this.#path), details, store) > 0;
+      },
       read: (offset, target) => {
         if (!this.#trace.calls.on) return mapping.read(offset, target);
         const details = () => this.#transfer('read', offset, target.length, target);
