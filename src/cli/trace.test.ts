@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ioasid, Running, runner, until, user, withoutFuse } from '../testkit/processes.js';
+import { publish, publishTrace } from './control-socket.js';
+import { trace } from './trace.js';
 
 const cat = ['--device', 'edu', '--', 'cat', '/dev/ioasid'];
 
@@ -107,4 +109,20 @@ describe('trace', { skip: withoutFuse }, () => {
     assert.deepEqual([status, stderr], [0, '']);
     assert.deepEqual(await running.ended, { status: null, signal: 'SIGTERM' });
   });
+});
+
+it('trace shows nothing of a server that moves the cursor, by a text or by the name of a field', async () => {
+  const output = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
+  const call = { kind: 'call', call: 'ioctl', path: '\u001b[1m', input: { '\u009b2J': '\u001b[2J' } };
+  const said = [
+    { version: 1, devices: [] },
+    { ...call, result: 0, duration: 1, time: 1 },
+  ];
+  publish(() => ({}));
+  publishTrace((socket) => socket.end(said.map((each) => `${JSON.stringify(each)}\n`).join('')));
+  for (const json of [false, true]) {
+    await trace(process.pid, { output, json });
+    const shown = readFileSync(output, 'utf8');
+    assert.ok(shown.includes('x9b2J') && !/[^\P{C}\n]/u.test(shown), shown);
+  }
 });

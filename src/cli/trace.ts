@@ -60,7 +60,11 @@ function greeted({ devices }: TraceGreeting): DevicesOf {
   return (rid) => all.filter((device) => device.rid === rid).map(({ name }) => name);
 }
 
-/** Nothing in it moves a cursor. */
+/** Nothing in it moves a cursor: no text, and no name of a field. */
 function parsed(line: string): unknown {
-  return JSON.parse(line, (_key, value: unknown) => (typeof value === 'string' ? escaped(value) : value));
+  return JSON.parse(line, (_key, value: unknown) => {
+    if (typeof value === 'string') return escaped(value);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [escaped(name), each]));
+  });
 }
