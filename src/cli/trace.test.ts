@@ -111,15 +111,32 @@ describe('trace', { skip: withoutFuse }, () => {
   });
 });
 
+const output = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
+let [serves, says] = [false, ''];
+
+/** This process is a server, to those who look at its trace, which says this. */
+function serverSays(text: string): void {
+  says = text;
+  if (serves) return;
+  serves = true;
+  publish(() => ({}));
+  publishTrace((socket) => socket.end(says));
+}
+
+it('trace says that a server turns it away, or speaks otherwise', async () => {
+  serverSays('');
+  await assert.rejects(trace(process.pid, { output }), /lets nobody more of this user look/);
+  serverSays('{\n');
+  await assert.rejects(trace(process.pid, { output }), /does not speak as this version/);
+});
+
 it('trace shows nothing of a server that moves the cursor, by a text or by the name of a field', async () => {
-  const output = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
   const call = { kind: 'call', call: 'ioctl', path: '\u001b[1m', input: { '\u009b2J': '\u001b[2J' } };
   const said = [
     { version: 1, devices: [] },
     { ...call, result: 0, duration: 1, time: 1 },
   ];
-  publish(() => ({}));
-  publishTrace((socket) => socket.end(said.map((each) => `${JSON.stringify(each)}\n`).join('')));
+  serverSays(said.map((each) => `${JSON.stringify(each)}\n`).join(''));
   for (const json of [false, true]) {
     await trace(process.pid, { output, json });
     const shown = readFileSync(output, 'utf8');

@@ -10,7 +10,6 @@ import { escaped } from '../trace/lines.js';
 import { attachTrace, serverMeant } from './control-socket.js';
 import { LineOutput } from './line-output.js';
 import type { TraceGreeting } from './lookers.js';
-import { complain } from './messages.js';
 import { type TraceArguments, TracePrinter, wantsColours } from './trace-printer.js';
 
 const STDOUT = 1;
@@ -27,14 +26,17 @@ export async function trace(pid: number | undefined, options: TraceArguments): P
   const name = serverMeant(pid);
   const socket = await attachTrace(name);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => socket.destroy());
-  await printAll(socket, printer, output);
-  printer.end();
-  output.close();
+  try {
+    await printAll(socket, printer, output);
+  } finally {
+    printer.end();
+    output.close();
+  }
 }
 
-/** Prints what comes, until nothing does any more. */
+/** Prints what comes, until nothing does any more. @throws Error one sentence: it was not the server's. */
 function printAll(socket: Socket, printer: TracePrinter, output: LineOutput): Promise<void> {
-  let [rest, devicesOf] = ['', undefined as DevicesOf | undefined];
+  let [rest, devicesOf, wrong] = ['', undefined as DevicesOf | undefined, undefined as string | undefined];
   const line = (text: string) => {
     if (devicesOf === undefined) devicesOf = greeted(parsed(text) as TraceGreeting);
     else printer.print([parsed(text) as TraceEvent], devicesOf);
@@ -46,13 +48,19 @@ function printAll(socket: Socket, printer: TracePrinter, output: LineOutput): Pr
       if (rest.length > LONGEST) throw new RangeError('a line without end');
       lines.forEach(line);
     } catch {
-      complain('the server does not speak as this version of ioasid does');
+      wrong = 'the server does not speak as this version of ioasid does';
       socket.destroy();
     }
     if (output.failed) socket.destroy();
   });
   socket.on('error', () => undefined);
-  return new Promise((resolve) => socket.on('close', () => resolve()));
+  return new Promise((resolve, reject) => {
+    socket.on('close', () => {
+      if (devicesOf === undefined) wrong ??= 'the server has ended, or lets nobody more of this user look';
+      if (wrong === undefined) resolve();
+      else reject(new Error(wrong));
+    });
+  });
 }
 
 function greeted({ devices }: TraceGreeting): DevicesOf {
