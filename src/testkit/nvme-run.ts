@@ -226,10 +226,15 @@ export class NvmeRun {
     assert.equal(driver.get(Reg.CSTS), READY);
   }
 
-  /** Anything, in either queue and at any doorbell; of namespaces that are not there, so no block changes. */
+  /**
+   * Anything, in either queue and at any doorbell; of namespaces that are not there, so no block changes. Old
+   * commands, which a doorbell may lead the controller back to, are taken away first.
+   */
   async #garbage(): Promise<void> {
     const random = this.#random;
     const { driver } = this;
+    const { submission, size } = this.#queue!;
+    driver.memory.fill(0, submission, submission + size * 64);
     for (let n = random.below(6); n >= 0; n--) {
       const queue = random.below(2) === 0 ? driver.admin : this.#queue!;
       const at = queue.submission + queue.tail * 64;
