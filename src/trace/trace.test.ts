@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { FaultQueue } from '../client/fault-queue.js';
 import { InProcess } from '../client/in-process.js';
+import { Iommufd } from '../client/iommufd.js';
 import { finished } from '../file/work.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { Machine } from '../machine/machine.js';
@@ -168,6 +170,18 @@ describe('a trace of calls', () => {
     assert.deepEqual(next.read(), []);
     process.open('ioasid');
     assert.equal(next.read().length, 1);
+  });
+
+  test('a file that an ioctl has made while nobody looked is traced as soon as somebody does', async () => {
+    const { machine, process, reader } = await scene();
+    reader.end();
+    const queue = FaultQueue.alloc(Iommufd.open(process));
+    const next = new TraceReader(machine.logs);
+    process.close(queue.fd);
+    const paths = next
+      .read()
+      .flatMap((event) => (event.kind === 'call' ? [`${event.call} ${event.path}`] : []));
+    assert.ok(paths.includes('release iommu[new]'), paths.join('\n'));
   });
 
   test('a program sees the same with and without it', async () => {

@@ -10,11 +10,15 @@ import { isWork, Postponed, type Sliced, type Work } from '../file/work.js';
 import { errnoName, hex, Refusal } from '../linux/errno.js';
 import { DeviceFile } from '../uapi/device-file.js';
 import type { IoctlArgument, IoctlShape } from '../uapi/ioctl.js';
+import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import type { Struct } from '../uapi/struct.js';
 import type { CallEvent, CallKind, Fields } from './event.js';
 import { changedFields, fieldsOf, fieldValue, namedDescriptor, textOf } from './fields.js';
 import type { Trace } from './trace.js';
 import { WatchedCaller } from './watched-caller.js';
+
+/** The ioctls of which some return a new file: it is traced from its beginning, or could not be later. */
+const returnNewFd = [...newFdIoctls, ...newFdTestIoctls];
 
 /** Bytes that are shown of a read or write. */
 const SHOWN_BYTES = 64;
@@ -149,7 +153,9 @@ class TracedFile implements OpenFile {
   }
 
   ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
-    return this.#trace.calls.on ? this.#tracedIoctl(caller, call) : this.#file.ioctl(caller, call);
+    if (this.#trace.calls.on) return this.#tracedIoctl(caller, call);
+    if (!returnNewFd.includes(call.cmd)) return this.#file.ioctl(caller, call);
+    return this.#file.ioctl(this.#watched(caller, call.arg, 0), call);
   }
 
   read(caller: Caller, offset: number, target: Uint8Array): number {
@@ -209,6 +215,16 @@ class TracedFile implements OpenFile {
     const copied = data.slice();
     const details = () => ioctlDetails(shape, call, watched, copied, data);
     return sliced(this.#trace, begun, details, () => this.#file.ioctl(watched, call));
+  }
+
+  /** Gives a new file to the caller as one that is traced, whoever looks by now. */
+  #watched(caller: Caller, address: number, size: number): WatchedCaller {
+    return new WatchedCaller(
+      caller,
+      { address, size },
+      (object) => this.#trace.nameOf(object),
+      (file) => new TracedFile(this.#trace, file, `${this.#path}[new]`),
+    );
   }
 
   #transfer(call: 'read' | 'write', offset: number, length: number, bytes: Uint8Array): Details {
