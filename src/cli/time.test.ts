@@ -1,4 +1,4 @@
-/** Timers of device models with real processes: the server sleeps until they are due, and then wakes. */
+/** Timers of device models with real processes. When the server's loop wakes for one: alarm.test.ts. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,16 +10,15 @@ import { ioasid, withoutFuse } from '../testkit/processes.js';
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-time-'));
 after(() => rmSync(directory, { recursive: true }));
 
-it('wakes a server that hears of nothing else, after as long as --time says', { skip: withoutFuse }, () => {
+it('a timer comes in a server that hears of nothing else', { skip: withoutFuse }, () => {
   const file = join(directory, 'came');
   // Nothing in the loop is a call on the server.
   const script = `
     const fd = open(0);
-    const begin = performance.now();
     write(fd, 30);
     const word = new Int32Array(new SharedArrayBuffer(4));
     while (!fs.existsSync(${JSON.stringify(file)})) Atomics.wait(word, 0, 0, 5);
-    console.log(performance.now() - begin > 290 ? 'late' : 'soon');
+    console.log('came');
   `;
   const { stdout, stderr } = runClient(script, [
     '-d',
@@ -27,7 +26,7 @@ it('wakes a server that hears of nothing else, after as long as --time says', { 
     '--time',
     'scale=10',
   ]);
-  assert.equal(stdout, 'write 4\nlate\n', stderr);
+  assert.equal(stdout, 'write 4\ncame\n', stderr);
 });
 
 it('--time takes a scale above 0', () => {
