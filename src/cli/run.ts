@@ -16,6 +16,7 @@ import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { FAILED_ON, type Failure, failureOf } from './fail-on.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
+import { lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, keepErrorsBlocking } from './messages.js';
@@ -78,9 +79,15 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   });
 
   const ending = await launcher.ending;
-  const failed = failureOf(made.machine, options.failOn ?? []);
-  service.end();
-  if (newFd !== undefined) leaveHeir(newFd);
+  let failed: string | undefined;
+  const ended = lastSteps([
+    () => {
+      failed = failureOf(made.machine, options.failOn ?? []);
+    },
+    ...service.ending,
+    () => newFd !== undefined && leaveHeir(newFd),
+  ]);
+  if (!ended) return leave(OUR_FAULT);
   if (failed === undefined || ending.status !== 0 || ending.failure !== undefined) return endAs(ending);
   complain(failed);
   return leave(FAILED_ON);

@@ -11,6 +11,7 @@ import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
 import { nameToGuard, startGuard } from './guard.js';
+import { lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
 import { complain } from './messages.js';
@@ -147,15 +148,14 @@ export async function serve(folder: string | undefined, options: ServeArguments)
     { root, verbose: options.verbose === true, telling, faults, watched: npxSource(() => end(0)) },
   );
   end = (status) => {
-    mount.remove();
-    service.end();
-    return leave(status);
+    const ended = lastSteps([() => mount.remove(), ...service.ending]);
+    return leave(ended ? status : OUR_FAULT);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
   for (const node of made.machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
   tellReady(options.readyFd);
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);
-  service.end();
+  lastSteps(service.ending);
   return leave(OUR_FAULT);
 }

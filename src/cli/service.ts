@@ -18,6 +18,7 @@ import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { Alarm } from './alarm.js';
 import { publish } from './control-socket.js';
+import type { LastStep } from './last-steps.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { Lookers } from './lookers.js';
 import { complain } from './messages.js';
@@ -128,8 +129,8 @@ export interface ServiceState extends MachineSnapshot {
 export interface Service {
   /** Resolves when the file system is gone. */
   readonly gone: Promise<void>;
-  /** Ends the file system and dismisses the guard: to be called before this process ends. */
-  end(): void;
+  /** End the file system and dismiss the guard: to be done before this process ends. */
+  readonly ending: readonly LastStep[];
 }
 
 /** Tells each time when twice as many areas of shared memory could not be held as when it told last. */
@@ -196,12 +197,12 @@ export function serveMachine(
   noteDebugger();
   return {
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
-    end: () => {
-      alarm.end();
-      for (const link of links) link.close();
-      reporter?.end();
-      telling?.end();
-      server.end();
-    },
+    ending: [
+      () => alarm.end(),
+      ...links.map((link) => () => link.close()),
+      () => reporter?.end(),
+      () => telling?.end(),
+      () => server.end(),
+    ],
   };
 }
