@@ -1,4 +1,4 @@
-/** Timers of device models with real processes. When the server's loop wakes for one: alarm.test.ts. */
+/** Timers of device models with real processes. What an alarm is set to: alarm.test.ts. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
