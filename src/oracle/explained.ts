@@ -34,8 +34,8 @@ export const explained: readonly Explained[] = [
   {
     name: 'files that are no memory',
     reason:
-      'MAP_FILE of a file without pages (a device, a pipe), or past its end, is EINVAL at once here; ' +
-      'Linux finds out when a page table needs its pages',
+      'MAP_FILE of what has no pages (a device, a pipe) is EINVAL at once here; Linux finds out when a ' +
+      'page table needs them',
     matches: ({ line, kernel, ours }) =>
       isCall(line, 'IOAS_MAP_FILE') &&
       ['0', 'EEXIST', 'ENOSPC', 'EOVERFLOW'].includes(result(kernel)) &&
