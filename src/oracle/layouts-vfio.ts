@@ -7,6 +7,17 @@ import { device, type Layout, vfio } from './layout.js';
 /** Vectors that the struct of SET_IRQS below has room for. */
 export const IRQ_DATA = 8;
 
+/** IOVAs, and where their log of dirty pages goes: the struct with its bitmap. */
+const rangeWithBitmap = {
+  argsz: u32,
+  flags: u32,
+  iova: u64,
+  size: u64,
+  pgsize: u64,
+  bitmap_size: u64,
+  bitmap: u64,
+};
+
 export const vfioLayouts = {
   VFIO_GET_API_VERSION: vfio('GET_API_VERSION', 100, {}),
   VFIO_CHECK_EXTENSION: vfio('CHECK_EXTENSION', 101, {}),
@@ -25,24 +36,8 @@ export const vfioLayouts = {
     iova: u64,
     size: u64,
   }),
-  VFIO_IOMMU_UNMAP_DMA: vfio('IOMMU_UNMAP_DMA', 114, {
-    argsz: u32,
-    flags: u32,
-    iova: u64,
-    size: u64,
-    pgsize: u64,
-    bitmap_size: u64,
-    bitmap: u64,
-  }),
-  VFIO_IOMMU_DIRTY_PAGES: vfio('IOMMU_DIRTY_PAGES', 117, {
-    argsz: u32,
-    flags: u32,
-    iova: u64,
-    size: u64,
-    pgsize: u64,
-    bitmap_size: u64,
-    bitmap: u64,
-  }),
+  VFIO_IOMMU_UNMAP_DMA: vfio('IOMMU_UNMAP_DMA', 114, rangeWithBitmap),
+  VFIO_IOMMU_DIRTY_PAGES: vfio('IOMMU_DIRTY_PAGES', 117, rangeWithBitmap),
 
   VFIO_GROUP_GET_STATUS: vfio('GROUP_GET_STATUS', 103, { argsz: u32, flags: u32 }),
   VFIO_GROUP_SET_CONTAINER: vfio('GROUP_SET_CONTAINER', 104, { fd: u32 }),

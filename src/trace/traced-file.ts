@@ -182,36 +182,26 @@ class TracedFile implements OpenFile {
   }
 
   flush(): Sliced<void> {
-    if (!this.#trace.calls.on) return this.#file.flush();
-    return sliced(
-      this.#trace,
-      begin('flush', this.#path),
-      () => ({}),
-      () => this.#file.flush(),
-    );
+    return this.#ended('flush', () => this.#file.flush());
   }
 
   release(): Sliced<void> {
-    if (!this.#trace.calls.on) return this.#file.release();
-    return sliced(
-      this.#trace,
-      begin('release', this.#path),
-      () => ({}),
-      () => this.#file.release(),
-    );
+    return this.#ended('release', () => this.#file.release());
+  }
+
+  /** A close, of one copy or the last: of nobody's descriptor any more. */
+  #ended(call: 'flush' | 'release', act: () => Sliced<void>): Sliced<void> {
+    if (!this.#trace.calls.on) return act();
+    const nothingMore = () => ({});
+    return sliced(this.#trace, begin(call, this.#path), nothingMore, act);
   }
 
   #tracedIoctl(caller: Caller, call: IoctlCall): Sliced<number> {
     const { cmd, arg, data } = call;
     const shape = this.#file instanceof DeviceFile ? this.#file.shapeOf(cmd) : undefined;
     const begun = begin('ioctl', this.#path, caller, this);
-    const place = { address: arg, size: isStruct(shape?.argument) ? shape.argument.size : data.length };
-    const watched = new WatchedCaller(
-      caller,
-      place,
-      (object) => this.#trace.nameOf(object),
-      (file) => new TracedFile(this.#trace, file, `${this.#path}[new]`),
-    );
+    const size = isStruct(shape?.argument) ? shape.argument.size : data.length;
+    const watched = this.#watched(caller, arg, size);
     const copied = data.slice();
     const details = () => ioctlDetails(shape, call, watched, copied, data);
     return sliced(this.#trace, begun, details, () => this.#file.ioctl(watched, call));

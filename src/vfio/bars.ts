@@ -92,11 +92,10 @@ export class Bars implements ReachedBars {
   }
 
   /**
-   * `ranges` of BAR `index`, to be given to others. @throws Refusal ENODEV no BAR has this number; EINVAL
-   * there is none, or a range goes past its end.
+   * `ranges` of BAR `index`, to be given to others. @throws Refusal EINVAL there is none, or a range goes
+   * past its end.
    */
   export(index: number, ranges: readonly BarRange[]): ExportedBar {
-    if (index >= this.#bars.length) refuse('ENODEV', `region ${index} of ${this.#name} is no BAR`);
     const size = this.size(index);
     for (const { offset, length } of ranges)
       if (offset + length > size)
