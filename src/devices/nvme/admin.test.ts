@@ -202,11 +202,11 @@ describe('asynchronous events', () => {
   const request = (id: number) => driver.write(driver.admin, { opcode: EVENT, id });
 
   test('a doorbell that is not there, or a wrong value, is told once until the log is read', async () => {
-    for (const id of [1, 2, 3]) request(id);
+    for (const id of [101, 102, 103]) request(id);
     driver.ring(driver.admin);
     await driver.settle();
     driver.set(DOORBELLS + 8, 1);
-    assert.deepEqual(result(await driver.next(driver.admin)), [1, 0x010000]);
+    assert.deepEqual(result(await driver.next(driver.admin)), [101, 0x010000]);
     driver.set(DOORBELLS, 4000);
     assert.deepEqual(driver.host.notes, [
       'the tail of submission queue 1 is not made 1: there is no such queue',
@@ -217,17 +217,17 @@ describe('asynchronous events', () => {
     assert.equal(driver.take(driver.admin), undefined, 'events were to be retained');
     driver.write(driver.admin, { ...log(1), prp1: DATA });
     driver.ring(driver.admin);
-    assert.deepEqual(result(await driver.next(driver.admin)), [2, 0x010100]);
+    assert.deepEqual(result(await driver.next(driver.admin)), [102, 0x010100]);
   });
 
   test('a temperature beyond its threshold is told, when it is wanted', async () => {
-    request(1);
+    request(101);
     driver.ring(driver.admin);
     await driver.settle();
     await driver.succeed({ opcode: SET, dwords: [4, 300] });
     driver.write(driver.admin, { opcode: SET, dwords: [11, 0xff] });
     driver.ring(driver.admin);
-    assert.deepEqual(result(await driver.next(driver.admin)), [1, 0x020101]);
+    assert.deepEqual(result(await driver.next(driver.admin)), [101, 0x020101]);
     assert.equal((await driver.next(driver.admin)).status, 0);
     assert.equal((await driver.page(log(2))).getUint8(0), 2);
   });

@@ -1,6 +1,6 @@
 /**
  * The commands of the admin queue (NVM Express Base 2.0 §5). Each is answered at once, but for requests of
- * events, which are kept, and the deletion of a queue that still has commands.
+ * events, which are kept, the deletion of a queue that still has commands, and the abort of one of them.
  *
  * What moves data names it by PRP entries, as the specification wants it of admin commands over PCIe.
  */
@@ -9,6 +9,7 @@ import type { Command } from './command.js';
 import { type DataPointers, MAX_TRANSFER } from './data-pointer.js';
 import { Feature } from './features.js';
 import type { Identification } from './identification.js';
+import { ABORTS, type InFlight } from './in-flight.js';
 import { type LogSources, logPage, WARNING_TEMPERATURE } from './log-pages.js';
 import type { Memory } from './memory.js';
 import { AdminOpcode } from './opcodes.js';
@@ -31,6 +32,7 @@ export interface AdminContext extends LogSources {
   readonly creation: QueueCreation;
   readonly identification: Identification;
   readonly events: AsyncEvents;
+  readonly requests: InFlight;
   /** As the driver has set it. */
   configuration(): { readonly page: number };
 }
@@ -41,8 +43,9 @@ const CHANGEABLE = 4;
 /** Keep the value over resets (§5.27). */
 const SAVE = 0x8000_0000;
 const RETAIN_EVENT = 0x8000;
-/** Dword 0 of Abort: the command was not aborted. */
-const NOT_ABORTED = 1;
+/** Dword 0 of Abort: whether the command was not aborted (§5.1). */
+export const ABORTED = 0;
+export const NOT_ABORTED = 1;
 
 const invalidField: Answer = { status: Status.INVALID_FIELD };
 
@@ -74,7 +77,7 @@ export class Admin {
       case AdminOpcode.IDENTIFY:
         return this.#identify(command);
       case AdminOpcode.ABORT:
-        return this.#abort(command.dword(10));
+        return this.#abort(command);
       case AdminOpcode.SET_FEATURES:
         return this.#setFeatures(command);
       case AdminOpcode.GET_FEATURES:
@@ -93,11 +96,21 @@ export class Admin {
     return this.#context.configuration().page;
   }
 
-  /** What is under way at a disk cannot be called back: only requests for events can. */
-  #abort(which: number): Answer {
-    const [sqId, commandId] = [which & 0xffff, which >>> 16];
-    const aborted = sqId === 0 && this.#context.events.abort(commandId);
-    return { status: Status.SUCCESS, result: aborted ? 0 : NOT_ABORTED };
+  /**
+   * What a disk is busy with cannot be called back: a command ends when its next piece would begin, or, where
+   * none does, as it would have ended. The command to abort it completes after it.
+   */
+  #abort(command: Command): Answer | undefined {
+    const which = command.dword(10);
+    const [queueId, commandId] = [which & 0xffff, which >>> 16];
+    const { events: requests, requests: underWay } = this.#context;
+    if (queueId === 0 && requests.abort(commandId)) return { status: Status.SUCCESS, result: ABORTED };
+    const request = underWay.find(queueId, commandId);
+    if (request === undefined || request.abortId !== undefined)
+      return { status: Status.SUCCESS, result: NOT_ABORTED };
+    if (underWay.aborting === ABORTS) return { status: Status.ABORT_LIMIT };
+    request.abortId = command.id;
+    return undefined;
   }
 
   #identify(command: Command): Answer {

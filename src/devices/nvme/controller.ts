@@ -11,10 +11,8 @@
  */
 import { hex } from '../../linux/errno.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../device-model.js';
-import type { Disk } from '../disk.js';
-import { Job } from '../disk.js';
 import type { Registers } from '../registers.js';
-import { Admin } from './admin.js';
+import { ABORTED, Admin, NOT_ABORTED } from './admin.js';
 import { type AsyncEvent, AsyncEvents, events } from './async-events.js';
 import type { CompletionQueue } from './completion-queue.js';
 import { Configuration, Csts } from './configuration.js';
@@ -23,6 +21,7 @@ import { ErrorLog, NO_COMMAND } from './error-log.js';
 import { Features } from './features.js';
 import { Identification } from './identification.js';
 import { type Identity, PCI_VENDOR } from './identify.js';
+import { InFlight } from './in-flight.js';
 import { Interrupts } from './interrupts.js';
 import { IoRequest } from './io-request.js';
 import { Memory } from './memory.js';
@@ -43,9 +42,8 @@ import type { SubmissionQueue } from './submission-queue.js';
 
 /** Commands under way. Each may have a buffer of 128 KiB. */
 const LIMIT = 256;
-/** Commands that one step fetches, and bytes of ended jobs that it deals with: about a millisecond. */
+/** Commands that one step fetches. */
 const STEP_COMMANDS = 64;
-const STEP_BYTES = 4 << 20;
 
 export class Controller implements DeviceModel {
   readonly pci: PciDescription;
@@ -58,13 +56,8 @@ export class Controller implements DeviceModel {
   readonly #errors = new ErrorLog();
   readonly #events = new AsyncEvents();
   readonly #admin: Admin;
-  readonly #disks: readonly Disk[];
-  readonly #newRequest: () => IoRequest;
+  readonly #requests: InFlight;
   #configuration = new Configuration(0);
-  #idle: IoRequest[] = [];
-  readonly #active = new Map<Job, IoRequest>();
-  /** What makes the disks keep what was written, before the shutdown is complete. */
-  readonly #flushes = new Set<Job>();
 
   constructor(host: DeviceHost, identity: Identity, namespaces: readonly Namespace[], queues: number) {
     const vectors = queues + 1;
@@ -83,19 +76,22 @@ export class Controller implements DeviceModel {
     this.#features = features;
     this.#interrupts = new Interrupts(host);
     this.#queues = new Queues(queues, memory, this.#interrupts);
-    this.#disks = namespaces.map(({ disk }) => disk);
     const sizes = () => this.#configuration;
     const shared = { memory, pointers, namespaces, statistics, features };
+    this.#requests = new InFlight(
+      namespaces.map(({ disk }) => disk),
+      () => new IoRequest({ ...shared, configuration: sizes }),
+    );
     this.#admin = new Admin({
       ...shared,
       queues: this.#queues,
+      requests: this.#requests,
       creation: new QueueCreation(this.#queues, pointers.prp, vectors, sizes),
       identification: new Identification(identity, namespaces),
       events: this.#events,
       errors: this.#errors,
       configuration: sizes,
     });
-    this.#newRequest = () => new IoRequest({ ...shared, configuration: sizes });
   }
 
   readBar(_bar: number, offset: number, target: Uint8Array): void {
@@ -114,36 +110,28 @@ export class Controller implements DeviceModel {
   }
 
   busy(): boolean {
-    return this.#active.size > 0 || this.#isShuttingDown || (this.#fetches && this.#queues.ready);
+    return this.#requests.size > 0 || this.#isShuttingDown || (this.#fetches && this.#queues.ready);
   }
 
   step(): boolean {
     this.#fetchCommands();
-    this.#finishJobs();
+    this.#finishRequests();
     this.#endDeletions();
     this.#tellEvents();
     if (this.#isShuttingDown) this.#shutDown();
     this.#interrupts.tell(this.#queues.completions());
-    return (this.#fetches && this.#hasRoom && this.#queues.ready) || this.#disks.some((d) => d.hasFinished);
+    return (this.#fetches && this.#hasRoom && this.#queues.ready) || this.#requests.hasEnded;
   }
 
   /** As DeviceModel.drain: what is under way is done once more, at once; what it gives is the same. */
   drain(): boolean {
-    for (const disk of this.#disks) disk.abandon();
-    this.#flushes.clear();
-    const [oldest] = this.#active;
+    const oldest = this.#requests.endOldest();
     if (oldest !== undefined) {
-      const [job, request] = oldest;
-      do request.namespace.disk.run(job);
-      while (request.goOn());
-      this.#active.delete(job);
-      this.#endRequest(request);
+      this.#report(oldest);
       this.#endDeletions();
       this.#interrupts.tell(this.#queues.completions());
     }
-    // Abandoned jobs use their buffers to the end, so no request is used again.
-    this.#idle = [];
-    return this.#active.size > 0;
+    return this.#requests.size > 0;
   }
 
   get #status(): number {
@@ -164,12 +152,7 @@ export class Controller implements DeviceModel {
   }
 
   get #hasRoom(): boolean {
-    return this.#active.size < LIMIT && this.#isSettled;
-  }
-
-  /** Does nothing go on at the disks that was abandoned? */
-  get #isSettled(): boolean {
-    return this.#disks.every(({ settled }) => settled);
+    return this.#requests.size < LIMIT && this.#requests.isSettled;
   }
 
   /** CC was written. */
@@ -188,7 +171,7 @@ export class Controller implements DeviceModel {
     const sizes = registers.get(Register.AQA);
     const submissionSize = (sizes & 0xfff) + 1;
     const completionSize = ((sizes >>> 16) & 0xfff) + 1;
-    this.#abandon();
+    this.#requests.abandon();
     if (!this.#configuration.valid || submissionSize < 2 || completionSize < 2) {
       registers.set(Register.CSTS, Csts.FATAL);
       const cc = hex(registers.get(Register.CC));
@@ -208,27 +191,20 @@ export class Controller implements DeviceModel {
     this.#registers.set(Register.INTMC, 0);
   }
 
-  /** There is no queue and no command any more. Abandoned jobs use their buffers to the end. */
+  /** There is no queue and no command any more. */
   #stop(): void {
-    this.#abandon();
+    this.#requests.abandon();
     this.#queues.reset();
     this.#interrupts.reset();
     this.#events.reset();
     this.#features.reset();
   }
 
-  #abandon(): void {
-    for (const disk of this.#disks) disk.abandon();
-    this.#flushes.clear();
-    this.#active.clear();
-    this.#idle = [];
-  }
-
   /** The controller cannot reach its queues: it does nothing before it is reset (§9.5). */
   #fail(what: string): void {
     this.#host.note(`${what}: CSTS.CFS`);
     this.#setStatus(0, Csts.FATAL);
-    this.#abandon();
+    this.#requests.abandon();
   }
 
   #mask(value: number): void {
@@ -274,19 +250,31 @@ export class Controller implements DeviceModel {
     for (let n = 0; n < STEP_COMMANDS && this.#fetches && this.#hasRoom; n++) {
       const queue = this.#queues.nextReady();
       if (queue === undefined) return;
-      const request = this.#idle.pop() ?? this.#newRequest();
+      const request = this.#requests.unused();
       if (!queue.fetch(this.#memory, request.command)) {
         this.#fail(unreachable('submission', queue.id));
         return;
       }
       if (!queue.look()) this.#badDoorbell(queue.id, events.INVALID_DOORBELL_VALUE);
-      queue.outstanding++;
-      request.queue = queue;
-      if (queue.id === 0) this.#execute(queue, request);
-      else if (request.begin()) {
-        this.#active.set(request.job, request);
-        request.namespace.disk.start(request.job);
-      } else this.#endRequest(request);
+      this.#begin(queue, request);
+    }
+  }
+
+  /** Does the command of `request`, which was fetched from `queue`, or begins it. */
+  #begin(queue: SubmissionQueue, request: IoRequest): void {
+    const { command } = request;
+    request.queue = queue;
+    if (!queue.begin(command.id)) {
+      this.#host.note(
+        `command ${command.id} of queue ${queue.id} is under way already: it is not done again`,
+      );
+      this.#requests.release(request);
+      this.#post(queue, command.id, Status.COMMAND_ID_CONFLICT, 0, command.nsid);
+    } else if (queue.id === 0) this.#execute(queue, request);
+    else if (request.begin()) this.#requests.start(request);
+    else {
+      this.#requests.release(request);
+      this.#report(request);
     }
   }
 
@@ -294,35 +282,28 @@ export class Controller implements DeviceModel {
   #execute(queue: SubmissionQueue, request: IoRequest): void {
     const { command } = request;
     const answer = this.#admin.execute(command);
-    this.#idle.push(request);
+    this.#requests.release(request);
     // What Abort has ended completes before it.
     this.#tellEvents();
     if (answer !== undefined) this.#complete(queue, command.id, answer.status, answer.result, command.nsid);
   }
 
-  /** What the disks have done, up to the bytes of a step. */
-  #finishJobs(): void {
-    let bytes = 0;
-    for (const disk of this.#disks) {
-      while (bytes < STEP_BYTES) {
-        const job = disk.takeFinished();
-        if (job === undefined) break;
-        bytes += job.length;
-        const request = this.#active.get(job);
-        if (request === undefined) this.#endFlush(job);
-        else if (request.goOn()) request.namespace.disk.start(job);
-        else {
-          this.#active.delete(job);
-          this.#endRequest(request);
-        }
-      }
+  /** What the disks have done, as much as a step may. */
+  #finishRequests(): void {
+    const requests = this.#requests;
+    requests.beginStep();
+    for (let ended = requests.takeEnded(); ended !== undefined; ended = requests.takeEnded()) {
+      requests.release(ended);
+      this.#report(ended);
     }
   }
 
-  #endRequest(request: IoRequest): void {
-    const { command, queue, status } = request;
-    this.#idle.push(request);
+  /** Tells the driver how `request` has ended, and then what has become of the command to abort it. */
+  #report({ command, queue, status, abortId }: IoRequest): void {
     this.#complete(queue!, command.id, status, 0, command.nsid, command.quad(10));
+    if (abortId === undefined) return;
+    const result = status === Status.ABORT_REQUESTED ? ABORTED : NOT_ABORTED;
+    this.#complete(this.#queues.admin!, abortId, Status.SUCCESS, result);
   }
 
   /**
@@ -336,8 +317,19 @@ export class Controller implements DeviceModel {
     nsid = 0,
     block = 0,
   ): void {
+    queue.end(commandId);
+    this.#post(queue, commandId, status, result, nsid, block);
+  }
+
+  #post(
+    queue: SubmissionQueue,
+    commandId: number,
+    status: Status,
+    result: number,
+    nsid: number,
+    block = 0,
+  ): void {
     const field = statusField(status, true);
-    queue.outstanding--;
     if (status !== Status.SUCCESS) this.#errors.add(queue.id, commandId, field, nsid, block);
     const { completions, head, id } = queue;
     if (!completions.post(this.#memory, result, head, id, commandId, field))
@@ -359,18 +351,8 @@ export class Controller implements DeviceModel {
 
   /** When no command is under way, the disks keep what they have; when they do, the shutdown is complete. */
   #shutDown(): void {
-    if (this.#active.size > 0 || this.#flushes.size > 0 || !this.#isSettled) return;
-    for (const disk of this.#disks) {
-      const job = new Job();
-      job.kind = 'sync';
-      this.#flushes.add(job);
-      disk.start(job);
-    }
-  }
-
-  #endFlush(job: Job): void {
-    this.#flushes.delete(job);
-    if (this.#flushes.size === 0) this.#setStatus(Csts.SHUTDOWN, Csts.SHUT_DOWN);
+    if (this.#requests.size > 0 || !this.#requests.isSettled) return;
+    if (this.#requests.flush()) this.#setStatus(Csts.SHUTDOWN, Csts.SHUT_DOWN);
   }
 }
 

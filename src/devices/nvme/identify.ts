@@ -7,6 +7,7 @@ import { COMMAND_BYTES } from './command.js';
 import { COMPLETION_BYTES } from './completion-queue.js';
 import { MAX_TRANSFER_SHIFT } from './data-pointer.js';
 import { ERROR_ENTRIES } from './error-log.js';
+import { ABORTS } from './in-flight.js';
 import type { Namespace } from './namespace.js';
 
 export const IDENTIFY_BYTES = 4096;
@@ -50,7 +51,7 @@ export function identifyController({ serial, qualifiedName }: Identity, namespac
   view.setUint32(80, VERSION, true);
   view.setUint8(111, 1); // CNTRLTYPE: I/O controller
   view.setUint16(256, 1 << 8, true); // OACS: doorbell buffers
-  view.setUint8(258, 3); // ACL, zero-based
+  view.setUint8(258, ABORTS - 1); // ACL
   view.setUint8(259, EVENT_REQUESTS - 1); // AERL
   view.setUint8(260, (1 << 1) | 1); // FRMW: one slot, read-only
   view.setUint8(261, (1 << 1) | (1 << 2)); // LPA: effects, offsets and long lengths

@@ -49,6 +49,8 @@ export class IoRequest {
   queue: SubmissionQueue | undefined;
   /** How it has ended. */
   status: Status = Status.SUCCESS;
+  /** The command that wants it aborted; undefined: none does. */
+  abortId: number | undefined;
   readonly #context: IoContext;
   readonly #list = new ScatterList();
   #buffer = new Uint8Array();
@@ -71,6 +73,7 @@ export class IoRequest {
   /** Takes up `command`. @returns whether `job` is to be done; otherwise it has ended, with `status`. */
   begin(): boolean {
     const { command } = this;
+    this.abortId = undefined;
     this.#done = this.#length = this.#rangesLeft = 0;
     if (!known.has(command.opcode)) return this.#end(Status.INVALID_OPCODE);
     if (command.fused !== 0 || command.pointerKind === 3) return this.#end(Status.INVALID_FIELD);
@@ -93,8 +96,14 @@ export class IoRequest {
 
   /**
    * `job` is done. @returns whether it is to be done again, with what it now says; otherwise it has ended.
+   * One that is to be aborted does so here, when there is more of it to do.
    */
   goOn(): boolean {
+    const more = this.#next();
+    return more && this.abortId !== undefined ? this.#end(Status.ABORT_REQUESTED) : more;
+  }
+
+  #next(): boolean {
     const { job } = this;
     if (job.error !== undefined) return this.#failed();
     if (job.kind === 'sync') return this.#synced();

@@ -1,6 +1,7 @@
 /**
  * A submission queue (NVM Express Base 2.0 §3.3.1): the driver moves the tail, the controller the head as it
- * fetches commands. Nothing is fetched past the tail that the driver has said, and each entry once.
+ * fetches commands. Nothing is fetched past the tail that the driver has said, and each entry once; of the
+ * commands under way no two have the same identifier.
  */
 import { COMMAND_BYTES, type Command } from './command.js';
 import type { CompletionQueue } from './completion-queue.js';
@@ -14,11 +15,12 @@ export class SubmissionQueue {
   readonly size: number;
   readonly completions: CompletionQueue;
   doorbell: Doorbell | undefined;
-  /** Commands that were fetched and have not completed. */
-  outstanding = 0;
   /** It is being deleted: nothing is fetched any more. */
   closing = false;
   readonly #memory: QueueMemory;
+  /** A bit for each identifier of a command: is it in use? And how many are. */
+  readonly #used = new Uint8Array(2 ** 16 / 8);
+  #outstanding = 0;
   #head = 0;
   #tail = 0;
 
@@ -27,6 +29,11 @@ export class SubmissionQueue {
     this.size = size;
     this.completions = completions;
     this.#memory = memory;
+  }
+
+  /** Commands that were fetched and have not completed. */
+  get outstanding(): number {
+    return this.#outstanding;
   }
 
   get head(): number {
@@ -76,5 +83,20 @@ export class SubmissionQueue {
     if (!memory.read(this.#memory.iova(this.#head), command.bytes, 0, COMMAND_BYTES)) return false;
     this.#head = this.#head + 1 === this.size ? 0 : this.#head + 1;
     return true;
+  }
+
+  /** Command `id` is under way from now on. @returns false when one of that identifier is already. */
+  begin(id: number): boolean {
+    const bit = 1 << (id & 7);
+    if ((this.#used[id >>> 3]! & bit) !== 0) return false;
+    this.#used[id >>> 3]! |= bit;
+    this.#outstanding++;
+    return true;
+  }
+
+  /** Command `id`, which was begun, is over. */
+  end(id: number): void {
+    this.#used[id >>> 3]! &= ~(1 << (id & 7));
+    this.#outstanding--;
   }
 }
