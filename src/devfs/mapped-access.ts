@@ -7,7 +7,6 @@
  * file refuses, or nobody knows the instruction, the thread gets its SIGBUS, as without us, and the reason is
  * told.
  */
-import { finished } from '../file/work.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import {
   goOn,
@@ -203,7 +202,7 @@ export class MappedAccess {
    */
   #write({ opened, offset }: Target, at: number, length: number): boolean {
     try {
-      finished(opened.file.write(this.#caller, offset + at, this.#data.slice(at, at + length)));
+      opened.file.mapping?.write(this.#caller, offset + at, this.#data.slice(at, at + length));
       return true;
     } catch (error) {
       if (!(error instanceof Refusal) || error.errno === Errno.EIO) throw error;

@@ -73,6 +73,8 @@ export interface Mapping {
   memory(offset: number): MemoryRange;
   /** A load, as OpenFile.read. The host's part of a device may look otherwise than by its file. */
   read(offset: number, target: Uint8Array): number;
+  /** A store, as OpenFile.write; a device may look otherwise, as for a load. @returns the bytes taken. */
+  write(caller: Caller, offset: number, source: Uint8Array): number;
   /**
    * A store of 64 bytes at once, at a multiple of as many. @returns false when it is not taken now. @throws
    * Refusal.

@@ -99,6 +99,7 @@ const nothingMapped: Mapping = {
   pages: () => [],
   memory: nothingAt,
   read: () => 0,
+  write: () => 0,
   check: nothingAt,
   write64: () => false,
 };

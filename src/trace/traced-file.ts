@@ -231,14 +231,20 @@ class TracedFile implements OpenFile {
   }
 
   /**
-   * A load of a mapping is a read that a system call has not asked for; a store comes as a write, and one of
-   * 64 bytes (MOVDIR64B, ENQCMD) is told as one, of 0 bytes when it is not taken.
+   * A load of a mapping is a read that a system call has not asked for. Stores are told as writes, one of 64
+   * bytes (MOVDIR64B, ENQCMD) of 0 bytes when it is not taken.
    */
   #tracedMapping(mapping: Mapping): Mapping {
     return {
       check: (offset, length) => mapping.check(offset, length),
       pages: (offset, length) => mapping.pages(offset, length),
       memory: (offset) => mapping.memory(offset),
+      write: (caller, offset, source) => {
+        if (!this.#trace.calls.on) return mapping.write(caller, offset, source);
+        const details = this.#transfer('write', offset, source.length, source);
+        const begun = begin('write', this.#path, caller, this);
+        return recorded(this.#trace, begun, details, () => mapping.write(caller, offset, source));
+      },
       write64: (offset, source) => {
         if (!this.#trace.calls.on) return mapping.write64(offset, source);
         const details = this.#transfer('write', offset, source.length, source);

@@ -151,6 +151,10 @@ function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
       operations.check?.();
       return mapping.read(offset, target);
     },
+    write: (caller, offset, source) => {
+      operations.check?.();
+      return mapping.write(caller, offset, source);
+    },
     write64: (offset, source) => mapping.write64(offset, source),
   };
 }

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { finished } from '../file/work.js';
+import { FakeCaller } from '../testkit/fake-caller.js';
 import { refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
+import { regionOperations, writeRegion } from './vfio.js';
 import {
   FEATURE_DMA_BUF,
   FEATURE_GET,
@@ -101,6 +103,44 @@ describe('VFIO_DEVICE_FEATURE', () => {
     enter();
     finished(device.close());
     assert.deepEqual([eventfd.raised, caller.openSignals], [asking.length, 0]);
+  });
+
+  it('a mapped BAR is not to be accessed in low power, and does not wake; a call on it is answered', () => {
+    const { feature, device, eventfd } = setUp();
+    const { mapping, read } = regionOperations(device);
+    const bytes = new Uint8Array(4);
+    const accesses = [
+      () => mapping!.read(0, bytes),
+      () => mapping!.write(new FakeCaller(), 0, bytes),
+      () => mapping!.write64(0, new Uint8Array(64)),
+    ];
+    const allRefused = () => {
+      for (const access of accesses) refused(access, 'EIO', /low power/);
+    };
+    feature(FEATURE_LOW_POWER_ENTRY | FEATURE_SET);
+    allRefused();
+    assert.equal(read!(0, bytes), 4);
+    allRefused();
+    feature(FEATURE_LOW_POWER_EXIT | FEATURE_SET);
+    for (const access of accesses) access();
+    feature(FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | FEATURE_SET, 16, EVENTFD, 0);
+    allRefused();
+    assert.equal(eventfd.raised, 0);
+    assert.equal(read!(0, bytes), 4);
+    for (const access of accesses) access();
+  });
+
+  it('a function in D3hot is in D0 after low power', () => {
+    const { feature, device } = setUp();
+    const at = 7 * 2 ** 40 + 0x44;
+    const { read } = regionOperations(device);
+    const state = new Uint8Array(1);
+    writeRegion(device, at, Uint8Array.of(3));
+    read!(at, state);
+    assert.equal(state[0]! & 3, 3);
+    feature(FEATURE_LOW_POWER_ENTRY | FEATURE_SET);
+    read!(at, state);
+    assert.equal(state[0]! & 3, 0);
   });
 
   it('what a function does not have is ENOTTY, but EINVAL for the precopy of a migration', () => {

@@ -144,6 +144,8 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
       }),
       read: (offset, target) =>
         device.readRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, target, true),
+      write: (_caller, offset, source) =>
+        device.writeRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source, true),
       write64: (offset, source) =>
         device.write64(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source),
     },

@@ -122,6 +122,21 @@ describe('DMA to a BAR', () => {
     assert.match(faults[0] ?? '', /vfio0 is in the middle of a call/);
   });
 
+  it('faults in low power, and what was exported is lost, until the device is awake', () => {
+    const { devices, copy } = setUp(2);
+    const exported = devices[1]!.reachable.export(0, [{ offset: MEMORY, length: PAGE }]);
+    const { memory } = exported.take(0, PAGE);
+    const at = iovaOf(1) + MEMORY;
+    devices[1]!.power.enter();
+    assert.match(copy(0, at, Uint8Array.of(1)) ?? '', /low power/);
+    refused(() => devices[1]!.reachable.memory(0), 'EFAULT');
+    refused(() => exported.take(0, PAGE), 'ENODEV');
+    devices[1]!.power.exit();
+    assert.equal(copy(0, at, Uint8Array.of(1)), undefined);
+    assert.equal(memory.read(MEMORY, new Uint8Array(1), 0, 1), 0);
+    assert.equal(exported.take(0, PAGE).memory.read(MEMORY, new Uint8Array(1), 0, 1), 1);
+  });
+
   it('faults while the device does not decode, where its BAR ends, and when it was closed', () => {
     const { container, devices, copy } = setUp(2);
     const command = (value: number) => devices[1]!.writeRegion(CONFIG_REGION, 4, Uint8Array.of(value, 0));

@@ -17,7 +17,7 @@ import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 export interface ReachedBars {
   /** How often they were closed. It only grows. */
   readonly closings: number;
-  /** How often they were closed, were reset or stopped to be decoded. It only grows. */
+  /** How often they were closed, were reset, fell asleep or stopped to be decoded. It only grows. */
   readonly revocations: number;
   /** Does the device decode addresses in them? */
   readonly decodes: boolean;
@@ -27,7 +27,7 @@ export interface ReachedBars {
   accessEnd(index: number, offset: number, end: number): number;
   /** Both as Bars has them. @throws Refusal. */
   read(index: number, offset: number, target: Uint8Array, mapped: boolean): number;
-  write(index: number, offset: number, source: Uint8Array): number;
+  write(index: number, offset: number, source: Uint8Array, mapped: boolean): number;
 }
 
 export class BarMemory implements Memory {
@@ -58,7 +58,7 @@ export class BarMemory implements Memory {
     return this.#transfer(offset, length, (from, to) => {
       const piece = source.subarray(at + from - offset, at + to - offset);
       try {
-        this.#bars.write(this.#index, from, piece);
+        this.#bars.write(this.#index, from, piece, true);
       } catch (error) {
         if (!(error instanceof Refusal) || error.errno === Errno.EIO) throw error;
       }

@@ -40,6 +40,7 @@ export class Bars implements ReachedBars {
   #closings = 0;
   #revocations = 0;
   #decoded = false;
+  #asleep = false;
 
   /** @param strict portals are no different from other registers. */
   constructor(model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
@@ -112,7 +113,19 @@ export class Bars implements ReachedBars {
   }
 
   get decodes(): boolean {
-    return this.#config.memoryEnabled;
+    return this.#config.memoryEnabled && !this.#asleep;
+  }
+
+  /** In low power they answer to calls on the device alone, for which it is awake. */
+  sleep(): void {
+    this.hear();
+    this.#asleep = true;
+    this.settle();
+  }
+
+  wake(): void {
+    this.#asleep = false;
+    this.settle();
   }
 
   /** Memory space may have been turned on or off, or the model may have failed or be as new. */
@@ -157,10 +170,12 @@ export class Bars implements ReachedBars {
 
   /**
    * Fills `target` from `offset` of BAR `index`. @returns the bytes read: fewer at its end.
+   * @param mapped by who has mapped it, or by DMA.
    * @throws Refusal EINVAL for a BAR that is not there, or an offset past its end; EIO while memory space is
-   * disabled or the model has failed.
+   * disabled or the model has failed, and where it is mapped in low power.
    */
   read(index: number, offset: number, target: Uint8Array, mapped = false): number {
+    if (mapped) this.#checkAwake(index);
     const end = this.#end(index, offset, target.length);
     for (let at = offset; at < end; ) {
       const next = this.#accessEnd(index, at, end);
@@ -175,7 +190,8 @@ export class Bars implements ReachedBars {
    * device cannot take more now.
    * @throws Refusal as `read`; EINVAL for what a portal does not take; EAGAIN when the device takes none now.
    */
-  write(index: number, offset: number, source: Uint8Array): number {
+  write(index: number, offset: number, source: Uint8Array, mapped = false): number {
+    if (mapped) this.#checkAwake(index);
     const end = this.#end(index, offset, source.length);
     const whole = this.#isForPortal(index, offset, end);
     for (let at = offset; at < end; ) {
@@ -200,6 +216,7 @@ export class Bars implements ReachedBars {
    * when the device cannot take it now. @throws Refusal as `read`.
    */
   write64(index: number, offset: number, source: Uint8Array): boolean {
+    this.#checkAwake(index);
     this.#end(index, offset, source.length);
     return this.#writeOnce(index, offset, source);
   }
@@ -217,6 +234,11 @@ export class Bars implements ReachedBars {
     if (size === 0) refuse('EINVAL', `${this.#name} has no region ${index} to read or write`);
     if (offset >= size) refuse('EINVAL', `offset ${hex(offset)} is past the ${size} bytes of BAR ${index}`);
     return Math.min(offset + length, size);
+  }
+
+  /** @throws Refusal EIO in low power. */
+  #checkAwake(index: number): void {
+    if (this.#asleep) refuse('EIO', `${this.#name} is in low power, and BAR ${index} answers to calls alone`);
   }
 
   /** The MSI-X table is not asked of the device. @throws Refusal EIO when that does not answer. */

@@ -59,13 +59,13 @@ export class VfioDevice implements Driver {
   /** @param strict as of Bars. */
   constructor(port: PciPort, model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
     this.name = model.calls.name;
-    this.power = new LowPower(this.name);
     this.life = new DeviceLife(this.name, port, model);
     this.#port = port;
     this.#pci = model.pci;
     this.#config = config;
     this.#irqs = irqs;
     this.#bars = new Bars(model, config, irqs, strict);
+    this.power = new LowPower(this.name, this.#bars, config);
     this.#listen();
     this.ioeventfds = new IoEventfds(this.#bars, irqs.msix);
   }
@@ -101,6 +101,7 @@ export class VfioDevice implements Driver {
     const binding = this.#binding;
     return releasing([
       () => this.ioeventfds.close(),
+      () => this.power.exit(),
       () => this.#bars.close(),
       () => this.life.work.stop(),
       () => this.#raiseFailures(),
@@ -113,7 +114,6 @@ export class VfioDevice implements Driver {
       () => this.life.close(),
       () => this.#irqs.close(),
       () => this.#config.reset(),
-      () => this.power.exit(),
     ]);
   }
 
@@ -285,11 +285,12 @@ export class VfioDevice implements Driver {
    * Fills `target` from byte `offset` of region `index`. @returns the bytes read: fewer at the end of a BAR.
    * @param mapped by a load of its mapping, which sees the entries of the MSI-X table.
    * @throws Refusal EINVAL for a region that is not there or an offset past the end of a BAR; EFAULT past the
-   * end of configuration space; EIO while memory space is disabled or the model has failed.
+   * end of configuration space; EIO while memory space is disabled or the model has failed, and for a load in
+   * low power, which does not wake it.
    */
   readRegion(index: number, offset: number, target: Uint8Array, mapped = false): number {
     if (target.length === 0) return 0;
-    this.power.wake();
+    if (!mapped) this.power.wake();
     this.#hear();
     if (index === CONFIG_REGION) {
       this.#config.read(offset, target);
@@ -305,19 +306,20 @@ export class VfioDevice implements Driver {
   /**
    * Writes `source` at byte `offset` of region `index`. @returns the bytes written: fewer at the end of a
    * BAR.
+   * @param mapped by a store to its mapping.
    * @throws Refusal as readRegion; EINVAL for what a portal does not take; EAGAIN when the device cannot take
    * it now.
    */
-  writeRegion(index: number, offset: number, source: Uint8Array): number {
+  writeRegion(index: number, offset: number, source: Uint8Array, mapped = false): number {
     if (source.length === 0) return 0;
-    this.power.wake();
+    if (!mapped) this.power.wake();
     this.#hear();
     if (index === CONFIG_REGION) {
       this.#writeConfig(offset, source);
       return source.length;
     }
     try {
-      return this.#bars.write(index, offset, source);
+      return this.#bars.write(index, offset, source, mapped);
     } finally {
       this.#raiseFailures();
     }

@@ -13,6 +13,7 @@ const tasks = {
   same: 'the file, the device and every mapping have the same bytes',
   read_only: 'who has opened the device for reading cannot write',
   decode_off: 'without memory space they are SIGBUS in every process, and then as they were',
+  asleep: 'in low power they, and registers, are SIGBUS, and then as they were',
   decode_later: 'what is mapped without memory space is there with it',
   moved: 'they can be moved, cut, covered and inherited',
   reset: 'a reset leaves the mapping, with what the device makes of its memory',

@@ -94,6 +94,28 @@ static void decode_off(void)
 	CHECK(through_file(MEMORY + 12) == 1);
 }
 
+static void low_power(uint32_t feature)
+{
+	uint32_t request[2] = { 8, feature | VFIO_DEVICE_FEATURE_SET };
+
+	CHECK(ioctl(device, VFIO_DEVICE_FEATURE, request) == 0);
+}
+
+/* In low power there is nothing, whatever calls are answered meanwhile; then everything is as it was. */
+static void asleep(void)
+{
+	*at(MEMORY + 8) = 0x5678;
+	low_power(3);
+	for (int twice = 0; twice < 2; twice++) {
+		CHECK(faults(at(MEMORY + 8)) && faults(at(FIRST_WORD)) && faults(at(DOORBELLS)));
+		CHECK(through_file(MEMORY + 8) == 0x5678);
+	}
+	low_power(5);
+	CHECK(*at(MEMORY + 8) == 0x5678);
+	*at(MEMORY + 12) = 1;
+	CHECK(through_file(MEMORY + 12) == 1);
+}
+
 /* Mapped while there is no memory space, it is there when there is. */
 static void decode_later(void)
 {
@@ -198,5 +220,5 @@ static void thief(void)
 const struct task memory_tasks[] = {
 	{ "beside", beside }, { "same", same },   { "read_only", read_only }, { "decode_off", decode_off },
 	{ "decode_later", decode_later }, { "moved", moved }, { "reset", reset }, { "closed", closed },
-	{ "thief", thief }, { NULL, NULL },
+	{ "thief", thief }, { "asleep", asleep }, { NULL, NULL },
 };
