@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { options as dsaOptionTable } from '../devices/dsa/options.js';
 import { builtInDevices } from '../devices/load.js';
+import { modelOfTests } from '../testkit/faulty-model.js';
 import { bin, ioasid, withoutFuse } from '../testkit/processes.js';
 import type { Finding } from './doctor.js';
 
@@ -49,6 +50,18 @@ describe('the command line', () => {
     const unknown = ioasid(['devices', 'dsaa']);
     assert.equal(unknown.status, 125);
     assert.match(unknown.stderr, /did you mean dsa\?/);
+  });
+
+  it('tells a mistake in a module by its line and its stack, once, with status 125', () => {
+    const { status, stderr } = ioasid(['devices', modelOfTests('throws-at-import')]);
+    assert.equal(status, 125);
+    const [sentence, ...stack] = stderr.trimEnd().split('\n');
+    assert.match(
+      sentence!,
+      /^ioasid: EINVAL: device .* cannot be loaded: .*read prop.* \(.*\/throws-at-import\.js:2\)$/,
+    );
+    assert.match(stack[0]!, /^TypeError: /);
+    assert.equal(stack.filter((line) => line.includes('throws-at-import.js:2')).length, 1);
   });
 
   it('can be called through a symbolic link, as installed packages are', () => {

@@ -12,7 +12,7 @@ import { containerKinds } from '../machine/nodes.js';
 import { kinds } from '../trace/filter.js';
 import { type Failure, failures } from './fail-on.js';
 import { OUR_FAULT } from './launch-plan.js';
-import { complain } from './messages.js';
+import { complainOf } from './messages.js';
 import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
@@ -269,7 +269,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : OUR_FAULT;
   } else {
-    complain((error as Error).message);
+    complainOf(error as Error);
     process.exitCode = OUR_FAULT;
   }
 }

@@ -4,10 +4,22 @@
  */
 import { writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
+import { Refusal } from '../linux/errno.js';
 
 /** One sentence about what went wrong, to standard error, as far as its reader takes it. */
 export function complain(sentence: string): void {
   write(`ioasid: ${sentence}\n`);
+}
+
+/**
+ * What `error` says; beneath it the stack, where it comes of a mistake in code: a Refusal that has a cause,
+ * or an error that nobody has made into a sentence.
+ */
+export function complainOf(error: Error): void {
+  complain(error.message);
+  const meant = error instanceof Refusal || error.constructor === Error;
+  const { stack } = error.cause instanceof Error ? error.cause : meant ? {} : error;
+  if (stack !== undefined) write(`${stack}\n`);
 }
 
 /**

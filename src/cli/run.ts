@@ -19,7 +19,7 @@ import { environment, inheritedDescriptors, lastArguments, softFileLimit } from 
 import { lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { type Ending, LauncherProcess } from './launcher-process.js';
-import { complain, keepErrorsBlocking } from './messages.js';
+import { complain, complainOf, keepErrorsBlocking } from './messages.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 import { Telling } from './telling.js';
@@ -135,7 +135,9 @@ function leaveHeir({ listener, calls }: TrapDescriptors): void {
 /** There will be no command, or no more of it. */
 function giveUp(launcher: LauncherProcess, error: Error, help = lacks): never {
   launcher.kill('SIGKILL');
-  return fail(OUR_FAULT, error.message, help);
+  complainOf(error);
+  complain(help);
+  return leave(OUR_FAULT);
 }
 
 function fail(status: number, reason: string, help = lacks): never {

@@ -14,7 +14,7 @@ import { nameToGuard, startGuard } from './guard.js';
 import { lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
-import { complain } from './messages.js';
+import { complain, complainOf } from './messages.js';
 import { type End, ModelFaults } from './model-faults.js';
 import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
@@ -81,7 +81,7 @@ function tellingOf(options: MachineArguments): Telling | undefined {
   try {
     return Telling.of(options);
   } catch (error) {
-    complain((error as Error).message);
+    complainOf(error as Error);
     return leave(OUR_FAULT);
   }
 }
@@ -96,7 +96,7 @@ function mountAt(folder: string | undefined) {
     nameToGuard(lifeline, device);
     return { root, lifeline, mount, device };
   } catch (error) {
-    complain((error as Error).message);
+    complainOf(error as Error);
     return leave(OUR_FAULT);
   }
 }
@@ -137,7 +137,7 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   checkReadyFd(options.readyFd);
   const telling = tellingOf(options);
   const made = await makeMachine(options).catch((error: Error) => {
-    complain(error.message);
+    complainOf(error);
     complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');
     return leave(OUR_FAULT);
   });

@@ -57,7 +57,10 @@ describe('checkModel accepts', () => {
 describe('checkModel refuses', () => {
   test('what is no model', () => {
     assert.equal(reasonFor(undefined), 'the device factory returned undefined, not a device model');
-    assert.equal(reasonFor(Promise.resolve()), 'the device model has no method readBar');
+    assert.equal(
+      reasonFor(Promise.resolve()),
+      'the device factory returned a promise, which nobody waits for, not a device model',
+    );
     assert.equal(reasonFor({ ...methods, reset: 1, pci }), 'the device model has no method reset');
     assert.equal(reasonFor({ ...methods, step: true, pci }), 'step of the device model is not a method');
     assert.equal(reasonFor(methods), 'pci of the device model is undefined, not a PCI description');
@@ -75,8 +78,8 @@ describe('checkModel refuses', () => {
     );
     assert.equal(withPci({ revision: -1 }), 'pci.revision is -1, not an integer from 0 to 0xff');
     assert.equal(withPci({ subsystemId: 0.5 }), 'pci.subsystemId is 0.5, not an integer from 0 to 0xffff');
-    assert.equal(withPci({ pasidBits: 21 }), 'pci.pasidBits is 0x15, not an integer from 1 to 0x14');
-    assert.equal(withPci({ pasidBits: 0 }), 'pci.pasidBits is 0x0, not an integer from 1 to 0x14');
+    assert.equal(withPci({ pasidBits: 21 }), 'pci.pasidBits is 21, not an integer from 1 to 20');
+    assert.equal(withPci({ pasidBits: 0 }), 'pci.pasidBits is 0, not an integer from 1 to 20');
     assert.match(
       withPci({ conventional: true, pasidBits: 20 }),
       /^PASIDs and page requests are of PCI Express/,
@@ -86,14 +89,67 @@ describe('checkModel refuses', () => {
       assert.equal(withPci({ conventional }), 'accepted', `${conventional}`);
     assert.match(withPci({ conventional: 'strict', pasidBits: 20 }), /device is of conventional PCI$/);
     assert.match(withPci({ conventional: 'always' }), /^pci.conventional is "always"/);
-    assert.equal(withPci({ intx: 1 }), 'pci.intx is 0x1, not true or false');
-    assert.equal(withPci({ msi: 3 }), 'pci.msi is 0x3, not 1, 2, 4, 8, 16 or 32 vectors');
+    assert.equal(withPci({ intx: 1 }), 'pci.intx is 1, not true or false');
+    assert.equal(withPci({ msi: 3 }), 'pci.msi is 3, not 1, 2, 4, 8, 16 or 32 vectors');
+  });
+
+  test('names that are none of a description, or of a model', () => {
+    assert.equal(withPci({ pasidbits: 20 }), 'pci has no key "pasidbits"; did you mean pasidBits?');
+    assert.equal(withPci({ colour: 1 }), 'pci has no key "colour"');
+    assert.equal(withBars({ index: 0, size: 16, is64bit: true }), 'BAR 0 has no key "is64bit"');
+    assert.equal(withBars({ index: 0, size: 16, Is64: true }), 'BAR 0 has no key "Is64"; did you mean is64?');
+    assert.match(withMsix({ vector: 1 }), /^pci.msix has no key "vector"; did you mean vectors\?/);
+    const portals = { offset: 0, length: 64 };
+    assert.equal(withBars({ index: 0, size: 4096, portals }), 'portals of BAR 0 has no key "length"');
+    const model = { ...methods, pci };
+    assert.equal(
+      reasonFor({ ...model, setp() {} }),
+      'the device model has no use for setp(); did you mean step?',
+    );
+    assert.equal(reasonFor({ ...model, helper() {} }), 'the device model has no use for helper()');
+    const { readBar, ...rest } = model;
+    assert.equal(
+      reasonFor({ ...rest, readbar: readBar }),
+      'the device model has no method readBar; did you mean readbar?',
+    );
+    assert.equal(
+      reasonFor({ ...model, mdev: { max: 1, create() {}, min: 0 } }),
+      'mdev has no key "min"; did you mean max?',
+    );
+  });
+
+  test('methods whose promises nobody waits for, and generators', () => {
+    const model = { ...methods, pci };
+    assert.match(reasonFor({ ...model, step: async () => {} }), /^step of the device model is async/);
+    assert.match(reasonFor({ ...model, async readBar() {} }), /^readBar of the device model is async/);
+    assert.match(reasonFor({ ...model, *step() {} }), /^step of the device model is a generator/);
+  });
+
+  test('a class may have methods of its own, but no step with its letters in another order', () => {
+    class Model {
+      pci = pci;
+      registers = {};
+      readBar() {}
+      writeBar() {}
+      reset() {}
+      stop() {}
+      helper() {}
+    }
+    class Typo extends Model {
+      setp() {}
+    }
+    class Both extends Typo {
+      step() {}
+    }
+    assert.equal(reasonFor(new Model()), 'accepted');
+    assert.equal(reasonFor(new Typo()), 'the device model has no use for setp(); did you mean step?');
+    assert.equal(reasonFor(new Both()), 'accepted');
   });
 
   test('BARs that cannot be', () => {
     assert.equal(withPci({ bars: undefined }), 'pci.bars is undefined, not an array');
-    assert.equal(withBars(4096), 'an element of pci.bars is 0x1000, not a BAR');
-    assert.equal(withBars({ index: 6, size: 16 }), 'the index of a BAR is 0x6, not an integer from 0 to 0x5');
+    assert.equal(withBars(4096), 'an element of pci.bars is 4096, not a BAR');
+    assert.equal(withBars({ index: 6, size: 16 }), 'the index of a BAR is 6, not an integer from 0 to 5');
     assert.equal(
       withBars({ index: 1, size: 8 }),
       'the size of BAR 1 is 0x8, not an integer from 16 to 0x80000000',
@@ -161,9 +217,9 @@ describe('checkModel refuses', () => {
 
   test('MSI-X tables outside their BAR, or in one another', () => {
     assert.equal(withMsix({}), 'accepted');
-    assert.equal(withPci({ msix: 8 }), 'pci.msix is 0x8, not a description of MSI-X');
-    assert.equal(withMsix({ vectors: 2049 }), 'pci.msix.vectors is 0x801, not an integer from 1 to 0x800');
-    assert.equal(withMsix({ bar: 2 }), 'pci.msix.bar is 0x2, which is not the index of a BAR');
+    assert.equal(withPci({ msix: 8 }), 'pci.msix is 8, not a description of MSI-X');
+    assert.equal(withMsix({ vectors: 2049 }), 'pci.msix.vectors is 2049, not an integer from 1 to 2048');
+    assert.equal(withMsix({ bar: 2 }), 'pci.msix.bar is 2, which is not the index of a BAR');
     assert.equal(withMsix({ tableOffset: 4 }), 'pci.msix.tableOffset 0x4 is not a multiple of 8');
     assert.equal(
       withMsix({ tableOffset: 0xff8 }),
@@ -179,7 +235,7 @@ describe('checkModel refuses', () => {
   test('mediated devices that cannot be made', () => {
     assert.equal(
       reasonFor({ ...methods, pci, mdev: { max: 0, create() {} } }),
-      'mdev.max is 0x0, not an integer from 1 to 0xffffff',
+      'mdev.max is 0, not an integer from 1 to 16777215',
     );
     assert.equal(
       reasonFor({ ...methods, pci, mdev: { max: 4 } }),
@@ -187,7 +243,7 @@ describe('checkModel refuses', () => {
     );
     assert.equal(
       reasonFor({ ...methods, pci, mdev: 4 }),
-      'mdev of the device model is 0x4, not a description of its mediated devices',
+      'mdev of the device model is 4, not a description of its mediated devices',
     );
   });
 

@@ -6,7 +6,51 @@
  * being such as PCI can express.
  */
 import { hex, refuse } from '../linux/errno.js';
-import type { BarDescription, BarRange, DeviceModel, PciDescription } from './device-model.js';
+import {
+  checkCount,
+  checkField,
+  checkFlag,
+  checkKeys,
+  checkMethods,
+  describe,
+  isRecord,
+  type NamesOf,
+} from './checks.js';
+import type { BarDescription, BarRange, DeviceModel, MdevSupport, PciDescription } from './device-model.js';
+
+const pciKeys: NamesOf<PciDescription> = {
+  vendorId: 0,
+  deviceId: 0,
+  classCode: 0,
+  revision: 0,
+  subsystemVendorId: 0,
+  subsystemId: 0,
+  bars: 0,
+  conventional: 0,
+  intx: 0,
+  msi: 0,
+  msix: 0,
+  pasidBits: 0,
+  pageRequests: 0,
+};
+const barKeys: NamesOf<BarDescription> = {
+  index: 0,
+  size: 0,
+  is64: 0,
+  prefetchable: 0,
+  portals: 0,
+  memory: 0,
+  doorbells: 0,
+};
+const rangeKeys: NamesOf<BarRange> = { offset: 0, size: 0 };
+const memoryKeys: NamesOf<NonNullable<BarDescription['memory']>> = { offset: 0, bytes: 0 };
+const msixKeys: NamesOf<NonNullable<PciDescription['msix']>> = {
+  vectors: 0,
+  bar: 0,
+  tableOffset: 0,
+  pbaOffset: 0,
+};
+const mdevKeys: NamesOf<MdevSupport> = { max: 0, create: 0 };
 
 /** What a mapping is made of, in bytes. */
 const PAGE = 4096;
@@ -15,13 +59,7 @@ const PAGE = 4096;
 export function checkModel(model: unknown): DeviceModel {
   if (!isRecord(model))
     refuse('EINVAL', `the device factory returned ${describe(model)}, not a device model`);
-  for (const method of ['readBar', 'writeBar', 'reset']) {
-    if (typeof model[method] !== 'function') refuse('EINVAL', `the device model has no method ${method}`);
-  }
-  for (const method of ['step', 'busy', 'drain']) {
-    if (model[method] !== undefined && typeof model[method] !== 'function')
-      refuse('EINVAL', `${method} of the device model is not a method`);
-  }
+  checkMethods('the device model', model, ['readBar', 'writeBar', 'reset'], ['step', 'busy', 'drain']);
   if (!isRecord(model.pci))
     refuse('EINVAL', `pci of the device model is ${describe(model.pci)}, not a PCI description`);
   checkPciDescription(model.pci as unknown as PciDescription);
@@ -31,14 +69,15 @@ export function checkModel(model: unknown): DeviceModel {
 
 /** The part of `checkModel` that is about configuration space. @throws Refusal EINVAL */
 export function checkPciDescription(pci: PciDescription): void {
+  checkKeys('pci', pci, pciKeys);
   // 0xffff is what a bus reads where there is no device.
-  checkInteger('pci.vendorId', pci.vendorId, 0, 0xfffe);
-  checkInteger('pci.deviceId', pci.deviceId, 0, 0xffff);
-  checkInteger('pci.classCode', pci.classCode, 0, 0xffffff);
+  checkField('pci.vendorId', pci.vendorId, 0, 0xfffe);
+  checkField('pci.deviceId', pci.deviceId, 0, 0xffff);
+  checkField('pci.classCode', pci.classCode, 0, 0xffffff);
   checkOptional('pci.revision', pci.revision, 0, 0xff);
   checkOptional('pci.subsystemVendorId', pci.subsystemVendorId, 0, 0xffff);
   checkOptional('pci.subsystemId', pci.subsystemId, 0, 0xffff);
-  checkOptional('pci.pasidBits', pci.pasidBits, 1, 20);
+  if (pci.pasidBits !== undefined) checkCount('pci.pasidBits', pci.pasidBits, 1, 20);
   checkFlag('pci.intx', pci.intx);
   checkFlag('pci.pageRequests', pci.pageRequests);
   const { conventional = false } = pci;
@@ -57,7 +96,8 @@ function checkBars(bars: unknown): void {
   const owners = new Map<number, number>();
   for (const bar of bars as readonly BarDescription[]) {
     if (!isRecord(bar)) refuse('EINVAL', `an element of pci.bars is ${describe(bar)}, not a BAR`);
-    checkInteger('the index of a BAR', bar.index, 0, 5);
+    checkCount('the index of a BAR', bar.index, 0, 5);
+    checkKeys(`BAR ${bar.index}`, bar, barKeys);
     checkFlag(`is64 of BAR ${bar.index}`, bar.is64);
     checkFlag(`prefetchable of BAR ${bar.index}`, bar.prefetchable);
     checkBarSize(bar);
@@ -73,7 +113,7 @@ function checkBars(bars: unknown): void {
 /** A 32-bit BAR can be sized up to 2 GiB; 64-bit ones end where IOVAs do, long before numbers are inexact. */
 function checkBarSize(bar: BarDescription): void {
   const bits = bar.is64 === true ? 39 : 31;
-  checkInteger(`the size of BAR ${bar.index}`, bar.size, 16, 2 ** bits);
+  checkField(`the size of BAR ${bar.index}`, bar.size, 16, 2 ** bits);
   if (!Number.isInteger(Math.log2(bar.size)))
     refuse('EINVAL', `the size of BAR ${bar.index}, ${hex(bar.size)}, is not a power of two`);
 }
@@ -89,24 +129,32 @@ interface Part {
 /** @throws Refusal EINVAL for one that is none. */
 function rangesOf({ index, portals, memory, doorbells }: BarDescription): Part[] {
   const parts: Part[] = [];
-  const take = (name: string, range: unknown, size: unknown, unit: number, what: string) => {
+  const take = (
+    name: string,
+    range: unknown,
+    size: unknown,
+    unit: number,
+    keys: Readonly<Record<string, 0>>,
+  ) => {
     if (range === undefined) return;
-    if (!isRecord(range)) refuse('EINVAL', `${name} of BAR ${index} are ${describe(range)}, not ${what}`);
+    if (!isRecord(range))
+      refuse('EINVAL', `${name} of BAR ${index} are ${describe(range)}, not an offset and a size`);
+    checkKeys(`${name} of BAR ${index}`, range, keys);
     parts.push({ name, offset: range.offset as number, size: size as number, unit });
   };
-  take('portals', portals, portals?.size, 64, 'an offset and a size');
-  take('doorbells', doorbells, doorbells?.size, PAGE, 'an offset and a size');
+  take('portals', portals, portals?.size, 64, rangeKeys);
+  take('doorbells', doorbells, doorbells?.size, PAGE, rangeKeys);
   const bytes: unknown = memory?.bytes;
   if (memory !== undefined && !(bytes instanceof Uint8Array))
     refuse('EINVAL', `the bytes of the memory of BAR ${index} are ${describe(bytes)}, not a Uint8Array`);
-  take('memory', memory, memory?.bytes.length, PAGE, 'an offset and bytes');
+  take('memory', memory, memory?.bytes.length, PAGE, memoryKeys);
   return parts;
 }
 
 function checkRange({ index, size: room }: BarDescription, { name, offset, size, unit }: Part): void {
   const what = `${name} of BAR ${index}`;
-  checkInteger(`the offset of ${what}`, offset, 0, room - 1);
-  checkInteger(`the size of ${what}`, size, 1, room - offset);
+  checkField(`the offset of ${what}`, offset, 0, room - 1);
+  checkField(`the size of ${what}`, size, 1, room - offset);
   for (const value of [offset, size])
     if (value % unit !== 0) refuse('EINVAL', `${hex(value)} of ${what} is not a multiple of ${unit}`);
 }
@@ -139,7 +187,8 @@ function takeIndex(owners: Map<number, number>, index: number, bar: number): voi
 function checkMsix(pci: PciDescription): void {
   const msix = pci.msix;
   if (!isRecord(msix)) refuse('EINVAL', `pci.msix is ${describe(msix)}, not a description of MSI-X`);
-  checkInteger('pci.msix.vectors', msix.vectors, 1, 2048);
+  checkKeys('pci.msix', msix, msixKeys);
+  checkCount('pci.msix.vectors', msix.vectors, 1, 2048);
   const bar = pci.bars.find((candidate) => candidate.index === msix.bar);
   if (bar === undefined)
     refuse('EINVAL', `pci.msix.bar is ${describe(msix.bar)}, which is not the index of a BAR`);
@@ -153,7 +202,7 @@ function checkMsix(pci: PciDescription): void {
 }
 
 function checkMsixPart(name: string, offset: number, size: number, bar: BarDescription): BarRange {
-  checkInteger(`pci.msix.${name}`, offset, 0, 0xffffffff);
+  checkField(`pci.msix.${name}`, offset, 0, 0xffffffff);
   if (offset % 8 !== 0) refuse('EINVAL', `pci.msix.${name} ${hex(offset)} is not a multiple of 8`);
   if (offset + size > bar.size) {
     refuse(
@@ -171,34 +220,11 @@ function checkMdev(mdev: unknown): void {
       'EINVAL',
       `mdev of the device model is ${describe(mdev)}, not a description of its mediated devices`,
     );
-  checkInteger('mdev.max', mdev.max, 1, 0xffffff);
+  checkKeys('mdev', mdev, mdevKeys);
+  checkCount('mdev.max', mdev.max, 1, 0xffffff);
   if (typeof mdev.create !== 'function') refuse('EINVAL', 'mdev of the device model has no method create');
 }
 
-function checkInteger(name: string, value: unknown, least: number, most: number): void {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return;
-  refuse('EINVAL', `${name} is ${describe(value)}, not an integer from ${least} to ${hex(most)}`);
-}
-
 function checkOptional(name: string, value: unknown, least: number, most: number): void {
-  if (value !== undefined) checkInteger(name, value, least, most);
-}
-
-function checkFlag(name: string, value: unknown): void {
-  if (value !== undefined && typeof value !== 'boolean')
-    refuse('EINVAL', `${name} is ${describe(value)}, not true or false`);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
-
-/** A value as a sentence names it. Objects are not looked into: they may be anything. */
-function describe(value: unknown): string {
-  if (typeof value === 'number') return Number.isInteger(value) && value >= 0 ? hex(value) : String(value);
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'object' && value !== null) return 'an object';
-  if (typeof value === 'function') return 'a function';
-  return String(value);
+  if (value !== undefined) checkField(name, value, least, most);
 }

@@ -80,13 +80,14 @@ export interface DeviceHost {
   readonly dma: DmaPort;
   /**
    * Sends message `vector` of MSI-X or MSI. Masked ones are held, those that are not set up dropped, as PCI
-   * says. @throws RangeError `pci` has no such vector.
+   * says. @throws RangeError `pci` has no such vector, or it is called in the factory.
    */
   interrupt(vector: number): void;
   /**
    * Drives the INTx line of a device with `intx` (PCI Local Bus 3.0 §2.2.6): high while there is a cause that
    * the program has not acknowledged, and low after a reset, without being told. Whether the line or messages
-   * are in use is not the model's to know: it says both. @throws RangeError `pci` has no `intx`.
+   * are in use is not the model's to know: it says both. @throws RangeError `pci` has no `intx`, or it is
+   * called in the factory.
    */
   intx(level: boolean): void;
   /**
@@ -104,7 +105,8 @@ export interface DeviceHost {
    * all devices in the order of their times. A reset cancels it, the last close too. A drain does not wait
    * for time: while the model is busy its timers come at once, in the order in which they were asked for.
    * Under `run` it comes up to some milliseconds late.
-   * @returns what cancels it. @throws RangeError `microseconds` is not a number from 0 up.
+   * @returns what cancels it. @throws RangeError `microseconds` is not a number from 0 up, 4,096 wait
+   * already, or it is called in the factory.
    */
   after(microseconds: number, callback: () => void): () => void;
   /**

@@ -68,6 +68,25 @@ describe('timers of a device', () => {
     assert.equal(calls.failures, 1);
   });
 
+  test('of one device are 4096 at most, and what has come or is cancelled counts no more', () => {
+    for (const { host, clock } of [setUp(), new FakeHost()].map((each) =>
+      'timers' in each ? { host: each.timers, clock: each.clock } : { host: each, clock: each.clock },
+    )) {
+      let came = 0;
+      const count = () => void came++;
+      const cancel = Array.from({ length: 4096 }, () => host.after(10, count));
+      const refused =
+        /^RangeError: host.after was called while 4096 timers wait, which is the most of a device$/;
+      assert.throws(() => host.after(10, count), refused);
+      cancel[7]!();
+      host.after(10, count);
+      assert.throws(() => host.after(10, count), RangeError);
+      clock.advance(10);
+      host.after(10, count);
+      assert.equal(came, 4096);
+    }
+  });
+
   test('are for a number of microseconds from 0 up, and call a function', () => {
     for (const host of [setUp().timers, new FakeHost()]) {
       for (const wrong of [-1, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number])

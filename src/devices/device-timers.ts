@@ -8,6 +8,9 @@ import { Method } from './call-words.js';
 import type { Alarm, Clock } from './clock.js';
 import type { ModelCalls } from './model-calls.js';
 
+/** Timers of one device that wait. */
+const MOST_TIMERS = 4096;
+
 interface DeviceTimer {
   readonly callback: () => void;
   alarm: Alarm | undefined;
@@ -27,9 +30,9 @@ export class DeviceTimers {
     return this.#clock.now;
   }
 
-  /** As DeviceHost.after. @throws RangeError the delay is none; TypeError there is nothing to call. */
+  /** As DeviceHost.after. @throws RangeError, TypeError as checkTimer. */
   after(microseconds: number, callback: () => void): () => void {
-    checkTimer(microseconds, callback);
+    checkTimer(microseconds, callback, this.#timers.size);
     const timer: DeviceTimer = { callback, alarm: undefined };
     timer.alarm = this.#clock.after(microseconds, () => this.#fire(timer));
     this.#timers.add(timer);
@@ -60,10 +63,15 @@ export class DeviceTimers {
   }
 }
 
-/** @throws RangeError the delay is none; TypeError there is nothing to call. */
-export function checkTimer(microseconds: unknown, callback: unknown): void {
+/**
+ * @param waiting timers of the device that have not come yet
+ * @throws RangeError the delay is none, or there are too many; TypeError there is nothing to call.
+ */
+export function checkTimer(microseconds: unknown, callback: unknown, waiting: number): void {
   if (!(typeof microseconds === 'number' && microseconds >= 0 && microseconds < Number.POSITIVE_INFINITY))
     throw new RangeError(`host.after was given ${String(microseconds)}, not microseconds from 0 up`);
   if (typeof callback !== 'function')
     throw new TypeError(`host.after was given ${typeof callback} to call, not a function`);
+  if (waiting >= MOST_TIMERS)
+    throw new RangeError(`host.after was called while ${waiting} timers wait, which is the most of a device`);
 }

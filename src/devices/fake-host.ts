@@ -96,13 +96,16 @@ export class FakeHost implements DeviceHost {
   }
 
   after(microseconds: number, callback: () => void): () => void {
-    checkTimer(microseconds, callback);
+    checkTimer(microseconds, callback, this.#alarms.size);
     const alarm = this.clock.after(microseconds, () => {
       this.#alarms.delete(alarm);
       callback();
     });
     this.#alarms.add(alarm);
-    return () => this.clock.cancel(alarm);
+    return () => {
+      this.#alarms.delete(alarm);
+      this.clock.cancel(alarm);
+    };
   }
 
   /** Resets `model` as its device is reset: its timers are gone, and the line is low. */

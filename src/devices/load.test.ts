@@ -196,12 +196,12 @@ describe('loadDevice', () => {
   });
 
   const wrong: [name: string, reason: RegExp][] = [
-    ['./named.mjs', /"\.\/named\.mjs" has no default export/],
+    ['./named.mjs', /"\.\/named\.mjs" has no default export: it exports device$/],
     ['./empty.cjs', /"\.\/empty\.cjs" has no default export/],
     ['./number.mjs', /exports by default number, not a function/],
     ['./class.mjs', /exports a class by default, not a function/],
-    ['./syntax.mjs', /cannot be loaded: /],
-    ['./throws.mjs', /cannot be loaded: no luck$/],
+    ['./syntax.mjs', /cannot be loaded: Unexpected .* \(.*\/syntax\.mjs:1\)$/],
+    ['./throws.mjs', /cannot be loaded: no luck \(.*\/throws\.mjs:1\)$/],
     ['./imports.mjs', /cannot be loaded: .*not-there\.mjs/],
     ['.', /is not a file/],
   ];

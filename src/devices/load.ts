@@ -13,7 +13,9 @@ import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 import { ModelCalls } from './model-calls.js';
+import { didYouMean } from './nearest.js';
 import type { OptionTable } from './options.js';
+import { callFactory, refuseImport } from './thrown.js';
 import type { VirtioFactory, VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 
 /** One `--device` argument, taken apart. */
@@ -89,9 +91,22 @@ export async function planDevice(spec: string, baseDirectory: string): Promise<D
   const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
   const { options, mdevs, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
   if (transport === 'pci')
-    return { transport, spec, calls, mdevs, ...place, make: (host) => device.factory(host, options) };
+    return {
+      transport,
+      spec,
+      calls,
+      mdevs,
+      ...place,
+      make: (host) => callFactory(name, () => device.factory(host, options)),
+    };
   if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
-  return { transport, spec, calls, ...place, make: (host) => device.factory(host, options) };
+  return {
+    transport,
+    spec,
+    calls,
+    ...place,
+    make: (host) => callFactory(name, () => device.factory(host, options)),
+  };
 }
 
 /**
@@ -171,7 +186,7 @@ async function importModule(name: string, baseDirectory: string): Promise<unknow
   try {
     return await import(url);
   } catch (error) {
-    return refuse('EINVAL', `device "${name}" cannot be loaded: ${sentence(error)}`);
+    return refuseImport(name, url, error);
   }
 }
 
@@ -202,25 +217,10 @@ function packageUrl(name: string, baseDirectory: string): string {
 
 function hint(name: string, baseDirectory: string): string {
   if (existsSync(resolve(baseDirectory, name))) return `; for the file of this name write ./${name}`;
-  const [nearest] = builtInDevices
-    .filter((known) => editDistance(known, name.toLowerCase()) <= 2)
-    .sort((a, b) => editDistance(a, name) - editDistance(b, name));
-  if (nearest !== undefined) return `; did you mean ${nearest}?`;
+  const meant = didYouMean(name, builtInDevices);
+  if (meant !== '') return meant;
   const builtIn = `it is not built in (${builtInDevices.join(', ')})`;
   return `: ${builtIn}, not a path (./${name}), and no package of that name is installed`;
-}
-
-/** The number of letters to insert, delete or replace to make `b` of `a` (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 function defaultExport(module: unknown, name: string): unknown {
@@ -228,7 +228,8 @@ function defaultExport(module: unknown, name: string): unknown {
   // What a compiler makes of `export default` in CommonJS arrives wrapped once more.
   if (typeof found === 'object' && found !== null && 'default' in found) found = found.default;
   // An ES module's own namespace, and the empty exports of a CommonJS module, both export nothing by default.
-  if (found === undefined || isEmptyObject(found)) refuse('EINVAL', `device "${name}" has no default export`);
+  if (found === undefined || isEmptyObject(found))
+    refuse('EINVAL', `device "${name}" has no default export${exportsOf(module)}`);
   if (typeof found !== 'function')
     refuse('EINVAL', `device "${name}" exports by default ${typeof found}, not a function`);
   if (/^class\b/.test(Function.prototype.toString.call(found))) {
@@ -240,12 +241,14 @@ function defaultExport(module: unknown, name: string): unknown {
   return found;
 }
 
-function isEmptyObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+/** What a module exports in place of a default. */
+function exportsOf(module: unknown): string {
+  const names = Object.keys(module as object).filter(
+    (name) => name !== 'default' && name !== 'module.exports',
+  );
+  return names.length === 0 ? '' : `: it exports ${names.slice(0, 5).join(', ')}`;
 }
 
-/** The first line of an error's message, without a full stop. */
-function sentence(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.split('\n', 1)[0]!.replace(/\.$/, '');
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }

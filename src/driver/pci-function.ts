@@ -13,7 +13,7 @@ import type { Translation } from '../iommu/nested-table.js';
 import { NO_PASID, type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, readThrough, writeThrough } from './device-port.js';
+import { blocked, inFactory, readThrough, writeThrough } from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
 export class FunctionPort implements PciPort {
@@ -78,8 +78,7 @@ export class FunctionPort implements PciPort {
     at = 0,
     length = target.length - at,
   ): DmaFault | undefined {
-    if (this.#gate?.busMaster !== true)
-      return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, false, this.#blocked);
+    if (this.#gate?.busMaster !== true) return this.#kept(vpasid, iova, false);
     return readThrough(this.requester, pasidOf(vpasid), iova, target, at, length);
   }
 
@@ -90,16 +89,20 @@ export class FunctionPort implements PciPort {
     at = 0,
     length = source.length - at,
   ): DmaFault | undefined {
-    if (this.#gate?.busMaster !== true)
-      return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, true, this.#blocked);
+    if (this.#gate?.busMaster !== true) return this.#kept(vpasid, iova, true);
     return writeThrough(this.requester, pasidOf(vpasid), iova, source, at, length);
   }
 
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
-    return this.#gate?.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;
+    if (this.#gate === undefined) inFactory();
+    return this.#gate.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;
   }
 
   admits(): boolean {
     return true;
+  }
+  #kept(vpasid: Vpasid, iova: number, write: boolean): DmaFault {
+    if (this.#gate === undefined) inFactory();
+    return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, write, this.#blocked);
   }
 }

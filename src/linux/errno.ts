@@ -76,8 +76,9 @@ export class Refusal extends Error {
   readonly code: string;
   readonly reason: string;
 
-  constructor(errno: number, reason: string) {
-    super(`${errnoName(errno)}: ${reason}`);
+  /** @param cause what was thrown, where that is a mistake in somebody's code: its stack tells more */
+  constructor(errno: number, reason: string, cause?: unknown) {
+    super(`${errnoName(errno)}: ${reason}`, cause === undefined ? undefined : { cause });
     this.errno = errno;
     this.code = errnoName(errno);
     this.reason = reason;
@@ -86,10 +87,10 @@ export class Refusal extends Error {
 
 /**
  * Throws a Refusal. `reason` is one sentence without a full stop: `"iova 0x1800 is not aligned to the 4 KiB
- * page"`.
+ * page"`. `cause` as of Refusal.
  */
-export function refuse(errno: ErrnoName, reason: string): never {
-  throw new Refusal(Errno[errno], reason);
+export function refuse(errno: ErrnoName, reason: string, cause?: unknown): never {
+  throw new Refusal(Errno[errno], reason, cause);
 }
 
 /** An address or length as reasons print it: `0x1800`. */

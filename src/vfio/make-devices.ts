@@ -7,6 +7,7 @@ import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
 import { DeviceTimers } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { callFactory } from '../devices/thrown.js';
 import { Wires } from '../devices/wire.js';
 import { MdevPort } from '../driver/mdev.js';
 import { FunctionPort } from '../driver/pci-function.js';
@@ -60,15 +61,22 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   const link = (wire?: string) => wires.link(wire);
   const rest = { interrupt: () => {}, intx: () => {}, memory: deviceMemory, note, link };
   const timers = new DeviceTimers(clock, calls);
+  let connected = false;
   const parent = CalledModel.make(calls, () =>
-    make({ baseDirectory, dma: port, ...rest, ...timeOf(timers) }),
+    make({ baseDirectory, dma: port, ...rest, ...timeOf(timers, () => connected) }),
   );
+  connected = true;
   port.connect(parent.pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
     const mdevPort = new MdevPort(iommu, pasids, port.requester, name, bits);
-    return assemble(calls.part(name, true), mdevPort, (host) => mdev.create(index, host), place);
+    return assemble(
+      calls.part(name, true),
+      mdevPort,
+      (host) => callFactory(name, () => mdev.create(index, host)),
+      place,
+    );
   });
 }
 
@@ -93,8 +101,8 @@ function cuttable(
 type Place = Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires'>>;
 
 /**
- * Puts one device together. While the model is being made it can neither do DMA nor interrupt: it has no
- * configuration space yet.
+ * Puts one device together. While the model is being made it can neither do DMA nor interrupt nor wait: it
+ * has no configuration space yet.
  */
 function assemble(
   calls: ModelCalls,
@@ -107,12 +115,12 @@ function assemble(
   const timers = new DeviceTimers(clock, calls);
   const host: DeviceHost = {
     baseDirectory,
-    ...timeOf(timers),
+    ...timeOf(timers, () => device !== undefined),
     link: (name) => wires.link(name),
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {
-      if (irqs === undefined) return;
+      if (irqs === undefined) return inFactory('interrupt');
       checkVector(irqs, vector);
       const { messages } = irqs;
       const lost = messages && irqs.whyLost(vector);
@@ -124,8 +132,9 @@ function assemble(
       }
     },
     intx(level) {
-      if (irqs?.count(INTX) === 0) throw new RangeError('the INTx line was driven, and pci.intx is not true');
-      irqs?.drive(level);
+      if (irqs === undefined) return inFactory('intx');
+      if (irqs.count(INTX) === 0) throw new RangeError('the INTx line was driven, and pci.intx is not true');
+      irqs.drive(level);
       if (device?.life.happenings.on) tellInterrupt(device, 'INTx', level ? 1 : 0, undefined);
     },
     note: (sentence) => calls.note(sentence),
@@ -138,11 +147,19 @@ function assemble(
   return device;
 }
 
-function timeOf(timers: DeviceTimers): Pick<DeviceHost, 'now' | 'after'> {
+/** @param there is the device there? Before, nobody has given it anything to wait for. */
+function timeOf(timers: DeviceTimers, there: () => boolean): Pick<DeviceHost, 'now' | 'after'> {
   return {
     now: () => timers.now,
-    after: (microseconds, callback) => timers.after(microseconds, callback),
+    after: (microseconds, callback) => (there() ? timers.after(microseconds, callback) : inFactory('after')),
   };
+}
+
+/** @throws RangeError a fault of the model. */
+function inFactory(what: string): never {
+  throw new RangeError(
+    `host.${what} was called in the factory: the device is not there before it has returned`,
+  );
 }
 
 function tellInterrupt(device: VfioDevice, name: string, vector: number, lost: string | undefined): void {

@@ -33,10 +33,7 @@ const write = (of: VfioDevice) => of.writeRegion(0, 0, new Uint8Array(4));
 describe('a method that answers with a promise', () => {
   it('has failed, and its later rejection is no second failure', async () => {
     const broken = device({
-      readBar: async () => {
-        await undefined;
-        throw new Error('later');
-      },
+      readBar: () => Promise.resolve().then(() => assert.fail('later')),
     });
     refused(() => read(broken), 'EIO', /^the device model of vfio0 failed: readBar returned a promise/);
     await new Promise((resolve) => setImmediate(resolve));
@@ -46,7 +43,7 @@ describe('a method that answers with a promise', () => {
   });
 
   it('has failed, whichever it is', () => {
-    const promise = async () => true;
+    const promise = () => Promise.resolve(true);
     refused(() => write(device({ writeBar: promise })), 'EIO', /writeBar returned a promise/);
     refused(() => device({ reset: promise }).reset(), 'EIO', /reset returned a promise/);
     for (const methods of [{ busy: promise }, { busy: () => true, step: promise }]) {

@@ -1,0 +1,111 @@
+/**
+ * What the checks of device models have in common, of PCI (check-model.ts) and of virtio
+ * (virtio/check-virtio-model.ts): names, and values as a sentence has them.
+ *
+ * A name that nobody reads does nothing, and says nothing: `pasidbits`, `setp`. So a description has the keys
+ * of its type alone. An object literal has no other methods than those of a model. A class may have methods
+ * of its own, but none that is one of a model with its letters in another order or case.
+ */
+import { isAsyncFunction, isGeneratorFunction, isPromise } from 'node:util/types';
+import { hex, refuse } from '../linux/errno.js';
+import { didYouMean } from './nearest.js';
+
+/** The names of a type, by which the compiler sees that none is missing. */
+export type NamesOf<T> = Readonly<Record<keyof T, 0>>;
+
+/** A promise is no record: it has nothing of what it comes to. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !isPromise(value);
+}
+
+/** A value as a sentence names it. Objects are not looked into: they may be anything. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (isPromise(value)) return 'a promise, which nobody waits for';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value === 'function') return 'a function';
+  return String(value);
+}
+
+/** A number that people count is decimal. @throws Refusal EINVAL */
+export function checkCount(name: string, value: unknown, least: number, most: number): void {
+  if (isWithin(value, least, most)) return;
+  refuse('EINVAL', `${name} is ${describe(value)}, not an integer from ${least} to ${most}`);
+}
+
+/** An address, an identifier or a size is hexadecimal. @throws Refusal EINVAL */
+export function checkField(name: string, value: unknown, least: number, most: number): void {
+  if (isWithin(value, least, most)) return;
+  const is =
+    typeof value === 'number' && Number.isInteger(value) && value >= 0 ? hex(value) : describe(value);
+  refuse('EINVAL', `${name} is ${is}, not an integer from ${least} to ${hex(most)}`);
+}
+
+function isWithin(value: unknown, least: number, most: number): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most;
+}
+
+export function checkFlag(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean')
+    refuse('EINVAL', `${name} is ${describe(value)}, not true or false`);
+}
+
+/** @throws Refusal EINVAL `value`, which is called `what`, has a key that is not `known`. */
+export function checkKeys(what: string, value: object, known: Readonly<Record<string, 0>>): void {
+  if (!isLiteral(value)) return;
+  for (const key of Object.keys(value))
+    if (!Object.hasOwn(known, key))
+      refuse('EINVAL', `${what} has no key ${JSON.stringify(key)}${didYouMean(key, Object.keys(known))}`);
+}
+
+/**
+ * @throws Refusal EINVAL `model`, which is called `what`, lacks a method of `needed`, has something else in
+ * its place or in that of one of `others`, or a method that is none of a model.
+ */
+export function checkMethods(
+  what: string,
+  model: Readonly<Record<string, unknown>>,
+  needed: readonly string[],
+  others: readonly string[],
+): void {
+  const known = [...needed, ...others];
+  const strays = methodsOf(model).filter((name) => !known.includes(name));
+  for (const name of needed)
+    if (typeof model[name] !== 'function')
+      refuse('EINVAL', `${what} has no method ${name}${didYouMean(name, strays)}`);
+  for (const name of known) checkMethod(what, name, model[name]);
+  const missing = others.filter((name) => model[name] === undefined);
+  for (const stray of strays) {
+    const meant = isLiteral(model) ? known : missing.filter((name) => lettersOf(name) === lettersOf(stray));
+    if (meant.length > 0) refuse('EINVAL', `${what} has no use for ${stray}()${didYouMean(stray, meant)}`);
+  }
+}
+
+function checkMethod(what: string, name: string, method: unknown): void {
+  if (method === undefined) return;
+  if (typeof method !== 'function') refuse('EINVAL', `${name} of ${what} is not a method`);
+  if (isGeneratorFunction(method))
+    refuse('EINVAL', `${name} of ${what} is a generator, which nobody goes through`);
+  if (isAsyncFunction(method))
+    refuse('EINVAL', `${name} of ${what} is async: it returns a promise, which nobody waits for`);
+}
+
+/** The names of what can be called of `object`, its classes' too. Accessors are not touched. */
+function methodsOf(object: object): string[] {
+  const names: string[] = [];
+  for (let at = object; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object)
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at)))
+      if (typeof value === 'function' && name !== 'constructor') names.push(name);
+  return names;
+}
+
+/** Is it written as `{ ... }`, not made by a class? */
+function isLiteral(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function lettersOf(name: string): string {
+  return [...name.toLowerCase()].sort().join('');
+}

@@ -1,0 +1,95 @@
+/**
+ * What a model's module or factory has thrown, as a sentence that says where: file and line.
+ *
+ * A plain Error, and a Refusal, is meant for whoever gave the options: its message is the sentence. Anything
+ * else is a mistake in the code, and keeps its stack, which is printed once.
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { Refusal, refuse } from '../linux/errno.js';
+
+/** Where ioasid's own files are, of which nobody wants to hear. */
+const own = fileURLToPath(new URL('..', import.meta.url));
+/** A line of a stack with a file in it, or the head of one: path and line. */
+const FRAME = /^(?:.* \(|\s*at (?:async )?)?((?:file:\/)?\/[^\n]*?):(\d+)(?::\d+)?\)?$/gm;
+/** Another process finds the line of a syntax error: it does no more than to read the modules. */
+const FIND_MS = 10_000;
+
+/** Refuses what is called `device`, whose module cannot be imported. @throws Refusal EINVAL */
+export function refuseImport(device: string, url: string, error: unknown): never {
+  const untyped = ofTypeScript(url, error);
+  if (untyped !== undefined) refuse('EINVAL', `device "${device}" ${untyped}`);
+  const place = placeOf(error) ?? (error instanceof SyntaxError ? placeOfSyntax(url) : undefined);
+  return refuse('EINVAL', `device "${device}" cannot be loaded: ${sentence(error)}${at(place)}`, error);
+}
+
+/** Calls the factory of `device`. @throws what it throws, with its place where that is a mistake. */
+export function callFactory<T>(device: string, factory: () => T): T {
+  try {
+    return factory();
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    if (error instanceof Error && error.constructor === Error) throw error;
+    const place = placeOf(error);
+    const what = `the factory of device "${device}" threw ${nameOf(error)}: ${sentence(error)}`;
+    return refuse('EINVAL', `${what}${at(place)}`, error);
+  }
+}
+
+/** What to do about a module in TypeScript that this Node does not load; undefined: it is something else. */
+function ofTypeScript(url: string, error: unknown): string | undefined {
+  if (!/\.[cm]?ts$/.test(url) || !(error instanceof Error)) return undefined;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_UNKNOWN_FILE_EXTENSION')
+    return (
+      `is TypeScript, which Node ${process.versions.node} does not load: ` +
+      'use Node 22.18 or newer, a loader (NODE_OPTIONS="--import tsx"), or compile it'
+    );
+  if (code === 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING')
+    return 'is TypeScript in node_modules, where Node strips no types: compile it';
+  if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX')
+    return `has TypeScript that is more than types (${sentence(error)}): use a loader, or compile it`;
+  return undefined;
+}
+
+/** `FILE:LINE` of the first code in the stack of `error` that is neither Node's nor ours. */
+function placeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const frames = String(error.stack).matchAll(FRAME);
+  for (const [, path = '', line] of frames) {
+    const file = path.startsWith('file:') ? fileURLToPath(path) : path;
+    if (!file.startsWith(own)) return `${file}:${line}`;
+  }
+  return undefined;
+}
+
+/** V8 tells the place of a syntax error in an ES module when it ends the process, and to nobody else. */
+function placeOfSyntax(url: string): string | undefined {
+  const script = `import ${JSON.stringify(url)};`;
+  const { stderr } = spawnSync(
+    process.execPath,
+    [
+      ...process.execArgv.filter((word) => !word.startsWith('--inspect')),
+      '--input-type=module',
+      '-e',
+      script,
+    ],
+    { encoding: 'utf8', timeout: FIND_MS, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const [, path, line] = /^((?:file:\/)?\/.*):(\d+)$/m.exec(stderr ?? '') ?? [];
+  return path && `${path.startsWith('file:') ? fileURLToPath(path) : path}:${line}`;
+}
+
+function at(place: string | undefined): string {
+  return place === undefined ? '' : ` (${place})`;
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : 'what is no Error';
+}
+
+/** The first line of an error's message, without a full stop. */
+function sentence(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.split('\n', 1)[0]!.replace(/\.$/, '');
+}
