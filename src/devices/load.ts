@@ -11,6 +11,7 @@ import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
+import { describe } from './checks.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 import { ModelCalls } from './model-calls.js';
 import { didYouMean } from './nearest.js';
@@ -47,7 +48,7 @@ export type LoadedDevice = { readonly about: DeviceAbout } & (
 export type DevicePlan = PciPlan | VirtioPlan;
 
 interface Plan {
-  /** The argument. */
+  /** The argument, or the name of a factory. */
   readonly spec: string;
   readonly bdf?: string;
   /** Whose work its module does, from its loading on. */
@@ -80,33 +81,33 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
 export const builtInDevices: readonly string[] = Object.keys(builtIns);
 
 /**
- * What `spec` asks for. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to be
- * cut into mediated devices.
+ * What `spec` asks for: a `--device` argument, or a factory itself, which is given no options and named in
+ * messages by its own name. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to
+ * be cut into mediated devices, or `spec` is neither.
  */
-export async function planDevice(spec: string, baseDirectory: string): Promise<DevicePlan> {
+export async function planDevice(spec: string | DeviceFactory, baseDirectory: string): Promise<DevicePlan> {
+  if (typeof spec === 'function') return planOf(spec);
+  if (typeof spec !== 'string') refuse('EINVAL', `a device is ${describe(spec)}, not a factory or a text`);
   const calls = new ModelCalls(spec);
   const { name } = parseDeviceSpec(spec, () => true);
   const device = await calls.import(() => loadDevice(name, baseDirectory));
   const { transport, about } = device;
   const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
   const { options, mdevs, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
-  if (transport === 'pci')
-    return {
-      transport,
-      spec,
-      calls,
-      mdevs,
-      ...place,
-      make: (host) => callFactory(name, () => device.factory(host, options)),
-    };
+  if (transport === 'pci') {
+    const make = (host: DeviceHost) => callFactory(name, () => device.factory(host, options));
+    return { transport, spec, calls, mdevs, ...place, make };
+  }
   if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
-  return {
-    transport,
-    spec,
-    calls,
-    ...place,
-    make: (host) => callFactory(name, () => device.factory(host, options)),
-  };
+  const make = (host: VirtioHost) => callFactory(name, () => device.factory(host, options));
+  return { transport, spec, calls, ...place, make };
+}
+
+/** A whole function, made by `factory`. */
+function planOf(factory: DeviceFactory): PciPlan {
+  const name = factory.name || 'a factory';
+  const make = (host: DeviceHost) => callFactory(name, () => factory(host, {}));
+  return { transport: 'pci', spec: name, calls: new ModelCalls(name), mdevs: 0, make };
 }
 
 /**

@@ -10,6 +10,7 @@
  * what it owns are the lists.
  */
 import { Clock } from '../devices/clock.js';
+import type { DeviceFactory } from '../devices/device-model.js';
 import { type DevicePlan, type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
@@ -32,8 +33,11 @@ import { assignRids } from './requester-ids.js';
 import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
 
 export interface MachineOptions extends NodeOptions {
-  /** One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `edu`, `./my-device.js`. */
-  readonly devices: readonly string[];
+  /**
+   * One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `./my-device.js`; or the factory of a PCI
+   * function, which is given no options: `(host) => createNic(host, { link: 'wire0' })`.
+   */
+  readonly devices: readonly (string | DeviceFactory)[];
   /** Where relative paths in `devices` begin. Default: the working directory. */
   readonly baseDirectory?: string;
   /** What the timers of devices go by. Default: one that stands still until it is moved (`machine.clock`). */
