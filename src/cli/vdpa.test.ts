@@ -176,7 +176,7 @@ describe(`vhost-vdpa as ${runner.name}`, { skip: runner.skip || missingCompiler(
     // Asked again and again, while the program stands still, until it has mapped something.
     const script =
       '"$@" >/dev/null & while kill -STOP $! && said=$($IOASID ls); do ' +
-      'case $said in *"as ASID"*) break; esac; kill -CONT $!; sleep 0.2; done; ' +
+      'case $said in *"as ASID"*) break; esac; kill -CONT $!; sleep 0.05; done; ' +
       'echo "$said"; kill -9 $!; wait $!; exit 0';
     const command = ['sh', '-c', script, 'sh', testProgram('vdpa'), '/dev/vhost-vdpa-0', 'blk'];
     const { stdout } = ioasid(['run', '-d', devices.blk, '--', 'env', `IOASID=${bin}`, ...command], runner);

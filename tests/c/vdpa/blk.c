@@ -4,15 +4,19 @@
 #include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #define HEADER 0x4000
 #define STATUS 0x4100
 #define DATA 0x5000
 #define GET_ID 8
+#define NEEDS_RESET 0x40
 
 /* Requests that were made available since the ring is new. */
 static int requests;
+/* How long each is waited for. */
+static int patience_ms = PATIENCE_MS;
 
 /* A request of header, data and status. `header` bytes of the first are given. */
 static void ask_blk(const char *what, uint32_t type, uint64_t sector, uint32_t length, bool out,
@@ -30,7 +34,9 @@ static void ask_blk(const char *what, uint32_t type, uint64_t sector, uint32_t l
 	if (!out)
 		memset(memory + DATA, 0xaa, 0x2000);
 	push(0, 0);
-	bool served = wait_used(0, before + 1);
+	bool served = wait_used(0, before + 1, patience_ms);
+	if (served)
+		wait_called(0);
 	pause_ms(20);
 	for (int i = 0; i < 24 && length > 0; i++)
 		sprintf(data + 2 * i, "%02x", memory[DATA + i]);
@@ -55,6 +61,14 @@ static void get_id(const char *what)
 	in(what, GET_ID, 0, 20);
 }
 
+/* A request that no device serves. */
+static void in_vain(const char *what, uint32_t type, uint32_t length)
+{
+	patience_ms = WATCH_MS;
+	in(what, type, 0, length);
+	patience_ms = PATIENCE_MS;
+}
+
 /* A request about segments; two, when there is room for them. */
 static void clear(const char *what, uint32_t type, uint64_t sector, uint32_t count, uint32_t flags,
 		  uint32_t length)
@@ -72,6 +86,17 @@ static void status_line(const char *what)
 	uint8_t status = 0xee;
 
 	ASK(VHOST_VDPA_GET_STATUS, what, &status, 1);
+}
+
+/* Waits until the device has set `bit` in its status. */
+static void wait_status(uint8_t bit)
+{
+	uint8_t status = 0;
+
+	for (int left = PATIENCE_MS; left > 0 && (status & bit) == 0; left -= 5) {
+		pause_ms(5);
+		ioctl(fd, VHOST_VDPA_GET_STATUS, &status);
+	}
 }
 
 static void base_line(void)
@@ -172,16 +197,17 @@ static void probe_suspend(void)
 	ASK(VHOST_VDPA_SUSPEND, "", NULL, 0);
 	ASK(VHOST_VDPA_SUSPEND, "again", NULL, 0);
 	status_line("");
-	get_id("GET_ID while suspended");
+	in_vain("GET_ID while suspended", GET_ID, 20);
 	base_line();
 	ASK(VHOST_VDPA_RESUME, "", NULL, 0);
-	pause_ms(200);
+	wait_used(0, requests, PATIENCE_MS);
+	wait_called(0);
 	fact("state", "after RESUME", 0, "used.idx - requests=%d status=%02x", used(0)[1] - requests,
 	     memory[STATUS]);
 	base_line();
 	ASK(VHOST_VDPA_RESUME, "again", NULL, 0);
 	enable(0, false);
-	get_id("GET_ID while queue disabled");
+	in_vain("GET_ID while queue disabled", GET_ID, 20);
 	enable(0, true);
 	pause_ms(100);
 	fact("state", "after enable without a kick", 0, "used.idx=%u requests=%d status=%02x", used(0)[1],
@@ -219,7 +245,7 @@ static void probe_resets(void)
 	set_queue();
 	enable(0, true);
 	set_status(0x0f);
-	get_id("GET_ID: mapped, then reset");
+	in_vain("GET_ID: mapped, then reset", GET_ID, 20);
 }
 
 static void probe_faults(void)
@@ -261,13 +287,13 @@ static void probe_kicks(void)
 	map(0, BASE, MEMORY_BYTES, memory);
 	set_queue();
 	enable(0, true);
-	get_id("GET_ID before DRIVER_OK");
+	in_vain("GET_ID before DRIVER_OK", GET_ID, 20);
 	set_status(0x0f);
 	pause_ms(200);
 	fact("state", "after DRIVER_OK, no new kick", 0, "used.idx=%u status=%02x", used(0)[1],
 	     memory[STATUS]);
 	kick(0);
-	pause_ms(200);
+	wait_used(0, 1, PATIENCE_MS);
 	fact("state", "after a new kick", 0, "used.idx=%u status=%02x", used(0)[1], memory[STATUS]);
 
 	begin("queue enabled after DRIVER_OK", 0x17e);
@@ -299,7 +325,7 @@ static void probe_indirect(void)
 	table[2] = (struct descriptor){BASE + STATUS, 1, WRITE, 0};
 	descriptors(0)[0] = (struct descriptor){BASE + 0x8000, 3 * sizeof *table, 4, 0};
 	push(0, 0);
-	bool served = wait_used(0, before + 1);
+	bool served = wait_used(0, before + 1, PATIENCE_MS);
 	pause_ms(20);
 	const uint8_t *data = memory + DATA;
 	fact("request", "GET_ID by an indirect table", served, "status=%02x data=%02x%02x%02x%02x",
@@ -316,11 +342,11 @@ static void probe_rings(void)
 
 	section = "bad ring";
 	push(0, 99);
-	pause_ms(300);
+	wait_status(NEEDS_RESET);
 	status_line("after an available head of 99 of 16");
 	fact("state", "used.idx", 0, "%u of %u", used(0)[1], available(0)[1]);
 	base_line();
-	in("FLUSH after it", 4, 0, 0);
+	in_vain("FLUSH after it", 4, 0);
 }
 
 void probe_blk(void)

@@ -216,15 +216,21 @@ void kick(int queue)
 		exit(1);
 }
 
-/* What is not served at all is waited for in vain: a second. */
-bool wait_used(int queue, int count)
+bool wait_used(int queue, int count, int patience_ms)
 {
-	for (int tries = 0; tries < 100; tries++) {
-		if (used(queue)[1] == (uint16_t)count)
-			return true;
-		pause_ms(10);
+	for (int left = patience_ms; used(queue)[1] != (uint16_t)count; left -= 5) {
+		if (left <= 0)
+			return false;
+		pause_ms(5);
 	}
-	return false;
+	return true;
+}
+
+void wait_called(int queue)
+{
+	struct pollfd request = {.fd = called[queue], .events = POLLIN};
+
+	poll(&request, 1, PATIENCE_MS);
 }
 
 uint32_t used_length(int queue, int index)

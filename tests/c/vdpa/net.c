@@ -30,14 +30,13 @@ static void start(void)
 	VRING(VHOST_VDPA_SET_GROUP_ASID, 1, 0);
 }
 
-/* Sends the packet at 0x6000, and waits until `sent` were. */
-/* Waits until so many were sent, and so many were received: a wire may lead to another process. */
+/* Sends the packet at 0x6000. Waits until so many were sent, and so many were received: a wire may lead to another process. */
 static bool send(uint8_t to, int sent, int received)
 {
 	memset(memory + 0x6000 + HEADER, to, 6);
 	push(TX, 0);
-	bool served = wait_used(TX, sent);
-	wait_used(RX, received);
+	bool served = wait_used(TX, sent, PATIENCE_MS);
+	wait_used(RX, received, PATIENCE_MS);
 	pause_ms(50);
 	return served;
 }
@@ -74,7 +73,7 @@ static bool control(uint8_t class, uint8_t command, int count)
 	descriptors(CONTROL)[0] = (struct descriptor){BASE + 0x7000, 8, NEXT, 1};
 	descriptors(CONTROL)[1] = (struct descriptor){BASE + 0x7100, 1, WRITE, 0};
 	push(CONTROL, 0);
-	bool served = wait_used(CONTROL, count);
+	bool served = wait_used(CONTROL, count, PATIENCE_MS);
 	pause_ms(50);
 	return served;
 }
@@ -82,6 +81,7 @@ static bool control(uint8_t class, uint8_t command, int count)
 static void probe_control(void)
 {
 	bool served = control(1, 1, 1);
+	wait_called(CONTROL);
 	fact("cvq", "MAC(1) ADDR_SET(1)", served, "ack=%02x used.len=%u call=%lu", memory[0x7100],
 	     used_length(CONTROL, 0), calls(CONTROL));
 	served = control(1, 0, 2);
@@ -109,6 +109,8 @@ void probe_net(void)
 	packet[24] = 0x08;
 	memset(packet + 26, 0x77, 20);
 	bool served = send(0xff, 1, 1);
+	wait_called(TX);
+	wait_called(RX);
 	fact("packet", "TX of 46 bytes to ff:ff:ff:ff:ff:ff", served,
 	     "tx.used=%u len=%u rx.used=%u len=%u call0=%lu call1=%lu", used(TX)[1], used_length(TX, 0),
 	     used(RX)[1], used_length(RX, 0), calls(RX), calls(TX));

@@ -21,6 +21,9 @@
 #define NET_FEATURES 0x308830028ul
 #define BLK_FEATURES 0x308007646ul
 #define NEXT 1
+/* More than a device takes; and how long one is watched that must not do anything. */
+#define PATIENCE_MS 20000
+#define WATCH_MS 300
 #define WRITE 2
 
 /* Of newer headers. */
@@ -82,8 +85,10 @@ void enable(int queue, bool enabled);
 /* Makes the buffer at descriptor `head` available, and kicks. */
 void push(int queue, int head);
 void kick(int queue);
-/* Waits up to three seconds until `count` buffers were used. */
-bool wait_used(int queue, int count);
+/* Waits until `count` buffers were used. @return false: not even in so many milliseconds. */
+bool wait_used(int queue, int count, int patience_ms);
+/* Waits until the call eventfd has counted something. */
+void wait_called(int queue);
 uint32_t used_length(int queue, int index);
 /* What the call eventfd has counted since it was asked last. */
 uint64_t calls(int queue);
