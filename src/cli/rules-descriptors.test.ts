@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { type Actor, rulesOn } from '../testkit/actor.js';
+import { type Actor, eventually, rulesOn } from '../testkit/actor.js';
 import { PAGE } from '../testkit/dsa-actor.js';
 import { runner, user } from '../testkit/processes.js';
 import { launchMode } from './launcher-process.js';
@@ -116,7 +116,7 @@ rule(
     await actor.kill(sender);
     assert.equal(await held(actor, `user ${NOBODY}`), full);
     await actor.words(`close ${received}`);
-    assert.equal(await held(actor, `user ${NOBODY}`), 0);
+    await eventually(async () => (await held(actor, `user ${NOBODY}`)) === 0, 'all is given back');
     await actor.kill(greedy);
     assert.equal(await held(actor, 'user 0'), PROCESS + 5);
   },

@@ -12,12 +12,12 @@ const cat = ['--device', 'edu', '--', 'cat', '/dev/ioasid'];
 describe('run --trace', { skip: runner.skip }, () => {
   it('prints each call of the command, with its program, descriptor, result and reason', () => {
     const { stderr } = ioasid(['run', '--trace', ...cat], runner);
-    assert.match(stderr, /^[\d:.]{12} cat\[\d+\] open\("\/dev\/ioasid"\) = 0 <0\.\d{6}>$/m);
+    assert.match(stderr, /^[\d:.]{12} cat\[\d+\] open\("\/dev\/ioasid"\) = 0 <\d+\.\d{6}>$/m);
     assert.match(
       stderr,
-      /^\S+ cat\[\d+\] read\(3<\/dev\/ioasid>, "", \d+\) = -1 EAGAIN <0\.\d{6}>: there are no page faults/m,
+      /^\S+ cat\[\d+\] read\(3<\/dev\/ioasid>, "", \d+\) = -1 EAGAIN <\d+\.\d{6}>: there are no page faults/m,
     );
-    assert.match(stderr, /^\S+ release\(<\/dev\/ioasid>\) = 0 <0\.\d{6}>$/m);
+    assert.match(stderr, /^\S+ release\(<\/dev\/ioasid>\) = 0 <\d+\.\d{6}>$/m);
   });
 
   it('shows what -e names, as JSON in a file that the command does not get', () => {
@@ -69,7 +69,7 @@ describe('trace', { skip: withoutFuse }, () => {
 
   it('prints what happens at a run that goes on already, until that ends', async () => {
     const { running, looker } = await attached();
-    assert.match(looker.output, /^\S+ cat\[\d+\] open\("\/dev\/ioasid"\) = 0 <0\.\d{6}>$/m);
+    assert.match(looker.output, /^\S+ cat\[\d+\] open\("\/dev\/ioasid"\) = 0 <\d+\.\d{6}>$/m);
     running.process.stdin.end();
     assert.deepEqual(await looker.ended, { status: 0, signal: null });
     assert.equal((await running.ended).signal, null);

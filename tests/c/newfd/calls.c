@@ -101,7 +101,7 @@ static void kept(void)
 
 	for (int i = 0; i < 200; i++)
 		close(i % 2 == 0 ? make(maker) : ioctl(maker, GET_DEVICE_FD, "device"));
-	for (int round = 0; round < 500 && ioctl(maker, KEPT) > few; round++)
+	for (int round = 0; round < 2000 && ioctl(maker, KEPT) > few; round++)
 		usleep(10000);
 	CHECK(ioctl(maker, KEPT) <= few);
 }

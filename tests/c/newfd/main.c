@@ -60,7 +60,7 @@ int make(int on)
 
 void living_becomes(int count)
 {
-	for (int round = 0; round < 500 && ioctl(maker, LIVING) != count; round++)
+	for (int round = 0; round < 2000 && ioctl(maker, LIVING) != count; round++)
 		usleep(10000);
 	CHECK(ioctl(maker, LIVING) == count);
 }

@@ -30,7 +30,8 @@ static void start(void)
 	VRING(VHOST_VDPA_SET_GROUP_ASID, 1, 0);
 }
 
-/* Sends the packet at 0x6000. Waits until so many were sent, and so many were received: a wire may lead to another process. */
+/* Sends the packet at 0x6000, and waits until so many were sent, and so many received: by another process,
+   perhaps, to which a wire leads. */
 static bool send(uint8_t to, int sent, int received)
 {
 	memset(memory + 0x6000 + HEADER, to, 6);
