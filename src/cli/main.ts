@@ -92,7 +92,7 @@ function describesMachine(command: Command): Command {
     )
     .option('--strict', 'all that hardware and Linux do and ioasid does more kindly, --bind-first among it')
     .option('--trace', 'every call on the devices with what it said and why it was refused, and all DMA')
-    .option('-v, --verbose', 'refusals and DMA faults to standard error as they happen');
+    .option('-v, --verbose', 'a trace of refusals, DMA faults and notes of devices: -e error,fault,note');
 }
 
 /** Adds the options that say what of a trace is shown, and where: those of `run`, `serve` and `trace`. */

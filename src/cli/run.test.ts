@@ -239,7 +239,10 @@ describe('run', { skip: withoutFuse }, () => {
 
   it('tells refusals as they happen with --verbose', () => {
     const { stderr } = ioasid(['run', '--verbose', '--device', 'edu', 'cat', '/dev/ioasid']);
-    assert.match(stderr, /ioasid: read on \/dev\/ioasid by thread \d+: E\w+: \w+/);
+    assert.match(
+      stderr,
+      / cat\[\d+\] read\(3<\/dev\/ioasid>, .* = -1 EAGAIN <\S+>: there are no page faults/,
+    );
   });
 
   it('fails with 99 on what --fail-on names, when the command has succeeded', () => {

@@ -59,9 +59,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   const { newFd } = connection;
   const host = hostDev(made.machine.nodes.map((node) => node.path));
   service = serveMachine(made, connection, {
-    root: '/dev',
     extra: host.entries,
-    verbose: options.verbose === true,
     telling,
     newFd,
     states: launcher.states,

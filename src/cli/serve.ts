@@ -145,7 +145,7 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   const service = serveMachine(
     made,
     { fuse: mount.fuse, device, lifeline },
-    { root, verbose: options.verbose === true, telling, faults, watched: npxSource(() => end(0)) },
+    { telling, faults, watched: npxSource(() => end(0)) },
   );
   end = (status) => {
     const ended = lastSteps([() => mount.remove(), ...service.ending]);

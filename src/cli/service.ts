@@ -1,8 +1,8 @@
 /**
  * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its
- * devices work, `ioasid ls` is told about it, and with `verbose` a Reporter tells what happens.
+ * devices work, `ioasid ls` and `ioasid trace` are told about it.
  */
-import { type CallRecord, FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
+import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
 import { Clock } from '../devices/clock.js';
@@ -23,16 +23,12 @@ import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { Lookers } from './lookers.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
-import { Reporter } from './reporter.js';
 import type { Telling } from './telling.js';
 import type { TraceArguments } from './trace-printer.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
-  /** Where its files are, as messages name them. */
-  readonly root: string;
   readonly extra?: readonly TreeEntry[];
-  readonly verbose?: boolean;
   /** What is told as it happens, and where. */
   readonly telling?: Telling | undefined;
   /** The descriptors by which ioctls that return new ones are served, with the mounted root directory. */
@@ -59,7 +55,6 @@ export interface MachineArguments extends TraceArguments {
   readonly container: ContainerKind;
   readonly bindFirst?: boolean;
   readonly strict?: boolean;
-  readonly verbose?: boolean;
   readonly link: readonly string[];
   /** What devices wait for takes so many times as long. */
   readonly time: number;
@@ -149,11 +144,10 @@ let untold = 1;
 export function serveMachine(
   { machine, links, standIn, alarm }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
-  { root, extra, verbose, telling, newFd, states, watched, faults }: ServiceOptions,
+  { extra, telling, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
-  const reporter = verbose ? new Reporter(machine, root) : undefined;
   const options: FuseServerOptions = {
     device,
     owner,
@@ -161,7 +155,7 @@ export function serveMachine(
     standIn,
     openers: launchMode() === 'root' ? 'users' : 'sessions',
     ...(newFd !== undefined && states !== undefined && { states }),
-    ...(reporter && { onCall: (record: CallRecord) => reporter.call(record) }),
+    trace: machine.trace,
   };
   const server = new FuseServer(fuse, machine.nodes, options);
   faults.machine = machine;
@@ -169,7 +163,6 @@ export function serveMachine(
   const work = () => {
     // What broke has been put out of work, and the others have not had their turn.
     const more = server.attempt('the work of devices', () => machine.step()) ?? true;
-    reporter?.events();
     telling?.tell();
     lookers.tell();
     faults.tell();
@@ -200,7 +193,6 @@ export function serveMachine(
     ending: [
       () => alarm.end(),
       ...links.map((link) => () => link.close()),
-      () => reporter?.end(),
       () => telling?.end(),
       () => server.end(),
     ],

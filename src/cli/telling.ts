@@ -28,7 +28,7 @@ export class Telling {
 
   begin(machine: Machine): void {
     this.#machine = machine;
-    this.#reader = new TraceReader(machine.logs);
+    this.#reader = new TraceReader(machine.logs, this.#printer.filter);
   }
 
   /** Tells what has happened since the last time. */

@@ -38,6 +38,18 @@ test('as JSON every event is a line', () => {
   );
 });
 
+test('a note that is the reason of a refusal is told as that alone', () => {
+  const call = { kind: 'call', call: 'write', path: 'vfio/devices/vfio0', result: -1, duration: 0 } as const;
+  const refused: TraceEvent = { ...call, error: 'EAGAIN', reason: 'vfio0 cannot take it: full', time: 0 };
+  const events = [note('full'), note('odd'), refused, note('full')];
+  const sentences = (options: TraceArguments) =>
+    printed(events, options)
+      .match(/(full|odd)$/gm)
+      ?.join();
+  assert.equal(sentences({ verbose: true }), 'odd,full,full');
+  assert.equal(sentences({ show: ['note'] }), 'full,odd,full');
+});
+
 test('colours are for a terminal, and what a program has chosen has none', () => {
   assert.ok(!printed([note('\u001b[31mred')]).includes('\u001b'));
   assert.ok(printed([note('\u001b[31mred')]).includes('\\x1b[31mred'));

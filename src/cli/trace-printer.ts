@@ -2,7 +2,8 @@
  * TracePrinter: prints the events of a trace that a filter shows, a line each.
  *
  * A line that is the same as the one before, but for its times, is counted, and the count told before the
- * next other line, or after a second. As JSON every event is a line of its own.
+ * next other line, or after a second, and a note that is the reason of a refusal is told as that alone. As
+ * JSON every event is a line of its own.
  */
 import { isatty } from 'node:tty';
 import color from 'picocolors';
@@ -14,6 +15,8 @@ import type { LineOutput } from './line-output.js';
 /** What the options of `run`, `serve` and `trace` say of a trace. */
 export interface TraceArguments {
   readonly trace?: boolean;
+  /** The same as to show errors, faults and notes. */
+  readonly verbose?: boolean;
   readonly show?: readonly string[];
   readonly pid?: readonly number[];
   readonly json?: boolean;
@@ -21,15 +24,23 @@ export interface TraceArguments {
 }
 
 const SECOND = 1000;
+const VERBOSE = ['error', 'fault', 'note'];
 
 /** Do the options ask for a trace? */
-export function wantsTrace({ trace, show = [], pid = [], json, output }: TraceArguments): boolean {
-  return trace === true || show.length + pid.length > 0 || json === true || output !== undefined;
+export function wantsTrace(options: TraceArguments): boolean {
+  const { trace, verbose, show = [], pid = [], json, output } = options;
+  return (
+    trace === true ||
+    verbose === true ||
+    show.length + pid.length > 0 ||
+    json === true ||
+    output !== undefined
+  );
 }
 
 export class TracePrinter {
   readonly #output: LineOutput;
-  readonly #filter: Filter;
+  readonly filter: Filter;
   readonly #json: boolean;
   readonly #paint: Paint;
   #last = '';
@@ -37,16 +48,18 @@ export class TracePrinter {
   #printed = 0;
 
   /** @throws Refusal EINVAL what to show is not understood. */
-  constructor(output: LineOutput, { show = [], pid = [], json = false }: TraceArguments) {
+  constructor(output: LineOutput, options: TraceArguments) {
+    const { verbose = false, show = [], pid = [], json = false } = options;
     this.#output = output;
-    this.#filter = parseFilter(show, pid);
+    this.filter = parseFilter(verbose ? [...show, ...VERBOSE] : show, pid);
     this.#json = json;
     this.#paint = output.terminal ? coloured : noPaint;
   }
 
   /** Prints those of `events` that are to be shown. `devicesOf`: who has a requester id. */
   print(events: readonly TraceEvent[], devicesOf: DevicesOf): void {
-    for (const event of events) if (shows(this.#filter, event, devicesOf)) this.#event(event);
+    const shown = events.filter((event) => shows(this.filter, event, devicesOf));
+    for (const event of this.#json ? shown : withoutReasons(shown)) this.#event(event);
     if (this.#repeats > 0 && Date.now() - this.#printed >= SECOND) this.end();
     this.#output.flush();
   }
@@ -77,6 +90,16 @@ export class TracePrinter {
     this.#output.write(line);
     this.#printed = Date.now();
   }
+}
+
+/** `events` without the notes that the next call has as its reason. */
+function withoutReasons(events: readonly TraceEvent[]): TraceEvent[] {
+  let reason = '';
+  const told = events.toReversed().filter((event) => {
+    if (event.kind === 'call') reason = event.reason ?? '';
+    return event.kind !== 'note' || !reason.includes(event.sentence);
+  });
+  return told.reverse();
 }
 
 /** Colours, whatever else Node's own streams are connected to. */

@@ -37,16 +37,17 @@ export async function trace(pid: number | undefined, options: TraceArguments): P
 /** Prints what comes, until nothing does any more. @throws Error one sentence: it was not the server's. */
 function printAll(socket: Socket, printer: TracePrinter, output: LineOutput): Promise<void> {
   let [rest, devicesOf, wrong] = ['', undefined as DevicesOf | undefined, undefined as string | undefined];
-  const line = (text: string) => {
-    if (devicesOf === undefined) devicesOf = greeted(parsed(text) as TraceGreeting);
-    else printer.print([parsed(text) as TraceEvent], devicesOf);
+  const print = (lines: readonly string[]) => {
+    const said = lines.map(parsed);
+    if (said.length > 0) devicesOf ??= greeted(said.shift() as TraceGreeting);
+    if (devicesOf !== undefined) printer.print(said as TraceEvent[], devicesOf);
   };
   socket.setEncoding('utf8').on('data', (part: string) => {
     const lines = (rest + part).split('\n');
     rest = lines.pop()!;
     try {
       if (rest.length > LONGEST) throw new RangeError('a line without end');
-      lines.forEach(line);
+      print(lines);
     } catch {
       wrong = 'the server does not speak as this version of ioasid does';
       socket.destroy();

@@ -20,6 +20,8 @@ import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import { type Account, Pool } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
+import type { Trace } from '../trace/trace.js';
+import { recordUnserved } from '../trace/traced-file.js';
 import type { Inode, Opened } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
 import * as wire from './fuse-wire.js';
@@ -43,24 +45,6 @@ interface Polled {
   told: number;
 }
 
-/** One call of a program on a device file, for `trace`. */
-export interface CallRecord {
-  /** An access is a load or store of a mapped file. */
-  readonly call: 'open' | 'ioctl' | 'read' | 'write' | 'flush' | 'release' | 'access';
-  /** The node's path below the mount. */
-  readonly path: string;
-  /** The calling thread; 0 when it is not known. */
-  readonly tid: number;
-  /** Tells the open files of one node apart; 0 when the open was refused. */
-  readonly handle: number;
-  /** The flags of an open, the ioctl's number, or the offset of a read or write. */
-  readonly argument: number;
-  /** What the call returned: >= 0, or a negative errno. */
-  readonly result: number;
-  /** Why it was refused. */
-  readonly reason?: string;
-}
-
 /** A request that is not done yet: its work, and how to go on with it. */
 export interface Ongoing {
   /** What it uses. */
@@ -78,7 +62,7 @@ export class FileRequests {
   readonly #channel: FuseChannel;
   readonly #identification: Identification;
   readonly #own: OwnFiles;
-  readonly #onCall: ((record: CallRecord) => void) | undefined;
+  readonly #trace: Trace | undefined;
   readonly #caller: ProcessCaller;
   readonly #turns: Turns;
   readonly #openers: Openers;
@@ -92,29 +76,30 @@ export class FileRequests {
   readonly #readTarget: ViewCache;
   readonly #writeSource: ViewCache;
 
-  /** What the request being served is about, for the record. */
-  #call: CallRecord['call'] | undefined;
+  /** What the request being served is about. */
+  #call: FileCall | 'open' | undefined;
   #path = '';
-  #handle = 0;
-  #argument = 0;
   #account: Account | undefined;
   #opened: Opened | undefined;
   #node: DeviceNode | undefined;
 
-  /** `caller` becomes whoever has made the request that is being served. */
+  /**
+   * `caller` becomes whoever has made the request that is being served; `trace` is where it is recorded when
+   * it is refused here already.
+   */
   constructor(
     channel: FuseChannel,
     identification: Identification,
     own: OwnFiles,
     caller: ProcessCaller,
-    onCall: ((record: CallRecord) => void) | undefined,
+    trace: Trace | undefined,
     turns: Turns,
     openers: Openers,
   ) {
     this.#channel = channel;
     this.#identification = identification;
     this.#own = own;
-    this.#onCall = onCall;
+    this.#trace = trace;
     this.#turns = turns;
     this.#openers = openers;
     this.#caller = caller;
@@ -129,9 +114,9 @@ export class FileRequests {
       this.#channel.answerIoctl(0, 0);
       return undefined;
     }
-    const opened = this.#begin('ioctl', request[wire.IoctlIn.cmd]!, get64(request, wire.IoctlIn.handle));
+    const opened = this.#begin('ioctl', get64(request, wire.IoctlIn.handle));
     const call = this.#ioctlCall;
-    call.cmd = this.#argument;
+    call.cmd = request[wire.IoctlIn.cmd]!;
     call.arg = get64(request, wire.IoctlIn.arg);
     const inSize = request[wire.IoctlIn.inSize]!;
     const outSize = request[wire.IoctlIn.outSize]!;
@@ -149,31 +134,21 @@ export class FileRequests {
 
   read(): void {
     const { request } = this.#channel;
-    const opened = this.#begin(
-      'read',
-      get64(request, wire.ReadIn.offset),
-      get64(request, wire.ReadIn.handle),
-    );
+    const opened = this.#begin('read', get64(request, wire.ReadIn.handle));
     if (wire.isForPage(request)) {
       this.#identification.pageAsked(opened, request[Request.pid]!);
       refuse('EIO', `${opened.inode.path} has no pages: it can be read, not mapped`);
     }
     // Zeroed, because what was there before belongs to another process.
     const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
-    const length = opened.file.read(this.#caller, this.#argument, target);
-    this.#channel.answer(length);
-    this.#record(length);
+    this.#channel.answer(opened.file.read(this.#caller, get64(request, wire.ReadIn.offset), target));
   }
 
   write(length: number): Ongoing | undefined {
     const { request } = this.#channel;
-    const opened = this.#begin(
-      'write',
-      get64(request, wire.WriteIn.offset),
-      get64(request, wire.WriteIn.handle),
-    );
+    const opened = this.#begin('write', get64(request, wire.WriteIn.handle));
     const source = this.#writeSource.of(Math.min(request[wire.WriteIn.size]!, length - wire.WriteIn.payload));
-    const result = opened.file.write(this.#caller, this.#argument, source);
+    const result = opened.file.write(this.#caller, get64(request, wire.WriteIn.offset), source);
     if (isWork(result)) return this.#ongoing(result, (written) => this.#answerWrite(Number(written)));
     return this.#answerWrite(result);
   }
@@ -183,19 +158,17 @@ export class FileRequests {
     const node = inode.node ?? refuse('ENXIO', `"${inode.path}" is only a place to mount something over`);
     const tid = request[Request.pid]!;
     const account = inode.account ?? accountOf(this.#openers, tid, request[Request.uid]!);
-    this.#about('open', inode.path, 0, request[wire.OpenIn.flags]!, account);
+    this.#about('open', inode.path, account);
     this.#node = node;
     this.#claim();
     const readOnly = (request[wire.OpenIn.flags]! & O_ACCMODE) === constants.O_RDONLY;
     const opened = this.#open(node, inode, account, readOnly);
-    this.#handle = opened.handle;
     this.#channel.clearBody(wire.OpenOut.words);
     set64(reply, wire.Reply.body + wire.OpenOut.handle, opened.handle);
     reply[wire.Reply.body + wire.OpenOut.flags] =
       wire.FOPEN_DIRECT_IO | (node.flushes ? 0 : wire.FOPEN_NOFLUSH) | (node.stream ? wire.FOPEN_STREAM : 0);
     // When the reply does not arrive, the kernel never heard of this open file and will not release it.
     const arrived = this.#channel.answer(wire.OpenOut.words * 4);
-    if (arrived) this.#record(0);
     const dropped = arrived ? undefined : this.#drop(opened);
     if (!isWork(dropped)) return undefined;
     return { ...this.#ongoing(dropped, () => undefined), objects: usedBy(opened.file, 'release') };
@@ -204,12 +177,12 @@ export class FileRequests {
   flush(): Ongoing | undefined {
     // No descriptor of a caller's was closed, and whoever has one presented would wait for its file.
     if (this.#own.calls(this.#channel.request[Request.pid]!)) return void this.#channel.answer(0);
-    const opened = this.#begin('flush', 0, get64(this.#channel.request, wire.FlushIn.handle));
+    const opened = this.#begin('flush', get64(this.#channel.request, wire.FlushIn.handle));
     return this.#done(opened.file.flush());
   }
 
   release(): Ongoing | undefined {
-    const opened = this.#begin('release', 0, get64(this.#channel.request, wire.ReleaseIn.handle));
+    const opened = this.#begin('release', get64(this.#channel.request, wire.ReleaseIn.handle));
     return this.#done(this.#drop(opened));
   }
 
@@ -253,9 +226,9 @@ export class FileRequests {
     this.#node = undefined;
   }
 
-  /** The request being served was refused with `errno`. */
-  refused(errno: number, reason: string): void {
-    this.#record(-errno, reason);
+  /** The request being served was answered with `error`. */
+  failed(error: unknown): void {
+    if (this.#call !== undefined) recordUnserved(this.#trace, this.#call, this.#path, this.#caller, error);
   }
 
   /** What the request being served uses. */
@@ -286,9 +259,9 @@ export class FileRequests {
   }
 
   /** @throws Refusal EBADF when the kernel's handle is unknown. */
-  #begin(call: CallRecord['call'], argument: number, handle: number): Opened {
+  #begin(call: FileCall, handle: number): Opened {
     const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
-    this.#about(call, opened.inode.path, handle, argument, opened.account);
+    this.#about(call, opened.inode.path, opened.account);
     this.#opened = opened;
     this.#claim();
     return opened;
@@ -312,37 +285,30 @@ export class FileRequests {
 
   #answerIoctl(result: number, outSize: number): undefined {
     this.#channel.answerIoctl(result, outSize);
-    this.#record(result);
   }
 
   #answerWrite(written: number): undefined {
     this.#channel.clearBody(wire.WriteOut.words);
     this.#channel.reply[wire.Reply.body + wire.WriteOut.size] = written;
     this.#channel.answer(wire.WriteOut.words * 4);
-    this.#record(written);
   }
 
   /** A request that answers nothing but that it is done. */
   #done(result: Sliced<void>): Ongoing | undefined {
-    const answer = () => {
-      this.#channel.answer(0);
-      this.#record(0);
-    };
+    const answer = () => void this.#channel.answer(0);
     return isWork(result) ? this.#ongoing(result, answer) : void answer();
   }
 
   #ongoing(work: Ongoing['work'], answer: Ongoing['answer'], bytes: number = wire.HEADER_BYTES): Ongoing {
-    const [call, path, handle, argument] = [this.#call!, this.#path, this.#handle, this.#argument];
+    const [call, path] = [this.#call!, this.#path];
     const account = this.account;
-    const resume = () => this.#about(call, path, handle, argument, account);
+    const resume = () => this.#about(call, path, account);
     return { objects: this.uses, work, bytes, answer, resume };
   }
 
-  #about(call: CallRecord['call'], path: string, handle: number, argument: number, account: Account): void {
+  #about(call: FileCall | 'open', path: string, account: Account): void {
     this.#call = call;
     this.#path = path;
-    this.#handle = handle;
-    this.#argument = argument;
     this.#account = account;
     this.#caller.begin(this.#channel.request[Request.pid]!, account);
   }
@@ -368,20 +334,6 @@ export class FileRequests {
     opened.inode.opens.delete(opened);
     opened.account.give(openFiles, 1);
     return opened.file.release();
-  }
-
-  #record(result: number, reason?: string): void {
-    if (this.#onCall === undefined || this.#call === undefined) return;
-    const tid = this.#channel.request[Request.pid]!;
-    const record = {
-      call: this.#call,
-      path: this.#path,
-      tid,
-      handle: this.#handle,
-      argument: this.#argument,
-      result,
-    };
-    this.#onCall(reason === undefined ? record : { ...record, reason });
   }
 }
 

@@ -20,9 +20,11 @@ import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { whyNotTraceable } from '../linux/ptrace.js';
 import type { WaitStates } from '../linux/wait-states.js';
+import type { Trace } from '../trace/trace.js';
+import { recordUnserved } from '../trace/traced-file.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type TreeEntry } from './device-tree.js';
-import { type CallRecord, FileRequests, type Ongoing } from './file-requests.js';
+import { FileRequests, type Ongoing } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
 import { Opcode, Request } from './fuse-wire.js';
@@ -41,7 +43,6 @@ import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
 
 export type { TreeEntry } from './device-tree.js';
-export type { CallRecord } from './file-requests.js';
 export type { Owner } from './fuse-replies.js';
 
 /** Requests answered in one `serve`, so that a flood of them does not keep everything else waiting. */
@@ -60,8 +61,8 @@ export interface FuseServerOptions {
   readonly device?: number;
   /** Whose what open files make us hold is. Default: users'. */
   readonly openers?: Openers;
-  /** Is told of every call on a device file, after it. */
-  readonly onCall?: (record: CallRecord) => void;
+  /** Where calls are recorded that are refused before their file is asked. Those on it record themselves. */
+  readonly trace?: Trace;
   /**
    * What becomes of processes. With it, programs may map files, and are traced then; the trapped calls must
    * be served.
@@ -86,7 +87,7 @@ export class FuseServer {
   readonly #identification: Identification;
   readonly #files: FileRequests;
   readonly #openers: Openers;
-  readonly #onCall: ((record: CallRecord) => void) | undefined;
+  readonly #trace: Trace | undefined;
   /** By opcode. */
   readonly #requests: Readonly<Record<number, RequestKind>>;
   /** The request being served, when it had been set aside. */
@@ -101,7 +102,7 @@ export class FuseServer {
    */
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
     this.fuseFd = fuseFd;
-    this.#onCall = options.onCall;
+    this.#trace = options.trace;
     this.#openers = options.openers ?? 'users';
     this.#standIn = options.standIn;
     this.#channel = new FuseChannel(fuseFd, options.standIn);
@@ -118,7 +119,7 @@ export class FuseServer {
       this.#identification,
       this.#own,
       this.#callerOf(this.tracer, pages),
-      options.onCall,
+      options.trace,
       this.#turns,
       this.#openers,
     );
@@ -203,7 +204,7 @@ export class FuseServer {
       this.#turns,
       this.#openers,
       {
-        onCall: this.#onCall,
+        trace: this.#trace,
         serving: (tid) => this.#standIn?.serves(tid === 0 ? 0 : Opcode.IOCTL, tid),
         failed: (error, what) => this.#log(error, what),
       },
@@ -221,10 +222,9 @@ export class FuseServer {
     const bell = states && whyNotTraceable() === undefined ? childBell() : undefined;
     if (bell === undefined) return undefined;
     const caller = this.#callerOf();
-    const tell: Tell = (tid, path, error) => {
+    const tell: Tell = (path, error) => {
       if (!(error instanceof Refusal)) this.#log(error, `an access to ${path}`);
-      const reason = error instanceof Refusal ? error.reason : 'an error inside ioasid';
-      this.#onCall?.({ call: 'access', path, tid, handle: 0, argument: 0, result: -Errno.EIO, reason });
+      recordUnserved(this.#trace, 'access', path, caller, error);
     };
     const access = new MappedAccess(pages, this.#turns, caller, tell);
     return new Tracer(bell, states!, access, pages, caller);
@@ -286,9 +286,8 @@ export class FuseServer {
   #fail(error: unknown): void {
     const refusal = error instanceof Refusal ? error : undefined;
     if (refusal === undefined) this.#log(error);
-    const errno = errnoForCaller(refusal?.errno ?? Errno.EIO);
-    this.#channel.answerError(errno);
-    this.#files.refused(errno, refusal?.reason ?? 'an error inside ioasid');
+    this.#channel.answerError(errnoForCaller(refusal?.errno ?? Errno.EIO));
+    this.#files.failed(error);
   }
 
   /** Reports a bug, with its stack, once. */

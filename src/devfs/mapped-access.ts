@@ -50,8 +50,8 @@ interface Moved {
   readonly by: number;
 }
 
-/** Is told why an access to the file at `path` was not made, so that thread `tid` gets a signal. */
-export type Tell = (tid: number, path: string, error: unknown) => void;
+/** Is told why an access to the file at `path` was not made, so that the caller gets a signal. */
+export type Tell = (path: string, error: unknown) => void;
 
 export class MappedAccess {
   readonly #pages: PageMappings;
@@ -125,7 +125,7 @@ export class MappedAccess {
       access();
     } catch (error) {
       if (!this.#registers.load(tid)) return;
-      this.#tell(tid, opened.inode.path, error);
+      this.#tell(opened.inode.path, error);
       signals.deliver(tid, this.#caller, SIGBUS, fault);
     }
   }

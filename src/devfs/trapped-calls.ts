@@ -24,10 +24,12 @@ import { JOIN } from '../linux/nested-trap.js';
 import { userOfThread } from '../linux/proc.js';
 import { descriptorOf, isEmptyRead, isIoctl, isMapping, isSignalAction } from '../linux/seccomp.js';
 import type { TrappedCall } from '../linux/trapped-call.js';
+import type { Trace } from '../trace/trace.js';
+import { recordUnserved } from '../trace/traced-file.js';
 import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import type { Opened } from './device-tree.js';
-import { type CallRecord, usedBy } from './file-requests.js';
+import { usedBy } from './file-requests.js';
 import { type Identification, Undetermined } from './identification.js';
 import { NestedServers } from './nested-servers.js';
 import { accountOf, type Openers } from './openers.js';
@@ -56,8 +58,8 @@ interface Pending {
 }
 
 export interface TrapReports {
-  /** Is told of every call on a device file, after it. */
-  readonly onCall: ((record: CallRecord) => void) | undefined;
+  /** As FuseServerOptions.trace. */
+  readonly trace: Trace | undefined;
   /** Is told whose ioctl is being served, by thread; 0: nobody's any more. */
   serving(tid: number): void;
   /** Is told of what a handler throws that is no Refusal. */
@@ -180,7 +182,7 @@ export class TrappedCalls implements LoopSource {
   /** Where in the file says nothing: no file of ours has another answer to that elsewhere. */
   #readNothing(pending: Pending, opened: Opened): void {
     try {
-      this.#answer(pending, opened, opened.file.read(this.#caller, 0, NO_DATA));
+      this.#answer(pending, opened.file.read(this.#caller, 0, NO_DATA));
     } catch (error) {
       this.#fail(pending, opened, error);
     }
@@ -251,7 +253,7 @@ export class TrappedCalls implements LoopSource {
     try {
       const result = opened.file.ioctl(this.#caller, { cmd, arg, data: NO_DATA });
       if (isWork(result)) this.#goOn(pending, opened, result);
-      else this.#answer(pending, opened, result);
+      else this.#answer(pending, result);
     } catch (error) {
       if (error instanceof Undetermined || error instanceof Claimed) throw error;
       this.#fail(pending, opened, error);
@@ -264,7 +266,7 @@ export class TrappedCalls implements LoopSource {
       this.#begin(pending);
       try {
         const result = slice(work);
-        if (result !== undefined) this.#answer(pending, opened, result.value);
+        if (result !== undefined) this.#answer(pending, result.value);
         return result !== undefined;
       } catch (error) {
         this.#fail(pending, opened, error);
@@ -278,21 +280,16 @@ export class TrappedCalls implements LoopSource {
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {
     const refusal = error instanceof Refusal ? error : undefined;
-    if (refusal === undefined) this.#reports.failed(error, `a trapped call on ${opened.inode.path}`);
-    const reason = refusal?.reason ?? 'an error inside ioasid';
-    this.#answer(pending, opened, -(refusal?.errno ?? Errno.EIO), reason);
+    const { path } = opened.inode;
+    if (refusal === undefined) this.#reports.failed(error, `a trapped call on ${path}`);
+    const { call } = pending;
+    const kind = isMapping(call) ? 'mmap' : isEmptyRead(call) ? 'read' : 'ioctl';
+    recordUnserved(this.#reports.trace, kind, path, this.#caller, error);
+    this.#answer(pending, -(refusal?.errno ?? Errno.EIO));
   }
 
-  #answer(pending: Pending, opened: Opened, result: number, reason?: string): void {
-    const { call } = pending;
-    const { id, tid } = call;
-    const { handle, inode } = opened;
-    const what = isEmptyRead(call)
-      ? ({ call: 'read', argument: 0 } as const)
-      : ({ call: 'ioctl', argument: call.ints[1]! } as const);
-    const record = { ...what, path: inode.path, tid, handle, result };
-    this.#reports.onCall?.(reason === undefined ? record : { ...record, reason });
-    this.#end(pending, () => this.#listener.answer(id, result));
+  #answer(pending: Pending, result: number): void {
+    this.#end(pending, () => this.#listener.answer(pending.call.id, result));
   }
 
   /**

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type CallRecord, FuseServer, type FuseServerOptions } from '../devfs/fuse-server.js';
+import { FuseServer, type FuseServerOptions } from '../devfs/fuse-server.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import type { Sliced, Work } from '../file/work.js';
@@ -15,6 +15,9 @@ import { runLoop } from '../linux/event-loop.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { mountFuse } from '../linux/fuse-mount.js';
+import type { CallEvent } from '../trace/event.js';
+import { Trace } from '../trace/trace.js';
+import { tracedNodes } from '../trace/traced-file.js';
 
 const TYPE = 0x3b;
 
@@ -161,20 +164,31 @@ export class Mounted {
   readonly directory = mkdtempSync(join(tmpdir(), 'ioasid-devfs-'));
   readonly plain = new FakeNode('plain', false, () => ++this.#files);
   readonly flushing = new FakeNode('sub/dir/flushing', true, () => ++this.#files);
-  readonly calls: CallRecord[] = [];
   readonly server: FuseServer;
   readonly ended: Promise<void>;
+  readonly #trace = new Trace();
+  #forgotten = 0;
   #files = 0;
 
   constructor(options: FuseServerOptions = {}) {
     const fd = mountFuse(this.directory, { allowOther: true });
-    this.server = new FuseServer(fd, [this.plain, this.flushing], {
+    this.#trace.calls.look();
+    this.server = new FuseServer(fd, tracedNodes(this.#trace, [this.plain, this.flushing]), {
       device: mountedDevice(this.directory),
-      onCall: (record) => this.calls.push(record),
+      trace: this.#trace,
       ...options,
     });
     const source = { fd, ready: (between: () => boolean) => this.server.serve(between) };
     this.ended = runLoop([source], () => this.server.step()).then(() => void libc().close(fd));
+  }
+
+  /** The calls since `forgetCalls`. */
+  get calls(): readonly CallEvent[] {
+    return this.#trace.calls.since(this.#forgotten);
+  }
+
+  forgetCalls(): void {
+    this.#forgotten = this.#trace.calls.total;
   }
 
   path(name: string): string {

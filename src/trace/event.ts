@@ -18,7 +18,8 @@ export type FieldValue = number | string | readonly string[] | NamedDescriptor;
 
 export type Fields = Readonly<Record<string, FieldValue>>;
 
-export type CallKind = 'open' | 'ioctl' | 'read' | 'write' | 'load' | 'flush' | 'release';
+/** An `access` is a load or store of a mapped BAR that could not be made: which of both is not known. */
+export type CallKind = 'open' | 'ioctl' | 'read' | 'write' | 'load' | 'access' | 'mmap' | 'flush' | 'release';
 
 /** One call of a program on a file of ours, when it has ended. */
 export interface CallEvent {

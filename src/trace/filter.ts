@@ -19,6 +19,9 @@ export interface Filter {
   readonly pids: readonly number[];
 }
 
+/** Shows all. */
+export const everything: Filter = { kinds: new Set(), calls: [], devices: [], pids: [] };
+
 /** Of the devices that share a requester id, by that. */
 export type DevicesOf = (rid: string) => readonly string[];
 
@@ -40,6 +43,12 @@ export function parseFilter(expressions: readonly string[], pids: readonly numbe
 function kindOf(text: string): Kind {
   const usage = `-e takes ${kinds.join(', ')}, call=NAME and device=NAME`;
   return kinds.find((kind) => kind === text) ?? refuse('EINVAL', `"${text}" is nothing to show: ${usage}`);
+}
+
+/** May events of one of `kinds` be shown? */
+export function wants({ kinds, calls }: Filter, ...some: readonly Kind[]): boolean {
+  if (kinds.size === 0 && calls.length === 0) return true;
+  return some.some((kind) => kinds.has(kind)) || (some.includes('call') && calls.length > 0);
 }
 
 /** Is the event to be shown? That events were lost always is. */

@@ -9,6 +9,7 @@ import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
 import type { FaultLog, Transfer } from '../iommu/fault-log.js';
 import { hex } from '../linux/errno.js';
 import type { Happening, TraceEvent } from './event.js';
+import { everything, type Filter, wants } from './filter.js';
 import type { Trace } from './trace.js';
 
 /** Where things are logged. */
@@ -29,27 +30,25 @@ interface Source {
 }
 
 export class TraceReader {
-  readonly #sources: readonly Source[];
-  readonly #ends: readonly (() => void)[];
+  readonly #sources: Source[] = [];
+  readonly #ends: (() => void)[] = [];
 
-  /** Looks from now on, until `end`. */
-  constructor({ trace, faults, transfers, devices }: TraceLogs) {
-    this.#ends = [trace.calls, transfers, ...devices.map(({ happenings }) => happenings)].map((log) =>
-      log.look(),
-    );
-    this.#sources = [
-      sourceOf(trace.calls, ({ sequence, order, time, ...call }) => call),
-      sourceOf(transfers, ({ rid, pasid, write, iova, length }) => {
+  /** Looks from now on, until `end`, into the logs of which `filter` may show something. */
+  constructor({ trace, faults, transfers, devices }: TraceLogs, filter: Filter = everything) {
+    if (wants(filter, 'call', 'error')) this.#look(trace.calls, ({ sequence, order, time, ...call }) => call);
+    if (wants(filter, 'dma'))
+      this.#look(transfers, ({ rid, pasid, write, iova, length }) => {
         return { kind: 'dma', rid, pasid, write, iova: hex(iova), length };
-      }),
-      sourceOf(faults, ({ rid, pasid, write, iova, reason }) => {
+      });
+    if (wants(filter, 'fault'))
+      this.#read(faults, ({ rid, pasid, write, iova, reason }) => {
         return { kind: 'fault', rid, pasid, write, iova: hex(iova), reason };
-      }),
-      ...devices.flatMap(({ name: device, notes, happenings }) => [
-        sourceOf(notes, ({ sentence }) => ({ kind: 'note', device, sentence })),
-        sourceOf(happenings, (happening) => happeningOf(device, happening)),
-      ]),
-    ];
+      });
+    for (const { name: device, notes, happenings } of devices) {
+      if (wants(filter, 'note')) this.#read(notes, ({ sentence }) => ({ kind: 'note', device, sentence }));
+      if (wants(filter, 'interrupt', 'page', 'authorization'))
+        this.#look(happenings, (happening) => happeningOf(device, happening));
+    }
   }
 
   /** What has happened since the last time, oldest first. */
@@ -63,6 +62,15 @@ export class TraceReader {
 
   end(): void {
     for (const end of this.#ends) end();
+  }
+
+  #look<T extends object>(log: WatchedLog<T>, happening: (entry: Logged<T>) => Happening): void {
+    this.#ends.push(log.look());
+    this.#read(log, happening);
+  }
+
+  #read<T extends object>(log: EventLog<T>, happening: (entry: Logged<T>) => Happening): void {
+    this.#sources.push(sourceOf(log, happening));
   }
 }
 

@@ -21,6 +21,7 @@ import { sized } from '../uapi/struct.js';
 import { REGION_SPAN } from '../uapi/vfio-call.js';
 import { BindStruct, VFIO_DEVICE_BIND_IOMMUFD } from '../uapi/vfio-cdev.js';
 import { CONFIG_REGION } from '../vfio/device.js';
+import { parseFilter } from './filter.js';
 import { lineOf } from './lines.js';
 import { TraceReader } from './reader.js';
 
@@ -170,6 +171,31 @@ describe('a trace of calls', () => {
     assert.deepEqual(next.read(), []);
     process.open('ioasid');
     assert.equal(next.read().length, 1);
+  });
+
+  test('notes that came faster than they are told are counted', async () => {
+    const { machine, reader } = await scene();
+    for (let n = 0; n < 100; n++) machine.devices[0]!.driver.life.work.calls.note(`note ${n}`);
+    const [lost, ...told] = reader.read();
+    assert.ok(lost!.kind === 'lost' && lost.count === 36);
+    assert.equal(told.length, 64);
+  });
+
+  test('only what the filter may show is looked at', async () => {
+    const { machine, reader } = await scene();
+    reader.end();
+    const next = new TraceReader(machine.logs, parseFilter(['error,fault']));
+    const { happenings } = machine.devices[0]!.driver.life;
+    assert.deepEqual(
+      [machine.trace.calls.on, machine.iommu.transfers.on, happenings.on],
+      [true, false, false],
+    );
+    machine.devices[0]!.driver.life.work.calls.note('nobody asks');
+    machine.iommu.faults.record({ rid: '0000:6a:01.0', pasid: 1, iova: 8192, write: true, reason: 'no' });
+    assert.deepEqual(
+      next.read().map(({ kind }) => kind),
+      ['fault'],
+    );
   });
 
   test('a file that an ioctl has made while nobody looked is traced as soon as somebody does', async () => {

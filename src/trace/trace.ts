@@ -15,6 +15,8 @@ const MOST_PROGRAMS = 1024;
 export class Trace {
   readonly calls = new WatchedLog<CallEvent>(KEPT);
   readonly #names = new WeakMap<object, string>();
+  /** What calls have thrown that are in the log. */
+  readonly #told = new WeakSet<object>();
   readonly #programs = new Map<number, string>();
 
   /** The files that stand for `object` are at `path` below /dev. */
@@ -25,6 +27,13 @@ export class Trace {
   /** Where the files are that stand for `object`. */
   nameOf(object: object): string | undefined {
     return this.#names.get(object);
+  }
+
+  /** A call has thrown `error`. @returns whether that is news: what is in the log is not told twice. */
+  tells(error: object): boolean {
+    if (this.#told.has(error)) return false;
+    this.#told.add(error);
+    return true;
   }
 
   /** What thread `tid` calls itself. It is asked again with every file that it opens. */

@@ -92,8 +92,22 @@ function* goingOn<T>(trace: Trace, begun: Begun, details: () => Details, work: W
   }
 }
 
+/**
+ * Records a call on the file at `path` that has thrown `error`, if it is not recorded yet: the file has not
+ * been asked.
+ */
+export function recordUnserved(
+  trace: Trace | undefined,
+  call: CallKind,
+  path: string,
+  caller: Caller,
+  error: unknown,
+): void {
+  if (trace?.calls.on) recordFailure(trace, begin(call, path, caller), () => ({}), error);
+}
+
 function recordFailure(trace: Trace, begun: Begun, details: () => Details, error: unknown): void {
-  if (error instanceof Postponed) return;
+  if (error instanceof Postponed || (error instanceof Error && !trace.tells(error))) return;
   const { errno, reason } = error instanceof Refusal ? error : broken;
   record(trace, begun, details(), -1, { error: errnoName(errno), reason });
 }
