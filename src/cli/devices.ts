@@ -28,6 +28,12 @@ const common = [
     what: 'mediated devices in place of the whole',
     otherwise: 'none',
   }),
+  'a DSA that is used whole',
+  optionLine('idxd', {
+    values: '0 or 1',
+    what: "it is Linux's own: /dev/dsa/wqD.Q, and no VFIO file",
+    otherwise: '0',
+  }),
 ];
 
 /** Prints what there is to say of the devices called `names`. @throws Refusal as loadDevice. */

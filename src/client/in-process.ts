@@ -57,7 +57,7 @@ export class InProcess implements Transport, Caller {
 
   open(path: string): number {
     const node =
-      this.#machine.nodes.find((each) => each.path === path) ??
+      this.#machine.nodes.find((each) => each.path === path && each.present?.() !== false) ??
       refuse('ENOENT', `there is no device file ${path}`);
     return this.#install(description(node.open(this)));
   }
@@ -195,6 +195,10 @@ export class InProcess implements Transport, Caller {
 
   addressSpace(): Memory {
     return this.#blocks;
+  }
+
+  livesIn(memory: Memory): boolean {
+    return memory === this.#blocks;
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {

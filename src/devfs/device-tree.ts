@@ -127,6 +127,7 @@ export class DeviceTree {
     const found =
       directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
     if (found === undefined || !('device' in found)) return found;
+    if (!isPresent(found)) return undefined;
     const inode: Inode = {
       id: ++this.#lastId,
       path: found.device.path,
@@ -212,6 +213,11 @@ export class DeviceTree {
     this.#inodes.set(inode.id, inode);
     return inode;
   }
+}
+
+/** Is there such a file now? */
+export function isPresent(name: Name): boolean {
+  return !('device' in name) || name.device.present?.() !== false;
 }
 
 function split(path: string): [parent: string, base: string] {

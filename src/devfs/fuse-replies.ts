@@ -5,7 +5,7 @@
  * name of a device node it must not keep for a moment: the next open has to look it up again, to be given an
  * inode of its own.
  */
-import type { Inode, Name } from './device-tree.js';
+import { type Inode, isPresent, type Name } from './device-tree.js';
 import * as wire from './fuse-wire.js';
 import { set64 } from './fuse-wire.js';
 
@@ -94,6 +94,8 @@ export function writeDirectory(target: Uint8Array, directory: Inode, from: numbe
   let length = 0;
   for (let index = from; index < entries.length; index++) {
     const [name, id, type] = entries[index]!;
+    const entry = directory.children?.get(name);
+    if (entry !== undefined && !isPresent(entry)) continue;
     const size = writeDirent(target.subarray(length), index + 1, name, id, type);
     if (size === 0) break;
     length += size;

@@ -252,7 +252,8 @@ export class MappedAccess {
       refuse('EINVAL', `64 bytes at ${hex(target.offset)} of the file are not aligned`);
     const source = this.#addressOf(instruction.source);
     process.read(tid, this.#caller, source, this.#wide);
-    const taken = target.opened.file.mapping?.write64(target.offset, this.#wide.slice()) ?? false;
+    const taken =
+      target.opened.file.mapping?.write64(this.#caller, target.offset, this.#wide.slice()) ?? false;
     if (!instruction.enqueues) return;
     const { words } = this.#registers;
     words[Word.EFLAGS] = (words[Word.EFLAGS]! & ~ARITHMETIC_FLAGS) | (taken ? 0 : ZERO_FLAG);

@@ -17,10 +17,13 @@ import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
 import { broken } from '../linux/invariant.js';
-import { liveMemory } from '../linux/live-memory.js';
-import { processOfThread } from '../linux/proc.js';
+import { LiveMemory, liveMemory } from '../linux/live-memory.js';
+import { hasCapability, processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 import type { PageMappings } from './page-mappings.js';
+
+/** From <linux/capability.h>. */
+const CAP_SYS_RAWIO = 17;
 
 /** What depends on how the call came to us. */
 export interface Presence {
@@ -137,6 +140,14 @@ export class ProcessCaller implements Caller {
     const memory = liveMemory(this.#payer, this.#thread());
     this.#confirm(memory);
     return memory;
+  }
+
+  livesIn(memory: Memory): boolean {
+    return this.#tid !== 0 && memory instanceof LiveMemory && memory.isOf(this.#tid);
+  }
+
+  get rawIo(): boolean {
+    return this.#tid !== 0 && hasCapability(this.#tid, CAP_SYS_RAWIO);
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {

@@ -222,7 +222,7 @@ export class TrappedCalls implements LoopSource {
       if (mapping === undefined || this.#tracer === undefined)
         refuse('ENODEV', `${opened.inode.path} cannot be mapped`);
       const [length, protection, offset] = [Math.ceil(args[1]! / PAGE) * PAGE, ints[2]!, args[5]!];
-      mapping.check(offset, length);
+      mapping.check(this.#caller, offset, length);
       this.#tracer.trace(tid, opened.account);
       const give = (fd: number) => this.#listener.give(id, fd);
       this.#tracer.mapPages(tid, opened, { offset, length, protection }, give);

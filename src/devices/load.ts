@@ -15,7 +15,7 @@ import { describe } from './checks.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 import { ModelCalls } from './model-calls.js';
 import { didYouMean } from './nearest.js';
-import type { OptionTable } from './options.js';
+import { flag, type OptionTable } from './options.js';
 import { callFactory, refuseImport } from './thrown.js';
 import type { VirtioFactory, VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 
@@ -25,6 +25,8 @@ export interface DeviceSpec {
   readonly name: string;
   /** How many mediated devices to make of the function; 0: it is used whole. */
   readonly mdevs: number;
+  /** It is Linux's own, served by the driver idxd in place of VFIO. */
+  readonly idxd?: boolean;
   /** Its PCI address, with domain, in lower case: `0000:6a:01.0`. Absent: the machine chooses. */
   readonly bdf?: string;
   /** The rest, for the model's factory. */
@@ -59,6 +61,7 @@ interface Plan {
 export interface PciPlan extends Plan {
   readonly transport: 'pci';
   readonly mdevs: number;
+  readonly idxd: boolean;
   make(host: DeviceHost): DeviceModel;
 }
 
@@ -67,6 +70,9 @@ export interface VirtioPlan extends Plan {
   readonly transport: 'virtio';
   make(host: VirtioHost): VirtioModel;
 }
+
+/** What the machine takes of devices itself. */
+const common: readonly string[] = ['mdevs', 'bdf', 'idxd'];
 
 /** Each is loaded when it is asked for, and not before. */
 const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -83,7 +89,7 @@ export const builtInDevices: readonly string[] = Object.keys(builtIns);
 /**
  * What `spec` asks for: a `--device` argument, or a factory itself, which is given no options and named in
  * messages by its own name. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to
- * be cut into mediated devices, or `spec` is neither.
+ * be cut into mediated devices or to be idxd's, or `spec` is neither.
  */
 export async function planDevice(spec: string | DeviceFactory, baseDirectory: string): Promise<DevicePlan> {
   if (typeof spec === 'function') return planOf(spec);
@@ -93,12 +99,13 @@ export async function planDevice(spec: string | DeviceFactory, baseDirectory: st
   const device = await calls.import(() => loadDevice(name, baseDirectory));
   const { transport, about } = device;
   const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
-  const { options, mdevs, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
+  const { options, mdevs, idxd = false, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
   if (transport === 'pci') {
     const make = (host: DeviceHost) => callFactory(name, () => device.factory(host, options));
-    return { transport, spec, calls, mdevs, ...place, make };
+    return { transport, spec, calls, mdevs, idxd, ...place, make };
   }
   if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
+  if (idxd) refuse('EINVAL', `"${spec}": Linux's driver idxd is for PCI functions, not for virtio devices`);
   const make = (host: VirtioHost) => callFactory(name, () => device.factory(host, options));
   return { transport, spec, calls, ...place, make };
 }
@@ -107,7 +114,7 @@ export async function planDevice(spec: string | DeviceFactory, baseDirectory: st
 function planOf(factory: DeviceFactory): PciPlan {
   const name = factory.name || 'a factory';
   const make = (host: DeviceHost) => callFactory(name, () => factory(host, {}));
-  return { transport: 'pci', spec: name, calls: new ModelCalls(name), mdevs: 0, make };
+  return { transport: 'pci', spec: name, calls: new ModelCalls(name), mdevs: 0, idxd: false, make };
 }
 
 /**
@@ -125,17 +132,19 @@ export function parseDeviceSpec(
   for (const part of parts) {
     const [key, value] = parseOption(part, spec);
     const before = given.get(key);
-    if (before !== undefined && (['mdevs', 'bdf'].includes(key) || !mayRepeat(key)))
+    if (before !== undefined && (common.includes(key) || !mayRepeat(key)))
       refuse('EINVAL', `option "${key}" is given twice in "${spec}"`);
     given.set(key, before === undefined ? value : `${before},${value}`);
   }
   const mdevs = parseMdevs(given.get('mdevs'));
   const bdf = parseBdf(given.get('bdf'));
-  given.delete('mdevs');
-  given.delete('bdf');
+  const idxd = flag('').parse(given.get('idxd'), 'idxd');
+  if (idxd && mdevs > 0) refuse('EINVAL', `"${spec}": the driver idxd has the function whole, without mdevs`);
+  for (const key of common) given.delete(key);
   return {
     name,
     mdevs,
+    ...(idxd ? { idxd } : {}),
     ...(bdf === undefined ? {} : { bdf }),
     options: Object.freeze(Object.fromEntries(given)),
   };

@@ -19,6 +19,8 @@ export interface DeviceNode {
    * kernel asks for asynchronous reads (libaio, io_uring) only below it, and calls them done otherwise.
    */
   readonly extent?: number;
+  /** Is it there now? Absent: always. */
+  readonly present?: () => boolean;
   /**
    * What opening it uses, as OpenFile.uses: nothing, where each open makes an object of its own.
    */

@@ -60,8 +60,10 @@ export interface MappedPages {
 
 /** A file that can be mapped, shared: each load and store becomes a read or write. */
 export interface Mapping {
-  /** May [offset, offset+length) be mapped? @throws Refusal ENODEV, EINVAL, ENXIO when it may not. */
-  check(offset: number, length: number): void;
+  /**
+   * May `caller` map [offset, offset+length)? @throws Refusal ENODEV, EINVAL, ENXIO, EPERM when it may not.
+   */
+  check(caller: Caller, offset: number, length: number): void;
   /**
    * What a program that maps [offset, offset+length) may have itself, instead of being trapped there. @throws
    * Refusal EMFILE, ENFILE no descriptors left.
@@ -79,7 +81,7 @@ export interface Mapping {
    * A store of 64 bytes at once, at a multiple of as many. @returns false when it is not taken now. @throws
    * Refusal.
    */
-  write64(offset: number, source: Uint8Array): boolean;
+  write64(caller: Caller, offset: number, source: Uint8Array): boolean;
 }
 
 /**
@@ -170,6 +172,8 @@ export interface Caller {
   /** A descriptor of `file`, which it is calling; undefined when that is not known. */
   descriptorOf?(file: OpenFile): number | undefined;
 
+  /** Has it CAP_SYS_RAWIO, in its own user namespace? Absent: it has. */
+  readonly rawIo?: boolean;
   /** Can it map files of ours, so that each load and store arrives? Absent: it cannot. */
   readonly mapsFiles?: boolean;
 
@@ -201,6 +205,10 @@ export interface Caller {
    * @throws Refusal EPERM when the caller is not dumpable, or its memory is out of reach.
    */
   addressSpace(): Memory;
+  /**
+   * Is `memory`, which `addressSpace` gave to some caller, the address space that this one lives in now?
+   */
+  livesIn(memory: Memory): boolean;
 
   /**
    * The file behind the caller's descriptor `fd` as memory, [offset, offset+length).

@@ -15,6 +15,7 @@ import type { Account } from './account.js';
 import { requireDumpable } from './dumpable.js';
 import { hex } from './errno.js';
 import { servingFilesystem } from './file-status.js';
+import { processOfThread } from './proc.js';
 import { type AreaNow, areaNow } from './process-areas.js';
 import { ProcessMemory } from './process-memory.js';
 
@@ -75,6 +76,11 @@ export class LiveMemory {
 
   reaches(offset: number, length: number, access: number): Generator<undefined, boolean, undefined> {
     return this.#process.reaches(offset, length, access);
+  }
+
+  /** Is it the address space that thread `tid`, which waits for us, lives in now? */
+  isOf(tid: number): boolean {
+    return processOfThread(tid) === this.#process.pid && this.#process.isOf(tid);
   }
 
   close(): void {

@@ -53,6 +53,12 @@ export function sessionOf(tid: number): number {
   return tid === 0 ? 0 : Math.max(0, libc().getsid(tid));
 }
 
+/** Has thread `tid` capability `number` in effect, in its own user namespace? No, when it is gone. */
+export function hasCapability(tid: number, number: number): boolean {
+  const set = BigInt(`0x${statusField(tid, 'CapEff') ?? '0'}`);
+  return ((set >> BigInt(number)) & 1n) === 1n;
+}
+
 /** The process that traces thread `tid`; 0: none does. undefined when the thread is gone. */
 export function tracerOf(tid: number): number | undefined {
   const id = statusField(tid, 'TracerPid');

@@ -16,6 +16,9 @@ import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
 import type { DeviceNode } from '../file/device-node.js';
+import type { IdxdDevice } from '../idxd/device.js';
+import { makeIdxdDevice } from '../idxd/make-device.js';
+import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
@@ -63,12 +66,15 @@ export class Machine {
   readonly devices: readonly MachineDevice[];
   /** The VFIO groups, by rising number. */
   readonly groups: readonly VfioGroup[];
+  /** Those of Linux's driver idxd, by number. */
+  readonly idxd: IdxdDevice[] = [];
   /** What joins devices, by name. */
   readonly wires = new Wires();
   /** The time of its devices. */
   readonly clock: Clock;
   readonly #functions: VfioDevice[] = [];
   readonly #vdpa: VdpaDevice[] = [];
+  readonly #numbers = { minors: new Numbers(), files: new Numbers() };
   /** Devices that had nothing to do when they had their turn. */
   readonly #idle: Driver[] = [];
 
@@ -82,7 +88,7 @@ export class Machine {
     this.groups = makeGroups(this.#functions);
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, { mappings: mappingQuota, tables: tableQuota });
-    const files = { functions: this.#functions, vdpa: this.#vdpa, groups };
+    const files = { functions: this.#functions, vdpa: this.#vdpa, groups, idxd: this.idxd };
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
 
@@ -135,20 +141,33 @@ export class Machine {
     { baseDirectory = process.cwd(), strict = false }: MachineOptions,
   ): MachineDevice[] {
     const rids = assignRids(plans.map(({ bdf }) => bdf));
-    const host = { baseDirectory, wires: this.wires };
     return plans.flatMap((plan, n) =>
-      (plan.transport === 'pci'
-        ? this.#makeFunctions(plan, rids[n]!, { strict, baseDirectory })
-        : [this.#makeVdpa(plan, rids[n]!, host)]
-      ).map((driver) => ({ driver, spec: plan.spec })),
+      this.#makeDrivers(plan, rids[n]!, { strict, baseDirectory }).map((driver) => ({
+        driver,
+        spec: plan.spec,
+      })),
     );
   }
 
-  #makeFunctions(
-    { mdevs, make, calls }: PciPlan,
-    rid: string,
-    place: { readonly strict: boolean; readonly baseDirectory: string },
-  ): readonly VfioDevice[] {
+  #makeDrivers(plan: DevicePlan, rid: string, place: Place): readonly Driver[] {
+    if (plan.transport === 'virtio')
+      return [this.#makeVdpa(plan, rid, { baseDirectory: place.baseDirectory, wires: this.wires })];
+    return plan.idxd ? [this.#makeIdxd(plan, rid, place)] : this.#makeFunctions(plan, rid, place);
+  }
+
+  #makeIdxd({ make, calls }: PciPlan, rid: string, { strict, baseDirectory }: Place): IdxdDevice {
+    const { clock, wires, ioasid } = this;
+    const made = makeIdxdDevice(ioasid, {
+      ...{ rid, make, calls, clock, wires, baseDirectory },
+      id: this.idxd.length,
+      numbers: this.#numbers,
+      userSubmissionSafe: !strict,
+    });
+    this.idxd.push(made);
+    return made;
+  }
+
+  #makeFunctions({ mdevs, make, calls }: PciPlan, rid: string, place: Place): readonly VfioDevice[] {
     const { clock, wires } = this;
     const request = { rid, mdevs, make, calls, clock, wires, ...place, firstIndex: this.#functions.length };
     const made = makeDevices(this.iommu, this.ioasid.pasids, request);
@@ -166,6 +185,11 @@ export class Machine {
     this.#vdpa.push(made);
     return made;
   }
+}
+
+interface Place {
+  readonly strict: boolean;
+  readonly baseDirectory: string;
 }
 
 /** A group for each device, numbered as its file is, but from 1 on. */

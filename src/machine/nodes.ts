@@ -10,12 +10,16 @@ import {
   READABLE,
   WRITABLE,
 } from '../file/open-file.js';
+import type { WqClient } from '../idxd/client.js';
+import type { IdxdDevice } from '../idxd/device.js';
+import type { IdxdWq } from '../idxd/wq.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommufdSubsystem } from '../iommufd/subsystem.js';
 import { refuse } from '../linux/errno.js';
 import { openUnbound } from '../uapi/bind-first.js';
 import { DeviceFile } from '../uapi/device-file.js';
+import { wqOperations } from '../uapi/idxd-file.js';
 import { contextTable, deviceTable } from '../uapi/ioasid.js';
 import { contextOperations } from '../uapi/ioasid-faults.js';
 import type { IoctlTable } from '../uapi/ioctl.js';
@@ -41,6 +45,7 @@ export interface MachineObjects {
   readonly functions: readonly VfioDevice[];
   readonly vdpa: readonly VdpaDevice[];
   readonly groups: readonly VfioGroup[];
+  readonly idxd: readonly IdxdDevice[];
 }
 
 export const containerKinds = ['type1', 'iommufd'] as const;
@@ -66,10 +71,11 @@ export interface NodeOptions {
 }
 
 const deviceIoctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoctls, ...deviceTable]);
+const noIoctls: IoctlTable<WqClient> = new Map();
 const testedTable = new Map([...compatTable, ...iommuTestTable]);
 
 export function nodesOf(
-  { ioasid, iommufd, newContainer, functions, vdpa, groups }: MachineObjects,
+  { ioasid, iommufd, newContainer, functions, vdpa, groups, idxd }: MachineObjects,
   { iommuTest = false, strict = false, bindFirst = false, container = 'type1' }: NodeOptions,
 ): DeviceNode[] {
   return [
@@ -79,6 +85,7 @@ export function nodesOf(
     ...functions.map((device) => deviceNode(device, bindFirst || strict)),
     ...groups.map(groupNode),
     ...vdpa.map(vdpaNode),
+    ...idxd.flatMap((device) => device.wqs.map((wq) => wqNode(device, wq))),
   ];
 }
 
@@ -100,7 +107,7 @@ const nothingMapped: Mapping = {
   memory: nothingAt,
   read: () => 0,
   write: () => 0,
-  check: nothingAt,
+  check: (_caller, offset) => nothingAt(offset),
   write64: () => false,
 };
 
@@ -177,6 +184,20 @@ function vdpaNode(device: VdpaDevice): DeviceNode {
     open: (caller) => {
       device.life.open(caller.pid);
       return new DeviceFile(device, deviceTable, operations, vhostIoctls);
+    },
+  };
+}
+
+/** It is there while its work queue is enabled. */
+function wqNode(device: IdxdDevice, wq: IdxdWq): DeviceNode {
+  return {
+    path: `dsa/${wq.path}`,
+    flushes: true,
+    present: () => wq.enabled,
+    uses: () => [device],
+    open: (caller) => {
+      const client = device.open(wq, caller);
+      return new DeviceFile(client, noIoctls, wqOperations(device, client));
     },
   };
 }

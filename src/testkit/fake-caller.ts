@@ -89,6 +89,10 @@ export class FakeCaller implements Caller {
     refuse('EPERM', 'the memory of this caller is out of reach');
   }
 
+  livesIn(): boolean {
+    return false;
+  }
+
   fileMemory(fd: number): MemoryRange {
     refuse('EBADF', `descriptor ${fd} is not open`);
   }

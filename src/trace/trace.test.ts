@@ -157,7 +157,7 @@ describe('a trace of calls', () => {
     const file = node.open(process);
     finished(file.write(process, CONFIG_REGION * REGION_SPAN + 4, Uint8Array.of(6, 0)));
     lines();
-    assert.ok(file.mapping!.write64(2 * REGION_SPAN, new Uint8Array(64)));
+    assert.ok(file.mapping!.write64(process, 2 * REGION_SPAN, new Uint8Array(64)));
     const told = lines().filter((line) => line.startsWith('pwrite'));
     assert.match(told[0]!, /^pwrite\(<\/dev\/vfio\/devices\/vfio0>, 0x0{128}, 64, BAR2\+0x0\) = 64$/);
   });

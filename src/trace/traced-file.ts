@@ -250,7 +250,7 @@ class TracedFile implements OpenFile {
    */
   #tracedMapping(mapping: Mapping): Mapping {
     return {
-      check: (offset, length) => mapping.check(offset, length),
+      check: (caller, offset, length) => mapping.check(caller, offset, length),
       pages: (offset, length) => mapping.pages(offset, length),
       memory: (offset) => mapping.memory(offset),
       write: (caller, offset, source) => {
@@ -259,10 +259,10 @@ class TracedFile implements OpenFile {
         const begun = begin('write', this.#path, caller, this);
         return recorded(this.#trace, begun, details, () => mapping.write(caller, offset, source));
       },
-      write64: (offset, source) => {
-        if (!this.#trace.calls.on) return mapping.write64(offset, source);
+      write64: (caller, offset, source) => {
+        if (!this.#trace.calls.on) return mapping.write64(caller, offset, source);
         const details = this.#transfer('write', offset, source.length, source);
-        const store = () => (mapping.write64(offset, source) ? source.length : 0);
+        const store = () => (mapping.write64(caller, offset, source) ? source.length : 0);
         return recorded(this.#trace, begin('write', this.#path), details, store) > 0;
       },
       read: (offset, target) => {

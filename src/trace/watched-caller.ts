@@ -54,6 +54,10 @@ export class WatchedCaller implements Required<Caller> {
     return this.#caller.tid ?? 0;
   }
 
+  get rawIo(): boolean {
+    return this.#caller.rawIo ?? true;
+  }
+
   get mapsFiles(): boolean {
     return this.#caller.mapsFiles ?? false;
   }
@@ -83,6 +87,10 @@ export class WatchedCaller implements Required<Caller> {
 
   addressSpace(): Memory {
     return this.#caller.addressSpace();
+  }
+
+  livesIn(memory: Memory): boolean {
+    return this.#caller.livesIn(memory);
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {

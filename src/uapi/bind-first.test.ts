@@ -7,6 +7,7 @@ import { CONFIG_REGION, VfioDeviceFile } from '../client/vfio-device.js';
 import { finish } from '../file/work.js';
 import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
+import type { VfioDevice } from '../vfio/device.js';
 import { IommufdContainer } from '../vfio/iommufd-container.js';
 import { VFIO_DEVICE_GET_INFO } from './vfio.js';
 
@@ -122,7 +123,7 @@ test('with bind-first BIND is EBUSY while the group of the device is open', asyn
 test('with bind-first a device that is had through its group is bound already', async () => {
   const { machine } = await setUp(true);
   const [group] = machine.groups;
-  finish(machine.devices[0]!.driver.close());
+  finish((machine.devices[0]!.driver as VfioDevice).close());
   const context = machine.iommufd.open(1);
   context.nameCompatIoas(context.allocIoas().id);
   group!.open(1);

@@ -141,9 +141,9 @@ export class DeviceFile<T extends object> implements OpenFile {
 /** Who may neither read nor write may not map. */
 function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
   return {
-    check: (offset, length) => {
+    check: (caller, offset, length) => {
       operations.check?.();
-      mapping.check(offset, length);
+      mapping.check(caller, offset, length);
     },
     pages: (offset, length) => mapping.pages(offset, length),
     memory: (offset) => mapping.memory(offset),
@@ -155,6 +155,6 @@ function checkedMapping(operations: FileOperations, mapping: Mapping): Mapping {
       operations.check?.();
       return mapping.write(caller, offset, source);
     },
-    write64: (offset, source) => mapping.write64(offset, source),
+    write64: (caller, offset, source) => mapping.write64(caller, offset, source),
   };
 }

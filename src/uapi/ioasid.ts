@@ -5,7 +5,7 @@
  * one method, stores the result. What is looked up (descriptors, memory) is looked up before the method that
  * changes anything is called.
  */
-import type { Driver } from '../driver/driver.js';
+import type { FileDriver } from '../driver/driver.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { after, begun, type Sliced, type Work, workOf } from '../file/work.js';
 import { IoasidContext, KIND_MAPPED, KIND_NESTED, KIND_PROCESS, type MapRequest } from '../ioasid/context.js';
@@ -198,7 +198,7 @@ export const deviceIoctls = {
     handle: authorize,
   },
   IOASID_REVOKE: { nr: 0xcb, struct: RevokeStruct, flags: 0, changes: true, handle: revoke },
-} as const satisfies Record<string, NativeIoctl<Driver>>;
+} as const satisfies Record<string, NativeIoctl<FileDriver>>;
 
 /** EXPLAIN, which every file of ours has. */
 export const fileIoctls = {
@@ -214,7 +214,7 @@ export function ioctlNumber(name: keyof typeof nativeIoctls): number {
 }
 
 export const contextTable: IoctlTable<IoasidContext> = nativeTable<IoasidContext>(IOASID_TYPE, contextIoctls);
-export const deviceTable: IoctlTable<Driver> = nativeTable<Driver>(IOASID_TYPE, deviceIoctls);
+export const deviceTable: IoctlTable<FileDriver> = nativeTable<FileDriver>(IOASID_TYPE, deviceIoctls);
 export const explainIoctl = [...nativeTable<OpenFile>(IOASID_TYPE, fileIoctls).values()][0]!;
 export const EXPLAIN_KEY = (IOASID_TYPE << 8) | fileIoctls.IOASID_EXPLAIN.nr;
 
@@ -347,7 +347,7 @@ function mapRequest(data: Uint8Array, pasid: number, lengthAt: number, iovaAt: n
  * The security check of the whole model, for every kind of device file: both descriptors are in the caller's
  * hands. A vpasid of 0 asks for none, unless it is an ASID.
  */
-function authorize(driver: Driver, caller: Caller, { data }: IoctlCall): number {
+function authorize(driver: FileDriver, caller: Caller, { data }: IoctlCall): number {
   const { at } = AuthorizeStruct;
   const fd = getS32(data, at.ioasid_fd);
   const context = caller.presented(fd);
@@ -362,7 +362,7 @@ function authorize(driver: Driver, caller: Caller, { data }: IoctlCall): number 
   return 0;
 }
 
-function* revoke(driver: Driver, _caller: Caller, { data }: IoctlCall): Work<number> {
+function* revoke(driver: FileDriver, _caller: Caller, { data }: IoctlCall): Work<number> {
   yield* driver.revoke(pasidAt(data, RevokeStruct.at.pasid));
   return 0;
 }

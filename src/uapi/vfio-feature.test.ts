@@ -112,7 +112,7 @@ describe('VFIO_DEVICE_FEATURE', () => {
     const accesses = [
       () => mapping!.read(0, bytes),
       () => mapping!.write(new FakeCaller(), 0, bytes),
-      () => mapping!.write64(0, new Uint8Array(64)),
+      () => mapping!.write64(new FakeCaller(), 0, new Uint8Array(64)),
     ];
     const allRefused = () => {
       for (const access of accesses) refused(access, 'EIO', /low power/);

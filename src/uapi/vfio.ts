@@ -135,7 +135,7 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
     read: (offset, target) => readRegion(device, offset, target),
     write: (offset, source) => writeRegion(device, offset, source),
     mapping: {
-      check: (offset, length) =>
+      check: (_caller, offset, length) =>
         device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
       pages: (offset, length) => pagesOf(device, offset, length),
       memory: (offset) => ({
@@ -146,7 +146,7 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
         device.readRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, target, true),
       write: (_caller, offset, source) =>
         device.writeRegion(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source, true),
-      write64: (offset, source) =>
+      write64: (_caller, offset, source) =>
         device.write64(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, source),
     },
     uses: (call) => device.uses(call),

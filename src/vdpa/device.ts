@@ -11,7 +11,7 @@ import type { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js
 import { Feature, has, Status } from '../devices/virtio/features.js';
 import { VirtioDevice } from '../devices/virtio/virtio-device.js';
 import { DeviceLife } from '../driver/device-life.js';
-import type { Driver } from '../driver/driver.js';
+import type { FileDriver } from '../driver/driver.js';
 import type { Doorbell, FileCall, Signal } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
@@ -23,7 +23,7 @@ import { Iotlb } from './iotlb.js';
 import type { VdpaPort } from './vdpa-port.js';
 import { checkAddresses, Vring, type VringAddresses, type VringSignal } from './vring.js';
 
-export class VdpaDevice implements Driver {
+export class VdpaDevice implements FileDriver {
   readonly life: DeviceLife;
   readonly hasAsids = true;
   readonly virtio: VirtioDevice;

@@ -12,7 +12,7 @@
 import type { CalledModel } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
 import { DeviceLife } from '../driver/device-life.js';
-import type { Driver } from '../driver/driver.js';
+import type { FileDriver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
 import type { Caller, FileCall, MappedPages } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
@@ -35,7 +35,7 @@ export const ROM_REGION = 6;
 export const CONFIG_REGION = 7;
 export const NUM_REGIONS = 9;
 
-export class VfioDevice implements Driver {
+export class VfioDevice implements FileDriver {
   /** The file's name: `vfio0`. */
   readonly name: string;
   readonly life: DeviceLife;

@@ -1,0 +1,183 @@
+/** Files of work queues, by the answers of Linux's driver (drivers/dma/idxd/cdev.c of 7.3). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { InProcess } from '../client/in-process.js';
+import { READABLE } from '../file/open-file.js';
+import { finish } from '../file/work.js';
+import {
+  DESCRIPTOR_BYTES,
+  descriptor,
+  FILL,
+  idxdScene,
+  MEMMOVE,
+  statusIn,
+  workspace,
+} from '../testkit/idxd-scene.js';
+import { refused } from '../testkit/refused.js';
+
+const SUCCESS = 1;
+const PAGE_FAULT_WRITE = 0x83;
+const BATCH = 1;
+const PATH = 'dsa/wq0.0';
+
+for (const mode of ['shared', 'dedicated']) {
+  test(`a ${mode} work queue does what is written to it in the memory of who opened it`, async () => {
+    const { process } = await idxdScene(`ready=1,mode=${mode}`);
+    const memory = workspace(process);
+    memory.bytes.fill(7, 0x1000, 0x2000);
+    const fd = process.open(PATH);
+    const [completion, source] = [memory.address, memory.address + 0x1000];
+    const move = { opcode: MEMMOVE, completion, source, destination: memory.address + 0x2000, size: 0x1000 };
+    assert.equal(process.write(fd, descriptor(move)), DESCRIPTOR_BYTES);
+    assert.equal(statusIn(memory), SUCCESS);
+    assert.ok(memory.bytes.subarray(0x2000, 0x3000).every((byte) => byte === 7));
+  });
+}
+
+test("a PASID that is written into a descriptor means nothing: the opener's is used", async () => {
+  const { machine, process } = await idxdScene('ready=1');
+  const [other, mine] = [new InProcess(machine), workspace(process)];
+  const theirs = other.allocate(0x4000);
+  assert.equal(theirs.address, mine.address);
+  other.open(PATH);
+  const fd = process.open(PATH);
+  const [pasid] = [...machine.idxd[0]!.clients].map((client) => client.pasid);
+  const fill = { opcode: FILL, completion: mine.address, source: 0x55, destination: mine.address, size: 8 };
+  process.write(fd, descriptor({ ...fill, destination: mine.address + 0x100, pasid: pasid! + 2 ** 31 }));
+  assert.deepEqual([statusIn(mine), mine.bytes[0x100], theirs.bytes[0x100]], [SUCCESS, 0x55, 0]);
+});
+
+test('a hole ends a descriptor with a page fault that says its address', async () => {
+  const { process } = await idxdScene('ready=1');
+  const memory = workspace(process);
+  const fd = process.open(PATH);
+  const hole = memory.address + 2 ** 30;
+  process.write(fd, descriptor({ opcode: FILL, completion: memory.address, destination: hole, size: 8 }));
+  assert.equal(statusIn(memory), PAGE_FAULT_WRITE);
+  assert.equal(
+    new DataView(memory.bytes.buffer, memory.bytes.byteOffset).getBigUint64(8, true),
+    BigInt(hole),
+  );
+});
+
+test('a shared work queue has many openers, a dedicated one is EBUSY until it is closed', async () => {
+  const shared = await idxdScene('ready=1');
+  const open = [PATH, PATH, PATH].map((path) => shared.process.open(path));
+  assert.equal(new Set([...shared.device.clients].map(({ pasid }) => pasid)).size, open.length);
+  const { process, device } = await idxdScene('ready=1,mode=dedicated');
+  const fd = process.open(PATH);
+  refused(() => process.open(PATH), 'EBUSY', /wq0\.0 is dedicated, and open/);
+  process.close(fd);
+  process.close(process.open(PATH));
+  assert.equal(device.wqs[0]!.clients, 0);
+});
+
+test('a program that was forked, or was given the file, is EPERM', async () => {
+  const { process } = await idxdScene('ready=1');
+  const fd = process.open(PATH);
+  const child = process.fork();
+  const nothing = descriptor({ opcode: 0, completion: 0 });
+  refused(() => child.write(fd, nothing), 'EPERM', /is not the one that opened wq0\.0/);
+  assert.equal(process.write(fd, nothing), DESCRIPTOR_BYTES);
+});
+
+test('what is no whole descriptor is not taken, and nothing is 0', async () => {
+  const { process } = await idxdScene('ready=1');
+  const memory = workspace(process);
+  const fd = process.open(PATH);
+  const one = descriptor({ opcode: 0, completion: memory.address });
+  for (const length of [0, 1, 63]) assert.equal(process.write(fd, one.subarray(0, length)), 0);
+  assert.equal(process.write(fd, Uint8Array.of(...one, ...one, 1)), 2 * DESCRIPTOR_BYTES);
+});
+
+test('an unaligned completion record is EINVAL; descriptors before it have been taken', async () => {
+  const { process } = await idxdScene('ready=1');
+  const memory = workspace(process);
+  const fd = process.open(PATH);
+  const good = descriptor({ opcode: 0, completion: memory.address });
+  const bad = descriptor({ opcode: 0, completion: memory.address + 16 });
+  refused(() => process.write(fd, bad), 'EINVAL', /not aligned to 32/);
+  assert.equal(process.write(fd, Uint8Array.of(...good, ...bad, ...good)), DESCRIPTOR_BYTES);
+});
+
+test('a batch is EINVAL under strict, where only who has CAP_SYS_RAWIO may map', async () => {
+  const { process, device } = await idxdScene('ready=1', true);
+  const fd = process.open(PATH);
+  const [client] = device.clients;
+  const batch = descriptor({ opcode: BATCH, completion: workspace(process).address });
+  refused(() => process.write(fd, batch), 'EINVAL', /batch/);
+  const without = Object.assign(Object.create(process) as InProcess, { rawIo: false });
+  refused(() => client!.checkMapping(without, 4096), 'EPERM', /CAP_SYS_RAWIO/);
+});
+
+test('one page is mapped, by the opener', async () => {
+  const { process, device } = await idxdScene('ready=1');
+  process.open(PATH);
+  const [client] = device.clients;
+  client!.checkMapping(process, 4096);
+  refused(() => client!.checkMapping(process, 8192), 'EINVAL', /one page/);
+  refused(() => client!.checkMapping(process.fork(), 4096), 'EPERM');
+});
+
+test('a store to the portal of a full shared work queue is not taken, and write is EAGAIN', async () => {
+  const { machine } = await idxdScene('ready=1,size=8');
+  const process = new InProcess(machine, { run: false });
+  const memory = workspace(process);
+  const fd = process.open(PATH);
+  const [device] = machine.idxd;
+  const [client] = device!.clients;
+  const nothing = descriptor({ opcode: 0, completion: memory.address });
+  assert.equal(client!.store(process, 64, nothing), true);
+  assert.equal(client!.store(process, 0, nothing), false);
+  while (machine.step());
+  assert.equal(statusIn(memory), SUCCESS);
+  // Each try lets the device work, so that it is never full for long.
+  assert.equal(process.write(fd, Uint8Array.of(...nothing, ...nothing, ...nothing)), 3 * DESCRIPTOR_BYTES);
+});
+
+test('one write gives a dedicated work queue more than it has room for, and nothing is lost', async () => {
+  const { process } = await idxdScene('ready=1,size=16,mode=dedicated');
+  const memory = workspace(process);
+  const fd = process.open(PATH);
+  const many = Array.from({ length: 100 }, (_, n) =>
+    descriptor({
+      opcode: FILL,
+      completion: memory.address,
+      source: 1,
+      destination: memory.address + 64 + n,
+      size: 1,
+    }),
+  );
+  assert.equal(process.write(fd, Buffer.concat(many)), 100 * DESCRIPTOR_BYTES);
+  assert.ok(memory.bytes.subarray(64, 164).every((byte) => byte === 1));
+});
+
+test('poll says nothing until the device has an error that no completion record tells', async () => {
+  const { process, device } = await idxdScene('ready=1');
+  const fd = process.open(PATH);
+  assert.equal(process.poll(fd, 0xffff), 0);
+  const hole = workspace(process).address + 2 ** 30;
+  process.write(fd, descriptor({ opcode: 0, completion: hole }));
+  assert.equal(process.poll(fd, 0xffff), READABLE);
+  assert.equal(device.errors.seen, 1);
+});
+
+test('a work queue that is disabled has no file, and those that are open do nothing: ENXIO', async () => {
+  const { process, device } = await idxdScene('ready=1');
+  const fd = process.open(PATH);
+  const [wq] = device.wqs;
+  finish(device.disableWq(wq!));
+  refused(() => process.open(PATH), 'ENOENT');
+  refused(() => process.write(fd, descriptor({ opcode: 0, completion: 0 })), 'ENXIO', /was disabled/);
+  process.close(fd);
+  assert.equal(wq!.clients, 0);
+});
+
+test('a close leaves nothing: no context, no PASID, no authorization', async () => {
+  const { machine, process, device } = await idxdScene('ready=1');
+  for (const path of [PATH, PATH, 'dsa/wq0.7']) process.open(path);
+  assert.equal(device.life.authorized, 3);
+  process.exit();
+  const { contexts, pasids, memories, devices } = machine.snapshot();
+  assert.deepEqual([contexts.length, pasids.used, memories, devices[0]!.authorizations.length], [0, 0, 0, 0]);
+});
