@@ -2,8 +2,8 @@
  * `npm run bench -- [--json] [--quick] [--plot FILE] [NAME...]`: figures against references that are measured
  * in the same run.
  *
- * Names: translate, nested, ioctl, ring, dma, authorize, design, million, run, unmap-map, neighbours, mapped;
- * all of them when none is given.
+ * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, neighbours,
+ * mapped; all of them when none is given.
  * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG. The exit
  * status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
  * a busy machine it may be nobody's fault.
@@ -19,6 +19,7 @@ import { isMeasurement, type Outcome, verdict } from './measurement.js';
 import { million } from './million.js';
 import { neighbourhood } from './neighbours.js';
 import { nested } from './nested.js';
+import { nvme } from './nvme.js';
 import { References } from './reference.js';
 import { ring } from './ring.js';
 import { run } from './run.js';
@@ -33,6 +34,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['nested', nested],
   ['ioctl', ioctl],
   ['ring', ring],
+  ['nvme', nvme],
   ['dma', dma],
   ['authorize', authorize],
   ['design', (_references, quick) => design(quick, values.plot)],
