@@ -18,7 +18,8 @@ import { identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
 import { REGIONS_END } from '../uapi/vfio.js';
-import type { DeviceTree, Opened } from './device-tree.js';
+import type { DeviceTree } from './device-tree.js';
+import type { Opened } from './inode.js';
 import { OffThread } from './off-thread.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;

@@ -27,7 +27,7 @@ test('the inode of a device node lives until it is forgotten, and its number is 
   const first = tree.lookup(tree.root, 'a')!;
   tree.update([]);
   assert.equal(tree.inode(first.id), first);
-  tree.forget(first.id);
+  tree.forget(first.id, 1);
   assert.equal(tree.inode(first.id), undefined);
   tree.update([node('a')]);
   assert.ok(tree.lookup(tree.root, 'a')!.id > first.id);
@@ -36,8 +36,8 @@ test('the inode of a device node lives until it is forgotten, and its number is 
 test('an inode that stays is not forgotten', () => {
   const tree = new DeviceTree([], [{ path: 'null', kind: 'file' }]);
   const { id } = tree.lookup(tree.root, 'null')!;
-  tree.forget(id);
-  tree.forget(tree.root.id);
+  tree.forget(id, 1);
+  tree.forget(tree.root.id, 1);
   assert.equal(tree.inode(id)!.path, 'null');
   assert.equal(tree.inode(tree.root.id), tree.root);
 });

@@ -4,18 +4,21 @@
  * A directory, placeholder or symlink has one inode for as long as the filesystem lives, so that other
  * filesystems can be mounted over it. A device node has none of its own: every lookup makes a fresh inode,
  * which lives until the kernel forgets it, so that each open(2) has an inode of its own and an inode number
- * tells which open file a descriptor means. Inode numbers are never used twice.
+ * tells which open file a descriptor means. What is below a folder of attributes comes and goes
+ * (attribute-names.ts). Inode numbers are never used twice.
  */
 
+import type { Folder } from '../file/attributes.js';
 import type { DeviceNode } from '../file/device-node.js';
-import type { OpenFile } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
+import { AttributeNames } from './attribute-names.js';
 import { ROOT_ID } from './fuse-wire.js';
+import { type DeviceName, type Inode, type Listed, type Name, S_IFDIR, S_IFLNK, S_IFREG } from './inode.js';
 
 /**
- * An entry beside the device nodes: something to mount over, or a symlink. `path` is relative to the mount's
- * root.
+ * An entry beside the device nodes: something to mount over, a symlink, or a folder of attributes. `path` is
+ * relative to the mount's root.
  */
 export interface TreeEntry {
   readonly path: string;
@@ -24,55 +27,10 @@ export interface TreeEntry {
   readonly target?: string;
   /** Permission bits. */
   readonly mode?: number;
+  /** What is in a directory whose names come and go. */
+  readonly folder?: Folder;
 }
 
-/** An open file description of a device node. */
-export interface Opened {
-  readonly handle: number;
-  readonly inode: Inode;
-  /** Its opener's: what the file makes us hold is charged to it, and so is the file itself. */
-  readonly account: Account;
-  /** It was opened for reading only. */
-  readonly readOnly: boolean;
-  /** Set anew once at most: when a blank one (blank-files.ts) is given its meaning. */
-  file: OpenFile;
-}
-
-/** What a nodeid means. */
-export interface Inode {
-  readonly id: number;
-  readonly path: string;
-  /** File type and permission bits. */
-  readonly mode: number;
-  readonly children?: Map<string, Name>;
-  readonly target?: Uint8Array;
-  /** The device node that this inode was looked up for. */
-  readonly node?: DeviceNode;
-  /** To whom an open of it is charged; undefined: to whoever opens it. */
-  readonly account?: Account | undefined;
-  /**
-   * It is mapped, by this descriptor, and has a size of 0 since: then each access raises SIGBUS at once, and
-   * no page is asked of us.
-   */
-  mappedBy?: number;
-  /** The open files of this inode: one as a rule, more when it was reopened without a lookup. */
-  readonly opens: Set<Opened>;
-}
-
-/** What a name in a directory leads to: an inode that stays, or a device node. */
-export type Name = Inode | DeviceName;
-
-export interface DeviceName {
-  /** The inode number that directory listings show. */
-  readonly id: number;
-  readonly device: DeviceNode;
-  /** As Inode.account. */
-  readonly account?: Account;
-}
-
-const S_IFDIR = 0o040000;
-const S_IFREG = 0o100000;
-const S_IFLNK = 0o120000;
 const DEVICE_MODE = S_IFREG | 0o666;
 
 export class DeviceTree {
@@ -80,6 +38,7 @@ export class DeviceTree {
     id: ROOT_ID,
     path: '',
     mode: S_IFDIR | 0o755,
+    stays: true,
     children: new Map(),
     opens: new Set(),
   };
@@ -87,6 +46,7 @@ export class DeviceTree {
   readonly #devices = new Map<string, DeviceNode>();
   /** Names in the root that are in no listing. */
   readonly #hidden = new Map<string, DeviceName>();
+  readonly #attributes = new AttributeNames(() => ++this.#lastId);
   #lastId = ROOT_ID;
 
   /** @throws Refusal EEXIST, ENOTDIR when paths contradict each other. */
@@ -119,11 +79,13 @@ export class DeviceTree {
   }
 
   inode(id: number): Inode | undefined {
-    return this.#inodes.get(id);
+    return this.#inodes.get(id) ?? this.#attributes.inode(id);
   }
 
-  /** The inode of `name` in a directory; a fresh one when it is a device node. */
+  /** The inode of `name` in a directory; a fresh one when it is a device node. The kernel is told of it. */
   lookup(directory: Inode, name: string): Inode | undefined {
+    const { folder, path } = directory;
+    if (folder !== undefined) return this.#attributes.lookup(folder, path, name);
     const found =
       directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
     if (found === undefined || !('device' in found)) return found;
@@ -132,6 +94,7 @@ export class DeviceTree {
       id: ++this.#lastId,
       path: found.device.path,
       mode: DEVICE_MODE,
+      stays: false,
       node: found.device,
       account: found.account,
       opens: new Set(),
@@ -151,23 +114,35 @@ export class DeviceTree {
     this.#hidden.delete(name);
   }
 
-  /** The kernel knows inode `id` no longer. */
-  forget(id: number): void {
-    if (this.#inodes.get(id)?.node !== undefined) this.#inodes.delete(id);
+  /** What is in a directory, by rising inode numbers. */
+  list({ folder, children }: Inode): Listed[] {
+    if (folder !== undefined) return this.#attributes.list(folder);
+    return [...(children ?? [])].flatMap(([name, leads]) => {
+      const mode = 'device' in leads ? DEVICE_MODE : leads.mode;
+      return isPresent(leads) ? [{ name, id: leads.id, mode }] : [];
+    });
+  }
+
+  /** The kernel has forgotten inode `id`, `lookups` of the times that it was told of it. */
+  forget(id: number, lookups: number): void {
+    const inode = this.#inodes.get(id);
+    if (inode === undefined) this.#attributes.forget(id, lookups);
+    else if (!inode.stays) this.#inodes.delete(id);
   }
 
   #addEntry(entry: TreeEntry): void {
-    if (entry.kind === 'dir') {
+    if (entry.kind === 'dir' && entry.folder === undefined) {
       this.#directory(entry.path, entry.mode);
       return;
     }
-    const mode = entry.kind === 'file' ? S_IFREG | (entry.mode ?? 0o444) : S_IFLNK | 0o777;
     const inode: Inode = {
       id: ++this.#lastId,
       path: entry.path,
-      mode,
+      mode: modeOf(entry),
+      stays: true,
       opens: new Set(),
       ...(entry.target === undefined ? {} : { target: new TextEncoder().encode(entry.target) }),
+      ...(entry.folder === undefined ? {} : { folder: entry.folder, ofAttributes: true }),
     };
     this.#put(entry.path, inode);
     this.#inodes.set(inode.id, inode);
@@ -206,6 +181,7 @@ export class DeviceTree {
       id: ++this.#lastId,
       path,
       mode: S_IFDIR | mode,
+      stays: true,
       children: new Map(),
       opens: new Set(),
     };
@@ -215,8 +191,13 @@ export class DeviceTree {
   }
 }
 
+function modeOf({ kind, mode }: TreeEntry): number {
+  if (kind === 'symlink') return S_IFLNK | 0o777;
+  return kind === 'dir' ? S_IFDIR | (mode ?? 0o755) : S_IFREG | (mode ?? 0o444);
+}
+
 /** Is there such a file now? */
-export function isPresent(name: Name): boolean {
+function isPresent(name: Name): boolean {
   return !('device' in name) || name.device.present?.() !== false;
 }
 

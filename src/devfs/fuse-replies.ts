@@ -1,13 +1,14 @@
 /**
  * The bodies of replies, written into the reply buffer. Each function returns the body's length in bytes.
  *
- * Attributes never change and names of inodes that stay never move, so the kernel may keep both for ever. The
- * name of a device node it must not keep for a moment: the next open has to look it up again, to be given an
- * inode of its own.
+ * Modes and sizes never change and names of inodes that stay never move, so the kernel may keep both for
+ * ever. The name of a device node it must not keep for a moment: the next open has to look it up again, to be
+ * given an inode of its own. Of a tree of attributes it keeps nothing, as a write past the end would move
+ * that.
  */
-import { type Inode, isPresent, type Name } from './device-tree.js';
 import * as wire from './fuse-wire.js';
 import { set64 } from './fuse-wire.js';
+import { type Inode, type Listed, S_IFDIR } from './inode.js';
 
 /** Seconds for which the kernel may keep what does not change: 136 years. */
 const FOREVER = 2 ** 32 - 1;
@@ -20,9 +21,10 @@ const PAGES = 256;
  * Its default is 12.
  */
 const MAX_BACKGROUND = 0xffff;
-const DT_DIR = 4;
-const DT_REG = 8;
-const DT_LNK = 10;
+/** The file type of a directory entry is in these bits of the mode. */
+const TYPE_SHIFT = 12;
+/** A listing goes on behind a position: 1 is `.`, 2 is `..`, and this above its inode number a name. */
+const FIRST_POSITION = 2;
 const started = Math.floor(Date.now() / 1000);
 const BODY = wire.Reply.body;
 
@@ -37,8 +39,8 @@ export function writeEntry(reply: Uint32Array, inode: Inode, owner: Owner): numb
   const { words, node, entryValid, attrValid, attr } = wire.EntryOut;
   reply.fill(0, BODY, BODY + words);
   set64(reply, BODY + node, inode.id);
-  set64(reply, BODY + entryValid, inode.node === undefined ? FOREVER : 0);
-  set64(reply, BODY + attrValid, FOREVER);
+  set64(reply, BODY + entryValid, inode.stays ? FOREVER : 0);
+  set64(reply, BODY + attrValid, keptFor(inode));
   writeAttr(reply, BODY + attr, inode, owner);
   return words * 4;
 }
@@ -47,7 +49,7 @@ export function writeEntry(reply: Uint32Array, inode: Inode, owner: Owner): numb
 export function writeAttributes(reply: Uint32Array, inode: Inode, owner: Owner): number {
   const { words, attrValid, attr } = wire.AttrOut;
   reply.fill(0, BODY, BODY + words);
-  set64(reply, BODY + attrValid, FOREVER);
+  set64(reply, BODY + attrValid, keptFor(inode));
   writeAttr(reply, BODY + attr, inode, owner);
   return words * 4;
 }
@@ -84,19 +86,25 @@ export function writeStatfs(reply: Uint32Array): number {
   return words * 4;
 }
 
-/** Fills `target` with the entries of a directory from number `from` on, as many as fit. */
-export function writeDirectory(target: Uint8Array, directory: Inode, from: number): number {
-  const entries: [name: string, id: number, type: number][] = [
-    ['.', directory.id, DT_DIR],
-    ['..', wire.ROOT_ID, DT_DIR],
+/**
+ * Fills `target` with the names of a directory behind position `from`, as many as fit. A name that comes or
+ * goes meanwhile moves no other's position.
+ */
+export function writeDirectory(
+  target: Uint8Array,
+  directory: Inode,
+  listed: readonly Listed[],
+  from: number,
+): number {
+  const entries = [
+    { name: '.', id: directory.id, mode: S_IFDIR, position: 1 },
+    { name: '..', id: wire.ROOT_ID, mode: S_IFDIR, position: 2 },
+    ...listed.map((each) => ({ ...each, position: FIRST_POSITION + each.id })),
   ];
-  for (const [name, entry] of directory.children ?? []) entries.push([name, entry.id, typeOf(entry)]);
   let length = 0;
-  for (let index = from; index < entries.length; index++) {
-    const [name, id, type] = entries[index]!;
-    const entry = directory.children?.get(name);
-    if (entry !== undefined && !isPresent(entry)) continue;
-    const size = writeDirent(target.subarray(length), index + 1, name, id, type);
+  for (const { name, id, mode, position } of entries) {
+    if (position <= from) continue;
+    const size = writeDirent(target.subarray(length), position, name, id, mode >>> TYPE_SHIFT);
     if (size === 0) break;
     length += size;
   }
@@ -118,10 +126,9 @@ function writeDirent(target: Uint8Array, next: number, name: string, id: number,
   return size;
 }
 
-function typeOf(name: Name): number {
-  if ('device' in name) return DT_REG;
-  if (name.children !== undefined) return DT_DIR;
-  return name.target === undefined ? DT_REG : DT_LNK;
+/** Seconds for which the kernel may keep mode and size. */
+function keptFor(inode: Inode): number {
+  return inode.ofAttributes ? 0 : FOREVER;
 }
 
 function sizeOf({ target, node, mappedBy }: Inode): number {
@@ -136,7 +143,7 @@ function writeAttr(reply: Uint32Array, at: number, inode: Inode, owner: Owner): 
   set64(reply, at + Attr.mtime, started);
   set64(reply, at + Attr.ctime, started);
   reply[at + Attr.mode] = inode.mode;
-  reply[at + Attr.links] = inode.children === undefined ? 1 : 2;
+  reply[at + Attr.links] = (inode.mode & S_IFDIR) === 0 ? 1 : 2;
   reply[at + Attr.uid] = owner.uid;
   reply[at + Attr.gid] = owner.gid;
   reply[at + Attr.blockSize] = BLOCK;

@@ -88,6 +88,8 @@ export const Request = {
 } as const;
 
 /** Words of the bodies of requests, and the byte at which a message's payload starts. */
+export const ForgetIn = { lookups: 10 } as const;
+/** Each is a node and its lookups. */
 export const BatchForgetIn = { count: 10, first: 12, words: 4 } as const;
 export const InitIn = { major: 10, minor: 11, maxReadahead: 12, flags: 13, flags2: 14 } as const;
 export const SetattrIn = { valid: 10 } as const;

@@ -12,7 +12,8 @@ import { Postponed } from '../file/work.js';
 import type { Account } from '../linux/account.js';
 import { Refusal, refuse } from '../linux/errno.js';
 import { deviceOfDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
-import type { DeviceTree, Inode, Opened } from './device-tree.js';
+import type { DeviceTree } from './device-tree.js';
+import type { Inode, Opened } from './inode.js';
 import { notOurs, type OwnCopy, type OwnFiles } from './own-files.js';
 
 /**

@@ -18,8 +18,8 @@ import {
   step,
   Word,
 } from '../linux/ptrace.js';
-import type { Opened } from './device-tree.js';
 import { usedBy } from './file-requests.js';
+import type { Opened } from './inode.js';
 import type { Address, Instruction, Operand, Part } from './instruction.js';
 import { InstructionFetch } from './instruction-fetch.js';
 import type { PageMappings } from './page-mappings.js';

@@ -5,7 +5,7 @@
  * change whose they are.
  */
 import { Errno, refuse } from '../linux/errno.js';
-import type { DeviceTree, Inode } from './device-tree.js';
+import type { DeviceTree } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER } from './fuse-channel.js';
 import {
   type Owner,
@@ -20,14 +20,22 @@ import {
   FATTR_FH,
   FATTR_MODE_OR_OWNER,
   FATTR_SIZE,
+  ForgetIn,
   get64,
   NAME,
+  OpenIn,
   OpenOut,
   ReadIn,
   Reply,
   Request,
   SetattrIn,
 } from './fuse-wire.js';
+import type { Inode } from './inode.js';
+
+const OWNER_SHIFT = 6;
+const O_ACCMODE = 3;
+/** The permission bits that an open needs, by its access mode. */
+const wantedBits: readonly number[] = [4, 2, 6, 6];
 
 export class NameRequests {
   readonly #channel: FuseChannel;
@@ -52,41 +60,50 @@ export class NameRequests {
     const name = Buffer.from(requestBytes.buffer, NAME, length - NAME - 1).toString();
     const inode = this.#tree.lookup(this.inode(), name) ?? refuse('ENOENT', `there is no "${name}"`);
     // When the reply does not arrive, the kernel never heard of this inode and will not forget it.
-    if (!this.#channel.answer(writeEntry(reply, inode, this.#owner))) this.#tree.forget(inode.id);
+    if (!this.#channel.answer(writeEntry(reply, inode, this.#owner))) this.#tree.forget(inode.id, 1);
   }
 
   forget(): void {
-    this.#tree.forget(get64(this.#channel.request, Request.node));
+    const { request } = this.#channel;
+    this.#tree.forget(get64(request, Request.node), get64(request, ForgetIn.lookups));
   }
 
   forgetMany(length: number): void {
     const { request } = this.#channel;
     const { count, first, words } = BatchForgetIn;
     const end = Math.min(first + request[count]! * words, length / 4);
-    for (let at = first; at < end; at += words) this.#tree.forget(get64(request, at));
+    for (let at = first; at < end; at += words) this.#tree.forget(get64(request, at), get64(request, at + 2));
   }
 
   attributes(): void {
     this.#channel.answer(writeAttributes(this.#channel.reply, this.inode(), this.#owner));
   }
 
-  /** Size and times mean nothing, so `> file` and touch do nothing; an open file's size cannot be set. */
+  /**
+   * Size and times mean nothing, so `> file` and touch do nothing. The size of an open device cannot be set,
+   * as of any device; that of an attribute can, in vain, as in sysfs.
+   */
   setAttributes(): void {
     const inode = this.inode();
     const valid = this.#channel.request[SetattrIn.valid]!;
     if (valid & FATTR_MODE_OR_OWNER) refuse('EPERM', `mode and owner of "${inode.path}" cannot be changed`);
-    if ((valid & FATTR_SIZE) !== 0 && (valid & FATTR_FH) !== 0)
+    if ((valid & FATTR_SIZE) !== 0 && (valid & FATTR_FH) !== 0 && !inode.ofAttributes)
       refuse('EINVAL', `"${inode.path}" is a device, which has no size`);
     this.#channel.answer(writeAttributes(this.#channel.reply, inode, this.#owner));
   }
 
-  /** As of any file that is neither regular nor a disk. */
+  /** A device refuses it, as any file that is neither regular nor a disk. */
   sync(): void {
-    refuse('EINVAL', `"${this.inode().path}" is a device, which keeps nothing that could be synchronized`);
+    const { path, ofAttributes } = this.inode();
+    if (!ofAttributes)
+      refuse('EINVAL', `"${path}" is a device, which keeps nothing that could be synchronized`);
+    this.#channel.answer(0);
   }
 
   allocate(): void {
-    refuse('ENODEV', `"${this.inode().path}" is a device, where no space can be allocated`);
+    const { path, ofAttributes } = this.inode();
+    if (ofAttributes) refuse('EOPNOTSUPP', `"${path}" is an attribute, where no space can be allocated`);
+    refuse('ENODEV', `"${path}" is a device, where no space can be allocated`);
   }
 
   readLink(): void {
@@ -109,16 +126,38 @@ export class NameRequests {
     const { request, replyBytes } = this.#channel;
     const size = Math.min(request[ReadIn.size]!, MAX_TRANSFER);
     const target = replyBytes.subarray(Reply.bodyByte, Reply.bodyByte + size);
-    this.#channel.answer(writeDirectory(target, this.inode(), get64(request, ReadIn.offset)));
+    const inode = this.inode();
+    const from = get64(request, ReadIn.offset);
+    this.#channel.answer(writeDirectory(target, inode, this.#tree.list(inode), from));
   }
 
   filesystem(): void {
     this.#channel.answer(writeStatfs(this.#channel.reply));
   }
 
+  /** An open that makes the file. sysfs knows no such thing, anybody else is not allowed to. */
+  create(): void {
+    this.#channel.answerError(this.inode().ofAttributes ? Errno.EACCES : Errno.EPERM);
+  }
+
   /** Making, renaming, removing. */
   change(): void {
     this.#channel.answerError(Errno.EPERM);
+  }
+
+  /**
+   * The inode that an OPEN names. Nobody, not even root, opens it for what nobody may do, as in sysfs.
+   * @throws Refusal EACCES its mode does not permit that; ENOENT.
+   */
+  opened(): Inode {
+    const { request } = this.#channel;
+    const inode = this.inode();
+    const uid = request[Request.uid]!;
+    const bits = uid === 0 || uid === this.#owner.uid ? inode.mode >>> OWNER_SHIFT : inode.mode;
+    const wanted = wantedBits[request[OpenIn.flags]! & O_ACCMODE]!;
+    if (inode.node !== undefined && (bits & wanted) !== wanted)
+      refuse('EACCES', `"${inode.path}" has mode ${(inode.mode & 0o777).toString(8)}, user ${uid} opens it`);
+    return inode;
   }
 
   /** The inode that the request names. @throws Refusal ENOENT. */

@@ -18,8 +18,8 @@ import { mappedByte } from '../linux/process-areas.js';
 import { resultOf } from '../linux/ptrace.js';
 import { SHARED_BY_TRACER } from '../linux/seccomp.js';
 import type { SharedPages } from '../linux/shared-pages.js';
-import type { Opened } from './device-tree.js';
 import type { Identification } from './identification.js';
+import type { Opened } from './inode.js';
 import type { TracedProcess } from './traced-process.js';
 
 const SYS_close = 3;

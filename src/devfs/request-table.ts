@@ -27,7 +27,7 @@ export function requestTable(
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
   const open = () => {
     standIn?.untilAtWork();
-    return files.open(names.inode());
+    return files.open(names.opened());
   };
   return {
     [Opcode.IOCTL]: { least: 72, handle: () => files.ioctl() },
@@ -53,7 +53,7 @@ export function requestTable(
     // Requests are answered at once, or as soon as a descriptor is identified: there is nothing to interrupt,
     // and no reply is due.
     [Opcode.INTERRUPT]: { least: HEADER_BYTES, handle: () => {} },
-    [Opcode.CREATE]: change,
+    [Opcode.CREATE]: { least: HEADER_BYTES, handle: () => names.create() },
     [Opcode.LINK]: change,
     [Opcode.MKDIR]: change,
     [Opcode.MKNOD]: change,

@@ -4,7 +4,7 @@
  */
 import { type Account, Pool } from '../linux/account.js';
 import type { Refusal } from '../linux/errno.js';
-import type { Opened } from './device-tree.js';
+import type { Opened } from './inode.js';
 import type { OwnCopy } from './own-files.js';
 
 /**

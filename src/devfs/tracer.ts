@@ -32,7 +32,7 @@ import {
   stayStopped,
 } from '../linux/ptrace.js';
 import { Change, type WaitStates } from '../linux/wait-states.js';
-import type { Opened } from './device-tree.js';
+import type { Opened } from './inode.js';
 import type { MappedAccess } from './mapped-access.js';
 import type { MapRequest, PageMappings } from './page-mappings.js';
 import type { ProcessCaller } from './process-caller.js';
