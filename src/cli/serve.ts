@@ -152,7 +152,8 @@ export async function serve(folder: string | undefined, options: ServeArguments)
     return leave(ended ? status : OUR_FAULT);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
-  for (const node of made.machine.nodes) process.stdout.write(`${join(root, node.path)}\n`);
+  for (const { path, present } of made.machine.nodes)
+    if (present?.() !== false) process.stdout.write(`${join(root, path)}\n`);
   tellReady(options.readyFd);
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);
