@@ -44,6 +44,7 @@ export const Method = {
   SERVE: 13,
   /** What it has asked for by `after`. */
   TIMER: 14,
+  REGISTER_NAME: 15,
 } as const;
 export type Method = (typeof Method)[keyof typeof Method];
 export const methodNames = [
@@ -62,6 +63,7 @@ export const methodNames = [
   'a timer, microtask or promise',
   'serve',
   'a callback of host.after',
+  'registerName',
 ] as const;
 /** Numbers of an owner. */
 export const METHODS = 16;

@@ -19,6 +19,7 @@ const asked: Readonly<
   step: [(model) => model.step(), true],
   busy: [(model) => model.busy(), false],
   drain: [(model) => model.drainSome(), false],
+  registerName: [(model) => model.registerName(0, 0), undefined],
 };
 
 for (const [member, [ask, otherwise]] of Object.entries(asked)) {

@@ -13,6 +13,9 @@ import type { DeviceModel, MdevSupport, PciDescription, WorkingModel } from './d
 import { DeviceTimers } from './device-timers.js';
 import type { ModelCalls } from './model-calls.js';
 
+/** Of a register, in characters. */
+const LONGEST_NAME = 64;
+
 /** A model that works by itself. A failed one has nothing to do. */
 export class CalledWork {
   readonly calls: ModelCalls;
@@ -61,6 +64,7 @@ export class CalledModel extends CalledWork {
   readonly mdev: MdevSupport | undefined;
   readonly #readBar: DeviceModel['readBar'];
   readonly #writeBar: DeviceModel['writeBar'];
+  readonly #registerName: (bar: number, offset: number) => string | undefined;
 
   /** What `factory` makes. @throws what it throws. @throws Refusal EINVAL as checkModel. */
   static make(calls: ModelCalls, factory: () => unknown, timers?: DeviceTimers): CalledModel {
@@ -73,6 +77,7 @@ export class CalledModel extends CalledWork {
     this.mdev = mdev;
     this.#readBar = (bar, offset, target) => model.readBar(bar, offset, target);
     this.#writeBar = (bar, offset, source) => model.writeBar(bar, offset, source);
+    this.#registerName = (bar, offset) => model.registerName?.(bar, offset);
   }
 
   /** As DeviceModel.readBar; `target` stays as it is when the model has failed. */
@@ -91,6 +96,12 @@ export class CalledModel extends CalledWork {
     return (
       this.calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice()) !== false
     );
+  }
+
+  /** As DeviceModel.registerName. */
+  registerName(bar: number, offset: number): string | undefined {
+    const name: unknown = this.calls.call(Method.REGISTER_NAME, undefined, this.#registerName, bar, offset);
+    return typeof name === 'string' ? name.slice(0, LONGEST_NAME) : undefined;
   }
 }
 

@@ -59,7 +59,12 @@ const PAGE = 4096;
 export function checkModel(model: unknown): DeviceModel {
   if (!isRecord(model))
     refuse('EINVAL', `the device factory returned ${describe(model)}, not a device model`);
-  checkMethods('the device model', model, ['readBar', 'writeBar', 'reset'], ['step', 'busy', 'drain']);
+  checkMethods(
+    'the device model',
+    model,
+    ['readBar', 'writeBar', 'reset'],
+    ['step', 'busy', 'drain', 'registerName'],
+  );
   if (!isRecord(model.pci))
     refuse('EINVAL', `pci of the device model is ${describe(model.pci)}, not a PCI description`);
   checkPciDescription(model.pci as unknown as PciDescription);

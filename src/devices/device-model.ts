@@ -242,6 +242,12 @@ export interface DeviceModel extends WorkingModel {
    */
   writeBar(bar: number, offset: number, source: Uint8Array): boolean | void;
 
+  /**
+   * What people call the register at `offset` of BAR `bar`, for traces: `GENSTS`, `WQCFG[3].SIZE`. Of
+   * registers that are a table it is `Registers.nameOf`. Absent, or undefined: it has no name.
+   */
+  registerName?(bar: number, offset: number): string | undefined;
+
   /** The device cut into mediated devices, when it can be. */
   readonly mdev?: MdevSupport;
 }

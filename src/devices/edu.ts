@@ -100,6 +100,10 @@ class Edu implements DeviceModel {
     this.#registers.write(offset, extend ? this.#extended : source);
   }
 
+  registerName(_bar: number, offset: number): string | undefined {
+    return this.#registers.nameOf(offset);
+  }
+
   reset(): void {
     this.#registers.reset();
     this.#buffer.fill(0);

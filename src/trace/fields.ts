@@ -33,11 +33,11 @@ export function changedFields(before: Fields, after: Fields): Fields | undefined
 /** A value as its meaning has it. */
 export function fieldValue(value: unknown, meaning: Meaning | undefined, describe: Describe): FieldValue {
   if (typeof value === 'bigint') return hex(value);
-  if (value instanceof Uint8Array) return textOf(value);
+  if (value instanceof Uint8Array) return meaning?.kind === 'bytes' ? bytesOf(value) : textOf(value);
   const number = Number(value);
   if (meaning?.kind === 'descriptor') return namedDescriptor(number, describe);
   if (meaning?.kind === 'value') return nameOf(meaning.names, number) ?? number;
-  if (meaning?.kind === 'flags') return flagsOf(meaning.names, number);
+  if (meaning?.kind === 'flags') return flagsOf(meaning, number);
   return number;
 }
 
@@ -52,12 +52,27 @@ export function textOf(bytes: Uint8Array): string {
   return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1');
 }
 
+/** In hexadecimal, up to the last that is not 0. */
+function bytesOf(bytes: Uint8Array): string {
+  return `0x${Buffer.from(bytes)
+    .toString('hex')
+    .replace(/(?<=..)(00)+$/, '')}`;
+}
+
 function nameOf(names: Names, value: number): string | undefined {
   return Object.keys(names).find((name) => names[name] === value);
 }
 
-/** The flags by their names; what is left over as a number, last. */
-function flagsOf(names: Names, value: number): string[] {
+/** What stands above the flags, those by their names, and what is left over as a number, last. */
+function flagsOf({ names, above }: Meaning & { kind: 'flags' }, whole: number): string[] {
+  if (above !== undefined) {
+    const [high, low] = [whole >>> above.bit, whole & (2 ** above.bit - 1)];
+    return [nameOf(above.names, high) ?? hex(high), ...flagsOf({ kind: 'flags', names }, low)];
+  }
+  return setFlags(names, whole);
+}
+
+function setFlags(names: Names, value: number): string[] {
   const set = Object.entries(names).filter(([, flag]) => flag !== 0 && (value & flag) === flag);
   const rest = set.reduce((left, [, flag]) => left & ~flag, value) >>> 0;
   return [...set.map(([name]) => name), ...(rest === 0 ? [] : [hex(rest)])];

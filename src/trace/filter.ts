@@ -92,8 +92,12 @@ function ofDevice({ devices }: Filter, event: Shown, devicesOf: DevicesOf): bool
 
 /** What an event's device is called. */
 function namesOf(event: Shown, devicesOf: DevicesOf): readonly string[] {
-  if (event.kind === 'call') return [event.path, event.path.slice(event.path.lastIndexOf('/') + 1)];
+  if (event.kind === 'call') return [event.path, ...['/', ':'].map((mark) => afterLast(event.path, mark))];
   return 'device' in event ? [event.device] : [event.rid, ...devicesOf(event.rid)];
+}
+
+function afterLast(path: string, mark: string): string {
+  return path.slice(path.lastIndexOf(mark) + 1);
 }
 
 function ofProcess({ pids }: Filter, event: Shown): boolean {

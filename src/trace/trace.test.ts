@@ -159,7 +159,26 @@ describe('a trace of calls', () => {
     lines();
     assert.ok(file.mapping!.write64(process, 2 * REGION_SPAN, new Uint8Array(64)));
     const told = lines().filter((line) => line.startsWith('pwrite'));
-    assert.match(told[0]!, /^pwrite\(<\/dev\/vfio\/devices\/vfio0>, 0x0{128}, 64, BAR2\+0x0\) = 64$/);
+    assert.match(
+      told[0]!,
+      /^pwrite\(<\/dev\/vfio\/devices\/vfio0>, \{pasid=0, .*\}, 64, BAR2\+0x0 .*\) = 64$/,
+    );
+  });
+
+  test('names registers, and decodes the descriptor that a portal of a dsa is given', async () => {
+    const { process, lines } = await scene();
+    const device = process.open('vfio/devices/vfio0');
+    process.pwrite(device, CONFIG_REGION * REGION_SPAN + 4, Uint8Array.of(6, 0));
+    lines();
+    process.pread(device, 0x92, new Uint8Array(2));
+    process.pwrite(device, 2 * REGION_SPAN, DescriptorStruct.encode({ pasid: 1, flags: (4 << 24) | 0x2c }));
+    process.pwrite(device, CONFIG_REGION * REGION_SPAN + 4, Uint8Array.of(6, 0));
+    const [read, submitted, command] = lines().filter((line) => !line.startsWith('--'));
+    assert.match(read!, /BAR0\+0x92 GENSTS\+2\)/);
+    const flags = 'DSA_OPCODE_MEMFILL|IDXD_OP_FLAG_CRAV|IDXD_OP_FLAG_RCR|IDXD_OP_FLAG_CRSTS';
+    assert.ok(submitted!.includes(`{pasid=1, flags=${flags}, completion_addr=0x0, `), submitted);
+    assert.match(submitted!, /BAR2\+0x0 portal of WQ 0\) = 64$/);
+    assert.match(command!, /CONFIG\+0x4 command\) = 2$/);
   });
 
   test('nothing is recorded while nobody looks, nor before', async () => {
@@ -207,7 +226,7 @@ describe('a trace of calls', () => {
     const paths = next
       .read()
       .flatMap((event) => (event.kind === 'call' ? [`${event.call} ${event.path}`] : []));
-    assert.ok(paths.includes('release iommu[new]'), paths.join('\n'));
+    assert.ok(paths.includes('release iommu:fault queue 1'), paths.join('\n'));
   });
 
   test('a program sees the same with and without it', async () => {

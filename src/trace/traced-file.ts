@@ -227,13 +227,13 @@ class TracedFile implements OpenFile {
       caller,
       { address, size },
       (object) => this.#trace.nameOf(object),
-      (file) => new TracedFile(this.#trace, file, `${this.#path}[new]`),
+      (file) => new TracedFile(this.#trace, file, `${this.#path}:${calledOf(file)}`),
     );
   }
 
   #transfer(call: 'read' | 'write', offset: number, length: number, bytes: Uint8Array): Details {
     const device = this.#file instanceof DeviceFile ? this.#file : undefined;
-    const layout = device?.carries(call);
+    const layout = device?.carries(call, offset, length);
     const place = device?.place(offset);
     return {
       ...(this.stream === undefined && { offset: hex(offset) }),
@@ -272,6 +272,11 @@ class TracedFile implements OpenFile {
       },
     };
   }
+}
+
+/** What a file is called to which no path leads. */
+function calledOf(file: OpenFile): string {
+  return (file instanceof DeviceFile ? file.called : undefined) ?? 'new file';
 }
 
 const nothing = () => undefined;

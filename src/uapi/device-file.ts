@@ -29,10 +29,14 @@ export interface FileOperations {
   /** What its reads and writes carry, again and again. Absent: bytes. */
   readonly reads?: Struct;
   readonly writes?: Struct;
+  /** What a write of `length` bytes at `offset` carries, where that depends on both. Absent: `writes`. */
+  submits?(offset: number, length: number): Struct | undefined;
   /** What lies at an offset, as people call it: `BAR0+0x10`. Absent: nothing has a name. */
   place?(offset: number): string;
   /** As OpenFile.uses. */
   uses?(call: FileCall): readonly object[];
+  /** What a file is called to which no path leads. */
+  readonly called?: string;
   /** One descriptor was closed. */
   flush?(): Sliced<void>;
   /** The last one was. */
@@ -106,9 +110,15 @@ export class DeviceFile<T extends object> implements OpenFile {
     return key === EXPLAIN_KEY ? explainIoctl : (this.#table.get(key) ?? this.#others?.shapeOf(cmd));
   }
 
-  /** What a read or a write carries, as FileOperations has it. */
-  carries(call: 'read' | 'write'): Struct | undefined {
-    return call === 'read' ? this.#operations.reads : this.#operations.writes;
+  /** What a read or a write of `length` bytes carries, as FileOperations has it. */
+  carries(call: 'read' | 'write', offset: number, length: number): Struct | undefined {
+    const { reads, writes, submits } = this.#operations;
+    return call === 'read' ? reads : (writes ?? submits?.(offset, length));
+  }
+
+  /** What it is called, when no path leads to it. */
+  get called(): string | undefined {
+    return this.#operations.called;
   }
 
   /** What lies at `offset`, where that has a name. */

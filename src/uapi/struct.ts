@@ -16,9 +16,18 @@
 /** What the values of a field are called, in the words of the ABI. */
 export type Names = Readonly<Record<string, number>>;
 
+interface OneAbove {
+  readonly bit: number;
+  readonly names: Names;
+}
+
 /** What a field's value stands for, where that is more than a number: for those who show it. */
 export type Meaning =
-  | { readonly kind: 'flags' | 'value'; readonly names: Names }
+  | { readonly kind: 'value'; readonly names: Names }
+  /** In the bits from that of `above` on stands one of several values. */
+  | { readonly kind: 'flags'; readonly names: Names; readonly above?: OneAbove }
+  /** No text. */
+  | { readonly kind: 'bytes' }
   /** A descriptor of the caller's. */
   | { readonly kind: 'descriptor' };
 

@@ -124,7 +124,9 @@ function dmaRanges(data: Uint8Array): BarRange[] {
 }
 
 function* installed(caller: Caller, bar: ExportedBar): Work<number> {
-  return yield* workOf(caller.install(new DeviceFile(bar, new Map(), { release: () => undefined })));
+  return yield* workOf(
+    caller.install(new DeviceFile(bar, new Map(), { called: 'dma-buf', release: () => undefined })),
+  );
 }
 
 function setPower(device: VfioDevice, caller: Caller, call: IoctlCall, number: number, room: number): void {

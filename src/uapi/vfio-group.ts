@@ -96,7 +96,7 @@ function* unsetContainer(group: VfioGroup): Work<number> {
 function* getDeviceFd(group: VfioGroup, caller: Caller, call: IoctlCall): Work<number> {
   group.find(readName(caller, call.arg));
   const release = yield* group.openDevice(caller.pid);
-  const operations = { ...regionOperations(group.device), release };
+  const operations = { ...regionOperations(group.device), called: group.device.name, release };
   return yield* workOf(caller.install(new DeviceFile(group.device, groupedIoctls, operations)));
 }
 

@@ -10,8 +10,9 @@ import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION, type VfioDevice } from '../vfio/device.js';
 import { ERR, INTX, type IrqData, type IrqRequest, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
 import type { FileOperations } from './device-file.js';
+import { DescriptorStruct } from './idxd.js';
 import { type IoctlTable, ioctlTable } from './ioctl.js';
-import { bits, choice, getS32, getU32, setU32, setU64, struct, u32, u64 } from './struct.js';
+import { bits, choice, getS32, getU32, type Struct, setU32, setU64, struct, u32, u64 } from './struct.js';
 import { io, REGION_SPAN, readStruct } from './vfio-call.js';
 import { FeatureStruct, feature, VFIO_DEVICE_FEATURE } from './vfio-feature.js';
 import { HotResetStruct, hotResetInfo, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO } from './vfio-hot-reset.js';
@@ -151,16 +152,29 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
     },
     uses: (call) => device.uses(call),
     flush: () => device.flush(),
-    place: placeOf,
+    place: (offset) => placeOf(device, offset),
+    submits: (offset, length) => submittedAt(device, offset, length),
   };
 }
 
-/** What lies at `offset` of a device file: a region, and where in it. */
-function placeOf(offset: number): string {
+/** Intel's data streaming accelerator. */
+const DSA = { vendor: 0x8086, device: 0x0b25 };
+
+/** What lies at `offset` of a device file: a region, where in it, and the register's name if it has one. */
+function placeOf(device: VfioDevice, offset: number): string {
   const region = Math.floor(offset / REGION_SPAN);
   const name = Object.keys(regionNames).find((each) => regionNames[each] === region);
   const short = name?.replace(/^VFIO_PCI_(.*)_REGION_INDEX$/, '$1') ?? `region ${region}`;
-  return `${short}+${hex(offset % REGION_SPAN)}`;
+  const register = device.nameAt(region, offset % REGION_SPAN);
+  return `${short}+${hex(offset % REGION_SPAN)}${register === undefined ? '' : ` ${register}`}`;
+}
+
+/** A portal takes descriptors. */
+function submittedAt({ pci }: VfioDevice, offset: number, length: number): Struct | undefined {
+  const region = Math.floor(offset / REGION_SPAN);
+  const portals = pci.bars.find(({ index }) => index === region)?.portals;
+  if (portals === undefined || pci.vendorId !== DSA.vendor || pci.deviceId !== DSA.device) return undefined;
+  return length === DescriptorStruct.size ? DescriptorStruct : undefined;
 }
 
 /** As Bars.pages, with offsets in the file. */

@@ -55,6 +55,11 @@ export class Bars implements ReachedBars {
     this.#ring = (bar, offset, word) => model.writeBar(bar, offset, word);
   }
 
+  /** What people call the register at `offset` of BAR `index`; undefined: it has no name. */
+  nameAt(index: number, offset: number): string | undefined {
+    return this.#bars[index] === undefined ? undefined : this.#model.registerName(index, offset);
+  }
+
   /** Bytes of BAR `index`, 0 when there is none. */
   size(index: number): number {
     return this.#bars[index]?.size ?? 0;

@@ -22,6 +22,7 @@ import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import { refuse } from '../linux/errno.js';
 import { Bars } from './bars.js';
+import { configNames } from './config-names.js';
 import type { ConfigSpace } from './config-space.js';
 import { ContainerBinding } from './container-binding.js';
 import type { Interrupts } from './interrupts.js';
@@ -41,7 +42,8 @@ export class VfioDevice implements FileDriver {
   readonly life: DeviceLife;
   readonly hasAsids = false;
   readonly #port: PciPort;
-  readonly #pci: PciDescription;
+  /** What its configuration space is built from. */
+  readonly pci: PciDescription;
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   readonly #bars: Bars;
@@ -61,7 +63,7 @@ export class VfioDevice implements FileDriver {
     this.name = model.calls.name;
     this.life = new DeviceLife(this.name, port, model);
     this.#port = port;
-    this.#pci = model.pci;
+    this.pci = model.pci;
     this.#config = config;
     this.#irqs = irqs;
     this.#bars = new Bars(model, config, irqs, strict);
@@ -90,7 +92,7 @@ export class VfioDevice implements FileDriver {
 
   /** Can it be asked to attach PASIDs? A whole function always can, and says which it has. */
   get attachesPasids(): boolean {
-    return !this.life.mediated || this.#pci.pasidBits !== undefined;
+    return !this.life.mediated || this.pci.pasidBits !== undefined;
   }
 
   /**
@@ -170,7 +172,7 @@ export class VfioDevice implements FileDriver {
   bindGrouped(context: IommufdContext): number {
     if (this.#binding !== undefined) refuse('EINVAL', `${this.name} is bound to an iommufd already`);
     this.life.checkUnauthorized();
-    const binding = new IommufdBinding(this.name, this.#port, this.#pci, context);
+    const binding = new IommufdBinding(this.name, this.#port, this.pci, context);
     this.#binding = binding;
     this.#port.pager = binding;
     this.life.bind('bound to an iommufd; attach it to page tables of that');
@@ -248,7 +250,7 @@ export class VfioDevice implements FileDriver {
 
   /** Has region `index` the MSI-X table? */
   hasMsixTable(index: number): boolean {
-    return this.#pci.msix?.bar === index;
+    return this.pci.msix?.bar === index;
   }
 
   /** May region `index` be mapped? */
@@ -274,6 +276,12 @@ export class VfioDevice implements FileDriver {
   /** What DMA can reach of its BARs. */
   get reachable(): Pick<Bars, 'memory' | 'export'> {
     return this.#bars;
+  }
+
+  /** What people call what lies at `offset` of region `index`; undefined: it has no name. */
+  nameAt(index: number, offset: number): string | undefined {
+    if (index === CONFIG_REGION) return configNames.get(offset);
+    return index < ROM_REGION ? this.#bars.nameAt(index, offset) : undefined;
   }
 
   /** As Bars.checkMapping. */
@@ -338,7 +346,7 @@ export class VfioDevice implements FileDriver {
 
   /** Page requests, of a device that makes some, go where it is authorized, until it is bound. */
   #listen(): void {
-    this.#port.pager = this.#pci.pageRequests === true ? this.life : undefined;
+    this.#port.pager = this.pci.pageRequests === true ? this.life : undefined;
   }
 
   /** Does what the program has asked for by eventfds, which comes before what it asks for by calls. */

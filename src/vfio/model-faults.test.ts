@@ -136,6 +136,7 @@ describe('a model', () => {
     step: true,
     busy: true,
     drain: true,
+    registerName: true,
   };
 
   it('is touched nowhere but in its calls, whole or cut', () => {
@@ -150,6 +151,7 @@ describe('a model', () => {
         made.writeRegion(CONFIG_REGION, 4, Uint8Array.of(6, 0));
         for (const region of [0, CONFIG_REGION]) made.readRegion(region, 0, new Uint8Array(64));
         made.writeRegion(0, 0, new Uint8Array(16));
+        assert.equal(made.nameAt(0, 0), undefined);
         assert.deepEqual([made.busy(), made.step()], [false, true]);
         made.reset();
         finish(made.flush());

@@ -87,6 +87,11 @@ export class Dsa implements DeviceModel, EngineContext {
     return true;
   }
 
+  registerName(bar: number, offset: number): string | undefined {
+    if (bar === 0) return this.#registers.nameOf(offset);
+    return bar === 2 ? `portal of WQ ${queueAt(offset)}` : undefined;
+  }
+
   reset(): void {
     this.#registers.reset();
     this.#commands.cancel();
@@ -208,7 +213,7 @@ export class Dsa implements DeviceModel, EngineContext {
    */
   #writePortal(offset: number, source: Uint8Array): boolean {
     const portal = Math.floor(offset / PORTAL_SIZE);
-    const wq = this.#wqs[Math.floor(portal / PORTALS_PER_WQ)];
+    const wq = this.#wqs[queueAt(offset)];
     if (wq === undefined || source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) {
       const needed = `${this.#wqs.length} work queues take ${DESCRIPTOR_SIZE} bytes at once, aligned`;
       this.note(`${source.length} bytes at ${hex(offset)} of the portals are dropped: ${needed}`);
@@ -241,6 +246,11 @@ export class Dsa implements DeviceModel, EngineContext {
     } else wq.push(source, wq.pasidEnabled ? wq.pasid : 0, portal & PORTAL_IMS);
     return true;
   }
+}
+
+/** The work queue whose portals have byte `offset` of their BAR. */
+function queueAt(offset: number): number {
+  return Math.floor(offset / (PORTAL_SIZE * PORTALS_PER_WQ));
 }
 
 function describePci(shape: Shape): PciDescription {

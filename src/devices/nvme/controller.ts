@@ -102,6 +102,10 @@ export class Controller implements DeviceModel {
     return this.#registers.write(offset, source);
   }
 
+  registerName(_bar: number, offset: number): string | undefined {
+    return this.#registers.nameOf(offset);
+  }
+
   reset(): void {
     this.#registers.reset();
     this.#configuration = new Configuration(0);

@@ -32,7 +32,10 @@ export function createAccess(context: IommufdContext, { caller, data, respond }:
     finish(context.closeAccess(access));
     throw error;
   }
-  const file = new DeviceFile(access, new Map(), { release: () => context.closeAccess(access) });
+  const file = new DeviceFile(access, new Map(), {
+    called: 'access',
+    release: () => context.closeAccess(access),
+  });
   setU32(data, CreateAccessStruct.at.out_access_fd, finished(caller.install(file)));
   respond();
 }

@@ -10,7 +10,9 @@ import { DmaBufStruct, RevokeStruct } from './layouts.js';
 /** @returns the descriptor; Linux 7.3.4 forgets to. */
 export function getDmaBuf(_context: IommufdContext, { caller, data }: Command): number {
   const buffer = new MockDmaBuf(DmaBufStruct.decode(data).length);
-  return finished(caller.install(new DeviceFile(buffer, new Map(), { release: () => undefined })));
+  return finished(
+    caller.install(new DeviceFile(buffer, new Map(), { called: 'dma-buf', release: () => undefined })),
+  );
 }
 
 /** @throws Refusal EBADF no such descriptor; EOPNOTSUPP it is another file. */

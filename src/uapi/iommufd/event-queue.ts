@@ -21,7 +21,7 @@ export function eventFile(
   context: IommufdContext,
   queue: IommufdObject,
   events: Events,
-  operations: Pick<FileOperations, 'read' | 'write'>,
+  operations: Pick<FileOperations, 'called' | 'read' | 'write' | 'reads' | 'writes'>,
 ): OpenFile {
   const writable = operations.write === undefined ? 0 : WRITABLE;
   context.hold();

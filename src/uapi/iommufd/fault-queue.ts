@@ -51,6 +51,9 @@ function faultQueueAlloc(context: IommufdContext, command: Command): Sliced<numb
   const queue = context.allocFaultQueue();
   setU32(data, at.out_fault_id, queue.id);
   const file = eventFile(context, queue, queue.faults, {
+    called: `fault queue ${queue.id}`,
+    reads: PageFaultStruct,
+    writes: PageResponseStruct,
     read: (_offset, target) => readFaults(queue, target),
     write: (_offset, source) => writeResponses(queue, source),
   });

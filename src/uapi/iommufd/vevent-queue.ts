@@ -44,7 +44,10 @@ function veventqAlloc(context: IommufdContext, command: Command): Sliced<number>
     refuse('EINVAL', `a queue of ${depth} events is none, or more than ${VEVENTQ_MAX_DEPTH}`);
   const queue = context.allocVeventQueue(getU32(data, at.viommu_id), type, depth);
   setU32(data, at.out_veventq_id, queue.id);
-  const file = eventFile(context, queue, queue, { read: (_offset, target) => readEvents(queue, target) });
+  const file = eventFile(context, queue, queue, {
+    called: `event queue ${queue.id}`,
+    read: (_offset, target) => readEvents(queue, target),
+  });
   return respondWithFile(context, queue, command, at.out_veventq_fd, file);
 }
 

@@ -1,0 +1,21 @@
+/** What the registers of the header of configuration space are called, by offset (PCI Local Bus 3.0 §6.1). */
+export const configNames: ReadonlyMap<number, string> = new Map([
+  [0x00, 'vendor ID'],
+  [0x02, 'device ID'],
+  [0x04, 'command'],
+  [0x06, 'status'],
+  [0x08, 'revision ID'],
+  [0x09, 'class code'],
+  [0x0c, 'cache line size'],
+  [0x0d, 'latency timer'],
+  [0x0e, 'header type'],
+  [0x0f, 'BIST'],
+  ...Array.from({ length: 6 }, (_, n) => [0x10 + 4 * n, `BAR${n}`] as const),
+  [0x28, 'CardBus CIS pointer'],
+  [0x2c, 'subsystem vendor ID'],
+  [0x2e, 'subsystem ID'],
+  [0x30, 'expansion ROM base address'],
+  [0x34, 'capabilities pointer'],
+  [0x3c, 'interrupt line'],
+  [0x3d, 'interrupt pin'],
+]);
