@@ -31,14 +31,21 @@ export interface VirtualDevice extends IommufdObject {
 export class BoundDevice extends IommufdObject {
   readonly kind = 'device';
   readonly hardware: IommuHardware;
+  /**
+   * Is it an access, as Linux calls a mediated device? That can be attached to an IOAS and nothing else, and
+   * is no device to those who ask for one.
+   */
+  readonly isAccess: boolean;
   readonly #objects: ObjectTable;
   readonly #attachments = new Map<Vpasid, Hwpt>();
   #vdevice: VirtualDevice | undefined;
   /** Page requests whose groups have not ended. */
   #unended: PageRequest[] = [];
 
-  constructor(objects: ObjectTable, hardware: IommuHardware) {
+  /** @param strict a mediated device is an access. */
+  constructor(objects: ObjectTable, hardware: IommuHardware, strict = false) {
     super();
+    this.isAccess = strict && hardware.mediated === true;
     this.#objects = objects;
     this.hardware = hardware;
   }
@@ -66,7 +73,7 @@ export class BoundDevice extends IommufdObject {
 
   /**
    * Attaches `pasid` to HWPT or IOAS `id`. @returns the HWPT's id, which is new when an IOAS was given and
-   * none fits.
+   * none fits; of an access the IOAS's.
    * @throws Refusal ENOENT no such object; EINVAL another kind of object (ENOENT of a mediated device, which
    * Linux looks up as an access); EBUSY attached already; and what an IOAS refuses a new domain with.
    */
@@ -82,7 +89,7 @@ export class BoundDevice extends IommufdObject {
     }
     const hwpt = yield* this.#withPageTable(id, (candidate) => this.#attach(candidate, pasid));
     this.hold();
-    return hwpt.id;
+    return this.isAccess ? id : hwpt.id;
   }
 
   /**
@@ -91,7 +98,7 @@ export class BoundDevice extends IommufdObject {
    */
   *replace(id: number, pasid: Vpasid): Work<number> {
     const hwpt = yield* this.#withPageTable(id, (candidate) => this.#replace(candidate, pasid));
-    return hwpt.id;
+    return this.isAccess ? id : hwpt.id;
   }
 
   /** Takes the attachment of `pasid` away; nothing attached is fine. */
@@ -144,7 +151,7 @@ export class BoundDevice extends IommufdObject {
   /** Finds or makes the page table that `id` means, and does `change` with it. */
   *#withPageTable(id: number, change: (hwpt: Hwpt) => void): Work<Hwpt> {
     const object = this.#objects.get(id, IommufdObject);
-    if (object instanceof Hwpt) {
+    if (object instanceof Hwpt && !this.isAccess) {
       change(object);
       return object;
     }

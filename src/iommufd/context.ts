@@ -45,7 +45,7 @@ export class IommufdContext {
   readonly objects: ObjectTable;
   /** The mappings of all its IOAS together. */
   readonly mappings: Quota;
-  /** Are files refused whose pages no kernel pins (Memory.onDisk)? */
+  /** Are files refused whose pages no kernel pins (Memory.onDisk), and mediated devices accesses? */
   readonly strict: boolean;
   readonly #tables: Quota;
   readonly #living: Set<IommufdContext>;
@@ -107,6 +107,13 @@ export class IommufdContext {
     return this.objects.get(id, Ioas);
   }
 
+  /** The device `id`, behind an IOMMU. @throws Refusal ENOENT. */
+  device(id: number): BoundDevice {
+    const device = this.objects.get(id, BoundDevice);
+    if (device.isAccess) refuse('ENOENT', `device ${id} is mediated, and has no IOMMU (--strict)`);
+    return device;
+  }
+
   /**
    * Allocates a page table for `deviceId` on IOAS `tableId`, or nested on HWPT or vIOMMU `tableId`.
    * @throws Refusal ENOENT no such device; EINVAL `tableId` is nothing that a table can be allocated on;
@@ -115,7 +122,7 @@ export class IommufdContext {
    */
   *allocHwpt(deviceId: number, tableId: number, flags: number, data: UserData, faultId = 0): Work<Hwpt> {
     this.objects.requireRoom();
-    const { hardware } = this.objects.get(deviceId, BoundDevice);
+    const { hardware } = this.device(deviceId);
     const hwpt = yield* this.#makeHwpt(this.#pageTableParent(tableId), hardware, flags, data);
     if (flags & HWPT_FAULT_ID_VALID) this.#deliverFaults(hwpt, faultId);
     return this.objects.add(hwpt);
@@ -133,7 +140,7 @@ export class IommufdContext {
    */
   allocViommu(deviceId: number, parentId: number, data: UserData): Viommu {
     this.objects.requireRoom();
-    const { hardware } = this.objects.get(deviceId, BoundDevice);
+    const { hardware } = this.device(deviceId);
     requireViommuType(hardware, data.type);
     return this.objects.add(Viommu.create(this.objects.get(parentId, PagingHwpt), hardware, data));
   }
@@ -142,7 +149,7 @@ export class IommufdContext {
   allocVdevice(viommuId: number, deviceId: number, virtualId: bigint): Vdevice {
     this.objects.requireRoom();
     const viommu = this.objects.get(viommuId, Viommu);
-    return this.objects.add(new Vdevice(viommu, this.objects.get(deviceId, BoundDevice), virtualId));
+    return this.objects.add(new Vdevice(viommu, this.device(deviceId), virtualId));
   }
 
   /** A queue for `depth` events of `type` of a vIOMMU. @throws Refusal ENOENT; EEXIST it has one already. */
@@ -187,7 +194,7 @@ export class IommufdContext {
   bind(hardware: IommuHardware): BoundDevice {
     this.objects.requireRoom();
     this.hold();
-    return this.objects.add(new BoundDevice(this.objects, hardware));
+    return this.objects.add(new BoundDevice(this.objects, hardware, this.strict));
   }
 
   /** The device goes: detached from everything, no object any more, its reference dropped. */

@@ -27,6 +27,40 @@ async function open(name: string, strict: boolean) {
   return { transport, device: VfioDeviceFile.open(transport, 'vfio0') };
 }
 
+async function attachMediated(strict: boolean): Promise<void> {
+  const { transport, device } = await open('dsa,mdevs=2', strict);
+  const iommufd = Iommufd.open(transport);
+  const id = device.bind(iommufd);
+  const [ioas, other] = [iommufd.ioasAlloc(), iommufd.ioasAlloc()];
+  if (strict) {
+    refused(() => iommufd.hwptAlloc(id, ioas), 'ENOENT', /device 1 is mediated/);
+    refused(() => iommufd.hwInfo(id), 'ENOENT', /mediated/);
+    refused(() => device.attach(ioas, 5), 'EOPNOTSUPP', /mediated/);
+    assert.deepEqual([device.attach(ioas), device.attach(other)], [ioas, other]);
+    for (let hwpt = other + 1; hwpt < other + 3; hwpt++) refused(() => device.attach(hwpt), 'ENOENT');
+  } else {
+    const hwpt = iommufd.hwptAlloc(id, ioas);
+    assert.equal(device.attach(hwpt), hwpt);
+    assert.notEqual(device.attach(other), other);
+  }
+}
+
+async function mapDisk(strict: boolean): Promise<void> {
+  const iommufd = (await Machine.create({ devices: [], strict })).iommufd.open(1);
+  const caller = new FakeCaller();
+  const memory = Object.assign(new BufferMemory(new Uint8Array(4096)), { onDisk: true });
+  let held = 1;
+  memory.close = () => void held--;
+  caller.fileMemory = () => ({ memory, offset: 0 });
+  const request = [40, 6, iommufd.allocIoas().id, 7, 0, 0, 4096, 0, 0, 0];
+  for (const [n, word] of request.entries()) caller.view.setUint32(4 * n, word, true);
+  const call = { cmd: IOAS_MAP_FILE, arg: MEMORY_AT, data: new Uint8Array() };
+  const map = () => iommufdTable.get(IOAS_MAP_FILE)!.handle(iommufd, caller, call);
+  if (strict) refused(() => finished(map()), 'EINVAL', /is on a disk/);
+  else assert.equal(finished(map()), 0);
+  assert.equal(held, strict ? 0 : 1);
+}
+
 const checks: Readonly<Record<string, (strict: boolean) => Promise<void>>> = {
   async 'a device file before `BIND_IOMMUFD`'(strict) {
     const { transport, device } = await open('edu', strict);
@@ -58,6 +92,8 @@ const checks: Readonly<Record<string, (strict: boolean) => Promise<void>>> = {
     assert.equal(device.regionInfo(7).size, strict ? 256 : 4096);
   },
 
+  'page tables of mediated devices': attachMediated,
+
   async 'a `pwrite` of 64 bytes to a portal (`dsa`)'(strict) {
     const { transport, device } = await open('dsa', strict);
     device.bind(Iommufd.open(transport));
@@ -71,21 +107,7 @@ const checks: Readonly<Record<string, (strict: boolean) => Promise<void>>> = {
     }
   },
 
-  async '`IOAS_MAP_FILE` of a file on a local disk'(strict) {
-    const iommufd = (await Machine.create({ devices: [], strict })).iommufd.open(1);
-    const caller = new FakeCaller();
-    const memory = Object.assign(new BufferMemory(new Uint8Array(4096)), { onDisk: true });
-    let held = 1;
-    memory.close = () => void held--;
-    caller.fileMemory = () => ({ memory, offset: 0 });
-    const request = [40, 6, iommufd.allocIoas().id, 7, 0, 0, 4096, 0, 0, 0];
-    for (const [n, word] of request.entries()) caller.view.setUint32(4 * n, word, true);
-    const call = { cmd: IOAS_MAP_FILE, arg: MEMORY_AT, data: new Uint8Array() };
-    const map = () => iommufdTable.get(IOAS_MAP_FILE)!.handle(iommufd, caller, call);
-    if (strict) refused(() => finished(map()), 'EINVAL', /is on a disk/);
-    else assert.equal(finished(map()), 0);
-    assert.equal(held, strict ? 0 : 1);
-  },
+  '`IOAS_MAP_FILE` of a file on a local disk': mapDisk,
 };
 
 test('each row of docs/differences.md that names strict is checked, and no other', () => {

@@ -44,6 +44,7 @@ export class VfioDevice implements FileDriver {
   readonly #port: PciPort;
   /** What its configuration space is built from. */
   readonly pci: PciDescription;
+  readonly #strict: boolean;
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   readonly #bars: Bars;
@@ -58,12 +59,13 @@ export class VfioDevice implements FileDriver {
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
 
-  /** @param strict as of Bars. */
+  /** @param strict as of Bars; a mediated device has no PASIDs. */
   constructor(port: PciPort, model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
     this.name = model.calls.name;
     this.life = new DeviceLife(this.name, port, model);
     this.#port = port;
     this.pci = model.pci;
+    this.#strict = strict;
     this.#config = config;
     this.#irqs = irqs;
     this.#bars = new Bars(model, config, irqs, strict);
@@ -92,7 +94,7 @@ export class VfioDevice implements FileDriver {
 
   /** Can it be asked to attach PASIDs? A whole function always can, and says which it has. */
   get attachesPasids(): boolean {
-    return !this.life.mediated || this.pci.pasidBits !== undefined;
+    return !this.life.mediated || (this.pci.pasidBits !== undefined && !this.#strict);
   }
 
   /**

@@ -1,7 +1,6 @@
 /**
  * IOMMU_GET_HW_INFO: what the IOMMU in front of a device is like.
  */
-import { BoundDevice } from '../../iommufd/bound-device.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { hex, refuse } from '../../linux/errno.js';
 import { bits, setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
@@ -34,7 +33,7 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   if (flags & ~HW_INFO_FLAG_INPUT_TYPE) refuse('EOPNOTSUPP', `GET_HW_INFO flags ${hex(flags)} are unknown`);
   if (data[at.reserved0]! | data[at.reserved1]! | data[at.reserved2]!)
     refuse('EOPNOTSUPP', 'GET_HW_INFO __reserved must be zero');
-  const { hardware } = context.objects.get(dev_id, BoundDevice);
+  const { hardware } = context.device(dev_id);
   const type = flags & HW_INFO_FLAG_INPUT_TYPE ? data_type : 0;
   if (type !== 0 && hardware.info.type !== 0 && type !== hardware.info.type)
     refuse(
