@@ -70,7 +70,11 @@ const P_PID = 1;
 const WNOHANG = 1;
 const WSTOPPED = 2;
 const WNOWAIT = 0x01000000;
+/** While a thread has a processor or waits for one, it is not counted. */
 const MOST_WAITED_MS = 200;
+/** States of threads in /proc. */
+const RUNNABLE = 'R';
+const DEAD: readonly string[] = ['Z', 'X', ''];
 const WALL = 0x40000000;
 const CLD_TRAPPED = 4;
 const mask = new Int32Array(32);
@@ -215,24 +219,26 @@ export function step(tid: number): number {
 }
 
 /**
- * Waits for the stop of a thread that is to do one instruction, which takes microseconds. A thread that is
- * killed stops before its end alone, or not at all, and that of its process's leader is not even told before
- * all others have been asked.
+ * Waits for the stop of a thread that is to do one instruction, which takes microseconds from when it has a
+ * processor. A thread that is killed stops before its end alone, or not at all, and that of its process's
+ * leader is not even told before all others have been asked.
  * @returns the stop's signal; 0: it has not come, and will not. The stop is left to who asks for its state.
  */
 function stopOf(tid: number): number {
-  for (let waited = 0; ; waited++) {
+  for (let waited = 0; ; ) {
     info[4] = 0;
     if (libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WALL | WNOWAIT) !== 0) return 0;
     if (info[4] !== 0) return info[2] === CLD_TRAPPED && info[6]! >> 8 !== Event.EXIT ? info[6]! & 0x7f : 0;
-    if (waited > MOST_WAITED_MS || isDead(tid)) return 0;
+    const state = stateOf(tid);
+    if (waited > MOST_WAITED_MS || DEAD.includes(state)) return 0;
+    if (state !== RUNNABLE) waited++;
     libc().poll(0, 0, 1);
   }
 }
 
 /** Has thread `tid` ended, waited for or not? */
 export function isDead(tid: number): boolean {
-  return ['Z', 'X', ''].includes(stateOf(tid));
+  return DEAD.includes(stateOf(tid));
 }
 
 /** The state of a thread as /proc has it, one letter; none when it is gone. */
@@ -288,5 +294,5 @@ export function isRunning(tid: number): boolean {
   info[4] = 0;
   const stopped =
     libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WNOWAIT | WALL) === 0 && info[4] !== 0;
-  return stopped || stateOf(tid) === 'R';
+  return stopped || stateOf(tid) === RUNNABLE;
 }
