@@ -4,6 +4,7 @@ import type { DeviceModel } from '../devices/device-model.js';
 import { Flag } from '../devices/dsa/descriptor.js';
 import createDsa from '../devices/dsa/index.js';
 import { Command, Register } from '../devices/dsa/registers.js';
+import { settle } from '../devices/fake-host.js';
 import { type Fields, PAGE, pack, SparseHost } from './sparse-host.js';
 
 /** Flags of a descriptor that wants a completion record. */
@@ -89,4 +90,33 @@ export const LIST = 0x10000;
 /** Puts the descriptors of a batch into the memory of PASID 1. */
 export function putBatch(host: SparseHost, descriptors: readonly Fields[]): void {
   for (const [i, fields] of descriptors.entries()) host.poke(1, LIST + i * 64, pack(fields));
+}
+
+/** A completion record. */
+export interface Completion {
+  readonly status: number;
+  readonly result: number;
+  readonly completed: number;
+  readonly fault: number;
+  /** Bytes 16 to 31: what the operation says. */
+  readonly specific: DataView;
+}
+
+/**
+ * Has `model`, whose portal 0 is that of a shared work queue, execute a descriptor with a record at `at`, in
+ * memory that is there.
+ */
+export function execute(host: SparseHost, model: DeviceModel, at: number, fields: Fields): Completion {
+  const { pasid = 1, flags = 0 } = fields;
+  host.poke(pasid, at, new Uint8Array(32));
+  assert.equal(submit(model, { ...fields, pasid, flags: RECORD | flags, completion: at }), true);
+  settle(model, 100_000);
+  const view = new DataView(host.peek(pasid, at, 32).buffer);
+  return {
+    status: view.getUint8(0),
+    result: view.getUint8(1),
+    completed: view.getUint32(4, true),
+    fault: view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32,
+    specific: new DataView(view.buffer, 16, 16),
+  };
 }

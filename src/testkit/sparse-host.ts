@@ -73,6 +73,11 @@ export class SparseHost implements DeviceHost {
       pages.set(page / PAGE, { bytes: new Uint8Array(PAGE), writable });
   }
 
+  /** Takes the page at `iova` away. */
+  unmap(pasid: number, iova: number): void {
+    this.#pages.get(pasid)?.delete(iova / PAGE);
+  }
+
   /** Reads memory whatever the device may do with it; pages that are not there read as zeros. */
   peek(pasid: number, iova: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);

@@ -5,8 +5,10 @@
  * the first eight bytes last.
  */
 import type { Access } from './access.js';
+import { crcOf } from './crc.js';
+import { resumableDeltas } from './delta.js';
 import { Flag, Opcode, Status } from './descriptor.js';
-import { crcOf } from './operations.js';
+import { isDif, putTags, sourceBlock } from './dif.js';
 import type { Task } from './task.js';
 
 /** Bytes of a record, and what its address is a multiple of. */
@@ -45,7 +47,21 @@ function compose(task: Task): void {
   view.setUint32(8, task.faultAddress % 2 ** 32, true);
   view.setUint32(12, Math.floor(task.faultAddress / 2 ** 32), true);
   if (task.status === Status.INVALID_FLAGS) view.setUint32(16, task.invalidFlags, true);
-  else if (hasCrc(task)) view.setUint32(16, crcOf(task), true);
+  else if (wasExecuted(task)) composeResult(task);
+}
+
+/** What an operation has to say beside its status, of all bytes or of those before a fault. */
+function composeResult(task: Task): void {
+  const d = task.descriptor;
+  if (d.opcode === Opcode.CRC_GENERATION || d.opcode === Opcode.COPY_CRC) {
+    if (task.seeded) view.setUint32(16, crcOf(task), true);
+  } else if (d.opcode === Opcode.CREATE_DELTA) view.setUint32(16, task.recordSize, true);
+  else if (isDif(d)) putTags(d, task.done / sourceBlock(d), view);
+}
+
+/** Statuses from 0x10 on are of descriptors that were refused. */
+function wasExecuted(task: Task): boolean {
+  return (task.status & ~Status.WRITE_FAULT) < Status.UNSUPPORTED_OPCODE;
 }
 
 /**
@@ -53,11 +69,8 @@ function compose(task: Task): void {
  * says where.
  */
 function bytesCompleted(task: Task): number {
-  if (task.descriptor.opcode === Opcode.BATCH) return task.done;
-  return task.done === task.descriptor.size ? 0 : task.done;
-}
-
-function hasCrc(task: Task): boolean {
-  const opcode = task.descriptor.opcode;
-  return task.seeded && (opcode === Opcode.CRC_GENERATION || opcode === Opcode.COPY_CRC);
+  const { opcode } = task.descriptor;
+  if (opcode === Opcode.BATCH) return task.done;
+  if (task.done === task.total) return 0;
+  return opcode === Opcode.APPLY_DELTA ? resumableDeltas(task.done) : task.done;
 }

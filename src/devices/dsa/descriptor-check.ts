@@ -1,13 +1,16 @@
 /**
- * What makes a descriptor acceptable to an engine: one row of rules for each operation, and the order in
- * which they are applied.
+ * What makes a descriptor acceptable to an engine: the rules of its operation (descriptor-rules.ts), what
+ * must hold between its operands, and the order in which all that is asked.
  *
  * A descriptor that passes can be executed without further doubts; one that does not ends with the status
  * code of the first rule that it breaks, and no memory has been touched for it. Specification (see
  * docs/dsa.md), 5.4 and 5.5; it leaves the order to the device.
  */
 import { RECORD_SIZE } from './completion.js';
+import { DELTA_SIZE, DELTA_TRANSFER_LIMIT, UNIT } from './delta-record.js';
 import { type Descriptor, Flag, Opcode, Status } from './descriptor.js';
+import { copySeedInMemory, generationSeedInMemory, type Rule, rules } from './descriptor-rules.js';
+import { destinationBlock, isDif, sourceBlock } from './dif.js';
 
 /** What the work queue that a descriptor came through allows. Fixed while the work queue is enabled. */
 export interface WqLimits {
@@ -15,31 +18,13 @@ export interface WqLimits {
   readonly blockOnFault: boolean;
   /** Completion interrupts may be requested. */
   readonly interrupts: boolean;
-  /** Allowed opcodes, one bit each (WQCFG operation configuration). */
+  /** Allowed opcodes, the bit 2^opcode for each (WQCFG operation configuration). */
   readonly operations: number;
   /** Bytes, and descriptors. */
   readonly maxTransfer: number;
   readonly maxBatch: number;
 }
 
-/** One operation's rules. */
-interface Rule {
-  /** The flags that it may have; all others are reserved. */
-  readonly flags: number;
-  /** One bit for each reserved bit of the descriptor. */
-  readonly reserved: Int32Array;
-  /** Its result is in the completion record, so there must be one. */
-  readonly needsRecord: boolean;
-}
-
-const COMMON =
-  Flag.COMPLETION_ADDRESS_VALID |
-  Flag.REQUEST_COMPLETION |
-  Flag.REQUEST_INTERRUPT |
-  Flag.COMPLETION_TC |
-  Flag.FENCE;
-const WRITES = Flag.CACHE_CONTROL | Flag.STRICT_ORDERING;
-const CRC = Flag.CRC_READ_SEED | Flag.CRC_BYPASS_INVERSION | Flag.CRC_BYPASS_DATA_REFLECTION;
 const RECORD = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
 /** A drain must have one of them: without, nobody would learn that it has ended. */
 const NOTIFICATION = Flag.REQUEST_COMPLETION | Flag.REQUEST_INTERRUPT;
@@ -47,79 +32,7 @@ const NOTIFICATION = Flag.REQUEST_COMPLETION | Flag.REQUEST_INTERRUPT;
 /** Reserved bits of the first word, which only counts in what is submitted to a shared work queue. */
 const TRUSTED_RESERVED = 0x7ff00000;
 
-/** A mask of reserved bytes: the two that every operation has (38 and 39), and `ranges`. */
-function reservedBytes(...ranges: [from: number, to: number][]): Int32Array {
-  const bytes = new Uint8Array(64);
-  bytes.fill(0xff, 38, 40);
-  for (const [from, to] of ranges) bytes.fill(0xff, from, to);
-  return new Int32Array(bytes.buffer);
-}
-
-const SEED_IN_DESCRIPTOR: [number, number][] = [
-  [44, 48],
-  [48, 64],
-];
-const SEED_IN_MEMORY: [number, number][] = [
-  [40, 48],
-  [56, 64],
-];
-const generationSeedInMemory = reservedBytes([24, 32], ...SEED_IN_MEMORY);
-const copySeedInMemory = reservedBytes(...SEED_IN_MEMORY);
-
-const rules: (Rule | undefined)[] = [];
-rules[Opcode.NOOP] = { flags: COMMON, reserved: reservedBytes([16, 36], [40, 64]), needsRecord: false };
-rules[Opcode.BATCH] = {
-  flags: COMMON | Flag.ADDRESS1_TC,
-  reserved: reservedBytes([24, 32], [40, 64]),
-  needsRecord: false,
-};
-rules[Opcode.DRAIN] = {
-  flags: COMMON | Flag.DRAIN_SUPPRESS_READBACK,
-  reserved: reservedBytes([16, 36], [40, 64]),
-  needsRecord: false,
-};
-rules[Opcode.MEMMOVE] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | WRITES | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC,
-  reserved: reservedBytes([40, 64]),
-  needsRecord: false,
-};
-rules[Opcode.FILL] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | WRITES | Flag.ADDRESS2_TC,
-  reserved: reservedBytes([40, 64]),
-  needsRecord: false,
-};
-rules[Opcode.COMPARE] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | Flag.CHECK_RESULT | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC,
-  // Of byte 40 bit 0 is the expected result, and the others are ignored.
-  reserved: reservedBytes([41, 64]),
-  needsRecord: true,
-};
-rules[Opcode.COMPARE_PATTERN] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | Flag.CHECK_RESULT | Flag.ADDRESS1_TC,
-  reserved: reservedBytes([41, 64]),
-  needsRecord: true,
-};
-rules[Opcode.DUALCAST] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | WRITES | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC | Flag.ADDRESS3_TC,
-  reserved: reservedBytes([48, 64]),
-  needsRecord: false,
-};
-rules[Opcode.CRC_GENERATION] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | CRC | Flag.ADDRESS1_TC | Flag.ADDRESS3_TC,
-  reserved: reservedBytes([24, 32], ...SEED_IN_DESCRIPTOR),
-  needsRecord: true,
-};
-rules[Opcode.COPY_CRC] = {
-  flags: COMMON | Flag.BLOCK_ON_FAULT | CRC | WRITES | Flag.ADDRESS1_TC | Flag.ADDRESS2_TC | Flag.ADDRESS3_TC,
-  reserved: reservedBytes(...SEED_IN_DESCRIPTOR),
-  needsRecord: true,
-};
-
-/** OPCAP: the opcodes that have rules. */
-export const SUPPORTED_OPERATIONS = rules.reduce(
-  (mask, rule, opcode) => (rule === undefined ? mask : mask + 2 ** opcode),
-  0,
-);
+const SMALLEST_DELTA_RECORD = 80;
 
 /**
  * The flags of `d` that it must not have, or lacks; 0 when there are none. What the completion record shows
@@ -151,7 +64,8 @@ export function checkDescriptor(d: Descriptor, limits: WqLimits, inBatch: boolea
   if (d.has(Flag.COMPLETION_ADDRESS_VALID) && d.completionAddress % RECORD_SIZE !== 0)
     return Status.COMPLETION_ALIGNMENT;
   const rule = rules[d.opcode];
-  if (rule === undefined || (limits.operations & (1 << d.opcode)) === 0) return Status.UNSUPPORTED_OPCODE;
+  if (rule === undefined || Math.floor(limits.operations / 2 ** d.opcode) % 2 === 0)
+    return Status.UNSUPPORTED_OPCODE;
   if (inBatch && (d.opcode === Opcode.BATCH || d.opcode === Opcode.DRAIN)) return Status.UNSUPPORTED_OPCODE;
   if (invalidFlags(d, limits, inBatch) !== 0) return Status.INVALID_FLAGS;
   const trusted = limits.shared && !inBatch;
@@ -185,9 +99,12 @@ function checkOperands(d: Descriptor, limits: WqLimits): number {
     return d.source % 64 === 0 ? Status.SUCCESS : Status.DESCRIPTOR_LIST_ALIGNMENT;
   }
   if (d.size === 0 || d.size > limits.maxTransfer) return Status.TRANSFER_SIZE;
+  if (d.opcode === Opcode.CREATE_DELTA) return checkCreate(d, limits);
+  if (d.opcode === Opcode.APPLY_DELTA) return checkApply(d, limits);
+  if (isDif(d)) return checkDif(d);
   if (d.opcode === Opcode.DUALCAST) return checkDualcast(d);
   if (isCrc(d) && d.has(Flag.CRC_READ_SEED) && d.word(48) % 4 !== 0) return Status.ADDRESS_ALIGNMENT;
-  if (d.opcode === Opcode.COPY_CRC && overlap(d.source, d.destination, d.size)) return Status.OVERLAP;
+  if (d.opcode === Opcode.COPY_CRC && overlap(d.source, d.size, d.destination, d.size)) return Status.OVERLAP;
   return Status.SUCCESS;
 }
 
@@ -195,12 +112,46 @@ function checkDualcast(d: Descriptor): number {
   const second = d.address(40);
   if (((d.words[6]! ^ d.words[10]!) & 0xfff) !== 0) return Status.DUALCAST_ALIGNMENT;
   const overlaps =
-    overlap(d.source, d.destination, d.size) ||
-    overlap(d.source, second, d.size) ||
-    overlap(d.destination, second, d.size);
+    overlap(d.source, d.size, d.destination, d.size) ||
+    overlap(d.source, d.size, second, d.size) ||
+    overlap(d.destination, d.size, second, d.size);
   return overlaps ? Status.OVERLAP : Status.SUCCESS;
 }
 
-function overlap(a: number, b: number, length: number): boolean {
-  return a < b + length && b < a + length;
+function checkCreate(d: Descriptor, limits: WqLimits): number {
+  const record = d.address(40);
+  const room = d.word(48);
+  if (!isDeltaTransfer(d)) return Status.TRANSFER_SIZE;
+  if (room < SMALLEST_DELTA_RECORD || room > limits.maxTransfer) return Status.DELTA_RECORD_SIZE;
+  if (!inUnits(d.source) || !inUnits(d.destination) || !inUnits(record)) return Status.ADDRESS_ALIGNMENT;
+  const overlaps = overlap(record, room, d.source, d.size) || overlap(record, room, d.destination, d.size);
+  return overlaps ? Status.OVERLAP : Status.SUCCESS;
+}
+
+function checkApply(d: Descriptor, limits: WqLimits): number {
+  const size = d.word(40);
+  if (!isDeltaTransfer(d)) return Status.TRANSFER_SIZE;
+  if (size === 0 || size % DELTA_SIZE !== 0 || size > limits.maxTransfer) return Status.DELTA_RECORD_SIZE;
+  if (!inUnits(d.source) || !inUnits(d.destination)) return Status.ADDRESS_ALIGNMENT;
+  return overlap(d.source, size, d.destination, d.size) ? Status.OVERLAP : Status.SUCCESS;
+}
+
+function isDeltaTransfer(d: Descriptor): boolean {
+  return inUnits(d.size) && d.size <= DELTA_TRANSFER_LIMIT;
+}
+
+function inUnits(value: number): boolean {
+  return value % UNIT === 0;
+}
+
+function checkDif(d: Descriptor): number {
+  const block = sourceBlock(d);
+  if (d.size % block !== 0) return Status.TRANSFER_SIZE;
+  if (d.opcode === Opcode.DIF_CHECK) return Status.SUCCESS;
+  const written = (d.size / block) * destinationBlock(d);
+  return overlap(d.source, d.size, d.destination, written) ? Status.OVERLAP : Status.SUCCESS;
+}
+
+function overlap(a: number, sizeOfA: number, b: number, sizeOfB: number): boolean {
+  return a < b + sizeOfB && b < a + sizeOfA;
 }

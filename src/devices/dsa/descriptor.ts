@@ -15,9 +15,16 @@ export const Opcode = {
   FILL: 0x04,
   COMPARE: 0x05,
   COMPARE_PATTERN: 0x06,
+  CREATE_DELTA: 0x07,
+  APPLY_DELTA: 0x08,
   DUALCAST: 0x09,
   CRC_GENERATION: 0x10,
   COPY_CRC: 0x11,
+  DIF_CHECK: 0x12,
+  DIF_INSERT: 0x13,
+  DIF_STRIP: 0x14,
+  DIF_UPDATE: 0x15,
+  CACHE_FLUSH: 0x20,
 } as const;
 
 export const Flag = {
@@ -48,11 +55,15 @@ export const Status = {
   PAGE_FAULT_UNRESOLVED: 0x04,
   BATCH_FAILED: 0x05,
   BATCH_PAGE_FAULT: 0x06,
+  DELTA_ORDER: 0x07,
+  DELTA_OFFSET: 0x08,
+  DIF_ERROR: 0x09,
   UNSUPPORTED_OPCODE: 0x10,
   INVALID_FLAGS: 0x11,
   RESERVED_NOT_ZERO: 0x12,
   TRANSFER_SIZE: 0x13,
   DESCRIPTOR_COUNT: 0x14,
+  DELTA_RECORD_SIZE: 0x15,
   OVERLAP: 0x16,
   DUALCAST_ALIGNMENT: 0x17,
   DESCRIPTOR_LIST_ALIGNMENT: 0x18,
@@ -109,6 +120,10 @@ export class Descriptor {
 
   word(offset: number): number {
     return this.#view.getUint32(offset, true);
+  }
+
+  half(offset: number): number {
+    return this.#view.getUint16(offset, true);
   }
 
   has(flag: number): boolean {

@@ -121,7 +121,7 @@ describe('dsa: errors of descriptors', () => {
   it('rules that a descriptor breaks end it with their status', () => {
     const memmove: Fields = { opcode: Opcode.MEMMOVE, flags: RECORD, a: 0x100, b: 0x200, size: 8 };
     const cases: [Fields, number][] = [
-      [{ ...memmove, opcode: Opcode.MEMMOVE + 4 }, Status.UNSUPPORTED_OPCODE],
+      [{ ...memmove, opcode: Opcode.DUALCAST + 1 }, Status.UNSUPPORTED_OPCODE],
       [{ ...memmove, flags: RECORD | Flag.FENCE }, Status.INVALID_FLAGS],
       [{ ...memmove, flags: RECORD | 0x40 }, Status.INVALID_FLAGS],
       [{ ...memmove, rest: [1] }, Status.RESERVED_NOT_ZERO],

@@ -7,7 +7,7 @@
  * they have been given a PASID and enabled.
  */
 import type { DeviceFactory, DeviceHost, MdevSupport } from '../device-model.js';
-import { SUPPORTED_OPERATIONS } from './descriptor-check.js';
+import { SUPPORTED_OPERATIONS } from './descriptor-rules.js';
 import { Dsa } from './dsa.js';
 import { type DsaOptions, dsaOptions, options } from './options.js';
 import type { Shape } from './registers.js';

@@ -157,7 +157,12 @@ function wqConfiguration({ shape, preset, owner, registers }: Context): Register
     { ...field('MODE'), access: 'rw', bits: modeBits, locked, write: setMode, reset: reset.mode },
     { ...field('LIMITS'), ...configurable(shape, 0x1ff, locked), reset: reset.limits },
     { ...field('STATE'), access: 'ro' },
-    { ...field('OPERATIONS'), ...configurable(shape, shape.operations, locked), reset: shape.operations },
+    {
+      ...field('OPERATIONS'),
+      width: 8,
+      ...configurable(shape, shape.operations, locked),
+      reset: shape.operations,
+    },
   ];
 }
 

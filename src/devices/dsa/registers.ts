@@ -132,7 +132,7 @@ export interface Shape {
   readonly configurable: boolean;
   readonly sharedMode: boolean;
   readonly dedicatedMode: boolean;
-  /** OPCAP bits 31:0: one bit for each opcode. */
+  /** OPCAP bits 52:0: the bit 2^opcode for each opcode. */
   readonly operations: number;
 }
 

@@ -6,7 +6,7 @@
  * are reused; `begin` starts the next one.
  */
 import type { DmaPort, PageWait } from '../device-model.js';
-import { Descriptor, Flag, Status } from './descriptor.js';
+import { Descriptor, Flag, Opcode, Status } from './descriptor.js';
 
 export class Task {
   readonly descriptor = new Descriptor();
@@ -20,6 +20,9 @@ export class Task {
   /** The CRC register (crc32c.ts), valid from the moment the seed is known. */
   crc = 0;
   seeded = false;
+  /** Bytes of a delta record that are written, and the end of the last delta that was applied. */
+  recordSize = 0;
+  deltaEnd = 0;
   faultAddress = 0;
   invalidFlags = 0;
   /** The page that it has asked for, while that is not answered. */
@@ -32,6 +35,8 @@ export class Task {
     this.result = 0;
     this.crc = 0;
     this.seeded = false;
+    this.recordSize = 0;
+    this.deltaEnd = 0;
     this.faultAddress = 0;
     this.invalidFlags = 0;
     this.#wait = undefined;
@@ -50,9 +55,14 @@ export class Task {
     return true;
   }
 
-  /** Bytes still to process. */
+  /** Bytes to process: of the source, or of the delta record that is applied. */
+  get total(): number {
+    const d = this.descriptor;
+    return d.opcode === Opcode.APPLY_DELTA ? d.word(40) : d.size;
+  }
+
   get remaining(): number {
-    return this.descriptor.size - this.done;
+    return this.total - this.done;
   }
 
   /**

@@ -18,11 +18,19 @@ const complaints: Readonly<Record<number, Complaint>> = {
   [Status.INVALID_FLAGS]: (d, _, { invalidFlags }) =>
     `of its flags ${hex(d.flags)} those in ${hex(invalidFlags)} may not be set here, or must be`,
   [Status.RESERVED_NOT_ZERO]: () => 'a reserved field of it is not zero',
+  [Status.DELTA_ORDER]: (_, __, { done }) => `the offsets of its delta record fall at byte ${done} of it`,
+  [Status.DELTA_OFFSET]: ({ size }, _, { done }) =>
+    `an offset of its delta record, at byte ${done} of it, is not below its transfer size ${size}`,
+  [Status.DIF_ERROR]: (_, __, { done, result }) =>
+    `the integrity field of the block at byte ${done} is not what it has to be (result ${hex(result)})`,
   [Status.TRANSFER_SIZE]: ({ size }, { maxTransfer }) =>
-    `its transfer size ${size} is not 1 to ${maxTransfer}`,
+    `its transfer size ${size} is not 1 to ${maxTransfer}, or not what its operation can have`,
+  [Status.DELTA_RECORD_SIZE]: ({ words }, { maxTransfer }) =>
+    `the size of its delta record, ${words[10]} or at most ${words[12]}, is too small, above ` +
+    `${maxTransfer}, or not of whole deltas`,
   [Status.DESCRIPTOR_COUNT]: ({ size }, { maxBatch }) => `its batch of ${size} is not of 2 to ${maxBatch}`,
   [Status.OVERLAP]: ({ source, destination, size }) =>
-    `its ranges at ${hex(source)} and ${hex(destination)} overlap in ${size} bytes`,
+    `of its ranges at ${hex(source)} and ${hex(destination)}, for ${size} bytes, two overlap`,
   [Status.DUALCAST_ALIGNMENT]: ({ destination }) =>
     `the destinations of a dualcast, ${hex(destination)} one of them, must agree in bits 11:0`,
   [Status.DESCRIPTOR_LIST_ALIGNMENT]: ({ source }) => `its list at ${hex(source)} is not aligned to 64 bytes`,
