@@ -4,7 +4,7 @@ import type { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import { getU32, getU64, setU64 } from '../uapi/struct.js';
-import { PAGE } from './rule.js';
+import { PAGE, served } from './rule.js';
 
 export const DONE = 1;
 export const FAULT = 2;
@@ -51,9 +51,7 @@ export class Checksum {
     setU64(doorbell, 0, JOB_IOVA);
     this.device.write(0, 8, doorbell);
     const status = () => getU32(this.file.read(0, 32), 16);
-    const end = Date.now() + 150;
-    while (status() === 0 && Date.now() < end);
-    if (status() === 0) return undefined;
+    if (!served(this.device, () => status() !== 0)) return undefined;
     const answer = this.file.read(0, 32);
     return { status: getU32(answer, 16), checksum: getU32(answer, 20), faultIova: getU64(answer, 24) };
   }

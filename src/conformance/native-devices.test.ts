@@ -15,7 +15,7 @@ import { refused } from '../testkit/refused.js';
 import { setU64 } from '../uapi/struct.js';
 import { DATA_IOVA } from './checksum.js';
 import { withChecksum } from './native.js';
-import { eventually, PAGE, rulesOf } from './rule.js';
+import { eventually, PAGE, rulesOf, served } from './rule.js';
 
 /** A work queue of an mdev, and two pages of memory that it can reach at `iova` of a PASID. */
 class Queue {
@@ -36,9 +36,7 @@ class Queue {
     file.write(at, new Uint8Array(COMPLETION_BYTES));
     this.queue.submit(descriptor);
     const record = () => decodeCompletion(file.read(at, COMPLETION_BYTES));
-    const end = Date.now() + 150;
-    while (record().status === 0 && Date.now() < end);
-    return record().status === 0 ? undefined : record();
+    return served(this.device, () => record().status !== 0) ? record() : undefined;
   }
 }
 

@@ -6,7 +6,7 @@ import { VfioDeviceFile } from '../client/vfio-device.js';
 import { refused } from '../testkit/refused.js';
 import { getU32, getU64, setU64 } from '../uapi/struct.js';
 import { CHECKSUM_OF_ONES, DONE, FAULT } from './checksum.js';
-import { PAGE, rulesOf } from './rule.js';
+import { PAGE, rulesOf, served } from './rule.js';
 
 const PROCESS = 2;
 
@@ -29,9 +29,7 @@ function prepare(transport: Transport) {
     setU64(doorbell, 0, job.address);
     device.write(0, 8, doorbell);
     const status = () => getU32(job.bytes, 16);
-    const end = Date.now() + 150;
-    while (status() === 0 && Date.now() < end);
-    if (status() === 0) return undefined;
+    if (!served(device, () => status() !== 0)) return undefined;
     return { status: status(), checksum: getU32(job.bytes, 20), faultIova: getU64(job.bytes, 24) };
   };
   const close = () => {

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { InProcess } from '../client/in-process.js';
 import { LinuxTransport } from '../client/linux-transport.js';
 import type { Transport } from '../client/transport.js';
+import { CONFIG_REGION, type VfioDeviceFile } from '../client/vfio-device.js';
 import { Machine } from '../machine/machine.js';
 
 /**
@@ -43,6 +44,18 @@ export function rulesOf(subject: string): DefineRule {
 export function eventually(done: () => boolean, what: string): void {
   const end = Date.now() + 10_000;
   while (!done()) assert.ok(Date.now() < end, `${what} did not happen in 10 seconds`);
+}
+
+/** More calls than there are pieces in the work of a test. */
+const TURNS = 200;
+
+/**
+ * Has `device` served until `done` says so: between two calls a server lets its devices work, so what has not
+ * happened after so many is not going to, however slow this process or the server is.
+ */
+export function served(device: VfioDeviceFile, done: () => boolean): boolean {
+  for (let turn = 0; turn < TURNS && !done(); turn++) device.read(CONFIG_REGION, 0, 2);
+  return done();
 }
 
 async function makeProcess(): Promise<Transport> {
