@@ -22,7 +22,7 @@ const PATH = 'dsa/wq0.0';
 
 for (const mode of ['shared', 'dedicated']) {
   test(`a ${mode} work queue does what is written to it in the memory of who opened it`, async () => {
-    const { process } = await idxdScene(`ready=1,mode=${mode}`);
+    const { process } = await idxdScene(`,ready=1,mode=${mode}`);
     const memory = workspace(process);
     memory.bytes.fill(7, 0x1000, 0x2000);
     const fd = process.open(PATH);
@@ -35,7 +35,7 @@ for (const mode of ['shared', 'dedicated']) {
 }
 
 test("a PASID that is written into a descriptor means nothing: the opener's is used", async () => {
-  const { machine, process } = await idxdScene('ready=1');
+  const { machine, process } = await idxdScene(',ready=1');
   const [other, mine] = [new InProcess(machine), workspace(process)];
   const theirs = other.allocate(0x4000);
   assert.equal(theirs.address, mine.address);
@@ -48,7 +48,7 @@ test("a PASID that is written into a descriptor means nothing: the opener's is u
 });
 
 test('a hole ends a descriptor with a page fault that says its address', async () => {
-  const { process } = await idxdScene('ready=1');
+  const { process } = await idxdScene(',ready=1');
   const memory = workspace(process);
   const fd = process.open(PATH);
   const hole = memory.address + 2 ** 30;
@@ -61,10 +61,10 @@ test('a hole ends a descriptor with a page fault that says its address', async (
 });
 
 test('a shared work queue has many openers, a dedicated one is EBUSY until it is closed', async () => {
-  const shared = await idxdScene('ready=1');
+  const shared = await idxdScene(',ready=1');
   const open = [PATH, PATH, PATH].map((path) => shared.process.open(path));
   assert.equal(new Set([...shared.device.clients].map(({ pasid }) => pasid)).size, open.length);
-  const { process, device } = await idxdScene('ready=1,mode=dedicated');
+  const { process, device } = await idxdScene(',ready=1,mode=dedicated');
   const fd = process.open(PATH);
   refused(() => process.open(PATH), 'EBUSY', /wq0\.0 is dedicated, and open/);
   process.close(fd);
@@ -73,7 +73,7 @@ test('a shared work queue has many openers, a dedicated one is EBUSY until it is
 });
 
 test('a program that was forked, or was given the file, is EPERM', async () => {
-  const { process } = await idxdScene('ready=1');
+  const { process } = await idxdScene(',ready=1');
   const fd = process.open(PATH);
   const child = process.fork();
   const nothing = descriptor({ opcode: 0, completion: 0 });
@@ -82,7 +82,7 @@ test('a program that was forked, or was given the file, is EPERM', async () => {
 });
 
 test('what is no whole descriptor is not taken, and nothing is 0', async () => {
-  const { process } = await idxdScene('ready=1');
+  const { process } = await idxdScene(',ready=1');
   const memory = workspace(process);
   const fd = process.open(PATH);
   const one = descriptor({ opcode: 0, completion: memory.address });
@@ -91,7 +91,7 @@ test('what is no whole descriptor is not taken, and nothing is 0', async () => {
 });
 
 test('an unaligned completion record is EINVAL; descriptors before it have been taken', async () => {
-  const { process } = await idxdScene('ready=1');
+  const { process } = await idxdScene(',ready=1');
   const memory = workspace(process);
   const fd = process.open(PATH);
   const good = descriptor({ opcode: 0, completion: memory.address });
@@ -101,7 +101,7 @@ test('an unaligned completion record is EINVAL; descriptors before it have been 
 });
 
 test('a batch is EINVAL under strict, where only who has CAP_SYS_RAWIO may map', async () => {
-  const { process, device } = await idxdScene('ready=1', true);
+  const { process, device } = await idxdScene(',ready=1', true);
   const fd = process.open(PATH);
   const [client] = device.clients;
   const batch = descriptor({ opcode: BATCH, completion: workspace(process).address });
@@ -111,7 +111,7 @@ test('a batch is EINVAL under strict, where only who has CAP_SYS_RAWIO may map',
 });
 
 test('one page is mapped, by the opener', async () => {
-  const { process, device } = await idxdScene('ready=1');
+  const { process, device } = await idxdScene(',ready=1');
   process.open(PATH);
   const [client] = device.clients;
   client!.checkMapping(process, 4096);
@@ -120,7 +120,7 @@ test('one page is mapped, by the opener', async () => {
 });
 
 test('a store to the portal of a full shared work queue is not taken, and write is EAGAIN', async () => {
-  const { machine } = await idxdScene('ready=1,size=8');
+  const { machine } = await idxdScene(',ready=1,size=8');
   const process = new InProcess(machine, { run: false });
   const memory = workspace(process);
   const fd = process.open(PATH);
@@ -136,7 +136,7 @@ test('a store to the portal of a full shared work queue is not taken, and write 
 });
 
 test('one write gives a dedicated work queue more than it has room for, and nothing is lost', async () => {
-  const { process } = await idxdScene('ready=1,size=16,mode=dedicated');
+  const { process } = await idxdScene(',ready=1,size=16,mode=dedicated');
   const memory = workspace(process);
   const fd = process.open(PATH);
   const many = Array.from({ length: 100 }, (_, n) =>
@@ -153,7 +153,7 @@ test('one write gives a dedicated work queue more than it has room for, and noth
 });
 
 test('poll says nothing until the device has an error that no completion record tells', async () => {
-  const { process, device } = await idxdScene('ready=1');
+  const { process, device } = await idxdScene(',ready=1');
   const fd = process.open(PATH);
   assert.equal(process.poll(fd, 0xffff), 0);
   const hole = workspace(process).address + 2 ** 30;
@@ -163,7 +163,7 @@ test('poll says nothing until the device has an error that no completion record 
 });
 
 test('a work queue that is disabled has no file, and those that are open do nothing: ENXIO', async () => {
-  const { process, device } = await idxdScene('ready=1');
+  const { process, device } = await idxdScene(',ready=1');
   const fd = process.open(PATH);
   const [wq] = device.wqs;
   finish(device.disableWq(wq!));
@@ -174,7 +174,7 @@ test('a work queue that is disabled has no file, and those that are open do noth
 });
 
 test('a close leaves nothing: no context, no PASID, no authorization', async () => {
-  const { machine, process, device } = await idxdScene('ready=1');
+  const { machine, process, device } = await idxdScene(',ready=1');
   for (const path of [PATH, PATH, 'dsa/wq0.7']) process.open(path);
   assert.equal(device.life.authorized, 3);
   process.exit();

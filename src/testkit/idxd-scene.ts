@@ -9,9 +9,9 @@ export const MEMMOVE = 3;
 export const FILL = 4;
 export const DESCRIPTOR_BYTES = DescriptorStruct.size;
 
-/** `options` as behind `--device dsa,idxd=1,`. */
+/** `options` as behind `--device dsa,idxd=1`: `,ready=1`. */
 export async function idxdScene(options: string, strict = false) {
-  const machine = await Machine.create({ devices: [`dsa,idxd=1,${options}`], strict });
+  const machine = await Machine.create({ devices: [`dsa,idxd=1${options}`], strict });
   const [device] = machine.idxd;
   return { machine, device: device!, process: new InProcess(machine) };
 }
