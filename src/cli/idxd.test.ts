@@ -3,9 +3,10 @@
  * each, all in one run.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, type Result, runner } from '../testkit/processes.js';
+import { compile, missingCompiler, testProgram } from '../testkit/c-program.js';
+import { bin, ioasid, type Result, runner } from '../testkit/processes.js';
 
 const devices = ['--device', 'dsa,idxd=1,ready=1', '--device', 'dsa,idxd=1,ready=1,mode=dedicated'];
 const tasks = {
@@ -26,6 +27,9 @@ const tasks = {
   threads: 'threads have a file in common',
 } as const;
 
+const document = readFileSync(new URL('../../docs/idxd.md', import.meta.url), 'utf8');
+const example = new URL('../../examples/move.c', import.meta.url);
+
 const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);
 
 describe(`/dev/dsa as ${runner.name}`, { skip }, () => {
@@ -38,6 +42,20 @@ describe(`/dev/dsa as ${runner.name}`, { skip }, () => {
     it(rule, () => {
       assert.ok(result.stdout.split('\n').includes(`${task} ok`), `${result.stdout}${result.stderr}`);
     });
+
+  it('docs/idxd.md shows examples/move.c, what it prints, and ls what it has', () => {
+    const [, listing] = /^```c\n(.*?)```/ms.exec(document)!;
+    assert.equal(listing, readFileSync(example, 'utf8'));
+    const [, output] = /^\$ .*\n(.*?\n)```/m.exec(document)!;
+    const move = compile('move.c', listing!);
+    const moves = `"${move}" && "${move}" portal`;
+    const script = `${moves} && exec 3<>/dev/dsa/wq0.0 && "${process.execPath}" "${bin}" ls`;
+    const said = ioasid(['run', ...devices, '--', 'sh', '-c', script], runner).stdout;
+    assert.equal(said.slice(0, 2 * output!.length), `${output}${output}`);
+    assert.match(said, /dsa0 +dsa,idxd=1,ready=1 +\S+ +open in 1 file\n +may use PASID (\d+) of context/);
+    assert.match(said, /PASID \d+ +all of process \d+ \(sh\) +authorized for 1 device/);
+    assert.match(said, /dsa1 +.*not open/);
+  });
 
   it('and nothing else is said', () => {
     assert.deepEqual([result.status, result.stderr], [0, '']);

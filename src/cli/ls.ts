@@ -28,9 +28,17 @@ function contextLines({ id, pid, pasids, more }: ContextSnapshot): string[] {
   return [`  ${color.bold(`context ${id}`)}  opened by process ${pid}`, ...lines];
 }
 
+/** A device of many files is open by nobody, and has an authorization for each. */
+function stateOf({ pid, authorizations, more, busy }: DeviceSnapshot): string {
+  const files = authorizations.length + more;
+  const working = busy ? ', working' : '';
+  if (pid !== undefined) return `open in process ${pid}${working}`;
+  return files === 0 ? 'not open' : `open in ${count(files, 'file')}${working}`;
+}
+
 function deviceLines(device: DeviceSnapshot): string[] {
-  const { name, spec, rid, mdev, asids, pid, authorizations, more, busy, notes } = device;
-  const state = pid === undefined ? 'not open' : `open in process ${pid}${busy ? ', working' : ''}`;
+  const { name, spec, rid, mdev, asids, authorizations, more, notes } = device;
+  const state = stateOf(device);
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
     const alias = asids ? ` as ASID ${vpasid}` : vpasid === pasid ? '' : ` as ${vpasid}`;
     const others = asids ? 'by IOTLB messages' : 'by an iommufd';

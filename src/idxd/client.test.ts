@@ -17,7 +17,6 @@ import { refused } from '../testkit/refused.js';
 
 const SUCCESS = 1;
 const PAGE_FAULT_WRITE = 0x83;
-const BATCH = 1;
 const PATH = 'dsa/wq0.0';
 
 for (const mode of ['shared', 'dedicated']) {
@@ -98,16 +97,6 @@ test('an unaligned completion record is EINVAL; descriptors before it have been 
   const bad = descriptor({ opcode: 0, completion: memory.address + 16 });
   refused(() => process.write(fd, bad), 'EINVAL', /not aligned to 32/);
   assert.equal(process.write(fd, Uint8Array.of(...good, ...bad, ...good)), DESCRIPTOR_BYTES);
-});
-
-test('a batch is EINVAL under strict, where only who has CAP_SYS_RAWIO may map', async () => {
-  const { process, device } = await idxdScene(',ready=1', true);
-  const fd = process.open(PATH);
-  const [client] = device.clients;
-  const batch = descriptor({ opcode: BATCH, completion: workspace(process).address });
-  refused(() => process.write(fd, batch), 'EINVAL', /batch/);
-  const without = Object.assign(Object.create(process) as InProcess, { rawIo: false });
-  refused(() => client!.checkMapping(without, 4096), 'EPERM', /CAP_SYS_RAWIO/);
 });
 
 test('one page is mapped, by the opener', async () => {

@@ -29,6 +29,9 @@ const COMPLETION_ALIGN = 32;
 const BATCH = 1;
 const PORTAL = 4096;
 
+/** What is asked of whoever makes a call. */
+export type CallingProcess = Pick<Caller, 'pid' | 'livesIn' | 'rawIo'>;
+
 /** What it has of its device. */
 export interface ClientDevice {
   readonly life: DeviceLife;
@@ -97,7 +100,7 @@ export class WqClient {
    * a completion record's address that is not aligned to 32; EAGAIN a shared work queue is full; ENXIO it was
    * disabled; EIO the device has failed.
    */
-  write(caller: Caller, source: Uint8Array): Sliced<number> {
+  write(caller: CallingProcess, source: Uint8Array): Sliced<number> {
     this.#checkCaller(caller);
     this.#checkThere();
     return begun(this.#giveAll(source.slice()));
@@ -107,7 +110,7 @@ export class WqClient {
    * May `length` bytes be mapped? @throws Refusal EPERM another address space, or without CAP_SYS_RAWIO where
    * that is needed; EINVAL more than a page.
    */
-  checkMapping(caller: Caller, length: number): void {
+  checkMapping(caller: CallingProcess, length: number): void {
     const { userSubmissionSafe } = this.#device;
     if (!userSubmissionSafe && caller.rawIo === false)
       refuse('EPERM', `whoever maps ${this.wq.path} needs CAP_SYS_RAWIO`);
@@ -119,7 +122,7 @@ export class WqClient {
    * 64 bytes that are stored at byte `offset` of the mapped portal, by MOVDIR64B or ENQCMD. @returns false:
    * they are not taken now. @throws Refusal EPERM another address space; EIO the device has failed.
    */
-  store(caller: Caller, offset: number, descriptor: Uint8Array): boolean {
+  store(caller: CallingProcess, offset: number, descriptor: Uint8Array): boolean {
     this.#checkCaller(caller);
     // The portal stays mapped; what is behind it now belongs to others.
     if (this.#gone) return false;
@@ -216,7 +219,7 @@ export class WqClient {
     return taken;
   }
 
-  #checkCaller(caller: Caller): void {
+  #checkCaller(caller: CallingProcess): void {
     if (caller.livesIn(this.#memory)) return;
     const { path } = this.wq;
     refuse('EPERM', `process ${caller.pid} is not the one that opened ${path}, ${this.#memory.description}`);

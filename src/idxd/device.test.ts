@@ -148,16 +148,10 @@ test('a device that is disabled disables its work queues, and is as if never con
   assert.equal(device.wqs.filter(({ enabled }) => enabled).length, 1);
 });
 
-test('a device that is ready has all of its work queues enabled for users, in the mode asked for', async () => {
+test('a device that is ready has all of its work queues enabled for users, in the mode given', async () => {
   for (const mode of ['shared', 'dedicated']) {
     const { device } = await idxdScene(`,ready=1,wqs=3,size=30,mode=${mode}`);
-    const shown = device.wqs.map(({ enabled, type, dedicated, size, name }) => [
-      enabled,
-      type,
-      dedicated,
-      size,
-      name,
-    ]);
+    const shown = device.wqs.map((wq) => [wq.enabled, wq.type, wq.dedicated, wq.size, wq.name]);
     const queue = (id: number) => [true, 'user', mode === 'dedicated', 10, `wq0.${id}`];
     assert.deepEqual(shown, [0, 1, 2].map(queue));
     assert.deepEqual([device.claimedSize, device.commandStatus], [30, 0]);

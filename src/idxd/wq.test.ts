@@ -1,4 +1,4 @@
-/** What may be written into the configuration of a device, when: the rules of Linux's driver and their order. */
+/** What may be written into the configuration of a device, and when: the rules of Linux's driver. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { finish } from '../file/work.js';
@@ -9,7 +9,7 @@ import type { IdxdWq } from './wq.js';
 type Errno = 'EINVAL' | 'EPERM' | 'ENXIO' | 'EOPNOTSUPP';
 type Write = (wq: IdxdWq) => void;
 
-/** The attribute, what it is refused with while enabled, a value that it takes, and those that it does not. */
+/** By attribute: what it is refused with while enabled, what it takes, and what it does not. */
 const attributes: readonly [name: string, enabled: Errno, good: Write, bad: readonly Write[]][] = [
   ['group_id', 'EPERM', (wq) => wq.setGroup(3), [(wq) => wq.setGroup(4), (wq) => wq.setGroup(-2)]],
   ['mode', 'EPERM', (wq) => wq.setDedicated(false), [(wq) => wq.setDedicated(undefined)]],

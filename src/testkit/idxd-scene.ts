@@ -10,8 +10,8 @@ export const FILL = 4;
 export const DESCRIPTOR_BYTES = DescriptorStruct.size;
 
 /** `options` as behind `--device dsa,idxd=1`: `,ready=1`. */
-export async function idxdScene(options: string, strict = false) {
-  const machine = await Machine.create({ devices: [`dsa,idxd=1${options}`], strict });
+export async function idxdScene(options: string) {
+  const machine = await Machine.create({ devices: [`dsa,idxd=1${options}`] });
   const [device] = machine.idxd;
   return { machine, device: device!, process: new InProcess(machine) };
 }

@@ -27,6 +27,20 @@ async function open(name: string, strict: boolean) {
   return { transport, device: VfioDeviceFile.open(transport, 'vfio0') };
 }
 
+/** Of descriptors that nobody has looked at. */
+async function submitUnseen(strict: boolean): Promise<void> {
+  const machine = await Machine.create({ devices: ['dsa,idxd=1,ready=1'], strict });
+  const transport = new InProcess(machine);
+  const fd = transport.open('dsa/wq0.0');
+  const batch = new Uint8Array(64).fill(1, 7, 8);
+  if (strict) refused(() => transport.write(fd, batch), 'EINVAL', /batch/);
+  else assert.equal(transport.write(fd, batch), 64);
+  const without = { pid: transport.pid, rawIo: false, livesIn: () => true };
+  const map = () => [...machine.idxd[0]!.clients][0]!.checkMapping(without, 4096);
+  if (strict) refused(map, 'EPERM', /CAP_SYS_RAWIO/);
+  else map();
+}
+
 async function attachMediated(strict: boolean): Promise<void> {
   const { transport, device } = await open('dsa,mdevs=2', strict);
   const iommufd = Iommufd.open(transport);
@@ -106,6 +120,8 @@ const checks: Readonly<Record<string, (strict: boolean) => Promise<void>>> = {
       refused(() => write(32), 'EINVAL', /portal/);
     }
   },
+
+  'a batch by `write`, and `mmap` (`dsa,idxd=1`)': submitUnseen,
 
   '`IOAS_MAP_FILE` of a file on a local disk': mapDisk,
 };
