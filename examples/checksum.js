@@ -70,7 +70,8 @@ export default function createChecksum(host, given) {
   function finish(status, checksum, faultIova) {
     data.writeUInt32LE(status, 0);
     data.writeUInt32LE(checksum, 4);
-    data.writeBigUInt64LE(BigInt(faultIova), 8);
+    // Where a number is inexact it may be 2^64.
+    data.writeBigUInt64LE(BigInt.asUintN(64, BigInt(faultIova)), 8);
     if (job) host.dma.write(job.pasid, job.iova + 16, data, 0, 16);
     job = undefined;
     host.interrupt(0);

@@ -10,6 +10,7 @@ import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
 import { containerKinds } from '../machine/nodes.js';
 import { kinds } from '../trace/filter.js';
+import type { CheckArguments } from './check.js';
 import { type Failure, failures } from './fail-on.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complainOf } from './messages.js';
@@ -123,6 +124,12 @@ function count(text: string): number {
   return Number(text);
 }
 
+function seed(text: string): number {
+  if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32)
+    throw new InvalidArgumentError('It is a whole number below 2^32.');
+  return Number(text);
+}
+
 function timeScale(text: string): number {
   const scale = Number(/^scale=(\d{1,6}(?:\.\d{1,6})?)$/.exec(text)?.[1] ?? 0);
   if (scale === 0) throw new InvalidArgumentError('It is scale=N, and N is above 0, as 10 or 0.5.');
@@ -152,6 +159,7 @@ function program(): Command {
     .enablePositionalOptions()
     .showHelpAfterError('(ioasid --help says what there is)');
   addMachines(ioasid);
+  addModels(ioasid);
   addReports(ioasid);
   return ioasid;
 }
@@ -200,8 +208,8 @@ async function helps({ device }: MachineArguments): Promise<boolean> {
   return asked.length > 0;
 }
 
-/** `devices`, `ls`, `doctor` and `demo`, which tell of machines. */
-function addReports(ioasid: Command): void {
+/** `devices` and `check`, which tell of models. */
+function addModels(ioasid: Command): void {
   ioasid
     .command('devices')
     .description('the devices that there are, with what `--device` may say of each')
@@ -211,6 +219,23 @@ function addReports(ioasid: Command): void {
       await devices(names);
     });
 
+  ioasid
+    .command('check')
+    .description(
+      'a device model of yours, with random accesses, resets, closes and DMA faults: what it does wrong; ' +
+        'exit status 1 when anything is',
+    )
+    .argument('<device>', 'as after `--device`: `./my-device.js`, with its options')
+    .option('--seed <n>', 'of the random numbers, which make the same accesses again', seed)
+    .option('--accesses <n>', 'random ones, after each of the first registers', count, 20_000)
+    .action(async (spec: string, options: CheckArguments) => {
+      const { check } = await import('./check.js');
+      await check(spec, options);
+    });
+}
+
+/** `ls`, `trace`, `stop`, `doctor` and `demo`, which tell of machines. */
+function addReports(ioasid: Command): void {
   ioasid
     .command('ls')
     .description(

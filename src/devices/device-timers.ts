@@ -20,6 +20,8 @@ export class DeviceTimers {
   readonly #clock: Clock;
   readonly #calls: ModelCalls;
   readonly #timers = new Set<DeviceTimer>();
+  /** How many have been asked for since the beginning. */
+  asked = 0;
 
   constructor(clock: Clock, calls: ModelCalls) {
     this.#clock = clock;
@@ -33,6 +35,7 @@ export class DeviceTimers {
   /** As DeviceHost.after. @throws RangeError, TypeError as checkTimer. */
   after(microseconds: number, callback: () => void): () => void {
     checkTimer(microseconds, callback, this.#timers.size);
+    this.asked++;
     const timer: DeviceTimer = { callback, alarm: undefined };
     timer.alarm = this.#clock.after(microseconds, () => this.#fire(timer));
     this.#timers.add(timer);
