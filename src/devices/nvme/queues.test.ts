@@ -189,6 +189,36 @@ describe('doorbells in memory', () => {
     }
   });
 
+  test('of the admin queues are heard, where a driver stores into them', async () => {
+    await driver.succeed({ opcode: BUFFERS, prp1: SHADOWS, prp2: INDICES });
+    const { admin } = driver;
+    const tell = () => driver.view.setUint32(SHADOWS, admin.tail, true);
+    assert.equal(driver.view.getUint32(SHADOWS, true), admin.tail, 'where the driver is');
+    driver.write(admin, { opcode: 0x7f });
+    tell();
+    driver.ring(admin);
+    driver.write(admin, { opcode: 0x7f });
+    tell();
+    driver.work();
+    assert.notEqual(driver.take(admin), undefined);
+    assert.notEqual(driver.take(admin), undefined, 'what came meanwhile');
+    driver.view.setUint32(SHADOWS + 4, admin.head, true);
+    driver.set(DOORBELLS, admin.tail - 1);
+    driver.work();
+    assert.deepEqual(driver.host.notes, [], 'a register that is heard late');
+    driver.write(admin, { opcode: 0x7f });
+    tell();
+    driver.ring(admin);
+    driver.work();
+    assert.notEqual(driver.take(admin), undefined);
+  });
+
+  test('of the admin queues change nothing for a driver that writes their registers alone', async () => {
+    await driver.succeed({ opcode: BUFFERS, prp1: SHADOWS, prp2: INDICES });
+    for (let n = 0; n < 80; n++) assert.equal((await driver.do({ opcode: 0x7f })).status, 0x01);
+    assert.deepEqual(driver.host.notes, []);
+  });
+
   test('at an offset are refused; those that are not there are not followed', async () => {
     const queue = await driver.createPair(1);
     assert.equal((await driver.do({ opcode: BUFFERS, prp1: SHADOWS + 4, prp2: INDICES })).status, 0x02);

@@ -140,7 +140,7 @@ export class Queues {
     return false;
   }
 
-  /** From now on the doorbells of I/O queues are in memory too, in pages at these addresses (§5.8). */
+  /** From now on the doorbells are in memory too, in pages at these addresses (§5.8). */
   useShadows(doorbells: number, eventIndices: number): void {
     this.#shadows = { doorbells, eventIndices };
     for (const [id, queue] of this.#submission.entries()) if (queue) this.#shadow(id, 0, queue);
@@ -161,12 +161,11 @@ export class Queues {
     queue.completions.forget(queue.id);
   }
 
-  /** The driver tells of the admin queues by their registers in any case. */
   #shadow(id: number, kind: 0 | 1, queue: SubmissionQueue | CompletionQueue): void {
-    if (this.#shadows === undefined || id === 0) return;
+    if (this.#shadows === undefined) return;
     const offset = (2 * id + kind) * 4;
     const { doorbells, eventIndices } = this.#shadows;
-    queue.doorbell = new Doorbell(this.#memory, doorbells + offset, eventIndices + offset);
-    queue.doorbell.begin(kind === 0 ? (queue as SubmissionQueue).tail : queue.head);
+    const first = kind === 0 ? (queue as SubmissionQueue).tail : queue.head;
+    queue.doorbell = new Doorbell(this.#memory, doorbells + offset, eventIndices + offset, first, id > 0);
   }
 }
