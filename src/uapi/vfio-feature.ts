@@ -103,7 +103,8 @@ function dmaBuf(
   const [index, count] = [getU32(data, at.region_index), getU32(data, at.nr_ranges)];
   if (getU32(data, at.flags) !== 0 || count === 0)
     refuse('EINVAL', `flags ${hex(getU32(data, at.flags))} are not 0, or no range is named`);
-  if (index >= ROM_REGION) refuse('ENODEV', `region ${index} of ${device.name} is no BAR`);
+  if (index >= ROM_REGION || device.regionSize(index) === 0)
+    refuse('ENODEV', `region ${index} of ${device.name} is no BAR`);
   if (count > MOST_RANGES) refuse('ENOMEM', `${count} ranges are more than the ${MOST_RANGES} of a dma-buf`);
   const ranges = new Uint8Array(count * DmaRangeStruct.size);
   caller.readMemory(call.arg + FeatureStruct.size + size, ranges);
