@@ -9,7 +9,7 @@ const PAGE = 4096;
 /** So many fills of the whole area keep a device at work until the next command comes. */
 const FILLS = 8;
 /** Should a device be done before REVOKE comes, alice tries again. */
-const ATTEMPTS = 5;
+const ATTEMPTS = 50;
 
 export async function revokeWhileRunning(stage: Stage, { alice, rids }: Cast): Promise<void> {
   const { report } = stage;
