@@ -85,6 +85,31 @@ const operation: fc.Arbitrary<Fields> = fc.oneof(
     size: length,
     c: 8 * PAGE + n,
   })),
+  fc.record({ opcode: fc.constant(Opcode.CACHE_FLUSH), b: at, size }),
+  fc.tuple(fc.nat(100), fc.nat(2 * 512), fc.integer({ min: 80, max: 3 * PAGE })).map(([n, units, room]) => ({
+    opcode: Opcode.CREATE_DELTA,
+    a: n * 8,
+    b: 4 * PAGE + units * 4 - ((units * 4) % 8),
+    size: (units + 1) * 8,
+    rest: [0, 0x80 + (n % 16), 0, 0, 0, 0, 0, 0, room & 255, room >> 8],
+  })),
+  fc
+    .tuple(fc.constantFrom(Opcode.DIF_CHECK, Opcode.DIF_STRIP, Opcode.DIF_UPDATE), fc.nat(100), fc.nat(13))
+    .map(([opcode, n, blocks]) => ({
+      opcode,
+      a: n,
+      b: opcode === Opcode.DIF_CHECK ? 0 : 4 * PAGE + n * 7,
+      size: (blocks + 1) * 520,
+      // Nothing is checked.
+      rest: [0x60, ...new Array<number>(11).fill(0), 0xff, 0xff],
+    })),
+  fc.tuple(fc.nat(100), fc.nat(13)).map(([n, blocks]) => ({
+    opcode: Opcode.DIF_INSERT,
+    a: n,
+    b: 4 * PAGE + n * 7,
+    size: (blocks + 1) * 512,
+    rest: [...new Array<number>(16).fill(0), 1, 2, 3, 4, 5, 6],
+  })),
 );
 
 describe('dsa: a descriptor that blocks on faults', () => {
@@ -112,6 +137,34 @@ describe('dsa: a descriptor that blocks on faults', () => {
         );
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it('applies each delta once more at most, and all of them, when pages of the destination come late', () => {
+    // Two deltas for each page, at its start and its end.
+    const deltas = [0, 511, 512, 1023, 1024, 1535].flatMap((unit) => [
+      unit & 255,
+      unit >> 8,
+      9,
+      8,
+      7,
+      6,
+      5,
+      4,
+      3,
+      2,
+    ]);
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(2)), (absent) => {
+        const [slow, quick] = [new Bench(new Set(absent)), new Bench(new Set())];
+        for (const bench of [slow, quick]) {
+          bench.host.poke(PASID, 8 * PAGE, Uint8Array.from(deltas));
+          bench.submit({ opcode: Opcode.APPLY_DELTA, a: 8 * PAGE, b: 0, size: 3 * PAGE, c: deltas.length });
+          bench.serve();
+        }
+        assert.equal(slow.status(), Status.SUCCESS);
+        assert.deepEqual(slow.host.peek(PASID, 0, 4 * PAGE), quick.host.peek(PASID, 0, 4 * PAGE));
+      }),
     );
   });
 
