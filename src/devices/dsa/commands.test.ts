@@ -21,7 +21,7 @@ import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { settle } from '../fake-host.js';
 import { Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
-import { Command, CommandStatus, Register } from './registers.js';
+import { Command, CommandStatus, GRPCFG_STRIDE, GroupField, Register } from './registers.js';
 import { SoftwareErrorCode } from './software-error.js';
 
 describe('dsa: commands', () => {
@@ -44,6 +44,25 @@ describe('dsa: commands', () => {
       'work queue 1 was never enabled',
     );
     assert.equal(read32(model, Register.WQCFG) & 0xffff, 16, 'the size stays');
+  });
+
+  it('groups share out the read buffers that there are, and each may use what it reserves', () => {
+    const flags = (reserved: number, allowed: number) => reserved * 2 ** 8 + allowed * 2 ** 20;
+    const cases: [number[], number][] = [
+      [[flags(37, 96), flags(59, 59)], CommandStatus.SUCCESS],
+      [[flags(37, 96), flags(60, 60)], CommandStatus.GROUP_BUFFERS],
+      [[flags(37, 36)], CommandStatus.GROUP_BUFFERS],
+      [[0], CommandStatus.SUCCESS],
+    ];
+    for (const [groups, status] of cases) {
+      const model = createDsa(new SparseHost(), {});
+      configure(model, [16, 0, DEDICATED, LIMITS]);
+      const register = Register.GRPCFG + GroupField.FLAGS;
+      assert.equal(read32(model, register), flags(0, 96), 'all of them, as long as nobody says otherwise');
+      for (const [i, value] of groups.entries()) write32(model, register + i * GRPCFG_STRIDE, value);
+      assert.equal(read32(model, register), groups[0]);
+      assert.equal(command(model, Command.ENABLE_DEVICE), status, JSON.stringify(groups));
+    }
   });
 
   it('a configuration that cannot work is refused with its own status', () => {

@@ -59,6 +59,7 @@ export class Dsa implements DeviceModel, EngineContext {
     this.pci = describePci(shape);
     this.#registers = createRegisters(shape, preset, {
       command: (value) => this.#command(value),
+      occupancy: (wq) => this.#wqs[wq]!.count,
       admits: (wq, pasid) => this.#admits(wq, pasid),
     });
     this.#wqs = Array.from({ length: shape.wqs }, (_, index) => new WorkQueue(index, this.#registers));

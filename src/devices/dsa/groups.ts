@@ -5,7 +5,15 @@
  * no other. Layout and checks: specification (see docs/dsa.md), 9.2.23, 5.1.
  */
 import type { Registers } from '../registers.js';
-import { CommandStatus, GRPCFG_STRIDE, GroupField, Register, type Shape } from './registers.js';
+import {
+  CommandStatus,
+  GRPCFG_STRIDE,
+  GroupField,
+  GroupFlag,
+  READ_BUFFERS,
+  Register,
+  type Shape,
+} from './registers.js';
 
 /** Offset of GRPCFG entry `group`. */
 function entry(group: number): number {
@@ -46,7 +54,19 @@ export function checkGroups(registers: Registers, shape: Shape, sizeOf: (wq: num
     const engines = isAny(shape.engines, (engine) => hasEngine(registers, group, engine));
     if (wqs !== engines) return CommandStatus.GROUP_INCOMPLETE;
   }
-  return CommandStatus.SUCCESS;
+  return checkReadBuffers(registers, shape);
+}
+
+/** There are as many as groups reserve together, and a group may use those that it reserves. */
+function checkReadBuffers(registers: Registers, shape: Shape): number {
+  let total = 0;
+  for (let group = 0; group < shape.groups; group++) {
+    const flags = registers.get(entry(group) + GroupField.FLAGS);
+    const reserved = (flags & GroupFlag.RESERVED_BUFFERS) >>> 8;
+    if (reserved > (flags & GroupFlag.ALLOWED_BUFFERS) >>> 20) return CommandStatus.GROUP_BUFFERS;
+    total += reserved;
+  }
+  return total > READ_BUFFERS ? CommandStatus.GROUP_BUFFERS : CommandStatus.SUCCESS;
 }
 
 function countGroups(shape: Shape, isIn: (group: number) => boolean): number {

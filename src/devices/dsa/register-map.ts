@@ -13,9 +13,11 @@ import {
   GENCFG_WRITABLE,
   GRPCFG_STRIDE,
   GroupField,
+  GroupFlag,
   MSIXPERM_STRIDE,
   MsixPermission,
   type Preset,
+  READ_BUFFERS,
   Register,
   type Shape,
   SUPPORTED_COMMANDS,
@@ -30,6 +32,8 @@ import {
 export interface RegisterOwner {
   /** A command has been written. */
   command(value: number): void;
+  /** How many descriptors are in work queue `wq`? */
+  occupancy(wq: number): number;
   /** May `pasid` be stored as that of work queue `wq`? When not, the device says so in SWERR. */
   admits(wq: number, pasid: number): boolean;
 }
@@ -63,9 +67,11 @@ function capabilities(shape: Shape): RegisterDescription[] {
   const ro = { width: 8, access: 'ro' } as const;
   // Block on fault, overlapping copy, both kinds of cache control, the command capabilities register.
   const general = 0x1f + shape.maxTransferShift * 2 ** 16 + shape.maxBatchShift * 2 ** 21;
-  // WQCFG entries of 64 bytes; priority and operation configuration per work queue.
+  // WQCFG entries of 64 bytes; priority, occupancy and operation configuration per work queue.
   const modes = (shape.sharedMode ? 2 ** 16 : 0) + (shape.dedicatedMode ? 2 ** 17 : 0);
-  const wqs = pair(shape.totalSize + shape.wqs * 2 ** 16 + 2 ** 24, modes + 2 ** 19 + 2 ** 22);
+  const wqs = pair(shape.totalSize + shape.wqs * 2 ** 16 + 2 ** 24, modes + 2 ** 19 + 2 ** 20 + 2 ** 22);
+  // Read buffers, with their controls and a global limit.
+  const groups = shape.groups + READ_BUFFERS * 2 ** 8 + 2 ** 16 + 2 ** 17;
   const tables = pair(
     (Register.GRPCFG + Register.WQCFG * 2 ** 16) / TABLE_UNIT,
     Register.MSIXPERM / TABLE_UNIT,
@@ -74,7 +80,7 @@ function capabilities(shape: Shape): RegisterDescription[] {
     { name: 'VERSION', offset: Register.VERSION, width: 4, access: 'ro', reset: 0x100 },
     { name: 'GENCAP', offset: Register.GENCAP, ...ro, reset: general + (shape.configurable ? 2 ** 31 : 0) },
     { name: 'WQCAP', offset: Register.WQCAP, ...ro, reset: wqs },
-    { name: 'GRPCAP', offset: Register.GRPCAP, ...ro, reset: shape.groups },
+    { name: 'GRPCAP', offset: Register.GRPCAP, ...ro, reset: groups },
     { name: 'ENGCAP', offset: Register.ENGCAP, ...ro, reset: shape.engines },
     { name: 'OPCAP', offset: Register.OPCAP, ...ro, reset: shape.operations },
     { name: 'TABLE_OFFSET', offset: Register.TABLE_OFFSET, ...ro, reset: tables },
@@ -126,7 +132,7 @@ function groupConfiguration({ shape, registers }: Context): RegisterDescription[
   return [
     ...wqs,
     field('ENGINES', GroupField.ENGINES, 2 ** shape.engines - 1),
-    field('FLAGS', GroupField.FLAGS, 0x3f),
+    { ...field('FLAGS', GroupField.FLAGS, GroupFlag.WRITABLE), reset: READ_BUFFERS * 2 ** 20 },
   ];
 }
 
@@ -149,6 +155,10 @@ function wqConfiguration({ shape, preset, owner, registers }: Context): Register
     const kept = pasid === 0 || owner.admits(wq, pasid) ? value : value & ~WqMode.PASID;
     registers().set(entry(wq) + WqField.MODE, kept);
   };
+  const showOccupancy = (wq: number) => {
+    const state = entry(wq) + WqField.STATE;
+    registers().set(state, registers().get(state) - (registers().get(state) % 2 ** 16) + owner.occupancy(wq));
+  };
   const reset = wqReset(shape, preset);
   const modeBits = shape.configurable ? WqMode.WRITABLE : WqMode.IDENTITY;
   return [
@@ -156,7 +166,7 @@ function wqConfiguration({ shape, preset, owner, registers }: Context): Register
     { ...field('THRESHOLD'), ...configurable(shape, 0xffff), reset: reset.threshold },
     { ...field('MODE'), access: 'rw', bits: modeBits, locked, write: setMode, reset: reset.mode },
     { ...field('LIMITS'), ...configurable(shape, 0x1ff, locked), reset: reset.limits },
-    { ...field('STATE'), access: 'ro' },
+    { ...field('STATE'), access: 'ro', read: showOccupancy },
     {
       ...field('OPERATIONS'),
       width: 8,

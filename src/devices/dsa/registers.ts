@@ -39,6 +39,18 @@ export const MSIXPERM_STRIDE = 8;
 /** Offsets in an entry of GRPCFG. */
 export const GroupField = { WQS: 0, ENGINES: 32, FLAGS: 40 } as const;
 
+/** Bits of `GroupField.FLAGS`: traffic classes, use of the global limit, and read buffers. */
+export const GroupFlag = {
+  RESERVED_BUFFERS: 0x0000ff00,
+  ALLOWED_BUFFERS: 0x0ff00000,
+  WRITABLE: 0x0ff0ffbf,
+} as const;
+/**
+ * Read buffers of all engines together, as real hardware of version 1.0 has them (GRPCAP). Nothing waits for
+ * one here: how they are shared out is stored and checked.
+ */
+export const READ_BUFFERS = 96;
+
 /** Offsets in an entry of WQCFG. */
 export const WqField = { SIZE: 0, THRESHOLD: 4, MODE: 8, LIMITS: 12, STATE: 24, OPERATIONS: 32 } as const;
 
@@ -102,6 +114,7 @@ export const CommandStatus = {
   GROUP_INCOMPLETE: 0x15,
   GROUP_WQS: 0x16,
   GROUP_ENGINES: 0x17,
+  GROUP_BUFFERS: 0x18,
   DEVICE_NOT_ENABLED: 0x20,
   WQ_NOT_DISABLED: 0x21,
   WQ_SIZE: 0x22,

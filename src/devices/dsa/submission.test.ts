@@ -20,7 +20,7 @@ import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { settle } from '../fake-host.js';
 import { Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
-import { Command, CommandStatus, Register } from './registers.js';
+import { Command, CommandStatus, Register, WqField, WqState } from './registers.js';
 import { SoftwareErrorCode } from './software-error.js';
 
 describe('dsa: submission', () => {
@@ -100,6 +100,18 @@ describe('dsa: submission', () => {
     assert.equal(command(own, Command.ENABLE_WQ), CommandStatus.WQ_PASID);
     write32(own, Register.WQCFG + 8, DEDICATED + PASID_ENABLE + 5 * 2 ** 8);
     assert.equal(command(own, Command.ENABLE_WQ), CommandStatus.SUCCESS);
+  });
+
+  it('WQCFG tells how many descriptors wait in a work queue, and its state beside', () => {
+    const model = mdev(new SparseHost([1]));
+    const occupancy = Register.WQCFG + WqField.STATE;
+    assert.equal((read32(model, Register.WQCAP + 4) >>> 20) & 1, 1, 'WQCAP says that it does');
+    for (let count = 0; count < 3; count++) {
+      assert.equal(read32(model, occupancy), count + WqState.ENABLED * 2 ** 30);
+      submit(model, { pasid: 1, opcode: Opcode.NOOP });
+    }
+    settle(model);
+    assert.equal(read32(model, occupancy), WqState.ENABLED * 2 ** 30);
   });
 
   it('a PASID that is no longer admitted cannot be enabled', () => {

@@ -72,6 +72,8 @@ const commandComplaints: Readonly<Record<number, string>> = {
   [CommandStatus.GROUP_INCOMPLETE]: 'a group has work queues and no engine, or engines and no work queue',
   [CommandStatus.GROUP_WQS]: 'a work queue with a size is not in exactly one group, or one without is in any',
   [CommandStatus.GROUP_ENGINES]: 'an engine is in two groups',
+  [CommandStatus.GROUP_BUFFERS]:
+    'a group reserves more read buffers than it is allowed, or all together more than there are (GRPCAP)',
   [CommandStatus.DEVICE_NOT_ENABLED]: 'the device is not enabled',
   [CommandStatus.WQ_NOT_DISABLED]: 'the work queue is not disabled',
   [CommandStatus.WQ_SIZE]: 'the size of the work queue is 0',
