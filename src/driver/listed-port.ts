@@ -11,13 +11,13 @@
  * program knows; so each is given a PASID of the system's space, as long as it is attached. Of those one port
  * has as many as one context may have.
  */
-import { CallWord, callWords } from '../devices/call-words.js';
 import type { DmaFault } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
+import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import { blocked, readThrough, writeThrough } from './device-port.js';
@@ -99,14 +99,11 @@ export abstract class ListedPort {
     return known(writeThrough(this.requester, authorization.pasid, iova, source, at, length), vpasid);
   }
 
-  /** As Requester.receive, for whoever may write there. */
-  receive(vpasid: Vpasid, iova: number, fd: number, position: number, length: number): boolean {
+  /** As Requester.place, for whoever may write there. */
+  place(vpasid: Vpasid, iova: number, length: number, places: ScatterList): boolean {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return false;
-    callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
-    const whole = this.requester.receive(authorization.pasid, iova, fd, position, length);
-    callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
-    return whole;
+    return this.requester.place(authorization.pasid, iova, length, places);
   }
 
   admits(vpasid: Vpasid): boolean {

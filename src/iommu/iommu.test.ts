@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { ScatterList } from '../linux/cached-read.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import { dirtyPages } from '../testkit/dirty-pages.js';
 import { DirtyLog } from './dirty-log.js';
@@ -283,18 +284,26 @@ test('writes by an entry with a log are recorded as far as they came; reads and 
   );
 });
 
-/** Memory that has what it receives from "file" N filled with N. */
-class Receiver extends BufferMemory {
-  receive(offset: number, fd: number, _position: number, length: number): boolean {
-    if (offset + length > this.bytes.length) return false;
-    this.bytes.fill(fd, offset, offset + length);
+/** Memory that is in this process at the addresses that are its offsets. */
+class Placed extends BufferMemory {
+  place(offset: number, length: number, places: ScatterList): boolean {
+    return offset + length <= this.bytes.length && places.add(offset, length);
+  }
+}
+
+/** A list that tells what it was given. */
+class ToldList extends ScatterList {
+  readonly told: [address: number, length: number][] = [];
+
+  override add(address: number, length: number): boolean {
+    this.told.push([address, length]);
     return true;
   }
 }
 
-test('bytes of a file go where a write would go, and nowhere else; what does not is no fault yet', () => {
+test('places of a write are where it would write, and nowhere else; what has none is no fault yet', () => {
   const { iommu, requester, table, map } = setup();
-  const ram = new Receiver(new Uint8Array(4 * PAGE_SIZE), 'receiver');
+  const ram = new Placed(new Uint8Array(4 * PAGE_SIZE), 'placed');
   map(0x1000, PAGE_SIZE, 2 * PAGE_SIZE, READ | WRITE, ram);
   map(0x2000, PAGE_SIZE, 0, READ | WRITE, ram);
   map(0x3000, PAGE_SIZE, PAGE_SIZE, READ, ram);
@@ -302,10 +311,13 @@ test('bytes of a file go where a write would go, and nowhere else; what does not
   const log = new DirtyLog(BigInt(PAGE_SIZE));
   log.enabled = true;
   requester.grant(pasidOf(1), table, log);
-  assert.equal(requester.receive(pasidOf(1), 0x1800, 9, 0, PAGE_SIZE), true);
-  const expected = new Uint8Array(4 * PAGE_SIZE);
-  expected.fill(9, 0, 0x800).fill(9, 2 * PAGE_SIZE + 0x800, 3 * PAGE_SIZE);
-  assert.deepEqual(ram.bytes, expected);
+  const places = new ToldList();
+  assert.equal(requester.place(pasidOf(1), 0x1800, PAGE_SIZE, places), true);
+  const expected = [
+    [2 * PAGE_SIZE + 0x800, 0x800],
+    [0, 0x800],
+  ];
+  assert.deepEqual(places.told, expected);
   assert.deepEqual(dirtyPages(log), [1, 2]);
   for (const [pasid, iova] of [
     [1, 0x3000],
@@ -314,9 +326,11 @@ test('bytes of a file go where a write would go, and nowhere else; what does not
     [2, 0x1000],
     [1, -1],
   ] as const)
-    assert.equal(requester.receive(pasidOf(pasid), iova, 7, 0, 8), false, `${pasid} ${iova}`);
-  assert.deepEqual(ram.bytes, expected);
+    assert.equal(requester.place(pasidOf(pasid), iova, 8, places), false, `${pasid} ${iova}`);
+  assert.deepEqual(places.told, expected);
   assert.equal(iommu.faults.since(0).length, 0);
+  iommu.transfers.look();
+  assert.equal(requester.place(pasidOf(1), 0x1800, 8, places), false, 'a write tells who looks');
 });
 
 test('an entry that is withdrawn and granted anew is recorded in the log that it was granted with', () => {

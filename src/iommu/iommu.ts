@@ -7,6 +7,7 @@
  * front of a one-stage walk; nested tables have their own), so an entry that is withdrawn is gone for the
  * very next DMA.
  */
+import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
@@ -156,12 +157,13 @@ export class Requester {
   }
 
   /**
-   * As `write`, of bytes [position, position+length) of our open file `fd`, which are in memory: there is no
-   * copy in between. @returns false when some cannot be written so: `write` is for those, and finds the fault
-   * if there is one. Nothing is recorded as a fault here; some bytes may have been written.
+   * Adds to `places` where `write` would write `length` bytes, for them to be read there at once, without a
+   * copy in between. @returns false when some cannot be written so, or somebody looks at what is transferred:
+   * `write` is for those, and finds the fault if there is one. Nothing is recorded as a fault here.
    */
-  receive(pasid: Pasid, iova: number, fd: number, position: number, length: number): boolean {
-    const { tables, memories } = this.#iommu;
+  place(pasid: Pasid, iova: number, length: number, places: ScatterList): boolean {
+    const { tables, memories, transfers } = this.#iommu;
+    if (transfers.on) return false;
     for (let done = 0; done < length; ) {
       const here = iova + done;
       const slot = this.#slot(pasid, here, WRITE);
@@ -170,12 +172,10 @@ export class Requester {
       const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
       if (CHECKED) this.#check(slot, pasid, here, offset);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-      if (memory.receive === undefined) return false;
+      if (memory.place?.(offset, count, places) !== true) return false;
       if (this.#logs > 0) this.#record(pasid, here, count);
-      if (!memory.receive(offset, fd, position + done, count)) return false;
       done += count;
     }
-    if (this.#iommu.transfers.on) this.#tell(pasid, iova, length, true);
     return true;
   }
 

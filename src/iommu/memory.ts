@@ -5,6 +5,8 @@
  * this process) is the affair of the implementations; that access may fail at any moment is part of the
  * contract, because processes exit and files shrink.
  */
+import type { ScatterList } from '../linux/cached-read.js';
+
 export interface Memory {
   /** Names the memory in `ls`, in faults and in reasons: `"process 4711"`, `"memfd:ram"`. */
   readonly description: string;
@@ -25,11 +27,10 @@ export interface Memory {
   write(offset: number, source: Uint8Array, at: number, length: number): number;
 
   /**
-   * Reads `length` bytes from byte `position` of our open file `fd` straight to byte `offset` of this memory.
-   * @returns false when they cannot all be had without waiting: some may have been written. Never throws.
-   * Absent: it never can.
+   * Adds to `places` where [offset, offset+length) is in this process, for something to be read into it at
+   * once. @returns false when that cannot be said. Never throws. Absent: it never can.
    */
-  receive?(offset: number, fd: number, position: number, length: number): boolean;
+  place?(offset: number, length: number, places: ScatterList): boolean;
 
   /**
    * Why the last transfer ended early, where there is more to say than that nothing is there. Asked right

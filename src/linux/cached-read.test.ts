@@ -3,7 +3,8 @@ import { closeSync, fsyncSync, ftruncateSync, mkdtempSync, openSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { readCached } from './cached-read.js';
+import { readCached, ScatterList } from './cached-read.js';
+import { addressOf } from './ffi.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ioasid-cached-'));
 const path = join(folder, 'file');
@@ -52,4 +53,35 @@ describe('reads of what is in memory', { skip }, () => {
     ftruncateSync(fd, 200);
     assert.equal(readCached(fd, buffer, 200, 100), false);
   });
+
+  test('fill the places of a list one after the other, those that touch as one', () => {
+    writeSync(fd, content, 0, content.length, 0);
+    const list = new ScatterList(3);
+    const at = addressOf(buffer);
+    for (let round = 0; round < 2; round++) {
+      list.clear();
+      buffer.fill(0xee);
+      for (const [place, length] of [
+        [4000, 50],
+        [4050, 50],
+        [100, 10],
+        [110, 90],
+        [7000, 1],
+      ] as const)
+        assert.equal(list.add(at + place, length), true);
+      assert.equal(list.add(at + 8000, 1), false, 'a fourth place');
+      assert.equal(list.read(fd, 1000), true);
+      assert.deepEqual(buffer.subarray(4000, 4100), content.subarray(1000, 1100));
+      assert.deepEqual(buffer.subarray(100, 200), content.subarray(1100, 1200));
+      assert.equal(buffer[7000], content[1200]);
+      assert.equal(buffer.filter((byte) => byte !== 0xee).length, 201 - holes(1000, 1201));
+    }
+    assert.equal(list.read(fd, content.length - 200), false, 'the file ends before');
+    assert.equal(list.read(-1, 0), false);
+  });
 });
+
+/** Bytes of the file from `start` to `end` that are what the buffer was filled with. */
+function holes(start: number, end: number): number {
+  return content.subarray(start, end).filter((byte) => byte === 0xee).length;
+}

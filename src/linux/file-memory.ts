@@ -21,7 +21,7 @@
 import { readlinkSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
 import { closeInBackground } from './background-close.js';
-import { readCachedTo } from './cached-read.js';
+import type { ScatterList } from './cached-read.js';
 import { hex, Refusal, refuse } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, statusOfOurs, statusOfTheirs } from './file-status.js';
@@ -231,10 +231,10 @@ export class FileMemory {
     return done + this.#writeThroughKernel(offset + done, local + done, length - done);
   }
 
-  /** As Memory.receive. The kernel's copy makes no pages either, and stops where the file has ended. */
-  receive(offset: number, fd: number, position: number, length: number): boolean {
+  /** As Memory.place. The kernel's copy makes no pages either, and stops where the file has ended. */
+  place(offset: number, length: number, places: ScatterList): boolean {
     if (!this.#writable || offset < 0 || offset + length > this.#length) return false;
-    return readCachedTo(fd, this.#address + offset, length, position);
+    return places.add(this.#address + offset, length);
   }
 
   /** Goes on where the copy has stopped, at a hole perhaps. @returns the bytes written. */

@@ -10,9 +10,11 @@
  * Invariant: it gives no right that the area has not given. The area is looked at before and after its file
  * is opened, and the file must be the area's; a file of anything else than memory is never opened.
  */
+
 import { type Dir, opendirSync } from 'node:fs';
 import type { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
+import type { ScatterList } from './cached-read.js';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 import { FileMemory, type Payer } from './file-memory.js';
@@ -117,11 +119,11 @@ export class HeldArea implements Payer {
     return bytes > 0 ? this.#file.write(this.#offset(address), source, at, bytes, this) : 0;
   }
 
-  /** As Memory.receive. */
-  receive(address: number, fd: number, position: number, length: number): boolean {
+  /** As Memory.place. */
+  place(address: number, length: number, places: ScatterList): boolean {
     return (
       this.#within(address, length, WRITE) === length &&
-      this.#file.receive(this.#offset(address), fd, position, length)
+      this.#file.place(this.#offset(address), length, places)
     );
   }
 

@@ -1,7 +1,8 @@
 /** FlatMemory: memory for tests of virtio devices: bytes from IOVA 0 on, with the rights of each. */
-import { readSync } from 'node:fs';
 import type { DmaFault } from '../devices/device-model.js';
 import type { VirtioPort } from '../devices/virtio/ring-memory.js';
+import type { ScatterList } from '../linux/cached-read.js';
+import { addressOf } from '../linux/ffi.js';
 
 export class FlatMemory implements VirtioPort {
   readonly bytes: Uint8Array;
@@ -11,9 +12,9 @@ export class FlatMemory implements VirtioPort {
   /** Accesses of the device. */
   reads = 0;
   writes = 0;
-  /** Bytes of files can come without another copy; and how many have. */
-  receives = false;
-  received = 0;
+  /** Says where it is, for files to be read straight to it; and of how many bytes it has. */
+  places = false;
+  placed = 0;
 
   constructor(length: number, rights = 3) {
     this.bytes = new Uint8Array(length);
@@ -35,10 +36,10 @@ export class FlatMemory implements VirtioPort {
     return done === length ? undefined : this.#fault(asid, iova, done, true);
   }
 
-  receive(_asid: number, iova: number, fd: number, position: number, length: number): boolean {
-    if (!this.receives || this.#reach(iova, length, 2) < length) return false;
-    this.received += readSync(fd, this.bytes, iova, length, position);
-    return true;
+  place(_asid: number, iova: number, length: number, places: ScatterList): boolean {
+    if (!this.places || this.#reach(iova, length, 2) < length) return false;
+    this.placed += length;
+    return places.add(addressOf(this.bytes) + iova, length);
   }
 
   #reach(iova: number, length: number, right: number): number {

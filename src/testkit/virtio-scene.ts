@@ -21,7 +21,7 @@ export interface VirtioSceneOptions {
   readonly features?: bigint;
   readonly memory?: number;
   /** Bytes of files go straight to memory. Default: they do not. */
-  readonly receives?: boolean;
+  readonly places?: boolean;
 }
 
 const RING_BYTES = 0x2000;
@@ -36,7 +36,7 @@ export class VirtioScene {
   constructor(model: VirtioModel, options: VirtioSceneOptions = {}) {
     this.#options = options;
     this.memory = new FlatMemory(options.memory ?? 1 << 20, 0);
-    this.memory.receives = options.receives ?? false;
+    this.memory.places = options.places ?? false;
     const called = CalledVirtioModel.make(new ModelCalls('vhost-vdpa-0'), () => model);
     this.device = new VirtioDevice(called, this.memory);
     this.#free = this.device.queues.length * RING_BYTES;

@@ -37,6 +37,8 @@ const LIMIT = 64;
 const STEP_BYTES = 4 << 20;
 /** Bytes that are read before the driver is shown them: it is to work on those while more are read. */
 const SHOWN_BYTES = 1 << 20;
+/** A read or write of 1 MiB in pages of 4 KiB is one request, with its header and its status. */
+const QUEUE_SIZE = 1024;
 const CONFIG_BYTES = 96;
 const ID_BYTES = 20;
 
@@ -52,7 +54,7 @@ class Blk implements VirtioModel {
 
   constructor(disk: Disk, queues: number, id: Uint8Array) {
     const writing = disk.writable ? Feature.DISCARD | Feature.WRITE_ZEROES : Feature.RO;
-    this.virtio = { deviceId: 2, features: READING | writing, queues };
+    this.virtio = { deviceId: 2, features: READING | writing, queues, queueSize: QUEUE_SIZE };
     this.config = describe(disk, queues);
     this.#disk = disk;
     this.#context = { disk, id, writeThrough: false };
@@ -153,7 +155,7 @@ function describe(disk: Disk, queues: number): Uint8Array {
   view.setUint32(0, capacity % 2 ** 32, true);
   view.setUint32(4, Math.floor(capacity / 2 ** 32), true);
   view.setUint32(8, 1 << 20, true); // size_max
-  view.setUint32(12, 254, true); // seg_max
+  view.setUint32(12, QUEUE_SIZE - 2, true); // seg_max
   view.setUint32(20, SECTOR, true); // blk_size
   view.setUint8(24, 3); // physical_block_exp: 4 KiB, as pages of the file
   view.setUint16(26, 8, true); // min_io_size, in blocks

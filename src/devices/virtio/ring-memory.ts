@@ -4,6 +4,7 @@
  * It keeps the one word on the queue's health: as long as `broken` is undefined, everything that was read
  * made sense. The first thing that did not says why, for ever, and what is wrong is never used.
  */
+import type { ScatterList } from '../../linux/cached-read.js';
 import { hex } from '../../linux/errno.js';
 import type { DmaFault } from '../device-model.js';
 
@@ -14,10 +15,10 @@ export interface VirtioPort {
   /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
   write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
   /**
-   * Writes bytes [position, position+length) of the open file `fd` to `iova` of `asid`, without waiting.
-   * @returns false when that cannot be: some may have been written, and `write` is the way. Absent: never.
+   * Adds to `places` where `write` would write `length` bytes, for them to be read there at once. @returns
+   * false when that cannot be said, and `write` is the way. Absent: never.
    */
-  receive?(asid: number, iova: number, fd: number, position: number, length: number): boolean;
+  place?(asid: number, iova: number, length: number, places: ScatterList): boolean;
 }
 
 export class RingMemory {
@@ -57,9 +58,9 @@ export class RingMemory {
     return this.#port.write(this.#asid, iova, source, at, length)?.done ?? length;
   }
 
-  /** Writes a part of a buffer out of the open file `fd`, as VirtioPort.receive. */
-  receive(iova: number, fd: number, position: number, length: number): boolean {
-    return !this.#cut && this.#port.receive?.(this.#asid, iova, fd, position, length) === true;
+  /** Where a part of a buffer is, as VirtioPort.place. */
+  place(iova: number, length: number, places: ScatterList): boolean {
+    return !this.#cut && this.#port.place?.(this.#asid, iova, length, places) === true;
   }
 
   /** No buffer is reached any more. */
