@@ -17,6 +17,7 @@ import { complainOf } from './messages.js';
 import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
+import type { StopArguments } from './stop.js';
 import type { TraceArguments } from './trace-printer.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -259,9 +260,15 @@ function addReports(ioasid: Command): void {
     .command('stop')
     .description('end a server of this user, as Ctrl-C does, and wait until it has ended')
     .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
-    .action(async (pid: number | undefined) => {
+    .option(
+      '-k, --kill-after <seconds>',
+      'so long it may take; then it is killed, with its command',
+      count,
+      10,
+    )
+    .action(async (pid: number | undefined, options: StopArguments) => {
       const { stop } = await import('./stop.js');
-      await stop(pid);
+      await stop(pid, options);
     });
 
   ioasid

@@ -22,6 +22,7 @@ import { type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, complainOf, keepErrorsBlocking } from './messages.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
+import { survivors } from './survivors.js';
 import { Telling } from './telling.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
@@ -77,11 +78,14 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   });
 
   const ending = await launcher.ending;
+  await service.settled();
   let failed: string | undefined;
+  const open = service.open();
   const ended = lastSteps([
     () => {
       failed = failureOf(made.machine, options.failOn ?? []);
     },
+    () => open > 0 && survivors(connection.device).forEach(complain),
     ...service.ending,
     () => newFd !== undefined && leaveHeir(newFd),
   ]);

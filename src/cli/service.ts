@@ -23,6 +23,7 @@ import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { Lookers } from './lookers.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
+import { Quiet } from './quiet.js';
 import type { Telling } from './telling.js';
 import type { TraceArguments } from './trace-printer.js';
 import { parseLink, UnixLink } from './unix-link.js';
@@ -124,6 +125,13 @@ export interface ServiceState extends MachineSnapshot {
 export interface Service {
   /** Resolves when the file system is gone. */
   readonly gone: Promise<void>;
+  /**
+   * Resolves when nothing more is asked or worked on: what a process that has ended had open is released.
+   * Others may go on for ever, so it waits SETTLE_MS at most.
+   */
+  settled(): Promise<void>;
+  /** Files that programs have open. */
+  open(): number;
   /** End the file system and dismiss the guard: to be done before this process ends. */
   readonly ending: readonly LastStep[];
 }
@@ -171,24 +179,24 @@ export function serveMachine(
     const goesOn = server.step();
     server.wakePolls();
     alarm.set();
+    quiet.pass(more || goesOn);
     return more || goesOn;
   };
+  const quiet = new Quiet();
   const lookers = new Lookers(machine);
   publish((): ServiceState => ({ ...machine.snapshot(), openers: Account.all() }));
-  const requests = [fuse, standIn.bell].map((fd) => ({
-    fd,
-    ready: (between: () => boolean) => server.serve(between),
-  }));
+  const serve = (between: () => boolean) => {
+    quiet.served();
+    return server.serve(between);
+  };
+  const requests = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
   const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
-  const sources = [
-    ...requests,
-    ...trapped,
-    ...(server.tracer ? [server.tracer] : []),
-    doorbellSource(),
-    ...(watched ?? []),
-  ];
+  const tracers = server.tracer ? [server.tracer] : [];
+  const sources = [...requests, ...trapped, ...tracers, doorbellSource(), ...(watched ?? [])];
   noteDebugger();
   return {
+    settled: () => quiet.comes(),
+    open: () => server.opens,
     gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
     ending: [
       () => alarm.end(),

@@ -110,6 +110,23 @@ describe('trace', { skip: withoutFuse }, () => {
     assert.deepEqual([status, stderr], [0, '']);
     assert.deepEqual(await running.ended, { status: null, signal: 'SIGTERM' });
   });
+
+  it('stop kills a server whose command does not listen, and says so', async () => {
+    const deaf = [
+      'run',
+      '--device',
+      'edu',
+      'sh',
+      '-c',
+      "trap '' TERM; echo ready; while :; do sleep 1; done",
+    ];
+    const running = Running.ioasid(deaf);
+    await running.says('ready');
+    const { status, stderr } = ioasid(['stop', '--kill-after', '0', String(running.pid)]);
+    assert.equal(status, 0);
+    assert.match(stderr, /^ioasid: server \d+ has not ended within 0 s, so it is killed, and its command\n$/);
+    assert.deepEqual(await running.ended, { status: null, signal: 'SIGKILL' });
+  });
 });
 
 const output = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');

@@ -231,6 +231,11 @@ export class FileRequests {
     if (this.#call !== undefined) recordUnserved(this.#trace, this.#call, this.#path, this.#caller, error);
   }
 
+  /** Open files that have not been released. */
+  get opens(): number {
+    return this.#opens.size;
+  }
+
   /** What the request being served uses. */
   get uses(): readonly object[] {
     if (this.#opened !== undefined) return usedBy(this.#opened.file, this.#call as FileCall);

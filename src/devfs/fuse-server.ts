@@ -174,6 +174,11 @@ export class FuseServer {
     }
   }
 
+  /** Files that programs have open. */
+  get opens(): number {
+    return this.#files.opens;
+  }
+
   /**
    * Closes the connection before this process ends: whoever waits for an answer is let go by the kernel, this
    * process's own threads too, without which it could not end.
