@@ -3,7 +3,7 @@
  * in the same run.
  *
  * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, neighbours,
- * mapped; all of them when none is given.
+ * mapped, sva; all of them when none is given.
  * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG. The exit
  * status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
  * a busy machine it may be nobody's fault.
@@ -23,6 +23,7 @@ import { nvme } from './nvme.js';
 import { References } from './reference.js';
 import { ring } from './ring.js';
 import { run } from './run.js';
+import { sva } from './sva.js';
 import { header, rowOf } from './table.js';
 import { translate } from './translate.js';
 import { unmapMap } from './unmap-map.js';
@@ -43,6 +44,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['unmap-map', unmapMap],
   ['neighbours', neighbourhood],
   ['mapped', mapped],
+  ['sva', sva],
 ]);
 
 const { values, positionals } = parseArgs({

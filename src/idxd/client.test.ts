@@ -110,7 +110,7 @@ test('one page is mapped, by the opener', async () => {
   refused(() => client!.checkMapping(process.fork(), 4096), 'EPERM');
 });
 
-test('a full shared work queue takes no store, and a write is EAGAIN when no try has found room', async () => {
+test('a full shared work queue takes no store, and a write is EAGAIN when no try finds room', async () => {
   const { machine, device } = await idxdScene(',ready=1,wqs=1,engines=1,size=1');
   const process = new InProcess(machine, { run: false });
   const memory = workspace(process, LONG + 0x1000);
