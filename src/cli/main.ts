@@ -49,6 +49,7 @@ function describesMachine(command: Command): Command {
         .default([] as string[], 'dsa,ready=1')
         .argParser((spec: string, all: string[]) => [...all, spec]),
     )
+    .option('--config <file>', 'what does not fit here, as JSON: docs/config.schema.json')
     .addOption(
       new Option(
         '--link <name=unix:path>',
@@ -178,11 +179,11 @@ function addMachines(ioasid: Command): void {
     .argument('[command...]', 'the command and its arguments')
     .passThroughOptions()
     .addHelpText('after', RUN_EXAMPLES)
-    .action(async (words: string[], options: RunArguments, command: Command) => {
+    .action(async (words: string[], options: RunArguments & Arguments, command: Command) => {
       if (await helps(options)) return;
       if (words.length === 0) command.error("error: missing required argument 'command'");
       const { run } = await import('./run.js');
-      await run(words, options);
+      await run(words, await configured(options, command));
     });
 
   describesTrace(describesMachine(ioasid.command('serve')))
@@ -194,15 +195,25 @@ function addMachines(ioasid: Command): void {
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
     .addHelpText('after', SERVE_EXAMPLES)
-    .action(async (folder: string | undefined, options: ServeArguments) => {
+    .action(async (folder: string | undefined, options: ServeArguments & Arguments, command: Command) => {
       if (await helps(options)) return;
       const { serve } = await import('./serve.js');
-      await serve(folder, options);
+      await serve(folder, await configured(options, command));
     });
 }
 
+/** As Commander has taken them apart. */
+type Arguments = MachineArguments & { readonly device: readonly string[]; readonly config?: string };
+
+/** `options`, with what the file that they name says. @throws Error naming what of it is wrong. */
+async function configured<T extends Arguments>(options: T, command: Command): Promise<T> {
+  if (options.config === undefined) return options;
+  const { withConfig } = await import('./config-file.js');
+  return withConfig(options, options.config, (key) => command.getOptionValueSource(key) !== 'default');
+}
+
 /** Tells of the devices that help is asked for. @returns whether any is. */
-async function helps({ device }: MachineArguments): Promise<boolean> {
+async function helps({ device }: Arguments): Promise<boolean> {
   const { devices, helpAskedFor } = await import('./devices.js');
   const asked = helpAskedFor(device);
   if (asked.length > 0) await devices(asked);

@@ -6,6 +6,7 @@ import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fus
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
 import { Clock } from '../devices/clock.js';
+import type { PlacedSpec } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
@@ -46,7 +47,7 @@ export const DEFAULT_DEVICE = 'dsa,ready=1';
 
 /** What the options of `run` and `serve` say of the machine. */
 export interface MachineArguments extends TraceArguments {
-  readonly device: readonly string[];
+  readonly device: readonly (string | PlacedSpec)[];
   readonly pasidQuota: number;
   readonly mappingQuota: number;
   readonly tableQuota: number;

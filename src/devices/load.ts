@@ -11,7 +11,7 @@ import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { refuse } from '../linux/errno.js';
-import { describe } from './checks.js';
+import { describe, isRecord } from './checks.js';
 import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
 import { ModelCalls } from './model-calls.js';
 import { didYouMean } from './nearest.js';
@@ -40,6 +40,12 @@ export interface DeviceAbout {
   readonly options?: OptionTable;
 }
 
+/** A `--device` argument whose relative paths begin somewhere of its own. */
+export interface PlacedSpec {
+  readonly spec: string;
+  readonly baseDirectory: string;
+}
+
 /** A module of a device: what its models are, and what makes them. */
 export type LoadedDevice = { readonly about: DeviceAbout } & (
   | { readonly transport: 'pci'; readonly factory: DeviceFactory }
@@ -53,6 +59,8 @@ interface Plan {
   /** The argument, or the name of a factory. */
   readonly spec: string;
   readonly bdf?: string;
+  /** Where relative paths in its options begin. */
+  readonly baseDirectory: string;
   /** Whose work its module does, from its loading on. */
   readonly calls: ModelCalls;
 }
@@ -87,34 +95,44 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
 export const builtInDevices: readonly string[] = Object.keys(builtIns);
 
 /**
- * What `spec` asks for: a `--device` argument, or a factory itself, which is given no options and named in
+ * What `device` asks for: a `--device` argument, or a factory itself, which is given no options and named in
  * messages by its own name. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to
- * be cut into mediated devices or to be idxd's, or `spec` is neither.
+ * be cut into mediated devices or to be idxd's, or it is neither.
  */
-export async function planDevice(spec: string | DeviceFactory, baseDirectory: string): Promise<DevicePlan> {
-  if (typeof spec === 'function') return planOf(spec);
-  if (typeof spec !== 'string') refuse('EINVAL', `a device is ${describe(spec)}, not a factory or a text`);
+export async function planDevice(
+  device: string | PlacedSpec | DeviceFactory,
+  baseDirectory: string,
+): Promise<DevicePlan> {
+  if (typeof device === 'function') return planOf(device, baseDirectory);
+  if (typeof device === 'string') return planSpec(device, baseDirectory);
+  if (isRecord(device) && typeof device.spec === 'string') return planSpec(device.spec, device.baseDirectory);
+  return refuse('EINVAL', `a device is ${describe(device)}, not a factory or a text`);
+}
+
+async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan> {
   const calls = new ModelCalls(spec);
   const { name } = parseDeviceSpec(spec, () => true);
   const device = await calls.import(() => loadDevice(name, baseDirectory));
   const { transport, about } = device;
   const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
   const { options, mdevs, idxd = false, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
+  const plan = { spec, calls, baseDirectory, ...place };
   if (transport === 'pci') {
     const make = (host: DeviceHost) => callFactory(name, () => device.factory(host, options));
-    return { transport, spec, calls, mdevs, idxd, ...place, make };
+    return { transport, ...plan, mdevs, idxd, make };
   }
   if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
   if (idxd) refuse('EINVAL', `"${spec}": Linux's driver idxd is for PCI functions, not for virtio devices`);
   const make = (host: VirtioHost) => callFactory(name, () => device.factory(host, options));
-  return { transport, spec, calls, ...place, make };
+  return { transport, ...plan, make };
 }
 
 /** A whole function, made by `factory`. */
-function planOf(factory: DeviceFactory): PciPlan {
+function planOf(factory: DeviceFactory, baseDirectory: string): PciPlan {
   const name = factory.name || 'a factory';
   const make = (host: DeviceHost) => callFactory(name, () => factory(host, {}));
-  return { transport: 'pci', spec: name, calls: new ModelCalls(name), mdevs: 0, idxd: false, make };
+  const calls = new ModelCalls(name);
+  return { transport: 'pci', spec: name, calls, baseDirectory, mdevs: 0, idxd: false, make };
 }
 
 /**

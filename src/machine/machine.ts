@@ -11,7 +11,13 @@
  */
 import { Clock } from '../devices/clock.js';
 import type { DeviceFactory } from '../devices/device-model.js';
-import { type DevicePlan, type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
+import {
+  type DevicePlan,
+  type PciPlan,
+  type PlacedSpec,
+  planDevice,
+  type VirtioPlan,
+} from '../devices/load.js';
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
@@ -40,7 +46,7 @@ export interface MachineOptions extends NodeOptions {
    * One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `./my-device.js`; or the factory of a PCI
    * function, which is given no options: `(host) => createNic(host, { link: 'wire0' })`.
    */
-  readonly devices: readonly (string | DeviceFactory)[];
+  readonly devices: readonly (string | PlacedSpec | DeviceFactory)[];
   /** Where relative paths in `devices` begin. Default: the working directory. */
   readonly baseDirectory?: string;
   /** What the timers of devices go by. Default: one that stands still until it is moved (`machine.clock`). */
@@ -136,17 +142,12 @@ export class Machine {
     return { trace: this.trace, faults, transfers, devices };
   }
 
-  #makeDevices(
-    plans: readonly DevicePlan[],
-    { baseDirectory = process.cwd(), strict = false }: MachineOptions,
-  ): MachineDevice[] {
+  #makeDevices(plans: readonly DevicePlan[], { strict = false }: MachineOptions): MachineDevice[] {
     const rids = assignRids(plans.map(({ bdf }) => bdf));
-    return plans.flatMap((plan, n) =>
-      this.#makeDrivers(plan, rids[n]!, { strict, baseDirectory }).map((driver) => ({
-        driver,
-        spec: plan.spec,
-      })),
-    );
+    return plans.flatMap((plan, n) => {
+      const place = { strict, baseDirectory: plan.baseDirectory };
+      return this.#makeDrivers(plan, rids[n]!, place).map((driver) => ({ driver, spec: plan.spec }));
+    });
   }
 
   #makeDrivers(plan: DevicePlan, rid: string, place: Place): readonly Driver[] {
