@@ -5,6 +5,11 @@ import { ModelCalls } from './model-calls.js';
 
 const nothing = () => undefined;
 const now = () => callWords[CallWord.CALL]!;
+/** Waits for `done`, and then for a turn of Node's loop that is nobody's. */
+const until = async (done: () => boolean) => {
+  do await new Promise((resolve) => setImmediate(resolve));
+  while (!done());
+};
 
 test('while a method runs the words name it and its model, and no longer', () => {
   const calls = new ModelCalls('vfio7');
@@ -64,10 +69,9 @@ test('what a model leaves behind is known to be its own', async () => {
   void module.import(async () => void setImmediate(note));
   part.call(Method.STEP, undefined, nothing);
   note();
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(() => owners.length === 4);
   assert.equal(owners[0], undefined);
   assert.deepEqual(new Set(owners.slice(1)), new Set([part, module]));
-  assert.equal(owners.length, 4);
 });
 
 test('the words say whose callbacks Node calls, and that it has come to others between', async () => {
@@ -87,8 +91,7 @@ test('the words say whose callbacks Node calls, and that it has come to others b
     process.nextTick(() => queueMicrotask(see));
     void Promise.resolve().then(see).then(see);
   });
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.equal(callWords[CallWord.LATER], 0);
+  await until(() => seen.length === 6 && callWords[CallWord.LATER] === 0);
   assert.deepEqual(seen, ['the import of vfio8', ...Array(5).fill('a timer, microtask or promise of vfio8')]);
 });
 
