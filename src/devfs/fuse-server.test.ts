@@ -237,13 +237,13 @@ if (mountingIsAllowed(import.meta.url)) {
   test('a regular file with the same inode number, and a file of another server with it, are refused', {
     timeout,
   }, async (t) => {
-    const other = new Mounted();
-    t.after(() => child.kill().then(() => other.stop()));
+    const [one, other] = [new Mounted(), new Mounted()];
+    t.after(() => child.kill().then(() => Promise.all([one.stop(), other.stop()])));
     const tmpfs = mounted.path('empty');
     assert.equal(await child.call('mount', 'tmpfs', tmpfs, 'tmpfs', 0, ''), 0);
     const inodeOf = (fd: number) => identifyDescriptor(child.pid, fd)!.inode;
     let files = 0;
-    const ours = () => open('plain');
+    const ours = () => child.call('open', one.path('plain'), O_RDWR, 0);
     const strangers = [
       () => child.call('open', other.path('plain'), O_RDWR, 0),
       () => child.call('open', `${tmpfs}/${files++}`, O_RDWR | O_CREAT, 0o600),
