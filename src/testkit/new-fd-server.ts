@@ -1,6 +1,6 @@
 /**
  * `ioasid run` with a device file that makes descriptors, `/dev/maker`, in place of a machine: the program of
- * src/cli/new-fd.test.ts.
+ * src/cli/hostile/new-fd.test.ts.
  *
  * The arguments are the command. Ends with its status.
  */

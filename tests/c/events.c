@@ -161,7 +161,7 @@ static void writes(void)
 static void *later(void *nothing)
 {
 	(void)nothing;
-	usleep(50000);
+	usleep(10000);
 	trigger(0x4000);
 	return NULL;
 }

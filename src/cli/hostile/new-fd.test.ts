@@ -8,10 +8,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { quote, type Runner, runner, self } from '../testkit/processes.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { quote, type Runner, runner, self } from '../../testkit/processes.js';
 
-const server = fileURLToPath(new URL('../testkit/new-fd-server.js', import.meta.url));
+const server = fileURLToPath(new URL('../../testkit/new-fd-server.js', import.meta.url));
 const PATIENCE_MS = 60_000;
 
 const tasks = {
