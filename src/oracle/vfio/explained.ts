@@ -39,12 +39,12 @@ export const explained: readonly Explained[] = [
       highWhenEnabled(difference),
   },
   {
-    name: 'INTx of what was sent as a message',
+    name: 'INTx of what there was under MSI',
     reason:
-      'the line is high while there is a cause; the edu of QEMU does not drive it for causes that it has ' +
-      'sent a message for, whatever becomes of MSI',
+      'the line is high while there is a cause; QEMU lowers it when MSI is enabled, and the edu of QEMU ' +
+      'does not drive it for causes that there have been since, whatever becomes of MSI',
     matches: (difference) =>
-      group(difference) === '/dev/vfio/1' && looksForInterrupt(difference.line) && sentAsMessage(difference),
+      group(difference) === '/dev/vfio/1' && looksForInterrupt(difference.line) && underMsi(difference),
   },
 ];
 
@@ -67,18 +67,25 @@ function sentWithoutMsix(difference: Difference): boolean {
 
 /** INTx of an edu was enabled while there were causes. */
 function highWhenEnabled(difference: Difference): boolean {
-  const [raised, enabled] = [raises(difference, RAISE), enabledAtEach(difference, INTX)];
-  let causes = 0;
-  return difference.before.some((line, n) => {
-    causes = (causes | (raised[n] ?? 0)) & ~(written(line, ACKNOWLEDGE, difference.answers[n]!) ?? 0);
-    return enabled[n] === true && enabled[n - 1] !== true && causes !== 0;
-  });
+  const [causes, enabled] = [causesAtEach(difference), enabledAtEach(difference, INTX)];
+  return causes.some((each, n) => each !== 0 && enabled[n] === true && enabled[n - 1] !== true);
 }
 
-/** MSI of an edu was enabled while it raised a cause. */
-function sentAsMessage(difference: Difference): boolean {
+/** MSI of an edu was enabled while there were causes. */
+function underMsi(difference: Difference): boolean {
+  const enabled = enabledAtEach(difference, MSI);
+  return causesAtEach(difference).some((each, n) => each !== 0 && enabled[n] === true);
+}
+
+/** The causes that an edu has after each line. */
+function causesAtEach(difference: Difference): number[] {
+  const { before, answers } = difference;
   const raised = raises(difference, RAISE);
-  return enabledAtEach(difference, MSI).some((enabled, n) => enabled && raised[n] !== undefined);
+  let causes = 0;
+  return before.map((line, n) => {
+    causes = (causes | (raised[n] ?? 0)) & ~(written(line, ACKNOWLEDGE, answers[n]!) ?? 0);
+    return causes;
+  });
 }
 
 /** What each line has written to `register`, where it has: itself, or (anything) by an eventfd. */
