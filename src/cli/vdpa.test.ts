@@ -55,6 +55,7 @@ const both: readonly Known[] = [
 ];
 
 const limits = 'features, and limits in the configuration space';
+const sizes = 'sizes of a queue (blk)';
 
 const known: Readonly<Record<keyof typeof devices, readonly Known[]>> = {
   net: [
@@ -67,6 +68,8 @@ const known: Readonly<Record<keyof typeof devices, readonly Known[]>> = {
     ...both,
     { where: /\tVHOST_GET_FEATURES\t/, ours: /\t4676003007000000$/, row: limits },
     { where: /\tVHOST_VDPA_GET_CONFIG\toff=0 /, ours: /\t0000040000000000/, row: limits },
+    { where: /\tVHOST_VDPA_GET_VRING_NUM\t/, ours: /\t0004$/, row: sizes },
+    { where: /\tVHOST_SET_VRING_NUM\tindex=0 num=512\t/, ours: /\t0\t-\t0{11}20{4}$/, row: sizes },
     { where: /\tGET_ID short/, ours: /status=00 used.len=5 call=1 /, row: 'a GET_ID of 4 bytes (blk)' },
     {
       where: /\trequest\t(type 99|GET_LIFETIME|SECURE_ERASE) /,

@@ -63,6 +63,15 @@ export const explained: readonly Explained[] = [
     },
   },
   {
+    name: 'sizes of a queue (blk)',
+    reason: 'a read or write of 1 MiB is one request here, and its chain no longer than its queue',
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'ioctl' &&
+      layoutOf(line)?.name === 'VHOST_VDPA_GET_VRING_NUM' &&
+      kernel === '0 +0=0001' &&
+      ours === '0 +0=0004',
+  },
+  {
     name: 'a command that is cut short (net)',
     reason: 'the simulator has stored the bytes that there are; here a command that is wrong changes nothing',
     matches: ({ line, before, ours }) =>

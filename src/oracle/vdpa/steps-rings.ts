@@ -17,7 +17,7 @@ export const size: fc.Arbitrary<VdpaStep> = fc
     index,
     num: mostly(
       fc.constantFrom(RING_SIZE, RING_SIZE, 1, 2, 64, 256),
-      fc.oneof(fc.constantFrom(0, 3, 512, 0x8000, 0x10000, 0x10010), edges32),
+      fc.oneof(fc.constantFrom(0, 3, 2048, 0x8000, 0x10000, 0x10010), edges32),
       3,
     ),
   })
