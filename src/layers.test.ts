@@ -26,7 +26,7 @@ const layers: readonly (readonly string[])[] = [
   ['machine'],
   ['devfs'],
   ['trace'],
-  ['uapi'],
+  ['uapi', 'sysfs'],
   ['vfio', 'vdpa', 'idxd', 'iommu-test'],
   ['driver'],
   ['devices', 'iommufd'],

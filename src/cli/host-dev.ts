@@ -6,7 +6,7 @@
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { TreeEntry } from '../devfs/fuse-server.js';
-import { hostFolder } from './launch-plan.js';
+import { hostFolder, sysfsFolder } from './launch-plan.js';
 
 /** Entries for the FUSE tree, and those of them that the launcher binds. */
 export interface HostDev {
@@ -21,7 +21,7 @@ export function hostDev(ours: readonly string[]): HostDev {
   const binds: string[] = [];
   for (const entry of readdirSync('/dev', { withFileTypes: true })) {
     const path = entry.name;
-    if (replaced.has(path) || path === hostFolder) continue;
+    if (replaced.has(path) || path === hostFolder || path === sysfsFolder) continue;
     if (path === 'ptmx' && !entry.isSymbolicLink()) {
       entries.push({ path, kind: 'symlink', target: `${hostFolder}/ptmx` });
     } else if (entry.isSymbolicLink()) {

@@ -45,9 +45,8 @@ export async function run(command: readonly string[], options: RunArguments): Pr
 
   // While the launcher starts, so that neither waits for the other.
   const loaded = Promise.all([import('./service.js'), import('./model-faults.js'), import('./sysfs.js')]);
-  const [{ makeMachine, serveMachine }, { ModelFaults }, { sysfsEntries }] = await loaded.catch(
-    (error: Error) => giveUp(launcher, error),
-  );
+  const [{ makeMachine, serveMachine }, { ModelFaults }, { servedEntries, sysfsEntries }] =
+    await loaded.catch((error: Error) => giveUp(launcher, error));
   const faults = new ModelFaults((status) => {
     launcher.kill('SIGKILL');
     return leave(status);
@@ -60,7 +59,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   const { newFd } = connection;
   const host = hostDev(made.machine.nodes.map((node) => node.path));
   service = serveMachine(made, connection, {
-    extra: host.entries,
+    extra: [...host.entries, ...servedEntries(made.machine)],
     telling,
     newFd,
     states: launcher.states,
@@ -70,7 +69,8 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   releaseDescriptors(inherited);
   launcher.proceed({
     binds: host.binds,
-    sysfs: sysfsEntries(made.machine.groups),
+    sysfs: sysfsEntries(made.machine),
+    servedSysfs: made.machine.sysfs.map(([path]) => path),
     argv: lastArguments(command.length),
     env: [...environment().filter((each) => !each.startsWith('IOASID=')), 'IOASID=1'],
     keep: inherited,

@@ -1,6 +1,7 @@
 /**
  * The machine's entries in the command's /sys: a file system in memory over each folder that has some, with
- * the host's own entries in it as they were.
+ * the host's own entries in it as they were. Folders that are served are bound into such a one, or over what
+ * the host has at that place.
  *
  * Where the host has no such folder (a kernel without PCI or IOMMUs), the nearest folder above takes its
  * place. A folder that cannot be covered stays as it is: whoever needs no /sys runs all the same.
@@ -19,25 +20,45 @@ import {
 import { dirname } from 'node:path/posix';
 import { Refusal } from '../linux/errno.js';
 import { bind, mountMemory, openFolder, unmount } from '../linux/namespaces.js';
-import type { SysfsEntry } from './launch-plan.js';
+import { type SysfsEntry, sysfsFolder } from './launch-plan.js';
 
 const TMPFS_MAGIC = 0x01021994;
+const FUSE_MAGIC = 0x65735546;
 
 /** That of mediated devices may be made by covering that of all buses, so it comes before others there. */
 const folders = ['kernel/iommu_groups', 'bus/mdev/devices', 'bus/pci/devices', 'module'];
 
-/** Shows `entries` in this process's mount namespace. */
-export function showSysfs(entries: readonly SysfsEntry[]): void {
+/** Those in which folders that an outer run serves may be. */
+const outerFolders = ['bus', 'devices'];
+
+/** Folders that are in memory now. What they have of the host is bound into them, and no part of them. */
+const covered = new Set<string>();
+
+/** Shows `entries` and what is served in this process's mount namespace. */
+export function showSysfs(entries: readonly SysfsEntry[], served: readonly string[]): void {
   if (!existsSync('/sys/kernel')) return;
+  for (const folder of outerFolders) if (isOfRun(`/sys/${folder}`)) cover(`/sys/${folder}`, []);
   for (const folder of folders) {
     const within = entries.filter(({ path }) => path.startsWith(`${folder}/`));
     if (within.length > 0 || isOfRun(`/sys/${folder}`)) cover(nearest(`/sys/${folder}`), within);
   }
+  for (const path of served) bindServed(path);
 }
 
-/** Has an outer run covered `folder`? In sysfs itself no folder is in memory. */
+function bindServed(path: string): void {
+  const target = `/sys/${path}`;
+  if (!existsSync(target)) {
+    const folder = nearest(target);
+    if (![...covered].some((each) => `${folder}/`.startsWith(`${each}/`))) cover(folder, []);
+    if (!isOfRun(folder)) return;
+    mkdirSync(target, { recursive: true });
+  }
+  bind(`/dev/${sysfsFolder}/${path}`, target);
+}
+
+/** Is `folder` an outer run's? In sysfs itself no folder is in memory, or served. */
 function isOfRun(folder: string): boolean {
-  return existsSync(folder) && statfsSync(folder).type === TMPFS_MAGIC;
+  return existsSync(folder) && [TMPFS_MAGIC, FUSE_MAGIC].includes(statfsSync(folder).type);
 }
 
 function nearest(folder: string): string {
@@ -45,7 +66,7 @@ function nearest(folder: string): string {
 }
 
 function cover(folder: string, entries: readonly SysfsEntry[]): void {
-  const ofFunctions = folders.some((each) => folder === `/sys/${each}`);
+  const ofFunctions = [...outerFolders, ...folders].some((each) => folder === `/sys/${each}`);
   const old = openFolder(folder);
   try {
     const names = readdirSync(folder, { withFileTypes: true });
@@ -65,6 +86,7 @@ function cover(folder: string, entries: readonly SysfsEntry[]): void {
       unmount(folder);
       throw error;
     }
+    covered.add(folder);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
   } finally {

@@ -2,14 +2,16 @@
  * What programs look up in /sys before they open a device: which IOMMU group a PCI function or a mediated
  * device is in, what it is, which VFIO file it has, and whether the kernel has VFIO at all.
  *
- * It is a picture, taken once: files hold what sysfs of a real machine would say of a function that is bound
- * to vfio-pci and not open. Nothing in it gives access to anything; the launcher shows it to the command only
- * (sysfs-mount.ts).
+ * Of VFIO it is a picture, taken once: files hold what sysfs of a real machine would say of a function that
+ * is bound to vfio-pci and not open. Nothing in it gives access to anything. What is Linux's driver idxd's is
+ * served (../sysfs). The launcher shows both to the command only (sysfs-mount.ts).
  */
+import type { TreeEntry } from '../devfs/fuse-server.js';
+import type { Machine } from '../machine/machine.js';
 import { CONFIG_REGION, ROM_REGION } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
 import { DMA_ENTRY_LIMIT } from '../vfio/type1-container.js';
-import type { SysfsEntry } from './launch-plan.js';
+import { type SysfsEntry, sysfsFolder } from './launch-plan.js';
 
 /** From <linux/ioport.h>. */
 const IORESOURCE_MEM = 0x200;
@@ -34,10 +36,18 @@ const modules: readonly SysfsEntry[] = [
   { path: 'module/vfio_iommu_type1/parameters/dma_entry_limit', content: `${DMA_ENTRY_LIMIT}\n` },
 ];
 
-/** The entries of all `groups`. */
-export function sysfsEntries(groups: readonly VfioGroup[]): SysfsEntry[] {
-  if (groups.length === 0) return [];
-  return [...modules, ...groups.flatMap((group) => [...groupEntries(group), ...deviceEntries(group)])];
+/** Linux's driver of DSAs, with shared virtual addressing. */
+const idxdModule: SysfsEntry = { path: 'module/idxd/parameters/sva', content: 'Y\n' };
+
+/** The picture of all groups, and of what drivers there are. */
+export function sysfsEntries({ groups, idxd }: Machine): SysfsEntry[] {
+  const ofGroups = groups.flatMap((group) => [...groupEntries(group), ...deviceEntries(group)]);
+  return [...(groups.length > 0 ? modules : []), ...(idxd.length > 0 ? [idxdModule] : []), ...ofGroups];
+}
+
+/** What is no picture: the folders that are served, below /dev, for the launcher to bind. */
+export function servedEntries({ sysfs }: Machine): TreeEntry[] {
+  return sysfs.map(([path, folder]) => ({ path: `${sysfsFolder}/${path}`, kind: 'dir', folder }));
 }
 
 /** The bus of the group's device: a mediated device is on one of its own. */

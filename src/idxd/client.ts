@@ -125,7 +125,7 @@ export class WqClient {
   store(caller: CallingProcess, offset: number, descriptor: Uint8Array): boolean {
     this.#checkCaller(caller);
     // The portal stays mapped; what is behind it now belongs to others.
-    if (this.#gone) return false;
+    if (this.gone) return false;
     this.#checkAnswers();
     return this.#submit(offset % PORTAL, descriptor.slice());
   }
@@ -150,7 +150,7 @@ export class WqClient {
   }
 
   /** Was the work queue disabled since it was opened? */
-  get #gone(): boolean {
+  get gone(): boolean {
     return !this.wq.enabled || this.wq.enablings !== this.#enabling;
   }
 
@@ -164,7 +164,7 @@ export class WqClient {
 
   *#leaveWq(): Work<void> {
     const { hardware, life } = this.#device;
-    if (!this.#gone) {
+    if (!this.gone) {
       if (this.wq.dedicated) yield* changePasid(hardware, this.wq, 0);
       this.wq.clients--;
     }
@@ -226,7 +226,7 @@ export class WqClient {
   }
 
   #checkThere(): void {
-    if (this.#gone) refuse('ENXIO', `${this.wq.path} was disabled since it was opened`);
+    if (this.gone) refuse('ENXIO', `${this.wq.path} was disabled since it was opened`);
     this.#checkAnswers();
   }
 

@@ -21,6 +21,7 @@ import {
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
+import type { Folder } from '../file/attributes.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import { makeIdxdDevice } from '../idxd/make-device.js';
@@ -28,6 +29,7 @@ import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import { DsaBus } from '../sysfs/dsa-bus.js';
 import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
 import { tracedNodes } from '../trace/traced-file.js';
@@ -74,6 +76,8 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
   /** Those of Linux's driver idxd, by number. */
   readonly idxd: IdxdDevice[] = [];
+  /** The folders of /sys that are the machine's alone, by their paths below it. */
+  readonly sysfs: readonly (readonly [path: string, folder: Folder])[];
   /** What joins devices, by name. */
   readonly wires = new Wires();
   /** The time of its devices. */
@@ -92,6 +96,7 @@ export class Machine {
     this.iommufd = new IommufdSubsystem(this.iommu, quotas, options.strict);
     this.devices = this.#makeDevices(plans, options);
     this.groups = makeGroups(this.#functions);
+    this.sysfs = this.idxd.length > 0 ? new DsaBus(this.idxd).folders() : [];
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, { mappings: mappingQuota, tables: tableQuota });
     const files = { functions: this.#functions, vdpa: this.#vdpa, groups, idxd: this.idxd };

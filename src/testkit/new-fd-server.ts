@@ -129,6 +129,7 @@ void runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)]
 launcher.proceed({
   binds: host.binds,
   sysfs: [],
+  servedSysfs: [],
   argv: lastArguments(process.argv.length - 2),
   env: environment(),
   keep: inherited,

@@ -1,0 +1,251 @@
+/**
+ * /sys/bus/dsa as Linux 7.3 has it: what is where, who may write what when, and with which errno it is
+ * refused.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Attribute, Entry, Folder } from '../file/attributes.js';
+import { finished } from '../file/work.js';
+import { idxdScene } from '../testkit/idxd-scene.js';
+import { refusal } from '../testkit/refused.js';
+
+/** A tree as a program uses it: by paths below /sys. */
+class Tree {
+  readonly #folders: readonly (readonly [string, Folder])[];
+
+  constructor(folders: readonly (readonly [string, Folder])[]) {
+    this.#folders = folders;
+  }
+
+  /** What a path leads to; undefined: nothing. */
+  at(path: string): Entry | undefined {
+    const [root, folder] = this.#folders.find(([each]) => path.startsWith(each))!;
+    let found: Entry | undefined = folder;
+    let here = root;
+    const names = path.slice(root.length + 1).split('/');
+    for (const [index, name] of names.entries()) {
+      if (name === '.') continue;
+      found = found?.kind === 'folder' ? found.entries().get(name) : undefined;
+      if (found?.kind !== 'link') here = `${here}/${name}`;
+      else if (index < names.length - 1)
+        return this.at([resolve(here, found.target), ...names.slice(index + 1)].join('/'));
+    }
+    return found;
+  }
+
+  names(path: string): string[] {
+    // That of a link is looked for behind it.
+    const folder = this.at(path)?.kind === 'link' ? this.at(`${path}/.`) : this.at(path);
+    return folder?.kind === 'folder' ? [...folder.entries().keys()] : [];
+  }
+
+  read(path: string): string {
+    const text = this.#attribute(path).show?.();
+    assert.ok(text !== undefined, `${path} can be read`);
+    return text.replace(/\n$/, '');
+  }
+
+  /** @returns the errno that the write is refused with. */
+  write(path: string, text: string): string | undefined {
+    const { store } = this.#attribute(path);
+    assert.ok(store, `${path} can be written`);
+    return refusal(() => finished(store(text)))?.code;
+  }
+
+  #attribute(path: string): Attribute {
+    const entry = this.at(path);
+    assert.equal(entry?.kind, 'attribute', path);
+    return entry as Attribute;
+  }
+}
+
+function resolve(folder: string, target: string): string {
+  const parts = folder.split('/');
+  for (const part of target.split('/')) {
+    if (part === '..') parts.pop();
+    else parts.push(part);
+  }
+  return parts.join('/');
+}
+
+const DEVICES = 'bus/dsa/devices';
+const WQ = `${DEVICES}/wq0.0`;
+const [IDXD, USER] = ['bus/dsa/drivers/idxd', 'bus/dsa/drivers/user'];
+
+async function scene(options = '') {
+  const { machine, process } = await idxdScene(options);
+  return { machine, process, tree: new Tree(machine.sysfs) };
+}
+
+/** Configures work queue 0, as accel-config does. */
+function configure(tree: Tree, mode: 'shared' | 'dedicated' = 'shared'): void {
+  const values = {
+    group_id: '0',
+    mode,
+    size: '16',
+    priority: '10',
+    type: 'user',
+    name: 'app',
+    driver_name: 'user',
+  };
+  for (const [name, value] of Object.entries(values))
+    assert.equal(tree.write(`${WQ}/${name}`, value), undefined, name);
+  if (mode === 'shared') assert.equal(tree.write(`${WQ}/threshold`, '8'), undefined);
+  assert.equal(tree.write(`${DEVICES}/engine0.0/group_id`, '0\n'), undefined);
+}
+
+test('a device has the attributes of a DSA 1.0, its parts, and links to and from the bus', async () => {
+  const { tree } = await scene();
+  const dsa = `${DEVICES}/dsa0`;
+  assert.equal(tree.read(`${dsa}/version`), '0x100');
+  assert.equal(tree.read(`${dsa}/pasid_enabled`), '1');
+  assert.equal(tree.read(`${dsa}/op_cap`).length, 71);
+  assert.equal(tree.read(`${dsa}/errors`), Array(8).fill('00000000').join());
+  for (const later of ['event_log_size', 'iaa_cap', 'dsacaps', 'driver'])
+    assert.equal(tree.at(`${dsa}/${later}`), undefined, later);
+  for (const later of ['ats_disable', 'prs_disable', 'driver', 'dsa!wq0.0'])
+    assert.equal(tree.at(`${WQ}/${later}`), undefined, later);
+  assert.equal(tree.read(`${dsa}/wq0.3/state`), 'disabled');
+  assert.equal(tree.read(`${dsa}/subsystem/devices/engine0.1/group_id`), '-1');
+  assert.equal(tree.read(`${DEVICES}/group0.0/engines`), '');
+  assert.equal(refusal(() => tree.read(`${WQ}/cdev_minor`))?.code, 'ENXIO');
+  assert.equal(tree.read(`${WQ}/occupancy`), '0');
+});
+
+test('a device and a work queue are bound and unbound by their names, and links say so', async () => {
+  const { tree } = await scene();
+  configure(tree);
+  assert.equal(tree.write(`${USER}/bind`, 'wq0.0'), 'ENXIO');
+  assert.equal(tree.write(`${IDXD}/bind`, 'dsa0\n'), undefined);
+  assert.equal(tree.write(`${IDXD}/bind`, 'dsa0'), 'EBUSY');
+  assert.equal(tree.write(`${USER}/bind`, 'wq0.0'), undefined);
+  assert.equal(tree.read(`${IDXD}/dsa0/state`), 'enabled');
+  assert.deepEqual(tree.names(USER), ['bind', 'unbind', 'wq0.0']);
+  assert.ok(tree.at(`${WQ}/driver/unbind`) === tree.at(`${USER}/unbind`));
+  assert.equal(tree.read(`${WQ}/cdev_minor`), '0');
+  assert.equal(tree.read(`${DEVICES}/dsa!wq0.0/dev`), '510:0');
+  assert.equal(tree.read(`${DEVICES}/group0.0/work_queues`), 'wq0.0');
+  assert.equal(tree.write(`${USER}/unbind`, 'wq0.0'), undefined);
+  assert.equal(tree.write(`${USER}/unbind`, 'wq0.0'), 'ENODEV');
+  assert.equal(tree.at(`${DEVICES}/dsa!wq0.0`), undefined);
+  assert.equal(tree.write(`${IDXD}/unbind`, 'dsa0'), undefined);
+  assert.deepEqual(tree.names(IDXD), ['bind', 'unbind']);
+});
+
+test('a name that is no device of that driver is ENODEV', async () => {
+  const { tree } = await scene(',ready=1');
+  for (const driver of [IDXD, USER])
+    for (const name of [
+      '',
+      '\n',
+      'dsa1',
+      'dsa0 ',
+      'wq0.99',
+      'engine0.0',
+      'group0.0',
+      'dsa!wq0.0',
+      '../dsa0',
+      'dsa0\0',
+    ])
+      for (const file of ['bind', 'unbind'])
+        assert.equal(tree.write(`${driver}/${file}`, name), 'ENODEV', name);
+  assert.equal(tree.write(`${IDXD}/unbind`, 'wq0.0'), 'ENODEV');
+  assert.equal(tree.write(`${USER}/bind`, 'dsa0'), 'ENODEV');
+});
+
+test('what is enabled is not configured: EPERM, and ENXIO where Linux has that', async () => {
+  const { tree } = await scene(',ready=1');
+  for (const name of [
+    'group_id',
+    'mode',
+    'size',
+    'priority',
+    'type',
+    'name',
+    'driver_name',
+    'max_transfer_size',
+    'op_config',
+  ])
+    assert.equal(tree.write(`${WQ}/${name}`, name === 'mode' ? 'shared' : '1'), 'EPERM', name);
+  for (const name of ['block_on_fault', 'threshold'])
+    assert.equal(tree.write(`${WQ}/${name}`, '1'), 'ENXIO', name);
+  for (const name of ['read_buffers_reserved', 'tokens_allowed', 'traffic_class_a'])
+    assert.equal(tree.write(`${DEVICES}/group0.0/${name}`, '1'), 'EPERM', name);
+  assert.equal(tree.write(`${DEVICES}/dsa0/token_limit`, '1'), 'EPERM');
+});
+
+test('an open file of a work queue is there, with its process, until it is closed or disabled', async () => {
+  const { tree, process } = await scene(',ready=1');
+  const fd = process.open('dsa/wq0.0');
+  assert.equal(tree.read(`${WQ}/clients`), '1');
+  assert.equal(tree.read(`${DEVICES}/dsa0/clients`), '1');
+  const file = tree.at(`${WQ}/dsa!wq0.0/file0`) as Folder;
+  assert.equal(tree.read(`${DEVICES}/file0/pid`), String(process.pid));
+  assert.ok(tree.at(`${WQ}/dsa!wq0.0/file0`) === file);
+  const pid = file.entries().get('pid') as Attribute;
+  process.close(fd);
+  assert.equal(refusal(() => pid.show!())?.code, 'ENODEV');
+  assert.equal(tree.at(`${DEVICES}/file0`), undefined);
+  process.open('dsa/wq0.0');
+  assert.equal(tree.write(`${USER}/unbind`, 'wq0.0'), undefined);
+  assert.equal(tree.at(`${DEVICES}/file0`), undefined);
+});
+
+/** All attributes that are always there, by path. */
+function attributesOf(tree: Tree): [path: string, attribute: Attribute][] {
+  const folders = [...tree.names(DEVICES).map((name) => `${DEVICES}/${name}`), IDXD, USER];
+  return folders.flatMap((folder) =>
+    tree.names(folder).flatMap((name): [string, Attribute][] => {
+      const entry = tree.at(`${folder}/${name}`);
+      return entry?.kind === 'attribute' ? [[`${folder}/${name}`, entry]] : [];
+    }),
+  );
+}
+
+/** What they show. That a command was refused is kept in `cmd_status`, as in Linux. */
+function valuesOf(attributes: readonly (readonly [string, Attribute])[]): string {
+  const shown = attributes.map(([path, { show }]) => {
+    const why = refusal(() => show?.())?.code;
+    return path.endsWith('/cmd_status') ? '' : `${path}=${why ?? show?.()}`;
+  });
+  return shown.join();
+}
+
+test('whatever is written is a value or is refused, and what is refused has changed nothing', async () => {
+  const words = [
+    '0',
+    '1',
+    '-1',
+    '16',
+    '0x10',
+    'user',
+    'shared',
+    'dedicated',
+    'on',
+    'dsa0',
+    'wq0.0',
+    'engine0.0',
+  ];
+  const text = fc.oneof(
+    fc.constantFrom(...words, ...words.map((word) => `${word}\n`)),
+    fc
+      .string({ unit: 'binary', maxLength: 80 })
+      .map((raw) => Buffer.from(raw).toString('latin1').split('\0', 1)[0]!),
+    fc.bigInt(-(2n ** 65n), 2n ** 65n).map(String),
+  );
+  for (const options of ['', ',ready=1', ',ready=1,mode=dedicated']) {
+    const { tree } = await scene(options);
+    const attributes = attributesOf(tree);
+    const writable = attributes.filter(([, { store }]) => store !== undefined);
+    assert.ok(writable.length > 50);
+    fc.assert(
+      fc.property(fc.constantFrom(...writable), text, ([, { store }], written) => {
+        const before = valuesOf(attributes);
+        if (refusal(() => finished(store!(written))) === undefined) return;
+        assert.equal(valuesOf(attributes), before);
+      }),
+      { numRuns: 500 },
+    );
+  }
+});
