@@ -46,7 +46,17 @@ interface Begun {
 
 function begin(call: CallKind, path: string, caller?: Caller, file?: OpenFile): Begun {
   const fd = file && caller?.descriptorOf?.(file);
-  return { call, path, pid: caller?.pid, tid: caller?.tid, fd, started: performance.now() };
+  return { call, path, pid: caller && pidOf(caller), tid: caller?.tid, fd, started: performance.now() };
+}
+
+/** Undefined when it has exited meanwhile: a call of its own may still be under way. */
+function pidOf(caller: Caller): number | undefined {
+  try {
+    return caller.pid;
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  }
 }
 
 type Details = Pick<
