@@ -21,7 +21,7 @@ const OTHERS = readdirSync(dirname(SELF))
   .filter((path) => path.endsWith('.test.js') && path !== SELF);
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const REPORTER = new URL('../testkit/outcome-reporter.js', import.meta.url).href;
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 240_000;
 
 /** Runs the rules in processes of their own. @returns how each ended, and the exit status of `ioasid run`. */
 async function runRules(): Promise<{ outcomes: TestOutcome[]; status: number | null; complaints: string }> {

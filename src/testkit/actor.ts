@@ -20,8 +20,8 @@ import { testProgram } from './c-program.js';
 /** The repository, as seen from dist/. */
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** More than any command takes: only a hang comes to this. */
-const PATIENCE_MS = 20_000;
-const TEST_MS = 30_000;
+const PATIENCE_MS = 60_000;
+const TEST_MS = 120_000;
 
 /** Waits until `condition` holds. @throws AssertionError when it never does. */
 export async function eventually(condition: () => Promise<boolean>, what: string): Promise<void> {

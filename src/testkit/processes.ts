@@ -11,7 +11,7 @@ import { launchMode } from '../cli/launcher-process.js';
 
 export const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 /** More than any of it takes: only a hang comes to this. IOASID_PATIENCE is for a machine that is busy. */
-const PATIENCE_MS = Math.max(30_000, 6000 * Number(process.env.IOASID_PATIENCE ?? 0));
+const PATIENCE_MS = Math.max(60_000, 6000 * Number(process.env.IOASID_PATIENCE ?? 0));
 
 export interface Result {
   readonly status: number | null;

@@ -14,7 +14,7 @@ import { lives, Scene } from '../../testkit/kill-scene.js';
 import { mounter } from '../../testkit/processes.js';
 
 const KILLS = 8;
-const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 5);
+const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 20);
 /** ioctl and close (asm/unistd.h). */
 const numbers = process.arch === 'x64' ? { ioctl: 16, close: 3 } : { ioctl: 29, close: 57 };
 /** Each kind has a device of its own. */

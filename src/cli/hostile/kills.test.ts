@@ -21,7 +21,7 @@ import { launchMode } from '../launcher-process.js';
 const KILLS = Number(process.env.IOASID_KILLS ?? 40);
 const SEED = Number(process.env.IOASID_SEED ?? (Date.now() % 2 ** 31) + 1);
 const WAYS = process.env.IOASID_WAYS?.split(',');
-const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 5);
+const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 20);
 /** Calls under way: those of tests/c/restless. */
 const kinds = [
   'queues',
