@@ -109,3 +109,10 @@ function isLiteral(value: object): boolean {
 function lettersOf(name: string): string {
   return [...name.toLowerCase()].sort().join('');
 }
+
+/** @throws RangeError a fault of the model: `host.what` is for a device that is there. */
+export function inFactory(what: string): never {
+  throw new RangeError(
+    `host.${what} was used in the factory: the device is not there before it has returned`,
+  );
+}

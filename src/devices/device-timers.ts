@@ -5,7 +5,9 @@
  * happens after its device is reset or closed. A drain waits for no time: it lets the timers come early.
  */
 import { Method } from './call-words.js';
+import { inFactory } from './checks.js';
 import type { Alarm, Clock } from './clock.js';
+import type { DeviceHost } from './device-model.js';
 import type { ModelCalls } from './model-calls.js';
 
 /** Timers of one device that wait. */
@@ -20,8 +22,9 @@ export class DeviceTimers {
   readonly #clock: Clock;
   readonly #calls: ModelCalls;
   readonly #timers = new Set<DeviceTimer>();
-  /** How many have been asked for since the beginning. */
+  /** How many have been asked for since the beginning, and how many have come. */
   asked = 0;
+  come = 0;
 
   constructor(clock: Clock, calls: ModelCalls) {
     this.#clock = clock;
@@ -57,6 +60,7 @@ export class DeviceTimers {
 
   #fire(timer: DeviceTimer): void {
     this.#cancel(timer);
+    this.come++;
     this.#calls.call(Method.TIMER, undefined, timer.callback);
   }
 
@@ -64,6 +68,17 @@ export class DeviceTimers {
     if (!this.#timers.delete(timer)) return;
     this.#clock.cancel(timer.alarm!);
   }
+}
+
+/**
+ * The time, as a host has it. @param there is the device there? Before, nobody has given it anything to wait
+ * for.
+ */
+export function timeOf(timers: DeviceTimers, there: () => boolean): Pick<DeviceHost, 'now' | 'after'> {
+  return {
+    now: () => timers.now,
+    after: (microseconds, callback) => (there() ? timers.after(microseconds, callback) : inFactory('after')),
+  };
 }
 
 /**

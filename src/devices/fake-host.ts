@@ -1,5 +1,5 @@
 /**
- * FakeHost: a DeviceHost for unit tests of device models, with no IOMMU behind it.
+ * FakeHost: a DeviceHost for unit tests of device models, with no IOMMU behind it; a VirtioHost, too.
  *
  * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults,
  * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model
@@ -8,6 +8,7 @@
 import { type Alarm, Clock } from './clock.js';
 import type { DeviceHost, DmaFault, DmaPort, Link, PageWait } from './device-model.js';
 import { checkTimer } from './device-timers.js';
+import type { VirtioHost } from './virtio/virtio-model.js';
 import { Wires } from './wire.js';
 
 interface Mapping {
@@ -25,7 +26,7 @@ export interface FakePageRequest extends PageWait {
   answer: PageWait['answer'];
 }
 
-export class FakeHost implements DeviceHost {
+export class FakeHost implements DeviceHost, VirtioHost {
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
   /** The level of the INTx line, as the model has said it last. */
@@ -46,7 +47,8 @@ export class FakeHost implements DeviceHost {
    */
   wires = new Wires();
   readonly dma: DmaPort;
-  readonly baseDirectory = process.cwd();
+  /** Where relative paths in options begin. */
+  baseDirectory = process.cwd();
   readonly #mappings: Mapping[] = [];
   readonly #alarms = new Set<Alarm>();
 

@@ -14,7 +14,6 @@ import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
 import { checkVirtioModel } from './virtio/check-virtio-model.js';
 import type { VirtioFactory } from './virtio/virtio-model.js';
-import { Wires } from './wire.js';
 
 const repository = new URL('../../', import.meta.url);
 const guide = readFileSync(new URL('docs/devices.md', repository), 'utf8');
@@ -79,8 +78,7 @@ describe('docs/devices.md', () => {
   test('the virtio device of the guide fills buffers with what differs each time', async () => {
     const { transport, factory } = await loadDevice('./rng.js', directory);
     assert.equal(transport, 'virtio');
-    const host = { baseDirectory: directory, wires: new Wires(), note: () => {} };
-    const scene = new VirtioScene(checkVirtioModel((factory as VirtioFactory)(host, {})));
+    const scene = new VirtioScene(checkVirtioModel((factory as VirtioFactory)(new FakeHost(), {})));
     const buffers = [scene.in(64), scene.in(5000)];
     for (const buffer of buffers) scene.offer(0, buffer);
     await scene.settle();

@@ -86,13 +86,6 @@ function checkTransfer({ length: size }: Uint8Array, at: number, length: number)
   throw new RangeError(`a DMA of ${length} bytes at ${at} of a buffer of ${size}`);
 }
 
-/** The device does DMA, and is not there yet. @throws RangeError a fault of the model. */
-export function inFactory(): never {
-  throw new RangeError(
-    'host.dma was used in the factory: a device does DMA when a program has given it work',
-  );
-}
-
 /** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */
 export function blocked(
   log: FaultLog,

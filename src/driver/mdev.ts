@@ -6,11 +6,11 @@
  * attachment of iommufd may have the same number in a sibling, which is why each is given a PASID of the
  * system's space. Requests without PASID get one too.
  */
+import { inFactory } from '../devices/checks.js';
 import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import { NO_PASID, type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
-import { inFactory } from './device-port.js';
 import { ListedPort } from './listed-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
@@ -47,7 +47,7 @@ export class MdevPort extends ListedPort implements PciPort {
   }
 
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
-    if (this.#gate === undefined) inFactory();
+    if (this.#gate === undefined) inFactory('dma');
     return this.admits(vpasid) && this.open ? this.pager?.requestPage(vpasid, iova, write) : undefined;
   }
 
@@ -56,7 +56,7 @@ export class MdevPort extends ListedPort implements PciPort {
   }
 
   protected reason(vpasid: Vpasid): string {
-    if (this.#gate === undefined) inFactory();
+    if (this.#gate === undefined) inFactory('dma');
     if (this.admits(vpasid)) return `bus mastering is off in the command register of ${this.#name}`;
     const which = vpasid === NO_PASID ? 'requests without PASID' : `PASID ${vpasid}`;
     return `mdev ${this.#name} is not authorized for ${which}`;

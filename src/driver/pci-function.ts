@@ -6,6 +6,7 @@
  * PASID table of its requester id, and faults there. For the same reason PASIDs cannot be renamed: what the
  * program writes into the function is what the IOMMU sees.
  */
+import { inFactory } from '../devices/checks.js';
 import type { DmaFault, PageWait, PciDescription } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
@@ -13,7 +14,7 @@ import type { Translation } from '../iommu/nested-table.js';
 import { NO_PASID, type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, inFactory, readThrough, writeThrough } from './device-port.js';
+import { blocked, readThrough, writeThrough } from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
 export class FunctionPort implements PciPort {
@@ -94,7 +95,7 @@ export class FunctionPort implements PciPort {
   }
 
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
-    if (this.#gate === undefined) inFactory();
+    if (this.#gate === undefined) inFactory('dma');
     return this.#gate.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;
   }
 
@@ -102,7 +103,7 @@ export class FunctionPort implements PciPort {
     return true;
   }
   #kept(vpasid: Vpasid, iova: number, write: boolean): DmaFault {
-    if (this.#gate === undefined) inFactory();
+    if (this.#gate === undefined) inFactory('dma');
     return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, write, this.#blocked);
   }
 }

@@ -181,12 +181,17 @@ export class Machine {
     return made;
   }
 
-  #makeVdpa({ make, calls }: VirtioPlan, rid: string, host: Omit<VirtioHost, 'note'>): VdpaDevice {
+  #makeVdpa(
+    { make, calls }: VirtioPlan,
+    rid: string,
+    host: Pick<VirtioHost, 'baseDirectory' | 'wires'>,
+  ): VdpaDevice {
     const made = makeVdpaDevice(this.iommu, this.ioasid.pasids, {
       rid,
       calls,
       name: `vhost-vdpa-${this.#vdpa.length}`,
-      make: (note) => make({ ...host, note }),
+      clock: this.clock,
+      make: (rest) => make({ ...host, ...rest }),
     });
     this.#vdpa.push(made);
     return made;

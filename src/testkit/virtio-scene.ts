@@ -4,6 +4,8 @@
  * Buffers are allocated one after the other behind the rings, and the memory that the device may touch is
  * that of the rings and of the buffers, nothing else.
  */
+import { Clock } from '../devices/clock.js';
+import { DeviceTimers } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js';
 import { Feature, Status } from '../devices/virtio/features.js';
@@ -22,6 +24,8 @@ export interface VirtioSceneOptions {
   readonly memory?: number;
   /** Bytes of files go straight to memory. Default: they do not. */
   readonly places?: boolean;
+  /** What its timers go by. Default: one that nobody moves. */
+  readonly clock?: Clock;
 }
 
 const RING_BYTES = 0x2000;
@@ -33,11 +37,18 @@ export class VirtioScene {
   readonly #options: VirtioSceneOptions;
   #free: number;
 
-  constructor(model: VirtioModel, options: VirtioSceneOptions = {}) {
+  /** @param model or what makes it, with the timers of its host */
+  constructor(
+    model: VirtioModel | ((timers: DeviceTimers) => VirtioModel),
+    options: VirtioSceneOptions = {},
+  ) {
     this.#options = options;
     this.memory = new FlatMemory(options.memory ?? 1 << 20, 0);
     this.memory.places = options.places ?? false;
-    const called = CalledVirtioModel.make(new ModelCalls('vhost-vdpa-0'), () => model);
+    const calls = new ModelCalls('vhost-vdpa-0');
+    const timers = new DeviceTimers(options.clock ?? new Clock(), calls);
+    const make = () => (typeof model === 'function' ? model(timers) : model);
+    const called = CalledVirtioModel.make(calls, make, timers);
     this.device = new VirtioDevice(called, this.memory);
     this.#free = this.device.queues.length * RING_BYTES;
     this.start();

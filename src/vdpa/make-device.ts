@@ -1,7 +1,9 @@
 /** Makes the vDPA device of one virtio model. */
+import { Clock } from '../devices/clock.js';
+import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import type { ModelCalls } from '../devices/model-calls.js';
 import { CalledVirtioModel } from '../devices/virtio/called-virtio-model.js';
-import type { VirtioModel } from '../devices/virtio/virtio-model.js';
+import type { VirtioHost, VirtioModel } from '../devices/virtio/virtio-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu } from '../iommu/iommu.js';
 import { VdpaDevice } from './device.js';
@@ -12,11 +14,13 @@ export interface VdpaRequest {
   /** The requester id: `0000:6a:01.0`. */
   readonly rid: string;
   /** Makes the model. @throws Error when an option of it is wrong. */
-  make(note: (sentence: string) => void): VirtioModel;
+  make(host: Pick<VirtioHost, 'note' | 'now' | 'after'>): VirtioModel;
   /** Whose failure is one of the device: its module's. */
   readonly calls: ModelCalls;
   /** The file's name: `vhost-vdpa-0`. */
   readonly name: string;
+  /** What its timers go by; absent: one of their own, which stands still. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -25,9 +29,16 @@ export interface VdpaRequest {
  * @throws Error as `make`.
  */
 export function makeVdpaDevice(iommu: Iommu, pasids: PasidSpace, request: VdpaRequest): VdpaDevice {
-  const { rid, make, name } = request;
+  const { rid, make, name, clock = new Clock() } = request;
   const calls = request.calls.part(name);
-  const model = CalledVirtioModel.make(calls, () => make((sentence) => calls.note(sentence)));
+  const timers = new DeviceTimers(clock, calls);
+  let device: VdpaDevice | undefined;
+  const host = {
+    note: (sentence: string) => calls.note(sentence),
+    ...timeOf(timers, () => device !== undefined),
+  };
+  const model = CalledVirtioModel.make(calls, () => make(host), timers);
   const port = new VdpaPort(iommu, pasids, rid, name, model.virtio.groups ?? 1);
-  return new VdpaDevice(iommu, port, name, model);
+  device = new VdpaDevice(iommu, port, name, model);
+  return device;
 }

@@ -3,9 +3,10 @@
  * its place.
  */
 import { CalledModel } from '../devices/called-model.js';
+import { inFactory } from '../devices/checks.js';
 import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
-import { DeviceTimers } from '../devices/device-timers.js';
+import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { callFactory } from '../devices/thrown.js';
 import { Wires } from '../devices/wire.js';
@@ -145,21 +146,6 @@ function assemble(
   port.connect(model.pci, config);
   device = new VfioDevice(port, model, config, irqs, strict);
   return device;
-}
-
-/** @param there is the device there? Before, nobody has given it anything to wait for. */
-function timeOf(timers: DeviceTimers, there: () => boolean): Pick<DeviceHost, 'now' | 'after'> {
-  return {
-    now: () => timers.now,
-    after: (microseconds, callback) => (there() ? timers.after(microseconds, callback) : inFactory('after')),
-  };
-}
-
-/** @throws RangeError a fault of the model. */
-function inFactory(what: string): never {
-  throw new RangeError(
-    `host.${what} was called in the factory: the device is not there before it has returned`,
-  );
 }
 
 function tellInterrupt(device: VfioDevice, name: string, vector: number, lost: string | undefined): void {

@@ -5,6 +5,7 @@
  * It throws where the real host does, and where a model passes on what no device could have meant: an address
  * or a PASID that is none.
  */
+import { inFactory } from '../../devices/checks.js';
 import { Clock } from '../../devices/clock.js';
 import type {
   DeviceHost,
@@ -116,10 +117,7 @@ export class WildHost implements DeviceHost {
   }
 
   #there(what: string): PciDescription {
-    if (this.pci !== undefined) return this.pci;
-    throw new RangeError(
-      `host.${what} was called in the factory: the device is not there before it has returned`,
-    );
+    return this.pci ?? inFactory(what);
   }
 
   #requestPage(pasid: number, iova: number): PageWait | undefined {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { VirtioScene, type VirtioSceneOptions } from '../../testkit/virtio-scene.js';
-import { Wires } from '../wire.js';
+import { FakeHost } from '../fake-host.js';
 import createBlk from './blk.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-blk-'));
@@ -31,7 +31,7 @@ class BlkScene extends VirtioScene {
     const name = `disk${files++}.img`;
     const path = join(directory, name);
     writeFileSync(path, options.content ?? new Uint8Array(SECTORS * 512));
-    const host = { baseDirectory: directory, wires: new Wires(), note: () => {} };
+    const host = Object.assign(new FakeHost(), { baseDirectory: directory });
     super(createBlk(host, { file: name, ...options.words }), options);
     this.path = path;
   }

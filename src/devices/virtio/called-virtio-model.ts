@@ -7,6 +7,8 @@
  * long as it was, a group is one of those that there are, a counter is a number.
  */
 import { Method } from '../call-words.js';
+import { Clock } from '../clock.js';
+import { DeviceTimers } from '../device-timers.js';
 import type { ModelCalls } from '../model-calls.js';
 import { checkVirtioModel } from './check-virtio-model.js';
 import type { VirtioDescription, VirtioModel } from './virtio-model.js';
@@ -18,6 +20,7 @@ export class CalledVirtioModel {
   /** Bytes of its configuration space. */
   readonly configSize: number;
   readonly #model: VirtioModel;
+  readonly #timers: DeviceTimers;
   /** Does its configuration space ever change by itself? */
   readonly #changes: boolean;
   #configChanges = 0;
@@ -26,12 +29,17 @@ export class CalledVirtioModel {
   readonly #busy: () => boolean | undefined;
 
   /** What `factory` makes. @throws what it throws. @throws Refusal EINVAL as checkVirtioModel. */
-  static make(calls: ModelCalls, factory: () => unknown): CalledVirtioModel {
-    return calls.make(() => new CalledVirtioModel(calls, checkVirtioModel(factory())));
+  static make(
+    calls: ModelCalls,
+    factory: () => unknown,
+    timers = new DeviceTimers(new Clock(), calls),
+  ): CalledVirtioModel {
+    return calls.make(() => new CalledVirtioModel(calls, checkVirtioModel(factory()), timers));
   }
 
-  private constructor(calls: ModelCalls, model: VirtioModel) {
+  private constructor(calls: ModelCalls, model: VirtioModel, timers: DeviceTimers) {
     this.calls = calls;
+    this.#timers = timers;
     this.#model = model;
     const { deviceId, features, queues, queueSize, inOrder, groups } = model.virtio;
     this.virtio = { deviceId, features, queues, queueSize, inOrder, groups } as VirtioDescription;
@@ -101,7 +109,13 @@ export class CalledVirtioModel {
     );
   }
 
+  /** How many of its timers have come. */
+  get timersCome(): number {
+    return this.#timers.come;
+  }
+
   reset(): void {
     this.calls.call(Method.RESET, undefined, () => this.#model.reset());
+    this.#timers.clear();
   }
 }

@@ -44,8 +44,9 @@ export class VirtioDevice {
   #drains = 0;
   /** Configuration interrupts for other reasons than a change. */
   #alarms = 0;
-  /** Changes of the configuration space that a step has seen. */
+  /** Changes of the configuration space that a step has seen, and timers that had come before it. */
   #seen = 0;
+  #come = 0;
 
   constructor(model: CalledVirtioModel, port: VirtioPort) {
     const { features, queues, inOrder } = model.virtio;
@@ -159,6 +160,8 @@ export class VirtioDevice {
   busy(): boolean {
     if (!this.#works || this.#suspended || this.#draining) return false;
     if (this.#pending.includes(1) || this.configGeneration !== this.#seen) return true;
+    // What a timer has put back is shown by a step.
+    if (this.#model.timersCome !== this.#come) return true;
     return this.#model.busy();
   }
 
@@ -166,6 +169,7 @@ export class VirtioDevice {
   step(): boolean {
     if (!this.busy()) return false;
     this.#seen = this.configGeneration;
+    this.#come = this.#model.timersCome;
     for (const queue of this.queues) queue.budget = BUDGET;
     for (const [index, queue] of this.queues.entries())
       if (this.#pending[index] === 1) this.#model.serve(queue, index);

@@ -77,6 +77,13 @@ export interface VirtioHost {
   readonly wires: Wires;
   /** As DeviceHost.note. */
   note(sentence: string): void;
+  /** As DeviceHost.now. */
+  now(): number;
+  /**
+   * As DeviceHost.after, but that a drain does not hurry it: what the model puts back then the driver sees.
+   * A device that is suspended gets its timers too, and no buffers.
+   */
+  after(microseconds: number, callback: () => void): () => void;
 }
 
 /**
