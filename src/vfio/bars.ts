@@ -320,7 +320,7 @@ export class Bars implements ReachedBars {
     else this.#checkIdle(bar);
     const taken = memory !== undefined || this.#model.writeBar(bar, offset, source);
     this.#checkWorking();
-    if (taken) this.#pages.written(bar, offset, this.#works);
+    if (taken && !this.#asleep) this.#pages.written(bar, offset, this.#works);
     return taken;
   }
 }

@@ -106,8 +106,9 @@ static void asleep(void)
 {
 	*at(MEMORY + 8) = 0x5678;
 	low_power(3);
-	for (int twice = 0; twice < 2; twice++) {
-		CHECK(faults(at(MEMORY + 8)) && faults(at(FIRST_WORD)) && faults(at(DOORBELLS)));
+	for (uint32_t value = 1; value < 5; value++) {
+		CHECK(pwrite(device, &value, 4, DOORBELLS) == 4);
+		CHECK(faults(at(DOORBELLS)) && faults(at(MEMORY + 8)) && faults(at(FIRST_WORD)));
 		CHECK(through_file(MEMORY + 8) == 0x5678);
 	}
 	low_power(5);
