@@ -17,6 +17,7 @@ import { BATCH, CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
 import { closeHeld, type HeldDescriptor, holdCopy } from './held-descriptors.js';
+import { pollNow } from './poll-now.js';
 import { notOpen, notTraceable } from './proc.js';
 
 const KIND = 'anon_inode:[eventfd]';
@@ -122,7 +123,7 @@ export function raiseByWrite(fd: number, times: number): void {
   for (let n = 0; n < times; n++) {
     pollfd[0] = fd;
     pollfd[1] = POLLOUT;
-    if (libc().poll(addressOf(pollBytes), 1, 0) !== 1 || pollfd[1] >> 16 !== POLLOUT) return;
+    if (pollNow(addressOf(pollBytes), 1) !== 1 || pollfd[1] >> 16 !== POLLOUT) return;
     libc().write(fd, addressOf(one), 8);
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -96,6 +97,21 @@ test('one address space is one object with one set of descriptors, until its las
   assert.deepEqual(descriptors(), before);
   assert.equal(first.read(address, new Uint8Array(1), 0, 1), 0);
   first.close();
+});
+
+test('its process lives while signals come in, as they do to whoever traces', async () => {
+  let signals = 0;
+  process.on('SIGUSR2', () => signals++);
+  const sender = spawn('sh', ['-c', `while kill -USR2 ${process.pid}; do :; done`], { stdio: 'ignore' });
+  await withMemory(1, async (memory) => {
+    let exited = 0;
+    for (const seen = signals; signals < seen + 100; await turn(1))
+      for (let n = 0; n < 5000; n++) exited += memory.exited ? 1 : 0;
+    assert.equal(exited, 0);
+  });
+  sender.kill('SIGKILL');
+  // Those on their way still find the handler.
+  await once(sender, 'exit');
 });
 
 test('all threads of a process have the same memory', () =>

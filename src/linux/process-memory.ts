@@ -22,6 +22,7 @@ import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
+import { pollNow } from './poll-now.js';
 import { commandName, gone, notTraceable, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
 import { isOfDevice } from './shared-pages.js';
@@ -387,5 +388,5 @@ function openPidfd(pid: number): number {
 function hasExited(pidfd: number): boolean {
   pollfd[0] = pidfd;
   pollfd[1] = POLLIN;
-  return libc().poll(addressOf(pollBytes), 1, 0) !== 0;
+  return pollNow(addressOf(pollBytes), 1) !== 0;
 }
