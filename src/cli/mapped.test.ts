@@ -22,18 +22,11 @@ const tasks = {
   widths: 'the device sees each access once, with its width; vectors in aligned words of 8',
   wide: 'MOVDIR64B and ENQCMD reach the device as 64 bytes, whatever the processor',
   threads: 'threads access the device at the same time',
-  mappers: 'threads map while others are being started',
-  leader: 'the other threads access it when the first has ended',
   forks: 'children share the mapping, and what they become is not traced',
   moved: 'mappings are moved and cut, and outlive their descriptor',
-  awaited: 'a child can be waited for as soon as its end is told',
   written: 'a write through the file makes the accesses after it ask for pages for a while only',
-  shot: 'a program that is killed in the middle of an access keeps nobody',
   refused: 'what is no BAR, or goes past its end, is not mapped',
-  own_faults: 'faults of the program are its own, with signal and address',
   decode_off: 'an access while memory decoding is off is SIGBUS',
-  timers: 'signals that come during accesses are delivered, and repeat none',
-  stops: 'a stopped program stays stopped until it is continued',
 } as const;
 
 const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);

@@ -1,7 +1,7 @@
 /**
  * Programs that map a BAR and do what few do: their signals are blocked, ignored, handled or waited for when
- * they access it, their accesses lie across edges or are unmapped meanwhile, and they try to get away. What
- * is checked is in tests/c/mapped, one task each.
+ * they access it, they are interrupted, stopped and killed in it, their accesses lie across edges or are
+ * unmapped meanwhile, and they try to get away. What is checked is in tests/c/mapped, one task each.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -20,6 +20,13 @@ const tasks = {
   crossing: 'what lies in two pages of a BAR is accessed, what lies half outside of a mapping faults',
   unknown: 'an instruction that is not known is SIGBUS, and the program goes on',
   unmapped: 'what is unmapped while others access it faults, or is accessed',
+  mappers: 'threads map while others are being started',
+  leader: 'the other threads access it when the first has ended',
+  awaited: 'a child can be waited for as soon as its end is told',
+  shot: 'a program that is killed in the middle of an access keeps nobody',
+  own_faults: 'faults of the program are its own, with signal and address',
+  timers: 'signals that come during accesses are delivered, and repeat none',
+  stops: 'a stopped program stays stopped until it is continued',
   escapes: 'whatever a program does that maps a BAR, it and nobody else is traced, and all goes on',
 } as const;
 
