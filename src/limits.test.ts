@@ -18,6 +18,7 @@ import { Errno } from './linux/errno.js';
 import { Machine, type MachineOptions } from './machine/machine.js';
 import { namesIn, testsOf } from './testkit/documented.js';
 import { refusal } from './testkit/refused.js';
+import { MessageStruct } from './uapi/vhost-iotlb.js';
 
 const PAGE = 4096;
 /** IOMMU_HWPT_ALLOC_NEST_PARENT, IOMMU_HWPT_ALLOC_PASID. */
@@ -25,6 +26,12 @@ const NEST_PARENT = 1;
 const HWPT_PASID = 8;
 /** IOASID_KIND_NESTED. */
 const NESTED = 1;
+const VHOST_SET_OWNER = 0xaf01;
+const VHOST_SET_BACKEND_FEATURES = 0x4008af25;
+/** VHOST_BACKEND_F_IOTLB_ASID, as a bit. */
+const IOTLB_ASID = 1 << 3;
+/** Version 2, read and write. */
+const IOTLB_UPDATE = { type: 2, iotlb_type: 2, perm: 3 };
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const [, declared = '', others = ''] = read('docs/limits.md').split(/^## /m);
@@ -108,6 +115,21 @@ const takers = new Map<string, readonly [Taker, number]>([
     ],
   ],
   [
+    'mappings of all ASIDs',
+    [
+      (program, name) => {
+        const fd = program.open(name.replace('vfio', 'vhost-vdpa-'));
+        const { address } = program.allocate(PAGE);
+        program.ioctl(fd, VHOST_SET_OWNER, new Uint8Array());
+        program.ioctl(fd, VHOST_SET_BACKEND_FEATURES, Uint8Array.of(IOTLB_ASID, 0, 0, 0, 0, 0, 0, 0));
+        let n = 0;
+        const update = () => ({ asid: n & 1, iova: n++ * PAGE, size: PAGE, uaddr: address });
+        return () => program.write(fd, MessageStruct.encode({ ...IOTLB_UPDATE, ...update() }));
+      },
+      1,
+    ],
+  ],
+  [
     'objects',
     [
       (program) => {
@@ -147,7 +169,10 @@ for (const [quantity = '', , limit = '', option = '', errno = '', sentence = '']
     assert.equal(Number(limit.replaceAll(',', '')), usual, 'the default');
     const [taker, cost] = takers.get(quantity)!;
     const most = 5 * cost;
-    const machine = await Machine.create({ devices: ['dsa,mdevs=2'], [name]: most });
+    const machine = await Machine.create({
+      devices: ['dsa,mdevs=2', 'virtio-net', 'virtio-net'],
+      [name]: most,
+    });
     for (const device of ['vfio0', 'vfio1']) {
       const take = taker(new InProcess(machine), device);
       for (let n = 0; n < 5; n++) take();

@@ -66,7 +66,7 @@ function describesMachine(command: Command): Command {
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
     .option(
       '--mapping-quota <n>',
-      'mappings that one open /dev/ioasid or /dev/iommu may have',
+      'mappings that one open /dev/ioasid, /dev/iommu or vhost-vdpa may have',
       count,
       DEFAULT_MAPPING_QUOTA,
     )

@@ -34,6 +34,7 @@ import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
 import { tracedNodes } from '../trace/traced-file.js';
 import type { VdpaDevice } from '../vdpa/device.js';
+import type { IotlbLimits } from '../vdpa/iotlb.js';
 import { makeVdpaDevice } from '../vdpa/make-device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { VfioGroup } from '../vfio/group.js';
@@ -84,6 +85,8 @@ export class Machine {
   readonly clock: Clock;
   readonly #functions: VfioDevice[] = [];
   readonly #vdpa: VdpaDevice[] = [];
+  /** Of what is opened and has mappings of its own. */
+  readonly #limits: IotlbLimits;
   readonly #numbers = { minors: new Numbers(), files: new Numbers() };
   /** Devices that had nothing to do when they had their turn. */
   readonly #idle: Driver[] = [];
@@ -94,11 +97,12 @@ export class Machine {
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
     this.iommufd = new IommufdSubsystem(this.iommu, quotas, options.strict);
+    this.#limits = { mappings: mappingQuota, tables: tableQuota };
     this.devices = this.#makeDevices(plans, options);
     this.groups = makeGroups(this.#functions);
     this.sysfs = this.idxd.length > 0 ? new DsaBus(this.idxd).folders() : [];
     const { ioasid, iommufd, groups } = this;
-    const newContainer = () => new Type1Container(this.iommu, { mappings: mappingQuota, tables: tableQuota });
+    const newContainer = () => new Type1Container(this.iommu, this.#limits);
     const files = { functions: this.#functions, vdpa: this.#vdpa, groups, idxd: this.idxd };
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
@@ -190,6 +194,7 @@ export class Machine {
       rid,
       calls,
       name: `vhost-vdpa-${this.#vdpa.length}`,
+      limits: this.#limits,
       clock: this.clock,
       make: (rest) => make({ ...host, ...rest }),
     });

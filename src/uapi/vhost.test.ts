@@ -82,6 +82,12 @@ test('a table of memory is looked at, and nothing comes of it', async () => {
   refused(() => give(0, 1), 'EOPNOTSUPP');
   assert.equal(give(0, 0, PAGE - 8), 0);
   refused(() => give(1, 0, PAGE - 8), 'EFAULT');
+  setBig(bytes, 8 + 32, 0x1000n);
+  refused(() => give(2), 'EFAULT', /a region of 0x0 bytes of memory at 0x1000 ends before/);
+  setBig(bytes, 8 + 40, 2n ** 64n - 0x1000n);
+  assert.equal(give(2), 0);
+  setBig(bytes, 8 + 40, 2n ** 64n - 0xfffn);
+  refused(() => give(2), 'EFAULT', /ends before it begins/);
   assert.equal(machine.snapshot().mappings, 0);
 });
 

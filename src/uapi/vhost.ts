@@ -244,12 +244,21 @@ function setOwner(device: VdpaDevice, caller: Caller): number {
   return 0;
 }
 
-/** struct vhost_memory. @throws Refusal EOPNOTSUPP unknown flags; E2BIG too many regions; EFAULT. */
+/**
+ * struct vhost_memory. @throws Refusal EOPNOTSUPP unknown flags; E2BIG too many regions; EFAULT one that ends
+ * before it begins, or memory that cannot be read.
+ */
 function checkMemoryTable(caller: Caller, { arg, data }: IoctlCall): number {
   const [regions, padding] = [getU32(data, 0), getU32(data, 4)];
   if (padding !== 0) refuse('EOPNOTSUPP', `a table of memory has ${hex(padding)} where it has zeros`);
   if (regions > MOST_REGIONS) refuse('E2BIG', `${regions} regions of memory are more than ${MOST_REGIONS}`);
-  if (regions > 0) caller.readMemory(arg + data.length, new Uint8Array(regions * REGION_BYTES));
+  const table = new Uint8Array(regions * REGION_BYTES);
+  if (regions > 0) caller.readMemory(arg + data.length, table);
+  for (let at = 0; at < table.length; at += REGION_BYTES) {
+    const [start, size] = [getBig(table, at), getBig(table, at + 8)];
+    if (BigInt.asUintN(64, start + size - 1n) < start)
+      refuse('EFAULT', `a region of ${hex(size)} bytes of memory at ${hex(start)} ends before it begins`);
+  }
   return 0;
 }
 

@@ -19,7 +19,7 @@ import type { Iommu } from '../iommu/iommu.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import { Backend, checkBackendFeatures } from './backend-features.js';
-import { Iotlb } from './iotlb.js';
+import { Iotlb, type IotlbLimits } from './iotlb.js';
 import type { VdpaPort } from './vdpa-port.js';
 import { checkAddresses, Vring, type VringAddresses, type VringSignal } from './vring.js';
 
@@ -41,12 +41,18 @@ export class VdpaDevice implements FileDriver {
   #told = 0;
   #failure: string | undefined;
 
-  constructor(iommu: Iommu, port: VdpaPort, name: string, model: CalledVirtioModel) {
+  constructor(
+    iommu: Iommu,
+    port: VdpaPort,
+    name: string,
+    model: CalledVirtioModel,
+    limits: IotlbLimits = {},
+  ) {
     this.#port = port;
     this.virtio = new VirtioDevice(model, port);
     this.life = new DeviceLife(name, port, this.virtio);
     this.configSize = this.virtio.configSize;
-    this.iotlb = new Iotlb(iommu, port, name);
+    this.iotlb = new Iotlb(iommu, port, name, limits);
     this.vrings = this.virtio.queues.map(() => new Vring());
     this.#asids = new Uint32Array(this.virtio.groups);
   }

@@ -13,11 +13,11 @@ import { VdpaPort } from './vdpa-port.js';
 
 const BASE = 0x100000n;
 
-function setUp(asids = 2, quota?: number) {
+function setUp(asids = 2, mappings?: number) {
   const iommu = new Iommu();
   const pasids = new PasidSpace();
   const port = new VdpaPort(iommu, pasids, '0000:6a:01.0', 'vhost-vdpa-0', asids);
-  const iotlb = new Iotlb(iommu, port, 'vhost-vdpa-0', quota);
+  const iotlb = new Iotlb(iommu, port, 'vhost-vdpa-0', { mappings });
   const bytes = new Uint8Array(0x10000);
   const memory = () => ({ memory: new BufferMemory(bytes), offset: 0 });
   const update = (asid: number, iova: bigint, size: bigint, permission = 3) =>
@@ -176,6 +176,18 @@ test('mappings count in a quota, and a refused first one leaves no address space
     /no memory/,
   );
   assert.equal(port.authorizations.size, 0);
+});
+
+test('a reset at the quota forgets all, and gives nothing back', () => {
+  const { update, iotlb, read } = setUp(2, 4);
+  for (const page of [0n, 2n, 4n, 6n]) update(0, BASE + page * 0x1000n, 0x1000n);
+  for (let resets = 0; resets < 3; resets++) finish(iotlb.forget());
+  assert.equal(read(0, 0x100000), 'iova 0x100000 of PASID 1 is mapped without the right to read');
+  assert.equal(iotlb.mappings(vpasidOf(0)), 4);
+  refused(() => update(1, BASE, 0x1000n), 'ENOSPC', /its quota of 4 mappings/);
+  finish(iotlb.invalidate({ asid: vpasidOf(0), iova: 0n, size: 2n ** 47n }));
+  for (const page of [0n, 2n, 4n, 6n]) update(1, BASE + page * 0x1000n, 0x1000n);
+  refused(() => update(0, BASE, 0x1000n), 'ENOSPC');
 });
 
 test('an ASID can be a PASID only while it has no mappings', () => {

@@ -30,21 +30,29 @@ export interface IotlbRange {
   readonly size: bigint;
 }
 
+/** What an open device may have, where it is not the default. */
+export interface IotlbLimits {
+  readonly mappings?: number | undefined;
+  /** Pages of 4 KiB for tables. */
+  readonly tables?: number | undefined;
+}
+
 export class Iotlb {
   readonly #iommu: Iommu;
   readonly #port: VdpaPort;
   readonly #name: string;
   readonly #quota: Quota;
-  readonly #tables = tableQuota();
+  readonly #tables: Quota;
   readonly #spaces = new Map<Vpasid, AddressSpace>();
   /** The ASID that a batch is about. */
   #batch: Vpasid | undefined;
 
-  constructor(iommu: Iommu, port: VdpaPort, name: string, mappingQuota = DEFAULT_MAPPING_QUOTA) {
+  constructor(iommu: Iommu, port: VdpaPort, name: string, limits: IotlbLimits = {}) {
     this.#iommu = iommu;
     this.#port = port;
     this.#name = name;
-    this.#quota = new Quota(mappingQuota, 'mappings', 'ENOSPC');
+    this.#quota = new Quota(limits.mappings ?? DEFAULT_MAPPING_QUOTA, 'mappings', 'ENOSPC');
+    this.#tables = tableQuota(limits.tables);
   }
 
   /** Mappings of ASID `asid`. */

@@ -7,6 +7,7 @@ import type { VirtioHost, VirtioModel } from '../devices/virtio/virtio-model.js'
 import type { PasidSpace } from '../ioasid/pasid-space.js';
 import type { Iommu } from '../iommu/iommu.js';
 import { VdpaDevice } from './device.js';
+import type { IotlbLimits } from './iotlb.js';
 import { VdpaPort } from './vdpa-port.js';
 
 /** What to make. */
@@ -21,6 +22,7 @@ export interface VdpaRequest {
   readonly name: string;
   /** What its timers go by; absent: one of their own, which stands still. */
   readonly clock?: Clock;
+  readonly limits?: IotlbLimits;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface VdpaRequest {
  * @throws Error as `make`.
  */
 export function makeVdpaDevice(iommu: Iommu, pasids: PasidSpace, request: VdpaRequest): VdpaDevice {
-  const { rid, make, name, clock = new Clock() } = request;
+  const { rid, make, name, limits, clock = new Clock() } = request;
   const calls = request.calls.part(name);
   const timers = new DeviceTimers(clock, calls);
   let device: VdpaDevice | undefined;
@@ -39,6 +41,6 @@ export function makeVdpaDevice(iommu: Iommu, pasids: PasidSpace, request: VdpaRe
   };
   const model = CalledVirtioModel.make(calls, () => make(host), timers);
   const port = new VdpaPort(iommu, pasids, rid, name, model.virtio.groups ?? 1);
-  device = new VdpaDevice(iommu, port, name, model);
+  device = new VdpaDevice(iommu, port, name, model, limits);
   return device;
 }
