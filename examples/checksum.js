@@ -13,7 +13,7 @@
  *     0x00 u64 address           0x08 u64 length
  *     0x10 u32 status: 1 done, 2 fault    0x14 u32 checksum    0x18 u64 faulting IOVA
  *
- * @import { DeviceFactory } from 'ioasid'
+ * @import { DeviceFactory, PciDescription } from 'ioasid'
  */
 import { parseOptions } from 'ioasid/options';
 import { Registers } from 'ioasid/registers';
@@ -26,6 +26,7 @@ const PASID = 0x04;
  * @typedef {{ pasid: number, iova: number, address: number, left: number, a: number, b: number }} Job
  */
 
+/** @type {PciDescription} */
 const pci = {
   vendorId: 0x1234,
   deviceId: 0xadd1,

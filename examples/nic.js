@@ -15,7 +15,7 @@
  * A descriptor has 16 bytes: u64 IOVA of the packet, u32 its length (received: the room for it, then its
  * length), u32 status: 1 done, 2 fault, 3 no room. Vector 0: packets are done; 1: the link has changed.
  *
- * @import { DeviceFactory, DeviceHost, DeviceModel, Link } from 'ioasid'
+ * @import { DeviceFactory, DeviceHost, DeviceModel, Link, PciDescription } from 'ioasid'
  */
 import { optional, parseOptions } from 'ioasid/options';
 import { Registers } from 'ioasid/registers';
@@ -33,7 +33,7 @@ export const options = { link: optional('the link that it is on', 'NAME', 'itsel
 const at = (queue, field) => QUEUES + queue * STRIDE + field;
 
 class Nic {
-  pci = {
+  /** @type {PciDescription} */ pci = {
     vendorId: 0x1234,
     deviceId: 0x4e1c,
     classCode: 0x020000,
@@ -64,10 +64,10 @@ class Nic {
     this.registers = registers;
   }
 
-  /** @type {DeviceModel['readBar']} */
-  readBar = (_bar, offset, target) => this.registers.read(offset, target);
-  /** @type {DeviceModel['writeBar']} */
-  writeBar = (_bar, offset, source) => this.registers.write(offset, source);
+  /** @type {DeviceModel['readBar']} */ readBar = (_bar, offset, target) =>
+    this.registers.read(offset, target);
+  /** @type {DeviceModel['writeBar']} */ writeBar = (_bar, offset, source) =>
+    this.registers.write(offset, source);
 
   busy() {
     return this.#ready(TRANSMIT) || this.#ready(RECEIVE) || this.link.changes !== this.changes;

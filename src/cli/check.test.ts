@@ -109,7 +109,13 @@ function assertLate(path: string, sentence: RegExp): void {
 
 describe('check', () => {
   it('finds nothing wrong with the devices that there are, mediated ones too', async () => {
-    for (const spec of ['edu', 'dsa,ready=1', example('checksum.js'), example('nic.js')]) {
+    for (const spec of [
+      'edu',
+      'dsa,ready=1',
+      example('checksum.js'),
+      example('nic.js'),
+      example('serial.js'),
+    ]) {
       const { page: said, isWrong } = await page(spec, 3, 500);
       assert.ok(!isWrong, said);
     }

@@ -53,7 +53,7 @@ describe('a config file', () => {
         { model: './m.js', mdevs: 2, options: { file: ['a', 'b'], n: 3 } },
         { model: 'dsa', idxd: true },
       ],
-      links: { a: 'unix:./wire.sock' },
+      links: { a: 'unix:./wire.sock', t: 'bytes:./tty.sock' },
       pasidQuota: 7,
       time: 10,
       strict: true,
@@ -61,7 +61,11 @@ describe('a config file', () => {
     const { device, link, pasidQuota, time, strict, container } = configured(source, ['time']);
     const specs = device.map((each) => (typeof each === 'string' ? each : each.spec));
     assert.deepEqual(specs, ['dsa', './m.js,mdevs=2,file=a,file=b,n=3', 'dsa,idxd=1', 'edu']);
-    assert.deepEqual(link, [`a=unix:${directory}/wire.sock`, 'b=unix:/run/b']);
+    assert.deepEqual(link, [
+      `a=unix:${directory}/wire.sock`,
+      `t=bytes:${directory}/tty.sock`,
+      'b=unix:/run/b',
+    ]);
     assert.deepEqual([pasidQuota, time, strict, container], [7, 1, true, 'type1']);
   });
 

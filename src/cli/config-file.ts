@@ -85,7 +85,7 @@ export function withConfig<T extends MachineArguments>(
   const baseDirectory = dirname(resolve(path));
   const specs = devices.map((device) => ({ spec: specOf(device), baseDirectory }));
   const wires = Object.entries(links).map(
-    ([name, where]) => `${name}=unix:${resolve(baseDirectory, linkPath(where)!)}`,
+    ([name, where]) => `${name}=${linkKind(where)}:${resolve(baseDirectory, linkPath(where)!)}`,
   );
   const rest = Object.entries(others).filter(([key]) => !given(key));
   return {
@@ -173,7 +173,11 @@ function specOf(device: string | DeviceObject): string {
 }
 
 function linkPath(where: unknown): string | undefined {
-  return typeof where === 'string' ? /^unix:(.+)$/.exec(where)?.[1] : undefined;
+  return typeof where === 'string' ? /^(?:unix|bytes):(.+)$/.exec(where)?.[1] : undefined;
+}
+
+function linkKind(where: string): string {
+  return where.slice(0, where.indexOf(':'));
 }
 
 function wrong(key: string, value: unknown, right: string): never {

@@ -52,8 +52,8 @@ function describesMachine(command: Command): Command {
     .option('--config <file>', 'what does not fit here, as JSON: docs/config.schema.json')
     .addOption(
       new Option(
-        '--link <name=unix:path>',
-        'where the link of a device (`link=wire0`) goes on: a socket of frames',
+        '--link <name=kind:path>',
+        'where the link of a device (`link=wire0`) goes on: `unix:PATH` with frames, `bytes:PATH` without',
       )
         .default([] as string[], 'nowhere')
         .argParser((link: string, all: string[]) => [...all, link]),

@@ -105,8 +105,8 @@ export async function makeMachine({
     clock: Clock.running(time),
   });
   const links: UnixLink[] = [];
-  for (const { name, path } of link.map(parseLink))
-    links.push(await UnixLink.connect(machine.wires.outside(name), path));
+  for (const { name, path, framed } of link.map(parseLink))
+    links.push(await UnixLink.connect(machine.wires.outside(name), path, framed));
   return { machine, links, standIn, alarm: new Alarm(machine.clock, time) };
 }
 

@@ -7,8 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
+import { InProcess } from '../client/in-process.js';
+import { CONFIG_REGION, VfioDeviceFile } from '../client/vfio-device.js';
 import { type WireEnd, Wires } from '../devices/wire.js';
+import { Machine } from '../machine/machine.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-link-'));
@@ -163,7 +167,8 @@ test('when the peer goes the link is down; when somebody listens again it is up'
 });
 
 test('an argument without a path, and a path where nobody listens, are told in one sentence', async () => {
-  assert.deepEqual(parseLink('wire0=unix:/run/net=1'), { name: 'wire0', path: '/run/net=1' });
+  assert.deepEqual(parseLink('wire0=unix:/run/net=1'), { name: 'wire0', path: '/run/net=1', framed: true });
+  assert.deepEqual(parseLink('tty0=bytes:./a:b'), { name: 'tty0', path: './a:b', framed: false });
   for (const text of ['wire0', 'wire0=', 'wire0=/run/net', 'wire0=unix:', '=unix:/run/net'])
     assert.throws(() => parseLink(text), /is not like wire0=unix:PATH/);
   const wires = new Wires();
@@ -172,4 +177,43 @@ test('an argument without a path, and a path where nobody listens, are told in o
     UnixLink.connect(wires.outside('w'), join(directory, 'none')),
     /nobody listens at ".*": ENOENT/,
   );
+});
+
+test('a serial port goes on in a socket of bytes, however small or large the pieces', async (context) => {
+  const path = join(directory, 'tty');
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const connected = once(server, 'connection') as Promise<[Socket]>;
+  const serial = fileURLToPath(new URL('../../examples/serial.js', import.meta.url));
+  const machine = await Machine.create({ devices: [`${serial},link=tty0`] });
+  const link = await UnixLink.connect(machine.wires.outside('tty0'), path, false);
+  const [peer] = await connected;
+  context.after(() => {
+    link.close();
+    peer.destroy();
+    server.close();
+  });
+  const port = VfioDeviceFile.open(new InProcess(machine), 'vfio0');
+  port.write(CONFIG_REGION, 4, Uint8Array.of(2, 0));
+  for (const byte of Buffer.from('login: ')) port.write(0, 0, Uint8Array.of(byte));
+  link.step();
+  let heard = '';
+  peer.on('data', (bytes: Buffer) => {
+    heard += bytes;
+  });
+  while (heard.length < 7) await turn();
+  assert.equal(heard, 'login: ');
+  const typed = 'x'.repeat(10_000);
+  peer.write('a');
+  peer.write(typed);
+  let read = '';
+  while (read.length < 10_001) {
+    await turn();
+    while (machine.step());
+    while (port.read(0, 5, 1)[0]! & 1) {
+      read += String.fromCharCode(port.read(0, 0, 1)[0]!);
+      machine.step();
+    }
+  }
+  assert.equal(read, `a${typed}`);
 });

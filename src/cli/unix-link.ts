@@ -1,7 +1,7 @@
 /**
- * `--link NAME=unix:PATH`: the wire of a network device goes on in a Unix stream socket that another program
- * listens at. Each frame has its length before it, 4 bytes, big-endian: what QEMU's `-netdev stream` and
- * passt speak.
+ * `--link NAME=unix:PATH`: the wire of a device goes on in a Unix stream socket that another program listens
+ * at. Each frame has its length before it, 4 bytes, big-endian: what QEMU's `-netdev stream` and passt speak.
+ * With `bytes:PATH` there are no frames: it is a stream of bytes, as of a serial line.
  *
  * The link is up while there is a connection; when it ends another one is tried every RETRY_MS. Nothing that
  * a peer does makes this process keep more than a frame of what it sends, and QUEUED_BYTES and the wire's own
@@ -18,23 +18,29 @@ const LONGEST = 65535 + 18;
 /** Bytes that the socket has not taken yet. */
 const QUEUED_BYTES = 1 << 20;
 const RETRY_MS = 1000;
+/** Bytes of a stream that a device receives at once. */
+const PIECE = 4096;
 
 /** One argument of `--link`. */
 export interface LinkArgument {
   readonly name: string;
   readonly path: string;
+  /** Frames with their lengths, or bytes as they come. */
+  readonly framed: boolean;
 }
 
-/** @throws Error `text` is not NAME=unix:PATH. */
+/** @throws Error `text` is not NAME=unix:PATH or NAME=bytes:PATH. */
 export function parseLink(text: string): LinkArgument {
-  const [, name, path] = /^([^=]+)=unix:(.+)$/.exec(text) ?? [];
-  if (name === undefined || path === undefined) throw new Error(`link "${text}" is not like wire0=unix:PATH`);
-  return { name, path };
+  const [, name, kind, path] = /^([^=]+)=(unix|bytes):(.+)$/.exec(text) ?? [];
+  if (name === undefined || path === undefined)
+    throw new Error(`link "${text}" is not like wire0=unix:PATH or tty0=bytes:PATH`);
+  return { name, path, framed: kind === 'unix' };
 }
 
 export class UnixLink {
   readonly #end: WireEnd;
   readonly #path: string;
+  readonly #framed: boolean;
   #socket: Socket | undefined;
   #retry: NodeJS.Timeout | undefined;
   /** The frame that is being received, with its length before it, and how much of both is there. */
@@ -42,8 +48,8 @@ export class UnixLink {
   #received = 0;
 
   /** Connects `end` to who listens at `path`. @throws Error one sentence: nobody does. */
-  static async connect(end: WireEnd, path: string): Promise<UnixLink> {
-    const link = new UnixLink(end, path);
+  static async connect(end: WireEnd, path: string, framed = true): Promise<UnixLink> {
+    const link = new UnixLink(end, path, framed);
     const socket = connect(path);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
@@ -55,9 +61,10 @@ export class UnixLink {
     return link;
   }
 
-  private constructor(end: WireEnd, path: string) {
+  private constructor(end: WireEnd, path: string, framed: boolean) {
     this.#end = end;
     this.#path = path;
+    this.#framed = framed;
   }
 
   /** Sends the frames that wait, as far as the peer takes them. */
@@ -76,9 +83,10 @@ export class UnixLink {
 
   #send(socket: Socket): void {
     const length = this.#end.next;
-    const bytes = Buffer.allocUnsafe(LENGTH_BYTES + length);
-    bytes.writeUInt32BE(length, 0);
-    this.#end.peek(bytes, length, LENGTH_BYTES);
+    const head = this.#framed ? LENGTH_BYTES : 0;
+    const bytes = Buffer.allocUnsafe(head + length);
+    if (this.#framed) bytes.writeUInt32BE(length, 0);
+    this.#end.peek(bytes, length, head);
     this.#end.shift();
     socket.write(bytes);
   }
@@ -89,7 +97,7 @@ export class UnixLink {
     this.#received = 0;
     this.#end.isUp = true;
     socket
-      .on('data', (bytes: Buffer) => this.#receive(socket, bytes))
+      .on('data', (bytes: Buffer) => (this.#framed ? this.#receive(socket, bytes) : this.#pass(bytes)))
       // What there is to say is said when it is closed.
       .on('error', () => {})
       .on('end', () => socket.destroy())
@@ -113,6 +121,11 @@ export class UnixLink {
       socket.off('error', again);
       this.#take(socket);
     });
+  }
+
+  /** A stream of bytes has no parts. */
+  #pass(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at += PIECE) this.#end.send(bytes.subarray(at, at + PIECE));
   }
 
   /** Takes the stream apart. */
