@@ -23,7 +23,7 @@ const COMMON =
   Flag.REQUEST_INTERRUPT |
   Flag.COMPLETION_TC |
   Flag.FENCE;
-const WRITES = Flag.CACHE_CONTROL | Flag.STRICT_ORDERING;
+const WRITES = Flag.CACHE_CONTROL | Flag.STRICT_ORDERING | Flag.DESTINATION_READBACK;
 const CRC = Flag.CRC_READ_SEED | Flag.CRC_BYPASS_INVERSION | Flag.CRC_BYPASS_DATA_REFLECTION;
 /** A mask of reserved bytes: the two that every operation has (38 and 39), and `ranges`. */
 function reservedBytes(...ranges: [from: number, to: number][]): Int32Array {

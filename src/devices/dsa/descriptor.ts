@@ -40,6 +40,7 @@ export const Flag = {
   ADDRESS3_TC: 0x0800,
   COMPLETION_TC: 0x1000,
   STRICT_ORDERING: 0x2000,
+  DESTINATION_READBACK: 0x4000,
   /** Bits 23:16 mean something else in every operation. */
   DRAIN_SUPPRESS_READBACK: 0x0c0000,
   CRC_READ_SEED: 0x010000,

@@ -65,8 +65,9 @@ export function createRegisters(shape: Shape, preset: Preset, owner: RegisterOwn
 /** Version 1.0, with the capabilities of `shape`. */
 function capabilities(shape: Shape): RegisterDescription[] {
   const ro = { width: 8, access: 'ro' } as const;
-  // Block on fault, overlapping copy, both kinds of cache control, the command capabilities register.
-  const general = 0x1f + shape.maxTransferShift * 2 ** 16 + shape.maxBatchShift * 2 ** 21;
+  // Block on fault, overlapping copy, both kinds of cache control, the command capabilities register,
+  // destination readback.
+  const general = 0x11f + shape.maxTransferShift * 2 ** 16 + shape.maxBatchShift * 2 ** 21;
   // WQCFG entries of 64 bytes; priority, occupancy and operation configuration per work queue.
   const modes = (shape.sharedMode ? 2 ** 16 : 0) + (shape.dedicatedMode ? 2 ** 17 : 0);
   const wqs = pair(shape.totalSize + shape.wqs * 2 ** 16 + 2 ** 24, modes + 2 ** 19 + 2 ** 20 + 2 ** 22);

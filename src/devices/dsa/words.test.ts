@@ -47,10 +47,22 @@ test('a descriptor that breaks a rule is named with the rule and the value', () 
     [{ opcode: Opcode.NOOP, flags: RECORD | 0x1 }, /status 0x11: of its flags 0xd those in 0x1 may not/],
     [{ opcode: Opcode.MEMMOVE, size: 0 }, /status 0x13: its transfer size 0 is not 1 to 2147483648/],
     [{ opcode: Opcode.BATCH, size: 1 }, /status 0x14: its batch of 1 is not of 2 to/],
+    [{ opcode: Opcode.CREATE_DELTA, size: 8 }, /status 0x15: the size of its delta record, 0 or at most 0, /],
+    [
+      { opcode: Opcode.DIF_CHECK, a: PAGE, size: 520, rest: [0, 0, 0, 0, 0, 0, 0, 0, 1] },
+      /status 0x9: the integ/,
+    ],
+    [{ opcode: Opcode.APPLY_DELTA, a: PAGE, b: PAGE + 64, size: 8, c: 20 }, /status 0x7: the offsets of its/],
+    [
+      { opcode: Opcode.APPLY_DELTA, a: PAGE + 800, b: PAGE + 64, size: 8, c: 10 },
+      /status 0x8: an offset of its/,
+    ],
   ] as const;
   for (const [fields, sentence] of wrong) {
     const notes = saidBy((host) => {
       const device = ready(host);
+      // The first offset of what the last case takes for a delta record.
+      host.poke(1, PAGE + 800, Uint8Array.of(1));
       submit(device, { pasid: 1, flags: RECORD, completion: PAGE, ...fields });
       settle(device);
     });
