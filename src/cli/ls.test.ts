@@ -55,6 +55,21 @@ describe('ls', () => {
     );
   });
 
+  it('--watch shows each device with what was refused last, again and again', {
+    skip: withoutFuse,
+  }, async () => {
+    const script = 'exec 3<>/dev/vfio/devices/vfio0; cat <&3 >/dev/null; echo opened; read line';
+    const running = Running.ioasid(['run', '--device', 'edu', 'sh', '-c', script]);
+    await running.says('opened');
+    const watching = Running.ioasid(['ls', '--watch']);
+    const refused = new RegExp(`server ${running.pid} .*?refused EINVAL: offset `, 's');
+    await until(() => watching.output.split(refused).length > 2, 'two lists');
+    watching.kill('SIGINT');
+    assert.equal((await watching.ended).signal, 'SIGINT');
+    running.process.stdin.end('\n');
+    await running.ended;
+  });
+
   it('costs a server few descriptors, however many ask and do not go', { skip: withoutFuse }, async () => {
     const running = Running.ioasid(opener);
     await running.says('opened');

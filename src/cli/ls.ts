@@ -1,6 +1,7 @@
 /**
  * `ioasid ls`: what the servers of this machine hold, now.
  */
+import { setTimeout } from 'node:timers/promises';
 import color from 'picocolors';
 import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine/snapshot.js';
 import { askAll, type ServerState } from './control-socket.js';
@@ -37,7 +38,7 @@ function stateOf({ pid, authorizations, more, busy }: DeviceSnapshot): string {
 }
 
 function deviceLines(device: DeviceSnapshot): string[] {
-  const { name, spec, rid, mdev, asids, authorizations, more, notes } = device;
+  const { name, spec, rid, mdev, asids, authorizations, more, notes, refused } = device;
   const state = stateOf(device);
   const lines = authorizations.map(({ pasid, vpasid, context }) => {
     const alias = asids ? ` as ASID ${vpasid}` : vpasid === pasid ? '' : ` as ${vpasid}`;
@@ -48,6 +49,7 @@ function deviceLines(device: DeviceSnapshot): string[] {
   if (more > 0) lines.push(`    and ${count(more, 'more PASID')}`);
   for (const { time, sentence } of notes)
     lines.push(`    ${color.yellow('note')} ${new Date(time).toISOString()}  ${sentence}`);
+  if (refused) lines.push(`    ${color.yellow('refused')} ${refused.error}: ${refused.reason}`);
   return [`  ${color.bold(name)}  ${spec}  ${rid}${mdev ? ' (mdev)' : ''}  ${state}`, ...lines];
 }
 
@@ -93,17 +95,36 @@ function withoutControls(state: unknown): unknown {
   );
 }
 
-/** Prints the state of all servers that answer this user. */
-export async function ls({ json }: { readonly json?: boolean }): Promise<void> {
-  const servers = await askAll();
-  if (json) {
-    const list = servers.map(({ uid, pid, state }) => ({ uid, pid, ...(state as MachineSnapshot) }));
-    process.stdout.write(`${JSON.stringify(list, null, 2)}\n`);
-  } else if (servers.length === 0) {
-    process.stdout.write(
-      'no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`\n',
-    );
-  } else {
-    process.stdout.write(`${servers.flatMap(linesOf).join('\n')}\n`);
+/** What the options of `ls` say. */
+export interface LsArguments {
+  readonly json?: boolean;
+  readonly watch?: boolean;
+}
+
+const INTERVAL_MS = 1000;
+const CLEAR = '\u001b[H\u001b[2J\u001b[3J';
+const nobody = 'no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`';
+
+/** Prints the state of all servers that answer this user, once or every second. */
+export async function ls({ json = false, watch = false }: LsArguments): Promise<void> {
+  if (!watch) {
+    process.stdout.write(textOf(await askAll(), json ? 2 : undefined));
+    return;
   }
+  const between = json ? '' : process.stdout.isTTY ? CLEAR : '\n';
+  // Whoever reads may have gone.
+  process.stdout.on('error', () => process.exit());
+  for (;;) {
+    process.stdout.write(between + textOf(await askAll(), json ? 0 : undefined));
+    await setTimeout(INTERVAL_MS);
+  }
+}
+
+/** @param indent of JSON; absent: for people. */
+function textOf(servers: readonly ServerState[], indent: number | undefined): string {
+  if (indent !== undefined) {
+    const list = servers.map(({ uid, pid, state }) => ({ uid, pid, ...(state as MachineSnapshot) }));
+    return `${JSON.stringify(list, null, indent)}\n`;
+  }
+  return `${servers.length === 0 ? nobody : servers.flatMap(linesOf).join('\n')}\n`;
 }

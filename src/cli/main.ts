@@ -13,6 +13,7 @@ import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
 import { type Failure, failures } from './fail-on.js';
 import { OUR_FAULT } from './launch-plan.js';
+import type { LsArguments } from './ls.js';
 import { complainOf } from './messages.js';
 import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
@@ -35,6 +36,11 @@ const SERVE_EXAMPLES = `
 Examples:
   ioasid serve                            below the default folder, whose files are printed
   ioasid serve -d edu /tmp/devices        below /tmp/devices`;
+
+const LOG = [
+  '--log <file>',
+  'refusals, DMA faults and notes to a file, for its owner alone, beside any trace',
+] as const;
 
 /** Adds the options that describe a machine: those of `run` and `serve`. */
 function describesMachine(command: Command): Command {
@@ -169,12 +175,15 @@ function program(): Command {
 /** `run` and `serve`, which make a machine. */
 function addMachines(ioasid: Command): void {
   describesTrace(describesMachine(ioasid.command('run')))
+    .option(...LOG)
     .addOption(
       new Option(
         '--fail-on <what>',
         `end with 99 when the command succeeds but devices had any: ${failures.join(', ')}`,
       ).argParser(failuresIn),
     )
+    .option('--junit <file>', 'how it went as a JUnit file: the command, DMA faults, notes of devices')
+    .option('--github', 'DMA faults and notes of devices as annotations of a job of GitHub Actions')
     .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio; ends with its exit status')
     .argument('[command...]', 'the command and its arguments')
     .passThroughOptions()
@@ -187,6 +196,7 @@ function addMachines(ioasid: Command): void {
     });
 
   describesTrace(describesMachine(ioasid.command('serve')))
+    .option(...LOG)
     .option(
       '--ready-fd <n>',
       'a newline is written to this descriptor, and it is closed, when the files are there',
@@ -254,7 +264,8 @@ function addReports(ioasid: Command): void {
       'contexts, PASIDs, mappings, devices and who is authorized for what, of every server of this user',
     )
     .option('--json', 'as a JSON array')
-    .action(async (options: { json?: boolean }) => {
+    .option('-w, --watch', 'again every second, until Ctrl-C')
+    .action(async (options: LsArguments) => {
       const { ls } = await import('./ls.js');
       await ls(options);
     });

@@ -22,6 +22,11 @@ export function complainOf(error: Error): void {
   if (stack !== undefined) write(`${stack}\n`);
 }
 
+/** A line for another program, to standard error. */
+export function sayLine(line: string): void {
+  write(`${line}\n`);
+}
+
 /**
  * Node's own stream for standard error would make a pipe nonblocking that the command shares, and Node makes
  * it whenever any socket is closed. From now on it is one that does not.

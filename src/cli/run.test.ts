@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
@@ -266,6 +267,21 @@ describe('run', { skip: withoutFuse }, () => {
     assert.equal(run('fault', 'exit(3)').status, 3);
     assert.equal(ioasid(['run', '--fail-on', 'fault,note', '--', 'true'], runner).status, 0);
     assert.equal(ioasid(['run', '--fail-on', 'faults', '--', 'true'], runner).status, 125);
+  });
+
+  it('leaves what a CI job keeps: a log, a JUnit file, annotations', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+    const [log, junit] = [join(folder, 'log'), join(folder, 'junit.xml')];
+    const files = ['--log', log, '--junit', junit, '--github'];
+    const script = 'cat /dev/ioasid; exit 3';
+    const { status, stderr } = ioasid(['run', ...files, '--device', 'edu', 'sh', '-c', script], runner);
+    assert.equal(status, 3);
+    assert.doesNotMatch(stderr, /^::/m);
+    assert.match(readFileSync(log, 'utf8'), /^\S+ cat\[\d+\] read\(.* = -1 EAGAIN .*: there are no page/);
+    assert.match(readFileSync(junit, 'utf8'), /failures="1".*\n.*<testcase .*\n.*message="exit status 3"/s);
+    for (const file of [log, junit]) assert.equal(statSync(file).mode & 0o777, 0o600);
+    const nowhere = ioasid(['run', '--junit', '/no/folder/file', 'echo', 'here'], runner);
+    assert.deepEqual([nowhere.status, nowhere.stdout], [125, '']);
   });
 
   it('tells the command that it runs here', () => {

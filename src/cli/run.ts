@@ -16,10 +16,11 @@ import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { FAILED_ON, type Failure, failureOf } from './fail-on.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
-import { lastSteps } from './last-steps.js';
+import { type LastStep, lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
-import { type Ending, LauncherProcess } from './launcher-process.js';
+import { type Connection, type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, complainOf, keepErrorsBlocking } from './messages.js';
+import { type ReportArguments, RunReport } from './run-report.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 import { survivors } from './survivors.js';
@@ -30,7 +31,7 @@ const usage = '`ioasid run --help` says what there is, `ioasid devices` which de
 const heir = fileURLToPath(new URL('./trap-heir.js', import.meta.url));
 
 /** What the options of `run` say. */
-export interface RunArguments extends MachineArguments {
+export interface RunArguments extends MachineArguments, ReportArguments {
   readonly failOn?: readonly Failure[];
 }
 
@@ -39,7 +40,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   keepErrorsBlocking();
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
-  const telling = tellingOf(options);
+  const { telling, report } = toldOf(options);
   const launcher = start(inherited, options);
   forwardSignals((signal) => launcher.kill(signal));
 
@@ -61,6 +62,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   service = serveMachine(made, connection, {
     extra: [...host.entries, ...servedEntries(made.machine)],
     telling,
+    report,
     newFd,
     states: launcher.states,
     faults,
@@ -79,13 +81,10 @@ export async function run(command: readonly string[], options: RunArguments): Pr
 
   const ending = await launcher.ending;
   await service.settled();
-  let failed: string | undefined;
-  const open = service.open();
+  const failed = failureOf(made.machine, options.failOn ?? []);
   const ended = lastSteps([
-    () => {
-      failed = failureOf(made.machine, options.failOn ?? []);
-    },
-    () => open > 0 && survivors(connection.device).forEach(complain),
+    () => report?.end({ command, failed: badEnd(ending), failOn: options.failOn ?? [] }),
+    ...lastWords(service, connection),
     ...service.ending,
     () => newFd !== undefined && leaveHeir(newFd),
   ]);
@@ -95,10 +94,15 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   return leave(FAILED_ON);
 }
 
+/** Says who goes on with files open that are dead from now on. */
+function lastWords(service: Service, { device }: Connection): LastStep[] {
+  return service.open() === 0 ? [] : [() => survivors(device).forEach(complain)];
+}
+
 /** What it opens is nothing for the command. */
-function tellingOf(options: MachineArguments): Telling | undefined {
+function toldOf(options: RunArguments): { telling: Telling | undefined; report: RunReport | undefined } {
   try {
-    return Telling.of(options);
+    return { telling: Telling.of(options), report: RunReport.of(options) };
   } catch (error) {
     return fail(OUR_FAULT, (error as Error).message, usage);
   }
@@ -146,6 +150,12 @@ function fail(status: number, reason: string, help = lacks): never {
   complain(reason);
   if (status === OUR_FAULT) complain(help);
   return leave(status);
+}
+
+/** How the command ended; undefined: well. */
+function badEnd({ status, signal, failure }: Ending): string | undefined {
+  if (failure !== undefined) return failure.reason;
+  return status === 0 ? undefined : (signal ?? `exit status ${status}`);
 }
 
 /** Ends this process as the command ended. */

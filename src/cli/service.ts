@@ -25,6 +25,7 @@ import { Lookers } from './lookers.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
 import { Quiet } from './quiet.js';
+import type { RunReport } from './run-report.js';
 import type { Telling } from './telling.js';
 import type { TraceArguments } from './trace-printer.js';
 import { parseLink, UnixLink } from './unix-link.js';
@@ -33,6 +34,7 @@ export interface ServiceOptions {
   readonly extra?: readonly TreeEntry[];
   /** What is told as it happens, and where. */
   readonly telling?: Telling | undefined;
+  readonly report?: RunReport | undefined;
   /** The descriptors by which ioctls that return new ones are served, with the mounted root directory. */
   readonly newFd?: NewFdDescriptors | undefined;
   /** What becomes of the processes that are served, when they may be traced. */
@@ -153,7 +155,7 @@ let untold = 1;
 export function serveMachine(
   { machine, links, standIn, alarm }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
-  { extra, telling, newFd, states, watched, faults }: ServiceOptions,
+  { extra, telling, report, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
@@ -169,10 +171,12 @@ export function serveMachine(
   const server = new FuseServer(fuse, machine.nodes, options);
   faults.machine = machine;
   telling?.begin(machine);
+  report?.begin(machine);
   const work = () => {
     // What broke has been put out of work, and the others have not had their turn.
     const more = server.attempt('the work of devices', () => machine.step()) ?? true;
     telling?.tell();
+    report?.look();
     lookers.tell();
     faults.tell();
     tellNotHeld();

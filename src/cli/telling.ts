@@ -1,5 +1,6 @@
 /**
- * Telling: what the server of `run` or `serve` says of its own machine, as it happens.
+ * Telling: what the server of `run` or `serve` says of its own machine, as it happens: a trace, and a log of
+ * what went wrong (`--log`).
  *
  * It looks at the machine's trace from the beginning, so that no call is missed, and reads it after each turn
  * of the server's loop. The options are judged, and files opened, before anything else is made.
@@ -9,38 +10,56 @@ import { TraceReader } from '../trace/reader.js';
 import { LineOutput } from './line-output.js';
 import { type TraceArguments, TracePrinter, wantsColours, wantsTrace } from './trace-printer.js';
 
-export class Telling {
-  readonly #output: LineOutput;
-  readonly #printer: TracePrinter;
-  #machine: Machine | undefined;
-  #reader: TraceReader | undefined;
+/** One of what is said, and where. */
+interface Told {
+  readonly output: LineOutput;
+  readonly printer: TracePrinter;
+  reader?: TraceReader;
+}
 
-  /** @throws Refusal one sentence: an option is not understood, or its file cannot be written. */
-  constructor(options: TraceArguments) {
-    this.#output = new LineOutput(options.output, wantsColours);
-    this.#printer = new TracePrinter(this.#output, options);
+export class Telling {
+  readonly #told: readonly Told[];
+  #machine: Machine | undefined;
+
+  private constructor(told: readonly Told[]) {
+    this.#told = told;
   }
 
-  /** What the options ask for; undefined: nothing. @throws Refusal as the constructor. */
+  /**
+   * What the options ask for; undefined: nothing. @throws Refusal one sentence: an option is not understood,
+   * or its file cannot be written.
+   */
   static of(options: TraceArguments): Telling | undefined {
-    return wantsTrace(options) ? new Telling(options) : undefined;
+    const told: Told[] = [];
+    if (wantsTrace(options)) told.push(toldTo(options.output, options));
+    if (options.log !== undefined) told.push(toldTo(options.log, { verbose: true }));
+    return told.length === 0 ? undefined : new Telling(told);
   }
 
   begin(machine: Machine): void {
     this.#machine = machine;
-    this.#reader = new TraceReader(machine.logs, this.#printer.filter);
+    for (const told of this.#told) told.reader = new TraceReader(machine.logs, told.printer.filter);
   }
 
   /** Tells what has happened since the last time. */
   tell(): void {
     const machine = this.#machine;
-    if (machine !== undefined) this.#printer.print(this.#reader!.read(), (rid) => machine.namesOf(rid));
+    if (machine === undefined) return;
+    for (const { printer, reader } of this.#told)
+      printer.print(reader!.read(), (rid) => machine.namesOf(rid));
   }
 
   end(): void {
     this.tell();
-    this.#reader?.end();
-    this.#printer.end();
-    this.#output.close();
+    for (const { output, printer, reader } of this.#told) {
+      reader?.end();
+      printer.end();
+      output.close();
+    }
   }
+}
+
+function toldTo(file: string | undefined, options: TraceArguments): Told {
+  const output = new LineOutput(file, wantsColours);
+  return { output, printer: new TracePrinter(output, options) };
 }

@@ -21,6 +21,8 @@ export interface TraceArguments {
   readonly pid?: readonly number[];
   readonly json?: boolean;
   readonly output?: string;
+  /** A file for refusals, faults and notes, whatever else is shown. */
+  readonly log?: string;
 }
 
 const SECOND = 1000;

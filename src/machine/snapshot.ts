@@ -13,6 +13,8 @@ import type { Space, SpaceKind } from '../ioasid/space.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { FaultRecord } from '../iommu/fault-log.js';
 import type { Iommu } from '../iommu/iommu.js';
+import { errnoName, type Refusal } from '../linux/errno.js';
+import type { Trace } from '../trace/trace.js';
 
 /** It can be made JSON of. */
 export interface MachineSnapshot {
@@ -68,6 +70,8 @@ export interface DeviceSnapshot {
   readonly busy: boolean;
   /** What it has said last (DeviceHost.note). */
   readonly notes: readonly { readonly time: number; readonly sentence: string }[];
+  /** What was refused last on its file: errno and reason. */
+  readonly refused: { readonly error: string; readonly reason: string } | undefined;
 }
 
 /** What a snapshot is made of. */
@@ -75,6 +79,7 @@ export interface Inventory {
   readonly iommu: Iommu;
   readonly ioasid: IoasidSubsystem;
   readonly devices: readonly MachineDevice[];
+  readonly trace: Trace;
 }
 
 /** A device, and the `--device` argument that made it. */
@@ -109,7 +114,7 @@ class Room {
 }
 
 /** What there is, now; `listed` things of it one by one. */
-export function snapshotOf({ iommu, ioasid, devices }: Inventory, listed = LISTED): MachineSnapshot {
+export function snapshotOf({ iommu, ioasid, devices, trace }: Inventory, listed = LISTED): MachineSnapshot {
   const room = new Room(listed);
   const living = ioasid.contexts();
   const contexts = [...room.first(living)].map((context) => contextSnapshot(context, room));
@@ -117,14 +122,14 @@ export function snapshotOf({ iommu, ioasid, devices }: Inventory, listed = LISTE
     pasids: { used: ioasid.pasids.used },
     contexts,
     more: living.size - contexts.length,
-    devices: devices.map((device) => deviceSnapshot(device, room)),
+    devices: devices.map((device) => deviceSnapshot(device, room, trace.lastRefusal(device.driver))),
     memories: iommu.memories.size,
     mappings: iommu.tables.slotCount,
     faults: { total: iommu.faults.total, recent: iommu.faults.since(iommu.faults.total - RECENT) },
   };
 }
 
-function deviceSnapshot({ driver, spec }: MachineDevice, room: Room): DeviceSnapshot {
+function deviceSnapshot({ driver, spec }: MachineDevice, room: Room, refusal?: Refusal): DeviceSnapshot {
   const { life } = driver;
   const { notes } = life.work.calls;
   const authorizations = [...room.first(life.authorizations())];
@@ -143,6 +148,7 @@ function deviceSnapshot({ driver, spec }: MachineDevice, room: Room): DeviceSnap
     more: life.authorized - authorizations.length,
     busy: driver.busy(),
     notes: notes.since(notes.total - NOTES),
+    refused: refusal && { error: errnoName(refusal.errno), reason: refusal.reason },
   };
 }
 

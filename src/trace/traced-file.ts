@@ -166,6 +166,7 @@ class TracedFile implements OpenFile {
     this.#path = path;
     trace.name(file.object, path);
     trace.name(this, path);
+    trace.opened(file);
   }
 
   get object(): object {
