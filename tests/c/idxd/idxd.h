@@ -31,6 +31,6 @@ void movdir64b(volatile void *portal, const struct dsa_hw_desc *descriptor);
 int ended(int pid);
 int open_wq(const char *path);
 
-extern const struct task file_tasks[], portal_tasks[], process_tasks[];
+extern const struct task file_tasks[], portal_tasks[], process_tasks[], round_tasks[];
 
 #endif

@@ -90,7 +90,7 @@ int open_wq(const char *path)
 
 static int run_named(const char *name)
 {
-	const struct task *all[] = { file_tasks, portal_tasks, process_tasks };
+	const struct task *all[] = { file_tasks, portal_tasks, process_tasks, round_tasks };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		for (const struct task *task = all[i]; task->name != NULL; task++)
