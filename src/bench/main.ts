@@ -3,7 +3,7 @@
  * in the same run.
  *
  * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, neighbours,
- * mapped, sva; all of them when none is given.
+ * mapped, sva, guest; all of them when none is given.
  * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG. The exit
  * status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
  * a busy machine it may be nobody's fault.
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { authorize } from './authorize.js';
 import { design } from './design.js';
 import { dma } from './dma.js';
+import { guest } from './guest.js';
 import { ioctl } from './ioctl.js';
 import { mapped } from './mapped.js';
 import { isMeasurement, type Outcome, verdict } from './measurement.js';
@@ -45,6 +46,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['neighbours', neighbourhood],
   ['mapped', mapped],
   ['sva', sva],
+  ['guest', (_references, quick) => guest(quick)],
 ]);
 
 const { values, positionals } = parseArgs({

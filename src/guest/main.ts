@@ -3,8 +3,7 @@
  * 11, on devices of ours by vhost-vdpa and by vfio-pci. Nothing of QEMU or of the guest's kernel is modified.
  *
  * Parts: storage (with the network), nvme, kills; all of them when none is named. The short form is what is
- * run on every change; the full one moves more data, and kills QEMU 200 times. Part speed measures, on a
- * quiet machine. It is no part of `npm run bench`, which needs nothing but a compiler.
+ * run on every change; the full one moves more data, and kills QEMU 200 times.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +12,6 @@ import { parseArgs } from 'node:util';
 import { type Image, makeImage } from './image.js';
 import { kills } from './kills.js';
 import { nvme, type Way } from './nvme.js';
-import { speed } from './speed.js';
 import { storage } from './storage.js';
 
 const SHORT = { files: 60, megabytes: 16, traffic: 100, loops: 1 };
@@ -28,8 +26,6 @@ const NVME_WAYS: readonly Way[] = [
 ];
 const SHORT_KILLS = 6;
 const FULL_KILLS = 200;
-const SHORT_PAIRS = 3;
-const FULL_PAIRS = 9;
 
 const { values, positionals } = parseArgs({
   options: { full: { type: 'boolean', default: false }, seed: { type: 'string' } },
@@ -54,7 +50,6 @@ const parts: Readonly<Record<string, (image: Image, work: string) => Promise<str
     console.log(`guest: QEMU is killed at random moments, by seed ${seed}`);
     return kills(image, work, values.full ? FULL_KILLS : SHORT_KILLS, seed);
   },
-  speed: (image, work) => speed(image, work, values.full ? FULL_PAIRS : SHORT_PAIRS),
 };
 
 const names = positionals.length === 0 ? ['storage', 'nvme', 'kills'] : positionals;

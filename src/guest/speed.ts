@@ -2,13 +2,15 @@
  * How fast a guest reads a disk of ours, beside QEMU's own virtio-blk on the same file: random reads of
  * 4 KiB, 32 at a time, and sequential ones of 1 MiB. The file is in the page cache for both.
  *
- * The two take turns, and what is told is the median of the ratios of such pairs: how many times as fast ours
- * is.
+ *     node dist/guest/speed.js PAIRS
+ *
+ * The two take turns. Of each such pair a line of JSON is printed: what `Pair` says.
  */
 import { randomFillSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Image } from './image.js';
+import { type Image, makeImage } from './image.js';
 import { commandOf, ourDisk, qemuDisk, script } from './machine.js';
 import { saidBy, under } from './under.js';
 
@@ -22,26 +24,14 @@ interface Speed {
   readonly sequential: number;
 }
 
-/** @returns the ratios, as a sentence; what each of `pairs`, an odd number, gave is printed. */
-export async function speed(image: Image, work: string, pairs: number): Promise<string> {
-  const disk = join(work, 'speed.img');
-  writeFileSync(disk, randomFillSync(Buffer.allocUnsafe(DISK_BYTES)));
-  const ratios: Speed[] = [];
-  for (let pair = 0; pair < pairs; pair++) {
-    const ours = await measure(image, [`virtio-blk,file=${disk}`], ourDisk);
-    const theirs = await measure(image, [], qemuDisk(disk));
-    console.log(`guest: ours ${shown(ours)}; QEMU's own ${shown(theirs)}`);
-    ratios.push({
-      random: ours.random / theirs.random,
-      sequential: ours.sequential / theirs.sequential,
-    });
-  }
-  const ratio = (kind: keyof Speed) =>
-    ratios
-      .map((each) => each[kind])
-      .sort((a, b) => a - b)
-      [pairs >> 1]!.toFixed(2);
-  return `${ratio('random')} times QEMU's own disk by random reads, ${ratio('sequential')} by others`;
+interface Pair {
+  readonly ours: Speed;
+  readonly theirs: Speed;
+}
+
+async function measurePair(image: Image, disk: string): Promise<Pair> {
+  const ours = await measure(image, [`virtio-blk,file=${disk}`], ourDisk);
+  return { ours, theirs: await measure(image, [], qemuDisk(disk)) };
 }
 
 async function measure(image: Image, ours: readonly string[], devices: readonly string[]): Promise<Speed> {
@@ -59,6 +49,13 @@ async function measure(image: Image, ours: readonly string[], devices: readonly 
   return { random: Number(found[1]), sequential: Number(found[2]) };
 }
 
-function shown({ random, sequential }: Speed): string {
-  return `${random} requests/s, ${Math.round(sequential / 1024)} MiB/s`;
+const work = mkdtempSync(join(tmpdir(), 'ioasid-speed-'));
+try {
+  const image = makeImage(work);
+  const disk = join(work, 'speed.img');
+  writeFileSync(disk, randomFillSync(Buffer.allocUnsafe(DISK_BYTES)));
+  for (let pair = 0; pair < Number(process.argv[2]); pair++)
+    console.log(JSON.stringify(await measurePair(image, disk)));
+} finally {
+  rmSync(work, { recursive: true });
 }
