@@ -1,7 +1,7 @@
 #!/bin/bash
 # Intel's own programs for a DSA that Linux's driver has, unmodified, from Debian 13: accel-config configures a
 # dsa through /sys/bus/dsa, and the runners of accel-config-test try what can be configured, and every
-# operation, size and flag that dsa_test knows, on shared and dedicated work queues, in batches and without.
+# operation on shared and dedicated work queues, in batches and without; beyond.sh what they leave out.
 #
 # Environment: that of scripts/cache.sh and scripts/debian-package.sh.
 set -euo pipefail
@@ -78,3 +78,6 @@ if [ "$count" != "$runs" ] || grep '\[error\]' "$work/output"; then
 	exit 1
 fi
 echo "dsa_user_test_runner.sh: $count runs of dsa_test, no error"
+
+judge 120 "$here/beyond.sh"
+echo "delta records, all blocks of DIF, many descriptors: $(tail -n 1 "$work/output") of dsa_test, no error"
