@@ -3,7 +3,7 @@
  * for.
  */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
@@ -11,6 +11,7 @@ import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
 import { containerKinds } from '../machine/nodes.js';
 import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
+import { type Shell, shells } from './completion.js';
 import { type Failure, failures } from './fail-on.js';
 import { OUR_FAULT } from './launch-plan.js';
 import type { LsArguments } from './ls.js';
@@ -169,6 +170,8 @@ function program(): Command {
   addMachines(ioasid);
   addModels(ioasid);
   addReports(ioasid);
+  addServers(ioasid);
+  addTexts(ioasid);
   return ioasid;
 }
 
@@ -270,6 +273,29 @@ function addReports(ioasid: Command): void {
       await ls(options);
     });
 
+  ioasid
+    .command('doctor')
+    .description(
+      'what this machine can do, and what to do about what it cannot; exit status 0 when `run` can work',
+    )
+    .option('--json', 'as a JSON array')
+    .action(async (options: { json?: boolean }) => {
+      const { doctor } = await import('./doctor.js');
+      process.exitCode = await doctor(options);
+    });
+
+  ioasid
+    .command('demo')
+    .description('the whole model with real processes: what they did, what was refused and why')
+    .option('--in-process', 'without device files and processes, as where there is no FUSE')
+    .action(async (options: { inProcess?: boolean }) => {
+      const { demo } = await import('./demo.js');
+      process.exitCode = await demo(options);
+    });
+}
+
+/** `trace` and `stop`, for a server that runs. */
+function addServers(ioasid: Command): void {
   describesTrace(ioasid.command('trace'))
     .description('what happens at a server that runs already: calls, DMA, faults; until it ends, or Ctrl-C')
     .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
@@ -292,25 +318,25 @@ function addReports(ioasid: Command): void {
       const { stop } = await import('./stop.js');
       await stop(pid, options);
     });
+}
 
+/** What is made of these definitions. */
+function addTexts(ioasid: Command): void {
   ioasid
-    .command('doctor')
-    .description(
-      'what this machine can do, and what to do about what it cannot; exit status 0 when `run` can work',
-    )
-    .option('--json', 'as a JSON array')
-    .action(async (options: { json?: boolean }) => {
-      const { doctor } = await import('./doctor.js');
-      process.exitCode = await doctor(options);
+    .command('completion')
+    .description('what a shell completes after `ioasid`: source <(ioasid completion bash)')
+    .addArgument(new Argument('<shell>', 'which').choices(shells))
+    .action(async (shell: Shell) => {
+      const { completion } = await import('./completion.js');
+      process.stdout.write(completion(ioasid, shell));
     });
 
   ioasid
-    .command('demo')
-    .description('the whole model with real processes: what they did, what was refused and why')
-    .option('--in-process', 'without device files and processes, as where there is no FUSE')
-    .action(async (options: { inProcess?: boolean }) => {
-      const { demo } = await import('./demo.js');
-      process.exitCode = await demo(options);
+    .command('man')
+    .description('the manual page: ioasid man | man -l -')
+    .action(async () => {
+      const { manPage } = await import('./man-page.js');
+      process.stdout.write(manPage(ioasid, version));
     });
 }
 
