@@ -1,6 +1,6 @@
 #!/bin/bash
-# What dsa_test knows and its runner leaves out: delta records, the other sizes of DIF's blocks, more descriptors
-# than a work queue has room for. Started by test.sh, under `ioasid run`.
+# What dsa_test knows and its runner leaves out: delta records, the other sizes of DIF's blocks, more
+# descriptors than a work queue has room for. Started by test.sh, under `ioasid run`.
 set -euo pipefail
 
 runs=0

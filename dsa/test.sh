@@ -1,6 +1,6 @@
 #!/bin/bash
-# Intel's own programs for a DSA that Linux's driver has, unmodified, from Debian 13: accel-config configures a
-# dsa through /sys/bus/dsa, and the runners of accel-config-test try what can be configured, and every
+# Intel's own programs for a DSA that Linux's driver has, unmodified, from Debian 13: accel-config configures
+# a dsa through /sys/bus/dsa, and the runners of accel-config-test try what can be configured, and every
 # operation on shared and dedicated work queues, in batches and without; beyond.sh what they leave out.
 #
 # Environment: that of scripts/cache.sh and scripts/debian-package.sh.
