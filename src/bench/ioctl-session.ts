@@ -1,5 +1,6 @@
 /**
- * The benchmark `ioctl` inside a mount namespace of its own. Argument: the folder of the compiled references.
+ * The benchmark `ioctl` inside a mount namespace of its own. Arguments: the folder of the compiled
+ * references; with `traced`, ours that prints a trace is compared with ours that does not.
  *
  * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up
  * never crosses to another one. The clients take turns. Prints the Comparison as JSON.
@@ -21,7 +22,7 @@ const pinned = ['taskset', '-c', String(cpus().length - 1)];
 
 /** Starts a server that mounts on `target`; resolves when it says that it has. */
 async function serve(target: string, ...command: readonly string[]): Promise<ChildProcess> {
-  mkdirSync(target);
+  mkdirSync(target, { recursive: true });
   const [program, ...args] = [...pinned, ...command, target];
   const child = spawn(program!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const outcome = await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => undefined)]);
@@ -32,21 +33,22 @@ async function serve(target: string, ...command: readonly string[]): Promise<Chi
 const client = (target: string) =>
   new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS)]);
 
+const traced = process.argv[3] === 'traced';
+const ours = [process.execPath, fileURLToPath(new URL('./ioctl-server.js', import.meta.url))];
 const theirTarget = join(folder, 'their-files');
 const ourTarget = join(folder, 'our-files');
 const servers = [
-  await serve(theirTarget, join(folder, 'fuse-server')),
-  await serve(ourTarget, process.execPath, fileURLToPath(new URL('./ioctl-server.js', import.meta.url))),
+  traced ? await serve(theirTarget, ...ours) : await serve(theirTarget, join(folder, 'fuse-server')),
+  await serve(ourTarget, ...ours, ...(traced ? ['traced'] : [])),
 ];
-const theirs = client(theirTarget);
-const ours = client(ourTarget);
+const [theirClient, ourClient] = [client(theirTarget), client(ourTarget)];
 const result = await compare(
-  () => ours.pass(),
-  () => theirs.pass(),
+  () => ourClient.pass(),
+  () => theirClient.pass(),
   ROUNDS,
   WARMUPS,
 );
-await theirs.close();
-await ours.close();
+await theirClient.close();
+await ourClient.close();
 for (const server of servers) server.stdin!.end();
 console.log(JSON.stringify(result));
