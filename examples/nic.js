@@ -15,7 +15,7 @@
  * A descriptor has 16 bytes: u64 IOVA of the packet, u32 its length (received: the room for it, then its
  * length), u32 status: 1 done, 2 fault, 3 no room. Vector 0: packets are done; 1: the link has changed.
  *
- * @import { DeviceFactory, DeviceHost, DeviceModel, Link, PciDescription } from 'ioasid'
+ * @import { DeviceFactory, DeviceHost, DeviceModel, Link } from 'ioasid'
  */
 import { optional, parseOptions } from 'ioasid/options';
 import { Registers } from 'ioasid/registers';
@@ -25,7 +25,6 @@ const [RING, SIZE, TAIL, HEAD] = [0x00, 0x08, 0x0c, 0x10];
 const [TRANSMIT, RECEIVE] = [0, 1];
 const [DONE, FAULT, NO_ROOM] = [1, 2, 3];
 const MOST = 65536;
-
 export const summary = 'a network card with two rings';
 export const options = { link: optional('the link that it is on', 'NAME', 'itself', (name) => name) };
 
@@ -33,11 +32,11 @@ export const options = { link: optional('the link that it is on', 'NAME', 'itsel
 const at = (queue, field) => QUEUES + queue * STRIDE + field;
 
 class Nic {
-  /** @type {PciDescription} */ pci = {
+  pci = {
     vendorId: 0x1234,
     deviceId: 0x4e1c,
     classCode: 0x020000,
-    bars: [{ index: 0, size: 0x2000 }],
+    bars: [{ index: /** @type {const} */ (0), size: 0x2000 }],
     msix: { vectors: 2, bar: 0, tableOffset: 0x1000, pbaOffset: 0x1800 },
     pasidBits: 20,
   };
