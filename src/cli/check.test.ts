@@ -151,6 +151,14 @@ describe('check', () => {
     assert.equal((await page('./copier.js', 1, 1000)).page, shown);
   });
 
+  it('finds nothing wrong with the device that README shows', async () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const [, source] = /```js\n(\/\/ hello\.mjs.*?)```/s.exec(readme)!;
+    writeFileSync(join(directory, 'hello.mjs'), source!);
+    const { page: said, isWrong } = await page('./hello.mjs', 1, 500);
+    assert.ok(!isWrong, said);
+  });
+
   it('ends with 0 for a model that is right, and with 125 where there is none', () => {
     const status = (spec: string) => ioasid(['check', spec, '--accesses', '10']).status;
     assert.deepEqual([status(example('nic.js')), status('./nowhere.js')], [0, 125]);
