@@ -288,7 +288,7 @@ export class InProcess implements Transport, Caller {
 
   #openFile(fd: number): OpenFile {
     const { kind } = this.#description(fd);
-    return isOpenFile(kind) ? kind : refuse('ENOTTY', `fd ${fd} is not an open device file of this system`);
+    return isOpenFile(kind) ? kind : refuse('ENOTTY', `fd ${fd} is no device file, so it has no such call`);
   }
 }
 
