@@ -20,6 +20,11 @@ interface Asked extends PageWait {
   answer: PageWait['answer'];
 }
 
+/** What pages hold, by their number modulo 7. */
+const contents = Array.from({ length: 7 }, (_, page) =>
+  Uint8Array.from({ length: PAGE }, (_, i) => (page + i) % 7),
+);
+
 /**
  * A shared work queue with its memory. Pages in `missing` are not there; what is asked for is kept in
  * `asked`.
@@ -44,11 +49,7 @@ class Bench {
   /** A page comes, with bytes that its number says. */
   bring(page: number): void {
     this.host.map(PASID, page * PAGE, PAGE);
-    this.host.poke(
-      PASID,
-      page * PAGE,
-      Uint8Array.from({ length: PAGE }, (_, i) => (page + i) % 7),
-    );
+    this.host.poke(PASID, page * PAGE, contents[page % 7]!);
   }
 
   submit(fields: Fields): void {
