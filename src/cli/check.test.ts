@@ -120,7 +120,7 @@ describe('check', () => {
       example('nic.js'),
       example('serial.js'),
     ]) {
-      const { page: said, isWrong } = await page(spec, 3, 500);
+      const { page: said, isWrong } = await page(spec, 3, 200);
       assert.ok(!isWrong, said);
     }
   });

@@ -139,16 +139,19 @@ describe('a config file', () => {
     assert.deepEqual(Object.keys(properties.devices.items.anyOf[1].properties), Object.keys(deviceKeys));
   });
 
-  it('that is wrong, or not there, ends run with 125 and a sentence, and nothing is started', () => {
+  it('that is not there, or no file, is refused by its path', () => {
+    const of = (path: string) => () => withConfig(usual, path, () => false);
+    assert.throws(of(`${file}.missing`), { message: `there is no file "${file}.missing" for --config` });
+    assert.throws(of(directory), {
+      message: `"${directory}" for --config is no file of at most 1048576 bytes`,
+    });
+  });
+
+  it('that is wrong ends run with 125 and a sentence, and nothing is started', () => {
     writeFileSync(file, '{ "pasidquota": 7 }');
-    for (const [path, said] of [
-      [file, `ioasid: ${file}: "pasidquota" is no key that it may have; did you mean pasidQuota?\n`],
-      [`${file}.missing`, `ioasid: there is no file "${file}.missing" for --config\n`],
-      [directory, `ioasid: "${directory}" for --config is no file of at most 1048576 bytes\n`],
-    ] as const) {
-      const { status, stdout, stderr } = ioasid(['run', '--config', path, '--', 'echo', 'started']);
-      assert.deepEqual([status, stdout, stderr], [125, '', said]);
-    }
+    const { status, stdout, stderr } = ioasid(['run', '--config', file, '--', 'echo', 'started']);
+    const said = `ioasid: ${file}: "pasidquota" is no key that it may have; did you mean pasidQuota?\n`;
+    assert.deepEqual([status, stdout, stderr], [125, '', said]);
   });
 
   it('is what run serves', { skip: runner.skip }, () => {
