@@ -274,13 +274,13 @@ describe('run', { skip: withoutFuse }, () => {
     const [log, junit] = [join(folder, 'log'), join(folder, 'junit.xml')];
     const files = ['--log', log, '--junit', junit, '--github'];
     const script = 'cat /dev/ioasid; exit 3';
-    const { status, stderr } = ioasid(['run', ...files, '--device', 'edu', 'sh', '-c', script], runner);
+    const { status, stderr } = ioasid(['run', ...files, '--device', 'edu', 'sh', '-c', script]);
     assert.equal(status, 3);
     assert.doesNotMatch(stderr, /^::/m);
     assert.match(readFileSync(log, 'utf8'), /^\S+ cat\[\d+\] read\(.* = -1 EAGAIN .*: there are no page/);
     assert.match(readFileSync(junit, 'utf8'), /failures="1".*\n.*<testcase .*\n.*message="exit status 3"/s);
     for (const file of [log, junit]) assert.equal(statSync(file).mode & 0o777, 0o600);
-    const nowhere = ioasid(['run', '--junit', '/no/folder/file', 'echo', 'here'], runner);
+    const nowhere = ioasid(['run', '--junit', '/no/folder/file', 'echo', 'here']);
     assert.deepEqual([nowhere.status, nowhere.stdout], [125, '']);
   });
 
