@@ -176,9 +176,11 @@ describe(`vhost-vdpa as ${runner.name}`, { skip: runner.skip || missingCompiler(
   });
 
   it('ls shows an ASID that its owner has mapped', () => {
-    // Asked again and again, while the program stands still, until it has mapped something.
+    // Asked again and again, while the program stands still, until it has mapped something: what is said of
+    // this server, for there may be others.
     const script =
-      '"$@" >/dev/null & while kill -STOP $! && said=$($IOASID ls); do ' +
+      '"$@" >/dev/null & while kill -STOP $! && ' +
+      'said=$($IOASID ls | sed -n "/^server $PPID /,/^server /p"); do ' +
       'case $said in *"as ASID"*) break; esac; kill -CONT $!; sleep 0.05; done; ' +
       'echo "$said"; kill -9 $!; wait $!; exit 0';
     const command = ['sh', '-c', script, 'sh', testProgram('vdpa'), '/dev/vhost-vdpa-0', 'blk'];
