@@ -5,21 +5,39 @@
  * is held by a thread of the server that goes when the server is killed, whatever becomes of its others
  * (devfs/stand-in.ts). The first line that comes through is the device number of the server's filesystem. A
  * second one says that the server ends in order; the pipe's end without it says that the server is dead.
+ *
+ * A guard may be slow, and number and folder be another server's by then. So it goes by nothing but what was
+ * this server's alone: the file that aborts the connection, which is opened at once where there is a fusectl,
+ * and the name of the filesystem.
  */
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { refuse } from '../linux/errno.js';
 import { pipe } from '../linux/fd-passing.js';
-import type { GuardOrder } from './guard-main.js';
+import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
+/** Minor numbers of a device number. */
+const MINORS = 0x100000;
 const script = fileURLToPath(new URL('./guard-main.js', import.meta.url));
 
 /**
  * Standard output is closed when the background process has started: shells give it /dev/null to read from
  * before anything else, and /dev may have nobody to answer for it a moment later.
  */
-const wait = '(exec >&-; read -r device <&3; read -r line <&3 || exec "$@" "$device" 3<&-) &';
+const wait = `(
+  exec >&-
+  read -r device <&3
+  abort=/sys/fs/fuse/connections/$((\${device:-0} % ${MINORS}))/abort
+  [ -w $abort ] && exec ${ABORT}>$abort && known=${KNOWN}
+  read -r line <&3 || exec "$@" "$known" 3<&-
+) &`;
+
+/** A name for a filesystem that no other has. */
+export function newSource(): string {
+  return `ioasid:${process.pid}-${randomBytes(8).toString('hex')}`;
+}
 
 /**
  * Starts a guard in this process's namespaces. @returns the lifeline, close-on-exec.

@@ -14,7 +14,7 @@ import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { bind, dropCapabilities, enterMountNamespace, openFolder } from '../linux/namespaces.js';
 import { joinTrap, type TrapDescriptors } from '../linux/nested-trap.js';
 import { type TrapRule, trapCalls } from '../linux/seccomp.js';
-import { nameToGuard, startGuard } from './guard.js';
+import { nameToGuard, newSource, startGuard } from './guard.js';
 import {
   hostFolder,
   type LauncherMessage,
@@ -90,10 +90,11 @@ function launch(): LauncherMessage {
   const cwd = process.cwd();
   if (mode === 'root') enterMountNamespace();
   const oldDev = openFolder('/dev');
-  const lifeline = startGuard({ kill: true });
+  const source = newSource();
+  const lifeline = startGuard({ kill: true, source });
   // Without root, other users' processes do not come here, and `allow_other` would shut out the server: it
   // admits the mount's user namespace only.
-  const fuse = mountFuse('/dev', { allowOther: mode === 'root' });
+  const fuse = mountFuse('/dev', { allowOther: mode === 'root', source });
   const device = mountedDevice('/dev');
   nameToGuard(lifeline, device);
   const descriptors = { fuse, device, lifeline, trap: trap(fuse) };

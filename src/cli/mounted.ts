@@ -12,7 +12,7 @@ export function isMounted(folder: string): boolean {
   );
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .some((line) => line.split(' ')[4] === escaped && / - fuse\S* ioasid /.test(line));
+    .some((line) => line.split(' ')[4] === escaped && / - fuse\S* ioasid\S* /.test(line));
 }
 
 /** Has the file system that is mounted on `folder` a server? */

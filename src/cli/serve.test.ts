@@ -99,7 +99,7 @@ describe('serve', { skip: withoutMount }, () => {
   it('leaves no mount and no process behind when it is killed', async () => {
     const folder = join(scratch, 'killed');
     const running = await serving(folder);
-    const guards = guardsOf(running.pid, folder);
+    const guards = guardsOf(running.pid);
     assert.equal(guards.length, 1);
     running.kill('SIGKILL');
     await running.ended;
@@ -110,11 +110,27 @@ describe('serve', { skip: withoutMount }, () => {
   it('replaces the mount of a server that died together with its guard', async () => {
     const folder = join(scratch, 'stale');
     const first = await serving(folder);
-    for (const guard of guardsOf(first.pid, folder)) process.kill(guard, 'SIGKILL');
+    for (const guard of guardsOf(first.pid)) process.kill(guard, 'SIGKILL');
     first.kill('SIGKILL');
     await first.ended;
     assert.throws(() => readdirSync(folder), { code: 'ENOTCONN' });
     const second = await serving(folder);
+    assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'iommu', 'vfio']);
+    second.kill('SIGINT');
+    assert.equal((await second.ended).status, 0);
+  });
+
+  it('is left alone by the guard of one that was killed before it, however late that comes', async () => {
+    const folder = join(scratch, 'followed');
+    const first = await serving(folder);
+    const guards = guardsOf(first.pid);
+    assert.equal(guards.length, 1);
+    for (const guard of guards) process.kill(guard, 'SIGSTOP');
+    first.kill('SIGKILL');
+    await first.ended;
+    const second = await serving(folder);
+    for (const guard of guards) process.kill(guard, 'SIGCONT');
+    await until(() => !guards.some(isAlive), 'the end of the guard');
     assert.deepEqual(readdirSync(folder).sort(), ['ioasid', 'iommu', 'vfio']);
     second.kill('SIGINT');
     assert.equal((await second.ended).status, 0);

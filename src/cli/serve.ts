@@ -10,7 +10,7 @@ import { refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
-import { nameToGuard, startGuard } from './guard.js';
+import { nameToGuard, newSource, startGuard } from './guard.js';
 import { lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
@@ -41,10 +41,10 @@ class MountPoint {
   readonly #made: boolean;
 
   /**
-   * @throws Refusal EBUSY another server serves there; ENOTEMPTY there are other files; EPERM, ENOENT it
-   * cannot be mounted.
+   * Mounts it there, as `source`. @throws Refusal EBUSY another server serves there; EEXIST there are other
+   * files; EPERM, ENOENT it cannot be mounted.
    */
-  constructor(folder: string) {
+  constructor(folder: string, source: string) {
     this.#folder = folder;
     this.#asRoot = launchMode() === 'root';
     if (isMounted(folder)) {
@@ -54,7 +54,7 @@ class MountPoint {
     this.#made = mkdirSync(folder, { recursive: true }) !== undefined;
     if (readdirSync(folder).length > 0)
       refuse('EEXIST', `${folder} has files in it, which the mount would hide`);
-    this.fuse = this.#mount();
+    this.fuse = this.#mount(source);
   }
 
   remove(): void {
@@ -62,9 +62,11 @@ class MountPoint {
     if (this.#made) rmdirSync(this.#folder);
   }
 
-  #mount(): number {
+  #mount(source: string): number {
     try {
-      return this.#asRoot ? mountFuse(this.#folder, { allowOther: true }) : mountFuseAsUser(this.#folder);
+      return this.#asRoot
+        ? mountFuse(this.#folder, { allowOther: true, source })
+        : mountFuseAsUser(this.#folder, source);
     } catch (error) {
       if (this.#made) rmdirSync(this.#folder);
       throw error;
@@ -90,8 +92,9 @@ function tellingOf(options: MachineArguments): Telling | undefined {
 function mountAt(folder: string | undefined) {
   try {
     const root = resolve(folder ?? defaultFolder());
-    const lifeline = startGuard({ folder: root, made: !existsSync(root) });
-    const mount = new MountPoint(root);
+    const source = newSource();
+    const lifeline = startGuard({ source, ...(existsSync(root) ? {} : { made: root }) });
+    const mount = new MountPoint(root, source);
     const device = mountedDevice(root);
     nameToGuard(lifeline, device);
     return { root, lifeline, mount, device };

@@ -23,6 +23,8 @@ export interface FuseMountOptions {
    * with EACCES.
    */
   readonly allowOther: boolean;
+  /** What mountinfo calls it; default `ioasid`. */
+  readonly source?: string;
   /** Permission bits of the root directory until the server is asked for them; default 0755. */
   readonly rootMode?: number;
 }
@@ -44,7 +46,7 @@ export function mountFuse(target: string, options: FuseMountOptions): number {
   const data = `fd=${fd},rootmode=${mode},${owner}${options.allowOther ? ',allow_other' : ''}`;
   try {
     check(
-      libc().mount('ioasid', target, 'fuse', MS_NOSUID | MS_NODEV | MS_NOEXEC, data),
+      libc().mount(options.source ?? 'ioasid', target, 'fuse', MS_NOSUID | MS_NODEV | MS_NOEXEC, data),
       `FUSE cannot be mounted on ${target}`,
     );
   } catch (error) {

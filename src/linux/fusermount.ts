@@ -44,14 +44,14 @@ function receiveConnection(socket: number): number {
 }
 
 /**
- * Mounts a FUSE file system for this user on `target`.
+ * Mounts a FUSE file system for this user on `target`, which mountinfo calls `source`.
  * @returns the descriptor of the connection: nonblocking, close-on-exec.
  * @throws Refusal ENOENT no fusermount3; EPERM it refused.
  */
-export function mountFuseAsUser(target: string): number {
+export function mountFuseAsUser(target: string, source: string): number {
   const [ours, theirs] = socketPair();
   try {
-    fusermount(['-o', 'fsname=ioasid,nosuid,nodev', '--', target], theirs);
+    fusermount(['-o', `fsname=${source},nosuid,nodev`, '--', target], theirs);
     const fd = receiveConnection(ours);
     check(libc().fcntl(fd, F_SETFL, O_RDWR_NONBLOCK), 'the FUSE connection cannot be made nonblocking');
     return fd;

@@ -53,7 +53,7 @@ function whereabouts(pid: number): string {
 
 /** The device numbers of our filesystems at `target`, in a mountinfo. */
 function devicesAt(mountinfo: string, target: string): string[] {
-  const ours = mountinfo.split('\n').filter((line) => / - fuse\S* ioasid /.test(line));
+  const ours = mountinfo.split('\n').filter((line) => / - fuse\S* ioasid\S* /.test(line));
   return ours.map((line) => line.split(' ')).flatMap((words) => (words[4] === target ? [words[2]!] : []));
 }
 

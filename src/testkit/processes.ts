@@ -2,7 +2,7 @@
  * Real `ioasid` processes for the tests of the command line.
  */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -173,20 +173,14 @@ export function childrenOf(pid: number): number[] {
     .map(Number);
 }
 
-/** The guards (cli/guard.ts) in the mount namespace of process `pid`; those of a serve name its folder. */
-export function guardsOf(pid: number, folder = ''): number[] {
-  const namespace = readlinkSync(`/proc/${pid}/ns/mnt`);
+/** The guards (cli/guard.ts) of the server, or of the command of a run, that is process `pid`. */
+export function guardsOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((each) => {
       try {
-        const words = readFileSync(`/proc/${each}/cmdline`, 'latin1');
-        return (
-          /ioasid-guard|guard-main/.test(words) &&
-          words.includes(folder) &&
-          readlinkSync(`/proc/${each}/ns/mnt`) === namespace
-        );
+        return readFileSync(`/proc/${each}/cmdline`, 'latin1').includes(`"source":"ioasid:${pid}-`);
       } catch {
         return false;
       }
@@ -199,7 +193,9 @@ export function guardsOf(pid: number, folder = ''): number[] {
  */
 export function mountsBelow(folder: string): string[] {
   const lines = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
-  const targets = lines.filter((line) => / - fuse\S* ioasid /.test(line)).map((line) => line.split(' ')[4]!);
+  const targets = lines
+    .filter((line) => / - fuse\S* ioasid\S* /.test(line))
+    .map((line) => line.split(' ')[4]!);
   return targets.filter((target) => `${target}/`.startsWith(`${folder}/`));
 }
 
