@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, runner } from '../testkit/processes.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { ioasid, runner } from '../../testkit/processes.js';
 
 describe(`asynchronous reads as ${runner.name}`, { skip: runner.skip || missingCompiler() }, () => {
   it('of a device file give what pread gives, by libaio and by io_uring', () => {

@@ -8,9 +8,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, Running, runner, withoutFuse } from '../testkit/processes.js';
-import { launchMode } from './launcher-process.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { ioasid, Running, runner, withoutFuse } from '../../testkit/processes.js';
+import { launchMode } from '../launcher-process.js';
 
 const tasks = {
   reads: 'a read never waits, takes whole records in their order, and knows no offsets',

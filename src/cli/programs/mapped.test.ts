@@ -11,8 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { ioasid, runner, until } from '../testkit/processes.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { ioasid, runner, until } from '../../testkit/processes.js';
 
 const tasks = {
   moves: 'moves of every width, with zero- and sign-extension, have the results that they have on memory',
@@ -32,7 +32,7 @@ const tasks = {
 const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);
 
 describe(`mapped BARs as ${runner.name}`, { skip }, () => {
-  const device = fileURLToPath(new URL('../testkit/register-file.js', import.meta.url));
+  const device = fileURLToPath(new URL('../../testkit/register-file.js', import.meta.url));
   for (const [task, rule] of Object.entries(tasks)) {
     it(rule, () => {
       const command = ['run', '--device', device, '--', testProgram('mapped'), task];

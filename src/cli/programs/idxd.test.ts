@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
-import { compile, missingCompiler, testProgram } from '../testkit/c-program.js';
-import { bin, ioasid, type Result, runner } from '../testkit/processes.js';
+import { compile, missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { bin, ioasid, type Result, runner } from '../../testkit/processes.js';
 
 const devices = ['--device', 'dsa,idxd=1,ready=1', '--device', 'dsa,idxd=1,ready=1,mode=dedicated'];
 const tasks = {
@@ -27,8 +27,8 @@ const tasks = {
   threads: 'threads have a file in common',
 } as const;
 
-const document = readFileSync(new URL('../../docs/idxd.md', import.meta.url), 'utf8');
-const example = new URL('../../examples/move.c', import.meta.url);
+const document = readFileSync(new URL('../../../docs/idxd.md', import.meta.url), 'utf8');
+const example = new URL('../../../examples/move.c', import.meta.url);
 
 const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);
 

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { bin, ioasid, runner, shell } from '../testkit/processes.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { bin, ioasid, runner, shell } from '../../testkit/processes.js';
 
 const folders = '/sys/kernel/iommu_groups /sys/bus/pci/devices /sys/module';
 
@@ -38,7 +38,7 @@ describe(`container and group as ${runner.name}`, { skip: runner.skip || missing
 const skip = runner.skip || missingCompiler() || (process.arch === 'x64' ? false : `not on ${process.arch}`);
 
 describe(`mapped BARs in containers as ${runner.name}`, { skip }, () => {
-  const ringing = fileURLToPath(new URL('../testkit/ringing-device.js', import.meta.url));
+  const ringing = fileURLToPath(new URL('../../testkit/ringing-device.js', import.meta.url));
   const devices = ['--device', 'edu,bdf=0000:3b:00.0', '--device', `${ringing},bdf=0000:3b:01.0`];
   for (const [kind, rule] of [
     ['type1', 'type1 takes one for DMA: of its memory, of its registers, and of those of the same device'],
