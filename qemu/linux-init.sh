@@ -179,10 +179,12 @@ stream() {
 	wait $jobs
 }
 
-# speed NAME RW SIZE DEPTH FIELD: what fio reads in $seconds, by a field of its terse output.
+# speed NAME RW SIZE DEPTH FIELD: what fio reads of $block_device in $seconds, by a field of its
+# terse output.
 speed() {
-	fio --name="$1" --filename=/dev/vda --rw="$2" --bs="$3" --iodepth="$4" --ioengine=libaio --direct=1 \
-		--runtime="$seconds" --time_based --eta=never \
+	until [ -e "$block_device" ]; do sleep 0.1; done
+	fio --name="$1" --filename="$block_device" --rw="$2" --bs="$3" --iodepth="$4" \
+		--ioengine=libaio --direct=1 --runtime="$seconds" --time_based --eta=never \
 		--output-format=terse --output=/fio.log || fail fio
 	say "$1 $(cut -d ';' -f "$5" /fio.log)"
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# How fast a guest reads a disk of ours, and one of QEMU's, PAIRS times: see src/guest/speed.ts.
+# How fast a guest reads a disk of ours, and those of QEMU's, TURNS times: see src/guest/speed.ts.
 #
-#   qemu/speed.sh PAIRS
+#   qemu/speed.sh TURNS
 set -eu
 
 exec node "$(dirname "$0")/../dist/guest/speed.js" "$1"

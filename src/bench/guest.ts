@@ -1,14 +1,17 @@
 /**
  * Benchmark `guest`: how fast Linux in QEMU reads a disk of ours, beside QEMU's own virtio-blk on the same
- * file, in turns with it (guest/speed.ts). QEMU and the kernel are Debian's, fetched the first time.
+ * file, in turns with it (guest/speed.ts); and how fast a program reads by an NVMe controller of ours, beside
+ * Linux by QEMU's. QEMU and the kernel are Debian's, fetched the first time.
  */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type Measurement, median, type Outcome } from './measurement.js';
+import { median, type Outcome } from './measurement.js';
+import { nvmeRead } from './nvme.js';
+import type { References } from './reference.js';
 
 const program = fileURLToPath(new URL('../../qemu/speed.sh', import.meta.url));
-const PAIRS = 9;
-const QUICK_PAIRS = 3;
+const TURNS = 9;
+const QUICK_TURNS = 3;
 
 /** By the figure of a line: what it is called, and how many of it are one operation. */
 const kinds = {
@@ -16,32 +19,40 @@ const kinds = {
   sequential: { name: 'guest: 1 MiB sequential reads', each: 1024 },
 } as const;
 type Kind = keyof typeof kinds;
-type Pair = Readonly<Record<'ours' | 'theirs', Readonly<Record<Kind, number>>>>;
+type Turn = Readonly<Record<'ours' | 'theirs' | 'nvme', Readonly<Record<Kind, number>>>>;
+/** Three times as many as QEMU's NVMe, whose driver is in a guest. */
+const NVME = { name: 'NVMe: 4 KiB reads, beside a guest of QEMU', maxRatio: 1 / 3 };
 
-export function guest(quick: boolean): Outcome[] {
+export async function guest(references: References, quick: boolean): Promise<Outcome[]> {
   try {
-    const pairs = quick ? QUICK_PAIRS : PAIRS;
-    const said = execFileSync(program, [String(pairs)], { encoding: 'utf8' });
-    const lines = said.trim().split('\n');
-    return outcomesOf(lines.map((line) => JSON.parse(line) as Pair));
+    const said = execFileSync(program, [String(quick ? QUICK_TURNS : TURNS)], { encoding: 'utf8' });
+    const turns = said.trim().split('\n');
+    return await outcomesOf(
+      turns.map((line) => JSON.parse(line) as Turn),
+      references,
+    );
   } catch (error) {
     const [skipped = ''] = (error as Error).message.split('\n');
-    return Object.values(kinds).map(({ name }) => ({ name, skipped }));
+    return [...Object.values(kinds), NVME].map(({ name }) => ({ name, skipped }));
   }
 }
 
-function outcomesOf(pairs: readonly Pair[]): Measurement[] {
-  return (Object.keys(kinds) as Kind[]).map((kind) => {
+async function outcomesOf(turns: readonly Turn[], references: References): Promise<Outcome[]> {
+  const disks = (Object.keys(kinds) as Kind[]).map((kind) => {
     const { name, each } = kinds[kind];
-    const time = (side: keyof Pair) => (pair: Pair) => (1e9 * each) / pair[side][kind];
-    const ratios = pairs.map((pair) => time('ours')(pair) / time('theirs')(pair));
+    const time = (side: keyof Turn) => (turn: Turn) => (1e9 * each) / turn[side][kind];
+    const ratios = turns.map((turn) => time('ours')(turn) / time('theirs')(turn));
     return {
       name,
-      unit: 'ns',
-      ours: median(pairs.map(time('ours'))),
-      reference: median(pairs.map(time('theirs'))),
+      unit: 'ns' as const,
+      ours: median(turns.map(time('ours'))),
+      reference: median(turns.map(time('theirs'))),
       ratio: median(ratios),
       maxRatio: 1,
     };
   });
+  if (!references.hasCompiler) return [...disks, { name: NVME.name, skipped: 'there is no compiler (cc)' }];
+  const ours = await nvmeRead(references);
+  const reference = median(turns.map((turn) => 1e9 / turn.nvme.random));
+  return [...disks, { ...NVME, unit: 'ns', ours, reference, ratio: ours / reference }];
 }

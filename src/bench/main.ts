@@ -46,7 +46,7 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['neighbours', neighbourhood],
   ['mapped', mapped],
   ['sva', sva],
-  ['guest', (_references, quick) => guest(quick)],
+  ['guest', guest],
 ]);
 
 const { values, positionals } = parseArgs({

@@ -9,7 +9,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Outcome } from './measurement.js';
+import { median, type Outcome } from './measurement.js';
 import { compare, isCommand, Passes, type References } from './reference.js';
 
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
@@ -24,11 +24,9 @@ export async function nvme(references: References): Promise<Outcome[]> {
   if (!references.hasCompiler)
     return [{ name, skipped: 'its driver is a C program, and there is no compiler (cc)' }];
   const driver = references.compile('nvme');
-  const disk = join(references.folder, 'nvme.img');
-  writeFileSync(disk, numberedPages());
+  const disk = numberedDisk(references);
   const pinned = isCommand('taskset') ? ['taskset', '-c', String(cpus().length - 1)] : [];
-  const run = [...pinned, process.execPath, ioasid, 'run', '--device', `nvme,file=${disk},queues=1`, '--'];
-  const ours = new Passes([...run, driver, '/dev/vfio/1', disk, String(REQUESTS)]);
+  const ours = new Passes([...pinned, ...runOf(disk), driver, '/dev/vfio/1', disk, String(REQUESTS)]);
   const reference = new Passes([...pinned, driver, '-', disk, String(REQUESTS)]);
   const result = await compare(
     () => ours.pass(),
@@ -41,10 +39,30 @@ export async function nvme(references: References): Promise<Outcome[]> {
   return [{ name, unit: 'ns', ...result, maxRatio: 4 }];
 }
 
+/**
+ * Nanoseconds of one such read, by the driver and a controller of ours that may use all processors, as a
+ * guest and its QEMU may. There has to be a compiler.
+ */
+export async function nvmeRead(references: References): Promise<number> {
+  const disk = numberedDisk(references);
+  const driver = references.compile('nvme');
+  const passes = new Passes([...runOf(disk), driver, '/dev/vfio/1', disk, String(REQUESTS)]);
+  const read: number[] = [];
+  for (let round = -WARMUPS; round < ROUNDS; round++) read.push(await passes.pass());
+  await passes.close();
+  return median(read.slice(WARMUPS));
+}
+
+function runOf(disk: string): string[] {
+  return [process.execPath, ioasid, 'run', '--device', `nvme,file=${disk},queues=1`, '--'];
+}
+
 /** A disk whose every page begins with its number, by which the driver knows what it has read. */
-function numberedPages(): Uint8Array {
+function numberedDisk({ folder }: References): string {
+  const path = join(folder, 'nvme.img');
   const bytes = new Uint8Array(PAGES * PAGE);
   const view = new DataView(bytes.buffer);
   for (let page = 0; page < PAGES; page++) view.setUint32(page * PAGE, page, true);
-  return bytes;
+  writeFileSync(path, bytes);
+  return path;
 }

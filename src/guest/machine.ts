@@ -54,6 +54,11 @@ export function qemuDisk(file: string): string[] {
   return ['-drive', `file=${file},format=raw,if=none,id=disk`, '-device', 'virtio-blk-pci,drive=disk'];
 }
 
+/** The disk as an NVMe controller of QEMU's. */
+export function qemuNvme(file: string): string[] {
+  return ['-drive', `file=${file},format=raw,if=none,id=disk`, '-device', 'nvme,drive=disk,serial=disk'];
+}
+
 /** QEMU and its arguments. */
 export function commandOf({ qemu, kernel, initrd, memory, devices, words }: Guest): string[] {
   const said = Object.entries(words).map(([name, value]) => `${name}=${value}`);

@@ -1,17 +1,17 @@
 /**
- * How fast a guest reads a disk of ours, beside QEMU's own virtio-blk on the same file: random reads of
- * 4 KiB, 32 at a time, and sequential ones of 1 MiB. The file is in the page cache for both.
+ * How fast a guest reads a disk of ours, beside QEMU's own virtio-blk and its NVMe on the same file: random
+ * reads of 4 KiB, 32 at a time, and sequential ones of 1 MiB. The file is in the page cache for all.
  *
- *     node dist/guest/speed.js PAIRS
+ *     node dist/guest/speed.js TURNS
  *
- * The two take turns. Of each such pair a line of JSON is printed: what `Pair` says.
+ * They take turns. Of each turn a line of JSON is printed: what `Turn` says.
  */
 import { randomFillSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Image, makeImage } from './image.js';
-import { commandOf, ourDisk, qemuDisk, script } from './machine.js';
+import { commandOf, ourDisk, qemuDisk, qemuNvme, script } from './machine.js';
 import { saidBy, under } from './under.js';
 
 const DISK_BYTES = 256 << 20;
@@ -24,24 +24,33 @@ interface Speed {
   readonly sequential: number;
 }
 
-interface Pair {
+interface Turn {
   readonly ours: Speed;
   readonly theirs: Speed;
+  readonly nvme: Speed;
 }
 
-async function measurePair(image: Image, disk: string): Promise<Pair> {
-  const ours = await measure(image, [`virtio-blk,file=${disk}`], ourDisk);
-  return { ours, theirs: await measure(image, [], qemuDisk(disk)) };
+async function measureInTurn(image: Image, disk: string): Promise<Turn> {
+  return {
+    ours: await measure(image, [`virtio-blk,file=${disk}`], ourDisk),
+    theirs: await measure(image, [], qemuDisk(disk)),
+    nvme: await measure(image, [], qemuNvme(disk), '/dev/nvme0n1'),
+  };
 }
 
-async function measure(image: Image, ours: readonly string[], devices: readonly string[]): Promise<Speed> {
+async function measure(
+  image: Image,
+  ours: readonly string[],
+  devices: readonly string[],
+  blockDevice = '/dev/vda',
+): Promise<Speed> {
   const command = commandOf({
     qemu: script('fetch.sh', 'trixie'),
     kernel: image.kernel,
     initrd: image.initrdWithFio,
     memory: 'memfd',
     devices,
-    words: { task: 'speed', seconds: SECONDS },
+    words: { task: 'speed', seconds: SECONDS, block_device: blockDevice },
   });
   const said = saidBy(await under(ours, command, LIMIT_SECONDS)).join('\n');
   const found = /^random (\d+)\nsequential (\d+)\nend$/.exec(said);
@@ -54,8 +63,8 @@ try {
   const image = makeImage(work);
   const disk = join(work, 'speed.img');
   writeFileSync(disk, randomFillSync(Buffer.allocUnsafe(DISK_BYTES)));
-  for (let pair = 0; pair < Number(process.argv[2]); pair++)
-    console.log(JSON.stringify(await measurePair(image, disk)));
+  for (let turn = 0; turn < Number(process.argv[2]); turn++)
+    console.log(JSON.stringify(await measureInTurn(image, disk)));
 } finally {
   rmSync(work, { recursive: true });
 }
