@@ -29,6 +29,7 @@ const script = fileURLToPath(new URL('./guard-main.js', import.meta.url));
 const wait = `(
   exec >&-
   read -r device <&3
+  known=
   abort=/sys/fs/fuse/connections/$((\${device:-0} % ${MINORS}))/abort
   [ -w $abort ] && exec ${ABORT}>$abort && known=${KNOWN}
   read -r line <&3 || exec "$@" "$known" 3<&-
