@@ -70,8 +70,9 @@ const P_PID = 1;
 const WNOHANG = 1;
 const WSTOPPED = 2;
 const WNOWAIT = 0x01000000;
-/** While a thread has a processor or waits for one, it is not counted. */
+/** How long is waited for a thread that sleeps, and for one that has a processor or waits for one. */
 const MOST_WAITED_MS = 200;
+const MOST_RUNNABLE_MS = 2000;
 /** States of threads in /proc. */
 const RUNNABLE = 'R';
 const DEAD: readonly string[] = ['Z', 'X', ''];
@@ -225,13 +226,14 @@ export function step(tid: number): number {
  * @returns the stop's signal; 0: it has not come, and will not. The stop is left to who asks for its state.
  */
 function stopOf(tid: number): number {
-  for (let waited = 0; ; ) {
+  for (let waited = 0, runnable = 0; ; ) {
     info[4] = 0;
     if (libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WALL | WNOWAIT) !== 0) return 0;
     if (info[4] !== 0) return info[2] === CLD_TRAPPED && info[6]! >> 8 !== Event.EXIT ? info[6]! & 0x7f : 0;
     const state = stateOf(tid);
-    if (waited > MOST_WAITED_MS || DEAD.includes(state)) return 0;
-    if (state !== RUNNABLE) waited++;
+    if (waited > MOST_WAITED_MS || runnable > MOST_RUNNABLE_MS || DEAD.includes(state)) return 0;
+    if (state === RUNNABLE) runnable++;
+    else waited++;
     libc().poll(0, 0, 1);
   }
 }
