@@ -9,10 +9,10 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { missingCompiler, testProgram } from '../testkit/c-program.js';
-import { bin, ioasid, runner } from '../testkit/processes.js';
+import { missingCompiler, testProgram } from '../../testkit/c-program.js';
+import { bin, ioasid, runner } from '../../testkit/processes.js';
 
-const root = new URL('../../', import.meta.url);
+const root = new URL('../../../', import.meta.url);
 const recorded = readFileSync(new URL('tests/vdpa/linux-7.3.tsv', root), 'utf8');
 const documented = readFileSync(new URL('docs/differences.md', root), 'utf8').split('## vhost-vdpa')[1]!;
 
