@@ -16,6 +16,12 @@ export interface Finding {
   count: number;
 }
 
+/**
+ * The same sequence with longer waits, when a wait that was too short may be why it differs; undefined: it is
+ * not.
+ */
+export type Patient = (sequence: Sequence, difference: Difference) => Sequence | undefined;
+
 export class Comparison {
   readonly findings = new Map<string, Finding>();
   readonly explained = new Map<Explained, number>();
@@ -25,26 +31,38 @@ export class Comparison {
   calls = 0;
   /** Sequences in which the kernel warned of itself, or fell over. */
   dropped = 0;
+  /** Sequences that differed only because one side was not waited for long enough. */
+  hasty = 0;
   readonly #kernel: Side;
   readonly #ours: Side;
   readonly #meant: readonly Explained[];
   readonly #keep: boolean;
+  readonly #patient: Patient;
 
-  /** @param meant the differences that are explained. */
+  /**
+   * @param meant the differences that are explained.
+   * @param patient what is asked again before a difference counts. Absent: each counts at once.
+   */
   constructor(
     kernel: Side,
     ours: Side,
-    { meant, keep }: { readonly meant: readonly Explained[]; readonly keep: boolean },
+    {
+      meant,
+      keep,
+      patient = () => undefined,
+    }: { readonly meant: readonly Explained[]; readonly keep: boolean; readonly patient?: Patient },
   ) {
     this.#kernel = kernel;
     this.#ours = ours;
     this.#meant = meant;
     this.#keep = keep;
+    this.#patient = patient;
   }
 
   async compare(sequences: readonly Sequence[]): Promise<void> {
     const [theirs, mine] = await this.#ask(sequences);
-    for (const [n, sequence] of sequences.entries()) this.#take(sequence, theirs[n]!, mine[n]!);
+    const again = sequences.flatMap((sequence, n) => this.#take(sequence, theirs[n]!, mine[n]!) ?? []);
+    if (again.length > 0) await this.#askAgain(again);
   }
 
   /**
@@ -73,17 +91,31 @@ export class Comparison {
     return [await this.#kernel.ask(sequences), await this.#ours.ask(sequences)];
   }
 
-  #take(sequence: Sequence, answers: Answers, ours: Answers): void {
+  /** What differed for want of patience differs no more. */
+  async #askAgain(sequences: readonly Sequence[]): Promise<void> {
+    const differences = await this.#differences(sequences);
+    for (const [n, sequence] of sequences.entries()) {
+      const left = differences[n];
+      if (left === undefined) this.hasty++;
+      else this.#found(signature(left), sequence);
+    }
+  }
+
+  /** @returns what is to be asked again, with more patience. */
+  #take(sequence: Sequence, answers: Answers, ours: Answers): Sequence | undefined {
     if (answers.kind !== 'answered') {
       this.dropped++;
-      return;
+      return undefined;
     }
     this.compared++;
     this.calls += sequence.lines.length;
     if (this.#keep) this.transcripts.push({ sequence, answers: answers.answers });
     const { explained, left } = compareAnswers(sequence, answers.answers, answersOf(ours), this.#meant);
     for (const reason of explained) this.explained.set(reason, (this.explained.get(reason) ?? 0) + 1);
-    if (left !== undefined) this.#found(signature(left), sequence);
+    if (left === undefined) return undefined;
+    const patient = this.#patient(sequence, left);
+    if (patient === undefined) this.#found(signature(left), sequence);
+    return patient;
   }
 
   /** What is not explained. Our side may fall over too: every line without an answer differs. */

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import type { Side } from './answers.js';
 import type { Explained } from './compare.js';
-import { Comparison, type Finding } from './comparison.js';
+import { Comparison, type Finding, type Patient } from './comparison.js';
 import type { Sequence } from './language.js';
 import { formatTranscripts } from './transcript.js';
 
@@ -25,6 +25,8 @@ export interface Oracle<Part extends string> {
   /** Sequences that share one boot of the kernel. */
   readonly batch: number;
   readonly meant: readonly Explained[];
+  /** As of Comparison. */
+  readonly patient?: Patient;
   readonly kernel: Side;
   readonly ours: Side;
 }
@@ -45,7 +47,8 @@ export async function compareWith<Part extends string>(
 ): Promise<void> {
   const options = settings(oracle, words);
   const keep = options.record !== undefined;
-  const comparison = new Comparison(oracle.kernel, oracle.ours, { meant: oracle.meant, keep });
+  const { kernel, ours, meant, patient } = oracle;
+  const comparison = new Comparison(kernel, ours, { meant, keep, ...(patient && { patient }) });
   await compareAll(oracle, comparison, options);
   if (options.record !== undefined)
     await writeFile(options.record, formatTranscripts(comparison.transcripts));
@@ -116,13 +119,14 @@ async function compareAll<Part extends string>(
 }
 
 function report(
-  { compared, calls, dropped, findings, explained }: Comparison,
+  { compared, calls, dropped, hasty, findings, explained }: Comparison,
   seed: number,
 ): readonly Finding[] {
   const differing = [...findings.values()].sort((one, other) => other.count - one.count);
   const total = differing.reduce((sum, { count }) => sum + count, 0);
   print(`${compared} sequences compared (${calls} calls, seed ${seed}): ${total} differ`);
   if (dropped > 0) print(`${dropped} more were dropped: the kernel warned of itself in them`);
+  if (hasty > 0) print(`${hasty} differed until both sides were waited for longer`);
   for (const [{ name, reason }, count] of explained)
     print(`${count} differ as they are meant to (${name}): ${reason}`);
   for (const { signature, count } of differing) print(`${String(count).padStart(7)}  ${signature}`);

@@ -11,6 +11,7 @@ import { Served } from '../served.js';
 import { explained } from './explained.js';
 import { partNames, sequences } from './generate.js';
 import { guestMachine, makeDevices } from './machine.js';
+import { patient } from './steps-requests.js';
 
 const buildScript = fileURLToPath(new URL('../../../oracle/vdpa.sh', import.meta.url));
 const home = await buildKernel(buildScript);
@@ -22,6 +23,7 @@ await compareWith({
   full: 10_000,
   batch: 1000,
   meant: explained,
+  patient,
   kernel: new Guest(home, guestMachine),
   ours: new Served(join(home, 'executor'), makeDevices),
 });
