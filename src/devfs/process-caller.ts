@@ -20,6 +20,7 @@ import { broken } from '../linux/invariant.js';
 import { LiveMemory, liveMemory } from '../linux/live-memory.js';
 import { hasCapability, processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
+import { bufferListOf } from '../linux/vectored-call.js';
 import type { PageMappings } from './page-mappings.js';
 
 /** From <linux/capability.h>. */
@@ -47,6 +48,9 @@ const byFuse: Presence = {
 
 /** By which descriptor a file was called last, for those who show calls. */
 const descriptors = new WeakMap<OpenFile, number>();
+/** The most buffers of one call (UIO_MAXIOV), and the bytes of a `struct iovec`. */
+const MOST_BUFFERS = 1024;
+const BUFFER_BYTES = 16;
 /** Descriptors that are looked at to find one of a file: a program may have a million. */
 const MOST_LOOKED_AT = 1024;
 
@@ -108,6 +112,19 @@ export class ProcessCaller implements Caller {
       return fd;
     }
     return undefined;
+  }
+
+  parts(length: number): readonly number[] | undefined {
+    const list = this.#tid === 0 ? undefined : bufferListOf(this.#tid);
+    if (list === undefined || list.count > MOST_BUFFERS) return undefined;
+    const entries = new Uint8Array(list.count * BUFFER_BYTES);
+    try {
+      this.readMemory(list.address, entries);
+    } catch (error) {
+      if (error instanceof Refusal) return undefined;
+      throw error;
+    }
+    return lengthsIn(new DataView(entries.buffer), length);
   }
 
   readMemory(address: number, target: Uint8Array): void {
@@ -232,4 +249,15 @@ export class ProcessCaller implements Caller {
       `only ${done} of ${length} bytes at ${hex(address)} of thread ${this.#tid} can be ${verb}`,
     );
   }
+}
+
+/** The lengths in an array of `struct iovec`, when they are several and `total` together. */
+function lengthsIn(entries: DataView, total: number): readonly number[] | undefined {
+  const lengths: number[] = [];
+  for (let at = 0; at < entries.byteLength; at += BUFFER_BYTES) {
+    const length = entries.getUint32(at + 8, true) + entries.getUint32(at + 12, true) * 2 ** 32;
+    if (length > 0) lengths.push(length);
+  }
+  const sum = lengths.reduce((all, each) => all + each, 0);
+  return lengths.length > 1 && sum === total ? lengths : undefined;
 }

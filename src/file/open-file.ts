@@ -177,6 +177,12 @@ export interface Caller {
   /** Can it map files of ours, so that each load and store arrives? Absent: it cannot. */
   readonly mapsFiles?: boolean;
 
+  /**
+   * The buffers that the caller's read or write of `length` bytes is made of, as their lengths, none of them
+   * 0; undefined: it is one, or that is not known. Absent: it always is one.
+   */
+  parts?(length: number): readonly number[] | undefined;
+
   /** Reads the caller's memory now. @throws Refusal EFAULT when any byte of it cannot be read. */
   readMemory(address: number, target: Uint8Array): void;
 

@@ -5,6 +5,7 @@
  * Every sequence is a process of its own on one machine, and it exits at the end of its sequence.
  */
 import { InProcess } from '../client/in-process.js';
+import { inParts } from '../file/parts.js';
 import { errnoName, Refusal, refuse } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import type { Machine } from '../machine/machine.js';
@@ -139,7 +140,6 @@ class Executor {
     }
   }
 
-  /** The kernel reads the parts of a preadv one by one, until one of them is short or refused. */
   #read({ verb, words: [fd = '', ...words] }: PlainLine): string {
     if (verb === 'read') {
       const target = new Uint8Array(Number(words[0]));
@@ -308,24 +308,6 @@ function patch(bytes: Uint8Array, offset: number, size: number, value: bigint): 
 
 function bytesRead(target: Uint8Array, got: number): string {
   return got === 0 ? '0' : `${got} ${toHex(target.subarray(0, got))}`;
-}
-
-/**
- * Transfers parts of `lengths` bytes one by one, as far as they are whole. @returns the bytes transferred.
- */
-function inParts(lengths: readonly number[], transfer: (at: number, end: number) => number): number {
-  let done = 0;
-  for (const length of lengths) {
-    try {
-      const got = transfer(done, done + length);
-      done += got;
-      if (got < length) break;
-    } catch (error) {
-      if (done === 0) throw error;
-      break;
-    }
-  }
-  return done;
 }
 
 function failure(error: unknown): string {

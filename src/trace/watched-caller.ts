@@ -66,6 +66,10 @@ export class WatchedCaller implements Required<Caller> {
     return this.#caller.descriptorOf?.(file);
   }
 
+  parts(length: number): readonly number[] | undefined {
+    return this.#caller.parts?.(length);
+  }
+
   readMemory(address: number, target: Uint8Array): void {
     this.#caller.readMemory(address, target);
     this.known = Math.max(this.known, this.#keep(this.input, address, target));

@@ -19,7 +19,7 @@ export interface FileOperations {
    */
   check?(key?: number): void;
   /** pread. Absent: EINVAL. @returns bytes read. */
-  read?(offset: number, target: Uint8Array): number;
+  read?(offset: number, target: Uint8Array, caller: Caller): number;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
   write?(offset: number, source: Uint8Array, caller: Caller): Sliced<number>;
   /** As OpenFile.mapping. */
@@ -84,10 +84,11 @@ export class DeviceFile<T extends object> implements OpenFile {
     }
   }
 
-  read(_caller: Caller, offset: number, target: Uint8Array): number {
+  read(caller: Caller, offset: number, target: Uint8Array): number {
     try {
       this.#operations.check?.();
-      return this.#operations.read?.(offset, target) ?? refuse('EINVAL', 'this file has nothing to read');
+      const { read } = this.#operations;
+      return read?.(offset, target, caller) ?? refuse('EINVAL', 'this file has nothing to read');
     } catch (error) {
       throw this.#kept(error);
     }

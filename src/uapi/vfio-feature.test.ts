@@ -107,7 +107,7 @@ describe('VFIO_DEVICE_FEATURE', () => {
   });
 
   it('a mapped BAR is not to be accessed in low power, and does not wake; a call on it is answered', () => {
-    const { feature, device, eventfd } = setUp();
+    const { feature, device, eventfd, caller } = setUp();
     const { mapping, read } = regionOperations(device);
     const bytes = new Uint8Array(4);
     const accesses = [
@@ -120,27 +120,27 @@ describe('VFIO_DEVICE_FEATURE', () => {
     };
     feature(FEATURE_LOW_POWER_ENTRY | FEATURE_SET);
     allRefused();
-    assert.equal(read!(0, bytes), 4);
+    assert.equal(read!(0, bytes, caller), 4);
     allRefused();
     feature(FEATURE_LOW_POWER_EXIT | FEATURE_SET);
     for (const access of accesses) access();
     feature(FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP | FEATURE_SET, 16, EVENTFD, 0);
     allRefused();
     assert.equal(eventfd.raised, 0);
-    assert.equal(read!(0, bytes), 4);
+    assert.equal(read!(0, bytes, caller), 4);
     for (const access of accesses) access();
   });
 
   it('a function in D3hot is in D0 after low power', () => {
-    const { feature, device } = setUp();
+    const { feature, device, caller } = setUp();
     const at = 7 * 2 ** 40 + 0x44;
     const { read } = regionOperations(device);
     const state = new Uint8Array(1);
     writeRegion(device, at, Uint8Array.of(3));
-    read!(at, state);
+    read!(at, state, caller);
     assert.equal(state[0]! & 3, 3);
     feature(FEATURE_LOW_POWER_ENTRY | FEATURE_SET);
-    read!(at, state);
+    read!(at, state, caller);
     assert.equal(state[0]! & 3, 0);
   });
 

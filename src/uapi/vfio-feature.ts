@@ -108,7 +108,7 @@ function dmaBuf(
   if (count > MOST_RANGES) refuse('ENOMEM', `${count} ranges are more than the ${MOST_RANGES} of a dma-buf`);
   const ranges = new Uint8Array(count * DmaRangeStruct.size);
   caller.readMemory(call.arg + FeatureStruct.size + size, ranges);
-  return installed(caller, device.reachable.export(index, dmaRanges(ranges)));
+  return installed(caller, device.bars.export(index, dmaRanges(ranges)));
 }
 
 /** @throws Refusal EINVAL. */

@@ -6,6 +6,7 @@
  * errnos are those of vfio-pci.
  */
 import type { Caller, IoctlCall, MappedPages } from '../file/open-file.js';
+import { inParts } from '../file/parts.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION, type VfioDevice } from '../vfio/device.js';
 import { ERR, INTX, type IrqData, type IrqRequest, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
@@ -133,14 +134,22 @@ export function writeRegion(device: VfioDevice, offset: number, source: Uint8Arr
 /** What the file of `device` does beside its ioctls, but for its release. */
 export function regionOperations(device: VfioDevice): Omit<FileOperations, 'release'> {
   return {
-    read: (offset, target) => readRegion(device, offset, target),
-    write: (offset, source) => writeRegion(device, offset, source),
+    read: (offset, target, caller) => {
+      const parts = partsOf(device, caller, offset, target.length, false);
+      if (parts === undefined) return readRegion(device, offset, target);
+      return inParts(parts, (at, end) => readRegion(device, offset + at, target.subarray(at, end)));
+    },
+    write: (offset, source, caller) => {
+      const parts = partsOf(device, caller, offset, source.length, true);
+      if (parts === undefined) return writeRegion(device, offset, source);
+      return inParts(parts, (at, end) => writeRegion(device, offset + at, source.subarray(at, end)));
+    },
     mapping: {
       check: (_caller, offset, length) =>
-        device.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
+        device.bars.checkMapping(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN, length),
       pages: (offset, length) => pagesOf(device, offset, length),
       memory: (offset) => ({
-        memory: device.reachable.memory(Math.floor(offset / REGION_SPAN)),
+        memory: device.bars.memory(Math.floor(offset / REGION_SPAN)),
         offset: offset % REGION_SPAN,
       }),
       read: (offset, target) =>
@@ -155,6 +164,25 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
     place: (offset) => placeOf(device, offset),
     submits: (offset, length) => submittedAt(device, offset, length),
   };
+}
+
+/** Of the parts of so few bytes nobody asks, for it costs as much as the access itself. */
+const ONE_REGISTER = 4;
+
+/**
+ * The buffers of a transfer, each of which is one of its own; undefined: it is one. A portal takes its 64
+ * bytes whole.
+ */
+function partsOf(
+  device: VfioDevice,
+  caller: Caller,
+  offset: number,
+  length: number,
+  write: boolean,
+): readonly number[] | undefined {
+  if (length <= ONE_REGISTER) return undefined;
+  if (write && device.bars.isPortal(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN)) return undefined;
+  return caller.parts?.(length);
 }
 
 /** Intel's data streaming accelerator. */
@@ -181,7 +209,7 @@ function submittedAt({ pci }: VfioDevice, offset: number, length: number): Struc
 function pagesOf(device: VfioDevice, offset: number, length: number): MappedPages[] {
   const region = Math.floor(offset / REGION_SPAN);
   const start = region * REGION_SPAN;
-  const found = device.pages(region, offset - start, length);
+  const found = device.bars.pages(region, offset - start, length);
   return found.map((each) => ({ ...each, offset: start + each.offset }));
 }
 

@@ -73,7 +73,7 @@ function open(device: VfioDevice): void {
 
 function map(container: Type1Container, device: VfioDevice, iova: number): void {
   const request = { iova: BigInt(iova), length: BigInt(BAR.size), address: 0n, access: READ | WRITE };
-  finish(container.map(request, () => ({ memory: device.reachable.memory(0), offset: 0 })));
+  finish(container.map(request, () => ({ memory: device.bars.memory(0), offset: 0 })));
 }
 
 function word(value: number): Uint8Array {
@@ -124,12 +124,12 @@ describe('DMA to a BAR', () => {
 
   it('faults in low power, and what was exported is lost, until the device is awake', () => {
     const { devices, copy } = setUp(2);
-    const exported = devices[1]!.reachable.export(0, [{ offset: MEMORY, length: PAGE }]);
+    const exported = devices[1]!.bars.export(0, [{ offset: MEMORY, length: PAGE }]);
     const { memory } = exported.take(0, PAGE);
     const at = iovaOf(1) + MEMORY;
     devices[1]!.power.enter();
     assert.match(copy(0, at, Uint8Array.of(1)) ?? '', /low power/);
-    refused(() => devices[1]!.reachable.memory(0), 'EFAULT');
+    refused(() => devices[1]!.bars.memory(0), 'EFAULT');
     refused(() => exported.take(0, PAGE), 'ENODEV');
     devices[1]!.power.exit();
     assert.equal(copy(0, at, Uint8Array.of(1)), undefined);
@@ -143,7 +143,7 @@ describe('DMA to a BAR', () => {
     const at = iovaOf(1) + MEMORY;
     command(0);
     assert.match(copy(0, at, Uint8Array.of(1)) ?? '', /memory space is off/);
-    refused(() => devices[1]!.reachable.memory(0), 'EFAULT');
+    refused(() => devices[1]!.bars.memory(0), 'EFAULT');
     command(6);
     assert.equal(copy(0, at, Uint8Array.of(1)), undefined);
     assert.match(copy(0, iovaOf(1) + BAR.size - 1, Uint8Array.of(1, 1)) ?? '', /not mapped/);

@@ -266,11 +266,16 @@ export class Bars implements ReachedBars {
       refuse('EIO', `${this.#name} is in the middle of a call, and answers in no register of BAR ${bar}`);
   }
 
+  /** Do writes at `offset` of BAR `index` go to a portal, which takes 64 bytes at once? */
+  isPortal(index: number, offset: number): boolean {
+    const portals = this.#bars[index]?.portals;
+    if (portals === undefined || this.#strict) return false;
+    return offset >= portals.offset && offset < portals.offset + portals.size;
+  }
+
   /** Is [offset, end) of BAR `index` one write to a portal? @throws Refusal EINVAL what no portal takes. */
   #isForPortal(index: number, offset: number, end: number): boolean {
-    const portals = this.#bars[index]?.portals;
-    if (portals === undefined || this.#strict || accessEnd(offset, end) === end) return false;
-    if (offset < portals.offset || offset >= portals.offset + portals.size) return false;
+    if (!this.isPortal(index, offset) || accessEnd(offset, end) === end) return false;
     if (end - offset !== PORTAL_WRITE || offset % PORTAL_WRITE !== 0) {
       const what = `${end - offset} bytes at ${hex(offset)} of BAR ${index} of ${this.#name}`;
       refuse('EINVAL', `${what} are for a portal, which takes ${PORTAL_WRITE} at a multiple of as many`);

@@ -14,7 +14,7 @@ import type { PciDescription } from '../devices/device-model.js';
 import { DeviceLife } from '../driver/device-life.js';
 import type { FileDriver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
-import type { Caller, FileCall, MappedPages } from '../file/open-file.js';
+import type { Caller, FileCall } from '../file/open-file.js';
 import { releasing, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { PageTable } from '../iommu/page-table.js';
@@ -270,13 +270,8 @@ export class VfioDevice implements FileDriver {
     }
   }
 
-  /** As Bars.pages. */
-  pages(index: number, offset: number, length: number): MappedPages[] {
-    return this.#bars.pages(index, offset, length);
-  }
-
-  /** What DMA can reach of its BARs. */
-  get reachable(): Pick<Bars, 'memory' | 'export'> {
+  /** What may be done with its BARs whatever state it is in. */
+  get bars(): Pick<Bars, 'memory' | 'export' | 'pages' | 'checkMapping' | 'isPortal'> {
     return this.#bars;
   }
 
@@ -284,11 +279,6 @@ export class VfioDevice implements FileDriver {
   nameAt(index: number, offset: number): string | undefined {
     if (index === CONFIG_REGION) return configNames.get(offset);
     return index < ROM_REGION ? this.#bars.nameAt(index, offset) : undefined;
-  }
-
-  /** As Bars.checkMapping. */
-  checkMapping(index: number, offset: number, length: number): void {
-    this.#bars.checkMapping(index, offset, length);
   }
 
   /**

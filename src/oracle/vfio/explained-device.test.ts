@@ -87,15 +87,13 @@ test('a mapping that is missing is not refused in another way', () => {
   assert.equal(map('rw', 'EINVAL', '0'), undefined);
 });
 
-test('parts of a transfer may make a difference in registers, and none in configuration space', () => {
+test('parts of a transfer may make a difference when they are 4 bytes together at most', () => {
   const files = (line: Line, kernel: string, ours: string) => {
     const difference: Difference = { at: 1, line, before: [open(1)], answers: [], kernel, ours };
     return explanation(difference, explainedOfFiles)?.name;
   };
   const parts = (at: number, ...lengths: number[]) => plain('preadv', 'dev', at, ...lengths);
-  const config = 7 * 2 ** 40;
-  assert.equal(files(parts(0, 4, 4), '8 00', '8 01'), 'parts of a transfer');
+  assert.equal(files(parts(0, 2, 2), '4 00', '4 01'), 'parts of a transfer');
   assert.equal(files(parts(0, 4, 0), '4 00', '4 01'), undefined);
-  assert.equal(files(parts(config, 4, 4), '8 00', '8 01'), undefined);
-  assert.equal(files(parts(config + 0xfc, 4, 4), '4 00', 'EFAULT'), 'parts of a transfer');
+  assert.equal(files(parts(0, 4, 1), '5 00', '5 01'), undefined);
 });

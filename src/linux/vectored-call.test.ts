@@ -1,0 +1,26 @@
+/** What a thread waits in is known by its arguments, as soon as it waits. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { until } from '../testkit/processes.js';
+import { bufferListOf } from './vectored-call.js';
+
+test('a thread that waits in a readv has so many buffers', async (t) => {
+  const program = `process.stdout.write('ready');
+    require('fs').readvSync(0, [4, 8, 4].map((length) => new Uint8Array(length)));`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  await until(() => bufferListOf(child.pid!)?.count === 3, 'three buffers');
+  assert.ok(bufferListOf(child.pid!)!.address > 0);
+});
+
+test('a thread that waits in another call, runs, or is none has none', async (t) => {
+  const sleeper = spawn('sleep', ['60']);
+  const runner = spawn(process.execPath, ['-e', 'process.stdout.write("ready"); for (;;);']);
+  t.after(() => void [sleeper, runner].map((child) => child.kill('SIGKILL')));
+  await once(runner.stdout, 'data');
+  for (const { pid } of [sleeper, runner]) assert.equal(bufferListOf(pid!), undefined);
+  assert.equal(bufferListOf(2 ** 22 + 1), undefined);
+});

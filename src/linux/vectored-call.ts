@@ -1,0 +1,79 @@
+/**
+ * The list of buffers of a readv, writev, or one of their kin that a thread is waiting in.
+ *
+ * FUSE hands over all bytes of such a call as one request. Which buffers they come from, or go to, only the
+ * caller's own system call says, and while the thread waits for our answer /proc/TID/syscall has it. A thread
+ * that is not asleep there yet is waited for, in small steps: not longer than MOST_WAIT_MS, and not when it
+ * runs on, as one does that has left the request to io_uring or libaio.
+ */
+import { closeSync, openSync, readSync } from 'node:fs';
+
+/** What `readv`, `writev`, `preadv`, `pwritev`, `preadv2` and `pwritev2` are called here (asm/unistd.h). */
+const numbers: Partial<Record<string, readonly number[]>> = {
+  x64: [19, 20, 295, 296, 327, 328],
+  arm64: [65, 66, 69, 70, 286, 287],
+};
+const MOST_WAIT_MS = 1000;
+const STEP_MS = 0.02;
+/** A thread that has run for so long since it was first looked at does not wait for us. */
+const RUNS_ON_NS = 1_000_000;
+
+const text = new Uint8Array(256);
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+
+/** An array of `struct iovec` in the memory of the thread. */
+export interface BufferList {
+  readonly address: number;
+  readonly count: number;
+}
+
+/** @returns undefined when thread `tid` waits in no such call, or /proc does not tell. */
+export function bufferListOf(tid: number): BufferList | undefined {
+  const known = numbers[process.arch] ?? [];
+  const words = systemCallOf(tid)?.split(' ') ?? [];
+  if (!known.includes(Number(words[0]))) return undefined;
+  return { address: Number(words[2]), count: Number(words[3]) };
+}
+
+/** Number and arguments, as /proc has them; undefined for a thread that is not in one, or is out of reach. */
+function systemCallOf(tid: number): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(`/proc/${tid}/syscall`, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    let said = textOf(fd);
+    const until = performance.now() + MOST_WAIT_MS;
+    const begun = said?.startsWith('running') ? runTime(tid) : Number.NaN;
+    while (said?.startsWith('running') && performance.now() < until && runTime(tid) - begun < RUNS_ON_NS) {
+      Atomics.wait(nobody, 0, 0, STEP_MS);
+      said = textOf(fd);
+    }
+    return said;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function textOf(fd: number): string | undefined {
+  try {
+    return Buffer.from(text.buffer, 0, readSync(fd, text, 0, text.length, 0)).toString('latin1');
+  } catch {
+    return undefined;
+  }
+}
+
+/** For how long the thread has had a processor, in ns; NaN where the kernel does not count that. */
+function runTime(tid: number): number {
+  let fd: number | undefined;
+  try {
+    fd = openSync(`/proc/${tid}/schedstat`, 'r');
+    return Number(textOf(fd)?.split(' ')[0]);
+  } catch {
+    return Number.NaN;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
