@@ -62,8 +62,8 @@ function collect(scene: VdpaScene, queue: number): void {
 }
 
 /**
- * The sequence with no short waits, when one of them stands before what differs: what nobody expected may have
- * come on both sides, and on one of them just too late.
+ * The sequence with no short waits, when one of them stands before what differs: what nobody expected may
+ * have come on both sides, and on one of them just too late.
  */
 export const patient: Patient = (sequence, { at }) => {
   const lines = sequence.lines.map((line) => (isShort(line) ? withWait(line, SURE_MS) : line));
