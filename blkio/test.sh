@@ -10,20 +10,7 @@ scripts=$here/../scripts
 home=$("$scripts/cache.sh")/blkio
 blocks=8192
 
-fetch() {
-	for package in libblkio1 libblkio-dev; do
-		dpkg-deb -x "$("$scripts/debian-package.sh" "$home/packages" "$package" trixie)" "$home/root"
-	done
-	rm -r "$home/packages"
-	touch "$home/complete"
-}
-
-mkdir -p "$home"
-# One fetches, others wait for it.
-exec 9>"$home/.lock"
-flock 9
-[ -e "$home/complete" ] || fetch
-flock -u 9
+"$scripts/debian-root.sh" "$home" trixie libblkio1 libblkio-dev
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -15,21 +15,7 @@ libraries=$root/usr/lib/x86_64-linux-gnu
 queues=2
 device=dsa,wqs=$queues,engines=$queues,groups=$queues
 
-fetch() {
-	rm -rf "$root"
-	"$scripts/debian-package.sh" --with-dependencies "$home/packages" dpdk-dev trixie |
-		while read -r package; do dpkg-deb -x "$package" "$root"; done
-	find "$root" -name '*.a' -delete
-	rm -r "$home/packages" "$root/usr/share" "$root/usr/include"
-	touch "$home/complete"
-}
-
-mkdir -p "$home"
-# One fetches, others wait for it.
-exec 9>"$home/.lock"
-flock 9
-[ -e "$home/complete" ] || fetch
-flock -u 9
+"$scripts/debian-root.sh" --with-dependencies "$home" trixie dpdk-dev
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

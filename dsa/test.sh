@@ -15,23 +15,7 @@ tests=$root/usr/libexec/accel-config/test
 # What the runner is to do: runs of dsa_test.
 runs=476
 
-fetch() {
-	rm -rf "$root"
-	for package in accel-config accel-config-test; do
-		"$scripts/debian-package.sh" --with-dependencies "$home/packages-$package" "$package" trixie |
-			while read -r file; do dpkg-deb -x "$file" "$root"; done
-		rm -r "$home/packages-$package"
-	done
-	rm -r "$root/usr/share"
-	touch "$home/complete"
-}
-
-mkdir -p "$home"
-# One fetches, others wait for it.
-exec 9>"$home/.lock"
-flock 9
-[ -e "$home/complete" ] || fetch
-flock -u 9
+"$scripts/debian-root.sh" --with-dependencies "$home" trixie accel-config accel-config-test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
