@@ -5,6 +5,7 @@ import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import { allocVtdS1, invalidateVtdS1 } from '../client/vtd.js';
 import { refused } from '../testkit/refused.js';
+import { HW_CAP_PCI_PASID_MODES } from '../uapi/iommufd/hw-info.js';
 import { HW_INFO_VTD, HwInfoVtdStruct, VTD_S1_EAFE, VTD_S1_SRE, VTD_S1_WPE } from '../uapi/iommufd/vtd.js';
 import { getBig, setBig } from '../uapi/struct.js';
 import { CHECKSUM_OF_ONES, Checksum, DATA_IOVA, DONE, FAULT, JOB_IOVA } from './checksum.js';
@@ -304,5 +305,24 @@ rule(
     edu.attach(nested.alloc());
     edu.close();
     nested.close();
+  },
+);
+
+rule(
+  'the PASIDs of a device are told to be of privileged requests where its capability says so',
+  (transport) => {
+    const iommufd = Iommufd.open(transport);
+    const modes = (path: string) => {
+      const file = VfioDeviceFile.open(transport, path);
+      const { capabilities } = iommufd.hwInfo(file.bind(iommufd));
+      file.close();
+      return Number(capabilities) & HW_CAP_PCI_PASID_MODES;
+    };
+    assert.deepEqual(
+      ['vfio3', 'vfio4'].map(modes),
+      [0, HW_CAP_PCI_PASID_MODES],
+      'edu has no PASIDs, dsa has the capability with both bits',
+    );
+    iommufd.close();
   },
 );

@@ -31,6 +31,7 @@ const pciKeys: NamesOf<PciDescription> = {
   msi: 0,
   msix: 0,
   pasidBits: 0,
+  privilegedPasids: 0,
   pageRequests: 0,
 };
 const barKeys: NamesOf<BarDescription> = {
@@ -85,6 +86,7 @@ export function checkPciDescription(pci: PciDescription): void {
   if (pci.pasidBits !== undefined) checkCount('pci.pasidBits', pci.pasidBits, 1, 20);
   checkFlag('pci.intx', pci.intx);
   checkFlag('pci.pageRequests', pci.pageRequests);
+  checkFlag('pci.privilegedPasids', pci.privilegedPasids);
   const { conventional = false } = pci;
   if (conventional !== 'strict') checkFlag('pci.conventional', conventional);
   if (conventional !== false && (pci.pasidBits !== undefined || pci.pageRequests === true))

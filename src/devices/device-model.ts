@@ -189,6 +189,11 @@ export interface PciDescription {
    * PASID only.
    */
   readonly pasidBits?: number;
+  /**
+   * The PASID capability permits privileged requests and requests to execute, as a VMM tells its guest. No
+   * request is either: the IOMMU serves neither (ECAP.SRS is 0), so the model makes none.
+   */
+  readonly privilegedPasids?: boolean;
   /** It asks for pages that are not there (ATS and PRI, PCIe 5.0 §10.4): `dma.requestPage`. */
   readonly pageRequests?: boolean;
 }

@@ -101,6 +101,8 @@ export interface IommuHardware extends PagingFormat {
   readonly reserved: readonly IovaRange[];
   /** Bits of the device's PASIDs; 0: none. */
   readonly pasidBits: number;
+  /** Its PASID capability permits privileged requests, and those to execute. */
+  readonly privilegedPasids?: boolean;
   /** Can record which pages were written. */
   readonly dirtyTracking: boolean;
   /** HWPTs may be made with flags (NEST_PARENT, PASID, DIRTY_TRACKING). */

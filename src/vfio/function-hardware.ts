@@ -3,6 +3,7 @@
  * mode. A device has its entries there through its port: a whole function as what its requests carry, a
  * mediated device as what its parent's requests carry for it.
  */
+import type { PciDescription } from '../devices/device-model.js';
 import type { DevicePort } from '../driver/device-port.js';
 import type { PageRequests } from '../driver/page-requests.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
@@ -39,6 +40,7 @@ export class FunctionHardware implements IommuHardware {
   readonly flags = true;
   readonly info = vtdInfo;
   readonly pasidBits: number;
+  readonly privilegedPasids: boolean;
   readonly ats: boolean;
   readonly mediated: boolean;
   /**
@@ -48,10 +50,16 @@ export class FunctionHardware implements IommuHardware {
   readonly respond?: (response: PageResponse) => void;
   readonly #port: DevicePort;
 
-  constructor(iommu: Iommu, port: DevicePort, pasidBits: number, pages: PageRequests | undefined) {
+  constructor(
+    iommu: Iommu,
+    port: DevicePort,
+    { pasidBits = 0, privilegedPasids = false }: PciDescription,
+    pages: PageRequests | undefined,
+  ) {
     this.iommu = iommu;
     this.#port = port;
     this.pasidBits = pasidBits;
+    this.privilegedPasids = privilegedPasids;
     this.ats = pages !== undefined;
     this.mediated = port.mediated;
     if (pages !== undefined) this.respond = (response) => pages.respond(response);

@@ -22,17 +22,12 @@ export class IommufdBinding {
   readonly #pasidBits: number;
   readonly #pages: PageRequests | undefined;
 
-  constructor(
-    name: string,
-    port: DevicePort,
-    { pasidBits = 0, pageRequests = false }: PciDescription,
-    context: IommufdContext,
-  ) {
+  constructor(name: string, port: DevicePort, pci: PciDescription, context: IommufdContext) {
     this.#name = name;
-    this.#pasidBits = pasidBits;
-    this.#pages = pageRequests ? new PageRequests() : undefined;
+    this.#pasidBits = pci.pasidBits ?? 0;
+    this.#pages = pci.pageRequests ? new PageRequests() : undefined;
     this.context = context;
-    this.device = context.bind(new FunctionHardware(context.iommu, port, pasidBits, this.#pages));
+    this.device = context.bind(new FunctionHardware(context.iommu, port, pci, this.#pages));
   }
 
   /** The device asks for a page. @returns undefined when nobody can be asked. */

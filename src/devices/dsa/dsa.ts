@@ -35,6 +35,7 @@ import {
 } from './registers.js';
 import { Scheduler } from './scheduler.js';
 import { SoftwareError, SoftwareErrorCode } from './software-error.js';
+import { SplitPortals } from './split-portal.js';
 import type { Task } from './task.js';
 import { whyCommandFailed, whyNotEnabled } from './words.js';
 import { WorkQueue } from './work-queue.js';
@@ -50,6 +51,8 @@ export class Dsa implements DeviceModel, EngineContext {
   readonly #scheduler: Scheduler;
   readonly #commands: Commands;
   readonly #error: SoftwareError;
+  /** Undefined: descriptors come in one access. */
+  readonly #split: SplitPortals | undefined;
 
   constructor(host: DeviceHost, shape: Shape, preset: Preset, mdev?: MdevSupport) {
     this.#host = host;
@@ -65,6 +68,7 @@ export class Dsa implements DeviceModel, EngineContext {
     this.#wqs = Array.from({ length: shape.wqs }, (_, index) => new WorkQueue(index, this.#registers));
     this.#scheduler = new Scheduler(this.#wqs, shape, host.dma, this);
     this.#error = new SoftwareError(this.#registers);
+    this.#split = preset.splitPortals ? new SplitPortals() : undefined;
     this.#commands = new Commands({
       registers: this.#registers,
       shape,
@@ -96,6 +100,7 @@ export class Dsa implements DeviceModel, EngineContext {
   reset(): void {
     this.#registers.reset();
     this.#commands.cancel();
+    this.#split?.clear();
     this.#resetConfiguration();
     if (this.#preset.enabled) this.#comeUp();
   }
@@ -213,6 +218,13 @@ export class Dsa implements DeviceModel, EngineContext {
    * room or that is not enabled.
    */
   #writePortal(offset: number, source: Uint8Array): boolean {
+    if (this.#split === undefined || !SplitPortals.isPart(offset, source))
+      return this.#writeDescriptor(offset, source);
+    const descriptor = this.#split.take(offset, source);
+    return descriptor === undefined || this.#writeDescriptor(offset - (offset % DESCRIPTOR_SIZE), descriptor);
+  }
+
+  #writeDescriptor(offset: number, source: Uint8Array): boolean {
     const portal = Math.floor(offset / PORTAL_SIZE);
     const wq = this.#wqs[queueAt(offset)];
     if (wq === undefined || source.length !== DESCRIPTOR_SIZE || offset % DESCRIPTOR_SIZE !== 0) {
@@ -266,6 +278,8 @@ function describePci(shape: Shape): PciDescription {
     ],
     msix: { vectors: shape.vectors, bar: 0, tableOffset: MSIX_TABLE_OFFSET, pbaOffset: MSIX_PBA_OFFSET },
     pasidBits: 20,
+    // Drivers ask for it before they use a dedicated work queue for a kernel.
+    privilegedPasids: true,
     pageRequests: true,
   };
 }

@@ -19,7 +19,14 @@ export const summary = 'Intel Data Streaming Accelerator 1.0, 8086:0b25';
 const createDsa: DeviceFactory = (host, given) => {
   const parsed = dsaOptions(given);
   const shared = parsed.mode === 'shared';
-  const preset = { configured: parsed.ready, enabled: parsed.ready, shared, awaitsPasid: false };
+  const splitPortals = parsed.portal === 'split';
+  const preset = {
+    configured: parsed.ready,
+    enabled: parsed.ready,
+    shared,
+    awaitsPasid: false,
+    splitPortals,
+  };
   return new Dsa(host, functionShape(parsed), preset, mdevSupport(parsed));
 };
 
@@ -63,6 +70,7 @@ function mdevSupport(options: DsaOptions): MdevSupport {
     dedicatedMode: !shared,
     operations: SUPPORTED_OPERATIONS,
   };
-  const preset = { configured: true, enabled: true, shared, awaitsPasid: !shared };
+  const splitPortals = options.portal === 'split';
+  const preset = { configured: true, enabled: true, shared, awaitsPasid: !shared, splitPortals };
   return { max: options.wqs, create: (_index: number, host: DeviceHost) => new Dsa(host, shape, preset) };
 }

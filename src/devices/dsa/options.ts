@@ -15,6 +15,11 @@ export const options = {
   ]),
   'max-transfer': powerOfTwo('bytes of the largest transfer (GENCAP)', 2 ** 31, 4096, 2 ** 31),
   'max-batch': powerOfTwo('descriptors of the largest batch (GENCAP)', 1024, 2, 1024),
+  portal: choice(
+    'how a descriptor is written: 64 bytes at once, or in eight parts (not on hardware)',
+    'whole',
+    ['whole', 'split'],
+  ),
   ready: flag('the device comes up with its work queues configured and enabled'),
 };
 

@@ -161,4 +161,6 @@ export interface Preset {
   readonly shared: boolean;
   /** A dedicated work queue waits for its program to write a PASID before it is enabled. */
   readonly awaitsPasid: boolean;
+  /** A descriptor may come in eight accesses to its portal. */
+  readonly splitPortals: boolean;
 }

@@ -16,7 +16,7 @@ import {
   swerr,
   write32,
 } from '../../testkit/dsa-program.js';
-import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
+import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
 import { settle } from '../fake-host.js';
 import { Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
@@ -78,6 +78,39 @@ describe('dsa: submission', () => {
     }
     assert.equal(swerr(model).valid, false);
     assert.equal(model.busy!(), false);
+  });
+
+  it('with portal=split eight parts in their order are a descriptor, as a whole one is', () => {
+    const orders: [order: number[], taken: number][] = [
+      [[0, 1, 2, 3, 4, 5, 6, 7], 1],
+      [[0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7], 1],
+      [[1, 2, 3, 4, 5, 6, 7, 0], 0],
+      [[0, 1, 2, 4, 3, 5, 6, 7], 0],
+      [[0, 1, 1, 2, 3, 4, 5, 6, 7], 0],
+      [[7, 6, 5, 4, 3, 2, 1, 0], 0],
+    ];
+    const bytes = pack({ pasid: 1, opcode: Opcode.NOOP, flags: RECORD, completion: PAGE });
+    const part = (n: number) => bytes.subarray(8 * n, 8 * n + 8);
+    for (const [order, taken] of orders) {
+      for (const portal of ['split', 'whole']) {
+        const host = new SparseHost();
+        host.map(1, PAGE, PAGE);
+        const model = createDsa(host, { ready: '1', portal });
+        for (const n of order) assert.equal(model.writeBar(2, 0x1040 + 8 * n, part(n)), true);
+        // What goes to another place is no part of it.
+        model.writeBar(2, 0x1080 + 8 * order.length, part(0));
+        settle(model);
+        const status = host.peek(1, PAGE, 1)[0];
+        assert.equal(status, portal === 'split' && taken === 1 ? Status.SUCCESS : 0, `${portal} ${order}`);
+      }
+    }
+    const model = createDsa(new SparseHost(), { ready: '1', portal: 'split' });
+    for (const n of [0, 1, 2, 3]) model.writeBar(2, 8 * n, part(n));
+    model.reset!();
+    for (const n of [4, 5, 6, 7]) model.writeBar(2, 8 * n, part(n));
+    assert.equal(model.busy!(), false, 'a reset forgets parts');
+    assert.equal(submit(model, { pasid: 1, opcode: Opcode.NOOP }), true);
+    assert.equal(model.busy!(), true, 'a whole one is taken too');
   });
 
   it('a PASID that is not admitted gets neither into a descriptor slot nor into WQCFG', () => {

@@ -2,12 +2,15 @@
  * IOMMU_GET_HW_INFO: what the IOMMU in front of a device is like.
  */
 import type { IommufdContext } from '../../iommufd/context.js';
+import type { IommuHardware } from '../../iommufd/hardware.js';
 import { hex, refuse } from '../../linux/errno.js';
 import { bits, setBig, setU32, struct, u8, u32, u64 } from '../struct.js';
 import type { Command, IommufdIoctl } from './command.js';
 
 export const HW_INFO_FLAG_INPUT_TYPE = 1;
 export const HW_CAP_DIRTY_TRACKING = 1;
+/** The device's PASIDs may be on requests to execute, and on privileged ones. */
+export const HW_CAP_PCI_PASID_MODES = 2 + 4;
 export const HW_CAP_PCI_ATS_NOT_SUPPORTED = 8;
 export const HwInfoStruct = struct('iommu_hw_info', {
   size: u32,
@@ -50,12 +53,15 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   setU32(data, at.data_type, hardware.info.type);
   setU32(data, at.data_len, hardware.info.data.length);
   data[at.out_max_pasid_log2] = hardware.pasidBits;
-  const dirty = hardware.dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0;
-  setBig(
-    data,
-    at.out_capabilities,
-    BigInt(dirty | (hardware.ats === true ? 0 : HW_CAP_PCI_ATS_NOT_SUPPORTED)),
-  );
+  setBig(data, at.out_capabilities, BigInt(capabilitiesOf(hardware)));
   respond();
   return 0;
+}
+
+function capabilitiesOf({ dirtyTracking, privilegedPasids, ats }: IommuHardware): number {
+  return (
+    (dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0) |
+    (privilegedPasids === true ? HW_CAP_PCI_PASID_MODES : 0) |
+    (ats === true ? 0 : HW_CAP_PCI_ATS_NOT_SUPPORTED)
+  );
 }
