@@ -20,8 +20,9 @@ flock 9
 [ -f "$home/vmlinuz" ] || "$scripts/debian-kernel.sh" "$home" "$release" "$suite" \
 	irqbypass vhost_iotlb vhost vdpa vhost_vdpa
 newer=$("$here/../qemu/fetch.sh" trixie)
-[ -f "$home/mod/vringh.ko" ] || "$here/vdpa-modules.sh" "$release" "$home/mod" \
-	"$(dirname "$newer")/root/usr/lib/x86_64-linux-gnu"
+[ -f "$home/mod/vringh.ko" ] || "$here/kernel-modules.sh" "$release" "$home/mod" \
+	"$(dirname "$newer")/root/usr/lib/x86_64-linux-gnu" 'vringh vdpa_sim vdpa_sim_net vdpa_sim_blk' \
+	'*/drivers/vdpa/vdpa_sim' '*/drivers/vhost/vringh.c'
 "$here/programs.sh" "$home" vdpa-init.c guest.c
 ln -sf "$newer" "$home/qemu"
 echo "$home"

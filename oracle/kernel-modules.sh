@@ -1,17 +1,19 @@
 #!/bin/sh
-# Builds vDPA's simulators, which Debian's kernel is built without: vdpa_sim, vdpa_sim_net, vdpa_sim_blk, and
-# vringh, as modules for Debian's kernel RELEASE, into DIRECTORY. The sources are those of its own package, as
-# they are; the kernel itself is not built. Ten seconds, and the unpacking of the sources.
+# Builds modules that Debian's kernel RELEASE is built without, into DIRECTORY. The sources are those of its
+# own package, as they are, and files of ours; the kernel itself is not built. Ten seconds, and the unpacking
+# of the sources.
 #
-#   oracle/vdpa-modules.sh RELEASE DIRECTORY LIBRARIES
+#   oracle/kernel-modules.sh RELEASE DIRECTORY LIBRARIES 'MODULE...' SOURCE...
 #
-# LIBRARIES: what the programs of Debian's kernel packages are to run with, which want a newer C library than
-# the machine may have: its ld-linux-x86-64.so.2, libelf and libz.
+# SOURCE: a file that is there, or a pattern of paths in the kernel's sources. LIBRARIES: what the programs of
+# Debian's kernel packages are to run with, which want a newer C library than the machine may have: its
+# ld-linux-x86-64.so.2, libelf and libz.
 #
 # Environment: that of scripts/cache.sh and scripts/debian-package.sh.
 set -eu
 
-release=$1 directory=$2 libraries=$3
+release=$1 directory=$2 libraries=$3 modules=$4
+shift 4
 scripts=$(cd "$(dirname "$0")/../scripts" && pwd)
 suite=trixie-backports
 version=${release%-*}
@@ -28,11 +30,16 @@ for name in "linux-headers-$release" "linux-headers-$version-common" "linux-kbui
 	dpkg-deb -x "$(package "$name")" "$work"
 done
 mkdir "$work/source" "$work/build"
-dpkg-deb --fsys-tarfile "$(package linux-source-7.3)" | tar -xOf - ./usr/src/linux-source-7.3.tar.xz |
-	xz -dc -T0 | tar -xf - -C "$work/source" --wildcards \
-	'*/drivers/vdpa/vdpa_sim' '*/drivers/vhost/vringh.c'
+patterns=
+for source in "$@"; do
+	if [ -f "$source" ]; then cp "$source" "$work/build"; else patterns="$patterns $source"; fi
+done
+# shellcheck disable=SC2086
+(set -f && dpkg-deb --fsys-tarfile "$(package linux-source-7.3)" |
+	tar -xOf - ./usr/src/linux-source-7.3.tar.xz | xz -dc -T0 |
+	tar -xf - -C "$work/source" --wildcards $patterns)
 find "$work/source" -name '*.[ch]' -exec mv {} "$work/build" \;
-echo 'obj-m := vringh.o vdpa_sim.o vdpa_sim_net.o vdpa_sim_blk.o' >"$work/build/Makefile"
+for module in $modules; do echo "obj-m += $module.o"; done >"$work/build/Makefile"
 
 # wrap NAME PROGRAM: a script in the place of NAME, that runs PROGRAM with `libraries`.
 kbuild=$work/usr/lib/linux-kbuild-$version
