@@ -7,6 +7,7 @@
  * on one thread; a model does a bounded slice of work in `step()`.
  */
 import type { DmaFault } from '../iommu/fault-log.js';
+import type { ScatterList } from '../linux/cached-read.js';
 
 /** A DMA access that did not happen, or not to its end. */
 export type { DmaFault };
@@ -36,6 +37,13 @@ export interface DmaPort {
 
   /** Writes source[at..at+length) to `iova`. Bytes before a fault have been written. */
   write(vpasid: number, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+
+  /**
+   * Adds to `places` where `write` would write `length` bytes, for a file to be read there at once, without a
+   * copy in between (`ReadTarget` in disk.ts). @returns false when that cannot be said, and `write` is the
+   * way. Absent: never.
+   */
+  place?(vpasid: number, iova: number, length: number, places: ScatterList): boolean;
 
   /**
    * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as

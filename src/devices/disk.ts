@@ -10,6 +10,7 @@
 import * as fs from 'node:fs';
 import { readCached } from '../linux/cached-read.js';
 import { type LibcFunction, libc } from '../linux/ffi.js';
+import { CallWord, callWords } from './call-words.js';
 
 export type JobKind = 'read' | 'write' | 'sync' | 'zero' | 'punch';
 
@@ -95,9 +96,11 @@ export class Disk {
   start(job: Job): void {
     job.error = undefined;
     job.delivered = false;
-    this.#running.add(job);
-    if (this.#isRead(job)) this.#end(job, undefined);
-    else this.#begin(job, (error) => this.#end(job, error));
+    if (this.#isRead(job)) this.#finish(job);
+    else {
+      this.#running.add(job);
+      this.#begin(job, (error) => this.#end(job, error));
+    }
   }
 
   /** The job that has ended first of those not taken yet. */
@@ -130,16 +133,24 @@ export class Disk {
     if (!this.#running.delete(job)) this.#abandoned--;
     else {
       job.error = error;
-      this.#finished.push(job);
-      this.#untaken += job.length;
+      this.#finish(job);
     }
+  }
+
+  #finish(job: Job): void {
+    this.#finished.push(job);
+    this.#untaken += job.length;
   }
 
   /** Is it a read that was done, and at once? */
   #isRead(job: Job): boolean {
     const { kind, buffer, offset, length, target, targetOffset } = job;
     if (kind !== 'read' || this.#untaken + length > MOST_AT_ONCE) return false;
-    job.delivered = target?.receive(targetOffset, this.#fd, offset, length) === true;
+    if (target !== undefined) {
+      callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+      job.delivered = target.receive(targetOffset, this.#fd, offset, length);
+      callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+    }
     return job.delivered || readCached(this.#fd, buffer, length, offset);
   }
 

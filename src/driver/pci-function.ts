@@ -12,6 +12,7 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { NO_PASID, type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
 import { Authorizations } from './authorizations.js';
 import { blocked, readThrough, writeThrough } from './device-port.js';
@@ -92,6 +93,12 @@ export class FunctionPort implements PciPort {
   ): DmaFault | undefined {
     if (this.#gate?.busMaster !== true) return this.#kept(vpasid, iova, true);
     return writeThrough(this.requester, pasidOf(vpasid), iova, source, at, length);
+  }
+
+  /** As Requester.place, while requests leave. */
+  place(vpasid: Vpasid, iova: number, length: number, places: ScatterList): boolean {
+    if (this.#gate?.busMaster !== true) return false;
+    return this.requester.place(pasidOf(vpasid), iova, length, places);
   }
 
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {

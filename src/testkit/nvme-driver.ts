@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { DeviceModel } from '../devices/device-model.js';
 import { FakeHost } from '../devices/fake-host.js';
 import createNvme from '../devices/nvme/index.js';
+import { addressOf } from '../linux/ffi.js';
 
 export const MEMORY_BYTES = 8 << 20;
 export const DATA = 4 << 20;
@@ -78,6 +79,9 @@ export class NvmeDriver {
   readonly directory: string;
   readonly model: DeviceModel;
   readonly admin: Pair = pair(0, ADMIN_ENTRIES);
+  /** Files may be read right into memory; and how many bytes have been meant to. */
+  places = false;
+  placed = 0;
   #ids = 0;
 
   /**
@@ -96,6 +100,11 @@ export class NvmeDriver {
       return this.path(index + 1);
     });
     this.host.map(0, 0, this.memory);
+    this.host.dma.place = (_pasid, iova, length, places) => {
+      if (!this.places || iova + length > MEMORY_BYTES) return false;
+      this.placed += length;
+      return places.add(addressOf(this.memory) + iova, length);
+    };
     this.model = createNvme(this.host, { queues: '4', ...options, file: paths.join(',') });
   }
 

@@ -60,6 +60,7 @@ export class NvmeRun {
     // In memory a flush costs nothing; on a disk what is cached is read at once.
     const base = random.below(8) > 0 && existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     this.driver = new NvmeDriver(new Array<number>(NAMESPACES).fill(BLOCK * BLOCKS), { queues: '2' }, base);
+    this.driver.places = random.below(2) === 0;
     this.#files = this.#disks.map((_, n) => openSync(this.driver.path(n + 1), 'r'));
   }
 
@@ -263,7 +264,8 @@ export class NvmeRun {
     this.#fillMemory();
     const after = this.#disks.map((disk) => [disk, Buffer.from(disk)]);
     for (let n = this.#random.below(5); n >= 0; n--) {
-      const plan = { ...this.#plan(), data: planWhole() };
+      const drawn = this.#plan();
+      const plan = { ...drawn, data: planWhole(drawn.opcode === READ ? READ_INTO : WHOLE) };
       const count = 8;
       const first = Math.min(plan.first, BLOCKS - count);
       if (![READ, WRITE, ZEROES].includes(plan.opcode) || plan.nsid < 1 || plan.nsid > NAMESPACES) continue;
@@ -294,11 +296,12 @@ export class NvmeRun {
   }
 }
 
-/** Offset of one page of the window that the commands before a reset use: reads into it may be lost. */
+/** Offsets of the pages of the window that the commands before a reset use; what is read may be lost. */
 const WHOLE = 20 * PAGE;
+const READ_INTO = 21 * PAGE;
 
-function planWhole(): DataPlan {
-  const iova = DATA + WHOLE;
+function planWhole(offset: number): DataPlan {
+  const iova = DATA + offset;
   return { words: { prp1: iova, prp2: 0 }, ranges: [{ iova, length: PAGE }], status: 0 };
 }
 

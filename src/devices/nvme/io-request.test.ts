@@ -199,6 +199,57 @@ describe('SGLs', () => {
   });
 });
 
+describe('a read that the kernel has in memory', () => {
+  const first = DATA + (1 << 20);
+  const second = DATA + (2 << 20);
+  before(async () => {
+    driver.places = true;
+    driver.memory.set(pattern(2 * PAGE, 9), DATA);
+    assert.equal(await status({ ...WRITE, prp1: DATA, prp2: DATA + PAGE, dwords: blocks(0, 16) }), 0);
+  });
+  beforeEach(() => {
+    driver.placed = 0;
+  });
+  after(() => {
+    driver.places = false;
+  });
+
+  test('goes right to the pages that the driver names', async () => {
+    const words = { ...READ, prp1: first + 512, prp2: second, dwords: blocks(1, 15) };
+    assert.equal(await status(words), 0);
+    assert.equal(driver.placed, 15 * 512);
+    const expected = pattern(2 * PAGE, 9);
+    assert.deepEqual(driver.memory.slice(first + 512, first + PAGE), expected.slice(512, PAGE));
+    assert.deepEqual(driver.memory.slice(second, second + PAGE), expected.slice(PAGE));
+    assert.ok(driver.memory.subarray(first, first + 512).every((byte) => byte === 0));
+  });
+
+  test('leaves out what nobody wants', async () => {
+    const list = segment(LIST, [
+      descriptor(0, first, 512),
+      descriptor(1, 0, PAGE),
+      descriptor(0, second, 512),
+    ]);
+    const words = { ...READ, flags: 0x40, pointer: descriptor(3, list, 48), dwords: blocks(0, 10) };
+    assert.equal(await status(words), 0);
+    assert.deepEqual(driver.memory.slice(first, first + 512), pattern(512, 9));
+    assert.deepEqual(
+      driver.memory.slice(second, second + 512),
+      pattern(2 * PAGE, 9).slice(PAGE + 512, PAGE + 1024),
+    );
+  });
+
+  test('finds the fault where there is no memory', async () => {
+    const faults = driver.host.faults.length;
+    const words = { ...READ, prp1: first, prp2: UNMAPPED, dwords: blocks(0, 16) };
+    assert.equal(await status(words), 0x04);
+    assert.deepEqual(
+      driver.host.faults.slice(faults).map(({ iova }) => iova),
+      [UNMAPPED],
+    );
+  });
+});
+
 describe('the other commands', () => {
   test('compare tells whether memory has what the blocks have', async () => {
     driver.memory.set(pattern(PAGE, 5), DATA);

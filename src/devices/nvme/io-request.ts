@@ -5,7 +5,7 @@
  * A request moves its data in pieces of bounded size, one job of the disk after the other; between two of
  * them it holds nothing but its buffer. What a command names is checked before its first byte is moved.
  */
-import { Job } from '../disk.js';
+import { Job, type ReadTarget } from '../disk.js';
 import { ALL_NAMESPACES, Command } from './command.js';
 import type { DataPointers } from './data-pointer.js';
 import type { Memory } from './memory.js';
@@ -41,7 +41,7 @@ export interface IoContext {
   configuration(): { readonly page: number };
 }
 
-export class IoRequest {
+export class IoRequest implements ReadTarget {
   readonly command = new Command();
   readonly job = new Job();
   /** Whose `job` is to be done. */
@@ -103,11 +103,16 @@ export class IoRequest {
     return more && this.abortId !== undefined ? this.#end(Status.ABORT_REQUESTED) : more;
   }
 
+  /** The data of a read, out of the file right to where the driver wants it. */
+  receive(offset: number, fd: number, position: number, length: number): boolean {
+    return this.#list.receive(this.#context.memory, offset, fd, position, length);
+  }
+
   #next(): boolean {
     const { job } = this;
     if (job.error !== undefined) return this.#failed();
     if (job.kind === 'sync') return this.#synced();
-    if (job.kind === 'read') {
+    if (job.kind === 'read' && !job.delivered) {
       const status = this.#take();
       if (status !== Status.SUCCESS) return this.#end(status);
     }
@@ -216,6 +221,8 @@ export class IoRequest {
     const length = Math.min(left, PIECE);
     if (this.#buffer.length < length) this.#buffer = newBuffer(length);
     this.job.buffer = this.#buffer;
+    this.job.target = opcode === IoOpcode.READ ? this : undefined;
+    this.job.targetOffset = this.#done;
     if (opcode !== IoOpcode.WRITE) return this.#do('read', offset, length);
     const got = this.#list.read(this.#context.memory, this.#done, this.#buffer, length);
     return got ? this.#do('write', offset, length) : this.#end(Status.DATA_TRANSFER_ERROR);

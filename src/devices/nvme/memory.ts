@@ -3,6 +3,7 @@
  * IOMMU, with its reason, when an access here says that it did not happen.
  */
 import { NO_PASID } from '../../iommu/pasid.js';
+import type { ScatterList } from '../../linux/cached-read.js';
 import type { DmaPort } from '../device-model.js';
 
 export class Memory {
@@ -22,6 +23,11 @@ export class Memory {
   /** Writes source[at..at+length). @returns whether all of it was written. */
   write(iova: number, source: Uint8Array, at = 0, length = source.length - at): boolean {
     return this.#dma.write(NO_PASID, iova, source, at, length) === undefined;
+  }
+
+  /** Where `length` bytes from `iova` on are written, as DmaPort.place. */
+  place(iova: number, length: number, places: ScatterList): boolean {
+    return this.#dma.place?.(NO_PASID, iova, length, places) === true;
   }
 
   /** The 32 bits at `iova`; undefined when they are not there. */

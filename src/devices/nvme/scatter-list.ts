@@ -5,9 +5,13 @@
  * It says where data would go, and holds nothing there: each transfer is translated anew. A range without
  * memory (a bit bucket) takes what is written to it, and is nothing to read from.
  */
+import { ScatterList as Places } from '../../linux/cached-read.js';
 import type { Memory } from './memory.js';
 
 const NOWHERE = -1;
+
+/** Where the ranges are in this process, from one end of `receive` to the other. */
+const places = new Places();
 
 export class ScatterList {
   /** Bytes of all ranges. */
@@ -55,18 +59,28 @@ export class ScatterList {
     return this.#transfer(memory, offset, source, length, true);
   }
 
+  /**
+   * Writes bytes [position, position+length) of the open file `fd` from byte `offset` on, if that goes
+   * without waiting, by one system call. @returns whether all were written; if not, some may have been.
+   */
+  receive(memory: Memory, offset: number, fd: number, position: number, length: number): boolean {
+    if (offset + length > this.length) return false;
+    places.clear();
+    for (let done = 0; done < length; ) {
+      const within = this.#seek(offset + done);
+      const n = Math.min(length - done, this.#lengths[this.#part]! - within);
+      const iova = this.#iovas[this.#part]!;
+      if (iova === NOWHERE || !memory.place(iova + within, n, places)) return false;
+      done += n;
+    }
+    return places.read(fd, position);
+  }
+
   #transfer(memory: Memory, offset: number, buffer: Uint8Array, wanted: number, write: boolean): boolean {
     if (offset + wanted > this.length) return false;
-    if (this.#start > offset) this.#part = this.#start = 0;
     for (let done = 0; done < wanted; ) {
-      const size = this.#lengths[this.#part]!;
-      const within = offset + done - this.#start;
-      if (within >= size) {
-        this.#start += size;
-        this.#part++;
-        continue;
-      }
-      const n = Math.min(wanted - done, size - within);
+      const within = this.#seek(offset + done);
+      const n = Math.min(wanted - done, this.#lengths[this.#part]! - within);
       const iova = this.#iovas[this.#part]!;
       if (iova === NOWHERE) {
         if (!write) return false;
@@ -77,6 +91,13 @@ export class ScatterList {
       done += n;
     }
     return true;
+  }
+
+  /** Makes `part` the range of byte `offset`, which there is. @returns where in it that is. */
+  #seek(offset: number): number {
+    if (this.#start > offset) this.#part = this.#start = 0;
+    while (offset - this.#start >= this.#lengths[this.#part]!) this.#start += this.#lengths[this.#part++]!;
+    return offset - this.#start;
   }
 
   #grow(): void {

@@ -6,7 +6,7 @@
  */
 import type { ScatterList } from '../../linux/cached-read.js';
 import { hex } from '../../linux/errno.js';
-import type { DmaFault } from '../device-model.js';
+import type { DmaFault, DmaPort } from '../device-model.js';
 
 /** The only way to memory: what a virtio device needs of a DmaPort, whose PASIDs are ASIDs here. */
 export interface VirtioPort {
@@ -14,11 +14,7 @@ export interface VirtioPort {
   read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined;
   /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
   write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
-  /**
-   * Adds to `places` where `write` would write `length` bytes, for them to be read there at once. @returns
-   * false when that cannot be said, and `write` is the way. Absent: never.
-   */
-  place?(asid: number, iova: number, length: number, places: ScatterList): boolean;
+  readonly place?: DmaPort['place'];
 }
 
 export class RingMemory {
