@@ -3,6 +3,7 @@
  * them. The entry is copied out of memory once, so that what is checked is what is done.
  */
 export const COMMAND_BYTES = 64;
+const COMMAND_WORDS = COMMAND_BYTES / 4;
 
 /** What stands for all namespaces. */
 export const ALL_NAMESPACES = 0xffffffff;
@@ -10,6 +11,12 @@ export const ALL_NAMESPACES = 0xffffffff;
 export class Command {
   readonly bytes = new Uint8Array(COMMAND_BYTES);
   readonly #view = new DataView(this.bytes.buffer);
+  readonly #words = new Uint32Array(this.bytes.buffer);
+
+  /** Makes it entry `index` of `entries`, which are as they are in memory. */
+  copy(entries: Uint32Array, index: number): void {
+    for (let n = 0; n < COMMAND_WORDS; n++) this.#words[n] = entries[index * COMMAND_WORDS + n]!;
+  }
 
   get opcode(): number {
     return this.bytes[0]!;

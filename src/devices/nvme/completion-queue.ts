@@ -4,12 +4,18 @@
  *
  * Invariant: an entry is written only where the driver has said that it has seen the one before. What finds
  * no room waits in the backlog, in order, and while anything waits there, everything does.
+ *
+ * Entries that follow each other are written together, by `write`. Of such a copy the processor may store the
+ * words in any order, but each of 8 bytes at once: of an entry the one that has the phase, and all else that
+ * an I/O command tells.
  */
 import type { Doorbell } from './doorbell.js';
 import type { Memory } from './memory.js';
 import type { QueueMemory } from './queue-memory.js';
 
 export const COMPLETION_BYTES = 16;
+/** Entries that are written at a time, from a multiple of so many on: they are in one page. */
+const BATCH = 32;
 
 /** What a completion says (§3.3.3.2): its dword 0, the queue and its head, the command, the status field. */
 type Completion = readonly [result: number, sqHead: number, sqId: number, commandId: number, field: number];
@@ -24,8 +30,10 @@ export class CompletionQueue {
   users = 0;
   doorbell: Doorbell | undefined;
   readonly #memory: QueueMemory;
-  readonly #entry = new Uint8Array(COMPLETION_BYTES);
-  readonly #view = new DataView(this.#entry.buffer);
+  /** Entries, each at its index modulo BATCH, of which `#unwritten` before the tail are not in memory yet. */
+  readonly #entries = new Uint8Array(BATCH * COMPLETION_BYTES);
+  readonly #view = new DataView(this.#entries.buffer);
+  #unwritten = 0;
   #head = 0;
   #tail = 0;
   #phase = 1;
@@ -84,7 +92,7 @@ export class CompletionQueue {
   }
 
   /**
-   * Posts a completion, or keeps it. @param field the status field without the phase.
+   * Posts a completion, for `write` to write, or keeps it. @param field the status field without the phase.
    * @returns false when its memory is not there.
    */
   post(
@@ -96,7 +104,7 @@ export class CompletionQueue {
     field: number,
   ): boolean {
     if (this.#isFull) this.look();
-    if (!this.hasBacklog && !this.#isFull) return this.#write(memory, result, sqHead, sqId, commandId, field);
+    if (!this.hasBacklog && !this.#isFull) return this.#put(memory, result, sqHead, sqId, commandId, field);
     this.#backlog.push([result, sqHead, sqId, commandId, field]);
     return true;
   }
@@ -105,7 +113,7 @@ export class CompletionQueue {
   postBacklog(memory: Memory): boolean {
     let posted = 0;
     while (posted < this.#backlog.length && !this.#isFull)
-      if (!this.#write(memory, ...this.#backlog[posted++]!)) return false;
+      if (!this.#put(memory, ...this.#backlog[posted++]!)) return false;
     this.#backlog.splice(0, posted);
     return true;
   }
@@ -115,18 +123,36 @@ export class CompletionQueue {
     this.#backlog = this.#backlog.filter(([, , id]) => id !== sqId);
   }
 
-  #write(memory: Memory, ...[result, sqHead, sqId, commandId, field]: Completion): boolean {
-    this.#view.setUint32(0, result, true);
-    this.#view.setUint16(8, sqHead, true);
-    this.#view.setUint16(10, sqId, true);
-    this.#view.setUint16(12, commandId, true);
-    this.#view.setUint16(14, (field << 1) | this.#phase, true);
-    if (!memory.write(this.#memory.iova(this.#tail), this.#entry)) return false;
+  /** Writes what was posted to memory. @returns false when that is not there. */
+  write(memory: Memory): boolean {
+    const count = this.#unwritten;
+    if (count === 0) return true;
+    this.#unwritten = 0;
+    const first = (this.#tail === 0 ? this.size : this.#tail) - count;
+    const at = (first % BATCH) * COMPLETION_BYTES;
+    return memory.write(this.#memory.iova(first), this.#entries, at, count * COMPLETION_BYTES);
+  }
+
+  #put(
+    memory: Memory,
+    result: number,
+    sqHead: number,
+    sqId: number,
+    commandId: number,
+    field: number,
+  ): boolean {
+    const at = (this.#tail % BATCH) * COMPLETION_BYTES;
+    this.#view.setUint32(at, result, true);
+    this.#view.setUint16(at + 8, sqHead, true);
+    this.#view.setUint16(at + 10, sqId, true);
+    this.#view.setUint16(at + 12, commandId, true);
+    this.#view.setUint16(at + 14, (field << 1) | this.#phase, true);
+    this.#unwritten++;
     this.#tail++;
     if (this.#tail === this.size) {
       this.#tail = 0;
       this.#phase ^= 1;
     }
-    return true;
+    return this.#tail % BATCH !== 0 || this.write(memory);
   }
 }

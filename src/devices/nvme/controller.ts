@@ -123,7 +123,7 @@ export class Controller implements DeviceModel {
     this.#endDeletions();
     this.#tellEvents();
     if (this.#isShuttingDown) this.#shutDown();
-    this.#interrupts.tell(this.#queues.completions());
+    this.#tell();
     return (this.#fetches && this.#hasRoom && this.#queues.ready) || this.#requests.hasEnded;
   }
 
@@ -133,7 +133,7 @@ export class Controller implements DeviceModel {
     if (oldest !== undefined) {
       this.#report(oldest);
       this.#endDeletions();
-      this.#interrupts.tell(this.#queues.completions());
+      this.#tell();
     }
     return this.#requests.size > 0;
   }
@@ -233,13 +233,24 @@ export class Controller implements DeviceModel {
     } else if (completions !== undefined) this.#postBacklog(completions);
   }
 
+  /** Writes what was posted to memory, and then says so. */
+  #tell(): void {
+    this.#write();
+    this.#interrupts.tell(this.#queues.completions());
+  }
+
+  #write(): void {
+    for (const queue of this.#queues.completions())
+      if (!queue.write(this.#memory)) this.#fail(unreachable('completion', queue.id));
+  }
+
   /** The driver has taken entries of `queue`: what has found no room before may find it now. */
   #postBacklog(queue: CompletionQueue): void {
     if (queue.hasBacklog) {
       if (queue.postBacklog(this.#memory)) this.#interrupts.note(queue);
       else this.#fail(unreachable('completion', queue.id));
     }
-    this.#interrupts.tell(this.#queues.completions());
+    this.#tell();
   }
 
   /** A doorbell that is not there, or a value that cannot be: nothing is done but to tell it (§5.2.1). */
@@ -247,7 +258,7 @@ export class Controller implements DeviceModel {
     this.#errors.add(queueId, NO_COMMAND, 0, 0, 0);
     this.#events.raise(event);
     this.#tellEvents();
-    this.#interrupts.tell(this.#queues.completions());
+    this.#tell();
   }
 
   #fetchCommands(): void {
@@ -339,6 +350,8 @@ export class Controller implements DeviceModel {
     if (!completions.post(this.#memory, result, head, id, commandId, field))
       this.#fail(unreachable('completion', completions.id));
     else this.#interrupts.note(completions);
+    // Everything that was posted before it is written before it.
+    if (completions.id === 0) this.#write();
   }
 
   /** Completes the deletions of queues that have no commands any more. */

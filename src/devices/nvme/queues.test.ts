@@ -113,6 +113,63 @@ describe('queues', () => {
   });
 });
 
+describe('a batch', () => {
+  test('of commands is fetched by one read, and of completions written by one write', async () => {
+    const queue = await driver.createPair(1, 64);
+    const { dma } = driver.host;
+    const moved: string[] = [];
+    const { read, write } = dma;
+    dma.read = (pasid, iova, target, at = 0, length = target.length - at) => {
+      moved.push(`read ${length} at ${iova - queue.submission}`);
+      return read(pasid, iova, target, at, length);
+    };
+    dma.write = (pasid, iova, source, at = 0, length = source.length - at) => {
+      moved.push(`write ${length} at ${iova - queue.completion}`);
+      return write(pasid, iova, source, at, length);
+    };
+    for (let n = 0; n < 8; n++) driver.write(queue, { opcode: 0x7f });
+    driver.ring(queue);
+    driver.work();
+    assert.deepEqual(moved, ['read 512 at 0', 'write 128 at 0']);
+  });
+
+  for (const size of [2, 31, 33, 100])
+    test(`around the end of ${size} entries does each command once, in order`, async () => {
+      const queue = await driver.createPair(1, size);
+      let [asked, done] = [0, 0];
+      while (done < 300) {
+        for (let n = asked % (size - 1); n >= 0; n--) driver.write(queue, { opcode: 0x7f, id: asked++ });
+        driver.ring(queue);
+        driver.work();
+        for (let seen = driver.take(queue); seen !== undefined; seen = driver.take(queue)) {
+          assert.deepEqual([seen.id, seen.head, seen.status], [done, (done + 1) % size, 1]);
+          done++;
+        }
+        assert.equal(done, asked);
+        driver.acknowledge(queue);
+      }
+    });
+
+  test('is in memory before what an admin command completes with, and before its queue is gone', async () => {
+    const queue = await driver.createPair(1);
+    driver.write(queue, { opcode: 0x7f });
+    driver.ring(queue);
+    driver.write(driver.admin, { opcode: DELETE_SQ, dwords: [1] });
+    driver.write(driver.admin, { opcode: DELETE_CQ, dwords: [1] });
+    driver.ring(driver.admin);
+    const order: number[] = [];
+    const { write } = driver.host.dma;
+    driver.host.dma.write = (pasid, iova, source, at, length) => {
+      if (iova >= queue.completion) order.push(1);
+      else if (iova >= driver.admin.completion) order.push(0);
+      return write(pasid, iova, source, at, length);
+    };
+    await driver.settle();
+    assert.deepEqual(order, [1, 0, 0]);
+    assert.equal(driver.take(queue)?.status, 1);
+  });
+});
+
 describe('interrupts', () => {
   test('a queue has its vector, told once for what a step has completed', async () => {
     const queue = await driver.createPair(3);

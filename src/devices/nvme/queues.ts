@@ -60,9 +60,12 @@ export class Queues {
     return this.#completion.some((queue, id) => id > 0 && queue !== undefined);
   }
 
-  /** All completion queues. */
+  /** All completion queues, that of admin commands last. */
   *completions(): Generator<CompletionQueue> {
-    for (const queue of this.#completion) if (queue !== undefined) yield queue;
+    for (let id = this.limit; id >= 0; id--) {
+      const queue = this.#completion[id];
+      if (queue !== undefined) yield queue;
+    }
   }
 
   /** The controller is enabled: the admin queues are at these addresses, of so many entries. */

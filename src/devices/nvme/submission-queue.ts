@@ -9,6 +9,9 @@ import type { Doorbell } from './doorbell.js';
 import type { Memory } from './memory.js';
 import type { QueueMemory } from './queue-memory.js';
 
+/** Entries that are read at a time, from a multiple of so many on: half a page, which is there or is not. */
+const BATCH = 32;
+
 export class SubmissionQueue {
   readonly id: number;
   /** Entries. */
@@ -23,6 +26,10 @@ export class SubmissionQueue {
   #outstanding = 0;
   #head = 0;
   #tail = 0;
+  /** Entries, each at its index modulo BATCH, of which `#ahead` from the head on have been read. */
+  readonly #entries = new Uint32Array((BATCH * COMMAND_BYTES) / 4);
+  readonly #bytes = new Uint8Array(this.#entries.buffer);
+  #ahead = 0;
 
   constructor(id: number, size: number, memory: QueueMemory, completions: CompletionQueue) {
     this.id = id;
@@ -80,8 +87,20 @@ export class SubmissionQueue {
 
   /** Fetches the next command. @returns false when its memory is not there. */
   fetch(memory: Memory, command: Command): boolean {
-    if (!memory.read(this.#memory.iova(this.#head), command.bytes, 0, COMMAND_BYTES)) return false;
+    if (this.#ahead === 0 && !this.#readAhead(memory)) return false;
+    command.copy(this.#entries, this.#head % BATCH);
+    this.#ahead--;
     this.#head = this.#head + 1 === this.size ? 0 : this.#head + 1;
+    return true;
+  }
+
+  #readAhead(memory: Memory): boolean {
+    const at = this.#head % BATCH;
+    const written = (this.#head < this.#tail ? this.#tail : this.size) - this.#head;
+    const count = Math.min(written, BATCH - at);
+    const iova = this.#memory.iova(this.#head);
+    if (!memory.read(iova, this.#bytes, at * COMMAND_BYTES, count * COMMAND_BYTES)) return false;
+    this.#ahead = count;
     return true;
   }
 
