@@ -3,38 +3,63 @@
  * are configured (NVM Express Base 2.0 §5.8) a word of memory too, beside which the controller keeps the
  * value from which on it wants the register to be written.
  *
- * Drivers differ in what they do with the words of the admin queues: Linux writes the registers alone, others
- * keep the words as those of I/O queues. So such a word counts from when it has first been changed.
+ * Drivers differ in what they do with the words of the admin queues: some keep them as those of I/O queues,
+ * Linux and SPDK write the registers alone, and SPDK gives the words back while it still does. So the first
+ * command that a driver submits when it knows of the buffers says whether it has words for the admin queues.
  */
 import type { Memory } from './memory.js';
+
+/** Whether a driver keeps up the words of some queues; undefined: that is not known yet. */
+export class Keeping {
+  kept: boolean | undefined;
+  readonly #head: number;
+
+  /** @param head of the completion queue, before the driver has seen that buffers are configured. */
+  constructor(head: number) {
+    this.#head = head;
+  }
+
+  /** The register of a tail was written. @param stored the word has changed too. @param head is now there. */
+  decide(stored: boolean, head: number): void {
+    if (stored) this.kept = true;
+    else if (head !== this.#head) this.kept = false;
+  }
+}
 
 export class Doorbell {
   readonly #memory: Memory;
   readonly #shadow: number;
   readonly #eventIndex: number;
-  /** What the word was when buffers were configured, and whether the driver keeps it up. */
+  /** What the word was when buffers were configured. */
   readonly #first: number;
-  #isKept: boolean;
+  readonly #keeping: Keeping | undefined;
 
   /**
-   * The driver begins with `first`. @param shadow, eventIndex: the IOVAs of the two words. @param isKept it
-   * is known that the driver keeps the word up.
+   * The driver begins with `first`. @param shadow, eventIndex: the IOVAs of the two words. @param keeping
+   * absent: it is known that the driver keeps the word up.
    */
-  constructor(memory: Memory, shadow: number, eventIndex: number, first: number, isKept: boolean) {
+  constructor(memory: Memory, shadow: number, eventIndex: number, first: number, keeping?: Keeping) {
     this.#memory = memory;
     this.#shadow = shadow;
     this.#eventIndex = eventIndex;
     this.#first = first;
-    this.#isKept = isKept;
+    this.#keeping = keeping;
     memory.write32(shadow, first);
     memory.write32(eventIndex, first);
   }
 
+  /** The register was written, of a submission queue whose completion queue has that head. */
+  heard(head: number): void {
+    if (this.#keeping === undefined || this.#keeping.kept !== undefined) return;
+    const value = this.#memory.read32(this.#shadow);
+    this.#keeping.decide(value !== undefined && value !== this.#first, head);
+  }
+
   /** What the driver has stored last; undefined: the word is not there, or not kept up. */
   value(): number | undefined {
-    const value = this.#memory.read32(this.#shadow);
-    if (value !== undefined && value !== this.#first) this.#isKept = true;
-    return this.#isKept ? value : undefined;
+    return this.#keeping === undefined || this.#keeping.kept === true
+      ? this.#memory.read32(this.#shadow)
+      : undefined;
   }
 
   /**
@@ -42,6 +67,6 @@ export class Doorbell {
    * be looked at afterwards.
    */
   ask(index: number): void {
-    this.#memory.write32(this.#eventIndex, index);
+    if (this.#keeping?.kept !== false) this.#memory.write32(this.#eventIndex, index);
   }
 }

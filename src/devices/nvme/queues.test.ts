@@ -276,6 +276,41 @@ describe('doorbells in memory', () => {
     assert.deepEqual(driver.host.notes, []);
   });
 
+  test('of the admin queues are left alone, once a driver has shown that it does not keep them', async () => {
+    await driver.succeed({ opcode: BUFFERS, prp1: SHADOWS, prp2: INDICES });
+    assert.equal((await driver.do({ opcode: 0x7f })).status, 0x01);
+    // It has other uses for that memory, while the controller is enabled.
+    for (const value of [0, 0xee]) {
+      driver.memory.fill(value, SHADOWS, INDICES + 0x1000);
+      for (let n = 0; n < 40; n++) assert.equal((await driver.do({ opcode: 0x7f })).status, 0x01);
+      assert.ok(driver.memory.subarray(SHADOWS, INDICES + 0x1000).every((byte) => byte === value));
+    }
+    assert.deepEqual(driver.host.notes, []);
+  });
+
+  test('of the admin queues are heard, though commands came before the driver knew of them', async () => {
+    const { admin } = driver;
+    driver.write(admin, { opcode: BUFFERS, prp1: SHADOWS, prp2: INDICES });
+    driver.ring(admin);
+    driver.work();
+    driver.write(admin, { opcode: 0x7f });
+    driver.ring(admin);
+    driver.work();
+    for (let n = 0; n < 2; n++) assert.notEqual(driver.take(admin), undefined);
+    driver.acknowledge(admin);
+    for (let n = 0; n < 40; n++) {
+      driver.write(admin, { opcode: 0x7f });
+      driver.view.setUint32(SHADOWS, admin.tail, true);
+      driver.ring(admin);
+      driver.write(admin, { opcode: 0x7f });
+      driver.view.setUint32(SHADOWS, admin.tail, true);
+      driver.work();
+      for (let taken = 0; taken < 2; taken++) assert.notEqual(driver.take(admin), undefined);
+      driver.view.setUint32(SHADOWS + 4, admin.head, true);
+    }
+    assert.deepEqual(driver.host.notes, []);
+  });
+
   test('at an offset are refused; those that are not there are not followed', async () => {
     const queue = await driver.createPair(1);
     assert.equal((await driver.do({ opcode: BUFFERS, prp1: SHADOWS + 4, prp2: INDICES })).status, 0x02);

@@ -8,17 +8,18 @@
 
 import { COMMAND_BYTES } from './command.js';
 import { COMPLETION_BYTES, CompletionQueue } from './completion-queue.js';
-import { Doorbell } from './doorbell.js';
+import { Doorbell, Keeping } from './doorbell.js';
 import type { Interrupts } from './interrupts.js';
 import type { Memory } from './memory.js';
 import { QueueMemory } from './queue-memory.js';
 import { Status } from './status.js';
 import { SubmissionQueue } from './submission-queue.js';
 
-/** Where shadow doorbells and event indices are. */
+/** Where shadow doorbells and event indices are, and whether those of the admin queues are kept up. */
 interface Shadows {
   readonly doorbells: number;
   readonly eventIndices: number;
+  readonly admin: Keeping;
 }
 
 export class Queues {
@@ -145,7 +146,7 @@ export class Queues {
 
   /** From now on the doorbells are in memory too, in pages at these addresses (§5.8). */
   useShadows(doorbells: number, eventIndices: number): void {
-    this.#shadows = { doorbells, eventIndices };
+    this.#shadows = { doorbells, eventIndices, admin: new Keeping(this.#completion[0]!.head) };
     for (const [id, queue] of this.#submission.entries()) if (queue) this.#shadow(id, 0, queue);
     for (const [id, queue] of this.#completion.entries()) if (queue) this.#shadow(id, 1, queue);
   }
@@ -167,8 +168,9 @@ export class Queues {
   #shadow(id: number, kind: 0 | 1, queue: SubmissionQueue | CompletionQueue): void {
     if (this.#shadows === undefined) return;
     const offset = (2 * id + kind) * 4;
-    const { doorbells, eventIndices } = this.#shadows;
+    const [shadow, eventIndex] = [this.#shadows.doorbells + offset, this.#shadows.eventIndices + offset];
     const first = kind === 0 ? (queue as SubmissionQueue).tail : queue.head;
-    queue.doorbell = new Doorbell(this.#memory, doorbells + offset, eventIndices + offset, first, id > 0);
+    const keeping = id === 0 ? this.#shadows.admin : undefined;
+    queue.doorbell = new Doorbell(this.#memory, shadow, eventIndex, first, keeping);
   }
 }

@@ -71,6 +71,7 @@ export class SubmissionQueue {
    * register may arrive after what was stored later. @returns false when that cannot be.
    */
   ring(tail: number): boolean {
+    this.doorbell?.heard(this.completions.head);
     return tail < this.size && this.advance(this.doorbell?.value() ?? tail);
   }
 
