@@ -11,6 +11,7 @@ import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
 import { nameToGuard, newSource, startGuard } from './guard.js';
+import { inheritedDescriptors } from './inheritance.js';
 import { lastSteps } from './last-steps.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { launchMode } from './launcher-process.js';
@@ -109,13 +110,19 @@ export interface ServeArguments extends MachineArguments {
   readonly readyFd?: number;
 }
 
-/** Ends this process when nobody has given it the descriptor. */
+/** Ends this process when nobody has given it the descriptor: it may be open, and one of its own. */
 function checkReadyFd(fd: number | undefined): void {
+  if (fd === undefined || inheritedDescriptors().includes(fd) || (fd <= 2 && isOpen(fd))) return;
+  complain(`descriptor ${fd} of --ready-fd is none that ioasid was started with`);
+  leave(OUR_FAULT);
+}
+
+function isOpen(fd: number): boolean {
   try {
-    if (fd !== undefined) fstatSync(fd);
+    fstatSync(fd);
+    return true;
   } catch {
-    complain(`descriptor ${fd} of --ready-fd is not open`);
-    leave(OUR_FAULT);
+    return false;
   }
 }
 
