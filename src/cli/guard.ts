@@ -7,8 +7,8 @@
  * second one says that the server ends in order; the pipe's end without it says that the server is dead.
  *
  * A guard may be slow, and number and folder be another server's by then. So it goes by nothing but what was
- * this server's alone: the file that aborts the connection, which is opened at once where there is a fusectl,
- * and the name of the filesystem.
+ * this server's alone: the name of the filesystem, and the file that aborts the connection, if the filesystem
+ * of that name still has the number after that was opened (where there is a fusectl).
  */
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -28,10 +28,14 @@ const script = fileURLToPath(new URL('./guard-main.js', import.meta.url));
  */
 const wait = `(
   exec >&-
-  read -r device <&3
+  source=$1
   known=
-  abort=/sys/fs/fuse/connections/$((\${device:-0} % ${MINORS}))/abort
-  [ -w $abort ] && exec ${ABORT}>$abort && known=${KNOWN}
+  shift
+  read -r device <&3
+  minor=$((\${device:-0} % ${MINORS}))
+  abort=/sys/fs/fuse/connections/$minor/abort
+  [ -w $abort ] && command exec ${ABORT}>$abort &&
+    grep -q " $((\${device:-0} / ${MINORS})):$minor .* $source " /proc/self/mountinfo && known=${KNOWN}
   read -r line <&3 || exec "$@" "$known" 3<&-
 ) &`;
 
@@ -47,7 +51,7 @@ export function newSource(): string {
 export function startGuard(order: GuardOrder): number {
   const [waiting, lifeline] = pipe();
   const command = [process.execPath, script, JSON.stringify(order)];
-  const { error } = spawnSync('/bin/sh', ['-c', wait, 'ioasid-guard', ...command], {
+  const { error } = spawnSync('/bin/sh', ['-c', wait, 'ioasid-guard', order.source, ...command], {
     stdio: ['ignore', 'pipe', 'ignore', waiting],
     detached: true,
     cwd: '/',
