@@ -52,19 +52,24 @@ export class FreeIovas {
   }
 
   /**
-   * Makes `alignment` the rule. @throws Refusal EADDRINUSE when a mapping that is there breaks it.
+   * What is mapped may be aligned to `alignment`. @throws Refusal EADDRINUSE when a mapping is not.
    */
-  align(alignment: bigint): void {
-    if (alignment > this.#alignment && (this.#ragged || alignment > PAGE)) {
-      for (const slot of this.#table.slots()) {
-        const [iova, end] = [this.#table.start(slot), this.#table.last(slot) + 1n];
-        if (((iova | end | this.#tables.exact(slot, OFFSET_HI)) & (alignment - 1n)) === 0n) continue;
+  *checkAligned(alignment: bigint): Work<void> {
+    if (alignment <= this.#alignment || (!this.#ragged && alignment <= PAGE)) return;
+    let looked = 0;
+    for (const slot of this.#table.slots()) {
+      const [iova, end] = [this.#table.start(slot), this.#table.last(slot) + 1n];
+      if (((iova | end | this.#tables.exact(slot, OFFSET_HI)) & (alignment - 1n)) !== 0n)
         refuse(
           'EADDRINUSE',
           `the mapping at ${hex(iova)} of ${this.#name} is not aligned to ${alignment} bytes`,
         );
-      }
+      if (++looked % CHUNK === 0) yield;
     }
+  }
+
+  /** Makes `alignment` the rule, which all that is mapped must keep already. */
+  align(alignment: bigint): void {
     this.#alignment = alignment;
   }
 
@@ -95,6 +100,11 @@ export class FreeIovas {
   release(owner: object): void {
     if (this.#reservations.delete(owner)) this.#reservedRanges = undefined;
     this.#full = PAGE;
+  }
+
+  /** How many ranges `owner` has reserved. */
+  reservedBy(owner: object): number {
+    return this.#reservations.get(owner)?.length ?? 0;
   }
 
   /** The ranges that can be mapped: all that is not reserved. */

@@ -54,7 +54,7 @@ export class Access extends IommufdObject implements Pinner {
     this.#ioas = ioas;
     this.pinsPages = pinsPages;
     this.locks = locks;
-    ioas.addAccess(this);
+    finish(ioas.addAccess(this));
     ioas.hold();
   }
 
@@ -76,7 +76,7 @@ export class Access extends IommufdObject implements Pinner {
   replace(id: number): void {
     const ioas = this.#objects.get(id, Ioas);
     if (ioas === this.#ioas) return;
-    ioas.addAccess(this);
+    finish(ioas.addAccess(this));
     ioas.hold();
     this.#leave();
     this.#ioas = ioas;

@@ -6,7 +6,7 @@
  * of any other. Sources: Linux 7.3, `<linux/vfio.h>` and what its iommufd answers. Type1 (version 1) may
  * unmap the middle of what was mapped, so mappings are split there; version 2 may not.
  */
-import type { Work } from '../file/work.js';
+import { begun, type Sliced, type Work } from '../file/work.js';
 import type { Unmapped } from '../ioasid/address-space.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import { hex, refuse } from '../linux/errno.js';
@@ -56,11 +56,11 @@ export function checkExtension(context: IommufdContext, extension: number): numb
  * VFIO_SET_IOMMU. @throws Refusal EINVAL for another type; ENODEV as `compatIoas`; and what
  * Ioas.setLargePages refuses version 1 with.
  */
-export function setIommu(context: IommufdContext, type: number): void {
+export function setIommu(context: IommufdContext, type: number): Sliced<void> {
   if (type !== TYPE1_IOMMU && type !== TYPE1V2_IOMMU)
     refuse('EINVAL', `IOMMU type ${type} is neither type1 nor type1v2`);
   const ioas = compatIoas(context);
-  if (type === TYPE1_IOMMU) ioas.setLargePages(false);
+  return type === TYPE1_IOMMU ? begun(ioas.setLargePages(false)) : undefined;
 }
 
 /**

@@ -47,7 +47,8 @@ export class IommufdContext {
   readonly mappings: Quota;
   /** Are files refused whose pages no kernel pins (Memory.onDisk), and mediated devices accesses? */
   readonly strict: boolean;
-  readonly #tables: Quota;
+  /** The pages that the IOMMU uses for it. */
+  readonly tables: Quota;
   readonly #living: Set<IommufdContext>;
   #rlimitMode: number;
   #compatIoas: Ioas | undefined;
@@ -67,7 +68,7 @@ export class IommufdContext {
     this.iommu = iommu;
     this.objects = new ObjectTable(quotas.objects);
     this.mappings = new Quota(quotas.mappings, 'mappings', 'ENOMEM');
-    this.#tables = tableQuota(quotas.tables);
+    this.tables = tableQuota(quotas.tables);
     this.#living = living;
     this.id = id;
     this.pid = pid;
@@ -100,7 +101,7 @@ export class IommufdContext {
 
   allocIoas(): Ioas {
     this.objects.requireRoom();
-    return this.objects.add(new Ioas(this.iommu, this.mappings, this.#tables));
+    return this.objects.add(new Ioas(this.iommu, this.mappings, this.tables));
   }
 
   ioas(id: number): Ioas {

@@ -104,12 +104,12 @@ test('what is not aligned to pages can be mapped until large pages are off, then
   const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 0x1004n);
   assert.equal(
-    outcome(() => ioas.setLargePages(false)),
+    outcome(() => finish(ioas.setLargePages(false))),
     'EADDRINUSE',
   );
   assert.equal(ioas.largePages, true);
   finished(ioas.space.unmapAll());
-  ioas.setLargePages(false);
+  finish(ioas.setLargePages(false));
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 'EINVAL');
   assert.equal(map(ioas, PAGE, 0n, 0x1004n), 'EINVAL');
   assert.equal(map(ioas, PAGE, 4n, 0x1000n), 'EINVAL');
@@ -122,11 +122,11 @@ test('a mapping that is split inside a page keeps a domain of whole pages out, u
   assert.equal(map(ioas, 2n * PAGE, 0n, 0x1000n), 0x1000n);
   ioas.split(0x17ffn);
   assert.equal(
-    outcome(() => ioas.setLargePages(false)),
+    outcome(() => finish(ioas.setLargePages(false))),
     'EADDRINUSE',
   );
   finish(ioas.unmapAll());
-  ioas.setLargePages(false);
+  finish(ioas.setLargePages(false));
 });
 
 test('a chosen IOVA may lie across allowed ranges, leaves no single byte and keeps the offset', () => {

@@ -102,18 +102,13 @@ export class Ioas extends IommufdObject {
   }
 
   /** IOMMU_OPTION_HUGE_PAGES. @throws Refusal EADDRINUSE when mappings are smaller than a page. */
-  setLargePages(on: boolean): void {
+  *setLargePages(on: boolean): Work<void> {
     if (!on && this.#largePages && this.#domains.size > 0 && this.space.table.count > 0) {
       refuse('EINVAL', 'large pages cannot be switched off while a domain has mappings');
     }
-    const before = this.#largePages;
+    if (!on) yield* this.space.iovas.checkAligned(PAGE);
     this.#largePages = on;
-    try {
-      this.space.iovas.align(this.#alignment());
-    } catch (error) {
-      this.#largePages = before;
-      throw error;
-    }
+    this.space.iovas.align(this.#alignment());
   }
 
   /**
@@ -209,14 +204,10 @@ export class Ioas extends IommufdObject {
    * An access begins to use what is mapped. @throws Refusal EADDRINUSE when it pins pages and a mapping is
    * not made of whole ones.
    */
-  addAccess(access: Pinner): void {
+  *addAccess(access: Pinner): Work<void> {
+    if (access.pinsPages) yield* this.space.iovas.checkAligned(PAGE);
     this.#accesses.add(access);
-    try {
-      this.space.iovas.align(this.#alignment());
-    } catch (error) {
-      this.#accesses.delete(access);
-      throw error;
-    }
+    this.space.iovas.align(this.#alignment());
   }
 
   removeAccess(access: Pinner): void {
@@ -237,7 +228,9 @@ export class Ioas extends IommufdObject {
     if (domain.pageSize > PAGE)
       refuse('EINVAL', `pages of ${domain.pageSize} bytes are larger than the ${PAGE_SIZE} of memory`);
     const before = this.space.iovas.alignment;
-    this.space.iovas.align(domain.pageSize > before ? domain.pageSize : before);
+    const alignment = domain.pageSize > before ? domain.pageSize : before;
+    yield* this.space.iovas.checkAligned(alignment);
+    this.space.iovas.align(alignment);
     try {
       this.#reserveAround(domain);
       yield* this.#requireReach(this.space.all(), undefined);

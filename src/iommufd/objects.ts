@@ -113,12 +113,13 @@ export class ObjectTable {
 
   *#leavesFirst(): Generator<() => Sliced<void>> {
     while (this.#objects.size > 0) {
-      const objects = this.values();
-      const leaves = objects.filter((object) => object.users === 0);
+      const before = this.#objects.size;
+      let last: IommufdObject | undefined;
       // One leaf may take others with it.
-      for (const leaf of leaves) if (this.#objects.get(leaf.id) === leaf) yield () => this.#remove(leaf);
+      for (last of this.#objects.values())
+        yield last.users === 0 ? this.#remove.bind(this, last) : () => undefined;
       // Held by what is gone: the last was made of the others, as far as is known.
-      if (leaves.length === 0) yield () => this.#remove(objects.at(-1)!);
+      if (this.#objects.size === before) yield () => this.#remove(last!);
     }
   }
 

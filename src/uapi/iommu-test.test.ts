@@ -137,6 +137,15 @@ test('a reserved range cannot be mapped', async () => {
   refused(() => user.map(ioas, memory.address, PAGE, APERTURE), 'EINVAL');
 });
 
+test('4096 ranges of an IOAS can be reserved, then ENOMEM', async () => {
+  const user = await tester();
+  const ioas = user.ioas();
+  const reserve = (n: number) => user.test(ADD_RESERVED!, ioas, { 16: APERTURE + n * PAGE, 24: PAGE });
+  for (let n = 0; n < 4096; n++) reserve(n);
+  refused(() => reserve(4096), 'ENOMEM', /4096 ranges/);
+  user.test(ADD_RESERVED!, user.ioas(), { 16: APERTURE, 24: PAGE });
+});
+
 test('an access copies at any IOVA; what is unmapped is pinned no more', async () => {
   const user = await tester();
   const memory = user.process.allocate(2 * PAGE);
@@ -182,6 +191,26 @@ test('a dma-buf is memory until it is revoked, and then for those alone who take
   assert.deepEqual([...word.bytes.subarray(0, 4)], [1, 2, 3, 4]);
   refused(() => user.test(DMABUF_REVOKE, 0, {}, { 16: access, 20: 1 }), 'EOPNOTSUPP');
   refused(() => user.test(DMABUF_REVOKE, 0, {}, { 16: 999, 20: 1 }), 'EBADF');
+});
+
+test('dma-bufs count as pages of their context, then ENOMEM: while they are open, and while mapped', async () => {
+  const machine = await Machine.create({ devices: [], iommuTest: true, tableQuota: 1024 });
+  const [user, other] = [new Tester(machine), new Tester(machine)];
+  const ioas = user.ioas();
+  const [first, second] = [user.dmaBuf(512 * PAGE), user.dmaBuf(512 * PAGE)];
+  const full = () => refused(() => user.dmaBuf(1), 'ENOMEM', /quota of 1024 pages/);
+  full();
+  user.process.close(first);
+  const third = user.dmaBuf(512 * PAGE);
+  full();
+  const iova = user.mapFile(ioas, third, 0, PAGE);
+  user.process.close(third);
+  full();
+  user.call(0x86, { ...IoasMapStruct, size: 24 }, { 8: iova, 16: PAGE }, { 4: ioas });
+  user.dmaBuf(512 * PAGE);
+  full();
+  user.process.close(second);
+  other.dmaBuf(512 * PAGE);
 });
 
 test('GET_DIRTY_BITMAP names the pages that were written since it was asked last', async () => {

@@ -3,7 +3,7 @@
  * IOMMU answers is EINVAL before SET_IOMMU, known or not.
  */
 import type { Caller, IoctlCall, MemoryRange } from '../file/open-file.js';
-import { type Sliced, type Work, workOf } from '../file/work.js';
+import { begun, type Sliced, type Work, workOf } from '../file/work.js';
 import type { Access } from '../iommu/iommu.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import type { Type1Container } from '../vfio/type1-container.js';
@@ -145,6 +145,6 @@ function* unmapDma(container: Type1Container, caller: Caller, call: IoctlCall): 
 }
 
 function unmapBy(container: Type1Container, { iova, length, all, flags }: DmaUnmap): Sliced<bigint> {
-  if (flags & UNMAP_VADDR) return container.invalidate(iova, length, all);
+  if (flags & UNMAP_VADDR) return begun(container.invalidate(iova, length, all));
   return all ? container.unmapAll(iova, length) : container.unmap(iova, length);
 }

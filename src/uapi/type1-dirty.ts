@@ -6,7 +6,7 @@
  * others that the mapping does not have are clean.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import type { Work } from '../file/work.js';
+import { after, begun, type Sliced, type Work } from '../file/work.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { hex, refuse } from '../linux/errno.js';
 import { lastOf, type Type1Container } from '../vfio/type1-container.js';
@@ -47,17 +47,12 @@ interface Bitmap {
   readonly address: number;
 }
 
-export function dirtyPages(
-  container: Type1Container,
-  caller: Caller,
-  call: IoctlCall,
-): Work<number> | number {
+export function dirtyPages(container: Type1Container, caller: Caller, call: IoctlCall): Sliced<number> {
   container.checkHasLog();
   const flags = getU32(readStruct(caller, call, HEAD), DirtyPagesStruct.at.flags);
   switch (flags) {
     case START:
-      container.startLog();
-      return 0;
+      return after(begun(container.startLog()), () => 0);
     case STOP:
       container.stopLog();
       return 0;

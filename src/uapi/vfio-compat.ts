@@ -69,9 +69,8 @@ export const compatTable: IoctlTable<IommufdContext> = new Map([
   }),
 ]);
 
-function chooseIommu(context: IommufdContext, _caller: Caller, { arg }: IoctlCall): number {
-  setIommu(context, arg);
-  return 0;
+function chooseIommu(context: IommufdContext, _caller: Caller, { arg }: IoctlCall): Sliced<number> {
+  return after(setIommu(context, arg), () => 0);
 }
 
 /** The struct and behind it the capabilities, as many of them as there is room for. */

@@ -13,7 +13,7 @@
  * may have written anything.
  */
 import type { MemoryRange } from '../file/open-file.js';
-import { type Sliced, type Work, workOf } from '../file/work.js';
+import { begun, type Sliced, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
@@ -38,6 +38,8 @@ export const DMA_ENTRY_LIMIT = 65_535;
 const PAGE = BigInt(PAGE_SIZE);
 /** Pages of a mapping of which there can be a log. */
 const LOGGED_PAGES = 0x7fff_ffffn;
+/** Mappings that are looked at before others have their turn. */
+const CHUNK = 64;
 
 /** A mapping that is asked for: `length` bytes of the caller's memory at `address`. */
 export interface DmaRequest {
@@ -206,9 +208,7 @@ export class Type1Container implements Container {
    */
   unmap(iova: bigint, length: bigint): Sliced<bigint> {
     const whole = this.#whole(iova, length);
-    if (whole === undefined) return 0n;
-    this.#validate(whole);
-    return this.#ready().unmap(iova, whole.last - iova + 1n);
+    return whole === undefined ? 0n : begun(this.#unmap(whole));
   }
 
   /** The same with its flag ALL. @throws Refusal EINVAL before SET_IOMMU, and unless the range is 0+0. */
@@ -224,18 +224,19 @@ export class Type1Container implements Container {
    * @returns their bytes. @throws Refusal EBUSY with a mediated device in the container; EINVAL when one has
    * none already; and as `unmap`, `unmapAll`.
    */
-  invalidate(iova: bigint, length: bigint, all: boolean): bigint {
+  *invalidate(iova: bigint, length: bigint, all: boolean): Work<bigint> {
     const { table } = this.#ready();
     if (this.#mediated > 0) refuse('EBUSY', 'a mediated device needs the addresses of what is mapped');
     if (all) requireAll(iova, length);
     const range = all ? { start: 0n, last: LAST_IOVA } : this.#whole(iova, length);
     if (range === undefined) return 0n;
-    const found = [...mappingsIn(table, range)];
-    const without = found.find(({ start }) => this.#invalid.has(start));
-    if (without !== undefined)
-      refuse('EINVAL', `the mapping at ${hex(without.start)} has no address already`);
-    for (const { start } of found) this.#invalid.add(start);
-    return found.reduce((bytes, { start, last }) => bytes + last - start + 1n, 0n);
+    let bytes = 0n;
+    yield* eachOf(mappingsIn(table, range), ({ start, last }) => {
+      if (this.#invalid.has(start)) refuse('EINVAL', `the mapping at ${hex(start)} has no address already`);
+      bytes += last - start + 1n;
+    });
+    yield* eachOf(mappingsIn(table, range), ({ start }) => this.#invalid.add(start));
+    return bytes;
   }
 
   /** @throws Refusal EINVAL before SET_IOMMU; EACCES of version 1, which has no log. */
@@ -245,9 +246,9 @@ export class Type1Container implements Container {
   }
 
   /** DIRTY_PAGES with START. @throws Refusal EINVAL when there is a mapping of more than can be logged. */
-  startLog(): void {
+  *startLog(): Work<void> {
     const { table } = this.#ready();
-    for (const slot of table.slots()) checkLoggable(table.last(slot) - table.start(slot) + 1n);
+    yield* eachOf(table.slots(), (slot) => checkLoggable(table.last(slot) - table.start(slot) + 1n));
     this.#logging = true;
   }
 
@@ -284,13 +285,23 @@ export class Type1Container implements Container {
     return cutsFirst ? undefined : { start: iova, last: end };
   }
 
-  /** What begins in the range has lost no address, as far as this knows. */
-  #validate({ start, last }: IovaRange): void {
-    for (const each of this.#invalid) if (each >= start && each <= last) this.#invalid.delete(each);
+  /** Takes out what begins in the range; then it has lost no address, as far as this knows. */
+  *#unmap({ start, last }: IovaRange): Work<bigint> {
+    yield* eachOf(this.#invalid, (each) => each >= start && each <= last && this.#invalid.delete(each));
+    return yield* workOf(this.#ready().unmap(start, last - start + 1n));
   }
 
   #ready(): AddressSpace {
     return this.#space ?? refuse('EINVAL', 'the container has no IOMMU before SET_IOMMU');
+  }
+}
+
+/** Has `visit` look at each of `all`, in slices. */
+function* eachOf<T>(all: Iterable<T>, visit: (each: T) => void): Work<void> {
+  let looked = 0;
+  for (const each of all) {
+    visit(each);
+    if (++looked % CHUNK === 0) yield;
   }
 }
 

@@ -8,10 +8,10 @@ import type { Command } from '../iommufd/command.js';
 import { DmaBufStruct, RevokeStruct } from './layouts.js';
 
 /** @returns the descriptor; Linux 7.3.4 forgets to. */
-export function getDmaBuf(_context: IommufdContext, { caller, data }: Command): number {
-  const buffer = new MockDmaBuf(DmaBufStruct.decode(data).length);
+export function getDmaBuf({ tables }: IommufdContext, { caller, data }: Command): number {
+  const buffer = new MockDmaBuf(DmaBufStruct.decode(data).length, tables);
   return finished(
-    caller.install(new DeviceFile(buffer, new Map(), { called: 'dma-buf', release: () => undefined })),
+    caller.install(new DeviceFile(buffer, new Map(), { called: 'dma-buf', release: () => buffer.close() })),
   );
 }
 

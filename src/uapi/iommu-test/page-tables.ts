@@ -25,6 +25,8 @@ import {
 } from './layouts.js';
 
 const LARGEST_BITMAP = 128n << 20n;
+/** Ranges of an IOAS. */
+const MOST_RESERVED = 4096;
 /** SET_TEMP_MEMORY_LIMIT: room for one run of pages. */
 const LEAST_MEMORY = 12;
 
@@ -34,7 +36,10 @@ export function addReserved(context: IommufdContext, { data }: Command): void {
   const last = start + length - 1n;
   if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(start)}+${hex(length)} wraps around`);
   const ioas = context.ioas(id);
-  ioas.space.iovas.reserve({ start, last }, ioas);
+  const { iovas } = ioas.space;
+  if (iovas.reservedBy(ioas) >= MOST_RESERVED)
+    refuse('ENOMEM', `${MOST_RESERVED} ranges of IOAS ${id} are reserved already`);
+  iovas.reserve({ start, last }, ioas);
 }
 
 /** The HWPT `id`, when it is one of a mock device. */

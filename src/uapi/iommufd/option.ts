@@ -1,6 +1,7 @@
 /**
  * IOMMU_OPTION: how a context counts memory, and whether an IOAS may use large pages.
  */
+import { after, begun, type Sliced } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { refuse } from '../../linux/errno.js';
 import { choice, getBig, getU16, getU32, setBig, struct, u16, u32, u64 } from '../struct.js';
@@ -27,15 +28,16 @@ export const optionIoctls = {
   IOMMU_OPTION: { nr: 0x87, struct: OptionStruct, last: 'val64', handle: option },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function option(context: IommufdContext, { data, respond }: Command): number {
+function option(context: IommufdContext, { data, respond }: Command): Sliced<number> {
   const { at } = OptionStruct;
   if (getU16(data, at.reserved) !== 0) refuse('EOPNOTSUPP', 'OPTION __reserved must be zero');
   const id = getU32(data, at.option_id);
-  if (id === OPTION_RLIMIT_MODE) rlimitMode(context, data);
-  else if (id === OPTION_HUGE_PAGES) hugePages(context, data);
-  else refuse('EOPNOTSUPP', `option ${id} is unknown`);
-  respond();
-  return 0;
+  if (id !== OPTION_RLIMIT_MODE && id !== OPTION_HUGE_PAGES) refuse('EOPNOTSUPP', `option ${id} is unknown`);
+  const done = id === OPTION_RLIMIT_MODE ? rlimitMode(context, data) : hugePages(context, data);
+  return after(done, () => {
+    respond();
+    return 0;
+  });
 }
 
 function rlimitMode(context: IommufdContext, data: Uint8Array): void {
@@ -50,7 +52,7 @@ function rlimitMode(context: IommufdContext, data: Uint8Array): void {
   context.setRlimitMode(getBig(data, at.val64));
 }
 
-function hugePages(context: IommufdContext, data: Uint8Array): void {
+function hugePages(context: IommufdContext, data: Uint8Array): Sliced<void> {
   const { at } = OptionStruct;
   const ioas = context.ioas(getU32(data, at.object_id));
   const op = getU16(data, at.op);
@@ -61,5 +63,5 @@ function hugePages(context: IommufdContext, data: Uint8Array): void {
   if (op !== OPTION_SET) refuse('EOPNOTSUPP', `operation ${op} on an option is unknown`);
   const value = getBig(data, at.val64);
   if (value > 1n) refuse('EINVAL', `huge pages ${value} is neither 0 nor 1`);
-  ioas.setLargePages(value === 1n);
+  return begun(ioas.setLargePages(value === 1n));
 }
