@@ -2,18 +2,28 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallWord, METHODS, Method } from '../devices/call-words.js';
 import { CallWatch, LONGEST_CALL_MS, LONGEST_LOAD_MS } from './call-watch.js';
+import type { Progress } from './standstill.js';
 
 const NAMES = new TextEncoder().encode('vfio0\nvfio1\n');
 /** `step` of the second. */
 const STEP = 2 * METHODS + Method.STEP;
 const LOOK_MS = 5;
 
+/** A thread that computes at each look, or waits. */
+const computes = (look: number) => ({ computed: look * LOOK_MS, waits: false });
+const waits = () => ({ computed: 0, waits: true });
+
 /** A watch that has looked every 5 ms of three times `longest`; `change` is made before each look. */
-function watched(change: (words: Int32Array, look: number) => void, longest = LONGEST_CALL_MS): string[] {
+function watched(
+  change: (words: Int32Array, look: number) => void,
+  longest = LONGEST_CALL_MS,
+  progress: (look: number) => Progress = computes,
+): string[] {
   const words = new Int32Array(new SharedArrayBuffer(32));
-  const watch = new CallWatch({ words, names: NAMES });
+  let look = 0;
+  const watch = new CallWatch({ words, names: NAMES }, () => progress(look));
   const said: string[] = [];
-  for (let look = 0; look * LOOK_MS < 3 * longest; look++) {
+  for (; look * LOOK_MS < 3 * longest; look++) {
     change(words, look);
     const call = watch.overdue(1000 + look * LOOK_MS);
     if (call !== undefined) said.push(call);
@@ -27,9 +37,21 @@ const stuck = (words: Int32Array) => {
 };
 
 test('one call that goes on is named, and only from 2 s on', () => {
-  const said = watched(stuck);
-  assert.deepEqual(new Set(said), new Set(['step of vfio1 has not returned for 2 s']));
-  assert.equal(said.length, (2 * LONGEST_CALL_MS) / LOOK_MS);
+  for (const progress of [computes, waits]) {
+    const said = watched(stuck, LONGEST_CALL_MS, progress);
+    assert.deepEqual(new Set(said), new Set(['step of vfio1 has not returned for 2 s']));
+    assert.equal(said.length, (2 * LONGEST_CALL_MS) / LOOK_MS - 1);
+  }
+});
+
+test('a call whose thread gets no processor, or is stopped, may take as long as it likes', () => {
+  const starved = watched(stuck, LONGEST_CALL_MS, (look) => ({ computed: look, waits: false }));
+  assert.deepEqual(starved, []);
+  const words = new Int32Array(new SharedArrayBuffer(32));
+  stuck(words);
+  const watch = new CallWatch({ words, names: NAMES }, waits);
+  // Who looks is stopped with it.
+  for (let look = 0; look < 10; look++) assert.equal(watch.overdue(look * 10_000), undefined);
 });
 
 test('calls that end are none, however long they come one after the other; nor is no call', () => {
@@ -75,7 +97,7 @@ test('an import, and the making of a model, may take 10 s', () => {
       words[CallWord.COUNT] = 7;
       words[CallWord.LATER] = METHODS + method;
     }, LONGEST_LOAD_MS);
-    assert.equal(said.length, (2 * LONGEST_LOAD_MS) / LOOK_MS);
+    assert.equal(said.length, (2 * LONGEST_LOAD_MS) / LOOK_MS - 1);
     assert.match(said[0]!, /^the (import|factory) of vfio0 has not returned for 10 s$/);
   }
 });

@@ -8,9 +8,13 @@
  *
  * What is left behind may be many callbacks, one made by the other without end: they count as one, until Node
  * calls back somebody else. It always does when it gets round its loop.
+ *
+ * Time counts in which the thread gets on: what it computes, and what it waits by itself. A process that is
+ * stopped, or gets no processor, has as much time as it wants.
  */
 import { readFileSync } from 'node:fs';
 import { CallWord, describeCall, METHODS, Method } from '../devices/call-words.js';
+import type { Progress } from './standstill.js';
 
 /** What takes so long does not return any more: a call may take a millisecond. */
 export const LONGEST_CALL_MS = 2000;
@@ -23,6 +27,8 @@ export const LONGEST_LOAD_MS = 10_000;
  * ones are looked at as part of the call: a model may loop around them.
  */
 const LONGEST_DMA_MS = 500;
+/** So much of a wait is counted at one look: whoever looks was stopped with the thread if it took longer. */
+const LONGEST_LOOK_MS = 100;
 
 /** The words of the serving thread. */
 export interface WatchedCalls {
@@ -32,13 +38,19 @@ export interface WatchedCalls {
 
 export class CallWatch {
   readonly #calls: WatchedCalls;
+  readonly #progress: () => Progress;
   #count = 0;
-  #since = 0;
+  /** How long the call has gone on at the last look, when that was, and what the thread had computed then. */
+  #spent = 0;
+  #looked = 0;
+  #computed: number | undefined;
   #dma = 0;
   #dmaSince = 0;
 
-  constructor(calls: WatchedCalls) {
+  /** `progress` tells of the thread that makes `calls`. */
+  constructor(calls: WatchedCalls, progress: () => Progress) {
     this.#calls = calls;
+    this.#progress = progress;
   }
 
   /** Looks. @returns what has gone on for as long as nothing may, as a sentence. */
@@ -51,11 +63,13 @@ export class CallWatch {
     this.#dma = dma;
     if (call === 0 || count !== this.#count || (this.#inDma && now - this.#dmaSince >= LONGEST_DMA_MS)) {
       this.#count = count;
-      this.#since = now;
+      this.#spent = 0;
+      this.#computed = undefined;
       return undefined;
     }
+    this.#spend(now);
     const longest = longestOf(call % METHODS);
-    if (now - this.#since < longest || this.debugged) return undefined;
+    if (this.#spent < longest || this.debugged) return undefined;
     return `${describeCall(call, names)} has not returned for ${longest / 1000} s`;
   }
 
@@ -68,6 +82,17 @@ export class CallWatch {
   /** Does a model run, and is not waiting for memory? */
   get running(): boolean {
     return this.#running !== 0 && !this.#inDma;
+  }
+
+  /** The call goes on: as long as its thread has computed since the last look, or has waited. */
+  #spend(now: number): void {
+    const { computed, waits } = this.#progress();
+    if (this.#computed !== undefined) {
+      const waited = waits ? Math.min(now - this.#looked, LONGEST_LOOK_MS) : 0;
+      this.#spent += Math.max(waited, computed - this.#computed);
+    }
+    this.#computed = computed;
+    this.#looked = now;
   }
 
   get #running(): number {

@@ -7,7 +7,7 @@ import { CallWatch } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
 import { CLOSED, ENDED, NONE, OWN, type StandInData, Word } from './stand-in.js';
-import { callInWords, computed, standstill } from './standstill.js';
+import { callInWords, progress, standstill } from './standstill.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
@@ -36,7 +36,7 @@ const PAGE = 1;
 const OTHER = 2;
 
 const { bell, words, port, calls } = workerData as StandInData;
-const watch = new CallWatch(calls);
+const watch = new CallWatch(calls, progress);
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
 const requestAddress = address(bytes);
@@ -112,10 +112,10 @@ function standIn(pulse: number): void {
 /** Takes no more requests for as long as the pulse stands still. */
 function leaveThem(pulse: number): void {
   if (!watch.running) say(caught());
-  const began = computed();
+  const began = progress().computed;
   while (Atomics.load(words, Word.PULSE) === pulse) {
     endIfOverdue();
-    if (computed() - began > MOST_CPU_S && !watch.debugged)
+    if (progress().computed - began > MOST_CPU_S * 1000 && !watch.debugged)
       end(`its thread has computed for ${MOST_CPU_S} s, in nothing that is known to be a device model's`);
     Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS);
   }

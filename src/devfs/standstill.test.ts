@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Opcode } from './fuse-wire.js';
-import { callInWords, computed, describeStandstill } from './standstill.js';
+import { callInWords, describeStandstill, progress } from './standstill.js';
 
 const paths: Readonly<Record<number, string>> = { 21: '/proc/4711/mem', 22: '/dev/shm/x' };
 const said = (syscall: string, wchan = '0') =>
@@ -65,7 +65,21 @@ test('the main thread is told by another one', async () => {
   assert.match(String(await answer), /^it is in system call \d+(, and waits in the kernel's \w+)?$/);
 });
 
-test('the time that the main thread has computed grows while it does', () => {
-  const before = computed();
-  while (computed() - before < 0.05);
+test('the time that the main thread has computed grows while it does, and then it does not wait', () => {
+  const before = progress().computed;
+  let now = progress();
+  for (; now.computed - before < 50; now = progress()) assert.equal(now.waits, false);
+});
+
+test('a thread that waits is told from one that computes, by another one', async () => {
+  const module = JSON.stringify(new URL('standstill.js', import.meta.url).href);
+  const code = `import(${module}).then(({ progress }) => {
+    const { workerData } = require('node:worker_threads');
+    while (!progress().waits);
+    Atomics.store(workerData, 0, 1);
+    Atomics.notify(workerData, 0);
+  })`;
+  const done = new Int32Array(new SharedArrayBuffer(4));
+  new Worker(code, { eval: true, workerData: done });
+  assert.notEqual(Atomics.wait(done, 0, 0, 60_000), 'timed-out');
 });

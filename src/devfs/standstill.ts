@@ -65,12 +65,23 @@ export function standstill(): string {
   }
 }
 
-/** Seconds that the main thread of this process has computed, in steps of 10 ms. */
-export function computed(): number {
+/** How the main thread of this process gets on. */
+export interface Progress {
+  /** Milliseconds that it has computed, in steps of 10. */
+  readonly computed: number;
+  /** It waits for something else than a processor, by itself: nobody has stopped it. */
+  readonly waits: boolean;
+}
+
+export function progress(): Progress {
   const stat = readFileSync(`/proc/self/task/${process.pid}/stat`, 'latin1');
-  // proc_pid_stat(5): the name, field 2, may have anything in it; utime and stime are fields 14 and 15.
+  // proc_pid_stat(5): the name, field 2, may have anything in it; the state is field 3, utime and stime are 14
+  // and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  return {
+    computed: ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS,
+    waits: /^[SDI]/.test(fields[0]!),
+  };
 }
 
 /** In words. `path` is what a descriptor of the thread is. */
