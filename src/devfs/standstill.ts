@@ -75,8 +75,8 @@ export interface Progress {
 
 export function progress(): Progress {
   const stat = readFileSync(`/proc/self/task/${process.pid}/stat`, 'latin1');
-  // proc_pid_stat(5): the name, field 2, may have anything in it; the state is field 3, utime and stime are 14
-  // and 15.
+  // proc_pid_stat(5): the name, field 2, may have anything in it; the state is field 3, utime and stime are
+  // 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return {
     computed: ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS,

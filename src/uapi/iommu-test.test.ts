@@ -193,7 +193,7 @@ test('a dma-buf is memory until it is revoked, and then for those alone who take
   refused(() => user.test(DMABUF_REVOKE, 0, {}, { 16: 999, 20: 1 }), 'EBADF');
 });
 
-test('dma-bufs count as pages of their context, then ENOMEM: while they are open, and while mapped', async () => {
+test('dma-bufs count as pages of their context, then ENOMEM: while open, and while mapped', async () => {
   const machine = await Machine.create({ devices: [], iommuTest: true, tableQuota: 1024 });
   const [user, other] = [new Tester(machine), new Tester(machine)];
   const ioas = user.ioas();
