@@ -134,11 +134,27 @@ describe('features', () => {
     ['a power state that is not there', { opcode: SET, dwords: [2, 1] }, 0x02],
     ['65536 queues', { opcode: SET, dwords: [7, 0xffff] }, 0x02],
     ['to be kept over resets', { opcode: SET, dwords: [0x80000006, 1] }, 0x10d],
+    ['of the controller, of one namespace', { opcode: SET, nsid: 1, dwords: [6, 0] }, 0x10f],
+    ['of a namespace that is not there', { opcode: SET, nsid: 3, dwords: [6, 0] }, 0x0b],
+    ['of a namespace, of none', { opcode: SET, dwords: [5, 0] }, 0x0b],
+    ['of a namespace, read of all', { opcode: GET, nsid: 0xffffffff, dwords: [5] }, 0x0b],
   ] as const) {
     test(`${what}: status 0x${status.toString(16)}`, async () => {
       assert.equal((await driver.do(words)).status, status);
     });
   }
+
+  test('of error recovery each namespace has its own, which all of them may be given', async () => {
+    const value = async (nsid: number, select: number) =>
+      (await driver.succeed({ opcode: GET, nsid, dwords: [5 | (select << 8)] })).result;
+    const values = async (select: number) => [await value(1, select), await value(2, select)];
+    await driver.succeed({ opcode: SET, nsid: 2, dwords: [5, 7] });
+    assert.deepEqual(await values(0), [0, 7]);
+    await driver.succeed({ opcode: SET, nsid: 0xffffffff, dwords: [5, 9] });
+    assert.deepEqual(await values(0), [9, 9]);
+    assert.deepEqual(await values(1), [0, 0]);
+    assert.deepEqual(await values(3), [6, 6], 'changeable, and of a namespace');
+  });
 
   test('queues are not counted anew once there are some', async () => {
     await driver.createPair(1);
@@ -175,6 +191,11 @@ describe('log pages', () => {
   test('what is supported, effects and firmware are told, from any offset on', async () => {
     const supported = await driver.page(log(0, 1024));
     for (const id of [0, 1, 2, 3, 4, 5, 0x12]) assert.equal(supported.getUint32(4 * id, true), 1);
+    const features = await driver.page(log(0x12, 1024));
+    assert.deepEqual(
+      [features.getUint32(4 * 5, true), features.getUint32(4 * 6, true)],
+      [0x100001, 0x200001],
+    );
     const effects = await driver.page(log(5, 64, 1024));
     assert.deepEqual(
       [0, 4, 8].map((at) => effects.getUint32(at, true)),
@@ -190,6 +211,8 @@ describe('log pages', () => {
     ['a page that is not there', log(0x7f), 0x109],
     ['an offset past the end', log(3, 512, 516), 0x02],
     ['an offset that is no dword', log(3, 512, 2), 0x02],
+    ['an offset that is an index', { ...log(3), dwords: [3, 0, 0, 0, 0x800000] }, 0x02],
+    ['the health of one namespace', { ...log(2), nsid: 1 }, 0x02],
     ['more than 1 MiB', { ...log(2), dwords: [0xffff0002, 0xffff] }, 0x02],
   ] as const) {
     test(`${what}: status 0x${status.toString(16)}`, async () => {

@@ -5,7 +5,7 @@
  * What moves data names it by PRP entries, as the specification wants it of admin commands over PCIe.
  */
 import { type AsyncEvents, events } from './async-events.js';
-import type { Command } from './command.js';
+import { ALL_NAMESPACES, type Command } from './command.js';
 import { type DataPointers, MAX_TRANSFER } from './data-pointer.js';
 import { Feature } from './features.js';
 import type { Identification } from './identification.js';
@@ -39,10 +39,11 @@ export interface AdminContext extends LogSources {
 
 /** Which of its values a feature is asked for: bits 10:8 of dword 10 (§5.15). */
 const Select = { CURRENT: 0, DEFAULT: 1, SAVED: 2, SUPPORTED: 3 } as const;
-const CHANGEABLE = 4;
 /** Keep the value over resets (§5.27). */
 const SAVE = 0x8000_0000;
 const RETAIN_EVENT = 0x8000;
+/** Dword 14 of Get Log Page (§5.16). */
+const OFFSET_IS_INDEX = 0x80_0000;
 /** Dword 0 of Abort: whether the command was not aborted (§5.1). */
 export const ABORTED = 0;
 export const NOT_ABORTED = 1;
@@ -126,6 +127,9 @@ export class Admin {
     const length = ((command.dword(11) & 0xffff) * 0x1_0000 + (dword >>> 16) + 1) * 4;
     const offset = command.quad(12);
     if (offset % 4 !== 0 || offset > page.length || length > MAX_TRANSFER) return invalidField;
+    // All pages are of the controller, and none is a list of which parts are named by an index.
+    const isOfController = command.nsid === 0 || command.nsid === ALL_NAMESPACES;
+    if (!isOfController || (command.dword(14) & OFFSET_IS_INDEX) !== 0) return invalidField;
     const part = new Uint8Array(length);
     part.set(page.subarray(offset, offset + length));
     const answer = this.#give(command, part, length);
@@ -138,10 +142,10 @@ export class Admin {
     const id = command.dword(10) & 0xff;
     const about = command.dword(11);
     const select = (command.dword(10) >>> 8) & 7;
-    const status = features.checkRead(id, about);
+    const status = features.checkRead(id, about, command.nsid);
     if (status !== Status.SUCCESS) return { status };
-    if (select === Select.SUPPORTED) return { status, result: CHANGEABLE };
-    if (select === Select.CURRENT) return { status, result: features.current(id, about) };
+    if (select === Select.SUPPORTED) return { status, result: features.capabilities(id) };
+    if (select === Select.CURRENT) return { status, result: features.current(id, about, command.nsid) };
     if (select > Select.SUPPORTED) return invalidField;
     return { status, result: features.fallback(id, about) };
   }
@@ -152,7 +156,7 @@ export class Admin {
     const id = dword & 0xff;
     const value = command.dword(11);
     if ((dword & SAVE) !== 0) return { status: Status.NOT_SAVEABLE };
-    const status = features.set(id, value, queues.started);
+    const status = features.set(id, value, command.nsid, queues.started);
     if (status !== Status.SUCCESS) return { status };
     if (id === Feature.TEMPERATURE_THRESHOLD || id === Feature.ASYNC_EVENTS) this.#checkTemperature();
     return { status, result: id === Feature.QUEUES ? features.current(id, 0) : 0 };

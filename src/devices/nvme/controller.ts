@@ -69,7 +69,7 @@ export class Controller implements DeviceModel {
       ring: (index, value) => this.#ring(index, value),
     });
     const memory = new Memory(host.dma);
-    const features = new Features({ queues, vectors });
+    const features = new Features({ queues, vectors, namespaces: namespaces.length });
     const statistics = new Statistics();
     const pointers = new DataPointers(memory);
     this.#memory = memory;

@@ -1,7 +1,8 @@
 /**
  * Features (NVM Express Base 2.0 §5.27): values that the driver reads and sets, a dword each, some of them
- * for each of several things. None is kept over a reset.
+ * for each of several things: vectors, thresholds, and in one case namespaces. None is kept over a reset.
  */
+import { ALL_NAMESPACES } from './command.js';
 import { Status } from './status.js';
 
 export const Feature = {
@@ -29,7 +30,12 @@ export interface FeatureLimits {
   /** I/O queues of each kind. */
   readonly queues: number;
   readonly vectors: number;
+  readonly namespaces: number;
 }
+
+/** What may be done to a feature (§5.15, select 3). */
+const NAMESPACE_SPECIFIC = 2;
+const CHANGEABLE = 4;
 
 /** Bits that each may have; those with checks of their own are in `check`. */
 const bitsOf: Readonly<Record<number, number>> = {
@@ -73,9 +79,14 @@ export class Features {
     return (this.current(Feature.ASYNC_EVENTS, 0) & bits) !== 0;
   }
 
-  /** The value that feature `id` has. @param dword11 what it is about, where there are several. */
-  current(id: number, dword11: number): number {
-    return this.#values.get(keyOf(id, dword11)) ?? this.fallback(id, dword11);
+  /** The value that feature `id` has. @param dword11, nsid what it is about, where there are several. */
+  current(id: number, dword11: number, nsid = 0): number {
+    return this.#values.get(keyOf(id, dword11, nsid)) ?? this.fallback(id, dword11);
+  }
+
+  /** What may be done to it. */
+  capabilities(id: number): number {
+    return CHANGEABLE | (isOfNamespace(id) ? NAMESPACE_SPECIFIC : 0);
   }
 
   /** The value that it has after a reset. */
@@ -87,9 +98,10 @@ export class Features {
     return id === Feature.INTERRUPT_VECTOR ? dword11 & 0xffff : 0;
   }
 
-  /** May feature `id` be read with `dword11`? */
-  checkRead(id: number, dword11: number): Status {
+  /** May feature `id` be read with `dword11`, of namespace `nsid`? */
+  checkRead(id: number, dword11: number, nsid: number): Status {
     if (bitsOf[id] === undefined) return Status.INVALID_FIELD;
+    if (isOfNamespace(id) && !this.#isNamespace(nsid)) return Status.INVALID_NAMESPACE;
     if (id === Feature.INTERRUPT_VECTOR && (dword11 & 0xffff) >= this.#limits.vectors)
       return Status.INVALID_FIELD;
     if (id === Feature.TEMPERATURE_THRESHOLD && (sensorOf(dword11) !== 0 || directionOf(dword11) > 1))
@@ -97,19 +109,34 @@ export class Features {
     return Status.SUCCESS;
   }
 
-  /** Sets it. @param started I/O queues have been created. */
-  set(id: number, value: number, started: boolean): Status {
+  /** Sets it. @param nsid of which namespace, or of all. @param started I/O queues have been created. */
+  set(id: number, value: number, nsid: number, started: boolean): Status {
     const bits = bitsOf[id];
     if (bits === undefined || (value & ~bits) !== 0) return Status.INVALID_FIELD;
-    const status = this.#check(id, value, started);
+    const scope = this.#checkScope(id, nsid);
+    const status = scope === Status.SUCCESS ? this.#check(id, value, started) : scope;
     if (status !== Status.SUCCESS) return status;
+    if (nsid === ALL_NAMESPACES && isOfNamespace(id))
+      for (let each = 1; each <= this.#limits.namespaces; each++)
+        this.#values.set(keyOf(id, value, each), value);
     // What was asked for is not what there is: all queues may be used in any case.
-    if (id !== Feature.QUEUES) this.#values.set(keyOf(id, value), value);
+    else if (id !== Feature.QUEUES) this.#values.set(keyOf(id, value, nsid), value);
     return Status.SUCCESS;
   }
 
   reset(): void {
     this.#values.clear();
+  }
+
+  #isNamespace(nsid: number): boolean {
+    return nsid > 0 && nsid <= this.#limits.namespaces;
+  }
+
+  /** What is of the controller is not set of one namespace. */
+  #checkScope(id: number, nsid: number): Status {
+    if (nsid === ALL_NAMESPACES || (nsid === 0 && !isOfNamespace(id))) return Status.SUCCESS;
+    if (!this.#isNamespace(nsid)) return Status.INVALID_NAMESPACE;
+    return isOfNamespace(id) ? Status.SUCCESS : Status.NOT_NAMESPACE_SPECIFIC;
   }
 
   #check(id: number, value: number, started: boolean): Status {
@@ -144,9 +171,14 @@ function isUnder(dword11: number): boolean {
   return directionOf(dword11) === 1;
 }
 
-/** One number for a feature, and what of several things its dword 11 is about. */
-function keyOf(id: number, dword11: number): number {
+/** Has each namespace a value of its own? */
+export function isOfNamespace(id: number): boolean {
+  return id === Feature.ERROR_RECOVERY;
+}
+
+/** One number for a feature, and what of several things it is about, by dword 11 or the namespace. */
+function keyOf(id: number, dword11: number, nsid: number): number {
   if (id === Feature.TEMPERATURE_THRESHOLD) return id + 0x100 * directionOf(dword11);
   if (id === Feature.INTERRUPT_VECTOR) return id + 0x100 * (dword11 & 0xffff);
-  return id;
+  return isOfNamespace(id) ? id + 0x100 * nsid : id;
 }

@@ -3,7 +3,7 @@
  * they are asked for.
  */
 import type { ErrorLog } from './error-log.js';
-import { type Features, featureIds, TEMPERATURE } from './features.js';
+import { type Features, featureIds, isOfNamespace, TEMPERATURE } from './features.js';
 import { FIRMWARE } from './identify.js';
 import { AdminOpcode, changesBlocks, IoOpcode } from './opcodes.js';
 import type { Statistics } from './statistics.js';
@@ -47,7 +47,7 @@ export function logPage(id: number, sources: LogSources): Uint8Array | undefined
     case LogPage.EFFECTS:
       return effectsPage();
     case LogPage.FEATURE_EFFECTS:
-      return words(256, featureIds, 1 | (1 << 21));
+      return featureEffectsPage();
     default:
       return undefined;
   }
@@ -67,6 +67,13 @@ function effectsPage(): Uint8Array {
   page.set(words(256, Object.values(IoOpcode), 1), 1024);
   for (const opcode of changesBlocks) page[1024 + 4 * opcode]! |= 1 << 1;
   return page;
+}
+
+/** Feature identifiers supported and effects (§5.16.1.13): each is of the controller, or of a namespace. */
+function featureEffectsPage(): Uint8Array {
+  const page = new Uint32Array(256);
+  for (const id of featureIds) page[id] = 1 | (1 << (isOfNamespace(id) ? 20 : 21));
+  return new Uint8Array(page.buffer);
 }
 
 function firmwarePage(): Uint8Array {
