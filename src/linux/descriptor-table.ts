@@ -6,6 +6,10 @@
  * is killed while one of its threads waits for the server itself keeps all it has open, the connection among
  * it. What a thread with a table of its own holds is closed when that thread ends: at once, if it never
  * waits for anybody.
+ *
+ * A new table begins as a copy of the shared one. Files of the server's own may be in it, and to close a copy
+ * of one is a request that the server must answer. Invariant: connections that are not kept are closed before
+ * anything else, so that nobody waits for an answer with one in his table.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { address, check, libc } from './ffi.js';
@@ -15,6 +19,9 @@ const SIG_BLOCK = 0;
 const OWN = '/proc/thread-self/fd';
 /** SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: raised by what the thread itself does. */
 const OWN_FAULTS = [4, 5, 7, 8, 11];
+
+/** By which a program's requests and trapped calls come: those of FUSE, and of seccomp(2). */
+const CONNECTION = /^(\/dev\/fuse|anon_inode:seccomp notify)$/;
 
 /** What the event loops of Node's threads wake each other by. */
 const OF_NODE = /^anon_inode:.*(eventpoll|eventfd|io_uring)/;
@@ -40,7 +47,9 @@ export function leaveSharedTable(
     ~OWN_FAULTS.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n),
   );
   libc().pthread_sigmask(SIG_BLOCK, address(new Uint8Array(others.buffer)), 0);
+  const connections = open().filter((fd) => CONNECTION.test(target(fd)) && !keep.includes(fd));
   check(libc().unshare(CLONE_FILES), 'a thread gets no table of descriptors of its own');
+  for (const fd of connections) libc().close(fd);
   const needed = new Set(ofNode);
   for (const set of open().filter((fd) => target(fd).endsWith('[eventpoll]'))) {
     needed.add(set);
