@@ -8,16 +8,7 @@
  * told.
  */
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import {
-  goOn,
-  Registers,
-  SIGBUS,
-  SIGILL,
-  SIGTRAP,
-  type StoppingSignal,
-  step,
-  Word,
-} from '../linux/ptrace.js';
+import { Registers, SIGBUS, SIGILL, SIGTRAP, type StoppingSignal, step, Word } from '../linux/ptrace.js';
 import { usedBy } from './file-requests.js';
 import type { Opened } from './inode.js';
 import type { Address, Instruction, Operand, Part } from './instruction.js';
@@ -104,7 +95,7 @@ export class MappedAccess {
       const there = { code: fault.code, address: this.#registers.wide(instruction.target) };
       this.#attempt(tid, process, target, there, () => {
         this.#store64(tid, process, instruction, target);
-        this.#advance(tid, instruction);
+        this.#advance(tid, process, instruction);
       });
     }
   }
@@ -180,13 +171,13 @@ export class MappedAccess {
         this.#step(tid, process, instruction, address);
         return;
     }
-    this.#advance(tid, instruction);
+    this.#advance(tid, process, instruction);
   }
 
-  #advance(tid: number, { length }: Instruction): void {
+  #advance(tid: number, { signals }: TracedProcess, { length }: Instruction): void {
     this.#registers.add(Word.RIP, length);
     this.#registers.store(tid);
-    goOn(tid, 0);
+    signals.resume(tid);
   }
 
   /** Fills the data from `at` on. @throws Refusal. */
@@ -289,10 +280,10 @@ export class MappedAccess {
       if (operand.reads) this.#caller.writeMemory(place, this.#data.subarray(0, operand.size));
       this.#registers.add(operand.mover, by);
     }
-    this.#stepped(tid, moved);
+    this.#stepped(tid, process, moved);
   }
 
-  #stepped(tid: number, moved: readonly Moved[]): void {
+  #stepped(tid: number, { signals }: TracedProcess, moved: readonly Moved[]): void {
     const registers = this.#registers;
     const masked = moved.some(({ operand }) => operand.masked);
     const kept = masked ? this.#written(tid, moved) : undefined;
@@ -308,7 +299,8 @@ export class MappedAccess {
         this.#pieces(target, operand.size, (at, length) => this.#writeKept(target, at, length, kept));
       }
     }
-    goOn(tid, signal === SIGTRAP ? 0 : signal);
+    if (signal === SIGTRAP) signals.resume(tid);
+    else signals.goOn(tid, signal);
   }
 
   /** Which bytes of a masked store are stored: those that it changes in one of two patterns. */

@@ -8,6 +8,10 @@
  * that blocks the signal. (Should the tracer be killed, the handler makes the action the default one, and
  * returns.)
  *
+ * To look at the action costs as much as half an access. It is not looked at for a thread that is known not
+ * to block the signal and has done instructions alone since: it goes on in such a way that its next system
+ * call is told, by which it could block it (ptrace(2), PTRACE_SYSCALL). One that calls often is not watched.
+ *
  * The program's own calls of rt_sigaction(2) for these signals are trapped (linux/seccomp.ts): `set` keeps
  * what it sets, and gives it that when it asks.
  */
@@ -18,6 +22,7 @@ import {
   belowStack,
   blocks,
   goOn,
+  goOnToCall,
   interrupt,
   RAISED_BY_ACCESSES,
   type StoppingSignal,
@@ -79,7 +84,16 @@ interface Thread {
   repairs: number;
   /** The signals that it blocked at the last fault that told, as bits: bit N is signal N. */
   blocked: number;
+  /** Those that it does not block, and could not since, as bits. */
+  open: number;
+  /** Accesses since its last call that was told, and those until its calls are told again. */
+  accesses: number;
+  unwatched: number;
 }
+
+/** So many accesses spare what the stop at the call after them costs; after fewer, so many are unwatched. */
+const WORTH_A_CALL = 4;
+const UNWATCHED = 64;
 
 export class SignalState {
   readonly #process: Process;
@@ -140,6 +154,38 @@ export class SignalState {
     return !intact || blocked;
   }
 
+  /** Does the stopped thread surely not block `signal`, as it did not before its fault? */
+  isOpen(tid: number, signal: number): boolean {
+    return ((this.#threads.get(tid)?.open ?? 0) & (1 << signal)) !== 0;
+  }
+
+  /** The access of thread `tid` has been made, and it goes on. */
+  resume(tid: number): void {
+    const thread = this.#thread(tid);
+    if (thread.unwatched > 0) {
+      thread.unwatched--;
+      thread.open = 0;
+    }
+    thread.accesses++;
+    if (thread.open === 0) goOn(tid, 0);
+    else goOnToCall(tid);
+  }
+
+  /** Thread `tid` goes on in another way, with `signal` or 0: nothing is sure of it any more. */
+  goOn(tid: number, signal: number): void {
+    const thread = this.#threads.get(tid);
+    if (thread !== undefined) thread.open = 0;
+    goOn(tid, signal);
+  }
+
+  /** Thread `tid` is about to do a system call, and goes on. */
+  calls(tid: number): void {
+    const thread = this.#thread(tid);
+    if (thread.accesses < WORTH_A_CALL) thread.unwatched = UNWATCHED;
+    thread.accesses = 0;
+    this.goOn(tid, 0);
+  }
+
   /**
    * Has the thread blocked `signal` before its fault? The action tells, but it is that of all threads: what
    * is not the default one may have been put back after another's fault, and what is may be of another's.
@@ -147,8 +193,9 @@ export class SignalState {
   #hasBlocked(tid: number, signal: number, intact: boolean, othersRun: () => boolean): boolean {
     const thread = this.#thread(tid);
     const bit = 1 << signal;
-    if (intact && thread.repairs === this.#repairs) {
+    if (this.isOpen(tid, signal) || (intact && thread.repairs === this.#repairs)) {
       thread.blocked &= ~bit;
+      thread.open |= bit;
       return false;
     }
     if (blocks(tid, SIGSEGV)) return true;
@@ -161,6 +208,8 @@ export class SignalState {
    * the kernel forces it upon a thread that blocks or ignores it.
    */
   deliver(tid: number, caller: Caller, signal: number, fault?: StoppingSignal): void {
+    // Another thread's fault may have changed the action, and this one has not been settled.
+    if (this.isOpen(tid, signal)) this.settle(tid, caller, signal, () => true);
     const ignored = this.#has(signal, IGNORE);
     if (fault !== undefined && (blocks(tid, signal) || ignored)) {
       this.#makeDefault(tid, caller, signal);
@@ -171,7 +220,7 @@ export class SignalState {
       interrupt(tid);
     }
     if (fault !== undefined) setFault(tid, signal, fault);
-    goOn(tid, ignored && fault === undefined ? 0 : signal);
+    this.goOn(tid, ignored && fault === undefined ? 0 : signal);
   }
 
   /** The signals that the program ignores. */
@@ -239,7 +288,7 @@ export class SignalState {
   }
 
   #thread(tid: number): Thread {
-    const known = this.#threads.get(tid) ?? { repairs: 0, blocked: 0 };
+    const known = this.#threads.get(tid) ?? { repairs: 0, blocked: 0, open: 0, accesses: 0, unwatched: 0 };
     this.#threads.set(tid, known);
     return known;
   }

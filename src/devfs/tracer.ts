@@ -14,6 +14,7 @@ import type { LoopSource } from '../linux/event-loop.js';
 import { addressOf, libc } from '../linux/ffi.js';
 import { parentOf, processOfThread, tracerOf } from '../linux/proc.js';
 import {
+  AT_CALL,
   Event,
   goOn,
   interrupt,
@@ -218,7 +219,7 @@ export class Tracer implements LoopSource {
       case Event.VFORK:
       case Event.CLONE:
         this.#started(startedBy(tid), this.#threads.get(tid));
-        goOn(tid, 0);
+        this.#goOn(tid, 0);
         break;
       case Event.EXEC:
         this.#becameAnother(tid);
@@ -231,8 +232,14 @@ export class Tracer implements LoopSource {
         else stayStopped(tid);
         break;
       default:
-        goOn(tid, 0);
+        this.#goOn(tid, 0);
     }
+  }
+
+  #goOn(tid: number, signal: number): void {
+    const group = this.#threads.get(tid);
+    if (group === undefined) goOn(tid, signal);
+    else group.process.signals.goOn(tid, signal);
   }
 
   #interrupted(tid: number): void {
@@ -246,7 +253,7 @@ export class Tracer implements LoopSource {
     if (this.#leaving.delete(tid)) {
       this.#release(tid);
       letGo(tid);
-    } else goOn(tid, 0);
+    } else this.#goOn(tid, 0);
   }
 
   /** Does `then` with a stopped thread. @returns false: it is gone, or has taken its memory away. */
@@ -265,21 +272,25 @@ export class Tracer implements LoopSource {
     const group = this.#threads.get(tid);
     const ours = RAISED_BY_ACCESSES.includes(signal);
     const info = ours ? signalOf(tid) : undefined;
-    if (group === undefined || info === undefined) goOn(tid, signal);
-    else if (!this.#act(tid, group, (process) => this.#raised(tid, process, signal, info))) goOn(tid, signal);
+    if (signal === AT_CALL) group?.process.signals.calls(tid);
+    else if (group === undefined || info === undefined) this.#goOn(tid, signal);
+    else if (!this.#act(tid, group, (process) => this.#raised(tid, process, signal, info)))
+      this.#goOn(tid, signal);
   }
 
   /** A thread has stopped for a signal that accesses raise. */
   #raised(tid: number, process: TracedProcess, signal: number, info: StoppingSignal): void {
     const sent = info.code <= 0 ? signalBytes(tid) : undefined;
-    const forced = process.signals.settle(tid, this.#caller, signal, () => this.#othersRun(tid));
+    const { signals } = process;
+    const known = info.code > 0 && signals.isOpen(tid, signal);
+    const forced = !known && signals.settle(tid, this.#caller, signal, () => this.#othersRun(tid));
     if (sent !== undefined && forced) this.#owe(tid, sent);
-    else if (info.code <= 0) process.signals.deliver(tid, this.#caller, signal);
+    else if (info.code <= 0) signals.deliver(tid, this.#caller, signal);
     else {
       this.#pay(tid, process);
       if (signal !== SIGBUS) this.#access.illegal(tid, process, info);
       else if (info.code === BUS_ADRERR) this.#access.fault(tid, process, info);
-      else process.signals.deliver(tid, this.#caller, signal, info);
+      else signals.deliver(tid, this.#caller, signal, info);
     }
   }
 
@@ -289,7 +300,7 @@ export class Tracer implements LoopSource {
    */
   #owe(tid: number, sent: Uint8Array): void {
     this.#owed.set(tid, sent);
-    goOn(tid, 0);
+    this.#goOn(tid, 0);
   }
 
   #pay(tid: number, { signals }: TracedProcess): void {

@@ -13,6 +13,7 @@ const SINGLESTEP = 9;
 const GETREGS = 12;
 const SETREGS = 13;
 const CONT = 7;
+const SYSCALL = 24;
 const DETACH = 17;
 const GETEVENTMSG = 0x4201;
 const GETSIGINFO = 0x4202;
@@ -23,13 +24,16 @@ const LISTEN = 0x4208;
 
 /**
  * PTRACE_O_TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC: what a traced thread starts is traced as well.
- * TRACEEXIT: it can be let go before its end, which its parent hears of at once only then.
+ * TRACEEXIT: it can be let go before its end, which its parent hears of at once only then. TRACESYSGOOD:
+ * AT_CALL.
  */
-const OPTIONS = 0x5e;
+const OPTIONS = 0x5f;
 
 export const SIGILL = 4;
 export const SIGTRAP = 5;
 export const SIGBUS = 7;
+/** In place of a signal: the thread begins a system call, after `goOnToCall`. */
+export const AT_CALL = SIGTRAP | 0x80;
 /** What stops a thread that accesses a mapped file: SIGILL, where the processor has not the instruction. */
 export const RAISED_BY_ACCESSES: readonly number[] = [SIGILL, SIGBUS];
 
@@ -172,6 +176,11 @@ export function seize(tid: number): void {
 /** A stopped thread goes on; `signal` is delivered to it, 0 none. */
 export function goOn(tid: number, signal: number): void {
   libc().ptrace(CONT, tid, 0, signal);
+}
+
+/** A stopped thread goes on, and stops at its next system call too (AT_CALL). */
+export function goOnToCall(tid: number): void {
+  libc().ptrace(SYSCALL, tid, 0, 0);
 }
 
 /** A running thread stops before it does another instruction (Event.STOP). */

@@ -90,7 +90,6 @@ export class WaitStates {
 
   #comesToStop(): boolean {
     if (!this.#traced.has(this.#last)) return false;
-    if (this.#take(this.#last)) return true;
     libc().syscall(SYS_sched_yield, 0, 0, 0);
     return this.#take(this.#last);
   }

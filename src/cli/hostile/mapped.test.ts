@@ -27,6 +27,7 @@ const tasks = {
   own_faults: 'faults of the program are its own, with signal and address',
   timers: 'signals that come during accesses are delivered, and repeat none',
   stops: 'a stopped program stays stopped until it is continued',
+  interrupting: 'handlers that interrupt accesses make some themselves, with the signal blocked or not',
   escapes: 'whatever a program does that maps a BAR, it and nobody else is traced, and all goes on',
 } as const;
 

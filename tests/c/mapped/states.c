@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,6 +218,38 @@ static void waiting(void)
 	}
 }
 
+static volatile int blocks, ticks;
+
+static void makes_one(int signal)
+{
+	sigset_t is;
+
+	(void)signal;
+	*(volatile uint32_t *)(bar + 128) = (uint32_t)ticks;
+	CHECK(pthread_sigmask(SIG_SETMASK, NULL, &is) == 0);
+	CHECK(sigismember(&is, SIGBUS) == blocks);
+	ticks++;
+}
+
+/* Handlers that interrupt accesses, and block or do not block the signal, make accesses themselves. */
+static void interrupting(void)
+{
+	struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
+
+	for (blocks = 0; blocks < 2; blocks++) {
+		struct sigaction action = { .sa_handler = makes_one };
+
+		if (blocks)
+			sigfillset(&action.sa_mask);
+		ticks = 0;
+		CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+		CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+		while (ticks < 20)
+			*(volatile uint32_t *)(bar + 64) = 1;
+		CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+	}
+}
+
 static atomic_int running;
 
 static void *keeps_mask(void *argument)
@@ -286,5 +319,6 @@ static void forced(void)
 
 const struct task state_tasks[] = {
 	{ "blocked", blocked }, { "ignored", ignored }, { "handlers", handlers }, { "once", once },
-	{ "waiting", waiting }, { "mixed", mixed },     { "forced", forced },     { NULL, NULL },
+	{ "waiting", waiting }, { "mixed", mixed },     { "forced", forced },
+	{ "interrupting", interrupting }, { NULL, NULL },
 };
