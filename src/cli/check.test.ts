@@ -7,6 +7,7 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { ioasid } from '../testkit/processes.js';
+import { typescriptModel } from '../testkit/typescript-model.js';
 import { pageOf } from './check.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-check-'));
@@ -117,7 +118,7 @@ describe('check', () => {
       'edu',
       'dsa,ready=1',
       example('checksum.js'),
-      example('nic.js'),
+      typescriptModel('examples/nic.ts'),
       example('serial.js'),
     ]) {
       const { page: said, isWrong } = await page(spec, 3, 200);
@@ -161,6 +162,6 @@ describe('check', () => {
 
   it('ends with 0 for a model that is right, and with 125 where there is none', () => {
     const status = (spec: string) => ioasid(['check', spec, '--accesses', '10']).status;
-    assert.deepEqual([status(example('nic.js')), status('./nowhere.js')], [0, 125]);
+    assert.deepEqual([status(example('checksum.js')), status('./nowhere.js')], [0, 125]);
   });
 });

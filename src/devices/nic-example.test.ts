@@ -1,14 +1,13 @@
 /** The network card in examples/: two of them on a wire, with a clock that the test moves. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { typescriptModel } from '../testkit/typescript-model.js';
 import { checkModel } from './check-model.js';
 import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const create = (await loadDevice('./examples/nic.js', root)).factory as DeviceFactory;
+const create = (await loadDevice(typescriptModel('examples/nic.ts'), '/')).factory as DeviceFactory;
 const PASID = 7;
 const RINGS = [0x10000, 0x20000] as const;
 const PACKETS = [0x30000, 0x40000] as const;
@@ -62,7 +61,7 @@ function pair(moderation = 50): [Card, Card] {
   return [new Card(one, moderation), new Card(other, moderation)];
 }
 
-describe('the network card of examples/nic.js', () => {
+describe('the network card of examples/nic.ts', () => {
   test('hands packets to the card at the other end, each with its length', () => {
     const [a, b] = pair();
     b.set(0x4c, 3);

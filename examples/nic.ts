@@ -1,7 +1,7 @@
 /**
  * A network card: two rings of descriptors, moderated interrupts, and a link to another card or a socket.
  *
- *     nic.js,link=wire0
+ *     nic.ts,link=wire0
  *
  * BAR 0, little-endian; queue 0 transmits, queue 1 receives:
  *
@@ -14,9 +14,8 @@
  *
  * A descriptor has 16 bytes: u64 IOVA of the packet, u32 its length (received: the room for it, then its
  * length), u32 status: 1 done, 2 fault, 3 no room. Vector 0: packets are done; 1: the link has changed.
- *
- * @import { DeviceFactory, DeviceHost, DeviceModel, Link } from 'ioasid'
  */
+import type { DeviceFactory, DeviceHost, DeviceModel, Link, PciDescription } from 'ioasid';
 import { optional, parseOptions } from 'ioasid/options';
 import { Registers } from 'ioasid/registers';
 
@@ -28,27 +27,29 @@ const MOST = 65536;
 export const summary = 'a network card with two rings';
 export const options = { link: optional('the link that it is on', 'NAME', 'itself', (name) => name) };
 
-/** @param {number} queue @param {number} field */
-const at = (queue, field) => QUEUES + queue * STRIDE + field;
+const at = (queue: number, field: number) => QUEUES + queue * STRIDE + field;
 
-class Nic {
-  pci = {
+class Nic implements DeviceModel {
+  readonly pci: PciDescription = {
     vendorId: 0x1234,
     deviceId: 0x4e1c,
     classCode: 0x020000,
-    bars: [{ index: /** @type {const} */ (0), size: 0x2000 }],
+    bars: [{ index: 0, size: 0x2000 }],
     msix: { vectors: 2, bar: 0, tableOffset: 0x1000, pbaOffset: 0x1800 },
     pasidBits: 20,
   };
-  #descriptor = Buffer.alloc(16);
-  #packet = new Uint8Array(MOST);
+  readonly #host: DeviceHost;
+  readonly #link: Link;
+  readonly #registers: Registers;
+  readonly #descriptor = Buffer.alloc(16);
+  readonly #packet = new Uint8Array(MOST);
+  #changes: number;
   #raised = false;
 
-  /** @param {DeviceHost} host @param {Link} link */
-  constructor(host, link) {
-    this.host = host;
-    this.link = link;
-    this.changes = link.changes;
+  constructor(host: DeviceHost, link: Link) {
+    this.#host = host;
+    this.#link = link;
+    this.#changes = link.changes;
     const each = { count: 2, stride: STRIDE };
     const [sizes, tails] = [this.#setSize.bind(this), this.#setTail.bind(this)];
     const registers = new Registers([
@@ -60,53 +61,50 @@ class Nic {
       { name: 'TAIL[]', offset: QUEUES + TAIL, width: 4, access: 'rw', ...each, write: tails },
       { name: 'HEAD[]', offset: QUEUES + HEAD, width: 4, access: 'ro', ...each },
     ]);
-    this.registers = registers;
+    this.#registers = registers;
   }
 
-  /** @type {DeviceModel['readBar']} */ readBar = (_bar, offset, target) =>
-    this.registers.read(offset, target);
-  /** @type {DeviceModel['writeBar']} */ writeBar = (_bar, offset, source) =>
-    this.registers.write(offset, source);
-
+  readBar(_bar: number, offset: number, target: Uint8Array) {
+    this.#registers.read(offset, target);
+  }
+  writeBar(_bar: number, offset: number, source: Uint8Array) {
+    return this.#registers.write(offset, source);
+  }
   busy() {
-    return this.#ready(TRANSMIT) || this.#ready(RECEIVE) || this.link.changes !== this.changes;
+    return this.#ready(TRANSMIT) || this.#ready(RECEIVE) || this.#link.changes !== this.#changes;
   }
   step() {
     if (this.#ready(TRANSMIT)) this.#serve(TRANSMIT);
     if (this.#ready(RECEIVE)) this.#serve(RECEIVE);
-    if (this.link.changes !== this.changes) this.host.interrupt(1);
-    this.changes = this.link.changes;
+    if (this.#link.changes !== this.#changes) this.#host.interrupt(1);
+    this.#changes = this.#link.changes;
   }
   reset() {
-    this.registers.reset();
-    this.link.clear();
+    this.#registers.reset();
+    this.#link.clear();
     this.#raised = false;
-    this.changes = this.link.changes;
+    this.#changes = this.#link.changes;
   }
 
-  /** @param {number} queue */
-  #ready(queue) {
-    if (queue === RECEIVE && !this.link.waiting) return false;
-    return this.registers.get(at(queue, HEAD)) !== this.registers.get(at(queue, TAIL));
+  #ready(queue: number) {
+    if (queue === RECEIVE && !this.#link.waiting) return false;
+    return this.#registers.get(at(queue, HEAD)) !== this.#registers.get(at(queue, TAIL));
   }
-  /** @param {number} pasid */
-  #setPasid(pasid) {
-    if (pasid < 2 ** 20 && this.host.dma.admits(pasid)) this.registers.set(PASID, pasid);
+  #setPasid(pasid: number) {
+    if (pasid < 2 ** 20 && this.#host.dma.admits(pasid)) this.#registers.set(PASID, pasid);
   }
-  /** @param {number} size @param {number} _high @param {number} queue */
-  #setSize(size, _high, queue) {
-    if (size > 1024) return this.host.note(`queue ${queue} of ${size} descriptors: at most 1024 are taken`);
-    for (const field of [SIZE, TAIL, HEAD]) this.registers.set(at(queue, field), field === SIZE ? size : 0);
+  #setSize(size: number, _high: number, queue: number) {
+    if (size > 1024) return this.#host.note(`queue ${queue} of ${size} descriptors: at most 1024 are taken`);
+    for (const field of [SIZE, TAIL, HEAD]) this.#registers.set(at(queue, field), field === SIZE ? size : 0);
   }
-  /** @param {number} tail @param {number} _high @param {number} queue */
-  #setTail(tail, _high, queue) {
-    if (tail < this.registers.get(at(queue, SIZE))) this.registers.set(at(queue, TAIL), tail);
-    else this.host.note(`tail ${tail} of queue ${queue} is none of its descriptors`);
+  #setTail(tail: number, _high: number, queue: number) {
+    if (tail < this.#registers.get(at(queue, SIZE))) this.#registers.set(at(queue, TAIL), tail);
+    else this.#host.note(`tail ${tail} of queue ${queue} is none of its descriptors`);
   }
 
-  /** Does what the descriptor at the head of `queue` asks for. @param {number} queue */
-  #serve(queue) {
-    const { registers, link, host } = this;
+  /** Does what the descriptor at the head of `queue` asks for. */
+  #serve(queue: number) {
+    const [registers, host, link] = [this.#registers, this.#host, this.#link];
     const pasid = registers.get(PASID);
     const iova = registers.get(at(queue, RING)) + 16 * registers.get(at(queue, HEAD));
     const received = queue === RECEIVE ? link.receive() : undefined;
@@ -125,12 +123,9 @@ class Nic {
     this.#finish(queue, iova, needed, fault ? FAULT : DONE);
   }
 
-  /**
-   * Ends the descriptor at the head, and interrupts for all that end soon after.
-   * @param {number} queue @param {number} iova @param {number} length @param {number} status
-   */
-  #finish(queue, iova, length, status) {
-    const { registers, host } = this;
+  /** Ends the descriptor at the head, and interrupts for all that end soon after. */
+  #finish(queue: number, iova: number, length: number, status: number) {
+    const [registers, host] = [this.#registers, this.#host];
     this.#descriptor.writeUInt32LE(length, 8);
     this.#descriptor.writeUInt32LE(status, 12);
     host.dma.write(registers.get(PASID), iova, this.#descriptor);
@@ -144,7 +139,6 @@ class Nic {
   }
 }
 
-/** @type {DeviceFactory} */
-export default function createNic(host, given) {
-  return new Nic(host, host.link(parseOptions('nic', options, given).link));
-}
+const createNic: DeviceFactory = (host, given) =>
+  new Nic(host, host.link(parseOptions('nic', options, given).link));
+export default createNic;
