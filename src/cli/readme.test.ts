@@ -8,20 +8,34 @@ import { ioasid, runner } from '../testkit/processes.js';
 
 const root = new URL('../../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
-const example = fileURLToPath(new URL('examples/fill.py', root));
-const program = readFileSync(example, 'utf8');
+const examples = ['dsa.py', 'fill.py'] as const;
+const program = readFileSync(new URL('examples/fill.py', root), 'utf8');
 const python = spawnSync('python3', ['--version']).status === 0;
 
 describe('README', { skip: runner.skip || (python ? false : 'there is no python3') }, () => {
-  it('shows examples/fill.py as it is, but for its first line', () => {
-    const [, listing] = /^```python\n(.*?)```/ms.exec(readme)!;
-    assert.equal(listing, program.slice(program.indexOf('\n') + 1));
+  it('shows two of the examples as they are, but for their first lines', () => {
+    const listings = [...readme.matchAll(/^```python\n(.*?)```/gms)].map(([, listing]) => listing);
+    const programs = examples.map((name) => readFileSync(new URL(`examples/${name}`, root), 'utf8'));
+    assert.deepEqual(
+      listings,
+      programs.map((text) => text.slice(text.indexOf('\n') + 1)),
+    );
   });
 
-  it('shows what the program prints', () => {
-    const [, output] = /^\$ npx ioasid run -- python3 examples\/fill.py\n(.*?\n)```/ms.exec(readme)!;
-    const { status, stdout, stderr } = ioasid(['run', '--', 'python3', example], runner);
-    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: output, stderr: '' });
+  it('begins with a program of ten lines that does a DMA', () => {
+    const [, first] = /^```\w*\n(.*?)```/ms.exec(readme)!;
+    assert.ok(first!.split('\n').length <= 11);
+    assert.match(first!, /os\.write\(wq, fill\)/);
+  });
+
+  it('shows what the programs print', () => {
+    const shown = [...readme.matchAll(/^\$ npx ioasid (run .*?) python3 (examples\/\w+\.py)\n(.*?\n)```/gms)];
+    assert.equal(shown.length, examples.length);
+    for (const [, args, name, output] of shown) {
+      const path = fileURLToPath(new URL(name!, root));
+      const { status, stdout, stderr } = ioasid([...args!.split(' '), 'python3', path], runner);
+      assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: output, stderr: '' });
+    }
   });
 
   it('shows what -v says when the device has not been authorized', () => {

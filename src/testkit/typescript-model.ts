@@ -1,6 +1,6 @@
 /**
- * A model in TypeScript for tests that run on every Node: its source where Node strips types, and where it does
- * not, what the compiler makes of it in a project of its own.
+ * A model in TypeScript for tests that run on every Node: its source where Node strips types, and where it
+ * does not, what the compiler makes of it in a project of its own.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const compiler = join(root, 'node_modules/typescript/bin/tsc');
 const strict = ['--strict', '--noUnusedLocals', '--exactOptionalPropertyTypes', '--skipLibCheck'];
 const modules = ['--module', 'nodenext', '--target', 'es2022', '--types', 'node'];
 
-/** What to give to `--device` for the model at `path` of the repository. @throws Error it does not compile. */
+/** What `--device` takes for the model at `path` of the repository. @throws Error it does not compile. */
 export function typescriptModel(path: string): string {
   const source = join(root, path);
   if ('typescript' in process.features && process.features.typescript) return source;
