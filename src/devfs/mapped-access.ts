@@ -174,9 +174,10 @@ export class MappedAccess {
     this.#advance(tid, process, instruction);
   }
 
-  #advance(tid: number, { signals }: TracedProcess, { length }: Instruction): void {
-    this.#registers.add(Word.RIP, length);
-    this.#registers.store(tid);
+  #advance(tid: number, { signals }: TracedProcess, instruction: Instruction): void {
+    this.#registers.add(Word.RIP, instruction.length);
+    if (isPlainStore(instruction)) this.#registers.storeRip(tid);
+    else this.#registers.store(tid);
     signals.resume(tid);
   }
 
@@ -345,4 +346,9 @@ export class MappedAccess {
       at += length;
     }
   }
+}
+
+/** Does it change no register? */
+function isPlainStore(it: Instruction): boolean {
+  return it.kind === 'store' || (it.kind === 'store64' && !it.enqueues);
 }

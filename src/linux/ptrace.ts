@@ -9,6 +9,7 @@ import { Errno, Refusal } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { answersMappedBytes } from './process-areas.js';
 
+const POKEUSER = 6;
 const SINGLESTEP = 9;
 const GETREGS = 12;
 const SETREGS = 13;
@@ -125,6 +126,11 @@ export class Registers {
 
   store(tid: number): boolean {
     return libc().ptrace(SETREGS, tid, 0, this.#at) === 0;
+  }
+
+  /** The same, when no other register than RIP has been changed, at half the cost. */
+  storeRip(tid: number): boolean {
+    return libc().ptrace(POKEUSER, tid, 4 * Word.RIP, this.wide(Word.RIP)) === 0;
   }
 
   /** The 64-bit register at `word`; exact for addresses. */
