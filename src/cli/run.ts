@@ -55,7 +55,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   let service: Service | undefined;
   // A signal is for the command, and for the launcher before: that ends, whatever a module still waits for.
   launcher.ending.then((ending) => ending.signal !== null && service === undefined && endAs(ending));
-  const made = await makeMachine(options).catch((error: Error) => giveUp(launcher, error, usage));
+  const made = await makeMachine(options, true).catch((error: Error) => giveUp(launcher, error, usage));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, error));
   const { newFd } = connection;
   const host = hostDev(made.machine.nodes.map((node) => node.path));

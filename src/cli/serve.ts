@@ -146,7 +146,7 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   const faults = new ModelFaults((status) => end(status));
   checkReadyFd(options.readyFd);
   const telling = tellingOf(options);
-  const made = await makeMachine(options).catch((error: Error) => {
+  const made = await makeMachine(options, false).catch((error: Error) => {
     complainOf(error);
     complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');
     return leave(OUR_FAULT);

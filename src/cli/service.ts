@@ -74,23 +74,12 @@ export interface MadeMachine {
 
 /**
  * The machine that the options describe; with one `dsa,ready=1` when they name no device. Modules and models
- * are watched from now on. @throws Refusal which option is wrong.
+ * are watched from now on. `alone`: as of StandInData. @throws Refusal which option is wrong.
  */
-export async function makeMachine({
-  device,
-  iommuTest,
-  container,
-  bindFirst,
-  strict,
-  pasidQuota,
-  mappingQuota,
-  tableQuota,
-  objectQuota,
-  fillShare,
-  link,
-  time,
-}: MachineArguments): Promise<MadeMachine> {
-  const standIn = new StandIn();
+export async function makeMachine(options: MachineArguments, alone: boolean): Promise<MadeMachine> {
+  const standIn = new StandIn({ alone });
+  const { device, iommuTest, container, bindFirst, strict, fillShare, link, time } = options;
+  const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
   fillUpTo(fillShare);
   ModelCalls.tellCallbacks();
   const machine = await Machine.create({

@@ -7,7 +7,7 @@ import { CallWatch } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
 import { CLOSED, ENDED, NONE, OWN, type StandInData, Word } from './stand-in.js';
-import { callInWords, progress, standstill } from './standstill.js';
+import { callInWords, progress, standstill, waitsForOthers } from './standstill.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
 const PATIENCE_MS = 20;
@@ -21,7 +21,9 @@ const GIVE_UP_MS = 5000;
  * itself it does in slices, but not all code of a model is known to be that.
  */
 const MOST_CPU_S = 10;
-/** The exit status of a server that a model has stopped: our fault, as env(1) says it. */
+/** So long it may wait for memory of others after that, where it serves one command alone. */
+const LONGEST_WAIT_MS = 10_000;
+/** The exit status of a server that somebody has stopped: our fault, as env(1) says it. */
 const STOPPED = 125;
 /** How often a stand-in without requests looks whether it is still needed. */
 const LOOK_MS = 5;
@@ -35,7 +37,7 @@ const NOTHING = 0;
 const PAGE = 1;
 const OTHER = 2;
 
-const { bell, words, port, calls } = workerData as StandInData;
+const { bell, words, port, calls, alone } = workerData as StandInData;
 const watch = new CallWatch(calls, progress);
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
@@ -113,8 +115,10 @@ function standIn(pulse: number): void {
 function leaveThem(pulse: number): void {
   if (!watch.running) say(caught());
   const began = progress().computed;
-  while (Atomics.load(words, Word.PULSE) === pulse) {
+  for (let looks = 0; Atomics.load(words, Word.PULSE) === pulse; looks++) {
     endIfOverdue();
+    if (alone && looks * PATIENCE_MS > LONGEST_WAIT_MS && waitsForOthers())
+      end(`memory of its programs has not come for ${(GIVE_UP_MS + LONGEST_WAIT_MS) / 1000} s`);
     if (progress().computed - began > MOST_CPU_S * 1000 && !watch.debugged)
       end(`its thread has computed for ${MOST_CPU_S} s, in nothing that is known to be a device model's`);
     Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS);

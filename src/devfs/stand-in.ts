@@ -17,6 +17,9 @@
  * nobody else can, not even by a signal, whose handler would need the thread that loops. That may be before
  * there is a connection, so it begins without one.
  *
+ * What that waits for may be memory that a program has given another FUSE filesystem's file, whose server
+ * never answers. A server of that program alone then ends as well.
+ *
  * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
  * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
  * once when the process is killed, whatever its other threads wait for.
@@ -74,6 +77,8 @@ export interface StandInData {
   readonly port: MessagePort;
   /** Calls that must not go on for ever. */
   readonly calls: WatchedCalls;
+  /** It serves one command: a wait for memory of others that does not come ends it. */
+  readonly alone: boolean;
 }
 
 export class StandIn implements Pulse {
@@ -89,15 +94,18 @@ export class StandIn implements Pulse {
   #atWork = false;
   #ended = false;
 
-  /** Starts the thread. That takes a while, during which other things can be done. @throws Refusal EMFILE. */
-  constructor() {
+  /**
+   * Starts the thread. That takes a while, during which other things can be done. `alone`: as of StandInData.
+   * @throws Refusal EMFILE.
+   */
+  constructor({ alone = false } = {}) {
     this.bell = check(libc().eventfd(0, EFD_FLAGS), 'no eventfd could be made');
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
     Atomics.store(this.#words, Word.FUSE, NONE);
     Atomics.store(this.#words, Word.LIFELINE, NONE);
     const { port1, port2 } = new MessageChannel();
     const calls = { words: callWords, names: callNames };
-    const workerData: StandInData = { bell: this.bell, words: this.#words, port: port2, calls };
+    const workerData: StandInData = { bell: this.bell, words: this.#words, port: port2, calls, alone };
     this.#port = port1;
     this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {
       workerData,

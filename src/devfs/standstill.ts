@@ -65,6 +65,11 @@ export function standstill(): string {
   }
 }
 
+/** Does the main thread of this process wait for memory of another process, or a FUSE filesystem? */
+export function waitsForOthers(): boolean {
+  return / the memory of process | waits for a FUSE filesystem/.test(standstill());
+}
+
 /** How the main thread of this process gets on. */
 export interface Progress {
   /** Milliseconds that it has computed, in steps of 10. */

@@ -149,7 +149,8 @@ export class TestRun {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #uid: number;
   readonly #waiting: { resolve(line: string): void; reject(error: Error): void }[] = [];
-  readonly #ended: Promise<void>;
+  /** Its exit status, when it has ended; null: a signal's. */
+  readonly ended: Promise<number | null>;
   /** What came on standard error: nothing, when all is well. */
   complaints = '';
 
@@ -168,11 +169,11 @@ export class TestRun {
     this.#process.stderr.on('data', (part: Buffer) => (this.complaints += part.toString()));
     this.#process.stdin.on('error', () => undefined);
     createInterface(this.#process.stdout).on('line', (line) => this.#waiting.shift()?.resolve(line));
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#process.on('close', (status, signal) => {
         for (const { reject } of this.#waiting.splice(0))
           reject(new Error(`ended (${status ?? signal}): ${this.complaints}`));
-        resolve();
+        resolve(status);
       });
     });
   }
@@ -217,7 +218,7 @@ export class TestRun {
   async stop(): Promise<void> {
     this.#process.stdin.end();
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), PATIENCE_MS);
-    await this.#ended;
+    await this.ended;
     clearTimeout(timer);
   }
 

@@ -1,13 +1,13 @@
 /**
  * Memory that is a file of another FUSE filesystem, whose server does not answer. Nothing but the end of that
  * server or of its connection frees a thread that waits for it: what is shown here is that ours says so, and
- * goes on afterwards.
+ * goes on afterwards, or ends in time.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { DSA_STATUS } from '../../client/dsa.js';
 import { FuseServer } from '../../devfs/fuse-server.js';
 import { runLoop } from '../../linux/event-loop.js';
@@ -29,10 +29,8 @@ const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
 const skip = process.geteuid?.() === 0 ? await missingActors() : 'needs root to mount a filesystem';
 
-test('a server that is caught by a filesystem says so, lets its callers be killed, and goes on later', {
-  skip,
-  timeout: 60_000,
-}, async (t) => {
+/** A run with an actor that has mapped such a file over memory of a device, and a DMA to it under way. */
+async function caught(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
   const foreign = mountFuse(folder, { allowOther: true });
   const answering = new AbortController();
@@ -59,14 +57,24 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   const othersFile = await other.do('open /dev/ioasid');
 
   unmountFuse(folder);
+  rmdirSync(folder);
   answering.abort();
   await loop;
   await context.memory.clear(0, 32);
   const submission = actor.ask(device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA)));
+  submission.catch(() => undefined);
   await eventually(
     async () => run.complaints.includes('the server has been caught for 5 s'),
     'the server says that it is caught',
   );
+  return { run, actor, context, other, othersFile, submission, foreign };
+}
+
+test('a server that is caught by a filesystem says so, lets its callers be killed, and goes on later', {
+  skip,
+  timeout: 60_000,
+}, async (t) => {
+  const { run, actor, context, other, othersFile, submission, foreign } = await caught(t);
   assert.match(run.complaints, /caught for 5 s in a DMA in step of vfio0: it is in pwrite of 8 bytes at /);
   assert.match(
     run.complaints,
@@ -79,5 +87,15 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
   await run.actor.kill(actor);
   await eventually(() => run.isEmpty(), 'nothing is left in the server');
-  rmdirSync(folder);
+});
+
+test('a run whose programs have done that to it ends in order, as soon as the kernel lets it', {
+  skip,
+  timeout: 90_000,
+}, async (t) => {
+  const { run, foreign } = await caught(t);
+  const said = 'the server ends: memory of its programs has not come for 15 s';
+  await eventually(async () => run.complaints.includes(said), 'the server says that it ends');
+  libc().close(foreign);
+  assert.equal(await run.ended, 125);
 });
