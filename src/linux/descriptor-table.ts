@@ -9,7 +9,8 @@
  *
  * A new table begins as a copy of the shared one. Files of the server's own may be in it, and to close a copy
  * of one is a request that the server must answer. Invariant: connections that are not kept are closed before
- * anything else, so that nobody waits for an answer with one in his table.
+ * anything else, so that nobody waits for an answer with one in his table. They are looked for in the new
+ * table, which nobody else changes: the shared one may get a connection at any moment.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { address, check, libc } from './ffi.js';
@@ -47,9 +48,8 @@ export function leaveSharedTable(
     ~OWN_FAULTS.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n),
   );
   libc().pthread_sigmask(SIG_BLOCK, address(new Uint8Array(others.buffer)), 0);
-  const connections = open().filter((fd) => CONNECTION.test(target(fd)) && !keep.includes(fd));
   check(libc().unshare(CLONE_FILES), 'a thread gets no table of descriptors of its own');
-  for (const fd of connections) libc().close(fd);
+  for (const fd of open()) if (CONNECTION.test(target(fd)) && !keep.includes(fd)) libc().close(fd);
   const needed = new Set(ofNode);
   for (const set of open().filter((fd) => target(fd).endsWith('[eventpoll]'))) {
     needed.add(set);
