@@ -9,6 +9,6 @@ cd "$(dirname "$0")/.."
 find dist -type f | while read -r made; do
 	name=${made#dist/}
 	name=${name%.map} name=${name%.js} name=${name%.d.ts}
-	[ -e "src/$name.ts" ] || rm "$made"
+	[ -e "src/$name.ts" ] || [ -e "src/$name.tsx" ] || [ -e "src/$name" ] || rm "$made"
 done
 find dist -type d -empty -delete

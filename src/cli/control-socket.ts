@@ -3,8 +3,8 @@
  *
  * Each server listens on an abstract unix socket `ioasid/UID/PID`, which the kernel lists in /proc/net/unix
  * and forgets with the server. Whoever connects is told the machine's state as one JSON object, if it is the
- * same user or root; at `ioasid-trace/UID/PID` what happens, as long as he stays. Both sides ask the kernel
- * who the other one is, because anybody may choose such a name.
+ * same user or root; at `ioasid-trace/UID/PID` what happens, as long as he stays; at `ioasid-inspect/UID/PID`
+ * what he asks. Both sides ask the kernel who the other one is, because anybody may choose such a name.
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -19,6 +19,7 @@ const SO_PEERCRED = 17;
 const nameLength = 108;
 const prefix = 'ioasid/';
 const tracePrefix = 'ioasid-trace/';
+const inspectPrefix = 'ioasid-inspect/';
 /**
  * A server that has not answered in full after so many milliseconds, or says more bytes than that, is left
  * out.
@@ -88,6 +89,11 @@ export function publish(state: () => unknown): void {
 /** Hands everyone who may look at a trace to `look`. Does not keep the process alive. */
 export function publishTrace(look: (socket: Socket) => void): void {
   listen(tracePrefix, (socket) => look(socket.unref()));
+}
+
+/** Hands everyone who may inspect to `look`. Does not keep the process alive. */
+export function publishInspection(look: (socket: Socket) => void): void {
+  listen(inspectPrefix, (socket) => look(socket.unref()));
 }
 
 /** Serves everyone who may ask, not too many of one user at a time. */
@@ -163,8 +169,17 @@ function parsed(name: ServerName, answer: Buffer): ServerState | undefined {
  * name says.
  */
 export function attachTrace(name: ServerName): Promise<Socket> {
+  return attach(name, tracePrefix);
+}
+
+/** Connects to what answers an inspector. @throws Error as `attachTrace`. */
+export function attachInspection(name: ServerName): Promise<Socket> {
+  return attach(name, inspectPrefix);
+}
+
+function attach(name: ServerName, kind: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect(socketName(name, tracePrefix));
+    const socket = connect(socketName(name, kind));
     const fail = () => {
       socket.destroy();
       reject(new Error(`server ${name.pid} of user ${name.uid} cannot be looked at by this user`));

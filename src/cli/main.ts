@@ -13,6 +13,7 @@ import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
 import { type Shell, shells } from './completion.js';
 import { type Failure, failures } from './fail-on.js';
+import type { InspectArguments } from './inspect.js';
 import { OUR_FAULT } from './launch-plan.js';
 import type { LsArguments } from './ls.js';
 import { complainOf } from './messages.js';
@@ -41,6 +42,11 @@ Examples:
 const LOG = [
   '--log <file>',
   'refusals, DMA faults and notes to a file, for its owner alone, beside any trace',
+] as const;
+
+const INSPECT = [
+  '--inspect [port]',
+  'a page that shows it in a browser, on this machine alone: --inspect=PORT, or a free port',
 ] as const;
 
 /** Adds the options that describe a machine: those of `run` and `serve`. */
@@ -133,6 +139,12 @@ function count(text: string): number {
   return Number(text);
 }
 
+function port(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new InvalidArgumentError('It is a port, 0 to 65535; a command comes behind `--`.');
+  return Number(text);
+}
+
 function seed(text: string): number {
   if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32)
     throw new InvalidArgumentError('It is a whole number below 2^32.');
@@ -179,6 +191,7 @@ function program(): Command {
 function addMachines(ioasid: Command): void {
   describesTrace(describesMachine(ioasid.command('run')))
     .option(...LOG)
+    .option(...INSPECT, port)
     .addOption(
       new Option(
         '--fail-on <what>',
@@ -200,6 +213,7 @@ function addMachines(ioasid: Command): void {
 
   describesTrace(describesMachine(ioasid.command('serve')))
     .option(...LOG)
+    .option(...INSPECT, port)
     .option(
       '--ready-fd <n>',
       'a newline is written to this descriptor, and it is closed, when the files are there',
@@ -294,7 +308,7 @@ function addReports(ioasid: Command): void {
     });
 }
 
-/** `trace` and `stop`, for a server that runs. */
+/** `trace`, `inspect` and `stop`, for a server that runs. */
 function addServers(ioasid: Command): void {
   describesTrace(ioasid.command('trace'))
     .description('what happens at a server that runs already: calls, DMA, faults; until it ends, or Ctrl-C')
@@ -302,6 +316,16 @@ function addServers(ioasid: Command): void {
     .action(async (pid: number | undefined, options: TraceArguments) => {
       const { trace } = await import('./trace.js');
       await trace(pid, options);
+    });
+
+  ioasid
+    .command('inspect')
+    .description('a page that shows a server that runs already in a browser; until it ends, or Ctrl-C')
+    .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
+    .option('--port <n>', 'where, on the loopback addresses; 0: a free one', port, 0)
+    .action(async (pid: number | undefined, options: InspectArguments) => {
+      const { inspect } = await import('./inspect.js');
+      await inspect(pid, options);
     });
 
   ioasid

@@ -46,7 +46,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
 
   // While the launcher starts, so that neither waits for the other.
   const loaded = Promise.all([import('./service.js'), import('./model-faults.js'), import('./sysfs.js')]);
-  const [{ makeMachine, serveMachine }, { ModelFaults }, { servedEntries, sysfsEntries }] =
+  const [{ inspectIf, makeMachine, serveMachine }, { ModelFaults }, { servedEntries, sysfsEntries }] =
     await loaded.catch((error: Error) => giveUp(launcher, error));
   const faults = new ModelFaults((status) => {
     launcher.kill('SIGKILL');
@@ -68,6 +68,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
     faults,
   });
   service.gone.catch((error: Error) => giveUp(launcher, error));
+  await inspectIf(options).catch((error: Error) => giveUp(launcher, error, usage));
   releaseDescriptors(inherited);
   launcher.proceed({
     binds: host.binds,

@@ -19,7 +19,7 @@ import { complain, complainOf } from './messages.js';
 import { type End, ModelFaults } from './model-faults.js';
 import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
-import { type MachineArguments, makeMachine, serveMachine } from './service.js';
+import { inspectIf, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 import { Telling } from './telling.js';
 
@@ -164,6 +164,10 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
   for (const { path, present } of made.machine.nodes)
     if (present?.() !== false) process.stdout.write(`${join(root, path)}\n`);
+  await inspectIf(options).catch((error: Error) => {
+    complainOf(error);
+    end(OUR_FAULT);
+  });
   tellReady(options.readyFd);
   await service.gone;
   complain(`${root} has been unmounted by somebody else`);

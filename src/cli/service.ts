@@ -19,6 +19,7 @@ import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { Alarm } from './alarm.js';
 import { publish } from './control-socket.js';
+import { Inspected } from './inspected.js';
 import type { LastStep } from './last-steps.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { Lookers } from './lookers.js';
@@ -62,6 +63,8 @@ export interface MachineArguments extends TraceArguments {
   readonly link: readonly string[];
   /** What devices wait for takes so many times as long. */
   readonly time: number;
+  /** A page shows it at this port of the loopback addresses, 0: at a free one; true: the same. */
+  readonly inspect?: number | true;
 }
 
 /** A machine, where its wires go on, and who stands in for the thread that will serve it. */
@@ -99,6 +102,13 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   for (const { name, path, framed } of link.map(parseLink))
     links.push(await UnixLink.connect(machine.wires.outside(name), path, framed));
   return { machine, links, standIn, alarm: new Alarm(machine.clock, time) };
+}
+
+/** Shows the machine that is served in a browser, if it is to be. @throws Error one sentence: it cannot. */
+export async function inspectIf({ inspect }: MachineArguments): Promise<void> {
+  if (inspect === undefined) return;
+  const { inspectThis } = await import('./inspect.js');
+  await inspectThis(inspect === true ? 0 : inspect);
 }
 
 /** A FUSE connection: its descriptor, the filesystem's device number, and what keeps its guard waiting. */
@@ -140,6 +150,12 @@ function tellNotHeld(): void {
 
 let untold = 1;
 
+/** What else wakes the thread: ioctls that are trapped, and programs that are traced. */
+function sourcesOf(server: FuseServer, newFd: NewFdDescriptors | undefined): LoopSource[] {
+  const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
+  return server.tracer === undefined ? trapped : [...trapped, server.tracer];
+}
+
 /** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
   { machine, links, standIn, alarm }: MadeMachine,
@@ -167,6 +183,7 @@ export function serveMachine(
     telling?.tell();
     report?.look();
     lookers.tell();
+    inspected.tell();
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
@@ -178,15 +195,14 @@ export function serveMachine(
   };
   const quiet = new Quiet();
   const lookers = new Lookers(machine);
+  const inspected = new Inspected({ machine, opened: () => server.opened() });
   publish((): ServiceState => ({ ...machine.snapshot(), openers: Account.all() }));
   const serve = (between: () => boolean) => {
     quiet.served();
     return server.serve(between);
   };
   const requests = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
-  const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
-  const tracers = server.tracer ? [server.tracer] : [];
-  const sources = [...requests, ...trapped, ...tracers, doorbellSource(), ...(watched ?? [])];
+  const sources = [...requests, ...sourcesOf(server, newFd), doorbellSource(), ...(watched ?? [])];
   noteDebugger();
   return {
     settled: () => quiet.comes(),

@@ -36,6 +36,13 @@ const O_ACCMODE = 3;
 /** Open files, which cost the server memory where the kernel counts a pointer for their opener. */
 export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 20);
 
+/** An open file of a program, for those who look. */
+export interface OpenedFile {
+  readonly inode: number;
+  readonly path: string;
+  readonly object: object;
+}
+
 /** A stream that somebody has polled. */
 interface Polled {
   readonly stream: EventStream;
@@ -234,6 +241,12 @@ export class FileRequests {
   /** Open files that have not been released. */
   get opens(): number {
     return this.#opens.size;
+  }
+
+  /** Each of them: the inode by which a descriptor names it, and what it stands for. */
+  *opened(): Generator<OpenedFile> {
+    for (const { inode, file } of this.#opens.values())
+      yield { inode: inode.id, path: inode.path, object: file.object };
   }
 
   /** What the request being served uses. */

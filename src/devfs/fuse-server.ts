@@ -24,7 +24,7 @@ import type { Trace } from '../trace/trace.js';
 import { recordUnserved } from '../trace/traced-file.js';
 import { BlankFiles } from './blank-files.js';
 import { DeviceTree, type TreeEntry } from './device-tree.js';
-import { FileRequests, type Ongoing } from './file-requests.js';
+import { FileRequests, type Ongoing, type OpenedFile } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
 import { Opcode, Request } from './fuse-wire.js';
@@ -43,6 +43,7 @@ import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
 
 export type { TreeEntry } from './device-tree.js';
+export type { OpenedFile } from './file-requests.js';
 export type { Owner } from './fuse-replies.js';
 
 /** Requests answered in one `serve`, so that a flood of them does not keep everything else waiting. */
@@ -177,6 +178,11 @@ export class FuseServer {
   /** Files that programs have open. */
   get opens(): number {
     return this.#files.opens;
+  }
+
+  /** Each of them, for those who look. */
+  opened(): Iterable<OpenedFile> {
+    return this.#files.opened();
   }
 
   /**

@@ -63,6 +63,8 @@ class AsidPort implements DevicePort {
 
   requestPage(): undefined {}
 
+  kept(): undefined {}
+
   admits(asid: Vpasid): boolean {
     return this.authorizations.byVpasid(asid) !== undefined;
   }

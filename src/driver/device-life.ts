@@ -46,6 +46,11 @@ export class DeviceLife {
     return this.#port.requester.rid;
   }
 
+  /** The way of its requests, for those who look. */
+  get port(): Pick<DevicePort, 'requester' | 'authorizations' | 'kept'> {
+    return this.#port;
+  }
+
   /** Does it share its requester id with siblings? */
   get mediated(): boolean {
     return this.#port.mediated;

@@ -43,6 +43,9 @@ export interface DevicePort extends DmaPort {
 
   /** Takes the attachment of `vpasid` back; none is fine. */
   leave(vpasid: Vpasid): void;
+
+  /** Why a request for `vpasid` would not leave for the IOMMU now; undefined: it would. */
+  kept(vpasid: Vpasid): string | undefined;
 }
 
 /**

@@ -110,6 +110,10 @@ export abstract class ListedPort {
     return this.authorizations.byVpasid(vpasid) !== undefined;
   }
 
+  kept(vpasid: Vpasid): string | undefined {
+    return this.admits(vpasid) && this.open ? undefined : this.reason(vpasid);
+  }
+
   #blocked(vpasid: Vpasid, iova: number, write: boolean): DmaFault {
     return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, write, this.reason(vpasid));
   }

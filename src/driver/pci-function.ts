@@ -109,6 +109,11 @@ export class FunctionPort implements PciPort {
   admits(): boolean {
     return true;
   }
+
+  kept(): string | undefined {
+    return this.#gate?.busMaster === true ? undefined : this.#blocked;
+  }
+
   #kept(vpasid: Vpasid, iova: number, write: boolean): DmaFault {
     if (this.#gate === undefined) inFactory('dma');
     return blocked(this.#iommu.faults, this.requester.rid, vpasid, iova, write, this.#blocked);

@@ -45,6 +45,11 @@ export class NestedSpace extends Space {
     parent.adopt();
   }
 
+  /** What is bound to it, for those who look; undefined: nothing yet. */
+  get bound(): VtdTable | undefined {
+    return this.#table;
+  }
+
   get table(): VtdTable {
     return this.#table ?? refuse('EINVAL', `${this.name} is nested, and no page table is bound to it`);
   }

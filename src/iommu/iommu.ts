@@ -118,6 +118,16 @@ export class Requester {
     return this.#entries.size;
   }
 
+  /** The entries, for those who look: PASID, and the page table of it. */
+  *table(): Generator<readonly [Pasid, Translation]> {
+    for (const [pasid, { table }] of this.#entries) yield [pasid, table];
+  }
+
+  /** The page table of entry (RID, PASID), for those who look; undefined: there is no such entry. */
+  tableOf(pasid: Pasid): Translation | undefined {
+    return this.#entries.get(pasid)?.table;
+  }
+
   /**
    * Translates IOVA (hi, lo) of `pasid` (0 <= pasid < 2^20) for `access`. @returns the slot of the mapping
    * that covers it (TableMemory.mappings; of a nested table the cached translation), or a negative

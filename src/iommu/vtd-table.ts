@@ -57,9 +57,12 @@ export interface VtdFirstStage {
 
 export class VtdTable extends TwoStageTable {
   readonly addressWidth: number;
+  /** Address of the topmost table in the second stage. */
+  readonly topmost: number;
+  /** The bits by which a walk marks an entry as accessed. */
+  readonly accessed: number;
   readonly #rootHi: number;
   readonly #rootLo: number;
-  readonly #accessed: number;
   // The page's own entry, as `walk` has left it: the halves of its address, and its low half.
   #leafAtHi = 0;
   #leafAtLo = 0;
@@ -78,9 +81,10 @@ export class VtdTable extends TwoStageTable {
   ) {
     super(iommu, parent, log);
     this.addressWidth = addressWidth;
+    this.topmost = root - (root % 4096);
     this.#rootHi = Math.floor(root / TWO_32);
     this.#rootLo = root & ~0xfff;
-    this.#accessed = extendedAccess ? ACCESSED | EXTENDED_ACCESSED : ACCESSED;
+    this.accessed = extendedAccess ? ACCESSED | EXTENDED_ACCESSED : ACCESSED;
   }
 
   protected walk(hi: number, lo: number, access: Access): boolean {
@@ -98,7 +102,7 @@ export class VtdTable extends TwoStageTable {
       const high = this.entry[1]!;
       if ((low & WRITABLE) === 0) rights &= ~WRITE;
       if (level === 1 || (low & LARGE) !== 0) return this.#found(tableHi, at, level, rights, access);
-      if (!this.#mark(tableHi, at, this.#accessed)) return false;
+      if (!this.#mark(tableHi, at, this.accessed)) return false;
       tableHi = high & ADDRESS_HI;
       tableLo = low & ~0xfff;
       if (level === 2) this.#remember(place, hi, lo, tableHi, tableLo, rights);
@@ -108,8 +112,7 @@ export class VtdTable extends TwoStageTable {
   protected use(access: Access): Access {
     const write = (access & WRITE) !== 0;
     // `entry` is still the page's own: only the second stage was asked since.
-    if (!this.#mark(this.#leafAtHi, this.#leafAtLo, write ? this.#accessed | DIRTY : this.#accessed))
-      return 0;
+    if (!this.#mark(this.#leafAtHi, this.#leafAtLo, write ? this.accessed | DIRTY : this.accessed)) return 0;
     // Kept without the right to write while the entry does not say that the page was written: the first write
     // must come here.
     return this.#leaf & DIRTY || write ? this.rights : this.rights & ~WRITE;

@@ -1,0 +1,16 @@
+/**
+ * The thread of `--inspect`: it asks the server that it is a thread of by its socket, as anybody else.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Inspector } from '../inspector/inspector.js';
+import { attachInspection } from './control-socket.js';
+import type { InspectorData, InspectorWords } from './inspector-data.js';
+
+const { name, port, token } = workerData as InspectorData;
+const say = (words: InspectorWords) => parentPort!.postMessage(words);
+try {
+  const server = await new Inspector(await attachInspection(name)).show(port, token);
+  say({ port: server.port });
+} catch (error) {
+  say({ failure: (error as Error).message });
+}

@@ -1,0 +1,69 @@
+/**
+ * Inspector: what looks at a server and shows it in a browser. It has a thread or process of its own, so
+ * that whatever a browser does is nothing to the programs that the server serves.
+ */
+import type { Socket } from 'node:net';
+import { History } from './history.js';
+import type { Answer, ItemTexts, News, Question } from './model.js';
+import { Remote } from './remote.js';
+import { type Content, WebServer } from './web-server.js';
+
+export class Inspector implements Content {
+  readonly #history = new History();
+  readonly #remote: Remote;
+  #items: ItemTexts = new Map();
+  readonly #waiting = new Set<() => void>();
+
+  /** Looks at the server behind `socket`, until that ends. */
+  constructor(socket: Socket) {
+    this.#remote = new Remote(socket);
+    void this.#watch();
+  }
+
+  /** Shows it at `port` (0: a free one) to whoever knows `token`. @throws Refusal EADDRINUSE, EACCES. */
+  show(port: number, token: string): Promise<WebServer> {
+    return WebServer.listen(port, token, this);
+  }
+
+  async news(frames: number, events: number, signal: AbortSignal): Promise<News> {
+    const { known } = this.#history;
+    const none = frames === known.frames && events === known.events;
+    if (none && !this.#history.ended) await this.#change(signal);
+    return this.#history.news(frames, events);
+  }
+
+  ask(question: Question): Promise<Answer> {
+    return this.#remote.ask(question);
+  }
+
+  /** Resolves when there is something new, or at `signal`. */
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#waiting.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      if (signal.aborted) done();
+      else {
+        this.#waiting.add(done);
+        signal.addEventListener('abort', done);
+      }
+    });
+  }
+
+  async #watch(): Promise<void> {
+    for await (const pulled of this.#remote.pulls()) {
+      if (pulled.items !== undefined) this.#items = new Map(pulled.items);
+      if (pulled.items === undefined && pulled.events.length === 0) continue;
+      this.#history.add(pulled.time, this.#items, pulled.events);
+      this.#wake();
+    }
+    this.#history.ended = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const done of this.#waiting) done();
+  }
+}
