@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { InProcess } from '../client/in-process.js';
+import { Ioasid } from '../client/ioasid.js';
+import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Machine } from '../machine/machine.js';
+import { History } from './history.js';
+import { Past } from './past.js';
+import { sceneOf } from './scene.js';
+import { Subject } from './subject.js';
+
+test('an authorization is a line as long as it lasts, and a look back shows it again', async () => {
+  const machine = await Machine.create({ devices: ['dsa'] });
+  const [subject, history, past] = [new Subject(machine), new History(), new Past()];
+  const look = () => {
+    const { time, items, events } = subject.pull();
+    if (items !== undefined) history.add(time, new Map(items), events);
+    past.hear(history.news(past.next.frames, past.next.events));
+    return past.frames.length - 1;
+  };
+  const program = new InProcess(machine);
+  const ioasid = Ioasid.open(program);
+  const device = VfioDeviceFile.open(program, 'vfio0');
+  const lines = (moment: number) => sceneOf(past.at(moment), '').lines.filter(({ access }) => access);
+  const pasid = ioasid.alloc();
+  const before = look();
+  device.authorize(ioasid, pasid);
+  const during = look();
+  device.revoke(pasid);
+  const after = look();
+  assert.deepEqual(
+    [before, during, after].map((moment) => lines(moment).map(({ to }) => to)),
+    [[], ['device vfio0'], []],
+  );
+  assert.deepEqual(sceneOf(past.now, ''), sceneOf(past.at(after), ''));
+});
+
+test('of 10,000 PASIDs those are shown one by one that are searched for, a few at a time', async () => {
+  const machine = await Machine.create({ devices: ['dsa'] });
+  const subject = new Subject(machine);
+  const ioasid = Ioasid.open(new InProcess(machine));
+  for (let n = 0; n < 10_000; n++) ioasid.alloc();
+  const items = new Map(subject.pull().items!.map(([key, text]) => [key, JSON.parse(text)]));
+  const all = sceneOf(items, '');
+  assert.deepEqual(
+    [all.found, all.grouped, all.nodes.filter(({ kind }) => kind === 'space').length],
+    [10_000, 10_000, 0],
+  );
+  assert.ok(all.nodes.some(({ title }) => title === '10000 address spaces'));
+  const some = sceneOf(items, 'pasid 777');
+  assert.equal(some.found, 11);
+  assert.equal(some.nodes.filter(({ kind }) => kind === 'space').length, 11);
+  assert.ok(sceneOf(items, 'pasid').nodes.length < 100);
+});
+
+test('the whole page is smaller than 300 KB', () => {
+  const folder = fileURLToPath(new URL('./page/', import.meta.url));
+  const sizes = readdirSync(folder).map((name) => statSync(folder + name).size);
+  const size = sizes.reduce((sum, each) => sum + each, 0);
+  assert.ok(sizes.length === 3 && size < 300_000, `${sizes.length} files, ${size} bytes`);
+});

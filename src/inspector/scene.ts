@@ -1,0 +1,105 @@
+/**
+ * Scene: what the picture shows of a machine: nodes from programs on the left to devices on the right,
+ * and lines that say who may reach what.
+ *
+ * Of a context with many address spaces those are one node, unless they are searched for: then those that are
+ * found are shown, as many as can be looked at.
+ */
+import type { Item, SpaceItem, UseItem } from './model.js';
+import type { Items } from './past.js';
+
+/** Address spaces that are shown one by one. */
+const MOST = 60;
+
+export interface Node {
+  readonly key: string;
+  readonly kind: 'process' | 'context' | 'space' | 'group' | 'device';
+  readonly title: string;
+  readonly note: string;
+}
+
+export interface Line {
+  readonly from: string;
+  readonly to: string;
+  /** A device's entry: what it may reach. */
+  readonly access: boolean;
+}
+
+export interface Scene {
+  readonly nodes: readonly Node[];
+  readonly lines: readonly Line[];
+  /** Address spaces that fit what is searched for, and how many of them are in groups. */
+  readonly found: number;
+  readonly grouped: number;
+}
+
+/** The scene of `items`, of which address spaces by `search` in their names. */
+export function sceneOf(items: Items, search: string): Scene {
+  const wanted = search.trim().toLowerCase();
+  const spaces = [...items].filter((entry): entry is [string, SpaceItem] => entry[1].type === 'space');
+  const found = spaces.filter(([, { name }]) => name.toLowerCase().includes(wanted));
+  const shown = new Set(found.slice(0, found.length > MOST && wanted === '' ? 0 : MOST).map(([key]) => key));
+  const nodeOf = new Map<string, string>();
+  const groups = new Map<string, number>();
+  for (const [key, { context = '' }] of spaces) {
+    const group = `group ${context}`;
+    nodeOf.set(key, shown.has(key) ? key : group);
+    if (!shown.has(key)) groups.set(group, (groups.get(group) ?? 0) + 1);
+  }
+  const nodes = [...items].flatMap(([key, item]) =>
+    item.type !== 'space' || shown.has(key) ? node(key, item) : [],
+  );
+  for (const [key, count] of groups)
+    nodes.push({ key, kind: 'group', title: `${count} address spaces`, note: 'search to see some' });
+  const lines = linesOf(items, nodeOf, nodes);
+  return { nodes: distinct(nodes), lines, found: found.length, grouped: spaces.length - shown.size };
+}
+
+function node(key: string, item: Item): Node[] {
+  switch (item.type) {
+    case 'context':
+      return [{ key, kind: 'context', title: `${item.abi} ${item.id}`, note: `of process ${item.pid}` }];
+    case 'space': {
+      const note = item.of ?? (item.kind === 'nested' ? 'nested' : `${item.count} mappings`);
+      return [{ key, kind: 'space', title: item.name, note }];
+    }
+    case 'device':
+      return [{ key, kind: 'device', title: item.name, note: `${item.rid}${item.mdev ? ' mdev' : ''}` }];
+    case 'open':
+      return item.pid === undefined ? [] : [processNode(item.pid, item.program)];
+    default:
+      return [];
+  }
+}
+
+function processNode(pid: number, program = ''): Node {
+  return { key: `process ${pid}`, kind: 'process', title: `process ${pid}`, note: program };
+}
+
+function linesOf(items: Items, nodeOf: ReadonlyMap<string, string>, nodes: readonly Node[]): Line[] {
+  const there = new Set(nodes.map(({ key }) => key));
+  const lines = new Map<string, Line>();
+  const add = (from: string | undefined, to: string | undefined, access = false) => {
+    if (from === undefined || to === undefined || from === to || !there.has(from) || !there.has(to)) return;
+    lines.set(`${from}\n${to}`, { from, to, access });
+  };
+  for (const [key, item] of items) {
+    if (item.type === 'open' && item.pid !== undefined) add(`process ${item.pid}`, item.target);
+    else if (item.type === 'space') {
+      add(item.context, nodeOf.get(key));
+      if (item.parent !== undefined) add(nodeOf.get(item.parent), nodeOf.get(key));
+    } else if (item.type === 'use') add(nodeOf.get(item.space ?? ''), item.device, true);
+  }
+  return [...lines.values()];
+}
+
+function distinct(nodes: readonly Node[]): Node[] {
+  return [...new Map(nodes.map((each) => [each.key, each])).values()];
+}
+
+/** The entries that lead to address space `key`, or those of device `key`. */
+export function usesOf(items: Items, key: string): UseItem[] {
+  return [...items.values()].filter(
+    (item): item is UseItem => item.type === 'use' && (item.space === key || item.device === key),
+  );
+}
