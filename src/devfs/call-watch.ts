@@ -19,7 +19,10 @@ import type { Progress } from './standstill.js';
 /** What takes so long does not return any more: a call may take a millisecond. */
 export const LONGEST_CALL_MS = 2000;
 
-/** The same of what is done once, before anybody is served: to import a module, and to make a model. */
+/**
+ * The same of what is done once, before anybody is served: to import a module, and to make a model. It is a
+ * longer time on the clock alone.
+ */
 export const LONGEST_LOAD_MS = 10_000;
 
 /**
@@ -40,8 +43,10 @@ export class CallWatch {
   readonly #calls: WatchedCalls;
   readonly #progress: () => Progress;
   #count = 0;
-  /** How long the call has gone on at the last look, when that was, and what the thread had computed then. */
+  /** How long the call has gone on at the last look, and how much of that its thread could run. */
+  #lasted = 0;
   #spent = 0;
+  /** When that was, and what the thread had computed then. */
   #looked = 0;
   #computed: number | undefined;
   #dma = 0;
@@ -63,13 +68,13 @@ export class CallWatch {
     this.#dma = dma;
     if (call === 0 || count !== this.#count || (this.#inDma && now - this.#dmaSince >= LONGEST_DMA_MS)) {
       this.#count = count;
-      this.#spent = 0;
+      this.#lasted = this.#spent = 0;
       this.#computed = undefined;
       return undefined;
     }
     this.#spend(now);
     const longest = longestOf(call % METHODS);
-    if (this.#spent < longest || this.debugged) return undefined;
+    if (this.#lasted < longest || this.#spent < LONGEST_CALL_MS || this.debugged) return undefined;
     return `${describeCall(call, names)} has not returned for ${longest / 1000} s`;
   }
 
@@ -88,8 +93,10 @@ export class CallWatch {
   #spend(now: number): void {
     const { computed, waits } = this.#progress();
     if (this.#computed !== undefined) {
-      const waited = waits ? Math.min(now - this.#looked, LONGEST_LOOK_MS) : 0;
-      this.#spent += Math.max(waited, computed - this.#computed);
+      const passed = Math.min(now - this.#looked, LONGEST_LOOK_MS);
+      const ran = Math.max(waits ? passed : 0, computed - this.#computed);
+      this.#spent += ran;
+      this.#lasted += Math.max(passed, ran);
     }
     this.#computed = computed;
     this.#looked = now;
