@@ -14,19 +14,37 @@ const STDERR = 2;
 /** Text that is kept until it is written. */
 const MOST_KEPT = 1 << 16;
 
-export class LineOutput {
+/** Where lines are written to: a descriptor, and the file that it is, when that is the user's. */
+export interface LineTarget {
+  readonly fd: number;
+  readonly file: string | undefined;
   /** Does it want colours? */
-  readonly terminal: boolean;
-  readonly #fd: number;
-  readonly #file: string | undefined;
+  readonly colours: boolean;
+}
+
+/** Opens `file`, or takes the descriptor `otherwise`. @throws Refusal one sentence: it cannot be opened. */
+export function openLines(
+  file: string | undefined,
+  wantsColours: (fd: number) => boolean,
+  otherwise = STDERR,
+): LineTarget {
+  const fd = file === undefined ? otherwise : openOwn(file);
+  return { fd, file, colours: wantsColours(fd) };
+}
+
+export class LineOutput {
+  readonly #target: LineTarget;
   #text = '';
   #failed = false;
 
-  /** To `file`, or the descriptor `otherwise`. @throws Refusal one sentence: it cannot be opened. */
-  constructor(file: string | undefined, wantsColours: (fd: number) => boolean, otherwise = STDERR) {
-    this.#fd = file === undefined ? otherwise : openOwn(file);
-    this.#file = file;
-    this.terminal = wantsColours(this.#fd);
+  /** The target is its own from now on: it closes a file. */
+  constructor(target: LineTarget) {
+    this.#target = target;
+  }
+
+  /** Does it want colours? */
+  get colours(): boolean {
+    return this.#target.colours;
   }
 
   write(line: string): void {
@@ -45,7 +63,7 @@ export class LineOutput {
     this.#text = '';
     for (let done = 0; done < bytes.length && !this.#failed; ) {
       try {
-        done += writeSync(this.#fd, bytes, done);
+        done += writeSync(this.#target.fd, bytes, done);
       } catch (error) {
         this.#fail((error as NodeJS.ErrnoException).code ?? String(error));
       }
@@ -54,12 +72,13 @@ export class LineOutput {
 
   close(): void {
     this.flush();
-    if (this.#file !== undefined) closeSync(this.#fd);
+    if (this.#target.file !== undefined) closeSync(this.#target.fd);
   }
 
   #fail(code: string): void {
     this.#failed = true;
-    if (this.#file !== undefined) complain(`nothing more is written to "${this.#file}": ${code}`);
+    const { file } = this.#target;
+    if (file !== undefined) complain(`nothing more is written to "${file}": ${code}`);
   }
 }
 

@@ -21,6 +21,7 @@ import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
 import type { StopArguments } from './stop.js';
+import type { Traced } from './trace.js';
 import type { TraceArguments } from './trace-printer.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -38,6 +39,11 @@ const SERVE_EXAMPLES = `
 Examples:
   ioasid serve                            below the default folder, whose files are printed
   ioasid serve -d edu /tmp/devices        below /tmp/devices`;
+
+const RECORD = [
+  '--record <file>',
+  'all that happens to a file, for its owner alone: `ioasid trace FILE` prints it; it has memory of programs',
+] as const;
 
 const LOG = [
   '--log <file>',
@@ -145,6 +151,10 @@ function port(text: string): number {
   return Number(text);
 }
 
+function tracedBy(text: string): Traced {
+  return /^\d{1,9}$/.test(text) ? { pid: Number(text) } : { file: text };
+}
+
 function seed(text: string): number {
   if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32)
     throw new InvalidArgumentError('It is a whole number below 2^32.');
@@ -192,6 +202,7 @@ function addMachines(ioasid: Command): void {
   describesTrace(describesMachine(ioasid.command('run')))
     .option(...LOG)
     .option(...INSPECT, port)
+    .option(...RECORD)
     .addOption(
       new Option(
         '--fail-on <what>',
@@ -214,6 +225,7 @@ function addMachines(ioasid: Command): void {
   describesTrace(describesMachine(ioasid.command('serve')))
     .option(...LOG)
     .option(...INSPECT, port)
+    .option(...RECORD)
     .option(
       '--ready-fd <n>',
       'a newline is written to this descriptor, and it is closed, when the files are there',
@@ -311,11 +323,18 @@ function addReports(ioasid: Command): void {
 /** `trace`, `inspect` and `stop`, for a server that runs. */
 function addServers(ioasid: Command): void {
   describesTrace(ioasid.command('trace'))
-    .description('what happens at a server that runs already: calls, DMA, faults; until it ends, or Ctrl-C')
-    .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
-    .action(async (pid: number | undefined, options: TraceArguments) => {
+    .description(
+      'what happens at a server that runs already: calls, DMA, faults; until it ends, or Ctrl-C; ' +
+        'or what has happened in a run that was recorded',
+    )
+    .argument(
+      '[what]',
+      'a server by its pid, as `ls` names it, default the only one; or a recording',
+      tracedBy,
+    )
+    .action(async (traced: Traced = { pid: undefined }, options: TraceArguments) => {
       const { trace } = await import('./trace.js');
-      await trace(pid, options);
+      await trace(traced, options);
     });
 
   ioasid

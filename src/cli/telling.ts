@@ -1,28 +1,40 @@
 /**
- * Telling: what the server of `run` or `serve` says of its own machine, as it happens: a trace, and a log of
- * what went wrong (`--log`).
+ * Telling: what the server of `run` or `serve` says of its own machine, as it happens: a trace, a log of what
+ * went wrong (`--log`), and a recording.
  *
- * It looks at the machine's trace from the beginning, so that no call is missed, and reads it after each turn
- * of the server's loop. The options are judged, and files opened, before anything else is made.
+ * It looks at the machine's logs from the beginning, so that no call is missed, and reads them after each
+ * turn of the server's loop. All that costs time is done by another thread (telling-thread.ts), which has
+ * records through a ring, and is waited for at the end, also where this process ends early. The options are
+ * judged, and files opened, before anything else is made.
  */
+import { Worker } from 'node:worker_threads';
 import type { Machine } from '../machine/machine.js';
+import { type Filter, together } from '../trace/filter.js';
 import { TraceReader } from '../trace/reader.js';
-import { LineOutput } from './line-output.js';
-import { type TraceArguments, TracePrinter, wantsColours, wantsTrace } from './trace-printer.js';
+import { ByteRing } from '../trace/recording/byte-ring.js';
+import { Encoder } from '../trace/recording/encoder.js';
+import { messageLength } from '../trace/recording/message.js';
+import { openLines } from './line-output.js';
+import { complain } from './messages.js';
+import { openRecord, type RecordTarget } from './record-file.js';
+import type { Print, TellingThreadData } from './telling-thread.js';
+import { filterOf, type TraceArguments, wantsColours, wantsTrace } from './trace-printer.js';
 
-/** One of what is said, and where. */
-interface Told {
-  readonly output: LineOutput;
-  readonly printer: TracePrinter;
-  reader?: TraceReader;
-}
+/** Records that are handed on together, in bytes. */
+const MESSAGE = 1 << 16;
 
 export class Telling {
-  readonly #told: readonly Told[];
-  #machine: Machine | undefined;
+  readonly #prints: readonly Print[];
+  readonly #record: RecordTarget | undefined;
+  readonly #filters: readonly Filter[];
+  readonly #ring = new ByteRing();
+  readonly #encoder = new Encoder();
+  #reader: TraceReader | undefined;
 
-  private constructor(told: readonly Told[]) {
-    this.#told = told;
+  private constructor(prints: readonly Print[], record: RecordTarget | undefined) {
+    this.#prints = prints;
+    this.#record = record;
+    this.#filters = [...prints.map(({ options }) => filterOf(options)), ...(record ? [filterOf({})] : [])];
   }
 
   /**
@@ -30,36 +42,61 @@ export class Telling {
    * or its file cannot be written.
    */
   static of(options: TraceArguments): Telling | undefined {
-    const told: Told[] = [];
-    if (wantsTrace(options)) told.push(toldTo(options.output, options));
-    if (options.log !== undefined) told.push(toldTo(options.log, { verbose: true }));
-    return told.length === 0 ? undefined : new Telling(told);
+    const prints: Print[] = [];
+    if (wantsTrace(options)) prints.push(printOf(options.output, options));
+    if (options.log !== undefined) prints.push(printOf(options.log, { verbose: true }));
+    const record = options.record === undefined ? undefined : openRecord(options.record);
+    return prints.length === 0 && record === undefined ? undefined : new Telling(prints, record);
   }
 
   begin(machine: Machine): void {
-    this.#machine = machine;
-    for (const told of this.#told) told.reader = new TraceReader(machine.logs, told.printer.filter);
+    const devices = machine.devices.map(({ driver: { life }, spec }) => {
+      return { name: life.name, rid: life.rid, spec };
+    });
+    this.#encoder.add({ kind: 'machine', machine: { devices }, time: Date.now() });
+    const workerData: TellingThreadData = {
+      ring: this.#ring.memory,
+      prints: this.#prints,
+      record: this.#record,
+    };
+    const script = new URL('telling-thread.js', import.meta.url);
+    const worker = new Worker(script, { workerData, stdout: true, stderr: true });
+    worker.unref();
+    worker.on('error', (error) => complain(`the trace has ended: ${String(error)}`));
+    this.#reader = new TraceReader(machine.logs, together(this.#filters));
+    process.once('exit', () => this.end());
   }
 
   /** Tells what has happened since the last time. */
   tell(): void {
-    const machine = this.#machine;
-    if (machine === undefined) return;
-    for (const { printer, reader } of this.#told)
-      printer.print(reader!.read(), (rid) => machine.namesOf(rid));
+    for (const raw of this.#reader?.raw() ?? []) {
+      this.#encoder.add(raw);
+      if (this.#encoder.length >= MESSAGE) this.#hand();
+    }
+    if (this.#encoder.length > 0) this.#hand();
   }
 
+  /** Returns when all of it has been said. */
   end(): void {
+    if (this.#reader === undefined) return;
     this.tell();
-    for (const { output, printer, reader } of this.#told) {
-      reader?.end();
-      printer.end();
-      output.close();
-    }
+    this.#reader.end();
+    this.#reader = undefined;
+    this.#ring.endWriting();
+  }
+
+  #hand(): void {
+    const records = this.#encoder.take();
+    this.#ring.write(messageLength(records));
+    this.#ring.write(records);
   }
 }
 
-function toldTo(file: string | undefined, options: TraceArguments): Told {
-  const output = new LineOutput(file, wantsColours);
-  return { output, printer: new TracePrinter(output, options) };
+function printOf(file: string | undefined, options: TraceArguments): Print {
+  const { trace, verbose, show, pid, json } = options;
+  filterOf(options);
+  return {
+    target: openLines(file, wantsColours),
+    options: { trace, verbose, show, pid, json } as TraceArguments,
+  };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { refused } from '../testkit/refused.js';
 import type { TraceEvent } from '../trace/event.js';
-import { LineOutput } from './line-output.js';
+import { LineOutput, openLines } from './line-output.js';
 import { type TraceArguments, TracePrinter } from './trace-printer.js';
 
 const note = (sentence: string, time = 0): TraceEvent => ({ kind: 'note', device: 'vfio0', sentence, time });
@@ -13,7 +13,7 @@ const note = (sentence: string, time = 0): TraceEvent => ({ kind: 'note', device
 /** What a printer has written of `events`, to a file. */
 function printed(events: readonly TraceEvent[], options: TraceArguments = {}, colours = false): string {
   const file = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
-  const output = new LineOutput(file, () => colours);
+  const output = new LineOutput(openLines(file, () => colours));
   const printer = new TracePrinter(output, options);
   printer.print(events, () => []);
   printer.end();
@@ -60,13 +60,13 @@ test('a file is for its owner alone, and replaced; links are not followed', () =
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
   const file = join(folder, 'trace');
   writeFileSync(file, 'what was there before', { mode: 0o644 });
-  new LineOutput(file, () => false).close();
+  new LineOutput(openLines(file, () => false)).close();
   assert.deepEqual([statSync(file).mode & 0o777, readFileSync(file, 'utf8')], [0o600, '']);
   writeFileSync(file, 'kept');
   symlinkSync(file, join(folder, 'symbolic'));
-  refused(() => new LineOutput(join(folder, 'symbolic'), () => false), 'EACCES', /symbolic link/);
+  refused(() => openLines(join(folder, 'symbolic'), () => false), 'EACCES', /symbolic link/);
   linkSync(file, join(folder, 'hard'));
-  refused(() => new LineOutput(join(folder, 'hard'), () => false), 'EACCES', /hard links/);
+  refused(() => openLines(join(folder, 'hard'), () => false), 'EACCES', /hard links/);
   assert.equal(readFileSync(file, 'utf8'), 'kept');
-  refused(() => new LineOutput(join(folder, 'no', 'folder'), () => false), 'EACCES', /ENOENT/);
+  refused(() => openLines(join(folder, 'no', 'folder'), () => false), 'EACCES', /ENOENT/);
 });

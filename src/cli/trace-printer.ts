@@ -23,6 +23,8 @@ export interface TraceArguments {
   readonly output?: string;
   /** A file for refusals, faults and notes, whatever else is shown. */
   readonly log?: string;
+  /** A file for a recording of all. */
+  readonly record?: string;
 }
 
 const SECOND = 1000;
@@ -40,9 +42,14 @@ export function wantsTrace(options: TraceArguments): boolean {
   );
 }
 
+/** What the options say is to be shown. @throws Refusal EINVAL what of it is not understood. */
+export function filterOf({ verbose = false, show = [], pid = [] }: TraceArguments): Filter {
+  return parseFilter(verbose ? [...show, ...VERBOSE] : show, pid);
+}
+
 export class TracePrinter {
   readonly #output: LineOutput;
-  readonly filter: Filter;
+  readonly #filter: Filter;
   readonly #json: boolean;
   readonly #paint: Paint;
   #last = '';
@@ -51,16 +58,15 @@ export class TracePrinter {
 
   /** @throws Refusal EINVAL what to show is not understood. */
   constructor(output: LineOutput, options: TraceArguments) {
-    const { verbose = false, show = [], pid = [], json = false } = options;
     this.#output = output;
-    this.filter = parseFilter(verbose ? [...show, ...VERBOSE] : show, pid);
-    this.#json = json;
-    this.#paint = output.terminal ? coloured : noPaint;
+    this.#filter = filterOf(options);
+    this.#json = options.json ?? false;
+    this.#paint = output.colours ? coloured : noPaint;
   }
 
   /** Prints those of `events` that are to be shown. `devicesOf`: who has a requester id. */
   print(events: readonly TraceEvent[], devicesOf: DevicesOf): void {
-    const shown = events.filter((event) => shows(this.filter, event, devicesOf));
+    const shown = events.filter((event) => shows(this.#filter, event, devicesOf));
     for (const event of this.#json ? shown : withoutReasons(shown)) this.#event(event);
     if (this.#repeats > 0 && Date.now() - this.#printed >= SECOND) this.end();
     this.#output.flush();

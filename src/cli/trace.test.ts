@@ -143,9 +143,9 @@ function serverSays(text: string): void {
 
 it('trace says that a server turns it away, or speaks otherwise', async () => {
   serverSays('');
-  await assert.rejects(trace(process.pid, { output }), /lets nobody more of this user look/);
+  await assert.rejects(trace({ pid: process.pid }, { output }), /lets nobody more of this user look/);
   serverSays('{\n');
-  await assert.rejects(trace(process.pid, { output }), /does not speak as this version/);
+  await assert.rejects(trace({ pid: process.pid }, { output }), /does not speak as this version/);
 });
 
 it('trace shows nothing of a server that moves the cursor, by a text or by the name of a field', async () => {
@@ -156,7 +156,7 @@ it('trace shows nothing of a server that moves the cursor, by a text or by the n
   ];
   serverSays(said.map((each) => `${JSON.stringify(each)}\n`).join(''));
   for (const json of [false, true]) {
-    await trace(process.pid, { output, json });
+    await trace({ pid: process.pid }, { output, json });
     const shown = readFileSync(output, 'utf8');
     assert.ok(shown.includes('x9b2J') && !/[^\P{C}\n]/u.test(shown), shown);
   }

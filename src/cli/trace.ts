@@ -1,5 +1,6 @@
 /**
- * `ioasid trace`: what happens at a server that runs already, until it ends, or Ctrl-C.
+ * `ioasid trace`: what happens at a server that runs already, until it ends, or Ctrl-C; and what has happened
+ * in a run that was recorded.
  *
  * What a server says is not trusted: it may be another user's, have any shape, and control the terminal.
  */
@@ -7,8 +8,10 @@ import type { Socket } from 'node:net';
 import type { TraceEvent } from '../trace/event.js';
 import type { DevicesOf } from '../trace/filter.js';
 import { escaped } from '../trace/lines.js';
+import { eventsOf, requestersIn } from '../trace/raw.js';
+import { recordedIn } from '../trace/recording/recording.js';
 import { attachTrace, serverMeant } from './control-socket.js';
-import { LineOutput } from './line-output.js';
+import { LineOutput, openLines } from './line-output.js';
 import type { TraceGreeting } from './lookers.js';
 import { type TraceArguments, TracePrinter, wantsColours } from './trace-printer.js';
 
@@ -16,12 +19,36 @@ const STDOUT = 1;
 /** Characters that a line may have. */
 const LONGEST = 1 << 24;
 
+/** What is traced: a server, by its process id, the only one, or a recording. */
+export type Traced = { readonly pid: number | undefined } | { readonly file: string };
+
 /**
- * Prints the trace of server `pid`, or of the only one. @throws Error one sentence: which server is unclear,
- * an option is not understood, or a file cannot be written.
+ * Prints the trace of `traced`. @throws Error one sentence: which server is unclear, an option is not
+ * understood, a file cannot be written, or a recording is not good to its end.
  */
-export async function trace(pid: number | undefined, options: TraceArguments): Promise<void> {
-  const output = new LineOutput(options.output, wantsColours, STDOUT);
+export async function trace(traced: Traced, options: TraceArguments): Promise<void> {
+  if ('file' in traced) traceFile(traced.file, options);
+  else await traceServer(traced.pid, options);
+}
+
+function traceFile(file: string, options: TraceArguments): void {
+  const output = new LineOutput(openLines(options.output, wantsColours, STDOUT));
+  const printer = new TracePrinter(output, options);
+  let devicesOf: DevicesOf = () => [];
+  try {
+    for (const all of recordedIn(file)) {
+      devicesOf = requestersIn(all) ?? devicesOf;
+      printer.print(eventsOf(all), devicesOf);
+      if (output.failed) break;
+    }
+  } finally {
+    printer.end();
+    output.close();
+  }
+}
+
+async function traceServer(pid: number | undefined, options: TraceArguments): Promise<void> {
+  const output = new LineOutput(openLines(options.output, wantsColours, STDOUT));
   const printer = new TracePrinter(output, options);
   const name = serverMeant(pid);
   const socket = await attachTrace(name);

@@ -18,7 +18,7 @@ export interface DmaFault {
 }
 
 /** An entry of the log. `rid` is the requester id as text, `0000:6a:01.0`. */
-interface Fault {
+export interface Fault {
   readonly rid: string;
   readonly pasid: number;
   readonly iova: number;

@@ -15,6 +15,7 @@ import { runLoop } from '../linux/event-loop.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { mountFuse } from '../linux/fuse-mount.js';
+import { callEvent } from '../trace/call-record.js';
 import type { CallEvent } from '../trace/event.js';
 import { Trace } from '../trace/trace.js';
 import { tracedNodes } from '../trace/traced-file.js';
@@ -184,7 +185,7 @@ export class Mounted {
 
   /** The calls since `forgetCalls`. */
   get calls(): readonly CallEvent[] {
-    return this.#trace.calls.since(this.#forgotten);
+    return this.#trace.calls.since(this.#forgotten).map(callEvent);
   }
 
   forgetCalls(): void {

@@ -51,6 +51,14 @@ export function wants({ kinds, calls }: Filter, ...some: readonly Kind[]): boole
   return some.some((kind) => kinds.has(kind)) || (some.includes('call') && calls.length > 0);
 }
 
+/** Of which kinds and calls any of `filters` may show something, of whatever device or process. */
+export function together(filters: readonly Filter[]): Filter {
+  const all = filters.some(({ kinds, calls }) => kinds.size === 0 && calls.length === 0);
+  if (all) return everything;
+  const found = new Set(filters.flatMap(({ kinds }) => [...kinds]));
+  return { ...everything, kinds: found, calls: filters.flatMap(({ calls }) => calls) };
+}
+
 /** Is the event to be shown? That events were lost always is. */
 export function shows(filter: Filter, event: TraceEvent, devicesOf: DevicesOf): boolean {
   return (

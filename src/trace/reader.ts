@@ -7,9 +7,9 @@
 import type { DeviceHappening } from '../driver/happening.js';
 import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
 import type { FaultLog, Transfer } from '../iommu/fault-log.js';
-import { hex } from '../linux/errno.js';
-import type { Happening, TraceEvent } from './event.js';
+import type { TraceEvent } from './event.js';
 import { everything, type Filter, wants } from './filter.js';
+import { eventOf, type Raw } from './raw.js';
 import type { Trace } from './trace.js';
 
 /** Where things are logged. */
@@ -24,9 +24,12 @@ export interface TraceLogs {
   }[];
 }
 
+/** Where an entry stands among those of all logs. */
+type Placed = readonly [order: number, raw: Raw];
+
 interface Source {
-  /** @returns the events since the last time, and how many the log has lost. */
-  read(): { readonly events: readonly (readonly [order: number, TraceEvent])[]; readonly lost: number };
+  /** @returns the entries since the last time, and how many the log has lost. */
+  read(): { readonly entries: readonly Placed[]; readonly lost: number };
 }
 
 export class TraceReader {
@@ -35,28 +38,34 @@ export class TraceReader {
 
   /** Looks from now on, until `end`, into the logs of which `filter` may show something. */
   constructor({ trace, faults, transfers, devices }: TraceLogs, filter: Filter = everything) {
-    if (wants(filter, 'call', 'error')) this.#look(trace.calls, ({ sequence, order, time, ...call }) => call);
-    if (wants(filter, 'dma'))
-      this.#look(transfers, ({ rid, pasid, write, iova, length }) => {
-        return { kind: 'dma', rid, pasid, write, iova: hex(iova), length };
-      });
-    if (wants(filter, 'fault'))
-      this.#read(faults, ({ rid, pasid, write, iova, reason }) => {
-        return { kind: 'fault', rid, pasid, write, iova: hex(iova), reason };
-      });
+    if (wants(filter, 'call', 'error'))
+      this.#look(trace.calls, (entry) => ({ kind: 'call', entry, time: entry.time }));
+    if (wants(filter, 'dma')) this.#look(transfers, (entry) => ({ kind: 'dma', entry, time: entry.time }));
+    if (wants(filter, 'fault')) this.#read(faults, (entry) => ({ kind: 'fault', entry, time: entry.time }));
     for (const { name: device, notes, happenings } of devices) {
-      if (wants(filter, 'note')) this.#read(notes, ({ sentence }) => ({ kind: 'note', device, sentence }));
+      if (wants(filter, 'note'))
+        this.#read(notes, (entry) => ({ kind: 'note', device, entry, time: entry.time }));
       if (wants(filter, 'interrupt', 'page', 'authorization'))
-        this.#look(happenings, (happening) => happeningOf(device, happening));
+        this.#look(happenings, (entry) => ({ kind: 'device', device, entry, time: entry.time }));
     }
   }
 
   /** What has happened since the last time, oldest first. */
   read(): TraceEvent[] {
-    const found = this.#sources.map((source) => source.read());
-    const events = found.flatMap(({ events }) => events).sort(([a], [b]) => a - b);
-    const lost = found.reduce((sum, { lost }) => sum + lost, 0);
-    const told = events.map(([, event]) => event);
+    return this.raw().map(eventOf);
+  }
+
+  /** As `read`, as it was logged. */
+  raw(): Raw[] {
+    const found: Placed[] = [];
+    let lost = 0;
+    for (const source of this.#sources) {
+      const { entries, lost: more } = source.read();
+      for (const entry of entries) found.push(entry);
+      lost += more;
+    }
+    if (found.length > 1) found.sort(([a], [b]) => a - b);
+    const told = found.map(([, raw]) => raw);
     return lost === 0 ? told : [{ kind: 'lost', count: lost, time: Date.now() }, ...told];
   }
 
@@ -64,31 +73,27 @@ export class TraceReader {
     for (const end of this.#ends) end();
   }
 
-  #look<T extends object>(log: WatchedLog<T>, happening: (entry: Logged<T>) => Happening): void {
+  #look<T extends object>(log: WatchedLog<T>, raw: (entry: Logged<T>) => Raw): void {
     this.#ends.push(log.look());
-    this.#read(log, happening);
+    this.#read(log, raw);
   }
 
-  #read<T extends object>(log: EventLog<T>, happening: (entry: Logged<T>) => Happening): void {
-    this.#sources.push(sourceOf(log, happening));
+  #read<T extends object>(log: EventLog<T>, raw: (entry: Logged<T>) => Raw): void {
+    this.#sources.push(sourceOf(log, raw));
   }
 }
 
-function happeningOf(device: string, happening: Logged<DeviceHappening>): Happening {
-  const { sequence, order, time, ...rest } = happening;
-  return rest.kind === 'page' ? { ...rest, device, iova: hex(rest.iova) } : { ...rest, device };
-}
+const nothing = { entries: [], lost: 0 };
 
-function sourceOf<T extends object>(log: EventLog<T>, happening: (entry: Logged<T>) => Happening): Source {
+function sourceOf<T extends object>(log: EventLog<T>, raw: (entry: Logged<T>) => Raw): Source {
   let told = log.total;
   return {
     read: () => {
-      if (log.total === told) return { events: [], lost: 0 };
-      const entries = log.since(told);
-      const lost = log.total - told - entries.length;
+      if (log.total === told) return nothing;
+      const found = log.since(told);
+      const lost = log.total - told - found.length;
       told = log.total;
-      const timed = (entry: Logged<T>) => ({ time: entry.time, ...happening(entry) });
-      return { events: entries.map((entry) => [entry.order, timed(entry)] as const), lost };
+      return { entries: found.map((entry) => [entry.order, raw(entry)] as const), lost };
     },
   };
 }

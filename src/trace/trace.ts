@@ -4,24 +4,30 @@
  * While nobody does, nothing is recorded, and a call costs one comparison more than without
  * (traced-file.ts). Whoever looks reads the log from where he has read it last; nobody is called.
  */
-import type { OpenFile } from '../file/open-file.js';
+import type { Caller, OpenFile } from '../file/open-file.js';
 import { WatchedLog } from '../iommu/event-log.js';
-import type { Refusal } from '../linux/errno.js';
+import { Refusal } from '../linux/errno.js';
 import { commandName } from '../linux/proc.js';
-import type { CallEvent } from './event.js';
+import type { CallRecord } from './call-record.js';
 
 /** Calls that are kept for who looks at them: he does after each turn of the server's loop. */
 const KEPT = 1 << 14;
-const MOST_PROGRAMS = 1024;
+const MOST_THREADS = 1024;
+/** So long a thread is taken for the one that was asked: numbers are used again, and programs exec. */
+const SURE_MS = 1000;
+
+/** Who makes a call, as CallEvent has it. */
+export type Who = Pick<CallRecord, 'pid' | 'tid' | 'program'>;
 
 export class Trace {
-  readonly calls = new WatchedLog<CallEvent>(KEPT);
+  readonly calls = new WatchedLog<CallRecord>(KEPT);
   readonly #names = new WeakMap<object, string>();
   /** By object: the file that was opened last, and what was refused last on those before it. */
   readonly #last = new WeakMap<object, { readonly file: OpenFile; readonly before: Refusal | undefined }>();
   /** What calls have thrown that are in the log. */
   readonly #told = new WeakSet<object>();
   readonly #programs = new Map<number, string>();
+  readonly #threads = new Map<number, Who & { readonly until: number }>();
 
   /** A file for `file.object` has been opened. */
   opened(file: OpenFile): void {
@@ -51,13 +57,39 @@ export class Trace {
     return true;
   }
 
-  /** What thread `tid` calls itself. It is asked again with every file that it opens. */
+  /** Who makes a call: `again` asks the kernel even when it is known. */
+  who(caller: Caller | undefined, again: boolean): Who {
+    if (caller === undefined) return nobody;
+    const { tid } = caller;
+    if (!tid) return { pid: pidOf(caller), tid, program: undefined };
+    const known = this.#threads.get(tid);
+    const now = performance.now();
+    if (known !== undefined && !again && now < known.until) return known;
+    const who = { pid: pidOf(caller), tid, program: this.program(tid, true), until: now + SURE_MS };
+    if (this.#threads.size >= MOST_THREADS) this.#threads.clear();
+    this.#threads.set(tid, who);
+    return who;
+  }
+
+  /** What thread `tid` calls itself: `again` asks the kernel even when it is known. */
   program(tid: number, again: boolean): string {
     const known = this.#programs.get(tid);
     if (known !== undefined && !again) return known;
     const name = commandName(tid);
-    if (this.#programs.size >= MOST_PROGRAMS) this.#programs.clear();
+    if (this.#programs.size >= MOST_THREADS) this.#programs.clear();
     this.#programs.set(tid, name);
     return name;
+  }
+}
+
+const nobody: Who = { pid: undefined, tid: undefined, program: undefined };
+
+/** Undefined when it has exited meanwhile: a call of its own may still be under way. */
+function pidOf(caller: Caller): number | undefined {
+  try {
+    return caller.pid;
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
   }
 }

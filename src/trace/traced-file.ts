@@ -7,21 +7,18 @@
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
 import { isWork, Postponed, type Sliced, type Work } from '../file/work.js';
-import { errnoName, hex, Refusal } from '../linux/errno.js';
+import { errnoName, Refusal } from '../linux/errno.js';
 import { DeviceFile } from '../uapi/device-file.js';
-import type { IoctlArgument, IoctlShape } from '../uapi/ioctl.js';
+import type { IoctlShape } from '../uapi/ioctl.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
-import type { Struct } from '../uapi/struct.js';
-import type { CallEvent, CallKind, Fields } from './event.js';
-import { changedFields, fieldsOf, fieldValue, namedDescriptor, textOf } from './fields.js';
-import type { Trace } from './trace.js';
+import { type IoctlPart, isStruct, SHOWN_BYTES, type TransferPart } from './call-record.js';
+import { DescriptorNumber } from './descriptor-number.js';
+import type { CallKind } from './event.js';
+import type { Trace, Who } from './trace.js';
 import { WatchedCaller } from './watched-caller.js';
 
 /** The ioctls of which some return a new file: it is traced from its beginning, or could not be later. */
 const returnNewFd = [...newFdIoctls, ...newFdTestIoctls];
-
-/** Bytes that are shown of a read or write. */
-const SHOWN_BYTES = 64;
 
 /** The nodes of a machine, whose opens and files are traced. */
 export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceNode[] {
@@ -31,48 +28,38 @@ export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceN
 function openTraced(trace: Trace, node: DeviceNode, caller: Caller): OpenFile {
   const { path } = node;
   const open = () => new TracedFile(trace, node.open(caller), path);
-  return trace.calls.on ? recorded(trace, begin('open', path, caller), {}, open) : open();
+  return trace.calls.on ? recorded(trace, begin(trace, 'open', path, caller), nothingMore, open) : open();
 }
 
 /** A call that has begun. */
 interface Begun {
   readonly call: CallKind;
   readonly path: string;
-  readonly pid: number | undefined;
-  readonly tid: number | undefined;
+  readonly who: Who;
   readonly fd: number | undefined;
   readonly started: number;
 }
 
-function begin(call: CallKind, path: string, caller?: Caller, file?: OpenFile): Begun {
-  const fd = file && caller?.descriptorOf?.(file);
-  return { call, path, pid: caller && pidOf(caller), tid: caller?.tid, fd, started: performance.now() };
+function begin(trace: Trace, call: CallKind, path: string, caller?: Caller, fd?: number): Begun {
+  return { call, path, who: trace.who(caller, call === 'open'), fd, started: performance.now() };
 }
 
-/** Undefined when it has exited meanwhile: a call of its own may still be under way. */
-function pidOf(caller: Caller): number | undefined {
-  try {
-    return caller.pid;
-  } catch (error) {
-    if (error instanceof Refusal) return undefined;
-    throw error;
-  }
+/** What a call was about, once it has ended. */
+interface Details {
+  readonly ioctl?: IoctlPart;
+  readonly transfer?: TransferPart;
 }
 
-type Details = Pick<
-  CallEvent,
-  'name' | 'offset' | 'place' | 'length' | 'bytes' | 'input' | 'output' | 'descriptors'
->;
+const nothingMore = (): Details => ({});
 
 /** Does a call, and records it with what `details` is then. */
-function recorded<T>(trace: Trace, begun: Begun, details: Details | (() => Details), act: () => T): T {
-  const told = typeof details === 'function' ? details : () => details;
+function recorded<T>(trace: Trace, begun: Begun, details: () => Details, act: () => T): T {
   try {
     const result = act();
-    record(trace, begun, told(), typeof result === 'number' ? result : 0);
+    record(trace, begun, details(), typeof result === 'number' ? result : 0);
     return result;
   } catch (error) {
-    recordFailure(trace, begun, told, error);
+    recordFailure(trace, begun, details, error);
     throw error;
   }
 }
@@ -113,13 +100,12 @@ export function recordUnserved(
   caller: Caller,
   error: unknown,
 ): void {
-  if (trace?.calls.on) recordFailure(trace, begin(call, path, caller), () => ({}), error);
+  if (trace?.calls.on) recordFailure(trace, begin(trace, call, path, caller), nothingMore, error);
 }
 
 function recordFailure(trace: Trace, begun: Begun, details: () => Details, error: unknown): void {
   if (error instanceof Postponed || (error instanceof Error && !trace.tells(error))) return;
-  const { errno, reason } = error instanceof Refusal ? error : broken;
-  record(trace, begun, details(), -1, { error: errnoName(errno), reason });
+  record(trace, begun, details(), -1, error instanceof Refusal ? error : broken);
 }
 
 /** What the caller of a call sees that broke. */
@@ -127,25 +113,17 @@ const broken = { errno: 5, reason: 'an error inside ioasid' };
 
 function record(
   trace: Trace,
-  { call, path, pid, tid, fd, started }: Begun,
-  details: Details,
+  { call, path, who, fd, started }: Begun,
+  { ioctl, transfer }: Details,
   result: number,
-  failure: Pick<CallEvent, 'error' | 'reason'> = {},
+  failure?: Pick<Refusal, 'errno' | 'reason'>,
 ): void {
-  const who = pid === undefined ? {} : { pid };
-  const thread = tid ? { tid, program: trace.program(tid, call === 'open') } : {};
-  const duration = Math.max(0, Math.round((performance.now() - started) * 1000));
-  const where = fd === undefined ? { path } : { path, fd };
+  const { pid, tid, program } = who;
   trace.calls.record({
-    kind: 'call',
-    call,
-    ...who,
-    ...thread,
-    ...where,
-    ...details,
-    result,
-    ...failure,
-    duration,
+    ...{ call, path, pid, tid, program, fd, ioctl, transfer, result },
+    error: failure && errnoName(failure.errno),
+    reason: failure?.reason,
+    duration: Math.max(0, Math.round((performance.now() - started) * 1000)),
   });
 }
 
@@ -156,6 +134,7 @@ class TracedFile implements OpenFile {
   readonly #trace: Trace;
   readonly #file: OpenFile;
   readonly #path: string;
+  readonly #descriptors = new DescriptorNumber();
 
   constructor(trace: Trace, file: OpenFile, path: string) {
     this.stream = file.stream;
@@ -185,7 +164,7 @@ class TracedFile implements OpenFile {
 
   read(caller: Caller, offset: number, target: Uint8Array): number {
     if (!this.#trace.calls.on) return this.#file.read(caller, offset, target);
-    const begun = begin('read', this.#path, caller, this);
+    const begun = this.#begin('read', caller);
     let length = 0;
     const details = () => this.#transfer('read', offset, target.length, target.subarray(0, length));
     return recorded(this.#trace, begun, details, () => {
@@ -196,13 +175,9 @@ class TracedFile implements OpenFile {
 
   write(caller: Caller, offset: number, source: Uint8Array): Sliced<number> {
     if (!this.#trace.calls.on) return this.#file.write(caller, offset, source);
-    const details = this.#transfer('write', offset, source.length, source);
-    const begun = begin('write', this.#path, caller, this);
-    return sliced(
-      this.#trace,
-      begun,
-      () => details,
-      () => this.#file.write(caller, offset, source),
+    const details = this.#written(offset, source);
+    return sliced(this.#trace, this.#begin('write', caller), details, () =>
+      this.#file.write(caller, offset, source),
     );
   }
 
@@ -217,18 +192,17 @@ class TracedFile implements OpenFile {
   /** A close, of one copy or the last: of nobody's descriptor any more. */
   #ended(call: 'flush' | 'release', act: () => Sliced<void>): Sliced<void> {
     if (!this.#trace.calls.on) return act();
-    const nothingMore = () => ({});
-    return sliced(this.#trace, begin(call, this.#path), nothingMore, act);
+    return sliced(this.#trace, begin(this.#trace, call, this.#path), nothingMore, act);
   }
 
   #tracedIoctl(caller: Caller, call: IoctlCall): Sliced<number> {
     const { cmd, arg, data } = call;
     const shape = this.#file instanceof DeviceFile ? this.#file.shapeOf(cmd) : undefined;
-    const begun = begin('ioctl', this.#path, caller, this);
+    const begun = this.#begin('ioctl', caller);
     const size = isStruct(shape?.argument) ? shape.argument.size : data.length;
     const watched = this.#watched(caller, arg, size);
     const copied = data.slice();
-    const details = () => ioctlDetails(shape, call, watched, copied, data);
+    const details = () => ({ ioctl: ioctlPart(shape, call, watched, copied) });
     return sliced(this.#trace, begun, details, () => this.#file.ioctl(watched, call));
   }
 
@@ -245,14 +219,23 @@ class TracedFile implements OpenFile {
   #transfer(call: 'read' | 'write', offset: number, length: number, bytes: Uint8Array): Details {
     const device = this.#file instanceof DeviceFile ? this.#file : undefined;
     const layout = device?.carries(call, offset, length);
-    const place = device?.place(offset);
-    return {
-      ...(this.stream === undefined && { offset: hex(offset) }),
-      ...(place !== undefined && { place }),
-      length,
-      bytes: Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString('hex'),
-      ...(layout && bytes.length >= layout.size && { input: shownFields(layout, bytes) }),
+    const shown = Math.max(SHOWN_BYTES, layout?.size ?? 0);
+    const transfer = {
+      offset: this.stream === undefined ? offset : undefined,
+      place: device?.place(offset),
+      ...{ length, layout, bytes: bytes.slice(0, shown) },
     };
+    return { transfer };
+  }
+
+  /** What a write is about, as it is before the file has it. */
+  #written(offset: number, source: Uint8Array): () => Details {
+    const details = this.#transfer('write', offset, source.length, source);
+    return () => details;
+  }
+
+  #begin(call: CallKind, caller: Caller): Begun {
+    return begin(this.#trace, call, this.#path, caller, this.#descriptors.of(this, caller));
   }
 
   /**
@@ -266,20 +249,23 @@ class TracedFile implements OpenFile {
       memory: (offset) => mapping.memory(offset),
       write: (caller, offset, source) => {
         if (!this.#trace.calls.on) return mapping.write(caller, offset, source);
-        const details = this.#transfer('write', offset, source.length, source);
-        const begun = begin('write', this.#path, caller, this);
-        return recorded(this.#trace, begun, details, () => mapping.write(caller, offset, source));
+        const details = this.#written(offset, source);
+        return recorded(this.#trace, this.#begin('write', caller), details, () =>
+          mapping.write(caller, offset, source),
+        );
       },
       write64: (caller, offset, source) => {
         if (!this.#trace.calls.on) return mapping.write64(caller, offset, source);
-        const details = this.#transfer('write', offset, source.length, source);
+        const details = this.#written(offset, source);
         const store = () => (mapping.write64(caller, offset, source) ? source.length : 0);
-        return recorded(this.#trace, begin('write', this.#path), details, store) > 0;
+        return recorded(this.#trace, begin(this.#trace, 'write', this.#path), details, store) > 0;
       },
       read: (offset, target) => {
         if (!this.#trace.calls.on) return mapping.read(offset, target);
         const details = () => this.#transfer('read', offset, target.length, target);
-        return recorded(this.#trace, begin('load', this.#path), details, () => mapping.read(offset, target));
+        return recorded(this.#trace, begin(this.#trace, 'load', this.#path), details, () =>
+          mapping.read(offset, target),
+        );
       },
     };
   }
@@ -290,44 +276,18 @@ function calledOf(file: OpenFile): string {
   return (file instanceof DeviceFile ? file.called : undefined) ?? 'new file';
 }
 
-const nothing = () => undefined;
-
-function shownFields(layout: Struct, bytes: Uint8Array): Fields {
-  return fieldsOf(layout, bytes, layout.size, nothing);
-}
-
-function isStruct(argument: IoctlArgument): argument is Struct {
-  return typeof argument === 'object' && 'types' in argument;
-}
-
-/** What the argument said, and what has become of it. `copied`, `data`: where the kernel copies it. */
-function ioctlDetails(
+/** `copied`, `data`: the argument before and after, where the kernel copies it. */
+function ioctlPart(
   shape: IoctlShape | undefined,
-  { cmd, arg }: IoctlCall,
+  { cmd, arg, data }: IoctlCall,
   watched: WatchedCaller,
   copied: Uint8Array,
-  data: Uint8Array,
-): Details {
-  const name = shape?.name ?? hex(cmd);
-  const describe = (fd: number) => watched.descriptors.get(fd);
-  const { argument } = shape ?? {};
-  if (argument === 'number') return { name, input: { arg } };
-  if (argument === 'string')
-    return { name, input: { name: textOf(watched.input.subarray(0, watched.known)) } };
-  if (argument === undefined) return { name };
-  if (!isStruct(argument)) return { name, input: { arg: fieldValue(arg, argument, describe) } };
-  const inKernel = data.length > 0;
-  const known = Math.min(inKernel ? data.length : watched.known, argument.size);
-  const before = fieldsOf(argument, inKernel ? copied : watched.input, known, describe);
-  const written = inKernel ? data : watched.output;
-  const reach = Math.min(inKernel ? data.length : Math.max(watched.changed, known), argument.size);
-  const output = changedFields(before, fieldsOf(argument, written, reach, describe));
-  const shown = JSON.stringify([before, output]);
-  const others = [...watched.descriptors.keys()].filter((fd) => !shown.includes(`{"fd":${fd},`));
-  return {
-    name,
-    input: before,
-    ...(output && { output }),
-    ...(others.length > 0 && { descriptors: others.map((fd) => namedDescriptor(fd, describe)) }),
-  };
+): IoctlPart {
+  const { descriptors, input, output, known, changed } = watched;
+  const size = isStruct(shape?.argument) ? shape.argument.size : Number.POSITIVE_INFINITY;
+  const part = { cmd, arg, shape, descriptors };
+  if (data.length > 0 && size < Number.POSITIVE_INFINITY)
+    return { ...part, input: copied.subarray(0, size), output: data.slice(0, size) };
+  const reach = Math.min(Math.max(changed, known), size);
+  return { ...part, input: input.subarray(0, Math.min(known, size)), output: output.subarray(0, reach) };
 }

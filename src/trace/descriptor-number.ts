@@ -1,0 +1,26 @@
+/**
+ * DescriptorNumber: by which number a caller means an open file, as far as a trace says it.
+ *
+ * Asking the kernel costs as much as a short call. A number that was found is taken for right for a
+ * millisecond, while its caller goes on calling; a copy that replaces it meanwhile is told by the old one.
+ */
+import type { Caller, OpenFile } from '../file/open-file.js';
+
+const SURE_MS = 1;
+
+export class DescriptorNumber {
+  #tid: number | undefined;
+  #fd: number | undefined;
+  #until = 0;
+
+  /** The descriptor by which `caller` calls `file`; undefined when that is not known. */
+  of(file: OpenFile, caller: Caller): number | undefined {
+    const { tid } = caller;
+    const now = performance.now();
+    if (tid && tid === this.#tid && now < this.#until) return this.#fd;
+    this.#fd = caller.descriptorOf?.(file);
+    this.#tid = tid;
+    this.#until = now + SURE_MS;
+    return this.#fd;
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * ByteWriter and ByteReader: numbers, texts and bytes one after the other, as recordings have them.
+ *
+ * A number is in groups of 7 bits, the lowest first, each byte but the last with bit 7 set (LEB128); one
+ * that may be negative is doubled, and one below its double when it is (zigzag). Texts are UTF-8, and as
+ * bytes preceded by their length. A reader never looks past its end.
+ */
+import { refuse } from '../../linux/errno.js';
+
+const LOW_BITS = 0x7f;
+const MORE = 0x80;
+const GROUP = 128;
+/** Groups of a number of 64 bits, of which a double has the highest 53. */
+const MOST_GROUPS = 10;
+
+export class ByteWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#bytes = new Uint8Array(capacity);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  byte(value: number): void {
+    this.#room(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  /** @param value a whole number, 0 to 2^64. */
+  number(value: number): void {
+    this.#room(MOST_GROUPS);
+    let rest = value;
+    while (rest > 0x7fff_ffff) {
+      this.#bytes[this.#length++] = (rest % GROUP) | MORE;
+      rest = Math.floor(rest / GROUP);
+    }
+    while (rest > LOW_BITS) {
+      this.#bytes[this.#length++] = (rest & LOW_BITS) | MORE;
+      rest >>>= 7;
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  /** @param value a whole number, above -2^52 and below 2^52. */
+  signed(value: number): void {
+    this.number(value < 0 ? -2 * value - 1 : 2 * value);
+  }
+
+  bytes(value: Uint8Array): void {
+    this.number(value.length);
+    this.#room(value.length);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  text(value: string): void {
+    this.bytes(Buffer.from(value));
+  }
+
+  /** What was written since the last time; it is gone with the next that is written. */
+  take(): Uint8Array<ArrayBuffer> {
+    const taken = this.#bytes.subarray(0, this.#length);
+    this.#length = 0;
+    return taken;
+  }
+
+  #room(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+  }
+}
+
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get ended(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  /** @throws Refusal EINVAL nothing is left; so do the others. */
+  byte(): number {
+    if (this.ended) refuse('EINVAL', 'a record ends where more of it belongs');
+    return this.#bytes[this.#at++]!;
+  }
+
+  number(): number {
+    let [value, scale] = [0, 1];
+    for (let n = 0; n < MOST_GROUPS; n++) {
+      const group = this.byte();
+      value += (group & LOW_BITS) * scale;
+      scale *= GROUP;
+      if (group < MORE) return value;
+    }
+    return refuse('EINVAL', 'a record has a number of more than 64 bits');
+  }
+
+  signed(): number {
+    const value = this.number();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  /** They are those that are read from, and not a copy. */
+  bytes(): Uint8Array {
+    return this.raw(this.number());
+  }
+
+  /** As `bytes`, of a length that is known. */
+  raw(length: number): Uint8Array {
+    const end = this.#at + length;
+    if (end > this.#bytes.length) refuse('EINVAL', `a record has ${length} bytes that are not there`);
+    const bytes = this.#bytes.subarray(this.#at, end);
+    this.#at = end;
+    return bytes;
+  }
+
+  text(): string {
+    return Buffer.from(this.bytes()).toString();
+  }
+}

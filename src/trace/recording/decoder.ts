@@ -1,0 +1,149 @@
+/**
+ * Decoder: records, as encoder.ts writes them, one after the other.
+ *
+ * Whatever the bytes are, it answers or refuses: a record that is no sense is EINVAL, and nothing is read
+ * beyond the bytes.
+ */
+import { refuse } from '../../linux/errno.js';
+import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
+import type { RawHappening, Recorded } from '../raw.js';
+import { ByteReader } from './bytes.js';
+import { INLINE_BYTES } from './encoder.js';
+import { CallField, calls, RecordKind, TransferField } from './kinds.js';
+import { parseMachine } from './machine-text.js';
+import { parseLayout, parseShape } from './shapes.js';
+import { ReadTerms } from './terms.js';
+
+const MOST_DESCRIPTORS = 1 << 10;
+
+export class Decoder {
+  readonly #names: ReadTerms<string>;
+  readonly #shapes = new ReadTerms((from) => parseShape(from.text()));
+  readonly #layouts = new ReadTerms((from) => parseLayout(from.text()));
+  readonly #contents = new ReadTerms((from) => from.bytes().slice());
+  #time = 0;
+
+  /** @param clean what each text becomes: that of somebody else's may move the cursor. */
+  constructor(clean: (text: string) => string = String) {
+    this.#names = new ReadTerms((from) => clean(from.text()));
+  }
+
+  /** All of `records`. @throws Refusal EINVAL a record is none. */
+  all(records: Uint8Array): Recorded[] {
+    const [from, all] = [new ByteReader(records), [] as Recorded[]];
+    while (!from.ended) all.push(this.next(from));
+    return all;
+  }
+
+  /** The next record; what it has of bytes is a copy. @throws Refusal EINVAL there is none. */
+  next(from: ByteReader): Recorded {
+    const kind = from.byte();
+    this.#time += from.signed();
+    if (kind === RecordKind.MACHINE)
+      return { kind: 'machine', machine: parseMachine(from.text()), time: this.#time };
+    return { ...this.#happening(kind, from), time: this.#time };
+  }
+
+  #happening(kind: number, from: ByteReader): RawHappening {
+    switch (kind) {
+      case RecordKind.CALL:
+        return { kind: 'call', entry: this.#call(from) };
+      case RecordKind.DMA_READ:
+      case RecordKind.DMA_WRITE: {
+        const write = kind === RecordKind.DMA_WRITE;
+        const [rid, pasid, iova, length] = [this.#name(from), from.number(), from.number(), from.number()];
+        return { kind: 'dma', entry: { rid, pasid, write, iova, length } };
+      }
+      case RecordKind.FAULT_READ:
+      case RecordKind.FAULT_WRITE: {
+        const write = kind === RecordKind.FAULT_WRITE;
+        const [rid, pasid, iova, reason] = [this.#name(from), from.number(), from.number(), this.#name(from)];
+        return { kind: 'fault', entry: { rid, pasid, write, iova, reason } };
+      }
+      case RecordKind.NOTE:
+        return { kind: 'note', device: this.#name(from), entry: { sentence: this.#name(from) } };
+      case RecordKind.LOST:
+        return { kind: 'lost', count: from.number() };
+      default:
+        return this.#device(kind, from);
+    }
+  }
+
+  #device(kind: number, from: ByteReader): RawHappening {
+    const device = this.#name(from);
+    switch (kind) {
+      case RecordKind.INTERRUPT:
+      case RecordKind.INTERRUPT_LOST: {
+        const entry = { kind: 'interrupt', name: this.#name(from), vector: from.number() } as const;
+        if (kind === RecordKind.INTERRUPT) return { kind: 'device', device, entry };
+        return { kind: 'device', device, entry: { ...entry, lost: this.#name(from) } };
+      }
+      case RecordKind.PAGE_READ:
+      case RecordKind.PAGE_WRITE: {
+        const [pasid, iova, write] = [from.number(), from.number(), kind === RecordKind.PAGE_WRITE];
+        return { kind: 'device', device, entry: { kind: 'page', pasid, iova, write } };
+      }
+      case RecordKind.AUTHORIZED:
+      case RecordKind.REVOKED: {
+        const [pasid, vpasid] = [from.number(), from.number() - 1];
+        const what = kind === RecordKind.AUTHORIZED ? 'authorized' : 'revoked';
+        return { kind: 'device', device, entry: { kind: what, pasid, ...(vpasid >= 0 && { vpasid }) } };
+      }
+      default:
+        return refuse('EINVAL', `there are no records of kind ${kind}`);
+    }
+  }
+
+  #name(from: ByteReader): string {
+    return this.#names.read(from);
+  }
+
+  #call(from: ByteReader): CallRecord {
+    const call = calls[from.byte()] ?? refuse('EINVAL', 'a record is of a call that there is not');
+    const has = from.byte();
+    const path = this.#name(from);
+    const pid = has & CallField.PID ? from.number() : undefined;
+    const tid = has & CallField.TID ? from.number() : undefined;
+    const program = has & CallField.PROGRAM ? this.#name(from) : undefined;
+    const fd = has & CallField.FD ? from.number() : undefined;
+    const ioctl = has & CallField.IOCTL ? this.#ioctl(from) : undefined;
+    const transfer = has & CallField.TRANSFER ? this.#transfer(from) : undefined;
+    const result = from.signed();
+    const error = has & CallField.ERROR ? this.#name(from) : undefined;
+    const reason = has & CallField.REASON ? this.#name(from) : undefined;
+    const duration = from.number();
+    return { call, path, pid, tid, program, fd, ioctl, transfer, result, error, reason, duration };
+  }
+
+  #ioctl(from: ByteReader): IoctlPart {
+    const [cmd, arg] = [from.number(), from.number()];
+    const shape = from.byte() === 0 ? undefined : this.#shapes.read(from);
+    const [input, output] = [this.#bytes(from), this.#bytes(from)];
+    const count = from.number();
+    if (count > MOST_DESCRIPTORS) refuse('EINVAL', `a record names ${count} descriptors`);
+    const descriptors = new Map<number, string>();
+    for (let n = 0; n < count; n++) descriptors.set(from.signed(), this.#name(from));
+    return { cmd, arg, shape, input, output, descriptors };
+  }
+
+  #transfer(from: ByteReader): TransferPart {
+    const has = from.byte();
+    const offset = has & TransferField.OFFSET ? from.number() : undefined;
+    const place = has & TransferField.PLACE ? this.#name(from) : undefined;
+    const layout = has & TransferField.LAYOUT ? this.#layouts.read(from) : undefined;
+    const [length, bytes] = [from.number(), this.#bytes(from)];
+    return { offset, place, length, layout, bytes };
+  }
+
+  /** A copy: what is decoded outlives what it is decoded from. */
+  #bytes(from: ByteReader): Uint8Array {
+    const length = from.number();
+    return length <= INLINE_BYTES ? from.raw(length).slice() : this.#large(from, length);
+  }
+
+  #large(from: ByteReader, length: number): Uint8Array {
+    const content = this.#contents.read(from);
+    if (content.length !== length) refuse('EINVAL', `a content of ${length} bytes has ${content.length}`);
+    return content;
+  }
+}

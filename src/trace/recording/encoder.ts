@@ -1,0 +1,181 @@
+/**
+ * Encoder: what has happened, as records: each a byte that says what it is, the milliseconds since the record
+ * before it, and its fields. docs/recording.md has the format, decoder.ts its other side.
+ *
+ * A record is understood by who has read all before it, since terms are told in full once.
+ */
+import { createHash } from 'node:crypto';
+import type { DeviceHappening } from '../../driver/happening.js';
+import type { IoctlShape } from '../../uapi/ioctl.js';
+import type { Struct } from '../../uapi/struct.js';
+import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
+import type { Recorded } from '../raw.js';
+import { ByteWriter } from './bytes.js';
+import { CallField, calls, RecordKind, TransferField } from './kinds.js';
+import { layoutText, shapeText } from './shapes.js';
+import { WrittenTerms } from './terms.js';
+
+const CAPACITY = 1 << 16;
+/** Contents above it are told once. */
+export const INLINE_BYTES = 64;
+
+export class Encoder {
+  readonly #out = new ByteWriter(CAPACITY);
+  readonly #names = new WrittenTerms<string>((out, text) => out.text(text));
+  readonly #shapes = new WrittenTerms<IoctlShape>((out, shape) => out.text(shapeText(shape)));
+  readonly #layouts = new WrittenTerms<Struct>((out, layout) => out.text(layoutText(layout)));
+  readonly #contents = new WrittenTerms<string>((out) => out.bytes(this.#content));
+  #content = new Uint8Array(0);
+  #time = 0;
+
+  /** Bytes that wait to be taken. */
+  get length(): number {
+    return this.#out.length;
+  }
+
+  /** What was encoded since the last time; it is gone with the next record. */
+  take(): Uint8Array<ArrayBuffer> {
+    return this.#out.take();
+  }
+
+  add(raw: Recorded): void {
+    switch (raw.kind) {
+      case 'machine':
+        this.#begin(RecordKind.MACHINE, raw.time);
+        this.#out.text(JSON.stringify(raw.machine));
+        return;
+      case 'call':
+        this.#begin(RecordKind.CALL, raw.time);
+        this.#call(raw.entry);
+        return;
+      case 'dma': {
+        const { rid, pasid, write, iova, length } = raw.entry;
+        this.#begin(write ? RecordKind.DMA_WRITE : RecordKind.DMA_READ, raw.time);
+        this.#name(rid);
+        this.#numbers(pasid, iova, length);
+        return;
+      }
+      case 'fault': {
+        const { rid, pasid, write, iova, reason } = raw.entry;
+        this.#begin(write ? RecordKind.FAULT_WRITE : RecordKind.FAULT_READ, raw.time);
+        this.#name(rid);
+        this.#numbers(pasid, iova);
+        this.#name(reason);
+        return;
+      }
+      case 'note':
+        this.#begin(RecordKind.NOTE, raw.time);
+        this.#name(raw.device);
+        this.#name(raw.entry.sentence);
+        return;
+      case 'device':
+        this.#device(raw.device, raw.entry, raw.time);
+        return;
+      case 'lost':
+        this.#begin(RecordKind.LOST, raw.time);
+        this.#out.number(raw.count);
+    }
+  }
+
+  #begin(kind: number, time: number): void {
+    this.#out.byte(kind);
+    this.#out.signed(time - this.#time);
+    this.#time = time;
+  }
+
+  #name(text: string): void {
+    this.#names.write(this.#out, text);
+  }
+
+  #numbers(...values: readonly number[]): void {
+    for (const value of values) this.#out.number(value);
+  }
+
+  #device(device: string, entry: DeviceHappening, time: number): void {
+    const out = this.#out;
+    switch (entry.kind) {
+      case 'interrupt':
+        this.#begin(entry.lost === undefined ? RecordKind.INTERRUPT : RecordKind.INTERRUPT_LOST, time);
+        this.#name(device);
+        this.#name(entry.name);
+        out.number(entry.vector);
+        if (entry.lost !== undefined) this.#name(entry.lost);
+        return;
+      case 'page':
+        this.#begin(entry.write ? RecordKind.PAGE_WRITE : RecordKind.PAGE_READ, time);
+        this.#name(device);
+        this.#numbers(entry.pasid, entry.iova);
+        return;
+      default:
+        this.#begin(entry.kind === 'authorized' ? RecordKind.AUTHORIZED : RecordKind.REVOKED, time);
+        this.#name(device);
+        this.#numbers(entry.pasid, (entry.vpasid ?? -1) + 1);
+    }
+  }
+
+  #call(record: CallRecord): void {
+    const out = this.#out;
+    const { pid, tid, program, fd, ioctl, transfer, error, reason } = record;
+    out.byte(calls.indexOf(record.call));
+    out.byte(
+      (pid === undefined ? 0 : CallField.PID) |
+        (tid === undefined ? 0 : CallField.TID) |
+        (program === undefined ? 0 : CallField.PROGRAM) |
+        (fd === undefined ? 0 : CallField.FD) |
+        (ioctl === undefined ? 0 : CallField.IOCTL) |
+        (transfer === undefined ? 0 : CallField.TRANSFER) |
+        (error === undefined ? 0 : CallField.ERROR) |
+        (reason === undefined ? 0 : CallField.REASON),
+    );
+    this.#name(record.path);
+    if (pid !== undefined) out.number(pid);
+    if (tid !== undefined) out.number(tid);
+    if (program !== undefined) this.#name(program);
+    if (fd !== undefined) out.number(fd);
+    if (ioctl !== undefined) this.#ioctl(ioctl);
+    if (transfer !== undefined) this.#transfer(transfer);
+    out.signed(record.result);
+    if (error !== undefined) this.#name(error);
+    if (reason !== undefined) this.#name(reason);
+    out.number(record.duration);
+  }
+
+  #ioctl({ cmd, arg, shape, input, output, descriptors }: IoctlPart): void {
+    const out = this.#out;
+    out.number(cmd >>> 0);
+    out.number(Math.max(0, arg));
+    out.byte(shape === undefined ? 0 : 1);
+    if (shape !== undefined) this.#shapes.write(out, shape);
+    this.#bytes(input);
+    this.#bytes(output);
+    out.number(descriptors.size);
+    for (const [fd, is] of descriptors) {
+      out.signed(fd);
+      this.#name(is);
+    }
+  }
+
+  #transfer({ offset, place, length, layout, bytes }: TransferPart): void {
+    const out = this.#out;
+    out.byte(
+      (offset === undefined ? 0 : TransferField.OFFSET) |
+        (place === undefined ? 0 : TransferField.PLACE) |
+        (layout === undefined ? 0 : TransferField.LAYOUT),
+    );
+    if (offset !== undefined) out.number(offset);
+    if (place !== undefined) this.#name(place);
+    if (layout !== undefined) this.#layouts.write(out, layout);
+    out.number(length);
+    this.#bytes(bytes);
+  }
+
+  #bytes(bytes: Uint8Array): void {
+    if (bytes.length <= INLINE_BYTES) {
+      this.#out.bytes(bytes);
+      return;
+    }
+    this.#out.number(bytes.length);
+    this.#content = bytes as Uint8Array<ArrayBuffer>;
+    this.#contents.write(this.#out, createHash('sha1').update(bytes).digest('base64'));
+  }
+}

@@ -1,0 +1,21 @@
+/** What a recording says of its machine, which is JSON: read as what it may be, and not trusted. */
+import { refuse } from '../../linux/errno.js';
+import { escaped } from '../lines.js';
+import type { RecordedMachine } from '../raw.js';
+
+/** @throws Refusal EINVAL it is no machine. */
+export function parseMachine(text: string): RecordedMachine {
+  try {
+    const { devices } = JSON.parse(text) as RecordedMachine;
+    return {
+      devices: devices.map(({ name, rid, spec }) => ({ name: said(name), rid: said(rid), spec: said(spec) })),
+    };
+  } catch {
+    return refuse('EINVAL', 'a record describes a machine that cannot be one');
+  }
+}
+
+function said(text: unknown): string {
+  if (typeof text !== 'string') throw new TypeError('no text');
+  return escaped(text);
+}
