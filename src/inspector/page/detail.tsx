@@ -45,11 +45,11 @@ function Ask(props: {
       <h3>{props.title}</h3>
       {props.number !== undefined && (
         <label>
-          {props.number} <input name="vpasid" value="1" size={6} />
+          {props.number} <input name="vpasid" defaultValue="1" size={6} />
         </label>
       )}
       <label>
-        IOVA <input name="iova" value="0x1000" size={14} />
+        IOVA <input name="iova" defaultValue="0x1000" size={14} />
       </label>
       <select name="write" aria-label="access">
         <option value="false">read</option>

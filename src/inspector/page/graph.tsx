@@ -6,9 +6,9 @@ import { escaped } from '../../trace/lines.js';
 import type { Node, Scene } from '../scene.js';
 import { scene, selected } from './state.js';
 
-const [WIDTH, HEIGHT] = [176, 40];
-/** The lines of a scene with more are drawn straight: their ways would take long to find. */
-const COLUMNS = ['process', 'context', 'space', 'device'];
+const [WIDTH, HEIGHT, GAP, ABOVE, MARGIN] = [158, 40, 46, 12, 12];
+/** Which column a kind of node is in. */
+const COLUMNS = { process: 0, context: 1, space: 2, group: 2, device: 3 } as const;
 
 interface Placed {
   readonly nodes: readonly (Node & { readonly x: number; readonly y: number })[];
@@ -22,27 +22,48 @@ interface Placed {
   readonly height: number;
 }
 
+/** The order in a column is the layout's; the columns are always the same, so that nothing jumps. */
 function place({ nodes, lines }: Scene, focus: string | undefined): Placed {
   const graph = new graphlib.Graph();
-  graph.setGraph({ rankdir: 'LR', nodesep: 14, ranksep: 70, marginx: 12, marginy: 12 });
+  graph.setGraph({ rankdir: 'LR', nodesep: ABOVE });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { key } of nodes) graph.setNode(key, { width: WIDTH, height: HEIGHT });
   for (const { from, to } of lines) graph.setEdge(from, to);
-  layout(graph);
-  const at = (key: string) => graph.node(key) as { x: number; y: number };
-  const { width = 0, height = 0 } = graph.graph();
+  if (nodes.length > 0) layout(graph);
+  const wanted = (key: string) => (graph.node(key) as { y: number }).y;
+  const bottoms = [0, 0, 0, 0];
+  const placed = new Map<string, Node & { readonly x: number; readonly y: number }>();
+  for (const each of nodes.toSorted((a, b) => wanted(a.key) - wanted(b.key))) {
+    const column = COLUMNS[each.kind];
+    const y = Math.max(wanted(each.key) + MARGIN, bottoms[column]! + ABOVE + HEIGHT / 2);
+    bottoms[column] = y + HEIGHT / 2;
+    placed.set(each.key, { ...each, x: MARGIN + WIDTH / 2 + column * (WIDTH + GAP), y });
+  }
   return {
-    width,
-    height,
-    nodes: nodes.map((each) => ({ ...each, x: at(each.key).x, y: at(each.key).y })),
-    lines: lines.map(({ from, to, access }) => {
-      const [a, b] = [at(from), at(to)];
-      const [start, end] = [a.x + WIDTH / 2, b.x - WIDTH / 2];
-      const middle = (start + end) / 2;
-      const d = `M${start},${a.y} C${middle},${a.y} ${middle},${b.y} ${end},${b.y}`;
-      return { key: `${from} ${to}`, d, access, on: from === focus || to === focus };
-    }),
+    width: 2 * MARGIN + 4 * WIDTH + 3 * GAP,
+    height: Math.max(...bottoms) + MARGIN,
+    nodes: [...placed.values()],
+    lines: lines.map(({ from, to, access }) => ({
+      key: `${from} ${to}`,
+      d: wayBetween(placed.get(from)!, placed.get(to)!),
+      access,
+      on: from === focus || to === focus,
+    })),
   };
+}
+
+interface Place {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** From the right of one to the left of the other; within a column around its right. */
+function wayBetween(a: Place, b: Place): string {
+  const start = a.x + WIDTH / 2;
+  const end = a.x === b.x ? start : b.x - WIDTH / 2;
+  const [out, back] =
+    a.x === b.x ? [start + GAP / 2, start + GAP / 2] : [(start + end) / 2, (start + end) / 2];
+  return `M${start},${a.y} C${out},${a.y} ${back},${b.y} ${end},${b.y}`;
 }
 
 function select(key: string): void {
@@ -62,7 +83,7 @@ function onKey(event: KeyboardEvent, key: string): void {
 
 export function Graph() {
   const { nodes, lines, width, height } = place(scene.value, selected.value);
-  const ordered = nodes.toSorted((a, b) => COLUMNS.indexOf(a.kind) - COLUMNS.indexOf(b.kind) || a.y - b.y);
+  const ordered = nodes.toSorted((a, b) => COLUMNS[a.kind] - COLUMNS[b.kind] || a.y - b.y);
   return (
     <svg width={width} height={height} aria-label="who may reach what">
       <title>Programs, address spaces and devices</title>
