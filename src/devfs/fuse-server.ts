@@ -190,6 +190,7 @@ export class FuseServer {
    * process's own threads too, without which it could not end.
    */
   end(): void {
+    this.#own.untilAlone();
     this.#standIn?.end();
     libc().close(this.fuseFd);
   }

@@ -1,7 +1,7 @@
 /** The thread that makes calls on files of our own; see own-files.ts. */
 import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { leaveSharedTable } from '../linux/descriptor-table.js';
+import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Refusal, refuse } from '../linux/errno.js';
 import { askAttributes, copyDescriptor, identifyOwn, nameDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
@@ -11,7 +11,11 @@ import type { Answer, AskingThreadData, CopyOrder, Order, SizeOrder } from './ow
 const STDERR = 2;
 
 const main = parentPort!;
-leaveSharedTable([STDERR], (workerData as AskingThreadData).ofNode);
+const { ofNode, alone } = workerData as AskingThreadData;
+leaveSharedTable([STDERR]);
+Atomics.store(alone, 0, 1);
+Atomics.notify(alone, 0);
+closeOthers([STDERR], ofNode);
 main.on('message', (order: Order) => main.postMessage(carriedOut(order)));
 main.postMessage({ tid: Number(readlinkSync('/proc/thread-self').split('/').at(-1)) } satisfies Answer);
 

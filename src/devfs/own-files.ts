@@ -65,14 +65,21 @@ interface Ask {
 
 const script = new URL('own-files-thread.js', import.meta.url);
 
-/** What its thread is given: the descriptors of Node's that there were before any caller. */
+/** More than any start of a thread takes. */
+const START_MS = 30_000;
+
+/** What its thread is given. */
 export interface AskingThreadData {
+  /** The descriptors of Node's that there were before any caller. */
   readonly ofNode: readonly number[];
+  /** A shared word: 1 when the connection is not, or no longer, in the thread's table. */
+  readonly alone: Int32Array;
 }
 
 /** A thread that makes the calls, one after the other. */
 class AskingThread {
   readonly #worker: Worker;
+  readonly #alone = new Int32Array(new SharedArrayBuffer(4));
   /** Who gets the next answers. */
   readonly #asked: ((answer: Answer) => void)[] = [({ tid }) => (this.tid = tid)];
   #gone = false;
@@ -83,7 +90,7 @@ class AskingThread {
   foreign: { readonly fd: number; readonly account: Account } | undefined;
 
   constructor(ofNode: readonly number[]) {
-    const workerData: AskingThreadData = { ofNode };
+    const workerData: AskingThreadData = { ofNode, alone: this.#alone };
     // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.
     this.#worker = new Worker(script, { workerData, stdout: true, stderr: true });
     this.#worker.on('message', (answer: Answer) => this.#asked.shift()!(answer));
@@ -100,6 +107,11 @@ class AskingThread {
     this.#asked.push(done);
     if (this.#gone) this.#end();
     else this.#worker.postMessage(order);
+  }
+
+  /** Returns when the connection ends with the descriptors of other threads, whatever this one waits for. */
+  untilAlone(): void {
+    if (!this.#gone) Atomics.wait(this.#alone, 0, 0, START_MS);
   }
 
   terminate(): void {
@@ -140,6 +152,11 @@ export class OwnFiles {
     thread.copies--;
     thread.order({ close: fd }, () => account.give(heldDescriptors, 1));
     this.#closeForeign(thread);
+  }
+
+  /** To be called before the connection is closed. */
+  untilAlone(): void {
+    for (const thread of this.#threads) thread.untilAlone();
   }
 
   /** The threads end; to be called when the connection has. */

@@ -1,6 +1,6 @@
 /** The stand-in's own thread; see stand-in.ts. */
 import { workerData } from 'node:worker_threads';
-import { leaveSharedTable } from '../linux/descriptor-table.js';
+import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Errno } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
 import { CallWatch } from './call-watch.js';
@@ -52,7 +52,9 @@ const pollAddress = address(new Uint8Array(pollfd.buffer));
 
 const fuse = connection();
 const lifeline = Atomics.load(words, Word.LIFELINE);
-leaveSharedTable([STDERR, fuse, bell, lifeline].filter((fd) => fd !== NONE));
+const kept = [STDERR, fuse, bell, lifeline].filter((fd) => fd !== NONE);
+leaveSharedTable(kept);
+closeOthers(kept);
 tableIs(OWN);
 for (;;) {
   const pulse = Atomics.load(words, Word.PULSE);

@@ -10,7 +10,7 @@ import { Worker } from 'node:worker_threads';
 const worker = `
   const { parentPort, workerData } = require('node:worker_threads');
   const { openSync, readlinkSync } = require('node:fs');
-  Promise.all(workerData.map((url) => import(url))).then(([{ leaveSharedTable }, { libc }]) => {
+  Promise.all(workerData.map((url) => import(url))).then(([{ closeOthers, leaveSharedTable }, { libc }]) => {
     const { close, unshare } = libc();
     const closed = [];
     let late;
@@ -25,6 +25,7 @@ const worker = `
       return close(fd);
     };
     leaveSharedTable([2]);
+    closeOthers([2]);
     Object.assign(libc(), { close, unshare });
     parentPort.postMessage({ closed, late });
   });`;

@@ -35,21 +35,24 @@ export function descriptorsOfNode(): number[] {
 }
 
 /**
- * Gives this thread, a worker's, a table with nothing in it but `keep` and what Node's event loops need: of
- * the kinds that they use, those in `ofNode`, and those of loops that have come since. Signals go to other
- * threads from now on.
+ * Gives this thread, a worker's, a table of its own, without connections but those in `keep`. Until the
+ * others are closed too it must wait for nobody. Signals go to other threads from now on.
  * @throws Refusal EMFILE, ENOMEM.
  */
-export function leaveSharedTable(
-  keep: readonly number[],
-  ofNode: readonly number[] = descriptorsOfNode(),
-): void {
+export function leaveSharedTable(keep: readonly number[]): void {
   const others = new BigUint64Array(16).fill(
     ~OWN_FAULTS.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n),
   );
   libc().pthread_sigmask(SIG_BLOCK, address(new Uint8Array(others.buffer)), 0);
   check(libc().unshare(CLONE_FILES), 'a thread gets no table of descriptors of its own');
   for (const fd of open()) if (CONNECTION.test(target(fd)) && !keep.includes(fd)) libc().close(fd);
+}
+
+/**
+ * Closes all in this thread's own table but `keep` and what Node's event loops need: of the kinds that they
+ * use, those in `ofNode`, and those of loops that have come since.
+ */
+export function closeOthers(keep: readonly number[], ofNode: readonly number[] = descriptorsOfNode()): void {
   const needed = new Set(ofNode);
   for (const set of open().filter((fd) => target(fd).endsWith('[eventpoll]'))) {
     needed.add(set);
