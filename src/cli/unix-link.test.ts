@@ -179,6 +179,40 @@ test('an argument without a path, and a path where nobody listens, are told in o
   );
 });
 
+test('of a stream of bytes nothing is lost: it waits for a device that does not take it', async (context) => {
+  const path = join(directory, 'stream');
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const wires = new Wires();
+  const device = wires.end('tty0');
+  const connected = once(server, 'connection') as Promise<[Socket]>;
+  const link = await UnixLink.connect(wires.outside('tty0'), path, false);
+  const [peer] = await connected;
+  context.after(() => {
+    link.close();
+    peer.destroy();
+    server.close();
+  });
+  const sent = Buffer.from(Uint32Array.from({ length: 1 << 20 }, (_, n) => n * 2654435761).buffer);
+  peer.write(sent);
+  while (!device.waiting) await turn();
+  // The device takes nothing until the peer is no more read: what it has written is more than a ring.
+  for (let n = 0; n < 1000; n++) {
+    link.step();
+    await turn();
+  }
+  assert.ok(peer.writableLength > 0, 'all of it was read');
+  let taken = Buffer.alloc(0);
+  while (taken.length < sent.length) {
+    const parts: Uint8Array[] = [];
+    while (device.waiting) parts.push(device.receive()!);
+    taken = Buffer.concat([taken, ...parts]);
+    link.step();
+    await turn();
+  }
+  assert.ok(taken.equals(sent));
+});
+
 test('a serial port goes on in a socket of bytes, however small or large the pieces', async (context) => {
   const path = join(directory, 'tty');
   const server = createServer().listen(path);

@@ -1,7 +1,8 @@
 /**
  * `--link NAME=unix:PATH`: the wire of a device goes on in a Unix stream socket that another program listens
  * at. Each frame has its length before it, 4 bytes, big-endian: what QEMU's `-netdev stream` and passt speak.
- * With `bytes:PATH` there are no frames: it is a stream of bytes, as of a serial line.
+ * With `bytes:PATH` there are no frames: it is a stream of bytes, as of a serial line, of which nothing that
+ * a peer sends is lost: what the device has no room for waits in the peer's socket.
  *
  * The link is up while there is a connection; when it ends another one is tried every RETRY_MS. Nothing that
  * a peer does makes this process keep more than a frame of what it sends, and QUEUED_BYTES and the wire's own
@@ -20,6 +21,7 @@ const QUEUED_BYTES = 1 << 20;
 const RETRY_MS = 1000;
 /** Bytes of a stream that a device receives at once. */
 const PIECE = 4096;
+const NOTHING = Buffer.alloc(0);
 
 /** One argument of `--link`. */
 export interface LinkArgument {
@@ -43,6 +45,8 @@ export class UnixLink {
   readonly #framed: boolean;
   #socket: Socket | undefined;
   #retry: NodeJS.Timeout | undefined;
+  /** Bytes of a stream that the device has no room for; none are read meanwhile. */
+  #held: Buffer = NOTHING;
   /** The frame that is being received, with its length before it, and how much of both is there. */
   readonly #frame = Buffer.alloc(LENGTH_BYTES + LONGEST);
   #received = 0;
@@ -70,8 +74,12 @@ export class UnixLink {
   /** Sends the frames that wait, as far as the peer takes them. */
   step(): void {
     const socket = this.#socket;
-    if (socket === undefined) this.#end.clear();
-    else while (this.#end.waiting && socket.writableLength < QUEUED_BYTES) this.#send(socket);
+    if (socket === undefined) {
+      this.#end.clear();
+      return;
+    }
+    while (this.#end.waiting && socket.writableLength < QUEUED_BYTES) this.#send(socket);
+    if (this.#held.length > 0) this.#pass(socket, this.#held);
   }
 
   close(): void {
@@ -95,9 +103,12 @@ export class UnixLink {
   #take(socket: Socket): void {
     this.#socket = socket.unref();
     this.#received = 0;
+    this.#held = NOTHING;
     this.#end.isUp = true;
     socket
-      .on('data', (bytes: Buffer) => (this.#framed ? this.#receive(socket, bytes) : this.#pass(bytes)))
+      .on('data', (bytes: Buffer) =>
+        this.#framed ? this.#receive(socket, bytes) : this.#pass(socket, bytes),
+      )
       // What there is to say is said when it is closed.
       .on('error', () => {})
       .on('end', () => socket.destroy())
@@ -123,9 +134,14 @@ export class UnixLink {
     });
   }
 
-  /** A stream of bytes has no parts. */
-  #pass(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at += PIECE) this.#end.send(bytes.subarray(at, at + PIECE));
+  /** A stream of bytes has no parts. What the device has no room for is held, and the socket not read. */
+  #pass(socket: Socket, bytes: Buffer): void {
+    let at = 0;
+    for (; at < bytes.length && this.#end.room >= PIECE; at += PIECE)
+      this.#end.send(bytes.subarray(at, at + PIECE));
+    this.#held = bytes.subarray(at);
+    if (this.#held.length > 0) socket.pause();
+    else socket.resume();
   }
 
   /** Takes the stream apart. */

@@ -54,6 +54,11 @@ export class WireEnd implements Link {
     if (this.#peer !== undefined) this.#peer.changes++;
   }
 
+  /** The longest frame that the other end has room for; 0 where nobody is there. */
+  get room(): number {
+    return this.#peer?.isUp === true ? Math.max(0, RING_BYTES - HEADER_BYTES - this.#peer.#waiting) : 0;
+  }
+
   /** Sends frame[0..length) with a number for the receiver. Without anybody at the other end it is lost. */
   send(frame: Uint8Array, length = frame.length, note = 0): void {
     if (this.#peer?.isUp === true) this.#peer.#arrive(frame, length, note);
