@@ -43,7 +43,8 @@ test('each listing of README.md and docs is executed by one test, or has a reaso
     rows.filter((each) => each.rows !== 1),
     [],
   );
-  assert.equal(listingIndex.length, listings.length);
+  const there = listingIndex.filter(([document]) => documents.includes(document));
+  assert.equal(there.length, listings.length);
 });
 
 test('a test that executes a listing of a document reads that document', () => {
