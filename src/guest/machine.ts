@@ -28,10 +28,11 @@ const MACHINE = [
   ...['-machine', 'q35,accel=tcg', '-smp', '2', '-m', '512', '-display', 'none', '-nodefaults'],
   ...['-monitor', 'none', '-serial', 'stdio'],
 ];
-const MEMFD = [
-  ...['-object', 'memory-backend-memfd,id=memory,size=512M,share=on'],
-  ...['-machine', 'memory-backend=memory'],
-];
+/** Of the same name, so that a guest that was saved with one goes on with the other. */
+const MEMORY: Readonly<Record<Memory, string>> = {
+  private: 'memory-backend-ram,id=memory,size=512M',
+  memfd: 'memory-backend-memfd,id=memory,size=512M,share=on',
+};
 const KERNEL = [
   ...['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'random.trust_cpu=on'],
   // Emulated time stamp counters are no clock, and emulated timers may be late.
@@ -63,7 +64,7 @@ export function qemuNvme(file: string): string[] {
 export function commandOf({ qemu, kernel, initrd, memory, devices, words }: Guest): string[] {
   const said = Object.entries(words).map(([name, value]) => `${name}=${value}`);
   return [
-    ...[qemu, ...MACHINE, ...(memory === 'memfd' ? MEMFD : [])],
+    ...[qemu, ...MACHINE, '-object', MEMORY[memory], '-machine', 'memory-backend=memory'],
     ...['-kernel', kernel, '-initrd', initrd, '-append', [...KERNEL, ...said].join(' '), ...devices],
   ];
 }
