@@ -92,6 +92,11 @@ export interface DeviceHost {
    */
   interrupt(vector: number): void;
   /**
+   * Are messages enabled, MSI or MSI-X? For a device with a bit that its own message clears; others say what
+   * there is, and need not know.
+   */
+  readonly messages: boolean;
+  /**
    * Drives the INTx line of a device with `intx` (PCI Local Bus 3.0 §2.2.6): high while there is a cause that
    * the program has not acknowledged, and low after a reset, without being told. Whether the line or messages
    * are in use is not the model's to know: it says both. @throws RangeError `pci` has no `intx`, or it is

@@ -29,6 +29,8 @@ export interface FakePageRequest extends PageWait {
 export class FakeHost implements DeviceHost, VirtioHost {
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
+  /** Are they enabled? */
+  messages = true;
   /** The level of the INTx line, as the model has said it last. */
   line = false;
   /** What the model has said, oldest first. */

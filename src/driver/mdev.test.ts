@@ -22,7 +22,7 @@ const DATA = Uint8Array.of(1, 2, 3, 4);
 function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: string, pci: PciDescription) {
   const port = new MdevPort(iommu, pasids, requester, name, 20);
   const gate = { busMaster: true };
-  const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
+  const told = { interrupt: () => {}, messages: false, intx: () => {}, note: () => {} };
   const time = { now: () => 0, after: () => () => {}, link: () => new Wires().loop() };
   const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
   const model = new FakeModel(host, pci);

@@ -24,7 +24,7 @@ function setUp(pci: PciDescription = everything) {
   const system = new IoasidSubsystem(iommu);
   const port = new FunctionPort(iommu, RID);
   const gate = { busMaster: true };
-  const told = { interrupt: () => {}, intx: () => {}, note: () => {} };
+  const told = { interrupt: () => {}, messages: false, intx: () => {}, note: () => {} };
   const time = { now: () => 0, after: () => () => {}, link: () => new Wires().loop() };
   const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
   const model = new FakeModel(host, pci);

@@ -1,6 +1,6 @@
 /**
- * Qmp: QEMU's control protocol (docs/interop/qmp-spec of QEMU), lines of JSON in both directions. Answers come
- * in the order of the commands; events come in between.
+ * Qmp: QEMU's control protocol (docs/interop/qmp-spec of QEMU), lines of JSON in both directions. Answers
+ * come in the order of the commands; events come in between.
  */
 import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';

@@ -46,6 +46,7 @@ export function makeIdxdDevice(ioasid: IoasidSubsystem, request: MakeRequest): I
     after: (microseconds, callback) => timers.after(microseconds, callback),
     link: (name) => wires.link(name),
     interrupt: (vector) => device?.interrupt(vector),
+    messages: true,
     intx: () => {},
     note: (sentence) => calls.note(sentence),
   };

@@ -37,6 +37,8 @@ export class SparseHost implements DeviceHost {
     };
   }
 
+  readonly messages = true;
+
   interrupt(vector: number): void {
     this.interrupts.push(vector);
   }

@@ -49,6 +49,11 @@ export class Interrupts {
     return this.msix?.enabled === true ? 'MSI-X' : undefined;
   }
 
+  /** Does the function send messages, whatever becomes of each? */
+  get sends(): boolean {
+    return this.#msi.used || this.msix?.enabled === true;
+  }
+
   /** Why a message `vector` of the enabled kind does not arrive now; undefined: it does. */
   whyLost(vector: number): string | undefined {
     return this.#msi.enabled ? this.#msi.whyLost(vector) : this.msix?.whyLost(vector);

@@ -60,7 +60,7 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place)];
   const note = (sentence: string) => calls.note(sentence);
   const link = (wire?: string) => wires.link(wire);
-  const rest = { interrupt: () => {}, intx: () => {}, memory: deviceMemory, note, link };
+  const rest = { interrupt: () => {}, messages: false, intx: () => {}, memory: deviceMemory, note, link };
   const timers = new DeviceTimers(clock, calls);
   let connected = false;
   const parent = CalledModel.make(calls, () =>
@@ -131,6 +131,9 @@ function assemble(
         const outcome = messages === undefined ? 'neither MSI nor MSI-X is enabled' : lost;
         tellInterrupt(device, messages ?? 'message', vector, outcome);
       }
+    },
+    get messages() {
+      return irqs?.sends ?? false;
     },
     intx(level) {
       if (irqs === undefined) return inFactory('intx');

@@ -88,6 +88,11 @@ export class WildHost implements DeviceHost {
     this.counts.interrupts++;
   }
 
+  /** Now and then. */
+  get messages(): boolean {
+    return this.counts.interrupts % 2 === 1;
+  }
+
   intx(_level: boolean): void {
     if (this.#there('intx').intx !== true)
       throw new RangeError('host.intx was called, and pci.intx is not true');

@@ -47,6 +47,7 @@ import {
 import {
   acknowledge,
   actOn,
+  controlXhci,
   enable,
   irqInfo,
   lookForSignals,
@@ -82,6 +83,7 @@ const steps = {
     [2, lookForSignals],
     [6, raise],
     [3, acknowledge],
+    [2, controlXhci],
     [2, command],
   ],
   bars: [
@@ -144,11 +146,11 @@ export const partNames = servedPartNames.filter((name) => name !== 'files');
 /** nvme takes a fifth of a second to open and close, because it is reset by then. */
 const weights: Readonly<Record<OracleDevice['name'], number>> = { edu: 10, rocker: 9, nvme: 1, xhci: 10 };
 
-/** What an xHC is there for. Its registers are those of interrupts alone, and it is no such function here. */
-const interruptParts: readonly DevicePart[] = ['irqs', 'container'];
+/** What an xHC is there for: it has none of USB, and is no such function here. */
+const xhciParts: readonly DevicePart[] = ['irqs', 'bars', 'container'];
 
 function deviceFor(used: readonly DevicePart[]): fc.Arbitrary<OracleDevice> {
-  const all = used.every((part) => interruptParts.includes(part));
+  const all = used.every((part) => xhciParts.includes(part));
   const fitting = devices.filter(({ name }) => all || name !== 'xhci');
   return fc.oneof(...fitting.map((each) => ({ weight: weights[each.name], arbitrary: fc.constant(each) })));
 }

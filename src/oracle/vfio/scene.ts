@@ -157,7 +157,7 @@ function forgetPending(scene: DeviceScene, vectors: number): void {
 }
 
 /** Interrupters of an xHC that have a ring of events: each sends its own message, when there are as many. */
-export const INTERRUPTERS = [1, 2, 3, 5, 15] as const;
+export const INTERRUPTERS = [0, 1, 2, 3, 15] as const;
 export const interrupter = (n: number): bigint => 0x1020n + BigInt(n) * 0x20n;
 /** Its ring of events; in the page before is the table of all interrupters, of one entry. */
 export const EVENT_RING = MAPPED + 0x1000n;

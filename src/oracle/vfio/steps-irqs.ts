@@ -72,7 +72,7 @@ export const setIrqs: fc.Arbitrary<DeviceStep> = fc
     flags: mostly(fc.constant(0), fc.constantFrom(0x40, 0x80000000)),
   })
   .map(({ index, action, data, start, count, fds, bools, more, flags }) => (scene) => {
-    if (index === 0 && data === DATA_EVENTFD) settleLine(scene);
+    if (data === DATA_EVENTFD && (index === 0 || scene.device.name === 'xhci')) settleLine(scene);
     const each = data & DATA_EVENTFD ? 4 : data & DATA_BOOL ? 1 : 0;
     const used = Math.min(count, IRQ_DATA);
     const words = each === 4 ? fds.slice(0, used) : [number(bools), number(bools)];
@@ -93,6 +93,7 @@ export const setIrqs: fc.Arbitrary<DeviceStep> = fc
 /** A line that is high when INTx is enabled is where QEMU's interrupt controller loses it. */
 function settleLine(scene: DeviceScene): void {
   if (scene.device.name === 'edu') scene.write(0x64n, 0xffffffffn, 4);
+  else if (scene.device.name === 'xhci') scene.write(interrupter(0), 1n, 4);
 }
 
 /** The usual beginning: one eventfd for the first vectors of a kind that the device has. */
@@ -105,10 +106,10 @@ export const enable: fc.Arbitrary<DeviceStep> = fc
     more: fc.constantFrom(1, 2, 3, 4, 6, 8),
   })
   .map(({ n, msix, intx, count, more }) => (scene) => {
-    const kinds = { edu: intx ? 0 : 1, rocker: 2, nvme: msix ? 2 : 0, xhci: msix ? 2 : 1 };
+    const kinds = { edu: intx ? 0 : 1, rocker: 2, nvme: msix ? 2 : 0, xhci: msix ? 2 : intx ? 0 : 1 };
     const index = kinds[scene.device.name];
     settleLine(scene);
-    const vectors = scene.device.name === 'xhci' ? more : index === 2 ? count : 1;
+    const vectors = index === 0 ? 1 : scene.device.name === 'xhci' ? more : index === 2 ? count : 1;
     const fds = Array.from({ length: vectors }, (_, vector) =>
       descriptor(EVENTFDS[(n + vector) % EVENTFDS.length]!),
     );
@@ -134,7 +135,7 @@ export const actOn: fc.Arbitrary<DeviceStep> = fc
     start: mostly(fc.constant(0), fc.constantFrom(1, 2, 3), 3),
   })
   .map(({ action, count, n, start }) => (scene) => {
-    const kinds = { edu: [0, 1], rocker: [2, 2], nvme: [0, 2], xhci: [1, 2] };
+    const kinds = { edu: [0, 1], rocker: [2, 2], nvme: [0, 2], xhci: [n % 3 === 0 ? 0 : 1, 2] };
     const index = kinds[scene.device.name][n % 2]!;
     const fields = { argsz: HEADER, flags: DATA_NONE | action, index, start, count };
     scene.call('VFIO_DEVICE_SET_IRQS', fields, { fd: DEVICE_FD });
@@ -197,7 +198,13 @@ export const raise: fc.Arbitrary<DeviceStep> = fc
     else if (scene.device.name === 'rocker') scene.write(0x20n, BigInt(vector), 4);
     else if (scene.device.name === 'xhci') signal(scene, INTERRUPTERS[vector]!);
     for (const each of EVENTFDS) scene.add(plain('read', each, 8));
+    if (scene.device.name === 'xhci') lookAtInterrupters(scene);
   });
+
+/** An xHC's pending bits of interrupts, as its status and its interrupters have them. */
+function lookAtInterrupters(scene: DeviceScene): void {
+  for (const register of [0x44n, interrupter(0), interrupter(1)]) scene.read(register, 4);
+}
 
 /** An xHC's interrupter `n` is enabled, nothing pending, and its dequeue pointer put where nothing is. */
 function signal(scene: DeviceScene, n: number): void {
@@ -205,10 +212,26 @@ function signal(scene: DeviceScene, n: number): void {
   scene.write(interrupter(n) + 0x18n, (EVENT_RING + 0x10n) | 8n, 4);
 }
 
+/** The command of an xHC, with or without interrupts, and its status. */
+export const controlXhci: fc.Arbitrary<DeviceStep> = fc
+  .record({
+    command: fc.constantFrom(4n, 4n, 4n, 0n, 2n, 5n, 0x204n, 0x104n),
+    status: fc.constantFrom(0n, 8n, 0xffffffffn),
+  })
+  .map(({ command, status }) => (scene) => {
+    if (scene.device.name !== 'xhci') return;
+    scene.write(0x40n, command, 4);
+    scene.write(0x44n, status, 4);
+    for (const each of EVENTFDS) scene.add(plain('read', each, 8));
+    lookAtInterrupters(scene);
+  });
+
 export const acknowledge: fc.Arbitrary<DeviceStep> = mostly(
   fc.constant(0xffffffffn),
   fc.constantFrom(1n, 0n),
 ).map((causes) => (scene) => {
   if (scene.device.name === 'edu') scene.write(0x64n, causes, 4);
+  // Clears what is pending, and enables what comes or not.
+  if (scene.device.name === 'xhci') scene.write(interrupter(0), causes & 3n, 4);
   for (const each of EVENTFDS) scene.add(plain('read', each, 8));
 });
