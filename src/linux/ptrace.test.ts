@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Registers, Word } from './ptrace.js';
+import { Registers, Word, whyNotTraceable } from './ptrace.js';
 
 const exact = fc.maxSafeInteger();
 
@@ -30,4 +30,8 @@ test('what is added to a register is added in 64 bits, and can be taken away aga
       assert.equal(registers.wide(Word.RBX), value);
     }),
   );
+});
+
+test('loads and stores are refused where nobody knows the instructions', () => {
+  assert.equal(whyNotTraceable('arm64'), 'the instructions of arm64 are not known');
 });

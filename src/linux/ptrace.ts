@@ -94,10 +94,10 @@ const messageAt = addressOf(new Uint8Array(message.buffer));
 
 /**
  * Why loads and stores of other processes cannot be traced here; undefined when they can, as far as can be
- * told without a try.
+ * told without a try. `arch` as Node names processors.
  */
-export function whyNotTraceable(): string | undefined {
-  if (process.arch !== 'x64') return `the instructions of ${process.arch} are not known`;
+export function whyNotTraceable(arch: string = process.arch): string | undefined {
+  if (arch !== 'x64') return `the instructions of ${arch} are not known`;
   if (!answersMappedBytes())
     return 'the kernel does not tell what is mapped at an address (before Linux 6.11)';
   const scope = yamaScope();
