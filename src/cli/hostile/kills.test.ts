@@ -3,8 +3,9 @@
  * kind of call under way: all processes end within 5 s, and no mount, namespace, connection or file is left.
  *
  * IOASID_KILLS is how many are killed (`IOASID_KILLS=5000 npm run test:hostile`), IOASID_WAYS of what servers
- * (`IOASID_WAYS="run,a plain user's serve"`), IOASID_SEED makes it the same choices again, IOASID_PATIENCE is
- * another number of seconds, for a machine that is busy otherwise.
+ * (`IOASID_WAYS="run,a plain user's serve"`), IOASID_KINDS with which calls under way (`mapped`). IOASID_SEED
+ * makes it the same choices again, IOASID_PATIENCE is another number of seconds, for a machine that is busy
+ * otherwise.
  */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -23,7 +24,7 @@ const SEED = Number(process.env.IOASID_SEED ?? (Date.now() % 2 ** 31) + 1);
 const WAYS = process.env.IOASID_WAYS?.split(',');
 const PATIENCE_MS = 1000 * Number(process.env.IOASID_PATIENCE ?? 20);
 /** Calls under way: those of tests/c/restless. */
-const kinds = [
+const allKinds = [
   'queues',
   'groups',
   'reopened',
@@ -36,6 +37,8 @@ const kinds = [
   'slices',
   'iommufd',
 ].concat(['interrupts', 'registers', 'dma', 'portal', 'vdpa', 'mapped']);
+const KINDS = process.env.IOASID_KINDS?.split(',');
+const kinds = allKinds.filter((kind) => KINDS?.includes(kind) ?? true);
 /** Each kind has a device of its own. */
 const devices = [...Array.from({ length: 10 }, () => 'edu'), 'dsa,ready=1', 'virtio-net'];
 
@@ -142,6 +145,7 @@ test('whoever is killed, at whatever moment, all end within 5 s and nothing is l
   ];
   const ways = all.filter(([name]) => WAYS?.includes(name) ?? true);
   assert.ok(ways.length > 0, `IOASID_WAYS names some of: ${all.map(([name]) => name)}`);
+  assert.ok(kinds.length > 0, `IOASID_KINDS names some of: ${allKinds}`);
   const rounds = Math.ceil(KILLS / ways.length);
   for (const [way, [name, runner, serves, skip]] of ways.entries())
     await t.test(name, { skip: skip || missingCompiler() }, async (t) => {
