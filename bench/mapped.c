@@ -7,16 +7,19 @@
  *   memory       a page of memory in the BAR of src/testkit/ringing-device.ts is written, and read: beside a
  *                page of the program's own
  *   map          FILE is an ordinary one: mmap and munmap of a shared page of it, beside nothing
+ *   start        FILE is a program, which is started and waited for, beside nothing
  * Of the lines that it reads from stdin the first, third, ... are for the call, the others for the mapping
- * (with `map` all are): it makes COUNT accesses and prints the nanoseconds of one. A wrong result ends the
- * program with status 1.
+ * (with `map` and `start` all are): it makes COUNT accesses and prints the nanoseconds of one. A wrong
+ * result ends the program with status 1.
  */
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +52,16 @@ static void map_page(void)
 	void *page = mmap(0, PAGE, PROT_READ, MAP_SHARED, file, 0);
 	check(page != MAP_FAILED, "mmap");
 	munmap(page, PAGE);
+}
+
+static void start_program(const char *path)
+{
+	char *arguments[] = { (char *)path, NULL }, *environment[] = { NULL };
+	pid_t pid;
+	int status;
+
+	check(posix_spawn(&pid, path, NULL, NULL, arguments, environment) == 0, path);
+	check(waitpid(pid, &status, 0) == pid && status == 0, "its status");
 }
 
 static void movdir64b(volatile void *target, const void *source)
@@ -104,6 +117,19 @@ static void check_device(uint32_t last)
 	}
 }
 
+/* One of those that are counted. */
+static void once(uint32_t i, int line, const char *path)
+{
+	if (strcmp(way, "start") == 0)
+		start_program(path);
+	else if (strcmp(way, "map") == 0)
+		map_page();
+	else if (line % 2 == 0)
+		by_call(i);
+	else
+		by_mapping(i);
+}
+
 int main(int argc, char **argv)
 {
 	uint16_t command = 6;
@@ -112,10 +138,10 @@ int main(int argc, char **argv)
 	if (count == 0)
 		return 2;
 	way = argv[2];
-	int maps = strcmp(way, "map") == 0;
-	file = open(argv[1], maps ? O_RDONLY : O_RDWR);
+	int other = strcmp(way, "map") == 0 || strcmp(way, "start") == 0;
+	file = open(argv[1], other ? O_RDONLY : O_RDWR);
 	check(file >= 0, argv[1]);
-	if (!maps) {
+	if (!other) {
 		check(pwrite(file, &command, 2, BAR(7) + 4) == 2, "the command register");
 		off_t bar = BAR(strcmp(way, "submit") == 0 ? 2 : 0);
 		size_t size = strcmp(way, "memory") == 0 ? 2 * MEMORY : PAGE;
@@ -127,10 +153,10 @@ int main(int argc, char **argv)
 			continue;
 		double begin = now_ns();
 		for (uint32_t i = 0; i < count; i++)
-			maps ? map_page() : line % 2 == 0 ? by_call(i) : by_mapping(i);
+			once(i, line, argv[1]);
 		printf("%.1f\n", (now_ns() - begin) / count);
 		fflush(stdout);
-		if (!maps)
+		if (!other)
 			check_device(count - 1);
 		line++;
 	}
