@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Attribute, Entry, Folder } from '../file/attributes.js';
 import { finished } from '../file/work.js';
+import { Machine } from '../machine/machine.js';
 import { idxdScene } from '../testkit/idxd-scene.js';
 import { refusal } from '../testkit/refused.js';
 
@@ -247,5 +248,18 @@ test('whatever is written is a value or is refused, and what is refused has chan
       }),
       { numRuns: 500 },
     );
+  }
+});
+
+test('where nobody may submit batches the device hides them, and a work queue does not', async () => {
+  for (const [strict, hidden] of [
+    [false, 0n],
+    [true, 2n],
+  ] as const) {
+    const machine = await Machine.create({ devices: ['dsa,idxd=1'], strict });
+    const tree = new Tree(machine.sysfs);
+    const operations = (path: string) => BigInt(`0x${tree.read(path).replaceAll(',', '')}`);
+    assert.equal(operations(`${WQ}/op_config`), 0x1003f03ffn);
+    assert.equal(operations(`${DEVICES}/dsa0/op_cap`), 0x1003f03ffn - hidden);
   }
 });

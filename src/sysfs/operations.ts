@@ -1,4 +1,4 @@
-/** Bit masks of operations, as a DSA and its work queues show them. */
+/** The bit mask of operations that a DSA shows; its work queues show theirs as it is. */
 import type { IdxdDevice } from '../idxd/device.js';
 import { bitmapText } from './numbers.js';
 

@@ -7,8 +7,7 @@ import type { Attribute } from '../file/attributes.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import type { IdxdWq } from '../idxd/wq.js';
 import { refuse } from '../linux/errno.js';
-import { bitmap, truth, unsigned, unsigned32, word } from './numbers.js';
-import { operationsText } from './operations.js';
+import { bitmap, bitmapText, truth, unsigned, unsigned32, word } from './numbers.js';
 import { count, integerOf, shown, written } from './values.js';
 
 const OPERATION_BITS = 256;
@@ -25,7 +24,7 @@ export function wqAttributes(device: IdxdDevice, wq: IdxdWq): [string, Attribute
     ...placeAttributes(device, wq),
     ...useAttributes(wq),
     ...limitAttributes(wq),
-    ...(operationConfig ? [['op_config', operations(device, wq)] as [string, Attribute]] : []),
+    ...(operationConfig ? [['op_config', operations(wq)] as [string, Attribute]] : []),
   ];
 }
 
@@ -144,10 +143,10 @@ function retries(wq: IdxdWq): Attribute {
 }
 
 /** As above. */
-function operations(device: IdxdDevice, wq: IdxdWq): Attribute {
+function operations(wq: IdxdWq): Attribute {
   return {
     kind: 'attribute',
-    show: () => operationsText(device, wq.operations),
+    show: () => `${bitmapText(wq.operations, OPERATION_BITS)}\n`,
     store: (text) => {
       const value = bitmap(text, OPERATION_BITS);
       if (value === 'EOVERFLOW' && !wq.enabled)
