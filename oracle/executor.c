@@ -46,7 +46,7 @@ static bool tainted(void)
 static void run(char **word, int count)
 {
 	if (!ioctl_line(word, count) && !file_line(word, count) && !memory_line(word, count) &&
-	    !device_line(word, count))
+	    !device_line(word, count) && !attribute_line(word, count))
 		fputs("what?", out);
 }
 

@@ -1,6 +1,7 @@
 /*
  * What the parts of the executor share: the names of a sequence (names.c), answers (answers.c), and the calls
- * that lines ask for (ioctl.c, files.c, memory.c).
+ * that lines ask for (ioctl.c, files.c, memory.c,
+ * device.c, attributes.c).
  */
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
@@ -51,6 +52,7 @@ bool ioctl_line(char **word, int count);
 bool file_line(char **word, int count);
 bool memory_line(char **word, int count);
 bool device_line(char **word, int count);
+bool attribute_line(char **word, int count);
 
 /* memory.c */
 void free_addresses(void);

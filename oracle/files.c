@@ -92,17 +92,6 @@ static void do_poll(int fd)
 		fprintf(out, "0x%x", request.revents);
 }
 
-/* Writes a line to a file by its path, as `echo TEXT > PATH` does: for sysfs and debugfs. */
-static void do_echo(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	ssize_t put = fd < 0 ? -1 : write(fd, text, strlen(text));
-
-	print_result(put < 0 ? -1 : 0);
-	if (fd >= 0)
-		close(fd);
-}
-
 static void do_close(const char *text)
 {
 	struct name *name = find_kind(text, DESCRIPTOR);
@@ -163,8 +152,6 @@ bool file_line(char **word, int count)
 	else if (IS("fallocate", 5))
 		print_result(fallocate(descriptor(word[1]), number(word[2]), number(word[3]),
 				       number(word[4])));
-	else if (IS("echo", 3))
-		do_echo(word[1], word[2]);
 	else
 		return false;
 	return true;

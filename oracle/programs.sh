@@ -18,4 +18,4 @@ program() {
 }
 
 program init "$@"
-program executor executor.c names.c answers.c ioctl.c files.c memory.c device.c
+program executor executor.c names.c answers.c ioctl.c files.c memory.c device.c attributes.c

@@ -4,6 +4,7 @@
  * After a first difference the two sides are in different states, so only the first one of a sequence means
  * anything. Differences that are meant are explained, each with its reason.
  */
+import { basename } from 'node:path';
 import {
   formatLine,
   formatValue,
@@ -121,6 +122,7 @@ function placeName(line: PlainLine): string {
   const [, place = '', first = ''] = line.words;
   if (line.verb === 'pread') return formatLine({ ...line, words: line.words.slice(1) });
   if (line.verb === 'pwrite') return `pwrite ${place} of ${first.length / 2} bytes`;
+  if (line.verb === 'show' || line.verb === 'store') return `${line.verb} ${basename(line.words[0] ?? '')}`;
   return line.verb;
 }
 

@@ -26,6 +26,8 @@ export interface GuestMachine {
   readonly arguments: readonly string[];
   /** What the kernel is told. */
   readonly commandLine: readonly string[];
+  /** What QEMU runs under: a command that is given QEMU's own. Absent: nothing. */
+  readonly under?: readonly string[];
 }
 
 export class Guest implements Side {
@@ -46,7 +48,8 @@ export class Guest implements Side {
     const work = await mkdtemp(join(tmpdir(), 'ioasid-oracle-'));
     try {
       await writeFile(join(work, 'initrd'), initramfs(await this.#files(sequences)));
-      await boot(join(this.#home, 'qemu'), this.#arguments(work), join(work, 'answers'));
+      const [file, ...args] = [...(this.#machine.under ?? []), join(this.#home, 'qemu')];
+      await boot(file!, [...args, ...this.#arguments(work)], join(work, 'answers'));
       const answers = await readFile(join(work, 'answers'), 'utf8').catch(() => '');
       const console = await readFile(join(work, 'console'), 'utf8').catch(() => '');
       if (!answers.startsWith('seq ')) throw new Error(`the guest did not get to the executor:\n${console}`);

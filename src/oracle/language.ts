@@ -16,6 +16,9 @@
  *     await F OFFSET BITS               until none of BITS is set in the register
  *     lseek F OFFSET WHENCE · fsync F · truncate F LENGTH · fallocate F MODE OFFSET LENGTH
  *     mmap B F OFFSET LENGTH HOW        HOW: of r, w and p (private)
+ *     show PATH · store PATH HEX        a read, a write of a file that is opened for it
+ *     attempt PATH HEX                  a write whose answer is always 0
+ *     list PATH                         the names in a folder
  *
  * A VALUE is `&B+0x1000` (an address), `$v+1` (a value saved from an earlier answer), `%F` (a descriptor's
  * number) or a number. An ioctl's struct is HEX with the patches applied; `>` saves from what came back, `<`
@@ -82,6 +85,10 @@ const plainVerbs = [
   'truncate',
   'fallocate',
   'mmap',
+  'show',
+  'store',
+  'attempt',
+  'list',
 ] as const;
 export type PlainVerb = (typeof plainVerbs)[number];
 

@@ -17,14 +17,21 @@ const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 export class Served implements Side {
   readonly #executor: string;
   readonly #devices: (work: string) => Promise<readonly string[]>;
+  readonly #options: readonly string[];
 
   /**
    * @param executor the program.
    * @param devices `--device` arguments, whose files may be made in a directory of each run's own.
+   * @param options others of `ioasid run`.
    */
-  constructor(executor: string, devices: (work: string) => Promise<readonly string[]>) {
+  constructor(
+    executor: string,
+    devices: (work: string) => Promise<readonly string[]>,
+    options: readonly string[] = [],
+  ) {
     this.#executor = executor;
     this.#devices = devices;
+    this.#options = options;
   }
 
   ask(sequences: readonly Sequence[]): Promise<readonly Answers[]> {
@@ -48,7 +55,7 @@ export class Served implements Side {
   }
 
   #serve(devices: readonly string[], files: readonly string[]): Promise<number | null> {
-    const options = devices.flatMap((device) => ['--device', device]);
+    const options = [...this.#options, ...devices.flatMap((device) => ['--device', device])];
     const args = [bin, 'run', ...options, '--', this.#executor, ...files];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
     return new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));

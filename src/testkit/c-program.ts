@@ -65,7 +65,7 @@ export function testProgram(name: string, how: Compilation = {}): string {
 
 /** What asks an oracle's calls in a guest, oracle/executor.c and its parts, compiled. @returns its path. */
 export function oracleExecutor(): string {
-  const parts = ['executor', 'names', 'answers', 'ioctl', 'files', 'memory', 'device'];
+  const parts = ['executor', 'names', 'answers', 'ioctl', 'files', 'memory', 'device', 'attributes'];
   return build(
     'executor',
     parts.map((part) => join(root, 'oracle', `${part}.c`)),

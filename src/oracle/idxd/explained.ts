@@ -1,0 +1,24 @@
+/** Where the driver of a DSA is meant to differ from Linux's; docs/differences.md tells them. */
+import type { Explained } from '../compare.js';
+
+const ABSENT: ReadonlySet<string> = new Set(['power', 'uevent', 'module', 'dmaengine']);
+
+export const explained: readonly Explained[] = [
+  {
+    name: 'what is in a folder',
+    reason: 'what every device and driver of Linux has, and drivers that would have nobody, are not here',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) => {
+      const mine = new Set(ours.split(' '));
+      const theirs = kernel.split(' ').filter((name) => !ABSENT.has(name));
+      return line.verb === 'list' && theirs.length === mine.size && theirs.every((name) => mine.has(name));
+    },
+  },
+  {
+    name: 'uevent',
+    reason: 'as above',
+    goesOn: true,
+    matches: ({ line, ours }) =>
+      line.verb !== 'ioctl' && line.words[0]?.endsWith('/uevent') === true && ours === 'ENOENT',
+  },
+];
