@@ -5,6 +5,7 @@
 import color from 'picocolors';
 import { builtInDevices, loadDevice } from '../devices/load.js';
 import type { Option, OptionTable } from '../devices/options.js';
+import { print } from './messages.js';
 
 /** `dsa,help` asks for help about `dsa`. */
 const HELP = ',help';
@@ -43,7 +44,7 @@ export async function devices(names: readonly string[]): Promise<void> {
     const { about } = await loadDevice(name, process.cwd());
     lines.push(`${color.bold(name)}  ${about.summary ?? 'a device of yours'}`, ...optionLines(about.options));
   }
-  process.stdout.write(`${[...lines, ...common].join('\n')}\n`);
+  print(`${[...lines, ...common].join('\n')}\n`);
 }
 
 function optionLines(options: OptionTable | undefined): string[] {

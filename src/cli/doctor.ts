@@ -14,6 +14,7 @@ import { guardedCopy } from '../linux/guarded-copy.js';
 import { canGuardHoles } from '../linux/hole-guard.js';
 import { whyNotTraceable } from '../linux/ptrace.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
+import { print } from './messages.js';
 import type { FuseOffer } from './probe.js';
 
 /** One line of the report. */
@@ -240,12 +241,12 @@ export async function doctor({ json }: { readonly json?: boolean }): Promise<num
   const findings = await examine();
   const able = findings.every(({ ok, required }) => ok || !required);
   if (json) {
-    process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
+    print(`${JSON.stringify(findings, null, 2)}\n`);
   } else {
     const verdict = able
       ? `\`ioasid run\` works here${mode === 'root' ? '' : ', without root'}`
       : '`ioasid run` cannot work here';
-    process.stdout.write(`${findings.map(line).join('\n')}\n${color.bold(verdict)}\n`);
+    print(`${findings.map(line).join('\n')}\n${color.bold(verdict)}\n`);
   }
   return able ? 0 : 1;
 }

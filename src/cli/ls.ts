@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import color from 'picocolors';
 import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine/snapshot.js';
 import { askAll, type ServerState } from './control-socket.js';
+import { print } from './messages.js';
 
 const hexadecimal = (value: number) => `0x${value.toString(16)}`;
 const rights = (access: number) => `${access & 1 ? 'r' : '-'}${access & 2 ? 'w' : '-'}`;
@@ -108,14 +109,12 @@ const nobody = 'no ioasid server is running for this user; start one with `ioasi
 /** Prints the state of all servers that answer this user, once or every second. */
 export async function ls({ json = false, watch = false }: LsArguments): Promise<void> {
   if (!watch) {
-    process.stdout.write(textOf(await askAll(), json ? 2 : undefined));
+    print(textOf(await askAll(), json ? 2 : undefined));
     return;
   }
   const between = json ? '' : process.stdout.isTTY ? CLEAR : '\n';
-  // Whoever reads may have gone.
-  process.stdout.on('error', () => process.exit());
   for (;;) {
-    process.stdout.write(between + textOf(await askAll(), json ? 0 : undefined));
+    print(between + textOf(await askAll(), json ? 0 : undefined));
     await setTimeout(INTERVAL_MS);
   }
 }

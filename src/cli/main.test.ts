@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { options as dsaOptionTable } from '../devices/dsa/options.js';
 import { builtInDevices } from '../devices/load.js';
+import { pipe } from '../linux/fd-passing.js';
 import { modelOfTests } from '../testkit/faulty-model.js';
 import { bin, ioasid, withoutFuse } from '../testkit/processes.js';
 import type { Finding } from './doctor.js';
@@ -35,6 +36,23 @@ describe('the command line', () => {
       assert.equal(status, 125, args.join(' '));
       assert.match(stderr, /^error: /);
       if (args[0] === 'run') assert.match(stderr, /ioasid run --help/);
+    }
+  });
+
+  it('prints as far as its reader takes it, and says nothing of one that has gone', () => {
+    for (const args of [
+      ['run', '--help'],
+      ['devices'],
+      ['man'],
+      ['completion', 'bash'],
+      ['ls'],
+      ['doctor'],
+    ]) {
+      const [reader, writer] = pipe();
+      closeSync(reader);
+      const { stderr } = spawnSync(bin, args, { stdio: ['ignore', writer, 'pipe'], encoding: 'utf8' });
+      closeSync(writer);
+      assert.equal(stderr, '', args.join(' '));
     }
   });
 

@@ -16,7 +16,7 @@ import { type Failure, failures } from './fail-on.js';
 import type { InspectArguments } from './inspect.js';
 import { OUR_FAULT } from './launch-plan.js';
 import type { LsArguments } from './ls.js';
-import { complainOf } from './messages.js';
+import { complainOf, print } from './messages.js';
 import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
@@ -187,6 +187,7 @@ function program(): Command {
       'I/O address spaces, PASIDs and emulated devices behind real files in /dev, for unmodified programs',
     )
     .version(version)
+    .configureOutput({ writeOut: print })
     .enablePositionalOptions()
     .showHelpAfterError('(ioasid --help says what there is)');
   addMachines(ioasid);
@@ -371,7 +372,7 @@ function addTexts(ioasid: Command): void {
     .addArgument(new Argument('<shell>', 'which').choices(shells))
     .action(async (shell: Shell) => {
       const { completion } = await import('./completion.js');
-      process.stdout.write(completion(ioasid, shell));
+      print(completion(ioasid, shell));
     });
 
   ioasid
@@ -379,7 +380,7 @@ function addTexts(ioasid: Command): void {
     .description('the manual page: ioasid man | man -l -')
     .action(async () => {
       const { manPage } = await import('./man-page.js');
-      process.stdout.write(manPage(ioasid, version));
+      print(manPage(ioasid, version));
     });
 }
 

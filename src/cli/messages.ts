@@ -22,6 +22,12 @@ export function complainOf(error: Error): void {
   if (stack !== undefined) write(`${stack}\n`);
 }
 
+/** What was asked for, to standard output. Who stops reading, as `head` does, ends this process. */
+export function print(text: string): void {
+  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => process.exit());
+  process.stdout.write(text);
+}
+
 /** A line for another program, to standard error. */
 export function sayLine(line: string): void {
   write(`${line}\n`);
