@@ -91,8 +91,9 @@ kill_at() {
 		sleep 0.005
 	done
 	victim=$server
-	[ "$3" = ioasid ] || victim=$(pgrep -P "$server" -f "^$work/linux" | head -n 1)
-	kill -9 "$victim"
+	[ "$3" = ioasid ] || victim=$(pgrep -P "$server" -f "^$work/linux" | head -n 1 || true)
+	# It may have ended with its records: that too is a moment.
+	[ -z "$victim" ] || kill -9 "$victim" 2>/dev/null || true
 	wait "$server" 2>/dev/null || true
 	last=$(last_flushed "$work/console")
 	"$root/init" check "$disk" "$last" || stop "$3 was killed after record $last"
