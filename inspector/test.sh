@@ -9,20 +9,7 @@ scripts=$here/../scripts
 home=$("$scripts/cache.sh")/chromium-bookworm
 root=$home/root
 
-fetch() {
-	rm -rf "$root"
-	"$scripts/debian-package.sh" --with-dependencies "$home/packages" chromium-headless-shell bookworm |
-		while read -r file; do dpkg-deb -x "$file" "$root"; done
-	rm -r "$home/packages"
-	touch "$home/complete"
-}
-
-mkdir -p "$home"
-# One fetches, others wait for it.
-exec 9>"$home/.lock"
-flock 9
-[ -e "$home/complete" ] || fetch
-flock -u 9
+"$scripts/debian-root.sh" --with-dependencies "$home" bookworm chromium-headless-shell
 
 # What is not in the folders where a linker looks: PulseAudio's.
 libraries=$(find "$root" -name '*.so*' -printf '%h\n' | sort -u | grep -v /lib/chromium | paste -sd:)

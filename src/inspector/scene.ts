@@ -2,8 +2,8 @@
  * Scene: what the picture shows of a machine: nodes from programs on the left to devices on the right,
  * and lines that say who may reach what.
  *
- * Of a context with many address spaces those are one node, unless they are searched for: then those that are
- * found are shown, as many as can be looked at.
+ * Of address spaces as many are shown as can be looked at: without a search those of the contexts that have
+ * the fewest. The others of a context are one node.
  */
 import type { Item, SpaceItem, UseItem } from './model.js';
 import type { Items } from './past.js';
@@ -38,7 +38,7 @@ export function sceneOf(items: Items, search: string): Scene {
   const wanted = search.trim().toLowerCase();
   const spaces = [...items].filter((entry): entry is [string, SpaceItem] => entry[1].type === 'space');
   const found = spaces.filter(([, { name }]) => name.toLowerCase().includes(wanted));
-  const shown = new Set(found.slice(0, found.length > MOST && wanted === '' ? 0 : MOST).map(([key]) => key));
+  const shown = new Set((wanted === '' ? fewest(found) : found.slice(0, MOST)).map(([key]) => key));
   const nodeOf = new Map<string, string>();
   const groups = new Map<string, number>();
   for (const [key, { context = '' }] of spaces) {
@@ -50,9 +50,30 @@ export function sceneOf(items: Items, search: string): Scene {
     item.type !== 'space' || shown.has(key) ? node(key, item) : [],
   );
   for (const [key, count] of groups)
-    nodes.push({ key, kind: 'group', title: `${count} address spaces`, note: 'search to see some' });
+    nodes.push({ key, kind: 'group', title: spacesInWords(count), note: 'search to see some' });
   const lines = linesOf(items, nodeOf, nodes);
   return { nodes: distinct(nodes), lines, found: found.length, grouped: spaces.length - shown.size };
+}
+
+/** Those of the contexts with the fewest: each context's all, and as many as can be looked at. */
+function fewest(spaces: readonly [string, SpaceItem][]): [string, SpaceItem][] {
+  const byContext = new Map<string, [string, SpaceItem][]>();
+  for (const entry of spaces) {
+    const { context = '' } = entry[1];
+    const others = byContext.get(context);
+    if (others === undefined) byContext.set(context, [entry]);
+    else others.push(entry);
+  }
+  const shown: [string, SpaceItem][] = [];
+  for (const each of [...byContext.values()].sort((one, other) => one.length - other.length)) {
+    if (shown.length + each.length > MOST) break;
+    shown.push(...each);
+  }
+  return shown;
+}
+
+function spacesInWords(count: number): string {
+  return `${count} address space${count === 1 ? '' : 's'}`;
 }
 
 function node(key: string, item: Item): Node[] {
