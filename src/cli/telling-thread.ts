@@ -33,6 +33,7 @@ const { ring: memory, prints, record } = workerData as TellingThreadData;
 const ring = new ByteRing(memory);
 const pace = new Int32Array(new SharedArrayBuffer(4));
 
+ring.beginReading();
 try {
   tell();
 } finally {

@@ -62,7 +62,10 @@ export class Telling {
     const script = new URL('telling-thread.js', import.meta.url);
     const worker = new Worker(script, { workerData, stdout: true, stderr: true });
     worker.unref();
-    worker.on('error', (error) => complain(`the trace has ended: ${String(error)}`));
+    worker.on('error', (error) => {
+      this.#ring.endReading();
+      complain(`the trace has ended: ${String(error)}`);
+    });
     this.#reader = new TraceReader(machine.logs, together(this.#filters));
     process.once('exit', () => this.end());
   }

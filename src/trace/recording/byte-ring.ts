@@ -3,25 +3,38 @@
  *
  * The writer waits only when the ring is full, or at the end for all to be read; the reader sleeps while
  * there is nothing. Invariant: `written` and `read` count bytes, modulo 2^32, and 0 <= written - read <= the
- * ring's size. A reader that has ended takes everything, so that nobody waits for it.
+ * ring's size. A reader that has ended, or does not begin, takes everything, so that nobody waits for it.
  */
 const RING_BYTES = 1 << 22;
 const CONTROL_BYTES = 16;
+/** More than any start of a thread takes. */
+const START_MS = 30_000;
 
 /** What stands where in the words before the bytes. */
 const WRITTEN = 0;
 const READ = 1;
 const WRITER_ENDED = 2;
-const READER_ENDED = 3;
+const READER = 3;
+
+/** Of the reader's word. */
+const NOT_BEGUN = 0;
+const BEGUN = 1;
+const ENDED = 2;
 
 export class ByteRing {
   readonly memory: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
 
-  /** @param memory that of a ring on another thread; absent: a new one. */
-  constructor(memory = new SharedArrayBuffer(CONTROL_BYTES + RING_BYTES)) {
+  readonly #patience: number;
+
+  /**
+   * @param memory that of a ring on another thread; absent: a new one.
+   * @param patience for a reader to begin, in ms.
+   */
+  constructor(memory = new SharedArrayBuffer(CONTROL_BYTES + RING_BYTES), patience = START_MS) {
     this.memory = memory;
+    this.#patience = patience;
     this.#words = new Int32Array(memory, 0, CONTROL_BYTES / 4);
     this.#bytes = new Uint8Array(memory, CONTROL_BYTES);
   }
@@ -52,21 +65,33 @@ export class ByteRing {
   endWriting(): void {
     Atomics.store(this.#words, WRITER_ENDED, 1);
     Atomics.notify(this.#words, WRITTEN);
-    Atomics.wait(this.#words, READER_ENDED, 0);
+    if (this.#isRead()) Atomics.wait(this.#words, READER, BEGUN);
   }
 
   /** Waits until there is some. @returns bytes that can be written; 0: there is no reader any more. */
   #room(): number {
     for (;;) {
       const read = Atomics.load(this.#words, READ);
-      if (Atomics.load(this.#words, READER_ENDED) === 1) return 0;
+      if (Atomics.load(this.#words, READER) === ENDED) return 0;
       const room = this.#bytes.length - ((Atomics.load(this.#words, WRITTEN) - read) >>> 0);
       if (room > 0) return room;
+      if (!this.#isRead()) return 0;
       Atomics.wait(this.#words, READ, read);
     }
   }
 
+  /** Waits for a reader that has yet to begin. @returns whether there is one, or was. */
+  #isRead(): boolean {
+    Atomics.wait(this.#words, READER, NOT_BEGUN, this.#patience);
+    return Atomics.compareExchange(this.#words, READER, NOT_BEGUN, ENDED) !== NOT_BEGUN;
+  }
+
   // --- The reader ---
+
+  beginReading(): void {
+    Atomics.compareExchange(this.#words, READER, NOT_BEGUN, BEGUN);
+    Atomics.notify(this.#words, READER);
+  }
 
   /**
    * What has come, as a copy; waits for some, `timeout` ms at most. @returns undefined: all has been read,
@@ -88,8 +113,8 @@ export class ByteRing {
 
   /** Nobody reads any more. */
   endReading(): void {
-    Atomics.store(this.#words, READER_ENDED, 1);
-    Atomics.notify(this.#words, READER_ENDED);
+    Atomics.store(this.#words, READER, ENDED);
+    Atomics.notify(this.#words, READER);
     Atomics.notify(this.#words, READ);
   }
 }
