@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { ioasid, Running, runner, until, user, withoutFuse } from '../testkit/processes.js';
-import { publish, publishTrace } from './control-socket.js';
-import { trace } from './trace.js';
+import { ioasid, Running, runner, until, user, withoutFuse } from '../../testkit/processes.js';
+import { publish, publishTrace } from '../control-socket.js';
+import { trace } from '../trace.js';
 
 /** What it says itself would come in the middle of a line. */
 const cat = ['--device', 'edu', '--', 'sh', '-c', 'exec cat /dev/ioasid 2>/dev/null'];

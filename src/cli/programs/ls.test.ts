@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { bin, ioasid, Running, until, user, withoutFuse } from '../testkit/processes.js';
-import { MOST_ASKERS } from './control-socket.js';
-import { launchMode } from './launcher-process.js';
+import { bin, ioasid, Running, until, user, withoutFuse } from '../../testkit/processes.js';
+import { MOST_ASKERS } from '../control-socket.js';
+import { launchMode } from '../launcher-process.js';
 
 interface Listed {
   readonly uid: number;

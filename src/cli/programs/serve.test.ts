@@ -24,8 +24,8 @@ import {
   runner,
   until,
   withoutFuse,
-} from '../testkit/processes.js';
-import { launchMode } from './launcher-process.js';
+} from '../../testkit/processes.js';
+import { launchMode } from '../launcher-process.js';
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 
@@ -71,7 +71,7 @@ describe('serve', { skip: withoutMount }, () => {
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const folder = join(scratch, `npx-${signal}`);
       const npx = spawn('npx', ['--offline', 'ioasid', 'serve', '--device', 'edu', folder], {
-        cwd: fileURLToPath(new URL('../../', import.meta.url)),
+        cwd: fileURLToPath(new URL('../../../', import.meta.url)),
         stdio: 'ignore',
       });
       await until(() => existsSync(join(folder, 'ioasid')), 'the server serves');
