@@ -2,12 +2,12 @@
  * Inspected: what answers those who inspect this server's machine, each by a socket of his own.
  *
  * It is asked, a line of JSON each time (inspector/remote.ts). Who asks what there is waits until there is
- * something that he does not know.
+ * something that he does not know. What answers is loaded with the first: most servers have none.
  */
 import type { Socket } from 'node:net';
 import type { OpenedFile } from '../devfs/fuse-server.js';
 import type { FromSubject, ToSubject } from '../inspector/remote.js';
-import { Subject } from '../inspector/subject.js';
+import type { Subject } from '../inspector/subject.js';
 import type { Machine } from '../machine/machine.js';
 import { publishInspection } from './control-socket.js';
 
@@ -24,12 +24,19 @@ export class Inspected {
 
   constructor({ machine, opened }: InspectedOptions) {
     publishInspection((socket) => {
-      const asker = new Asker(socket, new Subject(machine, opened));
-      this.#askers.add(asker);
-      socket.on('close', () => {
-        asker.end();
-        this.#askers.delete(asker);
-      });
+      import('../inspector/subject.js').then(
+        ({ Subject }) => socket.destroyed || this.#add(socket, new Subject(machine, opened)),
+        () => socket.destroy(),
+      );
+    });
+  }
+
+  #add(socket: Socket, subject: Subject): void {
+    const asker = new Asker(socket, subject);
+    this.#askers.add(asker);
+    socket.on('close', () => {
+      asker.end();
+      this.#askers.delete(asker);
     });
   }
 

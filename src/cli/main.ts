@@ -22,7 +22,7 @@ import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
 import type { StopArguments } from './stop.js';
 import type { Traced } from './trace.js';
-import type { TraceArguments } from './trace-printer.js';
+import type { TraceArguments } from './trace-arguments.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;

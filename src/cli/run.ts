@@ -24,7 +24,8 @@ import { type ReportArguments, RunReport } from './run-report.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
 import { survivors } from './survivors.js';
-import { Telling } from './telling.js';
+import type { Telling } from './telling.js';
+import { tellingOf } from './told.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
 const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
@@ -35,12 +36,17 @@ export interface RunArguments extends MachineArguments, ReportArguments {
   readonly failOn?: readonly Failure[];
 }
 
+interface Told {
+  readonly telling: Telling | undefined;
+  readonly report: RunReport | undefined;
+}
+
 /** Runs `command`. Never returns: this process ends with the command's status. */
 export async function run(command: readonly string[], options: RunArguments): Promise<never> {
   keepErrorsBlocking();
   const inherited = inheritedDescriptors();
   const softFiles = softFileLimit();
-  const { telling, report } = toldOf(options);
+  const { telling, report } = await toldOf(options);
   const launcher = start(inherited, options);
   forwardSignals((signal) => launcher.kill(signal));
 
@@ -101,9 +107,9 @@ function lastWords(service: Service, { device }: Connection): LastStep[] {
 }
 
 /** What it opens is nothing for the command. */
-function toldOf(options: RunArguments): { telling: Telling | undefined; report: RunReport | undefined } {
+async function toldOf(options: RunArguments): Promise<Told> {
   try {
-    return { telling: Telling.of(options), report: RunReport.of(options) };
+    return { telling: await tellingOf(options), report: RunReport.of(options) };
   } catch (error) {
     return fail(OUR_FAULT, (error as Error).message, usage);
   }

@@ -21,7 +21,7 @@ import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
 import { inspectIf, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
-import { Telling } from './telling.js';
+import { tellingOf } from './told.js';
 
 /**
  * Where `serve` puts the files when it is not told. @throws Refusal ENOENT when this user has no such place.
@@ -77,15 +77,6 @@ class MountPoint {
   #unmount(): void {
     if (this.#asRoot) unmountFuse(this.#folder);
     else unmountFuseAsUser(this.#folder);
-  }
-}
-
-function tellingOf(options: MachineArguments): Telling | undefined {
-  try {
-    return Telling.of(options);
-  } catch (error) {
-    complainOf(error as Error);
-    return leave(OUR_FAULT);
   }
 }
 
@@ -145,7 +136,10 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   let end: End = leave;
   const faults = new ModelFaults((status) => end(status));
   checkReadyFd(options.readyFd);
-  const telling = tellingOf(options);
+  const telling = await tellingOf(options).catch((error: Error) => {
+    complainOf(error);
+    return leave(OUR_FAULT);
+  });
   const made = await makeMachine(options, false).catch((error: Error) => {
     complainOf(error);
     complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');

@@ -28,7 +28,7 @@ import type { ModelFaults } from './model-faults.js';
 import { Quiet } from './quiet.js';
 import type { RunReport } from './run-report.js';
 import type { Telling } from './telling.js';
-import type { TraceArguments } from './trace-printer.js';
+import type { TraceArguments } from './trace-arguments.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {

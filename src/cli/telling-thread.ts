@@ -10,7 +10,8 @@ import { Decoder } from '../trace/recording/decoder.js';
 import { Messages } from '../trace/recording/message.js';
 import { LineOutput, type LineTarget } from './line-output.js';
 import { RecordFile, type RecordTarget } from './record-file.js';
-import { type TraceArguments, TracePrinter } from './trace-printer.js';
+import type { TraceArguments } from './trace-arguments.js';
+import { TracePrinter } from './trace-printer.js';
 
 /** What is printed, and where. */
 export interface Print {

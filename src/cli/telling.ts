@@ -18,7 +18,8 @@ import { openLines } from './line-output.js';
 import { complain } from './messages.js';
 import { openRecord, type RecordTarget } from './record-file.js';
 import type { Print, TellingThreadData } from './telling-thread.js';
-import { filterOf, type TraceArguments, wantsColours, wantsTrace } from './trace-printer.js';
+import { type TraceArguments, wantsTrace } from './trace-arguments.js';
+import { filterOf, wantsColours } from './trace-printer.js';
 
 /** Records that are handed on together, in bytes. */
 const MESSAGE = 1 << 16;
@@ -37,16 +38,13 @@ export class Telling {
     this.#filters = [...prints.map(({ options }) => filterOf(options)), ...(record ? [filterOf({})] : [])];
   }
 
-  /**
-   * What the options ask for; undefined: nothing. @throws Refusal one sentence: an option is not understood,
-   * or its file cannot be written.
-   */
-  static of(options: TraceArguments): Telling | undefined {
+  /** @throws Refusal one sentence: an option is not understood, or its file cannot be written. */
+  static of(options: TraceArguments): Telling {
     const prints: Print[] = [];
     if (wantsTrace(options)) prints.push(printOf(options.output, options));
     if (options.log !== undefined) prints.push(printOf(options.log, { verbose: true }));
     const record = options.record === undefined ? undefined : openRecord(options.record);
-    return prints.length === 0 && record === undefined ? undefined : new Telling(prints, record);
+    return new Telling(prints, record);
   }
 
   begin(machine: Machine): void {

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { refused } from '../testkit/refused.js';
 import type { TraceEvent } from '../trace/event.js';
 import { LineOutput, openLines } from './line-output.js';
-import { type TraceArguments, TracePrinter } from './trace-printer.js';
+import type { TraceArguments } from './trace-arguments.js';
+import { TracePrinter } from './trace-printer.js';
 
 const note = (sentence: string, time = 0): TraceEvent => ({ kind: 'note', device: 'vfio0', sentence, time });
 

@@ -11,36 +11,10 @@ import type { TraceEvent } from '../trace/event.js';
 import { type DevicesOf, type Filter, parseFilter, shows } from '../trace/filter.js';
 import { lineOf, noPaint, type Paint } from '../trace/lines.js';
 import type { LineOutput } from './line-output.js';
-
-/** What the options of `run`, `serve` and `trace` say of a trace. */
-export interface TraceArguments {
-  readonly trace?: boolean;
-  /** The same as to show errors, faults and notes. */
-  readonly verbose?: boolean;
-  readonly show?: readonly string[];
-  readonly pid?: readonly number[];
-  readonly json?: boolean;
-  readonly output?: string;
-  /** A file for refusals, faults and notes, whatever else is shown. */
-  readonly log?: string;
-  /** A file for a recording of all. */
-  readonly record?: string;
-}
+import type { TraceArguments } from './trace-arguments.js';
 
 const SECOND = 1000;
 const VERBOSE = ['error', 'fault', 'note'];
-
-/** Do the options ask for a trace? */
-export function wantsTrace(options: TraceArguments): boolean {
-  const { trace, verbose, show = [], pid = [], json, output } = options;
-  return (
-    trace === true ||
-    verbose === true ||
-    show.length + pid.length > 0 ||
-    json === true ||
-    output !== undefined
-  );
-}
 
 /** What the options say is to be shown. @throws Refusal EINVAL what of it is not understood. */
 export function filterOf({ verbose = false, show = [], pid = [] }: TraceArguments): Filter {

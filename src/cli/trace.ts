@@ -13,7 +13,8 @@ import { recordedIn } from '../trace/recording/recording.js';
 import { attachTrace, serverMeant } from './control-socket.js';
 import { LineOutput, openLines } from './line-output.js';
 import type { TraceGreeting } from './lookers.js';
-import { type TraceArguments, TracePrinter, wantsColours } from './trace-printer.js';
+import type { TraceArguments } from './trace-arguments.js';
+import { TracePrinter, wantsColours } from './trace-printer.js';
 
 const STDOUT = 1;
 /** Characters that a line may have. */
