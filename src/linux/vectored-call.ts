@@ -6,7 +6,8 @@
  * that is not asleep there yet is waited for, in small steps: not longer than MOST_WAIT_MS, and not when it
  * runs on, as one does that has left the request to io_uring or libaio.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
+import { address, libc } from './ffi.js';
 
 /** What `readv`, `writev`, `preadv`, `pwritev`, `preadv2` and `pwritev2` are called here (asm/unistd.h). */
 const numbers: Partial<Record<string, readonly number[]>> = {
@@ -18,7 +19,8 @@ const STEP_MS = 0.02;
 /** A thread that has run for so long since it was first looked at does not wait for us. */
 const RUNS_ON_NS = 1_000_000;
 
-const text = new Uint8Array(256);
+const text = Buffer.alloc(256);
+const textAddress = address(text);
 const nobody = new Int32Array(new SharedArrayBuffer(4));
 
 /** An array of `struct iovec` in the memory of the thread. */
@@ -37,32 +39,41 @@ export function bufferListOf(tid: number): BufferList | undefined {
 
 /** Number and arguments, as /proc has them; undefined for a thread that is not in one, or is out of reach. */
 function systemCallOf(tid: number): string | undefined {
-  let fd: number;
+  let said = sayingOf(tid);
+  if (!said?.startsWith('running')) return said;
+  const until = performance.now() + MOST_WAIT_MS;
+  const begun = runTime(tid);
+  while (said?.startsWith('running') && performance.now() < until && runTime(tid) - begun < RUNS_ON_NS) {
+    Atomics.wait(nobody, 0, 0, STEP_MS);
+    said = sayingOf(tid);
+  }
+  return said;
+}
+
+/**
+ * The file of the thread that was asked about last: to open it costs more than the rest, and most callers
+ * call again. It says nothing when that thread has gone, whoever has its number then.
+ */
+let last: { readonly tid: number; readonly fd: number } | undefined;
+
+function sayingOf(tid: number): string | undefined {
+  if (last?.tid === tid) {
+    const said = textOf(last.fd);
+    if (said !== undefined) return said;
+  }
+  if (last !== undefined) closeSync(last.fd);
+  last = undefined;
   try {
-    fd = openSync(`/proc/${tid}/syscall`, 'r');
+    last = { tid, fd: openSync(`/proc/${tid}/syscall`, 'r') };
   } catch {
     return undefined;
   }
-  try {
-    let said = textOf(fd);
-    const until = performance.now() + MOST_WAIT_MS;
-    const begun = said?.startsWith('running') ? runTime(tid) : Number.NaN;
-    while (said?.startsWith('running') && performance.now() < until && runTime(tid) - begun < RUNS_ON_NS) {
-      Atomics.wait(nobody, 0, 0, STEP_MS);
-      said = textOf(fd);
-    }
-    return said;
-  } finally {
-    closeSync(fd);
-  }
+  return textOf(last.fd);
 }
 
 function textOf(fd: number): string | undefined {
-  try {
-    return Buffer.from(text.buffer, 0, readSync(fd, text, 0, text.length, 0)).toString('latin1');
-  } catch {
-    return undefined;
-  }
+  const length = libc().pread(fd, textAddress, text.length, 0);
+  return length < 0 ? undefined : text.toString('latin1', 0, length);
 }
 
 /** For how long the thread has had a processor, in ns; NaN where the kernel does not count that. */
