@@ -8,19 +8,8 @@
 set -eu
 
 scripts=$(cd "$(dirname "$0")" && pwd)
-home=$("$scripts/cache.sh")/headers-$1
-mkdir -p "$home"
-# One fetches, others wait for it.
-exec 9>"$home/.lock"
-flock 9
-if [ ! -e "$home/complete" ]; then
-	rm -rf "$home/root" "$home/include"
-	dpkg-deb -x "$("$scripts/debian-package.sh" "$home/packages" linux-libc-dev "$1")" "$home/root"
-	mkdir "$home/include"
-	for folder in linux asm-generic x86_64-linux-gnu/asm; do
-		mv "$home/root/usr/include/$folder" "$home/include"
-	done
-	rm -r "$home/root" "$home/packages"
-	touch "$home/complete"
-fi
-echo "$home/include"
+home=$("$scripts/cache.sh")/linux-headers-$1
+include=$home/root/usr/include
+"$scripts/debian-root.sh" "$home" "$1" linux-libc-dev
+ln -sfn x86_64-linux-gnu/asm "$include/asm"
+echo "$include"
