@@ -1,7 +1,7 @@
 # A DSA writes into this program's memory, as soon as it may: ioasid run -- python3 fill.py
 import ctypes, fcntl, mmap, os, struct
 
-def call(fd, number, layout, *values):  # an ioctl of ioasid.h: its struct begins with its size, and comes back
+def call(fd, number, layout, *values):  # an ioctl of ioasid.h: its struct begins with its size
     request = bytearray(struct.pack("<I" + layout, struct.calcsize("<I" + layout), *values))
     fcntl.ioctl(fd, 3 << 30 | len(request) << 16 | ord(";") << 8 | number, request)
     return struct.unpack("<I" + layout, request)[1:]
