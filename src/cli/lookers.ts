@@ -5,6 +5,7 @@
  * for: who does not read what he is sent loses events, and is told how many, as soon as he reads again.
  */
 import type { Socket } from 'node:net';
+import { now } from '../linux/now.js';
 import type { Machine } from '../machine/machine.js';
 import { TraceReader } from '../trace/reader.js';
 import { publishTrace } from './control-socket.js';
@@ -61,7 +62,7 @@ function tellOne(looker: Looker): void {
     return;
   }
   if (events.length === 0 && looker.lost === 0) return;
-  if (looker.lost > 0) events.unshift({ kind: 'lost', count: looker.lost, time: Date.now() });
+  if (looker.lost > 0) events.unshift({ kind: 'lost', count: looker.lost, time: now() });
   looker.lost = 0;
   socket.write(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
 }

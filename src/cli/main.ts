@@ -3,7 +3,7 @@
  * for.
  */
 import { readFileSync } from 'node:fs';
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
@@ -12,11 +12,12 @@ import { containerKinds } from '../machine/nodes.js';
 import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
 import { type Shell, shells } from './completion.js';
-import { type Failure, failures } from './fail-on.js';
+import { failures } from './fail-on.js';
 import type { InspectArguments } from './inspect.js';
 import { OUR_FAULT } from './launch-plan.js';
 import type { LsArguments } from './ls.js';
 import { complainOf, print } from './messages.js';
+import { count, failuresIn, percent, port, seed, timeScale, tracedBy } from './option-values.js';
 import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
@@ -138,47 +139,6 @@ function describesTrace(command: Command): Command {
     )
     .option('--json', 'the trace as a JSON object for each event, a line each')
     .option('-o, --output <file>', 'the trace to a file, for its owner alone');
-}
-
-function count(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
-  return Number(text);
-}
-
-function port(text: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
-    throw new InvalidArgumentError('It is a port, 0 to 65535; a command comes behind `--`.');
-  return Number(text);
-}
-
-function tracedBy(text: string): Traced {
-  return /^\d{1,9}$/.test(text) ? { pid: Number(text) } : { file: text };
-}
-
-function seed(text: string): number {
-  if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32)
-    throw new InvalidArgumentError('It is a whole number below 2^32.');
-  return Number(text);
-}
-
-function timeScale(text: string): number {
-  const scale = Number(/^scale=(\d{1,6}(?:\.\d{1,6})?)$/.exec(text)?.[1] ?? 0);
-  if (scale === 0) throw new InvalidArgumentError('It is scale=N, and N is above 0, as 10 or 0.5.');
-  return scale;
-}
-
-function failuresIn(text: string): Failure[] {
-  return text.split(',').map((each) => {
-    const found = failures.find((failure) => failure === each);
-    if (found === undefined) throw new InvalidArgumentError(`It takes ${failures.join(', ')}.`);
-    return found;
-  });
-}
-
-function percent(text: string): number {
-  if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
-    throw new InvalidArgumentError('It is a whole number, 0 to 100.');
-  return Number(text);
 }
 
 function program(): Command {
@@ -332,6 +292,12 @@ function addServers(ioasid: Command): void {
       '[what]',
       'a server by its pid, as `ls` names it, default the only one; or a recording',
       tracedBy,
+    )
+    .addOption(
+      new Option('--perfetto <file>', 'a timeline that ui.perfetto.dev opens, in place of lines').conflicts([
+        'json',
+        'output',
+      ]),
     )
     .action(async (traced: Traced = { pid: undefined }, options: TraceArguments) => {
       const { trace } = await import('./trace.js');

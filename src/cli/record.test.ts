@@ -47,6 +47,20 @@ describe('run --record', { skip: runner.skip }, () => {
     assert.match(stderr, /^ioasid: EINVAL: ".*": the recording is cut off in the chunk at byte \d+\n$/);
     assert.equal(status, 125);
   });
+
+  it('becomes a timeline, in a file for its owner alone, of the events that -e names', () => {
+    const [file, out] = [join(folder(), 'run.ioasid'), join(folder(), 'timeline')];
+    ioasid(['run', '--record', file, ...cat]);
+    const { stdout, stderr, status } = ioasid(['trace', file, '--perfetto', out, '-e', 'error']);
+    assert.deepEqual([stdout, stderr, status], ['', '', 0]);
+    assert.equal(statSync(out).mode & 0o777, 0o600);
+    const { traceEvents } = JSON.parse(readFileSync(out, 'utf8'));
+    const slices = traceEvents.filter(({ ph }: { ph: string }) => ph === 'X');
+    assert.equal(slices.length, 2);
+    for (const { name, args } of slices) assert.deepEqual([name, args.error], ['read', 'EAGAIN']);
+    const { stderr: wrong } = ioasid(['trace', file, '--perfetto', out, '--json']);
+    assert.match(wrong, /--perfetto <file>' cannot be used with option '--json'/);
+  });
 });
 
 it('a disk that is full ends the recording with one sentence, and nothing else', () => {

@@ -8,6 +8,7 @@
  * judged, and files opened, before anything else is made.
  */
 import { Worker } from 'node:worker_threads';
+import { now } from '../linux/now.js';
 import type { Machine } from '../machine/machine.js';
 import { type Filter, together } from '../trace/filter.js';
 import { TraceReader } from '../trace/reader.js';
@@ -51,7 +52,7 @@ export class Telling {
     const devices = machine.devices.map(({ driver: { life }, spec }) => {
       return { name: life.name, rid: life.rid, spec };
     });
-    this.#encoder.add({ kind: 'machine', machine: { devices }, time: Date.now() });
+    this.#encoder.add({ kind: 'machine', machine: { devices }, time: now() });
     const workerData: TellingThreadData = {
       ring: this.#ring.memory,
       prints: this.#prints,

@@ -9,6 +9,8 @@ export interface TraceArguments {
   readonly pid?: readonly number[];
   readonly json?: boolean;
   readonly output?: string;
+  /** A file for a timeline, in place of lines. */
+  readonly perfetto?: string;
   /** A file for refusals, faults and notes, whatever else is shown. */
   readonly log?: string;
   /** A file for a recording of all. */

@@ -13,8 +13,9 @@ import { recordedIn } from '../trace/recording/recording.js';
 import { attachTrace, serverMeant } from './control-socket.js';
 import { LineOutput, openLines } from './line-output.js';
 import type { TraceGreeting } from './lookers.js';
+import { TimelinePrinter } from './timeline-printer.js';
 import type { TraceArguments } from './trace-arguments.js';
-import { TracePrinter, wantsColours } from './trace-printer.js';
+import { filterOf, TracePrinter, wantsColours } from './trace-printer.js';
 
 const STDOUT = 1;
 /** Characters that a line may have. */
@@ -32,9 +33,19 @@ export async function trace(traced: Traced, options: TraceArguments): Promise<vo
   else await traceServer(traced.pid, options);
 }
 
+type Printer = TracePrinter | TimelinePrinter;
+
+/** What prints as the options say, and where to. */
+function printing(options: TraceArguments): { readonly output: LineOutput; readonly printer: Printer } {
+  filterOf(options);
+  const { perfetto } = options;
+  const output = new LineOutput(openLines(perfetto ?? options.output, wantsColours, STDOUT));
+  const printer = new (perfetto === undefined ? TracePrinter : TimelinePrinter)(output, options);
+  return { output, printer };
+}
+
 function traceFile(file: string, options: TraceArguments): void {
-  const output = new LineOutput(openLines(options.output, wantsColours, STDOUT));
-  const printer = new TracePrinter(output, options);
+  const { output, printer } = printing(options);
   let devicesOf: DevicesOf = () => [];
   try {
     for (const all of recordedIn(file)) {
@@ -49,8 +60,7 @@ function traceFile(file: string, options: TraceArguments): void {
 }
 
 async function traceServer(pid: number | undefined, options: TraceArguments): Promise<void> {
-  const output = new LineOutput(openLines(options.output, wantsColours, STDOUT));
-  const printer = new TracePrinter(output, options);
+  const { output, printer } = printing(options);
   const name = serverMeant(pid);
   const socket = await attachTrace(name);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => socket.destroy());
@@ -63,7 +73,7 @@ async function traceServer(pid: number | undefined, options: TraceArguments): Pr
 }
 
 /** Prints what comes, until nothing does any more. @throws Error one sentence: it was not the server's. */
-function printAll(socket: Socket, printer: TracePrinter, output: LineOutput): Promise<void> {
+function printAll(socket: Socket, printer: Printer, output: LineOutput): Promise<void> {
   let [rest, devicesOf, wrong] = ['', undefined as DevicesOf | undefined, undefined as string | undefined];
   const print = (lines: readonly string[]) => {
     const said = lines.map(parsed);

@@ -7,6 +7,7 @@
  */
 import type { OpenedFile } from '../devfs/fuse-server.js';
 import { Refusal, refuse } from '../linux/errno.js';
+import { now } from '../linux/now.js';
 import type { Machine } from '../machine/machine.js';
 import { TraceReader } from '../trace/reader.js';
 import { Items, Keys } from './items.js';
@@ -45,7 +46,7 @@ export class Subject {
     this.#told = text;
     const events = this.#reader.read();
     const cost = performance.now() - began;
-    return { version, time: Date.now(), cost, events, ...(!same && { items }) };
+    return { version, time: now(), cost, events, ...(!same && { items }) };
   }
 
   /** The answer to what is asked: of anybody, so it may be anything. */

@@ -4,10 +4,10 @@
  * Nobody is called when an event is recorded; whoever wants to know reads from the sequence number that he
  * has seen last. `total` never falls.
  */
+import { now } from '../linux/now.js';
 
 /**
- * An event, with its number in the log, its place among the events of all logs, and milliseconds since the
- * epoch.
+ * An event, with its number in the log, its place among the events of all logs, and its time (`now`).
  */
 export type Logged<T> = T & { readonly sequence: number; readonly order: number; readonly time: number };
 
@@ -32,7 +32,7 @@ export class EventLog<T extends object> {
     this.#ring[this.#total % this.#capacity] = {
       sequence: this.#total,
       order: events++,
-      time: Date.now(),
+      time: now(),
       ...event,
     };
     this.#total++;

@@ -7,6 +7,7 @@
 import type { DeviceHappening } from '../driver/happening.js';
 import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
 import type { FaultLog, Transfer } from '../iommu/fault-log.js';
+import { now } from '../linux/now.js';
 import type { TraceEvent } from './event.js';
 import { everything, type Filter, wants } from './filter.js';
 import { eventOf, type Raw } from './raw.js';
@@ -66,7 +67,7 @@ export class TraceReader {
     }
     if (found.length > 1) found.sort(([a], [b]) => a - b);
     const told = found.map(([, raw]) => raw);
-    return lost === 0 ? told : [{ kind: 'lost', count: lost, time: Date.now() }, ...told];
+    return lost === 0 ? told : [{ kind: 'lost', count: lost, time: now() }, ...told];
   }
 
   end(): void {

@@ -123,7 +123,7 @@ function record(
     ...{ call, path, pid, tid, program, fd, ioctl, transfer, result },
     error: failure && errnoName(failure.errno),
     reason: failure?.reason,
-    duration: Math.max(0, Math.round((performance.now() - started) * 1000)),
+    duration: Math.floor((performance.now() - started) * 1000),
   });
 }
 

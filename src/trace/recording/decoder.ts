@@ -21,7 +21,7 @@ export class Decoder {
   readonly #shapes = new ReadTerms((from) => parseShape(from.text()));
   readonly #layouts = new ReadTerms((from) => parseLayout(from.text()));
   readonly #contents = new ReadTerms((from) => from.bytes().slice());
-  #time = 0;
+  #micros = 0;
 
   /** @param clean what each text becomes: that of somebody else's may move the cursor. */
   constructor(clean: (text: string) => string = String) {
@@ -38,10 +38,10 @@ export class Decoder {
   /** The next record; what it has of bytes is a copy. @throws Refusal EINVAL there is none. */
   next(from: ByteReader): Recorded {
     const kind = from.byte();
-    this.#time += from.signed();
-    if (kind === RecordKind.MACHINE)
-      return { kind: 'machine', machine: parseMachine(from.text()), time: this.#time };
-    return { ...this.#happening(kind, from), time: this.#time };
+    this.#micros += from.signed();
+    const time = this.#micros / 1000;
+    if (kind === RecordKind.MACHINE) return { kind: 'machine', machine: parseMachine(from.text()), time };
+    return { ...this.#happening(kind, from), time };
   }
 
   #happening(kind: number, from: ByteReader): RawHappening {

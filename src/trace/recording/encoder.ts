@@ -1,5 +1,5 @@
 /**
- * Encoder: what has happened, as records: each a byte that says what it is, the milliseconds since the record
+ * Encoder: what has happened, as records: each a byte that says what it is, the microseconds since the record
  * before it, and its fields. docs/recording.md has the format, decoder.ts its other side.
  *
  * A record is understood by who has read all before it, since terms are told in full once.
@@ -26,7 +26,7 @@ export class Encoder {
   readonly #layouts = new WrittenTerms<Struct>((out, layout) => out.text(layoutText(layout)));
   readonly #contents = new WrittenTerms<string>((out) => out.bytes(this.#content));
   #content = new Uint8Array(0);
-  #time = 0;
+  #micros = 0;
 
   /** Bytes that wait to be taken. */
   get length(): number {
@@ -79,8 +79,9 @@ export class Encoder {
 
   #begin(kind: number, time: number): void {
     this.#out.byte(kind);
-    this.#out.signed(time - this.#time);
-    this.#time = time;
+    const micros = Math.round(time * 1000);
+    this.#out.signed(micros - this.#micros);
+    this.#micros = micros;
   }
 
   #name(text: string): void {
