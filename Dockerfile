@@ -7,7 +7,7 @@
 FROM node:22-bookworm-slim AS build
 WORKDIR /opt/ioasid
 COPY . .
-# Builds into dist/, and leaves out what is needed for that alone.
+# Builds, and leaves out what is needed for that alone.
 RUN npm ci && npm prune --omit=dev --ignore-scripts
 
 FROM node:22-bookworm-slim

@@ -1,5 +1,5 @@
 /**
- * Bundles the inspector's page into dist/: one script, one style sheet, one document. What the page is made
+ * Bundles the inspector's page into lib/: one script, one style sheet, one document. What the page is made
  * of is a part of the bundle, so that the package needs none of it when it runs.
  */
 import { copyFileSync, mkdirSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const from = fileURLToPath(new URL('../src/inspector/page/', import.meta.url));
-const to = fileURLToPath(new URL('../dist/inspector/page/', import.meta.url));
+const to = fileURLToPath(new URL('../lib/inspector/page/', import.meta.url));
 
 mkdirSync(to, { recursive: true });
 await build({

@@ -6,9 +6,9 @@
  * with.
  */
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import color from 'picocolors';
 import { libc } from '../linux/ffi.js';
+import { ownFile, ownScript } from '../linux/own-package.js';
 import { caveats, makeInProcessWorld } from './demo/in-process-world.js';
 import { Report } from './demo/report.js';
 import { tell } from './demo/story.js';
@@ -16,8 +16,8 @@ import { storyDevices } from './demo/world.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
 
-const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
-const story = fileURLToPath(new URL('./demo/story-main.js', import.meta.url));
+const ioasid = ownFile('bin/ioasid');
+const story = ownScript('cli/demo/story-main.js');
 
 export interface DemoOptions {
   /** Do not even try with real processes. */

@@ -6,12 +6,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, closeSync, constants, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { release } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import color from 'picocolors';
 import { copyDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { guardedCopy } from '../linux/guarded-copy.js';
 import { canGuardHoles } from '../linux/hole-guard.js';
+import { ownScript } from '../linux/own-package.js';
 import { whyNotTraceable } from '../linux/ptrace.js';
 import { launchMode, unshareCommand } from './launcher-process.js';
 import { print } from './messages.js';
@@ -75,7 +75,7 @@ function fuseDevice(): Finding {
  * none.
  */
 export function fuseOffer(): FuseOffer {
-  const script = fileURLToPath(new URL('./probe.js', import.meta.url));
+  const script = ownScript('cli/probe.js');
   const [file, ...args] = unshareCommand(mode, [process.execPath, script, mode]);
   const { error, status, stdout, stderr } = spawnSync(file!, args, { encoding: 'utf8', timeout: 10_000 });
   if (error !== undefined) throw error;

@@ -13,14 +13,14 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, writeSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { refuse } from '../linux/errno.js';
 import { pipe } from '../linux/fd-passing.js';
+import { ownScript } from '../linux/own-package.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
 /** Minor numbers of a device number. */
 const MINORS = 0x100000;
-const script = fileURLToPath(new URL('./guard-main.js', import.meta.url));
+const script = ownScript('cli/guard-main.js');
 
 /**
  * Standard output is closed when the background process has started: shells give it /dev/null to read from

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { Inspector } from '../inspector/inspector.js';
+import { ownScript } from '../linux/own-package.js';
 import { attachInspection, serverMeant } from './control-socket.js';
 import type { InspectorData, InspectorWords } from './inspector-data.js';
 import { complain } from './messages.js';
@@ -37,7 +38,7 @@ export async function inspect(pid: number | undefined, { port }: InspectArgument
 export function inspectThis(port: number): Promise<void> {
   const name = { uid: process.geteuid?.() ?? 0, pid: process.pid };
   const data: InspectorData = { name, port, token: newToken() };
-  const worker = new Worker(new URL('./inspector-thread.js', import.meta.url), { workerData: data });
+  const worker = new Worker(ownScript('cli/inspector-thread.js'), { workerData: data });
   worker.unref();
   return new Promise((resolve, reject) => {
     worker.on('error', (error) => {

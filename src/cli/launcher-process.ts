@@ -6,11 +6,11 @@ import { closeSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { copyDescriptor } from '../linux/fd-identity.js';
 import { socketPair } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
+import { ownScript } from '../linux/own-package.js';
 import { RAISED_BY_ACCESSES, whyNotTraceable } from '../linux/ptrace.js';
 import { emptyReadRule, ioctlRule, sharedMappingRule, signalActionRule } from '../linux/seccomp.js';
 import { spawn } from '../linux/spawn.js';
@@ -23,7 +23,7 @@ import type {
   LaunchPlan,
 } from './launch-plan.js';
 
-const script = fileURLToPath(new URL('./launcher.js', import.meta.url));
+const script = ownScript('cli/launcher.js');
 const CAP_SYS_ADMIN = 21n;
 
 /** How the command ended. `failure` when it was never started. */

@@ -8,6 +8,7 @@ import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
+import { ownFile } from '../linux/own-package.js';
 import { containerKinds } from '../machine/nodes.js';
 import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
@@ -25,9 +26,7 @@ import type { StopArguments } from './stop.js';
 import type { Traced } from './trace.js';
 import type { TraceArguments } from './trace-arguments.js';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+const { version } = JSON.parse(readFileSync(ownFile('package.json'), 'utf8')) as { version: string };
 
 const RUN_EXAMPLES = `
 Examples:

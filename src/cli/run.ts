@@ -7,10 +7,10 @@
  * killed with it (launcher.ts) and so is what the command has started (guard.ts).
  */
 import { closeSync, openSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { CallListener } from '../linux/call-listener.js';
 import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
+import { ownScript } from '../linux/own-package.js';
 import { spawn } from '../linux/spawn.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { FAILED_ON, type Failure, failureOf } from './fail-on.js';
@@ -29,7 +29,7 @@ import { tellingOf } from './told.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
 const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
-const heir = fileURLToPath(new URL('./trap-heir.js', import.meta.url));
+const heir = ownScript('cli/trap-heir.js');
 
 /** What the options of `run` say. */
 export interface RunArguments extends MachineArguments, ReportArguments {

@@ -9,6 +9,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { now } from '../linux/now.js';
+import { ownScript } from '../linux/own-package.js';
 import type { Machine } from '../machine/machine.js';
 import { type Filter, together } from '../trace/filter.js';
 import { TraceReader } from '../trace/reader.js';
@@ -58,7 +59,7 @@ export class Telling {
       prints: this.#prints,
       record: this.#record,
     };
-    const script = new URL('telling-thread.js', import.meta.url);
+    const script = ownScript('cli/telling-thread.js');
     const worker = new Worker(script, { workerData, stdout: true, stderr: true });
     worker.unref();
     worker.on('error', (error) => {

@@ -14,6 +14,7 @@ import { type Account, Pool } from '../linux/account.js';
 import { descriptorsOfNode } from '../linux/descriptor-table.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
+import { ownScript } from '../linux/own-package.js';
 
 /** Each may keep a thread. */
 export const swappedDescriptors = new Pool('swapped descriptors', 'EMFILE', () => 8);
@@ -63,7 +64,7 @@ interface Ask {
   readonly done: (result: OwnCopy | Refusal) => void;
 }
 
-const script = new URL('own-files-thread.js', import.meta.url);
+const script = ownScript('devfs/own-files-thread.js');
 
 /** More than any start of a thread takes. */
 const START_MS = 30_000;

@@ -28,6 +28,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
+import { ownScript } from '../linux/own-package.js';
 import type { WatchedCalls } from './call-watch.js';
 
 /** EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC: a read takes one. */
@@ -107,7 +108,7 @@ export class StandIn implements Pulse {
     const calls = { words: callWords, names: callNames };
     const workerData: StandInData = { bell: this.bell, words: this.#words, port: port2, calls, alone };
     this.#port = port1;
-    this.#worker = new Worker(new URL('stand-in-thread.js', import.meta.url), {
+    this.#worker = new Worker(ownScript('devfs/stand-in-thread.js'), {
       workerData,
       transferList: [port2],
       // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.

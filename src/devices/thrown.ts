@@ -7,9 +7,10 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Refusal, refuse } from '../linux/errno.js';
+import { ownCode } from '../linux/own-package.js';
 
 /** Where ioasid's own files are, of which nobody wants to hear. */
-const own = fileURLToPath(new URL('..', import.meta.url));
+const own = fileURLToPath(ownCode);
 /** A line of a stack with a file in it, or the head of one: path and line. */
 const FRAME = /^(?:.* \(|\s*at (?:async )?)?((?:file:\/)?\/[^\n]*?):(\d+)(?::\d+)?\)?$/gm;
 /** Another process finds the line of a syntax error: it does no more than to read the modules. */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { ownFile } from '../linux/own-package.js';
 import { Machine } from '../machine/machine.js';
 import { History } from './history.js';
 import { Past } from './past.js';
@@ -57,7 +57,7 @@ test('10,000 PASIDs of a context are a node until searched for; the one of anoth
 });
 
 test('the whole page is smaller than 300 KB', () => {
-  const folder = fileURLToPath(new URL('./page/', import.meta.url));
+  const folder = ownFile('lib/inspector/page/');
   const sizes = readdirSync(folder).map((name) => statSync(folder + name).size);
   const size = sizes.reduce((sum, each) => sum + each, 0);
   assert.ok(sizes.length === 3 && size < 300_000, `${sizes.length} files, ${size} bytes`);

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Errno, Refusal } from '../linux/errno.js';
+import { ownFile } from '../linux/own-package.js';
 import { Gate } from './gate.js';
 import type { Answer, News, Question } from './model.js';
 
@@ -43,7 +44,7 @@ interface Asset {
 
 /** The page, as the build has made it. @throws Error it is not there. */
 function readAssets(): ReadonlyMap<string, Asset> {
-  const read = (name: string) => readFileSync(new URL(`./page/${name}`, import.meta.url));
+  const read = (name: string) => readFileSync(ownFile(`lib/inspector/page/${name}`));
   return new Map([
     ['/', { type: 'text/html; charset=utf-8', body: read('index.html') }],
     ['/main.js', { type: 'text/javascript; charset=utf-8', body: read('main.js') }],

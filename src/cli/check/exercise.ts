@@ -9,6 +9,7 @@ import { CalledModel } from '../../devices/called-model.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../../devices/device-model.js';
 import { ModelCalls } from '../../devices/model-calls.js';
 import { hex } from '../../linux/errno.js';
+import { ownCode } from '../../linux/own-package.js';
 import { type Access, Accesses, describeAccess } from './accesses.js';
 import { Dice } from './dice.js';
 import { WildHost } from './wild-host.js';
@@ -27,8 +28,6 @@ const LONG_MS = 50;
 const LONG_TIMES = 3;
 /** How often it is looked whether registers are as they were. */
 const COMPARISONS = 8;
-/** What is ours in a stack says nothing. */
-const OWN = new URL('../..', import.meta.url).href;
 
 /** Something that is wrong. */
 export interface Finding {
@@ -274,7 +273,8 @@ export class Exercise {
     this.#failures = this.#calls.failures;
     const { stack = '' } = this.#calls;
     const [sentence = '', ...frames] = stack.split('\n');
-    const theirs = frames.filter((line) => !line.includes('node:') && !line.includes(OWN));
+    // What is ours in a stack says nothing.
+    const theirs = frames.filter((line) => !line.includes('node:') && !line.includes(ownCode.href));
     this.#find(sentence, theirs.slice(0, 4).join('\n'));
     this.#calls.recover();
     this.#model.reset();

@@ -1,9 +1,9 @@
 /** Compiles examples/vm.c, where there is a C compiler. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ownFile } from '../../linux/own-package.js';
 
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+const root = ownFile('');
 
 /** @returns why there is no program at `target`, or undefined: it is there. */
 export function compileVm(target: string): string | undefined {

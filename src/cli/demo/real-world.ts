@@ -7,9 +7,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { socketPair } from '../../linux/fd-passing.js';
 import { libc } from '../../linux/ffi.js';
+import { ownScript } from '../../linux/own-package.js';
 import type { MachineSnapshot } from '../../machine/snapshot.js';
 import { ask } from '../control-socket.js';
 import type { Actor } from './actor.js';
@@ -18,7 +18,7 @@ import { compileVm } from './compile.js';
 import { Vm } from './vm.js';
 import type { World } from './world.js';
 
-const script = fileURLToPath(new URL('./vm-main.js', import.meta.url));
+const script = ownScript('cli/demo/vm-main.js');
 
 function nodeActor(socket: number, why?: string): Actor {
   const what = why === undefined ? 'a Node program' : `a Node program (${why})`;
