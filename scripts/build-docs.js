@@ -1,6 +1,7 @@
 /**
  * The docs as one small static site, in site/: a page for README.md and for each file of docs/, with links
- * between them, and to what they name in the checkout that site/ lies in.
+ * between them, to the API pages (site/api, of api-docs.sh), and to what they name in the checkout that site/
+ * lies in.
  */
 import {
   copyFileSync,
@@ -64,12 +65,12 @@ font:16px/1.5 system-ui,sans-serif}pre{overflow-x:auto;padding:.8rem;background:
 code{font-size:.9em}table{border-spacing:0;display:block;overflow-x:auto}td,th{padding:.2rem .6rem;
 border-bottom:1px solid #8886;text-align:left;vertical-align:top}nav{font-size:.85em}img{max-width:100%}`;
 
-rmSync(site, { recursive: true, force: true });
-mkdirSync(site);
+mkdirSync(site, { recursive: true });
+for (const name of readdirSync(site)) if (name !== 'api') rmSync(site + name, { recursive: true });
 const texts = new Map(sources.map((path) => [path, readFileSync(root + path, 'utf8')]));
 const titleOf = (path) => /^# (.*)$/m.exec(texts.get(path))?.[1] ?? path;
 const linkTo = (path) => `<a href="${pages.get(path)}">${escaped(titleOf(path))}</a>`;
-const links = sources.map(linkTo).join(' · ');
+const links = [...sources.map(linkTo), '<a href="api/index.html">API</a>'].join(' · ');
 for (const [path, page] of pages) {
   const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width">`;
   const title = `<title>${escaped(titleOf(path))}</title><style>${style}</style>`;

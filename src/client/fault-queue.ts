@@ -23,19 +23,23 @@ export interface PageFault {
   readonly device: number;
   /** As the device's program knows it; undefined when the device's requests carry none. */
   readonly pasid: number | undefined;
+  /** The page request group of the device. */
   readonly group: number;
   /** Ends its group, which is answered as a whole. */
   readonly last: boolean;
   /** IOMMU_PGFAULT_PERM_*: 1 read, 2 write. */
   readonly access: number;
+  /** The page, by its first byte. */
   readonly address: bigint;
   /** What the group is answered by. */
   readonly cookie: number;
 }
 
+/** A queue of page faults of `/dev/iommu`: devices wait for what is answered here. */
 export class FaultQueue {
   /** The object's id: HWPTs are allocated with it. */
   readonly id: number;
+  /** Its own descriptor, which is read, written and polled. */
   readonly fd: number;
   readonly #transport: Transport;
 
@@ -76,6 +80,7 @@ export class FaultQueue {
     this.#transport.write(this.fd, PageResponseStruct.encode({ cookie, code }));
   }
 
+  /** Closes the descriptor. The object stays until it is destroyed. */
   close(): void {
     this.#transport.close(this.fd);
   }

@@ -39,7 +39,12 @@ interface Description {
 
 let nextPid = 1;
 
+/**
+ * A process that is none, on a machine of the same JavaScript process: descriptors, memory, memory files and
+ * eventfds, and the calls of Transport on them. Several on one machine are several processes.
+ */
 export class InProcess implements Transport, Caller {
+  /** By which `snapshot` and traces know it; from 1 on. */
   readonly pid = nextPid++;
   readonly #machine: Machine;
   readonly #run: boolean;
@@ -173,34 +178,40 @@ export class InProcess implements Transport, Caller {
     };
   }
 
-  // --- Caller ---
+  // --- Caller: what the machine asks of whoever calls it ---
 
+  /** @internal */
   readMemory(address: number, target: Uint8Array): void {
     const reached = this.#blocks.read(address, target, 0, target.length);
     if (reached < target.length)
       refuse('EFAULT', `address ${hex(address + reached)} of process ${this.pid} is not mapped`);
   }
 
+  /** @internal */
   writeMemory(address: number, source: Uint8Array): void {
     const hole = this.#blocks.hole(address, source.length);
     if (hole !== undefined) refuse('EFAULT', `address ${hex(hole)} of process ${this.pid} is not mapped`);
     this.#blocks.write(address, source, 0, source.length);
   }
 
+  /** @internal */
   memory(address: number, length: number, access: Access): MemoryRange {
     const hole = access === 0 ? undefined : this.#blocks.hole(address, length);
     if (hole !== undefined) refuse('EFAULT', `address ${hex(hole)} of process ${this.pid} is not mapped`);
     return { memory: this.#blocks, offset: address };
   }
 
+  /** @internal */
   addressSpace(): Memory {
     return this.#blocks;
   }
 
+  /** @internal */
   livesIn(memory: Memory): boolean {
     return memory === this.#blocks;
   }
 
+  /** @internal */
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
     const { kind } = this.#description(fd);
     if (!(kind instanceof FileBytes)) refuse('EINVAL', `fd ${fd} is not a file that can be mapped`);
@@ -213,25 +224,30 @@ export class InProcess implements Transport, Caller {
     return { memory: kind, offset };
   }
 
+  /** @internal */
   eventfd(fd: number): Signal {
     return this.#counter(fd);
   }
 
+  /** @internal */
   doorbell(fd: number): Doorbell {
     return new CounterBell(this.#counter(fd));
   }
 
+  /** @internal */
   presented(fd: number): object {
     const { kind } = this.#description(fd);
     if (!isOpenFile(kind)) refuse('EINVAL', `fd ${fd} is not an open device file of this system`);
     return kind.object;
   }
 
+  /** @internal */
   descriptorOf(file: OpenFile): number | undefined {
     const own = [...this.#descriptions].filter(([, { kind }]) => kind === file).map(([fd]) => fd);
     return own.length === 0 ? undefined : Math.min(...own);
   }
 
+  /** @internal */
   install(file: OpenFile): number {
     return this.#install(description(file));
   }

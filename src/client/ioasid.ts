@@ -23,7 +23,9 @@ import type { Transport } from './transport.js';
 
 /** What GET_INFO says. */
 export interface IoasidInfo {
+  /** Bits of a PASID. */
   readonly pasidBits: number;
+  /** Bits of an IOVA. */
   readonly addressBits: number;
   /** Bit n: pages of 2^n bytes. */
   readonly pageSizes: number;
@@ -33,14 +35,19 @@ export interface IoasidInfo {
   readonly tableFormats: number;
   /** Page faults that can be delivered: 1 reads, 2 writes. */
   readonly faults: number;
+  /** PASIDs that this context may have. */
   readonly pasidQuota: number;
+  /** PASIDs that it has. */
   readonly pasids: number;
+  /** Mappings that this context may have. */
   readonly mappingQuota: number;
+  /** Mappings that it has. */
   readonly mappings: number;
 }
 
 /** Where and with which rights to map. Without `iova` one is chosen. */
 export interface MapOptions {
+  /** Bytes, a multiple of 4096. */
   readonly iova?: number;
   /** Rights of the device, `rw` unless given. */
   readonly access?: 'r' | 'w' | 'rw';
@@ -50,6 +57,7 @@ export interface MapOptions {
 export interface PageTableOptions {
   /** Where its topmost table is: an IOVA of the parent. */
   readonly root: Bits64;
+  /** IOASID_FORMAT_* of include/ioasid.h. */
   readonly format?: number;
   /** Bits; 48 unless given. */
   readonly addressWidth?: number;
@@ -59,12 +67,15 @@ export interface PageTableOptions {
 
 /** One page that a device waits for. */
 export interface IoasidFault {
+  /** Of the context. */
   readonly pasid: number;
+  /** The page request group of the device. */
   readonly group: number;
   /** Ends its group, which is answered as a whole. */
   readonly last: boolean;
   /** 1 read, 2 write. */
   readonly access: number;
+  /** The page, by its first byte. */
   readonly iova: bigint;
   /** What the device was authorized with. */
   readonly deviceCookie: number;
@@ -74,8 +85,11 @@ export interface IoasidFault {
 
 const POLLIN = 1;
 
+/** An open `/dev/ioasid`: a context of PASIDs, whose descriptor is the authority over them. */
 export class Ioasid {
+  /** The process that has it open. */
   readonly transport: Transport;
+  /** The descriptor. */
   readonly fd: number;
 
   /** Takes over descriptor `fd`, as one that was received from elsewhere. */
@@ -89,6 +103,7 @@ export class Ioasid {
     return new Ioasid(transport, transport.open('ioasid'));
   }
 
+  /** What the system and this context have and may have. */
   info(): IoasidInfo {
     const info = callNative(this, contextIoctls.IOASID_GET_INFO, {});
     return {
@@ -114,6 +129,10 @@ export class Ioasid {
     return callNative(this, contextIoctls.IOASID_ALLOC, { flags, kind, parent }).pasid;
   }
 
+  /**
+   * Gives `pasid` back, with its mappings. @throws Refusal EBUSY a device is authorized for it, or another
+   * PASID is nested over it.
+   */
   free(pasid: number): void {
     callNative(this, contextIoctls.IOASID_FREE, { pasid });
   }
@@ -234,6 +253,7 @@ export class Ioasid {
     return this.transport.write(this.fd, bytes) / size;
   }
 
+  /** Closes the descriptor; the last one of the context releases all that it has. */
   close(): void {
     this.transport.close(this.fd);
   }

@@ -21,49 +21,24 @@ import {
 } from '../uapi/iommufd.js';
 import { type Bits64, sized } from '../uapi/struct.js';
 import { callIommufd } from './call.js';
+import type {
+  HwInfo,
+  HwptDescription,
+  IommufdMapOptions,
+  IommufdRange,
+  IovaRanges,
+} from './iommufd-types.js';
 import type { Transport } from './transport.js';
-
-/** Both ends belong to it. */
-export interface IommufdRange {
-  readonly start: bigint;
-  readonly last: bigint;
-}
-
-/** Where and with which rights to map. Without `iova` one is chosen. */
-export interface IommufdMapOptions {
-  readonly iova?: Bits64;
-  /** Rights of the device, `rw` unless given. */
-  readonly access?: 'r' | 'w' | 'rw';
-}
-
-/** What HWPT_ALLOC says of a page table that only the device's IOMMU knows. */
-export interface HwptDescription {
-  /** IOMMU_HWPT_DATA_*. */
-  readonly type: number;
-  /** The struct that belongs to it. */
-  readonly bytes: Uint8Array;
-}
-
-/** What GET_HW_INFO says. */
-export interface HwInfo {
-  /** IOMMU_HW_INFO_TYPE_*. */
-  readonly type: number;
-  /** What the kernel has to say of that type, as much of it as there was room for. */
-  readonly data: Uint8Array;
-  /** Bytes that it could say. */
-  readonly dataLength: number;
-  /** Bits of the device's PASIDs; 0: none. */
-  readonly maxPasidLog2: number;
-  /** IOMMU_HW_CAP_*. */
-  readonly capabilities: bigint;
-}
 
 /** Room for what GET_HW_INFO says. */
 const HW_INFO_BYTES = 4096;
 const NOTHING: Uint8Array = new Uint8Array(0);
 
+/** An open `/dev/iommu`: a context of IOASes, page tables (HWPT) and bound devices, by their ids. */
 export class Iommufd {
+  /** The process that has it open. */
   readonly transport: Transport;
+  /** The descriptor. */
   readonly fd: number;
 
   /** Takes over descriptor `fd`, as one that was received from elsewhere. */
@@ -82,6 +57,7 @@ export class Iommufd {
     return callIommufd(this, ioctls.IOMMU_IOAS_ALLOC, {}).out_ioas_id;
   }
 
+  /** Destroys an object. @throws Refusal ENOENT there is none; EBUSY another needs it */
   destroy(id: number): void {
     callIommufd(this, ioctls.IOMMU_DESTROY, { id });
   }
@@ -138,7 +114,7 @@ export class Iommufd {
   }
 
   /** What can be mapped, and what IOVAs must be aligned to. */
-  ranges(ioas: number): { readonly ranges: IommufdRange[]; readonly alignment: bigint } {
+  ranges(ioas: number): IovaRanges {
     for (let room = 16; ; ) {
       const array = this.transport.allocate(room * IovaRangeStruct.size);
       try {
@@ -174,11 +150,12 @@ export class Iommufd {
     );
   }
 
-  /** @param object the IOAS, or 0 for an option of the context. */
+  /** The value of option IOMMU_OPTION_* `id`. @param object the IOAS, or 0 for an option of the context */
   option(id: number, object = 0): bigint {
     return this.#option(id, OPTION_GET, object, 0);
   }
 
+  /** Sets option `id`, as above. @throws Refusal EOPNOTSUPP there is none; EPERM, EINVAL */
   setOption(id: number, object: number, value: Bits64): void {
     this.#option(id, OPTION_SET, object, value);
   }
@@ -328,6 +305,7 @@ export class Iommufd {
     callIommufd(this, ioctls.IOMMU_IOAS_CHANGE_PROCESS, {});
   }
 
+  /** Closes the descriptor; with the last one, and the bound devices, the context goes. */
   close(): void {
     this.transport.close(this.fd);
   }

@@ -18,6 +18,7 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const STRUCT_BYTES = 1 << 14;
 
+/** This process, and the files that are really there. Each call waits for the server, another process. */
 export class LinuxTransport implements Transport {
   readonly #root: string;
   readonly #struct = new Uint8Array(STRUCT_BYTES);

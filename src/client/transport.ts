@@ -8,31 +8,41 @@
 
 /** Page-aligned memory of the process. */
 export interface ProcessMemoryBlock {
+  /** In the process: what ioctls take as an address. A multiple of 4096. */
   readonly address: number;
+  /** The memory itself. */
   readonly bytes: Uint8Array;
   /** Unmaps it: what still refers to it faults. */
   free(): void;
 }
 
-/** A memory file (memfd). */
+/** A memory file (memfd). Offsets and lengths are bytes. */
 export interface MemoryFile {
+  /** Its descriptor in the process. */
   readonly fd: number;
+  /** A copy of [offset, offset+length), shorter where the file ends. */
   read(offset: number, length: number): Uint8Array;
+  /** Writes `source` at `offset`. */
   write(offset: number, source: Uint8Array): void;
+  /** Makes it `length` bytes long: what was behind is gone, and mappings of it fault. */
   truncate(length: number): void;
 }
 
 /** An eventfd. */
 export interface EventFile {
+  /** Its descriptor in the process. */
   readonly fd: number;
   /** Takes the counter without waiting; 0 when nothing was signalled. */
   take(): number;
 }
 
+/** A process, as the client needs it: its descriptors, its memory, and the system calls on them. */
 export interface Transport {
   /** Opens `path` below `/dev`. @throws Refusal */
   open(path: string): number;
+  /** dup(2). @returns another descriptor of the same open file. @throws Refusal EBADF */
   dup(fd: number): number;
+  /** close(2). @throws Refusal EBADF */
   close(fd: number): void;
   /**
    * ioctl(2) on a struct that is copied in and out, also when the call is refused. @returns its result.
@@ -52,7 +62,10 @@ export interface Transport {
    * `timeoutMs` (-1: for ever).
    */
   poll(fd: number, events: number, timeoutMs: number): number;
+  /** Page-aligned memory of at least `length` bytes, zeros. */
   allocate(length: number): ProcessMemoryBlock;
+  /** A memfd of `length` bytes, zeros. */
   createMemfd(length: number): MemoryFile;
+  /** An eventfd whose counter is 0. */
   createEventfd(): EventFile;
 }

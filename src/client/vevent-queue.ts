@@ -8,6 +8,7 @@ import type { Transport } from './transport.js';
 
 const POLLIN = 1;
 
+/** One event of a vIOMMU. */
 export interface ViommuEvent {
   /** Events are numbered; a gap is events that were lost. */
   readonly sequence: number;
@@ -15,8 +16,11 @@ export interface ViommuEvent {
   readonly data: Uint8Array | undefined;
 }
 
+/** A queue of a vIOMMU's events. */
 export class VeventQueue {
+  /** The object's id. */
   readonly id: number;
+  /** Its own descriptor, which is read and polled. */
   readonly fd: number;
   readonly #transport: Transport;
   readonly #eventBytes: number;
@@ -70,6 +74,7 @@ export class VeventQueue {
     return events;
   }
 
+  /** Closes the descriptor. The object stays until it is destroyed. */
   close(): void {
     this.#transport.close(this.fd);
   }

@@ -40,8 +40,39 @@ const COMMAND = 4;
 const COMMAND_MEMORY = 2;
 const COMMAND_BUS_MASTER = 4;
 
+/** What a device has. */
+export interface DeviceInfo {
+  /** VFIO_DEVICE_FLAGS_*. */
+  readonly flags: number;
+  /** How many. */
+  readonly regions: number;
+  /** How many kinds of interrupts. */
+  readonly irqs: number;
+}
+
+/** A region of a device. */
+export interface RegionInfo {
+  /** VFIO_REGION_INFO_FLAG_*. */
+  readonly flags: number;
+  /** Bytes; 0: there is none. */
+  readonly size: number;
+  /** Where it begins in the device file. */
+  readonly offset: number;
+}
+
+/** A kind of interrupts of a device. */
+export interface IrqInfo {
+  /** VFIO_IRQ_INFO_*. */
+  readonly flags: number;
+  /** How many vectors. */
+  readonly count: number;
+}
+
+/** An open device file of VFIO. Regions, interrupts and flags are numbered as in <linux/vfio.h>. */
 export class VfioDeviceFile {
+  /** The process that has it open. */
   readonly transport: Transport;
+  /** The descriptor. */
   readonly fd: number;
   readonly #offsets = new Map<number, number>();
 
@@ -94,17 +125,20 @@ export class VfioDeviceFile {
     call(this, VFIO_DEVICE_DETACH_IOMMUFD_PT, DetachStruct, pasidFields(pasid));
   }
 
-  info(): { readonly flags: number; readonly regions: number; readonly irqs: number } {
+  /** VFIO_DEVICE_GET_INFO: VFIO_DEVICE_FLAGS_*, and how many regions and kinds of interrupts there are. */
+  info(): DeviceInfo {
     const { flags, num_regions, num_irqs } = call(this, VFIO_DEVICE_GET_INFO, DeviceInfoStruct, {});
     return { flags, regions: num_regions, irqs: num_irqs };
   }
 
-  regionInfo(index: number): { readonly flags: number; readonly size: number; readonly offset: number } {
+  /** VFIO_DEVICE_GET_REGION_INFO. @throws Refusal EINVAL there is no such region */
+  regionInfo(index: number): RegionInfo {
     const { flags, size, offset } = call(this, VFIO_DEVICE_GET_REGION_INFO, RegionInfoStruct, { index });
     return { flags, size: Number(size), offset: Number(offset) };
   }
 
-  irqInfo(index: number): { readonly flags: number; readonly count: number } {
+  /** VFIO_DEVICE_GET_IRQ_INFO. @throws Refusal EINVAL there is no such kind of interrupt */
+  irqInfo(index: number): IrqInfo {
     const { flags, count } = call(this, VFIO_DEVICE_GET_IRQ_INFO, IrqInfoStruct, { index });
     return { flags, count };
   }
@@ -129,6 +163,7 @@ export class VfioDeviceFile {
     call(this, VFIO_DEVICE_IOEVENTFD, IoEventfdStruct, given);
   }
 
+  /** VFIO_DEVICE_RESET. @throws Refusal EINVAL it has no reset */
   reset(): void {
     this.transport.ioctl(this.fd, VFIO_DEVICE_RESET, new Uint8Array(0));
   }
@@ -155,16 +190,19 @@ export class VfioDeviceFile {
     this.transport.pwrite(this.fd, this.#regionOffset(index) + offset, source);
   }
 
+  /** The 4 bytes at `offset` of region `index`, unsigned. */
   read32(index: number, offset: number): number {
     return getU32(this.read(index, offset, 4), 0);
   }
 
+  /** Writes `value` as 4 bytes at `offset` of region `index`. @throws Refusal as `write` */
   write32(index: number, offset: number, value: number): void {
     const bytes = new Uint8Array(4);
     setU32(bytes, 0, value);
     this.write(index, offset, bytes);
   }
 
+  /** Closes the descriptor; the last one resets the device and takes its authorizations away. */
   close(): void {
     this.transport.close(this.fd);
   }

@@ -18,16 +18,19 @@ export interface VtdS1 {
   readonly root: Bits64;
   /** VTD_S1_*. */
   readonly flags?: number;
+  /** Bits; 48 unless given. */
   readonly addressWidth?: number;
 }
 
 /** struct iommu_hwpt_vtd_s1_invalidate. */
 export interface VtdInvalidation {
+  /** The first page, by its first byte. */
   readonly iova: Bits64;
   /** Pages of 4 KiB; 2^64-1 from 0 on: all. */
   readonly pages: Bits64;
   /** Only entries that lead to pages have changed. */
   readonly leaf?: boolean;
+  /** Must be 0, as it is unless given. */
   readonly reserved?: number;
 }
 

@@ -11,12 +11,15 @@
 
 /** What is to be done at a time. */
 export interface Alarm {
+  /** Microseconds. */
   readonly time: number;
   /** How many had been asked for before. */
   readonly order: number;
+  /** Does it. */
   readonly fire: () => void;
 }
 
+/** The time of devices, in microseconds from 0; one that stands still is moved by `advance`. */
 export class Clock {
   readonly #running: (() => number) | undefined;
   /** By their time, the next one last. */
@@ -35,6 +38,7 @@ export class Clock {
     return new Clock(() => ((performance.now() - begin) * 1000) / scale);
   }
 
+  /** Microseconds. */
   get now(): number {
     if (this.#running !== undefined) this.#now = this.#running();
     return this.#now;

@@ -85,6 +85,7 @@ export interface Link {
 export interface DeviceHost {
   /** Where relative paths in options begin. */
   readonly baseDirectory: string;
+  /** The way to memory. Works after the factory. */
   readonly dma: DmaPort;
   /**
    * Sends message `vector` of MSI-X or MSI. Masked ones are held, those that are not set up dropped, as PCI
@@ -138,11 +139,13 @@ export interface DeviceHost {
 
 /** One base address register. */
 export interface BarDescription {
+  /** Which of the six (PCI Local Bus 3.0 §6.2.5.1). */
   readonly index: 0 | 1 | 2 | 3 | 4 | 5;
   /** Bytes; a power of two, at least 16. */
   readonly size: number;
   /** 64-bit BARs take two indices. */
   readonly is64?: boolean;
+  /** Reads of it have no side effects, as its lowest bits tell. */
   readonly prefetchable?: boolean;
   /**
    * A range of registers that take 64 bytes at once (MOVDIR64B and ENQCMD; Intel DSA 3.3). Offset and size in
@@ -154,7 +157,7 @@ export interface BarDescription {
    * which reads and writes `bytes` whenever it likes, and clears them in `reset`. The offset is a multiple of
    * 4096.
    */
-  readonly memory?: { readonly offset: number; readonly bytes: Uint8Array };
+  readonly memory?: BarMemory;
   /**
    * A range of doorbells: registers of 4 bytes whose last value alone counts, and is never 0xffffffff. While
    * the model is busy, and 1 ms longer, their pages may be memory that is looked at between its steps: what
@@ -164,21 +167,49 @@ export interface BarDescription {
   readonly doorbells?: BarRange;
 }
 
-/** Bytes of a BAR. */
+/** A range of a BAR, in bytes. */
 export interface BarRange {
+  /** From the beginning of the BAR. */
   readonly offset: number;
+  /** How long it is. */
   readonly size: number;
+}
+
+/** A range of a BAR that is memory. */
+export interface BarMemory {
+  /** Bytes from the beginning of the BAR. */
+  readonly offset: number;
+  /** What `host.memory` has given, whole. */
+  readonly bytes: Uint8Array;
+}
+
+/** Where MSI-X lies (PCI Express 5.0 §7.7.2). Offsets are bytes of the BAR, multiples of 8. */
+export interface MsixDescription {
+  /** How many, up to 2048. */
+  readonly vectors: number;
+  /** The BAR that has both. */
+  readonly bar: number;
+  /** Of the table: 16 bytes for each vector. */
+  readonly tableOffset: number;
+  /** Of the pending bits: 8 bytes for each 64 vectors. */
+  readonly pbaOffset: number;
 }
 
 /** What configuration space is built from (PCI Local Bus 3.0 §6.1, PCI Express 5.0 §7). */
 export interface PciDescription {
+  /** 16 bits. */
   readonly vendorId: number;
+  /** 16 bits. */
   readonly deviceId: number;
   /** 24 bits: base class, subclass, programming interface. */
   readonly classCode: number;
+  /** 8 bits; 0 when absent. */
   readonly revision?: number;
+  /** 16 bits; as `vendorId` when absent. */
   readonly subsystemVendorId?: number;
+  /** 16 bits; as `deviceId` when absent. */
   readonly subsystemId?: number;
+  /** None overlap: one with `is64` takes the next index, too. */
   readonly bars: readonly BarDescription[];
   /**
    * A function of conventional PCI: 256 bytes of configuration space, without power management, Express or a
@@ -191,12 +222,7 @@ export interface PciDescription {
   /** MSI vectors: 1, 2, 4, 8, 16 or 32. */
   readonly msi?: number;
   /** MSI-X: the table and the pending bits lie in `bar` at these offsets, and are kept for the model. */
-  readonly msix?: {
-    readonly vectors: number;
-    readonly bar: number;
-    readonly tableOffset: number;
-    readonly pbaOffset: number;
-  };
+  readonly msix?: MsixDescription;
   /**
    * Bits of the PASIDs that it can have (PCIe 5.0 §7.8.8), 1..20. Absent: the device issues requests without
    * PASID only.
@@ -244,6 +270,7 @@ export interface WorkingModel {
  * re-entered.
  */
 export interface DeviceModel extends WorkingModel {
+  /** What it is; read once, when it is made. */
   readonly pci: PciDescription;
 
   /**

@@ -20,12 +20,16 @@ interface Mapping {
 
 /** A page request, which the test answers by setting `answer`. */
 export interface FakePageRequest extends PageWait {
+  /** As the model has given it. */
   readonly pasid: number;
+  /** The address that the model has asked for. */
   readonly iova: number;
+  /** It is to be written. */
   readonly write: boolean;
   answer: PageWait['answer'];
 }
 
+/** A host for unit tests of models, PCI and virtio: memory is what `map` gives. */
 export class FakeHost implements DeviceHost, VirtioHost {
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];
@@ -48,6 +52,7 @@ export class FakeHost implements DeviceHost, VirtioHost {
    * wires have devices that are joined.
    */
   wires = new Wires();
+  /** Reads and writes what `map` gave; all else faults. */
   readonly dma: DmaPort;
   /** Where relative paths in options begin. */
   baseDirectory = process.cwd();

@@ -42,7 +42,9 @@ export interface DeviceAbout {
 
 /** A `--device` argument whose relative paths begin somewhere of its own. */
 export interface PlacedSpec {
+  /** The argument. */
   readonly spec: string;
+  /** Where they begin. */
   readonly baseDirectory: string;
 }
 

@@ -21,6 +21,7 @@ export interface Option<T> {
   parse(text: string | undefined, key: string): T;
 }
 
+/** The options of a device, by key. */
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
 
 /** What the options of a table come to. */

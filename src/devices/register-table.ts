@@ -25,11 +25,13 @@ export interface RegisterDescription {
   readonly offset: number;
   /** Bytes. Values are little-endian. */
   readonly width: 1 | 2 | 4 | 8;
+  /** What a program may do with it. */
   readonly access: RegisterAccess;
   /** The value after a reset, unsigned; 0 when absent. */
   readonly reset?: number | bigint;
   /** The bits that writes may change (`rw`, `w1c`) or reach `write` with (`wo`, `rc`); absent: all. */
   readonly bits?: number | bigint;
+  /** How many, of an array. */
   readonly count?: number;
   /** Bytes from one register of an array to the next, at least `width`, which it is when absent. */
   readonly stride?: number;

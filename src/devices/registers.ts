@@ -13,6 +13,7 @@ import { checkTable, type RegisterDescription, type RegisterRow } from './regist
 
 export type { RegisterAccess, RegisterDescription } from './register-table.js';
 
+/** The registers of a BAR, as a table and their values (docs/devices.md, "Registers as a table"). */
 export class Registers {
   readonly #rows: readonly RegisterRow[];
   /** For each byte, 1 + the number of its row, or 0. */

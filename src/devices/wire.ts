@@ -48,6 +48,7 @@ export class WireEnd implements Link {
     return this.#isUp;
   }
 
+  /** Counted as a change by the other end. */
   set isUp(value: boolean) {
     if (value === this.#isUp) return;
     this.#isUp = value;
@@ -131,6 +132,7 @@ export class WireEnd implements Link {
   }
 }
 
+/** The links of a machine, by name. */
 export class Wires {
   readonly #ends = new Map<string, WireEnd[]>();
 

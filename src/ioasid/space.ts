@@ -11,6 +11,7 @@ import type { Translation } from '../iommu/nested-table.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 
+/** Mapped by ioctls; nested over another by a page table of its user; the memory of a process. */
 export type SpaceKind = 'mapped' | 'nested' | 'process';
 
 export abstract class Space {

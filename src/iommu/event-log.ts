@@ -6,10 +6,15 @@
  */
 import { now } from '../linux/now.js';
 
-/**
- * An event, with its number in the log, its place among the events of all logs, and its time (`now`).
- */
-export type Logged<T> = T & { readonly sequence: number; readonly order: number; readonly time: number };
+/** An event, with its place and time. */
+export type Logged<T> = T & {
+  /** Its number in the log. */
+  readonly sequence: number;
+  /** Its number among the events of all logs. */
+  readonly order: number;
+  /** Milliseconds since the epoch (`now`). */
+  readonly time: number;
+};
 
 /** Events of all logs. */
 let events = 0;

@@ -10,6 +10,7 @@ export interface DmaFault {
   readonly iova: number;
   /** Bytes transferred before it. */
   readonly done: number;
+  /** As the device has given it. */
   readonly pasid: number;
   /** True when a write was attempted. */
   readonly write: boolean;
@@ -19,10 +20,15 @@ export interface DmaFault {
 
 /** An entry of the log. `rid` is the requester id as text, `0000:6a:01.0`. */
 export interface Fault {
+  /** Of the device. */
   readonly rid: string;
+  /** 0: the request carried none. */
   readonly pasid: number;
+  /** The first that could not be reached. */
   readonly iova: number;
+  /** It was a write. */
   readonly write: boolean;
+  /** Why, in one sentence. */
   readonly reason: string;
 }
 
@@ -35,6 +41,7 @@ export interface Transfer {
   readonly write: boolean;
 }
 
+/** An entry of the log, with its place in it and its time. */
 export type FaultRecord = Logged<Fault>;
 
 export class FaultLog extends EventLog<Fault> {}

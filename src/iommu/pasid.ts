@@ -9,7 +9,9 @@
  */
 declare const kind: unique symbol;
 
+/** A PASID of the system. */
 export type Pasid = number & { readonly [kind]: 'PASID' };
+/** A PASID of one device; a model gets and gives plain numbers. */
 export type Vpasid = number & { readonly [kind]: 'vpasid' };
 
 /** The vpasid of requests that carry no PASID (PCI Express 5.0 §6.20; IOMMU_NO_PASID). */

@@ -158,10 +158,13 @@ export function errnoName(value: number): string {
  * fault.
  */
 export class Refusal extends Error {
+  /** As of every Error. */
   override readonly name = 'Refusal';
+  /** Positive, of Linux: `Errno` has them by name. */
   readonly errno: number;
   /** The errno's name, as Node's own system errors have it. */
   readonly code: string;
+  /** Why, in one sentence without a full stop. */
   readonly reason: string;
 
   /** @param cause what was thrown, where that is a mistake in somebody's code: its stack tells more */

@@ -44,6 +44,7 @@ import { type NodeOptions, nodesOf } from './nodes.js';
 import { assignRids } from './requester-ids.js';
 import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
 
+/** What a machine is made of. */
 export interface MachineOptions extends NodeOptions {
   /**
    * One SPEC each, as `--device` takes them: `dsa`, `dsa,mdevs=2`, `./my-device.js`; or the factory of a PCI
@@ -64,22 +65,27 @@ export interface MachineOptions extends NodeOptions {
   readonly objectQuota?: number;
 }
 
+/** An IOMMU, devices, and the files by which programs reach them, in this process: see InProcess. */
 export class Machine {
+  /** @internal */
   readonly trace = new Trace();
+  /** @internal */
   readonly iommu = new Iommu();
+  /** @internal */
   readonly ioasid: IoasidSubsystem;
+  /** @internal */
   readonly iommufd: IommufdSubsystem;
-  /** The files, by their paths below /dev. */
+  /** The files, by their paths below /dev. @internal */
   readonly nodes: readonly DeviceNode[];
-  /** The devices, in the order of their files, and the `--device` argument that made each. */
+  /** The devices, in the order of their files, and the `--device` argument that made each. @internal */
   readonly devices: readonly MachineDevice[];
-  /** The VFIO groups, by rising number. */
+  /** The VFIO groups, by rising number. @internal */
   readonly groups: readonly VfioGroup[];
-  /** Those of Linux's driver idxd, by number. */
+  /** Those of Linux's driver idxd, by number. @internal */
   readonly idxd: IdxdDevice[] = [];
-  /** The folders of /sys that are the machine's alone, by their paths below it. */
+  /** The folders of /sys that are the machine's alone, by their paths below it. @internal */
   readonly sysfs: readonly (readonly [path: string, folder: Folder])[];
-  /** What joins devices, by name. */
+  /** What joins devices, by name: `wires.end(name)` is a test's own end of a link. */
   readonly wires = new Wires();
   /** The time of its devices. */
   readonly clock: Clock;
@@ -137,12 +143,12 @@ export class Machine {
     return snapshotOf(this);
   }
 
-  /** The devices whose DMA carries requester id `rid`. */
+  /** The devices whose DMA carries requester id `rid`. @internal */
   namesOf(rid: string): string[] {
     return this.devices.flatMap(({ driver: { life } }) => (life.rid === rid ? [life.name] : []));
   }
 
-  /** Where is logged what happens in it. */
+  /** Where is logged what happens in it. @internal */
   get logs(): TraceLogs {
     const { faults, transfers } = this.iommu;
     const devices = this.devices.map(({ driver: { life } }) => {

@@ -16,62 +16,124 @@ import type { Iommu } from '../iommu/iommu.js';
 import { errnoName, type Refusal } from '../linux/errno.js';
 import type { Trace } from '../trace/trace.js';
 
-/** It can be made JSON of. */
+/** What there is in a machine at a moment, as plain data: JSON can be made of it. */
 export interface MachineSnapshot {
-  readonly pasids: { readonly used: number };
+  /** PASIDs of the system. */
+  readonly pasids: {
+    /** How many are allocated. */
+    readonly used: number;
+  };
+  /** Those of open `/dev/ioasid`s. */
   readonly contexts: readonly ContextSnapshot[];
   /** Contexts beyond those listed. */
   readonly more: number;
+  /** All of them, in the order of their files. */
   readonly devices: readonly DeviceSnapshot[];
+  /** Memories of processes and files that are mapped anywhere. */
   readonly memories: number;
+  /** Mappings of all contexts. */
   readonly mappings: number;
-  readonly faults: { readonly total: number; readonly recent: readonly FaultRecord[] };
+  /** DMA that was refused. */
+  readonly faults: {
+    /** Since the beginning. */
+    readonly total: number;
+    /** The last ones, oldest first. */
+    readonly recent: readonly FaultRecord[];
+  };
 }
 
+/** An open `/dev/ioasid`. */
 export interface ContextSnapshot {
+  /** Counted from 1, over all that there were. */
   readonly id: number;
+  /** The process that has opened it. */
   readonly pid: number;
+  /** By rising number. */
   readonly pasids: readonly PasidSnapshot[];
   /** PASIDs beyond those listed. */
   readonly more: number;
 }
 
+/** An address space. */
 export interface PasidSnapshot {
+  /** Of the system. */
   readonly pasid: number;
+  /** Mapped by ioctls, nested over another, or a process. */
   readonly kind: SpaceKind;
   /** By name: the parent of a nested one, the process that one of kind process is. */
   readonly of: string | undefined;
+  /** Devices that are authorized for it, and PASIDs nested over it. */
   readonly users: number;
-  readonly mappings: readonly {
-    iova: number;
-    length: number;
-    access: number;
-    memory: string;
-    offset: number;
-  }[];
+  /** By rising IOVA. */
+  readonly mappings: readonly MappingSnapshot[];
   /** Mappings beyond those listed. */
   readonly more: number;
 }
 
+/** A mapping. Addresses and lengths in bytes. */
+export interface MappingSnapshot {
+  /** The first byte. */
+  readonly iova: number;
+  /** How long it is. */
+  readonly length: number;
+  /** Rights of devices: 1 to read, 2 to write. */
+  readonly access: number;
+  /** The process or file, by name. */
+  readonly memory: string;
+  /** Where it begins there. */
+  readonly offset: number;
+}
+
+/** A device and who has it. */
 export interface DeviceSnapshot {
+  /** Of its file. */
   readonly name: string;
   /** The `--device` argument that made it. */
   readonly spec: string;
+  /** Its requester id: `0000:6a:01.0`. */
   readonly rid: string;
+  /** It is a mediated device. */
   readonly mdev: boolean;
   /** The process that has it open. */
   readonly pid: number | undefined;
   /** It is a vDPA device: a vpasid is an ASID. */
   readonly asids: boolean;
-  /** Without `context`: attached through an iommufd, or mapped by IOTLB messages. */
-  readonly authorizations: readonly { pasid: number; vpasid: number; context: number | undefined }[];
+  /** In the order in which they came. */
+  readonly authorizations: readonly AuthorizationSnapshot[];
   /** Authorizations beyond those listed. */
   readonly more: number;
+  /** It has work that may still do DMA. */
   readonly busy: boolean;
   /** What it has said last (DeviceHost.note). */
-  readonly notes: readonly { readonly time: number; readonly sentence: string }[];
-  /** What was refused last on its file: errno and reason. */
-  readonly refused: { readonly error: string; readonly reason: string } | undefined;
+  readonly notes: readonly NoteSnapshot[];
+  /** What was refused last on its file. */
+  readonly refused: RefusalSnapshot | undefined;
+}
+
+/** An address space that a device may use. */
+export interface AuthorizationSnapshot {
+  /** Of the system. */
+  readonly pasid: number;
+  /** What the device's programmer calls it. */
+  readonly vpasid: number;
+  /** Its `/dev/ioasid`. Undefined: attached through an iommufd, or mapped by IOTLB messages. */
+  readonly context: number | undefined;
+}
+
+/** What a device has said. */
+export interface NoteSnapshot {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** As the model has given it. */
+  readonly sentence: string;
+}
+
+/** A call that was refused. */
+export interface RefusalSnapshot {
+  /** The errno, by name. */
+  readonly error: string;
+  /** Why. */
+  readonly reason: string;
 }
 
 /** What a snapshot is made of. */

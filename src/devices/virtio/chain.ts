@@ -16,20 +16,26 @@ const MAX_BYTES = 2 ** 32;
 /** Where the parts of a buffer are, from one end of `receive` to the other. */
 const places = new ScatterList();
 
+/** A buffer: a range of bytes to read, then one to write. */
 export class Chain {
-  /** What the driver knows the buffer by. */
+  /** What the driver knows the buffer by. @internal */
   id = 0;
-  /** Descriptors of the ring that it takes; those of an indirect table do not count. */
+  /** Descriptors of the ring that it takes; those of an indirect table do not count. @internal */
   slots = 0;
-  /** Bytes that the device may read, and may write. */
+  /** Bytes that the device may read. */
   readable = 0;
+  /** Bytes that it may write. */
   writable = 0;
   /** Bytes that `write` has written since the chain was taken. */
   written = 0;
-  /** The bytes used that were told to the queue; -1 while the device has the chain. */
+  /** The bytes used that were told to the queue; -1 while the device has the chain. @internal */
   used = -1;
-  /** The chains that were taken before and after this one, for queues that are used in order. */
+  /**
+   * The chains that were taken before and after this one, for queues that are used in order.
+   * @internal
+   */
   preceding: Chain | undefined;
+  /** @internal */
   following: Chain | undefined;
   readonly #memory: RingMemory;
   #iovas = new Float64Array(8);
@@ -41,6 +47,7 @@ export class Chain {
   #part = 0;
   #start = 0;
 
+  /** @internal */
   constructor(memory: RingMemory) {
     this.#memory = memory;
   }
@@ -50,12 +57,12 @@ export class Chain {
     return this.#count;
   }
 
-  /** Is it a buffer of the ring in that memory? */
+  /** Is it a buffer of the ring in that memory? @internal */
   isOf(memory: RingMemory): boolean {
     return this.#memory === memory;
   }
 
-  /** Makes it the empty chain. */
+  /** Makes it the empty chain. @internal */
   clear(): void {
     this.id = this.slots = this.readable = this.writable = this.written = 0;
     this.used = -1;
@@ -63,7 +70,10 @@ export class Chain {
     this.#count = this.#firstWritable = this.#first = this.#part = this.#start = 0;
   }
 
-  /** Appends what one descriptor names. @returns false when no chain is like that: the ring is broken. */
+  /**
+   * Appends what one descriptor names. @returns false when no chain is like that: the ring is broken.
+   * @internal
+   */
   add(iova: number, length: number, write: boolean): boolean {
     if (!write && this.writable > 0)
       return this.#memory.fail(`a buffer of ${length} bytes to read at ${hex(iova)} follows one to write`);

@@ -28,6 +28,7 @@ export interface VirtioDescription {
 
 /** A virtio device model. All methods are called on the one thread, never re-entered. */
 export interface VirtioModel {
+  /** What it is; read once, when it is made. */
   readonly virtio: VirtioDescription;
 
   /** The configuration space, as the driver reads it now; little-endian, always of the same length. */

@@ -30,10 +30,14 @@ interface Running {
   readonly pool: Chain[];
 }
 
+/** A queue of a virtio device, as its model has it: buffers are taken and put back. */
 export class Virtqueue {
-  /** Interrupts that the driver wanted, since the beginning. Whoever has its eventfd compares. */
+  /** Interrupts that the driver wanted, since the beginning. Whoever has its eventfd compares. @internal */
   interrupts = 0;
-  /** Buffers that may still be taken in this slice of work: a driver that never stops gets no more. */
+  /**
+   * Buffers that may still be taken in this slice of work: a driver that never stops gets no more.
+   * @internal
+   */
   budget = 0;
   readonly #port: VirtioPort;
   #running: Running | undefined;
@@ -44,10 +48,12 @@ export class Virtqueue {
   #oldest: Chain | undefined;
   #newest: Chain | undefined;
 
+  /** @internal */
   constructor(port: VirtioPort) {
     this.#port = port;
   }
 
+  /** Has it a driver? */
   get running(): boolean {
     return this.#running !== undefined;
   }
@@ -62,12 +68,12 @@ export class Virtqueue {
     return this.#out;
   }
 
-  /** Where the ring begins or goes on, as vhost counts it: 16 bits when split, 32 when packed. */
+  /** Where the ring begins or goes on, as vhost counts it: 16 bits when split, 32 when packed. @internal */
   get base(): number {
     return this.#running?.ring.base ?? this.#base;
   }
 
-  /** A ring that is running goes on there; nothing may be out. */
+  /** A ring that is running goes on there; nothing may be out. @internal */
   set base(value: number) {
     this.#base = value;
     if (this.#running === undefined) return;
@@ -75,13 +81,13 @@ export class Virtqueue {
     this.#running = { memory, setup, pool, ring: makeRing(memory, setup, value) };
   }
 
-  /** The driver's ring from `base` on. It must not be running. */
+  /** The driver's ring from `base` on. It must not be running. @internal */
   start(setup: QueueSetup): void {
     const memory = new RingMemory(this.#port, setup.asid);
     this.#running = { setup, memory, ring: makeRing(memory, setup, this.#base), pool: [] };
   }
 
-  /** No access to the ring or a buffer after this; what is out is forgotten. */
+  /** No access to the ring or a buffer after this; what is out is forgotten. @internal */
   stop(): void {
     this.#base = this.base;
     this.#running?.memory.cut();
@@ -144,7 +150,7 @@ export class Virtqueue {
     this.#running?.memory.fail(reason);
   }
 
-  /** Shows the driver what was put back, and interrupts it if it wants that. */
+  /** Shows the driver what was put back, and interrupts it if it wants that. @internal */
   flush(): void {
     const running = this.#running;
     if (running === undefined || running.memory.broken !== undefined) return;
