@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compiles a program in Rust: by the machine's rustc, or by Debian's, which is fetched into the cache with the
-# libraries that it needs and not installed.
+# libraries that it needs beyond those of a C compiler, and not installed.
 #
 #   scripts/rustc.sh -o PROGRAM SOURCE
 #
@@ -9,21 +9,8 @@ set -eu
 
 if [ "${IOASID_RUSTC:-}" != debian ] && rustc --version >/dev/null 2>&1; then exec rustc "$@"; fi
 scripts=$(cd "$(dirname "$0")" && pwd)
-home=$("$scripts/cache.sh")/rustc-bookworm
-mkdir -p "$home"
-# One fetches, others wait for it.
-exec 9>"$home/.lock"
-flock 9
-if [ ! -e "$home/complete" ]; then
-	rm -rf "$home/root" "$home/packages"
-	"$scripts/debian-package.sh" --with-dependencies "$home/packages" rustc bookworm >/dev/null
-	for name in rustc libstd-rust libLLVM libllvm libz3 libedit libbsd libmd libxml2 libicu; do
-		for package in "$home/packages/$name"*.deb; do
-			[ ! -e "$package" ] || dpkg-deb -x "$package" "$home/root"
-		done
-	done
-	rm -r "$home/packages" "$home/root/usr/share"
-	touch "$home/complete"
-fi
+home=$("$scripts/cache.sh")/rust-bookworm
+"$scripts/debian-root.sh" "$home" bookworm rustc libstd-rust-1.63 libstd-rust-dev libllvm14 libz3-4 libedit2 \
+	libbsd0 libmd0 libxml2 libicu72
 export LD_LIBRARY_PATH="$home/root/usr/lib/x86_64-linux-gnu"
 exec "$home/root/usr/bin/rustc" --sysroot "$home/root/usr" "$@"
