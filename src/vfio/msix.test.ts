@@ -47,6 +47,22 @@ describe('MSI-X', () => {
     assert.equal(pending(), 0);
   });
 
+  it('shows what is pending to reads of 4 and 8 bytes alone', () => {
+    const { irqs, set } = setUpIrqs();
+    set(MSIX, 0, 1, fds(10));
+    irqs.raise(1);
+    const shown = [1, 2, 4, 8].map((width) => {
+      const target = new Uint8Array(width).fill(0xff);
+      irqs.msix!.read(PBA, target, false);
+      return target;
+    });
+    assert.deepEqual(
+      shown.map(([first]) => first),
+      [0, 0, 0b10, 0b10],
+    );
+    for (const target of shown) assert.ok(target.subarray(1).every((byte) => byte === 0));
+  });
+
   it('is lost while bus mastering is off, because it is a memory write', () => {
     const { irqs, set, raised, command } = setUpIrqs();
     set(MSIX, 0, 1, fds(10));

@@ -20,6 +20,8 @@ import { Triggers } from './triggers.js';
 const ENTRY = 16;
 /** Where messages of x86 hosts go (Intel SDM vol. 3, 12.11.1). */
 const MESSAGE_ADDRESS = 0xfee00000;
+/** Bytes of the narrowest access to pending bits. */
+const PBA_ACCESS = 4;
 
 export class Msix {
   readonly vectors: number;
@@ -98,12 +100,13 @@ export class Msix {
   }
 
   /**
-   * Reads from BAR offset `offset`; all of `target` lies in the table, or all of it in the PBA. A mapping has
-   * the table's entries.
+   * Reads from BAR offset `offset`; all of `target` lies in the table, or all of it in the PBA, which has no
+   * answer to less than 4 bytes (PCI Local Bus 3.0 §6.8.2). A mapping has the table's entries.
    */
   read(offset: number, target: Uint8Array, mapped: boolean): void {
     if (within(offset, this.#table) && mapped) this.#readEntry(offset - this.#table.start, target);
     else if (within(offset, this.#table)) target.fill(0xff);
+    else if (target.length < PBA_ACCESS) target.fill(0);
     else target.set(this.#pending.subarray(offset - this.#pba.start).subarray(0, target.length));
   }
 
