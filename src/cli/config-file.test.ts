@@ -52,6 +52,7 @@ describe('a config file', () => {
         'dsa',
         { model: './m.js', mdevs: 2, options: { file: ['a', 'b'], n: 3 } },
         { model: 'dsa', idxd: true },
+        { model: 'edu', bdf: '0000:01:00.0', port: true },
       ],
       links: { a: 'unix:./wire.sock', t: 'bytes:./tty.sock' },
       pasidQuota: 7,
@@ -60,7 +61,8 @@ describe('a config file', () => {
     });
     const { device, link, pasidQuota, time, strict, container } = configured(source, ['time']);
     const specs = device.map((each) => (typeof each === 'string' ? each : each.spec));
-    assert.deepEqual(specs, ['dsa', './m.js,mdevs=2,file=a,file=b,n=3', 'dsa,idxd=1', 'edu']);
+    const ofFile = ['dsa', './m.js,mdevs=2,file=a,file=b,n=3', 'dsa,idxd=1', 'edu,bdf=0000:01:00.0,port=1'];
+    assert.deepEqual(specs, [...ofFile, 'edu']);
     assert.deepEqual(link, [
       `a=unix:${directory}/wire.sock`,
       `t=bytes:${directory}/tty.sock`,

@@ -65,6 +65,7 @@ export const deviceKeys: Keys = {
   model: text,
   mdevs: whole(1, 999_999),
   bdf: text,
+  port: flag,
   idxd: flag,
   options: (value, key) => {
     if (!isRecord(value) || Array.isArray(value)) wrong(key, value, 'an object of options by their names');
@@ -107,6 +108,7 @@ interface DeviceObject {
   readonly model: string;
   readonly mdevs?: number;
   readonly bdf?: string;
+  readonly port?: boolean;
   readonly idxd?: boolean;
   readonly options?: Readonly<Record<string, unknown>>;
 }
@@ -163,9 +165,10 @@ function checkDevice(device: unknown, key: string): void {
 /** A device as `--device` has it. */
 function specOf(device: string | DeviceObject): string {
   if (typeof device === 'string') return device;
-  const { model, mdevs, bdf, idxd, options = {} } = device;
-  const values = Object.entries({ mdevs, bdf, idxd: idxd ? 1 : undefined, ...options }).flatMap(
-    ([key, value]) => (Array.isArray(value) ? value : [value]).map((each: unknown) => [key, each] as const),
+  const { model, mdevs, bdf, port, idxd, options = {} } = device;
+  const flags = { port: port ? 1 : undefined, idxd: idxd ? 1 : undefined };
+  const values = Object.entries({ mdevs, bdf, ...flags, ...options }).flatMap(([key, value]) =>
+    (Array.isArray(value) ? value : [value]).map((each: unknown) => [key, each] as const),
   );
   return [model, ...values.filter(([, value]) => value !== undefined).map((pair) => pair.join('='))].join(
     ',',

@@ -23,6 +23,12 @@ const common = [
     what: 'its place, like 0000:6a:01.0',
     otherwise: 'the next one',
   }),
+  'PCI functions that are used whole',
+  optionLine('port', {
+    values: '0 or 1',
+    what: 'behind a port, on a bus that can be reset: of its own, or the one that bdf says',
+    otherwise: '0',
+  }),
   'PCI functions whose model can be cut',
   optionLine('mdevs', {
     values: 'number',

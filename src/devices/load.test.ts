@@ -76,6 +76,8 @@ describe('parseDeviceSpec', () => {
     ['dsa,bdf=0000:6a:20.0', /bdf "0000:6a:20.0" is not/],
     ['dsa,bdf=0000:6a:01.8', /bdf "0000:6a:01.8" is not/],
     ['dsa,bdf=10000:6a:01.0', /bdf "10000:6a:01.0" is not/],
+    ['dsa,port=1,mdevs=2', /behind a port a function is whole/],
+    ['dsa,port=1,idxd=1', /behind a port a function is whole/],
   ];
   for (const [spec, reason] of wrong) {
     test(`"${spec}" is refused by its part at fault`, () => {

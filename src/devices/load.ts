@@ -29,6 +29,8 @@ export interface DeviceSpec {
   readonly idxd?: boolean;
   /** Its PCI address, with domain, in lower case: `0000:6a:01.0`. Absent: the machine chooses. */
   readonly bdf?: string;
+  /** It lies behind a port, whose bus can be reset. */
+  readonly port?: boolean;
   /** The rest, for the model's factory. */
   readonly options: DeviceOptions;
 }
@@ -61,6 +63,7 @@ interface Plan {
   /** The argument, or the name of a factory. */
   readonly spec: string;
   readonly bdf?: string;
+  readonly port?: boolean;
   /** Where relative paths in its options begin. */
   readonly baseDirectory: string;
   /** Whose work its module does, from its loading on. */
@@ -82,7 +85,7 @@ export interface VirtioPlan extends Plan {
 }
 
 /** What the machine takes of devices itself. */
-const common: readonly string[] = ['mdevs', 'bdf', 'idxd'];
+const common: readonly string[] = ['mdevs', 'bdf', 'port', 'idxd'];
 
 /** Each is loaded when it is asked for, and not before. */
 const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -125,6 +128,7 @@ async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan
   }
   if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
   if (idxd) refuse('EINVAL', `"${spec}": Linux's driver idxd is for PCI functions, not for virtio devices`);
+  if (place.port) refuse('EINVAL', `"${spec}": a port is for a PCI function, not for a virtio device`);
   const make = (host: VirtioHost) => callFactory(name, () => device.factory(host, options));
   return { transport, ...plan, make };
 }
@@ -160,12 +164,16 @@ export function parseDeviceSpec(
   const bdf = parseBdf(given.get('bdf'));
   const idxd = flag('').parse(given.get('idxd'), 'idxd');
   if (idxd && mdevs > 0) refuse('EINVAL', `"${spec}": the driver idxd has the function whole, without mdevs`);
+  const port = flag('').parse(given.get('port'), 'port');
+  if (port && (idxd || mdevs > 0))
+    refuse('EINVAL', `"${spec}": behind a port a function is whole, and its driver is vfio-pci`);
   for (const key of common) given.delete(key);
   return {
     name,
     mdevs,
     ...(idxd ? { idxd } : {}),
     ...(bdf === undefined ? {} : { bdf }),
+    ...(port ? { port } : {}),
     options: Object.freeze(Object.fromEntries(given)),
   };
 }

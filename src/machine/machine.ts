@@ -41,7 +41,7 @@ import { VfioGroup } from '../vfio/group.js';
 import { makeDevices } from '../vfio/make-devices.js';
 import { Type1Container } from '../vfio/type1-container.js';
 import { type NodeOptions, nodesOf } from './nodes.js';
-import { assignRids } from './requester-ids.js';
+import { assignRids, busNameOf } from './requester-ids.js';
 import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
 
 /** What a machine is made of. */
@@ -105,7 +105,7 @@ export class Machine {
     this.iommufd = new IommufdSubsystem(this.iommu, quotas, options.strict);
     this.#limits = { mappings: mappingQuota, tables: tableQuota };
     this.devices = this.#makeDevices(plans, options);
-    this.groups = makeGroups(this.#functions);
+    this.groups = this.#functions.map((device) => new VfioGroup(device));
     this.sysfs = this.idxd.length > 0 ? new DsaBus(this.idxd).folders() : [];
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, this.#limits);
@@ -158,9 +158,11 @@ export class Machine {
   }
 
   #makeDevices(plans: readonly DevicePlan[], { strict = false }: MachineOptions): MachineDevice[] {
-    const rids = assignRids(plans.map(({ bdf }) => bdf));
+    const rids = assignRids(plans);
+    const buses = new Map<string, VfioDevice[]>();
     return plans.flatMap((plan, n) => {
-      const place = { strict, baseDirectory: plan.baseDirectory };
+      const bus = plan.port === true ? busOf(buses, rids[n]!) : undefined;
+      const place = { strict, baseDirectory: plan.baseDirectory, bus };
       return this.#makeDrivers(plan, rids[n]!, place).map((driver) => ({ driver, spec: plan.spec }));
     });
   }
@@ -212,9 +214,14 @@ export class Machine {
 interface Place {
   readonly strict: boolean;
   readonly baseDirectory: string;
+  /** As of FunctionRequest. */
+  readonly bus: VfioDevice[] | undefined;
 }
 
-/** A group for each device, numbered as its file is, but from 1 on. */
-function makeGroups(devices: readonly VfioDevice[]): VfioGroup[] {
-  return devices.map((device, index) => new VfioGroup(index + 1, device));
+/** What there is of the bus of `rid`, which is made when nothing is there yet. */
+function busOf(buses: Map<string, VfioDevice[]>, rid: string): VfioDevice[] {
+  const name = busNameOf(rid);
+  const bus = buses.get(name) ?? [];
+  buses.set(name, bus);
+  return bus;
 }

@@ -1,5 +1,5 @@
 /** The file of a VFIO device with a fake model, for unit tests of its ioctls: tables, called directly. */
-import type { PciDescription } from '../devices/device-model.js';
+import type { DeviceHost, PciDescription } from '../devices/device-model.js';
 import { finished } from '../file/work.js';
 import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
@@ -26,19 +26,24 @@ export interface VfioFileOptions {
   readonly table?: IoctlTable<VfioDevice>;
   /** The device is one of two mediated devices. */
   readonly mediated?: boolean;
+  /** What such a one is; default: as the function. */
+  readonly mdevPci?: PciDescription;
 }
 
 export function vfioFile({
   pci = everything,
   table = vfioIoctls,
   mediated = false,
+  mdevPci = pci,
 }: VfioFileOptions = {}): VfioFile {
   const models: FakeModel[] = [];
-  const make = (host: ConstructorParameters<typeof FakeModel>[0]) => {
-    const model = new FakeModel(host, pci);
-    models.push(model);
-    return Object.assign(model, { mdev: { max: 2, create: (_: number, own: typeof host) => make(own) } });
+  const model = (host: DeviceHost, pci: PciDescription) => {
+    const made = new FakeModel(host, pci);
+    models.push(made);
+    return made;
   };
+  const mdev = { max: 2, create: (_: number, host: DeviceHost) => model(host, mdevPci) };
+  const make = (host: DeviceHost) => Object.assign(model(host, pci), { mdev });
   const mdevs = mediated ? 2 : 0;
   const request = { rid: '0000:6a:01.0', make, mdevs, firstIndex: 0 };
   const device = makeDevices(new Iommu(), new PasidSpace(), request)[0]!;

@@ -176,7 +176,7 @@ function getU8(data: Uint8Array, at: number): number {
   return data[at]!;
 }
 
-function setU8(data: Uint8Array, at: number, value: number): void {
+export function setU8(data: Uint8Array, at: number, value: number): void {
   data[at] = value;
 }
 

@@ -4,6 +4,8 @@
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { refuse } from '../linux/errno.js';
+import type { VfioDevice } from '../vfio/device.js';
+import { type Ioctl, type IoctlHandler, type IoctlRows, type IoctlTable, ioctlTable } from './ioctl.js';
 import { getU32 } from './struct.js';
 
 /** The ioctl type, and number 0 of it. */
@@ -16,6 +18,18 @@ export const REGION_SPAN = 2 ** 40;
 /** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
 export function io(nr: number): number {
   return (VFIO_TYPE << 8) | (VFIO_BASE + nr);
+}
+
+/** A table of ioctls each of which wakes the device. */
+export function wakingTable(rows: IoctlRows<VfioDevice>): IoctlTable<VfioDevice> {
+  const waking = [...ioctlTable(rows)].map(([number, ioctl]): [number, Ioctl<VfioDevice>] => {
+    const handle: IoctlHandler<VfioDevice> = (device, caller, call) => {
+      device.power.wake();
+      return ioctl.handle(device, caller, call);
+    };
+    return [number, { ...ioctl, handle }];
+  });
+  return new Map(waking);
 }
 
 /** The first `bytes` of the caller's struct, zeros behind it up to `size`. */

@@ -12,8 +12,14 @@ import { type IoctlTable, ioctlTable } from './ioctl.js';
 import { checkTail } from './iommufd/command.js';
 import { presentedIommufd } from './iommufd.js';
 import { bits, descriptor, getS32, getU32, getU64, setU32, struct, u32, u64 } from './struct.js';
-import { io, readStruct } from './vfio-call.js';
-import { HotResetStruct, hotResetByCdev, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
+import { io, readStruct, wakingTable } from './vfio-call.js';
+import {
+  HotResetStruct,
+  hotResetByCdev,
+  hotResetInfoByCdev,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_PCI_HOT_RESET,
+} from './vfio-hot-reset.js';
 
 export const VFIO_DEVICE_BIND_IOMMUFD = io(18);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = io(19);
@@ -44,12 +50,21 @@ export const DetachStruct = struct('vfio_device_detach_iommufd_pt', {
 const TOKEN_BYTES = 16;
 
 /** The ioctls of a device's own file that bring it together with an iommufd, or are another's elsewhere. */
-export const cdevIoctls: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
-  VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bind],
-  VFIO_DEVICE_ATTACH_IOMMUFD_PT: [VFIO_DEVICE_ATTACH_IOMMUFD_PT, AttachStruct, attach],
-  VFIO_DEVICE_DETACH_IOMMUFD_PT: [VFIO_DEVICE_DETACH_IOMMUFD_PT, DetachStruct, detach],
-  VFIO_DEVICE_PCI_HOT_RESET: [VFIO_DEVICE_PCI_HOT_RESET, HotResetStruct, hotResetByCdev],
-});
+export const cdevIoctls: IoctlTable<VfioDevice> = new Map([
+  ...ioctlTable<VfioDevice>({
+    VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bind],
+  }),
+  ...wakingTable({
+    VFIO_DEVICE_ATTACH_IOMMUFD_PT: [VFIO_DEVICE_ATTACH_IOMMUFD_PT, AttachStruct, attach],
+    VFIO_DEVICE_DETACH_IOMMUFD_PT: [VFIO_DEVICE_DETACH_IOMMUFD_PT, DetachStruct, detach],
+    VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: [
+      VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+      HotResetStruct,
+      hotResetInfoByCdev,
+    ],
+    VFIO_DEVICE_PCI_HOT_RESET: [VFIO_DEVICE_PCI_HOT_RESET, HotResetStruct, hotResetByCdev],
+  }),
+]);
 
 /** An open of a device's file, as BIND_IOMMUFD through it sees it. */
 export interface Opening {
@@ -110,6 +125,11 @@ function refuseToken({ life, name }: VfioDevice, caller: Caller, address: number
   return refuse('EINVAL', `${name} is no virtual function, and needs no token`);
 }
 
+/** Can it be asked to attach PASIDs? A whole function always can, and says which it has. */
+function attachesPasids({ life, pci, place }: VfioDevice): boolean {
+  return !life.mediated || (pci.pasidBits !== undefined && !place.strict);
+}
+
 function* attach(device: VfioDevice, caller: Caller, call: IoctlCall): Work<number> {
   const { arg } = call;
   const { at, size } = AttachStruct;
@@ -141,7 +161,7 @@ function readAttachment(
   const flags = getU32(first, 4);
   if (flags & ~ATTACH_PASID) refuse('EINVAL', `flags ${hex(flags)} have bits that are unknown`);
   if ((flags & ATTACH_PASID) === 0) return { data: first, pasid: NO_PASID };
-  if (!device.attachesPasids) refuse('EOPNOTSUPP', `${device.name} is mediated, and has no PASIDs`);
+  if (!attachesPasids(device)) refuse('EOPNOTSUPP', `${device.name} is mediated, and has no PASIDs`);
   const data = readStruct(caller, call, size);
   return { data, pasid: vpasidOf(getU32(data, pasidAt)) };
 }

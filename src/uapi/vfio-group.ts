@@ -9,10 +9,10 @@ import type { VfioGroup } from '../vfio/group.js';
 import { IommufdContainer } from '../vfio/iommufd-container.js';
 import { Type1Container } from '../vfio/type1-container.js';
 import { DeviceFile } from './device-file.js';
-import { type IoctlTable, ioctlTable } from './ioctl.js';
+import type { IoctlTable } from './ioctl.js';
 import { getS32, setU32 } from './struct.js';
 import { regionOperations, vfioIoctls } from './vfio.js';
-import { readStruct } from './vfio-call.js';
+import { readStruct, wakingTable } from './vfio-call.js';
 import { BindStruct, readBind, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 import {
   ContainerFdStruct,
@@ -25,7 +25,13 @@ import {
   VFIO_GROUP_SET_CONTAINER,
   VFIO_GROUP_UNSET_CONTAINER,
 } from './vfio-container.js';
-import { HotResetStruct, hotResetByGroup, VFIO_DEVICE_PCI_HOT_RESET } from './vfio-hot-reset.js';
+import {
+  HotResetStruct,
+  hotResetByGroup,
+  hotResetInfoByGroup,
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+  VFIO_DEVICE_PCI_HOT_RESET,
+} from './vfio-hot-reset.js';
 
 /** A device's name and its end are looked for in so many bytes. */
 const NAME_BYTES = 4096;
@@ -44,7 +50,12 @@ export const groupedIoctls: IoctlTable<VfioDevice> = new Map([
   ...exactTable<VfioDevice>({
     VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bindGrouped],
   }),
-  ...ioctlTable<VfioDevice>({
+  ...wakingTable({
+    VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: [
+      VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+      HotResetStruct,
+      hotResetInfoByGroup,
+    ],
     VFIO_DEVICE_PCI_HOT_RESET: [VFIO_DEVICE_PCI_HOT_RESET, HotResetStruct, hotResetByGroup],
   }),
 ]);

@@ -12,11 +12,10 @@ import { CONFIG_REGION, NUM_REGIONS, ROM_REGION, type VfioDevice } from '../vfio
 import { ERR, INTX, type IrqData, type IrqRequest, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
 import type { FileOperations } from './device-file.js';
 import { DescriptorStruct } from './idxd.js';
-import { type IoctlTable, ioctlTable } from './ioctl.js';
+import type { IoctlTable } from './ioctl.js';
 import { bits, choice, getS32, getU32, type Struct, setU32, setU64, struct, u32, u64 } from './struct.js';
-import { io, REGION_SPAN, readStruct } from './vfio-call.js';
+import { io, REGION_SPAN, readStruct, wakingTable } from './vfio-call.js';
 import { FeatureStruct, feature, VFIO_DEVICE_FEATURE } from './vfio-feature.js';
-import { HotResetStruct, hotResetInfo, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO } from './vfio-hot-reset.js';
 import { IoEventfdStruct, ioeventfd, VFIO_DEVICE_IOEVENTFD } from './vfio-ioeventfd.js';
 
 export const VFIO_DEVICE_GET_INFO = io(7);
@@ -213,30 +212,16 @@ function pagesOf(device: VfioDevice, offset: number, length: number): MappedPage
   return found.map((each) => ({ ...each, offset: start + each.offset }));
 }
 
-const vfioRows: IoctlTable<VfioDevice> = ioctlTable<VfioDevice>({
+/** The VFIO ioctls of a device file, however it was opened. */
+export const vfioIoctls: IoctlTable<VfioDevice> = wakingTable({
   VFIO_DEVICE_GET_INFO: [VFIO_DEVICE_GET_INFO, DeviceInfoStruct, getInfo],
   VFIO_DEVICE_GET_REGION_INFO: [VFIO_DEVICE_GET_REGION_INFO, RegionInfoStruct, getRegionInfo],
   VFIO_DEVICE_GET_IRQ_INFO: [VFIO_DEVICE_GET_IRQ_INFO, IrqInfoStruct, getIrqInfo],
   VFIO_DEVICE_SET_IRQS: [VFIO_DEVICE_SET_IRQS, IrqSetStruct, setIrqs],
   VFIO_DEVICE_RESET: [VFIO_DEVICE_RESET, undefined, reset],
-  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, HotResetStruct, hotResetInfo],
   VFIO_DEVICE_IOEVENTFD: [VFIO_DEVICE_IOEVENTFD, IoEventfdStruct, ioeventfd],
   VFIO_DEVICE_FEATURE: [VFIO_DEVICE_FEATURE, FeatureStruct, feature],
 });
-
-/** The VFIO ioctls of a device file, however it was opened. Each of them wakes the device. */
-export const vfioIoctls: IoctlTable<VfioDevice> = new Map(
-  [...vfioRows].map(([number, ioctl]) => [
-    number,
-    {
-      ...ioctl,
-      handle: (device, caller, call) => {
-        device.power.wake();
-        return ioctl.handle(device, caller, call);
-      },
-    },
-  ]),
-);
 
 function getInfo(device: VfioDevice, caller: Caller, call: IoctlCall): number {
   const { at, size } = DeviceInfoStruct;
@@ -258,7 +243,7 @@ function getRegionInfo(device: VfioDevice, caller: Caller, call: IoctlCall): num
   setU32(data, at.cap_offset, 0);
   setU64(data, at.size, bytes);
   setU64(data, at.offset, index * REGION_SPAN);
-  if (mapped !== 0 && device.hasMsixTable(index)) putCapability(caller, call.arg, data);
+  if (mapped !== 0 && device.pci.msix?.bar === index) putCapability(caller, call.arg, data);
   caller.writeMemory(call.arg, data);
   return 0;
 }

@@ -121,6 +121,15 @@ describe('configuration space', () => {
     assert.equal(read(config, express + 0x0c, 4), 0, 'no link');
   });
 
+  it('is that of an endpoint behind a port, with a link', () => {
+    const config = new ConfigSpace(everything, false, true);
+    const express = capabilities(config).get(0x10)!;
+    assert.equal(read(config, express + 2, 2), 0x0002);
+    config.write(express + 0x0c, new Uint8Array(8).fill(0xff));
+    assert.equal(read(config, express + 0x0c, 4), 0x411);
+    assert.equal(read(config, express + 0x12, 2), 0x11);
+  });
+
   it('is that of conventional PCI under strict alone where the model says so', () => {
     const pci = { ...withoutPasids, conventional: 'strict' } as const;
     assert.deepEqual([new ConfigSpace(pci).size, new ConfigSpace(pci, true).size], [4096, 256]);

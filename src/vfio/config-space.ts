@@ -7,9 +7,10 @@
  * read the mask) needs nothing beyond that. Bits that report the state of something else (interrupt status,
  * MSI-X enable) are set by the owner of that state through methods.
  *
- * Functions lie on a root bus, so an Express one is a root complex integrated endpoint, which has no link. As
- * vfio-pci has it, a program writes neither ATS nor PRI, and does not see the PASID capability, which a VMM
- * makes for its guest from what iommufd says (GET_HW_INFO).
+ * On a root bus an Express function is a root complex integrated endpoint, which has no link; behind a port
+ * it is an endpoint, with a link of the first generation and one lane. As vfio-pci has it, a program writes
+ * neither ATS nor PRI, and does not see the PASID capability, which a VMM makes for its guest from what
+ * iommufd says (GET_HW_INFO).
  *
  * Sources: PCI Local Bus 3.0 §6 (header, MSI, MSI-X), PCI Power Management 1.2 §3.2, PCI Express 5.0 §7.5,
  * §10.5 (ATS and PRI).
@@ -48,7 +49,14 @@ const PAGE_REQUESTS = 512;
 const POWER_CONTROL = 4;
 const D3_HOT = 3;
 const EXPRESS_DEVICE_CONTROL = 8;
+const ENDPOINT = 0;
 const ROOT_COMPLEX_ENDPOINT = 9;
+const EXPRESS_LINK_CAPABILITIES = 0x0c;
+const EXPRESS_LINK_STATUS = 0x12;
+/** 2.5 GT/s and one lane, in the link's capabilities as in its status. */
+const FIRST_GENERATION = 0x11;
+/** Active state power management: L0s. */
+const LINK_ASPM = 1 << 10;
 /** What programs may set in device control: sizes of payloads and read requests, reports of errors. */
 const EXPRESS_SETTINGS = 0x70ef;
 const INITIATE_FLR = 1 << 15;
@@ -71,8 +79,9 @@ export class ConfigSpace {
   /**
    * @param pci as checkModel lets it pass
    * @param strict a function that is of conventional PCI in hardware is it here too.
+   * @param linked it lies behind a port, and not on a root bus.
    */
-  constructor(pci: PciDescription, strict = false) {
+  constructor(pci: PciDescription, strict = false, linked = false) {
     const express = pci.conventional !== true && !(strict && pci.conventional === 'strict');
     this.#bytes = new Uint8Array(express ? EXPRESS_SIZE : CONVENTIONAL_SIZE);
     this.#writable = new Uint8Array(this.#bytes.length);
@@ -82,7 +91,7 @@ export class ConfigSpace {
     this.#power = express ? this.#powerManagement() : 0;
     if (pci.msi !== undefined) this.#msi = this.#messageSignalled(pci.msi);
     if (pci.msix !== undefined) this.#msix = this.#messageSignalledExtended(pci.msix);
-    this.#express = express ? this.#pciExpress() : 0;
+    this.#express = express ? this.#pciExpress(linked) : 0;
     if (pci.pageRequests === true) this.#pageRequests();
     this.#initial = this.#bytes.slice();
   }
@@ -92,7 +101,7 @@ export class ConfigSpace {
     return this.#bytes.length;
   }
 
-  /** Can the function be reset? One of PCI Express by itself; others only with their bus, which cannot. */
+  /** Can the function be reset? One of PCI Express by itself; others only with their bus. */
   get resettable(): boolean {
     return this.#express !== 0;
   }
@@ -295,9 +304,13 @@ export class ConfigSpace {
     return at;
   }
 
-  #pciExpress(): number {
+  #pciExpress(linked: boolean): number {
     const at = this.#capability(CAP_EXPRESS, 0x2c);
-    this.#put16(at + 2, 2 | (ROOT_COMPLEX_ENDPOINT << 4)); // version 2
+    this.#put16(at + 2, 2 | ((linked ? ENDPOINT : ROOT_COMPLEX_ENDPOINT) << 4)); // version 2
+    if (linked) {
+      this.#put32(at + EXPRESS_LINK_CAPABILITIES, FIRST_GENERATION | LINK_ASPM);
+      this.#put16(at + EXPRESS_LINK_STATUS, FIRST_GENERATION);
+    }
     // 128 byte payloads, 8-bit tags, role-based errors, function level reset.
     this.#put32(at + 4, (1 << 5) | (1 << 15) | (1 << 28));
     this.#put16(at + EXPRESS_DEVICE_CONTROL, 0, EXPRESS_SETTINGS | INITIATE_FLR);

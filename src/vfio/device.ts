@@ -36,6 +36,16 @@ export const ROM_REGION = 6;
 export const CONFIG_REGION = 7;
 export const NUM_REGIONS = 9;
 
+/** Where a device is. */
+export interface DevicePlace {
+  /** N of its group's file, `/dev/vfio/N`. */
+  readonly group: number;
+  /** What a reset of its bus resets, itself among it; undefined: a root bus, which cannot be reset. */
+  readonly bus: readonly VfioDevice[] | undefined;
+  /** As of Bars; a mediated device has no PASIDs. */
+  readonly strict: boolean;
+}
+
 export class VfioDevice implements FileDriver {
   /** The file's name: `vfio0`. */
   readonly name: string;
@@ -44,7 +54,7 @@ export class VfioDevice implements FileDriver {
   readonly #port: PciPort;
   /** What its configuration space is built from. */
   readonly pci: PciDescription;
-  readonly #strict: boolean;
+  readonly place: DevicePlace;
   readonly #config: ConfigSpace;
   readonly #irqs: Interrupts;
   readonly #bars: Bars;
@@ -59,16 +69,15 @@ export class VfioDevice implements FileDriver {
   /** The failures of the model that ERR has been raised for. */
   #failuresTold = 0;
 
-  /** @param strict as of Bars; a mediated device has no PASIDs. */
-  constructor(port: PciPort, model: CalledModel, config: ConfigSpace, irqs: Interrupts, strict: boolean) {
+  constructor(port: PciPort, model: CalledModel, config: ConfigSpace, irqs: Interrupts, place: DevicePlace) {
     this.name = model.calls.name;
     this.life = new DeviceLife(this.name, port, model);
     this.#port = port;
     this.pci = model.pci;
-    this.#strict = strict;
+    this.place = place;
     this.#config = config;
     this.#irqs = irqs;
-    this.#bars = new Bars(model, config, irqs, strict);
+    this.#bars = new Bars(model, config, irqs, place.strict);
     this.power = new LowPower(this.name, this.#bars, config);
     this.#listen();
     this.ioeventfds = new IoEventfds(this.#bars, irqs.msix);
@@ -77,14 +86,15 @@ export class VfioDevice implements FileDriver {
   /** What a call on its file uses (OpenFile.uses). */
   uses(call: FileCall): readonly object[] {
     const context = this.#binding?.context;
-    if (call === 'ioctl') return context === undefined ? [this] : [this, context];
+    const reset = this.place.bus ?? [this];
+    if (call === 'ioctl') return context === undefined ? reset : [...reset, context];
     if (call !== 'release') return [this];
     return context === undefined ? [this, ...this.life.contexts()] : [this, context];
   }
 
-  /** Has it a reset of its own? */
+  /** Has it a reset of its own, or for itself one of its bus? */
   get resettable(): boolean {
-    return this.#config.resettable;
+    return this.#config.resettable || this.place.bus?.length === 1;
   }
 
   /** Is it bound to an iommufd or a container? */
@@ -92,9 +102,9 @@ export class VfioDevice implements FileDriver {
     return this.#binding !== undefined;
   }
 
-  /** Can it be asked to attach PASIDs? A whole function always can, and says which it has. */
-  get attachesPasids(): boolean {
-    return !this.life.mediated || (this.pci.pasidBits !== undefined && !this.#strict);
+  /** What it is in the iommufd that it is bound to. */
+  get iommufdDevice(): IommufdBinding | undefined {
+    return this.#binding instanceof IommufdBinding ? this.#binding : undefined;
   }
 
   /**
@@ -137,12 +147,12 @@ export class VfioDevice implements FileDriver {
   }
 
   /**
-   * The file of group `number` is open: the device can be bound through that only, until `leaveGroup`.
+   * The file of its group is open: the device can be bound through that only, until `leaveGroup`.
    * @throws Refusal EBUSY when it is bound by its own file.
    */
-  joinGroup(number: number): void {
+  joinGroup(): void {
     if (this.#ownFile)
-      refuse('EBUSY', `${this.name} of group ${number} is bound to an iommufd by its own file`);
+      refuse('EBUSY', `${this.name} of group ${this.place.group} is bound to an iommufd by its own file`);
     this.#grouped = true;
   }
 
@@ -214,14 +224,19 @@ export class VfioDevice implements FileDriver {
    */
   reset(): void {
     if (!this.resettable) refuse('EINVAL', `${this.name} is of conventional PCI, which has no reset`);
+    this.resetWithBus();
+    const { failure } = this.life.work.calls;
+    if (failure !== undefined) refuse('EIO', failure);
+  }
+
+  /** As `reset`, by the bus, which asks no function whether it can be. */
+  resetWithBus(): void {
     this.#bars.reset();
     this.life.work.reset();
     this.#bars.settle();
     this.#config.leaveD3hot();
     this.#irqs.deviceReset();
     this.#raiseFailures();
-    const { failure } = this.life.work.calls;
-    if (failure !== undefined) refuse('EIO', failure);
   }
 
   step(): boolean {
@@ -248,11 +263,6 @@ export class VfioDevice implements FileDriver {
     if (index === CONFIG_REGION) return this.#config.size;
     if (index > CONFIG_REGION) refuse('EINVAL', `${this.name} has no region ${index}`);
     return this.#bars.size(index);
-  }
-
-  /** Has region `index` the MSI-X table? */
-  hasMsixTable(index: number): boolean {
-    return this.pci.msix?.bar === index;
   }
 
   /** May region `index` be mapped? */

@@ -27,8 +27,8 @@ export class VfioGroup {
   /** Files of the device that were opened through it. */
   #deviceFiles = 0;
 
-  constructor(number: number, device: VfioDevice) {
-    this.number = number;
+  constructor(device: VfioDevice) {
+    this.number = device.place.group;
     this.device = device;
   }
 
@@ -59,7 +59,7 @@ export class VfioGroup {
    */
   open(pid: number): void {
     if (this.#files > 0) refuse('EBUSY', `group ${this.number} is open already, in process ${this.#holder}`);
-    this.device.joinGroup(this.number);
+    this.device.joinGroup();
     this.#holder = pid;
     this.#files = 1;
   }

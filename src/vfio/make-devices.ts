@@ -32,8 +32,10 @@ export interface FunctionRequest {
   readonly calls?: ModelCalls;
   /** Mediated devices to cut the function into; 0 offers it whole. */
   readonly mdevs: number;
-  /** The number N of the first device made, `vfioN`. */
+  /** The number N of the first device made, `vfioN`, whose group has the next number. */
   readonly firstIndex: number;
+  /** It lies behind a port, on the bus where these do, which it joins; absent: on a root bus. */
+  readonly bus?: VfioDevice[] | undefined;
   /** As of Bars. */
   readonly strict?: boolean;
   /** Where relative paths in options begin; absent: where the process is. */
@@ -54,10 +56,10 @@ export interface FunctionRequest {
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
   const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
   const { baseDirectory = process.cwd(), strict = false, clock = new Clock() } = request;
-  const { wires = new Wires() } = request;
-  const place = { baseDirectory, strict, clock, wires };
+  const { wires = new Wires(), bus } = request;
+  const place = { baseDirectory, strict, clock, wires, bus };
   const port = new FunctionPort(iommu, rid);
-  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place)];
+  if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place, firstIndex + 1)];
   const note = (sentence: string) => calls.note(sentence);
   const link = (wire?: string) => wires.link(wire);
   const rest = { interrupt: () => {}, messages: false, intx: () => {}, memory: deviceMemory, note, link };
@@ -77,6 +79,7 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
       mdevPort,
       (host) => callFactory(name, () => mdev.create(index, host)),
       place,
+      firstIndex + index + 1,
     );
   });
 }
@@ -99,7 +102,7 @@ function cuttable(
 }
 
 /** What all devices of a function have of the machine. */
-type Place = Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires'>>;
+type Place = Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires' | 'bus'>>;
 
 /**
  * Puts one device together. While the model is being made it can neither do DMA nor interrupt nor wait: it
@@ -109,7 +112,8 @@ function assemble(
   calls: ModelCalls,
   port: PciPort,
   make: (host: DeviceHost) => DeviceModel,
-  { baseDirectory, strict, clock, wires }: Place,
+  { baseDirectory, strict, clock, wires, bus }: Place,
+  group: number,
 ): VfioDevice {
   let irqs: Interrupts | undefined;
   let device: VfioDevice | undefined;
@@ -144,10 +148,11 @@ function assemble(
     note: (sentence) => calls.note(sentence),
   };
   const model = CalledModel.make(calls, () => make(host), timers);
-  const config = new ConfigSpace(model.pci, strict);
+  const config = new ConfigSpace(model.pci, strict, bus !== undefined);
   irqs = new Interrupts(model.pci, config);
   port.connect(model.pci, config);
-  device = new VfioDevice(port, model, config, irqs, strict);
+  device = new VfioDevice(port, model, config, irqs, { strict, group, bus });
+  bus?.push(device);
   return device;
 }
 

@@ -84,12 +84,6 @@ describe('a mediated device that is bound to an iommufd', () => {
     assert.equal(pasids.used, 1);
   });
 
-  it('can be asked to attach PASIDs when it has some, a whole function always', () => {
-    const attaches = (pci: PciDescription) => setUp(pci).devices[0].attachesPasids;
-    assert.deepEqual([attaches(everything), attaches(withoutPasids)], [true, false]);
-    assert.equal(vfioFile({ pci: withoutPasids }).device.attachesPasids, true);
-  });
-
   it('finds no page table in its own id: ENOENT, and EINVAL of a whole function', () => {
     const { system, devices } = setUp();
     const context = system.open(1);
