@@ -72,6 +72,9 @@ export class Requester {
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as
   // always with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
+  // The last entry that was asked for where a tree alone did not do: many requests of one PASID come in turn.
+  #recent = -1;
+  #recentTable: Translation | undefined;
   // Entries that have a log. Most often there is none, and a write asks no more than that.
   #logs = 0;
   /** What `locate` has found: the byte in the memory of the mapping, high and low 32 bits (int32). */
@@ -108,6 +111,8 @@ export class Requester {
       broken(`PASID ${pasid} of requester ${this.rid} is withdrawn, and not granted`);
     if (--entry.grants > 0) return;
     this.#entries.delete(pasid);
+    this.#recent = -1;
+    this.#recentTable = undefined;
     entry.table.leave();
     if (entry.log !== undefined) this.#logs--;
     this.#roots[pasid] = 0;
@@ -255,9 +260,10 @@ export class Requester {
    * page, perhaps none yet.
    */
   #search(pasid: Pasid, hi: number, lo: number, access: Access): number {
-    let found = walk(this.#tables.tables, this.#roots[pasid]!, hi, lo);
+    const root = this.#roots[pasid]!;
+    let found = root === 0 ? NOT_MAPPED : walk(this.#tables.tables, root, hi, lo);
     if (found < 0) {
-      const table = this.#entries.get(pasid)?.table;
+      const table = pasid === this.#recent ? this.#recentTable : this.#find(pasid);
       if (table === undefined) return NO_ENTRY;
       found = table.lookup(hi, lo, access);
       if (found < 0) return found;
@@ -266,13 +272,22 @@ export class Requester {
     return (found & access) === access ? found >> 2 : NO_RIGHT;
   }
 
+  /** The table of entry (RID, PASID), the recent one from now on. */
+  #find(pasid: Pasid): Translation | undefined {
+    const table = this.#entries.get(pasid)?.table;
+    if (table !== undefined) {
+      this.#recent = pasid;
+      this.#recentTable = table;
+    }
+    return table;
+  }
+
   #locateInMapping(pasid: Pasid, hi: number, lo: number, access: Access): number {
     const slot = this.#search(pasid, hi, lo, access);
     if (slot < 0) return slot;
-    const offset =
-      this.#tables.wide(slot, OFFSET_HI) + (hi * TWO_32 + (lo >>> 0) - this.#tables.wide(slot, START_HI));
-    this.byteHi = Math.floor(offset / TWO_32) | 0;
-    this.byteLo = offset | 0;
+    this.#tables.locate(slot, hi, lo);
+    this.byteHi = this.#tables.byteHi;
+    this.byteLo = this.#tables.byteLo;
     return slot;
   }
 

@@ -42,16 +42,14 @@ test('what is found is what was kept last for that page, unless an invalidation 
         const start = Math.max(0, page - before * PAGE);
         const last = page + (after + 1) * PAGE - 1;
         if (kind === 'keep') {
-          const kept = iotlb.keep(
-            Math.floor(page / TWO_32),
-            page >>> 0,
-            start,
-            last,
-            memory,
-            2 * start,
-            rights,
-            3 * start,
+          const [hi, lo] = [Math.floor(page / TWO_32), page >>> 0];
+          const [twice, thrice] = [2 * start, 3 * start].map(
+            (at) => [Math.floor(at / TWO_32), at | 0] as const,
           );
+          const kept =
+            before + after === 0
+              ? iotlb.keepPage(hi, (lo + 17) | 0, memory, ...twice!, rights, ...thrice!)
+              : iotlb.keep(hi, lo, start, last, memory, 2 * start, rights, 3 * start);
           assert.equal(
             iotlb.second(page + 17),
             3 * start + (page - start) + 17,

@@ -87,6 +87,42 @@ export class Iotlb {
     return this.#found[place]!;
   }
 
+  /**
+   * As `keep`, of the page of 4 KiB that IOVA (hi, lo) lies in, without a number of more than 32 bits: the
+   * page is byte (byteHi, byteLo) onwards of the memory, and (secondHi, secondLo) of the second stage.
+   */
+  keepPage(
+    hi: number,
+    lo: number,
+    memory: number,
+    byteHi: number,
+    byteLo: number,
+    rights: Access,
+    secondHi: number,
+    secondLo: number,
+  ): number {
+    const place = placeOf(hi, lo);
+    const old = this.#found[place]!;
+    const slot = old === NONE ? this.#memory.allocCached() : old >> 2;
+    const words = this.#memory.mappings;
+    const at = slot * 8;
+    words[at] = hi;
+    words[at + 1] = lo & ~0xfff;
+    words[at + 2] = hi;
+    words[at + 3] = lo | 0xfff;
+    words[at + 4] = byteHi;
+    words[at + 5] = byteLo;
+    words[at + 6] = memory;
+    words[at + 7] = rights;
+    this.#tags[2 * place] = hi;
+    this.#tags[2 * place + 1] = lo >>> 12;
+    const found = (slot << 2) | rights;
+    this.#found[place] = found;
+    this.#seconds[place] = secondHi * 0x1_0000_0000 + (secondLo >>> 0);
+    this.#empty = false;
+    return found;
+  }
+
   /** Forgets what is kept of [start, last] (bytes), large pages that lie in it in part too. */
   invalidate(start: number, last: number): void {
     if (this.#empty) return;

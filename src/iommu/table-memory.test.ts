@@ -6,7 +6,7 @@ import { BrokenInvariant } from '../linux/invariant.js';
 import { BufferMemory } from './memory.js';
 import { MemoryTable } from './memory-table.js';
 import { PageTable } from './page-table.js';
-import { MAPPING_WORDS, TABLE_WORDS, TableMemory } from './table-memory.js';
+import { MAPPING_WORDS, OFFSET_HI, START_HI, splitHalves, TABLE_WORDS, TableMemory } from './table-memory.js';
 
 test('a slot is freed once: a second time it is a broken invariant, and it is given out once only', () => {
   const memory = new TableMemory();
@@ -99,5 +99,28 @@ test('whatever is given and taken back, nothing overlaps, and the count is that 
         } else assert.ok(used + count > 20);
       }
     }),
+  );
+});
+
+test('where an IOVA is in a memory is what a calculation with bigints says', () => {
+  const near = fc
+    .tuple(
+      fc.constantFrom(0n, 2n ** 32n, 2n ** 40n, 2n ** 47n + 2n ** 32n),
+      fc.integer({ min: -9000, max: 9000 }),
+    )
+    .map(([at, off]) => at + BigInt(off))
+    .filter((at) => at >= 0n);
+  fc.assert(
+    fc.property(near, fc.nat(), near, (start, into, offset) => {
+      const memory = new TableMemory();
+      const slot = memory.allocSlot();
+      const iova = start + BigInt(into);
+      memory.store(slot, START_HI, start);
+      memory.store(slot, OFFSET_HI, offset);
+      const [hi, lo] = splitHalves(iova);
+      memory.locate(slot, hi, lo | 0);
+      assert.deepEqual([memory.byteHi >>> 0, memory.byteLo >>> 0], [...splitHalves(offset + (iova - start))]);
+    }),
+    { numRuns: 2000 },
   );
 });

@@ -68,6 +68,9 @@ export function splitHalves(value: bigint): readonly [hi: number, lo: number] {
 export class TableMemory {
   tables = growing(64 * TABLE_WORDS);
   mappings = growing(64 * MAPPING_WORDS);
+  /** What `locate` has found: the byte in the memory of a mapping, high and low 32 bits (int32). */
+  byteHi = 0;
+  byteLo = 0;
   #nextTable = 2 * TABLE_WORDS;
   #nextSlot = 0;
   #cached = 0;
@@ -145,6 +148,19 @@ export class TableMemory {
     if (entry <= 0) return 0;
     entry = tables[entry | ((lo >>> 20) & 1022)]!;
     return entry <= 0 ? 0 : entry | ((lo >>> 11) & 1022);
+  }
+
+  /** Where in its memory IOVA (hi, lo) is, which the mapping in `slot` covers: (byteHi, byteLo). */
+  locate(slot: number, hi: number, lo: number): void {
+    const words = this.mappings;
+    const at = slot * 8;
+    const startLo = words[at + 1]!;
+    const offsetLo = words[at + 5]!;
+    const byteLo = (offsetLo + ((lo - startLo) | 0)) | 0;
+    const borrow = lo >>> 0 < startLo >>> 0 ? 1 : 0;
+    const carry = byteLo >>> 0 < offsetLo >>> 0 ? 1 : 0;
+    this.byteHi = (words[at + 4]! + hi - words[at]! - borrow + carry) | 0;
+    this.byteLo = byteLo;
   }
 
   /** A table out of a free root, whose other half is free then. */

@@ -3,20 +3,21 @@
  *
  * The first stage lies in memory of the user, who knows it by the addresses that the second stage translates:
  * each of its entries is read through the second stage, and the address that it leads to is translated by the
- * second stage again. An access needs the rights of both.
+ * second stage again. An access needs the rights of both. What the second stage maps is made of whole pages
+ * of 4 KiB, as address spaces that a first stage may lie in are aligned.
  *
  * Translations are kept in an IOTLB until the user invalidates them. Invariant: whatever is taken out of
  * `parent` is gone for the very next DMA. `parent` tells nobody; its generation is compared at each lookup,
  * and with another one nothing that is kept counts.
  */
 import { hex } from '../linux/errno.js';
-import { type Access, READ, REFUSED, WRITE } from './access.js';
+import { type Access, NOT_MAPPED, READ, REFUSED, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { Iotlb } from './iotlb.js';
 import type { Memory } from './memory.js';
 import type { MemoryTable } from './memory-table.js';
 import { NestedTable } from './nested-table.js';
-import type { PageTable } from './page-table.js';
+import { PAGE_SIZE, type PageTable } from './page-table.js';
 import {
   LAST_HI,
   MAPPING_WORDS,
@@ -51,6 +52,9 @@ export abstract class TwoStageTable extends NestedTable {
   protected pageLo = 0;
   protected size = 0;
   protected rights: Access = 0;
+  /** What `pageOf` has found. */
+  protected byteHi = 0;
+  protected byteLo = 0;
 
   readonly #iommu: Tables;
   readonly #iotlb: Iotlb;
@@ -136,6 +140,30 @@ export abstract class TwoStageTable extends NestedTable {
   }
 
   /**
+   * Reads the entry at byte (hi, lo) of memory number `memory` into `entry`: it lies in a page that `pageOf`
+   * has found. @returns false when it cannot be read there.
+   */
+  protected readEntryIn(memory: number, hi: number, lo: number): boolean {
+    const offset = hi * 0x1_0000_0000 + (lo >>> 0);
+    return this.#iommu.memories.get(memory).read(offset, entryBytes, 0, 8) === 8;
+  }
+
+  /**
+   * Where the page at (hi, lo) of the second stage can be read: (byteHi, byteLo) onwards of the memory whose
+   * number is returned; negative when it cannot. It counts until something is taken out of the second stage,
+   * which is when tables are forgotten.
+   */
+  protected pageOf(hi: number, lo: number): number {
+    const { tables } = this.#iommu;
+    const second = this.parent.lookup(hi, lo);
+    if (second < 0 || (second & READ) === 0) return NOT_MAPPED;
+    tables.locate(second >> 2, hi, lo);
+    this.byteHi = tables.byteHi;
+    this.byteLo = tables.byteLo;
+    return tables.mappings[(second >> 2) * MAPPING_WORDS + MEMORY]!;
+  }
+
+  /**
    * Stores byte `at` of `entry`, which was read at (hi, lo); the other bytes of the entry may have changed
    * since, and stay.
    * @returns false when that cannot be, with the reason.
@@ -182,12 +210,17 @@ export abstract class TwoStageTable extends NestedTable {
    */
   #keep(hi: number, lo: number, within: number, slot: number, rights: Access): number {
     const { tables } = this.#iommu;
+    const memory = tables.mappings[slot * MAPPING_WORDS + MEMORY]!;
+    if (this.size === PAGE_SIZE) {
+      tables.locate(slot, this.pageHi, this.pageLo);
+      const { byteHi, byteLo } = tables;
+      return this.#iotlb.keepPage(hi, lo, memory, byteHi, byteLo, rights, this.pageHi, this.pageLo);
+    }
     const iova = hi * TWO_32 + (lo >>> 0);
     const address = this.pageHi * TWO_32 + ((this.pageLo | within) >>> 0);
     const into = address - tables.wide(slot, START_HI);
     const before = Math.min(within, into);
     const after = Math.min(this.size - within - 1, tables.wide(slot, LAST_HI) - address);
-    const memory = tables.mappings[slot * MAPPING_WORDS + MEMORY]!;
     const offset = tables.wide(slot, OFFSET_HI) + into - before;
     return this.#iotlb.keep(hi, lo, iova - before, iova + after, memory, offset, rights, address - before);
   }

@@ -41,7 +41,19 @@ const SPAN = [0, 2 ** 12, 2 ** 21, 2 ** 30, 2 ** 39] as const;
 /** Bits of a leaf's low half that are below its address, and must be 0: bit 12 is a memory type. */
 const RESERVED_LO = [0, 0, 0x001fe000, 0x3fffe000] as const;
 
+/**
+ * Tables of the last level that are remembered, and what of each, in words: the IOVA's halves above bit 21;
+ * the table's address in the second stage; the rights of the entries on the way; and where it can be read,
+ * as TwoStageTable.pageOf says.
+ */
 const REMEMBERED = 512;
+const TAG_LO = 1;
+const TABLE_HI = 2;
+const TABLE_LO = 3;
+const ABOVE = 4;
+const MEMORY = 5;
+const BYTE_HI = 6;
+const BYTE_LO = 7;
 
 export interface VtdFirstStage {
   /**
@@ -67,11 +79,8 @@ export class VtdTable extends TwoStageTable {
   #leafAtHi = 0;
   #leafAtLo = 0;
   #leaf = 0;
-  // Tables of the last level: for each place the IOVA's halves above bit 21, those of the table's address,
-  // and the rights of the entries on the way.
-  readonly #tags = new Int32Array(2 * REMEMBERED).fill(-1);
-  readonly #tables = new Int32Array(2 * REMEMBERED);
-  readonly #above = new Uint8Array(REMEMBERED);
+  // The tables of the last level that are remembered.
+  readonly #known = new Int32Array(8 * REMEMBERED).fill(-1);
 
   constructor(
     iommu: Tables,
@@ -88,16 +97,22 @@ export class VtdTable extends TwoStageTable {
   }
 
   protected walk(hi: number, lo: number, access: Access): boolean {
+    const place = placeOf(hi, lo);
+    if (this.#known[place] === hi && this.#known[place | TAG_LO] === lo >>> 21)
+      return this.#walkLast(place, lo, access);
+    return this.#walkAll(hi, lo, access);
+  }
+
+  /** The walk from the topmost table on. */
+  #walkAll(hi: number, lo: number, access: Access): boolean {
     if (hi >>> BITS_HI !== 0)
       return this.refuse(`bits ${VTD_ADDRESS_WIDTH - 1} to 63 of the iova are not all zeros`);
-    const place = (hi ^ (lo >>> 21)) & (REMEMBERED - 1);
-    const known = this.#tags[2 * place] === hi && this.#tags[2 * place + 1] === lo >>> 21;
-    let tableHi = known ? this.#tables[2 * place]! : this.#rootHi;
-    let tableLo = known ? this.#tables[2 * place + 1]! : this.#rootLo;
-    let rights: Access = known ? this.#above[place]! : RIGHTS;
-    for (let level = known ? 1 : TOP; ; level--) {
+    let tableHi = this.#rootHi;
+    let tableLo = this.#rootLo;
+    let rights: Access = RIGHTS;
+    for (let level = TOP; ; level--) {
       const at = tableLo | (8 * indexOf(hi, lo, level));
-      if (!this.#readPresent(tableHi, at, level)) return false;
+      if (!this.readEntry(tableHi, at) || !this.#usable(tableHi, at, level)) return false;
       const low = this.entry[0]!;
       const high = this.entry[1]!;
       if ((low & WRITABLE) === 0) rights &= ~WRITE;
@@ -105,8 +120,23 @@ export class VtdTable extends TwoStageTable {
       if (!this.#mark(tableHi, at, this.accessed)) return false;
       tableHi = high & ADDRESS_HI;
       tableLo = low & ~0xfff;
-      if (level === 2) this.#remember(place, hi, lo, tableHi, tableLo, rights);
+      if (level === 2) this.#remember(hi, lo, tableHi, tableLo, rights);
     }
+  }
+
+  /** The end of a walk, whose table of the last level is known at `place`. */
+  #walkLast(place: number, lo: number, access: Access): boolean {
+    const known = this.#known;
+    const index = (lo >>> 9) & 0xff8;
+    const tableHi = known[place | TABLE_HI]!;
+    const at = known[place | TABLE_LO]! | index;
+    const memory = known[place | MEMORY]!;
+    const read =
+      memory >= 0 && this.readEntryIn(memory, known[place | BYTE_HI]!, known[place | BYTE_LO]! + index);
+    if (!read && !this.readEntry(tableHi, at)) return false;
+    if (!this.#usable(tableHi, at, 1)) return false;
+    const above = known[place | ABOVE]!;
+    return this.#found(tableHi, at, 1, (this.entry[0]! & WRITABLE) === 0 ? above & ~WRITE : above, access);
   }
 
   protected use(access: Access): Access {
@@ -119,12 +149,11 @@ export class VtdTable extends TwoStageTable {
   }
 
   protected forgetTables(): void {
-    this.#tags.fill(-1);
+    this.#known.fill(-1);
   }
 
-  /** Reads the entry at (hi, lo). @returns true when it is one that a walk may use. */
-  #readPresent(hi: number, lo: number, level: number): boolean {
-    if (!this.readEntry(hi, lo)) return false;
+  /** May a walk use `entry`, which was read at (hi, lo)? */
+  #usable(hi: number, lo: number, level: number): boolean {
     const low = this.entry[0]!;
     if ((low & PRESENT) === 0) return this.refuse(`${entryName(hi, lo, level)} is not present`);
     if (this.#reserved(low, level)) return this.refuse(`${entryName(hi, lo, level)} has a reserved bit set`);
@@ -163,13 +192,23 @@ export class VtdTable extends TwoStageTable {
     return (missing & 0xff00) === 0 || this.writeEntry(hi, lo, 1);
   }
 
-  #remember(place: number, hi: number, lo: number, tableHi: number, tableLo: number, rights: Access): void {
-    this.#tags[2 * place] = hi;
-    this.#tags[2 * place + 1] = lo >>> 21;
-    this.#tables[2 * place] = tableHi;
-    this.#tables[2 * place + 1] = tableLo;
-    this.#above[place] = rights;
+  #remember(hi: number, lo: number, tableHi: number, tableLo: number, rights: Access): void {
+    const known = this.#known;
+    const place = placeOf(hi, lo);
+    known[place] = hi;
+    known[place | TAG_LO] = lo >>> 21;
+    known[place | TABLE_HI] = tableHi;
+    known[place | TABLE_LO] = tableLo;
+    known[place | ABOVE] = rights;
+    known[place | MEMORY] = this.pageOf(tableHi, tableLo);
+    known[place | BYTE_HI] = this.byteHi;
+    known[place | BYTE_LO] = this.byteLo;
   }
+}
+
+/** Where the table of the last level for IOVA (hi, lo) is remembered. */
+function placeOf(hi: number, lo: number): number {
+  return ((hi ^ (lo >>> 21)) & (REMEMBERED - 1)) << 3;
 }
 
 /** Which entry of a table of `level` is for IOVA (hi, lo). */
