@@ -16,6 +16,7 @@ import type { Access } from '../iommu/iommu.js';
 import { hex, Refusal, refuse } from '../linux/errno.js';
 import { mappedByte } from '../linux/process-areas.js';
 import { resultOf } from '../linux/ptrace.js';
+import type { Maps } from '../linux/reach.js';
 import { SHARED_BY_TRACER } from '../linux/seccomp.js';
 import type { SharedPages } from '../linux/shared-pages.js';
 import type { Identification } from './identification.js';
@@ -90,7 +91,7 @@ export class PageMappings {
    * when it begins in none of ours. In slices: a program may have cut it into many pieces. @throws Refusal
    * EFAULT it is not one part of a file with the rights of `access`.
    */
-  *range(maps: number, address: number, length: number, access: Access): Work<MappedFile | undefined> {
+  *range(maps: Maps, address: number, length: number, access: Access): Work<MappedFile | undefined> {
     let first: MappedFile | undefined;
     for (let done = 0, pieces = 1; done < length; pieces++) {
       const byte = mappedByte(maps, address + done);

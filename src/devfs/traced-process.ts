@@ -15,6 +15,7 @@ import { addressOf, libc } from '../linux/ffi.js';
 import { servingFilesystem } from '../linux/file-status.js';
 import { injectedCall } from '../linux/injected-call.js';
 import { type Area, areaWith, type MappedByte, mappedByte } from '../linux/process-areas.js';
+import { type Maps, ownMaps } from '../linux/reach.js';
 import { SignalState } from './signal-state.js';
 
 const PAGE = 4096;
@@ -32,7 +33,7 @@ const READABLE = 1;
 
 /** Of all processes, the one that is looked at (/proc/PID): however many, it is three descriptors. */
 let looking:
-  | { readonly process: TracedProcess; readonly maps: number; readonly stat: number; readonly mem: number }
+  | { readonly process: TracedProcess; readonly maps: Maps; readonly stat: number; readonly mem: number }
   | undefined;
 const stat = new Uint8Array(512);
 const found = new Uint8Array(128);
@@ -59,7 +60,7 @@ export class TracedProcess {
 
   close(): void {
     if (looking?.process !== this) return;
-    for (const fd of [looking.maps, looking.stat, looking.mem]) closeSync(fd);
+    for (const fd of [looking.maps.fd, looking.stat, looking.mem]) closeSync(fd);
     looking = undefined;
   }
 
@@ -118,7 +119,7 @@ export class TracedProcess {
     looking?.process.close();
     const open = (name: string) => libc().open(`/proc/${tid}/${name}`, O_CLOEXEC, 0);
     const [maps, stat, mem] = [open('maps'), open('stat'), open('mem')];
-    if (maps >= 0 && stat >= 0 && mem >= 0) looking = { process: this, maps, stat, mem };
+    if (maps >= 0 && stat >= 0 && mem >= 0) looking = { process: this, maps: ownMaps(maps), stat, mem };
     else for (const fd of [maps, stat, mem]) if (fd >= 0) closeSync(fd);
     return looking;
   }

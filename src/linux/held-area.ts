@@ -22,6 +22,7 @@ import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from
 import { closeHeld, type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
 import { sealedAgainstWriting } from './mappable-file.js';
 import { areaAt, type SharedArea } from './process-areas.js';
+import type { Maps, Reach } from './reach.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -62,27 +63,27 @@ export class HeldArea implements Payer {
    * Holds [address, address+length) of process `pid`, which waits for us; undefined where that cannot be:
    * it is not one area of shared memory with the rights of `access`, or its file cannot be had. `account`
    * pays.
-   * @param maps an open /proc/PID/maps
+   * @param reach of the address space that the area is in
    * @param owner the process's memory, of which a reference is taken over when the area is held
    */
   static *of(
     account: Account,
     pid: number,
-    maps: number,
+    reach: Reach,
     { address, length, access }: { address: number; length: number; access: number },
     owner: Owner,
   ): Generator<undefined, HeldArea | undefined, undefined> {
     try {
-      const area = yield* sharedArea(pid, maps, address);
+      const area = yield* sharedArea(pid, reach, address);
       if (area === undefined || area.end < address + length || (access & ~area.rights) !== 0)
         return undefined;
-      const copy = openArea(account, pid, area) ?? (yield* copyOfCallers(account, pid, area));
+      const copy = openArea(account, pid, reach, area) ?? (yield* copyOfCallers(account, pid, area));
       if (copy === undefined) return undefined;
       let taken = false;
       try {
         const status = statusOfOurs(copy.fd);
         const end = area.shared.offset + (address - area.start) + length;
-        const there = isSame(area, yield* sharedArea(pid, maps, address)) && end <= status.size;
+        const there = isSame(area, yield* sharedArea(pid, reach, address)) && end <= status.size;
         const writable = (area.rights & WRITE) !== 0;
         if (!there || (writable && sealedAgainstWriting(copy.fd))) return undefined;
         const filesystem = filesystemOfMount(pid, status.mount) ?? '';
@@ -169,7 +170,7 @@ export class HeldArea implements Payer {
 /** What is shared and mapped at `address` now. @throws Refusal ESRCH. */
 function* sharedArea(
   pid: number,
-  maps: number,
+  maps: Maps,
   address: number,
 ): Generator<undefined, SharedArea | undefined, undefined> {
   const area = yield* areaAt(pid, maps, address);
@@ -191,11 +192,12 @@ function isSame(one: SharedArea, other: SharedArea | undefined): boolean {
 function openArea(
   account: Account,
   pid: number,
+  reach: Reach,
   { start, end, rights, shared }: SharedArea,
 ): HeldDescriptor | undefined {
   const range = `${start.toString(16)}-${end.toString(16)}`;
   // Without O_PATH a device or a FUSE file would be asked, whatever another thread maps there meanwhile.
-  const name = libc().open(`/proc/${pid}/map_files/${range}`, O_PATH | O_CLOEXEC, 0);
+  const name = reach.nameOfArea(pid, range);
   if (name === -1) return undefined;
   try {
     if (!isMemory(pid, statusOfOurs(name), shared.identity)) return undefined;

@@ -57,7 +57,10 @@ export class LiveMemory {
       if (here === 0) break;
       const moved = this.#process.read(offset + done, target, at + done, here);
       done += moved;
-      if (moved < here) break;
+      if (moved < here) {
+        this.shortfall = this.#process.shortfall;
+        break;
+      }
     }
     return done;
   }
@@ -69,7 +72,10 @@ export class LiveMemory {
       if (here === 0) break;
       const moved = this.#process.write(offset + done, source, at + done, here);
       done += moved;
-      if (moved < here) break;
+      if (moved < here) {
+        this.shortfall = this.#process.shortfall;
+        break;
+      }
     }
     return done;
   }
@@ -91,7 +97,10 @@ export class LiveMemory {
   #allowed(address: number, length: number, access: number): number {
     this.shortfall = undefined;
     const area = this.#area;
-    if (!areaNow(this.#process.maps, address, area)) return this.#refuse(address, 'is not mapped');
+    if (!areaNow(this.#process.maps, address, area)) {
+      this.shortfall = this.#process.shortfall;
+      return this.shortfall === undefined ? this.#refuse(address, 'is not mapped') : 0;
+    }
     if ((access & ~area.rights) !== 0)
       return this.#refuse(address, `may not be ${access === WRITE ? 'written' : 'read'} by it`);
     const filesystem = area.device === -1 ? undefined : servingFilesystem(this.#process.pid, area.device);

@@ -31,7 +31,7 @@ export interface MachineCode {
 }
 
 /** The bytes of the first column. */
-export function assembled({ text }: MachineCode): Uint8Array {
+export function assembled({ text }: Pick<MachineCode, 'text'>): Uint8Array {
   const bytes: number[] = [];
   for (const line of text.split('\n')) {
     for (const [unit] of line.split('|')[0]!.matchAll(/\w+/g)) {

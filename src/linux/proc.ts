@@ -5,7 +5,7 @@
  * Process and thread ids are reused, so an answer holds only while the thread is known to live: during a call
  * that it waits for. Nothing here is remembered without a check that it still holds.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 
@@ -43,6 +43,23 @@ export function commandName(pid: number): string {
 export function userOfThread(tid: number): number | undefined {
   const ids = statusField(tid, 'Uid')?.split('\t');
   return ids === undefined ? undefined : Number(ids[1]);
+}
+
+/**
+ * Could the process of thread `tid` end this one by kill(2)? That of the same user can who sees us, in the
+ * same pid namespace. (Who has CAP_KILL can too, and is not taken for one.)
+ */
+export function couldKillUs(tid: number): boolean {
+  const ids = statusField(tid, 'Uid')?.split('\t') ?? ['-1'];
+  return ids.every((id) => Number(id) === process.geteuid?.()) && pidNamespace(tid) === pidNamespace('self');
+}
+
+function pidNamespace(tid: number | 'self'): string | undefined {
+  try {
+    return readlinkSync(`/proc/${tid}/ns/pid`);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

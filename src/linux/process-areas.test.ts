@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { finish } from '../file/work.js';
 import { libc } from './ffi.js';
 import { areaAt, areasFrom, areasInText, areasInTextFrom } from './process-areas.js';
+import { ownMaps } from './reach.js';
 
 const PAGE = 4096;
 const PROT_READ = 1;
@@ -33,7 +34,7 @@ test('the text of maps gives ranges, rights, devices, and the files of shared me
 
 test('the kernel query and the text agree on every area that both can see', () => {
   const fd = openSync('/proc/self/maps', 'r');
-  const areaOf = (address: number) => finish(areaAt(process.pid, fd, address));
+  const areaOf = (address: number) => finish(areaAt(process.pid, ownMaps(fd), address));
   const fixed = areasInText(readFileSync('/proc/self/maps', 'latin1')).filter(
     (area) => area.device !== -1 && area.rights !== 3,
   );
@@ -52,7 +53,7 @@ test('from any address the query and the text lead to the next gap by the same a
   const inBlock = fc.integer({ min: -2 * PAGE, max: (pages + 2) * PAGE }).map((bytes) => block + bytes);
   fc.assert(
     fc.property(fc.oneof(inBlock, fc.nat(2 ** 47)), (address) => {
-      const asked = [...areasFrom(process.pid, fd, address)];
+      const asked = [...areasFrom(process.pid, ownMaps(fd), address)];
       const read = [...areasInTextFrom(process.pid, address)];
       const listed = (areas: typeof asked) => areas.filter((area) => area !== undefined);
       // What V8 maps meanwhile lies elsewhere.

@@ -6,10 +6,11 @@
  * the address space); before Linux 6.11 the text of /proc/TID/maps is read. A process may have as many areas
  * as it likes (60,000 take 50 ms), so both go in slices.
  */
-import { Errno } from './errno.js';
-import { addressOf, lastErrno, libc } from './ffi.js';
+import { Errno, refuse } from './errno.js';
+import { addressOf, libc } from './ffi.js';
 import { deviceNumber, fileIdentity } from './file-status.js';
 import { gone } from './proc.js';
+import { type Maps, ownMaps } from './reach.js';
 
 const O_RDONLY = 0;
 const O_CLOEXEC = 0o2000000;
@@ -17,8 +18,6 @@ const O_CLOEXEC = 0o2000000;
 const READ = 1;
 const WRITE = 2;
 
-/** _IOWR('f', 17, struct procmap_query), 104 bytes (linux/fs.h, Linux 6.11). */
-const PROCMAP_QUERY = 0xc0686611;
 const QUERY_SIZE = 104;
 const VMA_READABLE = 1;
 const VMA_WRITABLE = 2;
@@ -58,27 +57,25 @@ const NEXT_OF_SHARED_FILE = 0x39;
 const MOST_AREAS = 256;
 const MOST_PAGES = 64;
 
-/** How many areas are looked at before others may be served. */
-const CHUNK = 64;
-
 /**
  * The areas of thread `tid`'s process one by one, from that which contains `address` up to the first gap;
  * undefined where others may be served before the next one. A process changes its areas when it likes, also
  * in between.
  * @param maps an open /proc/TID/maps
- * @throws Refusal ESRCH the process has exited.
+ * @throws Refusal ESRCH the process has exited; EFAULT its memory does not answer.
  */
-export function* areasFrom(tid: number, maps: number, address: number): Generator<Area | undefined> {
+export function* areasFrom(tid: number, maps: Maps, address: number): Generator<Area | undefined> {
   let at = address;
   for (let looked = 1; ; looked++) {
     const errno = ask(maps, at);
     if (errno === Errno.ENOENT) return;
     if (errno === Errno.ESRCH) throw gone(tid);
+    if (maps.shortfall !== undefined) refuse('EFAULT', maps.shortfall);
     if (errno !== 0) return yield* areasInTextFrom(tid, at);
     const area = decodeQuery();
     yield area;
     at = area.end;
-    if (looked % CHUNK === 0) yield undefined;
+    if (looked % maps.perSlice === 0) yield undefined;
   }
 }
 
@@ -118,7 +115,7 @@ function* allInText(tid: number): Generator<Area | undefined> {
 /** The area that contains `address`; undefined when nothing is mapped there. @throws as `areasFrom`. */
 export function* areaAt(
   tid: number,
-  maps: number,
+  maps: Maps,
   address: number,
 ): Generator<undefined, Area | undefined, undefined> {
   for (const area of areasFrom(tid, maps, address)) {
@@ -134,7 +131,7 @@ export function* areaAt(
  */
 export function areaOfFile(
   tid: number,
-  maps: number,
+  maps: Maps,
   identity: string,
   offset: number,
 ): SharedArea | undefined {
@@ -147,11 +144,11 @@ export function areaOfFile(
 }
 
 /** The areas of shared files, as far as there is time for. */
-function* sharedFiles(tid: number, maps: number): Generator<SharedArea> {
+function* sharedFiles(tid: number, maps: Maps): Generator<SharedArea> {
   let at = 0;
   for (let looked = 0; looked < MOST_AREAS; looked++) {
     const errno = ask(maps, at, NEXT_OF_SHARED_FILE);
-    if (errno === Errno.ENOENT || errno === Errno.ESRCH) return;
+    if (errno === Errno.ENOENT || errno === Errno.ESRCH || errno === Errno.ETIMEDOUT) return;
     if (errno !== 0) return yield* sharedFilesInText(tid);
     const area = decodeQuery();
     if (isShared(area)) yield area;
@@ -182,10 +179,9 @@ export interface AreaNow {
  * Asks for the area that contains `address`, at once and without making anything. @returns false when there
  * is none, or the address space of `maps` is gone.
  */
-export function areaNow(maps: number, address: number, area: AreaNow): boolean {
+export function areaNow(maps: Maps, address: number, area: AreaNow): boolean {
   const errno = ask(maps, address);
-  if (errno !== 0)
-    return errno !== Errno.ENOENT && errno !== Errno.ESRCH && areaInHeldText(maps, address, area);
+  if (errno !== 0) return errno === Errno.ENOTTY && areaInHeldText(maps, address, area);
   const flags = query[10]!;
   area.end = wide(8);
   area.rights = rightsOf(flags);
@@ -194,10 +190,10 @@ export function areaNow(maps: number, address: number, area: AreaNow): boolean {
 }
 
 /** The same out of the text, before Linux 6.11: of `maps` itself, which stays with its address space. */
-export function areaInHeldText(maps: number, address: number, area: AreaNow): boolean {
+export function areaInHeldText(maps: Maps, address: number, area: AreaNow): boolean {
   let text = '';
   for (let position = 0; ; ) {
-    const bytes = libc().pread(maps, addressOf(page), page.length, position);
+    const bytes = libc().pread(maps.fd, addressOf(page), page.length, position);
     if (bytes <= 0) return false;
     position += bytes;
     text += page.toString('latin1', 0, bytes);
@@ -228,7 +224,7 @@ export interface MappedByte {
 export function answersMappedBytes(): boolean {
   const maps = libc().open('/proc/self/maps', O_RDONLY | O_CLOEXEC, 0);
   if (maps === -1) return false;
-  const errno = ask(maps, addressOf(page));
+  const errno = ask(ownMaps(maps), addressOf(page));
   libc().close(maps);
   return errno === 0;
 }
@@ -237,7 +233,7 @@ export function answersMappedBytes(): boolean {
  * What is mapped at `address`, by one question; undefined when it is no file, or not shared, or the kernel
  * does not answer (before Linux 6.11).
  */
-export function mappedByte(maps: number, address: number): MappedByte | undefined {
+export function mappedByte(maps: Maps, address: number): MappedByte | undefined {
   if (ask(maps, address) !== 0 || (query[10]! & VMA_SHARED) === 0) return undefined;
   return {
     device: deviceNumber(query[18]!, query[19]!),
@@ -249,18 +245,18 @@ export function mappedByte(maps: number, address: number): MappedByte | undefine
 }
 
 /** The area that contains `address`; undefined when there is none, or the kernel does not answer. */
-export function areaWith(maps: number, address: number): Area | undefined {
+export function areaWith(maps: Maps, address: number): Area | undefined {
   return ask(maps, address) === 0 ? decodeQuery() : undefined;
 }
 
 /** Asks for the area that contains `address`, or as `flags` say: 0, or an errno, ENOENT if there is none. */
-function ask(maps: number, address: number, flags = 0): number {
+function ask(maps: Maps, address: number, flags = 0): number {
   query.fill(0);
   query[0] = QUERY_SIZE;
   query[2] = flags;
   query[4] = address >>> 0;
   query[5] = address / 2 ** 32;
-  return libc().ioctl(maps, PROCMAP_QUERY, addressOf(queryBytes)) === 0 ? 0 : lastErrno();
+  return maps.ask(queryBytes);
 }
 
 function decodeQuery(): Area {

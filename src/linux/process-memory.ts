@@ -13,18 +13,21 @@
  *
  * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when
  * a range is mapped. It never waits for a userfaultfd of the process: such pages end a transfer.
- * process_vm_readv would wait, for as long as the process likes.
+ * process_vm_readv would wait, for as long as the process likes. It may wait for a FUSE server; who waits
+ * then is said in reach.ts.
  */
 import type { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { Errno, hex, Refusal, refuse } from './errno.js';
-import { addressOf, type Libc, lastErrno, libc } from './ffi.js';
+import { addressOf, lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { pollNow } from './poll-now.js';
-import { commandName, gone, notTraceable, processOfThread } from './proc.js';
+import { commandName, couldKillUs, gone, notTraceable, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
+import { type Maps, OwnReach, type Reach } from './reach.js';
+import { canHaveHelpers, RemoteReach } from './remote-reach.js';
 import { isOfDevice } from './shared-pages.js';
 
 const WRITE = 2;
@@ -40,14 +43,6 @@ const DESCRIPTORS = 3;
 /** struct pollfd: fd, then events and revents. */
 const pollfd = new Int32Array(32);
 const pollBytes = new Uint8Array(pollfd.buffer);
-/** The random bytes of two address spaces, to be compared: words 0..3 and 4..7. */
-const proof = new Uint32Array(32);
-const proofBytes = new Uint8Array(proof.buffer);
-const RANDOM_BYTES = 16;
-const RANDOM_WORDS = [0, 1, 2, 3];
-/** What is read of memory that is only touched: not looked at. */
-const touched = new Uint8Array(2 ** 16);
-
 /** By account and process (`keyOf`), the newest address space of each process that has memory mapped. */
 const current = new Map<number, ProcessMemory>();
 
@@ -128,8 +123,10 @@ export class ProcessMemory {
   readonly #account: Account;
   readonly pid: number;
   readonly #pidfd: number;
-  #mem: number;
-  readonly maps: number;
+  readonly #mem: number;
+  readonly #maps: number;
+  readonly #reach: Reach;
+  #closed = false;
   /**
    * Where this address space has the 16 random bytes that the kernel gave it at exec; 0 where that is not
    * known.
@@ -155,10 +152,14 @@ export class ProcessMemory {
 
   private constructor(account: Account, tid: number, pid: number) {
     this.#account = account;
-    [this.#mem, this.maps, this.#pidfd] = openAll(tid, pid);
+    [this.#mem, this.#maps, this.#pidfd] = openAll(tid, pid);
     this.pid = pid;
     this.#random = randomAddress(tid);
     this.description = `process ${pid} (${commandName(pid)})`;
+    this.#reach =
+      couldKillUs(tid) || !canHaveHelpers()
+        ? new OwnReach(this.#mem, this.#maps)
+        : new RemoteReach(account, this.#mem, this.#maps, this.description);
   }
 
   /**
@@ -166,19 +167,27 @@ export class ProcessMemory {
    * more.
    */
   read(offset: number, target: Uint8Array, at: number, length: number): number {
-    if (!inside(target, at, length)) return 0;
-    return this.#transfer(libc().pread, offset, addressOf(target) + at, length);
+    return inside(target, at, length) ? this.#reach.read(offset, target, at, length) : 0;
   }
 
   /** Copies to address `offset`. Returns as `read` does. */
   write(offset: number, source: Uint8Array, at: number, length: number): number {
-    if (!inside(source, at, length)) return 0;
-    return this.#transfer(libc().pwrite, offset, addressOf(source) + at, length);
+    return inside(source, at, length) ? this.#reach.write(offset, source, at, length) : 0;
+  }
+
+  /** As Memory.shortfall. */
+  get shortfall(): string | undefined {
+    return this.#reach.shortfall;
+  }
+
+  /** Its areas. */
+  get maps(): Maps {
+    return this.#reach;
   }
 
   /** Is [address, address+length) mapped with the rights of `access` now? */
   *reaches(address: number, length: number, access: number): Generator<undefined, boolean, undefined> {
-    if (this.#mem === -1 || !Number.isSafeInteger(address + length)) return false;
+    if (this.#closed || !Number.isSafeInteger(address + length)) return false;
     try {
       yield* this.require(this.pid, address, length, access);
       return true;
@@ -194,9 +203,9 @@ export class ProcessMemory {
     length: number,
     access: number,
   ): Generator<undefined, HeldArea | undefined, undefined> {
-    if (this.#mem === -1) return undefined;
+    if (this.#closed) return undefined;
     const range = { address, length, access };
-    const held = yield* HeldArea.of(this.#account, this.pid, this.maps, range, this);
+    const held = yield* HeldArea.of(this.#account, this.pid, this.#reach, range, this);
     // Whoever asks has a reference that is charged.
     if (held !== undefined) this.retain();
     return held;
@@ -204,7 +213,7 @@ export class ProcessMemory {
 
   /** As Memory.backing: the file of shared memory. */
   *backing(address: number): Generator<undefined, Backing, undefined> {
-    const area = this.#mem === -1 ? undefined : yield* areaAt(this.pid, this.maps, address);
+    const area = this.#closed ? undefined : yield* areaAt(this.pid, this.#reach, address);
     if (area === undefined) return { file: undefined, offset: address, length: Number.POSITIVE_INFINITY };
     const length = area.end - address;
     if (area.shared === undefined) return { file: undefined, offset: address, length };
@@ -217,7 +226,7 @@ export class ProcessMemory {
    * negative when nothing is mapped there.
    */
   touch(address: number, length: number): number {
-    return libc().pread(this.#mem, addressOf(touched), Math.min(length, touched.length), address);
+    return this.#reach.touch(address, length);
   }
 
   /** Has the process exited? It may have executed another program before. */
@@ -227,7 +236,7 @@ export class ProcessMemory {
 
   /** Where it has byte `offset` of the file with this identity mapped. @throws Refusal ESRCH. */
   areaOfFile(identity: string, offset: number): SharedArea | undefined {
-    return areaOfFile(this.pid, this.maps, identity, offset);
+    return areaOfFile(this.pid, this.#reach, identity, offset);
   }
 
   /** Makes a reference one that is charged. @throws Refusal EMFILE; then it has been dropped. */
@@ -259,8 +268,9 @@ export class ProcessMemory {
     if (--this.#references > 0) return;
     const key = keyOf(this.#account, this.pid);
     if (current.get(key) === this) current.delete(key);
-    closeAll([this.#mem, this.maps, this.#pidfd]);
-    this.#mem = -1;
+    this.#closed = true;
+    this.#reach.close();
+    closeAll([this.#mem, this.#maps, this.#pidfd]);
   }
 
   /**
@@ -274,7 +284,7 @@ export class ProcessMemory {
     access: number,
   ): Generator<undefined, void, undefined> {
     let at = address;
-    for (const area of areasFrom(tid, this.maps, address)) {
+    for (const area of areasFrom(tid, this.#reach, address)) {
       if (area === undefined) {
         yield;
         continue;
@@ -293,17 +303,6 @@ export class ProcessMemory {
     refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
   }
 
-  /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */
-  #transfer(call: Libc['pread'], offset: number, local: number, length: number): number {
-    let done = 0;
-    while (done < length) {
-      const n = call(this.#mem, local + done, length - done, offset + done);
-      if (n <= 0) break;
-      done += n;
-    }
-    return done;
-  }
-
   /**
    * Is this the address space of thread `tid`, which waits for us and whose process has our id?
    *
@@ -317,19 +316,13 @@ export class ProcessMemory {
    */
   isOf(tid: number): boolean {
     if (this.#random === 0 || hasExited(this.#pidfd) || randomAddress(tid) !== this.#random) return false;
-    const fresh = libc().open(`/proc/${tid}/mem`, O_RDONLY | O_CLOEXEC, 0);
-    if (fresh === -1) return false;
-    const theirs = libc().pread(fresh, addressOf(proofBytes), RANDOM_BYTES, this.#random);
-    const ours = libc().pread(this.#mem, addressOf(proofBytes) + RANDOM_BYTES, RANDOM_BYTES, this.#random);
-    libc().close(fresh);
-    if (theirs !== RANDOM_BYTES || ours !== RANDOM_BYTES) return false;
-    return RANDOM_WORDS.every((word) => proof[word] === proof[word + 4]);
+    return this.#reach.hasSame(tid, this.#random);
   }
 
   /**
    * A page of a FUSE filesystem is read by asking its server, who may be this very thread, or wait for it.
-   * Later changes of the mapping cannot be noticed; this catches the honest mistake. (For our own files see
-   * devfs/stand-in.ts.)
+   * Later changes of the mapping cannot be noticed; this catches the honest mistake. (For dishonest ones see
+   * reach.ts, for our own files devfs/stand-in.ts.)
    */
   #refuseFuse(tid: number, at: number, device: number): void {
     if (this.#harmless.has(device)) return;

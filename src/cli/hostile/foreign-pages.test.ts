@@ -1,10 +1,11 @@
 /**
  * Memory that is a file of another FUSE filesystem, whose server does not answer. Nothing but the end of that
- * server or of its connection frees a thread that waits for it: what is shown here is that ours says so, and
- * goes on afterwards, or ends in time.
+ * server or of its connection frees a thread that waits for it. For memory of who could not end our server
+ * otherwise a helper waits. For that of the server's own user our server does: it says so, and goes on
+ * afterwards, or ends in time.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -13,6 +14,7 @@ import { FuseServer } from '../../devfs/fuse-server.js';
 import { runLoop } from '../../linux/event-loop.js';
 import { libc } from '../../linux/ffi.js';
 import { mountFuse, unmountFuse } from '../../linux/fuse-mount.js';
+import { canHaveHelpers } from '../../linux/remote-reach.js';
 import { eventually, TestRun } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
 import {
@@ -27,10 +29,14 @@ import { FakeFile } from '../../testkit/mounted.js';
 
 const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
+const NOBODY = 65534;
 const skip = process.geteuid?.() === 0 ? await missingActors() : 'needs root to mount a filesystem';
 
-/** A run with an actor that has mapped such a file over memory of a device, and a DMA to it under way. */
-async function caught(t: TestContext) {
+/**
+ * A run with an actor that has mapped such a file over memory of a device. `user`: whose process it is;
+ * undefined: the server's own.
+ */
+async function silenced(t: TestContext, user?: number) {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
   const foreign = mountFuse(folder, { allowOther: true });
   const answering = new AbortController();
@@ -42,6 +48,7 @@ async function caught(t: TestContext) {
   t.after(() => run.stop());
 
   const actor = await run.actor.fork();
+  if (user !== undefined) await actor.words(`setuid ${user}`);
   const context = await DsaContext.open(actor);
   const device = await DsaFile.open(actor);
   await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
@@ -61,14 +68,51 @@ async function caught(t: TestContext) {
   answering.abort();
   await loop;
   await context.memory.clear(0, 32);
-  const submission = actor.ask(device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA)));
+  const submission = device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA));
+  return { run, actor, context, other, othersFile, submission, foreign };
+}
+
+/** The same, with a DMA to it under way that the server does itself. */
+async function caught(t: TestContext) {
+  const scene = await silenced(t);
+  const { run, actor } = scene;
+  const submission = actor.ask(scene.submission);
   submission.catch(() => undefined);
   await eventually(
     async () => run.complaints.includes('the server has been caught for 5 s'),
     'the server says that it is caught',
   );
-  return { run, actor, context, other, othersFile, submission, foreign };
+  return { ...scene, submission };
 }
+
+/** The helper processes of `server`, some of which may wait. */
+function helpersOf(server: number): string[] {
+  const children = readFileSync(`/proc/${server}/task/${server}/children`, 'latin1').trim().split(' ');
+  return children.filter((pid) => readlinkSync(`/proc/${pid}/exe`).includes('ioasid-helper'));
+}
+
+test('a program that could not kill the server cannot catch it: its DMA faults, and all others go on', {
+  skip: skip || (canHaveHelpers() ? false : 'no helper process here'),
+  timeout: 60_000,
+}, async (t) => {
+  const { run, actor, context, other, othersFile, submission, foreign } = await silenced(t, NOBODY);
+  assert.match(await actor.ask(submission), /^ok/);
+  assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
+  const { faults, openers } = await run.state();
+  assert.match(JSON.stringify(faults), /the memory of process .* at 0x200000000 has not come within 15 ms/);
+  const waiting = openers.find(({ opener }) => opener === `user ${NOBODY}`)?.holds;
+  assert.equal(waiting?.['helper processes that wait for memory'], 1);
+  // Again, and its struct of an ioctl is out of reach too; others are served.
+  assert.match(await actor.ask(submission), /^ok/);
+  assert.deepEqual(await other.repeat(100, `info ${othersFile}`), new Map([['ok', 100]]));
+  await run.actor.kill(actor);
+  const helpers = helpersOf(run.server);
+  await run.stop();
+  assert.equal(await run.ended, 0);
+  assert.equal(run.complaints, '');
+  libc().close(foreign);
+  await eventually(async () => !helpers.some((pid) => existsSync(`/proc/${pid}`)), 'its helpers are gone');
+});
 
 test('a server that is caught by a filesystem says so, lets its callers be killed, and goes on later', {
   skip,

@@ -1,0 +1,198 @@
+/**
+ * HelperProcess: a process of ours that makes system calls for this one, so that it waits and not we.
+ *
+ * What the kernel has to fetch from another process (a page of a file whose FUSE server does not answer, a
+ * lock that a thread holds while it waits for one) comes when that process likes, and no signal ends the
+ * wait, SIGKILL included. A thread that waits so keeps its process from ending. A helper has nothing that
+ * anybody misses: memory that it shares with us, and descriptors that it was given.
+ *
+ * Invariant: a helper that has not answered in time is dead. SIGKILL is pending for it, so whatever it waits
+ * for, it does nothing more when that has come: the kernel looks for the signal before it touches the next
+ * page. It ends with this process too, killed by the kernel.
+ *
+ * It costs two changes of process for each time that it is asked (about 15 µs), so what may wait for nobody
+ * is done without it (reach.ts).
+ */
+import { closeSync, openSync } from 'node:fs';
+import { refuse } from './errno.js';
+import { addressOf, check, libc, viewMemory } from './ffi.js';
+import { helperFile, SHARED_AT, SHARED_BYTES } from './helper-code.js';
+import { spawn } from './spawn.js';
+
+/** System calls by their number here, and what a helper is given to do. */
+export const Sys =
+  process.arch === 'arm64'
+    ? { futex: 98, ioctl: 29, openat: 56, close: 57, pread: 67, pwrite: 68, prctl: 167, pidfd_getfd: 438 }
+    : { futex: 202, ioctl: 16, openat: 257, close: 3, pread: 17, pwrite: 18, prctl: 157, pidfd_getfd: 438 };
+
+/** Its own number of a pidfd of this process. */
+export const OUR_PIDFD = 1;
+const SYS_pidfd_open = 434;
+const SYS_close_range = 436;
+/** More than any start takes. */
+const START_MS = 1000;
+const MFD_CLOEXEC = 1;
+const MFD_EXEC = 0x10;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_FAILED = 2 ** 63;
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
+const P_PID = 1;
+const WEXITED_NOHANG = 5;
+
+/** Words of the memory that is shared, as helper-code.ts has them. */
+const [ASKED, ANSWERED, PARENT, COUNT, CALLS, CALL_WORDS, RESULT] = [0, 1, 2, 3, 16, 16, 12];
+/** Bytes for what the calls read and write. */
+export const DATA_BYTES = 0x10000;
+const DATA = SHARED_BYTES - DATA_BYTES;
+
+/** How often it is looked whether a helper that has not answered computes, or sleeps. */
+const STEP_MS = 1;
+/** Steps that one may take that computes, or gets no processor. */
+const MOST_STEPS = 2000;
+
+/** struct timespec of STEP_MS. */
+const step = new BigInt64Array(16);
+step[1] = BigInt(STEP_MS * 1_000_000);
+const stepBytes = new Uint8Array(step.buffer);
+const stat = Buffer.alloc(512);
+const info = new Int32Array(32);
+const infoBytes = new Uint8Array(info.buffer);
+
+export class HelperProcess {
+  readonly pid: number;
+  /** What the calls read and write, DATA_BYTES; at `dataAt` for them. */
+  readonly data: Uint8Array;
+  readonly dataAt = SHARED_AT + DATA;
+  readonly #at: number;
+  readonly #words: Int32Array;
+  readonly #stat: number;
+  #dead = false;
+  #ended = false;
+
+  /** @throws Refusal ENOSYS no code is known for the processor; EACCES, EAGAIN, EMFILE, ENOMEM as spawn. */
+  constructor() {
+    const file = executable();
+    const shared = check(libc().memfd_create('ioasid helper', MFD_CLOEXEC), 'no memory can be shared');
+    const us = libc().syscall(SYS_pidfd_open, process.pid, 0, 0);
+    try {
+      check(libc().ftruncate(shared, SHARED_BYTES), 'no memory can be shared');
+      this.#at = libc().mmap(0, SHARED_BYTES, PROT_READ_WRITE, MAP_SHARED, shared, 0);
+      if (this.#at >= MAP_FAILED) refuse('ENOMEM', 'no memory can be shared with a helper process');
+      const bytes = viewMemory(this.#at, SHARED_BYTES);
+      this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, DATA / 4);
+      this.data = bytes.subarray(DATA);
+      this.#words[PARENT] = process.pid;
+      const descriptors = new Map([
+        [0, shared],
+        [OUR_PIDFD, us],
+        [2, shared],
+      ]);
+      this.pid = spawn([`/proc/self/fd/${file}`], {}, descriptors, { session: true });
+    } finally {
+      for (const fd of [file, shared, us]) libc().close(fd);
+    }
+    this.#stat = openSync(`/proc/${this.pid}/stat`, 'r');
+    // What this process was itself given at its start, and does not close at exec.
+    this.put(0, SYS_close_range, 3, 2 ** 32 - 1, 0);
+    if (this.do(1, START_MS) < 0) refuse('EAGAIN', 'a helper process has not begun');
+  }
+
+  /** The system call that is done as number `index`, by up to five arguments. */
+  put(index: number, call: number, a: number, b = 0, c = 0, d = 0, e = 0): void {
+    const at = CALLS + index * CALL_WORDS;
+    this.#putWord(at, call);
+    this.#putWord(at + 2, a);
+    this.#putWord(at + 4, b);
+    this.#putWord(at + 6, c);
+    this.#putWord(at + 8, d);
+    this.#putWord(at + 10, e);
+  }
+
+  /**
+   * Has the first `count` calls done, and waits for them. It may sleep for `patience` ms; then it is killed.
+   * @returns the milliseconds that it has slept; -1: it is dead, and none of the results is known.
+   */
+  do(count: number, patience: number): number {
+    if (this.#dead) return -1;
+    const words = this.#words;
+    const before = words[ANSWERED]!;
+    words[COUNT] = count;
+    Atomics.store(words, ASKED, before + 1);
+    libc().syscall6(Sys.futex, this.#at, FUTEX_WAKE, 1, 0, 0, 0);
+    let slept = 0;
+    for (let steps = 0; ; steps++) {
+      const begun = performance.now();
+      libc().syscall6(Sys.futex, this.#at + 4 * ANSWERED, FUTEX_WAIT, before, addressOf(stepBytes), 0, 0);
+      if (Atomics.load(words, ANSWERED) !== before) return slept;
+      // Not more than a step: what we have slept beyond is no fault of its.
+      if (this.#sleeps()) slept += Math.min(STEP_MS, performance.now() - begun);
+      if (slept > patience || steps === MOST_STEPS) {
+        this.kill();
+        return -1;
+      }
+    }
+  }
+
+  /** What call `index` has returned: -errno for an error. */
+  result(index: number): number {
+    const at = CALLS + index * CALL_WORDS + RESULT;
+    return this.#words[at + 1]! * 2 ** 32 + (this.#words[at]! >>> 0);
+  }
+
+  /** It does nothing more. It has ended when the kernel lets it. */
+  kill(): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    try {
+      process.kill(this.pid, 'SIGKILL');
+    } catch {
+      // Somebody else has.
+    }
+  }
+
+  /** It has ended, and what was shared with it is unmapped; only true after it was killed. */
+  get ended(): boolean {
+    if (!this.#dead || this.#ended) return this.#ended;
+    info[4] = 0;
+    const gone = libc().waitid(P_PID, this.pid, addressOf(infoBytes), WEXITED_NOHANG) !== 0;
+    if (!gone && info[4] === 0) return false;
+    closeSync(this.#stat);
+    libc().munmap(this.#at, SHARED_BYTES);
+    this.#ended = true;
+    return true;
+  }
+
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** It waits for something else than a processor, or has ended. */
+  #sleeps(): boolean {
+    const length = libc().pread(this.#stat, addressOf(stat), stat.length, 0);
+    // proc_pid_stat(5): the name may have anything in it; the state is the field behind.
+    return length <= 0 || stat[stat.lastIndexOf(')', length) + 2] !== 'R'.charCodeAt(0);
+  }
+
+  #putWord(at: number, value: number): void {
+    this.#words[at] = value | 0;
+    this.#words[at + 1] = Math.floor(value / 2 ** 32);
+  }
+}
+
+/** A descriptor of the program, close-on-exec. @throws Refusal ENOSYS; EMFILE. */
+function executable(): number {
+  const file = helperFile() ?? refuse('ENOSYS', `there is no helper process for ${process.arch}`);
+  const fd = makeExecutable();
+  libc().write(fd, addressOf(file), file.length);
+  return fd;
+}
+
+/** Before Linux 6.3 every memfd is executable. */
+function makeExecutable(): number {
+  const fd = libc().memfd_create('ioasid-helper', MFD_CLOEXEC | MFD_EXEC);
+  return fd !== -1
+    ? fd
+    : check(libc().memfd_create('ioasid-helper', MFD_CLOEXEC), 'no helper process can be made');
+}

@@ -1,0 +1,124 @@
+/**
+ * Reach: how the memory of one address space is got at, by open files of /proc/PID/mem and /proc/PID/maps,
+ * which are bound to it (process-memory.ts).
+ *
+ * The kernel may have to wait for others in each of these calls: for a page that a FUSE server has to give,
+ * or for the lock of the address space, which one of its threads holds while it waits so. Whoever can map
+ * such a file can let us wait for ever, and looking first does not help: he maps it afterwards. So the calls
+ * are made by a helper process (remote-reach.ts), which is ten times as slow.
+ *
+ * But not for a process that could as well have ended us by kill(2): it gains nothing. That is one of our own
+ * user in our own pid namespace, so each program of a `run`, and each client of a plain user's `serve`.
+ */
+import { addressOf, lastErrno, libc } from './ffi.js';
+
+const O_RDONLY = 0;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+/** _IOWR('f', 17, struct procmap_query), 104 bytes (linux/fs.h, Linux 6.11). */
+export const PROCMAP_QUERY = 0xc0686611;
+
+/** Bytes that are compared: as many random ones as the kernel gives each program. */
+export const PROOF_BYTES = 16;
+/** Those of two address spaces: words 0..3 and 4..7. */
+const proof = new Uint32Array(32);
+const proofBytes = new Uint8Array(proof.buffer);
+const WORDS = [0, 1, 2, 3];
+/** What is read of memory that is only touched: not looked at. */
+const touched = new Uint8Array(2 ** 16);
+
+/** An open /proc/PID/maps. */
+export interface Maps {
+  readonly fd: number;
+  /** How many times it may be asked before others are served. */
+  readonly perSlice: number;
+  /** Why the last call came back early, where there is more to say than that nothing is there. */
+  readonly shortfall: string | undefined;
+  /** PROCMAP_QUERY, with a struct procmap_query. @returns 0 or an errno; ETIMEDOUT comes with a shortfall. */
+  ask(query: Uint8Array): number;
+}
+
+export interface Reach extends Maps {
+  /** Copies from `address` to `target[at..]`. @returns the bytes copied: fewer where nothing is mapped. */
+  read(address: number, target: Uint8Array, at: number, length: number): number;
+
+  /** Copies from `source[at..]` to `address`. Returns as `read` does. */
+  write(address: number, source: Uint8Array, at: number, length: number): number;
+
+  /** Reads `length` bytes at `address`, 64 KiB at most, for nobody. @returns as pread(2). */
+  touch(address: number, length: number): number;
+
+  /** Does the address space that thread `tid` has now have the same PROOF_BYTES bytes at `address`? */
+  hasSame(tid: number, address: number): boolean;
+
+  /** What is mapped at exactly `range` of process `pid`, as a name (O_PATH) of the file; -1: none. */
+  nameOfArea(pid: number, range: string): number;
+
+  /** The files stay open: they are not its own. */
+  close(): void;
+}
+
+/** By calls of this process. */
+export class OwnReach implements Reach {
+  readonly shortfall = undefined;
+  readonly fd: number;
+  readonly perSlice = 64;
+  readonly #mem: number;
+
+  constructor(mem: number, maps: number) {
+    this.#mem = mem;
+    this.fd = maps;
+  }
+
+  ask(query: Uint8Array): number {
+    return libc().ioctl(this.fd, PROCMAP_QUERY, addressOf(query)) === 0 ? 0 : lastErrno();
+  }
+
+  /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */
+  read(address: number, target: Uint8Array, at: number, length: number): number {
+    const local = addressOf(target) + at;
+    let done = 0;
+    while (done < length) {
+      const n = libc().pread(this.#mem, local + done, length - done, address + done);
+      if (n <= 0) break;
+      done += n;
+    }
+    return done;
+  }
+
+  write(address: number, source: Uint8Array, at: number, length: number): number {
+    const local = addressOf(source) + at;
+    let done = 0;
+    while (done < length) {
+      const n = libc().pwrite(this.#mem, local + done, length - done, address + done);
+      if (n <= 0) break;
+      done += n;
+    }
+    return done;
+  }
+
+  touch(address: number, length: number): number {
+    return libc().pread(this.#mem, addressOf(touched), Math.min(length, touched.length), address);
+  }
+
+  hasSame(tid: number, address: number): boolean {
+    const fresh = libc().open(`/proc/${tid}/mem`, O_RDONLY | O_CLOEXEC, 0);
+    if (fresh === -1) return false;
+    const theirs = libc().pread(fresh, addressOf(proofBytes), PROOF_BYTES, address);
+    const ours = libc().pread(this.#mem, addressOf(proofBytes) + PROOF_BYTES, PROOF_BYTES, address);
+    libc().close(fresh);
+    if (theirs !== PROOF_BYTES || ours !== PROOF_BYTES) return false;
+    return WORDS.every((word) => proof[word] === proof[word + 4]);
+  }
+
+  nameOfArea(pid: number, range: string): number {
+    return libc().open(`/proc/${pid}/map_files/${range}`, O_PATH | O_CLOEXEC, 0);
+  }
+
+  close(): void {}
+}
+
+/** An open /proc/PID/maps, asked by this process. */
+export function ownMaps(fd: number): Maps {
+  return new OwnReach(-1, fd);
+}

@@ -1,0 +1,224 @@
+/**
+ * Memory of a process by way of a helper, where that process has mapped a file over it whose FUSE server does
+ * not answer.
+ */
+import assert from 'node:assert/strict';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { FuseServer } from '../devfs/fuse-server.js';
+import { Child, PAGE, stackOf } from '../testkit/child.js';
+import { FakeFile } from '../testkit/mounted.js';
+import { Account } from './account.js';
+import { randomAddress } from './aux-vector.js';
+import { runLoop } from './event-loop.js';
+import { libc } from './ffi.js';
+import { mountFuse, unmountFuse } from './fuse-mount.js';
+import { heldDescriptors } from './held-descriptors.js';
+import { OwnReach } from './reach.js';
+import { canHaveHelpers, RemoteReach, waitingHelpers } from './remote-reach.js';
+
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE_FIXED = 0x12;
+const PAGES = 40;
+
+const without = canHaveHelpers() ? false : `no helper process on ${process.platform} ${process.arch}`;
+const cannotMount = process.geteuid?.() === 0 ? without : 'needs root to mount a filesystem';
+
+/** A process, its memory by a helper and directly, for an opener who holds something. */
+function reached(t: TestContext) {
+  const child = new Child();
+  t.after(() => child.kill());
+  const account = Account.of(`the test ${child.pid}`);
+  account.take(heldDescriptors, 1);
+  t.after(() => account.give(heldDescriptors, 1));
+  const [mem, maps] = [openSync(`/proc/${child.pid}/mem`, 'r+'), openSync(`/proc/${child.pid}/maps`, 'r')];
+  const remote = new RemoteReach(account, mem, maps, `process ${child.pid}`);
+  t.after(() => {
+    remote.close();
+    closeSync(mem);
+    closeSync(maps);
+  });
+  return { child, account, remote, own: new OwnReach(mem, maps) };
+}
+
+/** The helper of this process. */
+function helper(): string {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim().split(' ');
+  return children.find((pid) => readlinkSync(`/proc/${pid}/exe`).includes('ioasid-helper'))!;
+}
+
+/** A file of a filesystem whose server has answered until `file` was open in `child`, and does no more. */
+async function silentFile(t: TestContext, child: Child) {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  const foreign = mountFuse(folder, { allowOther: true });
+  const answering = new AbortController();
+  const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
+  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
+    signal: answering.signal,
+  });
+  const file = await child.call('open', join(folder, 'file'), 2, 0);
+  // Past its end nobody is asked for a page.
+  assert.equal(await child.call('pwrite', file, await child.map(PAGE), 64, 0), 64);
+  unmountFuse(folder);
+  rmdirSync(folder);
+  answering.abort();
+  await loop;
+  let closed = false;
+  const end = () => {
+    if (!closed) libc().close(foreign);
+    closed = true;
+  };
+  t.after(end);
+  return { file, end };
+}
+
+test('a helper reads, writes and asks as this process itself does', { skip: without }, async (t) => {
+  const { child, remote, own } = reached(t);
+  const address = await child.map(PAGES * PAGE);
+  await child.call('munmap', address + (PAGES - 1) * PAGE, PAGE);
+  const range = fc.record({
+    at: fc.nat(PAGES * PAGE),
+    length: fc.nat(PAGES * PAGE),
+    by: fc.nat(64),
+    seed: fc.nat(250),
+  });
+  fc.assert(
+    fc.property(range, ({ at, length, by, seed }) => {
+      const bytes = Uint8Array.from({ length: by + length }, (_, index) => index * 7 + seed);
+      const [there, here] = [new Uint8Array(by + length), new Uint8Array(by + length)];
+      const written = remote.write(address + at, bytes, by, length);
+      assert.equal(written, Math.min(length, Math.max(0, (PAGES - 1) * PAGE - at)));
+      assert.equal(remote.read(address + at, there, by, length), written);
+      assert.equal(own.read(address + at, here, by, length), written);
+      assert.deepEqual(there, here);
+      assert.deepEqual(there.subarray(by, by + written), bytes.subarray(by, by + written));
+    }),
+    { numRuns: 60 },
+  );
+  const ask = (reach: OwnReach | RemoteReach, at: number) => {
+    const words = new Uint32Array(32);
+    words[0] = 104;
+    words[4] = at >>> 0;
+    words[5] = at / 2 ** 32;
+    return [reach.ask(new Uint8Array(words.buffer)), ...words];
+  };
+  for (const at of [address, address + PAGES * PAGE, stackOf(child.pid), 0])
+    assert.deepEqual(ask(remote, at), ask(own, at));
+});
+
+test('the same program is known through a helper, another one is not', { skip: without }, async (t) => {
+  const { child, remote } = reached(t);
+  const other = new Child();
+  t.after(() => other.kill());
+  const address = randomAddress(child.pid);
+  assert.ok(remote.hasSame(child.pid, address));
+  assert.equal(remote.hasSame(other.pid, address), false);
+  assert.equal(remote.hasSame(2 ** 22, address), false);
+});
+
+test('memory that does not come is given up in time, alone, and is there again when it has come', {
+  skip: cannotMount,
+}, async (t) => {
+  const { child, account, remote } = reached(t);
+  const other = reached(t);
+  const [address, theirs] = [await child.map(2 * PAGE), await other.child.map(PAGE)];
+  const { file, end } = await silentFile(t, child);
+  const mapped = await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, 0);
+  assert.equal(mapped, address);
+  const bytes = new Uint8Array(16).fill(7);
+  assert.equal(remote.write(address, bytes, 0, 16), 0);
+  assert.match(remote.shortfall!, /^the memory of process \d+ at 0x\w+ has not come within 15 ms$/);
+  assert.deepEqual(account.holds['helper processes that wait for memory'], 1);
+
+  assert.equal(remote.read(address + PAGE, bytes, 0, 16), 0, 'what nobody waits for is out of reach too');
+  assert.match(remote.shortfall!, /^an access to the memory of process \d+ has not come back yet$/);
+  assert.equal(other.remote.read(theirs, bytes, 0, 16), 16, 'of another process it is not');
+  assert.equal(other.remote.shortfall, undefined);
+
+  await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED | 0x20, -1, 0);
+  end();
+  while (waitingHelpers.used > 0) await sleep(1);
+  assert.equal(remote.read(address, bytes, 0, 16), 16);
+  assert.deepEqual(bytes, new Uint8Array(16), 'what was given up has not been done later');
+  assert.equal(account.holds['helper processes that wait for memory'], undefined);
+});
+
+test('an opener has so many helpers waiting, then no access to such memory; another opener has', {
+  skip: cannotMount,
+}, async (t) => {
+  const account = Account.of('the test');
+  const waiting = Array.from({ length: 12 }, () => 1);
+  for (const _ of waiting) account.take(waitingHelpers, 1);
+  t.after(() => account.give(waitingHelpers, 12));
+  const { child } = reached(t);
+  const [mem, maps] = [openSync(`/proc/${child.pid}/mem`, 'r+'), openSync(`/proc/${child.pid}/maps`, 'r')];
+  const at = await child.map(PAGE);
+  const bytes = new Uint8Array(8);
+  const refused = new RemoteReach(account, mem, maps, 'it');
+  assert.equal(refused.read(at, bytes, 0, 8), 0);
+  assert.match(
+    refused.shortfall!,
+    /^what the test has opened holds 12 helper processes that wait for memory of the server, of at most 12 /,
+  );
+  const others = new RemoteReach(Account.of('another'), mem, maps, 'it');
+  assert.equal(others.read(at, bytes, 0, 8), 8);
+  others.close();
+  closeSync(mem);
+  closeSync(maps);
+});
+
+test('whose memory lets us wait again and again is not waited for any more', {
+  skip: cannotMount,
+}, async (t) => {
+  const { child, account } = reached(t);
+  const [mem, maps] = [openSync(`/proc/${child.pid}/mem`, 'r+'), openSync(`/proc/${child.pid}/maps`, 'r')];
+  const address = await child.map(PAGE);
+  const reasons: (string | undefined)[] = [];
+  for (let round = 0; round < 3; round++) {
+    const { file, end } = await silentFile(t, child);
+    await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, 0);
+    for (let n = 0; n < 12; n++) {
+      const remote = new RemoteReach(account, mem, maps, 'it');
+      remote.touch(address, 1);
+      reasons.push(remote.shortfall);
+    }
+    end();
+    while (waitingHelpers.used > 0) await sleep(1);
+  }
+  assert.match(reasons[0]!, /^the memory of it at 0x\w+ has not come within 15 ms$/);
+  assert.match(reasons.at(-1)!, / has mapped has let the server wait for 200 ms, and 1 percent of the time$/);
+  closeSync(mem);
+  closeSync(maps);
+});
+
+test('closing the memory leaves no descriptor in the helper', { skip: without }, async (t) => {
+  const { child, account } = reached(t);
+  const [mem, maps] = [openSync(`/proc/${child.pid}/mem`, 'r+'), openSync(`/proc/${child.pid}/maps`, 'r')];
+  const at = await child.map(PAGE);
+  const remote = new RemoteReach(account, mem, maps, 'it');
+  const bytes = new Uint8Array(8);
+  const counts = Array.from({ length: 3 }, () => {
+    assert.equal(remote.read(at, bytes, 0, 8), 8);
+    const count = readdirSync(`/proc/${helper()}/fd`).length;
+    remote.close();
+    return count;
+  });
+  assert.ok(
+    counts.every((count) => count === counts[0]),
+    `${counts}`,
+  );
+  closeSync(mem);
+  closeSync(maps);
+});

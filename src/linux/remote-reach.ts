@@ -1,0 +1,271 @@
+/**
+ * RemoteReach: the memory of an address space whose process must not be able to let us wait (reach.ts), by a
+ * helper process that does the system calls.
+ *
+ * One helper serves all of them, one after the other. When it has not answered in time, it is killed, and the
+ * next access has a new one: only that address space is out of reach, until the kernel has let the old one
+ * go. How many such there may be, and how long accesses may keep us in all, counts for the opener who pays
+ * for the memory (account.ts).
+ *
+ * Invariant: no call here takes longer than PATIENCE_MS, but for a helper that gets no processor. What has
+ * not been answered in time happens no more.
+ */
+import { type Account, Pool } from './account.js';
+import { Errno, hex, Refusal, refuse } from './errno.js';
+import { processEnd } from './fd-identity.js';
+import { libc } from './ffi.js';
+import { DATA_BYTES, HelperProcess, OUR_PIDFD, Sys } from './helper-process.js';
+import { PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
+
+const AT_FDCWD = -100;
+const O_RDONLY = 0;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+
+/** How long an access may have the server wait. */
+const PATIENCE_MS = 15;
+/** How long all accesses of an opener may together, and how much of that he gets back in a millisecond. */
+const ALLOWANCE_MS = 200;
+const REFILL = 0.01;
+/** How often it is looked whether a helper that was killed has ended. */
+const LOOK_MS = 100;
+
+/** Helpers that were killed and have not ended. */
+export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16);
+
+/** The one that is asked. */
+let present: HelperProcess | undefined;
+/** Those that were killed, and for whom they wait. */
+const killed = new Map<HelperProcess, Account | undefined>();
+let possible: boolean | undefined;
+let looking: NodeJS.Timeout | undefined;
+
+/** What is left of ALLOWANCE_MS, and when that was. */
+interface Allowance {
+  left: number;
+  at: number;
+}
+const allowances = new WeakMap<Account, Allowance>();
+
+export class RemoteReach implements Reach {
+  readonly fd: number;
+  readonly perSlice = 8;
+  shortfall: string | undefined;
+  readonly #account: Account;
+  readonly #mem: number;
+  readonly #description: string;
+  /** Who waits for this memory. */
+  #waits: HelperProcess | undefined;
+  /** Who has its files, and their numbers there. */
+  #helper: HelperProcess | undefined;
+  #memThere = -1;
+  #mapsThere = -1;
+
+  /** `mem` and `maps` stay the caller's; `account` pays for whoever waits. */
+  constructor(account: Account, mem: number, maps: number, description: string) {
+    this.#account = account;
+    this.#mem = mem;
+    this.fd = maps;
+    this.#description = description;
+  }
+
+  ask(query: Uint8Array): number {
+    const helper = this.#ready();
+    if (helper === undefined) return Errno.ETIMEDOUT;
+    helper.data.set(query);
+    helper.put(0, Sys.ioctl, this.#mapsThere, PROCMAP_QUERY, helper.dataAt);
+    if (!this.#do(helper, 1)) return Errno.ETIMEDOUT;
+    query.set(helper.data.subarray(0, query.length));
+    return Math.abs(helper.result(0));
+  }
+
+  read(address: number, target: Uint8Array, at: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const n = this.#transfer(Sys.pread, address + done, Math.min(length - done, DATA_BYTES));
+      if (n <= 0) break;
+      target.set(this.#helper!.data.subarray(0, n), at + done);
+      done += n;
+    }
+    return done;
+  }
+
+  write(address: number, source: Uint8Array, at: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const piece = source.subarray(at + done, at + done + Math.min(length - done, DATA_BYTES));
+      const n = this.#transfer(Sys.pwrite, address + done, piece.length, piece);
+      if (n <= 0) break;
+      done += n;
+    }
+    return done;
+  }
+
+  touch(address: number, length: number): number {
+    return this.#transfer(Sys.pread, address, Math.min(length, DATA_BYTES));
+  }
+
+  hasSame(tid: number, address: number): boolean {
+    const fresh = this.#open(`/proc/${tid}/mem`, O_RDONLY);
+    const helper = this.#helper;
+    if (fresh < 0 || helper === undefined) return false;
+    helper.put(0, Sys.pread, fresh, helper.dataAt, PROOF_BYTES, address);
+    helper.put(1, Sys.pread, this.#memThere, helper.dataAt + PROOF_BYTES, PROOF_BYTES, address);
+    helper.put(2, Sys.close, fresh);
+    if (!this.#do(helper, 3)) return false;
+    if (helper.result(0) !== PROOF_BYTES || helper.result(1) !== PROOF_BYTES) return false;
+    const theirs = helper.data.subarray(0, PROOF_BYTES);
+    return theirs.every((byte, index) => byte === helper.data[PROOF_BYTES + index]);
+  }
+
+  nameOfArea(pid: number, range: string): number {
+    const there = this.#open(`/proc/${pid}/map_files/${range}`, O_PATH);
+    const helper = this.#helper;
+    if (there < 0 || helper === undefined) return -1;
+    const pidfd = processEnd(helper.pid) ?? -1;
+    const name = libc().syscall(Sys.pidfd_getfd, pidfd, there, 0);
+    libc().close(pidfd);
+    helper.put(0, Sys.close, there);
+    this.#do(helper, 1);
+    return name;
+  }
+
+  close(): void {
+    const helper = this.#helper;
+    this.#helper = undefined;
+    if (helper === undefined || helper.dead) return;
+    helper.put(0, Sys.close, this.#memThere);
+    helper.put(1, Sys.close, this.#mapsThere);
+    if (helper.do(2, PATIENCE_MS) < 0) leave(helper, undefined);
+  }
+
+  /** One pread or pwrite of /proc/PID/mem. @returns its result; -EFAULT: it has not been answered. */
+  #transfer(call: number, address: number, length: number, source?: Uint8Array): number {
+    const helper = this.#ready();
+    if (helper === undefined) return -Errno.EFAULT;
+    if (source !== undefined) helper.data.set(source);
+    helper.put(0, call, this.#memThere, helper.dataAt, length, address);
+    return this.#do(helper, 1, address) ? helper.result(0) : -Errno.EFAULT;
+  }
+
+  /** Opens a file of /proc there. @returns its number there; negative: there is none. */
+  #open(path: string, flags: number): number {
+    const helper = this.#ready();
+    if (helper === undefined) return -1;
+    Buffer.from(helper.data.buffer, helper.data.byteOffset).write(`${path}\0`, 'latin1');
+    helper.put(0, Sys.openat, AT_FDCWD, helper.dataAt, flags | O_CLOEXEC, 0);
+    return this.#do(helper, 1) ? helper.result(0) : -1;
+  }
+
+  /** The helper, which has our files; undefined: it must not be asked now, and `shortfall` is why. */
+  #ready(): HelperProcess | undefined {
+    this.shortfall = undefined;
+    if (this.#waits !== undefined && !hasEnded(this.#waits)) {
+      this.shortfall = `an access to the memory of ${this.#description} has not come back yet`;
+      return undefined;
+    }
+    this.#waits = undefined;
+    try {
+      requireTime(this.#account);
+      const helper = helperProcess();
+      if (this.#helper !== helper) this.#introduce(helper);
+      return helper;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.shortfall = error.reason;
+      return undefined;
+    }
+  }
+
+  /** Gives `helper` our files. @throws Refusal */
+  #introduce(helper: HelperProcess): void {
+    helper.put(0, Sys.pidfd_getfd, OUR_PIDFD, this.#mem, 0);
+    helper.put(1, Sys.pidfd_getfd, OUR_PIDFD, this.fd, 0);
+    if (!this.#do(helper, 2)) refuse('EAGAIN', this.shortfall!);
+    const [mem, maps] = [helper.result(0), helper.result(1)];
+    if (mem < 0 || maps < 0)
+      throw new Refusal(-Math.min(mem, maps), 'the helper process cannot have files of the server');
+    [this.#helper, this.#memThere, this.#mapsThere] = [helper, mem, maps];
+  }
+
+  /** Has `helper` do what it has been given. @returns false: it has not done it, and `shortfall` is why. */
+  #do(helper: HelperProcess, count: number, address?: number): boolean {
+    try {
+      this.#account.take(waitingHelpers, 1);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.shortfall = error.reason;
+      return false;
+    }
+    const slept = helper.do(count, PATIENCE_MS);
+    if (slept >= 0) {
+      this.#account.give(waitingHelpers, 1);
+      if (slept > 0) allowanceOf(this.#account).left -= slept;
+      return true;
+    }
+    allowanceOf(this.#account).left -= PATIENCE_MS;
+    const where = address === undefined ? '' : ` at ${hex(address)}`;
+    this.shortfall = `the memory of ${this.#description}${where} has not come within ${PATIENCE_MS} ms`;
+    this.#waits = helper;
+    leave(helper, this.#account);
+    return false;
+  }
+}
+
+/** Can there be helpers here? It takes code for the processor, and a memfd that may be executed. */
+export function canHaveHelpers(): boolean {
+  if (possible !== undefined) return possible;
+  try {
+    helperProcess();
+    possible = true;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.errno !== Errno.ENOSYS && error.errno !== Errno.EACCES) return true;
+    possible = false;
+  }
+  return possible;
+}
+
+/** The one that is asked. @throws Refusal as HelperProcess. */
+function helperProcess(): HelperProcess {
+  if (present === undefined || present.dead) present = new HelperProcess();
+  return present;
+}
+
+/** `helper` has been killed while it waited for memory that `account` pays for. */
+function leave(helper: HelperProcess, account: Account | undefined): void {
+  killed.set(helper, account);
+  looking ??= setInterval(look, LOOK_MS).unref();
+}
+
+/** @throws Refusal ETIME the account's accesses have had us wait for too long. */
+function requireTime(account: Account): void {
+  if (allowanceOf(account).left <= 0) {
+    const share = `${ALLOWANCE_MS} ms, and ${100 * REFILL} percent of the time`;
+    refuse('ETIME', `memory that ${account.opener} has mapped has let the server wait for ${share}`);
+  }
+}
+
+function allowanceOf(account: Account): Allowance {
+  const now = performance.now();
+  const allowance = allowances.get(account) ?? { left: ALLOWANCE_MS, at: now };
+  allowances.set(account, allowance);
+  allowance.left = Math.min(ALLOWANCE_MS, allowance.left + (now - allowance.at) * REFILL);
+  allowance.at = now;
+  return allowance;
+}
+
+/** Has `helper`, which was killed, ended? Then whoever has it waiting pays no more. */
+function hasEnded(helper: HelperProcess): boolean {
+  if (!helper.ended) return false;
+  killed.get(helper)?.give(waitingHelpers, 1);
+  killed.delete(helper);
+  return true;
+}
+
+function look(): void {
+  for (const helper of [...killed.keys()]) hasEnded(helper);
+  if (killed.size > 0) return;
+  clearInterval(looking);
+  looking = undefined;
+}
