@@ -10,8 +10,9 @@ import { chunk, header } from '../trace/recording/chunks.js';
 import { openOwn } from './line-output.js';
 import { complain } from './messages.js';
 
-/** Records that are kept until they are a chunk, in bytes. */
+/** Records that are kept until they are a chunk, in bytes, and for how long, in ms: what a crash may cost. */
 const CHUNK = 1 << 16;
+const OLD_MS = 250;
 
 export interface RecordTarget {
   readonly fd: number;
@@ -32,6 +33,7 @@ export class RecordFile {
   #records: Uint8Array[] = [];
   #length = 0;
   #failed = false;
+  #since = 0;
 
   constructor(target: RecordTarget, say: (sentence: string) => void = complain) {
     this.#target = target;
@@ -42,9 +44,15 @@ export class RecordFile {
   /** Adds whole records; they are not looked at, and not to be changed any more. */
   add(records: Uint8Array): void {
     if (this.#failed) return;
+    if (this.#length === 0) this.#since = performance.now();
     this.#records.push(records);
     this.#length += records.length;
     if (this.#length >= CHUNK) this.flush();
+  }
+
+  /** Writes what has been kept for long; to be called now and then. */
+  flushOld(): void {
+    if (performance.now() - this.#since >= OLD_MS) this.flush();
   }
 
   flush(): void {

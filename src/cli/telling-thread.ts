@@ -26,13 +26,12 @@ export interface TellingThreadData {
 }
 
 /** Records are taken together that come within so many milliseconds. */
-const PACE_MS = 5;
-/** A line that was said again is counted for so long; a recording lacks no more than the last of them. */
-const IDLE_MS = 1000;
+const PACE_MS = 20;
+/** While nothing comes: a line that was said again is counted for a while. */
+const IDLE_MS = 500;
 
 const { ring: memory, prints, record } = workerData as TellingThreadData;
 const ring = new ByteRing(memory);
-const pace = new Int32Array(new SharedArrayBuffer(4));
 
 ring.beginReading();
 try {
@@ -56,8 +55,8 @@ function tell(): void {
       for (const printer of printers) printer.print(eventsOf(all), devicesOf);
     }
     if (bytes.length === 0) for (const printer of printers) printer.print([], devicesOf);
-    if (ring.waiting === 0) recording?.flush();
-    if (ring.waiting === 0) Atomics.wait(pace, 0, 0, PACE_MS);
+    recording?.flushOld();
+    if (ring.waiting === 0) ring.rest(PACE_MS);
   }
   for (const printer of printers) printer.end();
   for (const output of outputs) output.close();

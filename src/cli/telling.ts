@@ -15,7 +15,6 @@ import { type Filter, together } from '../trace/filter.js';
 import { TraceReader } from '../trace/reader.js';
 import { ByteRing } from '../trace/recording/byte-ring.js';
 import { Encoder } from '../trace/recording/encoder.js';
-import { messageLength } from '../trace/recording/message.js';
 import { openLines } from './line-output.js';
 import { complain } from './messages.js';
 import { openRecord, type RecordTarget } from './record-file.js';
@@ -89,9 +88,7 @@ export class Telling {
   }
 
   #hand(): void {
-    const records = this.#encoder.take();
-    this.#ring.write(messageLength(records));
-    this.#ring.write(records);
+    this.#ring.write(this.#encoder.takeMessage());
   }
 }
 

@@ -168,12 +168,12 @@ export class Mounted {
   readonly server: FuseServer;
   readonly ended: Promise<void>;
   readonly #trace = new Trace();
-  #forgotten = 0;
+  readonly #look = this.#trace.calls.look();
+  #calls: CallEvent[] = [];
   #files = 0;
 
   constructor(options: FuseServerOptions = {}) {
     const fd = mountFuse(this.directory, { allowOther: true });
-    this.#trace.calls.look();
     this.server = new FuseServer(fd, tracedNodes(this.#trace, [this.plain, this.flushing]), {
       device: mountedDevice(this.directory),
       trace: this.#trace,
@@ -185,11 +185,13 @@ export class Mounted {
 
   /** The calls since `forgetCalls`. */
   get calls(): readonly CallEvent[] {
-    return this.#trace.calls.since(this.#forgotten).map(callEvent);
+    this.#calls.push(...this.#look.read().events.map(({ event }) => callEvent(event)));
+    return this.#calls;
   }
 
   forgetCalls(): void {
-    this.#forgotten = this.#trace.calls.total;
+    this.#look.read();
+    this.#calls = [];
   }
 
   path(name: string): string {

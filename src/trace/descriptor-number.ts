@@ -1,12 +1,12 @@
 /**
  * DescriptorNumber: by which number a caller means an open file, as far as a trace says it.
  *
- * Asking the kernel costs as much as a short call. A number that was found is taken for right for a
- * millisecond, while its caller goes on calling; a copy that replaces it meanwhile is told by the old one.
+ * Asking the kernel costs as much as a short call. A number that was found is taken for right for ten
+ * milliseconds, while its caller goes on calling; a copy that replaces it meanwhile is told by the old one.
  */
 import type { Caller, OpenFile } from '../file/open-file.js';
 
-const SURE_MS = 1;
+const SURE_MS = 10;
 
 export class DescriptorNumber {
   #tid: number | undefined;

@@ -25,13 +25,14 @@ export interface TraceLogs {
   }[];
 }
 
-/** Where an entry stands among those of all logs. */
-type Placed = readonly [order: number, raw: Raw];
-
-interface Source {
-  /** @returns the entries since the last time, and how many the log has lost. */
-  read(): { readonly entries: readonly Placed[]; readonly lost: number };
+/** Something that has happened, with its place among the entries of all logs. */
+interface Placed {
+  readonly order: number;
+  readonly raw: Raw;
 }
+
+/** Adds to `found` what has come since the last time. @returns how much the log has lost. */
+type Source = (found: Placed[]) => number;
 
 export class TraceReader {
   readonly #sources: Source[] = [];
@@ -40,14 +41,14 @@ export class TraceReader {
   /** Looks from now on, until `end`, into the logs of which `filter` may show something. */
   constructor({ trace, faults, transfers, devices }: TraceLogs, filter: Filter = everything) {
     if (wants(filter, 'call', 'error'))
-      this.#look(trace.calls, (entry) => ({ kind: 'call', entry, time: entry.time }));
-    if (wants(filter, 'dma')) this.#look(transfers, (entry) => ({ kind: 'dma', entry, time: entry.time }));
+      this.#look(trace.calls, (entry, time) => ({ kind: 'call', entry, time }));
+    if (wants(filter, 'dma')) this.#look(transfers, (entry, time) => ({ kind: 'dma', entry, time }));
     if (wants(filter, 'fault')) this.#read(faults, (entry) => ({ kind: 'fault', entry, time: entry.time }));
     for (const { name: device, notes, happenings } of devices) {
       if (wants(filter, 'note'))
         this.#read(notes, (entry) => ({ kind: 'note', device, entry, time: entry.time }));
       if (wants(filter, 'interrupt', 'page', 'authorization'))
-        this.#look(happenings, (entry) => ({ kind: 'device', device, entry, time: entry.time }));
+        this.#look(happenings, (entry, time) => ({ kind: 'device', device, entry, time }));
     }
   }
 
@@ -60,13 +61,9 @@ export class TraceReader {
   raw(): Raw[] {
     const found: Placed[] = [];
     let lost = 0;
-    for (const source of this.#sources) {
-      const { entries, lost: more } = source.read();
-      for (const entry of entries) found.push(entry);
-      lost += more;
-    }
-    if (found.length > 1) found.sort(([a], [b]) => a - b);
-    const told = found.map(([, raw]) => raw);
+    for (const source of this.#sources) lost += source(found);
+    if (found.length > 1) found.sort((a, b) => a.order - b.order);
+    const told = found.map(({ raw }) => raw);
     return lost === 0 ? told : [{ kind: 'lost', count: lost, time: now() }, ...told];
   }
 
@@ -74,27 +71,25 @@ export class TraceReader {
     for (const end of this.#ends) end();
   }
 
-  #look<T extends object>(log: WatchedLog<T>, raw: (entry: Logged<T>) => Raw): void {
-    this.#ends.push(log.look());
-    this.#read(log, raw);
+  #look<T extends object>(log: WatchedLog<T>, rawOf: (event: T, time: number) => Raw): void {
+    const look = log.look();
+    this.#ends.push(() => look.end());
+    this.#sources.push((found) => {
+      const { events, lost } = look.read();
+      for (const { order, time, event } of events) found.push({ order, raw: rawOf(event, time) });
+      return lost;
+    });
   }
 
-  #read<T extends object>(log: EventLog<T>, raw: (entry: Logged<T>) => Raw): void {
-    this.#sources.push(sourceOf(log, raw));
-  }
-}
-
-const nothing = { entries: [], lost: 0 };
-
-function sourceOf<T extends object>(log: EventLog<T>, raw: (entry: Logged<T>) => Raw): Source {
-  let told = log.total;
-  return {
-    read: () => {
-      if (log.total === told) return nothing;
-      const found = log.since(told);
-      const lost = log.total - told - found.length;
+  #read<T extends object>(log: EventLog<T>, rawOf: (entry: Logged<T>) => Raw): void {
+    let told = log.total;
+    this.#sources.push((found) => {
+      if (log.total === told) return 0;
+      const entries = log.since(told);
+      const lost = log.total - told - entries.length;
       told = log.total;
-      return { entries: found.map((entry) => [entry.order, raw(entry)] as const), lost };
-    },
-  };
+      for (const entry of entries) found.push({ order: entry.order, raw: rawOf(entry) });
+      return lost;
+    });
+  }
 }

@@ -120,7 +120,15 @@ function record(
 ): void {
   const { pid, tid, program } = who;
   trace.calls.record({
-    ...{ call, path, pid, tid, program, fd, ioctl, transfer, result },
+    call,
+    path,
+    pid,
+    tid,
+    program,
+    fd,
+    ioctl,
+    transfer,
+    result,
     error: failure && errnoName(failure.errno),
     reason: failure?.reason,
     duration: Math.floor((performance.now() - started) * 1000),
@@ -201,7 +209,7 @@ class TracedFile implements OpenFile {
     const begun = this.#begin('ioctl', caller);
     const size = isStruct(shape?.argument) ? shape.argument.size : data.length;
     const watched = this.#watched(caller, arg, size);
-    const copied = data.slice();
+    const copied = data.length === 0 ? data : data.slice();
     const details = () => ({ ioctl: ioctlPart(shape, call, watched, copied) });
     return sliced(this.#trace, begun, details, () => this.#file.ioctl(watched, call));
   }
@@ -285,9 +293,14 @@ function ioctlPart(
 ): IoctlPart {
   const { descriptors, input, output, known, changed } = watched;
   const size = isStruct(shape?.argument) ? shape.argument.size : Number.POSITIVE_INFINITY;
-  const part = { cmd, arg, shape, descriptors };
   if (data.length > 0 && size < Number.POSITIVE_INFINITY)
-    return { ...part, input: copied.subarray(0, size), output: data.slice(0, size) };
+    return { cmd, arg, shape, input: firstOf(copied, size), output: data.slice(0, size), descriptors };
   const reach = Math.min(Math.max(changed, known), size);
-  return { ...part, input: input.subarray(0, Math.min(known, size)), output: output.subarray(0, reach) };
+  const said = firstOf(input, Math.min(known, size));
+  return { cmd, arg, shape, input: said, output: firstOf(output, reach), descriptors };
+}
+
+/** Not a view: that of a short array would move its bytes out of the heap, which costs more than a copy. */
+function firstOf(bytes: Uint8Array, length: number): Uint8Array {
+  return bytes.length <= length ? bytes : bytes.slice(0, length);
 }

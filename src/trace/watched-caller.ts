@@ -12,17 +12,20 @@ import type { Memory } from '../iommu/memory.js';
 /** A string argument is shown up to so many bytes. */
 const MOST_TEXT = 256;
 
+const empty = new Uint8Array(0);
+
 /** Required: what a Caller may lack too, so that a call finds the same with and without a trace. */
 export class WatchedCaller implements Required<Caller> {
   /** The argument as it was read and as it was written, and how much of each is known, from its beginning. */
-  readonly input: Uint8Array;
-  readonly output: Uint8Array;
+  input = empty;
+  output = empty;
   known = 0;
   changed = 0;
   /** What the descriptors are that the call has named, as far as it has found out. */
   readonly descriptors = new Map<number, string>();
   readonly #caller: Caller;
   readonly #address: number;
+  readonly #size: number;
   readonly #nameOf: (object: object) => string | undefined;
   readonly #wrap: (file: OpenFile) => OpenFile;
 
@@ -40,8 +43,7 @@ export class WatchedCaller implements Required<Caller> {
   ) {
     this.#caller = caller;
     this.#address = argument.address;
-    this.input = new Uint8Array(argument.size || MOST_TEXT);
-    this.output = new Uint8Array(this.input.length);
+    this.#size = argument.size || MOST_TEXT;
     this.#nameOf = nameOf;
     this.#wrap = wrap;
   }
@@ -72,13 +74,14 @@ export class WatchedCaller implements Required<Caller> {
 
   readMemory(address: number, target: Uint8Array): void {
     this.#caller.readMemory(address, target);
-    this.known = Math.max(this.known, this.#keep(this.input, address, target));
-    if (this.changed === 0) this.output.set(this.input);
+    const end = this.#keep('input', address, target);
+    this.known = Math.max(this.known, end);
+    if (end > 0 && this.changed === 0) this.output = this.input.slice();
   }
 
   writeMemory(address: number, source: Uint8Array): void {
     this.#caller.writeMemory(address, source);
-    this.changed = Math.max(this.changed, this.#keep(this.output, address, source));
+    this.changed = Math.max(this.changed, this.#keep('output', address, source));
   }
 
   memory(address: number, length: number, access: Access): Sliced<MemoryRange> {
@@ -131,11 +134,12 @@ export class WatchedCaller implements Required<Caller> {
   }
 
   /** Keeps what lies in the argument. @returns where it ends there; 0 when nothing does. */
-  #keep(place: Uint8Array, address: number, bytes: Uint8Array): number {
+  #keep(side: 'input' | 'output', address: number, bytes: Uint8Array): number {
     const at = address - this.#address;
-    if (at < 0 || at >= place.length) return 0;
-    const part = bytes.subarray(0, place.length - at);
-    place.set(part, at);
-    return at + part.length;
+    if (at < 0 || at >= this.#size) return 0;
+    if (this[side] === empty) this[side] = new Uint8Array(this.#size);
+    const length = Math.min(bytes.length, this.#size - at);
+    this[side].set(length === bytes.length ? bytes : bytes.subarray(0, length), at);
+    return at + length;
   }
 }

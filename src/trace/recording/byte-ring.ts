@@ -1,12 +1,15 @@
 /**
  * ByteRing: bytes from one thread to another, in their order, through memory that both have.
  *
- * The writer waits only when the ring is full, or at the end for all to be read; the reader sleeps while
- * there is nothing. Invariant: `written` and `read` count bytes, modulo 2^32, and 0 <= written - read <= the
- * ring's size. A reader that has ended, or does not begin, takes everything, so that nobody waits for it.
+ * The writer waits only when the ring is full, or at the end for all to be read. The reader sleeps while
+ * there is nothing, and is woken by what comes then; otherwise it takes at its own pace what has come
+ * meanwhile, since to wake a thread costs more than a record.
+ *
+ * Invariant: `written` and `read` count bytes, modulo 2^32, and 0 <= written - read <= the ring's size. A
+ * reader that has ended, or does not begin, takes everything, so that nobody waits for it.
  */
 const RING_BYTES = 1 << 22;
-const CONTROL_BYTES = 16;
+const CONTROL_BYTES = 32;
 /** More than any start of a thread takes. */
 const START_MS = 30_000;
 
@@ -15,6 +18,8 @@ const WRITTEN = 0;
 const READ = 1;
 const WRITER_ENDED = 2;
 const READER = 3;
+/** 1: the reader sleeps until something is written. */
+const SLEEPS = 4;
 
 /** Of the reader's word. */
 const NOT_BEGUN = 0;
@@ -57,7 +62,7 @@ export class ByteRing {
       this.#bytes.set(bytes.subarray(done, done + count), at);
       done += count;
       Atomics.store(this.#words, WRITTEN, written + count);
-      Atomics.notify(this.#words, WRITTEN);
+      if (Atomics.load(this.#words, SLEEPS) === 1) Atomics.notify(this.#words, WRITTEN);
     }
   }
 
@@ -65,6 +70,7 @@ export class ByteRing {
   endWriting(): void {
     Atomics.store(this.#words, WRITER_ENDED, 1);
     Atomics.notify(this.#words, WRITTEN);
+    Atomics.notify(this.#words, WRITER_ENDED);
     if (this.#isRead()) Atomics.wait(this.#words, READER, BEGUN);
   }
 
@@ -101,7 +107,7 @@ export class ByteRing {
     const read = Atomics.load(this.#words, READ);
     // Asked first: what is written before the end is seen then.
     const ended = Atomics.load(this.#words, WRITER_ENDED) === 1;
-    if (this.waiting === 0 && !ended) Atomics.wait(this.#words, WRITTEN, read, timeout);
+    if (this.waiting === 0 && !ended) this.#sleep(read, timeout);
     const count = this.waiting;
     if (count === 0) return ended ? undefined : new Uint8Array(0);
     const at = (read >>> 0) % this.#bytes.length;
@@ -109,6 +115,19 @@ export class ByteRing {
     Atomics.store(this.#words, READ, read + bytes.length);
     Atomics.notify(this.#words, READ);
     return bytes;
+  }
+
+  /** Lets `pace` ms pass, in which what is written wakes nobody; less when nothing more comes. */
+  rest(pace: number): void {
+    Atomics.wait(this.#words, WRITER_ENDED, 0, pace);
+  }
+
+  /** Until more is written than was when `read` was so, `timeout` ms at most. */
+  #sleep(read: number, timeout: number): void {
+    // Said before it is looked: the writer does it the other way round, so one of both sees the other.
+    Atomics.store(this.#words, SLEEPS, 1);
+    Atomics.wait(this.#words, WRITTEN, read, timeout);
+    Atomics.store(this.#words, SLEEPS, 0);
   }
 
   /** Nobody reads any more. */

@@ -15,14 +15,19 @@ const MOST_GROUPS = 10;
 
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
-  #length = 0;
+  readonly #head: number;
+  #length: number;
 
-  constructor(capacity: number) {
+  /** @param head bytes that stay free before what is written. */
+  constructor(capacity: number, head = 0) {
     this.#bytes = new Uint8Array(capacity);
+    this.#head = head;
+    this.#length = head;
   }
 
+  /** Bytes that were written since they were taken. */
   get length(): number {
-    return this.#length;
+    return this.#length - this.#head;
   }
 
   byte(value: number): void {
@@ -61,10 +66,10 @@ export class ByteWriter {
     this.bytes(Buffer.from(value));
   }
 
-  /** What was written since the last time; it is gone with the next that is written. */
+  /** What was written since the last time, after its head; it is gone with the next that is written. */
   take(): Uint8Array<ArrayBuffer> {
     const taken = this.#bytes.subarray(0, this.#length);
-    this.#length = 0;
+    this.#length = this.#head;
     return taken;
   }
 

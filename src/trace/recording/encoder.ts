@@ -12,6 +12,7 @@ import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
 import type { Recorded } from '../raw.js';
 import { ByteWriter } from './bytes.js';
 import { CallField, calls, RecordKind, TransferField } from './kinds.js';
+import { LENGTH_BYTES, putLength } from './message.js';
 import { layoutText, shapeText } from './shapes.js';
 import { WrittenTerms } from './terms.js';
 
@@ -20,7 +21,7 @@ const CAPACITY = 1 << 16;
 export const INLINE_BYTES = 64;
 
 export class Encoder {
-  readonly #out = new ByteWriter(CAPACITY);
+  readonly #out = new ByteWriter(CAPACITY, LENGTH_BYTES);
   readonly #names = new WrittenTerms<string>((out, text) => out.text(text));
   readonly #shapes = new WrittenTerms<IoctlShape>((out, shape) => out.text(shapeText(shape)));
   readonly #layouts = new WrittenTerms<Struct>((out, layout) => out.text(layoutText(layout)));
@@ -33,9 +34,16 @@ export class Encoder {
     return this.#out.length;
   }
 
-  /** What was encoded since the last time; it is gone with the next record. */
+  /** The records since the last time; they are gone with the next one. */
   take(): Uint8Array<ArrayBuffer> {
-    return this.#out.take();
+    return this.#out.take().subarray(LENGTH_BYTES);
+  }
+
+  /** As `take`, as a message (message.ts). */
+  takeMessage(): Uint8Array<ArrayBuffer> {
+    const message = this.#out.take();
+    putLength(message);
+    return message;
   }
 
   add(raw: Recorded): void {

@@ -1,12 +1,11 @@
 /** Messages of whole records, for a stream of bytes: each after its length, 4 bytes, little-endian. */
 import { getU32, setU32 } from '../../uapi/struct.js';
 
-const LENGTH_BYTES = 4;
+export const LENGTH_BYTES = 4;
 
-export function messageLength(records: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(LENGTH_BYTES);
-  setU32(bytes, 0, records.length);
-  return bytes;
+/** Makes a message of `bytes`, which has room for the length before the records. */
+export function putLength(bytes: Uint8Array): void {
+  setU32(bytes, 0, bytes.length - LENGTH_BYTES);
 }
 
 export class Messages {
