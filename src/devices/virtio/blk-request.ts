@@ -21,6 +21,8 @@ const ID_BYTES = 20;
 export const MAX_CLEARED_SECTORS = 0x10000;
 
 const Type = { IN: 0, OUT: 1, FLUSH: 4, GET_ID: 8, DISCARD: 11, WRITE_ZEROES: 13 } as const;
+/** Those that have no sector in their header: it is 0 (§5.2.6). */
+const others: readonly number[] = [Type.FLUSH, Type.GET_ID, Type.DISCARD, Type.WRITE_ZEROES];
 const OK = 0;
 const IO_ERROR = 1;
 const UNSUPPORTED = 2;
@@ -70,13 +72,13 @@ export class BlkRequest {
     const sector = this.#view.getUint32(12, true) * 2 ** 32 + this.#view.getUint32(8, true);
     const { writable } = this.#context.disk;
     if (this.#type === Type.IN) return this.#move(sector, chain.writable - 1);
-    if (this.#type === Type.GET_ID) return this.#giveId();
-    if (this.#type === Type.FLUSH) return sector === 0 ? this.#do('sync', 0, 0) : this.#end(IO_ERROR);
     if (this.#type === Type.OUT)
       return writable ? this.#move(sector, chain.readable - HEADER_BYTES) : this.#end(IO_ERROR);
-    if (this.#type === Type.DISCARD || this.#type === Type.WRITE_ZEROES)
-      return writable ? this.#clear() : this.#end(IO_ERROR);
-    return this.#end(UNSUPPORTED);
+    if (!others.includes(this.#type)) return this.#end(UNSUPPORTED);
+    if (sector !== 0) return this.#end(IO_ERROR);
+    if (this.#type === Type.GET_ID) return this.#giveId();
+    if (this.#type === Type.FLUSH) return this.#do('sync', 0, 0);
+    return writable ? this.#clear() : this.#end(IO_ERROR);
   }
 
   /**

@@ -178,6 +178,19 @@ describe('virtio-blk', () => {
     assert.deepEqual(scene.file, content);
   });
 
+  test('a sector in the header of a request that has none is an error (§5.2.6)', async () => {
+    const content = pattern(SECTORS * 512, 6);
+    const scene = new BlkScene({ content });
+    for (const [type, data] of [
+      [FLUSH, new Uint8Array()],
+      [GET_ID, 20],
+      [DISCARD, segment(0, 8)],
+      [WRITE_ZEROES, segment(0, 8)],
+    ] as const)
+      assert.equal((await scene.ask(type, 3, data)).status, IO_ERROR);
+    assert.deepEqual(scene.file, content);
+  });
+
   test('a read-only disk says so and is never changed', async () => {
     const content = pattern(SECTORS * 512, 8);
     const scene = new BlkScene({ content, words: { readonly: '1' } });
