@@ -288,6 +288,16 @@ test('a queue is in the address space of its group', () => {
   assert.ok(ask(scene));
 });
 
+test('after a reset all groups are in ASID 0 again', () => {
+  const scene = setUp();
+  scene.map(0);
+  scene.device.setBackendFeatures(Backend.IOTLB_PERSIST);
+  scene.device.setGroupAsid(0, 1);
+  finish(scene.device.setStatus(0));
+  run(scene);
+  assert.ok(ask(scene));
+});
+
 /** A context with a PASID that has the memory of the scene at IOVA 0. */
 function makePasid({ system, range }: Scene) {
   const context = system.open(PID);

@@ -275,7 +275,6 @@ export class VdpaDevice implements FileDriver {
     this.#reset();
     this.#owner = undefined;
     this.#backend = 0n;
-    this.#asids.fill(0);
     for (const vring of this.vrings) vring.close();
     this.setConfigCall(undefined);
     yield* releasing([() => this.iotlb.close(), () => this.life.close()]);
@@ -289,6 +288,7 @@ export class VdpaDevice implements FileDriver {
   #reset(): void {
     this.life.work.reset();
     for (const vring of this.vrings) vring.reset();
+    this.#asids.fill(0);
     this.#told = this.virtio.configInterrupts;
     this.#failure = undefined;
   }
