@@ -79,7 +79,7 @@ const known: Readonly<Record<keyof typeof devices, readonly Known[]>> = {
     {
       where: /\theader of 8 bytes/,
       ours: /status=01 used.len=1 call=1 /,
-      row: 'a request with a header of 8 bytes (blk)',
+      row: 'a request with a header of less than 16 bytes (blk)',
     },
     { where: /\tIN after it/, ours: /status=00 used.len=513 call=1 data=0{48}$/, row: 'a DISCARD (blk)' },
     {
