@@ -26,6 +26,7 @@ test('only the first difference of a sequence counts', () => {
     line: open,
     kernel: '0',
     ours: 'EPERM',
+    after: ['EBADF'],
   });
 });
 

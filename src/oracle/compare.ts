@@ -25,6 +25,8 @@ export interface Difference {
   readonly answers: readonly string[];
   readonly kernel: string;
   readonly ours: string;
+  /** What we have answered to the lines after it. */
+  readonly after?: readonly string[];
 }
 
 /** A deliberate difference. */
@@ -48,7 +50,7 @@ export function firstDifference(
     const [theirs = '', mine = ''] = [kernel[at], ours[at]];
     if (theirs === mine) continue;
     const [before, answers] = [sequence.lines.slice(0, at), kernel.slice(0, at)];
-    return { at, line, before, answers, kernel: theirs, ours: mine };
+    return { at, line, before, answers, kernel: theirs, ours: mine, after: ours.slice(at + 1) };
   }
   return undefined;
 }

@@ -13,6 +13,8 @@ import type { Transcript } from './transcript.js';
 export interface Finding {
   readonly signature: string;
   readonly first: Sequence;
+  /** That sequence, up to the difference, as it was answered then. */
+  readonly shown: string;
   count: number;
 }
 
@@ -79,7 +81,9 @@ export class Comparison {
     const [[kernel], [ours]] = await this.#ask([small]);
     const theirs = answersOf(kernel!);
     const { left: difference } = compareAnswers(small, theirs, answersOf(ours!), this.#meant);
-    return difference === undefined ? 'it does not show again' : formatDifference(small, theirs, difference);
+    return difference === undefined
+      ? `it does not show again; it was\n${finding.shown}`
+      : formatDifference(small, theirs, difference);
   }
 
   async #differences(sequences: readonly Sequence[]): Promise<readonly (Difference | undefined)[]> {
@@ -97,7 +101,7 @@ export class Comparison {
     for (const [n, sequence] of sequences.entries()) {
       const left = differences[n];
       if (left === undefined) this.hasty++;
-      else this.#found(signature(left), sequence);
+      else this.#found(left, sequence);
     }
   }
 
@@ -114,7 +118,7 @@ export class Comparison {
     for (const reason of explained) this.explained.set(reason, (this.explained.get(reason) ?? 0) + 1);
     if (left === undefined) return undefined;
     const patient = this.#patient(sequence, left);
-    if (patient === undefined) this.#found(signature(left), sequence);
+    if (patient === undefined) this.#found(left, sequence);
     return patient;
   }
 
@@ -124,8 +128,10 @@ export class Comparison {
     return compareAnswers(sequence, theirs.answers, answersOf(ours), this.#meant).left;
   }
 
-  #found(name: string, first: Sequence): void {
-    const finding = this.findings.get(name) ?? { signature: name, first, count: 0 };
+  #found(difference: Difference, first: Sequence): void {
+    const name = signature(difference);
+    const shown = formatDifference(first, difference.answers, difference);
+    const finding = this.findings.get(name) ?? { signature: name, first, shown, count: 0 };
     finding.count++;
     this.findings.set(name, finding);
   }

@@ -8,6 +8,8 @@ import { Iotlb, MEMORY_BYTES } from './scene.js';
 const IOVAS = 1n << 48n;
 const SHORTEST_MESSAGE = 40;
 const MESSAGE = '72';
+const NEEDS_RESET = 0x40;
+const RING = 'a ring that makes no sense';
 
 export const explained: readonly Explained[] = [
   {
@@ -81,7 +83,7 @@ export const explained: readonly Explained[] = [
       before.some((each) => each.verb === 'fill' && /^0101.{6}$/.test(each.words[2]!)),
   },
   {
-    name: 'a ring that makes no sense',
+    name: RING,
     reason: 'virtio 1.3 §2.1.2: the device says in its status that it needs a reset',
     matches: ({ line, kernel, ours }) =>
       line.verb === 'ioctl' &&
@@ -89,10 +91,34 @@ export const explained: readonly Explained[] = [
       kernel.startsWith('0 +0=') &&
       statusOf(ours) === (statusOf(kernel) | NEEDS_RESET),
   },
+  {
+    name: RING,
+    reason: 'the same, and nothing is used before that',
+    matches: ({ line, kernel, ours, after = [] }) =>
+      line.verb === 'until' &&
+      kernel === '0' &&
+      ours === 'ETIMEDOUT' &&
+      (statusOf(after[0] ?? '') & NEEDS_RESET) !== 0,
+  },
+  {
+    name: 'several buffers that are used at once',
+    reason: 'the call eventfd is raised once for them',
+    matches: ({ line, kernel, ours }) => line.verb === 'hear' && timesOf(kernel) > timesOf(ours),
+    goesOn: true,
+  },
 ];
 
-const NEEDS_RESET = 0x40;
-const statusOf = (answer: string) => Number.parseInt(answer.slice('0 +0='.length), 16);
+/** What GET_STATUS has answered. */
+function statusOf(answer: string): number {
+  return Number.parseInt(answer.slice('0 +0='.length), 16);
+}
+
+/** How often an eventfd was raised that was heard; NaN: it was not. */
+function timesOf(answer: string): number {
+  return /^8 [0-9a-f]{16}$/.test(answer)
+    ? Number(Buffer.from(answer.slice(2), 'hex').readBigUInt64LE())
+    : NaN;
+}
 
 /** The bytes that a line writes to the device. */
 function messageOf(line: Line): Buffer | undefined {

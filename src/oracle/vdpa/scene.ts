@@ -46,10 +46,15 @@ export class VdpaScene {
   owned = false;
   /** Was it started since the last reset? */
   started = false;
+  /** Was it suspended since, and not resumed? */
+  suspended = false;
+  /** The queues that are enabled. */
+  readonly enabled: boolean[];
 
   constructor(device: OracleDevice) {
     this.device = device;
     this.pushed = Array.from({ length: device.queues }, () => 0);
+    this.enabled = this.pushed.map(() => false);
   }
 
   add(...lines: readonly Line[]): void {
@@ -124,6 +129,10 @@ export function own(scene: VdpaScene): void {
 }
 
 export function setStatus(scene: VdpaScene, status: number): void {
+  if (status === 0) {
+    scene.alive = scene.started = scene.suspended = false;
+    scene.enabled.fill(false);
+  }
   scene.call('VHOST_VDPA_SET_STATUS', { status });
 }
 
@@ -137,8 +146,15 @@ export function setAddresses(scene: VdpaScene, queue: number): void {
   });
 }
 
+export function enableQueue(scene: VdpaScene, index: number, num: number): void {
+  if (index < scene.enabled.length) scene.enabled[index] = num !== 0;
+  scene.call('VHOST_VDPA_SET_VRING_ENABLE', { index, num });
+}
+
 /** A queue with an empty ring. */
 export function setUpQueue(scene: VdpaScene, queue: number): void {
+  // One that is enabled would keep the addresses that it has, in Linux.
+  if (scene.enabled[queue]) enableQueue(scene, queue, 0);
   const { available, used } = scene.ring(queue);
   scene.add(plain('fill', 'b', available, '00000000'), plain('fill', 'b', used, '00000000'));
   scene.call('VHOST_SET_VRING_NUM', { index: queue, num: RING_SIZE });
@@ -146,7 +162,7 @@ export function setUpQueue(scene: VdpaScene, queue: number): void {
   setAddresses(scene, queue);
   setEventfd(scene, 'VHOST_SET_VRING_CALL', queue, `c${queue}`);
   setEventfd(scene, 'VHOST_SET_VRING_KICK', queue, `k${queue}`);
-  scene.call('VHOST_VDPA_SET_VRING_ENABLE', { index: queue, num: 1 });
+  enableQueue(scene, queue, 1);
   scene.pushed[queue] = 0;
 }
 

@@ -74,6 +74,8 @@ export const status: fc.Arbitrary<VdpaStep> = mostly(
   fc.constantFrom(0, 0, 2, 4, 7, 8, 0x10, 0x20, 0x40, 0x4f, 0x80, 0x8f, 0xff),
   2,
 ).map((status) => (scene) => {
+  // The simulators resume by that.
+  if (scene.suspended && status !== 0) return;
   // A bit that a device sets by itself is none of these answers' business.
   if ((status & RUNNING) !== RUNNING) scene.alive = false;
   setStatus(scene, status);
@@ -82,7 +84,6 @@ export const status: fc.Arbitrary<VdpaStep> = mostly(
 
 export const reset: fc.Arbitrary<VdpaStep> = fc.boolean().map((again) => (scene) => {
   setStatus(scene, 0);
-  scene.alive = scene.started = false;
   if (!again) return;
   unmapAll(scene);
   startDevice(scene);
@@ -137,9 +138,13 @@ export const configCall: fc.Arbitrary<VdpaStep> = mostly(
 export const suspend: fc.Arbitrary<VdpaStep> = fc.constant((scene) => {
   scene.call('VHOST_VDPA_SUSPEND');
   scene.alive = false;
+  scene.suspended = true;
 });
 
-export const resume: fc.Arbitrary<VdpaStep> = fc.constant((scene) => scene.call('VHOST_VDPA_RESUME'));
+export const resume: fc.Arbitrary<VdpaStep> = fc.constant((scene) => {
+  scene.call('VHOST_VDPA_RESUME');
+  scene.suspended = false;
+});
 
 /** What vhost's other backends have, and what nobody has. */
 const others = [

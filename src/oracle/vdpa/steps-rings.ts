@@ -2,7 +2,16 @@
 import fc from 'fast-check';
 import { plain, type Value } from '../language.js';
 import { edges32, edges64, mostly } from '../numbers.js';
-import { BASE, RING_BYTES, RING_SIZE, setAddresses, setEventfd, setUpQueue, type VdpaStep } from './scene.js';
+import {
+  BASE,
+  enableQueue,
+  RING_BYTES,
+  RING_SIZE,
+  setAddresses,
+  setEventfd,
+  setUpQueue,
+  type VdpaStep,
+} from './scene.js';
 
 /** The index of a queue; the last ones are those of no device. */
 const index = mostly(fc.nat(2), fc.oneof(fc.constantFrom(1, 2, 3, 4, 0xffff), edges32), 8);
@@ -83,7 +92,7 @@ export const enable: fc.Arbitrary<VdpaStep> = fc
   .record({ index, num: mostly(fc.constantFrom(0, 1, 1), edges32, 5) })
   .map((fields) => (scene) => {
     if (fields.num === 0) scene.alive = false;
-    scene.call('VHOST_VDPA_SET_VRING_ENABLE', fields);
+    enableQueue(scene, fields.index, fields.num);
   });
 
 const queueCalls = [
