@@ -68,6 +68,8 @@ export interface Operand {
   /** The word of a register that moves the operand's address and nothing else; -1: there is none. */
   readonly mover: number;
   readonly address: Address;
+  /** BT and its like: counts bits from the address on, those of the operand that has the bit. */
+  readonly bits: Part | undefined;
 }
 
 let loaded: typeof Iced | undefined;
@@ -158,6 +160,7 @@ function stepped(it: Iced.Instruction): Instruction | undefined {
   facts ??= new InstructionInfoFactory();
   const info = facts.info(it);
   const used = info.usedRegisters();
+  const bits = isBitTest(it) ? part(it.op1Register) : undefined;
   const operands = info.usedMemory().map((memory): Operand => {
     const { access } = memory;
     const reads = access !== OpAccess.Write && access !== OpAccess.CondWrite;
@@ -170,11 +173,17 @@ function stepped(it: Iced.Instruction): Instruction | undefined {
     };
     const size = MemorySizeExt.size(memory.memorySize) || MemorySizeExt.size(it.memorySize);
     const masked = writes && (it.opMask !== Register.None || isMaskMove(it));
-    return { size, reads, writes, masked, address, mover: mover(address, it, used) };
+    return { size, reads, writes, masked, address, mover: mover(address, it, used), bits };
   });
   for (const one of [...used, ...info.usedMemory()]) one.free();
   info.free();
   return operands.length === 0 ? undefined : { kind: 'step', length: it.length, operands };
+}
+
+function isBitTest({ mnemonic, op1Kind }: Iced.Instruction): boolean {
+  const { Mnemonic, OpKind } = iced();
+  const { Bt, Btc, Btr, Bts } = Mnemonic;
+  return op1Kind === OpKind.Register && [Bt, Btc, Btr, Bts].includes(mnemonic);
 }
 
 function isMaskMove(it: Iced.Instruction): boolean {

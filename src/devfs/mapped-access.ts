@@ -23,7 +23,8 @@ const PAGE = 4096;
 const ARITHMETIC_FLAGS = 0x8d5;
 const ZERO_FLAG = 0x40;
 const PIECE = 8;
-const MOST_OPERAND = 4096;
+/** That of a vector register. Wider ones save states, and leave bytes between them as they are. */
+const MOST_OPERAND = 64;
 
 /** An operand in a mapped file. */
 interface Target {
@@ -51,7 +52,6 @@ export class MappedAccess {
   readonly #caller: ProcessCaller;
   readonly #registers = new Registers();
   readonly #data = new Uint8Array(MOST_OPERAND);
-  readonly #wide = this.#data.subarray(0, 64);
   readonly #view = new DataView(this.#data.buffer);
   readonly #fetch: InstructionFetch;
 
@@ -243,9 +243,9 @@ export class MappedAccess {
     if (target.offset % 64 !== 0)
       refuse('EINVAL', `64 bytes at ${hex(target.offset)} of the file are not aligned`);
     const source = this.#addressOf(instruction.source);
-    process.read(tid, this.#caller, source, this.#wide);
+    process.read(tid, this.#caller, source, this.#data);
     const taken =
-      target.opened.file.mapping?.write64(this.#caller, target.offset, this.#wide.slice()) ?? false;
+      target.opened.file.mapping?.write64(this.#caller, target.offset, this.#data.slice()) ?? false;
     if (!instruction.enqueues) return;
     const { words } = this.#registers;
     words[Word.EFLAGS] = (words[Word.EFLAGS]! & ~ARITHMETIC_FLAGS) | (taken ? 0 : ZERO_FLAG);
@@ -256,6 +256,14 @@ export class MappedAccess {
     return from! + times! * scale + displacement;
   }
 
+  /** Where, from its address on, the operand lies that has the bit. */
+  #elementOf({ size, bits }: Operand): number {
+    if (bits === undefined) return 0;
+    const low = this.#registers.words[bits.word]!;
+    const bit = size === 8 ? this.#registers.signed(bits.word) : size === 2 ? (low << 16) >> 16 : low;
+    return Math.floor(bit / (8 * size)) * size;
+  }
+
   /** Lets the processor do it, on scratch memory in place of what is mapped. */
   #step(
     tid: number,
@@ -264,18 +272,20 @@ export class MappedAccess {
     fault: number,
   ): void {
     const moved: Moved[] = [];
+    let isThere = false;
     for (const operand of instruction.operands) {
-      const address = this.#addressOf(operand.address);
+      const address = this.#addressOf(operand.address) + this.#elementOf(operand);
       const target = this.#targetAt(tid, process, address);
       if (target === undefined) continue;
       if (operand.size > target.length)
         refuse('EFAULT', `${operand.size} bytes at ${hex(address)} are not all in one mapping`);
-      if (operand.mover < 0 || operand.size === 0 || operand.size > PAGE || moved.length === 2)
+      if (operand.mover < 0 || operand.size === 0 || operand.size > MOST_OPERAND || moved.length === 2)
         refuse('EOPNOTSUPP', `the access at ${hex(fault)} is of a kind that is not known`);
       const place = process.scratch(tid, this.#caller, moved.length) + (address % PAGE);
       moved.push({ operand, target, place, by: place - address });
+      isThere ||= address <= fault && fault < address + operand.size;
     }
-    if (moved.length === 0) refuse('EOPNOTSUPP', `nothing of ours is accessed at ${hex(fault)}`);
+    if (!isThere) refuse('EOPNOTSUPP', `what is accessed at ${hex(fault)} is not known`);
     for (const { operand, target, place, by } of moved) {
       if (operand.reads) this.#pieces(target, operand.size, (at, length) => this.#read(target, at, length));
       if (operand.reads) this.#caller.writeMemory(place, this.#data.subarray(0, operand.size));

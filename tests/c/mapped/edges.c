@@ -78,6 +78,13 @@ static void unknown(void)
 		FAULTS(asm volatile("vpxor %%xmm1, %%xmm1, %%xmm1; vpcmpeqd %%xmm2, %%xmm2, %%xmm2;"
 				    "vpgatherdd %%xmm2, (%0,%%xmm1,1), %%xmm0" ::"r"(bar)
 				    : "xmm0", "xmm1", "xmm2", "memory"));
+	if (__builtin_cpu_supports("avx512f"))
+		FAULTS(asm volatile("vpxor %%xmm1, %%xmm1, %%xmm1; kxnorw %%k1, %%k1, %%k1;"
+				    "vpscatterdd %%zmm0, (%0,%%zmm1,1)%{%%k1%}" ::"r"(bar)
+				    : "xmm0", "xmm1", "memory"));
+	/* The whole state of a unit: some of its bytes are not written. */
+	FAULTS(asm volatile("fxsave (%0)" ::"r"(bar) : "memory"));
+	FAULTS(asm volatile("fxrstor (%0)" ::"r"(bar) : "memory"));
 	*(volatile uint32_t *)bar = 9;
 	CHECK(*(volatile uint32_t *)bar == 9);
 }

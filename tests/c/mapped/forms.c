@@ -120,6 +120,11 @@ static void changes(void)
 	FORM("mov %%rbx, %%r12; mov $5, %%ebx; lock cmpxchg8b (%%r12); mov %%r12, %%rbx");
 	FORM("btsl $3, (%%rbx)");
 	FORM("btl $3, (%%rbx)");
+	FORM("mov $100, %%eax; btl %%eax, (%%rbx)");
+	FORM("mov $-40, %%eax; btsl %%eax, (%%rbx)");
+	FORM("mov $0x10064, %%eax; lock btcw %%ax, (%%rbx)");
+	FORM("mov $1000, %%rax; lock btrq %%rax, (%%rbx)");
+	FORM("mov %%rbx, %%r12; mov $5, %%ebx; lock cmpxchg16b (%%r12); mov %%r12, %%rbx");
 	FORM("cmpl %%eax, (%%rbx)");
 	FORM("testl $0x80, (%%rbx)");
 	FORM("addl (%%rbx), %%eax");
