@@ -45,62 +45,52 @@ check() {
 	tr -d '\r' <"$work/said" | cmp -s - "$work/wanted" || stop "the guest has said something else"
 }
 
-# machine RELEASE GUEST ARGUMENTS QEMU-ARGUMENTS...: runs GUEST under `ioasid run ARGUMENTS`; stdin is what it
-# must say. The program that becomes QEMU opens the files, as far as they are there: that is all that QEMU has
-# to be given.
+# The program that becomes QEMU opens the files: that is all that QEMU has to be given then.
+cat >"$work/open" <<'END'
+exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0
+exec "$@"
+END
+
+# machine LAUNCHER RELEASE GUEST ARGUMENTS QEMU-ARGUMENTS...: runs GUEST under `ioasid run ARGUMENTS`, in the
+# QEMU that LAUNCHER becomes; stdin is what it must say.
 machine() {
-	release=$1 guest=$2 arguments=$3
-	shift 3
+	launcher=$1 release=$2 guest=$3 arguments=$4
+	shift 4
 	cat >"$work/wanted"
 	qemu=$("$here/fetch.sh" "$release")
 	build "$guest"
 	status=0
 	# shellcheck disable=SC2086
-	timeout -k 5 60 node "$here/../bin/ioasid" run $arguments -- \
-		bash -c 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0
-			[ ! -e /dev/vfio/devices/vfio1 ] || exec 22<>/dev/vfio/devices/vfio1
-			exec "$@"' launch \
-		"$qemu" $options -object iommufd,id=i0,fd=20 "$@" \
+	timeout -k 5 60 node "$here/../bin/ioasid" run $arguments -- $launcher "$qemu" $options "$@" \
 		-kernel "$work/$guest" </dev/null >"$work/said" 2>"$work/complaints" || status=$?
 	check
 }
 
-# container KIND: the guest's device is found in /sys and opened through its group; stdin as for `machine`.
-container() {
-	cat >"$work/wanted"
-	qemu=$("$here/fetch.sh" bookworm)
-	build guest
-	status=0
-	# shellcheck disable=SC2086
-	timeout -k 5 60 node "$here/../bin/ioasid" run --device edu --container "$1" -- "$qemu" $options \
-		-device vfio-pci,host=0000:6a:01.0 -kernel "$work/guest" \
-		</dev/null >"$work/said" 2>"$work/complaints" || status=$?
-	check
+# edu HOW LAUNCHER RELEASE ARGUMENTS QEMU-ARGUMENTS...
+edu() {
+	how=$1 launcher=$2 release=$3 arguments=$4
+	shift 4
+	machine "$launcher" "$release" guest "--device edu $arguments" "$@" <<END
+identification 010000ed
+liveness edcba987
+no DMA without bus mastering
+DMA through guest memory
+end
+END
+	echo "qemu: the guest's DMA went through $how"
 }
 
-machine bookworm guest '--device edu' -device vfio-pci,id=v0,fd=21,iommufd=i0 <<END
-identification 010000ed
-liveness edcba987
-no DMA without bus mastering
-DMA through guest memory
-end
-END
-echo "qemu: the guest's DMA went through iommufd"
-
+address=host=0000:6a:01.0
+edu 'iommufd, by descriptors' "bash $work/open" bookworm '' \
+	-object iommufd,id=i0,fd=20 -device vfio-pci,id=v0,fd=21,iommufd=i0
+edu 'iommufd, by address' env bookworm '' -object iommufd,id=i0 -device "vfio-pci,$address,iommufd=i0"
 for kind in type1 iommufd; do
-	container "$kind" <<END
-identification 010000ed
-liveness edcba987
-no DMA without bus mastering
-DMA through guest memory
-end
-END
-	echo "qemu: the guest's DMA went through a container of kind $kind"
+	edu "a container of kind $kind" env bookworm "--container $kind" -device "vfio-pci,$address"
 done
 
-machine trixie guest-vtd "--device edu --device $here/writer.js" \
+machine env trixie guest-vtd "--device edu --device $here/writer.js" -object iommufd,id=i0 \
 	-device intel-iommu,scalable-mode=on,fsts=on,caching-mode=on,pasid-bits=20 \
-	-device vfio-pci,id=v0,fd=21,iommufd=i0 -device vfio-pci,id=v1,fd=22,iommufd=i0 <<END
+	-device "vfio-pci,$address,iommufd=i0" -device vfio-pci,host=0000:6a:02.0,iommufd=i0 <<END
 an address that only the guest's table maps: written
 the entries are marked as accessed, and that of the page written as dirty
 the same memory, in a page for reading: not written

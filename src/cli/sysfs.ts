@@ -7,6 +7,7 @@
  * served (../sysfs). The launcher shows both to the command only (sysfs-mount.ts).
  */
 import type { TreeEntry } from '../devfs/fuse-server.js';
+import { VFIO_DEVICE_MAJOR } from '../file/device-numbers.js';
 import type { Machine } from '../machine/machine.js';
 import { CONFIG_REGION, ROM_REGION } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
@@ -80,7 +81,7 @@ function deviceEntries(group: VfioGroup): SysfsEntry[] {
 
 /** The device's own file. */
 function fileEntries({ device, number }: VfioGroup): Record<string, string> {
-  const [major, minor] = [511, number - 1];
+  const [major, minor] = [VFIO_DEVICE_MAJOR, number - 1];
   const uevent = [`MAJOR=${major}`, `MINOR=${minor}`, `DEVNAME=vfio/devices/${device.name}`, ''];
   return {
     [`vfio-dev/${device.name}/dev`]: `${major}:${minor}\n`,

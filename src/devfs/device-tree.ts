@@ -32,6 +32,8 @@ export interface TreeEntry {
 }
 
 const DEVICE_MODE = S_IFREG | 0o666;
+/** Its type in a listing is DT_UNKNOWN. */
+const UNKNOWN_MODE = 0;
 
 export class DeviceTree {
   readonly root: Inode = {
@@ -90,13 +92,15 @@ export class DeviceTree {
       directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
     if (found === undefined || !('device' in found)) return found;
     if (!isPresent(found)) return undefined;
+    const { device, account } = found;
     const inode: Inode = {
       id: ++this.#lastId,
-      path: found.device.path,
+      path: device.path,
       mode: DEVICE_MODE,
       stays: false,
-      node: found.device,
-      account: found.account,
+      node: device,
+      ...(device.number && { number: device.number() }),
+      account,
       opens: new Set(),
     };
     this.#inodes.set(inode.id, inode);
@@ -114,11 +118,11 @@ export class DeviceTree {
     this.#hidden.delete(name);
   }
 
-  /** What is in a directory, by rising inode numbers. */
+  /** What is in a directory, by rising inode numbers. Of what type a device node is, stat(2) alone tells. */
   list({ folder, children }: Inode): Listed[] {
     if (folder !== undefined) return this.#attributes.list(folder);
     return [...(children ?? [])].flatMap(([name, leads]) => {
-      const mode = 'device' in leads ? DEVICE_MODE : leads.mode;
+      const mode = 'device' in leads ? UNKNOWN_MODE : leads.mode;
       return isPresent(leads) ? [{ name, id: leads.id, mode }] : [];
     });
   }

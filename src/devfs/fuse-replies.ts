@@ -126,9 +126,9 @@ function writeDirent(target: Uint8Array, next: number, name: string, id: number,
   return size;
 }
 
-/** Seconds for which the kernel may keep mode and size. */
-function keptFor(inode: Inode): number {
-  return inode.ofAttributes ? 0 : FOREVER;
+/** Seconds for which the kernel may keep mode and size. Whoever asks for those of a device is to be seen. */
+function keptFor({ ofAttributes, number }: Inode): number {
+  return ofAttributes || number !== undefined ? 0 : FOREVER;
 }
 
 function sizeOf({ target, node, mappedBy }: Inode): number {

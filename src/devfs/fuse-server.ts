@@ -6,8 +6,8 @@
  * again, from the start, when the answer is there. That is sound because handlers resolve descriptors before
  * they change anything. An answer is good for the request that asked, no longer.
  *
- * Device nodes appear as regular files: the kernel passes ioctl, pread and pwrite on a FUSE regular file to
- * us, but would take a character device elsewhere.
+ * Device nodes are regular files to the kernel: it passes ioctl, pread and pwrite on a FUSE regular file to
+ * us, but would take a character device elsewhere. What programs are told: device-status.ts.
  */
 
 import type { DeviceNode } from '../file/device-node.js';
@@ -23,6 +23,7 @@ import type { WaitStates } from '../linux/wait-states.js';
 import type { Trace } from '../trace/trace.js';
 import { recordUnserved } from '../trace/traced-file.js';
 import { BlankFiles } from './blank-files.js';
+import { DeviceStatus } from './device-status.js';
 import { DeviceTree, type TreeEntry } from './device-tree.js';
 import { FileRequests, type Ongoing, type OpenedFile } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
@@ -41,6 +42,7 @@ import type { StandIn } from './stand-in.js';
 import { Tracer } from './tracer.js';
 import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
+import { Visits } from './visits.js';
 
 export type { TreeEntry } from './device-tree.js';
 export type { OpenedFile } from './file-requests.js';
@@ -114,7 +116,8 @@ export class FuseServer {
     const pages = new PageMappings(this.#identification);
     this.tracer = this.#tracerOf(options.states, pages);
     const owner = options.owner ?? { uid: 0, gid: 0 };
-    const names = new NameRequests(this.#channel, this.#tree, owner, this.tracer !== undefined);
+    const status = new DeviceStatus(this.tracer, this.#openers, options.standIn);
+    const names = new NameRequests(this.#channel, this.#tree, owner, status, this.tracer !== undefined);
     this.#files = new FileRequests(
       this.#channel,
       this.#identification,
@@ -239,7 +242,7 @@ export class FuseServer {
       recordUnserved(this.#trace, 'access', path, caller, error);
     };
     const access = new MappedAccess(pages, this.#turns, caller, tell);
-    return new Tracer(bell, states!, access, pages, caller);
+    return new Tracer(bell, states!, new Visits(states!), access, pages, caller);
   }
 
   #dispatch(length: number): void {

@@ -39,6 +39,8 @@ export interface Inode {
   readonly target?: Uint8Array;
   /** What an open of it opens. */
   readonly node?: DeviceNode;
+  /** As of DeviceNode.number, when it was looked up. */
+  readonly number?: number;
   /** To whom an open of it is charged; undefined: to whoever opens it. */
   readonly account?: Account | undefined;
   /**

@@ -5,6 +5,7 @@
  * change whose they are.
  */
 import { Errno, refuse } from '../linux/errno.js';
+import type { DeviceStatus } from './device-status.js';
 import type { DeviceTree } from './device-tree.js';
 import { type FuseChannel, MAX_TRANSFER } from './fuse-channel.js';
 import {
@@ -41,13 +42,15 @@ export class NameRequests {
   readonly #channel: FuseChannel;
   readonly #tree: DeviceTree;
   readonly #owner: Owner;
+  readonly #status: DeviceStatus;
   readonly #mappable: boolean;
 
   /** `mappable`: files may be mapped shared. */
-  constructor(channel: FuseChannel, tree: DeviceTree, owner: Owner, mappable: boolean) {
+  constructor(channel: FuseChannel, tree: DeviceTree, owner: Owner, status: DeviceStatus, mappable: boolean) {
     this.#channel = channel;
     this.#tree = tree;
     this.#owner = owner;
+    this.#status = status;
     this.#mappable = mappable;
   }
 
@@ -76,7 +79,10 @@ export class NameRequests {
   }
 
   attributes(): void {
-    this.#channel.answer(writeAttributes(this.#channel.reply, this.inode(), this.#owner));
+    const { request, reply } = this.#channel;
+    const inode = this.inode();
+    this.#status.asked(request[Request.pid]!, request[Request.uid]!, inode);
+    this.#channel.answer(writeAttributes(reply, inode, this.#owner));
   }
 
   /**

@@ -1,5 +1,6 @@
 /** The stand-in's own thread; see stand-in.ts. */
 import { workerData } from 'node:worker_threads';
+import { giveUpAttaching } from '../linux/attach.js';
 import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Errno } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
@@ -37,7 +38,7 @@ const NOTHING = 0;
 const PAGE = 1;
 const OTHER = 2;
 
-const { bell, words, port, calls, alone } = workerData as StandInData;
+const { bell, words, port, calls, attaching, alone } = workerData as StandInData;
 const watch = new CallWatch(calls, progress);
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
@@ -100,6 +101,7 @@ function standIn(pulse: number): void {
   let since = performance.now();
   while (Atomics.load(words, Word.PULSE) === pulse) {
     endIfOverdue();
+    giveUpAttaching(attaching);
     if (performance.now() - since > GIVE_UP_MS) {
       leaveThem(pulse);
       return;

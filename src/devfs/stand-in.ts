@@ -20,12 +20,15 @@
  * What that waits for may be memory that a program has given another FUSE filesystem's file, whose server
  * never answers. A server of that program alone then ends as well.
  *
+ * A wait for a program that it traces ends, if the serving thread is caught in that.
+ *
  * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
  * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
  * once when the process is killed, whatever its other threads wait for.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
+import { attaching } from '../linux/attach.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
 import { ownScript } from '../linux/own-package.js';
@@ -78,6 +81,8 @@ export interface StandInData {
   readonly port: MessagePort;
   /** Calls that must not go on for ever. */
   readonly calls: WatchedCalls;
+  /** As linux/attach.ts has it. */
+  readonly attaching: Int32Array;
   /** It serves one command: a wait for memory of others that does not come ends it. */
   readonly alone: boolean;
 }
@@ -106,7 +111,14 @@ export class StandIn implements Pulse {
     Atomics.store(this.#words, Word.LIFELINE, NONE);
     const { port1, port2 } = new MessageChannel();
     const calls = { words: callWords, names: callNames };
-    const workerData: StandInData = { bell: this.bell, words: this.#words, port: port2, calls, alone };
+    const workerData: StandInData = {
+      bell: this.bell,
+      words: this.#words,
+      port: port2,
+      calls,
+      attaching,
+      alone,
+    };
     this.#port = port1;
     this.#worker = new Worker(ownScript('devfs/stand-in-thread.js'), {
       workerData,

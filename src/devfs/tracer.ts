@@ -8,7 +8,9 @@
  * a stop of the whole process stays one.
  */
 import { readdirSync } from 'node:fs';
+import type { Caller } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
+import { seize } from '../linux/attach.js';
 import { Refusal } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { addressOf, libc } from '../linux/ffi.js';
@@ -26,7 +28,6 @@ import {
   SIGBUS,
   SIGTRAP,
   type StoppingSignal,
-  seize,
   signalBytes,
   signalOf,
   startedBy,
@@ -39,6 +40,7 @@ import type { MapRequest, PageMappings } from './page-mappings.js';
 import type { ProcessCaller } from './process-caller.js';
 import { ACTION_BYTES } from './signal-state.js';
 import { TracedProcess } from './traced-process.js';
+import type { Visits } from './visits.js';
 
 /** si_code: nothing is there at that address. */
 const BUS_ADRERR = 2;
@@ -56,6 +58,7 @@ export class Tracer implements LoopSource {
   readonly fd: number;
   readonly passive = true;
   readonly #states: WaitStates;
+  readonly #visits: Visits;
   readonly #access: MappedAccess;
   readonly #threads = new Map<number, Group>();
   readonly #groups = new Map<number, Group>();
@@ -75,12 +78,14 @@ export class Tracer implements LoopSource {
   constructor(
     bell: number,
     states: WaitStates,
+    visits: Visits,
     access: MappedAccess,
     pages: PageMappings,
     caller: ProcessCaller,
   ) {
     this.fd = bell;
     this.#states = states;
+    this.#visits = visits;
     this.#access = access;
     this.#pages = pages;
     this.#caller = caller;
@@ -129,6 +134,16 @@ export class Tracer implements LoopSource {
   }
 
   /**
+   * Does `then` when thread `tid`, which waits for our answer, has it, before it executes anything; whom it
+   * is given is that thread, and `account` pays. @throws Refusal EPERM, ESRCH as `trace`.
+   */
+  afterAnswer(tid: number, account: Account, then: (caller: Caller) => void): void {
+    const act = () => void this.#act(tid, account, () => then(this.#caller));
+    if (this.#threads.has(tid)) this.#stopSoon(tid, act);
+    else this.#visits.begin(tid, act);
+  }
+
+  /**
    * The thread calls rt_sigaction(2) for `signal`, with the addresses of what it sets and of what there was
    * before. What follows is done when the call has returned.
    */
@@ -168,8 +183,9 @@ export class Tracer implements LoopSource {
   }
 
   #seize(tid: number, pid: number, account: Account): boolean {
+    const visit = this.#visits.handOver(tid);
     try {
-      seize(tid);
+      if (visit === undefined) seize(tid);
     } catch (error) {
       // One that a traced thread has just started is traced too, and is told of later.
       if (tracerOf(tid) === process.pid) return false;
@@ -178,6 +194,7 @@ export class Tracer implements LoopSource {
       throw error;
     }
     this.#add(tid, pid, account);
+    if (visit !== undefined) this.#awaited.set(tid, visit);
     return true;
   }
 
@@ -246,9 +263,9 @@ export class Tracer implements LoopSource {
     const [then, group] = [this.#awaited.get(tid), this.#threads.get(tid)];
     this.#awaited.delete(tid);
     if (group !== undefined)
-      this.#act(tid, group, (process) => {
-        process.signals.interrupted(tid, this.#caller);
-        then?.(process);
+      this.#act(tid, group.process.account, () => {
+        group.process.signals.interrupted(tid, this.#caller);
+        then?.(group.process);
       });
     if (this.#leaving.delete(tid)) {
       this.#release(tid);
@@ -257,10 +274,10 @@ export class Tracer implements LoopSource {
   }
 
   /** Does `then` with a stopped thread. @returns false: it is gone, or has taken its memory away. */
-  #act(tid: number, { process }: Group, then: (process: TracedProcess) => void): boolean {
-    this.#caller.begin(tid, process.account);
+  #act(tid: number, account: Account, then: () => void): boolean {
+    this.#caller.begin(tid, account);
     try {
-      then(process);
+      then();
       return true;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -274,12 +291,12 @@ export class Tracer implements LoopSource {
     const info = ours ? signalOf(tid) : undefined;
     if (signal === AT_CALL) group?.process.signals.calls(tid);
     else if (group === undefined || info === undefined) this.#goOn(tid, signal);
-    else if (!this.#act(tid, group, (process) => this.#raised(tid, process, signal, info)))
+    else if (!this.#act(tid, group.process.account, () => this.#raised(tid, group, signal, info)))
       this.#goOn(tid, signal);
   }
 
   /** A thread has stopped for a signal that accesses raise. */
-  #raised(tid: number, process: TracedProcess, signal: number, info: StoppingSignal): void {
+  #raised(tid: number, { process }: Group, signal: number, info: StoppingSignal): void {
     const sent = info.code <= 0 ? signalBytes(tid) : undefined;
     const { signals } = process;
     const known = info.code > 0 && signals.isOpen(tid, signal);

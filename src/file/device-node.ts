@@ -19,6 +19,11 @@ export interface DeviceNode {
    * kernel asks for asynchronous reads (libaio, io_uring) only below it, and calls them done otherwise.
    */
   readonly extent?: number;
+  /**
+   * Its device number now, as `deviceNumber` makes it: a program that can be traced is told by stat(2) that
+   * this is a character device. Absent: a regular file.
+   */
+  readonly number?: () => number;
   /** Is it there now? Absent: always. */
   readonly present?: () => boolean;
   /**

@@ -19,7 +19,7 @@ const FULL = { files: 2000, megabytes: 200, traffic: 1000, loops: 5 };
 /** Four guests are to be done within minutes. */
 const SHORT_NVME = { files: 30, megabytes: 8, loops: 1 };
 const NVME_WAYS: readonly Way[] = [
-  { release: 'bookworm', memory: 'private', iommu: 'iommufd', block: 512 },
+  { release: 'bookworm', memory: 'private', iommu: 'descriptors', block: 512 },
   { release: 'bookworm', memory: 'memfd', iommu: 'container type1', block: 4096 },
   { release: 'trixie', memory: 'memfd', iommu: 'iommufd', block: 4096 },
   { release: 'trixie', memory: 'private', iommu: 'container iommufd', block: 512 },

@@ -16,10 +16,10 @@ export interface Way {
   readonly release: Release;
   readonly memory: Memory;
   /**
-   * An iommufd, with the descriptors of the files; or the address of the function, and a container, which is
-   * type1 or an iommufd that stands in for it.
+   * By the address of the function, and an iommufd or a container, which is type1 or an iommufd that stands
+   * in for it; or an iommufd, with the descriptors of the files.
    */
-  readonly iommu: 'iommufd' | 'container type1' | 'container iommufd';
+  readonly iommu: 'iommufd' | 'descriptors' | 'container type1' | 'container iommufd';
   readonly block: 512 | 4096;
 }
 
@@ -53,7 +53,7 @@ export async function nvme(image: Image, work: string, way: Way, amount: Amount)
   const device = `nvme,bdf=${BDF},file=${disk},queues=2,block=${block},serial=${SERIAL}`;
   const kind = /^container (.*)/.exec(way.iommu)?.[1];
   const options = kind === undefined ? [] : ['--container', kind];
-  const command = kind === undefined ? withDescriptors(qemu) : qemu;
+  const command = way.iommu === 'descriptors' ? withDescriptors(qemu) : qemu;
   checkSaid(saidBy(await under([device], command, LIMIT_SECONDS, options), KNOWN), block);
   checkFileSystem(image, `${disk}?offset=${firstBlock(disk) * block}`);
 }
@@ -71,9 +71,14 @@ function devicesOf({ iommu }: Way): string[] {
   const bridge = ['-device', 'pci-bridge,id=bridge,chassis_nr=1'];
   // Without an id QEMU 11 crashes over a device that is a descriptor.
   const device = 'vfio-pci,id=nvme,bus=bridge,addr=1';
-  return iommu === 'iommufd'
-    ? ['-object', 'iommufd,id=iommufd,fd=20', ...bridge, '-device', `${device},fd=21,iommufd=iommufd`]
-    : [...bridge, '-device', `${device},host=${BDF}`];
+  switch (iommu) {
+    case 'iommufd':
+      return ['-object', 'iommufd,id=i0', ...bridge, '-device', `${device},host=${BDF},iommufd=i0`];
+    case 'descriptors':
+      return ['-object', 'iommufd,id=i0,fd=20', ...bridge, '-device', `${device},fd=21,iommufd=i0`];
+    default:
+      return [...bridge, '-device', `${device},host=${BDF}`];
+  }
 }
 
 /** The program that becomes QEMU opens the files. */

@@ -1,12 +1,12 @@
 /**
- * ptrace(2), as far as a tracer of SIGBUS needs it (x86-64): a thread is seized, stops by signals and events,
- * is looked at and goes on. All of it by the thread that has seized it.
+ * ptrace(2), as far as a tracer of SIGBUS needs it (x86-64): a thread that is seized (attach.ts) stops by
+ * signals and events, is looked at and goes on. All of it by the thread that has seized it.
  *
  * Registers are struct user_regs_struct as 32-bit words, two for each, low half first; `Word` says which.
  */
 import { readFileSync } from 'node:fs';
-import { Errno, Refusal } from './errno.js';
-import { addressOf, lastErrno, libc } from './ffi.js';
+import { Errno } from './errno.js';
+import { addressOf, libc } from './ffi.js';
 import { answersMappedBytes } from './process-areas.js';
 
 const POKEUSER = 6;
@@ -19,16 +19,8 @@ const DETACH = 17;
 const GETEVENTMSG = 0x4201;
 const GETSIGINFO = 0x4202;
 const SETSIGINFO = 0x4203;
-const SEIZE = 0x4206;
 const INTERRUPT = 0x4207;
 const LISTEN = 0x4208;
-
-/**
- * PTRACE_O_TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC: what a traced thread starts is traced as well.
- * TRACEEXIT: it can be let go before its end, which its parent hears of at once only then. TRACESYSGOOD:
- * AT_CALL.
- */
-const OPTIONS = 0x5f;
 
 export const SIGILL = 4;
 export const SIGTRAP = 5;
@@ -167,17 +159,6 @@ export function belowStack(tid: number): number {
 }
 
 const returned = new Registers();
-
-/**
- * This thread becomes the tracer of `tid`, which does not notice.
- * @throws Refusal EPERM it has another, or may not be traced; ESRCH it is gone.
- */
-export function seize(tid: number): void {
-  if (libc().ptrace(SEIZE, tid, 0, OPTIONS) !== -1) return;
-  const errno = lastErrno();
-  const why = errno === Errno.EPERM ? 'it is traced already, or may not be' : 'it is gone';
-  throw new Refusal(errno, `thread ${tid} cannot be traced: ${why}`);
-}
 
 /** A stopped thread goes on; `signal` is delivered to it, 0 none. */
 export function goOn(tid: number, signal: number): void {

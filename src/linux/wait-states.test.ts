@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { spawn as nodeSpawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { seize } from './attach.js';
 import { Errno, Refusal } from './errno.js';
 import { pipe } from './fd-passing.js';
 import { address, libc } from './ffi.js';
-import { goOn, seize, whyNotTraceable } from './ptrace.js';
+import { goOn, whyNotTraceable } from './ptrace.js';
 import { spawn } from './spawn.js';
 import { Change, WaitStates } from './wait-states.js';
 

@@ -2,6 +2,7 @@
  * The files of a machine: for each, which object an open stands for, and which ioctls it has.
  */
 import type { DeviceNode } from '../file/device-node.js';
+import * as numbers from '../file/device-numbers.js';
 import {
   type Caller,
   type EventStream,
@@ -80,9 +81,11 @@ export function nodesOf(
 ): DeviceNode[] {
   return [
     ioasidNode(ioasid),
-    iommufdNode(iommufd, 'iommu', 0, iommuTest ? testedTable : compatTable),
-    container === 'iommufd' ? iommufdNode(iommufd, 'vfio/vfio', 1, compatTable) : type1Node(newContainer),
-    ...functions.map((device) => deviceNode(device, bindFirst || strict)),
+    iommufdNode(iommufd, 'iommu', numbers.IOMMU, 0, iommuTest ? testedTable : compatTable),
+    container === 'iommufd'
+      ? iommufdNode(iommufd, 'vfio/vfio', numbers.VFIO_CONTAINER, 1, compatTable)
+      : type1Node(newContainer),
+    ...functions.map((device, minor) => deviceNode(device, minor, bindFirst || strict)),
     ...groups.map(groupNode),
     ...vdpa.map(vdpaNode),
     ...idxd.flatMap((device) => device.wqs.map((wq) => wqNode(device, wq))),
@@ -92,6 +95,7 @@ export function nodesOf(
 function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
   return {
     path: 'ioasid',
+    number: () => numbers.IOASID,
     flushes: false,
     stream: true,
     open: (caller) => {
@@ -119,11 +123,13 @@ function nothingAt(offset: number): never {
 function iommufdNode(
   iommufd: IommufdSubsystem,
   path: string,
+  number: number,
   rlimitMode: number,
   table: IoctlTable<IommufdContext>,
 ): DeviceNode {
   return {
     path,
+    number: () => number,
     flushes: false,
     open: (caller) => {
       const context = iommufd.open(caller.pid, rlimitMode);
@@ -135,6 +141,7 @@ function iommufdNode(
 function type1Node(newContainer: () => Type1Container): DeviceNode {
   return {
     path: 'vfio/vfio',
+    number: () => numbers.VFIO_CONTAINER,
     flushes: false,
     open: () => {
       const container = newContainer();
@@ -147,9 +154,10 @@ function type1Node(newContainer: () => Type1Container): DeviceNode {
   };
 }
 
-function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
+function deviceNode(device: VfioDevice, minor: number, bindFirst: boolean): DeviceNode {
   return {
     path: `vfio/devices/${device.name}`,
+    number: () => numbers.vfioDevice(minor),
     flushes: true,
     extent: REGIONS_END,
     uses: () => [device],
@@ -167,7 +175,7 @@ function deviceNode(device: VfioDevice, bindFirst: boolean): DeviceNode {
 /** A file without offsets that is always ready for both. */
 const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: 0 };
 
-function vdpaNode(device: VdpaDevice): DeviceNode {
+function vdpaNode(device: VdpaDevice, minor: number): DeviceNode {
   const operations = {
     stream: alwaysReady,
     writes: MessageStruct,
@@ -178,6 +186,7 @@ function vdpaNode(device: VdpaDevice): DeviceNode {
   };
   return {
     path: device.life.name,
+    number: () => numbers.vhostVdpa(minor),
     flushes: true,
     stream: true,
     uses: () => [device],
@@ -192,6 +201,7 @@ function vdpaNode(device: VdpaDevice): DeviceNode {
 function wqNode(device: IdxdDevice, wq: IdxdWq): DeviceNode {
   return {
     path: `dsa/${wq.path}`,
+    number: () => numbers.workQueue(wq.minor ?? 0),
     flushes: true,
     present: () => wq.enabled,
     uses: () => [device],
@@ -202,9 +212,10 @@ function wqNode(device: IdxdDevice, wq: IdxdWq): DeviceNode {
   };
 }
 
-function groupNode(group: VfioGroup): DeviceNode {
+function groupNode(group: VfioGroup, minor: number): DeviceNode {
   return {
     path: `vfio/${group.number}`,
+    number: () => numbers.vfioGroup(minor),
     flushes: false,
     uses: () => group.uses(),
     open: (caller) => {

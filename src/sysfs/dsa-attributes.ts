@@ -3,6 +3,7 @@
  * idxd). Those that only later versions of the device have are not there, as in Linux.
  */
 import type { Attribute } from '../file/attributes.js';
+import { DSA_MAJOR } from '../file/device-numbers.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import type { IdxdEngine } from '../idxd/engine.js';
 import type { IdxdGroup } from '../idxd/group.js';
@@ -10,8 +11,6 @@ import { bitmapText, hexText } from './numbers.js';
 import { operationsText } from './operations.js';
 import { count, integerOf, shown } from './values.js';
 
-/** The major number of the files of work queues. */
-export const CDEV_MAJOR = 510;
 const WORD_BITS = 64n;
 const ERROR_BITS = 256;
 
@@ -43,7 +42,7 @@ export function deviceAttributes(device: IdxdDevice): [string, Attribute][] {
     ['max_read_buffers', shown(() => caps.readBuffers)],
     ['token_limit', limit],
     ['read_buffer_limit', { ...limit }],
-    ['cdev_major', shown(() => CDEV_MAJOR)],
+    ['cdev_major', shown(() => DSA_MAJOR)],
     [
       'cmd_status',
       { ...shown(() => hexText(device.commandStatus)), store: () => device.clearCommandStatus() },

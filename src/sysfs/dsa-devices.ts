@@ -3,12 +3,13 @@
  * queue has a file, that file and its open files.
  */
 import type { Attribute, Entry } from '../file/attributes.js';
+import { DSA_MAJOR } from '../file/device-numbers.js';
 import type { WqClient } from '../idxd/client.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import type { IdxdWq } from '../idxd/wq.js';
 import { refuse } from '../linux/errno.js';
 import { BusDevice } from './bus-device.js';
-import { CDEV_MAJOR, deviceAttributes, engineAttributes, groupAttributes } from './dsa-attributes.js';
+import { deviceAttributes, engineAttributes, groupAttributes } from './dsa-attributes.js';
 import { shown } from './values.js';
 import { wqAttributes } from './wq-attributes.js';
 
@@ -80,8 +81,8 @@ export class DsaDevices {
     const made = this.#cdevs.get(wq);
     if (made?.enablings === enablings) return made.device;
     const attributes: [string, Entry][] = [
-      ['dev', shown(() => `${CDEV_MAJOR}:${minor}`)],
-      ['uevent', shown(() => `MAJOR=${CDEV_MAJOR}\nMINOR=${minor}\nDEVNAME=dsa/${wq.path}`)],
+      ['dev', shown(() => `${DSA_MAJOR}:${minor}`)],
+      ['uevent', shown(() => `MAJOR=${DSA_MAJOR}\nMINOR=${minor}\nDEVNAME=dsa/${wq.path}`)],
     ];
     const coming = () => this.#clients(wq).flatMap((client) => named(this.#file(client)));
     const device = new BusDevice(this.#cdevPath(wq), attributes, { coming });

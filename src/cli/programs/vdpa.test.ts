@@ -35,7 +35,7 @@ interface Known {
 }
 
 const both: readonly Known[] = [
-  { where: /^open\tfstat/, ours: /char=0 mode=666$/, row: 'the file' },
+  { where: /^open\tfstat/, ours: /char=[01] mode=666$/, row: "the file's mode" },
   { where: /^mmap\tmmap\t4096 WRITE PRIVATE/, ours: /\t0\t-\t-$/, row: '`mmap` of a doorbell' },
   { where: /^mmap\tmmap\t.*SHARED/, ours: /\t-1\tENODEV\t-$/, row: '`mmap` of a doorbell' },
   { where: /\tVHOST_VDPA_GET_IOVA_RANGE\t/, ours: /\t0{16}f{12}0000$/, row: 'IOVA range' },
