@@ -28,6 +28,13 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
+/** @throws RangeError a model with `vectors` of them raises `vector`, which is none: a fault of the model. */
+export function checkVector(vector: unknown, vectors: number): void {
+  if (isWithin(vector, 0, vectors - 1)) return;
+  const there = vectors === 0 ? 'the device has none' : `its vectors are 0 to ${vectors - 1}`;
+  throw new RangeError(`interrupt vector ${String(vector)} was raised, and ${there}`);
+}
+
 /** A number that people count is decimal. @throws Refusal EINVAL */
 export function checkCount(name: string, value: unknown, least: number, most: number): void {
   if (isWithin(value, least, most)) return;

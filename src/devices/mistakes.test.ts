@@ -36,7 +36,7 @@ const model = (first: string, more = '') =>
   `export default function create(host) {\n  ${first}\n` +
   `  return { pci: { ${PCI}, ${BARS} }, ${METHODS}, ${more} };\n}\n`;
 
-const mistakes: readonly [what: string, source: string, reason: RegExp][] = [
+const mistakes: readonly [what: string, source: string, reason: RegExp, name?: string][] = [
   [
     'a key of pci',
     model('').replace('pasidBits', 'pasidbits'),
@@ -66,7 +66,19 @@ const mistakes: readonly [what: string, source: string, reason: RegExp][] = [
   ['an async factory', model('').replace('default function', 'default async function'), /returned a promise/],
   ['no default export', 'export const create = () => {};', /has no default export: it exports create$/],
   ['a syntax error', 'export default function create() {\n  const = 1;\n}\n', /Unexpected.* \(.*mjs:2\)$/],
-  ['one in CommonJS', 'module.exports = (\n  1 +;\n);\n', /Unexpected.* \(.*cjs:2\)$/],
+  ['one in CommonJS', 'module.exports = (\n  1 +;\n);\n', /Unexpected.* \(.*cjs:2\)$/, 'broken.cjs'],
+  [
+    'an ES module that is taken for CommonJS',
+    '\nexport default () => {};',
+    /it is an ES module \(.*exports\.cjs:2\), and taken for CommonJS: call it exports\.mjs, or set "type"/,
+    'exports.cjs',
+  ],
+  [
+    'imports that are taken for CommonJS',
+    'import "ioasid";',
+    /an ES module \(.*common\.cjs:1\).*\.mjs, or/,
+    'common.cjs',
+  ],
   ['an import that is not there', 'import "./nowhere.mjs";\n', /cannot be loaded: .*nowhere\.mjs/],
   ['a name that it does not export', 'import { no } from "node:fs";\n', /named 'no' \(.*mjs:1\)$/],
   ['a throw of its module', '\nmissing.call();\n', /cannot be loaded: missing is not defined \(.*mjs:2\)$/],
@@ -74,9 +86,8 @@ const mistakes: readonly [what: string, source: string, reason: RegExp][] = [
 ];
 
 describe('a model', () => {
-  for (const [what, source, reason] of mistakes)
+  for (const [what, source, reason, name] of mistakes)
     test(`with ${what} is refused in a sentence that names it`, async () => {
-      const name = source.startsWith('module.') ? 'common.cjs' : undefined;
       const refusal = await refusalOf(source, name);
       assert.match(refusal.reason, reason);
       assert.doesNotMatch(refusal.reason, /\n|\.$/);

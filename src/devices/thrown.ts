@@ -5,6 +5,7 @@
  * else is a mistake in the code, and keeps its stack, which is printed once.
  */
 import { spawnSync } from 'node:child_process';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Refusal, refuse } from '../linux/errno.js';
 import { ownCode } from '../linux/own-package.js';
@@ -21,6 +22,8 @@ export function refuseImport(device: string, url: string, error: unknown): never
   const untyped = ofTypeScript(url, error);
   if (untyped !== undefined) refuse('EINVAL', `device "${device}" ${untyped}`);
   const place = placeOf(error) ?? (error instanceof SyntaxError ? placeOfSyntax(url) : undefined);
+  const misnamed = ofOtherModules(error, place);
+  if (misnamed !== undefined) refuse('EINVAL', `device "${device}" cannot be loaded: ${misnamed}`);
   return refuse('EINVAL', `device "${device}" cannot be loaded: ${sentence(error)}${at(place)}`, error);
 }
 
@@ -51,6 +54,16 @@ function ofTypeScript(url: string, error: unknown): string | undefined {
   if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX')
     return `has TypeScript that is more than types (${sentence(error)}): use a loader, or compile it`;
   return undefined;
+}
+
+/** What to do about an ES module that Node takes for CommonJS, as all of a project that `npm init` makes. */
+function ofOtherModules(error: unknown, place: string | undefined): string | undefined {
+  const isOne = /^(Cannot use import statement outside a module|Unexpected token 'export')/;
+  const [, path, extension] = /^(.*)\.c?([jt]s):\d+$/.exec(place ?? '') ?? [];
+  if (path === undefined || !(error instanceof SyntaxError) || !isOne.test(error.message)) return undefined;
+  const name = `${basename(path)}.m${extension}`;
+  const cure = `call it ${name}, or set "type": "module" in package.json`;
+  return `it is an ES module (${place}), and taken for CommonJS: ${cure}`;
 }
 
 /** `FILE:LINE` of the first code in the stack of `error` that is neither Node's nor ours. */

@@ -5,10 +5,10 @@
  */
 const LISTINGS = 'src/cli/examples/listings.test.ts';
 const EXAMPLES = 'src/cli/examples/examples.test.ts';
+const FIRST = 'src/cli/examples/first-device.test.ts';
 const README = 'src/cli/readme.test.ts';
 const GUIDE = 'src/devices/guide.test.ts';
 const QEMU = 'not run: QEMU; npm run test:guest starts the same devices with it';
-const PIECE = 'not run: a piece of a model';
 const PLAY = 'not run: what it looks like, with times and addresses';
 
 /** Document, words in the listing, and the test or the reason. */
@@ -35,24 +35,26 @@ export const listingIndex: readonly (readonly [document: string, words: string, 
   ['docs/abi.md', 'ioasid_page_fault fault', LISTINGS],
   ['docs/abi.md', 'EINVAL  iova 0x1800', PLAY],
   ['docs/abi.md', 'mdev, IOASID', LISTINGS],
-  ['docs/devices.md', 'createMyDevice(host, options) {', PIECE],
-  ['docs/devices.md', 'speed=fast', PIECE],
-  ['docs/devices.md', "choice('of its engine'", PIECE],
-  ['docs/devices.md', '// copier.js', GUIDE],
-  ['docs/devices.md', 'host.memory(65536)', PIECE],
-  ['docs/devices.md', 'doorbells: {', PIECE],
-  ['docs/devices.md', '// table.js', GUIDE],
-  ['docs/devices.md', 'it happened', PIECE],
-  ['docs/devices.md', 'requestPage(', PIECE],
-  ['docs/devices.md', 'function raise(causes)', PIECE],
-  ['docs/devices.md', 'function received()', PIECE],
-  ['docs/devices.md', '// repeater.js', GUIDE],
+  ['docs/devices.md', 'npm init -y', FIRST],
+  ['docs/devices.md', '// copier.mjs', FIRST],
+  ['docs/devices.md', 'ioasid devices', FIRST],
+  ['docs/devices.md', 'check ./copier.mjs', FIRST],
+  ['docs/devices.md', '> wrong.mjs', FIRST],
+  ['docs/devices.md', '// copier.test.mjs', FIRST],
+  ['docs/devices.md', 'node --test copier.test.mjs', FIRST],
+  ['docs/devices.md', '// machine.test.mjs', FIRST],
+  ['docs/devices.md', 'node --test machine.test.mjs', FIRST],
+  ['docs/devices.md', '# drive.py', FIRST],
+  ['docs/devices.md', 'python3 drive.py', FIRST],
+  ['docs/devices.md', '// counter.mts', FIRST],
+  ['docs/devices.md', 'npx tsc', FIRST],
+  ['docs/devices.md', '// frame.mjs', GUIDE],
+  ['docs/devices.md', '// table.mjs', GUIDE],
+  ['docs/devices.md', '// pager.mjs', GUIDE],
+  ['docs/devices.md', '// ticker.mjs', GUIDE],
+  ['docs/devices.md', '// repeater.mjs', GUIDE],
   ['docs/devices.md', 'link=tty0', LISTINGS],
-  ['docs/devices.md', '// rng.js', GUIDE],
-  ['docs/devices.md', 'registerName:', PIECE],
-  ['docs/devices.md', 'size > MOST', PIECE],
-  ['docs/devices.md', '// copier.test.js', GUIDE],
-  ['docs/devices.md', 'ioasid check', 'src/cli/check.test.ts'],
+  ['docs/devices.md', '// rng.mjs', GUIDE],
   ['docs/dsa.md', 'mdevs=2,mode=dedicated', LISTINGS],
   ['docs/examples.md', 'checksum.c', EXAMPLES],
   ['docs/examples.md', 'fill.rs', EXAMPLES],

@@ -2,8 +2,8 @@
  * A newcomer's folder: what is in a checkout after `npm ci`, as far as documents speak of it, and a shell in
  * which their commands are run. It belongs to `runner`, and goes with the test process.
  *
- * `npx` and `ioasid` are those of this checkout; `cc` knows the headers of Debian 13, and takes no warning;
- * `rustc` is the machine's, or else Debian's.
+ * `npx` and `ioasid` are those of this checkout, but in an empty folder; `cc` knows the headers of Debian 13,
+ * and takes no warning; `rustc` is the machine's, or else Debian's.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -49,21 +49,34 @@ export class Project {
   readonly #runner: Runner;
   readonly #tools: string;
 
-  constructor(whose: Runner = runner) {
+  private constructor(whose: Runner) {
     this.#runner = whose;
     this.folder = mkdtempSync(join(tmpdir(), 'ioasid-project-'));
     this.#tools = join(this.folder, '.tools');
     process.on('exit', () => rmSync(this.folder, { recursive: true, force: true }));
     mkdirSync(this.#tools);
+  }
+
+  /** Nothing but what the machine has. */
+  static empty(whose: Runner = runner): Project {
+    const project = new Project(whose);
+    project.#own();
+    return project;
+  }
+
+  /** With the commands of this checkout. */
+  static withCommands(whose: Runner = runner): Project {
+    const project = new Project(whose);
     const ioasid = `exec "${process.execPath}" "${bin}"`;
-    this.tool('ioasid', `${ioasid} "$@"`);
+    project.tool('ioasid', `${ioasid} "$@"`);
     const npx = spawnSync('sh', ['-c', 'command -v npx'], { encoding: 'utf8' }).stdout.trim();
-    this.tool('npx', `[ "$1" = ioasid ] || exec "${npx}" "$@"\nshift\n${ioasid} "$@"`);
+    project.tool('npx', `[ "$1" = ioasid ] || exec "${npx}" "$@"\nshift\n${ioasid} "$@"`);
+    return project;
   }
 
   /** As a checkout is: examples, headers, and the package by its name. */
   static ofCheckout(whose: Runner = runner): Project {
-    const project = new Project(whose);
+    const project = Project.withCommands(whose);
     for (const name of ['examples', 'include'])
       cpSync(join(root, name), join(project.folder, name), { recursive: true });
     mkdirSync(join(project.folder, 'node_modules'));

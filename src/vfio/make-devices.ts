@@ -3,7 +3,7 @@
  * its place.
  */
 import { CalledModel } from '../devices/called-model.js';
-import { inFactory } from '../devices/checks.js';
+import { checkVector, inFactory } from '../devices/checks.js';
 import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
 import { DeviceTimers, timeOf } from '../devices/device-timers.js';
@@ -126,7 +126,7 @@ function assemble(
     memory: deviceMemory,
     interrupt(vector) {
       if (irqs === undefined) return inFactory('interrupt');
-      checkVector(irqs, vector);
+      checkVector(vector, Math.max(irqs.count(MSI), irqs.count(MSIX)));
       const { messages } = irqs;
       const lost = messages && irqs.whyLost(vector);
       if (lost !== undefined) calls.note(`interrupt vector ${vector} is raised, and ${lost}`);
@@ -158,12 +158,4 @@ function assemble(
 
 function tellInterrupt(device: VfioDevice, name: string, vector: number, lost: string | undefined): void {
   device.life.happenings.record({ kind: 'interrupt', name, vector, ...(lost !== undefined && { lost }) });
-}
-
-/** @throws RangeError the device has no such vector: a fault of the model. */
-function checkVector(irqs: Interrupts, vector: number): void {
-  const vectors = Math.max(irqs.count(MSI), irqs.count(MSIX));
-  if (Number.isInteger(vector) && vector >= 0 && vector < vectors) return;
-  const there = vectors === 0 ? 'the device has none' : `its vectors are 0 to ${vectors - 1}`;
-  throw new RangeError(`interrupt vector ${String(vector)} was raised, and ${there}`);
 }

@@ -98,7 +98,11 @@ export class Accesses {
   #anywhere(): Access | undefined {
     if (this.#pci.bars.length === 0) return undefined;
     const bar = this.#dice.pick(this.#pci.bars);
-    const { portals, index } = bar;
+    const { portals, doorbells, index } = bar;
+    if (doorbells !== undefined && this.#dice.once(2)) {
+      const offset = doorbells.offset + 4 * this.#dice.below(this.#dice.pick([4, doorbells.size / 4]));
+      return { bar: index, offset, width: 4, value: this.#value(4) };
+    }
     if (portals !== undefined && this.#dice.once(2)) {
       const offset = portals.offset + 64 * this.#dice.below(portals.size / 64);
       return { bar: index, offset, width: 64, value: this.#value(64) };

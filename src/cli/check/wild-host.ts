@@ -5,7 +5,7 @@
  * It throws where the real host does, and where a model passes on what no device could have meant: an address
  * or a PASID that is none.
  */
-import { inFactory } from '../../devices/checks.js';
+import { checkVector, inFactory } from '../../devices/checks.js';
 import { Clock } from '../../devices/clock.js';
 import type {
   DeviceHost,
@@ -82,9 +82,7 @@ export class WildHost implements DeviceHost {
 
   interrupt(vector: number): void {
     const { msi = 0, msix } = this.#there('interrupt');
-    const vectors = Math.max(msi, msix?.vectors ?? 0);
-    if (!(Number.isInteger(vector) && vector >= 0 && vector < vectors))
-      throw new RangeError(`host.interrupt was given vector ${vector}, and pci has ${vectors}`);
+    checkVector(vector, Math.max(msi, msix?.vectors ?? 0));
     this.counts.interrupts++;
   }
 

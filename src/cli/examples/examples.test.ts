@@ -33,7 +33,7 @@ describe(`docs/examples.md as ${runner.name}`, { skip }, () => {
   });
 
   it('shows how its tests are run, in a project with the package', () => {
-    const mine = new Project();
+    const mine = Project.withCommands();
     for (const name of ['mdevs.spec.mjs', 'nic.spec.ts', 'nic.ts'])
       mine.write(name, readFileSync(join(root, 'examples', name), 'utf8'));
     const made = mine.run(`npm init -y && npm install --no-audit --no-fund -D ${packed()} vitest@3.2.7`);
