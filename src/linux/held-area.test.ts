@@ -20,6 +20,10 @@ const F_ADD_SEALS = 1033;
 const FIRST = Uint8Array.of(1, 2, 3);
 const OTHER = Uint8Array.of(4, 5, 6);
 
+const SIGIO = 29;
+const SIG_IGN = 1;
+const F_SETLEASE = 1024;
+const F_WRLCK = 1;
 /** Who may not open map_files has only his caller's descriptors. */
 const root = process.geteuid?.() === 0 ? false : 'opening /proc/PID/map_files needs root';
 
@@ -68,6 +72,21 @@ test('shared anonymous memory is held over unmap and exit of its owner', { skip:
   assert.equal(held.reaches(address, PAGE, BOTH), true);
   assert.equal(held.read(address + PAGE, new Uint8Array(1), 0, 1), 0, 'no byte behind the area');
   held.close();
+});
+
+test('nobody waits for the lease of a file: a descriptor of its owner holds it, without one nothing does', {
+  skip: root,
+}, async () => {
+  const child = newChild();
+  const fd = await child.call('open', tmpfsFile(), 2, 0);
+  const address = await child.call('mmap', 0, PAGE, BOTH, MAP_SHARED, fd, 0);
+  await child.call('signal', SIGIO, SIG_IGN);
+  assert.equal(await child.call('fcntl', fd, F_SETLEASE, F_WRLCK), 0);
+  const held = hold(child, address, BOTH)!;
+  assert.deepEqual(bytesAt(held, address), FIRST);
+  held.close();
+  await child.call('close', fd);
+  assert.equal(hold(child, address, BOTH), undefined);
 });
 
 test("a read-only shared mapping of root's file gives no right to write it", { skip: root }, async () => {

@@ -30,6 +30,7 @@ const O_RDONLY = 0;
 const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_ACCMODE = 3;
+const O_NONBLOCK = 0o4000;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const F_GETFL = 3;
@@ -203,7 +204,8 @@ function openArea(
     if (!isMemory(pid, statusOfOurs(name), shared.identity)) return undefined;
     const mode = rights & WRITE ? O_RDWR : O_RDONLY;
     account.take(heldDescriptors, 1);
-    const fd = libc().open(`/proc/self/fd/${name}`, mode | O_CLOEXEC, 0);
+    // Without O_NONBLOCK whoever has a lease on it (fcntl(2), F_SETLEASE) lets us wait for 45 s.
+    const fd = libc().open(`/proc/self/fd/${name}`, mode | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd !== -1) return { fd, account };
     account.give(heldDescriptors, 1);
     return undefined;
