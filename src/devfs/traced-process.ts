@@ -33,7 +33,13 @@ const READABLE = 1;
 
 /** Of all processes, the one that is looked at (/proc/PID): however many, it is three descriptors. */
 let looking:
-  | { readonly process: TracedProcess; readonly maps: Maps; readonly stat: number; readonly mem: number }
+  | {
+      readonly process: TracedProcess;
+      readonly maps: Maps;
+      readonly stat: number;
+      readonly mem: number;
+      readonly files: readonly number[];
+    }
   | undefined;
 const stat = new Uint8Array(512);
 const found = new Uint8Array(128);
@@ -60,7 +66,7 @@ export class TracedProcess {
 
   close(): void {
     if (looking?.process !== this) return;
-    for (const fd of [looking.maps.fd, looking.stat, looking.mem]) closeSync(fd);
+    for (const fd of looking.files) closeSync(fd);
     looking = undefined;
   }
 
@@ -118,9 +124,11 @@ export class TracedProcess {
     if (looking?.process === this) return looking;
     looking?.process.close();
     const open = (name: string) => libc().open(`/proc/${tid}/${name}`, O_CLOEXEC, 0);
-    const [maps, stat, mem] = [open('maps'), open('stat'), open('mem')];
-    if (maps >= 0 && stat >= 0 && mem >= 0) looking = { process: this, maps: ownMaps(maps), stat, mem };
-    else for (const fd of [maps, stat, mem]) if (fd >= 0) closeSync(fd);
+    const files = [open('maps'), open('stat'), open('mem')] as const;
+    const [maps, stat, mem] = files;
+    if (maps >= 0 && stat >= 0 && mem >= 0)
+      looking = { process: this, maps: ownMaps(maps), stat, mem, files };
+    else for (const fd of files) if (fd >= 0) closeSync(fd);
     return looking;
   }
 

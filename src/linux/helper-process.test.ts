@@ -62,9 +62,9 @@ test('a helper that sleeps on is killed, answers nothing more, and is gone soon'
 test('a helper ends with the process that has started it, whatever ends that', { skip }, async () => {
   const module = JSON.stringify(new URL('helper-process.js', import.meta.url).href);
   const script = `
-    import { HelperProcess } from ${module};
+    import { HelperProcess, Sys } from ${module};
     const helper = new HelperProcess();
-    helper.put(0, 3, -1);
+    helper.put(0, Sys.close, -1);
     helper.do(1, 1000);
     console.log(helper.pid);
     process.kill(process.pid, 'SIGKILL');`;

@@ -126,8 +126,11 @@ export class HelperProcess {
       const begun = performance.now();
       libc().syscall6(Sys.futex, this.#at + 4 * ANSWERED, FUTEX_WAIT, before, addressOf(stepBytes), 0, 0);
       if (Atomics.load(words, ANSWERED) !== before) return slept;
+      // One that has answered sleeps too, so that is asked last.
+      const sleeps = this.#sleeps();
+      if (Atomics.load(words, ANSWERED) !== before) return slept;
       // Not more than a step: what we have slept beyond is no fault of its.
-      if (this.#sleeps()) slept += Math.min(STEP_MS, performance.now() - begun);
+      if (sleeps) slept += Math.min(STEP_MS, performance.now() - begun);
       if (slept > patience || steps === MOST_STEPS) {
         this.kill();
         return -1;

@@ -13,7 +13,7 @@ import { runLoop } from './event-loop.js';
 import { libc } from './ffi.js';
 import { mountFuse, unmountFuse } from './fuse-mount.js';
 import { liveMemory } from './live-memory.js';
-import { areaInHeldText, areaNow } from './process-areas.js';
+import { areaInText, areaNow } from './process-areas.js';
 import { ownMaps } from './reach.js';
 
 const READ = 1;
@@ -222,7 +222,7 @@ test('what an area is now is said by the text as by the question', async () => {
       { end: 0, rights: 0, device: 0 },
       { end: 0, rights: 0, device: 0 },
     ];
-    assert.equal(areaInHeldText(ownMaps(maps), at, read), areaNow(ownMaps(maps), at, asked));
+    assert.equal(areaInText(ownMaps(maps), at, read), areaNow(ownMaps(maps), at, asked));
     assert.deepEqual(read, asked);
   }
   libc().close(maps);

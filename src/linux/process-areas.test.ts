@@ -54,7 +54,7 @@ test('from any address the query and the text lead to the next gap by the same a
   fc.assert(
     fc.property(fc.oneof(inBlock, fc.nat(2 ** 47)), (address) => {
       const asked = [...areasFrom(process.pid, ownMaps(fd), address)];
-      const read = [...areasInTextFrom(process.pid, address)];
+      const read = [...areasInTextFrom(ownMaps(fd), address)];
       const listed = (areas: typeof asked) => areas.filter((area) => area !== undefined);
       // What V8 maps meanwhile lies elsewhere.
       const near = listed(asked).filter(({ end }) => end <= block + pages * PAGE && end > block);

@@ -6,7 +6,7 @@
  * the address space); before Linux 6.11 the text of /proc/TID/maps is read. A process may have as many areas
  * as it likes (60,000 take 50 ms), so both go in slices.
  */
-import { Errno, refuse } from './errno.js';
+import { Errno, Refusal, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
 import { deviceNumber, fileIdentity } from './file-status.js';
 import { gone } from './proc.js';
@@ -71,7 +71,7 @@ export function* areasFrom(tid: number, maps: Maps, address: number): Generator<
     if (errno === Errno.ENOENT) return;
     if (errno === Errno.ESRCH) throw gone(tid);
     if (maps.shortfall !== undefined) refuse('EFAULT', maps.shortfall);
-    if (errno !== 0) return yield* areasInTextFrom(tid, at);
+    if (errno !== 0) return yield* areasInTextFrom(maps, at);
     const area = decodeQuery();
     yield area;
     at = area.end;
@@ -80,9 +80,9 @@ export function* areasFrom(tid: number, maps: Maps, address: number): Generator<
 }
 
 /** The same out of the text, before Linux 6.11. */
-export function* areasInTextFrom(tid: number, address: number): Generator<Area | undefined> {
+export function* areasInTextFrom(maps: Maps, address: number): Generator<Area | undefined> {
   let at = address;
-  for (const area of allInText(tid)) {
+  for (const area of allInText(maps)) {
     if (area === undefined) yield undefined;
     else if (area.end > at) {
       if (area.start > at) return;
@@ -93,22 +93,18 @@ export function* areasInTextFrom(tid: number, address: number): Generator<Area |
 }
 
 /** All areas, and undefined after each piece of the text that the kernel gives, about a page. */
-function* allInText(tid: number): Generator<Area | undefined> {
-  const file = libc().open(`/proc/${tid}/maps`, O_RDONLY | O_CLOEXEC, 0);
-  if (file === -1) throw gone(tid);
-  try {
-    let text = '';
-    for (;;) {
-      const bytes = libc().read(file, addressOf(page), page.length);
-      if (bytes <= 0) return;
-      text += page.toString('latin1', 0, bytes);
-      const whole = text.lastIndexOf('\n') + 1;
-      yield* areasInText(text.slice(0, whole));
-      text = text.slice(whole);
-      yield undefined;
-    }
-  } finally {
-    libc().close(file);
+function* allInText(maps: Maps): Generator<Area | undefined> {
+  let text = '';
+  for (let position = 0; ; ) {
+    const bytes = maps.text(page, position);
+    if (maps.shortfall !== undefined) refuse('EFAULT', maps.shortfall);
+    if (bytes <= 0) return;
+    position += bytes;
+    text += page.toString('latin1', 0, bytes);
+    const whole = text.lastIndexOf('\n') + 1;
+    yield* areasInText(text.slice(0, whole));
+    text = text.slice(whole);
+    yield undefined;
   }
 }
 
@@ -129,13 +125,8 @@ export function* areaAt(
  * A readable area of shared memory in which byte `offset` of the file with this identity is; undefined when
  * there is none, or it is not found within a few milliseconds. @throws Refusal ESRCH.
  */
-export function areaOfFile(
-  tid: number,
-  maps: Maps,
-  identity: string,
-  offset: number,
-): SharedArea | undefined {
-  for (const area of sharedFiles(tid, maps)) {
+export function areaOfFile(maps: Maps, identity: string, offset: number): SharedArea | undefined {
+  for (const area of sharedFiles(maps)) {
     const from = area.shared.offset;
     const fits = (area.rights & READ) !== 0 && from <= offset && offset - from < area.end - area.start;
     if (fits && area.shared.identity === identity) return area;
@@ -144,21 +135,21 @@ export function areaOfFile(
 }
 
 /** The areas of shared files, as far as there is time for. */
-function* sharedFiles(tid: number, maps: Maps): Generator<SharedArea> {
+function* sharedFiles(maps: Maps): Generator<SharedArea> {
   let at = 0;
   for (let looked = 0; looked < MOST_AREAS; looked++) {
     const errno = ask(maps, at, NEXT_OF_SHARED_FILE);
     if (errno === Errno.ENOENT || errno === Errno.ESRCH || errno === Errno.ETIMEDOUT) return;
-    if (errno !== 0) return yield* sharedFilesInText(tid);
+    if (errno !== 0) return yield* sharedFilesInText(maps);
     const area = decodeQuery();
     if (isShared(area)) yield area;
     at = area.end;
   }
 }
 
-function* sharedFilesInText(tid: number): Generator<SharedArea> {
+function* sharedFilesInText(maps: Maps): Generator<SharedArea> {
   let pages = 0;
-  for (const area of allInText(tid)) {
+  for (const area of allInText(maps)) {
     if (area === undefined && ++pages === MOST_PAGES) return;
     if (area !== undefined && isShared(area)) yield area;
   }
@@ -181,7 +172,7 @@ export interface AreaNow {
  */
 export function areaNow(maps: Maps, address: number, area: AreaNow): boolean {
   const errno = ask(maps, address);
-  if (errno !== 0) return errno === Errno.ENOTTY && areaInHeldText(maps, address, area);
+  if (errno !== 0) return errno === Errno.ENOTTY && areaInText(maps, address, area);
   const flags = query[10]!;
   area.end = wide(8);
   area.rights = rightsOf(flags);
@@ -189,23 +180,18 @@ export function areaNow(maps: Maps, address: number, area: AreaNow): boolean {
   return true;
 }
 
-/** The same out of the text, before Linux 6.11: of `maps` itself, which stays with its address space. */
-export function areaInHeldText(maps: Maps, address: number, area: AreaNow): boolean {
-  let text = '';
-  for (let position = 0; ; ) {
-    const bytes = libc().pread(maps.fd, addressOf(page), page.length, position);
-    if (bytes <= 0) return false;
-    position += bytes;
-    text += page.toString('latin1', 0, bytes);
-    const whole = text.lastIndexOf('\n') + 1;
-    for (const { start, end, rights, device } of areasInText(text.slice(0, whole))) {
-      if (end <= address) continue;
-      if (start > address) return false;
-      Object.assign(area, { end, rights, device });
+/** The same out of the text, before Linux 6.11. */
+export function areaInText(maps: Maps, address: number, area: AreaNow): boolean {
+  try {
+    for (const each of areasInTextFrom(maps, address)) {
+      if (each === undefined) continue;
+      Object.assign(area, { end: each.end, rights: each.rights, device: each.device });
       return true;
     }
-    text = text.slice(whole);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
   }
+  return false;
 }
 
 /** A byte of a file that is mapped shared. */

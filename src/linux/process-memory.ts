@@ -236,7 +236,7 @@ export class ProcessMemory {
 
   /** Where it has byte `offset` of the file with this identity mapped. @throws Refusal ESRCH. */
   areaOfFile(identity: string, offset: number): SharedArea | undefined {
-    return areaOfFile(this.pid, this.#reach, identity, offset);
+    return areaOfFile(this.#reach, identity, offset);
   }
 
   /** Makes a reference one that is charged. @throws Refusal EMFILE; then it has been dropped. */

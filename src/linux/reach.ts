@@ -29,13 +29,14 @@ const touched = new Uint8Array(2 ** 16);
 
 /** An open /proc/PID/maps. */
 export interface Maps {
-  readonly fd: number;
   /** How many times it may be asked before others are served. */
   readonly perSlice: number;
   /** Why the last call came back early, where there is more to say than that nothing is there. */
   readonly shortfall: string | undefined;
   /** PROCMAP_QUERY, with a struct procmap_query. @returns 0 or an errno; ETIMEDOUT comes with a shortfall. */
   ask(query: Uint8Array): number;
+  /** Reads its text (before Linux 6.11) from byte `position` on. @returns as pread(2). */
+  text(target: Uint8Array, position: number): number;
 }
 
 export interface Reach extends Maps {
@@ -61,17 +62,21 @@ export interface Reach extends Maps {
 /** By calls of this process. */
 export class OwnReach implements Reach {
   readonly shortfall = undefined;
-  readonly fd: number;
   readonly perSlice = 64;
   readonly #mem: number;
+  readonly #maps: number;
 
   constructor(mem: number, maps: number) {
     this.#mem = mem;
-    this.fd = maps;
+    this.#maps = maps;
   }
 
   ask(query: Uint8Array): number {
-    return libc().ioctl(this.fd, PROCMAP_QUERY, addressOf(query)) === 0 ? 0 : lastErrno();
+    return libc().ioctl(this.#maps, PROCMAP_QUERY, addressOf(query)) === 0 ? 0 : lastErrno();
+  }
+
+  text(target: Uint8Array, position: number): number {
+    return libc().pread(this.#maps, addressOf(target), target.length, position);
   }
 
   /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */

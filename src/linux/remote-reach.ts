@@ -22,11 +22,14 @@ const O_RDONLY = 0;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 
-/** How long an access may have the server wait. */
-const PATIENCE_MS = 15;
+/**
+ * How long an access may have the server wait. A page may have to come from a disk, and on a machine that is
+ * busy the program may have the lock and no processor.
+ */
+const PATIENCE_MS = 100;
 /** How long all accesses of an opener may together, and how much of that he gets back in a millisecond. */
-const ALLOWANCE_MS = 200;
-const REFILL = 0.01;
+const ALLOWANCE_MS = 1000;
+const REFILL = 0.02;
 /** How often it is looked whether a helper that was killed has ended. */
 const LOOK_MS = 100;
 
@@ -48,11 +51,11 @@ interface Allowance {
 const allowances = new WeakMap<Account, Allowance>();
 
 export class RemoteReach implements Reach {
-  readonly fd: number;
   readonly perSlice = 8;
   shortfall: string | undefined;
   readonly #account: Account;
   readonly #mem: number;
+  readonly #maps: number;
   readonly #description: string;
   /** Who waits for this memory. */
   #waits: HelperProcess | undefined;
@@ -65,7 +68,7 @@ export class RemoteReach implements Reach {
   constructor(account: Account, mem: number, maps: number, description: string) {
     this.#account = account;
     this.#mem = mem;
-    this.fd = maps;
+    this.#maps = maps;
     this.#description = description;
   }
 
@@ -77,6 +80,15 @@ export class RemoteReach implements Reach {
     if (!this.#do(helper, 1)) return Errno.ETIMEDOUT;
     query.set(helper.data.subarray(0, query.length));
     return Math.abs(helper.result(0));
+  }
+
+  text(target: Uint8Array, position: number): number {
+    const helper = this.#ready();
+    if (helper === undefined) return -1;
+    helper.put(0, Sys.pread, this.#mapsThere, helper.dataAt, target.length, position);
+    const length = this.#do(helper, 1) ? helper.result(0) : -1;
+    if (length > 0) target.set(helper.data.subarray(0, length));
+    return length;
   }
 
   read(address: number, target: Uint8Array, at: number, length: number): number {
@@ -180,7 +192,7 @@ export class RemoteReach implements Reach {
   /** Gives `helper` our files. @throws Refusal */
   #introduce(helper: HelperProcess): void {
     helper.put(0, Sys.pidfd_getfd, OUR_PIDFD, this.#mem, 0);
-    helper.put(1, Sys.pidfd_getfd, OUR_PIDFD, this.fd, 0);
+    helper.put(1, Sys.pidfd_getfd, OUR_PIDFD, this.#maps, 0);
     if (!this.#do(helper, 2)) refuse('EAGAIN', this.shortfall!);
     const [mem, maps] = [helper.result(0), helper.result(1)];
     if (mem < 0 || maps < 0)

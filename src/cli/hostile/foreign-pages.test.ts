@@ -85,10 +85,19 @@ async function caught(t: TestContext) {
   return { ...scene, submission };
 }
 
+/** Of a process that has ended it is empty. */
+function readlink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
 /** The helper processes of `server`, some of which may wait. */
 function helpersOf(server: number): string[] {
   const children = readFileSync(`/proc/${server}/task/${server}/children`, 'latin1').trim().split(' ');
-  return children.filter((pid) => readlinkSync(`/proc/${pid}/exe`).includes('ioasid-helper'));
+  return children.filter((pid) => /ioasid-helper/.test(readlink(`/proc/${pid}/exe`)));
 }
 
 test('a program that could not kill the server cannot catch it: its DMA faults, and all others go on', {
@@ -99,7 +108,7 @@ test('a program that could not kill the server cannot catch it: its DMA faults, 
   assert.match(await actor.ask(submission), /^ok/);
   assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
   const { faults, openers } = await run.state();
-  assert.match(JSON.stringify(faults), /the memory of process .* at 0x200000000 has not come within 15 ms/);
+  assert.match(JSON.stringify(faults), /the memory of process .* at 0x200000000 has not come within 100 ms/);
   const waiting = openers.find(({ opener }) => opener === `user ${NOBODY}`)?.holds;
   assert.equal(waiting?.['helper processes that wait for memory'], 1);
   // Again, and its struct of an ioctl is out of reach too; others are served.
