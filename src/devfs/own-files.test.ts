@@ -106,6 +106,24 @@ if (mountingIsAllowed(import.meta.url)) {
     fresh.end();
     libc().close(eventfd);
   });
+
+  test('a server that ends waits until a thread that is to ask does not share its connection any more', {
+    timeout,
+  }, () => {
+    const threads = readdirSync('/proc/self/task');
+    const fresh = new OwnFiles();
+    fresh.ask(Account.of('one'), { tid: child.pid, fd: -1, device: 0, nonce: 1 }, () => undefined);
+    fresh.untilAlone();
+    const alone = readdirSync('/proc/self/task')
+      .filter((tid) => !threads.includes(tid))
+      .map((tid) =>
+        readdirSync(`/proc/self/task/${tid}/fd`).map((fd) => link(`/proc/self/task/${tid}/fd/${fd}`)),
+      )
+      .filter((files) => !files.includes('/dev/fuse'));
+    assert.equal(alone.length, 1, 'it has left the table before it has said anything');
+    fresh.end();
+    fresh.untilAlone();
+  });
 }
 
 function link(path: string): string {

@@ -12,7 +12,7 @@ import type { Memory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import { release } from '../linux/invariant.js';
-import { Ioas, type PinnedRange, type Pinner } from './ioas.js';
+import { Ioas, PIECE_OF_PINS, type PinnedRange, type Pinner, touches } from './ioas.js';
 import { IommufdObject, type ObjectTable } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -126,20 +126,17 @@ export class Access extends IommufdObject implements Pinner {
   }
 
   /** Something in [iova, iova+length) was unmapped. */
-  unmapped(iova: bigint, length: bigint): void {
+  *unmapped(iova: bigint, length: bigint): Work<void> {
+    let looked = 0;
     for (const [id, pin] of this.#pins) {
-      if (pin.iova < iova + length && iova < pin.iova + pin.length) this.#pins.delete(id);
+      if (touches(pin, iova, length)) this.#pins.delete(id);
+      if (++looked % PIECE_OF_PINS === 0) yield;
     }
   }
 
   /** What is pinned. */
   pins(): Iterable<PinnedRange> {
     return this.#pins.values();
-  }
-
-  /** Does a pin touch [iova, iova+length)? */
-  pinned(iova: bigint, length: bigint): boolean {
-    return [...this.#pins.values()].some((pin) => pin.iova < iova + length && iova < pin.iova + pin.length);
   }
 
   /**

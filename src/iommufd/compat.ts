@@ -67,10 +67,10 @@ export function setIommu(context: IommufdContext, type: number): Sliced<void> {
  * What VFIO_IOMMU_UNMAP_DMA of a range begins with: version 1 splits the mappings that lie across its ends.
  * @throws Refusal as Ioas.split.
  */
-export function cutDma(ioas: Ioas, iova: bigint, length: bigint): void {
+export function* cutDma(ioas: Ioas, iova: bigint, length: bigint): Work<void> {
   if (ioas.largePages) return;
-  ioas.split(BigInt.asUintN(64, iova + length - 1n));
-  if (iova > 0n) ioas.split(iova - 1n);
+  yield* ioas.split(BigInt.asUintN(64, iova + length - 1n));
+  if (iova > 0n) yield* ioas.split(iova - 1n);
 }
 
 /** VFIO_IOMMU_UNMAP_DMA with its flag ALL. @throws Refusal EINVAL unless the range is 0+0. */

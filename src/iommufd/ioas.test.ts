@@ -120,7 +120,7 @@ test('what is not aligned to pages can be mapped until large pages are off, then
 test('a mapping that is split inside a page keeps a domain of whole pages out, until all is unmapped', () => {
   const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
   assert.equal(map(ioas, 2n * PAGE, 0n, 0x1000n), 0x1000n);
-  ioas.split(0x17ffn);
+  finish(ioas.split(0x17ffn));
   assert.equal(
     outcome(() => finish(ioas.setLargePages(false))),
     'EADDRINUSE',

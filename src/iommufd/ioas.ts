@@ -50,11 +50,12 @@ export interface Pinner {
   /** What it pins cannot be unmapped. */
   readonly locks: boolean;
   pins(): Iterable<PinnedRange>;
-  /** Does a pin touch [iova, iova+length)? */
-  pinned(iova: bigint, length: bigint): boolean;
   /** Something in [iova, iova+length) was unmapped. */
-  unmapped(iova: bigint, length: bigint): void;
+  unmapped(iova: bigint, length: bigint): Work<void>;
 }
+
+/** Pins and accesses that are looked at before others may be served. */
+export const PIECE_OF_PINS = 256;
 
 /** How memory is asked for. `iova` undefined: one is chosen. */
 export interface IoasMap {
@@ -159,7 +160,7 @@ export class Ioas extends IommufdObject {
    * lies below a mapping that is locked is taken out, too, and then that one is refused with EBUSY.
    */
   *unmap(iova: bigint, length: bigint): Work<Unmapped> {
-    const locked = this.#firstLocked(iova, length);
+    const locked = yield* this.#firstLocked(iova, length);
     if (locked === undefined) return yield* this.#unmap(iova, length);
     const busy = new Refusal(Errno.EBUSY, `the mapping at ${hex(locked)} is in use by a hardware queue`);
     if (locked <= iova) return { bytes: 0n, refusal: busy };
@@ -168,23 +169,25 @@ export class Ioas extends IommufdObject {
   }
 
   /** As AddressSpace.split. @throws Refusal EINVAL also when something of the mapping is pinned. */
-  split(last: bigint): void {
+  *split(last: bigint): Work<void> {
     const { table } = this.space;
     const slot = table.find(last);
     if (slot === NONE) return;
     const [start, end] = [table.start(slot), table.last(slot)];
     if (last === start || last === end) return;
-    if ([...this.#accesses].some((access) => access.pinned(start, end - start + 1n))) {
-      refuse('EINVAL', `the mapping at ${hex(start)} cannot be split while it is pinned`);
+    for (const pin of this.#pins()) {
+      if (pin === undefined) yield;
+      else if (touches(pin, start, end - start + 1n))
+        refuse('EINVAL', `the mapping at ${hex(start)} cannot be split while it is pinned`);
     }
     this.space.split(last);
   }
 
   /** Unmaps everything. Returns as `unmap`. */
   *unmapAll(): Work<Unmapped> {
-    if (this.#firstLocked(0n, LAST_IOVA) !== undefined) return yield* this.unmap(0n, LAST_IOVA);
+    if ((yield* this.#firstLocked(0n, LAST_IOVA)) !== undefined) return yield* this.unmap(0n, LAST_IOVA);
     const bytes = yield* workOf(this.space.unmapAll());
-    this.#forget(0n, LAST_IOVA);
+    yield* this.#forget(0n, LAST_IOVA);
     return { bytes, refusal: undefined };
   }
 
@@ -217,7 +220,9 @@ export class Ioas extends IommufdObject {
 
   /** Somebody holds the memory of [iova, iova+length) in place: a domain, or a pin. */
   holds(iova: bigint, length: bigint): boolean {
-    return this.#domains.size > 0 || [...this.#accesses].some((access) => access.pinned(iova, length));
+    if (this.#domains.size > 0) return true;
+    for (const pin of this.#pins()) if (pin !== undefined && touches(pin, iova, length)) return true;
+    return false;
   }
 
   /**
@@ -258,23 +263,34 @@ export class Ioas extends IommufdObject {
 
   *#unmap(iova: bigint, length: bigint): Work<Unmapped> {
     const unmapped = yield* this.space.unmapBelowCut(iova, length);
-    if (unmapped.bytes > 0n) this.#forget(iova, length);
+    if (unmapped.bytes > 0n) yield* this.#forget(iova, length);
     return unmapped;
   }
 
   /** Where the first mapping begins that reaches into [iova, iova+length) and is locked. */
-  #firstLocked(iova: bigint, length: bigint): bigint | undefined {
+  *#firstLocked(iova: bigint, length: bigint): Work<bigint | undefined> {
     // What is no range is for AddressSpace to refuse.
     if (iova + length - 1n > LAST_IOVA) return undefined;
     let first: bigint | undefined;
-    for (const access of this.#accesses) {
-      if (!access.locks) continue;
-      for (const pin of access.pins()) {
-        const start = this.#firstOf(pin, iova, length);
-        if (start !== undefined && (first === undefined || start < first)) first = start;
-      }
+    for (const pin of this.#pins(true)) {
+      if (pin === undefined) yield;
+      const start = pin && this.#firstOf(pin, iova, length);
+      if (start !== undefined && (first === undefined || start < first)) first = start;
     }
     return first;
+  }
+
+  /** What is pinned, by all or by those who lock it; undefined where others may be served. */
+  *#pins(locked = false): Generator<PinnedRange | undefined> {
+    let looked = 0;
+    for (const access of this.#accesses) {
+      if (++looked % PIECE_OF_PINS === 0) yield undefined;
+      if (locked && !access.locks) continue;
+      for (const pin of access.pins()) {
+        if (++looked % PIECE_OF_PINS === 0) yield undefined;
+        yield pin;
+      }
+    }
   }
 
   /** Where the first mapping of a pin begins that reaches into [iova, iova+length). */
@@ -297,8 +313,12 @@ export class Ioas extends IommufdObject {
   }
 
   /** [iova, iova+length) is not what it was. */
-  #forget(iova: bigint, length: bigint): void {
-    for (const access of this.#accesses) access.unmapped(iova, length);
+  *#forget(iova: bigint, length: bigint): Work<void> {
+    let looked = 0;
+    for (const access of this.#accesses) {
+      yield* access.unmapped(iova, length);
+      if (++looked % PIECE_OF_PINS === 0) yield;
+    }
     for (const domain of this.#domains) domain.dirty?.clean(iova, length);
   }
 
@@ -336,4 +356,9 @@ function* requireReach(memory: Memory, offset: bigint, length: bigint, access: A
       'EINVAL',
       `a page table has no entries without rights, and ${memory.description} would be mapped without any`,
     );
+}
+
+/** Does a pin touch [iova, iova+length)? */
+export function touches(pin: PinnedRange, iova: bigint, length: bigint): boolean {
+  return pin.iova < iova + length && iova < pin.iova + pin.length;
 }

@@ -3,12 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { finished } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { MOST_GROUPS, PAGE_RESPONSE_INVALID, PageFaults } from '../ioasid/page-faults.js';
 import { Iommu, READ } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { FakeHardware } from '../testkit/fake-hardware.js';
 import { MOST_PINS } from './access.js';
+import { PIECE_OF_PINS } from './ioas.js';
 import { IommufdSubsystem } from './subsystem.js';
 
 test('a context stops at its quota of objects with ENOMEM, buried ids included, and no other does', () => {
@@ -61,4 +62,20 @@ test('an access has so many pins, then ENOMEM, and what is unpinned can be pinne
   context.openAccess(ioas.id, true).pin(0n, 4096n);
   access.unpin(0);
   access.pin(0n, 4096n);
+});
+
+test('others are served while an unmap, or the end of an access, goes through its pins and accesses', () => {
+  const context = new IommufdSubsystem(new Iommu()).open(1);
+  const ioas = context.allocIoas();
+  const memory = new BufferMemory(new Uint8Array(4096));
+  finished(ioas.map({ length: 4096n, access: READ, iova: 0n }, 0n, { memory, offset: 0 }));
+  const access = context.openAccess(ioas.id, true);
+  for (let n = 0; n < 3 * PIECE_OF_PINS; n++) access.pin(0n, 4096n);
+  for (let n = 0; n < 3 * PIECE_OF_PINS; n++) context.openAccess(ioas.id, true);
+  assert.throws(() => finish(ioas.split(0x7ffn)), { code: 'EINVAL', reason: /while it is pinned$/ });
+  const work = ioas.unmap(0n, 4096n);
+  let slices = 0;
+  while (work.next().done !== true) slices++;
+  assert.ok(slices >= 9, `${slices} times: accesses twice, pins once`);
+  assert.throws(() => access.unpin(0), { code: 'ENOENT' });
 });

@@ -136,7 +136,7 @@ function* unmap(context: IommufdContext, caller: Caller, call: IoctlCall): Work<
 
 /** Even a range that is refused gets its answer: how much was unmapped. @throws Refusal as cutDma. */
 function* unmapRange(ioas: Ioas, iova: bigint, length: bigint): Work<Unmapped> {
-  cutDma(ioas, iova, length);
+  yield* cutDma(ioas, iova, length);
   try {
     return yield* ioas.unmap(iova, length);
   } catch (error) {
