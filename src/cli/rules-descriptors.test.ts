@@ -14,6 +14,10 @@ const FULL =
   /^what user 65534 has opened holds (\d+) descriptors of the server, of at most \1 that others leave$/;
 /** More than there are to be had below any limit of the tests. */
 const MANY = 500;
+const MANY_FILES = 20;
+const DEVICE = '/dev/vfio/devices/vfio0';
+/** VFIO_DEVICE_FEATURE. */
+const FEATURE = 0x3b75;
 
 /** Lets the server, which has held nothing yet, have `files` open files; its programs may have more. */
 function limit({ run }: Actor, files: number): void {
@@ -119,6 +123,31 @@ rule(
     await eventually(async () => (await held(actor, `user ${NOBODY}`)) === 0, 'all is given back');
     await actor.kill(greedy);
     assert.equal(await held(actor, 'user 0'), PROCESS + 5);
+  },
+  asRoot,
+);
+
+rule(
+  'a dma-buf of a BAR is an open file of who has opened the device, whoever asks for it',
+  async (actor) => {
+    const [to, from] = await actor.words('socketpair');
+    const owner = await stranger(actor);
+    const device = await owner.do(`open ${DEVICE}`);
+    await owner.words(`sendfd ${to} ${device}`);
+    const received = await actor.do(`recvfd ${from}`);
+    // argsz, FEATURE_GET | DMA_BUF; region 0, no flags of open(2), 0, one range: a page from 0 on.
+    const request = Buffer.alloc(40);
+    for (const [at, word] of [40, (1 << 16) | 11, 0, 0, 0, 1].entries()) request.writeUInt32LE(word, 4 * at);
+    request.writeUInt32LE(PAGE, 32);
+    const outcomes = await actor.repeat(
+      MANY_FILES,
+      `ioctl ${received} ${FEATURE} ${request.toString('hex')}`,
+    );
+    assert.deepEqual(outcomes, new Map([['ok', MANY_FILES]]));
+    const opened = async () => (await actor.run.state()).openers.map(({ opener, holds }) => [opener, holds]);
+    assert.deepEqual(await opened(), [[`user ${NOBODY}`, { 'open files': 1 + MANY_FILES }]]);
+    await actor.kill(owner);
+    assert.deepEqual(await opened(), [[`user ${NOBODY}`, { 'open files': 1 + MANY_FILES }]]);
   },
   asRoot,
 );
