@@ -6,10 +6,12 @@
  */
 import { writeSync } from 'node:fs';
 import color from 'picocolors';
-import type { DeviceModel, PciDescription } from '../devices/device-model.js';
-import { planDevice } from '../devices/load.js';
+import type { DeviceModel } from '../devices/device-model.js';
+import { type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
 import { Refusal } from '../linux/errno.js';
-import { Exercise, type Exercised, type Finding } from './check/exercise.js';
+import { Exercise } from './check/exercise.js';
+import type { Exercised, Finding } from './check/report.js';
+import { VirtioExercise } from './check/virtio-exercise.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complainOf } from './messages.js';
 
@@ -60,36 +62,54 @@ export async function pageOf(
   { seed, accesses, baseDirectory }: PageOptions,
 ): Promise<{ page: string; isWrong: boolean }> {
   const plan = await planDevice(spec, baseDirectory);
-  if (plan.transport !== 'pci')
-    throw new Error(`"${spec}" is a virtio device, and check is for PCI functions`);
-  const parts: { name: string; exercised: Exercised }[] = [];
-  let parent: DeviceModel | undefined;
-  const whole = new Exercise((host) => (parent = plan.make(host)), seed, plan.calls.part(spec));
-  parts.push({ name: spec, exercised: await exercised(whole, accesses) });
-  if (parent?.mdev !== undefined) {
-    const { mdev } = parent;
-    const cut = new Exercise((host) => mdev.create(0, host), seed, plan.calls.part('mdev 0'));
-    parts.push({ name: 'its mediated device 0', exercised: await exercised(cut, accesses) });
-  }
+  const { transport } = plan;
+  const parts = await (transport === 'pci'
+    ? pciParts(plan, seed, accesses)
+    : virtioParts(plan, seed, accesses));
   const isWrong = parts.some(({ exercised }) => exercised.findings.length > 0);
   const again = `ioasid check ${spec} --seed ${seed} --accesses ${accesses}   does the same again`;
   const page = [...parts.flatMap(({ name, exercised }) => [...linesOf(name, exercised), '']), again, ''];
   return { page: page.join('\n'), isWrong };
 }
 
+/** What came out of a device, or of one that it is cut into. */
+interface Part {
+  readonly name: string;
+  readonly exercised: Exercised;
+}
+
+async function pciParts(plan: PciPlan, seed: number, accesses: number): Promise<Part[]> {
+  const { spec, calls } = plan;
+  let parent: DeviceModel | undefined;
+  const whole = new Exercise((host) => (parent = plan.make(host)), seed, calls.part(spec));
+  const parts = [{ name: spec, exercised: await exercised(whole, accesses) }];
+  if (parent?.mdev === undefined) return parts;
+  const { mdev } = parent;
+  const cut = new Exercise((host) => mdev.create(0, host), seed, calls.part('mdev 0'));
+  return [...parts, { name: 'its mediated device 0', exercised: await exercised(cut, accesses) }];
+}
+
+async function virtioParts(
+  { spec, calls, make }: VirtioPlan,
+  seed: number,
+  accesses: number,
+): Promise<Part[]> {
+  const whole = new VirtioExercise(make, seed, calls.part(spec));
+  return [{ name: spec, exercised: await exercised(whole, accesses) }];
+}
+
 /** Also hears of what it has left behind: a timer or promise of Node's that fails later. */
-async function exercised(exercise: Exercise, accesses: number): Promise<Exercised> {
+async function exercised(exercise: Exercise | VirtioExercise, accesses: number): Promise<Exercised> {
   exercise.run(accesses);
   await new Promise((resolve) => setTimeout(resolve, 20));
   return exercise.result;
 }
 
-function linesOf(name: string, { pci, findings, remarks, counts }: Exercised): string[] {
-  const { accesses, dmas, faults, interrupts, resets } = counts;
+function linesOf(name: string, { what, findings, remarks, counts }: Exercised): string[] {
   const many = findings.length === 1 ? '1 thing is wrong' : `${findings.length} things are wrong`;
   return [
-    `${color.bold(name)}: ${describePci(pci)}`,
-    `${accesses} accesses, ${dmas} DMAs (${faults} with a fault), ${interrupts} interrupts, ${resets} resets`,
+    `${color.bold(name)}: ${what}`,
+    counts,
     findings.length === 0 ? color.green('nothing is wrong') : color.red(many),
     ...findings.flatMap(linesOfFinding),
     ...(findings.length > 0 && remarks.length > 0 ? [''] : []),
@@ -100,16 +120,6 @@ function linesOf(name: string, { pci, findings, remarks, counts }: Exercised): s
 function linesOfFinding({ sentence, after, stack }: Finding, index: number): string[] {
   const lines = [`${index + 1}. ${sentence}`, ...(stack ? [stack] : [])];
   return ['', ...lines, ...after.map((what, n) => `${n === 0 ? '   after' : '        '} ${what}`)];
-}
-
-function describePci({ vendorId, deviceId, bars, msi, msix, intx, pasidBits }: PciDescription): string {
-  const id = [vendorId, deviceId].map((each) => each.toString(16).padStart(4, '0')).join(':');
-  const parts = bars.map(({ index, size }) => `BAR ${index} of ${size} bytes`);
-  if (msix !== undefined) parts.push(`${msix.vectors} vectors of MSI-X`);
-  if (msi !== undefined) parts.push(`${msi} of MSI`);
-  if (intx === true) parts.push('INTx');
-  if (pasidBits !== undefined) parts.push(`PASIDs of ${pasidBits} bits`);
-  return [id, ...parts].join(', ');
 }
 
 function randomSeed(): number {

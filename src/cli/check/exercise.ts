@@ -9,48 +9,17 @@ import { CalledModel } from '../../devices/called-model.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../../devices/device-model.js';
 import { ModelCalls } from '../../devices/model-calls.js';
 import { hex } from '../../linux/errno.js';
-import { ownCode } from '../../linux/own-package.js';
 import { type Access, Accesses, describeAccess } from './accesses.js';
 import { Dice } from './dice.js';
+import { type Exercised, Report } from './report.js';
 import { WildHost } from './wild-host.js';
 
 /** After so many steps a drain gives up (driver/device-work.ts). */
 const DRAIN_STEPS = 10_000;
-const MOST_FINDINGS = 20;
-/** After so many failures, or closes that did not end, the model is known well enough. */
-const MOST_FAILURES = 100;
+/** After so many closes that did not end, the model is known well enough. */
 const MOST_STUCK = 3;
-/** Calls that are told of each finding. */
-const TOLD = 4;
-/** A step is at most about a millisecond; what takes so long is told, as other work of the machine may. */
-const LONG_MS = 50;
-/** Once or twice it may be Node, which compiles and cleans up. */
-const LONG_TIMES = 3;
 /** How often it is looked whether registers are as they were. */
 const COMPARISONS = 8;
-
-/** Something that is wrong. */
-export interface Finding {
-  readonly sentence: string;
-  /** What was done before, the last thing last. */
-  readonly after: readonly string[];
-  /** Of what was thrown. */
-  readonly stack?: string;
-}
-
-export interface Exercised {
-  readonly pci: PciDescription;
-  readonly findings: readonly Finding[];
-  /** What may be right, and is worth a look. */
-  readonly remarks: readonly string[];
-  readonly counts: {
-    readonly accesses: number;
-    readonly resets: number;
-    readonly dmas: number;
-    readonly faults: number;
-    readonly interrupts: number;
-  };
-}
 
 export class Exercise {
   readonly #dice: Dice;
@@ -58,12 +27,8 @@ export class Exercise {
   readonly #host: WildHost;
   readonly #model: CalledModel;
   readonly #accesses: Accesses;
-  readonly #findings = new Map<string, Finding>();
-  readonly #remarks = new Set<string>();
-  readonly #done: string[] = [];
+  readonly #report: Report;
   #raw: DeviceModel | undefined;
-  #failures = 0;
-  #long = 0;
   #stuck = 0;
   #counts = { accesses: 0, resets: 0 };
 
@@ -71,6 +36,7 @@ export class Exercise {
   constructor(make: (host: DeviceHost) => DeviceModel, seed: number, calls = new ModelCalls('the device')) {
     this.#dice = new Dice(seed);
     this.#calls = calls;
+    this.#report = new Report(calls);
     this.#host = new WildHost(this.#dice, calls);
     const keeping = () => {
       this.#raw = make(this.#host);
@@ -104,32 +70,24 @@ export class Exercise {
 
   /** It has failed so often that the rest would be more of the same. */
   get #enough(): boolean {
-    return this.#calls.failures >= MOST_FAILURES || this.#stuck >= MOST_STUCK;
+    return this.#report.isEnough || this.#stuck >= MOST_STUCK;
   }
 
   get result(): Exercised {
     this.#lookForFailure();
-    const counts = { ...this.#counts, ...this.#host.counts };
-    const { pci } = this.#model;
-    if (counts.dmas === 0) this.#remark('there was no DMA: the accesses have not found how to begin one');
-    return { pci, findings: [...this.#findings.values()], remarks: [...this.#remarks], counts };
-  }
-
-  /** What is done next. */
-  #say(what: string): void {
-    this.#done.push(what);
-    if (this.#done.length > TOLD) this.#done.shift();
+    const { accesses, resets } = this.#counts;
+    const { dmas, faults, interrupts } = this.#host.counts;
+    if (dmas === 0) this.#report.remark('there was no DMA: the accesses have not found how to begin one');
+    const { findings, remarks } = this.#report;
+    const counts =
+      `${accesses} accesses, ${dmas} DMAs (${faults} with a fault), ` +
+      `${interrupts} interrupts, ${resets} resets`;
+    return { what: describePci(this.#model.pci), counts, findings, remarks };
   }
 
   /** One call, as `what`. */
   #do(what: string, call: () => void): void {
-    this.#say(what);
-    const begin = process.cpuUsage();
-    call();
-    const { user, system } = process.cpuUsage(begin);
-    const took = Math.round((user + system) / 1000);
-    if (took >= LONG_MS && ++this.#long === LONG_TIMES)
-      this.#remark(`${what.replace(/ of .*/, '')} took ${took} ms: everybody waits, and a step is about one`);
+    this.#report.do(what, call);
     this.#lookForFailure();
   }
 
@@ -188,7 +146,7 @@ export class Exercise {
 
   /** As a close does: until nothing is under way, or all that is waits for pages. */
   #drain(): void {
-    this.#say('the beginning of a close');
+    this.#report.say('the beginning of a close');
     for (let steps = 0; steps < DRAIN_STEPS; steps++) {
       this.#lookForFailure();
       if (!this.#model.busy()) return;
@@ -197,12 +155,14 @@ export class Exercise {
       if (this.#model.busy() && this.#model.hurry()) continue;
       if (moved || this.#model.drainSome()) continue;
       if (this.#model.busy() && !this.#host.waitsForPages)
-        this.#find('step says that all waits, busy stays true, and it waits for no page, timer or drain');
+        this.#report.find(
+          'step says that all waits, busy stays true, and it waits for no page, timer or drain',
+        );
       this.#reset();
       return;
     }
     this.#stuck++;
-    this.#find(
+    this.#report.find(
       `busy is still true after ${DRAIN_STEPS} steps without a program: a close resets the device then`,
     );
     this.#reset();
@@ -215,13 +175,14 @@ export class Exercise {
     this.#calls.recover();
     this.#do('a reset', () => this.#model.reset());
     this.#host.forget();
-    if (this.#model.busy()) this.#find('busy is true after a reset');
+    if (this.#model.busy()) this.#report.find('busy is true after a reset');
     for (let n = 0; n < 3; n++) this.#model.step();
     this.#host.clock.advance(1_000_000);
-    if (this.#host.counts.dmas !== dmas) this.#find('DMA goes on in a reset, or after it');
-    if (this.#host.counts.interrupts !== interrupts) this.#find('an interrupt comes in a reset, or after it');
+    if (this.#host.counts.dmas !== dmas) this.#report.find('DMA goes on in a reset, or after it');
+    if (this.#host.counts.interrupts !== interrupts)
+      this.#report.find('an interrupt comes in a reset, or after it');
     if (this.#host.memories.some((bytes) => bytes.some((byte) => byte !== 0)))
-      this.#find('host.memory has bytes of the last program after a reset');
+      this.#report.find('host.memory has bytes of the last program after a reset');
     this.#lookForFailure();
   }
 
@@ -250,7 +211,7 @@ export class Exercise {
     const now = this.#registers();
     for (const [place, value] of before)
       if (now.get(place) !== value)
-        this.#find(`after a reset ${place} reads ${now.get(place)}, where it read ${value} at first`);
+        this.#report.find(`after a reset ${place} reads ${now.get(place)}, where it read ${value} at first`);
   }
 
   /** Is there a byte that readBar leaves as it was? */
@@ -263,34 +224,27 @@ export class Exercise {
         return bytes;
       });
       if (one!.some((byte, n) => byte === 0x5a && other![n] === 0xa5))
-        this.#remark(`readBar leaves bytes as they are, at ${hex(offset)} of BAR ${bar}: they read as zeros`);
+        this.#report.remark(
+          `readBar leaves bytes as they are, at ${hex(offset)} of BAR ${bar}: they read as zeros`,
+        );
     }
     this.#lookForFailure();
   }
 
   #lookForFailure(): void {
-    if (this.#calls.failures === this.#failures) return;
-    this.#failures = this.#calls.failures;
-    const { stack = '' } = this.#calls;
-    const [sentence = '', ...frames] = stack.split('\n');
-    // What is ours in a stack says nothing.
-    const theirs = frames.filter((line) => !line.includes('node:') && !line.includes(ownCode.href));
-    this.#find(sentence, theirs.slice(0, 4).join('\n'));
+    if (!this.#report.hasFailed()) return;
     this.#calls.recover();
     this.#model.reset();
-    this.#failures = this.#calls.failures;
+    this.#report.skipFailures();
   }
+}
 
-  /** Those that differ in numbers only are one. */
-  #find(sentence: string, stack?: string): void {
-    const kind = sentence.replace(/0x[0-9a-f]+|\d+/g, 'N');
-    if (this.#findings.has(kind) || this.#findings.size >= MOST_FINDINGS) return;
-    this.#findings.set(kind, { sentence, after: [...this.#done], ...(stack && { stack }) });
-  }
-
-  #remark(sentence: string): void {
-    const kind = sentence.replace(/0x[0-9a-f]+|\d+/g, 'N');
-    if (![...this.#remarks].some((each) => each.replace(/0x[0-9a-f]+|\d+/g, 'N') === kind))
-      this.#remarks.add(sentence);
-  }
+function describePci({ vendorId, deviceId, bars, msi, msix, intx, pasidBits }: PciDescription): string {
+  const id = [vendorId, deviceId].map((each) => each.toString(16).padStart(4, '0')).join(':');
+  const parts = bars.map(({ index, size }) => `BAR ${index} of ${size} bytes`);
+  if (msix !== undefined) parts.push(`${msix.vectors} vectors of MSI-X`);
+  if (msi !== undefined) parts.push(`${msi} of MSI`);
+  if (intx === true) parts.push('INTx');
+  if (pasidBits !== undefined) parts.push(`PASIDs of ${pasidBits} bits`);
+  return [id, ...parts].join(', ');
 }
