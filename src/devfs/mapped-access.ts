@@ -51,7 +51,11 @@ export class MappedAccess {
   readonly #tell: Tell;
   readonly #caller: ProcessCaller;
   readonly #registers = new Registers();
-  readonly #data = new Uint8Array(MOST_OPERAND);
+  readonly #data = new Uint8Array(new ArrayBuffer(128), 0, MOST_OPERAND);
+  /** By length: an access makes no array. */
+  readonly #beginnings = Array.from({ length: MOST_OPERAND + 1 }, (_, length) =>
+    this.#data.subarray(0, length),
+  );
   readonly #view = new DataView(this.#data.buffer);
   readonly #fetch: InstructionFetch;
 
@@ -72,10 +76,7 @@ export class MappedAccess {
       process.signals.deliver(tid, this.#caller, SIGBUS, fault);
     else if (!this.#waits(target, () => this.fault(tid, process, fault)))
       this.#attempt(tid, process, target, fault, () => {
-        const at = hex(this.#registers.wide(Word.RIP));
-        const instruction =
-          this.#fetch.instruction(tid, process) ??
-          refuse('EOPNOTSUPP', `the instruction at ${at} is not known`);
+        const instruction = this.#fetch.instruction(tid, process) ?? this.#refuse();
         const whole = this.#whole(tid, process, instruction, target, address);
         this.#perform(tid, process, instruction, whole, address);
       });
@@ -121,8 +122,13 @@ export class MappedAccess {
     }
   }
 
+  #refuse(): never {
+    refuse('EOPNOTSUPP', `the instruction at ${hex(this.#registers.wide(Word.RIP))} is not known`);
+  }
+
   /** Another call goes on with the file: later. @returns whether that is so. */
   #waits({ opened }: Target, again: () => void): boolean {
+    if (this.#turns.idle) return false;
     const objects = usedBy(opened.file, 'write');
     if (!this.#turns.claimed(objects)) return false;
     this.#turns.wait(objects, again);
@@ -181,9 +187,14 @@ export class MappedAccess {
     signals.resume(tid);
   }
 
+  /** [at, at+length) of the data. */
+  #part(at: number, length: number): Uint8Array {
+    return at === 0 ? this.#beginnings[length]! : this.#data.subarray(at, at + length);
+  }
+
   /** Fills the data from `at` on. @throws Refusal. */
   #read({ opened, offset }: Target, at: number, length: number): void {
-    const bytes = this.#data.subarray(at, at + length);
+    const bytes = this.#part(at, length);
     const done = opened.file.mapping?.read(offset + at, bytes) ?? 0;
     if (done < length) refuse('EFAULT', `byte ${hex(offset + at + done)} of the file is none of a BAR`);
   }
@@ -194,7 +205,7 @@ export class MappedAccess {
    */
   #write({ opened, offset }: Target, at: number, length: number): boolean {
     try {
-      opened.file.mapping?.write(this.#caller, offset + at, this.#data.slice(at, at + length));
+      opened.file.mapping?.write(this.#caller, offset + at, this.#part(at, length));
       return true;
     } catch (error) {
       if (!(error instanceof Refusal) || error.errno === Errno.EIO) throw error;
@@ -244,8 +255,7 @@ export class MappedAccess {
       refuse('EINVAL', `64 bytes at ${hex(target.offset)} of the file are not aligned`);
     const source = this.#addressOf(instruction.source);
     process.read(tid, this.#caller, source, this.#data);
-    const taken =
-      target.opened.file.mapping?.write64(this.#caller, target.offset, this.#data.slice()) ?? false;
+    const taken = target.opened.file.mapping?.write64(this.#caller, target.offset, this.#data) ?? false;
     if (!instruction.enqueues) return;
     const { words } = this.#registers;
     words[Word.EFLAGS] = (words[Word.EFLAGS]! & ~ARITHMETIC_FLAGS) | (taken ? 0 : ZERO_FLAG);
@@ -288,7 +298,7 @@ export class MappedAccess {
     if (!isThere) refuse('EOPNOTSUPP', `what is accessed at ${hex(fault)} is not known`);
     for (const { operand, target, place, by } of moved) {
       if (operand.reads) this.#pieces(target, operand.size, (at, length) => this.#read(target, at, length));
-      if (operand.reads) this.#caller.writeMemory(place, this.#data.subarray(0, operand.size));
+      if (operand.reads) this.#caller.writeMemory(place, this.#part(0, operand.size));
       this.#registers.add(operand.mover, by);
     }
     this.#stepped(tid, process, moved);
@@ -306,7 +316,7 @@ export class MappedAccess {
     if (signal === SIGTRAP) {
       for (const { operand, target, place } of moved) {
         if (!operand.writes) continue;
-        this.#caller.readMemory(place, this.#data.subarray(0, operand.size));
+        this.#caller.readMemory(place, this.#part(0, operand.size));
         this.#pieces(target, operand.size, (at, length) => this.#writeKept(target, at, length, kept));
       }
     }
@@ -321,11 +331,11 @@ export class MappedAccess {
     for (const pattern of [0x00, 0xff]) {
       for (const { operand, place } of moved) {
         if (!operand.masked) continue;
-        this.#caller.writeMemory(place, this.#data.fill(pattern, 0, operand.size).subarray(0, operand.size));
+        this.#caller.writeMemory(place, this.#part(0, operand.size).fill(pattern));
         this.#registers.words.set(before);
         this.#registers.store(tid);
         step(tid);
-        this.#caller.readMemory(place, this.#data.subarray(0, operand.size));
+        this.#caller.readMemory(place, this.#part(0, operand.size));
         for (let i = 0; i < operand.size; i++) if (this.#data[i] !== pattern) changed[i] = 1;
       }
     }
