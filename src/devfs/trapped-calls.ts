@@ -40,6 +40,8 @@ import { Claimed, slice, type Turns } from './turns.js';
 
 const NO_DATA = new Uint8Array(0);
 const PAGE = 4096;
+/** Calls that are answered before others are served: posix_spawn(3) sets one action after the other. */
+const MOST_ACTIONS = 16;
 
 /** A trapped call, and what has been found out and made for it so far. */
 interface Pending {
@@ -78,6 +80,7 @@ export class TrappedCalls implements LoopSource {
   readonly #caller: ProcessCaller;
   /** The call being served. */
   #current: Pending | undefined;
+  #settled = true;
 
   constructor(
     listener: CallListener,
@@ -103,13 +106,28 @@ export class TrappedCalls implements LoopSource {
     return this.#listener.calls;
   }
 
+  /** A call that goes on to the kernel leaves nothing behind. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
   ready(between: () => boolean): boolean {
     const { state } = this.#listener;
+    this.#settled = true;
     if (state !== 'pending') return state !== 'ended';
+    for (let more = MOST_ACTIONS; this.#take(between) && more > 0 && this.#listener.comesToCall(); ) more--;
+    return true;
+  }
+
+  /** Takes the next call. @returns whether that was one of rt_sigaction(2), which it has answered. */
+  #take(between: () => boolean): boolean {
     const call = this.#listener.receive();
-    if (call !== undefined && isSignalAction(call)) this.#setAction(call);
-    else if (call !== undefined && isIoctl(call) && call.ints[1] === JOIN) this.#nested.join(call);
-    else if (call !== undefined) {
+    const setsAction = call !== undefined && isSignalAction(call);
+    if (setsAction) this.#setAction(call);
+    else if (call !== undefined && isIoctl(call) && call.ints[1] === JOIN) {
+      this.#nested.join(call);
+      this.#settled = false;
+    } else if (call !== undefined) {
       this.#advance({
         call,
         account: undefined,
@@ -121,7 +139,7 @@ export class TrappedCalls implements LoopSource {
       });
       between();
     }
-    return true;
+    return setsAction;
   }
 
   /**
@@ -133,9 +151,11 @@ export class TrappedCalls implements LoopSource {
     this.#begin(pending);
     try {
       const opened = this.#target(pending);
+      this.#settled &&= opened === undefined;
       if (opened === undefined) this.#end(pending, () => this.#pass(call));
       else this.#ours(pending, opened);
     } catch (error) {
+      this.#settled = false;
       if (error instanceof Undetermined) this.#determine(pending, error.fd);
       else if (error instanceof Claimed) this.#turns.wait(error.objects, () => this.#advance(pending));
       else throw error;

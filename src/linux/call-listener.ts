@@ -8,6 +8,7 @@ import { Errno, Refusal } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import type { TrapDescriptors } from './nested-trap.js';
 import { callWith, readCall, type TrappedCall } from './trapped-call.js';
+import { yieldProcessor } from './yield-processor.js';
 
 /** ioctls of a listener. */
 const NOTIF_RECV = 0xc0502100;
@@ -47,6 +48,12 @@ export class CallListener {
   /** Waits for a call. @returns false: there will never be one again. */
   wait(): boolean {
     return this.#look(-1) !== 'ended';
+  }
+
+  /** Whoever was answered may run in place of this thread. @returns whether a call is pending then. */
+  comesToCall(): boolean {
+    yieldProcessor();
+    return this.state === 'pending';
   }
 
   #look(timeout: number): 'pending' | 'quiet' | 'ended' {

@@ -117,14 +117,17 @@ test('what a handler leaves on the queues of promises and ticks happens without 
   assert.deepEqual(happened.sort(), ['immediate', 'promise', 'tick']);
 });
 
-test('timers run while requests never stop', { timeout }, async () => {
-  const pipe = new Pipe(() => pipe.send());
-  const loop = runLoop([pipe], idle);
-  pipe.send();
-  await sleep(30);
-  pipe.end();
-  await loop;
-});
+for (const settled of [false, true]) {
+  const what = settled ? 'requests that leave nothing behind' : 'requests';
+  test(`timers run while ${what} never stop`, { timeout }, async () => {
+    const pipe = Object.assign(new Pipe(() => pipe.send()), { settled });
+    const loop = runLoop([pipe], idle);
+    pipe.send();
+    await sleep(30);
+    pipe.end();
+    await loop;
+  });
+}
 
 test('work goes on without sleeping while it returns true, and Node and the sources get their turns', {
   timeout,

@@ -9,7 +9,7 @@
  *
  * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So
  * after a request the loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and every
- * BUSY_MS while they keep coming.
+ * BUSY_MS while they keep coming. A source that says that it has left nothing unsettles nothing.
  */
 import { Socket } from 'node:net';
 import { Errno } from './errno.js';
@@ -21,6 +21,8 @@ export interface LoopSource {
   readonly fd: number;
   /** The loop does not go on for its sake. */
   readonly passive?: boolean;
+  /** What it has handled last has left nothing behind on Node's own queues. */
+  readonly settled?: boolean;
   /**
    * Handles what is pending, without blocking. Whoever handles several requests calls `between` after each,
    * and leaves the rest for later when it returns false.
@@ -85,7 +87,7 @@ export async function runLoop(
         options.onTurn?.();
         lastTurn = performance.now();
       }
-      settled = quiet;
+      settled = quiet || (settled && !busy && set.settled);
     }
   } finally {
     turn.close();
@@ -104,6 +106,8 @@ class PollSet {
   #active = false;
   /** Did libuv's descriptor become readable in the last wait? */
   backendReady = false;
+  /** Has nothing been left behind by what was handled in the last wait? */
+  settled = true;
 
   constructor(sources: readonly LoopSource[], backend: number, pulse: Pulse | undefined) {
     this.#backend = backend;
@@ -130,6 +134,7 @@ class PollSet {
     this.#pulse?.wakes();
     const readable = found > 0;
     this.backendReady = readable && this.#words[2 * count + 1]! >>> 16 !== 0;
+    this.settled = true;
     if (!readable) return false;
     let served = false;
     const ended: LoopSource[] = [];
@@ -138,6 +143,7 @@ class PollSet {
       served = true;
       const source = this.#sources[i]!;
       if (!source.ready(between)) ended.push(source);
+      this.settled &&= source.settled === true;
     }
     if (ended.length > 0) this.#remove(ended);
     return served;

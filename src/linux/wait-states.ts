@@ -8,6 +8,7 @@
  */
 import { tellStops } from './child-bell.js';
 import { addressOf, libc } from './ffi.js';
+import { yieldProcessor } from './yield-processor.js';
 
 const P_ALL = 0;
 const P_PID = 1;
@@ -16,7 +17,6 @@ const WSTOPPED = 2;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
 const WALL = 0x40000000;
-const SYS_sched_yield = 24;
 const ANY_NEWS = WNOHANG | WSTOPPED | WEXITED | WALL;
 
 /** siginfo_t as 32-bit words. */
@@ -90,7 +90,7 @@ export class WaitStates {
 
   #comesToStop(): boolean {
     if (!this.#traced.has(this.#last)) return false;
-    libc().syscall(SYS_sched_yield, 0, 0, 0);
+    yieldProcessor();
     return this.#take(this.#last);
   }
 
