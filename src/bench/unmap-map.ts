@@ -52,14 +52,16 @@ class Side {
     for (let i = 0; i < PAIRS; i++) {
       const at = this.#order[i]!;
       const iova = this.#regions.iova[at]!;
-      table.unmap(table.find(BigInt(iova)));
-      const slot = this.#map(BigInt(iova), at);
+      // Once, as a caller decodes it.
+      const big = BigInt(iova);
+      table.unmap(table.find(big));
+      const slot = this.#map(big, at);
       const found = this.#requester.translate(PASID, Math.floor(iova / TWO_32), iova >>> 0, WRITE);
       if (found !== slot) throw new Error(`unmap-map: found slot ${found}, not ${slot}`);
     }
   }
 
   #map(iova: bigint, at: number): number {
-    return this.#table.map(iova, 4096n, this.#memory, BigInt(at + 1) * 4096n, READ | WRITE);
+    return this.#table.map(iova, 4096n, this.#memory, BigInt((at + 1) * 4096), READ | WRITE);
   }
 }

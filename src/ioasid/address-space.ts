@@ -11,9 +11,9 @@
 import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
-import { NONE, type PageTable } from '../iommu/page-table.js';
+import type { PageTable } from '../iommu/page-table.js';
 import type { Quota } from '../iommu/quota.js';
-import { ACCESS, MAPPING_WORDS, MEMORY, OFFSET_HI } from '../iommu/table-memory.js';
+import { ACCESS, MAPPING_WORDS, MEMORY, NONE, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { FreeIovas } from './free-iovas.js';
 import { LAST_IOVA, smaller } from './iova-ranges.js';

@@ -7,8 +7,8 @@
  * iommufd. Invariant: no mapping lies in a reserved range, and each is aligned.
  */
 import { begun, type Sliced, type Work } from '../file/work.js';
-import { NONE, PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
-import { OFFSET_HI, type TableMemory } from '../iommu/table-memory.js';
+import { PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
+import { NONE, OFFSET_HI, type TableMemory } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import { alignUp, holes, type IovaRange, joined, LAST_IOVA, larger, overlaps } from './iova-ranges.js';
 

@@ -2,8 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Iotlb } from './iotlb.js';
-import { NONE } from './page-table.js';
-import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+import {
+  LAST_HI,
+  MAPPING_WORDS,
+  MEMORY,
+  NONE,
+  OFFSET_HI,
+  START_HI,
+  TableMemory,
+  TWO_32,
+} from './table-memory.js';
 
 const PAGE = 4096;
 // Pages that meet in one place, pages beside each other, and the borders of the halves of an IOVA.
@@ -34,7 +42,7 @@ function keptIn(tables: TableMemory, kept: number) {
 test('what is found is what was kept last for that page, unless an invalidation touched it', () => {
   let found = 0;
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
       const tables = new TableMemory();
       const iotlb = new Iotlb(tables);
       const model = new Map<number, { start: number; last: number; memory: number; rights: number }>();

@@ -9,12 +9,13 @@
  * changed, before it looks for anything.
  */
 import type { Access } from './access.js';
-import { NONE, PAGE_SIZE } from './page-table.js';
+import { PAGE_SIZE } from './page-table.js';
 import {
   ACCESS,
   LAST_HI,
   MAPPING_WORDS,
   MEMORY,
+  NONE,
   OFFSET_HI,
   START_HI,
   type TableMemory,

@@ -1,8 +1,8 @@
 /**
  * A page table: what one address space maps, and the radix tree that the hardware walks.
  *
- * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA,
- * in chunks of at most 128. The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only
+ * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA.
+ * The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only
  * what a DMA has asked for; a walk that finds nothing looks into the index and fills in the pages of the
  * mapping that it finds. So a mapping that no DMA touches costs one slot and no table. The tables count in
  * a quota; what finds no room in the tree is found in the index each time.
@@ -13,17 +13,20 @@
  */
 import { broken, release } from '../linux/invariant.js';
 import { Granted } from './granted.js';
+import { MappingIndex } from './mapping-index.js';
 import { type Quota, tableQuota } from './quota.js';
 import {
   ACCESS,
   ENTRY_SLOTS,
   foundIn,
+  halves,
   LAST_HI,
   MAPPING_WORDS,
   MEMORY,
+  NONE,
   OFFSET_HI,
   START_HI,
-  splitHalves,
+  split,
   TABLE_ENTRIES,
   type TableMemory,
   TWO_32,
@@ -33,11 +36,8 @@ import {
 export const ADDRESS_BITS = 48;
 /** Bytes of a page. */
 export const PAGE_SIZE = 4096;
-/** No mapping. */
-export const NONE = -1;
 
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
-const CHUNK = 128;
 /** Bytes that one entry of level 0 (root) .. 3 (leaf) covers. */
 const SPAN = [2 ** 39, 2 ** 30, 2 ** 21, 2 ** 12] as const;
 const LEAF = 3;
@@ -67,23 +67,20 @@ export class PageTable extends Granted {
   /** The pages that the tree, and all that belongs to the same context, may have. */
   readonly pages: Quota;
   readonly #memory: TableMemory;
-  #chunks: number[][] = [];
-  #count = 0;
+  readonly #index: MappingIndex;
   #root = 0;
   #generation = 0;
-  // Where #seek has stopped: a chunk and a place in it.
-  #chunk = 0;
-  #place = 0;
 
   constructor(memory: TableMemory, pages: Quota = tableQuota()) {
     super();
     this.#memory = memory;
+    this.#index = new MappingIndex(memory);
     this.pages = pages;
   }
 
   /** Mappings in this table. */
   get count(): number {
-    return this.#count;
+    return this.#index.count;
   }
 
   /**
@@ -109,14 +106,14 @@ export class PageTable extends Granted {
 
   /** The slot of the mapping that covers `iova` (bytes), or NONE; does not build tables. */
   find(iova: bigint): number {
-    const slot = this.firstFrom(iova);
-    return slot !== NONE && this.start(slot) <= iova ? slot : NONE;
+    split(iova);
+    return this.#covering(halves[1]!, halves[0]!);
   }
 
   /** The slot of the first mapping that ends at `iova` or above, or NONE. */
   firstFrom(iova: bigint): number {
-    const [hi, lo] = splitHalves(iova);
-    return this.#seek(hi, lo);
+    split(iova);
+    return this.#index.seek(halves[1]!, halves[0]!);
   }
 
   /** The first IOVA of a mapping. */
@@ -130,13 +127,9 @@ export class PageTable extends Granted {
   }
 
   /** The slots of all mappings by rising IOVA, beginning with the first that ends at `from` or above. */
-  *slots(from = 0n): Generator<number> {
-    if (this.firstFrom(from) === NONE) return;
-    let place = this.#place;
-    for (let chunk = this.#chunk; chunk < this.#chunks.length; chunk++, place = 0) {
-      const slots = this.#chunks[chunk]!;
-      for (; place < slots.length; place++) yield slots[place]!;
-    }
+  slots(from = 0n): Generator<number> {
+    split(from);
+    return this.#index.from(halves[1]!, halves[0]!);
   }
 
   /**
@@ -146,13 +139,12 @@ export class PageTable extends Granted {
   map(iova: bigint, length: bigint, memory: number, offset: bigint, access: number): number {
     const slot = this.#memory.allocSlot();
     this.#memory.store(slot, START_HI, iova);
-    this.#memory.store(slot, LAST_HI, iova + length - 1n);
+    this.#memory.store(slot, LAST_HI, BigInt.asUintN(64, iova + length - 1n));
     this.#memory.store(slot, OFFSET_HI, offset);
     const words = this.#memory.mappings;
     words[slot * MAPPING_WORDS + MEMORY] = memory;
     words[slot * MAPPING_WORDS + ACCESS] = access;
-    this.#insert(slot, iova);
-    this.#count++;
+    this.#index.insert(slot);
     return slot;
   }
 
@@ -161,17 +153,15 @@ export class PageTable extends Granted {
    * memory number.
    */
   unmap(slot: number): number {
-    if (this.firstFrom(this.start(slot)) !== slot)
+    const words = this.#memory.mappings;
+    const at = slot * MAPPING_WORDS;
+    if (this.#index.seek(words[at + START_HI]!, words[at + START_HI + 1]!) !== slot)
       broken(`slot ${slot} of the mappings is taken out of a table that has it not`);
     this.#generation++;
-    this.#forget(this.#memory.wide(slot, START_HI), this.#memory.wide(slot, LAST_HI) + 1);
-    const slots = this.#chunks[this.#chunk]!;
-    slots.splice(this.#place, 1);
-    if (slots.length === 0) this.#chunks.splice(this.#chunk, 1);
-    this.#count--;
-    const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
+    this.#forgetMapping(slot);
+    this.#index.remove();
     this.#memory.freeSlot(slot);
-    return memory;
+    return words[at + MEMORY]!;
   }
 
   /**
@@ -180,30 +170,24 @@ export class PageTable extends Granted {
    * where requesters know it to be. @returns whether there may be more.
    */
   takeSome(first: bigint, last: bigint, each: (memory: number, bytes: bigint) => void): boolean {
-    const end = this.#endOf(last);
-    const chunk = this.#chunk;
-    const slots = this.#chunks[chunk];
-    let from = end;
-    while (from > 0 && this.start(slots![from - 1]!) >= first) from--;
-    if (slots === undefined || from === end) return false;
+    split(first);
+    const [firstHi, firstLo] = [halves[1]!, halves[0]!];
+    split(last);
+    const { slots, before, next, more } = this.#index.takeHighest(firstHi, firstLo, halves[1]!, halves[0]!);
+    if (slots.length === 0) return false;
     this.#generation++;
     // Up to the neighbours, so that tables which nothing needs any more are free.
-    const before = slots[from - 1] ?? this.#chunks[chunk - 1]?.at(-1);
-    const next = slots[end] ?? this.#chunks[chunk + 1]?.[0];
     this.#forget(
-      before === undefined ? 0 : this.#memory.wide(before, LAST_HI) + 1,
-      next === undefined ? ADDRESS_LIMIT : this.#memory.wide(next, START_HI),
+      before === NONE ? 0 : this.#memory.wide(before, LAST_HI) + 1,
+      next === NONE ? ADDRESS_LIMIT : this.#memory.wide(next, START_HI),
     );
-    const taken = slots.splice(from, end - from);
-    if (slots.length === 0) this.#chunks.splice(chunk, 1);
-    this.#count -= taken.length;
-    release(taken.map((slot) => () => this.#free(slot, each)));
-    return from === 0 && chunk > 0;
+    release(slots.map((slot) => () => this.#free(slot, each)));
+    return more;
   }
 
   /** Gives the root back. The table is empty, and no requester has it. */
   close(): void {
-    if (this.#count > 0) broken(`a page table is closed with ${this.#count} mappings in it`);
+    if (this.count > 0) broken(`a page table is closed with ${this.count} mappings in it`);
     this.requireLeft();
     if (this.#root === 0) return;
     this.#forget(0, ADDRESS_LIMIT);
@@ -220,81 +204,55 @@ export class PageTable extends Granted {
     each(memory, bytes);
   }
 
+  /** Clears the tree for the mapping in `slot`, without a number of more than 32 bits where it is small. */
+  #forgetMapping(slot: number): void {
+    const words = this.#memory.mappings;
+    const at = slot * 8;
+    const startLo = words[at + 1]!;
+    const lastLo = words[at + 3]!;
+    const within = words[at] === words[at + 2] && startLo >>> 21 === lastLo >>> 21;
+    if (!within || ((startLo | ~lastLo) & 0x1f_ffff) === 0) {
+      this.#forget(this.#memory.wide(slot, START_HI), this.#memory.wide(slot, LAST_HI) + 1);
+      return;
+    }
+    // Less than 2 MiB, in one table of the last level, if there is one.
+    const entry = this.#memory.entryOf(this.#root, words[at]!, startLo);
+    if (entry === 0) return;
+    const { tables } = this.#memory;
+    const end = entry + 2 * ((lastLo >>> 12) - (startLo >>> 12));
+    for (let word = entry; word <= end; word += 2) {
+      tables[word] = 0;
+      tables[word + 1] = 0;
+    }
+  }
+
   /** Clears the tree for [start, end). */
   #forget(start: number, end: number): void {
     if (this.#root === 0 || start >= ADDRESS_LIMIT) return;
     this.#clear(this.#root, 0, 0, start, Math.min(end, ADDRESS_LIMIT) - 1);
   }
 
-  /** Puts #chunk to the last mapping that begins at `last` or below. @returns the place behind it there. */
-  #endOf(last: bigint): number {
-    const slot = this.firstFrom(last);
-    if (slot !== NONE && this.start(slot) <= last) return this.#place + 1;
-    if (slot !== NONE && (this.#place > 0 || this.#chunk === 0)) return this.#place;
-    this.#chunk--;
-    return this.#chunks[this.#chunk]?.length ?? 0;
-  }
-
-  /**
-   * Puts #chunk and #place to the first mapping whose last byte is at (hi, lo) or above. @returns its slot,
-   * or NONE at the end.
-   */
-  #seek(hi: number, lo: number): number {
-    const chunks = this.#chunks;
-    let low = 0;
-    let high = chunks.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const slots = chunks[middle]!;
-      if (this.#endsBefore(slots[slots.length - 1]!, hi, lo)) low = middle + 1;
-      else high = middle;
-    }
-    this.#chunk = low;
-    this.#place = 0;
-    if (low === chunks.length) return NONE;
-    const slots = chunks[low]!;
-    let first = 0;
-    let end = slots.length;
-    while (first < end) {
-      const middle = (first + end) >>> 1;
-      if (this.#endsBefore(slots[middle]!, hi, lo)) first = middle + 1;
-      else end = middle;
-    }
-    this.#place = first;
-    return slots[first]!;
-  }
-
-  #endsBefore(slot: number, hi: number, lo: number): boolean {
+  /** The slot of the mapping that covers (hi, lo), or NONE. */
+  #covering(hi: number, lo: number): number {
+    const slot = this.#index.seek(hi, lo);
+    if (slot === NONE) return NONE;
     const words = this.#memory.mappings;
-    const base = slot * MAPPING_WORDS + LAST_HI;
-    const lastHi = words[base]! >>> 0;
-    return lastHi < hi || (lastHi === hi && words[base + 1]! >>> 0 < lo);
-  }
-
-  #insert(slot: number, iova: bigint): void {
-    const after = this.firstFrom(iova);
-    const chunks = this.#chunks;
-    if (after === NONE) {
-      const last = chunks[chunks.length - 1];
-      if (last === undefined || last.length === CHUNK) chunks.push([slot]);
-      else last.push(slot);
-      return;
-    }
-    const slots = chunks[this.#chunk]!;
-    slots.splice(this.#place, 0, slot);
-    if (slots.length > CHUNK) chunks.splice(this.#chunk + 1, 0, slots.splice(CHUNK / 2));
+    const startHi = words[slot * 8]!;
+    const isIn = startHi === hi ? words[slot * 8 + 1]! >>> 0 <= lo >>> 0 : startHi >>> 0 < hi >>> 0;
+    return isIn ? slot : NONE;
   }
 
   /**
    * A walk has found nothing at (hi, lo): look into the index, and build what is needed to find it next time.
    */
   #fill(hi: number, lo: number): number {
-    const slot = this.#seek(hi, lo >>> 0);
+    const slot = this.#covering(hi, lo);
     if (slot === NONE) return NONE;
     const memory = this.#memory;
+    const at = memory.entryOf(this.#root, hi, lo);
+    if (at !== 0 && memory.setEntryOfPage(at, slot, hi, lo)) return foundIn(memory.tables[at]!);
     const iova = hi * TWO_32 + (lo >>> 0);
     const start = memory.wide(slot, START_HI);
-    if (start > iova) return NONE;
     const last = memory.wide(slot, LAST_HI);
     const found = (slot << 2) | (memory.mappings[slot * MAPPING_WORDS + ACCESS]! & 3);
     const offset = memory.wide(slot, OFFSET_HI);

@@ -3,10 +3,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { BrokenInvariant } from '../linux/invariant.js';
+import { MEMORY_WRITABLE } from './access.js';
 import { BufferMemory } from './memory.js';
 import { MemoryTable } from './memory-table.js';
 import { PageTable } from './page-table.js';
-import { MAPPING_WORDS, OFFSET_HI, START_HI, splitHalves, TABLE_WORDS, TableMemory } from './table-memory.js';
+import {
+  ACCESS,
+  halves,
+  LAST_HI,
+  MAPPING_WORDS,
+  OFFSET_HI,
+  START_HI,
+  split,
+  TABLE_WORDS,
+  TableMemory,
+} from './table-memory.js';
 
 test('a slot is freed once: a second time it is a broken invariant, and it is given out once only', () => {
   const memory = new TableMemory();
@@ -117,10 +128,54 @@ test('where an IOVA is in a memory is what a calculation with bigints says', () 
       const iova = start + BigInt(into);
       memory.store(slot, START_HI, start);
       memory.store(slot, OFFSET_HI, offset);
-      const [hi, lo] = splitHalves(iova);
-      memory.locate(slot, hi, lo | 0);
-      assert.deepEqual([memory.byteHi >>> 0, memory.byteLo >>> 0], [...splitHalves(offset + (iova - start))]);
+      split(iova);
+      memory.locate(slot, halves[1]!, halves[0]!);
+      split(offset + (iova - start));
+      assert.deepEqual([memory.byteHi, memory.byteLo], [halves[1], halves[0]]);
     }),
     { numRuns: 2000 },
   );
+});
+
+test('the entry of one page says the slot, the rights and the place, or is not made', () => {
+  const bits = fc.constantFrom(
+    0n,
+    1n,
+    0x800n,
+    0x1000n,
+    0x8000_0000n,
+    2n ** 36n,
+    2n ** 47n,
+    2n ** 48n,
+    2n ** 51n,
+  );
+  const sum = fc.array(bits, { minLength: 1, maxLength: 3 }).map((all) => all.reduce((a, b) => a | b, 0n));
+  const lengths = fc.constantFrom(4096n, 4096n, 4096n, 4095n, 8192n);
+  let made = 0;
+  fc.assert(
+    fc.property(sum, lengths, sum, fc.nat(3), fc.nat(4095), (start, length, offset, rights, into) => {
+      const memory = new TableMemory();
+      memory.allocSlot();
+      const slot = memory.allocSlot();
+      memory.store(slot, START_HI, start);
+      memory.store(slot, LAST_HI, start + length - 1n);
+      memory.store(slot, OFFSET_HI, offset);
+      memory.mappings[slot * MAPPING_WORDS + ACCESS] = rights | MEMORY_WRITABLE;
+      split(start + BigInt(into));
+      const table = memory.allocTable();
+      const done = memory.setEntryOfPage(table, slot, halves[1]!, halves[0]!);
+      const isPage = (start | offset) % 4096n === 0n && length === 4096n;
+      assert.equal(done, isPage && offset < 2n ** 48n);
+      const [entry, page] = [memory.tables[table]!, memory.tables[table + 1]!];
+      if (!done) assert.deepEqual([entry, page], [0, 0]);
+      else {
+        made++;
+        const expected = new TableMemory();
+        expected.setEntry(expected.allocTable(), (slot << 2) | rights, Number(offset / 4096n));
+        assert.deepEqual([entry, page], [...expected.tables.subarray(2 * TABLE_WORDS, 2 * TABLE_WORDS + 2)]);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  assert.ok(made > 50, `${made} entries that were made`);
 });

@@ -55,14 +55,16 @@ const FREE_TABLE = 1;
 
 export const TWO_32 = 0x1_0000_0000;
 
+/** No slot. */
+export const NONE = -1;
+
 // One 64-bit value and its halves, low first: the cheapest way between a bigint and two words.
 const whole = new BigUint64Array(1);
-const halves = new Uint32Array(whole.buffer);
+export const halves = new Int32Array(whole.buffer);
 
-/** The high and low 32 bits of a 64-bit value. */
-export function splitHalves(value: bigint): readonly [hi: number, lo: number] {
+/** Splits a 64-bit value: until the next one is, `halves` has its low 32 bits and its high ones (int32). */
+export function split(value: bigint): void {
   whole[0] = value;
-  return [halves[1]!, halves[0]!];
 }
 
 export class TableMemory {
@@ -126,6 +128,25 @@ export class TableMemory {
   setEntry(at: number, found: number, page: number): void {
     this.tables[at] = (1 << 31) | (Math.floor(page / TWO_32) << FOUND_BITS) | (found ^ RIGHTS);
     this.tables[at + 1] = page;
+  }
+
+  /**
+   * Makes the entry at word `at` that of IOVA (hi, lo), when the mapping in `slot` is the page of 4 KiB that
+   * it lies in and nothing else. @returns false when it is not, or no entry can say what it is.
+   */
+  setEntryOfPage(at: number, slot: number, hi: number, lo: number): boolean {
+    const words = this.mappings;
+    const base = slot * 8;
+    const page = lo & ~0xfff;
+    if (words[base] !== hi || words[base + 1] !== page) return false;
+    if (words[base + 2] !== hi || words[base + 3] !== (page | 0xfff)) return false;
+    const byteHi = words[base + 4]!;
+    const byteLo = words[base + 5]!;
+    if (slot >= ENTRY_SLOTS || byteHi >>> 16 !== 0 || (byteLo & 0xfff) !== 0) return false;
+    const found = (slot << 2) | (words[base + 7]! & 3);
+    this.tables[at] = (1 << 31) | ((byteHi >>> 12) << 27) | (found ^ 3);
+    this.tables[at + 1] = (byteHi << 20) | (byteLo >>> 12);
+    return true;
   }
 
   /**

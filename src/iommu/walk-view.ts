@@ -7,8 +7,8 @@
  */
 import { hex } from '../linux/errno.js';
 import { type Access, READ, RIGHTS, WRITE } from './access.js';
-import { ADDRESS_BITS, NONE, type PageTable } from './page-table.js';
-import { ACCESS, foundIn, MAPPING_WORDS, MEMORY, OFFSET_HI } from './table-memory.js';
+import { ADDRESS_BITS, type PageTable } from './page-table.js';
+import { ACCESS, foundIn, MAPPING_WORDS, MEMORY, NONE, OFFSET_HI } from './table-memory.js';
 import type { Tables } from './two-stage-table.js';
 
 /** One thing on the way. `passed` undefined: it is told only, and refuses nothing. */

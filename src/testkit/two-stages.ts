@@ -5,9 +5,8 @@
 import { type Access, READ, WRITE } from '../iommu/access.js';
 import { Iommu } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
-import { NONE } from '../iommu/page-table.js';
 import { pasidOf } from '../iommu/pasid.js';
-import { OFFSET_HI, START_HI } from '../iommu/table-memory.js';
+import { NONE, OFFSET_HI, START_HI } from '../iommu/table-memory.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
 
 export const PAGE = 4096;

@@ -11,9 +11,10 @@ import { finish, type Sliced, type Work, workOf } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { holding } from '../iommu/memory.js';
-import { ADDRESS_BITS, NONE } from '../iommu/page-table.js';
+import { ADDRESS_BITS } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import { DEFAULT_MAPPING_QUOTA, Quota, tableQuota } from '../iommu/quota.js';
+import { NONE } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VdpaPort } from './vdpa-port.js';
 
