@@ -20,7 +20,7 @@ const layers: readonly (readonly string[])[] = [
   ['bench', 'oracle', 'guest', 'linux-suite', 'conformance'],
   ['testkit'],
   ['cli'],
-  ['inspector'],
+  ['inspector', 'replay'],
   ['index'],
   ['client'],
   ['machine'],

@@ -19,10 +19,10 @@ export class Alarm {
 
   /** To be called before the thread may sleep. */
   set(): void {
-    const { wait } = this.#clock;
-    const due = wait === undefined ? Number.POSITIVE_INFINITY : this.#clock.now + wait;
+    const { due = Number.POSITIVE_INFINITY } = this.#clock;
     // Earlier is no harm, and it is set anew then.
     if (due >= this.#due) return;
+    const { wait } = this.#clock;
     this.end();
     this.#due = due;
     const milliseconds = Math.min(2 ** 31 - 1, Math.ceil((wait! * this.#scale) / 1000));

@@ -45,6 +45,11 @@ const RECORD = [
   'all that happens to a file, for its owner alone: `ioasid trace FILE` prints it; it has memory of programs',
 ] as const;
 
+const recordData = () =>
+  new Option('--record-data <what>', 'whether contents of memory are in a recording')
+    .choices(['all', 'none'])
+    .default('all');
+
 const LOG = [
   '--log <file>',
   'refusals, DMA faults and notes to a file, for its owner alone, beside any trace',
@@ -163,6 +168,7 @@ function addMachines(ioasid: Command): void {
     .option(...LOG)
     .option(...INSPECT, port)
     .option(...RECORD)
+    .addOption(recordData())
     .addOption(
       new Option(
         '--fail-on <what>',
@@ -186,6 +192,7 @@ function addMachines(ioasid: Command): void {
     .option(...LOG)
     .option(...INSPECT, port)
     .option(...RECORD)
+    .addOption(recordData())
     .option(
       '--ready-fd <n>',
       'a newline is written to this descriptor, and it is closed, when the files are there',
@@ -301,6 +308,17 @@ function addServers(ioasid: Command): void {
     .action(async (traced: Traced = { pid: undefined }, options: TraceArguments) => {
       const { trace } = await import('./trace.js');
       await trace(traced, options);
+    });
+
+  ioasid
+    .command('replay')
+    .description(
+      'a recorded run again, without its programs: exit status 1 and the first difference, if there is any',
+    )
+    .argument('<file>', 'the recording: of `run --record` or `serve --record`')
+    .action(async (file: string) => {
+      const { replay } = await import('./replay.js');
+      process.exitCode = await replay(file);
     });
 
   ioasid

@@ -29,11 +29,13 @@ export class Telling {
   readonly #prints: readonly Print[];
   readonly #record: RecordTarget | undefined;
   readonly #filters: readonly Filter[];
+  readonly #withoutContents: boolean;
   readonly #ring = new ByteRing();
   readonly #encoder = new Encoder();
   #reader: TraceReader | undefined;
 
-  private constructor(prints: readonly Print[], record: RecordTarget | undefined) {
+  private constructor(prints: readonly Print[], record: RecordTarget | undefined, withoutContents: boolean) {
+    this.#withoutContents = withoutContents;
     this.#prints = prints;
     this.#record = record;
     this.#filters = [...prints.map(({ options }) => filterOf(options)), ...(record ? [filterOf({})] : [])];
@@ -45,14 +47,16 @@ export class Telling {
     if (wantsTrace(options)) prints.push(printOf(options.output, options));
     if (options.log !== undefined) prints.push(printOf(options.log, { verbose: true }));
     const record = options.record === undefined ? undefined : openRecord(options.record);
-    return new Telling(prints, record);
+    return new Telling(prints, record, options.recordData === 'none');
   }
 
   begin(machine: Machine): void {
     const devices = machine.devices.map(({ driver: { life }, spec }) => {
       return { name: life.name, rid: life.rid, spec };
     });
-    this.#encoder.add({ kind: 'machine', machine: { devices }, time: now() });
+    const { made } = machine;
+    const how = { ...(made && { made }), ...(this.#withoutContents && { withoutContents: true }) };
+    this.#encoder.add({ kind: 'machine', machine: { ...how, devices }, time: now() });
     const workerData: TellingThreadData = {
       ring: this.#ring.memory,
       prints: this.#prints,
@@ -65,7 +69,8 @@ export class Telling {
       this.#ring.endReading();
       complain(`the trace has ended: ${String(error)}`);
     });
-    this.#reader = new TraceReader(machine.logs, together(this.#filters));
+    const inputs = this.#record !== undefined;
+    this.#reader = new TraceReader(machine.logs, together(this.#filters), inputs);
     process.once('exit', () => this.end());
   }
 

@@ -15,6 +15,8 @@ export interface TraceArguments {
   readonly log?: string;
   /** A file for a recording of all. */
   readonly record?: string;
+  /** `none`: contents of memory and transfers are not in it. */
+  readonly recordData?: 'all' | 'none';
 }
 
 /** Do the options ask for a trace? */

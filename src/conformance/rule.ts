@@ -2,8 +2,9 @@
  * Conformance rules: what a program sees through the client, one test for each.
  *
  * Each runs twice, and asks for the same both times: in a process of a machine that is made for it here, and
- * under `ioasid run`, as an unmodified program on real files (real.test.ts). Rules that need several
- * processes are tested with real ones, in src/cli.
+ * under `ioasid run`, as an unmodified program on real files (real.test.ts). What was recorded of the first
+ * is the same when it is done again (src/replay). Rules that need several processes are tested with real
+ * ones, in src/cli.
  */
 import assert from 'node:assert/strict';
 import { closeSync, readdirSync, readlinkSync } from 'node:fs';
@@ -14,6 +15,7 @@ import { LinuxTransport } from '../client/linux-transport.js';
 import type { Transport } from '../client/transport.js';
 import { CONFIG_REGION, type VfioDeviceFile } from '../client/vfio-device.js';
 import { Machine } from '../machine/machine.js';
+import { assertReplays, RecordedRun } from '../testkit/replayed.js';
 
 /**
  * vfio0: a function with PASIDs; vfio1, vfio2: mediated devices of one function; vfio3: a function whose
@@ -37,7 +39,14 @@ export type DefineRule = (name: string, body: (transport: Transport) => void) =>
 
 /** How rules about `subject` are defined. */
 export function rulesOf(subject: string): DefineRule {
-  return (name, body) => test(`${subject}: ${name}`, async () => body(await makeProcess()));
+  return (name, body) =>
+    test(`${subject}: ${name}`, async () => {
+      if (onRealFiles) return body(new LinuxTransport());
+      const machine = await makeMachine();
+      const run = new RecordedRun(machine);
+      body(new InProcess(machine));
+      await assertReplays(run);
+    });
 }
 
 /** Waits, bounded, until `done` says so: a device works while its program does something else. */
@@ -58,10 +67,8 @@ export function served(device: VfioDeviceFile, done: () => boolean): boolean {
   return done();
 }
 
-async function makeProcess(): Promise<Transport> {
-  if (onRealFiles) return new LinuxTransport();
-  const options = { devices: conformanceDevices, baseDirectory: root, iommuTest: true };
-  return new InProcess(await Machine.create(options));
+function makeMachine(): Promise<Machine> {
+  return Machine.create({ devices: conformanceDevices, baseDirectory: root, iommuTest: true });
 }
 
 /** A test that failed has left its device open; the next one needs it. */

@@ -8,6 +8,7 @@
  * Invariant: what is to be done is done in the order of its time, and of its asking where times are equal,
  * whichever devices have asked. So what happens does not depend on how often `fire` is called.
  */
+import { WatchedLog } from '../iommu/event-log.js';
 
 /** What is to be done at a time. */
 export interface Alarm {
@@ -20,7 +21,11 @@ export interface Alarm {
 }
 
 /** The time of devices, in microseconds from 0; one that stands still is moved by `advance`. */
+const READINGS_KEPT = 1 << 14;
+
 export class Clock {
+  /** What those who asked for the time were told, while somebody looks. */
+  readonly readings = new WatchedLog<{ readonly time: number }>(READINGS_KEPT);
   readonly #running: (() => number) | undefined;
   /** By their time, the next one last. */
   readonly #alarms: Alarm[] = [];
@@ -35,13 +40,14 @@ export class Clock {
   /** Real time from now on, in which what devices wait for takes `scale` times as long. */
   static running(scale = 1): Clock {
     const begin = performance.now();
-    return new Clock(() => ((performance.now() - begin) * 1000) / scale);
+    return new Clock(() => Math.floor(((performance.now() - begin) * 1000) / scale));
   }
 
   /** Microseconds. */
   get now(): number {
-    if (this.#running !== undefined) this.#now = this.#running();
-    return this.#now;
+    const now = this.#read();
+    if (this.readings.on) this.readings.record({ time: now });
+    return now;
   }
 
   /** Does `fire` at `delay` microseconds from now. @returns what `cancel` takes. */
@@ -59,10 +65,15 @@ export class Clock {
     if (at >= 0) this.#alarms.splice(at, 1);
   }
 
-  /** Microseconds until the next is due, 0 when it is; undefined: there is none. */
+  /** The time of the next; undefined: there is none. */
+  get due(): number | undefined {
+    return this.#alarms.at(-1)?.time;
+  }
+
+  /** Microseconds until then, 0 when it is past. */
   get wait(): number | undefined {
-    const next = this.#alarms.at(-1);
-    return next && Math.max(0, next.time - this.now);
+    const { due } = this;
+    return due && Math.max(0, due - this.#read());
   }
 
   /**
@@ -70,6 +81,7 @@ export class Clock {
    * there was any.
    */
   fire(): boolean {
+    if (!((this.due ?? Number.POSITIVE_INFINITY) <= this.#read())) return false;
     const { now } = this;
     const asked = this.#asked;
     let any = false;
@@ -90,6 +102,11 @@ export class Clock {
       this.#do(next);
     }
     this.#now = end;
+  }
+
+  #read(): number {
+    if (this.#running !== undefined) this.#now = this.#running();
+    return this.#now;
   }
 
   /** The next, when it is due at `time`. */

@@ -30,6 +30,7 @@ import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
 import { DsaBus } from '../sysfs/dsa-bus.js';
+import type { RecordedOptions } from '../trace/raw.js';
 import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
 import { tracedNodes } from '../trace/traced-file.js';
@@ -89,6 +90,8 @@ export class Machine {
   readonly wires = new Wires();
   /** The time of its devices. */
   readonly clock: Clock;
+  /** How it was made, as data; undefined: by a factory, which is none. */
+  readonly made: RecordedOptions | undefined;
   readonly #functions: VfioDevice[] = [];
   readonly #vdpa: VdpaDevice[] = [];
   /** Of what is opened and has mappings of its own. */
@@ -100,6 +103,7 @@ export class Machine {
   private constructor(options: MachineOptions, plans: readonly DevicePlan[]) {
     const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
     this.clock = options.clock ?? new Clock();
+    this.made = madeBy(options);
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
     this.iommufd = new IommufdSubsystem(this.iommu, quotas, options.strict);
@@ -135,6 +139,7 @@ export class Machine {
         if (driver.step()) more ||= driver.busy();
       }
     }
+    if (worked && this.trace.inputs.on) this.trace.inputs.record({ kind: 'step' });
     return more || (worked && this.#idle.some((driver) => driver.busy()));
   }
 
@@ -154,7 +159,7 @@ export class Machine {
     const devices = this.devices.map(({ driver: { life } }) => {
       return { name: life.name, notes: life.work.calls.notes, happenings: life.happenings };
     });
-    return { trace: this.trace, faults, transfers, devices };
+    return { trace: this.trace, faults, transfers, devices, readings: this.clock.readings };
   }
 
   #makeDevices(plans: readonly DevicePlan[], { strict = false }: MachineOptions): MachineDevice[] {
@@ -209,6 +214,14 @@ export class Machine {
     this.#vdpa.push(made);
     return made;
   }
+}
+
+function madeBy({
+  clock: _clock,
+  baseDirectory: _base,
+  ...options
+}: MachineOptions): RecordedOptions | undefined {
+  return options.devices.some((device) => typeof device === 'function') ? undefined : options;
 }
 
 interface Place {

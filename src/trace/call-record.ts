@@ -39,6 +39,12 @@ export interface TransferPart {
   readonly bytes: Uint8Array;
 }
 
+/**
+ * How a call came to its file: as a system call, as a store of a mapping, as one of 64 bytes; or not at all,
+ * since it was refused before.
+ */
+export type CallWay = 'call' | 'store' | 'store64' | 'unserved';
+
 export interface CallRecord {
   readonly call: CallKind;
   /** As CallEvent has them. */
@@ -52,6 +58,11 @@ export interface CallRecord {
   readonly result: number;
   readonly error: string | undefined;
   readonly reason: string | undefined;
+  /** The number of the open file, which an open has made; undefined: an open that has made none. */
+  readonly file: number | undefined;
+  /** It has gone on in pieces: by which number they are known. */
+  readonly part: number | undefined;
+  readonly way: CallWay;
   /** Microseconds. */
   readonly duration: number;
 }

@@ -8,6 +8,7 @@ import { hex } from '../linux/errno.js';
 import { type CallRecord, callEvent } from './call-record.js';
 import type { Happening, TraceEvent } from './event.js';
 import type { DevicesOf } from './filter.js';
+import type { Input } from './input.js';
 
 export type RawHappening =
   | { readonly kind: 'call'; readonly entry: CallRecord }
@@ -17,11 +18,21 @@ export type RawHappening =
   | { readonly kind: 'device'; readonly device: string; readonly entry: DeviceHappening }
   | { readonly kind: 'lost'; readonly count: number };
 
+/** What the machine had from outside (input.ts). */
+export type RawInput = { readonly kind: 'input'; readonly entry: Input; readonly time: number };
+
 /** With the time of its end: milliseconds since the epoch. */
 export type Raw = RawHappening & { readonly time: number };
 
+/** Of a machine's options those that are data: docs/recording.md has them. */
+export type RecordedOptions = Readonly<Record<string, unknown>>;
+
 /** What a recording is of: its first record. */
 export interface RecordedMachine {
+  /** How it was made, to be made again; absent: by something that is no data. */
+  readonly made?: RecordedOptions;
+  /** Contents are left out: of memory and of transfers without a layout only their lengths are there. */
+  readonly withoutContents?: boolean;
   readonly devices: readonly {
     readonly name: string;
     /** The requester id that its DMA carries. */
@@ -34,11 +45,12 @@ export interface RecordedMachine {
 /** What a recording has. */
 export type Recorded =
   | Raw
+  | RawInput
   | { readonly kind: 'machine'; readonly machine: RecordedMachine; readonly time: number };
 
-/** The events of what is recorded; a machine is none. */
+/** The events of what is recorded; a machine and what comes from outside are none. */
 export function eventsOf(all: readonly Recorded[]): TraceEvent[] {
-  return all.flatMap((each) => (each.kind === 'machine' ? [] : [eventOf(each)]));
+  return all.flatMap((each) => (each.kind === 'machine' || each.kind === 'input' ? [] : [eventOf(each)]));
 }
 
 /** Whose requester ids are whose, when `all` has the machine. */

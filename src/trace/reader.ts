@@ -10,7 +10,8 @@ import type { FaultLog, Transfer } from '../iommu/fault-log.js';
 import { now } from '../linux/now.js';
 import type { TraceEvent } from './event.js';
 import { everything, type Filter, wants } from './filter.js';
-import { eventOf, type Raw } from './raw.js';
+import { Ask, type Asked } from './input.js';
+import { eventsOf, type Raw, type RawInput } from './raw.js';
 import type { Trace } from './trace.js';
 
 /** Where things are logged. */
@@ -18,6 +19,8 @@ export interface TraceLogs {
   readonly trace: Trace;
   readonly faults: FaultLog;
   readonly transfers: WatchedLog<Transfer>;
+  /** What devices were told when they asked for the time. */
+  readonly readings: WatchedLog<{ readonly time: number }>;
   readonly devices: readonly {
     readonly name: string;
     readonly notes: EventLog<{ readonly sentence: string }>;
@@ -28,7 +31,11 @@ export interface TraceLogs {
 /** Something that has happened, with its place among the entries of all logs. */
 interface Placed {
   readonly order: number;
-  readonly raw: Raw;
+  readonly raw: Raw | RawInput;
+}
+
+function timeAsked({ time }: { readonly time: number }): Asked {
+  return { kind: 'asked', what: Ask.TIME, of: [], answer: [time] };
 }
 
 /** Adds to `found` what has come since the last time. @returns how much the log has lost. */
@@ -38,8 +45,19 @@ export class TraceReader {
   readonly #sources: Source[] = [];
   readonly #ends: (() => void)[] = [];
 
-  /** Looks from now on, until `end`, into the logs of which `filter` may show something. */
-  constructor({ trace, faults, transfers, devices }: TraceLogs, filter: Filter = everything) {
+  /**
+   * Looks from now on, until `end`, into the logs of which `filter` may show something; `inputs`: also into
+   * what the machine has from outside, which is no event.
+   */
+  constructor(
+    { trace, faults, transfers, devices, readings }: TraceLogs,
+    filter: Filter = everything,
+    inputs = false,
+  ) {
+    if (inputs) {
+      this.#look(trace.inputs, (entry, time) => ({ kind: 'input', entry, time }));
+      this.#look(readings, (entry, time) => ({ kind: 'input', entry: timeAsked(entry), time }));
+    }
     if (wants(filter, 'call', 'error'))
       this.#look(trace.calls, (entry, time) => ({ kind: 'call', entry, time }));
     if (wants(filter, 'dma')) this.#look(transfers, (entry, time) => ({ kind: 'dma', entry, time }));
@@ -54,11 +72,11 @@ export class TraceReader {
 
   /** What has happened since the last time, oldest first. */
   read(): TraceEvent[] {
-    return this.raw().map(eventOf);
+    return eventsOf(this.raw());
   }
 
   /** As `read`, as it was logged. */
-  raw(): Raw[] {
+  raw(): (Raw | RawInput)[] {
     const found: Placed[] = [];
     let lost = 0;
     for (const source of this.#sources) lost += source(found);
@@ -71,7 +89,7 @@ export class TraceReader {
     for (const end of this.#ends) end();
   }
 
-  #look<T extends object>(log: WatchedLog<T>, rawOf: (event: T, time: number) => Raw): void {
+  #look<T extends object>(log: WatchedLog<T>, rawOf: (event: T, time: number) => Raw | RawInput): void {
     const look = log.look();
     this.#ends.push(() => look.end());
     this.#sources.push((found) => {

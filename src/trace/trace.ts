@@ -9,6 +9,8 @@ import { WatchedLog } from '../iommu/event-log.js';
 import { Refusal } from '../linux/errno.js';
 import { commandName } from '../linux/proc.js';
 import type { CallRecord } from './call-record.js';
+import type { Input } from './input.js';
+import { RecordedMemories } from './recorded-memory.js';
 
 /** Calls that are kept for who looks at them: he does after each turn of the server's loop. */
 const KEPT = 1 << 14;
@@ -21,6 +23,13 @@ export type Who = Pick<CallRecord, 'pid' | 'tid' | 'program'>;
 
 export class Trace {
   readonly calls = new WatchedLog<CallRecord>(KEPT);
+  /** What the machine has from outside beside calls, where it is to be done again. */
+  readonly inputs = new WatchedLog<Input>(KEPT);
+  readonly memories = new RecordedMemories(this.inputs);
+  readonly #numbers = new WeakMap<object, number>();
+  #files = 0;
+  #parts = 0;
+  #doorbells = 0;
   readonly #names = new WeakMap<object, string>();
   /** By object: the file that was opened last, and what was refused last on those before it. */
   readonly #last = new WeakMap<object, { readonly file: OpenFile; readonly before: Refusal | undefined }>();
@@ -29,9 +38,31 @@ export class Trace {
   readonly #programs = new Map<number, string>();
   readonly #threads = new Map<number, Who & { readonly until: number }>();
 
-  /** A file for `file.object` has been opened. */
-  opened(file: OpenFile): void {
+  /**
+   * A file for `file.object` has been opened, which is called by `traced`. @returns its number: files are
+   * counted from 1.
+   */
+  opened(file: OpenFile, traced: OpenFile): number {
+    const number = ++this.#files;
+    this.#numbers.set(file.object, number);
+    this.#numbers.set(traced, number);
     this.#last.set(file.object, { file, before: this.lastRefusal(file.object) });
+    return number;
+  }
+
+  /** The number of the file that stands for `object`, the last one of several; 0: there is none. */
+  numberOf(object: object): number {
+    return this.#numbers.get(object) ?? 0;
+  }
+
+  /** The number of an eventfd by which a program rings. */
+  nextDoorbell(): number {
+    return ++this.#doorbells;
+  }
+
+  /** The number of a call that goes on in pieces. */
+  nextPart(): number {
+    return ++this.#parts;
   }
 
   /** What was refused last on the files that stand for `object`. */

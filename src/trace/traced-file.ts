@@ -11,9 +11,19 @@ import { errnoName, Refusal } from '../linux/errno.js';
 import { DeviceFile } from '../uapi/device-file.js';
 import type { IoctlShape } from '../uapi/ioctl.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
-import { type IoctlPart, isStruct, SHOWN_BYTES, type TransferPart } from './call-record.js';
+import {
+  type CallRecord,
+  type CallWay,
+  type IoctlPart,
+  isStruct,
+  SHOWN_BYTES,
+  type TransferPart,
+} from './call-record.js';
+import { copied } from './copied.js';
 import { DescriptorNumber } from './descriptor-number.js';
 import type { CallKind } from './event.js';
+import { Ask } from './input.js';
+import { RecordedCaller } from './recorded-caller.js';
 import type { Trace, Who } from './trace.js';
 import { WatchedCaller } from './watched-caller.js';
 
@@ -27,8 +37,18 @@ export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceN
 
 function openTraced(trace: Trace, node: DeviceNode, caller: Caller): OpenFile {
   const { path } = node;
-  const open = () => new TracedFile(trace, node.open(caller), path);
-  return trace.calls.on ? recorded(trace, begin(trace, 'open', path, caller), nothingMore, open) : open();
+  if (!trace.calls.on) return new TracedFile(trace, node.open(caller), path);
+  const begun = begin(trace, 'open', path, { caller });
+  return recorded(trace, begun, nothingMore, () => {
+    const file = new TracedFile(trace, node.open(noting(trace, caller)), path);
+    begun.file = file.number;
+    return file;
+  });
+}
+
+/** `caller`, whose answers are noted where somebody wants them. */
+function noting(trace: Trace, caller: Caller): Caller {
+  return trace.inputs.on ? new RecordedCaller(caller, trace) : caller;
 }
 
 /** A call that has begun. */
@@ -38,10 +58,27 @@ interface Begun {
   readonly who: Who;
   readonly fd: number | undefined;
   readonly started: number;
+  readonly way: CallWay;
+  file: number | undefined;
+  part: number | undefined;
 }
 
-function begin(trace: Trace, call: CallKind, path: string, caller?: Caller, fd?: number): Begun {
-  return { call, path, who: trace.who(caller, call === 'open'), fd, started: performance.now() };
+/** What is known of a call beside its file's path. */
+interface Beginning {
+  readonly caller?: Caller;
+  readonly fd?: number | undefined;
+  readonly file?: number;
+  readonly way?: CallWay;
+}
+
+function begin(
+  trace: Trace,
+  call: CallKind,
+  path: string,
+  { caller, fd, file, way = 'call' }: Beginning,
+): Begun {
+  const who = trace.who(caller, call === 'open');
+  return { call, path, who, fd, started: performance.now(), way, file, part: undefined };
 }
 
 /** What a call was about, once it has ended. */
@@ -73,19 +110,43 @@ function sliced<T>(trace: Trace, begun: Begun, details: () => Details, act: () =
     recordFailure(trace, begun, details, error);
     throw error;
   }
-  if (isWork(result)) return goingOn(trace, begun, details, result);
+  if (isWork(result)) {
+    if (trace.inputs.on) noteBegun(trace, begun, details());
+    return goingOn(trace, begun, details, result);
+  }
   record(trace, begun, details(), typeof result === 'number' ? result : 0);
   return result;
 }
 
+/** What the call has said so far is copied: it goes on saying things. */
+function noteBegun(trace: Trace, begun: Begun, { ioctl, transfer }: Details): void {
+  begun.part = trace.nextPart();
+  const said = ioctl && { ...ioctl, input: copied(ioctl.input), output: none, descriptors: new Map() };
+  const details = { ...(said && { ioctl: said }), ...(transfer && { transfer }) };
+  trace.inputs.record({ kind: 'begun', part: begun.part, call: recordOf(begun, details, 0, undefined) });
+}
+
+const none = new Uint8Array(0);
+
 function* goingOn<T>(trace: Trace, begun: Begun, details: () => Details, work: Work<T>): Work<T> {
   try {
-    const result = yield* work;
+    const { part } = begun;
+    const result = part === undefined ? yield* work : yield* inParts(trace, part, work);
     record(trace, begun, details(), typeof result === 'number' ? result : 0);
     return result;
   } catch (error) {
     recordFailure(trace, begun, details, error);
     throw error;
+  }
+}
+
+/** `work`, of which each piece is noted, but for the last. */
+function* inParts<T>(trace: Trace, part: number, work: Work<T>): Work<T> {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+    if (trace.inputs.on) trace.inputs.record({ kind: 'part', part });
+    yield;
   }
 }
 
@@ -100,10 +161,13 @@ export function recordUnserved(
   caller: Caller,
   error: unknown,
 ): void {
-  if (trace?.calls.on) recordFailure(trace, begin(trace, call, path, caller), nothingMore, error);
+  if (trace?.calls.on)
+    recordFailure(trace, begin(trace, call, path, { caller, way: 'unserved' }), nothingMore, error);
 }
 
 function recordFailure(trace: Trace, begun: Begun, details: () => Details, error: unknown): void {
+  if (error instanceof Postponed && trace.inputs.on && begun.way !== 'unserved')
+    trace.inputs.record({ kind: 'postponed' });
   if (error instanceof Postponed || (error instanceof Error && !trace.tells(error))) return;
   record(trace, begun, details(), -1, error instanceof Refusal ? error : broken);
 }
@@ -111,15 +175,20 @@ function recordFailure(trace: Trace, begun: Begun, details: () => Details, error
 /** What the caller of a call sees that broke. */
 const broken = { errno: 5, reason: 'an error inside ioasid' };
 
-function record(
-  trace: Trace,
-  { call, path, who, fd, started }: Begun,
+type Failure = Pick<Refusal, 'errno' | 'reason'>;
+
+function record(trace: Trace, begun: Begun, details: Details, result: number, failure?: Failure): void {
+  trace.calls.record(recordOf(begun, details, result, failure));
+}
+
+function recordOf(
+  { call, path, who, fd, started, way, file, part }: Begun,
   { ioctl, transfer }: Details,
   result: number,
-  failure?: Pick<Refusal, 'errno' | 'reason'>,
-): void {
+  failure: Failure | undefined,
+): CallRecord {
   const { pid, tid, program } = who;
-  trace.calls.record({
+  return {
     call,
     path,
     pid,
@@ -131,14 +200,18 @@ function record(
     result,
     error: failure && errnoName(failure.errno),
     reason: failure?.reason,
+    file,
+    part,
+    way,
     duration: Math.floor((performance.now() - started) * 1000),
-  });
+  };
 }
 
 class TracedFile implements OpenFile {
   readonly stream: EventStream | undefined;
   readonly mapping: Mapping | undefined;
   readonly uses: ((call: FileCall) => readonly object[]) | undefined;
+  readonly number: number;
   readonly #trace: Trace;
   readonly #file: OpenFile;
   readonly #path: string;
@@ -153,7 +226,7 @@ class TracedFile implements OpenFile {
     this.#path = path;
     trace.name(file.object, path);
     trace.name(this, path);
-    trace.opened(file);
+    this.number = trace.opened(file, this);
   }
 
   get object(): object {
@@ -176,7 +249,7 @@ class TracedFile implements OpenFile {
     let length = 0;
     const details = () => this.#transfer('read', offset, target.length, target.subarray(0, length));
     return recorded(this.#trace, begun, details, () => {
-      length = this.#file.read(caller, offset, target);
+      length = this.#file.read(noting(this.#trace, caller), offset, target);
       return length;
     });
   }
@@ -185,7 +258,7 @@ class TracedFile implements OpenFile {
     if (!this.#trace.calls.on) return this.#file.write(caller, offset, source);
     const details = this.#written(offset, source);
     return sliced(this.#trace, this.#begin('write', caller), details, () =>
-      this.#file.write(caller, offset, source),
+      this.#file.write(noting(this.#trace, caller), offset, source),
     );
   }
 
@@ -200,7 +273,7 @@ class TracedFile implements OpenFile {
   /** A close, of one copy or the last: of nobody's descriptor any more. */
   #ended(call: 'flush' | 'release', act: () => Sliced<void>): Sliced<void> {
     if (!this.#trace.calls.on) return act();
-    return sliced(this.#trace, begin(this.#trace, call, this.#path), nothingMore, act);
+    return sliced(this.#trace, this.#begin(call), nothingMore, act);
   }
 
   #tracedIoctl(caller: Caller, call: IoctlCall): Sliced<number> {
@@ -209,15 +282,15 @@ class TracedFile implements OpenFile {
     const begun = this.#begin('ioctl', caller);
     const size = isStruct(shape?.argument) ? shape.argument.size : data.length;
     const watched = this.#watched(caller, arg, size);
-    const copied = data.length === 0 ? data : data.slice();
-    const details = () => ({ ioctl: ioctlPart(shape, call, watched, copied) });
+    const before = data.length === 0 ? data : copied(data);
+    const details = () => ({ ioctl: ioctlPart(shape, call, watched, before) });
     return sliced(this.#trace, begun, details, () => this.#file.ioctl(watched, call));
   }
 
   /** Gives a new file to the caller as one that is traced, whoever looks by now. */
   #watched(caller: Caller, address: number, size: number): WatchedCaller {
     return new WatchedCaller(
-      caller,
+      noting(this.#trace, caller),
       { address, size },
       (object) => this.#trace.nameOf(object),
       (file) => new TracedFile(this.#trace, file, `${this.#path}:${calledOf(file)}`),
@@ -227,11 +300,11 @@ class TracedFile implements OpenFile {
   #transfer(call: 'read' | 'write', offset: number, length: number, bytes: Uint8Array): Details {
     const device = this.#file instanceof DeviceFile ? this.#file : undefined;
     const layout = device?.carries(call, offset, length);
-    const shown = Math.max(SHOWN_BYTES, layout?.size ?? 0);
+    const shown = this.#trace.inputs.on ? bytes.length : Math.max(SHOWN_BYTES, layout?.size ?? 0);
     const transfer = {
       offset: this.stream === undefined ? offset : undefined,
       place: device?.place(offset),
-      ...{ length, layout, bytes: bytes.slice(0, shown) },
+      ...{ length, layout, bytes: copied(bytes, 0, shown) },
     };
     return { transfer };
   }
@@ -242,8 +315,9 @@ class TracedFile implements OpenFile {
     return () => details;
   }
 
-  #begin(call: CallKind, caller: Caller): Begun {
-    return begin(this.#trace, call, this.#path, caller, this.#descriptors.of(this, caller));
+  #begin(call: CallKind, caller?: Caller, way: CallWay = 'call'): Begun {
+    const fd = caller && this.#descriptors.of(this, caller);
+    return begin(this.#trace, call, this.#path, { ...(caller && { caller }), fd, file: this.number, way });
   }
 
   /**
@@ -253,27 +327,32 @@ class TracedFile implements OpenFile {
   #tracedMapping(mapping: Mapping): Mapping {
     return {
       check: (caller, offset, length) => mapping.check(caller, offset, length),
-      pages: (offset, length) => mapping.pages(offset, length),
+      pages: (offset, length) => {
+        const found = mapping.pages(offset, length);
+        const { inputs } = this.#trace;
+        if (found.length > 0 && inputs.on)
+          inputs.record({ kind: 'asked', what: Ask.PAGES, of: [this.number], answer: [] });
+        return found;
+      },
       memory: (offset) => mapping.memory(offset),
       write: (caller, offset, source) => {
         if (!this.#trace.calls.on) return mapping.write(caller, offset, source);
         const details = this.#written(offset, source);
-        return recorded(this.#trace, this.#begin('write', caller), details, () =>
-          mapping.write(caller, offset, source),
+        return recorded(this.#trace, this.#begin('write', caller, 'store'), details, () =>
+          mapping.write(noting(this.#trace, caller), offset, source),
         );
       },
       write64: (caller, offset, source) => {
         if (!this.#trace.calls.on) return mapping.write64(caller, offset, source);
         const details = this.#written(offset, source);
-        const store = () => (mapping.write64(caller, offset, source) ? source.length : 0);
-        return recorded(this.#trace, begin(this.#trace, 'write', this.#path), details, store) > 0;
+        const by = noting(this.#trace, caller);
+        const store = () => (mapping.write64(by, offset, source) ? source.length : 0);
+        return recorded(this.#trace, this.#begin('write', undefined, 'store64'), details, store) > 0;
       },
       read: (offset, target) => {
         if (!this.#trace.calls.on) return mapping.read(offset, target);
         const details = () => this.#transfer('read', offset, target.length, target);
-        return recorded(this.#trace, begin(this.#trace, 'load', this.#path), details, () =>
-          mapping.read(offset, target),
-        );
+        return recorded(this.#trace, this.#begin('load'), details, () => mapping.read(offset, target));
       },
     };
   }
@@ -284,17 +363,16 @@ function calledOf(file: OpenFile): string {
   return (file instanceof DeviceFile ? file.called : undefined) ?? 'new file';
 }
 
-/** `copied`, `data`: the argument before and after, where the kernel copies it. */
+/** `before`, `data`: the argument before and after, where the kernel copies it. */
 function ioctlPart(
   shape: IoctlShape | undefined,
   { cmd, arg, data }: IoctlCall,
   watched: WatchedCaller,
-  copied: Uint8Array,
+  before: Uint8Array,
 ): IoctlPart {
   const { descriptors, input, output, known, changed } = watched;
   const size = isStruct(shape?.argument) ? shape.argument.size : Number.POSITIVE_INFINITY;
-  if (data.length > 0 && size < Number.POSITIVE_INFINITY)
-    return { cmd, arg, shape, input: firstOf(copied, size), output: data.slice(0, size), descriptors };
+  if (data.length > 0) return { cmd, arg, shape, input: before, output: copied(data), descriptors };
   const reach = Math.min(Math.max(changed, known), size);
   const said = firstOf(input, Math.min(known, size));
   return { cmd, arg, shape, input: said, output: firstOf(output, reach), descriptors };

@@ -6,22 +6,41 @@
  */
 import { refuse } from '../../linux/errno.js';
 import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
+import { copied } from '../copied.js';
+import { Ask, type Asked, type AskKind, type Input } from '../input.js';
 import type { RawHappening, Recorded } from '../raw.js';
 import { ByteReader } from './bytes.js';
 import { INLINE_BYTES } from './encoder.js';
-import { CallField, calls, RecordKind, TransferField } from './kinds.js';
+import {
+  AskedField,
+  CallField,
+  calls,
+  keptOf,
+  REGISTER_BYTES,
+  RecordKind,
+  TransferField,
+  ways,
+} from './kinds.js';
 import { parseMachine } from './machine-text.js';
 import { parseLayout, parseShape } from './shapes.js';
 import { ReadTerms } from './terms.js';
 
 const MOST_DESCRIPTORS = 1 << 10;
+/** Numbers of a question or an answer: as many as a call may have buffers. */
+const MOST_NUMBERS = 1 << 10;
+const asks = new Set<number>(Object.values(Ask));
+
+function unknownKind(kind: number): never {
+  return refuse('EINVAL', `there are no records of kind ${kind}`);
+}
 
 export class Decoder {
   readonly #names: ReadTerms<string>;
   readonly #shapes = new ReadTerms((from) => parseShape(from.text()));
   readonly #layouts = new ReadTerms((from) => parseLayout(from.text()));
-  readonly #contents = new ReadTerms((from) => from.bytes().slice());
+  readonly #contents = new ReadTerms((from) => copied(from.bytes()));
   #micros = 0;
+  #withoutContents = false;
 
   /** @param clean what each text becomes: that of somebody else's may move the cursor. */
   constructor(clean: (text: string) => string = String) {
@@ -40,7 +59,12 @@ export class Decoder {
     const kind = from.byte();
     this.#micros += from.signed();
     const time = this.#micros / 1000;
-    if (kind === RecordKind.MACHINE) return { kind: 'machine', machine: parseMachine(from.text()), time };
+    if (kind === RecordKind.MACHINE) {
+      const machine = parseMachine(from.text());
+      this.#withoutContents = machine.withoutContents ?? false;
+      return { kind: 'machine', machine, time };
+    }
+    if (kind >= RecordKind.ASKED) return { kind: 'input', entry: this.#input(kind, from), time };
     return { ...this.#happening(kind, from), time };
   }
 
@@ -90,7 +114,7 @@ export class Decoder {
         return { kind: 'device', device, entry: { kind: what, pasid, ...(vpasid >= 0 && { vpasid }) } };
       }
       default:
-        return refuse('EINVAL', `there are no records of kind ${kind}`);
+        return unknownKind(kind);
     }
   }
 
@@ -100,7 +124,7 @@ export class Decoder {
 
   #call(from: ByteReader): CallRecord {
     const call = calls[from.byte()] ?? refuse('EINVAL', 'a record is of a call that there is not');
-    const has = from.byte();
+    const has = from.number();
     const path = this.#name(from);
     const pid = has & CallField.PID ? from.number() : undefined;
     const tid = has & CallField.TID ? from.number() : undefined;
@@ -111,8 +135,45 @@ export class Decoder {
     const result = from.signed();
     const error = has & CallField.ERROR ? this.#name(from) : undefined;
     const reason = has & CallField.REASON ? this.#name(from) : undefined;
-    const duration = from.number();
-    return { call, path, pid, tid, program, fd, ioctl, transfer, result, error, reason, duration };
+    const file = has & CallField.FILE ? from.number() : undefined;
+    const part = has & CallField.PART ? from.number() : undefined;
+    const way = ways[has & CallField.WAY ? from.byte() : 0] ?? refuse('EINVAL', 'a call came in no way');
+    const came = { file, part, way, duration: from.number() };
+    return { call, path, pid, tid, program, fd, ioctl, transfer, result, error, reason, ...came };
+  }
+
+  #input(kind: number, from: ByteReader): Input {
+    switch (kind) {
+      case RecordKind.ASKED:
+        return this.#asked(from);
+      case RecordKind.BEGUN:
+        return { kind: 'begun', part: from.number(), call: this.#call(from) };
+      case RecordKind.PART:
+        return { kind: 'part', part: from.number() };
+      case RecordKind.POSTPONED:
+        return { kind: 'postponed' };
+      case RecordKind.STEP:
+        return { kind: 'step' };
+      default:
+        return unknownKind(kind);
+    }
+  }
+
+  #asked(from: ByteReader): Asked {
+    const what = from.byte() as AskKind;
+    if (!asks.has(what)) refuse('EINVAL', `a record asks for ${what}, which there is not`);
+    const has = from.byte();
+    const [of, answer] = [this.#numbers(from), this.#numbers(from)];
+    const errno = has & AskedField.ERRNO ? from.number() : undefined;
+    const text = has & AskedField.TEXT ? this.#name(from) : undefined;
+    const bytes = has & AskedField.BYTES ? this.#bytes(from, keptOf(what)) : undefined;
+    return { kind: 'asked', what, of, answer, errno, text, bytes };
+  }
+
+  #numbers(from: ByteReader): number[] {
+    const count = from.number();
+    if (count > MOST_NUMBERS) refuse('EINVAL', `a record has ${count} numbers`);
+    return Array.from({ length: count }, () => from.signed());
   }
 
   #ioctl(from: ByteReader): IoctlPart {
@@ -131,18 +192,22 @@ export class Decoder {
     const offset = has & TransferField.OFFSET ? from.number() : undefined;
     const place = has & TransferField.PLACE ? this.#name(from) : undefined;
     const layout = has & TransferField.LAYOUT ? this.#layouts.read(from) : undefined;
-    const [length, bytes] = [from.number(), this.#bytes(from)];
+    const [length, bytes] = [
+      from.number(),
+      this.#bytes(from, layout === undefined ? REGISTER_BYTES : undefined),
+    ];
     return { offset, place, length, layout, bytes };
   }
 
   /** A copy: what is decoded outlives what it is decoded from. */
-  #bytes(from: ByteReader): Uint8Array {
+  #bytes(from: ByteReader, kept = Number.POSITIVE_INFINITY): Uint8Array {
     const length = from.number();
-    return length <= INLINE_BYTES ? from.raw(length).slice() : this.#large(from, length);
+    if (length > kept && this.#withoutContents) return new Uint8Array(0);
+    return length <= INLINE_BYTES ? copied(from.raw(length)) : this.#large(from, length);
   }
 
   #large(from: ByteReader, length: number): Uint8Array {
-    const content = this.#contents.read(from);
+    const content = this.#contents.read(from, length);
     if (content.length !== length) refuse('EINVAL', `a content of ${length} bytes has ${content.length}`);
     return content;
   }

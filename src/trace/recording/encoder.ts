@@ -4,17 +4,26 @@
  *
  * A record is understood by who has read all before it, since terms are told in full once.
  */
-import { createHash } from 'node:crypto';
 import type { DeviceHappening } from '../../driver/happening.js';
 import type { IoctlShape } from '../../uapi/ioctl.js';
 import type { Struct } from '../../uapi/struct.js';
 import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
+import type { Asked, Input } from '../input.js';
 import type { Recorded } from '../raw.js';
 import { ByteWriter } from './bytes.js';
-import { CallField, calls, RecordKind, TransferField } from './kinds.js';
+import {
+  AskedField,
+  CallField,
+  calls,
+  keptOf,
+  REGISTER_BYTES,
+  RecordKind,
+  TransferField,
+  ways,
+} from './kinds.js';
 import { LENGTH_BYTES, putLength } from './message.js';
 import { layoutText, shapeText } from './shapes.js';
-import { WrittenTerms } from './terms.js';
+import { WrittenContents, WrittenTerms } from './terms.js';
 
 const CAPACITY = 1 << 16;
 /** Contents above it are told once. */
@@ -25,8 +34,8 @@ export class Encoder {
   readonly #names = new WrittenTerms<string>((out, text) => out.text(text));
   readonly #shapes = new WrittenTerms<IoctlShape>((out, shape) => out.text(shapeText(shape)));
   readonly #layouts = new WrittenTerms<Struct>((out, layout) => out.text(layoutText(layout)));
-  readonly #contents = new WrittenTerms<string>((out) => out.bytes(this.#content));
-  #content = new Uint8Array(0);
+  readonly #contents = new WrittenContents();
+  #withoutContents = false;
   #micros = 0;
 
   /** Bytes that wait to be taken. */
@@ -51,6 +60,10 @@ export class Encoder {
       case 'machine':
         this.#begin(RecordKind.MACHINE, raw.time);
         this.#out.text(JSON.stringify(raw.machine));
+        this.#withoutContents = raw.machine.withoutContents ?? false;
+        return;
+      case 'input':
+        this.#input(raw.entry, raw.time);
         return;
       case 'call':
         this.#begin(RecordKind.CALL, raw.time);
@@ -124,9 +137,9 @@ export class Encoder {
 
   #call(record: CallRecord): void {
     const out = this.#out;
-    const { pid, tid, program, fd, ioctl, transfer, error, reason } = record;
+    const { pid, tid, program, fd, ioctl, transfer, error, reason, file, part } = record;
     out.byte(calls.indexOf(record.call));
-    out.byte(
+    out.number(
       (pid === undefined ? 0 : CallField.PID) |
         (tid === undefined ? 0 : CallField.TID) |
         (program === undefined ? 0 : CallField.PROGRAM) |
@@ -134,7 +147,10 @@ export class Encoder {
         (ioctl === undefined ? 0 : CallField.IOCTL) |
         (transfer === undefined ? 0 : CallField.TRANSFER) |
         (error === undefined ? 0 : CallField.ERROR) |
-        (reason === undefined ? 0 : CallField.REASON),
+        (reason === undefined ? 0 : CallField.REASON) |
+        (file === undefined ? 0 : CallField.FILE) |
+        (part === undefined ? 0 : CallField.PART) |
+        (record.way === 'call' ? 0 : CallField.WAY),
     );
     this.#name(record.path);
     if (pid !== undefined) out.number(pid);
@@ -146,7 +162,50 @@ export class Encoder {
     out.signed(record.result);
     if (error !== undefined) this.#name(error);
     if (reason !== undefined) this.#name(reason);
+    if (file !== undefined) out.number(file);
+    if (part !== undefined) out.number(part);
+    if (record.way !== 'call') out.byte(ways.indexOf(record.way));
     out.number(record.duration);
+  }
+
+  #input(input: Input, time: number): void {
+    switch (input.kind) {
+      case 'asked':
+        this.#begin(RecordKind.ASKED, time);
+        this.#asked(input);
+        return;
+      case 'begun':
+        this.#begin(RecordKind.BEGUN, time);
+        this.#out.number(input.part);
+        this.#call(input.call);
+        return;
+      case 'part':
+        this.#begin(RecordKind.PART, time);
+        this.#out.number(input.part);
+        return;
+      case 'postponed':
+        this.#begin(RecordKind.POSTPONED, time);
+        return;
+      case 'step':
+        this.#begin(RecordKind.STEP, time);
+    }
+  }
+
+  #asked({ what, of, answer, errno, text, bytes }: Asked): void {
+    const out = this.#out;
+    out.byte(what);
+    out.byte(
+      (errno === undefined ? 0 : AskedField.ERRNO) |
+        (text === undefined ? 0 : AskedField.TEXT) |
+        (bytes === undefined ? 0 : AskedField.BYTES),
+    );
+    for (const numbers of [of, answer]) {
+      out.number(numbers.length);
+      for (const number of numbers) out.signed(number);
+    }
+    if (errno !== undefined) out.number(errno);
+    if (text !== undefined) this.#name(text);
+    if (bytes !== undefined) this.#bytes(bytes, keptOf(what));
   }
 
   #ioctl({ cmd, arg, shape, input, output, descriptors }: IoctlPart): void {
@@ -175,16 +234,20 @@ export class Encoder {
     if (place !== undefined) this.#name(place);
     if (layout !== undefined) this.#layouts.write(out, layout);
     out.number(length);
-    this.#bytes(bytes);
+    this.#bytes(bytes, layout === undefined ? REGISTER_BYTES : undefined);
   }
 
-  #bytes(bytes: Uint8Array): void {
+  /** @param kept what is longer may be left out. */
+  #bytes(bytes: Uint8Array, kept = Number.POSITIVE_INFINITY): void {
+    if (bytes.length > kept && this.#withoutContents) {
+      this.#out.number(bytes.length);
+      return;
+    }
     if (bytes.length <= INLINE_BYTES) {
       this.#out.bytes(bytes);
       return;
     }
     this.#out.number(bytes.length);
-    this.#content = bytes as Uint8Array<ArrayBuffer>;
-    this.#contents.write(this.#out, createHash('sha1').update(bytes).digest('base64'));
+    this.#contents.write(this.#out, bytes);
   }
 }

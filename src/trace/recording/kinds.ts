@@ -1,5 +1,7 @@
 /** The numbers that recordings are made of: docs/recording.md has them too. */
+import type { CallWay } from '../call-record.js';
 import type { CallKind } from '../event.js';
+import { Ask, type AskKind } from '../input.js';
 
 /** What a record is: its first byte. */
 export const RecordKind = {
@@ -17,6 +19,11 @@ export const RecordKind = {
   NOTE: 12,
   LOST: 13,
   MACHINE: 14,
+  ASKED: 15,
+  BEGUN: 16,
+  PART: 17,
+  POSTPONED: 18,
+  STEP: 19,
 } as const;
 
 /** Calls, by their numbers. */
@@ -42,7 +49,25 @@ export const CallField = {
   TRANSFER: 32,
   ERROR: 64,
   REASON: 128,
+  FILE: 256,
+  PART: 512,
+  /** How it came, when that is not as a system call. */
+  WAY: 1024,
 } as const;
+
+/** Ways that a call may come, by their numbers. */
+export const ways: readonly CallWay[] = ['call', 'store', 'store64', 'unserved'];
+
+/** Of a read or write of which no layout is known: what is longer than a register may be left out. */
+export const REGISTER_BYTES = 8;
+
+/** The length above which the content of an answer may be left out: that of a program's memory is. */
+export function keptOf(what: AskKind): number {
+  return what === Ask.READ || what === Ask.WRITE ? 0 : Number.POSITIVE_INFINITY;
+}
+
+/** Which fields the record of what was asked has. */
+export const AskedField = { ERRNO: 1, TEXT: 2, BYTES: 4 } as const;
 
 /** Which fields a read, write or load has. */
 export const TransferField = { OFFSET: 1, PLACE: 2, LAYOUT: 4 } as const;

@@ -1,18 +1,24 @@
 /** What a recording says of its machine, which is JSON: read as what it may be, and not trusted. */
 import { refuse } from '../../linux/errno.js';
 import { escaped } from '../lines.js';
-import type { RecordedMachine } from '../raw.js';
+import type { RecordedMachine, RecordedOptions } from '../raw.js';
 
 /** @throws Refusal EINVAL it is no machine. */
 export function parseMachine(text: string): RecordedMachine {
   try {
-    const { devices } = JSON.parse(text) as RecordedMachine;
+    const { devices, made, withoutContents } = JSON.parse(text) as RecordedMachine;
     return {
+      ...(isRecord(made) && { made }),
+      ...(withoutContents === true && { withoutContents }),
       devices: devices.map(({ name, rid, spec }) => ({ name: said(name), rid: said(rid), spec: said(spec) })),
     };
   } catch {
     return refuse('EINVAL', 'a record describes a machine that cannot be one');
   }
+}
+
+function isRecord(value: unknown): value is RecordedOptions {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function said(text: unknown): string {

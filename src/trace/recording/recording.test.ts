@@ -7,7 +7,7 @@ import { Machine } from '../../machine/machine.js';
 import { AllocStruct, ioctlNumber, MAP_READ, MapStruct } from '../../uapi/ioasid.js';
 import { sized } from '../../uapi/struct.js';
 import { escaped } from '../lines.js';
-import { eventsOf, type Raw, type Recorded } from '../raw.js';
+import { eventsOf, type Raw, type RawInput, type Recorded } from '../raw.js';
 import { TraceReader } from '../reader.js';
 import { chunk, header, type Source } from './chunks.js';
 import { Encoder } from './encoder.js';
@@ -16,7 +16,7 @@ import { recorded } from './recording.js';
 const machine = { devices: [{ name: 'vfio0', rid: '0000:6a:01.0', spec: 'dsa,ready=1' }] };
 
 /** What a process has done on a machine: opened, mapped, been refused, closed; and a DMA fault and a note. */
-async function happened(): Promise<Raw[]> {
+async function happened(): Promise<(Raw | RawInput)[]> {
   const made = await Machine.create({ devices: ['dsa,ready=1'] });
   const reader = new TraceReader(made.logs);
   const process = new InProcess(made);
@@ -108,7 +108,7 @@ test('records that anybody has made up are read or refused', () => {
 test('a recording of another version says which', () => {
   const other = Uint8Array.from(bytes);
   other[8] = 9;
-  assert.match(readUp(other).why, /recording of version 9, and this ioasid reads 2/);
+  assert.match(readUp(other).why, /recording of version 9, and this ioasid reads 3/);
   assert.match(readUp(new Uint8Array(100)).why, /no recording of ioasid/);
 });
 

@@ -1,0 +1,32 @@
+/** A machine like the one that was recorded. */
+import { Machine, type MachineOptions } from '../machine/machine.js';
+import type { RecordedMachine, RecordedOptions } from '../trace/raw.js';
+import type { Answers } from './answers.js';
+import { CannotReplay } from './replay.js';
+import { replayedClock } from './replayed-clock.js';
+
+/** What a device has of the outside that is not in a recording, by what its argument says. */
+const outside: readonly (readonly [RegExp, string])[] = [
+  [/,file=/, 'it is on files, and what they hold is not recorded'],
+  [/,link=/, 'it is linked to the outside, and what comes from there is not recorded'],
+  [/,idxd/, 'programs use it by files below /sys, which are not recorded'],
+];
+
+/** @throws CannotReplay, Refusal one sentence: why there is none. */
+export async function machineLike({ made }: RecordedMachine, answers: Answers): Promise<Machine> {
+  if (made === undefined) throw new CannotReplay('its devices were made by functions, not by arguments');
+  for (const spec of specsOf(made))
+    for (const [pattern, why] of outside)
+      if (pattern.test(spec)) throw new CannotReplay(`device "${spec}" cannot be replayed: ${why}`);
+  return await Machine.create({ ...(made as unknown as MachineOptions), clock: replayedClock(answers) });
+}
+
+/** The arguments of its devices. @throws CannotReplay they are none. */
+function specsOf({ devices }: RecordedOptions): string[] {
+  if (!Array.isArray(devices)) throw new CannotReplay('it does not say which devices there were');
+  return devices.map((device: unknown) => {
+    const spec = typeof device === 'object' && device !== null && 'spec' in device ? device.spec : device;
+    if (typeof spec === 'string') return spec;
+    throw new CannotReplay('a device of it is no argument');
+  });
+}

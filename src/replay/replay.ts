@@ -1,0 +1,156 @@
+/**
+ * Replay: a recording done again by a machine of the same kind, in this process, without files and programs.
+ *
+ * A recording is pieces: all that came of something, and then what it was (a call, a part of one, a step of
+ * the devices). Each is done again in its turn, with the answers that were given then, and what comes of it
+ * is noted as in a recording. Invariant: up to the first difference both have the same records.
+ */
+import type { OpenFile } from '../file/open-file.js';
+import { finished, isWork, type Sliced, type Work } from '../file/work.js';
+import type { Machine } from '../machine/machine.js';
+import type { CallRecord } from '../trace/call-record.js';
+import { everything } from '../trace/filter.js';
+import { Ask, type Asked } from '../trace/input.js';
+import type { Recorded } from '../trace/raw.js';
+import { TraceReader } from '../trace/reader.js';
+import type { Answers } from './answers.js';
+import { same } from './difference.js';
+import { callOn } from './replayed-call.js';
+import { ReplayedCaller } from './replayed-caller.js';
+import { ReplayedMemories } from './replayed-memory.js';
+
+/** Where a replay is not as what was recorded. */
+export interface Difference {
+  /** Undefined: nothing more was recorded, or has come, of this piece. */
+  readonly recorded: Recorded | undefined;
+  readonly replayed: Recorded | undefined;
+  /** What was recorded of the same piece after it. */
+  readonly after: readonly Recorded[];
+}
+
+/** What a replay depends on that the recording does not have. */
+export class CannotReplay extends Error {}
+
+export class Replay {
+  readonly #machine: Machine;
+  readonly #answers: Answers;
+  readonly #reader: TraceReader;
+  readonly #memories: ReplayedMemories;
+  readonly #withoutContents: boolean;
+  readonly #files = new Map<number, OpenFile>();
+  readonly #works = new Map<number, Work<unknown>>();
+  #piece: Recorded[] = [];
+  /** Doorbells that were found rung: when they were looked at last is no difference. */
+  readonly #rings: Asked[] = [];
+
+  /** @param answers those by which the machine's clock goes, too. */
+  constructor(machine: Machine, answers: Answers, withoutContents: boolean) {
+    this.#machine = machine;
+    this.#answers = answers;
+    this.#memories = new ReplayedMemories(answers);
+    this.#reader = new TraceReader(machine.logs, everything, true);
+    this.#withoutContents = withoutContents;
+  }
+
+  /**
+   * Does what follows again. @returns the first difference; undefined: there is none up to here. @throws
+   * CannotReplay one sentence: what it depends on is not in the recording.
+   */
+  add(record: Recorded): Difference | undefined {
+    if (record.kind === 'lost')
+      throw new CannotReplay(`${record.count} events are not in the recording: they came too fast`);
+    if (record.kind === 'machine' || (record.kind === 'call' && record.entry.way === 'unserved'))
+      return undefined;
+    if (!isRing(record)) this.#piece.push(record);
+    else this.#rings.push(record.entry);
+    if (!isCause(record)) return undefined;
+    const piece = this.#piece;
+    this.#piece = [];
+    if (record.kind === 'input' && record.entry.kind === 'postponed') return undefined;
+    this.#answers.begin([...this.#rings.splice(0), ...piece.filter(isAsked).map(({ entry }) => entry)]);
+    this.#do(record);
+    const difference = this.#compare(piece);
+    const stopped = this.#answers.stopped;
+    if (stopped !== undefined) throw new CannotReplay(stopped);
+    if (difference !== undefined && this.#answers.leftOut)
+      throw new CannotReplay(
+        'what a device has read is left out of the recording, and its results depend on it',
+      );
+    return difference;
+  }
+
+  end(): void {
+    this.#reader.end();
+  }
+
+  #compare(piece: readonly Recorded[]): Difference | undefined {
+    const replayed: readonly Recorded[] = this.#reader.raw().filter((each) => !isRing(each));
+    for (let n = 0; n < Math.max(piece.length, replayed.length); n++)
+      if (!same(piece[n], replayed[n], this.#withoutContents))
+        return { recorded: piece[n], replayed: replayed[n], after: piece.slice(n + 1) };
+    return undefined;
+  }
+
+  /** Does again what `cause` is. What comes of it, errors too, is in the logs. */
+  #do(cause: Recorded): void {
+    try {
+      if (cause.kind === 'call') this.#ended(cause.entry);
+      else if (cause.kind === 'input') {
+        const { entry } = cause;
+        if (entry.kind === 'step') this.#machine.step();
+        else if (entry.kind === 'begun') this.#begun(entry.part, entry.call);
+        else if (entry.kind === 'part') this.#works.get(entry.part)?.next();
+      }
+    } catch (error) {
+      if (error instanceof CannotReplay) throw error;
+    }
+  }
+
+  #begun(part: number, call: CallRecord): void {
+    const work = this.#call(call);
+    if (isWork(work)) this.#works.set(part, work);
+  }
+
+  #ended(call: CallRecord): void {
+    const work = call.part === undefined ? undefined : this.#works.get(call.part);
+    if (work === undefined) finishedOnce(this.#call(call));
+    else {
+      this.#works.delete(call.part!);
+      work.next();
+    }
+    if (call.call === 'release' && call.file !== undefined) this.#files.delete(call.file);
+  }
+
+  #call(call: CallRecord): Sliced<unknown> {
+    const { transfer } = call;
+    if (call.call === 'write' && transfer !== undefined && transfer.bytes.length < transfer.length)
+      throw new CannotReplay('what a program has written is left out of the recording');
+    const caller = new ReplayedCaller(call.pid ?? 0, this.#memories, this.#files);
+    if (call.call !== 'open') return callOn(this.#files.get(call.file ?? 0), caller, call);
+    const node = this.#machine.nodes.find(({ path }) => path === call.path);
+    if (node === undefined) throw new CannotReplay(`this ioasid makes no file ${call.path} of such devices`);
+    const file = node.open(caller);
+    if (call.file !== undefined) this.#files.set(call.file, file);
+    return undefined;
+  }
+}
+
+/** Does all that is left; what waits for an answer that never comes is left alone. */
+function finishedOnce(work: Sliced<unknown>): void {
+  if (isWork(work)) work.next();
+  else finished(work);
+}
+
+type RecordedAsk = Recorded & { readonly kind: 'input'; readonly entry: Asked };
+
+function isAsked(record: Recorded): record is RecordedAsk {
+  return record.kind === 'input' && record.entry.kind === 'asked';
+}
+
+function isRing(record: Recorded): record is RecordedAsk {
+  return isAsked(record) && record.entry.what === Ask.RINGS;
+}
+
+function isCause(record: Recorded): boolean {
+  return record.kind === 'call' || (record.kind === 'input' && record.entry.kind !== 'asked');
+}
