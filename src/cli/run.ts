@@ -48,6 +48,8 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   const softFiles = softFileLimit();
   const { telling, report } = await toldOf(options);
   const launcher = start(inherited, options);
+  // At once: whoever opens something from now on may be given these numbers.
+  for (const fd of inherited) libc().close(fd);
   forwardSignals((signal) => launcher.kill(signal));
 
   // While the launcher starts, so that neither waits for the other.
@@ -75,7 +77,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   });
   service.gone.catch((error: Error) => giveUp(launcher, error));
   await inspectIf(options).catch((error: Error) => giveUp(launcher, error, usage));
-  releaseDescriptors(inherited);
+  releaseStreams();
   launcher.proceed({
     binds: host.binds,
     sysfs: sysfsEntries(made.machine),
@@ -123,15 +125,11 @@ function start(inherited: readonly number[], { iommuTest }: MachineArguments): L
   }
 }
 
-/**
- * Lets go of the command's standard input and output and of its descriptors, so that their other ends see
- * when the command closes them.
- */
-function releaseDescriptors(inherited: readonly number[]): void {
+/** Lets go of the command's standard input and output, so that their other ends see when it closes them. */
+function releaseStreams(): void {
   const nothing = openSync('/dev/null', 'r+');
   for (const fd of [0, 1]) libc().dup2(nothing, fd);
   closeSync(nothing);
-  for (const fd of inherited) libc().close(fd);
 }
 
 /** Processes that outlive us keep making calls that are trapped. A nested server's come to the outer one. */
