@@ -5,8 +5,9 @@
  * It does not wait for anybody, and looks at no file of the dead server's. The arguments are a GuardOrder,
  * and KNOWN or nothing.
  */
-import { readdirSync, readFileSync, readlinkSync, rmdirSync, writeSync } from 'node:fs';
+import { readdirSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sharesMounts } from '../linux/file-status.js';
 import { abortFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { unmountFuseAsUser } from '../linux/fusermount.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
@@ -52,16 +53,10 @@ function unmount(point: string): void {
 
 /** Kills who lives in this mount namespace. @returns how many there were. */
 function killNeighbours(): number {
-  const own = readlinkSync('/proc/self/ns/mnt');
-  const neighbours = readdirSync('/proc').filter(
-    (name) =>
-      /^\d+$/.test(name) &&
-      Number(name) !== process.pid &&
-      attempt(() => {
-        if (readlinkSync(`/proc/${name}/ns/mnt`) !== own) throw new Error('elsewhere');
-      }),
-  );
-  for (const pid of neighbours) attempt(() => process.kill(Number(pid), 'SIGKILL'));
+  const neighbours = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid && sharesMounts(pid));
+  for (const pid of neighbours) attempt(() => process.kill(pid, 'SIGKILL'));
   return neighbours.length;
 }
 

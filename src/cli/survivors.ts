@@ -1,9 +1,11 @@
 /**
  * Who goes on with files of ours open when the command of a `run` has ended. Its files are dead then, so a
- * line says so. Descriptors are looked at without asking the file system, which this process serves itself.
+ * line says so. Descriptors are looked at without asking the file system, which this process serves itself,
+ * and only those of processes where it is mounted: to look at others' may take as long as these like.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { deviceOfDescriptor } from '../linux/fd-identity.js';
+import { hasMounted } from '../linux/file-status.js';
 import { commandName } from '../linux/proc.js';
 import { escaped } from '../trace/lines.js';
 
@@ -14,7 +16,7 @@ const MOST = 5;
 export function survivors(device: number): string[] {
   const said = readdirSync('/proc')
     .map(Number)
-    .filter((pid) => pid > 0 && pid !== process.pid)
+    .filter((pid) => pid > 0 && pid !== process.pid && hasMounted(pid, device))
     .flatMap((pid) => sentenceAbout(pid, device) ?? []);
   const more = said.length - MOST;
   return more > 0 ? [...said.slice(0, MOST), `${more} more processes go on with such files open`] : said;

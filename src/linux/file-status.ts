@@ -119,6 +119,21 @@ export function servingFilesystem(tid: number, device: number): string | undefin
   return servesByProcess(type) ? `a ${type} filesystem` : undefined;
 }
 
+/**
+ * Is the filesystem with number `device` mounted where thread `tid` lives? Mounts can be asked for without
+ * waiting for a process that is caught in exec(2), because somebody's FUSE server does not let it close a
+ * file; its descriptors, its memory and its namespaces cannot.
+ */
+export function hasMounted(tid: number, device: number): boolean {
+  return mountsOf(tid).some((line) => line.device === device);
+}
+
+/** Does process `pid` live in our mount namespace? Each has mounts of its own. No wait, as `hasMounted`. */
+export function sharesMounts(pid: number): boolean {
+  const ours = new Set(mountsOf('self').map((line) => line.mount));
+  return mountsOf(pid).some((line) => ours.has(line.mount));
+}
+
 let lasting: Set<number> | undefined;
 
 /** Devices whose pages the kernel serves alone, and that stay what they are. */
