@@ -57,12 +57,20 @@ test('files of its device keep a group in a type1 container', async () => {
   assert.equal(open('vfio/1'), group);
 });
 
+test('behind the name of a function there may be spaces, and nothing else', async () => {
+  const { group } = await opened(['edu'], 'vfio/vfio');
+  const { deviceName, device } = group;
+  for (const end of ['', ' ', '   ']) assert.equal(group.find(deviceName + end), device);
+  for (const end of ['\n', '0', '.']) refused(() => group.find(deviceName + end), 'ENODEV');
+  for (const end of [' vf_token=x', ' option=1 ']) refused(() => group.find(deviceName + end), 'EINVAL');
+});
+
 test('a mediated device has a group, viable at all times, and a UUID for its name there', async () => {
   for (const path of ['iommu', 'vfio/vfio']) {
     const { group, closeDevice } = await opened(['dsa,mdevs=2'], path);
     assert.equal(group.deviceName, '00000000-0000-0000-0000-000000000000');
     assert.equal(group.find(group.deviceName), group.device);
-    refused(() => group.find(`${group.deviceName} vf_token=x`), 'ENODEV');
+    for (const end of [' ', ' vf_token=x']) refused(() => group.find(`${group.deviceName}${end}`), 'ENODEV');
     assert.equal(group.device.bound, true);
     assert.equal(group.viable, true);
     finish(closeDevice());

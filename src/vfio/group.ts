@@ -102,14 +102,15 @@ export class VfioGroup {
   }
 
   /**
-   * The device that `name` means. @throws Refusal ENODEV; EINVAL for a name with a token, which only virtual
-   * functions take.
+   * The device that `name` means. Behind the name of a function there may be spaces, and an option between
+   * them: the token of a virtual function. @throws Refusal ENODEV; EINVAL for an option.
    */
   find(name: string): VfioDevice {
     const { deviceName, device } = this;
-    if (name === deviceName) return device;
-    if (!device.life.mediated && name.startsWith(`${deviceName} vf_token=`))
-      refuse('EINVAL', `${deviceName} is no virtual function, and takes no token`);
+    const end = device.life.mediated ? name : name.replace(/ +$/, '');
+    if (end === deviceName) return device;
+    if (!device.life.mediated && name.startsWith(`${deviceName} `))
+      refuse('EINVAL', `${deviceName} is no virtual function, and takes no option like "${name}"`);
     return refuse('ENODEV', `group ${this.number} has the device ${deviceName}, and not "${name}"`);
   }
 
