@@ -146,7 +146,7 @@ function type1Node(newContainer: () => Type1Container): DeviceNode {
     open: () => {
       const container = newContainer();
       return new DeviceFile(container, type1Table, {
-        check: (key) => checkReady(container, key),
+        check: (cmd) => checkReady(container, cmd),
         // What it has goes with its groups.
         release: () => {},
       });

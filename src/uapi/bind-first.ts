@@ -13,18 +13,20 @@ import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { DeviceFile } from './device-file.js';
 import { ioctlNumber } from './ioasid.js';
-import { type Ioctl, type IoctlTable, ioctlKey } from './ioctl.js';
+import { type Ioctl, type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
 import { regionOperations } from './vfio.js';
-import { bindThrough, type Opening, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
+import { exactTable } from './vfio-call.js';
+import { BindStruct, bindThrough, type Opening, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 
 const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
 
 /** One more open of the file of `device`, whose ioctls are `table`. */
 export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): DeviceFile<VfioDevice> {
   const open = new UnboundOpen(device);
-  const [bind, authorize] = [table.get(VFIO_DEVICE_BIND_IOMMUFD)!, table.get(AUTHORIZE)!];
+  const authorize = table.get(AUTHORIZE)!;
+  const bind: IoctlHandler<VfioDevice> = (_, ...call) => bindThrough(open, device, ...call);
   const taking: [number, Ioctl<VfioDevice>][] = [
-    [VFIO_DEVICE_BIND_IOMMUFD, { ...bind, handle: (_, ...call) => bindThrough(open, device, ...call) }],
+    ...exactTable({ VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bind] }),
     [
       AUTHORIZE,
       {
@@ -35,7 +37,7 @@ export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): 
   ];
   return new DeviceFile(device, new Map([...table, ...taking]), {
     ...regionOperations(device),
-    check: (key) => open.check(key),
+    check: (cmd) => open.check(cmd),
     flush: () => (open.has ? device.flush() : undefined),
     release: () => (open.has ? device.close() : undefined),
   });
@@ -58,10 +60,11 @@ class UnboundOpen implements Opening {
     return this.#has && this.#device.bound;
   }
 
-  /** May the program do that: ioctl `key`, or without one a read or write? @throws Refusal EINVAL. */
-  check(key: number | undefined): void {
-    if (this.#has || key === VFIO_DEVICE_BIND_IOMMUFD || key === AUTHORIZE) return;
-    const what = key === undefined ? 'can be read or written' : `takes ioctl ${hex(key)}`;
+  /** May the program do that: ioctl `cmd`, or without one a read or write? @throws Refusal EINVAL. */
+  check(cmd: number | undefined): void {
+    if (this.#has || cmd === VFIO_DEVICE_BIND_IOMMUFD) return;
+    if (cmd !== undefined && ioctlKey(cmd) === AUTHORIZE) return;
+    const what = cmd === undefined ? 'can be read or written' : `takes ioctl ${hex(cmd)}`;
     const { name } = this.#device;
     refuse('EINVAL', `${name} ${what} only after BIND_IOMMUFD or IOASID_AUTHORIZE (--bind-first)`);
   }

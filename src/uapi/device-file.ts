@@ -14,10 +14,10 @@ import type { Struct } from './struct.js';
 /** What a file does beside its ioctls. */
 export interface FileOperations {
   /**
-   * Asked before each ioctl, by its key, and each read and write. @throws Refusal when the file does not take
-   * it now.
+   * Asked before each ioctl, by its number, and each read and write. @throws Refusal when the file does not
+   * take it now.
    */
-  check?(key?: number): void;
+  check?(cmd?: number): void;
   /** pread. Absent: EINVAL. @returns bytes read. */
   read?(offset: number, target: Uint8Array, caller: Caller): number;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
@@ -74,7 +74,7 @@ export class DeviceFile<T extends object> implements OpenFile {
     const key = ioctlKey(call.cmd);
     if (key === EXPLAIN_KEY) return explainIoctl.handle(this, caller, call);
     try {
-      this.#operations.check?.(key);
+      this.#operations.check?.(call.cmd);
       const ioctl =
         this.#table.get(key) ?? this.#others ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
       const result = ioctl.handle(this.object, caller, call);

@@ -52,6 +52,7 @@ test('only questions are answered before SET_IOMMU, which a group must have join
     refused(() => one.call(fd, abi.VFIO_IOMMU_GET_INFO, 24), 'EINVAL');
     refused(() => one.call(fd, abi.VFIO_IOMMU_DIRTY_PAGES, 24), 'EINVAL');
     refused(() => one.plain(fd, 0x3b81), 'EINVAL', /SET_IOMMU/);
+    refused(() => one.call(fd, (0xc018 << 16) | abi.VFIO_GET_API_VERSION, 24), 'EINVAL', /SET_IOMMU/);
   };
   assert.equal(one.plain(fd, abi.VFIO_GET_API_VERSION), 0);
   const extensions = Array.from({ length: 12 }, (_, n) => n).filter(

@@ -16,7 +16,7 @@ import {
   readUnmapBitmap,
   storeDirty,
 } from './type1-dirty.js';
-import { readStruct } from './vfio-call.js';
+import { exactTable, readStruct } from './vfio-call.js';
 import {
   API_VERSION,
   CAP_DMA_AVAIL_BYTES,
@@ -26,7 +26,6 @@ import {
   type DmaUnmap,
   encodeDmaAvail,
   encodeIovaRanges,
-  exactTable,
   extensions,
   FIRST_INFO,
   INFO_CAPS,
@@ -69,9 +68,9 @@ export const type1Table: IoctlTable<Type1Container> = new Map([
   }),
 ]);
 
-/** Does the container take ioctl `key` now? @throws Refusal EINVAL. */
-export function checkReady(container: Type1Container, key: number | undefined): void {
-  if (key !== undefined && !withoutIommu.has(key)) container.checkReady();
+/** Does the container take ioctl `cmd` now, whether or not there is one? @throws Refusal EINVAL. */
+export function checkReady(container: Type1Container, cmd: number | undefined): void {
+  if (cmd !== undefined && !withoutIommu.has(cmd)) container.checkReady();
 }
 
 function setIommu(container: Type1Container, _caller: Caller, { arg }: IoctlCall): number {

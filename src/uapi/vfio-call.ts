@@ -3,7 +3,7 @@
  * is an address in the caller, where a struct begins with `argsz`, the caller's size of it.
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
-import { refuse } from '../linux/errno.js';
+import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { type Ioctl, type IoctlHandler, type IoctlRows, type IoctlTable, ioctlTable } from './ioctl.js';
 import { getU32 } from './struct.js';
@@ -20,16 +20,32 @@ export function io(nr: number): number {
   return (VFIO_TYPE << 8) | (VFIO_BASE + nr);
 }
 
-/** A table of ioctls each of which wakes the device. */
+/** Tables find handlers by type and number; these ioctls have neither size nor direction. */
+export function exactTable<T>(rows: IoctlRows<T>): IoctlTable<T> {
+  return before(ioctlTable(rows), (_object, cmd, number) => {
+    if (cmd !== number)
+      refuse('ENOTTY', `ioctl ${hex(number)} has no size and no direction, but ${hex(cmd)} has`);
+  });
+}
+
+/** The same of a device: each of them wakes it. */
 export function wakingTable(rows: IoctlRows<VfioDevice>): IoctlTable<VfioDevice> {
-  const waking = [...ioctlTable(rows)].map(([number, ioctl]): [number, Ioctl<VfioDevice>] => {
-    const handle: IoctlHandler<VfioDevice> = (device, caller, call) => {
-      device.power.wake();
-      return ioctl.handle(device, caller, call);
+  return before(exactTable(rows), (device) => device.power.wake());
+}
+
+/** `table`, with `act` done before each of its ioctls. */
+function before<T>(
+  table: IoctlTable<T>,
+  act: (object: T, cmd: number, number: number) => void,
+): IoctlTable<T> {
+  const ioctls = [...table].map(([number, ioctl]): [number, Ioctl<T>] => {
+    const handle: IoctlHandler<T> = (object, caller, call) => {
+      act(object, call.cmd, number);
+      return ioctl.handle(object, caller, call);
     };
     return [number, { ...ioctl, handle }];
   });
-  return new Map(waking);
+  return new Map(ioctls);
 }
 
 /** The first `bytes` of the caller's struct, zeros behind it up to `size`. */

@@ -8,11 +8,11 @@ import type { Work } from '../file/work.js';
 import { NO_PASID, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
-import { type IoctlTable, ioctlTable } from './ioctl.js';
+import type { IoctlTable } from './ioctl.js';
 import { checkTail } from './iommufd/command.js';
 import { presentedIommufd } from './iommufd.js';
 import { bits, descriptor, getS32, getU32, getU64, setU32, struct, u32, u64 } from './struct.js';
-import { io, readStruct, wakingTable } from './vfio-call.js';
+import { exactTable, io, readStruct, wakingTable } from './vfio-call.js';
 import {
   HotResetStruct,
   hotResetByCdev,
@@ -51,7 +51,7 @@ const TOKEN_BYTES = 16;
 
 /** The ioctls of a device's own file that bring it together with an iommufd, or are another's elsewhere. */
 export const cdevIoctls: IoctlTable<VfioDevice> = new Map([
-  ...ioctlTable<VfioDevice>({
+  ...exactTable<VfioDevice>({
     VFIO_DEVICE_BIND_IOMMUFD: [VFIO_DEVICE_BIND_IOMMUFD, BindStruct, bind],
   }),
   ...wakingTable({

@@ -22,7 +22,7 @@ import { Refusal } from '../linux/errno.js';
 import type { IoctlTable } from './ioctl.js';
 import { iommufdTable, mapUserMemory } from './iommufd.js';
 import { getU32, setBig } from './struct.js';
-import { readStruct } from './vfio-call.js';
+import { exactTable, readStruct } from './vfio-call.js';
 import {
   API_VERSION,
   CAP_DMA_AVAIL_BYTES,
@@ -30,7 +30,6 @@ import {
   CapIovaRangeStruct,
   encodeDmaAvail,
   encodeIovaRanges,
-  exactTable,
   extensions,
   FIRST_INFO,
   INFO_CAPS,

@@ -6,7 +6,6 @@ import type { Caller, IoctlCall } from '../file/open-file.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import { type Access, READ, WRITE } from '../iommu/iommu.js';
 import { hex, refuse } from '../linux/errno.js';
-import { type IoctlRows, type IoctlTable, ioctlTable } from './ioctl.js';
 import { bits, descriptor, getBig, getU32, type Meaning, struct, u16, u32, u64 } from './struct.js';
 import { io, readStruct } from './vfio-call.js';
 
@@ -130,23 +129,6 @@ export function encodeIovaRanges(capability: Uint8Array, ranges: readonly IovaRa
   capability.set(CapIovaRangeStruct.encode({ id: CAP_IOVA_RANGE, version: 1, nr_iovas: ranges.length }));
   for (const [n, { start, last }] of ranges.entries())
     capability.set(VfioIovaRangeStruct.encode({ start, end: last }), size + n * VfioIovaRangeStruct.size);
-}
-
-/** Tables find handlers by type and number; these ioctls have neither size nor direction. */
-export function exactTable<T>(rows: IoctlRows<T>): IoctlTable<T> {
-  return new Map(
-    [...ioctlTable(rows)].map(([number, ioctl]) => [
-      number,
-      {
-        ...ioctl,
-        handle: (object, caller, call) => {
-          if (call.cmd !== number)
-            refuse('ENOTTY', `ioctl ${hex(number)} has no size and no direction, but ${hex(call.cmd)} has`);
-          return ioctl.handle(object, caller, call);
-        },
-      },
-    ]),
-  );
 }
 
 /** What VFIO_IOMMU_MAP_DMA asks for. Bytes. */

@@ -12,11 +12,10 @@ import { DeviceFile } from './device-file.js';
 import type { IoctlTable } from './ioctl.js';
 import { getS32, setU32 } from './struct.js';
 import { regionOperations, vfioIoctls } from './vfio.js';
-import { readStruct, wakingTable } from './vfio-call.js';
+import { exactTable, readStruct, wakingTable } from './vfio-call.js';
 import { BindStruct, readBind, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 import {
   ContainerFdStruct,
-  exactTable,
   GROUP_CONTAINER_SET,
   GROUP_VIABLE,
   GroupStatusStruct,

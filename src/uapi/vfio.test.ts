@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import fc from 'fast-check';
-import { finish } from '../file/work.js';
+import { finish, finished } from '../file/work.js';
 import { MEMORY_AT } from '../testkit/fake-caller.js';
 import { everything } from '../testkit/fake-model.js';
 import { refusal, refused } from '../testkit/refused.js';
@@ -52,13 +52,24 @@ describe('argsz', () => {
   });
 });
 
+test('an ioctl of a device has neither size nor direction, or is ENOTTY, which wakes the device too', () => {
+  for (const [number, { handle }] of abi.vfioIoctls) {
+    const { device, caller } = vfioFile();
+    const [eventfd, data] = [caller.addEventfd(9), new Uint8Array(0)];
+    device.power.enter(caller.eventfd(9));
+    const cmd = (number | (0xc018 << 16)) >>> 0;
+    refused(() => finished(handle(device, caller, { cmd, arg: MEMORY_AT, data })), 'ENOTTY', /no size/);
+    assert.equal(eventfd.raised, 1);
+  }
+});
+
 describe('GET_REGION_INFO', () => {
   it('tells size, place and rights of each region', () => {
     const { ioctl, words } = vfioFile();
     const region = (index: number) => {
       ioctl(abi.VFIO_DEVICE_GET_REGION_INFO, 32, 0xff, index, 7, 7, 7, 7, 7);
       const [, flags, , cap, size, sizeHigh, offset, offsetHigh] = words(8);
-      assert.deepEqual([cap, sizeHigh, offset, offsetHigh], [0, 0, 0, index << 8]);
+      assert.deepEqual([cap, sizeHigh, offset, offsetHigh], [7, 0, 0, index << 8], 'cap_offset stays');
       return [flags, size];
     };
     assert.deepEqual([0, 1, 2, 3, 4, 5, 6, 7].map(region), [
