@@ -105,9 +105,9 @@ describe('GET_REGION_INFO', () => {
       REGION_INFO_CAP_MSIX_MAPPABLE | (1 << 16),
       0,
     ]);
-    assert.deepEqual(info(40, 2), [40, flags, 0, 7, 7]);
+    assert.deepEqual(info(40, 2), [40, flags, 7, 7, 7]);
     caller.mapsFiles = false;
-    assert.deepEqual(info(40, 0), [40, 3, 0, 7, 7]);
+    assert.deepEqual(info(40, 0), [40, 3, 7, 7, 7]);
   });
 
   it('gives the offsets at which pread and pwrite reach the region', () => {

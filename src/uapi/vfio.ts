@@ -240,7 +240,6 @@ function getRegionInfo(device: VfioDevice, caller: Caller, call: IoctlCall): num
   const bytes = device.regionSize(index);
   const mapped = caller.mapsFiles === true && device.mappable(index) ? REGION_INFO_MMAP : 0;
   setU32(data, at.flags, bytes === 0 ? 0 : REGION_INFO_READ | REGION_INFO_WRITE | mapped);
-  setU32(data, at.cap_offset, 0);
   setU64(data, at.size, bytes);
   setU64(data, at.offset, index * REGION_SPAN);
   if (mapped !== 0 && device.pci.msix?.bar === index) putCapability(caller, call.arg, data);
@@ -257,6 +256,7 @@ function putCapability(caller: Caller, arg: number, data: Uint8Array): void {
   setU32(data, at.flags, getU32(data, at.flags) | REGION_INFO_CAPS);
   if (getU32(data, at.argsz) < size + CAPABILITY_BYTES) {
     setU32(data, at.argsz, size + CAPABILITY_BYTES);
+    setU32(data, at.cap_offset, 0);
     return;
   }
   // struct vfio_info_cap_header: id and version in 16 bits each, then where the next one is.
