@@ -6,7 +6,7 @@ import { type Difference, type Explained, result } from '../compare.js';
 import { fromHex, type IoctlLine, type Line, parseValue, type Value } from '../language.js';
 import { fieldOf, fieldValue, layoutOf } from '../layouts.js';
 import type { CapabilityName } from './machine.js';
-import { CONFIG } from './scene.js';
+import { CONFIG, deviceOf } from './scene.js';
 
 const REGION_MMAP = 4;
 const REGION_CAPS = 8;
@@ -57,7 +57,9 @@ export const explainedOfDevices: readonly Explained[] = [
     name: 'the link of an integrated endpoint',
     reason: 'a root complex integrated endpoint has no link; the nvme of QEMU tells of one of 2.5 GT/s',
     goesOn: true,
-    matches: (difference) => differsOnly(difference, (place) => inCapability(place, 'exp', 0x0c, 0x14)),
+    matches: (difference) =>
+      deviceOf(difference.before)?.bus === undefined &&
+      differsOnly(difference, (place) => inCapability(place, 'exp', 0x0c, 0x14)),
   },
   {
     name: 'bytes of configuration space that are of no capability',
@@ -148,9 +150,7 @@ function isUnassigned(place: Place): boolean {
 }
 
 function device({ before }: Difference): string | undefined {
-  const group = before.find((line) => line.verb === 'open' && line.words[0] === 'g');
-  const [, path] = group?.verb === 'open' ? group.words : [];
-  return path === undefined ? undefined : ['edu', 'rocker', 'nvme'][Number(path.slice(-1)) - 1];
+  return deviceOf(before)?.name;
 }
 
 function isCall(line: Line, name: string): line is IoctlLine {

@@ -2,7 +2,7 @@
 import { type Difference, type Explained, result } from '../compare.js';
 import { type Line, parseValue } from '../language.js';
 import { fieldOf, fieldValue, layoutOf } from '../layouts.js';
-import { DEVICE_FD } from './scene.js';
+import { DEVICE_FD, deviceOf } from './scene.js';
 
 const DATA_NONE = 1;
 const DATA_EVENTFD = 4;
@@ -24,7 +24,7 @@ export const explained: readonly Explained[] = [
       'a device that has not been given MSI-X sends no message; models of QEMU that do not ask have it ' +
       'pending, and send it later',
     matches: (difference) =>
-      group(difference) === '/dev/vfio/2' &&
+      deviceOf(difference.before)?.name === 'rocker' &&
       looksForInterrupt(difference.line) &&
       sentWithoutMsix(difference),
   },
@@ -34,7 +34,7 @@ export const explained: readonly Explained[] = [
       'a level that is high is signalled; QEMU loses it, because its interrupt controller sees an edge, ' +
       'before somebody listens',
     matches: (difference) =>
-      group(difference) === '/dev/vfio/1' &&
+      deviceOf(difference.before)?.name === 'edu' &&
       looksForInterrupt(difference.line) &&
       highWhenEnabled(difference),
   },
@@ -44,14 +44,11 @@ export const explained: readonly Explained[] = [
       'the line is high while there is a cause; QEMU lowers it when MSI is enabled, and the edu of QEMU ' +
       'does not drive it for causes that there have been since, whatever becomes of MSI',
     matches: (difference) =>
-      group(difference) === '/dev/vfio/1' && looksForInterrupt(difference.line) && underMsi(difference),
+      deviceOf(difference.before)?.name === 'edu' &&
+      looksForInterrupt(difference.line) &&
+      underMsi(difference),
   },
 ];
-
-function group({ before }: Difference): string | undefined {
-  const open = before.find((line) => line.verb === 'open' && line.words[0] === 'g');
-  return open?.verb === 'open' ? open.words[1] : undefined;
-}
 
 function looksForInterrupt(line: Line): boolean {
   return line.verb === 'read' || line.verb === 'pread';

@@ -57,6 +57,8 @@ import {
   setIrqs,
   unmaskByEventfd,
 } from './steps-irqs.js';
+import { badPointer, otherEventfd, otherFile, otherName, secondFile, withSize } from './steps-misuse.js';
+import { besides, busInfo, power, resetBus, resetFunction } from './steps-ports.js';
 import {
   command,
   msixTable,
@@ -81,6 +83,8 @@ const steps = {
     [2, messageControl],
     [2, ioeventfd],
     [2, lookForSignals],
+    [1, otherEventfd],
+    [1, secondFile],
     [6, raise],
     [3, acknowledge],
     [2, controlXhci],
@@ -109,6 +113,10 @@ const steps = {
     [3, hotReset],
     [2, ioeventfd],
     [1, unknownCall],
+    [2, otherFile],
+    [2, withSize],
+    [2, badPointer],
+    [1, otherName],
   ],
   container: [
     [6, mapDma],
@@ -123,6 +131,17 @@ const steps = {
     [2, deviceFd],
     [3, files],
     [5, dma],
+  ],
+  ports: [
+    [4, besides],
+    [2, busInfo],
+    [6, resetBus],
+    [2, resetFunction],
+    [2, power],
+    [2, enable],
+    [2, raise],
+    [1, command],
+    [1, lowPower],
   ],
   files: [
     [1, sync],
@@ -143,15 +162,38 @@ export type DevicePart = keyof typeof steps;
 export const servedPartNames = Object.keys(steps) as readonly DevicePart[];
 export const partNames = servedPartNames.filter((name) => name !== 'files');
 
-/** nvme takes a fifth of a second to open and close, because it is reset by then. */
-const weights: Readonly<Record<OracleDevice['name'], number>> = { edu: 10, rocker: 9, nvme: 1, xhci: 10 };
+/** nvme and igb take a fifth of a second to open and close, because they are reset by then. */
+const weights: Readonly<Record<OracleDevice['name'], number>> = {
+  edu: 10,
+  rocker: 9,
+  nvme: 1,
+  xhci: 10,
+  igb: 2,
+};
 
 /** What an xHC is there for: it has none of USB, and is no such function here. */
 const xhciParts: readonly DevicePart[] = ['irqs', 'bars', 'container'];
 
+/** One or two of `chosen`. Those on ports are few: each opening and reset of a bus takes half a second. */
+function partsOf(chosen: readonly DevicePart[]): fc.Arbitrary<readonly DevicePart[]> {
+  const others = chosen.filter((part) => part !== 'ports');
+  if (others.length === 0) return fc.constant(chosen);
+  const few = fc.subarray(others, { minLength: 1, maxLength: Math.min(2, others.length) });
+  if (others.length === chosen.length) return few;
+  const onPorts = fc.subarray(others, { maxLength: 1 }).map((beside): DevicePart[] => ['ports', ...beside]);
+  return mostly(few, onPorts, 24);
+}
+
+/**
+ * Of parts one device has all; it lies behind a port when that is one of them. An igb is a card on its bus,
+ * and nothing else.
+ */
 function deviceFor(used: readonly DevicePart[]): fc.Arbitrary<OracleDevice> {
-  const all = used.every((part) => xhciParts.includes(part));
-  const fitting = devices.filter(({ name }) => all || name !== 'xhci');
+  const fitting = devices.filter(({ name, bus }) => {
+    if (used.includes('ports') !== (bus !== undefined)) return false;
+    if (name === 'xhci') return used.every((part) => xhciParts.includes(part));
+    return name !== 'igb' || used.every((part) => part === 'ports');
+  });
   return fc.oneof(...fitting.map((each) => ({ weight: weights[each.name], arbitrary: fc.constant(each) })));
 }
 
@@ -163,7 +205,7 @@ const start = mostly(
 );
 
 export function sequences(chosen: readonly DevicePart[]): fc.Arbitrary<Sequence> {
-  return fc.subarray([...chosen], { minLength: 1, maxLength: Math.min(2, chosen.length) }).chain((used) => {
+  return partsOf(chosen).chain((used) => {
     const taken = fc.array(fc.oneof(...used.map(stepsOf)), {
       minLength: 1,
       maxLength: MAX_STEPS,

@@ -5,12 +5,23 @@
  * What differs between any two machines (addresses in BARs, the interrupt line, registers that a device
  * without reset has kept) is written first, so that both sides begin alike.
  */
-import { descriptor, formatValue, type Line, number, plain, saved, type Value } from '../language.js';
+import {
+  address,
+  descriptor,
+  formatValue,
+  type Line,
+  number,
+  plain,
+  saved,
+  type Value,
+} from '../language.js';
 import { type CallOptions, call, type LayoutName } from '../layouts.js';
 import { IRQ_DATA } from '../layouts-vfio.js';
-import { addressOf, type CapabilityName, capabilityIds, type OracleDevice } from './machine.js';
+import { besideOf, type CapabilityName, capabilityIds, devices, type OracleDevice } from './machine.js';
 
 export const MEMORY_BYTES = 0x10000;
+/** Of the buffer in which names lie, and bitmaps. */
+export const NAMES_BYTES = 0x1000;
 /** An IOVA at which all memory is mapped when a scene begins. */
 export const MAPPED = 0x100000n;
 export const EVENTFDS = ['e0', 'e1', 'e2'] as const;
@@ -19,6 +30,9 @@ export const IO_EVENTFD = 'io';
 /** One that nobody reads. */
 const QUIET_EVENTFD = 'q';
 export const DEVICE_FD = 'dev';
+/** The function beside it, and where its name lies. */
+export const BESIDE_FD = 'beside';
+export const BESIDE_NAME_AT = 0x40;
 /** Configuration space begins here in the file, and a region of any number there. */
 export const region = (index: number): bigint => BigInt(index) << 40n;
 export const CONFIG = region(7);
@@ -63,6 +77,17 @@ export class DeviceScene {
 
 export type DeviceStep = (scene: DeviceScene) => void;
 
+/** The device of a program that begins with `lines`. */
+export function deviceOf(lines: readonly Line[]): OracleDevice | undefined {
+  const open = lines.find((line) => line.verb === 'open' && line.words[0] === 'g');
+  const path = open?.verb === 'open' ? open.words[1] : undefined;
+  return devices.find(({ group }) => path === `/dev/vfio/${group}`);
+}
+
+function nameOf({ address }: OracleDevice): string {
+  return Buffer.from(`${address}\0`).toString('hex');
+}
+
 export function placeText(place: Value | bigint): string {
   return formatValue(typeof place === 'bigint' ? number(place) : place);
 }
@@ -77,14 +102,16 @@ export function littleEndian(value: bigint, length: number): string {
 
 /** The lines that every sequence begins with: files, memory, eventfds. */
 export function openFiles(scene: DeviceScene): void {
-  const name = Buffer.from(`${addressOf(scene.device)}\0`).toString('hex');
   scene.add(
     plain('open', 'c', '/dev/vfio/vfio'),
-    plain('open', 'g', `/dev/vfio/${scene.device.slot}`),
+    plain('open', 'g', `/dev/vfio/${scene.device.group}`),
     plain('buf', 'b', MEMORY_BYTES, 4096),
-    plain('buf', 's', 0x1000, 4096),
+    plain('buf', 's', NAMES_BYTES, 4096),
     plain('memfd', 'm', 0x1000),
-    plain('fill', 's', 0, name),
+    plain('fill', 's', 0, nameOf(scene.device)),
+    ...(scene.device.bus === undefined
+      ? []
+      : [plain('fill', 's', BESIDE_NAME_AT, nameOf(besideOf(scene.device)))]),
     ...[...EVENTFDS, IO_EVENTFD].map((each) => plain('eventfd', each)),
   );
 }
@@ -97,10 +124,10 @@ export function openDevice(scene: DeviceScene, type: number): void {
   for (const name of scene.device.capabilities) scene.add(plain('cap', name, DEVICE_FD, capabilityIds[name]));
 }
 
-export function getDeviceFd(scene: DeviceScene, name = DEVICE_FD): void {
+export function getDeviceFd(scene: DeviceScene, name = DEVICE_FD, group = 'g', nameAt = 0): void {
   const saves = { [name]: { fd: 'result' } };
-  const place = { kind: 'address', name: 's', plus: 0n } as const;
-  scene.call('VFIO_GROUP_GET_DEVICE_FD', {}, { fd: 'g', address: place, saves });
+  const place = address('s', nameAt);
+  scene.call('VFIO_GROUP_GET_DEVICE_FD', {}, { fd: group, address: place, saves });
 }
 
 export function mapMemory(scene: DeviceScene): void {

@@ -1,6 +1,6 @@
 /** Steps on containers and groups, and DMA by which the device shows what is mapped. */
 import fc from 'fast-check';
-import { descriptor, number, plain } from '../language.js';
+import { address, descriptor, number, plain } from '../language.js';
 import { edges64, mostly, oneIn, which } from '../numbers.js';
 import { DEVICE_FD, type DeviceScene, type DeviceStep, getDeviceFd, MAPPED, MEMORY_BYTES } from './scene.js';
 
@@ -34,10 +34,15 @@ export const mapDma: fc.Arbitrary<DeviceStep> = fc
     iova: iovas,
     size: sizes,
     hole: oneIn(12),
+    nowhere: mostly(
+      fc.constant(undefined),
+      fc.constantFrom(0n, PAGE, 1n << 63n, (1n << 47n) - PAGE, (1n << 64n) - PAGE),
+      20,
+    ),
   })
-  .map(({ fd, argsz, flags, again, page, shift, iova, size, hole }) => (scene) => {
+  .map(({ fd, argsz, flags, again, page, shift, iova, size, hole, nowhere }) => (scene) => {
     const plus = hole ? BigInt(MEMORY_BYTES) + PAGE : BigInt(page) * PAGE + shift;
-    const vaddr = { kind: 'address', name: 'b', plus } as const;
+    const vaddr = nowhere === undefined ? address('b', plus) : number(nowhere);
     // What a scene begins with loses its address, and gets another.
     const range = again && flags === 4 ? { iova: MAPPED, size: BigInt(MEMORY_BYTES) } : { iova, size };
     scene.call('VFIO_IOMMU_MAP_DMA', { argsz, flags, vaddr, ...range }, { fd });
@@ -191,7 +196,7 @@ export const files: fc.Arbitrary<DeviceStep> = fc
     if (verb === 'close') scene.add(plain('close', name));
     else
       scene.add(
-        plain('open', name, name.startsWith('g') ? `/dev/vfio/${scene.device.slot}` : '/dev/vfio/vfio'),
+        plain('open', name, name.startsWith('g') ? `/dev/vfio/${scene.device.group}` : '/dev/vfio/vfio'),
       );
   });
 

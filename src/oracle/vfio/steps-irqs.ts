@@ -106,7 +106,13 @@ export const enable: fc.Arbitrary<DeviceStep> = fc
     more: fc.constantFrom(1, 2, 3, 4, 6, 8),
   })
   .map(({ n, msix, intx, count, more }) => (scene) => {
-    const kinds = { edu: intx ? 0 : 1, rocker: 2, nvme: msix ? 2 : 0, xhci: msix ? 2 : intx ? 0 : 1 };
+    const kinds = {
+      edu: intx ? 0 : 1,
+      rocker: 2,
+      nvme: msix ? 2 : 0,
+      xhci: msix ? 2 : intx ? 0 : 1,
+      igb: msix ? 2 : 1,
+    };
     const index = kinds[scene.device.name];
     settleLine(scene);
     const vectors = index === 0 ? 1 : scene.device.name === 'xhci' ? more : index === 2 ? count : 1;
@@ -135,7 +141,7 @@ export const actOn: fc.Arbitrary<DeviceStep> = fc
     start: mostly(fc.constant(0), fc.constantFrom(1, 2, 3), 3),
   })
   .map(({ action, count, n, start }) => (scene) => {
-    const kinds = { edu: [0, 1], rocker: [2, 2], nvme: [0, 2], xhci: [n % 3 === 0 ? 0 : 1, 2] };
+    const kinds = { edu: [0, 1], rocker: [2, 2], nvme: [0, 2], xhci: [n % 3 === 0 ? 0 : 1, 2], igb: [1, 2] };
     const index = kinds[scene.device.name][n % 2]!;
     const fields = { argsz: HEADER, flags: DATA_NONE | action, index, start, count };
     scene.call('VFIO_DEVICE_SET_IRQS', fields, { fd: DEVICE_FD });
