@@ -72,7 +72,8 @@ export class MappedAccess {
     const { address } = fault;
     const target = this.#targetAt(tid, process, address);
     this.#caller.begin(tid, process.account);
-    if (target === undefined || !this.#registers.load(tid))
+    if (target === undefined && process.triesAgain(tid, address)) process.signals.goOn(tid, 0);
+    else if (target === undefined || !this.#registers.load(tid))
       process.signals.deliver(tid, this.#caller, SIGBUS, fault);
     else if (!this.#waits(target, () => this.fault(tid, process, fault)))
       this.#attempt(tid, process, target, fault, () => {

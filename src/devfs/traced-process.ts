@@ -30,6 +30,7 @@ const MAP_PRIVATE_ANONYMOUS = 0x22;
 const VDSO_BYTES = PAGE;
 /** In Area.rights. */
 const READABLE = 1;
+const WRITABLE = 2;
 
 /** Of all processes, the one that is looked at (/proc/PID): however many, it is three descriptors. */
 let looking:
@@ -55,12 +56,25 @@ export class TracedProcess {
   /** Where in it an instruction for system calls is. */
   #syscall: number | undefined;
   readonly signals: SignalState;
+  /** It has started another since it is traced, or a traced one has started it: they may share its memory. */
+  shares: boolean;
+  /** What was found last, at which address, and where it can be read last: kept until `forgetMappings`. */
+  #found: { readonly address: number; readonly byte: MappedByte } | undefined;
+  #readable: Area | undefined;
+  /** What `has` has compared since, by address. `fixed`: only another mapping of its file could change it. */
+  readonly #compared = new Map<number, { readonly bytes: Uint8Array; readonly fixed: boolean }>();
+  /** Where threads have tried again last, by their ids. */
+  readonly #tried = new Map<number, number>();
 
   /** `parent`: of whose memory it has a copy, or which it shares. */
   constructor(pid: number, account: Account, parent?: TracedProcess) {
     this.pid = pid;
     this.account = account;
-    if (parent !== undefined) [this.#scratch, this.#syscall] = [parent.#scratch, parent.#syscall];
+    this.shares = parent !== undefined;
+    if (parent !== undefined) {
+      [this.#scratch, this.#syscall] = [parent.#scratch, parent.#syscall];
+      parent.shares = true;
+    }
     this.signals = new SignalState(this, parent?.signals);
   }
 
@@ -75,8 +89,30 @@ export class TracedProcess {
    * the first one may have ended before the others, and then has no memory.
    */
   mapped(tid: number, address: number): MappedByte | undefined {
+    const known = this.#found && behind(this.#found.byte, address - this.#found.address);
+    if (known !== undefined) return known;
     const maps = this.#look(tid)?.maps;
-    return maps === undefined ? undefined : mappedByte(maps, address);
+    const byte = maps === undefined ? undefined : mappedByte(maps, address);
+    this.#found = byte && { address, byte };
+    return byte;
+  }
+
+  /**
+   * Thread `tid` has faulted at `address`, where no file of ours is now: one may have been when it faulted,
+   * so it tries again. @returns false: it has.
+   */
+  triesAgain(tid: number, address: number): boolean {
+    const first = this.#tried.get(tid) !== address;
+    if (first) this.#tried.set(tid, address);
+    else this.#tried.delete(tid);
+    return first;
+  }
+
+  /** What is mapped where may have changed since it was looked at. */
+  forgetMappings(): void {
+    this.#found = undefined;
+    this.#readable = undefined;
+    this.#compared.clear();
   }
 
   /** What is mapped at `address`. */
@@ -88,24 +124,40 @@ export class TracedProcess {
   /**
    * Does it have `bytes` at `address`? Its memory stays its own while it is traced: the program that it
    * becomes is another process here. It has just executed them: they are there, and nobody has to fetch them,
-   * or another of its threads maps our file over them at this moment, whose page is EIO (stand-in.ts).
+   * or another of its threads maps our file over them at this moment, whose page is EIO (stand-in.ts). Those
+   * that cannot be written are not compared again until something may have been mapped there: a processor,
+   * too, need not see at once what is changed under another address.
    */
   has(tid: number, address: number, bytes: Uint8Array): boolean {
+    const before = this.#compared.get(address);
+    const again = before?.bytes === bytes;
+    if (again && before.fixed) return true;
     const mem = this.#look(tid)?.mem;
     if (mem === undefined || libc().pread(mem, addressOf(found), bytes.length, address) !== bytes.length)
       return false;
     for (let i = 0; i < bytes.length; i++) if (bytes[i] !== found[i]) return false;
+    this.#compared.set(address, { bytes, fixed: again && this.#isFixed(tid, address, bytes.length) });
     return true;
+  }
+
+  /** Is [address, address+length) memory of its own that it cannot write? */
+  #isFixed(tid: number, address: number, length: number): boolean {
+    const area = this.areaWith(tid, address);
+    if (area === undefined || area.shared !== undefined) return false;
+    return (area.rights & WRITABLE) === 0 && address + length <= area.end;
   }
 
   /** As `caller.readMemory`, at less cost where the kernel serves the memory alone. @throws Refusal. */
   read(tid: number, caller: Caller, address: number, target: Uint8Array): void {
-    const area = this.areaWith(tid, address);
-    const end = area !== undefined && (area.rights & READABLE) !== 0 && isServed(tid, area) ? area.end : 0;
-    if (address + target.length <= end && looking !== undefined) {
-      const read = libc().pread(looking.mem, addressOf(target), target.length, address);
-      if (read === target.length) return;
+    const end = address + target.length;
+    if (this.#readable === undefined || address < this.#readable.start || end > this.#readable.end) {
+      const area = this.areaWith(tid, address);
+      const reads = area !== undefined && (area.rights & READABLE) !== 0 && isServed(tid, area);
+      this.#readable = reads && end <= area.end ? area : undefined;
     }
+    const mem = this.#readable && this.#look(tid)?.mem;
+    if (mem !== undefined && libc().pread(mem, addressOf(target), target.length, address) === target.length)
+      return;
     caller.readMemory(address, target);
   }
 
@@ -172,6 +224,13 @@ export class TracedProcess {
     const found = code.indexOf(Buffer.from([0x0f, 0x05]));
     return found >= 0 ? vdso + found : refuse('ENOMEM', `process ${this.pid} has no system call in its vDSO`);
   }
+}
+
+/** The byte that is `by` behind `byte`, where that is in the same mapping. */
+function behind(byte: MappedByte, by: number): MappedByte | undefined {
+  if (by === 0) return byte;
+  if (by < 0 || by >= byte.length) return undefined;
+  return { ...byte, offset: byte.offset + by, length: byte.length - by };
 }
 
 /** Are its pages there, or had without asking another process? */

@@ -300,6 +300,8 @@ export class Tracer implements LoopSource {
     const sent = info.code <= 0 ? signalBytes(tid) : undefined;
     const { signals } = process;
     const known = info.code > 0 && signals.isOpen(tid, signal);
+    // With instructions alone, nobody but others who share its memory has mapped anything.
+    if (!known || process.shares || this.#threads.get(tid)?.threads !== 1) process.forgetMappings();
     const forced = !known && signals.settle(tid, this.#caller, signal, () => this.#othersRun(tid));
     if (sent !== undefined && forced) this.#owe(tid, sent);
     else if (info.code <= 0) signals.deliver(tid, this.#caller, signal);

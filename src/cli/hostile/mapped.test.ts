@@ -19,6 +19,8 @@ const tasks = {
   forced: "a fault of the program's own kills a thread that blocks or ignores it",
   crossing: 'what lies in two pages of a BAR is accessed, what lies half outside of a mapping faults',
   unknown: 'an instruction that is not known is SIGBUS, and the program goes on',
+  rewritten: 'code that a program writes itself is what it executes',
+  replaced: 'what another process maps there, which shares the memory, is accessed from then on',
   unmapped: 'what is unmapped while others access it faults, or is accessed',
   mappers: 'threads map while others are being started',
   leader: 'the other threads access it when the first has ended',

@@ -69,7 +69,8 @@ size_t accesses(struct access *list, size_t most)
 
 int main(int argc, char **argv)
 {
-	const struct task *all[] = { form_tasks, life_tasks, signal_tasks, state_tasks, edge_tasks };
+	const struct task *all[] = { form_tasks,  life_tasks, signal_tasks,
+				     state_tasks, edge_tasks, change_tasks };
 	const char *name = argc > 1 ? argv[1] : "";
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -26,7 +26,8 @@ void poke(size_t offset, const void *source, size_t length);
 void forget(void);
 size_t accesses(struct access *list, size_t most);
 
-extern const struct task form_tasks[], life_tasks[], signal_tasks[], state_tasks[], edge_tasks[];
+extern const struct task form_tasks[], life_tasks[], signal_tasks[], state_tasks[], edge_tasks[],
+	change_tasks[];
 
 /* A process beside, which knows nothing of the device. */
 void start_stranger(void);
