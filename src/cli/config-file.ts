@@ -56,6 +56,7 @@ export const configKeys: Keys = {
       wrong(key, value, `one of ${containerKinds.join(', ')}`);
   },
   bindFirst: flag,
+  memlock: flag,
   strict: flag,
   verbose: flag,
 };

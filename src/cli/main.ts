@@ -62,7 +62,7 @@ const INSPECT = [
 
 /** Adds the options that describe a machine: those of `run` and `serve`. */
 function describesMachine(command: Command): Command {
-  return command
+  return describesLimits(command)
     .showHelpAfterError(`(ioasid ${command.name()} --help says what there is)`)
     .addOption(
       new Option(
@@ -87,6 +87,31 @@ function describesMachine(command: Command): Command {
         .default(1, 'scale=1')
         .argParser(timeScale),
     )
+    .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
+    .addOption(
+      new Option('--container <kind>', 'what /dev/vfio/vfio is: real type1, or an iommufd in its place')
+        .choices(containerKinds)
+        .default('type1'),
+    )
+    .option(
+      '--bind-first',
+      'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux',
+    )
+    .option(
+      '--memlock',
+      'memory that is locked for devices counts against RLIMIT_MEMLOCK of who maps it, as in Linux',
+    )
+    .option(
+      '--strict',
+      'all that hardware and Linux do and ioasid does more kindly, --bind-first and --memlock among it',
+    )
+    .option('--trace', 'every call on the devices with what it said and why it was refused, and all DMA')
+    .option('-v, --verbose', 'a trace of refusals, DMA faults and notes of devices: -e error,fault,note');
+}
+
+/** Adds those of what one open file may have, and of memory. */
+function describesLimits(command: Command): Command {
+  return command
     .option('--pasid-quota <n>', 'PASIDs that one open /dev/ioasid may have', count, DEFAULT_PASID_QUOTA)
     .option(
       '--mapping-quota <n>',
@@ -106,20 +131,7 @@ function describesMachine(command: Command): Command {
       'of memory that may be in use when DMA fills a hole of a file that its owner has not mapped',
       percent,
       DEFAULT_FILL_SHARE,
-    )
-    .option('--iommu-test', "/dev/iommu with Linux's test interface for iommufd, mock devices included")
-    .addOption(
-      new Option('--container <kind>', 'what /dev/vfio/vfio is: real type1, or an iommufd in its place')
-        .choices(containerKinds)
-        .default('type1'),
-    )
-    .option(
-      '--bind-first',
-      'device files do nothing before VFIO_DEVICE_BIND_IOMMUFD (or IOASID_AUTHORIZE), as those of Linux',
-    )
-    .option('--strict', 'all that hardware and Linux do and ioasid does more kindly, --bind-first among it')
-    .option('--trace', 'every call on the devices with what it said and why it was refused, and all DMA')
-    .option('-v, --verbose', 'a trace of refusals, DMA faults and notes of devices: -e error,fault,note');
+    );
 }
 
 /** Adds the options that say what of a trace is shown, and where: those of `run`, `serve` and `trace`. */

@@ -59,6 +59,7 @@ export interface MachineArguments extends TraceArguments {
   readonly iommuTest?: boolean;
   readonly container: ContainerKind;
   readonly bindFirst?: boolean;
+  readonly memlock?: boolean;
   readonly strict?: boolean;
   readonly link: readonly string[];
   /** What devices wait for takes so many times as long. */
@@ -73,6 +74,8 @@ export interface MadeMachine {
   readonly links: readonly UnixLink[];
   readonly standIn: StandIn;
   readonly alarm: Alarm;
+  /** Is memory that is locked for devices counted (linux/locked-memory.ts)? */
+  readonly memlock: boolean;
 }
 
 /**
@@ -81,7 +84,7 @@ export interface MadeMachine {
  */
 export async function makeMachine(options: MachineArguments, alone: boolean): Promise<MadeMachine> {
   const standIn = new StandIn({ alone });
-  const { device, iommuTest, container, bindFirst, strict, fillShare, link, time } = options;
+  const { device, iommuTest, container, bindFirst, memlock, strict, fillShare, link, time } = options;
   const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
   fillUpTo(fillShare);
   ModelCalls.tellCallbacks();
@@ -101,7 +104,8 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   const links: UnixLink[] = [];
   for (const { name, path, framed } of link.map(parseLink))
     links.push(await UnixLink.connect(machine.wires.outside(name), path, framed));
-  return { machine, links, standIn, alarm: new Alarm(machine.clock, time) };
+  const alarm = new Alarm(machine.clock, time);
+  return { machine, links, standIn, alarm, memlock: (memlock ?? false) || (strict ?? false) };
 }
 
 /** Shows the machine that is served in a browser, if it is to be. @throws Error one sentence: it cannot. */
@@ -158,7 +162,7 @@ function sourcesOf(server: FuseServer, newFd: NewFdDescriptors | undefined): Loo
 
 /** Serves `machine` through the connection `fuse`. */
 export function serveMachine(
-  { machine, links, standIn, alarm }: MadeMachine,
+  { machine, links, standIn, alarm, memlock }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
   { extra, telling, report, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
@@ -172,6 +176,7 @@ export function serveMachine(
     openers: launchMode() === 'root' ? 'users' : 'sessions',
     ...(newFd !== undefined && states !== undefined && { states }),
     trace: machine.trace,
+    memlock,
   };
   const server = new FuseServer(fuse, machine.nodes, options);
   faults.machine = machine;

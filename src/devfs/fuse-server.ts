@@ -71,6 +71,8 @@ export interface FuseServerOptions {
    * be served.
    */
   readonly states?: WaitStates;
+  /** Memory that is locked for devices is counted for who has mapped it (linux/locked-memory.ts). */
+  readonly memlock?: boolean;
   /**
    * Reads the connection when this thread cannot. Without it, memory that is backed by one of our own files
    * must not be touched.
@@ -91,6 +93,7 @@ export class FuseServer {
   readonly #files: FileRequests;
   readonly #openers: Openers;
   readonly #trace: Trace | undefined;
+  readonly #memlock: boolean;
   /** By opcode. */
   readonly #requests: Readonly<Record<number, RequestKind>>;
   /** The request being served, when it had been set aside. */
@@ -106,6 +109,7 @@ export class FuseServer {
   constructor(fuseFd: number, nodes: readonly DeviceNode[], options: FuseServerOptions = {}) {
     this.fuseFd = fuseFd;
     this.#trace = options.trace;
+    this.#memlock = options.memlock ?? false;
     this.#openers = options.openers ?? 'users';
     this.#standIn = options.standIn;
     this.#channel = new FuseChannel(fuseFd, options.standIn);
@@ -230,7 +234,8 @@ export class FuseServer {
   /** Whoever makes requests; he may map files when he can be traced. */
   #callerOf(tracer?: Tracer, pages?: PageMappings): ProcessCaller {
     const traceable = tracer && ((tid: number) => tracer.canTrace(tid));
-    return new ProcessCaller((tid, fd) => this.#presented(tid, fd), traceable, tracer && pages);
+    const identify = (tid: number, fd: number) => this.#presented(tid, fd);
+    return new ProcessCaller(identify, traceable, tracer && pages, this.#memlock);
   }
 
   #tracerOf(states: WaitStates | undefined, pages: PageMappings): Tracer | undefined {

@@ -18,6 +18,7 @@ import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
 import { broken } from '../linux/invariant.js';
 import { LiveMemory, liveMemory } from '../linux/live-memory.js';
+import { lockerOf } from '../linux/locked-memory.js';
 import { hasCapability, processOfThread } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 import { bufferListOf } from '../linux/vectored-call.js';
@@ -58,6 +59,7 @@ export class ProcessCaller implements Caller {
   readonly #identify: (tid: number, fd: number) => object;
   readonly #traceable: ((tid: number) => boolean) | undefined;
   readonly #mappings: Mappings | undefined;
+  readonly #countsLocked: boolean;
   #tid = 0;
   #account: Account | undefined;
   #pid: number | undefined;
@@ -66,13 +68,16 @@ export class ProcessCaller implements Caller {
 
   /**
    * `identify` finds the object behind a descriptor of a thread, or refuses; `traceable`: can its loads and
-   * stores be seen? `mappings` knows the files that are mapped; none are without it.
+   * stores be seen? `mappings` knows the files that are mapped; none are without it. `countsLocked`: its
+   * memory is counted when it is mapped for devices.
    */
   constructor(
     identify: (tid: number, fd: number) => object,
     traceable?: (tid: number) => boolean,
     mappings?: Mappings,
+    countsLocked = false,
   ) {
+    this.#countsLocked = countsLocked;
     this.#identify = identify;
     this.#traceable = traceable;
     this.#mappings = mappings;
@@ -138,7 +143,9 @@ export class ProcessCaller implements Caller {
   }
 
   *memory(address: number, length: number, access: Access): Work<MemoryRange> {
-    return this.#confirmed(yield* processMemory(this.#payer, this.#thread(), address, length, access));
+    return this.#lockable(
+      this.#confirmed(yield* processMemory(this.#payer, this.#thread(), address, length, access)),
+    );
   }
 
   *mappedFile(address: number, length: number, access: Access): Work<MemoryRange | undefined> {
@@ -171,7 +178,7 @@ export class ProcessCaller implements Caller {
     const range = fileMemory(this.#payer, this.#thread(), fd, offset, length, access);
     this.#confirm(range.memory);
     payFor(range.memory, this.#thread());
-    return range;
+    return this.#lockable(range);
   }
 
   eventfd(fd: number): Signal {
@@ -230,6 +237,12 @@ export class ProcessCaller implements Caller {
   #confirmed(range: MemoryRange): MemoryRange {
     this.#confirm(range.memory);
     return range;
+  }
+
+  /** `range`, whose pages are counted for the caller when they are locked (`--memlock`). */
+  #lockable(range: MemoryRange): MemoryRange {
+    const tid = this.#tid;
+    return this.#countsLocked ? { ...range, lockedBy: (counting) => lockerOf(tid, counting) } : range;
   }
 
   /** Closes `found` again when it may have been somebody else's. */

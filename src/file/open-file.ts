@@ -14,6 +14,7 @@
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Refusal } from '../linux/errno.js';
+import type { Counting, Locker } from '../linux/locked-memory.js';
 import type { SharedPages } from '../linux/shared-pages.js';
 import type { Sliced } from './work.js';
 
@@ -133,6 +134,8 @@ export interface OpenFile {
 export interface MemoryRange {
   readonly memory: Memory;
   readonly offset: number;
+  /** Who has it counted when it is locked for a device. Absent: nobody. */
+  readonly lockedBy?: (counting: Counting) => Locker;
 }
 
 /** Something that can be signalled: an eventfd, in this process's own copy. */

@@ -10,11 +10,13 @@
  */
 import { after, releasing, type Sliced, type Work, workOf } from '../file/work.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '../iommu/iommu.js';
+import { LockedPages } from '../iommu/locked-pages.js';
 import type { Memory } from '../iommu/memory.js';
 import type { PageTable } from '../iommu/page-table.js';
 import type { Quota } from '../iommu/quota.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, NONE, OFFSET_HI } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
+import type { Locker } from '../linux/locked-memory.js';
 import { FreeIovas } from './free-iovas.js';
 import { LAST_IOVA, smaller } from './iova-ranges.js';
 import { Space } from './space.js';
@@ -62,6 +64,8 @@ export class AddressSpace extends Space {
   readonly kind = 'mapped';
   readonly table: PageTable;
   readonly iovas: FreeIovas;
+  /** Are the pages of what is mapped locked for devices, and counted? */
+  #locks = true;
   readonly #iommu: Iommu;
   readonly #quota: Quota;
 
@@ -76,24 +80,67 @@ export class AddressSpace extends Space {
 
   /**
    * Maps `length` bytes of `memory` from byte `offset` on at an IOVA that `iovas.find` has given. Takes over
-   * the reference to the memory.
+   * the reference to the memory. `locker`: who has its pages counted. @throws Refusal ENOMEM too many.
    */
-  map(iova: bigint, length: bigint, memory: Memory, offset: bigint, access: Access): void {
+  map(iova: bigint, length: bigint, memory: Memory, offset: bigint, access: Access, locker?: Locker): void {
     const rights = access & WRITE ? access | MEMORY_WRITABLE : access;
-    this.#map(iova, length, this.#iommu.memories.acquire(memory), offset, rights);
+    const pages = locker && new LockedPages(locker);
+    try {
+      if (this.#locks) pages?.pin(offset, length);
+    } catch (refusal) {
+      memory.close();
+      throw refusal;
+    }
+    this.#map(iova, length, this.#iommu.memories.acquire(memory, pages), offset, rights);
   }
 
   /**
    * Maps what `source` has at [from, from+length), all of it, at an IOVA that `iovas.find` has given for it.
+   * @throws Refusal ENOMEM its pages are too many to be locked; then nothing is mapped.
    */
   *copy(iova: bigint, source: AddressSpace, from: bigint, length: bigint, access: Access): Work<void> {
     let [at, count] = [iova, 0];
     for (const piece of source.pieces(from, length)) {
+      try {
+        if (this.#locks) this.#pin(piece);
+      } catch (refusal) {
+        if (at > iova) yield* workOf(this.#remove(iova, at - 1n));
+        throw refusal;
+      }
       const memory = this.#iommu.memories.retain(piece.memory);
       this.#map(at, piece.length, memory, piece.offset, access | (piece.access & MEMORY_WRITABLE));
       at += piece.length;
       if (++count % CHUNK === 0) yield;
     }
+  }
+
+  /** From now on the pages of what is mapped are not locked for anybody: nothing uses them. */
+  unlock(): void {
+    if (this.#iommu.memories.counts) for (const piece of this.all()) this.#unpin(piece);
+    this.#locks = false;
+  }
+
+  /** From now on they are. @throws Refusal ENOMEM they are too many; then they are not. */
+  *lock(): Work<void> {
+    let locked = 0;
+    try {
+      for (const piece of this.#iommu.memories.counts ? this.all() : []) {
+        this.#pin(piece);
+        if (++locked % CHUNK === 0) yield;
+      }
+      this.#locks = true;
+    } catch (refusal) {
+      for (const piece of this.all()) if (locked-- > 0) this.#unpin(piece);
+      throw refusal;
+    }
+  }
+
+  #pin({ memory, offset, length }: Piece): void {
+    this.#iommu.memories.pages(memory)?.pin(offset, length);
+  }
+
+  #unpin({ memory, offset, length }: Piece): void {
+    this.#iommu.memories.pages(memory)?.unpin(offset, length);
   }
 
   /**
@@ -271,9 +318,11 @@ export class AddressSpace extends Space {
   #removeSome(first: bigint, last: bigint): { readonly bytes: bigint; readonly more: boolean } {
     const before = this.table.count;
     let bytes = 0n;
-    const more = this.table.takeSome(first, last, (memory, length) => {
+    const { memories } = this.#iommu;
+    const more = this.table.takeSome(first, last, (memory, length, offset) => {
       bytes += length;
-      this.#iommu.memories.release(memory);
+      if (this.#locks) memories.pages(memory)?.unpin(BigInt(offset), length);
+      memories.release(memory);
     });
     this.#quota.remove(before - this.table.count);
     this.iovas.freed(first);

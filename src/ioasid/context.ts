@@ -206,7 +206,9 @@ export class IoasidContext {
    * memory.
    */
   map(request: MapRequest, iova: bigint, range: MemoryRange): void {
-    this.#mapped(request.pasid).map(iova, request.length, range.memory, BigInt(range.offset), request.access);
+    const { pasid, length, access } = request;
+    const locker = range.lockedBy?.('user');
+    this.#mapped(pasid).map(iova, length, range.memory, BigInt(range.offset), access, locker);
   }
 
   /**

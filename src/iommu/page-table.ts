@@ -25,6 +25,7 @@ import {
   MEMORY,
   NONE,
   OFFSET_HI,
+  type OnTaken,
   START_HI,
   split,
   TABLE_ENTRIES,
@@ -166,10 +167,10 @@ export class PageTable extends Granted {
 
   /**
    * Takes out the highest mappings that begin in [first, last], a chunk of them at most, calling `each` with
-   * the memory number and the bytes of every one. As with `unmap` the tree forgets them first; the root stays
-   * where requesters know it to be. @returns whether there may be more.
+   * every one. As with `unmap` the tree forgets them first; the root stays where requesters know it to be.
+   * @returns whether there may be more.
    */
-  takeSome(first: bigint, last: bigint, each: (memory: number, bytes: bigint) => void): boolean {
+  takeSome(first: bigint, last: bigint, each: OnTaken): boolean {
     split(first);
     const [firstHi, firstLo] = [halves[1]!, halves[0]!];
     split(last);
@@ -197,11 +198,11 @@ export class PageTable extends Granted {
   }
 
   /** A mapping is out of the table: its slot is free, and `each` is told of it. */
-  #free(slot: number, each: (memory: number, bytes: bigint) => void): void {
+  #free(slot: number, each: OnTaken): void {
     const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
     const bytes = this.last(slot) - this.start(slot) + 1n;
     this.#memory.freeSlot(slot);
-    each(memory, bytes);
+    each(memory, bytes, this.#memory.wide(slot, OFFSET_HI));
   }
 
   /** Clears the tree for the mapping in `slot`, without a number of more than 32 bits where it is small. */

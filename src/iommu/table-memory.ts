@@ -67,6 +67,9 @@ export function split(value: bigint): void {
   whole[0] = value;
 }
 
+/** Is told of a mapping that is taken out: the number of its memory, its bytes, and where in the memory. */
+export type OnTaken = (memory: number, bytes: bigint, offset: number) => void;
+
 export class TableMemory {
   tables = growing(64 * TABLE_WORDS);
   mappings = growing(64 * MAPPING_WORDS);

@@ -101,7 +101,8 @@ export class IommufdContext {
 
   allocIoas(): Ioas {
     this.objects.requireRoom();
-    return this.objects.add(new Ioas(this.iommu, this.mappings, this.tables));
+    const counting = this.#rlimitMode === 0 ? 'user' : 'process';
+    return this.objects.add(new Ioas(this.iommu, this.mappings, this.tables, counting));
   }
 
   ioas(id: number): Ioas {

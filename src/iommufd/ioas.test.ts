@@ -65,7 +65,7 @@ test('an IOAS is a list of mappings: map, choose and unmap do what a search of t
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const iommu = new Iommu();
-      const ioas = new Ioas(iommu, new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
+      const ioas = new Ioas(iommu, new Quota(1000, 'mappings', 'ENOMEM'), tableQuota(), 'user');
       let model: Mapping[] = [];
       for (const { do: what, iova, length, address } of steps) {
         const range = { iova, length };
@@ -101,7 +101,7 @@ test('an IOAS is a list of mappings: map, choose and unmap do what a search of t
 });
 
 test('what is not aligned to pages can be mapped until large pages are off, then it is EINVAL', () => {
-  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota(), 'user');
   assert.equal(map(ioas, 16n, 0n, 0x1004n), 0x1004n);
   assert.equal(
     outcome(() => finish(ioas.setLargePages(false))),
@@ -118,7 +118,7 @@ test('what is not aligned to pages can be mapped until large pages are off, then
 });
 
 test('a mapping that is split inside a page keeps a domain of whole pages out, until all is unmapped', () => {
-  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota(), 'user');
   assert.equal(map(ioas, 2n * PAGE, 0n, 0x1000n), 0x1000n);
   finish(ioas.split(0x17ffn));
   assert.equal(
@@ -130,7 +130,7 @@ test('a mapping that is split inside a page keeps a domain of whole pages out, u
 });
 
 test('a chosen IOVA may lie across allowed ranges, leaves no single byte and keeps the offset', () => {
-  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota());
+  const ioas = new Ioas(new Iommu(), new Quota(1000, 'mappings', 'ENOMEM'), tableQuota(), 'user');
   ioas.space.iovas.allow([
     { start: 0x18000n, last: 0x27fffn },
     { start: 0x8000n, last: 0x17fffn },

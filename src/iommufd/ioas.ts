@@ -20,6 +20,7 @@ import type { Quota } from '../iommu/quota.js';
 import { NONE } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
+import type { Counting } from '../linux/locked-memory.js';
 import { IommufdObject } from './objects.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -70,18 +71,21 @@ export class Ioas extends IommufdObject {
   readonly space: AddressSpace;
   readonly #iommu: Iommu;
   readonly #quota: Quota;
+  readonly #counting: Counting;
   readonly #domains = new Set<DomainShape>();
   // How many domains have a smallest page of so many bytes.
   readonly #pageSizes = new Map<bigint, number>();
   readonly #accesses = new Set<Pinner>();
   #largePages = true;
 
-  /** Its mappings count in `quota`, its tables in `tables`. */
-  constructor(iommu: Iommu, quota: Quota, tables: Quota) {
+  /** Its mappings count in `quota`, its tables in `tables`, and what it locks as `counting` says. */
+  constructor(iommu: Iommu, quota: Quota, tables: Quota, counting: Counting) {
     super();
+    this.#counting = counting;
     this.#iommu = iommu;
     this.#quota = quota;
     this.space = new AddressSpace(iommu, 'the IOAS', quota, tables);
+    this.space.unlock();
   }
 
   /** The memory that a piece of the address space lies in. */
@@ -124,21 +128,22 @@ export class Ioas extends IommufdObject {
 
   *#map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): Work<bigint> {
     let { memory } = range;
+    const offset = exactOffset(range, address);
+    let at: bigint;
     try {
-      const at = yield* workOf(this.space.iovas.find(length, address, iova));
+      at = yield* workOf(this.space.iovas.find(length, address, iova));
       this.space.iovas.requireAligned(address);
       this.#quota.check(1);
-      const offset = exactOffset(range, address);
       if (this.#domains.size > 0) {
         yield* requireReach(memory, offset, length, access);
         memory = yield* holding(memory, Number(offset), Number(length), access);
       }
-      this.space.map(at, length, memory, offset, access);
-      return at;
     } catch (error) {
       memory.close();
       throw error;
     }
+    this.space.map(at, length, memory, offset, access, range.lockedBy?.(this.#counting));
+    return at;
   }
 
   /**
@@ -240,6 +245,7 @@ export class Ioas extends IommufdObject {
     try {
       this.#reserveAround(domain);
       yield* this.#requireReach(this.space.all(), undefined);
+      if (this.#domains.size === 0) yield* this.space.lock();
     } catch (error) {
       this.space.iovas.release(domain);
       this.space.iovas.align(before);
@@ -254,6 +260,7 @@ export class Ioas extends IommufdObject {
     const others = this.#pageSizes.get(domain.pageSize)! - 1;
     if (others > 0) this.#pageSizes.set(domain.pageSize, others);
     else this.#pageSizes.delete(domain.pageSize);
+    if (this.#domains.size === 0) this.space.unlock();
     this.space.iovas.release(domain);
     this.space.iovas.align(this.#alignment());
   }

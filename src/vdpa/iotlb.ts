@@ -84,7 +84,8 @@ export class Iotlb {
       this.#quota.check(1);
       const range = yield* workOf(memory());
       const held = yield* holding(range.memory, range.offset, Number(size), permission & RIGHTS);
-      space.map(iova, size, held, BigInt(range.offset), permission & RIGHTS);
+      const rights = permission & RIGHTS;
+      space.map(iova, size, held, BigInt(range.offset), rights, range.lockedBy?.('vdpa'));
     } catch (refusal) {
       if (existing === undefined) finish(space.close());
       throw refusal;

@@ -23,6 +23,7 @@ import { Quota, tableQuota } from '../iommu/quota.js';
 import { NONE } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
+import type { Locker } from '../linux/locked-memory.js';
 import type { Container } from './container.js';
 import type { VfioDevice } from './device.js';
 import { BEYOND_APERTURE, INTERRUPT_MESSAGES } from './function-hardware.js';
@@ -173,7 +174,7 @@ export class Type1Container implements Container {
     if (this.#logging) checkLoggable(length);
     const range = yield* workOf(memory(access));
     const held = yield* holding(range.memory, range.offset, Number(length), access);
-    space.map(iova, length, held, BigInt(range.offset), access);
+    space.map(iova, length, held, BigInt(range.offset), access, this.#lockerOf(range));
   }
 
   /**
@@ -197,7 +198,7 @@ export class Type1Container implements Container {
     const range = yield* workOf(memory(rights));
     const held = yield* holding(range.memory, range.offset, Number(length), rights);
     yield* workOf(space.unmap(iova, length));
-    space.map(iova, length, held, BigInt(range.offset), rights);
+    space.map(iova, length, held, BigInt(range.offset), rights, this.#lockerOf(range));
     this.#invalid.delete(iova);
   }
 
@@ -268,6 +269,11 @@ export class Type1Container implements Container {
     if (!this.#logging) refuse('EINVAL', 'the log of dirty pages has not been started');
     if (pageSize !== PAGE) refuse('EINVAL', `the log is of pages of 4 KiB, not of ${pageSize} bytes`);
     return whole === undefined ? [] : mappingsIn(this.#ready().table, whole);
+  }
+
+  /** Mediated devices alone lock no memory before they use it. */
+  #lockerOf({ lockedBy }: MemoryRange): Locker | undefined {
+    return this.#groups > this.#mediated ? lockedBy?.('type1') : undefined;
   }
 
   /** The mappings that begin in the range, and no others: from where to where; undefined for none. */
