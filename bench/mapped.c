@@ -8,11 +8,16 @@
  *                page of the program's own
  *   map          FILE is an ordinary one: mmap and munmap of a shared page of it, beside nothing
  *   start        FILE is a program, which is started and waited for, beside nothing
+ *   write        a descriptor that does nothing, to a dsa, by pwrite alone
+ *   raise        MOVDIR64B to memory of its own: where the processor has not got it, that raises SIGILL, and
+ *                a handler sends a byte to another process and has it back: nobody else could do it for less
  * Of the lines that it reads from stdin the first, third, ... are for the call, the others for the mapping
- * (with `map` and `start` all are): it makes COUNT accesses and prints the nanoseconds of one. A wrong
+ * (with the last four all are the same): it makes COUNT accesses and prints the nanoseconds of one. A wrong
  * result ends the program with status 1.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, LIVENESS = 4, SWERR = 0xc0, MEMORY = 0x2000 };
@@ -69,6 +75,37 @@ static void movdir64b(volatile void *target, const void *source)
 	__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x02" ::"a"(target), "d"(source) : "memory");
 }
 
+static int there[2], back[2];
+
+/* MOVDIR64B has 5 bytes. */
+static void step_over(int signal, siginfo_t *info, void *context)
+{
+	char byte = 0;
+
+	(void)signal;
+	(void)info;
+	check(write(there[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1, "the other process");
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 5;
+}
+
+/* Has SIGILL handled, and another process that sends back what it is sent. */
+static void begin_raising(void)
+{
+	struct sigaction action = { .sa_sigaction = step_over, .sa_flags = SA_SIGINFO };
+	char byte;
+
+	check(pipe(there) == 0 && pipe(back) == 0, "pipe");
+	pid_t pid = fork();
+	check(pid >= 0, "fork");
+	if (pid == 0) {
+		close(there[1]);
+		while (read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1)
+			;
+		_exit(0);
+	}
+	check(sigaction(SIGILL, &action, NULL) == 0, "sigaction");
+}
+
 /* Writes a page, and reads it. */
 static void use_page(volatile uint8_t *page, uint32_t i)
 {
@@ -112,19 +149,21 @@ static void check_device(uint32_t last)
 
 	if (strcmp(way, "store") == 0) {
 		check(pread(file, &value, 4, BAR(0) + LIVENESS) == 4 && value == ~last, "the register");
-	} else if (strcmp(way, "submit") == 0) {
+	} else if (strcmp(way, "submit") == 0 || strcmp(way, "write") == 0) {
 		check(pread(file, &value, 4, BAR(0) + SWERR) == 4 && (value & 1) == 0, "SWERR");
 	}
 }
 
 /* One of those that are counted. */
-static void once(uint32_t i, int line, const char *path)
+static void once(uint32_t i, int calls, const char *path)
 {
 	if (strcmp(way, "start") == 0)
 		start_program(path);
 	else if (strcmp(way, "map") == 0)
 		map_page();
-	else if (line % 2 == 0)
+	else if (strcmp(way, "raise") == 0)
+		movdir64b(own, descriptor);
+	else if (calls)
 		by_call(i);
 	else
 		by_mapping(i);
@@ -138,11 +177,15 @@ int main(int argc, char **argv)
 	if (count == 0)
 		return 2;
 	way = argv[2];
-	int other = strcmp(way, "map") == 0 || strcmp(way, "start") == 0;
+	int other = strcmp(way, "map") == 0 || strcmp(way, "start") == 0 || strcmp(way, "raise") == 0;
+	if (strcmp(way, "raise") == 0)
+		begin_raising();
 	file = open(argv[1], other ? O_RDONLY : O_RDWR);
 	check(file >= 0, argv[1]);
 	if (!other) {
 		check(pwrite(file, &command, 2, BAR(7) + 4) == 2, "the command register");
+	}
+	if (!other && strcmp(way, "write") != 0) {
 		off_t bar = BAR(strcmp(way, "submit") == 0 ? 2 : 0);
 		size_t size = strcmp(way, "memory") == 0 ? 2 * MEMORY : PAGE;
 		mapped = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, bar);
@@ -151,9 +194,10 @@ int main(int argc, char **argv)
 	for (int c, line = 0; (c = getchar()) != EOF;) {
 		if (c != '\n')
 			continue;
+		int calls = line % 2 == 0 || strcmp(way, "write") == 0;
 		double begin = now_ns();
 		for (uint32_t i = 0; i < count; i++)
-			once(i, line, argv[1]);
+			once(i, calls, argv[1]);
 		printf("%.1f\n", (now_ns() - begin) / count);
 		fflush(stdout);
 		if (!other)
