@@ -9,7 +9,7 @@
 import { Method } from './call-words.js';
 import { checkModel, checkPciDescription } from './check-model.js';
 import { Clock } from './clock.js';
-import type { DeviceModel, MdevSupport, PciDescription, WorkingModel } from './device-model.js';
+import type { DeviceModel, Drained, MdevSupport, PciDescription, WorkingModel } from './device-model.js';
 import { DeviceTimers } from './device-timers.js';
 import type { ModelCalls } from './model-calls.js';
 
@@ -23,7 +23,7 @@ export class CalledWork {
   readonly #step: () => boolean | void;
   readonly #busy: (vpasid?: number) => boolean | undefined;
   readonly #reset: () => void;
-  readonly #drain: (vpasid?: number) => boolean | void;
+  readonly #drain: (vpasid?: number, now?: boolean) => Drained | void;
 
   constructor(calls: ModelCalls, model: WorkingModel, timers = new DeviceTimers(new Clock(), calls)) {
     this.calls = calls;
@@ -31,7 +31,7 @@ export class CalledWork {
     this.#step = () => model.step?.();
     this.#busy = (vpasid) => model.busy?.(vpasid);
     this.#reset = () => model.reset();
-    this.#drain = (vpasid) => model.drain?.(vpasid);
+    this.#drain = (vpasid, now) => model.drain?.(vpasid, now);
   }
 
   /** As WorkingModel.step. @returns false when all that there is to do waits. */
@@ -43,9 +43,9 @@ export class CalledWork {
     return Boolean(this.calls.call(Method.BUSY, false, this.#busy, vpasid));
   }
 
-  /** @returns true when there is more to be ended. */
-  drainSome(vpasid?: number): boolean {
-    return this.calls.call(Method.DRAIN, false, this.#drain, vpasid) === true;
+  /** As WorkingModel.drain. A model that waits in spite of `now` has more to do. */
+  drainSome(vpasid?: number, now?: boolean): Drained {
+    return drained(this.calls.call(Method.DRAIN, false, this.#drain, vpasid, now), now);
   }
 
   /** Lets its next timer come now. @returns false when there is none. */
@@ -103,6 +103,11 @@ export class CalledModel extends CalledWork {
     const name: unknown = this.calls.call(Method.REGISTER_NAME, undefined, this.#registerName, bar, offset);
     return typeof name === 'string' ? name.slice(0, LONGEST_NAME) : undefined;
   }
+}
+
+/** What a model's drain has said. */
+export function drained(said: unknown, now = false): Drained {
+  return said === 'waits' && !now ? said : said === true || said === 'waits';
 }
 
 /** A model, and what does not change of it. */

@@ -257,13 +257,17 @@ export interface WorkingModel {
   busy?(vpasid?: number): boolean;
 
   /**
-   * Ends now what waits for anything but pages, for a disk say: a bounded part of it in each call. Called
-   * when `step` has said that all waits, and no DMA for `vpasid` may come later. Absent: there is no such
-   * work.
-   * @returns true when there is more; otherwise false/void.
+   * Ends what waits for anything but pages, for a disk say: a bounded part of it in each call. Called when
+   * `step` has said that all waits, and no DMA for `vpasid` may come later. Absent: there is no such work.
+   * @param now whatever that takes, since what would come by itself cannot come now.
+   * @returns true when there is more to do; 'waits' when all that there is ends by itself; otherwise
+   * false/void.
    */
-  drain?(vpasid?: number): boolean | void;
+  drain?(vpasid?: number, now?: boolean): Drained | void;
 }
+
+/** What is left to be drained: nothing; some; some that ends by itself, for which one only has to wait. */
+export type Drained = boolean | 'waits';
 
 /**
  * A device model: one PCI function, or one mediated device. All methods are called on the one thread, never

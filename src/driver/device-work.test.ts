@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CalledWork } from '../devices/called-model.js';
+import type { Drained } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { finish } from '../file/work.js';
 import { pasidOf, vpasidOf } from '../iommu/pasid.js';
@@ -8,7 +9,7 @@ import { BrokenInvariant, broken } from '../linux/invariant.js';
 import { DeviceWork } from './device-work.js';
 
 /** A model with work, whose steps do `step`. */
-function working(step: () => boolean, drain?: (vpasid?: number) => boolean) {
+function working(step: () => boolean, drain?: (vpasid?: number, now?: boolean) => Drained) {
   const rest = drain === undefined ? {} : { drain };
   const model = { resets: 0, busy: () => true, step, reset: () => void model.resets++, ...rest };
   return { model, work: new DeviceWork(new CalledWork(new ModelCalls('vfio0'), model)) };
@@ -54,4 +55,33 @@ test('a drain ends what waits for anything but pages, in slices; a model that ne
   );
   finish(endless.work.drain());
   assert.equal(endless.model.resets, 1);
+});
+
+test('what ends by itself is waited for where others are served meanwhile, however often it is asked', () => {
+  let left = 20_000;
+  const { model, work } = working(
+    () => false,
+    () => --left > 0 && 'waits',
+  );
+  for (const drain = work.drain(); drain.next().done !== true; );
+  assert.deepEqual([left, model.resets], [0, 0]);
+});
+
+test('where nobody is served meanwhile a model is told to end it now, and is reset when it does not', () => {
+  const told: (boolean | undefined)[] = [];
+  const ends = working(
+    () => false,
+    (_vpasid, now) => {
+      told.push(now);
+      return now === true ? false : 'waits';
+    },
+  );
+  finish(ends.work.drain());
+  assert.deepEqual([told, ends.model.resets], [[undefined, true], 0]);
+  const never = working(
+    () => false,
+    () => 'waits',
+  );
+  finish(never.work.drain());
+  assert.equal(never.model.resets, 1);
 });

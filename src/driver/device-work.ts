@@ -70,11 +70,16 @@ export class DeviceWork {
     this.#device.reset();
   }
 
-  /** Has the model end what waits for anything but pages. @returns whether it got that far. */
+  /**
+   * Has the model end what waits for anything but pages, or waits for it. @returns whether it got that far.
+   */
   *#ended(vpasid: Vpasid | undefined): Work<boolean> {
-    for (let steps = 0; steps < DRAIN_STEPS; steps++) {
-      if (!this.#device.drainSome(vpasid)) return true;
-      yield;
+    let now: true | undefined;
+    for (let steps = 0; steps < DRAIN_STEPS; ) {
+      const left = this.#device.drainSome(vpasid, now);
+      if (left === false) return true;
+      if (left !== 'waits') steps++;
+      now = yield;
     }
     return false;
   }

@@ -9,8 +9,11 @@
  * it, in the order in which they came (devfs/turns.ts). All that can be refused is refused before anything
  * has been changed. So nobody can tell a call in slices from one that was done at once, but for DMA, which
  * may find a part of it done, as on hardware.
+ *
+ * A `yield` gives true where nobody serves others meanwhile (`finish`): what would come by itself, the end of
+ * another thread's work say, cannot come.
  */
-export type Work<T> = Generator<undefined, T, undefined>;
+export type Work<T> = Generator<undefined, T, true | undefined>;
 
 /**
  * Thrown out of a call that cannot be served yet: nothing has been changed, and it is made again later, from
@@ -29,7 +32,7 @@ export function isWork<T>(sliced: Sliced<T>): sliced is Work<T> {
 /** Does all that is left, and returns the result: for whoever serves nobody else meanwhile. */
 export function finish<T>(work: Work<T>): T {
   for (;;) {
-    const { done, value } = work.next();
+    const { done, value } = work.next(true);
     if (done) return value;
   }
 }

@@ -63,7 +63,7 @@ export interface Memory {
   close(): void;
 }
 
-type InSlices<T> = Generator<undefined, T, undefined>;
+type InSlices<T> = Generator<undefined, T, unknown>;
 
 /** What stands for `memory` when it is to be held: its reference is taken over, and the receiver's. */
 export function* holding(memory: Memory, offset: number, length: number, access: number): InSlices<Memory> {

@@ -73,7 +73,7 @@ export class HeldArea implements Payer {
     reach: Reach,
     { address, length, access }: { address: number; length: number; access: number },
     owner: Owner,
-  ): Generator<undefined, HeldArea | undefined, undefined> {
+  ): Generator<undefined, HeldArea | undefined, unknown> {
     try {
       const area = yield* sharedArea(pid, reach, address);
       if (area === undefined || area.end < address + length || (access & ~area.rights) !== 0)
@@ -173,7 +173,7 @@ function* sharedArea(
   pid: number,
   maps: Maps,
   address: number,
-): Generator<undefined, SharedArea | undefined, undefined> {
+): Generator<undefined, SharedArea | undefined, unknown> {
   const area = yield* areaAt(pid, maps, address);
   return area?.shared === undefined ? undefined : (area as SharedArea);
 }
@@ -219,7 +219,7 @@ function* copyOfCallers(
   account: Account,
   pid: number,
   { rights, shared }: SharedArea,
-): Generator<undefined, HeldDescriptor | undefined, undefined> {
+): Generator<undefined, HeldDescriptor | undefined, unknown> {
   for (const fd of descriptorsOf(account, pid)) {
     yield;
     if (!isMemory(pid, statusOfTheirs(pid, fd), shared.identity)) continue;

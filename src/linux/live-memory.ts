@@ -80,7 +80,7 @@ export class LiveMemory {
     return done;
   }
 
-  reaches(offset: number, length: number, access: number): Generator<undefined, boolean, undefined> {
+  reaches(offset: number, length: number, access: number): Generator<undefined, boolean, unknown> {
     return this.#process.reaches(offset, length, access);
   }
 

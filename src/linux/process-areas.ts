@@ -113,7 +113,7 @@ export function* areaAt(
   tid: number,
   maps: Maps,
   address: number,
-): Generator<undefined, Area | undefined, undefined> {
+): Generator<undefined, Area | undefined, unknown> {
   for (const area of areasFrom(tid, maps, address)) {
     if (area !== undefined) return area;
     yield;

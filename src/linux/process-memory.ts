@@ -61,7 +61,7 @@ export function* processMemory(
   address: number,
   length: number,
   access: number,
-): Generator<undefined, { memory: ProcessMemory; offset: number }, undefined> {
+): Generator<undefined, { memory: ProcessMemory; offset: number }, unknown> {
   const memory = memoryOf(account, tid, address, length);
   memory.hold();
   try {
@@ -186,7 +186,7 @@ export class ProcessMemory {
   }
 
   /** Is [address, address+length) mapped with the rights of `access` now? */
-  *reaches(address: number, length: number, access: number): Generator<undefined, boolean, undefined> {
+  *reaches(address: number, length: number, access: number): Generator<undefined, boolean, unknown> {
     if (this.#closed || !Number.isSafeInteger(address + length)) return false;
     try {
       yield* this.require(this.pid, address, length, access);
@@ -202,7 +202,7 @@ export class ProcessMemory {
     address: number,
     length: number,
     access: number,
-  ): Generator<undefined, HeldArea | undefined, undefined> {
+  ): Generator<undefined, HeldArea | undefined, unknown> {
     if (this.#closed) return undefined;
     const range = { address, length, access };
     const held = yield* HeldArea.of(this.#account, this.pid, this.#reach, range, this);
@@ -212,7 +212,7 @@ export class ProcessMemory {
   }
 
   /** As Memory.backing: the file of shared memory. */
-  *backing(address: number): Generator<undefined, Backing, undefined> {
+  *backing(address: number): Generator<undefined, Backing, unknown> {
     const area = this.#closed ? undefined : yield* areaAt(this.pid, this.#reach, address);
     if (area === undefined) return { file: undefined, offset: address, length: Number.POSITIVE_INFINITY };
     const length = area.end - address;
@@ -282,7 +282,7 @@ export class ProcessMemory {
     address: number,
     length: number,
     access: number,
-  ): Generator<undefined, void, undefined> {
+  ): Generator<undefined, void, unknown> {
     let at = address;
     for (const area of areasFrom(tid, this.#reach, address)) {
       if (area === undefined) {

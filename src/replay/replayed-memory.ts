@@ -7,7 +7,7 @@ import { Ask, type Asked, MemoryIs } from '../trace/input.js';
 import type { NumberedMemory } from '../trace/recorded-memory.js';
 import type { Answers } from './answers.js';
 
-type InSlices<T> = Generator<undefined, T, undefined>;
+type InSlices<T> = Generator<undefined, T, unknown>;
 
 /** The memories of a recording, by their numbers. */
 export class ReplayedMemories {

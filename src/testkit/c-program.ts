@@ -18,8 +18,11 @@ const programFolder = join(root, 'tests/c');
 export interface Compilation {
   readonly compiler?: 'cc' | 'c++';
   readonly standard?: string;
-  readonly linkage?: 'dynamic' | 'static';
+  /** `shared`: not a program, but a library. */
+  readonly linkage?: keyof typeof links;
 }
+
+const links = { dynamic: [], static: ['-static'], shared: ['-shared', '-fPIC'] } as const;
 
 let folder: string | undefined;
 const compiled = new Map<string, string>();
@@ -88,9 +91,8 @@ function build(
   folder ??= ownFolder();
   const program = join(folder, `${name}.${linkage}`);
   const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
-  const link = linkage === 'static' ? ['-static'] : [];
   const headers = ['-I', includeFolder, '-I', programFolder];
-  const options = [`-std=${standard}`, ...warnings, '-pthread', ...link, ...headers];
+  const options = [`-std=${standard}`, ...warnings, '-pthread', ...links[linkage], ...headers];
   execFileSync(compiler, [...options, '-o', program, ...sources], { stdio: 'pipe' });
   return program;
 }

@@ -9,7 +9,7 @@ import type { Backing, Memory } from '../iommu/memory.js';
 import { copied } from './copied.js';
 import { Ask, type Input, MemoryIs } from './input.js';
 
-type InSlices<T> = Generator<undefined, T, undefined>;
+type InSlices<T> = Generator<undefined, T, unknown>;
 
 /** A memory that is of a recording, and has a number there: it keeps that. */
 export interface NumberedMemory extends Memory {

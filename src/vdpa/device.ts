@@ -300,9 +300,10 @@ export class VdpaDevice implements FileDriver {
     this.virtio.startQueue(index, addresses);
   }
 
-  /** Ends what is under way, a part after the other: a disk may take its time. */
+  /** Ends what is under way, a part after the other: a disk may take its time, and others have theirs. */
   *#drain(): Work<void> {
-    while (this.virtio.drainSome()) yield;
+    let now: true | undefined;
+    while (this.virtio.drainSome(undefined, now)) now = yield;
   }
 
   /** Raises what the device has wanted to raise since the last time. */

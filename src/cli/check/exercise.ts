@@ -153,7 +153,7 @@ export class Exercise {
       if (this.#enough) return;
       const moved = this.#model.step();
       if (this.#model.busy() && this.#model.hurry()) continue;
-      if (moved || this.#model.drainSome()) continue;
+      if (moved || this.#model.drainSome(undefined, true)) continue;
       if (this.#model.busy() && !this.#host.waitsForPages)
         this.#report.find(
           'step says that all waits, busy stays true, and it waits for no page, timer or drain',

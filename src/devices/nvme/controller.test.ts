@@ -176,6 +176,25 @@ describe('a reset with commands under way', () => {
     });
   }
 
+  test('a drain waits for them where others are served meanwhile, and fetches nothing', async () => {
+    open().enable();
+    const queue = await driver.createPair(1);
+    driver.write(queue, write);
+    driver.ring(queue);
+    driver.work();
+    assert.equal(driver.model.drain!(), 'waits');
+    driver.write(queue, { ...write, id: 77 });
+    driver.ring(queue);
+    do {
+      driver.model.step!();
+      await new Promise(setImmediate);
+    } while (driver.model.drain!());
+    assert.equal(driver.take(queue)?.status, 0);
+    assert.equal(driver.take(queue), undefined);
+    await driver.settle();
+    assert.equal(driver.take(queue)?.id, 77);
+  });
+
   test('a drain ends them: they have completed when it returns', async () => {
     open().enable();
     const queue = await driver.createPair(1);
@@ -183,7 +202,7 @@ describe('a reset with commands under way', () => {
     for (let n = 0; n < 8; n++) driver.write(queue, write);
     driver.ring(queue);
     driver.work();
-    while (driver.model.drain?.() === true);
+    while (driver.model.drain?.(undefined, true) === true);
     let done = 0;
     while (driver.take(queue)?.status === 0) done++;
     assert.equal(done, 8);

@@ -10,7 +10,7 @@
  * was disabled is abandoned, and nothing is fetched before the disks have settled.
  */
 import { hex } from '../../linux/errno.js';
-import type { DeviceHost, DeviceModel, PciDescription } from '../device-model.js';
+import type { DeviceHost, DeviceModel, Drained, PciDescription } from '../device-model.js';
 import type { Registers } from '../registers.js';
 import { ABORTED, Admin, NOT_ABORTED } from './admin.js';
 import { type AsyncEvent, AsyncEvents, events } from './async-events.js';
@@ -40,8 +40,6 @@ import { Statistics } from './statistics.js';
 import { Status, statusField } from './status.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
-/** Commands under way. Each may have a buffer of 128 KiB. */
-const LIMIT = 256;
 /** Commands that one step fetches. */
 const STEP_COMMANDS = 64;
 
@@ -124,18 +122,21 @@ export class Controller implements DeviceModel {
     this.#tellEvents();
     if (this.#isShuttingDown) this.#shutDown();
     this.#tell();
-    return (this.#fetches && this.#hasRoom && this.#queues.ready) || this.#requests.hasEnded;
+    return (this.#fetches && this.#requests.hasRoom && this.#queues.ready) || this.#requests.hasEnded;
   }
 
-  /** As DeviceModel.drain: what is under way is done once more, at once; what it gives is the same. */
-  drain(): boolean {
-    const oldest = this.#requests.endOldest();
-    if (oldest !== undefined) {
-      this.#report(oldest);
-      this.#endDeletions();
-      this.#tell();
-    }
-    return this.#requests.size > 0;
+  /**
+   * As DeviceModel.drain: waits for what is under way, and fetches nothing. What has to end now is done once
+   * more; what it gives is the same.
+   */
+  drain(_vpasid?: number, now = false): Drained {
+    const oldest = now ? this.#requests.endOldest() : undefined;
+    if (oldest !== undefined) this.#report(oldest);
+    if (!now) this.#finishRequests();
+    this.#endDeletions();
+    this.#tell();
+    this.#requests.draining = this.#requests.size > 0;
+    return this.#requests.draining && (now || this.#requests.hasEnded || 'waits');
   }
 
   get #status(): number {
@@ -153,10 +154,6 @@ export class Controller implements DeviceModel {
 
   get #isShuttingDown(): boolean {
     return (this.#status & (Csts.SHUTDOWN | Csts.FATAL)) === Csts.SHUTTING_DOWN;
-  }
-
-  get #hasRoom(): boolean {
-    return this.#requests.size < LIMIT && this.#requests.isSettled;
   }
 
   /** CC was written. */
@@ -262,7 +259,7 @@ export class Controller implements DeviceModel {
   }
 
   #fetchCommands(): void {
-    for (let n = 0; n < STEP_COMMANDS && this.#fetches && this.#hasRoom; n++) {
+    for (let n = 0; n < STEP_COMMANDS && this.#fetches && this.#requests.hasRoom; n++) {
       const queue = this.#queues.nextReady();
       if (queue === undefined) return;
       const request = this.#requests.unused();

@@ -121,7 +121,7 @@ describe('Abort of a command that is under way', () => {
     begin(queue);
     abort(50, 7);
     begin(driver.admin);
-    while (driver.model.drain!());
+    while (driver.model.drain!(undefined, true));
     assert.deepEqual(statusOf(driver.take(queue)!), [7, 0x07]);
     assert.deepEqual(resultOf(driver.take(driver.admin)!), [50, 0, ABORTED]);
   });

@@ -11,10 +11,14 @@ import type { IoRequest } from './io-request.js';
 
 /** Bytes of ended jobs that one step deals with: about a millisecond. */
 const STEP_BYTES = 4 << 20;
+/** Commands under way. Each may have a buffer of 128 KiB. */
+const LIMIT = 256;
 /** Requests that may be about to be aborted. */
 export const ABORTS = 4;
 
 export class InFlight {
+  /** A drain goes on, during which nothing is begun. */
+  draining = false;
   readonly #disks: readonly Disk[];
   readonly #newRequest: () => IoRequest;
   #unused: IoRequest[] = [];
@@ -36,6 +40,11 @@ export class InFlight {
   /** Does nothing go on at the disks that was abandoned? */
   get isSettled(): boolean {
     return this.#disks.every(({ settled }) => settled);
+  }
+
+  /** May another request be begun? */
+  get hasRoom(): boolean {
+    return this.size < LIMIT && this.isSettled && !this.draining;
   }
 
   /** Has something ended that was not taken? */
@@ -130,6 +139,7 @@ export class InFlight {
   }
 
   #letGo(): void {
+    this.draining = false;
     for (const disk of this.#disks) disk.abandon();
     this.#flushes = undefined;
     this.#unused = [];

@@ -259,17 +259,37 @@ describe('the end of what is under way', () => {
     for (let n = 0; n < 20; n++) assert.deepEqual(scene.file.slice(n * 512, n * 512 + 512), data);
   });
 
+  test('a drain waits for the disk where others are served meanwhile, and takes nothing', async () => {
+    const scene = new BlkScene();
+    const { device } = scene;
+    const first = [0, 1, 2].map((n) => scene.request(OUT, n, pattern(512, n)));
+    device.step();
+    assert.equal(device.drainSome(), 'waits');
+    const second = scene.request(IN, 3, 512);
+    while (device.drainSome()) {
+      assert.deepEqual([device.busy(), device.step()], [false, false]);
+      await new Promise(setImmediate);
+    }
+    assert.deepEqual(
+      [device.queues[0]!.outstanding, ...first.map(({ status }) => status())],
+      [0, OK, OK, OK],
+    );
+    assert.notEqual(second.status(), OK);
+    await scene.settle();
+    assert.equal(second.status(), OK);
+  });
+
   test('a drain ends one request after the other, and takes none meanwhile', async () => {
     const scene = new BlkScene();
     const first = [0, 1, 2].map((n) => scene.request(OUT, n, pattern(512, n)));
     scene.device.step();
     const queue = scene.device.queues[0]!;
     assert.equal(queue.outstanding, 3);
-    assert.equal(scene.device.drainSome(), true);
+    assert.equal(scene.device.drainSome(undefined, true), true);
     const second = scene.request(IN, 3, 512);
     assert.deepEqual([queue.outstanding, scene.device.busy(), scene.device.step()], [2, false, false]);
-    assert.equal(scene.device.drainSome(), true);
-    assert.equal(scene.device.drainSome(), false);
+    assert.equal(scene.device.drainSome(undefined, true), true);
+    assert.equal(scene.device.drainSome(undefined, true), false);
     assert.deepEqual([queue.outstanding, ...first.map(({ status }) => status())], [0, OK, OK, OK]);
     await scene.settle();
     assert.equal(second.status(), OK);

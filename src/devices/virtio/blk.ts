@@ -7,6 +7,7 @@
  * the others stay in their rings. Each ends in the order in which the file is done with it.
  */
 import { resolve } from 'node:path';
+import type { Drained } from '../device-model.js';
 import { Disk, type Job } from '../disk.js';
 import { flag, integer, optional, parseOptions, required } from '../options.js';
 import { type BlkContext, BlkRequest, MAX_CLEARED_SECTORS, SECTOR } from './blk-request.js';
@@ -78,6 +79,22 @@ class Blk implements VirtioModel {
   }
 
   step(): boolean {
+    if (this.#takeFinished() < SHOWN_BYTES) this.#serveWaiting();
+    return this.#disk.hasFinished || (this.#waiting.size > 0 && this.#hasRoom);
+  }
+
+  /**
+   * Waits for what is under way. What has to end now is done once more, a request in each call; what it gives
+   * the second time is the same.
+   */
+  drain(now = false): Drained {
+    if (now) return this.#doOldest();
+    this.#takeFinished();
+    return this.#disk.hasFinished || (this.#active.size > 0 && 'waits');
+  }
+
+  /** Goes on with requests whose jobs have ended, for about a millisecond. @returns their bytes. */
+  #takeFinished(): number {
     let bytes = 0;
     while (bytes < STEP_BYTES) {
       const job = this.#disk.takeFinished();
@@ -87,15 +104,11 @@ class Blk implements VirtioModel {
       if (request.goOn()) this.#disk.start(job);
       else this.#release(request);
     }
-    if (bytes < SHOWN_BYTES) this.#serveWaiting();
-    return this.#disk.hasFinished || (this.#waiting.size > 0 && this.#hasRoom);
+    return bytes;
   }
 
-  /**
-   * What is under way is done once more, at once, a request in each call; what it gives the second time is
-   * the same.
-   */
-  drain(): boolean {
+  /** @returns whether there are others. */
+  #doOldest(): boolean {
     this.#disk.abandon();
     const [oldest] = this.#active;
     if (oldest !== undefined) {

@@ -7,7 +7,9 @@
  * long as it was, a group is one of those that there are, a counter is a number.
  */
 import { Method } from '../call-words.js';
+import { drained } from '../called-model.js';
 import { Clock } from '../clock.js';
+import type { Drained } from '../device-model.js';
 import { DeviceTimers } from '../device-timers.js';
 import type { ModelCalls } from '../model-calls.js';
 import { checkVirtioModel } from './check-virtio-model.js';
@@ -27,6 +29,7 @@ export class CalledVirtioModel {
   readonly #serve: (queue: Virtqueue, index: number) => void;
   readonly #step: () => boolean | void;
   readonly #busy: () => boolean | undefined;
+  readonly #drain: (now?: boolean) => Drained | void;
 
   /** What `factory` makes. @throws what it throws. @throws Refusal EINVAL as checkVirtioModel. */
   static make(
@@ -48,6 +51,7 @@ export class CalledVirtioModel {
     this.#serve = (queue, index) => model.serve(queue, index);
     this.#step = () => model.step?.();
     this.#busy = () => model.busy?.();
+    this.#drain = (now) => model.drain?.(now);
   }
 
   /** A copy of the configuration space as it is now; zeros when the model has failed at that. */
@@ -102,11 +106,9 @@ export class CalledVirtioModel {
     return Boolean(this.calls.call(Method.BUSY, false, this.#busy));
   }
 
-  /** @returns true when there is more. */
-  drain(): boolean {
-    return (
-      this.calls.call<unknown, void, void, void>(Method.DRAIN, false, () => this.#model.drain?.()) === true
-    );
+  /** As VirtioModel.drain. */
+  drain(now?: boolean): Drained {
+    return drained(this.calls.call(Method.DRAIN, false, this.#drain, now), now);
   }
 
   /** How many of its timers have come. */

@@ -6,6 +6,7 @@
  * A kick marks a queue; `step` does the work, a slice at a time. Once a queue is broken, or the model has
  * failed, the device needs a reset: it says so in its status and touches nothing any more.
  */
+import type { Drained } from '../device-model.js';
 import type { ModelCalls } from '../model-calls.js';
 import type { CalledVirtioModel } from './called-virtio-model.js';
 import { COMMON_FEATURES, Feature, has, Status } from './features.js';
@@ -189,22 +190,26 @@ export class VirtioDevice {
     this.#alarms++;
   }
 
-  /** Ends what is under way: no buffer is out afterwards, and none is taken. */
+  /** Ends what is under way, at once: no buffer is out afterwards, and none is taken. */
   drain(): void {
-    while (this.drainSome());
+    while (this.drainSome(undefined, true));
   }
 
-  /** As `drain`, a bounded part of it. Nothing else is done until all is. @returns whether there is more. */
-  drainSome(): boolean {
+  /**
+   * As `drain`, a bounded part of it. Nothing else is done until all is. @returns what is left
+   * (WorkingModel.drain, where `now` is explained too).
+   */
+  drainSome(_asid?: number, now = false): Drained {
     if (!this.#works) return false;
     for (const queue of this.queues) queue.budget = 0;
-    this.#draining = this.#model.drain();
-    this.#drains = this.#draining ? this.#drains + 1 : 0;
+    const left = this.#model.drain(now);
+    this.#draining = left !== false;
+    if (left !== 'waits') this.#drains = left ? this.#drains + 1 : 0;
     if (this.#drains === MOST_DRAINS)
       this.calls.fail(new Error(`drain has more to do after ${MOST_DRAINS} calls`));
     if (this.#failed) this.#draining = false;
     else this.#flush();
-    return this.#draining;
+    return this.#draining && left;
   }
 
   /** Stops working, with nothing under way; kicks are remembered. */

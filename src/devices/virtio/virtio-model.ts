@@ -6,7 +6,7 @@
  * model does a bounded slice of work in each call, and finds in `step` what has ended elsewhere in the
  * meantime.
  */
-import type { DeviceOptions } from '../device-model.js';
+import type { DeviceOptions, Drained } from '../device-model.js';
 import type { Wires } from '../wire.js';
 import type { Virtqueue } from './virtqueue.js';
 
@@ -61,10 +61,11 @@ export interface VirtioModel {
   busy?(): boolean;
 
   /**
-   * Ends such work now, whatever that takes, a bounded part of it in each call. Absent: there is none.
-   * @returns true when there is more; otherwise false/void, and no buffer is out.
+   * Ends such work, a bounded part of it in each call. Absent: there is none.
+   * @param now as of WorkingModel.drain.
+   * @returns as WorkingModel.drain. When nothing is left no buffer is out.
    */
-  drain?(): boolean | void;
+  drain?(now?: boolean): Drained | void;
 
   /** As after power-on, all work dropped; its queues have been stopped. */
   reset(): void;
