@@ -9,7 +9,14 @@ import { explainedOfDevices, explainedOfFiles } from './explained-device.js';
 const open = (group: number) => plain('open', 'g', `/dev/vfio/${group}`);
 
 function why(line: Line, kernel: string, ours: string, ...before: readonly Line[]): string | undefined {
-  const difference: Difference = { at: before.length, line, before, answers: [], kernel, ours };
+  const difference: Difference = {
+    at: before.length,
+    line,
+    before,
+    answers: before.map(() => '4'),
+    kernel,
+    ours,
+  };
   return explanation(difference, explainedOfDevices)?.name;
 }
 
@@ -63,13 +70,17 @@ test('bytes that are read may differ where there is no capability, and where edu
   assert.equal(why(read('$msix+0x8', 5), '5 01100000ec', '5 0110000000', open(2)), unassigned);
   assert.equal(why(read('$msix+0x8', 5), '5 02100000ec', '5 0110000000', open(2)), undefined);
   assert.equal(why(read('$msix+0x8', 5), '5 01100000ec', '5 0110000000', open(3)), undefined);
-  const kept = 'registers that edu keeps from one program to the next';
+  const kept = 'registers that are kept from one program to the next';
   assert.equal(why(read('152', 4), '4 04000000', '4 00000000', open(1)), kept);
   assert.equal(why(read('144', 4), '4 04000000', '4 00000000', open(1)), undefined);
   assert.equal(
     why(read('152', 4), '4 04000000', '4 00000000', open(1), plain('await', 'dev', 152, 1)),
     undefined,
   );
+  const settled = plain('pwrite', 'dev', '0x70000000010', '00000000');
+  assert.equal(why(read('46', 7), '7 00000400000000', '7 00000000000000', open(2)), kept);
+  assert.equal(why(read('46', 7), '7 00000400000000', '7 00000000000000', open(10)), undefined);
+  assert.equal(why(read('46', 7), '7 00000400000000', '7 00000000000000', open(2), settled), undefined);
   const link = 'the link of an integrated endpoint';
   assert.equal(why(read('$exp+0xc', 2), '2 1104', '2 0000', open(3)), link);
   assert.equal(why(read('$exp+0x8', 2), '2 1104', '2 0000', open(3)), undefined);

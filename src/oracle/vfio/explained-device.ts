@@ -6,13 +6,16 @@ import { type Difference, type Explained, result } from '../compare.js';
 import { fromHex, type IoctlLine, type Line, parseValue, type Value } from '../language.js';
 import { fieldOf, fieldValue, layoutOf } from '../layouts.js';
 import type { CapabilityName } from './machine.js';
-import { CONFIG, deviceOf } from './scene.js';
+import { CONFIG, deviceOf, placeText } from './scene.js';
 
 const REGION_MMAP = 4;
 const REGION_CAPS = 8;
 const DMA_CC_IOMMU = 4n;
 const FLAG_VADDR = 4;
 const BIND_IOMMUFD = 0x3b76;
+const ROCKER_REGISTERS = 0x38n;
+/** What a program that begins alike everywhere writes first: an address of a BAR. */
+const FIRST_SETTLED = placeText(CONFIG + 0x10n);
 
 export const explainedOfDevices: readonly Explained[] = [
   {
@@ -69,13 +72,15 @@ export const explainedOfDevices: readonly Explained[] = [
       differsOnly(difference, device(difference) === 'nvme' ? isAtTheEnd : isUnassigned),
   },
   {
-    name: 'registers that edu keeps from one program to the next',
-    reason: 'a device without reset has the last command of the program before; here a close resets it',
+    name: 'registers that are kept from one program to the next',
+    reason: 'a device without reset has what the program before has left; here a close resets it',
     goesOn: true,
     matches: (difference) =>
-      device(difference) === 'edu' &&
-      !difference.before.some(({ verb }) => verb === 'await') &&
-      differsOnly(difference, ({ name, at }) => name === undefined && at >= 0x98n && at < 0xa0n),
+      (device(difference) === 'edu' &&
+        !difference.before.some(({ verb }) => verb === 'await') &&
+        differsOnly(difference, ({ name, at }) => name === undefined && at >= 0x98n && at < 0xa0n)) ||
+      (keepsRegisters(difference) &&
+        differsOnly(difference, ({ name, at }) => name === undefined && at < ROCKER_REGISTERS)),
   },
 ];
 
@@ -130,6 +135,15 @@ function placeOf(start: Value, n: number): Place {
   if (start.kind === 'number') return { name: undefined, at: start.value + BigInt(n) };
   if (start.kind === 'saved') return { name: start.name, at: start.plus + BigInt(n) };
   throw new Error('a device file is read at an offset or in a capability');
+}
+
+/** A rocker on the root bus, of which the program has not begun by writing its registers. */
+function keepsRegisters({ before, answers }: Difference): boolean {
+  const { name, bus } = deviceOf(before) ?? {};
+  const settled = before.some(
+    (line, n) => line.verb === 'pwrite' && line.words[1] === FIRST_SETTLED && answers[n] === '4',
+  );
+  return name === 'rocker' && bus === undefined && !settled;
 }
 
 function inCapability({ name, at }: Place, capability: CapabilityName, start: number, end: number): boolean {
