@@ -1,5 +1,6 @@
 /** A C program as the driver of an NVMe controller: examples/nvme.c, on real files. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,15 +18,20 @@ describe(`examples/nvme.c as ${runner.name}`, { skip: runner.skip || missingComp
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-nvme-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  /** Runs it, with its output in a file. */
-  function read(first: number, count: number) {
-    const [disk, output] = [join(folder, 'disk.img'), join(folder, 'blocks')];
+  const disk = join(folder, 'disk.img');
+
+  /** Runs it, with its output in a file. @param medium the disk, or what has it as its content. */
+  function read(first: number, count: number, medium = disk) {
+    const output = join(folder, 'blocks');
     writeFileSync(disk, content);
     writeFileSync(output, '');
     chmodSync(folder, 0o755);
     for (const path of [disk, output]) chmodSync(path, 0o666);
     const command = `"${compile('nvme.c', source)}" ${first} ${count} >"${output}"`;
-    const result = ioasid(['run', '-v', '--device', `nvme,file=${disk}`, '--', 'sh', '-c', command], runner);
+    const result = ioasid(
+      ['run', '-v', '--device', `nvme,file=${medium}`, '--', 'sh', '-c', command],
+      runner,
+    );
     return { ...result, blocks: readFileSync(output) };
   }
 
@@ -39,6 +45,20 @@ describe(`examples/nvme.c as ${runner.name}`, { skip: runner.skip || missingComp
       assert.deepEqual([status, stderr], [0, '']);
       assert.ok(blocks.equals(content.subarray(first * BLOCK, (first + count) * BLOCK)), `${first} ${count}`);
     }
+  });
+
+  it('reads a block device', { skip: runner.uid !== 0 && 'needs root for a loop device' }, (context) => {
+    writeFileSync(disk, content);
+    const { status, stdout, stderr } = spawnSync('losetup', ['-f', '--show', disk], { encoding: 'utf8' });
+    if (status !== 0) {
+      context.skip(`no loop device: ${stderr}`);
+      return;
+    }
+    const device = stdout.trim();
+    context.after(() => spawnSync('losetup', ['-d', device]));
+    const { blocks, stderr: told } = read(BLOCKS - 17, 17, device);
+    assert.equal(told, '');
+    assert.ok(blocks.equals(content.subarray((BLOCKS - 17) * BLOCK)));
   });
 
   it('is told of a block that is not there', () => {
