@@ -14,7 +14,7 @@ import { Ask, type Asked } from '../trace/input.js';
 import type { Recorded } from '../trace/raw.js';
 import { TraceReader } from '../trace/reader.js';
 import type { Answers } from './answers.js';
-import { same } from './difference.js';
+import { sameRecord } from './difference.js';
 import { callOn } from './replayed-call.js';
 import { ReplayedCaller } from './replayed-caller.js';
 import { ReplayedMemories } from './replayed-memory.js';
@@ -86,7 +86,7 @@ export class Replay {
   #compare(piece: readonly Recorded[]): Difference | undefined {
     const replayed: readonly Recorded[] = this.#reader.raw().filter((each) => !isRing(each));
     for (let n = 0; n < Math.max(piece.length, replayed.length); n++)
-      if (!same(piece[n], replayed[n], this.#withoutContents))
+      if (!sameRecord(piece[n], replayed[n], this.#withoutContents))
         return { recorded: piece[n], replayed: replayed[n], after: piece.slice(n + 1) };
     return undefined;
   }

@@ -173,7 +173,9 @@ export class Decoder {
   #numbers(from: ByteReader): number[] {
     const count = from.number();
     if (count > MOST_NUMBERS) refuse('EINVAL', `a record has ${count} numbers`);
-    return Array.from({ length: count }, () => from.signed());
+    const numbers: number[] = [];
+    for (let n = 0; n < count; n++) numbers.push(from.signed());
+    return numbers;
   }
 
   #ioctl(from: ByteReader): IoctlPart {

@@ -199,13 +199,16 @@ export class Encoder {
         (text === undefined ? 0 : AskedField.TEXT) |
         (bytes === undefined ? 0 : AskedField.BYTES),
     );
-    for (const numbers of [of, answer]) {
-      out.number(numbers.length);
-      for (const number of numbers) out.signed(number);
-    }
+    this.#list(of);
+    this.#list(answer);
     if (errno !== undefined) out.number(errno);
     if (text !== undefined) this.#name(text);
     if (bytes !== undefined) this.#bytes(bytes, keptOf(what));
+  }
+
+  #list(numbers: readonly number[]): void {
+    this.#out.number(numbers.length);
+    for (const number of numbers) this.#out.signed(number);
   }
 
   #ioctl({ cmd, arg, shape, input, output, descriptors }: IoctlPart): void {
