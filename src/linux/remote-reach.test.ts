@@ -18,6 +18,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { FuseServer } from '../devfs/fuse-server.js';
+import { Opcode } from '../devfs/fuse-wire.js';
 import { Child, PAGE, stackOf } from '../testkit/child.js';
 import { FakeFile } from '../testkit/mounted.js';
 import { Account } from './account.js';
@@ -30,10 +31,9 @@ import { OwnReach } from './reach.js';
 import { canHaveHelpers, RemoteReach, waitingHelpers } from './remote-reach.js';
 
 const PROT_READ_WRITE = 3;
+const MAP_PRIVATE = 2;
 const MAP_PRIVATE_FIXED = 0x12;
 const PAGES = 40;
-const F_SETFL = 4;
-const request = new Uint8Array(2 ** 17);
 
 const without = canHaveHelpers() ? false : `no helper process on ${process.platform} ${process.arch}`;
 const cannotMount = process.geteuid?.() === 0 ? without : 'needs root to mount a filesystem';
@@ -62,10 +62,11 @@ function helper(): string {
 }
 
 /**
- * A file of a filesystem whose server has answered until `file` was open in `child`, and does no more: it
- * reads the next request, which nobody can take back then, by SIGKILL neither.
+ * Maps a file over the page at `address` of `child` whose server has answered until then, and does no more.
+ * It has taken a request for the first page, which another process waits for: whoever wants that page now
+ * waits with it, SIGKILL or not. (A request that nobody has taken yet is called back.)
  */
-async function silentFile(child: Child) {
+async function silence(t: TestContext, child: Child, address: number): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
   const foreign = mountFuse(folder, { allowOther: true });
   const answering = new AbortController();
@@ -73,22 +74,33 @@ async function silentFile(child: Child) {
   const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
     signal: answering.signal,
   });
+  const first = new Child();
+  const open = (who: Child) => who.call('open', `/proc/${child.pid}/fd/${file}`, 2, 0);
   const file = await child.call('open', join(folder, 'file'), 2, 0);
   // Past its end nobody is asked for a page.
   assert.equal(await child.call('pwrite', file, await child.map(PAGE), 64, 0), 64);
+  const mapped = await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, 0);
+  assert.equal(mapped, address);
+  const copy = await open(first);
+  const page = await first.call('mmap', 0, PAGE, PROT_READ_WRITE, MAP_PRIVATE, copy, 0);
   unmountFuse(folder);
   rmdirSync(folder);
   answering.abort();
   await loop;
-  libc().fcntl(foreign, F_SETFL, 0);
-  const taken = new Promise((resolve) =>
-    libc().read.async(foreign, addressOf(request), request.length, (_error, length) => resolve(length)),
-  );
-  const end = async () => {
-    await taken;
-    libc().close(foreign);
+  first.peek(page, 1).catch(() => undefined);
+  const request = new Uint32Array(2 ** 18 + 1024);
+  const take = () => libc().read(foreign, addressOf(new Uint8Array(request.buffer)), request.byteLength);
+  while (take() < 0 || request[1] !== Opcode.READ) await sleep(1);
+  let held = true;
+  const end = () => {
+    if (held) libc().close(foreign);
+    held = false;
   };
-  return { file, end };
+  t.after(() => {
+    end();
+    return first.kill();
+  });
+  return end;
 }
 
 test('a helper reads, writes and asks as this process itself does', { skip: without }, async (t) => {
@@ -141,9 +153,7 @@ test('memory that does not come is given up in time, alone, and is there again w
   const { child, account, remote } = reached(t);
   const other = reached(t);
   const [address, theirs] = [await child.map(2 * PAGE), await other.child.map(PAGE)];
-  const { file, end } = await silentFile(child);
-  const mapped = await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, 0);
-  assert.equal(mapped, address);
+  const end = await silence(t, child, address);
   const bytes = new Uint8Array(16).fill(7);
   assert.equal(remote.write(address, bytes, 0, 16), 0);
   assert.match(remote.shortfall!, /^the memory of process \d+ at 0x\w+ has not come within 100 ms$/);
@@ -154,8 +164,8 @@ test('memory that does not come is given up in time, alone, and is there again w
   assert.equal(other.remote.read(theirs, bytes, 0, 16), 16, 'of another process it is not');
   assert.equal(other.remote.shortfall, undefined);
 
+  end();
   await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED | 0x20, -1, 0);
-  await end();
   while (waitingHelpers.used > 0) await sleep(1);
   assert.equal(remote.read(address, bytes, 0, 16), 16);
   assert.deepEqual(bytes, new Uint8Array(16), 'what was given up has not been done later');
@@ -192,8 +202,7 @@ test('whose memory lets us wait again and again is not waited for any more', {
   const { child, account } = reached(t);
   const [mem, maps] = [openSync(`/proc/${child.pid}/mem`, 'r+'), openSync(`/proc/${child.pid}/maps`, 'r')];
   const address = await child.map(PAGE);
-  const { file, end } = await silentFile(child);
-  await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, 0);
+  const end = await silence(t, child, address);
   const reasons = Array.from({ length: 12 }, () => {
     const remote = new RemoteReach(account, mem, maps, 'it');
     remote.touch(address, 1);
@@ -204,7 +213,7 @@ test('whose memory lets us wait again and again is not waited for any more', {
     reasons.at(-1)!,
     / has mapped has let the server wait for 1000 ms, and 2 percent of the time$/,
   );
-  await end();
+  end();
   closeSync(mem);
   closeSync(maps);
 });

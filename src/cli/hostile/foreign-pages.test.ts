@@ -9,14 +9,17 @@ import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmdirSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DSA_STATUS } from '../../client/dsa.js';
 import { FuseServer } from '../../devfs/fuse-server.js';
+import { Opcode } from '../../devfs/fuse-wire.js';
 import { runLoop } from '../../linux/event-loop.js';
-import { libc } from '../../linux/ffi.js';
+import { addressOf, libc } from '../../linux/ffi.js';
 import { mountFuse, unmountFuse } from '../../linux/fuse-mount.js';
 import { canHaveHelpers } from '../../linux/remote-reach.js';
 import { eventually, TestRun } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
+import { Child } from '../../testkit/child.js';
 import {
   DsaContext,
   DsaFile,
@@ -30,11 +33,22 @@ import { FakeFile } from '../../testkit/mounted.js';
 const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
 const NOBODY = 65534;
+const O_RDWR = 2;
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE = 2;
 const skip = process.geteuid?.() === 0 ? await missingActors() : 'needs root to mount a filesystem';
 
+/** Returns when a READ has been read from the connection `foreign`, and nobody will answer it. */
+async function readTaken(foreign: number): Promise<void> {
+  const request = new Uint32Array(2 ** 18 + 1024);
+  const take = () => libc().read(foreign, addressOf(new Uint8Array(request.buffer)), request.byteLength);
+  while (take() < 0 || request[1] !== Opcode.READ) await sleep(1);
+}
+
 /**
- * A run with an actor that has mapped such a file over memory of a device. `user`: whose process it is;
- * undefined: the server's own.
+ * A run with an actor that has mapped such a file over memory of a device. `user`: whose process it is, and
+ * then that server has taken a request for the page, which another process waits for. undefined: it is the
+ * run's own user's.
  */
 async function silenced(t: TestContext, user?: number) {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
@@ -62,11 +76,19 @@ async function silenced(t: TestContext, user?: number) {
 
   const other = await run.actor.fork();
   const othersFile = await other.do('open /dev/ioasid');
+  const first = new Child();
+  t.after(() => first.kill());
+  const copy = await first.call('open', `/proc/${await actor.pid()}/fd/${file}`, O_RDWR, 0);
+  const page = await first.call('mmap', 0, PAGE, PROT_READ_WRITE, MAP_PRIVATE, copy, 0);
 
   unmountFuse(folder);
   rmdirSync(folder);
   answering.abort();
   await loop;
+  if (user !== undefined) {
+    first.peek(page, 1).catch(() => undefined);
+    await readTaken(foreign);
+  }
   await context.memory.clear(0, 32);
   const submission = device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA));
   return { run, actor, context, other, othersFile, submission, foreign };
@@ -116,6 +138,7 @@ test('a program that could not kill the server cannot catch it: its DMA faults, 
   assert.deepEqual(await other.repeat(100, `info ${othersFile}`), new Map([['ok', 100]]));
   await run.actor.kill(actor);
   const helpers = helpersOf(run.server);
+  assert.ok(helpers.length > 0, 'one of them waits still');
   await run.stop();
   assert.equal(await run.ended, 0);
   assert.equal(run.complaints, '');
