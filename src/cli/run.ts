@@ -12,11 +12,13 @@ import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
 import { ownScript } from '../linux/own-package.js';
 import { spawn } from '../linux/spawn.js';
+import type { Machine } from '../machine/machine.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import { FAILED_ON, type Failure, failureOf } from './fail-on.js';
 import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
 import { type LastStep, lastSteps } from './last-steps.js';
+import { lastWord } from './last-word.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { type Connection, type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, complainOf, keepErrorsBlocking } from './messages.js';
@@ -26,6 +28,7 @@ import { dieBy, forwardSignals, leave } from './signals.js';
 import { survivors } from './survivors.js';
 import type { Telling } from './telling.js';
 import { tellingOf } from './told.js';
+import { wantsTrace } from './trace-arguments.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
 const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
@@ -92,15 +95,20 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   await service.settled();
   const failed = failureOf(made.machine, options.failOn ?? []);
   const ended = lastSteps([
+    () => sayLastWord(made.machine, failed !== undefined || badEnd(ending) !== undefined, options),
     () => report?.end({ command, failed: badEnd(ending), failOn: options.failOn ?? [] }),
     ...lastWords(service, connection),
     ...service.ending,
     () => newFd !== undefined && leaveHeir(newFd),
   ]);
-  if (!ended) return leave(OUR_FAULT);
-  if (failed === undefined || ending.status !== 0 || ending.failure !== undefined) return endAs(ending);
-  complain(failed);
-  return leave(FAILED_ON);
+  return ended ? endOn(failed, ending) : leave(OUR_FAULT);
+}
+
+/** Says why the command has perhaps failed, to who has not asked what happens. */
+function sayLastWord(machine: Machine, badly: boolean, options: RunArguments): void {
+  if (wantsTrace(options)) return;
+  const word = lastWord(machine, badly);
+  if (word !== undefined) complain(word);
 }
 
 /** Says who goes on with files open that are dead from now on. */
@@ -161,6 +169,13 @@ function fail(status: number, reason: string, help = lacks): never {
 function badEnd({ status, signal, failure }: Ending): string | undefined {
   if (failure !== undefined) return failure.reason;
   return status === 0 ? undefined : (signal ?? `exit status ${status}`);
+}
+
+/** Ends this process as the command ended, or for what it has `failed` on. */
+function endOn(failed: string | undefined, ending: Ending): never {
+  if (failed === undefined || ending.status !== 0 || ending.failure !== undefined) return endAs(ending);
+  complain(failed);
+  return leave(FAILED_ON);
 }
 
 /** Ends this process as the command ended. */

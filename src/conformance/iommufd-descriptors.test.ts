@@ -50,7 +50,7 @@ rule(
     const iommufd = Iommufd.open(transport);
     const ioasid = Ioasid.open(transport);
     const checksum = new Checksum(transport);
-    refused(() => checksum.device.authorize(iommufd.fd, 1), 'EINVAL', /not of \/dev\/ioasid/);
+    refused(() => checksum.device.authorize(iommufd.fd, 1), 'EINVAL', /is not \/dev\/ioasid: it is /);
     refused(() => new Ioasid(transport, iommufd.fd).alloc(), 'ENOTTY', /no ioctl/);
     refused(() => new Iommufd(transport, ioasid.fd).ioasAlloc(), 'ENOTTY', /no ioctl/);
     refused(() => new Iommufd(transport, checksum.device.fd).ioasAlloc(), 'ENOTTY', /no ioctl/);

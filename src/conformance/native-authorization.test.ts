@@ -48,7 +48,7 @@ rule('a PASID of another context is worth nothing without its FD', (transport) =
 rule('what is presented must be an open /dev/ioasid, and no other kind of descriptor', (transport) => {
   const { checksum, ioasid, pasid } = withChecksum(transport);
   const { device, file } = checksum;
-  refused(() => device.authorize(device.fd, pasid), 'EINVAL', /not of \/dev\/ioasid$/);
+  refused(() => device.authorize(device.fd, pasid), 'EINVAL', /is not \/dev\/ioasid: it is /);
   refused(
     () => device.authorize(file.fd, pasid),
     'EINVAL',

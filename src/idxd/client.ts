@@ -130,6 +130,14 @@ export class WqClient {
     return this.#submit(offset % PORTAL, descriptor.slice());
   }
 
+  /** A store of `length` bytes to the portal is none of a descriptor. @returns `length` */
+  ignore(length: number): number {
+    this.#device.life.work.calls.note(
+      `a store of ${length} bytes to the portal of ${this.wq.path} is ignored: a descriptor is 64 at once`,
+    );
+    return length;
+  }
+
   /** A descriptor of the file was closed: waits for all that it was given. */
   *flush(): Work<void> {
     const { work } = this.#device.life;

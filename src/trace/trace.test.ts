@@ -99,7 +99,7 @@ describe('a trace of calls', () => {
     attempt(() => process.ioctl(fd, 0x3b72, new Uint8Array(0)));
     assert.match(
       lines()[1]!,
-      /ioctl\(3<\/dev\/ioasid>, 0x3b72\) = -1 ENOTTY: this file has no ioctl 0x3b72$/,
+      /ioctl\(3<.dev.ioasid>, 0x3b72\) = -1 ENOTTY: .* VFIO_IOMMU_UNMAP_DMA \(0x3b72\), which is for another/,
     );
   });
 

@@ -1,11 +1,12 @@
 /**
  * Trace: the calls on the files of a machine, as long as somebody looks.
  *
- * While nobody does, nothing is recorded, and a call costs one comparison more than without
- * (traced-file.ts). Whoever looks reads the log from where he has read it last; nobody is called.
+ * While nobody does, nothing but what was refused last is recorded, and a call costs one comparison more
+ * than without (traced-file.ts). Whoever looks reads the log from where he has read it last; nobody is
+ * called.
  */
 import type { Caller, OpenFile } from '../file/open-file.js';
-import { WatchedLog } from '../iommu/event-log.js';
+import { EventLog, WatchedLog } from '../iommu/event-log.js';
 import { Refusal } from '../linux/errno.js';
 import { commandName } from '../linux/proc.js';
 import type { CallRecord } from './call-record.js';
@@ -21,8 +22,16 @@ const SURE_MS = 1000;
 /** Who makes a call, as CallEvent has it. */
 export type Who = Pick<CallRecord, 'pid' | 'tid' | 'program'>;
 
+/** A call on the file at `path`, below /dev, that was refused. */
+export interface RefusedCall {
+  readonly path: string;
+  readonly refusal: Refusal;
+}
+
 export class Trace {
   readonly calls = new WatchedLog<CallRecord>(KEPT);
+  /** What was refused: how often, and what last, also while nobody looks. */
+  readonly refusals = new EventLog<RefusedCall>(1);
   /** What the machine has from outside beside calls, where it is to be done again. */
   readonly inputs = new WatchedLog<Input>(KEPT);
   readonly memories = new RecordedMemories(this.inputs);

@@ -151,8 +151,7 @@ function* inParts<T>(trace: Trace, part: number, work: Work<T>): Work<T> {
 }
 
 /**
- * Records a call on the file at `path` that has thrown `error`, if it is not recorded yet: the file has not
- * been asked.
+ * A call on the file at `path` ends with `error`. Where it is not recorded yet the file has not been asked.
  */
 export function recordUnserved(
   trace: Trace | undefined,
@@ -161,6 +160,7 @@ export function recordUnserved(
   caller: Caller,
   error: unknown,
 ): void {
+  if (error instanceof Refusal) trace?.refusals.record({ path, refusal: error });
   if (trace?.calls.on)
     recordFailure(trace, begin(trace, call, path, { caller, way: 'unserved' }), nothingMore, error);
 }

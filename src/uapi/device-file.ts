@@ -6,9 +6,9 @@
  */
 import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
 import { isWork, type Sliced, type Work } from '../file/work.js';
-import { hex, Refusal, refuse } from '../linux/errno.js';
+import { Refusal, refuse } from '../linux/errno.js';
 import { EXPLAIN_KEY, explainIoctl } from './ioasid.js';
-import { type IoctlHandler, type IoctlShape, type IoctlTable, ioctlKey } from './ioctl.js';
+import { type IoctlHandler, type IoctlShape, type IoctlTable, ioctlKey, refuseIoctl } from './ioctl.js';
 import type { Struct } from './struct.js';
 
 /** What a file does beside its ioctls. */
@@ -75,8 +75,7 @@ export class DeviceFile<T extends object> implements OpenFile {
     if (key === EXPLAIN_KEY) return explainIoctl.handle(this, caller, call);
     try {
       this.#operations.check?.(call.cmd);
-      const ioctl =
-        this.#table.get(key) ?? this.#others ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
+      const ioctl = this.#table.get(key) ?? this.#others ?? refuseIoctl(call.cmd);
       const result = ioctl.handle(this.object, caller, call);
       return isWork(result) ? this.#keeping(result) : result;
     } catch (error) {

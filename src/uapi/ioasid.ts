@@ -15,6 +15,7 @@ import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { type Pasid, pasidOf, vpasidOf } from '../iommu/pasid.js';
 import { hex, refuse } from '../linux/errno.js';
 import { type IoctlTable, iowr, type NativeIoctl, nativeTable } from './ioctl.js';
+import { whatIs } from './presented.js';
 import {
   bits,
   chars,
@@ -352,7 +353,7 @@ function authorize(driver: FileDriver, caller: Caller, { data }: IoctlCall): num
   const fd = getS32(data, at.ioasid_fd);
   const context = caller.presented(fd);
   if (!(context instanceof IoasidContext))
-    refuse('EINVAL', `fd ${fd} is an open device file of this system, but not of /dev/ioasid`);
+    refuse('EINVAL', `fd ${fd} is not /dev/ioasid: it is ${whatIs(context)}`);
   const vpasid = getU32(data, at.vpasid);
   const byAsid = (getU32(data, at.flags) & AUTHORIZE_ASID) !== 0;
   if (byAsid !== driver.hasAsids)

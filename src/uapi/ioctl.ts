@@ -37,10 +37,26 @@ export type IoctlRows<T> = Readonly<
   Record<string, readonly [key: number, argument: IoctlArgument, handle: IoctlHandler<T>]>
 >;
 
+/** What the ioctls of all tables are called, by their keys: some have one key, on different files. */
+const names = new Map<number, Set<string>>();
+
+/** The table of `ioctls`, each with its key. */
+export function tableOf<T>(ioctls: readonly (readonly [key: number, ioctl: Ioctl<T>])[]): IoctlTable<T> {
+  for (const [key, { name }] of ioctls) names.set(key, (names.get(key) ?? new Set()).add(name));
+  return new Map(ioctls);
+}
+
 export function ioctlTable<T>(rows: IoctlRows<T>): IoctlTable<T> {
-  return new Map(
+  return tableOf(
     Object.entries(rows).map(([name, [key, argument, handle]]) => [key, { name, argument, handle }]),
   );
+}
+
+/** @throws Refusal ENOTTY */
+export function refuseIoctl(cmd: number): never {
+  const known = [...(names.get(ioctlKey(cmd)) ?? [])].join(' or ');
+  const what = known === '' ? hex(cmd) : `${known} (${hex(cmd)}), which is for another file`;
+  return refuse('ENOTTY', `this file has no ioctl ${what}`);
 }
 
 /** What ioctls are matched by: type and number, whatever size and direction say. */
@@ -75,7 +91,7 @@ export function nativeTable<T>(
   type: number,
   ioctls: Readonly<Record<string, NativeIoctl<T>>>,
 ): IoctlTable<T> {
-  return new Map(
+  return tableOf(
     Object.entries(ioctls).map(([name, ioctl]) => [
       (type << 8) | ioctl.nr,
       { name, argument: ioctl.struct, handle: native(name, ioctl) },

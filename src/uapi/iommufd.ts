@@ -7,7 +7,7 @@ import type { Caller } from '../file/open-file.js';
 import { after, type Sliced } from '../file/work.js';
 import { IommufdContext } from '../iommufd/context.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
-import type { IoctlTable } from './ioctl.js';
+import { type IoctlTable, tableOf } from './ioctl.js';
 import { type Command, IOMMUFD_TYPE, type IommufdIoctl, iommufd } from './iommufd/command.js';
 import { compatIoctls } from './iommufd/compat.js';
 import { dirtyIoctls } from './iommufd/dirty.js';
@@ -18,6 +18,7 @@ import { ioasIoctls } from './iommufd/ioas.js';
 import { optionIoctls } from './iommufd/option.js';
 import { veventQueueIoctls } from './iommufd/vevent-queue.js';
 import { viommuIoctls } from './iommufd/viommu.js';
+import { whatIs } from './presented.js';
 import { getU32, struct, u32 } from './struct.js';
 
 export * from './iommufd/compat.js';
@@ -51,7 +52,7 @@ export function iommufdNumber(name: keyof typeof iommufdIoctls): number {
 }
 
 /** The ioctls of `/dev/iommu`. */
-export const iommufdTable: IoctlTable<IommufdContext> = new Map(
+export const iommufdTable: IoctlTable<IommufdContext> = tableOf(
   Object.entries(iommufdIoctls).map(([name, ioctl]) => [
     (IOMMUFD_TYPE << 8) | ioctl.nr,
     { name, argument: ioctl.struct, handle: iommufd(name, ioctl) },
@@ -69,9 +70,9 @@ export function presentedIommufd(caller: Caller, fd: number): IommufdContext {
   } catch (error) {
     if (!(error instanceof Refusal) || error.errno === Errno.EBADF) throw error;
   }
-  return object instanceof IommufdContext
-    ? object
-    : refuse('EBADFD', `descriptor ${fd} is neither /dev/iommu nor /dev/vfio/vfio`);
+  if (object instanceof IommufdContext) return object;
+  const is = object === undefined ? '' : `: it is ${whatIs(object)}`;
+  return refuse('EBADFD', `descriptor ${fd} is neither /dev/iommu nor /dev/vfio/vfio${is}`);
 }
 
 function destroy(context: IommufdContext, { data }: Command): Sliced<number> {

@@ -13,7 +13,7 @@ import { BACKEND_FEATURES } from '../vdpa/backend-features.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import { LAST_IOVA } from '../vdpa/iotlb.js';
 import type { NumberedIoctls } from './device-file.js';
-import { type IoctlHandler, type IoctlShape, type IoctlTable, ioctlTable } from './ioctl.js';
+import { type IoctlHandler, type IoctlShape, type IoctlTable, ioctlTable, refuseIoctl } from './ioctl.js';
 import {
   bits,
   descriptor,
@@ -219,7 +219,7 @@ function vhostIoctl(device: VdpaDevice, caller: Caller, call: IoctlCall): Sliced
   caller.readMemory(call.arg, first);
   const index = getU32(first, 0);
   device.checkQueue(index);
-  const known = vringIoctls.get(call.cmd) ?? refuse('ENOTTY', `this file has no ioctl ${hex(call.cmd)}`);
+  const known = vringIoctls.get(call.cmd) ?? refuseIoctl(call.cmd);
   return after(known.handle(device, index, caller, call), () => 0);
 }
 

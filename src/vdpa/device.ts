@@ -315,7 +315,10 @@ export class VdpaDevice implements FileDriver {
       const { interrupts } = this.virtio.queues[index]!;
       if (vring.told === interrupts) continue;
       vring.told = interrupts;
-      vring.raise('call');
+      if (!vring.raise('call'))
+        this.life.work.calls.note(
+          `queue ${index} interrupts, and has no eventfd for it (VHOST_SET_VRING_CALL)`,
+        );
       if (this.life.happenings.on)
         this.life.happenings.record({ kind: 'interrupt', name: 'queue', vector: index });
     }

@@ -85,8 +85,10 @@ export class Vring {
     return true;
   }
 
-  raise(kind: VringSignal): void {
+  /** @returns false when there is no eventfd for it. */
+  raise(kind: VringSignal): boolean {
     this.#signals[kind]?.raise();
+    return this.#signals[kind] !== undefined;
   }
 
   /** As after power-on, but for the eventfds. */

@@ -113,6 +113,8 @@ export class VfioDevice implements FileDriver {
    */
   close(): Work<void> {
     const binding = this.#binding;
+    const { unanswered } = this.#irqs;
+    if (unanswered !== undefined) this.life.work.calls.note(`it is closed while ${unanswered}`);
     return releasing([
       () => this.ioeventfds.close(),
       () => this.power.exit(),

@@ -59,6 +59,11 @@ export class Interrupts {
     return this.#msi.enabled ? this.#msi.whyLost(vector) : this.msix?.whyLost(vector);
   }
 
+  /** As Intx.unanswered. */
+  get unanswered(): string | undefined {
+    return this.#intx.unanswered;
+  }
+
   /** The device drives its INTx line. */
   drive(level: boolean): void {
     this.#intx.drive(level);

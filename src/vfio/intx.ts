@@ -16,6 +16,10 @@ import { Bell } from './bell.js';
 import type { ConfigSpace } from './config-space.js';
 import { disables, type IrqData, type IrqRequest } from './irq-request.js';
 
+const UNANSWERED =
+  'INTx is high, signalled and masked: its cause was not acknowledged in the device, or it was not ' +
+  'unmasked after that (VFIO_IRQ_SET_ACTION_UNMASK)';
+
 export class Intx {
   readonly #config: ConfigSpace;
   #enabled = false;
@@ -42,6 +46,11 @@ export class Intx {
   useMessages(messages: boolean): void {
     this.#messages = messages;
     this.#showLevel();
+  }
+
+  /** Why nothing more is heard of a line that was signalled and is still high. */
+  get unanswered(): string | undefined {
+    return this.#enabled && this.#level && this.#masked && !this.#disabled ? UNANSWERED : undefined;
   }
 
   get enabled(): boolean {

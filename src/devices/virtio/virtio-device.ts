@@ -6,6 +6,7 @@
  * A kick marks a queue; `step` does the work, a slice at a time. Once a queue is broken, or the model has
  * failed, the device needs a reset: it says so in its status and touches nothing any more.
  */
+import { hex } from '../../linux/errno.js';
 import type { Drained } from '../device-model.js';
 import type { ModelCalls } from '../model-calls.js';
 import type { CalledVirtioModel } from './called-virtio-model.js';
@@ -86,6 +87,9 @@ export class VirtioDevice {
 
   /** Those of `features` that are offered are negotiated. Not after FEATURES_OK. */
   accept(features: bigint): void {
+    const strange = features & ~this.offered;
+    if (strange !== 0n)
+      this.calls.note(`of the driver's features ${hex(features)} those in ${hex(strange)} are not offered`);
     this.#features = features & this.offered;
   }
 
@@ -100,6 +104,10 @@ export class VirtioDevice {
       return;
     }
     const starts = (value & ~this.#status & Status.DRIVER_OK) !== 0;
+    if (starts && (value & Status.FEATURES_OK) === 0)
+      this.calls.note(
+        `the driver is ready without FEATURES_OK, in status ${hex(value)}: nothing is agreed on`,
+      );
     this.#status = value | (this.#status & Status.NEEDS_RESET);
     if (starts) this.#model.start(this.#features, this.queues);
   }
@@ -154,6 +162,14 @@ export class VirtioDevice {
 
   /** The driver says that there are buffers in queue `index`. Nobody hears it before DRIVER_OK. */
   kick(index: number): void {
+    if ((this.#status & Status.DRIVER_OK) === 0)
+      this.calls.note(
+        `queue ${index} is kicked before DRIVER_OK, in status ${hex(this.#status)}: nobody hears`,
+      );
+    this.#mark(index);
+  }
+
+  #mark(index: number): void {
     if (this.#works && this.queues[index]?.running === true) this.#pending[index] = 1;
   }
 
@@ -222,7 +238,7 @@ export class VirtioDevice {
   resume(): void {
     if (!this.#suspended) return;
     this.#suspended = false;
-    for (let index = 0; index < this.queues.length; index++) this.kick(index);
+    for (let index = 0; index < this.queues.length; index++) this.#mark(index);
   }
 
   /**
