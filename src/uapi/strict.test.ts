@@ -126,8 +126,15 @@ const checks: Readonly<Record<string, (strict: boolean) => Promise<void>>> = {
   '`IOAS_MAP_FILE` of a file on a local disk': mapDisk,
 };
 
+/** What is the server's, and not a machine's: the test of real processes that runs it with `--strict`. */
+const ofServer: Readonly<Record<string, string>> = {
+  "what a user's mappings count for": 'src/cli/programs/memlock.test.ts',
+};
+
 test('each row of docs/differences.md that names strict is checked, and no other', () => {
-  assert.deepEqual(Object.keys(checks).sort(), [...documented].sort());
+  assert.deepEqual([...Object.keys(checks), ...Object.keys(ofServer)].sort(), [...documented].sort());
+  for (const path of Object.values(ofServer))
+    assert.match(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'), /'--strict'/, path);
 });
 
 for (const [row, check] of Object.entries(checks))
