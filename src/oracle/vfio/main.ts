@@ -15,6 +15,7 @@ import { explained } from './explained.js';
 import { explainedOfDevices, explainedOfFiles } from './explained-device.js';
 import { partNames, sequences, servedPartNames } from './generate.js';
 import { deviceMachine, guestMachine, specs } from './machine.js';
+import { patient } from './steps-irqs.js';
 
 const buildScript = fileURLToPath(new URL('../../../oracle/vfio.sh', import.meta.url));
 const home = await buildKernel(buildScript);
@@ -29,6 +30,7 @@ await compareWith(
     full: 2500,
     batch: 1250,
     meant: [...explained, ...explainedOfDevices, ...(served ? explainedOfFiles : [])],
+    patient,
     kernel: new Guest(home, guestMachine),
     ours: served ? new Served(join(home, 'executor'), async () => specs) : new Ours(await deviceMachine()),
   },

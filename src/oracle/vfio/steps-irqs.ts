@@ -2,6 +2,7 @@
  * Steps about interrupts: asking for them, setting them up, having the device raise them, looking for them.
  */
 import fc from 'fast-check';
+import type { Patient } from '../comparison.js';
 import { descriptor, number, plain, type Value } from '../language.js';
 import { IRQ_DATA } from '../layouts-vfio.js';
 import { edges32, mostly, oneIn, which } from '../numbers.js';
@@ -93,8 +94,21 @@ export const setIrqs: fc.Arbitrary<DeviceStep> = fc
 /** A line that is high when INTx is enabled is where QEMU's interrupt controller loses it. */
 function settleLine(scene: DeviceScene): void {
   if (scene.device.name === 'edu') scene.write(0x64n, 0xffffffffn, 4);
-  else if (scene.device.name === 'xhci') scene.write(interrupter(0), 1n, 4);
+  if (scene.device.name !== 'xhci') return;
+  scene.write(CONFIG + 0x04n, 6n, 1); // its registers answer
+  scene.write(interrupter(0), 1n, 4);
 }
+
+/** An eventfd that unmasks INTx, and was written to before, does it in a work queue of the kernel's. */
+const QUEUED_MILLISECONDS = 100;
+
+/** The same sequence, which waits for the eventfd that had nothing. */
+export const patient: Patient = (sequence, { at, line, kernel }) => {
+  if (line.verb !== 'read' || kernel !== 'EAGAIN') return undefined;
+  const lines = [...sequence.lines];
+  lines[at] = plain('hear', line.words[0]!, QUEUED_MILLISECONDS);
+  return { ...sequence, lines };
+};
 
 /** The usual beginning: one eventfd for the first vectors of a kind that the device has. */
 export const enable: fc.Arbitrary<DeviceStep> = fc
