@@ -44,6 +44,8 @@ export const vhostLayouts = {
     { telling: ['features'] },
   ),
   VHOST_GET_BACKEND_FEATURES: vhost('GET_BACKEND_FEATURES', 'read', 0x26, { features: u64 }),
+  VHOST_SET_FORK_FROM_OWNER: vhost('SET_FORK_FROM_OWNER', 'write', 0x84, { fork_owner: u8 }),
+  VHOST_GET_FORK_FROM_OWNER: vhost('GET_FORK_FROM_OWNER', 'read', 0x85, { fork_owner: u8 }),
   VHOST_VDPA_GET_DEVICE_ID: vhost('VDPA_GET_DEVICE_ID', 'read', 0x70, { id: u32 }),
   VHOST_VDPA_GET_STATUS: vhost('VDPA_GET_STATUS', 'read', 0x71, { status: u8 }),
   VHOST_VDPA_SET_STATUS: vhost('VDPA_SET_STATUS', 'write', 0x72, { status: u8 }, { telling: ['status'] }),

@@ -62,11 +62,22 @@ const featuresStruct = struct('__u64', { features: u64 });
 const wordStruct = struct('__u32', { value: u32 });
 const halfStruct = struct('__u16', { value: u16 });
 const statusStruct = struct('__u8', { status: u8 });
+const forkStruct = struct('__u8', { fork_owner: u8 });
 const fdStruct = struct('int', { fd: descriptor });
 
 /** The ioctls about the device as a whole. */
 const deviceIoctls: IoctlTable<VdpaDevice> = ioctlTable<VdpaDevice>({
   VHOST_SET_OWNER: [io(0x01), undefined, setOwner],
+  VHOST_SET_FORK_FROM_OWNER: [
+    iow(0x84, 1),
+    forkStruct,
+    (device, _caller, { data }) => answer(() => device.setForkFromOwner(data[0]!)),
+  ],
+  VHOST_GET_FORK_FROM_OWNER: [
+    ior(0x85, 1),
+    forkStruct,
+    (device, _caller, { data }) => answer(() => data.fill(device.forkFromOwner)),
+  ],
   VHOST_GET_FEATURES: [ior(0x00, 8), featuresStruct, telling64((device) => device.virtio.offered)],
   VHOST_SET_FEATURES: [
     iow(0x00, 8),

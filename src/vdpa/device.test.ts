@@ -130,6 +130,17 @@ test('a device is owned by one process, and others may not', () => {
   refused(() => device.checkOwner(PID), 'EPERM', /nobody does/);
 });
 
+test('who is to own a worker is said before there is an owner, and is 0 or 1', () => {
+  const { device } = setUp();
+  refused(() => device.setForkFromOwner(0), 'EBUSY', /process 77 owns vhost-vdpa-0/);
+  finish(device.close());
+  refused(() => device.setForkFromOwner(2), 'EINVAL', /fork_owner 2/);
+  device.setForkFromOwner(0);
+  assert.equal(device.forkFromOwner, 0);
+  finish(device.close());
+  assert.equal(device.forkFromOwner, 1);
+});
+
 test('status takes any superset of its bits, and nothing less but 0', () => {
   const { device } = setUp();
   for (const status of [1, 3, 0x0b, 0x0f, 0x8f]) finish(device.setStatus(status));

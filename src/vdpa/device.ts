@@ -23,6 +23,9 @@ import { Iotlb, type IotlbLimits } from './iotlb.js';
 import type { VdpaPort } from './vdpa-port.js';
 import { checkAddresses, Vring, type VringAddresses, type VringSignal } from './vring.js';
 
+/** VHOST_FORK_OWNER_TASK. */
+const FORK_OWNER_TASK = 1;
+
 export class VdpaDevice implements FileDriver {
   readonly life: DeviceLife;
   readonly hasAsids = true;
@@ -31,6 +34,8 @@ export class VdpaDevice implements FileDriver {
   readonly vrings: readonly Vring[];
   /** Bytes of its configuration space. */
   readonly configSize: number;
+  /** VHOST_GET_FORK_FROM_OWNER: 1, or 0. It says whose thread a worker is to be, and there is none here. */
+  forkFromOwner = FORK_OWNER_TASK;
   readonly #port: VdpaPort;
   /** The address space of each group of queues. */
   readonly #asids: Uint32Array;
@@ -71,6 +76,14 @@ export class VdpaDevice implements FileDriver {
     if (this.#owner !== undefined)
       refuse('EBUSY', `${this.life.name} is owned by process ${this.#owner} already`);
     this.#owner = pid;
+  }
+
+  /** VHOST_SET_FORK_FROM_OWNER. @throws Refusal EBUSY there is an owner already; EINVAL neither 0 nor 1. */
+  setForkFromOwner(value: number): void {
+    if (this.#owner !== undefined)
+      refuse('EBUSY', `process ${this.#owner} owns ${this.life.name}: whose thread a worker is, is settled`);
+    if (value > FORK_OWNER_TASK) refuse('EINVAL', `fork_owner ${value} is neither 0 nor 1`);
+    this.forkFromOwner = value;
   }
 
   /** Asked before what only the owner may do. @throws Refusal EPERM. */
@@ -274,6 +287,7 @@ export class VdpaDevice implements FileDriver {
   *close(): Work<void> {
     this.#reset();
     this.#owner = undefined;
+    this.forkFromOwner = FORK_OWNER_TASK;
     this.#backend = 0n;
     for (const vring of this.vrings) vring.close();
     this.setConfigCall(undefined);

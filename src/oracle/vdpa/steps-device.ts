@@ -146,7 +146,7 @@ export const resume: fc.Arbitrary<VdpaStep> = fc.constant((scene) => {
   scene.suspended = false;
 });
 
-/** What vhost's other backends have, and what nobody has. */
+/** What vhost's other backends have, what nobody has, and what is about workers, which there are none of. */
 const others = [
   'VHOST_RESET_OWNER',
   'VHOST_SET_MEM_TABLE',
@@ -156,6 +156,8 @@ const others = [
   'VHOST_GET_VRING_ENDIAN',
   'VHOST_GET_FEATURES_ARRAY',
   'VHOST_SET_FEATURES_ARRAY',
+  'VHOST_SET_FORK_FROM_OWNER',
+  'VHOST_GET_FORK_FROM_OWNER',
 ] as const satisfies readonly LayoutName[];
 
 export const otherCall: fc.Arbitrary<VdpaStep> = fc
