@@ -46,10 +46,9 @@ export class Visits {
   }
 
   #end(tid: number, stopped: boolean): void {
-    const then = this.#visited.get(tid);
+    if (stopped) this.#visited.get(tid)?.();
     this.#visited.delete(tid);
-    this.#states.unwatchStops(tid);
-    if (stopped) then?.();
-    letGo(tid);
+    // One that is killed before it is let go stops once more, before its end.
+    if (letGo(tid)) this.#states.unwatchStops(tid);
   }
 }

@@ -248,9 +248,9 @@ function stateOf(tid: number): string {
   }
 }
 
-/** A stopped thread is traced no more, and goes on. */
-export function letGo(tid: number): void {
-  libc().ptrace(DETACH, tid, 0, 0);
+/** A stopped thread is traced no more, and goes on. @returns false: it was killed, and is not stopped. */
+export function letGo(tid: number): boolean {
+  return libc().ptrace(DETACH, tid, 0, 0) === 0;
 }
 
 /** The id of what a thread has started, after Event.FORK, VFORK and CLONE. */
