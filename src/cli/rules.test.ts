@@ -252,7 +252,7 @@ rule(
         `authorize ${device.fd} ${fd} ${context.pasid}`,
         'EINVAL',
         device.fd,
-        /not of \/dev\/ioasid$/,
+        /is not \/dev\/ioasid: it is the file of vfio[01]$/,
       );
     }
     const strange = [
