@@ -14,6 +14,7 @@ export type {
   DeviceOptions,
   DmaFault,
   DmaPort,
+  Drained,
   Link,
   MdevSupport,
   MsixDescription,

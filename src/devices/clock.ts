@@ -20,11 +20,11 @@ export interface Alarm {
   readonly fire: () => void;
 }
 
-/** The time of devices, in microseconds from 0; one that stands still is moved by `advance`. */
 const READINGS_KEPT = 1 << 14;
 
+/** The time of devices, in microseconds from 0; one that stands still is moved by `advance`. */
 export class Clock {
-  /** What those who asked for the time were told, while somebody looks. */
+  /** What those who asked for the time were told, while somebody looks. @internal */
   readonly readings = new WatchedLog<{ readonly time: number }>(READINGS_KEPT);
   readonly #running: (() => number) | undefined;
   /** By their time, the next one last. */
