@@ -9,19 +9,12 @@
  * closed: the set would keep it as long as the caller has the eventfd.
  */
 import type { Account } from './account.js';
+import { EpollSet } from './epoll-set.js';
 import type { LoopSource } from './event-loop.js';
 import { copyEventfd } from './eventfd.js';
-import { addressOf, check, libc } from './ffi.js';
+import { addressOf, libc } from './ffi.js';
 import { closeHeld, type HeldDescriptor } from './held-descriptors.js';
 
-const EPOLL_CLOEXEC = 0o2000000;
-const EPOLL_CTL_ADD = 1;
-const EPOLL_CTL_DEL = 2;
-const EPOLLIN = 1;
-const EPOLLET = 2 ** 31;
-/** struct epoll_event: events, then the word that we gave, which is packed on x86-64 only. */
-const DATA_WORD = process.arch === 'x64' ? 1 : 2;
-const EVENT_WORDS = process.arch === 'x64' ? 3 : 4;
 /** Doorbells that are heard in one call. */
 const MOST = 64;
 
@@ -31,8 +24,6 @@ const RWF_NOWAIT = 8;
 /** For a stream, which has no offsets. */
 const NO_OFFSET = -1;
 
-const events = new Uint32Array(MOST * EVENT_WORDS);
-const eventBytes = new Uint8Array(events.buffer);
 /** An iovec of the 8 bytes that follow it. */
 const read = new BigUint64Array(16);
 const readBytes = new Uint8Array(read.buffer);
@@ -66,21 +57,16 @@ export class Doorbell {
 }
 
 class DoorbellSet implements LoopSource {
-  readonly fd = check(libc().epoll_create1(EPOLL_CLOEXEC), 'no set of doorbells could be made');
+  readonly #set = new EpollSet(MOST);
+  readonly fd = this.#set.fd;
   readonly passive = true;
   readonly #doorbells = new Map<number, Doorbell>();
 
   /** Takes `copy` over. @throws Refusal ENOSPC, ENOMEM the system watches no more descriptors. */
   add(copy: HeldDescriptor): Doorbell {
     const { fd } = copy;
-    events.fill(0, 0, EVENT_WORDS);
-    events[0] = EPOLLIN + EPOLLET;
-    events[DATA_WORD] = fd;
     try {
-      check(
-        libc().epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, addressOf(eventBytes)),
-        'the eventfd cannot be watched',
-      );
+      this.#set.add(fd, fd, true);
     } catch (refusal) {
       closeHeld(copy);
       throw refusal;
@@ -99,7 +85,7 @@ class DoorbellSet implements LoopSource {
   remove(fd: number, doorbell: Doorbell): boolean {
     if (!this.holds(fd, doorbell)) return false;
     this.#doorbells.delete(fd);
-    libc().epoll_ctl(this.fd, EPOLL_CTL_DEL, fd, addressOf(eventBytes));
+    this.#set.remove(fd);
     return true;
   }
 
@@ -110,9 +96,9 @@ class DoorbellSet implements LoopSource {
 
   /** @returns how many were heard, MOST at most. */
   listen(): number {
-    const count = libc().epoll_wait(this.fd, addressOf(eventBytes), MOST, 0);
+    const count = this.#set.wait(0);
     for (let i = 0; i < count; i++) {
-      const doorbell = this.#doorbells.get(events[i * EVENT_WORDS + DATA_WORD]!);
+      const doorbell = this.#doorbells.get(this.#set.found(i));
       if (doorbell !== undefined) doorbell.rings++;
     }
     return count;

@@ -1,17 +1,18 @@
 /**
  * The event loop of a thread that serves requests with system calls and must be Node's main thread as well.
  *
- * The thread sleeps in poll(2) on its sources and on the descriptor of libuv's own epoll set, with libuv's
- * timeout. A request is answered straight from poll; only when libuv has something to do is Node given one
- * turn of its loop: timers, sockets, signals, child exits, promises. A turn begins by returning to libuv and
- * ends when libuv finds, in its poll phase, the one byte that was written to a pipe before. (setImmediate
- * would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
+ * The thread sleeps in epoll_wait(2) on its sources and on the descriptor of libuv's own epoll set, with
+ * libuv's timeout. A request is answered straight from there; only when libuv has something to do is Node
+ * given one turn of its loop: timers, sockets, signals, child exits, promises. A turn begins by returning to
+ * libuv and ends when libuv finds, in its poll phase, the one byte that was written to a pipe before.
+ * (setImmediate would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
  *
  * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So
  * after a request the loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and every
  * BUSY_MS while they keep coming. A source that says that it has left nothing unsettles nothing.
  */
 import { Socket } from 'node:net';
+import { EpollSet } from './epoll-set.js';
 import { Errno } from './errno.js';
 import { sendSignals } from './eventfd.js';
 import { address, check, lastErrno, libc, loadKoffi } from './ffi.js';
@@ -45,7 +46,6 @@ export interface LoopOptions {
   readonly pulse?: Pulse;
 }
 
-const POLLIN = 1;
 const O_CLOEXEC = 0o2000000;
 const SETTLE_MS = 1;
 const BUSY_MS = 10;
@@ -64,7 +64,7 @@ export async function runLoop(
   options: LoopOptions = {},
 ): Promise<void> {
   const node = libuv();
-  const set = new PollSet(sources, node.descriptor, options.pulse);
+  const set = new WaitSet(sources, node.descriptor, options.pulse);
   const turn = new Turn();
   let settled = true;
   let lastTurn = performance.now();
@@ -91,18 +91,18 @@ export async function runLoop(
     }
   } finally {
     turn.close();
+    set.close();
   }
 }
 
-/**
- * The sources and libuv's descriptor as an array of struct pollfd: fd, then events and revents in one word.
- */
-class PollSet {
+/** The sources, and libuv's descriptor behind them, as one set: each is told by its place in the list. */
+class WaitSet {
   readonly #backend: number;
   readonly #pulse: Pulse | undefined;
-  #sources: readonly LoopSource[];
-  #words = new Int32Array(0);
-  #address = 0;
+  #sources!: readonly LoopSource[];
+  #set!: EpollSet;
+  /** By the place of a source: is it readable? */
+  #readable!: Uint8Array;
   #active = false;
   /** Did libuv's descriptor become readable in the last wait? */
   backendReady = false;
@@ -112,8 +112,7 @@ class PollSet {
   constructor(sources: readonly LoopSource[], backend: number, pulse: Pulse | undefined) {
     this.#backend = backend;
     this.#pulse = pulse;
-    this.#sources = sources;
-    this.#fill();
+    this.#watch(sources);
   }
 
   /** Is there a source that has not ended, and is not passive? */
@@ -122,24 +121,22 @@ class PollSet {
   }
 
   /**
-   * Sleeps up to `timeout` ms (-1: for ever) and handles the sources that are readable. @returns whether
-   * there were any.
+   * Sleeps up to `timeout` ms (-1: for ever) and handles the sources that are readable, in their order.
+   * @returns whether there were any.
    */
   wait(timeout: number, between: () => boolean): boolean {
-    const count = this.#sources.length;
-    this.#pulse?.sleeps();
-    let found = libc().poll(this.#address, count + 1, timeout);
-    // Interrupted by a signal: a handler has made one of them readable, Node's own or linux/child-bell.ts.
-    if (found < 0 && lastErrno() === Errno.EINTR) found = libc().poll(this.#address, count + 1, 0);
-    this.#pulse?.wakes();
-    const readable = found > 0;
-    this.backendReady = readable && this.#words[2 * count + 1]! >>> 16 !== 0;
+    const found = this.#sleep(timeout);
+    const { length } = this.#sources;
+    const readable = this.#readable;
+    for (let i = 0; i < found; i++) readable[this.#set.found(i)] = 1;
+    this.backendReady = readable[length] === 1;
+    readable[length] = 0;
     this.settled = true;
-    if (!readable) return false;
     let served = false;
     const ended: LoopSource[] = [];
-    for (let i = 0; i < count; i++) {
-      if (this.#words[2 * i + 1]! >>> 16 === 0) continue;
+    for (let i = 0; i < length; i++) {
+      if (readable[i] === 0) continue;
+      readable[i] = 0;
       served = true;
       const source = this.#sources[i]!;
       if (!source.ready(between)) ended.push(source);
@@ -149,20 +146,33 @@ class PollSet {
     return served;
   }
 
-  #remove(ended: readonly LoopSource[]): void {
-    this.#sources = this.#sources.filter((source) => !ended.includes(source));
-    this.#fill();
+  close(): void {
+    this.#set.close();
   }
 
-  #fill(): void {
-    this.#active = this.#sources.some(({ passive = false }) => !passive);
-    const fds = [...this.#sources.map((source) => source.fd), this.#backend];
-    this.#words = new Int32Array(2 * fds.length);
-    this.#address = address(new Uint8Array(this.#words.buffer));
-    for (const [i, fd] of fds.entries()) {
-      this.#words[2 * i] = fd;
-      this.#words[2 * i + 1] = POLLIN;
-    }
+  /** @returns how many are readable. */
+  #sleep(timeout: number): number {
+    this.#pulse?.sleeps();
+    let found = this.#set.wait(timeout);
+    // Interrupted by a signal: a handler has made one of them readable, Node's own or linux/child-bell.ts.
+    if (found < 0 && lastErrno() === Errno.EINTR) found = this.#set.wait(0);
+    this.#pulse?.wakes();
+    return found;
+  }
+
+  /** The others are a new set: who has ended may have closed its descriptor already. */
+  #remove(ended: readonly LoopSource[]): void {
+    this.#set.close();
+    this.#watch(this.#sources.filter((source) => !ended.includes(source)));
+  }
+
+  #watch(sources: readonly LoopSource[]): void {
+    this.#sources = sources;
+    this.#active = sources.some(({ passive = false }) => !passive);
+    const fds = [...sources.map((source) => source.fd), this.#backend];
+    this.#readable = new Uint8Array(fds.length);
+    this.#set = new EpollSet(fds.length);
+    for (const [place, fd] of fds.entries()) if (fd !== -1) this.#set.add(fd, place);
   }
 }
 
@@ -196,9 +206,9 @@ class Turn {
   }
 }
 
-/** What poll(2) needs to know of Node's own loop. */
+/** What a wait needs to know of Node's own loop. */
 interface NodeLoop {
-  /** Readable when libuv has something to do; -1, which poll ignores, when it is not known. */
+  /** Readable when libuv has something to do; -1 when it is not known. */
   readonly descriptor: number;
   /** Milliseconds until libuv wants to run: 0 now, -1 not before its descriptor is readable. */
   timeout(): number;
