@@ -27,6 +27,7 @@ import type { IoctlTable } from '../uapi/ioctl.js';
 import { iommuTestTable } from '../uapi/iommu-test.js';
 import { checkReady, type1Table } from '../uapi/type1-container.js';
 import { REGIONS_END, regionOperations, vfioIoctls } from '../uapi/vfio.js';
+import { unknownIoctls } from '../uapi/vfio-call.js';
 import { cdevIoctls } from '../uapi/vfio-cdev.js';
 import { compatTable } from '../uapi/vfio-compat.js';
 import { groupTable } from '../uapi/vfio-group.js';
@@ -164,10 +165,8 @@ function deviceNode(device: VfioDevice, minor: number, bindFirst: boolean): Devi
     open: (caller) => {
       if (bindFirst) return openUnbound(device, deviceIoctls);
       device.life.open(caller.pid);
-      return new DeviceFile(device, deviceIoctls, {
-        ...regionOperations(device),
-        release: () => device.close(),
-      });
+      const operations = { ...regionOperations(device), release: () => device.close() };
+      return new DeviceFile(device, deviceIoctls, operations, unknownIoctls);
     },
   };
 }

@@ -11,11 +11,11 @@ import type { Caller } from '../file/open-file.js';
 import { finished } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
-import { DeviceFile } from './device-file.js';
+import { DeviceFile, type FileOperations } from './device-file.js';
 import { ioctlNumber } from './ioasid.js';
 import { type Ioctl, type IoctlHandler, type IoctlTable, ioctlKey } from './ioctl.js';
 import { regionOperations } from './vfio.js';
-import { exactTable } from './vfio-call.js';
+import { exactTable, unknownIoctls } from './vfio-call.js';
 import { BindStruct, bindThrough, type Opening, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 
 const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
@@ -35,12 +35,13 @@ export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): 
       },
     ],
   ];
-  return new DeviceFile(device, new Map([...table, ...taking]), {
+  const operations: FileOperations = {
     ...regionOperations(device),
     check: (cmd) => open.check(cmd),
     flush: () => (open.has ? device.flush() : undefined),
     release: () => (open.has ? device.close() : undefined),
-  });
+  };
+  return new DeviceFile(device, new Map([...table, ...taking]), operations, unknownIoctls);
 }
 
 class UnboundOpen implements Opening {

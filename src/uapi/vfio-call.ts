@@ -5,7 +5,15 @@
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VfioDevice } from '../vfio/device.js';
-import { type Ioctl, type IoctlHandler, type IoctlRows, type IoctlTable, ioctlTable } from './ioctl.js';
+import type { NumberedIoctls } from './device-file.js';
+import {
+  type Ioctl,
+  type IoctlHandler,
+  type IoctlRows,
+  type IoctlTable,
+  ioctlTable,
+  refuseIoctl,
+} from './ioctl.js';
 import { getU32 } from './struct.js';
 
 /** The ioctl type, and number 0 of it. */
@@ -32,6 +40,15 @@ export function exactTable<T>(rows: IoctlRows<T>): IoctlTable<T> {
 export function wakingTable(rows: IoctlRows<VfioDevice>): IoctlTable<VfioDevice> {
   return before(exactTable(rows), (device) => device.power.wake());
 }
+
+/** Those that a device file does not have: they wake it too. @throws Refusal ENOTTY */
+export const unknownIoctls: NumberedIoctls<VfioDevice> = {
+  handle: (device, _caller, { cmd }) => {
+    device.power.wake();
+    return refuseIoctl(cmd);
+  },
+  shapeOf: () => undefined,
+};
 
 /** `table`, with `act` done before each of its ioctls. */
 function before<T>(

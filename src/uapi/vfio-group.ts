@@ -12,7 +12,7 @@ import { DeviceFile } from './device-file.js';
 import type { IoctlTable } from './ioctl.js';
 import { getS32, setU32 } from './struct.js';
 import { regionOperations, vfioIoctls } from './vfio.js';
-import { exactTable, readStruct, wakingTable } from './vfio-call.js';
+import { exactTable, readStruct, unknownIoctls, wakingTable } from './vfio-call.js';
 import { BindStruct, readBind, VFIO_DEVICE_BIND_IOMMUFD } from './vfio-cdev.js';
 import {
   ContainerFdStruct,
@@ -107,7 +107,9 @@ function* getDeviceFd(group: VfioGroup, caller: Caller, call: IoctlCall): Work<n
   group.find(readName(caller, call.arg));
   const release = yield* group.openDevice(caller.pid);
   const operations = { ...regionOperations(group.device), called: group.device.name, release };
-  return yield* workOf(caller.install(new DeviceFile(group.device, groupedIoctls, operations)));
+  return yield* workOf(
+    caller.install(new DeviceFile(group.device, groupedIoctls, operations, unknownIoctls)),
+  );
 }
 
 /** A NUL-terminated string of at most a page. */

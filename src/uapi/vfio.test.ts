@@ -8,8 +8,9 @@ import { refusal, refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
 import { CONFIG_REGION } from '../vfio/device.js';
 import { ERR, INTX, MSI, MSIX, REQ } from '../vfio/irq-request.js';
+import { DeviceFile } from './device-file.js';
 import * as abi from './vfio.js';
-import { REGION_SPAN } from './vfio-call.js';
+import { REGION_SPAN, unknownIoctls } from './vfio-call.js';
 import { VFIO_DEVICE_FEATURE } from './vfio-feature.js';
 
 describe('argsz', () => {
@@ -60,6 +61,18 @@ test('an ioctl of a device has neither size nor direction, or is ENOTTY, which w
     const cmd = (number | (0xc018 << 16)) >>> 0;
     refused(() => finished(handle(device, caller, { cmd, arg: MEMORY_AT, data })), 'ENOTTY', /no size/);
     assert.equal(eventfd.raised, 1);
+  }
+});
+
+test('an ioctl that a device file does not have is ENOTTY, and wakes the device', () => {
+  const { device, caller } = vfioFile();
+  const eventfd = caller.addEventfd(9);
+  const file = new DeviceFile(device, abi.vfioIoctls, { release: () => undefined }, unknownIoctls);
+  for (let n = 1; n < 3; n++) {
+    device.power.enter(caller.eventfd(9));
+    const call = { cmd: 0x3bff, arg: MEMORY_AT, data: new Uint8Array(0) };
+    refused(() => finished(file.ioctl(caller, call)), 'ENOTTY', /no ioctl 0x3bff/);
+    assert.equal(eventfd.raised, n);
   }
 });
 
