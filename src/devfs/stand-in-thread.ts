@@ -4,6 +4,7 @@ import { giveUpAttaching } from '../linux/attach.js';
 import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Errno } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
+import { startAsked, startsHelpers } from '../linux/helper-start.js';
 import { CallWatch } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
@@ -38,7 +39,7 @@ const NOTHING = 0;
 const PAGE = 1;
 const OTHER = 2;
 
-const { bell, words, port, calls, attaching, alone } = workerData as StandInData;
+const { bell, words, port, calls, attaching, starting, alone } = workerData as StandInData;
 const watch = new CallWatch(calls, progress);
 const bytes = new Uint8Array(MAX_TRANSFER + 4096);
 const request = new Uint32Array(bytes.buffer);
@@ -56,6 +57,7 @@ const lifeline = Atomics.load(words, Word.LIFELINE);
 const kept = [STDERR, fuse, bell, lifeline].filter((fd) => fd !== NONE);
 leaveSharedTable(kept);
 closeOthers(kept);
+startsHelpers(starting, true);
 tableIs(OWN);
 for (;;) {
   const pulse = Atomics.load(words, Word.PULSE);
@@ -64,6 +66,7 @@ for (;;) {
   else if (Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS) === 'timed-out') standIn(pulse);
 }
 
+startsHelpers(starting, false);
 libc().close(fuse);
 if (lifeline !== NONE) {
   libc().write(lifeline, address(IN_ORDER), IN_ORDER.length);
@@ -102,6 +105,7 @@ function standIn(pulse: number): void {
   while (Atomics.load(words, Word.PULSE) === pulse) {
     endIfOverdue();
     giveUpAttaching(attaching);
+    startAsked(starting);
     if (performance.now() - since > GIVE_UP_MS) {
       leaveThem(pulse);
       return;
@@ -121,6 +125,7 @@ function leaveThem(pulse: number): void {
   const began = progress().computed;
   for (let looks = 0; Atomics.load(words, Word.PULSE) === pulse; looks++) {
     endIfOverdue();
+    startAsked(starting);
     if (alone && looks * PATIENCE_MS > LONGEST_WAIT_MS && waitsForOthers())
       end(`memory of its programs has not come for ${(GIVE_UP_MS + LONGEST_WAIT_MS) / 1000} s`);
     if (progress().computed - began > MOST_CPU_S * 1000 && !watch.debugged)

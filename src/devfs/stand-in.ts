@@ -20,7 +20,9 @@
  * What that waits for may be memory that a program has given another FUSE filesystem's file, whose server
  * never answers. A server of that program alone then ends as well.
  *
- * A wait for a program that it traces ends, if the serving thread is caught in that.
+ * A wait for a program that it traces ends, if the serving thread is caught in that. And it starts the helper
+ * processes: files of our own, which the serving thread may have open, would be closed in them, and that
+ * thread waits for them meanwhile (linux/helper-start.ts).
  *
  * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
  * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
@@ -31,6 +33,7 @@ import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
 import { attaching } from '../linux/attach.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
+import { starting } from '../linux/helper-start.js';
 import { ownScript } from '../linux/own-package.js';
 import type { WatchedCalls } from './call-watch.js';
 
@@ -83,6 +86,8 @@ export interface StandInData {
   readonly calls: WatchedCalls;
   /** As linux/attach.ts has it. */
   readonly attaching: Int32Array;
+  /** As linux/helper-start.ts has it. */
+  readonly starting: Int32Array;
   /** It serves one command: a wait for memory of others that does not come ends it. */
   readonly alone: boolean;
 }
@@ -117,6 +122,7 @@ export class StandIn implements Pulse {
       port: port2,
       calls,
       attaching,
+      starting,
       alone,
     };
     this.#port = port1;

@@ -7,7 +7,8 @@ import { testMachineCodes } from '../testkit/assembler.js';
 import { Errno } from './errno.js';
 import { check, libc } from './ffi.js';
 import { helperCodes } from './helper-code.js';
-import { HelperProcess, OUR_PIDFD, Sys } from './helper-process.js';
+import { HelperProcess, Sys } from './helper-process.js';
+import { OUR_PIDFD } from './helper-start.js';
 import { canHaveHelpers } from './remote-reach.js';
 
 const FUTEX_WAIT = 0;

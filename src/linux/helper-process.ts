@@ -15,9 +15,9 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { refuse } from './errno.js';
-import { addressOf, check, libc, viewMemory } from './ffi.js';
-import { helperFile, SHARED_AT, SHARED_BYTES } from './helper-code.js';
-import { spawn } from './spawn.js';
+import { addressOf, libc, viewMemory } from './ffi.js';
+import { SHARED_AT, SHARED_BYTES } from './helper-code.js';
+import { startHelper } from './helper-start.js';
 
 /** System calls by their number here, and what a helper is given to do. */
 export const Sys =
@@ -25,24 +25,16 @@ export const Sys =
     ? { futex: 98, ioctl: 29, openat: 56, close: 57, pread: 67, pwrite: 68, prctl: 167, pidfd_getfd: 438 }
     : { futex: 202, ioctl: 16, openat: 257, close: 3, pread: 17, pwrite: 18, prctl: 157, pidfd_getfd: 438 };
 
-/** Its own number of a pidfd of this process. */
-export const OUR_PIDFD = 1;
-const SYS_pidfd_open = 434;
 const SYS_close_range = 436;
 /** More than any start takes. */
 const START_MS = 1000;
-const MFD_CLOEXEC = 1;
-const MFD_EXEC = 0x10;
-const PROT_READ_WRITE = 3;
-const MAP_SHARED = 1;
-const MAP_FAILED = 2 ** 63;
 const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
 const P_PID = 1;
 const WEXITED_NOHANG = 5;
 
 /** Words of the memory that is shared, as helper-code.ts has them. */
-const [ASKED, ANSWERED, PARENT, COUNT, CALLS, CALL_WORDS, RESULT] = [0, 1, 2, 3, 16, 16, 12];
+const [ASKED, ANSWERED, COUNT, CALLS, CALL_WORDS, RESULT] = [0, 1, 3, 16, 16, 12];
 /** Bytes for what the calls read and write. */
 export const DATA_BYTES = 0x10000;
 const DATA = SHARED_BYTES - DATA_BYTES;
@@ -71,28 +63,13 @@ export class HelperProcess {
   #dead = false;
   #ended = false;
 
-  /** @throws Refusal ENOSYS no code is known for the processor; EACCES, EAGAIN, EMFILE, ENOMEM as spawn. */
+  /** @throws Refusal as startHelper; EAGAIN it has not begun. */
   constructor() {
-    const file = executable();
-    const shared = check(libc().memfd_create('ioasid helper', MFD_CLOEXEC), 'no memory can be shared');
-    const us = libc().syscall(SYS_pidfd_open, process.pid, 0, 0);
-    try {
-      check(libc().ftruncate(shared, SHARED_BYTES), 'no memory can be shared');
-      this.#at = libc().mmap(0, SHARED_BYTES, PROT_READ_WRITE, MAP_SHARED, shared, 0);
-      if (this.#at >= MAP_FAILED) refuse('ENOMEM', 'no memory can be shared with a helper process');
-      const bytes = viewMemory(this.#at, SHARED_BYTES);
-      this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, DATA / 4);
-      this.data = bytes.subarray(DATA);
-      this.#words[PARENT] = process.pid;
-      const descriptors = new Map([
-        [0, shared],
-        [OUR_PIDFD, us],
-        [2, shared],
-      ]);
-      this.pid = spawn([`/proc/self/fd/${file}`], {}, descriptors, { session: true });
-    } finally {
-      for (const fd of [file, shared, us]) libc().close(fd);
-    }
+    const { pid, at } = startHelper();
+    [this.pid, this.#at] = [pid, at];
+    const bytes = viewMemory(at, SHARED_BYTES);
+    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, DATA / 4);
+    this.data = bytes.subarray(DATA);
     this.#stat = openSync(`/proc/${this.pid}/stat`, 'r');
     // What this process was itself given at its start, and does not close at exec.
     this.put(0, SYS_close_range, 3, 2 ** 32 - 1, 0);
@@ -182,20 +159,4 @@ export class HelperProcess {
     this.#words[at] = value | 0;
     this.#words[at + 1] = Math.floor(value / 2 ** 32);
   }
-}
-
-/** A descriptor of the program, close-on-exec. @throws Refusal ENOSYS; EMFILE. */
-function executable(): number {
-  const file = helperFile() ?? refuse('ENOSYS', `there is no helper process for ${process.arch}`);
-  const fd = makeExecutable();
-  libc().write(fd, addressOf(file), file.length);
-  return fd;
-}
-
-/** Before Linux 6.3 every memfd is executable. */
-function makeExecutable(): number {
-  const fd = libc().memfd_create('ioasid-helper', MFD_CLOEXEC | MFD_EXEC);
-  return fd !== -1
-    ? fd
-    : check(libc().memfd_create('ioasid-helper', MFD_CLOEXEC), 'no helper process can be made');
 }

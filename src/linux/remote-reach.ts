@@ -14,7 +14,8 @@ import { type Account, Pool } from './account.js';
 import { Errno, hex, Refusal, refuse } from './errno.js';
 import { processEnd } from './fd-identity.js';
 import { libc } from './ffi.js';
-import { DATA_BYTES, HelperProcess, OUR_PIDFD, Sys } from './helper-process.js';
+import { DATA_BYTES, HelperProcess, Sys } from './helper-process.js';
+import { OUR_PIDFD } from './helper-start.js';
 import { PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
 
 const AT_FDCWD = -100;

@@ -11,6 +11,7 @@ import { hostDev } from '../cli/host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from '../cli/inheritance.js';
 import { LauncherProcess } from '../cli/launcher-process.js';
 import { FuseServer } from '../devfs/fuse-server.js';
+import { StandIn } from '../devfs/stand-in.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, IoctlCall, OpenFile } from '../file/open-file.js';
 import { finished } from '../file/work.js';
@@ -119,13 +120,17 @@ const maker: DeviceNode = { path: 'maker', flushes: false, open: () => new MadeF
 
 const inherited = inheritedDescriptors();
 const softFiles = softFileLimit();
+const standIn = new StandIn({ alone: true });
 const launcher = new LauncherProcess(inherited, newFdIoctls);
-const { fuse, device, newFd } = await launcher.connection;
+const { fuse, device, newFd, lifeline } = await launcher.connection;
 const host = hostDev([maker.path]);
 const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-const server = new FuseServer(fuse, [maker], { device, owner, extra: host.entries });
-const sources = [{ fd: fuse, ready: (between: () => boolean) => server.serve(between) }];
-void runLoop(newFd === undefined ? sources : [...sources, server.trapped(newFd)], () => false);
+standIn.serve(fuse, lifeline);
+const server = new FuseServer(fuse, [maker], { device, owner, extra: host.entries, standIn });
+const serve = (between: () => boolean) => server.serve(between);
+const sources = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
+const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
+void runLoop([...sources, ...trapped], () => false, { pulse: standIn });
 launcher.proceed({
   binds: host.binds,
   sysfs: [],
