@@ -5,7 +5,7 @@
  * afterwards, or ends in time.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -53,6 +53,12 @@ async function readTaken(foreign: number): Promise<void> {
 async function silenced(t: TestContext, user?: number) {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
   const foreign = mountFuse(folder, { allowOther: true });
+  let connected = true;
+  const disconnect = () => {
+    if (connected) libc().close(foreign);
+    connected = false;
+  };
+  t.after(disconnect);
   const answering = new AbortController();
   const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
   const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
@@ -91,7 +97,7 @@ async function silenced(t: TestContext, user?: number) {
   }
   await context.memory.clear(0, 32);
   const submission = device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA));
-  return { run, actor, context, other, othersFile, submission, foreign };
+  return { run, actor, context, other, othersFile, submission, disconnect };
 }
 
 /** The same, with a DMA to it under way that the server does itself. */
@@ -118,7 +124,9 @@ function readlink(path: string): string {
 
 /** The helper processes of `server`, some of which may wait. */
 function helpersOf(server: number): string[] {
-  const children = readFileSync(`/proc/${server}/task/${server}/children`, 'latin1').trim().split(' ');
+  const children = readdirSync(`/proc/${server}/task`)
+    .map((tid) => readFileSync(`/proc/${server}/task/${tid}/children`, 'latin1'))
+    .flatMap((pids) => pids.trim().split(' '));
   return children.filter((pid) => /ioasid-helper/.test(readlink(`/proc/${pid}/exe`)));
 }
 
@@ -126,7 +134,7 @@ test('a program that could not kill the server cannot catch it: its DMA faults, 
   skip: skip || (canHaveHelpers() ? false : 'no helper process here'),
   timeout: 60_000,
 }, async (t) => {
-  const { run, actor, context, other, othersFile, submission, foreign } = await silenced(t, NOBODY);
+  const { run, actor, context, other, othersFile, submission, disconnect } = await silenced(t, NOBODY);
   assert.match(await actor.ask(submission), /^ok/);
   assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
   const { faults, openers } = await run.state();
@@ -142,7 +150,7 @@ test('a program that could not kill the server cannot catch it: its DMA faults, 
   await run.stop();
   assert.equal(await run.ended, 0);
   assert.equal(run.complaints, '');
-  libc().close(foreign);
+  disconnect();
   await eventually(async () => !helpers.some((pid) => existsSync(`/proc/${pid}`)), 'its helpers are gone');
 });
 
@@ -150,7 +158,7 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   skip,
   timeout: 60_000,
 }, async (t) => {
-  const { run, actor, context, other, othersFile, submission, foreign } = await caught(t);
+  const { run, actor, context, other, othersFile, submission, disconnect } = await caught(t);
   assert.match(run.complaints, /caught for 5 s in a DMA in step of vfio0: it is in pwrite of 8 bytes at /);
   assert.match(
     run.complaints,
@@ -158,7 +166,7 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   );
   await run.actor.post(other, `info ${othersFile}`);
   await run.actor.kill(other);
-  libc().close(foreign);
+  disconnect();
   assert.match(await submission, /^ok/);
   assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
   await run.actor.kill(actor);
@@ -169,9 +177,9 @@ test('a run whose programs have done that to it ends in order, as soon as the ke
   skip,
   timeout: 90_000,
 }, async (t) => {
-  const { run, foreign } = await caught(t);
+  const { run, disconnect } = await caught(t);
   const said = 'the server ends: memory of its programs has not come for 15 s';
   await eventually(async () => run.complaints.includes(said), 'the server says that it ends');
-  libc().close(foreign);
+  disconnect();
   assert.equal(await run.ended, 125);
 });
