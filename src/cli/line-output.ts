@@ -2,7 +2,8 @@
  * LineOutput: where lines are written to, standard error or a file of the user's, as far as it takes them.
  *
  * What is written there says what programs do, so a file is for its owner alone (0600), and no link leads
- * elsewhere. What was there before is replaced.
+ * elsewhere. What was there before is replaced, but not before there is something to write: a command that is
+ * refused leaves it alone.
  */
 import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { refuse } from '../linux/errno.js';
@@ -40,6 +41,7 @@ export class LineOutput {
   /** The target is its own from now on: it closes a file. */
   constructor(target: LineTarget) {
     this.#target = target;
+    if (target.file !== undefined) empty(target.fd);
   }
 
   /** Does it want colours? */
@@ -82,7 +84,12 @@ export class LineOutput {
   }
 }
 
-/** Opens a file for its owner alone. @throws Refusal EACCES, ELOOP, EEXIST why not. */
+/** Drops what was in the file, if it is one. */
+export function empty(fd: number): void {
+  if (fstatSync(fd).isFile()) ftruncateSync(fd);
+}
+
+/** Opens a file for its owner alone; `empty` drops what it has. @throws Refusal EACCES, ELOOP, EEXIST. */
 export function openOwn(file: string): number {
   let fd: number;
   try {
@@ -100,7 +107,6 @@ export function openOwn(file: string): number {
       refuse('EACCES', `"${file}" is not written: ${why}`);
     }
     fchmodSync(fd, OWN);
-    ftruncateSync(fd);
   }
   return fd;
 }

@@ -7,7 +7,7 @@
 import { closeSync, fstatSync, writeSync } from 'node:fs';
 import { refuse } from '../linux/errno.js';
 import { chunk, header } from '../trace/recording/chunks.js';
-import { openOwn } from './line-output.js';
+import { empty, openOwn } from './line-output.js';
 import { complain } from './messages.js';
 
 /** Records that are kept until they are a chunk, in bytes, and for how long, in ms: what a crash may cost. */
@@ -38,6 +38,7 @@ export class RecordFile {
   constructor(target: RecordTarget, say: (sentence: string) => void = complain) {
     this.#target = target;
     this.#say = say;
+    empty(target.fd);
     this.#write(header());
   }
 

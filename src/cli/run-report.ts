@@ -6,7 +6,7 @@ import { closeSync, writeFileSync } from 'node:fs';
 import type { Machine } from '../machine/machine.js';
 import { annotationsOf, junitOf, type RunOutcome } from './ci-reports.js';
 import { Findings } from './findings.js';
-import { openOwn } from './line-output.js';
+import { empty, openOwn } from './line-output.js';
 import { sayLine } from './messages.js';
 
 /** What the options of `run` say of it. */
@@ -47,6 +47,7 @@ export class RunReport {
     if (this.#github) annotationsOf(outcome.failOn, findings).forEach(sayLine);
     if (this.#junit === undefined) return;
     const seconds = (performance.now() - this.#began) / 1000;
+    empty(this.#junit);
     writeFileSync(this.#junit, junitOf({ ...outcome, seconds }, findings));
     closeSync(this.#junit);
   }

@@ -110,7 +110,7 @@ describe('checkModel refuses', () => {
     const { readBar, ...rest } = model;
     assert.equal(
       reasonFor({ ...rest, readbar: readBar }),
-      'the device model has no method readBar; did you mean readbar?',
+      'the device model has no method readBar; is its readbar misspelt?',
     );
     assert.equal(
       reasonFor({ ...model, mdev: { max: 1, create() {}, min: 0 } }),

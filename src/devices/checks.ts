@@ -8,7 +8,7 @@
  */
 import { isAsyncFunction, isGeneratorFunction, isPromise } from 'node:util/types';
 import { hex, refuse } from '../linux/errno.js';
-import { didYouMean } from './nearest.js';
+import { didYouMean, nearest } from './nearest.js';
 
 /** The names of a type, by which the compiler sees that none is missing. */
 export type NamesOf<T> = Readonly<Record<keyof T, 0>>;
@@ -80,13 +80,18 @@ export function checkMethods(
   const strays = methodsOf(model).filter((name) => !known.includes(name));
   for (const name of needed)
     if (typeof model[name] !== 'function')
-      refuse('EINVAL', `${what} has no method ${name}${didYouMean(name, strays)}`);
+      refuse('EINVAL', `${what} has no method ${name}${misspelt(nearest(name, strays))}`);
   for (const name of known) checkMethod(what, name, model[name]);
   const missing = others.filter((name) => model[name] === undefined);
   for (const stray of strays) {
     const meant = isLiteral(model) ? known : missing.filter((name) => lettersOf(name) === lettersOf(stray));
     if (meant.length > 0) refuse('EINVAL', `${what} has no use for ${stray}()${didYouMean(stray, meant)}`);
   }
+}
+
+/** The method that is there under `stray`, a wrong name. */
+function misspelt(stray: string | undefined): string {
+  return stray === undefined ? '' : `; is its ${stray} misspelt?`;
 }
 
 function checkMethod(what: string, name: string, method: unknown): void {
