@@ -46,7 +46,8 @@ last_word='(the last of [0-9,]*: `run -v` tells all)
 check() {
 	cat "$work/said" "$work/complaints"
 	[ "$status" = 1 ] || stop "ended with status $status"
-	! grep -v -e "$no_peer_to_peer" -e "$last_word" "$work/complaints" || stop "QEMU or the server has complained"
+	! grep -v -e "$no_peer_to_peer" -e "$last_word" "$work/complaints" ||
+		stop "QEMU or the server has complained"
 	tr -d '\r' <"$work/said" | cmp -s - "$work/wanted" || stop "the guest has said something else"
 }
 
