@@ -116,7 +116,9 @@ export class Project {
     const [file, ...args] = [...this.#runner.prefix, 'sh', '-c', command];
     // Without what tells a test of the test that it is one.
     const { NODE_TEST_CONTEXT: _, ...ours } = process.env;
-    const env = { ...ours, PATH: `${this.#tools}:${process.env.PATH}`, HOME: this.folder };
+    const env: NodeJS.ProcessEnv = { ...ours, PATH: `${this.#tools}:${process.env.PATH}`, HOME: this.folder };
+    // `npm run` names the cache of who tests, which another user cannot write: he has one in his folder.
+    if (this.#runner.uid !== process.geteuid?.()) delete env.npm_config_cache;
     const { status, signal, stdout, stderr } = spawnSync(file!, args, {
       cwd: this.folder,
       env,
