@@ -37,10 +37,14 @@ vfio_container_dma_map(.*-14 (Bad address)
 PCI peer-to-peer transactions on BARs are not supported
 VFIO dma-buf not supported in kernel, using mmap fallback'
 
-# What we say of a command that has failed, as QEMU seems to with its status 1: what went wrong last, here in
-# part on purpose.
-last_word='(the last of [0-9,]*: `run -v` tells all)
-^ioasid: DMA fault: '
+# What we say of a command that has failed, as QEMU seems to with its status 1: what went wrong last. QEMU has
+# tried to map a BAR for DMA, as above, or a queue's notifications; the guest has had a requester refused.
+tells='(the last of [0-9]*: `run -v` tells all)$'
+no_pages='has no pages: it can be read, not mapped'
+last_word="^ioasid: /dev/vfio/devices/vfio0: EIO: vfio/devices/vfio0 $no_pages $tells
+^ioasid: /dev/vfio/1:vfio0: EIO: vfio/1:vfio0 $no_pages $tells
+^ioasid: DMA fault: .* requester 0000:6a:02.0 is not authorized for PASID 3 $tells
+^ioasid: /dev/vhost-vdpa-0: ENODEV: vhost-vdpa-0 cannot be mapped $tells"
 
 # check: QEMU, which ended with $status, and its guest have done what was wanted.
 check() {

@@ -26,7 +26,7 @@ import { type FuseChannel, MAX_TRANSFER, ViewCache } from './fuse-channel.js';
 import * as wire from './fuse-wire.js';
 import { get64, NONCE_CMD, Request, set64 } from './fuse-wire.js';
 import type { Identification } from './identification.js';
-import type { Inode, Opened } from './inode.js';
+import { type Inode, nameOf, type Opened } from './inode.js';
 import { accountOf, type Openers } from './openers.js';
 import type { OwnFiles } from './own-files.js';
 import type { ProcessCaller } from './process-caller.js';
@@ -144,7 +144,7 @@ export class FileRequests {
     const opened = this.#begin('read', get64(request, wire.ReadIn.handle));
     if (wire.isForPage(request)) {
       this.#identification.pageAsked(opened, request[Request.pid]!);
-      refuse('EIO', `${opened.inode.path} has no pages: it can be read, not mapped`);
+      refuse('EIO', `${nameOf(opened)} has no pages: it can be read, not mapped`);
     }
     // Zeroed, because what was there before belongs to another process.
     const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
@@ -245,8 +245,8 @@ export class FileRequests {
 
   /** Each of them: the inode by which a descriptor names it, and what it stands for. */
   *opened(): Generator<OpenedFile> {
-    for (const { inode, file } of this.#opens.values())
-      yield { inode: inode.id, path: inode.path, object: file.object };
+    for (const opened of this.#opens.values())
+      yield { inode: opened.inode.id, path: nameOf(opened), object: opened.file.object };
   }
 
   /** What the request being served uses. */
@@ -279,7 +279,7 @@ export class FileRequests {
   /** @throws Refusal EBADF when the kernel's handle is unknown. */
   #begin(call: FileCall, handle: number): Opened {
     const opened = this.#opens.get(handle) ?? refuse('EBADF', `no open file has the handle ${handle}`);
-    this.#about(call, opened.inode.path, opened.account);
+    this.#about(call, nameOf(opened), opened.account);
     this.#opened = opened;
     this.#claim();
     return opened;

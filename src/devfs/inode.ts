@@ -23,6 +23,11 @@ export interface Opened {
   file: OpenFile;
 }
 
+/** What `opened` is called where it is told of: a file that was blank has no path that anybody knows. */
+export function nameOf({ file, inode }: Opened): string {
+  return file.called ?? inode.path;
+}
+
 /** What a nodeid means. */
 export interface Inode {
   readonly id: number;

@@ -10,7 +10,7 @@
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import { Registers, SIGBUS, SIGILL, SIGTRAP, type StoppingSignal, step, Word } from '../linux/ptrace.js';
 import { usedBy } from './file-requests.js';
-import type { Opened } from './inode.js';
+import { nameOf, type Opened } from './inode.js';
 import type { Address, Instruction, Operand, Part } from './instruction.js';
 import { InstructionFetch } from './instruction-fetch.js';
 import type { PageMappings } from './page-mappings.js';
@@ -118,7 +118,7 @@ export class MappedAccess {
       access();
     } catch (error) {
       if (!this.#registers.load(tid)) return;
-      this.#tell(opened.inode.path, error);
+      this.#tell(nameOf(opened), error);
       signals.deliver(tid, this.#caller, SIGBUS, fault);
     }
   }

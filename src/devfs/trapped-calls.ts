@@ -30,7 +30,7 @@ import { newStreamIoctls, returnsNewFd } from '../uapi/new-fd.js';
 import type { Blank, BlankFiles } from './blank-files.js';
 import { usedBy } from './file-requests.js';
 import { type Identification, Undetermined } from './identification.js';
-import type { Opened } from './inode.js';
+import { nameOf, type Opened } from './inode.js';
 import { NestedServers } from './nested-servers.js';
 import { accountOf, type Openers } from './openers.js';
 import type { OwnCopy } from './own-files.js';
@@ -240,7 +240,7 @@ export class TrappedCalls implements LoopSource {
     try {
       const { mapping } = opened.file;
       if (mapping === undefined || this.#tracer === undefined)
-        refuse('ENODEV', `${opened.inode.path} cannot be mapped`);
+        refuse('ENODEV', `${nameOf(opened)} cannot be mapped`);
       const [length, protection, offset] = [Math.ceil(args[1]! / PAGE) * PAGE, ints[2]!, args[5]!];
       mapping.check(this.#caller, offset, length);
       this.#tracer.trace(tid, opened.account);
@@ -300,7 +300,7 @@ export class TrappedCalls implements LoopSource {
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {
     const refusal = error instanceof Refusal ? error : undefined;
-    const { path } = opened.inode;
+    const path = nameOf(opened);
     if (refusal === undefined) this.#reports.failed(error, `a trapped call on ${path}`);
     const { call } = pending;
     const kind = isMapping(call) ? 'mmap' : isEmptyRead(call) ? 'read' : 'ioctl';

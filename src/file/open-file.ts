@@ -96,6 +96,9 @@ export interface OpenFile {
   /** The last refusal on this file, for those who ask why. */
   lastRefusal: Refusal | undefined;
 
+  /** What it is called, when no path leads to it. */
+  readonly called?: string | undefined;
+
   /** Absent: the file is read and written at offsets, and always ready for both. */
   readonly stream?: EventStream | undefined;
 

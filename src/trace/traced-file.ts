@@ -233,6 +233,11 @@ class TracedFile implements OpenFile {
     return this.#file.object;
   }
 
+  /** As all is told of it, where a path leads to it as well. */
+  get called(): string {
+    return this.#path;
+  }
+
   get lastRefusal(): Refusal | undefined {
     return this.#file.lastRefusal;
   }
@@ -293,7 +298,7 @@ class TracedFile implements OpenFile {
       noting(this.#trace, caller),
       { address, size },
       (object) => this.#trace.nameOf(object),
-      (file) => new TracedFile(this.#trace, file, `${this.#path}:${calledOf(file)}`),
+      (file) => new TracedFile(this.#trace, file, `${this.#path}:${file.called ?? 'new file'}`),
     );
   }
 
@@ -356,11 +361,6 @@ class TracedFile implements OpenFile {
       },
     };
   }
-}
-
-/** What a file is called to which no path leads. */
-function calledOf(file: OpenFile): string {
-  return (file instanceof DeviceFile ? file.called : undefined) ?? 'new file';
 }
 
 /** `before`, `data`: the argument before and after, where the kernel copies it. */

@@ -116,7 +116,6 @@ export class DeviceFile<T extends object> implements OpenFile {
     return call === 'read' ? reads : (writes ?? submits?.(offset, length));
   }
 
-  /** What it is called, when no path leads to it. */
   get called(): string | undefined {
     return this.#operations.called;
   }
