@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, openSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { openSync } from 'node:fs';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { FuseServer } from '../devfs/fuse-server.js';
 import type { Memory } from '../iommu/memory.js';
 import { account, Child, descriptors, PAGE, runs, stackOf } from '../testkit/child.js';
-import { FakeFile } from '../testkit/mounted.js';
+import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
 import { refused } from '../testkit/refused.js';
-import { runLoop } from './event-loop.js';
 import { libc } from './ffi.js';
-import { mountFuse, unmountFuse } from './fuse-mount.js';
 import { liveMemory } from './live-memory.js';
 import { areaInText, areaNow } from './process-areas.js';
 import { ownMaps } from './reach.js';
@@ -188,16 +183,9 @@ test('one that is not dumpable is EPERM, of root too, and nothing stays open', a
 test('a page of a file on FUSE is refused before anybody has to wait for its server', {
   skip: process.geteuid?.() === 0 ? false : 'needs root to mount a filesystem',
 }, async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
-  const foreign = mountFuse(folder, { allowOther: true });
-  const answering = new AbortController();
-  const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
-  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
-    signal: answering.signal,
-  });
-  t.after(() => rmdirSync(folder));
+  const foreign = new ForeignFilesystem(t);
   const other = new Child();
-  const file = await other.call('open', join(folder, 'file'), 2, 0);
+  const file = await other.call('open', foreign.file, 2, 0);
   const address = await other.call('mmap', 0, PAGE, PROT_READ, MAP_PRIVATE, file, 0);
   assert.ok(address > 0, `mmap: ${address}`);
   const memory = liveMemory(account, other.pid);
@@ -206,10 +194,6 @@ test('a page of a file on FUSE is refused before anybody has to wait for its ser
   assert.match(memory.shortfall ?? '', /is a file on a fuse\S* filesystem/);
   memory.close();
   await other.kill();
-  unmountFuse(folder);
-  answering.abort();
-  await loop;
-  libc().close(foreign);
 });
 
 test('what an area is now is said by the text as by the question', async () => {

@@ -3,29 +3,15 @@
  * not answer.
  */
 import assert from 'node:assert/strict';
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { closeSync, openSync, readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { FuseServer } from '../devfs/fuse-server.js';
-import { Opcode } from '../devfs/fuse-wire.js';
 import { Child, PAGE, stackOf } from '../testkit/child.js';
-import { FakeFile } from '../testkit/mounted.js';
+import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
+import { helpersOf } from '../testkit/helper-processes.js';
 import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
-import { runLoop } from './event-loop.js';
-import { addressOf, libc } from './ffi.js';
-import { mountFuse, unmountFuse } from './fuse-mount.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { OwnReach } from './reach.js';
 import { canHaveHelpers, RemoteReach, waitingHelpers } from './remote-reach.js';
@@ -55,52 +41,27 @@ function reached(t: TestContext) {
   return { child, account, remote, own: new OwnReach(mem, maps) };
 }
 
-/** The helper of this process. */
-function helper(): string {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim().split(' ');
-  return children.find((pid) => readlinkSync(`/proc/${pid}/exe`).includes('ioasid-helper'))!;
-}
-
 /**
  * Maps a file over the page at `address` of `child` whose server has answered until then, and does no more.
  * It has taken a request for the first page, which another process waits for: whoever wants that page now
  * waits with it, SIGKILL or not. (A request that nobody has taken yet is called back.)
  */
 async function silence(t: TestContext, child: Child, address: number): Promise<() => void> {
-  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
-  const foreign = mountFuse(folder, { allowOther: true });
-  const answering = new AbortController();
-  const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
-  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
-    signal: answering.signal,
-  });
+  const foreign = new ForeignFilesystem(t);
   const first = new Child();
+  t.after(() => first.kill());
   const open = (who: Child) => who.call('open', `/proc/${child.pid}/fd/${file}`, 2, 0);
-  const file = await child.call('open', join(folder, 'file'), 2, 0);
+  const file = await child.call('open', foreign.file, 2, 0);
   // Past its end nobody is asked for a page.
   assert.equal(await child.call('pwrite', file, await child.map(PAGE), 64, 0), 64);
   const mapped = await child.call('mmap', address, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED, file, 0);
   assert.equal(mapped, address);
   const copy = await open(first);
   const page = await first.call('mmap', 0, PAGE, PROT_READ_WRITE, MAP_PRIVATE, copy, 0);
-  unmountFuse(folder);
-  rmdirSync(folder);
-  answering.abort();
-  await loop;
+  await foreign.silence();
   first.peek(page, 1).catch(() => undefined);
-  const request = new Uint32Array(2 ** 18 + 1024);
-  const take = () => libc().read(foreign, addressOf(new Uint8Array(request.buffer)), request.byteLength);
-  while (take() < 0 || request[1] !== Opcode.READ) await sleep(1);
-  let held = true;
-  const end = () => {
-    if (held) libc().close(foreign);
-    held = false;
-  };
-  t.after(() => {
-    end();
-    return first.kill();
-  });
-  return end;
+  await foreign.readTaken();
+  return () => foreign.disconnect();
 }
 
 test('a helper reads, writes and asks as this process itself does', { skip: without }, async (t) => {
@@ -226,7 +187,7 @@ test('closing the memory leaves no descriptor in the helper', { skip: without },
   const bytes = new Uint8Array(8);
   const counts = Array.from({ length: 3 }, () => {
     assert.equal(remote.read(at, bytes, 0, 8), 8);
-    const count = readdirSync(`/proc/${helper()}/fd`).length;
+    const count = readdirSync(`/proc/${helpersOf(process.pid).at(-1)}/fd`).length;
     remote.close();
     return count;
   });

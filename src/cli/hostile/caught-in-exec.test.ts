@@ -5,17 +5,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { FuseServer } from '../../devfs/fuse-server.js';
-import { runLoop } from '../../linux/event-loop.js';
-import { libc } from '../../linux/ffi.js';
-import { mountFuse, unmountFuse } from '../../linux/fuse-mount.js';
 import { Child } from '../../testkit/child.js';
+import { ForeignFilesystem } from '../../testkit/foreign-filesystem.js';
 import { lives } from '../../testkit/kill-scene.js';
-import { FakeFile } from '../../testkit/mounted.js';
 import { bin, ioasid, until, withoutFuse } from '../../testkit/processes.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;
@@ -23,30 +17,15 @@ const skip = withoutFuse || (process.geteuid?.() === 0 ? false : 'needs root to 
 
 /** Such a process. @returns what lets it go. */
 async function caught(t: TestContext): Promise<() => void> {
-  const folder = mkdtempSync(join(tmpdir(), 'ioasid-exec-'));
-  const foreign = mountFuse(folder, { allowOther: true });
-  const answering = new AbortController();
-  const server = new FuseServer(foreign, [{ path: 'file', flushes: true, open: () => new FakeFile(1) }]);
-  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
-    signal: answering.signal,
-  });
+  const foreign = new ForeignFilesystem(t, { flushes: true });
   const child = new Child();
   t.after(() => child.kill());
-  await child.call('open', join(folder, 'file'), O_RDWR_CLOEXEC, 0);
-  unmountFuse(folder);
-  rmdirSync(folder);
-  answering.abort();
-  await loop;
+  await child.call('open', foreign.file, O_RDWR_CLOEXEC, 0);
+  await foreign.silence();
   void child.order('becomeSleep');
   // It has its new memory, and no arguments in it yet.
   await until(() => readFileSync(`/proc/${child.pid}/cmdline`, 'latin1') === '', 'it is caught');
-  let held = true;
-  const release = () => {
-    if (held) libc().close(foreign);
-    held = false;
-  };
-  t.after(release);
-  return release;
+  return () => foreign.disconnect();
 }
 
 test('the end of a run, and the guard of one that was killed, wait for no process that is caught in exec', {

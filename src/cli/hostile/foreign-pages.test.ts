@@ -5,17 +5,9 @@
  * afterwards, or ends in time.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DSA_STATUS } from '../../client/dsa.js';
-import { FuseServer } from '../../devfs/fuse-server.js';
-import { Opcode } from '../../devfs/fuse-wire.js';
-import { runLoop } from '../../linux/event-loop.js';
-import { addressOf, libc } from '../../linux/ffi.js';
-import { mountFuse, unmountFuse } from '../../linux/fuse-mount.js';
 import { canHaveHelpers } from '../../linux/remote-reach.js';
 import { eventually, TestRun } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
@@ -28,7 +20,8 @@ import {
   PAGE,
   READ_WRITE_FIXED,
 } from '../../testkit/dsa-actor.js';
-import { FakeFile } from '../../testkit/mounted.js';
+import { ForeignFilesystem } from '../../testkit/foreign-filesystem.js';
+import { helpersOf } from '../../testkit/helper-processes.js';
 
 const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
@@ -38,32 +31,13 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
 const skip = process.geteuid?.() === 0 ? await missingActors() : 'needs root to mount a filesystem';
 
-/** Returns when a READ has been read from the connection `foreign`, and nobody will answer it. */
-async function readTaken(foreign: number): Promise<void> {
-  const request = new Uint32Array(2 ** 18 + 1024);
-  const take = () => libc().read(foreign, addressOf(new Uint8Array(request.buffer)), request.byteLength);
-  while (take() < 0 || request[1] !== Opcode.READ) await sleep(1);
-}
-
 /**
  * A run with an actor that has mapped such a file over memory of a device. `user`: whose process it is, and
  * then that server has taken a request for the page, which another process waits for. undefined: it is the
  * run's own user's.
  */
 async function silenced(t: TestContext, user?: number) {
-  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
-  const foreign = mountFuse(folder, { allowOther: true });
-  let connected = true;
-  const disconnect = () => {
-    if (connected) libc().close(foreign);
-    connected = false;
-  };
-  t.after(disconnect);
-  const answering = new AbortController();
-  const server = new FuseServer(foreign, [{ path: 'file', flushes: false, open: () => new FakeFile(1) }]);
-  const loop = runLoop([{ fd: foreign, ready: (between) => server.serve(between) }], () => false, {
-    signal: answering.signal,
-  });
+  const foreign = new ForeignFilesystem(t);
   const run = new TestRun({ devices: ['dsa,mdevs=1'] });
   t.after(() => run.stop());
 
@@ -76,7 +50,7 @@ async function silenced(t: TestContext, user?: number) {
   await actor.words(
     `map ${context.fd} ${context.pasid} ${ADDRESS} ${PAGE} ${READ_WRITE_FIXED} ${PROCESS_IOVA}`,
   );
-  const file = await actor.do(`open ${join(folder, 'file')}`);
+  const file = await actor.do(`open ${foreign.file}`);
   await actor.words(`pwrite ${file} 0 ${'00'.repeat(64)}`);
   await actor.words(`mapover ${file} 0 ${PAGE} ${ADDRESS}`);
 
@@ -87,17 +61,14 @@ async function silenced(t: TestContext, user?: number) {
   const copy = await first.call('open', `/proc/${await actor.pid()}/fd/${file}`, O_RDWR, 0);
   const page = await first.call('mmap', 0, PAGE, PROT_READ_WRITE, MAP_PRIVATE, copy, 0);
 
-  unmountFuse(folder);
-  rmdirSync(folder);
-  answering.abort();
-  await loop;
+  await foreign.silence();
   if (user !== undefined) {
     first.peek(page, 1).catch(() => undefined);
-    await readTaken(foreign);
+    await foreign.readTaken();
   }
   await context.memory.clear(0, 32);
   const submission = device.submission(fillDescriptor(context.pasid, PROCESS_IOVA, 8, 0x5a, IOVA));
-  return { run, actor, context, other, othersFile, submission, disconnect };
+  return { run, actor, context, other, othersFile, submission, foreign };
 }
 
 /** The same, with a DMA to it under way that the server does itself. */
@@ -113,28 +84,11 @@ async function caught(t: TestContext) {
   return { ...scene, submission };
 }
 
-/** Of a process that has ended it is empty. */
-function readlink(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return '';
-  }
-}
-
-/** The helper processes of `server`, some of which may wait. */
-function helpersOf(server: number): string[] {
-  const children = readdirSync(`/proc/${server}/task`)
-    .map((tid) => readFileSync(`/proc/${server}/task/${tid}/children`, 'latin1'))
-    .flatMap((pids) => pids.trim().split(' '));
-  return children.filter((pid) => /ioasid-helper/.test(readlink(`/proc/${pid}/exe`)));
-}
-
 test('a program that could not kill the server cannot catch it: its DMA faults, and all others go on', {
   skip: skip || (canHaveHelpers() ? false : 'no helper process here'),
   timeout: 60_000,
 }, async (t) => {
-  const { run, actor, context, other, othersFile, submission, disconnect } = await silenced(t, NOBODY);
+  const { run, actor, context, other, othersFile, submission, foreign } = await silenced(t, NOBODY);
   assert.match(await actor.ask(submission), /^ok/);
   assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
   const { faults, openers } = await run.state();
@@ -150,7 +104,7 @@ test('a program that could not kill the server cannot catch it: its DMA faults, 
   await run.stop();
   assert.equal(await run.ended, 0);
   assert.equal(run.complaints, '');
-  disconnect();
+  foreign.disconnect();
   await eventually(async () => !helpers.some((pid) => existsSync(`/proc/${pid}`)), 'its helpers are gone');
 });
 
@@ -158,7 +112,7 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   skip,
   timeout: 60_000,
 }, async (t) => {
-  const { run, actor, context, other, othersFile, submission, disconnect } = await caught(t);
+  const { run, actor, context, other, othersFile, submission, foreign } = await caught(t);
   assert.match(run.complaints, /caught for 5 s in a DMA in step of vfio0: it is in pwrite of 8 bytes at /);
   assert.match(
     run.complaints,
@@ -166,7 +120,7 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   );
   await run.actor.post(other, `info ${othersFile}`);
   await run.actor.kill(other);
-  disconnect();
+  foreign.disconnect();
   assert.match(await submission, /^ok/);
   assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
   await run.actor.kill(actor);
@@ -177,9 +131,9 @@ test('a run whose programs have done that to it ends in order, as soon as the ke
   skip,
   timeout: 90_000,
 }, async (t) => {
-  const { run, disconnect } = await caught(t);
+  const { run, foreign } = await caught(t);
   const said = 'the server ends: memory of its programs has not come for 15 s';
   await eventually(async () => run.complaints.includes(said), 'the server says that it ends');
-  disconnect();
+  foreign.disconnect();
   assert.equal(await run.ended, 125);
 });
