@@ -1,6 +1,7 @@
 /**
  * Our side of the benchmark `ioctl`: a machine behind a FUSE mount, as `ioasid serve` has it. Arguments:
- * `traced`, or not, and where to mount. Prints a line when it can be used; ends when its stdin ends.
+ * `traced`, `recorded`, or neither, and where to mount. Prints a line when it can be used; ends when its
+ * stdin ends.
  */
 import { Telling } from '../cli/telling.js';
 import { FuseServer } from '../devfs/fuse-server.js';
@@ -8,10 +9,11 @@ import { runLoop } from '../linux/event-loop.js';
 import { mountFuse } from '../linux/fuse-mount.js';
 import { Machine } from '../machine/machine.js';
 
+const target = process.argv.at(-1)!;
 const machine = await Machine.create({ devices: ['dsa'] });
-const fd = mountFuse(process.argv.at(-1)!, { allowOther: false });
+const fd = mountFuse(target, { allowOther: false });
 const server = new FuseServer(fd, machine.nodes, { trace: machine.trace });
-const telling = process.argv[2] === 'traced' ? Telling.of({ output: '/dev/null' }) : undefined;
+const telling = tellingAs(process.argv[2]!);
 telling?.begin(machine);
 process.stdin.on('end', () => process.exit(0)).resume();
 console.log('serving');
@@ -20,3 +22,8 @@ await runLoop([{ fd, ready: () => server.serve() }], () => {
   telling?.tell();
   return more;
 });
+
+function tellingAs(how: string): Telling | undefined {
+  if (how === 'traced') return Telling.of({ output: '/dev/null' });
+  return how === 'recorded' ? Telling.of({ record: `${target}.recording` }) : undefined;
+}

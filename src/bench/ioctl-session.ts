@@ -1,6 +1,7 @@
 /**
  * The benchmark `ioctl` inside a mount namespace of its own. Arguments: the folder of the compiled
- * references; with `traced`, ours that prints a trace is compared with ours that does not.
+ * references; with `traced` or `recorded`, ours that tells that much is compared with ours that does not;
+ * with `free`, no process is kept on a CPU.
  *
  * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up
  * never crosses to another one. The clients take turns. Prints the Comparison as JSON.
@@ -18,7 +19,7 @@ const ROUNDS = 21;
 const WARMUPS = 5;
 
 const folder = process.argv[2]!;
-const pinned = ['taskset', '-c', String(cpus().length - 1)];
+const pinned = process.argv.includes('free') ? [] : ['taskset', '-c', String(cpus().length - 1)];
 
 /** Starts a server that mounts on `target`; resolves when it says that it has. */
 async function serve(target: string, ...command: readonly string[]): Promise<ChildProcess> {
@@ -33,13 +34,13 @@ async function serve(target: string, ...command: readonly string[]): Promise<Chi
 const client = (target: string) =>
   new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS)]);
 
-const traced = process.argv[3] === 'traced';
+const telling = process.argv.slice(3).filter((word) => word !== 'free');
 const ours = [process.execPath, fileURLToPath(new URL('./ioctl-server.js', import.meta.url))];
 const theirTarget = join(folder, 'their-files');
 const ourTarget = join(folder, 'our-files');
 const servers = [
-  traced ? await serve(theirTarget, ...ours) : await serve(theirTarget, join(folder, 'fuse-server')),
-  await serve(ourTarget, ...ours, ...(traced ? ['traced'] : [])),
+  await serve(theirTarget, ...(telling.length > 0 ? ours : [join(folder, 'fuse-server')])),
+  await serve(ourTarget, ...ours, ...telling),
 ];
 const [theirClient, ourClient] = [client(theirTarget), client(ourTarget)];
 const result = await compare(

@@ -1,7 +1,7 @@
 /**
  * Benchmark `ioctl`: one IOASID_GET_INFO, client and server on one CPU, our server against a raw FUSE server
- * in C (bench/fuse-server.c), and ours that prints a trace against ours that does not. They are mounted in a
- * namespace that ends with the benchmark (ioctl-session.ts).
+ * in C (bench/fuse-server.c), and ours that prints a trace, or records, against ours that does not. They are
+ * mounted in a namespace that ends with the benchmark (ioctl-session.ts).
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,16 +10,17 @@ import { type Comparison, isCommand, type References } from './reference.js';
 
 const session = fileURLToPath(new URL('./ioctl-session.js', import.meta.url));
 const name = 'ioctl IOASID_GET_INFO, one CPU';
-const tracedName = `${name}, traced`;
+const tellings = ['recorded', 'traced'];
 
 export function ioctl(references: References): Outcome[] {
   const reason = whyNot(references);
-  if (reason !== undefined) return [name, tracedName].map((each) => ({ name: each, skipped: reason }));
+  const names = [name, ...tellings.map((telling) => `${name}, ${telling}`)];
+  if (reason !== undefined) return names.map((each) => ({ name: each, skipped: reason }));
   references.compile('ioctl-client');
   references.compile('fuse-server');
   return [
     measured(name, 1.35, [references.folder]),
-    measured(tracedName, 1.3, [references.folder, 'traced']),
+    ...tellings.map((telling) => measured(`${name}, ${telling}`, 1.3, [references.folder, telling])),
   ];
 }
 

@@ -13,10 +13,9 @@ export class DescriptorNumber {
   #fd: number | undefined;
   #until = 0;
 
-  /** The descriptor by which `caller` calls `file`; undefined when that is not known. */
-  of(file: OpenFile, caller: Caller): number | undefined {
+  /** The descriptor by which `caller` calls `file` at `now` (performance.now); undefined: it is not known. */
+  of(file: OpenFile, caller: Caller, now: number): number | undefined {
     const { tid } = caller;
-    const now = performance.now();
     if (tid && tid === this.#tid && now < this.#until) return this.#fd;
     this.#fd = caller.descriptorOf?.(file);
     this.#tid = tid;

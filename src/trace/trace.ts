@@ -97,13 +97,12 @@ export class Trace {
     return true;
   }
 
-  /** Who makes a call: `again` asks the kernel even when it is known. */
-  who(caller: Caller | undefined, again: boolean): Who {
+  /** Who makes a call at `now` (performance.now): `again` asks the kernel even when it is known. */
+  who(caller: Caller | undefined, now: number, again = false): Who {
     if (caller === undefined) return nobody;
     const { tid } = caller;
     if (!tid) return { pid: pidOf(caller), tid, program: undefined };
     const known = this.#threads.get(tid);
-    const now = performance.now();
     if (known !== undefined && !again && now < known.until) return known;
     const who = { pid: pidOf(caller), tid, program: this.program(tid, true), until: now + SURE_MS };
     if (this.#threads.size >= MOST_THREADS) this.#threads.clear();

@@ -38,7 +38,7 @@ export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceN
 function openTraced(trace: Trace, node: DeviceNode, caller: Caller): OpenFile {
   const { path } = node;
   if (!trace.calls.on) return new TracedFile(trace, node.open(caller), path);
-  const begun = begin(trace, 'open', path, { caller });
+  const begun = begin(trace, 'open', path, caller, 'call');
   return recorded(trace, begun, nothingMore, () => {
     const file = new TracedFile(trace, node.open(noting(trace, caller)), path);
     begun.file = file.number;
@@ -61,24 +61,6 @@ interface Begun {
   readonly way: CallWay;
   file: number | undefined;
   part: number | undefined;
-}
-
-/** What is known of a call beside its file's path. */
-interface Beginning {
-  readonly caller?: Caller;
-  readonly fd?: number | undefined;
-  readonly file?: number;
-  readonly way?: CallWay;
-}
-
-function begin(
-  trace: Trace,
-  call: CallKind,
-  path: string,
-  { caller, fd, file, way = 'call' }: Beginning,
-): Begun {
-  const who = trace.who(caller, call === 'open');
-  return { call, path, who, fd, started: performance.now(), way, file, part: undefined };
 }
 
 /** What a call was about, once it has ended. */
@@ -161,8 +143,14 @@ export function recordUnserved(
   error: unknown,
 ): void {
   if (error instanceof Refusal) trace?.refusals.record({ path, refusal: error });
-  if (trace?.calls.on)
-    recordFailure(trace, begin(trace, call, path, { caller, way: 'unserved' }), nothingMore, error);
+  if (trace?.calls.on) recordFailure(trace, begin(trace, call, path, caller, 'unserved'), nothingMore, error);
+}
+
+/** A call that is of no open file, or of none yet. */
+function begin(trace: Trace, call: CallKind, path: string, caller: Caller, way: CallWay): Begun {
+  const started = performance.now();
+  const who = trace.who(caller, started, call === 'open');
+  return { call, path, who, fd: undefined, started, way, file: undefined, part: undefined };
 }
 
 function recordFailure(trace: Trace, begun: Begun, details: () => Details, error: unknown): void {
@@ -321,8 +309,10 @@ class TracedFile implements OpenFile {
   }
 
   #begin(call: CallKind, caller?: Caller, way: CallWay = 'call'): Begun {
-    const fd = caller && this.#descriptors.of(this, caller);
-    return begin(this.#trace, call, this.#path, { ...(caller && { caller }), fd, file: this.number, way });
+    const started = performance.now();
+    const who = this.#trace.who(caller, started);
+    const fd = caller && this.#descriptors.of(this, caller, started);
+    return { call, path: this.#path, who, fd, started, way, file: this.number, part: undefined };
   }
 
   /**
