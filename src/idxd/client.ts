@@ -127,7 +127,9 @@ export class WqClient {
     // The portal stays mapped; what is behind it now belongs to others.
     if (this.gone) return false;
     this.#checkAnswers();
-    return this.#submit(offset % PORTAL, descriptor.slice());
+    const taken = this.#submit(offset % PORTAL, descriptor.slice());
+    this.#work();
+    return taken;
   }
 
   /** A store of `length` bytes to the portal is none of a descriptor. @returns `length` */
@@ -181,15 +183,23 @@ export class WqClient {
 
   *#giveAll(source: Uint8Array): Work<number> {
     let done = 0;
-    for (; done + DESCRIPTOR <= source.length; done += DESCRIPTOR) {
-      try {
+    try {
+      for (; done + DESCRIPTOR <= source.length; done += DESCRIPTOR)
         yield* this.#give(source.subarray(done, done + DESCRIPTOR));
-      } catch (refusal) {
-        if (done > 0) return done;
-        throw refusal;
-      }
+    } catch (refusal) {
+      if (done === 0) throw refusal;
     }
+    if (done > 0) this.#work();
     return done;
+  }
+
+  /**
+   * What is short is done when the program goes on: a device of silicon would have done it, and some programs
+   * look for a fraction of a millisecond only. A program that spins has no time to lend us, besides.
+   */
+  #work(): void {
+    this.#device.life.work.step();
+    this.#device.errors.look();
   }
 
   *#give(descriptor: Uint8Array): Work<void> {
