@@ -4,11 +4,12 @@
  * line when all is there that the call is about.
  */
 import { callIommufd } from '../client/call.js';
-import { DSA_OPCODE, DsaQueue } from '../client/dsa.js';
+import { DsaQueue } from '../client/dsa.js';
 import { Ioasid } from '../client/ioasid.js';
 import { Iommufd } from '../client/iommufd.js';
 import { LinuxTransport } from '../client/linux-transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Opcode } from '../devices/dsa/descriptor.js';
 import { Refusal } from '../linux/errno.js';
 import { libc } from '../linux/ffi.js';
 import { DIRTY_BITMAP_NO_CLEAR, iommufdIoctls } from '../uapi/iommufd.js';
@@ -49,7 +50,7 @@ function fill(device: VfioDeviceFile, pasid: number, destination: number, size: 
   try {
     const pattern = [1, 2] as const;
     new DsaQueue(device).submit({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid,
       completion: GIB,
       destination,

@@ -8,10 +8,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, DsaQueue, decodeCompletion } from '../client/dsa.js';
+import { COMPLETION_BYTES, DsaQueue, decodeCompletion } from '../client/dsa.js';
 import { Ioasid } from '../client/ioasid.js';
 import { LinuxTransport } from '../client/linux-transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Opcode, Status } from '../devices/dsa/descriptor.js';
 import { libc } from '../linux/ffi.js';
 import { canGuardHoles } from '../linux/hole-guard.js';
 import { MemoryGroup } from '../testkit/memory-group.js';
@@ -49,7 +50,7 @@ function clientOf(folder: string, bytes = BYTES) {
     record.write(0, new Uint8Array(COMPLETION_BYTES));
     const pattern = [1, 2] as const;
     new DsaQueue(device).submit({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid,
       completion: PAGE,
       destination: IOVA,
@@ -57,7 +58,7 @@ function clientOf(folder: string, bytes = BYTES) {
       size: bytes,
     });
     const completion = () => decodeCompletion(record.read(0, COMPLETION_BYTES));
-    await until(() => completion().status !== DSA_STATUS.none, 'the device is done');
+    await until(() => completion().status !== Status.NONE, 'the device is done');
     return completion();
   };
   return { context, file, fill };
@@ -77,7 +78,7 @@ describe('a server in a memory cgroup', { skip }, () => {
     const { context, file, fill } = clientOf(folder);
 
     const refused = await fill();
-    assert.notEqual(refused.status, DSA_STATUS.success);
+    assert.notEqual(refused.status, Status.SUCCESS);
     assert.ok(
       refused.bytesCompleted > 0 && refused.bytesCompleted < LIMIT,
       `${refused.bytesCompleted} bytes`,
@@ -93,7 +94,7 @@ describe('a server in a memory cgroup', { skip }, () => {
     const charged = group.usage;
     libc().mmap(0, BYTES, PROT_READ_WRITE, MAP_SHARED, file.fd, 0);
     await new Promise((resolve) => setTimeout(resolve, 200));
-    assert.equal((await fill()).status, DSA_STATUS.success);
+    assert.equal((await fill()).status, Status.SUCCESS);
     assert.ok(group.usage < charged + 32 * MIB, `${(group.usage - charged) / MIB} MiB more`);
     assert.deepEqual([group.kills, server.process.exitCode], [0, null]);
     assert.equal(context.info().pasids, 1, 'it serves');
@@ -108,10 +109,10 @@ describe('a server in a memory cgroup', { skip }, () => {
     await server.says(`${folder}/vfio/devices/vfio0`);
     const { file, fill } = clientOf(folder, MIB);
     const refused = await fill();
-    assert.deepEqual([refused.status === DSA_STATUS.success, refused.bytesCompleted], [false, 0]);
+    assert.deepEqual([refused.status === Status.SUCCESS, refused.bytesCompleted], [false, 0]);
     libc().mmap(0, MIB, PROT_READ_WRITE, MAP_SHARED, file.fd, 0);
     await new Promise((resolve) => setTimeout(resolve, 200));
-    assert.equal((await fill()).status, DSA_STATUS.success);
+    assert.equal((await fill()).status, Status.SUCCESS);
     server.kill('SIGTERM');
     await server.ended;
   });

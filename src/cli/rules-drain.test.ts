@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DSA_STATUS } from '../client/dsa.js';
+import { Status } from '../devices/dsa/descriptor.js';
 import { eventually, rulesOn } from '../testkit/actor.js';
 import {
   DsaContext,
@@ -18,7 +18,7 @@ import {
   READ_WRITE_FIXED,
 } from '../testkit/dsa-actor.js';
 
-const { success } = DSA_STATUS;
+const { SUCCESS } = Status;
 /** Large enough that the last descriptor waits while the revocation is on its way. */
 const SIZE = 32 << 20;
 const DESCRIPTORS = 8;
@@ -47,7 +47,7 @@ async function isAtWork(memory: DsaMemory): Promise<boolean> {
 /** The record of each descriptor says that it was done. */
 async function assertRecorded(memory: DsaMemory): Promise<void> {
   for (let n = 0; n < DESCRIPTORS; n++)
-    assert.equal((await memory.record(recordOf(n))).status, success, `descriptor ${n}`);
+    assert.equal((await memory.record(recordOf(n))).status, SUCCESS, `descriptor ${n}`);
 }
 
 /** The data of `memory`, read by this process out of the actor's descriptor. */
@@ -153,7 +153,7 @@ rule(
       await actor.words(`mapfile ${fd} ${pasid} ${memory.fd} 0 ${SIZE} ${READ_WRITE_FIXED} ${IOVA}`);
       const { status } = await records.record(32 * (DESCRIPTORS - 1));
       assert.notEqual(status, 0, 'a fault is recorded as well');
-      return status !== success;
+      return status !== SUCCESS;
     });
   },
 );

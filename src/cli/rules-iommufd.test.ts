@@ -4,7 +4,7 @@
  * ends with a server that holds nothing.
  */
 import assert from 'node:assert/strict';
-import { DSA_STATUS } from '../client/dsa.js';
+import { Status } from '../devices/dsa/descriptor.js';
 import { type Actor, eventually, rulesOn } from '../testkit/actor.js';
 import { DsaContext, DsaFile, IOVA, PAGE } from '../testkit/dsa-actor.js';
 import { ChecksumFile, DsaGuest, IommufdActor, JOB } from '../testkit/iommufd-actor.js';
@@ -116,16 +116,16 @@ rule(
     const [first, second] = [await DsaGuest.create(one, 'vfio1'), await DsaGuest.create(other, 'vfio2')];
     assert.deepEqual([await first.reach(), await second.reach()], [0, 0], 'bound is not attached');
     await one.words(first.attachment);
-    assert.deepEqual([await first.reach(), await second.reach()], [DSA_STATUS.success, 0]);
+    assert.deepEqual([await first.reach(), await second.reach()], [Status.SUCCESS, 0]);
     await other.words(second.attachment);
-    assert.deepEqual([await first.reach(), await second.reach()], [DSA_STATUS.success, DSA_STATUS.success]);
+    assert.deepEqual([await first.reach(), await second.reach()], [Status.SUCCESS, Status.SUCCESS]);
     assert.equal((await actor.run.state()).pasids.used, 2);
     await actor.kill(one);
     await eventually(
       async () => (await actor.run.state()).pasids.used === 1,
       'the PASID of a process that was killed is given back',
     );
-    assert.equal(await second.reach(), DSA_STATUS.success);
+    assert.equal(await second.reach(), Status.SUCCESS);
   },
 );
 
@@ -136,10 +136,10 @@ rule(
     const guest = await DsaGuest.create(owner, 'vfio1');
     await owner.words(guest.attachment);
     await owner.words(`close ${guest.iommufd.fd}`);
-    assert.equal(await guest.reach(), DSA_STATUS.success);
+    assert.equal(await guest.reach(), Status.SUCCESS);
     const child = await owner.fork();
     await owner.words(`close ${guest.device.fd}`);
-    assert.equal(await guest.device.heldBy(child).reach(guest.memory, 1), DSA_STATUS.success);
+    assert.equal(await guest.device.heldBy(child).reach(guest.memory, 1), Status.SUCCESS);
     await child.words(`close ${guest.device.fd}`);
     await eventually(
       async () => (await actor.run.state()).pasids.used === 0,
@@ -223,5 +223,5 @@ rule('the native ABI of one device and iommufd of another live side by side', as
   await device.bind(iommufd.fd);
   await actor.words(device.attachment(ioas));
   assert.equal(await device.sum(actor, address), checksum(1));
-  assert.equal(await queue.reach(context.memory, context.pasid), DSA_STATUS.success);
+  assert.equal(await queue.reach(context.memory, context.pasid), Status.SUCCESS);
 });

@@ -3,7 +3,7 @@
  * children, nor of the program that it becomes, nor anybody's when it is gone.
  */
 import assert from 'node:assert/strict';
-import { DSA_STATUS } from '../client/dsa.js';
+import { Status } from '../devices/dsa/descriptor.js';
 import { type Actor, rulesOn } from '../testkit/actor.js';
 import {
   DsaContext,
@@ -15,9 +15,9 @@ import {
   READ_WRITE_FIXED,
 } from '../testkit/dsa-actor.js';
 
-const { success } = DSA_STATUS;
+const { SUCCESS } = Status;
 /** A page fault at a write. */
-const WRITE_FAULT = DSA_STATUS.pageFault | 0x80;
+const WRITE_FAULT = Status.PAGE_FAULT | Status.WRITE_FAULT;
 /** IOVA of memory of a process; completion records are in a memfd at IOVA. */
 const PROCESS_IOVA = 0x4000_0000;
 const READ_WRITE = 3;
@@ -60,7 +60,7 @@ rule('fork after map: the device reaches the memory of the parent, not that of t
   const address = await page(actor);
   await actor.words(mapping(context, address));
   const child = await actor.fork();
-  assert.equal(await write(device, context, PROCESS_IOVA, 0x77), success);
+  assert.equal(await write(device, context, PROCESS_IOVA, 0x77), SUCCESS);
   assert.equal(await firstByte(actor, address), '77');
   assert.equal(await firstByte(child, address), '00');
   await child.words(`poke ${address} 55`);
@@ -72,7 +72,7 @@ rule('a child that maps in the shared context maps its own memory', async (actor
   const address = await page(actor);
   const child = await actor.fork();
   await child.words(mapping(context, address));
-  assert.equal(await write(device, context, PROCESS_IOVA, 0x66), success);
+  assert.equal(await write(device, context, PROCESS_IOVA, 0x66), SUCCESS);
   assert.equal(await firstByte(child, address), '66');
   assert.equal(await firstByte(actor, address), '00');
 });
@@ -84,7 +84,7 @@ rule(
     const child = await actor.fork();
     const address = await page(child, '0x200000000');
     await child.words(mapping(context, address));
-    assert.equal(await write(device, context, PROCESS_IOVA, 0x11), success);
+    assert.equal(await write(device, context, PROCESS_IOVA, 0x11), SUCCESS);
     const pid = await child.pid();
     await child.words('exec');
     assert.equal(await child.pid(), pid);
@@ -93,7 +93,7 @@ rule(
     assert.equal(await firstByte(child, address), '00');
     // What the new program maps is its own again.
     await child.words(mapping(context, address, PROCESS_IOVA + PAGE));
-    assert.equal(await write(device, context, PROCESS_IOVA + PAGE, 0x33), success);
+    assert.equal(await write(device, context, PROCESS_IOVA + PAGE, 0x33), SUCCESS);
     assert.equal(await firstByte(child, address), '33');
     assert.equal(await write(device, context, PROCESS_IOVA, 0x22), WRITE_FAULT);
   },
@@ -111,7 +111,7 @@ rule('memory of a process that was killed faults; its memfds stay', async (actor
   await child.words(`sendfd ${sockets[0]} ${file}`);
   await actor.kill(child);
   assert.equal(await write(device, context, PROCESS_IOVA, 0x11), WRITE_FAULT);
-  assert.equal(await write(device, context, PROCESS_IOVA + PAGE, 0x11), success);
+  assert.equal(await write(device, context, PROCESS_IOVA + PAGE, 0x11), SUCCESS);
   assert.deepEqual(await actor.words(`pread ${await actor.do(`recvfd ${sockets[1]}`)} 0 1`), ['11']);
 });
 
@@ -124,7 +124,7 @@ rule(
     await actor.words(`munmap ${address} ${PAGE}`);
     assert.equal(await write(device, context, PROCESS_IOVA, 0x11), WRITE_FAULT);
     await page(actor, address);
-    assert.equal(await write(device, context, PROCESS_IOVA, 0x22), success);
+    assert.equal(await write(device, context, PROCESS_IOVA, 0x22), SUCCESS);
     assert.equal(await firstByte(actor, address), '22');
   },
 );
@@ -155,7 +155,7 @@ rule(
     }
     assert.equal(await write(device, context, PROCESS_IOVA, 0x11), WRITE_FAULT);
     await actor.words(`truncate ${file.fd} ${2 * PAGE}`);
-    assert.equal(await write(device, context, PROCESS_IOVA + PAGE, 0x11), success);
+    assert.equal(await write(device, context, PROCESS_IOVA + PAGE, 0x11), SUCCESS);
     assert.equal((await file.read(PAGE, 1))[0], 0x11);
   },
 );
@@ -178,7 +178,7 @@ rule(
     }
     await actor.words('stop');
     assert.deepEqual(
-      [...statuses].filter((status) => status !== success && status !== WRITE_FAULT),
+      [...statuses].filter((status) => status !== SUCCESS && status !== WRITE_FAULT),
       [],
     );
   },

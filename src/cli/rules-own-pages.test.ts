@@ -5,13 +5,13 @@
  * else can answer.
  */
 import assert from 'node:assert/strict';
-import { DSA_STATUS } from '../client/dsa.js';
+import { Status } from '../devices/dsa/descriptor.js';
 import { type Actor, rulesOn } from '../testkit/actor.js';
 import { DsaContext, DsaFile, fillDescriptor, IOVA, PAGE, READ_WRITE_FIXED } from '../testkit/dsa-actor.js';
 import { runner } from '../testkit/processes.js';
 
-const { success } = DSA_STATUS;
-const WRITE_FAULT = DSA_STATUS.pageFault | 0x80;
+const { SUCCESS } = Status;
+const WRITE_FAULT = Status.PAGE_FAULT | Status.WRITE_FAULT;
 const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
 const PAGES = 4;
@@ -39,12 +39,12 @@ const status = async ({ context, device }: { context: DsaContext; device: DsaFil
 
 rule(`a DMA to a page of a device file is a fault, and the rest goes on (${runner.name})`, async (actor) => {
   const both = await prepared(actor);
-  assert.equal(await status(both, 0), success);
+  assert.equal(await status(both, 0), SUCCESS);
   await actor.words(`mapover ${both.device.fd} 0 ${2 * PAGE} ${ADDRESS}`);
   for (let round = 0; round < 3; round++) {
     assert.equal(await status(both, 0), WRITE_FAULT);
     assert.equal(await status(both, 1), WRITE_FAULT);
-    assert.equal(await status(both, 2), success);
+    assert.equal(await status(both, 2), SUCCESS);
   }
 });
 

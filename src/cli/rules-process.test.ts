@@ -3,14 +3,14 @@
  * then; and nothing of what that process becomes, nor of its children.
  */
 import assert from 'node:assert/strict';
-import { DSA_STATUS } from '../client/dsa.js';
+import { Status } from '../devices/dsa/descriptor.js';
 import { rulesOn } from '../testkit/actor.js';
 import { fillDescriptor, PAGE } from '../testkit/dsa-actor.js';
 import { DATA, firstByte, PROCESS, RECORD, Shared } from '../testkit/process-actor.js';
 
-const { success } = DSA_STATUS;
+const { SUCCESS } = Status;
 /** A page fault at a write. */
-const WRITE_FAULT = DSA_STATUS.pageFault | 0x80;
+const WRITE_FAULT = Status.PAGE_FAULT | Status.WRITE_FAULT;
 const rule = await rulesOn({ devices: ['dsa,mdevs=1'] });
 
 rule(
@@ -18,20 +18,20 @@ rule(
   async (actor) => {
     const shared = await Shared.open(actor);
     await actor.words(`mmap ${PAGE} ${DATA}`);
-    assert.equal((await shared.fill(DATA, 0x5a)).status, success);
+    assert.equal((await shared.fill(DATA, 0x5a)).status, SUCCESS);
     assert.equal(await firstByte(shared.owner, DATA), '5a');
     assert.equal(await firstByte(actor, DATA), '00', 'the context is shared, its opener has other memory');
     const fresh = 0x2_0020_0000;
     assert.equal((await shared.fill(fresh, 1)).status, WRITE_FAULT);
     await shared.owner.words(`mmap ${PAGE} ${fresh}`);
-    assert.equal((await shared.fill(fresh, 2)).status, success, 'what was mapped later');
+    assert.equal((await shared.fill(fresh, 2)).status, SUCCESS, 'what was mapped later');
   },
 );
 
 rule('an address is reached with the rights that it has now: mprotect, munmap, mmap', async (actor) => {
   const shared = await Shared.open(actor);
   const { owner } = shared;
-  assert.equal((await shared.fill(DATA, 1)).status, success);
+  assert.equal((await shared.fill(DATA, 1)).status, SUCCESS);
   for (const rights of ['r', 'none']) {
     await owner.words(`mprotect ${DATA} ${PAGE} ${rights}`);
     const { status, faultAddress } = await shared.fill(DATA + 8, 2);
@@ -39,7 +39,7 @@ rule('an address is reached with the rights that it has now: mprotect, munmap, m
   }
   await owner.words(`mprotect ${DATA} ${PAGE} rw`);
   assert.deepEqual(await owner.words(`peek ${DATA} 16`), [`${'01'.repeat(8)}${'00'.repeat(8)}`]);
-  assert.equal((await shared.fill(DATA + 8, 3)).status, success);
+  assert.equal((await shared.fill(DATA + 8, 3)).status, SUCCESS);
   await owner.words(`munmap ${DATA} ${PAGE}`);
   assert.equal((await shared.fill(DATA, 4)).status, WRITE_FAULT);
 });
@@ -49,7 +49,7 @@ rule(
   async (actor) => {
     const shared = await Shared.open(actor);
     const { owner, pasid, ioasid, device } = shared;
-    assert.equal((await shared.fill(DATA, 1)).status, success);
+    assert.equal((await shared.fill(DATA, 1)).status, SUCCESS);
     const pid = await owner.pid();
     await owner.words('exec');
     assert.equal(await owner.pid(), pid);
@@ -82,7 +82,7 @@ rule('exit ends it with faults, and the context and the device go on', async (ac
 rule('a child of fork is another process, before and after its parent has written', async (actor) => {
   const shared = await Shared.open(actor);
   const child = await shared.owner.fork();
-  assert.equal((await shared.fill(DATA, 0x77)).status, success);
+  assert.equal((await shared.fill(DATA, 0x77)).status, SUCCESS);
   assert.deepEqual([await firstByte(shared.owner, DATA), await firstByte(child, DATA)], ['77', '00']);
   await child.words(`poke ${DATA} 55`);
   assert.equal(await firstByte(shared.owner, DATA), '77');

@@ -4,11 +4,11 @@
  * server that holds nothing.
  */
 import assert from 'node:assert/strict';
-import { DSA_STATUS } from '../client/dsa.js';
+import { Status } from '../devices/dsa/descriptor.js';
 import { type Actor, eventually, rulesOn } from '../testkit/actor.js';
 import { DsaContext, DsaFile, IOVA, PAGE, READ_WRITE_FIXED } from '../testkit/dsa-actor.js';
 
-const { success } = DSA_STATUS;
+const { SUCCESS } = Status;
 
 /**
  * Hands descriptor `fd` of one actor to another, which shares a socket pair with it, as SCM_RIGHTS does.
@@ -28,7 +28,7 @@ rule(
     const device = await DsaFile.open(actor);
     assert.equal(await device.reach(context.memory, context.pasid), 0);
     await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
-    assert.equal(await device.reach(context.memory, context.pasid), success);
+    assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
   },
 );
 
@@ -37,7 +37,7 @@ rule('dup shares the context: what one descriptor allocates, the other authorize
   const device = await DsaFile.open(actor);
   const copy = await actor.do(`dup ${context.fd}`);
   await actor.words(`authorize ${device.fd} ${copy} ${context.pasid}`);
-  assert.equal(await device.reach(context.memory, context.pasid), success);
+  assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
   assert.match(await actor.ask(`info ${copy}`), / pasids=1 .* mappings=1$/);
 });
 
@@ -46,7 +46,7 @@ rule('fork shares the context and the device: the child may do all that its pare
   const device = await DsaFile.open(actor);
   const child = await actor.fork();
   await child.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
-  assert.equal(await device.reach(context.memory, context.pasid), success);
+  assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
   const second = await child.do(`alloc ${context.fd} 0`);
   await actor.words(`free ${context.fd} ${second}`);
   await actor.refused(`free ${context.fd} ${context.pasid}`, 'EBUSY', context.fd);
@@ -70,7 +70,7 @@ rule(
     // The device belongs to the stranger, the memory to the one who gave the descriptor away: one file in
     // two hands.
     await stranger.words(`pwrite ${memory} 0 ${'00'.repeat(32)}`);
-    assert.equal(await device.reach(context.memory, context.pasid), success);
+    assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
     await stranger.words(`unmap ${given} ${context.pasid} ${IOVA} ${PAGE}`);
     assert.match(await actor.ask(`info ${context.fd}`), / mappings=0$/);
   },
@@ -86,7 +86,7 @@ rule(
     await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
     const theirs = device.heldBy(stranger, await send(device.fd, actor, sockets, stranger));
     await actor.words(`close ${device.fd}`);
-    assert.equal(await theirs.reach(context.memory, context.pasid), success);
+    assert.equal(await theirs.reach(context.memory, context.pasid), SUCCESS);
     await stranger.refused('open /dev/vfio/devices/vfio0', 'EBUSY');
     await stranger.words(`revoke ${theirs.fd} ${context.pasid}`);
     assert.equal(await theirs.reach(context.memory, context.pasid), 0);
@@ -123,7 +123,7 @@ rule('one close of several changes nothing, in whichever process', async (actor)
   await actor.exit(child);
   const { contexts, devices } = await actor.run.state();
   assert.deepEqual([contexts.length, devices[0]?.authorizations.length], [1, 1]);
-  assert.equal(await device.reach(context.memory, context.pasid), success);
+  assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
   assert.match(await actor.ask(`info ${context.fd}`), / pasids=1 .* mappings=1$/);
 });
 
@@ -165,7 +165,7 @@ rule('kill -9 of one of two holders changes nothing for the other', async (actor
   const child = await actor.fork();
   await child.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
   await actor.kill(child);
-  assert.equal(await device.reach(context.memory, context.pasid), success);
+  assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
 });
 
 rule(
@@ -175,7 +175,7 @@ rule(
     const device = await DsaFile.open(actor);
     await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
     await actor.words(`close ${context.fd}`);
-    assert.equal(await device.reach(context.memory, context.pasid), success);
+    assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
     assert.equal((await actor.run.state()).contexts.length, 1);
     await actor.words(`close ${device.fd}`);
     await eventually(() => actor.run.isEmpty(), 'release by the close of the device');
@@ -212,7 +212,7 @@ rule('freeing a PASID is EBUSY while any device of any process is authorized for
   await actor.refused(`free ${context.fd} ${context.pasid}`, 'EBUSY', context.fd, /authorized for 2 devices/);
   await actor.words(`revoke ${one.fd} ${context.pasid}`);
   await actor.refused(`free ${context.fd} ${context.pasid}`, 'EBUSY', context.fd, /authorized for 1 device$/);
-  assert.equal(await two.reach(context.memory, context.pasid), success, 'a refused free changes nothing');
+  assert.equal(await two.reach(context.memory, context.pasid), SUCCESS, 'a refused free changes nothing');
   await two.actor.words(`close ${two.fd}`);
   await actor.words(`free ${context.fd} ${context.pasid}`);
 });
@@ -306,8 +306,8 @@ rule(
     const [one, two] = [await DsaFile.open(actor, 'vfio0'), await DsaFile.open(actor, 'vfio1')];
     await actor.words(`authorize ${one.fd} ${mine.fd} ${mine.pasid} 1`);
     await actor.words(`authorize ${two.fd} ${theirs.fd} ${theirs.pasid} 1`);
-    assert.equal(await one.reach(mine.memory, 1), success);
-    assert.equal(await two.reach(theirs.memory, 1), success);
+    assert.equal(await one.reach(mine.memory, 1), SUCCESS);
+    assert.equal(await two.reach(theirs.memory, 1), SUCCESS);
     for (const pasid of [mine.pasid, theirs.pasid].filter((each) => each !== 1))
       assert.equal(await one.reach(theirs.memory, pasid), 0);
     const { devices } = await actor.run.state();

@@ -5,41 +5,18 @@
  * dsa_completion_record` in <linux/idxd.h>. A descriptor is written to the queue's portal as ENQCMD and
  * MOVDIR64B do it, in one piece.
  */
+import { Flag } from '../devices/dsa/descriptor.js';
 import { CompletionStruct, DescriptorStruct } from '../uapi/idxd.js';
 import type { VfioDeviceFile } from './vfio-device.js';
 
-/** Operation codes (enum dsa_opcode). */
-export const DSA_OPCODE = {
-  noop: 0x00,
-  batch: 0x01,
-  drain: 0x02,
-  memmove: 0x03,
-  fill: 0x04,
-  compare: 0x05,
-  comparePattern: 0x06,
-  dualcast: 0x09,
-  crc: 0x10,
-} as const;
-
-/** Status codes (enum dsa_completion_status); bit 7 says that the fault was a write. */
-export const DSA_STATUS = {
-  none: 0,
-  success: 1,
-  pageFault: 3,
-  pageFaultUnresolved: 4,
-  badOpcode: 0x10,
-} as const;
-
-/** IDXD_OP_FLAG_BOF: ask for pages that are not there, and wait. */
-export const DSA_FLAG_BLOCK_ON_FAULT = 2;
-
 /** "The completion record address is valid" and "a completion record is wanted". */
-const FLAG_CRAV_RCR = 0x0c;
+const COMPLETES = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
 export const COMPLETION_BYTES = CompletionStruct.size;
 const PORTAL_BAR = 2;
 
 /** One descriptor. Addresses are IOVAs in the address space of `pasid`. */
 export interface DsaDescriptor {
+  /** Opcode (devices/dsa/descriptor.ts). */
   readonly opcode: number;
   /** As the device knows it: an mdev's vpasid. */
   readonly pasid: number;
@@ -51,11 +28,13 @@ export interface DsaDescriptor {
   readonly pattern?: readonly [low: number, high: number];
   /** Bytes, or descriptors of a batch. */
   readonly size?: number;
-  /** Further flags (IDXD_OP_FLAG_*). */
+  /** Further flags: Flag (devices/dsa/descriptor.ts). */
   readonly flags?: number;
 }
 
+/** A completion record. */
 export interface DsaCompletion {
+  /** Status (devices/dsa/descriptor.ts). */
   readonly status: number;
   readonly result: number;
   readonly bytesCompleted: number;
@@ -67,7 +46,7 @@ export function encodeDescriptor(descriptor: DsaDescriptor): Uint8Array {
   const { opcode, pasid, completion, pattern, source = 0, destination = 0, size = 0, flags = 0 } = descriptor;
   return DescriptorStruct.encode({
     pasid,
-    flags: ((opcode << 24) | FLAG_CRAV_RCR | flags) >>> 0,
+    flags: ((opcode << 24) | COMPLETES | flags) >>> 0,
     completion_addr: completion,
     src_addr: pattern === undefined ? source : (BigInt(pattern[1]) << 32n) | BigInt(pattern[0]),
     dst_addr: destination,

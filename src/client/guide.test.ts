@@ -3,14 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { eventually, PAGE } from '../conformance/rule.js';
+import { Flag, Opcode, Status } from '../devices/dsa/descriptor.js';
 import * as ioasid from '../index.js';
-import {
-  DSA_FLAG_BLOCK_ON_FAULT,
-  DSA_OPCODE,
-  DSA_STATUS,
-  decodeCompletion,
-  encodeDescriptor,
-} from './dsa.js';
+import { decodeCompletion, encodeDescriptor } from './dsa.js';
 
 const guide = readFileSync(new URL('../../docs/iommufd.md', import.meta.url), 'utf8');
 const PASID = 5;
@@ -51,17 +46,17 @@ describe('docs/iommufd.md', () => {
     device.enable();
     const memory = transport.createMemfd(DATA + 2 * PAGE);
     const descriptor = encodeDescriptor({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid: PASID,
       completion: Number(iova),
       pattern: [0x0101_0101, 0x0101_0101],
       destination: DATA,
       size: 2 * PAGE,
-      flags: DSA_FLAG_BLOCK_ON_FAULT,
+      flags: Flag.BLOCK_ON_FAULT,
     });
     runBlock('FaultQueue', { ...names, memory, pasid: PASID, descriptor });
     eventually(() => block.bytes[0] !== 0, 'a completion record');
-    assert.equal(decodeCompletion(block.bytes).status, DSA_STATUS.success);
+    assert.equal(decodeCompletion(block.bytes).status, Status.SUCCESS);
     assert.deepEqual(memory.read(DATA, 2 * PAGE), new Uint8Array(2 * PAGE).fill(1));
   });
 

@@ -2,10 +2,11 @@
  * Dirty tracking: what devices write is in the log of the HWPT that they write through, and nothing else is.
  */
 import assert from 'node:assert/strict';
-import { DSA_OPCODE, DsaQueue } from '../client/dsa.js';
+import { DsaQueue } from '../client/dsa.js';
 import { Iommufd } from '../client/iommufd.js';
 import type { Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Opcode } from '../devices/dsa/descriptor.js';
 import { refused } from '../testkit/refused.js';
 import { HW_CAP_DIRTY_TRACKING } from '../uapi/iommufd.js';
 import { Edu } from './edu.js';
@@ -153,7 +154,7 @@ rule(
     const fill = (pasid: number, page: number, size: number) => {
       const completion = BASE + (pasid === 5 ? 0 : PAGE);
       queue.submit({
-        opcode: DSA_OPCODE.fill,
+        opcode: Opcode.FILL,
         pasid,
         completion,
         pattern: [1, 1],

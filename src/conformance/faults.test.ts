@@ -3,19 +3,12 @@
  * gives up as the user answers.
  */
 import assert from 'node:assert/strict';
-import {
-  COMPLETION_BYTES,
-  DSA_FLAG_BLOCK_ON_FAULT,
-  DSA_OPCODE,
-  DSA_STATUS,
-  type DsaCompletion,
-  DsaQueue,
-  decodeCompletion,
-} from '../client/dsa.js';
+import { COMPLETION_BYTES, type DsaCompletion, DsaQueue, decodeCompletion } from '../client/dsa.js';
 import { FaultQueue } from '../client/fault-queue.js';
 import { Iommufd } from '../client/iommufd.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Flag, Opcode, Status } from '../devices/dsa/descriptor.js';
 import { PAGE_RESPONSE_INVALID } from '../ioasid/page-faults.js';
 import { refused } from '../testkit/refused.js';
 import { eventually, PAGE, rulesOf } from './rule.js';
@@ -77,11 +70,11 @@ class Faulting {
    * Has the device fill both pages of the data; it waits for pages that are not there unless `flags` is 0.
    * `slot`: its completion record.
    */
-  fill(slot = 0, flags: number = DSA_FLAG_BLOCK_ON_FAULT): void {
+  fill(slot = 0, flags: number = Flag.BLOCK_ON_FAULT): void {
     const completion = RECORDS + slot * COMPLETION_BYTES;
     const pattern = [0x0101_0101, 0x0101_0101] as const;
     this.#submission.submit({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid: PASID,
       completion,
       pattern,
@@ -158,7 +151,7 @@ faulting(
       dsa.map(n);
       dsa.queue.respond(fault.cookie, true);
     }
-    assert.equal(dsa.completion().status, DSA_STATUS.success);
+    assert.equal(dsa.completion().status, Status.SUCCESS);
     assert.deepEqual(dsa.data.read(0, 2 * PAGE), new Uint8Array(2 * PAGE).fill(1));
     assert.deepEqual(dsa.queue.read(), []);
   },
@@ -171,7 +164,7 @@ faulting('when the answer is that the page will not come, the access ends with i
   const { status, bytesCompleted, faultAddress } = dsa.completion();
   assert.deepEqual(
     [status, bytesCompleted, faultAddress],
-    [DSA_STATUS.pageFaultUnresolved | 0x80, PAGE, DATA + PAGE],
+    [Status.PAGE_FAULT_UNRESOLVED | 0x80, PAGE, DATA + PAGE],
   );
 });
 
@@ -185,31 +178,31 @@ faulting('an answer that was not true makes the device ask again', (dsa) => {
   dsa.map(0);
   dsa.map(1);
   dsa.queue.respond(again.cookie, true);
-  assert.equal(dsa.completion().status, DSA_STATUS.success);
+  assert.equal(dsa.completion().status, Status.SUCCESS);
 });
 
 faulting('a device that does not block on faults asks nobody', (dsa) => {
   dsa.fill(0, 0);
-  assert.equal(dsa.completion().status, DSA_STATUS.pageFault | 0x80);
+  assert.equal(dsa.completion().status, Status.PAGE_FAULT | Status.WRITE_FAULT);
   assert.deepEqual(dsa.queue.read(), []);
 });
 
 faulting('a read that faults asks for a page to read', (dsa) => {
   new DsaQueue(dsa.device).submit({
-    opcode: DSA_OPCODE.memmove,
+    opcode: Opcode.MEMMOVE,
     pasid: PASID,
     completion: RECORDS,
     source: DATA,
     destination: RECORDS + 0x800,
     size: 16,
-    flags: DSA_FLAG_BLOCK_ON_FAULT,
+    flags: Flag.BLOCK_ON_FAULT,
   });
   const fault = dsa.fault();
   assert.equal(fault.access, PERM_READ);
   dsa.data.write(0, new Uint8Array(16).fill(9));
   dsa.map(0);
   dsa.queue.respond(fault.cookie, true);
-  assert.equal(dsa.completion().status, DSA_STATUS.success);
+  assert.equal(dsa.completion().status, Status.SUCCESS);
   assert.deepEqual(dsa.records.read(0x800, 16), new Uint8Array(16).fill(9));
 });
 
@@ -226,7 +219,7 @@ faulting('other work goes on while some waits, and answers may come in any order
     if (latest !== undefined) dsa.queue.respond(latest.cookie, true);
     return [0, 1, 2, 3].every((slot) => !dsa.pending(slot));
   }, 'the end of all work');
-  for (const slot of [0, 1, 2, 3]) assert.equal(dsa.completion(slot).status, DSA_STATUS.success);
+  for (const slot of [0, 1, 2, 3]) assert.equal(dsa.completion(slot).status, Status.SUCCESS);
 });
 
 faulting(
@@ -240,7 +233,7 @@ faulting(
     dsa.map(1);
     dsa.device.attach(dsa.hwpt(), PASID);
     dsa.fill(1, 0);
-    assert.equal(dsa.completion(1).status, DSA_STATUS.success);
+    assert.equal(dsa.completion(1).status, Status.SUCCESS);
     assert.ok(dsa.pending(0), 'its completion record had no place to go either');
     assert.deepEqual(dsa.queue.read(), []);
   },
@@ -251,7 +244,7 @@ faulting('another page table in one step answers what waits by way of the old on
   const { cookie } = dsa.fault();
   dsa.device.attach(dsa.hwpt(), PASID);
   refused(() => dsa.queue.respond(cookie, true), 'EINVAL', /no page faults wait/);
-  assert.equal(dsa.completion().status, DSA_STATUS.pageFaultUnresolved | 0x80);
+  assert.equal(dsa.completion().status, Status.PAGE_FAULT_UNRESOLVED | 0x80);
 });
 
 faulting(
@@ -267,7 +260,7 @@ faulting(
     next.map(0);
     next.map(1);
     next.fill();
-    assert.equal(next.completion().status, DSA_STATUS.success);
+    assert.equal(next.completion().status, Status.SUCCESS);
     assert.deepEqual(next.queue.read(), []);
     next.close();
   },
@@ -282,7 +275,7 @@ faulting(
     dsa.map(0);
     dsa.map(1);
     dsa.queue.respond(fault.cookie, true);
-    assert.equal(dsa.completion().status, DSA_STATUS.success);
+    assert.equal(dsa.completion().status, Status.SUCCESS);
   },
   MDEV,
 );

@@ -3,11 +3,12 @@
  * siblings have attached.
  */
 import assert from 'node:assert/strict';
-import { COMPLETION_BYTES, DSA_OPCODE, DSA_STATUS, DsaQueue, decodeCompletion } from '../client/dsa.js';
+import { COMPLETION_BYTES, DsaQueue, decodeCompletion } from '../client/dsa.js';
 import { Ioasid } from '../client/ioasid.js';
 import { Iommufd } from '../client/iommufd.js';
 import type { Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Opcode, Status } from '../devices/dsa/descriptor.js';
 import { refused } from '../testkit/refused.js';
 import { eventually, PAGE, rulesOf } from './rule.js';
 
@@ -55,7 +56,7 @@ class Guest {
     this.device.write32(0, SOFTWARE_ERROR, 3);
     const word = byte * 0x0101_0101;
     this.#queue.submit({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid,
       completion: IOVA,
       pattern: [word, word],
@@ -65,7 +66,7 @@ class Guest {
     const status = () => decodeCompletion(this.#file.read(0, COMPLETION_BYTES)).status;
     const dropped = () => (this.device.read32(0, SOFTWARE_ERROR) & 1) !== 0;
     eventually(() => status() !== 0 || dropped(), 'a completion record, or a software error');
-    const filled = status() === DSA_STATUS.success;
+    const filled = status() === Status.SUCCESS;
     assert.deepEqual(this.#file.read(64, 8), new Uint8Array(8).fill(filled ? byte : 0));
     return filled;
   }

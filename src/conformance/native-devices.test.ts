@@ -1,16 +1,10 @@
 /** Mediated devices, a function whose requests carry no PASID, and interrupts. */
 import assert from 'node:assert/strict';
-import {
-  COMPLETION_BYTES,
-  DSA_OPCODE,
-  DSA_STATUS,
-  type DsaDescriptor,
-  DsaQueue,
-  decodeCompletion,
-} from '../client/dsa.js';
+import { COMPLETION_BYTES, type DsaDescriptor, DsaQueue, decodeCompletion } from '../client/dsa.js';
 import { Ioasid } from '../client/ioasid.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Opcode, Status } from '../devices/dsa/descriptor.js';
 import { refused } from '../testkit/refused.js';
 import { setU64 } from '../uapi/struct.js';
 import { DATA_IOVA } from './checksum.js';
@@ -54,15 +48,15 @@ rule(
     one.device.authorize(ioasid, mine, 5);
     two.device.authorize(ioasid, theirs, 5);
     const fill = (pasid: number, byte: number): DsaDescriptor => ({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid,
       completion: DATA_IOVA,
       pattern: [byte * 0x01010101, byte * 0x01010101],
       destination: DATA_IOVA + 64,
       size: 64,
     });
-    assert.equal(one.run(files[0], 0, fill(5, 0x11))?.status, DSA_STATUS.success);
-    assert.equal(two.run(files[1], 0, fill(5, 0x22))?.status, DSA_STATUS.success);
+    assert.equal(one.run(files[0], 0, fill(5, 0x11))?.status, Status.SUCCESS);
+    assert.equal(two.run(files[1], 0, fill(5, 0x22))?.status, Status.SUCCESS);
     assert.equal(files[0].read(64, 1)[0], 0x11);
     assert.equal(files[1].read(64, 1)[0], 0x22);
     // The PASID of the other has an entry for their common requester id, but is not in this one's list.
@@ -72,11 +66,11 @@ rule(
     }
     refused(() => one.device.authorize(ioasid, theirs, 5), 'EEXIST', /vpasid 5/);
     one.device.authorize(ioasid, theirs, 7);
-    assert.equal(one.run(files[1], 0, fill(7, 0x44))?.status, DSA_STATUS.success);
+    assert.equal(one.run(files[1], 0, fill(7, 0x44))?.status, Status.SUCCESS);
     one.device.revoke(theirs);
     assert.equal(
       two.run(files[1], 0, fill(5, 0x55))?.status,
-      DSA_STATUS.success,
+      Status.SUCCESS,
       'a grant of the other mdev is left alone',
     );
     for (const file of [ioasid, one.device, two.device]) file.close();

@@ -3,18 +3,11 @@
  * gives up as it is answered.
  */
 import assert from 'node:assert/strict';
-import {
-  COMPLETION_BYTES,
-  DSA_FLAG_BLOCK_ON_FAULT,
-  DSA_OPCODE,
-  DSA_STATUS,
-  type DsaCompletion,
-  DsaQueue,
-  decodeCompletion,
-} from '../client/dsa.js';
+import { COMPLETION_BYTES, type DsaCompletion, DsaQueue, decodeCompletion } from '../client/dsa.js';
 import { Ioasid, type IoasidFault } from '../client/ioasid.js';
 import type { MemoryFile, Transport } from '../client/transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Flag, Opcode, Status } from '../devices/dsa/descriptor.js';
 import {
   PAGE_RESPONSE_FAILURE as FAILURE,
   PAGE_RESPONSE_INVALID as INVALID,
@@ -27,7 +20,7 @@ const RECORDS = 0x10_0000;
 const DATA = 0x20_0000;
 const COOKIE = 0xc001;
 const PATIENCE_MS = 10_000;
-const UNRESOLVED = DSA_STATUS.pageFaultUnresolved | 0x80;
+const UNRESOLVED = Status.PAGE_FAULT_UNRESOLVED | 0x80;
 
 /** A DSA that is authorized for a PASID which has its completion records, but not the data. */
 class Faulting {
@@ -62,13 +55,13 @@ class Faulting {
   /** Has the device fill both pages of the data. `slot`: its completion record. */
   fill(slot = 0): void {
     this.#queue.submit({
-      opcode: DSA_OPCODE.fill,
+      opcode: Opcode.FILL,
       pasid: this.vpasid,
       completion: RECORDS + slot * COMPLETION_BYTES,
       pattern: [0x0101_0101, 0x0101_0101],
       destination: DATA,
       size: 2 * PAGE,
-      flags: DSA_FLAG_BLOCK_ON_FAULT,
+      flags: Flag.BLOCK_ON_FAULT,
     });
   }
 
@@ -145,7 +138,7 @@ faulting('a device that blocks on a fault waits for its page, and goes on when i
     dsa.map(n);
     dsa.ioasid.respond({ cookie, code: SUCCESS });
   }
-  assert.equal(dsa.completion().status, DSA_STATUS.success);
+  assert.equal(dsa.completion().status, Status.SUCCESS);
   assert.deepEqual(dsa.data.read(0, 2 * PAGE), new Uint8Array(2 * PAGE).fill(1));
   dsa.nothingToRead();
 });
@@ -166,7 +159,7 @@ faulting('after a failure the device asks for nothing more, until it is opened a
   dsa.ioasid.respond({ cookie: dsa.fault().cookie, code: FAILURE });
   assert.equal(dsa.completion().status, UNRESOLVED);
   dsa.fill(1);
-  assert.notEqual(dsa.completion(1).status, DSA_STATUS.success);
+  assert.notEqual(dsa.completion(1).status, Status.SUCCESS);
   dsa.nothingToRead();
   dsa.closeDevice();
   const next = new Faulting(transport);
@@ -179,7 +172,7 @@ faulting(
   'without IOASID_ALLOC_FAULTS nobody is asked',
   (dsa) => {
     dsa.fill();
-    assert.notEqual(dsa.completion().status, DSA_STATUS.success);
+    assert.notEqual(dsa.completion().status, Status.SUCCESS);
     dsa.nothingToRead();
   },
   { faults: false },
@@ -229,7 +222,7 @@ faulting('a reader that never answers keeps nobody: the device is revoked, and w
   for (const n of [0, 1]) dsa.map(n);
   dsa.device.authorize(dsa.ioasid, dsa.pasid);
   dsa.fill(2);
-  assert.equal(dsa.completion(2).status, DSA_STATUS.success);
+  assert.equal(dsa.completion(2).status, Status.SUCCESS);
 });
 
 faulting('a device that waits can be closed, and is as new for whoever opens it next', (dsa, transport) => {
@@ -240,7 +233,7 @@ faulting('a device that waits can be closed, and is as new for whoever opens it 
   const next = new Faulting(transport);
   for (const n of [0, 1]) next.map(n);
   next.fill();
-  assert.equal(next.completion().status, DSA_STATUS.success);
+  assert.equal(next.completion().status, Status.SUCCESS);
   next.close();
 });
 
@@ -255,7 +248,7 @@ faulting('when the ioasid file is closed before the device, what waits is answer
   dsa.device.read32(0, 0);
   assert.equal(dsa.completion().status, UNRESOLVED);
   dsa.fill(1);
-  assert.notEqual(dsa.completion(1).status, DSA_STATUS.success);
+  assert.notEqual(dsa.completion(1).status, Status.SUCCESS);
 });
 
 faulting(
@@ -266,7 +259,7 @@ faulting(
     assert.equal(pasid, dsa.pasid);
     for (const n of [0, 1]) dsa.map(n);
     dsa.ioasid.respond({ cookie, code: SUCCESS });
-    assert.equal(dsa.completion().status, DSA_STATUS.success);
+    assert.equal(dsa.completion().status, Status.SUCCESS);
   },
   { name: 'vfio1', vpasid: 5 },
 );

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DSA_FLAG_BLOCK_ON_FAULT, DSA_OPCODE, DsaQueue } from '../client/dsa.js';
+import { DsaQueue } from '../client/dsa.js';
 import { FaultQueue } from '../client/fault-queue.js';
 import { InProcess } from '../client/in-process.js';
 import { Iommufd } from '../client/iommufd.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Flag, Opcode } from '../devices/dsa/descriptor.js';
 import { type PageHearer, PageRequests } from '../driver/page-requests.js';
 import type { PageRequest } from '../ioasid/page-faults.js';
 import { vpasidOf } from '../iommu/pasid.js';
@@ -61,12 +62,12 @@ test('a machine whose devices wait for pages has nothing to do', async () => {
   const ioas = iommufd.ioasAlloc();
   device.attach(iommufd.hwptAlloc(id, ioas, FAULTS_FOR_PASIDS, undefined, queue.id), PASID);
   new DsaQueue(device).submit({
-    opcode: DSA_OPCODE.fill,
+    opcode: Opcode.FILL,
     pasid: PASID,
     completion: IOVA,
     destination: IOVA,
     size: 8,
-    flags: DSA_FLAG_BLOCK_ON_FAULT,
+    flags: Flag.BLOCK_ON_FAULT,
   });
   for (let steps = 0; machine.step(); steps++) assert.ok(steps < 100, 'it never rests');
   assert.equal(machine.devices[0]!.driver.busy(), true);

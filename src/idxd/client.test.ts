@@ -2,21 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
+import { Opcode, Status } from '../devices/dsa/descriptor.js';
 import { READABLE } from '../file/open-file.js';
 import { finish } from '../file/work.js';
-import {
-  DESCRIPTOR_BYTES,
-  descriptor,
-  FILL,
-  idxdScene,
-  MEMMOVE,
-  statusIn,
-  workspace,
-} from '../testkit/idxd-scene.js';
+import { DESCRIPTOR_BYTES, descriptor, idxdScene, statusIn, workspace } from '../testkit/idxd-scene.js';
 import { refused } from '../testkit/refused.js';
 
-const SUCCESS = 1;
-const PAGE_FAULT_WRITE = 0x83;
+const { SUCCESS } = Status;
+const PAGE_FAULT_WRITE = Status.PAGE_FAULT + Status.WRITE_FAULT;
 /** More than the device does while a write tries again. */
 const LONG = 2 ** 25;
 const PATH = 'dsa/wq0.0';
@@ -28,7 +21,13 @@ for (const mode of ['shared', 'dedicated']) {
     memory.bytes.fill(7, 0x1000, 0x2000);
     const fd = process.open(PATH);
     const [completion, source] = [memory.address, memory.address + 0x1000];
-    const move = { opcode: MEMMOVE, completion, source, destination: memory.address + 0x2000, size: 0x1000 };
+    const move = {
+      opcode: Opcode.MEMMOVE,
+      completion,
+      source,
+      destination: memory.address + 0x2000,
+      size: 0x1000,
+    };
     assert.equal(process.write(fd, descriptor(move)), DESCRIPTOR_BYTES);
     assert.equal(statusIn(memory), SUCCESS);
     assert.ok(memory.bytes.subarray(0x2000, 0x3000).every((byte) => byte === 7));
@@ -43,7 +42,13 @@ test("a PASID that is written into a descriptor means nothing: the opener's is u
   other.open(PATH);
   const fd = process.open(PATH);
   const [pasid] = [...machine.idxd[0]!.clients].map((client) => client.pasid);
-  const fill = { opcode: FILL, completion: mine.address, source: 0x55, destination: mine.address, size: 8 };
+  const fill = {
+    opcode: Opcode.FILL,
+    completion: mine.address,
+    source: 0x55,
+    destination: mine.address,
+    size: 8,
+  };
   process.write(fd, descriptor({ ...fill, destination: mine.address + 0x100, pasid: pasid! + 2 ** 31 }));
   assert.deepEqual([statusIn(mine), mine.bytes[0x100], theirs.bytes[0x100]], [SUCCESS, 0x55, 0]);
 });
@@ -53,7 +58,10 @@ test('a hole ends a descriptor with a page fault that says its address', async (
   const memory = workspace(process);
   const fd = process.open(PATH);
   const hole = memory.address + 2 ** 30;
-  process.write(fd, descriptor({ opcode: FILL, completion: memory.address, destination: hole, size: 8 }));
+  process.write(
+    fd,
+    descriptor({ opcode: Opcode.FILL, completion: memory.address, destination: hole, size: 8 }),
+  );
   assert.equal(statusIn(memory), PAGE_FAULT_WRITE);
   assert.equal(
     new DataView(memory.bytes.buffer, memory.bytes.byteOffset).getBigUint64(8, true),
@@ -77,7 +85,7 @@ test('a program that was forked, or was given the file, is EPERM', async () => {
   const { process } = await idxdScene(',ready=1');
   const fd = process.open(PATH);
   const child = process.fork();
-  const nothing = descriptor({ opcode: 0, completion: 0 });
+  const nothing = descriptor({ opcode: Opcode.NOOP, completion: 0 });
   refused(() => child.write(fd, nothing), 'EPERM', /is not the one that opened wq0\.0/);
   assert.equal(process.write(fd, nothing), DESCRIPTOR_BYTES);
 });
@@ -86,7 +94,7 @@ test('what is no whole descriptor is not taken, and nothing is 0', async () => {
   const { process } = await idxdScene(',ready=1');
   const memory = workspace(process);
   const fd = process.open(PATH);
-  const one = descriptor({ opcode: 0, completion: memory.address });
+  const one = descriptor({ opcode: Opcode.NOOP, completion: memory.address });
   for (const length of [0, 1, 63]) assert.equal(process.write(fd, one.subarray(0, length)), 0);
   assert.equal(process.write(fd, Uint8Array.of(...one, ...one, 1)), 2 * DESCRIPTOR_BYTES);
 });
@@ -95,8 +103,8 @@ test('an unaligned completion record is EINVAL; descriptors before it have been 
   const { process } = await idxdScene(',ready=1');
   const memory = workspace(process);
   const fd = process.open(PATH);
-  const good = descriptor({ opcode: 0, completion: memory.address });
-  const bad = descriptor({ opcode: 0, completion: memory.address + 16 });
+  const good = descriptor({ opcode: Opcode.NOOP, completion: memory.address });
+  const bad = descriptor({ opcode: Opcode.NOOP, completion: memory.address + 16 });
   refused(() => process.write(fd, bad), 'EINVAL', /not aligned to 32/);
   assert.equal(process.write(fd, Uint8Array.of(...good, ...bad, ...good)), DESCRIPTOR_BYTES);
 });
@@ -117,7 +125,7 @@ test('a full shared work queue takes no store, and a write is EAGAIN when no try
   const fd = process.open(PATH);
   const [client] = device.clients;
   const [completion, destination] = [memory.address, memory.address + 0x1000];
-  const long = descriptor({ opcode: FILL, completion, destination, size: LONG });
+  const long = descriptor({ opcode: Opcode.FILL, completion, destination, size: LONG });
   // The engine takes the first of them; then it has enough to do for all tries.
   assert.equal(client!.store(process, 64, long), true);
   assert.equal(client!.store(process, 0, long), true);
@@ -133,9 +141,9 @@ test('what is short is done when the write or the store of it returns', async ()
   const memory = workspace(process);
   const fd = process.open(PATH);
   const [client] = device.clients;
-  process.write(fd, descriptor({ opcode: 0, completion: memory.address }));
+  process.write(fd, descriptor({ opcode: Opcode.NOOP, completion: memory.address }));
   assert.equal(statusIn(memory), SUCCESS);
-  client!.store(process, 0, descriptor({ opcode: 0, completion: memory.address + 0x1000 }));
+  client!.store(process, 0, descriptor({ opcode: Opcode.NOOP, completion: memory.address + 0x1000 }));
   assert.equal(memory.bytes[0x1000], SUCCESS);
 });
 
@@ -145,7 +153,7 @@ test('one write gives a dedicated work queue more than it has room for, and noth
   const fd = process.open(PATH);
   const many = Array.from({ length: 100 }, (_, n) =>
     descriptor({
-      opcode: FILL,
+      opcode: Opcode.FILL,
       completion: memory.address,
       source: 1,
       destination: memory.address + 64 + n,
@@ -161,7 +169,7 @@ test('poll says nothing until the device has an error that no completion record 
   const fd = process.open(PATH);
   assert.equal(process.poll(fd, 0xffff), 0);
   const hole = workspace(process).address + 2 ** 30;
-  process.write(fd, descriptor({ opcode: 0, completion: hole }));
+  process.write(fd, descriptor({ opcode: Opcode.NOOP, completion: hole }));
   assert.equal(process.poll(fd, 0xffff), READABLE);
   assert.equal(device.errors.seen, 1);
 });
@@ -172,7 +180,11 @@ test('a work queue that is disabled has no file, and those that are open do noth
   const [wq] = device.wqs;
   finish(device.disableWq(wq!));
   refused(() => process.open(PATH), 'ENOENT');
-  refused(() => process.write(fd, descriptor({ opcode: 0, completion: 0 })), 'ENXIO', /was disabled/);
+  refused(
+    () => process.write(fd, descriptor({ opcode: Opcode.NOOP, completion: 0 })),
+    'ENXIO',
+    /was disabled/,
+  );
   process.close(fd);
   assert.equal(wq!.clients, 0);
 });

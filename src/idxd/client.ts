@@ -6,6 +6,7 @@
  * device authorized for that. Whoever has the descriptor and is another process can do nothing with it.
  * Invariant: each descriptor that leaves here carries this PASID, whatever was written into it.
  */
+import { DESCRIPTOR_SIZE, Opcode } from '../devices/dsa/descriptor.js';
 import { Command, CommandStatus } from '../devices/dsa/registers.js';
 import type { DeviceLife } from '../driver/device-life.js';
 import type { Caller } from '../file/open-file.js';
@@ -21,12 +22,10 @@ import type { Hardware } from './hardware.js';
 import type { Numbers } from './state.js';
 import type { IdxdWq } from './wq.js';
 
-const DESCRIPTOR = 64;
 /** Where the opcode and the address of the completion record are in it, and what that is a multiple of. */
 const OPCODE_AT = 7;
 const COMPLETION_AT = 8;
 const COMPLETION_ALIGN = 32;
-const BATCH = 1;
 const PORTAL = 4096;
 
 /** What is asked of whoever makes a call. */
@@ -184,8 +183,8 @@ export class WqClient {
   *#giveAll(source: Uint8Array): Work<number> {
     let done = 0;
     try {
-      for (; done + DESCRIPTOR <= source.length; done += DESCRIPTOR)
-        yield* this.#give(source.subarray(done, done + DESCRIPTOR));
+      for (; done + DESCRIPTOR_SIZE <= source.length; done += DESCRIPTOR_SIZE)
+        yield* this.#give(source.subarray(done, done + DESCRIPTOR_SIZE));
     } catch (refusal) {
       if (done === 0) throw refusal;
     }
@@ -205,7 +204,7 @@ export class WqClient {
   *#give(descriptor: Uint8Array): Work<void> {
     this.#checkThere();
     const { userSubmissionSafe } = this.#device;
-    if (descriptor[OPCODE_AT] === BATCH && !userSubmissionSafe)
+    if (descriptor[OPCODE_AT] === Opcode.BATCH && !userSubmissionSafe)
       refuse('EINVAL', 'a batch is not taken by write(2): nobody can have looked at what is in it');
     if (descriptor[COMPLETION_AT]! % COMPLETION_ALIGN !== 0)
       refuse('EINVAL', `the completion record's address is not aligned to ${COMPLETION_ALIGN} bytes`);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DSA_OPCODE, DSA_STATUS, DsaQueue } from '../client/dsa.js';
+import { DsaQueue } from '../client/dsa.js';
 import { InProcess } from '../client/in-process.js';
 import { Ioasid } from '../client/ioasid.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
+import { Opcode, Status } from '../devices/dsa/descriptor.js';
 import { Refusal } from '../linux/errno.js';
 import { Machine } from '../machine/machine.js';
 import { RecordedRun, replayOf } from '../testkit/replayed.js';
@@ -29,10 +30,10 @@ async function recordedCopy(withoutContents = false): Promise<Recorded[]> {
   const queue = new DsaQueue(device);
   block.bytes.fill(7, 4096, 8192);
   queue.submit({
-    ...{ opcode: DSA_OPCODE.memmove, pasid, completion: iova, source: iova + 4096, destination: iova + 8192 },
+    ...{ opcode: Opcode.MEMMOVE, pasid, completion: iova, source: iova + 4096, destination: iova + 8192 },
     size: 4096,
   });
-  assert.equal(block.bytes[0], DSA_STATUS.success);
+  assert.equal(block.bytes[0], Status.SUCCESS);
   assert.throws(() => ioasid.unmap(pasid, 1, 4096), Refusal);
   process.exit();
   return run.records();

@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict';
 import {
   COMPLETION_BYTES,
-  DSA_OPCODE,
   type DsaCompletion,
   type DsaDescriptor,
   decodeCompletion,
   encodeDescriptor,
 } from '../client/dsa.js';
 import { CONFIG_REGION } from '../client/vfio-device.js';
+import { Opcode } from '../devices/dsa/descriptor.js';
 import { type Actor, eventually } from './actor.js';
 
 export const PAGE = 4096;
@@ -38,7 +38,7 @@ export function fillDescriptor(
   completion: number,
 ): DsaDescriptor {
   const word = byte * 0x0101_0101;
-  return { opcode: DSA_OPCODE.fill, pasid, completion, pattern: [word, word], destination: iova, size };
+  return { opcode: Opcode.FILL, pasid, completion, pattern: [word, word], destination: iova, size };
 }
 
 /** An open device file of an actor. */

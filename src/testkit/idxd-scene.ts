@@ -1,12 +1,11 @@
 /** A machine with one DSA in the hands of Linux's driver, and what a program writes to its work queues. */
 import { InProcess } from '../client/in-process.js';
 import type { ProcessMemoryBlock } from '../client/transport.js';
+import { Flag } from '../devices/dsa/descriptor.js';
 import { Machine } from '../machine/machine.js';
 import { CompletionStruct, DescriptorStruct } from '../uapi/idxd.js';
 
-const FLAG_CRAV_RCR = 0x0c;
-export const MEMMOVE = 3;
-export const FILL = 4;
+const COMPLETES = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
 export const DESCRIPTOR_BYTES = DescriptorStruct.size;
 
 /** `options` as behind `--device dsa,idxd=1`: `,ready=1`. */
@@ -34,7 +33,7 @@ export function descriptor(fields: {
   const { opcode, completion, source = 0, destination = 0, size = 0, flags = 0, pasid = 0 } = fields;
   return DescriptorStruct.encode({
     pasid,
-    flags: opcode * 2 ** 24 + FLAG_CRAV_RCR + flags,
+    flags: opcode * 2 ** 24 + COMPLETES + flags,
     completion_addr: completion,
     src_addr: source,
     dst_addr: destination,

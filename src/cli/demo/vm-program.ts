@@ -5,10 +5,11 @@
  * The commands are those of examples/vm.c, where each is described. It works over any Transport, so the same
  * program is a process of its own (vm-main.ts) or a part of this one (in-process-actor.ts).
  */
-import { DSA_OPCODE, DsaQueue } from '../../client/dsa.js';
+import { DsaQueue } from '../../client/dsa.js';
 import { Ioasid } from '../../client/ioasid.js';
 import type { ProcessMemoryBlock, Transport } from '../../client/transport.js';
 import { VfioDeviceFile } from '../../client/vfio-device.js';
+import { Opcode } from '../../devices/dsa/descriptor.js';
 import { Errno, Refusal, refuse } from '../../linux/errno.js';
 
 /** The other VM, as far as descriptors can be handed to it. */
@@ -98,7 +99,7 @@ export class VmProgram {
       ) => {
         const word = value * 0x01010101;
         new DsaQueue(device(fd)).submit({
-          opcode: DSA_OPCODE.fill,
+          opcode: Opcode.FILL,
           pasid,
           completion,
           destination,

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { DSA_STATUS } from '../../client/dsa.js';
+import { Status } from '../../devices/dsa/descriptor.js';
 import { canHaveHelpers } from '../../linux/remote-reach.js';
 import { eventually, TestRun } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
@@ -90,7 +90,7 @@ test('a program that could not kill the server cannot catch it: its DMA faults, 
 }, async (t) => {
   const { run, actor, context, other, othersFile, submission, foreign } = await silenced(t, NOBODY);
   assert.match(await actor.ask(submission), /^ok/);
-  assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
+  assert.equal((await context.memory.completion(0)).status, Status.PAGE_FAULT | Status.WRITE_FAULT);
   const { faults, openers } = await run.state();
   assert.match(JSON.stringify(faults), /the memory of process .* at 0x200000000 has not come within 100 ms/);
   const waiting = openers.find(({ opener }) => opener === `user ${NOBODY}`)?.holds;
@@ -122,7 +122,7 @@ test('a server that is caught by a filesystem says so, lets its callers be kille
   await run.actor.kill(other);
   foreign.disconnect();
   assert.match(await submission, /^ok/);
-  assert.equal((await context.memory.completion(0)).status, DSA_STATUS.pageFault | 0x80);
+  assert.equal((await context.memory.completion(0)).status, Status.PAGE_FAULT | Status.WRITE_FAULT);
   await run.actor.kill(actor);
   await eventually(() => run.isEmpty(), 'nothing is left in the server');
 });

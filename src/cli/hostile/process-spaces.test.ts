@@ -7,7 +7,7 @@
  * IOASID_SPACES is how many processes there are, IOASID_SEED makes it the same again.
  */
 import assert from 'node:assert/strict';
-import { DSA_STATUS } from '../../client/dsa.js';
+import { Status } from '../../devices/dsa/descriptor.js';
 import { answersMappedBytes } from '../../linux/process-areas.js';
 import { type Actor, rulesOn } from '../../testkit/actor.js';
 import { DsaFile, fillDescriptor, PAGE } from '../../testkit/dsa-actor.js';
@@ -22,7 +22,7 @@ const random = new Random(seed);
 /** A page that is never writable once the device is there. */
 const CANARY = 0x2_0040_0000;
 const CANARY_BYTES = '33'.repeat(64);
-const WRITE_FAULT = DSA_STATUS.pageFault | 0x80;
+const WRITE_FAULT = Status.PAGE_FAULT | Status.WRITE_FAULT;
 
 /** What a process does with the page at DATA, again and again, in one system call each. */
 const restless = [
@@ -119,7 +119,7 @@ rule(
     await shared.owner.words(`mmap ${PAGE} ${CANARY}`);
     await shared.owner.words(`uffd ${CANARY} ${PAGE}`);
     assert.equal((await shared.fill(CANARY, 1)).status, WRITE_FAULT);
-    assert.equal((await shared.fill(DATA, 2)).status, DSA_STATUS.success);
+    assert.equal((await shared.fill(DATA, 2)).status, Status.SUCCESS);
   },
   process.geteuid?.() === 0 ? false : 'needs root for a userfaultfd',
 );

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DSA_OPCODE, DSA_STATUS } from '../../client/dsa.js';
+import { Opcode, Status } from '../../devices/dsa/descriptor.js';
 import { type Actor, rulesOn } from '../../testkit/actor.js';
 import { DsaContext, DsaFile, hexadecimal, IOVA, PAGE, REGION_SPAN } from '../../testkit/dsa-actor.js';
 import { Random } from '../../testkit/random.js';
@@ -284,7 +284,7 @@ rule('random descriptors never end the server, nor the device', async (actor) =>
     const bytes = random.bytes(64);
     if (random.below(8) === 0) return bytes;
     setU32(bytes, 0, random.below(8) === 0 ? random.below(2 ** 20) : context.pasid);
-    bytes[7] = random.pick(Object.values(DSA_OPCODE));
+    bytes[7] = random.pick(Object.values(Opcode));
     if (random.below(4) !== 0)
       setU32(bytes, 4, random.pick([0x0c, 0x0d, 0x0e, 0x8c, 0x1c, 0x1000c]) + bytes[7]! * 2 ** 24);
     for (const offset of [8, 16, 24]) setU64(bytes, offset, address());
@@ -305,7 +305,7 @@ rule('random descriptors never end the server, nor the device', async (actor) =>
   await device.settled();
   await actor.words(`reset ${device.fd}`);
   const again = device.heldBy(actor);
-  assert.equal(await again.reach(context.memory, context.pasid), DSA_STATUS.success);
+  assert.equal(await again.reach(context.memory, context.pasid), Status.SUCCESS);
 });
 
 rule(

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { DSA_STATUS } from '../../client/dsa.js';
+import { Status } from '../../devices/dsa/descriptor.js';
 import { type Actor, rulesOn } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
 import { DsaContext, DsaFile } from '../../testkit/dsa-actor.js';
@@ -18,7 +18,7 @@ import { launchMode } from '../launcher-process.js';
 const ROUNDS = 10_000;
 /** Of the other server. */
 const DEVICES = 8;
-const { success } = DSA_STATUS;
+const { SUCCESS } = Status;
 
 /**
  * A folder that is a fresh tmpfs for the actors, and for nobody else. In it two of our nodes are mounted once
@@ -252,7 +252,7 @@ rule(
     );
     await actor.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
     await actor.words(`authorize ${device.fd} ${again} ${second}`);
-    assert.equal(await device.reach(context.memory, context.pasid), success);
+    assert.equal(await device.reach(context.memory, context.pasid), SUCCESS);
     const [kept] = await actor.words(`dup ${again}`);
     for (const fd of [again, context.fd]) await actor.words(`close ${fd}`);
     await actor.words(`free ${kept} ${await actor.do(`alloc ${kept} 0`)}`);

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DSA_STATUS } from '../../client/dsa.js';
+import { Status } from '../../devices/dsa/descriptor.js';
 import { type Actor, eventually, rulesOn } from '../../testkit/actor.js';
 import {
   DsaContext,
@@ -23,7 +23,7 @@ const DOUBLINGS = 16;
 const ADDRESS = '0x200000000';
 const PROCESS_IOVA = 0x4000_0000;
 /** The device reports a page that is not there. */
-const FAULTED = DSA_STATUS.pageFault | 0x80;
+const FAULTED = Status.PAGE_FAULT | Status.WRITE_FAULT;
 
 const rule = await rulesOn({ devices: ['dsa,mdevs=2'] });
 /** Without a privilege the kernel's own accesses of such memory fail at once. */
@@ -57,7 +57,7 @@ async function othersAreServed(actor: Actor): Promise<void> {
   const device = await DsaFile.open(other, 'vfio1');
   await other.words(`authorize ${device.fd} ${context.fd} ${context.pasid}`);
   await device.submit(fillDescriptor(context.pasid, IOVA + 64, 64, 0xa5, IOVA));
-  assert.equal((await context.memory.completion(0)).status, DSA_STATUS.success);
+  assert.equal((await context.memory.completion(0)).status, Status.SUCCESS);
   await actor.exit(other);
 }
 
@@ -138,7 +138,7 @@ rule(
     const range = `${file} 0 ${4 * PAGE} ${READ_WRITE_FIXED} ${PROCESS_IOVA}`;
     await child.words(`mapfile ${context.fd} ${context.pasid} ${range}`);
     await child.words(device.submission(fillDescriptor(context.pasid, PROCESS_IOVA + PAGE, 8, 0x5a, IOVA)));
-    assert.equal((await context.memory.completion(0)).status, DSA_STATUS.success);
+    assert.equal((await context.memory.completion(0)).status, Status.SUCCESS);
     assert.deepEqual(await child.words(`pread ${file} ${PAGE} 8`), ['5a'.repeat(8)]);
     await othersAreServed(actor);
   },

@@ -7,19 +7,31 @@
  */
 export const DESCRIPTOR_SIZE = 64;
 
+/** The operations of version 1.0 (8.3): all that there are. */
 export const Opcode = {
   NOOP: 0x00,
+  /** `size` descriptors, which lie at `source`. */
   BATCH: 0x01,
+  /** Waits for what its work queue was given before. */
   DRAIN: 0x02,
   MEMMOVE: 0x03,
+  /** With a pattern of 8 bytes. */
   FILL: 0x04,
+  /** Of two ranges; the result says whether they differ, and the bytes completed where. */
   COMPARE: 0x05,
+  /** Of a range with a pattern of 8 bytes. */
   COMPARE_PATTERN: 0x06,
+  /** What differs between two ranges, as a list. */
   CREATE_DELTA: 0x07,
+  /** Makes what such a list says of a range. */
   APPLY_DELTA: 0x08,
+  /** Moves to two places. */
   DUALCAST: 0x09,
+  /** CRC-32C. */
   CRC_GENERATION: 0x10,
+  /** Moves, with the CRC of what was moved. */
   COPY_CRC: 0x11,
+  /** Data integrity fields (T10), one behind each block. */
   DIF_CHECK: 0x12,
   DIF_INSERT: 0x13,
   DIF_STRIP: 0x14,
@@ -27,6 +39,7 @@ export const Opcode = {
   CACHE_FLUSH: 0x20,
 } as const;
 
+/** Bits 23:0 of the word that has the opcode above them (8.1). */
 export const Flag = {
   FENCE: 0x0001,
   BLOCK_ON_FAULT: 0x0002,
@@ -48,6 +61,7 @@ export const Flag = {
   CRC_BYPASS_DATA_REFLECTION: 0x040000,
 } as const;
 
+/** What a completion record says, bits 6:0 (5.8.1). */
 export const Status = {
   NONE: 0x00,
   SUCCESS: 0x01,
