@@ -22,21 +22,12 @@ export const hostFolder = '.host';
 /** Where, below the new /dev, what is served of /sys is, to be bound there. */
 export const sysfsFolder = '.sys';
 
-/** A symbolic link, or a file with its content (one character per byte), at `path` below /sys. */
-export interface SysfsEntry {
-  readonly path: string;
-  readonly target?: string;
-  readonly content?: string;
-}
-
 /** All that the launcher must know to become the user's command. */
 export interface LaunchPlan {
   /** Paths below the old /dev that are bound over the placeholders in the new one. */
   readonly binds: readonly string[];
-  /** What is added to /sys, as it was at the start. */
-  readonly sysfs: readonly SysfsEntry[];
   /** Folders of /sys that are served, by their paths below it. */
-  readonly servedSysfs: readonly string[];
+  readonly sysfs: readonly string[];
   readonly argv: readonly string[];
   readonly env: readonly string[];
   /** Descriptors from 3 up that the command inherits. */

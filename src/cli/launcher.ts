@@ -102,7 +102,7 @@ function launch(): LauncherMessage {
   const plan = receivePlan();
   for (const fd of new Set([fuse, lifeline, ...Object.values(descriptors.trap ?? {})])) closeSync(fd);
   restoreDev(oldDev, plan.binds);
-  showSysfs(plan.sysfs, plan.servedSysfs);
+  showSysfs(plan.sysfs);
   if (cwd === '/dev' || cwd.startsWith('/dev/')) process.chdir(cwd);
 
   if (mode === 'user') dropCapabilities();

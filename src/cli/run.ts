@@ -57,7 +57,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
 
   // While the launcher starts, so that neither waits for the other.
   const loaded = Promise.all([import('./service.js'), import('./model-faults.js'), import('./sysfs.js')]);
-  const [{ inspectIf, makeMachine, serveMachine }, { ModelFaults }, { servedEntries, sysfsEntries }] =
+  const [{ inspectIf, makeMachine, serveMachine }, { ModelFaults }, { servedEntries, servedFolders }] =
     await loaded.catch((error: Error) => giveUp(launcher, error));
   const faults = new ModelFaults((status) => {
     launcher.kill('SIGKILL');
@@ -70,8 +70,9 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, error));
   const { newFd } = connection;
   const host = hostDev(made.machine.nodes.map((node) => node.path));
+  const sysfs = servedFolders(made.machine);
   service = serveMachine(made, connection, {
-    extra: [...host.entries, ...servedEntries(made.machine)],
+    extra: [...host.entries, ...servedEntries(sysfs)],
     telling,
     report,
     newFd,
@@ -83,8 +84,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   releaseStreams();
   launcher.proceed({
     binds: host.binds,
-    sysfs: sysfsEntries(made.machine),
-    servedSysfs: made.machine.sysfs.map(([path]) => path),
+    sysfs: sysfs.map(([path]) => path),
     argv: lastArguments(command.length),
     env: [...environment().filter((each) => !each.startsWith('IOASID=')), 'IOASID=1'],
     keep: inherited,

@@ -3,7 +3,14 @@ import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { promisify } from 'node:util';
-import { type Attribute, type Entry, type Folder, folderOf, type Link } from '../file/attributes.js';
+import {
+  type Attribute,
+  type BinaryAttribute,
+  type Entry,
+  type Folder,
+  folderOf,
+  type Link,
+} from '../file/attributes.js';
 import { Errno, refuse } from '../linux/errno.js';
 import { Child } from '../testkit/child.js';
 import { Cmd, ioctl, Mounted, mountingIsAllowed } from '../testkit/mounted.js';
@@ -34,6 +41,14 @@ class Scene {
       this.value = text.trim();
     },
   };
+  readonly held = Buffer.from('0123456789');
+  readonly bytes: BinaryAttribute = {
+    kind: 'binary',
+    mode: 0o640,
+    size: this.held.length,
+    read: (offset, target, { isAdmin }) => (isAdmin ? this.held.copy(target, 0, offset) : 0),
+    write: (offset, source) => void this.held.set(source, offset),
+  };
   #measure(text: string): void {
     this.value = `${text.length}`;
   }
@@ -50,6 +65,7 @@ class Scene {
     ],
     ['coming', { kind: 'folder', entries: () => this.comes }],
     ['link', { kind: 'link', target: 'device/state' }],
+    ['bytes', this.bytes],
   ]);
 }
 
@@ -136,6 +152,17 @@ if (mountingIsAllowed(import.meta.url)) {
     for (const nonsense of ['1', ' ', '\0', '\n\n', 'two words', '\xff\xfe', '0'.repeat(5000), '-1'])
       assert.equal(await write(fd, nonsense), -Errno.EINVAL, nonsense);
     assert.equal(scene.value, 'one');
+  });
+
+  test('bytes are read and written at their offsets, up to their end, and have mode and size', {
+    timeout,
+  }, async () => {
+    assert.equal(await shell('stat -c "%a %s" $TREE/bytes'), '640 10\n');
+    const fd = await open('bytes', O_RDWR);
+    assert.equal(await read(fd, 100, 6), '6789');
+    assert.equal(await write(fd, 'abcd', 8), 2);
+    assert.equal(await read(fd, 100, 10), '');
+    assert.equal(await read(fd, 3, 7), '7ab');
   });
 
   test('nobody opens an attribute for what nobody may do, and there is no new one', { timeout }, async () => {

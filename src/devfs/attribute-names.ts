@@ -8,6 +8,8 @@ import {
   ATTRIBUTE_SIZE,
   type Attribute,
   AttributeFile,
+  type BinaryAttribute,
+  BinaryFile,
   type Entry,
   type Folder,
   modeOf,
@@ -88,6 +90,8 @@ function inodeOf(entry: Entry, id: number, path: string): Inode {
       return { ...inode, target: new TextEncoder().encode(entry.target) };
     case 'attribute':
       return { ...inode, node: attributeNode(entry, path) };
+    case 'binary':
+      return { ...inode, node: binaryNode(entry, path) };
   }
 }
 
@@ -98,10 +102,16 @@ function fileMode(entry: Entry): number {
     case 'link':
       return S_IFLNK | 0o777;
     case 'attribute':
+    case 'binary':
       return S_IFREG | modeOf(entry);
   }
 }
 
 function attributeNode(attribute: Attribute, path: string): DeviceNode {
   return { path, flushes: false, extent: ATTRIBUTE_SIZE, open: () => new AttributeFile(attribute) };
+}
+
+function binaryNode(attribute: BinaryAttribute, path: string): DeviceNode {
+  const { size } = attribute;
+  return { path, flushes: false, extent: size, open: (caller) => new BinaryFile(attribute, caller) };
 }

@@ -19,13 +19,14 @@ import { payFor } from '../linux/file-payer.js';
 import { broken } from '../linux/invariant.js';
 import { LiveMemory, liveMemory } from '../linux/live-memory.js';
 import { lockerOf } from '../linux/locked-memory.js';
-import { hasCapability, processOfThread } from '../linux/proc.js';
+import { hasCapability, processOfThread, sharesUserNamespace } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
 import { bufferListOf } from '../linux/vectored-call.js';
 import type { PageMappings } from './page-mappings.js';
 
 /** From <linux/capability.h>. */
 const CAP_SYS_RAWIO = 17;
+const CAP_SYS_ADMIN = 21;
 
 /** What depends on how the call came to us. */
 export interface Presence {
@@ -172,6 +173,11 @@ export class ProcessCaller implements Caller {
 
   get rawIo(): boolean {
     return this.#tid !== 0 && hasCapability(this.#tid, CAP_SYS_RAWIO);
+  }
+
+  /** What a user has in a namespace of his own, he has not here. */
+  get isAdmin(): boolean {
+    return hasCapability(this.#tid, CAP_SYS_ADMIN) && sharesUserNamespace(this.#tid);
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {

@@ -14,6 +14,8 @@ export const ATTRIBUTE_SIZE = 4096;
 /** A value as a file: it can be read when it has `show`, and written when it has `store`. */
 export interface Attribute {
   readonly kind: 'attribute';
+  /** Permission bits. Absent: everybody may read it, its owner may write it, as far as that can be done. */
+  readonly mode?: number;
   /** What a read gets, one character per byte. @throws Refusal. */
   readonly show?: () => string;
   /**
@@ -23,6 +25,25 @@ export interface Attribute {
   readonly store?: (text: string) => Sliced<void>;
   /** What a store uses, as OpenFile.uses. Absent: nothing. */
   readonly uses?: () => readonly object[];
+}
+
+/** Bytes at offsets as a file (Linux: a `bin_attribute`). It ends at `size`, for reads and for writes. */
+export interface BinaryAttribute {
+  readonly kind: 'binary';
+  readonly mode: number;
+  readonly size: number;
+  /** Fills `target` from `offset` on, for who has opened it. @returns the bytes read, which may be fewer. */
+  readonly read: (offset: number, target: Uint8Array, opener: Opener) => number;
+  /** Takes all of `source`. @throws Refusal; nothing has changed then. */
+  readonly write: (offset: number, source: Uint8Array) => void;
+  /** As of Attribute. */
+  readonly uses?: () => readonly object[];
+}
+
+/** What a file remembers of who has opened it. */
+export interface Opener {
+  /** Had it CAP_SYS_ADMIN? */
+  readonly isAdmin: boolean;
 }
 
 export interface Link {
@@ -37,7 +58,7 @@ export interface Folder {
   entries(): ReadonlyMap<string, Entry>;
 }
 
-export type Entry = Attribute | Link | Folder;
+export type Entry = Attribute | BinaryAttribute | Link | Folder;
 
 /** A folder of names that stay. */
 export function folderOf(entries: Iterable<readonly [string, Entry]>): Folder {
@@ -45,9 +66,11 @@ export function folderOf(entries: Iterable<readonly [string, Entry]>): Folder {
   return { kind: 'folder', entries: () => map };
 }
 
-/** The permission bits of an attribute: everybody may read it, its owner may write it. */
-export function modeOf({ show, store }: Attribute): number {
-  return (show ? 0o444 : 0) | (store ? 0o200 : 0);
+/** The permission bits of an attribute. */
+export function modeOf(attribute: Attribute | BinaryAttribute): number {
+  if (attribute.kind === 'binary') return attribute.mode;
+  const { mode, show, store } = attribute;
+  return mode ?? (show ? 0o444 : 0) | (store ? 0o200 : 0);
 }
 
 /**
@@ -94,4 +117,42 @@ export class AttributeFile implements OpenFile {
   flush(): void {}
 
   release(): void {}
+}
+
+/** An open attribute of bytes. */
+export class BinaryFile implements OpenFile {
+  readonly object = this;
+  lastRefusal: Refusal | undefined;
+  readonly #attribute: BinaryAttribute;
+  readonly #opener: Opener;
+
+  constructor(attribute: BinaryAttribute, caller: Caller) {
+    this.#attribute = attribute;
+    this.#opener = { isAdmin: caller.isAdmin ?? true };
+  }
+
+  readonly uses = () => this.#attribute.uses?.() ?? [];
+
+  ioctl(): number {
+    return refuse('ENOTTY', 'an attribute of bytes has no ioctls');
+  }
+
+  read(_caller: Caller, offset: number, target: Uint8Array): number {
+    const length = this.#lengthAt(offset, target.length);
+    return length === 0 ? 0 : this.#attribute.read(offset, target.subarray(0, length), this.#opener);
+  }
+
+  write(_caller: Caller, offset: number, source: Uint8Array): number {
+    const length = this.#lengthAt(offset, source.length);
+    if (length > 0) this.#attribute.write(offset, source.subarray(0, length));
+    return length;
+  }
+
+  flush(): void {}
+
+  release(): void {}
+
+  #lengthAt(offset: number, length: number): number {
+    return Math.max(0, Math.min(length, this.#attribute.size - offset));
+  }
 }

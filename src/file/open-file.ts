@@ -180,6 +180,8 @@ export interface Caller {
 
   /** Has it CAP_SYS_RAWIO, in its own user namespace? Absent: it has. */
   readonly rawIo?: boolean;
+  /** Has it CAP_SYS_ADMIN, in the user namespace that this system is in? Absent: it has. */
+  readonly isAdmin?: boolean;
   /** Can it map files of ours, so that each load and store arrives? Absent: it cannot. */
   readonly mapsFiles?: boolean;
 

@@ -74,7 +74,6 @@ const argv = lastArguments(process.argv.length - 2);
 launcher.proceed({
   binds: host.binds,
   sysfs: [],
-  servedSysfs: [],
   argv,
   env: environment(),
   keep: [],

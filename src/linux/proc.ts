@@ -51,12 +51,20 @@ export function userOfThread(tid: number): number | undefined {
  */
 export function couldKillUs(tid: number): boolean {
   const ids = statusField(tid, 'Uid')?.split('\t') ?? ['-1'];
-  return ids.every((id) => Number(id) === process.geteuid?.()) && pidNamespace(tid) === pidNamespace('self');
+  return (
+    ids.every((id) => Number(id) === process.geteuid?.()) &&
+    namespace(tid, 'pid') === namespace('self', 'pid')
+  );
 }
 
-function pidNamespace(tid: number | 'self'): string | undefined {
+/** Is thread `tid` in the user namespace of this process? No, when it is gone. */
+export function sharesUserNamespace(tid: number): boolean {
+  return namespace(tid, 'user') === namespace('self', 'user');
+}
+
+function namespace(tid: number | 'self', kind: 'pid' | 'user'): string | undefined {
   try {
-    return readlinkSync(`/proc/${tid}/ns/pid`);
+    return readlinkSync(`/proc/${tid}/ns/${kind}`);
   } catch {
     return undefined;
   }

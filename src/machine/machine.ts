@@ -21,7 +21,6 @@ import {
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
-import type { Folder } from '../file/attributes.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import { makeIdxdDevice } from '../idxd/make-device.js';
@@ -29,7 +28,8 @@ import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
-import { DsaBus } from '../sysfs/dsa-bus.js';
+import { sysfsFolders } from '../sysfs/tree.js';
+import type { SysfsFolder } from '../sysfs/vfio-devices.js';
 import type { RecordedOptions } from '../trace/raw.js';
 import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
@@ -84,8 +84,8 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
   /** Those of Linux's driver idxd, by number. @internal */
   readonly idxd: IdxdDevice[] = [];
-  /** The folders of /sys that are the machine's alone, by their paths below it. @internal */
-  readonly sysfs: readonly (readonly [path: string, folder: Folder])[];
+  /** What it has below /sys: folders by their paths, none of which is in another. @internal */
+  readonly sysfs: readonly SysfsFolder[];
   /** What joins devices, by name: `wires.end(name)` is a test's own end of a link. */
   readonly wires = new Wires();
   /** The time of its devices. */
@@ -110,7 +110,7 @@ export class Machine {
     this.#limits = { mappings: mappingQuota, tables: tableQuota };
     this.devices = this.#makeDevices(plans, options);
     this.groups = this.#functions.map((device) => new VfioGroup(device));
-    this.sysfs = this.idxd.length > 0 ? new DsaBus(this.idxd).folders() : [];
+    this.sysfs = sysfsFolders(this.groups, this.idxd);
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, this.#limits);
     const files = { functions: this.#functions, vdpa: this.#vdpa, groups, idxd: this.idxd };

@@ -40,6 +40,8 @@ class ReplayedDoorbell implements Doorbell {
 export class ReplayedCaller implements Required<Caller> {
   readonly pid: number;
   readonly tid = 0;
+  /** No device file asks for it. */
+  readonly isAdmin = true;
   readonly #answers: Answers;
   readonly #memories: ReplayedMemories;
   readonly #files: Map<number, OpenFile>;

@@ -1,11 +1,9 @@
 /**
- * BusDevice: something on the bus `dsa`, as sysfs shows it: a folder below /sys/devices, a link to it from
- * the bus, and when a driver has it, links from one to the other.
+ * BusDevice: something on a bus, as sysfs shows it: a folder below /sys/devices, a link to it from the bus,
+ * and when a driver has it, links from one to the other.
  */
 import type { Entry, Folder, Link } from '../file/attributes.js';
 import type { Work } from '../file/work.js';
-
-const BUS = 'bus/dsa';
 
 /** How a driver gets and gives up a device. */
 export interface Binding {
@@ -24,9 +22,11 @@ export class BusDevice {
   readonly fromDriver: Link;
 
   /**
-   * `path` is that of its folder, below /sys; `entries` are what is always in it, `coming` what is in it now.
+   * `bus` and `path` are the folders of the bus and of the device, below /sys; `entries` are what is always
+   * in that, `coming` what is in it now.
    */
   constructor(
+    bus: `bus/${string}`,
     path: string,
     entries: readonly (readonly [string, Entry])[],
     {
@@ -34,13 +34,13 @@ export class BusDevice {
       coming = () => [],
     }: { binding?: Binding; coming?: () => readonly (readonly [string, Entry])[] } = {},
   ) {
-    const up = '../'.repeat(path.split('/').length);
+    const up = toRoot(path);
     this.name = path.slice(path.lastIndexOf('/') + 1);
     this.binding = binding;
     this.fromBus = { kind: 'link', target: `../../../${path}` };
     this.fromDriver = { kind: 'link', target: `../../../../${path}` };
-    const subsystem: Link = { kind: 'link', target: `${up}${BUS}` };
-    const driver: Link = { kind: 'link', target: `${up}${BUS}/drivers/${binding?.driver}` };
+    const subsystem: Link = { kind: 'link', target: `${up}${bus}` };
+    const driver: Link = { kind: 'link', target: `${up}${bus}/drivers/${binding?.driver}` };
     const always: readonly (readonly [string, Entry])[] = [...entries, ['subsystem', subsystem]];
     this.folder = {
       kind: 'folder',
@@ -53,4 +53,14 @@ export class BusDevice {
 /** A folder of what is in it now, by name. */
 export function comingFolder(entries: () => Iterable<readonly [string, Entry]>): Folder {
   return { kind: 'folder', entries: () => new Map(entries()) };
+}
+
+/** Where the folder of the function at `rid` is, below /sys. */
+export function functionPath(rid: string): string {
+  return `devices/pci${rid.slice(0, rid.lastIndexOf(':'))}/${rid}`;
+}
+
+/** From the folder at `path` to /sys. */
+export function toRoot(path: string): string {
+  return '../'.repeat(path.split('/').length);
 }

@@ -5,70 +5,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Attribute, Entry, Folder } from '../file/attributes.js';
+import type { Attribute, Folder } from '../file/attributes.js';
 import { finished } from '../file/work.js';
 import { Machine } from '../machine/machine.js';
 import { idxdScene } from '../testkit/idxd-scene.js';
 import { refusal } from '../testkit/refused.js';
-
-/** A tree as a program uses it: by paths below /sys. */
-class Tree {
-  readonly #folders: readonly (readonly [string, Folder])[];
-
-  constructor(folders: readonly (readonly [string, Folder])[]) {
-    this.#folders = folders;
-  }
-
-  /** What a path leads to; undefined: nothing. */
-  at(path: string): Entry | undefined {
-    const [root, folder] = this.#folders.find(([each]) => path.startsWith(each))!;
-    let found: Entry | undefined = folder;
-    let here = root;
-    const names = path.slice(root.length + 1).split('/');
-    for (const [index, name] of names.entries()) {
-      if (name === '.') continue;
-      found = found?.kind === 'folder' ? found.entries().get(name) : undefined;
-      if (found?.kind !== 'link') here = `${here}/${name}`;
-      else if (index < names.length - 1)
-        return this.at([resolve(here, found.target), ...names.slice(index + 1)].join('/'));
-    }
-    return found;
-  }
-
-  names(path: string): string[] {
-    // That of a link is looked for behind it.
-    const folder = this.at(path)?.kind === 'link' ? this.at(`${path}/.`) : this.at(path);
-    return folder?.kind === 'folder' ? [...folder.entries().keys()] : [];
-  }
-
-  read(path: string): string {
-    const text = this.#attribute(path).show?.();
-    assert.ok(text !== undefined, `${path} can be read`);
-    return text.replace(/\n$/, '');
-  }
-
-  /** @returns the errno that the write is refused with. */
-  write(path: string, text: string): string | undefined {
-    const { store } = this.#attribute(path);
-    assert.ok(store, `${path} can be written`);
-    return refusal(() => finished(store(text)))?.code;
-  }
-
-  #attribute(path: string): Attribute {
-    const entry = this.at(path);
-    assert.equal(entry?.kind, 'attribute', path);
-    return entry as Attribute;
-  }
-}
-
-function resolve(folder: string, target: string): string {
-  const parts = folder.split('/');
-  for (const part of target.split('/')) {
-    if (part === '..') parts.pop();
-    else parts.push(part);
-  }
-  return parts.join('/');
-}
+import { SysfsTree } from '../testkit/sysfs-tree.js';
 
 const DEVICES = 'bus/dsa/devices';
 const WQ = `${DEVICES}/wq0.0`;
@@ -76,11 +18,11 @@ const [IDXD, USER] = ['bus/dsa/drivers/idxd', 'bus/dsa/drivers/user'];
 
 async function scene(options = '') {
   const { machine, process } = await idxdScene(options);
-  return { machine, process, tree: new Tree(machine.sysfs) };
+  return { machine, process, tree: new SysfsTree(machine.sysfs) };
 }
 
 /** Configures work queue 0, as accel-config does. */
-function configure(tree: Tree, mode: 'shared' | 'dedicated' = 'shared'): void {
+function configure(tree: SysfsTree, mode: 'shared' | 'dedicated' = 'shared'): void {
   const values = {
     group_id: '0',
     mode,
@@ -194,7 +136,7 @@ test('an open file of a work queue is there, with its process, until it is close
 });
 
 /** All attributes that are always there, by path. */
-function attributesOf(tree: Tree): [path: string, attribute: Attribute][] {
+function attributesOf(tree: SysfsTree): [path: string, attribute: Attribute][] {
   const folders = [...tree.names(DEVICES).map((name) => `${DEVICES}/${name}`), IDXD, USER];
   return folders.flatMap((folder) =>
     tree.names(folder).flatMap((name): [string, Attribute][] => {
@@ -257,7 +199,7 @@ test('where nobody may submit batches the device hides them, and a work queue do
     [true, 2n],
   ] as const) {
     const machine = await Machine.create({ devices: ['dsa,idxd=1'], strict });
-    const tree = new Tree(machine.sysfs);
+    const tree = new SysfsTree(machine.sysfs);
     const operations = (path: string) => BigInt(`0x${tree.read(path).replaceAll(',', '')}`);
     assert.equal(operations(`${WQ}/op_config`), 0x1003f03ffn);
     assert.equal(operations(`${DEVICES}/dsa0/op_cap`), 0x1003f03ffn - hidden);

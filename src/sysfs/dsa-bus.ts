@@ -24,7 +24,7 @@ export class DsaBus {
     this.#devices = devices.map((device) => new DsaDevices(device));
   }
 
-  /** Folders of /sys that are all of it, by their paths: that of the bus, and one for each function. */
+  /** Its folders below /sys, by their paths: that of the bus, and one for each function. */
   folders(): readonly (readonly [path: string, folder: Folder])[] {
     const bus = folderOf([
       ['devices', comingFolder(() => this.#now().map(({ name, fromBus }) => [name, fromBus]))],

@@ -8,10 +8,12 @@ import type { WqClient } from '../idxd/client.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import type { IdxdWq } from '../idxd/wq.js';
 import { refuse } from '../linux/errno.js';
-import { BusDevice } from './bus-device.js';
+import { BusDevice, functionPath } from './bus-device.js';
 import { deviceAttributes, engineAttributes, groupAttributes } from './dsa-attributes.js';
 import { shown } from './values.js';
 import { wqAttributes } from './wq-attributes.js';
+
+const BUS = 'bus/dsa';
 
 export class DsaDevices {
   /** Where the folder of its function is, below /sys. */
@@ -26,15 +28,15 @@ export class DsaDevices {
   constructor(idxd: IdxdDevice) {
     const { rid, name } = idxd.life;
     this.#idxd = idxd;
-    this.path = `devices/pci${rid.slice(0, rid.lastIndexOf(':'))}/${rid}`;
+    this.path = functionPath(rid);
     const path = `${this.path}/${name}`;
     this.#parts = [
       ...idxd.wqs.map((wq) => this.#wq(`${path}/${wq.path}`, wq)),
       ...idxd.engines.map(
-        (engine) => new BusDevice(`${path}/${engine.name}`, this.#using(engineAttributes(engine))),
+        (engine) => new BusDevice(BUS, `${path}/${engine.name}`, this.#using(engineAttributes(engine))),
       ),
       ...idxd.groups.map(
-        (group) => new BusDevice(`${path}/${group.name}`, this.#using(groupAttributes(idxd, group))),
+        (group) => new BusDevice(BUS, `${path}/${group.name}`, this.#using(groupAttributes(idxd, group))),
       ),
     ];
     const folders = this.#parts.map(({ name, folder }) => [name, folder] as const);
@@ -44,7 +46,7 @@ export class DsaDevices {
       bind: () => idxd.enable(),
       unbind: () => idxd.disable(),
     };
-    this.device = new BusDevice(path, [...this.#using(deviceAttributes(idxd)), ...folders], { binding });
+    this.device = new BusDevice(BUS, path, [...this.#using(deviceAttributes(idxd)), ...folders], { binding });
   }
 
   /** All that is there now. */
@@ -71,7 +73,7 @@ export class DsaDevices {
       unbind: () => this.#idxd.disableWq(wq),
     };
     const coming = () => named(this.#cdev(wq));
-    return new BusDevice(path, this.#using(wqAttributes(this.#idxd, wq)), { binding, coming });
+    return new BusDevice(BUS, path, this.#using(wqAttributes(this.#idxd, wq)), { binding, coming });
   }
 
   /** The character device of a work queue; undefined: it has none now. */
@@ -85,7 +87,7 @@ export class DsaDevices {
       ['uevent', shown(() => `MAJOR=${DSA_MAJOR}\nMINOR=${minor}\nDEVNAME=dsa/${wq.path}`)],
     ];
     const coming = () => this.#clients(wq).flatMap((client) => named(this.#file(client)));
-    const device = new BusDevice(this.#cdevPath(wq), attributes, { coming });
+    const device = new BusDevice(BUS, this.#cdevPath(wq), attributes, { coming });
     this.#cdevs.set(wq, { enablings, device });
     return device;
   }
@@ -112,7 +114,7 @@ export class DsaDevices {
     if (made !== undefined) return made;
     const ofClient = (value: () => number) =>
       shown(() => (this.#isOpen(client) ? value() : refuse('ENODEV', `file${client.id} is no more`)));
-    const device = new BusDevice(`${this.#cdevPath(client.wq)}/file${client.id}`, [
+    const device = new BusDevice(BUS, `${this.#cdevPath(client.wq)}/file${client.id}`, [
       ['cr_faults', ofClient(() => 0)],
       ['cr_fault_failures', ofClient(() => 0)],
       ['pid', ofClient(() => client.pid)],

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bitmap, bitmapText, hexText, signed, truth, unsigned, unsigned32, word } from './numbers.js';
+import {
+  bitmap,
+  bitmapText,
+  hexText,
+  rangesText,
+  signed,
+  truth,
+  unsigned,
+  unsigned32,
+  word,
+} from './numbers.js';
 
 test('a number is decimal, with one newline at its end at most, and fits into its type', () => {
   for (const [text, value] of [
@@ -88,4 +98,14 @@ test('a bitmap takes short chunks, spaces and commas between them, and nothing a
 test('numbers with a prefix have it for 0 too', () => {
   assert.equal(hexText(0), '0x0');
   assert.equal(hexText(0x100n), '0x100');
+});
+
+test('a mask has as many digits as its bits need, and as ranges their numbers', () => {
+  for (const [value, bits, mask, ranges] of [
+    [0b11n, 2, '3', '0-1'],
+    [0b1011n, 12, '00b', '0-1,3'],
+    [1n << 32n, 36, '1,00000000', '32'],
+    [0n, 64, '00000000,00000000', ''],
+  ] as const)
+    assert.deepEqual([bitmapText(value, bits), rangesText(value)], [mask, ranges]);
 });

@@ -86,10 +86,18 @@ function isBetween(character: string): boolean {
   return /[\s,]/.test(character);
 }
 
-/** `%*pb`: `bits`, a multiple of 32, in hexadecimal, 32 of them at a time, the highest first. */
+/** `%*pb`: `bits` of `value` in hexadecimal, 32 of them at a time, the highest first. */
 export function bitmapText(value: bigint, bits: number): string {
-  const digits = value.toString(16).padStart(bits / 4, '0');
-  return digits.match(/.{8}/g)!.join(',');
+  const digits = value.toString(16).padStart(Math.ceil(bits / 4), '0');
+  return digits.replace(/(?<=.)(?=(.{8})+$)/g, ',');
+}
+
+/** `%*pbl`: the numbers of the bits of `value`, `0-3,8`. */
+export function rangesText(value: bigint): string {
+  const runs = [...value.toString(2).split('').reverse().join('').matchAll(/1+/g)];
+  return runs
+    .map(({ 0: run, index }) => (run.length === 1 ? `${index}` : `${index}-${index + run.length - 1}`))
+    .join(',');
 }
 
 /** `%#x`. */

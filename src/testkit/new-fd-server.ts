@@ -134,7 +134,6 @@ void runLoop([...sources, ...trapped], () => false, { pulse: standIn });
 launcher.proceed({
   binds: host.binds,
   sysfs: [],
-  servedSysfs: [],
   argv: lastArguments(process.argv.length - 2),
   env: environment(),
   keep: inherited,

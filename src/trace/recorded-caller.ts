@@ -37,6 +37,11 @@ export class RecordedCaller implements Required<Caller> {
     return this.#asked(Ask.RAW_IO, [], () => this.#caller.rawIo ?? true, one);
   }
 
+  /** No device file asks for it. */
+  get isAdmin(): boolean {
+    return this.#caller.isAdmin ?? true;
+  }
+
   get mapsFiles(): boolean {
     return this.#asked(Ask.MAPS_FILES, [], () => this.#caller.mapsFiles ?? false, one);
   }

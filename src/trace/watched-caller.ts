@@ -60,6 +60,10 @@ export class WatchedCaller implements Required<Caller> {
     return this.#caller.rawIo ?? true;
   }
 
+  get isAdmin(): boolean {
+    return this.#caller.isAdmin ?? true;
+  }
+
   get mapsFiles(): boolean {
     return this.#caller.mapsFiles ?? false;
   }

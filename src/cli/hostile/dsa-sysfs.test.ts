@@ -36,8 +36,8 @@ describe(`/sys/bus/dsa as ${runner.name}`, { skip: runner.skip }, () => {
 
   it('of an outer run is not seen in an inner one', () => {
     const script =
-      'ls -d /sys/bus/dsa /sys/devices/pci0000:6a/0000:6a:01.0 2>&1 | grep -c cannot; ls /dev/.sys';
+      'ls -d /sys/bus/dsa /sys/devices/pci0000:6a/0000:6a:01.0/dsa0 2>&1 | grep -c cannot; ls /dev/.sys/bus';
     const inner = [process.execPath, bin, 'run', '--device', 'edu', '--', 'sh', '-c', script];
-    assert.equal(ioasid([...DEVICE, '--', ...inner], runner).stdout, '2\n');
+    assert.equal(ioasid([...DEVICE, '--', ...inner], runner).stdout, '2\npci\n');
   });
 });

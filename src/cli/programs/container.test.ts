@@ -76,7 +76,7 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
       'cd -P /sys/bus/pci/devices/$f/iommu_group/devices/$f && pwd; readlink -f ../../../kernel; done';
     assert.match(
       inside(script),
-      /^\/sys\/bus\/pci\/devices\/0000:6a:01\.0\n.*\n\/sys\/bus\/pci\/devices\/0000:3b:00\.1\n/,
+      /^\/sys\/devices\/pci0000:6a\/0000:6a:01\.0\n.*\n\/sys\/devices\/pci0000:3b\/0000:3b:00\.1\n/,
     );
     assert.equal(inside('ls /sys/kernel/iommu_groups/*/devices | grep :3b:'), '0000:3b:00.1\n');
     assert.equal(inside('basename $(readlink /sys/bus/pci/devices/0000:3b:00.1/driver)'), 'vfio-pci\n');
@@ -89,7 +89,7 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
     assert.equal(
       inside(script),
       '0x00ff00\n0x1234\n0x11e8\n0x1af4\n0x1100\n0x10\nvfio0\n' +
-        '0x0000010000000000 0x00000100000fffff 0x0000000000040200\n 34 12 e8 11\n',
+        '0x0000000080000000 0x00000000800fffff 0x0000000000040200\n 34 12 e8 11\n',
     );
   });
 
@@ -108,7 +108,7 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
       'cat /sys/bus/pci/devices/0000:3b:00.1/vendor && ls /sys/bus';
     const devices = ['--device', 'dsa,mdevs=1', '--device', 'edu,bdf=0000:3b:00.1'];
     const { stdout } = ioasid(['run', ...devices, '--', 'sh', '-c', script], runner);
-    const folder = `/sys/bus/mdev/devices/${name}`;
+    const folder = `/sys/devices/pci0000:6a/0000:6a:01.0/${name}`;
     const buses = shell('ls /sys/bus').stdout.trim().split('\n');
     const [all, first] = [[...new Set([...buses, 'mdev', 'pci'])].sort(), stdout.trim().split('\n')];
     assert.deepEqual(first.slice(0, 6), [folder, '1', 'vfio0', '/sys/bus/mdev', folder, '0x1234']);
@@ -123,8 +123,7 @@ describe(`/sys as ${runner.name}`, { skip: runner.skip }, () => {
       '--',
       'sh',
       '-c',
-      'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/* && ' +
-        'ls /sys/bus/mdev/devices',
+      'ls -d /sys/bus/pci/devices/*:[36][ab]:* /sys/kernel/iommu_groups/*/devices/* && ls /sys/bus/mdev',
     ];
     const { stdout } = ioasid(
       ['run', '--device', 'edu', '--device', 'dsa,mdevs=2', '--', process.execPath, bin, ...inner],

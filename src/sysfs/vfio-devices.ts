@@ -1,0 +1,86 @@
+/**
+ * The devices of VFIO in sysfs: those on the buses `pci` and `mdev` with their drivers, their groups and
+ * their files, and the kernel's modules of VFIO.
+ *
+ * These folders have the machine's own devices only. What the host has at the same places is put beside it by
+ * who shows them to programs.
+ */
+import { type Entry, type Folder, folderOf } from '../file/attributes.js';
+import type { VfioGroup } from '../vfio/group.js';
+import { DMA_ENTRY_LIMIT } from '../vfio/type1-container.js';
+import { type BusDevice, comingFolder, functionPath } from './bus-device.js';
+import type { ClassDevice } from './class-device.js';
+import { PciAddresses } from './pci-addresses.js';
+import { shown } from './values.js';
+import { VfioFunction } from './vfio-function.js';
+
+/** A folder of sysfs, by its path below it. */
+export type SysfsFolder = readonly [path: string, folder: Folder];
+
+/** The parameters of modules that programs go by. */
+const modules: readonly (readonly [module: string, parameter: string, value: string | number])[] = [
+  ['vfio', 'enable_unsafe_noiommu_mode', 'N'],
+  ['vfio_pci', 'nointxmask', 'N'],
+  ['vfio_iommu_type1', 'dma_entry_limit', DMA_ENTRY_LIMIT],
+];
+
+export class VfioDevices {
+  readonly #functions: readonly VfioFunction[];
+
+  constructor(groups: readonly VfioGroup[]) {
+    const addresses = new PciAddresses();
+    this.#functions = groups.map((group) => new VfioFunction(group, addresses));
+  }
+
+  /** Its folders, by their paths. */
+  folders(): readonly SysfsFolder[] {
+    if (this.#functions.length === 0) return [];
+    const whole = this.#functions.filter(({ group }) => !group.device.life.mediated);
+    const mediated = this.#functions.filter(({ group }) => group.device.life.mediated);
+    return [
+      ...modules.map(([module, parameter, value]) => moduleFolder(module, parameter, value)),
+      ...this.#functions.map(({ groupPath, groupFolder }) => [groupPath, groupFolder] as const),
+      ...(whole.length > 0 ? [pciBus(whole.map(({ device }) => device))] : []),
+      ...whole.map(({ group, device }) => [functionPath(group.device.life.rid), device.folder] as const),
+      ...(mediated.length > 0 ? mdevBus(mediated) : []),
+      ['class/vfio-dev', comingFolder(() => this.files().map(({ name, link }) => [name, link]))],
+    ];
+  }
+
+  /** The device files that there are now. */
+  files(): ClassDevice[] {
+    return this.#functions.map(({ file }) => file);
+  }
+}
+
+/** A module with one of its parameters. */
+export function moduleFolder(module: string, parameter: string, value: string | number): SysfsFolder {
+  const parameters = folderOf([[parameter, shown(() => value)]]);
+  return [`module/${module}`, folderOf([['parameters', parameters]])];
+}
+
+function pciBus(devices: readonly BusDevice[]): SysfsFolder {
+  const bound = () => devices.filter(({ binding }) => binding?.isBound());
+  const driver = comingFolder(() => bound().map(({ name, fromDriver }) => [name, fromDriver]));
+  const bus: (readonly [string, Entry])[] = [
+    ['devices', linksOf(devices)],
+    ['drivers', folderOf([['vfio-pci', driver]])],
+  ];
+  return ['bus/pci', folderOf(bus)];
+}
+
+/** The bus, and the functions that mediated devices are below. */
+function mdevBus(functions: readonly VfioFunction[]): SysfsFolder[] {
+  const devices = functions.map(({ device }) => device);
+  const parents = new Map<string, (readonly [string, Folder])[]>();
+  for (const { group, device } of functions) {
+    const path = functionPath(group.device.life.rid);
+    parents.set(path, [...(parents.get(path) ?? []), [device.name, device.folder]]);
+  }
+  const folders = [...parents].map(([path, children]) => [path, folderOf(children)] as const);
+  return [['bus/mdev', folderOf([['devices', linksOf(devices)]])], ...folders];
+}
+
+function linksOf(devices: readonly BusDevice[]): Folder {
+  return folderOf(devices.map(({ name, fromBus }) => [name, fromBus]));
+}
