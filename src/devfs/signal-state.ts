@@ -68,14 +68,15 @@ export const handlerCode: MachineCode = {
 0f 05                   | syscall                  |
                         | handler:                 | the signal is in edi
 31 d2                   | xor edx, edx             |
-48 8d 35 0e 00 00 00    | lea rsi, [rip + previous]| the default action
+48 8d 35 14 00 00 00    | lea rsi, [rip + previous]| the default action
 41 ba 08 00 00 00       | mov r10d, 8              |
+41 b8 fd 3b fd 3b       | mov r8d, 0x3bfd3bfd      | TRACERS_CALL: nobody is there to be asked
 b8 0d 00 00 00          | mov eax, 13              | rt_sigaction
 0f 05                   | syscall                  |
 c3                      | ret                      |
                         | previous:                |`,
   handler: 7,
-  previous: 30,
+  previous: 36,
 };
 
 /** What is known of a thread. */

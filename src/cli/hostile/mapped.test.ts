@@ -4,10 +4,20 @@
  * unmapped meanwhile, and they try to get away. What is checked is in tests/c/mapped, one task each.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missingCompiler, testProgram } from '../../testkit/c-program.js';
-import { bin, ioasid, runner } from '../../testkit/processes.js';
+import {
+  bin,
+  childrenOf,
+  guardsOf,
+  ioasid,
+  isAlive,
+  Running,
+  runner,
+  until,
+} from '../../testkit/processes.js';
 
 const tasks = {
   blocked: 'accesses leave blocked what is blocked, and the default action where it was',
@@ -44,6 +54,18 @@ describe(`mapped BARs as ${runner.name}, by strange programs`, { skip }, () => {
       assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: `${task} ok\n`, stderr: '' });
     });
   }
+
+  it('when server and guard are killed, who accesses a BAR ends by SIGBUS', async () => {
+    const devices = Array.from({ length: 10 }, () => ['--device', 'edu']).flat();
+    const command = ['run', ...devices, '--', testProgram('restless'), '/dev', 'mapped'];
+    const run = Running.ioasid(command, runner);
+    await run.says('busy');
+    const [launched] = childrenOf(run.pid);
+    const [accessing] = childrenOf(launched!);
+    await until(() => readFileSync(`/proc/${accessing}/maps`, 'latin1').includes('/dev/vfio/'), 'a mapping');
+    for (const pid of [...guardsOf(launched!), run.pid]) process.kill(pid, 'SIGKILL');
+    await until(() => !isAlive(accessing!), 'its end');
+  });
 
   it('inside another run it is the same, for signals too', () => {
     const outer = ['run', '--device', 'edu', '--', process.execPath, bin];
