@@ -9,6 +9,7 @@
  */
 import * as fs from 'node:fs';
 import { readCached } from '../linux/cached-read.js';
+import { inWords } from '../linux/errno.js';
 import { type LibcFunction, libc } from '../linux/ffi.js';
 import { CallWord, callWords } from './call-words.js';
 
@@ -229,7 +230,7 @@ function openFile(path: string, writable: boolean): number {
     return fs.openSync(path, writable ? 'r+' : 'r');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'does not exist' : `cannot be opened: ${code}`;
+    const why = code === 'ENOENT' ? 'does not exist' : `cannot be opened: ${inWords(error)}`;
     throw new Error(`file "${path}" ${why}`);
   }
 }

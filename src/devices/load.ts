@@ -1,39 +1,21 @@
 /**
- * From the words after `--device` to a plan by which its model is made: `parseDeviceSpec` splits them,
- * `loadDevice` finds the module. Both refuse with one sentence for the person who typed.
- *
- *     SPEC = NAME [,KEY=VALUE]...
- *
- *     dsa    edu,dma-mask=0xffffffff    ./my-device.js,mdevs=2,bdf=0000:6a:01.0    a-package
+ * From the words after `--device` (spec.ts) to a plan by which its model is made: `loadDevice` finds the
+ * module, and says in one sentence for the person who typed why there is none.
  */
 import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { refuse } from '../linux/errno.js';
+import { Refusal, refuse } from '../linux/errno.js';
 import { describe, isRecord } from './checks.js';
-import type { DeviceFactory, DeviceHost, DeviceModel, DeviceOptions } from './device-model.js';
+import type { DeviceFactory, DeviceHost, DeviceModel } from './device-model.js';
+import { machineOptions } from './machine-options.js';
 import { ModelCalls } from './model-calls.js';
 import { didYouMean } from './nearest.js';
-import { flag, type OptionTable } from './options.js';
+import { type OptionTable, requireKnown } from './options.js';
+import { parseDeviceSpec } from './spec.js';
 import { callFactory, refuseImport } from './thrown.js';
 import type { VirtioFactory, VirtioHost, VirtioModel } from './virtio/virtio-model.js';
-
-/** One `--device` argument, taken apart. */
-export interface DeviceSpec {
-  /** A built-in device, a path, or a package. */
-  readonly name: string;
-  /** How many mediated devices to make of the function; 0: it is used whole. */
-  readonly mdevs: number;
-  /** It is Linux's own, served by the driver idxd in place of VFIO. */
-  readonly idxd?: boolean;
-  /** Its PCI address, with domain, in lower case: `0000:6a:01.0`. Absent: the machine chooses. */
-  readonly bdf?: string;
-  /** It lies behind a port, whose bus can be reset. */
-  readonly port?: boolean;
-  /** The rest, for the model's factory. */
-  readonly options: DeviceOptions;
-}
 
 /** What a module tells of its device to people, as far as it does. */
 export interface DeviceAbout {
@@ -48,6 +30,8 @@ export interface PlacedSpec {
   readonly spec: string;
   /** Where they begin. */
   readonly baseDirectory: string;
+  /** Where it is written, as `ioasid.json: devices[0]`: what there is to say of it begins so. */
+  readonly from?: string;
 }
 
 /** A module of a device: what its models are, and what makes them. */
@@ -66,6 +50,8 @@ interface Plan {
   readonly port?: boolean;
   /** Where relative paths in its options begin. */
   readonly baseDirectory: string;
+  /** As of PlacedSpec. */
+  readonly from?: string;
   /** Whose work its module does, from its loading on. */
   readonly calls: ModelCalls;
 }
@@ -84,9 +70,6 @@ export interface VirtioPlan extends Plan {
   make(host: VirtioHost): VirtioModel;
 }
 
-/** What the machine takes of devices itself. */
-const common: readonly string[] = ['mdevs', 'bdf', 'port', 'idxd'];
-
 /** Each is loaded when it is asked for, and not before. */
 const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
   dsa: () => import('./dsa/index.js'),
@@ -101,8 +84,8 @@ export const builtInDevices: readonly string[] = Object.keys(builtIns);
 
 /**
  * What `device` asks for: a `--device` argument, or a factory itself, which is given no options and named in
- * messages by its own name. @throws Refusal as parseDeviceSpec and loadDevice; EINVAL a virtio device is to
- * be cut into mediated devices or to be idxd's, or it is neither.
+ * messages by its own name. @throws Refusal as loadDevice; EINVAL it is neither. @throws Error as
+ * parseDeviceSpec, or naming an option that neither the machine nor the model's table has.
  */
 export async function planDevice(
   device: string | PlacedSpec | DeviceFactory,
@@ -110,8 +93,22 @@ export async function planDevice(
 ): Promise<DevicePlan> {
   if (typeof device === 'function') return planOf(device, baseDirectory);
   if (typeof device === 'string') return planSpec(device, baseDirectory);
-  if (isRecord(device) && typeof device.spec === 'string') return planSpec(device.spec, device.baseDirectory);
+  if (isRecord(device) && typeof device.spec === 'string') return planPlaced(device);
   return refuse('EINVAL', `a device is ${describe(device)}, not a factory or a text`);
+}
+
+async function planPlaced({ spec, baseDirectory, from }: PlacedSpec): Promise<DevicePlan> {
+  if (from === undefined) return planSpec(spec, baseDirectory);
+  const plan = await planSpec(spec, baseDirectory).catch((error: unknown) => saidOf(from, error));
+  return { ...plan, from };
+}
+
+/** Throws `error`, with where that is written which it is about. */
+export function saidOf(from: string | undefined, error: unknown): never {
+  if (from === undefined || !(error instanceof Error)) throw error;
+  if (error instanceof Refusal) throw new Refusal(error.errno, `${from}: ${error.reason}`, error.cause);
+  error.message = `${from}: ${error.message}`;
+  throw error;
 }
 
 async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan> {
@@ -120,15 +117,21 @@ async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan
   const device = await calls.import(() => loadDevice(name, baseDirectory));
   const { transport, about } = device;
   const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
-  const { options, mdevs, idxd = false, name: _name, ...place } = parseDeviceSpec(spec, mayRepeat);
+  const { options, name: _name, ...ofMachine } = parseDeviceSpec(spec, mayRepeat);
+  // A module without a table reads its own options.
+  const known = about.options ?? options;
+  const given = Object.entries({ ...options, ...ofMachine }).filter(([, value]) => value);
+  requireKnown(
+    name,
+    given.map(([key]) => key),
+    Object.keys({ ...known, ...machineOptions[transport] }),
+  );
+  const { mdevs, idxd = false, ...place } = ofMachine;
   const plan = { spec, calls, baseDirectory, ...place };
   if (transport === 'pci') {
     const make = (host: DeviceHost) => callFactory(name, () => device.factory(host, options));
     return { transport, ...plan, mdevs, idxd, make };
   }
-  if (mdevs > 0) refuse('EINVAL', `"${spec}": a virtio device cannot be cut into mediated devices`);
-  if (idxd) refuse('EINVAL', `"${spec}": Linux's driver idxd is for PCI functions, not for virtio devices`);
-  if (place.port) refuse('EINVAL', `"${spec}": a port is for a PCI function, not for a virtio device`);
   const make = (host: VirtioHost) => callFactory(name, () => device.factory(host, options));
   return { transport, ...plan, make };
 }
@@ -139,67 +142,6 @@ function planOf(factory: DeviceFactory, baseDirectory: string): PciPlan {
   const make = (host: DeviceHost) => callFactory(name, () => factory(host, {}));
   const calls = new ModelCalls(name);
   return { transport: 'pci', spec: name, calls, baseDirectory, mdevs: 0, idxd: false, make };
-}
-
-/**
- * Splits one `--device` argument. An option that may be given several times has its values with commas
- * between them, which no value has. @throws Refusal EINVAL naming the part at fault.
- */
-export function parseDeviceSpec(
-  spec: string,
-  mayRepeat: (option: string) => boolean = () => false,
-): DeviceSpec {
-  const [name = '', ...parts] = spec.split(',');
-  if (name.trim() !== name || name === '')
-    refuse('EINVAL', `device "${spec}" does not begin with the name of a device`);
-  const given = new Map<string, string>();
-  for (const part of parts) {
-    const [key, value] = parseOption(part, spec);
-    const before = given.get(key);
-    if (before !== undefined && (common.includes(key) || !mayRepeat(key)))
-      refuse('EINVAL', `option "${key}" is given twice in "${spec}"`);
-    given.set(key, before === undefined ? value : `${before},${value}`);
-  }
-  const mdevs = parseMdevs(given.get('mdevs'));
-  const bdf = parseBdf(given.get('bdf'));
-  const idxd = flag('').parse(given.get('idxd'), 'idxd');
-  if (idxd && mdevs > 0) refuse('EINVAL', `"${spec}": the driver idxd has the function whole, without mdevs`);
-  const port = flag('').parse(given.get('port'), 'port');
-  if (port && (idxd || mdevs > 0))
-    refuse('EINVAL', `"${spec}": behind a port a function is whole, and its driver is vfio-pci`);
-  for (const key of common) given.delete(key);
-  return {
-    name,
-    mdevs,
-    ...(idxd ? { idxd } : {}),
-    ...(bdf === undefined ? {} : { bdf }),
-    ...(port ? { port } : {}),
-    options: Object.freeze(Object.fromEntries(given)),
-  };
-}
-
-function parseOption(part: string, spec: string): [key: string, value: string] {
-  const equals = part.indexOf('=');
-  const key = equals === -1 ? part : part.slice(0, equals);
-  if (!/^[a-z][a-z0-9_-]*$/i.test(key))
-    refuse('EINVAL', `"${part}" in "${spec}" is not an option of the form KEY=VALUE`);
-  if (equals === -1 || equals === part.length - 1)
-    refuse('EINVAL', `option "${key}" in "${spec}" has no value`);
-  return [key, part.slice(equals + 1)];
-}
-
-function parseMdevs(text: string | undefined): number {
-  if (text === undefined) return 0;
-  const count = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
-  if (count === 0) refuse('EINVAL', `mdevs "${text}" is not a number of mediated devices from 1 up`);
-  return count;
-}
-
-function parseBdf(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const match = /^(?:([0-9a-f]{4}):)?([0-9a-f]{2}:[01][0-9a-f]\.[0-7])$/i.exec(text);
-  if (match === null) refuse('EINVAL', `bdf "${text}" is not a PCI address like 0000:6a:01.0`);
-  return `${match[1] ?? '0000'}:${match[2]}`.toLowerCase();
 }
 
 /**

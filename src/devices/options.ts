@@ -6,6 +6,7 @@
  * reads what it is given by `parseOptions`, so that what is told is what is taken.
  */
 import type { DeviceOptions } from './device-model.js';
+import { didYouMean } from './nearest.js';
 
 /** One key. */
 export interface Option<T> {
@@ -38,11 +39,7 @@ export function parseOptions<Table extends OptionTable>(
   table: Table,
   given: DeviceOptions,
 ): OptionValues<Table> {
-  const known = Object.keys(table);
-  for (const key of Object.keys(given)) {
-    const has = known.length === 0 ? 'none' : known.join(', ');
-    if (!Object.hasOwn(table, key)) throw new Error(`${name} has no option "${key}" (it has ${has})`);
-  }
+  requireKnown(name, Object.keys(given), Object.keys(table));
   const values: Record<string, unknown> = {};
   for (const [key, option] of Object.entries(table)) {
     if (given[key] === undefined && option.otherwise === undefined)
@@ -50,6 +47,14 @@ export function parseOptions<Table extends OptionTable>(
     values[key] = option.parse(given[key], key);
   }
   return values as OptionValues<Table>;
+}
+
+/** @throws Error the device called `name` has an option that is given and not `known`. */
+export function requireKnown(name: string, given: readonly string[], known: readonly string[]): void {
+  const has = known.length === 0 ? 'none' : known.join(', ');
+  for (const key of given)
+    if (!known.includes(key))
+      throw new Error(`${name} has no option "${key}" (it has ${has})${didYouMean(key, known)}`);
 }
 
 /** A decimal number from `least` to `most`. */

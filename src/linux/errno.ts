@@ -5,6 +5,7 @@
  * Every error that leaves the system is one of these; anything else that is thrown is a bug in ioasid itself
  * (invariant.ts).
  */
+import { getSystemErrorMap } from 'node:util';
 
 /** Linux errno values (asm-generic/errno-base.h, errno.h), by name: all of them. */
 export const Errno = {
@@ -151,6 +152,17 @@ const names = new Map<number, ErrnoName>(
 /** The name of errno `value`, or `"errno 123"` where this file does not know it. */
 export function errnoName(value: number): string {
   return names.get(value) ?? `errno ${value}`;
+}
+
+/** What errno `value` means, for people: `"no such file or directory"`. */
+export function errnoWords(value: number): string {
+  return getSystemErrorMap().get(-value)?.[1] ?? errnoName(value);
+}
+
+/** Why a call of Node's failed, for people, as errnoWords. */
+export function inWords(error: unknown): string {
+  const { errno } = error as NodeJS.ErrnoException;
+  return errno === undefined ? String(error) : errnoWords(-errno);
 }
 
 /**

@@ -16,6 +16,7 @@ import {
   type PciPlan,
   type PlacedSpec,
   planDevice,
+  saidOf,
   type VirtioPlan,
 } from '../devices/load.js';
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
@@ -117,7 +118,7 @@ export class Machine {
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
 
-  /** @throws Refusal when a device cannot be made: the reason says which argument is wrong. */
+  /** @throws Refusal, Error when a device cannot be made: the sentence says which argument is wrong. */
   static async create(options: MachineOptions): Promise<Machine> {
     const base = options.baseDirectory ?? process.cwd();
     const plans = await Promise.all(options.devices.map((spec) => planDevice(spec, base)));
@@ -168,7 +169,11 @@ export class Machine {
     return plans.flatMap((plan, n) => {
       const bus = plan.port === true ? busOf(buses, rids[n]!) : undefined;
       const place = { strict, baseDirectory: plan.baseDirectory, bus };
-      return this.#makeDrivers(plan, rids[n]!, place).map((driver) => ({ driver, spec: plan.spec }));
+      try {
+        return this.#makeDrivers(plan, rids[n]!, place).map((driver) => ({ driver, spec: plan.spec }));
+      } catch (error) {
+        return saidOf(plan.from, error);
+      }
     });
   }
 

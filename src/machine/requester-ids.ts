@@ -14,6 +14,8 @@ const LAST_BUS = 0xff;
 export interface WantedPlace {
   readonly bdf?: string;
   readonly port?: boolean;
+  /** Where that is written, as of PlacedSpec. */
+  readonly from?: string;
 }
 
 /** The bus of `rid`: `0000:6a`. */
@@ -28,11 +30,11 @@ export function busNameOf(rid: string): string {
  */
 export function assignRids(wanted: readonly WantedPlace[]): string[] {
   const taken = new Set<string>();
-  for (const { bdf, port = false } of wanted) {
+  for (const { bdf, port = false, from } of wanted) {
     if (bdf === undefined) continue;
-    if (taken.has(bdf)) refuse('EEXIST', `two devices ask for bdf=${bdf}`);
+    if (taken.has(bdf)) refuse('EEXIST', `${begun(from)}two devices ask for bdf=${bdf}`);
     if (port && !/:00\.\d$/.test(bdf))
-      refuse('EINVAL', `bdf=${bdf}: behind a port there is device 00 alone, with functions 0 to 7`);
+      refuse('EINVAL', `${begun(from)}bdf=${bdf}: behind a port there is device 00 alone, functions 0 to 7`);
     taken.add(bdf);
   }
   const places = { root: rootPlaces(taken), ports: portPlaces(taken) };
@@ -63,12 +65,19 @@ function* portPlaces(taken: ReadonlySet<string>): Generator<string, never> {
 function checkBuses(rids: readonly string[], wanted: readonly WantedPlace[]): void {
   const ports = new Map<string, boolean>();
   for (const [n, rid] of rids.entries()) {
-    const { port = false } = wanted[n]!;
+    const { port = false, from } = wanted[n]!;
     const name = busNameOf(rid);
     if ((ports.get(name) ?? port) !== port)
-      refuse('EINVAL', `bus ${name} is behind a port for one of its functions, and not for another`);
+      refuse(
+        'EINVAL',
+        `${begun(from)}bus ${name} is behind a port for one of its functions, and not for another`,
+      );
     ports.set(name, port);
   }
+}
+
+function begun(from: string | undefined): string {
+  return from === undefined ? '' : `${from}: `;
 }
 
 function hex(number: number): string {

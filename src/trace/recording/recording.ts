@@ -2,7 +2,7 @@
  * A recording as it is read: what has happened, in its order, as far as it can be made out.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { Refusal, refuse } from '../../linux/errno.js';
+import { inWords, Refusal, refuse } from '../../linux/errno.js';
 import { escaped } from '../lines.js';
 import type { Recorded } from '../raw.js';
 import { checkHeader, chunksOf, type Source } from './chunks.js';
@@ -39,7 +39,7 @@ function opened(file: string): number {
   try {
     fd = openSync(file, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   } catch (error) {
-    return refuse('EACCES', `"${file}" cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+    return refuse('EACCES', `"${file}" cannot be read: ${inWords(error)}`);
   }
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
