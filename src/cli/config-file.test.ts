@@ -64,8 +64,8 @@ describe('a config file', () => {
     const ofFile = ['dsa', './m.js,mdevs=2,file=a,file=b,n=3', 'dsa,idxd=1', 'edu,bdf=0000:01:00.0,port=1'];
     assert.deepEqual(specs, [...ofFile, 'edu']);
     assert.deepEqual(link, [
-      `a=unix:${directory}/wire.sock`,
-      `t=bytes:${directory}/tty.sock`,
+      { link: `a=unix:${directory}/wire.sock`, from: `${file}: links.a` },
+      { link: `t=bytes:${directory}/tty.sock`, from: `${file}: links.t` },
       'b=unix:/run/b',
     ]);
     assert.deepEqual([pasidQuota, time, strict, container], [7, 1, true, 'type1']);
@@ -89,6 +89,11 @@ describe('a config file', () => {
     ['', /^line 1 is no JSON: /],
     ['{\n  "devices": [],\n  nonsense\n}', /^line 3 is no JSON: /],
     ['{ "devices": [}', /^line 1 is no JSON: /],
+    ['{\n"devices": [],\n"devices": []\n}', /^line 3 has the key "devices" for the second time$/],
+    [
+      String.raw`{ "links": { "a": "unix:{", "\u0061": "unix:b" } }`,
+      /^line 1 has the key "a" for the second/,
+    ],
     ['[]', /^it is an array, not an object$/],
     ['null', /^it is null, not an object$/],
     ['{ "device": ["dsa"] }', /^"device" is no key that it may have; did you mean devices\?$/],
@@ -115,6 +120,41 @@ describe('a config file', () => {
   for (const [source, reason] of wrong)
     it(`${JSON.stringify(source)} is refused by its line or key`, () =>
       assert.match(reasonFor(source), reason));
+
+  it('has equal keys in different objects, and values like keys', () => {
+    const source = '{ "$schema": "strict", "devices": [{ "model": "a" }, { "model": "\\"a\\":" }] }';
+    assert.equal(configured(source).device.length, 3);
+  });
+
+  it('may begin with a byte order mark', () => {
+    assert.equal(configured('\uFEFF{ "time": 2 }').time, 2);
+  });
+
+  const misfits: readonly [source: string, sentence: RegExp][] = [
+    [
+      '{ "devices": ["edu", "dsa,rady=1"] }',
+      /: devices\[1\]: dsa has no option "rady" .*; did you mean ready\?$/,
+    ],
+    ['{ "devices": [{ "model": "dsa", "bdf": "x" }] }', /: devices\[0\]: bdf "x" is not a PCI address/],
+    ['{ "devices": ["./nowhere.js"] }', /: devices\[0\]: device ".\/nowhere.js": there is no file/],
+    ['{ "devices": [{ "model": "edu", "mdevs": 2 }] }', /: devices\[0\]: .* cannot be cut/],
+    ['{ "devices": ["virtio-blk,file=no.img"] }', /: devices\[0\]: file ".*" does not exist/],
+    ['{ "devices": ["edu,bdf=6a:01.0", "dsa,bdf=6a:01.0"] }', /: devices\[1\]: two devices ask for bdf=/],
+    ['{ "links": { "wire0": "unix:no.sock" } }', /: links\.wire0: 0 devices have link "wire0"/],
+    [
+      '{ "devices": ["virtio-net,link=w"], "links": { "w": "unix:no.sock" } }',
+      /: links\.w: nobody listens at .*: no such file or directory$/,
+    ],
+  ];
+  for (const [source, sentence] of misfits)
+    it(`${source} makes no machine, and the sentence begins with file and place`, () => {
+      writeFileSync(file, source);
+      const { status, stdout, stderr } = ioasid(['run', '--config', file, '--', 'echo', 'started']);
+      assert.deepEqual([status, stdout], [125, '']);
+      const [said] = stderr.split('\n', 1);
+      assert.ok(said!.startsWith(`ioasid: ${file}: `), stderr);
+      assert.match(said!, sentence);
+    });
 
   it('as README shows it is taken', () => {
     const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
@@ -143,7 +183,12 @@ describe('a config file', () => {
 
   it('that is not there, or no file, is refused by its path', () => {
     const of = (path: string) => () => withConfig(usual, path, () => false);
-    assert.throws(of(`${file}.missing`), { message: `there is no file "${file}.missing" for --config` });
+    const unread = (path: string, why: string) => ({
+      message: `"${path}" for --config cannot be read: ${why}`,
+    });
+    assert.throws(of(`${file}.no`), unread(`${file}.no`, 'no such file or directory'));
+    writeFileSync(file, '');
+    assert.throws(of(`${file}/a`), unread(`${file}/a`, 'not a directory'));
     assert.throws(of(directory), {
       message: `"${directory}" for --config is no file of at most 1048576 bytes`,
     });

@@ -10,6 +10,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { describe, isRecord } from '../devices/checks.js';
 import { didYouMean } from '../devices/nearest.js';
+import { inWords } from '../linux/errno.js';
 import { containerKinds } from '../machine/nodes.js';
 import type { MachineArguments } from './service.js';
 
@@ -85,10 +86,13 @@ export function withConfig<T extends MachineArguments>(
 ): T {
   const { devices = [], links = {}, $schema: _, ...others } = readConfig(path) as Config;
   const baseDirectory = dirname(resolve(path));
-  const specs = devices.map((device) => ({ spec: specOf(device), baseDirectory }));
-  const wires = Object.entries(links).map(
-    ([name, where]) => `${name}=${linkKind(where)}:${resolve(baseDirectory, linkPath(where)!)}`,
-  );
+  const specs = devices.map((device, n) => {
+    return { spec: specOf(device), baseDirectory, from: `${path}: devices[${n}]` };
+  });
+  const wires = Object.entries(links).map(([name, where]) => {
+    const link = `${name}=${linkKind(where)}:${resolve(baseDirectory, linkPath(where)!)}`;
+    return { link, from: `${path}: links.${name}` };
+  });
   const rest = Object.entries(others).filter(([key]) => !given(key));
   return {
     ...options,
@@ -128,21 +132,45 @@ function readConfig(path: string): object {
 }
 
 function readSource(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw new Error(`there is no file "${path}" for --config`);
-  if (!stat.isFile() || stat.size > MOST_BYTES)
-    throw new Error(`"${path}" for --config is no file of at most ${MOST_BYTES} bytes`);
-  return readFileSync(path, 'utf8');
+  try {
+    const stat = statSync(path);
+    // Editors of Windows put a byte order mark first.
+    if (stat.isFile() && stat.size <= MOST_BYTES) return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
+  } catch (error) {
+    throw new Error(`"${path}" for --config cannot be read: ${inWords(error)}`);
+  }
+  throw new Error(`"${path}" for --config is no file of at most ${MOST_BYTES} bytes`);
 }
 
 function parse(source: string): unknown {
   try {
-    return JSON.parse(source);
+    const config: unknown = JSON.parse(source);
+    requireSingleKeys(source);
+    return config;
   } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     const { message } = error as Error;
     const position = Number(/position (\d+)/.exec(message)?.[1] ?? source.length);
-    const line = source.slice(0, position).split('\n').length;
-    throw new Error(`line ${line} is no JSON: ${message.split('\n', 1)[0]}`);
+    throw new Error(`line ${lineAt(source, position)} is no JSON: ${message.split('\n', 1)[0]}`);
+  }
+}
+
+function lineAt(source: string, position: number): number {
+  return source.slice(0, position).split('\n').length;
+}
+
+/** @throws Error an object in `source`, which is JSON, has a key twice: JSON.parse would take the last. */
+function requireSingleKeys(source: string): void {
+  const open: Set<unknown>[] = [];
+  for (const { 0: token, 1: name, index } of source.matchAll(/("(?:[^"\\]|\\.)*")(?:\s*:)?|[{}]/g)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '}') open.pop();
+    else if (token.endsWith(':')) {
+      const [key, keys] = [JSON.parse(name!) as string, open.at(-1)!];
+      if (keys.has(key))
+        throw new Error(`line ${lineAt(source, index)} has the key "${key}" for the second time`);
+      keys.add(key);
+    }
   }
 }
 

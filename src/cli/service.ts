@@ -6,7 +6,7 @@ import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fus
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
 import { Clock } from '../devices/clock.js';
-import type { PlacedSpec } from '../devices/load.js';
+import { type PlacedSpec, saidOf } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
@@ -48,6 +48,12 @@ export interface ServiceOptions {
 /** One that can be used at once. */
 export const DEFAULT_DEVICE = 'dsa,ready=1';
 
+/** A `--link` argument, and where it is written (PlacedSpec). */
+export interface PlacedLink {
+  readonly link: string;
+  readonly from: string;
+}
+
 /** What the options of `run` and `serve` say of the machine. */
 export interface MachineArguments extends TraceArguments {
   readonly device: readonly (string | PlacedSpec)[];
@@ -61,7 +67,7 @@ export interface MachineArguments extends TraceArguments {
   readonly bindFirst?: boolean;
   readonly memlock?: boolean;
   readonly strict?: boolean;
-  readonly link: readonly string[];
+  readonly link: readonly (string | PlacedLink)[];
   /** What devices wait for takes so many times as long. */
   readonly time: number;
   /** A page shows it at this port of the loopback addresses, 0: at a free one; true: the same. */
@@ -102,10 +108,19 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
     clock: Clock.running(time),
   });
   const links: UnixLink[] = [];
-  for (const { name, path, framed } of link.map(parseLink))
-    links.push(await UnixLink.connect(machine.wires.outside(name), path, framed));
+  for (const each of link) links.push(await connect(machine, each));
   const alarm = new Alarm(machine.clock, time);
   return { machine, links, standIn, alarm, memlock: (memlock ?? false) || (strict ?? false) };
+}
+
+async function connect({ wires }: Machine, given: string | PlacedLink): Promise<UnixLink> {
+  const { link, from } = typeof given === 'string' ? { link: given, from: undefined } : given;
+  try {
+    const { name, path, framed } = parseLink(link);
+    return await UnixLink.connect(wires.outside(name), path, framed);
+  } catch (error) {
+    return saidOf(from, error);
+  }
 }
 
 /** Shows the machine that is served in a browser, if it is to be. @throws Error one sentence: it cannot. */
