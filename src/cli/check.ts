@@ -2,7 +2,8 @@
  * `ioasid check ./model.js`: a model is put through what programs may do to it (check/exercise.ts), and a
  * page says what is wrong with it. Without device files, so anywhere.
  *
- * The exit status is 0 when nothing is wrong, 1 when something is, 125 when there is no such model.
+ * The exit status is 0 when nothing is wrong; 1 when something is, also where the module cannot be loaded or
+ * makes no model; 125 when `check` was asked wrong: there is no such module, or no such option.
  */
 import { writeSync } from 'node:fs';
 import color from 'picocolors';
@@ -12,6 +13,7 @@ import { Refusal } from '../linux/errno.js';
 import { Exercise } from './check/exercise.js';
 import type { Exercised, Finding } from './check/report.js';
 import { VirtioExercise } from './check/virtio-exercise.js';
+import { FOUND } from './exit-statuses.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complainOf } from './messages.js';
 
@@ -20,9 +22,6 @@ export interface CheckArguments {
   readonly seed?: number;
   readonly accesses: number;
 }
-
-/** Exit status of a model that has faults. */
-const WRONG = 1;
 
 /** Checks what `spec` asks for, and ends this process. */
 export async function check(spec: string, { seed = randomSeed(), accesses }: CheckArguments): Promise<never> {
@@ -39,11 +38,11 @@ export async function check(spec: string, { seed = randomSeed(), accesses }: Che
   try {
     const { page, isWrong } = await pageOf(spec, { seed, accesses, baseDirectory: process.cwd() });
     writeSync(1, page);
-    return leave(isWrong ? WRONG : 0);
+    return leave(isWrong ? FOUND : 0);
   } catch (error) {
     complainOf(error as Error);
     // What there is not cannot be wrong.
-    return leave(error instanceof Refusal && error.code !== 'ENOENT' ? WRONG : OUR_FAULT);
+    return leave(error instanceof Refusal && error.code !== 'ENOENT' ? FOUND : OUR_FAULT);
   }
 }
 

@@ -1,11 +1,12 @@
 /** What shells and man(1) are told is what `--help` says. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ioasid } from '../testkit/processes.js';
+import { exitStatuses } from './exit-statuses.js';
 
 const commands = ['run', 'serve', 'devices', 'ls', 'trace', 'stop', 'doctor', 'demo', 'completion', 'man'];
 const output = (...args: string[]) => ioasid(args).stdout;
@@ -18,7 +19,22 @@ test('the man page has each command with each option of its help', () => {
   assert.match(first!, /^\.TH IOASID 1 /);
   for (const command of commands) assert.ok(page.includes(`.SS ioasid ${command} `), command);
   for (const option of optionsIn(output('run', '--help'))) assert.ok(page.includes(option), option);
+  for (const [status, when] of exitStatuses)
+    assert.ok(page.includes(`.B ${status}\n${when.replaceAll('`', '')}\n`), status);
   assert.ok(!/^[.'](?!TH|SH|SS|TP|B |br)/m.test(page));
+});
+
+test('docs and the help of run have the exit statuses of the man page', () => {
+  const documented = readFileSync(new URL('../../docs/trace.md', import.meta.url), 'utf8');
+  const table = documented.slice(documented.indexOf('## Exit status'));
+  const rows = [...table.matchAll(/^\| `?([\w+]+)`? +\| (.*?) +\|$/gm)].slice(1);
+  assert.deepEqual(
+    rows.map(([, status, when]) => [status, when]),
+    exitStatuses,
+  );
+  const help = output('run', '--help');
+  for (const [status] of exitStatuses)
+    assert.match(help, new RegExp(`^  ${status.replace('+', '\\+')} `, 'm'));
 });
 
 const bash = spawnSync('bash', ['--version']).status === 0;

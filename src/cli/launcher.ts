@@ -6,8 +6,8 @@
  * and the rules by which calls are trapped. From the first line on it dies with the server. It is started
  * for every `ioasid run`, so it imports as little as possible.
  */
-import { closeSync, readSync, writeSync } from 'node:fs';
-import { Errno, errnoName, Refusal } from '../linux/errno.js';
+import { closeSync, existsSync, readSync, writeSync } from 'node:fs';
+import { Errno, errnoWords, Refusal } from '../linux/errno.js';
 import { dieWithParent, exec, keepOverExec, restoreProcess } from '../linux/exec.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
@@ -112,8 +112,15 @@ function launch(): LauncherMessage {
   const bytes = (text: string) => Buffer.from(text, 'latin1');
   const errno = exec(plan.argv.map(bytes), plan.env.map(bytes));
   const name = plan.argv[0];
-  if (errno === Errno.ENOENT) return { status: NOT_FOUND, reason: `${name}: command not found` };
-  return { status: NOT_EXECUTABLE, reason: `${name} cannot be executed: ${errnoName(errno)}` };
+  if (errno === Errno.ENOENT) return { status: NOT_FOUND, reason: notFound(name!) };
+  return { status: NOT_EXECUTABLE, reason: `${name} cannot be executed: ${errnoWords(errno)}` };
+}
+
+function notFound(name: string): string {
+  if (!name.includes('/')) return `${name}: command not found`;
+  return existsSync(Buffer.from(name, 'latin1'))
+    ? `${name} cannot be executed: what it needs to be run, an interpreter or loader, is not there`
+    : `there is no command ${name}`;
 }
 
 let failure: LauncherMessage;

@@ -6,7 +6,7 @@
  * refused leaves it alone.
  */
 import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { refuse } from '../linux/errno.js';
+import { inWords, refuse } from '../linux/errno.js';
 import { complain } from './messages.js';
 
 const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NOCTTY, O_NONBLOCK, O_APPEND } = constants;
@@ -67,7 +67,7 @@ export class LineOutput {
       try {
         done += writeSync(this.#target.fd, bytes, done);
       } catch (error) {
-        this.#fail((error as NodeJS.ErrnoException).code ?? String(error));
+        this.#fail(inWords(error));
       }
     }
   }
@@ -77,10 +77,10 @@ export class LineOutput {
     if (this.#target.file !== undefined) closeSync(this.#target.fd);
   }
 
-  #fail(code: string): void {
+  #fail(why: string): void {
     this.#failed = true;
     const { file } = this.#target;
-    if (file !== undefined) complain(`nothing more is written to "${file}": ${code}`);
+    if (file !== undefined) complain(`nothing more is written to "${file}": ${why}`);
   }
 }
 
@@ -89,14 +89,19 @@ export function empty(fd: number): void {
   if (fstatSync(fd).isFile()) ftruncateSync(fd);
 }
 
+/** What an errno says of a file that is opened like that. */
+const meant: Readonly<Record<string, string>> = {
+  ELOOP: 'it is a symbolic link, which is not followed',
+  ENXIO: 'nobody reads it',
+};
+
 /** Opens a file for its owner alone; `empty` drops what it has. @throws Refusal EACCES, ELOOP, EEXIST. */
 export function openOwn(file: string): number {
   let fd: number;
   try {
     fd = openSync(file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_APPEND | O_NONBLOCK, OWN);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ELOOP' ? 'it is a symbolic link, which is not followed' : code;
+    const why = meant[(error as NodeJS.ErrnoException).code ?? ''] ?? inWords(error);
     return refuse('EACCES', `"${file}" cannot be written: ${why}`);
   }
   const { nlink, uid } = fstatSync(fd);

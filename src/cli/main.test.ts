@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { closeSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { options as dsaOptionTable } from '../devices/dsa/options.js';
 import { builtInDevices } from '../devices/load.js';
 import { pipe } from '../linux/fd-passing.js';
 import { modelOfTests } from '../testkit/faulty-model.js';
-import { bin, ioasid, withoutFuse } from '../testkit/processes.js';
+import { bin, ioasid, runner, withoutFuse } from '../testkit/processes.js';
 import type { Finding } from './doctor.js';
 
 describe('the command line', () => {
@@ -39,6 +39,46 @@ describe('the command line', () => {
     }
   });
 
+  it('leaves the -- to the command where an option has no value before it', () => {
+    for (const option of ['--config', '-d', '-o', '--record', '--link', '--pasid-quota', '--time']) {
+      const { status, stdout, stderr } = ioasid(['run', option, '--', 'echo', 'started']);
+      assert.deepEqual([status, stdout], [125, ''], option);
+      assert.match(
+        stderr,
+        /^error: option '.*(has no value before the `--`|argument '--' is invalid)/,
+        option,
+      );
+    }
+  });
+
+  it('says in words, and not by an errno, why a file or command cannot be had', () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'ioasid-words-'));
+    const file = join(scratch, 'script');
+    writeFileSync(file, '#!/nowhere/sh\n', { mode: 0o755 });
+    const words: readonly (readonly [args: readonly string[], status: number, sentence: RegExp])[] = [
+      [['replay', `${file}.no`], 125, /cannot be read: no such file or directory$/],
+      [['run', '-o', `${file}/trace`, '--trace', '--', 'true'], 125, /cannot be written: not a directory$/],
+      [['run', '--config', scratch, '--', 'true'], 125, /is no file/],
+      [['run', '--device', '../no.js', '--', 'true'], 125, /there is no file/],
+      ...(runner.skip
+        ? []
+        : ([
+            [['run', '--', `${file}.no`], 127, /there is no command \/.*\/script.no$/],
+            [['run', '--', 'no-such-command'], 127, /no-such-command: command not found$/],
+            [['run', '--', scratch], 126, /cannot be executed: permission denied$/],
+            [['run', '--', file], 127, /cannot be executed: .* an interpreter or loader, is not there$/],
+          ] as const)),
+    ];
+    for (const [args, expected, sentence] of words) {
+      const { status, stderr } = ioasid([...args]);
+      const [said = ''] = stderr.split('\n', 1);
+      assert.equal(status, expected, said);
+      assert.match(said, sentence);
+      assert.doesNotMatch(said.replaceAll(scratch, ''), /\bE[A-Z]{3,}\b/);
+    }
+    rmSync(scratch, { recursive: true });
+  });
+
   it('prints as far as its reader takes it, and says nothing of one that has gone', () => {
     for (const args of [
       ['run', '--help'],
@@ -63,7 +103,17 @@ describe('the command line', () => {
     const dsa = ioasid(['devices', 'dsa']);
     for (const key of Object.keys(dsaOptionTable))
       assert.match(dsa.stdout, new RegExp(`^ +${key}=.*\\(default `, 'm'));
+    const keys = (name: string) => [...ioasid(['devices', name]).stdout.matchAll(/^ +([\w-]+)=/gm)];
+    const named = (name: string) => keys(name).map(([, key]) => key!);
     assert.match(ioasid(['devices', 'virtio-blk']).stdout, /^ +file=PATH +its medium \(required\)$/m);
+    for (const name of ['dsa', 'virtio-blk']) {
+      const { stderr } = ioasid(['run', '--device', `${name},nonsense=1`, '--', 'true']);
+      assert.ok(
+        stderr.includes(`${name} has no option "nonsense" (it has ${named(name).join(', ')})\n`),
+        stderr,
+      );
+    }
+    assert.deepEqual(named('edu'), ['dma-mask', 'bdf', 'port', 'mdevs', 'idxd']);
     assert.deepEqual(ioasid(['run', '--device', 'dsa,help']), dsa);
     const unknown = ioasid(['devices', 'dsaa']);
     assert.equal(unknown.status, 125);
@@ -76,7 +126,7 @@ describe('the command line', () => {
     const [sentence, ...stack] = stderr.trimEnd().split('\n');
     assert.match(
       sentence!,
-      /^ioasid: EINVAL: device .* cannot be loaded: .*read prop.* \(.*\/throws-at-import\.js:2\)$/,
+      /^ioasid: device .* cannot be loaded: .*read prop.* \(.*\/throws-at-import\.js:2\)$/,
     );
     assert.match(stack[0]!, /^TypeError: /);
     assert.equal(stack.filter((line) => line.includes('throws-at-import.js:2')).length, 1);

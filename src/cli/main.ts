@@ -14,11 +14,21 @@ import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
 import { type Shell, shells } from './completion.js';
 import { failures } from './fail-on.js';
+import { exitStatusHelp, runExamples, serveExamples } from './help-texts.js';
 import type { InspectArguments } from './inspect.js';
 import { OUR_FAULT } from './launch-plan.js';
 import type { LsArguments } from './ls.js';
 import { complainOf, print } from './messages.js';
-import { count, failuresIn, percent, port, seed, timeScale, tracedBy } from './option-values.js';
+import {
+  count,
+  failuresIn,
+  keepsSeparator,
+  percent,
+  port,
+  seed,
+  timeScale,
+  tracedBy,
+} from './option-values.js';
 import type { RunArguments } from './run.js';
 import type { ServeArguments } from './serve.js';
 import type { MachineArguments } from './service.js';
@@ -27,18 +37,6 @@ import type { Traced } from './trace.js';
 import type { TraceArguments } from './trace-arguments.js';
 
 const { version } = JSON.parse(readFileSync(ownFile('package.json'), 'utf8')) as { version: string };
-
-const RUN_EXAMPLES = `
-Examples:
-  ioasid run -- ./tests                                   with one dsa, ready for descriptors
-  ioasid run -d dsa,mdevs=2 -d edu -- bash                two mediated devices, and QEMU's edu
-  ioasid run -v -d ./my-device.js -- python3 driver.py    a model of yours; refusals are told
-  ioasid run --strict -- ./driver                         as unforgiving as hardware`;
-
-const SERVE_EXAMPLES = `
-Examples:
-  ioasid serve                            below the default folder, whose files are printed
-  ioasid serve -d edu /tmp/devices        below /tmp/devices`;
 
 const RECORD = [
   '--record <file>',
@@ -171,6 +169,7 @@ function program(): Command {
   addReports(ioasid);
   addServers(ioasid);
   addTexts(ioasid);
+  for (const command of ioasid.commands) keepsSeparator(command);
   return ioasid;
 }
 
@@ -192,7 +191,7 @@ function addMachines(ioasid: Command): void {
     .description('run a command that sees /dev/ioasid, /dev/iommu and /dev/vfio; ends with its exit status')
     .argument('[command...]', 'the command and its arguments')
     .passThroughOptions()
-    .addHelpText('after', RUN_EXAMPLES)
+    .addHelpText('after', runExamples + exitStatusHelp())
     .action(async (words: string[], options: RunArguments & Arguments, command: Command) => {
       if (await helps(options)) return;
       if (words.length === 0) command.error("error: missing required argument 'command'");
@@ -212,7 +211,7 @@ function addMachines(ioasid: Command): void {
     )
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
-    .addHelpText('after', SERVE_EXAMPLES)
+    .addHelpText('after', serveExamples)
     .action(async (folder: string | undefined, options: ServeArguments & Arguments, command: Command) => {
       if (await helps(options)) return;
       const { serve } = await import('./serve.js');

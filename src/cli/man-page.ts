@@ -1,5 +1,6 @@
 /** `ioasid man`: the manual page, ioasid(1), made of the definitions of its commands. */
 import type { Command } from 'commander';
+import { exitStatuses } from './exit-statuses.js';
 
 /** In roff, with the man macros. */
 export function manPage(program: Command, version: string): string {
@@ -20,7 +21,7 @@ export function manPage(program: Command, version: string): string {
       ...optionLines(command),
     ]),
     '.SH "EXIT STATUS"',
-    roff("That of the command that run has run; 125 for failures of ioasid's own, 99 by --fail-on."),
+    ...exitStatuses.flatMap(([status, when]) => tagged(status, when.replaceAll('`', ''))),
     '',
   ].join('\n');
 }

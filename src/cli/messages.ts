@@ -12,11 +12,11 @@ export function complain(sentence: string): void {
 }
 
 /**
- * What `error` says; beneath it the stack, where it comes of a mistake in code: a Refusal that has a cause,
- * or an error that nobody has made into a sentence.
+ * What `error` says, an errno being for programs; beneath it the stack, where it comes of a mistake in code:
+ * a Refusal that has a cause, or an error that nobody has made into a sentence.
  */
 export function complainOf(error: Error): void {
-  complain(error.message);
+  complain(error instanceof Refusal ? error.reason : error.message);
   const meant = error instanceof Refusal || error.constructor === Error;
   const { stack } = error.cause instanceof Error ? error.cause : meant ? {} : error;
   if (stack !== undefined) write(`${stack}\n`);

@@ -1,5 +1,5 @@
 /** What options and arguments of the command line may be. Each throws what Commander prints: why not. */
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { type Failure, failures } from './fail-on.js';
 import type { Traced } from './trace.js';
 
@@ -42,4 +42,12 @@ export function percent(text: string): number {
   if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
     throw new InvalidArgumentError('It is a whole number, 0 to 100.');
   return Number(text);
+}
+
+/** An option that lacks its value does not take the `--` for it: `run --config -- ./tests`. */
+export function keepsSeparator(command: Command): void {
+  for (const option of command.options.filter(({ required }) => required))
+    command.on(`option:${option.name()}`, (value: unknown) => {
+      if (value === '--') command.error(`error: option '${option.flags}' has no value before the \`--\``);
+    });
 }

@@ -5,7 +5,7 @@
  * recording up to there.
  */
 import { closeSync, fstatSync, writeSync } from 'node:fs';
-import { refuse } from '../linux/errno.js';
+import { inWords, refuse } from '../linux/errno.js';
 import { chunk, header } from '../trace/recording/chunks.js';
 import { empty, openOwn } from './line-output.js';
 import { complain } from './messages.js';
@@ -73,8 +73,7 @@ export class RecordFile {
         done += writeSync(this.#target.fd, bytes, done);
       } catch (error) {
         this.#failed = true;
-        const { code } = error as NodeJS.ErrnoException;
-        this.#say(`the recording "${this.#target.file}" ends here: ${code ?? String(error)}`);
+        this.#say(`the recording "${this.#target.file}" ends here: ${inWords(error)}`);
       }
     }
   }

@@ -44,7 +44,7 @@ describe('run --record', { skip: runner.skip }, () => {
     ioasid(['run', '--record', file, ...cat]);
     truncateSync(file, statSync(file).size - 1);
     const { stderr, status } = ioasid(['trace', file]);
-    assert.match(stderr, /^ioasid: EINVAL: ".*": the recording is cut off in the chunk at byte \d+\n$/);
+    assert.match(stderr, /^ioasid: ".*": the recording is cut off in the chunk at byte \d+\n$/);
     assert.equal(status, 125);
   });
 
@@ -70,13 +70,13 @@ it('a disk that is full ends the recording with one sentence, and nothing else',
   );
   for (let n = 0; n < 10; n++) recording.add(new Uint8Array(1 << 16));
   recording.close();
-  assert.deepEqual(said, ['the recording "run" ends here: ENOSPC']);
+  assert.deepEqual(said, ['the recording "run" ends here: no space left on device']);
 });
 
 it('a recording is kept in a file alone', () => {
   const [dir, pipe] = [folder(), join(folder(), 'pipe')];
   execFileSync('mkfifo', [pipe]);
-  refused(() => openRecord(pipe), 'EACCES', /cannot be written: ENXIO/);
+  refused(() => openRecord(pipe), 'EACCES', /cannot be written: nobody reads it/);
   refused(() => openRecord('/dev/null'), 'EINVAL', /is no file/);
   symlinkSync(join(dir, 'elsewhere'), join(dir, 'link'));
   refused(() => openRecord(join(dir, 'link')), 'EACCES', /symbolic link/);

@@ -19,7 +19,7 @@ import { hostDev } from './host-dev.js';
 import { environment, inheritedDescriptors, lastArguments, softFileLimit } from './inheritance.js';
 import { type LastStep, lastSteps } from './last-steps.js';
 import { lastWord } from './last-word.js';
-import { OUR_FAULT } from './launch-plan.js';
+import { type LaunchFailure, OUR_FAULT } from './launch-plan.js';
 import { type Connection, type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, complainOf, keepErrorsBlocking } from './messages.js';
 import { type ReportArguments, RunReport } from './run-report.js';
@@ -121,7 +121,7 @@ async function toldOf(options: RunArguments): Promise<Told> {
   try {
     return { telling: await tellingOf(options), report: RunReport.of(options) };
   } catch (error) {
-    return fail(OUR_FAULT, (error as Error).message, usage);
+    return failWith(error as Error, usage);
   }
 }
 
@@ -129,7 +129,7 @@ function start(inherited: readonly number[], { iommuTest }: MachineArguments): L
   try {
     return new LauncherProcess(inherited, iommuTest ? [...newFdIoctls, ...newFdTestIoctls] : newFdIoctls);
   } catch (error) {
-    return fail(OUR_FAULT, (error as Error).message);
+    return failWith(error as Error);
   }
 }
 
@@ -154,15 +154,13 @@ function leaveHeir({ listener, calls }: TrapDescriptors): void {
 /** There will be no command, or no more of it. */
 function giveUp(launcher: LauncherProcess, error: Error, help = lacks): never {
   launcher.kill('SIGKILL');
+  return failWith(error, help);
+}
+
+function failWith(error: Error, help = lacks): never {
   complainOf(error);
   complain(help);
   return leave(OUR_FAULT);
-}
-
-function fail(status: number, reason: string, help = lacks): never {
-  complain(reason);
-  if (status === OUR_FAULT) complain(help);
-  return leave(status);
 }
 
 /** How the command ended; undefined: well. */
@@ -178,8 +176,15 @@ function endOn(failed: string | undefined, ending: Ending): never {
   return leave(FAILED_ON);
 }
 
+/** The command has not been started. */
+function failAs({ status, reason }: LaunchFailure): never {
+  complain(reason);
+  if (status === OUR_FAULT) complain(lacks);
+  return leave(status);
+}
+
 /** Ends this process as the command ended. */
 function endAs({ status, signal, failure }: Ending): never {
-  if (failure !== undefined) return fail(failure.status, failure.reason);
+  if (failure !== undefined) return failAs(failure);
   return signal === null ? leave(status ?? OUR_FAULT) : dieBy(signal);
 }

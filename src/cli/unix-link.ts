@@ -10,6 +10,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import type { WireEnd } from '../devices/wire.js';
+import { inWords } from '../linux/errno.js';
 import { complain } from './messages.js';
 
 const LENGTH_BYTES = 4;
@@ -57,9 +58,7 @@ export class UnixLink {
     const socket = connect(path);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
-      socket.once('error', (error: NodeJS.ErrnoException) =>
-        reject(new Error(`nobody listens at "${path}": ${error.code}`)),
-      );
+      socket.once('error', (error) => reject(new Error(`nobody listens at "${path}": ${inWords(error)}`)));
     });
     link.#take(socket);
     return link;

@@ -40,7 +40,7 @@ describe('run --trace', { skip: runner.skip }, () => {
     ]) {
       const { status, stdout, stderr } = ioasid(['run', ...wrong, '--', 'echo', 'here'], runner);
       assert.deepEqual([status, stdout], [125, '']);
-      assert.match(stderr, /^ioasid: E[A-Z]+: "/);
+      assert.match(stderr, /^ioasid: "/);
     }
   });
 });
