@@ -7,15 +7,11 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-scripts=$here/../scripts
-home=$("$scripts/cache.sh")/accel-config-trixie
-root=$home/root
+root=$("$here/fetch.sh")
 libraries=$root/usr/lib/x86_64-linux-gnu
 tests=$root/usr/libexec/accel-config/test
 # What the runner is to do: runs of dsa_test.
 runs=476
-
-"$scripts/debian-root.sh" --with-dependencies "$home" trixie accel-config accel-config-test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,36 +1,14 @@
 #!/bin/busybox sh
 # The first process of the guest with Linux. The kernel's command line says what to do, as `task=storage` and
-# with numbers for it; the kernel makes variables of these words. What is for the host to read begins with
-# "guest:"; the first thing that goes wrong is told there too, and ends the guest.
+# with numbers for it; the kernel makes variables of these words.
 
-/bin/busybox --install -s /bin
-mount -t devtmpfs none /dev
-mount -t proc none /proc
-mount -t sysfs none /sys
+. /say.sh
 for module in failover net_failover virtio_net virtio_blk; do insmod "/mod/$module.ko"; done
 
-say() { echo "guest: $*"; }
-
-# The serial port sends what it was given before the machine goes.
-end() {
-	sleep 1
-	"$1" -f
-}
-
-fail() {
-	say "failed: $*"
-	end poweroff
-	sleep 60
-}
-
 # What the kernel has to complain of when a device, or what is on it, is not as it should be.
-wrong='I/O error|EXT4-fs (error|warning)|virtio[^:]*: .*(fail|error|broken|not a head)|NETDEV WATCHDOG|Oops'
+wrong='I/O error|EXT4-fs (error|warning)|virtio[^:]*: .*(fail|error|broken|not a head)|NETDEV WATCHDOG'
 wrong="$wrong|nvme.*(timeout|fail|error|down|unable|invalid|unsupported|removing)"
 disk=/dev/vda
-
-check_log() {
-	dmesg | grep -E "$wrong" >/complaints && fail "$(cat /complaints)"
-}
 
 # sums DIRECTORY: of all that is below it, in the order of the names.
 sums() { (cd "$1" && find . -type f | sort | xargs md5sum && find . -type l | sort | xargs ls -l); }
@@ -67,7 +45,7 @@ storage() {
 	fstrim /mnt || fail "free blocks cannot be discarded"
 	say "written: $(md5sum </mnt/sums)"
 	umount /mnt || fail "the file system cannot be unmounted"
-	check_log
+	check_log "$wrong"
 	end reboot
 	sleep 60
 }
@@ -221,7 +199,7 @@ speed)
 	speed sequential read 1m 4 7
 	;;
 esac
-check_log
+check_log "$wrong"
 say end
 end poweroff
 sleep 60

@@ -24,12 +24,13 @@ const sources = fileURLToPath(new URL('../../qemu/', import.meta.url));
 
 /** Makes what is not there yet; what is of this version goes into `work`. */
 export function makeImage(work: string): Image {
-  const home = script('linux.sh');
+  const home = script('qemu/linux.sh');
   const base = [
     ...['dev', 'proc', 'sys', 'mnt', 'sbin', 'usr', 'usr/bin', 'usr/sbin', 'mod'].map((path) => ({ path })),
     ...entriesOf(join(home, 'base')),
     ...filesOf(join(home, 'mod'), 'mod'),
     { path: 'bin/records', data: recordsProgram(work) },
+    { path: 'say.sh', data: readFileSync(join(sources, 'say.sh')) },
     { path: 'init', data: readFileSync(join(sources, 'linux-init.sh')) },
   ];
   const fio = entriesOf(join(home, 'fio'));
@@ -59,7 +60,8 @@ function entriesOf(root: string): Entry[] {
   ]);
 }
 
-function filesOf(folder: string, path: string): Entry[] {
+/** What is in a folder, as entries below `path`. */
+export function filesOf(folder: string, path: string): Entry[] {
   return readdirSync(folder).map((name) => ({
     path: `${path}/${name}`,
     data: readFileSync(join(folder, name)),

@@ -69,9 +69,9 @@ export function commandOf({ qemu, kernel, initrd, memory, devices, words }: Gues
   ];
 }
 
-/** What a script in qemu/ prints last, with what it says of its work on standard error. */
-export function script(name: string, ...args: string[]): string {
-  const path = fileURLToPath(new URL(`../../qemu/${name}`, import.meta.url));
-  const said = execFileSync(path, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+/** What a script of ours prints last, with what it says of its work on standard error. */
+export function script(path: string, ...args: string[]): string {
+  const file = fileURLToPath(new URL(`../../${path}`, import.meta.url));
+  const said = execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
   return said.trim().split('\n').at(-1)!;
 }

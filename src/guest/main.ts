@@ -2,13 +2,14 @@
  * `npm run test:guest [-- [--full] [--seed N] [PART...]]`: guests with Linux's own drivers, in QEMU 10 and
  * 11, on devices of ours by vhost-vdpa and by vfio-pci. Nothing of QEMU or of the guest's kernel is modified.
  *
- * Parts: storage (with the network), nvme, kills; all of them when none is named. The short form is what is
- * run on every change; the full one moves more data, and kills QEMU 200 times.
+ * Parts: storage (with the network), nvme, kills, dsa; all of them when none is named. The short form is what
+ * is run on every change; the full one moves more data, and kills QEMU 200 times.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { dsa } from './dsa.js';
 import { type Image, makeImage } from './image.js';
 import { kills } from './kills.js';
 import { nvme, type Way } from './nvme.js';
@@ -24,6 +25,9 @@ const NVME_WAYS: readonly Way[] = [
   { release: 'trixie', memory: 'memfd', iommu: 'iommufd', block: 4096 },
   { release: 'trixie', memory: 'private', iommu: 'container iommufd', block: 512 },
 ];
+/** What the kernel copies by dsa, in a run of two. */
+const SHORT_COPIES = 200;
+const FULL_COPIES = 5000;
 const SHORT_KILLS = 6;
 const FULL_KILLS = 200;
 
@@ -50,9 +54,14 @@ const parts: Readonly<Record<string, (image: Image, work: string) => Promise<str
     console.log(`guest: QEMU is killed at random moments, by seed ${seed}`);
     return kills(image, work, values.full ? FULL_KILLS : SHORT_KILLS, seed);
   },
+  dsa: async (_image, work) => {
+    const copies = values.full ? FULL_COPIES : SHORT_COPIES;
+    for (const release of ['bookworm', 'trixie'] as const) await dsa(work, release, copies);
+    return "idxd drives a dsa, in QEMU 10 for the kernel, in 11 in processes' address spaces too";
+  },
 };
 
-const names = positionals.length === 0 ? ['storage', 'nvme', 'kills'] : positionals;
+const names = positionals.length === 0 ? Object.keys(parts) : positionals;
 const unknown = names.find((name) => !(name in parts));
 if (unknown !== undefined) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`);
 

@@ -9,7 +9,7 @@ import { closeSync, openSync, readSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Image } from './image.js';
 import { commandOf, type Memory, type Release, script } from './machine.js';
-import { saidBy, under } from './under.js';
+import { saidBy, UNMAPPED_BARS, under, withDescriptors } from './under.js';
 
 /** How QEMU comes to the device. */
 export interface Way {
@@ -43,7 +43,7 @@ export async function nvme(image: Image, work: string, way: Way, amount: Amount)
   truncateSync(disk, DISK_BYTES);
   const { release, memory, block } = way;
   const qemu = commandOf({
-    qemu: script('fetch.sh', release),
+    qemu: script('qemu/fetch.sh', release),
     kernel: image.kernel,
     initrd: image.initrdWithNvme,
     memory,
@@ -54,17 +54,9 @@ export async function nvme(image: Image, work: string, way: Way, amount: Amount)
   const kind = /^container (.*)/.exec(way.iommu)?.[1];
   const options = kind === undefined ? [] : ['--container', kind];
   const command = way.iommu === 'descriptors' ? withDescriptors(qemu) : qemu;
-  checkSaid(saidBy(await under([device], command, LIMIT_SECONDS, options), KNOWN), block);
+  checkSaid(saidBy(await under([device], command, LIMIT_SECONDS, options), UNMAPPED_BARS), block);
   checkFileSystem(image, `${disk}?offset=${firstBlock(disk) * block}`);
 }
-
-/** QEMU says of every BAR that it cannot map it for DMA: an iommufd takes none. */
-const KNOWN = [
-  /IOMMU_IOAS_MAP failed: Bad address, PCI BAR/,
-  /vfio_container_dma_map\(.*-14 \(Bad address\)/,
-  /PCI peer-to-peer transactions on BARs are not supported/,
-  /VFIO dma-buf not supported in kernel, using mmap fallback/,
-];
 
 /** The disk is behind a bridge, whose bus a guest can reset: it is a hot reset. */
 function devicesOf({ iommu }: Way): string[] {
@@ -79,12 +71,6 @@ function devicesOf({ iommu }: Way): string[] {
     default:
       return [...bridge, '-device', `${device},host=${BDF}`];
   }
-}
-
-/** The program that becomes QEMU opens the files. */
-function withDescriptors(qemu: readonly string[]): string[] {
-  const opened = 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0; exec "$@"';
-  return ['bash', '-c', opened, 'launch', ...qemu];
 }
 
 function checkSaid(said: readonly string[], block: number): void {

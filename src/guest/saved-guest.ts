@@ -40,7 +40,7 @@ function run(
   words: Readonly<Record<string, string>>,
   options: string[],
 ): Running {
-  const qemu = script('fetch.sh', boot.release);
+  const qemu = script('qemu/fetch.sh', boot.release);
   const devices = [...slots, ...monitor(MONITOR_FD), ...options];
   const [file, ...args] = commandOf({ ...boot, qemu, memory, devices, words });
   const child = spawn(file!, args, { stdio: ['pipe', 'pipe', 'inherit', 'pipe'] });

@@ -45,7 +45,7 @@ async function measure(
   blockDevice = '/dev/vda',
 ): Promise<Speed> {
   const command = commandOf({
-    qemu: script('fetch.sh', 'trixie'),
+    qemu: script('qemu/fetch.sh', 'trixie'),
     kernel: image.kernel,
     initrd: image.initrdWithFio,
     memory: 'memfd',

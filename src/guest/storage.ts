@@ -39,7 +39,7 @@ export async function storage(image: Image, work: string, test: StorageTest): Pr
   const { release, memory, packed, files, megabytes, traffic, loops } = test;
   const options = packed ? ',packed=on' : '';
   const command = commandOf({
-    qemu: script('fetch.sh', release),
+    qemu: script('qemu/fetch.sh', release),
     kernel: image.kernel,
     initrd: image.initrdWithFio,
     memory,

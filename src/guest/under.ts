@@ -42,6 +42,20 @@ export function under(
   });
 }
 
+/** The program that becomes QEMU opens the files of an iommufd and of the first device: 20 and 21. */
+export function withDescriptors(qemu: readonly string[]): string[] {
+  const opened = 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0; exec "$@"';
+  return ['bash', '-c', opened, 'launch', ...qemu];
+}
+
+/** QEMU says of every BAR that it cannot map it for DMA: an iommufd takes none. */
+export const UNMAPPED_BARS = [
+  /IOMMU_IOAS_MAP failed: Bad address, PCI BAR/,
+  /vfio_container_dma_map\(.*-14 \(Bad address\)/,
+  /PCI peer-to-peer transactions on BARs are not supported/,
+  /VFIO dma-buf not supported in kernel, using mmap fallback/,
+];
+
 /** The last word of the kernel. */
 const FAREWELL = /^\[ *[\d.]+\] reboot: /;
 
