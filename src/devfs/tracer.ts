@@ -210,6 +210,7 @@ export class Tracer implements LoopSource {
   }
 
   #remove(tid: number): void {
+    this.#states.unwatchStops(tid);
     const group = this.#threads.get(tid);
     if (group === undefined) return;
     this.#threads.delete(tid);
@@ -267,10 +268,8 @@ export class Tracer implements LoopSource {
         group.process.signals.interrupted(tid, this.#caller);
         then?.(group.process);
       });
-    if (this.#leaving.delete(tid)) {
-      this.#release(tid);
-      letGo(tid);
-    } else this.#goOn(tid, 0);
+    if (this.#leaving.delete(tid)) this.#leave(tid);
+    else this.#goOn(tid, 0);
   }
 
   /** Does `then` with a stopped thread. @returns false: it is gone, or has taken its memory away. */
@@ -358,9 +357,7 @@ export class Tracer implements LoopSource {
 
   /** Were it traced to its end, its parent could not wait for it before we have. */
   #ends(tid: number): void {
-    this.#remove(tid);
-    this.#states.unwatchStops(tid);
-    letGo(tid);
+    if (letGo(tid)) this.#remove(tid);
   }
 
   /**
@@ -370,9 +367,9 @@ export class Tracer implements LoopSource {
   #becameAnother(pid: number): void {
     const before = this.#groups.get(pid)?.process;
     const ignored = before?.signals.ignored() ?? [];
-    this.#release(pid);
-    if (before === undefined || ignored.length === 0) letGo(pid);
+    if (before === undefined || ignored.length === 0) this.#leave(pid);
     else {
+      this.#release(pid);
       this.#add(pid, pid, before.account);
       this.#stopSoon(pid, ({ signals }) => signals.ignore(pid, this.#caller, ignored));
       this.#leaving.add(pid);
@@ -380,12 +377,13 @@ export class Tracer implements LoopSource {
     }
   }
 
+  /** One that is killed before it is let go stops once more, before its end, or ends: it is watched still. */
+  #leave(pid: number): void {
+    if (letGo(pid)) this.#release(pid);
+  }
+
   #release(pid: number): void {
-    for (const [tid, group] of [...this.#threads]) {
-      if (group.process.pid !== pid) continue;
-      this.#remove(tid);
-      this.#states.unwatchStops(tid);
-    }
+    for (const [tid, group] of [...this.#threads]) if (group.process.pid === pid) this.#remove(tid);
   }
 }
 
