@@ -153,7 +153,7 @@ export class FuseServer {
         process.off('exit', this.#atExit);
         this.#own.end();
         this.#standIn?.end();
-        while (this.#turns.step());
+        this.#turns.end();
         this.#files.releaseAll((error) => this.#log(error));
         return false;
       }
@@ -164,9 +164,14 @@ export class FuseServer {
     return true;
   }
 
-  /** Goes on with calls that take long, for a slice. @returns whether there is more. */
+  /** Goes on with calls that take long, for a slice. @returns whether there is more to be done now. */
   step(): boolean {
     return this.#turns.step();
+  }
+
+  /** Has every call ended that was begun? */
+  get idle(): boolean {
+    return this.#turns.idle;
   }
 
   /**
@@ -278,21 +283,24 @@ export class FuseServer {
   /** Most are done in their first slice. */
   #goOn(ongoing: Ongoing): void {
     const { request, requestBytes } = this.#channel;
-    let result = slice(ongoing.work);
-    if (result !== undefined) {
-      ongoing.answer(result.value);
+    const first = slice(ongoing.work);
+    if (typeof first === 'object') {
+      ongoing.answer(first.value);
       return;
     }
     let bytes = requestBytes.slice(0, ongoing.bytes);
-    this.#turns.goOn(ongoing.objects, () => {
+    this.#turns.goOn(ongoing.objects, (now) => {
       requestBytes.set(bytes);
       this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
       ongoing.resume();
       try {
-        result = slice(ongoing.work);
-        if (result !== undefined) ongoing.answer(result.value);
-        else bytes = requestBytes.slice(0, ongoing.bytes);
-        return result !== undefined;
+        const result = slice(ongoing.work, now);
+        if (typeof result === 'object') {
+          ongoing.answer(result.value);
+          return true;
+        }
+        bytes = requestBytes.slice(0, ongoing.bytes);
+        return result;
       } catch (error) {
         this.#fail(error);
         return true;

@@ -282,12 +282,13 @@ export class TrappedCalls implements LoopSource {
 
   #goOn(pending: Pending, opened: Opened, work: Work<number>): void {
     const objects = usedBy(opened.file, 'ioctl');
-    const proceed = () => {
+    const proceed = (now?: true) => {
       this.#begin(pending);
       try {
-        const result = slice(work);
-        if (result !== undefined) this.#answer(pending, result.value);
-        return result !== undefined;
+        const result = slice(work, now);
+        if (typeof result !== 'object') return result;
+        this.#answer(pending, result.value);
+        return true;
       } catch (error) {
         this.#fail(pending, opened, error);
         return true;
@@ -295,7 +296,7 @@ export class TrappedCalls implements LoopSource {
         this.#leave();
       }
     };
-    if (!proceed()) this.#turns.goOn(objects, proceed);
+    if (proceed() !== true) this.#turns.goOn(objects, proceed);
   }
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {

@@ -89,8 +89,41 @@ describe('calls that go on in slices', () => {
     const work = counting();
     let slices = 1;
     let result = slice(work);
-    for (; result === undefined; slices++) result = slice(work);
+    for (; typeof result !== 'object'; slices++) result = slice(work);
     assert.equal(result.value, 'all');
     assert.ok(slices > 1);
+  });
+
+  test('while all that go on wait there is nothing to be done, and each is asked at once again', () => {
+    const turns = new Turns();
+    const asked = [0, 0, 0];
+    const come = [false, false, false];
+    for (const n of asked.keys()) {
+      turns.goOn([objects[n]!], () => {
+        asked[n]!++;
+        return come[n]! || 'waits';
+      });
+    }
+    assert.equal(turns.step(), false);
+    assert.deepEqual(asked, [1, 1, 1]);
+    turns.goOn([objects[3]!], () => asked.push(0) > 4);
+    assert.equal(turns.step(), true, 'one does not wait');
+    come[2] = true;
+    while (turns.step());
+    assert.equal(turns.idle, false);
+    assert.ok(asked.slice(0, 3).every((times) => times > 1));
+    come.fill(true);
+    turns.step();
+    turns.step();
+    assert.ok(turns.idle);
+    turns.end();
+  });
+
+  test('where nobody is served any more, what waits is told to end now', () => {
+    const turns = new Turns();
+    turns.goOn([objects[0]!], (now) => now ?? 'waits');
+    assert.equal(turns.step(), false);
+    turns.end();
+    assert.ok(turns.idle);
   });
 });

@@ -7,11 +7,16 @@
  *
  * A call never waits for another in the middle of its own work, and all that it claims it claims at once. So
  * no two calls can wait for each other.
+ *
+ * One that says that it waits, for a disk say, is asked again whenever there is something to be served, and
+ * every PAUSE_MS: while all do, there is nothing to be done.
  */
 import { Postponed, type Work } from '../file/work.js';
 
 /** How long a slice takes, in milliseconds. */
 const SLICE_MS = 1;
+/** How long calls that wait are left alone where nothing else happens. */
+const PAUSE_MS = 20;
 
 /** Thrown out of a handler that would use what another call has claimed: dispatch the request again later. */
 export class Claimed extends Postponed {
@@ -24,13 +29,16 @@ export class Claimed extends Postponed {
   }
 }
 
+type Progress = boolean | 'waits';
+
 interface Call {
   readonly objects: readonly object[];
 }
 
 interface Ongoing extends Call {
-  /** Does a slice. @returns whether the call has ended. */
-  readonly proceed: () => boolean;
+  /** Does a slice, the last one with `now`. @returns whether the call has ended; 'waits': it could not. */
+  readonly proceed: (now?: true) => Progress;
+  waits: boolean;
 }
 
 interface Waiting extends Call {
@@ -41,6 +49,7 @@ interface Waiting extends Call {
 export class Turns {
   #ongoing: Ongoing[] = [];
   #waiting: Waiting[] = [];
+  #pause: NodeJS.Timeout | undefined;
 
   /** Does no call go on? Then none waits either. */
   get idle(): boolean {
@@ -59,19 +68,35 @@ export class Turns {
   }
 
   /** A call has done its first slice: `proceed` is called in each of its turns until it returns true. */
-  goOn(objects: readonly object[], proceed: () => boolean): void {
-    this.#ongoing.push({ objects, proceed });
+  goOn(objects: readonly object[], proceed: (now?: true) => Progress): void {
+    this.#ongoing.push({ objects, proceed, waits: false });
   }
 
-  /** A slice of the call that has waited longest for one. @returns whether there is more. */
+  /**
+   * A slice of the call that has waited longest for one, and can do some. @returns whether there is more to
+   * be done now.
+   */
   step(): boolean {
-    const call = this.#ongoing[0];
-    if (call === undefined) return false;
-    const ended = call.proceed();
+    for (let asked = this.#ongoing.length; asked > 0; asked--) if (this.#proceed() !== 'waits') break;
+    const more = this.#ongoing.some(({ waits }) => !waits);
+    if (!more && !this.idle) this.#pause ??= setTimeout(() => (this.#pause = undefined), PAUSE_MS);
+    return more;
+  }
+
+  /** Does all that is left: nobody is served any more. */
+  end(): void {
+    clearTimeout(this.#pause);
+    while (!this.idle) this.#proceed(true);
+  }
+
+  #proceed(now?: true): Progress {
+    const call = this.#ongoing[0]!;
+    const ended = call.proceed(now);
     this.#ongoing.shift();
-    if (ended) this.#admit();
+    call.waits = ended === 'waits';
+    if (ended === true) this.#admit();
     else this.#ongoing.push(call);
-    return !this.idle;
+    return ended;
   }
 
   /** A call has ended: those that can begin now do, in their order. */
@@ -85,14 +110,18 @@ export class Turns {
   }
 }
 
-/** Does a slice of `work`. @returns its result, or undefined when there is more to do. */
-export function slice<T>(work: Work<T>): { readonly value: T } | undefined {
+/**
+ * Does a slice of `work`; `now`: and nobody is served meanwhile. @returns its result; false when there is
+ * more to do, 'waits' when not before something comes.
+ */
+export function slice<T>(work: Work<T>, now?: true): { readonly value: T } | false | 'waits' {
   const deadline = performance.now() + SLICE_MS;
   do {
-    const { done, value } = work.next();
+    const { done, value } = work.next(now);
     if (done) return { value };
+    if (value === 'waits') return value;
   } while (performance.now() < deadline);
-  return undefined;
+  return false;
 }
 
 function meet(some: readonly object[], others: readonly object[]): boolean {

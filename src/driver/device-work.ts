@@ -79,7 +79,7 @@ export class DeviceWork {
       const left = this.#device.drainSome(vpasid, now);
       if (left === false) return true;
       if (left !== 'waits') steps++;
-      now = yield;
+      now = yield left === 'waits' ? left : undefined;
     }
     return false;
   }

@@ -124,11 +124,11 @@ function* goingOn<T>(trace: Trace, begun: Begun, details: () => Details, work: W
 
 /** `work`, of which each piece is noted, but for the last. */
 function* inParts<T>(trace: Trace, part: number, work: Work<T>): Work<T> {
-  for (;;) {
-    const { done, value } = work.next();
+  for (let now: true | undefined; ; ) {
+    const { done, value } = work.next(now);
     if (done) return value;
     if (trace.inputs.on) trace.inputs.record({ kind: 'part', part });
-    yield;
+    now = yield value;
   }
 }
 

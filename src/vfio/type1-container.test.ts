@@ -17,7 +17,7 @@ class Owned extends BufferMemory {
     this.#held = held;
   }
 
-  *held(): Work<Memory | undefined> {
+  *held(): Generator<undefined, Memory | undefined> {
     yield;
     return this.#held;
   }
