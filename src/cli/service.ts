@@ -13,6 +13,7 @@ import { doorbellSource } from '../linux/doorbells.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { notHeld } from '../linux/held-area.js';
 import { fillUpTo } from '../linux/memory-room.js';
+import { servesAlone } from '../linux/process-memory.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import { Machine } from '../machine/machine.js';
 import type { ContainerKind } from '../machine/nodes.js';
@@ -93,6 +94,7 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   const { device, iommuTest, container, bindFirst, memlock, strict, fillShare, link, time } = options;
   const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
   fillUpTo(fillShare);
+  servesAlone(alone);
   ModelCalls.tellCallbacks();
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,
@@ -210,7 +212,7 @@ export function serveMachine(
     const goesOn = server.step();
     server.wakePolls();
     alarm.set();
-    quiet.pass(more || goesOn);
+    quiet.pass(more || !server.idle);
     return more || goesOn;
   };
   const quiet = new Quiet();

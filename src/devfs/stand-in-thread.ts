@@ -62,6 +62,7 @@ tableIs(OWN);
 for (;;) {
   const pulse = Atomics.load(words, Word.PULSE);
   if (pulse === ENDED) break;
+  startAsked(starting);
   if (pulse % 2 === 0) sleepWhile(pulse);
   else if (Atomics.wait(words, Word.PULSE, pulse, PATIENCE_MS) === 'timed-out') standIn(pulse);
 }

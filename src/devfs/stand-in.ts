@@ -33,7 +33,7 @@ import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
 import { attaching } from '../linux/attach.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
-import { starting } from '../linux/helper-start.js';
+import { starting, wakeStarterAt } from '../linux/helper-start.js';
 import { ownScript } from '../linux/own-package.js';
 import type { WatchedCalls } from './call-watch.js';
 
@@ -114,6 +114,7 @@ export class StandIn implements Pulse {
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
     Atomics.store(this.#words, Word.FUSE, NONE);
     Atomics.store(this.#words, Word.LIFELINE, NONE);
+    wakeStarterAt(this.#words, Word.PULSE);
     const { port1, port2 } = new MessageChannel();
     const calls = { words: callWords, names: callNames };
     const workerData: StandInData = {

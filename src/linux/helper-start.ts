@@ -25,8 +25,8 @@ const MAP_SHARED = 1;
 const MAP_FAILED = 2 ** 63;
 /** Where the memory that is shared has the parent's process id (helper-code.ts). */
 const PARENT_BYTE = 8;
-/** More than any start takes, by a thread that looks for what it is asked now and then. */
-const START_MS = 30_000;
+/** More than any start takes, by a thread that is woken for it. */
+const START_MS = 5000;
 
 /** A helper process, and where the memory is that it shares with this one. */
 interface Started {
@@ -39,20 +39,32 @@ interface Started {
  * asked for. RESULT: its process id, or -errno. Then, as a double, where the memory is.
  */
 const [OTHER, STATE, RESULT] = [0, 1, 2];
-const [NOTHING, ASKED, DONE] = [0, 1, 2];
+const [NOTHING, ASKED, BEGUN, DONE] = [0, 1, 2, 3];
 export const starting = new Int32Array(new SharedArrayBuffer(32));
 const AT_BYTE = 24;
+
+/** Where the thread that starts them sleeps, when another one does. */
+let bed: { readonly words: Int32Array; readonly at: number } | undefined;
 
 /** @throws Refusal ENOSYS no code is known for the processor; EACCES, EAGAIN, EMFILE, ENOMEM as spawn. */
 export function startHelper(): Started {
   if (Atomics.load(starting, OTHER) === 0) return start();
   Atomics.store(starting, STATE, ASKED);
-  if (Atomics.wait(starting, STATE, ASKED, START_MS) === 'timed-out')
+  if (bed !== undefined) Atomics.notify(bed.words, bed.at);
+  Atomics.wait(starting, STATE, ASKED, START_MS);
+  if (Atomics.compareExchange(starting, STATE, ASKED, NOTHING) === ASKED)
     refuse('EAGAIN', 'the thread that starts helper processes does not');
+  // It has begun, so it ends: what it starts is nobody else's.
+  while (Atomics.load(starting, STATE) === BEGUN) Atomics.wait(starting, STATE, BEGUN);
   Atomics.store(starting, STATE, NOTHING);
   const pid = starting[RESULT]!;
   if (pid < 0) throw new Refusal(-pid, 'no helper process can be started');
   return { pid, at: new Float64Array(starting.buffer, AT_BYTE, 1)[0]! };
+}
+
+/** The thread that starts them for this one sleeps until word `at` of `words` changes, or is notified. */
+export function wakeStarterAt(words: Int32Array, at: number): void {
+  bed = { words, at };
 }
 
 /** Does the calling thread start them, for the one that has `words` (`starting`)? */
@@ -60,9 +72,9 @@ export function startsHelpers(words: Int32Array, does: boolean): void {
   Atomics.store(words, OTHER, does ? 1 : 0);
 }
 
-/** Starts one, if it is asked for. To be called by the thread that does, again and again. */
+/** Starts one, if it is asked for. To be called by the thread that does, before it sleeps and after. */
 export function startAsked(words: Int32Array): void {
-  if (Atomics.load(words, STATE) !== ASKED) return;
+  if (Atomics.compareExchange(words, STATE, ASKED, BEGUN) !== ASKED) return;
   try {
     const { pid, at } = start();
     new Float64Array(words.buffer, AT_BYTE, 1)[0] = at;

@@ -43,6 +43,14 @@ const DESCRIPTORS = 3;
 /** struct pollfd: fd, then events and revents. */
 const pollfd = new Int32Array(32);
 const pollBytes = new Uint8Array(pollfd.buffer);
+/** May processes that could end this one by kill(2) have it wait (reach.ts)? */
+let waitsForOwnUser = true;
+
+/** `alone`: one command is served, and no one else. */
+export function servesAlone(alone: boolean): void {
+  waitsForOwnUser = alone;
+}
+
 /** By account and process (`keyOf`), the newest address space of each process that has memory mapped. */
 const current = new Map<number, ProcessMemory>();
 
@@ -157,7 +165,7 @@ export class ProcessMemory {
     this.#random = randomAddress(tid);
     this.description = `process ${pid} (${commandName(pid)})`;
     this.#reach =
-      couldKillUs(tid) || !canHaveHelpers()
+      (waitsForOwnUser && couldKillUs(tid)) || !canHaveHelpers()
         ? new OwnReach(this.#mem, this.#maps)
         : new RemoteReach(account, this.#mem, this.#maps, this.description);
   }

@@ -8,8 +8,8 @@
  * are made by a helper process (remote-reach.ts), which takes 20 µs longer: seven times as long for a word,
  * half as long again for 64 KiB.
  *
- * But not for a process that could as well have ended us by kill(2): it gains nothing. That is one of our own
- * user in our own pid namespace, so each program of a `run`, and each client of a plain user's `serve`.
+ * But not for a program of the one command that a `run` serves: it keeps nobody else. That is, where we serve
+ * one alone, a process that could as well have ended us by kill(2), of our own user in our own pid namespace.
  */
 import { addressOf, lastErrno, libc } from './ffi.js';
 

@@ -13,6 +13,7 @@ import { helpersOf } from '../testkit/helper-processes.js';
 import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
+import { ProcessMemory, servesAlone } from './process-memory.js';
 import { OwnReach } from './reach.js';
 import { canHaveHelpers, RemoteReach, waitingHelpers } from './remote-reach.js';
 
@@ -157,7 +158,7 @@ test('an opener has so many helpers waiting, then no access to such memory; anot
   closeSync(maps);
 });
 
-test('whose memory lets us wait again and again is not waited for any more', {
+test('whose memory has not come is waited for less, and after ten times not at all', {
   skip: cannotMount,
 }, async (t) => {
   const { child, account } = reached(t);
@@ -170,13 +171,33 @@ test('whose memory lets us wait again and again is not waited for any more', {
     return remote.shortfall;
   });
   assert.match(reasons[0]!, /^the memory of it at 0x\w+ has not come within 100 ms$/);
+  for (const reason of reasons.slice(1, 6))
+    assert.match(reason!, /^the memory of it at 0x\w+ has not come within 10 ms$/);
   assert.match(
     reasons.at(-1)!,
-    / has mapped has let the server wait for 1000 ms, and 2 percent of the time$/,
+    / holds \d+ milliseconds of waiting for memory of the server, of at most \d+ that others leave$/,
   );
   end();
   closeSync(mem);
   closeSync(maps);
+});
+
+test('where several are served, a process that could kill the server lets a helper wait all the same', {
+  skip: cannotMount,
+}, async (t) => {
+  servesAlone(false);
+  t.after(() => servesAlone(true));
+  const child = new Child();
+  t.after(() => child.kill());
+  const address = await child.map(2 * PAGE);
+  const end = await silence(t, child, address);
+  const memory = ProcessMemory.of(Account.of('the same user'), child.pid);
+  t.after(() => memory.drop());
+  const bytes = new Uint8Array(16);
+  assert.equal(memory.read(address + PAGE, bytes, 0, 16), 16);
+  assert.equal(memory.read(address, bytes, 0, 16), 0);
+  assert.match(memory.shortfall!, /^the memory of process \d+ \(\w+\) at 0x\w+ has not come within \d+ ms$/);
+  end();
 });
 
 test('closing the memory leaves no descriptor in the helper', { skip: without }, async (t) => {

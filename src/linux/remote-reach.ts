@@ -7,6 +7,10 @@
  * go. How many such there may be, and how long accesses may keep us in all, counts for the opener who pays
  * for the memory (account.ts).
  *
+ * Time that accesses have kept us is free again PER_SECOND by PER_SECOND, for all openers together: whoever
+ * comes again and again as another one has it no better. One that was given up costs PATIENCE_MS, however
+ * short the wait, and those after it are waited for SHORT_MS until that is free again.
+ *
  * Invariant: no call here takes longer than PATIENCE_MS, but for a helper that gets no processor. What has
  * not been answered in time happens no more.
  */
@@ -28,14 +32,17 @@ const O_CLOEXEC = 0o2000000;
  * busy the program may have the lock and no processor.
  */
 const PATIENCE_MS = 100;
-/** How long all accesses of an opener may together, and how much of that he gets back in a millisecond. */
-const ALLOWANCE_MS = 1000;
-const REFILL = 0.02;
-/** How often it is looked whether a helper that was killed has ended. */
+/** The same where memory of its opener has not come a short while ago. */
+const SHORT_MS = 10;
+/** How much of the time that accesses have kept us is free again in a second, in ms. */
+const PER_SECOND = 20;
+/** How often it is looked whether a helper that was killed has ended, and time becomes free. */
 const LOOK_MS = 100;
 
 /** Helpers that were killed and have not ended. */
 export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16);
+/** How long accesses have kept us: one opener's for 1000 ms. */
+export const waitingTime = new Pool('milliseconds of waiting for memory', 'ETIME', () => 1334);
 
 /** The one that is asked. */
 let present: HelperProcess | undefined;
@@ -44,12 +51,14 @@ const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
 
-/** What is left of ALLOWANCE_MS, and when that was. */
-interface Allowance {
-  left: number;
-  at: number;
+/** Time that accesses have kept us, `givenUp` or not. */
+interface Wait {
+  readonly account: Account;
+  readonly givenUp: boolean;
+  ms: number;
 }
-const allowances = new WeakMap<Account, Allowance>();
+/** The oldest first. */
+const waits: Wait[] = [];
 
 export class RemoteReach implements Reach {
   readonly perSlice = 8;
@@ -179,7 +188,6 @@ export class RemoteReach implements Reach {
     }
     this.#waits = undefined;
     try {
-      requireTime(this.#account);
       const helper = helperProcess();
       if (this.#helper !== helper) this.#introduce(helper);
       return helper;
@@ -203,22 +211,24 @@ export class RemoteReach implements Reach {
 
   /** Has `helper` do what it has been given. @returns false: it has not done it, and `shortfall` is why. */
   #do(helper: HelperProcess, count: number, address?: number): boolean {
+    const account = this.#account;
     try {
-      this.#account.take(waitingHelpers, 1);
+      reserve(account);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.shortfall = error.reason;
       return false;
     }
-    const slept = helper.do(count, PATIENCE_MS);
+    const patience = waits.some((wait) => wait.givenUp && wait.account === account) ? SHORT_MS : PATIENCE_MS;
+    const slept = helper.do(count, patience);
     if (slept >= 0) {
-      this.#account.give(waitingHelpers, 1);
-      if (slept > 0) allowanceOf(this.#account).left -= slept;
+      account.give(waitingHelpers, 1);
+      hasKeptUs(account, Math.min(Math.ceil(slept), PATIENCE_MS), false);
       return true;
     }
-    allowanceOf(this.#account).left -= PATIENCE_MS;
+    hasKeptUs(account, PATIENCE_MS, true);
     const where = address === undefined ? '' : ` at ${hex(address)}`;
-    this.shortfall = `the memory of ${this.#description}${where} has not come within ${PATIENCE_MS} ms`;
+    this.shortfall = `the memory of ${this.#description}${where} has not come within ${patience} ms`;
     this.#waits = helper;
     leave(helper, this.#account);
     return false;
@@ -251,21 +261,36 @@ function leave(helper: HelperProcess, account: Account | undefined): void {
   looking ??= setInterval(look, LOOK_MS).unref();
 }
 
-/** @throws Refusal ETIME the account's accesses have had us wait for too long. */
-function requireTime(account: Account): void {
-  if (allowanceOf(account).left <= 0) {
-    const share = `${ALLOWANCE_MS} ms, and ${100 * REFILL} percent of the time`;
-    refuse('ETIME', `memory that ${account.opener} has mapped has let the server wait for ${share}`);
+/** What an access may cost. @throws Refusal EMFILE, ETIME the account's part is used up. */
+function reserve(account: Account): void {
+  account.take(waitingTime, PATIENCE_MS);
+  try {
+    account.take(waitingHelpers, 1);
+  } catch (refusal) {
+    account.give(waitingTime, PATIENCE_MS);
+    throw refusal;
   }
 }
 
-function allowanceOf(account: Account): Allowance {
-  const now = performance.now();
-  const allowance = allowances.get(account) ?? { left: ALLOWANCE_MS, at: now };
-  allowances.set(account, allowance);
-  allowance.left = Math.min(ALLOWANCE_MS, allowance.left + (now - allowance.at) * REFILL);
-  allowance.at = now;
-  return allowance;
+/** An access has kept us for `ms` of what it has reserved. */
+function hasKeptUs(account: Account, ms: number, givenUp: boolean): void {
+  account.give(waitingTime, PATIENCE_MS - ms);
+  if (ms === 0) return;
+  const last = waits.at(-1);
+  if (last?.account === account && last.givenUp === givenUp) last.ms += ms;
+  else waits.push({ account, givenUp, ms });
+  looking ??= setInterval(look, LOOK_MS).unref();
+}
+
+function freeTime(): void {
+  for (let ms = (PER_SECOND * LOOK_MS) / 1000; ms > 0 && waits.length > 0; ) {
+    const first = waits[0]!;
+    const part = Math.min(ms, first.ms);
+    first.account.give(waitingTime, part);
+    first.ms -= part;
+    ms -= part;
+    if (first.ms === 0) waits.shift();
+  }
 }
 
 /** Has `helper`, which was killed, ended? Then whoever has it waiting pays no more. */
@@ -277,8 +302,9 @@ function hasEnded(helper: HelperProcess): boolean {
 }
 
 function look(): void {
+  freeTime();
   for (const helper of [...killed.keys()]) hasEnded(helper);
-  if (killed.size > 0) return;
+  if (killed.size > 0 || waits.length > 0) return;
   clearInterval(looking);
   looking = undefined;
 }
