@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path/posix';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -53,6 +54,23 @@ test('the package has what its exports, its command, its docs and its ABI need',
     'SECURITY.md',
   ];
   for (const path of [...named, ...others]) assert.ok(files.has(path), path);
+});
+
+test('what a document of the package links to is in the package', () => {
+  const files = packed();
+  const there = (path: string) => files.some((file) => file === path || file.startsWith(`${path}/`));
+  const documents = files.filter((path) => path.endsWith('.md'));
+  assert.ok(documents.length > 15);
+  const links = documents.flatMap((document) =>
+    [...readFileSync(`${root}/${document}`, 'utf8').matchAll(/\]\((?![a-z]+:|#)([^)\s#]+)/g)].map(
+      ([, link]) => ({ document, to: join(dirname(document), link!) }),
+    ),
+  );
+  assert.ok(links.length > 50);
+  assert.deepEqual(
+    links.filter(({ to }) => !there(normalize(to))),
+    [],
+  );
 });
 
 test('the package has no tests, suites or benchmarks', () => {
