@@ -29,10 +29,10 @@ describe('README', { skip: runner.skip || (python ? false : 'there is no python3
   });
 
   it('shows what the programs print', () => {
-    const shown = [...readme.matchAll(/^\$ npx ioasid (run .*?) python3 (examples\/\w+\.py)\n(.*?\n)```/gms)];
+    const shown = [...readme.matchAll(/^\$ npx ioasid (run .*?) python3 (\w+\.py)\n(.*?\n)```/gms)];
     assert.equal(shown.length, examples.length);
     for (const [, args, name, output] of shown) {
-      const path = fileURLToPath(new URL(name!, root));
+      const path = fileURLToPath(new URL(`examples/${name}`, root));
       const { status, stdout, stderr } = ioasid([...args!.split(' '), 'python3', path], runner);
       assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: output, stderr: '' });
     }

@@ -6,6 +6,7 @@
 const LISTINGS = 'src/cli/examples/listings.test.ts';
 const EXAMPLES = 'src/cli/examples/examples.test.ts';
 const FIRST = 'src/cli/examples/first-device.test.ts';
+const FIRST_SCREEN = 'src/cli/examples/first-screen.test.ts';
 const README = 'src/cli/readme.test.ts';
 const GUIDE = 'src/devices/guide.test.ts';
 const QEMU = 'not run: QEMU; npm run test:guest starts the same devices with it';
@@ -14,11 +15,11 @@ const PLAY = 'not run: what it looks like, with times and addresses';
 /** Document, words in the listing, and the test or the reason. */
 export const listingIndex: readonly (readonly [document: string, words: string, by: string])[] = [
   ['README.md', 'os.open("/dev/dsa/wq0.0"', README],
-  ['README.md', 'python3 examples/dsa.py', README],
+  ['README.md', 'python3 dsa.py', FIRST_SCREEN],
   ['README.md', 'npm ci && npm start', '.ci/run'],
   ['README.md', 'cargo test', LISTINGS],
   ['README.md', '# IOASID_AUTHORIZE', README],
-  ['README.md', 'python3 examples/fill.py', README],
+  ['README.md', 'python3 fill.py', FIRST_SCREEN],
   ['README.md', '-- DMA fault:', README],
   ['README.md', 'ls /dev/ioasid', LISTINGS],
   ['README.md', '"strict": true', 'src/cli/config-file.test.ts'],
@@ -57,6 +58,7 @@ export const listingIndex: readonly (readonly [document: string, words: string, 
   ['docs/devices.md', '// rng.mjs', GUIDE],
   ['docs/dsa.md', 'mdevs=2,mode=dedicated', LISTINGS],
   ['docs/dsa.md', 'fsts=on', QEMU],
+  ['docs/examples.md', 'cp -r node_modules', FIRST_SCREEN],
   ['docs/examples.md', 'checksum.c', EXAMPLES],
   ['docs/examples.md', 'fill.rs', EXAMPLES],
   ['docs/examples.md', 'vm.c', EXAMPLES],
