@@ -17,15 +17,16 @@ export const [P, RW, US, A, D, PS, EA] = [1n, 2n, 4n, 32n, 64n, 128n, 1024n];
 export const SPAN = [0, PAGE, 2 ** 21, 2 ** 30, 2 ** 39];
 export const PASID = pasidOf(7);
 
+const userMemory = () => new BufferMemory(new Uint8Array(PAGES * PAGE), 'ram');
+
 /**
  * A requester with a nested table, whose second stage has each page of the user's memory mapped alone, in its
  * order.
  */
-export function setup({ extendedAccess = false, root = BASE } = {}) {
+export function setup({ extendedAccess = false, root = BASE, ram = userMemory() } = {}) {
   const iommu = new Iommu();
   const requester = iommu.requester('0000:6a:01.0');
   const parent = iommu.pageTable();
-  const ram = new BufferMemory(new Uint8Array(PAGES * PAGE), 'ram');
   const entries = new BigUint64Array(ram.bytes.buffer);
   const mapSecond = (page: number, to: number, access: Access, pages = 1) =>
     parent.map(
