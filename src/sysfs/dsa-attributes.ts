@@ -13,6 +13,11 @@ import { count, integerOf, shown } from './values.js';
 
 const WORD_BITS = 64n;
 const ERROR_BITS = 256;
+/**
+ * Where a DSA is there are nodes, and it is part of one; this one is in the first. A library that looks for a
+ * device in the node of its processor finds none that is in no node, which would be -1.
+ */
+const NODE = 0;
 
 export function deviceAttributes(device: IdxdDevice): [string, Attribute][] {
   const { caps } = device;
@@ -26,8 +31,7 @@ export function deviceAttributes(device: IdxdDevice): [string, Attribute][] {
     ['max_work_queues', shown(() => caps.wqs)],
     ['max_work_queues_size', shown(() => caps.wqSize)],
     ['max_engines', shown(() => caps.engines)],
-    // No node: the device is in none.
-    ['numa_node', shown(() => -1)],
+    ['numa_node', shown(() => NODE)],
     ['max_batch_size', shown(() => caps.maxBatch)],
     ['max_transfer_size', shown(() => caps.maxTransfer)],
     ['op_cap', { kind: 'attribute', show: () => operationsText(device, caps.opcap) }],

@@ -43,6 +43,7 @@ test('a device has the attributes of a DSA 1.0, its parts, and links to and from
   const dsa = `${DEVICES}/dsa0`;
   assert.equal(tree.read(`${dsa}/version`), '0x100');
   assert.equal(tree.read(`${dsa}/pasid_enabled`), '1');
+  assert.equal(tree.read(`${dsa}/numa_node`), '0', 'programs look for a device in their own node');
   assert.equal(tree.read(`${dsa}/op_cap`).length, 71);
   assert.equal(tree.read(`${dsa}/errors`), Array(8).fill('00000000').join());
   for (const later of ['event_log_size', 'iaa_cap', 'dsacaps', 'driver'])

@@ -1,5 +1,9 @@
 /** Where the driver of a DSA is meant to differ from Linux's; docs/differences.md tells them. */
 import type { Explained } from '../compare.js';
+import { hexOf } from './scene.js';
+
+/** What a read of numa_node has there: three bytes. */
+const NO_NODE = `3 ${hexOf('-1\n')}`;
 
 const ABSENT: ReadonlySet<string> = new Set(['power', 'uevent', 'module', 'dmaengine']);
 
@@ -13,6 +17,13 @@ export const explained: readonly Explained[] = [
       const theirs = kernel.split(' ').filter((name) => !ABSENT.has(name));
       return line.verb === 'list' && theirs.length === mine.size && theirs.every((name) => mine.has(name));
     },
+  },
+  {
+    name: 'numa_node',
+    reason: 'the guest has no NUMA nodes, as no machine with a DSA has none',
+    goesOn: true,
+    matches: ({ line, kernel }) =>
+      line.verb === 'show' && line.words[0]?.endsWith('/numa_node') === true && kernel === NO_NODE,
   },
   {
     name: 'uevent',
