@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Side } from './answers.js';
 import { Comparison } from './comparison.js';
 import { type Line, plain, type Sequence } from './language.js';
-import { patient } from './vdpa/steps-requests.js';
+import { patient } from './waits.js';
 
 /** Answers what `answer` says of each line. */
 const side = (answer: (line: Line) => string): Side => ({

@@ -8,6 +8,7 @@ import { Guest } from '../guest.js';
 import { buildKernel } from '../kernel.js';
 import { compareWith } from '../program.js';
 import { Served } from '../served.js';
+import { patient } from '../waits.js';
 import { explained } from './explained.js';
 import { partNames, sequences } from './generate.js';
 import { guestMachine, makeDevices, options } from './machine.js';
@@ -22,6 +23,7 @@ await compareWith({
   full: 4000,
   batch: 500,
   meant: explained,
+  patient,
   kernel: new Guest(home, guestMachine),
   ours: new Served(join(home, 'executor'), makeDevices, options),
 });

@@ -1,6 +1,7 @@
 /** Steps on the files of work queues: open, write descriptors, map portals, and what else files are asked. */
 import fc from 'fast-check';
 import { formatPatch, number, plain, type Value } from '../language.js';
+import { UNLIKELY_MS } from '../waits.js';
 import { type IdxdScene, type IdxdStep, MEMORY_BYTES } from './scene.js';
 
 const DESCRIPTOR = 64;
@@ -8,7 +9,6 @@ const RECORD = 32;
 /** Where in the memory records, sources and destinations are. */
 const SOURCE = 0x2000;
 const DESTINATION = 0x4000;
-const WAIT_MS = 2000;
 const SUCCESS_OR_ELSE = 1;
 
 const which = fc.nat(3);
@@ -86,7 +86,7 @@ export const submit: fc.Arbitrary<IdxdStep> = fc
     for (const { completion } of descriptors) {
       if (completion.kind !== 'address') continue;
       const at = Number(completion.plus);
-      scene.add(plain('until', 'b', at, SUCCESS_OR_ELSE, scene.files.length === 0 ? 0 : WAIT_MS));
+      scene.add(plain('until', 'b', at, SUCCESS_OR_ELSE, scene.files.length === 0 ? 0 : UNLIKELY_MS));
       scene.add(plain('peek', 'b', at, 16));
     }
     scene.add(plain('peek', 'b', DESTINATION, 16));
@@ -151,6 +151,6 @@ export const hole: fc.Arbitrary<IdxdStep> = which.map((n) => (scene) => {
   const [source, destination] = [memory(SOURCE), memory(MEMORY_BYTES + 0x1000)];
   const move = { opcode: 3, flags: 0xc, completion: memory(at), source, destination, size: 64 };
   write(scene, n, [move], DESCRIPTOR);
-  if (scene.files.length > 0) scene.add(plain('until', 'b', at, 0x83, WAIT_MS));
+  if (scene.files.length > 0) scene.add(plain('until', 'b', at, 0x83, UNLIKELY_MS));
   scene.add(plain('peek', 'b', at, 8));
 });

@@ -8,10 +8,10 @@ import { Guest } from '../guest.js';
 import { buildKernel } from '../kernel.js';
 import { compareWith } from '../program.js';
 import { Served } from '../served.js';
+import { patient } from '../waits.js';
 import { explained } from './explained.js';
 import { partNames, sequences } from './generate.js';
 import { guestMachine, makeDevices } from './machine.js';
-import { patient } from './steps-requests.js';
 
 const buildScript = fileURLToPath(new URL('../../../oracle/vdpa.sh', import.meta.url));
 const home = await buildKernel(buildScript);

@@ -1,13 +1,10 @@
 /** Steps that use the rings: requests to a disk, frames and commands to a network device. */
 import fc from 'fast-check';
-import type { Patient } from '../comparison.js';
-import { type Line, type PlainLine, plain } from '../language.js';
+import { plain } from '../language.js';
 import { mostly, oneIn } from '../numbers.js';
+import { SURE_MS, UNLIKELY_MS } from '../waits.js';
 import { BASE, BUFFERS, RING_SIZE, type VdpaScene, type VdpaStep } from './scene.js';
 
-/** How long is waited for what will come, and for what would be a surprise. */
-const SURE_MS = 3_000;
-const UNLIKELY_MS = 50;
 const NEXT = 1;
 const WRITE = 2;
 /** Offsets of a request's parts. */
@@ -64,20 +61,6 @@ function collect(scene: VdpaScene, queue: number): void {
     plain('hear', `c${queue}`, wait),
   );
 }
-
-/**
- * The sequence with no short waits, when one of them stands before what differs: what nobody expected may
- * have come on both sides, and on one of them just too late.
- */
-export const patient: Patient = (sequence, { at }) => {
-  const lines = sequence.lines.map((line) => (isShort(line) ? withWait(line, SURE_MS) : line));
-  return sequence.lines.slice(0, at + 1).some(isShort) ? { ...sequence, lines } : undefined;
-};
-
-const isShort = (line: Line): line is PlainLine =>
-  (line.verb === 'until' || line.verb === 'hear') && line.words.at(-1) === `${UNLIKELY_MS}`;
-
-const withWait = ({ verb, words }: PlainLine, wait: number) => plain(verb, ...words.slice(0, -1), wait);
 
 /** How a disk's request is to be. */
 interface Request {
