@@ -7,7 +7,7 @@
  */
 import { isatty } from 'node:tty';
 import color from 'picocolors';
-import type { TraceEvent } from '../trace/event.js';
+import type { CallEvent, TraceEvent } from '../trace/event.js';
 import { type DevicesOf, type Filter, parseFilter, shows } from '../trace/filter.js';
 import { lineOf, noPaint, type Paint } from '../trace/lines.js';
 import type { LineOutput } from './line-output.js';
@@ -26,7 +26,8 @@ export class TracePrinter {
   readonly #filter: Filter;
   readonly #json: boolean;
   readonly #paint: Paint;
-  #last = '';
+  #last: TraceEvent | undefined;
+  #lastText = '';
   #repeats = 0;
   #printed = 0;
 
@@ -58,14 +59,22 @@ export class TracePrinter {
       this.#write(JSON.stringify(event));
       return;
     }
-    const same = lineOf(event.kind === 'call' ? { ...event, duration: 0 } : event, { times: false });
-    if (same === this.#last) {
+    if (this.#isAgain(event)) {
       this.#repeats++;
       return;
     }
     if (this.#repeats > 0) this.end();
     this.#write(lineOf(event, { paint: this.#paint }));
-    this.#last = same;
+  }
+
+  /** Is it as the one before, but for its times? Most that are have the very same fields. */
+  #isAgain(event: TraceEvent): boolean {
+    if (this.#last !== undefined && sameCall(this.#last, event)) return true;
+    const text = lineOf(event.kind === 'call' ? { ...event, duration: 0 } : event, { times: false });
+    const again = text === this.#lastText;
+    this.#last = event;
+    this.#lastText = text;
+    return again;
   }
 
   #write(line: string): void {
@@ -74,8 +83,22 @@ export class TracePrinter {
   }
 }
 
+/** Are both calls, of which every field is the same, but for the times? */
+function sameCall(one: TraceEvent, other: TraceEvent): boolean {
+  return one.kind === 'call' && other.kind === 'call' && covers(one, other) && covers(other, one);
+}
+
+function covers(one: CallEvent, other: CallEvent): boolean {
+  for (const name in one) {
+    if (name === 'time' || name === 'duration') continue;
+    if (one[name as keyof CallEvent] !== other[name as keyof CallEvent]) return false;
+  }
+  return true;
+}
+
 /** `events` without the notes that the next call has as its reason. */
-function withoutReasons(events: readonly TraceEvent[]): TraceEvent[] {
+function withoutReasons(events: readonly TraceEvent[]): readonly TraceEvent[] {
+  if (!events.some(({ kind }) => kind === 'note')) return events;
   let reason = '';
   const told = events.toReversed().filter((event) => {
     if (event.kind === 'call') reason = event.reason ?? '';

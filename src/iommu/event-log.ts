@@ -94,9 +94,10 @@ export class WatchedLog<T extends object> {
     return this.#total;
   }
 
-  record(event: T): void {
+  /** @param time when it was, of who knows it (`now`). */
+  record(event: T, time = now()): void {
     if (this.#kept.length === 2 * this.#capacity) this.#kept = this.#kept.slice(this.#capacity);
-    this.#kept.push({ order: events++, time: now(), event });
+    this.#kept.push({ order: events++, time, event });
     this.#total++;
   }
 

@@ -6,5 +6,10 @@ const { timeOrigin } = performance;
  * process lives, also when somebody sets the system's clock.
  */
 export function now(): number {
-  return Math.floor((timeOrigin + performance.now()) * 1000) / 1000;
+  return sinceEpoch(performance.now());
+}
+
+/** The same of a reading of `performance.now`. */
+export function sinceEpoch(reading: number): number {
+  return Math.floor((timeOrigin + reading) * 1000) / 1000;
 }

@@ -185,7 +185,7 @@ export class Mounted {
 
   /** The calls since `forgetCalls`. */
   get calls(): readonly CallEvent[] {
-    this.#calls.push(...this.#look.read().events.map(({ event }) => callEvent(event)));
+    this.#calls.push(...this.#look.read().events.map(({ event, time }) => callEvent(event, time)));
     return this.#calls;
   }
 

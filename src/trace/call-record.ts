@@ -7,7 +7,7 @@
 import { hex } from '../linux/errno.js';
 import type { IoctlArgument, IoctlShape } from '../uapi/ioctl.js';
 import type { Struct } from '../uapi/struct.js';
-import type { CallEvent, CallKind, Fields } from './event.js';
+import type { CallEvent, CallKind } from './event.js';
 import { changedFields, fieldsOf, fieldValue, namedDescriptor, textOf } from './fields.js';
 
 /** Bytes that are shown of a read or write. */
@@ -67,60 +67,96 @@ export interface CallRecord {
   readonly duration: number;
 }
 
-/** The call as data for those who look. */
-export function callEvent(record: CallRecord): CallEvent {
+/** The call as data for those who look, when it has ended at `time`. */
+export function callEvent(record: CallRecord, time: number): CallEvent & { readonly time: number } {
   const { call, path, pid, tid, program, fd, ioctl, transfer, result, error, reason, duration } = record;
+  const argument = ioctl && argumentOf(ioctl);
+  const content = transfer && contentOf(transfer);
   return {
     kind: 'call',
+    time,
     call,
-    ...(pid !== undefined && { pid }),
-    ...(tid !== undefined && { tid }),
-    ...(program !== undefined && { program }),
+    pid,
+    tid,
+    program,
     path,
-    ...(fd !== undefined && { fd }),
-    ...(ioctl && ioctlDetails(ioctl)),
-    ...(transfer && transferDetails(transfer)),
+    fd,
+    name: argument?.name,
+    offset: transfer?.offset === undefined ? undefined : hex(transfer.offset),
+    place: transfer?.place,
+    length: transfer?.length,
+    bytes: content?.bytes,
+    input: argument?.input ?? content?.input,
+    output: argument?.output,
+    descriptors: argument?.descriptors,
     result,
-    ...(error !== undefined && { error }),
-    ...(reason !== undefined && { reason }),
+    error,
+    reason,
     duration,
   };
 }
 
-type Details = Partial<CallEvent>;
+type Content = Pick<CallEvent, 'bytes' | 'input'>;
 
-function transferDetails({ offset, place, length, layout, bytes }: TransferPart): Details {
+function contentOf({ layout, bytes }: TransferPart): Content {
   return {
-    ...(offset !== undefined && { offset: hex(offset) }),
-    ...(place !== undefined && { place }),
-    length,
-    bytes: Buffer.from(bytes.subarray(0, SHOWN_BYTES)).toString('hex'),
-    ...(layout && bytes.length >= layout.size && { input: shownFields(layout, bytes) }),
+    bytes: Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, SHOWN_BYTES)).toString('hex'),
+    input: layout && bytes.length >= layout.size ? fieldsOf(layout, bytes, layout.size, unknown) : undefined,
   };
 }
 
-function shownFields(layout: Struct, bytes: Uint8Array): Fields {
-  return fieldsOf(layout, bytes, layout.size, () => undefined);
+const unknown = () => undefined;
+
+type Argument = Pick<CallEvent, 'name' | 'input' | 'output' | 'descriptors'>;
+
+interface Known {
+  readonly part: IoctlPart;
+  readonly is: Argument;
 }
 
-/** What the argument said, and what has become of it. */
-function ioctlDetails({ cmd, arg, shape, input, output, descriptors }: IoctlPart): Details {
-  const name = shape?.name ?? hex(cmd);
+/** What was made last of an argument of each shape: who polls says the same again and again. */
+const known = new WeakMap<IoctlShape, Known>();
+
+/** What the argument said, and what has become of it; the same object for the same again. */
+function argumentOf(part: IoctlPart): Argument {
+  const { cmd, shape } = part;
+  if (shape === undefined) return { name: hex(cmd) };
+  const last = known.get(shape);
+  if (last !== undefined && sameSaid(last.part, part)) return last.is;
+  const is = madeArgument(part, shape);
+  known.set(shape, { part, is });
+  return is;
+}
+
+function sameSaid(one: IoctlPart, other: IoctlPart): boolean {
+  if (one.descriptors.size + other.descriptors.size > 0) return false;
+  if (one.arg !== other.arg && !isStruct(one.shape!.argument)) return false;
+  return sameBytes(one.input, other.input) && sameBytes(one.output, other.output);
+}
+
+function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let n = 0; n < one.length; n++) if (one[n] !== other[n]) return false;
+  return true;
+}
+
+function madeArgument({ arg, input, output, descriptors }: IoctlPart, shape: IoctlShape): Argument {
+  const { name, argument } = shape;
   const describe = (fd: number) => descriptors.get(fd);
-  const { argument } = shape ?? {};
   if (argument === 'number') return { name, input: { arg } };
   if (argument === 'string') return { name, input: { name: textOf(input) } };
   if (argument === undefined) return { name };
   if (!isStruct(argument)) return { name, input: { arg: fieldValue(arg, argument, describe) } };
   const before = fieldsOf(argument, input, input.length, describe);
-  const changed = changedFields(before, fieldsOf(argument, output, output.length, describe));
+  const changed = changedFields(argument, input, output, describe);
+  if (descriptors.size === 0) return { name, input: before, output: changed };
   const shown = JSON.stringify([before, changed]);
   const others = [...descriptors.keys()].filter((fd) => !shown.includes(`{"fd":${fd},`));
   return {
     name,
     input: before,
-    ...(changed && { output: changed }),
-    ...(others.length > 0 && { descriptors: others.map((fd) => namedDescriptor(fd, describe)) }),
+    output: changed,
+    descriptors: others.length > 0 ? others.map((fd) => namedDescriptor(fd, describe)) : undefined,
   };
 }
 

@@ -1,9 +1,9 @@
 /**
  * What happened, as data: one event for each call, DMA, fault, interrupt and note.
  *
- * An event is plain JSON: a line for people (lines.ts) is made of it, and it is written as it is for
- * programs (docs/trace.md has the fields). Numbers of 64 bits are text, `0x1000`, since JSON's readers do
- * not have them all.
+ * An event is plain JSON, in which what is undefined is absent: a line for people (lines.ts) is made of it,
+ * and it is written as it is for programs (docs/trace.md has the fields). Numbers of 64 bits are text,
+ * `0x1000`, since JSON's readers do not have them all.
  */
 import type { ErrnoName } from '../linux/errno.js';
 
@@ -26,32 +26,32 @@ export interface CallEvent {
   readonly kind: 'call';
   readonly call: CallKind;
   /** The process, and the thread of it when that is known; absent: nobody's (a last close). */
-  readonly pid?: number;
-  readonly tid?: number;
+  readonly pid?: number | undefined;
+  readonly tid?: number | undefined;
   /** What the thread calls itself: chosen by the program. */
-  readonly program?: string;
+  readonly program?: string | undefined;
   /** The file, below /dev, and which descriptor of the caller's it was, when that is known. */
   readonly path: string;
-  readonly fd?: number;
+  readonly fd?: number | undefined;
   /** An ioctl's name; one that the file does not have by its number, `0x3b72`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Of a read, write or load: its offset, and what lies there. */
-  readonly offset?: string;
-  readonly place?: string;
+  readonly offset?: string | undefined;
+  readonly place?: string | undefined;
   /** Bytes that a read, write or load was for. */
-  readonly length?: number;
+  readonly length?: number | undefined;
   /** The first bytes that were read or written, in hexadecimal. */
-  readonly bytes?: string;
+  readonly bytes?: string | undefined;
   /** What the argument said, and what the call has changed in it. */
-  readonly input?: Fields;
-  readonly output?: Fields;
+  readonly input?: Fields | undefined;
+  readonly output?: Fields | undefined;
   /** Descriptors that the call named outside of its struct's fields. */
-  readonly descriptors?: readonly NamedDescriptor[];
+  readonly descriptors?: readonly NamedDescriptor[] | undefined;
   /** What it returned; -1 with an error. */
   readonly result: number;
-  readonly error?: ErrnoName | string;
+  readonly error?: ErrnoName | string | undefined;
   /** Why it was refused: one sentence. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** Microseconds. */
   readonly duration: number;
 }

@@ -2,32 +2,89 @@
  * The fields of a struct as data, by the tables of `uapi`: nothing about any struct is known here.
  */
 import { hex } from '../linux/errno.js';
-import type { Meaning, Names, Struct } from '../uapi/struct.js';
+import {
+  type FieldType,
+  getBig,
+  getU32,
+  getU64,
+  type Meaning,
+  type Names,
+  type Struct,
+  u64,
+} from '../uapi/struct.js';
 import type { Fields, FieldValue, NamedDescriptor } from './event.js';
+
+/** High words of 64-bit fields below it make numbers that are exact. */
+const HIGH = 2 ** 21;
 
 /** What a descriptor of the caller's is, when the call has found out. */
 export type Describe = (fd: number) => string | undefined;
 
+/** A field of a struct, and where it lies. */
+interface Place {
+  readonly name: string;
+  readonly at: number;
+  readonly end: number;
+  /** What is reserved is worth a word only when it is wrong. */
+  readonly reserved: boolean;
+  readonly type: FieldType;
+}
+
+const places = new WeakMap<Struct, readonly Place[]>();
+
+function placesOf(struct: Struct): readonly Place[] {
+  const known = places.get(struct);
+  if (known !== undefined) return known;
+  const found = Object.entries(struct.types).map(([name, type]) => {
+    const at = struct.at[name]!;
+    return { name, at, end: at + type.size, reserved: /^(reserved|pad)/.test(name), type };
+  });
+  places.set(struct, found);
+  return found;
+}
+
 /** The fields that lie in the first `known` bytes of `data`. */
 export function fieldsOf(struct: Struct, data: Uint8Array, known: number, describe: Describe): Fields {
   const fields: Record<string, FieldValue> = {};
-  for (const [name, type] of Object.entries(struct.types)) {
-    const at = struct.at[name]!;
-    if (at + type.size > known) break;
-    // What is reserved is worth a word only when it is wrong.
-    const value = type.get(data, at);
-    if (/^(reserved|pad)/.test(name) && Number(value) === 0) continue;
-    fields[name] = fieldValue(value, type.meaning, describe);
+  for (const place of placesOf(struct)) {
+    if (place.end > known) break;
+    if (!place.reserved || !isZero(data, place)) fields[place.name] = valueAt(data, place, describe);
   }
   return fields;
 }
 
 /** The fields of `after` that are not as in `before`; undefined when all are. */
-export function changedFields(before: Fields, after: Fields): Fields | undefined {
-  const changed = Object.entries(after).filter(
-    ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
-  );
-  return changed.length === 0 ? undefined : Object.fromEntries(changed);
+export function changedFields(
+  struct: Struct,
+  before: Uint8Array,
+  after: Uint8Array,
+  describe: Describe,
+): Fields | undefined {
+  let changed: Record<string, FieldValue> | undefined;
+  for (const place of placesOf(struct)) {
+    if (place.end > after.length) break;
+    if (place.end <= before.length && isSame(before, after, place)) continue;
+    if (place.reserved && isZero(after, place)) continue;
+    changed ??= {};
+    changed[place.name] = valueAt(after, place, describe);
+  }
+  return changed;
+}
+
+function isZero(data: Uint8Array, { at, end }: Place): boolean {
+  for (let n = at; n < end; n++) if (data[n] !== 0) return false;
+  return true;
+}
+
+function isSame(one: Uint8Array, other: Uint8Array, { at, end }: Place): boolean {
+  for (let n = at; n < end; n++) if (one[n] !== other[n]) return false;
+  return true;
+}
+
+function valueAt(data: Uint8Array, { at, type }: Place, describe: Describe): FieldValue {
+  // Most fields of 64 bits are addresses, for which no bigint has to be made.
+  if (type.get === u64.get) return hex(getU32(data, at + 4) < HIGH ? getU64(data, at) : getBig(data, at));
+  return fieldValue(type.get(data, at), type.meaning, describe);
 }
 
 /** A value as its meaning has it. */

@@ -25,8 +25,18 @@ export interface LineOptions {
 
 /** The line of an event, without its end. */
 export function lineOf(event: TraceEvent, { paint = noPaint, times = true }: LineOptions): string {
-  const time = times ? `${paint.dim(new Date(event.time).toISOString().slice(11, 23))} ` : '';
-  return time + bodyOf(event, paint);
+  return (times ? `${paint.dim(timeOfDay(event.time))} ` : '') + bodyOf(event, paint);
+}
+
+/** The last second that was told: most lines are of the same. */
+let second = { number: Number.NaN, text: '' };
+
+/** `12:00:07.201`, UTC. */
+function timeOfDay(time: number): string {
+  const [number, ms] = [Math.floor(time / 1000), Math.floor(time) % 1000];
+  if (number !== second.number)
+    second = { number, text: new Date(number * 1000).toISOString().slice(11, 19) };
+  return `${second.text}.${String(ms).padStart(3, '0')}`;
 }
 
 function bodyOf(event: TraceEvent, paint: Paint): string {
@@ -71,7 +81,7 @@ function callLine(event: CallEvent, paint: Paint): string {
   const thread = tid === undefined || tid === pid ? `${pid}` : `${pid}/${tid}`;
   const who = pid === undefined ? '' : `${program === undefined ? '' : escaped(program)}[${thread}] `;
   const value = error === undefined ? ` = ${result}` : ` = ${paint.bad(`-1 ${error}`)}`;
-  const took = paint.dim(` <${(duration / 1e6).toFixed(6)}>`);
+  const took = paint.dim(` <${Math.floor(duration / 1e6)}.${String(duration % 1e6).padStart(6, '0')}>`);
   const why = reason === undefined ? '' : `: ${paint.bad(escaped(reason))}`;
   return `${who}${paint.call(nameOf(event))}(${argumentsOf(event)})${value}${took}${why}`;
 }
@@ -98,9 +108,9 @@ function argumentsOf(event: CallEvent): string {
 }
 
 function fieldsText(fields: Fields): string {
-  return `{${Object.entries(fields)
-    .map(([name, value]) => `${name}=${valueText(value)}`)
-    .join(', ')}}`;
+  let text = '';
+  for (const name in fields) text += `${text === '' ? '' : ', '}${name}=${valueText(fields[name]!)}`;
+  return `{${text}}`;
 }
 
 function valueText(value: FieldValue): string {
@@ -118,8 +128,11 @@ function descriptorText({ fd, is }: NamedDescriptor): string {
   return is === undefined ? `${fd}` : `${fd}<${escaped(is)}>`;
 }
 
+const harmless = /^[ -~]*$/;
+
 /** Text without what would move the cursor or hide anything: those characters by their numbers. */
 export function escaped(text: string): string {
+  if (harmless.test(text)) return text;
   return text.replace(/[\p{C}\u2028\u2029]/gu, (character) => {
     const code = character.codePointAt(0)!.toString(16);
     return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u{${code}}`;

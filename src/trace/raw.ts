@@ -50,7 +50,9 @@ export type Recorded =
 
 /** The events of what is recorded; a machine and what comes from outside are none. */
 export function eventsOf(all: readonly Recorded[]): TraceEvent[] {
-  return all.flatMap((each) => (each.kind === 'machine' || each.kind === 'input' ? [] : [eventOf(each)]));
+  const events: TraceEvent[] = [];
+  for (const each of all) if (each.kind !== 'machine' && each.kind !== 'input') events.push(eventOf(each));
+  return events;
 }
 
 /** Whose requester ids are whose, when `all` has the machine. */
@@ -62,13 +64,12 @@ export function requestersIn(all: readonly Recorded[]): DevicesOf | undefined {
 }
 
 export function eventOf(raw: Raw): TraceEvent {
+  if (raw.kind === 'call') return callEvent(raw.entry, raw.time);
   return { time: raw.time, ...happening(raw) };
 }
 
-function happening(raw: RawHappening): Happening {
+function happening(raw: Exclude<RawHappening, { readonly kind: 'call' }>): Happening {
   switch (raw.kind) {
-    case 'call':
-      return callEvent(raw.entry);
     case 'dma': {
       const { rid, pasid, write, iova, length } = raw.entry;
       return { kind: 'dma', rid, pasid, write, iova: hex(iova), length };

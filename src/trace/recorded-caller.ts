@@ -189,7 +189,8 @@ export class RecordedCaller implements Required<Caller> {
     this.#note(what, of, { answer: [], text: error.reason, errno: error.errno });
   }
 
-  #note(what: AskKind, of: readonly number[], answer: Answer): void {
-    if (this.#trace.inputs.on) this.#trace.inputs.record({ kind: 'asked', what, of, ...answer });
+  #note(what: AskKind, of: readonly number[], { answer, text, bytes, errno }: Answer): void {
+    const { inputs } = this.#trace;
+    if (inputs.on) inputs.record({ kind: 'asked', what, of, answer, text, bytes, errno });
   }
 }

@@ -106,10 +106,8 @@ export class RecordedMemory implements Memory {
     const backing = 'next' in asked ? yield* asked : asked;
     const { inputs } = this.#memories;
     const answer = [backing.offset, backing.length];
-    if (inputs.on)
-      inputs.record({
-        ...{ kind: 'asked', what: Ask.BACKING, of: [this.number, offset], answer, text: backing.file },
-      });
+    const of = [this.number, offset];
+    if (inputs.on) inputs.record({ kind: 'asked', what: Ask.BACKING, of, answer, text: backing.file });
     return backing;
   }
 

@@ -8,6 +8,7 @@ import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
 import { isWork, Postponed, type Sliced, type Work } from '../file/work.js';
 import { errnoName, Refusal } from '../linux/errno.js';
+import { sinceEpoch } from '../linux/now.js';
 import { DeviceFile } from '../uapi/device-file.js';
 import type { IoctlShape } from '../uapi/ioctl.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
@@ -105,7 +106,8 @@ function noteBegun(trace: Trace, begun: Begun, { ioctl, transfer }: Details): vo
   begun.part = trace.nextPart();
   const said = ioctl && { ...ioctl, input: copied(ioctl.input), output: none, descriptors: new Map() };
   const details = { ...(said && { ioctl: said }), ...(transfer && { transfer }) };
-  trace.inputs.record({ kind: 'begun', part: begun.part, call: recordOf(begun, details, 0, undefined) });
+  const call = recordOf(begun, details, 0, undefined, performance.now());
+  trace.inputs.record({ kind: 'begun', part: begun.part, call });
 }
 
 const none = new Uint8Array(0);
@@ -166,7 +168,8 @@ const broken = { errno: 5, reason: 'an error inside ioasid' };
 type Failure = Pick<Refusal, 'errno' | 'reason'>;
 
 function record(trace: Trace, begun: Begun, details: Details, result: number, failure?: Failure): void {
-  trace.calls.record(recordOf(begun, details, result, failure));
+  const ended = performance.now();
+  trace.calls.record(recordOf(begun, details, result, failure, ended), sinceEpoch(ended));
 }
 
 function recordOf(
@@ -174,6 +177,7 @@ function recordOf(
   { ioctl, transfer }: Details,
   result: number,
   failure: Failure | undefined,
+  ended: number,
 ): CallRecord {
   const { pid, tid, program } = who;
   return {
@@ -191,7 +195,7 @@ function recordOf(
     file,
     part,
     way,
-    duration: Math.floor((performance.now() - started) * 1000),
+    duration: Math.floor((ended - started) * 1000),
   };
 }
 

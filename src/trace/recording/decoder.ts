@@ -4,11 +4,12 @@
  * Whatever the bytes are, it answers or refuses: a record that is no sense is EINVAL, and nothing is read
  * beyond the bytes.
  */
+import type { DeviceHappening } from '../../driver/happening.js';
 import { refuse } from '../../linux/errno.js';
 import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
 import { copied } from '../copied.js';
 import { Ask, type Asked, type AskKind, type Input } from '../input.js';
-import type { RawHappening, Recorded } from '../raw.js';
+import type { Raw, Recorded } from '../raw.js';
 import { ByteReader } from './bytes.js';
 import { INLINE_BYTES } from './encoder.js';
 import {
@@ -65,53 +66,51 @@ export class Decoder {
       return { kind: 'machine', machine, time };
     }
     if (kind >= RecordKind.ASKED) return { kind: 'input', entry: this.#input(kind, from), time };
-    return { ...this.#happening(kind, from), time };
+    return this.#happening(kind, from, time);
   }
 
-  #happening(kind: number, from: ByteReader): RawHappening {
+  #happening(kind: number, from: ByteReader, time: number): Raw {
     switch (kind) {
       case RecordKind.CALL:
-        return { kind: 'call', entry: this.#call(from) };
+        return { kind: 'call', entry: this.#call(from), time };
       case RecordKind.DMA_READ:
       case RecordKind.DMA_WRITE: {
         const write = kind === RecordKind.DMA_WRITE;
         const [rid, pasid, iova, length] = [this.#name(from), from.number(), from.number(), from.number()];
-        return { kind: 'dma', entry: { rid, pasid, write, iova, length } };
+        return { kind: 'dma', entry: { rid, pasid, write, iova, length }, time };
       }
       case RecordKind.FAULT_READ:
       case RecordKind.FAULT_WRITE: {
         const write = kind === RecordKind.FAULT_WRITE;
         const [rid, pasid, iova, reason] = [this.#name(from), from.number(), from.number(), this.#name(from)];
-        return { kind: 'fault', entry: { rid, pasid, write, iova, reason } };
+        return { kind: 'fault', entry: { rid, pasid, write, iova, reason }, time };
       }
       case RecordKind.NOTE:
-        return { kind: 'note', device: this.#name(from), entry: { sentence: this.#name(from) } };
+        return { kind: 'note', device: this.#name(from), entry: { sentence: this.#name(from) }, time };
       case RecordKind.LOST:
-        return { kind: 'lost', count: from.number() };
+        return { kind: 'lost', count: from.number(), time };
       default:
-        return this.#device(kind, from);
+        return { kind: 'device', device: this.#name(from), entry: this.#ofDevice(kind, from), time };
     }
   }
 
-  #device(kind: number, from: ByteReader): RawHappening {
-    const device = this.#name(from);
+  #ofDevice(kind: number, from: ByteReader): DeviceHappening {
     switch (kind) {
       case RecordKind.INTERRUPT:
       case RecordKind.INTERRUPT_LOST: {
         const entry = { kind: 'interrupt', name: this.#name(from), vector: from.number() } as const;
-        if (kind === RecordKind.INTERRUPT) return { kind: 'device', device, entry };
-        return { kind: 'device', device, entry: { ...entry, lost: this.#name(from) } };
+        return kind === RecordKind.INTERRUPT ? entry : { ...entry, lost: this.#name(from) };
       }
       case RecordKind.PAGE_READ:
       case RecordKind.PAGE_WRITE: {
         const [pasid, iova, write] = [from.number(), from.number(), kind === RecordKind.PAGE_WRITE];
-        return { kind: 'device', device, entry: { kind: 'page', pasid, iova, write } };
+        return { kind: 'page', pasid, iova, write };
       }
       case RecordKind.AUTHORIZED:
       case RecordKind.REVOKED: {
         const [pasid, vpasid] = [from.number(), from.number() - 1];
         const what = kind === RecordKind.AUTHORIZED ? 'authorized' : 'revoked';
-        return { kind: 'device', device, entry: { kind: what, pasid, ...(vpasid >= 0 && { vpasid }) } };
+        return { kind: what, pasid, ...(vpasid >= 0 && { vpasid }) };
       }
       default:
         return unknownKind(kind);
