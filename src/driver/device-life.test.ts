@@ -24,6 +24,7 @@ const DATA = Uint8Array.of(1, 2, 3, 4);
 /** Requests of a device with ASIDs 0 to 3, ASID 0 unless another is asked for. */
 class AsidPort implements DevicePort {
   readonly requester: Requester;
+  attaches = false;
   readonly mediated = false;
   readonly namesSpaces = true;
   readonly authorizations = new Authorizations();

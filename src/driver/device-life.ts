@@ -167,6 +167,7 @@ export class DeviceLife {
   bind(state: string): void {
     this.checkUnauthorized();
     this.#bound = state;
+    this.#port.attaches = true;
     this.#granted = true;
   }
 
@@ -185,6 +186,7 @@ export class DeviceLife {
     for (const authorization of this.#port.authorizations.values()) yield () => this.#leave(authorization);
     yield () => {
       this.#bound = undefined;
+      this.#port.attaches = false;
       this.#granted = false;
       this.#holder = undefined;
       this.#pages = new PageRequests();

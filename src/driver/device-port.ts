@@ -23,6 +23,8 @@ export interface DevicePort extends DmaPort {
   /** Do the device's requests name address spaces? Otherwise it can be authorized for one only. */
   readonly namesSpaces: boolean;
   readonly authorizations: Authorizations;
+  /** Has another ABI the device, whose programs attach page tables? Reasons are in its words then. */
+  attaches: boolean;
 
   /**
    * The number by which the device's programmer will know `pasid`, when `vpasid` was asked for (undefined:

@@ -25,6 +25,8 @@ import { blocked, readThrough, writeThrough } from './device-port.js';
 export abstract class ListedPort {
   readonly requester: Requester;
   readonly authorizations = new Authorizations();
+  /** As DevicePort.attaches: its own, since siblings share the requester. */
+  attaches = false;
   readonly #iommu: Iommu;
   readonly #pasids: PasidSpace;
   readonly #bits: number;

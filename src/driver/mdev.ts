@@ -9,8 +9,9 @@
 import { inFactory } from '../devices/checks.js';
 import type { PageWait, PciDescription } from '../devices/device-model.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
+import { noAccess } from '../iommu/access.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
-import { NO_PASID, type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
+import { type Pasid, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import { ListedPort } from './listed-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
@@ -58,7 +59,6 @@ export class MdevPort extends ListedPort implements PciPort {
   protected reason(vpasid: Vpasid): string {
     if (this.#gate === undefined) inFactory('dma');
     if (this.admits(vpasid)) return `bus mastering is off in the command register of ${this.#name}`;
-    const which = vpasid === NO_PASID ? 'requests without PASID' : `PASID ${vpasid}`;
-    return `mdev ${this.#name} is not authorized for ${which}`;
+    return noAccess(this.attaches, `mdev ${this.#name}`, vpasid);
   }
 }

@@ -45,6 +45,14 @@ export class FunctionPort implements PciPort {
     this.#gate = gate;
   }
 
+  get attaches(): boolean {
+    return this.requester.attaches;
+  }
+
+  set attaches(attaches: boolean) {
+    this.requester.attaches = attaches;
+  }
+
   vpasid(pasid: Pasid, vpasid: Vpasid | undefined): Vpasid {
     const { rid } = this.requester;
     if (this.#pasidBits === undefined) return withoutPasid(pasid, vpasid, rid);

@@ -120,8 +120,7 @@ function iommuSteps(
 ): Step[] {
   const which = pasid === 0 ? 'requests without PASID' : `PASID ${pasid}`;
   const table = requester.tableOf(pasid);
-  if (table === undefined)
-    return [failed('PASID table', `requester ${requester.rid} is not authorized for ${which}`)];
+  if (table === undefined) return [failed('PASID table', requester.noEntry(pasid))];
   const entry = passed('PASID table', `requester ${requester.rid} has an entry for ${which}`);
   const access = (write ? WRITE : READ) & RIGHTS;
   if (table instanceof VtdTable) return [entry, ...vtdSteps(iommu, table, iova, access)];

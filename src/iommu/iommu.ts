@@ -10,7 +10,7 @@
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
-import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, READ, WRITE } from './access.js';
+import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { WatchedLog } from './event-log.js';
 import { type DmaFault, FaultLog, type Transfer } from './fault-log.js';
@@ -77,6 +77,8 @@ export class Requester {
   #recentTable: Translation | undefined;
   // Entries that have a log. Most often there is none, and a write asks no more than that.
   #logs = 0;
+  /** Does its program attach page tables to it, as iommufd's do, rather than authorize it for PASIDs? */
+  attaches = false;
   /** What `locate` has found: the byte in the memory of the mapping, high and low 32 bits (int32). */
   byteHi = 0;
   byteLo = 0;
@@ -302,12 +304,13 @@ export class Requester {
     return this.locate(pasid, Math.floor(iova / 0x1_0000_0000), iova >>> 0, access);
   }
 
+  /** Why requests with `pasid` (0: without one) go nowhere when they have no entry. */
+  noEntry(pasid: Pasid): string {
+    return noAccess(this.attaches, `requester ${this.rid}`, pasid);
+  }
+
   #why(code: number, pasid: Pasid, iova: number, access: Access): string {
-    if (code === NO_ENTRY) {
-      return pasid === 0
-        ? `requester ${this.rid} is not authorized for requests without PASID`
-        : `requester ${this.rid} is not authorized for PASID ${pasid}`;
-    }
+    if (code === NO_ENTRY) return this.noEntry(pasid);
     if (!(iova < ADDRESS_LIMIT)) return `iova ${hex(iova)} is wider than ${ADDRESS_BITS} bits`;
     const table = this.#entries.get(pasid)?.table;
     if (table instanceof NestedTable) return `iova ${hex(iova)} of PASID ${pasid}: ${table.refusal}`;

@@ -117,7 +117,10 @@ describe('a mediated device that is bound to an iommufd', () => {
     );
     assert.equal(models[0]!.host.dma.write(1, 0, DATA), undefined);
     assert.deepEqual([first.bytes[0], second.bytes[0]], [1, 0]);
-    assert.equal(models[0]!.host.dma.write(2, 0, DATA)?.reason, 'mdev vfio0 is not authorized for PASID 2');
+    assert.equal(
+      models[0]!.host.dma.write(2, 0, DATA)?.reason,
+      'nothing is attached for PASID 2 of mdev vfio0',
+    );
     finish(devices[1].detach(vpasidOf(2)));
     finish(devices[1].detach(vpasidOf(2)));
     assert.equal(pasids.used, 2);
@@ -154,7 +157,7 @@ describe('a mediated device that is bound to an iommufd', () => {
     finish(devices[0].attach(first.ioas.id, vpasidOf(0)));
     assert.equal(
       models[1]!.host.dma.write(0, 0, DATA)?.reason,
-      'mdev vfio1 is not authorized for requests without PASID',
+      'nothing is attached for requests without PASID of mdev vfio1',
     );
     finish(devices[1].attach(second.ioas.id, vpasidOf(0)));
     models[1]!.host.dma.write(0, 8, DATA);

@@ -63,7 +63,7 @@ const mistakes: readonly [name: string, device: string, line: RegExp][] = [
   ['completion_address_misaligned', DSA, /its completion record address 0x.*008 is not aligned to 32 bytes$/],
   ['completion_address_not_mapped', DSA, /iova 0x70000[0-9a-f]+ of PASID 1 is not mapped/],
   ['submit_of_32_bytes', DSA, /EINVAL: 32 bytes at 0x0 of BAR 2 of vfio0 are for a portal, which takes 64/],
-  ['pasid_that_is_not_attached', DSA, /requester 0000:6a:01\.0 is not authorized for PASID 5/],
+  ['pasid_that_is_not_attached', DSA, /nothing is attached for PASID 5 of requester 0000:6a:01\.0/],
   ['transfer_above_the_maximum', DSA, /its transfer size 4294967295 is not 1 to 2147483648/],
   ['reserved_flags', DSA, /of its flags 0x80000c those in 0x800000 may not be set here/],
   ['submit_to_a_full_queue', DSA, /EAGAIN: .* work queue 0 is full/],
