@@ -47,6 +47,13 @@ test('each listing of README.md and docs is executed by one test, or has a reaso
   assert.equal(there.length, listings.length);
 });
 
+test('each fence of README.md and docs begins or ends a listing, indented or marked as it may be', () => {
+  for (const document of documents.filter((name) => name.endsWith('.md'))) {
+    const fences = readFileSync(join(root, document), 'utf8').match(/^\s*(```|~~~)/gm) ?? [];
+    assert.equal(fences.length, 2 * listingsOf(document).length, document);
+  }
+});
+
 test('a test that executes a listing of a document reads that document', () => {
   for (const [document, words, by] of listingIndex)
     if (!by.startsWith('not run: '))

@@ -7,6 +7,7 @@ const LISTINGS = 'src/cli/examples/listings.test.ts';
 const EXAMPLES = 'src/cli/examples/examples.test.ts';
 const FIRST = 'src/cli/examples/first-device.test.ts';
 const FIRST_SCREEN = 'src/cli/examples/first-screen.test.ts';
+const SHOWN = 'src/cli/examples/shown-lines.test.ts';
 const README = 'src/cli/readme.test.ts';
 const GUIDE = 'src/devices/guide.test.ts';
 const QEMU = 'not run: QEMU; npm run test:guest starts the same devices with it';
@@ -34,7 +35,7 @@ export const listingIndex: readonly (readonly [document: string, words: string, 
   ['docs/abi.md', '1ull << 30', LISTINGS],
   ['docs/abi.md', 'guest_cr3', LISTINGS],
   ['docs/abi.md', 'ioasid_page_fault fault', LISTINGS],
-  ['docs/abi.md', 'EINVAL  iova 0x1800', PLAY],
+  ['docs/abi.md', 'EINVAL  iova 0x1800', SHOWN],
   ['docs/abi.md', 'mdev, IOASID', LISTINGS],
   ['docs/devices.md', 'npm init -y', FIRST],
   ['docs/devices.md', '// copier.mjs', FIRST],
@@ -74,7 +75,7 @@ export const listingIndex: readonly (readonly [document: string, words: string, 
   ['docs/idxd.md', 'int main(int argc', 'src/cli/programs/idxd.test.ts'],
   ['docs/idxd.md', 'cc -o move examples/move.c', 'src/cli/programs/idxd.test.ts'],
   ['docs/idxd.md', 'accel-config', 'not run: accel-config, by npm run test:dsa'],
-  ['docs/inspect.md', 'run --inspect', 'not run: a page in a browser'],
+  ['docs/inspect.md', 'run --inspect', SHOWN],
   ['docs/iommufd.md', 'my-vmm', LISTINGS],
   ['docs/iommufd.md', 'device.bind', 'src/client/guide.test.ts'],
   ['docs/iommufd.md', 'FaultQueue', 'src/client/guide.test.ts'],
@@ -85,10 +86,10 @@ export const listingIndex: readonly (readonly [document: string, words: string, 
   ['docs/nvme.md', 'queues=16', LISTINGS],
   ['docs/nvme.md', 'cc -o nvme', LISTINGS],
   ['docs/nvme.md', 'spdk_nvme_identify', 'not run: SPDK, built by hand'],
-  ['docs/recording.md', 'run --record', PLAY],
+  ['docs/recording.md', 'run --record', SHOWN],
   ['docs/recording.md', 'the first difference', PLAY],
-  ['docs/trace.md', 'run --trace', PLAY],
-  ['docs/trace.md', 'cat[815]', PLAY],
+  ['docs/trace.md', 'run --trace', SHOWN],
+  ['docs/trace.md', 'cat[815]', SHOWN],
   ['docs/vdpa.md', 'truncate -s 1G', LISTINGS],
   ['docs/vdpa.md', 'bootindex=1', QEMU],
   ['docs/vdpa.md', 'id=net1', QEMU],
