@@ -120,7 +120,7 @@ export class InProcess implements Transport, Caller {
 
   pread(fd: number, offset: number, target: Uint8Array): number {
     const file = this.#withOffsets(fd);
-    return this.#served(() => file.read(this, offset, target));
+    return this.#served(() => finished(file.read(this, offset, target)));
   }
 
   pwrite(fd: number, offset: number, source: Uint8Array): number {
@@ -131,7 +131,7 @@ export class InProcess implements Transport, Caller {
   read(fd: number, target: Uint8Array): number {
     const { kind } = this.#description(fd);
     if (kind instanceof Counter) return kind.read(target);
-    return this.#onwards(fd, (file, position) => file.read(this, position, target));
+    return this.#onwards(fd, (file, position) => finished(file.read(this, position, target)));
   }
 
   write(fd: number, source: Uint8Array): number {

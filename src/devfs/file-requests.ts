@@ -33,6 +33,8 @@ import type { ProcessCaller } from './process-caller.js';
 import { Claimed, type Turns } from './turns.js';
 
 const O_ACCMODE = 3;
+/** Bytes that are always read at once. */
+const AT_ONCE = 4;
 /** Open files, which cost the server memory where the kernel counts a pointer for their opener. */
 export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 20);
 
@@ -139,16 +141,20 @@ export class FileRequests {
     return this.#answerIoctl(result, outSize);
   }
 
-  read(): void {
+  read(): Ongoing | undefined {
     const { request } = this.#channel;
     const opened = this.#begin('read', get64(request, wire.ReadIn.handle));
     if (wire.isForPage(request)) {
       this.#identification.pageAsked(opened, request[Request.pid]!);
       refuse('EIO', `${nameOf(opened)} has no pages: it can be read, not mapped`);
     }
-    // Zeroed, because what was there before belongs to another process.
-    const target = this.#readTarget.of(Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER)).fill(0);
-    this.#channel.answer(opened.file.read(this.#caller, get64(request, wire.ReadIn.offset), target));
+    // Zeroed, because what was there before belongs to another process; a long one may go on when others are
+    // answered.
+    const size = Math.min(request[wire.ReadIn.size]!, MAX_TRANSFER);
+    const target = size <= AT_ONCE ? this.#readTarget.of(size).fill(0) : new Uint8Array(size);
+    const result = opened.file.read(this.#caller, get64(request, wire.ReadIn.offset), target);
+    if (isWork(result)) return this.#ongoing(result, (read) => this.#answerRead(target, Number(read)));
+    return this.#answerRead(target, result);
   }
 
   write(length: number): Ongoing | undefined {
@@ -303,6 +309,11 @@ export class FileRequests {
 
   #answerIoctl(result: number, outSize: number): undefined {
     this.#channel.answerIoctl(result, outSize);
+  }
+
+  #answerRead(target: Uint8Array, read: number): undefined {
+    if (target.length > AT_ONCE) this.#channel.replyBytes.set(target.subarray(0, read), wire.Reply.bodyByte);
+    this.#channel.answer(read);
   }
 
   #answerWrite(written: number): undefined {

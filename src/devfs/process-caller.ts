@@ -21,7 +21,7 @@ import { LiveMemory, liveMemory } from '../linux/live-memory.js';
 import { lockerOf } from '../linux/locked-memory.js';
 import { hasCapability, processOfThread, sharesUserNamespace } from '../linux/proc.js';
 import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
-import { bufferListOf } from '../linux/vectored-call.js';
+import { type BufferList, bufferListOf, bufferListSoon } from '../linux/vectored-call.js';
 import type { PageMappings } from './page-mappings.js';
 
 /** From <linux/capability.h>. */
@@ -120,8 +120,16 @@ export class ProcessCaller implements Caller {
     return undefined;
   }
 
-  parts(length: number): readonly number[] | undefined {
+  parts(length: number): Sliced<readonly number[] | undefined> {
     const list = this.#tid === 0 ? undefined : bufferListOf(this.#tid);
+    return list === 'running' ? this.#partsSoon(length) : this.#partsIn(list, length);
+  }
+
+  *#partsSoon(length: number): Work<readonly number[] | undefined> {
+    return this.#partsIn(yield* bufferListSoon(this.#tid), length);
+  }
+
+  #partsIn(list: BufferList | undefined, length: number): readonly number[] | undefined {
     if (list === undefined || list.count > MOST_BUFFERS) return undefined;
     const entries = new Uint8Array(list.count * BUFFER_BYTES);
     try {

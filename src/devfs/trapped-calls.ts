@@ -15,7 +15,7 @@
  */
 
 import type { OpenFile } from '../file/open-file.js';
-import { failing, isWork, type Sliced, type Work } from '../file/work.js';
+import { failing, finished, isWork, type Sliced, type Work } from '../file/work.js';
 import type { Account } from '../linux/account.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
@@ -202,7 +202,7 @@ export class TrappedCalls implements LoopSource {
   /** Where in the file says nothing: no file of ours has another answer to that elsewhere. */
   #readNothing(pending: Pending, opened: Opened): void {
     try {
-      this.#answer(pending, opened.file.read(this.#caller, 0, NO_DATA));
+      this.#answer(pending, finished(opened.file.read(this.#caller, 0, NO_DATA)));
     } catch (error) {
       this.#fail(pending, opened, error);
     }

@@ -117,8 +117,11 @@ export interface OpenFile {
    */
   ioctl(caller: Caller, call: IoctlCall): Sliced<number>;
 
-  /** pread: fills `target`. A stream has no offsets, so it does not look at it. @returns the bytes read. */
-  read(caller: Caller, offset: number, target: Uint8Array): number;
+  /**
+   * pread: fills `target`, which is its own until it has ended. A stream has no offsets, so it does not look
+   * at it. @returns the bytes read.
+   */
+  read(caller: Caller, offset: number, target: Uint8Array): Sliced<number>;
 
   /** pwrite, as `read`. Work must not look at `source` after its first piece. @returns the bytes written. */
   write(caller: Caller, offset: number, source: Uint8Array): Sliced<number>;
@@ -189,7 +192,7 @@ export interface Caller {
    * The buffers that the caller's read or write of `length` bytes is made of, as their lengths, none of them
    * 0; undefined: it is one, or that is not known. Absent: it always is one.
    */
-  parts?(length: number): readonly number[] | undefined;
+  parts?(length: number): Sliced<readonly number[] | undefined>;
 
   /** Reads the caller's memory now. @throws Refusal EFAULT when any byte of it cannot be read. */
   readMemory(address: number, target: Uint8Array): void;

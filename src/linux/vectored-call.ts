@@ -3,8 +3,8 @@
  *
  * FUSE hands over all bytes of such a call as one request. Which buffers they come from, or go to, only the
  * caller's own system call says, and while the thread waits for our answer /proc/TID/syscall has it. A thread
- * that is not asleep there yet is waited for, in small steps: not longer than MOST_WAIT_MS, and not when it
- * runs on, as one does that has left the request to io_uring or libaio.
+ * that is not asleep there yet is waited for, in small steps between which others are served: not longer than
+ * MOST_WAIT_MS, and not when it runs on, as one does that has left the request to io_uring or libaio.
  */
 import { closeSync, openSync } from 'node:fs';
 import { address, libc } from './ffi.js';
@@ -29,25 +29,38 @@ export interface BufferList {
   readonly count: number;
 }
 
-/** @returns undefined when thread `tid` waits in no such call, or /proc does not tell. */
-export function bufferListOf(tid: number): BufferList | undefined {
-  const known = numbers[process.arch] ?? [];
-  const words = systemCallOf(tid)?.split(' ') ?? [];
-  if (!known.includes(Number(words[0]))) return undefined;
-  return { address: Number(words[2]), count: Number(words[3]) };
+/**
+ * @returns undefined when thread `tid` waits in no such call, or /proc does not tell; 'running': it is not
+ * asleep yet.
+ */
+export function bufferListOf(tid: number): BufferList | undefined | 'running' {
+  const said = sayingOf(tid);
+  return isRunning(said) ? 'running' : listIn(said);
 }
 
-/** Number and arguments, as /proc has them; undefined for a thread that is not in one, or is out of reach. */
-function systemCallOf(tid: number): string | undefined {
-  let said = sayingOf(tid);
-  if (!said?.startsWith('running')) return said;
+/** The same when it is asleep; undefined when it does not fall asleep. */
+export function* bufferListSoon(tid: number): Generator<undefined, BufferList | undefined, unknown> {
   const until = performance.now() + MOST_WAIT_MS;
   const begun = runTime(tid);
-  while (said?.startsWith('running') && performance.now() < until && runTime(tid) - begun < RUNS_ON_NS) {
+  let said = sayingOf(tid);
+  while (isRunning(said) && performance.now() < until && runTime(tid) - begun < RUNS_ON_NS) {
     Atomics.wait(nobody, 0, 0, STEP_MS);
+    yield;
     said = sayingOf(tid);
   }
-  return said;
+  return listIn(said);
+}
+
+function isRunning(said: string | undefined): boolean {
+  return said?.startsWith('running') === true;
+}
+
+/** `said`: number and arguments, as /proc has them; undefined for a thread that is out of reach. */
+function listIn(said: string | undefined): BufferList | undefined {
+  const known = numbers[process.arch] ?? [];
+  const words = said?.split(' ') ?? [];
+  if (!known.includes(Number(words[0]))) return undefined;
+  return { address: Number(words[2]), count: Number(words[3]) };
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 import { InProcess } from '../client/in-process.js';
 import { inParts } from '../file/parts.js';
+import { finish } from '../file/work.js';
 import { errnoName, Refusal, refuse } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import type { Machine } from '../machine/machine.js';
@@ -150,7 +151,11 @@ class Executor {
     const lengths = words.slice(1).map(Number);
     return bytesRead(
       target,
-      inParts(lengths, (at, end) => this.#process.pread(this.#fd(fd), offset + at, target.subarray(at, end))),
+      finish(
+        inParts(lengths, (at, end) =>
+          this.#process.pread(this.#fd(fd), offset + at, target.subarray(at, end)),
+        ),
+      ),
     );
   }
 
@@ -165,9 +170,10 @@ class Executor {
     const parts = words.slice(1).map(fromHex);
     const source = Buffer.concat(parts);
     const lengths = parts.map(({ length }) => length);
-    return `${inParts(lengths, (at, end) =>
+    const written = inParts(lengths, (at, end) =>
       this.#process.pwrite(this.#fd(fd), offset + at, source.subarray(at, end)),
-    )}`;
+    );
+    return `${finish(written)}`;
   }
 
   #offset(text: string): number {

@@ -66,8 +66,8 @@ export class ReplayedCaller implements Required<Caller> {
     return undefined;
   }
 
-  parts(length: number): readonly number[] | undefined {
-    const { answer } = this.#asked(Ask.PARTS, [length]);
+  *parts(length: number): Work<readonly number[] | undefined> {
+    const { answer } = yield* this.#awaited(Ask.PARTS, [length]);
     return answer.length === 0 ? undefined : answer;
   }
 

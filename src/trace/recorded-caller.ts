@@ -50,9 +50,9 @@ export class RecordedCaller implements Required<Caller> {
     return this.#caller.descriptorOf?.(file);
   }
 
-  parts(length: number): readonly number[] | undefined {
+  parts(length: number): Sliced<readonly number[] | undefined> {
     const parts = () => this.#caller.parts?.(length);
-    return this.#asked(Ask.PARTS, [length], parts, (answer) => ({ answer: answer ?? [] }));
+    return this.#sliced(Ask.PARTS, [length], parts, (answer) => ({ answer: answer ?? [] }));
   }
 
   readMemory(address: number, target: Uint8Array): void {

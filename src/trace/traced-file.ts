@@ -6,7 +6,7 @@
  */
 import type { DeviceNode } from '../file/device-node.js';
 import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
-import { isWork, Postponed, type Sliced, type Work } from '../file/work.js';
+import { after, isWork, Postponed, type Sliced, type Work } from '../file/work.js';
 import { errnoName, Refusal } from '../linux/errno.js';
 import { sinceEpoch } from '../linux/now.js';
 import { DeviceFile } from '../uapi/device-file.js';
@@ -240,15 +240,17 @@ class TracedFile implements OpenFile {
     return this.#file.ioctl(this.#watched(caller, call.arg, 0), call);
   }
 
-  read(caller: Caller, offset: number, target: Uint8Array): number {
+  read(caller: Caller, offset: number, target: Uint8Array): Sliced<number> {
     if (!this.#trace.calls.on) return this.#file.read(caller, offset, target);
     const begun = this.#begin('read', caller);
     let length = 0;
     const details = () => this.#transfer('read', offset, target.length, target.subarray(0, length));
-    return recorded(this.#trace, begun, details, () => {
-      length = this.#file.read(noting(this.#trace, caller), offset, target);
-      return length;
-    });
+    return sliced(this.#trace, begun, details, () =>
+      after(this.#file.read(noting(this.#trace, caller), offset, target), (read) => {
+        length = read;
+        return read;
+      }),
+    );
   }
 
   write(caller: Caller, offset: number, source: Uint8Array): Sliced<number> {

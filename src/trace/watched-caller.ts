@@ -72,7 +72,7 @@ export class WatchedCaller implements Required<Caller> {
     return this.#caller.descriptorOf?.(file);
   }
 
-  parts(length: number): readonly number[] | undefined {
+  parts(length: number): Sliced<readonly number[] | undefined> {
     return this.#caller.parts?.(length);
   }
 

@@ -19,7 +19,7 @@ export interface FileOperations {
    */
   check?(cmd?: number): void;
   /** pread. Absent: EINVAL. @returns bytes read. */
-  read?(offset: number, target: Uint8Array, caller: Caller): number;
+  read?(offset: number, target: Uint8Array, caller: Caller): Sliced<number>;
   /** pwrite. Absent: EINVAL. @returns bytes written. */
   write?(offset: number, source: Uint8Array, caller: Caller): Sliced<number>;
   /** As OpenFile.mapping. */
@@ -83,11 +83,12 @@ export class DeviceFile<T extends object> implements OpenFile {
     }
   }
 
-  read(caller: Caller, offset: number, target: Uint8Array): number {
+  read(caller: Caller, offset: number, target: Uint8Array): Sliced<number> {
     try {
       this.#operations.check?.();
       const { read } = this.#operations;
-      return read?.(offset, target, caller) ?? refuse('EINVAL', 'this file has nothing to read');
+      const result = read?.(offset, target, caller) ?? refuse('EINVAL', 'this file has nothing to read');
+      return isWork(result) ? this.#keeping(result) : result;
     } catch (error) {
       throw this.#kept(error);
     }

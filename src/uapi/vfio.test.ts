@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
 import fc from 'fast-check';
-import { finish, finished } from '../file/work.js';
+import { finish, finished, isWork } from '../file/work.js';
 import { MEMORY_AT } from '../testkit/fake-caller.js';
 import { everything } from '../testkit/fake-model.js';
 import { refusal, refused } from '../testkit/refused.js';
@@ -232,5 +232,55 @@ describe('the other ioctls', () => {
     const { ioctl, model } = vfioFile();
     assert.equal(ioctl(abi.VFIO_DEVICE_RESET), 0);
     assert.equal(model.resets, 1);
+  });
+});
+
+describe('a long transfer of a BAR', () => {
+  /** The file of a device whose model notes its accesses. */
+  function noted() {
+    const { device, model, caller } = vfioFile();
+    const seen: string[] = [];
+    const { readBar, writeBar } = model;
+    model.readBar = (bar, offset, target) => {
+      seen.push(`read ${offset}+${target.length}`);
+      readBar.call(model, bar, offset, target);
+    };
+    model.writeBar = (bar, offset, source) => {
+      seen.push(`write ${offset}+${source.length}`);
+      return writeBar.call(model, bar, offset, source);
+    };
+    return { device, caller, seen, operations: abi.regionOperations(device) };
+  }
+
+  it('is work, of which a piece is done at a time, by the accesses that it would be at once', () => {
+    const range = fc.record({ offset: fc.integer({ min: 0x4000, max: 0x4400 }), length: fc.nat(4096) });
+    fc.assert(
+      fc.property(range, ({ offset, length }) => {
+        const [sliced, whole] = [noted(), noted()];
+        const bytes = Uint8Array.from({ length }, (_, at) => at * 7);
+        const [there, here] = [new Uint8Array(length), new Uint8Array(length)];
+        const written = sliced.operations.write!(offset, bytes, sliced.caller);
+        if (length > 1024) assert.ok(isWork(written) && sliced.seen.length <= 67);
+        assert.equal(finished(written), whole.device.writeRegion(0, offset, bytes));
+        const before = sliced.seen.length;
+        const read = sliced.operations.read!(offset, there, sliced.caller);
+        if (length > 1024) assert.ok(isWork(read) && sliced.seen.length <= before + 67);
+        assert.equal(finished(read), whole.device.readRegion(0, offset, here));
+        assert.deepEqual([sliced.seen, there], [whole.seen, here]);
+        assert.deepEqual(there, bytes);
+      }),
+    );
+  });
+
+  it('ends with the BAR, and what was to be written is its own', () => {
+    const { operations, caller, device } = noted();
+    const bytes = new Uint8Array(2048).fill(5);
+    const work = operations.write!(0x1_0000 - 1024, bytes, caller);
+    bytes.fill(6);
+    assert.equal(finished(work), 1024);
+    const read = new Uint8Array(1024);
+    device.readRegion(0, 0x1_0000 - 1024, read);
+    assert.ok(read.every((byte) => byte === 5));
+    assert.equal(finished(operations.read!(0x1_0000 - 1024, new Uint8Array(2048), caller)), 1024);
   });
 });

@@ -7,6 +7,7 @@
  */
 import type { Caller, IoctlCall, MappedPages } from '../file/open-file.js';
 import { inParts } from '../file/parts.js';
+import { begun, type Sliced, type Work, workOf } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION, type VfioDevice } from '../vfio/device.js';
 import { ERR, INTX, type IrqData, type IrqRequest, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
@@ -134,14 +135,19 @@ export function writeRegion(device: VfioDevice, offset: number, source: Uint8Arr
 export function regionOperations(device: VfioDevice): Omit<FileOperations, 'release'> {
   return {
     read: (offset, target, caller) => {
-      const parts = partsOf(device, caller, offset, target.length, false);
-      if (parts === undefined) return readRegion(device, offset, target);
-      return inParts(parts, (at, end) => readRegion(device, offset + at, target.subarray(at, end)));
+      const parts = partsOf(caller, target.length);
+      if (parts === undefined && isShort(offset, target.length)) return readRegion(device, offset, target);
+      const read = (at: number, end: number) => readRegion(device, offset + at, target.subarray(at, end));
+      return begun(inPieces(offset, target.length, parts, read));
     },
     write: (offset, source, caller) => {
-      const parts = partsOf(device, caller, offset, source.length, true);
-      if (parts === undefined) return writeRegion(device, offset, source);
-      return inParts(parts, (at, end) => writeRegion(device, offset + at, source.subarray(at, end)));
+      const whole = isPortal(device, offset);
+      const parts = whole ? undefined : partsOf(caller, source.length);
+      if (parts === undefined && (whole || isShort(offset, source.length)))
+        return writeRegion(device, offset, source);
+      const kept = source.slice();
+      const write = (at: number, end: number) => writeRegion(device, offset + at, kept.subarray(at, end));
+      return begun(inPieces(offset, source.length, parts, write));
     },
     mapping: {
       check: (_caller, offset, length) =>
@@ -168,20 +174,46 @@ export function regionOperations(device: VfioDevice): Omit<FileOperations, 'rele
 /** Of the parts of so few bytes nobody asks, for it costs as much as the access itself. */
 const ONE_REGISTER = 4;
 
-/**
- * The buffers of a transfer, each of which is one of its own; undefined: it is one. A portal takes its 64
- * bytes whole.
- */
-function partsOf(
-  device: VfioDevice,
-  caller: Caller,
+/** The buffers of a transfer, each of which is one of its own; undefined: it is one. */
+function partsOf(caller: Caller, length: number): Sliced<readonly number[] | undefined> {
+  return length <= ONE_REGISTER ? undefined : caller.parts?.(length);
+}
+
+/** A portal takes its 64 bytes whole. */
+function isPortal(device: VfioDevice, offset: number): boolean {
+  return device.bars.isPortal(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN);
+}
+
+/** Bytes of a BAR that are transferred before others are served: 8 of them are an access of the model. */
+const PIECE = 512;
+
+/** Is a transfer made at once? */
+function isShort(offset: number, length: number): boolean {
+  return length <= PIECE || offset >= ROM_REGION * REGION_SPAN;
+}
+
+/** A transfer, each buffer by itself, and of a BAR in pieces: it is cut into accesses anyway. */
+function* inPieces(
   offset: number,
   length: number,
-  write: boolean,
-): readonly number[] | undefined {
-  if (length <= ONE_REGISTER) return undefined;
-  if (write && device.bars.isPortal(Math.floor(offset / REGION_SPAN), offset % REGION_SPAN)) return undefined;
-  return caller.parts?.(length);
+  parts: Sliced<readonly number[] | undefined>,
+  transfer: (begin: number, end: number) => number,
+): Work<number> {
+  const lengths = (yield* workOf(parts)) ?? [length];
+  return yield* inParts(isShort(offset, length) ? lengths : cutUp(offset, lengths), transfer);
+}
+
+/** `lengths` from `offset` on, cut at multiples of PIECE: no access lies across one. */
+function* cutUp(offset: number, lengths: readonly number[]): Generator<number> {
+  let at = offset % PIECE;
+  for (const length of lengths) {
+    for (let left = length; left > 0; ) {
+      const piece = Math.min(left, PIECE - (at % PIECE));
+      yield piece;
+      at += piece;
+      left -= piece;
+    }
+  }
 }
 
 /** Intel's data streaming accelerator. */
