@@ -19,8 +19,12 @@
  * To copy what has become large would keep everybody waiting (1 GiB takes half a second), so the pools lie in
  * buffers that reserve the addresses for all they may ever need. `tables` and `mappings` are views of the
  * part in use, replaced when it grows: read the field anew in each operation, never keep it.
+ *
+ * From 2 MiB on they are in huge pages, where the kernel has them: a walk of many tables at random waits for
+ * the processor's own page tables as long as for ours.
  */
 
+import { HUGE_PAGE, preferHugePages } from '../linux/huge-pages.js';
 import { broken } from '../linux/invariant.js';
 
 /** Entries of a table: 9 bits of the IOVA for each level. */
@@ -298,5 +302,6 @@ function growing(count: number): Int32Array<SharedArrayBuffer> {
 /** Twice as many at the same place. (A view that tracks the buffer's length would be slower to use.) */
 function grown({ buffer, length }: Int32Array<SharedArrayBuffer>): Int32Array<SharedArrayBuffer> {
   buffer.grow(8 * length);
+  if (8 * length === 2 * HUGE_PAGE) preferHugePages(buffer, HUGE_PAGE);
   return new Int32Array(buffer, 0, 2 * length);
 }

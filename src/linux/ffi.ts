@@ -38,6 +38,7 @@ const signatures = {
   mmap: 'uintptr_t mmap(uintptr_t address, ulong length, int protection, int flags, int fd, long offset)',
   munmap: 'int munmap(uintptr_t address, ulong length)',
   mprotect: 'int mprotect(uintptr_t address, ulong length, int protection)',
+  madvise: 'int madvise(uintptr_t address, ulong length, int advice)',
   memcpy: 'uintptr_t memcpy(uintptr_t target, uintptr_t source, ulong length)',
   process_vm_readv:
     'long process_vm_readv(int pid, uintptr_t local, ulong n, uintptr_t remote, ulong m, ulong flags)',
