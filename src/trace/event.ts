@@ -5,8 +5,6 @@
  * and it is written as it is for programs (docs/trace.md has the fields). Numbers of 64 bits are text,
  * `0x1000`, since JSON's readers do not have them all.
  */
-import type { ErrnoName } from '../linux/errno.js';
-
 /** A descriptor that a call named, and what it turned out to be. */
 export interface NamedDescriptor {
   readonly fd: number;
@@ -49,7 +47,7 @@ export interface CallEvent {
   readonly descriptors?: readonly NamedDescriptor[] | undefined;
   /** What it returned; -1 with an error. */
   readonly result: number;
-  readonly error?: ErrnoName | string | undefined;
+  readonly error?: string | undefined;
   /** Why it was refused: one sentence. */
   readonly reason?: string | undefined;
   /** Microseconds. */
