@@ -1,16 +1,19 @@
 /**
- * `ioasid inspect` and `--inspect`: a page that shows a server in a browser.
+ * `ioasid inspect` and `--inspect`: a page that shows a server, or a recording, in a browser.
  *
  * The page is served by a thread of its own, which asks the server by the same socket as a process of its own
  * would (inspected.ts). Its address has the token in it, and is said on standard error.
  */
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { Inspector } from '../inspector/inspector.js';
+import { Inspector, type Source } from '../inspector/inspector.js';
+import { Remote } from '../inspector/remote.js';
 import { ownScript } from '../linux/own-package.js';
+import { recordedIn } from '../trace/recording/recording.js';
 import { attachInspection, serverMeant } from './control-socket.js';
 import type { InspectorData, InspectorWords } from './inspector-data.js';
 import { complain } from './messages.js';
+import type { Traced } from './trace.js';
 
 /** What the options of `inspect` say. */
 export interface InspectArguments {
@@ -18,20 +21,27 @@ export interface InspectArguments {
 }
 
 /**
- * Shows server `pid`, or the only one, until it ends or Ctrl-C. @throws Error one sentence: which server is
- * unclear, it cannot be looked at, or the port cannot be had.
+ * Shows a server, until it ends, or a run that was recorded; or until Ctrl-C. @throws Error one sentence:
+ * which server is unclear, it cannot be looked at, what is no recording, or the port cannot be had.
  */
-export async function inspect(pid: number | undefined, { port }: InspectArguments): Promise<void> {
-  const socket = await attachInspection(serverMeant(pid));
+export async function inspect(traced: Traced, { port }: InspectArguments): Promise<void> {
+  const socket = 'file' in traced ? undefined : await attachInspection(serverMeant(traced.pid));
+  const source = 'file' in traced ? await recorded(traced.file) : new Remote(socket!);
   const token = newToken();
-  const server = await new Inspector(socket).show(port, token);
+  const server = await new Inspector(source).show(port, token);
   sayWhere(server.port, token);
   await new Promise((resolve) => {
-    socket.on('close', resolve);
+    socket?.on('close', resolve);
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, resolve);
   });
-  socket.destroy();
+  socket?.destroy();
   server.close();
+}
+
+/** What does it again is loaded only where it is asked for. */
+async function recorded(file: string): Promise<Source> {
+  const { ReplayedRun } = await import('../inspector/replayed-run.js');
+  return ReplayedRun.of(recordedIn(file), (why) => complain(`the recording ends early: ${why}`));
 }
 
 /** Shows this server at `port`, from a thread of its own. @throws Error one sentence: it cannot be had. */

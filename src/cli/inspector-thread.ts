@@ -3,13 +3,14 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Inspector } from '../inspector/inspector.js';
+import { Remote } from '../inspector/remote.js';
 import { attachInspection } from './control-socket.js';
 import type { InspectorData, InspectorWords } from './inspector-data.js';
 
 const { name, port, token } = workerData as InspectorData;
 const say = (words: InspectorWords) => parentPort!.postMessage(words);
 try {
-  const server = await new Inspector(await attachInspection(name)).show(port, token);
+  const server = await new Inspector(new Remote(await attachInspection(name))).show(port, token);
   say({ port: server.port });
 } catch (error) {
   say({ failure: (error as Error).message });

@@ -168,6 +168,7 @@ function program(): Command {
   addModels(ioasid);
   addReports(ioasid);
   addServers(ioasid);
+  addReplay(ioasid);
   addTexts(ioasid);
   for (const command of ioasid.commands) keepsSeparator(command);
   return ioasid;
@@ -298,18 +299,30 @@ function addReports(ioasid: Command): void {
     });
 }
 
-/** `trace`, `inspect` and `stop`, for a server that runs. */
+/** `replay`, for a run that was recorded. */
+function addReplay(ioasid: Command): void {
+  ioasid
+    .command('replay')
+    .description(
+      'a recorded run again, without its programs: exit status 1 and the first difference, if there is any',
+    )
+    .argument('<file>', 'the recording: of `run --record` or `serve --record`')
+    .action(async (file: string) => {
+      const { replay } = await import('./replay.js');
+      process.exitCode = await replay(file);
+    });
+}
+
+const serverOrRecording = 'a server by its pid, as `ls` names it, default the only one; or a recording';
+
+/** `trace`, `inspect` and `stop`, for a server that runs; the first two for a recording too. */
 function addServers(ioasid: Command): void {
   describesTrace(ioasid.command('trace'))
     .description(
       'what happens at a server that runs already: calls, DMA, faults; until it ends, or Ctrl-C; ' +
         'or what has happened in a run that was recorded',
     )
-    .argument(
-      '[what]',
-      'a server by its pid, as `ls` names it, default the only one; or a recording',
-      tracedBy,
-    )
+    .argument('[what]', serverOrRecording, tracedBy)
     .addOption(
       new Option('--perfetto <file>', 'a timeline that ui.perfetto.dev opens, in place of lines').conflicts([
         'json',
@@ -322,24 +335,16 @@ function addServers(ioasid: Command): void {
     });
 
   ioasid
-    .command('replay')
-    .description(
-      'a recorded run again, without its programs: exit status 1 and the first difference, if there is any',
-    )
-    .argument('<file>', 'the recording: of `run --record` or `serve --record`')
-    .action(async (file: string) => {
-      const { replay } = await import('./replay.js');
-      process.exitCode = await replay(file);
-    });
-
-  ioasid
     .command('inspect')
-    .description('a page that shows a server that runs already in a browser; until it ends, or Ctrl-C')
-    .argument('[pid]', 'the server, as `ls` names it; default the only one', count)
+    .description(
+      'a page that shows a server that runs already, or a run that was recorded, in a browser; ' +
+        'until the server ends, or Ctrl-C',
+    )
+    .argument('[what]', serverOrRecording, tracedBy)
     .option('--port <n>', 'where, on the loopback addresses; 0: a free one', port, 0)
-    .action(async (pid: number | undefined, options: InspectArguments) => {
+    .action(async (traced: Traced = { pid: undefined }, options: InspectArguments) => {
       const { inspect } = await import('./inspect.js');
-      await inspect(pid, options);
+      await inspect(traced, options);
     });
 
   ioasid

@@ -3,10 +3,9 @@
  *
  * What is printed is for people: the first difference, with what was recorded around it.
  */
-import { Answers } from '../replay/answers.js';
+import { beginReplay } from '../replay/begin.js';
 import { describe } from '../replay/difference.js';
-import { machineLike } from '../replay/recorded-machine.js';
-import { CannotReplay, type Difference, Replay } from '../replay/replay.js';
+import type { Difference, Replay } from '../replay/replay.js';
 import type { Recorded } from '../trace/raw.js';
 import { recordedIn } from '../trace/recording/recording.js';
 import { print } from './messages.js';
@@ -26,7 +25,7 @@ export async function replay(file: string): Promise<0 | 1> {
     for (const all of recordedIn(file)) {
       for (const [n, record] of all.entries()) {
         records++;
-        if (going === undefined) going = await begun(record);
+        if (going === undefined) going = await beginReplay(record);
         const difference = going.add(record);
         if (difference !== undefined) {
           print(report(difference, before, all.slice(n + 1), records));
@@ -42,13 +41,6 @@ export async function replay(file: string): Promise<0 | 1> {
   }
   print(`the same: ${calls.toLocaleString('en')} calls, ${records.toLocaleString('en')} records\n`);
   return 0;
-}
-
-async function begun(record: Recorded): Promise<Replay> {
-  if (record.kind !== 'machine') throw new CannotReplay('the recording does not say what it is of');
-  const answers = new Answers();
-  const { machine } = record;
-  return new Replay(await machineLike(machine, answers), answers, machine.withoutContents ?? false);
 }
 
 function report(

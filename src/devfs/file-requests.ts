@@ -9,6 +9,7 @@
 import { constants } from 'node:fs';
 import type { DeviceNode } from '../file/device-node.js';
 import {
+  type CalledBy,
   type EventStream,
   type FileCall,
   type IoctlCall,
@@ -43,6 +44,7 @@ export interface OpenedFile {
   readonly inode: number;
   readonly path: string;
   readonly object: object;
+  readonly calledBy: CalledBy | undefined;
 }
 
 /** A stream that somebody has polled. */
@@ -252,7 +254,12 @@ export class FileRequests {
   /** Each of them: the inode by which a descriptor names it, and what it stands for. */
   *opened(): Generator<OpenedFile> {
     for (const opened of this.#opens.values())
-      yield { inode: opened.inode.id, path: nameOf(opened), object: opened.file.object };
+      yield {
+        inode: opened.inode.id,
+        path: nameOf(opened),
+        object: opened.file.object,
+        calledBy: opened.file.calledBy,
+      };
   }
 
   /** What the request being served uses. */

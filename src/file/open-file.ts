@@ -85,6 +85,13 @@ export interface Mapping {
   write64(caller: Caller, offset: number, source: Uint8Array): boolean;
 }
 
+/** A process, what it calls itself, and the descriptor by which it means a file. */
+export interface CalledBy {
+  readonly pid: number | undefined;
+  readonly program: string | undefined;
+  readonly fd: number | undefined;
+}
+
 /**
  * One open file description. What takes long is returned as Work. Methods and their work throw Refusal, and
  * nothing else.
@@ -98,6 +105,9 @@ export interface OpenFile {
 
   /** What it is called, when no path leads to it. */
   readonly called?: string | undefined;
+
+  /** Who has called it last, as far as a trace has seen it. */
+  readonly calledBy?: CalledBy | undefined;
 
   /** Absent: the file is read and written at offsets, and always ready for both. */
   readonly stream?: EventStream | undefined;

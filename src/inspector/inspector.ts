@@ -1,22 +1,27 @@
 /**
- * Inspector: what looks at a server and shows it in a browser. It has a thread or process of its own, so
- * that whatever a browser does is nothing to the programs that the server serves.
+ * Inspector: what looks at a machine and shows it in a browser. It has a thread or process of its own, so
+ * that whatever a browser does is nothing to the programs that a server serves.
  */
-import type { Socket } from 'node:net';
 import { History } from './history.js';
-import type { Answer, ItemTexts, News, Question } from './model.js';
-import { Remote } from './remote.js';
+import type { Answer, ItemTexts, News, Pulled, Question } from './model.js';
 import { type Content, WebServer } from './web-server.js';
+
+/** What is looked at: a server that runs, or a run that was recorded. */
+export interface Source {
+  /** What there is, whenever that has changed, until the end. */
+  pulls(): AsyncIterable<Pulled>;
+  ask(question: Question): Promise<Answer>;
+}
 
 export class Inspector implements Content {
   readonly #history = new History();
-  readonly #remote: Remote;
+  readonly #source: Source;
   #items: ItemTexts = new Map();
   readonly #waiting = new Set<() => void>();
 
-  /** Looks at the server behind `socket`, until that ends. */
-  constructor(socket: Socket) {
-    this.#remote = new Remote(socket);
+  /** Looks at `source`, until that ends. */
+  constructor(source: Source) {
+    this.#source = source;
     void this.#watch();
   }
 
@@ -33,7 +38,7 @@ export class Inspector implements Content {
   }
 
   ask(question: Question): Promise<Answer> {
-    return this.#remote.ask(question);
+    return this.#source.ask(question);
   }
 
   /** Resolves when there is something new, or at `signal`. */
@@ -53,7 +58,7 @@ export class Inspector implements Content {
   }
 
   async #watch(): Promise<void> {
-    for await (const pulled of this.#remote.pulls()) {
+    for await (const pulled of this.#source.pulls()) {
       if (pulled.items !== undefined) this.#items = new Map(pulled.items);
       if (pulled.items === undefined && pulled.events.length === 0) continue;
       this.#history.add(pulled.time, this.#items, pulled.events);

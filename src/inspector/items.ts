@@ -176,11 +176,17 @@ export class Items {
     return key;
   }
 
-  #addOpened({ inode, path, object }: OpenedFile): void {
+  #addOpened({ inode, path, object, calledBy }: OpenedFile): void {
     const target = this.#targets.get(object) ?? this.#deviceOf(object);
-    const { pid = this.#holder(object) } = object as { readonly pid?: number };
-    const who = pid === undefined ? {} : { pid, program: this.#machine.trace.program(pid, false) };
-    this.#put(`open ${inode}`, { type: 'open', path: `/dev/${path}`, ...who, ...(target && { target }) });
+    const { pid = this.#holder(object) ?? calledBy?.pid } = object as { readonly pid?: number };
+    const by = calledBy?.pid === pid ? calledBy : undefined;
+    this.#put(`open ${inode}`, {
+      type: 'open',
+      path: `/dev/${path}`,
+      ...(pid !== undefined && { pid, program: by?.program ?? this.#machine.trace.program(pid, false) }),
+      ...(by?.fd !== undefined && { fd: by.fd }),
+      ...(target && { target }),
+    });
   }
 
   #holder(object: object): number | undefined {

@@ -76,6 +76,8 @@ export interface OpenItem {
   readonly pid?: number;
   /** What that calls itself: chosen by the program. */
   readonly program?: string;
+  /** By which descriptor it means the file, when it has called it while calls are traced. */
+  readonly fd?: number;
   /** The key of the context or device that it stands for. */
   readonly target?: string;
 }

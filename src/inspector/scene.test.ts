@@ -7,6 +7,7 @@ import { VfioDeviceFile } from '../client/vfio-device.js';
 import { ownFile } from '../linux/own-package.js';
 import { Machine } from '../machine/machine.js';
 import { History } from './history.js';
+import type { Item } from './model.js';
 import { Past } from './past.js';
 import { sceneOf } from './scene.js';
 import { Subject } from './subject.js';
@@ -61,4 +62,19 @@ test('the whole page is smaller than 300 KB', () => {
   const sizes = readdirSync(folder).map((name) => statSync(folder + name).size);
   const size = sizes.reduce((sum, each) => sum + each, 0);
   assert.ok(sizes.length === 3 && size < 300_000, `${sizes.length} files, ${size} bytes`);
+});
+
+test('open files stand below their process in the order of their descriptors, a dozen of them', () => {
+  const items = new Map<string, Item>();
+  for (let n = 20; n > 0; n--)
+    items.set(`open ${n}`, { type: 'open', path: '/dev/ioasid', pid: 7, fd: n, target: `context ${n % 2}` });
+  for (const id of [0, 1]) items.set(`context ${id}`, { type: 'context', abi: 'ioasid', id, pid: 7 });
+  const { nodes, lines } = sceneOf(items, '');
+  const files = nodes.filter(({ kind }) => kind === 'file');
+  assert.deepEqual(
+    files.map(({ title }) => title),
+    [...Array.from({ length: 12 }, (_, n) => `${n + 1} /dev/ioasid`), '8 more open files'],
+  );
+  assert.ok(files.every(({ process }) => process === 'process 7'));
+  assert.equal(lines.length, 14);
 });

@@ -5,17 +5,20 @@
  * Of address spaces as many are shown as can be looked at: without a search those of the contexts that have
  * the fewest. The others of a context are one node.
  */
-import type { Item, SpaceItem, UseItem } from './model.js';
+import type { Item, OpenItem, SpaceItem, UseItem } from './model.js';
 import type { Items } from './past.js';
 
-/** Address spaces that are shown one by one. */
+/** Address spaces that are shown one by one, and open files of a process. */
 const MOST = 60;
+const MOST_FILES = 12;
 
 export interface Node {
   readonly key: string;
-  readonly kind: 'process' | 'context' | 'space' | 'group' | 'device';
+  readonly kind: 'process' | 'file' | 'context' | 'space' | 'group' | 'device';
   readonly title: string;
   readonly note: string;
+  /** Of an open file: the node of its process, below which it stands. */
+  readonly process?: string;
 }
 
 export interface Line {
@@ -49,6 +52,7 @@ export function sceneOf(items: Items, search: string): Scene {
   const nodes = [...items].flatMap(([key, item]) =>
     item.type !== 'space' || shown.has(key) ? node(key, item) : [],
   );
+  for (const each of filesOf(items, nodeOf)) nodes.push(each);
   for (const [key, count] of groups)
     nodes.push({ key, kind: 'group', title: spacesInWords(count), note: 'search to see some' });
   const lines = linesOf(items, nodeOf, nodes);
@@ -93,6 +97,27 @@ function node(key: string, item: Item): Node[] {
   }
 }
 
+/** The open files, each in the order of its descriptor; those of a process beyond MOST_FILES are one node. */
+function* filesOf(items: Items, nodeOf: Map<string, string>): Generator<Node> {
+  const byProcess = new Map<number, [string, OpenItem][]>();
+  for (const [key, item] of items)
+    if (item.type === 'open' && item.pid !== undefined)
+      byProcess.set(item.pid, [...(byProcess.get(item.pid) ?? []), [key, item]]);
+  for (const [pid, files] of byProcess) {
+    const process = `process ${pid}`;
+    files.sort(([, one], [, other]) => (one.fd ?? Infinity) - (other.fd ?? Infinity));
+    for (const [key, { fd, path }] of files.slice(0, MOST_FILES)) {
+      nodeOf.set(key, key);
+      yield { key, kind: 'file', title: fd === undefined ? path : `${fd} ${path}`, note: '', process };
+    }
+    const rest = files.slice(MOST_FILES);
+    const key = `files ${pid}`;
+    for (const [each] of rest) nodeOf.set(each, key);
+    if (rest.length > 0)
+      yield { key, kind: 'file', title: `${rest.length} more open files`, note: '', process };
+  }
+}
+
 function processNode(pid: number, program = ''): Node {
   return { key: `process ${pid}`, kind: 'process', title: `process ${pid}`, note: program };
 }
@@ -105,7 +130,7 @@ function linesOf(items: Items, nodeOf: ReadonlyMap<string, string>, nodes: reado
     lines.set(`${from}\n${to}`, { from, to, access });
   };
   for (const [key, item] of items) {
-    if (item.type === 'open' && item.pid !== undefined) add(`process ${item.pid}`, item.target);
+    if (item.type === 'open') add(nodeOf.get(key), item.target);
     else if (item.type === 'space') {
       add(item.context, nodeOf.get(key));
       if (item.parent !== undefined) add(nodeOf.get(item.parent), nodeOf.get(key));

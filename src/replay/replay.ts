@@ -5,7 +5,8 @@
  * the devices). Each is done again in its turn, with the answers that were given then, and what comes of it
  * is noted as in a recording. Invariant: up to the first difference both have the same records.
  */
-import type { OpenFile } from '../file/open-file.js';
+import type { OpenedFile } from '../devfs/fuse-server.js';
+import type { CalledBy, OpenFile } from '../file/open-file.js';
 import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import type { Machine } from '../machine/machine.js';
 import type { CallRecord } from '../trace/call-record.js';
@@ -32,12 +33,13 @@ export interface Difference {
 export class CannotReplay extends Error {}
 
 export class Replay {
-  readonly #machine: Machine;
+  readonly machine: Machine;
   readonly #answers: Answers;
   readonly #reader: TraceReader;
   readonly #memories: ReplayedMemories;
   readonly #withoutContents: boolean;
   readonly #files = new Map<number, OpenFile>();
+  readonly #callers = new Map<number, CalledBy>();
   readonly #works = new Map<number, Work<unknown>>();
   #piece: Recorded[] = [];
   /** Doorbells that were found rung: when they were looked at last is no difference. */
@@ -45,7 +47,7 @@ export class Replay {
 
   /** @param answers those by which the machine's clock goes, too. */
   constructor(machine: Machine, answers: Answers, withoutContents: boolean) {
-    this.#machine = machine;
+    this.machine = machine;
     this.#answers = answers;
     this.#memories = new ReplayedMemories(answers);
     this.#reader = new TraceReader(machine.logs, everything, true);
@@ -83,6 +85,12 @@ export class Replay {
     this.#reader.end();
   }
 
+  /** The files that are open now, with who has called each last. */
+  *opened(): Generator<OpenedFile> {
+    for (const [inode, file] of this.#files)
+      yield { inode, path: file.called ?? '', object: file.object, calledBy: this.#callers.get(inode) };
+  }
+
   #compare(piece: readonly Recorded[]): Difference | undefined {
     const replayed: readonly Recorded[] = this.#reader.raw().filter((each) => !isRing(each));
     for (let n = 0; n < Math.max(piece.length, replayed.length); n++)
@@ -97,7 +105,7 @@ export class Replay {
       if (cause.kind === 'call') this.#ended(cause.entry);
       else if (cause.kind === 'input') {
         const { entry } = cause;
-        if (entry.kind === 'step') this.#machine.step();
+        if (entry.kind === 'step') this.machine.step();
         else if (entry.kind === 'begun') this.#begun(entry.part, entry.call);
         else if (entry.kind === 'part') this.#works.get(entry.part)?.next();
       }
@@ -118,16 +126,23 @@ export class Replay {
       this.#works.delete(call.part!);
       work.next();
     }
-    if (call.call === 'release' && call.file !== undefined) this.#files.delete(call.file);
+    if (call.call !== 'release' || call.file === undefined) return;
+    this.#files.delete(call.file);
+    this.#callers.delete(call.file);
+  }
+
+  #noteCaller({ file, pid, program = '', fd }: CallRecord): void {
+    if (file !== undefined && pid !== undefined) this.#callers.set(file, { pid, program, fd });
   }
 
   #call(call: CallRecord): Sliced<unknown> {
     const { transfer } = call;
     if (call.call === 'write' && transfer !== undefined && transfer.bytes.length < transfer.length)
       throw new CannotReplay('what a program has written is left out of the recording');
+    this.#noteCaller(call);
     const caller = new ReplayedCaller(call.pid ?? 0, this.#memories, this.#files);
     if (call.call !== 'open') return callOn(this.#files.get(call.file ?? 0), caller, call);
-    const node = this.#machine.nodes.find(({ path }) => path === call.path);
+    const node = this.machine.nodes.find(({ path }) => path === call.path);
     if (node === undefined) throw new CannotReplay(`this ioasid makes no file ${call.path} of such devices`);
     const file = node.open(caller);
     if (call.file !== undefined) this.#files.set(call.file, file);

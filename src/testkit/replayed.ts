@@ -1,10 +1,9 @@
 /** A machine in this process that is recorded, and done again, as by `--record` and `replay`. */
 import assert from 'node:assert/strict';
 import type { Machine } from '../machine/machine.js';
-import { Answers } from '../replay/answers.js';
+import { beginReplay } from '../replay/begin.js';
 import { describe } from '../replay/difference.js';
-import { machineLike } from '../replay/recorded-machine.js';
-import { type Difference, Replay } from '../replay/replay.js';
+import type { Difference } from '../replay/replay.js';
 import { everything } from '../trace/filter.js';
 import { escaped } from '../trace/lines.js';
 import type { Recorded } from '../trace/raw.js';
@@ -36,10 +35,7 @@ export class RecordedRun {
 /** Does `records` again. @returns the first difference, and how many calls were the same. */
 export async function replayOf(records: readonly Recorded[]): Promise<Difference | undefined> {
   const [first, ...rest] = records;
-  assert.ok(first?.kind === 'machine');
-  const answers = new Answers();
-  const machine = await machineLike(first.machine, answers);
-  const replay = new Replay(machine, answers, first.machine.withoutContents ?? false);
+  const replay = await beginReplay(first!);
   for (const record of rest) {
     const difference = replay.add(record);
     if (difference !== undefined) return difference;

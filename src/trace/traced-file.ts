@@ -5,7 +5,15 @@
  * own. A call that is put off (Postponed) has not happened, and is recorded when it is made again.
  */
 import type { DeviceNode } from '../file/device-node.js';
-import type { Caller, EventStream, FileCall, IoctlCall, Mapping, OpenFile } from '../file/open-file.js';
+import type {
+  CalledBy,
+  Caller,
+  EventStream,
+  FileCall,
+  IoctlCall,
+  Mapping,
+  OpenFile,
+} from '../file/open-file.js';
 import { after, isWork, Postponed, type Sliced, type Work } from '../file/work.js';
 import { errnoName, Refusal } from '../linux/errno.js';
 import { sinceEpoch } from '../linux/now.js';
@@ -208,6 +216,7 @@ class TracedFile implements OpenFile {
   readonly #file: OpenFile;
   readonly #path: string;
   readonly #descriptors = new DescriptorNumber();
+  #by: Pick<Begun, 'who' | 'fd'> | undefined;
 
   constructor(trace: Trace, file: OpenFile, path: string) {
     this.stream = file.stream;
@@ -232,6 +241,10 @@ class TracedFile implements OpenFile {
 
   get lastRefusal(): Refusal | undefined {
     return this.#file.lastRefusal;
+  }
+
+  get calledBy(): CalledBy | undefined {
+    return this.#by && { pid: this.#by.who.pid, program: this.#by.who.program, fd: this.#by.fd };
   }
 
   ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
@@ -318,7 +331,9 @@ class TracedFile implements OpenFile {
     const started = performance.now();
     const who = this.#trace.who(caller, started);
     const fd = caller && this.#descriptors.of(this, caller, started);
-    return { call, path: this.#path, who, fd, started, way, file: this.number, part: undefined };
+    const begun = { call, path: this.#path, who, fd, started, way, file: this.number, part: undefined };
+    if (fd !== undefined) this.#by = begun;
+    return begun;
   }
 
   /**

@@ -7,8 +7,10 @@ import type { Node, Scene } from '../scene.js';
 import { scene, selected } from './state.js';
 
 const [WIDTH, HEIGHT, GAP, ABOVE, MARGIN] = [158, 40, 46, 12, 12];
+/** An open file stands below its process, close to what is above it. */
+const [FILE_HEIGHT, FILE_ABOVE, INDENT] = [22, 3, 14];
 /** Which column a kind of node is in. */
-const COLUMNS = { process: 0, context: 1, space: 2, group: 2, device: 3 } as const;
+const COLUMNS = { process: 0, file: 0, context: 1, space: 2, group: 2, device: 3 } as const;
 
 interface Placed {
   readonly nodes: readonly (Node & { readonly x: number; readonly y: number })[];
@@ -27,16 +29,22 @@ function place({ nodes, lines }: Scene, focus: string | undefined): Placed {
   const graph = new graphlib.Graph();
   graph.setGraph({ rankdir: 'LR', nodesep: ABOVE });
   graph.setDefaultEdgeLabel(() => ({}));
-  for (const { key } of nodes) graph.setNode(key, { width: WIDTH, height: HEIGHT });
-  for (const { from, to } of lines) graph.setEdge(from, to);
+  const nodeOf = new Map(nodes.map(({ key, process }) => [key, process ?? key]));
+  for (const key of nodeOf.values()) graph.setNode(key, { width: WIDTH, height: HEIGHT });
+  for (const { from, to } of lines) graph.setEdge(nodeOf.get(from)!, nodeOf.get(to)!);
   if (nodes.length > 0) layout(graph);
-  const wanted = (key: string) => (graph.node(key) as { y: number }).y;
+  const wanted = (key: string) => (graph.node(nodeOf.get(key)!) as { y: number }).y;
   const bottoms = [0, 0, 0, 0];
   const placed = new Map<string, Node & { readonly x: number; readonly y: number }>();
-  for (const each of nodes.toSorted((a, b) => wanted(a.key) - wanted(b.key))) {
+  for (const each of nodes.toSorted(
+    (a, b) => wanted(a.key) - wanted(b.key) || processOf(a).localeCompare(processOf(b)),
+  )) {
     const column = COLUMNS[each.kind];
-    const y = Math.max(wanted(each.key) + MARGIN, bottoms[column]! + ABOVE + HEIGHT / 2);
-    bottoms[column] = y + HEIGHT / 2;
+    const file = each.kind === 'file';
+    const [height, above] = file ? [FILE_HEIGHT, FILE_ABOVE] : [HEIGHT, ABOVE];
+    const least = bottoms[column]! + above + height / 2;
+    const y = file ? least : Math.max(wanted(each.key) + MARGIN, least);
+    bottoms[column] = y + height / 2;
     placed.set(each.key, { ...each, x: MARGIN + WIDTH / 2 + column * (WIDTH + GAP), y });
   }
   return {
@@ -50,6 +58,11 @@ function place({ nodes, lines }: Scene, focus: string | undefined): Placed {
       on: from === focus || to === focus,
     })),
   };
+}
+
+/** The process whose own node, or whose open file, a node is: they stand together. */
+function processOf({ key, process }: Node): string {
+  return process ?? key;
 }
 
 interface Place {
@@ -95,20 +108,31 @@ export function Graph() {
         <g
           key={key}
           class={`node ${kind}${selected.value === key ? ' selected' : ''}`}
-          transform={`translate(${x - WIDTH / 2},${y - HEIGHT / 2})`}
+          transform={`translate(${x - WIDTH / 2},${y - (kind === 'file' ? FILE_HEIGHT : HEIGHT) / 2})`}
           tabIndex={0}
           role="button"
           data-key={key}
           onClick={() => select(key)}
           onKeyDown={(event) => onKey(event, key)}
         >
-          <rect width={WIDTH} height={HEIGHT} rx={5} />
-          <text x={9} y={17}>
-            {escaped(title).slice(0, 24)}
-          </text>
-          <text x={9} y={32} class="note">
-            {escaped(note).slice(0, 28)}
-          </text>
+          {kind === 'file' ? (
+            <>
+              <rect x={INDENT} width={WIDTH - INDENT} height={FILE_HEIGHT} rx={4} />
+              <text x={INDENT + 7} y={15} class="note">
+                {escaped(title).slice(0, 25)}
+              </text>
+            </>
+          ) : (
+            <>
+              <rect width={WIDTH} height={HEIGHT} rx={5} />
+              <text x={9} y={17}>
+                {escaped(title).slice(0, 24)}
+              </text>
+              <text x={9} y={32} class="note">
+                {escaped(note).slice(0, 28)}
+              </text>
+            </>
+          )}
         </g>
       ))}
     </svg>

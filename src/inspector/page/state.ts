@@ -49,7 +49,7 @@ export async function listen(): Promise<void> {
       past.hear((await response.json()) as News);
       heard.value++;
       frames.value = past.frames.length;
-      status.value = past.ended ? 'the server has ended' : 'live';
+      status.value = past.ended ? 'it has ended' : 'live';
       if (past.ended) return;
     } catch {
       status.value = 'the inspector does not answer: what is shown is the last that is known';
