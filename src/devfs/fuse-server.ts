@@ -28,8 +28,9 @@ import { DeviceTree, type TreeEntry } from './device-tree.js';
 import { FileRequests, type Ongoing, type OpenedFile } from './file-requests.js';
 import { FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
-import { Opcode, Request } from './fuse-wire.js';
+import { get64, Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
+import { Interrupts } from './interrupts.js';
 import { MappedAccess, type Tell } from './mapped-access.js';
 import { NameRequests } from './name-requests.js';
 import type { Openers } from './openers.js';
@@ -88,6 +89,7 @@ export class FuseServer {
   readonly #standIn: StandIn | undefined;
   readonly #tree: DeviceTree;
   readonly #turns = new Turns();
+  readonly #interrupts: Interrupts;
   readonly #own: OwnFiles;
   readonly #identification: Identification;
   readonly #files: FileRequests;
@@ -113,6 +115,7 @@ export class FuseServer {
     this.#openers = options.openers ?? 'users';
     this.#standIn = options.standIn;
     this.#channel = new FuseChannel(fuseFd, options.standIn);
+    this.#interrupts = new Interrupts(this.#channel);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#own = new OwnFiles();
     const device = options.device ?? connectionDevice(fuseFd) ?? Number.NaN;
@@ -131,7 +134,7 @@ export class FuseServer {
       this.#turns,
       this.#openers,
     );
-    this.#requests = requestTable(names, this.#files, options.standIn);
+    this.#requests = requestTable(names, this.#files, this.#interrupts, options.standIn);
     process.once('exit', this.#atExit);
   }
 
@@ -288,17 +291,21 @@ export class FuseServer {
       ongoing.answer(first.value);
       return;
     }
+    const id = get64(request, Request.unique);
+    this.#interrupts.paused(id, first);
     let bytes = requestBytes.slice(0, ongoing.bytes);
     this.#turns.goOn(ongoing.objects, (now) => {
       requestBytes.set(bytes);
       this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
       ongoing.resume();
       try {
+        this.#interrupts.goesOn(id);
         const result = slice(ongoing.work, now);
         if (typeof result === 'object') {
           ongoing.answer(result.value);
           return true;
         }
+        this.#interrupts.paused(id, result);
         bytes = requestBytes.slice(0, ongoing.bytes);
         return result;
       } catch (error) {

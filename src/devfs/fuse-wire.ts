@@ -99,6 +99,7 @@ export const WriteIn = { handle: 10, offset: 12, size: 14, payload: 80 } as cons
 export const ReleaseIn = { handle: 10 } as const;
 export const FlushIn = { handle: 10 } as const;
 export const IoctlIn = { handle: 10, cmd: 13, arg: 14, inSize: 16, outSize: 17, payload: 72 } as const;
+export const InterruptIn = { unique: 10 } as const;
 export const PollIn = { handle: 10, kernelHandle: 12, flags: 14, events: 15 } as const;
 export const HEADER_BYTES = 40;
 /** Byte at which the name in LOOKUP starts. */

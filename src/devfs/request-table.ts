@@ -4,6 +4,7 @@
  */
 import type { FileRequests, Ongoing } from './file-requests.js';
 import { HEADER_BYTES, Opcode } from './fuse-wire.js';
+import type { Interrupts } from './interrupts.js';
 import type { NameRequests } from './name-requests.js';
 import type { StandIn } from './stand-in.js';
 
@@ -22,6 +23,7 @@ export interface RequestKind {
 export function requestTable(
   names: NameRequests,
   files: FileRequests,
+  interrupts: Interrupts,
   standIn: StandIn | undefined,
 ): Record<number, RequestKind> {
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
@@ -50,9 +52,8 @@ export function requestTable(
     [Opcode.RELEASEDIR]: { least: HEADER_BYTES, handle: () => names.closeDirectory() },
     [Opcode.STATFS]: { least: HEADER_BYTES, handle: () => names.filesystem() },
     [Opcode.INIT]: { least: 56, handle: () => names.init() },
-    // Requests are answered at once, or as soon as a descriptor is identified: there is nothing to interrupt,
-    // and no reply is due.
-    [Opcode.INTERRUPT]: { least: HEADER_BYTES, handle: () => {} },
+    // No reply is due.
+    [Opcode.INTERRUPT]: { least: HEADER_BYTES, handle: () => interrupts.arrived() },
     [Opcode.CREATE]: { least: HEADER_BYTES, handle: () => names.create() },
     [Opcode.LINK]: change,
     [Opcode.MKDIR]: change,

@@ -11,7 +11,7 @@
  * One that says that it waits, for a disk say, is asked again whenever there is something to be served, and
  * every PAUSE_MS: while all do, there is nothing to be done.
  */
-import { Postponed, type Work } from '../file/work.js';
+import { type Pause, Postponed, type Work } from '../file/work.js';
 
 /** How long a slice takes, in milliseconds. */
 const SLICE_MS = 1;
@@ -29,14 +29,15 @@ export class Claimed extends Postponed {
   }
 }
 
-type Progress = boolean | 'waits';
+/** Has it ended, or does it wait? */
+type Progress = boolean | Pause;
 
 interface Call {
   readonly objects: readonly object[];
 }
 
 interface Ongoing extends Call {
-  /** Does a slice, the last one with `now`. @returns whether the call has ended; 'waits': it could not. */
+  /** Does a slice, the last one with `now`. @returns whether the call has ended; a Pause: it could not. */
   readonly proceed: (now?: true) => Progress;
   waits: boolean;
 }
@@ -77,7 +78,7 @@ export class Turns {
    * be done now.
    */
   step(): boolean {
-    for (let asked = this.#ongoing.length; asked > 0; asked--) if (this.#proceed() !== 'waits') break;
+    for (let asked = this.#ongoing.length; asked > 0; asked--) if (!isPause(this.#proceed())) break;
     const more = this.#ongoing.some(({ waits }) => !waits);
     if (!more && !this.idle) this.#pause ??= setTimeout(() => (this.#pause = undefined), PAUSE_MS);
     return more;
@@ -93,7 +94,7 @@ export class Turns {
     const call = this.#ongoing[0]!;
     const ended = call.proceed(now);
     this.#ongoing.shift();
-    call.waits = ended === 'waits';
+    call.waits = isPause(ended);
     if (ended === true) this.#admit();
     else this.#ongoing.push(call);
     return ended;
@@ -112,16 +113,20 @@ export class Turns {
 
 /**
  * Does a slice of `work`; `now`: and nobody is served meanwhile. @returns its result; false when there is
- * more to do, 'waits' when not before something comes.
+ * more to do, a Pause when not before something comes.
  */
-export function slice<T>(work: Work<T>, now?: true): { readonly value: T } | false | 'waits' {
+export function slice<T>(work: Work<T>, now?: true): { readonly value: T } | false | Pause {
   const deadline = performance.now() + SLICE_MS;
   do {
     const { done, value } = work.next(now);
     if (done) return { value };
-    if (value === 'waits') return value;
+    if (value !== undefined) return value;
   } while (performance.now() < deadline);
   return false;
+}
+
+function isPause(progress: Progress): progress is Pause {
+  return typeof progress === 'string';
 }
 
 function meet(some: readonly object[], others: readonly object[]): boolean {

@@ -29,6 +29,8 @@ export class DeviceLife {
   readonly name: string;
   readonly work: DeviceWork;
   readonly happenings = new WatchedLog<DeviceHappening>();
+  /** It is taken from its driver: nobody opens it any more. */
+  withdrawn = false;
   readonly #port: DevicePort;
   #pages = new PageRequests();
   #holder: number | undefined;
@@ -84,8 +86,9 @@ export class DeviceLife {
     return contexts;
   }
 
-  /** A process opens the device. @throws Refusal EBUSY while it is open. */
+  /** A process opens the device. @throws Refusal EBUSY while it is open; ENODEV it is withdrawn. */
   open(pid: number): void {
+    if (this.withdrawn) refuse('ENODEV', `${this.name} has been taken from its driver`);
     if (this.#holder !== undefined)
       refuse('EBUSY', `${this.name} is open already, in process ${this.#holder}`);
     this.#holder = pid;

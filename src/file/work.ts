@@ -11,9 +11,12 @@
  * may find a part of it done, as on hardware.
  *
  * A `yield` gives true where nobody serves others meanwhile (`finish`): what would come by itself, the end of
- * another thread's work say, cannot come. One of 'waits' says that nothing is to be done before it has come.
+ * another thread's work say, cannot come. One of a Pause says that nothing is to be done before it has come.
  */
-export type Work<T> = Generator<'waits' | undefined, T, true | undefined>;
+export type Work<T> = Generator<Pause | undefined, T, true | undefined>;
+
+/** Work waits; 'interruptibly': a signal to who has made the call ends it (EINTR). */
+export type Pause = 'waits' | 'interruptibly';
 
 /**
  * Thrown out of a call that cannot be served yet: nothing has been changed, and it is made again later, from

@@ -114,7 +114,7 @@ export class Machine {
     this.sysfs = sysfsFolders(this.groups, this.idxd);
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, this.#limits);
-    const files = { functions: this.#functions, vdpa: this.#vdpa, groups, idxd: this.idxd };
+    const files = { vdpa: this.#vdpa, groups, idxd: this.idxd };
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
 

@@ -44,7 +44,6 @@ export interface MachineObjects {
   readonly iommufd: IommufdSubsystem;
   /** Makes what an open of `/dev/vfio/vfio` stands for. */
   readonly newContainer: () => Type1Container;
-  readonly functions: readonly VfioDevice[];
   readonly vdpa: readonly VdpaDevice[];
   readonly groups: readonly VfioGroup[];
   readonly idxd: readonly IdxdDevice[];
@@ -77,7 +76,7 @@ const noIoctls: IoctlTable<WqClient> = new Map();
 const testedTable = new Map([...compatTable, ...iommuTestTable]);
 
 export function nodesOf(
-  { ioasid, iommufd, newContainer, functions, vdpa, groups, idxd }: MachineObjects,
+  { ioasid, iommufd, newContainer, vdpa, groups, idxd }: MachineObjects,
   { iommuTest = false, strict = false, bindFirst = false, container = 'type1' }: NodeOptions,
 ): DeviceNode[] {
   return [
@@ -86,7 +85,7 @@ export function nodesOf(
     container === 'iommufd'
       ? iommufdNode(iommufd, 'vfio/vfio', numbers.VFIO_CONTAINER, 1, compatTable)
       : type1Node(newContainer),
-    ...functions.map((device, minor) => deviceNode(device, minor, bindFirst || strict)),
+    ...groups.map(({ device }, minor) => deviceNode(device, minor, bindFirst || strict)),
     ...groups.map(groupNode),
     ...vdpa.map(vdpaNode),
     ...idxd.flatMap((device) => device.wqs.map((wq) => wqNode(device, wq))),
@@ -158,6 +157,7 @@ function type1Node(newContainer: () => Type1Container): DeviceNode {
 function deviceNode(device: VfioDevice, minor: number, bindFirst: boolean): DeviceNode {
   return {
     path: `vfio/devices/${device.name}`,
+    present: () => !device.life.withdrawn,
     number: () => numbers.vfioDevice(minor),
     flushes: true,
     extent: REGIONS_END,
@@ -214,6 +214,7 @@ function wqNode(device: IdxdDevice, wq: IdxdWq): DeviceNode {
 function groupNode(group: VfioGroup, minor: number): DeviceNode {
   return {
     path: `vfio/${group.number}`,
+    present: () => group.registered,
     number: () => numbers.vfioGroup(minor),
     flushes: false,
     uses: () => group.uses(),

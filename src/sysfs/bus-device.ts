@@ -3,13 +3,15 @@
  * and when a driver has it, links from one to the other.
  */
 import type { Entry, Folder, Link } from '../file/attributes.js';
-import type { Work } from '../file/work.js';
+import type { Sliced, Work } from '../file/work.js';
 
 /** How a driver gets and gives up a device. */
 export interface Binding {
   readonly driver: string;
+  /** Is the device one for that driver? Absent: it is. */
+  matches?(): boolean;
   isBound(): boolean;
-  bind(): Work<void>;
+  bind(): Sliced<void>;
   unbind(): Work<void>;
 }
 

@@ -5,11 +5,14 @@
  * These folders have the machine's own devices only. What the host has at the same places is put beside it by
  * who shows them to programs.
  */
-import { type Entry, type Folder, folderOf } from '../file/attributes.js';
+import { type Attribute, type Folder, folderOf } from '../file/attributes.js';
+import { type Work, workOf } from '../file/work.js';
 import type { VfioGroup } from '../vfio/group.js';
 import { DMA_ENTRY_LIMIT } from '../vfio/type1-container.js';
+import { Bus } from './bus.js';
 import { type BusDevice, comingFolder, functionPath } from './bus-device.js';
 import type { ClassDevice } from './class-device.js';
+import { DynamicIds } from './dynamic-ids.js';
 import { PciAddresses } from './pci-addresses.js';
 import { shown } from './values.js';
 import { VfioFunction } from './vfio-function.js';
@@ -26,10 +29,11 @@ const modules: readonly (readonly [module: string, parameter: string, value: str
 
 export class VfioDevices {
   readonly #functions: readonly VfioFunction[];
+  readonly #ids = new DynamicIds();
 
   constructor(groups: readonly VfioGroup[]) {
     const addresses = new PciAddresses();
-    this.#functions = groups.map((group) => new VfioFunction(group, addresses));
+    this.#functions = groups.map((group) => new VfioFunction(group, addresses, this.#ids));
   }
 
   /** Its folders, by their paths. */
@@ -40,7 +44,14 @@ export class VfioDevices {
     return [
       ...modules.map(([module, parameter, value]) => moduleFolder(module, parameter, value)),
       ...this.#functions.map(({ groupPath, groupFolder }) => [groupPath, groupFolder] as const),
-      ...(whole.length > 0 ? [pciBus(whole.map(({ device }) => device))] : []),
+      ...(whole.length > 0
+        ? [
+            pciBus(
+              whole.map(({ device }) => device),
+              this.#ids,
+            ),
+          ]
+        : []),
       ...whole.map(({ group, device }) => [functionPath(group.device.life.rid), device.folder] as const),
       ...(mediated.length > 0 ? mdevBus(mediated) : []),
       ['class/vfio-dev', comingFolder(() => this.files().map(({ name, link }) => [name, link]))],
@@ -49,7 +60,7 @@ export class VfioDevices {
 
   /** The device files that there are now. */
   files(): ClassDevice[] {
-    return this.#functions.map(({ file }) => file);
+    return this.#functions.flatMap(({ file, hasFile }) => (hasFile ? file : []));
   }
 }
 
@@ -59,14 +70,44 @@ export function moduleFolder(module: string, parameter: string, value: string | 
   return [`module/${module}`, folderOf([['parameters', parameters]])];
 }
 
-function pciBus(devices: readonly BusDevice[]): SysfsFolder {
-  const bound = () => devices.filter(({ binding }) => binding?.isBound());
-  const driver = comingFolder(() => bound().map(({ name, fromDriver }) => [name, fromDriver]));
-  const bus: (readonly [string, Entry])[] = [
-    ['devices', linksOf(devices)],
-    ['drivers', folderOf([['vfio-pci', driver]])],
+function pciBus(devices: readonly BusDevice[], ids: DynamicIds): SysfsFolder {
+  const bus = new Bus(() => devices);
+  const newId: Attribute = {
+    kind: 'attribute',
+    store: (text) => {
+      ids.add(text);
+      return probe(devices);
+    },
+  };
+  const removeId: Attribute = { kind: 'attribute', store: (text) => ids.remove(text) };
+  const probeNamed: Attribute = { kind: 'attribute', store: (text) => probe([bus.named(text)]) };
+  const driver: [string, Attribute][] = [
+    ['new_id', newId],
+    ['remove_id', removeId],
   ];
-  return ['bus/pci', folderOf(bus)];
+  const own: [string, Attribute][] = [
+    ['drivers_probe', probeNamed],
+    ['drivers_autoprobe', autoprobe()],
+  ];
+  return ['bus/pci', bus.folder([['vfio-pci', driver]], own)];
+}
+
+/** Those of `devices` that have no driver get one that matches. */
+function* probe(devices: readonly BusDevice[]): Work<void> {
+  for (const { binding } of devices)
+    if (binding?.isBound() === false && binding.matches?.() === true) yield* workOf(binding.bind());
+}
+
+/** It is for devices that come, and none do: what is written is kept. */
+function autoprobe(): Attribute {
+  let on = true;
+  return {
+    ...shown(() => Number(on)),
+    mode: 0o644,
+    store: (text) => {
+      on = !text.startsWith('0');
+    },
+  };
 }
 
 /** The bus, and the functions that mediated devices are below. */

@@ -22,6 +22,7 @@ const AUTHORIZE = ioctlKey(ioctlNumber('IOASID_AUTHORIZE'));
 
 /** One more open of the file of `device`, whose ioctls are `table`. */
 export function openUnbound(device: VfioDevice, table: IoctlTable<VfioDevice>): DeviceFile<VfioDevice> {
+  if (device.life.withdrawn) refuse('ENODEV', `${device.name} is nobody's to open: no driver has it`);
   const open = new UnboundOpen(device);
   const authorize = table.get(AUTHORIZE)!;
   const bind: IoctlHandler<VfioDevice> = (_, ...call) => bindThrough(open, device, ...call);

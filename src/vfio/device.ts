@@ -202,18 +202,12 @@ export class VfioDevice implements FileDriver {
     this.#binding = new ContainerBinding(this.#port, container, table);
   }
 
-  /**
-   * ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL when the device is not bound; and as
-   * IommufdBinding.attach.
-   */
+  /** ATTACH_IOMMUFD_PT. @returns the HWPT's id. @throws Refusal EINVAL unbound; as IommufdBinding.attach. */
   attach(id: number, pasid: Vpasid): Work<number> {
     return this.#bound().attach(id, pasid);
   }
 
-  /**
-   * DETACH_IOMMUFD_PT: the device's work is drained, then its DMA reaches nothing. @throws Refusal EINVAL
-   * when the device is not bound.
-   */
+  /** DETACH_IOMMUFD_PT: work is drained, then DMA reaches nothing. @throws Refusal EINVAL it is not bound. */
   detach(pasid: Vpasid): Work<void> {
     return this.#detach(this.#bound(), pasid);
   }
@@ -335,6 +329,11 @@ export class VfioDevice implements FileDriver {
     } finally {
       this.#raiseFailures();
     }
+  }
+
+  /** Its driver is to give it up: raises REQ. */
+  askBack(): void {
+    this.#irqs.raiseRequest();
   }
 
   /** Vectors of interrupt `index`, 0 when the device does not have that kind. */

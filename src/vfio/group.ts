@@ -26,10 +26,46 @@ export class VfioGroup {
   #files = 0;
   /** Files of the device that were opened through it. */
   #deviceFiles = 0;
+  /** How often a driver of VFIO has got the device. */
+  #registrations = 1;
 
   constructor(device: VfioDevice) {
     this.number = device.place.group;
     this.device = device;
+  }
+
+  /**
+   * Has a driver of VFIO the device? One that is to give it up (`unregister`) has it until the last file of
+   * it and of the group is closed.
+   */
+  get registered(): boolean {
+    return !this.device.life.withdrawn || this.#inUse;
+  }
+
+  /** A driver of VFIO gets the device, which it has not. */
+  register(): void {
+    this.device.life.withdrawn = false;
+    this.#registrations++;
+  }
+
+  /** The driver gives the device up: nobody opens it any more, who has it open is asked for it (REQ). */
+  *unregister(): Work<void> {
+    const { life } = this.device;
+    const registration = this.#registrations;
+    life.withdrawn = true;
+    if (this.#inUse) {
+      life.work.calls.note(
+        `its driver is to give it up, and process ${life.holder ?? this.#holder} has it open`,
+      );
+      this.device.askBack();
+    }
+    while (this.registered && this.#registrations === registration)
+      if (yield 'interruptibly')
+        refuse('EINTR', `${this.device.name} is open, and nobody is served who closes it`);
+  }
+
+  get #inUse(): boolean {
+    return this.#files > 0 || this.device.life.holder !== undefined;
   }
 
   /** The container that the group has joined. */
@@ -55,9 +91,11 @@ export class VfioGroup {
 
   /**
    * A process opens the group's file. @throws Refusal EBUSY while it is open, or its device is bound through
-   * the device's own file.
+   * the device's own file; ENODEV no driver has its device.
    */
   open(pid: number): void {
+    if (this.device.life.withdrawn)
+      refuse('ENODEV', `${this.device.name} of group ${this.number} has no driver`);
     if (this.#files > 0) refuse('EBUSY', `group ${this.number} is open already, in process ${this.#holder}`);
     this.device.joinGroup();
     this.#holder = pid;

@@ -74,6 +74,11 @@ export class Interrupts {
     this.#error.raise();
   }
 
+  /** The device is asked back from its user: raises REQ. */
+  raiseRequest(): void {
+    this.#request.raise();
+  }
+
   /** A program wrote `length` bytes of configuration space at `offset`. */
   configWritten(offset: number, length: number): void {
     this.#intx.commandChanged();
