@@ -145,7 +145,7 @@ function leaveHeir({ listener, calls }: TrapDescriptors): void {
   if (calls !== listener || new CallListener({ listener, calls }).state === 'ended') return;
   const descriptors = new Map([[3, listener]]);
   try {
-    spawn([process.execPath, heir, '3'], {}, descriptors, { session: true });
+    spawn([process.execPath, heir, '3'], {}, descriptors, { apart: 'session' });
   } catch (error) {
     complain(`processes that go on will miss some system calls: ${(error as Error).message}`);
   }

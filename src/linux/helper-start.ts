@@ -101,7 +101,8 @@ function start(): Started {
       [OUR_PIDFD, us],
       [2, shared],
     ]);
-    return { pid: spawn([`/proc/self/fd/${file}`], {}, descriptors, { session: true }), at };
+    // No signal of a terminal is meant for it. In our session, it gets a processor whenever we would.
+    return { pid: spawn([`/proc/self/fd/${file}`], {}, descriptors, { apart: 'group' }), at };
   } finally {
     for (const fd of [file, shared, us]) libc().close(fd);
   }

@@ -10,6 +10,7 @@ import { StringArray } from './string-array.js';
 
 /** More than posix_spawnattr_t and posix_spawn_file_actions_t of any C library here. */
 const OPAQUE_BYTES = 512;
+const SETPGROUP = 2;
 const SETSIGDEF = 4;
 const SETSIGMASK = 8;
 const SETSID = 0x80;
@@ -17,14 +18,15 @@ const SIGSET_BYTES = 128;
 
 /**
  * Starts the program `argv[0]`, looked for in this process's PATH. `descriptors`: by their numbers there; no
- * number may be another one's here. `session`: in one of its own. @returns its process id.
+ * number may be another one's here. `apart`: in a session, or a process group, of its own. @returns its
+ * process id.
  * @throws Refusal ENOENT there is none; EAGAIN, ENOMEM as fork(2); what execve(2) says.
  */
 export function spawn(
   argv: readonly string[],
   env: Readonly<NodeJS.ProcessEnv>,
   descriptors: ReadonlyMap<number, number>,
-  { session = false } = {},
+  { apart }: { readonly apart?: 'session' | 'group' } = {},
 ): number {
   const [pid, actions, attributes] = [
     Buffer.alloc(128),
@@ -39,7 +41,7 @@ export function spawn(
   );
   libc().posix_spawn_file_actions_init(address(actions));
   libc().posix_spawnattr_init(address(attributes));
-  start(attributes, session);
+  start(attributes, apart === 'session' ? SETSID : apart === 'group' ? SETPGROUP : 0);
   for (const [number, fd] of descriptors)
     libc().posix_spawn_file_actions_adddup2(address(actions), fd, number);
   const errno = libc().posix_spawnp(
@@ -56,11 +58,11 @@ export function spawn(
   return pid.readInt32LE(0);
 }
 
-function start(attributes: Buffer, session: boolean): void {
+function start(attributes: Buffer, flags: number): void {
   const set = Buffer.alloc(SIGSET_BYTES);
   libc().posix_spawnattr_setsigmask(address(attributes), address(set));
   // All, those too that the C library keeps for itself: it would have the new program ignore them.
   set.fill(0xff);
   libc().posix_spawnattr_setsigdefault(address(attributes), address(set));
-  libc().posix_spawnattr_setflags(address(attributes), SETSIGDEF | SETSIGMASK | (session ? SETSID : 0));
+  libc().posix_spawnattr_setflags(address(attributes), SETSIGDEF | SETSIGMASK | flags);
 }
