@@ -170,6 +170,12 @@ function choose(): Loop {
   };
 }
 
+function registers(): Loop {
+  const device = VfioDeviceFile.open(client, 'vfio0');
+  device.enable();
+  return () => device.read(0, 0, 2 ** 16);
+}
+
 const calls: Readonly<Record<string, () => Loop>> = {
   dirty,
   copy,
@@ -180,6 +186,7 @@ const calls: Readonly<Record<string, () => Loop>> = {
   attach,
   holes,
   choose,
+  registers,
 };
 const loop = calls[name]!();
 console.log('ready');

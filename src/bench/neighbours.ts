@@ -27,6 +27,7 @@ const neighbours: Readonly<Record<string, string>> = {
   attach: 'ATTACH to 2^20 mappings',
   holes: 'fill into punched pages',
   choose: 'search for a free IOVA',
+  registers: 'read of 64 KiB of registers',
 };
 
 /** Nanoseconds. */
