@@ -12,9 +12,9 @@ import {
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { childrenOf } from '../testkit/descendants.js';
 import {
   bin,
-  childrenOf,
   guardsOf,
   ioasid,
   isAlive,

@@ -1,15 +1,16 @@
 /**
  * What the test of kills looks at: a server, its clients, a guard, and what they leave.
  *
- * All of a scene's processes have a mark in their environment, which what is started inherits. What a scene
- * has in the kernel beside processes, its mount and its FUSE connection, is known by numbers that are seen
- * while it lives.
+ * A scene's processes are all that the test has started since the last one ended. What a scene has in the
+ * kernel beside processes, its mount and its FUSE connection, is known by numbers that are seen while it
+ * lives.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { descendants, killDescendants, lives, reapChildren } from './descendants.js';
 import { besideUser, type Runner, Running } from './processes.js';
 
 /** What a process is. A command becomes one where its launcher was. */
@@ -29,17 +30,6 @@ function processIds(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
-}
-
-/** Some thread of it is still there. A leader that has ended is a zombie until the last of them has. */
-export function lives(pid: number): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/task`).some(
-      (tid) => !/\) [ZX] /.test(read(`/proc/${pid}/task/${tid}/stat`)),
-    );
-  } catch {
-    return false;
-  }
 }
 
 /** Where its threads are, for the report of a failure. */
@@ -65,8 +55,12 @@ function connections(): string[] {
   return stdout.split('\n').flatMap((name) => (name === '' ? [] : [`0:${name}`]));
 }
 
+/** Resolves when Node knows that its child has ended. */
+async function ended(child: ChildProcess | undefined): Promise<void> {
+  if (child !== undefined && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
 export interface SceneOptions {
-  readonly number: number;
   readonly runner: Runner;
   readonly devices: readonly string[];
   /** What uses the files; its first argument is where they are. */
@@ -79,7 +73,6 @@ export interface SceneOptions {
 
 export class Scene {
   readonly serves: boolean;
-  readonly #mark: string;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #target: string;
   readonly #command: readonly string[];
@@ -92,13 +85,12 @@ export class Scene {
   #namespace: number | undefined;
   #others: ChildProcess | undefined;
 
-  constructor({ number, runner, devices, program, folder, scratch }: SceneOptions) {
+  constructor({ runner, devices, program, folder, scratch }: SceneOptions) {
     this.serves = folder !== undefined;
     this.#target = folder ?? '/dev';
     this.#runner = runner;
     this.#scratch = scratch;
-    this.#mark = `IOASID_SCENE=${process.pid}.${number}.`;
-    this.#environment = { IOASID_SCENE: `${process.pid}.${number}.`, TMPDIR: scratch };
+    this.#environment = { TMPDIR: scratch };
     const [file, ...rest] = program;
     this.#command = [file, this.#target, ...rest];
     const words =
@@ -129,8 +121,7 @@ export class Scene {
 
   /** All processes that there are, or have been. */
   all(): Set<number> {
-    for (const pid of processIds())
-      if (read(`/proc/${pid}/environ`).includes(this.#mark)) this.#seen.add(pid);
+    for (const pid of descendants()) this.#seen.add(pid);
     return this.#seen;
   }
 
@@ -149,6 +140,15 @@ export class Scene {
     if (words.includes('launcher.js')) return 'launcher';
     const parent = /^PPid:\s*(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
     return Number(parent) === this.pid ? 'command' : 'client';
+  }
+
+  /** Kills all that go on. Returns when they have ended, as `end`. */
+  async kill(after: string, patience: number): Promise<number> {
+    killDescendants();
+    const took = await this.end(`${after}, then SIGKILL to all`, patience);
+    await Promise.all([this.#server.process, this.#others].map(ended));
+    reapChildren();
+    return took;
   }
 
   /** Notes what is mounted now. */

@@ -2,12 +2,13 @@
  * Real `ioasid` processes for the tests of the command line.
  */
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { afterEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fuseOffer } from '../cli/doctor.js';
 import { launchMode } from '../cli/launcher-process.js';
+import { descendantsNamed, killDescendants } from './descendants.js';
 
 export const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 /** More than any of it takes: only a hang comes to this. IOASID_PATIENCE is for a machine that is busy. */
@@ -165,26 +166,9 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-export function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
-    .trim()
-    .split(' ')
-    .filter(Boolean)
-    .map(Number);
-}
-
 /** The guards (cli/guard.ts) of the server, or of the command of a run, that is process `pid`. */
 export function guardsOf(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((each) => {
-      try {
-        return readFileSync(`/proc/${each}/cmdline`, 'latin1').includes(`"source":"ioasid:${pid}-`);
-      } catch {
-        return false;
-      }
-    });
+  return descendantsNamed(`"source":"ioasid:${pid}-`);
 }
 
 /**
@@ -199,47 +183,31 @@ export function mountsBelow(folder: string): string[] {
   return targets.filter((target) => `${target}/`.startsWith(`${folder}/`));
 }
 
-/** The environment of what a Running starts, and of all that is started by it, says whose it is. */
-const MARK = 'IOASID_TESTED_BY';
-let marks = 0;
-
 /**
- * Processes that tests have started. What one leaves behind, be it because it fails, would be in the way of
+ * Commands that tests have started. What one leaves behind, be it because it fails, would be in the way of
  * the next, and keep the file from ending: with the end of its test, all that it has started ends.
  */
 const started = new Set<Running>();
 afterEach(() => {
-  const marked = [...started].map(({ mark }) => `${MARK}=${mark}\0`);
-  if (marked.length > 0) kill((environment) => marked.some((each) => environment.includes(each)));
+  if (started.size > 0) killDescendants();
   const outputs = [...started].map(({ output }) => output);
   started.clear();
   for (const output of outputs) requireSound(output);
 });
 
-/** Kills all processes of whose environment `chosen` holds. */
-function kill(chosen: (environment: string) => boolean): void {
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
-    try {
-      if (chosen(readFileSync(`/proc/${pid}/environ`, 'latin1'))) process.kill(Number(pid), 'SIGKILL');
-    } catch {} // It has ended, or is another user's.
-}
-
 // What is compared is text: a CI's environment asks for colours.
 process.env.NO_COLOR = '1';
 
-/** A command, mostly an ioasid, that runs while the test does. `env`: in its environment beside ours. */
+/** A command, mostly an ioasid, that runs while the test does. `env`: in its environment, beside ours. */
 export class Running {
   readonly process: ChildProcessWithoutNullStreams;
   readonly ended: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
-  readonly mark = `${process.pid}.${++marks}`;
   output = '';
   /** Nothing comes any more: it has ended, and so has whoever had its streams from it. */
   #closed = false;
 
   constructor(command: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    this.process = spawn(command[0]!, command.slice(1), {
-      env: { ...process.env, ...env, [MARK]: this.mark },
-    });
+    this.process = spawn(command[0]!, command.slice(1), { env: { ...process.env, ...env } });
     started.add(this);
     this.process.stdout.on('data', (part) => (this.output += part));
     this.process.stderr.on('data', (part) => (this.output += part));

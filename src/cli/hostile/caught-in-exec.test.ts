@@ -8,8 +8,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { Child } from '../../testkit/child.js';
+import { lives } from '../../testkit/descendants.js';
 import { ForeignFilesystem } from '../../testkit/foreign-filesystem.js';
-import { lives } from '../../testkit/kill-scene.js';
 import { bin, ioasid, until, withoutFuse } from '../../testkit/processes.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;

@@ -10,7 +10,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NONCE_CMD } from '../../devfs/fuse-wire.js';
 import { missingCompiler, testProgram } from '../../testkit/c-program.js';
-import { lives, Scene } from '../../testkit/kill-scene.js';
+import { Scene } from '../../testkit/kill-scene.js';
 import { mounter } from '../../testkit/processes.js';
 
 const KILLS = 8;
@@ -55,13 +55,12 @@ test('a server that is killed while its own thread waits for it ends, and leaves
     mkdirSync(scratch);
     chmodSync(scratch, 0o777);
     const program = [testProgram('restless'), 'reopened', 'swapped'] as const;
-    const scene = new Scene({ number, runner, devices, program, folder: `${scratch}.dev`, scratch });
+    const scene = new Scene({ runner, devices, program, folder: `${scratch}.dev`, scratch });
     await scene.busy();
     await stopAsking(scene.pid);
     process.kill(scene.pid, 'SIGKILL');
     await scene.end(`kill ${number}`, PATIENCE_MS, ['server', 'guard']);
-    for (const pid of scene.all()) if (lives(pid)) process.kill(pid, 'SIGKILL');
-    await scene.end(`kill ${number}, then SIGKILL to all`, PATIENCE_MS);
+    await scene.kill(`kill ${number}`, PATIENCE_MS);
     assert.deepEqual(await scene.leftovers(PATIENCE_MS), []);
   }
 });

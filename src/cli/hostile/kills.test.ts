@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingCompiler, testProgram } from '../../testkit/c-program.js';
-import { lives, type Role, Scene } from '../../testkit/kill-scene.js';
+import { type Role, Scene } from '../../testkit/kill-scene.js';
 import { mounter, type Runner, self, user } from '../../testkit/processes.js';
 import { Random } from '../../testkit/random.js';
 import { launchMode } from '../launcher-process.js';
@@ -90,8 +90,7 @@ class Kills {
     if (victim === 'orphan' && this.#serves) kill(scene.pid, 'SIGTERM');
     await this.#end(scene, what, ['server', 'guard']);
     // Who has not been killed with his server goes on, and can still be.
-    for (const pid of scene.all()) if (lives(pid)) kill(pid, 'SIGKILL');
-    await this.#end(scene, `${what}, then SIGKILL to all`);
+    this.slowest = Math.max(this.slowest, await scene.kill(what, PATIENCE_MS));
     assert.deepEqual(await scene.leftovers(PATIENCE_MS), [], what);
   }
 
@@ -100,7 +99,6 @@ class Kills {
     mkdirSync(scratch);
     chmodSync(scratch, 0o777);
     return new Scene({
-      number,
       runner: this.#runner,
       devices: devices.flatMap((device) => ['--device', device]),
       program: [testProgram('restless'), ...words],

@@ -8,16 +8,8 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { missingCompiler, testProgram } from '../../testkit/c-program.js';
-import {
-  bin,
-  childrenOf,
-  guardsOf,
-  ioasid,
-  isAlive,
-  Running,
-  runner,
-  until,
-} from '../../testkit/processes.js';
+import { childrenOf, lives } from '../../testkit/descendants.js';
+import { bin, guardsOf, ioasid, Running, runner, until } from '../../testkit/processes.js';
 
 const tasks = {
   blocked: 'accesses leave blocked what is blocked, and the default action where it was',
@@ -64,7 +56,7 @@ describe(`mapped BARs as ${runner.name}, by strange programs`, { skip }, () => {
     const [accessing] = childrenOf(launched!);
     await until(() => readFileSync(`/proc/${accessing}/maps`, 'latin1').includes('/dev/vfio/'), 'a mapping');
     for (const pid of [...guardsOf(launched!), run.pid]) process.kill(pid, 'SIGKILL');
-    await until(() => !isAlive(accessing!), 'its end');
+    await until(() => !lives(accessing!), 'its end');
   });
 
   it('inside another run it is the same, for signals too', () => {

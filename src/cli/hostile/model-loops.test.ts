@@ -3,15 +3,15 @@
  * what, and ends in order, with status 125, whatever signal comes meanwhile. Nothing is left.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { childrenOf, descendantsNamed } from '../../testkit/descendants.js';
 import { client, devices, faulty, modelOfTests, runClient } from '../../testkit/faulty-model.js';
 import {
   bin,
-  childrenOf,
   guardsOf,
   ioasid,
   isAlive,
@@ -110,12 +110,12 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
     await timed.says(loops);
     timed.kill('SIGALRM'); // What its timer would send it.
     assert.deepEqual(await timed.ended, { status: 124, signal: null });
-    await until(() => processesThatSay(mark).length === 0, 'the end of all processes');
+    await until(() => descendantsNamed(mark).length === 0, 'the end of all processes');
     const parent = new Running(['sh', '-c', '"$@" & wait', 'sh', ...run]);
     await parent.says(loops);
-    assert.ok(processesThatSay(mark).length > 0);
+    assert.ok(descendantsNamed(mark).length > 0);
     parent.kill('SIGKILL');
-    await until(() => processesThatSay(mark).length === 0, 'the end of all processes');
+    await until(() => descendantsNamed(mark).length === 0, 'the end of all processes');
   });
 
   it('ends serve the same way, and its folder is unmounted', async (t) => {
@@ -155,16 +155,6 @@ describe('a device model that takes its time', { skip: withoutFuse }, () => {
     }
   });
 });
-
-function processesThatSay(mark: string): string[] {
-  return readdirSync('/proc').filter((name) => {
-    try {
-      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(mark);
-    } catch {
-      return false;
-    }
-  });
-}
 
 function emptyFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
