@@ -26,6 +26,9 @@ import {
 } from './launch-plan.js';
 import { showSysfs } from './sysfs-mount.js';
 
+/** Of calls on files whose connection has been aborted: by umount -f, or by way of fusectl. */
+const ENDED: readonly number[] = [Errno.ENOTCONN, Errno.ECONNABORTED];
+
 const control = Number(process.argv[2]);
 const mode = process.argv[3] as LaunchMode;
 const server = Number(process.argv[4]);
@@ -123,10 +126,16 @@ function notFound(name: string): string {
     : `there is no command ${name}`;
 }
 
+/** The server is there, or this process were not: if it cannot be asked, somebody else has seen to that. */
+function reasonOf(error: Error): string {
+  const ended = error instanceof Refusal && ENDED.includes(error.errno);
+  return ended ? `somebody has ended the connection of the new /dev: ${error.message}` : error.message;
+}
+
 let failure: LauncherMessage;
 try {
   failure = launch();
 } catch (error) {
-  failure = { status: OUR_FAULT, reason: (error as Error).message };
+  failure = { status: OUR_FAULT, reason: reasonOf(error as Error) };
 }
 send(failure);

@@ -5,7 +5,7 @@
  * ioctl, over the request itself. Both buffers live as long as the channel and their addresses are kept, so
  * that a message costs no allocation.
  */
-import { Errno, errnoName } from '../linux/errno.js';
+import { Errno, errnoName, Refusal } from '../linux/errno.js';
 import { address, lastErrno, libc } from '../linux/ffi.js';
 import { IoctlReply, NOTIFY_POLL, PollWakeup, Reply, Request, set64 } from './fuse-wire.js';
 import type { StandIn } from './stand-in.js';
@@ -34,6 +34,7 @@ export class FuseChannel {
 
   /**
    * Receives the next request. @returns its length; 0 when none is pending; -1 when the connection has ended.
+   * @throws Refusal it cannot be read though nobody has ended it: EBADF, for one, is a fault of our own.
    */
   receive(): number {
     const taken = this.#standIn?.take(this.requestBytes) ?? 0;
@@ -44,8 +45,10 @@ export class FuseChannel {
       if (length === 0) return -1;
       const errno = lastErrno();
       if (errno === Errno.EAGAIN) return 0;
+      if (errno === Errno.ENODEV || errno === Errno.ECONNABORTED) return -1;
       // ENOENT: the request was interrupted before we had it.
-      if (errno !== Errno.EINTR && errno !== Errno.ENOENT) return -1;
+      if (errno !== Errno.EINTR && errno !== Errno.ENOENT)
+        throw new Refusal(errno, 'the connection to the kernel cannot be read');
     }
   }
 
