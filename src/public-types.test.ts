@@ -125,10 +125,10 @@ test('a machine is made of specs, paths and factories, and of nothing else', asy
   const create: DeviceFactory = (_host: DeviceHost) => ({ pci, ...methods });
   const machine = await Machine.create({ devices: [create, 'edu', (host) => create(host, {})] });
   const names = machine.snapshot().devices.map(({ spec }) => spec);
-  assert.deepEqual(names, ['create', 'edu', 'a factory']);
+  assert.deepEqual(names, ['create', 'edu', 'devices[2]']);
   // @ts-expect-error a model is made by the machine
   const model: MachineOptions = { devices: [{ pci, ...methods }] };
-  await assert.rejects(Machine.create(model), /EINVAL: a device is an object, not a factory or a text/);
+  await assert.rejects(Machine.create(model), /EINVAL: devices\[0\] is an object, not a factory or a text/);
   // @ts-expect-error a container is one of two
   const container: MachineOptions = { devices: ['edu'], container: 'iommufdd' };
   assert.ok(container);

@@ -38,6 +38,7 @@ function model(methods: string, state = ''): string {
 const REGISTER = 'let register = 0;';
 const READ = 'readBar(_bar, _offset, target) { target.fill(register); }';
 const WRITE = 'writeBar(_bar, _offset, source) { register = source[0]; }';
+const DMA = 'host.dma.write(0, 0, Buffer.alloc(8))';
 const BUSY = 'busy: () => register !== 0';
 
 const wrong: readonly [rule: string, path: string, sentence: RegExp][] = [
@@ -83,7 +84,7 @@ const wrong: readonly [rule: string, path: string, sentence: RegExp][] = [
   ],
   [
     'does DMA after a reset',
-    model(`${WRITE}, step() { if (register) host.dma.write(0, 0, Buffer.alloc(8)); }`, REGISTER),
+    model(`${WRITE}, busy: () => false, step() { if (register) ${DMA}; }`, REGISTER),
     /DMA goes on in a reset, or after it/,
   ],
   ['interrupts in a reset', model('reset() { host.interrupt(0); }'), /an interrupt comes in a reset/],

@@ -7,8 +7,9 @@
  */
 import { writeSync } from 'node:fs';
 import color from 'picocolors';
-import type { DeviceModel } from '../devices/device-model.js';
+import type { DeviceHost, DeviceModel } from '../devices/device-model.js';
 import { type PciPlan, planDevice, type VirtioPlan } from '../devices/load.js';
+import { callFactory, naming } from '../devices/thrown.js';
 import { Refusal } from '../linux/errno.js';
 import { Exercise } from './check/exercise.js';
 import type { Exercised, Finding } from './check/report.js';
@@ -78,22 +79,23 @@ interface Part {
 }
 
 async function pciParts(plan: PciPlan, seed: number, accesses: number): Promise<Part[]> {
-  const { spec, calls } = plan;
+  const { spec, calls, title } = plan;
   let parent: DeviceModel | undefined;
-  const whole = new Exercise((host) => (parent = plan.make(host)), seed, calls.part(spec));
+  const whole = naming(title, () => new Exercise((host) => (parent = plan.make(host)), seed, calls));
   const parts = [{ name: spec, exercised: await exercised(whole, accesses) }];
   if (parent?.mdev === undefined) return parts;
   const { mdev } = parent;
-  const cut = new Exercise((host) => mdev.create(0, host), seed, calls.part('mdev 0'));
+  const create = (host: DeviceHost) => callFactory('mdev.create', () => mdev.create(0, host));
+  const cut = naming(`${title}: mdev 0`, () => new Exercise(create, seed, calls.part('mdev 0')));
   return [...parts, { name: 'its mediated device 0', exercised: await exercised(cut, accesses) }];
 }
 
 async function virtioParts(
-  { spec, calls, make }: VirtioPlan,
+  { spec, calls, make, title }: VirtioPlan,
   seed: number,
   accesses: number,
 ): Promise<Part[]> {
-  const whole = new VirtioExercise(make, seed, calls.part(spec));
+  const whole = naming(title, () => new VirtioExercise(make, seed, calls));
   return [{ name: spec, exercised: await exercised(whole, accesses) }];
 }
 

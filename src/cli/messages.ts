@@ -4,6 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
+import { framesOf } from '../devices/thrown.js';
 import { Refusal } from '../linux/errno.js';
 
 /** One sentence about what went wrong, to standard error, as far as its reader takes it. */
@@ -12,14 +13,16 @@ export function complain(sentence: string): void {
 }
 
 /**
- * What `error` says, an errno being for programs; beneath it the stack, where it comes of a mistake in code:
- * a Refusal that has a cause, or an error that nobody has made into a sentence.
+/**
+ * What `error` says, an errno being for programs; beneath it, where it comes of a mistake in code, its place:
+ * of a model, the cause of a Refusal, the frames of the model's own; of ours the stack.
  */
 export function complainOf(error: Error): void {
   complain(error instanceof Refusal ? error.reason : error.message);
+  const { cause } = error;
   const meant = error instanceof Refusal || error.constructor === Error;
-  const { stack } = error.cause instanceof Error ? error.cause : meant ? {} : error;
-  if (stack !== undefined) write(`${stack}\n`);
+  const stack = cause instanceof Error ? framesOf(String(cause.stack)) : meant ? '' : error.stack;
+  if (stack) write(`${stack}\n`);
 }
 
 /** What was asked for, to standard output. Who stops reading, as `head` does, ends this process. */

@@ -7,6 +7,7 @@
  * caught. What belongs to no model is a fault of our own, and the server ends in order.
  */
 import { ModelCalls } from '../devices/model-calls.js';
+import { shortened } from '../devices/thrown.js';
 import type { Machine } from '../machine/machine.js';
 import { OUR_FAULT } from './launch-plan.js';
 import { complain } from './messages.js';
@@ -50,7 +51,7 @@ export class ModelFaults {
       const { calls } = driver.life.work;
       if (calls.failures === (this.#seen.get(calls) ?? 0)) continue;
       this.#seen.set(calls, calls.failures);
-      this.#print(`the device model of ${driver.life.name} failed: ${calls.stack}`);
+      this.#print(`the device model of ${calls.title} failed: ${shortened(calls.stack ?? '')}`);
     }
   }
 

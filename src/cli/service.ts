@@ -6,8 +6,9 @@ import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fus
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
 import { Clock } from '../devices/clock.js';
-import { type PlacedSpec, saidOf } from '../devices/load.js';
+import type { PlacedSpec } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { saidOf } from '../devices/thrown.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';

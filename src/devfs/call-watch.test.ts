@@ -19,7 +19,7 @@ function watched(
   longest = LONGEST_CALL_MS,
   progress: (look: number) => Progress = computes,
 ): string[] {
-  const words = new Int32Array(new SharedArrayBuffer(32));
+  const words = new Int32Array(new SharedArrayBuffer(64));
   let look = 0;
   const watch = new CallWatch({ words, names: NAMES }, () => progress(look));
   const said: string[] = [];
@@ -47,7 +47,7 @@ test('one call that goes on is named, and only from 2 s on', () => {
 test('a call whose thread gets no processor, or is stopped, may take as long as it likes', () => {
   const starved = watched(stuck, LONGEST_CALL_MS, (look) => ({ computed: look, waits: false }));
   assert.deepEqual(starved, []);
-  const words = new Int32Array(new SharedArrayBuffer(32));
+  const words = new Int32Array(new SharedArrayBuffer(64));
   stuck(words);
   const watch = new CallWatch({ words, names: NAMES }, waits);
   // Who looks is stopped with it.
@@ -100,6 +100,22 @@ test('an import, and the making of a model, may take 10 s', () => {
     assert.equal(said.length, (2 * LONGEST_LOAD_MS) / LOOK_MS - 1);
     assert.match(said[0]!, /^the (import|factory) of vfio0 has not returned for 10 s$/);
   }
+});
+
+test('the last access of a device that hangs is told: what it is in, or what came before', () => {
+  const said = (call: number) =>
+    watched((words) => {
+      stuck(words);
+      words.set([2 * METHODS + Method.WRITE_BAR, 1, 0x10, 1, 4, 7, 0], CallWord.ACCESS);
+      words[CallWord.CALL] = call;
+    })[0];
+  const access = 'a write of 4 bytes, 0x00000007, at 0x100000010 of BAR 1';
+  assert.equal(
+    said(2 * METHODS + Method.WRITE_BAR),
+    `writeBar of vfio1 has not returned for 2 s, in ${access}`,
+  );
+  assert.equal(said(STEP), `step of vfio1 has not returned for 2 s, after ${access}`);
+  assert.equal(said(METHODS + Method.STEP), 'step of vfio0 has not returned for 2 s');
 });
 
 test('nothing is said while a debugger may stop the thread', () => {

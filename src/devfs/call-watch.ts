@@ -13,7 +13,7 @@
  * stopped, or gets no processor, has as much time as it wants.
  */
 import { readFileSync } from 'node:fs';
-import { CallWord, describeCall, METHODS, Method } from '../devices/call-words.js';
+import { CallWord, describeCall, describeLastAccess, METHODS, Method } from '../devices/call-words.js';
 import type { Progress } from './standstill.js';
 
 /** What takes so long does not return any more: a call may take a millisecond. */
@@ -75,7 +75,8 @@ export class CallWatch {
     this.#spend(now);
     const longest = longestOf(call % METHODS);
     if (this.#lasted < longest || this.#spent < LONGEST_CALL_MS || this.debugged) return undefined;
-    return `${describeCall(call, names)} has not returned for ${longest / 1000} s`;
+    const where = describeLastAccess(call, words);
+    return `${describeCall(call, names)} has not returned for ${longest / 1000} s${where}`;
   }
 
   /** The code of a model that runs now, or waits for memory, in words. */

@@ -10,6 +10,7 @@
  * not.
  */
 import { url as inspectorUrl } from 'node:inspector';
+import { hex } from '../linux/errno.js';
 
 /** The words. */
 export const CallWord = {
@@ -22,6 +23,14 @@ export const CallWord = {
   DEBUGGED: 2,
   /** 0, or whose callback Node has called last: what a model has left behind. As CALL. */
   LATER: 4,
+  /** The last access of a BAR: whose, as CALL; then BAR, offset and length, and what is written of it. */
+  ACCESS: 5,
+  BAR: 6,
+  OFFSET: 7,
+  OFFSET_HIGH: 8,
+  LENGTH: 9,
+  VALUE: 10,
+  VALUE_HIGH: 11,
 } as const;
 
 /** What is called, by number. */
@@ -70,7 +79,7 @@ export const METHODS = 16;
 const NAME_BYTES = 1 << 16;
 
 /** Of this thread; what it hands to another one is seen there. */
-export const callWords = new Int32Array(new SharedArrayBuffer(32));
+export const callWords = new Int32Array(new SharedArrayBuffer(64));
 export const callNames = new Uint8Array(new SharedArrayBuffer(NAME_BYTES));
 let named = 0;
 let nameEnd = 0;
@@ -96,6 +105,53 @@ export function describeCall(call: number, names: Uint8Array): string {
   const [...all] = new TextDecoder().decode(Uint8Array.from(names)).split('\n');
   const owner = all[Math.floor(call / METHODS) - 1] || 'a device';
   return `${methodNames[call % METHODS]} of ${owner}`;
+}
+
+/** Tells the access that the call `call`, of readBar or writeBar, is for. `source`: what is written. */
+export function noteAccess(call: number, bar: number, offset: number, length: number, source?: Uint8Array) {
+  callWords[CallWord.ACCESS] = call;
+  callWords[CallWord.BAR] = bar;
+  callWords[CallWord.OFFSET] = offset;
+  callWords[CallWord.OFFSET_HIGH] = offset / 2 ** 32;
+  callWords[CallWord.LENGTH] = length;
+  callWords[CallWord.VALUE] = source === undefined ? 0 : wordOf(source, 0);
+  callWords[CallWord.VALUE_HIGH] = source === undefined || length <= 4 ? 0 : wordOf(source, 4);
+}
+
+/** The little-endian word at `at` of `bytes`, of which there may be fewer. */
+function wordOf(bytes: Uint8Array, at: number): number {
+  let word = 0;
+  for (let n = Math.min(4, bytes.length - at) - 1; n >= 0; n--) word = (word << 8) | bytes[at + n]!;
+  return word;
+}
+
+/** The last access of the device that `call` is of, with its place before it: `, in a read of ...`. */
+export function describeLastAccess(call: number, words: Int32Array): string {
+  const last = words[CallWord.ACCESS]!;
+  if (last === 0 || Math.floor(last / METHODS) !== Math.floor(call / METHODS)) return '';
+  const wide = (low: number, high: number) => BigInt(words[low]! >>> 0) + (BigInt(words[high]! >>> 0) << 32n);
+  const width = words[CallWord.LENGTH]!;
+  const value = wide(CallWord.VALUE, CallWord.VALUE_HIGH).toString(16);
+  const access = {
+    bar: words[CallWord.BAR]!,
+    offset: wide(CallWord.OFFSET, CallWord.OFFSET_HIGH),
+    width,
+    written: last % METHODS === Method.WRITE_BAR ? value.padStart(2 * Math.min(width, 8), '0') : undefined,
+  };
+  return `, ${call === last ? 'in' : 'after'} ${describeAccess(access)}`;
+}
+
+/** `a write of 4 bytes, 0x00000007, at 0x10 of BAR 0`. `written`: hexadecimal digits. */
+export function describeAccess(access: {
+  readonly bar: number;
+  readonly offset: number | bigint;
+  readonly width: number;
+  readonly written: string | undefined;
+}): string {
+  const { bar, offset, width, written } = access;
+  const bytes = width === 1 ? '1 byte' : `${width} bytes`;
+  const value = written === undefined ? '' : `, 0x${written},`;
+  return `a ${written === undefined ? 'read' : 'write'} of ${bytes}${value} at ${hex(offset)} of BAR ${bar}`;
 }
 
 /** Says whether a debugger listens, which may stop this thread. The main thread alone knows of it. */

@@ -33,7 +33,8 @@ for (const [member, [ask, otherwise]] of Object.entries(asked)) {
         calls++;
         return body();
       };
-      const model = CalledModel.make(new ModelCalls('vfio0'), () => ({ ...methods, [member]: wrong }));
+      const made = { ...methods, busy: () => true, [member]: wrong };
+      const model = CalledModel.make(new ModelCalls('vfio0'), () => made);
       assert.deepEqual([ask(model), ask(model), calls], [otherwise, otherwise, 1]);
       assert.match(model.calls.failure!, reason);
       model.calls.recover();

@@ -11,7 +11,7 @@ import { checkModel, checkPciDescription } from './check-model.js';
 import { Clock } from './clock.js';
 import type { DeviceModel, Drained, MdevSupport, PciDescription, WorkingModel } from './device-model.js';
 import { DeviceTimers } from './device-timers.js';
-import type { ModelCalls } from './model-calls.js';
+import { type ModelCalls, ofModel } from './model-calls.js';
 
 /** Of a register, in characters. */
 const LONGEST_NAME = 64;
@@ -85,17 +85,18 @@ export class CalledModel extends CalledWork {
     // The model may keep, change and transfer what it is lent: `target` is of a buffer that all programs
     // share.
     const lent = new Uint8Array(target.length);
+    this.calls.access(Method.READ_BAR, bar, offset, target.length);
     this.calls.call(Method.READ_BAR, undefined, this.#readBar, bar, offset, lent);
     if (lent.length !== target.length)
-      this.calls.fail(new TypeError('readBar transferred the buffer that it was to fill'));
+      this.calls.fail(ofModel('readBar transferred the buffer that it was to fill'));
     if (this.calls.failure === undefined) target.set(lent);
   }
 
   /** As DeviceModel.writeBar. @returns false when the device cannot take it now. */
   writeBar(bar: number, offset: number, source: Uint8Array): boolean {
-    return (
-      this.calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, source.slice()) !== false
-    );
+    const lent = source.slice();
+    this.calls.access(Method.WRITE_BAR, bar, offset, lent.length, lent);
+    return this.calls.call(Method.WRITE_BAR, undefined, this.#writeBar, bar, offset, lent) !== false;
   }
 
   /** As DeviceModel.registerName. */

@@ -125,6 +125,15 @@ describe('checkModel refuses', () => {
     assert.match(reasonFor({ ...model, *step() {} }), /^step of the device model is a generator/);
   });
 
+  test('work that would never be done: step, or drain, without busy', () => {
+    for (const method of ['step', 'drain'])
+      assert.equal(
+        reasonFor({ ...methods, pci, [method]() {} }),
+        `the device model has ${method}, which is called while busy() is true, and no busy`,
+      );
+    assert.equal(reasonFor({ ...methods, pci, busy: () => false }), 'accepted');
+  });
+
   test('a class may have methods of its own, but no step with its letters in another order', () => {
     class Model {
       pci = pci;
@@ -140,6 +149,7 @@ describe('checkModel refuses', () => {
     }
     class Both extends Typo {
       step() {}
+      busy() {}
     }
     assert.equal(reasonFor(new Model()), 'accepted');
     assert.equal(reasonFor(new Typo()), 'the device model has no use for setp(); did you mean step?');

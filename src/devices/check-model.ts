@@ -12,6 +12,7 @@ import {
   checkFlag,
   checkKeys,
   checkMethods,
+  checkWork,
   describe,
   isRecord,
   type NamesOf,
@@ -66,6 +67,7 @@ export function checkModel(model: unknown): DeviceModel {
     ['readBar', 'writeBar', 'reset'],
     ['step', 'busy', 'drain', 'registerName'],
   );
+  checkWork('the device model', model);
   if (!isRecord(model.pci))
     refuse('EINVAL', `pci of the device model is ${describe(model.pci)}, not a PCI description`);
   checkPciDescription(model.pci as unknown as PciDescription);

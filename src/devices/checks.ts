@@ -89,6 +89,14 @@ export function checkMethods(
   }
 }
 
+/** @throws Refusal EINVAL `model`, which is called `what`, has a method that nobody would ever call. */
+export function checkWork(what: string, model: Readonly<Record<string, unknown>>): void {
+  if (model.busy !== undefined) return;
+  for (const name of ['step', 'drain'])
+    if (model[name] !== undefined)
+      refuse('EINVAL', `${what} has ${name}, which is called while busy() is true, and no busy`);
+}
+
 /** The method that is there under `stray`, a wrong name. */
 function misspelt(stray: string | undefined): string {
   return stray === undefined ? '' : `; is its ${stray} misspelt?`;

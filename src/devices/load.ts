@@ -6,15 +6,15 @@ import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Refusal, refuse } from '../linux/errno.js';
+import { refuse } from '../linux/errno.js';
 import { describe, isRecord } from './checks.js';
 import type { DeviceFactory, DeviceHost, DeviceModel } from './device-model.js';
 import { machineOptions } from './machine-options.js';
 import { ModelCalls } from './model-calls.js';
 import { didYouMean } from './nearest.js';
-import { type OptionTable, requireKnown } from './options.js';
+import { checkOptions, type OptionTable, requireKnown } from './options.js';
 import { parseDeviceSpec } from './spec.js';
-import { callFactory, refuseImport } from './thrown.js';
+import { callFactory, naming, refuseImport, saidOf } from './thrown.js';
 import type { VirtioFactory, VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 
 /** What a module tells of its device to people, as far as it does. */
@@ -46,6 +46,8 @@ export type DevicePlan = PciPlan | VirtioPlan;
 interface Plan {
   /** The argument, or the name of a factory. */
   readonly spec: string;
+  /** What sentences about it begin with: `device "./x.mjs"`, `devices[1]`; where it is written before. */
+  readonly title: string;
   readonly bdf?: string;
   readonly port?: boolean;
   /** Where relative paths in its options begin. */
@@ -84,31 +86,24 @@ export const builtInDevices: readonly string[] = Object.keys(builtIns);
 
 /**
  * What `device` asks for: a `--device` argument, or a factory itself, which is given no options and named in
- * messages by its own name. @throws Refusal as loadDevice; EINVAL it is neither. @throws Error as
- * parseDeviceSpec, or naming an option that neither the machine nor the model's table has.
+ * messages by its place among `devices`. @throws Refusal as loadDevice; EINVAL it is neither. @throws Error
+ * as parseDeviceSpec, or naming an option that neither the machine nor the model's table has.
  */
 export async function planDevice(
   device: string | PlacedSpec | DeviceFactory,
   baseDirectory: string,
+  index = 0,
 ): Promise<DevicePlan> {
-  if (typeof device === 'function') return planOf(device, baseDirectory);
+  if (typeof device === 'function') return planOf(device, baseDirectory, `devices[${index}]`);
   if (typeof device === 'string') return planSpec(device, baseDirectory);
   if (isRecord(device) && typeof device.spec === 'string') return planPlaced(device);
-  return refuse('EINVAL', `a device is ${describe(device)}, not a factory or a text`);
+  return refuse('EINVAL', `devices[${index}] is ${describe(device)}, not a factory or a text`);
 }
 
 async function planPlaced({ spec, baseDirectory, from }: PlacedSpec): Promise<DevicePlan> {
   if (from === undefined) return planSpec(spec, baseDirectory);
   const plan = await planSpec(spec, baseDirectory).catch((error: unknown) => saidOf(from, error));
-  return { ...plan, from };
-}
-
-/** Throws `error`, with where that is written which it is about. */
-export function saidOf(from: string | undefined, error: unknown): never {
-  if (from === undefined || !(error instanceof Error)) throw error;
-  if (error instanceof Refusal) throw new Refusal(error.errno, `${from}: ${error.reason}`, error.cause);
-  error.message = `${from}: ${error.message}`;
-  throw error;
+  return { ...plan, from, title: `${from}: ${plan.title}` };
 }
 
 async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan> {
@@ -127,21 +122,21 @@ async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan
     Object.keys({ ...known, ...machineOptions[transport] }),
   );
   const { mdevs, idxd = false, ...place } = ofMachine;
-  const plan = { spec, calls, baseDirectory, ...place };
+  const plan = { spec, title: `device "${spec}"`, calls, baseDirectory, ...place };
   if (transport === 'pci') {
-    const make = (host: DeviceHost) => callFactory(name, () => device.factory(host, options));
+    const make = (host: DeviceHost) => callFactory('the factory', () => device.factory(host, options));
     return { transport, ...plan, mdevs, idxd, make };
   }
-  const make = (host: VirtioHost) => callFactory(name, () => device.factory(host, options));
+  const make = (host: VirtioHost) => callFactory('the factory', () => device.factory(host, options));
   return { transport, ...plan, make };
 }
 
 /** A whole function, made by `factory`. */
-function planOf(factory: DeviceFactory, baseDirectory: string): PciPlan {
-  const name = factory.name || 'a factory';
-  const make = (host: DeviceHost) => callFactory(name, () => factory(host, {}));
-  const calls = new ModelCalls(name);
-  return { transport: 'pci', spec: name, calls, baseDirectory, mdevs: 0, idxd: false, make };
+function planOf(factory: DeviceFactory, baseDirectory: string, title: string): PciPlan {
+  const spec = factory.name || title;
+  const make = (host: DeviceHost) => callFactory('the factory', () => factory(host, {}));
+  const calls = new ModelCalls(spec);
+  return { transport: 'pci', spec, title, calls, baseDirectory, mdevs: 0, idxd: false, make };
 }
 
 /**
@@ -155,6 +150,7 @@ export async function loadDevice(name: string, baseDirectory: string): Promise<L
   const module = await (builtIn === undefined ? importModule(name, baseDirectory) : builtIn());
   const factory = defaultExport(module, name);
   const { transport = 'pci', summary, options } = module as DeviceAbout & { transport?: unknown };
+  if (options !== undefined) naming(`device "${name}"`, () => checkOptions('its module', options));
   const about = { ...(summary && { summary }), ...(options && { options }) };
   if (transport === 'pci') return { transport, about, factory: factory as DeviceFactory };
   if (transport === 'virtio') return { transport, about, factory: factory as VirtioFactory };

@@ -18,7 +18,7 @@ import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { isPromise } from 'node:util/types';
 import { EventLog } from '../iommu/event-log.js';
 import { BrokenInvariant } from '../linux/invariant.js';
-import { CallWord, callWords, Method, methodNames, nameOwner } from './call-words.js';
+import { CallWord, callWords, Method, methodNames, nameOwner, noteAccess } from './call-words.js';
 
 const owners = new AsyncLocalStorage<ModelCalls>();
 
@@ -32,8 +32,10 @@ interface Failure {
 }
 
 export class ModelCalls {
-  /** The device's name, for the sentence that says how the model has failed. */
+  /** The device's name. */
   readonly name: string;
+  /** The same with that of its module, for sentences about the model: `vfio0 (./x.mjs)`. */
+  readonly title: string;
   /** What the device says of what it drops, ignores or finds wrong: a sentence each. */
   readonly notes = new EventLog<{ readonly sentence: string }>(NOTES);
   readonly #number: number;
@@ -46,10 +48,11 @@ export class ModelCalls {
   #failed: Failure | undefined;
   #failures = 0;
 
-  constructor(name: string, under = { calls: 0 }) {
+  constructor(name: string, title = name, under = { calls: 0 }) {
     this.name = name;
+    this.title = title;
     this.#under = under;
-    this.#number = nameOwner(name);
+    this.#number = nameOwner(title);
   }
 
   /** Whose call, timer or promise this is; undefined when it is known to be no model's. */
@@ -73,7 +76,7 @@ export class ModelCalls {
 
   /** Why the model has failed, or undefined while it works. */
   get failure(): string | undefined {
-    return this.#failure && `the device model of ${this.name} failed: ${this.#failure.reason}`;
+    return this.#failure && `the device model of ${this.title} failed: ${this.#failure.reason}`;
   }
 
   /** Does code of it run, or of what has its state? That may do DMA, which must not lead to another call. */
@@ -97,7 +100,7 @@ export class ModelCalls {
    * @param inState it has its state in common with this one and the other such parts.
    */
   part(name: string, inState = false): ModelCalls {
-    const part = new ModelCalls(name, inState ? this.#under : undefined);
+    const part = new ModelCalls(name, `${name} (${this.title})`, inState ? this.#under : undefined);
     this.#parts.push(part);
     if (this.#failure !== undefined) part.#fail(this.#failure);
     return part;
@@ -138,6 +141,11 @@ export class ModelCalls {
       callWords[CallWord.DMA] = dma;
       callWords[CallWord.CALL] = outer;
     }
+  }
+
+  /** As noteAccess: `method` is called for it next. */
+  access(method: Method, bar: number, offset: number, length: number, source?: Uint8Array): void {
+    noteAccess(this.#number + method, bar, offset, length, source);
   }
 
   /** The device says `sentence`. */
@@ -182,7 +190,14 @@ export class ModelCalls {
 function refusePromise(name: string, promise: Promise<unknown>): never {
   // It may be rejected later, which is no second failure.
   promise.catch(() => undefined);
-  throw new TypeError(`${name} returned a promise; what a model does is done when its method returns`);
+  throw ofModel(`${name} returned a promise; what a model does is done when its method returns`);
+}
+
+/** A mistake that is seen here, and not where it was made: its stack is none of the model's. */
+export function ofModel(sentence: string): TypeError {
+  const error = new TypeError(sentence);
+  error.stack = `TypeError: ${sentence}`;
+  return error;
 }
 
 function printed(error: unknown, part: 'message' | 'stack'): string {

@@ -5,6 +5,7 @@
  * Past `checkTable` no two rows share a byte, every row ends below `TABLE_LIMIT`, and names are unique.
  */
 import { hex, refuse } from '../linux/errno.js';
+import { checkFlag, checkKeys, describe, isRecord, type NamesOf } from './checks.js';
 
 /**
  * What a program may do with a register:
@@ -72,6 +73,23 @@ export interface RegisterRow {
 /** Bytes of a BAR that a table can describe. */
 export const TABLE_LIMIT = 16 * 1024 * 1024;
 
+const rowKeys: NamesOf<RegisterDescription> = {
+  name: 0,
+  offset: 0,
+  width: 0,
+  access: 0,
+  reset: 0,
+  bits: 0,
+  count: 0,
+  stride: 0,
+  sizes: 0,
+  whole: 0,
+  locked: 0,
+  read: 0,
+  write: 0,
+};
+/** Of accesses that reach a model; 64 of them in a portal. */
+const LENGTHS: readonly unknown[] = [1, 2, 4, 8, 64];
 const ROW_LIMIT = 0xffff;
 const WORD = 0xffffffffn;
 
@@ -84,6 +102,7 @@ export function checkTable(table: readonly RegisterDescription[]): {
   readonly rows: readonly RegisterRow[];
   readonly owners: Uint16Array;
 } {
+  if (!Array.isArray(table)) refuse('EINVAL', `a table of registers is ${describe(table)}, not an array`);
   if (table.length > ROW_LIMIT) refuse('EINVAL', `a table of ${table.length} rows, more than ${ROW_LIMIT}`);
   const rows = table.map(checkRow);
   const owners = new Uint16Array(rows.reduce((end, row) => Math.max(end, endOf(row)), 0));
@@ -107,9 +126,13 @@ function endOf(row: RegisterRow): number {
   return row.offset + (row.count - 1) * row.stride + row.width;
 }
 
-function checkRow(description: RegisterDescription): RegisterRow {
-  const { name, offset, width, access, count = 1, stride = width } = description;
-  if (typeof name !== 'string' || name === '') refuse('EINVAL', 'a register has no name');
+function checkRow(description: RegisterDescription, place: number): RegisterRow {
+  const which = `row ${place} of the table of registers`;
+  if (!isRecord(description)) refuse('EINVAL', `${which} is ${describe(description)}, not a register`);
+  const { name, offset, width, access, count = 1, stride = width, whole } = description;
+  if (typeof name !== 'string' || name === '') refuse('EINVAL', `${which} has no name`);
+  checkKeys(`register "${name}"`, description, rowKeys);
+  checkFlag(`whole of register "${name}"`, whole);
   if (![1, 2, 4, 8].includes(width)) wrong(name, `width ${width} is not 1, 2, 4 or 8 bytes`);
   if (!['ro', 'rw', 'wo', 'w1c', 'rc'].includes(access))
     wrong(name, `access "${access}" is not ro, rw, wo, w1c or rc`);
@@ -137,7 +160,7 @@ function checkHandlers({ name, access, sizes, ...handlers }: RegisterDescription
   if (access === 'ro' && locked !== undefined) wrong(name, 'it is ro, so there is nothing to lock');
   if (access === 'wo' && read !== undefined) wrong(name, 'it is wo, so its read would never be called');
   if (access === 'wo' && write === undefined) wrong(name, 'it is wo, and has no write to be called');
-  if (sizes !== undefined && (!Array.isArray(sizes) || sizes.length === 0))
+  if (sizes !== undefined && !(Array.isArray(sizes) && sizes.some((size) => LENGTHS.includes(size))))
     wrong(name, 'its sizes name no length of an access that would reach it');
 }
 

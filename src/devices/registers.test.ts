@@ -145,7 +145,10 @@ describe('registers: what the model does', () => {
 test('a table that cannot be is refused, with the name of the register', () => {
   const write = () => {};
   const cases: [Partial<RegisterDescription>[], RegExp][] = [
-    [[{ name: '' }], /a register has no name/],
+    [[{ name: '' }], /row 0 of the table of registers has no name/],
+    [[{ resett: 1 } as object], /register "R" has no key "resett"; did you mean reset\?/],
+    [[{ whole: 1 as never }], /whole of register "R" is 1, not true or false/],
+    [[{ sizes: [3] }], /register "R": its sizes name no length/],
     [[{}, { offset: 8 }], /two registers are called "R"/],
     [[{}, { name: 'S', offset: 3, width: 1 }], /registers "R" and "S" overlap/],
     [[{ width: 3 as 4 }], /register "R": width 3 is not 1, 2, 4 or 8 bytes/],

@@ -8,7 +8,8 @@
  * A program changes the image only through the access of its row; the model, by `set` and `reset`, as it
  * likes. Accesses allocate nothing. Rules in full: docs/devices.md, "Registers as a table".
  */
-import { hex } from '../linux/errno.js';
+import { hex, refuse } from '../linux/errno.js';
+import { describe } from './checks.js';
 import { checkTable, type RegisterDescription, type RegisterRow } from './register-table.js';
 
 export type { RegisterAccess, RegisterDescription } from './register-table.js';
@@ -32,6 +33,8 @@ export class Registers {
    */
   constructor(table: readonly RegisterDescription[], nothing: 'zeros' | 'ones' = 'zeros') {
     const { rows, owners } = checkTable(table);
+    if (nothing !== 'zeros' && nothing !== 'ones')
+      refuse('EINVAL', `where there is no register ${describe(nothing)} is read, not "zeros" or "ones"`);
     this.#rows = rows;
     this.#owners = owners;
     this.#bytes = new Uint8Array(owners.length);
@@ -187,11 +190,11 @@ export class Registers {
     return owner === undefined || owner === 0 ? undefined : this.#rows[owner - 1];
   }
 
-  /** @throws Error when no register begins there: the model asks for one that it has not described. */
+  /** @throws RangeError when no register begins there: the model asks for one that it has not described. */
   #beginningAt(offset: number): RegisterRow {
     const row = this.#rowAt(offset);
     if (row === undefined || (offset - row.offset) % row.stride !== 0)
-      throw new Error(`no register begins at offset ${hex(offset)}`);
+      throw new RangeError(`no register begins at offset ${hex(offset)}`);
     return row;
   }
 }

@@ -9,6 +9,7 @@
  */
 import type { DeviceOptions } from './device-model.js';
 import { machineOptions } from './machine-options.js';
+import { naming } from './thrown.js';
 
 /** One `--device` argument, taken apart. */
 export interface DeviceSpec {
@@ -59,10 +60,12 @@ function machineValues(
   spec: string,
 ): Pick<DeviceSpec, 'mdevs' | 'bdf' | 'port' | 'idxd'> {
   const { pci } = machineOptions;
-  const mdevs = pci.mdevs.parse(given.get('mdevs'), 'mdevs');
-  const bdf = pci.bdf.parse(given.get('bdf'), 'bdf');
-  const idxd = pci.idxd.parse(given.get('idxd'), 'idxd');
-  const port = pci.port.parse(given.get('port'), 'port');
+  const { mdevs, bdf, idxd, port } = naming(`device "${spec}"`, () => ({
+    mdevs: pci.mdevs.parse(given.get('mdevs'), 'mdevs'),
+    bdf: pci.bdf.parse(given.get('bdf'), 'bdf'),
+    idxd: pci.idxd.parse(given.get('idxd'), 'idxd'),
+    port: pci.port.parse(given.get('port'), 'port'),
+  }));
   if (idxd && mdevs > 0) throw new Error(`"${spec}": the driver idxd has the function whole, without mdevs`);
   if (port && (idxd || mdevs > 0))
     throw new Error(`"${spec}": behind a port a function is whole, and its driver is vfio-pci`);

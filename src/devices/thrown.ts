@@ -8,12 +8,15 @@ import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Refusal, refuse } from '../linux/errno.js';
-import { ownCode } from '../linux/own-package.js';
+import { ownFile } from '../linux/own-package.js';
 
-/** Where ioasid's own files are, of which nobody wants to hear. */
-const own = fileURLToPath(ownCode);
+/** Where ioasid's own files are, of which nobody wants to hear: what runs here, or the model's own copy. */
+const own = ['dist/', 'lib/'].map((folder) => ownFile(folder));
+const OTHER_COPY = '/node_modules/ioasid/';
 /** A line of a stack with a file in it, or the head of one: path and line. */
 const FRAME = /^(?:.* \(|\s*at (?:async )?)?((?:file:\/)?\/[^\n]*?):(\d+)(?::\d+)?\)?$/gm;
+/** One of a call that has not returned: what waits for it is not its place. */
+const CALLED = /^(?!\s*at async )(?:.* \(|\s*at )((?:file:\/)?\/[^\n]*?):(\d+)(?::\d+)?\)?$/gm;
 /** Another process finds the line of a syntax error: it does no more than to read the modules. */
 const FIND_MS = 10_000;
 
@@ -27,17 +30,33 @@ export function refuseImport(device: string, url: string, error: unknown): never
   return refuse('EINVAL', `device "${device}" cannot be loaded: ${sentence(error)}${at(place)}`, error);
 }
 
-/** Calls the factory of `device`. @throws what it throws, with its place where that is a mistake. */
-export function callFactory<T>(device: string, factory: () => T): T {
+/** Calls what makes a model: `what`. @throws what it throws, with its place where that is a mistake. */
+export function callFactory<T>(what: string, factory: () => T): T {
   try {
     return factory();
   } catch (error) {
-    if (error instanceof Refusal) throw error;
     if (error instanceof Error && error.constructor === Error) throw error;
-    const place = placeOf(error);
-    const what = `the factory of device "${device}" threw ${nameOf(error)}: ${sentence(error)}`;
-    return refuse('EINVAL', `${what}${at(place)}`, error);
+    const place = at(placeOf(error, CALLED));
+    if (isRefusal(error)) throw new Refusal(error.errno, `${error.reason}${place}`, error.cause);
+    return refuse('EINVAL', `${what} threw ${nameOf(error)}: ${sentence(error)}${place}`, error);
   }
+}
+
+/** Does what belongs to `device`. @throws what it throws, with that name before it. */
+export function naming<T>(device: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    return saidOf(device, error);
+  }
+}
+
+/** Throws `error`, with what it is about, or where that is written, before it. */
+export function saidOf(what: string | undefined, error: unknown): never {
+  if (what === undefined || !(error instanceof Error)) throw error;
+  if (error instanceof Refusal) throw new Refusal(error.errno, `${what}: ${error.reason}`, error.cause);
+  error.message = `${what}: ${error.message}`;
+  throw error;
 }
 
 /** What to do about a module in TypeScript that this Node does not load; undefined: it is something else. */
@@ -67,14 +86,39 @@ function ofOtherModules(error: unknown, place: string | undefined): string | und
 }
 
 /** `FILE:LINE` of the first code in the stack of `error` that is neither Node's nor ours. */
-function placeOf(error: unknown): string | undefined {
+function placeOf(error: unknown, frame = FRAME): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  const frames = String(error.stack).matchAll(FRAME);
+  const frames = String(error.stack).matchAll(frame);
   for (const [, path = '', line] of frames) {
     const file = path.startsWith('file:') ? fileURLToPath(path) : path;
-    if (!file.startsWith(own)) return `${file}:${line}`;
+    if (!isOwn(file)) return `${file}:${line}`;
   }
   return undefined;
+}
+
+/** The frames of `stack` that are neither Node's nor ours, a line each; empty: it has none. */
+export function framesOf(stack: string): string {
+  const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
+  const theirs = frames.filter((line) => {
+    const [[, path = 'node:'] = []] = line.matchAll(FRAME);
+    return path !== 'node:' && !isOwn(path.startsWith('file:') ? fileURLToPath(path) : path);
+  });
+  return theirs.join('\n');
+}
+
+/** `stack` without the frames that are Node's or ours; as it is, when there are no others. */
+export function shortened(stack: string): string {
+  const frames = framesOf(stack);
+  return frames === '' ? stack : `${stack.split(/\n\s+at /, 1)[0]}\n${frames}`;
+}
+
+function isOwn(file: string): boolean {
+  return own.some((folder) => file.startsWith(folder)) || file.includes(OTHER_COPY);
+}
+
+/** Also one of another copy of ioasid, which the model has from its own project. */
+function isRefusal(error: unknown): error is Refusal {
+  return error instanceof Error && error.name === 'Refusal' && 'reason' in error && 'errno' in error;
 }
 
 /** V8 tells the place of a syntax error in an ES module when it ends the process, and to nobody else. */
@@ -104,6 +148,6 @@ function nameOf(error: unknown): string {
 
 /** The first line of an error's message, without a full stop. */
 function sentence(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = isRefusal(error) ? error.reason : error instanceof Error ? error.message : String(error);
   return message.split('\n', 1)[0]!.replace(/\.$/, '');
 }

@@ -9,6 +9,7 @@
  * It runs as it is in a unit test (client/in-process.ts) or behind real files (devfs). It decides nothing:
  * what it owns are the lists.
  */
+import { describe } from '../devices/checks.js';
 import { Clock } from '../devices/clock.js';
 import type { DeviceFactory } from '../devices/device-model.js';
 import {
@@ -16,9 +17,9 @@ import {
   type PciPlan,
   type PlacedSpec,
   planDevice,
-  saidOf,
   type VirtioPlan,
 } from '../devices/load.js';
+import { naming } from '../devices/thrown.js';
 import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
@@ -29,6 +30,7 @@ import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import { refuse } from '../linux/errno.js';
 import { sysfsFolders } from '../sysfs/tree.js';
 import type { SysfsFolder } from '../sysfs/vfio-devices.js';
 import type { RecordedOptions } from '../trace/raw.js';
@@ -120,8 +122,10 @@ export class Machine {
 
   /** @throws Refusal, Error when a device cannot be made: the sentence says which argument is wrong. */
   static async create(options: MachineOptions): Promise<Machine> {
-    const base = options.baseDirectory ?? process.cwd();
-    const plans = await Promise.all(options.devices.map((spec) => planDevice(spec, base)));
+    const { baseDirectory = process.cwd(), devices } = options;
+    if (!Array.isArray(devices))
+      refuse('EINVAL', `devices is ${describe(devices)}, not a list of devices, as ['edu', './x.mjs']`);
+    const plans = await Promise.all(devices.map((each, n) => planDevice(each, baseDirectory, n)));
     return new Machine(options, plans);
   }
 
@@ -169,11 +173,8 @@ export class Machine {
     return plans.flatMap((plan, n) => {
       const bus = plan.port === true ? busOf(buses, rids[n]!) : undefined;
       const place = { strict, baseDirectory: plan.baseDirectory, bus };
-      try {
-        return this.#makeDrivers(plan, rids[n]!, place).map((driver) => ({ driver, spec: plan.spec }));
-      } catch (error) {
-        return saidOf(plan.from, error);
-      }
+      const drivers = naming(plan.title, () => this.#makeDrivers(plan, rids[n]!, place));
+      return drivers.map((driver) => ({ driver, spec: plan.spec }));
     });
   }
 

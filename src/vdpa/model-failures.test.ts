@@ -99,7 +99,10 @@ for (const [part, act] of Object.entries(ways) as [Part, (device: VdpaDevice) =>
     finish(device.setStatus(RUNNING));
     act(device);
     device.step();
-    assert.equal(device.virtio.needsReset, `the device model of vhost-vdpa-0 failed: no ${part} today`);
+    assert.equal(
+      device.virtio.needsReset,
+      `the device model of vhost-vdpa-0 (./x.js) failed: no ${part} today`,
+    );
     assert.equal(device.virtio.status & Status.NEEDS_RESET, Status.NEEDS_RESET);
     model.failing = false;
     finish(device.setStatus(0));

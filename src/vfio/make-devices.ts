@@ -8,7 +8,7 @@ import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
 import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
-import { callFactory } from '../devices/thrown.js';
+import { callFactory, naming } from '../devices/thrown.js';
 import { Wires } from '../devices/wire.js';
 import { MdevPort } from '../driver/mdev.js';
 import { FunctionPort } from '../driver/pci-function.js';
@@ -74,12 +74,9 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
     const mdevPort = new MdevPort(iommu, pasids, port.requester, name, bits);
-    return assemble(
-      calls.part(name, true),
-      mdevPort,
-      (host) => callFactory(name, () => mdev.create(index, host)),
-      place,
-      firstIndex + index + 1,
+    const create = (host: DeviceHost) => callFactory('mdev.create', () => mdev.create(index, host));
+    return naming(`mdev ${index}`, () =>
+      assemble(calls.part(name, true), mdevPort, create, place, firstIndex + index + 1),
     );
   });
 }

@@ -35,7 +35,11 @@ describe('a method that answers with a promise', () => {
     const broken = device({
       readBar: () => Promise.resolve().then(() => assert.fail('later')),
     });
-    refused(() => read(broken), 'EIO', /^the device model of vfio0 failed: readBar returned a promise/);
+    refused(
+      () => read(broken),
+      'EIO',
+      /^the device model of vfio0 \(.*\) failed: readBar returned a promise/,
+    );
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(broken.life.work.calls.failures, 1);
     broken.reset();

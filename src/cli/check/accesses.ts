@@ -5,8 +5,8 @@
  * It learns where something happens: of an address space of a megabyte a device has a few registers, and a
  * job begins when several have been set. So most accesses are made where one has done something before.
  */
+import { describeAccess } from '../../devices/call-words.js';
 import type { BarDescription, PciDescription } from '../../devices/device-model.js';
-import { hex } from '../../linux/errno.js';
 import type { Dice } from './dice.js';
 
 /** Offsets that are all accessed, at the beginning of each BAR. */
@@ -26,11 +26,10 @@ export interface Access {
   readonly value: Uint8Array | undefined;
 }
 
-/** `a write of 4 bytes, 0x7, at 0x10 of BAR 0`. */
-export function describeAccess({ bar, offset, width, value }: Access): string {
-  const bytes = width === 1 ? '1 byte' : `${width} bytes`;
-  const written = value === undefined ? '' : `, 0x${Buffer.from(value).reverse().toString('hex')},`;
-  return `a ${value === undefined ? 'read' : 'write'} of ${bytes}${written} at ${hex(offset)} of BAR ${bar}`;
+/** The access in words. */
+export function sentenceOf({ bar, offset, width, value }: Access): string {
+  const written = value && Buffer.from(value).reverse().toString('hex');
+  return describeAccess({ bar, offset, width, written });
 }
 
 export class Accesses {

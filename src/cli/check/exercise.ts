@@ -9,7 +9,7 @@ import { CalledModel } from '../../devices/called-model.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../../devices/device-model.js';
 import { ModelCalls } from '../../devices/model-calls.js';
 import { hex } from '../../linux/errno.js';
-import { type Access, Accesses, describeAccess } from './accesses.js';
+import { type Access, Accesses, sentenceOf } from './accesses.js';
 import { Dice } from './dice.js';
 import { type Exercised, Report } from './report.js';
 import { WildHost } from './wild-host.js';
@@ -96,7 +96,7 @@ export class Exercise {
     const before = this.#signs();
     const wasBusy = this.#model.busy();
     this.#counts.accesses++;
-    this.#do(describeAccess(access), () => {
+    this.#do(sentenceOf(access), () => {
       if (value === undefined) this.#model.readBar(bar, offset, new Uint8Array(width));
       else this.#model.writeBar(bar, offset, value);
     });
@@ -109,9 +109,7 @@ export class Exercise {
     const { bar, offset, width } = access;
     const read = () => {
       const bytes = Buffer.alloc(width);
-      this.#do(describeAccess({ ...access, value: undefined }), () =>
-        this.#model.readBar(bar, offset, bytes),
-      );
+      this.#do(sentenceOf({ ...access, value: undefined }), () => this.#model.readBar(bar, offset, bytes));
       return bytes;
     };
     const before = read();
@@ -199,7 +197,7 @@ export class Exercise {
     const values = this.#accesses.words().map((access): [string, string] => {
       const { bar, offset, width } = access;
       const bytes = Buffer.alloc(width);
-      this.#do(describeAccess(access), () => this.#model.readBar(bar, offset, bytes));
+      this.#do(sentenceOf(access), () => this.#model.readBar(bar, offset, bytes));
       return [`${hex(offset)} of BAR ${bar}`, hex(bytes.readUInt32LE())];
     });
     return new Map(values);

@@ -3,7 +3,7 @@
  * may be right, and is worth a look, is a remark.
  */
 import type { ModelCalls } from '../../devices/model-calls.js';
-import { ownCode } from '../../linux/own-package.js';
+import { framesOf } from '../../devices/thrown.js';
 
 const MOST_FINDINGS = 20;
 /** After so many failures the model is known well enough. */
@@ -81,9 +81,8 @@ export class Report {
     if (this.#calls.failures === this.#failures) return false;
     this.#failures = this.#calls.failures;
     const { stack = '' } = this.#calls;
-    const [sentence = '', ...frames] = stack.split('\n');
-    const theirs = frames.filter((line) => !line.includes('node:') && !line.includes(ownCode.href));
-    this.find(sentence, theirs.slice(0, 4).join('\n'));
+    const [sentence = ''] = stack.split('\n', 1);
+    this.find(sentence, framesOf(stack).split('\n').slice(0, 4).join('\n'));
     return true;
   }
 

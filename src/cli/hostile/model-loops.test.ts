@@ -24,16 +24,25 @@ import {
 const [AT_ONCE, IN_TIMER, IN_MICROTASKS, IN_PROMISES, WAITS_IN_IMMEDIATE, IN_SIGNAL] = [
   11, 13, 14, 15, 16, 17,
 ];
-const left = 'a timer, microtask or promise of vfio0 has not returned for 2 s';
+
+const stepping = `${faulty},steps=yes`;
+const access = (what: number) =>
+  `a write of 4 bytes, 0x${what.toString(16).padStart(8, '0')}, at 0x0 of BAR 0`;
+const left = (what: number) =>
+  `a timer, microtask or promise of vfio0 (${faulty}) has not returned for 2 s, after ${access(what)}`;
 
 /** Where it loops once it runs: what the program writes, the device, and what the server says. */
 const places: readonly [what: number, device: readonly string[], said: string][] = [
-  [AT_ONCE, devices, 'writeBar of vfio0 has not returned for 2 s'],
-  [AT_ONCE, ['-d', `${faulty},steps=yes`], 'step of vfio0 has not returned for 2 s'],
-  [IN_TIMER, devices, left],
-  [IN_MICROTASKS, devices, left],
-  [IN_PROMISES, devices, left],
-  [WAITS_IN_IMMEDIATE, devices, left],
+  [AT_ONCE, devices, `writeBar of vfio0 (${faulty}) has not returned for 2 s, in ${access(AT_ONCE)}`],
+  [
+    AT_ONCE,
+    ['-d', stepping],
+    `step of vfio0 (${stepping}) has not returned for 2 s, after ${access(AT_ONCE)}`,
+  ],
+  [IN_TIMER, devices, left(IN_TIMER)],
+  [IN_MICROTASKS, devices, left(IN_MICROTASKS)],
+  [IN_PROMISES, devices, left(IN_PROMISES)],
+  [WAITS_IN_IMMEDIATE, devices, left(WAITS_IN_IMMEDIATE)],
 ];
 
 /** `devices`, of which the first says when it loops. */
@@ -60,8 +69,11 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
     });
 
   for (const [device, said] of [
-    [`${faulty},loads=${AT_ONCE}`, 'the factory of vfio0'],
-    [`${faulty},loads=${IN_PROMISES}`, 'a timer, microtask or promise of vfio0'],
+    [`${faulty},loads=${AT_ONCE}`, `the factory of vfio0 (${faulty},loads=${AT_ONCE})`],
+    [
+      `${faulty},loads=${IN_PROMISES}`,
+      `a timer, microtask or promise of vfio0 (${faulty},loads=${IN_PROMISES})`,
+    ],
     [modelOfTests('loops-at-import'), `the import of ${modelOfTests('loops-at-import')}`],
   ] as const)
     it(`before there is a command ends run: ${said.replace(/\S*\//, '')}`, () => {
@@ -124,7 +136,7 @@ describe('a device model that loops', { skip: withoutFuse }, () => {
     await server.says('vfio2');
     const program = new Running(client(writes(IN_TIMER), folder));
     assert.deepEqual(await server.ended, { status: 125, signal: null });
-    assert.ok(server.output.includes(left), server.output);
+    assert.ok(server.output.includes(left(IN_TIMER)), server.output);
     await until(() => mountsBelow(folder).length === 0, 'the folder to be unmounted');
     program.kill('SIGKILL');
     await program.ended;

@@ -39,7 +39,7 @@ function wrongly(member: string, wrong: () => unknown): CalledVirtioModel {
     if (made) return isProperty ? wrong() : wrong;
     return member === 'config' ? CONFIG : () => undefined;
   };
-  const model = Object.defineProperty({ ...methods }, member, { get });
+  const model = Object.defineProperty({ busy: () => true, ...methods }, member, { get });
   const called = CalledVirtioModel.make(new ModelCalls('vhost-vdpa-0'), () => model);
   made = true;
   return called;

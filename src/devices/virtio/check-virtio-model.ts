@@ -8,6 +8,7 @@ import {
   checkFlag,
   checkKeys,
   checkMethods,
+  checkWork,
   describe,
   isRecord,
   type NamesOf,
@@ -34,6 +35,7 @@ export function checkVirtioModel(model: unknown): VirtioModel {
   if (!isRecord(model))
     refuse('EINVAL', `the device factory returned ${describe(model)}, not a virtio model`);
   checkMethods('the virtio model', model, ['serve', 'reset'], OTHERS);
+  checkWork('the virtio model', model);
   if (!isRecord(model.virtio)) refuse('EINVAL', 'the virtio model has no description "virtio"');
   checkDescription(model.virtio as unknown as VirtioDescription);
   if (!(model.config instanceof Uint8Array) || model.config.length > MOST_CONFIG)
