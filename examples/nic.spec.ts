@@ -10,7 +10,7 @@ const [PASID, RING, PACKET] = [7, 0x10000, 0x20000];
 test('two packets are sent to the other end of the link, and interrupt once, after 50 microseconds', () => {
   const host = new FakeHost();
   const other = host.wires.end('wire0');
-  const nic = createNic(host, { link: 'wire0' });
+  const nic = host.make(createNic, { link: 'wire0' });
   const ring = Buffer.alloc(64);
   host.map(PASID, RING, ring);
   host.map(PASID, PACKET, Buffer.from('hello...wire'));

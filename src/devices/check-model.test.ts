@@ -24,7 +24,7 @@ const withMsix = (msix: object) =>
 
 describe('checkModel accepts', () => {
   test('edu, and returns it', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     assert.equal(checkModel(edu), edu);
   });
 

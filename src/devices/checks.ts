@@ -8,6 +8,7 @@
  */
 import { isAsyncFunction, isGeneratorFunction, isPromise } from 'node:util/types';
 import { hex, refuse } from '../linux/errno.js';
+import type { PciDescription } from './device-model.js';
 import { didYouMean, nearest } from './nearest.js';
 
 /** The names of a type, by which the compiler sees that none is missing. */
@@ -33,6 +34,35 @@ export function checkVector(vector: unknown, vectors: number): void {
   if (isWithin(vector, 0, vectors - 1)) return;
   const there = vectors === 0 ? 'the device has none' : `its vectors are 0 to ${vectors - 1}`;
   throw new RangeError(`interrupt vector ${String(vector)} was raised, and ${there}`);
+}
+
+/**
+ * A message of a device. @param pci undefined: the factory has not returned. @throws RangeError there is no
+ * such vector, or no device yet.
+ */
+export function checkInterrupt(pci: PciDescription | undefined, vector: unknown): void {
+  if (pci === undefined) inFactory('interrupt');
+  checkVector(vector, Math.max(pci.msi ?? 0, pci.msix?.vectors ?? 0));
+}
+
+/** The INTx line; as above. */
+export function checkIntx(pci: PciDescription | undefined): void {
+  if (pci === undefined) inFactory('intx');
+  if (pci.intx !== true) throw new RangeError('the INTx line was driven, and pci.intx is not true');
+}
+
+/** @throws RangeError a DMA of `length` bytes at `at` of a buffer that has not got them. */
+export function checkTransfer({ length: size }: Uint8Array, at: number, length: number): void {
+  if (at >= 0 && length >= 0 && at + length <= size && Number.isInteger(at + length)) return;
+  throw new RangeError(`a DMA of ${length} bytes at ${at} of a buffer of ${size}`);
+}
+
+/** @throws RangeError `what` was given an `iova` that is no address, or a `pasid` that is no PASID. */
+export function checkAddress(what: string, pasid: unknown, iova: unknown): void {
+  if (typeof iova !== 'number' || !(iova >= 0))
+    throw new RangeError(`${what} was given iova ${String(iova)} (${typeof iova}), which is no address`);
+  if (!isWithin(pasid, 0, 0xfffff))
+    throw new RangeError(`${what} was given PASID ${String(pasid)}, which has more than 20 bits or is none`);
 }
 
 /** A number that people count is decimal. @throws Refusal EINVAL */

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DeviceWork } from '../driver/device-work.js';
 import { finish } from '../file/work.js';
+import { madeHost } from '../testkit/made-host.js';
 import { CalledWork } from './called-model.js';
 import { Clock } from './clock.js';
 import { DeviceTimers } from './device-timers.js';
-import { FakeHost } from './fake-host.js';
 import { ModelCalls } from './model-calls.js';
 
 /** A device whose model does what a test gives it. */
@@ -69,7 +69,7 @@ describe('timers of a device', () => {
   });
 
   test('of one device are 4096 at most, and what has come or is cancelled counts no more', () => {
-    for (const { host, clock } of [setUp(), new FakeHost()].map((each) =>
+    for (const { host, clock } of [setUp(), madeHost()].map((each) =>
       'timers' in each ? { host: each.timers, clock: each.clock } : { host: each, clock: each.clock },
     )) {
       let came = 0;
@@ -88,7 +88,7 @@ describe('timers of a device', () => {
   });
 
   test('are for a number of microseconds from 0 up, and call a function', () => {
-    for (const host of [setUp().timers, new FakeHost()]) {
+    for (const host of [setUp().timers, madeHost()]) {
       for (const wrong of [-1, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number])
         assert.throws(() => host.after(wrong, () => {}), RangeError);
       assert.throws(() => host.after(1, undefined as unknown as () => void), TypeError);
@@ -97,7 +97,7 @@ describe('timers of a device', () => {
 });
 
 test('a fake host has a clock for the test to move, and resets a model with its timers', () => {
-  const host = new FakeHost();
+  const host = madeHost();
   const came: number[] = [];
   host.after(50, () => came.push(host.now()));
   host.clock.advance(60);

@@ -45,20 +45,20 @@ function startDma(
 
 describe('edu: registers', () => {
   test('identification is 0x010000ed and cannot be written', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     write(edu, 0, 7);
     assert.equal(read(edu, 0), 0x010000edn);
   });
 
   test('the liveness register reads back inverted', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     write(edu, LIVENESS, 0x12345678);
     assert.equal(read(edu, LIVENESS), 0xedcba987n);
   });
 
   test('a factorial computes while its status bit is set, and only then is the result there', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     write(edu, FACTORIAL, 10);
     assert.equal(read(edu, STATUS), 1n);
     write(edu, FACTORIAL, 3);
@@ -69,7 +69,7 @@ describe('edu: registers', () => {
   });
 
   test('a factorial is modulo 2^32, for every 32-bit number in bounded time', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     for (const n of [0, 1, 12, 13, 33, 34, 0xffffffff]) {
       let expected = 1n;
       for (let factor = 2n; factor <= BigInt(Math.min(n, 40)); factor++)
@@ -82,7 +82,7 @@ describe('edu: registers', () => {
 
   test('a factorial raises cause 1 when status bit 0x80 is set; other status bits cannot be written', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     write(edu, STATUS, 0xffffffff);
     assert.equal(read(edu, STATUS), 0x80n);
     write(edu, FACTORIAL, 5);
@@ -93,7 +93,7 @@ describe('edu: registers', () => {
 
   test('raise sets causes and interrupts, acknowledge clears them', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     write(edu, RAISE, 0x80000005);
     assert.equal(read(edu, CAUSES), 0x80000005n);
     write(edu, ACKNOWLEDGE, 0x80000001);
@@ -103,7 +103,7 @@ describe('edu: registers', () => {
 
   test('the INTx line is high from the first cause until the last one is acknowledged', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     const levels = [
       [RAISE, 0],
       [RAISE, 3],
@@ -124,12 +124,12 @@ describe('edu: registers', () => {
 
   test('raising nothing with no cause pending does not interrupt', () => {
     const host = new FakeHost();
-    write(createEdu(host, {}), RAISE, 0);
+    write(host.make(createEdu), RAISE, 0);
     assert.deepEqual(host.interrupts, []);
   });
 
   test('only 4-byte accesses reach registers below 0x80; 4 and 8 above', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     assert.equal(read(edu, 0, 8), 0xffffffffffffffffn);
     assert.equal(read(edu, 0, 2), 0n);
     write(edu, LIVENESS, 1, 2);
@@ -144,7 +144,7 @@ describe('edu: registers', () => {
   });
 
   test('what is no readable register reads as all ones', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     for (const offset of [0x02, 0x0c, RAISE, ACKNOWLEDGE, 0x7c, 0x84, 0xa0, BUFFER, 0xffffc]) {
       assert.equal(read(edu, offset), 0xffffffffn, `offset ${offset}`);
     }
@@ -156,7 +156,7 @@ describe('edu: DMA', () => {
     const host = new FakeHost();
     const memory = new Uint8Array(4096).map((_, i) => i * 7);
     host.map(NO_PASID, 0x10000, memory);
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     startDma(edu, 0x10000, BUFFER + 8, 100, 1);
     assert.equal(read(edu, COMMAND), 1n);
     assert.equal(edu.busy?.(), true);
@@ -172,7 +172,7 @@ describe('edu: DMA', () => {
   test('command bit 4 raises cause 0x100 at the end', () => {
     const host = new FakeHost();
     host.map(NO_PASID, 0, new Uint8Array(4096));
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     startDma(edu, 0, BUFFER, 4096, 5);
     assert.deepEqual(host.interrupts, []);
     settle(edu);
@@ -181,7 +181,7 @@ describe('edu: DMA', () => {
   });
 
   test('the DMA registers keep their values while a DMA runs', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     startDma(edu, 0x1000, BUFFER, 16, 1);
     write(edu, SOURCE, 0x5000, 8);
     write(edu, COMMAND, 7, 8);
@@ -190,14 +190,14 @@ describe('edu: DMA', () => {
   });
 
   test('a command without the run bit is ignored', () => {
-    const edu = createEdu(new FakeHost(), {});
+    const edu = new FakeHost().make(createEdu);
     write(edu, COMMAND, 6, 8);
     assert.equal(read(edu, COMMAND, 8), 0n);
   });
 
   test('a DMA that faults ends with the run bit cleared and its interrupt raised', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     startDma(edu, BUFFER, 0x3000, 64, 7);
     settle(edu);
     assert.equal(read(edu, COMMAND), 6n);
@@ -208,7 +208,7 @@ describe('edu: DMA', () => {
 
   test('a DMA outside the internal buffer touches no memory', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     const outside: [bigint, bigint][] = [
       [0n, 16n],
       [0x3ffffn, 16n],
@@ -229,7 +229,7 @@ describe('edu: DMA', () => {
   test('memory addresses are cut to the DMA mask: 28 bits, or what dma-mask says', () => {
     const iovaWith = (options: Record<string, string>) => {
       const host = new FakeHost();
-      const edu = createEdu(host, options);
+      const edu = host.make(createEdu, options);
       startDma(edu, 0xabcd_1234_5678n, BUFFER, 1, 1);
       settle(edu);
       return host.faults[0]?.iova;
@@ -242,7 +242,7 @@ describe('edu: DMA', () => {
 
   test('reset drops a running DMA and clears the registers', () => {
     const host = new FakeHost();
-    const edu = createEdu(host, {});
+    const edu = host.make(createEdu);
     startDma(edu, 0x1000, BUFFER, 16, 5);
     write(edu, FACTORIAL, 4);
     edu.reset();
@@ -257,12 +257,12 @@ describe('edu: DMA', () => {
 describe('edu: options', () => {
   test('an option that edu does not have, or a mask that is no number, is refused by name', () => {
     assert.throws(
-      () => createEdu(new FakeHost(), { wqs: '4' }),
+      () => new FakeHost().make(createEdu, { wqs: '4' }),
       /edu has no option "wqs" \(it has dma-mask\)/,
     );
     for (const mask of ['', 'all', '-1', '0x', '0x11111111111111111', '1.5']) {
       assert.throws(
-        () => createEdu(new FakeHost(), { 'dma-mask': mask }),
+        () => new FakeHost().make(createEdu, { 'dma-mask': mask }),
         /is not a number of at most 64 bits/,
       );
     }
@@ -290,7 +290,7 @@ test('edu never throws and always comes to rest, whatever a program reads and wr
     fc.property(fc.array(access, { maxLength: 100 }), (accesses) => {
       const host = new FakeHost();
       host.map(NO_PASID, 0, new Uint8Array(4096));
-      const edu = createEdu(host, {});
+      const edu = host.make(createEdu);
       for (const a of accesses) {
         if (a.kind === 'read') edu.readBar(0, a.offset, a.bytes);
         else if (a.kind === 'write') edu.writeBar(0, a.offset, a.bytes);

@@ -7,7 +7,6 @@ import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { checkModel } from './check-model.js';
 import type { DeviceFactory, DeviceModel } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
@@ -70,7 +69,7 @@ function prepare(data: Uint8Array, length = data.length) {
   const bytes = job(DATA, length);
   host.map(7, JOB, bytes);
   host.map(7, DATA, data, false);
-  const device = checkModel(factory(host, {}));
+  const device = host.make(factory);
   setPasid(device, 7);
   return { host, device, job: bytes };
 }
@@ -129,7 +128,7 @@ describe('examples/checksum.js', () => {
   });
 
   test('a PASID that the host does not admit is not loaded', () => {
-    const device = factory(new FakeHost([7]), {});
+    const device = new FakeHost([7]).make(factory);
     setPasid(device, 7);
     setPasid(device, 8);
     assert.equal(readU32(device, PASID), 7);
@@ -145,7 +144,7 @@ describe('examples/checksum.js', () => {
   });
 
   test('an option is refused, since it has none', () => {
-    assert.throws(() => factory(new FakeHost(), { fast: '1' }), /checksum has no option "fast"/);
+    assert.throws(() => new FakeHost().make(factory, { fast: '1' }), /checksum has no option "fast"/);
   });
 
   test('it never throws, whatever a program reads and writes', () => {
@@ -161,7 +160,7 @@ describe('examples/checksum.js', () => {
         (accesses, memory) => {
           const host = new FakeHost();
           host.map(0, 0, memory);
-          const device = factory(host, {});
+          const device = host.make(factory);
           for (const { write, offset, bytes } of accesses) {
             if (write) device.writeBar(0, offset, bytes);
             else device.readBar(0, offset, bytes);

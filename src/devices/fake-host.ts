@@ -4,11 +4,28 @@
  * Memory is what `map` gave it, one flat list per PASID. What is not mapped, or not with the right, faults,
  * with the bytes before it transferred, as in the real one. It remembers the interrupts that the model
  * raised, what it has said, and the faults that it was given.
+ *
+ * What a machine refuses a model it refuses by the same checks (checks.ts, check-model.ts): `make` makes the
+ * model, and before it has returned there is no device that could do anything.
  */
+
+import { deviceMemory } from '../linux/device-memory.js';
+import { checkModel } from './check-model.js';
+import { checkInterrupt, checkIntx, checkTransfer, inFactory, isRecord } from './checks.js';
 import { type Alarm, Clock } from './clock.js';
-import type { DeviceHost, DmaFault, DmaPort, Link, PageWait } from './device-model.js';
+import type {
+  DeviceHost,
+  DeviceModel,
+  DeviceOptions,
+  DmaFault,
+  DmaPort,
+  Link,
+  PageWait,
+  PciDescription,
+} from './device-model.js';
 import { checkTimer } from './device-timers.js';
-import type { VirtioHost } from './virtio/virtio-model.js';
+import { checkVirtioModel } from './virtio/check-virtio-model.js';
+import type { VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 import { Wires } from './wire.js';
 
 interface Mapping {
@@ -56,6 +73,8 @@ export class FakeHost implements DeviceHost, VirtioHost {
   readonly dma: DmaPort;
   /** Where relative paths in options begin. */
   baseDirectory = process.cwd();
+  #pci: PciDescription | undefined;
+  #isThere = false;
   readonly #mappings: Mapping[] = [];
   readonly #alarms = new Set<Alarm>();
 
@@ -65,16 +84,21 @@ export class FakeHost implements DeviceHost, VirtioHost {
    */
   constructor(admitted?: readonly number[]) {
     this.dma = {
-      read: (pasid, iova, target, at = 0, length = target.length - at) =>
-        this.#transfer(pasid, iova, length, false, (bytes, from, done) =>
+      read: (pasid, iova, target, at = 0, length = target.length - at) => {
+        this.#check(target, at, length);
+        return this.#transfer(pasid, iova, length, false, (bytes, from, done) =>
           target.set(bytes.subarray(from.start, from.end), at + done),
-        ),
-      write: (pasid, iova, source, at = 0, length = source.length - at) =>
-        this.#transfer(pasid, iova, length, true, (bytes, to, done) =>
+        );
+      },
+      write: (pasid, iova, source, at = 0, length = source.length - at) => {
+        this.#check(source, at, length);
+        return this.#transfer(pasid, iova, length, true, (bytes, to, done) =>
           bytes.set(source.subarray(at + done, at + done + to.end - to.start), to.start),
-        ),
+        );
+      },
       requestPage: (pasid, iova, write) => {
-        if (!this.hearsPageRequests) return undefined;
+        this.#there('dma');
+        if (!this.hearsPageRequests || this.#pci?.pageRequests !== true) return undefined;
         const request: FakePageRequest = { pasid, iova, write, answer: 'pending' };
         this.pageRequests.push(request);
         return request;
@@ -88,16 +112,36 @@ export class FakeHost implements DeviceHost, VirtioHost {
     this.#mappings.push({ pasid, iova, bytes, writable });
   }
 
+  /**
+   * The model that `factory` makes, checked as a machine checks it: of a PCI function, a mediated device
+   * (`(host) => parent.mdev.create(0, host)`), or a virtio device. DMA, interrupts and timers work from then
+   * on. @throws what `factory` throws. @throws Refusal EINVAL what a machine would refuse of the model.
+   */
+  make<M extends DeviceModel | VirtioModel>(
+    factory: (host: FakeHost, options: DeviceOptions) => M,
+    options: DeviceOptions = {},
+  ): M {
+    this.#pci = undefined;
+    this.#isThere = false;
+    const model = factory(this, options);
+    if (isRecord(model) && 'virtio' in model) checkVirtioModel(model);
+    else this.#pci = checkModel(model).pci;
+    this.#isThere = true;
+    return model;
+  }
+
   interrupt(vector: number): void {
+    checkInterrupt(this.#pci, vector);
     this.interrupts.push(vector);
   }
 
   intx(level: boolean): void {
+    checkIntx(this.#pci);
     this.line = level;
   }
 
   memory(length: number): Uint8Array {
-    return new Uint8Array(length);
+    return deviceMemory(length);
   }
 
   now(): number {
@@ -105,6 +149,7 @@ export class FakeHost implements DeviceHost, VirtioHost {
   }
 
   after(microseconds: number, callback: () => void): () => void {
+    this.#there('after');
     checkTimer(microseconds, callback, this.#alarms.size);
     const alarm = this.clock.after(microseconds, () => {
       this.#alarms.delete(alarm);
@@ -130,7 +175,16 @@ export class FakeHost implements DeviceHost, VirtioHost {
   }
 
   note(sentence: string): void {
-    this.notes.push(sentence);
+    this.notes.push(String(sentence));
+  }
+
+  #there(what: string): void {
+    if (!this.#isThere) inFactory(what);
+  }
+
+  #check(bytes: Uint8Array, at: number, length: number): void {
+    this.#there('dma');
+    checkTransfer(bytes, at, length);
   }
 
   #transfer(

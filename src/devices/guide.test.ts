@@ -8,11 +8,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { NO_PASID } from '../iommu/pasid.js';
 import { Machine } from '../machine/machine.js';
 import { VirtioScene } from '../testkit/virtio-scene.js';
-import { checkModel } from './check-model.js';
 import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
-import { checkVirtioModel } from './virtio/check-virtio-model.js';
 import type { VirtioFactory } from './virtio/virtio-model.js';
 
 const repository = new URL('../../', import.meta.url);
@@ -36,7 +34,7 @@ describe('README.md', () => {
     const memory = Buffer.alloc(16);
     host.map(7, 0x5000, memory);
     const { factory } = await loadDevice('./hello.mjs', directory);
-    const device = checkModel((factory as DeviceFactory)(host, {}));
+    const device = host.make(factory as DeviceFactory);
     const write = (offset: number, value: number) => {
       const bytes = Buffer.alloc(4);
       bytes.writeUInt32LE(value);
@@ -67,7 +65,7 @@ describe('docs/devices.md', () => {
   async function made(name: string) {
     const host = new FakeHost();
     const { factory } = await loadDevice(`./${name}.mjs`, directory);
-    const device = checkModel((factory as DeviceFactory)(host, {}));
+    const device = host.make(factory as DeviceFactory);
     const write = (offset: number, value: number) =>
       device.writeBar(0, offset, new Uint8Array(Uint32Array.of(value).buffer));
     const read = (offset: number) => {
@@ -92,7 +90,7 @@ describe('docs/devices.md', () => {
   test('the virtio device of the guide fills buffers with what differs each time', async () => {
     const { transport, factory } = await loadDevice('./rng.mjs', directory);
     assert.equal(transport, 'virtio');
-    const scene = new VirtioScene(checkVirtioModel((factory as VirtioFactory)(new FakeHost(), {})));
+    const scene = new VirtioScene(new FakeHost().make(factory as VirtioFactory));
     const buffers = [scene.in(64), scene.in(5000)];
     for (const buffer of buffers) scene.offer(0, buffer);
     await scene.settle();

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { typescriptModel } from '../testkit/typescript-model.js';
-import { checkModel } from './check-model.js';
 import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
@@ -22,7 +21,7 @@ class Card {
 
   constructor(host: FakeHost, moderation: number) {
     this.host = host;
-    this.model = checkModel(create(host, { link: 'wire0' }));
+    this.model = host.make(create, { link: 'wire0' });
     this.set(0x04, PASID);
     this.set(0x08, moderation);
     for (const queue of [0, 1] as const) {

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { checkModel } from './check-model.js';
 import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
@@ -13,7 +12,7 @@ const [DATA, IER, IIR, LCR, MCR, LSR, MSR] = [0, 1, 2, 3, 4, 5, 6];
 
 class Port {
   readonly host = new FakeHost();
-  readonly model = checkModel(create(this.host, { link: 'tty0' }));
+  readonly model = this.host.make(create, { link: 'tty0' });
 
   get(register: number): number {
     const bytes = new Uint8Array(1);

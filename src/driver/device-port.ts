@@ -7,6 +7,7 @@
  * it as `vpasid`, and a request that leaves carries the PASID that the port makes of it.
  */
 import { CallWord, callWords } from '../devices/call-words.js';
+import { checkTransfer } from '../devices/checks.js';
 import type { DmaFault, DmaPort } from '../devices/device-model.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { FaultLog } from '../iommu/fault-log.js';
@@ -62,6 +63,7 @@ export function readThrough(
   at: number,
   length: number,
 ): DmaFault | undefined {
+  // What is copied by address must be there: a buffer that was transferred has no bytes any more.
   checkTransfer(target, at, length);
   callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
   const fault = requester.read(pasid, iova, target, at, length);
@@ -83,12 +85,6 @@ export function writeThrough(
   const fault = requester.write(pasid, iova, source, at, length);
   callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
   return fault;
-}
-
-/** What is copied by address must be there: a buffer that was transferred has no bytes any more. */
-function checkTransfer({ length: size }: Uint8Array, at: number, length: number): void {
-  if (at >= 0 && length >= 0 && at + length <= size && Number.isInteger(at + length)) return;
-  throw new RangeError(`a DMA of ${length} bytes at ${at} of a buffer of ${size}`);
 }
 
 /** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */

@@ -1,8 +1,9 @@
 /** Makes the idxd device of one DSA, in place of a VFIO device: Linux keeps the function for its driver. */
 import { CalledModel } from '../devices/called-model.js';
+import { checkInterrupt, checkIntx } from '../devices/checks.js';
 import type { Clock } from '../devices/clock.js';
-import type { DeviceHost, DeviceModel } from '../devices/device-model.js';
-import { DeviceTimers } from '../devices/device-timers.js';
+import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
+import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import type { ModelCalls } from '../devices/model-calls.js';
 import type { Wires } from '../devices/wire.js';
 import { FunctionPort } from '../driver/pci-function.js';
@@ -38,20 +39,24 @@ export function makeIdxdDevice(ioasid: IoasidSubsystem, request: MakeRequest): I
   const timers = new DeviceTimers(request.clock, calls);
   const port = new FunctionPort(ioasid.iommu, rid);
   let device: IdxdDevice | undefined;
+  let pci: PciDescription | undefined;
   const host: DeviceHost = {
     baseDirectory,
     dma: port,
     memory: deviceMemory,
-    now: () => timers.now,
-    after: (microseconds, callback) => timers.after(microseconds, callback),
+    ...timeOf(timers, () => device !== undefined),
     link: (name) => wires.link(name),
-    interrupt: (vector) => device?.interrupt(vector),
+    interrupt(vector) {
+      checkInterrupt(pci, vector);
+      device?.interrupt(vector);
+    },
     messages: true,
-    intx: () => {},
+    intx: () => checkIntx(pci),
     note: (sentence) => calls.note(sentence),
   };
   const model = CalledModel.make(calls, () => request.make(host), timers);
-  const { vendorId, deviceId } = model.pci;
+  pci = model.pci;
+  const { vendorId, deviceId } = pci;
   if (vendorId !== INTEL || deviceId !== DSA)
     refuse('EINVAL', `the driver idxd is for a DSA (8086:0b25), not for ${hex(vendorId)}:${hex(deviceId)}`);
   port.connect(model.pci, ALWAYS_OPEN);

@@ -105,7 +105,7 @@ export class NvmeDriver {
       this.placed += length;
       return places.add(addressOf(this.memory) + iova, length);
     };
-    this.model = createNvme(this.host, { queues: '4', ...options, file: paths.join(',') });
+    this.model = this.host.make(createNvme, { queues: '4', ...options, file: paths.join(',') });
   }
 
   /** The file of namespace `nsid`. */

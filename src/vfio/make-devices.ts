@@ -3,9 +3,9 @@
  * its place.
  */
 import { CalledModel } from '../devices/called-model.js';
-import { checkVector, inFactory } from '../devices/checks.js';
+import { checkInterrupt, checkIntx } from '../devices/checks.js';
 import { Clock } from '../devices/clock.js';
-import type { DeviceHost, DeviceModel, MdevSupport } from '../devices/device-model.js';
+import type { DeviceHost, DeviceModel, MdevSupport, PciDescription } from '../devices/device-model.js';
 import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { callFactory, naming } from '../devices/thrown.js';
@@ -20,7 +20,6 @@ import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
 import { VfioDevice } from './device.js';
 import { Interrupts } from './interrupts.js';
-import { INTX, MSI, MSIX } from './irq-request.js';
 
 /** What to make. */
 export interface FunctionRequest {
@@ -62,14 +61,16 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place, firstIndex + 1)];
   const note = (sentence: string) => calls.note(sentence);
   const link = (wire?: string) => wires.link(wire);
-  const rest = { interrupt: () => {}, messages: false, intx: () => {}, memory: deviceMemory, note, link };
+  let pci: PciDescription | undefined;
+  // Nobody has set up its interrupts.
+  const interrupt = (vector: number) => checkInterrupt(pci, vector);
+  const rest = { interrupt, messages: false, intx: () => checkIntx(pci), memory: deviceMemory, note, link };
   const timers = new DeviceTimers(clock, calls);
-  let connected = false;
   const parent = CalledModel.make(calls, () =>
-    make({ baseDirectory, dma: port, ...rest, ...timeOf(timers, () => connected) }),
+    make({ baseDirectory, dma: port, ...rest, ...timeOf(timers, () => pci !== undefined) }),
   );
-  connected = true;
-  port.connect(parent.pci, ALWAYS_OPEN);
+  pci = parent.pci;
+  port.connect(pci, ALWAYS_OPEN);
   const { mdev, bits } = cuttable(parent, request);
   return Array.from({ length: mdevs }, (_, index) => {
     const name = `vfio${firstIndex + index}`;
@@ -114,6 +115,7 @@ function assemble(
 ): VfioDevice {
   let irqs: Interrupts | undefined;
   let device: VfioDevice | undefined;
+  let pci: PciDescription | undefined;
   const timers = new DeviceTimers(clock, calls);
   const host: DeviceHost = {
     baseDirectory,
@@ -122,8 +124,8 @@ function assemble(
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {
-      if (irqs === undefined) return inFactory('interrupt');
-      checkVector(vector, Math.max(irqs.count(MSI), irqs.count(MSIX)));
+      checkInterrupt(pci, vector);
+      if (irqs === undefined) return;
       const { messages } = irqs;
       const lost = messages && irqs.whyLost(vector);
       if (lost !== undefined) calls.note(`interrupt vector ${vector} is raised, and ${lost}`);
@@ -137,9 +139,8 @@ function assemble(
       return irqs?.sends ?? false;
     },
     intx(level) {
-      if (irqs === undefined) return inFactory('intx');
-      if (irqs.count(INTX) === 0) throw new RangeError('the INTx line was driven, and pci.intx is not true');
-      irqs.drive(level);
+      checkIntx(pci);
+      irqs?.drive(level);
       if (device?.life.happenings.on) tellInterrupt(device, 'INTx', level ? 1 : 0, undefined);
     },
     note: (sentence) => calls.note(sentence),
@@ -147,7 +148,8 @@ function assemble(
   const model = CalledModel.make(calls, () => make(host), timers);
   const config = new ConfigSpace(model.pci, strict, bus !== undefined);
   irqs = new Interrupts(model.pci, config);
-  port.connect(model.pci, config);
+  pci = model.pci;
+  port.connect(pci, config);
   device = new VfioDevice(port, model, config, irqs, { strict, group, bus });
   bus?.push(device);
   return device;

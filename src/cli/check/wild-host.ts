@@ -5,7 +5,7 @@
  * It throws where the real host does, and where a model passes on what no device could have meant: an address
  * or a PASID that is none.
  */
-import { checkVector, inFactory } from '../../devices/checks.js';
+import { checkAddress, checkInterrupt, checkIntx, checkTransfer, inFactory } from '../../devices/checks.js';
 import { Clock } from '../../devices/clock.js';
 import type {
   DeviceHost,
@@ -81,8 +81,7 @@ export class WildHost implements DeviceHost {
   }
 
   interrupt(vector: number): void {
-    const { msi = 0, msix } = this.#there('interrupt');
-    checkVector(vector, Math.max(msi, msix?.vectors ?? 0));
+    checkInterrupt(this.pci, vector);
     this.counts.interrupts++;
   }
 
@@ -92,8 +91,7 @@ export class WildHost implements DeviceHost {
   }
 
   intx(_level: boolean): void {
-    if (this.#there('intx').intx !== true)
-      throw new RangeError('host.intx was called, and pci.intx is not true');
+    checkIntx(this.pci);
   }
 
   memory(length: number): Uint8Array {
@@ -136,8 +134,7 @@ export class WildHost implements DeviceHost {
   #done(what: string, pasid: number, iova: number, bytes: Uint8Array, at: number, length: number): number {
     this.#there('dma');
     checkAddress(what, pasid, iova);
-    if (!(at >= 0 && length >= 0 && at + length <= bytes.length && Number.isInteger(at + length)))
-      throw new RangeError(`${what} of ${length} bytes at ${at} of a buffer of ${bytes.length}`);
+    checkTransfer(bytes, at, length);
     this.counts.dmas++;
     const reached = this.#dice.once(FAULTS) ? this.#dice.below(length) : length;
     return Math.max(0, Math.min(reached, 2 ** 48 - iova));
@@ -161,12 +158,4 @@ export class WildHost implements DeviceHost {
       }
     if (kind === 2) for (let at = 0; at < target.length; at++) if (at % 4 > 0) target[at] = 0;
   }
-}
-
-/** @throws RangeError `iova` is no address, or `pasid` no PASID. */
-function checkAddress(what: string, pasid: unknown, iova: unknown): void {
-  if (typeof iova !== 'number' || !(iova >= 0))
-    throw new RangeError(`${what} was given iova ${String(iova)} (${typeof iova}), which is no address`);
-  if (!Number.isInteger(pasid) || (pasid as number) < 0 || (pasid as number) >= MOST_PASIDS)
-    throw new RangeError(`${what} was given PASID ${String(pasid)}, which has more than 20 bits or is none`);
 }

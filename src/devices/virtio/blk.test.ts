@@ -32,7 +32,7 @@ class BlkScene extends VirtioScene {
     const path = join(directory, name);
     writeFileSync(path, options.content ?? new Uint8Array(SECTORS * 512));
     const host = Object.assign(new FakeHost(), { baseDirectory: directory });
-    super(createBlk(host, { file: name, ...options.words }), options);
+    super(host.make(createBlk, { file: name, ...options.words }), options);
     this.path = path;
   }
 

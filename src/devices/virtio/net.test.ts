@@ -29,7 +29,7 @@ function device(
   options: VirtioSceneOptions,
   wires = new Wires(),
 ): VirtioScene {
-  return new VirtioScene(createNet(Object.assign(new FakeHost(), { wires }), { mac: OWN, ...words }), {
+  return new VirtioScene(Object.assign(new FakeHost(), { wires }).make(createNet, { mac: OWN, ...words }), {
     features: PLAIN,
     ...options,
   });
@@ -330,7 +330,7 @@ test('lists that are too long for the filter take all of their kind', () => {
 });
 
 test('options that are wrong are refused with a sentence', () => {
-  const make = (options: Record<string, string>) => () => createNet(new FakeHost(), options);
+  const make = (options: Record<string, string>) => () => new FakeHost().make(createNet, options);
   assert.throws(make({ speed: '1' }), /virtio-net has no option "speed" \(it has link, mac, pairs, mtu\)/);
   assert.throws(make({ mac: '01:00:00:00:00:01' }), /mac "01:00:00:00:00:01" is not the address of a device/);
   assert.throws(make({ mac: '02:00' }), /mac "02:00" is not the address/);
