@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
 import { modelOfTests } from '../../testkit/faulty-model.js';
-import { Running, until, withoutFuse } from '../../testkit/processes.js';
+import { Running, self, until, withoutFuse } from '../../testkit/processes.js';
 import { launchMode } from '../launcher-process.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-time-'));
@@ -26,9 +26,10 @@ function sleepOf(pid: number): number | undefined {
 
 it('a server without timers sleeps for ever, and with one no longer than until then', { skip }, async () => {
   const [folder, file] = [join(directory, 'dev'), join(directory, 'came')];
-  // Under `run` the launcher would wake it.
+  // Under `run` the launcher would wake it, and where others see it, whoever asks all servers.
   const device = `${modelOfTests('timer')},file=${file}`;
-  const server = Running.ioasid(['serve', '--device', device, '--time', 'scale=1000', folder]);
+  const alone = { ...self, prefix: ['unshare', '--net'] };
+  const server = Running.ioasid(['serve', '--device', device, '--time', 'scale=1000', folder], alone);
   await server.says(`${folder}/vfio/devices/vfio0`);
   await until(() => sleepOf(server.pid) === -1, 'the sleep of a server without timers');
   const fd = openSync(`${folder}/vfio/devices/vfio0`, 'r+');
