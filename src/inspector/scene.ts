@@ -54,7 +54,7 @@ export function sceneOf(items: Items, search: string): Scene {
   );
   for (const each of filesOf(items, nodeOf)) nodes.push(each);
   for (const [key, count] of groups)
-    nodes.push({ key, kind: 'group', title: spacesInWords(count), note: 'search to see some' });
+    nodes.push({ key, kind: 'group', title: counted(count, 'address space'), note: 'search to see some' });
   const lines = linesOf(items, nodeOf, nodes);
   return { nodes: distinct(nodes), lines, found: found.length, grouped: spaces.length - shown.size };
 }
@@ -76,8 +76,8 @@ function fewest(spaces: readonly [string, SpaceItem][]): [string, SpaceItem][] {
   return shown;
 }
 
-function spacesInWords(count: number): string {
-  return `${count} address space${count === 1 ? '' : 's'}`;
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function node(key: string, item: Item): Node[] {
@@ -85,7 +85,7 @@ function node(key: string, item: Item): Node[] {
     case 'context':
       return [{ key, kind: 'context', title: `${item.abi} ${item.id}`, note: `of process ${item.pid}` }];
     case 'space': {
-      const note = item.of ?? (item.kind === 'nested' ? 'nested' : `${item.count} mappings`);
+      const note = item.of ?? (item.kind === 'nested' ? 'nested' : counted(item.count, 'mapping'));
       return [{ key, kind: 'space', title: item.name, note }];
     }
     case 'device':

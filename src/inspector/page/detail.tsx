@@ -5,12 +5,14 @@
 import { useState } from 'preact/hooks';
 import type { TraceEvent } from '../../trace/event.js';
 import { escaped, lineOf } from '../../trace/lines.js';
-import type { Answer, DeviceItem, Item, Mapping, SpaceItem } from '../model.js';
+import type { Answer, DeviceItem, Item, Mapping, OpenItem, SpaceItem } from '../model.js';
 import { usesOf } from '../scene.js';
-import { ask, events, items, selected } from './state.js';
+import { ask, items, lastEvents, selected } from './state.js';
 
 /** Rows of a list. */
 const ROWS = 100;
+/** Events that are shown of what is selected. */
+const EVENTS = 200;
 
 function Checks({ answer }: { readonly answer: Answer | undefined }) {
   if (answer === undefined) return null;
@@ -158,6 +160,16 @@ function Device({ device, id }: { readonly device: DeviceItem; readonly id: stri
   );
 }
 
+function File({ file }: { readonly file: OpenItem }) {
+  const { fd, pid, program = '', target } = file;
+  return (
+    <p>
+      {fd === undefined ? 'open' : `descriptor ${fd}`} in process {pid} {escaped(program)}
+      {target !== undefined && `, stands for ${nameOf(target)}`}
+    </p>
+  );
+}
+
 /** Is the event about what is selected? */
 function concerns(event: TraceEvent, key: string, item: Item | undefined): boolean {
   if (key.startsWith('process ')) return event.kind === 'call' && event.pid === Number(key.slice(8));
@@ -166,26 +178,25 @@ function concerns(event: TraceEvent, key: string, item: Item | undefined): boole
     return ('device' in event && event.device === item.name) || ('rid' in event && event.rid === item.rid);
   }
   if (item?.type === 'space') return 'pasid' in event && item.name === `PASID ${event.pasid}`;
+  if (item?.type === 'open')
+    return event.kind === 'call' && event.pid === item.pid && `/dev/${event.path}` === item.path;
   return item?.type === 'context' && event.kind === 'call' && event.pid === item.pid;
 }
 
 export function Events() {
   const key = selected.value;
   const item = key === undefined ? undefined : items.value.get(key);
-  const shown = key === undefined ? events.value : events.value.filter((each) => concerns(each, key, item));
+  const shown = lastEvents((event) => key === undefined || concerns(event, key, item), EVENTS);
   return (
     <ul class="events" aria-label="events">
-      {shown
-        .slice(-200)
-        .reverse()
-        .map((event, n) => (
-          <li
-            key={`${event.time} ${n}`}
-            class={event.kind === 'fault' || 'reason' in event ? 'bad' : event.kind}
-          >
-            {lineOf(event, {})}
-          </li>
-        ))}
+      {shown.map((event, n) => (
+        <li
+          key={`${event.time} ${n}`}
+          class={event.kind === 'fault' || 'reason' in event ? 'bad' : event.kind}
+        >
+          {lineOf(event, {})}
+        </li>
+      ))}
     </ul>
   );
 }
@@ -197,9 +208,10 @@ export function Detail() {
   const item = items.value.get(key);
   return (
     <>
-      <h2>{item !== undefined && 'name' in item ? escaped(item.name) : key}</h2>
+      <h2>{item?.type === 'open' ? escaped(item.path) : nameOf(key)}</h2>
       {item?.type === 'space' && <Space space={item} id={key} />}
       {item?.type === 'device' && <Device device={item} id={key} />}
+      {item?.type === 'open' && <File file={item} />}
     </>
   );
 }

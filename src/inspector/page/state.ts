@@ -2,6 +2,7 @@
  * What the page is showing: signals, which all parts read and few functions write.
  */
 import { computed, signal } from '@preact/signals';
+import type { TraceEvent } from '../../trace/event.js';
 import type { Answer, News } from '../model.js';
 import { Past } from '../past.js';
 import { sceneOf } from '../scene.js';
@@ -26,13 +27,17 @@ export const items = computed(() => {
 
 export const scene = computed(() => sceneOf(items.value, search.value));
 
-/** What had happened at the moment that is shown, the last of it. */
-export const events = computed(() => {
+/** What had happened at the moment that is shown, the last first: `most` of those that are `wanted`. */
+export function lastEvents(wanted: (event: TraceEvent) => boolean, most: number): TraceEvent[] {
   heard.value;
-  const frame = past.frames[moment.value ?? past.frames.length - 1]?.number ?? 0;
-  const known = moment.value === undefined ? past.events : past.events.filter((each) => each.frame <= frame);
-  return known.slice(-2000).map(({ event }) => event);
-});
+  const shown = moment.value === undefined ? past.next.frames : past.frames[moment.value]?.number;
+  const found: TraceEvent[] = [];
+  for (let n = past.events.length - 1; n >= 0 && found.length < most; n--) {
+    const { frame, event } = past.events[n]!;
+    if (frame <= (shown ?? 0) && wanted(event)) found.push(event);
+  }
+  return found;
+}
 
 export const time = computed(() => {
   heard.value;
