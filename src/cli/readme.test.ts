@@ -1,15 +1,22 @@
 /** What README shows at first is run, and says what README says. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ioasid, runner } from '../testkit/processes.js';
+import { tracePicture } from '../testkit/trace-picture.js';
+import { eventsOf } from '../trace/raw.js';
+import { recordedIn } from '../trace/recording/recording.js';
 
 const root = new URL('../../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
 const examples = ['dsa.py', 'fill.py'] as const;
 const program = readFileSync(new URL('examples/fill.py', root), 'utf8');
+/** As its reader is told to try: it is not authorized, and does not wait for what never comes. */
+const careless = program.replace(/^call\(dsa.*$/m, '').replace(/^while [\s\S]*$/m, 'os.close(dsa)\n');
 const python = spawnSync('python3', ['--version']).status === 0;
 
 describe('README', { skip: runner.skip || (python ? false : 'there is no python3') }, () => {
@@ -40,7 +47,6 @@ describe('README', { skip: runner.skip || (python ? false : 'there is no python3
 
   it('shows what -v says when the device has not been authorized', () => {
     const [line] = /^\S+ -- DMA fault: .*\n.*/m.exec(readme)!;
-    const careless = program.replace(/^call\(dsa.*$/m, '').replace(/^while [\s\S]*$/m, 'os.close(dsa)\n');
     const { stderr } = ioasid(['run', '-v', '--', 'python3', '-c', careless], runner);
     // Which IOVA is chosen depends on where the memory lies.
     const anywhere = (text: string) =>
@@ -49,5 +55,25 @@ describe('README', { skip: runner.skip || (python ? false : 'there is no python3
         .replace(/0x[12]000/, '0x1000')
         .replace(/\s+/g, ' ');
     assert.equal(anywhere(stderr.split('\n')[0]!), anywhere(line));
+  });
+
+  it('has a picture of the trace of that (PICTURE=1 draws it)', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ioasid-readme-'));
+    const file = join(directory, 'run.ioasid');
+    try {
+      ioasid(['run', '--record', file, '--', 'python3', '-c', careless], runner);
+      const drawn = tracePicture([...recordedIn(file)].flatMap(eventsOf));
+      const picture = new URL('docs/trace.svg', root);
+      if (process.env.PICTURE !== undefined) writeFileSync(picture, drawn);
+      // Process ids, times and addresses differ, and with their lengths where lines are broken.
+      const words = (svg: string) =>
+        svg
+          .replace(/<[^>]*>/g, '')
+          .replace(/\s+/g, '')
+          .replace(/0x[0-9a-f]+|\d+/g, '');
+      assert.equal(words(readFileSync(picture, 'utf8')), words(drawn));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
