@@ -13,6 +13,12 @@ export function isOfRun(path: string): boolean {
   return existsSync(path) && [TMPFS_MAGIC, FUSE_MAGIC].includes(statfsSync(path).type);
 }
 
+/** The requester ids of the host's own functions. */
+export function hostFunctions(): string[] {
+  const folder = '/sys/bus/pci/devices';
+  return existsSync(folder) ? readdirSync(folder).filter((name) => !isOfRun(`${folder}/${name}`)) : [];
+}
+
 /** Is an outer run's folder at `path` of /sys? */
 export function isOuter(path: string): boolean {
   return isOfRun(`/sys/${path}`);

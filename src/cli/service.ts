@@ -21,6 +21,7 @@ import type { ContainerKind } from '../machine/nodes.js';
 import type { MachineSnapshot } from '../machine/snapshot.js';
 import { Alarm } from './alarm.js';
 import { publish } from './control-socket.js';
+import { hostFunctions } from './host-sysfs.js';
 import { Inspected } from './inspected.js';
 import type { LastStep } from './last-steps.js';
 import { launchMode, type NewFdDescriptors } from './launcher-process.js';
@@ -108,6 +109,8 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
     container,
     bindFirst: bindFirst ?? false,
     strict: strict ?? false,
+    // Under `run` ours are beside the host's, in /sys.
+    ...(alone && { hostFunctions: hostFunctions() }),
     clock: Clock.running(time),
   });
   const links: UnixLink[] = [];

@@ -17,12 +17,15 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { Refusal } from '../linux/errno.js';
-import { bind, mountMemory, openFolder, unmount } from '../linux/namespaces.js';
+import { bind, makeReadOnly, mountMemory, openFolder, unmount } from '../linux/namespaces.js';
 import { isOfRun } from './host-sysfs.js';
 import { sysfsFolder } from './launch-plan.js';
 
 /** Folders of the host's in which some may be served: covered first, so that an inner run sees it. */
 const parents = ['kernel/iommu_groups', 'module', 'class', 'bus', 'devices', 'dev'];
+
+/** The host's own functions: who writes to ours by a wrong number is to do no harm there. */
+const hostBus = /^\/sys\/devices\/pci[^/]*$/;
 
 /** Folders that are in memory now. What they have of the host is bound into them, and no part of them. */
 const covered = new Set<string>();
@@ -88,4 +91,5 @@ function repeat(from: string, to: string, entry: Dirent): void {
   if (entry.isDirectory()) mkdirSync(to);
   else writeFileSync(to, '');
   bind(from, to);
+  if (hostBus.test(to)) makeReadOnly(to);
 }

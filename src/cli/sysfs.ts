@@ -10,7 +10,7 @@ import { besideHost, isOuter } from './host-sysfs.js';
 import { sysfsFolder } from './launch-plan.js';
 
 /** Folders in which the host may have devices of its own. */
-const shared = ['bus/pci', 'bus/mdev', 'class/vfio-dev', 'dev/char'];
+const shared = ['bus/pci', 'bus/mdev', 'bus/vdpa', 'class/iommu', 'class/vfio-dev', 'dev/char'];
 
 /** A folder of /sys that is served, by its path below that. */
 export type ServedFolder = readonly [path: string, folder: Folder];

@@ -9,7 +9,7 @@ import { deviceNumber } from '../linux/file-status.js';
 export const VFIO_DEVICE_MAJOR = 511;
 export const DSA_MAJOR = 510;
 const VFIO_GROUP_MAJOR = 509;
-const VHOST_VDPA_MAJOR = 508;
+export const VHOST_VDPA_MAJOR = 508;
 const MISC_MAJOR = 10;
 
 /** Those with a driver of their own, of which there is one each. */

@@ -8,9 +8,11 @@
 import { address, check, libc } from './ffi.js';
 
 const CLONE_NEWNS = 0x20000;
+const MS_RDONLY = 1;
 const MS_NOSUID = 2;
 const MS_NODEV = 4;
 const MS_NOEXEC = 8;
+const MS_REMOUNT = 0x20;
 const MS_BIND = 0x1000;
 const MS_REC = 0x4000;
 const MS_SLAVE = 0x80000;
@@ -36,6 +38,15 @@ export function enterMountNamespace(): void {
 /** Mounts the file or folder `source`, with all that is mounted below it, on `target` as well. */
 export function bind(source: string, target: string): void {
   check(libc().mount(source, target, null, MS_BIND | MS_REC, null), `${source} cannot be bound to ${target}`);
+}
+
+/**
+ * Makes what is mounted on `target` read-only, here and nowhere else. @throws Refusal EPERM in a namespace
+ * without root.
+ */
+export function makeReadOnly(target: string): void {
+  const flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  check(libc().mount('none', target, null, flags, null), `${target} cannot be made read-only`);
 }
 
 /**

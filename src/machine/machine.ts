@@ -31,8 +31,8 @@ import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
 import { refuse } from '../linux/errno.js';
+import type { SysfsFolder } from '../sysfs/bus-device.js';
 import { sysfsFolders } from '../sysfs/tree.js';
-import type { SysfsFolder } from '../sysfs/vfio-devices.js';
 import type { RecordedOptions } from '../trace/raw.js';
 import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
@@ -57,6 +57,8 @@ export interface MachineOptions extends NodeOptions {
   readonly devices: readonly (string | PlacedSpec | DeviceFactory)[];
   /** Where relative paths in `devices` begin. Default: the working directory. */
   readonly baseDirectory?: string;
+  /** Requester ids of functions that are beside those of `devices`, which get others. */
+  readonly hostFunctions?: readonly string[];
   /** What the timers of devices go by. Default: one that stands still until it is moved (`machine.clock`). */
   readonly clock?: Clock;
   /** PASIDs that one context may have. */
@@ -113,10 +115,10 @@ export class Machine {
     this.#limits = { mappings: mappingQuota, tables: tableQuota };
     this.devices = this.#makeDevices(plans, options);
     this.groups = this.#functions.map((device) => new VfioGroup(device));
-    this.sysfs = sysfsFolders(this.groups, this.idxd);
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, this.#limits);
     const files = { vdpa: this.#vdpa, groups, idxd: this.idxd };
+    this.sysfs = sysfsFolders(files);
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
 
@@ -167,8 +169,11 @@ export class Machine {
     return { trace: this.trace, faults, transfers, devices, readings: this.clock.readings };
   }
 
-  #makeDevices(plans: readonly DevicePlan[], { strict = false }: MachineOptions): MachineDevice[] {
-    const rids = assignRids(plans);
+  #makeDevices(
+    plans: readonly DevicePlan[],
+    { strict = false, hostFunctions }: MachineOptions,
+  ): MachineDevice[] {
+    const rids = assignRids(plans, hostFunctions);
     const buses = new Map<string, VfioDevice[]>();
     return plans.flatMap((plan, n) => {
       const bus = plan.port === true ? busOf(buses, rids[n]!) : undefined;

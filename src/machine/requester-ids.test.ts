@@ -33,6 +33,17 @@ test('a bus is behind a port for all of its functions or for none, and has one d
   refused(() => assignRids(ports(150)), 'ENOSPC', /another bus/);
 });
 
+test('no function is where the host has one, and the others are where it has no bus from 6a on', () => {
+  const host = ['0000:00:01.0', '0000:6a:00.0', '0001:ff:1f.7', '10000:e1:00.0'];
+  assert.deepEqual(assignRids([{}, { port: true }], host.slice(0, 1)), [named(1), '0000:6b:00.0']);
+  assert.deepEqual(assignRids([{}, { port: true }, { bdf: '0000:00:02.0' }], host), [
+    '0002:6a:01.0',
+    '0002:6b:00.0',
+    '0000:00:02.0',
+  ]);
+  refused(() => assignRids([{ bdf: host[0]! }], host), 'EEXIST', /0000:00:01.0: this machine has a function/);
+});
+
 test('no two functions have the same requester id, whatever places are asked for', () => {
   const wanted = fc.uniqueArray(fc.nat(31), { maxLength: 20 });
   fc.assert(

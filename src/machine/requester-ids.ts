@@ -2,8 +2,10 @@
  * Requester ids: where on the machine's buses each function is.
  *
  * A function is where its `--device` argument puts it; else at the next free place of root bus 6a or, behind
- * a port, alone on the next bus that nobody has named. Invariants: no two have the same; a bus is behind a
- * port for all of its functions or for none, and there they are functions of device 0, as PCI Express has it.
+ * a port, alone on the next bus that nobody has named. Where the host has buses from there on, that is in the
+ * next domain in which it has none. Invariants: no two have the same, nor one of the host's; a bus is behind
+ * a port for all of its functions or for none, and there they are functions of device 0, as PCI Express has
+ * it.
  */
 import { refuse } from '../linux/errno.js';
 
@@ -24,42 +26,56 @@ export function busNameOf(rid: string): string {
 }
 
 /**
- * A requester id for each function, in the order of `wanted`.
- * @throws Refusal EEXIST when two ask for one; EINVAL for a place that is not behind a port as asked; ENOSPC
- * when a bus is full, or there is none.
+ * A requester id for each function, in the order of `wanted`; `host` are those of the host's.
+ * @throws Refusal EEXIST when two ask for one, or one for one of the host's; EINVAL for a place that is not
+ * behind a port as asked; ENOSPC when a bus is full, or there is none.
  */
-export function assignRids(wanted: readonly WantedPlace[]): string[] {
+export function assignRids(wanted: readonly WantedPlace[], host: readonly string[] = []): string[] {
   const taken = new Set<string>();
   for (const { bdf, port = false, from } of wanted) {
     if (bdf === undefined) continue;
     if (taken.has(bdf)) refuse('EEXIST', `${begun(from)}two devices ask for bdf=${bdf}`);
+    if (host.includes(bdf)) refuse('EEXIST', `${begun(from)}bdf=${bdf}: this machine has a function there`);
     if (port && !/:00\.\d$/.test(bdf))
       refuse('EINVAL', `${begun(from)}bdf=${bdf}: behind a port there is device 00 alone, functions 0 to 7`);
     taken.add(bdf);
   }
-  const places = { root: rootPlaces(taken), ports: portPlaces(taken) };
+  const domain = freeDomain(host);
+  const places = { root: rootPlaces(domain, taken), ports: portPlaces(domain, taken) };
   const rids = wanted.map(({ bdf, port = false }) => bdf ?? (port ? places.ports : places.root).next().value);
   checkBuses(rids, wanted);
   return rids;
 }
 
+/** The first domain in which the host has neither the root bus nor one after it. */
+function freeDomain(host: readonly string[]): string {
+  const inUse = new Set<number>();
+  for (const rid of host) {
+    const [domain, bus] = rid.split(':').map((part) => Number.parseInt(part, 16));
+    if (bus! >= ROOT_BUS) inUse.add(domain!);
+  }
+  let free = 0;
+  while (inUse.has(free)) free++;
+  return hex(free, 4);
+}
+
 /** The free places of the root bus. */
-function* rootPlaces(taken: ReadonlySet<string>): Generator<string, never> {
+function* rootPlaces(domain: string, taken: ReadonlySet<string>): Generator<string, never> {
   for (let next = 1; next <= 255; next++) {
-    const bdf = `0000:${hex(ROOT_BUS)}:${hex(next & 31)}.${next >>> 5}`;
+    const bdf = `${domain}:${hex(ROOT_BUS)}:${hex(next & 31)}.${next >>> 5}`;
     if (!taken.has(bdf)) yield bdf;
   }
-  return refuse('ENOSPC', `bus 0000:${hex(ROOT_BUS)} has no room for another device`);
+  return refuse('ENOSPC', `bus ${domain}:${hex(ROOT_BUS)} has no room for another device`);
 }
 
 /** Function 0 on each bus after it that is free. */
-function* portPlaces(taken: ReadonlySet<string>): Generator<string, never> {
+function* portPlaces(domain: string, taken: ReadonlySet<string>): Generator<string, never> {
   const buses = new Set([...taken].map(busNameOf));
   for (let bus = ROOT_BUS + 1; bus <= LAST_BUS; bus++) {
-    const name = `0000:${hex(bus)}`;
+    const name = `${domain}:${hex(bus)}`;
     if (!buses.has(name)) yield `${name}:00.0`;
   }
-  return refuse('ENOSPC', `behind bus 0000:${hex(ROOT_BUS)} there is no number for another bus`);
+  return refuse('ENOSPC', `behind bus ${domain}:${hex(ROOT_BUS)} there is no number for another bus`);
 }
 
 function checkBuses(rids: readonly string[], wanted: readonly WantedPlace[]): void {
@@ -80,6 +96,6 @@ function begun(from: string | undefined): string {
   return from === undefined ? '' : `${from}: `;
 }
 
-function hex(number: number): string {
-  return number.toString(16).padStart(2, '0');
+function hex(number: number, digits = 2): string {
+  return number.toString(16).padStart(digits, '0');
 }

@@ -5,6 +5,9 @@
 import type { Entry, Folder, Link } from '../file/attributes.js';
 import type { Sliced, Work } from '../file/work.js';
 
+/** A folder of sysfs, by its path below it. */
+export type SysfsFolder = readonly [path: string, folder: Folder];
+
 /** How a driver gets and gives up a device. */
 export interface Binding {
   readonly driver: string;
@@ -17,6 +20,8 @@ export interface Binding {
 
 export class BusDevice {
   readonly name: string;
+  /** Of its folder, below /sys. */
+  readonly path: string;
   readonly binding: Binding | undefined;
   readonly folder: Folder;
   /** What leads to it from the folder of all devices of the bus, and from that of its driver. */
@@ -38,6 +43,7 @@ export class BusDevice {
   ) {
     const up = toRoot(path);
     this.name = path.slice(path.lastIndexOf('/') + 1);
+    this.path = path;
     this.binding = binding;
     this.fromBus = { kind: 'link', target: `../../../${path}` };
     this.fromDriver = { kind: 'link', target: `../../../../${path}` };

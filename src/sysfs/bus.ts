@@ -2,7 +2,7 @@
  * Bus: a bus in sysfs: links to its devices, and its drivers, each with links to those that it has, and with
  * `bind` and `unbind`, to which the name of a device is written (Linux: drivers/base/bus.c).
  */
-import { type Attribute, type Folder, folderOf } from '../file/attributes.js';
+import { type Attribute, type Entry, type Folder, folderOf } from '../file/attributes.js';
 import { type Work, workOf } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import { type BusDevice, comingFolder } from './bus-device.js';
@@ -18,9 +18,9 @@ export class Bus {
     this.#uses = uses;
   }
 
-  /** Its folder, with the attributes `own`; `drivers` have attributes beside `bind` and `unbind`. */
+  /** Its folder, with the attributes `own`; `drivers` have more beside `bind` and `unbind`. */
   folder(
-    drivers: Iterable<readonly [driver: string, attributes: readonly (readonly [string, Attribute])[]]>,
+    drivers: Iterable<readonly [driver: string, entries: readonly (readonly [string, Entry])[]]>,
     own: readonly (readonly [string, Attribute])[] = [],
   ): Folder {
     const folders = [...drivers].map(([driver, rest]) => [driver, this.#driver(driver, rest)] as const);
@@ -34,7 +34,7 @@ export class Bus {
     return found ?? refuse('ENODEV', `the bus has no device "${text}"`);
   }
 
-  #driver(driver: string, rest: readonly (readonly [string, Attribute])[]): Folder {
+  #driver(driver: string, rest: readonly (readonly [string, Entry])[]): Folder {
     const bind: Attribute = {
       kind: 'attribute',
       store: (name) => this.#bind(driver, name),

@@ -22,8 +22,16 @@ export class ClassDevice {
   /** What leads to it from /sys/class/CLASS and /sys/dev/char. */
   readonly link: Link;
 
-  /** `path` is that of its folder, below /sys; what it belongs to is `above` folders above it. */
-  constructor(kind: string, path: string, above: number, { major, minor, devName }: CharacterDevice) {
+  /**
+   * `path` is that of its folder, below /sys; what it belongs to is `above` folders above it. `kind` is its
+   * class; undefined: it has none.
+   */
+  constructor(
+    kind: string | undefined,
+    path: string,
+    above: number,
+    { major, minor, devName }: CharacterDevice,
+  ) {
     const owner = path.split('/').at(-1 - above);
     this.name = path.slice(path.lastIndexOf('/') + 1);
     this.number = `${major}:${minor}`;
@@ -31,9 +39,11 @@ export class ClassDevice {
     const entries = new Map<string, Entry>([
       ['dev', shown(() => this.number)],
       ['uevent', uevent(() => [`MAJOR=${major}`, `MINOR=${minor}`, `DEVNAME=${devName}`])],
-      ['device', { kind: 'link', target: `${'../'.repeat(above + 1)}${owner}` }],
-      ['subsystem', { kind: 'link', target: `${toRoot(path)}class/${kind}` }],
     ]);
+    if (kind !== undefined) {
+      entries.set('device', { kind: 'link', target: `${'../'.repeat(above + 1)}${owner}` });
+      entries.set('subsystem', { kind: 'link', target: `${toRoot(path)}class/${kind}` });
+    }
     this.folder = { kind: 'folder', entries: () => entries };
   }
 }

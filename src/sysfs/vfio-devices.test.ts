@@ -56,6 +56,9 @@ test('links lead from the bus to a function, to its driver, its group and its fi
     'kernel/iommu_groups/2/devices/0000:3b:00.1',
     'class/vfio-dev/vfio1/device',
     'dev/char/511:0/device',
+    `${EDU}/iommu/devices/0000:3b:00.1`,
+    'class/iommu/dmar0/subsystem/dmar0/devices/0000:3b:00.1',
+    'module/vfio_pci/drivers/pci:vfio-pci/module/drivers/pci:vfio-pci/0000:6a:01.0',
   ])
     assert.equal(tree.read(`${path}/vendor`), vendor, path);
   assert.deepEqual(tree.names('class/vfio-dev'), ['vfio0', 'vfio1']);
@@ -135,4 +138,14 @@ test('an event may be asked for as Linux has it, and is refused otherwise', asyn
     refusal(() => tree.read('class/vfio-dev/vfio0/uevent')),
     undefined,
   );
+});
+
+test('a vDPA device is on its bus, with its driver, and its file below it and by its number', async () => {
+  const { tree } = await scene('virtio-net', 'edu');
+  assert.deepEqual(tree.names('bus/vdpa/devices'), ['vdpa0']);
+  for (const path of ['bus/vdpa/devices/vdpa0', 'bus/vdpa/drivers/vhost_vdpa/vdpa0', 'devices/vdpa0'])
+    assert.equal(tree.read(`${path}/vhost-vdpa-0/dev`), '508:0', path);
+  assert.equal(tree.read('bus/vdpa/devices/vdpa0/driver/vdpa0/uevent'), 'DRIVER=vhost_vdpa');
+  assert.equal(tree.read('dev/char/508:0/uevent'), 'MAJOR=508\nMINOR=0\nDEVNAME=vhost-vdpa-0');
+  assert.deepEqual(tree.names('dev/char'), ['511:0', '508:0']);
 });

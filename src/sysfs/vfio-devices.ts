@@ -5,25 +5,23 @@
  * These folders have the machine's own devices only. What the host has at the same places is put beside it by
  * who shows them to programs.
  */
-import { type Attribute, type Folder, folderOf } from '../file/attributes.js';
+import { type Attribute, type Entry, type Folder, folderOf } from '../file/attributes.js';
 import { type Work, workOf } from '../file/work.js';
 import type { VfioGroup } from '../vfio/group.js';
 import { DMA_ENTRY_LIMIT } from '../vfio/type1-container.js';
 import { Bus } from './bus.js';
-import { type BusDevice, comingFolder, functionPath } from './bus-device.js';
+import { type BusDevice, comingFolder, functionPath, type SysfsFolder } from './bus-device.js';
 import type { ClassDevice } from './class-device.js';
 import { DynamicIds } from './dynamic-ids.js';
 import { PciAddresses } from './pci-addresses.js';
+import { uevent } from './uevent.js';
 import { shown } from './values.js';
-import { VfioFunction } from './vfio-function.js';
-
-/** A folder of sysfs, by its path below it. */
-export type SysfsFolder = readonly [path: string, folder: Folder];
+import { IOMMU_PATH, VfioFunction } from './vfio-function.js';
 
 /** The parameters of modules that programs go by. */
-const modules: readonly (readonly [module: string, parameter: string, value: string | number])[] = [
+const modules: readonly Parameters<typeof moduleFolder>[] = [
   ['vfio', 'enable_unsafe_noiommu_mode', 'N'],
-  ['vfio_pci', 'nointxmask', 'N'],
+  ['vfio_pci', 'nointxmask', 'N', ['pci', 'vfio-pci']],
   ['vfio_iommu_type1', 'dma_entry_limit', DMA_ENTRY_LIMIT],
 ];
 
@@ -42,7 +40,7 @@ export class VfioDevices {
     const whole = this.#functions.filter(({ group }) => !group.device.life.mediated);
     const mediated = this.#functions.filter(({ group }) => group.device.life.mediated);
     return [
-      ...modules.map(([module, parameter, value]) => moduleFolder(module, parameter, value)),
+      ...modules.map((module) => moduleFolder(...module)),
       ...this.#functions.map(({ groupPath, groupFolder }) => [groupPath, groupFolder] as const),
       ...(whole.length > 0
         ? [
@@ -54,6 +52,7 @@ export class VfioDevices {
         : []),
       ...whole.map(({ group, device }) => [functionPath(group.device.life.rid), device.folder] as const),
       ...(mediated.length > 0 ? mdevBus(mediated) : []),
+      ...iommu(whole.map(({ device }) => device)),
       ['class/vfio-dev', comingFolder(() => this.files().map(({ name, link }) => [name, link]))],
     ];
   }
@@ -64,10 +63,18 @@ export class VfioDevices {
   }
 }
 
-/** A module with one of its parameters. */
-export function moduleFolder(module: string, parameter: string, value: string | number): SysfsFolder {
+/** A module with one of its parameters, and the driver of a bus that it brings, if it does. */
+export function moduleFolder(
+  module: string,
+  parameter: string,
+  value: string | number,
+  driver?: readonly [bus: string, driver: string],
+): SysfsFolder {
   const parameters = folderOf([[parameter, shown(() => value)]]);
-  return [`module/${module}`, folderOf([['parameters', parameters]])];
+  const drivers = (bus: string, name: string) =>
+    folderOf([[`${bus}:${name}`, { kind: 'link', target: `../../../bus/${bus}/drivers/${name}` }]]);
+  const rest = driver === undefined ? [] : [['drivers', drivers(...driver)] as const];
+  return [`module/${module}`, folderOf([['parameters', parameters], ...rest])];
 }
 
 function pciBus(devices: readonly BusDevice[], ids: DynamicIds): SysfsFolder {
@@ -81,7 +88,8 @@ function pciBus(devices: readonly BusDevice[], ids: DynamicIds): SysfsFolder {
   };
   const removeId: Attribute = { kind: 'attribute', store: (text) => ids.remove(text) };
   const probeNamed: Attribute = { kind: 'attribute', store: (text) => probe([bus.named(text)]) };
-  const driver: [string, Attribute][] = [
+  const driver: [string, Entry][] = [
+    ['module', { kind: 'link', target: '../../../../module/vfio_pci' }],
     ['new_id', newId],
     ['remove_id', removeId],
   ];
@@ -108,6 +116,23 @@ function autoprobe(): Attribute {
       on = !text.startsWith('0');
     },
   };
+}
+
+/** The IOMMU in front of all functions, which are linked to it. */
+function iommu(devices: readonly BusDevice[]): SysfsFolder[] {
+  const links = devices.map(
+    ({ name, path }) => [name, { kind: 'link', target: `../../../${path}` }] as const,
+  );
+  const folder = folderOf([
+    ['devices', folderOf(links)],
+    ['subsystem', { kind: 'link', target: '../../class/iommu' }],
+    ['uevent', uevent(() => [])],
+  ]);
+  const link = { kind: 'link', target: `../../${IOMMU_PATH}` } as const;
+  return [
+    [IOMMU_PATH, folder],
+    ['class/iommu', folderOf([['dmar0', link]])],
+  ];
 }
 
 /** The bus, and the functions that mediated devices are below. */

@@ -16,6 +16,8 @@ import { uevent } from './uevent.js';
 import { shown } from './values.js';
 
 const VFIO_PCI = 'vfio-pci';
+/** Of the IOMMU in front of all functions, below /sys. */
+export const IOMMU_PATH = 'devices/dmar0';
 /** The most that `driver_override` takes, with what ends it. */
 const OVERRIDE_BYTES = 4095;
 
@@ -68,6 +70,7 @@ export class VfioFunction {
       ['uevent', uevent(() => [...this.#driverVariable(), ...variables(pci, rid)])],
       ['enable', this.#enable()],
       ['driver_override', this.#driverOverride()],
+      ['iommu', { kind: 'link', target: `${toRoot(path)}${IOMMU_PATH}` }],
       ...this.#always(path),
     ];
     return new BusDevice('bus/pci', path, entries, {

@@ -1,5 +1,6 @@
 /** /sys of PCI functions under `ioasid run`: what is written there, in what state, and what the host sees. */
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { ioasid, runner, shell } from '../../testkit/processes.js';
 
@@ -74,6 +75,24 @@ describe(`/sys of PCI as ${runner.name}`, { skip: runner.skip }, () => {
       cat ${DEVICE}/vendor`;
     assert.deepEqual(inside(script), { status: 0, stdout: '0x1234\n', stderr: '' });
     assert.equal(shell(host).stdout, before);
+  });
+
+  it('lets nobody write to the functions of the host', { skip: runner.uid !== 0 }, () => {
+    const script = `
+      for file in /sys/devices/pci*/*/driver_override; do
+        case $file in */${BDF}/*) continue;; esac
+        (: >>$file) 2>/dev/null && echo $file
+      done; echo end`;
+    const { stdout } = inside(script);
+    assert.equal(stdout, 'end\n');
+  });
+
+  it('has no function where the host has one', () => {
+    const [first] = existsSync('/sys/bus/pci/devices') ? readdirSync('/sys/bus/pci/devices') : [];
+    if (first === undefined) return;
+    const { status, stderr } = ioasid(['run', '--device', `edu,bdf=${first}`, '--', 'true'], runner);
+    assert.equal(status, 125);
+    assert.match(stderr, new RegExp(`bdf=${first}: this machine has a function there`));
   });
 
   it('is read by many while functions come and go, and what is held open stays open', () => {
