@@ -34,7 +34,7 @@ const attributes: readonly [name: string, enabled: Errno, good: Write, bad: read
     'max_transfer_size',
     'EPERM',
     (wq) => wq.setMaxTransfer(2n ** 31n),
-    [0n, 2n ** 31n + 1n, 2n ** 64n - 1n, undefined].map((value) => (wq) => wq.setMaxTransfer(value)),
+    [0n, 2n ** 31n + 1n, 2n ** 63n, undefined].map((value) => (wq) => wq.setMaxTransfer(value)),
   ],
   [
     'max_batch_size',
@@ -82,6 +82,8 @@ test('sizes are rounded up to powers of two', async () => {
     [3n, 4],
     [4097n, 8192],
     [2n ** 30n + 1n, 2 ** 31],
+    [2n ** 63n + 1n, 1],
+    [2n ** 64n - 1n, 1],
   ] as const) {
     wq.setMaxTransfer(written);
     assert.equal(wq.maxTransfer, kept);

@@ -175,7 +175,10 @@ export class IdxdWq {
     return this.#maxTransfer;
   }
 
-  /** Rounds up. @throws Refusal EPERM read-only or enabled; EINVAL 0, or more than the device can. */
+  /**
+   * Rounds up, and what is above 2^63 to 1. @throws Refusal EPERM read-only or enabled; EINVAL 0, or more
+   * than the device can.
+   */
   setMaxTransfer(value: bigint | undefined): void {
     this.#maxTransfer = this.#power(value, this.#device.caps.maxTransfer, 'bytes of a transfer');
   }
@@ -261,11 +264,15 @@ export class IdxdWq {
   #power(value: bigint | undefined, most: number, what: string): number {
     this.#device.checkConfigurable();
     this.#checkDisabled('EPERM');
-    const wanted = given(value, `the most ${what} of ${this.path}`);
-    const power = wanted < 1n || wanted > 2n ** 63n ? 0 : 2 ** (wanted - 1n).toString(2).length;
-    const rounded = wanted === 1n ? 1 : power;
-    if (rounded === 0 || rounded > most)
-      refuse('EINVAL', `${wanted} ${what} of ${this.path} are not from 1 to ${most}`);
-    return rounded;
+    const power = powerFrom(given(value, `the most ${what} of ${this.path}`));
+    if (power === 0 || power > most)
+      refuse('EINVAL', `${value} ${what} of ${this.path} are not from 1 to ${most}`);
+    return power;
   }
+}
+
+/** The next power of two from `value` on, as a 64-bit processor shifts: above 2^63 it comes out as 1. */
+function powerFrom(value: bigint): number {
+  if (value <= 1n || value > 2n ** 63n) return value === 0n ? 0 : 1;
+  return 2 ** (value - 1n).toString(2).length;
 }
