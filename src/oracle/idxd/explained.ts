@@ -1,5 +1,6 @@
 /** Where the driver of a DSA is meant to differ from Linux's; docs/differences.md tells them. */
 import type { Explained } from '../compare.js';
+import { offsetMoves } from '../vfio/explained-device.js';
 import { hexOf } from './scene.js';
 
 /** What a read of numa_node has there: three bytes. */
@@ -8,6 +9,7 @@ const NO_NODE = `3 ${hexOf('-1\n')}`;
 const ABSENT: ReadonlySet<string> = new Set(['power', 'uevent', 'module', 'dmaengine']);
 
 export const explained: readonly Explained[] = [
+  offsetMoves,
   {
     name: 'what is in a folder',
     reason: 'what every device and driver of Linux has, and drivers that would have nobody, are not here',

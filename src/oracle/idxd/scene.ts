@@ -97,6 +97,7 @@ export function begin(scene: IdxdScene): void {
   attempt(`${DRIVERS}/idxd/bind`, DEVICE);
   attempt(`${DRIVERS}/idxd/unbind`, DEVICE);
   for (let wq = 0; wq < WQS; wq++) set(nameOf('wq', wq), 'type', 'none');
+  set(DEVICE, 'read_buffer_limit', '0');
   set(DEVICE, 'cmd_status', '0');
   scene.add(plain('buf', 'b', MEMORY_BYTES, 4096));
 }

@@ -17,6 +17,13 @@ const ROCKER_REGISTERS = 0x38n;
 /** What a program that begins alike everywhere writes first: an address of a BAR. */
 const FIRST_SETTLED = placeText(CONFIG + 0x10n);
 
+/** Of any file that has no offset on Linux. */
+export const offsetMoves: Explained = {
+  name: 'the offset of a file',
+  reason: 'a FUSE file without offsets has no pread either, so lseek moves the offset of every file',
+  matches: ({ line, kernel }) => line.verb === 'lseek' && kernel === 'ESPIPE',
+};
+
 export const explainedOfDevices: readonly Explained[] = [
   {
     name: 'BARs that can be mapped',
@@ -95,11 +102,7 @@ export const explainedOfFiles: readonly Explained[] = [
       ['0', 'EINVAL', 'ENODEV'].includes(kernel) &&
       ours === (line.words[4]!.includes('p') ? '0' : 'ENODEV'),
   },
-  {
-    name: 'the offset of a file',
-    reason: 'a FUSE file without offsets has no pread either, so lseek moves the offset of every file',
-    matches: ({ line, kernel }) => line.verb === 'lseek' && kernel === 'ESPIPE',
-  },
+  offsetMoves,
   {
     name: 'parts of a transfer',
     reason: 'vfio-pci is asked for one after the other; here nobody asks for those of 4 bytes',
