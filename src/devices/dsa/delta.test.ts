@@ -216,13 +216,13 @@ describe('dsa: delta records', () => {
         const record = list.flatMap(([unit, byte]) => [unit, 0, ...new Array<number>(8).fill(byte)]);
         bench.host.poke(1, DELTAS, Uint8Array.from(record));
         const expected = new Uint8Array(512);
-        let [status, done, end]: number[] = [Status.SUCCESS, 0, 0];
+        let [status, done, last]: number[] = [Status.SUCCESS, 0, 0];
         for (const [unit, byte] of list) {
           if (unit >= 64) status = Status.DELTA_OFFSET;
-          else if (unit < end!) status = Status.DELTA_ORDER;
+          else if (unit < last!) status = Status.DELTA_ORDER;
           if (status !== Status.SUCCESS) break;
           expected.fill(byte, unit * 8, unit * 8 + 8);
-          [done, end] = [done! + DELTA, unit + 1];
+          [done, last] = [done! + DELTA, unit];
         }
         const applied = bench.apply(record.length);
         const completed = status === Status.SUCCESS ? 0 : done! - (done! % 40);

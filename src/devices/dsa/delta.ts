@@ -2,8 +2,8 @@
  * Create and apply delta record (specification, 8.3).
  *
  * Of a create, `done` counts compared bytes, and `recordSize` those of the record: whole deltas that are in
- * memory, for all that is compared. Of an apply, `done` counts bytes of the record, and `deltaEnd` is where
- * the last delta that was applied ends.
+ * memory, for all that is compared. Of an apply, `done` counts bytes of the record, and `lastDelta` is the
+ * offset of the last delta that was applied.
  */
 import type { Access } from './access.js';
 import { BOUNCE_SIZE, first, firstWords, readSource, readSources, second, secondWords } from './bounce.js';
@@ -79,7 +79,7 @@ export function applyDelta(task: Task, access: Access): void {
     const written = access.write(task.pasid, task.descriptor.destination + offset, second, 0, units * UNIT);
     const deltas = Math.floor(written / UNIT);
     task.done += deltas * DELTA_SIZE;
-    task.deltaEnd = offset + deltas * UNIT;
+    if (deltas > 0) task.lastDelta = offset + (deltas - 1) * UNIT;
     if (access.faulted) {
       task.fault(access.faultAddress, true);
       return;
@@ -95,7 +95,7 @@ export function applyDelta(task: Task, access: Access): void {
 function run(task: Task, at: number, end: number): number {
   const start = deltaOffset(first, at);
   if (start >= task.descriptor.size) task.status = Status.DELTA_OFFSET;
-  else if (start < task.deltaEnd) task.status = Status.DELTA_ORDER;
+  else if (start < task.lastDelta) task.status = Status.DELTA_ORDER;
   else return gather(task.descriptor.size, start, at, end);
   task.faultAddress = 0;
   return 0;

@@ -20,9 +20,9 @@ export class Task {
   /** The CRC register (crc32c.ts), valid from the moment the seed is known. */
   crc = 0;
   seeded = false;
-  /** Bytes of a delta record that are written, and the end of the last delta that was applied. */
+  /** Bytes of a delta record that are written, and the offset of the last delta that was applied. */
   recordSize = 0;
-  deltaEnd = 0;
+  lastDelta = 0;
   faultAddress = 0;
   invalidFlags = 0;
   /** The page that it has asked for, while that is not answered. */
@@ -36,7 +36,7 @@ export class Task {
     this.crc = 0;
     this.seeded = false;
     this.recordSize = 0;
-    this.deltaEnd = 0;
+    this.lastDelta = 0;
     this.faultAddress = 0;
     this.invalidFlags = 0;
     this.#wait = undefined;

@@ -52,7 +52,10 @@ test('a descriptor that breaks a rule is named with the rule and the value', () 
       { opcode: Opcode.DIF_CHECK, a: PAGE, size: 520, rest: [0, 0, 0, 0, 0, 0, 0, 0, 1] },
       /status 0x9: the integ/,
     ],
-    [{ opcode: Opcode.APPLY_DELTA, a: PAGE, b: PAGE + 64, size: 8, c: 20 }, /status 0x7: the offsets of its/],
+    [
+      { opcode: Opcode.APPLY_DELTA, a: PAGE + 800, b: PAGE + 64, size: 16, c: 20 },
+      /status 0x7: the offsets of its/,
+    ],
     [
       { opcode: Opcode.APPLY_DELTA, a: PAGE + 800, b: PAGE + 64, size: 8, c: 10 },
       /status 0x8: an offset of its/,
@@ -61,7 +64,7 @@ test('a descriptor that breaks a rule is named with the rule and the value', () 
   for (const [fields, sentence] of wrong) {
     const notes = saidBy((host) => {
       const device = ready(host);
-      // The first offset of what the last case takes for a delta record.
+      // The first offset of what the last cases take for a delta record: the second is 0.
       host.poke(1, PAGE + 800, Uint8Array.of(1));
       submit(device, { pasid: 1, flags: RECORD, completion: PAGE, ...fields });
       settle(device);
