@@ -12,6 +12,7 @@ import { BrokenInvariant } from '../linux/invariant.js';
 import type { Machine } from '../machine/machine.js';
 import { getU16, getU32, setBig } from '../uapi/struct.js';
 import type { Answers, Side } from './answers.js';
+import { attributeAnswer } from './attributes.js';
 import { CONFIG, findCapability, findExtended, type ReadConfig } from './capabilities.js';
 import {
   changes,
@@ -67,6 +68,7 @@ interface Buffer {
 }
 
 class Executor {
+  readonly #machine: Machine;
   readonly #process: InProcess;
   /** A name that is given again stands for the new until that is closed. */
   readonly #descriptors = new Map<string, number[]>();
@@ -75,6 +77,7 @@ class Executor {
   readonly #struct: Buffer;
 
   constructor(machine: Machine) {
+    this.#machine = machine;
     this.#process = new InProcess(machine);
     this.#struct = this.#process.allocate(STRUCT_BYTES);
   }
@@ -137,7 +140,7 @@ class Executor {
       case 'await':
         return this.#awaited(this.#fd(first), this.#offset(second), Number(third));
       default:
-        throw new Error(`${line.verb} is a call that only real files answer`);
+        return attributeAnswer(this.#machine, this.#process, line) ?? onlyReal(line);
     }
   }
 
@@ -304,6 +307,10 @@ class Executor {
       if (missing > 0) this.#process.allocate(missing - PAGE).free();
     }
   }
+}
+
+function onlyReal({ verb }: PlainLine): never {
+  throw new Error(`${verb} is a call that only real files answer`);
 }
 
 function patch(bytes: Uint8Array, offset: number, size: number, value: bigint): void {

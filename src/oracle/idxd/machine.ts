@@ -3,6 +3,7 @@
  * whose tables QEMU hands to an iommufd of ours; here our driver does.
  */
 import { fileURLToPath } from 'node:url';
+import { Machine } from '../../machine/machine.js';
 import type { GuestMachine } from '../guest.js';
 
 export const WQS = 2;
@@ -17,6 +18,10 @@ export const makeDevices = (): Promise<readonly string[]> => Promise.resolve([`d
 
 /** Who may write what the driver has not looked at is asked for as on hardware of version 1.0. */
 export const options: readonly string[] = ['--strict'];
+
+/** The same in this process. */
+export const oracleMachine = async (): Promise<Machine> =>
+  Machine.create({ devices: await makeDevices(), strict: true });
 
 const bin = fileURLToPath(new URL('../../../bin/ioasid', import.meta.url));
 const OPEN = 'exec 20<>/dev/iommu 21<>/dev/vfio/devices/vfio0; exec "$@"';
