@@ -19,7 +19,7 @@ import { hex, refuse } from '../linux/errno.js';
 import { changePasid } from './configuration.js';
 import type { SoftwareErrors } from './errors.js';
 import type { Hardware } from './hardware.js';
-import type { Numbers } from './state.js';
+import type { DeviceState, Numbers } from './state.js';
 import type { IdxdWq } from './wq.js';
 
 /** Where the opcode and the address of the completion record are in it, and what that is a multiple of. */
@@ -38,6 +38,7 @@ export interface ClientDevice {
   readonly errors: SoftwareErrors;
   readonly ioasid: IoasidSubsystem;
   readonly files: Numbers;
+  readonly state: DeviceState;
   /** Programs may give it descriptors that nobody has looked at. */
   readonly userSubmissionSafe: boolean;
 }
@@ -166,13 +167,16 @@ export class WqClient {
   #takeWq(): void {
     const { hardware, life } = this.#device;
     const status = finish(changePasid(hardware, this.wq, this.pasid));
+    this.#device.state.commandStatus = status;
     if (status === CommandStatus.SUCCESS) return;
     finish(life.revoke(this.pasid));
     refuse('ENXIO', `${this.wq.path} does not take PASID ${this.pasid}: status ${hex(status)}`);
   }
 
   *#leaveWq(): Work<void> {
-    const { hardware, life } = this.#device;
+    const { hardware, life, state } = this.#device;
+    // Linux ends it by a command in any case, which is the last one then.
+    state.commandStatus = 0;
     if (!this.gone) {
       if (this.wq.dedicated) yield* changePasid(hardware, this.wq, 0);
       this.wq.clients--;

@@ -30,10 +30,15 @@ export interface Parts {
 
 /**
  * Writes it all, but what is enabled already. @throws Refusal with `errno`: no work queue or no engine is in
- * a group.
+ * a group; a shared work queue in a group is for nobody, so that no PASIDs are for it.
  */
 export function writeConfiguration(hardware: Hardware, parts: Parts, errno: 'EINVAL' | 'ENXIO'): void {
   const { state, wqs, engines, groups } = parts;
+  const aimless = wqs.find(({ group, dedicated, type }) => group !== -1 && !dedicated && type === 'none');
+  if (aimless !== undefined) {
+    state.commandStatus = Trouble.WQ_NO_SHARING;
+    refuse(errno, `${aimless.path} is shared and has no type, as which its PASIDs would be known`);
+  }
   if (wqs.every(({ group }) => group === -1)) {
     state.commandStatus = Trouble.NONE_CONFIGURED;
     refuse(errno, `no work queue of ${state.name} is in a group`);

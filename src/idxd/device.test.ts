@@ -49,6 +49,7 @@ test('a device that nobody has configured has no files, and is enabled only once
   refused(() => finish(device.enable()), 'ENXIO', /no work queue of dsa0 is in a group/);
   assert.equal(device.commandStatus, Trouble.NONE_CONFIGURED);
   device.wqs[0]!.setGroup(0);
+  device.wqs[0]!.setType('user');
   refused(() => finish(device.enable()), 'ENXIO', /no engine/);
   device.wqs[0]!.setGroup(-1);
   assert.deepEqual(stateOf(device), before);
@@ -93,6 +94,30 @@ const lacking: readonly [
   ['a priority', (wq) => wq.setPriority(0), 'ENXIO', 0x23],
 ];
 
+test('a shared work queue in a group that is for nobody keeps the device and others disabled', async () => {
+  const { device } = await idxdScene('');
+  const wq = configure(device);
+  const other = configure(device, 1);
+  other.setType('none');
+  refused(() => finish(device.enable()), 'ENXIO', /wq0\.1 is shared and has no type/);
+  assert.equal(device.commandStatus, Trouble.WQ_NO_SHARING);
+  other.setDedicated(true);
+  finish(device.enable());
+  other.setDedicated(false);
+  refused(() => finish(device.enableWq(wq)), 'EINVAL', /wq0\.1 is shared and has no type/);
+});
+
+test('the command status is that of the commands by which a file is opened and closed', async () => {
+  const { device, process } = await idxdScene(',ready=1,mode=dedicated');
+  refused(() => finish(device.enable()), 'ENXIO');
+  assert.notEqual(device.commandStatus, 0);
+  const fd = process.open('dsa/wq0.0');
+  assert.equal(device.commandStatus, 0);
+  refused(() => finish(device.enable()), 'ENXIO');
+  process.close(fd);
+  assert.equal(device.commandStatus, 0);
+});
+
 for (const [what, spoil, errno, status] of lacking)
   test(`a work queue without ${what} is ${errno}, and the command status says why`, async () => {
     const { device } = await idxdScene('');
@@ -102,6 +127,8 @@ for (const [what, spoil, errno, status] of lacking)
     spoil(wq);
     refused(() => finish(device.enableWq(wq)), errno);
     assert.deepEqual([wq.enabled, wq.minor, device.commandStatus], [false, undefined, status]);
+    // A shared one that is for nobody, as it is now, would be in the way of the other.
+    wq.setDedicated(true);
     finish(device.enableWq(device.wqs[1]!));
     assert.equal(device.commandStatus, 0);
   });

@@ -195,7 +195,7 @@ export class IdxdDevice implements Driver {
   open(wq: IdxdWq, caller: Caller): WqClient {
     const { life, hardware, errors, ioasid, userSubmissionSafe } = this;
     const { files } = this.#numbers;
-    const device = { life, hardware, errors, ioasid, userSubmissionSafe, files };
+    const device = { life, hardware, errors, ioasid, userSubmissionSafe, files, state: this.#state };
     const client = WqClient.open(device, wq, caller);
     this.#clients.add(client);
     return client;
@@ -229,13 +229,13 @@ export class IdxdDevice implements Driver {
   }
 
   *#comeUp(wqs: readonly IdxdWq[]): Work<void> {
-    yield* this.enable();
     for (const wq of wqs) {
       wq.setType('user');
       wq.setName(wq.path);
       wq.setDriverName(USER_DRIVER);
-      yield* this.enableWq(wq);
     }
+    yield* this.enable();
+    for (const wq of wqs) yield* this.enableWq(wq);
   }
 
   /** @throws Refusal ENXIO the device ends the command with an error. */

@@ -21,6 +21,17 @@ export const explained: readonly Explained[] = [
     },
   },
   {
+    name: 'files of a disabled work queue',
+    reason: 'an open file is on the bus as long as its work queue has it, not until it is closed',
+    goesOn: true,
+    matches: ({ line, kernel, ours }) =>
+      line.verb === 'list' &&
+      kernel
+        .split(' ')
+        .filter((name) => !/^file\d+$/.test(name))
+        .join(' ') === ours,
+  },
+  {
     name: 'numa_node',
     reason: 'the guest has no NUMA nodes, as no machine with a DSA has none',
     goesOn: true,
