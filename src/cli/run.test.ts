@@ -179,6 +179,12 @@ describe('run', { skip: withoutFuse }, () => {
     );
   });
 
+  it('tells libudev not to look whether /sys is sysfs, unless somebody has told it something', () => {
+    const name = 'SYSTEMD_DEVICE_VERIFY_SYSFS';
+    const told = (before: string) => shell(`${before} $IOASID ${edu.join(' ')} printenv ${name}`).stdout;
+    assert.deepEqual([told(`unset ${name};`), told(`${name}=1`)], ['0\n', '1\n']);
+  });
+
   it('leaves the files dead to a process that outlives the command: ENOTCONN', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ioasid-orphan-'));
     const [said, opened, over] = ['said', 'opened', 'over'].map((name) => join(folder, name));

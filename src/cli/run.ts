@@ -32,6 +32,7 @@ import { wantsTrace } from './trace-arguments.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
 const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
+const VERIFY_SYSFS = 'SYSTEMD_DEVICE_VERIFY_SYSFS';
 const heir = ownScript('cli/trap-heir.js');
 
 /** What the options of `run` say. */
@@ -86,7 +87,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
     binds: host.binds,
     sysfs: sysfs.map(([path]) => path),
     argv: lastArguments(command.length),
-    env: [...environment().filter((each) => !each.startsWith('IOASID=')), 'IOASID=1'],
+    env: commandEnvironment(),
     keep: inherited,
     softFiles,
   });
@@ -102,6 +103,16 @@ export async function run(command: readonly string[], options: RunArguments): Pr
     () => newFd !== undefined && leaveHeir(newFd),
   ]);
   return ended ? endOn(failed, ending) : leave(OUR_FAULT);
+}
+
+/**
+ * libudev takes what is below /sys for nothing when it is served by us and not by the kernel, unless it is
+ * told not to look (systemd's docs/ENVIRONMENT.md).
+ */
+function commandEnvironment(): string[] {
+  const given = environment().filter((each) => !each.startsWith('IOASID='));
+  const isTold = given.some((each) => each.startsWith(`${VERIFY_SYSFS}=`));
+  return [...given, ...(isTold ? [] : [`${VERIFY_SYSFS}=0`]), 'IOASID=1'];
 }
 
 /** Says why the command has perhaps failed, to who has not asked what happens. */
