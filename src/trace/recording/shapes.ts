@@ -19,6 +19,7 @@ import {
   u64,
 } from '../../uapi/struct.js';
 import { isStruct } from '../call-record.js';
+import { escaped } from '../lines.js';
 
 type Kind = 'unsigned' | 'signed' | 'chars';
 
@@ -88,9 +89,16 @@ function typeOf({ kind, size, meaning }: FieldText): FieldType {
   return { ...(type as FieldType), ...(meaning && { meaning }) };
 }
 
+/** No name of somebody else's moves a cursor: of a struct, of a field, of a value. */
+function harmless(value: unknown): unknown {
+  if (typeof value === 'string') return escaped(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [escaped(name), each]));
+}
+
 function parsed<T>(text: string, make: (value: unknown) => T): T {
   try {
-    return make(JSON.parse(text));
+    return make(JSON.parse(text, (_key, value: unknown) => harmless(value)));
   } catch {
     return refuse('EINVAL', 'a record describes a struct that cannot be one');
   }
