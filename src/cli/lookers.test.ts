@@ -1,32 +1,52 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { InProcess } from '../client/in-process.js';
 import { Machine } from '../machine/machine.js';
 import { refused } from '../testkit/refused.js';
+import type { Recorded } from '../trace/raw.js';
+import { HEADER_BYTES } from '../trace/recording/chunks.js';
+import { Decoder } from '../trace/recording/decoder.js';
+import { Messages } from '../trace/recording/message.js';
 import { attachTrace } from './control-socket.js';
 import { Lookers } from './lookers.js';
 
 const own = { uid: process.geteuid!(), pid: process.pid };
 
-/** The lines that a looker is sent, one by one. */
-function linesOf(socket: Socket): () => Promise<Record<string, unknown>> {
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
-  return async () => JSON.parse((await lines.next()).value);
+/** What a looker is sent, one by one. */
+function recordsOf(socket: Socket): () => Promise<Recorded> {
+  const found: Recorded[] = [];
+  const [messages, decoder] = [new Messages(), new Decoder()];
+  let [rest, wake] = [HEADER_BYTES, () => {}];
+  socket.on('data', (part: Buffer) => {
+    const header = Math.min(rest, part.length);
+    rest -= header;
+    for (const records of messages.add(part.subarray(header))) found.push(...decoder.all(records));
+    wake();
+  });
+  socket.resume();
+  return async () => {
+    while (found.length === 0)
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    return found.shift()!;
+  };
 }
 
 test('who looks is greeted and told all from then on; who goes costs nothing more', async () => {
   const machine = await Machine.create({ devices: ['edu'] });
-  const lookers = new Lookers(machine);
+  const lookers = new Lookers(machine, 1 << 16);
   const socket = await attachTrace(own);
-  const next = linesOf(socket);
+  const next = recordsOf(socket);
   const { name, rid } = machine.devices[0]!.driver.life;
-  assert.deepEqual(await next(), { version: 1, devices: [{ name, rid }] });
+  const first = await next();
+  assert.deepEqual(first.kind === 'machine' && first.machine.devices, [{ name, rid, spec: 'edu' }]);
   new InProcess(machine).open('ioasid');
   lookers.tell();
-  assert.equal((await next()).path, 'ioasid');
+  const opened = await next();
+  assert.equal(opened.kind === 'call' && opened.entry.path, 'ioasid');
 
   socket.destroy();
   while (machine.trace.calls.on) await new Promise((resolve) => setImmediate(resolve));
@@ -43,14 +63,14 @@ test('who looks is greeted and told all from then on; who goes costs nothing mor
     made++;
   };
   while (made < 40_000) happens();
-  const read = linesOf(slow);
+  const read = recordsOf(slow);
   await read();
   let [told, lost] = [0, 0];
   // What was lost is told as soon as there is room, whether anything happens then or not.
   const ticker = setInterval(() => lookers.tell(), 5);
   while (lost === 0 || told + lost < made) {
     const event = await read();
-    if (event.kind === 'lost') lost += Number(event.count);
+    if (event.kind === 'lost') lost += event.count;
     else told++;
   }
   clearInterval(ticker);

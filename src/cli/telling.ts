@@ -18,6 +18,7 @@ import { Encoder } from '../trace/recording/encoder.js';
 import { openLines } from './line-output.js';
 import { complain } from './messages.js';
 import { openRecord, type RecordTarget } from './record-file.js';
+import { devicesOf } from './recorded-devices.js';
 import type { Print, TellingThreadData } from './telling-thread.js';
 import { type TraceArguments, wantsTrace } from './trace-arguments.js';
 import { filterOf, wantsColours } from './trace-printer.js';
@@ -51,11 +52,9 @@ export class Telling {
   }
 
   begin(machine: Machine): void {
-    const devices = machine.devices.map(({ driver: { life }, spec }) => {
-      return { name: life.name, rid: life.rid, spec };
-    });
     const { made } = machine;
     const how = { ...(made && { made }), ...(this.#withoutContents && { withoutContents: true }) };
+    const devices = devicesOf(machine);
     this.#encoder.add({ kind: 'machine', machine: { ...how, devices }, time: now() });
     const workerData: TellingThreadData = {
       ring: this.#ring.memory,

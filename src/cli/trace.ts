@@ -5,20 +5,22 @@
  * What a server says is not trusted: it may be another user's, have any shape, and control the terminal.
  */
 import type { Socket } from 'node:net';
-import type { TraceEvent } from '../trace/event.js';
+import { Refusal } from '../linux/errno.js';
 import type { DevicesOf } from '../trace/filter.js';
 import { escaped } from '../trace/lines.js';
 import { eventsOf, requestersIn } from '../trace/raw.js';
+import { checkHeader, HEADER_BYTES } from '../trace/recording/chunks.js';
+import { Decoder } from '../trace/recording/decoder.js';
+import { Messages } from '../trace/recording/message.js';
 import { recordedIn } from '../trace/recording/recording.js';
 import { attachTrace, serverMeant } from './control-socket.js';
 import { LineOutput, openLines } from './line-output.js';
-import type { TraceGreeting } from './lookers.js';
 import { TimelinePrinter } from './timeline-printer.js';
 import type { TraceArguments } from './trace-arguments.js';
 import { filterOf, TracePrinter, wantsColours } from './trace-printer.js';
 
 const STDOUT = 1;
-/** Characters that a line may have. */
+/** Bytes that a message of a server may have. */
 const LONGEST = 1 << 24;
 
 /** What is traced: a server, by its process id, the only one, or a recording. */
@@ -74,19 +76,17 @@ async function traceServer(pid: number | undefined, options: TraceArguments): Pr
 
 /** Prints what comes, until nothing does any more. @throws Error one sentence: it was not the server's. */
 function printAll(socket: Socket, printer: Printer, output: LineOutput): Promise<void> {
-  let [rest, devicesOf, wrong] = ['', undefined as DevicesOf | undefined, undefined as string | undefined];
-  const print = (lines: readonly string[]) => {
-    const said = lines.map(parsed);
-    if (said.length > 0) devicesOf ??= greeted(said.shift() as TraceGreeting);
-    if (devicesOf !== undefined) printer.print(said as TraceEvent[], devicesOf);
-  };
-  socket.setEncoding('utf8').on('data', (part: string) => {
-    const lines = (rest + part).split('\n');
-    rest = lines.pop()!;
+  const [heard, messages, decoder] = [new Heard(), new Messages(LONGEST), new Decoder(escaped)];
+  let [devicesOf, wrong] = [undefined as DevicesOf | undefined, undefined as string | undefined];
+  socket.on('data', (part: Buffer) => {
     try {
-      if (rest.length > LONGEST) throw new RangeError('a line without end');
-      print(lines);
-    } catch {
+      for (const records of messages.add(heard.afterHeader(part))) {
+        const all = decoder.all(records);
+        devicesOf = requestersIn(all) ?? devicesOf;
+        if (devicesOf !== undefined) printer.print(eventsOf(all), devicesOf);
+      }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
       wrong = 'the server does not speak as this version of ioasid does';
       socket.destroy();
     }
@@ -102,16 +102,18 @@ function printAll(socket: Socket, printer: Printer, output: LineOutput): Promise
   });
 }
 
-function greeted({ devices }: TraceGreeting): DevicesOf {
-  const all = devices.map(({ name, rid }) => ({ name, rid }));
-  return (rid) => all.filter((device) => device.rid === rid).map(({ name }) => name);
-}
+/** The header of what a server says, which may come in parts. */
+class Heard {
+  #header: Buffer | undefined = Buffer.alloc(0);
 
-/** Nothing in it moves a cursor: no text, and no name of a field. */
-function parsed(line: string): unknown {
-  return JSON.parse(line, (_key, value: unknown) => {
-    if (typeof value === 'string') return escaped(value);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    return Object.fromEntries(Object.entries(value).map(([name, each]) => [escaped(name), each]));
-  });
+  /** What of `part` is behind the header. @throws Refusal EINVAL, EOPNOTSUPP it is none of this version. */
+  afterHeader(part: Buffer): Uint8Array {
+    if (this.#header === undefined) return part;
+    const all = Buffer.concat([this.#header, part]);
+    this.#header = all;
+    if (all.length < HEADER_BYTES) return new Uint8Array(0);
+    checkHeader((at, length) => all.subarray(at, at + length));
+    this.#header = undefined;
+    return all.subarray(HEADER_BYTES);
+  }
 }

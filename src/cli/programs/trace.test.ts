@@ -4,6 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ioasid, Running, runner, until, user, withoutFuse } from '../../testkit/processes.js';
+import type { CallRecord } from '../../trace/call-record.js';
+import { header } from '../../trace/recording/chunks.js';
+import { Encoder } from '../../trace/recording/encoder.js';
+import { struct, u32 } from '../../uapi/struct.js';
 import { publish, publishTrace } from '../control-socket.js';
 import { trace } from '../trace.js';
 
@@ -130,11 +134,11 @@ describe('trace', { skip: withoutFuse }, () => {
 });
 
 const output = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
-let [serves, says] = [false, ''];
+let [serves, says] = [false, '' as Uint8Array | string];
 
 /** This process is a server, to those who look at its trace, which says this. */
-function serverSays(text: string): void {
-  says = text;
+function serverSays(bytes: Uint8Array | string): void {
+  says = bytes;
   if (serves) return;
   serves = true;
   publish(() => ({}));
@@ -144,17 +148,21 @@ function serverSays(text: string): void {
 it('trace says that a server turns it away, or speaks otherwise', async () => {
   serverSays('');
   await assert.rejects(trace({ pid: process.pid }, { output }), /lets nobody more of this user look/);
-  serverSays('{\n');
+  serverSays('{"version":1,"devices":[]}\n');
   await assert.rejects(trace({ pid: process.pid }, { output }), /does not speak as this version/);
 });
 
 it('trace shows nothing of a server that moves the cursor, by a text or by the name of a field', async () => {
-  const call = { kind: 'call', call: 'ioctl', path: '\u001b[1m', input: { '\u009b2J': '\u001b[2J' } };
-  const said = [
-    { version: 1, devices: [] },
-    { ...call, result: 0, duration: 1, time: 1 },
-  ];
-  serverSays(said.map((each) => `${JSON.stringify(each)}\n`).join(''));
+  const layout = struct('odd', { '\u009b2J': u32 });
+  const entry: CallRecord = {
+    ...{ call: 'write', path: '\u001b[1m', pid: 1, tid: 1, program: '\u001b[2J', fd: 3, ioctl: undefined },
+    transfer: { offset: 0, place: '\u001b[3J', length: 4, layout, bytes: new Uint8Array(4) },
+    ...{ result: 0, error: undefined, reason: undefined, file: 1, part: undefined, way: 'call', duration: 1 },
+  };
+  const encoder = new Encoder();
+  encoder.add({ kind: 'machine', machine: { devices: [] }, time: 1 });
+  encoder.add({ kind: 'call', entry, time: 1 });
+  serverSays(Buffer.concat([header(), encoder.takeMessage()]));
   for (const json of [false, true]) {
     await trace({ pid: process.pid }, { output, json });
     const shown = readFileSync(output, 'utf8');

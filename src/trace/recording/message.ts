@@ -1,4 +1,5 @@
 /** Messages of whole records, for a stream of bytes: each after its length, 4 bytes, little-endian. */
+import { refuse } from '../../linux/errno.js';
 import { getU32, setU32 } from '../../uapi/struct.js';
 
 export const LENGTH_BYTES = 4;
@@ -10,14 +11,22 @@ export function putLength(bytes: Uint8Array): void {
 
 export class Messages {
   #rest = new Uint8Array(0);
+  readonly #longest: number;
 
-  /** The messages that are complete with `bytes`. */
+  /** @param longest bytes that a message may have. */
+  constructor(longest = Number.POSITIVE_INFINITY) {
+    this.#longest = longest;
+  }
+
+  /** The messages that are complete with `bytes`. @throws Refusal EINVAL one is too long. */
   add(bytes: Uint8Array): Uint8Array[] {
     this.#rest = Buffer.concat([this.#rest, bytes]);
     const messages: Uint8Array[] = [];
     let at = 0;
     while (this.#rest.length - at >= LENGTH_BYTES) {
-      const end = at + LENGTH_BYTES + getU32(this.#rest, at);
+      const length = getU32(this.#rest, at);
+      if (length > this.#longest) refuse('EINVAL', `a message has ${length} bytes`);
+      const end = at + LENGTH_BYTES + length;
       if (end > this.#rest.length) break;
       messages.push(this.#rest.subarray(at + LENGTH_BYTES, end));
       at = end;
