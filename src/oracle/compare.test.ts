@@ -23,6 +23,7 @@ test('only the first difference of a sequence counts', () => {
     at: 0,
     before: [],
     answers: [],
+    own: [],
     line: open,
     kernel: '0',
     ours: 'EPERM',

@@ -20,9 +20,11 @@ export interface Difference {
   /** The place of the first line whose answers differ. */
   readonly at: number;
   readonly line: Line;
-  /** The lines before it, and what both sides have answered to them. */
+  /** The lines before it, and what the kernel has answered to them. */
   readonly before: readonly Line[];
   readonly answers: readonly string[];
+  /** What we have answered to them: the same, but for what was explained. */
+  readonly own?: readonly string[];
   readonly kernel: string;
   readonly ours: string;
   /** What we have answered to the lines after it. */
@@ -50,7 +52,8 @@ export function firstDifference(
     const [theirs = '', mine = ''] = [kernel[at], ours[at]];
     if (theirs === mine) continue;
     const [before, answers] = [sequence.lines.slice(0, at), kernel.slice(0, at)];
-    return { at, line, before, answers, kernel: theirs, ours: mine, after: ours.slice(at + 1) };
+    const own = ours.slice(0, at);
+    return { at, line, before, answers, own, kernel: theirs, ours: mine, after: ours.slice(at + 1) };
   }
   return undefined;
 }

@@ -90,25 +90,44 @@ function namesOf(line: Line): string[] {
   return line.patches.flatMap(({ value }) => (value.kind === 'saved' ? [value.name] : []));
 }
 
-/** The same result, and nothing else but the id that the call has given. */
-function sameButIds({ line, kernel, ours }: Difference): boolean {
-  if (line.verb !== 'ioctl' || result(kernel) !== result(ours)) return false;
-  const name = layoutOf(line)?.name;
-  const given = name === 'VFIO_DEVICE_ATTACH_IOMMUFD_PT' ? [8] : line.saves.map(({ offset }) => offset);
+/**
+ * The same result, and nothing else but the id that the call has given, or ids that calls before it have:
+ * what is read of a fault queue names its device.
+ */
+function sameButIds({ line, before, answers, own = [], kernel, ours }: Difference): boolean {
+  if (result(kernel) !== result(ours)) return false;
+  const given = givenBy(line);
+  const known = new Set(before.flatMap((each, n) => givenIds(each, answers[n] ?? '', own[n] ?? '')));
   const [theirs, mine] = [words(kernel), words(ours)];
-  return [...new Set([...theirs.keys(), ...mine.keys()])].every(
-    (at) => theirs.get(at) === mine.get(at) || given.some((offset) => at === `+${offset}`),
-  );
+  return [...new Set([...theirs.keys(), ...mine.keys()])].every((at) => {
+    const [one, other] = [theirs.get(at), mine.get(at)];
+    return one === other || given.some((place) => at === place) || known.has(`${one} ${other}`);
+  });
 }
 
-/** The words that an answer says have changed, by their places. */
+/** The ids that a call has given on both sides, two to a text. */
+function givenIds(line: Line, kernel: string, ours: string): string[] {
+  const [theirs, mine] = [words(kernel), words(ours)];
+  return givenBy(line).map((at) => `${theirs.get(at)} ${mine.get(at)}`);
+}
+
+/** Where an answer to the call has ids that it gives. */
+function givenBy(line: Line): string[] {
+  if (line.verb !== 'ioctl') return [];
+  const name = layoutOf(line)?.name;
+  if (name === 'VFIO_DEVICE_ATTACH_IOMMUFD_PT') return ['+8'];
+  if (name === 'VFIO_IOAS') return ['+4'];
+  return line.saves.map(({ offset }) => `+${offset}`);
+}
+
+/** The words that an answer says have changed, or that were read, by their places. */
 function words(answer: string): Map<string, string> {
   return new Map(
     answer
       .split(' ')
       .slice(1)
       .flatMap((run) => {
-        const [, label = '', at = '', hex = ''] = /^(\w*)\+(\d+)=(\w+)$/.exec(run) ?? [];
+        const [, label = '', at = '0', hex = ''] = /^(?:(\w*)\+(\d+)=)?(\w+)$/.exec(run) ?? [];
         return (hex.match(/.{1,8}/g) ?? []).map((word, n): [string, string] => [
           `${label}+${Number(at) + 4 * n}`,
           word,
