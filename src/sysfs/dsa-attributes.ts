@@ -9,15 +9,10 @@ import type { IdxdEngine } from '../idxd/engine.js';
 import type { IdxdGroup } from '../idxd/group.js';
 import { bitmapText, hexText } from './numbers.js';
 import { operationsText } from './operations.js';
-import { count, integerOf, shown } from './values.js';
+import { count, integerOf, numaNode, shown } from './values.js';
 
 const WORD_BITS = 64n;
 const ERROR_BITS = 256;
-/**
- * Where a DSA is there are nodes, and it is part of one; this one is in the first. A library that looks for a
- * device in the node of its processor finds none that is in no node, which would be -1.
- */
-const NODE = 0;
 
 export function deviceAttributes(device: IdxdDevice): [string, Attribute][] {
   const { caps } = device;
@@ -31,7 +26,7 @@ export function deviceAttributes(device: IdxdDevice): [string, Attribute][] {
     ['max_work_queues', shown(() => caps.wqs)],
     ['max_work_queues_size', shown(() => caps.wqSize)],
     ['max_engines', shown(() => caps.engines)],
-    ['numa_node', shown(() => NODE)],
+    ['numa_node', numaNode],
     ['max_batch_size', shown(() => caps.maxBatch)],
     ['max_transfer_size', shown(() => caps.maxTransfer)],
     ['op_cap', { kind: 'attribute', show: () => operationsText(device, caps.opcap) }],

@@ -12,7 +12,7 @@ import { processors } from '../linux/processors.js';
 import { CONFIG_REGION, type VfioDevice } from '../vfio/device.js';
 import { bitmapText, rangesText, unsigned } from './numbers.js';
 import type { PlacedBars } from './pci-addresses.js';
-import { shown } from './values.js';
+import { numaNode, shown } from './values.js';
 
 /** What is read of configuration space without CAP_SYS_ADMIN: the header. */
 const HEADER_BYTES = 64;
@@ -34,9 +34,9 @@ export function identityAttributes(pci: PciDescription): [string, Attribute][] {
     ['revision', shown(() => hex(pci.revision ?? 0, 2))],
     ['class', shown(() => hex(pci.classCode, 6))],
     ['modalias', shown(() => modalias(pci))],
-    // No line and no node: the device is in none.
+    // No line.
     ['irq', shown(() => 0)],
-    ['numa_node', shown(() => -1)],
+    ['numa_node', numaNode],
     ['local_cpus', shown(() => bitmapText(cpus.online, cpus.possible))],
     ['local_cpulist', shown(() => rangesText(cpus.online))],
     ['dma_mask_bits', shown(() => DMA_BITS)],

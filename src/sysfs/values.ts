@@ -7,6 +7,12 @@ export function shown(value: () => number | string): Attribute {
   return { kind: 'attribute', show: () => `${value()}\n` };
 }
 
+/**
+ * The NUMA node of a device: the first. Drivers look for a DSA in the node of their processor, and find none
+ * that is in no node, which would be -1.
+ */
+export const numaNode: Attribute = shown(() => 0);
+
 /** What is written as text, and shown. */
 export function written(value: () => number | string, store: (text: string) => void): Attribute {
   return { ...shown(value), store };

@@ -28,7 +28,7 @@ test('a function has the attributes of Linux, in their formats', async () => {
     modalias: 'pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00',
     irq: '0',
     enable: '0',
-    numa_node: '-1',
+    numa_node: '0',
     driver_override: 'vfio-pci',
     dma_mask_bits: '32',
   };
