@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- [--json] [--quick] [--plot FILE] [NAME...]`: figures against references that are measured
- * in the same run.
+ * `npm run bench -- [--json] [--quick] [--plot FILE] [--svg FILE] [NAME...]`: figures against references that
+ * are measured in the same run.
  *
  * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, neighbours,
  * mapped, sva, guest; all of them when none is given.
@@ -8,15 +8,17 @@
  * when all that was chosen is done, because what the engine has seen of one row can slow the next, as in a
  * server that has lived.
  *
- * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG. The exit
- * status says only whether the benchmarks ran; a figure over its expectation is marked as `over`, because on
- * a busy machine it may be nobody's fault.
+ * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG, `--svg` the
+ * ratios of the whole table beside what is expected. The exit status says only whether the benchmarks ran; a
+ * figure over its expectation is marked as `over`, because on a busy machine it may be nobody's fault.
  */
 import { execFileSync, type StdioOptions } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { authorize } from './authorize.js';
+import { ratioBars } from './bars.js';
 import { design } from './design.js';
 import { dma } from './dma.js';
 import { guest } from './guest.js';
@@ -64,6 +66,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     plot: { type: 'string' },
+    svg: { type: 'string' },
   },
 });
 const unknown = positionals.find((name) => !benchmarks.has(name));
@@ -81,6 +84,7 @@ try {
   const outcomes = await measure();
   if (values.json) console.log(JSON.stringify(outcomes.map(withVerdict), null, 2));
   else summarize(outcomes);
+  if (values.svg !== undefined) writeFileSync(values.svg, ratioBars(outcomes));
 } finally {
   references.close();
 }
