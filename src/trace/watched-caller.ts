@@ -13,6 +13,7 @@ import type { Memory } from '../iommu/memory.js';
 const MOST_TEXT = 256;
 
 const empty = new Uint8Array(0);
+const noDescriptors: ReadonlyMap<number, string> = new Map();
 
 /** Required: what a Caller may lack too, so that a call finds the same with and without a trace. */
 export class WatchedCaller implements Required<Caller> {
@@ -21,8 +22,8 @@ export class WatchedCaller implements Required<Caller> {
   output = empty;
   known = 0;
   changed = 0;
-  /** What the descriptors are that the call has named, as far as it has found out. */
-  readonly descriptors = new Map<number, string>();
+  /** What the descriptors are that the call has named, as far as it has found out: most calls name none. */
+  descriptors: ReadonlyMap<number, string> = noDescriptors;
   readonly #caller: Caller;
   readonly #address: number;
   readonly #size: number;
@@ -106,35 +107,40 @@ export class WatchedCaller implements Required<Caller> {
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
     const range = this.#caller.fileMemory(fd, offset, length, access);
-    this.descriptors.set(fd, range.memory.description);
+    this.#learned(fd, range.memory.description);
     return range;
   }
 
   eventfd(fd: number): Signal {
     const signal = this.#caller.eventfd(fd);
-    this.descriptors.set(fd, 'eventfd');
+    this.#learned(fd, 'eventfd');
     return signal;
   }
 
   doorbell(fd: number): Doorbell {
     const doorbell = this.#caller.doorbell(fd);
-    this.descriptors.set(fd, 'eventfd');
+    this.#learned(fd, 'eventfd');
     return doorbell;
   }
 
   presented(fd: number): object {
     const object = this.#caller.presented(fd);
     const name = this.#nameOf(object);
-    if (name !== undefined) this.descriptors.set(fd, name);
+    if (name !== undefined) this.#learned(fd, name);
     return object;
   }
 
   install(file: OpenFile): Sliced<number> {
     const wrapped = this.#wrap(file);
     return after(this.#caller.install(wrapped), (fd) => {
-      this.descriptors.set(fd, this.#nameOf(wrapped) ?? 'a new file');
+      this.#learned(fd, this.#nameOf(wrapped) ?? 'a new file');
       return fd;
     });
+  }
+
+  #learned(fd: number, is: string): void {
+    if (this.descriptors === noDescriptors) this.descriptors = new Map();
+    (this.descriptors as Map<number, string>).set(fd, is);
   }
 
   /** Keeps what lies in the argument. @returns where it ends there; 0 when nothing does. */
