@@ -20,7 +20,8 @@ echo "== virsh nodedev-list shows functions and vDPA devices"
 nodes nodedev-list --cap pci | grep 6a
 nodes nodedev-list --cap vdpa | grep .
 echo "== virsh nodedev-dumpxml shows driver and group"
-nodes nodedev-dumpxml pci_0000_6a_01_0 | sed -n '/<path>/p; /<driver>/,/<\/driver>/p; /<iommuGroup/,/<\/iommu/p'
+nodes nodedev-dumpxml pci_0000_6a_01_0 |
+	sed -n '/<path>/p; /<driver>/,/<\/driver>/p; /<iommuGroup/,/<\/iommu/p'
 nodes nodedev-dumpxml vdpa_vdpa0 | grep -A1 -E '<path>|<driver>|chardev'
 kill $server
 wait $server 2>/dev/null || true

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What manages PCI devices, unmodified, from Debian 13: lspci and setpci (pciutils), dpdk-devbind.py and
-# driverctl show the devices of a run with their drivers, and bind and unbind them; libvirt's node devices show
-# them too. What they print is compared line by line.
+# driverctl show the devices of a run with their drivers, and bind and unbind them; libvirt's node devices
+# show them too. What they print is compared line by line.
 #
 # Environment: that of scripts/cache.sh and scripts/debian-package.sh.
 set -euo pipefail
@@ -52,5 +52,7 @@ judge edu,bdf=0000:6a:02.0 bash "$here/judges.sh"
 [ "$(id -u)" = 0 ] || sed '/^== virsh/,$d' "$here/expected.txt" >"$work/expected"
 [ "$(id -u)" != 0 ] || cp "$here/expected.txt" "$work/expected"
 diff -u "$work/expected" "$work/output" || { cat "$work/errors"; exit 1; }
-[ "$list" = "$(ls "$pci/devices" 2>/dev/null || true)" ] || { echo "the host's list has changed" >&2; exit 1; }
-echo "lspci, setpci, dpdk-devbind.py, driverctl and libvirt (as root): $(grep -c '^== ' "$work/output") steps as expected"
+[ "$list" = "$(ls "$pci/devices" 2>/dev/null || true)" ] ||
+	{ echo "the host's list has changed" >&2; exit 1; }
+steps=$(grep -c '^== ' "$work/output")
+echo "lspci, setpci, dpdk-devbind.py, driverctl and libvirt (as root): $steps steps as expected"
