@@ -16,7 +16,7 @@ function drawn(...outcomes: Outcome[]): { widths: number[]; marks: number[] } {
 }
 
 test('a bar ends at its mark when a row is exactly as it is expected to be', () => {
-  const { widths, marks } = drawn(row({ ratio: 2, maxRatio: 2 }), row({ ours: 50, max: 50 }));
+  const { widths, marks } = drawn(row({ ratio: 2, maxRatio: 2 }), row({ ours: 50, max: 50, ratio: 9 }));
   assert.deepEqual(
     marks,
     widths.map((width) => 380 + width),

@@ -29,14 +29,14 @@ ${[...scale, ...rows.map(bar)].join('\n')}
 `;
 }
 
-/** How many times the reference, or of the most that the figure may be. */
+/** How many times the most that the figure may be, where that is what is expected; or the reference. */
 function shareOf({ ours, ratio, max }: Measurement): number | undefined {
-  return ratio ?? (max === undefined ? undefined : ours / max);
+  return max === undefined ? ratio : ours / max;
 }
 
 function bar(row: Measurement, n: number): string {
   const share = shareOf(row)!;
-  const expected = row.maxRatio ?? (row.ratio === undefined ? 1 : undefined);
+  const expected = row.max === undefined ? row.maxRatio : 1;
   const y = TOP + ROW * n;
   const width = Math.max(1, at(share) - NAMES);
   const words = `${share.toFixed(2)} x`;
