@@ -145,6 +145,8 @@ export async function serve(folder: string | undefined, options: ServeArguments)
     complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');
     return leave(OUR_FAULT);
   });
+  // Before there is a mount to be left. They are heard when this thread waits next: there is an `end` then.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
   const { root, lifeline, mount, device } = mountAt(folder);
   const service = serveMachine(
     made,
@@ -155,7 +157,6 @@ export async function serve(folder: string | undefined, options: ServeArguments)
     const ended = lastSteps([() => mount.remove(), ...service.ending]);
     return leave(ended ? status : OUR_FAULT);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0));
   for (const { path, present } of made.machine.nodes)
     if (present?.() !== false) process.stdout.write(`${join(root, path)}\n`);
   await inspectIf(options).catch((error: Error) => {
