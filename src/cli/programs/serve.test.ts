@@ -110,6 +110,16 @@ describe('serve', { skip: withoutMount }, () => {
     assert.deepEqual(mountsBelow(folder), []);
   });
 
+  it('takes its mount away at a signal that comes as soon as that is there, without its guard', async () => {
+    const folder = join(scratch, 'early');
+    const running = Running.ioasid(['serve', '--device', 'edu', folder]);
+    while (mountsBelow(folder).length === 0) await new Promise(setImmediate);
+    running.kill('SIGTERM');
+    for (const guard of guardsOf(running.pid)) process.kill(guard, 'SIGKILL');
+    assert.deepEqual(await running.ended, { status: 0, signal: null });
+    assert.deepEqual(mountsBelow(folder), []);
+  });
+
   it('replaces the mount of a server that died together with its guard', async () => {
     const folder = join(scratch, 'stale');
     const first = await serving(folder);
