@@ -11,6 +11,7 @@ const SHOWN = 'src/cli/examples/shown-lines.test.ts';
 const README = 'src/cli/readme.test.ts';
 const GUIDE = 'src/devices/guide.test.ts';
 const QEMU = 'not run: QEMU; npm run test:guest starts the same devices with it';
+const PIECE = 'not run: a piece of a program in C, which src/cli/examples/listings.test.ts compiles';
 const PLAY = 'not run: what it looks like, with times and addresses';
 
 /** Document, words in the listing, and the test or the reason. */
@@ -31,12 +32,12 @@ export const listingIndex: readonly (readonly [document: string, words: string, 
   ['README.md', 'npx ioasid doctor', LISTINGS],
   ['docs/abi.md', 'int main(void)', LISTINGS],
   ['docs/abi.md', 'first.c', LISTINGS],
-  ['docs/abi.md', 'FIXED_IOVA, .pasid', LISTINGS],
-  ['docs/abi.md', '1ull << 30', LISTINGS],
-  ['docs/abi.md', 'guest_cr3', LISTINGS],
-  ['docs/abi.md', 'ioasid_page_fault fault', LISTINGS],
+  ['docs/abi.md', 'FIXED_IOVA, .pasid', PIECE],
+  ['docs/abi.md', '1ull << 30', PIECE],
+  ['docs/abi.md', 'guest_cr3', PIECE],
+  ['docs/abi.md', 'ioasid_page_fault fault', PIECE],
   ['docs/abi.md', 'EINVAL  iova 0x1800', SHOWN],
-  ['docs/abi.md', 'mdev, IOASID', LISTINGS],
+  ['docs/abi.md', 'mdev, IOASID', PIECE],
   ['docs/devices.md', 'npm init -y', FIRST],
   ['docs/devices.md', '// copier.mjs', FIRST],
   ['docs/devices.md', 'ioasid devices', FIRST],

@@ -9,8 +9,18 @@ import { missingCompiler } from '../../testkit/c-program.js';
 import { listingWith, plainCommands, shownCommands } from '../../testkit/listings.js';
 import { runner } from '../../testkit/processes.js';
 import { Project } from '../../testkit/project.js';
+import { runExamples } from '../help-texts.js';
 
-const readers = ['my-driver', 'my-test', 'my-vm', 'my-vmm', 'program', 'tests', 'configures-it-by-itself'];
+const readers = [
+  'my-driver',
+  'my-test',
+  'my-vm',
+  'my-vmm',
+  'program',
+  'tests',
+  'configures-it-by-itself',
+  'driver',
+];
 /** Listings of commands without output, by words in them. */
 const commands: readonly (readonly [document: string, words: string, devices: RegExp])[] = [
   ['README.md', 'cargo test', /vfio0/],
@@ -42,12 +52,22 @@ describe(`what documents show, as ${runner.name}`, { skip: runner.skip || missin
     });
 
   it('README.md: a shell finds the files at their paths', () => {
-    const [{ command }, inner] = shownCommands(listingWith('README.md', 'ls /dev/ioasid')) as never as [
-      { command: string },
-      { command: string; output: string },
-    ];
+    const shown = shownCommands(listingWith('README.md', 'ls /dev/ioasid'));
+    const [{ command } = assert.fail(), inner = assert.fail(), lists = assert.fail()] = shown;
     const { stdout } = project.run(command, `${inner.command}\n`);
     assert.deepEqual(stdout.split(/\s+/), inner.output.split(/\s+/));
+    const held = project.run(command, `exec 3<>/dev/ioasid\n${lists.command}\n`);
+    assert.match(held.stdout, /vfio2 +edu .*\n +context 1 +opened by process \d+/);
+  });
+
+  it('run --help: its examples', () => {
+    const examples = runExamples.match(/(?<=^ {2})ioasid .*?(?= {2,})/gm)!;
+    assert.equal(examples.length, 4);
+    project.run('cp examples/serial.js my-device.js && touch driver.py');
+    for (const example of examples) {
+      const { status, stderr } = project.run(`npx ${example}`);
+      assert.equal(status, 0, `${example}\n${stderr}`);
+    }
   });
 
   it('README.md: a machine in the same process', () => {
