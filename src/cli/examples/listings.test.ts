@@ -3,12 +3,13 @@
  * the reader's (`./my-driver`, `cargo`) is a program that looks whether its devices are there.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { missingCompiler } from '../../testkit/c-program.js';
 import { listingWith, plainCommands, shownCommands } from '../../testkit/listings.js';
 import { runner } from '../../testkit/processes.js';
-import { Project } from '../../testkit/project.js';
+import { Project, root } from '../../testkit/project.js';
 import { runExamples } from '../help-texts.js';
 
 const readers = [
@@ -58,6 +59,21 @@ describe(`what documents show, as ${runner.name}`, { skip: runner.skip || missin
     assert.deepEqual(stdout.split(/\s+/), inner.output.split(/\s+/));
     const held = project.run(command, `exec 3<>/dev/ioasid\n${lists.command}\n`);
     assert.match(held.stdout, /vfio2 +edu .*\n +context 1 +opened by process \d+/);
+  });
+
+  it('README.md: the commands in its sentences, but for a reader of manuals', () => {
+    const text = readFileSync(join(root, 'README.md'), 'utf8');
+    const shown = [...text.matchAll(/`([^`\n]*npx ioasid [^`\n]+)`/g)].map(([, command]) => command!);
+    assert.ok(shown.length >= 4, shown.join());
+    project.write('hello.mjs', listingWith('README.md', '// hello.mjs').text);
+    for (const command of shown) {
+      const runnable = command
+        .replace('| man -l -', '| grep .TH')
+        .replace(/taskset.*\.{3}/, 'npx ioasid run -- true');
+      project.write('said.sh', `set -e -o pipefail\n${runnable}\n`);
+      const { status, stderr } = project.run('bash said.sh');
+      assert.deepEqual([command, status, stderr], [command, 0, '']);
+    }
   });
 
   it('run --help: its examples', () => {
