@@ -150,6 +150,12 @@ export class Machine {
     return more || (worked && this.#idle.some((driver) => driver.busy()));
   }
 
+  /** Lets time pass on a clock that stands still, and then all devices work until there is no more. */
+  advance(microseconds: number): void {
+    this.clock.advance(microseconds);
+    while (this.step());
+  }
+
   /** What there is, now. */
   snapshot(): MachineSnapshot {
     return snapshotOf(this);
