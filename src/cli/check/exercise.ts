@@ -77,7 +77,8 @@ export class Exercise {
     this.#lookForFailure();
     const { accesses, resets } = this.#counts;
     const { dmas, faults, interrupts } = this.#host.counts;
-    if (dmas === 0) this.#report.remark('there was no DMA: the accesses have not found how to begin one');
+    if (dmas === 0 && this.#model.pci.pasidBits !== undefined)
+      this.#report.remark('there was no DMA: the accesses have not found how to begin one');
     const { findings, remarks } = this.#report;
     const counts =
       `${accesses} accesses, ${dmas} DMAs (${faults} with a fault), ` +
@@ -221,19 +222,20 @@ export class Exercise {
         this.#calls.call(0, undefined, () => this.#raw!.readBar(bar, offset, bytes));
         return bytes;
       });
-      if (one!.some((byte, n) => byte === 0x5a && other![n] === 0xa5))
+      if (!this.#lookForFailure() && one!.some((byte, n) => byte === 0x5a && other![n] === 0xa5))
         this.#report.remark(
           `readBar leaves bytes as they are, at ${hex(offset)} of BAR ${bar}: they read as zeros`,
         );
     }
-    this.#lookForFailure();
   }
 
-  #lookForFailure(): void {
-    if (!this.#report.hasFailed()) return;
+  /** Tells a failure that is new, and goes on after it. @returns whether there was one. */
+  #lookForFailure(): boolean {
+    if (!this.#report.hasFailed()) return false;
     this.#calls.recover();
     this.#model.reset();
     this.#report.skipFailures();
+    return true;
   }
 }
 
