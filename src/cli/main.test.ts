@@ -128,8 +128,8 @@ describe('the command line', () => {
       sentence!,
       /^ioasid: device .* cannot be loaded: .*read prop.* \(.*\/throws-at-import\.js:2\)$/,
     );
-    assert.match(stack[0]!, /^TypeError: /);
-    assert.equal(stack.filter((line) => line.includes('throws-at-import.js:2')).length, 1);
+    assert.equal(stack.length, 1, stderr);
+    assert.match(stack[0]!, /^ +at .*\/throws-at-import\.js:2:\d+\)?$/);
   });
 
   it('can be called through a symbolic link, as installed packages are', () => {

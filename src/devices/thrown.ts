@@ -10,9 +10,12 @@ import { fileURLToPath } from 'node:url';
 import { Refusal, refuse } from '../linux/errno.js';
 import { ownFile } from '../linux/own-package.js';
 
-/** Where ioasid's own files are, of which nobody wants to hear: what runs here, or the model's own copy. */
+/**
+ * Where ioasid's own files are, of which nobody wants to hear: what runs here, or the model's own copy,
+ * and what reads the command line, which awaits all of it.
+ */
 const own = ['dist/', 'lib/'].map((folder) => ownFile(folder));
-const OTHER_COPY = '/node_modules/ioasid/';
+const OURS = ['/node_modules/ioasid/', '/node_modules/commander/'];
 /** A line of a stack with a file in it, or the head of one: path and line. */
 const FRAME = /^(?:.* \(|\s*at (?:async )?)?((?:file:\/)?\/[^\n]*?):(\d+)(?::\d+)?\)?$/gm;
 /** One of a call that has not returned: what waits for it is not its place. */
@@ -113,7 +116,7 @@ export function shortened(stack: string): string {
 }
 
 function isOwn(file: string): boolean {
-  return own.some((folder) => file.startsWith(folder)) || file.includes(OTHER_COPY);
+  return own.some((folder) => file.startsWith(folder)) || OURS.some((part) => file.includes(part));
 }
 
 /** Also one of another copy of ioasid, which the model has from its own project. */
