@@ -172,6 +172,9 @@ describe('check', () => {
     const { page: idle } = await page(model('readBar() {}'), 1, 100);
     assert.match(idle, /there was no DMA/);
     assert.match(idle, /readBar leaves bytes as they are/);
+    assert.doesNotMatch(idle, /it returns/);
+    const { page: returning } = await page(model('readBar() { return 7; }'), 1, 100);
+    assert.match(returning, /readBar leaves bytes as they are, .*; it returns 7, which nobody takes/);
     const { page: throwing } = await page(model('readBar() { null.x; }'), 1, 100);
     assert.doesNotMatch(throwing, /readBar leaves/);
   });

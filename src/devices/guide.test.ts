@@ -11,6 +11,7 @@ import { VirtioScene } from '../testkit/virtio-scene.js';
 import type { DeviceFactory } from './device-model.js';
 import { FakeHost, settle } from './fake-host.js';
 import { loadDevice } from './load.js';
+import { parseOptions } from './options.js';
 import type { VirtioFactory } from './virtio/virtio-model.js';
 
 const repository = new URL('../../', import.meta.url);
@@ -52,7 +53,7 @@ describe('README.md', () => {
 });
 
 describe('docs/devices.md', () => {
-  const names = ['frame', 'table', 'pager', 'ticker', 'repeater', 'rng'];
+  const names = ['options', 'frame', 'table', 'pager', 'ticker', 'repeater', 'rng'];
   const directory = mkdtempSync(join(tmpdir(), 'ioasid-guide-'));
   after(() => rmSync(directory, { recursive: true }));
   // As after `npm install ioasid` beside the model.
@@ -75,6 +76,21 @@ describe('docs/devices.md', () => {
     };
     return { host, device, write, read };
   }
+
+  test('the table of options reads texts, and says what it misses', async () => {
+    const { options } = await import(pathToFileURL(join(directory, 'options.mjs')).href);
+    const given = { serial: 'one', file: 'a,b', queues: '16', slow: '1', mac: '02:00:00:00:00:ff' };
+    assert.deepEqual(parseOptions('it', options, given), {
+      ...{ depth: 16, queues: 16, mode: 'shared', slow: true, serial: 'one', file: ['a', 'b'] },
+      mac: Uint8Array.of(2, 0, 0, 0, 0, 255),
+    });
+    const said = (more: object) => () => parseOptions('it', options, { ...given, ...more });
+    assert.throws(said({ mac: 'x' }), { message: 'mac "x" is no MAC address' });
+    assert.throws(said({ mode: 'x' }), { message: 'mode "x" is not shared or dedicated' });
+    assert.throws(() => parseOptions('it', options, { serial: 'x' }), {
+      message: 'it needs file=PATH, a medium',
+    });
+  });
 
   test('the table of registers does what the guide says', async () => {
     const { registers } = await import(pathToFileURL(join(directory, 'table.mjs')).href);

@@ -6,6 +6,7 @@
  * is a finding, each kind once, with the calls that led to it; the model is reset then, and goes on.
  */
 import { CalledModel } from '../../devices/called-model.js';
+import { describe } from '../../devices/checks.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../../devices/device-model.js';
 import { ModelCalls } from '../../devices/model-calls.js';
 import { hex } from '../../linux/errno.js';
@@ -216,15 +217,17 @@ export class Exercise {
   /** Is there a byte that readBar leaves as it was? */
   #lookForUnfilled(): void {
     for (const { bar, offset, width } of this.#accesses.words()) {
+      let returned: unknown;
       const [one, other] = [0x5a, 0xa5].map((pattern) => {
         const bytes = new Uint8Array(width).fill(pattern);
         // CalledModel lends zeros, so that nothing can be seen in what is left; here it is to be seen.
-        this.#calls.call(0, undefined, () => this.#raw!.readBar(bar, offset, bytes));
+        returned = this.#calls.call(0, undefined, () => this.#raw!.readBar(bar, offset, bytes) as unknown);
         return bytes;
       });
       if (!this.#lookForFailure() && one!.some((byte, n) => byte === 0x5a && other![n] === 0xa5))
         this.#report.remark(
-          `readBar leaves bytes as they are, at ${hex(offset)} of BAR ${bar}: they read as zeros`,
+          `readBar leaves bytes as they are, at ${hex(offset)} of BAR ${bar}: they read as zeros` +
+            (returned === undefined ? '' : `; it returns ${describe(returned)}, which nobody takes`),
         );
     }
   }
