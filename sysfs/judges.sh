@@ -3,8 +3,8 @@ dsa=0000:6a:01.0
 edu=0000:6a:02.0
 
 step() { echo "== $*"; }
-# Names, and modules that would do, are the machine's.
-ours() { grep -a '6a:0' | sed "s/ '.*'//; s/ unused=.*//" || true; }
+# Names, modules that would do, and whether all functions are in a NUMA node, are the machine's.
+ours() { grep -a '6a:0' | sed "s/ '.*'//; s/ unused=.*//; s/ numa_node=[0-9]*//" || true; }
 
 step lspci lists them, with their drivers
 lspci -n -k -s 6a: 2>/dev/null | grep -v 'Kernel modules'

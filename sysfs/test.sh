@@ -39,16 +39,17 @@ chmod +x "$work/bin/driverctl"
 
 pci=/sys/bus/pci
 list=$(ls "$pci/devices" 2>/dev/null || true)
-# judge DEVICE COMMAND...: runs it with a dsa and DEVICE.
+# judge DSA DEVICE COMMAND...: runs it with a dsa and another device.
 judge() {
-	device=$1
-	shift
-	PATH=$work/bin:$PATH timeout -k 1 100 node "$here/../bin/ioasid" run -d dsa,bdf=0000:6a:01.0 -d "$device" \
+	dsa=$1 device=$2
+	shift 2
+	PATH=$work/bin:$PATH timeout -k 1 100 node "$here/../bin/ioasid" run -d "$dsa" -d "$device" \
 		-- "$@" >>"$work/output" 2>>"$work/errors" || { cat "$work/output" "$work/errors"; exit 1; }
 }
-judge edu,bdf=0000:6a:02.0 bash "$here/judges.sh"
+judge dsa,bdf=0000:6a:01.0 edu,bdf=0000:6a:02.0 bash "$here/judges.sh"
+judge dsa,idxd=1,bdf=0000:6a:01.0 edu,bdf=0000:6a:02.0 bash "$here/idxd.sh"
 # It mounts folders of its own.
-[ "$(id -u)" != 0 ] || judge virtio-net unshare --mount bash "$here/nodes.sh"
+[ "$(id -u)" != 0 ] || judge dsa,bdf=0000:6a:01.0 virtio-net unshare --mount bash "$here/nodes.sh"
 [ "$(id -u)" = 0 ] || sed '/^== virsh/,$d' "$here/expected.txt" >"$work/expected"
 [ "$(id -u)" != 0 ] || cp "$here/expected.txt" "$work/expected"
 diff -u "$work/expected" "$work/output" || { cat "$work/errors"; exit 1; }

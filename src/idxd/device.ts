@@ -9,6 +9,7 @@
  * Rules and errnos are those of Linux 7.3 (drivers/dma/idxd).
  */
 import type { CalledModel } from '../devices/called-model.js';
+import type { PciDescription } from '../devices/device-model.js';
 import { Command, CommandStatus, GENCFG_USER_INTERRUPTS, Register } from '../devices/dsa/registers.js';
 import { whyCommandFailed } from '../devices/dsa/words.js';
 import { DeviceLife } from '../driver/device-life.js';
@@ -52,6 +53,8 @@ export class IdxdDevice implements Driver {
   readonly groups: readonly IdxdGroup[];
   readonly errors: SoftwareErrors;
   readonly userSubmissionSafe: boolean;
+  /** What its function is. */
+  readonly pci: PciDescription;
   readonly ioasid: IoasidSubsystem;
   readonly hardware: Hardware;
   readonly #state: DeviceState;
@@ -64,6 +67,7 @@ export class IdxdDevice implements Driver {
     this.life = new DeviceLife(`dsa${id}`, port, model);
     this.hardware = new Hardware(model, this.life.work);
     this.errors = new SoftwareErrors(this.hardware);
+    this.pci = model.pci;
     this.ioasid = ioasid;
     this.userSubmissionSafe = userSubmissionSafe;
     this.#numbers = numbers;

@@ -4,9 +4,9 @@
  * Drivers that Linux has besides are not there: `dmaengine`, which would have the kernel use a work queue,
  * and `dsa`, which programs used before Linux 5.15.
  */
-import { type Folder, folderOf } from '../file/attributes.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import { Bus } from './bus.js';
+import type { BusDevice, SysfsFolder } from './bus-device.js';
 import { DsaDevices } from './dsa-devices.js';
 
 const drivers = ['idxd', 'user'] as const;
@@ -21,11 +21,13 @@ export class DsaBus {
     this.#bus = new Bus(now, () => devices);
   }
 
-  /** Its folders below /sys, by their paths: that of the bus, and one for each function. */
-  folders(): readonly (readonly [path: string, folder: Folder])[] {
-    return [
-      ['bus/dsa', this.#bus.folder(drivers.map((driver) => [driver, []]))],
-      ...this.#devices.map(({ path, device }) => [path, folderOf([[device.name, device.folder]])] as const),
-    ];
+  /** By number: the folder of each is in that of its function. */
+  get devices(): BusDevice[] {
+    return this.#devices.map(({ device }) => device);
+  }
+
+  /** Its folder below /sys. */
+  get folder(): SysfsFolder {
+    return ['bus/dsa', this.#bus.folder(drivers.map((driver) => [driver, []]))];
   }
 }

@@ -16,8 +16,6 @@ import { wqAttributes } from './wq-attributes.js';
 const BUS = 'bus/dsa';
 
 export class DsaDevices {
-  /** Where the folder of its function is, below /sys. */
-  readonly path: string;
   readonly device: BusDevice;
   readonly #idxd: IdxdDevice;
   readonly #parts: readonly BusDevice[];
@@ -28,8 +26,7 @@ export class DsaDevices {
   constructor(idxd: IdxdDevice) {
     const { rid, name } = idxd.life;
     this.#idxd = idxd;
-    this.path = functionPath(rid);
-    const path = `${this.path}/${name}`;
+    const path = `${functionPath(rid)}/${name}`;
     this.#parts = [
       ...idxd.wqs.map((wq) => this.#wq(`${path}/${wq.path}`, wq)),
       ...idxd.engines.map(
@@ -94,7 +91,7 @@ export class DsaDevices {
 
   /** sysfs writes the slash of `dsa/wq0.0` as an exclamation mark. */
   #cdevPath({ path }: IdxdWq): string {
-    return `${this.path}/${this.#idxd.life.name}/${path}/dsa!${path}`;
+    return `${this.device.path}/${path}/dsa!${path}`;
   }
 
   #clients(wq?: IdxdWq): WqClient[] {

@@ -9,8 +9,7 @@ import type { PciDescription } from '../devices/device-model.js';
 import type { Attribute, BinaryAttribute, Entry } from '../file/attributes.js';
 import { refuse } from '../linux/errno.js';
 import { processors } from '../linux/processors.js';
-import { CONFIG_REGION, type VfioDevice } from '../vfio/device.js';
-import { bitmapText, rangesText, unsigned } from './numbers.js';
+import { bitmapText, rangesText } from './numbers.js';
 import type { PlacedBars } from './pci-addresses.js';
 import { numaNode, shown } from './values.js';
 
@@ -18,7 +17,6 @@ import { numaNode, shown } from './values.js';
 const HEADER_BYTES = 64;
 /** BARs and ROM in configuration space: addresses that firmware has chosen. */
 const ADDRESSES = [0x10, 0x28] as const;
-const DMA_BITS = 32;
 
 const hex = (value: number, digits: number) => `0x${value.toString(16).padStart(digits, '0')}`;
 const upper = (value: number, digits: number) => value.toString(16).toUpperCase().padStart(digits, '0');
@@ -39,8 +37,6 @@ export function identityAttributes(pci: PciDescription): [string, Attribute][] {
     ['numa_node', numaNode],
     ['local_cpus', shown(() => bitmapText(cpus.online, cpus.possible))],
     ['local_cpulist', shown(() => rangesText(cpus.online))],
-    ['dma_mask_bits', shown(() => DMA_BITS)],
-    ['consistent_dma_mask_bits', shown(() => DMA_BITS)],
     ['ari_enabled', shown(() => 0)],
   ];
 }
@@ -57,49 +53,49 @@ export function variables(pci: PciDescription, rid: string): string[] {
   ];
 }
 
+/** Configuration space, as the driver of a function has it. */
+export interface ConfigRegisters {
+  readonly size: number;
+  /** Fills `target`, of its size. */
+  read(target: Uint8Array): void;
+  /** Absent: nobody may. */
+  write?(offset: number, source: Uint8Array): void;
+  /** As of Attribute. */
+  uses?(): readonly object[];
+}
+
 /** Those of its registers. What is written waits while the device is in the middle of a call. */
-export function registerAttributes(device: VfioDevice, bars: PlacedBars): [string, Entry][] {
-  const uses = () => [device];
-  const reset: Attribute = { kind: 'attribute', uses, store: (text) => writeReset(device, text) };
+export function registerAttributes(config: ConfigRegisters, bars: PlacedBars): [string, Entry][] {
   return [
     ['resource', { kind: 'attribute', show: () => bars.text }],
-    ['config', config(device, bars)],
-    ...(device.resettable ? [['reset', reset] as [string, Attribute]] : []),
+    ['config', configAttribute(config, bars)],
   ];
 }
 
-function writeReset(device: VfioDevice, text: string): void {
-  if (unsigned(text, 0) !== 1n) refuse('EINVAL', `"${text}" is not 1, which resets ${device.name}`);
-  device.reset();
-}
-
-function config(device: VfioDevice, bars: PlacedBars): BinaryAttribute {
-  const size = device.regionSize(CONFIG_REGION);
+function configAttribute(config: ConfigRegisters, bars: PlacedBars): BinaryAttribute {
+  const { size } = config;
   return {
     kind: 'binary',
-    mode: 0o644,
+    mode: config.write ? 0o644 : 0o444,
     size,
-    uses: () => [device],
+    uses: () => config.uses?.() ?? [],
     read: (offset, target, { isAdmin }) => {
       const bytes = Buffer.alloc(size);
-      // As by a load: nobody's device is woken by it.
-      device.readRegion(CONFIG_REGION, 0, bytes, true);
+      config.read(bytes);
       bars.fill(bytes);
       const part = bytes.subarray(offset, Math.min(isAdmin ? size : HEADER_BYTES, offset + target.length));
       target.set(part);
       return part.length;
     },
     write: (offset, source) => {
+      if (!config.write) refuse('EPERM', 'the driver of this function has its configuration space');
       const [first, end] = ADDRESSES;
-      writeConfig(device, offset, source.subarray(0, Math.max(0, first - offset)));
+      const head = source.subarray(0, Math.max(0, first - offset));
       const rest = source.subarray(Math.max(0, end - offset));
-      writeConfig(device, Math.max(offset, end), rest);
+      if (head.length > 0) config.write(offset, head);
+      if (rest.length > 0) config.write(Math.max(offset, end), rest);
     },
   };
-}
-
-function writeConfig(device: VfioDevice, offset: number, source: Uint8Array): void {
-  if (source.length > 0) device.writeRegion(CONFIG_REGION, offset, source, true);
 }
 
 function subsystemOf(pci: PciDescription): { vendor: number; device: number } {
