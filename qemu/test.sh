@@ -43,7 +43,7 @@ tells='(the last of [0-9]*: `run -v` tells all)$'
 no_pages='has no pages: it can be read, not mapped'
 last_word="^ioasid: /dev/vfio/devices/vfio0: EIO: vfio/devices/vfio0 $no_pages $tells
 ^ioasid: /dev/vfio/1:vfio0: EIO: vfio/1:vfio0 $no_pages $tells
-^ioasid: DMA fault: .* requester 0000:6a:02.0 is not authorized for PASID 3 $tells
+^ioasid: DMA fault: .* nothing is attached for PASID 3 of requester 0000:6a:02.0 $tells
 ^ioasid: /dev/vhost-vdpa-0: ENODEV: vhost-vdpa-0 cannot be mapped $tells"
 
 # check: QEMU, which ended with $status, and its guest have done what was wanted.

@@ -1,7 +1,7 @@
 /** What README shows at first is run, and says what README says. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -59,6 +59,7 @@ describe('README', { skip: runner.skip || (python ? false : 'there is no python3
 
   it('has a picture of the trace of that (PICTURE=1 draws it)', () => {
     const directory = mkdtempSync(join(tmpdir(), 'ioasid-readme-'));
+    chownSync(directory, runner.uid, -1);
     const file = join(directory, 'run.ioasid');
     try {
       ioasid(['run', '--record', file, '--', 'python3', '-c', careless], runner);
