@@ -66,6 +66,13 @@ describe('checkModel refuses', () => {
     assert.equal(reasonFor(methods), 'pci of the device model is undefined, not a PCI description');
   });
 
+  test('a virtio model whose module does not say that it is one', () => {
+    assert.equal(
+      reasonFor({ virtio: { deviceId: 4, features: 0n, queues: 1 }, serve() {}, reset() {} }),
+      "the factory returned a virtio model, but its module does not export transport = 'virtio'",
+    );
+  });
+
   test('numbers that their fields cannot hold', () => {
     assert.equal(withPci({ vendorId: 0xffff }), 'pci.vendorId is 0xffff, not an integer from 0 to 0xfffe');
     assert.equal(

@@ -61,6 +61,11 @@ const PAGE = 4096;
 export function checkModel(model: unknown): DeviceModel {
   if (!isRecord(model))
     refuse('EINVAL', `the device factory returned ${describe(model)}, not a device model`);
+  if (model.virtio !== undefined && model.pci === undefined)
+    refuse(
+      'EINVAL',
+      "the factory returned a virtio model, but its module does not export transport = 'virtio'",
+    );
   checkMethods(
     'the device model',
     model,
