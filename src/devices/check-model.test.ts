@@ -5,6 +5,7 @@ import { refusal } from '../testkit/refused.js';
 import { checkModel } from './check-model.js';
 import createEdu from './edu.js';
 import { FakeHost } from './fake-host.js';
+import { checkVirtioModel } from './virtio/check-virtio-model.js';
 
 const methods = { readBar() {}, writeBar() {}, reset() {} };
 const pci = { vendorId: 0x1234, deviceId: 1, classCode: 0, bars: [{ index: 0, size: 4096 }] };
@@ -66,10 +67,14 @@ describe('checkModel refuses', () => {
     assert.equal(reasonFor(methods), 'pci of the device model is undefined, not a PCI description');
   });
 
-  test('a virtio model whose module does not say that it is one', () => {
+  test('a model whose module says that it is of the other transport', () => {
     assert.equal(
       reasonFor({ virtio: { deviceId: 4, features: 0n, queues: 1 }, serve() {}, reset() {} }),
       "the factory returned a virtio model, but its module does not export transport = 'virtio'",
+    );
+    assert.throws(
+      () => checkVirtioModel({ pci, ...methods }),
+      /the factory returned a PCI model, but its module exports transport = 'virtio'$/,
     );
   });
 

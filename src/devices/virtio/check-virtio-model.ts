@@ -34,6 +34,8 @@ const OTHERS = ['writeConfig', 'group', 'start', 'step', 'busy', 'drain'];
 export function checkVirtioModel(model: unknown): VirtioModel {
   if (!isRecord(model))
     refuse('EINVAL', `the device factory returned ${describe(model)}, not a virtio model`);
+  if (model.pci !== undefined && model.virtio === undefined)
+    refuse('EINVAL', "the factory returned a PCI model, but its module exports transport = 'virtio'");
   checkMethods('the virtio model', model, ['serve', 'reset'], OTHERS);
   checkWork('the virtio model', model);
   if (!isRecord(model.virtio)) refuse('EINVAL', 'the virtio model has no description "virtio"');
