@@ -8,12 +8,12 @@
 import type { Socket } from 'node:net';
 import { now } from '../linux/now.js';
 import type { Machine } from '../machine/machine.js';
+import { devicesOf } from '../machine/recorded-machine.js';
 import { copied } from '../trace/copied.js';
 import { TraceReader } from '../trace/reader.js';
 import { header } from '../trace/recording/chunks.js';
 import { Encoder } from '../trace/recording/encoder.js';
 import { publishTrace } from './control-socket.js';
-import { devicesOf } from './recorded-devices.js';
 
 const MOST_QUEUED = 4 << 20;
 

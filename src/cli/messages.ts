@@ -6,6 +6,7 @@ import { writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { framesOf } from '../devices/thrown.js';
 import { Refusal } from '../linux/errno.js';
+import { CannotReplay } from '../replay/cannot-replay.js';
 
 /** One sentence about what went wrong, to standard error, as far as its reader takes it. */
 export function complain(sentence: string): void {
@@ -20,7 +21,7 @@ export function complain(sentence: string): void {
 export function complainOf(error: Error): void {
   complain(error instanceof Refusal ? error.reason : error.message);
   const { cause } = error;
-  const meant = error instanceof Refusal || error.constructor === Error;
+  const meant = error instanceof Refusal || error instanceof CannotReplay || error.constructor === Error;
   const stack = cause instanceof Error ? framesOf(String(cause.stack)) : meant ? '' : error.stack;
   if (stack) write(`${stack}\n`);
 }

@@ -11,6 +11,7 @@ import { Worker } from 'node:worker_threads';
 import { now } from '../linux/now.js';
 import { ownScript } from '../linux/own-package.js';
 import type { Machine } from '../machine/machine.js';
+import { recordedMachine } from '../machine/recorded-machine.js';
 import { type Filter, together } from '../trace/filter.js';
 import { TraceReader } from '../trace/reader.js';
 import { ByteRing } from '../trace/recording/byte-ring.js';
@@ -18,7 +19,6 @@ import { Encoder } from '../trace/recording/encoder.js';
 import { openLines } from './line-output.js';
 import { complain } from './messages.js';
 import { openRecord, type RecordTarget } from './record-file.js';
-import { devicesOf } from './recorded-devices.js';
 import type { Print, TellingThreadData } from './telling-thread.js';
 import { type TraceArguments, wantsTrace } from './trace-arguments.js';
 import { filterOf, wantsColours } from './trace-printer.js';
@@ -52,10 +52,8 @@ export class Telling {
   }
 
   begin(machine: Machine): void {
-    const { made } = machine;
-    const how = { ...(made && { made }), ...(this.#withoutContents && { withoutContents: true }) };
-    const devices = devicesOf(machine);
-    this.#encoder.add({ kind: 'machine', machine: { ...how, devices }, time: now() });
+    const recorded = recordedMachine(machine, this.#withoutContents);
+    this.#encoder.add({ kind: 'machine', machine: recorded, time: now() });
     const workerData: TellingThreadData = {
       ring: this.#ring.memory,
       prints: this.#prints,

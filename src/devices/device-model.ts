@@ -8,6 +8,7 @@
  */
 import type { DmaFault } from '../iommu/fault-log.js';
 import type { ScatterList } from '../linux/cached-read.js';
+import type { Outside } from './outside.js';
 
 /** A DMA access that did not happen, or not to its end. */
 export type { DmaFault };
@@ -40,7 +41,7 @@ export interface DmaPort {
 
   /**
    * Adds to `places` where `write` would write `length` bytes, for a file to be read there at once, without a
-   * copy in between (`ReadTarget` in disk.ts). @returns false when that cannot be said, and `write` is the
+   * copy in between (`ReadTarget` in medium.ts). @returns false when that cannot be said, and `write` is the
    * way. Absent: never.
    */
   place?(vpasid: number, iova: number, length: number, places: ScatterList): boolean;
@@ -128,6 +129,8 @@ export interface DeviceHost {
    * Call it in the factory. @throws Refusal EBUSY two devices have that link.
    */
   link(name?: string): Link;
+  /** Its disks, and random numbers. @internal */
+  readonly outside: Outside;
   /**
    * Says in one sentence, with the value at fault, what the device drops, ignores or finds wrong, and
    * hardware would not tell: "work queue 0 is not enabled: the descriptor is dropped". Whoever runs the

@@ -24,6 +24,7 @@ import type {
   PciDescription,
 } from './device-model.js';
 import { checkTimer } from './device-timers.js';
+import { Outside } from './outside.js';
 import { checkVirtioModel } from './virtio/check-virtio-model.js';
 import type { VirtioHost, VirtioModel } from './virtio/virtio-model.js';
 import { Wires } from './wire.js';
@@ -69,6 +70,8 @@ export class FakeHost implements DeviceHost, VirtioHost {
    * wires have devices that are joined.
    */
   wires = new Wires();
+  /** @internal */
+  readonly outside = new Outside();
   /** Reads and writes what `map` gave; all else faults. */
   readonly dma: DmaPort;
   /** Where relative paths in options begin. */

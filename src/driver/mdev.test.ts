@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { CalledWork } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Outside } from '../devices/outside.js';
 import { Wires } from '../devices/wire.js';
 import { finish, finished } from '../file/work.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
@@ -24,7 +25,14 @@ function mdev(iommu: Iommu, pasids: PasidSpace, requester: Requester, name: stri
   const gate = { busMaster: true };
   const told = { interrupt: () => {}, messages: false, intx: () => {}, note: () => {} };
   const time = { now: () => 0, after: () => () => {}, link: () => new Wires().loop() };
-  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
+  const host = {
+    baseDirectory: '/',
+    dma: port,
+    memory: deviceMemory,
+    outside: new Outside(),
+    ...told,
+    ...time,
+  };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife(name, port, new CalledWork(new ModelCalls(name), model));

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { CalledWork } from '../devices/called-model.js';
 import type { PciDescription } from '../devices/device-model.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Outside } from '../devices/outside.js';
 import { Wires } from '../devices/wire.js';
 import { finish, finished } from '../file/work.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
@@ -26,7 +27,14 @@ function setUp(pci: PciDescription = everything) {
   const gate = { busMaster: true };
   const told = { interrupt: () => {}, messages: false, intx: () => {}, note: () => {} };
   const time = { now: () => 0, after: () => () => {}, link: () => new Wires().loop() };
-  const host = { baseDirectory: '/', dma: port, memory: deviceMemory, ...told, ...time };
+  const host = {
+    baseDirectory: '/',
+    dma: port,
+    memory: deviceMemory,
+    outside: new Outside(),
+    ...told,
+    ...time,
+  };
   const model = new FakeModel(host, pci);
   port.connect(pci, gate);
   const life = new DeviceLife('vfio0', port, new CalledWork(new ModelCalls('vfio0'), model));

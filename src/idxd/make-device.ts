@@ -5,6 +5,7 @@ import type { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
 import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import type { ModelCalls } from '../devices/model-calls.js';
+import type { Outside } from '../devices/outside.js';
 import type { Wires } from '../devices/wire.js';
 import { FunctionPort } from '../driver/pci-function.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
@@ -27,6 +28,7 @@ export interface MakeRequest extends Pick<IdxdRequest, 'id' | 'numbers' | 'userS
   readonly baseDirectory: string;
   readonly clock: Clock;
   readonly wires: Wires;
+  readonly outside: Outside;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface MakeRequest extends Pick<IdxdRequest, 'id' | 'numbers' | 'userS
  * (checkModel), or not a DSA. @throws Error as `make`.
  */
 export function makeIdxdDevice(ioasid: IoasidSubsystem, request: MakeRequest): IdxdDevice {
-  const { rid, id, numbers, userSubmissionSafe, baseDirectory, wires } = request;
+  const { rid, id, numbers, userSubmissionSafe, baseDirectory, wires, outside } = request;
   const calls = request.calls.part(`dsa${id}`);
   const timers = new DeviceTimers(request.clock, calls);
   const port = new FunctionPort(ioasid.iommu, rid);
@@ -46,6 +48,7 @@ export function makeIdxdDevice(ioasid: IoasidSubsystem, request: MakeRequest): I
     memory: deviceMemory,
     ...timeOf(timers, () => device !== undefined),
     link: (name) => wires.link(name),
+    outside,
     interrupt(vector) {
       checkInterrupt(pci, vector);
       device?.interrupt(vector);

@@ -8,7 +8,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { Refusal } from '../linux/errno.js';
 import { beginReplay } from '../replay/begin.js';
-import { CannotReplay, type Replay } from '../replay/replay.js';
+import { CannotReplay } from '../replay/cannot-replay.js';
+import type { Replay } from '../replay/replay.js';
 import { eventsOf, type Recorded } from '../trace/raw.js';
 import type { Source } from './inspector.js';
 import type { Answer, Pulled, Question } from './model.js';

@@ -19,8 +19,8 @@ import {
   planDevice,
   type VirtioPlan,
 } from '../devices/load.js';
+import { Outside } from '../devices/outside.js';
 import { naming } from '../devices/thrown.js';
-import type { VirtioHost } from '../devices/virtio/virtio-model.js';
 import { Wires } from '../devices/wire.js';
 import type { Driver } from '../driver/driver.js';
 import type { DeviceNode } from '../file/device-node.js';
@@ -61,6 +61,8 @@ export interface MachineOptions extends NodeOptions {
   readonly hostFunctions?: readonly string[];
   /** What the timers of devices go by. Default: one that stands still until it is moved (`machine.clock`). */
   readonly clock?: Clock;
+  /** What its devices have for disks, and for random numbers. Default: files. @internal */
+  readonly outside?: Outside;
   /** PASIDs that one context may have. */
   readonly pasidQuota?: number;
   /** Mappings that one context may have. */
@@ -95,6 +97,8 @@ export class Machine {
   readonly wires = new Wires();
   /** The time of its devices. */
   readonly clock: Clock;
+  /** @internal */
+  readonly outside: Outside;
   /** How it was made, as data; undefined: by a factory, which is none. */
   readonly made: RecordedOptions | undefined;
   readonly #functions: VfioDevice[] = [];
@@ -108,6 +112,7 @@ export class Machine {
   private constructor(options: MachineOptions, plans: readonly DevicePlan[]) {
     const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
     this.clock = options.clock ?? new Clock();
+    this.outside = options.outside ?? new Outside();
     this.made = madeBy(options);
     this.ioasid = new IoasidSubsystem(this.iommu, pasidQuota, mappingQuota, tableQuota);
     const quotas = { mappings: mappingQuota, objects: objectQuota, tables: tableQuota };
@@ -136,6 +141,8 @@ export class Machine {
    * more: of timers, of those that worked, or of those before them, to which they may have sent something.
    */
   step(): boolean {
+    const { inputs } = this.trace;
+    const { total } = inputs;
     let worked = this.clock.fire();
     let more = worked;
     this.#idle.length = 0;
@@ -146,7 +153,8 @@ export class Machine {
         if (driver.step()) more ||= driver.busy();
       }
     }
-    if (worked && this.trace.inputs.on) this.trace.inputs.record({ kind: 'step' });
+    // Who asks whether a device is busy has it hear its doorbells.
+    if (inputs.on && (worked || inputs.total !== total)) inputs.record({ kind: 'step' });
     return more || (worked && this.#idle.some((driver) => driver.busy()));
   }
 
@@ -172,7 +180,14 @@ export class Machine {
     const devices = this.devices.map(({ driver: { life } }) => {
       return { name: life.name, notes: life.work.calls.notes, happenings: life.happenings };
     });
-    return { trace: this.trace, faults, transfers, devices, readings: this.clock.readings };
+    return {
+      trace: this.trace,
+      faults,
+      transfers,
+      devices,
+      readings: this.clock.readings,
+      disks: this.outside.log,
+    };
   }
 
   #makeDevices(
@@ -190,15 +205,14 @@ export class Machine {
   }
 
   #makeDrivers(plan: DevicePlan, rid: string, place: Place): readonly Driver[] {
-    if (plan.transport === 'virtio')
-      return [this.#makeVdpa(plan, rid, { baseDirectory: place.baseDirectory, wires: this.wires })];
+    if (plan.transport === 'virtio') return [this.#makeVdpa(plan, rid, place.baseDirectory)];
     return plan.idxd ? [this.#makeIdxd(plan, rid, place)] : this.#makeFunctions(plan, rid, place);
   }
 
   #makeIdxd({ make, calls }: PciPlan, rid: string, { strict, baseDirectory }: Place): IdxdDevice {
-    const { clock, wires, ioasid } = this;
+    const { clock, wires, outside, ioasid } = this;
     const made = makeIdxdDevice(ioasid, {
-      ...{ rid, make, calls, clock, wires, baseDirectory },
+      ...{ rid, make, calls, clock, wires, outside, baseDirectory },
       id: this.idxd.length,
       numbers: this.#numbers,
       userSubmissionSafe: !strict,
@@ -208,25 +222,23 @@ export class Machine {
   }
 
   #makeFunctions({ mdevs, make, calls }: PciPlan, rid: string, place: Place): readonly VfioDevice[] {
-    const { clock, wires } = this;
-    const request = { rid, mdevs, make, calls, clock, wires, ...place, firstIndex: this.#functions.length };
+    const { clock, wires, outside } = this;
+    const from = { clock, wires, outside };
+    const request = { rid, mdevs, make, calls, ...from, ...place, firstIndex: this.#functions.length };
     const made = makeDevices(this.iommu, this.ioasid.pasids, request);
     this.#functions.push(...made);
     return made;
   }
 
-  #makeVdpa(
-    { make, calls }: VirtioPlan,
-    rid: string,
-    host: Pick<VirtioHost, 'baseDirectory' | 'wires'>,
-  ): VdpaDevice {
+  #makeVdpa({ make, calls }: VirtioPlan, rid: string, baseDirectory: string): VdpaDevice {
+    const { wires, outside } = this;
     const made = makeVdpaDevice(this.iommu, this.ioasid.pasids, {
       rid,
       calls,
       name: `vhost-vdpa-${this.#vdpa.length}`,
       limits: this.#limits,
       clock: this.clock,
-      make: (rest) => make({ ...host, ...rest }),
+      make: (rest) => make({ baseDirectory, wires, outside, ...rest }),
     });
     this.#vdpa.push(made);
     return made;
@@ -235,6 +247,7 @@ export class Machine {
 
 function madeBy({
   clock: _clock,
+  outside: _outside,
   baseDirectory: _base,
   ...options
 }: MachineOptions): RecordedOptions | undefined {

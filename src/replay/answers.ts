@@ -8,7 +8,7 @@
 import { Ask, type Asked, type AskKind } from '../trace/input.js';
 
 /** What is not told in the order in which it was asked for. */
-const aside = new Set<AskKind>([Ask.PID, Ask.TIME, Ask.RINGS]);
+const aside = new Set<AskKind>([Ask.PID, Ask.TIME]);
 
 export class Answers {
   #asked: readonly Asked[] = [];
@@ -24,10 +24,7 @@ export class Answers {
     this.#at = 0;
     this.#pieces++;
     this.#asked = asked.filter(({ what }) => !aside.has(what));
-    for (const { what, of, answer } of asked) if (what === Ask.RINGS) this.#rings.set(of[0]!, answer[0]!);
     this.#times = asked.filter(({ what }) => what === Ask.TIME).map(({ answer }) => answer[0]!);
-    if (asked.some(({ what }) => what === Ask.PAGES))
-      this.stop('a program has pages of a device mapped, and what it writes there is not recorded');
   }
 
   /** The answer, when it is the next one that was asked for. */
@@ -41,6 +38,11 @@ export class Answers {
   /** Pieces that were begun. */
   get pieces(): number {
     return this.#pieces;
+  }
+
+  /** A doorbell has been rung. */
+  ring({ of, answer }: Asked): void {
+    this.#rings.set(of[0]!, answer[0]!);
   }
 
   /** How often a doorbell has been found rung by now. */

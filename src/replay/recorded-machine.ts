@@ -1,24 +1,31 @@
 /** A machine like the one that was recorded. */
+import { Outside } from '../devices/outside.js';
 import { Machine, type MachineOptions } from '../machine/machine.js';
 import type { RecordedMachine, RecordedOptions } from '../trace/raw.js';
 import type { Answers } from './answers.js';
-import { CannotReplay } from './replay.js';
+import { CannotReplay } from './cannot-replay.js';
 import { replayedClock } from './replayed-clock.js';
+import type { ReplayedDisks } from './replayed-disks.js';
 
 /** What a device has of the outside that is not in a recording, by what its argument says. */
-const outside: readonly (readonly [RegExp, string])[] = [
-  [/,file=/, 'it is on files, and what they hold is not recorded'],
+const missing: readonly (readonly [RegExp, string])[] = [
   [/,link=/, 'it is linked to the outside, and what comes from there is not recorded'],
   [/,idxd/, 'programs use it by files below /sys, which are not recorded'],
 ];
 
 /** @throws CannotReplay, Refusal one sentence: why there is none. */
-export async function machineLike({ made }: RecordedMachine, answers: Answers): Promise<Machine> {
+export async function machineLike(
+  { made }: RecordedMachine,
+  answers: Answers,
+  disks: ReplayedDisks,
+): Promise<Machine> {
   if (made === undefined) throw new CannotReplay('its devices were made by functions, not by arguments');
   for (const spec of specsOf(made))
-    for (const [pattern, why] of outside)
+    for (const [pattern, why] of missing)
       if (pattern.test(spec)) throw new CannotReplay(`device "${spec}" cannot be replayed: ${why}`);
-  return await Machine.create({ ...(made as unknown as MachineOptions), clock: replayedClock(answers) });
+  const outside = new Outside(disks);
+  const options = made as unknown as MachineOptions;
+  return await Machine.create({ ...options, clock: replayedClock(answers), outside });
 }
 
 /** The arguments of its devices. @throws CannotReplay they are none. */

@@ -10,10 +10,9 @@ import { Machine } from '../machine/machine.js';
 import { RecordedRun, replayOf } from '../testkit/replayed.js';
 import { Ask } from '../trace/input.js';
 import type { Recorded, RecordedMachine } from '../trace/raw.js';
-import { Answers } from './answers.js';
+import { beginReplay } from './begin.js';
+import { CannotReplay } from './cannot-replay.js';
 import { describe } from './difference.js';
-import { machineLike } from './recorded-machine.js';
-import { CannotReplay } from './replay.js';
 
 /** A process has a dsa copy its memory, and is refused something. */
 async function recordedCopy(withoutContents = false): Promise<Recorded[]> {
@@ -136,9 +135,9 @@ test('what a recording lacks ends its replay with a sentence', async () => {
     '3 events are not in the recording: they came too fast',
   ]);
   const like = (made: RecordedMachine['made']) =>
-    machineLike({ devices: [], ...(made && { made }) }, new Answers());
+    beginReplay({ kind: 'machine', machine: { devices: [], ...(made && { made }) }, time: 0 });
   await assert.rejects(like(undefined), /made by functions, not by arguments/);
-  await assert.rejects(like({ devices: ['nvme,file=disk.img'] }), /"nvme,file=disk.img".* is on files/);
+  await assert.rejects(like({ devices: ['nvme,file=disk.img'] }), /no disk for ".*\/disk.img"/);
   await assert.rejects(like({ devices: ['./nowhere.js'] }), /nowhere\.js/);
   await assert.rejects(like({ devices: 4 }), /which devices/);
 });

@@ -11,13 +11,15 @@ import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import type { Machine } from '../machine/machine.js';
 import type { CallRecord } from '../trace/call-record.js';
 import { everything } from '../trace/filter.js';
-import { Ask, type Asked } from '../trace/input.js';
+import { Ask, type Asked, comes } from '../trace/input.js';
 import type { Recorded } from '../trace/raw.js';
 import { TraceReader } from '../trace/reader.js';
 import type { Answers } from './answers.js';
+import { CannotReplay } from './cannot-replay.js';
 import { sameRecord } from './difference.js';
 import { callOn } from './replayed-call.js';
 import { ReplayedCaller } from './replayed-caller.js';
+import type { ReplayedDisks } from './replayed-disks.js';
 import { ReplayedMemories } from './replayed-memory.js';
 
 /** Where a replay is not as what was recorded. */
@@ -29,12 +31,16 @@ export interface Difference {
   readonly after: readonly Recorded[];
 }
 
-/** What a replay depends on that the recording does not have. */
-export class CannotReplay extends Error {}
+/** What comes from outside again. */
+export interface Given {
+  readonly answers: Answers;
+  readonly disks: ReplayedDisks;
+}
 
 export class Replay {
   readonly machine: Machine;
   readonly #answers: Answers;
+  readonly #disks: ReplayedDisks;
   readonly #reader: TraceReader;
   readonly #memories: ReplayedMemories;
   readonly #withoutContents: boolean;
@@ -42,13 +48,14 @@ export class Replay {
   readonly #callers = new Map<number, CalledBy>();
   readonly #works = new Map<number, Work<unknown>>();
   #piece: Recorded[] = [];
-  /** Doorbells that were found rung: when they were looked at last is no difference. */
-  readonly #rings: Asked[] = [];
+  /** What has come by itself since the last piece: when it was noted is no difference. */
+  readonly #come: Asked[] = [];
 
-  /** @param answers those by which the machine's clock goes, too. */
-  constructor(machine: Machine, answers: Answers, withoutContents: boolean) {
+  /** What is given is what the machine was made with. */
+  constructor(machine: Machine, { answers, disks }: Given, withoutContents: boolean) {
     this.machine = machine;
     this.#answers = answers;
+    this.#disks = disks;
     this.#memories = new ReplayedMemories(answers);
     this.#reader = new TraceReader(machine.logs, everything, true);
     this.#withoutContents = withoutContents;
@@ -63,13 +70,14 @@ export class Replay {
       throw new CannotReplay(`${record.count} events are not in the recording: they came too fast`);
     if (record.kind === 'machine' || (record.kind === 'call' && record.entry.way === 'unserved'))
       return undefined;
-    if (!isRing(record)) this.#piece.push(record);
-    else this.#rings.push(record.entry);
+    if (!hasCome(record)) this.#piece.push(record);
+    else this.#come.push(record.entry);
     if (!isCause(record)) return undefined;
     const piece = this.#piece;
     this.#piece = [];
     if (record.kind === 'input' && record.entry.kind === 'postponed') return undefined;
-    this.#answers.begin([...this.#rings.splice(0), ...piece.filter(isAsked).map(({ entry }) => entry)]);
+    for (const each of this.#come.splice(0)) this.#comeAgain(each);
+    this.#answers.begin(piece.filter(isAsked).map(({ entry }) => entry));
     this.#do(record);
     const difference = this.#compare(piece);
     const stopped = this.#answers.stopped;
@@ -92,11 +100,16 @@ export class Replay {
   }
 
   #compare(piece: readonly Recorded[]): Difference | undefined {
-    const replayed: readonly Recorded[] = this.#reader.raw().filter((each) => !isRing(each));
+    const replayed: readonly Recorded[] = this.#reader.raw().filter((each) => !hasCome(each));
     for (let n = 0; n < Math.max(piece.length, replayed.length); n++)
       if (!sameRecord(piece[n], replayed[n], this.#withoutContents))
         return { recorded: piece[n], replayed: replayed[n], after: piece.slice(n + 1) };
     return undefined;
+  }
+
+  #comeAgain(asked: Asked): void {
+    if (asked.what === Ask.RINGS) this.#answers.ring(asked);
+    else this.#disks.end(asked);
   }
 
   /** Does again what `cause` is. What comes of it, errors too, is in the logs. */
@@ -162,8 +175,8 @@ function isAsked(record: Recorded): record is RecordedAsk {
   return record.kind === 'input' && record.entry.kind === 'asked';
 }
 
-function isRing(record: Recorded): record is RecordedAsk {
-  return isAsked(record) && record.entry.what === Ask.RINGS;
+function hasCome(record: Recorded): record is RecordedAsk {
+  return isAsked(record) && comes.has(record.entry.what);
 }
 
 function isCause(record: Recorded): boolean {

@@ -1,6 +1,7 @@
 /** A machine in this process that is recorded, and done again, as by `--record` and `replay`. */
 import assert from 'node:assert/strict';
 import type { Machine } from '../machine/machine.js';
+import { recordedMachine } from '../machine/recorded-machine.js';
 import { beginReplay } from '../replay/begin.js';
 import { describe } from '../replay/difference.js';
 import type { Difference } from '../replay/replay.js';
@@ -17,9 +18,7 @@ export class RecordedRun {
 
   /** Begins before anything is opened. */
   constructor(machine: Machine, withoutContents = false) {
-    const { made } = machine;
-    const how = { ...(made && { made }), ...(withoutContents && { withoutContents }) };
-    this.#all.push({ kind: 'machine', machine: { ...how, devices: [] }, time: 0 });
+    this.#all.push({ kind: 'machine', machine: recordedMachine(machine, withoutContents), time: 0 });
     this.#reader = new TraceReader(machine.logs, everything, true);
   }
 

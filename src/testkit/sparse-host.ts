@@ -3,6 +3,7 @@
  * each PASID.
  */
 import type { DeviceHost, DmaFault, DmaPort, Link, PageWait } from '../devices/device-model.js';
+import { Outside } from '../devices/outside.js';
 import { Wires } from '../devices/wire.js';
 
 export const PAGE = 0x1000;
@@ -14,6 +15,7 @@ interface Page {
 
 export class SparseHost implements DeviceHost {
   readonly baseDirectory = '/';
+  readonly outside = new Outside();
   readonly dma: DmaPort;
   /** The vectors raised, oldest first. */
   readonly interrupts: number[] = [];

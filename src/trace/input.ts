@@ -31,10 +31,16 @@ export const Ask = {
   BACKING: 18,
   HELD: 19,
   TIME: 20,
-  PAGES: 21,
-  RINGS: 22,
+  RINGS: 21,
+  DISK_START: 22,
+  DISK_RUN: 23,
+  DISK_END: 24,
+  DISK_LET_GO: 25,
 } as const;
 export type AskKind = (typeof Ask)[keyof typeof Ask];
+
+/** What comes by itself, between what lets the machine go on: nobody has to ask for it. */
+export const comes: ReadonlySet<AskKind> = new Set([Ask.RINGS, Ask.DISK_END, Ask.DISK_LET_GO]);
 
 /** What was answered; a refusal by its errno and reason. */
 export interface Answer {

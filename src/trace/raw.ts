@@ -31,6 +31,8 @@ export type RecordedOptions = Readonly<Record<string, unknown>>;
 export interface RecordedMachine {
   /** How it was made, to be made again; absent: by something that is no data. */
   readonly made?: RecordedOptions;
+  /** What its devices had from outside when they were made; absent: nothing. */
+  readonly outside?: RecordedOutside;
   /** Contents are left out: of memory and of transfers without a layout only their lengths are there. */
   readonly withoutContents?: boolean;
   readonly devices: readonly {
@@ -40,6 +42,13 @@ export interface RecordedMachine {
     /** What made it, as `--device` takes it. */
     readonly spec: string;
   }[];
+}
+
+/** As of Outside (devices/outside.ts), each in the order in which it was asked for. */
+export interface RecordedOutside {
+  readonly disks: readonly { readonly path: string; readonly size: number }[];
+  /** In hexadecimal. */
+  readonly random: readonly string[];
 }
 
 /** What a recording has. */

@@ -4,10 +4,12 @@
  * The logs below only grow, and each of their entries has its place in the order of all. So reading takes
  * nothing away, and several readers do not know of each other.
  */
+import type { DiskEvent } from '../devices/disk.js';
 import type { DeviceHappening } from '../driver/happening.js';
 import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
 import type { FaultLog, Transfer } from '../iommu/fault-log.js';
 import { now } from '../linux/now.js';
+import { diskAsked } from './disk-asked.js';
 import type { TraceEvent } from './event.js';
 import { everything, type Filter, wants } from './filter.js';
 import { Ask, type Asked } from './input.js';
@@ -21,6 +23,8 @@ export interface TraceLogs {
   readonly transfers: WatchedLog<Transfer>;
   /** What devices were told when they asked for the time. */
   readonly readings: WatchedLog<{ readonly time: number }>;
+  /** What disks have asked of their media. */
+  readonly disks: WatchedLog<DiskEvent>;
   readonly devices: readonly {
     readonly name: string;
     readonly notes: EventLog<{ readonly sentence: string }>;
@@ -50,13 +54,14 @@ export class TraceReader {
    * what the machine has from outside, which is no event.
    */
   constructor(
-    { trace, faults, transfers, devices, readings }: TraceLogs,
+    { trace, faults, transfers, devices, readings, disks }: TraceLogs,
     filter: Filter = everything,
     inputs = false,
   ) {
     if (inputs) {
       this.#look(trace.inputs, (entry, time) => ({ kind: 'input', entry, time }));
       this.#look(readings, (entry, time) => ({ kind: 'input', entry: timeAsked(entry), time }));
+      this.#look(disks, (entry, time) => ({ kind: 'input', entry: diskAsked(entry), time }));
     }
     if (wants(filter, 'call', 'error'))
       this.#look(trace.calls, (entry, time) => ({ kind: 'call', entry, time }));

@@ -31,7 +31,6 @@ import {
 import { copied } from './copied.js';
 import { DescriptorNumber } from './descriptor-number.js';
 import type { CallKind } from './event.js';
-import { Ask } from './input.js';
 import { RecordedCaller } from './recorded-caller.js';
 import type { Trace, Who } from './trace.js';
 import { WatchedCaller } from './watched-caller.js';
@@ -343,13 +342,8 @@ class TracedFile implements OpenFile {
   #tracedMapping(mapping: Mapping): Mapping {
     return {
       check: (caller, offset, length) => mapping.check(caller, offset, length),
-      pages: (offset, length) => {
-        const found = mapping.pages(offset, length);
-        const { inputs } = this.#trace;
-        if (found.length > 0 && inputs.on)
-          inputs.record({ kind: 'asked', what: Ask.PAGES, of: [this.number], answer: [] });
-        return found;
-      },
+      // What a program does in pages of its own nobody sees: where it is to be done again there are none.
+      pages: (offset, length) => (this.#trace.inputs.on ? [] : mapping.pages(offset, length)),
       memory: (offset) => mapping.memory(offset),
       write: (caller, offset, source) => {
         if (!this.#trace.calls.on) return mapping.write(caller, offset, source);

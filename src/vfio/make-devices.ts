@@ -8,6 +8,7 @@ import { Clock } from '../devices/clock.js';
 import type { DeviceHost, DeviceModel, MdevSupport, PciDescription } from '../devices/device-model.js';
 import { DeviceTimers, timeOf } from '../devices/device-timers.js';
 import { ModelCalls } from '../devices/model-calls.js';
+import { Outside } from '../devices/outside.js';
 import { callFactory, naming } from '../devices/thrown.js';
 import { Wires } from '../devices/wire.js';
 import { MdevPort } from '../driver/mdev.js';
@@ -43,6 +44,8 @@ export interface FunctionRequest {
   readonly clock?: Clock;
   /** What joins it to others; absent: none of them. */
   readonly wires?: Wires;
+  /** Where its disks are from; absent: files. */
+  readonly outside?: Outside;
 }
 
 /**
@@ -55,8 +58,8 @@ export interface FunctionRequest {
 export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionRequest): VfioDevice[] {
   const { rid, make, mdevs, firstIndex, calls = new ModelCalls(rid) } = request;
   const { baseDirectory = process.cwd(), strict = false, clock = new Clock() } = request;
-  const { wires = new Wires(), bus } = request;
-  const place = { baseDirectory, strict, clock, wires, bus };
+  const { wires = new Wires(), outside = new Outside(), bus } = request;
+  const place = { baseDirectory, strict, clock, wires, outside, bus };
   const port = new FunctionPort(iommu, rid);
   if (mdevs === 0) return [assemble(calls.part(`vfio${firstIndex}`), port, make, place, firstIndex + 1)];
   const note = (sentence: string) => calls.note(sentence);
@@ -64,7 +67,8 @@ export function makeDevices(iommu: Iommu, pasids: PasidSpace, request: FunctionR
   let pci: PciDescription | undefined;
   // Nobody has set up its interrupts.
   const interrupt = (vector: number) => checkInterrupt(pci, vector);
-  const rest = { interrupt, messages: false, intx: () => checkIntx(pci), memory: deviceMemory, note, link };
+  const told = { interrupt, messages: false, intx: () => checkIntx(pci), note };
+  const rest = { ...told, memory: deviceMemory, link, outside };
   const timers = new DeviceTimers(clock, calls);
   const parent = CalledModel.make(calls, () =>
     make({ baseDirectory, dma: port, ...rest, ...timeOf(timers, () => pci !== undefined) }),
@@ -100,7 +104,9 @@ function cuttable(
 }
 
 /** What all devices of a function have of the machine. */
-type Place = Required<Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires' | 'bus'>>;
+type Place = Required<
+  Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires' | 'outside' | 'bus'>
+>;
 
 /**
  * Puts one device together. While the model is being made it can neither do DMA nor interrupt nor wait: it
@@ -110,7 +116,7 @@ function assemble(
   calls: ModelCalls,
   port: PciPort,
   make: (host: DeviceHost) => DeviceModel,
-  { baseDirectory, strict, clock, wires, bus }: Place,
+  { baseDirectory, strict, clock, wires, outside, bus }: Place,
   group: number,
 ): VfioDevice {
   let irqs: Interrupts | undefined;
@@ -121,6 +127,7 @@ function assemble(
     baseDirectory,
     ...timeOf(timers, () => device !== undefined),
     link: (name) => wires.link(name),
+    outside,
     dma: port,
     memory: deviceMemory,
     interrupt(vector) {

@@ -6,6 +6,7 @@
 import { Clock } from '../../devices/clock.js';
 import { DeviceTimers, timeOf } from '../../devices/device-timers.js';
 import type { ModelCalls } from '../../devices/model-calls.js';
+import { Outside } from '../../devices/outside.js';
 import { CalledVirtioModel } from '../../devices/virtio/called-virtio-model.js';
 import { Feature, Status } from '../../devices/virtio/features.js';
 import { VirtioDevice } from '../../devices/virtio/virtio-device.js';
@@ -48,6 +49,7 @@ export class VirtioExercise {
     const host = {
       baseDirectory: process.cwd(),
       wires: new Wires(),
+      outside: new Outside(),
       note: (sentence: string) => calls.note(sentence),
       ...timeOf(timers, () => made),
     };

@@ -17,6 +17,7 @@ import type {
 } from '../../devices/device-model.js';
 import { DeviceTimers } from '../../devices/device-timers.js';
 import type { ModelCalls } from '../../devices/model-calls.js';
+import { Outside } from '../../devices/outside.js';
 import { Wires } from '../../devices/wire.js';
 import type { Dice } from './dice.js';
 
@@ -31,6 +32,7 @@ export class WildHost implements DeviceHost {
   readonly baseDirectory = process.cwd();
   readonly clock = new Clock();
   readonly wires = new Wires();
+  readonly outside = new Outside();
   readonly timers: DeviceTimers;
   readonly dma: DmaPort;
   /** What the model has done. */

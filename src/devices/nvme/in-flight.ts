@@ -6,7 +6,8 @@
  * is at a disk, and no request is used again whose buffer a disk may still be busy with; nothing is to be
  * started before the disks have settled, so that what was abandoned overtakes nothing.
  */
-import { type Disk, Job } from '../disk.js';
+import type { Disk } from '../disk.js';
+import { Job } from '../medium.js';
 import type { IoRequest } from './io-request.js';
 
 /** Bytes of ended jobs that one step deals with: about a millisecond. */

@@ -7,7 +7,6 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { DeviceFactory } from '../device-model.js';
-import { Disk } from '../disk.js';
 import { choice, each, flag, integer, optional, parseOptions } from '../options.js';
 import { Controller } from './controller.js';
 import { Namespace } from './namespace.js';
@@ -27,13 +26,13 @@ export const options = {
 const createNvme: DeviceFactory = (host, given) => {
   const { file, queues, block: blockText, readonly, serial: own } = parseOptions('nvme', options, given);
   const block = Number(blockText);
-  const paths = file.map((path) => resolve(host.baseDirectory, path));
+  const disks = file.map((path) => host.outside.disk(resolve(host.baseDirectory, path), !readonly));
+  const paths = disks.map(({ path }) => path);
   const serial = own ?? `ioasid-${hash(paths.join('\n')).toString('hex', 0, 6)}`;
   const qualifiedName = `nqn.2014-08.org.nvmexpress:uuid:${text(uuidOf(serial))}`;
-  const namespaces = paths.map((path, index) => {
-    const disk = new Disk(path, !readonly);
+  const namespaces = disks.map((disk, index) => {
     if (disk.size % block !== 0)
-      throw new Error(`file "${path}" has ${disk.size} bytes, which are no whole blocks of ${block}`);
+      throw new Error(`file "${disk.path}" has ${disk.size} bytes, which are no whole blocks of ${block}`);
     return new Namespace(index + 1, disk, block, uuidOf(`${serial} ${index + 1}`));
   });
   return new Controller(host, { serial, qualifiedName }, namespaces, queues);

@@ -5,7 +5,7 @@
  * A request moves its data in pieces of bounded size, one job of the disk after the other; between two of
  * them it holds nothing but its buffer. What a command names is checked before its first byte is moved.
  */
-import { Job, type ReadTarget } from '../disk.js';
+import { Job, type ReadTarget } from '../medium.js';
 import { ALL_NAMESPACES, Command } from './command.js';
 import type { DataPointers } from './data-pointer.js';
 import type { Memory } from './memory.js';

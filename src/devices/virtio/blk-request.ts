@@ -6,7 +6,8 @@
  * them it holds nothing but its buffer. It ends with a status in any case that has a place for one.
  */
 
-import { type Disk, Job } from '../disk.js';
+import type { Disk } from '../disk.js';
+import { Job } from '../medium.js';
 import type { Chain } from './chain.js';
 import type { Virtqueue } from './virtqueue.js';
 

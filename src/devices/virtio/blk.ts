@@ -8,7 +8,8 @@
  */
 import { resolve } from 'node:path';
 import type { Drained } from '../device-model.js';
-import { Disk, type Job } from '../disk.js';
+import type { Disk } from '../disk.js';
+import type { Job } from '../medium.js';
 import { flag, integer, optional, parseOptions, required } from '../options.js';
 import { type BlkContext, BlkRequest, MAX_CLEARED_SECTORS, SECTOR } from './blk-request.js';
 import type { Chain } from './chain.js';
@@ -202,9 +203,9 @@ export const options = {
   serial: optional('what GET_ID answers', `1 to ${ID_BYTES} characters`, 'ioasid', parseSerial),
 };
 
-const createBlk: VirtioFactory = ({ baseDirectory }, given) => {
+const createBlk: VirtioFactory = ({ baseDirectory, outside }, given) => {
   const { file, queues, readonly, serial } = parseOptions('virtio-blk', options, given);
-  return new Blk(new Disk(resolve(baseDirectory, file), !readonly), queues, serial);
+  return new Blk(outside.disk(resolve(baseDirectory, file), !readonly), queues, serial);
 };
 
 export default createBlk;

@@ -8,7 +8,6 @@
  * the device does not want (another's address) is dropped; what it has no buffer for waits at its end of the
  * wire.
  */
-import { randomBytes } from 'node:crypto';
 import { integer, optional, parseOptions } from '../options.js';
 import type { WireEnd } from '../wire.js';
 import type { Chain } from './chain.js';
@@ -200,13 +199,9 @@ class Net implements VirtioModel, NetControls {
   }
 }
 
-/** Six bytes in hexadecimal, not of a group; without the option one of the locally administered. */
-function parseAddress(mac: string | undefined): Uint8Array {
-  if (mac === undefined) {
-    const address = new Uint8Array(randomBytes(ADDRESS_BYTES));
-    address[0] = (address[0]! & 0xfc) | 2;
-    return address;
-  }
+/** Six bytes in hexadecimal, not of a group. */
+function parseAddress(mac: string | undefined): Uint8Array | undefined {
+  if (mac === undefined) return undefined;
   if (!/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i.test(mac))
     throw new Error(`mac "${mac}" is not the address of a device like 02:00:00:00:00:01`);
   return Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
@@ -226,9 +221,15 @@ export const options = {
   mtu: integer('largest packet, in bytes', 1500, 68, 65535),
 };
 
-const createNet: VirtioFactory = ({ wires }, given) => {
+/** One of the locally administered, of random bytes. */
+function localAddress(random: Uint8Array): Uint8Array {
+  return random.with(0, (random[0]! & 0xfc) | 2);
+}
+
+const createNet: VirtioFactory = ({ wires, outside }, given) => {
   const { link, mac, pairs, mtu } = parseOptions('virtio-net', options, given);
-  return new Net({ address: mac, pairs, mtu }, link === undefined ? wires.loop() : wires.end(link));
+  const address = mac ?? localAddress(outside.random(ADDRESS_BYTES));
+  return new Net({ address, pairs, mtu }, link === undefined ? wires.loop() : wires.end(link));
 };
 
 export default createNet;

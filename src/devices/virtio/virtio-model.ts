@@ -7,6 +7,7 @@
  * meantime.
  */
 import type { DeviceOptions, Drained } from '../device-model.js';
+import type { Outside } from '../outside.js';
 import type { Wires } from '../wire.js';
 import type { Virtqueue } from './virtqueue.js';
 
@@ -77,6 +78,8 @@ export interface VirtioHost {
   readonly baseDirectory: string;
   /** The network cables of the machine, by their names. */
   readonly wires: Wires;
+  /** Its disks, and random numbers. @internal */
+  readonly outside: Outside;
   /** As DeviceHost.note. */
   note(sentence: string): void;
   /** As DeviceHost.now. */

@@ -61,9 +61,11 @@ export const ways: readonly CallWay[] = ['call', 'store', 'store64', 'unserved']
 /** Of a read or write of which no layout is known: what is longer than a register may be left out. */
 export const REGISTER_BYTES = 8;
 
-/** The length above which the content of an answer may be left out: that of a program's memory is. */
+const leftOut = new Set<AskKind>([Ask.READ, Ask.WRITE, Ask.DISK_START, Ask.DISK_RUN, Ask.DISK_END]);
+
+/** The length above which the content of an answer may be left out: that of memory is, and of disks. */
 export function keptOf(what: AskKind): number {
-  return what === Ask.READ || what === Ask.WRITE ? 0 : Number.POSITIVE_INFINITY;
+  return leftOut.has(what) ? 0 : Number.POSITIVE_INFINITY;
 }
 
 /** Which fields the record of what was asked has. */

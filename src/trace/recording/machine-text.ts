@@ -1,20 +1,33 @@
 /** What a recording says of its machine, which is JSON: read as what it may be, and not trusted. */
 import { refuse } from '../../linux/errno.js';
 import { escaped } from '../lines.js';
-import type { RecordedMachine, RecordedOptions } from '../raw.js';
+import type { RecordedMachine, RecordedOptions, RecordedOutside } from '../raw.js';
 
 /** @throws Refusal EINVAL it is no machine. */
 export function parseMachine(text: string): RecordedMachine {
   try {
-    const { devices, made, withoutContents } = JSON.parse(text) as RecordedMachine;
+    const { devices, made, outside, withoutContents } = JSON.parse(text) as RecordedMachine;
     return {
       ...(isRecord(made) && { made }),
+      ...(outside !== undefined && { outside: parseOutside(outside) }),
       ...(withoutContents === true && { withoutContents }),
       devices: devices.map(({ name, rid, spec }) => ({ name: said(name), rid: said(rid), spec: said(spec) })),
     };
   } catch {
     return refuse('EINVAL', 'a record describes a machine that cannot be one');
   }
+}
+
+function parseOutside({ disks, random }: RecordedOutside): RecordedOutside {
+  return {
+    disks: disks.map(({ path, size }) => ({ path: said(path), size: counted(size) })),
+    random: random.map(said),
+  };
+}
+
+function counted(size: unknown): number {
+  if (Number.isSafeInteger(size) && (size as number) >= 0) return size as number;
+  throw new TypeError('no number');
 }
 
 function isRecord(value: unknown): value is RecordedOptions {
