@@ -14,9 +14,15 @@ class Server {
   readonly events: Event[] = [];
   readonly turns = new Turns();
 
-  arrive(call: number, objects: readonly object[], slices: number): void {
-    if (this.turns.claimed(objects)) this.turns.wait(objects, () => this.#begin(call, objects, slices));
-    else this.#begin(call, objects, slices);
+  /** `found` are the objects that it finds out it uses when it begins. */
+  arrive(call: number, objects: readonly object[], slices: number, found: readonly object[] = []): void {
+    const begin = () => {
+      const all = [...objects, ...found];
+      if (this.turns.claimed(all)) this.turns.wait(all, begin);
+      else this.#begin(call, all, slices);
+    };
+    if (this.turns.claimed(objects)) this.turns.wait(objects, begin);
+    else begin();
   }
 
   #begin(call: number, objects: readonly object[], slices: number): void {
@@ -71,6 +77,55 @@ describe('calls that go on in slices', () => {
         assert.equal(server.events.filter(({ what }) => what === 'ends').length, calls.length);
       }),
     );
+  });
+
+  test('calls that find out late what else they use end too, and no object is used by two at once', () => {
+    fc.assert(
+      fc.property(arrivals, fc.array(fc.nat(objects.length - 1)), (calls, found) => {
+        const server = new Server();
+        const late = (call: number) => (call < found.length ? [objects[found[call]!]!] : []);
+        for (const [call, { uses, slices, turnsBefore }] of calls.entries()) {
+          for (let turn = 0; turn < turnsBefore; turn++) server.turns.step();
+          const known = uses.map((n) => objects[n]!);
+          server.arrive(call, known, slices, late(call));
+        }
+        while (server.turns.step());
+        assert.ok(server.turns.idle);
+        for (const [n, object] of objects.entries()) {
+          const uses = (call: number) => calls[call]!.uses.includes(n) || late(call).includes(object);
+          const mine = server.events.filter(({ call }) => uses(call));
+          const alternates = mine.every(({ what, call }, i) =>
+            what === 'begins'
+              ? mine[i - 1]?.what !== 'goes on' && mine[i - 1]?.what !== 'begins'
+              : mine[i - 1]!.call === call,
+          );
+          assert.ok(alternates, 'two at once');
+        }
+        assert.equal(server.events.filter(({ what }) => what === 'ends').length, calls.length);
+      }),
+    );
+  });
+
+  test('calls that wait begin in slices, however many can', () => {
+    const turns = new Turns();
+    const begun: number[] = [];
+    let ends = false;
+    turns.goOn([objects[0]!], () => ends);
+    for (let call = 0; call < 100; call++)
+      turns.wait([objects[0]!], () => {
+        begun.push(call);
+        for (const until = performance.now() + 1; performance.now() < until; );
+      });
+    turns.step();
+    assert.deepEqual(begun, []);
+    ends = true;
+    turns.step();
+    assert.deepEqual(begun, [0]);
+    turns.step();
+    assert.deepEqual(begun, [0, 1]);
+    turns.end();
+    assert.deepEqual(begun, [...Array(100).keys()]);
+    assert.ok(turns.idle);
   });
 
   test('a call on another object is served while one goes on', () => {

@@ -6,7 +6,10 @@
  * they came, whatever else is served meanwhile. Invariant: no object is used by two calls at once.
  *
  * A call never waits for another in the middle of its own work, and all that it claims it claims at once. So
- * no two calls can wait for each other.
+ * no two calls can wait for each other: of those that wait, the one that came first waits for none of them.
+ *
+ * However many wait, to ask whether one must and to let the next begin takes no longer: each object has its
+ * queue. Those that can begin do so in slices, too.
  *
  * One that says that it waits, for a disk say, is asked again whenever there is something to be served, and
  * every PAUSE_MS: while all do, there is nothing to be done.
@@ -32,54 +35,71 @@ export class Claimed extends Postponed {
 /** Has it ended, or does it wait? */
 type Progress = boolean | Pause;
 
-interface Call {
+interface Ongoing {
   readonly objects: readonly object[];
-}
-
-interface Ongoing extends Call {
   /** Does a slice, the last one with `now`. @returns whether the call has ended; a Pause: it could not. */
   readonly proceed: (now?: true) => Progress;
   waits: boolean;
 }
 
-interface Waiting extends Call {
-  /** Begins the call. It may turn into an ongoing one. */
+interface Waiting {
+  readonly objects: readonly object[];
+  /** Its place among all that wait: that of its arrival, also when it has begun and must wait for more. */
+  readonly ticket: number;
+  /** Begins the call. It may turn into an ongoing one, or wait again. */
   readonly begin: () => void;
 }
 
 export class Turns {
-  #ongoing: Ongoing[] = [];
-  #waiting: Waiting[] = [];
+  readonly #ongoing: Ongoing[] = [];
+  /** How many calls that go on use an object. */
+  readonly #used = new Map<object, number>();
+  /** Who waits for an object, by rising ticket. */
+  readonly #queues = new Map<object, Waiting[]>();
+  /** The first in a queue that has moved: it may be that they can begin. */
+  readonly #candidates = new Set<Waiting>();
+  #waiting = 0;
+  #tickets = 0;
+  /** The call that begins now. */
+  #beginning: Waiting | undefined;
   #pause: NodeJS.Timeout | undefined;
 
-  /** Does no call go on? Then none waits either. */
+  /** Does no call go on, and none wait? */
   get idle(): boolean {
-    return this.#ongoing.length === 0;
+    return this.#ongoing.length === 0 && this.#waiting === 0;
   }
 
   /** Must a call that uses one of `objects` wait? */
   claimed(objects: readonly object[]): boolean {
-    if (this.idle) return false;
-    return [this.#ongoing, this.#waiting].some((calls) => calls.some((call) => meet(call.objects, objects)));
+    return !this.idle && objects.some((object) => this.#used.has(object) || this.#isAwaited(object));
   }
 
   /** `begin` is called when none of the calls that came before uses one of `objects` any more. */
   wait(objects: readonly object[], begin: () => void): void {
-    this.#waiting.push({ objects, begin });
+    const ticket = this.#beginning?.ticket ?? ++this.#tickets;
+    const call = { objects: [...new Set(objects)], ticket, begin };
+    this.#waiting++;
+    for (const object of call.objects) {
+      const queue = this.#queues.get(object);
+      if (queue === undefined) this.#queues.set(object, [call]);
+      else queue.splice(queue.findLastIndex((other) => other.ticket < ticket) + 1, 0, call);
+    }
   }
 
   /** A call has done its first slice: `proceed` is called in each of its turns until it returns true. */
   goOn(objects: readonly object[], proceed: (now?: true) => Progress): void {
+    for (const object of objects) this.#used.set(object, (this.#used.get(object) ?? 0) + 1);
     this.#ongoing.push({ objects, proceed, waits: false });
   }
 
   /**
-   * A slice of the call that has waited longest for one, and can do some. @returns whether there is more to
-   * be done now.
+   * A slice of the call that has waited longest for one, and can do some; then one of beginning calls that
+   * waited. @returns whether there is more to be done now.
    */
   step(): boolean {
     for (let asked = this.#ongoing.length; asked > 0; asked--) if (!isPause(this.#proceed())) break;
-    const more = this.#ongoing.some(({ waits }) => !waits);
+    this.#admit();
+    const more = this.#candidates.size > 0 || this.#ongoing.some(({ waits }) => !waits);
     if (!more && !this.idle) this.#pause ??= setTimeout(() => (this.#pause = undefined), PAUSE_MS);
     return more;
   }
@@ -87,7 +107,10 @@ export class Turns {
   /** Does all that is left: nobody is served any more. */
   end(): void {
     clearTimeout(this.#pause);
-    while (!this.idle) this.#proceed(true);
+    while (!this.idle) {
+      if (this.#ongoing.length > 0) this.#proceed(true);
+      this.#admit();
+    }
   }
 
   #proceed(now?: true): Progress {
@@ -95,19 +118,64 @@ export class Turns {
     const ended = call.proceed(now);
     this.#ongoing.shift();
     call.waits = isPause(ended);
-    if (ended === true) this.#admit();
+    if (ended === true) this.#leave(call.objects);
     else this.#ongoing.push(call);
     return ended;
   }
 
-  /** A call has ended: those that can begin now do, in their order. */
-  #admit(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const call of waiting) {
-      if (this.claimed(call.objects)) this.#waiting.push(call);
-      else call.begin();
+  /** A call that used `objects` has ended. */
+  #leave(objects: readonly object[]): void {
+    for (const object of objects) {
+      const others = this.#used.get(object)! - 1;
+      if (others > 0) this.#used.set(object, others);
+      else this.#used.delete(object);
     }
+    this.#consider(objects);
+  }
+
+  /** Whoever is first in the queue of one of `objects` may be able to begin. */
+  #consider(objects: readonly object[]): void {
+    for (const object of objects) {
+      const first = this.#queues.get(object)?.[0];
+      if (first !== undefined) this.#candidates.add(first);
+    }
+  }
+
+  /** Lets calls begin that can, for a slice: there may be thousands. */
+  #admit(): void {
+    if (this.#candidates.size === 0) return;
+    const deadline = performance.now() + SLICE_MS;
+    for (const call of this.#candidates) {
+      this.#candidates.delete(call);
+      if (this.#isFree(call)) this.#begin(call);
+      if (performance.now() >= deadline) return;
+    }
+  }
+
+  #isFree(call: Waiting): boolean {
+    return call.objects.every((each) => !this.#used.has(each) && this.#queues.get(each)?.[0] === call);
+  }
+
+  #begin(call: Waiting): void {
+    for (const object of call.objects) {
+      const queue = this.#queues.get(object)!;
+      queue.shift();
+      if (queue.length === 0) this.#queues.delete(object);
+    }
+    this.#waiting--;
+    this.#beginning = call;
+    try {
+      call.begin();
+    } finally {
+      this.#beginning = undefined;
+      this.#consider(call.objects);
+    }
+  }
+
+  /** Does somebody wait for `object` who came before the call that begins? */
+  #isAwaited(object: object): boolean {
+    const first = this.#queues.get(object)?.[0];
+    return first !== undefined && (this.#beginning === undefined || first.ticket < this.#beginning.ticket);
   }
 }
 
@@ -127,8 +195,4 @@ export function slice<T>(work: Work<T>, now?: true): { readonly value: T } | fal
 
 function isPause(progress: Progress): progress is Pause {
   return typeof progress === 'string';
-}
-
-function meet(some: readonly object[], others: readonly object[]): boolean {
-  return some.some((object) => others.includes(object));
 }

@@ -53,14 +53,15 @@ const BUSY_MS = 10;
 const BLIND_MS = 5;
 
 /**
- * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called between
- * requests, and again without sleeping for as long as it returns true. Neither is ever called from within the
- * other. Signals that are owed are sent beside it.
+ * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called before
+ * each wait, and again without sleeping for as long as it returns true; and between requests, with
+ * `hurried`: others wait already, so it does not go on with what takes long. Neither is ever called from
+ * within the other. Signals that are owed are sent beside it.
  * @throws Refusal EMFILE no descriptors left.
  */
 export async function runLoop(
   sources: readonly LoopSource[],
-  work: () => boolean,
+  work: (hurried: boolean) => boolean,
   options: LoopOptions = {},
 ): Promise<void> {
   const node = libuv();
@@ -69,17 +70,17 @@ export async function runLoop(
   let settled = true;
   let lastTurn = performance.now();
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
-  const workOn = () => {
-    const more = work();
+  const workOn = (hurried: boolean) => {
+    const more = work(hurried);
     return sendSignals() || more;
   };
   const between = () => {
-    workOn();
+    workOn(true);
     return !turnIsDue();
   };
   try {
     while (set.active && options.signal?.aborted !== true) {
-      const busy = workOn();
+      const busy = workOn(false);
       const served = set.wait(busy ? 0 : settled ? node.timeout() : SETTLE_MS, between);
       const quiet = !served && !busy;
       if (quiet || set.backendReady || turnIsDue()) {
