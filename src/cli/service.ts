@@ -205,8 +205,7 @@ export function serveMachine(
   report?.begin(machine);
   let more = false;
   const work = (hurried: boolean) => {
-    // What broke has been put out of work, and the others have not had their turn. Of requests that wait in
-    // thousands each would wait for a slice of what takes long: that goes on when a batch of them is served.
+    // What takes long goes on between batches of requests. What broke has been put out of work (true).
     if (!hurried || !more) more = server.attempt('the work of devices', () => machine.step()) ?? true;
     telling?.tell();
     report?.look();
@@ -215,8 +214,7 @@ export function serveMachine(
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
-    const goesOn = !hurried && server.step();
-    server.wakePolls();
+    const goesOn = server.step(hurried);
     alarm.set();
     quiet.pass(more || !server.idle);
     return more || goesOn;

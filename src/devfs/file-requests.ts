@@ -10,7 +10,6 @@ import { constants } from 'node:fs';
 import type { DeviceNode } from '../file/device-node.js';
 import {
   type CalledBy,
-  type EventStream,
   type FileCall,
   type IoctlCall,
   type OpenFile,
@@ -30,6 +29,7 @@ import type { Identification } from './identification.js';
 import { type Inode, nameOf, type Opened } from './inode.js';
 import { accountOf, type Openers } from './openers.js';
 import type { OwnFiles } from './own-files.js';
+import { Polls } from './polls.js';
 import type { ProcessCaller } from './process-caller.js';
 import { Claimed, type Turns } from './turns.js';
 
@@ -45,15 +45,6 @@ export interface OpenedFile {
   readonly path: string;
   readonly object: object;
   readonly calledBy: CalledBy | undefined;
-}
-
-/** A stream that somebody has polled. */
-interface Polled {
-  readonly stream: EventStream;
-  /** How the kernel knows the file when it is told of it. */
-  readonly kernelHandle: number;
-  /** Its arrivals when the kernel was told last. */
-  told: number;
 }
 
 /** A request that is not done yet: its work, and how to go on with it. */
@@ -78,8 +69,7 @@ export class FileRequests {
   readonly #turns: Turns;
   readonly #openers: Openers;
   readonly #opens = new Map<number, Opened>();
-  /** By handle. As in the kernel, what was polled once stays here until its release. */
-  readonly #polled = new Map<number, Polled>();
+  readonly #polls = new Polls();
   #lastHandle = 0;
 
   readonly #ioctlCall = { cmd: 0, arg: 0, data: new Uint8Array(0) as Uint8Array } satisfies IoctlCall;
@@ -206,31 +196,16 @@ export class FileRequests {
     const handle = get64(request, wire.PollIn.handle);
     const stream = this.#opens.get(handle)?.file.stream;
     const events = request[wire.PollIn.events]! & (stream?.ready() ?? READABLE | WRITABLE);
-    if (
-      stream !== undefined &&
-      request[wire.PollIn.flags]! & wire.POLL_SCHEDULE_NOTIFY &&
-      !this.#polled.has(handle)
-    ) {
-      this.#polled.set(handle, {
-        stream,
-        kernelHandle: get64(request, wire.PollIn.kernelHandle),
-        told: stream.arrivals,
-      });
-    }
+    if (stream !== undefined && request[wire.PollIn.flags]! & wire.POLL_SCHEDULE_NOTIFY)
+      this.#polls.add(handle, stream, get64(request, wire.PollIn.kernelHandle));
     this.#channel.clearBody(wire.PollOut.words);
     this.#channel.reply[wire.Reply.body + wire.PollOut.events] = events;
     this.#channel.answer(wire.PollOut.words * 4);
   }
 
-  /** Wakes those who poll a stream into which something has come since they were told last. */
-  wakePolls(): void {
-    if (this.#polled.size === 0) return;
-    for (const polled of this.#polled.values()) {
-      const { arrivals } = polled.stream;
-      if (arrivals === polled.told) continue;
-      polled.told = arrivals;
-      this.#channel.wakePoll(polled.kernelHandle);
-    }
+  /** Wakes those who poll a stream into which something has come. @returns whether there may be more. */
+  wakePolls(): boolean {
+    return this.#polls.wake((kernelHandle) => this.#channel.wakePoll(kernelHandle));
   }
 
   /** A new request: nothing is known of it yet. */
@@ -366,7 +341,7 @@ export class FileRequests {
 
   #drop(opened: Opened): Sliced<void> {
     this.#opens.delete(opened.handle);
-    this.#polled.delete(opened.handle);
+    this.#polls.delete(opened.handle);
     opened.inode.opens.delete(opened);
     opened.account.give(openFiles, 1);
     return opened.file.release();

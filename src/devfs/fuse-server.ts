@@ -167,9 +167,14 @@ export class FuseServer {
     return true;
   }
 
-  /** Goes on with calls that take long, for a slice. @returns whether there is more to be done now. */
-  step(): boolean {
-    return this.#turns.step();
+  /**
+   * Goes on with calls that take long, for a slice, when it is not `hurried`, and wakes programs that poll a
+   * stream of events into which something has come. To be called after whatever may have put something in:
+   * requests, trapped ioctls, the work of devices. @returns whether there is more to be done now.
+   */
+  step(hurried = false): boolean {
+    const goesOn = !hurried && this.#turns.step();
+    return this.#files.wakePolls() || goesOn;
   }
 
   /** Has every call ended that was begun? */
@@ -208,14 +213,6 @@ export class FuseServer {
     this.#own.untilAlone();
     this.#standIn?.end();
     libc().close(this.fuseFd);
-  }
-
-  /**
-   * Wakes the programs that poll a stream of events into which something has come. To be called after
-   * whatever may have put something in: requests, trapped ioctls, the work of devices.
-   */
-  wakePolls(): void {
-    this.#files.wakePolls();
   }
 
   /**

@@ -42,12 +42,12 @@ export const WRITABLE = 0x104;
 /**
  * What a file of events is to those who wait for them. Such a file has no offsets: it is read and written as
  * a stream (pread and pwrite are ESPIPE), and a read never waits. Nobody is told when an event comes in;
- * whoever serves a poll looks at `arrivals` after every call.
+ * whoever serves a poll looks at `arrivals` when something has come into any (arrivals.ts).
  */
 export interface EventStream {
   /** The POLL* bits that hold now. */
   ready(): number;
-  /** How often something has come in that a poll may wait for. It only grows. */
+  /** How often something has come in that a poll may wait for: the count of an Arrivals, or 0 for ever. */
   readonly arrivals: number;
 }
 

@@ -6,6 +6,7 @@
  * at after that.
  */
 import { Register } from '../devices/dsa/registers.js';
+import { Arrivals } from '../file/arrivals.js';
 import type { Hardware } from './hardware.js';
 
 /** Valid, overflow. */
@@ -15,7 +16,7 @@ const WORDS = [0, 8, 16, 24];
 export class SoftwareErrors {
   readonly #hardware: Hardware;
   #rung = false;
-  #seen = 0;
+  readonly #seen = new Arrivals();
   #words: readonly bigint[] = WORDS.map(() => 0n);
 
   constructor(hardware: Hardware) {
@@ -24,7 +25,7 @@ export class SoftwareErrors {
 
   /** Errors that were taken. It only grows. */
   get seen(): number {
-    return this.#seen;
+    return this.#seen.count;
   }
 
   /** The last one, 64 bits a word; 0: there was none. */
@@ -45,6 +46,6 @@ export class SoftwareErrors {
     if ((this.#hardware.get(Register.SWERR) & 1) === 0) return;
     this.#words = WORDS.map((at) => this.#hardware.getWide(Register.SWERR + at));
     this.#hardware.set(Register.SWERR, ACKNOWLEDGED);
-    this.#seen++;
+    this.#seen.add();
   }
 }

@@ -8,6 +8,7 @@
  * (`abandon`), or the reader (`end`), answers INVALID for the user. Cookies are the lowest free numbers from
  * 1 on, as in Linux.
  */
+import { Arrivals } from '../file/arrivals.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken, release } from '../linux/invariant.js';
@@ -64,12 +65,12 @@ export class PageFaults {
   readonly #read = new Map<number, FaultGroup>();
   // All cookies below it are taken.
   #lowest = 1;
-  #arrivals = 0;
+  readonly #arrivals = new Arrivals();
   #ended = false;
 
   /** How many groups have come so far. */
   get arrivals(): number {
-    return this.#arrivals;
+    return this.#arrivals.count;
   }
 
   /** The group to be read next. */
@@ -84,7 +85,7 @@ export class PageFaults {
       return;
     }
     this.#unread.push(group);
-    this.#arrivals++;
+    this.#arrivals.add();
   }
 
   /** The next group has been read. @returns the cookie by which it will be answered. */

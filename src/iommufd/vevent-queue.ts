@@ -5,6 +5,7 @@
  * newest number stands at the end of the queue. It goes when another event follows, whose number then shows
  * the gap, and takes no room. Invariant: a notice is never anything but the last.
  */
+import { Arrivals } from '../file/arrivals.js';
 import { Fifo } from '../ioasid/fifo.js';
 import { IommufdObject } from './objects.js';
 import type { VeventSink, Viommu } from './viommu.js';
@@ -24,7 +25,7 @@ export class VeventQueue extends IommufdObject implements VeventSink {
   readonly type: number;
   readonly #depth: number;
   readonly #events = new Fifo<Vevent>();
-  #arrivals = 0;
+  readonly #arrivals = new Arrivals();
   #sequence = 0;
 
   /** @throws Refusal EEXIST the vIOMMU has a queue of that type. */
@@ -38,7 +39,7 @@ export class VeventQueue extends IommufdObject implements VeventSink {
 
   /** How many events and notices have come so far. */
   get arrivals(): number {
-    return this.#arrivals;
+    return this.#arrivals.count;
   }
 
   /** The event to be read next. */
@@ -53,7 +54,7 @@ export class VeventQueue extends IommufdObject implements VeventSink {
     if (noticed) this.#events.pop();
     this.#events.push({ sequence: this.#sequence, data: full ? undefined : data });
     this.#sequence = this.#sequence === LAST_SEQUENCE ? 0 : this.#sequence + 1;
-    this.#arrivals++;
+    this.#arrivals.add();
   }
 
   /** The next event has been read. */
