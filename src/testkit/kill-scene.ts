@@ -80,6 +80,8 @@ export class Scene {
   readonly #server: Running;
   readonly #scratch: string;
   readonly #seen = new Set<number>();
+  /** Who was a guard once: in the middle of its exec a process shows no command line. */
+  readonly #guards = new Set<number>();
   readonly #devices = new Set<string>();
   /** The mount namespace, which does not end while this is open. */
   #namespace: number | undefined;
@@ -121,7 +123,10 @@ export class Scene {
 
   /** All processes that there are, or have been. */
   all(): Set<number> {
-    for (const pid of descendants()) this.#seen.add(pid);
+    for (const pid of descendants()) {
+      this.#seen.add(pid);
+      if (/ioasid-guard|guard-main/.test(read(`/proc/${pid}/cmdline`))) this.#guards.add(pid);
+    }
     return this.#seen;
   }
 
@@ -135,9 +140,8 @@ export class Scene {
 
   roleOf(pid: number): Role {
     if (pid === this.pid) return 'server';
-    const words = read(`/proc/${pid}/cmdline`);
-    if (/ioasid-guard|guard-main/.test(words)) return 'guard';
-    if (words.includes('launcher.js')) return 'launcher';
+    if (this.#guards.has(pid)) return 'guard';
+    if (read(`/proc/${pid}/cmdline`).includes('launcher.js')) return 'launcher';
     const parent = /^PPid:\s*(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
     return Number(parent) === this.pid ? 'command' : 'client';
   }
