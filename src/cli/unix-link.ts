@@ -61,6 +61,8 @@ export class UnixLink {
       socket.once('error', (error) => reject(new Error(`nobody listens at "${path}": ${inWords(error)}`)));
     });
     link.#take(socket);
+    // What it sends comes when the machine is served, and may be recorded.
+    socket.pause();
     return link;
   }
 
@@ -79,6 +81,7 @@ export class UnixLink {
     }
     while (this.#end.waiting && socket.writableLength < QUEUED_BYTES) this.#send(socket);
     if (this.#held.length > 0) this.#pass(socket, this.#held);
+    else if (socket.isPaused()) socket.resume();
   }
 
   close(): void {

@@ -5,6 +5,7 @@
  * Each end keeps the frames that it has not taken yet in a ring of bytes of fixed size: when that is full,
  * what comes is lost, as on a real network. Nobody is called: an end that has frames says so.
  */
+import { WatchedLog } from '../iommu/event-log.js';
 import { refuse } from '../linux/errno.js';
 import type { Link } from './device-model.js';
 
@@ -62,7 +63,7 @@ export class WireEnd implements Link {
 
   /** Sends frame[0..length) with a number for the receiver. Without anybody at the other end it is lost. */
   send(frame: Uint8Array, length = frame.length, note = 0): void {
-    if (this.#peer?.isUp === true) this.#peer.#arrive(frame, length, note);
+    if (this.#peer?.isUp === true) this.#peer.arrive(frame, length, note);
     else this.lost++;
   }
 
@@ -104,7 +105,7 @@ export class WireEnd implements Link {
     this.#head = this.#waiting = 0;
   }
 
-  #arrive(frame: Uint8Array, length: number, note: number): void {
+  protected arrive(frame: Uint8Array, length: number, note: number): void {
     if (this.#waiting + HEADER_BYTES + length > RING_BYTES) {
       this.lost++;
       return;
@@ -132,8 +133,87 @@ export class WireEnd implements Link {
   }
 }
 
+/** Something that has happened at an end of the world outside. */
+export interface LinkEvent {
+  /** Its number among those ends, from 0. */
+  readonly link: number;
+  /**
+   * Somebody is there now, or nobody; a frame came from there, was taken there, or all were dropped; a frame
+   * of the device's arrived there.
+   */
+  readonly what: 'up' | 'down' | 'in' | 'taken' | 'dropped' | 'out';
+  /** Of a frame that came or arrived. */
+  readonly note?: number;
+  readonly bytes?: Uint8Array;
+}
+
+/** The end of a wire for the world outside: what comes from there, and goes there, is logged. */
+export class OutsideEnd extends WireEnd {
+  readonly name: string;
+  readonly #number: number;
+  readonly #log: WatchedLog<LinkEvent>;
+  /** Times that it has come or gone. */
+  turns = 0;
+
+  constructor(name: string, number: number, log: WatchedLog<LinkEvent>) {
+    super();
+    this.name = name;
+    this.#number = number;
+    this.#log = log;
+    super.isUp = false;
+  }
+
+  override get isUp(): boolean {
+    return super.isUp;
+  }
+
+  override set isUp(value: boolean) {
+    if (value === super.isUp) return;
+    this.turns++;
+    this.#note(value ? 'up' : 'down');
+    super.isUp = value;
+  }
+
+  override send(frame: Uint8Array, length = frame.length, note = 0): void {
+    this.#noteFrame('in', frame, length, note);
+    super.send(frame, length, note);
+  }
+
+  override shift(): void {
+    this.#note('taken');
+    super.shift();
+  }
+
+  override clear(): void {
+    if (this.waiting) this.#note('dropped');
+    super.clear();
+  }
+
+  protected override arrive(frame: Uint8Array, length: number, note: number): void {
+    this.#noteFrame('out', frame, length, note);
+    super.arrive(frame, length, note);
+  }
+
+  #note(what: LinkEvent['what']): void {
+    if (this.#log.on) this.#log.record({ link: this.#number, what });
+  }
+
+  #noteFrame(what: 'in' | 'out', frame: Uint8Array, length: number, note: number): void {
+    if (!this.#log.on) return;
+    const bytes = new Uint8Array(frame.subarray(0, length));
+    this.#log.record({ link: this.#number, what, note, bytes });
+  }
+}
+
+/** Events that are kept for who looks at them. */
+const KEPT = 1 << 14;
+
 /** The links of a machine, by name. */
 export class Wires {
+  /** What happens at the ends of the world outside, while somebody looks. @internal */
+  readonly log = new WatchedLog<LinkEvent>(KEPT);
+  /** Those ends, in the order in which they were asked for. @internal */
+  readonly outsides: OutsideEnd[] = [];
   readonly #ends = new Map<string, WireEnd[]>();
 
   /** As DeviceHost.link. */
@@ -159,16 +239,16 @@ export class Wires {
    * The other end of the wire called `name`, for the world outside, which is not there yet. @throws Refusal
    * EINVAL no device has this link, or two have it already.
    */
-  outside(name: string): WireEnd {
+  outside(name: string): OutsideEnd {
     const devices = this.#ends.get(name)?.length ?? 0;
     if (devices !== 1)
       refuse('EINVAL', `${devices} devices have link "${name}", and a link to the outside is for one`);
-    const end = new WireEnd();
-    end.isUp = false;
+    const end = new OutsideEnd(name, this.outsides.length, this.log);
+    this.outsides.push(end);
     return this.#add(name, end);
   }
 
-  #add(name: string, end: WireEnd): WireEnd {
+  #add<T extends WireEnd>(name: string, end: T): T {
     const ends = [...(this.#ends.get(name) ?? []), end];
     if (ends.length === 2) WireEnd.join(ends[0]!, end);
     this.#ends.set(name, ends);

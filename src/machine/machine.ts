@@ -187,6 +187,7 @@ export class Machine {
       devices,
       readings: this.clock.readings,
       disks: this.outside.log,
+      links: this.wires.log,
     };
   }
 

@@ -4,12 +4,13 @@ import type { Machine } from './machine.js';
 
 /** With all that it takes to make it again. */
 export function recordedMachine(machine: Machine, withoutContents: boolean): RecordedMachine {
-  const { made, outside } = machine;
+  const { made, outside, wires } = machine;
   const disks = outside.disks.map(({ path, size }) => ({ path, size }));
   const random = outside.drawn.map((bytes) => Buffer.from(bytes).toString('hex'));
+  const links = wires.outsides.map(({ name, turns }) => ({ name, turns }));
   return {
     ...(made && { made }),
-    ...(disks.length + random.length > 0 && { outside: { disks, random } }),
+    ...(disks.length + random.length + links.length > 0 && { outside: { disks, random, links } }),
     ...(withoutContents && { withoutContents }),
     devices: devicesOf(machine),
   };

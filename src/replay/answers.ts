@@ -7,8 +7,8 @@
  */
 import { Ask, type Asked, type AskKind } from '../trace/input.js';
 
-/** What is not told in the order in which it was asked for. */
-const aside = new Set<AskKind>([Ask.PID, Ask.TIME]);
+/** What is not told in the order in which it was asked for, or not at all. */
+const aside = new Set<AskKind>([Ask.PID, Ask.TIME, Ask.LINK_OUT]);
 
 export class Answers {
   #asked: readonly Asked[] = [];

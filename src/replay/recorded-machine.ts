@@ -9,7 +9,6 @@ import type { ReplayedDisks } from './replayed-disks.js';
 
 /** What a device has of the outside that is not in a recording, by what its argument says. */
 const missing: readonly (readonly [RegExp, string])[] = [
-  [/,link=/, 'it is linked to the outside, and what comes from there is not recorded'],
   [/,idxd/, 'programs use it by files below /sys, which are not recorded'],
 ];
 

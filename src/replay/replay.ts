@@ -20,6 +20,7 @@ import { sameRecord } from './difference.js';
 import { callOn } from './replayed-call.js';
 import { ReplayedCaller } from './replayed-caller.js';
 import type { ReplayedDisks } from './replayed-disks.js';
+import { happenAtLink } from './replayed-links.js';
 import { ReplayedMemories } from './replayed-memory.js';
 
 /** Where a replay is not as what was recorded. */
@@ -108,8 +109,17 @@ export class Replay {
   }
 
   #comeAgain(asked: Asked): void {
-    if (asked.what === Ask.RINGS) this.#answers.ring(asked);
-    else this.#disks.end(asked);
+    switch (asked.what) {
+      case Ask.RINGS:
+        this.#answers.ring(asked);
+        return;
+      case Ask.DISK_END:
+      case Ask.DISK_LET_GO:
+        this.#disks.end(asked);
+        return;
+      default:
+        happenAtLink(this.machine, asked, this.#answers);
+    }
   }
 
   /** Does again what `cause` is. What comes of it, errors too, is in the logs. */

@@ -101,7 +101,10 @@ test('a disk that is replayed answers each job as its medium did, and when it di
       });
 
       const answers = new Answers();
-      const disks = new ReplayedDisks({ disks: [{ path: '/slow', size: SIZE }], random: [] }, answers);
+      const disks = new ReplayedDisks(
+        { disks: [{ path: '/slow', size: SIZE }], random: [], links: [] },
+        answers,
+      );
       const replayed = new Outside(disks);
       const again = replayed.log.look();
       const other = replayed.disk('/elsewhere', true);
@@ -122,7 +125,10 @@ test('a disk that is replayed answers each job as its medium did, and when it di
 
 test('a read whose bytes were left out is missed, and a job that was not begun ends with a sentence', () => {
   const answers = new Answers();
-  const disks = new ReplayedDisks({ disks: [{ path: '/slow', size: SIZE }], random: ['0102'] }, answers);
+  const disks = new ReplayedDisks(
+    { disks: [{ path: '/slow', size: SIZE }], random: ['0102'], links: [] },
+    answers,
+  );
   const disk = new Outside(disks).disk('/slow', true);
   const ended = (job: number): Asked => diskAsked({ ...endOf(4), job });
   assert.throws(() => disks.end(ended(1)), /job 1 of "\/slow" ends in the recording, and was not begun/);
@@ -149,7 +155,7 @@ function endOf(n: number) {
 }
 
 test('random bytes are those that were drawn, and what a recording has not is a sentence', () => {
-  const supply: Supply = new ReplayedDisks({ disks: [], random: ['0102'] }, new Answers());
+  const supply: Supply = new ReplayedDisks({ disks: [], random: ['0102'], links: [] }, new Answers());
   assert.deepEqual(supply.random(2), Uint8Array.of(1, 2));
   assert.throws(() => supply.random(2), /has not the 2 random bytes/);
   assert.throws(() => supply.medium('/x', true), /has no disk for "\/x"/);

@@ -36,11 +36,22 @@ export const Ask = {
   DISK_RUN: 23,
   DISK_END: 24,
   DISK_LET_GO: 25,
+  LINK_UP: 26,
+  LINK_IN: 27,
+  LINK_TAKEN: 28,
+  LINK_OUT: 29,
 } as const;
 export type AskKind = (typeof Ask)[keyof typeof Ask];
 
 /** What comes by itself, between what lets the machine go on: nobody has to ask for it. */
-export const comes: ReadonlySet<AskKind> = new Set([Ask.RINGS, Ask.DISK_END, Ask.DISK_LET_GO]);
+export const comes: ReadonlySet<AskKind> = new Set([
+  Ask.RINGS,
+  Ask.DISK_END,
+  Ask.DISK_LET_GO,
+  Ask.LINK_UP,
+  Ask.LINK_IN,
+  Ask.LINK_TAKEN,
+]);
 
 /** What was answered; a refusal by its errno and reason. */
 export interface Answer {

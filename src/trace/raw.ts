@@ -49,6 +49,8 @@ export interface RecordedOutside {
   readonly disks: readonly { readonly path: string; readonly size: number }[];
   /** In hexadecimal. */
   readonly random: readonly string[];
+  /** Links to the world outside, and how often somebody there has come or gone. */
+  readonly links: readonly { readonly name: string; readonly turns: number }[];
 }
 
 /** What a recording has. */

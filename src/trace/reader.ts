@@ -5,6 +5,7 @@
  * nothing away, and several readers do not know of each other.
  */
 import type { DiskEvent } from '../devices/disk.js';
+import type { LinkEvent } from '../devices/wire.js';
 import type { DeviceHappening } from '../driver/happening.js';
 import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
 import type { FaultLog, Transfer } from '../iommu/fault-log.js';
@@ -13,6 +14,7 @@ import { diskAsked } from './disk-asked.js';
 import type { TraceEvent } from './event.js';
 import { everything, type Filter, wants } from './filter.js';
 import { Ask, type Asked } from './input.js';
+import { linkAsked } from './link-asked.js';
 import { eventsOf, type Raw, type RawInput } from './raw.js';
 import type { Trace } from './trace.js';
 
@@ -25,6 +27,8 @@ export interface TraceLogs {
   readonly readings: WatchedLog<{ readonly time: number }>;
   /** What disks have asked of their media. */
   readonly disks: WatchedLog<DiskEvent>;
+  /** What has happened at links to the world outside. */
+  readonly links: WatchedLog<LinkEvent>;
   readonly devices: readonly {
     readonly name: string;
     readonly notes: EventLog<{ readonly sentence: string }>;
@@ -54,7 +58,7 @@ export class TraceReader {
    * what the machine has from outside, which is no event.
    */
   constructor(
-    { trace, faults, transfers, devices, readings, disks }: TraceLogs,
+    { trace, faults, transfers, devices, readings, disks, links }: TraceLogs,
     filter: Filter = everything,
     inputs = false,
   ) {
@@ -62,6 +66,7 @@ export class TraceReader {
       this.#look(trace.inputs, (entry, time) => ({ kind: 'input', entry, time }));
       this.#look(readings, (entry, time) => ({ kind: 'input', entry: timeAsked(entry), time }));
       this.#look(disks, (entry, time) => ({ kind: 'input', entry: diskAsked(entry), time }));
+      this.#look(links, (entry, time) => ({ kind: 'input', entry: linkAsked(entry), time }));
     }
     if (wants(filter, 'call', 'error'))
       this.#look(trace.calls, (entry, time) => ({ kind: 'call', entry, time }));

@@ -1,10 +1,13 @@
 /** Programs on devices that have something of the outside, recorded and done again. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { compile, missingCompiler, testProgram } from '../../testkit/c-program.js';
 import { ioasid, runner } from '../../testkit/processes.js';
 import { Ask, type Asked } from '../../trace/input.js';
@@ -41,6 +44,13 @@ function change(change: (record: Recorded, asked: Asked | undefined) => unknown)
   writeFileSync(recording, Buffer.concat([header(), chunk(encoder.take())]));
 }
 
+/** What was asked of the outside. */
+function asked(): Asked[] {
+  return [...recordedIn(recording)].flat().flatMap((each) => {
+    return each.kind === 'input' && each.entry.kind === 'asked' ? [each.entry] : [];
+  });
+}
+
 const nvme = () =>
   compile('nvme.c', readFileSync(new URL('../../../examples/nvme.c', import.meta.url), 'utf8'));
 
@@ -61,6 +71,42 @@ function recordBlk(...options: string[]): void {
   const script =
     'for wait in 0.3 0.5; do "$@" & sleep $wait; kill -9 $!; wait $!; done 2>/dev/null; exec "$@"';
   record(['-d', `virtio-blk,file=${disk}`, ...options], ['sh', '-c', script, 'sh', ...program]);
+}
+
+/** Somebody who sends back all that comes, at a socket. */
+async function echo(context: TestContext): Promise<string> {
+  const path = join(folder, 'wire');
+  rmSync(path, { force: true });
+  const listen = `listen(${JSON.stringify(path)}, () => console.log('listening'))`;
+  const server = `require('node:net').createServer((socket) => socket.pipe(socket)).${listen}`;
+  const peer = spawn(process.execPath, ['-e', server], { stdio: ['ignore', 'pipe', 'inherit'] });
+  context.after(() => peer.kill());
+  await once(peer.stdout, 'data');
+  return path;
+}
+
+/** tests/c/vdpa drives a virtio-net, whose frames come back. */
+async function recordNet(context: TestContext, ...options: string[]): Promise<void> {
+  const link = ['--link', `w=unix:${await echo(context)}`];
+  record(['-d', 'virtio-net,link=w', ...link, ...options], [testProgram('vdpa'), '/dev/vhost-vdpa-0', 'net']);
+}
+
+/** A program sends a text by the serial port of examples/serial.js, and receives it. */
+async function recordSerial(context: TestContext): Promise<void> {
+  const model = fileURLToPath(new URL('../../../examples/serial.js', import.meta.url));
+  const link = ['--link', `tty0=bytes:${await echo(context)}`];
+  const program = [
+    'import os',
+    'fd = os.open("/dev/vfio/devices/vfio0", os.O_RDWR)',
+    'os.pwrite(fd, b"\\x02\\x00", (7 << 40) + 4)',
+    'for c in b"hello":',
+    '    os.pwrite(fd, bytes([c]), 0)',
+    'got = b""',
+    'while len(got) < 5:',
+    '    if os.pread(fd, 1, 5)[0] & 1: got += os.pread(fd, 1, 0)',
+    'exit(got != b"hello")',
+  ];
+  record(['-d', `${model},link=tty0`, ...link], ['python3', '-c', program.join('\n')]);
 }
 
 describe('replay', { skip: runner.skip || missingCompiler() }, () => {
@@ -98,6 +144,48 @@ describe('replay', { skip: runner.skip || missingCompiler() }, () => {
     assert.match(read.said, /^- -- asks for write\(/m);
   });
 
+  it('has the frames that came by a link come again, without anybody at the other end', async (context) => {
+    await recordNet(context);
+    const frames = asked().filter(({ what }) => what === Ask.LINK_IN || what === Ask.LINK_OUT);
+    assert.ok(frames.some(({ what }) => what === Ask.LINK_IN));
+    assert.match(replay().said, /^the same: \d+ calls, [\d,]+ records\n$/);
+  });
+
+  it('has the bytes that came by a serial line come again', async (context) => {
+    await recordSerial(context);
+    const come = asked().filter(({ what }) => what === Ask.LINK_IN);
+    assert.equal(Buffer.concat(come.map(({ bytes }) => bytes!)).toString(), 'hello');
+    assert.match(replay().said, /^the same: [\d,]+ calls, [\d,]+ records\n$/);
+  });
+
+  it('finds a frame that is sent otherwise, and what comes of another that came', async (context) => {
+    for (const [what, found] of [
+      [Ask.LINK_OUT, /^- -- asks for link out\(0x0, .*\n\+ -- asks for link out\(0x0, /m],
+      [Ask.LINK_IN, /^- -- asks for write\(/m],
+    ] as const) {
+      await recordNet(context);
+      change((record, asked) => {
+        if (asked?.what !== what) return undefined;
+        const bytes = asked.bytes!.with(20, asked.bytes![20]! ^ 1);
+        return { ...record, entry: { ...asked, bytes } };
+      });
+      const { status, said } = replay();
+      assert.equal(status, 1, said);
+      assert.match(said, found);
+    }
+  });
+
+  it('ends with a sentence where a link is not in the recording, or frames are left out', async (context) => {
+    await recordNet(context);
+    change((record, asked) => {
+      return asked?.what === Ask.LINK_IN ? { ...record, entry: { ...asked, of: [7, 0, 60] } } : undefined;
+    });
+    assert.match(replay().said, /^ioasid: the recording has something of link 7, which is not there\n$/);
+    await recordNet(context, '--record-data', 'none');
+    assert.ok(asked().every(({ what, bytes }) => what !== Ask.LINK_IN || bytes!.length === 0));
+    assert.match(replay().said, /^ioasid: what a device has read is left out of the recording/);
+  });
+
   it('ends with a sentence where a disk, or a job of it, is not in the recording', () => {
     recordNvme();
     change((record) => {
@@ -122,10 +210,8 @@ describe('replay', { skip: runner.skip || missingCompiler() }, () => {
   it('without contents says so where something depends on what a disk held', () => {
     recordNvme('--record-data', 'none');
     assert.ok(statSync(recording).size < 100 * 512);
-    const asked = [...recordedIn(recording)].flat().filter((each) => each.kind === 'input');
-    const held = asked.map(({ entry }) => (entry.kind === 'asked' ? entry : undefined));
-    const disks = held.filter((each) => each?.what === Ask.DISK_START || each?.what === Ask.DISK_END);
-    assert.ok(disks.length > 0 && disks.every((each) => !each?.bytes?.length));
+    const disks = asked().filter(({ what }) => what === Ask.DISK_START || what === Ask.DISK_END);
+    assert.ok(disks.length > 0 && disks.every(({ bytes }) => !bytes?.length));
     const { status, said } = replay();
     assert.equal(status, 125);
     assert.match(

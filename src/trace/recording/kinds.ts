@@ -61,9 +61,17 @@ export const ways: readonly CallWay[] = ['call', 'store', 'store64', 'unserved']
 /** Of a read or write of which no layout is known: what is longer than a register may be left out. */
 export const REGISTER_BYTES = 8;
 
-const leftOut = new Set<AskKind>([Ask.READ, Ask.WRITE, Ask.DISK_START, Ask.DISK_RUN, Ask.DISK_END]);
+const leftOut = new Set<AskKind>([
+  Ask.READ,
+  Ask.WRITE,
+  Ask.DISK_START,
+  Ask.DISK_RUN,
+  Ask.DISK_END,
+  Ask.LINK_IN,
+  Ask.LINK_OUT,
+]);
 
-/** The length above which the content of an answer may be left out: that of memory is, and of disks. */
+/** The length above which the content of an answer may be left out: that of memory, disks and links. */
 export function keptOf(what: AskKind): number {
   return leftOut.has(what) ? 0 : Number.POSITIVE_INFINITY;
 }

@@ -18,15 +18,20 @@ export function parseMachine(text: string): RecordedMachine {
   }
 }
 
-function parseOutside({ disks, random }: RecordedOutside): RecordedOutside {
+function parseOutside({ disks, random, links }: RecordedOutside): RecordedOutside {
   return {
     disks: disks.map(({ path, size }) => ({ path: said(path), size: counted(size) })),
     random: random.map(said),
+    links: links.map(({ name, turns }) => ({ name: said(name), turns: counted(turns, MOST_TURNS) })),
   };
 }
 
-function counted(size: unknown): number {
-  if (Number.isSafeInteger(size) && (size as number) >= 0) return size as number;
+/** Of a peer before a run has begun. */
+const MOST_TURNS = 1000;
+
+function counted(value: unknown, most = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most)
+    return value as number;
   throw new TypeError('no number');
 }
 
