@@ -1,9 +1,10 @@
 /*
- * The client of the benchmark `ioctl`, the same for both servers: IOASID_GET_INFO over and over.
+ * The client of the benchmark `ioctl`, the same for both servers: IOASID_GET_INFO over and over; or, with
+ * `changing`, an IOASID_UNMAP of all that is in a PASID, which is nothing, of ever another PASID.
  *
- * Usage: ioctl-client FILE CALLS. For every line that it reads from stdin it makes CALLS calls and prints the
- * nanoseconds of one. The struct is made anew for every call and every answer is looked at; a wrong one ends
- * the program with status 1.
+ * Usage: ioctl-client FILE CALLS [changing]. For every line that it reads from stdin it makes CALLS calls and
+ * prints the nanoseconds of one. The struct is made anew for every call and every answer is looked at; a
+ * wrong one ends the program with status 1.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ static double now_ns(void)
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static void call(int fd)
+static void get_info(int fd)
 {
 	struct ioasid_info info = {.size = sizeof info};
 	if (ioctl(fd, IOASID_GET_INFO, &info) != 0) {
@@ -35,9 +36,38 @@ static void call(int fd)
 	}
 }
 
+#define PASIDS 64
+static __u32 pasids[PASIDS];
+
+static void allocate(int fd)
+{
+	for (int n = 0; n < PASIDS; n++) {
+		struct ioasid_alloc alloc = {.size = sizeof alloc, .kind = IOASID_KIND_MAPPED};
+		if (ioctl(fd, IOASID_ALLOC, &alloc) != 0) {
+			perror("ALLOC");
+			exit(1);
+		}
+		pasids[n] = alloc.pasid;
+	}
+}
+
+static void unmap(int fd, __u32 pasid)
+{
+	struct ioasid_unmap unmap = {.size = sizeof unmap, .flags = IOASID_UNMAP_ALL, .pasid = pasid};
+	if (ioctl(fd, IOASID_UNMAP, &unmap) != 0) {
+		perror("UNMAP");
+		exit(1);
+	}
+	if (unmap.length != 0) {
+		fprintf(stderr, "%llu bytes were unmapped of none\n", (unsigned long long)unmap.length);
+		exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 3)
+	int changing = argc == 4 && strcmp(argv[3], "changing") == 0;
+	if (argc != 3 && !changing)
 		return 2;
 	long calls = strtol(argv[2], 0, 10);
 	int fd = open(argv[1], O_RDWR);
@@ -45,12 +75,18 @@ int main(int argc, char **argv)
 		perror(argv[1]);
 		return 1;
 	}
+	if (changing)
+		allocate(fd);
 	for (int c; (c = getchar()) != EOF;) {
 		if (c != '\n')
 			continue;
 		double begin = now_ns();
-		for (long i = 0; i < calls; i++)
-			call(fd);
+		for (long i = 0; i < calls; i++) {
+			if (changing)
+				unmap(fd, pasids[i % PASIDS]);
+			else
+				get_info(fd);
+		}
 		printf("%.1f\n", (now_ns() - begin) / calls);
 		fflush(stdout);
 	}

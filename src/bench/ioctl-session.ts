@@ -1,7 +1,8 @@
 /**
  * The benchmark `ioctl` inside a mount namespace of its own. Arguments: the folder of the compiled
  * references; with `traced` or `recorded`, ours that tells that much is compared with ours that does not;
- * with `free`, no process is kept on a CPU.
+ * with `changing`, the client does not say the same again and again; with `free`, no process is kept on a
+ * CPU.
  *
  * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up
  * never crosses to another one. The clients take turns. Prints the Comparison as JSON.
@@ -31,10 +32,12 @@ async function serve(target: string, ...command: readonly string[]): Promise<Chi
   return child;
 }
 
+const words = process.argv.slice(3);
+const how = words.filter((word) => word === 'changing');
 const client = (target: string) =>
-  new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS)]);
+  new Passes([...pinned, join(folder, 'ioctl-client'), join(target, 'ioasid'), String(CALLS), ...how]);
 
-const telling = process.argv.slice(3).filter((word) => word !== 'free');
+const telling = words.filter((word) => word === 'traced' || word === 'recorded');
 const ours = [process.execPath, fileURLToPath(new URL('./ioctl-server.js', import.meta.url))];
 const theirTarget = join(folder, 'their-files');
 const ourTarget = join(folder, 'our-files');

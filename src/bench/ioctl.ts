@@ -1,6 +1,7 @@
 /**
  * Benchmark `ioctl`: one IOASID_GET_INFO, client and server on one CPU, our server against a raw FUSE server
- * in C (bench/fuse-server.c), and ours that prints a trace, or records, against ours that does not. They are
+ * in C (bench/fuse-server.c), and ours that prints a trace, or records, against ours that does not: of the
+ * same call again and again, of which a line is printed once, and of one whose lines all differ. They are
  * mounted in a namespace that ends with the benchmark (ioctl-session.ts).
  */
 import { spawnSync } from 'node:child_process';
@@ -11,16 +12,23 @@ import { type Comparison, isCommand, type References } from './reference.js';
 const session = fileURLToPath(new URL('./ioctl-session.js', import.meta.url));
 const name = 'ioctl IOASID_GET_INFO, one CPU';
 const tellings = ['recorded', 'traced'];
+const changing = 'ioctl IOASID_UNMAP, one CPU, of changing PASIDs';
 
 export function ioctl(references: References): Outcome[] {
   const reason = whyNot(references);
-  const names = [name, ...tellings.map((telling) => `${name}, ${telling}`)];
+  const names = [
+    name,
+    ...[name, changing].flatMap((each) => tellings.map((telling) => `${each}, ${telling}`)),
+  ];
   if (reason !== undefined) return names.map((each) => ({ name: each, skipped: reason }));
   references.compile('ioctl-client');
   references.compile('fuse-server');
   return [
     measured(name, 1.35, [references.folder]),
     ...tellings.map((telling) => measured(`${name}, ${telling}`, 1.3, [references.folder, telling])),
+    ...tellings.map((telling) =>
+      measured(`${changing}, ${telling}`, 1.3, [references.folder, telling, 'changing']),
+    ),
   ];
 }
 

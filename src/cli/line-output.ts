@@ -14,6 +14,8 @@ const OWN = 0o600;
 const STDERR = 2;
 /** Text that is kept until it is written. */
 const MOST_KEPT = 1 << 16;
+/** Until a descriptor that takes nothing now, and says so, is asked again. */
+const AGAIN_MS = 10;
 
 /** Where lines are written to: a descriptor, and the file that it is, when that is the user's. */
 export interface LineTarget {
@@ -33,7 +35,19 @@ export function openLines(
   return { fd, file, colours: wantsColours(fd) };
 }
 
-export class LineOutput {
+/** Takes lines. */
+export interface Lines {
+  /** Does it want colours? */
+  readonly colours: boolean;
+  /** Does it keep all that it can keep for who takes lines slowly? No more is to be written now. */
+  readonly full: boolean;
+  write(line: string): void;
+  /** Hands on what was written. */
+  flush(): void;
+}
+
+/** Waits for who takes lines. */
+export class LineOutput implements Lines {
   readonly #target: LineTarget;
   #text = '';
   #failed = false;
@@ -44,9 +58,12 @@ export class LineOutput {
     if (target.file !== undefined) empty(target.fd);
   }
 
-  /** Does it want colours? */
   get colours(): boolean {
     return this.#target.colours;
+  }
+
+  get full(): boolean {
+    return false;
   }
 
   write(line: string): void {
@@ -59,7 +76,7 @@ export class LineOutput {
     return this.#failed;
   }
 
-  /** Hands on what was written. A reader that has gone is no reason to end what is traced. */
+  /** A reader that has gone is no reason to end what is traced. */
   flush(): void {
     const bytes = Buffer.from(this.#text);
     this.#text = '';
@@ -67,7 +84,8 @@ export class LineOutput {
       try {
         done += writeSync(this.#target.fd, bytes, done);
       } catch (error) {
-        this.#fail(inWords(error));
+        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') pause(AGAIN_MS);
+        else this.#fail(inWords(error));
       }
     }
   }
@@ -82,6 +100,11 @@ export class LineOutput {
     const { file } = this.#target;
     if (file !== undefined) complain(`nothing more is written to "${file}": ${why}`);
   }
+}
+
+/** The descriptor of whoever started us may be one that does not wait. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /** Drops what was in the file, if it is one. */

@@ -2,13 +2,14 @@
  * The thread that says what the server's has noted: it takes records from the ring, prints lines of those
  * that are to be shown, and keeps recordings (telling.ts).
  */
+import { fstatSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
-import type { DevicesOf } from '../trace/filter.js';
-import { eventsOf, requestersIn } from '../trace/raw.js';
 import { ByteRing } from '../trace/recording/byte-ring.js';
-import { Decoder } from '../trace/recording/decoder.js';
 import { Messages } from '../trace/recording/message.js';
 import { LineOutput, type LineTarget } from './line-output.js';
+import { PatientOutput } from './patient-output.js';
+import { PrintedRecords } from './printed-records.js';
 import { RecordFile, type RecordTarget } from './record-file.js';
 import type { TraceArguments } from './trace-arguments.js';
 import { TracePrinter } from './trace-printer.js';
@@ -33,32 +34,41 @@ const IDLE_MS = 500;
 const { ring: memory, prints, record } = workerData as TellingThreadData;
 const ring = new ByteRing(memory);
 
+/** What takes its time is asked again so soon. */
+const BUSY_MS = 5;
+
 ring.beginReading();
 try {
-  tell();
+  await tell();
 } finally {
   ring.endReading();
 }
 
-function tell(): void {
-  const outputs = prints.map(({ target }) => new LineOutput(target));
+async function tell(): Promise<void> {
+  const outputs = prints.map(({ target }) => outputOf(target));
   const printers = prints.map(({ options }, n) => new TracePrinter(outputs[n]!, options));
+  const lines = printers.length > 0 ? new PrintedRecords(printers) : undefined;
   const recording = record && new RecordFile(record);
-  const [messages, decoder] = [new Messages(), new Decoder()];
-  let devicesOf: DevicesOf = () => [];
-  for (let bytes = ring.read(IDLE_MS); bytes !== undefined; bytes = ring.read(IDLE_MS)) {
+  const messages = new Messages();
+  const isBusy = () => outputs.some((output) => output instanceof PatientOutput && output.busy);
+  for (;;) {
+    const bytes = ring.read(isBusy() ? 0 : IDLE_MS);
+    if (bytes === undefined) break;
     for (const records of messages.add(bytes)) {
       recording?.add(records);
-      if (printers.length === 0) continue;
-      const all = decoder.all(records);
-      devicesOf = requestersIn(all) ?? devicesOf;
-      for (const printer of printers) printer.print(eventsOf(all), devicesOf);
+      lines?.add(records);
     }
-    if (bytes.length === 0) for (const printer of printers) printer.print([], devicesOf);
+    lines?.flush();
     recording?.flushOld();
-    if (ring.waiting === 0) ring.rest(PACE_MS);
+    if (isBusy()) await setTimeout(BUSY_MS);
+    else if (ring.waiting === 0) ring.rest(PACE_MS);
   }
-  for (const printer of printers) printer.end();
-  for (const output of outputs) output.close();
+  lines?.end();
   recording?.close();
+  for (const output of outputs) await output.close();
+}
+
+/** A file on a disk takes what it is given at once. */
+function outputOf(target: LineTarget): LineOutput | PatientOutput {
+  return fstatSync(target.fd).isFile() ? new LineOutput(target) : new PatientOutput(target);
 }

@@ -8,6 +8,7 @@
  * judged, and files opened, before anything else is made.
  */
 import { Worker } from 'node:worker_threads';
+import { eventsByNow } from '../iommu/event-log.js';
 import { now } from '../linux/now.js';
 import { ownScript } from '../linux/own-package.js';
 import type { Machine } from '../machine/machine.js';
@@ -34,6 +35,8 @@ export class Telling {
   readonly #ring = new ByteRing();
   readonly #encoder = new Encoder();
   #reader: TraceReader | undefined;
+  /** Events of all logs when it was told last. */
+  #told = -1;
 
   private constructor(prints: readonly Print[], record: RecordTarget | undefined, withoutContents: boolean) {
     this.#withoutContents = withoutContents;
@@ -73,6 +76,9 @@ export class Telling {
 
   /** Tells what has happened since the last time. */
   tell(): void {
+    const events = eventsByNow();
+    if (events === this.#told) return;
+    this.#told = events;
     for (const raw of this.#reader?.raw() ?? []) {
       this.#encoder.add(raw);
       if (this.#encoder.length >= MESSAGE) this.#hand();

@@ -6,10 +6,11 @@ import type { TraceEvent } from '../trace/event.js';
 import { type DevicesOf, type Filter, shows } from '../trace/filter.js';
 import { Timeline } from '../trace/timeline.js';
 import type { LineOutput } from './line-output.js';
+import type { EventPrinter } from './printed-records.js';
 import type { TraceArguments } from './trace-arguments.js';
 import { filterOf } from './trace-printer.js';
 
-export class TimelinePrinter {
+export class TimelinePrinter implements EventPrinter {
   readonly #output: LineOutput;
   readonly #filter: Filter;
   readonly #timeline = new Timeline();
@@ -22,15 +23,20 @@ export class TimelinePrinter {
     output.write('{"traceEvents":[');
   }
 
-  /** As TracePrinter.print. */
-  print(events: readonly TraceEvent[], devicesOf: DevicesOf): void {
-    for (const event of events) {
-      if (!shows(this.#filter, event, devicesOf)) continue;
-      for (const made of this.#timeline.add(event, devicesOf)) {
-        this.#output.write(this.#separator + JSON.stringify(made));
-        this.#separator = ',';
-      }
+  add(event: TraceEvent, devicesOf: DevicesOf): void {
+    if (!shows(this.#filter, event, devicesOf)) return;
+    for (const made of this.#timeline.add(event, devicesOf)) {
+      this.#output.write(this.#separator + JSON.stringify(made));
+      this.#separator = ',';
     }
+  }
+
+  /** Each has its place in time. */
+  again(): boolean {
+    return false;
+  }
+
+  flush(): void {
     this.#output.flush();
   }
 

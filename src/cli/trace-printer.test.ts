@@ -16,7 +16,7 @@ function printed(events: readonly TraceEvent[], options: TraceArguments = {}, co
   const file = join(mkdtempSync(join(tmpdir(), 'ioasid-')), 'trace');
   const output = new LineOutput(openLines(file, () => colours));
   const printer = new TracePrinter(output, options);
-  printer.print(events, () => []);
+  for (const event of events) printer.add(event, () => []);
   printer.end();
   output.close();
   return readFileSync(file, 'utf8');
@@ -49,6 +49,29 @@ test('a note that is the reason of a refusal is told as that alone', () => {
       ?.join();
   assert.equal(sentences({ verbose: true }), 'odd,full,full');
   assert.equal(sentences({ show: ['note'] }), 'full,odd,full');
+});
+
+test('what nobody takes is counted, and told when somebody does', () => {
+  const lines: string[] = [];
+  const output = {
+    colours: false,
+    full: false,
+    write: (line: string) => lines.push(line),
+    flush: () => undefined,
+  };
+  const printer = new TracePrinter(output, {});
+  const call = { kind: 'call', call: 'open', path: 'ioasid', result: 0, duration: 0, time: 0 } as const;
+  printer.add(call, () => []);
+  assert.ok(printer.again());
+  output.full = true;
+  for (let n = 0; n < 3; n++) if (n === 0 || !printer.again()) printer.add({ ...call, result: n }, () => []);
+  output.full = false;
+  printer.end();
+  const lost = '-- 3 events are not told: they came too fast';
+  assert.deepEqual(
+    lines.map((line) => line.replace(/^\S+ (?=open|--)/, '')),
+    ['open("/dev/ioasid") = 0 <0.000000>', '… 1 times more', lost],
+  );
 });
 
 test('colours are for a terminal, and what a program has chosen has none', () => {

@@ -7,10 +7,12 @@
  */
 import { isatty } from 'node:tty';
 import color from 'picocolors';
+import { now } from '../linux/now.js';
 import type { CallEvent, TraceEvent } from '../trace/event.js';
 import { type DevicesOf, type Filter, parseFilter, shows } from '../trace/filter.js';
-import { lineOf, noPaint, type Paint } from '../trace/lines.js';
-import type { LineOutput } from './line-output.js';
+import { type Line, noPaint, type Paint, partsOf, timeOf } from '../trace/lines.js';
+import type { Lines } from './line-output.js';
+import type { EventPrinter } from './printed-records.js';
 import type { TraceArguments } from './trace-arguments.js';
 
 const SECOND = 1000;
@@ -21,90 +23,101 @@ export function filterOf({ verbose = false, show = [], pid = [] }: TraceArgument
   return parseFilter(verbose ? [...show, ...VERBOSE] : show, pid);
 }
 
-export class TracePrinter {
-  readonly #output: LineOutput;
+export class TracePrinter implements EventPrinter {
+  readonly #output: Lines;
   readonly #filter: Filter;
   readonly #json: boolean;
   readonly #paint: Paint;
-  #last: TraceEvent | undefined;
-  #lastText = '';
+  /** A note and what has come since, until a call may have it as its reason. */
+  #held: TraceEvent[] = [];
+  #last: Line | undefined;
+  /** The last event is a call that is shown, or one that is not; undefined: neither. */
+  #shown: boolean | undefined;
   #repeats = 0;
   #printed = 0;
+  /** Events that nobody was there to take. */
+  #lost = 0;
 
   /** @throws Refusal EINVAL what to show is not understood. */
-  constructor(output: LineOutput, options: TraceArguments) {
+  constructor(output: Lines, options: TraceArguments) {
     this.#output = output;
     this.#filter = filterOf(options);
     this.#json = options.json ?? false;
     this.#paint = output.colours ? coloured : noPaint;
   }
 
-  /** Prints those of `events` that are to be shown. `devicesOf`: who has a requester id. */
-  print(events: readonly TraceEvent[], devicesOf: DevicesOf): void {
-    const shown = events.filter((event) => shows(this.#filter, event, devicesOf));
-    for (const event of this.#json ? shown : withoutReasons(shown)) this.#event(event);
-    if (this.#repeats > 0 && Date.now() - this.#printed >= SECOND) this.end();
+  add(event: TraceEvent, devicesOf: DevicesOf): void {
+    const shown = shows(this.#filter, event, devicesOf);
+    const lost = shown && this.#output.full;
+    this.#shown = event.kind === 'call' && !lost ? shown : undefined;
+    if (lost) this.#lost++;
+    else if (shown) this.#show(event);
+  }
+
+  again(): boolean {
+    if (this.#json || this.#shown === undefined) return false;
+    if (this.#shown) this.#repeats++;
+    return true;
+  }
+
+  flush(): void {
+    this.#release('');
+    if (this.#repeats > 0 && Date.now() - this.#printed >= SECOND) this.#tellRepeats();
     this.#output.flush();
   }
 
-  /** Tells how often the last line was said again. */
   end(): void {
-    if (this.#repeats > 0) this.#write(`… ${this.#repeats.toLocaleString('en')} times more`);
-    this.#repeats = 0;
+    this.#release('');
+    this.#tellRepeats();
+    this.#tellLost();
     this.#output.flush();
   }
 
-  #event(event: TraceEvent): void {
-    if (this.#json) {
-      this.#write(JSON.stringify(event));
-      return;
-    }
-    if (this.#isAgain(event)) {
+  #show(event: TraceEvent): void {
+    if (this.#lost > 0) this.#tellLost();
+    if (this.#json) this.#output.write(JSON.stringify(event));
+    else if (event.kind === 'call') this.#call(event);
+    else if (event.kind === 'note' || this.#held.length > 0) this.#held.push(event);
+    else this.#line(event);
+  }
+
+  #tellLost(): void {
+    const count = this.#lost;
+    this.#lost = 0;
+    if (count > 0) this.#show({ kind: 'lost', count, time: now() });
+  }
+
+  #call(event: CallEvent & TraceEvent): void {
+    if (this.#held.length > 0) this.#release(event.reason ?? '');
+    this.#line(event);
+  }
+
+  /** Prints what is held, without the notes that `reason` tells. */
+  #release(reason: string): void {
+    for (const event of this.#held)
+      if (event.kind !== 'note' || !reason.includes(event.sentence)) this.#line(event);
+    this.#held = [];
+  }
+
+  #line(event: TraceEvent): void {
+    const line = partsOf(event, this.#paint);
+    if (line.what === this.#last?.what && line.why === this.#last.why) {
       this.#repeats++;
       return;
     }
-    if (this.#repeats > 0) this.end();
-    this.#write(lineOf(event, { paint: this.#paint }));
-  }
-
-  /** Is it as the one before, but for its times? Most that are have the very same fields. */
-  #isAgain(event: TraceEvent): boolean {
-    if (this.#last !== undefined && sameCall(this.#last, event)) return true;
-    const text = lineOf(event.kind === 'call' ? { ...event, duration: 0 } : event, { times: false });
-    const again = text === this.#lastText;
-    this.#last = event;
-    this.#lastText = text;
-    return again;
-  }
-
-  #write(line: string): void {
-    this.#output.write(line);
+    this.#tellRepeats();
+    this.#last = line;
+    this.#output.write(`${timeOf(event, this.#paint)}${line.what}${line.took}${line.why}`);
     this.#printed = Date.now();
   }
-}
 
-/** Are both calls, of which every field is the same, but for the times? */
-function sameCall(one: TraceEvent, other: TraceEvent): boolean {
-  return one.kind === 'call' && other.kind === 'call' && covers(one, other) && covers(other, one);
-}
-
-function covers(one: CallEvent, other: CallEvent): boolean {
-  for (const name in one) {
-    if (name === 'time' || name === 'duration') continue;
-    if (one[name as keyof CallEvent] !== other[name as keyof CallEvent]) return false;
+  /** Tells how often the last line was said again. */
+  #tellRepeats(): void {
+    if (this.#repeats === 0) return;
+    this.#output.write(`… ${this.#repeats.toLocaleString('en')} times more`);
+    this.#printed = Date.now();
+    this.#repeats = 0;
   }
-  return true;
-}
-
-/** `events` without the notes that the next call has as its reason. */
-function withoutReasons(events: readonly TraceEvent[]): readonly TraceEvent[] {
-  if (!events.some(({ kind }) => kind === 'note')) return events;
-  let reason = '';
-  const told = events.toReversed().filter((event) => {
-    if (event.kind === 'call') reason = event.reason ?? '';
-    return event.kind !== 'note' || !reason.includes(event.sentence);
-  });
-  return told.reverse();
 }
 
 /** Colours, whatever else Node's own streams are connected to. */

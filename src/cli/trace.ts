@@ -6,15 +6,13 @@
  */
 import type { Socket } from 'node:net';
 import { Refusal } from '../linux/errno.js';
-import type { DevicesOf } from '../trace/filter.js';
 import { escaped } from '../trace/lines.js';
-import { eventsOf, requestersIn } from '../trace/raw.js';
 import { checkHeader, HEADER_BYTES } from '../trace/recording/chunks.js';
-import { Decoder } from '../trace/recording/decoder.js';
 import { Messages } from '../trace/recording/message.js';
-import { recordedIn } from '../trace/recording/recording.js';
+import { ofFile, recordsIn } from '../trace/recording/recording.js';
 import { attachTrace, serverMeant } from './control-socket.js';
 import { LineOutput, openLines } from './line-output.js';
+import { type EventPrinter, PrintedRecords } from './printed-records.js';
 import { TimelinePrinter } from './timeline-printer.js';
 import type { TraceArguments } from './trace-arguments.js';
 import { filterOf, TracePrinter, wantsColours } from './trace-printer.js';
@@ -35,10 +33,8 @@ export async function trace(traced: Traced, options: TraceArguments): Promise<vo
   else await traceServer(traced.pid, options);
 }
 
-type Printer = TracePrinter | TimelinePrinter;
-
 /** What prints as the options say, and where to. */
-function printing(options: TraceArguments): { readonly output: LineOutput; readonly printer: Printer } {
+function printing(options: TraceArguments): { readonly output: LineOutput; readonly printer: EventPrinter } {
   filterOf(options);
   const { perfetto } = options;
   const output = new LineOutput(openLines(perfetto ?? options.output, wantsColours, STDOUT));
@@ -48,17 +44,25 @@ function printing(options: TraceArguments): { readonly output: LineOutput; reado
 
 function traceFile(file: string, options: TraceArguments): void {
   const { output, printer } = printing(options);
-  let devicesOf: DevicesOf = () => [];
+  const lines = new PrintedRecords([printer], escaped);
   try {
-    for (const all of recordedIn(file)) {
-      devicesOf = requestersIn(all) ?? devicesOf;
-      printer.print(eventsOf(all), devicesOf);
+    for (const records of recordsIn(file)) {
+      print(lines, records, file);
       if (output.failed) break;
     }
   } finally {
-    printer.end();
+    lines.end();
     output.close();
   }
+}
+
+function print(lines: PrintedRecords, records: Uint8Array, file: string): void {
+  try {
+    lines.add(records);
+  } catch (error) {
+    throw ofFile(file, error);
+  }
+  lines.flush();
 }
 
 async function traceServer(pid: number | undefined, options: TraceArguments): Promise<void> {
@@ -66,25 +70,23 @@ async function traceServer(pid: number | undefined, options: TraceArguments): Pr
   const name = serverMeant(pid);
   const socket = await attachTrace(name);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => socket.destroy());
+  const lines = new PrintedRecords([printer], escaped);
   try {
-    await printAll(socket, printer, output);
+    await printAll(socket, lines, output);
   } finally {
-    printer.end();
+    lines.end();
     output.close();
   }
 }
 
 /** Prints what comes, until nothing does any more. @throws Error one sentence: it was not the server's. */
-function printAll(socket: Socket, printer: Printer, output: LineOutput): Promise<void> {
-  const [heard, messages, decoder] = [new Heard(), new Messages(LONGEST), new Decoder(escaped)];
-  let [devicesOf, wrong] = [undefined as DevicesOf | undefined, undefined as string | undefined];
+function printAll(socket: Socket, lines: PrintedRecords, output: LineOutput): Promise<void> {
+  const [heard, messages] = [new Heard(), new Messages(LONGEST)];
+  let wrong: string | undefined;
   socket.on('data', (part: Buffer) => {
     try {
-      for (const records of messages.add(heard.afterHeader(part))) {
-        const all = decoder.all(records);
-        devicesOf = requestersIn(all) ?? devicesOf;
-        if (devicesOf !== undefined) printer.print(eventsOf(all), devicesOf);
-      }
+      for (const records of messages.add(heard.afterHeader(part))) lines.add(records);
+      lines.flush();
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       wrong = 'the server does not speak as this version of ioasid does';
@@ -95,7 +97,7 @@ function printAll(socket: Socket, printer: Printer, output: LineOutput): Promise
   socket.on('error', () => undefined);
   return new Promise((resolve, reject) => {
     socket.on('close', () => {
-      if (devicesOf === undefined) wrong ??= 'the server has ended, or lets nobody more of this user look';
+      if (!lines.begun) wrong ??= 'the server has ended, or lets nobody more of this user look';
       if (wrong === undefined) resolve();
       else reject(new Error(wrong));
     });

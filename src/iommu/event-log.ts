@@ -19,6 +19,11 @@ export type Logged<T> = T & {
 /** Events of all logs. */
 let events = 0;
 
+/** How many there have been by now, of all logs: who has seen as many has nothing to read. */
+export function eventsByNow(): number {
+  return events;
+}
+
 export class EventLog<T extends object> {
   readonly #ring: Logged<T>[] = [];
   readonly #capacity: number;

@@ -134,7 +134,7 @@ function sameSaid(one: IoctlPart, other: IoctlPart): boolean {
   return sameBytes(one.input, other.input) && sameBytes(one.output, other.output);
 }
 
-function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   if (one.length !== other.length) return false;
   for (let n = 0; n < one.length; n++) if (one[n] !== other[n]) return false;
   return true;

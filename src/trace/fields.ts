@@ -93,8 +93,9 @@ export function fieldValue(value: unknown, meaning: Meaning | undefined, describ
   if (value instanceof Uint8Array) return meaning?.kind === 'bytes' ? bytesOf(value) : textOf(value);
   const number = Number(value);
   if (meaning?.kind === 'descriptor') return namedDescriptor(number, describe);
-  if (meaning?.kind === 'value') return nameOf(meaning.names, number) ?? number;
-  if (meaning?.kind === 'flags') return flagsOf(meaning, number);
+  if (meaning?.kind === 'value')
+    return saidBefore(meaning, number, () => nameOf(meaning.names, number) ?? number);
+  if (meaning?.kind === 'flags') return saidBefore(meaning, number, () => flagsOf(meaning, number));
   return number;
 }
 
@@ -118,6 +119,20 @@ function bytesOf(bytes: Uint8Array): string {
 
 function nameOf(names: Names, value: number): string | undefined {
   return Object.keys(names).find((name) => names[name] === value);
+}
+
+/** Of most fields there are few values: what each says is made once. */
+const MOST_SAID = 64;
+const said = new WeakMap<Meaning, Map<number, FieldValue>>();
+
+function saidBefore(meaning: Meaning, value: number, make: () => FieldValue): FieldValue {
+  const values = said.get(meaning) ?? new Map<number, FieldValue>();
+  const known = values.get(value);
+  if (known !== undefined) return known;
+  const made = make();
+  if (values.size >= MOST_SAID) values.clear();
+  said.set(meaning, values.set(value, made));
+  return made;
 }
 
 /** What stands above the flags, those by their names, and what is left over as a number, last. */

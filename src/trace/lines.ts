@@ -23,9 +23,27 @@ export interface LineOptions {
   readonly times?: boolean;
 }
 
+/** A line, of which two say the same when `what` and `why` are: when it was and how long it took differ. */
+export interface Line {
+  readonly what: string;
+  readonly took: string;
+  readonly why: string;
+}
+
 /** The line of an event, without its end. */
 export function lineOf(event: TraceEvent, { paint = noPaint, times = true }: LineOptions): string {
-  return (times ? `${paint.dim(timeOfDay(event.time))} ` : '') + bodyOf(event, paint);
+  const { what, took, why } = partsOf(event, paint);
+  return `${times ? timeOf(event, paint) : ''}${what}${took}${why}`;
+}
+
+/** The time of day before a line. */
+export function timeOf({ time }: TraceEvent, paint: Paint): string {
+  return `${paint.dim(timeOfDay(time))} `;
+}
+
+/** What follows the time. */
+export function partsOf(event: TraceEvent, paint: Paint): Line {
+  return event.kind === 'call' ? callLine(event, paint) : { what: bodyOf(event, paint), took: '', why: '' };
 }
 
 /** The last second that was told: most lines are of the same. */
@@ -39,10 +57,8 @@ function timeOfDay(time: number): string {
   return `${second.text}.${String(ms).padStart(3, '0')}`;
 }
 
-function bodyOf(event: TraceEvent, paint: Paint): string {
+function bodyOf(event: Exclude<TraceEvent, CallEvent>, paint: Paint): string {
   switch (event.kind) {
-    case 'call':
-      return callLine(event, paint);
     case 'dma': {
       const { rid, pasid, write, iova, length } = event;
       return `-- DMA ${escaped(rid)} PASID ${pasid} ${write ? 'write' : 'read'} ${iova}+${length}`;
@@ -76,14 +92,14 @@ function bodyOf(event: TraceEvent, paint: Paint): string {
   }
 }
 
-function callLine(event: CallEvent, paint: Paint): string {
+function callLine(event: CallEvent, paint: Paint): Line {
   const { pid, tid, program, result, error, reason, duration } = event;
   const thread = tid === undefined || tid === pid ? `${pid}` : `${pid}/${tid}`;
   const who = pid === undefined ? '' : `${program === undefined ? '' : escaped(program)}[${thread}] `;
   const value = error === undefined ? ` = ${result}` : ` = ${paint.bad(`-1 ${error}`)}`;
   const took = paint.dim(` <${Math.floor(duration / 1e6)}.${String(duration % 1e6).padStart(6, '0')}>`);
   const why = reason === undefined ? '' : `: ${paint.bad(escaped(reason))}`;
-  return `${who}${paint.call(nameOf(event))}(${argumentsOf(event)})${value}${took}${why}`;
+  return { what: `${who}${paint.call(nameOf(event))}(${argumentsOf(event)})${value}`, took, why };
 }
 
 /** The system call that it is; the end of the last descriptor is nobody's call. */
@@ -103,7 +119,7 @@ function argumentsOf(event: CallEvent): string {
     parts.push(bytes === '' ? '""' : `0x${bytes}${bytes.length / 2 < length! ? '…' : ''}`);
   if (length !== undefined) parts.push(`${length}`);
   if (offset !== undefined) parts.push(place === undefined ? offset : escaped(place));
-  parts.push(...(descriptors ?? []).map(descriptorText));
+  if (descriptors !== undefined) parts.push(...descriptors.map(descriptorText));
   return parts.join(', ');
 }
 
@@ -113,10 +129,11 @@ function fieldsText(fields: Fields): string {
   return `{${text}}`;
 }
 
+const word = /^(0x[0-9a-f]+|[A-Z][A-Za-z0-9_]*)$/;
+
 function valueText(value: FieldValue): string {
   if (typeof value === 'number') return `${value}`;
-  if (typeof value === 'string')
-    return /^(0x[0-9a-f]+|[A-Z][A-Za-z0-9_]*)$/.test(value) ? value : `"${escaped(value)}"`;
+  if (typeof value === 'string') return word.test(value) ? value : `"${escaped(value)}"`;
   return isList(value) ? value.join('|') || '0' : descriptorText(value);
 }
 

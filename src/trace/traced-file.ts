@@ -215,6 +215,9 @@ class TracedFile implements OpenFile {
   readonly #file: OpenFile;
   readonly #path: string;
   readonly #descriptors = new DescriptorNumber();
+  readonly #nameOf = (object: object) => this.#trace.nameOf(object);
+  readonly #wrap = (file: OpenFile) =>
+    new TracedFile(this.#trace, file, `${this.#path}:${file.called ?? 'new file'}`);
   #by: Pick<Begun, 'who' | 'fd'> | undefined;
 
   constructor(trace: Trace, file: OpenFile, path: string) {
@@ -300,12 +303,7 @@ class TracedFile implements OpenFile {
 
   /** Gives a new file to the caller as one that is traced, whoever looks by now. */
   #watched(caller: Caller, address: number, size: number): WatchedCaller {
-    return new WatchedCaller(
-      noting(this.#trace, caller),
-      { address, size },
-      (object) => this.#trace.nameOf(object),
-      (file) => new TracedFile(this.#trace, file, `${this.#path}:${file.called ?? 'new file'}`),
-    );
+    return new WatchedCaller(noting(this.#trace, caller), address, size, this.#nameOf, this.#wrap);
   }
 
   #transfer(call: 'read' | 'write', offset: number, length: number, bytes: Uint8Array): Details {

@@ -21,10 +21,10 @@ class MappingCaller extends FakeCaller {
 }
 
 function watching(caller: FakeCaller): WatchedCaller {
-  const place = { address: MEMORY_AT, size: 8 };
   return new WatchedCaller(
     caller,
-    place,
+    MEMORY_AT,
+    8,
     () => undefined,
     (file) => file,
   );

@@ -32,19 +32,20 @@ export class WatchedCaller implements Required<Caller> {
 
   /**
    * @param address where the argument begins, in the caller.
-   * @param size bytes of it that are shown.
+   * @param size bytes of it that are shown; 0: a text.
    * @param nameOf the path of the file that stands for an object.
    * @param wrap makes of a new file what the caller is given.
    */
   constructor(
     caller: Caller,
-    argument: { readonly address: number; readonly size: number },
+    address: number,
+    size: number,
     nameOf: (object: object) => string | undefined,
     wrap: (file: OpenFile) => OpenFile,
   ) {
     this.#caller = caller;
-    this.#address = argument.address;
-    this.#size = argument.size || MOST_TEXT;
+    this.#address = address;
+    this.#size = size || MOST_TEXT;
     this.#nameOf = nameOf;
     this.#wrap = wrap;
   }

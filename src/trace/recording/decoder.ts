@@ -42,6 +42,8 @@ export class Decoder {
   readonly #contents = new ReadTerms((from) => copied(from.bytes()));
   #micros = 0;
   #withoutContents = false;
+  #last: CallRecord | undefined;
+  #again = false;
 
   /** @param clean what each text becomes: that of somebody else's may move the cursor. */
   constructor(clean: (text: string) => string = String) {
@@ -55,9 +57,15 @@ export class Decoder {
     return all;
   }
 
+  /** Is what was decoded last the call that was told in full last, once more? */
+  get again(): boolean {
+    return this.#again;
+  }
+
   /** The next record; what it has of bytes is a copy. @throws Refusal EINVAL there is none. */
   next(from: ByteReader): Recorded {
     const kind = from.byte();
+    this.#again = kind === RecordKind.AGAIN;
     this.#micros += from.signed();
     const time = this.#micros / 1000;
     if (kind === RecordKind.MACHINE) {
@@ -65,6 +73,7 @@ export class Decoder {
       this.#withoutContents = machine.withoutContents ?? false;
       return { kind: 'machine', machine, time };
     }
+    if (kind === RecordKind.AGAIN) return { kind: 'call', entry: this.#lastAgain(from), time };
     if (kind >= RecordKind.ASKED) return { kind: 'input', entry: this.#input(kind, from), time };
     return this.#happening(kind, from, time);
   }
@@ -72,7 +81,8 @@ export class Decoder {
   #happening(kind: number, from: ByteReader, time: number): Raw {
     switch (kind) {
       case RecordKind.CALL:
-        return { kind: 'call', entry: this.#call(from), time };
+        this.#last = this.#call(from);
+        return { kind: 'call', entry: this.#last, time };
       case RecordKind.DMA_READ:
       case RecordKind.DMA_WRITE: {
         const write = kind === RecordKind.DMA_WRITE;
@@ -139,6 +149,11 @@ export class Decoder {
     const way = ways[has & CallField.WAY ? from.byte() : 0] ?? refuse('EINVAL', 'a call came in no way');
     const came = { file, part, way, duration: from.number() };
     return { call, path, pid, tid, program, fd, ioctl, transfer, result, error, reason, ...came };
+  }
+
+  #lastAgain(from: ByteReader): CallRecord {
+    const last = this.#last ?? refuse('EINVAL', 'a call is told again that was not told before');
+    return { ...last, duration: from.number() };
   }
 
   #input(kind: number, from: ByteReader): Input {

@@ -10,6 +10,7 @@ import type { Struct } from '../../uapi/struct.js';
 import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
 import type { Asked, Input } from '../input.js';
 import type { Recorded } from '../raw.js';
+import { isAgain } from './again.js';
 import { ByteWriter } from './bytes.js';
 import {
   AskedField,
@@ -36,6 +37,8 @@ export class Encoder {
   readonly #layouts = new WrittenTerms<Struct>((out, layout) => out.text(layoutText(layout)));
   readonly #contents = new WrittenContents();
   #withoutContents = false;
+  /** The call that was told in full last. */
+  #last: CallRecord | undefined;
   #micros = 0;
 
   /** Bytes that wait to be taken. */
@@ -66,8 +69,7 @@ export class Encoder {
         this.#input(raw.entry, raw.time);
         return;
       case 'call':
-        this.#begin(RecordKind.CALL, raw.time);
-        this.#call(raw.entry);
+        this.#told(raw.entry, raw.time);
         return;
       case 'dma': {
         const { rid, pasid, write, iova, length } = raw.entry;
@@ -133,6 +135,17 @@ export class Encoder {
         this.#name(device);
         this.#numbers(entry.pasid, (entry.vpasid ?? -1) + 1);
     }
+  }
+
+  #told(record: CallRecord, time: number): void {
+    if (this.#last !== undefined && isAgain(this.#last, record)) {
+      this.#begin(RecordKind.AGAIN, time);
+      this.#out.number(record.duration);
+      return;
+    }
+    this.#begin(RecordKind.CALL, time);
+    this.#call(record);
+    this.#last = record;
   }
 
   #call(record: CallRecord): void {

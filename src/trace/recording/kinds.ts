@@ -24,6 +24,7 @@ export const RecordKind = {
   PART: 17,
   POSTPONED: 18,
   STEP: 19,
+  AGAIN: 20,
 } as const;
 
 /** Calls, by their numbers. */

@@ -112,6 +112,22 @@ test('a recording of another version says which', () => {
   assert.match(readUp(new Uint8Array(100)).why, /no recording of ioasid/);
 });
 
+test('a call that is said again is kept as that, until it is another', () => {
+  const call = recording.find((each) => each.kind === 'call' && each.entry.ioctl !== undefined)!;
+  assert.ok(call.kind === 'call');
+  const { ioctl } = call.entry;
+  const timed = (n: number) => ({ ...call, time: call.time + n, entry: { ...call.entry, duration: n } });
+  const input = ioctl!.input.with(0, ioctl!.input[0]! ^ 1);
+  const other: Raw = { ...call, entry: { ...call.entry, ioctl: { ...ioctl!, input } } };
+  const note: Raw = { kind: 'note', device: 'vfio0', entry: { sentence: 'between' }, time: call.time };
+  const [once, often] = [new Encoder(), new Encoder()];
+  once.add(timed(1));
+  for (let n = 1; n <= 100; n++) often.add(timed(n));
+  assert.ok(often.length - once.length <= 99 * 5, `${once.length} and ${often.length} bytes`);
+  const all = [timed(1), timed(2), note, timed(3), other, timed(4), timed(5)];
+  assert.equal(said(readUp(recordingOf(all, 2)).all), said(all));
+});
+
 test('contents above 64 bytes are kept once', () => {
   const call = recording.find((each) => each.kind === 'call' && each.entry.transfer !== undefined)!;
   assert.ok(call.kind === 'call');

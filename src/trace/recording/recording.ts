@@ -14,24 +14,41 @@ import { Decoder } from './decoder.js';
  * off or damaged, after what is good.
  */
 export function* recorded(read: Source): Generator<Recorded[], void> {
-  checkHeader(read);
   const decoder = new Decoder(escaped);
-  for (const records of chunksOf(read)) yield decoder.all(records);
+  for (const some of records(read)) yield decoder.all(some);
+}
+
+function* records(read: Source): Generator<Uint8Array, void> {
+  checkHeader(read);
+  yield* chunksOf(read);
 }
 
 const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
 
 /** Reads the recording in `file`. @throws Refusal as `recorded`, or the file's errno: it cannot be read. */
 export function* recordedIn(file: string): Generator<Recorded[], void> {
+  yield* inFile(file, recorded);
+}
+
+/** As `recordedIn`, as it is encoded. */
+export function* recordsIn(file: string): Generator<Uint8Array, void> {
+  yield* inFile(file, records);
+}
+
+function* inFile<T>(file: string, all: (read: Source) => Generator<T, void>): Generator<T, void> {
   const fd = opened(file);
   try {
-    yield* recorded((at, length) => readAt(fd, at, length));
+    yield* all((at, length) => readAt(fd, at, length));
   } catch (error) {
-    if (error instanceof Refusal) throw new Refusal(error.errno, `"${file}": ${error.reason}`);
-    throw error;
+    throw ofFile(file, error);
   } finally {
     closeSync(fd);
   }
+}
+
+/** `error`, with the name of the file when it says what is wrong in it. */
+export function ofFile(file: string, error: unknown): unknown {
+  return error instanceof Refusal ? new Refusal(error.errno, `"${file}": ${error.reason}`) : error;
 }
 
 function opened(file: string): number {
