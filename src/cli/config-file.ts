@@ -11,7 +11,7 @@ import { dirname, resolve } from 'node:path';
 import { describe, isRecord } from '../devices/checks.js';
 import { didYouMean } from '../devices/nearest.js';
 import { inWords } from '../linux/errno.js';
-import { containerKinds } from '../machine/nodes.js';
+import { containerKinds } from '../machine/container-kinds.js';
 import type { MachineArguments } from './service.js';
 
 const MOST_BYTES = 1 << 20;

@@ -10,12 +10,13 @@
  * this server's alone: the name of the filesystem, and the file that aborts the connection, if the filesystem
  * of that name still has the number after that was opened (where there is a fusectl).
  */
+
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { closeSync, writeSync } from 'node:fs';
 import { refuse } from '../linux/errno.js';
 import { pipe } from '../linux/fd-passing.js';
 import { ownScript } from '../linux/own-package.js';
+import { randomBytes } from '../linux/random-bytes.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
 /** Minor numbers of a device number. */

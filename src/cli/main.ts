@@ -9,7 +9,7 @@ import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
 import { DEFAULT_OBJECT_QUOTA } from '../iommufd/objects.js';
 import { DEFAULT_FILL_SHARE } from '../linux/memory-room.js';
 import { ownFile } from '../linux/own-package.js';
-import { containerKinds } from '../machine/nodes.js';
+import { containerKinds } from '../machine/container-kinds.js';
 import { kinds } from '../trace/filter.js';
 import type { CheckArguments } from './check.js';
 import { type Shell, shells } from './completion.js';

@@ -9,7 +9,7 @@
  * Forgotten by the kernel too: it would keep the name, and with it the inode, until somebody asks for that
  * name again. So it is asked for once more, in vain, and the inode lives as long as the file is open.
  */
-import { randomBytes } from 'node:crypto';
+
 import type { DeviceNode } from '../file/device-node.js';
 import type { OpenFile } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
@@ -17,6 +17,7 @@ import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
+import { randomBytes } from '../linux/random-bytes.js';
 import { REGIONS_END } from '../uapi/vfio.js';
 import type { DeviceTree } from './device-tree.js';
 import type { Opened } from './inode.js';

@@ -7,11 +7,12 @@
  * we see on which open file it arrives. That call is answered by this very thread, so it is made on another
  * one (own-files.ts), and the request that asked has to wait for it (`Undetermined`).
  */
-import { randomBytes } from 'node:crypto';
+
 import { Postponed } from '../file/work.js';
 import type { Account } from '../linux/account.js';
 import { Refusal, refuse } from '../linux/errno.js';
 import { deviceOfDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
+import { randomBytes } from '../linux/random-bytes.js';
 import type { DeviceTree } from './device-tree.js';
 import type { Inode, Opened } from './inode.js';
 import { notOurs, type OwnCopy, type OwnFiles } from './own-files.js';

@@ -6,8 +6,7 @@
  * as possible and a stale use of it is noticed. Who owns a number is not kept here; that is the affair of
  * contexts, and of mediated devices for what they have attached under iommufd.
  */
-import { PASID_BITS } from '../iommu/iommu.js';
-import { type Pasid, pasidOf } from '../iommu/pasid.js';
+import { PASID_BITS, type Pasid, pasidOf } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 

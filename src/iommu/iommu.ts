@@ -17,15 +17,12 @@ import { type DmaFault, FaultLog, type Transfer } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
-import type { Pasid } from './pasid.js';
+import { PASID_BITS, type Pasid } from './pasid.js';
 import type { Quota } from './quota.js';
 import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
 import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
-
-/** PASIDs are 20 bits wide. Key 0 of a PASID table is for requests that carry no PASID (VT-d: RID_PASID). */
-export const PASID_BITS = 20;
 
 /** DMA that is kept for who looks at it: he does after each turn of the server's loop. */
 const TRANSFERS_KEPT = 1 << 14;

@@ -14,6 +14,9 @@ export type Pasid = number & { readonly [kind]: 'PASID' };
 /** A PASID of one device; a model gets and gives plain numbers. */
 export type Vpasid = number & { readonly [kind]: 'vpasid' };
 
+/** PASIDs are 20 bits wide. Key 0 of a PASID table is for requests that carry no PASID (VT-d: RID_PASID). */
+export const PASID_BITS = 20;
+
 /** The vpasid of requests that carry no PASID (PCI Express 5.0 §6.20; IOMMU_NO_PASID). */
 export const NO_PASID = 0 as Vpasid;
 

@@ -30,6 +30,7 @@ const signatures = {
   epoll_create1: 'int epoll_create1(int flags)',
   epoll_ctl: 'int epoll_ctl(int set, int operation, int fd, uintptr_t event)',
   epoll_wait: 'int epoll_wait(int set, uintptr_t events, int most, int timeout)',
+  getrandom: 'long getrandom(uintptr_t buffer, ulong length, uint32_t flags)',
   pipe2: 'int pipe2(uintptr_t fds, int flags)',
   eventfd: 'int eventfd(uint32_t initial, int flags)',
   memfd_create: 'int memfd_create(const char *name, uint32_t flags)',

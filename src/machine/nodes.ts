@@ -37,6 +37,7 @@ import type { VdpaDevice } from '../vdpa/device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
 import type { Type1Container } from '../vfio/type1-container.js';
+import type { ContainerKind } from './container-kinds.js';
 
 /** What the files stand for. */
 export interface MachineObjects {
@@ -48,9 +49,6 @@ export interface MachineObjects {
   readonly groups: readonly VfioGroup[];
   readonly idxd: readonly IdxdDevice[];
 }
-
-export const containerKinds = ['type1', 'iommufd'] as const;
-export type ContainerKind = (typeof containerKinds)[number];
 
 export interface NodeOptions {
   /** `/dev/iommu` has its test interface (IOMMU_TEST_CMD). */

@@ -8,8 +8,8 @@ import type { PageWait } from '../devices/device-model.js';
 import type { DevicePort } from '../driver/device-port.js';
 import { ListedPort } from '../driver/listed-port.js';
 import type { PasidSpace } from '../ioasid/pasid-space.js';
-import { type Iommu, PASID_BITS } from '../iommu/iommu.js';
-import type { Pasid, Vpasid } from '../iommu/pasid.js';
+import type { Iommu } from '../iommu/iommu.js';
+import { PASID_BITS, type Pasid, type Vpasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 
 export class VdpaPort extends ListedPort implements DevicePort {
