@@ -13,12 +13,14 @@ import { type Access, type Iommu, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from '.
 import { LockedPages } from '../iommu/locked-pages.js';
 import type { Memory } from '../iommu/memory.js';
 import type { PageTable } from '../iommu/page-table.js';
+import type { Pasid } from '../iommu/pasid.js';
 import type { Quota } from '../iommu/quota.js';
-import { ACCESS, MAPPING_WORDS, MEMORY, NONE, OFFSET_HI } from '../iommu/table-memory.js';
+import { ACCESS, MAPPING_WORDS, MEMORY, NONE } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { Locker } from '../linux/locked-memory.js';
 import { FreeIovas } from './free-iovas.js';
 import { LAST_IOVA, smaller } from './iova-ranges.js';
+import { IovaRules } from './iova-rules.js';
 import { Space } from './space.js';
 
 /** Mappings that are looked at or made before others have their turn. */
@@ -61,7 +63,6 @@ export interface Unmapped {
 }
 
 export class AddressSpace extends Space {
-  readonly kind = 'mapped';
   readonly table: PageTable;
   readonly iovas: FreeIovas;
   /** Are the pages of what is mapped locked for devices, and counted? */
@@ -69,13 +70,23 @@ export class AddressSpace extends Space {
   readonly #iommu: Iommu;
   readonly #quota: Quota;
 
-  /** Its mappings count in `quota`, its tables in `pages`. */
-  constructor(iommu: Iommu, name: string, quota: Quota, pages: Quota) {
+  /** Its mappings count in `quota`, its tables in `pages`. Which IOVAs it has is as `rules` say. */
+  constructor(
+    iommu: Iommu,
+    name: string | Pasid,
+    quota: Quota,
+    pages: Quota,
+    rules: IovaRules = new IovaRules(),
+  ) {
     super(name);
     this.#iommu = iommu;
     this.#quota = quota;
     this.table = iommu.pageTable(pages);
-    this.iovas = new FreeIovas(name, this.table, iommu.tables);
+    this.iovas = new FreeIovas(this, rules);
+  }
+
+  get kind() {
+    return 'mapped' as const;
   }
 
   /**
@@ -215,7 +226,7 @@ export class AddressSpace extends Space {
     const [start, end] = [this.table.start(slot), this.table.last(slot)];
     if (last === start || last === end) return;
     const { tables, memories } = this.#iommu;
-    const offset = tables.exact(slot, OFFSET_HI);
+    const offset = this.table.offset(slot);
     const first = last + 1n - start;
     if (((start + first) | (offset + first)) & (this.iovas.alignment - 1n)) {
       const where = `at ${hex(start + first)}, which is not ${this.iovas.aligned}`;
@@ -267,7 +278,7 @@ export class AddressSpace extends Space {
         access: this.rights(slot),
         memory: memory.description,
         ofProcess: memory.ofProcess,
-        offset: tables.exact(slot, OFFSET_HI),
+        offset: this.table.offset(slot),
       };
     }
   }
@@ -278,7 +289,7 @@ export class AddressSpace extends Space {
     return {
       length: end - at,
       memory: tables.mappings[words + MEMORY]!,
-      offset: tables.exact(slot, OFFSET_HI) + (at - this.table.start(slot)),
+      offset: this.table.offset(slot) + (at - this.table.start(slot)),
       access: tables.mappings[words + ACCESS]!,
     };
   }

@@ -18,6 +18,7 @@ import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
 import { LAST_IOVA } from './iova-ranges.js';
+import { IovaRules } from './iova-rules.js';
 import { NestedSpace, type UserTable } from './nested-space.js';
 import { PageFaults } from './page-faults.js';
 import type { PasidSpace } from './pasid-space.js';
@@ -29,8 +30,8 @@ export const KIND_MAPPED = 0;
 export const KIND_NESTED = 1;
 export const KIND_PROCESS = 2;
 
-/** What no IOVA of a mapped PASID can be, because the page tables have fewer bits. */
-const BEYOND_ADDRESS_WIDTH = { start: 2n ** BigInt(ADDRESS_BITS), last: LAST_IOVA };
+/** The IOVAs of each mapped PASID: pages, and none that has more bits than the page tables. */
+const RULES = IovaRules.shared(BigInt(PAGE_SIZE), [{ start: 2n ** BigInt(ADDRESS_BITS), last: LAST_IOVA }]);
 
 /** Nested PASIDs whose caches are dropped before others have their turn. */
 const CHUNK = 64;
@@ -114,9 +115,11 @@ export class IoasidContext {
     const under = kind === KIND_NESTED ? this.#mapped(pasidOf(parent)) : undefined;
     this.#requireRoom();
     const pasid = this.#commons.pasids.alloc();
-    if (under === undefined) this.#spaces.set(pasid, this.#newMapped(pasid));
+    const { iommu } = this.#commons;
+    if (under === undefined)
+      this.#spaces.set(pasid, new AddressSpace(iommu, pasid, this.#mappings, this.#tables, RULES));
     else {
-      const space = new NestedSpace(this.#commons.iommu, `PASID ${pasid}`, under);
+      const space = new NestedSpace(iommu, pasid, under);
       this.#spaces.set(pasid, space);
       this.#nested.set(pasid, space);
     }
@@ -133,7 +136,7 @@ export class IoasidContext {
     const memory = caller.addressSpace();
     try {
       const pasid = this.#commons.pasids.alloc();
-      const space = new ProcessSpace(this.#commons.iommu, `PASID ${pasid}`, memory, this.#tables);
+      const space = new ProcessSpace(this.#commons.iommu, pasid, memory, this.#tables);
       this.#spaces.set(pasid, space);
       return pasid;
     } catch (refusal) {
@@ -296,13 +299,6 @@ export class IoasidContext {
   #requireRoom(): void {
     if (this.#spaces.size >= this.pasidQuota)
       refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
-  }
-
-  #newMapped(pasid: Pasid): AddressSpace {
-    const space = new AddressSpace(this.#commons.iommu, `PASID ${pasid}`, this.#mappings, this.#tables);
-    space.iovas.align(BigInt(PAGE_SIZE));
-    space.iovas.reserve(BEYOND_ADDRESS_WIDTH, this);
-    return space;
   }
 
   *#free(pasid: Pasid, space: Space): Work<number> {

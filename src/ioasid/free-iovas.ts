@@ -1,16 +1,16 @@
 /**
  * FreeIovas: which IOVAs of an address space can be mapped.
  *
- * Not those that an owner has reserved (what a device cannot reach), nor those that are mapped. Where the
- * user leaves the choice, IOVAs come from the ranges that he allows, from anywhere else when there are none.
- * All must be aligned as the address space is. The rules, their order and their errnos are those of Linux's
- * iommufd. Invariant: no mapping lies in a reserved range, and each is aligned.
+ * Not those that its rules exclude (iova-rules.ts), nor those that are mapped. What is refused, in which
+ * order and with which errno is as in Linux's iommufd. Invariant: no mapping lies in a reserved range, and
+ * each is aligned.
  */
 import { begun, type Sliced, type Work } from '../file/work.js';
 import { PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
-import { NONE, OFFSET_HI, type TableMemory } from '../iommu/table-memory.js';
+import { NONE } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
-import { alignUp, holes, type IovaRange, joined, LAST_IOVA, larger, overlaps } from './iova-ranges.js';
+import { alignUp, holes, type IovaRange, LAST_IOVA, larger, overlaps } from './iova-ranges.js';
+import type { IovaRules } from './iova-rules.js';
 
 /** The largest alignment of an IOVA that is chosen for the user: that of a huge page. */
 const LARGEST_ALIGNMENT = 2n ** 21n;
@@ -18,51 +18,50 @@ const PAGE = BigInt(PAGE_SIZE);
 /** Mappings that a search for a free IOVA goes over before others have their turn. */
 const CHUNK = 256;
 
+/** The address space, as reasons name it, and its table. */
+interface Mapped {
+  readonly name: string;
+  readonly table: PageTable;
+}
+
 export class FreeIovas {
-  readonly #name: string;
-  readonly #table: PageTable;
-  readonly #tables: TableMemory;
-  #alignment = 1n;
-  // What is kept free, by owner; and all of it in one list, made when it is asked for.
-  readonly #reservations = new Map<object, IovaRange[]>();
-  #reservedRanges: readonly IovaRange[] | undefined;
-  #allowed: readonly IovaRange[] = [];
+  readonly #space: Mapped;
+  readonly #rules: IovaRules;
   // Some mapping may not be made of whole pages. While none is, no alignment up to a page needs a look.
   #ragged = false;
   // No hole of a page or more lies in [PAGE, #full): where the search for a free range begins.
   #full = PAGE;
 
-  /** @param name of the address space, in reasons */
-  constructor(name: string, table: PageTable, tables: TableMemory) {
-    this.#name = name;
-    this.#table = table;
-    this.#tables = tables;
+  constructor(space: Mapped, rules: IovaRules) {
+    this.#space = space;
+    this.#rules = rules;
   }
 
   /** What IOVAs, lengths and memory must be aligned to, in bytes: a power of two. */
   get alignment(): bigint {
-    return this.#alignment;
+    return this.#rules.alignment;
   }
 
   /** What must be aligned is not: how reasons go on. */
   get aligned(): string {
-    return this.#alignment === PAGE
-      ? `aligned to the 4 KiB page of ${this.#name}`
-      : `aligned to the ${this.#alignment} bytes of ${this.#name}`;
+    return this.alignment === PAGE
+      ? `aligned to the 4 KiB page of ${this.#space.name}`
+      : `aligned to the ${this.alignment} bytes of ${this.#space.name}`;
   }
 
   /**
    * What is mapped may be aligned to `alignment`. @throws Refusal EADDRINUSE when a mapping is not.
    */
   *checkAligned(alignment: bigint): Work<void> {
-    if (alignment <= this.#alignment || (!this.#ragged && alignment <= PAGE)) return;
+    if (alignment <= this.alignment || (!this.#ragged && alignment <= PAGE)) return;
+    const { table } = this.#space;
     let looked = 0;
-    for (const slot of this.#table.slots()) {
-      const [iova, end] = [this.#table.start(slot), this.#table.last(slot) + 1n];
-      if (((iova | end | this.#tables.exact(slot, OFFSET_HI)) & (alignment - 1n)) !== 0n)
+    for (const slot of table.slots()) {
+      const [iova, end] = [table.start(slot), table.last(slot) + 1n];
+      if (((iova | end | table.offset(slot)) & (alignment - 1n)) !== 0n)
         refuse(
           'EADDRINUSE',
-          `the mapping at ${hex(iova)} of ${this.#name} is not aligned to ${alignment} bytes`,
+          `the mapping at ${hex(iova)} of ${this.#space.name} is not aligned to ${alignment} bytes`,
         );
       if (++looked % CHUNK === 0) yield;
     }
@@ -70,7 +69,7 @@ export class FreeIovas {
 
   /** Makes `alignment` the rule, which all that is mapped must keep already. */
   align(alignment: bigint): void {
-    this.#alignment = alignment;
+    this.#rules.align(alignment);
   }
 
   /**
@@ -78,38 +77,35 @@ export class FreeIovas {
    * was allowed.
    */
   reserve(range: IovaRange, owner: object): void {
-    const slot = this.#table.firstFrom(range.start);
-    if (slot !== NONE && this.#table.start(slot) <= range.last) {
-      const where = hex(this.#table.start(slot));
+    const slot = this.#space.table.firstFrom(range.start);
+    if (slot !== NONE && this.#space.table.start(slot) <= range.last) {
+      const where = hex(this.#space.table.start(slot));
       refuse(
         'EADDRINUSE',
-        `the mapping at ${where} of ${this.#name} lies in a range that a device cannot reach`,
+        `the mapping at ${where} of ${this.#space.name} lies in a range that a device cannot reach`,
       );
     }
-    if (this.#allowed.some((allowed) => overlaps(allowed, range))) {
+    if (this.#rules.allowed.some((allowed) => overlaps(allowed, range))) {
       const where = `${hex(range.start)} to ${hex(range.last)}`;
-      refuse('EADDRINUSE', `the iova range ${where} of ${this.#name} was allowed by its user`);
+      refuse('EADDRINUSE', `the iova range ${where} of ${this.#space.name} was allowed by its user`);
     }
-    const ranges = this.#reservations.get(owner);
-    if (ranges === undefined) this.#reservations.set(owner, [range]);
-    else ranges.push(range);
-    this.#reservedRanges = undefined;
+    this.#rules.reserve(range, owner);
   }
 
   /** Gives back what `owner` has reserved. */
   release(owner: object): void {
-    if (this.#reservations.delete(owner)) this.#reservedRanges = undefined;
+    this.#rules.release(owner);
     this.#full = PAGE;
   }
 
   /** How many ranges `owner` has reserved. */
   reservedBy(owner: object): number {
-    return this.#reservations.get(owner)?.length ?? 0;
+    return this.#rules.reservedBy(owner);
   }
 
   /** The ranges that can be mapped: all that is not reserved. */
   ranges(): IovaRange[] {
-    return holes(this.#reserved, 0n, LAST_IOVA);
+    return this.#rules.ranges();
   }
 
   /**
@@ -118,11 +114,11 @@ export class FreeIovas {
    */
   allow(ranges: readonly IovaRange[]): void {
     for (const range of ranges) {
-      if (!this.#reserved.some((reserved) => overlaps(reserved, range))) continue;
+      if (!this.#rules.reserved.some((reserved) => overlaps(reserved, range))) continue;
       const where = `${hex(range.start)} to ${hex(range.last)}`;
-      refuse('EADDRINUSE', `iova range ${where} of ${this.#name} is reserved`);
+      refuse('EADDRINUSE', `iova range ${where} of ${this.#space.name} is reserved`);
     }
-    this.#allowed = joined(ranges);
+    this.#rules.allow(ranges);
     this.#full = PAGE;
   }
 
@@ -134,46 +130,42 @@ export class FreeIovas {
    */
   find(length: bigint, address: bigint, iova: bigint | undefined): Sliced<bigint> {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
-    if (length % this.#alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
+    if (length % this.alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
     return iova === undefined ? begun(this.#choose(length, address)) : this.#check(iova, length);
   }
 
   /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
   requireAligned(address: bigint): void {
-    if ((address % PAGE) % this.#alignment !== 0n)
+    if ((address % PAGE) % this.alignment !== 0n)
       refuse('EINVAL', `the memory at ${hex(address)} is not ${this.aligned}`);
   }
 
   /** [iova, iova+length) is mapped now, to byte `offset` onwards of some memory. */
   taken(iova: bigint, length: bigint, offset: bigint): void {
-    if (this.#alignment < PAGE && ((iova | length | offset) & (PAGE - 1n)) !== 0n) this.#ragged = true;
+    if (this.alignment < PAGE && ((iova | length | offset) & (PAGE - 1n)) !== 0n) this.#ragged = true;
     if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
   }
 
   /** Something from `iova` on is mapped no more. */
   freed(iova: bigint): void {
-    if (this.#table.count === 0) this.#ragged = false;
+    if (this.#space.table.count === 0) this.#ragged = false;
     if (iova < this.#full) this.#full = larger(iova, PAGE);
-  }
-
-  get #reserved(): readonly IovaRange[] {
-    this.#reservedRanges ??= [...this.#reservations.values()].flat();
-    return this.#reservedRanges;
   }
 
   #check(iova: bigint, length: bigint): bigint {
     const what = `iova range ${hex(iova)}+${hex(length)}`;
-    if (iova % this.#alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
+    if (iova % this.alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
     const range = { start: iova, last: iova + length - 1n };
     if (range.last > LAST_IOVA) refuse('EOVERFLOW', `${what} wraps around`);
-    const reserved = this.#reserved.find((each) => overlaps(each, range));
+    const reserved = this.#rules.reserved.find((each) => overlaps(each, range));
     if (reserved !== undefined) {
       const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
-      refuse('EINVAL', `${what} of ${this.#name} reaches into ${where}, which is reserved`);
+      refuse('EINVAL', `${what} of ${this.#space.name} reaches into ${where}, which is reserved`);
     }
-    const slot = this.#table.firstFrom(iova);
-    if (slot !== NONE && this.#table.start(slot) <= range.last)
-      refuse('EEXIST', `${what} overlaps the mapping at ${hex(this.#table.start(slot))} of ${this.#name}`);
+    const { table } = this.#space;
+    const slot = table.firstFrom(iova);
+    if (slot !== NONE && table.start(slot) <= range.last)
+      refuse('EEXIST', `${what} overlaps the mapping at ${hex(table.start(slot))} of ${this.#space.name}`);
     return iova;
   }
 
@@ -181,18 +173,19 @@ export class FreeIovas {
     if (length >= LAST_IOVA / 2n)
       refuse('EOVERFLOW', `length ${hex(length)} is no length that an iova could be chosen for`);
     const alignment = chosenAlignment(length, address);
-    if (alignment < this.#alignment)
+    if (alignment < this.alignment)
       refuse('EINVAL', `memory at ${hex(address)} of ${hex(length)} bytes cannot be ${this.aligned}`);
-    const allowed = this.#allowed.length > 0 ? this.#allowed : [{ start: PAGE, last: LAST_IOVA - PAGE }];
+    const { allowed } = this.#rules;
+    const choice = allowed.length > 0 ? allowed : [{ start: PAGE, last: LAST_IOVA - PAGE }];
     const offset = address % PAGE;
-    for (const { start, last } of allowed) {
+    for (const { start, last } of choice) {
       const first = alignUp(start, alignment) | offset;
-      for (const hole of holes(this.#reserved, larger(first, this.#full), last)) {
+      for (const hole of holes(this.#rules.reserved, larger(first, this.#full), last)) {
         const found = yield* this.#fit(hole, length, alignment, offset);
         if (found !== undefined) return found;
       }
     }
-    return refuse('ENOSPC', `${this.#name} has no free iova range of ${hex(length)} bytes`);
+    return refuse('ENOSPC', `${this.#space.name} has no free iova range of ${hex(length)} bytes`);
   }
 
   /** The first free IOVA in a range that nothing reserves. */
@@ -203,11 +196,11 @@ export class FreeIovas {
     offset: bigint,
   ): Work<bigint | undefined> {
     let [iova, looked] = [alignUp(start, alignment) | offset, 0];
-    for (const slot of this.#table.slots(iova)) {
-      const next = this.#table.start(slot);
+    for (const slot of this.#space.table.slots(iova)) {
+      const next = this.#space.table.start(slot);
       // As in Linux, a single byte that ends a hole is not taken.
       if (iova + length <= next && iova + 1n < next) break;
-      iova = alignUp(this.#table.last(slot) + 1n, alignment) | offset;
+      iova = alignUp(this.#space.table.last(slot) + 1n, alignment) | offset;
       if (++looked % CHUNK === 0) yield;
     }
     return iova < last && iova + length - 1n <= last ? iova : undefined;

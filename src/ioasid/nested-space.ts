@@ -9,6 +9,7 @@
 import { releasing, type Work } from '../file/work.js';
 import type { Iommu } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
+import type { Pasid } from '../iommu/pasid.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { AddressSpace } from './address-space.js';
@@ -33,16 +34,19 @@ export interface UserTable {
 }
 
 export class NestedSpace extends Space {
-  readonly kind = 'nested';
   readonly parent: AddressSpace;
   readonly #iommu: Iommu;
   #table: VtdTable | undefined;
 
-  constructor(iommu: Iommu, name: string, parent: AddressSpace) {
-    super(name);
+  constructor(iommu: Iommu, pasid: Pasid, parent: AddressSpace) {
+    super(pasid);
     this.#iommu = iommu;
     this.parent = parent;
     parent.adopt();
+  }
+
+  get kind() {
+    return 'nested' as const;
   }
 
   /** What is bound to it, for those who look; undefined: nothing yet. */

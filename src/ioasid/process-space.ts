@@ -9,11 +9,11 @@ import { releasing, type Work } from '../file/work.js';
 import { type Iommu, MEMORY_WRITABLE, RIGHTS } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import { ADDRESS_BITS, type PageTable } from '../iommu/page-table.js';
+import type { Pasid } from '../iommu/pasid.js';
 import type { Quota } from '../iommu/quota.js';
 import { Space } from './space.js';
 
 export class ProcessSpace extends Space {
-  readonly kind = 'process';
   readonly table: PageTable;
   readonly #iommu: Iommu;
   readonly #slot: number;
@@ -21,13 +21,17 @@ export class ProcessSpace extends Space {
   readonly memory: string;
 
   /** Takes over the reference to `memory`. Its tables count in `pages`. */
-  constructor(iommu: Iommu, name: string, memory: Memory, pages: Quota) {
-    super(name);
+  constructor(iommu: Iommu, pasid: Pasid, memory: Memory, pages: Quota) {
+    super(pasid);
     this.#iommu = iommu;
     this.memory = memory.description;
     this.table = iommu.pageTable(pages);
     const all = 2n ** BigInt(ADDRESS_BITS);
     this.#slot = this.table.map(0n, all, iommu.memories.acquire(memory), 0n, RIGHTS | MEMORY_WRITABLE);
+  }
+
+  get kind() {
+    return 'process' as const;
   }
 
   *close(): Work<void> {

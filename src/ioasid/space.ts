@@ -8,6 +8,7 @@
  */
 import type { Work } from '../file/work.js';
 import type { Translation } from '../iommu/nested-table.js';
+import type { Pasid } from '../iommu/pasid.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 
@@ -16,15 +17,20 @@ export type SpaceKind = 'mapped' | 'nested' | 'process';
 
 export abstract class Space {
   abstract readonly kind: SpaceKind;
-  /** As reasons name it: `PASID 7`, `IOAS 2`. */
-  readonly name: string;
   /** Are page faults of devices in it delivered to the readers of the context? */
   deliversFaults = false;
   #users = 0;
   #children = 0;
+  readonly #name: string | Pasid;
 
-  constructor(name: string) {
-    this.name = name;
+  /** @param name as reasons name it, or the PASID that it is: a million names would be 32 MB. */
+  constructor(name: string | Pasid) {
+    this.#name = name;
+  }
+
+  /** As reasons name it: `PASID 7`, `the IOAS`. */
+  get name(): string {
+    return typeof this.#name === 'string' ? this.#name : `PASID ${this.#name}`;
   }
 
   /** What a device's entry for it leads to. @throws Refusal EINVAL while there is no such thing. */

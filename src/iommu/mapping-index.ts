@@ -209,7 +209,7 @@ function chunkOf(lasts: readonly number[], hi: number, lo: number): number {
 }
 
 /** Is IOVA (hi, lo) below (otherHi, otherLo)? */
-function isBelow(hi: number, lo: number, otherHi: number, otherLo: number): boolean {
+export function isBelow(hi: number, lo: number, otherHi: number, otherLo: number): boolean {
   return hi === otherHi ? lo >>> 0 < otherLo >>> 0 : hi >>> 0 < otherHi >>> 0;
 }
 

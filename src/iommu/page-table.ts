@@ -1,19 +1,17 @@
 /**
  * A page table: what one address space maps, and the radix tree that the hardware walks.
  *
- * Two structures over the same mappings. The *index* is the truth: the slots of all mappings sorted by IOVA.
- * The *radix tree* (4 levels of 9 bits above 4 KiB pages, 48-bit IOVAs) holds only
- * what a DMA has asked for; a walk that finds nothing looks into the index and fills in the pages of the
- * mapping that it finds. So a mapping that no DMA touches costs one slot and no table. The tables count in
- * a quota; what finds no room in the tree is found in the index each time.
+ * The truth are the mappings sorted by IOVA (mappings.ts). The *radix tree* (4 levels of 9 bits above 4 KiB
+ * pages, 48-bit IOVAs) holds only what a DMA has asked for; a walk that finds nothing looks for the mapping
+ * and fills in the pages of it. So a mapping that no DMA touches costs one slot and no table. The tables
+ * count in a quota; what finds no room in the tree is looked for each time.
  *
  * Invariants: mappings do not overlap; each entry of the tree names the mapping that covers *all* of its page
  * (4 KiB, 2 MiB or 1 GiB), and the place in memory; an entry is cleared before its mapping's slot is freed.
  * Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
 import { broken, release } from '../linux/invariant.js';
-import { Granted } from './granted.js';
-import { MappingIndex } from './mapping-index.js';
+import { Mappings } from './mappings.js';
 import { type Quota, tableQuota } from './quota.js';
 import {
   ACCESS,
@@ -64,24 +62,15 @@ export function walk(tables: Int32Array, root: number, hi: number, lo: number): 
   return entry < 0 ? foundIn(entry) : NONE;
 }
 
-export class PageTable extends Granted {
+export class PageTable extends Mappings {
   /** The pages that the tree, and all that belongs to the same context, may have. */
   readonly pages: Quota;
-  readonly #memory: TableMemory;
-  readonly #index: MappingIndex;
   #root = 0;
   #generation = 0;
 
   constructor(memory: TableMemory, pages: Quota = tableQuota()) {
-    super();
-    this.#memory = memory;
-    this.#index = new MappingIndex(memory);
+    super(memory);
     this.pages = pages;
-  }
-
-  /** Mappings in this table. */
-  get count(): number {
-    return this.#index.count;
   }
 
   /**
@@ -99,38 +88,10 @@ export class PageTable extends Granted {
     return this.#generation;
   }
 
-  /** As `walk` from the root, but builds what is missing in the tree when the index has the mapping. */
+  /** As `walk` from the root, but builds what is missing in the tree when there is a mapping. */
   lookup(hi: number, lo: number): number {
-    const found = walk(this.#memory.tables, this.#root, hi, lo);
+    const found = walk(this.memory.tables, this.#root, hi, lo);
     return found !== NONE || hi >>> 16 !== 0 ? found : this.#fill(hi, lo);
-  }
-
-  /** The slot of the mapping that covers `iova` (bytes), or NONE; does not build tables. */
-  find(iova: bigint): number {
-    split(iova);
-    return this.#covering(halves[1]!, halves[0]!);
-  }
-
-  /** The slot of the first mapping that ends at `iova` or above, or NONE. */
-  firstFrom(iova: bigint): number {
-    split(iova);
-    return this.#index.seek(halves[1]!, halves[0]!);
-  }
-
-  /** The first IOVA of a mapping. */
-  start(slot: number): bigint {
-    return this.#memory.exact(slot, START_HI);
-  }
-
-  /** The last IOVA of a mapping. */
-  last(slot: number): bigint {
-    return this.#memory.exact(slot, LAST_HI);
-  }
-
-  /** The slots of all mappings by rising IOVA, beginning with the first that ends at `from` or above. */
-  slots(from = 0n): Generator<number> {
-    split(from);
-    return this.#index.from(halves[1]!, halves[0]!);
   }
 
   /**
@@ -138,30 +99,29 @@ export class PageTable extends Granted {
    * `access`. The range is free: the address space has seen to that. @returns the mapping's slot.
    */
   map(iova: bigint, length: bigint, memory: number, offset: bigint, access: number): number {
-    const slot = this.#memory.allocSlot();
-    this.#memory.store(slot, START_HI, iova);
-    this.#memory.store(slot, LAST_HI, BigInt.asUintN(64, iova + length - 1n));
-    this.#memory.store(slot, OFFSET_HI, offset);
-    const words = this.#memory.mappings;
+    const slot = this.memory.allocSlot();
+    this.memory.store(slot, START_HI, iova);
+    this.memory.store(slot, LAST_HI, BigInt.asUintN(64, iova + length - 1n));
+    this.memory.store(slot, OFFSET_HI, offset);
+    const words = this.memory.mappings;
     words[slot * MAPPING_WORDS + MEMORY] = memory;
     words[slot * MAPPING_WORDS + ACCESS] = access;
-    this.#index.insert(slot);
+    this.insert(slot);
     return slot;
   }
 
   /**
-   * Takes a mapping out: the tree forgets it first, then the index, then its slot is free. @returns its
-   * memory number.
+   * Takes a mapping out: the tree forgets it first, then its slot is free. @returns its memory number.
    */
   unmap(slot: number): number {
-    const words = this.#memory.mappings;
+    const words = this.memory.mappings;
     const at = slot * MAPPING_WORDS;
-    if (this.#index.seek(words[at + START_HI]!, words[at + START_HI + 1]!) !== slot)
+    if (this.seek(words[at + START_HI]!, words[at + START_HI + 1]!) !== slot)
       broken(`slot ${slot} of the mappings is taken out of a table that has it not`);
     this.#generation++;
     this.#forgetMapping(slot);
-    this.#index.remove();
-    this.#memory.freeSlot(slot);
+    this.remove();
+    this.memory.freeSlot(slot);
     return words[at + MEMORY]!;
   }
 
@@ -174,13 +134,13 @@ export class PageTable extends Granted {
     split(first);
     const [firstHi, firstLo] = [halves[1]!, halves[0]!];
     split(last);
-    const { slots, before, next, more } = this.#index.takeHighest(firstHi, firstLo, halves[1]!, halves[0]!);
+    const { slots, before, next, more } = this.takeHighest(firstHi, firstLo, halves[1]!, halves[0]!);
     if (slots.length === 0) return false;
     this.#generation++;
     // Up to the neighbours, so that tables which nothing needs any more are free.
     this.#forget(
-      before === NONE ? 0 : this.#memory.wide(before, LAST_HI) + 1,
-      next === NONE ? ADDRESS_LIMIT : this.#memory.wide(next, START_HI),
+      before === NONE ? 0 : this.memory.wide(before, LAST_HI) + 1,
+      next === NONE ? ADDRESS_LIMIT : this.memory.wide(next, START_HI),
     );
     release(slots.map((slot) => () => this.#free(slot, each)));
     return more;
@@ -192,34 +152,34 @@ export class PageTable extends Granted {
     this.requireLeft();
     if (this.#root === 0) return;
     this.#forget(0, ADDRESS_LIMIT);
-    this.#memory.freeRoot(this.#root);
+    this.memory.freeRoot(this.#root);
     this.pages.remove(ROOT_TABLES);
     this.#root = 0;
   }
 
   /** A mapping is out of the table: its slot is free, and `each` is told of it. */
   #free(slot: number, each: OnTaken): void {
-    const memory = this.#memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
+    const memory = this.memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
     const bytes = this.last(slot) - this.start(slot) + 1n;
-    this.#memory.freeSlot(slot);
-    each(memory, bytes, this.#memory.wide(slot, OFFSET_HI));
+    this.memory.freeSlot(slot);
+    each(memory, bytes, this.memory.wide(slot, OFFSET_HI));
   }
 
   /** Clears the tree for the mapping in `slot`, without a number of more than 32 bits where it is small. */
   #forgetMapping(slot: number): void {
-    const words = this.#memory.mappings;
+    const words = this.memory.mappings;
     const at = slot * 8;
     const startLo = words[at + 1]!;
     const lastLo = words[at + 3]!;
     const within = words[at] === words[at + 2] && startLo >>> 21 === lastLo >>> 21;
     if (!within || ((startLo | ~lastLo) & 0x1f_ffff) === 0) {
-      this.#forget(this.#memory.wide(slot, START_HI), this.#memory.wide(slot, LAST_HI) + 1);
+      this.#forget(this.memory.wide(slot, START_HI), this.memory.wide(slot, LAST_HI) + 1);
       return;
     }
     // Less than 2 MiB, in one table of the last level, if there is one.
-    const entry = this.#memory.entryOf(this.#root, words[at]!, startLo);
+    const entry = this.memory.entryOf(this.#root, words[at]!, startLo);
     if (entry === 0) return;
-    const { tables } = this.#memory;
+    const { tables } = this.memory;
     const end = entry + 2 * ((lastLo >>> 12) - (startLo >>> 12));
     for (let word = entry; word <= end; word += 2) {
       tables[word] = 0;
@@ -233,23 +193,13 @@ export class PageTable extends Granted {
     this.#clear(this.#root, 0, 0, start, Math.min(end, ADDRESS_LIMIT) - 1);
   }
 
-  /** The slot of the mapping that covers (hi, lo), or NONE. */
-  #covering(hi: number, lo: number): number {
-    const slot = this.#index.seek(hi, lo);
-    if (slot === NONE) return NONE;
-    const words = this.#memory.mappings;
-    const startHi = words[slot * 8]!;
-    const isIn = startHi === hi ? words[slot * 8 + 1]! >>> 0 <= lo >>> 0 : startHi >>> 0 < hi >>> 0;
-    return isIn ? slot : NONE;
-  }
-
   /**
-   * A walk has found nothing at (hi, lo): look into the index, and build what is needed to find it next time.
+   * A walk has found nothing at (hi, lo): look for a mapping, and build what is needed to find it next time.
    */
   #fill(hi: number, lo: number): number {
-    const slot = this.#covering(hi, lo);
+    const slot = this.covering(hi, lo);
     if (slot === NONE) return NONE;
-    const memory = this.#memory;
+    const memory = this.memory;
     const at = memory.entryOf(this.#root, hi, lo);
     if (at !== 0 && memory.setEntryOfPage(at, slot, hi, lo)) return foundIn(memory.tables[at]!);
     const iova = hi * TWO_32 + (lo >>> 0);
@@ -257,7 +207,7 @@ export class PageTable extends Granted {
     const last = memory.wide(slot, LAST_HI);
     const found = (slot << 2) | (memory.mappings[slot * MAPPING_WORDS + ACCESS]! & 3);
     const offset = memory.wide(slot, OFFSET_HI);
-    // What an entry cannot say is found in the index each time.
+    // What an entry cannot say is looked for each time.
     if (slot >= ENTRY_SLOTS || offset + (last - start) >= ADDRESS_LIMIT || (offset - start) % PAGE_SIZE !== 0)
       return found;
     if (this.#root === 0 && !this.#growRoot()) return found;
@@ -271,7 +221,7 @@ export class PageTable extends Granted {
         this.#fillRun(table, level, base, slot, found);
         return found;
       }
-      // A mapping that covers a part of a page only cannot be in the tree: it is found in the index each
+      // A mapping that covers a part of a page only cannot be in the tree: it is looked for each
       // time.
       if (level === LEAF) return found;
       let next = memory.tables[table + 2 * index]!;
@@ -287,17 +237,17 @@ export class PageTable extends Granted {
 
   /** Makes the root. @returns whether there was room for it. */
   #growRoot(): boolean {
-    if (!this.pages.has(ROOT_TABLES) || !this.#memory.hasRoom(ROOT_TABLES)) return false;
+    if (!this.pages.has(ROOT_TABLES) || !this.memory.hasRoom(ROOT_TABLES)) return false;
     this.pages.add(ROOT_TABLES);
-    this.#root = this.#memory.allocRoot();
+    this.#root = this.memory.allocRoot();
     return true;
   }
 
   /** @returns a table of zeros, or 0 when there is no room for one. */
   #grow(): number {
-    if (!this.pages.has(1) || !this.#memory.hasRoom(1)) return 0;
+    if (!this.pages.has(1) || !this.memory.hasRoom(1)) return 0;
     this.pages.add(1);
-    return this.#memory.allocTable();
+    return this.memory.allocTable();
   }
 
   /**
@@ -305,7 +255,7 @@ export class PageTable extends Granted {
    * below it is left from mappings now gone.
    */
   #fillRun(table: number, level: number, base: number, slot: number, found: number): void {
-    const memory = this.#memory;
+    const memory = this.memory;
     const start = memory.wide(slot, START_HI);
     const span = SPAN[level]!;
     const from = Math.max(0, Math.ceil((start - base) / span));
@@ -324,7 +274,7 @@ export class PageTable extends Granted {
    */
   #clear(table: number, level: number, base: number, start: number, last: number): void {
     const span = SPAN[level]!;
-    const tables = this.#memory.tables;
+    const tables = this.memory.tables;
     const from = Math.max(0, Math.floor((start - base) / span));
     const to = Math.min(TABLE_ENTRIES - 1, Math.floor((last - base) / span));
     if (level === LEAF) {
@@ -349,11 +299,11 @@ export class PageTable extends Granted {
   #freeTree(table: number, level: number): void {
     if (level < LEAF) {
       for (let index = 0; index < TABLE_ENTRIES; index++) {
-        const entry = this.#memory.tables[table + 2 * index]!;
+        const entry = this.memory.tables[table + 2 * index]!;
         if (entry > 0) this.#freeTree(entry, level + 1);
       }
     }
-    this.#memory.freeTable(table);
+    this.memory.freeTable(table);
     this.pages.remove(1);
   }
 }
