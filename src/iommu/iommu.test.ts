@@ -125,6 +125,33 @@ test('an IOVA leads to the byte that a calculation with bigints says, at the fir
   );
 });
 
+test('PASIDs that ask in turn get their own bytes, wherever among the tables their roots lie', () => {
+  const [MIB, GIB] = [2 ** 20, 2 ** 30];
+  for (const before of [0, 1]) {
+    const iommu = new Iommu();
+    const requester = iommu.requester(RID);
+    if (before === 1) iommu.tables.allocTable();
+    const memory = iommu.memories.acquire(new BufferMemory(new Uint8Array(0)));
+    // A page of 2 MiB, and one of 4 KiB whose indices are those of the other a level further down.
+    const starts = [GIB + 2 * MIB, 2 * MIB + PAGE_SIZE];
+    for (const pasid of [1, 2]) {
+      const table = iommu.pageTable();
+      table.map(BigInt(starts[0]!), BigInt(2 * MIB), memory, BigInt(pasid * 8 * GIB), READ);
+      table.map(BigInt(starts[1]!), BigInt(PAGE_SIZE), memory, BigInt(pasid * 8 * GIB + GIB), READ);
+      requester.grant(pasidOf(pasid), table);
+    }
+    for (let round = 0; round < 3; round++) {
+      for (const [n, start] of starts.entries()) {
+        for (const pasid of [1, 2, 2]) {
+          assert.ok(requester.locate(pasidOf(pasid), 0, start + 5, READ) >= 0);
+          const byte = requester.byteHi * 2 ** 32 + requester.byteLo;
+          assert.equal(byte, pasid * 8 * GIB + n * GIB + 5, `round ${round}, PASID ${pasid}, ${start}`);
+        }
+      }
+    }
+  }
+});
+
 test('an entry of a page refuses what the mapping does not give', () => {
   const { requester, table, map } = setup();
   requester.grant(pasidOf(1), table);

@@ -50,6 +50,7 @@ export class Iommu {
 }
 
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
+const NO_WORDS = new Int32Array(new SharedArrayBuffer(0));
 
 /**
  * An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was
@@ -65,12 +66,16 @@ export class Requester {
   readonly rid: string;
   readonly #iommu: Iommu;
   readonly #tables: TableMemory;
+  // Its tables, at hand. (A field that has always been such an array is not looked at before it is used.)
+  #words = NO_WORDS;
   readonly #entries = new Map<Pasid, PasidEntry>();
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as
   // always with a nested table. Untouched pages cost nothing.
   readonly #roots = new Int32Array(2 ** PASID_BITS);
-  // The last entry that was asked for where a tree alone did not do: many requests of one PASID come in turn.
+  // Many requests of one PASID come in turn: the last one, the second table of its root, and its page table
+  // once a tree alone did not do.
   #recent = -1;
+  #recentLow = 0;
   #recentTable: Translation | undefined;
   // Entries that have a log. Most often there is none, and a write asks no more than that.
   #logs = 0;
@@ -83,6 +88,7 @@ export class Requester {
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
     this.#tables = iommu.tables;
+    this.#words = iommu.tables.tables;
     this.rid = rid;
   }
 
@@ -138,11 +144,21 @@ export class Requester {
    * NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
    */
   translate(pasid: Pasid, hi: number, lo: number, access: Access): number {
-    // `| 0` and literals here and in `locate`: results stay machine words, and no constant of another module
-    // is looked up.
-    const entry = this.#tables.tables[this.#tables.entryOf(this.#roots[pasid]!, hi, lo)]!;
-    if (entry >= 0 || (entry & access) !== 0) return this.#search(pasid, hi, lo, access) | 0;
-    return (entry >>> 2) & 0x1ff_ffff;
+    // Here and in `locate`: the walk of `TableMemory.entryOf` for the last PASID and the lowest 512 GiB, and
+    // anything else elsewhere. `| 0` and literals: results stay machine words, and no constant of another
+    // module is looked up.
+    if (pasid === this.#recent && hi >>> 7 === 0) {
+      const tables = this.#words;
+      let entry = tables[this.#recentLow | (hi << 3) | ((lo >>> 29) & 6)]!;
+      if (entry > 0) {
+        entry = tables[entry | ((lo >>> 20) & 1022)]!;
+        if (entry > 0) {
+          entry = tables[entry | ((lo >>> 11) & 1022)]!;
+          if (entry < 0 && (entry & access) === 0) return (entry >>> 2) & 0x1ff_ffff;
+        }
+      }
+    }
+    return this.#resolve(pasid, hi, lo, access) | 0;
   }
 
   /**
@@ -150,14 +166,24 @@ export class Requester {
    * lies. The entry of a page says so by itself; otherwise the mapping is asked.
    */
   locate(pasid: Pasid, hi: number, lo: number, access: Access): number {
-    const at = this.#tables.entryOf(this.#roots[pasid]!, hi, lo);
-    const { tables } = this.#tables;
-    const entry = tables[at]!;
-    if (entry >= 0 || (entry & access) !== 0) return this.#locateInMapping(pasid, hi, lo, access) | 0;
-    const page = tables[at | 1]!;
-    this.byteHi = ((entry >>> 15) & 0xf000) | (page >>> 20);
-    this.byteLo = (page << 12) | (lo & 4095);
-    return (entry >>> 2) & 0x1ff_ffff;
+    if (pasid === this.#recent && hi >>> 7 === 0) {
+      const tables = this.#words;
+      let entry = tables[this.#recentLow | (hi << 3) | ((lo >>> 29) & 6)]!;
+      if (entry > 0) {
+        entry = tables[entry | ((lo >>> 20) & 1022)]!;
+        if (entry > 0) {
+          const at = entry | ((lo >>> 11) & 1022);
+          entry = tables[at]!;
+          if (entry < 0 && (entry & access) === 0) {
+            const page = tables[at | 1]!;
+            this.byteHi = ((entry >>> 15) & 0xf000) | (page >>> 20);
+            this.byteLo = (page << 12) | (lo & 4095);
+            return (entry >>> 2) & 0x1ff_ffff;
+          }
+        }
+      }
+    }
+    return this.#resolve(pasid, hi, lo, access) | 0;
   }
 
   /** Fills target[at..at+length) from `iova`. A fault is recorded in the log and returned. */
@@ -255,35 +281,28 @@ export class Requester {
   }
 
   /**
-   * `translate` where the tree has no entry of a 4 KiB page that gives the right: perhaps one of a larger
-   * page, perhaps none yet.
+   * `locate` and `translate` of all that they do not find themselves: another PASID than the last one, a
+   * larger page, what no tree has yet, and what is refused.
    */
-  #search(pasid: Pasid, hi: number, lo: number, access: Access): number {
+  #resolve(pasid: Pasid, hi: number, lo: number, access: Access): number {
     const root = this.#roots[pasid]!;
+    if (pasid !== this.#recent) {
+      this.#recent = pasid;
+      this.#recentLow = root + 1024;
+      this.#recentTable = undefined;
+    }
     let found = root === 0 ? NOT_MAPPED : walk(this.#tables.tables, root, hi, lo);
     if (found < 0) {
-      const table = pasid === this.#recent ? this.#recentTable : this.#find(pasid);
+      this.#recentTable ??= this.#entries.get(pasid)?.table;
+      const table = this.#recentTable;
       if (table === undefined) return NO_ENTRY;
       found = table.lookup(hi, lo, access);
       if (found < 0) return found;
       this.#roots[pasid] = table.root;
+      this.#recentLow = table.root + 1024;
     }
-    return (found & access) === access ? found >> 2 : NO_RIGHT;
-  }
-
-  /** The table of entry (RID, PASID), the recent one from now on. */
-  #find(pasid: Pasid): Translation | undefined {
-    const table = this.#entries.get(pasid)?.table;
-    if (table !== undefined) {
-      this.#recent = pasid;
-      this.#recentTable = table;
-    }
-    return table;
-  }
-
-  #locateInMapping(pasid: Pasid, hi: number, lo: number, access: Access): number {
-    const slot = this.#search(pasid, hi, lo, access);
-    if (slot < 0) return slot;
+    if ((found & access) !== access) return NO_RIGHT;
+    const slot = found >> 2;
     this.#tables.locate(slot, hi, lo);
     this.byteHi = this.#tables.byteHi;
     this.byteLo = this.#tables.byteLo;

@@ -17,8 +17,9 @@
  *    them.
  *
  * To copy what has become large would keep everybody waiting (1 GiB takes half a second), so the pools lie in
- * buffers that reserve the addresses for all they may ever need. `tables` and `mappings` are views of the
- * part in use, replaced when it grows: read the field anew in each operation, never keep it.
+ * buffers that reserve the addresses for all they may ever need. `tables` is a view of all of its buffer, for
+ * a walk to have at hand: what is not in use has no memory behind it. `mappings` is a view of the part in
+ * use, replaced when it grows: read the field anew in each operation, never keep it.
  *
  * From 2 MiB on they are in huge pages, where the kernel has them: a walk of many tables at random waits for
  * the processor's own page tables as long as for ours.
@@ -36,6 +37,8 @@ export const TABLE_WORDS = 2 * TABLE_ENTRIES;
 const MAX_BYTES = 2 ** 32;
 /** Tables of all page tables together: 4 GiB. (A positive int32 could name twice as many.) */
 const MAX_TABLES = MAX_BYTES / (4 * TABLE_WORDS);
+/** Those that there are in any case: 16,384 tables. */
+const FEW_BYTES = 1 << 26;
 
 /** How many bits of an entry are the slot and the rights, and what is above them. */
 const FOUND_BITS = 27;
@@ -75,7 +78,7 @@ export function split(value: bigint): void {
 export type OnTaken = (memory: number, bytes: bigint, offset: number) => void;
 
 export class TableMemory {
-  tables = growing(64 * TABLE_WORDS);
+  readonly tables = all();
   mappings = growing(64 * MAPPING_WORDS);
   /** What `locate` has found: the byte in the memory of a mapping, high and low 32 bits (int32). */
   byteHi = 0;
@@ -96,7 +99,7 @@ export class TableMemory {
   /** Can a table, or the two of a root, be had? */
   hasRoom(count: 1 | 2): boolean {
     const free = this.#freeRoots.length + (count === 1 ? this.#freeTables.length : 0);
-    const fits = free > 0 || this.#nextTable + count * TABLE_WORDS <= MAX_TABLES * TABLE_WORDS;
+    const fits = free > 0 || this.#nextTable + count * TABLE_WORDS <= this.tables.length;
     return fits && this.tableCount + count <= this.#most;
   }
 
@@ -203,7 +206,8 @@ export class TableMemory {
   #newTables(count: number): number {
     const first = this.#nextTable;
     this.#nextTable += count * TABLE_WORDS;
-    while (this.#nextTable > this.tables.length) this.tables = grown(this.tables);
+    const pages = HUGE_PAGE / this.tables.BYTES_PER_ELEMENT;
+    if (first <= pages && this.#nextTable > pages) preferHugePages(this.tables.buffer, HUGE_PAGE);
     return first;
   }
 
@@ -292,6 +296,20 @@ export class TableMemory {
 /** `slot << 2 | rights` of the mapping whose page the entry with this first word is. */
 export function foundIn(entry: number): number {
   return (entry & FOUND) ^ RIGHTS;
+}
+
+/**
+ * Words of zeros, as many as there may ever be. Where the system wants all memory to be there before it is
+ * used, and has not so much, they are as many as it will hardly miss.
+ */
+function all(): Int32Array<SharedArrayBuffer> {
+  const buffer = new SharedArrayBuffer(FEW_BYTES, { maxByteLength: MAX_BYTES });
+  try {
+    buffer.grow(MAX_BYTES);
+  } catch {
+    return new Int32Array(buffer, 0, FEW_BYTES / 4);
+  }
+  return new Int32Array(buffer, 0, MAX_BYTES / 4);
 }
 
 /** `count` words of zeros, which can become more. */
