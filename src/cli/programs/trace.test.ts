@@ -14,6 +14,16 @@ import { trace } from '../trace.js';
 /** What it says itself would come in the middle of a line. */
 const cat = ['--device', 'edu', '--', 'sh', '-c', 'exec cat /dev/ioasid 2>/dev/null'];
 
+/** So many that neither a pipe nor what the server hands on at once holds the half of their lines. */
+const READS = 120_000;
+const reader = `
+import os
+fd = os.open('/dev/vfio/devices/vfio0', os.O_RDWR)
+for n in range(${READS}):
+  os.pread(fd, 64, (7 << 40) + n % 3 * 64)
+print('has read', flush=True)
+`;
+
 describe('run --trace', { skip: runner.skip }, () => {
   it('prints each call of the command, with its program, descriptor, result and reason', () => {
     const { stderr } = ioasid(['run', '--trace', ...cat], runner);
@@ -35,6 +45,21 @@ describe('run --trace', { skip: runner.skip }, () => {
     const [event] = lines.map((line) => JSON.parse(line));
     assert.deepEqual([lines.length, event.call, event.fd, event.error], [1, 'read', 3, 'EAGAIN']);
     assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+
+  it('no program waits for who takes no lines, and he gets all of them later', async () => {
+    const running = Running.ioasid(
+      ['run', '--trace', '--device', 'edu', '--', 'python3', '-c', reader],
+      runner,
+    );
+    const { stderr } = running.process;
+    stderr.pause();
+    await running.says('has read');
+    stderr.resume();
+    assert.equal((await running.ended).status, 0);
+    await until(() => stderr.readableEnded, 'the last line');
+    assert.equal(running.output.match(/ pread\(/g)?.length, READS);
+    assert.doesNotMatch(running.output, /not told/);
   });
 
   it('an option that is not understood ends it with 125 before the command', () => {
