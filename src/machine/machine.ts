@@ -37,6 +37,7 @@ import type { RecordedOptions } from '../trace/raw.js';
 import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
 import { tracedNodes } from '../trace/traced-file.js';
+import { tracedFolders } from '../trace/traced-folders.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import type { IotlbLimits } from '../vdpa/iotlb.js';
 import { makeVdpaDevice } from '../vdpa/make-device.js';
@@ -123,7 +124,7 @@ export class Machine {
     const { ioasid, iommufd, groups } = this;
     const newContainer = () => new Type1Container(this.iommu, this.#limits);
     const files = { vdpa: this.#vdpa, groups, idxd: this.idxd };
-    this.sysfs = sysfsFolders(files);
+    this.sysfs = tracedFolders(this.trace, sysfsFolders(files));
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
   }
 

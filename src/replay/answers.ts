@@ -18,12 +18,14 @@ export class Answers {
   #stop: string | undefined;
   #leftOut = false;
   #pieces = 0;
+  #pid: number | undefined;
 
   /** The next piece, for which there are these. */
   begin(asked: readonly Asked[]): void {
     this.#at = 0;
     this.#pieces++;
     this.#asked = asked.filter(({ what }) => !aside.has(what));
+    this.#pid = asked.find(({ what }) => what === Ask.PID)?.answer[0];
     this.#times = asked.filter(({ what }) => what === Ask.TIME).map(({ answer }) => answer[0]!);
   }
 
@@ -33,6 +35,11 @@ export class Answers {
     if (asked?.what !== what || !of.every((number, n) => number === asked.of[n])) return undefined;
     this.#at++;
     return asked;
+  }
+
+  /** Whose call this piece is; undefined: nobody has asked. */
+  get pid(): number | undefined {
+    return this.#pid;
   }
 
   /** Pieces that were begun. */

@@ -7,11 +7,6 @@ import { CannotReplay } from './cannot-replay.js';
 import { replayedClock } from './replayed-clock.js';
 import type { ReplayedDisks } from './replayed-disks.js';
 
-/** What a device has of the outside that is not in a recording, by what its argument says. */
-const missing: readonly (readonly [RegExp, string])[] = [
-  [/,idxd/, 'programs use it by files below /sys, which are not recorded'],
-];
-
 /** @throws CannotReplay, Refusal one sentence: why there is none. */
 export async function machineLike(
   { made }: RecordedMachine,
@@ -19,20 +14,17 @@ export async function machineLike(
   disks: ReplayedDisks,
 ): Promise<Machine> {
   if (made === undefined) throw new CannotReplay('its devices were made by functions, not by arguments');
-  for (const spec of specsOf(made))
-    for (const [pattern, why] of missing)
-      if (pattern.test(spec)) throw new CannotReplay(`device "${spec}" cannot be replayed: ${why}`);
+  checkDevices(made);
   const outside = new Outside(disks);
   const options = made as unknown as MachineOptions;
   return await Machine.create({ ...options, clock: replayedClock(answers), outside });
 }
 
-/** The arguments of its devices. @throws CannotReplay they are none. */
-function specsOf({ devices }: RecordedOptions): string[] {
+/** @throws CannotReplay the devices are no arguments. */
+function checkDevices({ devices }: RecordedOptions): void {
   if (!Array.isArray(devices)) throw new CannotReplay('it does not say which devices there were');
-  return devices.map((device: unknown) => {
+  for (const device of devices as unknown[]) {
     const spec = typeof device === 'object' && device !== null && 'spec' in device ? device.spec : device;
-    if (typeof spec === 'string') return spec;
-    throw new CannotReplay('a device of it is no argument');
-  });
+    if (typeof spec !== 'string') throw new CannotReplay('a device of it is no argument');
+  }
 }

@@ -22,6 +22,7 @@ import { ReplayedCaller } from './replayed-caller.js';
 import type { ReplayedDisks } from './replayed-disks.js';
 import { happenAtLink } from './replayed-links.js';
 import { ReplayedMemories } from './replayed-memory.js';
+import { isOfSysfs, writeAgain } from './replayed-sysfs.js';
 
 /** Where a replay is not as what was recorded. */
 export interface Difference {
@@ -162,8 +163,9 @@ export class Replay {
     const { transfer } = call;
     if (call.call === 'write' && transfer !== undefined && transfer.bytes.length < transfer.length)
       throw new CannotReplay('what a program has written is left out of the recording');
+    if (isOfSysfs(call)) return writeAgain(this.machine.sysfs, call);
     this.#noteCaller(call);
-    const caller = new ReplayedCaller(call.pid ?? 0, this.#memories, this.#files);
+    const caller = new ReplayedCaller(this.#answers.pid ?? call.pid ?? 0, this.#memories, this.#files);
     if (call.call !== 'open') return callOn(this.#files.get(call.file ?? 0), caller, call);
     const node = this.machine.nodes.find(({ path }) => path === call.path);
     if (node === undefined) throw new CannotReplay(`this ioasid makes no file ${call.path} of such devices`);

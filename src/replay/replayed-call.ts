@@ -19,8 +19,14 @@ export function callOn(file: OpenFile | undefined, caller: Caller, record: CallR
     const data = cmd >>> DIRECTION_SHIFT === 0 ? new Uint8Array(0) : copied(input);
     return file.ioctl(caller, { cmd, arg, data });
   }
-  const { offset = 0, length, bytes } = transfer ?? refuse('EINVAL', `a ${call} of ${path} has no bytes`);
+  const {
+    offset = 0,
+    length,
+    bytes: written,
+  } = transfer ?? refuse('EINVAL', `a ${call} of ${path} has no bytes`);
   if (call === 'read') return file.read(caller, offset, new Uint8Array(length));
+  // A file may change what it is given.
+  const bytes = copied(written);
   const mapping = file.mapping;
   if (call === 'load') return mapping?.read(offset, new Uint8Array(length));
   if (way === 'store') return mapping?.write(caller, offset, bytes);

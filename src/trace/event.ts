@@ -28,7 +28,7 @@ export interface CallEvent {
   readonly tid?: number | undefined;
   /** What the thread calls itself: chosen by the program. */
   readonly program?: string | undefined;
-  /** The file, below /dev, and which descriptor of the caller's it was, when that is known. */
+  /** The file, below /dev or from / on, and which descriptor of the caller's it was, when that is known. */
   readonly path: string;
   readonly fd?: number | undefined;
   /** An ioctl's name; one that the file does not have by its number, `0x3b72`. */

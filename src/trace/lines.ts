@@ -110,7 +110,7 @@ function nameOf({ call, offset }: CallEvent): string {
 
 function argumentsOf(event: CallEvent): string {
   const { call, path, fd, name, offset, place, length, bytes, input, output, descriptors } = event;
-  const file = `/dev/${escaped(path)}`;
+  const file = path.startsWith('/') ? escaped(path) : `/dev/${escaped(path)}`;
   if (call === 'open') return `"${file}"`;
   const parts = [`${fd ?? ''}<${file}>`];
   if (name !== undefined) parts.push(name);

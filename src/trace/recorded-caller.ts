@@ -19,10 +19,13 @@ const one = (value: number | boolean): Answer => ({ answer: [Number(value)] });
 export class RecordedCaller implements Required<Caller> {
   readonly #caller: Caller;
   readonly #trace: Trace;
+  readonly #notes: boolean;
 
-  constructor(caller: Caller, trace: Trace) {
+  /** Without `notes` it answers so, and nothing is noted. */
+  constructor(caller: Caller, trace: Trace, notes = true) {
     this.#caller = caller;
     this.#trace = trace;
+    this.#notes = notes;
   }
 
   get pid(): number {
@@ -191,6 +194,6 @@ export class RecordedCaller implements Required<Caller> {
 
   #note(what: AskKind, of: readonly number[], { answer, text, bytes, errno }: Answer): void {
     const { inputs } = this.#trace;
-    if (inputs.on) inputs.record({ kind: 'asked', what, of, answer, text, bytes, errno });
+    if (this.#notes && inputs.on) inputs.record({ kind: 'asked', what, of, answer, text, bytes, errno });
   }
 }

@@ -54,9 +54,9 @@ function openTraced(trace: Trace, node: DeviceNode, caller: Caller): OpenFile {
   });
 }
 
-/** `caller`, whose answers are noted where somebody wants them. */
-function noting(trace: Trace, caller: Caller): Caller {
-  return trace.inputs.on ? new RecordedCaller(caller, trace) : caller;
+/** `caller`, whose answers are noted where somebody wants them; not where it is not `asked` again. */
+function noting(trace: Trace, caller: Caller, asked = true): Caller {
+  return trace.inputs.on ? new RecordedCaller(caller, trace, asked) : caller;
 }
 
 /** A call that has begun. */
@@ -80,7 +80,7 @@ interface Details {
 const nothingMore = (): Details => ({});
 
 /** Does a call, and records it with what `details` is then. */
-function recorded<T>(trace: Trace, begun: Begun, details: () => Details, act: () => T): T {
+export function recorded<T>(trace: Trace, begun: Begun, details: () => Details, act: () => T): T {
   try {
     const result = act();
     record(trace, begun, details(), typeof result === 'number' ? result : 0);
@@ -92,7 +92,12 @@ function recorded<T>(trace: Trace, begun: Begun, details: () => Details, act: ()
 }
 
 /** As `recorded`, for what may take long. */
-function sliced<T>(trace: Trace, begun: Begun, details: () => Details, act: () => Sliced<T>): Sliced<T> {
+export function sliced<T>(
+  trace: Trace,
+  begun: Begun,
+  details: () => Details,
+  act: () => Sliced<T>,
+): Sliced<T> {
   let result: Sliced<T>;
   try {
     result = act();
@@ -155,8 +160,14 @@ export function recordUnserved(
   if (trace?.calls.on) recordFailure(trace, begin(trace, call, path, caller, 'unserved'), nothingMore, error);
 }
 
-/** A call that is of no open file, or of none yet. */
-function begin(trace: Trace, call: CallKind, path: string, caller: Caller, way: CallWay): Begun {
+/** A call that is of no open file, or of none yet; without `caller` it is not known who makes it. */
+export function begin(
+  trace: Trace,
+  call: CallKind,
+  path: string,
+  caller: Caller | undefined,
+  way: CallWay,
+): Begun {
   const started = performance.now();
   const who = trace.who(caller, started, call === 'open');
   return { call, path, who, fd: undefined, started, way, file: undefined, part: undefined };
@@ -339,7 +350,7 @@ class TracedFile implements OpenFile {
    */
   #tracedMapping(mapping: Mapping): Mapping {
     return {
-      check: (caller, offset, length) => mapping.check(caller, offset, length),
+      check: (caller, offset, length) => mapping.check(noting(this.#trace, caller, false), offset, length),
       // What a program does in pages of its own nobody sees: where it is to be done again there are none.
       pages: (offset, length) => (this.#trace.inputs.on ? [] : mapping.pages(offset, length)),
       memory: (offset) => mapping.memory(offset),

@@ -73,6 +73,28 @@ function recordBlk(...options: string[]): void {
   record(['-d', `virtio-blk,file=${disk}`, ...options], ['sh', '-c', script, 'sh', ...program]);
 }
 
+/** A work queue is configured and its function unbound, bound, written to and reset, in /sys. */
+function recordSysfs(...options: string[]): void {
+  const script = [
+    'cd /sys/bus/dsa/devices; echo 8 >wq0.0/size; echo user >wq0.0/type; echo dedicated >wq0.0/mode',
+    'echo a-name-of-some-length >wq0.0/name; echo user >wq0.0/driver_name; echo 10 >wq0.0/priority',
+    'echo 0 >wq0.0/group_id; echo 0 >engine0.0/group_id; echo dsa0 >../drivers/idxd/bind',
+    'echo wq0.0 >../drivers/user/bind && exec 3<>/dev/dsa/wq0.0 && exec 3<&-',
+    'echo wq0.0 >../drivers/user/unbind; (echo nonsense >wq0.0/size) 2>/dev/null',
+    'cd /sys/bus/pci/drivers/vfio-pci; edu=$(echo 0000:*); printf "\\002" >$edu/config; echo 1 >$edu/reset',
+    'echo $edu >unbind; echo $edu >bind; test -e $edu/config',
+  ];
+  record(['-d', 'dsa,idxd=1', '-d', 'edu', ...options], ['sh', '-c', script.join('\n')]);
+}
+
+/** The writes below /sys, with what came of them. */
+function sysfsWrites(): string[] {
+  return [...recordedIn(recording)].flat().flatMap((each) => {
+    if (each.kind !== 'call' || !each.entry.path.startsWith('/sys/')) return [];
+    return [`${each.entry.path.split('/').slice(-2).join('/')} ${each.entry.error ?? each.entry.result}`];
+  });
+}
+
 /** Somebody who sends back all that comes, at a socket. */
 async function echo(context: TestContext): Promise<string> {
   const path = join(folder, 'wire');
@@ -184,6 +206,51 @@ describe('replay', { skip: runner.skip || missingCompiler() }, () => {
     await recordNet(context, '--record-data', 'none');
     assert.ok(asked().every(({ what, bytes }) => what !== Ask.LINK_IN || bytes!.length === 0));
     assert.match(replay().said, /^ioasid: what a device has read is left out of the recording/);
+  });
+
+  it('writes below /sys again: to work queues and functions of PCI, bound and unbound', () => {
+    recordSysfs();
+    const writes = sysfsWrites();
+    for (const write of ['wq0.0/type 5', 'idxd/bind 5', 'user/bind 6', 'user/unbind 6', 'wq0.0/size EINVAL'])
+      assert.ok(writes.includes(write), `${write} is not among ${writes.join(', ')}`);
+    for (const file of [/config 1$/, /reset 2$/, /vfio-pci\/unbind 13$/, /vfio-pci\/bind 13$/])
+      assert.ok(
+        writes.some((write) => file.test(write)),
+        `${file} is not among ${writes.join(', ')}`,
+      );
+    assert.match(replay().said, /^the same: \d+ calls, \d+ records\n$/);
+    recordSysfs('--record-data', 'none');
+    assert.match(replay().said, /^the same: \d+ calls, \d+ records\n$/);
+  });
+
+  it('finds what comes otherwise of a write below /sys, and one to what is not there any more', () => {
+    for (const [from, to, found] of [
+      ['user', 'kernel', /^- write\(<\/sys\/.*\n\+ (write\(<\/sys\/|nothing)/m],
+      ['wq0.0/type', 'wq0.0/tape', /^- write\(<\/sys\/.*wq0\.0\/tape.*\n\+ nothing$/m],
+    ] as const) {
+      recordSysfs();
+      change((record) => {
+        if (record.kind !== 'call' || !record.entry.path.endsWith('wq0.0/type')) return undefined;
+        const { transfer } = record.entry;
+        const bytes = Buffer.from(Buffer.from(transfer!.bytes).toString().replace(from, to));
+        const path = record.entry.path.replace(from, to);
+        return { ...record, entry: { ...record.entry, path, transfer: { ...transfer!, bytes } } };
+      });
+      const { status, said } = replay();
+      assert.equal(status, 1, said);
+      assert.match(said, found);
+    }
+  });
+
+  const elsewhere = process.arch === 'x64' ? false : `not on ${process.arch}`;
+  it("does what was done with idxd's files again, portals too", { skip: elsewhere }, () => {
+    const tasks = ['writes', 'identity', 'lengths', 'dedicated', 'faults', 'polled', 'enqueues', 'stores'];
+    const more = ['batches', 'narrow', 'forked', 'executed', 'killed', 'threads'];
+    const devices = ['-d', 'dsa,idxd=1,ready=1', '-d', 'dsa,idxd=1,ready=1,mode=dedicated'];
+    const program = [testProgram('idxd'), ...tasks, ...more];
+    const { stdout } = ioasid(['run', '--record', recording, ...devices, '--', ...program]);
+    for (const task of [...tasks, ...more]) assert.match(stdout, new RegExp(`^${task} ok$`, 'm'));
+    assert.match(replay().said, /^the same: \d+ calls, [\d,]+ records\n$/);
   });
 
   it('ends with a sentence where a disk, or a job of it, is not in the recording', () => {

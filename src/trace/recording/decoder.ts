@@ -17,7 +17,7 @@ import {
   CallField,
   calls,
   keptOf,
-  REGISTER_BYTES,
+  keptOfTransfer,
   RecordKind,
   TransferField,
   ways,
@@ -140,7 +140,7 @@ export class Decoder {
     const program = has & CallField.PROGRAM ? this.#name(from) : undefined;
     const fd = has & CallField.FD ? from.number() : undefined;
     const ioctl = has & CallField.IOCTL ? this.#ioctl(from) : undefined;
-    const transfer = has & CallField.TRANSFER ? this.#transfer(from) : undefined;
+    const transfer = has & CallField.TRANSFER ? this.#transfer(from, path) : undefined;
     const result = from.signed();
     const error = has & CallField.ERROR ? this.#name(from) : undefined;
     const reason = has & CallField.REASON ? this.#name(from) : undefined;
@@ -203,15 +203,13 @@ export class Decoder {
     return { cmd, arg, shape, input, output, descriptors };
   }
 
-  #transfer(from: ByteReader): TransferPart {
+  #transfer(from: ByteReader, path: string): TransferPart {
     const has = from.byte();
     const offset = has & TransferField.OFFSET ? from.number() : undefined;
     const place = has & TransferField.PLACE ? this.#name(from) : undefined;
     const layout = has & TransferField.LAYOUT ? this.#layouts.read(from) : undefined;
-    const [length, bytes] = [
-      from.number(),
-      this.#bytes(from, layout === undefined ? REGISTER_BYTES : undefined),
-    ];
+    const length = from.number();
+    const bytes = this.#bytes(from, keptOfTransfer(path, layout !== undefined));
     return { offset, place, length, layout, bytes };
   }
 

@@ -17,7 +17,7 @@ import {
   CallField,
   calls,
   keptOf,
-  REGISTER_BYTES,
+  keptOfTransfer,
   RecordKind,
   TransferField,
   ways,
@@ -171,7 +171,7 @@ export class Encoder {
     if (program !== undefined) this.#name(program);
     if (fd !== undefined) out.number(fd);
     if (ioctl !== undefined) this.#ioctl(ioctl);
-    if (transfer !== undefined) this.#transfer(transfer);
+    if (transfer !== undefined) this.#transfer(transfer, record.path);
     out.signed(record.result);
     if (error !== undefined) this.#name(error);
     if (reason !== undefined) this.#name(reason);
@@ -239,7 +239,7 @@ export class Encoder {
     }
   }
 
-  #transfer({ offset, place, length, layout, bytes }: TransferPart): void {
+  #transfer({ offset, place, length, layout, bytes }: TransferPart, path: string): void {
     const out = this.#out;
     out.byte(
       (offset === undefined ? 0 : TransferField.OFFSET) |
@@ -250,7 +250,7 @@ export class Encoder {
     if (place !== undefined) this.#name(place);
     if (layout !== undefined) this.#layouts.write(out, layout);
     out.number(length);
-    this.#bytes(bytes, layout === undefined ? REGISTER_BYTES : undefined);
+    this.#bytes(bytes, keptOfTransfer(path, layout !== undefined));
   }
 
   /** @param kept what is longer may be left out. */

@@ -60,7 +60,12 @@ export const CallField = {
 export const ways: readonly CallWay[] = ['call', 'store', 'store64', 'unserved'];
 
 /** Of a read or write of which no layout is known: what is longer than a register may be left out. */
-export const REGISTER_BYTES = 8;
+const REGISTER_BYTES = 8;
+
+/** The length above which the content of a transfer may be left out; what is written below /sys never is. */
+export function keptOfTransfer(path: string, hasLayout: boolean): number {
+  return hasLayout || path.startsWith('/') ? Number.POSITIVE_INFINITY : REGISTER_BYTES;
+}
 
 const leftOut = new Set<AskKind>([
   Ask.READ,
