@@ -36,6 +36,7 @@ class Scene {
     const connected = once(server, 'connection') as Promise<[Socket]>;
     const outside = wires.outside('w');
     const link = await UnixLink.connect(outside, path);
+    link.step();
     const scene = new Scene({ device, outside, link, server, peer: (await connected)[0] });
     context.after(() => scene.end());
     return scene;
@@ -188,6 +189,12 @@ test('of a stream of bytes nothing is lost: it waits for a device that does not 
   const connected = once(server, 'connection') as Promise<[Socket]>;
   const link = await UnixLink.connect(wires.outside('tty0'), path, false);
   const [peer] = await connected;
+  peer.write('x');
+  for (let n = 0; n < 100; n++) await turn();
+  assert.equal(device.waiting, false, 'the peer is read before its machine is served');
+  link.step();
+  while (!device.waiting) await turn();
+  assert.equal(String(device.receive()), '120');
   context.after(() => {
     link.close();
     peer.destroy();

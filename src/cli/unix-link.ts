@@ -4,9 +4,10 @@
  * With `bytes:PATH` there are no frames: it is a stream of bytes, as of a serial line, of which nothing that
  * a peer sends is lost: what the device has no room for waits in the peer's socket.
  *
- * The link is up while there is a connection; when it ends another one is tried every RETRY_MS. Nothing that
- * a peer does makes this process keep more than a frame of what it sends, and QUEUED_BYTES and the wire's own
- * ring of what it does not read: what comes then is lost. Who sends a length that no frame has is hung up.
+ * The link is up while there is a connection, which is read from the first `step` on; when it ends another
+ * one is tried every RETRY_MS. Nothing that a peer does makes this process keep more than a frame of what it
+ * sends, and QUEUED_BYTES and the wire's own ring of what it does not read: what comes then is lost. Who
+ * sends a length that no frame has is hung up.
  */
 import { connect, type Socket } from 'node:net';
 import type { WireEnd } from '../devices/wire.js';
