@@ -1,6 +1,7 @@
 /*
- * Reference of the benchmark `ioctl`: the smallest FUSE server with one file, `ioasid`, that answers
- * IOASID_GET_INFO.
+ * Reference of the benchmark `ioctl`: the smallest FUSE server with two files: `ioasid`, which answers
+ * IOASID_GET_INFO, and `iommu`, which reads the struct of an ioctl out of its caller's memory, as the numbers
+ * of iommufd want it, and writes it back.
  *
  * Usage: fuse-server DIRECTORY. It opens /dev/fuse, mounts it on DIRECTORY, prints a line and speaks the raw
  * protocol, one request at a time, until the file system is unmounted or stdin's other end is closed. Whoever
@@ -20,8 +21,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 #include "../include/ioasid.h"
+#include "iommufd.h"
 
 #define FILE_NODE 2
+#define ECHO_NODE 3
 
 static int fuse;
 /* A request is at most max_write (128 KiB here) and its headers. */
@@ -56,7 +59,9 @@ static void init(const struct fuse_in_header *in, const struct fuse_init_in *arg
 static void lookup(const struct fuse_in_header *in, const char *name)
 {
 	struct fuse_entry_out out = {.nodeid = FILE_NODE, .attr = attributes(FILE_NODE)};
-	if (strcmp(name, "ioasid") == 0)
+	if (strcmp(name, "iommu") == 0)
+		out = (struct fuse_entry_out){.nodeid = ECHO_NODE, .attr = attributes(ECHO_NODE)};
+	if (strcmp(name, "ioasid") == 0 || strcmp(name, "iommu") == 0)
 		answer(in, 0, &out, sizeof out, 0, 0);
 	else
 		answer(in, -ENOENT, 0, 0, 0, 0);
@@ -81,6 +86,21 @@ static void get_info(const struct fuse_in_header *in, const struct fuse_ioctl_in
 	answer(in, 0, &out, sizeof out, &info, sizeof info);
 }
 
+static void echo(const struct fuse_in_header *in, const struct fuse_ioctl_in *arg)
+{
+	struct fuse_ioctl_out out = {0};
+	char copy[64];
+	size_t size = arg->cmd == IOMMU_IOAS_MAP     ? sizeof(struct iommu_ioas_map)
+		      : arg->cmd == IOMMU_IOAS_UNMAP ? sizeof(struct iommu_ioas_unmap)
+						     : sizeof(struct iommu_ioas_alloc);
+	struct iovec ours = {copy, size}, theirs = {(void *)(uintptr_t)arg->arg, size};
+	if (process_vm_readv(in->pid, &ours, 1, &theirs, 1, 0) != (ssize_t)size ||
+	    process_vm_writev(in->pid, &ours, 1, &theirs, 1, 0) != (ssize_t)size)
+		answer(in, -EFAULT, 0, 0, 0, 0);
+	else
+		answer(in, 0, &out, sizeof out, 0, 0);
+}
+
 static void serve(const struct fuse_in_header *in)
 {
 	const void *arg = in + 1;
@@ -97,7 +117,7 @@ static void serve(const struct fuse_in_header *in)
 	case FUSE_OPENDIR:
 		return answer(in, 0, &open, sizeof open, 0, 0);
 	case FUSE_IOCTL:
-		return get_info(in, arg);
+		return in->nodeid == ECHO_NODE ? echo(in, arg) : get_info(in, arg);
 	case FUSE_FLUSH:
 	case FUSE_RELEASE:
 	case FUSE_RELEASEDIR:

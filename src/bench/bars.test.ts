@@ -10,7 +10,7 @@ function drawn(...outcomes: Outcome[]): { widths: number[]; marks: number[] } {
   const svg = ratioBars(outcomes);
   const numbers = (pattern: RegExp) => [...svg.matchAll(pattern)].map(([, found]) => Number(found));
   return {
-    widths: numbers(/<rect x="380" y="\d+" width="(\d+)"/g),
+    widths: numbers(/<rect x="430" y="\d+" width="(\d+)"/g),
     marks: numbers(/x1="(\d+)" y1="\d+" x2="\d+" y2="\d+" stroke="#111"/g),
   };
 }
@@ -19,7 +19,7 @@ test('a bar ends at its mark when a row is exactly as it is expected to be', () 
   const { widths, marks } = drawn(row({ ratio: 2, maxRatio: 2 }), row({ ours: 50, max: 50, ratio: 9 }));
   assert.deepEqual(
     marks,
-    widths.map((width) => 380 + width),
+    widths.map((width) => 430 + width),
   );
   assert.ok(widths[0]! > widths[1]!);
 });
@@ -32,6 +32,6 @@ test('a row with nothing to be measured by is left out, and one with no expectat
 
 test('what is off the scale stays in the picture, and a name may have any characters', () => {
   const { widths } = drawn(row({ ratio: 1e6 }), row({ ratio: 0 }));
-  assert.ok(widths.every((width) => width >= 1 && 380 + width <= 900));
+  assert.ok(widths.every((width) => width >= 1 && 430 + width <= 950));
   assert.match(ratioBars([row({ name: 'a<b & c', ratio: 1 })]), />a&lt;b &amp; c</);
 });

@@ -8,8 +8,8 @@
 import { isMeasurement, type Measurement, type Outcome, verdict } from './measurement.js';
 
 const ROW = 18;
-const NAMES = 380;
-const WIDTH = 900;
+const NAMES = 430;
+const WIDTH = 950;
 const TOP = 24;
 const FIRST = 0.1;
 const LAST = 20;

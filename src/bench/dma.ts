@@ -1,87 +1,125 @@
 /**
- * Benchmark `dma`: a device's DMA write, through translation and mapping, against memcpy into a mapped memfd
- * in C (bench/memcpy.c).
+ * Benchmark `dma`: a device's DMA write, from its port through translation and mapping, against memcpy into a
+ * mapped memfd in C (bench/memcpy.c).
  *
- * The expectation is about memfds, sealed against shrinking or not, which are mapped and copied to. The
- * memory of a process goes through the kernel; it is measured for information.
+ * So go memfds, sealed against shrinking or not, and what a process has of shared memory. Private memory of a
+ * process goes through the kernel; there the reference writes to the same memory of the same process by
+ * process_vm_writev (bench/process-memory.c). Scattered pages are mappings of a page each, in no order, which
+ * one DMA goes across, and one call of the reference.
  */
-import { finish } from '../file/work.js';
+import type { PciDescription } from '../devices/device-model.js';
+import { FunctionPort } from '../driver/pci-function.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
-import type { Memory } from '../iommu/memory.js';
-import { pasidOf } from '../iommu/pasid.js';
-import { Account } from '../linux/account.js';
-import { addressOf, check, libc } from '../linux/ffi.js';
-import { fileMemory } from '../linux/file-memory.js';
-import { processMemory } from '../linux/process-memory.js';
+import { pasidOf, vpasidOf } from '../iommu/pasid.js';
+import { AREA, memfd, memoryOfProcess, PAGE, scattered, type Target } from './dma-targets.js';
 import type { Outcome } from './measurement.js';
-import { compareTo, type References, timed } from './reference.js';
+import { compareTo, type Passes, type References, timed } from './reference.js';
 
-const PASID = pasidOf(7);
+const PASID = 7;
 const BASE = 2 ** 32;
-/** Bytes that the transfers go round in, as in bench/memcpy.c. */
-const AREA = 16 << 20;
 /** Bytes moved in one pass. */
 const PASS = 256 << 20;
-const MFD_CLOEXEC_ALLOW_SEALING = 3;
-const F_ADD_SEALS = 1033;
-const F_SEAL_SHRINK = 2;
+const ROUNDS = 9;
+/** What is expected beside memcpy, and beside process_vm_writev. */
+const EXPECTED = 2;
+const EXPECTED_PROCESS = 1.15;
+const EXPECTED_SCATTERED = 1.3;
+const FUNCTION: PciDescription = { vendorId: 1, deviceId: 1, classCode: 0, bars: [], pasidBits: 20 };
 
-/** The memory that a mapping leads to, and a look at its bytes that does not go through the mapping. */
-interface Target {
-  readonly name: string;
-  readonly memory: Memory;
-  readonly offset: number;
-  readonly expected: boolean;
-  peek(at: number, bytes: Uint8Array): void;
-  close(): void;
+/** Bytes of a transfer, and of how many pages that do not follow each other; 1: they do. */
+interface Shape {
+  readonly size: number;
+  readonly pieces: number;
 }
+
+const whole: readonly Shape[] = [4 << 10, 64 << 10, 1 << 20].map((size) => ({ size, pieces: 1 }));
+const batches: readonly Shape[] = [16, 64].map((pieces) => ({ size: pieces * PAGE, pieces }));
 
 export async function dma(references: References): Promise<Outcome[]> {
   if (process.platform !== 'linux') return [{ name: 'dma', skipped: 'memfds are Linux’s' }];
   const results: Outcome[] = [];
-  for (const make of [() => memfd(true), () => memfd(false), ownMemory]) {
-    const target = make();
-    for (const size of [4 << 10, 64 << 10, 1 << 20]) {
-      const side = new Side(target, size);
-      const result = await compareTo(() => side.pass(), references.start('memcpy', size, PASS / size), 9);
-      side.verify();
-      const maxRatio = target.expected && size >= 64 << 10 ? 2 : undefined;
-      results.push({ name: `dma of ${size >> 10} KiB, ${target.name}`, unit: 'ns', ...result, maxRatio });
-    }
-    target.close();
+  for (const make of [() => memfd(true), () => memfd(false), ...ofProcesses(references)]) {
+    const target = await make();
+    for (const shape of target.process === undefined ? whole : [...whole, ...batches])
+      results.push(await measured(target, shape, references));
+    await target.close();
   }
+  if (!references.hasCompiler)
+    results.push({ name: 'dma, memory of a process', skipped: 'a C program has it, and there is no cc' });
   return results;
+}
+
+function ofProcesses(references: References): (() => Promise<Target>)[] {
+  const kinds = [
+    ['shared', 'shared anonymous memory'],
+    ['/dev/shm', 'tmpfs file of a process'],
+    ['private', 'process memory'],
+  ] as const;
+  if (!references.hasCompiler) return [];
+  return kinds.map(
+    ([kind, name]) =>
+      () =>
+        memoryOfProcess(references, kind, name),
+  );
+}
+
+async function measured(target: Target, shape: Shape, references: References): Promise<Outcome> {
+  const { size, pieces } = shape;
+  const side = new Side(target, shape);
+  const result = await compareTo(() => side.pass(), referenceOf(target, shape, references), ROUNDS);
+  side.verify();
+  const what = pieces > 1 ? `${pieces} scattered pages` : `${size >> 10} KiB`;
+  return { name: `dma of ${what}, ${target.name}`, unit: 'ns', ...result, maxRatio: expected(target, shape) };
+}
+
+function expected({ process }: Target, { pieces }: Shape): number {
+  if (process === undefined) return EXPECTED;
+  return pieces > 1 ? EXPECTED_SCATTERED : EXPECTED_PROCESS;
+}
+
+function referenceOf(
+  { process }: Target,
+  { size, pieces }: Shape,
+  references: References,
+): Passes | undefined {
+  if (process === undefined) return references.start('memcpy', size, PASS / size);
+  const { pid, address } = process;
+  return references.start('process-memory', 'write', pid, address, AREA, size, pieces, PASS / size);
 }
 
 /** A device that writes `size` bytes at a time, round and round. */
 class Side {
-  readonly #requester;
+  readonly #port: FunctionPort;
   readonly #source: Uint8Array;
   readonly #target: Target;
+  readonly #shape: Shape;
   #at = 0;
 
-  constructor(target: Target, size: number) {
+  constructor(target: Target, shape: Shape) {
+    const { size } = shape;
     const iommu = new Iommu();
-    const table = iommu.pageTable();
-    table.map(
-      BigInt(BASE),
-      BigInt(AREA),
-      iommu.memories.acquire(target.memory),
-      BigInt(target.offset),
-      READ | WRITE,
-    );
-    this.#requester = iommu.requester('0000:6a:01.0');
-    this.#requester.grant(PASID, table);
+    this.#port = new FunctionPort(iommu, '0000:6a:01.0');
+    this.#port.connect(FUNCTION, { busMaster: true });
     this.#source = Uint8Array.from({ length: size }, (_, i) => i * 7 + size / 4096);
     this.#target = target;
+    this.#shape = shape;
+    const table = iommu.pageTable();
+    const piece = shape.pieces > 1 ? PAGE : AREA;
+    const memory = iommu.memories.acquire(target.memory);
+    for (let at = 0; at < AREA; at += piece) {
+      const offset = target.offset + this.#placeOf(at);
+      table.map(BigInt(BASE + at), BigInt(piece), memory, BigInt(offset), READ | WRITE);
+    }
+    this.#port.requester.grant(pasidOf(PASID), table);
   }
 
   /** Nanoseconds of one transfer. */
   pass(): number {
-    const size = this.#source.length;
+    const { size } = this.#shape;
+    const pasid = vpasidOf(PASID);
     return timed(PASS / size, () => {
       for (let moved = 0; moved < PASS; moved += size) {
-        const fault = this.#requester.write(PASID, BASE + this.#at, this.#source, 0, size);
+        const fault = this.#port.write(pasid, BASE + this.#at, this.#source, 0, size);
         if (fault !== undefined) throw new Error(`dma: ${fault.reason}`);
         this.#at = (this.#at + size) % AREA;
       }
@@ -90,43 +128,20 @@ class Side {
 
   /** The bytes written last are where they should be. */
   verify(): void {
-    const size = this.#source.length;
-    const found = Buffer.alloc(size);
-    this.#target.peek((this.#at + AREA - size) % AREA, found);
-    if (!found.equals(this.#source))
-      throw new Error(`dma: ${this.#target.name} does not hold what was written`);
+    // Once more: the reference has written since to what both have.
+    this.pass();
+    const { size, pieces } = this.#shape;
+    const last = (this.#at + AREA - size) % AREA;
+    const found = Buffer.alloc(size / pieces);
+    for (let at = 0; at < size; at += found.length) {
+      this.#target.peek(this.#placeOf(last + at), found);
+      if (!found.equals(this.#source.subarray(at, at + found.length)))
+        throw new Error(`dma: ${this.#target.name} does not hold what was written`);
+    }
   }
-}
 
-const account = Account.of('the bench');
-
-function memfd(sealed: boolean): Target {
-  const fd = check(libc().memfd_create('bench', MFD_CLOEXEC_ALLOW_SEALING), 'no memfd could be made');
-  check(libc().ftruncate(fd, AREA), 'the memfd could not be given its size');
-  if (sealed) check(libc().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 'the memfd could not be sealed');
-  const { memory, offset } = fileMemory(account, process.pid, fd, 0, AREA, READ | WRITE);
-  return {
-    name: sealed ? 'sealed memfd' : 'memfd that may shrink',
-    memory,
-    offset,
-    expected: true,
-    peek: (at, bytes) =>
-      check(libc().pread(fd, addressOf(bytes), bytes.length, at), 'the memfd could not be read'),
-    close: () => libc().close(fd),
-  };
-}
-
-function ownMemory(): Target {
-  const bytes = new Uint8Array(AREA).fill(1);
-  const { memory, offset } = finish(
-    processMemory(account, process.pid, addressOf(bytes), AREA, READ | WRITE),
-  );
-  return {
-    name: 'process memory',
-    memory,
-    offset,
-    expected: false,
-    peek: (at, target) => target.set(bytes.subarray(at, at + target.length)),
-    close: () => {},
-  };
+  /** Where in the area byte `at` of the IOVAs lies. */
+  #placeOf(at: number): number {
+    return this.#shape.pieces > 1 ? scattered(at / PAGE) * PAGE : at;
+  }
 }

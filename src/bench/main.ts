@@ -2,11 +2,13 @@
  * `npm run bench -- [--json] [--quick] [--plot FILE] [--svg FILE] [NAME...]`: figures against references that
  * are measured in the same run.
  *
- * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, neighbours,
- * mapped, sva, guest; all of them when none is given.
- * The rows of the core are measured twice when others are, too: each in a process of its own, and in this one
- * when all that was chosen is done, because what the engine has seen of one row can slow the next, as in a
- * server that has lived.
+ * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, pieces,
+ * neighbours, mapped, sva, memmove, guest; all of them when none is given.
+ * What is measured in this process is measured twice when others are, too: in a process of its own, and in
+ * this one when all that was chosen is done, because what the engine has seen of one row can slow the next,
+ * as in a server that has lived; after-all.ts says by how much it may. The others start servers of their own,
+ * which do the same in any case; `design` has two designs take turns in one process, `million` wants an empty
+ * one.
  *
  * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG, `--svg` the
  * ratios of the whole table beside what is expected. The exit status says only whether the benchmarks ran; a
@@ -17,6 +19,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { afterAll } from './after-all.js';
 import { authorize } from './authorize.js';
 import { ratioBars } from './bars.js';
 import { design } from './design.js';
@@ -25,10 +28,12 @@ import { guest } from './guest.js';
 import { ioctl } from './ioctl.js';
 import { mapped } from './mapped.js';
 import { isMeasurement, type Outcome, verdict } from './measurement.js';
+import { memmove } from './memmove.js';
 import { million } from './million.js';
 import { neighbourhood } from './neighbours.js';
 import { nested } from './nested.js';
 import { nvme } from './nvme.js';
+import { pieces } from './pieces.js';
 import { References } from './reference.js';
 import { ring } from './ring.js';
 import { run } from './run.js';
@@ -51,14 +56,16 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
   ['million', million],
   ['run', run],
   ['unmap-map', unmapMap],
+  ['pieces', pieces],
   ['neighbours', neighbourhood],
   ['mapped', mapped],
   ['sva', sva],
+  ['memmove', memmove],
   ['guest', guest],
 ]);
 
-/** Those that run in this process, on the same code. */
-const core: readonly string[] = ['translate', 'nested', 'dma', 'unmap-map'];
+/** Those that run in this process, on the same code: all kinds of memory and of tables, and both ABIs. */
+const core: readonly string[] = ['translate', 'nested', 'dma', 'authorize', 'unmap-map', 'pieces'];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -105,7 +112,7 @@ async function measure(): Promise<Outcome[]> {
     show(isTwice(name) ? alone(name) : await benchmarks.get(name)!(references, values.quick));
   const again = chosen.filter(isTwice);
   for (const name of again) await benchmarks.get(name)!(references, true);
-  for (const name of again) show(afterAll(await benchmarks.get(name)!(references, values.quick)));
+  for (const name of again) show(afterAll(await benchmarks.get(name)!(references, values.quick), all));
   return all;
 }
 
@@ -117,10 +124,6 @@ function alone(name: string): Outcome[] {
   return JSON.parse(
     execFileSync(process.execPath, [program, ...flags, name], { encoding: 'utf8', stdio }),
   ) as Outcome[];
-}
-
-function afterAll(outcomes: readonly Outcome[]): Outcome[] {
-  return outcomes.map((outcome) => ({ ...outcome, name: `${outcome.name}, after all` }));
 }
 
 function withVerdict(outcome: Outcome): Outcome & { readonly verdict?: string } {

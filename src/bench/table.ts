@@ -4,7 +4,7 @@
  */
 import { type Measurement, type Outcome, verdict } from './measurement.js';
 
-const NAME = 56;
+const NAME = 64;
 const COLUMNS = [12, 12, 9, 11, 7];
 
 export const header = row('', ['ours', 'reference', 'ratio', 'expected', '']);

@@ -153,19 +153,20 @@ export class FreeIovas {
   }
 
   #check(iova: bigint, length: bigint): bigint {
-    const what = `iova range ${hex(iova)}+${hex(length)}`;
+    // Text of bigints is dear: it is made for those alone who are refused.
+    const what = () => `iova range ${hex(iova)}+${hex(length)}`;
     if (iova % this.alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
     const range = { start: iova, last: iova + length - 1n };
-    if (range.last > LAST_IOVA) refuse('EOVERFLOW', `${what} wraps around`);
+    if (range.last > LAST_IOVA) refuse('EOVERFLOW', `${what()} wraps around`);
     const reserved = this.#rules.reserved.find((each) => overlaps(each, range));
     if (reserved !== undefined) {
       const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
-      refuse('EINVAL', `${what} of ${this.#space.name} reaches into ${where}, which is reserved`);
+      refuse('EINVAL', `${what()} of ${this.#space.name} reaches into ${where}, which is reserved`);
     }
     const { table } = this.#space;
     const slot = table.firstFrom(iova);
     if (slot !== NONE && table.start(slot) <= range.last)
-      refuse('EEXIST', `${what} overlaps the mapping at ${hex(table.start(slot))} of ${this.#space.name}`);
+      refuse('EEXIST', `${what()} overlaps the mapping at ${hex(table.start(slot))} of ${this.#space.name}`);
     return iova;
   }
 

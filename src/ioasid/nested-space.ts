@@ -84,12 +84,12 @@ export class NestedSpace extends Space {
    * EINVAL, EOVERFLOW there is no such range of pages.
    */
   invalidate(iova: bigint, length: bigint, leaf: boolean): void {
-    const range = `iova range ${hex(iova)}+${hex(length)}`;
+    const range = () => `iova range ${hex(iova)}+${hex(length)}`;
     if (length === 0n) refuse('EINVAL', 'the length is zero');
     if (iova % PAGE !== 0n || length % PAGE !== 0n)
-      refuse('EINVAL', `${range} is not aligned to the ${PAGE_SIZE / 1024} KiB page of ${this.name}`);
-    if (iova + length - 1n > LAST_IOVA) refuse('EOVERFLOW', `${range} wraps around`);
-    if (iova + length > END) refuse('EINVAL', `${range} leaves the ${ADDRESS_BITS} bits of ${this.name}`);
+      refuse('EINVAL', `${range()} is not aligned to the ${PAGE_SIZE / 1024} KiB page of ${this.name}`);
+    if (iova + length - 1n > LAST_IOVA) refuse('EOVERFLOW', `${range()} wraps around`);
+    if (iova + length > END) refuse('EINVAL', `${range()} leaves the ${ADDRESS_BITS} bits of ${this.name}`);
     this.#table?.invalidate(Number(iova), Number(iova + length - 1n), leaf);
   }
 
