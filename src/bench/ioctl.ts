@@ -1,8 +1,8 @@
 /**
  * Benchmark `ioctl`: one IOASID_GET_INFO, client and server on one CPU, our server against a raw FUSE server
  * in C (bench/fuse-server.c), and ours that prints a trace, or records, against ours that does not: of the
- * same call again and again, of which a line is printed once, and of one whose lines all differ. And a pair of
- * IOMMU_IOAS_UNMAP and IOMMU_IOAS_MAP of 4 KiB, against a server in C that reads their structs and writes
+ * same call again and again, of which a line is printed once, and of one whose lines all differ. And a pair
+ * of IOMMU_IOAS_UNMAP and IOMMU_IOAS_MAP of 4 KiB, against a server in C that reads their structs and writes
  * them back. They are mounted in a namespace that ends with the benchmark (ioctl-session.ts).
  */
 import { spawnSync } from 'node:child_process';

@@ -20,7 +20,7 @@ import { broken } from '../linux/invariant.js';
 import { LiveMemory, liveMemory } from '../linux/live-memory.js';
 import { lockerOf } from '../linux/locked-memory.js';
 import { hasCapability, processOfThread, sharesUserNamespace } from '../linux/proc.js';
-import { memoryInUse, type ProcessMemory, processMemory } from '../linux/process-memory.js';
+import { ProcessMemory } from '../linux/process-memory.js';
 import { type BufferList, bufferListOf, bufferListSoon } from '../linux/vectored-call.js';
 import type { PageMappings } from './page-mappings.js';
 
@@ -65,7 +65,9 @@ export class ProcessCaller implements Caller {
   #account: Account | undefined;
   #pid: number | undefined;
   #presence = byFuse;
+  /** The last caller's address space, and whether the caller was found to have it in this call. */
   #recent: ProcessMemory | undefined;
+  #isFound = false;
 
   /**
    * `identify` finds the object behind a descriptor of a thread, or refuses; `traceable`: can its loads and
@@ -94,6 +96,7 @@ export class ProcessCaller implements Caller {
     this.#account = account;
     this.#pid = undefined;
     this.#presence = presence;
+    this.#isFound = false;
   }
 
   get tid(): number {
@@ -152,14 +155,12 @@ export class ProcessCaller implements Caller {
   }
 
   *memory(address: number, length: number, access: Access): Work<MemoryRange> {
-    return this.#lockable(
-      this.#confirmed(yield* processMemory(this.#payer, this.#thread(), address, length, access)),
-    );
+    return this.#lockable(this.#confirmed(yield* this.#space().range(this.#tid, address, length, access)));
   }
 
   *mappedFile(address: number, length: number, access: Access): Work<MemoryRange | undefined> {
     if (this.#mappings === undefined) return undefined;
-    const { memory } = yield* processMemory(this.#payer, this.#thread(), address, length, 0);
+    const { memory } = yield* this.#space().range(this.#thread(), address, length, 0);
     try {
       const found = yield* this.#mappings.range(memory.maps, address, length, access);
       this.#presence.confirm();
@@ -236,15 +237,25 @@ export class ProcessCaller implements Caller {
     return this.#tid;
   }
 
-  /**
-   * The caller's address space, when [address, address+length) is mapped in it for `access`. It is kept for
-   * the next call, which is often the same process's. (process_vm_readv would be cheaper, but waits for
-   * whoever handles the caller's page faults: for ever, if he likes.)
-   */
+  /** The caller's address space, when [address, address+length) is mapped in it for `access`. */
   #reach(address: number, length: number, access: Access): Memory {
-    const memory = memoryInUse(this.#payer, this.#thread(), address, length, access);
+    const memory = this.#space();
+    memory.requireNow(this.#tid, address, length, access);
+    return memory;
+  }
+
+  /**
+   * The caller's address space, looked for once in each call: who waits for us has the same until the end,
+   * and who does not is not redirected into another. It is kept for the next call, which is often the same
+   * process's, and not charged. (process_vm_readv would be cheaper than what it does, but waits for whoever
+   * handles the caller's page faults: for ever, if he likes.)
+   */
+  #space(): ProcessMemory {
+    if (this.#isFound) return this.#recent!;
+    const memory = ProcessMemory.of(this.#payer, this.#thread());
     this.#recent?.drop();
     this.#recent = memory;
+    this.#isFound = true;
     return memory;
   }
 

@@ -70,41 +70,17 @@ export function* processMemory(
   length: number,
   access: number,
 ): Generator<undefined, { memory: ProcessMemory; offset: number }, unknown> {
-  const memory = memoryOf(account, tid, address, length);
-  memory.hold();
+  requireNumbers(address, length);
+  const memory = ProcessMemory.of(account, tid);
   try {
-    if (access !== 0) yield* memory.require(tid, address, length, access);
-    return { memory, offset: address };
-  } catch (error) {
-    memory.close();
-    throw error;
-  }
-}
-
-/**
- * As `processMemory`, for the call being served: it is dropped before many other calls have been, and is not
- * charged, so that whoever gives back what he has is never refused because he has too much. Takes no slices:
- * `length` is short.
- */
-export function memoryInUse(
-  account: Account,
-  tid: number,
-  address: number,
-  length: number,
-  access: number,
-): ProcessMemory {
-  const memory = memoryOf(account, tid, address, length);
-  try {
-    for (const _ of memory.require(tid, address, length, access));
-    return memory;
-  } catch (error) {
+    return yield* memory.range(tid, address, length, access);
+  } finally {
     memory.drop();
-    throw error;
   }
 }
 
-/** The memory of `tid`, which is not charged yet. @throws Refusal EFAULT it can have no such range. */
-function memoryOf(account: Account, tid: number, address: number, length: number): ProcessMemory {
+/** @throws Refusal EFAULT no process can have such a range. */
+function requireNumbers(address: number, length: number): void {
   if (
     !Number.isSafeInteger(address) ||
     !Number.isSafeInteger(length) ||
@@ -114,7 +90,6 @@ function memoryOf(account: Account, tid: number, address: number, length: number
   ) {
     refuse('EFAULT', `${hex(length)} bytes at address ${hex(address)} are no range of memory`);
   }
-  return ProcessMemory.of(account, tid);
 }
 
 /** As Memory.backing gives it. */
@@ -279,6 +254,33 @@ export class ProcessMemory {
     this.#closed = true;
     this.#reach.close();
     closeAll([this.#mem, this.#maps, this.#pidfd]);
+  }
+
+  /** As processMemory, of thread `tid`, whose address space this is known to be. */
+  *range(
+    tid: number,
+    address: number,
+    length: number,
+    access: number,
+  ): Generator<undefined, { memory: ProcessMemory; offset: number }, unknown> {
+    requireNumbers(address, length);
+    this.retain();
+    try {
+      if (access !== 0) yield* this.require(tid, address, length, access);
+      return { memory: this, offset: address };
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * As `require`, for the call being served: takes no slices, since `length` is short, and charges nothing,
+   * so that whoever gives back what he has is never refused because he has too much.
+   */
+  requireNow(tid: number, address: number, length: number, access: number): void {
+    requireNumbers(address, length);
+    for (const _ of this.require(tid, address, length, access));
   }
 
   /**
