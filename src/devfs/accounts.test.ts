@@ -43,7 +43,7 @@ if (mountingIsAllowed(import.meta.url)) {
     assert.equal(await open('plain'), -ENFILE);
     assert.equal(
       mounted.calls.at(-1)?.reason,
-      `what ${opener} has opened holds 786432 open files of the server, of at most 786432 that others leave`,
+      `what ${opener} has opened holds 196608 open files of the server, of at most 196608 that others leave`,
     );
     await child.call('close', fd);
     await until(() => account.holds['open files'] === rest);

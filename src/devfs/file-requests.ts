@@ -36,8 +36,8 @@ import { Claimed, type Turns } from './turns.js';
 const O_ACCMODE = 3;
 /** Bytes that are always read at once. */
 const AT_ONCE = 4;
-/** Open files, which cost the server memory where the kernel counts a pointer for their opener. */
-export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 20);
+/** Open files: some 3 KB of the server's each, where the kernel counts a pointer for their opener. */
+export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 18);
 
 /** An open file of a program, for those who look. */
 export interface OpenedFile {

@@ -171,7 +171,7 @@ export class ProcessCaller implements Caller {
   }
 
   addressSpace(): Memory {
-    const memory = liveMemory(this.#payer, this.#thread());
+    const memory = liveMemory(this.payer, this.#thread());
     this.#confirm(memory);
     return memory;
   }
@@ -190,20 +190,20 @@ export class ProcessCaller implements Caller {
   }
 
   fileMemory(fd: number, offset: number, length: number, access: Access): MemoryRange {
-    const range = fileMemory(this.#payer, this.#thread(), fd, offset, length, access);
+    const range = fileMemory(this.payer, this.#thread(), fd, offset, length, access);
     this.#confirm(range.memory);
     payFor(range.memory, this.#thread());
     return this.#lockable(range);
   }
 
   eventfd(fd: number): Signal {
-    const signal = eventfdOf(this.#payer, this.#thread(), fd);
+    const signal = eventfdOf(this.payer, this.#thread(), fd);
     this.#confirm(signal);
     return signal;
   }
 
   doorbell(fd: number): Doorbell {
-    const doorbell = doorbellOf(this.#payer, this.#thread(), fd);
+    const doorbell = doorbellOf(this.payer, this.#thread(), fd);
     this.#confirm(doorbell);
     return doorbell;
   }
@@ -228,7 +228,7 @@ export class ProcessCaller implements Caller {
     }
   }
 
-  get #payer(): Account {
+  get payer(): Account {
     return this.#account ?? broken('a call on no file makes us hold something');
   }
 
@@ -252,7 +252,7 @@ export class ProcessCaller implements Caller {
    */
   #space(): ProcessMemory {
     if (this.#isFound) return this.#recent!;
-    const memory = ProcessMemory.of(this.#payer, this.#thread());
+    const memory = ProcessMemory.of(this.payer, this.#thread());
     this.#recent?.drop();
     this.#recent = memory;
     this.#isFound = true;

@@ -13,6 +13,7 @@
  */
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import type { Account } from '../linux/account.js';
 import type { Refusal } from '../linux/errno.js';
 import type { Counting, Locker } from '../linux/locked-memory.js';
 import type { SharedPages } from '../linux/shared-pages.js';
@@ -187,6 +188,9 @@ export interface Caller {
 
   /** The thread that makes the call; 0 when it is not seen from here. Absent: there are no threads. */
   readonly tid?: number;
+
+  /** Whoever pays for what a file that it opens makes us hold. Absent: nobody counts. */
+  readonly payer?: Account | undefined;
 
   /** A descriptor of `file`, which it is calling; undefined when that is not known. */
   descriptorOf?(file: OpenFile): number | undefined;

@@ -65,7 +65,7 @@ export class WqClient {
     if (!wq.enabled) refuse('ENXIO', `${wq.path} is disabled`);
     if (failure !== undefined) refuse('EIO', failure);
     if (wq.dedicated && wq.clients > 0) refuse('EBUSY', `${wq.path} is dedicated, and open`);
-    const context = device.ioasid.open(caller.pid);
+    const context = device.ioasid.open(caller.pid, caller.payer);
     try {
       return new WqClient(device, wq, context, caller);
     } catch (refusal) {

@@ -107,12 +107,13 @@ export class AddressSpace extends Space {
 
   /**
    * Maps what `source` has at [from, from+length), all of it, at an IOVA that `iovas.find` has given for it.
-   * @throws Refusal ENOMEM its pages are too many to be locked; then nothing is mapped.
+   * @throws Refusal ENOMEM its pages are too many to be locked; that of the quota: then nothing is mapped.
    */
   *copy(iova: bigint, source: AddressSpace, from: bigint, length: bigint, access: Access): Work<void> {
     let [at, count] = [iova, 0];
     for (const piece of source.pieces(from, length)) {
       try {
+        this.#quota.checkShared(1);
         if (this.#locks) this.#pin(piece);
       } catch (refusal) {
         if (at > iova) yield* workOf(this.#remove(iova, at - 1n));

@@ -7,11 +7,12 @@ import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { type Pasid, pasidOf } from '../iommu/pasid.js';
+import { Account } from '../linux/account.js';
 import { Refusal } from '../linux/errno.js';
 import { BrokenInvariant } from '../linux/invariant.js';
 import type { AddressSpace } from './address-space.js';
 import type { IoasidContext } from './context.js';
-import { LAST_PASID, PasidSpace } from './pasid-space.js';
+import { allPasids, LAST_PASID, PasidSpace } from './pasid-space.js';
 import { IoasidSubsystem } from './subsystem.js';
 
 const RW = READ | WRITE;
@@ -45,6 +46,22 @@ function map(
 function unmap(context: IoasidContext, pasid: Pasid, iova: number, length: number): number {
   return Number(finished(context.unmap(pasid, BigInt(iova), BigInt(length))));
 }
+
+test('of all PASIDs an opener has three quarters of what others leave, in whatever contexts', () => {
+  const { system } = setup(2 ** 20);
+  const [one, two] = [Account.of('user 1'), Account.of('user 2')];
+  const [first, second, other] = [system.open(1, one), system.open(1, one), system.open(2, two)];
+  const pasid = first.alloc(0, 0);
+  one.share(allPasids).add(786_430);
+  const reason = /^what user 1 has opened holds 786431 PASIDs of the server, of at most 786431 that others/;
+  assert.throws(() => second.alloc(0, 0), { code: 'ENOSPC', reason });
+  finished(other.free(other.alloc(0, 0)));
+  finished(first.free(pasid));
+  second.alloc(0, 0);
+  one.share(allPasids).remove(786_430);
+  for (const context of [first, second, other]) finished(context.close());
+  assert.deepEqual(Account.all(), []);
+});
 
 test('all 2^20-1 PASIDs can be handed out, then ENOSPC says so, then all again when given back', () => {
   const space = new PasidSpace();

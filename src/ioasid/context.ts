@@ -13,7 +13,8 @@ import { after, releasing, type Sliced, type Work, workOf } from '../file/work.j
 import { type Access, type Iommu, RIGHTS } from '../iommu/iommu.js';
 import { ADDRESS_BITS, PAGE_SIZE } from '../iommu/page-table.js';
 import { type Pasid, pasidOf } from '../iommu/pasid.js';
-import { Quota, tableQuota } from '../iommu/quota.js';
+import { mappingQuota, Quota, tableQuota } from '../iommu/quota.js';
+import type { Account } from '../linux/account.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { AddressSpace, missingRight } from './address-space.js';
@@ -21,7 +22,7 @@ import { LAST_IOVA } from './iova-ranges.js';
 import { IovaRules } from './iova-rules.js';
 import { NestedSpace, type UserTable } from './nested-space.js';
 import { PageFaults } from './page-faults.js';
-import type { PasidSpace } from './pasid-space.js';
+import { allPasids, type PasidSpace } from './pasid-space.js';
 import { ProcessSpace } from './process-space.js';
 import type { Space, SpaceKind } from './space.js';
 
@@ -67,15 +68,18 @@ export class IoasidContext {
   readonly #spaces = new Map<Pasid, Space>();
   /** Those of them that are nested. */
   readonly #nested = new Map<Pasid, NestedSpace>();
+  /** PASIDs. */
+  readonly #quota: Quota;
   readonly #mappings: Quota;
   readonly #tables: Quota;
   #references = 1;
 
   /** Made by IoasidSubsystem.open. */
-  constructor(commons: ContextCommons, id: number, pid: number) {
+  constructor(commons: ContextCommons, id: number, pid: number, payer: Account | undefined) {
     this.#commons = commons;
-    this.#mappings = new Quota(commons.mappingQuota, 'mappings', 'ENOSPC');
-    this.#tables = tableQuota(commons.tableQuota);
+    this.#quota = new Quota(commons.pasids.quota, 'PASIDs', 'ENOSPC', payer?.share(allPasids));
+    this.#mappings = mappingQuota(commons.mappingQuota, 'ENOSPC', payer);
+    this.#tables = tableQuota(commons.tableQuota, payer);
     this.id = id;
     this.pid = pid;
     commons.living.add(this);
@@ -92,7 +96,7 @@ export class IoasidContext {
   }
 
   get pasidQuota(): number {
-    return this.#commons.pasids.quota;
+    return this.#quota.limit;
   }
 
   get mappingQuota(): number {
@@ -113,7 +117,7 @@ export class IoasidContext {
     requireKind(kind);
     if (kind !== KIND_NESTED) requireNoParent(parent);
     const under = kind === KIND_NESTED ? this.#mapped(pasidOf(parent)) : undefined;
-    this.#requireRoom();
+    this.#quota.check(1);
     const pasid = this.#commons.pasids.alloc();
     const { iommu } = this.#commons;
     if (under === undefined)
@@ -123,6 +127,7 @@ export class IoasidContext {
       this.#spaces.set(pasid, space);
       this.#nested.set(pasid, space);
     }
+    this.#quota.add(1);
     return pasid;
   }
 
@@ -132,12 +137,13 @@ export class IoasidContext {
    */
   allocProcess(parent: number, caller: Pick<Caller, 'addressSpace'>): Pasid {
     requireNoParent(parent);
-    this.#requireRoom();
+    this.#quota.check(1);
     const memory = caller.addressSpace();
     try {
       const pasid = this.#commons.pasids.alloc();
       const space = new ProcessSpace(this.#commons.iommu, pasid, memory, this.#tables);
       this.#spaces.set(pasid, space);
+      this.#quota.add(1);
       return pasid;
     } catch (refusal) {
       memory.close();
@@ -296,11 +302,6 @@ export class IoasidContext {
     return space instanceof NestedSpace ? space : ofOtherKind(space, 'nested');
   }
 
-  #requireRoom(): void {
-    if (this.#spaces.size >= this.pasidQuota)
-      refuse('ENOSPC', `this context has reached its quota of ${this.pasidQuota} PASIDs`);
-  }
-
   *#free(pasid: Pasid, space: Space): Work<number> {
     yield* this.#release(pasid, space);
     return 0;
@@ -310,6 +311,7 @@ export class IoasidContext {
     yield* releasing([
       () => space.close(),
       () => void this.#spaces.delete(pasid),
+      () => this.#quota.remove(1),
       () => void this.#nested.delete(pasid),
       () => this.#commons.pasids.free(pasid),
     ]);

@@ -5,6 +5,7 @@
  */
 import type { Iommu } from '../iommu/iommu.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
+import type { Account } from '../linux/account.js';
 import { type ContextCommons, IoasidContext } from './context.js';
 import { DEFAULT_PASID_QUOTA, PasidSpace } from './pasid-space.js';
 
@@ -25,9 +26,9 @@ export class IoasidSubsystem {
     this.#commons = { iommu, pasids: this.pasids, mappingQuota, tableQuota, living: new Set() };
   }
 
-  /** A new, empty context for process `pid`. */
-  open(pid: number): IoasidContext {
-    return new IoasidContext(this.#commons, this.#nextId++, pid);
+  /** A new, empty context for process `pid`; what it has is charged to `payer`. */
+  open(pid: number, payer?: Account): IoasidContext {
+    return new IoasidContext(this.#commons, this.#nextId++, pid, payer);
   }
 
   /** The contexts that are alive: open, or held by an authorized device. */

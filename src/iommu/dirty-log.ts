@@ -100,7 +100,7 @@ export class DirtyLog {
    */
   *words(iova: bigint, length: bigint): Generator<DirtyWord> {
     if (this.#full)
-      refuse('ENOMEM', `the log of dirty pages is incomplete: ${this.#quota.reason}; switch it on anew`);
+      refuse('ENOMEM', `the log of dirty pages is incomplete: ${this.#quota.reason()}; switch it on anew`);
     const [first, last] = this.#pages(iova, length);
     for (const number of this.#within(first, last).sort()) {
       const chunk = this.#chunks.get(number)!;

@@ -1,7 +1,8 @@
 /**
  * Table memory: the typed arrays in which all page tables and all mappings of one IOMMU live.
  *
- * Two pools, both growing in place, both reused through free lists:
+ * Two pools, both growing in place, both reused through free lists (that of the slots is in the slots: there
+ * may be more than an array has room for):
  *  - `tables`: tables of a radix tree with 512 entries of two int32 words, as wide as those of hardware. The
  *    first word of an entry is 0: nothing there; positive: the word at which the next table begins, a
  *    multiple of 1024; negative: there is the page of a mapping, so that a walk ends at the byte and need not
@@ -89,7 +90,9 @@ export class TableMemory {
   readonly #most: number;
   readonly #freeTables: number[] = [];
   readonly #freeRoots: number[] = [];
-  readonly #freeSlots: number[] = [];
+  /** The slot that was freed last; the first word of each has the one before. */
+  #freeSlot = NONE;
+  #freeSlots = 0;
 
   /** @param most tables that there may be, of all page tables together */
   constructor(most = MAX_TABLES) {
@@ -216,8 +219,10 @@ export class TableMemory {
    * MAPPING_WORDS`.
    */
   allocSlot(): number {
-    const free = this.#freeSlots.pop();
-    if (free !== undefined) {
+    const free = this.#freeSlot;
+    if (free !== NONE) {
+      this.#freeSlot = this.mappings[free * MAPPING_WORDS]!;
+      this.#freeSlots--;
       this.mappings[free * MAPPING_WORDS + ACCESS] = 0;
       return free;
     }
@@ -229,7 +234,9 @@ export class TableMemory {
   freeSlot(slot: number): void {
     if (!this.holds(slot)) broken(`slot ${slot} of the mappings is freed, and is not in use`);
     this.mappings[slot * MAPPING_WORDS + ACCESS] = FREE_SLOT;
-    this.#freeSlots.push(slot);
+    this.mappings[slot * MAPPING_WORDS] = this.#freeSlot;
+    this.#freeSlot = slot;
+    this.#freeSlots++;
   }
 
   /** Is the slot in use? */
@@ -244,7 +251,7 @@ export class TableMemory {
 
   /** Mappings in use, those that an IOTLB keeps left out. */
   get slotCount(): number {
-    return this.#nextSlot - this.#freeSlots.length - this.#cached;
+    return this.#nextSlot - this.#freeSlots - this.#cached;
   }
 
   /** A place for a translation that an IOTLB keeps. @returns its slot, as `allocSlot`. */

@@ -9,7 +9,8 @@
 import { finished, releasing, type Sliced, type Work } from '../file/work.js';
 import { LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Iommu, Access as Rights } from '../iommu/iommu.js';
-import { Quota, tableQuota } from '../iommu/quota.js';
+import { mappingQuota, type Quota, tableQuota } from '../iommu/quota.js';
+import type { Account } from '../linux/account.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import { Access } from './access.js';
@@ -34,6 +35,14 @@ export interface ContextQuotas {
   readonly objects: number;
   /** Pages that the IOMMU may use for its tables. */
   readonly tables: number;
+}
+
+/** How a context is opened. */
+interface Manner {
+  readonly rlimitMode: number;
+  readonly strict: boolean;
+  /** Whoever what it has is charged to; undefined: it is not charged. */
+  readonly payer: Account | undefined;
 }
 
 export class IommufdContext {
@@ -61,14 +70,14 @@ export class IommufdContext {
     living: Set<IommufdContext>,
     id: number,
     pid: number,
-    { rlimitMode, strict }: { readonly rlimitMode: number; readonly strict: boolean },
+    { rlimitMode, strict, payer }: Manner,
   ) {
     this.#rlimitMode = rlimitMode;
     this.strict = strict;
     this.iommu = iommu;
-    this.objects = new ObjectTable(quotas.objects);
-    this.mappings = new Quota(quotas.mappings, 'mappings', 'ENOMEM');
-    this.tables = tableQuota(quotas.tables);
+    this.objects = new ObjectTable(quotas.objects, payer);
+    this.mappings = mappingQuota(quotas.mappings, 'ENOMEM', payer);
+    this.tables = tableQuota(quotas.tables, payer);
     this.#living = living;
     this.id = id;
     this.pid = pid;

@@ -7,10 +7,16 @@ import { finish, finished } from '../file/work.js';
 import { MOST_GROUPS, PAGE_RESPONSE_INVALID, PageFaults } from '../ioasid/page-faults.js';
 import { Iommu, READ } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
+import { mappingQuota } from '../iommu/quota.js';
+import { Account } from '../linux/account.js';
 import { FakeHardware } from '../testkit/fake-hardware.js';
 import { MOST_PINS } from './access.js';
+import type { IommufdContext } from './context.js';
 import { PIECE_OF_PINS } from './ioas.js';
+import { allObjects } from './objects.js';
 import { IommufdSubsystem } from './subsystem.js';
+
+const PAGE = 4096;
 
 test('a context stops at its quota of objects with ENOMEM, buried ids included, and no other does', () => {
   const system = new IommufdSubsystem(new Iommu(), { objects: 3 });
@@ -27,6 +33,50 @@ test('a context stops at its quota of objects with ENOMEM, buried ids included, 
   assert.throws(() => context.allocIoas(), full);
   finished(context.close());
   assert.deepEqual([...system.contexts()], [other], 'what was refused holds no reference');
+});
+
+test('objects of all contexts are shared by openers, buried ids included, and given back at the end', () => {
+  const system = new IommufdSubsystem(new Iommu(), { objects: 2 ** 20 });
+  const [one, two] = [Account.of('user 1'), Account.of('user 2')];
+  const [context, again, other] = [one, one, two].map((payer) => system.open(1, 0, payer)) as [
+    IommufdContext,
+    IommufdContext,
+    IommufdContext,
+  ];
+  const objects = one.share(allObjects);
+  context.allocIoas();
+  finished(context.objects.bury(context.allocFaultQueue()));
+  assert.deepEqual(one.holds, { objects: 2 });
+  objects.add(196_605);
+  again.allocIoas();
+  const reason = /^what user 1 has opened holds 196608 objects of the server, of at most 196608 that others/;
+  assert.throws(() => again.allocIoas(), { code: 'ENOMEM', reason });
+  other.allocIoas();
+  objects.remove(196_605);
+  for (const each of [context, again, other]) finished(each.close());
+  assert.deepEqual(Account.all(), []);
+});
+
+test('a COPY for which others leave too few mappings is ENOMEM, midway too, and changes nothing', () => {
+  const system = new IommufdSubsystem(new Iommu());
+  const one = Account.of('user 1');
+  const [context, hog] = [system.open(1, 0, one), mappingQuota(2 ** 25, 'ENOMEM', one)];
+  const { id } = context.allocIoas();
+  const memory = new BufferMemory(new Uint8Array(PAGE));
+  for (let n = 0; n < 1000; n++) context.ioas(id).space.map(BigInt(n * PAGE), BigInt(PAGE), memory, 0n, READ);
+  const request = { length: BigInt(1000 * PAGE), access: READ, iova: BigInt(2 ** 30) };
+  const work = context.copy(id, id, request, 0n);
+  while (context.ioas(id).space.table.count < 1100) assert.ok(!work.next().done);
+  hog.add((2 ** 25 * 3) / 4 - 1500);
+  assert.throws(() => finish(work), {
+    code: 'ENOMEM',
+    reason: /^what user 1 has opened holds 25165824 mappings/,
+  });
+  assert.equal(context.ioas(id).space.table.count, 1000);
+  hog.remove((2 ** 25 * 3) / 4 - 1500);
+  finish(context.copy(id, id, request, 0n));
+  finished(context.close());
+  assert.deepEqual(Account.all(), []);
 });
 
 test('a queue of page faults holds so many groups; what comes then is INVALID, until there is room', () => {

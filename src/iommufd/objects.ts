@@ -7,6 +7,8 @@
  * user had not destroyed it is buried: its id is taken, by nothing, as long as the context lives.
  */
 import { after, releasing, type Sliced, type Work } from '../file/work.js';
+import { Quota } from '../iommu/quota.js';
+import { type Account, Pool } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 
@@ -39,6 +41,8 @@ export abstract class IommufdObject {
 
 /** Objects that one context may have, unless the machine says otherwise. */
 export const DEFAULT_OBJECT_QUOTA = 65_536;
+/** Of all contexts: some 3 KB each at most. */
+export const allObjects = new Pool('objects', 'ENOMEM', () => 2 ** 18);
 
 /** A class of objects, for `get`. */
 type Kind<T> = abstract new (...args: never[]) => T;
@@ -46,13 +50,13 @@ type Kind<T> = abstract new (...args: never[]) => T;
 export class ObjectTable {
   readonly #objects = new Map<number, IommufdObject>();
   readonly #buried = new Set<number>();
-  readonly #quota: number;
+  readonly #quota: Quota;
   // All ids below it are taken.
   #lowest = 1;
 
-  /** @param quota ids that may be taken */
-  constructor(quota = DEFAULT_OBJECT_QUOTA) {
-    this.#quota = quota;
+  /** @param quota ids that may be taken; `payer`: as of Quota */
+  constructor(quota = DEFAULT_OBJECT_QUOTA, payer?: Account) {
+    this.#quota = new Quota(quota, 'objects', 'ENOMEM', payer?.share(allObjects));
   }
 
   /** Ids that are taken. */
@@ -67,8 +71,7 @@ export class ObjectTable {
 
   /** Asked before `count` objects are made. @throws Refusal ENOMEM they are more than there may be. */
   requireRoom(count = 1): void {
-    if (this.size + count > this.#quota)
-      refuse('ENOMEM', `this context has reached its quota of ${this.#quota} objects`);
+    this.#quota.check(count);
   }
 
   /** Puts an object in, under the lowest free id. */
@@ -77,6 +80,7 @@ export class ObjectTable {
     while (this.#objects.has(this.#lowest) || this.#buried.has(this.#lowest)) this.#lowest++;
     object.id = this.#lowest;
     this.#objects.set(object.id, object);
+    this.#quota.add(1);
     return object;
   }
 
@@ -101,8 +105,13 @@ export class ObjectTable {
   }
 
   /** Destroys everything, leaves first. */
-  destroyAll(): Work<void> {
-    return releasing(this.#leavesFirst());
+  *destroyAll(): Work<void> {
+    try {
+      yield* releasing(this.#leavesFirst());
+    } finally {
+      this.#quota.remove(this.#buried.size);
+      this.#buried.clear();
+    }
   }
 
   /** Destroys an object that nothing refers to, and keeps its id from being given again. */
@@ -128,6 +137,7 @@ export class ObjectTable {
     if (this.#objects.get(id) !== object)
       broken(`${kind} ${id} is destroyed, and is no object of the context`);
     this.#objects.delete(id);
+    if (!this.#buried.has(id)) this.#quota.remove(1);
     this.#lowest = Math.min(this.#lowest, id);
     return after(object.destroy(), () => {
       if (users > 0) broken(`${kind} ${id} was destroyed while ${users} held it`);

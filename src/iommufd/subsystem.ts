@@ -4,6 +4,7 @@
 
 import type { Iommu } from '../iommu/iommu.js';
 import { DEFAULT_MAPPING_QUOTA, DEFAULT_TABLE_QUOTA } from '../iommu/quota.js';
+import type { Account } from '../linux/account.js';
 import { type ContextQuotas, IommufdContext } from './context.js';
 import { DEFAULT_OBJECT_QUOTA } from './objects.js';
 
@@ -32,9 +33,12 @@ export class IommufdSubsystem {
     };
   }
 
-  /** A new, empty context for process `pid`, in which pages are counted as IommufdContext.rlimitMode says. */
-  open(pid: number, rlimitMode = 0): IommufdContext {
-    const manner = { rlimitMode, strict: this.#strict };
+  /**
+   * A new, empty context for process `pid`, in which pages are counted as IommufdContext.rlimitMode says;
+   * what it has is charged to `payer`.
+   */
+  open(pid: number, rlimitMode = 0, payer?: Account): IommufdContext {
+    const manner = { rlimitMode, strict: this.#strict, payer };
     return new IommufdContext(this.iommu, this.#quotas, this.#living, this.#nextId++, pid, manner);
   }
 

@@ -7,7 +7,7 @@
  * leaves some to the next, who leaves some to the one after him.
  *
  * Invariant: whatever takes from a pool is told the account, and gives back to the same. An account is known
- * as long as anything is charged to it, open files among it, so no opener ever has two.
+ * as long as anybody knows it, what is charged to it among them, so no opener ever has two.
  */
 import { type ErrnoName, refuse } from './errno.js';
 import { broken } from './invariant.js';
@@ -43,63 +43,106 @@ export interface Holdings {
   readonly holds: Readonly<Record<string, number>>;
 }
 
-/** By opener. */
-const known = new Map<string, Account>();
+/** By opener: as long as anybody knows the account. */
+const known = new Map<string, WeakRef<Account>>();
+const unknown = new FinalizationRegistry((opener: string) => {
+  if (known.get(opener)?.deref() === undefined) known.delete(opener);
+});
 let made = 0;
+
+/** What one account has of one pool. It adds and takes away as often as there are mappings: no look-ups. */
+export class Share {
+  readonly #account: Account;
+  readonly #pool: Pool;
+  #used = 0;
+
+  /** Made by Account.share. */
+  constructor(account: Account, pool: Pool) {
+    this.#account = account;
+    this.#pool = pool;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Is there room for `more`? */
+  has(more: number): boolean {
+    return this.#used + more <= this.#most;
+  }
+
+  /** What is said where there is none. */
+  get reason(): string {
+    const held = `holds ${this.#used} ${this.#pool.what} of the server`;
+    return `what ${this.#account.opener} has opened ${held}, of at most ${this.#most} that others leave`;
+  }
+
+  /** `more` are used; it was asked before whether there is room. */
+  add(more: number): void {
+    this.#pool.used += more;
+    this.#used += more;
+  }
+
+  /** `fewer` are. */
+  remove(fewer: number): void {
+    const rest = this.#used - fewer;
+    if (rest < 0)
+      broken(`${this.#account.opener} gives back ${fewer} ${this.#pool.what}, ${-rest} more than it has`);
+    this.#pool.used -= fewer;
+    this.#used = rest;
+  }
+
+  get #most(): number {
+    return Math.floor(((this.#pool.total - (this.#pool.used - this.#used)) * 3) / 4);
+  }
+}
 
 export class Account {
   /** As reasons name it: `user 1000`. */
   readonly opener: string;
   /** Of this account and no other, ever. */
   readonly id = ++made;
-  readonly #used = new Map<Pool, number>();
+  readonly #shares = new Map<Pool, Share>();
 
   private constructor(opener: string) {
     this.opener = opener;
+    known.set(opener, new WeakRef(this));
+    unknown.register(this, opener);
   }
 
   static of(opener: string): Account {
-    return known.get(opener) ?? new Account(opener);
+    return known.get(opener)?.deref() ?? new Account(opener);
   }
 
   /** What all openers hold. */
   static all(): Holdings[] {
-    return [...known.values()].map(({ opener, holds }) => ({ opener, holds }));
+    const accounts = [...known.values()].flatMap((account) => account.deref() ?? []);
+    return accounts
+      .map(({ opener, holds }) => ({ opener, holds }))
+      .filter(({ holds }) => Object.keys(holds).length > 0);
   }
 
   get holds(): Readonly<Record<string, number>> {
-    return Object.fromEntries([...this.#used].map(([{ what }, count]) => [what, count]));
+    const used = [...this.#shares].filter(([, share]) => share.used > 0);
+    return Object.fromEntries(used.map(([{ what }, share]) => [what, share.used]));
+  }
+
+  /** What it has of `pool`, the same object each time. */
+  share(pool: Pool): Share {
+    const known = this.#shares.get(pool) ?? new Share(this, pool);
+    this.#shares.set(pool, known);
+    return known;
   }
 
   /** @throws Refusal the pool's errno, when that would be more than the opener may have. */
   take(pool: Pool, count: number): void {
-    const used = this.#used.get(pool) ?? 0;
-    const most = Math.floor(((pool.total - (pool.used - used)) * 3) / 4);
-    if (used + count > most) {
-      const others = `of at most ${most} that others leave`;
-      refuse(
-        pool.errno,
-        `what ${this.opener} has opened holds ${used} ${pool.what} of the server, ${others}`,
-      );
-    }
-    if (count === 0) return;
-    if (this.#used.size === 0) this.#enter();
-    pool.used += count;
-    this.#used.set(pool, used + count);
+    const share = this.share(pool);
+    if (!share.has(count)) refuse(pool.errno, share.reason);
+    share.add(count);
   }
 
   /** `count` of what was taken are free again. */
   give(pool: Pool, count: number): void {
-    const rest = (this.#used.get(pool) ?? 0) - count;
-    if (rest < 0) broken(`${this.opener} gives back ${count} ${pool.what}, ${-rest} more than it has`);
-    pool.used -= count;
-    if (rest > 0) this.#used.set(pool, rest);
-    else this.#used.delete(pool);
-    if (this.#used.size === 0) known.delete(this.opener);
-  }
-
-  #enter(): void {
-    if (known.has(this.opener)) broken(`${this.opener} has two accounts`);
-    known.set(this.opener, this);
+    this.share(pool).remove(count);
   }
 }

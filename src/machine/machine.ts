@@ -30,6 +30,7 @@ import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import type { Account } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import type { SysfsFolder } from '../sysfs/bus-device.js';
 import { sysfsFolders } from '../sysfs/tree.js';
@@ -122,7 +123,7 @@ export class Machine {
     this.devices = this.#makeDevices(plans, options);
     this.groups = this.#functions.map((device) => new VfioGroup(device));
     const { ioasid, iommufd, groups } = this;
-    const newContainer = () => new Type1Container(this.iommu, this.#limits);
+    const newContainer = (payer?: Account) => new Type1Container(this.iommu, this.#limits, payer);
     const files = { vdpa: this.#vdpa, groups, idxd: this.idxd };
     this.sysfs = tracedFolders(this.trace, sysfsFolders(files));
     this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));

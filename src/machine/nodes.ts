@@ -1,6 +1,7 @@
 /**
  * The files of a machine: for each, which object an open stands for, and which ioctls it has.
  */
+
 import type { DeviceNode } from '../file/device-node.js';
 import * as numbers from '../file/device-numbers.js';
 import {
@@ -17,6 +18,7 @@ import type { IdxdWq } from '../idxd/wq.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
 import type { IommufdContext } from '../iommufd/context.js';
 import type { IommufdSubsystem } from '../iommufd/subsystem.js';
+import type { Account } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import { openUnbound } from '../uapi/bind-first.js';
 import { DeviceFile } from '../uapi/device-file.js';
@@ -44,7 +46,7 @@ export interface MachineObjects {
   readonly ioasid: IoasidSubsystem;
   readonly iommufd: IommufdSubsystem;
   /** Makes what an open of `/dev/vfio/vfio` stands for. */
-  readonly newContainer: () => Type1Container;
+  readonly newContainer: (payer?: Account) => Type1Container;
   readonly vdpa: readonly VdpaDevice[];
   readonly groups: readonly VfioGroup[];
   readonly idxd: readonly IdxdDevice[];
@@ -97,7 +99,7 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
     flushes: false,
     stream: true,
     open: (caller) => {
-      const context = ioasid.open(caller.pid);
+      const context = ioasid.open(caller.pid, caller.payer);
       return new DeviceFile(context, contextTable, contextOperations(context));
     },
   };
@@ -130,19 +132,19 @@ function iommufdNode(
     number: () => number,
     flushes: false,
     open: (caller) => {
-      const context = iommufd.open(caller.pid, rlimitMode);
+      const context = iommufd.open(caller.pid, rlimitMode, caller.payer);
       return new DeviceFile(context, table, { mapping: nothingMapped, release: () => context.close() });
     },
   };
 }
 
-function type1Node(newContainer: () => Type1Container): DeviceNode {
+function type1Node(newContainer: MachineObjects['newContainer']): DeviceNode {
   return {
     path: 'vfio/vfio',
     number: () => numbers.VFIO_CONTAINER,
     flushes: false,
-    open: () => {
-      const container = newContainer();
+    open: (caller) => {
+      const container = newContainer(caller.payer);
       return new DeviceFile(container, type1Table, {
         check: (cmd) => checkReady(container, cmd),
         // What it has goes with its groups.

@@ -42,6 +42,7 @@ export class ReplayedCaller implements Required<Caller> {
   readonly tid = 0;
   /** No device file asks for it. */
   readonly isAdmin = true;
+  readonly payer = undefined;
   readonly #answers: Answers;
   readonly #memories: ReplayedMemories;
   readonly #files: Map<number, OpenFile>;

@@ -2,10 +2,12 @@
  * RecordedCaller: the caller of a call that is recorded for a replay: all that it answers is noted (Input),
  * refusals too, in the order in which it was asked.
  */
+
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { isWork, type Sliced, type Work } from '../file/work.js';
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import type { Account } from '../linux/account.js';
 import { Refusal } from '../linux/errno.js';
 import { copied } from './copied.js';
 import { type Answer, Ask, type AskKind } from './input.js';
@@ -41,6 +43,10 @@ export class RecordedCaller implements Required<Caller> {
   }
 
   /** No device file asks for it. */
+  get payer(): Account | undefined {
+    return this.#caller.payer;
+  }
+
   get isAdmin(): boolean {
     return this.#caller.isAdmin ?? true;
   }

@@ -4,10 +4,12 @@
  * The argument of most ioctls is an address, and what stands there may change at any time. So nothing is
  * read twice: what the handler reads is what is shown, and what it writes is what has become of that.
  */
+
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { after, type Sliced } from '../file/work.js';
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
+import type { Account } from '../linux/account.js';
 
 /** A string argument is shown up to so many bytes. */
 const MOST_TEXT = 256;
@@ -60,6 +62,10 @@ export class WatchedCaller implements Required<Caller> {
 
   get rawIo(): boolean {
     return this.#caller.rawIo ?? true;
+  }
+
+  get payer(): Account | undefined {
+    return this.#caller.payer;
   }
 
   get isAdmin(): boolean {

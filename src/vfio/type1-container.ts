@@ -19,8 +19,9 @@ import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { Access, Iommu } from '../iommu/iommu.js';
 import { holding } from '../iommu/memory.js';
 import { PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
-import { Quota, tableQuota } from '../iommu/quota.js';
+import { mappingQuota, type Quota, tableQuota } from '../iommu/quota.js';
 import { NONE } from '../iommu/table-memory.js';
+import type { Account } from '../linux/account.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import type { Locker } from '../linux/locked-memory.js';
@@ -75,10 +76,11 @@ export class Type1Container implements Container {
   /** Where the mappings begin that have lost their address. */
   readonly #invalid = new Set<bigint>();
 
-  constructor(iommu: Iommu, { mappings = DMA_ENTRY_LIMIT, tables }: ContainerQuotas = {}) {
+  /** What it has is charged to `payer`. */
+  constructor(iommu: Iommu, { mappings = DMA_ENTRY_LIMIT, tables }: ContainerQuotas = {}, payer?: Account) {
     this.#iommu = iommu;
-    this.#mappings = new Quota(Math.min(mappings, DMA_ENTRY_LIMIT), 'mappings', 'ENOSPC');
-    this.#tables = tableQuota(tables);
+    this.#mappings = mappingQuota(Math.min(mappings, DMA_ENTRY_LIMIT), 'ENOSPC', payer);
+    this.#tables = tableQuota(tables, payer);
   }
 
   /** Mappings more that it can have. */
