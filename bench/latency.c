@@ -1,8 +1,10 @@
 /*
  * The client of the benchmark `neighbours`: how long IOASID_GET_INFO takes, call by call.
  *
- * Usage: latency FILE MILLISECONDS. For every line that it reads from stdin it makes calls for that long, one
- * each 100 µs at most, and prints the median, the 99th percentile and the longest in nanoseconds.
+ * Usage: latency FILE MILLISECONDS SERVER. For every line that it reads from stdin it makes calls for that
+ * long, one each 100 µs at most, and prints the median, the 99th percentile and the longest in nanoseconds.
+ * What this process and the thread SERVER have waited for a processor meanwhile (schedstat in /proc) is not
+ * counted: that is what else goes on in the machine.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +25,24 @@ static double now_ns(void)
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
+static int schedstats[2];
+
+static double waited_ns(void)
+{
+	double all = 0;
+
+	for (int i = 0; i < 2; i++) {
+		char text[128] = "";
+		unsigned long long run, waited;
+
+		if (pread(schedstats[i], text, sizeof text - 1, 0) <= 0)
+			continue;
+		if (sscanf(text, "%llu %llu", &run, &waited) == 2)
+			all += waited;
+	}
+	return all;
+}
+
 static int by_length(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -37,13 +57,15 @@ static void measure(int fd, double ns)
 
 	do {
 		struct ioasid_info info = { .size = sizeof info };
-		double begin = now_ns();
+		double waited = waited_ns(), begin = now_ns(), length;
 
 		if (ioctl(fd, IOASID_GET_INFO, &info) != 0) {
 			perror("GET_INFO");
 			exit(1);
 		}
-		taken[count++] = now_ns() - begin;
+		length = now_ns() - begin;
+		length -= waited_ns() - waited;
+		taken[count++] = length > 0 ? length : 0;
 		usleep(PAUSE_US);
 	} while (count < MOST && now_ns() < end);
 	qsort(taken, count, sizeof taken[0], by_length);
@@ -53,10 +75,14 @@ static void measure(int fd, double ns)
 
 int main(int argc, char **argv)
 {
+	char path[64];
 	int fd;
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
+	snprintf(path, sizeof path, "/proc/%s/schedstat", argv[3]);
+	schedstats[0] = open(path, O_RDONLY);
+	schedstats[1] = open("/proc/thread-self/schedstat", O_RDONLY);
 	fd = open(argv[1], O_RDWR);
 	if (fd < 0) {
 		perror(argv[1]);

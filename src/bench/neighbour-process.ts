@@ -19,6 +19,9 @@ const GIB = 2 ** 30;
 /** IOMMU_HWPT_ALLOC_DIRTY_TRACKING and IOMMU_HWPT_ALLOC_PASID. */
 const DIRTY_TRACKING = 2;
 const WITH_PASID = 8;
+/** VFIO_PCI_MSI_IRQ_INDEX. */
+const MSI = 1;
+const EFD_NONBLOCK = 0o4000;
 const PROT_READ = 1;
 const FALLOC_PUNCH_HOLE_KEEP_SIZE = 3;
 
@@ -176,6 +179,14 @@ function registers(): Loop {
   return () => device.read(0, 0, 2 ** 16);
 }
 
+function interrupts(): Loop {
+  const device = VfioDeviceFile.open(client, 'vfio1');
+  device.enable();
+  device.setEventfds(MSI, 0, [libc().eventfd(0, EFD_NONBLOCK)]);
+  const written = new Uint8Array(4);
+  return () => device.write(0, 0, written);
+}
+
 const calls: Readonly<Record<string, () => Loop>> = {
   dirty,
   copy,
@@ -187,6 +198,7 @@ const calls: Readonly<Record<string, () => Loop>> = {
   holes,
   choose,
   registers,
+  interrupts,
 };
 const loop = calls[name]!();
 console.log('ready');

@@ -1,6 +1,7 @@
 /**
  * Benchmark `neighbours`: what one client of `ioasid serve` waits for IOASID_GET_INFO while another makes one
- * of the costliest calls that there are in a loop (neighbour-process.ts), and while nobody does.
+ * of the costliest calls that there are in a loop (neighbour-process.ts), and while nobody does. The time for
+ * which both wait for a processor is not counted, as others may use the machine.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +13,7 @@ import type { References } from './reference.js';
 
 const ioasid = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 const program = fileURLToPath(new URL('./neighbour-process.js', import.meta.url));
+const interrupting = fileURLToPath(new URL('./interrupting-device.js', import.meta.url));
 const MEASURED_MS = 3_000;
 const P99_NS = 5e6;
 const MAX_NS = 20e6;
@@ -28,6 +30,7 @@ const neighbours: Readonly<Record<string, string>> = {
   holes: 'fill into punched pages',
   choose: 'search for a free IOVA',
   registers: 'read of 64 KiB of registers',
+  interrupts: '200,000 interrupts in a write',
 };
 
 /** Nanoseconds. */
@@ -70,12 +73,16 @@ export async function neighbourhood(references: References): Promise<Outcome[]> 
   if (!references.hasCompiler)
     return [{ name: 'neighbours', skipped: 'its client is a C program, and there is no compiler (cc)' }];
   const folder = join(references.folder, 'served');
-  const device = ['--device', 'dsa,mdevs=1'];
+  const device = ['dsa,mdevs=1', interrupting].flatMap((spec) => ['--device', spec]);
   const server = new Started(process.execPath, [ioasid, 'serve', ...device, folder]);
   try {
-    while (!(await server.line()).endsWith('vfio/devices/vfio0'));
+    while (!(await server.line()).endsWith('vfio/devices/vfio1'));
     const file = join(folder, 'ioasid');
-    const client = new Started(references.compile('latency'), [file, String(MEASURED_MS)]);
+    const client = new Started(references.compile('latency'), [
+      file,
+      String(MEASURED_MS),
+      String(server.process.pid),
+    ]);
     const idle = await measure(client);
     const outcomes: Outcome[] = [];
     for (const [call, name] of Object.entries(neighbours))

@@ -56,7 +56,7 @@ const BLIND_MS = 5;
  * Serves `sources` until all that are not passive have ended or `signal` is aborted. `work` is called before
  * each wait, and again without sleeping for as long as it returns true; and between requests, with
  * `hurried`: others wait already, so it does not go on with what takes long. Neither is ever called from
- * within the other. Signals that are owed are sent beside it.
+ * within the other. Signals that are owed are sent beside it, in the same manner.
  * @throws Refusal EMFILE no descriptors left.
  */
 export async function runLoop(
@@ -70,9 +70,11 @@ export async function runLoop(
   let settled = true;
   let lastTurn = performance.now();
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
+  let owed = false;
   const workOn = (hurried: boolean) => {
     const more = work(hurried);
-    return sendSignals() || more;
+    if (!hurried || !owed) owed = sendSignals();
+    return owed || more;
   };
   const between = () => {
     workOn(true);

@@ -37,10 +37,12 @@ export class Interrupts {
     return this.#counts[index] ?? 0;
   }
 
-  /** The device sends message `vector`, by the kind of messages that is enabled. */
-  raise(vector: number): void {
-    this.#msi.raise(vector);
-    this.msix?.raise(vector);
+  /**
+   * The device sends message `vector`, by the kind of messages that is enabled. @returns whether it has
+   * arrived.
+   */
+  raise(vector: number): boolean {
+    return this.#msi.raise(vector) || this.msix?.raise(vector) === true;
   }
 
   /** The kind of messages that is enabled; undefined: none is, and the device sends none. */

@@ -132,11 +132,10 @@ function assemble(
     memory: deviceMemory,
     interrupt(vector) {
       checkInterrupt(pci, vector);
-      if (irqs === undefined) return;
+      if (irqs === undefined || (irqs.raise(vector) && device?.life.happenings.on !== true)) return;
       const { messages } = irqs;
       const lost = messages && irqs.whyLost(vector);
       if (lost !== undefined) calls.note(`interrupt vector ${vector} is raised, and ${lost}`);
-      irqs.raise(vector);
       if (device?.life.happenings.on) {
         const outcome = messages === undefined ? 'neither MSI nor MSI-X is enabled' : lost;
         tellInterrupt(device, messages ?? 'message', vector, outcome);

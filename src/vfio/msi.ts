@@ -42,9 +42,9 @@ export class Msi {
     return this.#enabled && this.#sends;
   }
 
-  /** The device sends message `vector`. */
-  raise(vector: number): void {
-    if (this.used && this.#config.busMaster) this.#triggers.raise(this.#sent(vector));
+  /** The device sends message `vector`. @returns whether it has arrived. */
+  raise(vector: number): boolean {
+    return this.used && this.#config.busMaster && this.#triggers.raise(this.#sent(vector));
   }
 
   /** Why message `vector`, of a function that has it enabled, is lost; undefined: it is not. */

@@ -47,11 +47,12 @@ export class Msix {
     return this.#enabled;
   }
 
-  /** The device sends message `vector`. */
-  raise(vector: number): void {
-    if (!this.#enabled || vector >= this.vectors) return;
-    if (!this.#triggers.has(vector)) this.#pending[vector >>> 3]! |= 1 << (vector & 7);
-    else if (this.#config.busMaster) this.#triggers.raise(vector);
+  /** The device sends message `vector`. @returns whether it has arrived. */
+  raise(vector: number): boolean {
+    if (!this.#enabled || vector >= this.vectors) return false;
+    if (this.#triggers.has(vector)) return this.#config.busMaster && this.#triggers.raise(vector);
+    this.#pending[vector >>> 3]! |= 1 << (vector & 7);
+    return false;
   }
 
   /** Why message `vector`, when MSI-X is enabled, does not arrive now; undefined: it does. */

@@ -34,8 +34,11 @@ export class Triggers {
     return this.#signals[vector] !== undefined;
   }
 
-  raise(vector: number): void {
-    this.#signals[vector]?.raise();
+  /** @returns whether the vector has an eventfd, which was raised. */
+  raise(vector: number): boolean {
+    const signal = this.#signals[vector];
+    signal?.raise();
+    return signal !== undefined;
   }
 
   /**
