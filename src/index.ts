@@ -31,7 +31,7 @@ export type {
   VirtioModel,
 } from './devices/virtio/virtio-model.js';
 export type { Virtqueue } from './devices/virtio/virtqueue.js';
-export type { WireEnd, Wires } from './devices/wire.js';
+export type { OutsideEnd, WireEnd, Wires } from './devices/wire.js';
 export type { SpaceKind } from './ioasid/space.js';
 export type { Logged } from './iommu/event-log.js';
 export type { Fault, FaultRecord } from './iommu/fault-log.js';

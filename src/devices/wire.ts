@@ -105,6 +105,7 @@ export class WireEnd implements Link {
     this.#head = this.#waiting = 0;
   }
 
+  /** The other end has sent frame[0..length), which is lost where there is no room for it. */
   protected arrive(frame: Uint8Array, length: number, note: number): void {
     if (this.#waiting + HEADER_BYTES + length > RING_BYTES) {
       this.lost++;
@@ -149,12 +150,14 @@ export interface LinkEvent {
 
 /** The end of a wire for the world outside: what comes from there, and goes there, is logged. */
 export class OutsideEnd extends WireEnd {
+  /** Of the link. */
   readonly name: string;
   readonly #number: number;
   readonly #log: WatchedLog<LinkEvent>;
   /** Times that it has come or gone. */
   turns = 0;
 
+  /** Made by Wires.outside. @internal */
   constructor(name: string, number: number, log: WatchedLog<LinkEvent>) {
     super();
     this.name = name;
