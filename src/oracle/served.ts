@@ -14,6 +14,16 @@ import { formatScript, type Sequence } from './language.js';
 
 const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 
+/**
+ * The start of a command that sees no PCI function of this host. The devices have the guest's addresses, and
+ * `run` takes none that the host has given away.
+ */
+const withoutPci = [
+  'unshare',
+  ...(process.getuid!() === 0 ? [] : ['--map-current-user', '--keep-caps']),
+  ...['--mount', 'sh', '-c', '! test -d /sys/bus/pci || mount -t tmpfs none /sys/bus/pci && exec "$@"', 'sh'],
+];
+
 export class Served implements Side {
   readonly #executor: string;
   readonly #devices: (work: string) => Promise<readonly string[]>;
@@ -56,8 +66,9 @@ export class Served implements Side {
 
   #serve(devices: readonly string[], files: readonly string[]): Promise<number | null> {
     const options = [...this.#options, ...devices.flatMap((device) => ['--device', device])];
-    const args = [bin, 'run', ...options, '--', this.#executor, ...files];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const command = [process.execPath, bin, 'run', ...options, '--', this.#executor, ...files];
+    const [program, ...args] = [...withoutPci, ...command];
+    const child = spawn(program!, args, { stdio: ['ignore', 'ignore', 'inherit'] });
     return new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
   }
 }
