@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include "iommufd.h"
+#include "measure.h"
 
 #define MAPPINGS 1024
 #define STRIDE 389
@@ -23,13 +23,6 @@
 static int iommu;
 static uint32_t ioas;
 static uint64_t memory;
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 static void call(const char *name, unsigned long request, void *argument)
 {

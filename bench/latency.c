@@ -10,20 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 #include "../include/ioasid.h"
+#include "measure.h"
 
 enum { MOST = 1000000, PAUSE_US = 100 };
 
 static double taken[MOST];
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 static int schedstats[2];
 

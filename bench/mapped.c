@@ -25,9 +25,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include "measure.h"
 
 enum { PAGE = 4096, LIVENESS = 4, SWERR = 0xc0, MEMORY = 0x2000 };
 #define BAR(n) ((off_t)(n) << 40)
@@ -37,21 +37,6 @@ static volatile uint8_t *mapped;
 static const char *way;
 static _Alignas(64) uint8_t descriptor[64];
 static _Alignas(PAGE) uint8_t own[PAGE], copy[PAGE];
-
-static void check(int right, const char *what)
-{
-	if (right)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 static void map_page(void)
 {

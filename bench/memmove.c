@@ -16,9 +16,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 #include "../include/ioasid.h"
+#include "measure.h"
 
 #define BAR(n) ((off_t)(n) << 40)
 #define DEPTH 8
@@ -34,21 +34,6 @@ struct area {
 static int ioasid, device;
 static uint32_t pasid;
 static struct area records;
-
-static void check(int holds, const char *what)
-{
-	if (holds)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 /* A memfd, mapped here and for the PASID at `iova`. */
 static struct area make_area(size_t bytes, uint64_t iova)

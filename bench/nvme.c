@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
+#include "measure.h"
 #include "nvme-controller.h"
 
 #define DEPTH 32
@@ -30,21 +30,6 @@
 #define ADMIN_ENTRIES 4
 #define ENABLE (1u | 6u << 16 | 4u << 20)
 #define DEVICE "0000:6a:01.0"
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static void check(int right, const char *what)
-{
-	if (right)
-		return;
-	perror(what);
-	exit(1);
-}
 
 static struct queues make_queues(int *memfd)
 {

@@ -19,20 +19,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+#include "measure.h"
 
 #define PAGE 4096ul
 /* As in src/bench/dma-targets.ts: page i of the scattered ones is number i * STRIDE, modulo their count. */
 #define STRIDE 1021ul
 #define MOST_PIECES 256
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 static int hold(const char *kind, size_t bytes)
 {

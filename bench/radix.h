@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include "measure.h"
 
 #define READ_RIGHT 1
 #define WRITE_RIGHT 2
@@ -37,13 +37,6 @@ static inline uint32_t next_random(uint32_t *state)
 	x ^= x >> 17;
 	x ^= x << 5;
 	return *state = x;
-}
-
-static inline double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
 static inline void *new_zeroed(size_t bytes)

@@ -16,7 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
+#include "measure.h"
 #include "ring-device.h"
 
 #define DEPTH 32
@@ -26,13 +26,6 @@
 /* VERSION_1, ACCESS_PLATFORM, and FLUSH. */
 #define FEATURES 0x300000200ul
 #define BACKEND_FEATURES 0x13eul
-
-static double now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
 
 static void fail(const char *what)
 {
