@@ -283,7 +283,8 @@ export class FuseServer {
   /** Most are done in their first slice. */
   #goOn(ongoing: Ongoing): void {
     const { request, requestBytes } = this.#channel;
-    const first = slice(ongoing.work);
+    const opener = this.#files.account;
+    const first = slice(ongoing.work, undefined, this.#turns.firstSlice(opener));
     if (typeof first === 'object') {
       ongoing.answer(first.value);
       return;
@@ -291,7 +292,7 @@ export class FuseServer {
     const id = get64(request, Request.unique);
     this.#interrupts.paused(id, first);
     let bytes = requestBytes.slice(0, ongoing.bytes);
-    this.#turns.goOn(ongoing.objects, (now) => {
+    this.#turns.goOn(opener, ongoing.objects, (now) => {
       requestBytes.set(bytes);
       this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
       ongoing.resume();

@@ -109,7 +109,7 @@ class Side {
         return true;
       }
     };
-    if (!proceed()) this.#turns.goOn(objects, proceed);
+    if (!proceed()) this.#turns.goOn(this, objects, proceed);
   }
 
   #ended(number: number, data: Uint8Array): true {

@@ -282,10 +282,10 @@ export class TrappedCalls implements LoopSource {
 
   #goOn(pending: Pending, opened: Opened, work: Work<number>): void {
     const objects = usedBy(opened.file, 'ioctl');
-    const proceed = (now?: true) => {
+    const proceed = (now?: true, milliseconds?: number) => {
       this.#begin(pending);
       try {
-        const result = slice(work, now);
+        const result = slice(work, now, milliseconds);
         if (typeof result !== 'object') return result;
         this.#answer(pending, result.value);
         return true;
@@ -296,7 +296,9 @@ export class TrappedCalls implements LoopSource {
         this.#leave();
       }
     };
-    if (proceed() !== true) this.#turns.goOn(objects, proceed);
+    const { account } = opened;
+    if (proceed(undefined, this.#turns.firstSlice(account)) === true) return;
+    this.#turns.goOn(account, objects, proceed);
   }
 
   #fail(pending: Pending, opened: Opened, error: unknown): void {

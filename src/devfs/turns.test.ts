@@ -9,6 +9,9 @@ interface Event {
   readonly what: 'begins' | 'goes on' | 'ends';
 }
 
+/** Who has opened the files, where it does not matter who. */
+const opener = {};
+
 /** Calls as a server gets them: each uses some objects and takes some slices. */
 class Server {
   readonly events: Event[] = [];
@@ -34,7 +37,7 @@ class Server {
       this.events.push({ call, what: 'ends' });
       return true;
     };
-    if (!proceed()) this.turns.goOn(objects, proceed);
+    if (!proceed()) this.turns.goOn(opener, objects, proceed);
   }
 }
 
@@ -47,6 +50,8 @@ const arrivals = fc.array(
   }),
   { maxLength: 30 },
 );
+
+const sum = (numbers: readonly number[]) => numbers.reduce((all, each) => all + each, 0);
 
 describe('calls that go on in slices', () => {
   test('calls that share an object are served one after the other, in the order in which they came', () => {
@@ -110,7 +115,7 @@ describe('calls that go on in slices', () => {
     const turns = new Turns();
     const begun: number[] = [];
     let ends = false;
-    turns.goOn([objects[0]!], () => ends);
+    turns.goOn(opener, [objects[0]!], () => ends);
     for (let call = 0; call < 100; call++)
       turns.wait([objects[0]!], () => {
         begun.push(call);
@@ -126,6 +131,43 @@ describe('calls that go on in slices', () => {
     turns.end();
     assert.deepEqual(begun, [...Array(100).keys()]);
     assert.ok(turns.idle);
+  });
+
+  test('openers get as many slices, however many calls each has, and so do the calls of each', () => {
+    // By opener, by call: does it always wait?
+    const calls = fc.array(fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }), { minLength: 1 });
+    fc.assert(
+      fc.property(calls, fc.nat(300), (openers, steps) => {
+        const turns = new Turns();
+        const slices = openers.map((waiting) => waiting.map(() => 0));
+        for (const [n, waiting] of openers.entries()) {
+          const opener = {};
+          for (const [call, waits] of waiting.entries())
+            turns.goOn(opener, [{}], () => {
+              if (!waits) slices[n]![call]!++;
+              return waits && 'waits';
+            });
+        }
+        for (let step = 0; step < steps; step++) turns.step();
+        const working = slices
+          .map((mine, n) => mine.filter((_, call) => !openers[n]![call]))
+          .filter((mine) => mine.length > 0);
+        for (const each of [...working, working.map(sum)])
+          assert.ok(Math.max(...each) - Math.min(...each) < 2);
+        assert.equal(sum(working.map(sum)), working.length === 0 ? 0 : steps);
+      }),
+    );
+  });
+
+  test('the first slice of a call is shorter, the more calls its opener has under way', () => {
+    const turns = new Turns();
+    const other = {};
+    const lengths = Array.from({ length: 4 }, () => {
+      turns.goOn(opener, [{}], () => false);
+      return turns.firstSlice(opener);
+    });
+    assert.deepEqual(lengths, [1 / 2, 1 / 3, 1 / 4, 1 / 5]);
+    assert.equal(turns.firstSlice(other), 1);
   });
 
   test('a call on another object is served while one goes on', () => {
@@ -154,14 +196,14 @@ describe('calls that go on in slices', () => {
     const asked = [0, 0, 0];
     const come = [false, false, false];
     for (const n of asked.keys()) {
-      turns.goOn([objects[n]!], () => {
+      turns.goOn(opener, [objects[n]!], () => {
         asked[n]!++;
         return come[n]! || 'waits';
       });
     }
     assert.equal(turns.step(), false);
     assert.deepEqual(asked, [1, 1, 1]);
-    turns.goOn([objects[3]!], () => asked.push(0) > 4);
+    turns.goOn(opener, [objects[3]!], () => asked.push(0) > 4);
     assert.equal(turns.step(), true, 'one does not wait');
     come[2] = true;
     while (turns.step());
@@ -176,7 +218,7 @@ describe('calls that go on in slices', () => {
 
   test('where nobody is served any more, what waits is told to end now', () => {
     const turns = new Turns();
-    turns.goOn([objects[0]!], (now) => now ?? 'waits');
+    turns.goOn(opener, [objects[0]!], (now) => now ?? 'waits');
     assert.equal(turns.step(), false);
     turns.end();
     assert.ok(turns.idle);

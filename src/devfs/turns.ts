@@ -8,6 +8,10 @@
  * A call never waits for another in the middle of its own work, and all that it claims it claims at once. So
  * no two calls can wait for each other: of those that wait, the one that came first waits for none of them.
  *
+ * Openers take turns, and the calls of each in his own: whoever has a thousand under way gets no more slices
+ * than who has one. For the same reason the first slice of a call, which it gets at once, is the shorter the
+ * more his opener has under way.
+ *
  * However many wait, to ask whether one must and to let the next begin takes no longer: each object has its
  * queue. Those that can begin do so in slices, too.
  *
@@ -51,7 +55,8 @@ interface Waiting {
 }
 
 export class Turns {
-  readonly #ongoing: Ongoing[] = [];
+  /** Calls that go on, by their openers: who comes first has waited longest, of openers and of calls. */
+  readonly #ongoing = new Map<object, Ongoing[]>();
   /** How many calls that go on use an object. */
   readonly #used = new Map<object, number>();
   /** Who waits for an object, by rising ticket. */
@@ -66,7 +71,12 @@ export class Turns {
 
   /** Does no call go on, and none wait? */
   get idle(): boolean {
-    return this.#ongoing.length === 0 && this.#waiting === 0;
+    return this.#ongoing.size === 0 && this.#waiting === 0;
+  }
+
+  /** How long the first slice of a call may take on a file that `opener` has opened, in milliseconds. */
+  firstSlice(opener: object): number {
+    return SLICE_MS / (1 + (this.#ongoing.get(opener)?.length ?? 0));
   }
 
   /** Must a call that uses one of `objects` wait? */
@@ -86,20 +96,26 @@ export class Turns {
     }
   }
 
-  /** A call has done its first slice: `proceed` is called in each of its turns until it returns true. */
-  goOn(objects: readonly object[], proceed: (now?: true) => Progress): void {
+  /**
+   * A call on a file that `opener` has opened has done its first slice: `proceed` is called in each of its
+   * turns until it returns true.
+   */
+  goOn(opener: object, objects: readonly object[], proceed: (now?: true) => Progress): void {
     for (const object of objects) this.#used.set(object, (this.#used.get(object) ?? 0) + 1);
-    this.#ongoing.push({ objects, proceed, waits: false });
+    const call = { objects, proceed, waits: false };
+    const others = this.#ongoing.get(opener);
+    if (others === undefined) this.#ongoing.set(opener, [call]);
+    else others.push(call);
   }
 
   /**
-   * A slice of the call that has waited longest for one, and can do some; then one of beginning calls that
-   * waited. @returns whether there is more to be done now.
+   * A slice of the opener that has waited longest for one, and has a call that can do some; then one of
+   * beginning calls that waited. @returns whether there is more to be done now.
    */
   step(): boolean {
-    for (let asked = this.#ongoing.length; asked > 0; asked--) if (!isPause(this.#proceed())) break;
+    for (let openers = this.#ongoing.size; openers > 0; openers--) if (this.#turn()) break;
     this.#admit();
-    const more = this.#candidates.size > 0 || this.#ongoing.some(({ waits }) => !waits);
+    const more = this.#candidates.size > 0 || this.#canGoOn();
     if (!more && !this.idle) this.#pause ??= setTimeout(() => (this.#pause = undefined), PAUSE_MS);
     return more;
   }
@@ -108,19 +124,35 @@ export class Turns {
   end(): void {
     clearTimeout(this.#pause);
     while (!this.idle) {
-      if (this.#ongoing.length > 0) this.#proceed(true);
+      if (this.#ongoing.size > 0) this.#turn(true);
       this.#admit();
     }
   }
 
-  #proceed(now?: true): Progress {
-    const call = this.#ongoing[0]!;
+  /** The turn of the next opener, who is the last then. @returns whether a call of his could do a slice. */
+  #turn(now?: true): boolean {
+    const [opener, calls] = this.#ongoing.entries().next().value!;
+    let waiting = calls.length;
+    while (waiting > 0 && isPause(this.#proceed(calls, now))) waiting--;
+    this.#ongoing.delete(opener);
+    if (calls.length > 0) this.#ongoing.set(opener, calls);
+    return waiting > 0;
+  }
+
+  /** A slice of the first of `calls`, which is the last of them then. */
+  #proceed(calls: Ongoing[], now?: true): Progress {
+    const call = calls[0]!;
     const ended = call.proceed(now);
-    this.#ongoing.shift();
+    calls.shift();
     call.waits = isPause(ended);
     if (ended === true) this.#leave(call.objects);
-    else this.#ongoing.push(call);
+    else calls.push(call);
     return ended;
+  }
+
+  #canGoOn(): boolean {
+    for (const calls of this.#ongoing.values()) if (calls.some(({ waits }) => !waits)) return true;
+    return false;
   }
 
   /** A call that used `objects` has ended. */
@@ -180,11 +212,15 @@ export class Turns {
 }
 
 /**
- * Does a slice of `work`; `now`: and nobody is served meanwhile. @returns its result; false when there is
- * more to do, a Pause when not before something comes.
+ * Does a slice of `work`, a piece at least; `now`: and nobody is served meanwhile. @returns its result; false
+ * when there is more to do, a Pause when not before something comes.
  */
-export function slice<T>(work: Work<T>, now?: true): { readonly value: T } | false | Pause {
-  const deadline = performance.now() + SLICE_MS;
+export function slice<T>(
+  work: Work<T>,
+  now?: true,
+  milliseconds = SLICE_MS,
+): { readonly value: T } | false | Pause {
+  const deadline = performance.now() + milliseconds;
   do {
     const { done, value } = work.next(now);
     if (done) return { value };
