@@ -17,7 +17,7 @@ import {
   WRITABLE,
 } from '../file/open-file.js';
 import { finished, isWork, type Sliced, type Work } from '../file/work.js';
-import { type Account, Pool } from '../linux/account.js';
+import { type Account, forHeap, Pool } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import type { Trace } from '../trace/trace.js';
@@ -37,7 +37,7 @@ const O_ACCMODE = 3;
 /** Bytes that are always read at once. */
 const AT_ONCE = 4;
 /** Open files: some 3 KB of the server's each, where the kernel counts a pointer for their opener. */
-export const openFiles = new Pool('open files', 'ENFILE', () => 2 ** 18);
+export const openFiles = new Pool('open files', 'ENFILE', () => forHeap(2 ** 18));
 
 /** An open file of a program, for those who look. */
 export interface OpenedFile {

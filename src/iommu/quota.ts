@@ -10,7 +10,7 @@
  * counts there too. Between a check and what it was for others may take from the pool. So who makes many
  * things checks before each.
  */
-import { type Account, Pool, type Share } from '../linux/account.js';
+import { type Account, forHeap, Pool, type Share } from '../linux/account.js';
 import { type ErrnoName, refuse } from '../linux/errno.js';
 
 /** Mappings that one context may have, of either ABI, unless the machine says otherwise. */
@@ -23,9 +23,9 @@ export const DEFAULT_TABLE_QUOTA = 262_144;
 
 const PAGES = 'pages for tables, dirty logs and IOTLBs';
 /** Of all contexts: as many as have entries in tables, some 2 GB with the lists that they are found by. */
-const allMappings = new Pool('mappings', 'ENOMEM', () => 2 ** 25);
+const allMappings = new Pool('mappings', 'ENOMEM', () => forHeap(2 ** 25));
 /** 4 GiB. */
-const allPages = new Pool(PAGES, 'ENOMEM', () => 2 ** 20);
+const allPages = new Pool(PAGES, 'ENOMEM', () => forHeap(2 ** 20));
 
 /** The quota of a context's mappings, for which `payer` pays; `errno` is what more of them are. */
 export function mappingQuota(limit: number, errno: ErrnoName, payer?: Account): Quota {

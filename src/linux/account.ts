@@ -9,8 +9,20 @@
  * Invariant: whatever takes from a pool is told the account, and gives back to the same. An account is known
  * as long as anybody knows it, what is charged to it among them, so no opener ever has two.
  */
+import { getHeapStatistics } from 'node:v8';
 import { type ErrnoName, refuse } from './errno.js';
 import { broken } from './invariant.js';
+
+/** A heap that all of `forHeap` fit into. */
+const ENOUGH_HEAP = 2 ** 31;
+
+/**
+ * How many there are of what takes memory of the server: `count`, or fewer in proportion where its heap may
+ * not grow to 2 GiB, as on a machine of less than 4 GiB.
+ */
+export function forHeap(count: number): number {
+  return Math.floor(count * Math.min(1, getHeapStatistics().heap_size_limit / ENOUGH_HEAP));
+}
 
 /** What the server has only so many of. */
 export class Pool {

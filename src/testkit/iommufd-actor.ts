@@ -3,6 +3,7 @@
  * and a guest, which has a mediated device there.
  */
 import { CONFIG_REGION } from '../client/vfio-device.js';
+import { HWPT_DATA_VTD_S1, VtdS1Struct } from '../uapi/iommufd/vtd.js';
 import {
   DestroyStruct,
   HwptAllocStruct,
@@ -72,6 +73,21 @@ export class IommufdActor {
 
   pageTable(device: number, ioas: number, flags = 0): string {
     return this.#command('IOMMU_HWPT_ALLOC', bytes(HwptAllocStruct, { dev_id: device, pt_id: ioas, flags }));
+  }
+
+  /** A page table in the user's memory, under the HWPT `parent`; a struct iommu_hwpt_vtd_s1 is at `data`. */
+  nestedTable(device: number, parent: number, data: number): string {
+    const table = { data_type: HWPT_DATA_VTD_S1, data_len: VtdS1Struct.size, data_uptr: data };
+    return this.#command(
+      'IOMMU_HWPT_ALLOC',
+      bytes(HwptAllocStruct, { dev_id: device, pt_id: parent, ...table }),
+    );
+  }
+
+  /** A page table of `ioas`. @returns its id. */
+  async hwpt(actor: Actor, device: number, ioas: number, flags: number): Promise<number> {
+    const [, answer] = await actor.words(this.pageTable(device, ioas, flags));
+    return word(answer, HwptAllocStruct.at.out_hwpt_id);
   }
 
   async ioas(actor: Actor): Promise<number> {

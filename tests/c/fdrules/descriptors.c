@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -100,6 +101,18 @@ static void cmd_poll(const struct words *words, struct answer *answer)
 		put(answer, "ok %d", entry.revents);
 }
 
+static void cmd_epoll(const struct words *words, struct answer *answer)
+{
+	(void)words;
+	returned(answer, epoll_create1(EPOLL_CLOEXEC));
+}
+
+static void cmd_watch(const struct words *words, struct answer *answer)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd_at(words, 2)};
+	done(answer, epoll_ctl(fd_at(words, 1), EPOLL_CTL_ADD, fd_at(words, 2), &event));
+}
+
 const struct command descriptor_commands[] = {
 	{"open", cmd_open, "PATH [r|w|rw|create] -> fd"},
 	{"close", cmd_close, "FD"},
@@ -112,5 +125,7 @@ const struct command descriptor_commands[] = {
 	{"eventfd", cmd_eventfd, "[INITIAL] -> fd"},
 	{"readevent", cmd_readevent, "FD -> count (EAGAIN: none)"},
 	{"poll", cmd_poll, "FD MS -> revents (0: none in time)"},
+	{"epoll", cmd_epoll, "-> fd"},
+	{"watch", cmd_watch, "EPOLL FD"},
 	{NULL, NULL, NULL},
 };
