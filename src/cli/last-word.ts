@@ -9,6 +9,7 @@ import { isatty } from 'node:tty';
 import type { Logged } from '../iommu/event-log.js';
 import type { FaultRecord } from '../iommu/fault-log.js';
 import type { Machine } from '../machine/machine.js';
+import { fullPath } from '../trace/event.js';
 import { escaped, lineOf } from '../trace/lines.js';
 import { eventOf, type Raw } from '../trace/raw.js';
 import type { RefusedCall } from '../trace/trace.js';
@@ -66,7 +67,7 @@ function ofNote(device: string, entry: Logged<{ readonly sentence: string }>): W
 }
 
 function ofRefusal({ order, path, refusal }: Logged<RefusedCall>): Wrong {
-  return { order, text: `/dev/${escaped(path)}: ${escaped(refusal.message)}` };
+  return { order, text: `${escaped(fullPath(path))}: ${escaped(refusal.message)}` };
 }
 
 function textOf(raw: Raw): string {

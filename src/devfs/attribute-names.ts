@@ -7,12 +7,11 @@
 import {
   ATTRIBUTE_SIZE,
   type Attribute,
-  AttributeFile,
   type BinaryAttribute,
-  BinaryFile,
   type Entry,
   type Folder,
   modeOf,
+  openAttribute,
 } from '../file/attributes.js';
 import type { DeviceNode } from '../file/device-node.js';
 import { type Inode, type Listed, S_IFDIR, S_IFLNK, S_IFREG } from './inode.js';
@@ -89,9 +88,8 @@ function inodeOf(entry: Entry, id: number, path: string): Inode {
     case 'link':
       return { ...inode, target: new TextEncoder().encode(entry.target) };
     case 'attribute':
-      return { ...inode, node: attributeNode(entry, path) };
     case 'binary':
-      return { ...inode, node: binaryNode(entry, path) };
+      return { ...inode, node: attributeNode(entry, path) };
   }
 }
 
@@ -107,11 +105,7 @@ function fileMode(entry: Entry): number {
   }
 }
 
-function attributeNode(attribute: Attribute, path: string): DeviceNode {
-  return { path, flushes: false, extent: ATTRIBUTE_SIZE, open: () => new AttributeFile(attribute) };
-}
-
-function binaryNode(attribute: BinaryAttribute, path: string): DeviceNode {
-  const { size } = attribute;
-  return { path, flushes: false, extent: size, open: (caller) => new BinaryFile(attribute, caller) };
+function attributeNode(attribute: Attribute | BinaryAttribute, path: string): DeviceNode {
+  const extent = attribute.kind === 'binary' ? attribute.size : ATTRIBUTE_SIZE;
+  return { path, flushes: false, extent, open: (caller) => openAttribute(attribute, caller) };
 }

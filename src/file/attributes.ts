@@ -25,6 +25,8 @@ export interface Attribute {
   readonly store?: (text: string) => Sliced<void>;
   /** What a store uses, as OpenFile.uses. Absent: nothing. */
   readonly uses?: () => readonly object[];
+  /** What an open of it opens. Absent: an AttributeFile. */
+  readonly open?: (caller: Caller) => OpenFile;
 }
 
 /** Bytes at offsets as a file (Linux: a `bin_attribute`). It ends at `size`, for reads and for writes. */
@@ -36,8 +38,9 @@ export interface BinaryAttribute {
   readonly read: (offset: number, target: Uint8Array, opener: Opener) => number;
   /** Takes all of `source`. @throws Refusal; nothing has changed then. */
   readonly write: (offset: number, source: Uint8Array) => void;
-  /** As of Attribute. */
+  /** As of Attribute; absent: a BinaryFile. */
   readonly uses?: () => readonly object[];
+  readonly open?: (caller: Caller) => OpenFile;
 }
 
 /** What a file remembers of who has opened it. */
@@ -71,6 +74,12 @@ export function modeOf(attribute: Attribute | BinaryAttribute): number {
   if (attribute.kind === 'binary') return attribute.mode;
   const { mode, show, store } = attribute;
   return mode ?? (show ? 0o444 : 0) | (store ? 0o200 : 0);
+}
+
+/** An attribute is opened. */
+export function openAttribute(attribute: Attribute | BinaryAttribute, caller: Caller): OpenFile {
+  if (attribute.open !== undefined) return attribute.open(caller);
+  return attribute.kind === 'binary' ? new BinaryFile(attribute, caller) : new AttributeFile(attribute);
 }
 
 /**

@@ -17,6 +17,7 @@ import { NestedHwpt } from '../iommufd/nested-hwpt.js';
 import { errnoName } from '../linux/errno.js';
 import type { Machine } from '../machine/machine.js';
 import type { MachineDevice } from '../machine/snapshot.js';
+import { fullPath } from '../trace/event.js';
 import { mappingsOf } from './mappings.js';
 import type { Item, SpaceItem } from './model.js';
 
@@ -182,7 +183,7 @@ export class Items {
     const by = calledBy?.pid === pid ? calledBy : undefined;
     this.#put(`open ${inode}`, {
       type: 'open',
-      path: `/dev/${path}`,
+      path: fullPath(path),
       ...(pid !== undefined && { pid, program: by?.program ?? this.#machine.trace.program(pid, false) }),
       ...(by?.fd !== undefined && { fd: by.fd }),
       ...(target && { target }),

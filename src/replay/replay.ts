@@ -6,12 +6,15 @@
  * is noted as in a recording. Invariant: up to the first difference both have the same records.
  */
 import type { OpenedFile } from '../devfs/fuse-server.js';
-import type { CalledBy, OpenFile } from '../file/open-file.js';
+import { openAttribute } from '../file/attributes.js';
+import type { CalledBy, Caller, OpenFile } from '../file/open-file.js';
 import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import type { Machine } from '../machine/machine.js';
 import type { CallRecord } from '../trace/call-record.js';
+import { fullPath, isOfSysfs } from '../trace/event.js';
 import { everything } from '../trace/filter.js';
 import { Ask, type Asked, comes } from '../trace/input.js';
+import { escaped } from '../trace/lines.js';
 import type { Recorded } from '../trace/raw.js';
 import { TraceReader } from '../trace/reader.js';
 import type { Answers } from './answers.js';
@@ -22,7 +25,7 @@ import { ReplayedCaller } from './replayed-caller.js';
 import type { ReplayedDisks } from './replayed-disks.js';
 import { happenAtLink } from './replayed-links.js';
 import { ReplayedMemories } from './replayed-memory.js';
-import { isOfSysfs, writeAgain } from './replayed-sysfs.js';
+import { attributeAt } from './replayed-sysfs.js';
 
 /** Where a replay is not as what was recorded. */
 export interface Difference {
@@ -163,15 +166,20 @@ export class Replay {
     const { transfer } = call;
     if (call.call === 'write' && transfer !== undefined && transfer.bytes.length < transfer.length)
       throw new CannotReplay('what a program has written is left out of the recording');
-    if (isOfSysfs(call)) return writeAgain(this.machine.sysfs, call);
     this.#noteCaller(call);
     const caller = new ReplayedCaller(this.#answers.pid ?? call.pid ?? 0, this.#memories, this.#files);
     if (call.call !== 'open') return callOn(this.#files.get(call.file ?? 0), caller, call);
-    const node = this.machine.nodes.find(({ path }) => path === call.path);
-    if (node === undefined) throw new CannotReplay(`this ioasid makes no file ${call.path} of such devices`);
-    const file = node.open(caller);
+    const file = this.#open(call.path, caller);
     if (call.file !== undefined) this.#files.set(call.file, file);
     return undefined;
+  }
+
+  #open(at: string, caller: Caller): OpenFile {
+    const { nodes, sysfs } = this.machine;
+    if (isOfSysfs(at)) return openAttribute(attributeAt(sysfs, at), caller);
+    const node = nodes.find(({ path }) => path === at);
+    if (node !== undefined) return node.open(caller);
+    throw new CannotReplay(`this ioasid makes no file ${escaped(fullPath(at))} of such devices`);
   }
 }
 

@@ -41,7 +41,6 @@ export class ReplayedCaller implements Required<Caller> {
   readonly pid: number;
   readonly tid = 0;
   /** No device file asks for it. */
-  readonly isAdmin = true;
   readonly payer = undefined;
   readonly #answers: Answers;
   readonly #memories: ReplayedMemories;
@@ -57,6 +56,10 @@ export class ReplayedCaller implements Required<Caller> {
 
   get rawIo(): boolean {
     return this.#asked(Ask.RAW_IO, []).answer[0] === 1;
+  }
+
+  get isAdmin(): boolean {
+    return this.#asked(Ask.ADMIN, []).answer[0] === 1;
   }
 
   get mapsFiles(): boolean {

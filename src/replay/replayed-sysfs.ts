@@ -1,32 +1,25 @@
-/** What was written below /sys, written again. */
-import type { Entry } from '../file/attributes.js';
-import type { Sliced } from '../file/work.js';
+/** Files below /sys, found again by their paths. They come and go as a machine changes. */
+import type { Attribute, BinaryAttribute, Entry } from '../file/attributes.js';
 import { refuse } from '../linux/errno.js';
 import type { SysfsFolder } from '../sysfs/bus-device.js';
-import type { CallRecord } from '../trace/call-record.js';
-import { SYSFS } from '../trace/traced-folders.js';
 
-/** Was the call on a file below /sys? */
-export function isOfSysfs({ path }: CallRecord): boolean {
-  return path.startsWith(SYSFS);
+const SYSFS = '/sys/';
+
+/** Of `folders`, the attribute that is at `path` now. @throws Refusal ENOENT there is none. */
+export function attributeAt(folders: readonly SysfsFolder[], path: string): Attribute | BinaryAttribute {
+  const entry = entryAt(folders, path.slice(SYSFS.length));
+  if (entry?.kind === 'attribute' || entry?.kind === 'binary') return entry;
+  return refuse('ENOENT', `${path} is not there`);
 }
 
-/** Writes into `folders` what was written; nothing where there is no such attribute now. @throws Refusal. */
-export function writeAgain(folders: readonly SysfsFolder[], { path, transfer }: CallRecord): Sliced<void> {
-  const entry = found(folders, path.slice(SYSFS.length));
-  const { offset = 0, bytes } = transfer ?? refuse('EINVAL', `nothing is written to ${path}`);
-  if (entry?.kind === 'attribute') return entry.store?.(Buffer.from(bytes).toString('latin1'));
-  if (entry?.kind === 'binary') entry.write(offset, bytes);
-}
-
-function found(folders: readonly SysfsFolder[], path: string): Entry | undefined {
-  const [at, folder] = folders.find(([each]) => path.startsWith(`${each}/`)) ?? [];
+function entryAt(folders: readonly SysfsFolder[], below: string): Entry | undefined {
+  const [at, folder] = folders.find(([each]) => below.startsWith(`${each}/`)) ?? [];
   if (at === undefined) return undefined;
-  return path
+  return below
     .slice(at.length + 1)
     .split('/')
     .reduce<Entry | undefined>(
-      (entry, name) => (entry?.kind === 'folder' ? entry.entries().get(name) : undefined),
+      (found, name) => (found?.kind === 'folder' ? found.entries().get(name) : undefined),
       folder,
     );
 }

@@ -19,6 +19,16 @@ export type Fields = Readonly<Record<string, FieldValue>>;
 /** An `access` is a load or store of a mapped BAR that could not be made: which of both is not known. */
 export type CallKind = 'open' | 'ioctl' | 'read' | 'write' | 'load' | 'access' | 'mmap' | 'flush' | 'release';
 
+/** Where a file is whose path is told as that of a CallEvent is. */
+export function fullPath(path: string): string {
+  return path.startsWith('/') ? path : `/dev/${path}`;
+}
+
+/** Is it a file below /sys? */
+export function isOfSysfs(path: string): boolean {
+  return path.startsWith('/sys/');
+}
+
 /** One call of a program on a file of ours, when it has ended. */
 export interface CallEvent {
   readonly kind: 'call';

@@ -46,6 +46,17 @@ test('calls are named in full or with stars', () => {
 test('a device narrows all kinds; DMA is of each device with its requester id', () => {
   for (const name of ['vfio0', 'vfio/devices/vfio0', '/dev/vfio/devices/vfio0', 'x,vfio0'])
     assert.ok(shown([`device=${name}`]).includes(failed), name);
+  const ofSysfs = { ...failed, path: '/sys/devices/pci0000:6a/0000:6a:01.0/reset' };
+  for (const [name, is] of [
+    ['0000:6a:01.0', true],
+    ['reset', true],
+    ['01.0', false],
+  ] as const)
+    assert.equal(
+      shows(parseFilter([`device=${name}`]), ofSysfs, () => []),
+      is,
+      name,
+    );
   assert.deepEqual(shown(['device=vfio1']), [dma, fault]);
   assert.deepEqual(shown(['device=vfio0', 'note']), [note]);
   assert.deepEqual(shown(['device=vfio2']), []);

@@ -5,7 +5,7 @@
  * shows all.
  */
 import { refuse } from '../linux/errno.js';
-import type { TraceEvent } from './event.js';
+import { isOfSysfs, type TraceEvent } from './event.js';
 
 export const kinds = ['call', 'error', 'dma', 'fault', 'interrupt', 'page', 'authorization', 'note'] as const;
 type Kind = (typeof kinds)[number];
@@ -100,7 +100,12 @@ function ofDevice({ devices }: Filter, event: Shown, devicesOf: DevicesOf): bool
 
 /** What an event's device is called. */
 function namesOf(event: Shown, devicesOf: DevicesOf): readonly string[] {
-  if (event.kind === 'call') return [event.path, ...['/', ':'].map((mark) => afterLast(event.path, mark))];
+  if (event.kind === 'call') {
+    const { path } = event;
+    // Below /sys a device is a folder.
+    if (isOfSysfs(path)) return [path, ...path.split('/')];
+    return [path, ...['/', ':'].map((mark) => afterLast(path, mark))];
+  }
   return 'device' in event ? [event.device] : [event.rid, ...devicesOf(event.rid)];
 }
 

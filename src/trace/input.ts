@@ -40,6 +40,7 @@ export const Ask = {
   LINK_IN: 27,
   LINK_TAKEN: 28,
   LINK_OUT: 29,
+  ADMIN: 30,
 } as const;
 export type AskKind = (typeof Ask)[keyof typeof Ask];
 

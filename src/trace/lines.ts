@@ -4,7 +4,15 @@
  * Whatever a program has chosen (its name, a text, a path) is escaped, so that it cannot move the cursor of
  * who reads. Colours are added last, by a Paint; there is one that adds none.
  */
-import type { CallEvent, Fields, FieldValue, NamedDescriptor, TraceEvent } from './event.js';
+import {
+  type CallEvent,
+  type Fields,
+  type FieldValue,
+  fullPath,
+  isOfSysfs,
+  type NamedDescriptor,
+  type TraceEvent,
+} from './event.js';
 
 /** Colours text. */
 export interface Paint {
@@ -103,25 +111,41 @@ function callLine(event: CallEvent, paint: Paint): Line {
 }
 
 /** The system call that it is; the end of the last descriptor is nobody's call. */
-function nameOf({ call, offset }: CallEvent): string {
-  if (call === 'read' || call === 'write') return offset === undefined ? call : `p${call}`;
+function nameOf(event: CallEvent): string {
+  const { call } = event;
+  if (call === 'read' || call === 'write') return offsetOf(event) === undefined ? call : `p${call}`;
   return call === 'flush' ? 'close' : call;
 }
 
+/** Where a transfer was, as far as it says something: values below /sys are read and written from 0 on. */
+function offsetOf({ path, offset }: CallEvent): string | undefined {
+  return offset === '0x0' && isOfSysfs(path) ? undefined : offset;
+}
+
 function argumentsOf(event: CallEvent): string {
-  const { call, path, fd, name, offset, place, length, bytes, input, output, descriptors } = event;
-  const file = path.startsWith('/') ? escaped(path) : `/dev/${escaped(path)}`;
+  const { call, path, fd, name, place, length, bytes, input, output, descriptors } = event;
+  const offset = offsetOf(event);
+  const file = escaped(fullPath(path));
   if (call === 'open') return `"${file}"`;
   const parts = [`${fd ?? ''}<${file}>`];
   if (name !== undefined) parts.push(name);
   if (input !== undefined) parts.push(fieldsText(input) + (output ? ` => ${fieldsText(output)}` : ''));
-  else if (bytes !== undefined)
-    parts.push(bytes === '' ? '""' : `0x${bytes}${bytes.length / 2 < length! ? '…' : ''}`);
+  else if (bytes !== undefined) parts.push(bytesText(event, bytes));
   if (length !== undefined) parts.push(`${length}`);
   if (offset !== undefined) parts.push(place === undefined ? offset : escaped(place));
   if (descriptors !== undefined) parts.push(...descriptors.map(descriptorText));
   return parts.join(', ');
 }
+
+/** The first bytes of a transfer; what is text below /sys as that. */
+function bytesText({ call, path, result, length }: CallEvent, bytes: string): string {
+  const more = bytes.length / 2 < (call === 'write' ? length! : result) ? '…' : '';
+  const text = bytes.replace(/../g, (two) => String.fromCharCode(Number.parseInt(two, 16)));
+  if (text === '' || (isOfSysfs(path) && plainText.test(text))) return JSON.stringify(text) + more;
+  return `0x${bytes}${more}`;
+}
+
+const plainText = /^[\t\n -~]*$/;
 
 function fieldsText(fields: Fields): string {
   let text = '';

@@ -48,7 +48,7 @@ export class RecordedCaller implements Required<Caller> {
   }
 
   get isAdmin(): boolean {
-    return this.#caller.isAdmin ?? true;
+    return this.#asked(Ask.ADMIN, [], () => this.#caller.isAdmin ?? true, one);
   }
 
   get mapsFiles(): boolean {

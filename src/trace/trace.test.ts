@@ -3,9 +3,11 @@ import { describe, test } from 'node:test';
 import { FaultQueue } from '../client/fault-queue.js';
 import { InProcess } from '../client/in-process.js';
 import { Iommufd } from '../client/iommufd.js';
+import { type Attribute, openAttribute } from '../file/attributes.js';
 import { finished } from '../file/work.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { Machine } from '../machine/machine.js';
+import { SysfsTree } from '../testkit/sysfs-tree.js';
 import { DescriptorStruct } from '../uapi/idxd.js';
 import {
   AllocStruct,
@@ -179,6 +181,30 @@ describe('a trace of calls', () => {
     assert.ok(submitted!.includes(`{pasid=1, flags=${flags}, completion_addr=0x0, `), submitted);
     assert.match(submitted!, /BAR2\+0x0 portal of WQ 0\) = 64$/);
     assert.match(command!, /CONFIG\+0x4 command\) = 2$/);
+  });
+
+  test('says who reads and writes what below /sys, and why a write is refused', async () => {
+    const { process, lines, machine } = await scene('edu');
+    const tree = new SysfsTree(machine.sysfs);
+    const at = (path: string) => openAttribute(tree.at(path) as Attribute, process);
+    const [vendor, unbind] = [
+      at('bus/pci/devices/0000:6a:01.0/vendor'),
+      at('bus/pci/drivers/vfio-pci/unbind'),
+    ];
+    finished(vendor.read(process, 0, new Uint8Array(64)));
+    finished(unbind.write(process, 0, Buffer.from('0000:6a:01.0\n')));
+    attempt(() => finished(unbind.write(process, 0, Buffer.from('\x1b\n'))));
+    finished(unbind.release());
+    const { pid } = process;
+    const [device, driver] = ['/sys/devices/pci0000:6a/0000:6a:01.0', '/sys/bus/pci/drivers/vfio-pci'];
+    assert.deepEqual(lines(), [
+      `[${pid}] open("${device}/vendor") = 0`,
+      `[${pid}] open("${driver}/unbind") = 0`,
+      `[${pid}] read(<${device}/vendor>, "0x1234\\n", 64) = 7`,
+      `[${pid}] write(<${driver}/unbind>, "0000:6a:01.0\\n", 13) = 13`,
+      `[${pid}] write(<${driver}/unbind>, 0x1b0a, 2) = -1 ENODEV: the bus has no device "\\x1b\\x0a"`,
+      `release(<${driver}/unbind>) = 0`,
+    ]);
   });
 
   test('nothing is recorded while nobody looks, nor before', async () => {

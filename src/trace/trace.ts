@@ -10,6 +10,7 @@ import { EventLog, WatchedLog } from '../iommu/event-log.js';
 import { Refusal } from '../linux/errno.js';
 import { commandName } from '../linux/proc.js';
 import type { CallRecord } from './call-record.js';
+import { fullPath } from './event.js';
 import type { Input } from './input.js';
 import { RecordedMemories } from './recorded-memory.js';
 
@@ -22,7 +23,7 @@ const SURE_MS = 1000;
 /** Who makes a call, as CallEvent has it. */
 export type Who = Pick<CallRecord, 'pid' | 'tid' | 'program'>;
 
-/** A call on the file at `path`, below /dev, that was refused. */
+/** A call on the file at `path`, below /dev or from / on, that was refused. */
 export interface RefusedCall {
   readonly path: string;
   readonly refusal: Refusal;
@@ -80,9 +81,9 @@ export class Trace {
     return last?.file.lastRefusal ?? last?.before;
   }
 
-  /** The files that stand for `object` are at `path` below /dev. */
+  /** The files that stand for `object` are at `path`. */
   name(object: object, path: string): void {
-    this.#names.set(object, `/dev/${path}`);
+    this.#names.set(object, fullPath(path));
   }
 
   /** Where the files are that stand for `object`. */

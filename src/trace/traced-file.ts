@@ -43,7 +43,8 @@ export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceN
   return nodes.map((node) => ({ ...node, open: (caller) => openTraced(trace, node, caller) }));
 }
 
-function openTraced(trace: Trace, node: DeviceNode, caller: Caller): OpenFile {
+/** A file is opened, which is at `path` below /dev or from / on. */
+export function openTraced(trace: Trace, node: Pick<DeviceNode, 'path' | 'open'>, caller: Caller): OpenFile {
   const { path } = node;
   if (!trace.calls.on) return new TracedFile(trace, node.open(caller), path);
   const begun = begin(trace, 'open', path, caller, 'call');

@@ -1,23 +1,18 @@
 /**
- * Trees of attributes whose writes are recorded where the machine is to be done again: what is written below
- * /sys changes it as calls on its files do. A read changes nothing.
+ * Trees of attributes whose files are traced: programs read and write below /sys as they call device files,
+ * and what is written there changes a machine as those calls do.
  *
- * What is read and found is the attributes' own, and one thing stays one entry.
+ * What is found is the attributes' own, and one thing stays one entry.
  */
-import type { Attribute, BinaryAttribute, Entry, Folder } from '../file/attributes.js';
-import { after, type Sliced } from '../file/work.js';
+import { type Entry, type Folder, openAttribute } from '../file/attributes.js';
 import type { SysfsFolder } from '../sysfs/bus-device.js';
-import { copied } from './copied.js';
 import type { Trace } from './trace.js';
-import { begin, recorded, sliced } from './traced-file.js';
+import { openTraced } from './traced-file.js';
 
-/** Where the folders are: what is recorded there has its whole path. */
-export const SYSFS = '/sys/';
-
-/** `folders`, by their paths below /sys, whose writes are recorded in `trace`. */
+/** `folders`, by their paths below /sys, whose files have their calls recorded in `trace`. */
 export function tracedFolders(trace: Trace, folders: readonly SysfsFolder[]): SysfsFolder[] {
   const tracing = new Tracing(trace);
-  return folders.map(([path, folder]) => [path, tracing.folder(folder, SYSFS + path)]);
+  return folders.map(([path, folder]) => [path, tracing.folder(folder, `/sys/${path}`)]);
 }
 
 class Tracing {
@@ -49,47 +44,12 @@ class Tracing {
       case 'folder':
         return this.folder(entry, path);
       case 'attribute':
-        return this.#attribute(entry, path);
-      case 'binary':
-        return this.#binary(entry, path);
+      case 'binary': {
+        const node = { path, open: openAttribute.bind(undefined, entry) };
+        return { ...entry, open: (caller) => openTraced(this.#trace, node, caller) };
+      }
       case 'link':
         return entry;
     }
-  }
-
-  #attribute(attribute: Attribute, path: string): Attribute {
-    const { store } = attribute;
-    if (store === undefined) return attribute;
-    const traced = (text: string): Sliced<void> => {
-      if (!this.#trace.inputs.on) return store(text);
-      const { begun, details } = this.#write(path, undefined, Buffer.from(text, 'latin1'));
-      const written = sliced(this.#trace, begun, details, () => after(store(text), () => text.length));
-      return after(written, () => undefined);
-    };
-    return { ...attribute, store: traced };
-  }
-
-  #binary(attribute: BinaryAttribute, path: string): BinaryAttribute {
-    const { write } = attribute;
-    const traced = (offset: number, source: Uint8Array): void => {
-      if (!this.#trace.inputs.on) {
-        write(offset, source);
-        return;
-      }
-      const { begun, details } = this.#write(path, offset, source);
-      recorded(this.#trace, begun, details, () => {
-        write(offset, source);
-        return source.length;
-      });
-    };
-    return { ...attribute, write: traced };
-  }
-
-  /** A write that begins, and what it is about. */
-  #write(path: string, offset: number | undefined, source: Uint8Array) {
-    const { length } = source;
-    const transfer = { offset, place: undefined, length, layout: undefined, bytes: copied(source) };
-    const begun = begin(this.#trace, 'write', path, undefined, 'call');
-    return { begun, details: () => ({ transfer }) };
   }
 }

@@ -57,6 +57,11 @@ describe(`lines that documents show, as ${runner.name}`, { skip: runner.skip }, 
     assertShown(output, project.run(command).stderr);
   });
 
+  it('docs/trace.md: a write below /sys', () => {
+    const [{ command, output } = assert.fail()] = shownCommands(listingWith('docs/trace.md', 'echo nothing'));
+    assertShown(output, project.run(`${command} || true`).stderr);
+  });
+
   it('docs/trace.md: an error with its reason', () => {
     const { text } = listingWith('docs/trace.md', 'cat[815]');
     assertShown(`TIME ${text}`, project.run('npx ioasid run --trace -- cat /dev/ioasid').stderr);

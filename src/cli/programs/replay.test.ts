@@ -10,6 +10,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { compile, missingCompiler, testProgram } from '../../testkit/c-program.js';
 import { ioasid, runner } from '../../testkit/processes.js';
+import { isOfSysfs } from '../../trace/event.js';
 import { Ask, type Asked } from '../../trace/input.js';
 import type { Recorded } from '../../trace/raw.js';
 import { chunk, header } from '../../trace/recording/chunks.js';
@@ -90,7 +91,7 @@ function recordSysfs(...options: string[]): void {
 /** The writes below /sys, with what came of them. */
 function sysfsWrites(): string[] {
   return [...recordedIn(recording)].flat().flatMap((each) => {
-    if (each.kind !== 'call' || !each.entry.path.startsWith('/sys/')) return [];
+    if (each.kind !== 'call' || each.entry.call !== 'write' || !isOfSysfs(each.entry.path)) return [];
     return [`${each.entry.path.split('/').slice(-2).join('/')} ${each.entry.error ?? each.entry.result}`];
   });
 }
@@ -208,7 +209,7 @@ describe('replay', { skip: runner.skip || missingCompiler() }, () => {
     assert.match(replay().said, /^ioasid: what a device has read is left out of the recording/);
   });
 
-  it('writes below /sys again: to work queues and functions of PCI, bound and unbound', () => {
+  it('reads and writes files below /sys again, of work queues and PCI functions, bound and unbound', () => {
     recordSysfs();
     const writes = sysfsWrites();
     for (const write of ['wq0.0/type 5', 'idxd/bind 5', 'user/bind 6', 'user/unbind 6', 'wq0.0/size EINVAL'])
@@ -225,16 +226,20 @@ describe('replay', { skip: runner.skip || missingCompiler() }, () => {
 
   it('finds what comes otherwise of a write below /sys, and one to what is not there any more', () => {
     for (const [from, to, found] of [
-      ['user', 'kernel', /^- write\(<\/sys\/.*\n\+ (write\(<\/sys\/|nothing)/m],
-      ['wq0.0/type', 'wq0.0/tape', /^- write\(<\/sys\/.*wq0\.0\/tape.*\n\+ nothing$/m],
+      ['user', 'kernel', /^- sh\S+ write\(1<\/sys\/.*\n\+ (sh\S+ write\(1<\/sys\/|nothing)/m],
+      ['wq0.0/type', 'wq0.0/tape', /^- sh\S+ open\("\/sys\/.*wq0\.0\/tape.*\n\+ nothing$/m],
     ] as const) {
       recordSysfs();
       change((record) => {
         if (record.kind !== 'call' || !record.entry.path.endsWith('wq0.0/type')) return undefined;
         const { transfer } = record.entry;
-        const bytes = Buffer.from(Buffer.from(transfer!.bytes).toString().replace(from, to));
+        const bytes = Buffer.from(
+          Buffer.from(transfer?.bytes ?? [])
+            .toString()
+            .replace(from, to),
+        );
         const path = record.entry.path.replace(from, to);
-        return { ...record, entry: { ...record.entry, path, transfer: { ...transfer!, bytes } } };
+        return { ...record, entry: { ...record.entry, path, transfer: transfer && { ...transfer, bytes } } };
       });
       const { status, said } = replay();
       assert.equal(status, 1, said);

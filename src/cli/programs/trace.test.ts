@@ -47,6 +47,21 @@ describe('run --trace', { skip: runner.skip }, () => {
     assert.equal(statSync(file).mode & 0o777, 0o600);
   });
 
+  it('says who has written what below /sys, and why it was refused', () => {
+    const script = 'cd /sys/bus/pci/drivers/vfio-pci; echo 0000:* >unbind; (echo nothing >bind) 2>/dev/null';
+    const told = ioasid(['run', '--trace', '-e', 'call=write', '-d', 'edu', '--', 'sh', '-c', script]).stderr;
+    const driver = '1</sys/bus/pci/drivers/vfio-pci/';
+    const said = told
+      .replace(/^\S+ /gm, '')
+      .replace(/\[\d+\]/g, '[PID]')
+      .replace(/ <[\d.]+>/g, '');
+    assert.equal(
+      said,
+      `sh[PID] write(${driver}unbind>, "0000:6a:01.0\\n", 13) = 13\n` +
+        `sh[PID] write(${driver}bind>, "nothing\\n", 8) = -1 ENODEV: the bus has no device "nothing\\x0a"\n`,
+    );
+  });
+
   it('no program waits for who takes no lines, and he gets all of them later', async () => {
     const running = Running.ioasid(
       ['run', '--trace', '--device', 'edu', '--', 'python3', '-c', reader],

@@ -11,7 +11,7 @@ import { getU32, setU32 } from '../../uapi/struct.js';
 
 /** The first 8 bytes of a recording. */
 const MAGIC = 'IOASIDRE';
-export const VERSION = 4;
+export const VERSION = 5;
 export const HEADER_BYTES = 12;
 const FRAME_BYTES = 12;
 /** Of a chunk, inflated: whoever reads one makes room for no more. */

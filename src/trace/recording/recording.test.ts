@@ -108,7 +108,7 @@ test('records that anybody has made up are read or refused', () => {
 test('a recording of another version says which', () => {
   const other = Uint8Array.from(bytes);
   other[8] = 9;
-  assert.match(readUp(other).why, /recording of version 9, and this ioasid reads 4/);
+  assert.match(readUp(other).why, /recording of version 9, and this ioasid reads 5/);
   assert.match(readUp(new Uint8Array(100)).why, /no recording of ioasid/);
 });
 
