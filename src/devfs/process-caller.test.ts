@@ -25,6 +25,58 @@ test("memory of any length is copied from and to the caller's process", async ()
   assert.deepEqual(await child.peek(at, length), bytes);
 });
 
+test('what has been written since, by another call or in this one, is read', async () => {
+  const at = await child.map(4096);
+  const [size, whole] = [new Uint8Array(4), new Uint8Array(64)];
+  const expect = (first: number) => {
+    caller.readMemory(at, size);
+    assert.deepEqual(size, new Uint8Array(4).fill(first));
+    caller.readMemory(at, whole);
+    assert.deepEqual(whole, new Uint8Array(64).fill(first));
+  };
+  for (const byte of [1, 2]) {
+    await child.poke(at, new Uint8Array(64).fill(byte));
+    caller.begin(child.pid, account);
+    expect(byte);
+    caller.readMemory(at, size);
+    caller.writeMemory(at, new Uint8Array(64).fill(byte + 10));
+    expect(byte + 10);
+    expect(byte + 10);
+  }
+});
+
+test('each call finds the rights that the memory has then', async () => {
+  const [PROT_READ, PROT_BOTH] = [1, 3];
+  const at = await child.map(8192);
+  const bytes = new Uint8Array(8);
+  for (const rights of [0, PROT_BOTH, PROT_READ, 0, PROT_BOTH]) {
+    await child.call('mprotect', at + 4096, 4096, rights);
+    for (const address of [at + 4096, at + 4092]) {
+      caller.begin(child.pid, account);
+      caller.readMemory(at, bytes);
+      const read = () => caller.readMemory(address, bytes);
+      const write = () => caller.writeMemory(address, bytes);
+      if (rights === 0) refused(read, 'EFAULT', /without the right to read/);
+      else read();
+      if (rights === PROT_BOTH) write();
+      else refused(write, 'EFAULT', /without the right to write/);
+    }
+  }
+});
+
+test('a struct that ends with its page is read whole, and no byte of the next', async () => {
+  const at = await child.map(8192);
+  await child.poke(at + 4088, new Uint8Array(8).fill(5));
+  assert.equal(await child.call('munmap', at + 4096, 4096), 0);
+  caller.begin(child.pid, account);
+  const [size, whole] = [new Uint8Array(4), new Uint8Array(8)];
+  caller.readMemory(at + 4088, size);
+  caller.readMemory(at + 4088, whole);
+  assert.deepEqual(whole, new Uint8Array(8).fill(5));
+  caller.readMemory(at + 4088, size);
+  refused(() => caller.readMemory(at + 4088, new Uint8Array(9)), 'EFAULT', /is not mapped/);
+});
+
 test('memory that is not there is EFAULT, and the reason names the address', async () => {
   caller.begin(child.pid, account);
   const end = (await child.map(8192)) + 4096;

@@ -8,11 +8,11 @@
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { failing, Postponed, type Sliced, type Work } from '../file/work.js';
-import { type Access, READ, WRITE } from '../iommu/iommu.js';
+import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Account } from '../linux/account.js';
 import { doorbellOf } from '../linux/doorbells.js';
-import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
+import { Errno, Refusal, refuse } from '../linux/errno.js';
 import { eventfdOf } from '../linux/eventfd.js';
 import { fileMemory } from '../linux/file-memory.js';
 import { payFor } from '../linux/file-payer.js';
@@ -20,8 +20,9 @@ import { broken } from '../linux/invariant.js';
 import { LiveMemory, liveMemory } from '../linux/live-memory.js';
 import { lockerOf } from '../linux/locked-memory.js';
 import { hasCapability, processOfThread, sharesUserNamespace } from '../linux/proc.js';
-import { ProcessMemory } from '../linux/process-memory.js';
+import type { ProcessMemory } from '../linux/process-memory.js';
 import { type BufferList, bufferListOf, bufferListSoon } from '../linux/vectored-call.js';
+import { CallMemory } from './call-memory.js';
 import type { PageMappings } from './page-mappings.js';
 
 /** From <linux/capability.h>. */
@@ -65,9 +66,7 @@ export class ProcessCaller implements Caller {
   #account: Account | undefined;
   #pid: number | undefined;
   #presence = byFuse;
-  /** The last caller's address space, and whether the caller was found to have it in this call. */
-  #recent: ProcessMemory | undefined;
-  #isFound = false;
+  readonly #memory = new CallMemory();
 
   /**
    * `identify` finds the object behind a descriptor of a thread, or refuses; `traceable`: can its loads and
@@ -96,7 +95,7 @@ export class ProcessCaller implements Caller {
     this.#account = account;
     this.#pid = undefined;
     this.#presence = presence;
-    this.#isFound = false;
+    this.#memory.begin();
   }
 
   get tid(): number {
@@ -145,13 +144,11 @@ export class ProcessCaller implements Caller {
   }
 
   readMemory(address: number, target: Uint8Array): void {
-    const read = this.#reach(address, target.length, READ).read(address, target, 0, target.length);
-    this.#all(read, address, target.length, 'read');
+    this.#memory.read(this.payer, this.#thread(), address, target);
   }
 
   writeMemory(address: number, source: Uint8Array): void {
-    const written = this.#reach(address, source.length, WRITE).write(address, source, 0, source.length);
-    this.#all(written, address, source.length, 'written');
+    this.#memory.write(this.payer, this.#thread(), address, source);
   }
 
   *memory(address: number, length: number, access: Access): Work<MemoryRange> {
@@ -237,26 +234,8 @@ export class ProcessCaller implements Caller {
     return this.#tid;
   }
 
-  /** The caller's address space, when [address, address+length) is mapped in it for `access`. */
-  #reach(address: number, length: number, access: Access): Memory {
-    const memory = this.#space();
-    memory.requireNow(this.#tid, address, length, access);
-    return memory;
-  }
-
-  /**
-   * The caller's address space, looked for once in each call: who waits for us has the same until the end,
-   * and who does not is not redirected into another. It is kept for the next call, which is often the same
-   * process's, and not charged. (process_vm_readv would be cheaper than what it does, but waits for whoever
-   * handles the caller's page faults: for ever, if he likes.)
-   */
   #space(): ProcessMemory {
-    if (this.#isFound) return this.#recent!;
-    const memory = ProcessMemory.of(this.payer, this.#thread());
-    this.#recent?.drop();
-    this.#recent = memory;
-    this.#isFound = true;
-    return memory;
+    return this.#memory.of(this.payer, this.#thread());
   }
 
   #confirmed(range: MemoryRange): MemoryRange {
@@ -278,14 +257,6 @@ export class ProcessCaller implements Caller {
       found.close();
       throw error;
     }
-  }
-
-  #all(done: number, address: number, length: number, verb: string): void {
-    if (done === length) return;
-    refuse(
-      'EFAULT',
-      `only ${done} of ${length} bytes at ${hex(address)} of thread ${this.#tid} can be ${verb}`,
-    );
   }
 }
 

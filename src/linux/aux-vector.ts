@@ -14,19 +14,25 @@ const AT_LAST_KNOWN = 0xffff;
 const vector = new Uint32Array(256);
 const vectorBytes = new Uint8Array(vector.buffer);
 
-/** Where thread `tid` has its random bytes; 0 when that cannot be had, so that nothing is proved. */
-export function randomAddress(tid: number): number {
-  return entryOf(tid, AT_RANDOM);
+/**
+ * Where thread `tid` of process `pid` has its random bytes; 0 when that cannot be had, or it is no thread of
+ * it, so that nothing is proved.
+ */
+export function randomAddress(pid: number, tid: number): number {
+  return entryOf(`${pid}/task/${tid}`, AT_RANDOM);
 }
 
 /** Where thread `tid` has the vDSO; 0 when it has none, or is gone. */
 export function vdsoAddress(tid: number): number {
-  return entryOf(tid, AT_SYSINFO_EHDR);
+  return entryOf(String(tid), AT_SYSINFO_EHDR);
 }
 
-/** The value of `wanted`; 0 when there is none, and for 32-bit programs, whose vector reads as nonsense. */
-function entryOf(tid: number, wanted: number): number {
-  const file = libc().open(`/proc/${tid}/auxv`, O_RDONLY | O_CLOEXEC, 0);
+/**
+ * The value of `wanted` of a thread by its folder in /proc; 0 when there is none, and for 32-bit programs,
+ * whose vector reads as nonsense.
+ */
+function entryOf(thread: string, wanted: number): number {
+  const file = libc().open(`/proc/${thread}/auxv`, O_RDONLY | O_CLOEXEC, 0);
   if (file === -1) return 0;
   const words = libc().read(file, addressOf(vectorBytes), vectorBytes.length) / 4;
   libc().close(file);

@@ -203,8 +203,8 @@ test('what an area is now is said by the text as by the question', async () => {
   const maps = openSync(`/proc/${child.pid}/maps`, 'r');
   for (const at of [address, address + PAGE, address + PAGE + 5, address + 2 * PAGE, 0, stackOf(child.pid)]) {
     const [asked, read] = [
-      { end: 0, rights: 0, device: 0 },
-      { end: 0, rights: 0, device: 0 },
+      { start: 0, end: 0, rights: 0, device: 0 },
+      { start: 0, end: 0, rights: 0, device: 0 },
     ];
     assert.equal(areaInText(ownMaps(maps), at, read), areaNow(ownMaps(maps), at, asked));
     assert.deepEqual(read, asked);

@@ -15,7 +15,6 @@ import type { Account } from './account.js';
 import { requireDumpable } from './dumpable.js';
 import { hex } from './errno.js';
 import { servingFilesystem } from './file-status.js';
-import { processOfThread } from './proc.js';
 import { type AreaNow, areaNow } from './process-areas.js';
 import { ProcessMemory } from './process-memory.js';
 
@@ -41,7 +40,7 @@ export class LiveMemory {
   readonly ofProcess = true;
   readonly description: string;
   readonly #process: ProcessMemory;
-  readonly #area: AreaNow = { end: 0, rights: 0, device: 0 };
+  readonly #area: AreaNow = { start: 0, end: 0, rights: 0, device: 0 };
   /** Why the last transfer ended early; undefined: nothing is there. */
   shortfall: string | undefined;
 
@@ -86,7 +85,7 @@ export class LiveMemory {
 
   /** Is it the address space that thread `tid`, which waits for us, lives in now? */
   isOf(tid: number): boolean {
-    return processOfThread(tid) === this.#process.pid && this.#process.isOf(tid);
+    return this.#process.isOf(tid);
   }
 
   close(): void {

@@ -27,6 +27,11 @@ export function processOfThread(tid: number): number {
   return tgid;
 }
 
+/** The process that thread `tid` belonged to when that was asked last, as far as it is known; else 0. */
+export function processBefore(tid: number): number {
+  return known.get(tid) ?? 0;
+}
+
 /**
  * The name of a process as the kernel has it (15 bytes at most), without control characters; `"?"` when it is
  * gone.

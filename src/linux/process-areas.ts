@@ -159,8 +159,9 @@ function isShared(area: Area): area is SharedArea {
   return area.shared !== undefined;
 }
 
-/** What `areaNow` says of an area: as in Area, its end, its rights and its device. */
+/** What `areaNow` says of an area: as in Area, its bounds, its rights and its device. */
 export interface AreaNow {
+  start: number;
   end: number;
   rights: number;
   device: number;
@@ -174,6 +175,7 @@ export function areaNow(maps: Maps, address: number, area: AreaNow): boolean {
   const errno = ask(maps, address);
   if (errno !== 0) return errno === Errno.ENOTTY && areaInText(maps, address, area);
   const flags = query[10]!;
+  area.start = wide(6);
   area.end = wide(8);
   area.rights = rightsOf(flags);
   area.device = (query[16]! | query[17]!) === 0 ? -1 : deviceNumber(query[18]!, query[19]!);
@@ -185,7 +187,8 @@ export function areaInText(maps: Maps, address: number, area: AreaNow): boolean 
   try {
     for (const each of areasInTextFrom(maps, address)) {
       if (each === undefined) continue;
-      Object.assign(area, { end: each.end, rights: each.rights, device: each.device });
+      const { start, end, rights, device } = each;
+      Object.assign(area, { start, end, rights, device });
       return true;
     }
   } catch (error) {

@@ -9,7 +9,7 @@
  *
  * All mappings of one account (account.ts) of one address space share one ProcessMemory and its descriptors,
  * by reference count. Whether a remembered one is still the caller's address space is proved at each call,
- * see `isOf`.
+ * see space-proof.ts.
  *
  * Access through /proc/PID/mem ignores the protection of private pages, so the rights are checked here, when
  * a range is mapped. It never waits for a userfaultfd of the process: such pages end a transfer.
@@ -17,18 +17,17 @@
  * then is said in reach.ts.
  */
 import type { Account } from './account.js';
-import { randomAddress } from './aux-vector.js';
 import { Errno, hex, Refusal, refuse } from './errno.js';
-import { addressOf, lastErrno, libc } from './ffi.js';
+import { lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
-import { pollNow } from './poll-now.js';
-import { commandName, couldKillUs, gone, notTraceable, processOfThread } from './proc.js';
+import { commandName, couldKillUs, gone, notTraceable, processBefore, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
 import { type Maps, OwnReach, type Reach } from './reach.js';
 import { canHaveHelpers, RemoteReach } from './remote-reach.js';
 import { isOfDevice } from './shared-pages.js';
+import { SpaceProof } from './space-proof.js';
 
 const WRITE = 2;
 
@@ -36,13 +35,9 @@ const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const SYS_pidfd_open = 434;
-const POLLIN = 1;
 /** That one address space costs us. */
 const DESCRIPTORS = 3;
 
-/** struct pollfd: fd, then events and revents. */
-const pollfd = new Int32Array(32);
-const pollBytes = new Uint8Array(pollfd.buffer);
 /** May processes that could end this one by kill(2) have it wait (reach.ts)? */
 let waitsForOwnUser = true;
 
@@ -110,11 +105,7 @@ export class ProcessMemory {
   readonly #maps: number;
   readonly #reach: Reach;
   #closed = false;
-  /**
-   * Where this address space has the 16 random bytes that the kernel gave it at exec; 0 where that is not
-   * known.
-   */
-  readonly #random: number;
+  readonly #proof: SpaceProof;
   readonly #harmless = new Set<number>([-1]);
   #references = 1;
   /** Those that are charged. */
@@ -122,27 +113,34 @@ export class ProcessMemory {
 
   /** The address space of thread `tid`, with one more reference. */
   static of(account: Account, tid: number): ProcessMemory {
+    const again = ProcessMemory.#known(account, processBefore(tid), tid);
+    if (again !== undefined) return again;
     const pid = processOfThread(tid);
-    const known = current.get(keyOf(account, pid));
-    if (known?.isOf(tid)) {
-      known.#references++;
-      return known;
-    }
+    const known = ProcessMemory.#known(account, pid, tid);
+    if (known !== undefined) return known;
     const memory = new ProcessMemory(account, tid, pid);
     current.set(keyOf(account, pid), memory);
     return memory;
+  }
+
+  /** The newest address space of process `pid`, if thread `tid` lives in it, with one more reference. */
+  static #known(account: Account, pid: number, tid: number): ProcessMemory | undefined {
+    const known = current.get(keyOf(account, pid));
+    if (!known?.isOf(tid)) return undefined;
+    known.#references++;
+    return known;
   }
 
   private constructor(account: Account, tid: number, pid: number) {
     this.#account = account;
     [this.#mem, this.#maps, this.#pidfd] = openAll(tid, pid);
     this.pid = pid;
-    this.#random = randomAddress(tid);
     this.description = `process ${pid} (${commandName(pid)})`;
     this.#reach =
       (waitsForOwnUser && couldKillUs(tid)) || !canHaveHelpers()
         ? new OwnReach(this.#mem, this.#maps)
         : new RemoteReach(account, this.#mem, this.#maps, this.description);
+    this.#proof = new SpaceProof(pid, tid, this.#pidfd, this.#reach);
   }
 
   /**
@@ -214,7 +212,7 @@ export class ProcessMemory {
 
   /** Has the process exited? It may have executed another program before. */
   get exited(): boolean {
-    return hasExited(this.#pidfd);
+    return this.#proof.exited;
   }
 
   /** Where it has byte `offset` of the file with this identity mapped. @throws Refusal ESRCH. */
@@ -313,20 +311,9 @@ export class ProcessMemory {
     refuse('EFAULT', `address ${hex(at)} is not mapped in ${this.description}`);
   }
 
-  /**
-   * Is this the address space of thread `tid`, which waits for us and whose process has our id?
-   *
-   * Our pidfd's process lives, so the id is still its own: `tid` is a thread of it. An address space of one
-   * process changes by exec alone, and exec draws 16 new random bytes; those of `tid` now are compared with
-   * those in the address space that we hold.
-   *
-   * A program that shares the old address space could write ours, but cannot know theirs, unless it may read
-   * the new program's memory anyway. Where they lie is asked of `tid`, because a program may put another
-   * address in its own auxiliary vector (PR_SET_MM_MAP), of bytes that it knows.
-   */
+  /** Is this the address space of thread `tid`, which waits for us? */
   isOf(tid: number): boolean {
-    if (this.#random === 0 || hasExited(this.#pidfd) || randomAddress(tid) !== this.#random) return false;
-    return this.#reach.hasSame(tid, this.#random);
+    return this.#proof.isOf(tid);
   }
 
   /**
@@ -385,11 +372,4 @@ function openPidfd(pid: number): number {
   const pidfd = libc().syscall(SYS_pidfd_open, pid, 0, 0);
   if (pidfd !== -1) return pidfd;
   throw new Refusal(lastErrno(), `process ${pid} cannot be named by a pidfd`);
-}
-
-/** A pidfd is readable when its process has exited. */
-function hasExited(pidfd: number): boolean {
-  pollfd[0] = pidfd;
-  pollfd[1] = POLLIN;
-  return pollNow(addressOf(pollBytes), 1) !== 0;
 }

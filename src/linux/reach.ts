@@ -21,10 +21,7 @@ export const PROCMAP_QUERY = 0xc0686611;
 
 /** Bytes that are compared: as many random ones as the kernel gives each program. */
 export const PROOF_BYTES = 16;
-/** Those of two address spaces: words 0..3 and 4..7. */
-const proof = new Uint32Array(32);
-const proofBytes = new Uint8Array(proof.buffer);
-const WORDS = [0, 1, 2, 3];
+const proof = new Uint8Array(128);
 /** What is read of memory that is only touched: not looked at. */
 const touched = new Uint8Array(2 ** 16);
 
@@ -50,8 +47,8 @@ export interface Reach extends Maps {
   /** Reads `length` bytes at `address`, 64 KiB at most, for nobody. @returns as pread(2). */
   touch(address: number, length: number): number;
 
-  /** Does the address space that thread `tid` has now have the same PROOF_BYTES bytes at `address`? */
-  hasSame(tid: number, address: number): boolean;
+  /** Does the address space that thread `tid` has now have these PROOF_BYTES bytes at `address`? */
+  has(tid: number, address: number, bytes: Uint8Array): boolean;
 
   /** What is mapped at exactly `range` of process `pid`, as a name (O_PATH) of the file; -1: none. */
   nameOfArea(pid: number, range: string): number;
@@ -107,14 +104,12 @@ export class OwnReach implements Reach {
     return libc().pread(this.#mem, addressOf(touched), Math.min(length, touched.length), address);
   }
 
-  hasSame(tid: number, address: number): boolean {
+  has(tid: number, address: number, bytes: Uint8Array): boolean {
     const fresh = libc().open(`/proc/${tid}/mem`, O_RDONLY | O_CLOEXEC, 0);
     if (fresh === -1) return false;
-    const theirs = libc().pread(fresh, addressOf(proofBytes), PROOF_BYTES, address);
-    const ours = libc().pread(this.#mem, addressOf(proofBytes) + PROOF_BYTES, PROOF_BYTES, address);
+    const read = libc().pread(fresh, addressOf(proof), PROOF_BYTES, address);
     libc().close(fresh);
-    if (theirs !== PROOF_BYTES || ours !== PROOF_BYTES) return false;
-    return WORDS.every((word) => proof[word] === proof[word + 4]);
+    return read === PROOF_BYTES && areProof(bytes, proof);
   }
 
   nameOfArea(pid: number, range: string): number {
@@ -122,6 +117,12 @@ export class OwnReach implements Reach {
   }
 
   close(): void {}
+}
+
+/** Are the PROOF_BYTES of `bytes` the first of `found`? */
+export function areProof(bytes: Uint8Array, found: Uint8Array): boolean {
+  for (let n = 0; n < PROOF_BYTES; n++) if (bytes[n] !== found[n]) return false;
+  return true;
 }
 
 /** An open /proc/PID/maps, asked by this process. */

@@ -103,10 +103,12 @@ test('the same program is known through a helper, another one is not', { skip: w
   const { child, remote } = reached(t);
   const other = new Child();
   t.after(() => other.kill());
-  const address = randomAddress(child.pid);
-  assert.ok(remote.hasSame(child.pid, address));
-  assert.equal(remote.hasSame(other.pid, address), false);
-  assert.equal(remote.hasSame(2 ** 22, address), false);
+  const address = randomAddress(child.pid, child.pid);
+  const bytes = new Uint8Array(16);
+  assert.equal(remote.read(address, bytes, 0, 16), 16);
+  assert.ok(remote.has(child.pid, address, bytes));
+  assert.equal(remote.has(other.pid, address, bytes), false);
+  assert.equal(remote.has(2 ** 22, address, bytes), false);
 });
 
 test('memory that does not come is given up in time, alone, and is there again when it has come', {

@@ -20,7 +20,7 @@ import { processEnd } from './fd-identity.js';
 import { libc } from './ffi.js';
 import { DATA_BYTES, HelperProcess, Sys } from './helper-process.js';
 import { OUR_PIDFD } from './helper-start.js';
-import { PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
+import { areProof, PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
 
 const AT_FDCWD = -100;
 const O_RDONLY = 0;
@@ -127,17 +127,13 @@ export class RemoteReach implements Reach {
     return this.#transfer(Sys.pread, address, Math.min(length, DATA_BYTES));
   }
 
-  hasSame(tid: number, address: number): boolean {
+  has(tid: number, address: number, bytes: Uint8Array): boolean {
     const fresh = this.#open(`/proc/${tid}/mem`, O_RDONLY);
     const helper = this.#helper;
     if (fresh < 0 || helper === undefined) return false;
     helper.put(0, Sys.pread, fresh, helper.dataAt, PROOF_BYTES, address);
-    helper.put(1, Sys.pread, this.#memThere, helper.dataAt + PROOF_BYTES, PROOF_BYTES, address);
-    helper.put(2, Sys.close, fresh);
-    if (!this.#do(helper, 3)) return false;
-    if (helper.result(0) !== PROOF_BYTES || helper.result(1) !== PROOF_BYTES) return false;
-    const theirs = helper.data.subarray(0, PROOF_BYTES);
-    return theirs.every((byte, index) => byte === helper.data[PROOF_BYTES + index]);
+    helper.put(1, Sys.close, fresh);
+    return this.#do(helper, 2) && helper.result(0) === PROOF_BYTES && areProof(bytes, helper.data);
   }
 
   nameOfArea(pid: number, range: string): number {
