@@ -5,12 +5,14 @@
  * time.
  *
  * A chunk of esbuild's is what the same entry points and imports reach, which makes seventy of what a run
- * needs. So that is divided first, by what of `stages` reaches it: each such part is one file, and in all
- * others an import of one of its sources becomes one of that file.
+ * needs. So that is divided first, by what of `stages` reaches it. Each such part is one script in
+ * lib/parts/, which scripts/load-parts.cjs loads. In all other files an import of one of its sources becomes
+ * one of a module in lib/chunks/ that has what the script exports.
  *
  * Tests run from dist/; what people run, and import, is lib/.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -18,7 +20,7 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const entries = [
   ...['index', 'client/index', 'devices/registers', 'devices/options', 'devices/fake-host'],
-  ...['cli/requirements', 'cli/main', 'cli/demo/story-main', 'cli/demo/vm-main'],
+  ...['cli/main', 'cli/demo/story-main', 'cli/demo/vm-main'],
 ];
 const alone = [
   ...['cli/launcher', 'cli/guard-main', 'cli/trap-heir', 'cli/probe'],
@@ -28,11 +30,18 @@ const alone = [
 const stages = {
   run: ['cli/main', 'cli/run'],
   service: ['cli/service', 'cli/model-faults', 'cli/sysfs'],
+  // The device that is there when none is asked for.
+  dsa: ['devices/dsa/index'],
 };
 const others = { models: ['devices/registers', 'devices/options', 'devices/fake-host'], index: ['index'] };
 
 /** Stands before the path of a file of lib/ where that is imported, until it is known from which folder. */
 const OURS = 'ioasid:';
+
+const commander = join(root, 'node_modules/commander/index.js');
+const license = readFileSync(join(dirname(commander), 'LICENSE'), 'utf8');
+/** Stands at the end of a script that has it in it. */
+const notice = `/* Of commander:\n\n${license}*/\n`;
 
 /** @param {string} path of a source, without its ending */
 const compiled = (path) => `dist/${path}.js`;
@@ -84,9 +93,6 @@ async function importedLater() {
   return new Set(later.map(({ path }) => path));
 }
 
-/** It waits for what it imports later, which a part that it were in would be. */
-const waits = (file) => file === compiled('cli/main');
-
 /** A file that has nothing but `export *` is no part's: whoever imports it imports what it names. */
 const namesOthers = (file) => /^export \*/m.test(readFileSync(join(root, file), 'utf8'));
 
@@ -97,7 +103,7 @@ async function divided() {
   for (const [name, paths] of Object.entries({ ...stages, ...others })) reach[name] = reached(paths, graph);
   const parts = new Map();
   for (const file of new Set(Object.keys(stages).flatMap((name) => [...reach[name]]))) {
-    if (namesOthers(file) || waits(file)) continue;
+    if (namesOthers(file)) continue;
     const part = Object.keys(reach).filter((name) => reach[name].has(file));
     const name = part.join('-');
     parts.set(name, [...(parts.get(name) ?? []), file]);
@@ -132,6 +138,8 @@ const imports = (own) => ({
   name: 'parts',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: new RegExp(`^${OURS}`) }, ({ path }) => ({ path, external: true }));
+    // All that a run needs of it is in one script, then, with what V8 has compiled.
+    if (own !== undefined) onResolve({ filter: /^commander$/ }, () => ({ path: commander }));
     onResolve({ filter: /^\./ }, ({ path, resolveDir, kind }) => {
       const file = relative(root, join(resolveDir, path));
       if (kind === 'dynamic-import') return { path: file.replace('dist/', OURS), external: true };
@@ -143,17 +151,71 @@ const imports = (own) => ({
   },
 });
 
-/** Writes `text` as a file of lib/, and notes what it imports of parts. @returns its path. */
-function write(path, text) {
+/** `text`, when it is noted what it imports of parts. */
+function noted(text) {
   for (const [, names] of text.matchAll(new RegExp(`{([^{}]*)} from "${OURS}`, 'g')))
     for (const name of names.split(',')) used.add(name.trim().split(' as ')[0]);
+  for (const [, path] of text.matchAll(new RegExp(`import\\("${OURS}([^"]+)"\\)`, 'g'))) {
+    const file = `dist/${path}`;
+    if (partOf.has(file)) for (const name of exported.get(file)) used.add(inPart(file, name));
+  }
+  return text;
+}
+
+/** Writes `text` as a file of lib/. @returns its path. */
+function write(path, text) {
   const lib = relative(dirname(path), join(root, 'lib'));
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text.replaceAll(`"${OURS}`, `"${lib === '' ? '.' : lib}/`));
   return path;
 }
 
-const written = ({ outputFiles }) => outputFiles.map(({ path, text }) => write(path, text));
+const written = ({ outputFiles }) => outputFiles.map(({ path, text }) => write(path, noted(text)));
+
+/** Names in braces, of an import or export, as those of a pattern or an object. */
+const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
+const swapped = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$2: $1');
+
+/** What stands in a script in the place of an import. */
+function constantsOf(names, from) {
+  const made = from.startsWith(OURS)
+    ? `$part("${from.slice(`${OURS}chunks/`.length, -'.js'.length)}")`
+    : `require("${from}")`;
+  return `const ${renamed(names.replace(/^\* as /, ''))} = ${made};`;
+}
+
+/** A later import of a source that is in a part, in a script: it is there when the part is. */
+function laterOf(path) {
+  const file = path.replace(OURS, 'dist/');
+  const part = partOf.get(file);
+  if (part === undefined) return `import("${path}")`;
+  const members = exported.get(file).map((name) => `${name}: "${inPart(file, name)}"`);
+  return `$later("${part}", { ${members.join(', ')} })`;
+}
+
+/** The module `text` as a script: a function that returns what the module exports. */
+function scriptOf(text) {
+  const heads = [];
+  const body = text
+    .replace(/^import (\{[^{}]*\}|[\w$]+|\* as [\w$]+) from "([^"]+)";$/gm, (_, names, from) => {
+      heads.push(constantsOf(names, from));
+      return '';
+    })
+    .replace(/^export (\{[^{}]*\});$/gm, (_, names) => `return ${swapped(names)};`)
+    .replace(/\bimport\("(ioasid:[^"]+)"\)/g, (_, path) => laterOf(path))
+    .replace(/\bimport\(/g, '$import(');
+  if (/^(import|export)\b/m.test(body)) throw new Error('an import or export that no script can have');
+  const foreign = body.includes('// node_modules/commander/') ? notice : '';
+  const parameters = '$part, $later, $import, require, $here';
+  return `(function (${parameters}) { 'use strict';\n${heads.join('\n')}\n${body}\n})\n${foreign}`;
+}
+
+/** A module that has what a part exports, for those that import it. */
+function moduleOf(part, names) {
+  const list = names.join(', ');
+  const taken = `const { ${list} } = part("${part}");`;
+  return `import { part } from "${OURS}parts/load.cjs";\n${taken}\nexport { ${list} };\n`;
+}
 
 /** To be built when all are that import it. */
 async function buildPart(part, files) {
@@ -163,22 +225,36 @@ async function buildPart(part, files) {
     (file) => `import './${file}'; export { ${names(file).join(', ')} } from './${file}';`,
   );
   const stdin = { contents: contents.join('\n'), resolveDir: root, sourcefile: `${part}.js` };
-  const [outdir, outfile] = [undefined, `lib/chunks/${part}.js`];
-  return written(await bundle({ stdin, outdir, outfile, plugins: [imports(part)] }));
+  const [outdir, outfile] = [undefined, `lib/parts/${part}.js`];
+  const define = { 'import.meta.url': '$here' };
+  const { outputFiles } = await bundle({ stdin, outdir, outfile, define, plugins: [imports(part)] });
+  for (const { path, text } of outputFiles) write(path, scriptOf(noted(text)));
+  const all = files.flatMap((file) => taken(file).map((name) => inPart(file, name)));
+  return write(join(root, `lib/chunks/${part}.js`), moduleOf(part, all));
 }
 
+rmSync(join(root, 'lib/parts'), { recursive: true, force: true });
 const all = new Set([...entries.map(compiled), ...later]);
 const own = [...all].filter((file) => !partOf.has(file));
 const kept = new Set(
   written(await bundle({ entryPoints: own, splitting: true, plugins: [imports(undefined)] })),
 );
-for (const file of all) if (partOf.has(file)) write(join(root, file.replace('dist/', 'lib/')), stub(file));
+for (const file of all)
+  if (partOf.has(file)) write(join(root, file.replace('dist/', 'lib/')), noted(stub(file)));
 // What more of the stages reach is imported by what fewer reach.
 const order = [...parts].sort(([a], [b]) => a.split('-').length - b.split('-').length);
-for (const [part, files] of order) for (const path of await buildPart(part, files)) kept.add(path);
+for (const [part, files] of order) kept.add(await buildPart(part, files));
+copyFileSync(join(root, 'scripts/load-parts.cjs'), join(root, 'lib/parts/load.cjs'));
 written(await bundle({ entryPoints: alone.map(compiled) }));
+// What bin/ioasid requires, which waits for no module of Node's.
+const outExtension = { '.js': '.cjs' };
+written(await bundle({ entryPoints: [compiled('cli/requirements')], format: 'cjs', outExtension }));
+const main = inPart(compiled('cli/main'), 'main');
+write(join(root, 'lib/cli/main.cjs'), `require("${OURS}parts/load.cjs").part("run").${main}();\n`);
 
 for (const name of readdirSync(join(root, 'lib/chunks'))) {
   const path = join(root, 'lib/chunks', name);
   if (!kept.has(path)) rmSync(path);
 }
+
+execFileSync(process.execPath, [join(root, 'scripts/code-caches.cjs')], { stdio: 'inherit' });

@@ -3,7 +3,17 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path/posix';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -78,4 +88,40 @@ test('the package has no tests, suites or benchmarks', () => {
     /\.test\.|conformance|\/(bench|oracle|guest|testkit|testing|linux-suite)\//.test(path),
   );
   assert.deepEqual(foreign, []);
+});
+
+/** Compiled code of the parts of the bundle, by file, in `folder`: what each of them is for this Node. */
+function compiledIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(`.${process.version}-${process.arch}`))
+    .map((name) => join(folder, name));
+}
+
+/** What `ioasid devices dsa` of a copy of lib/ prints, when `spoil` was called for its compiled code. */
+function saidWith(spoil: (file: string, index: number) => void): string {
+  const copy = mkdtempSync(join(tmpdir(), 'ioasid-parts-'));
+  try {
+    for (const path of ['bin', 'lib', 'package.json'])
+      cpSync(join(root, path), join(copy, path), { recursive: true });
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+    compiledIn(join(copy, 'lib/parts')).forEach(spoil);
+    return execFileSync(join(copy, 'bin/ioasid'), ['devices', 'dsa'], { encoding: 'utf8' });
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+test('the bundle does the same when its compiled code is not there, cut off, or of something else', () => {
+  const files = compiledIn(join(root, 'lib/parts'));
+  assert.ok(files.length > 5, 'there is compiled code to be spoilt');
+  const said = saidWith(() => {});
+  assert.match(said, /engines=/);
+  const spoils: Record<string, (file: string, index: number) => void> = {
+    missing: (file) => rmSync(file),
+    empty: (file) => truncateSync(file),
+    'cut off': (file) => truncateSync(file, 1000),
+    noise: (file) => writeFileSync(file, new Uint8Array(100_000).fill(0xa5)),
+    'of another part': (file, index) => cpSync(files[(index + 1) % files.length]!, file),
+  };
+  for (const [how, spoil] of Object.entries(spoils)) assert.equal(saidWith(spoil), said, how);
 });

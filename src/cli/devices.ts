@@ -8,14 +8,6 @@ import { machineOptions } from '../devices/machine-options.js';
 import type { Option, OptionTable } from '../devices/options.js';
 import { print } from './messages.js';
 
-/** `dsa,help` asks for help about `dsa`. */
-const HELP = ',help';
-
-/** The devices that `--device` arguments ask help for. */
-export function helpAskedFor(specs: readonly string[]): string[] {
-  return specs.filter((spec) => spec.endsWith(HELP)).map((spec) => spec.split(',', 1)[0]!);
-}
-
 /** Prints what there is to say of the devices called `names`. @throws Refusal as loadDevice. */
 export async function devices(names: readonly string[]): Promise<void> {
   const lines: string[] = [];

@@ -22,6 +22,7 @@ import { complainOf, print } from './messages.js';
 import {
   count,
   failuresIn,
+  helpAskedFor,
   keepsSeparator,
   percent,
   port,
@@ -232,9 +233,8 @@ async function configured<T extends Arguments>(options: T, command: Command): Pr
 
 /** Tells of the devices that help is asked for. @returns whether any is. */
 async function helps({ device }: Arguments): Promise<boolean> {
-  const { devices, helpAskedFor } = await import('./devices.js');
   const asked = helpAskedFor(device);
-  if (asked.length > 0) await devices(asked);
+  if (asked.length > 0) await (await import('./devices.js')).devices(asked);
   return asked.length > 0;
 }
 
@@ -383,16 +383,18 @@ function addTexts(ioasid: Command): void {
     });
 }
 
-/** Commander's errors have been printed by Commander; all others are one sentence here. */
-try {
-  const ioasid = program();
-  for (const command of [ioasid, ...ioasid.commands]) command.exitOverride();
-  await ioasid.parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : OUR_FAULT;
-  } else {
-    complainOf(error as Error);
-    process.exitCode = OUR_FAULT;
+/**
+ * Does what the arguments of this process say. Commander's errors have been printed by Commander; all others
+ * are one sentence here.
+ */
+export async function main(): Promise<void> {
+  try {
+    const ioasid = program();
+    for (const command of [ioasid, ...ioasid.commands]) command.exitOverride();
+    await ioasid.parseAsync();
+  } catch (error) {
+    const told = error instanceof CommanderError;
+    if (!told) complainOf(error as Error);
+    process.exitCode = told && error.exitCode === 0 ? 0 : OUR_FAULT;
   }
 }

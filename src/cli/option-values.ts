@@ -44,6 +44,14 @@ export function percent(text: string): number {
   return Number(text);
 }
 
+/** `dsa,help` asks for help about `dsa`. */
+const HELP = ',help';
+
+/** The devices that `--device` arguments ask help for. */
+export function helpAskedFor(specs: readonly string[]): string[] {
+  return specs.filter((spec) => spec.endsWith(HELP)).map((spec) => spec.split(',', 1)[0]!);
+}
+
 /** An option that lacks its value does not take the `--` for it: `run --config -- ./tests`. */
 export function keepsSeparator(command: Command): void {
   for (const option of command.options.filter(({ required }) => required))

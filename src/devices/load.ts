@@ -109,7 +109,7 @@ async function planPlaced({ spec, baseDirectory, from }: PlacedSpec): Promise<De
 async function planSpec(spec: string, baseDirectory: string): Promise<DevicePlan> {
   const calls = new ModelCalls(spec);
   const { name } = parseDeviceSpec(spec, () => true);
-  const device = await calls.import(() => loadDevice(name, baseDirectory));
+  const device = await calls.importing(() => loadDevice(name, baseDirectory));
   const { transport, about } = device;
   const mayRepeat = (key: string) => about.options?.[key]?.repeatable === true;
   const { options, name: _name, ...ofMachine } = parseDeviceSpec(spec, mayRepeat);

@@ -66,7 +66,7 @@ test('what a model leaves behind is known to be its own', async () => {
   const note = () => void owners.push(ModelCalls.ofNow());
   part.call(Method.STEP, undefined, () => void setTimeout(note, 1));
   part.call(Method.STEP, undefined, () => void Promise.resolve().then(note));
-  void module.import(async () => void setImmediate(note));
+  void module.importing(async () => void setImmediate(note));
   part.call(Method.STEP, undefined, nothing);
   note();
   await until(() => owners.length === 4);
@@ -80,7 +80,7 @@ test('the words say whose callbacks Node calls, and that it has come to others b
   const now = () => describeCall(callWords[CallWord.LATER]!, callNames);
   const seen: string[] = [];
   const see = () => void seen.push(now());
-  await calls.import(async () => {
+  await calls.importing(async () => {
     await undefined;
     see();
   });
@@ -98,7 +98,7 @@ test('the words say whose callbacks Node calls, and that it has come to others b
 test('callbacks of a model that make each other without end are one, however many', async () => {
   ModelCalls.tellCallbacks();
   const counts: number[] = [];
-  await new ModelCalls('vfio8').import(async () => {
+  await new ModelCalls('vfio8').importing(async () => {
     for (let n = 0; n < 100; n++) {
       await undefined;
       counts.push(callWords[CallWord.COUNT]!);

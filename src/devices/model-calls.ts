@@ -107,7 +107,7 @@ export class ModelCalls {
   }
 
   /** Imports its module: what that does, and leaves behind, is its own. @throws what `load` rejects with. */
-  async import<T>(load: () => Promise<T>): Promise<T> {
+  async importing<T>(load: () => Promise<T>): Promise<T> {
     this.#alone = Method.IMPORT;
     try {
       return await owners.run(this, load);
