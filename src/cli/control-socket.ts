@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { address, check, libc } from '../linux/ffi.js';
+import { Pace } from './pace.js';
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
@@ -68,21 +69,40 @@ function peer(socket: Socket): ServerName | undefined {
 }
 
 /** The state as text; empty when it is too much for one string, which must not end the server. */
-function text(state: () => unknown): string {
+function text(state: () => unknown): Buffer {
   try {
-    return JSON.stringify(state());
+    return Buffer.from(JSON.stringify(state()));
   } catch {
-    return '';
+    return Buffer.alloc(0);
   }
 }
 
-/** Answers everyone who may ask with what `state` returns then. Does not keep the process alive. */
+/**
+ * Answers everyone who may ask with what `state` returns then: all who wait are told the same, when its pace
+ * allows it. Does not keep the process alive.
+ */
 export function publish(state: () => unknown): void {
+  const pace = new Pace();
+  const askers = new Set<Socket>();
+  let timer: NodeJS.Timeout | undefined;
+  const answer = () => {
+    timer = undefined;
+    pace.look(() => {
+      const said = text(state);
+      for (const socket of askers) socket.end(said);
+    });
+    askers.clear();
+  };
   listen(prefix, (socket) => {
     const deadline = setTimeout(() => socket.destroy(), ASKER_MS);
     deadline.unref();
-    socket.on('close', () => clearTimeout(deadline));
-    socket.end(text(state));
+    askers.add(socket);
+    timer ??= setTimeout(answer, pace.wait);
+    timer.unref();
+    socket.on('close', () => {
+      clearTimeout(deadline);
+      askers.delete(socket);
+    });
   });
 }
 

@@ -3,6 +3,9 @@
  *
  * It is asked, a line of JSON each time (inspector/remote.ts). Who asks what there is waits until there is
  * something that he does not know. What answers is loaded with the first: most servers have none.
+ *
+ * They are answered in turn, one question at a time, at a pace; who does not take his answers gets no more.
+ * Invariant: of nobody more is kept than what one read brings, and one answer beyond MOST_QUEUED.
  */
 import type { Socket } from 'node:net';
 import type { OpenedFile } from '../devfs/fuse-server.js';
@@ -10,9 +13,12 @@ import type { FromSubject, ToSubject } from '../inspector/remote.js';
 import type { Subject } from '../inspector/subject.js';
 import type { Machine } from '../machine/machine.js';
 import { publishInspection } from './control-socket.js';
+import { Pace } from './pace.js';
 
 /** Characters of a question. */
 const LONGEST = 1 << 16;
+/** Bytes that may wait for whoever reads them, before the next is answered. */
+const MOST_QUEUED = 1 << 20;
 
 export interface InspectedOptions {
   readonly machine: Machine;
@@ -20,7 +26,9 @@ export interface InspectedOptions {
 }
 
 export class Inspected {
+  /** Who has waited longest comes first. */
   readonly #askers = new Set<Asker>();
+  readonly #pace = new Pace();
 
   constructor({ machine, opened }: InspectedOptions) {
     publishInspection((socket) => {
@@ -40,9 +48,18 @@ export class Inspected {
     });
   }
 
-  /** Answers those who wait, when something has happened. */
+  /** Answers the next who has asked, when there is something to be answered. */
   tell(): void {
-    for (const asker of this.#askers) asker.tell();
+    if (this.#askers.size === 0 || this.#pace.wait > 0) return;
+    for (const asker of this.#askers) {
+      if (!asker.due) continue;
+      this.#pace.look(() => asker.answer());
+      this.#askers.delete(asker);
+      this.#askers.add(asker);
+      // Who is told so late has to be woken for the next.
+      setTimeout(() => undefined, this.#pace.wait).unref();
+      return;
+    }
   }
 }
 
@@ -51,6 +68,7 @@ class Asker {
   readonly #subject: Subject;
   /** The version that he knows, while he waits. */
   #known: number | undefined;
+  /** What he has asked and was not answered yet; the last line may go on. */
   #rest = '';
 
   constructor(socket: Socket, subject: Subject) {
@@ -59,37 +77,54 @@ class Asker {
     socket.setEncoding('utf8').on('data', (part: string) => this.#hear(part));
   }
 
-  tell(): void {
-    if (this.#known === undefined || this.#known === this.#subject.version) return;
-    this.#known = undefined;
-    this.say({ pulled: this.#subject.pull() });
+  /** Is there something to be answered, and does he take answers? */
+  get due(): boolean {
+    if (this.#socket.destroyed || this.#socket.writableLength > MOST_QUEUED) return false;
+    return this.#isNews || this.#rest.includes('\n');
   }
 
-  say(words: FromSubject): void {
-    this.#socket.write(`${JSON.stringify(words)}\n`);
+  /** Answers the next question; what he waits for comes first. */
+  answer(): void {
+    if (this.#isNews) {
+      this.#known = undefined;
+      this.#say({ pulled: this.#subject.pull() });
+    } else this.#answerLine();
+    if (!this.#rest.includes('\n')) this.#socket.resume();
   }
 
   end(): void {
     this.#subject.end();
   }
 
+  get #isNews(): boolean {
+    return this.#known !== undefined && this.#known !== this.#subject.version;
+  }
+
+  #say(words: FromSubject): void {
+    this.#socket.write(`${JSON.stringify(words)}\n`);
+  }
+
+  /** Hears no more before that is answered. */
   #hear(part: string): void {
-    const lines = (this.#rest + part).split('\n');
-    this.#rest = lines.pop()!;
+    this.#rest += part;
+    if (this.#rest.includes('\n')) this.#socket.pause();
+    else if (this.#rest.length > LONGEST) this.#socket.destroy();
+  }
+
+  #answerLine(): void {
+    const end = this.#rest.indexOf('\n');
+    const line = this.#rest.slice(0, end);
+    this.#rest = this.#rest.slice(end + 1);
     try {
-      for (const line of lines) this.#answer(JSON.parse(line) as ToSubject);
-      if (this.#rest.length > LONGEST) throw new RangeError('a question without end');
+      this.#answerTo(JSON.parse(line) as ToSubject);
     } catch (error) {
-      if (!(error instanceof SyntaxError || error instanceof RangeError || error instanceof TypeError))
-        throw error;
+      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
       this.#socket.destroy();
     }
   }
 
-  #answer(words: ToSubject): void {
-    if ('pull' in words) {
-      this.#known = words.pull;
-      this.tell();
-    } else this.say({ id: words.id, answer: this.#subject.answer(words.question) });
+  #answerTo(words: ToSubject): void {
+    if ('pull' in words) this.#known = words.pull;
+    else this.#say({ id: words.id, answer: this.#subject.answer(words.question) });
   }
 }

@@ -1,9 +1,9 @@
 /**
  * Items of a machine: what there is now, each thing as a line of JSON under a key of its own.
  *
- * It is made between two requests of programs, so it is bounded: of more address spaces, authorizations and
- * mappings than are listed it only tells how many there are. What a device may use is taken from where it is
- * checked: the PASID table of its requester id, and the device's own list.
+ * It is made between two requests of programs, so it is bounded: of more contexts, address spaces,
+ * authorizations, files and mappings than are listed it only tells that there are more. What a device may
+ * use is taken from where it is checked: the PASID table of its requester id, and the device's own list.
  */
 import type { OpenedFile } from '../devfs/fuse-server.js';
 import { AddressSpace } from '../ioasid/address-space.js';
@@ -21,7 +21,7 @@ import { fullPath } from '../trace/event.js';
 import { mappingsOf } from './mappings.js';
 import type { Item, SpaceItem } from './model.js';
 
-/** Address spaces and authorizations that are listed, and mappings of all of them together. */
+/** What is listed of all but devices, and mappings in all of it. */
 const LISTED = 20_000;
 const MAPPINGS = 2_000;
 
@@ -62,20 +62,31 @@ export class Items {
   readonly #machine: Machine;
   readonly #keys: Keys;
   readonly #targets = new Map<object, string>();
-  #spaces = 0;
-  #uses = 0;
   #mappings = MAPPINGS;
-  #more = { spaces: 0, uses: 0 };
+  #left = LISTED;
+  #isFull = false;
 
   constructor(machine: Machine, keys: Keys, opened: Iterable<OpenedFile>) {
     this.#machine = machine;
     this.#keys = keys;
-    for (const context of machine.ioasid.contexts()) this.#addContext(context);
-    for (const context of machine.iommufd.contexts()) this.#addIommufd(context);
+    for (const context of this.#listed(machine.ioasid.contexts())) this.#addContext(context);
+    for (const context of this.#listed(machine.iommufd.contexts())) this.#addIommufd(context);
     for (const device of machine.devices) this.#addDevice(device);
-    for (const file of opened) this.#addOpened(file);
-    if (this.#more.spaces + this.#more.uses > 0) this.#put('more', { type: 'more', ...this.#more });
+    for (const file of this.#listed(opened)) this.#addOpened(file);
+    if (this.#isFull) this.#put('more', { type: 'more' });
     keys.keep(this.texts);
+  }
+
+  /** As many of `all` as are still listed. */
+  *#listed<T>(all: Iterable<T>): Generator<T> {
+    for (const each of all) {
+      if (this.#left === 0) {
+        this.#isFull = true;
+        return;
+      }
+      this.#left--;
+      yield each;
+    }
   }
 
   #put(key: string, item: Item): void {
@@ -90,7 +101,7 @@ export class Items {
     const key = `context ${this.#keys.of(context)}`;
     this.#targets.set(context, key);
     this.#put(key, { type: 'context', abi: 'ioasid', id: context.id, pid: context.pid });
-    for (const [, space] of context.spaces()) this.#addSpace(key, space);
+    for (const [, space] of this.#listed(context.spaces())) this.#addSpace(key, space);
   }
 
   #addSpace(context: string, space: Space): void {
@@ -99,9 +110,9 @@ export class Items {
       const parent = this.#keys.space(space.parent.table);
       const table = space.bound;
       const key = table === undefined ? `space ${this.#keys.of(space)}` : this.#keys.space(table);
-      this.#space(key, { ...base, parent, count: 0, mappings: [] });
+      this.#put(key, { ...base, parent, count: 0, mappings: [] });
     } else if (space instanceof ProcessSpace) {
-      this.#space(this.#keys.space(space.table), { ...base, of: space.memory, count: 1, mappings: [] });
+      this.#put(this.#keys.space(space.table), { ...base, of: space.memory, count: 1, mappings: [] });
     } else if (space instanceof AddressSpace) this.#table(space.table, base);
   }
 
@@ -109,7 +120,7 @@ export class Items {
     const key = `context ${this.#keys.of(context)}`;
     this.#targets.set(context, key);
     this.#put(key, { type: 'context', abi: 'iommufd', id: context.id, pid: context.pid });
-    for (const object of context.objects.values()) {
+    for (const object of this.#listed(context.objects.values())) {
       const base = { type: 'space', context: key, name: `${object.kind} ${object.id}` } as const;
       if (object instanceof Ioas) this.#table(object.space.table, { ...base, kind: 'mapped' });
       else if (object instanceof NestedHwpt) this.#nested(object.table, base);
@@ -118,21 +129,13 @@ export class Items {
 
   #nested(table: NestedTable, base: Pick<SpaceItem, 'type' | 'name'>): void {
     const parent = this.#keys.space(table.parent);
-    this.#space(this.#keys.space(table), { ...base, kind: 'nested', parent, count: 0, mappings: [] });
+    this.#put(this.#keys.space(table), { ...base, kind: 'nested', parent, count: 0, mappings: [] });
   }
 
   #table(table: PageTable, base: Pick<SpaceItem, 'type' | 'name' | 'kind'>): void {
     const mappings = this.#mappings > 0 ? mappingsOf(this.#machine.iommu, table, 0n, this.#mappings) : [];
     this.#mappings -= mappings.length;
-    this.#space(this.#keys.space(table), { ...base, count: table.count, mappings });
-  }
-
-  #space(key: string, item: SpaceItem): void {
-    if (this.#spaces === LISTED) this.#more.spaces++;
-    else {
-      this.#spaces++;
-      this.#put(key, item);
-    }
+    this.#put(this.#keys.space(table), { ...base, count: table.count, mappings });
   }
 
   #addDevice({ driver, spec }: MachineDevice): void {
@@ -153,17 +156,14 @@ export class Items {
     });
     const { requester } = life.port;
     if (life.mediated || driver.hasAsids)
-      for (const { pasid, vpasid } of life.authorizations())
+      for (const { pasid, vpasid } of this.#listed(life.authorizations()))
         this.#addUse(key, life.name, pasid, vpasid, requester.tableOf(pasid));
-    else for (const [pasid, table] of requester.table()) this.#addUse(key, life.name, pasid, pasid, table);
+    else
+      for (const [pasid, table] of this.#listed(requester.table()))
+        this.#addUse(key, life.name, pasid, pasid, table);
   }
 
   #addUse(device: string, name: string, pasid: number, vpasid: number, table: Translation | undefined): void {
-    if (this.#uses === LISTED) {
-      this.#more.uses++;
-      return;
-    }
-    this.#uses++;
     const space = table && this.#spaceOf(table, `address space of ${name}`);
     this.#put(`use ${name} ${pasid}`, { type: 'use', device, ...(space && { space }), pasid, vpasid });
   }

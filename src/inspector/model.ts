@@ -82,11 +82,9 @@ export interface OpenItem {
   readonly target?: string;
 }
 
-/** What there is beyond what is listed. */
+/** There is more than is listed. */
 export interface MoreItem {
   readonly type: 'more';
-  readonly spaces: number;
-  readonly uses: number;
 }
 
 export type Item = ContextItem | SpaceItem | DeviceItem | UseItem | OpenItem | MoreItem;
