@@ -31,7 +31,6 @@ import { tellingOf } from './told.js';
 import { wantsTrace } from './trace-arguments.js';
 
 const lacks = '`ioasid doctor` says what this machine lacks';
-const usage = '`ioasid run --help` says what there is, `ioasid devices` which devices and what they take';
 const VERIFY_SYSFS = 'SYSTEMD_DEVICE_VERIFY_SYSFS';
 const heir = ownScript('cli/trap-heir.js');
 
@@ -67,7 +66,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
   let service: Service | undefined;
   // A signal is for the command, and for the launcher before: that ends, whatever a module still waits for.
   launcher.ending.then((ending) => ending.signal !== null && service === undefined && endAs(ending));
-  const made = await makeMachine(options, true).catch((error: Error) => giveUp(launcher, error, usage));
+  const made = await makeMachine(options, true).catch((error: Error) => refused(launcher, error));
   const connection = await launcher.connection.catch((error: Error) => giveUp(launcher, error));
   const { newFd } = connection;
   const host = hostDev(made.machine.nodes.map((node) => node.path));
@@ -81,7 +80,7 @@ export async function run(command: readonly string[], options: RunArguments): Pr
     faults,
   });
   service.gone.catch((error: Error) => giveUp(launcher, error));
-  await inspectIf(options).catch((error: Error) => giveUp(launcher, error, usage));
+  await inspectIf(options).catch((error: Error) => refused(launcher, error));
   releaseStreams();
   launcher.proceed({
     binds: host.binds,
@@ -132,7 +131,8 @@ async function toldOf(options: RunArguments): Promise<Told> {
   try {
     return { telling: await tellingOf(options), report: RunReport.of(options) };
   } catch (error) {
-    return failWith(error as Error, usage);
+    complainOf(error as Error);
+    return leave(OUR_FAULT);
   }
 }
 
@@ -162,15 +162,22 @@ function leaveHeir({ listener, calls }: TrapDescriptors): void {
   }
 }
 
-/** There will be no command, or no more of it. */
-function giveUp(launcher: LauncherProcess, error: Error, help = lacks): never {
+/** What the options want cannot be had: there will be no command. */
+function refused(launcher: LauncherProcess, error: Error): never {
   launcher.kill('SIGKILL');
-  return failWith(error, help);
+  complainOf(error);
+  return leave(OUR_FAULT);
 }
 
-function failWith(error: Error, help = lacks): never {
+/** There will be no command, or no more of it. */
+function giveUp(launcher: LauncherProcess, error: Error): never {
+  launcher.kill('SIGKILL');
+  return failWith(error);
+}
+
+function failWith(error: Error): never {
   complainOf(error);
-  complain(help);
+  complain(lacks);
   return leave(OUR_FAULT);
 }
 

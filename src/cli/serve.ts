@@ -142,7 +142,6 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   });
   const made = await makeMachine(options, false).catch((error: Error) => {
     complainOf(error);
-    complain('`ioasid serve --help` says what there is, `ioasid devices` which devices and what they take');
     return leave(OUR_FAULT);
   });
   // Before there is a mount to be left. They are heard when this thread waits next: there is an `end` then.
