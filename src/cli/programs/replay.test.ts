@@ -10,6 +10,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { compile, missingCompiler, testProgram } from '../../testkit/c-program.js';
 import { ioasid, runner } from '../../testkit/processes.js';
+import { typescriptModel } from '../../testkit/typescript-model.js';
 import { isOfSysfs } from '../../trace/event.js';
 import { Ask, type Asked } from '../../trace/input.js';
 import type { Recorded } from '../../trace/raw.js';
@@ -132,6 +133,41 @@ async function recordSerial(context: TestContext): Promise<void> {
   record(['-d', `${model},link=tty0`, ...link], ['python3', '-c', program.join('\n')]);
 }
 
+/** Three packets go out by examples/nic.ts, come back, and are announced by an interrupt after a while. */
+const nicProgram = `
+import array, ctypes, fcntl, mmap, os, struct
+def call(fd, number, layout, *values):
+    request = bytearray(struct.pack('<I' + layout, struct.calcsize('<I' + layout), *values))
+    fcntl.ioctl(fd, 3 << 30 | len(request) << 16 | ord(';') << 8 | number, request)
+    return struct.unpack('<I' + layout, request)[1:]
+ioasid, nic = os.open('/dev/ioasid', os.O_RDWR), os.open('/dev/vfio/devices/vfio0', os.O_RDWR)
+memory = mmap.mmap(-1, 16384)
+pasid = call(ioasid, 0xC1, '5I', 0, 0, 0, 0, 0)[3]
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+iova = call(ioasid, 0xC3, '3I3Q', 3, pasid, 0, address, 16384, 0)[5]
+call(nic, 0xCA, 'IiIII', 0, ioasid, pasid, 0, 0)
+bell = os.eventfd(0)
+fcntl.ioctl(nic, 0x3B6E, array.array('I', [24, 0x24, 2, 0, 1, bell]))
+os.pwrite(nic, struct.pack('<H', 6), (7 << 40) + 4)
+set = lambda offset, value: os.pwrite(nic, struct.pack('<I', value), offset)
+set(4, pasid), set(8, 300)
+packets = [bytes([n]) * (60 + n) for n in (1, 2, 3)]
+for queue in 0, 1:
+    for n, packet in enumerate(packets):
+        place = 8192 * queue + 1024 * (n + 1)
+        room = 1024 if queue else len(packet)
+        struct.pack_into('<QII', memory, 8192 * queue + 16 * n, iova + place, room, 0)
+        if not queue: memory[place:place + len(packet)] = packet
+    os.pwrite(nic, struct.pack('<Q', iova + 8192 * queue), 32 + 32 * queue)
+    set(40 + 32 * queue, 4)
+while not os.pread(nic, 4, 0)[0]: pass
+set(0x4c, 3), set(0x2c, 3)
+status = lambda n: struct.unpack_from('<II', memory, 8192 + 16 * n + 8)
+while not all(status(n)[1] for n in range(3)): os.read(bell, 8)
+exit([status(n) for n in range(3)] != [(61, 1), (62, 1), (63, 1)]
+     or any(memory[8192 + 1024 * (n + 1):][:len(packet)] != packet for n, packet in enumerate(packets)))
+`;
+
 describe('replay', { skip: runner.skip || missingCompiler() }, () => {
   it('has the disk of an nvme answer as it did, and its file is needed no more', () => {
     recordNvme();
@@ -179,6 +215,26 @@ describe('replay', { skip: runner.skip || missingCompiler() }, () => {
     const come = asked().filter(({ what }) => what === Ask.LINK_IN);
     assert.equal(Buffer.concat(come.map(({ bytes }) => bytes!)).toString(), 'hello');
     assert.match(replay().said, /^the same: [\d,]+ calls, [\d,]+ records\n$/);
+  });
+
+  it('has the packets and timers of a network card of ours, in TypeScript, come again', async (context) => {
+    const link = ['--link', `wire0=unix:${await echo(context)}`];
+    record(
+      ['-d', `${typescriptModel('examples/nic.ts')},link=wire0`, ...link],
+      ['python3', '-c', nicProgram],
+    );
+    const frames = asked().filter(({ what }) => what === Ask.LINK_IN || what === Ask.LINK_OUT);
+    assert.equal(frames.length, 6);
+    const rung = [...recordedIn(recording)].flat().filter(({ kind }) => kind === 'device');
+    assert.ok(rung.length >= 2, 'authorized, and an interrupt');
+    assert.match(replay().said, /^the same: \d+ calls, [\d,]+ records\n$/);
+    change((record, asked) => {
+      if (asked?.what !== Ask.LINK_IN) return undefined;
+      return { ...record, entry: { ...asked, bytes: asked.bytes!.with(20, 9) } };
+    });
+    const { status, said } = replay();
+    assert.equal(status, 1, said);
+    assert.match(said, /^- -- asks for write\(.*\n\+ -- asks for write\(/m);
   });
 
   it('finds a frame that is sent otherwise, and what comes of another that came', async (context) => {
