@@ -10,7 +10,7 @@ import { mountFuse } from '../linux/fuse-mount.js';
 import { Machine } from '../machine/machine.js';
 
 const target = process.argv.at(-1)!;
-const machine = await Machine.create({ devices: ['dsa'] });
+const machine = await Machine.create({ devices: ['dsa,ready=1'] });
 const fd = mountFuse(target, { allowOther: false });
 const server = new FuseServer(fd, machine.nodes, { trace: machine.trace });
 const telling = tellingAs(process.argv[2]!);

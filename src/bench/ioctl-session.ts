@@ -2,7 +2,7 @@
  * The benchmark `ioctl` inside a mount namespace of its own. Arguments: the folder of the compiled
  * references; with `traced` or `recorded`, ours that tells that much is compared with ours that does not;
  * with `changing`, the client does not say the same again and again; with `pairs`, it unmaps and maps by
- * /dev/iommu; with `free`, no process is kept on a CPU.
+ * /dev/iommu; with `copies`, it has a dsa copy; with `free`, no process is kept on a CPU.
  *
  * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up
  * never crosses to another one. The clients take turns. Prints the Comparison as JSON.
@@ -34,7 +34,11 @@ async function serve(target: string, ...command: readonly string[]): Promise<Chi
 
 const words = process.argv.slice(3);
 const how = words.filter((word) => word === 'changing');
-const [program, file] = words.includes('pairs') ? ['iommu-client', 'iommu'] : ['ioctl-client', 'ioasid'];
+const [program, file] = words.includes('pairs')
+  ? ['iommu-client', 'iommu']
+  : words.includes('copies')
+    ? ['dsa-client', '.']
+    : ['ioctl-client', 'ioasid'];
 const client = (target: string) =>
   new Passes([...pinned, join(folder, program!), join(target, file!), String(CALLS), ...how]);
 

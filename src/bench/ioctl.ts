@@ -1,9 +1,10 @@
 /**
  * Benchmark `ioctl`: one IOASID_GET_INFO, client and server on one CPU, our server against a raw FUSE server
  * in C (bench/fuse-server.c), and ours that prints a trace, or records, against ours that does not: of the
- * same call again and again, of which a line is printed once, and of one whose lines all differ. And a pair
- * of IOMMU_IOAS_UNMAP and IOMMU_IOAS_MAP of 4 KiB, against a server in C that reads their structs and writes
- * them back. They are mounted in a namespace that ends with the benchmark (ioctl-session.ts).
+ * same call again and again, of which a line is printed once, of one whose lines all differ, and of copies of
+ * 64 bytes by a dsa. And a pair of IOMMU_IOAS_UNMAP and IOMMU_IOAS_MAP of 4 KiB, against a server in C that
+ * reads their structs and writes them back. They are mounted in a namespace that ends with the benchmark
+ * (ioctl-session.ts).
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,7 @@ const session = fileURLToPath(new URL('./ioctl-session.js', import.meta.url));
 const name = 'ioctl IOASID_GET_INFO, one CPU';
 const tellings = ['recorded', 'traced'];
 const changing = 'ioctl IOASID_UNMAP, one CPU, of changing PASIDs';
+const copies = 'copy 64 bytes by a dsa, one CPU, recorded';
 const pairs = 'unmap and map 4 KiB by /dev/iommu, one CPU';
 
 export function ioctl(references: References): Outcome[] {
@@ -21,11 +23,13 @@ export function ioctl(references: References): Outcome[] {
   const names = [
     name,
     ...[name, changing].flatMap((each) => tellings.map((telling) => `${each}, ${telling}`)),
+    copies,
     pairs,
   ];
   if (reason !== undefined) return names.map((each) => ({ name: each, skipped: reason }));
   references.compile('ioctl-client');
   references.compile('iommu-client');
+  references.compile('dsa-client');
   references.compile('fuse-server');
   return [
     measured(name, 1.35, [references.folder]),
@@ -33,6 +37,7 @@ export function ioctl(references: References): Outcome[] {
     ...tellings.map((telling) =>
       measured(`${changing}, ${telling}`, 1.3, [references.folder, telling, 'changing']),
     ),
+    measured(copies, 1.3, [references.folder, 'recorded', 'copies']),
     measured(pairs, 1.3, [references.folder, 'pairs']),
   ];
 }
