@@ -70,8 +70,8 @@ export class MappedAccess {
   /** Thread `tid` has stopped for SIGBUS. */
   fault(tid: number, process: TracedProcess, fault: StoppingSignal): void {
     const { address } = fault;
-    const target = this.#targetAt(tid, process, address);
     this.#caller.begin(tid, process.account);
+    const target = this.#targetAt(tid, process, address);
     if (target === undefined && process.triesAgain(tid, address)) process.signals.goOn(tid, 0);
     else if (target === undefined || !this.#registers.load(tid))
       process.signals.deliver(tid, this.#caller, SIGBUS, fault);
@@ -108,12 +108,11 @@ export class MappedAccess {
    */
   #attempt(
     tid: number,
-    { account, signals }: TracedProcess,
+    { signals }: TracedProcess,
     { opened }: Target,
     fault: StoppingSignal,
     access: () => void,
   ): void {
-    this.#caller.begin(tid, account);
     try {
       access();
     } catch (error) {
@@ -263,8 +262,9 @@ export class MappedAccess {
   }
 
   #addressOf({ base, index, scale, displacement }: Address): number {
-    const [from, times] = [base, index].map((word) => (word < 0 ? 0 : this.#registers.signed(word)));
-    return from! + times! * scale + displacement;
+    const from = base < 0 ? 0 : this.#registers.signed(base);
+    const times = index < 0 ? 0 : this.#registers.signed(index);
+    return from + times * scale + displacement;
   }
 
   /** Where, from its address on, the operand lies that has the bit. */

@@ -289,9 +289,11 @@ export class SignalState {
   }
 
   #thread(tid: number): Thread {
-    const known = this.#threads.get(tid) ?? { repairs: 0, blocked: 0, open: 0, accesses: 0, unwatched: 0 };
-    this.#threads.set(tid, known);
-    return known;
+    const known = this.#threads.get(tid);
+    if (known !== undefined) return known;
+    const thread = { repairs: 0, blocked: 0, open: 0, accesses: 0, unwatched: 0 };
+    this.#threads.set(tid, thread);
+    return thread;
   }
 
   #has(signal: number, handler: bigint): boolean {
