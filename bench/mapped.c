@@ -7,12 +7,13 @@
  *   memory       a page of memory in the BAR of src/testkit/ringing-device.ts is written, and read: beside a
  *                page of the program's own
  *   map          FILE is an ordinary one: mmap and munmap of a shared page of it, beside nothing
- *   start        FILE is a program, which is started and waited for, beside nothing
+ *   spawn, fork  FILE is a program, which is started by posix_spawn(3), or by fork(2) and execve(2), and
+ *                waited for, beside nothing
  *   write        a descriptor that does nothing, to a dsa, by pwrite alone
  *   raise        MOVDIR64B to memory of its own: where the processor has not got it, that raises SIGILL, and
  *                a handler sends a byte to another process and has it back: nobody else could do it for less
  * Of the lines that it reads from stdin the first, third, ... are for the call, the others for the mapping
- * (with the last four all are the same): it makes COUNT accesses and prints the nanoseconds of one. A wrong
+ * (with the last five all are the same): it makes COUNT accesses and prints the nanoseconds of one. A wrong
  * result ends the program with status 1.
  */
 #define _GNU_SOURCE
@@ -45,13 +46,16 @@ static void map_page(void)
 	munmap(page, PAGE);
 }
 
-static void start_program(const char *path)
+static void start_program(const char *path, int forks)
 {
 	char *arguments[] = { (char *)path, NULL }, *environment[] = { NULL };
 	pid_t pid;
 	int status;
 
-	check(posix_spawn(&pid, path, NULL, NULL, arguments, environment) == 0, path);
+	if (!forks)
+		check(posix_spawn(&pid, path, NULL, NULL, arguments, environment) == 0, path);
+	else if ((pid = fork()) == 0)
+		_exit(execve(path, arguments, environment));
 	check(waitpid(pid, &status, 0) == pid && status == 0, "its status");
 }
 
@@ -142,8 +146,8 @@ static void check_device(uint32_t last)
 /* One of those that are counted. */
 static void once(uint32_t i, int calls, const char *path)
 {
-	if (strcmp(way, "start") == 0)
-		start_program(path);
+	if (strcmp(way, "spawn") == 0 || strcmp(way, "fork") == 0)
+		start_program(path, way[0] == 'f');
 	else if (strcmp(way, "map") == 0)
 		map_page();
 	else if (strcmp(way, "raise") == 0)
@@ -162,7 +166,8 @@ int main(int argc, char **argv)
 	if (count == 0)
 		return 2;
 	way = argv[2];
-	int other = strcmp(way, "map") == 0 || strcmp(way, "start") == 0 || strcmp(way, "raise") == 0;
+	int starts = strcmp(way, "spawn") == 0 || strcmp(way, "fork") == 0;
+	int other = starts || strcmp(way, "map") == 0 || strcmp(way, "raise") == 0;
 	if (strcmp(way, "raise") == 0)
 		begin_raising();
 	file = open(argv[1], other ? O_RDONLY : O_RDWR);

@@ -2,7 +2,8 @@
  * Benchmark `mapped`: loads and stores of a mapped BAR, and submissions to a dsa, under `ioasid run`, each
  * beside the same access by a call, of the same program and in turns with it. Program and server are on one
  * CPU. Then memory in a BAR, beside memory of the program's own, and what the mapping of an ordinary file and
- * the start of a program cost there, beside outside.
+ * the start of a program cost there, beside outside. posix_spawn(3) of old C libraries makes calls that are
+ * trapped (docs/performance.md).
  *
  * On a processor without MOVDIR64B a submission begins with an illegal instruction, which a hypervisor may
  * want to see first. What it costs to handle that and to ask another process, in C and without a tracer,
@@ -40,9 +41,16 @@ const others = [
     maxRatio: undefined,
   },
   {
-    name: 'the start of a program, beside outside',
+    name: 'a program started by fork, beside outside',
     file: '/bin/true',
-    way: 'start',
+    way: 'fork',
+    count: STARTS,
+    maxRatio: 1.1,
+  },
+  {
+    name: 'a program started by posix_spawn, beside outside',
+    file: '/bin/true',
+    way: 'spawn',
     count: STARTS,
     maxRatio: 1.1,
   },
