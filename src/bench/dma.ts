@@ -15,7 +15,7 @@ import { AREA, memfd, memoryOfProcess, PAGE, scattered, type Target } from './dm
 import type { Outcome } from './measurement.js';
 import { compareTo, type Passes, type References, timed } from './reference.js';
 
-const PASID = 7;
+const PASIDS = [7, 8] as const;
 const BASE = 2 ** 32;
 /** Bytes moved in one pass. */
 const PASS = 256 << 20;
@@ -26,13 +26,18 @@ const EXPECTED_PROCESS = 1.15;
 const EXPECTED_SCATTERED = 1.3;
 const FUNCTION: PciDescription = { vendorId: 1, deviceId: 1, classCode: 0, bars: [], pasidBits: 20 };
 
-/** Bytes of a transfer, and of how many pages that do not follow each other; 1: they do. */
+/**
+ * Bytes of a transfer, and of how many pages that do not follow each other; 1: they do. `inTurn`: every other
+ * one is of another PASID.
+ */
 interface Shape {
   readonly size: number;
   readonly pieces: number;
+  readonly inTurn?: true;
 }
 
 const whole: readonly Shape[] = [4 << 10, 64 << 10, 1 << 20].map((size) => ({ size, pieces: 1 }));
+const inTurn: Shape = { size: 4 << 10, pieces: 1, inTurn: true };
 const batches: readonly Shape[] = [16, 64].map((pieces) => ({ size: pieces * PAGE, pieces }));
 
 export async function dma(references: References): Promise<Outcome[]> {
@@ -40,7 +45,7 @@ export async function dma(references: References): Promise<Outcome[]> {
   const results: Outcome[] = [];
   for (const make of [() => memfd(true), () => memfd(false), ...ofProcesses(references)]) {
     const target = await make();
-    for (const shape of target.process === undefined ? whole : [...whole, ...batches])
+    for (const shape of [...whole, ...(target.process === undefined ? [inTurn] : batches)])
       results.push(await measured(target, shape, references));
     await target.close();
   }
@@ -68,7 +73,8 @@ async function measured(target: Target, shape: Shape, references: References): P
   const side = new Side(target, shape);
   const result = await compareTo(() => side.pass(), referenceOf(target, shape, references), ROUNDS);
   side.verify();
-  const what = pieces > 1 ? `${pieces} scattered pages` : `${size >> 10} KiB`;
+  const kind = shape.inTurn ? ', PASIDs in turn' : '';
+  const what = pieces > 1 ? `${pieces} scattered pages` : `${size >> 10} KiB${kind}`;
   return { name: `dma of ${what}, ${target.name}`, unit: 'ns', ...result, maxRatio: expected(target, shape) };
 }
 
@@ -110,15 +116,16 @@ class Side {
       const offset = target.offset + this.#placeOf(at);
       table.map(BigInt(BASE + at), BigInt(piece), memory, BigInt(offset), READ | WRITE);
     }
-    this.#port.requester.grant(pasidOf(PASID), table);
+    for (const pasid of PASIDS) this.#port.requester.grant(pasidOf(pasid), table);
   }
 
   /** Nanoseconds of one transfer. */
   pass(): number {
-    const { size } = this.#shape;
-    const pasid = vpasidOf(PASID);
+    const { size, inTurn } = this.#shape;
+    let [pasid, next] = [vpasidOf(PASIDS[0]), vpasidOf(PASIDS[inTurn ? 1 : 0])];
     return timed(PASS / size, () => {
       for (let moved = 0; moved < PASS; moved += size) {
+        [pasid, next] = [next, pasid];
         const fault = this.#port.write(pasid, BASE + this.#at, this.#source, 0, size);
         if (fault !== undefined) throw new Error(`dma: ${fault.reason}`);
         this.#at = (this.#at + size) % AREA;

@@ -2,10 +2,10 @@
  * Benchmark `translate`: one random IOVA, looked up by requester id and PASID, against a 4-level radix table
  * in C (bench/translate.c).
  *
- * Two figures: `translate`, which says which mapping it is and that it gives the right, and `locate`, which
- * says also which byte of the memory the IOVA leads to, as a transfer wants it. Both are compared with the
- * reference's physical address. Each pass over the queries is preceded by one that brings the caches back,
- * and its sum is checked.
+ * `translate` says which mapping it is and that it gives the right; `locate` says also which byte of the
+ * memory the IOVA leads to, as a transfer wants it. Both are compared with the reference's physical address,
+ * and the second once more where two PASIDs take turns, as those of two processes on one device. Each pass
+ * over the queries is preceded by one that brings the caches back, and its sum is checked.
  */
 import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
@@ -16,6 +16,7 @@ import { compareTo, type References, timed } from './reference.js';
 import { Random, Regions } from './workload.js';
 
 export const PASID = pasidOf(7);
+const OTHER = pasidOf(8);
 const QUERIES = 1 << 20;
 // The queries of the next pass, by the halves of their IOVAs. The engine knows where constants of this module
 // are, as the reference knows where its arrays are: to find that out for each query took as many loads as the
@@ -47,6 +48,10 @@ export async function translate(references: References, quick: boolean): Promise
     );
     const toTheByte = EXPECTED_TO_THE_BYTE.get(count);
     results.push({ name: `${name}, and the byte`, unit: 'ns', ...offsets, maxRatio: toTheByte });
+    if (count !== EXPECTED_FROM) continue;
+    const reference = references.start('translate', count, QUERIES, 2);
+    const turns = await compareTo(() => side.turns(), reference, rounds);
+    results.push({ name: `${name}, PASIDs in turn`, unit: 'ns', ...turns, maxRatio: 3.5 });
   }
   return results;
 }
@@ -87,6 +92,12 @@ class Side {
     return measured(this.#offsetSum, () => sumOfOffsets(this.#requester));
   }
 
+  /** As `offsets`, of two PASIDs in turn. */
+  turns(): number {
+    prepare(this.#hi, this.#lo);
+    return measured(this.#offsetSum, () => sumOfTurns(this.#requester));
+  }
+
   /**
    * Maps the regions to one memory, one after the other from its second page on; region i is slot i. @returns
    * where each begins.
@@ -102,6 +113,7 @@ class Side {
       offset += regions.length[i]!;
     }
     this.#requester.grant(PASID, table);
+    this.#requester.grant(OTHER, table);
     return start;
   }
 }
@@ -141,6 +153,17 @@ export function sumOfOffsets(requester: Requester): number {
   let sum = 0;
   for (let i = 0; i < QUERIES; i++) {
     const slot = requester.locate(pasid, queryHi[i]!, queryLo[i]!, access);
+    if (slot < 0) return Number.NaN;
+    sum = (sum + requester.byteLo) | 0;
+  }
+  return sum;
+}
+
+function sumOfTurns(requester: Requester): number {
+  const access = WRITE;
+  let sum = 0;
+  for (let i = 0; i < QUERIES; i++) {
+    const slot = requester.locate((i & 1) === 0 ? PASID : OTHER, queryHi[i]!, queryLo[i]!, access);
     if (slot < 0) return Number.NaN;
     sum = (sum + requester.byteLo) | 0;
   }

@@ -16,10 +16,19 @@ import { WatchedLog } from './event-log.js';
 import { type DmaFault, FaultLog, type Transfer } from './fault-log.js';
 import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
-import { ADDRESS_BITS, PageTable, walk } from './page-table.js';
+import { ADDRESS_BITS, PageTable } from './page-table.js';
 import { PASID_BITS, type Pasid } from './pasid.js';
 import type { Quota } from './quota.js';
-import { LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory, TWO_32 } from './table-memory.js';
+import {
+  foundIn,
+  LAST_HI,
+  MAPPING_WORDS,
+  MEMORY,
+  OFFSET_HI,
+  START_HI,
+  TableMemory,
+  TWO_32,
+} from './table-memory.js';
 import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
@@ -144,10 +153,11 @@ export class Requester {
    * NOT_MAPPED, NO_RIGHT, NO_ENTRY, REFUSED. Records nothing.
    */
   translate(pasid: Pasid, hi: number, lo: number, access: Access): number {
-    // Here and in `locate`: the walk of `TableMemory.entryOf` for the last PASID and the lowest 512 GiB, and
-    // anything else elsewhere. `| 0` and literals: results stay machine words, and no constant of another
-    // module is looked up.
-    if (pasid === this.#recent && hi >>> 7 === 0) {
+    // Here and in `locate`: the walk of `TableMemory.entryOf` for the lowest 512 GiB, and anything else
+    // elsewhere. `| 0` and literals: results stay machine words, and no constant of another module is looked
+    // up.
+    if (pasid !== this.#recent) this.#turnTo(pasid);
+    if (hi >>> 7 === 0) {
       const tables = this.#words;
       let entry = tables[this.#recentLow | (hi << 3) | ((lo >>> 29) & 6)]!;
       if (entry > 0) {
@@ -166,7 +176,8 @@ export class Requester {
    * lies. The entry of a page says so by itself; otherwise the mapping is asked.
    */
   locate(pasid: Pasid, hi: number, lo: number, access: Access): number {
-    if (pasid === this.#recent && hi >>> 7 === 0) {
+    if (pasid !== this.#recent) this.#turnTo(pasid);
+    if (hi >>> 7 === 0) {
       const tables = this.#words;
       let entry = tables[this.#recentLow | (hi << 3) | ((lo >>> 29) & 6)]!;
       if (entry > 0) {
@@ -280,18 +291,35 @@ export class Requester {
       log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
   }
 
+  /** Requests of `pasid` come now. Root 0, of a PASID that has no tree, leads into zeros. */
+  #turnTo(pasid: Pasid): void {
+    this.#recent = pasid;
+    this.#recentLow = this.#roots[pasid]! + 1024;
+    this.#recentTable = undefined;
+  }
+
   /**
-   * `locate` and `translate` of all that they do not find themselves: another PASID than the last one, a
-   * larger page, what no tree has yet, and what is refused.
+   * `locate` and `translate` of all that they do not find themselves for the recent PASID: a larger page,
+   * what no tree has yet, and what is refused.
+   *
+   * `walk` and `TableMemory.locate` are written out, for the engine to leave this where it is: it takes what
+   * has less than 460 bytes of its code into the callers, and more along with it, until these are too large
+   * for theirs. Then each lookup is a call, and takes twice as long.
    */
   #resolve(pasid: Pasid, hi: number, lo: number, access: Access): number {
+    const { tables } = this.#tables;
     const root = this.#roots[pasid]!;
-    if (pasid !== this.#recent) {
-      this.#recent = pasid;
-      this.#recentLow = root + 1024;
-      this.#recentTable = undefined;
+    let entry = 0;
+    if (root !== 0 && hi >>> 16 === 0)
+      entry = hi >>> 7 === 0 ? (root + 1024) | 0 : tables[root | ((hi >>> 7) << 1)]!;
+    if (entry > 0) {
+      entry = tables[entry | ((hi & 127) << 3) | ((lo >>> 29) & 6)]!;
+      if (entry > 0) {
+        entry = tables[entry | ((lo >>> 20) & 1022)]!;
+        if (entry > 0) entry = tables[entry | ((lo >>> 11) & 1022)]!;
+      }
     }
-    let found = root === 0 ? NOT_MAPPED : walk(this.#tables.tables, root, hi, lo);
+    let found = entry < 0 ? foundIn(entry) : NOT_MAPPED;
     if (found < 0) {
       this.#recentTable ??= this.#entries.get(pasid)?.table;
       const table = this.#recentTable;
@@ -303,9 +331,15 @@ export class Requester {
     }
     if ((found & access) !== access) return NO_RIGHT;
     const slot = found >> 2;
-    this.#tables.locate(slot, hi, lo);
-    this.byteHi = this.#tables.byteHi;
-    this.byteLo = this.#tables.byteLo;
+    const words = this.#tables.mappings;
+    const at = slot * MAPPING_WORDS;
+    const startLo = words[at + 1]!;
+    const offsetLo = words[at + 5]!;
+    const byteLo = (offsetLo + ((lo - startLo) | 0)) | 0;
+    const borrow = lo >>> 0 < startLo >>> 0 ? 1 : 0;
+    const carry = byteLo >>> 0 < offsetLo >>> 0 ? 1 : 0;
+    this.byteHi = (words[at + 4]! + hi - words[at]! - borrow + carry) | 0;
+    this.byteLo = byteLo;
     return slot;
   }
 
