@@ -23,7 +23,7 @@ const entries = [
   ...['cli/main', 'cli/demo/story-main', 'cli/demo/vm-main'],
 ];
 const alone = [
-  ...['cli/launcher', 'cli/guard-main', 'cli/trap-heir', 'cli/probe'],
+  ...['cli/guard-main', 'cli/trap-heir', 'cli/probe'],
   ...['cli/telling-thread', 'cli/inspector-thread', 'devfs/own-files-thread', 'devfs/stand-in-thread'],
 ];
 /** What a run loads one after the other; and who loads some of it too, and shall not load the rest. */

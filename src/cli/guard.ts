@@ -13,21 +13,30 @@
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
-import { refuse } from '../linux/errno.js';
+import { Errno, refuse } from '../linux/errno.js';
 import { pipe } from '../linux/fd-passing.js';
 import { ownScript } from '../linux/own-package.js';
 import { randomBytes } from '../linux/random-bytes.js';
+import type { ScriptedProcess, Step } from '../linux/scripted-process.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
+const AT_FDCWD = -100;
+const X_OK = 1;
+const O_RDWR = 2;
+const SIGCHLD = 17;
+const CLONE_VFORK = 0x4000;
+/** The last descriptor that there may be. */
+const LAST = 2 ** 32 - 1;
+const SHELL = '/bin/sh';
 /** Minor numbers of a device number. */
 const MINORS = 0x100000;
-const script = ownScript('cli/guard-main.js');
+const program = ownScript('cli/guard-main.js');
 
 /**
- * Standard output is closed when the background process has started: shells give it /dev/null to read from
- * before anything else, and /dev may have nobody to answer for it a moment later.
+ * What the shell does. Standard output is closed when it has started, in the background: shells give that
+ * /dev/null to read from before anything else, and /dev may have nobody to answer for it a moment later.
  */
-const wait = `(
+const wait = `
   exec >&-
   source=$1
   known=
@@ -38,11 +47,17 @@ const wait = `(
   [ -w $abort ] && command exec ${ABORT}>$abort &&
     grep -q " $((\${device:-0} / ${MINORS})):$minor .* $source " /proc/self/mountinfo && known=${KNOWN}
   read -r line <&3 || exec "$@" "$known" 3<&-
-) &`;
+`;
 
-/** A name for a filesystem that no other has. */
-export function newSource(): string {
-  return `ioasid:${process.pid}-${randomBytes(8).toString('hex')}`;
+/** The arguments of a shell that waits so, by `script`. */
+function waiting(script: string, order: GuardOrder): string[] {
+  const guard = [process.execPath, program, JSON.stringify(order)];
+  return [SHELL, '-c', script, 'ioasid-guard', order.source, ...guard];
+}
+
+/** A name for a filesystem that no other has, mounted by process `pid`. */
+export function newSource(pid: number): string {
+  return `ioasid:${pid}-${randomBytes(8).toString('hex')}`;
 }
 
 /**
@@ -50,17 +65,52 @@ export function newSource(): string {
  * @throws Refusal EMFILE; EAGAIN no process can be started.
  */
 export function startGuard(order: GuardOrder): number {
-  const [waiting, lifeline] = pipe();
-  const command = [process.execPath, script, JSON.stringify(order)];
-  const { error } = spawnSync('/bin/sh', ['-c', wait, 'ioasid-guard', order.source, ...command], {
-    stdio: ['ignore', 'pipe', 'ignore', waiting],
-    detached: true,
-    cwd: '/',
-  } as object);
-  closeSync(waiting);
+  const [end, lifeline] = pipe();
+  const [file, ...args] = waiting(`(${wait}) &`, order);
+  const options = { stdio: ['ignore', 'pipe', 'ignore', end], detached: true, cwd: '/' };
+  const { error } = spawnSync(file!, args, options as object);
+  closeSync(end);
   if (error === undefined) return lifeline;
   closeSync(lifeline);
   return refuse('EAGAIN', `no guard can be started: ${error.message}`);
+}
+
+/**
+ * Starts a guard in the namespaces of `launcher`, whose descriptor `end` is that of the pipe, and is closed.
+ * It is nobody's child.
+ * @throws Refusal ENOENT no shell; EAGAIN no process can be started. Gone.
+ */
+export async function startGuardIn(launcher: ScriptedProcess, order: GuardOrder, end: number): Promise<void> {
+  const bytes = (texts: readonly string[]) => texts.map((text) => Buffer.from(text));
+  const argv = bytes(waiting(wait, order));
+  const env = bytes(Object.entries(launcher.env).map(([name, value]) => `${name}=${value}`));
+  const nothing: Step[] = [0, 1, 2].flatMap((fd) => [
+    { call: 'close', args: [fd], what: '', despite: Errno.EBADF },
+    { call: 'openat', args: [AT_FDCWD, '/dev/null', O_RDWR, 0], what: '' },
+  ]);
+  const guard: Step[] = [
+    { call: 'chdir', args: ['/'], what: '' },
+    { call: 'dup3', args: [end, 3, 0], what: '' },
+    { call: 'close_range', args: [4, LAST, 0], what: '' },
+    { call: 'execve', args: [SHELL, argv, env], what: '' },
+  ];
+  // Without its socket, who is not as far as he should be ends.
+  const between: Step[] = [
+    { call: 'close', args: [launcher.own[0]!], what: '' },
+    { call: 'setsid', args: [], what: '' },
+    ...nothing,
+    // It goes on when the guard is a shell: the memory that is shared may have another list then.
+    { call: 'clone', args: [CLONE_VFORK | SIGCHLD], what: '', child: guard },
+    { call: 'exit_group', args: [0], what: '' },
+  ];
+  const status = Buffer.alloc(4);
+  await launcher.run([
+    { call: 'faccessat', args: [AT_FDCWD, SHELL, X_OK], what: `no guard can be started: ${SHELL}` },
+    { call: 'clone', args: [SIGCHLD], what: 'no guard can be started', child: between },
+    { call: 'wait4', args: [-1, status, 0, 0], what: 'no guard can be started' },
+    { call: 'close', args: [end], what: 'the end of a pipe cannot be closed' },
+  ]);
+  if (status.readInt32LE(0) !== 0) refuse('EAGAIN', 'no guard can be started');
 }
 
 /** Tells the guard which filesystem it guards. */

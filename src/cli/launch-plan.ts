@@ -1,15 +1,9 @@
 /**
- * What the server and the launcher say to each other, over a socket pair, one JSON object per line:
+ * What the launcher (launcher.ts) has to be told to become the user's command, and why it could not.
  *
- *     launcher → server   {"fuse": 21, ...}        LauncherDescriptors: the FUSE of my new /dev, ...
- *     server → launcher   LaunchPlan               I have taken them and answer: go on
- *     launcher → server   {"status": 127, ...}     the command could not be started; nothing more when it was
- *
- * Strings that belong to the user (arguments, environment) are bytes, not text: they travel as one character
- * per byte (latin1).
+ * Strings that belong to the user (arguments, environment) are bytes, not text: they have one character per
+ * byte (latin1).
  */
-
-import type { TrapDescriptors } from '../linux/nested-trap.js';
 
 /** Exit statuses, as env(1) uses them. The first one is for all failures of ioasid's own, wrong usage too. */
 export const OUR_FAULT = 125;
@@ -30,8 +24,6 @@ export interface LaunchPlan {
   readonly sysfs: readonly string[];
   readonly argv: readonly string[];
   readonly env: readonly string[];
-  /** Descriptors from 3 up that the command inherits. */
-  readonly keep: readonly number[];
   /** The soft limit of open files that the command gets; null: as it is. */
   readonly softFiles: number | null;
 }
@@ -41,23 +33,6 @@ export interface LaunchFailure {
   readonly status: number;
   readonly reason: string;
 }
-
-/** What the launcher has for the server: descriptors of its own to be copied, and what they are. */
-export interface LauncherDescriptors {
-  /** The FUSE connection of the new /dev. */
-  readonly fuse: number;
-  /** The device number of that filesystem. */
-  readonly device: number;
-  /**
-   * How ioctls that return new descriptors arrive and are answered (linux/seccomp.ts); null when they cannot
-   * be trapped here.
-   */
-  readonly trap: TrapDescriptors | null;
-  /** What keeps the guard waiting (guard.ts). */
-  readonly lifeline: number;
-}
-
-export type LauncherMessage = LauncherDescriptors | LaunchFailure;
 
 /** How the launcher comes by its namespaces: made by itself as root, or around it by unshare(1). */
 export type LaunchMode = 'root' | 'user';

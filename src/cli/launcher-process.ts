@@ -3,27 +3,19 @@
  * and is the user's command from then on.
  */
 import { closeSync, readFileSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { createInterface } from 'node:readline';
 import { copyDescriptor } from '../linux/fd-identity.js';
-import { socketPair } from '../linux/fd-passing.js';
+import { pipe } from '../linux/fd-passing.js';
 import { openFolder } from '../linux/namespaces.js';
 import { JOIN, type TrapDescriptors } from '../linux/nested-trap.js';
-import { ownScript } from '../linux/own-package.js';
 import { RAISED_BY_ACCESSES, whyNotTraceable } from '../linux/ptrace.js';
+import { freeNumbers, Gone, ScriptedProcess } from '../linux/scripted-process.js';
 import { emptyReadRule, ioctlRule, sharedMappingRule, signalActionRule } from '../linux/seccomp.js';
-import { spawn } from '../linux/spawn.js';
 import { Change, WaitStates } from '../linux/wait-states.js';
-import type {
-  LauncherDescriptors,
-  LauncherMessage,
-  LaunchFailure,
-  LaunchMode,
-  LaunchPlan,
-} from './launch-plan.js';
+import { nameToGuard } from './guard.js';
+import { type LaunchFailure, type LaunchMode, type LaunchPlan, OUR_FAULT } from './launch-plan.js';
+import { become, type LauncherDescriptors, prepare } from './launcher.js';
 
-const script = ownScript('cli/launcher.js');
 const CAP_SYS_ADMIN = 21n;
 
 /** How the command ended. `failure` when it was never started. */
@@ -57,8 +49,8 @@ export function unshareCommand(mode: LaunchMode, command: readonly string[]): st
 }
 
 /**
- * The environment without what would change how the launcher's own Node runs. The command gets the original
- * through the plan.
+ * The environment without what would change how the guard's Node runs. The command gets the original through
+ * the plan.
  */
 function launcherEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')));
@@ -87,7 +79,9 @@ export class LauncherProcess {
   readonly connection: Promise<Connection>;
   readonly ending: Promise<Ending>;
   readonly pid: number;
-  readonly #control: Socket;
+  readonly #mode = launchMode();
+  readonly #process: ScriptedProcess;
+  #descriptors: LauncherDescriptors | undefined;
   /** What becomes of its process, and of those that are traced. */
   readonly states = new WaitStates();
   #ended = false;
@@ -95,66 +89,57 @@ export class LauncherProcess {
 
   /**
    * `inherited`: descriptors that the command is given, beside the standard streams; `trapped`: the ioctls
-   * that return new ones. @throws Refusal as `spawn`.
+   * that return new ones. @throws Refusal as ScriptedProcess.
    */
   constructor(inherited: readonly number[], trapped: readonly number[]) {
-    const [own, theirs] = socketPair();
-    const mode = launchMode();
-    // The lowest numbers are those that the launcher's Node keeps from the processes that it starts.
-    const control = lowestFree(inherited);
-    const command = [process.execPath, script, String(control), mode, String(process.pid)];
+    const [end, lifeline] = pipe();
+    const theirEnd = freeNumbers(inherited, 1)[0]!;
+    const same = [0, 1, 2, ...inherited].map((fd) => [fd, fd] as const);
+    process.on('SIGCHLD', this.#look);
+    this.#process = new ScriptedProcess({
+      descriptors: new Map([...same, [theirEnd, end]]),
+      env: launcherEnvironment(),
+      within: (program) => unshareCommand(this.#mode, [program]),
+    });
+    this.pid = this.#process.pid;
+    closeSync(end);
     const rules = [
       ioctlRule([...trapped, JOIN]),
       emptyReadRule(),
       ...(whyNotTraceable() === undefined ? [sharedMappingRule(), signalActionRule(RAISED_BY_ACCESSES)] : []),
     ];
-    const argv = unshareCommand(mode, [...command, JSON.stringify(rules)]);
-    const same = [0, 1, 2, ...inherited].map((fd) => [fd, fd] as const);
-    const descriptors = new Map([...same, [control, theirs]]);
-    process.on('SIGCHLD', this.#look);
-    this.pid = spawn(argv, launcherEnvironment(), descriptors);
-    closeSync(theirs);
-    this.#control = new Socket({ fd: own, readable: true, writable: true });
     this.ending = this.#end();
-    this.connection = this.#connect();
+    const prepared = prepare(this.#process, this.#mode, rules, theirEnd);
+    this.connection = prepared.then((descriptors) => this.#take(descriptors, lifeline));
     this.connection.catch(() => undefined);
   }
 
   /** Lets the launcher become the command. */
   proceed(plan: LaunchPlan): void {
-    this.#control.write(`${JSON.stringify(plan)}\n`);
+    const failed = become(this.#process, this.#descriptors!, this.#mode, plan);
+    failed.then(
+      (failure) => this.#fail(failure),
+      (error: Error) => error instanceof Gone || this.#fail({ status: OUR_FAULT, reason: error.message }),
+    );
   }
 
   kill(signal: NodeJS.Signals): void {
     if (!this.#ended) process.kill(this.pid, signal);
   }
 
-  #connect(): Promise<Connection> {
-    return new Promise((resolve, reject) => {
-      this.#control.on('error', () => undefined);
-      createInterface(this.#control).on('line', (line) => {
-        const message = JSON.parse(line) as LauncherMessage;
-        if (!('fuse' in message)) {
-          this.#failure = message;
-          return;
-        }
-        try {
-          resolve(this.#take(message));
-        } catch (error) {
-          reject(error);
-        }
-      });
-      this.ending.then(({ failure }) =>
-        reject(new Error(failure?.reason ?? 'the launcher ended before the command began')),
-      );
-    });
+  #fail(failure: LaunchFailure): void {
+    this.#failure = failure;
+    this.#process.end();
   }
 
   /** The launcher waits, and sees the fresh /dev with nothing over it. */
-  #take({ fuse, device, trap, lifeline }: LauncherDescriptors): Connection {
+  #take(descriptors: LauncherDescriptors, lifeline: number): Connection {
+    const { fuse, device, trap } = descriptors;
+    this.#descriptors = descriptors;
+    nameToGuard(lifeline, device);
     const copy = (fd: number) => copyDescriptor(this.pid, fd);
-    const own = { fuse: copy(fuse), device, lifeline: copy(lifeline) };
-    if (trap === null) return { ...own, newFd: undefined };
+    const own = { fuse: copy(fuse), device, lifeline };
+    if (trap === undefined) return { ...own, newFd: undefined };
     const listener = copy(trap.listener);
     const calls = trap.calls === trap.listener ? listener : copy(trap.calls);
     return {
@@ -163,9 +148,8 @@ export class LauncherProcess {
     };
   }
 
-  /** It has ended when its process has, and all that it had to say is read. */
+  /** It has ended when its process has, and it is known whether that was the command. */
   #end(): Promise<Ending> {
-    const said = new Promise((resolve) => this.#control.on('close', resolve));
     const timer = setInterval(this.#look, LOOK_MS);
     const changed = new Promise<Omit<Ending, 'failure'>>((resolve) =>
       this.states.watch(this.pid, (change, status) => {
@@ -178,16 +162,13 @@ export class LauncherProcess {
         );
       }),
     );
-    return changed.then((ending) => said.then(() => ({ ...ending, failure: this.#failure })));
+    return changed.then(async (ending) => {
+      await this.#process.gone;
+      return { ...ending, failure: this.#failure };
+    });
   }
 
   readonly #look = () => this.states.look();
-}
-
-function lowestFree(taken: readonly number[]): number {
-  let fd = 3;
-  while (taken.includes(fd)) fd++;
-  return fd;
 }
 
 function nameOf(signal: number): NodeJS.Signals {

@@ -87,7 +87,6 @@ export async function run(command: readonly string[], options: RunArguments): Pr
     sysfs: sysfs.map(([path]) => path),
     argv: lastArguments(command.length),
     env: commandEnvironment(),
-    keep: inherited,
     softFiles,
   });
 

@@ -84,7 +84,7 @@ class MountPoint {
 function mountAt(folder: string | undefined) {
   try {
     const root = resolve(folder ?? defaultFolder());
-    const source = newSource();
+    const source = newSource(process.pid);
     const lifeline = startGuard({ source, ...(existsSync(root) ? {} : { made: root }) });
     const mount = new MountPoint(root, source);
     const device = mountedDevice(root);

@@ -3,21 +3,15 @@
  * place. Where the host has nothing, a file system in memory is put over the nearest folder above, with the
  * host's own entries in it as they were.
  *
- * A folder that cannot be covered stays as it is: whoever needs no /sys runs all the same.
+ * All is done in the launcher's mount namespace, and decided by what this process sees in its own, where
+ * nothing of it is: to look at what is served would be to wait for ourselves. A folder that cannot be covered
+ * stays as it is: whoever needs no /sys runs all the same.
  */
-import {
-  closeSync,
-  type Dirent,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { type Dirent, existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
-import { Refusal } from '../linux/errno.js';
-import { bind, makeReadOnly, mountMemory, openFolder, unmount } from '../linux/namespaces.js';
+import { Errno, Refusal } from '../linux/errno.js';
+import { bind, makeReadOnly, mountMemory, openedFolder, unmount } from '../linux/namespaces.js';
+import type { ScriptedProcess, Step } from '../linux/scripted-process.js';
 import { isOfRun } from './host-sysfs.js';
 import { sysfsFolder } from './launch-plan.js';
 
@@ -27,53 +21,79 @@ const parents = ['kernel/iommu_groups', 'module', 'class', 'bus', 'devices', 'de
 /** The host's own functions: who writes to ours by a wrong number is to do no harm there. */
 const hostBus = /^\/sys\/devices\/pci[^/]*$/;
 
-/** Folders that are in memory now. What they have of the host is bound into them, and no part of them. */
-const covered = new Set<string>();
+const AT_FDCWD = -100;
+/** S_IFREG, for everybody. */
+const REGULAR_FILE = 0o100666;
 
-/** Shows what is served, by paths below /sys, in this process's mount namespace. */
-export function showSysfs(served: readonly string[]): void {
+/** Folders that are in memory now, and what they have of the host, which is bound into them. */
+type Covered = Map<string, readonly string[]>;
+
+/** Shows what is served, by paths below /sys, in the mount namespace of `launcher`. */
+export async function showSysfs(launcher: ScriptedProcess, served: readonly string[]): Promise<void> {
   if (!existsSync('/sys/kernel')) return;
+  const wanted = new Set<string>();
   for (const parent of parents) {
     const within = served.some((path) => path.startsWith(`${parent}/`));
-    if (within || isOfRun(`/sys/${parent}`)) cover(nearest(`/sys/${parent}`));
+    if (within || isOfRun(`/sys/${parent}`)) wanted.add(nearest(`/sys/${parent}`));
   }
-  for (const path of served) bindServed(path);
+  for (const path of served) {
+    const folder = nearest(`/sys/${path}`);
+    const isIn = (each: string) => `${folder}/`.startsWith(`${each}/`);
+    if (folder !== `/sys/${path}` && ![...wanted].some(isIn)) wanted.add(folder);
+  }
+  const covered: Covered = new Map();
+  for (const folder of wanted) {
+    const names = await cover(launcher, folder);
+    if (names !== undefined) covered.set(folder, names);
+  }
+  await launcher.run(served.flatMap((path) => bound(path, covered)));
 }
 
-function bindServed(path: string): void {
+/** Binds what is served over its place, which is made where it is in memory. */
+function bound(path: string, covered: Covered): Step[] {
   const target = `/sys/${path}`;
-  if (!existsSync(target)) {
-    const folder = nearest(target);
-    if (![...covered].some((each) => `${folder}/`.startsWith(`${each}/`))) cover(folder);
-    if (!isOfRun(folder)) return;
-    mkdirSync(target, { recursive: true });
-  }
-  bind(`/dev/${sysfsFolder}/${path}`, target);
+  const step = bind(`/dev/${sysfsFolder}/${path}`, target);
+  const folder = [...covered.keys()].find((each) => target.startsWith(`${each}/`));
+  const ofHost = folder === undefined || covered.get(folder)!.includes(firstBelow(folder, target));
+  if (!ofHost) return [...foldersTo(target, folder), step];
+  if (existsSync(target)) return [step];
+  const near = nearest(target);
+  return folder === undefined && isOfRun(near) ? [...foldersTo(target, near), step] : [];
+}
+
+function firstBelow(folder: string, path: string): string {
+  return path.slice(folder.length + 1).split('/', 1)[0]!;
+}
+
+/** Makes the folders from below `folder` to `target`. */
+function foldersTo(target: string, folder: string): Step[] {
+  return target === folder ? [] : [...foldersTo(dirname(target), folder), makeFolder(target)];
 }
 
 function nearest(folder: string): string {
   return existsSync(folder) ? folder : nearest(dirname(folder));
 }
 
-function cover(folder: string): void {
-  const old = openFolder(folder);
+/** @returns the names in it; undefined: it could not be done. */
+async function cover(launcher: ScriptedProcess, folder: string): Promise<string[] | undefined> {
+  const names = readdirSync(folder, { withFileTypes: true });
+  const ours = names.filter((entry) => !isOfOuterRun(`${folder}/${entry.name}`, entry));
+  const [old] = await launcher.run([openedFolder(folder)]);
+  const repeated = ours.flatMap((entry) => repeat(`/proc/self/fd/${old}`, folder, entry));
+  const done = await could(launcher, [mountMemory(folder)]);
+  const filled = done && (await could(launcher, repeated));
+  if (done && !filled) await launcher.run([unmount(folder)]);
+  await launcher.run([close(old!)]);
+  return filled ? ours.map(({ name }) => name) : undefined;
+}
+
+async function could(launcher: ScriptedProcess, steps: readonly Step[]): Promise<boolean> {
   try {
-    const names = readdirSync(folder, { withFileTypes: true });
-    mountMemory(folder);
-    try {
-      for (const entry of names) {
-        const path = `/proc/self/fd/${old}/${entry.name}`;
-        if (!isOfOuterRun(path, entry)) repeat(path, `${folder}/${entry.name}`, entry);
-      }
-    } catch (error) {
-      unmount(folder);
-      throw error;
-    }
-    covered.add(folder);
+    await launcher.run(steps);
+    return true;
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-  } finally {
-    closeSync(old);
+    if (error instanceof Refusal) return false;
+    throw error;
   }
 }
 
@@ -82,14 +102,32 @@ function isOfOuterRun(path: string, entry: Dirent): boolean {
   return entry.isDirectory() && isOfRun(path);
 }
 
-/** The host's entry `from`, at the path `to`. */
-function repeat(from: string, to: string, entry: Dirent): void {
-  if (entry.isSymbolicLink()) {
-    symlinkSync(readlinkSync(from), to);
-    return;
-  }
-  if (entry.isDirectory()) mkdirSync(to);
-  else writeFileSync(to, '');
-  bind(from, to);
-  if (hostBus.test(to)) makeReadOnly(to);
+/** The host's entry of `folder`, which is at `from`, where it was. */
+function repeat(from: string, folder: string, entry: Dirent): Step[] {
+  const to = `${folder}/${entry.name}`;
+  if (entry.isSymbolicLink()) return [makeLink(readlinkSync(to), to)];
+  const place = entry.isDirectory() ? makeFolder(to) : makeFile(to);
+  const bound = [place, bind(`${from}/${entry.name}`, to)];
+  return hostBus.test(to) ? [...bound, makeReadOnly(to)] : bound;
+}
+
+function makeFolder(path: string): Step {
+  const what = `the folder ${path} cannot be made`;
+  return { call: 'mkdirat', args: [AT_FDCWD, path, 0o777], what, despite: Errno.EEXIST };
+}
+
+function makeLink(target: string, path: string): Step {
+  return { call: 'symlinkat', args: [target, AT_FDCWD, path], what: `the link ${path} cannot be made` };
+}
+
+function makeFile(path: string): Step {
+  return {
+    call: 'mknodat',
+    args: [AT_FDCWD, path, REGULAR_FILE, 0],
+    what: `the file ${path} cannot be made`,
+  };
+}
+
+function close(fd: number): Step {
+  return { call: 'close', args: [fd], what: `descriptor ${fd} cannot be closed` };
 }

@@ -118,7 +118,7 @@ export class FuseServer {
     this.#interrupts = new Interrupts(this.#channel);
     this.#tree = new DeviceTree(nodes, options.extra ?? []);
     this.#own = new OwnFiles();
-    const device = options.device ?? connectionDevice(fuseFd) ?? Number.NaN;
+    const device = options.device ?? connectionDevice(process.pid, fuseFd) ?? Number.NaN;
     this.#identification = new Identification(this.#tree, device, this.#own);
     const pages = new PageMappings(this.#identification);
     this.tracer = this.#tracerOf(options.states, pages);

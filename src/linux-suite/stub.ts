@@ -76,7 +76,6 @@ launcher.proceed({
   sysfs: [],
   argv,
   env: environment(),
-  keep: [],
   softFiles: softFileLimit(),
 });
 const { status } = await launcher.ending;

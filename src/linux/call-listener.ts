@@ -1,5 +1,5 @@
 /**
- * CallListener: the end at which trapped calls (`trapCalls`) arrive and are answered, seccomp_unotify(2).
+ * CallListener: the end at which trapped calls (seccomp.ts) arrive and are answered, seccomp_unotify(2).
  *
  * Calls come from the listener itself, or on a socket from an outer server that reads them from it
  * (nested-trap.ts); they are answered by the listener in either case.

@@ -1,23 +1,21 @@
 /**
- * Becoming another program: execve(2) from inside Node, so that a prepared process turns into the user's
- * command and keeps its process id, its parent and its open descriptors.
+ * Becoming another program: execve(2) of a process that has been prepared, and keeps its process id, its
+ * parent and its open descriptors (scripted-process.ts).
  *
  * What the program gets is what it would have got had no Node been in between: strings are bytes, not text,
- * and everything that Node's start-up changes in a process (ignored signals, the limit of open files,
- * close-on-exec) is put back first.
+ * and the limit of open files, which Node's start-up raises, is put back first. Signals are as spawn.ts has
+ * them.
  */
-import { existsSync } from 'node:fs';
-import { Errno } from './errno.js';
-import { address, check, lastErrno, libc } from './ffi.js';
-import { StringArray } from './string-array.js';
+import { Errno, Refusal } from './errno.js';
+import { address, check, libc } from './ffi.js';
+import type { ScriptedProcess, Step } from './scripted-process.js';
 
-const SIGPIPE = 13;
-const SIGXFSZ = 25;
-const SIG_DFL = 0;
 const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 const RLIMIT_NOFILE = 7;
+const AT_FDCWD = -100;
 
 /** Where commands are looked for when the environment has no PATH: what execvp(3) uses. */
 const defaultPath = '/bin:/usr/bin';
@@ -35,66 +33,75 @@ function candidates(name: Buffer, env: readonly Buffer[]): Buffer[] {
     );
 }
 
-/** One execve(2). @returns the errno: it returns only when it failed. */
-function execve(file: Buffer, argv: readonly Buffer[], env: readonly Buffer[]): number {
-  const path = Buffer.alloc(Math.max(file.length + 1, 128));
-  file.copy(path);
-  const args = new StringArray(argv);
-  const variables = new StringArray(env);
-  libc().execve(address(path), args.address, variables.address);
-  return lastErrno();
+/** A C string, as an argument. */
+function text(bytes: Buffer): Buffer {
+  return Buffer.concat([bytes, Buffer.alloc(1)]);
+}
+
+/** Makes one call in `process`. @returns 0, or its errno. */
+async function attempt(process: ScriptedProcess, step: Omit<Step, 'what'>): Promise<number> {
+  try {
+    await process.run([{ ...step, what: '' }]);
+    return 0;
+  } catch (error) {
+    if (error instanceof Refusal) return error.errno;
+    throw error;
+  }
+}
+
+/** Is there a file `path`, as `process` sees it? */
+export async function exists(process: ScriptedProcess, path: Buffer): Promise<boolean> {
+  return (await attempt(process, { call: 'faccessat', args: [AT_FDCWD, text(path), 0] })) === 0;
 }
 
 /**
- * Runs `argv` in place of this process, found in the PATH of `env`; a script without `#!` is given to
- * /bin/sh, as shells do.
+ * Runs `argv` in place of `process`, found in the PATH of `env`; a script without `#!` is given to /bin/sh,
+ * as shells do.
  * @returns the errno when it could not: ENOENT there is no such command, EACCES it may not be executed, or
  * what execve(2) said.
+ * @throws Gone it could, or it has been killed. Refusal E2BIG.
  */
-export function exec(argv: readonly Buffer[], env: readonly Buffer[]): number {
+export async function exec(
+  process: ScriptedProcess,
+  argv: readonly Buffer[],
+  env: readonly Buffer[],
+): Promise<number> {
+  const execve = (file: Buffer, args: readonly Buffer[]) =>
+    attempt(process, { call: 'execve', args: [text(file), args, env] });
   const [name] = argv;
   if (name === undefined || name.length === 0) return Errno.ENOENT;
   let result: number = Errno.ENOENT;
   for (const file of candidates(name, env)) {
-    let errno = execve(file, argv, env);
+    let errno = await execve(file, argv);
     if (errno === Errno.ENOEXEC)
-      errno = execve(Buffer.from('/bin/sh'), [Buffer.from('sh'), file, ...argv.slice(1)], env);
+      errno = await execve(Buffer.from('/bin/sh'), [Buffer.from('sh'), file, ...argv.slice(1)]);
     // A folder of the PATH that may not be searched says EACCES as well; that is not a command found.
-    if (errno === Errno.EACCES) result = existsSync(file) ? errno : result;
+    if (errno === Errno.EACCES) result = (await exists(process, file)) ? errno : result;
     else if (errno !== Errno.ENOENT && errno !== Errno.ENOTDIR) return errno;
   }
   return result;
 }
 
 /**
- * SIGKILL for this process as soon as its parent is gone, even after exec. A change of credentials forgets
- * it: call it after that.
+ * SIGKILL as soon as the parent is gone, even after exec. A change of credentials forgets it: to be done
+ * after that.
  */
-export function dieWithParent(): void {
-  check(libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), 'the kernel does not take a parent-death signal');
+export function dieWithParent(): Step {
+  const what = 'the kernel does not take a parent-death signal';
+  return { call: 'prctl', args: [PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0], what };
 }
 
-/**
- * Undoes what Node's start-up changed for programs that follow it: ignored signals and, when known, the soft
- * limit of open files.
- */
-export function restoreProcess(softFiles: number | undefined): void {
-  libc().signal(SIGPIPE, SIG_DFL);
-  libc().signal(SIGXFSZ, SIG_DFL);
-  if (softFiles !== undefined) setSoftFileLimit(softFiles);
-}
-
-function setSoftFileLimit(soft: number): void {
+/** Puts the soft limit of open files, which Node raises in this process, to `soft`. */
+export function softFiles(soft: number): Step {
   const limit = Buffer.alloc(128);
   check(libc().prlimit64(0, RLIMIT_NOFILE, 0, address(limit)), 'the limit of open files cannot be read');
   limit.writeBigUInt64LE(BigInt(soft), 0);
-  check(
-    libc().prlimit64(0, RLIMIT_NOFILE, address(limit), 0),
-    `the limit of open files cannot be set back to ${soft}`,
-  );
+  const what = `the limit of open files cannot be set back to ${soft}`;
+  return { call: 'prlimit64', args: [0, RLIMIT_NOFILE, limit.subarray(0, 16), 0], what };
 }
 
-/** Lets descriptor `fd` live on in the next program. */
-export function keepOverExec(fd: number): void {
-  check(libc().fcntl(fd, F_SETFD, 0), `descriptor ${fd} cannot be passed on`);
+/** Descriptor `fd` does not live on in the next program. */
+export function closeOnExec(fd: number): Step {
+  const what = `descriptor ${fd} cannot be kept from the command`;
+  return { call: 'fcntl', args: [fd, F_SETFD, FD_CLOEXEC], what };
 }

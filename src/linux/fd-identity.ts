@@ -11,6 +11,7 @@ import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
 import { deviceNumber } from './file-status.js';
 import { notOpen, notTraceable, processOfThread } from './proc.js';
+import type { Step } from './scripted-process.js';
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
@@ -131,12 +132,24 @@ export function mountedDevice(folder: string): number {
   return statxDevice();
 }
 
+/** The same in another process, where `folder` is mounted. What it writes is for `deviceIn`. */
+export function statOf(folder: string, bytes: Uint8Array): Step {
+  const what = `the device number of what is mounted on ${folder} is not known`;
+  return { call: 'statx', args: [AT_FDCWD, folder, AT_STATX_DONT_SYNC, STATX_INO, bytes], what };
+}
+
+/** The device number in a struct statx. */
+export function deviceIn(bytes: Uint8Array): number {
+  statxBytes.set(bytes);
+  return statxDevice();
+}
+
 /**
- * The device number of the filesystem behind a connection to /dev/fuse; undefined where the kernel does not
- * show it (before 6.16).
+ * The device number of the filesystem behind descriptor `fuseFd` of process `pid`, a connection to /dev/fuse;
+ * undefined where the kernel does not show it (before 6.16).
  */
-export function connectionDevice(fuseFd: number): number | undefined {
-  const match = /^fuse_connection:\s*(\d+)$/m.exec(readText(`/proc/self/fdinfo/${fuseFd}`) ?? '');
+export function connectionDevice(pid: number, fuseFd: number): number | undefined {
+  const match = /^fuse_connection:\s*(\d+)$/m.exec(readText(`/proc/${pid}/fdinfo/${fuseFd}`) ?? '');
   return match === null ? undefined : Number(match[1]);
 }
 

@@ -7,7 +7,9 @@
  * sleeps.
  */
 import { check, libc } from './ffi.js';
+import type { Step } from './scripted-process.js';
 
+const AT_FDCWD = -100;
 const O_RDWR = 0o2;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
@@ -41,19 +43,31 @@ export function mountFuse(target: string, options: FuseMountOptions): number {
     libc().open('/dev/fuse', O_RDWR | O_NONBLOCK | O_CLOEXEC, 0),
     '/dev/fuse cannot be opened',
   );
-  const mode = (0o040000 | (options.rootMode ?? 0o755)).toString(8);
-  const owner = `user_id=${process.geteuid?.() ?? 0},group_id=${process.getegid?.() ?? 0}`;
-  const data = `fd=${fd},rootmode=${mode},${owner}${options.allowOther ? ',allow_other' : ''}`;
+  const { args, what } = fuseMounted(fd, target, options);
+  const [source, , type, flags, data] = args as [string, string, string, number, string];
   try {
-    check(
-      libc().mount(options.source ?? 'ioasid', target, 'fuse', MS_NOSUID | MS_NODEV | MS_NOEXEC, data),
-      `FUSE cannot be mounted on ${target}`,
-    );
+    check(libc().mount(source, target, type, flags, data), what);
   } catch (error) {
     libc().close(fd);
     throw error;
   }
   return fd;
+}
+
+/** Opens a connection in another process. */
+export function openedFuse(): Step {
+  const args = [AT_FDCWD, '/dev/fuse', O_RDWR | O_NONBLOCK | O_CLOEXEC, 0];
+  return { call: 'openat', args, what: '/dev/fuse cannot be opened' };
+}
+
+/** The mount of the connection that is descriptor `fd` there. */
+export function fuseMounted(fd: number, target: string, options: FuseMountOptions): Step {
+  const mode = (0o040000 | (options.rootMode ?? 0o755)).toString(8);
+  const owner = `user_id=${process.geteuid?.() ?? 0},group_id=${process.getegid?.() ?? 0}`;
+  const data = `fd=${fd},rootmode=${mode},${owner}${options.allowOther ? ',allow_other' : ''}`;
+  const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  const args = [options.source ?? 'ioasid', target, 'fuse', flags, data];
+  return { call: 'mount', args, what: `FUSE cannot be mounted on ${target}` };
 }
 
 /**

@@ -141,8 +141,11 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
 /** The executable file (elf(5)); undefined where no code is known for the processor. */
 export function helperFile(arch: string = process.arch): Uint8Array | undefined {
   const code = helperCodes[arch];
-  if (code === undefined) return undefined;
-  const bytes = assembled(code);
+  return code === undefined ? undefined : programFile(assembled(code), arch);
+}
+
+/** An executable file of the machine code `bytes`, which begins at its first. */
+export function programFile(bytes: Uint8Array, arch: string): Buffer {
   const start = HEADER_BYTES + SEGMENT_BYTES;
   const file = Buffer.alloc(start + bytes.length);
   file.set(bytes, start);

@@ -87,7 +87,8 @@ export function startAsked(words: Int32Array): void {
 }
 
 function start(): Started {
-  const file = raised(executable());
+  const program = helperFile() ?? refuse('ENOSYS', `there is no helper process for ${process.arch}`);
+  const file = raised(executable(program, 'ioasid-helper'));
   const shared = raised(check(libc().memfd_create('ioasid helper', MFD_CLOEXEC), 'no memory can be shared'));
   const us = raised(check(libc().syscall(SYS_pidfd_open, process.pid, 0, 0), 'no pidfd can be had'));
   try {
@@ -120,18 +121,15 @@ function raised(fd: number): number {
   }
 }
 
-/** A descriptor of the program, close-on-exec. @throws Refusal ENOSYS; EMFILE. */
-function executable(): number {
-  const file = helperFile() ?? refuse('ENOSYS', `there is no helper process for ${process.arch}`);
-  const fd = makeExecutable();
+/** A descriptor, close-on-exec, of the program `file`, called `name`. @throws Refusal EMFILE. */
+export function executable(file: Uint8Array, name: string): number {
+  const fd = makeExecutable(name);
   libc().write(fd, addressOf(file), file.length);
   return fd;
 }
 
 /** Before Linux 6.3 every memfd is executable. */
-function makeExecutable(): number {
-  const fd = libc().memfd_create('ioasid-helper', MFD_CLOEXEC | MFD_EXEC);
-  return fd !== -1
-    ? fd
-    : check(libc().memfd_create('ioasid-helper', MFD_CLOEXEC), 'no helper process can be made');
+function makeExecutable(name: string): number {
+  const fd = libc().memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
+  return fd !== -1 ? fd : check(libc().memfd_create(name, MFD_CLOEXEC), 'no helper process can be made');
 }

@@ -4,8 +4,11 @@
  *
  * What is mounted outside keeps appearing inside (the namespace is a slave of the one it was made from);
  * nothing that is mounted inside is ever visible outside.
+ *
+ * A Step is for a process that is to have such a view (scripted-process.ts); all else is done here.
  */
-import { address, check, libc } from './ffi.js';
+import { check, libc } from './ffi.js';
+import type { Step } from './scripted-process.js';
 
 const CLONE_NEWNS = 0x20000;
 const MS_RDONLY = 1;
@@ -17,6 +20,7 @@ const MS_BIND = 0x1000;
 const MS_REC = 0x4000;
 const MS_SLAVE = 0x80000;
 const MNT_DETACH = 2;
+const AT_FDCWD = -100;
 const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
@@ -35,35 +39,42 @@ export function enterMountNamespace(): void {
   );
 }
 
+/** The same for another process. */
+export function ownMounts(): Step[] {
+  const what = 'the mounts of the new namespace cannot be made private';
+  return [
+    { call: 'unshare', args: [CLONE_NEWNS], what: 'a mount namespace of its own needs root' },
+    { call: 'mount', args: ['none', '/', 0, MS_REC | MS_SLAVE, 0], what },
+  ];
+}
+
 /** Mounts the file or folder `source`, with all that is mounted below it, on `target` as well. */
-export function bind(source: string, target: string): void {
-  check(libc().mount(source, target, null, MS_BIND | MS_REC, null), `${source} cannot be bound to ${target}`);
+export function bind(source: string, target: string): Step {
+  const what = `${source} cannot be bound to ${target}`;
+  return { call: 'mount', args: [source, target, 0, MS_BIND | MS_REC, 0], what };
 }
 
 /**
- * Makes what is mounted on `target` read-only, here and nowhere else. @throws Refusal EPERM in a namespace
- * without root.
+ * Makes what is mounted on `target` read-only, here and nowhere else: EPERM in a namespace without root.
  */
-export function makeReadOnly(target: string): void {
+export function makeReadOnly(target: string): Step {
   const flags = MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  check(libc().mount('none', target, null, flags, null), `${target} cannot be made read-only`);
+  return { call: 'mount', args: ['none', target, 0, flags, 0], what: `${target} cannot be made read-only` };
 }
 
 /**
- * Mounts an empty file system that lives in memory on the folder `target`. @throws Refusal EPERM when
- * mounting is not allowed here.
+ * Mounts an empty file system that lives in memory on the folder `target`: EPERM when mounting is not allowed
+ * here.
  */
-export function mountMemory(target: string): void {
+export function mountMemory(target: string): Step {
   const flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  check(
-    libc().mount('ioasid', target, 'tmpfs', flags, 'mode=755'),
-    `no file system in memory can be mounted on ${target}`,
-  );
+  const what = `no file system in memory can be mounted on ${target}`;
+  return { call: 'mount', args: ['ioasid', target, 'tmpfs', flags, 'mode=755'], what };
 }
 
-/** Takes the topmost mount at `target` out of this namespace. @throws Refusal EINVAL, EPERM. */
-export function unmount(target: string): void {
-  check(libc().umount2(target, MNT_DETACH), `${target} cannot be unmounted`);
+/** Takes the topmost mount at `target` out of the namespace: EINVAL, EPERM. */
+export function unmount(target: string): Step {
+  return { call: 'umount2', args: [target, MNT_DETACH], what: `${target} cannot be unmounted` };
 }
 
 /**
@@ -71,20 +82,24 @@ export function unmount(target: string): void {
  * `libc().close`.
  */
 export function openFolder(path: string): number {
-  return check(
-    libc().open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0),
-    `${path} is not a folder that can be opened`,
-  );
+  const { args, what } = openedFolder(path);
+  return check(libc().open(path, args[2] as number, 0), what);
+}
+
+/** The same for another process. */
+export function openedFolder(path: string): Step {
+  const flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  const what = `${path} is not a folder that can be opened`;
+  return { call: 'openat', args: [AT_FDCWD, path, flags, 0], what };
 }
 
 /** Gives up every capability, those kept over exec included: the next program runs as the plain user. */
-export function dropCapabilities(): void {
-  check(
-    libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0),
-    'the ambient capabilities cannot be dropped',
-  );
-  const header = Buffer.alloc(128);
-  const none = Buffer.alloc(128);
+export function dropCapabilities(): Step[] {
+  const header = Buffer.alloc(8);
   header.writeUInt32LE(LINUX_CAPABILITY_VERSION_3, 0);
-  check(libc().capset(address(header), address(none)), 'the capabilities cannot be dropped');
+  const clear = [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0];
+  return [
+    { call: 'prctl', args: clear, what: 'the ambient capabilities cannot be dropped' },
+    { call: 'capset', args: [header, Buffer.alloc(24)], what: 'the capabilities cannot be dropped' },
+  ];
 }

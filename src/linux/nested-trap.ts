@@ -9,11 +9,14 @@
  * what cannot be written at once is not handed on.
  */
 import { readlinkSync } from 'node:fs';
+import { Refusal } from './errno.js';
 import { connectionDevice } from './fd-identity.js';
-import { socketPair } from './fd-passing.js';
-import { libc } from './ffi.js';
 import { userOfThread } from './proc.js';
+import type { ScriptedProcess, Step } from './scripted-process.js';
 import type { TrappedCall } from './trapped-call.js';
+
+const AF_UNIX = 1;
+const SOCK_STREAM_CLOEXEC = 0o2000001;
 
 /** _IO(';', 0xfe), on a socket. */
 export const JOIN = 0x3bfe;
@@ -27,18 +30,30 @@ export interface TrapDescriptors {
 }
 
 /**
- * Joins the trap that is in force, for the filesystem of connection `fuse`. @returns undefined when it is no
- * ioasid's, or it refuses.
+ * Joins `process`, by its descriptor `fuse` of a filesystem, to the trap that is in force. @returns
+ * descriptors of its; undefined when the trap is no ioasid's, or it refuses.
  */
-export function joinTrap(fuse: number): TrapDescriptors | undefined {
-  const device = connectionDevice(fuse);
+export async function joinTrap(process: ScriptedProcess, fuse: number): Promise<TrapDescriptors | undefined> {
+  const device = connectionDevice(process.pid, fuse);
   if (device === undefined) return undefined;
-  const [calls, theirs] = socketPair();
-  const listener = libc().ioctl(theirs, JOIN, device);
-  libc().close(theirs);
-  if (listener !== -1) return { listener, calls };
-  libc().close(calls);
-  return undefined;
+  const pair = Buffer.alloc(8);
+  const socketpair: Step = {
+    call: 'socketpair',
+    args: [AF_UNIX, SOCK_STREAM_CLOEXEC, 0, pair],
+    what: 'there is no socket pair to be had',
+  };
+  await process.run([socketpair]);
+  const [calls, theirs] = [pair.readInt32LE(0), pair.readInt32LE(4)];
+  try {
+    const what = 'the outer run hands on no calls';
+    const [listener] = await process.run([{ call: 'ioctl', args: [theirs, JOIN, device], what }]);
+    return { listener: listener!, calls };
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  } finally {
+    await process.run([{ call: 'close', args: [theirs], what: 'a socket cannot be closed' }]);
+  }
 }
 
 /**

@@ -2,13 +2,12 @@
  * System calls of other processes, taken out of their way: seccomp(2) with SECCOMP_RET_USER_NOTIF
  * (seccomp_unotify(2)).
  *
- * A process that has called `trapCalls`, and all that it starts, sleep in every call that a rule names, until
+ * A process that has done `trapped`, and all that it starts, sleep in every call that a rule names, until
  * the holder of the listener (CallListener) has answered. All others pass; the kernel knows that of a call
  * that no rule is about, and does not ask the filter. 32-bit and x32 calls pass too: our structs are 64-bit
  * ones.
  */
-import { Errno, Refusal } from './errno.js';
-import { addressOf, check, lastErrno, libc } from './ffi.js';
+import type { Step } from './scripted-process.js';
 import type { TrappedCall } from './trapped-call.js';
 
 const SECCOMP_SET_MODE_FILTER = 1;
@@ -26,16 +25,17 @@ const AND = 0x54;
 const JUMP_EQUAL = 0x15;
 const RETURN = 0x06;
 /** struct seccomp_data: nr 0, arch 4, ip 8, args 16; of each argument the low half comes first. */
+const PROGRAM_BYTES = 16;
 const DATA_NR = 0;
 const DATA_ARCH = 4;
 const DATA_ARGUMENTS = 16;
 
 /** AUDIT_ARCH_*, and the numbers of system calls. */
 const machines: Partial<Record<string, Machine>> = {
-  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, read: 0, sigaction: 13, seccomp: 317 },
-  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, read: 63, sigaction: 134, seccomp: 277 },
+  x64: { arch: 0xc000003e, ioctl: 16, mmap: 9, read: 0, sigaction: 13 },
+  arm64: { arch: 0xc00000b7, ioctl: 29, mmap: 222, read: 63, sigaction: 134 },
 };
-type Machine = Readonly<Record<'arch' | 'ioctl' | 'mmap' | 'read' | 'sigaction' | 'seccomp', number>>;
+type Machine = Readonly<Record<'arch' | 'ioctl' | 'mmap' | 'read' | 'sigaction', number>>;
 
 /** The calls of number `nr` are trapped whose argument has one of `values` in the bits of `mask`. */
 export interface TrapRule {
@@ -106,7 +106,7 @@ export function descriptorOf(call: TrappedCall): number {
   return call.ints[isMapping(call) ? 4 : 0]!;
 }
 
-type Step = readonly [code: number, k: number, yes: number, no: number];
+type Instruction = readonly [code: number, k: number, yes: number, no: number];
 
 /**
  * The filter as a program of struct sock_filter: code u16, jt u8, jf u8, k u32. It ends with two steps, to
@@ -118,13 +118,13 @@ export function trapFilter(arch: number, rules: readonly TrapRule[]): Uint8Array
       2 + (mask === undefined ? 0 : 1) + values.length + (unless === undefined ? 0 : 2),
   );
   const pass = lengths.reduce((sum, length) => sum + length, 3);
-  const jump = (at: number, k: number, yes: number, no: number): Step => [
+  const jump = (at: number, k: number, yes: number, no: number): Instruction => [
     JUMP_EQUAL,
     k,
     yes - at - 1,
     no - at - 1,
   ];
-  const program: Step[] = [[LOAD, DATA_ARCH, 0, 0], jump(1, arch, 2, pass), [LOAD, DATA_NR, 0, 0]];
+  const program: Instruction[] = [[LOAD, DATA_ARCH, 0, 0], jump(1, arch, 2, pass), [LOAD, DATA_NR, 0, 0]];
   for (const [i, { nr, argument, mask, values, unless }] of rules.entries()) {
     const next = program.length + lengths[i]!;
     program.push(jump(program.length, nr, program.length + 1, next));
@@ -143,7 +143,7 @@ export function trapFilter(arch: number, rules: readonly TrapRule[]): Uint8Array
   return encode(program);
 }
 
-function encode(program: readonly Step[]): Uint8Array {
+function encode(program: readonly Instruction[]): Uint8Array {
   const bytes = new DataView(new ArrayBuffer(Math.max(128, 8 * program.length)));
   for (const [i, [code, k, yes, no]] of program.entries()) {
     bytes.setUint16(8 * i, code, true);
@@ -155,24 +155,24 @@ function encode(program: readonly Step[]): Uint8Array {
 }
 
 /**
- * Traps the calls of `rules`, of this thread and of what it starts. Needs CAP_SYS_ADMIN in the user
- * namespace, so that set-user-id programs need not be given up (PR_SET_NO_NEW_PRIVS).
- * @returns the listener: close-on-exec.
- * @throws Refusal EBUSY another listener is in force already; EACCES no CAP_SYS_ADMIN; EINVAL, ENOSYS the
- * kernel has none of this.
+ * Traps the calls of `rules`, of the process that does this and of what it starts. Needs CAP_SYS_ADMIN in the
+ * user namespace, so that set-user-id programs need not be given up (PR_SET_NO_NEW_PRIVS). The result is the
+ * listener, close-on-exec: EBUSY another one is in force already; EACCES no CAP_SYS_ADMIN; EINVAL, ENOSYS the
+ * kernel has none of this, or not `killable`. undefined: it is not known on this processor.
  */
-export function trapCalls(rules: readonly TrapRule[]): number {
+export function trapped(rules: readonly TrapRule[], killable: boolean): Step | undefined {
   const machine = machines[process.arch];
-  if (machine === undefined) throw new Refusal(Errno.ENOSYS, `seccomp is not known on ${process.arch}`);
+  if (machine === undefined) return undefined;
   const filter = trapFilter(machine.arch, rules);
-  const header = new Uint8Array(128);
-  const view = new DataView(header.buffer);
-  view.setUint16(0, filter.length / 8, true);
-  view.setBigUint64(8, BigInt(addressOf(filter)), true);
-  const install = (flags: number) =>
-    libc().syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, flags, addressOf(header));
-  const flags = FLAG_NEW_LISTENER | FLAG_SPEC_ALLOW;
-  let listener = install(flags | FLAG_WAIT_KILLABLE_RECV);
-  if (listener === -1 && lastErrno() === Errno.EINVAL) listener = install(flags);
-  return check(listener, 'system calls cannot be trapped');
+  /** struct sock_fprog, and the filter behind it. */
+  const program = (at: number) => {
+    const bytes = Buffer.alloc(PROGRAM_BYTES + filter.length);
+    bytes.writeUInt16LE(filter.length / 8, 0);
+    bytes.writeBigUInt64LE(BigInt(at + PROGRAM_BYTES), 8);
+    bytes.set(filter, PROGRAM_BYTES);
+    return bytes;
+  };
+  const flags = FLAG_NEW_LISTENER | FLAG_SPEC_ALLOW | (killable ? FLAG_WAIT_KILLABLE_RECV : 0);
+  const args = [SECCOMP_SET_MODE_FILTER, flags, program];
+  return { call: 'seccomp', args, what: 'system calls cannot be trapped' };
 }

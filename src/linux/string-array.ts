@@ -10,14 +10,22 @@ export class StringArray {
   readonly #bytes: Buffer;
 
   constructor(strings: readonly Buffer[]) {
-    const pointers = 8 * (strings.length + 1);
-    const length = strings.reduce((sum, string) => sum + string.length + 1, pointers);
-    this.#bytes = Buffer.alloc(Math.max(length, 128));
+    this.#bytes = Buffer.alloc(Math.max(arrayBytes(strings), 128));
     this.address = address(this.#bytes);
-    let at = pointers;
-    for (const [index, string] of strings.entries()) {
-      this.#bytes.writeBigUInt64LE(BigInt(this.address + at), 8 * index);
-      at += string.copy(this.#bytes, at) + 1;
-    }
+    putStrings(strings, this.#bytes, this.address);
+  }
+}
+
+/** How many bytes the array takes: pointers, and what they point to. */
+export function arrayBytes(strings: readonly Buffer[]): number {
+  return strings.reduce((sum, { length }) => sum + length + 1, 8 * (strings.length + 1));
+}
+
+/** Puts the array into zeros, `bytes`, whose address is `from` where it is used. */
+export function putStrings(strings: readonly Buffer[], bytes: Buffer, from: number): void {
+  let at = 8 * (strings.length + 1);
+  for (const [index, string] of strings.entries()) {
+    bytes.writeBigUInt64LE(BigInt(from + at), 8 * index);
+    at += string.copy(bytes, at) + 1;
   }
 }

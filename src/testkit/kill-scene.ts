@@ -26,6 +26,11 @@ function read(path: string): string {
   }
 }
 
+/** Its program has no file: it runs from memory, by a path that unshare(1) may have to start. */
+function isLauncher(pid: number): boolean {
+  return /(^|\0)\/proc\/self\/fd\/\d+\0$/.test(read(`/proc/${pid}/cmdline`));
+}
+
 function processIds(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -141,7 +146,7 @@ export class Scene {
   roleOf(pid: number): Role {
     if (pid === this.pid) return 'server';
     if (this.#guards.has(pid)) return 'guard';
-    if (read(`/proc/${pid}/cmdline`).includes('launcher.js')) return 'launcher';
+    if (isLauncher(pid)) return 'launcher';
     const parent = /^PPid:\s*(\d+)$/m.exec(read(`/proc/${pid}/status`))?.[1];
     return Number(parent) === this.pid ? 'command' : 'client';
   }

@@ -136,7 +136,6 @@ launcher.proceed({
   sysfs: [],
   argv: lastArguments(process.argv.length - 2),
   env: environment(),
-  keep: inherited,
   softFiles,
 });
 const { status, signal, failure } = await launcher.ending;
