@@ -31,3 +31,28 @@ test('a machine that is advanced does what is due, and all the work that this ma
   machine.advance(10);
   assert.deepEqual(came, ['2 at 59', '1 at 59']);
 });
+
+test('in one step at most four devices work, in turn, so that programs wait for no more', async () => {
+  const worked: number[] = [];
+  const left = Array<number>(10).fill(3);
+  const create = (n: number) => () => ({
+    pci: { vendorId: 1, deviceId: 2, classCode: 0, bars: [{ index: 0 as const, size: 4096 }] },
+    readBar: (_bar: number, _offset: number, target: Uint8Array) => void target.fill(0),
+    writeBar: () => undefined,
+    reset: () => undefined,
+    busy: () => left[n]! > 0,
+    step: () => {
+      worked.push(n);
+      left[n]!--;
+    },
+  });
+  const machine = await Machine.create({ devices: [...left.keys()].map(create) });
+  const steps: number[] = [];
+  for (let before = 0; machine.step() || worked.length > before; before = worked.length)
+    steps.push(worked.length - before);
+  assert.ok(Math.max(...steps) <= 4, `${steps}`);
+  assert.deepEqual(
+    worked,
+    Array.from({ length: 30 }, (_, turn) => turn % 10),
+  );
+});

@@ -50,6 +50,9 @@ import { type NodeOptions, nodesOf } from './nodes.js';
 import { assignRids, busNameOf } from './requester-ids.js';
 import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
 
+/** Devices that do a slice in one step: all programs wait that long. */
+const AT_ONCE = 4;
+
 /** What a machine is made of. */
 export interface MachineOptions extends NodeOptions {
   /**
@@ -108,6 +111,8 @@ export class Machine {
   /** Of what is opened and has mappings of its own. */
   readonly #limits: IotlbLimits;
   readonly #numbers = { minors: new Numbers(), files: new Numbers() };
+  /** Of the device that has the first turn in the next step. */
+  #turn = 0;
   /** Devices that had nothing to do when they had their turn. */
   readonly #idle: Driver[] = [];
 
@@ -139,8 +144,9 @@ export class Machine {
   }
 
   /**
-   * Lets timers come that are due, and every device do a slice of its queued work. @returns whether there is
-   * more: of timers, of those that worked, or of those before them, to which they may have sent something.
+   * Lets timers come that are due, and devices do a slice of their queued work, AT_ONCE of them in turn.
+   * @returns whether there is more: of timers, of those that worked, or of those before them, to which they
+   * may have sent something, or of those that had no turn.
    */
   step(): boolean {
     const { inputs } = this.trace;
@@ -148,11 +154,19 @@ export class Machine {
     let worked = this.clock.fire();
     let more = worked;
     this.#idle.length = 0;
-    for (const { driver } of this.devices) {
+    const [first, { length }] = [this.#turn, this.devices];
+    let turns = 0;
+    this.#turn = 0;
+    for (let n = 0; n < length; n++) {
+      const { driver } = this.devices[(first + n) % length]!;
       if (!driver.busy()) this.#idle.push(driver);
-      else {
+      else if (turns++ < AT_ONCE) {
         worked = true;
         if (driver.step()) more ||= driver.busy();
+      } else {
+        this.#turn = (first + n) % length;
+        more = true;
+        break;
       }
     }
     // Who asks whether a device is busy has it hear its doorbells.

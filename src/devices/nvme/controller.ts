@@ -40,8 +40,8 @@ import { Statistics } from './statistics.js';
 import { Status, statusField } from './status.js';
 import type { SubmissionQueue } from './submission-queue.js';
 
-/** Commands that one step fetches. */
-const STEP_COMMANDS = 64;
+/** Commands that one step fetches, fewer where they have much to be read or written. */
+const STEP_COMMANDS = 32;
 
 export class Controller implements DeviceModel {
   readonly pci: PciDescription;
@@ -116,6 +116,7 @@ export class Controller implements DeviceModel {
   }
 
   step(): boolean {
+    this.#requests.beginStep();
     this.#fetchCommands();
     this.#finishRequests();
     this.#endDeletions();
@@ -259,7 +260,7 @@ export class Controller implements DeviceModel {
   }
 
   #fetchCommands(): void {
-    for (let n = 0; n < STEP_COMMANDS && this.#fetches && this.#requests.hasRoom; n++) {
+    for (let n = 0; n < STEP_COMMANDS && this.#fetches && this.#requests.mayBegin; n++) {
       const queue = this.#queues.nextReady();
       if (queue === undefined) return;
       const request = this.#requests.unused();

@@ -10,8 +10,11 @@ import type { Disk } from '../disk.js';
 import { Job } from '../medium.js';
 import type { IoRequest } from './io-request.js';
 
-/** Bytes of ended jobs that one step deals with: about a millisecond. */
-const STEP_BYTES = 4 << 20;
+/**
+ * Bytes that one step moves: about a millisecond, where memory is reached by way of another process
+ * (linux/remote-reach.ts).
+ */
+const STEP_BYTES = 1 << 20;
 /** Commands under way. Each may have a buffer of 128 KiB. */
 const LIMIT = 256;
 /** Requests that may be about to be aborted. */
@@ -26,7 +29,7 @@ export class InFlight {
   readonly #active = new Map<Job, IoRequest>();
   /** What makes the disks keep what was written, and has not ended; undefined: nobody has asked for it. */
   #flushes: Set<Job> | undefined;
-  /** Bytes that this step has dealt with. */
+  /** Bytes that this step has moved: of what it has begun first, and then of what has ended. */
   #bytes = 0;
 
   constructor(disks: readonly Disk[], newRequest: () => IoRequest) {
@@ -46,6 +49,11 @@ export class InFlight {
   /** May another request be begun? */
   get hasRoom(): boolean {
     return this.size < LIMIT && this.isSettled && !this.draining;
+  }
+
+  /** May this step begin another? */
+  get mayBegin(): boolean {
+    return this.hasRoom && this.#bytes < STEP_BYTES;
   }
 
   /** Has something ended that was not taken? */
@@ -71,6 +79,7 @@ export class InFlight {
 
   start(request: IoRequest): void {
     this.#active.set(request.job, request);
+    if (request.job.kind === 'read' || request.job.kind === 'write') this.#bytes += request.job.length;
     request.namespace.disk.start(request.job);
   }
 

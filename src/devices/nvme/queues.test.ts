@@ -57,6 +57,24 @@ describe('queues', () => {
     await driver.createPair(1);
   });
 
+  test('one step takes writes of 1 MiB out of memory, and leaves the rest to the next', async () => {
+    const queue = await driver.createPair(1, 64);
+    for (let n = 0; n < 31; n++) driver.view.setBigUint64(DATA + 8 * n, BigInt(2 * DATA - 4096), true);
+    const { read } = driver.host.dma;
+    let bytes = 0;
+    driver.host.dma.read = (pasid, iova, target, offset = 0, length = target.length - offset) => {
+      if (iova > DATA) bytes += length;
+      return read(pasid, iova, target, offset, length);
+    };
+    const words = { opcode: 1, nsid: 1, prp1: DATA + 4096, prp2: DATA, dwords: [0, 0, 255] };
+    for (let n = 0; n < 20; n++) driver.write(queue, words);
+    driver.ring(queue);
+    driver.model.step?.();
+    assert.equal(bytes, 1 << 20);
+    for (let n = 0; n < 20; n++) assert.equal((await driver.next(queue)).status, 0);
+    assert.equal(bytes, 20 << 17);
+  });
+
   test('deletion of a submission queue completes after the last of its commands', async () => {
     const queue = await driver.createPair(1);
     for (let n = 0; n < 5; n++) driver.write(queue, { opcode: 0, nsid: 1 });

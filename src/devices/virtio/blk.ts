@@ -35,8 +35,11 @@ const READING =
 
 /** Requests under way. Each may have a buffer of 1 MiB. */
 const LIMIT = 64;
-/** Bytes of ended jobs that one step deals with: about a millisecond of copies. */
-const STEP_BYTES = 4 << 20;
+/**
+ * Bytes of ended jobs that one step deals with, and bytes that are begun in it: about a millisecond of
+ * copies, where memory is reached by way of another process (linux/remote-reach.ts).
+ */
+const STEP_BYTES = 1 << 20;
 /** Bytes that are read before the driver is shown them: it is to work on those while more are read. */
 const SHOWN_BYTES = 1 << 20;
 /** A read or write of 1 MiB in pages of 4 KiB is one request, with its header and its status. */
@@ -53,6 +56,8 @@ class Blk implements VirtioModel {
   readonly #active = new Map<Job, BlkRequest>();
   /** Queues with buffers that found no room. */
   readonly #waiting = new Set<Virtqueue>();
+  /** Bytes of reads and writes that were begun since the last step. */
+  #begun = 0;
 
   constructor(disk: Disk, queues: number, id: Uint8Array) {
     const writing = disk.writable ? Feature.DISCARD | Feature.WRITE_ZEROES : Feature.RO;
@@ -67,7 +72,7 @@ class Blk implements VirtioModel {
   }
 
   serve(queue: Virtqueue): void {
-    while (this.#hasRoom) {
+    while (this.#mayTake) {
       const chain = queue.take();
       if (chain === undefined) return;
       this.#begin(queue, chain);
@@ -80,6 +85,7 @@ class Blk implements VirtioModel {
   }
 
   step(): boolean {
+    this.#begun = 0;
     if (this.#takeFinished() < SHOWN_BYTES) this.#serveWaiting();
     return this.#disk.hasFinished || (this.#waiting.size > 0 && this.#hasRoom);
   }
@@ -131,7 +137,7 @@ class Blk implements VirtioModel {
 
   #serveWaiting(): void {
     for (const queue of this.#waiting) {
-      if (!this.#hasRoom) break;
+      if (!this.#mayTake) break;
       this.#waiting.delete(queue);
       this.serve(queue);
     }
@@ -141,11 +147,17 @@ class Blk implements VirtioModel {
     return this.#active.size < LIMIT && this.#disk.settled && this.#disk.untaken < SHOWN_BYTES;
   }
 
+  /** May another request be taken out of its queue before the next step? */
+  get #mayTake(): boolean {
+    return this.#hasRoom && this.#begun < STEP_BYTES;
+  }
+
   #begin(queue: Virtqueue, chain: Chain): void {
     const request = this.#idle.pop() ?? new BlkRequest(this.#context);
     if (!request.begin(queue, chain)) this.#idle.push(request);
     else {
       this.#active.set(request.job, request);
+      if (request.job.kind === 'read' || request.job.kind === 'write') this.#begun += request.job.length;
       this.#disk.start(request.job);
     }
   }
