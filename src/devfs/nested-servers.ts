@@ -1,9 +1,8 @@
 /**
  * NestedServers: the servers of an `ioasid run` inside ours, whose trapped calls come to us
  * (linux/nested-trap.ts), by the device number of their filesystem, or by their process id for programs that
- * they trace. A device number is used again when a
- * filesystem is gone, so the newest server that names it has it. Each costs us the copy of a socket, until it
- * has closed its own end and another comes.
+ * they trace. A device number is used again when a filesystem is gone, so the newest server that names it has
+ * it. Each costs us the copy of a socket, until it has closed its own end and another comes.
  */
 
 import { closeInBackground } from '../linux/background-close.js';

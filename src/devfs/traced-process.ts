@@ -3,8 +3,8 @@
  * is mapped where, and pages of scratch memory in it.
  *
  * Scratch memory is mapped when it is needed first, by a system call that a stopped thread is made to do
- * (linux/injected-call.ts), and then kept for that address space. It is the tracer's: the
- * program does not know of it.
+ * (linux/injected-call.ts), and then kept for that address space. It is the tracer's: the program does not
+ * know of it.
  */
 import { closeSync } from 'node:fs';
 import type { Caller } from '../file/open-file.js';

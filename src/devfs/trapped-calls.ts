@@ -62,7 +62,7 @@ interface Pending {
 export interface TrapReports {
   /** As FuseServerOptions.trace. */
   readonly trace: Trace | undefined;
-  /** Is told whose ioctl is being served, by thread; 0: nobody's any more. */
+  /** Is told whose call on a file is being served, by thread; 0: nobody's any more, or one that maps it. */
   serving(tid: number): void;
   /** Is told of what a handler throws that is no Refusal. */
   failed(error: unknown, what: string): void;

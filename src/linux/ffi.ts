@@ -49,6 +49,7 @@ const signatures = {
   umount2: 'int umount2(const char *target, int flags)',
   unshare: 'int unshare(int flags)',
   getsid: 'int getsid(int pid)',
+  sched_yield: 'int sched_yield()',
   prctl: 'int prctl(int option, ulong a, ulong b, ulong c, ulong d)',
   getsockopt: 'int getsockopt(int fd, int level, int name, uintptr_t value, uintptr_t length)',
   recvmsg: 'long recvmsg(int fd, uintptr_t message, int flags)',
