@@ -18,7 +18,6 @@ import { after, isWork, Postponed, type Sliced, type Work } from '../file/work.j
 import { errnoName, Refusal } from '../linux/errno.js';
 import { sinceEpoch } from '../linux/now.js';
 import { DeviceFile } from '../uapi/device-file.js';
-import type { IoctlShape } from '../uapi/ioctl.js';
 import { newFdIoctls, newFdTestIoctls } from '../uapi/new-fd.js';
 import {
   type CallRecord,
@@ -33,7 +32,7 @@ import { DescriptorNumber } from './descriptor-number.js';
 import type { CallKind } from './event.js';
 import { RecordedCaller } from './recorded-caller.js';
 import type { Trace, Who } from './trace.js';
-import { WatchedCaller } from './watched-caller.js';
+import { ioctlPart, WatchedCaller } from './watched-caller.js';
 
 /** The ioctls of which some return a new file: it is traced from its beginning, or could not be later. */
 const returnNewFd = [...newFdIoctls, ...newFdTestIoctls];
@@ -231,6 +230,8 @@ class TracedFile implements OpenFile {
   readonly #wrap = (file: OpenFile) =>
     new TracedFile(this.#trace, file, `${this.#path}:${file.called ?? 'new file'}`);
   #by: Pick<Begun, 'who' | 'fd'> | undefined;
+  /** Where it was called last. */
+  #named: { readonly offset: number; readonly place: string | undefined } | undefined;
 
   constructor(trace: Trace, file: OpenFile, path: string) {
     this.stream = file.stream;
@@ -324,10 +325,18 @@ class TracedFile implements OpenFile {
     const shown = this.#trace.inputs.on ? bytes.length : Math.max(SHOWN_BYTES, layout?.size ?? 0);
     const transfer = {
       offset: this.stream === undefined ? offset : undefined,
-      place: device?.place(offset),
+      place: this.#placeAt(offset),
       ...{ length, layout, bytes: copied(bytes, 0, shown) },
     };
     return { transfer };
+  }
+
+  /** A model is asked for the name of a register once, while the same is called again and again. */
+  #placeAt(offset: number): string | undefined {
+    if (offset === this.#named?.offset) return this.#named.place;
+    const place = this.#file instanceof DeviceFile ? this.#file.place(offset) : undefined;
+    this.#named = { offset, place };
+    return place;
   }
 
   /** What a write is about, as it is before the file has it. */
@@ -376,24 +385,4 @@ class TracedFile implements OpenFile {
       },
     };
   }
-}
-
-/** `before`, `data`: the argument before and after, where the kernel copies it. */
-function ioctlPart(
-  shape: IoctlShape | undefined,
-  { cmd, arg, data }: IoctlCall,
-  watched: WatchedCaller,
-  before: Uint8Array,
-): IoctlPart {
-  const { descriptors, input, output, known, changed } = watched;
-  const size = isStruct(shape?.argument) ? shape.argument.size : Number.POSITIVE_INFINITY;
-  if (data.length > 0) return { cmd, arg, shape, input: before, output: copied(data), descriptors };
-  const reach = Math.min(Math.max(changed, known), size);
-  const said = firstOf(input, Math.min(known, size));
-  return { cmd, arg, shape, input: said, output: firstOf(output, reach), descriptors };
-}
-
-/** Not a view: that of a short array would move its bytes out of the heap, which costs more than a copy. */
-function firstOf(bytes: Uint8Array, length: number): Uint8Array {
-  return bytes.length <= length ? bytes : bytes.slice(0, length);
 }

@@ -5,11 +5,14 @@
  * read twice: what the handler reads is what is shown, and what it writes is what has become of that.
  */
 
-import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
+import type { Caller, Doorbell, IoctlCall, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
 import { after, type Sliced } from '../file/work.js';
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Account } from '../linux/account.js';
+import type { IoctlShape } from '../uapi/ioctl.js';
+import { type IoctlPart, isStruct } from './call-record.js';
+import { copied } from './copied.js';
 
 /** A string argument is shown up to so many bytes. */
 const MOST_TEXT = 256;
@@ -159,4 +162,24 @@ export class WatchedCaller implements Required<Caller> {
     this[side].set(length === bytes.length ? bytes : bytes.subarray(0, length), at);
     return at + length;
   }
+}
+
+/** `before`, `data`: the argument before and after, where the kernel copies it. */
+export function ioctlPart(
+  shape: IoctlShape | undefined,
+  { cmd, arg, data }: IoctlCall,
+  watched: WatchedCaller,
+  before: Uint8Array,
+): IoctlPart {
+  const { descriptors, input, output, known, changed } = watched;
+  const size = isStruct(shape?.argument) ? shape.argument.size : Number.POSITIVE_INFINITY;
+  if (data.length > 0) return { cmd, arg, shape, input: before, output: copied(data), descriptors };
+  const reach = Math.min(Math.max(changed, known), size);
+  const said = firstOf(input, Math.min(known, size));
+  return { cmd, arg, shape, input: said, output: firstOf(output, reach), descriptors };
+}
+
+/** Not a view: that of a short array would move its bytes out of the heap, which costs more than a copy. */
+function firstOf(bytes: Uint8Array, length: number): Uint8Array {
+  return bytes.length <= length ? bytes : bytes.slice(0, length);
 }
