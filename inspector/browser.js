@@ -195,10 +195,17 @@ test('10,000 PASIDs are grouped, and found by a search', async () => {
       timeout: 60_000,
     },
   );
-  const began = performance.now();
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
+  /** Milliseconds of a processor that the page's thread has had. */
+  const used = async () => {
+    const { metrics } = await devtools.send('Performance.getMetrics');
+    return 1000 * metrics.find(({ name }) => name === 'TaskDuration').value;
+  };
+  const began = await used();
   await page.fill('input[type=search]', 'pasid 777');
   await page.waitForFunction(() => document.querySelectorAll('g.space').length >= 11);
-  console.log(`a search among 10,000 PASIDs: ${(performance.now() - began).toFixed(0)} ms`);
+  console.log(`a search among 10,000 PASIDs: ${((await used()) - began).toFixed(0)} ms of a processor`);
   assert.deepEqual(errors, []);
 });
 

@@ -39,8 +39,9 @@ export interface Scene {
 /** The scene of `items`, of which address spaces by `search` in their names. */
 export function sceneOf(items: Items, search: string): Scene {
   const wanted = search.trim().toLowerCase();
-  const spaces = [...items].filter((entry): entry is [string, SpaceItem] => entry[1].type === 'space');
-  const found = spaces.filter(([, { name }]) => name.toLowerCase().includes(wanted));
+  const spaces: [string, SpaceItem][] = [];
+  for (const [key, item] of items) if (item.type === 'space') spaces.push([key, item]);
+  const found = wanted === '' ? spaces : spaces.filter(([, { name }]) => name.toLowerCase().includes(wanted));
   const shown = new Set((wanted === '' ? fewest(found) : found.slice(0, MOST)).map(([key]) => key));
   const nodeOf = new Map<string, string>();
   const groups = new Map<string, number>();
@@ -49,9 +50,9 @@ export function sceneOf(items: Items, search: string): Scene {
     nodeOf.set(key, shown.has(key) ? key : group);
     if (!shown.has(key)) groups.set(group, (groups.get(group) ?? 0) + 1);
   }
-  const nodes = [...items].flatMap(([key, item]) =>
-    item.type !== 'space' || shown.has(key) ? node(key, item) : [],
-  );
+  const nodes: Node[] = [];
+  for (const [key, item] of items)
+    if (item.type !== 'space' || shown.has(key)) nodes.push(...node(key, item));
   for (const each of filesOf(items, nodeOf)) nodes.push(each);
   for (const [key, count] of groups)
     nodes.push({ key, kind: 'group', title: counted(count, 'address space'), note: 'search to see some' });
@@ -124,10 +125,13 @@ function processNode(pid: number, program = ''): Node {
 
 function linesOf(items: Items, nodeOf: ReadonlyMap<string, string>, nodes: readonly Node[]): Line[] {
   const there = new Set(nodes.map(({ key }) => key));
-  const lines = new Map<string, Line>();
+  const lines = new Map<string, Map<string, Line>>();
+  // Thousands of address spaces that are one node have the same lines: they are asked for first.
   const add = (from: string | undefined, to: string | undefined, access = false) => {
-    if (from === undefined || to === undefined || from === to || !there.has(from) || !there.has(to)) return;
-    lines.set(`${from}\n${to}`, { from, to, access });
+    if (from === undefined || to === undefined || lines.get(from)?.get(to)?.access === access) return;
+    if (from === to || !there.has(from) || !there.has(to)) return;
+    const others = lines.get(from) ?? new Map<string, Line>();
+    lines.set(from, others.set(to, { from, to, access }));
   };
   for (const [key, item] of items) {
     if (item.type === 'open') add(nodeOf.get(key), item.target);
@@ -136,7 +140,7 @@ function linesOf(items: Items, nodeOf: ReadonlyMap<string, string>, nodes: reado
       if (item.parent !== undefined) add(nodeOf.get(item.parent), nodeOf.get(key));
     } else if (item.type === 'use') add(nodeOf.get(item.space ?? ''), item.device, true);
   }
-  return [...lines.values()];
+  return [...lines.values()].flatMap((others) => [...others.values()]);
 }
 
 function distinct(nodes: readonly Node[]): Node[] {

@@ -2,6 +2,7 @@
  * The picture: nodes in layers from left to right, and lines between them.
  */
 import { graphlib, layout } from '@dagrejs/dagre';
+import { computed } from '@preact/signals';
 import { escaped } from '../../trace/lines.js';
 import type { Node, Scene } from '../scene.js';
 import { scene, selected } from './state.js';
@@ -17,27 +18,63 @@ interface Placed {
   readonly lines: readonly {
     readonly key: string;
     readonly d: string;
+    readonly from: string;
+    readonly to: string;
     readonly access: boolean;
-    readonly on: boolean;
   }[];
   readonly width: number;
   readonly height: number;
 }
 
+/**
+ * Which node of the layout each node is: an open file is its process, and nodes of a kind that have the same
+ * lines are one, a high one, in which they stand one below the other. Else sixty address spaces of a context
+ * would take the layout longer than a key press may.
+ */
+function standIns({ nodes, lines }: Scene): Map<string, string> {
+  const linesOf = new Map<string, string>();
+  const add = (key: string, line: string) => linesOf.set(key, `${linesOf.get(key) ?? ''}\n${line}`);
+  for (const { from, to } of lines) {
+    add(from, `to ${to}`);
+    add(to, `from ${from}`);
+  }
+  const first = new Map<string, string>();
+  return new Map(
+    nodes.map(({ key, kind, process }) => {
+      if (kind === 'process' || process !== undefined) return [key, process ?? key];
+      const alike = `${kind}${linesOf.get(key) ?? ''}`;
+      const standIn = first.get(alike) ?? key;
+      first.set(alike, standIn);
+      return [key, standIn];
+    }),
+  );
+}
+
 /** The order in a column is the layout's; the columns are always the same, so that nothing jumps. */
-function place({ nodes, lines }: Scene, focus: string | undefined): Placed {
+function place(shown: Scene): Placed {
+  const { nodes, lines } = shown;
   const graph = new graphlib.Graph();
   graph.setGraph({ rankdir: 'LR', nodesep: ABOVE });
   graph.setDefaultEdgeLabel(() => ({}));
-  const nodeOf = new Map(nodes.map(({ key, process }) => [key, process ?? key]));
-  for (const key of nodeOf.values()) graph.setNode(key, { width: WIDTH, height: HEIGHT });
+  const nodeOf = standIns(shown);
+  const heights = new Map<string, number>();
+  for (const { key, kind } of nodes) {
+    const standIn = nodeOf.get(key)!;
+    const before = heights.get(standIn);
+    if (before === undefined) heights.set(standIn, HEIGHT);
+    else if (kind !== 'file') heights.set(standIn, before + ABOVE + HEIGHT);
+  }
+  for (const [key, height] of heights) graph.setNode(key, { width: WIDTH, height });
   for (const { from, to } of lines) graph.setEdge(nodeOf.get(from)!, nodeOf.get(to)!);
   if (nodes.length > 0) layout(graph);
-  const wanted = (key: string) => (graph.node(nodeOf.get(key)!) as { y: number }).y;
+  const wanted = (key: string) => {
+    const { y, height } = graph.node(nodeOf.get(key)!) as { y: number; height: number };
+    return y - height / 2 + HEIGHT / 2;
+  };
   const bottoms = [0, 0, 0, 0];
   const placed = new Map<string, Node & { readonly x: number; readonly y: number }>();
   for (const each of nodes.toSorted(
-    (a, b) => wanted(a.key) - wanted(b.key) || processOf(a).localeCompare(processOf(b)),
+    (a, b) => wanted(a.key) - wanted(b.key) || nodeOf.get(a.key)!.localeCompare(nodeOf.get(b.key)!),
   )) {
     const column = COLUMNS[each.kind];
     const file = each.kind === 'file';
@@ -54,15 +91,9 @@ function place({ nodes, lines }: Scene, focus: string | undefined): Placed {
     lines: lines.map(({ from, to, access }) => ({
       key: `${from} ${to}`,
       d: wayBetween(placed.get(from)!, placed.get(to)!),
-      access,
-      on: from === focus || to === focus,
+      ...{ from, to, access },
     })),
   };
-}
-
-/** The process whose own node, or whose open file, a node is: they stand together. */
-function processOf({ key, process }: Node): string {
-  return process ?? key;
 }
 
 interface Place {
@@ -94,20 +125,28 @@ function onKey(event: KeyboardEvent, key: string): void {
   event.preventDefault();
 }
 
+/** Made anew when what is shown changes, and not when something is selected. */
+const picture = computed(() => place(scene.value));
+
 export function Graph() {
-  const { nodes, lines, width, height } = place(scene.value, selected.value);
+  const { nodes, lines, width, height } = picture.value;
+  const focus = selected.value;
   const ordered = nodes.toSorted((a, b) => COLUMNS[a.kind] - COLUMNS[b.kind] || a.y - b.y);
   return (
     <svg width={width} height={height} aria-label="who may reach what">
       <title>Programs, address spaces and devices</title>
-      {lines.map(({ key, d, access, on }) => (
-        <path key={key} d={d} class={`${access ? 'access' : 'has'}${on ? ' on' : ''}`} />
+      {lines.map(({ key, d, from, to, access }) => (
+        <path
+          key={key}
+          d={d}
+          class={`${access ? 'access' : 'has'}${from === focus || to === focus ? ' on' : ''}`}
+        />
       ))}
       {ordered.map(({ key, kind, title, note, x, y }) => (
         // biome-ignore lint/a11y/useSemanticElements: there are no buttons in a picture
         <g
           key={key}
-          class={`node ${kind}${selected.value === key ? ' selected' : ''}`}
+          class={`node ${kind}${focus === key ? ' selected' : ''}`}
           transform={`translate(${x - WIDTH / 2},${y - (kind === 'file' ? FILE_HEIGHT : HEIGHT) / 2})`}
           tabIndex={0}
           role="button"
