@@ -4,6 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Inspector } from '../inspector/inspector.js';
 import { Remote } from '../inspector/remote.js';
+import { Refusal } from '../linux/errno.js';
 import { attachInspection } from './control-socket.js';
 import type { InspectorData, InspectorWords } from './inspector-data.js';
 
@@ -13,5 +14,5 @@ try {
   const server = await new Inspector(new Remote(await attachInspection(name))).show(port, token);
   say({ port: server.port });
 } catch (error) {
-  say({ failure: (error as Error).message });
+  say({ failure: error instanceof Refusal ? error.reason : (error as Error).message });
 }
