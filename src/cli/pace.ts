@@ -1,8 +1,10 @@
 /**
  * Pace: how often this thread, which serves programs, does something for those who look at it. Looking takes
- * a twentieth of its time at most, however many look and however often they ask.
+ * a twentieth of its time at most, however many look and however often they ask. But nobody waits for longer
+ * than a second: a look that takes so long has waited for the processor itself.
  */
 const SHARE = 20;
+const LONGEST_MS = 1000;
 
 export class Pace {
   #next = 0;
@@ -19,7 +21,7 @@ export class Pace {
       return look();
     } finally {
       const ended = performance.now();
-      this.#next = ended + SHARE * (ended - began);
+      this.#next = ended + Math.min(LONGEST_MS, SHARE * (ended - began));
     }
   }
 }

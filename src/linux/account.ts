@@ -13,15 +13,16 @@ import { getHeapStatistics } from 'node:v8';
 import { type ErrnoName, refuse } from './errno.js';
 import { broken } from './invariant.js';
 
-/** A heap that all of `forHeap` fit into. */
+/** What all of `forHeap` fit into, beside what a server without clients needs. */
 const ENOUGH_HEAP = 2 ** 31;
+const OWN_HEAP = 2 ** 25;
 
 /**
  * How many there are of what takes memory of the server: `count`, or fewer in proportion where its heap may
  * not grow to 2 GiB, as on a machine of less than 4 GiB.
  */
 export function forHeap(count: number): number {
-  return Math.floor(count * Math.min(1, getHeapStatistics().heap_size_limit / ENOUGH_HEAP));
+  return Math.floor(count * Math.min(1, (getHeapStatistics().heap_size_limit - OWN_HEAP) / ENOUGH_HEAP));
 }
 
 /** What the server has only so many of. */

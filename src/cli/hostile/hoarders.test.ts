@@ -28,7 +28,7 @@ const AT_ONCE = 1024;
 const NEST_PARENT = 1;
 /** Of one context: several are needed for a share. */
 const QUOTAS = { pasid: 8192, object: 2048, table: 8192, mapping: 2 ** 17 };
-const small = ['env', 'NODE_OPTIONS=--max-old-space-size=48 --max-semi-space-size=1'];
+const small = ['env', 'NODE_OPTIONS=--max-old-space-size=80 --max-semi-space-size=1'];
 const heap = Number(
   execFileSync('env', [
     ...small.slice(1),
@@ -38,8 +38,8 @@ const heap = Number(
   ]).toString(),
 );
 
-/** Three quarters of what there are where there are `count` for a heap of 2 GiB. */
-const shareOf = (count: number) => Math.floor((Math.floor(count * (heap / 2 ** 31)) * 3) / 4);
+/** Three quarters of what there are where there are `count` for 2 GiB, beside the server's own 32 MiB. */
+const shareOf = (count: number) => Math.floor((Math.floor(count * ((heap - 2 ** 25) / 2 ** 31)) * 3) / 4);
 
 const asRoot = launchMode() === 'root' && runner.uid === 0 ? false : 'users are told apart by root alone';
 const rule = await rulesOn({
