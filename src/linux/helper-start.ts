@@ -7,8 +7,10 @@
  * waits for what it starts. Invariant: where another thread has a table of its own and waits for nobody
  * (devfs/stand-in.ts), that one starts them.
  */
+import { constants } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { Errno, Refusal, refuse } from './errno.js';
-import { addressOf, check, libc } from './ffi.js';
+import { addressOf, check, lastErrno, libc } from './ffi.js';
 import { helperFile, SHARED_BYTES } from './helper-code.js';
 import { spawn } from './spawn.js';
 
@@ -18,6 +20,9 @@ const SYS_pidfd_open = 434;
 const F_DUPFD_CLOEXEC = 1030;
 /** The helper has its own three below. */
 const LOWEST = 3;
+const { O_DIRECTORY, O_RDWR } = constants;
+const O_CLOEXEC = 0o2000000;
+const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 const MFD_CLOEXEC = 1;
 const MFD_EXEC = 0x10;
 const PROT_READ_WRITE = 3;
@@ -121,15 +126,26 @@ function raised(fd: number): number {
   }
 }
 
-/** A descriptor, close-on-exec, of the program `file`, called `name`. @throws Refusal EMFILE. */
+/** A descriptor, close-on-exec, of the program `file`, called `name`. @throws Refusal EMFILE; as open(2). */
 export function executable(file: Uint8Array, name: string): number {
-  const fd = makeExecutable(name);
+  const fd = makeExecutable(name) ?? makeNameless();
   libc().write(fd, addressOf(file), file.length);
-  return fd;
+  // What somebody may write to cannot be executed, unless it is a memfd.
+  const program = libc().open(`/proc/thread-self/fd/${fd}`, O_CLOEXEC, 0);
+  libc().close(fd);
+  return check(program, 'no helper process can be made');
 }
 
-/** Before Linux 6.3 every memfd is executable. */
-function makeExecutable(name: string): number {
+/** Before Linux 6.3 every memfd is executable. @returns undefined where none may be (vm.memfd_noexec). */
+function makeExecutable(name: string): number | undefined {
   const fd = libc().memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
-  return fd !== -1 ? fd : check(libc().memfd_create(name, MFD_CLOEXEC), 'no helper process can be made');
+  if (fd !== -1) return fd;
+  if (lastErrno() === Errno.EACCES) return undefined;
+  return check(libc().memfd_create(name, MFD_CLOEXEC), 'no helper process can be made');
+}
+
+function makeNameless(): number {
+  const folder = tmpdir();
+  const fd = libc().open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0o700);
+  return check(fd, `no memfd may be executed here (vm.memfd_noexec), and no file can be made in ${folder}`);
 }

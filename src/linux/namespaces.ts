@@ -7,6 +7,7 @@
  *
  * A Step is for a process that is to have such a view (scripted-process.ts); all else is done here.
  */
+import { constants } from 'node:fs';
 import { check, libc } from './ffi.js';
 import type { Step } from './scripted-process.js';
 
@@ -22,7 +23,6 @@ const MS_SLAVE = 0x80000;
 const MNT_DETACH = 2;
 const AT_FDCWD = -100;
 const O_PATH = 0o10000000;
-const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
 const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
@@ -88,7 +88,7 @@ export function openFolder(path: string): number {
 
 /** The same for another process. */
 export function openedFolder(path: string): Step {
-  const flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  const flags = O_PATH | constants.O_DIRECTORY | O_CLOEXEC;
   const what = `${path} is not a folder that can be opened`;
   return { call: 'openat', args: [AT_FDCWD, path, flags, 0], what };
 }
