@@ -36,7 +36,8 @@ function loaded(name) {
   const path = fileOf(name);
   const here = pathToFileURL(path).href;
   const script = new Script(readFileSync(path, 'latin1'), {
-    filename: here,
+    // What V8 has compiled has the name in it, and stacks have that. Elsewhere than here there is no such file.
+    filename: `ioasid:lib/parts/${name}.js`,
     cachedData: compiledOf(name),
   });
   scripts.set(name, script);

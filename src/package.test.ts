@@ -125,3 +125,7 @@ test('the bundle does the same when its compiled code is not there, cut off, or 
   };
   for (const [how, spoil] of Object.entries(spoils)) assert.equal(saidWith(spoil), said, how);
 });
+
+test('what V8 has compiled of the bundle says nothing of where that was', () => {
+  for (const file of compiledIn(join(root, 'lib/parts'))) assert.ok(!readFileSync(file).includes(root), file);
+});
