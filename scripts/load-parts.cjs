@@ -36,7 +36,7 @@ function loaded(name) {
   const path = fileOf(name);
   const here = pathToFileURL(path).href;
   const script = new Script(readFileSync(path, 'latin1'), {
-    // What V8 has compiled has the name in it, and stacks have that. Elsewhere than here there is no such file.
+    // What V8 has compiled keeps the name, wherever the package is then: it names no place.
     filename: `ioasid:lib/parts/${name}.js`,
     cachedData: compiledOf(name),
   });

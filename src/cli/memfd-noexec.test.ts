@@ -1,4 +1,4 @@
-/** Where the system lets no memfd be executed (vm.memfd_noexec), which a pid namespace may have for itself. */
+/** Where no memfd may be executed (vm.memfd_noexec): a pid namespace may have that for itself alone. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
