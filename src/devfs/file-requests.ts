@@ -3,7 +3,8 @@
  *
  * An open file description of the kernel's is an `Opened` here, by the handle that the kernel was given for
  * it; it is made by OPEN and dropped by RELEASE, once each. The Caller and the IoctlCall are the same objects
- * every time and mean the request being served.
+ * every time and mean the request being served; an ioctl that goes on in slices keeps its IoctlCall, and the
+ * next has another.
  */
 
 import { constants } from 'node:fs';
@@ -60,6 +61,8 @@ export interface Ongoing {
   answer(result: number | void): void;
 }
 
+const emptyCall = () => ({ cmd: 0, arg: 0, data: new Uint8Array(0) as Uint8Array }) satisfies IoctlCall;
+
 export class FileRequests {
   readonly #channel: FuseChannel;
   readonly #identification: Identification;
@@ -72,7 +75,7 @@ export class FileRequests {
   readonly #polls = new Polls();
   #lastHandle = 0;
 
-  readonly #ioctlCall = { cmd: 0, arg: 0, data: new Uint8Array(0) as Uint8Array } satisfies IoctlCall;
+  #ioctlCall = emptyCall();
   readonly #ioctlData: ViewCache;
   readonly #readTarget: ViewCache;
   readonly #writeSource: ViewCache;
@@ -127,6 +130,7 @@ export class FileRequests {
     call.data = this.#ioctlData.of(size);
     const result = opened.file.ioctl(this.#caller, call);
     if (isWork(result)) {
+      this.#ioctlCall = emptyCall();
       const answer = (value: number | void) => this.#answerIoctl(Number(value), outSize);
       return this.#ongoing(result, answer, wire.IoctlIn.payload + size);
     }

@@ -144,6 +144,21 @@ if (mountingIsAllowed(import.meta.url)) {
     assert.equal(await child.call('ioctl', fd, ioctl(NONE, Cmd.PID, 0), 0), child.pid);
   });
 
+  test('an ioctl that goes on in slices has its own argument, whatever calls come meanwhile', {
+    timeout,
+  }, async () => {
+    const fd = await open('plain');
+    const file = lastFile();
+    const result = child.call('ioctl', fd, ioctl(NONE, Cmd.WORK, 0), 7);
+    await until(() => file.working);
+    const other = new Child();
+    const otherFd = await other.call('open', mounted.path('plain'), O_RDWR, 0);
+    assert.equal(await other.call('ioctl', otherFd, ioctl(NONE, Cmd.PID, 0), 8), other.pid);
+    await other.kill();
+    file.working = false;
+    assert.equal(await result, 7);
+  });
+
   test('unknown ioctls, refusals with ENOSYS and bugs end that call only', { timeout }, async (t) => {
     const log = t.mock.method(console, 'error', () => {});
     const fd = await open('plain');

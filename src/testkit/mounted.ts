@@ -70,7 +70,8 @@ export class FakeFile implements OpenFile {
     this.number = number;
   }
 
-  ioctl(caller: Caller, { cmd, arg, data }: IoctlCall): Sliced<number> {
+  ioctl(caller: Caller, call: IoctlCall): Sliced<number> {
+    const { cmd, arg, data } = call;
     switch (cmd & 0xff) {
       case Cmd.ADD:
         for (let i = 0; i < data.length; i++) data[i]! += 1;
@@ -104,7 +105,7 @@ export class FakeFile implements OpenFile {
         return caller.install(this.made);
       case Cmd.WORK:
         this.working = true;
-        return this.#work();
+        return this.#work(call);
       default:
         return refuse('ENOTTY', `no ioctl ${cmd}`);
     }
@@ -130,9 +131,10 @@ export class FakeFile implements OpenFile {
     this.releases++;
   }
 
-  *#work(): Work<number> {
+  /** @returns the argument, as it is in the end. */
+  *#work(call: IoctlCall): Work<number> {
     while (this.working) yield;
-    return 0;
+    return call.arg;
   }
 }
 
