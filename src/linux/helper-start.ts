@@ -126,14 +126,17 @@ function raised(fd: number): number {
   }
 }
 
-/** A descriptor, close-on-exec, of the program `file`, called `name`. @throws Refusal EMFILE; as open(2). */
+/** A descriptor, close-on-exec, of the program `file`, called `name`. @throws Refusal EMFILE, ENOSPC. */
 export function executable(file: Uint8Array, name: string): number {
   const fd = makeExecutable(name) ?? makeNameless();
-  libc().write(fd, addressOf(file), file.length);
+  const written = libc().write(fd, addressOf(file), file.length);
   // What somebody may write to cannot be executed, unless it is a memfd.
   const program = libc().open(`/proc/thread-self/fd/${fd}`, O_CLOEXEC, 0);
   libc().close(fd);
-  return check(program, 'no helper process can be made');
+  check(program, 'no helper process can be made');
+  if (written === file.length) return program;
+  libc().close(program);
+  return refuse('ENOSPC', `there is no room for the ${file.length} bytes of ${name}`);
 }
 
 /** Before Linux 6.3 every memfd is executable. @returns undefined where none may be (vm.memfd_noexec). */
