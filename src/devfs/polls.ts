@@ -32,7 +32,7 @@ export class Polls {
   /** The kernel wants to be told of the file `handle`, which it knows by `kernelHandle`. */
   add(handle: number, stream: EventStream, kernelHandle: number): void {
     if (this.#polled.has(handle)) return;
-    this.#polled.set(handle, { stream, kernelHandle, told: stream.arrivals });
+    this.#polled.set(handle, { stream, kernelHandle, told: stream.arrivals() });
     // It comes at the end of the round, before those that the round began behind.
     if (this.#left > 0) this.#left++;
   }
@@ -61,7 +61,7 @@ export class Polls {
 
   #look(polled: Polled, tell: (kernelHandle: number) => void): void {
     this.#left--;
-    const { arrivals } = polled.stream;
+    const arrivals = polled.stream.arrivals();
     if (arrivals === polled.told) return;
     polled.told = arrivals;
     tell(polled.kernelHandle);

@@ -42,7 +42,12 @@ export function checkVector(vector: unknown, vectors: number): void {
  */
 export function checkInterrupt(pci: PciDescription | undefined, vector: unknown): void {
   if (pci === undefined) inFactory('interrupt');
-  checkVector(vector, Math.max(pci.msi ?? 0, pci.msix?.vectors ?? 0));
+  checkVector(vector, vectorsOf(pci));
+}
+
+/** Messages that a function may send. */
+export function vectorsOf({ msi = 0, msix }: PciDescription): number {
+  return Math.max(msi, msix?.vectors ?? 0);
 }
 
 /** The INTx line; as above. */

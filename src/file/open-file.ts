@@ -49,7 +49,7 @@ export interface EventStream {
   /** The POLL* bits that hold now. */
   ready(): number;
   /** How often something has come in that a poll may wait for: the count of an Arrivals, or 0 for ever. */
-  readonly arrivals: number;
+  arrivals(): number;
 }
 
 /** Pages that lie in a mapping at `offset` of the file: those from byte `at` on of `pages`. */

@@ -172,7 +172,7 @@ function deviceNode(device: VfioDevice, minor: number, bindFirst: boolean): Devi
 }
 
 /** A file without offsets that is always ready for both. */
-const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: 0 };
+const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: () => 0 };
 
 function vdpaNode(device: VdpaDevice, minor: number): DeviceNode {
   const operations = {

@@ -14,9 +14,7 @@ export function wqOperations(device: IdxdDevice, client: WqClient): FileOperatio
   return {
     stream: {
       ready: () => ((device.errors.words[0]! & 1n) === 1n ? READABLE : 0),
-      get arrivals() {
-        return device.errors.seen;
-      },
+      arrivals: () => device.errors.seen,
     },
     writes: DescriptorStruct,
     write: (_offset, source, caller) => client.write(caller, source),

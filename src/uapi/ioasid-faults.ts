@@ -36,9 +36,7 @@ export function contextOperations(context: IoasidContext): FileOperations {
   return {
     stream: {
       ready: () => WRITABLE | (faults.next === undefined ? 0 : READABLE),
-      get arrivals() {
-        return faults.arrivals;
-      },
+      arrivals: () => faults.arrivals,
     },
     read: (_offset, target) => readFaults(faults, target),
     write: (_offset, source) => writeResponses(faults, source),

@@ -75,6 +75,8 @@ export class ConfigSpace {
   #msix = 0;
   #lastCapability = 0;
   #nextCapability = FIRST_CAPABILITY;
+  /** Asked for each DMA and each message. */
+  #busMaster = false;
 
   /**
    * @param pci as checkModel lets it pass
@@ -129,12 +131,14 @@ export class ConfigSpace {
     }
     // D1 and D2 are not supported: a write that asks for them has no effect on the state (PCI PM §3.2.4).
     if (this.#powerState === 1 || this.#powerState === 2) this.#powerState = powerBefore;
+    this.#settle();
     return this.#express !== 0 && this.#takeFunctionLevelReset();
   }
 
   /** Back to what it is when the device is opened: memory space on, bus mastering off, no BAR assigned. */
   reset(): void {
     this.#bytes.set(this.#initial);
+    this.#settle();
   }
 
   get inD3hot(): boolean {
@@ -143,7 +147,8 @@ export class ConfigSpace {
 
   /** A reset of the function leaves it in D0 (PCI Express 5.0 §5.3.1.1). */
   leaveD3hot(): void {
-    if (this.inD3hot) this.#bytes[this.#power + POWER_CONTROL]! &= ~3;
+    if (this.inD3hot) this.#powerState = 0;
+    this.#settle();
   }
 
   /** Do BARs answer? Command register, memory space enable; never in D3hot. */
@@ -153,7 +158,7 @@ export class ConfigSpace {
 
   /** May the device issue requests? Command register, bus master enable; never in D3hot. */
   get busMaster(): boolean {
-    return this.#command(COMMAND_MASTER) && !this.inD3hot;
+    return this.#busMaster;
   }
 
   /** Is INTx kept from being signalled? Command register, interrupt disable. */
@@ -193,6 +198,11 @@ export class ConfigSpace {
     if (offset >= 0 && offset + length <= this.size) return;
     const what = `${length} bytes at ${hex(offset)}`;
     refuse('EFAULT', `${what} reach past the ${this.size} bytes of configuration space`);
+  }
+
+  /** Command register or power state may have changed. */
+  #settle(): void {
+    this.#busMaster = this.#command(COMMAND_MASTER) && !this.inD3hot;
   }
 
   #command(bit: number): boolean {

@@ -21,6 +21,7 @@ import { refuse } from '../linux/errno.js';
 import { ConfigSpace } from './config-space.js';
 import { VfioDevice } from './device.js';
 import { Interrupts } from './interrupts.js';
+import { type HostPlace, ModelHost } from './model-host.js';
 
 /** What to make. */
 export interface FunctionRequest {
@@ -104,9 +105,7 @@ function cuttable(
 }
 
 /** What all devices of a function have of the machine. */
-type Place = Required<
-  Pick<FunctionRequest, 'baseDirectory' | 'strict' | 'clock' | 'wires' | 'outside' | 'bus'>
->;
+type Place = HostPlace & Required<Pick<FunctionRequest, 'strict' | 'clock' | 'bus'>>;
 
 /**
  * Puts one device together. While the model is being made it can neither do DMA nor interrupt nor wait: it
@@ -116,51 +115,18 @@ function assemble(
   calls: ModelCalls,
   port: PciPort,
   make: (host: DeviceHost) => DeviceModel,
-  { baseDirectory, strict, clock, wires, outside, bus }: Place,
+  place: Place,
   group: number,
 ): VfioDevice {
-  let irqs: Interrupts | undefined;
-  let device: VfioDevice | undefined;
-  let pci: PciDescription | undefined;
+  const { strict, clock, bus } = place;
   const timers = new DeviceTimers(clock, calls);
-  const host: DeviceHost = {
-    baseDirectory,
-    ...timeOf(timers, () => device !== undefined),
-    link: (name) => wires.link(name),
-    outside,
-    dma: port,
-    memory: deviceMemory,
-    interrupt(vector) {
-      checkInterrupt(pci, vector);
-      if (irqs === undefined || (irqs.raise(vector) && device?.life.happenings.on !== true)) return;
-      const { messages } = irqs;
-      const lost = messages && irqs.whyLost(vector);
-      if (lost !== undefined) calls.note(`interrupt vector ${vector} is raised, and ${lost}`);
-      if (device?.life.happenings.on) {
-        const outcome = messages === undefined ? 'neither MSI nor MSI-X is enabled' : lost;
-        tellInterrupt(device, messages ?? 'message', vector, outcome);
-      }
-    },
-    get messages() {
-      return irqs?.sends ?? false;
-    },
-    intx(level) {
-      checkIntx(pci);
-      irqs?.drive(level);
-      if (device?.life.happenings.on) tellInterrupt(device, 'INTx', level ? 1 : 0, undefined);
-    },
-    note: (sentence) => calls.note(sentence),
-  };
+  const host = new ModelHost(calls, port, timers, place);
   const model = CalledModel.make(calls, () => make(host), timers);
   const config = new ConfigSpace(model.pci, strict, bus !== undefined);
-  irqs = new Interrupts(model.pci, config);
-  pci = model.pci;
-  port.connect(pci, config);
-  device = new VfioDevice(port, model, config, irqs, { strict, group, bus });
+  const irqs = new Interrupts(model.pci, config);
+  port.connect(model.pci, config);
+  const device = new VfioDevice(port, model, config, irqs, { strict, group, bus });
+  host.connect(model.pci, irqs, device);
   bus?.push(device);
   return device;
-}
-
-function tellInterrupt(device: VfioDevice, name: string, vector: number, lost: string | undefined): void {
-  device.life.happenings.record({ kind: 'interrupt', name, vector, ...(lost !== undefined && { lost }) });
 }

@@ -30,9 +30,7 @@ export function eventFile(
     ...operations,
     stream: {
       ready: () => writable | (events.next === undefined ? 0 : READABLE),
-      get arrivals() {
-        return events.arrivals;
-      },
+      arrivals: () => events.arrivals,
     },
     release: () => releasing([() => queue.drop(), () => context.drop()]),
   });
