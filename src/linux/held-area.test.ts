@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { finish } from '../file/work.js';
 import { account, Child, PAGE } from '../testkit/child.js';
@@ -118,7 +118,10 @@ test('what is not held because the account has no descriptors left is counted, w
   }
   account.give(heldDescriptors, taken);
   assert.equal(notHeld.areas, areas + 1);
-  assert.match(notHeld.reason, /^process \d+ \(node\): what the test has opened holds \d+ descriptors of /);
+  const name = readFileSync(`/proc/${child.pid}/comm`, 'utf8').trim();
+  const whose = `process ${child.pid} (${name}): what the test has opened holds `;
+  assert.ok(notHeld.reason.startsWith(whose), notHeld.reason);
+  assert.match(notHeld.reason.slice(whose.length), /^\d+ descriptors of /);
   const held = finish(memory.held(address, PAGE, BOTH))!;
   assert.equal(notHeld.areas, areas + 1);
   held.close();
