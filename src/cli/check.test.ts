@@ -90,7 +90,7 @@ const wrong: readonly [rule: string, path: string, sentence: RegExp][] = [
   ['interrupts in a reset', model('reset() { host.interrupt(0); }'), /an interrupt comes in a reset/],
   [
     'trusts lengths that it has read',
-    model('writeBar(_b, o, s) { host.dma.read(0, o, s); new Uint8Array(2 ** 40 * s[0]); }'),
+    model('writeBar(_b, o, s) { host.dma.read(0, o, s); new Uint8Array(2 ** 54 * s[0]); }'),
     /Invalid typed array length/,
   ],
   [
