@@ -33,7 +33,7 @@ export async function check(spec: string, { seed = randomSeed(), accesses }: Che
     import('./signals.js'),
   ]);
   // A model that loops is ended by the thread that watches, and one that throws later has thrown.
-  new StandIn();
+  new StandIn().start();
   new ModelFaults(leave);
   ModelCalls.tellCallbacks();
   try {

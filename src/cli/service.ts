@@ -6,7 +6,7 @@ import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fus
 import { StandIn } from '../devfs/stand-in.js';
 import { noteDebugger } from '../devices/call-words.js';
 import { Clock } from '../devices/clock.js';
-import type { PlacedSpec } from '../devices/load.js';
+import { mayKeepUs, type PlacedSpec } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { saidOf } from '../devices/thrown.js';
 import { Account, type Holdings } from '../linux/account.js';
@@ -31,7 +31,7 @@ import type { ModelFaults } from './model-faults.js';
 import { Quiet } from './quiet.js';
 import type { RunReport } from './run-report.js';
 import type { Telling } from './telling.js';
-import type { TraceArguments } from './trace-arguments.js';
+import { type TraceArguments, tells } from './trace-arguments.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
@@ -95,6 +95,8 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   const standIn = new StandIn({ alone });
   const { device, iommuTest, container, bindFirst, memlock, strict, fillShare, link, time } = options;
   const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;
+  // Another thread writes what is told, and may wait for who reads.
+  if (device.some(mayKeepUs) || tells(options)) standIn.start();
   fillUpTo(fillShare);
   servesAlone(alone);
   ModelCalls.tellCallbacks();

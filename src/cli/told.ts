@@ -3,12 +3,11 @@
  * asked for: a start waits for each module.
  */
 import type { Telling } from './telling.js';
-import { type TraceArguments, wantsTrace } from './trace-arguments.js';
+import { type TraceArguments, tells } from './trace-arguments.js';
 
 /** @returns undefined: nothing is asked for. @throws Refusal as Telling.of. */
 export async function tellingOf(options: TraceArguments): Promise<Telling | undefined> {
-  const { log, record } = options;
-  if (!wantsTrace(options) && log === undefined && record === undefined) return undefined;
+  if (!tells(options)) return undefined;
   const { Telling } = await import('./telling.js');
   return Telling.of(options);
 }

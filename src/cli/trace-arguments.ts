@@ -30,3 +30,8 @@ export function wantsTrace(options: TraceArguments): boolean {
     output !== undefined
   );
 }
+
+/** Do they ask for anything that is told while it happens? */
+export function tells(options: TraceArguments): boolean {
+  return wantsTrace(options) || options.log !== undefined || options.record !== undefined;
+}

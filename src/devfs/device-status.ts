@@ -75,10 +75,10 @@ export class DeviceStatus {
     this.#standIn = standIn;
   }
 
-  /** Thread `tid`, of user `uid`, waits to be told of `inode`. To be called before it is. */
+  /** Thread `tid`, of user `uid`, waits to be told of `inode`. To be called first. @throws TooEarly. */
   asked(tid: number, uid: number, { id, number }: Inode): void {
     if (this.#tracer === undefined || number === undefined || tid === 0) return;
-    this.#standIn?.untilAtWork();
+    this.#standIn?.needed();
     try {
       const account = accountOf(this.#openers, tid, uid);
       this.#tracer.afterAnswer(tid, account, (caller) => tell(tid, caller, id, number));

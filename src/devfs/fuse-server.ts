@@ -39,7 +39,7 @@ import { PageMappings } from './page-mappings.js';
 import { ProcessCaller } from './process-caller.js';
 import { type RequestKind, requestTable } from './request-table.js';
 import { SetAside } from './set-aside.js';
-import type { StandIn } from './stand-in.js';
+import { type StandIn, TooEarly } from './stand-in.js';
 import { Tracer } from './tracer.js';
 import { TrappedCalls } from './trapped-calls.js';
 import { Claimed, slice, Turns } from './turns.js';
@@ -265,6 +265,7 @@ export class FuseServer {
     } catch (error) {
       if (error instanceof Undetermined) this.#setAside(error.fd, length);
       else if (error instanceof Claimed) this.#wait(error.objects, length);
+      else if (error instanceof TooEarly) this.#standIn?.keep(this.#channel.requestBytes.subarray(0, length));
       else this.#fail(error);
     } finally {
       this.#standIn?.serves(0, 0);

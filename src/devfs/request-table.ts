@@ -28,8 +28,9 @@ export function requestTable(
 ): Record<number, RequestKind> {
   const change: RequestKind = { least: HEADER_BYTES, handle: () => names.change() };
   const open = () => {
-    standIn?.untilAtWork();
-    return files.open(names.opened());
+    const inode = names.opened();
+    standIn?.needed();
+    return files.open(inode);
   };
   return {
     [Opcode.IOCTL]: { least: 72, handle: () => files.ioctl() },

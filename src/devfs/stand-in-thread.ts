@@ -8,7 +8,7 @@ import { startAsked, startsHelpers } from '../linux/helper-start.js';
 import { CallWatch } from './call-watch.js';
 import { MAX_TRANSFER } from './fuse-channel.js';
 import { isForPage, Opcode, Reply, Request } from './fuse-wire.js';
-import { CLOSED, ENDED, NONE, OWN, type StandInData, Word } from './stand-in.js';
+import { CLOSED, dismissGuard, ENDED, NONE, OWN, type StandInData, Word } from './stand-in.js';
 import { callInWords, progress, standstill, waitsForOthers } from './standstill.js';
 
 /** So long the serving thread may be awake without a poll: more than a request or a slice of work takes. */
@@ -31,8 +31,6 @@ const STOPPED = 125;
 const LOOK_MS = 5;
 const POLLIN = 1;
 const STDERR = 2;
-/** What the guard is told when there is nothing left to guard. */
-const IN_ORDER = Buffer.from('in order\n'.padEnd(128));
 
 /** What there was to take. */
 const NOTHING = 0;
@@ -58,6 +56,7 @@ const kept = [STDERR, fuse, bell, lifeline].filter((fd) => fd !== NONE);
 leaveSharedTable(kept);
 closeOthers(kept);
 startsHelpers(starting, true);
+libc().write(bell, oneAddress, 8);
 tableIs(OWN);
 for (;;) {
   const pulse = Atomics.load(words, Word.PULSE);
@@ -69,10 +68,7 @@ for (;;) {
 
 startsHelpers(starting, false);
 libc().close(fuse);
-if (lifeline !== NONE) {
-  libc().write(lifeline, address(IN_ORDER), IN_ORDER.length);
-  libc().close(lifeline);
-}
+dismissGuard(lifeline);
 tableIs(CLOSED);
 
 /** The connection, when there is one. Until then only modules are imported, and models made. */

@@ -7,7 +7,7 @@ import { Errno } from '../linux/errno.js';
 import { address, check, libc } from '../linux/ffi.js';
 import { FuseChannel } from './fuse-channel.js';
 import { Opcode, ReadIn, Request } from './fuse-wire.js';
-import { StandIn } from './stand-in.js';
+import { StandIn, TooEarly } from './stand-in.js';
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000;
@@ -25,7 +25,7 @@ class Wire {
   readonly #pollfd = new Int32Array(32);
   #last = 0;
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, atWork = true) {
     const ends = new Int32Array(32);
     check(
       libc().socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, address(new Uint8Array(ends.buffer))),
@@ -34,7 +34,7 @@ class Wire {
     [this.#kernel, this.#server] = [ends[0]!, ends[1]!];
     this.standIn = new StandIn();
     this.standIn.serve(this.#server);
-    this.standIn.untilAtWork();
+    if (atWork) this.standIn.untilAtWork();
     this.channel = new FuseChannel(this.#server, this.standIn);
     t.after(() => {
       this.standIn.end();
@@ -78,10 +78,30 @@ class Wire {
     return libc().poll(address(new Uint8Array(this.#pollfd.buffer)), 1, 0) === 1;
   }
 
+  /** Has the bell of the stand-in rung? */
+  rings(timeout = 0): boolean {
+    this.#pollfd.set([this.standIn.bell, POLLIN]);
+    return libc().poll(address(new Uint8Array(this.#pollfd.buffer)), 1, timeout) === 1;
+  }
+
   beat(): void {
     this.standIn.sleeps();
     this.standIn.wakes();
   }
+}
+
+/**
+ * From now on this process gets no more descriptors, until the function is called that is returned. poll(2)
+ * takes one still.
+ */
+function withoutDescriptors(): () => void {
+  const RLIMIT_NOFILE = 7;
+  const before = new BigUint64Array(16);
+  const at = address(new Uint8Array(before.buffer));
+  check(libc().prlimit64(0, RLIMIT_NOFILE, 0, at), 'prlimit64');
+  const less = before.slice().fill(1n, 0, 1);
+  check(libc().prlimit64(0, RLIMIT_NOFILE, address(new Uint8Array(less.buffer)), 0), 'prlimit64');
+  return () => check(libc().prlimit64(0, RLIMIT_NOFILE, at, 0), 'prlimit64');
 }
 
 test('when the serving thread stands still, requests for pages get EIO, and all others wait', (t) => {
@@ -94,6 +114,52 @@ test('when the serving thread stands still, requests for pages get EIO, and all 
     const after = [wire.send(Opcode.RELEASE), wire.send(Opcode.IOCTL)];
     assert.deepEqual(wire.received(), [...before, ...after]);
   }
+});
+
+test('a request that needs the stand-in starts it, and is the next that is taken when it is at work', (t) => {
+  const wire = new Wire(t, false);
+  const first = wire.send(Opcode.OPEN);
+  assert.deepEqual(wire.received(), [first]);
+  for (const unique of [first, wire.send(Opcode.OPEN)]) {
+    if (unique !== first) assert.equal(wire.channel.receive(), 80);
+    assert.throws(() => wire.standIn.needed(), TooEarly);
+    wire.standIn.keep(wire.channel.requestBytes.subarray(0, 80));
+  }
+  const other = wire.send(Opcode.IOCTL);
+  assert.deepEqual(wire.received(), [other], 'others are served');
+  assert.ok(wire.rings(PATIENCE_MS), 'it is at work');
+  let received: number[] = [];
+  // It rings before it says that it is at work.
+  while (received.length === 0) received = wire.received();
+  assert.deepEqual(received, [first, first + 1]);
+  assert.ok(!wire.rings(), 'nothing more is to be had');
+  wire.standIn.needed();
+});
+
+test('where no thread can be started, who needs it is refused, and the next starts another', async (t) => {
+  const wire = new Wire(t, false);
+  const refused = (action: () => void) => assert.throws(action, { code: 'EAGAIN', message: /no thread can/ });
+  const limit = withoutDescriptors();
+  t.after(limit);
+  const sent = [wire.send(Opcode.OPEN), wire.send(Opcode.OPEN)];
+  for (const _ of sent) {
+    assert.equal(wire.channel.receive(), 80);
+    assert.throws(() => wire.standIn.needed(), TooEarly);
+    wire.standIn.keep(wire.channel.requestBytes.subarray(0, 80));
+  }
+  t.mock.method(console, 'error', () => undefined);
+  while (!wire.rings()) await sleep(5);
+  for (const unique of sent) {
+    assert.equal(wire.channel.receive(), 80);
+    assert.equal(wire.channel.request[Request.unique], unique);
+    refused(() => wire.standIn.needed());
+  }
+  assert.deepEqual(wire.received(), []);
+  assert.ok(!wire.rings(), 'nothing more is to be had');
+  limit();
+  assert.throws(() => wire.standIn.needed(), TooEarly);
+  wire.standIn.untilAtWork();
+  wire.standIn.needed();
 });
 
 test('the stand-in leaves the connection alone while the serving thread sleeps, however long', async (t) => {

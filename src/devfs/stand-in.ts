@@ -13,9 +13,13 @@
  * write one and then read the other's: the stand-in says that it takes and looks at the pulse, the serving
  * thread lets the pulse beat and looks at whether the stand-in takes.
  *
+ * It is a Node within Node, so it is started when it is needed, by the first request that may lead to such
+ * memory: an OPEN, or a GETATTR of who is to be told of a device. That request waits here until the stand-in
+ * is at work, and is then the next that the serving thread takes; all others are served meanwhile.
+ *
  * When what the serving thread is caught in is code of a device model, it ends the process (call-watch.ts):
  * nobody else can, not even by a signal, whose handler would need the thread that loops. That may be before
- * there is a connection, so it begins without one.
+ * there is a connection, so it can be started without one.
  *
  * What that waits for may be memory that a program has given another FUSE filesystem's file, whose server
  * never answers. A server of that program alone then ends as well.
@@ -26,11 +30,14 @@
  *
  * It also holds the lifeline, the descriptor whose closing tells the guard (cli/guard.ts) that this process
  * is dead. Its thread has a table of descriptors of its own and waits for nobody, so that this is closed at
- * once when the process is killed, whatever its other threads wait for.
+ * once when the process is killed, whatever its other threads wait for. Before it is started none of them
+ * waits for a server, so the table that they share is closed as soon.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
+import { Postponed } from '../file/work.js';
 import { attaching } from '../linux/attach.js';
+import { refuse } from '../linux/errno.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
 import { starting, wakeStarterAt } from '../linux/helper-start.js';
@@ -76,6 +83,23 @@ export const NONE = -1;
 export const OWN = 1;
 export const CLOSED = 2;
 
+/** What the guard is told when there is nothing left to guard. */
+const IN_ORDER = Buffer.from('in order\n'.padEnd(128));
+
+/** Tells the guard at the other end of `lifeline` that all is in order, and closes that. */
+export function dismissGuard(lifeline: number): void {
+  if (lifeline === NONE) return;
+  libc().write(lifeline, address(IN_ORDER), IN_ORDER.length);
+  libc().close(lifeline);
+}
+
+/** Thrown out of a request that needs the stand-in, before it is at work: to be kept by `keep`. */
+export class TooEarly extends Postponed {
+  constructor() {
+    super('the thread that stands in for the serving thread is being started');
+  }
+}
+
 /** What the stand-in's thread is given. */
 export interface StandInData {
   /** An eventfd: one for each request that is handed on. */
@@ -92,28 +116,48 @@ export interface StandInData {
   readonly alone: boolean;
 }
 
+/** The thread, as the serving one has it. */
+interface Thread {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  /** It has been at work, and until it ends it is. */
+  atWork: boolean;
+}
+
 export class StandIn implements Pulse {
-  /** Readable when requests were handed on. */
+  /** Readable when requests were handed on, and once when the thread is at work. */
   readonly bell: number;
   readonly #words = new Int32Array(new SharedArrayBuffer(64));
-  readonly #port: MessagePort;
-  readonly #worker: Worker;
+  readonly #alone: boolean;
   readonly #beat: NodeJS.Timeout;
   readonly #count = new Uint8Array(128);
+  /** Requests that came before it was at work. */
+  readonly #kept: Uint8Array[] = [];
+  #thread: Thread | undefined;
+  /** Why it has not come to work, until all are refused that were kept. */
+  #failure: string | undefined;
   #pulse = 1;
   #received = 0;
-  #atWork = false;
   #ended = false;
 
-  /**
-   * Starts the thread. That takes a while, during which other things can be done. `alone`: as of StandInData.
-   * @throws Refusal EMFILE.
-   */
+  /** `alone`: as of StandInData. @throws Refusal EMFILE. */
   constructor({ alone = false } = {}) {
+    this.#alone = alone;
     this.bell = check(libc().eventfd(0, EFD_FLAGS), 'no eventfd could be made');
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
     Atomics.store(this.#words, Word.FUSE, NONE);
     Atomics.store(this.#words, Word.LIFELINE, NONE);
+    noteDebugger();
+    // It also keeps the process alive while a module waits for what Node does not know of.
+    this.#beat = setInterval(noteDebugger, BEAT_MS);
+  }
+
+  /**
+   * Starts the thread, if nobody has. That takes a while, during which other things can be done.
+   * @throws Error there can be no more threads.
+   */
+  start(): void {
+    if (this.#thread !== undefined) return;
     wakeStarterAt(this.#words, Word.PULSE);
     const { port1, port2 } = new MessageChannel();
     const calls = { words: callWords, names: callNames };
@@ -124,23 +168,18 @@ export class StandIn implements Pulse {
       calls,
       attaching,
       starting,
-      alone,
+      alone: this.#alone,
     };
-    this.#port = port1;
-    this.#worker = new Worker(ownScript('devfs/stand-in-thread.js'), {
+    const worker = new Worker(ownScript('devfs/stand-in-thread.js'), {
       workerData,
       transferList: [port2],
       // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.
       stdout: true,
       stderr: true,
     });
-    this.#worker.on('error', (error) =>
-      console.error(`ioasid: nobody stands in for the serving thread: ${error.message}`),
-    );
-    this.#worker.unref();
-    noteDebugger();
-    // It also keeps the process alive while a module waits for what Node does not know of.
-    this.#beat = setInterval(noteDebugger, BEAT_MS);
+    worker.on('error', (error) => this.#failed(error));
+    worker.unref();
+    this.#thread = { worker, port: port1, atWork: false };
   }
 
   /** Stands in for this thread at the connection `fuse` from now on. `lifeline` becomes its own. */
@@ -151,13 +190,27 @@ export class StandIn implements Pulse {
     Atomics.notify(this.#words, Word.FUSE);
   }
 
-  /** Returns when it is at work: from now on memory of others may be touched, and files of our own. */
+  /**
+   * Asked for by a request after which memory of others may be touched, and files of our own be open.
+   * @throws TooEarly it is not at work yet. @throws Refusal EAGAIN it cannot be started.
+   */
+  needed(): void {
+    if (this.#isAtWork()) return;
+    const failure = this.#failure ?? this.#startFails();
+    if (failure === undefined) throw new TooEarly();
+    refuse('EAGAIN', `no thread can stand in for the serving one: ${failure}`);
+  }
+
+  /** Keeps the request until it is at work: `take` gives it back. */
+  keep(request: Uint8Array): void {
+    this.#kept.push(request.slice());
+  }
+
+  /** Returns when it is at work. */
   untilAtWork(): void {
-    if (this.#atWork) return;
-    this.#atWork = true;
+    this.start();
     this.#untilTableIs(OWN);
-    const lifeline = Atomics.load(this.#words, Word.LIFELINE);
-    if (lifeline !== NONE) libc().close(lifeline);
+    this.#isAtWork();
   }
 
   /** A request of kind `opcode` is being served for thread `tid`; none is with 0. */
@@ -177,15 +230,22 @@ export class StandIn implements Pulse {
     Atomics.notify(this.#words, Word.ASLEEP);
   }
 
-  /** Puts the first request that was handed on into `target`. @returns its length; 0 when there is none. */
+  /**
+   * Puts the first request that was kept or handed on into `target`. @returns its length; 0 when there is
+   * none.
+   */
   take(target: Uint8Array): number {
+    const isDecided = this.#isAtWork() || this.#failure !== undefined;
+    if (isDecided && this.#kept.length > 0) return this.#takeKept(target);
+    if (this.#failure !== undefined) this.#forgetFailure();
+    if (this.#thread === undefined) return 0;
     // This thread may have stood still since it woke: the stand-in must not take the next request beside it.
     this.#pulsate(2);
     this.#untilEmptyHanded();
     if (Atomics.load(this.#words, Word.HANDED_ON) === this.#received) return 0;
-    const { message } = receiveMessageOnPort(this.#port) as { message: Uint8Array };
+    const { message } = receiveMessageOnPort(this.#thread.port) as { message: Uint8Array };
     this.#received = (this.#received + 1) | 0;
-    libc().read(this.bell, address(this.#count), 8);
+    this.#hear();
     target.set(message);
     return message.length;
   }
@@ -197,16 +257,75 @@ export class StandIn implements Pulse {
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    if (this.#thread === undefined) dismissGuard(Atomics.load(this.#words, Word.LIFELINE));
+    else this.#endThread(this.#thread);
+    this.#ring();
+  }
+
+  #endThread({ worker, port }: Thread): void {
     this.untilAtWork();
     Atomics.store(this.#words, Word.PULSE, ENDED);
     Atomics.notify(this.#words, Word.PULSE);
     Atomics.store(this.#words, Word.ASLEEP, 0);
     Atomics.notify(this.#words, Word.ASLEEP);
     this.#untilTableIs(CLOSED);
-    this.#port.close();
-    void this.#worker.terminate();
+    port.close();
+    void worker.terminate();
+  }
+
+  /** Starts the thread. @returns why it cannot be. */
+  #startFails(): string | undefined {
+    try {
+      this.start();
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  /** Is it at work? Then it has the lifeline, and has rung. */
+  #isAtWork(): boolean {
+    const thread = this.#thread;
+    if (thread === undefined || thread.atWork) return thread !== undefined;
+    if (Atomics.load(this.#words, Word.TABLE) < OWN) return false;
+    thread.atWork = true;
+    this.#hear();
+    const lifeline = Atomics.load(this.#words, Word.LIFELINE);
+    if (lifeline !== NONE) libc().close(lifeline);
+    return true;
+  }
+
+  /** Who waits for it is refused, and the next who needs it has another started. */
+  #failed({ message }: Error): void {
+    console.error(`ioasid: nobody stands in for the serving thread: ${message}`);
+    if (this.#isAtWork()) return;
+    this.#thread = undefined;
+    if (this.#kept.length === 0) return;
+    this.#failure = message;
+    this.#ring();
+  }
+
+  /** All have been refused who waited. */
+  #forgetFailure(): void {
+    this.#failure = undefined;
+    this.#hear();
+  }
+
+  #takeKept(target: Uint8Array): number {
+    const kept = this.#kept.shift()!;
+    target.set(kept);
+    return kept.length;
+  }
+
+  #ring(): void {
+    this.#count.fill(0);
     this.#count[0] = 1;
     libc().write(this.bell, address(this.#count), 8);
+  }
+
+  /** Takes one ring of the bell. */
+  #hear(): void {
+    libc().read(this.bell, address(this.#count), 8);
   }
 
   #untilTableIs(state: number): void {

@@ -81,6 +81,18 @@ const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
   'virtio-net': () => import('./virtio/net.js'),
 };
 
+/** Those that open no files. */
+const selfContained = ['dsa', 'edu', 'virtio-net'];
+
+/**
+ * May what `device` asks for keep this thread while it is made, by code of others or a file that does not
+ * come?
+ */
+export function mayKeepUs(device: string | PlacedSpec): boolean {
+  const spec = typeof device === 'string' ? device : device.spec;
+  return !selfContained.includes(spec.split(',')[0]!);
+}
+
 /** The names of the devices that ioasid brings. */
 export const builtInDevices: readonly string[] = Object.keys(builtIns);
 

@@ -29,6 +29,8 @@ import { launchMode } from '../launcher-process.js';
 
 const withoutMount = withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 
+const registerFile = new URL('../../testkit/register-file.js', import.meta.url).href;
+
 describe('serve', { skip: withoutMount }, () => {
   const scratch = mkdtempSync(join(tmpdir(), 'ioasid-serve-'));
   after(() => rmSync(scratch, { recursive: true }));
@@ -99,15 +101,36 @@ describe('serve', { skip: withoutMount }, () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  it('leaves no mount and no process behind when it is killed', async () => {
-    const folder = join(scratch, 'killed');
-    const running = await serving(folder);
-    const guards = guardsOf(running.pid);
-    assert.equal(guards.length, 1);
-    running.kill('SIGKILL');
-    await running.ended;
-    await until(() => !guards.some(isAlive), 'the end of the guard');
-    assert.deepEqual(mountsBelow(folder), []);
+  it('leaves no mount and no process behind when it is killed, before and after a first open', async () => {
+    for (const isOpened of [false, true]) {
+      const folder = join(scratch, 'killed');
+      const running = await serving(folder);
+      if (isOpened) closeSync(openSync(join(folder, 'ioasid'), 'r+'));
+      const guards = guardsOf(running.pid);
+      assert.equal(guards.length, 1);
+      running.kill('SIGKILL');
+      await running.ended;
+      await until(() => !guards.some(isAlive), 'the end of the guard');
+      assert.deepEqual(mountsBelow(folder), []);
+    }
+  });
+
+  it('has no thread that stands in for its own before a first open, but with a module', async () => {
+    const [folder, module] = [join(scratch, 'threads'), join(scratch, 'model.mjs')];
+    writeFileSync(module, `export { default } from ${JSON.stringify(registerFile)};`);
+    const more = async (device: string) => {
+      const running = Running.ioasid(['serve', '--device', device, folder]);
+      await running.says(`${folder}/vfio/devices/vfio0`);
+      const threads = () => readdirSync(`/proc/${running.pid}/task`).length;
+      const before = threads();
+      for (let times = 0; times < 2; times++) closeSync(openSync(join(folder, 'ioasid'), 'r+'));
+      const after = threads();
+      running.kill('SIGINT');
+      assert.deepEqual(await running.ended, { status: 0, signal: null });
+      return after - before;
+    };
+    assert.equal(await more('edu'), 1);
+    assert.equal(await more(module), 0);
   });
 
   it('takes its mount away at a signal that comes as soon as that is there, without its guard', async () => {
