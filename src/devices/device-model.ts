@@ -47,6 +47,13 @@ export interface DmaPort {
   place?(vpasid: number, iova: number, length: number, places: ScatterList): boolean;
 
   /**
+   * Accesses to memory that DMA has come to so far, of this and other devices; it grows. One may take 20 µs,
+   * where memory is reached by way of another process, however few bytes it is: a step that may come to many
+   * ends by them (`Effort`). Absent: nobody counts.
+   */
+  readonly accesses?: number;
+
+  /**
    * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as
    * long as he likes to answer.
    * @returns undefined when nobody can be asked: the device has not said `pageRequests`, or is attached to

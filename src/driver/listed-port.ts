@@ -108,6 +108,10 @@ export abstract class ListedPort {
     return this.requester.place(authorization.pasid, iova, length, places);
   }
 
+  get accesses(): number {
+    return this.requester.accesses;
+  }
+
   admits(vpasid: Vpasid): boolean {
     return this.authorizations.byVpasid(vpasid) !== undefined;
   }

@@ -109,6 +109,10 @@ export class FunctionPort implements PciPort {
     return this.requester.place(pasidOf(vpasid), iova, length, places);
   }
 
+  get accesses(): number {
+    return this.requester.accesses;
+  }
+
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {
     if (this.#gate === undefined) inFactory('dma');
     return this.#gate.busMaster === true ? this.pager?.requestPage(vpasid, iova, write) : undefined;

@@ -132,6 +132,11 @@ export class Requester {
     this.#roots[pasid] = 0;
   }
 
+  /** Accesses to memory by requests of all requesters, those of walks of users' tables included. It grows. */
+  get accesses(): number {
+    return this.#iommu.memories.accesses;
+  }
+
   /** PASIDs with an entry. */
   get entries(): number {
     return this.#entries.size;
@@ -224,6 +229,7 @@ export class Requester {
       if (CHECKED) this.#check(slot, pasid, here, offset);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
       if (memory.place?.(offset, count, places) !== true) return false;
+      memories.accesses++;
       if (this.#logs > 0) this.#record(pasid, here, count);
       done += count;
     }
@@ -252,6 +258,7 @@ export class Requester {
       const offset = (this.byteHi >>> 0) * 0x1_0000_0000 + (this.byteLo >>> 0);
       if (CHECKED) this.#check(slot, pasid, here, offset);
       const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+      memories.accesses++;
       const moved =
         access === WRITE
           ? memory.write(offset, buffer, at + done, count)

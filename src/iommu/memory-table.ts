@@ -11,6 +11,8 @@ import type { LockedPages } from './locked-pages.js';
 import type { Memory } from './memory.js';
 
 export class MemoryTable {
+  /** Accesses to memories by requests and walks, since the beginning. Whoever makes them counts them. */
+  accesses = 0;
   readonly #entries: (Memory | undefined)[] = [];
   readonly #users: number[] = [];
   readonly #free: number[] = [];

@@ -145,6 +145,7 @@ export abstract class TwoStageTable extends NestedTable {
    */
   protected readEntryIn(memory: number, hi: number, lo: number): boolean {
     const offset = hi * 0x1_0000_0000 + (lo >>> 0);
+    this.#iommu.memories.accesses++;
     return this.#iommu.memories.get(memory).read(offset, entryBytes, 0, 8) === 8;
   }
 
@@ -239,7 +240,9 @@ export abstract class TwoStageTable extends NestedTable {
     return REFUSED;
   }
 
+  /** The memory of `slot`, to be accessed once. */
   #memory(slot: number): Memory {
+    this.#iommu.memories.accesses++;
     return this.#iommu.memories.get(this.#iommu.tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
   }
 

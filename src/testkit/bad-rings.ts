@@ -6,6 +6,7 @@
  * byte that was not the device's to change.
  */
 import { strictEqual as equal, ok, deepStrictEqual as same } from 'node:assert/strict';
+import { Effort } from '../devices/effort.js';
 import type { Chain } from '../devices/virtio/chain.js';
 import { type QueueSetup, Virtqueue } from '../devices/virtio/virtqueue.js';
 import { FlatMemory } from './flat-memory.js';
@@ -127,7 +128,7 @@ function takeAll(queue: Virtqueue, { memory, setup, base, whole }: BadRing): [Ch
 export function tryRing(random: Random, packed: boolean): { broken: boolean; taken: number } {
   const ring = makeRing(random, packed);
   const { memory, setup } = ring;
-  const queue = new Virtqueue(memory);
+  const queue = new Virtqueue(memory, new Effort(memory));
   queue.base = ring.base;
   const initial = memory.bytes.slice();
   queue.start({ ...setup, inOrder: random.below(2) === 1 });

@@ -29,14 +29,24 @@ export class BlkScene extends VirtioScene {
     this.path = path;
   }
 
+  /** As `request`, of a read or a write whose data is in parts of these lengths. */
+  scattered(type: number, sector: number, lengths: readonly number[]) {
+    const parts = lengths.map((length, n) =>
+      type === 0 ? this.in(length) : this.out(new Uint8Array(length).fill(n)),
+    );
+    const status = this.in(1);
+    this.offer(0, this.out(headerOf(type, sector)), ...parts, status);
+    return {
+      status: () => this.bytesOf(status)[0],
+      data: () => joined(parts.map((part) => this.bytesOf(part))),
+    };
+  }
+
   /** Makes a request available. @returns what it has come to, once the device has settled. */
   request(type: number, sector: number, data: Uint8Array | number = 0, queue = 0) {
-    const header = new DataView(new ArrayBuffer(16));
-    header.setUint32(0, type, true);
-    header.setBigUint64(8, BigInt(sector), true);
     const body = typeof data === 'number' ? this.in(data) : this.out(data);
     const status = this.in(1);
-    const id = this.offer(queue, this.out(new Uint8Array(header.buffer)), body, status);
+    const id = this.offer(queue, this.out(headerOf(type, sector)), body, status);
     return { id, body, status: () => this.bytesOf(status)[0], data: () => this.bytesOf(body) };
   }
 
@@ -52,4 +62,15 @@ export class BlkScene extends VirtioScene {
   get file(): Uint8Array {
     return new Uint8Array(readFileSync(this.path));
   }
+}
+
+function headerOf(type: number, sector: number): Uint8Array {
+  const header = new DataView(new ArrayBuffer(16));
+  header.setUint32(0, type, true);
+  header.setBigUint64(8, BigInt(sector), true);
+  return new Uint8Array(header.buffer);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
 }

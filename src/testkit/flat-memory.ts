@@ -12,6 +12,8 @@ export class FlatMemory implements VirtioPort {
   /** Accesses of the device. */
   reads = 0;
   writes = 0;
+  /** Tells of its accesses, which then end the steps of devices. */
+  counts = false;
   /** Says where it is, for files to be read straight to it; and of how many bytes it has. */
   places = false;
   placed = 0;
@@ -20,6 +22,10 @@ export class FlatMemory implements VirtioPort {
     this.bytes = new Uint8Array(length);
     this.view = new DataView(this.bytes.buffer);
     this.rights = new Uint8Array(length).fill(rights);
+  }
+
+  get accesses(): number {
+    return this.counts ? this.reads + this.writes : 0;
   }
 
   read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined {
@@ -39,6 +45,7 @@ export class FlatMemory implements VirtioPort {
   place(_asid: number, iova: number, length: number, places: ScatterList): boolean {
     if (!this.places || this.#reach(iova, length, 2) < length) return false;
     this.placed += length;
+    this.writes++;
     return places.add(addressOf(this.bytes) + iova, length);
   }
 

@@ -8,6 +8,7 @@
  */
 
 import type { DmaPort } from '../device-model.js';
+import { Effort } from '../effort.js';
 import type { Registers } from '../registers.js';
 import { Opcode } from './descriptor.js';
 import { Engine, type EngineContext } from './engine.js';
@@ -25,9 +26,11 @@ export class Scheduler {
   readonly #served: WorkQueue[][];
   /** Where each engine begins to look the next time. */
   readonly #turns: Int32Array;
+  readonly #effort: Effort;
 
   constructor(wqs: readonly WorkQueue[], shape: Shape, dma: DmaPort, context: EngineContext) {
     this.#wqs = wqs;
+    this.#effort = new Effort(dma);
     this.#engines = Array.from({ length: shape.engines }, () => new Engine(dma, context));
     this.#served = this.#engines.map(() => []);
     this.#turns = new Int32Array(shape.engines);
@@ -49,7 +52,8 @@ export class Scheduler {
   /** Works for a bounded time. @returns false when nothing is left that an engine could do now. */
   step(): boolean {
     let worked = true;
-    for (let budget = STEP_BUDGET; worked && budget > 0; ) {
+    this.#effort.begin();
+    for (let budget = STEP_BUDGET; worked && budget > 0 && !this.#effort.spent; ) {
       worked = false;
       for (let i = 0; i < this.#engines.length; i++) {
         const engine = this.#engines[i]!;

@@ -78,6 +78,7 @@ export class Controller implements DeviceModel {
     const shared = { memory, pointers, namespaces, statistics, features };
     this.#requests = new InFlight(
       namespaces.map(({ disk }) => disk),
+      memory.effort,
       () => new IoRequest({ ...shared, configuration: sizes }),
     );
     this.#admin = new Admin({

@@ -7,6 +7,7 @@
  * started before the disks have settled, so that what was abandoned overtakes nothing.
  */
 import type { Disk } from '../disk.js';
+import type { Effort } from '../effort.js';
 import { Job } from '../medium.js';
 import type { IoRequest } from './io-request.js';
 
@@ -24,6 +25,7 @@ export class InFlight {
   /** A drain goes on, during which nothing is begun. */
   draining = false;
   readonly #disks: readonly Disk[];
+  readonly #effort: Effort;
   readonly #newRequest: () => IoRequest;
   #unused: IoRequest[] = [];
   readonly #active = new Map<Job, IoRequest>();
@@ -32,8 +34,9 @@ export class InFlight {
   /** Bytes that this step has moved: of what it has begun first, and then of what has ended. */
   #bytes = 0;
 
-  constructor(disks: readonly Disk[], newRequest: () => IoRequest) {
+  constructor(disks: readonly Disk[], effort: Effort, newRequest: () => IoRequest) {
     this.#disks = disks;
+    this.#effort = effort;
     this.#newRequest = newRequest;
   }
 
@@ -53,7 +56,12 @@ export class InFlight {
 
   /** May this step begin another? */
   get mayBegin(): boolean {
-    return this.hasRoom && this.#bytes < STEP_BYTES;
+    return this.hasRoom && this.#mayMove;
+  }
+
+  /** May this step move more? */
+  get #mayMove(): boolean {
+    return this.#bytes < STEP_BYTES && !this.#effort.spent;
   }
 
   /** Has something ended that was not taken? */
@@ -92,12 +100,13 @@ export class InFlight {
 
   beginStep(): void {
     this.#bytes = 0;
+    this.#effort.begin();
   }
 
   /** The next request that has ended; undefined: none, or this step has done enough. */
   takeEnded(): IoRequest | undefined {
     for (const disk of this.#disks)
-      while (this.#bytes < STEP_BYTES) {
+      while (this.#mayMove) {
         const job = disk.takeFinished();
         if (job === undefined) break;
         this.#bytes += job.length;

@@ -327,6 +327,37 @@ describe('the other commands', () => {
   });
 });
 
+test('a step makes few accesses, in however many ranges the data of commands is', async () => {
+  const queue = await driver.createPair(3);
+  let made = 0;
+  const { dma } = driver.host;
+  const [read, write] = [dma.read, dma.write];
+  Object.assign(dma, {
+    read: (...given: Parameters<typeof read>) => ++made && read(...given),
+    write: (...given: Parameters<typeof write>) => ++made && write(...given),
+  });
+  Object.defineProperty(dma, 'accesses', { get: () => made });
+  const RANGES = 512;
+  driver.memory.set(pattern(RANGES, 3), DATA);
+  const list = DATA + (1 << 20);
+  for (let n = 0; n < RANGES; n++) driver.memory.set(descriptor(0, DATA + RANGES - 1 - n, 1), list + 16 * n);
+  const pointer = descriptor(3, list, 16 * RANGES);
+  const count = 8;
+  for (let n = 0; n < count; n++)
+    driver.write(queue, { ...WRITE, flags: 0x40, pointer, dwords: blocks(n, 1) });
+  driver.ring(queue);
+  const steps: number[] = [];
+  for (let done = 0, before = made; done < count; before = made) {
+    if (driver.model.step?.() === false) await new Promise((resolve) => setImmediate(resolve));
+    steps.push(made - before);
+    while (driver.take(queue)?.status === 0) done++;
+  }
+  assert.ok(Math.max(...steps) < RANGES + 300, `${steps}`);
+  const block = pattern(RANGES, 3).reverse();
+  for (let n = 0; n < count; n++)
+    assert.deepEqual(new Uint8Array(driver.contents(1).subarray(n * 512, n * 512 + 512)), block);
+});
+
 function pages(): number[] {
   return Array.from({ length: 255 }, (_, n) => DATA + (n + 1) * PAGE);
 }

@@ -5,6 +5,7 @@
  * A request moves its data in pieces of bounded size, one job of the disk after the other; between two of
  * them it holds nothing but its buffer. What a command names is checked before its first byte is moved.
  */
+import { MOST_PARTS } from '../effort.js';
 import { Job, type ReadTarget } from '../medium.js';
 import { ALL_NAMESPACES, Command } from './command.js';
 import type { DataPointers } from './data-pointer.js';
@@ -218,7 +219,7 @@ export class IoRequest implements ReadTarget {
     }
     if (opcode === IoOpcode.DATASET_MANAGEMENT)
       return this.#do('punch', offset, Math.min(left, CLEARED_PIECE));
-    const length = Math.min(left, PIECE);
+    const length = this.#pieceLength(Math.min(left, PIECE));
     if (this.#buffer.length < length) this.#buffer = newBuffer(length);
     this.job.buffer = this.#buffer;
     this.job.target = opcode === IoOpcode.READ ? this : undefined;
@@ -226,6 +227,13 @@ export class IoRequest implements ReadTarget {
     if (opcode !== IoOpcode.WRITE) return this.#do('read', offset, length);
     const got = this.#list.read(this.#context.memory, this.#done, this.#buffer, length);
     return got ? this.#do('write', offset, length) : this.#end(Status.DATA_TRANSFER_ERROR);
+  }
+
+  /** Whole blocks of `most` bytes, as far as not too many ranges of memory have them. */
+  #pieceLength(most: number): number {
+    const here = this.#list.within(this.#done, most, MOST_PARTS);
+    const { block } = this.namespace;
+    return here === most ? most : Math.max(block, here - (here % block));
   }
 
   /** Does with a piece that was read what the command is for. */

@@ -5,14 +5,18 @@
 import { NO_PASID } from '../../iommu/pasid.js';
 import type { ScatterList } from '../../linux/cached-read.js';
 import type { DmaPort } from '../device-model.js';
+import { Effort } from '../effort.js';
 
 export class Memory {
+  /** What the present step has come to. */
+  readonly effort: Effort;
   readonly #dma: DmaPort;
   readonly #word = new Uint8Array(8);
   readonly #view = new DataView(this.#word.buffer);
 
   constructor(dma: DmaPort) {
     this.#dma = dma;
+    this.effort = new Effort(dma);
   }
 
   /** Fills target[at..at+length). @returns whether all of it was there. */

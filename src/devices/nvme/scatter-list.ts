@@ -76,6 +76,15 @@ export class ScatterList {
     return places.read(fd, position);
   }
 
+  /** Bytes from byte `offset` on that lie in `parts` ranges: at most `length`, all of which there are. */
+  within(offset: number, length: number, parts: number): number {
+    this.#seek(offset);
+    let end = this.#start;
+    for (let part = this.#part; part < this.#part + parts && end < offset + length; part++)
+      end += this.#lengths[part]!;
+    return Math.min(length, end - offset);
+  }
+
   #transfer(memory: Memory, offset: number, buffer: Uint8Array, wanted: number, write: boolean): boolean {
     if (offset + wanted > this.length) return false;
     for (let done = 0; done < wanted; ) {

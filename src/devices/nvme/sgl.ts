@@ -11,7 +11,7 @@ import { Status } from './status.js';
 
 const DESCRIPTOR_BYTES = 16;
 /** Descriptors of one command. */
-const DESCRIPTOR_LIMIT = 4096;
+const DESCRIPTOR_LIMIT = 512;
 /** Descriptors that are read at a time. */
 const CHUNK = 256;
 

@@ -7,6 +7,7 @@
  */
 
 import type { Disk } from '../disk.js';
+import { MOST_PARTS } from '../effort.js';
 import { Job } from '../medium.js';
 import type { Chain } from './chain.js';
 import type { Virtqueue } from './virtqueue.js';
@@ -110,7 +111,7 @@ export class BlkRequest {
 
   /** The next piece of the data, which for a write is read out of the buffer first. */
   #piece(): boolean {
-    const length = Math.min(PIECE, this.#length - this.#done);
+    const length = this.#pieceLength();
     if (this.#buffer.length < length)
       this.#buffer = new Uint8Array(Math.max(SMALLEST_BUFFER, 2 ** Math.ceil(Math.log2(length))));
     this.job.buffer = this.#buffer;
@@ -120,6 +121,13 @@ export class BlkRequest {
     if (this.#type === Type.IN) return this.#do('read', offset, length);
     const got = this.#chain!.read(HEADER_BYTES + this.#done, this.#buffer, 0, length);
     return got < length ? this.#end(IO_ERROR) : this.#do('write', offset, length);
+  }
+
+  /** No more than few parts of the buffer have; that may be less than a sector, which nothing here needs. */
+  #pieceLength(): number {
+    const most = Math.min(PIECE, this.#length - this.#done);
+    const write = this.#type === Type.IN;
+    return this.#chain!.within(write ? this.#done : HEADER_BYTES + this.#done, most, MOST_PARTS, write);
   }
 
   #giveId(): boolean {

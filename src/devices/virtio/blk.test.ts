@@ -46,6 +46,29 @@ test('one step takes writes of 2 MiB at most out of memory, and leaves the rest 
   assert.deepEqual(scene.file.slice(0, 512 << 10), pattern(512 << 10, 1));
 });
 
+for (const places of [false, true])
+  test(`a step makes few accesses, whatever parts a buffer has; straight there: ${places}`, async () => {
+    const scene = new BlkScene({ size: 256, places, content: pattern(SECTORS * 512, 5) });
+    const { memory } = scene;
+    memory.counts = true;
+    const parts = Array.from({ length: 240 }, (_, n) => (n < 239 ? 1 : 785));
+    const ask = async (type: number, sector: number) => {
+      const request = scene.scattered(type, sector, parts);
+      const made: number[] = [];
+      for (let before = memory.accesses; scene.device.busy(); before = memory.accesses) {
+        if (!scene.device.step()) await new Promise((resolve) => setImmediate(resolve));
+        made.push(memory.accesses - before);
+      }
+      assert.ok(Math.max(...made) < 160, `${made}`);
+      assert.equal(scene.drivers[0]!.collect()?.length, type === IN ? 1025 : 1);
+      assert.equal(request.status(), OK);
+      return request.data();
+    };
+    assert.deepEqual(await ask(IN, 2), pattern(SECTORS * 512, 5).slice(1024, 2048));
+    const written = await ask(OUT, 4);
+    assert.deepEqual(scene.file.slice(2048, 3072), written);
+  });
+
 for (const [format, places] of [
   ['split', false],
   ['packed', false],

@@ -56,6 +56,8 @@ class Blk implements VirtioModel {
   readonly #active = new Map<Job, BlkRequest>();
   /** Queues with buffers that found no room. */
   readonly #waiting = new Set<Virtqueue>();
+  /** One of its queues, all of which know how much a step has come to. */
+  #queue: Virtqueue | undefined;
   /** Bytes of reads and writes that were begun since the last step. */
   #begun = 0;
 
@@ -67,7 +69,8 @@ class Blk implements VirtioModel {
     this.#context = { disk, id, writeThrough: false };
   }
 
-  start(features: bigint): void {
+  start(features: bigint, [queue]: readonly Virtqueue[]): void {
+    this.#queue = queue;
     this.#context.writeThrough = !has(features, Feature.FLUSH);
   }
 
@@ -103,7 +106,7 @@ class Blk implements VirtioModel {
   /** Goes on with requests whose jobs have ended, for about a millisecond. @returns their bytes. */
   #takeFinished(): number {
     let bytes = 0;
-    while (bytes < STEP_BYTES) {
+    while (bytes < STEP_BYTES && this.#queue?.spent !== true) {
       const job = this.#disk.takeFinished();
       if (job === undefined) break;
       bytes += job.length;

@@ -109,6 +109,18 @@ export class Chain {
   }
 
   /**
+   * Bytes from byte `offset` of the readable range on, or of the writable one, that lie in `parts` parts: at
+   * most `length`, all of which there are.
+   */
+  within(offset: number, length: number, parts: number, write: boolean): number {
+    this.#seek(offset, write ? this.#firstWritable : 0);
+    let end = this.#start;
+    for (let part = this.#part; part < this.#part + parts && end < offset + length; part++)
+      end += this.#lengths[part]!;
+    return Math.min(length, end - offset);
+  }
+
+  /**
    * Writes bytes [position, position+length) of the open file `fd` to byte `offset` of the writable range, if
    * that goes without waiting, by one system call. @returns whether all were written; if not, some may have
    * been. None count as `written`: that is said when the request has got that far.

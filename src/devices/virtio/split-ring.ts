@@ -24,6 +24,8 @@ import type { RingMemory } from './ring-memory.js';
 const BATCH = 64;
 /** The table is read as a whole when that is not more than so many descriptors for each head. */
 const TABLE_PER_HEAD = 32;
+/** Descriptors of one chain that are read one by one, before the table is. */
+const SINGLES = 8;
 const NO_INTERRUPT = 1;
 const ELEMENT_BYTES = 8;
 
@@ -113,8 +115,12 @@ export class SplitRing implements Ring {
     this.#at = 0;
     this.#fetched = (this.#next + count) & 0xffff;
     this.#tableIsRead = count * TABLE_PER_HEAD >= this.#layout.size;
-    if (!this.#tableIsRead) return true;
+    return !this.#tableIsRead || this.#readTable();
+  }
+
+  #readTable(): boolean {
     const { descriptors, size } = this.#layout;
+    this.#tableIsRead = true;
     return this.#memory.read(descriptors, this.#table.bytes, size * DESCRIPTOR_BYTES, 'descriptor table');
   }
 
@@ -147,7 +153,8 @@ export class SplitRing implements Ring {
     for (let seen = 0; seen < size; seen++) {
       if (index >= size)
         return this.#memory.fail(`descriptor ${index} is past the end of a table of ${size}`);
-      if (!this.#tableIsRead && !this.#readDescriptor(index)) return false;
+      if (!this.#tableIsRead && !(seen < SINGLES ? this.#readDescriptor(index) : this.#readTable()))
+        return false;
       const from = this.#tableIsRead ? this.#table : this.#one;
       const at = this.#tableIsRead ? index : 0;
       const flags = from.third(at);

@@ -8,6 +8,7 @@
  */
 import { hex } from '../../linux/errno.js';
 import type { Drained } from '../device-model.js';
+import { Effort } from '../effort.js';
 import type { ModelCalls } from '../model-calls.js';
 import type { CalledVirtioModel } from './called-virtio-model.js';
 import { COMMON_FEATURES, Feature, has, Status } from './features.js';
@@ -38,6 +39,10 @@ export class VirtioDevice {
   readonly #model: CalledVirtioModel;
   /** For each queue: 1 when it was kicked, or was left with buffers. */
   readonly #pending: Uint8Array;
+  /** Shared by all queues. */
+  readonly #effort: Effort;
+  /** The queue that is served first: the next one each time, since one may use up the effort of a step. */
+  #first = 0;
   #features = 0n;
   #status = 0;
   #suspended = false;
@@ -54,7 +59,8 @@ export class VirtioDevice {
     const { features, queues, inOrder } = model.virtio;
     this.#model = model;
     this.offered = features | COMMON_FEATURES | (inOrder === true ? Feature.IN_ORDER : 0n);
-    this.queues = Array.from({ length: queues }, () => new Virtqueue(port));
+    this.#effort = new Effort(port);
+    this.queues = Array.from({ length: queues }, () => new Virtqueue(port, this.#effort));
     this.#pending = new Uint8Array(queues);
   }
 
@@ -187,15 +193,28 @@ export class VirtioDevice {
     if (!this.busy()) return false;
     this.#seen = this.configGeneration;
     this.#come = this.#model.timersCome;
-    for (const queue of this.queues) queue.budget = BUDGET;
-    for (const [index, queue] of this.queues.entries())
-      if (this.#pending[index] === 1) this.#model.serve(queue, index);
+    this.#effort.begin();
+    for (const queue of this.queues) {
+      queue.budget = BUDGET;
+      queue.cut = false;
+    }
+    this.#serve();
     // What was taken now and is done already is shown with the rest.
     const goesOn = this.#model.busy() && this.#model.step();
     if (this.#failed) return false;
-    for (const [index, queue] of this.queues.entries()) this.#pending[index] = queue.budget === 0 ? 1 : 0;
+    for (const [index, queue] of this.queues.entries()) this.#pending[index] = queue.cut ? 1 : 0;
     this.#flush();
     return goesOn || this.#pending.includes(1);
+  }
+
+  /** Has the model serve the queues that were kicked, or were left with buffers. */
+  #serve(): void {
+    const count = this.queues.length;
+    if (++this.#first >= count) this.#first = 0;
+    for (let n = 0; n < count; n++) {
+      const index = (this.#first + n) % count;
+      if (this.#pending[index] === 1) this.#model.serve(this.queues[index]!, index);
+    }
   }
 
   /** The device can go on no more, for `reason`, and says so (§2.1.2). The first reason stays. */
@@ -217,6 +236,7 @@ export class VirtioDevice {
    */
   drainSome(_asid?: number, now = false): Drained {
     if (!this.#works) return false;
+    this.#effort.begin();
     for (const queue of this.queues) queue.budget = 0;
     const left = this.#model.drain(now);
     this.#draining = left !== false;

@@ -5,6 +5,7 @@ import { tryRing } from '../../testkit/bad-rings.js';
 import { FlatMemory } from '../../testkit/flat-memory.js';
 import { Random } from '../../testkit/random.js';
 import { type DriverOptions, drivers, type RingDriver, writeDescriptor } from '../../testkit/ring-driver.js';
+import { Effort } from '../effort.js';
 import type { VirtioPort } from './ring-memory.js';
 import { Virtqueue } from './virtqueue.js';
 
@@ -27,7 +28,7 @@ function scene(
 ): Scene {
   const memory = new FlatMemory(0x10000);
   const driver = new drivers[format](memory, options);
-  const queue = new Virtqueue(between?.(memory, driver) ?? memory);
+  const queue = new Virtqueue(between?.(memory, driver) ?? memory, new Effort(memory));
   queue.base = driver.base;
   queue.budget = Number.POSITIVE_INFINITY;
   queue.start(driver.setup);

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { FlatMemory } from '../../testkit/flat-memory.js';
 import { type DriverOptions, drivers, type Part, type RingDriver } from '../../testkit/ring-driver.js';
+import { Effort } from '../effort.js';
 import type { Chain } from './chain.js';
 import { Virtqueue } from './virtqueue.js';
 
@@ -84,7 +85,7 @@ class Scene {
     this.memory.rights.fill(packed ? 3 : 1, descriptors, descriptors + size * 16);
     this.memory.rights.fill(1, driver, device);
     this.memory.rights.fill(2, device, device + (packed ? 4 : 6 + size * 8));
-    this.queue = new Virtqueue(this.memory);
+    this.queue = new Virtqueue(this.memory, new Effort(this.memory));
     this.queue.base = this.driver.base;
     this.queue.start(this.driver.setup);
   }

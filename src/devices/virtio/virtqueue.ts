@@ -6,6 +6,7 @@
  * which it was taken, whatever finishes first. A queue that is stopped or broken gives no buffers and takes
  * none back. No more are out than the ring has descriptors.
  */
+import type { Effort } from '../effort.js';
 import { Chain } from './chain.js';
 import { PackedRing } from './packed-ring.js';
 import type { Ring, RingLayout } from './ring.js';
@@ -39,7 +40,10 @@ export class Virtqueue {
    * @internal
    */
   budget = 0;
+  /** Was no buffer given in this slice because of its end? There may be more. @internal */
+  cut = false;
   readonly #port: VirtioPort;
+  readonly #effort: Effort;
   #running: Running | undefined;
   #base = 0;
   /** Buffers that the device has, or that wait for earlier ones. */
@@ -48,9 +52,10 @@ export class Virtqueue {
   #oldest: Chain | undefined;
   #newest: Chain | undefined;
 
-  /** @internal */
-  constructor(port: VirtioPort) {
+  /** @param effort that of its device. @internal */
+  constructor(port: VirtioPort, effort: Effort) {
     this.#port = port;
+    this.#effort = effort;
   }
 
   /** Has it a driver? */
@@ -96,10 +101,19 @@ export class Virtqueue {
     this.#oldest = this.#newest = undefined;
   }
 
+  /** Has the device made as many accesses in this slice of work as it may? @internal */
+  get spent(): boolean {
+    return this.#effort.spent;
+  }
+
   /** The next buffer that is available; undefined when there is none, or no more in this slice. */
   take(): Chain | undefined {
     const running = this.#running;
-    if (running === undefined || running.memory.broken !== undefined || this.budget === 0) return undefined;
+    if (running === undefined || running.memory.broken !== undefined) return undefined;
+    if (this.budget === 0 || this.#effort.spent) {
+      this.cut = true;
+      return undefined;
+    }
     const chain = running.pool.pop() ?? new Chain(running.memory);
     if (!running.ring.take(chain)) {
       running.pool.push(chain);
