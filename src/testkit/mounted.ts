@@ -187,12 +187,14 @@ export class Mounted {
 
   /** The calls since `forgetCalls`. */
   get calls(): readonly CallEvent[] {
-    this.#calls.push(...this.#look.read().events.map(({ event, time }) => callEvent(event, time)));
+    const { events, times, at, end } = this.#look.unread();
+    for (let n = at; n < end; n++) this.#calls.push(callEvent(events[n]!, times[n]!));
+    this.#look.done();
     return this.#calls;
   }
 
   forgetCalls(): void {
-    this.#look.read();
+    this.#look.done();
     this.#calls = [];
   }
 

@@ -7,7 +7,7 @@
 import type { DiskEvent } from '../devices/disk.js';
 import type { LinkEvent } from '../devices/wire.js';
 import type { DeviceHappening } from '../driver/happening.js';
-import type { EventLog, Logged, WatchedLog } from '../iommu/event-log.js';
+import type { EventLog, Look, Unread, WatchedLog } from '../iommu/event-log.js';
 import type { FaultLog, Transfer } from '../iommu/fault-log.js';
 import { now } from '../linux/now.js';
 import { diskAsked } from './disk-asked.js';
@@ -36,22 +36,21 @@ export interface TraceLogs {
   }[];
 }
 
-/** Something that has happened, with its place among the entries of all logs. */
-interface Placed {
-  readonly order: number;
-  readonly raw: Raw | RawInput;
-}
-
 function timeAsked({ time }: { readonly time: number }): Asked {
   return { kind: 'asked', what: Ask.TIME, of: [], answer: [time] };
 }
 
-/** Adds to `found` what has come since the last time. @returns how much the log has lost. */
-type Source = (found: Placed[]) => number;
+/** A log, what of it is to be told, and as what. */
+interface Source {
+  readonly look: Look<unknown>;
+  unread: Unread<unknown>;
+  readonly rawOf: (event: unknown, time: number) => Raw | RawInput;
+}
 
 export class TraceReader {
   readonly #sources: Source[] = [];
-  readonly #ends: (() => void)[] = [];
+  /** Those that have something to tell. */
+  readonly #open: Source[] = [];
 
   /**
    * Looks from now on, until `end`, into the logs of which `filter` may show something; `inputs`: also into
@@ -63,20 +62,20 @@ export class TraceReader {
     inputs = false,
   ) {
     if (inputs) {
-      this.#look(trace.inputs, (entry, time) => ({ kind: 'input', entry, time }));
-      this.#look(readings, (entry, time) => ({ kind: 'input', entry: timeAsked(entry), time }));
-      this.#look(disks, (entry, time) => ({ kind: 'input', entry: diskAsked(entry), time }));
-      this.#look(links, (entry, time) => ({ kind: 'input', entry: linkAsked(entry), time }));
+      this.#add(trace.inputs.look(), (entry, time) => ({ kind: 'input', entry, time }));
+      this.#add(readings.look(), (entry, time) => ({ kind: 'input', entry: timeAsked(entry), time }));
+      this.#add(disks.look(), (entry, time) => ({ kind: 'input', entry: diskAsked(entry), time }));
+      this.#add(links.look(), (entry, time) => ({ kind: 'input', entry: linkAsked(entry), time }));
     }
     if (wants(filter, 'call', 'error'))
-      this.#look(trace.calls, (entry, time) => ({ kind: 'call', entry, time }));
-    if (wants(filter, 'dma')) this.#look(transfers, (entry, time) => ({ kind: 'dma', entry, time }));
-    if (wants(filter, 'fault')) this.#read(faults, (entry) => ({ kind: 'fault', entry, time: entry.time }));
+      this.#add(trace.calls.look(), (entry, time) => ({ kind: 'call', entry, time }));
+    if (wants(filter, 'dma')) this.#add(transfers.look(), (entry, time) => ({ kind: 'dma', entry, time }));
+    if (wants(filter, 'fault')) this.#add(faults.look(), (entry, time) => ({ kind: 'fault', entry, time }));
     for (const { name: device, notes, happenings } of devices) {
       if (wants(filter, 'note'))
-        this.#read(notes, (entry) => ({ kind: 'note', device, entry, time: entry.time }));
+        this.#add(notes.look(), (entry, time) => ({ kind: 'note', device, entry, time }));
       if (wants(filter, 'interrupt', 'page', 'authorization'))
-        this.#look(happenings, (entry, time) => ({ kind: 'device', device, entry, time }));
+        this.#add(happenings.look(), (entry, time) => ({ kind: 'device', device, entry, time }));
     }
   }
 
@@ -87,37 +86,48 @@ export class TraceReader {
 
   /** As `read`, as it was logged. */
   raw(): (Raw | RawInput)[] {
-    const found: Placed[] = [];
+    const open = this.#open;
+    const told: (Raw | RawInput)[] = [];
     let lost = 0;
-    for (const source of this.#sources) lost += source(found);
-    if (found.length > 1) found.sort((a, b) => a.order - b.order);
-    const told = found.map(({ raw }) => raw);
-    return lost === 0 ? told : [{ kind: 'lost', count: lost, time: now() }, ...told];
+    for (const source of this.#sources) {
+      source.unread = source.look.unread();
+      if (source.unread.at === source.unread.end) continue;
+      lost += source.unread.lost;
+      open.push(source);
+    }
+    if (lost > 0) told.push({ kind: 'lost', count: lost, time: now() });
+    while (open.length > 0) {
+      const which = oldestOf(open);
+      const { unread, rawOf, look } = open[which]!;
+      const at = unread.at++;
+      told.push(rawOf(unread.events[at], unread.times[at]!));
+      if (unread.at < unread.end) continue;
+      look.done();
+      open[which] = open.at(-1)!;
+      open.pop();
+    }
+    return told;
   }
 
   end(): void {
-    for (const end of this.#ends) end();
+    for (const { look } of this.#sources) look.end();
   }
 
-  #look<T extends object>(log: WatchedLog<T>, rawOf: (event: T, time: number) => Raw | RawInput): void {
-    const look = log.look();
-    this.#ends.push(() => look.end());
-    this.#sources.push((found) => {
-      const { events, lost } = look.read();
-      for (const { order, time, event } of events) found.push({ order, raw: rawOf(event, time) });
-      return lost;
-    });
+  #add<T>(look: Look<T>, rawOf: (event: T, time: number) => Raw | RawInput): void {
+    this.#sources.push({ look, unread: look.unread(), rawOf: rawOf as Source['rawOf'] });
   }
+}
 
-  #read<T extends object>(log: EventLog<T>, rawOf: (entry: Logged<T>) => Raw): void {
-    let told = log.total;
-    this.#sources.push((found) => {
-      if (log.total === told) return 0;
-      const entries = log.since(told);
-      const lost = log.total - told - entries.length;
-      told = log.total;
-      for (const entry of entries) found.push({ order: entry.order, raw: rawOf(entry) });
-      return lost;
-    });
+/** Which of them has the oldest event: there are few at a time. */
+function oldestOf(sources: readonly Source[]): number {
+  let found = 0;
+  let least = Number.POSITIVE_INFINITY;
+  for (let n = 0; n < sources.length; n++) {
+    const { unread } = sources[n]!;
+    const order = unread.orders[unread.at]!;
+    if (order >= least) continue;
+    least = order;
+    found = n;
   }
+  return found;
 }

@@ -7,7 +7,7 @@
 import type { WatchedLog } from '../iommu/event-log.js';
 import type { Backing, Memory } from '../iommu/memory.js';
 import { copied } from './copied.js';
-import { Ask, type Input, MemoryIs } from './input.js';
+import { Ask, type Asked, type Input, MemoryIs } from './input.js';
 
 type InSlices<T> = Generator<undefined, T, unknown>;
 
@@ -74,20 +74,24 @@ export class RecordedMemory implements Memory {
 
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     const done = this.inner.read(offset, target, at, length);
-    this.#note(Ask.READ, [offset, length], done, done < length, copied(target, at, at + done));
+    const { inputs } = this.#memories;
+    if (inputs.on)
+      inputs.record(this.#transfer(Ask.READ, offset, length, done, copied(target, at, at + done)));
     return done;
   }
 
   write(offset: number, source: Uint8Array, at: number, length: number): number {
     const done = this.inner.write(offset, source, at, length);
-    this.#note(Ask.WRITE, [offset, length], done, done < length, copied(source, at, at + length));
+    const { inputs } = this.#memories;
+    if (inputs.on)
+      inputs.record(this.#transfer(Ask.WRITE, offset, length, done, copied(source, at, at + length)));
     return done;
   }
 
   reaches(offset: number, length: number, access: number): boolean | InSlices<boolean> {
     const reached = this.inner.reaches(offset, length, access);
-    if (typeof reached !== 'boolean') return this.#reaches(reached, [offset, length, access]);
-    this.#note(Ask.REACHES, [offset, length, access], Number(reached));
+    if (typeof reached !== 'boolean') return this.#reaches(reached, offset, length, access);
+    this.#noteReach(offset, length, access, reached);
     return reached;
   }
 
@@ -95,9 +99,9 @@ export class RecordedMemory implements Memory {
     this.inner.close();
   }
 
-  *#reaches(work: InSlices<boolean>, of: readonly number[]): InSlices<boolean> {
+  *#reaches(work: InSlices<boolean>, offset: number, length: number, access: number): InSlices<boolean> {
     const reached = yield* work;
-    this.#note(Ask.REACHES, of, Number(reached));
+    this.#noteReach(offset, length, access, reached);
     return reached;
   }
 
@@ -121,16 +125,21 @@ export class RecordedMemory implements Memory {
     return recorded;
   }
 
-  #note(
-    what: typeof Ask.READ | typeof Ask.WRITE | typeof Ask.REACHES,
-    of: readonly number[],
-    answer: number,
-    short = false,
-    bytes?: Uint8Array,
-  ): void {
+  #noteReach(offset: number, length: number, access: number, reached: boolean): void {
     const { inputs } = this.#memories;
-    if (!inputs.on) return;
-    const text = short ? this.shortfall : undefined;
-    inputs.record({ kind: 'asked', what, of: [this.number, ...of], answer: [answer], text, bytes });
+    const of = [this.number, offset, length, access];
+    if (inputs.on) inputs.record({ kind: 'asked', what: Ask.REACHES, of, answer: [Number(reached)] });
+  }
+
+  /** What has gone through, with its bytes; why it ended early, when it did. */
+  #transfer(
+    what: typeof Ask.READ | typeof Ask.WRITE,
+    offset: number,
+    length: number,
+    done: number,
+    bytes: Uint8Array,
+  ): Asked {
+    const text = done < length ? this.shortfall : undefined;
+    return { kind: 'asked', what, of: [this.number, offset, length], answer: [done], text, bytes };
   }
 }

@@ -323,12 +323,10 @@ class TracedFile implements OpenFile {
     const device = this.#file instanceof DeviceFile ? this.#file : undefined;
     const layout = device?.carries(call, offset, length);
     const shown = this.#trace.inputs.on ? bytes.length : Math.max(SHOWN_BYTES, layout?.size ?? 0);
-    const transfer = {
-      offset: this.stream === undefined ? offset : undefined,
-      place: this.#placeAt(offset),
-      ...{ length, layout, bytes: copied(bytes, 0, shown) },
+    const at = this.stream === undefined ? offset : undefined;
+    return {
+      transfer: { offset: at, place: this.#placeAt(offset), length, layout, bytes: copied(bytes, 0, shown) },
     };
-    return { transfer };
   }
 
   /** A model is asked for the name of a register once, while the same is called again and again. */

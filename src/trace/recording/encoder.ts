@@ -75,14 +75,15 @@ export class Encoder {
         const { rid, pasid, write, iova, length } = raw.entry;
         this.#begin(write ? RecordKind.DMA_WRITE : RecordKind.DMA_READ, raw.time);
         this.#name(rid);
-        this.#numbers(pasid, iova, length);
+        this.#place(pasid, iova);
+        this.#out.number(length);
         return;
       }
       case 'fault': {
         const { rid, pasid, write, iova, reason } = raw.entry;
         this.#begin(write ? RecordKind.FAULT_WRITE : RecordKind.FAULT_READ, raw.time);
         this.#name(rid);
-        this.#numbers(pasid, iova);
+        this.#place(pasid, iova);
         this.#name(reason);
         return;
       }
@@ -111,8 +112,9 @@ export class Encoder {
     this.#names.write(this.#out, text);
   }
 
-  #numbers(...values: readonly number[]): void {
-    for (const value of values) this.#out.number(value);
+  #place(pasid: number, iova: number): void {
+    this.#out.number(pasid);
+    this.#out.number(iova);
   }
 
   #device(device: string, entry: DeviceHappening, time: number): void {
@@ -128,12 +130,13 @@ export class Encoder {
       case 'page':
         this.#begin(entry.write ? RecordKind.PAGE_WRITE : RecordKind.PAGE_READ, time);
         this.#name(device);
-        this.#numbers(entry.pasid, entry.iova);
+        this.#place(entry.pasid, entry.iova);
         return;
       default:
         this.#begin(entry.kind === 'authorized' ? RecordKind.AUTHORIZED : RecordKind.REVOKED, time);
         this.#name(device);
-        this.#numbers(entry.pasid, (entry.vpasid ?? -1) + 1);
+        out.number(entry.pasid);
+        out.number((entry.vpasid ?? -1) + 1);
     }
   }
 
@@ -221,7 +224,7 @@ export class Encoder {
 
   #list(numbers: readonly number[]): void {
     this.#out.number(numbers.length);
-    for (const number of numbers) this.#out.signed(number);
+    for (let n = 0; n < numbers.length; n++) this.#out.signed(numbers[n]!);
   }
 
   #ioctl({ cmd, arg, shape, input, output, descriptors }: IoctlPart): void {
