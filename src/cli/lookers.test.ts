@@ -36,13 +36,17 @@ function recordsOf(socket: Socket): () => Promise<Recorded> {
 }
 
 test('who looks is greeted and told all from then on; who goes costs nothing more', async () => {
-  const machine = await Machine.create({ devices: ['edu'] });
+  const machine = await Machine.create({ devices: ['edu', 'edu'] });
   const lookers = new Lookers(machine, 1 << 16);
   const socket = await attachTrace(own);
   const next = recordsOf(socket);
-  const { name, rid } = machine.devices[0]!.driver.life;
+  const devices = machine.devices.map(({ driver: { life } }) => ({
+    name: life.name,
+    rid: life.rid,
+    spec: 'edu',
+  }));
   const first = await next();
-  assert.deepEqual(first.kind === 'machine' && first.machine.devices, [{ name, rid, spec: 'edu' }]);
+  assert.deepEqual(first.kind === 'machine' && first.machine.devices, devices);
   new InProcess(machine).open('ioasid');
   lookers.tell();
   const opened = await next();
@@ -55,10 +59,12 @@ test('who looks is greeted and told all from then on; who goes costs nothing mor
   const slow = (await attachTrace(own)).pause();
   while (!machine.trace.calls.on) await new Promise((resolve) => setImmediate(resolve));
   const program = new InProcess(machine);
-  let made = 1;
+  let made = 2;
   program.open('vfio/devices/vfio0');
+  program.open('vfio/devices/vfio1');
+  // The same again and again would fit into what a socket takes.
   const happens = () => {
-    refused(() => program.open('vfio/devices/vfio0'), 'EBUSY');
+    refused(() => program.open(`vfio/devices/vfio${made % 2}`), 'EBUSY');
     lookers.tell();
     made++;
   };

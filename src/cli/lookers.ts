@@ -14,6 +14,7 @@ import { TraceReader } from '../trace/reader.js';
 import { header } from '../trace/recording/chunks.js';
 import { Encoder } from '../trace/recording/encoder.js';
 import { publishTrace } from './control-socket.js';
+import { Soon } from './soon.js';
 
 const MOST_QUEUED = 4 << 20;
 
@@ -28,6 +29,7 @@ export class Lookers {
   readonly #machine: Machine;
   readonly #most: number;
   readonly #lookers = new Set<Looker>();
+  readonly #soon = new Soon(() => this.#tellNow());
 
   /** @param most bytes that may wait for one looker */
   constructor(machine: Machine, most = MOST_QUEUED) {
@@ -36,8 +38,18 @@ export class Lookers {
     publishTrace((socket) => this.#add(socket));
   }
 
-  /** Sends what has happened since the last time. */
+  /** Sends what has happened since the last time, or soon. */
   tell(): void {
+    if (this.#lookers.size > 0) this.#soon.tell(this.#owes());
+  }
+
+  /** Has somebody to be told that he has lost something? */
+  #owes(): boolean {
+    for (const { lost } of this.#lookers) if (lost > 0) return true;
+    return false;
+  }
+
+  #tellNow(): void {
     for (const looker of this.#lookers) tellOne(looker, this.#most);
   }
 

@@ -2,13 +2,12 @@
  * Telling: what the server of `run` or `serve` says of its own machine, as it happens: a trace, a log of what
  * went wrong (`--log`), and a recording.
  *
- * It looks at the machine's logs from the beginning, so that no call is missed, and reads them after each
- * turn of the server's loop. All that costs time is done by another thread (telling-thread.ts), which has
- * records through a ring, and is waited for at the end, also where this process ends early. The options are
- * judged, and files opened, before anything else is made.
+ * It looks at the machine's logs from the beginning, so that no call is missed, and reads them after turns of
+ * the server's loop, but not too often (soon.ts). All that costs time is done by another thread
+ * (telling-thread.ts), which has records through a ring, and is waited for at the end, also where this
+ * process ends early. The options are judged, and files opened, before anything else is made.
  */
 import { Worker } from 'node:worker_threads';
-import { eventsByNow } from '../iommu/event-log.js';
 import { now } from '../linux/now.js';
 import { ownScript } from '../linux/own-package.js';
 import type { Machine } from '../machine/machine.js';
@@ -20,6 +19,7 @@ import { Encoder } from '../trace/recording/encoder.js';
 import { openLines } from './line-output.js';
 import { complain } from './messages.js';
 import { openRecord, type RecordTarget } from './record-file.js';
+import { Soon } from './soon.js';
 import type { Print, TellingThreadData } from './telling-thread.js';
 import { type TraceArguments, wantsTrace } from './trace-arguments.js';
 import { filterOf, wantsColours } from './trace-printer.js';
@@ -35,8 +35,7 @@ export class Telling {
   readonly #ring = new ByteRing();
   readonly #encoder = new Encoder();
   #reader: TraceReader | undefined;
-  /** Events of all logs when it was told last. */
-  #told = -1;
+  readonly #soon = new Soon(() => this.#tellNow());
 
   private constructor(prints: readonly Print[], record: RecordTarget | undefined, withoutContents: boolean) {
     this.#withoutContents = withoutContents;
@@ -74,11 +73,12 @@ export class Telling {
     process.once('exit', () => this.end());
   }
 
-  /** Tells what has happened since the last time. */
+  /** Tells what has happened since the last time, or soon. */
   tell(): void {
-    const events = eventsByNow();
-    if (events === this.#told) return;
-    this.#told = events;
+    this.#soon.tell();
+  }
+
+  #tellNow(): void {
     for (const raw of this.#reader?.raw() ?? []) {
       this.#encoder.add(raw);
       if (this.#encoder.length >= MESSAGE) this.#hand();
@@ -89,7 +89,7 @@ export class Telling {
   /** Returns when all of it has been said. */
   end(): void {
     if (this.#reader === undefined) return;
-    this.tell();
+    this.#soon.now();
     this.#reader.end();
     this.#reader = undefined;
     this.#ring.endWriting();
