@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { account, descriptors } from '../testkit/child.js';
+import { account, Child, descriptors } from '../testkit/child.js';
+import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
+import { withoutFuse } from '../testkit/processes.js';
+import { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
 import { libc } from './ffi.js';
-import { heldDescriptors } from './held-descriptors.js';
+import { heldDescriptors, holdCopy } from './held-descriptors.js';
+
+const O_RDWR = 2;
 
 test('any number of descriptors is closed, none of them during the call', async () => {
   libc().close.async(-1, () => {});
@@ -17,4 +23,25 @@ test('any number of descriptors is closed, none of them during the call', async 
   assert.ok(descriptors().length > before.length);
   while ('descriptors' in account.holds) await turn();
   assert.deepEqual(descriptors(), before);
+});
+
+test('closes that do not end keep no thread from disks, nor closes of another account', {
+  skip: withoutFuse || (process.geteuid?.() === 0 ? false : 'needs root to mount a filesystem'),
+  timeout: 60_000,
+}, async (t) => {
+  const foreign = new ForeignFilesystem(t, { flushes: true });
+  const child = new Child();
+  t.after(() => child.kill());
+  const fd = await child.call('open', foreign.file, O_RDWR, 0);
+  const copies = Array.from({ length: 8 }, () => holdCopy(account, child.pid, fd));
+  await foreign.silence();
+  for (const copy of copies) closeInBackground(copy);
+  assert.match(await readFile('/proc/self/comm', 'latin1'), /./);
+  const other = Account.of('another one');
+  other.take(heldDescriptors, 1);
+  closeInBackground({ fd: libc().eventfd(0, 0), account: other });
+  while ('descriptors' in other.holds) await turn();
+  assert.equal(account.holds.descriptors, copies.length);
+  foreign.disconnect();
+  while ('descriptors' in account.holds) await turn();
 });
