@@ -91,6 +91,7 @@ export function publish(state: () => unknown): void {
       const said = text(state);
       for (const socket of askers) socket.end(said);
     });
+    pace.rest();
     askers.clear();
   };
   listen(prefix, (socket) => {

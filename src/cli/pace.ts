@@ -8,20 +8,31 @@ const LONGEST_MS = 1000;
 
 export class Pace {
   #next = 0;
+  #cost = 0;
 
   /** Milliseconds until the next look; 0: now. */
   get wait(): number {
     return Math.max(0, this.#next - performance.now());
   }
 
-  /** Does `look`, and rests as many times as long as that takes. */
+  /** Milliseconds that the look under way has taken so far. */
+  get cost(): number {
+    return this.#cost;
+  }
+
+  /** Does a part of a look. */
   look<T>(look: () => T): T {
     const began = performance.now();
     try {
       return look();
     } finally {
-      const ended = performance.now();
-      this.#next = ended + Math.min(LONGEST_MS, SHARE * (ended - began));
+      this.#cost += performance.now() - began;
     }
+  }
+
+  /** The look is done: rests as many times as long as it took. */
+  rest(): void {
+    this.#next = performance.now() + Math.min(LONGEST_MS, SHARE * this.#cost);
+    this.#cost = 0;
   }
 }

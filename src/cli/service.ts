@@ -212,14 +212,14 @@ export function serveMachine(
     telling?.tell();
     report?.look();
     lookers.tell();
-    inspected.tell();
+    const looks = !hurried && inspected.step();
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
     const goesOn = server.step(hurried);
     alarm.set();
     quiet.pass(more || !server.idle);
-    return more || goesOn;
+    return more || goesOn || looks;
   };
   const quiet = new Quiet();
   const lookers = new Lookers(machine);

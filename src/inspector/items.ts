@@ -1,11 +1,17 @@
 /**
  * Items of a machine: what there is now, each thing as a line of JSON under a key of its own.
  *
- * It is made between two requests of programs, so it is bounded: of more contexts, address spaces,
- * authorizations, files and mappings than are listed it only tells that there are more. What a device may
- * use is taken from where it is checked: the PASID table of its requester id, and the device's own list.
+ * They are looked for in slices, between which programs are served. Each item is as its thing was at one
+ * moment, and two of them may be of different moments: what has gone meanwhile is still there, or its parts
+ * are not, and what has come is missing, or without its context. Whoever looks again then, because something
+ * has happened, sees it right.
+ *
+ * It is bounded: of more contexts, address spaces, authorizations, files and mappings than are listed it only
+ * tells that there are more. What a device may use is taken from where it is checked: the PASID table of its
+ * requester id, and the device's own list.
  */
 import type { OpenedFile } from '../devfs/fuse-server.js';
+import type { Work } from '../file/work.js';
 import { AddressSpace } from '../ioasid/address-space.js';
 import { NestedSpace } from '../ioasid/nested-space.js';
 import { ProcessSpace } from '../ioasid/process-space.js';
@@ -21,9 +27,12 @@ import { fullPath } from '../trace/event.js';
 import { mappingsOf } from './mappings.js';
 import type { Item, SpaceItem } from './model.js';
 
-/** What is listed of all but devices, and mappings in all of it. */
+/** What is listed of all but devices, and mappings in all of it, and of one address space, at once. */
 const LISTED = 20_000;
 const MAPPINGS = 2_000;
+const MAPPINGS_OF_ONE = 200;
+/** What takes next to nothing is done for so many before others are served. */
+const MANY = 256;
 
 /** Numbers of objects, for their keys: a PASID that is freed and allocated again is another one. */
 export class Keys {
@@ -51,14 +60,18 @@ export class Keys {
   }
 
   /** Forgets the keys of address spaces that are not in `keys`. */
-  keep(keys: ReadonlyMap<string, unknown>): void {
-    for (const key of this.#tables.keys()) if (!keys.has(key)) this.#tables.delete(key);
+  *keep(keys: ReadonlyMap<string, unknown>): Work<void> {
+    let seen = 0;
+    for (const key of this.#tables.keys()) {
+      if (!keys.has(key)) this.#tables.delete(key);
+      if (++seen % MANY === 0) yield;
+    }
   }
 }
 
-/** What there is. */
+/** One look at what there is. */
 export class Items {
-  readonly texts = new Map<string, string>();
+  readonly #texts = new Map<string, string>();
   readonly #machine: Machine;
   readonly #keys: Keys;
   readonly #targets = new Map<object, string>();
@@ -66,15 +79,24 @@ export class Items {
   #left = LISTED;
   #isFull = false;
 
-  constructor(machine: Machine, keys: Keys, opened: Iterable<OpenedFile>) {
+  constructor(machine: Machine, keys: Keys) {
     this.#machine = machine;
     this.#keys = keys;
-    for (const context of this.#listed(machine.ioasid.contexts())) this.#addContext(context);
-    for (const context of this.#listed(machine.iommufd.contexts())) this.#addIommufd(context);
-    for (const device of machine.devices) this.#addDevice(device);
-    for (const file of this.#listed(opened)) this.#addOpened(file);
+  }
+
+  /** All of them. `opened`: the files that programs have open. */
+  *all(opened: Iterable<OpenedFile>): Work<ReadonlyMap<string, string>> {
+    const { ioasid, iommufd, devices } = this.#machine;
+    for (const context of this.#listed(ioasid.contexts())) yield* this.#addContext(context);
+    for (const context of this.#listed(iommufd.contexts())) yield* this.#addIommufd(context);
+    for (const device of devices) yield* this.#addDevice(device);
+    for (const file of this.#listed(opened)) {
+      this.#addOpened(file);
+      yield;
+    }
     if (this.#isFull) this.#put('more', { type: 'more' });
-    keys.keep(this.texts);
+    yield* this.#keys.keep(this.#texts);
+    return this.#texts;
   }
 
   /** As many of `all` as are still listed. */
@@ -90,18 +112,18 @@ export class Items {
   }
 
   #put(key: string, item: Item): void {
-    this.texts.set(key, JSON.stringify(item));
+    this.#texts.set(key, JSON.stringify(item));
   }
 
-  #addContext(context: {
-    readonly id: number;
-    readonly pid: number;
-    spaces(): Iterable<[number, Space]>;
-  }): void {
+  *#addContext(context: Spaces): Work<void> {
     const key = `context ${this.#keys.of(context)}`;
     this.#targets.set(context, key);
     this.#put(key, { type: 'context', abi: 'ioasid', id: context.id, pid: context.pid });
-    for (const [, space] of this.#listed(context.spaces())) this.#addSpace(key, space);
+    yield;
+    for (const [, space] of this.#listed(context.spaces())) {
+      this.#addSpace(key, space);
+      yield;
+    }
   }
 
   #addSpace(context: string, space: Space): void {
@@ -116,14 +138,16 @@ export class Items {
     } else if (space instanceof AddressSpace) this.#table(space.table, base);
   }
 
-  #addIommufd(context: { readonly id: number; readonly pid: number; readonly objects: Objects }): void {
+  *#addIommufd(context: Objects): Work<void> {
     const key = `context ${this.#keys.of(context)}`;
     this.#targets.set(context, key);
     this.#put(key, { type: 'context', abi: 'iommufd', id: context.id, pid: context.pid });
+    yield;
     for (const object of this.#listed(context.objects.values())) {
       const base = { type: 'space', context: key, name: `${object.kind} ${object.id}` } as const;
       if (object instanceof Ioas) this.#table(object.space.table, { ...base, kind: 'mapped' });
       else if (object instanceof NestedHwpt) this.#nested(object.table, base);
+      yield;
     }
   }
 
@@ -133,12 +157,13 @@ export class Items {
   }
 
   #table(table: PageTable, base: Pick<SpaceItem, 'type' | 'name' | 'kind'>): void {
-    const mappings = this.#mappings > 0 ? mappingsOf(this.#machine.iommu, table, 0n, this.#mappings) : [];
+    const most = Math.min(MAPPINGS_OF_ONE, this.#mappings);
+    const mappings = most > 0 ? mappingsOf(this.#machine.iommu, table, 0n, most) : [];
     this.#mappings -= mappings.length;
     this.#put(this.#keys.space(table), { ...base, count: table.count, mappings });
   }
 
-  #addDevice({ driver, spec }: MachineDevice): void {
+  *#addDevice({ driver, spec }: MachineDevice): Work<void> {
     const { life } = driver;
     const key = `device ${life.name}`;
     const refusal = this.#machine.trace.lastRefusal(driver);
@@ -154,13 +179,11 @@ export class Items {
       busy: driver.busy(),
       ...(refusal !== undefined && { refused: `${errnoName(refusal.errno)}: ${refusal.reason}` }),
     });
-    const { requester } = life.port;
-    if (life.mediated || driver.hasAsids)
-      for (const { pasid, vpasid } of this.#listed(life.authorizations()))
-        this.#addUse(key, life.name, pasid, vpasid, requester.tableOf(pasid));
-    else
-      for (const [pasid, table] of this.#listed(requester.table()))
-        this.#addUse(key, life.name, pasid, pasid, table);
+    yield;
+    for (const { pasid, vpasid, table } of this.#listed(usesOf(driver))) {
+      this.#addUse(key, life.name, pasid, vpasid, table);
+      yield;
+    }
   }
 
   #addUse(device: string, name: string, pasid: number, vpasid: number, table: Translation | undefined): void {
@@ -171,7 +194,7 @@ export class Items {
   /** The key of what an entry leads to; one that no context lists is that of a container or of an ASID. */
   #spaceOf(table: Translation, name: string): string {
     const key = this.#keys.space(table);
-    if (this.texts.has(key)) return key;
+    if (this.#texts.has(key)) return key;
     if (table instanceof PageTable) this.#table(table, { type: 'space', name, kind: 'mapped' });
     else this.#nested(table, { type: 'space', name });
     return key;
@@ -201,6 +224,30 @@ export class Items {
   }
 }
 
+/** What a device may use: an mdev and a device of ASIDs by their own lists, others by their entries. */
+function* usesOf({ life, hasAsids }: MachineDevice['driver']): Generator<Use> {
+  const { requester } = life.port;
+  if (life.mediated || hasAsids)
+    for (const { pasid, vpasid } of life.authorizations())
+      yield { pasid, vpasid, table: requester.tableOf(pasid) };
+  else for (const [pasid, table] of requester.table()) yield { pasid, vpasid: pasid, table };
+}
+
+interface Use {
+  readonly pasid: number;
+  readonly vpasid: number;
+  readonly table: Translation | undefined;
+}
+
+/** What contexts of both ABIs are to those who look. */
+interface Spaces {
+  readonly id: number;
+  readonly pid: number;
+  spaces(): Iterable<[number, Space]>;
+}
+
 interface Objects {
-  values(): readonly { readonly kind: string; readonly id: number }[];
+  readonly id: number;
+  readonly pid: number;
+  readonly objects: { values(): Iterable<{ readonly kind: string; readonly id: number }> };
 }

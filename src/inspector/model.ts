@@ -92,13 +92,12 @@ export type Item = ContextItem | SpaceItem | DeviceItem | UseItem | OpenItem | M
 /** Items by their keys, each as the JSON of it: what has not changed is the same text. */
 export type ItemTexts = ReadonlyMap<string, string>;
 
-/** A machine at one moment. Two versions differ if anything was called or transferred in between. */
+/** A machine. Two versions differ if anything was called or transferred in between. */
 export interface Pulled {
+  /** That of when the look began. */
   readonly version: number;
   /** Milliseconds since the epoch. */
   readonly time: number;
-  /** Milliseconds that it took to look. */
-  readonly cost: number;
   /** Absent: as they were. */
   readonly items?: readonly (readonly [key: string, text: string])[];
   /** What has happened since the last time, oldest first. */

@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { TraceEvent } from '../trace/event.js';
 import type { Answer, Pulled, Question } from './model.js';
 
 const SHARE = 20;
@@ -15,13 +16,27 @@ const PATIENCE_MS = 1000;
 
 /** What is said to a subject. `pull`: the version that is known. */
 export type ToSubject = { readonly pull: number } | { readonly id: number; readonly question: Question };
-/** What it says. */
-export type FromSubject = { readonly pulled: Pulled } | { readonly id: number; readonly answer: Answer };
+/** What it says. Of what is pulled come items and events first, some at a time. */
+export type FromSubject =
+  | { readonly items: NonNullable<Pulled['items']> }
+  | { readonly events: Pulled['events'] }
+  | { readonly pulled: PulledEnd }
+  | { readonly id: number; readonly answer: Answer };
+
+export interface PulledEnd extends Pick<Pulled, 'version' | 'time'> {
+  /** Items are as they were; none have come. */
+  readonly same: boolean;
+  /** Milliseconds of the server's thread that it took to look. */
+  readonly cost: number;
+}
 
 export class Remote {
   readonly #socket: Socket;
   readonly #answers = new Map<number, (answer: Answer) => void>();
   #pulled: ((pulled: Pulled | undefined) => void) | undefined;
+  #items: (readonly [string, string])[] = [];
+  #events: TraceEvent[] = [];
+  #cost = 0;
   #last = 0;
   #ended = false;
 
@@ -48,7 +63,7 @@ export class Remote {
       if (pulled === undefined) return;
       version = pulled.version;
       yield pulled;
-      await sleep(Math.max(LEAST_MS, SHARE * pulled.cost));
+      await sleep(Math.max(LEAST_MS, SHARE * this.#cost));
     }
   }
 
@@ -77,11 +92,21 @@ export class Remote {
   }
 
   #hear(words: FromSubject): void {
-    if ('pulled' in words) this.#pulled?.(words.pulled);
+    if ('items' in words) this.#items.push(...words.items);
+    else if ('events' in words) this.#events.push(...words.events);
+    else if ('pulled' in words) this.#hearEnd(words.pulled);
     else {
       this.#answers.get(words.id)?.(words.answer);
       this.#answers.delete(words.id);
     }
+  }
+
+  #hearEnd({ version, time, same, cost }: PulledEnd): void {
+    const [items, events] = [this.#items, this.#events];
+    this.#items = [];
+    this.#events = [];
+    this.#cost = cost;
+    this.#pulled?.({ version, time, events, ...(!same && { items }) });
   }
 
   #end(): void {

@@ -4,22 +4,38 @@
  * It is pulled: whoever looks says which version he knows, and is told what there is when there is another.
  * A version is how much has happened, the sum of numbers that only grow, so nobody has to be called when
  * something changes.
+ *
+ * A look takes long where there is much, so it is Work. What has happened is taken from the logs all the
+ * time, a little at once (`hear`), and made events of in a look.
  */
 import type { OpenedFile } from '../devfs/fuse-server.js';
+import { finish, type Work } from '../file/work.js';
+import { eventsByNow } from '../iommu/event-log.js';
 import { Refusal, refuse } from '../linux/errno.js';
 import { now } from '../linux/now.js';
 import type { Machine } from '../machine/machine.js';
+import type { TraceEvent } from '../trace/event.js';
+import { eventsOf, type Recorded } from '../trace/raw.js';
 import { TraceReader } from '../trace/reader.js';
 import { Items, Keys } from './items.js';
 import type { Answer, Pulled, Question } from './model.js';
 import { answerTo } from './questions.js';
+
+/** The last that has happened is kept for the next look: so many, up to twice as many. */
+const KEPT = 1 << 14;
+/** What takes next to nothing is done for so many before others are served. */
+const MANY = 256;
 
 export class Subject {
   readonly #machine: Machine;
   readonly #opened: () => Iterable<OpenedFile>;
   readonly #reader: TraceReader;
   readonly #keys = new Keys();
-  #told = '';
+  #told: ReadonlyMap<string, string> = new Map();
+  /** Events of all logs when it has heard last. */
+  #heard = -1;
+  #happened: Recorded[] = [];
+  #lost = 0;
 
   /** Its calls are traced from now on, until `end`. `opened`: the files that programs have open. */
   constructor(machine: Machine, opened: () => Iterable<OpenedFile> = () => []) {
@@ -36,17 +52,55 @@ export class Subject {
     return version;
   }
 
-  /** What there is now, and what has happened since the last time. */
-  pull(): Pulled {
-    const began = performance.now();
+  /** Takes what has happened: to be called often. */
+  hear(): void {
+    if (eventsByNow() === this.#heard) return;
+    this.#heard = eventsByNow();
+    for (const each of this.#reader.raw()) this.#happened.push(each);
+    if (this.#happened.length < 2 * KEPT) return;
+    for (const each of this.#happened.splice(0, this.#happened.length - KEPT))
+      this.#lost += each.kind === 'lost' ? each.count : 1;
+  }
+
+  /** What there is now, and what has happened since the last look. One look at a time. */
+  *look(): Work<Pulled> {
     const { version } = this;
-    const items = [...new Items(this.#machine, this.#keys, this.#opened()).texts];
-    const text = items.join('\n');
-    const same = text === this.#told;
-    this.#told = text;
-    const events = this.#reader.read();
-    const cost = performance.now() - began;
-    return { version, time: now(), cost, events, ...(!same && { items }) };
+    const time = now();
+    const happened = this.#taken(time);
+    const items = yield* new Items(this.#machine, this.#keys).all(this.#opened());
+    const isNews = yield* this.#differs(items);
+    this.#told = items;
+    const events: TraceEvent[] = [];
+    for (const each of happened) {
+      events.push(...eventsOf([each]));
+      yield;
+    }
+    return { version, time, events, ...(isNews && { items: [...items] }) };
+  }
+
+  /** As `look`, for whoever serves nobody. */
+  pull(): Pulled {
+    return finish(this.look());
+  }
+
+  #taken(time: number): Recorded[] {
+    this.hear();
+    const happened = this.#happened;
+    this.#happened = [];
+    if (this.#lost > 0) happened.unshift({ kind: 'lost', count: this.#lost, time });
+    this.#lost = 0;
+    return happened;
+  }
+
+  /** Are `items` others than were told last? */
+  *#differs(items: ReadonlyMap<string, string>): Work<boolean> {
+    if (items.size !== this.#told.size) return true;
+    let seen = 0;
+    for (const [key, text] of items) {
+      if (this.#told.get(key) !== text) return true;
+      if (++seen % MANY === 0) yield;
+    }
+    return false;
   }
 
   /** The answer to what is asked: of anybody, so it may be anything. */

@@ -56,7 +56,7 @@ test('ids are the lowest free ones, and an object can be destroyed exactly when 
         if (model.has(id) && !referred) model.delete(id);
       }
       assert.deepEqual(
-        table.values().map((each) => each.id),
+        [...table.values()].map((each) => each.id).sort((a, b) => a - b),
         [...model.keys()].sort((a, b) => a - b),
       );
       finished(table.destroyAll());

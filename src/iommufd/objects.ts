@@ -64,9 +64,9 @@ export class ObjectTable {
     return this.#objects.size + this.#buried.size;
   }
 
-  /** The objects by rising id. */
-  values(): IommufdObject[] {
-    return [...this.#objects].sort(([a], [b]) => a - b).map(([, object]) => object);
+  /** The objects in the order in which they were made; some may come and go while they are gone through. */
+  values(): IterableIterator<IommufdObject> {
+    return this.#objects.values();
   }
 
   /** Asked before `count` objects are made. @throws Refusal ENOMEM they are more than there may be. */

@@ -54,7 +54,7 @@ class Asker {
 
 /** The context's objects, with who refers to them. */
 function objects({ context }: Asker): string[] {
-  return context.objects.values().map(({ id, kind, users }) => `${id} ${kind} ${users}`);
+  return [...context.objects.values()].map(({ id, kind, users }) => `${id} ${kind} ${users}`);
 }
 
 test('an answer that cannot be stored leaves nothing behind, and the same can be asked again', () => {
@@ -67,7 +67,7 @@ test('an answer that cannot be stored leaves nothing behind, and the same can be
   const dev_id = mock.device.id;
   const data = { data_type: 0xdead, data_len: 8, data_uptr: BigInt(DATA_AT) };
   assert.equal(asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { flags: 1, dev_id, pt_id: ioas.id }), 'ok');
-  const parent = context.objects.values().at(-1)!.id;
+  const parent = [...context.objects.values()].at(-1)!.id;
 
   const calls: (() => string)[] = [
     () => asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { dev_id, pt_id: parent, ...data }),
@@ -100,7 +100,7 @@ test('an answer that cannot be stored leaves nothing behind, and the same can be
     `${parent + 6} access 1`,
   ]);
   finished(context.close());
-  assert.equal(context.objects.values().length, 0);
+  assert.equal([...context.objects.values()].length, 0);
 });
 
 test("a vIOMMU's data that cannot be answered leaves no vIOMMU behind", () => {
@@ -110,7 +110,7 @@ test("a vIOMMU's data that cannot be answered leaves no vIOMMU behind", () => {
   const { mock } = MockDevice.create(context.objects, 0, ioas.id);
   const dev_id = mock.device.id;
   asker.ask('IOMMU_HWPT_ALLOC', HwptAllocStruct, { flags: 1, dev_id, pt_id: ioas.id });
-  const hwpt_id = context.objects.values().at(-1)!.id;
+  const hwpt_id = [...context.objects.values()].at(-1)!.id;
   const before = objects(asker);
   asker.readOnly = DATA_AT;
   assert.equal(
