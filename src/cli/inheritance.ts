@@ -6,6 +6,14 @@
  * it is read from /proc.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { libc } from '../linux/ffi.js';
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/** What V8 logs to where it is told to (--perf-basic-prof, --perf-prof, --prof); it opens it for all. */
+const { pid } = process;
+const logOfV8 = new RegExp(`/(perf-${pid}\\.map|jit-${pid}\\.dump|isolate-?0x[0-9a-f]+-${pid}-v8\\.log)$`);
 
 /** The NUL-separated strings of a file below /proc, one character per byte. */
 function strings(path: string): string[] {
@@ -33,7 +41,7 @@ function target(process: string, fd: number): string | undefined {
 /**
  * The descriptors from 3 up that came from outside. Those of a kind that Node makes for itself (pipes with
  * both ends here, /dev/null) count only when the parent has the same file under the same number; epoll and
- * eventfd descriptors never do.
+ * eventfd descriptors never do, nor V8's logs, which nobody else is given from now on.
  */
 export function inheritedDescriptors(): number[] {
   const open = new Map<number, string>();
@@ -47,6 +55,10 @@ export function inheritedDescriptors(): number[] {
   return [...open.keys()].filter((fd) => {
     const file = open.get(fd)!;
     if (/^anon_inode:.*(eventpoll|eventfd|io_uring)/.test(file)) return false;
+    if (logOfV8.test(file)) {
+      libc().fcntl(fd, F_SETFD, FD_CLOEXEC);
+      return false;
+    }
     const nodeMakes =
       file === '/dev/null' ||
       (file.startsWith('pipe:') && files.filter((other) => other === file).length > 1);

@@ -4,6 +4,7 @@ import {
   existsSync,
   constants as fileConstants,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -218,6 +219,24 @@ describe('run', { skip: withoutFuse }, () => {
     );
     assert.equal(stdout, `${readFileSync('/etc/hostname', 'latin1')}out\n`);
     assert.equal(shell(`ulimit -Sn 512; $IOASID ${edu.join(' ')} sh -c 'ulimit -Sn'; true`).stdout, '512\n');
+  });
+
+  it('keeps the logs of its own V8, and does not pass them on', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ioasid-v8-'));
+    const options = '--perf-prof --prof';
+    try {
+      const { stdout, stderr, status } = shell(
+        `cd ${folder}; set -- $IOASID; $1 ${options} $2 ${edu.join(' ')} ` +
+          "sh -c 'exec 9<>/dev/ioasid; readlink /proc/$$/fd/* || :'",
+      );
+      assert.deepEqual([status, stderr], [0, '']);
+      assert.match(stdout, /\/dev\/ioasid\n/);
+      assert.ok(!stdout.includes(folder), stdout);
+      const written = readdirSync(folder).map((name) => statSync(join(folder, name)).size);
+      assert.ok(written.length >= 2 && written.every((size) => size > 0), String(written));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('does not deliver an interrupt from the keyboard twice', async () => {
