@@ -176,8 +176,33 @@ const written = ({ outputFiles }) => outputFiles.map(({ path, text }) => write(p
 const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
 const swapped = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$2: $1');
 
+/** Modules of Node's that a start does without: a script loads each when a function of it is called. */
+const seldom = /^node:(child_process|crypto|v8|zlib)$/;
+
+/** Functions of `from`, by their names in braces, that load it. */
+function loadingFunctions(names, from) {
+  const each = names
+    .slice(1, -1)
+    .split(',')
+    .map((name) => name.trim().split(' as '));
+  const made = each.map(([name, own = name]) => `${own} = (...args) => require("${from}").${name}(...args)`);
+  return `const ${made.join(', ')};`;
+}
+
+/** The script `text`, where what a CommonJS module in it requires of `seldom` is loaded where it is used. */
+function requiringLater(text) {
+  const all = /^ *var ([\w$]+) = (__require\("([^"]+)"\));\n/gm;
+  const later = [...text.matchAll(all)].filter(([, , , from]) => seldom.test(from));
+  return later.reduce(
+    (left, [line, name, load]) =>
+      left.replace(line, '').replaceAll(new RegExp(`(?<![\\w$.])${name}\\.`, 'g'), `${load}.`),
+    text,
+  );
+}
+
 /** What stands in a script in the place of an import. */
 function constantsOf(names, from) {
+  if (seldom.test(from)) return loadingFunctions(names, from);
   const made = from.startsWith(OURS)
     ? `$part("${from.slice(`${OURS}chunks/`.length, -'.js'.length)}")`
     : `require("${from}")`;
@@ -196,7 +221,7 @@ function laterOf(path) {
 /** The module `text` as a script: a function that returns what the module exports. */
 function scriptOf(text) {
   const heads = [];
-  const body = text
+  const body = requiringLater(text)
     .replace(/^import (\{[^{}]*\}|[\w$]+|\* as [\w$]+) from "([^"]+)";$/gm, (_, names, from) => {
       heads.push(constantsOf(names, from));
       return '';

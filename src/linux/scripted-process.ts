@@ -165,9 +165,13 @@ export class ScriptedProcess {
   }
 }
 
-/** A list of calls as it lies in the memory from CALLS on, with what the calls read and write behind. */
+/**
+ * A list of calls as it lies in the memory from CALLS on, with what the calls read and write behind. A run
+ * has five hundred made while its command waits, so they are put as words.
+ */
 class Script {
   readonly bytes: Buffer;
+  readonly #words: Int32Array;
   readonly #steps: readonly Step[];
   /** Where the bytes of arguments are. */
   readonly #copies: { readonly bytes: Uint8Array; readonly at: number }[] = [];
@@ -180,8 +184,10 @@ class Script {
       lists.push(...list.flatMap(({ child }) => (child === undefined ? [] : [child])));
     const calls = lists.reduce((sum, list) => sum + list.length + 1, 0);
     this.#end = calls * CALL_BYTES;
-    const most = lists.flat().flatMap(({ args }) => args.map(roomOf));
-    this.bytes = Buffer.alloc(most.reduce((sum, room) => sum + room + 8, this.#end));
+    let length = this.#end;
+    for (const list of lists) for (const { args } of list) for (const each of args) length += roomOf(each);
+    this.bytes = Buffer.alloc(length);
+    this.#words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, length / 4);
     if (this.bytes.length > SHARED_BYTES - CALLS)
       refuse('E2BIG', 'the arguments and the environment of the command are too long');
     let at = 0;
@@ -196,7 +202,7 @@ class Script {
         const child = step.child === undefined ? 0 : CALLS + starts[next++]!;
         this.#put(starts[index]! + place * CALL_BYTES, step, child);
       }
-      this.bytes.writeInt32LE(-1, starts[index]! + list.length * CALL_BYTES);
+      this.#words[(starts[index]! + list.length * CALL_BYTES) / 4] = -1;
     }
   }
 
@@ -204,25 +210,31 @@ class Script {
   results(): number[] {
     for (const { bytes, at } of this.#copies) bytes.set(this.bytes.subarray(at, at + bytes.length));
     return this.#steps.map(({ what, despite = 0 }, index) => {
-      const result = Number(this.bytes.readBigInt64LE(index * CALL_BYTES + RESULT));
+      const at = (index * CALL_BYTES + RESULT) / 4;
+      const result = this.#words[at + 1]! * 2 ** 32 + (this.#words[at]! >>> 0);
       if (result < 0 && result !== -despite) throw new Refusal(-result, what);
       return result;
     });
   }
 
   #put(at: number, { call, args, despite = 0 }: Step, child: number): void {
-    this.bytes.writeInt32LE(call === 'close_range' ? CLOSE_RANGE : numbers[call], at);
-    for (const [index, argument] of args.entries())
-      this.bytes.writeBigInt64LE(BigInt(this.#valueOf(argument)), at + 8 * (index + 1));
-    this.bytes.writeInt32LE(-despite, at + DESPITE);
-    this.bytes.writeInt32LE(child, at + CHILD);
+    const words = this.#words;
+    words[at / 4] = call === 'close_range' ? CLOSE_RANGE : numbers[call];
+    let place = at / 4 + 2;
+    for (const argument of args) {
+      const value = this.#valueOf(argument);
+      words[place++] = value;
+      words[place++] = Math.floor(value / 2 ** 32);
+    }
+    words[(at + DESPITE) / 4] = -despite;
+    words[(at + CHILD) / 4] = child;
   }
 
   #valueOf(argument: Argument): number {
     if (typeof argument === 'number') return argument;
     const at = this.#end;
     const address = SHARED_AT + CALLS + at;
-    this.#end += roomOf(argument) + (-roomOf(argument) & 7);
+    this.#end += roomOf(argument);
     if (typeof argument === 'string') this.bytes.write(argument, at);
     else if (typeof argument === 'function') this.bytes.set(argument(address), at);
     else if (argument instanceof Uint8Array) {
@@ -233,9 +245,12 @@ class Script {
   }
 }
 
-/** The bytes of memory that an argument takes. */
+/** The bytes of memory that an argument takes, of which the next begins at a multiple of 8. */
 function roomOf(argument: Argument): number {
-  if (typeof argument === 'number') return 0;
+  return typeof argument === 'number' ? 0 : (lengthOf(argument) + 7) & ~7;
+}
+
+function lengthOf(argument: Exclude<Argument, number>): number {
   if (typeof argument === 'string') return Buffer.byteLength(argument) + 1;
   if (typeof argument === 'function') return argument(0).length;
   return argument instanceof Uint8Array ? argument.length : arrayBytes(argument);
