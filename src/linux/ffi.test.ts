@@ -1,9 +1,12 @@
 /** Addresses that are given to C. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { address, viewMemory } from './ffi.js';
+import { Worker } from 'node:worker_threads';
+import { Errno } from './errno.js';
+import { address, lastErrno, libc, loadKoffi, viewMemory } from './ffi.js';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
@@ -20,4 +23,22 @@ test('an array of any length stays where its address was, whatever is collected'
     assert.equal(address(array), addresses[i]);
     assert.deepEqual(viewMemory(addresses[i]!, array.length), array);
   }
+});
+
+test('errno is that of the call that this thread has made last', async () => {
+  const missing = () => libc().access('/no such file', 0);
+  const refused = [missing(), lastErrno(), libc().close(-1), lastErrno(), missing(), lastErrno()];
+  assert.deepEqual(refused, [-1, Errno.ENOENT, -1, Errno.EBADF, -1, Errno.ENOENT]);
+  const module = JSON.stringify(new URL('./ffi.js', import.meta.url).href);
+  const other = `import(${module}).then(({ libc, lastErrno }) => {
+    libc().close(-1);
+    require('node:worker_threads').parentPort.postMessage(lastErrno());
+  })`;
+  const worker = new Worker(other, { eval: true });
+  const [said] = await once(worker, 'message');
+  missing();
+  assert.deepEqual([said, lastErrno(), loadKoffi().errno()], [Errno.EBADF, Errno.ENOENT, Errno.ENOENT]);
+  await worker.terminate();
+  missing();
+  assert.equal(lastErrno(), Errno.ENOENT);
 });

@@ -120,6 +120,8 @@ export function libc(): Libc {
     const table: Record<string, unknown> = {};
     for (const [name, signature] of Object.entries(signatures)) table[name] = library.func(signature);
     functions = table as unknown as Libc;
+    const location = library.func('uintptr_t __errno_location()')() as number;
+    errnos = new Int32Array(viewMemory(location, 4).buffer);
   }
   return functions;
 }
@@ -134,9 +136,15 @@ export function callable(
   return koffi.decode(at, koffi.proto(result, [...parameters])) as (...args: number[]) => number;
 }
 
-/** errno of the last C call of this thread. */
+/** errno, where the C library has that of this thread. */
+let errnos: Int32Array | undefined;
+
+/**
+ * errno of the last C call of this thread: ask at once. It is a load, where another call would take longer,
+ * and leave V8 more time to make system calls of its own in between.
+ */
 export function lastErrno(): number {
-  return loadKoffi().errno();
+  return errnos === undefined ? loadKoffi().errno() : errnos[0]!;
 }
 
 /**
