@@ -150,7 +150,7 @@ export interface MachineDevice {
   readonly spec: string;
 }
 
-/** Contexts, PASIDs, mappings and authorizations that a snapshot lists: 1 to 2 ms. */
+/** Contexts, PASIDs, mappings and authorizations that a snapshot lists: 2 to 5 ms with its JSON. */
 const LISTED = 2_000;
 /** Faults that it lists. */
 const RECENT = 20;
