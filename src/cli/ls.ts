@@ -5,7 +5,8 @@ import { setTimeout } from 'node:timers/promises';
 import color from 'picocolors';
 import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine/snapshot.js';
 import { askAll, type ServerState } from './control-socket.js';
-import { print } from './messages.js';
+import { print, standardOutput } from './messages.js';
+import { Screen } from './screen.js';
 
 const hexadecimal = (value: number) => `0x${value.toString(16)}`;
 const rights = (access: number) => `${access & 1 ? 'r' : '-'}${access & 2 ? 'w' : '-'}`;
@@ -66,12 +67,12 @@ function serverLines({ pid, uid, state }: ServerState): string[] {
   return [
     `${color.bold(`server ${pid}`)} of user ${uid}: ${sums.join(', ')}`,
     ...devices.flatMap(deviceLines),
-    ...contexts.flatMap(contextLines),
     ...faults.recent.map(({ time, rid, pasid, iova, write, reason }) => {
       const access = `${write ? 'write' : 'read'} at ${hexadecimal(iova)}`;
       const when = new Date(time).toISOString();
       return `  ${color.red('fault')} ${when}  ${rid} PASID ${pasid} ${access}: ${reason}`;
     }),
+    ...contexts.flatMap(contextLines),
   ];
 }
 
@@ -103,27 +104,35 @@ export interface LsArguments {
 }
 
 const INTERVAL_MS = 1000;
-const CLEAR = '\u001b[H\u001b[2J\u001b[3J';
 const nobody = 'no ioasid server is running for this user; start one with `ioasid run` or `ioasid serve`';
 
 /** Prints the state of all servers that answer this user, once or every second. */
 export async function ls({ json = false, watch = false }: LsArguments): Promise<void> {
-  if (!watch) {
-    print(textOf(await askAll(), json ? 2 : undefined));
-    return;
-  }
-  const between = json ? '' : process.stdout.isTTY ? CLEAR : '\n';
+  if (watch) await watched(json);
+  else print(json ? jsonOf(await askAll(), 2) : textOf(await askAll()));
+}
+
+/** Who reads slowly is told less often: nothing is kept for him. */
+async function watched(json: boolean): Promise<never> {
+  const stdout = standardOutput();
+  const screen = stdout.isTTY && !json ? new Screen(stdout, 'all of them by `ioasid ls`') : undefined;
   for (;;) {
-    print(between + textOf(await askAll(), json ? 0 : undefined));
+    const servers = await askAll();
+    if (screen !== undefined) screen.draw(allLines(servers));
+    else if (!stdout.writableNeedDrain) print(json ? jsonOf(servers, 0) : `\n${textOf(servers)}`);
     await setTimeout(INTERVAL_MS);
   }
 }
 
-/** @param indent of JSON; absent: for people. */
-function textOf(servers: readonly ServerState[], indent: number | undefined): string {
-  if (indent !== undefined) {
-    const list = servers.map(({ uid, pid, state }) => ({ uid, pid, ...(state as MachineSnapshot) }));
-    return `${JSON.stringify(list, null, indent)}\n`;
-  }
-  return `${servers.length === 0 ? nobody : servers.flatMap(linesOf).join('\n')}\n`;
+function allLines(servers: readonly ServerState[]): string[] {
+  return servers.length === 0 ? [nobody] : servers.flatMap(linesOf);
+}
+
+function textOf(servers: readonly ServerState[]): string {
+  return `${allLines(servers).join('\n')}\n`;
+}
+
+function jsonOf(servers: readonly ServerState[], indent: number): string {
+  const list = servers.map(({ uid, pid, state }) => ({ uid, pid, ...(state as MachineSnapshot) }));
+  return `${JSON.stringify(list, null, indent)}\n`;
 }

@@ -26,10 +26,15 @@ export function complainOf(error: Error): void {
   if (stack) write(`${stack}\n`);
 }
 
-/** What was asked for, to standard output. Who stops reading, as `head` does, ends this process. */
+/** Standard output, for what was asked for. Who stops reading, as `head` does, ends this process. */
+export function standardOutput(): typeof process.stdout {
+  const { stdout } = process;
+  if (stdout.listenerCount('error') === 0) stdout.on('error', () => process.exit());
+  return stdout;
+}
+
 export function print(text: string): void {
-  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => process.exit());
-  process.stdout.write(text);
+  standardOutput().write(text);
 }
 
 /** A line for another program, to standard error. */

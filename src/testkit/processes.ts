@@ -226,10 +226,11 @@ export class Running {
   /**
    * On a terminal of its own, whose keyboard and screen are `process.stdin` and `output`. The shell of
    * `script` (which one depends on $SHELL) becomes ioasid: one that stays would be interrupted from the
-   * keyboard too, and answer with a status of its own.
+   * keyboard too, and answer with a status of its own. `first`: what the shell does before.
    */
-  static onTerminal(args: readonly string[]): Running {
-    return new Running(['script', '-qec', `exec ${quote([process.execPath, bin, ...args])}`, '/dev/null']);
+  static onTerminal(args: readonly string[], first = ':'): Running {
+    const command = `${first}; exec ${quote([process.execPath, bin, ...args])}`;
+    return new Running(['script', '-qec', command, '/dev/null']);
   }
 
   /** The server: every prefix becomes it by exec. */

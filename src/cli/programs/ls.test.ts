@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { bin, ioasid, Running, until, user, withoutFuse } from '../../testkit/processes.js';
 import { MOST_ASKERS } from '../control-socket.js';
 import { launchMode } from '../launcher-process.js';
@@ -68,6 +69,30 @@ describe('ls', () => {
     assert.equal((await watching.ended).signal, 'SIGINT');
     running.process.stdin.end('\n');
     await running.ended;
+  });
+
+  it('--watch draws in one place of a terminal as much as it has room for, until the server has gone', {
+    skip: withoutFuse,
+  }, async () => {
+    const running = Running.ioasid(opener);
+    await running.says('opened');
+    const watching = Running.onTerminal(['ls', '--watch'], 'stty cols 40 rows 4');
+    const room = /and \d+ more lines?: all of them by `ioasid ls`/;
+    await until(() => watching.output.split(room).length > 2, 'two drawings');
+    for (const drawing of watching.output.split('\u001b[H\u001b[J').slice(1, -1)) {
+      const rows = stripVTControlCharacters(drawing).split('\r\n').slice(0, -1);
+      const used = rows.reduce((sum, row) => sum + Math.max(1, Math.ceil(row.length / 40)), 0);
+      assert.ok(used <= 3, drawing);
+    }
+    assert.equal(watching.output.includes('\u001b[3J'), false, 'what scrolled away stays');
+    running.process.stdin.end('\n');
+    await running.ended;
+    await until(
+      () => !watching.output.split('\u001b[H\u001b[J').at(-1)!.includes(`${running.pid}`),
+      'it has gone',
+    );
+    watching.process.stdin.write('\u0003');
+    await watching.ended;
   });
 
   it('costs a server few descriptors, however many ask and do not go', { skip: withoutFuse }, async () => {
