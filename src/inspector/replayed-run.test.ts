@@ -9,7 +9,7 @@ import type { Recorded } from '../trace/raw.js';
 import { History } from './history.js';
 import { Past } from './past.js';
 import { ReplayedRun } from './replayed-run.js';
-import { sceneOf } from './scene.js';
+import { Scenes } from './scene.js';
 
 /** A run in which a device is authorized, and no more. */
 async function recordedRun(): Promise<Recorded[]> {
@@ -38,7 +38,7 @@ async function heard(run: ReplayedRun): Promise<Past> {
 test('each moment of a recording is there, with the files that were open then', async () => {
   const records = await recordedRun();
   const past = await heard(await ReplayedRun.of([records], assert.fail));
-  const scenes = past.frames.map((_, moment) => sceneOf(past.at(moment), ''));
+  const scenes = past.frames.map((_, moment) => new Scenes(past.at(moment)).of(''));
   const access = scenes.map(({ lines }) => lines.filter((line) => line.access).length);
   assert.deepEqual(
     access.filter((count, n) => count !== access[n - 1]),

@@ -9,7 +9,7 @@ import { Machine } from '../machine/machine.js';
 import { History } from './history.js';
 import type { Item } from './model.js';
 import { Past } from './past.js';
-import { sceneOf } from './scene.js';
+import { Scenes } from './scene.js';
 import { Subject } from './subject.js';
 
 test('an authorization is a line as long as it lasts, and a look back shows it again', async () => {
@@ -24,7 +24,7 @@ test('an authorization is a line as long as it lasts, and a look back shows it a
   const program = new InProcess(machine);
   const ioasid = Ioasid.open(program);
   const device = VfioDeviceFile.open(program, 'vfio0');
-  const lines = (moment: number) => sceneOf(past.at(moment), '').lines.filter(({ access }) => access);
+  const lines = (moment: number) => new Scenes(past.at(moment)).of('').lines.filter(({ access }) => access);
   const pasid = ioasid.alloc();
   const before = look();
   device.authorize(ioasid, pasid);
@@ -35,7 +35,7 @@ test('an authorization is a line as long as it lasts, and a look back shows it a
     [before, during, after].map((moment) => lines(moment).map(({ to }) => to)),
     [[], ['device vfio0'], []],
   );
-  assert.deepEqual(sceneOf(past.now, ''), sceneOf(past.at(after), ''));
+  assert.deepEqual(new Scenes(past.now).of(''), new Scenes(past.at(after)).of(''));
 });
 
 test('10,000 PASIDs of a context are a node until searched for; the one of another is shown', async () => {
@@ -45,16 +45,16 @@ test('10,000 PASIDs of a context are a node until searched for; the one of anoth
   for (let n = 0; n < 10_000; n++) ioasid.alloc();
   Ioasid.open(new InProcess(machine)).alloc();
   const items = new Map(subject.pull().items!.map(([key, text]) => [key, JSON.parse(text)]));
-  const all = sceneOf(items, '');
+  const all = new Scenes(items).of('');
   assert.deepEqual(
     [all.found, all.grouped, all.nodes.filter(({ kind }) => kind === 'space').length],
     [10_001, 10_000, 1],
   );
   assert.ok(all.nodes.some(({ title }) => title === '10000 address spaces'));
-  const some = sceneOf(items, 'pasid 777');
+  const some = new Scenes(items).of('pasid 777');
   assert.equal(some.found, 11);
   assert.equal(some.nodes.filter(({ kind }) => kind === 'space').length, 11);
-  assert.ok(sceneOf(items, 'pasid').nodes.length < 100);
+  assert.ok(new Scenes(items).of('pasid').nodes.length < 100);
 });
 
 test('the whole page is smaller than 300 KB', () => {
@@ -69,7 +69,7 @@ test('open files stand below their process in the order of their descriptors, a 
   for (let n = 20; n > 0; n--)
     items.set(`open ${n}`, { type: 'open', path: '/dev/ioasid', pid: 7, fd: n, target: `context ${n % 2}` });
   for (const id of [0, 1]) items.set(`context ${id}`, { type: 'context', abi: 'ioasid', id, pid: 7 });
-  const { nodes, lines } = sceneOf(items, '');
+  const { nodes, lines } = new Scenes(items).of('');
   const files = nodes.filter(({ kind }) => kind === 'file');
   assert.deepEqual(
     files.map(({ title }) => title),

@@ -5,7 +5,7 @@
  * Of address spaces as many are shown as can be looked at: without a search those of the contexts that have
  * the fewest. The others of a context are one node.
  */
-import type { Item, OpenItem, SpaceItem, UseItem } from './model.js';
+import type { ContextItem, DeviceItem, OpenItem, SpaceItem, UseItem } from './model.js';
 import type { Items } from './past.js';
 
 /** Address spaces that are shown one by one, and open files of a process. */
@@ -36,115 +36,151 @@ export interface Scene {
   readonly grouped: number;
 }
 
-/** The scene of `items`, of which address spaces by `search` in their names. */
-export function sceneOf(items: Items, search: string): Scene {
-  const wanted = search.trim().toLowerCase();
-  const spaces: [string, SpaceItem][] = [];
-  for (const [key, item] of items) if (item.type === 'space') spaces.push([key, item]);
-  const found = wanted === '' ? spaces : spaces.filter(([, { name }]) => name.toLowerCase().includes(wanted));
-  const shown = new Set((wanted === '' ? fewest(found) : found.slice(0, MOST)).map(([key]) => key));
-  const nodeOf = new Map<string, string>();
-  const groups = new Map<string, number>();
-  for (const [key, { context = '' }] of spaces) {
-    const group = `group ${context}`;
-    nodeOf.set(key, shown.has(key) ? key : group);
-    if (!shown.has(key)) groups.set(group, (groups.get(group) ?? 0) + 1);
-  }
-  const nodes: Node[] = [];
-  for (const [key, item] of items)
-    if (item.type !== 'space' || shown.has(key)) nodes.push(...node(key, item));
-  for (const each of filesOf(items, nodeOf)) nodes.push(each);
-  for (const [key, count] of groups)
-    nodes.push({ key, kind: 'group', title: counted(count, 'address space'), note: 'search to see some' });
-  const lines = linesOf(items, nodeOf, nodes);
-  return { nodes: distinct(nodes), lines, found: found.length, grouped: spaces.length - shown.size };
+/** An address space, as it is searched for and shown. */
+interface Space {
+  readonly key: string;
+  readonly item: SpaceItem;
+  /** Its name in small letters. */
+  readonly name: string;
+  /** The node that it is one of, where it is not shown by itself. */
+  readonly group: string;
 }
 
-/** Those of the contexts with the fewest: each context's all, and as many as can be looked at. */
-function fewest(spaces: readonly [string, SpaceItem][]): [string, SpaceItem][] {
-  const byContext = new Map<string, [string, SpaceItem][]>();
-  for (const entry of spaces) {
-    const { context = '' } = entry[1];
-    const others = byContext.get(context);
-    if (others === undefined) byContext.set(context, [entry]);
-    else others.push(entry);
+/**
+ * The scenes of `items`: one for each search. What they have in common is found once, so that a key that is
+ * pressed costs a look at each name.
+ */
+export class Scenes {
+  readonly #spaces = new Map<string, Space>();
+  /** By group. */
+  readonly #groups = new Map<string, Space[]>();
+  /** The nodes that are no address spaces, and the lines between them. */
+  readonly #nodes = new Map<string, Node>();
+  readonly #lines: Line[] = [];
+  readonly #nested: Space[] = [];
+  readonly #uses: UseItem[] = [];
+
+  constructor(items: Items) {
+    const files = new Map<number, [string, OpenItem][]>();
+    for (const [key, item] of items) {
+      if (item.type === 'space') this.#addSpace(key, item);
+      else if (item.type === 'use') this.#uses.push(item);
+      else if (item.type === 'open') {
+        if (item.pid !== undefined) entryOf(files, item.pid, none<[string, OpenItem]>).push([key, item]);
+      } else if (item.type !== 'more') this.#addNode(node(key, item));
+    }
+    for (const [pid, all] of files) this.#addFiles(pid, all);
   }
-  const shown: [string, SpaceItem][] = [];
-  for (const each of [...byContext.values()].sort((one, other) => one.length - other.length)) {
-    if (shown.length + each.length > MOST) break;
-    shown.push(...each);
+
+  /** Of address spaces it has those with `search` in their names. */
+  of(search: string): Scene {
+    const wanted = search.trim().toLowerCase();
+    const all = [...this.#spaces.values()];
+    const found = wanted === '' ? all : all.filter(({ name }) => name.includes(wanted));
+    const shown = new Map(
+      (wanted === '' ? this.#fewest() : found.slice(0, MOST)).map((space) => [space.key, space]),
+    );
+    const groups = this.#rest(shown);
+    const nodes = [...this.#nodes.values()];
+    for (const { key, item } of shown.values()) nodes.push(spaceNode(key, item));
+    for (const [key, count] of groups)
+      nodes.push({ key, kind: 'group', title: counted(count, 'address space'), note: 'search to see some' });
+    const lines = this.#linesOf(shown, groups);
+    return { nodes, lines, found: found.length, grouped: this.#spaces.size - shown.size };
   }
-  return shown;
+
+  #addSpace(key: string, item: SpaceItem): void {
+    const space = { key, item, name: item.name.toLowerCase(), group: `group ${item.context ?? ''}` };
+    this.#spaces.set(key, space);
+    entryOf(this.#groups, space.group, none<Space>).push(space);
+    if (item.parent !== undefined) this.#nested.push(space);
+  }
+
+  #addNode(node: Node): void {
+    if (!this.#nodes.has(node.key)) this.#nodes.set(node.key, node);
+  }
+
+  /** The open files of a process in the order of their descriptors; those beyond MOST_FILES are one node. */
+  #addFiles(pid: number, files: [string, OpenItem][]): void {
+    const process = `process ${pid}`;
+    const named = files.find(([, { program }]) => program !== undefined) ?? files[0]!;
+    this.#addNode({ key: process, kind: 'process', title: process, note: named[1].program ?? '' });
+    files.sort(([, one], [, other]) => (one.fd ?? Infinity) - (other.fd ?? Infinity));
+    const rest = `files ${pid}`;
+    for (const [n, [key, { fd, path, target }]] of files.entries()) {
+      const title = fd === undefined ? path : `${fd} ${path}`;
+      if (n < MOST_FILES) this.#addNode({ key, kind: 'file', title, note: '', process });
+      if (target !== undefined)
+        this.#lines.push({ from: n < MOST_FILES ? key : rest, to: target, access: false });
+    }
+    const title = `${files.length - MOST_FILES} more open files`;
+    if (files.length > MOST_FILES) this.#addNode({ key: rest, kind: 'file', title, note: '', process });
+  }
+
+  /** Those of the contexts with the fewest: each context's all, and as many as can be looked at. */
+  #fewest(): Space[] {
+    const shown: Space[] = [];
+    for (const each of [...this.#groups.values()].sort((one, other) => one.length - other.length)) {
+      if (shown.length + each.length > MOST) break;
+      shown.push(...each);
+    }
+    return shown;
+  }
+
+  /** How many of each group are not shown, where some are not. */
+  #rest(shown: ReadonlyMap<string, Space>): Map<string, number> {
+    const rest = new Map([...this.#groups].map(([group, spaces]) => [group, spaces.length]));
+    for (const { group } of shown.values()) rest.set(group, rest.get(group)! - 1);
+    for (const [group, count] of rest) if (count === 0) rest.delete(group);
+    return rest;
+  }
+
+  #linesOf(shown: ReadonlyMap<string, Space>, groups: ReadonlyMap<string, number>): Line[] {
+    const lines = new Map<string, Map<string, Line>>();
+    const isThere = (key: string) => this.#nodes.has(key) || shown.has(key) || groups.has(key);
+    // Thousands of address spaces that are one node have the same lines: they are asked for first.
+    const add = (from: string | undefined, to: string | undefined, access = false) => {
+      if (from === undefined || to === undefined || lines.get(from)?.get(to)?.access === access) return;
+      if (from === to || !isThere(from) || !isThere(to)) return;
+      entryOf(lines, from, newLines).set(to, { from, to, access });
+    };
+    const nodeOf = (key = '') => (shown.has(key) ? key : this.#spaces.get(key)?.group);
+    for (const { from, to } of this.#lines) add(from, to);
+    for (const { key, item } of shown.values()) add(item.context, key);
+    for (const group of groups.keys()) add(this.#groups.get(group)![0]!.item.context, group);
+    for (const { key, item } of this.#nested) add(nodeOf(item.parent), nodeOf(key));
+    for (const { space, device } of this.#uses) add(nodeOf(space), device, true);
+    return [...lines.values()].flatMap((others) => [...others.values()]);
+  }
+}
+
+const newLines = () => new Map<string, Line>();
+
+function none<T>(): T[] {
+  return [];
+}
+
+function entryOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
 }
 
 function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
-function node(key: string, item: Item): Node[] {
-  switch (item.type) {
-    case 'context':
-      return [{ key, kind: 'context', title: `${item.abi} ${item.id}`, note: `of process ${item.pid}` }];
-    case 'space': {
-      const note = item.of ?? (item.kind === 'nested' ? 'nested' : counted(item.count, 'mapping'));
-      return [{ key, kind: 'space', title: item.name, note }];
-    }
-    case 'device':
-      return [{ key, kind: 'device', title: item.name, note: `${item.rid}${item.mdev ? ' mdev' : ''}` }];
-    case 'open':
-      return item.pid === undefined ? [] : [processNode(item.pid, item.program)];
-    default:
-      return [];
-  }
+function node(key: string, item: ContextItem | DeviceItem): Node {
+  if (item.type === 'context')
+    return { key, kind: 'context', title: `${item.abi} ${item.id}`, note: `of process ${item.pid}` };
+  return { key, kind: 'device', title: item.name, note: `${item.rid}${item.mdev ? ' mdev' : ''}` };
 }
 
-/** The open files, each in the order of its descriptor; those of a process beyond MOST_FILES are one node. */
-function* filesOf(items: Items, nodeOf: Map<string, string>): Generator<Node> {
-  const byProcess = new Map<number, [string, OpenItem][]>();
-  for (const [key, item] of items)
-    if (item.type === 'open' && item.pid !== undefined)
-      byProcess.set(item.pid, [...(byProcess.get(item.pid) ?? []), [key, item]]);
-  for (const [pid, files] of byProcess) {
-    const process = `process ${pid}`;
-    files.sort(([, one], [, other]) => (one.fd ?? Infinity) - (other.fd ?? Infinity));
-    for (const [key, { fd, path }] of files.slice(0, MOST_FILES)) {
-      nodeOf.set(key, key);
-      yield { key, kind: 'file', title: fd === undefined ? path : `${fd} ${path}`, note: '', process };
-    }
-    const rest = files.slice(MOST_FILES);
-    const key = `files ${pid}`;
-    for (const [each] of rest) nodeOf.set(each, key);
-    if (rest.length > 0)
-      yield { key, kind: 'file', title: `${rest.length} more open files`, note: '', process };
-  }
-}
-
-function processNode(pid: number, program = ''): Node {
-  return { key: `process ${pid}`, kind: 'process', title: `process ${pid}`, note: program };
-}
-
-function linesOf(items: Items, nodeOf: ReadonlyMap<string, string>, nodes: readonly Node[]): Line[] {
-  const there = new Set(nodes.map(({ key }) => key));
-  const lines = new Map<string, Map<string, Line>>();
-  // Thousands of address spaces that are one node have the same lines: they are asked for first.
-  const add = (from: string | undefined, to: string | undefined, access = false) => {
-    if (from === undefined || to === undefined || lines.get(from)?.get(to)?.access === access) return;
-    if (from === to || !there.has(from) || !there.has(to)) return;
-    const others = lines.get(from) ?? new Map<string, Line>();
-    lines.set(from, others.set(to, { from, to, access }));
-  };
-  for (const [key, item] of items) {
-    if (item.type === 'open') add(nodeOf.get(key), item.target);
-    else if (item.type === 'space') {
-      add(item.context, nodeOf.get(key));
-      if (item.parent !== undefined) add(nodeOf.get(item.parent), nodeOf.get(key));
-    } else if (item.type === 'use') add(nodeOf.get(item.space ?? ''), item.device, true);
-  }
-  return [...lines.values()].flatMap((others) => [...others.values()]);
-}
-
-function distinct(nodes: readonly Node[]): Node[] {
-  return [...new Map(nodes.map((each) => [each.key, each])).values()];
+function spaceNode(key: string, item: SpaceItem): Node {
+  const note = item.of ?? (item.kind === 'nested' ? 'nested' : counted(item.count, 'mapping'));
+  return { key, kind: 'space', title: item.name, note };
 }
 
 /** The entries that lead to address space `key`, or those of device `key`. */

@@ -5,7 +5,7 @@ import { computed, signal } from '@preact/signals';
 import type { TraceEvent } from '../../trace/event.js';
 import type { Answer, News } from '../model.js';
 import { Past } from '../past.js';
-import { sceneOf } from '../scene.js';
+import { Scenes } from '../scene.js';
 
 const past = new Past();
 
@@ -25,7 +25,8 @@ export const items = computed(() => {
   return at === undefined || at >= past.frames.length ? new Map(past.now) : past.at(at);
 });
 
-export const scene = computed(() => sceneOf(items.value, search.value));
+const scenes = computed(() => new Scenes(items.value));
+export const scene = computed(() => scenes.value.of(search.value));
 
 /** What had happened at the moment that is shown, the last first: `most` of those that are `wanted`. */
 export function lastEvents(wanted: (event: TraceEvent) => boolean, most: number): TraceEvent[] {
