@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
 import { fitting, Screen } from './screen.js';
 
-/** What a terminal of so many columns and rows shows when `text` has been written; null: something is gone. */
+/** What a terminal of so many columns and rows shows when `text` was written; null: something is gone. */
 function shownBy(text: string, columns: number, rows: number): string[] | null {
   const all = text
     .split('\n')

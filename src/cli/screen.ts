@@ -1,9 +1,9 @@
 /**
  * Screen: lines that are drawn again and again in the same place of a terminal, as many as it has room for.
  *
- * What stood there before scrolls away once, and can be scrolled back to; after that each drawing replaces the
- * one before, also when the terminal has another size by then. Nothing of the terminal has to be restored: who
- * ends has his prompt below the last drawing.
+ * What stood there before scrolls away once, and can be scrolled back to; after that each drawing replaces
+ * the one before, also when the terminal has another size by then. Nothing of the terminal has to be
+ * restored: who ends has his prompt below the last drawing.
  */
 import { stripVTControlCharacters } from 'node:util';
 
