@@ -177,6 +177,14 @@ test('in the dark all text can be read', async () => {
 });
 
 test('an authorization that is gone is no line, and scrubbing back shows it again', async () => {
+  // What the others have done is old by then.
+  await page.waitForFunction(
+    () => /1000[012] address spaces/.test(document.querySelector('header').textContent),
+    null,
+    {
+      timeout: 60_000,
+    },
+  );
   server.stdin.write('\n');
   await lines(0);
   await page.focus('input[type=range]');
@@ -188,13 +196,6 @@ test('an authorization that is gone is no line, and scrubbing back shows it agai
 });
 
 test('10,000 PASIDs are grouped, and found by a search', async () => {
-  await page.waitForFunction(
-    () => /1000[012] address spaces/.test(document.querySelector('header').textContent),
-    null,
-    {
-      timeout: 60_000,
-    },
-  );
   const devtools = await page.context().newCDPSession(page);
   await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
   /** Milliseconds of a processor that the page's thread has had. */
