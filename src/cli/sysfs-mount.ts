@@ -42,11 +42,13 @@ export async function showSysfs(launcher: ScriptedProcess, served: readonly stri
     if (folder !== `/sys/${path}` && ![...wanted].some(isIn)) wanted.add(folder);
   }
   const covered: Covered = new Map();
-  for (const folder of wanted) {
-    const names = await cover(launcher, folder);
+  const folders = [...wanted];
+  const opened = await launcher.run(folders.map(openedFolder));
+  for (const [index, folder] of folders.entries()) {
+    const names = await cover(launcher, folder, opened[index]!);
     if (names !== undefined) covered.set(folder, names);
   }
-  await launcher.run(served.flatMap((path) => bound(path, covered)));
+  await launcher.run([...opened.map(close), ...served.flatMap((path) => bound(path, covered))]);
 }
 
 /** Binds what is served over its place, which is made where it is in memory. */
@@ -74,16 +76,14 @@ function nearest(folder: string): string {
   return existsSync(folder) ? folder : nearest(dirname(folder));
 }
 
-/** @returns the names in it; undefined: it could not be done. */
-async function cover(launcher: ScriptedProcess, folder: string): Promise<string[] | undefined> {
+/** `old`: descriptor of the folder as it was. @returns the names in it; undefined: it could not be done. */
+async function cover(launcher: ScriptedProcess, folder: string, old: number): Promise<string[] | undefined> {
   const names = readdirSync(folder, { withFileTypes: true });
   const ours = names.filter((entry) => !isOfOuterRun(`${folder}/${entry.name}`, entry));
-  const [old] = await launcher.run([openedFolder(folder)]);
   const repeated = ours.flatMap((entry) => repeat(`/proc/self/fd/${old}`, folder, entry));
   const done = await could(launcher, [mountMemory(folder)]);
   const filled = done && (await could(launcher, repeated));
   if (done && !filled) await launcher.run([unmount(folder)]);
-  await launcher.run([close(old!)]);
   return filled ? ours.map(({ name }) => name) : undefined;
 }
 

@@ -38,10 +38,10 @@ function text(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.alloc(1)]);
 }
 
-/** Makes one call in `process`. @returns 0, or its errno. */
-async function attempt(process: ScriptedProcess, step: Omit<Step, 'what'>): Promise<number> {
+/** Makes calls in `process`. @returns 0, or the errno that ended them. */
+async function attempt(process: ScriptedProcess, ...steps: Omit<Step, 'what'>[]): Promise<number> {
   try {
-    await process.run([{ ...step, what: '' }]);
+    await process.run(steps.map((step) => ({ ...step, what: '' })));
     return 0;
   } catch (error) {
     if (error instanceof Refusal) return error.errno;
@@ -66,12 +66,17 @@ export async function exec(
   argv: readonly Buffer[],
   env: readonly Buffer[],
 ): Promise<number> {
-  const execve = (file: Buffer, args: readonly Buffer[]) =>
-    attempt(process, { call: 'execve', args: [text(file), args, env] });
+  const step = (file: Buffer, args: readonly Buffer[]) =>
+    ({ call: 'execve', args: [text(file), args, env] }) as const;
+  const execve = (file: Buffer, args: readonly Buffer[]) => attempt(process, step(file, args));
   const [name] = argv;
   if (name === undefined || name.length === 0) return Errno.ENOENT;
   let result: number = Errno.ENOENT;
-  for (const file of candidates(name, env)) {
+  const files = candidates(name, env);
+  // As a rule all before the first that is there are not: that is asked at once.
+  const absent = files.map((file) => ({ ...step(file, argv), despite: Errno.ENOENT }));
+  if ((await attempt(process, ...absent)) === 0) return result;
+  for (const file of files) {
     let errno = await execve(file, argv);
     if (errno === Errno.ENOEXEC)
       errno = await execve(Buffer.from('/bin/sh'), [Buffer.from('sh'), file, ...argv.slice(1)]);

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { testMachineCodes } from '../testkit/assembler.js';
@@ -103,6 +113,19 @@ test('it becomes another program, of the same process id, with bytes as its argu
   await assert.rejects(exec(process, argv, env), Gone);
   const bytes = Buffer.alloc(128);
   assert.equal(bytes.toString('latin1', 0, readSync(end, bytes)), `one\xfftwo \xfe ${process.pid}`);
+});
+
+test('a command is found behind what is no folder of the PATH, and files that may not be executed', {
+  skip,
+}, async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ioasid-exec-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  writeFileSync(join(directory, 'true'), '', { mode: 0o644 });
+  const process = started(t);
+  const run = (path: string) => exec(process, [Buffer.from('true')], [Buffer.from(`PATH=${path}`)]);
+  assert.equal(await run(`/nowhere:/proc/version:${directory}:/nowhere`), Errno.EACCES);
+  assert.equal(await run('/nowhere:/proc/version'), Errno.ENOENT);
+  await assert.rejects(run(`/nowhere:/proc/version:${directory}:/usr/bin:/bin`), Gone);
 });
 
 test('arguments that are too long are refused before anything is started', { skip }, async (t) => {

@@ -145,6 +145,7 @@ export class ScriptedProcess {
    */
   async run(steps: readonly Step[]): Promise<readonly number[]> {
     if (this.#over) throw new Gone(GONE);
+    if (steps.length === 0) return [];
     const script = new Script(steps);
     writeSync(this.#memory, script.bytes, 0, script.bytes.length, CALLS);
     const answer = new Promise<void>((resolve) => {
@@ -167,7 +168,7 @@ export class ScriptedProcess {
 
 /**
  * A list of calls as it lies in the memory from CALLS on, with what the calls read and write behind. A run
- * has five hundred made while its command waits, so they are put as words.
+ * has some 450 made while its command waits, so they are put as words.
  */
 class Script {
   readonly bytes: Buffer;
@@ -175,6 +176,8 @@ class Script {
   readonly #steps: readonly Step[];
   /** Where the bytes of arguments are. */
   readonly #copies: { readonly bytes: Uint8Array; readonly at: number }[] = [];
+  /** Addresses of arrays of strings: one that is given to several calls is there once. */
+  readonly #arrays = new Map<Argument, number>();
   #end: number;
 
   constructor(steps: readonly Step[]) {
@@ -185,7 +188,9 @@ class Script {
     const calls = lists.reduce((sum, list) => sum + list.length + 1, 0);
     this.#end = calls * CALL_BYTES;
     let length = this.#end;
-    for (const list of lists) for (const { args } of list) for (const each of args) length += roomOf(each);
+    const all = lists.flatMap((list) => list.flatMap(({ args }) => args));
+    for (const each of new Set(all.filter(isArray))) length += roomOf(each);
+    for (const each of all) if (!isArray(each)) length += roomOf(each);
     this.bytes = Buffer.alloc(length);
     this.#words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, length / 4);
     if (this.bytes.length > SHARED_BYTES - CALLS)
@@ -232,6 +237,8 @@ class Script {
 
   #valueOf(argument: Argument): number {
     if (typeof argument === 'number') return argument;
+    const known = this.#arrays.get(argument);
+    if (known !== undefined) return known;
     const at = this.#end;
     const address = SHARED_AT + CALLS + at;
     this.#end += roomOf(argument);
@@ -240,9 +247,16 @@ class Script {
     else if (argument instanceof Uint8Array) {
       this.bytes.set(argument, at);
       this.#copies.push({ bytes: argument, at });
-    } else putStrings(argument, this.bytes.subarray(at), address);
+    } else {
+      putStrings(argument, this.bytes.subarray(at), address);
+      this.#arrays.set(argument, address);
+    }
     return address;
   }
+}
+
+function isArray(argument: Argument): argument is readonly Buffer[] {
+  return Array.isArray(argument);
 }
 
 /** The bytes of memory that an argument takes, of which the next begins at a multiple of 8. */
