@@ -1,42 +1,98 @@
 /**
- * Closes descriptors where waiting harms nobody: on another thread.
+ * Gives back what takes long to give back, on another thread.
  *
  * Closing a file of a FUSE filesystem waits for its server (FLUSH). When that is this very process, or
- * somebody who takes his time, the serving thread must not do it. Nor must many others: those who read and
- * write disks are the same few threads of Node's, and a close may wait for ever. So two closes run at once,
- * of one account each, and the others wait for them. What waits is charged as before.
+ * somebody who takes his time, the serving thread must not do it. Who closes the last descriptor of a large
+ * memfd frees its pages, a second for some GiB, and so does who unmaps what was touched of it.
+ *
+ * Nor must many other threads: those who read and write disks are the same few of Node's, and a close may
+ * wait for ever. So two things are done at once, of one account each in the order in which they came, and the
+ * others wait for them. What waits is charged as before.
  */
 import type { Account } from './account.js';
 import { libc } from './ffi.js';
+import { statusOfOurs } from './file-status.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 
 /** Of Node's threads, which are four where nobody has said otherwise. */
 const AT_ONCE = 2;
+/** Bytes that are given back at once: some milliseconds, if there is a page for each. */
+const FEW_BYTES = 1 << 24;
+/** Bytes that are unmapped at a time: who maps something meanwhile waits for that. */
+const PIECE = 1 << 30;
+
+/** Begins something that takes long; `done` is called when it has ended. */
+type Task = (done: () => void) => void;
 
 /** What waits, by who pays for it: whose turn comes next is first. */
-const waiting = new Map<Account, HeldDescriptor[]>();
+const waiting = new Map<Account, Task[]>();
 const running = new Set<Account>();
 
+/** Closes `held`: at once, but for what has many pages. It is no file that a FUSE server may have. */
+export function closeHeld(held: HeldDescriptor): void {
+  if (hasMany(held)) closeInBackground(held);
+  else {
+    libc().close(held.fd);
+    held.account.give(heldDescriptors, 1);
+  }
+}
+
 /** Closes `held`, soon. */
-export function closeInBackground(held: HeldDescriptor): void {
-  const others = waiting.get(held.account);
-  if (others === undefined) waiting.set(held.account, [held]);
-  else others.push(held);
+export function closeInBackground({ fd, account }: HeldDescriptor): void {
+  inBackground(account, (done) =>
+    libc().close.async(fd, () => {
+      account.give(heldDescriptors, 1);
+      done();
+    }),
+  );
+}
+
+/** Unmaps [at, at+length) of this process, where `file` is mapped: at once, or soon. `done`: it is. */
+export function unmapFile(file: HeldDescriptor, at: number, length: number, done: () => void): void {
+  if (length > FEW_BYTES && hasMany(file))
+    inBackground(file.account, (ended) =>
+      unmapPieces(at, length, () => {
+        done();
+        ended();
+      }),
+    );
+  else {
+    if (length > 0) libc().munmap(at, length);
+    done();
+  }
+}
+
+function hasMany({ fd }: HeldDescriptor): boolean {
+  return statusOfOurs(fd).allocated > FEW_BYTES;
+}
+
+/** From the end on: what is left is one area. */
+function unmapPieces(at: number, length: number, done: () => void): void {
+  const left = Math.max(0, length - PIECE);
+  libc().munmap.async(at + left, length - left, () => {
+    if (left > 0) unmapPieces(at, left, done);
+    else done();
+  });
+}
+
+function inBackground(account: Account, task: Task): void {
+  const others = waiting.get(account);
+  if (others === undefined) waiting.set(account, [task]);
+  else others.push(task);
   startNext();
 }
 
 function startNext(): void {
   if (running.size === AT_ONCE) return;
-  for (const [account, all] of waiting) {
+  for (const [account, tasks] of waiting) {
     if (running.has(account)) continue;
-    const { fd } = all.pop()!;
+    const task = tasks.shift()!;
     // Behind the others, if there is more.
     waiting.delete(account);
-    if (all.length > 0) waiting.set(account, all);
+    if (tasks.length > 0) waiting.set(account, tasks);
     running.add(account);
-    libc().close.async(fd, () => {
+    task(() => {
       running.delete(account);
-      account.give(heldDescriptors, 1);
       startNext();
     });
     return;

@@ -11,9 +11,9 @@
 import type { Account } from './account.js';
 import { EpollSet } from './epoll-set.js';
 import type { LoopSource } from './event-loop.js';
-import { copyEventfd } from './eventfd.js';
+import { closeEventfd, copyEventfd } from './eventfd.js';
 import { addressOf, libc } from './ffi.js';
-import { closeHeld, type HeldDescriptor } from './held-descriptors.js';
+import type { HeldDescriptor } from './held-descriptors.js';
 
 /** Doorbells that are heard in one call. */
 const MOST = 64;
@@ -52,7 +52,7 @@ export class Doorbell {
 
   close(): void {
     if (!this.#set.remove(this.#copy.fd, this)) return;
-    closeHeld(this.#copy);
+    closeEventfd(this.#copy);
   }
 }
 
@@ -68,7 +68,7 @@ class DoorbellSet implements LoopSource {
     try {
       this.#set.add(fd, fd, true);
     } catch (refusal) {
-      closeHeld(copy);
+      closeEventfd(copy);
       throw refusal;
     }
     const doorbell = new Doorbell(this, copy);

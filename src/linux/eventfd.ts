@@ -16,7 +16,7 @@ import { closeInBackground } from './background-close.js';
 import { BATCH, CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
-import { closeHeld, type HeldDescriptor, holdCopy } from './held-descriptors.js';
+import { type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
 import { pollNow } from './poll-now.js';
 import { notOpen, notTraceable } from './proc.js';
 
@@ -76,9 +76,15 @@ export class EventFd {
   close(): void {
     if (this.#copy === undefined) return;
     this.#owed = 0;
-    closeHeld(this.#copy);
+    closeEventfd(this.#copy);
     this.#copy = undefined;
   }
+}
+
+/** It has no size: nothing is to be given back but the descriptor. */
+export function closeEventfd({ fd, account }: HeldDescriptor): void {
+  libc().close(fd);
+  account.give(heldDescriptors, 1);
 }
 
 /** Sends a slice of the signals that are owed. @returns whether there are more. */

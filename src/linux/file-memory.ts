@@ -20,13 +20,13 @@
  */
 import { readlinkSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
-import { closeInBackground } from './background-close.js';
+import { closeHeld, closeInBackground, unmapFile } from './background-close.js';
 import type { ScatterList } from './cached-read.js';
 import { hex, Refusal, refuse } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, statusOfOurs, statusOfTheirs } from './file-status.js';
 import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
-import { closeHeld, type HeldDescriptor, holdCopy } from './held-descriptors.js';
+import { type HeldDescriptor, holdCopy } from './held-descriptors.js';
 import { guardHoles, makePages } from './hole-guard.js';
 import { requireMappable, requireRange, requireRights, seals } from './mappable-file.js';
 import { takeRoom } from './memory-room.js';
@@ -315,7 +315,8 @@ export class FileMemory {
       this.account.give(mappedBytes, size - this.#length);
       throw new Refusal(errno, `${this.description} of ${hex(size)} bytes cannot be mapped into the server`);
     }
-    if (this.#length > 0) libc().munmap(this.#address, this.#length);
+    const [old, oldLength] = [this.#address, this.#length];
+    unmapFile(this.#file, old, oldLength, () => {});
     this.#address = address;
     this.#length = size;
     this.#guarded = this.#isMemory && guardHoles(address, size);
@@ -338,15 +339,19 @@ export class FileMemory {
     open.delete(this.#key);
     this.#payer?.close();
     this.#payer = undefined;
-    this.#unmap();
-    this.account.give(mappedFiles, 1);
+    const { account } = this;
+    this.#unmap(() => account.give(mappedFiles, 1));
     closeHeld(this.#file);
   }
 
-  #unmap(): void {
-    if (this.#length > 0) libc().munmap(this.#address, this.#length);
-    this.account.give(mappedBytes, this.#length);
+  /** `done`: it is. */
+  #unmap(done = () => {}): void {
+    const [account, length] = [this.account, this.#length];
     this.#length = 0;
+    unmapFile(this.#file, this.#address, length, () => {
+      account.give(mappedBytes, length);
+      done();
+    });
   }
 }
 

@@ -17,7 +17,8 @@ const STATX_TYPE = 0x1;
 const STATX_INO = 0x100;
 const STATX_SIZE = 0x200;
 const STATX_MNT_ID = 0x1000;
-const WANTED = STATX_TYPE | STATX_INO | STATX_SIZE | STATX_MNT_ID;
+const STATX_BLOCKS = 0x400;
+const WANTED = STATX_TYPE | STATX_INO | STATX_SIZE | STATX_MNT_ID | STATX_BLOCKS;
 
 const S_IFMT = 0o170000;
 const MFD_CLOEXEC = 1;
@@ -25,7 +26,7 @@ const MFD_HUGETLB = 4;
 const MFD_HUGE_SHIFT = 26;
 const HUGE_PAGE_BITS = [21, 30, 16, 25, 29];
 
-/** struct statx: mode 28, ino 32, size 40, dev_major 136, dev_minor 140, mnt_id 144; 256 bytes. */
+/** struct statx: mode 28, ino 32, size 40, blocks 48, dev_major 136, dev_minor 140, mnt_id 144; 256 bytes. */
 const statxBytes = new Uint8Array(256);
 const statxView = new DataView(statxBytes.buffer);
 
@@ -34,6 +35,8 @@ export interface FileStatus {
   /** `S_IFREG`, `S_IFDIR`, ...: the type bits of st_mode. */
   readonly type: number;
   readonly size: number;
+  /** Bytes that are not holes: of a memfd those that have pages. */
+  readonly allocated: number;
   readonly device: number;
   /** Device and inode: the same text is the same file, as long as somebody holds it open. */
   readonly identity: string;
@@ -74,6 +77,7 @@ function decode(): FileStatus {
   return {
     type: statxView.getUint16(28, true) & S_IFMT,
     size: word(40) + word(44) * 2 ** 32,
+    allocated: (word(48) + word(52) * 2 ** 32) * 512,
     device,
     identity: fileIdentity(device, word(36), word(32)),
     mount: word(144) + word(148) * 2 ** 32,

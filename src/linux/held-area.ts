@@ -13,13 +13,13 @@
 
 import { type Dir, opendirSync } from 'node:fs';
 import type { Account } from './account.js';
-import { closeInBackground } from './background-close.js';
+import { closeHeld, closeInBackground } from './background-close.js';
 import type { ScatterList } from './cached-read.js';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 import { FileMemory, type Payer } from './file-memory.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
-import { closeHeld, type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
+import { type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
 import { sealedAgainstWriting } from './mappable-file.js';
 import { areaAt, type SharedArea } from './process-areas.js';
 import type { Maps, Reach } from './reach.js';

@@ -9,7 +9,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
 import { copyDescriptor } from './fd-identity.js';
-import { libc } from './ffi.js';
 
 /** Descriptors that stay the server's own, where it has twice as many to give. */
 const RESERVE = 64;
@@ -33,7 +32,7 @@ export function poolOf(files: number, own: number): number {
 }
 
 /**
- * As `copyDescriptor`. To be closed by `closeHeld`, or in the background.
+ * As `copyDescriptor`. To be closed as background-close.ts does it.
  * @throws Refusal as copyDescriptor; EMFILE the account's part is used up.
  */
 export function holdCopy(account: Account, tid: number, fd: number): HeldDescriptor {
@@ -44,11 +43,6 @@ export function holdCopy(account: Account, tid: number, fd: number): HeldDescrip
     account.give(heldDescriptors, 1);
     throw refusal;
   }
-}
-
-export function closeHeld({ fd, account }: HeldDescriptor): void {
-  libc().close(fd);
-  account.give(heldDescriptors, 1);
 }
 
 /** RLIMIT_NOFILE; Node has raised it to the hard limit at its start. */
