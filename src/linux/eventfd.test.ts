@@ -132,3 +132,33 @@ test('what is no eventfd is refused with EINVAL, what is closed with EBADF', asy
   const file = await child.call('open', '/dev/null', 0, 0);
   refused(() => eventfdOf(account, child.pid, file), 'EINVAL', /is \/dev\/null, not an eventfd/);
 });
+
+test('signals that wake thousands of waiters take a part of the time, and none is lost', async (t) => {
+  const fd = libc().eventfd(0, EFD_NONBLOCK);
+  const sets: number[] = [];
+  t.after(() => {
+    for (const each of [...sets, fd]) closeSync(each);
+  });
+  // EPOLL_CTL_ADD, EPOLLIN.
+  const event = Buffer.alloc(128);
+  event.writeUInt32LE(1);
+  while (sets.length < 15_000) {
+    const set = libc().epoll_create1(0);
+    if (set === -1) return t.skip('too few descriptors here');
+    sets.push(set);
+    libc().epoll_ctl(set, 1, fd, address(event));
+  }
+  const signal = eventfdOf(account, process.pid, fd);
+  const bytes = Buffer.alloc(128);
+  const take = () => (libc().read(fd, address(bytes), 8) === 8 ? Number(bytes.readBigUInt64LE()) : 0);
+  while (sendSignals());
+  for (let n = 0; n < 20; n++) signal.raise();
+  let sent = take();
+  assert.ok(sent < 10, `${sent} were sent at once`);
+  for (; sent < 20; sent += take()) {
+    sendSignals();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(sent, 20);
+  signal.close();
+});

@@ -7,6 +7,10 @@
  * AT_ONCE signals is owed, and sent in slices by the event loop (`sendSignals`), a batch for each eventfd in
  * turn. Invariant: every raise is sent once, or is owed while its eventfd is open.
  *
+ * A signal wakes whoever waits, in the kernel and on our time: a program may have thousands of epoll sets
+ * wait for one eventfd. So the signals of an account whose signals take long are owed too, and take no more
+ * than a part of our time (`Pace`).
+ *
  * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills
  * its counter between the two calls can make the server wait.
  */
@@ -30,6 +34,23 @@ type Raise = (fd: number, times: number) => void;
 const AT_ONCE = 128;
 /** Those of a slice, which take about a millisecond. */
 const SLICE = 4 * BATCH;
+
+/** A signal that takes so long wakes thousands. */
+const LONG_MS = 0.5;
+/** After one that took long there is none for so many times as long. */
+const REST = 20;
+/** How often it is looked whether they have rested. */
+const LOOK_MS = 10;
+
+/** How the signals of one account are paced. */
+interface Pace {
+  /** None is sent before; performance.now(). */
+  until: number;
+}
+
+/** Those whose last signal took long, be it because this process did not run meanwhile. */
+const paces = new WeakMap<Account, Pace>();
+let looks: NodeJS.Timeout | undefined;
 
 let raise: Raise | undefined;
 let room = AT_ONCE;
@@ -56,20 +77,39 @@ export class EventFd {
   /** Adds 1 to the counter and wakes whoever waits for it. Never blocks, never throws. */
   raise(): void {
     if (this.#copy === undefined) return;
-    if (this.#owed === 0 && room > 0) {
+    if (this.#owed === 0 && room > 0 && !rests(this.#copy.account)) {
       room--;
-      this.#raise(this.#copy.fd, 1);
+      this.#signal(this.#copy, 1);
     } else if (this.#owed++ === 0) owing.push(this);
   }
 
-  /** Sends a batch of what is owed. @returns how many. */
+  /** Sends a batch of what is owed, one of those that take long. @returns how many. */
   send(): number {
-    if (this.#copy === undefined) return 0;
-    const times = Math.min(this.#owed, BATCH);
-    this.#raise(this.#copy.fd, times);
+    const copy = this.#copy;
+    if (copy === undefined) return 0;
+    const most = paces.has(copy.account) ? 1 : BATCH;
+    const times = rests(copy.account) ? 0 : Math.min(this.#owed, most);
+    if (times > 0) this.#signal(copy, times);
     this.#owed -= times;
     if (this.#owed > 0) owing.push(this);
     return times;
+  }
+
+  /** What is suspected to take long is measured by the time that it has the processor. */
+  #signal({ fd, account }: HeldDescriptor, times: number): void {
+    const pace = paces.get(account);
+    const before = pace && process.cpuUsage();
+    const begun = performance.now();
+    this.#raise(fd, times);
+    const took = performance.now() - begun;
+    if (took <= LONG_MS * times) {
+      if (pace !== undefined) paces.delete(account);
+    } else if (pace === undefined) paces.set(account, { until: 0 });
+    else {
+      const { user, system } = process.cpuUsage(before);
+      const busy = Math.min(took, (user + system) / 1000);
+      pace.until = busy > LONG_MS ? begun + took + REST * busy : 0;
+    }
   }
 
   /** What is owed is lost with it. */
@@ -90,8 +130,24 @@ export function closeEventfd({ fd, account }: HeldDescriptor): void {
 /** Sends a slice of the signals that are owed. @returns whether there are more. */
 export function sendSignals(): boolean {
   room = AT_ONCE;
-  for (let sent = 0; sent < SLICE && owing.length > 0; ) sent += owing.shift()!.send();
-  return owing.length > 0;
+  let resting = 0;
+  for (let sent = 0; sent < SLICE && resting < owing.length; ) {
+    const before = owing.length;
+    const now = owing.shift()!.send();
+    sent += now;
+    // One that is owed nothing any more is in the list no more, either.
+    if (now > 0) resting = 0;
+    else if (owing.length === before) resting++;
+  }
+  if (resting < owing.length) return true;
+  // The loop wakes for that, and comes here.
+  if (resting > 0) looks ??= setTimeout(() => (looks = undefined), LOOK_MS).unref();
+  return false;
+}
+
+function rests(account: Account): boolean {
+  const pace = paces.get(account);
+  return pace !== undefined && performance.now() < pace.until;
 }
 
 /** The eventfd behind descriptor `fd` of thread `tid`, to be signalled. @throws Refusal as copyEventfd. */
