@@ -8,9 +8,11 @@ import { withoutFuse } from '../testkit/processes.js';
 import { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
 import { libc } from './ffi.js';
+import { fileMemory } from './file-memory.js';
 import { heldDescriptors, holdCopy } from './held-descriptors.js';
 
 const O_RDWR = 2;
+const READ_WRITE = 3;
 
 test('any number of descriptors is closed, none of them during the call', async () => {
   libc().close.async(-1, () => {});
@@ -44,4 +46,21 @@ test('closes that do not end keep no thread from disks, nor closes of another ac
   assert.equal(account.holds.descriptors, copies.length);
   foreign.disconnect();
   while ('descriptors' in account.holds) await turn();
+});
+
+test('the pages of a large file that only the server has are freed on another thread', async (t) => {
+  const child = new Child();
+  t.after(() => child.kill());
+  const isOpen = () => descriptors().some((each) => each.includes('memfd:large'));
+  const size = 1 << 26;
+  const fd = await child.memfd('large', size);
+  const { memory } = fileMemory(account, child.pid, fd, 0, size, READ_WRITE);
+  const bytes = new Uint8Array(1 << 20).fill(7);
+  for (let at = 0; at < size; at += bytes.length) memory.write(at, bytes, 0, bytes.length);
+  await child.call('close', fd);
+  memory.close();
+  assert.ok(account.holds['bytes of mapped files']! >= size);
+  assert.ok(isOpen());
+  while (Object.keys(account.holds).length > 0) await turn();
+  assert.ok(!isOpen());
 });

@@ -341,21 +341,6 @@ test('files larger than the server can map are ENOMEM, and leave nothing open', 
   for (const fd of fds) await child.call('close', fd);
 });
 
-test('the pages of a large file that only the server has are freed on another thread', async () => {
-  const before = descriptors();
-  const size = 1 << 26;
-  const fd = await child.memfd('large', size);
-  const { memory } = fileMemory(account, child.pid, fd, 0, size, BOTH);
-  const bytes = new Uint8Array(1 << 20).fill(7);
-  for (let at = 0; at < size; at += bytes.length) memory.write(at, bytes, 0, bytes.length);
-  await child.call('close', fd);
-  memory.close();
-  assert.ok(account.holds['bytes of mapped files']! >= size);
-  assert.ok(descriptors().length > before.length);
-  while (Object.keys(account.holds).length > 0) await turn();
-  assert.deepEqual(descriptors(), before);
-});
-
 test('a filesystem that is full ends a transfer at the first page that it has no room for', {
   skip: process.geteuid?.() === 0 ? false : 'needs root to mount a tmpfs',
 }, async (t) => {
