@@ -88,9 +88,14 @@ export class ReplayedCaller implements Required<Caller> {
     return this.#range(yield* this.#awaited(Ask.MEMORY, [address, length, access]));
   }
 
-  *mappedFile(address: number, length: number, access: Access): Work<undefined> {
+  /** What lies behind a mapped BAR is the model's, which is here too. */
+  *mappedFile(address: number, length: number, access: Access): Work<MemoryRange | undefined> {
     const { answer } = yield* this.#awaited(Ask.MAPPED_FILE, [address, length, access]);
-    if (answer[0] === 1) this.#answers.stop('a program has given a mapped BAR to a device as memory');
+    const [isOne, file, offset] = answer;
+    if (isOne !== 1) return undefined;
+    const mapping = this.#files.get(file!)?.mapping;
+    if (mapping !== undefined && offset !== undefined) return mapping.memory(offset);
+    this.#answers.stop('the recording does not say which mapped BAR a device was given as memory');
     return undefined;
   }
 

@@ -83,7 +83,8 @@ export class RecordedCaller implements Required<Caller> {
 
   mappedFile(address: number, length: number, access: Access): Sliced<MemoryRange | undefined> {
     const range = () => this.#caller.mappedFile?.(address, length, access);
-    const told = (answer: MemoryRange | undefined) => one(answer !== undefined);
+    const told = (found: MemoryRange | undefined) =>
+      found === undefined ? one(false) : { answer: [1, ...this.#trace.mappedAt(found)] };
     return this.#sliced(Ask.MAPPED_FILE, [address, length, access], range, told);
   }
 

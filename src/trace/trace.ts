@@ -5,8 +5,9 @@
  * than without (traced-file.ts). Whoever looks reads the log from where he has read it last; nobody is
  * called.
  */
-import type { Caller, OpenFile } from '../file/open-file.js';
+import type { Caller, MemoryRange, OpenFile } from '../file/open-file.js';
 import { EventLog, WatchedLog } from '../iommu/event-log.js';
+import type { Memory } from '../iommu/memory.js';
 import { Refusal } from '../linux/errno.js';
 import { commandName } from '../linux/proc.js';
 import type { CallRecord } from './call-record.js';
@@ -41,6 +42,8 @@ export class Trace {
   #parts = 0;
   #doorbells = 0;
   readonly #names = new WeakMap<object, string>();
+  /** By the memory behind a mapping: the number of the file that is mapped, and where in that it begins. */
+  readonly #mapped = new WeakMap<Memory, { readonly file: number; readonly start: number }>();
   /** By object: the file that was opened last, and what was refused last on those before it. */
   readonly #last = new WeakMap<object, { readonly file: OpenFile; readonly before: Refusal | undefined }>();
   /** What calls have thrown that are in the log. */
@@ -63,6 +66,17 @@ export class Trace {
   /** The number of the file that stands for `object`, the last one of several; 0: there is none. */
   numberOf(object: object): number {
     return this.#numbers.get(object) ?? 0;
+  }
+
+  /** `range` is what devices reach at `offset` of a mapping of file number `file`. */
+  mapped({ memory, offset: at }: MemoryRange, file: number, offset: number): void {
+    this.#mapped.set(memory, { file, start: offset - at });
+  }
+
+  /** Of which file `range` is, by its number, and where it begins in that. */
+  mappedAt({ memory, offset }: MemoryRange): readonly number[] {
+    const found = this.#mapped.get(memory);
+    return found === undefined ? [] : [found.file, found.start + offset];
   }
 
   /** The number of an eventfd by which a program rings. */

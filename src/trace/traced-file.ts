@@ -361,7 +361,11 @@ class TracedFile implements OpenFile {
       check: (caller, offset, length) => mapping.check(noting(this.#trace, caller, false), offset, length),
       // What a program does in pages of its own nobody sees: where it is to be done again there are none.
       pages: (offset, length) => (this.#trace.inputs.on ? [] : mapping.pages(offset, length)),
-      memory: (offset) => mapping.memory(offset),
+      memory: (offset) => {
+        const range = mapping.memory(offset);
+        this.#trace.mapped(range, this.number, offset);
+        return range;
+      },
       write: (caller, offset, source) => {
         if (!this.#trace.calls.on) return mapping.write(caller, offset, source);
         const details = this.#written(offset, source);
