@@ -47,11 +47,11 @@ export interface DmaPort {
   place?(vpasid: number, iova: number, length: number, places: ScatterList): boolean;
 
   /**
-   * Accesses to memory that DMA has come to so far, of this and other devices; it grows. One may take 20 µs,
-   * where memory is reached by way of another process, however few bytes it is: a step that may come to many
-   * ends by them (`Effort`). Absent: nobody counts.
+   * What accesses to memory have come to so far, of this and other devices: 1 each, and more where memory is
+   * reached by way of another process, which may take 20 µs, however few bytes it is. It grows. A step that
+   * may come to much ends by it (`Effort`). Absent: nobody counts.
    */
-  readonly accesses?: number;
+  readonly effort?: number;
 
   /**
    * Asks for the page of `iova`, after an access has faulted there. Whoever owns the page table may take as

@@ -108,8 +108,8 @@ export abstract class ListedPort {
     return this.requester.place(authorization.pasid, iova, length, places);
   }
 
-  get accesses(): number {
-    return this.requester.accesses;
+  get effort(): number {
+    return this.requester.effort;
   }
 
   admits(vpasid: Vpasid): boolean {

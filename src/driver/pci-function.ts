@@ -109,8 +109,8 @@ export class FunctionPort implements PciPort {
     return this.requester.place(pasidOf(vpasid), iova, length, places);
   }
 
-  get accesses(): number {
-    return this.requester.accesses;
+  get effort(): number {
+    return this.requester.effort;
   }
 
   requestPage(vpasid: Vpasid, iova: number, write: boolean): PageWait | undefined {

@@ -125,6 +125,21 @@ test('an IOVA leads to the byte that a calculation with bigints says, at the fir
   );
 });
 
+test('the effort of all requesters grows with each access to memory, and not with faults', () => {
+  const { iommu, requester, table, map } = setup();
+  requester.grant(pasidOf(1), table);
+  map(0, PAGE_SIZE, 0);
+  map(PAGE_SIZE, PAGE_SIZE, 4 * PAGE_SIZE);
+  const other = iommu.requester('0000:6a:02.0');
+  const before = other.effort;
+  requester.read(pasidOf(1), 0, new Uint8Array(8), 0, 8);
+  assert.equal(other.effort, before + 1);
+  requester.write(pasidOf(1), PAGE_SIZE - 4, new Uint8Array(8), 0, 8);
+  assert.equal(other.effort, before + 3);
+  requester.write(pasidOf(2), 0, new Uint8Array(8), 0, 8);
+  assert.equal(other.effort, before + 3);
+});
+
 test('PASIDs that ask in turn get their own bytes, wherever among the tables their roots lie', () => {
   const [MIB, GIB] = [2 ** 20, 2 ** 30];
   for (const before of [0, 1]) {

@@ -10,6 +10,7 @@
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
+import { transfersByHelpers } from '../linux/remote-reach.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { WatchedLog } from './event-log.js';
@@ -33,6 +34,8 @@ import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 
+/** An access that a helper process makes takes as long as so many others. */
+const HELPED = 20;
 /** DMA that is kept for who looks at it: he does after each turn of the server's loop. */
 const TRANSFERS_KEPT = 1 << 14;
 
@@ -132,9 +135,12 @@ export class Requester {
     this.#roots[pasid] = 0;
   }
 
-  /** Accesses to memory by requests of all requesters, those of walks of users' tables included. It grows. */
-  get accesses(): number {
-    return this.#iommu.memories.accesses;
+  /**
+   * What accesses to memory by requests of all requesters have come to, those of walks of users' tables
+   * included: 1 each, HELPED more where a helper process makes it. It grows.
+   */
+  get effort(): number {
+    return this.#iommu.memories.accesses + HELPED * transfersByHelpers();
   }
 
   /** PASIDs with an entry. */

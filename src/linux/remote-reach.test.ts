@@ -15,7 +15,7 @@ import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { ProcessMemory, servesAlone } from './process-memory.js';
 import { OwnReach } from './reach.js';
-import { canHaveHelpers, RemoteReach, waitingHelpers } from './remote-reach.js';
+import { canHaveHelpers, RemoteReach, transfersByHelpers, waitingHelpers } from './remote-reach.js';
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
@@ -97,6 +97,27 @@ test('a helper reads, writes and asks as this process itself does', { skip: with
   };
   for (const at of [address, address + PAGES * PAGE, stackOf(child.pid), 0])
     assert.deepEqual(ask(remote, at), ask(own, at));
+});
+
+test('what a helper reads and writes is counted, also where it fails, and nothing else is', {
+  skip: without,
+}, async (t) => {
+  const { child, remote, own } = reached(t);
+  const address = await child.map(PAGE);
+  const bytes = new Uint8Array(8);
+  const counted = (action: () => unknown) => {
+    const before = transfersByHelpers();
+    action();
+    return transfersByHelpers() - before;
+  };
+  const actions = [
+    () => own.read(address, bytes, 0, 8),
+    () => remote.text(bytes, 0),
+    () => remote.read(address, bytes, 0, 8),
+    () => remote.write(address, bytes, 0, 8),
+    () => remote.read(1, bytes, 0, 8),
+  ];
+  assert.deepEqual(actions.map(counted), [0, 0, 1, 1, 1]);
 });
 
 test('the same program is known through a helper, another one is not', { skip: without }, async (t) => {

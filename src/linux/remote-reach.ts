@@ -50,6 +50,12 @@ let present: HelperProcess | undefined;
 const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
+let transfers = 0;
+
+/** How many accesses helpers have made so far. */
+export function transfersByHelpers(): number {
+  return transfers;
+}
 
 /** Time that accesses have kept us, `givenUp` or not. */
 interface Wait {
@@ -159,6 +165,7 @@ export class RemoteReach implements Reach {
 
   /** One pread or pwrite of /proc/PID/mem. @returns its result; -EFAULT: it has not been answered. */
   #transfer(call: number, address: number, length: number, source?: Uint8Array): number {
+    transfers++;
     const helper = this.#ready();
     if (helper === undefined) return -Errno.EFAULT;
     if (source !== undefined) helper.data.set(source);

@@ -12,8 +12,8 @@ export class FlatMemory implements VirtioPort {
   /** Accesses of the device. */
   reads = 0;
   writes = 0;
-  /** Tells of its accesses, which then end the steps of devices. */
-  counts = false;
+  /** What each of its accesses comes to, by which steps of devices end. */
+  price = 0;
   /** Says where it is, for files to be read straight to it; and of how many bytes it has. */
   places = false;
   placed = 0;
@@ -24,8 +24,8 @@ export class FlatMemory implements VirtioPort {
     this.rights = new Uint8Array(length).fill(rights);
   }
 
-  get accesses(): number {
-    return this.counts ? this.reads + this.writes : 0;
+  get effort(): number {
+    return this.price * (this.reads + this.writes);
   }
 
   read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined {

@@ -15,7 +15,7 @@ export interface VirtioPort {
   /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
   write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
   readonly place?: DmaPort['place'];
-  readonly accesses?: number;
+  readonly effort?: number;
 }
 
 export class RingMemory {
