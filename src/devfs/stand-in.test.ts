@@ -96,12 +96,15 @@ class Wire {
  */
 function withoutDescriptors(): () => void {
   const RLIMIT_NOFILE = 7;
-  const before = new BigUint64Array(16);
-  const at = address(new Uint8Array(before.buffer));
-  check(libc().prlimit64(0, RLIMIT_NOFILE, 0, at), 'prlimit64');
-  const less = before.slice().fill(1n, 0, 1);
-  check(libc().prlimit64(0, RLIMIT_NOFILE, address(new Uint8Array(less.buffer)), 0), 'prlimit64');
-  return () => check(libc().prlimit64(0, RLIMIT_NOFILE, at, 0), 'prlimit64');
+  const [before, less] = [new BigUint64Array(16), new BigUint64Array(16)];
+  const limit = (to: BigUint64Array | undefined, old?: BigUint64Array) => {
+    const [there, here] = [to, old].map((words) => (words ? address(new Uint8Array(words.buffer)) : 0));
+    check(libc().prlimit64(0, RLIMIT_NOFILE, there!, here!), 'prlimit64');
+  };
+  limit(undefined, before);
+  less.set([1n, before[1]!]);
+  limit(less);
+  return () => limit(before);
 }
 
 test('when the serving thread stands still, requests for pages get EIO, and all others wait', (t) => {
