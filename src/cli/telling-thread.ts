@@ -3,7 +3,7 @@
  * that are to be shown, and keeps recordings (telling.ts).
  */
 import { fstatSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
 import { ByteRing } from '../trace/recording/byte-ring.js';
 import { Messages } from '../trace/recording/message.js';
@@ -60,8 +60,10 @@ async function tell(): Promise<void> {
     }
     lines?.flush();
     recording?.flushOld();
+    if (ring.waiting === 0) ring.rest(PACE_MS);
+    // What was written meanwhile is known after a turn of the loop.
+    if (isBusy()) await setImmediate();
     if (isBusy()) await setTimeout(BUSY_MS);
-    else if (ring.waiting === 0) ring.rest(PACE_MS);
   }
   lines?.end();
   recording?.close();
