@@ -18,7 +18,7 @@ import { execFileSync, type StdioOptions } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine, someOf } from '../testkit/command-line.js';
 import { afterAll } from './after-all.js';
 import { authorize } from './authorize.js';
 import { ratioBars } from './bars.js';
@@ -67,20 +67,22 @@ const benchmarks: ReadonlyMap<string, Benchmark> = new Map<string, Benchmark>([
 /** Those that run in this process, on the same code: all kinds of memory and of tables, and both ABIs. */
 const core: readonly string[] = ['translate', 'nested', 'dma', 'authorize', 'unmap-map', 'pieces'];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    quick: { type: 'boolean', default: false },
-    plot: { type: 'string' },
-    svg: { type: 'string' },
-  },
-});
-const unknown = positionals.find((name) => !benchmarks.has(name));
-if (unknown !== undefined) {
-  console.error(`there is no benchmark ${unknown}; there are: ${[...benchmarks.keys()].join(', ')}`);
-  process.exit(2);
+interface Options {
+  readonly json: boolean;
+  readonly quick: boolean;
+  readonly plot?: string;
+  readonly svg?: string;
 }
+
+const asked = commandLine('bench', 'Figures against references that are measured in the same run.')
+  .addArgument(someOf('name', benchmarks.keys()))
+  .option('--json', 'print what was measured as JSON', false)
+  .option('--quick', 'leave out the largest tables', false)
+  .option('--plot <file>', 'draw what `design` has measured as an SVG')
+  .option('--svg <file>', 'draw the ratios of the whole table beside what is expected')
+  .parse();
+const values = asked.opts<Options>();
+const positionals = asked.args;
 
 const say = values.json ? console.error : console.log;
 const references = new References();

@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { commandLine, someOf } from '../testkit/command-line.js';
 import { dsa } from './dsa.js';
 import { type Image, makeImage } from './image.js';
 import { kills } from './kills.js';
@@ -31,39 +31,38 @@ const FULL_COPIES = 5000;
 const SHORT_KILLS = 6;
 const FULL_KILLS = 200;
 
-const { values, positionals } = parseArgs({
-  options: { full: { type: 'boolean', default: false }, seed: { type: 'string' } },
-  allowPositionals: true,
-});
-
 /** Each says what it has found in order. */
 const parts: Readonly<Record<string, (image: Image, work: string) => Promise<string>>> = {
   storage: async (image, work) => {
-    const size = values.full ? FULL : SHORT;
+    const size = options.full ? FULL : SHORT;
     await storage(image, work, { release: 'bookworm', memory: 'private', packed: false, ...size });
     await storage(image, work, { release: 'trixie', memory: 'memfd', packed: true, ...size });
     return 'disk and network are as they should be, in QEMU 10 and 11';
   },
   nvme: async (image, work) => {
-    const amount = values.full ? FULL : SHORT_NVME;
+    const amount = options.full ? FULL : SHORT_NVME;
     for (const way of NVME_WAYS) await nvme(image, work, way, amount);
     return 'an NVMe disk is as it should be, in QEMU 10 and 11, by iommufd and by container';
   },
   kills: (image, work) => {
-    const seed = values.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31));
+    const seed = options.seed ?? String(1 + Math.floor(Math.random() * 2 ** 31));
     console.log(`guest: QEMU is killed at random moments, by seed ${seed}`);
-    return kills(image, work, values.full ? FULL_KILLS : SHORT_KILLS, seed);
+    return kills(image, work, options.full ? FULL_KILLS : SHORT_KILLS, seed);
   },
   dsa: async (_image, work) => {
-    const copies = values.full ? FULL_COPIES : SHORT_COPIES;
+    const copies = options.full ? FULL_COPIES : SHORT_COPIES;
     for (const release of ['bookworm', 'trixie'] as const) await dsa(work, release, copies);
     return "idxd drives a dsa, in QEMU 10 for the kernel, in 11 in processes' address spaces too";
   },
 };
 
-const names = positionals.length === 0 ? Object.keys(parts) : positionals;
-const unknown = names.find((name) => !(name in parts));
-if (unknown !== undefined) throw new Error(`no part ${unknown}: there are ${Object.keys(parts).join(', ')}`);
+const asked = commandLine('test:guest', "Guests with Linux's own drivers, in QEMU, on devices of ours.")
+  .addArgument(someOf('part', Object.keys(parts)))
+  .option('--full', 'move more data, and kill QEMU 200 times', false)
+  .option('--seed <n>', 'of the kills')
+  .parse();
+const options = asked.opts<{ readonly full: boolean; readonly seed?: string }>();
+const names = asked.args.length === 0 ? Object.keys(parts) : asked.args;
 
 const work = mkdtempSync(join(tmpdir(), 'ioasid-guest-'));
 try {

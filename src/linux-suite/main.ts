@@ -9,7 +9,7 @@
  */
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine, someOf } from '../testkit/command-line.js';
 import { parseTap, plannedCases, type Result, reasons, stubFile, stubPasses, table } from './results.js';
 import { runProgram } from './run-program.js';
 import { type KernelVersion, kernelVersions, prepareSuite } from './suite.js';
@@ -91,17 +91,19 @@ async function runSuite(kernel: KernelVersion, stubbed: boolean): Promise<boolea
   return stubbed;
 }
 
-const { values, positionals } = parseArgs({
-  options: { stub: { type: 'boolean', default: false }, full: { type: 'boolean', default: false } },
-  allowPositionals: true,
-});
-const chooses = (suite: string) => positionals.length === 0 || positionals.includes(suite);
+const asked = commandLine('test:linux', "Linux's own suites for iommufd and VFIO, under `ioasid run`.")
+  .addArgument(someOf('suite', [...kernelVersions, 'vfio']))
+  .option('--full', 'the copies of a dsa with the limits of real hardware, too', false)
+  .option('--stub', 'record what passes where each call answers 0', false)
+  .parse();
+const { stub: stubbed, full } = asked.opts<{ readonly stub: boolean; readonly full: boolean }>();
+const chooses = (suite: string) => asked.args.length === 0 || asked.args.includes(suite);
 const giveBack = reserveHugePages();
 try {
   for (const kernel of kernelVersions.filter(chooses)) {
-    if (!(await runSuite(kernel, values.stub))) process.exitCode = 1;
+    if (!(await runSuite(kernel, stubbed))) process.exitCode = 1;
   }
-  if (chooses('vfio') && !values.stub && !(await runVfioSuite(ioasid, values.full))) process.exitCode = 1;
+  if (chooses('vfio') && !stubbed && !(await runVfioSuite(ioasid, full))) process.exitCode = 1;
 } finally {
   giveBack();
 }

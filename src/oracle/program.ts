@@ -1,13 +1,13 @@
 /**
- * What the programs of the oracles do: generate sequences, ask both sides, report.
- *
- *     [--runs N | --full] [--seed S] [--parts PART,...] [--shrink N] [--record FILE]
- *
- * They exit with 1 when a difference is left that nobody has explained.
+ * What the programs of the oracles do: generate sequences, ask both sides, report. Each reads its command
+ * line (`oracleLine`) before it builds a kernel. They exit with 1 when a difference is left that nobody has
+ * explained.
  */
 import { writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
+import { type Command, InvalidArgumentError } from 'commander';
 import fc from 'fast-check';
+import { count, seed } from '../cli/option-values.js';
+import { commandLine } from '../testkit/command-line.js';
 import type { Side } from './answers.js';
 import type { Explained } from './compare.js';
 import { Comparison, type Finding, type Patient } from './comparison.js';
@@ -16,7 +16,6 @@ import { formatTranscripts } from './transcript.js';
 
 /** One oracle. */
 export interface Oracle<Part extends string> {
-  readonly parts: readonly Part[];
   readonly sequences: (parts: readonly Part[]) => fc.Arbitrary<Sequence>;
   /** How many sequences are compared when nothing is said. */
   readonly runs: number;
@@ -31,21 +30,40 @@ export interface Oracle<Part extends string> {
   readonly ours: Side;
 }
 
-interface Settings<Part> {
-  readonly runs: number;
+interface Options<Part> {
+  readonly runs?: number;
+  readonly full: boolean;
   readonly seed: number;
   readonly parts: readonly Part[];
   /** How many findings are made small and printed. */
-  readonly shrunk: number;
-  readonly record: string | undefined;
+  readonly shrink: number;
+  readonly record?: string;
 }
 
-/** @param words the options. */
-export async function compareWith<Part extends string>(
-  oracle: Oracle<Part>,
-  words = process.argv.slice(2),
-): Promise<void> {
-  const options = settings(oracle, words);
+type Settings<Part> = Options<Part> & { readonly runs: number };
+
+/** The command line of an oracle. @param script its name in package.json. */
+export function oracleLine(script: string, about: string, parts: readonly string[]): Command {
+  return commandLine(script, about)
+    .option('--runs <n>', 'sequences to compare', count)
+    .option('--full', 'as many as make 100,000 calls', false)
+    .option('--seed <s>', 'of the sequences', seed, Date.now() % 1_000_000_000)
+    .option('--parts <part,...>', 'what to call', (text) => partsIn(text, parts), parts)
+    .option('--shrink <n>', 'differences to make small and print', count, 1)
+    .option('--record <file>', 'where to write what the kernel answers');
+}
+
+function partsIn(text: string, parts: readonly string[]): string[] {
+  const names = text.split(',');
+  if (!names.every((name) => parts.includes(name)))
+    throw new InvalidArgumentError(`It takes ${parts.join(', ')}.`);
+  return names;
+}
+
+/** @param line as `oracleLine` has made it, and parsed. */
+export async function compareWith<Part extends string>(line: Command, oracle: Oracle<Part>): Promise<void> {
+  const asked = line.opts<Options<Part>>();
+  const options = { ...asked, runs: asked.runs ?? (asked.full ? (oracle.full ?? oracle.runs) : oracle.runs) };
   const keep = options.record !== undefined;
   const { kernel, ours, meant, patient } = oracle;
   const comparison = new Comparison(kernel, ours, { meant, keep, ...(patient && { patient }) });
@@ -53,41 +71,9 @@ export async function compareWith<Part extends string>(
   if (options.record !== undefined)
     await writeFile(options.record, formatTranscripts(comparison.transcripts));
   const findings = report(comparison, options.seed);
-  for (const finding of findings.slice(0, options.shrunk))
+  for (const finding of findings.slice(0, options.shrink))
     print(`\n${finding.signature} (first in ${finding.first.name})\n${await comparison.explain(finding)}`);
   process.exitCode = findings.length === 0 ? 0 : 1;
-}
-
-function settings<Part extends string>(
-  { parts, runs, full = runs }: Oracle<Part>,
-  args: readonly string[],
-): Settings<Part> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      runs: { type: 'string' },
-      full: { type: 'boolean', default: false },
-      seed: { type: 'string', default: `${Date.now() % 1_000_000_000}` },
-      parts: { type: 'string', default: parts.join() },
-      shrink: { type: 'string', default: '1' },
-      record: { type: 'string' },
-    },
-  });
-  const chosen = values.parts
-    .split(',')
-    .map((name) => parts.find((each) => each === name) ?? fail(`there is no part ${name}: ${parts.join()}`));
-  return {
-    runs: Number(values.runs ?? (values.full ? full : runs)),
-    seed: Number(values.seed),
-    parts: chosen,
-    shrunk: Number(values.shrink),
-    record: values.record,
-  };
-}
-
-function fail(message: string): never {
-  process.stderr.write(`${message}\n`);
-  process.exit(2);
 }
 
 /** The sequences of one boot. The same seed always gives the same ones. */

@@ -6,15 +6,19 @@
  * Each ring has a seed of its own, which is printed when something is wrong with it: `--count 1 --seed S` is
  * that ring again.
  */
-import { parseArgs } from 'node:util';
+import { seed as seedOf, count as whole } from '../cli/option-values.js';
 import { tryRing } from './bad-rings.js';
+import { commandLine } from './command-line.js';
 import { Random } from './random.js';
 
-const { values } = parseArgs({
-  options: { count: { type: 'string', default: '1000000' }, seed: { type: 'string', default: '1' } },
-});
-const first = Number(values.seed);
-const count = Number(values.count);
+const { count, seed: first } = commandLine(
+  'test:rings',
+  'Random rings, most of them broken, against the reference.',
+)
+  .option('--count <n>', 'rings to try, of either layout', whole, 1_000_000)
+  .option('--seed <s>', 'where to begin', seedOf, 1)
+  .parse()
+  .opts<{ readonly count: number; readonly seed: number }>();
 let broken = 0;
 for (let seed = first; seed < first + count; seed++) {
   try {

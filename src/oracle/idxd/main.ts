@@ -1,12 +1,12 @@
 /**
  * `npm run test:idxd-oracle`: compares /sys/bus/dsa and /dev/dsa with those of Linux's own idxd, which drives
- * the same model in a guest, on generated sequences (program.ts tells the options).
+ * the same model in a guest, on generated sequences.
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Guest } from '../guest.js';
 import { buildKernel } from '../kernel.js';
-import { compareWith } from '../program.js';
+import { compareWith, oracleLine } from '../program.js';
 import { Served } from '../served.js';
 import { patient } from '../waits.js';
 import { explained } from './explained.js';
@@ -14,10 +14,14 @@ import { partNames, sequences } from './generate.js';
 import { guestMachine, makeDevices, options } from './machine.js';
 
 const buildScript = fileURLToPath(new URL('../../../oracle/idxd.sh', import.meta.url));
+const line = oracleLine(
+  'test:idxd-oracle',
+  "Compares /sys/bus/dsa and /dev/dsa with those of Linux's own idxd, on generated sequences.",
+  partNames,
+).parse();
 const home = await buildKernel(buildScript);
 
-await compareWith({
-  parts: partNames,
+await compareWith(line, {
   sequences,
   runs: 500,
   full: 4000,

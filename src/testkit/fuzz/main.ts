@@ -14,7 +14,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Option } from 'commander';
+import { count, seed as seedOf } from '../../cli/option-values.js';
+import { commandLine } from '../command-line.js';
 import { Random } from '../random.js';
 import { Coverage } from './coverage.js';
 import { mutated } from './mutate.js';
@@ -25,15 +27,23 @@ const BATCH = 128;
 const corpus = fileURLToPath(new URL('../../../tests/fuzz/', import.meta.url));
 const targets = ['fuse', 'calls', 'seccomp'];
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    target: { type: 'string' },
-    seconds: { type: 'string', default: '3600' },
-    seed: { type: 'string', default: '1' },
-    keep: { type: 'string' },
-  },
-});
+interface Options {
+  readonly target?: string;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly keep?: string;
+}
+
+const asked = commandLine('fuzz', 'Changes the inputs that lead to code which none before has led to.')
+  .argument('[file...]', 'inputs of one target, to be tried alone')
+  .addOption(new Option('--target <name>', 'the only one to fuzz').choices(targets))
+  .option('--seconds <n>', 'how long, for all targets together', count, 3600)
+  .option('--seed <s>', 'of the changes', seedOf, 1)
+  .option('--keep <dir>', 'where inputs go that have brought something new')
+  .parse();
+const values = asked.opts<Options>();
+if (asked.args.length > 0 && values.target === undefined)
+  asked.error(`error: whose input ${asked.args[0]} is, --target says`);
 
 function nameOf(input: Uint8Array): string {
   return createHash('sha256').update(input).digest('hex').slice(0, 16);
@@ -108,8 +118,8 @@ class Fuzzer {
 
 /** In a process of its own, so that what it covers is its own. */
 function spawnTarget(name: string): void {
-  const seconds = String(Number(values.seconds) / targets.length);
-  const options = ['--target', name, '--seconds', seconds, '--seed', values.seed];
+  const seconds = String(Math.ceil(values.seconds / targets.length));
+  const options = ['--target', name, '--seconds', seconds, '--seed', String(values.seed)];
   const keep = values.keep === undefined ? [] : ['--keep', values.keep];
   const { status } = spawnSync(process.execPath, [process.argv[1]!, ...options, ...keep], {
     stdio: 'inherit',
@@ -123,6 +133,6 @@ else {
   const coverage = new Coverage(new URL('../../', import.meta.url).href);
   const { fuzz } = (await import(`./${values.target}.js`)) as { readonly fuzz: Target };
   const fuzzer = new Fuzzer(values.target, fuzz, coverage);
-  if (positionals.length > 0) for (const file of positionals) fuzzer.attempt(readFileSync(file));
-  else fuzzer.run(Number(values.seconds), new Random(Number(values.seed)));
+  if (asked.args.length > 0) for (const file of asked.args) fuzzer.attempt(readFileSync(file));
+  else fuzzer.run(values.seconds, new Random(values.seed));
 }
