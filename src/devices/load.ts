@@ -72,17 +72,19 @@ export interface VirtioPlan extends Plan {
   make(host: VirtioHost): VirtioModel;
 }
 
-/** Each is loaded when it is asked for, and not before. */
-const builtIns: Readonly<Record<string, () => Promise<unknown>>> = {
-  dsa: () => import('./dsa/index.js'),
-  edu: () => import('./edu.js'),
-  nvme: () => import('./nvme/index.js'),
-  'virtio-blk': () => import('./virtio/blk.js'),
-  'virtio-net': () => import('./virtio/net.js'),
-};
+interface BuiltIn {
+  /** It is loaded when it is asked for, and not before. */
+  readonly load: () => Promise<unknown>;
+  readonly opensFiles: boolean;
+}
 
-/** Those that open no files. */
-const selfContained = ['dsa', 'edu', 'virtio-net'];
+const builtIns: ReadonlyMap<string, BuiltIn> = new Map([
+  ['dsa', { load: () => import('./dsa/index.js'), opensFiles: false }],
+  ['edu', { load: () => import('./edu.js'), opensFiles: false }],
+  ['nvme', { load: () => import('./nvme/index.js'), opensFiles: true }],
+  ['virtio-blk', { load: () => import('./virtio/blk.js'), opensFiles: true }],
+  ['virtio-net', { load: () => import('./virtio/net.js'), opensFiles: false }],
+]);
 
 /**
  * May what `device` asks for keep this thread while it is made, by code of others or a file that does not
@@ -90,11 +92,11 @@ const selfContained = ['dsa', 'edu', 'virtio-net'];
  */
 export function mayKeepUs(device: string | PlacedSpec): boolean {
   const spec = typeof device === 'string' ? device : device.spec;
-  return !selfContained.includes(spec.split(',')[0]!);
+  return builtIns.get(spec.split(',')[0]!)?.opensFiles ?? true;
 }
 
 /** The names of the devices that ioasid brings. */
-export const builtInDevices: readonly string[] = Object.keys(builtIns);
+export const builtInDevices: readonly string[] = [...builtIns.keys()];
 
 /**
  * What `device` asks for: a `--device` argument, or a factory itself, which is given no options and named in
@@ -158,8 +160,7 @@ function planOf(factory: DeviceFactory, baseDirectory: string, title: string): P
  * default.
  */
 export async function loadDevice(name: string, baseDirectory: string): Promise<LoadedDevice> {
-  const builtIn = Object.hasOwn(builtIns, name) ? builtIns[name] : undefined;
-  const module = await (builtIn === undefined ? importModule(name, baseDirectory) : builtIn());
+  const module = await (builtIns.get(name)?.load() ?? importModule(name, baseDirectory));
   const factory = defaultExport(module, name);
   const { transport = 'pci', summary, options } = module as DeviceAbout & { transport?: unknown };
   if (options !== undefined) naming(`device "${name}"`, () => checkOptions('its module', options));
