@@ -5,7 +5,7 @@
  * and the filesystem's type comes from the table of mounts and not from statfs, which a FUSE server would
  * have to answer.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { address, lastErrno, libc } from './ffi.js';
 import { notOpen, notTraceable } from './proc.js';
@@ -25,6 +25,11 @@ const MFD_CLOEXEC = 1;
 const MFD_HUGETLB = 4;
 const MFD_HUGE_SHIFT = 26;
 const HUGE_PAGE_BITS = [21, 30, 16, 25, 29];
+/**
+ * Bytes of a caller's table of mounts that are looked at: some 250 mounts. He may have 100,000 in a namespace
+ * of his own, and the kernel takes some 10 µs to write each.
+ */
+const MOST_OF_TABLE = 2 ** 15;
 
 /** struct statx: mode 28, ino 32, size 40, blocks 48, dev_major 136, dev_minor 140, mnt_id 144; 256 bytes. */
 const statxBytes = new Uint8Array(256);
@@ -89,20 +94,21 @@ function decode(): FileStatus {
  * `"hugetlb memfd"` for the kernel's own mounts, which no table lists. `"overlay"` is an overlay that this
  * process has mounted as well; of other mount namespaces it is `"foreign overlay"`, because anybody may lay
  * one over a FUSE filesystem of his own.
- * @returns undefined for a mount that neither thread `tid` nor this process has.
+ * @returns undefined for a mount that this process has not, nor thread `tid` among the first of its own.
  */
 export function filesystemOfMount(tid: number, mount: number): string | undefined {
   const ofKernel = kernelMounts().get(mount);
   if (ofKernel !== undefined) return ofKernel;
-  const ours = mountsOf('self');
-  const line = [...mountsOf(tid), ...ours].find((each) => each.mount === mount);
-  if (line?.type === 'overlay' && !ours.some((each) => each.device === line.device)) return 'foreign overlay';
-  return line?.type;
+  const isIt = (each: Mount) => each.mount === mount;
+  const { type, device } = firstMountsOf(tid).find(isIt) ?? mountsOf('self').find(isIt) ?? {};
+  if (type === 'overlay' && !mountsOf('self').some((each) => each.device === device))
+    return 'foreign overlay';
+  return type;
 }
 
-/** The type of the filesystem on `device`, where it is mounted for thread `tid`. */
+/** The type of the filesystem on `device`, where thread `tid` has it among its first mounts. */
 export function filesystemOfDevice(tid: number, device: number): string | undefined {
-  return mountsOf(tid).find((line) => line.device === device)?.type;
+  return firstMountsOf(tid).find((line) => line.device === device)?.type;
 }
 
 /**
@@ -116,8 +122,8 @@ export function filesystemOfDevice(tid: number, device: number): string | undefi
  */
 export function servingFilesystem(tid: number, device: number): string | undefined {
   if (lastingDevices().has(device)) return undefined;
-  const mounts = [...mountsOf('self'), ...mountsOf(tid)];
-  const type = mounts.find((line) => line.device === device)?.type;
+  const isIt = (line: Mount) => line.device === device;
+  const { type } = mountsOf('self').find(isIt) ?? firstMountsOf(tid).find(isIt) ?? {};
   if (type === undefined) return 'a filesystem that neither it nor the server has mounted';
   if (type === 'overlay') return 'an overlay that the server has not mounted';
   return servesByProcess(type) ? `a ${type} filesystem` : undefined;
@@ -161,14 +167,36 @@ interface Mount {
   readonly type: string;
 }
 
+/** All of them: of this process, or where it does not matter how long that takes. */
+function mountsOf(tid: number | 'self'): Mount[] {
+  return mountsIn(() => readFileSync(`/proc/${tid}/mountinfo`, 'latin1'));
+}
+
+/** Those in the first MOST_OF_TABLE bytes of the table. */
+function firstMountsOf(tid: number): Mount[] {
+  return mountsIn(() => {
+    const file = openSync(`/proc/${tid}/mountinfo`, 'r');
+    try {
+      let length = 0;
+      for (let more = -1; more !== 0; length += more)
+        more = readSync(file, tableBytes, length, tableBytes.length - length, null);
+      return tableBytes.toString('latin1', 0, length);
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+const tableBytes = Buffer.alloc(MOST_OF_TABLE);
+
 /**
  * proc(5), /proc/pid/mountinfo: id, parent, major:minor, root, point, options, optional fields, "-", type,
- * source, super options.
+ * source, super options. None where it cannot be read.
  */
-function mountsOf(tid: number | 'self'): Mount[] {
+function mountsIn(read: () => string): Mount[] {
   let text: string;
   try {
-    text = readFileSync(`/proc/${tid}/mountinfo`, 'latin1');
+    text = read();
   } catch {
     return [];
   }

@@ -34,6 +34,7 @@ const filesystems = new Set([
   'overlay',
 ]);
 
+const UNKNOWN = 'the server has not mounted, nor the caller as one of his first (32 KiB of mountinfo)';
 const kinds = new Map([
   [0o010000, 'a pipe'],
   [0o020000, 'a character device'],
@@ -48,8 +49,7 @@ export function requireMappable(tid: number, fd: number, status: FileStatus): st
   if (status.type !== S_IFREG)
     refuse('EINVAL', `fd ${fd} is ${kinds.get(status.type) ?? 'no file'}, not a regular file or memfd`);
   const type = filesystemOfMount(tid, status.mount);
-  if (type === undefined)
-    refuse('EINVAL', `fd ${fd} is on a filesystem that neither the caller nor the server has mounted`);
+  if (type === undefined) refuse('EINVAL', `fd ${fd} is on a filesystem that ${UNKNOWN}`);
   if (!filesystems.has(type)) {
     const why = 'which may have to wait for another process';
     refuse('EINVAL', `fd ${fd} is on a ${type} filesystem, ${why}: use a memfd or a local file`);
