@@ -4,8 +4,8 @@
  * A directory, placeholder or symlink has one inode for as long as the filesystem lives, so that other
  * filesystems can be mounted over it. A device node has none of its own: every lookup makes a fresh inode,
  * which lives until the kernel forgets it, so that each open(2) has an inode of its own and an inode number
- * tells which open file a descriptor means. What is below a folder of attributes comes and goes
- * (attribute-names.ts). Inode numbers are never used twice.
+ * tells which open file a descriptor means. Who pays for it: keeper.ts. What is below a folder of attributes
+ * comes and goes (attribute-names.ts). Inode numbers are never used twice.
  */
 
 import type { Folder } from '../file/attributes.js';
@@ -15,6 +15,7 @@ import { refuse } from '../linux/errno.js';
 import { AttributeNames } from './attribute-names.js';
 import { ROOT_ID } from './fuse-wire.js';
 import { type DeviceName, type Inode, type Listed, type Name, S_IFDIR, S_IFLNK, S_IFREG } from './inode.js';
+import { Keeper } from './keeper.js';
 
 /**
  * An entry beside the device nodes: something to mount over, a symlink, or a folder of attributes. `path` is
@@ -84,15 +85,22 @@ export class DeviceTree {
     return this.#inodes.get(id) ?? this.#attributes.inode(id);
   }
 
-  /** The inode of `name` in a directory; a fresh one when it is a device node. The kernel is told of it. */
-  lookup(directory: Inode, name: string): Inode | undefined {
+  /**
+   * The inode of `name` in a directory; a fresh one when it is a device node, kept by `account`. The kernel
+   * is told of it. @throws Refusal as Keeper.
+   */
+  lookup(directory: Inode, name: string, account: Account): Inode | undefined {
     const { folder, path } = directory;
     if (folder !== undefined) return this.#attributes.lookup(folder, path, name);
     const found =
       directory.children?.get(name) ?? (directory === this.root ? this.#hidden.get(name) : undefined);
     if (found === undefined || !('device' in found)) return found;
-    if (!isPresent(found)) return undefined;
-    const { device, account } = found;
+    return isPresent(found) ? this.#fresh(found, account) : undefined;
+  }
+
+  #fresh(name: DeviceName, looker: Account): Inode {
+    const { device, account } = name;
+    const keeper = new Keeper(account ?? looker);
     const inode: Inode = {
       id: ++this.#lastId,
       path: device.path,
@@ -101,9 +109,12 @@ export class DeviceTree {
       node: device,
       ...(device.number && { number: device.number() }),
       account,
+      keeper,
       opens: new Set(),
     };
     this.#inodes.set(inode.id, inode);
+    name.last?.notLast();
+    name.last = keeper;
     return inode;
   }
 
@@ -115,6 +126,7 @@ export class DeviceTree {
   }
 
   unhide(name: string): void {
+    this.#hidden.get(name)?.last?.notLast();
     this.#hidden.delete(name);
   }
 
@@ -131,7 +143,10 @@ export class DeviceTree {
   forget(id: number, lookups: number): void {
     const inode = this.#inodes.get(id);
     if (inode === undefined) this.#attributes.forget(id, lookups);
-    else if (!inode.stays) this.#inodes.delete(id);
+    else if (!inode.stays) {
+      this.#inodes.delete(id);
+      inode.keeper?.forgotten();
+    }
   }
 
   #addEntry(entry: TreeEntry): void {
@@ -166,7 +181,10 @@ export class DeviceTree {
 
   #remove(path: string): void {
     const [parent, base] = split(path);
-    this.#directory(parent).children!.delete(base);
+    const siblings = this.#directory(parent).children!;
+    const name = siblings.get(base)!;
+    if ('device' in name) name.last?.notLast();
+    siblings.delete(base);
     this.#devices.delete(path);
   }
 

@@ -336,6 +336,7 @@ export class FileRequests {
       const opened: Opened = { handle: ++this.#lastHandle, inode, account, readOnly, file };
       this.#opens.set(opened.handle, opened);
       inode.opens.add(opened);
+      inode.keeper?.opened();
       return opened;
     } catch (refusal) {
       account.give(openFiles, 1);
@@ -347,6 +348,7 @@ export class FileRequests {
     this.#opens.delete(opened.handle);
     this.#polls.delete(opened.handle);
     opened.inode.opens.delete(opened);
+    opened.inode.keeper?.closed();
     opened.account.give(openFiles, 1);
     return opened.file.release();
   }

@@ -124,7 +124,8 @@ export class FuseServer {
     this.tracer = this.#tracerOf(options.states, pages);
     const owner = options.owner ?? { uid: 0, gid: 0 };
     const status = new DeviceStatus(this.tracer, this.#openers, options.standIn);
-    const names = new NameRequests(this.#channel, this.#tree, owner, status, this.tracer !== undefined);
+    const mappable = this.tracer !== undefined;
+    const names = new NameRequests(this.#channel, this.#tree, owner, status, this.#openers, mappable);
     this.#files = new FileRequests(
       this.#channel,
       this.#identification,

@@ -6,6 +6,7 @@ import type { Folder } from '../file/attributes.js';
 import type { DeviceNode } from '../file/device-node.js';
 import type { OpenFile } from '../file/open-file.js';
 import type { Account } from '../linux/account.js';
+import type { Keeper } from './keeper.js';
 
 export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
@@ -48,6 +49,8 @@ export interface Inode {
   readonly number?: number;
   /** To whom an open of it is charged; undefined: to whoever opens it. */
   readonly account?: Account | undefined;
+  /** Of a device node's. */
+  readonly keeper?: Keeper;
   /**
    * It is mapped, by this descriptor, and has a size of 0 since: then each access raises SIGBUS at once, and
    * no page is asked of us.
@@ -66,6 +69,8 @@ export interface DeviceName {
   readonly device: DeviceNode;
   /** As Inode.account. */
   readonly account?: Account;
+  /** Of the inode that it led to last. */
+  last?: Keeper;
 }
 
 /** A name as directory listings show it, with the inode number and the file type of what it leads to. */

@@ -32,6 +32,7 @@ import {
   SetattrIn,
 } from './fuse-wire.js';
 import type { Inode } from './inode.js';
+import { accountOf, type Openers } from './openers.js';
 
 const OWNER_SHIFT = 6;
 const O_ACCMODE = 3;
@@ -43,14 +44,23 @@ export class NameRequests {
   readonly #tree: DeviceTree;
   readonly #owner: Owner;
   readonly #status: DeviceStatus;
+  readonly #openers: Openers;
   readonly #mappable: boolean;
 
   /** `mappable`: files may be mapped shared. */
-  constructor(channel: FuseChannel, tree: DeviceTree, owner: Owner, status: DeviceStatus, mappable: boolean) {
+  constructor(
+    channel: FuseChannel,
+    tree: DeviceTree,
+    owner: Owner,
+    status: DeviceStatus,
+    openers: Openers,
+    mappable: boolean,
+  ) {
     this.#channel = channel;
     this.#tree = tree;
     this.#owner = owner;
     this.#status = status;
+    this.#openers = openers;
     this.#mappable = mappable;
   }
 
@@ -59,9 +69,11 @@ export class NameRequests {
   }
 
   lookup(length: number): void {
-    const { requestBytes, reply } = this.#channel;
+    const { request, requestBytes, reply } = this.#channel;
     const name = Buffer.from(requestBytes.buffer, NAME, length - NAME - 1).toString();
-    const inode = this.#tree.lookup(this.inode(), name) ?? refuse('ENOENT', `there is no "${name}"`);
+    const account = accountOf(this.#openers, request[Request.pid]!, request[Request.uid]!);
+    const found = this.#tree.lookup(this.inode(), name, account);
+    const inode = found ?? refuse('ENOENT', `there is no "${name}"`);
     // When the reply does not arrive, the kernel never heard of this inode and will not forget it.
     if (!this.#channel.answer(writeEntry(reply, inode, this.#owner))) this.#tree.forget(inode.id, 1);
   }

@@ -119,6 +119,17 @@ async function hoarded(user: Actor, { pool, total, errno, cost = 1, take }: Shar
 }
 
 const shared: Readonly<Record<string, Shared>> = {
+  // Where all are taken together they come last: who has none left opens nothing.
+  'names of files': {
+    pool: 'names of files',
+    total: 2 ** 17,
+    errno: 'ENOMEM',
+    take: async (by) => {
+      const command = 'open /dev/ioasid path';
+      await takeAll(by, command, 'ENOMEM', 'EMFILE');
+      return { command };
+    },
+  },
   'open files': {
     pool: 'open files',
     total: 2 ** 18,

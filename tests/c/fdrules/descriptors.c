@@ -19,6 +19,8 @@ static void cmd_open(const struct words *words, struct answer *answer)
 	int flags = strcmp(mode, "r") == 0 ? O_RDONLY : strcmp(mode, "w") == 0 ? O_WRONLY : O_RDWR;
 	if (strcmp(mode, "create") == 0)
 		flags |= O_CREAT;
+	if (strcmp(mode, "path") == 0)
+		flags = O_PATH;
 	returned(answer, open(word_or(words, 1, ""), flags, 0600));
 }
 
@@ -114,7 +116,7 @@ static void cmd_watch(const struct words *words, struct answer *answer)
 }
 
 const struct command descriptor_commands[] = {
-	{"open", cmd_open, "PATH [r|w|rw|create] -> fd"},
+	{"open", cmd_open, "PATH [r|w|rw|create|path] -> fd"},
 	{"close", cmd_close, "FD"},
 	{"dup", cmd_dup, "FD -> fd"},
 	{"dup2", cmd_dup2, "FROM TO -> fd"},
