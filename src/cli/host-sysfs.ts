@@ -2,15 +2,32 @@
  * The host's own entries in /sys, as they are shown beside the machine's: the folders and the links, as they
  * were at the start. Its files are left out, so nothing that is written there reaches the host.
  */
-import { type Dirent, existsSync, readdirSync, readlinkSync, statfsSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, readFileSync, readlinkSync, statfsSync } from 'node:fs';
 import { type Entry, type Folder, folderOf } from '../file/attributes.js';
 
 const TMPFS_MAGIC = 0x01021994;
 const FUSE_MAGIC = 0x65735546;
 
-/** Does `path` lead to what an outer run shows? In sysfs itself nothing is in memory, or served. */
+/** Where a run shows anything, below /sys (sysfs-mount.ts). */
+const shownIn = 'kernel|module|class|bus|devices|dev';
+let mayBeOfRun: boolean | undefined;
+
+/**
+ * Does `path`, there, lead to what an outer run shows? In sysfs itself nothing is in memory, or served. Where
+ * nothing such is mounted, which the kernel's list says once, none of some hundred entries is asked.
+ */
 export function isOfRun(path: string): boolean {
+  mayBeOfRun ??= isShown('/sys') || hasShown(readFileSync('/proc/self/mountinfo', 'latin1'));
+  return mayBeOfRun && isShown(path);
+}
+
+function isShown(path: string): boolean {
   return existsSync(path) && [TMPFS_MAGIC, FUSE_MAGIC].includes(statfsSync(path).type);
+}
+
+/** Is anything there in memory, or served, by the list `mountinfo` of proc_pid_mountinfo(5)? */
+export function hasShown(mountinfo: string): boolean {
+  return new RegExp(`^(\\S+ ){4}/sys/(${shownIn})[/ ].* - (tmpfs|fuse\\S*) `, 'm').test(mountinfo);
 }
 
 /** The requester ids of the host's own functions. */
