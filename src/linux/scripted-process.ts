@@ -167,8 +167,8 @@ export class ScriptedProcess {
 }
 
 /**
- * A list of calls as it lies in the memory from CALLS on, with what the calls read and write behind. A run
- * has some 450 made while its command waits, so they are put as words.
+ * A list of calls as it lies in the memory from CALLS on, with what the calls read and write behind, texts at
+ * the end. A run has some 450 made while its command waits, so they are put as words, and texts all at once.
  */
 class Script {
   readonly bytes: Buffer;
@@ -179,6 +179,8 @@ class Script {
   /** Addresses of arrays of strings: one that is given to several calls is there once. */
   readonly #arrays = new Map<Argument, number>();
   #end: number;
+  readonly #texts: string[] = [];
+  #textEnd: number;
 
   constructor(steps: readonly Step[]) {
     this.#steps = steps;
@@ -191,8 +193,11 @@ class Script {
     const all = lists.flatMap((list) => list.flatMap(({ args }) => args));
     for (const each of new Set(all.filter(isArray))) length += roomOf(each);
     for (const each of all) if (!isArray(each)) length += roomOf(each);
+    const texts = length;
+    this.#textEnd = texts;
+    for (const each of all) if (typeof each === 'string') length += Buffer.byteLength(each) + 1;
     this.bytes = Buffer.alloc(length);
-    this.#words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, length / 4);
+    this.#words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset, texts / 4);
     if (this.bytes.length > SHARED_BYTES - CALLS)
       refuse('E2BIG', 'the arguments and the environment of the command are too long');
     let at = 0;
@@ -209,6 +214,7 @@ class Script {
       }
       this.#words[(starts[index]! + list.length * CALL_BYTES) / 4] = -1;
     }
+    this.bytes.write(this.#texts.join(''), texts);
   }
 
   /** @throws Refusal the first error that may not be. */
@@ -237,13 +243,13 @@ class Script {
 
   #valueOf(argument: Argument): number {
     if (typeof argument === 'number') return argument;
+    if (typeof argument === 'string') return this.#addressOf(argument);
     const known = this.#arrays.get(argument);
     if (known !== undefined) return known;
     const at = this.#end;
     const address = SHARED_AT + CALLS + at;
     this.#end += roomOf(argument);
-    if (typeof argument === 'string') this.bytes.write(argument, at);
-    else if (typeof argument === 'function') this.bytes.set(argument(address), at);
+    if (typeof argument === 'function') this.bytes.set(argument(address), at);
     else if (argument instanceof Uint8Array) {
       this.bytes.set(argument, at);
       this.#copies.push({ bytes: argument, at });
@@ -253,19 +259,26 @@ class Script {
     }
     return address;
   }
+
+  #addressOf(text: string): number {
+    const at = this.#textEnd;
+    this.#texts.push(text, '\0');
+    this.#textEnd += Buffer.byteLength(text) + 1;
+    return SHARED_AT + CALLS + at;
+  }
 }
 
 function isArray(argument: Argument): argument is readonly Buffer[] {
   return Array.isArray(argument);
 }
 
-/** The bytes of memory that an argument takes, of which the next begins at a multiple of 8. */
+/** The bytes of memory before the texts that an argument takes; the next begins at a multiple of 8. */
 function roomOf(argument: Argument): number {
-  return typeof argument === 'number' ? 0 : (lengthOf(argument) + 7) & ~7;
+  const none = typeof argument === 'number' || typeof argument === 'string';
+  return none ? 0 : (lengthOf(argument) + 7) & ~7;
 }
 
-function lengthOf(argument: Exclude<Argument, number>): number {
-  if (typeof argument === 'string') return Buffer.byteLength(argument) + 1;
+function lengthOf(argument: Exclude<Argument, number | string>): number {
   if (typeof argument === 'function') return argument(0).length;
   return argument instanceof Uint8Array ? argument.length : arrayBytes(argument);
 }
