@@ -26,9 +26,10 @@ const alone = [
   ...['cli/guard-main', 'cli/trap-heir', 'cli/probe'],
   ...['cli/telling-thread', 'cli/inspector-thread', 'devfs/own-files-thread', 'devfs/stand-in-thread'],
 ];
-/** What a run loads one after the other; and who loads some of it too, and shall not load the rest. */
+/** What a server loads one after the other; and who loads some of it too, and shall not load the rest. */
 const stages = {
   run: ['cli/main', 'cli/run'],
+  serve: ['cli/serve'],
   service: ['cli/service', 'cli/model-faults', 'cli/sysfs'],
   // The device that is there when none is asked for.
   dsa: ['devices/dsa/index'],
@@ -177,15 +178,18 @@ const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
 const swapped = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$2: $1');
 
 /** Modules of Node's that a start does without: a script loads each when a function of it is called. */
-const seldom = /^node:(child_process|crypto|v8|zlib)$/;
+const seldom = /^node:(child_process|crypto|inspector|v8|worker_threads|zlib)$/;
 
-/** Functions of `from`, by their names in braces, that load it. */
+/** Functions, and classes to make objects of, of `from`, by their names in braces, that load it. */
 function loadingFunctions(names, from) {
   const each = names
     .slice(1, -1)
     .split(',')
     .map((name) => name.trim().split(' as '));
-  const made = each.map(([name, own = name]) => `${own} = (...args) => require("${from}").${name}(...args)`);
+  const made = each.map(([name, own = name]) => {
+    const what = `require("${from}").${name}`;
+    return `${own} = function (...args) { return new.target ? new (${what})(...args) : ${what}(...args); }`;
+  });
   return `const ${made.join(', ')};`;
 }
 

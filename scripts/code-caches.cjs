@@ -26,7 +26,7 @@ if (require.main !== module) {
   // The command's end is the first that the server hears of a child.
   process.once('SIGCHLD', keep);
 } else if (process.platform === 'linux') {
-  for (const name of ['run', 'service', 'dsa']) part(name);
+  for (const name of ['run', 'serve', 'service', 'dsa']) part(name);
   keep();
   const program = join(__dirname, '../bin/ioasid');
   const argv = ['--require', __filename, program, 'run', '--', 'true'];
