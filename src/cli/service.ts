@@ -4,7 +4,6 @@
  */
 import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
-import { noteDebugger } from '../devices/call-words.js';
 import { Clock } from '../devices/clock.js';
 import { mayKeepUs, type PlacedSpec } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
@@ -231,11 +230,10 @@ export function serveMachine(
   };
   const requests = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
   const sources = [...requests, ...sourcesOf(server, newFd), doorbellSource(), ...(watched ?? [])];
-  noteDebugger();
   return {
     settled: () => quiet.comes(),
     open: () => server.opens,
-    gone: runLoop(sources, work, { pulse: standIn, onTurn: noteDebugger }),
+    gone: runLoop(sources, work, { pulse: standIn, onTurn: () => standIn.turned() }),
     ending: [
       () => alarm.end(),
       ...links.map((link) => () => link.close()),

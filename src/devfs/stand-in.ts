@@ -147,9 +147,13 @@ export class StandIn implements Pulse {
     Atomics.store(this.#words, Word.PULSE, this.#pulse);
     Atomics.store(this.#words, Word.FUSE, NONE);
     Atomics.store(this.#words, Word.LIFELINE, NONE);
-    noteDebugger();
     // It also keeps the process alive while a module waits for what Node does not know of.
-    this.#beat = setInterval(noteDebugger, BEAT_MS);
+    this.#beat = setInterval(() => this.turned(), BEAT_MS);
+  }
+
+  /** Node's loop has taken a turn, so a debugger may have come: who watches this thread is told. */
+  turned(): void {
+    if (this.#thread !== undefined) noteDebugger();
   }
 
   /**
@@ -158,6 +162,7 @@ export class StandIn implements Pulse {
    */
   start(): void {
     if (this.#thread !== undefined) return;
+    noteDebugger();
     wakeStarterAt(this.#words, Word.PULSE);
     const { port1, port2 } = new MessageChannel();
     const calls = { words: callWords, names: callNames };
