@@ -18,7 +18,7 @@ import { identifyOwn } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
 import { randomBytes } from '../linux/random-bytes.js';
-import { REGIONS_END } from '../uapi/vfio.js';
+import { REGIONS_END } from '../uapi/vfio-call.js';
 import type { DeviceTree } from './device-tree.js';
 import type { Opened } from './inode.js';
 import { OffThread } from './off-thread.js';

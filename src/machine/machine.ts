@@ -30,22 +30,20 @@ import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
-import type { Account } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 import type { SysfsFolder } from '../sysfs/bus-device.js';
-import { sysfsFolders } from '../sysfs/tree.js';
+import { type SysfsObjects, sysfsFolders } from '../sysfs/tree.js';
 import type { RecordedOptions } from '../trace/raw.js';
 import type { TraceLogs } from '../trace/reader.js';
 import { Trace } from '../trace/trace.js';
-import { tracedNodes } from '../trace/traced-file.js';
 import { tracedFolders } from '../trace/traced-folders.js';
+import { tracedNodes } from '../trace/traced-nodes.js';
 import type { VdpaDevice } from '../vdpa/device.js';
 import type { IotlbLimits } from '../vdpa/iotlb.js';
 import { makeVdpaDevice } from '../vdpa/make-device.js';
 import type { VfioDevice } from '../vfio/device.js';
 import { VfioGroup } from '../vfio/group.js';
 import { makeDevices } from '../vfio/make-devices.js';
-import { Type1Container } from '../vfio/type1-container.js';
 import { type NodeOptions, nodesOf } from './nodes.js';
 import { assignRids, busNameOf } from './requester-ids.js';
 import { type MachineDevice, type MachineSnapshot, snapshotOf } from './snapshot.js';
@@ -96,8 +94,6 @@ export class Machine {
   readonly groups: readonly VfioGroup[];
   /** Those of Linux's driver idxd, by number. @internal */
   readonly idxd: IdxdDevice[] = [];
-  /** What it has below /sys: folders by their paths, none of which is in another. @internal */
-  readonly sysfs: readonly SysfsFolder[];
   /** What joins devices, by name: `wires.end(name)` is a test's own end of a link. */
   readonly wires = new Wires();
   /** The time of its devices. */
@@ -108,6 +104,8 @@ export class Machine {
   readonly made: RecordedOptions | undefined;
   readonly #functions: VfioDevice[] = [];
   readonly #vdpa: VdpaDevice[] = [];
+  /** Made when somebody asks for it. */
+  #sysfs: readonly SysfsFolder[] | undefined;
   /** Of what is opened and has mappings of its own. */
   readonly #limits: IotlbLimits;
   readonly #numbers = { minors: new Numbers(), files: new Numbers() };
@@ -127,11 +125,9 @@ export class Machine {
     this.#limits = { mappings: mappingQuota, tables: tableQuota };
     this.devices = this.#makeDevices(plans, options);
     this.groups = this.#functions.map((device) => new VfioGroup(device));
-    const { ioasid, iommufd, groups } = this;
-    const newContainer = (payer?: Account) => new Type1Container(this.iommu, this.#limits, payer);
-    const files = { vdpa: this.#vdpa, groups, idxd: this.idxd };
-    this.sysfs = tracedFolders(this.trace, sysfsFolders(files));
-    this.nodes = tracedNodes(this.trace, nodesOf({ ioasid, iommufd, newContainer, ...files }, options));
+    const { ioasid, iommufd, iommu } = this;
+    const objects = { ioasid, iommufd, iommu, limits: this.#limits, ...this.#served };
+    this.nodes = tracedNodes(this.trace, nodesOf(objects, options));
   }
 
   /** @throws Refusal, Error when a device cannot be made: the sentence says which argument is wrong. */
@@ -180,6 +176,12 @@ export class Machine {
     while (this.step());
   }
 
+  /** What it has below /sys: folders by their paths, none of which is in another. @internal */
+  get sysfs(): readonly SysfsFolder[] {
+    this.#sysfs ??= tracedFolders(this.trace, sysfsFolders(this.#served));
+    return this.#sysfs;
+  }
+
   /** What there is, now. */
   snapshot(): MachineSnapshot {
     return snapshotOf(this);
@@ -205,6 +207,10 @@ export class Machine {
       disks: this.outside.log,
       links: this.wires.log,
     };
+  }
+
+  get #served(): SysfsObjects {
+    return { vdpa: this.#vdpa, groups: this.groups, idxd: this.idxd };
   }
 
   #makeDevices(

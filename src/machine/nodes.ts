@@ -1,52 +1,37 @@
 /**
- * The files of a machine: for each, which object an open stands for, and which ioctls it has.
+ * The files of a machine: for each, what it is called, its number, and what an open of it stands for
+ * (open-*.ts, one file for each kind, with its ioctls). Nothing of those files is needed before a program
+ * opens one, so all that this file does with them is to call them: what people run loads each at its first
+ * call (scripts/bundle.js).
  */
-
 import type { DeviceNode } from '../file/device-node.js';
 import * as numbers from '../file/device-numbers.js';
-import {
-  type Caller,
-  type EventStream,
-  type FileCall,
-  type Mapping,
-  READABLE,
-  WRITABLE,
-} from '../file/open-file.js';
-import type { WqClient } from '../idxd/client.js';
 import type { IdxdDevice } from '../idxd/device.js';
 import type { IdxdWq } from '../idxd/wq.js';
 import type { IoasidSubsystem } from '../ioasid/subsystem.js';
-import type { IommufdContext } from '../iommufd/context.js';
+import type { Iommu } from '../iommu/iommu.js';
 import type { IommufdSubsystem } from '../iommufd/subsystem.js';
-import type { Account } from '../linux/account.js';
-import { refuse } from '../linux/errno.js';
-import { openUnbound } from '../uapi/bind-first.js';
-import { DeviceFile } from '../uapi/device-file.js';
-import { wqOperations } from '../uapi/idxd-file.js';
-import { contextTable, deviceTable } from '../uapi/ioasid.js';
-import { contextOperations } from '../uapi/ioasid-faults.js';
-import type { IoctlTable } from '../uapi/ioctl.js';
-import { iommuTestTable } from '../uapi/iommu-test.js';
-import { checkReady, type1Table } from '../uapi/type1-container.js';
-import { REGIONS_END, regionOperations, vfioIoctls } from '../uapi/vfio.js';
-import { unknownIoctls } from '../uapi/vfio-call.js';
-import { cdevIoctls } from '../uapi/vfio-cdev.js';
-import { compatTable } from '../uapi/vfio-compat.js';
-import { groupTable } from '../uapi/vfio-group.js';
-import { vhostIoctls } from '../uapi/vhost.js';
-import { MessageStruct, writeMessage } from '../uapi/vhost-iotlb.js';
+import { REGIONS_END } from '../uapi/vfio-call.js';
 import type { VdpaDevice } from '../vdpa/device.js';
+import type { IotlbLimits } from '../vdpa/iotlb.js';
 import type { VfioDevice } from '../vfio/device.js';
 import type { VfioGroup } from '../vfio/group.js';
-import type { Type1Container } from '../vfio/type1-container.js';
 import type { ContainerKind } from './container-kinds.js';
+import { openIoasid } from './open-ioasid.js';
+import { openTested } from './open-iommu-test.js';
+import { openIommufd } from './open-iommufd.js';
+import { openType1 } from './open-type1.js';
+import { openVdpa } from './open-vdpa.js';
+import { openDevice, openGroup } from './open-vfio.js';
+import { openWq } from './open-wq.js';
 
 /** What the files stand for. */
 export interface MachineObjects {
   readonly ioasid: IoasidSubsystem;
   readonly iommufd: IommufdSubsystem;
-  /** Makes what an open of `/dev/vfio/vfio` stands for. */
-  readonly newContainer: (payer?: Account) => Type1Container;
+  readonly iommu: Iommu;
+  /** Of a container of type1. */
+  readonly limits: IotlbLimits;
   readonly vdpa: readonly VdpaDevice[];
   readonly groups: readonly VfioGroup[];
   readonly idxd: readonly IdxdDevice[];
@@ -71,20 +56,16 @@ export interface NodeOptions {
   readonly container?: ContainerKind;
 }
 
-const deviceIoctls: IoctlTable<VfioDevice> = new Map([...vfioIoctls, ...cdevIoctls, ...deviceTable]);
-const noIoctls: IoctlTable<WqClient> = new Map();
-const testedTable = new Map([...compatTable, ...iommuTestTable]);
-
 export function nodesOf(
-  { ioasid, iommufd, newContainer, vdpa, groups, idxd }: MachineObjects,
+  { ioasid, iommufd, iommu, limits, vdpa, groups, idxd }: MachineObjects,
   { iommuTest = false, strict = false, bindFirst = false, container = 'type1' }: NodeOptions,
 ): DeviceNode[] {
   return [
     ioasidNode(ioasid),
-    iommufdNode(iommufd, 'iommu', numbers.IOMMU, 0, iommuTest ? testedTable : compatTable),
+    iommuTest ? testedNode(iommufd) : iommufdNode(iommufd, 'iommu', numbers.IOMMU, 0),
     container === 'iommufd'
-      ? iommufdNode(iommufd, 'vfio/vfio', numbers.VFIO_CONTAINER, 1, compatTable)
-      : type1Node(newContainer),
+      ? iommufdNode(iommufd, 'vfio/vfio', numbers.VFIO_CONTAINER, 1)
+      : type1Node(iommu, limits),
     ...groups.map(({ device }, minor) => deviceNode(device, minor, bindFirst || strict)),
     ...groups.map(groupNode),
     ...vdpa.map(vdpaNode),
@@ -98,25 +79,8 @@ function ioasidNode(ioasid: IoasidSubsystem): DeviceNode {
     number: () => numbers.IOASID,
     flushes: false,
     stream: true,
-    open: (caller) => {
-      const context = ioasid.open(caller.pid, caller.payer);
-      return new DeviceFile(context, contextTable, contextOperations(context));
-    },
+    open: (caller) => openIoasid(ioasid, caller),
   };
-}
-
-/** Linux looks for what is at the offset first. */
-const nothingMapped: Mapping = {
-  pages: () => [],
-  memory: nothingAt,
-  read: () => 0,
-  write: () => 0,
-  check: (_caller, offset) => nothingAt(offset),
-  write64: () => false,
-};
-
-function nothingAt(offset: number): never {
-  refuse('ENXIO', `there is nothing to map at offset ${offset} of an iommufd`);
 }
 
 /** As a container it differs in how memory is counted by default (`rlimitMode`). */
@@ -125,32 +89,30 @@ function iommufdNode(
   path: string,
   number: number,
   rlimitMode: number,
-  table: IoctlTable<IommufdContext>,
 ): DeviceNode {
   return {
     path,
     number: () => number,
     flushes: false,
-    open: (caller) => {
-      const context = iommufd.open(caller.pid, rlimitMode, caller.payer);
-      return new DeviceFile(context, table, { mapping: nothingMapped, release: () => context.close() });
-    },
+    open: (caller) => openIommufd(iommufd, rlimitMode, caller),
   };
 }
 
-function type1Node(newContainer: MachineObjects['newContainer']): DeviceNode {
+function testedNode(iommufd: IommufdSubsystem): DeviceNode {
+  return {
+    path: 'iommu',
+    number: () => numbers.IOMMU,
+    flushes: false,
+    open: (caller) => openTested(iommufd, 0, caller),
+  };
+}
+
+function type1Node(iommu: Iommu, limits: IotlbLimits): DeviceNode {
   return {
     path: 'vfio/vfio',
     number: () => numbers.VFIO_CONTAINER,
     flushes: false,
-    open: (caller) => {
-      const container = newContainer(caller.payer);
-      return new DeviceFile(container, type1Table, {
-        check: (cmd) => checkReady(container, cmd),
-        // What it has goes with its groups.
-        release: () => {},
-      });
-    },
+    open: (caller) => openType1(iommu, limits, caller),
   };
 }
 
@@ -162,37 +124,29 @@ function deviceNode(device: VfioDevice, minor: number, bindFirst: boolean): Devi
     flushes: true,
     extent: REGIONS_END,
     uses: () => [device],
-    open: (caller) => {
-      if (bindFirst) return openUnbound(device, deviceIoctls);
-      device.life.open(caller.pid);
-      const operations = { ...regionOperations(device), release: () => device.close() };
-      return new DeviceFile(device, deviceIoctls, operations, unknownIoctls);
-    },
+    open: (caller) => openDevice(device, bindFirst, caller),
   };
 }
 
-/** A file without offsets that is always ready for both. */
-const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: () => 0 };
+function groupNode(group: VfioGroup, minor: number): DeviceNode {
+  return {
+    path: `vfio/${group.number}`,
+    present: () => group.registered,
+    number: () => numbers.vfioGroup(minor),
+    flushes: false,
+    uses: () => group.uses(),
+    open: (caller) => openGroup(group, caller),
+  };
+}
 
 function vdpaNode(device: VdpaDevice, minor: number): DeviceNode {
-  const operations = {
-    stream: alwaysReady,
-    writes: MessageStruct,
-    uses: (call: FileCall) => device.uses(call),
-    write: (_offset: number, source: Uint8Array, caller: Caller) => writeMessage(device, caller, source),
-    flush: () => device.flush(),
-    release: () => device.close(),
-  };
   return {
     path: device.life.name,
     number: () => numbers.vhostVdpa(minor),
     flushes: true,
     stream: true,
     uses: () => [device],
-    open: (caller) => {
-      device.life.open(caller.pid);
-      return new DeviceFile(device, deviceTable, operations, vhostIoctls);
-    },
+    open: (caller) => openVdpa(device, caller),
   };
 }
 
@@ -204,23 +158,6 @@ function wqNode(device: IdxdDevice, wq: IdxdWq): DeviceNode {
     flushes: true,
     present: () => wq.enabled,
     uses: () => [device],
-    open: (caller) => {
-      const client = device.open(wq, caller);
-      return new DeviceFile(client, noIoctls, wqOperations(device, client));
-    },
-  };
-}
-
-function groupNode(group: VfioGroup, minor: number): DeviceNode {
-  return {
-    path: `vfio/${group.number}`,
-    present: () => group.registered,
-    number: () => numbers.vfioGroup(minor),
-    flushes: false,
-    uses: () => group.uses(),
-    open: (caller) => {
-      group.open(caller.pid);
-      return new DeviceFile(group, groupTable, { uses: () => group.uses(), release: () => group.close() });
-    },
+    open: (caller) => openWq(device, wq, caller),
   };
 }

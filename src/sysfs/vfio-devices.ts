@@ -3,8 +3,7 @@
  * and their files, and the kernel's modules of VFIO.
  */
 import { type Folder, folderOf } from '../file/attributes.js';
-import type { VfioGroup } from '../vfio/group.js';
-import { DMA_ENTRY_LIMIT } from '../vfio/type1-container.js';
+import { DMA_ENTRY_LIMIT, type VfioGroup } from '../vfio/group.js';
 import { type BusDevice, comingFolder, functionPath, type SysfsFolder } from './bus-device.js';
 import type { ClassDevice } from './class-device.js';
 import { DynamicIds } from './dynamic-ids.js';

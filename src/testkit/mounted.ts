@@ -18,7 +18,7 @@ import { mountFuse } from '../linux/fuse-mount.js';
 import { callEvent } from '../trace/call-record.js';
 import type { CallEvent } from '../trace/event.js';
 import { Trace } from '../trace/trace.js';
-import { tracedNodes } from '../trace/traced-file.js';
+import { tracedNodes } from '../trace/traced-nodes.js';
 
 const TYPE = 0x3b;
 

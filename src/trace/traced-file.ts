@@ -37,11 +37,6 @@ import { ioctlPart, WatchedCaller } from './watched-caller.js';
 /** The ioctls of which some return a new file: it is traced from its beginning, or could not be later. */
 const returnNewFd = [...newFdIoctls, ...newFdTestIoctls];
 
-/** The nodes of a machine, whose opens and files are traced. */
-export function tracedNodes(trace: Trace, nodes: readonly DeviceNode[]): DeviceNode[] {
-  return nodes.map((node) => ({ ...node, open: (caller) => openTraced(trace, node, caller) }));
-}
-
 /** A file is opened, which is at `path` below /dev or from / on. */
 export function openTraced(trace: Trace, node: Pick<DeviceNode, 'path' | 'open'>, caller: Caller): OpenFile {
   const { path } = node;

@@ -4,7 +4,7 @@
  */
 import type { Caller, IoctlCall } from '../file/open-file.js';
 import { hex, refuse } from '../linux/errno.js';
-import type { VfioDevice } from '../vfio/device.js';
+import { NUM_REGIONS, type VfioDevice } from '../vfio/device.js';
 import type { NumberedIoctls } from './device-file.js';
 import {
   type Ioctl,
@@ -22,6 +22,8 @@ export const VFIO_BASE = 100;
 
 /** A region begins at offset `index * REGION_SPAN` of a device file. */
 export const REGION_SPAN = 2 ** 40;
+/** Where the last region's offsets end. */
+export const REGIONS_END = NUM_REGIONS * REGION_SPAN;
 
 /** `_IO(VFIO_TYPE, VFIO_BASE + nr)`. */
 export function io(nr: number): number {

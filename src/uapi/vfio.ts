@@ -115,9 +115,6 @@ export const IrqSetStruct = struct('vfio_irq_set', {
 const IRQ_SET_DATA = IRQ_SET_DATA_NONE | IRQ_SET_DATA_BOOL | IRQ_SET_DATA_EVENTFD;
 const IRQ_SET_ACTION = IRQ_SET_ACTION_MASK | IRQ_SET_ACTION_UNMASK | IRQ_SET_ACTION_TRIGGER;
 
-/** Where the last region's offsets end. */
-export const REGIONS_END = NUM_REGIONS * REGION_SPAN;
-
 /** Bytes of vfio_device_info before `cap_offset`, which came later. */
 const FIRST_DEVICE_INFO = DeviceInfoStruct.at.cap_offset;
 

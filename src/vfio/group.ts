@@ -16,6 +16,9 @@ import { refuse } from '../linux/errno.js';
 import type { Container } from './container.js';
 import type { VfioDevice } from './device.js';
 
+/** Mappings that a container of groups may have: type1's `dma_entry_limit`. */
+export const DMA_ENTRY_LIMIT = 65_535;
+
 export class VfioGroup {
   /** N of `/dev/vfio/N` and of `/sys/kernel/iommu_groups/N`. */
   readonly number: number;

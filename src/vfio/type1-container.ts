@@ -28,6 +28,7 @@ import type { Locker } from '../linux/locked-memory.js';
 import type { Container } from './container.js';
 import type { VfioDevice } from './device.js';
 import { BEYOND_APERTURE, INTERRUPT_MESSAGES } from './function-hardware.js';
+import { DMA_ENTRY_LIMIT } from './group.js';
 
 /** What VFIO_CHECK_EXTENSION asks for, the first two also VFIO_SET_IOMMU. */
 const TYPE1_IOMMU = 1;
@@ -36,8 +37,6 @@ const DMA_CC_IOMMU = 4;
 const UNMAP_ALL = 9;
 const UPDATE_VADDR = 10;
 
-/** Mappings that a container may have: type1's `dma_entry_limit`. */
-export const DMA_ENTRY_LIMIT = 65_535;
 const PAGE = BigInt(PAGE_SIZE);
 /** Pages of a mapping of which there can be a log. */
 const LOGGED_PAGES = 0x7fff_ffffn;
