@@ -35,6 +35,26 @@ const stages = {
   dsa: ['devices/dsa/index'],
 };
 const others = { models: ['devices/registers', 'devices/options', 'devices/fake-host'], index: ['index'] };
+/**
+ * What a server does without until a function of these files is called, or an object of a class of theirs is
+ * made: until a program opens a file, or there is a device of another kind. They are loaded then, with what
+ * only they import; what several of these lists reach is the part `shared`. It counts as importing only when
+ * a file does something else with what it imports of them than to call it (`onlyCalls`).
+ */
+const atFirstCall = {
+  files: [
+    ...['machine/open-ioasid', 'machine/open-iommufd', 'machine/open-vfio', 'machine/open-type1'],
+    ...['ioasid/context', 'iommufd/context', 'trace/traced-file'],
+  ],
+  tested: ['machine/open-iommu-test'],
+  vdpa: ['vdpa/make-device'],
+  vdpaFile: ['machine/open-vdpa'],
+  idxd: ['idxd/make-device'],
+  idxdFile: ['machine/open-wq'],
+  looks: ['trace/reader', 'trace/recording/encoder', 'trace/recording/chunks'],
+  programs: ['devfs/tracer', 'devfs/trapped-calls'],
+  sysfs: ['sysfs/tree'],
+};
 
 /** Stands before the path of a file of lib/ where that is imported, until it is known from which folder. */
 const OURS = 'ioasid:';
@@ -46,6 +66,8 @@ const notice = `/* Of commander:\n\n${license}*/\n`;
 
 /** @param {string} path of a source, without its ending */
 const compiled = (path) => `dist/${path}.js`;
+
+const gates = new Set(Object.values(atFirstCall).flat().map(compiled));
 
 /** @param {import('esbuild').BuildOptions} options */
 function bundle(options) {
@@ -69,22 +91,41 @@ function bundle(options) {
 
 /** Files and what they import, by a bundle of all that the stages reach: what nobody uses is not in it. */
 async function importsOfStages() {
-  const entryPoints = [...Object.values(stages), ...Object.values(others)].flat().map(compiled);
+  const entryPoints = [stages, others].flatMap((each) => Object.values(each).flat()).map(compiled);
   const { inputs, outputs } = (await bundle({ entryPoints, splitting: true })).metafile;
   const live = new Set(Object.values(outputs).flatMap((output) => Object.keys(output.inputs)));
   const files = Object.entries(inputs).filter(([file]) => live.has(file) || namesOthers(file));
   const statically = ({ kind, external }) => kind === 'import-statement' && !external;
-  return new Map(
-    files.map(([file, { imports }]) => [file, imports.filter(statically).map(({ path }) => path)]),
-  );
+  const imported = ([file, { imports }]) =>
+    imports.filter((each) => statically(each) && !(gates.has(each.path) && onlyCalls(file, each.path)));
+  return new Map(files.map((each) => [each[0], imported(each).map(({ path }) => path)]));
 }
 
-/** `paths`, and what they import, and so on. */
-function reached(paths, graph) {
+/** `paths`, and what they import, and so on, but for `without`. */
+function reached(paths, graph, without = new Set()) {
   const found = new Set(paths.map(compiled));
-  for (const file of found) for (const path of graph.get(file) ?? []) if (graph.has(path)) found.add(path);
+  const next = (file) => (graph.get(file) ?? []).filter((path) => graph.has(path) && !without.has(path));
+  for (const file of found) for (const path of next(file)) found.add(path);
   return found;
 }
+
+/** Is each of `names` nothing in the script or module `text` but what is called, or made an object of? */
+function areOnlyCalled(names, text) {
+  const code = text.replaceAll(/\/\*[\s\S]*?\*\/|^import [^;]*;|^ *\/\/.*/gm, '');
+  const escaped = (name) => name.replaceAll('$', '\\$');
+  return names.every((name) => !new RegExp(`(?<![\\w$.])${escaped(name)}(?![\\w$(])`).test(code));
+}
+
+/** Does the module `file` do nothing else with what it imports of `other`? */
+function onlyCalls(file, other) {
+  const text = readFileSync(join(root, file), 'utf8');
+  const imports = [...text.matchAll(/^import {([^}]*)} from '(\.[^']+)';/gm)];
+  const ofOther = imports.filter(([, , from]) => join(dirname(file), from) === other);
+  return ofOther.length > 0 && ofOther.every(([, names]) => areOnlyCalled(namesIn(names), text));
+}
+
+/** What names between braces are here. */
+const namesIn = (names) => names.split(',').map((each) => each.trim().split(' as ').at(-1));
 
 /** The files that are imported when they are needed, by whatever `entries` reach. */
 async function importedLater() {
@@ -97,17 +138,24 @@ async function importedLater() {
 /** A file that has nothing but `export *` is no part's: whoever imports it imports what it names. */
 const namesOthers = (file) => /^export \*/m.test(readFileSync(join(root, file), 'utf8'));
 
-/** The parts, by name: their files. */
+/** The parts, by name: their files. @throws Error what is to be loaded at a first call is not only called. */
 async function divided() {
   const graph = await importsOfStages();
   const reach = {};
   for (const [name, paths] of Object.entries({ ...stages, ...others })) reach[name] = reached(paths, graph);
+  const early = new Set(Object.keys(stages).flatMap((name) => [...reach[name]]));
+  for (const gate of gates) if (early.has(gate)) throw new Error(`${gate} is not only called`);
+  for (const [name, paths] of Object.entries(atFirstCall)) reach[name] = reached(paths, graph, early);
+  const reaching = (file, among) => Object.keys(among).filter((name) => reach[name].has(file));
+  const partOf = (file) => {
+    if (early.has(file)) return reaching(file, { ...stages, ...others }).join('-');
+    const [name, ...more] = reaching(file, atFirstCall);
+    return more.length === 0 ? name : 'shared';
+  };
   const parts = new Map();
-  for (const file of new Set(Object.keys(stages).flatMap((name) => [...reach[name]]))) {
-    if (namesOthers(file)) continue;
-    const part = Object.keys(reach).filter((name) => reach[name].has(file));
-    const name = part.join('-');
-    parts.set(name, [...(parts.get(name) ?? []), file]);
+  for (const file of new Set(Object.values(reach).flatMap((files) => [...files]))) {
+    const name = partOf(file);
+    if (name !== undefined && !namesOthers(file)) parts.set(name, [...(parts.get(name) ?? []), file]);
   }
   return parts;
 }
@@ -126,7 +174,8 @@ const exported = await exportsOf([...partOf.keys()]);
 const number = new Map([...partOf.keys()].map((file, index) => [file, index]));
 const inPart = (file, name) => `${name}$${number.get(file)}`;
 /** Exports of parts, called so, that others import. */
-const used = new Set();
+const ofGates = [...gates].flatMap((file) => exported.get(file).map((name) => inPart(file, name)));
+const used = new Set(ofGates);
 
 /** A module that has what `file` exports, from its part. */
 function stub(file) {
@@ -180,14 +229,14 @@ const swapped = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$2: $1');
 /** Modules of Node's that a start does without: a script loads each when a function of it is called. */
 const seldom = /^node:(child_process|crypto|inspector|v8|worker_threads|zlib)$/;
 
-/** Functions, and classes to make objects of, of `from`, by their names in braces, that load it. */
-function loadingFunctions(names, from) {
+/** Functions, and classes to make objects of, by their names in braces, of what `loaded` loads. */
+function loadingFunctions(names, loaded) {
   const each = names
     .slice(1, -1)
     .split(',')
     .map((name) => name.trim().split(' as '));
   const made = each.map(([name, own = name]) => {
-    const what = `require("${from}").${name}`;
+    const what = `${loaded}.${name}`;
     return `${own} = function (...args) { return new.target ? new (${what})(...args) : ${what}(...args); }`;
   });
   return `const ${made.join(', ')};`;
@@ -204,13 +253,17 @@ function requiringLater(text) {
   );
 }
 
-/** What stands in a script in the place of an import. */
-function constantsOf(names, from) {
-  if (seldom.test(from)) return loadingFunctions(names, from);
-  const made = from.startsWith(OURS)
-    ? `$part("${from.slice(`${OURS}chunks/`.length, -'.js'.length)}")`
-    : `require("${from}")`;
-  return `const ${renamed(names.replace(/^\* as /, ''))} = ${made};`;
+/** What stands in a script, whose text is `body`, in the place of an import. */
+function constantsOf(names, from, body) {
+  if (seldom.test(from)) return loadingFunctions(names, `require("${from}")`);
+  if (!from.startsWith(OURS)) return `const ${renamed(names.replace(/^\* as /, ''))} = require("${from}");`;
+  const loaded = `$part("${from.slice(`${OURS}chunks/`.length, -'.js'.length)}")`;
+  const all = names.slice(1, -1).split(',');
+  const isLate = (each) =>
+    ofGates.includes(each.trim().split(' as ')[0]) && areOnlyCalled(namesIn(each), body);
+  const [late, early] = [all.filter(isLate), all.filter((each) => !isLate(each))];
+  const made = early.length === 0 ? '' : `const {${renamed(early.join(','))}} = ${loaded};`;
+  return late.length === 0 ? made : `${made}${loadingFunctions(`{${late.join(',')}}`, loaded)}`;
 }
 
 /** A later import of a source that is in a part, in a script: it is there when the part is. */
@@ -227,7 +280,7 @@ function scriptOf(text) {
   const heads = [];
   const body = requiringLater(text)
     .replace(/^import (\{[^{}]*\}|[\w$]+|\* as [\w$]+) from "([^"]+)";$/gm, (_, names, from) => {
-      heads.push(constantsOf(names, from));
+      heads.push(constantsOf(names, from, text));
       return '';
     })
     .replace(/^export (\{[^{}]*\});$/gm, (_, names) => `return ${swapped(names)};`)
@@ -270,8 +323,10 @@ const kept = new Set(
 );
 for (const file of all)
   if (partOf.has(file)) write(join(root, file.replace('dist/', 'lib/')), noted(stub(file)));
-// What more of the stages reach is imported by what fewer reach.
-const order = [...parts].sort(([a], [b]) => a.split('-').length - b.split('-').length);
+// What more of the stages reach is imported by what fewer reach, and by all that is loaded at a first call.
+const late = [...Object.keys(atFirstCall), 'shared'];
+const rank = (part) => (late.includes(part) ? late.indexOf(part) : late.length + part.split('-').length);
+const order = [...parts].sort(([a], [b]) => rank(a) - rank(b));
 for (const [part, files] of order) kept.add(await buildPart(part, files));
 copyFileSync(join(root, 'scripts/load-parts.cjs'), join(root, 'lib/parts/load.cjs'));
 written(await bundle({ entryPoints: alone.map(compiled) }));

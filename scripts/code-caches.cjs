@@ -7,7 +7,7 @@
  */
 'use strict';
 const { spawnSync } = require('node:child_process');
-const { renameSync, writeFileSync } = require('node:fs');
+const { readdirSync, renameSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { cacheOf, part, scripts } = require('../lib/parts/load.cjs');
 
@@ -26,7 +26,8 @@ if (require.main !== module) {
   // The command's end is the first that the server hears of a child.
   process.once('SIGCHLD', keep);
 } else if (process.platform === 'linux') {
-  for (const name of ['run', 'serve', 'service', 'dsa']) part(name);
+  const files = readdirSync(join(__dirname, '../lib/parts'));
+  for (const file of files) if (file.endsWith('.js')) part(file.slice(0, -'.js'.length));
   keep();
   const program = join(__dirname, '../bin/ioasid');
   const argv = ['--require', __filename, program, 'run', '--', 'true'];
