@@ -1,0 +1,29 @@
+#!/bin/sh
+# Runs the compiled tests of a suite with Node's test runner: test.sh [-l] [programs | examples | hostile].
+# Without a name: all that are in none of these three. -l only lists what the runner is given.
+set -eu
+cd "$(dirname "$0")/.."
+
+list=
+if [ "${1-}" = -l ]; then list=yes; shift; fi
+case ${1-} in
+	'')
+		files=$(find dist -name '*.test.js' ! -name real.test.js)
+		files=$(printf '%s\n' $files | grep -vE '/(programs|examples|hostile)/')
+		files=$(node dist/testkit/test-processes.js $files)
+		;;
+	programs) files="$(find dist/cli/programs -name '*.test.js') dist/conformance/real.test.js" ;;
+	examples | hostile) files=$(find "dist/cli/$1" -name '*.test.js') ;;
+	*)
+		echo "test.sh: there is no suite $1" >&2
+		exit 2
+		;;
+esac
+if [ -n "$list" ]; then
+	printf '%s\n' $files
+	exit
+fi
+
+export IOASID_CHECKS=1
+exec node --import ./dist/testkit/full-sizes.js --test --test-reporter=spec --test-concurrency="$(nproc)" \
+	--test-timeout=300000 $files
