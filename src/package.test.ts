@@ -26,7 +26,9 @@ const manifest = JSON.parse(readFileSync(`${root}/package.json`, 'utf8')) as {
 };
 
 /** The paths in the package. Nothing is built for it: what is there is listed. */
-function packed(): readonly string[] {
+const packed = listPacked();
+
+function listPacked(): readonly string[] {
   const output = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
     cwd: root,
     encoding: 'utf8',
@@ -51,7 +53,7 @@ test('an installed package runs no script of its own, so npm has nothing to ask 
 });
 
 test('the package has what its exports, its command, its docs and its ABI need', () => {
-  const files = new Set(packed());
+  const files = new Set(packed);
   const exported = Object.values(manifest.exports).flatMap((entry) => Object.values(entry));
   const named = [...exported, ...Object.values(manifest.bin)].map((path) => path.replace(/^\.\//, ''));
   const others = [
@@ -67,9 +69,8 @@ test('the package has what its exports, its command, its docs and its ABI need',
 });
 
 test('what a document of the package links to is in the package', () => {
-  const files = packed();
-  const there = (path: string) => files.some((file) => file === path || file.startsWith(`${path}/`));
-  const documents = files.filter((path) => path.endsWith('.md'));
+  const there = (path: string) => packed.some((file) => file === path || file.startsWith(`${path}/`));
+  const documents = packed.filter((path) => path.endsWith('.md'));
   assert.ok(documents.length > 15);
   const links = documents.flatMap((document) =>
     [...readFileSync(`${root}/${document}`, 'utf8').matchAll(/\]\((?![a-z]+:|#)([^)\s#]+)/g)].map(
@@ -84,7 +85,7 @@ test('what a document of the package links to is in the package', () => {
 });
 
 test('the package has no tests, suites or benchmarks', () => {
-  const foreign = packed().filter((path) =>
+  const foreign = packed.filter((path) =>
     /\.test\.|conformance|\/(bench|oracle|guest|testkit|testing|linux-suite)\//.test(path),
   );
   assert.deepEqual(foreign, []);
