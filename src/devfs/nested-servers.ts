@@ -9,12 +9,16 @@ import { closeInBackground } from '../linux/background-close.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Refusal } from '../linux/errno.js';
 import { identifyDescriptor } from '../linux/fd-identity.js';
-import { type HeldDescriptor, holdCopy } from '../linux/held-descriptors.js';
+import { statusOfTheirs } from '../linux/file-status.js';
+import { holdCopy } from '../linux/held-copy.js';
+import type { HeldDescriptor } from '../linux/held-descriptors.js';
 import { mayJoin } from '../linux/nested-trap.js';
 import { parentOf, tracerOf } from '../linux/proc.js';
 import { descriptorOf } from '../linux/seccomp.js';
 import { hasGone, type TrappedCall, writeCall } from '../linux/trapped-call.js';
 import { accountOf, type Openers } from './openers.js';
+
+const S_IFSOCK = 0o140000;
 
 export class NestedServers {
   readonly #listener: CallListener;
@@ -61,7 +65,7 @@ export class NestedServers {
     let socket: HeldDescriptor | undefined;
     try {
       for (const [each, { fd }] of this.#sockets) if (hasGone(fd)) this.#forget(each);
-      socket = holdCopy(account, tid, ints[0]!);
+      socket = holdCopy(account, tid, ints[0]!, isSocket);
       const number = this.#listener.give(id, this.#listener.listener);
       this.#forget(device);
       this.#sockets.set(device, socket);
@@ -79,9 +83,13 @@ export class NestedServers {
     const socket = this.#sockets.get(device);
     this.#sockets.delete(device);
     this.#servers.delete(device);
-    // What was presented as a socket need not have been one when it was copied.
+    // Some sockets wait until what was written has been sent (SO_LINGER).
     if (socket !== undefined) closeInBackground(socket);
   }
+}
+
+function isSocket(pid: number, fd: number): boolean {
+  return statusOfTheirs(pid, fd).type === S_IFSOCK;
 }
 
 /**

@@ -1,20 +1,32 @@
 /** The thread that makes calls on files of our own; see own-files.ts. */
 import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import { certainCopy, Swapped } from '../linux/certain-copy.js';
 import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Refusal, refuse } from '../linux/errno.js';
-import { askAttributes, copyDescriptor, identifyOwn, nameDescriptor } from '../linux/fd-identity.js';
+import { askAttributes, deviceOfDescriptor, identifyOwn, nameDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { NONCE_CMD } from './fuse-wire.js';
-import type { Answer, AskingThreadData, CopyOrder, Order, SizeOrder } from './own-files.js';
+import {
+  type Answer,
+  type AskingThreadData,
+  type CopyOrder,
+  NOBODY,
+  notOurs,
+  type Order,
+  type SizeOrder,
+  Word,
+} from './own-files.js';
 
 const STDERR = 2;
+/** How long other questions wait for the close of a file that is none of ours. */
+const CLOSE_MS = 20;
 
 const main = parentPort!;
-const { ofNode, alone } = workerData as AskingThreadData;
+const { ofNode, words } = workerData as AskingThreadData;
 leaveSharedTable([STDERR]);
-Atomics.store(alone, 0, 1);
-Atomics.notify(alone, 0);
+Atomics.store(words, Word.ALONE, 1);
+Atomics.notify(words, Word.ALONE);
 closeOthers([STDERR], ofNode);
 main.on('message', (order: Order) => main.postMessage(carriedOut(order)));
 main.postMessage({ tid: Number(readlinkSync('/proc/thread-self').split('/').at(-1)) } satisfies Answer);
@@ -28,21 +40,28 @@ function carriedOut(order: Order): Answer {
     return 'nonce' in order ? copied(order) : sized(order);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return { refusal: { errno: error.errno, reason: error.reason } };
+    const { errno, reason } = error instanceof Swapped ? notOurs(order.fd) : error;
+    // What no helper has stays open: its close would keep this thread.
+    const swapped = error instanceof Swapped ? (error.helper ?? (error.copy && NOBODY)) : undefined;
+    return { refusal: { errno, reason }, swapped };
   }
 }
 
 /** Nothing is ever sent to a file of somebody else's. */
 function copied({ tid, fd, device, nonce }: CopyOrder): Answer {
-  const copy = copyDescriptor(tid, fd);
-  const identity = identifyOwn(copy);
-  if (identity.pathOnly) {
+  const copy = certainCopy(tid, fd, (holder, its) => isOurs(holder, its, device), CLOSE_MS);
+  if (identifyOwn(copy).pathOnly) {
     libc().close(copy);
     refuse('EBADF', `fd ${fd} was opened with O_PATH and is no open file`);
   }
-  if (identity.device !== device) return { copy, foreign: true };
   libc().ioctl(copy, NONCE_CMD, nonce);
   return { copy };
+}
+
+/** When `holder` closes it, the server is asked, and has to know who that is. */
+function isOurs(holder: number, fd: number, device: number): boolean {
+  Atomics.store(words, Word.HOLDER, holder);
+  return deviceOfDescriptor(holder, fd) === device;
 }
 
 /** By a name: a copy would keep a device open after its program has ended. */

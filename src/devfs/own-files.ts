@@ -5,19 +5,17 @@
  * killed, and would keep all that is in its table open, the connection among it, whose end alone could free
  * it. Invariant: descriptors of callers that may be files of ours are copied into such a table only.
  *
- * What was copied may turn out to be a file of another server's, put in the place of ours meanwhile, and its
- * close may wait for him for ever. So its thread is asked no more: it closes what it has of ours, then that,
- * and another thread is asked from now on. How many may wait so has a limit for each opener.
+ * What is copied may turn out to be a file of another server's, put in the place of ours meanwhile, and its
+ * close may wait for him for ever. So the thread has a helper process that has it first, and is given up then
+ * (linux/certain-copy.ts). How many may wait so has a limit for each opener.
  */
 import { Worker } from 'node:worker_threads';
-import { type Account, Pool } from '../linux/account.js';
+import type { Account } from '../linux/account.js';
 import { descriptorsOfNode } from '../linux/descriptor-table.js';
 import { Errno, Refusal } from '../linux/errno.js';
+import { keepSwapped, swappedDescriptors } from '../linux/held-copy.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
 import { ownScript } from '../linux/own-package.js';
-
-/** Each may keep a thread. */
-export const swappedDescriptors = new Pool('swapped descriptors', 'EMFILE', () => 8);
 
 /** What the thread is told to do: to close its descriptor `close`, or to ask. */
 export type Order = { readonly close: number } | Question;
@@ -46,7 +44,8 @@ export interface Answer {
   readonly tid?: number;
   /** The thread's own descriptor. */
   readonly copy?: number;
-  readonly foreign?: boolean;
+  /** The process id of a helper that was given up with what is no file of ours; NOBODY: the thread has it. */
+  readonly swapped?: number | undefined;
   readonly refusal?: { readonly errno: number; readonly reason: string };
 }
 
@@ -56,6 +55,8 @@ export interface OwnCopy {
   readonly thread: AskingThread;
   readonly fd: number;
 }
+
+export const NOBODY = 0;
 
 /** What is to be asked, when its turn has come. */
 interface Ask {
@@ -73,25 +74,27 @@ const START_MS = 30_000;
 export interface AskingThreadData {
   /** The descriptors of Node's that there were before any caller. */
   readonly ofNode: readonly number[];
-  /** A shared word: 1 when the connection is not, or no longer, in the thread's table. */
-  readonly alone: Int32Array;
+  /** Shared: `Word`. */
+  readonly words: Int32Array;
 }
+
+/**
+ * ALONE: 1 when the connection is not, or no longer, in the thread's table. HOLDER: the process id of the
+ * helper that copies for the thread, and closes what it has copied.
+ */
+export const Word = { ALONE: 0, HOLDER: 1 } as const;
 
 /** A thread that makes the calls, one after the other. */
 class AskingThread {
   readonly #worker: Worker;
-  readonly #alone = new Int32Array(new SharedArrayBuffer(4));
+  readonly #words = new Int32Array(new SharedArrayBuffer(8));
   /** Who gets the next answers. */
   readonly #asked: ((answer: Answer) => void)[] = [({ tid }) => (this.tid = tid)];
   #gone = false;
   tid: number | undefined;
-  /** How many copies it has. */
-  copies = 0;
-  /** A descriptor that it has yet to close, of somebody else's file. */
-  foreign: { readonly fd: number; readonly account: Account } | undefined;
 
   constructor(ofNode: readonly number[]) {
-    const workerData: AskingThreadData = { ofNode, alone: this.#alone };
+    const workerData: AskingThreadData = { ofNode, words: this.#words };
     // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.
     this.#worker = new Worker(script, { workerData, stdout: true, stderr: true });
     this.#worker.on('message', (answer: Answer) => this.#asked.shift()!(answer));
@@ -104,6 +107,11 @@ class AskingThread {
     return this.#gone;
   }
 
+  /** Is it this thread that calls, or its helper? */
+  calls(tid: number): boolean {
+    return !this.#gone && (tid === this.tid || tid === Atomics.load(this.#words, Word.HOLDER));
+  }
+
   order(order: Order, done: (answer: Answer) => void): void {
     this.#asked.push(done);
     if (this.#gone) this.#end();
@@ -112,7 +120,7 @@ class AskingThread {
 
   /** Returns when the connection ends with the descriptors of other threads, whatever this one waits for. */
   untilAlone(): void {
-    if (!this.#gone) Atomics.wait(this.#alone, 0, 0, START_MS);
+    if (!this.#gone) Atomics.wait(this.#words, Word.ALONE, 0, START_MS);
   }
 
   terminate(): void {
@@ -129,13 +137,13 @@ class AskingThread {
 
 export class OwnFiles {
   readonly #ofNode = descriptorsOfNode();
-  #threads: AskingThread[] = [];
+  #thread: AskingThread | undefined;
   readonly #waiting: Ask[] = [];
   #asking = false;
 
-  /** Is it a thread of ours that calls? */
+  /** Is it a thread of ours that calls, or a helper process? */
   calls(tid: number): boolean {
-    return this.#threads.some((thread) => thread.tid === tid && !thread.gone);
+    return this.#thread?.calls(tid) ?? false;
   }
 
   /**
@@ -150,20 +158,18 @@ export class OwnFiles {
   }
 
   close({ thread, fd, account }: OwnCopy): void {
-    thread.copies--;
     thread.order({ close: fd }, () => account.give(heldDescriptors, 1));
-    this.#closeForeign(thread);
   }
 
   /** To be called before the connection is closed. */
   untilAlone(): void {
-    for (const thread of this.#threads) thread.untilAlone();
+    this.#thread?.untilAlone();
   }
 
-  /** The threads end; to be called when the connection has. */
+  /** The thread ends; to be called when the connection has. */
   end(): void {
-    for (const thread of this.#threads) thread.terminate();
-    this.#threads = [];
+    this.#thread?.terminate();
+    this.#thread = undefined;
   }
 
   #next(): void {
@@ -182,7 +188,6 @@ export class OwnFiles {
   /** The thread to be asked, when the account has paid for a copy. */
   #charged(account: Account): AskingThread | Refusal {
     try {
-      const thread = this.#thread();
       account.take(swappedDescriptors, 1);
       try {
         account.take(heldDescriptors, 1);
@@ -190,46 +195,21 @@ export class OwnFiles {
         account.give(swappedDescriptors, 1);
         throw refusal;
       }
-      return thread;
     } catch (refusal) {
       if (refusal instanceof Refusal) return refusal;
       throw refusal;
     }
-  }
-
-  #thread(): AskingThread {
-    this.#threads = this.#threads.filter(({ gone }) => !gone);
-    const known = this.#threads.find(({ foreign }) => foreign === undefined);
-    if (known !== undefined) return known;
-    const thread = new AskingThread(this.#ofNode);
-    this.#threads.push(thread);
-    return thread;
+    if (this.#thread === undefined || this.#thread.gone) this.#thread = new AskingThread(this.#ofNode);
+    return this.#thread;
   }
 
   #result(thread: AskingThread, { account, order }: Ask, answer: Answer): OwnCopy | Refusal {
-    const { copy, foreign, refusal } = answer;
-    if (copy !== undefined && foreign === true) {
-      thread.foreign = { fd: copy, account };
-      this.#closeForeign(thread);
-      return notOurs(order.fd);
-    }
-    account.give(swappedDescriptors, 1);
-    if (copy !== undefined) {
-      thread.copies++;
-      return { account, thread, fd: copy };
-    }
-    account.give(heldDescriptors, 1);
+    const { copy, swapped, refusal } = answer;
+    if (swapped === undefined) account.give(swappedDescriptors, 1);
+    else if (swapped !== NOBODY) keepSwapped(account, swapped);
+    if (copy !== undefined) return { account, thread, fd: copy };
+    if (swapped !== NOBODY) account.give(heldDescriptors, 1);
     return refusal === undefined ? notOurs(order.fd) : new Refusal(refusal.errno, refusal.reason);
-  }
-
-  /** Lets `thread` close what is somebody else's, when it has nothing of ours. */
-  #closeForeign(thread: AskingThread): void {
-    const { foreign, copies } = thread;
-    if (foreign === undefined || copies > 0) return;
-    thread.order({ close: foreign.fd }, () => {
-      thread.foreign = undefined;
-      for (const pool of [swappedDescriptors, heldDescriptors]) foreign.account.give(pool, 1);
-    });
   }
 }
 

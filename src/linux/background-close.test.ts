@@ -7,9 +7,10 @@ import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
 import { withoutFuse } from '../testkit/processes.js';
 import { Account } from './account.js';
 import { closeInBackground } from './background-close.js';
+import { copyDescriptor } from './fd-identity.js';
 import { libc } from './ffi.js';
 import { fileMemory } from './file-memory.js';
-import { heldDescriptors, holdCopy } from './held-descriptors.js';
+import { heldDescriptors } from './held-descriptors.js';
 
 const O_RDWR = 2;
 const READ_WRITE = 3;
@@ -35,7 +36,8 @@ test('closes that do not end keep no thread from disks, nor closes of another ac
   const child = new Child();
   t.after(() => child.kill());
   const fd = await child.call('open', foreign.file, O_RDWR, 0);
-  const copies = Array.from({ length: 8 }, () => holdCopy(account, child.pid, fd));
+  const copies = Array.from({ length: 8 }, () => ({ fd: copyDescriptor(child.pid, fd), account }));
+  account.take(heldDescriptors, copies.length);
   await foreign.silence();
   for (const copy of copies) closeInBackground(copy);
   assert.match(await readFile('/proc/self/comm', 'latin1'), /./);

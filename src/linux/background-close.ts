@@ -1,9 +1,9 @@
 /**
  * Gives back what takes long to give back, on another thread.
  *
- * Closing a file of a FUSE filesystem waits for its server (FLUSH). When that is this very process, or
- * somebody who takes his time, the serving thread must not do it. Who closes the last descriptor of a large
- * memfd frees its pages, a second for some GiB, and so does who unmaps what was touched of it.
+ * Who closes the last descriptor of a large memfd frees its pages, a second for some GiB, and so does who
+ * unmaps what was touched of it. A socket may wait until what was written has been sent. And a file of a FUSE
+ * file system waits for its server (FLUSH), where nothing keeps one from us (certain-copy.ts).
  *
  * Nor must many other threads: those who read and write disks are the same few of Node's, and a close may
  * wait for ever. So two things are done at once, of one account each in the order in which they came, and the

@@ -16,11 +16,11 @@
  */
 import { readlinkSync } from 'node:fs';
 import type { Account } from './account.js';
-import { closeInBackground } from './background-close.js';
 import { BATCH, CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
-import { type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
+import { holdCopy } from './held-copy.js';
+import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { pollNow } from './poll-now.js';
 import { notOpen, notTraceable } from './proc.js';
 
@@ -159,20 +159,14 @@ export function eventfdOf(account: Account, tid: number, fd: number): EventFd {
 
 /**
  * A copy of the eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us. `account` pays.
- * @throws Refusal EBADF no such descriptor; EINVAL not an eventfd; EPERM ptrace rules forbid to copy it;
- * EMFILE the account's part is used up.
+ * @throws Refusal EBADF no such descriptor, or it was replaced meanwhile; EINVAL not an eventfd; EPERM ptrace
+ * rules forbid to copy it; EMFILE the account's part is used up.
  */
 export function copyEventfd(account: Account, tid: number, fd: number): HeldDescriptor {
   if (fd < 0) throw notOpen(fd);
   const kind = linkOf(tid, fd);
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
-  const copy = holdCopy(account, tid, fd);
-  if (readlinkSync(`/proc/self/fd/${copy.fd}`) !== KIND) {
-    // Whatever was put in its place may have a server that must not be waited for.
-    closeInBackground(copy);
-    refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
-  }
-  return copy;
+  return holdCopy(account, tid, fd, (pid, there) => linkOf(pid, there) === KIND);
 }
 
 function raiseByCompletion(): Raise | undefined {

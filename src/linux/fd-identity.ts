@@ -82,6 +82,16 @@ export function deviceOfDescriptor(tid: number, fd: number): number | undefined 
   return seen === 0 ? statxDevice() : undefined;
 }
 
+/**
+ * How descriptor `fd` of thread `tid` is open (O_RDWR and the other flags of open(2)), if it is `inode` of
+ * `mount`; undefined: it is another file, or the kernel (before 5.14) does not tell. @throws as
+ * identifyDescriptor.
+ */
+export function flagsOf(tid: number, fd: number, file: { inode: number; mount: number }): number | undefined {
+  const { flags, inode, mount } = descriptorInfo(tid, fd);
+  return inode === file.inode && mount === file.mount ? flags : undefined;
+}
+
 /** The file behind our own descriptor `fd`. @throws Refusal EBADF. */
 export function identifyOwn(fd: number): FileIdentity {
   if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes)) === -1) {

@@ -20,18 +20,21 @@
  */
 import { readlinkSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
-import { closeHeld, closeInBackground, unmapFile } from './background-close.js';
+import { closeHeld, unmapFile } from './background-close.js';
 import type { ScatterList } from './cached-read.js';
-import { hex, Refusal, refuse } from './errno.js';
+import { hex, Refusal } from './errno.js';
+import { flagsOf } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
-import { type FileStatus, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { type FileStatus, isSameFile, statusOfOurs, statusOfTheirs } from './file-status.js';
 import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
-import { type HeldDescriptor, holdCopy } from './held-descriptors.js';
+import { holdCopy } from './held-copy.js';
+import type { HeldDescriptor } from './held-descriptors.js';
 import { guardHoles, makePages } from './hole-guard.js';
 import { requireMappable, requireRange, requireRights, seals } from './mappable-file.js';
 import { takeRoom } from './memory-room.js';
 
 const WRITE = 2;
+const F_GETFL = 3;
 
 const F_SEAL_SHRINK = 0x2;
 const PROT_READ = 1;
@@ -82,16 +85,19 @@ export function fileMemory(
 ): { memory: FileMemory; offset: number } {
   const expected = statusOfTheirs(tid, fd);
   const filesystem = requireMappable(tid, fd, expected);
-  const copy = holdCopy(account, tid, fd);
-  const status = statusOfOurs(copy.fd);
-  if (status.identity !== expected.identity || status.mount !== expected.mount) {
-    // Whatever was put in its place may have a server that must not be waited for.
-    closeInBackground(copy);
-    refuse('EBADF', `fd ${fd} was replaced by another file during the call`);
+  const known = FileMemory.known(account, expected.identity);
+  const flags = known && flagsOf(tid, fd, expected);
+  if (known !== undefined && flags !== undefined) {
+    const writable = requireRights(fd, flags, known.fd, access);
+    if (access !== 0) requireRange(fd, expected.size, offset, length);
+    const memory = FileMemory.again(account, expected, writable);
+    if (memory !== undefined) return { memory, offset };
   }
+  const copy = holdCopy(account, tid, fd, (pid, there) => isSameFile(statusOfTheirs(pid, there), expected));
+  const status = statusOfOurs(copy.fd);
   let writable: boolean;
   try {
-    writable = requireRights(fd, copy.fd, access);
+    writable = requireRights(fd, libc().fcntl(copy.fd, F_GETFL, 0), copy.fd, access);
     if (access !== 0) requireRange(fd, status.size, offset, length);
   } catch (refusal) {
     closeHeld(copy);
@@ -111,6 +117,10 @@ export interface StandingPayer extends Payer {
   /** It never will again. */
   readonly gone: boolean;
   close(): void;
+}
+
+function keyOf(account: Account, identity: string, writable: boolean): string {
+  return `${account.id}:${identity}:${writable ? 'rw' : 'r'}`;
 }
 
 /** A mapped file. It has the shape of the `Memory` that the IOMMU knows. */
@@ -133,56 +143,72 @@ export class FileMemory {
   #length = 0;
   #references = 0;
 
-  /**
-   * The memory of `file`, which is taken over in any case, with one more reference. @throws Refusal ENOMEM.
-   */
-  static of(
-    file: HeldDescriptor,
-    { identity, size }: FileStatus,
-    filesystem: string,
-    writable: boolean,
-  ): FileMemory {
-    const key = `${file.account.id}:${identity}:${writable ? 'rw' : 'r'}`;
-    const known = open.get(key);
-    const memory = known ?? new FileMemory(identity, key, file, filesystem, writable);
-    try {
-      if (memory.#length < size) memory.#map(size);
-      if (known === undefined) file.account.take(mappedFiles, 1);
-    } catch (error) {
-      if (known === undefined) memory.#unmap();
-      closeHeld(file);
-      throw error;
-    }
-    if (known === undefined) open.set(key, memory);
-    else closeHeld(file);
+  /** That of a file which `account` has mapped already, in whatever mode. */
+  static known(account: Account, identity: string): FileMemory | undefined {
+    return open.get(keyOf(account, identity, true)) ?? open.get(keyOf(account, identity, false));
+  }
+
+  /** The same in this mode, with one more reference. @throws Refusal ENOMEM it has grown. */
+  static again(account: Account, { identity, size }: FileStatus, writable: boolean): FileMemory | undefined {
+    const memory = open.get(keyOf(account, identity, writable));
+    if (memory === undefined) return undefined;
+    if (memory.#length < size) memory.#map(size);
     memory.#references++;
     return memory;
   }
 
-  private constructor(
-    identity: string,
-    key: string,
-    file: HeldDescriptor,
-    filesystem: string,
-    writable: boolean,
-  ) {
-    const { fd } = file;
+  /**
+   * The memory of `file`, which is taken over in any case, with one more reference. @throws Refusal ENOMEM.
+   */
+  static of(file: HeldDescriptor, status: FileStatus, filesystem: string, writable: boolean): FileMemory {
+    let unused = true;
+    try {
+      const known = FileMemory.again(file.account, status, writable);
+      if (known !== undefined) return known;
+      const memory = new FileMemory(file, status.identity, filesystem, writable);
+      memory.#begin(status.size);
+      unused = false;
+      return memory;
+    } finally {
+      if (unused) closeHeld(file);
+    }
+  }
+
+  private constructor(file: HeldDescriptor, identity: string, filesystem: string, writable: boolean) {
     this.#file = file;
     this.#identity = identity;
-    this.#key = key;
+    this.#key = keyOf(file.account, identity, writable);
     this.#writable = writable;
     const copy = guardedCopy();
     this.onDisk = !pinnable.has(filesystem);
     this.#isMemory = copy !== undefined && inMemory.has(filesystem);
-    this.#copy = copy ?? (filesystem === 'memfd' && (seals(fd) & F_SEAL_SHRINK) !== 0 ? plainCopy : noCopy);
-    this.description = readlinkSync(`/proc/self/fd/${fd}`)
+    this.#copy =
+      copy ?? (filesystem === 'memfd' && (seals(file.fd) & F_SEAL_SHRINK) !== 0 ? plainCopy : noCopy);
+    this.description = readlinkSync(`/proc/self/fd/${file.fd}`)
       .replace(/^\/(memfd:.*) \(deleted\)$/, '$1')
       .replace(/\p{C}/gu, '?');
+  }
+
+  /** Maps it, and lets others share it. State is unchanged when that fails. @throws Refusal ENOMEM. */
+  #begin(size: number): void {
+    if (size > 0) this.#map(size);
+    try {
+      this.account.take(mappedFiles, 1);
+    } catch (refusal) {
+      this.#unmap();
+      throw refusal;
+    }
+    open.set(this.#key, this);
+    this.#references++;
   }
 
   /** Who pays for what it costs the server. */
   get account(): Account {
     return this.#file.account;
+  }
+
+  get fd(): number {
+    return this.#file.fd;
   }
 
   /** Copies from byte `offset` of the file. @returns the bytes copied: short where the file ends now. */

@@ -43,9 +43,15 @@ export interface FileStatus {
   /** Bytes that are not holes: of a memfd those that have pages. */
   readonly allocated: number;
   readonly device: number;
+  readonly inode: number;
   /** Device and inode: the same text is the same file, as long as somebody holds it open. */
   readonly identity: string;
   readonly mount: number;
+}
+
+/** As long as somebody holds it open. */
+export function isSameFile(one: FileStatus, other: FileStatus): boolean {
+  return one.identity === other.identity && one.mount === other.mount;
 }
 
 /** A device number as one number: major * 2^20 + minor, as the kernel has it. */
@@ -84,6 +90,7 @@ function decode(): FileStatus {
     size: word(40) + word(44) * 2 ** 32,
     allocated: (word(48) + word(52) * 2 ** 32) * 512,
     device,
+    inode: word(32) + word(36) * 2 ** 32,
     identity: fileIdentity(device, word(36), word(32)),
     mount: word(144) + word(148) * 2 ** 32,
   };

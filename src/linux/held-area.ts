@@ -13,13 +13,14 @@
 
 import { type Dir, opendirSync } from 'node:fs';
 import type { Account } from './account.js';
-import { closeHeld, closeInBackground } from './background-close.js';
+import { closeHeld } from './background-close.js';
 import type { ScatterList } from './cached-read.js';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 import { FileMemory, type Payer } from './file-memory.js';
 import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from './file-status.js';
-import { type HeldDescriptor, heldDescriptors, holdCopy } from './held-descriptors.js';
+import { holdCopy } from './held-copy.js';
+import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { sealedAgainstWriting } from './mappable-file.js';
 import { areaAt, type SharedArea } from './process-areas.js';
 import type { Maps, Reach } from './reach.js';
@@ -222,12 +223,10 @@ function* copyOfCallers(
 ): Generator<undefined, HeldDescriptor | undefined, unknown> {
   for (const fd of descriptorsOf(account, pid)) {
     yield;
-    if (!isMemory(pid, statusOfTheirs(pid, fd), shared.identity)) continue;
-    const copy = holdCopy(account, pid, fd);
-    if (!isMemory(pid, statusOfOurs(copy.fd), shared.identity)) {
-      closeInBackground(copy);
-      return undefined;
-    }
+    const isWanted = (holder: number, there: number) =>
+      isMemory(pid, statusOfTheirs(holder, there), shared.identity);
+    if (!isWanted(pid, fd)) continue;
+    const copy = holdCopy(account, pid, fd, isWanted);
     const flags = libc().fcntl(copy.fd, F_GETFL, 0);
     const mode = flags & O_ACCMODE;
     const fits = rights & WRITE ? mode === O_RDWR : mode !== O_WRONLY;

@@ -8,7 +8,6 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
-import { copyDescriptor } from './fd-identity.js';
 
 /** Descriptors that stay the server's own, where it has twice as many to give. */
 const RESERVE = 64;
@@ -29,20 +28,6 @@ export interface HeldDescriptor {
 export function poolOf(files: number, own: number): number {
   const left = Math.max(0, files - own);
   return left - Math.min(RESERVE, Math.floor(left / 2));
-}
-
-/**
- * As `copyDescriptor`. To be closed as background-close.ts does it.
- * @throws Refusal as copyDescriptor; EMFILE the account's part is used up.
- */
-export function holdCopy(account: Account, tid: number, fd: number): HeldDescriptor {
-  account.take(heldDescriptors, 1);
-  try {
-    return { fd: copyDescriptor(tid, fd), account };
-  } catch (refusal) {
-    account.give(heldDescriptors, 1);
-    throw refusal;
-  }
 }
 
 /** RLIMIT_NOFILE; Node has raised it to the hard limit at its start. */

@@ -13,21 +13,34 @@
  * It costs two changes of process for each time that it is asked: 20 µs where the call itself takes 3. So
  * what may wait for nobody is done without it (reach.ts).
  */
-import { closeSync, openSync } from 'node:fs';
-import { refuse } from './errno.js';
-import { addressOf, libc, viewMemory } from './ffi.js';
+import { Refusal, refuse } from './errno.js';
+import { processEnd } from './fd-identity.js';
+import { addressOf, lastErrno, libc, viewMemory } from './ffi.js';
 import { SHARED_AT, SHARED_BYTES } from './helper-code.js';
 import { startHelper } from './helper-start.js';
+
+/** System calls that have the same number everywhere. */
+const OF_ALL = { pidfd_open: 434, close_range: 436, pidfd_getfd: 438 };
 
 /** System calls by their number here, and what a helper is given to do. */
 export const Sys =
   process.arch === 'arm64'
-    ? { futex: 98, ioctl: 29, openat: 56, close: 57, pread: 67, pwrite: 68, prctl: 167, pidfd_getfd: 438 }
-    : { futex: 202, ioctl: 16, openat: 257, close: 3, pread: 17, pwrite: 18, prctl: 157, pidfd_getfd: 438 };
+    ? { futex: 98, ioctl: 29, openat: 56, close: 57, pread: 67, pwrite: 68, prctl: 167, chdir: 49, ...OF_ALL }
+    : {
+        futex: 202,
+        ioctl: 16,
+        openat: 257,
+        close: 3,
+        pread: 17,
+        pwrite: 18,
+        prctl: 157,
+        chdir: 80,
+        ...OF_ALL,
+      };
 
-const SYS_close_range = 436;
 /** More than any start takes. */
 const START_MS = 1000;
+const O_CLOEXEC = 0o2000000;
 const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
 const P_PID = 1;
@@ -54,12 +67,12 @@ const infoBytes = new Uint8Array(info.buffer);
 
 export class HelperProcess {
   readonly pid: number;
-  /** What the calls read and write, DATA_BYTES; at `dataAt` for them. */
-  readonly data: Uint8Array;
   readonly dataAt = SHARED_AT + DATA;
   readonly #at: number;
-  readonly #words: Int32Array;
+  #data: Uint8Array;
+  #words: Int32Array;
   readonly #stat: number;
+  #pidfd: number | undefined;
   #dead = false;
   #ended = false;
 
@@ -69,11 +82,21 @@ export class HelperProcess {
     [this.pid, this.#at] = [pid, at];
     const bytes = viewMemory(at, SHARED_BYTES);
     this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, DATA / 4);
-    this.data = bytes.subarray(DATA);
-    this.#stat = openSync(`/proc/${this.pid}/stat`, 'r');
+    this.#data = bytes.subarray(DATA);
+    // By no function of Node's, which keeps account of what a worker opens and closes.
+    this.#stat = libc().open(`/proc/${this.pid}/stat`, O_CLOEXEC, 0);
     // What this process was itself given at its start, and does not close at exec.
-    this.put(0, SYS_close_range, 3, 2 ** 32 - 1, 0);
-    if (this.do(1, START_MS) < 0) refuse('EAGAIN', 'a helper process has not begun');
+    this.put(0, Sys.close_range, 3, 2 ** 32 - 1, 0);
+    // And the folder that this process is in, whose file system could not be unmounted while it waits.
+    this.data.set([47, 0]);
+    this.put(1, Sys.chdir, this.dataAt);
+    if (this.do(2, START_MS) < 0) refuse('EAGAIN', 'a helper process has not begun');
+    this.data.fill(0, 0, 2);
+  }
+
+  /** What the calls read and write, DATA_BYTES; at `dataAt` for them. */
+  get data(): Uint8Array {
+    return this.#data;
   }
 
   /** The system call that is done as number `index`, by up to five arguments. */
@@ -88,31 +111,54 @@ export class HelperProcess {
   }
 
   /**
-   * Has the first `count` calls done, and waits for them. It may sleep for `patience` ms; then it is killed.
+   * Has the first `count` calls done, and waits for them. It may sleep for `patience` ms, and take `steps` of
+   * STEP_MS in all; then it is killed.
    * @returns the milliseconds that it has slept; -1: it is dead, and none of the results is known.
    */
-  do(count: number, patience: number): number {
+  do(count: number, patience: number, steps = MOST_STEPS): number {
+    this.begin(count);
+    return this.wait(patience, steps);
+  }
+
+  /** Has the first `count` calls done. Before another is put, `wait` for them. */
+  begin(count: number): void {
+    if (this.#dead) return;
+    const words = this.#words;
+    words[COUNT] = count;
+    Atomics.store(words, ASKED, words[ANSWERED]! + 1);
+    libc().syscall6(Sys.futex, this.#at, FUTEX_WAKE, 1, 0, 0, 0);
+  }
+
+  /** Waits for what was begun; as `do`. */
+  wait(patience: number, most = MOST_STEPS): number {
     if (this.#dead) return -1;
     const words = this.#words;
-    const before = words[ANSWERED]!;
-    words[COUNT] = count;
-    Atomics.store(words, ASKED, before + 1);
-    libc().syscall6(Sys.futex, this.#at, FUTEX_WAKE, 1, 0, 0, 0);
+    const asked = words[ASKED]!;
     let slept = 0;
     for (let steps = 0; ; steps++) {
+      const answered = Atomics.load(words, ANSWERED);
+      if (answered === asked) return slept;
       const begun = performance.now();
-      libc().syscall6(Sys.futex, this.#at + 4 * ANSWERED, FUTEX_WAIT, before, addressOf(stepBytes), 0, 0);
-      if (Atomics.load(words, ANSWERED) !== before) return slept;
+      libc().syscall6(Sys.futex, this.#at + 4 * ANSWERED, FUTEX_WAIT, answered, addressOf(stepBytes), 0, 0);
+      if (Atomics.load(words, ANSWERED) === asked) return slept;
       // One that has answered sleeps too, so that is asked last.
       const sleeps = this.#sleeps();
-      if (Atomics.load(words, ANSWERED) !== before) return slept;
+      if (Atomics.load(words, ANSWERED) === asked) return slept;
       // Not more than a step: what we have slept beyond is no fault of its.
       if (sleeps) slept += Math.min(STEP_MS, performance.now() - begun);
-      if (slept > patience || steps === MOST_STEPS) {
+      if (slept > patience || steps === most) {
         this.kill();
         return -1;
       }
     }
+  }
+
+  /** A copy of its descriptor `fd`, in this process. @throws Refusal */
+  take(fd: number): number {
+    this.#pidfd ??= processEnd(this.pid);
+    const copy = libc().syscall(Sys.pidfd_getfd, this.#pidfd ?? -1, fd, 0);
+    if (copy === -1) throw new Refusal(lastErrno(), `descriptor ${fd} of a helper process cannot be copied`);
+    return copy;
   }
 
   /** What call `index` has returned: -errno for an error. */
@@ -121,10 +167,18 @@ export class HelperProcess {
     return this.#words[at + 1]! * 2 ** 32 + (this.#words[at]! >>> 0);
   }
 
-  /** It does nothing more. It has ended when the kernel lets it. */
+  /**
+   * It does nothing more. It has ended when the kernel lets it. What was shared with it is its own, and what
+   * is still written here for it is nobody's.
+   */
   kill(): void {
     if (this.#dead) return;
     this.#dead = true;
+    libc().close(this.#stat);
+    if (this.#pidfd !== undefined) libc().close(this.#pidfd);
+    this.#words = new Int32Array(DATA / 4);
+    this.#data = new Uint8Array(DATA_BYTES);
+    libc().munmap(this.#at, SHARED_BYTES);
     try {
       process.kill(this.pid, 'SIGKILL');
     } catch {
@@ -132,16 +186,10 @@ export class HelperProcess {
     }
   }
 
-  /** It has ended, and what was shared with it is unmapped; only true after it was killed. */
+  /** It has ended; only true after it was killed. */
   get ended(): boolean {
-    if (!this.#dead || this.#ended) return this.#ended;
-    info[4] = 0;
-    const gone = libc().waitid(P_PID, this.pid, addressOf(infoBytes), WEXITED_NOHANG) !== 0;
-    if (!gone && info[4] === 0) return false;
-    closeSync(this.#stat);
-    libc().munmap(this.#at, SHARED_BYTES);
-    this.#ended = true;
-    return true;
+    if (this.#dead && !this.#ended) this.#ended = hasEnded(this.pid);
+    return this.#ended;
   }
 
   get dead(): boolean {
@@ -159,4 +207,10 @@ export class HelperProcess {
     this.#words[at] = value | 0;
     this.#words[at + 1] = Math.floor(value / 2 ** 32);
   }
+}
+
+/** Has the helper process `pid` ended, which was killed? Not to be asked again then. */
+export function hasEnded(pid: number): boolean {
+  info[4] = 0;
+  return libc().waitid(P_PID, pid, addressOf(infoBytes), WEXITED_NOHANG) !== 0 || info[4] !== 0;
 }

@@ -11,7 +11,6 @@ import { libc } from './ffi.js';
 import { type FileStatus, filesystemOfMount } from './file-status.js';
 
 const WRITE = 2;
-const F_GETFL = 3;
 const F_GET_SEALS = 1034;
 /** F_SEAL_WRITE | F_SEAL_FUTURE_WRITE. */
 const F_SEALS_WRITE = 0x18;
@@ -57,15 +56,17 @@ export function requireMappable(tid: number, fd: number, status: FileStatus): st
   return type;
 }
 
-/** @returns whether the file may be mapped for writing. */
-export function requireRights(fd: number, copy: number, access: number): boolean {
-  const flags = libc().fcntl(copy, F_GETFL, 0);
+/**
+ * `flags`: those that descriptor `fd` is open with; `ours`: any descriptor of ours of its file. @returns
+ * whether the file may be mapped for writing.
+ */
+export function requireRights(fd: number, flags: number, ours: number, access: number): boolean {
   if (flags & O_PATH) refuse('EBADF', `fd ${fd} was opened with O_PATH, which gives no access to the file`);
   if (flags & constants.O_DIRECT) refuse('EINVAL', `fd ${fd} was opened with O_DIRECT`);
   const mode = flags & (constants.O_WRONLY | constants.O_RDWR);
   if (mode === constants.O_WRONLY)
     refuse('EACCES', `fd ${fd} is not open for reading, which every mapping needs`);
-  const sealed = sealedAgainstWriting(copy);
+  const sealed = sealedAgainstWriting(ours);
   if (access & WRITE && mode !== constants.O_RDWR) refuse('EACCES', `fd ${fd} is not open for writing`);
   if (access & WRITE && sealed) refuse('EACCES', `fd ${fd} is sealed against writing`);
   return mode === constants.O_RDWR && !sealed;

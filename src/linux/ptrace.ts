@@ -98,7 +98,7 @@ export function whyNotTraceable(arch: string = process.arch): string | undefined
 }
 
 /** kernel.yama.ptrace_scope; 0 where there is none. */
-function yamaScope(): number {
+export function yamaScope(): number {
   try {
     return Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'latin1'));
   } catch {

@@ -16,8 +16,6 @@
  */
 import { type Account, Pool } from './account.js';
 import { Errno, hex, Refusal, refuse } from './errno.js';
-import { processEnd } from './fd-identity.js';
-import { libc } from './ffi.js';
 import { DATA_BYTES, HelperProcess, Sys } from './helper-process.js';
 import { OUR_PIDFD } from './helper-start.js';
 import { areProof, PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
@@ -146,12 +144,15 @@ export class RemoteReach implements Reach {
     const there = this.#open(`/proc/${pid}/map_files/${range}`, O_PATH);
     const helper = this.#helper;
     if (there < 0 || helper === undefined) return -1;
-    const pidfd = processEnd(helper.pid) ?? -1;
-    const name = libc().syscall(Sys.pidfd_getfd, pidfd, there, 0);
-    libc().close(pidfd);
-    helper.put(0, Sys.close, there);
-    this.#do(helper, 1);
-    return name;
+    try {
+      return helper.take(there);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return -1;
+    } finally {
+      helper.put(0, Sys.close, there);
+      this.#do(helper, 1);
+    }
   }
 
   close(): void {

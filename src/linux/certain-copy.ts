@@ -1,0 +1,153 @@
+/**
+ * Copies of other processes' descriptors that are known for what they are before this process has them.
+ *
+ * A process that ends closes all that it has open, whatever ends it, and a close of a file of a FUSE file
+ * system waits for its server, which no signal ends: until that answers, a zombie is left. What a descriptor
+ * is can be looked at first, but another thread may put something else in its place before it is copied. So a
+ * helper process copies it, which has nothing else open. Nobody else changes what that has: it is looked at
+ * there, and then copied from there.
+ *
+ * Invariant: nothing comes into this process that `isWanted` has not been true of. What has come into the
+ * helper is closed by it; if that takes long, the helper is given up and nobody misses it.
+ *
+ * There is no helper on some processors (helper-code.ts). And where Yama lets a process trace its descendants
+ * alone, one without CAP_SYS_PTRACE may copy what its helper may not. Then it is copied here, and looked at
+ * afterwards.
+ */
+import { readFileSync, readlinkSync } from 'node:fs';
+import { Errno, Refusal } from './errno.js';
+import { copyDescriptor } from './fd-identity.js';
+import { HelperProcess, Sys } from './helper-process.js';
+import { notOpen, notTraceable, processOfThread } from './proc.js';
+import { yamaScope } from './ptrace.js';
+
+/** A copy takes microseconds; the kernel may have the helper wait while its process executes a program. */
+const COPY_MS = 100;
+/** Steps of a helper that gets no processor. */
+const SPARE_STEPS = 4;
+/** The number that a helper's first descriptor beside its own three has. */
+const FIRST = 3;
+const PIDFD_THREAD = 0o200;
+const CAP_SYS_PTRACE = 19n;
+
+/**
+ * Is descriptor `fd` of process `pid`, which closes it soon, what is to be copied? The kernel alone is asked.
+ */
+export type IsWanted = (pid: number, fd: number) => boolean;
+
+/** What was copied was not wanted. It has been closed, or it is told who has it. */
+export class Swapped extends Refusal {
+  /** The helper that waits for it to be closed, which has been killed; undefined: there is none. */
+  readonly helper: number | undefined;
+  /** A copy in this process, where there is no helper. */
+  readonly copy: number | undefined;
+
+  constructor(reason: string, { helper, copy }: { readonly helper?: number; readonly copy?: number } = {}) {
+    super(Errno.EBADF, reason);
+    this.helper = helper;
+    this.copy = copy;
+  }
+}
+
+let present: HelperProcess | undefined;
+/** Those that were killed while they gave something back. */
+let late: HelperProcess[] = [];
+let possible = true;
+/** Before Linux 6.9 there are pidfds for whole processes only; their threads share descriptors anyway. */
+let ofThreads = true;
+
+/**
+ * A copy, in this process, of descriptor `fd` of thread `tid`, of which `isWanted` is true.
+ * @param patience how many ms may be waited until what is not wanted has been closed.
+ * @throws Refusal EBADF no such descriptor, or it was another one when it was copied (`Swapped`); EPERM this
+ * process may not trace the caller; EAGAIN, EMFILE, ENOMEM there is no helper now.
+ */
+export function certainCopy(tid: number, fd: number, isWanted: IsWanted, patience: number): number {
+  if (fd < 0) throw notOpen(fd);
+  const helper = helperProcess();
+  if (helper === undefined) return copyHere(tid, fd, isWanted);
+  const there = copyThere(helper, tid, fd);
+  if (there === -Errno.EPERM && onlyParentsTrace()) return copyHere(tid, fd, isWanted);
+  if (there < 0) throw notCopied(-there, tid, fd);
+  const wanted = holds(isWanted, helper.pid, there);
+  helper.put(0, Sys.close, there);
+  if (wanted) {
+    try {
+      return helper.take(there);
+    } finally {
+      // It has as many others as it had before: that waits for nobody.
+      helper.begin(1);
+    }
+  }
+  // To give a large file's pages back takes long too.
+  const closed = helper.do(1, patience, patience + SPARE_STEPS) >= 0;
+  throw new Swapped(replaced(fd), closed ? {} : { helper: helper.pid });
+}
+
+/** The one that copies; undefined: there can be none. @throws Refusal as HelperProcess. */
+function helperProcess(): HelperProcess | undefined {
+  // What it has closed of the last copy takes long only if it was the last to have it.
+  if (present !== undefined && !present.dead && present.wait(COPY_MS, COPY_MS) < 0) late.push(present);
+  if (present !== undefined && !present.dead) return present;
+  late = late.filter((helper) => !helper.ended);
+  if (!possible) return undefined;
+  try {
+    present = new HelperProcess();
+    return present;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.errno !== Errno.ENOSYS && error.errno !== Errno.EACCES) throw error;
+    possible = false;
+    return undefined;
+  }
+}
+
+/** Has `helper` copy it. @returns its number there, or -errno. @throws Swapped it has not answered. */
+function copyThere(helper: HelperProcess, tid: number, fd: number): number {
+  if (ofThreads) helper.put(0, Sys.pidfd_open, tid, PIDFD_THREAD);
+  else helper.put(0, Sys.pidfd_open, processOfThread(tid), 0);
+  helper.put(1, Sys.pidfd_getfd, FIRST, fd, 0);
+  helper.put(2, Sys.close, FIRST);
+  if (helper.do(3, COPY_MS) < 0)
+    throw new Swapped(`fd ${fd} has not been copied within ${COPY_MS} ms`, { helper: helper.pid });
+  const pidfd = helper.result(0);
+  if (pidfd >= 0) return helper.result(1);
+  if (pidfd !== -Errno.EINVAL || !ofThreads) return pidfd;
+  ofThreads = false;
+  return copyThere(helper, tid, fd);
+}
+
+function copyHere(tid: number, fd: number, isWanted: IsWanted): number {
+  const copy = copyDescriptor(tid, fd);
+  const us = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  if (holds(isWanted, us, copy)) return copy;
+  throw new Swapped(replaced(fd), { copy });
+}
+
+/** What cannot be looked at is not wanted. */
+function holds(isWanted: IsWanted, pid: number, fd: number): boolean {
+  try {
+    return isWanted(pid, fd);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return false;
+  }
+}
+
+/** May a process trace its descendants, and none of its children those? */
+function onlyParentsTrace(): boolean {
+  if (yamaScope() === 0) return false;
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const capabilities = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return ((capabilities >> CAP_SYS_PTRACE) & 1n) === 0n;
+}
+
+function notCopied(errno: number, tid: number, fd: number): Refusal {
+  if (errno === Errno.EBADF) return notOpen(fd);
+  if (errno === Errno.EPERM) return notTraceable(tid, `fd ${fd}`);
+  return new Refusal(errno, `fd ${fd} of thread ${tid} cannot be copied`);
+}
+
+function replaced(fd: number): string {
+  return `fd ${fd} was replaced by another file during the call`;
+}
