@@ -98,7 +98,7 @@ function row(name: string, { count, ...result }: Comparison & { readonly count: 
 function told(name: string, make: DesignMaker): Told[] {
   const { depth, reentries, inversions } = watched(make);
   const isolation = (['foreign', 'unasked', 'lost'] as const).map((wrong) => {
-    const sequence = search(make, wrong, RUNS);
+    const sequence = search(make, [wrong], RUNS);
     return {
       name: `${name}: ${wrong}`,
       told: sequence?.join('; ') ?? `nothing in ${RUNS} random sequences`,

@@ -108,15 +108,20 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 );
 
 /**
- * Looks for a sequence after which something is wrong in this way, in `runs` of them. @returns it as
+ * Looks for a sequence after which something is wrong in one of these ways, in `runs` of them. @returns it as
  * sentences, or undefined: there was none.
  */
-export function search(make: DesignMaker, wrong: Wrong, runs: number, seed?: number): string[] | undefined {
+export function search(
+  make: DesignMaker,
+  ways: readonly Wrong[],
+  runs: number,
+  seed?: number,
+): string[] | undefined {
   const property = fc.property(steps, (sequence) => {
     const scene = new Scene(make);
     for (const step of sequence) {
       scene.take(step);
-      if (scene.is(wrong)) throw found;
+      if (ways.some((wrong) => scene.is(wrong))) throw found;
     }
   });
   const { failed, counterexample, errorInstance } = fc.check(property, { numRuns: runs, ...seeded(seed) });
