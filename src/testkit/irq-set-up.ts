@@ -1,4 +1,5 @@
 /** The interrupts of one function, and a caller with four eventfds that sets them up: for unit tests. */
+import { finished } from '../file/work.js';
 import { ConfigSpace } from '../vfio/config-space.js';
 import { Interrupts } from '../vfio/interrupts.js';
 import type { IrqData, IrqRequest } from '../vfio/irq-request.js';
@@ -25,7 +26,7 @@ export function setUpIrqs() {
     count: number,
     data: IrqData,
     action: IrqRequest['action'] = 'trigger',
-  ) => irqs.set({ index, start, count, action, data }, caller);
+  ) => finished(irqs.set({ index, start, count, action, data }, caller));
   const write = (offset: number, ...bytes: number[]) => {
     config.write(offset, Uint8Array.from(bytes));
     irqs.configWritten(offset, bytes.length);

@@ -7,7 +7,7 @@
  */
 import type { Caller, IoctlCall, MappedPages } from '../file/open-file.js';
 import { inParts } from '../file/parts.js';
-import { begun, type Sliced, type Work, workOf } from '../file/work.js';
+import { after, begun, type Sliced, type Work, workOf } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CONFIG_REGION, NUM_REGIONS, ROM_REGION, type VfioDevice } from '../vfio/device.js';
 import { ERR, INTX, type IrqData, type IrqRequest, MSI, MSIX, NUM_IRQS, REQ } from '../vfio/irq-request.js';
@@ -318,7 +318,7 @@ function irqFlags(device: VfioDevice, index: number): number {
     : IRQ_INFO_EVENTFD | IRQ_INFO_NORESIZE;
 }
 
-function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): number {
+function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): Sliced<number> {
   const { at, size } = IrqSetStruct;
   const header = readStruct(caller, call, size);
   const flags = getU32(header, at.flags);
@@ -336,8 +336,8 @@ function setIrqs(device: VfioDevice, caller: Caller, call: IoctlCall): number {
     refuse('EINVAL', `argsz ${getU32(header, at.argsz)} leaves no room for ${bytes} bytes of data`);
   const raw = new Uint8Array(bytes);
   if (bytes > 0) caller.readMemory(call.arg + size, raw);
-  device.setIrqs({ index, start, count, action: irqAction(flags), data: irqData(flags, raw) }, caller);
-  return 0;
+  const request = { index, start, count, action: irqAction(flags), data: irqData(flags, raw) };
+  return after(device.setIrqs(request, caller), () => 0);
 }
 
 /** Keeps the data that is read below 4 bytes for each vector that the device has. */

@@ -42,6 +42,10 @@ function setCommand(device: VfioDevice, value: number): void {
 
 const HELLO = Uint8Array.of(1, 2, 3, 4);
 
+function setIrqs(device: VfioDevice, ...request: Parameters<VfioDevice['setIrqs']>): void {
+  finished(device.setIrqs(...request));
+}
+
 describe('opening a VFIO device', () => {
   it('is exclusive: the second open is EBUSY and names the holder', () => {
     const { device } = setUp();
@@ -110,7 +114,8 @@ describe('revoking, closing and resetting', () => {
     const { device, model, context, system } = world;
     const caller = new FakeCaller();
     caller.addEventfd(5);
-    device.setIrqs(
+    setIrqs(
+      device,
       {
         index: MSIX,
         start: 0,
@@ -120,7 +125,8 @@ describe('revoking, closing and resetting', () => {
       },
       caller,
     );
-    device.setIrqs(
+    setIrqs(
+      device,
       { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(5) } },
       caller,
     );
@@ -145,7 +151,8 @@ describe('revoking, closing and resetting', () => {
     const { device, model, context } = world;
     const caller = new FakeCaller();
     const eventfd = caller.addEventfd(5);
-    device.setIrqs(
+    setIrqs(
+      device,
       {
         index: MSIX,
         start: 0,
@@ -253,7 +260,8 @@ describe('a model that throws', () => {
     const { device, model } = setUp();
     const caller = new FakeCaller();
     const eventfd = caller.addEventfd(3);
-    device.setIrqs(
+    setIrqs(
+      device,
       { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(3) } },
       caller,
     );
@@ -270,7 +278,8 @@ describe('a model that throws', () => {
     const { device, model, context } = setUp();
     const caller = new FakeCaller();
     const eventfd = caller.addEventfd(3);
-    device.setIrqs(
+    setIrqs(
+      device,
       { index: ERR, start: 0, count: 1, action: 'trigger', data: { kind: 'eventfd', fds: Int32Array.of(3) } },
       caller,
     );

@@ -15,7 +15,7 @@ import { DeviceLife } from '../driver/device-life.js';
 import type { FileDriver } from '../driver/driver.js';
 import type { PciPort } from '../driver/pci-port.js';
 import type { Caller, FileCall } from '../file/open-file.js';
-import { releasing, type Work } from '../file/work.js';
+import { releasing, type Sliced, type Work } from '../file/work.js';
 import type { IoasidContext } from '../ioasid/context.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { NO_PASID, type Pasid, type Vpasid } from '../iommu/pasid.js';
@@ -342,9 +342,9 @@ export class VfioDevice implements FileDriver {
   }
 
   /** VFIO_DEVICE_SET_IRQS. @throws Refusal as Interrupts.set. */
-  setIrqs(request: IrqRequest, caller: Caller): void {
+  setIrqs(request: IrqRequest, caller: Caller): Sliced<void> {
     this.#hear();
-    this.#irqs.set(request, caller);
+    return this.#irqs.set(request, caller);
   }
 
   /** Page requests, of a device that makes some, go where it is authorized, until it is bound. */

@@ -7,6 +7,7 @@
  */
 import type { PciDescription } from '../devices/device-model.js';
 import type { Caller } from '../file/open-file.js';
+import { after, type Sliced } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { ConfigSpace } from './config-space.js';
 import { Intx } from './intx.js';
@@ -117,13 +118,12 @@ export class Interrupts {
    * ENOTTY when the action is not supported for this kind; EBUSY when INTx has an eventfd of UNMASK; EBADF,
    * EINVAL for a descriptor that is not an eventfd.
    */
-  set(request: IrqRequest, caller: Caller): void {
+  set(request: IrqRequest, caller: Caller): Sliced<void> {
     const { index, action } = request;
     const enabled = this.#enabled;
     if (action === 'trigger' && index <= MSIX && enabled !== undefined && enabled !== index)
       refuse('EINVAL', `${names[index]} cannot be set while ${names[enabled]} is enabled`);
-    this.#kind(index).set(request, caller);
-    this.#tellIntx();
+    return after(this.#kind(index).set(request, caller), () => this.#tellIntx());
   }
 
   /** INTX, MSI, MSIX, or undefined: none is enabled. */
@@ -133,7 +133,7 @@ export class Interrupts {
     return this.msix?.enabled === true ? MSIX : undefined;
   }
 
-  #kind(index: number): { set(request: IrqRequest, caller: Caller): void } {
+  #kind(index: number): { set(request: IrqRequest, caller: Caller): Sliced<void> } {
     switch (index) {
       case INTX:
         return this.#intx;

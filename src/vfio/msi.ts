@@ -8,6 +8,7 @@
  * a write to the register changes both, limited to what SET_IRQS has enabled.
  */
 import type { Caller } from '../file/open-file.js';
+import { begun, type Sliced, type Work } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { ConfigSpace } from './config-space.js';
 import { disables, type IrqRequest } from './irq-request.js';
@@ -71,11 +72,11 @@ export class Msi {
   }
 
   /** SET_IRQS, when no other kind is enabled. @throws Refusal as Interrupts.set. */
-  set(request: IrqRequest, caller: Caller): void {
+  set(request: IrqRequest, caller: Caller): Sliced<void> {
     const { start, count, action, data } = request;
     if (action !== 'trigger') refuse('ENOTTY', 'MSI vectors cannot be masked by SET_IRQS');
     if (this.#enabled && disables(request)) this.disable();
-    else if (data.kind === 'eventfd') this.#assign(start, data.fds, caller);
+    else if (data.kind === 'eventfd') return begun(this.#assign(start, data.fds, caller));
     else if (!this.#enabled) refuse('EINVAL', 'MSI is not enabled: no eventfd was assigned');
     else this.#triggers.loopBack(start, count, data);
   }
@@ -85,14 +86,14 @@ export class Msi {
     this.#enabled = this.#sends = false;
   }
 
-  #assign(start: number, fds: Int32Array, caller: Caller): void {
+  *#assign(start: number, fds: Int32Array, caller: Caller): Work<void> {
     if (this.#enabled) {
-      this.#reassign(start, fds, caller);
+      yield* this.#reassign(start, fds, caller);
       return;
     }
     this.#enable(start + fds.length);
     try {
-      this.#triggers.assign(start, fds, caller);
+      yield* this.#triggers.assign(start, fds, caller);
     } catch (refusal) {
       this.disable();
       throw refusal;
@@ -103,10 +104,10 @@ export class Msi {
    * Whenever the first vector gets or loses its eventfd, Linux writes the message's address, and with it how
    * many messages SET_IRQS has enabled, whatever the program has written since.
    */
-  #reassign(start: number, fds: Int32Array, caller: Caller): void {
+  *#reassign(start: number, fds: Int32Array, caller: Caller): Work<void> {
     const before = this.#triggers.firstChanged;
     try {
-      this.#triggers.assign(start, fds, caller);
+      yield* this.#triggers.assign(start, fds, caller);
     } finally {
       if (this.#triggers.firstChanged > before) this.#allocated = 1 << this.#most;
     }

@@ -12,6 +12,7 @@
  */
 import type { PciDescription } from '../devices/device-model.js';
 import type { Caller } from '../file/open-file.js';
+import { begun, type Sliced, type Work } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { ConfigSpace } from './config-space.js';
 import { disables, type IrqRequest } from './irq-request.js';
@@ -62,11 +63,11 @@ export class Msix {
   }
 
   /** SET_IRQS, when no other kind is enabled. @throws Refusal as Interrupts.set. */
-  set(request: IrqRequest, caller: Caller): void {
+  set(request: IrqRequest, caller: Caller): Sliced<void> {
     const { start, count, action, data } = request;
     if (action !== 'trigger') refuse('ENOTTY', 'MSI-X vectors cannot be masked by SET_IRQS');
     if (this.#enabled && disables(request)) this.disable();
-    else if (data.kind === 'eventfd') this.#assign(start, data.fds, caller);
+    else if (data.kind === 'eventfd') return begun(this.#assign(start, data.fds, caller));
     else if (!this.#enabled) refuse('EINVAL', 'MSI-X is not enabled: no eventfd was assigned');
     else this.#triggers.loopBack(start, count, data);
   }
@@ -124,11 +125,11 @@ export class Msix {
   }
 
   /** Vectors can be added at any time. */
-  #assign(start: number, fds: Int32Array, caller: Caller): void {
+  *#assign(start: number, fds: Int32Array, caller: Caller): Work<void> {
     const first = !this.#enabled;
     if (first) this.#enable(start + fds.length);
     try {
-      this.#triggers.assign(start, fds, caller);
+      yield* this.#triggers.assign(start, fds, caller);
     } catch (refusal) {
       if (first) this.disable();
       throw refusal;

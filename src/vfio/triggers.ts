@@ -5,8 +5,12 @@
  * `clear`.
  */
 import type { Caller, Signal } from '../file/open-file.js';
+import type { Work } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import type { IrqData } from './irq-request.js';
+
+/** Eventfds that are assigned in a slice: each takes some 50 µs. */
+const AT_ONCE = 16;
 
 export class Triggers {
   /** How often the first vector got or lost an eventfd. */
@@ -44,11 +48,12 @@ export class Triggers {
   /**
    * Assigns the caller's eventfds `fds` to the vectors from `start` on; a negative one takes away. As
    * vfio-pci does it, a vector loses the one before first, and when an eventfd is refused, those of the
-   * request that came before it have none either.
+   * request that came before it have none either. In slices, as a device may have 2,048 vectors.
    * @throws Refusal EINVAL when there is no room for a vector; and as Caller.eventfd.
    */
-  assign(start: number, fds: Int32Array, caller: Caller): void {
+  *assign(start: number, fds: Int32Array, caller: Caller): Work<void> {
     for (const [n, fd] of fds.entries()) {
+      if (n > 0 && n % AT_ONCE === 0) yield;
       this.#put(start + n, undefined);
       if (fd < 0) continue;
       try {
