@@ -3,11 +3,12 @@
  *
  * It maps the memory that it shares with us, and goes on for as long as its parent lives: it sleeps until a
  * number in it, what it is asked, is no longer the one that it has answered, does the system calls that lie
- * there one after the other, and says that it has. It has no stack, no C library and no decision to take.
+ * there one after the other, up to the first that returns less than it should, and says that it has. It has
+ * no stack, no C library and no other decision to take.
  *
  * The memory that is shared has 32-bit words at 0 what is asked, at 4 what is answered, at 8 the parent's
- * process id, at 12 the number of calls; from 64 on, for each call, 64 bytes: its number, five arguments, and
- * its result as the kernel gives it, 64 bits each.
+ * process id, at 12 the number of calls; from 64 on, for each call, 64 bytes: its number, five arguments, its
+ * result as the kernel gives it, and the least result with which it goes on, 64 bits each.
  */
 import { assembled } from './machine-code.js';
 
@@ -42,7 +43,7 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
       b8 6e 00 00 00        |   mov eax, 110               | getppid(): has it died before?
       0f 05                 |   syscall                    |
       3b 43 08              |   cmp eax, [rbx + 8]         |
-      75 67                 |   jne exit                   |
+      75 6e                 |   jne exit                   |
                             | wait:                        |
       8b 53 04              |   mov edx, [rbx + 4]         | what is answered
       3b 13                 |   cmp edx, [rbx]             | what is asked
@@ -65,9 +66,12 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
       4d 8b 44 24 28        |   mov r8, [r12 + 40]         |
       0f 05                 |   syscall                    |
       49 89 44 24 30        |   mov [r12 + 48], rax        |
+      49 3b 44 24 38        |   cmp rax, [r12 + 56]        | less than it should
+      7c 08                 |   jl answer                  |
       49 83 c4 40           |   add r12, 64                |
       ff cd                 |   dec ebp                    |
-      75 d4                 |   jnz call                   |
+      75 cd                 |   jnz call                   |
+                            | answer:                      |
       8b 03                 |   mov eax, [rbx]             |
       89 43 04              |   mov [rbx + 4], eax         | answered
       48 8d 7b 04           |   lea rdi, [rbx + 4]         | futex(answered, FUTEX_WAKE, 1)
@@ -75,7 +79,7 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
       ba 01 00 00 00        |   mov edx, 1                 |
       b8 ca 00 00 00        |   mov eax, 202               |
       0f 05                 |   syscall                    |
-      eb 99                 |   jmp wait                   |
+      eb 92                 |   jmp wait                   |
                             | exit:                        |
       b8 e7 00 00 00        |   mov eax, 231               | exit_group()
       0f 05                 |   syscall                    |`,
@@ -99,7 +103,7 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
       d4000001              |   svc #0                     |
       b9400a61              |   ldr w1, [x19, #8]          |
       6b01001f              |   cmp w0, w1                 |
-      540003c1              |   b.ne exit                  |
+      54000421              |   b.ne exit                  |
                             | wait:                        |
       88dffe62              |   ldar w2, [x19]             | what is asked
       b9400663              |   ldr w3, [x19, #4]          | what is answered
@@ -121,9 +125,13 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
       a94212a3              |   ldp x3, x4, [x21, #32]     |
       d4000001              |   svc #0                     |
       f9001aa0              |   str x0, [x21, #48]         |
+      f9401ea9              |   ldr x9, [x21, #56]         | less than it should
+      eb09001f              |   cmp x0, x9                 |
+      5400008b              |   b.lt answer                |
       910102b5              |   add x21, x21, #64          |
       71000694              |   subs w20, w20, #1          |
-      54ffff21              |   b.ne call                  |
+      54fffec1              |   b.ne call                  |
+                            | answer:                      |
       b9400262              |   ldr w2, [x19]              |
       91001260              |   add x0, x19, #4            | answered
       889ffc02              |   stlr w2, [x0]              | futex(answered, FUTEX_WAKE, 1)
@@ -131,7 +139,7 @@ export const helperCodes: Readonly<Record<string, { readonly text: string }>> = 
       d2800022              |   mov x2, #1                 |
       d2800c48              |   mov x8, #98                |
       d4000001              |   svc #0                     |
-      17ffffe4              |   b wait                     |
+      17ffffe1              |   b wait                     |
                             | exit:                        |
       d2800bc8              |   mov x8, #94                | exit_group()
       d4000001              |   svc #0                     |`,

@@ -41,6 +41,44 @@ test('a helper does system calls in their order, with files and memory that it s
   assert.deepEqual([...helper.data.subarray(8, 12)], [2, 3, 4, 0]);
 });
 
+test('a helper does nothing behind a call that returns less than is required of it', { skip }, (t) => {
+  const helper = new HelperProcess();
+  t.after(() => helper.kill());
+  const file = check(libc().memfd_create('file', 1), 'no memfd');
+  t.after(() => libc().close(file));
+  helper.put(0, Sys.pidfd_getfd, OUR_PIDFD, file, 0);
+  helper.do(1, PATIENCE_MS);
+  const there = helper.result(0);
+  const calls = (...required: readonly number[]) => {
+    required.forEach((least, index) => {
+      helper.put(index, Sys.pwrite, there, helper.dataAt, 4, 4 * index);
+      helper.require(index, least);
+    });
+    helper.put(required.length, Sys.pwrite, -1, helper.dataAt, 4, 0);
+    helper.put(required.length + 1, Sys.pwrite, there, helper.dataAt, 4, 0);
+    assert.notEqual(helper.do(required.length + 2, PATIENCE_MS), -1);
+    return helper.returned(required.length + 2);
+  };
+  assert.equal(calls(4, 4), 4, 'nothing is required of the last two, one of which fails');
+  assert.equal(calls(4, 5, 4), 2);
+  assert.equal(helper.result(1), 4);
+  helper.put(0, Sys.pwrite, -1, helper.dataAt, 4, 0);
+  helper.require(0, 1);
+  helper.put(1, Sys.pwrite, there, helper.dataAt, 4, 0);
+  assert.notEqual(helper.do(2, PATIENCE_MS), -1);
+  assert.equal(helper.returned(2), 1);
+  assert.equal(helper.result(0), -Errno.EBADF);
+});
+
+test('a helper that is killed has done what came before the call that it slept in', { skip }, () => {
+  const helper = new HelperProcess();
+  helper.put(0, Sys.close, -1);
+  helper.put(1, Sys.futex, helper.dataAt, FUTEX_WAIT, 0, 0);
+  helper.put(2, Sys.close, -1);
+  assert.equal(helper.do(3, PATIENCE_MS), -1);
+  assert.equal(helper.returned(3), 1);
+});
+
 test('a helper has no descriptor but its own three', { skip }, (t) => {
   const helper = new HelperProcess();
   t.after(() => helper.kill());

@@ -47,10 +47,15 @@ const P_PID = 1;
 const WEXITED_NOHANG = 5;
 
 /** Words of the memory that is shared, as helper-code.ts has them. */
-const [ASKED, ANSWERED, COUNT, CALLS, CALL_WORDS, RESULT] = [0, 1, 3, 16, 16, 12];
+const [ASKED, ANSWERED, COUNT, CALLS, CALL_WORDS, RESULT, LEAST] = [0, 1, 3, 16, 16, 12, 14];
 /** Bytes for what the calls read and write. */
 export const DATA_BYTES = 0x10000;
 const DATA = SHARED_BYTES - DATA_BYTES;
+/** Calls that a helper can be given at once. */
+export const MOST_CALLS = Math.floor((DATA / 4 - CALLS) / CALL_WORDS);
+/** The upper half of a result that is not there yet, and of one that is less than any. */
+const NO_RESULT = 0x7fff_ffff;
+const LEAST_OF_ALL = -0x8000_0000;
 
 /** How often it is looked whether a helper that has not answered computes, or sleeps. */
 const STEP_MS = 1;
@@ -108,12 +113,19 @@ export class HelperProcess {
     this.#putWord(at + 6, c);
     this.#putWord(at + 8, d);
     this.#putWord(at + 10, e);
+    this.#words[at + RESULT + 1] = NO_RESULT;
+    this.#words[at + LEAST + 1] = LEAST_OF_ALL;
+  }
+
+  /** Those after call `index` are done only if that has returned `least`, above 0, or more. */
+  require(index: number, least: number): void {
+    this.#putWord(CALLS + index * CALL_WORDS + LEAST, least);
   }
 
   /**
    * Has the first `count` calls done, and waits for them. It may sleep for `patience` ms, and take `steps` of
    * STEP_MS in all; then it is killed.
-   * @returns the milliseconds that it has slept; -1: it is dead, and none of the results is known.
+   * @returns the milliseconds that it has slept; -1: it is dead.
    */
   do(count: number, patience: number, steps = MOST_STEPS): number {
     this.begin(count);
@@ -161,6 +173,13 @@ export class HelperProcess {
     return copy;
   }
 
+  /** How many of the first `count` calls have returned: also where it is dead, or has stopped early. */
+  returned(count: number): number {
+    let index = 0;
+    while (index < count && this.#words[CALLS + index * CALL_WORDS + RESULT + 1] !== NO_RESULT) index++;
+    return index;
+  }
+
   /** What call `index` has returned: -errno for an error. */
   result(index: number): number {
     const at = CALLS + index * CALL_WORDS + RESULT;
@@ -168,22 +187,23 @@ export class HelperProcess {
   }
 
   /**
-   * It does nothing more. It has ended when the kernel lets it. What was shared with it is its own, and what
-   * is still written here for it is nobody's.
+   * It does nothing more. It has ended when the kernel lets it. What was shared with it is its own: here is a
+   * copy, of what has returned, and what is still written for it is nobody's.
    */
   kill(): void {
     if (this.#dead) return;
     this.#dead = true;
     libc().close(this.#stat);
     if (this.#pidfd !== undefined) libc().close(this.#pidfd);
-    this.#words = new Int32Array(DATA / 4);
-    this.#data = new Uint8Array(DATA_BYTES);
-    libc().munmap(this.#at, SHARED_BYTES);
     try {
       process.kill(this.pid, 'SIGKILL');
     } catch {
       // Somebody else has.
     }
+    // What has returned by now: results first, whose data was there before.
+    this.#words = this.#words.slice();
+    this.#data = this.#data.slice();
+    libc().munmap(this.#at, SHARED_BYTES);
   }
 
   /** It has ended; only true after it was killed. */

@@ -24,6 +24,7 @@ import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { commandName, couldKillUs, gone, notTraceable, processBefore, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
+import type { Ranges } from './ranges.js';
 import { type Maps, OwnReach, type Reach } from './reach.js';
 import { canHaveHelpers, RemoteReach } from './remote-reach.js';
 import { isOfDevice } from './shared-pages.js';
@@ -154,6 +155,16 @@ export class ProcessMemory {
   /** Copies to address `offset`. Returns as `read` does. */
   write(offset: number, source: Uint8Array, at: number, length: number): number {
     return inside(source, at, length) ? this.#reach.write(offset, source, at, length) : 0;
+  }
+
+  /** As Memory.gather. */
+  gather(ranges: Ranges, target: Uint8Array, at: number): number {
+    return inside(target, at, ranges.length) ? this.#reach.gather(ranges, target, at) : 0;
+  }
+
+  /** As Memory.scatter. */
+  scatter(ranges: Ranges, source: Uint8Array, at: number): number {
+    return inside(source, at, ranges.length) ? this.#reach.scatter(ranges, source, at) : 0;
   }
 
   /** As Memory.shortfall. */

@@ -12,6 +12,7 @@
  * one alone, a process that could as well have ended us by kill(2), of our own user in our own pid namespace.
  */
 import { addressOf, lastErrno, libc } from './ffi.js';
+import type { Ranges } from './ranges.js';
 
 const O_RDONLY = 0;
 const O_PATH = 0o10000000;
@@ -43,6 +44,12 @@ export interface Reach extends Maps {
 
   /** Copies from `source[at..]` to `address`. Returns as `read` does. */
   write(address: number, source: Uint8Array, at: number, length: number): number;
+
+  /** As `read`, of all parts of `ranges`, one after the other. */
+  gather(ranges: Ranges, target: Uint8Array, at: number): number;
+
+  /** As `write`, to all parts of `ranges`. */
+  scatter(ranges: Ranges, source: Uint8Array, at: number): number;
 
   /** Reads `length` bytes at `address`, 64 KiB at most, for nobody. @returns as pread(2). */
   touch(address: number, length: number): number;
@@ -96,6 +103,26 @@ export class OwnReach implements Reach {
       const n = libc().pwrite(this.#mem, local + done, length - done, address + done);
       if (n <= 0) break;
       done += n;
+    }
+    return done;
+  }
+
+  gather({ count, addresses, lengths }: Ranges, target: Uint8Array, at: number): number {
+    let done = 0;
+    for (let part = 0; part < count; part++) {
+      const n = this.read(addresses[part]!, target, at + done, lengths[part]!);
+      done += n;
+      if (n < lengths[part]!) break;
+    }
+    return done;
+  }
+
+  scatter({ count, addresses, lengths }: Ranges, source: Uint8Array, at: number): number {
+    let done = 0;
+    for (let part = 0; part < count; part++) {
+      const n = this.write(addresses[part]!, source, at + done, lengths[part]!);
+      done += n;
+      if (n < lengths[part]!) break;
     }
     return done;
   }

@@ -14,6 +14,7 @@ import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { ProcessMemory, servesAlone } from './process-memory.js';
+import { Ranges } from './ranges.js';
 import { OwnReach } from './reach.js';
 import { canHaveHelpers, RemoteReach, transfersByHelpers, waitingHelpers } from './remote-reach.js';
 
@@ -99,6 +100,51 @@ test('a helper reads, writes and asks as this process itself does', { skip: with
     assert.deepEqual(ask(remote, at), ask(own, at));
 });
 
+test('many parts are moved as this process itself does, up to the first that is not there, by few requests', {
+  skip: without,
+}, async (t) => {
+  const { child, remote, own } = reached(t);
+  const address = await child.map(PAGES * PAGE);
+  await child.call('munmap', address + 20 * PAGE, PAGE);
+  const part = fc.tuple(
+    fc.nat(PAGES * PAGE - 1),
+    fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 64 }) }, fc.integer({ min: 1, max: 70_000 })),
+  );
+  const ranges = new Ranges();
+  const fill = (parts: readonly (readonly [number, number])[]) => {
+    ranges.clear();
+    for (const [at, length] of parts) ranges.add(address + at, length);
+    return ranges;
+  };
+  const all = () => {
+    const bytes = Buffer.alloc(PAGES * PAGE);
+    own.read(address, bytes, 0, 20 * PAGE);
+    own.read(address + 21 * PAGE, bytes, 21 * PAGE, 19 * PAGE);
+    return bytes;
+  };
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 30 }), fc.nat(9), fc.nat(250), (parts, by, seed) => {
+      const length = fill(parts).length;
+      const bytes = Uint8Array.from({ length: by + length }, (_, index) => index * 7 + seed);
+      own.scatter(ranges, new Uint8Array(length), 0);
+      const written = own.scatter(ranges, bytes, by);
+      const expected = all();
+      own.scatter(ranges, new Uint8Array(length), 0);
+      assert.equal(remote.scatter(ranges, bytes, by), written);
+      assert.ok(all().equals(expected));
+      const [there, here] = [new Uint8Array(by + length), new Uint8Array(by + length)];
+      assert.equal(remote.gather(ranges, there, by), own.gather(ranges, here, by));
+      assert.ok(Buffer.from(there).equals(here));
+    }),
+    { numRuns: 40 },
+  );
+  const thousand = Array.from({ length: 1000 }, (_, index) => [2 * index, 1] as const);
+  const before = transfersByHelpers();
+  assert.equal(remote.gather(fill(thousand), new Uint8Array(1000), 0), 1000);
+  assert.equal(remote.scatter(fill([...thousand, ...thousand]), new Uint8Array(2000), 0), 2000);
+  assert.equal(transfersByHelpers() - before, 3);
+});
+
 test('what a helper reads and writes is counted, also where it fails, and nothing else is', {
   skip: without,
 }, async (t) => {
@@ -155,6 +201,24 @@ test('memory that does not come is given up in time, alone, and is there again w
   assert.equal(remote.read(address, bytes, 0, 16), 16);
   assert.deepEqual(bytes, new Uint8Array(16), 'what was given up has not been done later');
   assert.equal(account.holds['helper processes that wait for memory'], undefined);
+});
+
+test('of many parts those before one that does not come are moved, and the fault is where that is', {
+  skip: cannotMount,
+}, async (t) => {
+  const { child, remote } = reached(t);
+  const address = await child.map(3 * PAGE);
+  const end = await silence(t, child, address + PAGE);
+  const ranges = new Ranges();
+  for (const at of [0, 8, PAGE, 2 * PAGE]) ranges.add(address + at, 4);
+  const bytes = new Uint8Array(16).fill(7);
+  assert.equal(remote.scatter(ranges, bytes, 0), 8);
+  const at = (address + PAGE).toString(16);
+  assert.match(remote.shortfall!, new RegExp(`^the memory of process \\d+ at 0x${at} has not come within`));
+  end();
+  await child.call('mmap', address + PAGE, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED | 0x20, -1, 0);
+  assert.deepEqual([...(await child.peek(address, 12))], [7, 7, 7, 7, 0, 0, 0, 0, 7, 7, 7, 7]);
+  assert.deepEqual([...(await child.peek(address + 2 * PAGE, 4))], [0, 0, 0, 0]);
 });
 
 test('an opener has so many helpers waiting, then no access to such memory; another opener has', {

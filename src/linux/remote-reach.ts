@@ -16,8 +16,9 @@
  */
 import { type Account, Pool } from './account.js';
 import { Errno, hex, Refusal, refuse } from './errno.js';
-import { DATA_BYTES, HelperProcess, Sys } from './helper-process.js';
+import { DATA_BYTES, HelperProcess, MOST_CALLS, Sys } from './helper-process.js';
 import { OUR_PIDFD } from './helper-start.js';
+import { Ranges } from './ranges.js';
 import { areProof, PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
 
 const AT_FDCWD = -100;
@@ -49,8 +50,11 @@ const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
 let transfers = 0;
+/** Memory that is one part, and what a helper is asked at once: the lengths, of which it has an address. */
+const whole = new Ranges();
+const asked = new Ranges();
 
-/** How many accesses helpers have made so far. */
+/** How many times helpers have been asked for accesses so far: for any number of parts at once. */
 export function transfersByHelpers(): number {
   return transfers;
 }
@@ -106,29 +110,39 @@ export class RemoteReach implements Reach {
   }
 
   read(address: number, target: Uint8Array, at: number, length: number): number {
+    return this.gather(oneOf(address, length), target, at);
+  }
+
+  write(address: number, source: Uint8Array, at: number, length: number): number {
+    return this.scatter(oneOf(address, length), source, at);
+  }
+
+  gather(ranges: Ranges, target: Uint8Array, at: number): number {
     let done = 0;
-    while (done < length) {
-      const n = this.#transfer(Sys.pread, address + done, Math.min(length - done, DATA_BYTES));
-      if (n <= 0) break;
-      target.set(this.#helper!.data.subarray(0, n), at + done);
-      done += n;
+    while (done < ranges.length) {
+      const length = ask(ranges, done);
+      const n = this.#transfer(Sys.pread);
+      if (n > 0) target.set(this.#helper!.data.subarray(0, n), at + done);
+      done += Math.max(0, n);
+      if (n < length) break;
     }
     return done;
   }
 
-  write(address: number, source: Uint8Array, at: number, length: number): number {
+  scatter(ranges: Ranges, source: Uint8Array, at: number): number {
     let done = 0;
-    while (done < length) {
-      const piece = source.subarray(at + done, at + done + Math.min(length - done, DATA_BYTES));
-      const n = this.#transfer(Sys.pwrite, address + done, piece.length, piece);
-      if (n <= 0) break;
-      done += n;
+    while (done < ranges.length) {
+      const length = ask(ranges, done);
+      const n = this.#transfer(Sys.pwrite, source.subarray(at + done, at + done + length));
+      done += Math.max(0, n);
+      if (n < length) break;
     }
     return done;
   }
 
   touch(address: number, length: number): number {
-    return this.#transfer(Sys.pread, address, Math.min(length, DATA_BYTES));
+    ask(oneOf(address, Math.min(length, DATA_BYTES)), 0);
+    return this.#transfer(Sys.pread);
   }
 
   has(tid: number, address: number, bytes: Uint8Array): boolean {
@@ -164,14 +178,28 @@ export class RemoteReach implements Reach {
     if (helper.do(2, PATIENCE_MS) < 0) leave(helper, undefined);
   }
 
-  /** One pread or pwrite of /proc/PID/mem. @returns its result; -EFAULT: it has not been answered. */
-  #transfer(call: number, address: number, length: number, source?: Uint8Array): number {
+  /**
+   * A pread or pwrite of /proc/PID/mem for each part of `asked`. @returns the bytes up to the first that was
+   * not transferred, and no other was; or where there are none, what the first call has returned; -EFAULT:
+   * it has not.
+   */
+  #transfer(call: number, source?: Uint8Array): number {
     transfers++;
+    const { count, addresses, lengths } = asked;
+    if (count === 0) return 0;
     const helper = this.#ready();
     if (helper === undefined) return -Errno.EFAULT;
     if (source !== undefined) helper.data.set(source);
-    helper.put(0, call, this.#memThere, helper.dataAt, length, address);
-    return this.#do(helper, 1, address) ? helper.result(0) : -Errno.EFAULT;
+    for (let part = 0, at = helper.dataAt; part < count; at += lengths[part++]!) {
+      helper.put(part, call, this.#memThere, at, lengths[part]!, addresses[part]!);
+      helper.require(part, lengths[part]!);
+    }
+    const answered = this.#do(helper, count, addresses);
+    const returned = helper.returned(count);
+    if (returned === 0) return -Errno.EFAULT;
+    let done = 0;
+    for (let part = 0; part < returned; part++) done += Math.max(0, helper.result(part));
+    return done === 0 && answered ? helper.result(0) : done;
   }
 
   /** Opens a file of /proc there. @returns its number there; negative: there is none. */
@@ -213,8 +241,11 @@ export class RemoteReach implements Reach {
     [this.#helper, this.#memThere, this.#mapsThere] = [helper, mem, maps];
   }
 
-  /** Has `helper` do what it has been given. @returns false: it has not done it, and `shortfall` is why. */
-  #do(helper: HelperProcess, count: number, address?: number): boolean {
+  /**
+   * Has `helper` do what it has been given. @param addresses of the accesses that it makes.
+   * @returns false: it has not done it, and `shortfall` is why.
+   */
+  #do(helper: HelperProcess, count: number, addresses?: Float64Array): boolean {
     const account = this.#account;
     try {
       reserve(account);
@@ -231,12 +262,26 @@ export class RemoteReach implements Reach {
       return true;
     }
     hasKeptUs(account, PATIENCE_MS, true);
-    const where = address === undefined ? '' : ` at ${hex(address)}`;
+    const where = addresses === undefined ? '' : ` at ${hex(addresses[helper.returned(count)] ?? 0)}`;
     this.shortfall = `the memory of ${this.#description}${where} has not come within ${patience} ms`;
     this.#waits = helper;
     leave(helper, this.#account);
     return false;
   }
+}
+
+/** Memory that is in one part. */
+function oneOf(address: number, length: number): Ranges {
+  whole.clear();
+  if (length > 0) whole.add(address, length);
+  return whole;
+}
+
+/** Makes `asked` what a helper does at once of `ranges` from byte `offset` on. @returns its bytes. */
+function ask(ranges: Ranges, offset: number): number {
+  asked.clear();
+  asked.appendOf(ranges, offset, ranges.within(offset, DATA_BYTES, MOST_CALLS));
+  return asked.length;
 }
 
 /** Can there be helpers here? It takes code for the processor, and a memfd that may be executed. */
