@@ -22,7 +22,7 @@ export default {
   excludeInternal: true,
   excludePrivate: true,
   validation: { notDocumented: true, notExported: true, invalidLink: true },
-  intentionallyNotExported: ['Caller', 'ScatterList'],
+  intentionallyNotExported: ['Caller', 'Ranges', 'ScatterList'],
   intentionallyNotDocumented: clear,
   treatWarningsAsErrors: true,
   treatValidationWarningsAsErrors: true,

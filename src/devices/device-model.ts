@@ -8,6 +8,7 @@
  */
 import type { DmaFault } from '../iommu/fault-log.js';
 import type { ScatterList } from '../linux/cached-read.js';
+import type { Ranges } from '../linux/ranges.js';
 import type { Outside } from './outside.js';
 
 /** A DMA access that did not happen, or not to its end. */
@@ -38,6 +39,13 @@ export interface DmaPort {
 
   /** Writes source[at..at+length) to `iova`. Bytes before a fault have been written. */
   write(vpasid: number, iova: number, source: Uint8Array, at?: number, length?: number): DmaFault | undefined;
+
+  /**
+   * Fills buffer[at..) from all parts of `ranges`, IOVAs, one after the other, or writes it to them: as by a
+   * `read` or a `write` for each, but in few accesses to memory that is reached by way of another process.
+   * Absent: there is no quicker way.
+   */
+  move?(vpasid: number, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined;
 
   /**
    * Adds to `places` where `write` would write `length` bytes, for a file to be read there at once, without a

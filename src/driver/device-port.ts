@@ -14,6 +14,7 @@ import type { FaultLog } from '../iommu/fault-log.js';
 import type { Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
+import type { Ranges } from '../linux/ranges.js';
 import type { Authorizations } from './authorizations.js';
 
 export interface DevicePort extends DmaPort {
@@ -83,6 +84,22 @@ export function writeThrough(
   checkTransfer(source, at, length);
   callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
   const fault = requester.write(pasid, iova, source, at, length);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  return fault;
+}
+
+/** Reads or writes of many places that leave, as `readThrough`. */
+export function moveThrough(
+  requester: Requester,
+  pasid: Pasid,
+  ranges: Ranges,
+  buffer: Uint8Array,
+  at: number,
+  write: boolean,
+): DmaFault | undefined {
+  checkTransfer(buffer, at, ranges.length);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  const fault = requester.move(pasid, ranges, buffer, at, write);
   callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
   return fault;
 }

@@ -19,8 +19,9 @@ import type { Translation } from '../iommu/nested-table.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
 import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
+import type { Ranges } from '../linux/ranges.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, readThrough, writeThrough } from './device-port.js';
+import { blocked, moveThrough, readThrough, writeThrough } from './device-port.js';
 
 export abstract class ListedPort {
   readonly requester: Requester;
@@ -99,6 +100,12 @@ export abstract class ListedPort {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return this.#blocked(vpasid, iova, true);
     return known(writeThrough(this.requester, authorization.pasid, iova, source, at, length), vpasid);
+  }
+
+  move(vpasid: Vpasid, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
+    const authorization = this.authorizations.byVpasid(vpasid);
+    if (authorization === undefined || !this.open) return this.#blocked(vpasid, ranges.addresses[0]!, write);
+    return known(moveThrough(this.requester, authorization.pasid, ranges, buffer, at, write), vpasid);
   }
 
   /** As Requester.place, for whoever may write there. */

@@ -14,8 +14,9 @@ import type { Translation } from '../iommu/nested-table.js';
 import { NO_PASID, type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
 import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
+import type { Ranges } from '../linux/ranges.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, readThrough, writeThrough } from './device-port.js';
+import { blocked, moveThrough, readThrough, writeThrough } from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
 export class FunctionPort implements PciPort {
@@ -101,6 +102,11 @@ export class FunctionPort implements PciPort {
   ): DmaFault | undefined {
     if (this.#gate?.busMaster !== true) return this.#kept(vpasid, iova, true);
     return writeThrough(this.requester, pasidOf(vpasid), iova, source, at, length);
+  }
+
+  move(vpasid: Vpasid, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
+    if (this.#gate?.busMaster !== true) return this.#kept(vpasid, ranges.addresses[0]!, write);
+    return moveThrough(this.requester, pasidOf(vpasid), ranges, buffer, at, write);
   }
 
   /** As Requester.place, while requests leave. */

@@ -10,26 +10,20 @@
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
+import { Ranges } from '../linux/ranges.js';
 import { transfersByHelpers } from '../linux/remote-reach.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { WatchedLog } from './event-log.js';
 import { type DmaFault, FaultLog, type Transfer } from './fault-log.js';
+import type { Memory } from './memory.js';
 import { MemoryTable } from './memory-table.js';
 import { NestedTable, type Translation } from './nested-table.js';
 import { ADDRESS_BITS, PageTable } from './page-table.js';
 import { PASID_BITS, type Pasid } from './pasid.js';
 import type { Quota } from './quota.js';
-import {
-  foundIn,
-  LAST_HI,
-  MAPPING_WORDS,
-  MEMORY,
-  OFFSET_HI,
-  START_HI,
-  TableMemory,
-  TWO_32,
-} from './table-memory.js';
+import { Scattered, shortOf, type Translating } from './scattered.js';
+import { foundIn, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory } from './table-memory.js';
 import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
@@ -74,7 +68,7 @@ interface PasidEntry {
   grants: number;
 }
 
-export class Requester {
+export class Requester implements Translating {
   readonly rid: string;
   readonly #iommu: Iommu;
   readonly #tables: TableMemory;
@@ -96,6 +90,9 @@ export class Requester {
   /** What `locate` has found: the byte in the memory of the mapping, high and low 32 bits (int32). */
   byteHi = 0;
   byteLo = 0;
+  readonly #scattered = new Scattered(this);
+  /** A transfer of one range, which several mappings have. */
+  readonly #whole = new Ranges();
 
   constructor(iommu: Iommu, rid: string) {
     this.#iommu = iommu;
@@ -218,25 +215,30 @@ export class Requester {
     return this.#transfer(pasid, iova, source, at, length, WRITE);
   }
 
+  /** As `read`, from all parts of `ranges`, one after the other, and as `write` to them. */
+  move(pasid: Pasid, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
+    const fault = this.#scattered.transfer(pasid, ranges, buffer, at, write ? WRITE : READ);
+    if (fault === undefined && this.#iommu.transfers.on)
+      for (let part = 0; part < ranges.count; part++)
+        this.#tell(pasid, ranges.addresses[part]!, ranges.lengths[part]!, write);
+    return fault;
+  }
+
   /**
    * Adds to `places` where `write` would write `length` bytes, for them to be read there at once, without a
    * copy in between. @returns false when some cannot be written so, or somebody looks at what is transferred:
    * `write` is for those, and finds the fault if there is one. Nothing is recorded as a fault here.
    */
   place(pasid: Pasid, iova: number, length: number, places: ScatterList): boolean {
-    const { tables, memories, transfers } = this.#iommu;
-    if (transfers.on) return false;
+    if (this.#iommu.transfers.on) return false;
     for (let done = 0; done < length; ) {
       const here = iova + done;
-      const slot = this.#slot(pasid, here, WRITE);
+      const slot = this.find(pasid, here, WRITE);
       if (slot < 0) return false;
-      const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
-      const offset = (this.byteHi >>> 0) * TWO_32 + (this.byteLo >>> 0);
-      if (CHECKED) this.#check(slot, pasid, here, offset);
-      const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-      if (memory.place?.(offset, count, places) !== true) return false;
-      memories.accesses++;
-      if (this.#logs > 0) this.#record(pasid, here, count);
+      const count = Math.min(length - done, this.left(slot, here));
+      const memory = this.memoryOf(slot, pasid, here);
+      if (memory.place?.(this.offset, count, places) !== true) return false;
+      this.written(pasid, this.logged(pasid, here), count);
       done += count;
     }
     return true;
@@ -254,39 +256,43 @@ export class Requester {
     length: number,
     access: Access,
   ): DmaFault | undefined {
-    const { tables, memories } = this.#iommu;
-    let done = 0;
-    while (done < length) {
-      const here = iova + done;
-      const slot = this.#slot(pasid, here, access);
-      if (slot < 0) return this.#fault(pasid, here, done, access, this.#why(slot, pasid, here, access));
-      const count = Math.min(length - done, tables.wide(slot, LAST_HI) - here + 1);
-      const offset = (this.byteHi >>> 0) * 0x1_0000_0000 + (this.byteLo >>> 0);
-      if (CHECKED) this.#check(slot, pasid, here, offset);
-      const memory = memories.get(tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
-      memories.accesses++;
-      const moved =
-        access === WRITE
-          ? memory.write(offset, buffer, at + done, count)
-          : memory.read(offset, buffer, at + done, count);
-      if (access === WRITE && this.#logs > 0) this.#record(pasid, here, moved);
-      done += moved;
-      if (moved < count)
-        return this.#fault(
-          pasid,
-          here + moved,
-          done,
-          access,
-          memory.shortfall ?? `${memory.description} cannot be reached at ${hex(offset + moved)}`,
-        );
+    const slot = length > 0 ? this.find(pasid, iova, access) : 0;
+    if (slot < 0) return this.fault(pasid, iova, 0, access, this.why(slot, pasid, iova, access));
+    const write = access === WRITE;
+    if (length === 0 || length > this.left(slot, iova)) {
+      this.#whole.clear();
+      if (length > 0) this.#whole.add(iova, length);
+      return this.move(pasid, this.#whole, buffer, at, write);
     }
-    if (this.#iommu.transfers.on) this.#tell(pasid, iova, length, access === WRITE);
+    const memory = this.memoryOf(slot, pasid, iova);
+    const { offset } = this;
+    const moved = write ? memory.write(offset, buffer, at, length) : memory.read(offset, buffer, at, length);
+    if (write) this.written(pasid, this.logged(pasid, iova), moved);
+    if (moved < length)
+      return this.fault(pasid, iova + moved, moved, access, shortOf(memory, offset + moved));
+    if (this.#iommu.transfers.on) this.#tell(pasid, iova, length, write);
     return undefined;
   }
 
+  memoryOf(slot: number, pasid: Pasid, iova: number): Memory {
+    if (CHECKED) this.#check(slot, pasid, iova);
+    const { memories } = this.#iommu;
+    memories.accesses++;
+    return memories.get(this.#tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+  }
+
+  get offset(): number {
+    return (this.byteHi >>> 0) * 0x1_0000_0000 + (this.byteLo >>> 0);
+  }
+
+  left(slot: number, iova: number): number {
+    return this.#tables.wide(slot, LAST_HI) - iova + 1;
+  }
+
   /** What `locate` has found is what the mapping says, and that is there. */
-  #check(slot: number, pasid: Pasid, iova: number, offset: number): void {
+  #check(slot: number, pasid: Pasid, iova: number): void {
     const { tables, memories } = this.#iommu;
+    const { offset } = this;
     const name = `slot ${slot} of the mappings, to which iova ${hex(iova)} of PASID ${pasid} leads,`;
     if (!tables.holds(slot)) broken(`${name} is free`);
     const start = tables.wide(slot, START_HI);
@@ -298,10 +304,13 @@ export class Requester {
   }
 
   /** The log is about addresses that mappings have: with two stages those of the second. */
-  #record(pasid: Pasid, iova: number, length: number): void {
-    const { table, log } = this.#entries.get(pasid)!;
-    if (log?.enabled === true)
-      log.written(table instanceof TwoStageTable ? table.secondOf(iova) : iova, length);
+  logged(pasid: Pasid, iova: number): number {
+    const table = this.#logs > 0 ? this.#entries.get(pasid)!.table : undefined;
+    return table instanceof TwoStageTable ? table.secondOf(iova) : iova;
+  }
+
+  written(pasid: Pasid, address: number, length: number): void {
+    if (this.#logs > 0) this.#entries.get(pasid)!.log?.written(address, length);
   }
 
   /** Requests of `pasid` come now. Root 0, of a PASID that has no tree, leads into zeros. */
@@ -360,7 +369,7 @@ export class Requester {
    * `locate` for numbers that may be anything: those that are no PASID or no address must not be cut down to
    * one that is.
    */
-  #slot(pasid: Pasid, iova: number, access: Access): number {
+  find(pasid: Pasid, iova: number, access: Access): number {
     // 2^20, 2^48 and 2^32, as literals for the reason given in `translate`.
     if ((pasid & 0xf_ffff) !== pasid) return NO_ENTRY;
     if (!(iova >= 0 && iova < 0x1_0000_0000_0000)) return NOT_MAPPED;
@@ -372,7 +381,7 @@ export class Requester {
     return noAccess(this.attaches, `requester ${this.rid}`, pasid);
   }
 
-  #why(code: number, pasid: Pasid, iova: number, access: Access): string {
+  why(code: number, pasid: Pasid, iova: number, access: Access): string {
     if (code === NO_ENTRY) return this.noEntry(pasid);
     if (!(iova < ADDRESS_LIMIT)) return `iova ${hex(iova)} is wider than ${ADDRESS_BITS} bits`;
     const table = this.#entries.get(pasid)?.table;
@@ -382,7 +391,7 @@ export class Requester {
     return `iova ${hex(iova)} of PASID ${pasid} is ${state}`;
   }
 
-  #fault(pasid: Pasid, iova: number, done: number, access: Access, reason: string): DmaFault {
+  fault(pasid: Pasid, iova: number, done: number, access: Access, reason: string): DmaFault {
     const write = access === WRITE;
     this.#iommu.faults.record({ rid: this.rid, pasid, iova, write, reason });
     return { iova, done, pasid, write, reason };

@@ -6,6 +6,7 @@
  * contract, because processes exit and files shrink.
  */
 import type { ScatterList } from '../linux/cached-read.js';
+import type { Ranges } from '../linux/ranges.js';
 
 export interface Memory {
   /** Names the memory in `ls`, in faults and in reasons: `"process 4711"`, `"memfd:ram"`. */
@@ -25,6 +26,16 @@ export interface Memory {
 
   /** Copies `source[at..at+length)` to byte `offset` of this memory. Returns as `read` does. Never throws. */
   write(offset: number, source: Uint8Array, at: number, length: number): number;
+
+  /**
+   * Reads all parts of `ranges`, one after the other, into `target` from `at` on, where that takes less than
+   * a `read` for each. @returns the bytes copied up to the first that cannot be. Never throws. Absent: it
+   * takes as long.
+   */
+  gather?(ranges: Ranges, target: Uint8Array, at: number): number;
+
+  /** As `gather`, a write. No part behind one that cannot be written has been. */
+  scatter?(ranges: Ranges, source: Uint8Array, at: number): number;
 
   /**
    * Adds to `places` where [offset, offset+length) is in this process, for something to be read into it at

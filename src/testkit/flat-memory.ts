@@ -3,6 +3,7 @@ import type { DmaFault } from '../devices/device-model.js';
 import type { VirtioPort } from '../devices/virtio/ring-memory.js';
 import type { ScatterList } from '../linux/cached-read.js';
 import { addressOf } from '../linux/ffi.js';
+import type { Ranges } from '../linux/ranges.js';
 
 export class FlatMemory implements VirtioPort {
   readonly bytes: Uint8Array;
@@ -40,6 +41,23 @@ export class FlatMemory implements VirtioPort {
     const done = this.#reach(iova, length, 2);
     this.bytes.set(source.subarray(at, at + done), done === 0 ? 0 : iova);
     return done === length ? undefined : this.#fault(asid, iova, done, true);
+  }
+
+  /** One access. */
+  move(asid: number, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
+    const [reads, writes] = [this.reads, this.writes];
+    let done = 0;
+    let fault: DmaFault | undefined;
+    for (let part = 0; part < ranges.count && fault === undefined; part++) {
+      const [iova, length] = [ranges.addresses[part]!, ranges.lengths[part]!];
+      fault = write
+        ? this.write(asid, iova, buffer, at + done, length)
+        : this.read(asid, iova, buffer, at + done, length);
+      done += fault?.done ?? length;
+    }
+    this.reads = write ? reads : reads + 1;
+    this.writes = write ? writes + 1 : writes;
+    return fault && { ...fault, done };
   }
 
   place(_asid: number, iova: number, length: number, places: ScatterList): boolean {

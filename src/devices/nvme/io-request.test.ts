@@ -327,6 +327,31 @@ describe('the other commands', () => {
   });
 });
 
+const RANGES = 512;
+
+/** Puts a block into memory, backwards, in as many ranges as there can be. @returns what names it. */
+function scattered(): Uint8Array {
+  const list = DATA + (1 << 20);
+  driver.memory.set(pattern(RANGES, 3), DATA);
+  for (let n = 0; n < RANGES; n++) driver.memory.set(descriptor(0, DATA + RANGES - 1 - n, 1), list + 16 * n);
+  return descriptor(3, list, 16 * RANGES);
+}
+
+test('a block in many ranges is moved by one access, where the port has them together', async (t) => {
+  const { dma } = driver.host;
+  const moved: number[] = [];
+  t.after(() => delete dma.move);
+  dma.move = (pasid, { count, addresses }, buffer, at) => {
+    moved.push(count);
+    for (let part = 0; part < count; part++) dma.read(pasid, addresses[part]!, buffer, at + part, 1);
+    return undefined;
+  };
+  const write = { ...WRITE, flags: 0x40, pointer: scattered(), dwords: blocks(0, 1) };
+  assert.equal(await status(write), 0);
+  assert.deepEqual(moved, [RANGES]);
+  assert.deepEqual(new Uint8Array(driver.contents(1).subarray(0, RANGES)), pattern(RANGES, 3).reverse());
+});
+
 test('a step makes few accesses, in however many ranges the data of commands is', async () => {
   const queue = await driver.createPair(3);
   let made = 0;
@@ -337,11 +362,7 @@ test('a step makes few accesses, in however many ranges the data of commands is'
     write: (...given: Parameters<typeof write>) => ++made && write(...given),
   });
   Object.defineProperty(dma, 'effort', { get: () => 20 * made });
-  const RANGES = 512;
-  driver.memory.set(pattern(RANGES, 3), DATA);
-  const list = DATA + (1 << 20);
-  for (let n = 0; n < RANGES; n++) driver.memory.set(descriptor(0, DATA + RANGES - 1 - n, 1), list + 16 * n);
-  const pointer = descriptor(3, list, 16 * RANGES);
+  const pointer = scattered();
   const count = 8;
   for (let n = 0; n < count; n++)
     driver.write(queue, { ...WRITE, flags: 0x40, pointer, dwords: blocks(n, 1) });

@@ -4,8 +4,10 @@
  */
 import { NO_PASID } from '../../iommu/pasid.js';
 import type { ScatterList } from '../../linux/cached-read.js';
+import type { Ranges } from '../../linux/ranges.js';
 import type { DmaPort } from '../device-model.js';
 import { Effort } from '../effort.js';
+import { moveAll } from '../move-all.js';
 
 export class Memory {
   /** What the present step has come to. */
@@ -27,6 +29,11 @@ export class Memory {
   /** Writes source[at..at+length). @returns whether all of it was written. */
   write(iova: number, source: Uint8Array, at = 0, length = source.length - at): boolean {
     return this.#dma.write(NO_PASID, iova, source, at, length) === undefined;
+  }
+
+  /** Fills buffer[at..) from all parts of `ranges`, or writes it to them. @returns whether all was there. */
+  move(ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): boolean {
+    return moveAll(this.#dma, NO_PASID, ranges, buffer, at, write) === undefined;
   }
 
   /** Where `length` bytes from `iova` on are written, as DmaPort.place. */

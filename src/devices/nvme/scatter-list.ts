@@ -6,40 +6,35 @@
  * memory (a bit bucket) takes what is written to it, and is nothing to read from.
  */
 import { ScatterList as Places } from '../../linux/cached-read.js';
+import { Ranges } from '../../linux/ranges.js';
 import type { Memory } from './memory.js';
 
-const NOWHERE = -1;
+/** No IOVA: nothing follows it but itself. */
+const NOWHERE = Number.NEGATIVE_INFINITY;
 
-/** Where the ranges are in this process, from one end of `receive` to the other. */
+/**
+ * While an access lasts: the ranges that it is about, those of them up to a gap, and where `receive` has them
+ * in this process.
+ */
+const parts = new Ranges();
+const run = new Ranges();
 const places = new Places();
 
 export class ScatterList {
+  readonly #ranges = new Ranges();
+
   /** Bytes of all ranges. */
-  length = 0;
-  #iovas = new Float64Array(8);
-  #lengths = new Float64Array(8);
-  #count = 0;
-  /** The range that was used last, and the bytes before it. */
-  #part = 0;
-  #start = 0;
+  get length(): number {
+    return this.#ranges.length;
+  }
 
   clear(): void {
-    this.length = this.#count = this.#part = this.#start = 0;
+    this.#ranges.clear();
   }
 
   /** Adds `length` bytes at `iova`. */
   add(iova: number, length: number): void {
-    const last = this.#count - 1;
-    this.length += length;
-    if (last >= 0 && iova >= 0 && this.#iovas[last]! + this.#lengths[last]! === iova) {
-      if (this.#iovas[last] !== NOWHERE) {
-        this.#lengths[last]! += length;
-        return;
-      }
-    }
-    if (this.#count === this.#iovas.length) this.#grow();
-    this.#iovas[this.#count] = iova;
-    this.#lengths[this.#count++] = length;
+    this.#ranges.append(iova, length);
   }
 
   /** Adds `length` bytes that nobody wants. */
@@ -65,56 +60,43 @@ export class ScatterList {
    */
   receive(memory: Memory, offset: number, fd: number, position: number, length: number): boolean {
     if (offset + length > this.length) return false;
+    this.#take(offset, length);
     places.clear();
-    for (let done = 0; done < length; ) {
-      const within = this.#seek(offset + done);
-      const n = Math.min(length - done, this.#lengths[this.#part]! - within);
-      const iova = this.#iovas[this.#part]!;
-      if (iova === NOWHERE || !memory.place(iova + within, n, places)) return false;
-      done += n;
+    const { count, addresses, lengths } = parts;
+    for (let part = 0; part < count; part++) {
+      const iova = addresses[part]!;
+      if (iova === NOWHERE || !memory.place(iova, lengths[part]!, places)) return false;
     }
     return places.read(fd, position);
   }
 
   /** Bytes from byte `offset` on that lie in `parts` ranges: at most `length`, all of which there are. */
   within(offset: number, length: number, parts: number): number {
-    this.#seek(offset);
-    let end = this.#start;
-    for (let part = this.#part; part < this.#part + parts && end < offset + length; part++)
-      end += this.#lengths[part]!;
-    return Math.min(length, end - offset);
+    return this.#ranges.within(offset, length, parts);
   }
 
+  /** What lies between two ranges without memory is moved at once. */
   #transfer(memory: Memory, offset: number, buffer: Uint8Array, wanted: number, write: boolean): boolean {
     if (offset + wanted > this.length) return false;
-    for (let done = 0; done < wanted; ) {
-      const within = this.#seek(offset + done);
-      const n = Math.min(wanted - done, this.#lengths[this.#part]! - within);
-      const iova = this.#iovas[this.#part]!;
-      if (iova === NOWHERE) {
-        if (!write) return false;
-      } else if (
-        write ? !memory.write(iova + within, buffer, done, n) : !memory.read(iova + within, buffer, done, n)
-      )
-        return false;
-      done += n;
+    this.#take(offset, wanted);
+    const { count, addresses, lengths } = parts;
+    run.clear();
+    for (let part = 0, done = 0, begin = 0; part < count; part++) {
+      const length = lengths[part]!;
+      done += length;
+      if (addresses[part] !== NOWHERE) run.add(addresses[part]!, length);
+      else if (!write || !memory.move(run, buffer, begin, write)) return false;
+      else {
+        run.clear();
+        begin = done;
+      }
     }
-    return true;
+    return memory.move(run, buffer, wanted - run.length, write);
   }
 
-  /** Makes `part` the range of byte `offset`, which there is. @returns where in it that is. */
-  #seek(offset: number): number {
-    if (this.#start > offset) this.#part = this.#start = 0;
-    while (offset - this.#start >= this.#lengths[this.#part]!) this.#start += this.#lengths[this.#part++]!;
-    return offset - this.#start;
-  }
-
-  #grow(): void {
-    const iovas = new Float64Array(this.#iovas.length * 2);
-    const lengths = new Float64Array(iovas.length);
-    iovas.set(this.#iovas);
-    lengths.set(this.#lengths);
-    this.#iovas = iovas;
-    this.#lengths = lengths;
+  /** Makes `parts` those of the bytes from `offset` on. */
+  #take(offset: number, length: number): void {
+    parts.clear();
+    parts.appendOf(this.#ranges, offset, length);
   }
 }

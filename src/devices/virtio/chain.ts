@@ -8,12 +8,14 @@
  */
 import { ScatterList } from '../../linux/cached-read.js';
 import { hex } from '../../linux/errno.js';
+import { Ranges } from '../../linux/ranges.js';
 import type { RingMemory } from './ring-memory.js';
 
 /** virtio 1.3 §2.7.5.2: no buffer is longer than 4 GiB. */
 const MAX_BYTES = 2 ** 32;
 
-/** Where the parts of a buffer are, from one end of `receive` to the other. */
+/** The parts that an access is about, and where `receive` has them in this process: while it lasts. */
+const parts = new Ranges();
 const places = new ScatterList();
 
 /** A buffer: a range of bytes to read, then one to write. */
@@ -22,10 +24,6 @@ export class Chain {
   id = 0;
   /** Descriptors of the ring that it takes; those of an indirect table do not count. @internal */
   slots = 0;
-  /** Bytes that the device may read. */
-  readable = 0;
-  /** Bytes that it may write. */
-  writable = 0;
   /** Bytes that `write` has written since the chain was taken. */
   written = 0;
   /** The bytes used that were told to the queue; -1 while the device has the chain. @internal */
@@ -38,23 +36,27 @@ export class Chain {
   /** @internal */
   following: Chain | undefined;
   readonly #memory: RingMemory;
-  #iovas = new Float64Array(8);
-  #lengths = new Uint32Array(8);
-  #count = 0;
-  #firstWritable = 0;
-  /** The cursor, where the last access has ended: first part of its range, a part, its offset there. */
-  #first = 0;
-  #part = 0;
-  #start = 0;
+  readonly #readable = new Ranges();
+  readonly #writable = new Ranges();
 
   /** @internal */
   constructor(memory: RingMemory) {
     this.#memory = memory;
   }
 
+  /** Bytes that the device may read. */
+  get readable(): number {
+    return this.#readable.length;
+  }
+
+  /** Bytes that it may write. */
+  get writable(): number {
+    return this.#writable.length;
+  }
+
   /** Descriptors that carry data. */
   get parts(): number {
-    return this.#count;
+    return this.#readable.count + this.#writable.count;
   }
 
   /** Is it a buffer of the ring in that memory? @internal */
@@ -64,10 +66,11 @@ export class Chain {
 
   /** Makes it the empty chain. @internal */
   clear(): void {
-    this.id = this.slots = this.readable = this.writable = this.written = 0;
+    this.id = this.slots = this.written = 0;
     this.used = -1;
     this.preceding = this.following = undefined;
-    this.#count = this.#firstWritable = this.#first = this.#part = this.#start = 0;
+    this.#readable.clear();
+    this.#writable.clear();
   }
 
   /**
@@ -79,16 +82,7 @@ export class Chain {
       return this.#memory.fail(`a buffer of ${length} bytes to read at ${hex(iova)} follows one to write`);
     if (this.readable + this.writable + length > MAX_BYTES)
       return this.#memory.fail(`a chain of descriptors has more than 4 GiB`);
-    // Nothing to transfer: no part, so that every part moves the cursor on.
-    if (length === 0) return true;
-    if (this.#count === this.#iovas.length) this.#grow();
-    this.#iovas[this.#count] = iova;
-    this.#lengths[this.#count++] = length;
-    if (write) this.writable += length;
-    else {
-      this.readable += length;
-      this.#firstWritable = this.#count;
-    }
+    if (length > 0) (write ? this.#writable : this.#readable).add(iova, length);
     return true;
   }
 
@@ -97,13 +91,12 @@ export class Chain {
    * `length` when the range ends or its memory faults.
    */
   read(offset: number, target: Uint8Array, at = 0, length = target.length - at): number {
-    return this.#transfer(offset, target, at, Math.min(length, this.readable - offset), 0);
+    return this.#transfer(offset, target, at, length, false);
   }
 
   /** Writes source[at..at+length) to byte `offset` of the writable range. @returns the bytes written. */
   write(offset: number, source: Uint8Array, at = 0, length = source.length - at): number {
-    const wanted = Math.min(length, this.writable - offset);
-    const done = this.#transfer(offset, source, at, wanted, this.#firstWritable);
+    const done = this.#transfer(offset, source, at, length, true);
     this.written += done;
     return done;
   }
@@ -113,11 +106,7 @@ export class Chain {
    * most `length`, all of which there are.
    */
   within(offset: number, length: number, parts: number, write: boolean): number {
-    this.#seek(offset, write ? this.#firstWritable : 0);
-    let end = this.#start;
-    for (let part = this.#part; part < this.#part + parts && end < offset + length; part++)
-      end += this.#lengths[part]!;
-    return Math.min(length, end - offset);
+    return (write ? this.#writable : this.#readable).within(offset, length, parts);
   }
 
   /**
@@ -128,59 +117,35 @@ export class Chain {
   receive(offset: number, fd: number, position: number, length: number): boolean {
     if (length <= 0 || length > this.writable - offset) return false;
     places.clear();
-    this.#seek(offset, this.#firstWritable);
-    for (let done = 0; done < length; ) {
-      const size = this.#lengths[this.#part]!;
-      const within = offset + done - this.#start;
-      const n = Math.min(length - done, size - within);
-      if (!this.#memory.place(this.#iovas[this.#part]! + within, n, places)) return false;
-      done += n;
-      if (within + n === size) this.#pass(size);
-    }
+    parts.clear();
+    parts.appendOf(this.#writable, offset, length);
+    const { count, addresses, lengths } = parts;
+    for (let part = 0; part < count; part++)
+      if (!this.#memory.place(addresses[part]!, lengths[part]!, places)) return false;
     return places.read(fd, position);
   }
 
-  /** Moves bytes of the range whose first part is `first`, in the direction of that range. */
-  #transfer(offset: number, buffer: Uint8Array, at: number, wanted: number, first: number): number {
+  /**
+   * Writes the first `length` bytes of `source` into `chains`, buffers of one ring, of which each is filled
+   * before the next: by as few accesses as one would take. @returns whether all were written. @internal
+   */
+  static fill(chains: readonly Chain[], source: Uint8Array, length: number): boolean {
+    parts.clear();
+    for (const chain of chains) {
+      chain.written = Math.min(length - parts.length, chain.writable);
+      if (chain.written > 0) parts.appendOf(chain.#writable, 0, chain.written);
+    }
+    if (parts.length < length) return false;
+    return chains[0]!.#memory.move(parts, source, 0, true) === length;
+  }
+
+  /** Moves as many of `length` bytes as there are from byte `offset` on of the range to read, or to write. */
+  #transfer(offset: number, buffer: Uint8Array, at: number, length: number, write: boolean): number {
+    const range = write ? this.#writable : this.#readable;
+    const wanted = Math.min(length, range.length - offset);
     if (wanted <= 0) return 0;
-    const write = this.writable > 0 && first === this.#firstWritable;
-    this.#seek(offset, first);
-    let done = 0;
-    while (done < wanted) {
-      const length = this.#lengths[this.#part]!;
-      const within = offset + done - this.#start;
-      const n = Math.min(wanted - done, length - within);
-      const iova = this.#iovas[this.#part]! + within;
-      const moved = write
-        ? this.#memory.store(iova, buffer, at + done, n)
-        : this.#memory.load(iova, buffer, at + done, n);
-      done += moved;
-      if (moved < n) break;
-      if (within + n === length) this.#pass(length);
-    }
-    return done;
-  }
-
-  /** Moves the cursor to the part that byte `offset` lies in, from where it is if it can. */
-  #seek(offset: number, first: number): void {
-    if (this.#first !== first || this.#start > offset) {
-      this.#first = this.#part = first;
-      this.#start = 0;
-    }
-    while (offset - this.#start >= this.#lengths[this.#part]!) this.#pass(this.#lengths[this.#part]!);
-  }
-
-  #pass(length: number): void {
-    this.#start += length;
-    this.#part++;
-  }
-
-  #grow(): void {
-    const iovas = new Float64Array(this.#iovas.length * 2);
-    const lengths = new Uint32Array(iovas.length);
-    iovas.set(this.#iovas);
-    lengths.set(this.#lengths);
-    this.#iovas = iovas;
-    this.#lengths = lengths;
+    parts.clear();
+    parts.appendOf(range, offset, wanted);
+    return this.#memory.move(parts, buffer, at, write);
   }
 }

@@ -10,7 +10,7 @@
  */
 import { integer, optional, parseOptions } from '../options.js';
 import type { WireEnd } from '../wire.js';
-import type { Chain } from './chain.js';
+import { Chain } from './chain.js';
 import { has } from './features.js';
 import { type NetControls, serveControl } from './net-control.js';
 import { NetFeature } from './net-features.js';
@@ -29,6 +29,8 @@ const ETHERNET_HEADER = 14;
 const FRAME_OVERHEAD = ETHERNET_HEADER + 4;
 const CONFIG_BYTES = 24;
 const LINK_UP = 1;
+/** The most parts that one frame is written to: what it has buffers for is one each, as a rule. */
+const MOST_PARTS = 4096;
 
 interface NetShape {
   readonly address: Uint8Array;
@@ -187,14 +189,9 @@ class Net implements VirtioModel, NetControls {
     this.#packet.fill(0, 0, HEADER_BYTES);
     this.#packet[NUM_BUFFERS] = this.#buffers.length;
     this.#packet[NUM_BUFFERS + 1] = this.#buffers.length >>> 8;
-    let done = 0;
-    for (const chain of this.#buffers) {
-      const n = Math.min(bytes - done, chain.writable);
-      const fits = this.#buffers.length > 1 || n === bytes;
-      const written = fits ? chain.write(0, this.#packet, done, n) : 0;
-      queue.put(chain, written === n ? n : 0);
-      done += n;
-    }
+    const parts = this.#buffers.reduce((sum, chain) => sum + chain.parts, 0);
+    const whole = parts <= MOST_PARTS && Chain.fill(this.#buffers, this.#packet, bytes);
+    for (const chain of this.#buffers) queue.put(chain, whole ? chain.written : 0);
     this.#buffers.length = 0;
   }
 }

@@ -7,6 +7,7 @@
  * the second has it whole. Used entries are written backwards in effect: the driver does not look past the
  * first one, whose flags come last.
  */
+import { Ranges } from '../../linux/ranges.js';
 import type { Chain } from './chain.js';
 import { fence } from './fence.js';
 import {
@@ -34,6 +35,9 @@ const EVENTS_AT = 2;
 const USED_AT = 8;
 const FLAGS_AT = 14;
 
+/** Where used entries go that are shown with an earlier one. */
+const places = new Ranges();
+
 export class PackedRing implements Ring {
   readonly #memory: RingMemory;
   readonly #layout: RingLayout;
@@ -49,7 +53,10 @@ export class PackedRing implements Ring {
   #from = 0;
   #count = 0;
   #known = 0;
-  readonly #one = new Descriptors(1);
+  /** Of the next pass, or further on than those: entries [#moreFrom, #moreFrom + BATCH), for one chain. */
+  readonly #more: Descriptors;
+  #moreFrom = 0;
+  #moreCount = 0;
   readonly #indirect: IndirectTable;
   /** Used entries that the driver was not shown: bytes 8 to 15 of each, and where they go. */
   readonly #pendingBytes = new Uint8Array(BATCH * 8);
@@ -74,6 +81,7 @@ export class PackedRing implements Ring {
     this.#usedWrap = base >>> 31 === 1;
     this.#flags = new Descriptors(Math.min(BATCH, layout.size));
     this.#entries = new Descriptors(Math.min(BATCH, layout.size));
+    this.#more = new Descriptors(Math.min(BATCH, layout.size));
     this.#indirect = new IndirectTable(memory, longestChain(layout.size));
   }
 
@@ -170,13 +178,14 @@ export class PackedRing implements Ring {
   /** Collects the chain that begins at #next (§2.8.6); its id is that of the last descriptor. */
   #walk(chain: Chain): boolean {
     const { size } = this.#layout;
+    this.#moreCount = 0;
     for (let slots = 1; slots <= size; slots++) {
       const index = (this.#next + slots - 1) % size;
       // Past the end of the ring begins the next pass, which was not read.
       const cached = index >= this.#next && index - this.#from < this.#count;
-      if (!cached && !this.#readEntry(index)) return false;
-      const from = cached ? this.#entries : this.#one;
-      const at = cached ? index - this.#from : 0;
+      if (!cached && !this.#readMore(index)) return false;
+      const from = cached ? this.#entries : this.#more;
+      const at = index - (cached ? this.#from : this.#moreFrom);
       const flags = from.fourth(at);
       chain.slots = slots;
       chain.id = from.third(at);
@@ -205,23 +214,36 @@ export class PackedRing implements Ring {
     return true;
   }
 
-  #readEntry(index: number): boolean {
+  /** Has entry `index`, and those after it, in #more. */
+  #readMore(index: number): boolean {
+    if (index >= this.#moreFrom && index - this.#moreFrom < this.#moreCount) return true;
+    this.#moreFrom = index;
+    this.#moreCount = Math.min(this.#layout.size - index, BATCH);
     const iova = this.#layout.descriptors + index * DESCRIPTOR_BYTES;
-    return this.#memory.read(iova, this.#one.bytes, DESCRIPTOR_BYTES, 'descriptor ring');
+    const length = this.#moreCount * DESCRIPTOR_BYTES;
+    return this.#memory.read(iova, this.#more.bytes, length, 'descriptor ring');
   }
 
   /** Writes the pending entries, all but the flags of the first; then those, which show them all. */
   #write(): void {
     const pending = this.#pending;
     this.#pending = 0;
-    for (let i = 0; i < pending; i++) {
-      const iova = this.#layout.descriptors + this.#pendingAt[i]! * DESCRIPTOR_BYTES + USED_AT;
-      if (!this.#memory.write(iova, this.#pendingBytes, i * 8, i === 0 ? 6 : 8, 'descriptor ring')) return;
-    }
     if (pending === 0) return;
+    const { descriptors } = this.#layout;
+    places.clear();
+    for (let i = 1; i < pending; i++)
+      places.add(descriptors + this.#pendingAt[i]! * DESCRIPTOR_BYTES + USED_AT, 8);
+    if (!this.#memory.writeAll(places, this.#pendingBytes, 8, 'descriptor ring')) return;
+    const first = descriptors + this.#pendingAt[0]! * DESCRIPTOR_BYTES + USED_AT;
+    if (!this.#memory.write(first, this.#pendingBytes, 0, 6, 'descriptor ring')) return;
     fence();
-    const iova = this.#layout.descriptors + this.#pendingAt[0]! * DESCRIPTOR_BYTES + FLAGS_AT;
-    this.#memory.write(iova, this.#pendingBytes, 6, 2, 'descriptor ring');
+    this.#memory.write(
+      descriptors + this.#pendingAt[0]! * DESCRIPTOR_BYTES + FLAGS_AT,
+      this.#pendingBytes,
+      6,
+      2,
+      'descriptor ring',
+    );
   }
 }
 

@@ -6,7 +6,9 @@
  */
 import type { ScatterList } from '../../linux/cached-read.js';
 import { hex } from '../../linux/errno.js';
+import type { Ranges } from '../../linux/ranges.js';
 import type { DmaFault, DmaPort } from '../device-model.js';
+import { moveAll } from '../move-all.js';
 
 /** The only way to memory: what a virtio device needs of a DmaPort, whose PASIDs are ASIDs here. */
 export interface VirtioPort {
@@ -14,6 +16,7 @@ export interface VirtioPort {
   read(asid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined;
   /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
   write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
+  readonly move?: DmaPort['move'];
   readonly place?: DmaPort['place'];
   readonly effort?: number;
 }
@@ -43,16 +46,19 @@ export class RingMemory {
     return fault === undefined || this.#unreachable(fault, what);
   }
 
-  /** Reads a part of a buffer. A fault is the request's affair, not the ring's. @returns the bytes read. */
-  load(iova: number, target: Uint8Array, at: number, length: number): number {
-    if (this.#cut) return 0;
-    return this.#port.read(this.#asid, iova, target, at, length)?.done ?? length;
+  /** Writes source[at..) to many places in a ring, one after the other, or breaks it in the same way. */
+  writeAll(places: Ranges, source: Uint8Array, at: number, what: string): boolean {
+    const fault = moveAll(this.#port, this.#asid, places, source, at, true);
+    return fault === undefined || this.#unreachable(fault, what);
   }
 
-  /** Writes a part of a buffer. @returns the bytes written. */
-  store(iova: number, source: Uint8Array, at: number, length: number): number {
+  /**
+   * Reads parts of buffers, or writes them. A fault is the request's affair, not the ring's. @returns the
+   * bytes moved.
+   */
+  move(places: Ranges, buffer: Uint8Array, at: number, write: boolean): number {
     if (this.#cut) return 0;
-    return this.#port.write(this.#asid, iova, source, at, length)?.done ?? length;
+    return moveAll(this.#port, this.#asid, places, buffer, at, write)?.done ?? places.length;
   }
 
   /** Where a part of a buffer is, as VirtioPort.place. */

@@ -6,6 +6,7 @@ import { FlatMemory } from '../../testkit/flat-memory.js';
 import { Random } from '../../testkit/random.js';
 import { type DriverOptions, drivers, type RingDriver, writeDescriptor } from '../../testkit/ring-driver.js';
 import { Effort } from '../effort.js';
+import type { Chain } from './chain.js';
 import type { VirtioPort } from './ring-memory.js';
 import { Virtqueue } from './virtqueue.js';
 
@@ -62,6 +63,32 @@ for (const format of formats)
         queue.flush();
         assert.deepEqual(driver.collect(), { id, length: n & 0xff });
       }
+    });
+
+    test('has a long chain, and what was used, by few accesses', () => {
+      const { memory, driver, queue } = scene(format, { size: 1024 });
+      const made = (action: () => void) => {
+        const before = memory.reads + memory.writes;
+        action();
+        return memory.reads + memory.writes - before;
+      };
+      for (let n = 0; n < 100; n++) driver.offer([toWrite]);
+      const id = driver.offer(Array.from({ length: 900 }, () => toRead));
+      driver.publish();
+      const taken: Chain[] = [];
+      const took = made(() => {
+        for (let chain = queue.take(); chain !== undefined; chain = queue.take()) taken.push(chain);
+      });
+      assert.equal(taken.length, 101);
+      assert.equal(taken.at(-1)!.readable, 8 * 900);
+      assert.ok(took < 40, `${took}`);
+      const used = made(() => {
+        for (const chain of taken) queue.put(chain, 8);
+        queue.flush();
+      });
+      assert.ok(used < 12, `${used}`);
+      for (let n = 0; n < 100; n++) assert.equal(driver.collect()?.length, 8);
+      assert.deepEqual(driver.collect(), { id, length: 8 });
     });
 
     test('interrupts for each flush that used something, when all are asked for', () => {
