@@ -5,7 +5,9 @@
  * Addresses of a descriptor are 64 bits wide; those that a number cannot hold exactly are never passed on:
  * they fault here.
  */
+import type { Ranges } from '../../linux/ranges.js';
 import type { DmaFault, DmaPort } from '../device-model.js';
+import { moveAll } from '../move-all.js';
 
 export class Access {
   /** Whether the last call ended in a fault. */
@@ -31,6 +33,18 @@ export class Access {
   write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): number {
     if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
     return this.#ended(this.#dma.write(pasid, iova, source, at, length), length);
+  }
+
+  /**
+   * Reads all parts of `ranges`, one after the other, into the start of `buffer`, or writes them from there.
+   * @returns as `read` does, the bytes of all parts.
+   */
+  move(pasid: number, ranges: Ranges, buffer: Uint8Array, write: boolean): number {
+    const { count, addresses, lengths, length } = ranges;
+    for (let part = 0; part < count; part++)
+      if (addresses[part]! + lengths[part]! > Number.MAX_SAFE_INTEGER)
+        return this.#unreachable(addresses[part]!);
+    return this.#ended(moveAll(this.#dma, pasid, ranges, buffer, 0, write), length);
   }
 
   #ended(fault: DmaFault | undefined, length: number): number {

@@ -3,12 +3,17 @@
  *
  * Each does one slice, and counts as done what is written (specification, 8.3).
  */
+import { Ranges } from '../../linux/ranges.js';
 import type { Access } from './access.js';
 import { BOUNCE_SIZE, first, readSource, repeatPattern, writeRead } from './bounce.js';
 import { Status } from './descriptor.js';
 import type { Task } from './task.js';
 
 const PAGE_SIZE = 0x1000;
+
+/** The pieces of a slice that is moved backwards, in the order in which they are. */
+const pieces = new Ranges();
+const destinations = new Ranges();
 
 export function move(task: Task, access: Access): void {
   const d = task.descriptor;
@@ -22,28 +27,32 @@ function moveForwards(task: Task, access: Access): void {
 
 /**
  * From the last byte to the first, for a destination that begins inside the source. Pieces end at page
- * boundaries of both sides, so a fault cannot leave a hole below bytes that are not done yet.
+ * boundaries of both sides, so a fault cannot leave a hole below bytes that are not done yet. What is written
+ * lies above all that is read after it, so the pieces of a slice are read together, and then written.
  */
 function moveBackwards(task: Task, access: Access): void {
-  const d = task.descriptor;
-  for (let moved = 0; moved < BOUNCE_SIZE && task.remaining > 0 && task.status === Status.NONE; ) {
-    const sourceEnd = d.source + task.remaining;
-    const destinationEnd = d.destination + task.remaining;
-    const length = Math.min(task.remaining, bytesOfLastPage(sourceEnd), bytesOfLastPage(destinationEnd));
-    if (copyPiece(task, access, sourceEnd - length, destinationEnd - length, length)) task.done += length;
-    moved += length;
+  const { source, destination } = task.descriptor;
+  pieces.clear();
+  for (let left = task.remaining; left > 0; ) {
+    const length = Math.min(left, bytesOfLastPage(source + left), bytesOfLastPage(destination + left));
+    if (pieces.length + length > BOUNCE_SIZE) break;
+    left -= length;
+    pieces.add(source + left, length);
   }
-  if (task.status !== Status.NONE) task.result = 1;
-}
-
-function copyPiece(task: Task, access: Access, source: number, destination: number, length: number): boolean {
-  access.read(task.pasid, source, first, length);
+  const read = access.move(task.pasid, pieces, first, false);
   if (access.faulted) task.fault(access.faultAddress, false);
-  else {
-    access.write(task.pasid, destination, first, 0, length);
-    if (access.faulted) task.fault(access.faultAddress, true);
+  destinations.clear();
+  for (let part = 0; part < pieces.count; part++) {
+    if (destinations.length + pieces.lengths[part]! > read) break;
+    destinations.add(pieces.addresses[part]! - source + destination, pieces.lengths[part]!);
   }
-  return !access.faulted;
+  let written = access.move(task.pasid, destinations, first, true);
+  if (access.faulted) {
+    task.fault(access.faultAddress, true);
+    if (written > 0) written -= destinations.seek(written);
+  }
+  task.done += written;
+  if (task.status !== Status.NONE) task.result = 1;
 }
 
 function bytesOfLastPage(end: number): number {

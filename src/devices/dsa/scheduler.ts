@@ -27,6 +27,8 @@ export class Scheduler {
   /** Where each engine begins to look the next time. */
   readonly #turns: Int32Array;
   readonly #effort: Effort;
+  /** The engine whose turn it is. */
+  #next = 0;
 
   constructor(wqs: readonly WorkQueue[], shape: Shape, dma: DmaPort, context: EngineContext) {
     this.#wqs = wqs;
@@ -51,18 +53,20 @@ export class Scheduler {
 
   /** Works for a bounded time. @returns false when nothing is left that an engine could do now. */
   step(): boolean {
-    let worked = true;
+    const engines = this.#engines;
+    let idle = 0;
     this.#effort.begin();
-    for (let budget = STEP_BUDGET; worked && budget > 0 && !this.#effort.spent; ) {
-      worked = false;
-      for (let i = 0; i < this.#engines.length; i++) {
-        const engine = this.#engines[i]!;
-        if (engine.waits() || (engine.wq === undefined && !this.#feed(engine, i))) continue;
+    for (let budget = STEP_BUDGET; idle < engines.length && budget > 0 && !this.#effort.spent; ) {
+      const index = this.#next;
+      const engine = engines[index]!;
+      this.#next = (index + 1) % engines.length;
+      if (engine.waits() || (engine.wq === undefined && !this.#feed(engine, index))) idle++;
+      else {
         budget -= engine.run();
-        worked = true;
+        idle = 0;
       }
     }
-    return worked;
+    return idle < engines.length;
   }
 
   #feed(engine: Engine, index: number): boolean {

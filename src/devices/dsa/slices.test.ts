@@ -5,6 +5,7 @@ import { mdev, RECORD, submit } from '../../testkit/dsa-program.js';
 import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { settle } from '../fake-host.js';
 import { Opcode, Status } from './descriptor.js';
+import createDsa from './index.js';
 
 const PASID = 3;
 
@@ -51,6 +52,61 @@ describe('dsa: operations of several slices', () => {
     });
     assert.equal(ended.getUint8(0), Status.SUCCESS);
     assert.deepEqual(host.peek(PASID, 2 * PAGE, 4 * PAGE), data);
+  });
+
+  it('moves a slice backwards by two accesses, where the port has many together', () => {
+    const host = new SparseHost([PASID]);
+    host.map(PASID, 0, 64 * PAGE);
+    const data = Uint8Array.from({ length: 60 * PAGE }, (_, i) => i % 251);
+    host.poke(PASID, 0, data);
+    const { dma } = host;
+    let [made, parts] = [0, 0];
+    dma.move = (pasid, { count, addresses, lengths }, buffer, at, write) => {
+      made++;
+      for (let part = 0, done = at; part < count; done += lengths[part++]!)
+        dma[write ? 'write' : 'read'](pasid, addresses[part]!, buffer, done, lengths[part]!);
+      parts += count;
+      return undefined;
+    };
+    const model = mdev(host);
+    submit(model, { pasid: PASID, opcode: Opcode.MEMMOVE, a: 1, b: PAGE + 2, size: 60 * PAGE - 1 });
+    settle(model);
+    assert.deepEqual(host.peek(PASID, PAGE + 2, 60 * PAGE - 1), data.slice(1));
+    assert.deepEqual(host.peek(PASID, 0, PAGE + 2), data.slice(0, PAGE + 2));
+    assert.ok(made <= 2 * 5 && parts > 2 * 60, `${made} of ${parts} parts`);
+  });
+
+  it('ends a step by its accesses after any engine, and the next one goes on', () => {
+    const host = new SparseHost();
+    host.map(1, 0, 1024 * PAGE);
+    let made = 0;
+    const { dma } = host;
+    const { read } = dma;
+    dma.read = (...given) => {
+      made++;
+      return read(...given);
+    };
+    Object.defineProperty(dma, 'effort', { get: () => 100 * made });
+    const model = createDsa(host, { ready: '1' });
+    const engines = 4;
+    for (let n = 0; n < engines; n++)
+      submit(model, {
+        pasid: 1,
+        opcode: Opcode.CACHE_FLUSH,
+        flags: RECORD,
+        b: PAGE,
+        size: 512 * PAGE,
+        completion: 32 * n,
+      });
+    const ended = () => Array.from({ length: engines }, (_, n) => host.peek(1, 32 * n, 1)[0]);
+    for (let before = made; model.busy!(); before = made) {
+      assert.deepEqual(new Set(ended()), new Set([0]), 'none is done long before another');
+      for (let step = 0; step < engines; step++, before = made) {
+        model.step!();
+        assert.ok(made - before <= 16, `${made - before} accesses`);
+      }
+    }
+    assert.deepEqual(new Set(ended()), new Set([Status.SUCCESS]));
   });
 
   it('writes a dualcast of several slices to both destinations', () => {
