@@ -198,10 +198,11 @@ export class FileRequests {
   poll(): void {
     const { request } = this.#channel;
     const handle = get64(request, wire.PollIn.handle);
-    const stream = this.#opens.get(handle)?.file.stream;
+    const opened = this.#opens.get(handle);
+    const stream = opened?.file.stream;
     const events = request[wire.PollIn.events]! & (stream?.ready() ?? READABLE | WRITABLE);
     if (stream !== undefined && request[wire.PollIn.flags]! & wire.POLL_SCHEDULE_NOTIFY)
-      this.#polls.add(handle, stream, get64(request, wire.PollIn.kernelHandle));
+      this.#polls.add(handle, stream, get64(request, wire.PollIn.kernelHandle), opened!.account);
     this.#channel.clearBody(wire.PollOut.words);
     this.#channel.reply[wire.Reply.body + wire.PollOut.events] = events;
     this.#channel.answer(wire.PollOut.words * 4);

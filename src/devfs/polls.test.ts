@@ -3,7 +3,11 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Arrivals } from '../file/arrivals.js';
 import type { EventStream } from '../file/open-file.js';
+import { Account } from '../linux/account.js';
+import { takesLong } from '../linux/wakes.js';
 import { Polls } from './polls.js';
+
+const account = Account.of('the test');
 
 class Stream implements EventStream {
   readonly came = new Arrivals();
@@ -41,7 +45,7 @@ test('who polls is woken once for what has come since, whatever is polled and cl
         told.set(file, arrivals);
       };
       const add = (file: number) => {
-        polls.add(file, streams[file]!, file);
+        polls.add(file, streams[file]!, file, account);
         if (!told.has(file)) told.set(file, streams[file]!.arrivals());
       };
       for (let file = 0; file < polledBefore; file++) add(file);
@@ -71,9 +75,9 @@ test('a hundred thousand that are polled are not looked at for each call', () =>
       return 0;
     },
   };
-  for (let file = 0; file < 100_000; file++) polls.add(file, quiet, file);
+  for (let file = 0; file < 100_000; file++) polls.add(file, quiet, file, account);
   const stream = new Stream();
-  polls.add(100_000, stream, 7);
+  polls.add(100_000, stream, 7, account);
   while (polls.wake(() => assert.fail('woken')));
   looks = 0;
   assert.equal(
@@ -90,4 +94,39 @@ test('a hundred thousand that are polled are not looked at for each call', () =>
   assert.ok(looks < 1000, 'the rest later');
   while (polls.wake((handle) => woken.push(handle)));
   assert.deepEqual(woken, [7]);
+});
+
+test('whoever takes long to be woken is woken later, once for all; others are woken at once', async () => {
+  const polls = new Polls();
+  const slow = Account.of('who has thousands wait');
+  const [one, other, theirs] = [new Stream(), new Stream(), new Stream()];
+  polls.add(1, one, 1, slow);
+  polls.add(2, other, 2, slow);
+  polls.add(3, theirs, 3, account);
+  const told: number[] = [];
+  const tell = (handle: number) => {
+    told.push(handle);
+    // What counts is the time that it has the processor.
+    const begun = process.cpuUsage();
+    const spent = () => process.cpuUsage(begun);
+    if (handle < 3) while (spent().user + spent().system < 50_000);
+  };
+  // The first is slow, the second is measured.
+  for (let n = 0; n < 2; n++) {
+    one.came.add();
+    while (polls.wake(tell));
+  }
+  assert.deepEqual(told.splice(0), [1, 1]);
+  assert.ok(takesLong(slow));
+  for (let n = 0; n < 3; n++) for (const stream of [one, other, theirs]) stream.came.add();
+  while (polls.wake(tell));
+  assert.deepEqual(told.splice(0), [3]);
+  polls.delete(2);
+  while (told.length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    while (polls.wake(tell));
+  }
+  assert.deepEqual(told, [1]);
+  while (polls.wake(tell));
+  assert.deepEqual(told, [1], 'once for all');
 });

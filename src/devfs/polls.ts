@@ -3,10 +3,13 @@
  *
  * One program may poll hundreds of thousands. So they are looked at only when something has come into some
  * stream, a bounded number at a time; who looks goes on where it was. Invariant: a stream into which
- * something has come since the kernel was told last is told of before `wake` returns false.
+ * something has come since the kernel was told last is told of before `wake` returns false, or when its
+ * account has rested from being told (linux/wakes.ts).
  */
 import { Arrivals } from '../file/arrivals.js';
 import type { EventStream } from '../file/open-file.js';
+import type { Account } from '../linux/account.js';
+import { looksLater, rests, wakeBy } from '../linux/wakes.js';
 
 /** Looked at in one `wake`: some microseconds. */
 const AT_ONCE = 512;
@@ -16,6 +19,8 @@ interface Polled {
   readonly stream: EventStream;
   /** How the kernel knows the file when it is told of it. */
   readonly kernelHandle: number;
+  /** Of its opener. */
+  readonly account: Account;
   /** Its arrivals when the kernel was told last. */
   told: number;
 }
@@ -28,18 +33,23 @@ export class Polls {
   /** How many are still to be looked at. */
   #left = 0;
   #seen = 0;
+  /** Those that something has come into, whose account rests. */
+  readonly #resting = new Set<Polled>();
 
   /** The kernel wants to be told of the file `handle`, which it knows by `kernelHandle`. */
-  add(handle: number, stream: EventStream, kernelHandle: number): void {
+  add(handle: number, stream: EventStream, kernelHandle: number, account: Account): void {
     if (this.#polled.has(handle)) return;
-    this.#polled.set(handle, { stream, kernelHandle, told: stream.arrivals() });
+    this.#polled.set(handle, { stream, kernelHandle, account, told: stream.arrivals() });
     // It comes at the end of the round, before those that the round began behind.
     if (this.#left > 0) this.#left++;
   }
 
   /** The file `handle` is closed. */
   delete(handle: number): void {
+    const polled = this.#polled.get(handle);
+    if (polled === undefined) return;
     this.#polled.delete(handle);
+    this.#resting.delete(polled);
   }
 
   /**
@@ -54,17 +64,35 @@ export class Polls {
     for (let count = Math.min(this.#left, AT_ONCE); count > 0; count--) {
       const polled = this.#next();
       if (polled === undefined) this.#left = 0;
-      else this.#look(polled, tell);
+      else {
+        this.#left--;
+        this.#look(polled, tell);
+      }
     }
+    this.#lookAtResting(tell);
     return this.#left > 0;
   }
 
+  #lookAtResting(tell: (kernelHandle: number) => void): void {
+    let count = Math.min(this.#resting.size, AT_ONCE);
+    for (const polled of this.#resting) {
+      if (count-- === 0) break;
+      this.#resting.delete(polled);
+      this.#look(polled, tell);
+    }
+    if (this.#resting.size > 0) looksLater();
+  }
+
   #look(polled: Polled, tell: (kernelHandle: number) => void): void {
-    this.#left--;
-    const arrivals = polled.stream.arrivals();
+    const { stream, account, kernelHandle } = polled;
+    const arrivals = stream.arrivals();
     if (arrivals === polled.told) return;
+    if (rests(account)) {
+      this.#resting.add(polled);
+      return;
+    }
     polled.told = arrivals;
-    tell(polled.kernelHandle);
+    wakeBy(account, 1, () => tell(kernelHandle));
   }
 
   /** The next in the round; undefined: there is none. */

@@ -7,9 +7,7 @@
  * AT_ONCE signals is owed, and sent in slices by the event loop (`sendSignals`), a batch for each eventfd in
  * turn. Invariant: every raise is sent once, or is owed while its eventfd is open.
  *
- * A signal wakes whoever waits, in the kernel and on our time: a program may have thousands of epoll sets
- * wait for one eventfd. So the signals of an account whose signals take long are owed too, and take no more
- * than a part of our time (`Pace`).
+ * The signals of an account whose signals take long (wakes.ts) are owed too.
  *
  * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills
  * its counter between the two calls can make the server wait.
@@ -23,6 +21,7 @@ import { holdCopy } from './held-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { pollNow } from './poll-now.js';
 import { notOpen, notTraceable } from './proc.js';
+import { looksLater, rests, takesLong, wakeBy } from './wakes.js';
 
 const KIND = 'anon_inode:[eventfd]';
 const POLLOUT = 4;
@@ -34,23 +33,6 @@ type Raise = (fd: number, times: number) => void;
 const AT_ONCE = 128;
 /** Those of a slice, which take about a millisecond. */
 const SLICE = 4 * BATCH;
-
-/** A signal that takes so long wakes thousands. */
-const LONG_MS = 0.5;
-/** After one that took long there is none for so many times as long. */
-const REST = 20;
-/** How often it is looked whether they have rested. */
-const LOOK_MS = 10;
-
-/** How the signals of one account are paced. */
-interface Pace {
-  /** None is sent before; performance.now(). */
-  until: number;
-}
-
-/** Those whose last signal took long, be it because this process did not run meanwhile. */
-const paces = new WeakMap<Account, Pace>();
-let looks: NodeJS.Timeout | undefined;
 
 let raise: Raise | undefined;
 let room = AT_ONCE;
@@ -87,7 +69,7 @@ export class EventFd {
   send(): number {
     const copy = this.#copy;
     if (copy === undefined) return 0;
-    const most = paces.has(copy.account) ? 1 : BATCH;
+    const most = takesLong(copy.account) ? 1 : BATCH;
     const times = rests(copy.account) ? 0 : Math.min(this.#owed, most);
     if (times > 0) this.#signal(copy, times);
     this.#owed -= times;
@@ -95,21 +77,8 @@ export class EventFd {
     return times;
   }
 
-  /** What is suspected to take long is measured by the time that it has the processor. */
   #signal({ fd, account }: HeldDescriptor, times: number): void {
-    const pace = paces.get(account);
-    const before = pace && process.cpuUsage();
-    const begun = performance.now();
-    this.#raise(fd, times);
-    const took = performance.now() - begun;
-    if (took <= LONG_MS * times) {
-      if (pace !== undefined) paces.delete(account);
-    } else if (pace === undefined) paces.set(account, { until: 0 });
-    else {
-      const { user, system } = process.cpuUsage(before);
-      const busy = Math.min(took, (user + system) / 1000);
-      pace.until = busy > LONG_MS ? begun + took + REST * busy : 0;
-    }
+    wakeBy(account, times, () => this.#raise(fd, times));
   }
 
   /** What is owed is lost with it. */
@@ -140,14 +109,8 @@ export function sendSignals(): boolean {
     else if (owing.length === before) resting++;
   }
   if (resting < owing.length) return true;
-  // The loop wakes for that, and comes here.
-  if (resting > 0) looks ??= setTimeout(() => (looks = undefined), LOOK_MS).unref();
+  if (resting > 0) looksLater();
   return false;
-}
-
-function rests(account: Account): boolean {
-  const pace = paces.get(account);
-  return pace !== undefined && performance.now() < pace.until;
 }
 
 /** The eventfd behind descriptor `fd` of thread `tid`, to be signalled. @throws Refusal as copyEventfd. */
