@@ -43,3 +43,11 @@ describe('a guard whose server is dead', { skip }, () => {
     assert.equal(await survives(newSource(process.pid), newSource(process.pid)), true);
   });
 });
+
+it('a guard that was killed before it was told what it guards ends nothing', async () => {
+  const lifeline = startGuard({ source: newSource(process.pid) });
+  for (const guard of guardsOf(process.pid)) process.kill(guard, 'SIGKILL');
+  await until(() => guardsOf(process.pid).length === 0, 'the end of the guard');
+  nameToGuard(lifeline, 1);
+  closeSync(lifeline);
+});

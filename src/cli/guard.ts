@@ -113,7 +113,11 @@ export async function startGuardIn(launcher: ScriptedProcess, order: GuardOrder,
   if (status.readInt32LE(0) !== 0) refuse('EAGAIN', 'no guard can be started');
 }
 
-/** Tells the guard which filesystem it guards. */
+/** Tells the guard which filesystem it guards. One that was killed guards nothing, as if that came later. */
 export function nameToGuard(lifeline: number, device: number): void {
-  writeSync(lifeline, `${device}\n`);
+  try {
+    writeSync(lifeline, `${device}\n`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  }
 }
