@@ -11,6 +11,7 @@ import { saidOf } from '../devices/thrown.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
+import { countFileWaits } from '../linux/file-waits.js';
 import { notHeld } from '../linux/held-area.js';
 import { fillUpTo } from '../linux/memory-room.js';
 import { servesAlone } from '../linux/process-memory.js';
@@ -98,6 +99,7 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   if (device.some(mayKeepUs) || tells(options)) standIn.start();
   fillUpTo(fillShare);
   servesAlone(alone);
+  countFileWaits(!alone);
   ModelCalls.tellCallbacks();
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,

@@ -8,6 +8,7 @@ import type { CalledWork } from '../devices/called-model.js';
 import type { ModelCalls } from '../devices/model-calls.js';
 import type { Work } from '../file/work.js';
 import type { Vpasid } from '../iommu/pasid.js';
+import { settleFileWaits } from '../linux/file-waits.js';
 
 /** Steps that a drain waits for; about ten seconds of work, as a step is at most a millisecond. */
 const DRAIN_STEPS = 10_000;
@@ -33,7 +34,11 @@ export class DeviceWork {
    * be done before an answer.
    */
   step(): boolean {
-    return this.#device.step();
+    try {
+      return this.#device.step();
+    } finally {
+      settleFileWaits();
+    }
   }
 
   /** Is there accepted work, for `vpasid` or at all? */

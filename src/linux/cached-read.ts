@@ -6,6 +6,7 @@
  * one call. Nothing that it names may be unmapped between `add` and `read`.
  */
 import { addressOf, libc } from './ffi.js';
+import type { FileWaits } from './file-waits.js';
 
 /** System call numbers of preadv2 (asm/unistd.h). */
 const numbers: Partial<Record<string, number>> = { x64: 327, arm64: 286 };
@@ -22,6 +23,8 @@ export class ScatterList {
   /** Bytes of all places, and the address behind the last one. */
   #length = 0;
   #end = -1;
+  /** Whose pages may keep us: those of the last place that is in a file. */
+  #waits: FileWaits | undefined;
 
   /** @param most places, at most 1024. */
   constructor(most = MOST_PLACES) {
@@ -32,13 +35,15 @@ export class ScatterList {
   clear(): void {
     this.#count = this.#length = 0;
     this.#end = -1;
+    this.#waits = undefined;
   }
 
   /**
-   * Appends `length` bytes, above 0, at `address` of this process. @returns false when there is no room for
-   * another place, or all would be 4 GiB.
+   * Appends `length` bytes, above 0, at `address` of this process, of a file of `waits`. @returns false when
+   * there is no room for another place, or all would be 4 GiB.
    */
-  add(address: number, length: number): boolean {
+  add(address: number, length: number, waits?: FileWaits): boolean {
+    this.#waits = waits ?? this.#waits;
     if (this.#length + length >= 2 ** 32) return false;
     if (address === this.#end) this.#words[this.#count * WORDS - 2]! += length;
     else {
@@ -62,6 +67,7 @@ export class ScatterList {
     const number = numbers[process.arch];
     if (number === undefined) return false;
     const at = addressOf(this.#bytes);
+    if (this.#waits?.touch() === false) return false;
     return libc().preadv2(number, fd, at, this.#count, offset, 0, RWF_NOWAIT) === this.#length;
   }
 }

@@ -16,6 +16,7 @@ import { EpollSet } from './epoll-set.js';
 import { Errno } from './errno.js';
 import { sendSignals } from './eventfd.js';
 import { address, check, lastErrno, libc, loadKoffi } from './ffi.js';
+import { settleFileWaits } from './file-waits.js';
 
 /** A descriptor to be watched, and what to do when it is readable. */
 export interface LoopSource {
@@ -72,6 +73,7 @@ export async function runLoop(
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
   let owed = false;
   const workOn = (hurried: boolean) => {
+    settleFileWaits();
     const more = work(hurried);
     if (!hurried || !owed) owed = sendSignals();
     return owed || more;
@@ -84,6 +86,7 @@ export async function runLoop(
     while (set.active && options.signal?.aborted !== true) {
       const busy = workOn(false);
       const served = set.wait(busy ? 0 : settled ? node.timeout() : SETTLE_MS, between);
+      settleFileWaits();
       const quiet = !served && !busy;
       if (quiet || set.backendReady || turnIsDue()) {
         await turn.take();

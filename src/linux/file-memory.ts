@@ -26,10 +26,12 @@ import { hex, Refusal } from './errno.js';
 import { flagsOf } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, isSameFile, statusOfOurs, statusOfTheirs } from './file-status.js';
+import { FileWaits } from './file-waits.js';
 import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
 import { holdCopy } from './held-copy.js';
 import type { HeldDescriptor } from './held-descriptors.js';
 import { guardHoles, makePages } from './hole-guard.js';
+import { readByKernel, writeByKernel } from './kernel-copy.js';
 import { requireMappable, requireRange, requireRights, seals } from './mappable-file.js';
 import { takeRoom } from './memory-room.js';
 
@@ -50,10 +52,6 @@ const inMemory = new Set(['memfd', 'tmpfs']);
 const pinnable = new Set([...inMemory, 'hugetlb memfd', 'hugetlbfs']);
 /** What is made of a hole before the copy goes on, in bytes. */
 const HOLE_STEP = 2 ** 16;
-
-/** Two struct iovec: ours, then the mapping's. */
-const vectors = new Uint32Array(32);
-const vectorBytes = new Uint8Array(vectors.buffer);
 
 /**
  * What all callers together may have mapped into this process. A sparse file costs its owner nothing, but us
@@ -135,6 +133,7 @@ export class FileMemory {
   readonly #writable: boolean;
   readonly #copy: GuardedCopy;
   readonly #isMemory: boolean;
+  readonly #waits: FileWaits;
   /** The copy makes no pages. */
   #guarded = false;
   #payer: StandingPayer | undefined;
@@ -176,6 +175,7 @@ export class FileMemory {
 
   private constructor(file: HeldDescriptor, identity: string, filesystem: string, writable: boolean) {
     this.#file = file;
+    this.#waits = FileWaits.of(file.account);
     this.#identity = identity;
     this.#key = keyOf(file.account, identity, writable);
     this.#writable = writable;
@@ -214,11 +214,19 @@ export class FileMemory {
   /** Copies from byte `offset` of the file. @returns the bytes copied: short where the file ends now. */
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     if (!this.#has(offset, target, at, length)) return 0;
+    if (!this.#touch()) return 0;
     const local = addressOf(target) + at;
     const done = this.#copy(local, this.#address + offset, length);
     if (done === length) return done;
     this.#shortfall = undefined;
-    return done + this.#readThroughKernel(offset + done, local + done, length - done);
+    return done + readByKernel(this.#file.fd, offset + done, local + done, length - done);
+  }
+
+  /** As FileWaits.touch. */
+  #touch(): boolean {
+    const may = this.#waits.touch();
+    if (!may) this.#shortfall = this.#waits.reason;
+    return may;
   }
 
   /** As Memory.shortfall. */
@@ -249,18 +257,19 @@ export class FileMemory {
     payer: Payer | undefined = this.#payer,
   ): number {
     if (!this.#writable || !this.#has(offset, source, at, length)) return 0;
+    if (!this.#touch()) return 0;
     const local = addressOf(source) + at;
     let done = this.#copy(this.#address + offset, local, length);
     if (done === length) return done;
     this.#shortfall = undefined;
     if (this.#guarded) done += this.#writeIntoHoles(offset + done, local + done, length - done, payer);
-    return done + this.#writeThroughKernel(offset + done, local + done, length - done);
+    return done + writeByKernel(this.#address + offset + done, local + done, length - done);
   }
 
   /** As Memory.place. The kernel's copy makes no pages either, and stops where the file has ended. */
   place(offset: number, length: number, places: ScatterList): boolean {
     if (!this.#writable || offset < 0 || offset + length > this.#length) return false;
-    return places.add(this.#address + offset, length);
+    return places.add(this.#address + offset, length, this.#waits);
   }
 
   /** Goes on where the copy has stopped, at a hole perhaps. @returns the bytes written. */
@@ -302,30 +311,6 @@ export class FileMemory {
       return true;
     this.#shortfall = undefined;
     return false;
-  }
-
-  /** One call may stop early (it copies 2 GiB at most), so go on until nothing comes. */
-  #readThroughKernel(offset: number, local: number, length: number): number {
-    let done = 0;
-    while (done < length) {
-      const n = libc().pread(this.#file.fd, local + done, length - done, offset + done);
-      if (n <= 0) break;
-      done += n;
-    }
-    return done;
-  }
-
-  #writeThroughKernel(offset: number, local: number, length: number): number {
-    let done = 0;
-    while (done < length) {
-      setVector(0, local + done, length - done);
-      setVector(4, this.#address + offset + done, length - done);
-      const at = addressOf(vectorBytes);
-      const n = libc().process_vm_writev(process.pid, at, 1, at + 16, 1, 0);
-      if (n <= 0) break;
-      done += n;
-    }
-    return done;
   }
 
   /** Maps the file anew, to its present size. State is unchanged when it fails. */
@@ -390,11 +375,4 @@ function plainCopy(target: number, source: number, length: number): number {
 /** For memory that only the kernel may touch. */
 function noCopy(): number {
   return 0;
-}
-
-function setVector(at: number, base: number, length: number): void {
-  vectors[at] = base >>> 0;
-  vectors[at + 1] = base / 2 ** 32;
-  vectors[at + 2] = length >>> 0;
-  vectors[at + 3] = length / 2 ** 32;
 }
