@@ -26,7 +26,7 @@ if [ -n "$list" ]; then
 	exit
 fi
 
-# One more process than processors: tests of real processes wait as much as they compute.
 export IOASID_CHECKS=1
+# One more process than processors: tests of real processes wait as much as they compute.
 exec node --import ./dist/testkit/full-sizes.js --test --test-reporter=spec \
 	--test-concurrency="$(($(nproc) + 1))" --test-timeout=300000 $files

@@ -52,9 +52,9 @@ function reportOn(texts: Record<string, string>): { report: string; status: numb
     for (const [name, text] of Object.entries(texts))
       writeFileSync(join(folder, `some/${name}.test.js`), `import * as t from 'node:test';\n${text}`);
     const imported = `import { together } from '${compiled}testkit/together.js';`;
-    writeFileSync(join(folder, 'entry.js'), `${imported}\ntogether('some', '${folder}');`);
+    writeFileSync(join(folder, 'some.js'), `${imported}\ntogether(import.meta.url, '${folder}');`);
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const options = ['--test', '--test-reporter=tap', join(folder, 'entry.js')];
+    const options = ['--test', '--test-reporter=tap', join(folder, 'some.js')];
     const { stdout, status } = spawnSync(process.execPath, options, { env, encoding: 'utf8' });
     return { report: stdout, status };
   } finally {

@@ -50,10 +50,12 @@ export function processesFor(files: readonly string[]): string[] {
 }
 
 /**
- * Runs the test files of `folder` that share a process. All are imported before the first test runs. One that
- * cannot be imported is a suite that fails, and the others run.
+ * Runs the test files that share a process, of the folder that has the name of the file `entry`, a URL. All
+ * are imported before the first test runs. One that cannot be imported is a suite that fails, and the others
+ * run.
  */
-export function together(folder: string, root = compiled): void {
+export function together(entry: string, root = compiled): void {
+  const folder = basename(entry, '.js');
   const files = filesTogether(folder, root);
   assert.ok(files.length > 0, `there are no test files in ${folder}`);
   describe(folder, async () => {

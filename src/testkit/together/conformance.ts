@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('conformance');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('devices');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('driver');
+together(import.meta.url);

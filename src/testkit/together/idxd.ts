@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('idxd');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('inspector');
+together(import.meta.url);

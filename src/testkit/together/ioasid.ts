@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('ioasid');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('iommu');
+together(import.meta.url);

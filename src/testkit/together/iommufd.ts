@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('iommufd');
+together(import.meta.url);

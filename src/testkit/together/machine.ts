@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('machine');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('replay');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('sysfs');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('trace');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('uapi');
+together(import.meta.url);

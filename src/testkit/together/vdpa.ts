@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('vdpa');
+together(import.meta.url);

@@ -1,3 +1,3 @@
 import { together } from '../together.js';
 
-together('vfio');
+together(import.meta.url);
