@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { dirtyPages } from '../testkit/dirty-pages.js';
-import { DirtyLog } from './dirty-log.js';
+import { DirtyLog, DirtyWords } from './dirty-log.js';
 import { tableQuota } from './quota.js';
 
 const PAGE = 2048n;
@@ -40,6 +40,7 @@ test('for any marks and any range, the words are of the pages in it that were ma
   const some = fc.array(fc.oneof(page, near, fc.bigInt({ min: 0n, max: 99n })));
   const start = fc.oneof(near, fc.bigInt({ min: 0n, max: 99n }));
   const count = fc.oneof(fc.bigInt({ min: 1n, max: 99n }), fc.bigInt({ min: 1n, max: 99_999n }));
+  const words = new DirtyWords();
   fc.assert(
     fc.property(some, start, count, (marks, first, pages) => {
       const log = new DirtyLog(PAGE);
@@ -48,8 +49,11 @@ test('for any marks and any range, the words are of the pages in it that were ma
       const sorted = [...new Set(marks)].sort((a, b) => Number(a - b));
       const inside = sorted.filter(within).map(Number);
       assert.deepEqual(dirtyPages(log, first * PAGE, pages * PAGE), inside);
-      for (const { page, bits } of log.words(first * PAGE, pages * PAGE))
-        assert.ok(bits !== 0 && within(BigInt(page)));
+      for (const part of log.parts(first * PAGE, pages * PAGE)) {
+        log.read(part, words);
+        for (let n = 0; n < words.count; n++)
+          assert.ok(words.bits[n] !== 0 && within(BigInt(words.pages[n]!)));
+      }
       log.clean(first * PAGE, pages * PAGE);
       assert.deepEqual(dirtyPages(log), sorted.filter((each) => !within(each)).map(Number));
     }),

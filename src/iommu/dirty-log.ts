@@ -29,10 +29,13 @@ export interface DirtyPart {
   readonly length: bigint;
 }
 
-/** 32 pages from `page` on: bit n says that the n-th of them was written. */
-export interface DirtyWord {
-  readonly page: number;
-  readonly bits: number;
+/** What was written of a part: `count` words, rising, none of them 0. */
+export class DirtyWords {
+  count = 0;
+  /** The first page of each. */
+  readonly pages = new Float64Array(PART_PAGES / 32);
+  /** Bit n says that the n-th page from there on was written. */
+  readonly bits = new Int32Array(PART_PAGES / 32);
 }
 
 export class DirtyLog {
@@ -80,9 +83,10 @@ export class DirtyLog {
 
   /**
    * The parts of [iova, iova+length) in which something may have been written, rising: what is read and
-   * cleaned in one go, so that no write between the two is lost.
+   * cleaned in one go, so that no write between the two is lost. @throws Refusal ENOMEM the log is full.
    */
   *parts(iova: bigint, length: bigint): Generator<DirtyPart> {
+    this.#requireAll();
     const [first, last] = this.#pages(iova, length);
     for (const number of this.#within(first, last).sort()) {
       const end = Math.min(last + 1, (number + 1) * CHUNK_PAGES);
@@ -95,24 +99,29 @@ export class DirtyLog {
   }
 
   /**
-   * What was written in [iova, iova+length), rising. No page is outside, and no word is 0. @throws Refusal
-   * ENOMEM the log is full.
+   * What was written of a part, which `parts` has just told. No page is outside. @throws Refusal ENOMEM the
+   * log is full.
    */
-  *words(iova: bigint, length: bigint): Generator<DirtyWord> {
+  read({ iova, length }: DirtyPart, into: DirtyWords): void {
+    this.#requireAll();
+    const [first, last] = this.#pages(iova, length);
+    const number = Math.floor(first / CHUNK_PAGES);
+    const [chunk, start] = [this.#chunks.get(number)!, number * CHUNK_PAGES];
+    into.count = 0;
+    for (let page = first; page <= last; ) {
+      const next = Math.min(page - (page % 32) + 32, last + 1);
+      const bits = (chunk[(page - start) >>> 5]! >>> (page % 32)) & lowest(next - page);
+      if (bits !== 0) {
+        into.pages[into.count] = page;
+        into.bits[into.count++] = bits;
+      }
+      page = next;
+    }
+  }
+
+  #requireAll(): void {
     if (this.#full)
       refuse('ENOMEM', `the log of dirty pages is incomplete: ${this.#quota.reason()}; switch it on anew`);
-    const [first, last] = this.#pages(iova, length);
-    for (const number of this.#within(first, last).sort()) {
-      const chunk = this.#chunks.get(number)!;
-      const start = number * CHUNK_PAGES;
-      const end = Math.min(last, start + CHUNK_PAGES - 1);
-      for (let page = Math.max(first, start); page <= end; ) {
-        const next = Math.min(page - (page % 32) + 32, end + 1);
-        const bits = (chunk[(page - start) >>> 5]! >>> (page % 32)) & lowest(next - page);
-        if (bits !== 0) yield { page, bits };
-        page = next;
-      }
-    }
   }
 
   /** The pages in [iova, iova+length) are clean from now on. */

@@ -76,7 +76,7 @@ function millions() {
   const tracked = new Tracked(bytes / BLOCK, bytes / PAGE / 8);
   tracked.hwpt.dirty!.written(0, bytes);
   const bitmap = tracked.ask(0, bytes, PAGE);
-  const clean = tracked.hwpt.dirty!.words(0n, BigInt(bytes)).next().done;
+  const clean = dirtyPages(tracked.hwpt.dirty!).length === 0;
   return { bytes: bitmap.length, full: bitmap.every((byte) => byte === 0xff), clean };
 }
 

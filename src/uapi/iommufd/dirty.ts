@@ -3,7 +3,7 @@
  */
 import type { Work } from '../../file/work.js';
 import { LAST_IOVA } from '../../ioasid/iova-ranges.js';
-import type { DirtyLog, DirtyPart } from '../../iommu/dirty-log.js';
+import { type DirtyLog, type DirtyPart, DirtyWords } from '../../iommu/dirty-log.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import { PagingHwpt } from '../../iommufd/paging-hwpt.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -77,13 +77,18 @@ function* getDirtyBitmap(context: IommufdContext, { caller, data }: Command): Wo
   return 0;
 }
 
+/** Of the part that is looked at. */
+const words = new DirtyWords();
+
 /** Sets the bits of one part; the first bit is that of `iova`, and each is for `bitBytes` bytes. */
 function setPart(bitmap: UserBitmap, dirty: DirtyLog, part: DirtyPart, iova: bigint, bitBytes: number): void {
   const first = Number(iova / dirty.pageSize);
   const pageBytes = Number(dirty.pageSize);
-  for (const { page, bits } of dirty.words(part.iova, part.length)) {
-    if (pageBytes === bitBytes) bitmap.or(page - first, bits);
-    else setScaled(bitmap, page - first, bits, pageBytes, bitBytes);
+  dirty.read(part, words);
+  for (let n = 0; n < words.count; n++) {
+    const [page, bits] = [words.pages[n]! - first, words.bits[n]!];
+    if (pageBytes === bitBytes) bitmap.or(page, bits);
+    else setScaled(bitmap, page, bits, pageBytes, bitBytes);
   }
 }
 

@@ -15,6 +15,8 @@ export class UserBitmap {
   readonly #address: number;
   /** The bits to be set in piece `#piece`; they lie in bytes `#first` to `#last`. */
   readonly #bytes = new Uint8Array(PIECE_BYTES);
+  /** What the caller has there. */
+  readonly #theirs = new Uint8Array(PIECE_BYTES);
   #piece = 0;
   #first = PIECE_BYTES;
   #last = -1;
@@ -58,10 +60,10 @@ export class UserBitmap {
     if (this.#last < 0) return;
     const bits = this.#bytes.subarray(this.#first, this.#last + 1);
     const address = this.#address + this.#piece * PIECE_BYTES + this.#first;
-    const theirs = new Uint8Array(bits.length);
+    const theirs = this.#theirs.subarray(0, bits.length);
     try {
       this.#caller.readMemory(address, theirs);
-      for (const [n, byte] of bits.entries()) theirs[n]! |= byte;
+      for (let n = 0; n < bits.length; n++) theirs[n]! |= bits[n]!;
       this.#caller.writeMemory(address, theirs);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
