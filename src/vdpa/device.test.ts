@@ -243,6 +243,20 @@ test('kicks are lost before DRIVER_OK and while a queue is disabled; it goes on 
   assert.equal(scene.device.virtio.queues[0]!.base, 3);
 });
 
+test('a kick before DRIVER_OK is lost though nobody has heard it yet', () => {
+  const scene = setUp();
+  scene.map(0);
+  const bell = { rings: 0, listen: () => void bell.rings++, empty: () => {}, close: () => {} };
+  scene.device.setDoorbell(0, bell);
+  scene.driver.offer([{ iova: 0x8000, length: 4, write: false }]);
+  scene.driver.publish();
+  run(scene);
+  assert.equal(bell.rings, 1);
+  assert.equal(scene.device.busy(), false);
+  bell.listen();
+  assert.ok(scene.device.busy());
+});
+
 test('what is kicked while suspended is served at RESUME', () => {
   const scene = setUp();
   finish(scene.device.suspend());

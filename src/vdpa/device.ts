@@ -135,6 +135,7 @@ export class VdpaDevice implements FileDriver {
     if ((before & ~status) !== 0)
       refuse('EINVAL', `status ${hex(status)} takes bits of ${hex(before)} away, which only a reset does`);
     const starts = (status & ~before & Status.DRIVER_OK) !== 0;
+    if (starts) this.#hear();
     this.virtio.status = status;
     if (starts)
       for (const [index, vring] of this.vrings.entries()) if (vring.enabled) this.#startQueue(index);
@@ -277,6 +278,14 @@ export class VdpaDevice implements FileDriver {
     for (let index = 0; index < this.vrings.length; index++)
       if (this.vrings[index]!.hear()) this.virtio.kick(index);
     return this.life.work.busy();
+  }
+
+  /** Those that came before are not of what begins now. */
+  #hear(): void {
+    for (const vring of this.vrings) {
+      vring.listen();
+      vring.hear();
+    }
   }
 
   *flush(): Work<void> {

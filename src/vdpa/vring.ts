@@ -78,6 +78,11 @@ export class Vring {
     this.#heard = 0;
   }
 
+  /** Hears kicks that the event loop has not come to yet. */
+  listen(): void {
+    this.#doorbell?.listen();
+  }
+
   /** Was the queue kicked since this was asked last? */
   hear(): boolean {
     if (this.#doorbell === undefined || this.#doorbell.rings === this.#heard) return false;
