@@ -214,7 +214,7 @@ export class FileMemory {
   /** Copies from byte `offset` of the file. @returns the bytes copied: short where the file ends now. */
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     if (!this.#has(offset, target, at, length)) return 0;
-    if (!this.#touch()) return 0;
+    if (!this.#waits.touch()) return this.#readByHelper(offset, target, at, length);
     const local = addressOf(target) + at;
     const done = this.#copy(local, this.#address + offset, length);
     if (done === length) return done;
@@ -222,11 +222,13 @@ export class FileMemory {
     return done + readByKernel(this.#file.fd, offset + done, local + done, length - done);
   }
 
-  /** As FileWaits.touch. */
-  #touch(): boolean {
-    const may = this.#waits.touch();
-    if (!may) this.#shortfall = this.#waits.reason;
-    return may;
+  /** A hole that may not get a page is not there for a helper; the file is asked, which waits for nobody. */
+  #readByHelper(offset: number, target: Uint8Array, at: number, length: number): number {
+    const { reach } = this.#waits;
+    const done = reach.read(this.#address + offset, target, at, length);
+    this.#shortfall = reach.shortfall;
+    if (done === length || reach.shortfall !== undefined || !this.#isMemory) return done;
+    return done + readByKernel(this.#file.fd, offset + done, addressOf(target) + at + done, length - done);
   }
 
   /** As Memory.shortfall. */
@@ -257,13 +259,24 @@ export class FileMemory {
     payer: Payer | undefined = this.#payer,
   ): number {
     if (!this.#writable || !this.#has(offset, source, at, length)) return 0;
-    if (!this.#touch()) return 0;
-    const local = addressOf(source) + at;
-    let done = this.#copy(this.#address + offset, local, length);
-    if (done === length) return done;
+    const helped = !this.#waits.touch();
+    let done = this.#store(helped, offset, source, at, length);
+    if (done === length || this.#shortfall !== undefined) return done;
+    if (this.#guarded)
+      done += this.#writeIntoHoles(helped, offset + done, source, at + done, length - done, payer);
+    if (helped) return done;
+    return done + writeByKernel(this.#address + offset + done, addressOf(source) + at + done, length - done);
+  }
+
+  /** Copies as far as there are pages. @returns the bytes copied. */
+  #store(helped: boolean, offset: number, source: Uint8Array, at: number, length: number): number {
+    const target = this.#address + offset;
     this.#shortfall = undefined;
-    if (this.#guarded) done += this.#writeIntoHoles(offset + done, local + done, length - done, payer);
-    return done + writeByKernel(this.#address + offset + done, local + done, length - done);
+    if (!helped) return this.#copy(target, addressOf(source) + at, length);
+    const { reach } = this.#waits;
+    const done = reach.write(target, source, at, length);
+    this.#shortfall = reach.shortfall;
+    return done;
   }
 
   /** As Memory.place. The kernel's copy makes no pages either, and stops where the file has ended. */
@@ -273,19 +286,25 @@ export class FileMemory {
   }
 
   /** Goes on where the copy has stopped, at a hole perhaps. @returns the bytes written. */
-  #writeIntoHoles(offset: number, local: number, length: number, payer: Payer | undefined): number {
+  #writeIntoHoles(
+    helped: boolean,
+    offset: number,
+    source: Uint8Array,
+    at: number,
+    length: number,
+    payer: Payer | undefined,
+  ): number {
     let done = 0;
     while (done < length) {
-      const at = this.#address + offset + done;
       const step = Math.min(length - done, HOLE_STEP);
+      const copy = () => this.#store(helped, offset + done, source, at + done, length - done);
       let copied = 0;
       if (payer !== undefined) {
         payer.touch(offset + done, step);
-        copied = this.#copy(at, local + done, length - done);
+        copied = copy();
       }
-      if (copied === 0 && this.#makePages(offset + done, step)) {
-        copied = this.#copy(at, local + done, length - done);
-      }
+      if (copied === 0 && this.#shortfall === undefined && this.#makePages(offset + done, step))
+        copied = copy();
       if (copied === 0) break;
       done += copied;
     }

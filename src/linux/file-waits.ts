@@ -1,37 +1,38 @@
 /**
- * FileWaits: how long files of one opener (account.ts) have kept this thread waiting, which touches their
- * pages itself (file-memory.ts).
+ * FileWaits: whose files keep this thread waiting, which touches their pages itself (file-memory.ts).
  *
  * Whoever takes pages out of a memfd lets everybody wait who touches one of them until the kernel has taken
- * all: 0.8 s for a GiB that has pages. A file may lie on a slow disk, too. Nothing cuts such a wait short,
- * and to have somebody else touch each page costs more than the touch. But who has kept us so is not waited
- * for again and again: when it was MOST_MS, his files are out of reach until that is paid off.
+ * all: 0.8 s for a GiB that has pages. A file may lie on a slow disk, too. Nothing cuts such a wait short. So
+ * a helper process touches them (remote-reach.ts), which may be kept for as long as memory of processes may:
+ * but that takes 20 µs, and a copy 0.2. So it does it for an opener whose files have had us wait, for
+ * HELPED_MS; all others' are touched by this thread.
  *
  * A clock for each touch would cost as much as a short DMA. So it is read at the first touch of a piece of
- * work, when another opener's file is touched, and at the end of the piece, `settleFileWaits`. Only what took
- * SLOW_MS counts, without the time in which this thread computed, or got no processor. The kernel is asked
- * for that of those alone who have been slow in the last WATCHED_MS.
- * Invariant: beyond a first wait, MOST_MS and the wait that exceeds them, files of one opener keep us for
- * PER_SECOND of each second at most.
+ * work, when another opener's file is touched, and at the end of the piece, `settleFileWaits`. What took
+ * SLOW_MS may have been work, or want of a processor: then the kernel is asked how much of it was, from the
+ * next time on, for SUSPECTED_MS.
+ * Invariant: in HELPED_MS, files of one opener have this thread wait twice.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Account } from './account.js';
+import type { Reach } from './reach.js';
+import { canHaveHelpers, RemoteReach } from './remote-reach.js';
 
 const SLOW_MS = 50;
-/** As much as memory of processes may let us wait (remote-reach.ts). */
-const MOST_MS = 1000;
-/** How many ms are paid off in a second. */
-const PER_SECOND = 20;
-const WATCHED_MS = 3_600_000;
+const SUSPECTED_MS = 600_000;
+const HELPED_MS = 3_600_000;
 
 let counting = false;
 const known = new WeakMap<Account, FileWaits>();
 const text = Buffer.alloc(128);
 
-/** Whose file is being touched in this piece of work, since when, and `busyTime` then if he is watched. */
+/** Whose file is being touched in this piece of work, since when, and `busyTime` then if he is suspected. */
 let touched: FileWaits | undefined;
 let since = 0;
 let busySince = Number.NaN;
+
+/** Our own memory and the list of its areas, as a helper is given them. */
+let own: { readonly mem: number; readonly maps: number } | undefined;
 
 /** Do waits count? Not where one command is served, which keeps nobody but itself. */
 export function countFileWaits(count: boolean): void {
@@ -47,55 +48,51 @@ export function settleFileWaits(): void {
 }
 
 export class FileWaits {
-  readonly #opener: string;
-  /** What was owed at #owedAt, in ms. */
-  #owed = 0;
-  #owedAt = 0;
-  #watchedUntil = Number.NEGATIVE_INFINITY;
+  readonly #account: Account;
+  #suspectedUntil = Number.NEGATIVE_INFINITY;
+  #helpedUntil = Number.NEGATIVE_INFINITY;
+  #reach: Reach | undefined;
 
   static of(account: Account): FileWaits {
-    const waits = known.get(account) ?? new FileWaits(account.opener);
+    const waits = known.get(account) ?? new FileWaits(account);
     known.set(account, waits);
     return waits;
   }
 
-  private constructor(opener: string) {
-    this.#opener = opener;
+  private constructor(account: Account) {
+    this.#account = account;
   }
 
-  /** A file is about to be touched. @returns false when it must not be, and `reason` is why. */
+  /** A file is about to be touched. @returns false when this thread must not: `reach` has it done. */
   touch(): boolean {
     if (!counting || touched === this) return true;
     settleFileWaits();
     since = performance.now();
-    if (this.#owes(since) > MOST_MS) return false;
-    if (since < this.#watchedUntil) busySince = busyTime();
+    if (since < this.#helpedUntil) return false;
+    if (since < this.#suspectedUntil) busySince = busyTime();
     touched = this;
     return true;
   }
 
-  get reason(): string {
-    const owed = Math.ceil(this.#owes(performance.now()));
-    const again = `in ${Math.ceil((owed - MOST_MS) / PER_SECOND)} s`;
-    const why = `owe ${owed} ms for which the server has waited`;
-    return `files of ${this.#opener} ${why}, and are accessed ${again}`;
+  /** This process's own memory, where files are mapped, by a helper. */
+  get reach(): Reach {
+    own ??= {
+      mem: openSync('/proc/self/mem', 'r+'),
+      maps: openSync('/proc/self/maps', 'r'),
+    };
+    const { mem, maps } = own;
+    this.#reach ??= new RemoteReach(this.#account, mem, maps, `files of ${this.#account.opener}`);
+    return this.#reach;
   }
 
   /** @internal The touches since `since` have ended. */
   settle(): void {
     const now = performance.now();
     if (now - since < SLOW_MS) return;
-    // Unknown, and so nothing, of who has not been watched.
-    const waited = now - since - (since < this.#watchedUntil ? busyTime() - busySince : Number.NaN);
-    if (waited >= SLOW_MS) {
-      this.#owed = this.#owes(now) + waited;
-      this.#owedAt = now;
-    }
-    this.#watchedUntil = now + WATCHED_MS;
-  }
-
-  #owes(now: number): number {
-    return Math.max(0, this.#owed - ((now - this.#owedAt) / 1000) * PER_SECOND);
+    const suspected = since < this.#suspectedUntil;
+    this.#suspectedUntil = now + SUSPECTED_MS;
+    if (!suspected || now - since - (busyTime() - busySince) < SLOW_MS) return;
+    if (canHaveHelpers()) this.#helpedUntil = now + HELPED_MS;
   }
 }
 

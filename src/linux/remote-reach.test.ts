@@ -219,6 +219,7 @@ test('of many parts those before one that does not come are moved, and the fault
   await child.call('mmap', address + PAGE, PAGE, PROT_READ_WRITE, MAP_PRIVATE_FIXED | 0x20, -1, 0);
   assert.deepEqual([...(await child.peek(address, 12))], [7, 7, 7, 7, 0, 0, 0, 0, 7, 7, 7, 7]);
   assert.deepEqual([...(await child.peek(address + 2 * PAGE, 4))], [0, 0, 0, 0]);
+  while (waitingHelpers.used > 0) await sleep(1);
 });
 
 test('an opener has so many helpers waiting, then no access to such memory; another opener has', {
