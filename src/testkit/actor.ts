@@ -135,6 +135,8 @@ export interface TestRunOptions {
   readonly options?: readonly string[];
   /** A command that ends by executing the one that is appended to it: the actor. */
   readonly wrapper?: readonly string[];
+  /** Names of our files that the wrapper keeps, as by mounts of them. */
+  readonly kept?: number;
   /** Who runs ioasid. */
   readonly runner?: {
     readonly prefix: readonly string[];
@@ -148,13 +150,15 @@ export class TestRun {
   readonly actor = new Actor(this);
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #uid: number;
+  readonly #kept: number;
   readonly #waiting: { resolve(line: string): void; reject(error: Error): void }[] = [];
   /** Its exit status, when it has ended; null: a signal's. */
   readonly ended: Promise<number | null>;
   /** What came on standard error: nothing, when all is well. */
   complaints = '';
 
-  constructor({ devices, options = [], wrapper = [], runner }: TestRunOptions) {
+  constructor({ devices, options = [], wrapper = [], kept = 0, runner }: TestRunOptions) {
+    this.#kept = kept;
     const args = ['bin/ioasid', 'run', ...devices.flatMap((spec) => ['--device', spec]), ...options];
     const [command, ...rest] = [
       ...(runner?.prefix ?? []),
@@ -211,7 +215,9 @@ export class TestRun {
     const idle = devices.every(
       ({ pid, authorizations, busy }) => pid === undefined && authorizations.length === 0 && !busy,
     );
-    return idle && contexts.length + openers.length + pasids.used + mappings + memories === 0;
+    const isKept = (what: string, number: number) => what === 'names of files' && number <= this.#kept;
+    const held = openers.flatMap(({ holds }) => Object.entries(holds)).filter((each) => !isKept(...each));
+    return idle && contexts.length + held.length + pasids.used + mappings + memories === 0;
   }
 
   /** Ends the first actor, and with it the run. */

@@ -121,7 +121,7 @@ function assertBoth(outcomes: Map<string, number>, ways: readonly [string, strin
   assert.equal(outcomes.size, 2);
 }
 
-const rule = await rulesOn({ devices: ['dsa,mdevs=1'], wrapper });
+const rule = await rulesOn({ devices: ['dsa,mdevs=1'], wrapper, kept: 2 });
 
 rule(
   `an fd that another thread swaps for another context is the one or the other, in ${ROUNDS} rounds`,
