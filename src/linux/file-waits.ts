@@ -10,8 +10,9 @@
  * A clock for each touch would cost as much as a short DMA. So it is read at the first touch of a piece of
  * work, when another opener's file is touched, and at the end of the piece, `settleFileWaits`. What took
  * SLOW_MS may have been work, or want of a processor: then the kernel is asked how much of it was, from the
- * next time on, for SUSPECTED_MS.
- * Invariant: in HELPED_MS, files of one opener have this thread wait twice.
+ * next time on, for as long. (Shorter, and who waits until it is over would never be found out.)
+ * Invariant: once files of one opener have had this thread wait twice within HELPED_MS, it touches none of
+ * them for HELPED_MS.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Account } from './account.js';
@@ -19,7 +20,6 @@ import type { Reach } from './reach.js';
 import { canHaveHelpers, RemoteReach } from './remote-reach.js';
 
 const SLOW_MS = 50;
-const SUSPECTED_MS = 600_000;
 const HELPED_MS = 3_600_000;
 
 let counting = false;
@@ -90,7 +90,7 @@ export class FileWaits {
     const now = performance.now();
     if (now - since < SLOW_MS) return;
     const suspected = since < this.#suspectedUntil;
-    this.#suspectedUntil = now + SUSPECTED_MS;
+    this.#suspectedUntil = now + HELPED_MS;
     if (!suspected || now - since - (busyTime() - busySince) < SLOW_MS) return;
     if (canHaveHelpers()) this.#helpedUntil = now + HELPED_MS;
   }
