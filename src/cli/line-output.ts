@@ -51,6 +51,7 @@ export class LineOutput implements Lines {
   readonly #target: LineTarget;
   #text = '';
   #failed = false;
+  #incomplete = false;
 
   /** The target is its own from now on: it closes a file. */
   constructor(target: LineTarget) {
@@ -76,6 +77,11 @@ export class LineOutput implements Lines {
     return this.#failed;
   }
 
+  /** Has it failed, and not because its reader has what he wanted? */
+  get incomplete(): boolean {
+    return this.#incomplete;
+  }
+
   /** A reader that has gone is no reason to end what is traced. */
   flush(): void {
     const bytes = Buffer.from(this.#text);
@@ -85,7 +91,7 @@ export class LineOutput implements Lines {
         done += writeSync(this.#target.fd, bytes, done);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'EAGAIN') pause(AGAIN_MS);
-        else this.#fail(inWords(error));
+        else this.#fail(error as NodeJS.ErrnoException);
       }
     }
   }
@@ -95,10 +101,12 @@ export class LineOutput implements Lines {
     if (this.#target.file !== undefined) closeSync(this.#target.fd);
   }
 
-  #fail(why: string): void {
+  #fail(error: NodeJS.ErrnoException): void {
     this.#failed = true;
-    const { file } = this.#target;
-    if (file !== undefined) complain(`nothing more is written to "${file}": ${why}`);
+    const { fd, file } = this.#target;
+    this.#incomplete = file !== undefined || (fd !== STDERR && error.code !== 'EPIPE');
+    const name = file === undefined ? 'standard output' : `"${file}"`;
+    if (this.#incomplete) complain(`nothing more is written to ${name}: ${inWords(error)}`);
   }
 }
 

@@ -5,8 +5,9 @@
 import { writeSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { framesOf } from '../devices/thrown.js';
-import { Refusal } from '../linux/errno.js';
+import { inWords, Refusal } from '../linux/errno.js';
 import { CannotReplay } from '../replay/cannot-replay.js';
+import { OUR_FAULT } from './launch-plan.js';
 
 /** One sentence about what went wrong, to standard error, as far as its reader takes it. */
 export function complain(sentence: string): void {
@@ -26,10 +27,18 @@ export function complainOf(error: Error): void {
   if (stack) write(`${stack}\n`);
 }
 
-/** Standard output, for what was asked for. Who stops reading, as `head` does, ends this process. */
+/**
+ * Standard output, for what was asked for. Who stops reading, as `head` does, ends this process; what cannot
+ * be written for another reason has failed.
+ */
 export function standardOutput(): typeof process.stdout {
   const { stdout } = process;
-  if (stdout.listenerCount('error') === 0) stdout.on('error', () => process.exit());
+  if (stdout.listenerCount('error') === 0)
+    stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit();
+      complain(`standard output takes no more: ${inWords(error)}`);
+      process.exit(OUR_FAULT);
+    });
   return stdout;
 }
 
@@ -60,8 +69,7 @@ function write(text: string | Uint8Array): void {
   try {
     if (typeof text === 'string') writeSync(2, text);
     else writeSync(2, text);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EPIPE' && code !== 'EAGAIN' && code !== 'EIO' && code !== 'EBADF') throw error;
+  } catch {
+    // Its reader has gone, or its disk is full: there is nobody else to tell.
   }
 }

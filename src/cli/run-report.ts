@@ -3,6 +3,7 @@
  * else is made, and written when the run has ended.
  */
 import { closeSync, writeFileSync } from 'node:fs';
+import { inWords } from '../linux/errno.js';
 import type { Machine } from '../machine/machine.js';
 import { annotationsOf, junitOf, type RunOutcome } from './ci-reports.js';
 import { Findings } from './findings.js';
@@ -16,13 +17,13 @@ export interface ReportArguments {
 }
 
 export class RunReport {
-  readonly #junit: number | undefined;
+  readonly #junit: { readonly fd: number; readonly file: string } | undefined;
   readonly #github: boolean;
   readonly #began = performance.now();
   #findings: Findings | undefined;
 
   private constructor({ junit, github = false }: ReportArguments) {
-    this.#junit = junit === undefined ? undefined : openOwn(junit);
+    this.#junit = junit === undefined ? undefined : { fd: openOwn(junit), file: junit };
     this.#github = github;
   }
 
@@ -47,8 +48,14 @@ export class RunReport {
     if (this.#github) annotationsOf(outcome.failOn, findings).forEach(sayLine);
     if (this.#junit === undefined) return;
     const seconds = (performance.now() - this.#began) / 1000;
-    empty(this.#junit);
-    writeFileSync(this.#junit, junitOf({ ...outcome, seconds }, findings));
-    closeSync(this.#junit);
+    const { fd, file } = this.#junit;
+    try {
+      empty(fd);
+      writeFileSync(fd, junitOf({ ...outcome, seconds }, findings));
+    } catch (error) {
+      throw new Error(`"${file}" is not complete: ${inWords(error)}`);
+    } finally {
+      closeSync(fd);
+    }
   }
 }

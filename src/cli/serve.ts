@@ -6,7 +6,7 @@
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, rmdirSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { refuse } from '../linux/errno.js';
+import { inWords, refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
@@ -19,6 +19,7 @@ import { complain, complainOf } from './messages.js';
 import { type End, ModelFaults } from './model-faults.js';
 import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
+import { checkOwnLimits } from './own-limits.js';
 import { inspectIf, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 import { tellingOf } from './told.js';
@@ -117,6 +118,24 @@ function isOpen(fd: number): boolean {
   }
 }
 
+/** What it tells, and the machine. @throws Refusal which option, or which limit of this process, is wrong. */
+async function prepared(options: ServeArguments) {
+  checkOwnLimits();
+  return { telling: await tellingOf(options), made: await makeMachine(options, false) };
+}
+
+/** Whoever reads them may have gone, or may have no room: the files are there all the same. */
+function tellFiles(paths: readonly string[]): void {
+  const failed = (error: NodeJS.ErrnoException) =>
+    error.code === 'EPIPE' || complain(`standard output takes no list of the files: ${inWords(error)}`);
+  try {
+    // A pipe's stream calls back, a file's throws.
+    process.stdout.on('error', failed).write(paths.map((path) => `${path}\n`).join(''));
+  } catch (error) {
+    failed(error as NodeJS.ErrnoException);
+  }
+}
+
 /** Whoever waits may have gone. */
 function tellReady(fd: number | undefined): void {
   if (fd === undefined) return;
@@ -136,11 +155,7 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   let end: End = leave;
   const faults = new ModelFaults((status) => end(status));
   checkReadyFd(options.readyFd);
-  const telling = await tellingOf(options).catch((error: Error) => {
-    complainOf(error);
-    return leave(OUR_FAULT);
-  });
-  const made = await makeMachine(options, false).catch((error: Error) => {
+  const { telling, made } = await prepared(options).catch((error: Error) => {
     complainOf(error);
     return leave(OUR_FAULT);
   });
@@ -156,8 +171,8 @@ export async function serve(folder: string | undefined, options: ServeArguments)
     const ended = lastSteps([() => mount.remove(), ...service.ending]);
     return leave(ended ? status : OUR_FAULT);
   };
-  for (const { path, present } of made.machine.nodes)
-    if (present?.() !== false) process.stdout.write(`${join(root, path)}\n`);
+  const shown = made.machine.nodes.filter(({ present }) => present?.() !== false);
+  tellFiles(shown.map(({ path }) => join(root, path)));
   await inspectIf(options).catch((error: Error) => {
     complainOf(error);
     end(OUR_FAULT);

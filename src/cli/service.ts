@@ -10,6 +10,7 @@ import { ModelCalls } from '../devices/model-calls.js';
 import { saidOf } from '../devices/thrown.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
+import { inWords, refuse } from '../linux/errno.js';
 import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { countFileWaits } from '../linux/file-waits.js';
 import { notHeld } from '../linux/held-area.js';
@@ -103,7 +104,7 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   ModelCalls.tellCallbacks();
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,
-    baseDirectory: process.cwd(),
+    baseDirectory: ownFolder(),
     pasidQuota,
     mappingQuota,
     tableQuota,
@@ -120,6 +121,15 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   for (const each of link) links.push(await connect(machine, each));
   const alarm = new Alarm(machine.clock, time);
   return { machine, links, standIn, alarm, memlock: (memlock ?? false) || (strict ?? false) };
+}
+
+/** @throws Refusal ENOENT nobody can say what a relative path means. */
+function ownFolder(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    return refuse('ENOENT', `the folder that ioasid was started in cannot be found: ${inWords(error)}`);
+  }
 }
 
 async function connect({ wires }: Machine, given: string | PlacedLink): Promise<UnixLink> {

@@ -11,6 +11,7 @@ import { checkHeader, HEADER_BYTES } from '../trace/recording/chunks.js';
 import { Messages } from '../trace/recording/message.js';
 import { ofFile, recordsIn } from '../trace/recording/recording.js';
 import { attachTrace, serverMeant } from './control-socket.js';
+import { OUR_FAULT } from './launch-plan.js';
 import { LineOutput, openLines } from './line-output.js';
 import { type EventPrinter, PrintedRecords } from './printed-records.js';
 import { TimelinePrinter } from './timeline-printer.js';
@@ -52,8 +53,14 @@ function traceFile(file: string, options: TraceArguments): void {
     }
   } finally {
     lines.end();
-    output.close();
+    end(output);
   }
+}
+
+/** Closes it, and says by the exit status that what is there is not all. */
+function end(output: LineOutput): void {
+  output.close();
+  if (output.incomplete) process.exitCode = OUR_FAULT;
 }
 
 function print(lines: PrintedRecords, records: Uint8Array, file: string): void {
@@ -75,7 +82,7 @@ async function traceServer(pid: number | undefined, options: TraceArguments): Pr
     await printAll(socket, lines, output);
   } finally {
     lines.end();
-    output.close();
+    end(output);
   }
 }
 

@@ -181,15 +181,35 @@ test('the entry of one page says the slot, the rights and the place, or is not m
   assert.ok(made > 50, `${made} entries that were made`);
 });
 
-test('where memory has to be there before it is used there are fewer tables', () => {
-  const program = `
-    const { TableMemory } = await import(process.argv[1]);
+/** A program that prints what it has in its memory of tables, or why it has none. */
+const useMemory = `
+  const { TableMemory } = await import(process.argv[1]);
+  try {
     const memory = new TableMemory();
     const table = memory.allocTable();
     memory.tables[table] = 5;
-    console.log(memory.tables.length / 1024, memory.tables[table]);`;
-  const module = new URL('./table-memory.js', import.meta.url).href;
-  const node = [process.execPath, '--input-type=module', '-e', program, module];
+    console.log(memory.tables.length / 1024, memory.tables[table]);
+  } catch (error) {
+    console.log(error.message);
+  }`;
+const node = [
+  process.execPath,
+  '--input-type=module',
+  '-e',
+  useMemory,
+  new URL('./table-memory.js', import.meta.url).href,
+];
+
+test('where there are too few addresses it is ENOMEM, and the sentence names the limits', () => {
+  const shell = ['-c', 'ulimit -v 3000000 && exec "$@"', 'sh', ...node];
+  assert.equal(
+    execFileSync('sh', shell, { encoding: 'utf8' }),
+    'ENOMEM: there is no room for 67108864 bytes of mappings and tables, in 4294967296 bytes of addresses ' +
+      '(ulimit -d, ulimit -v)\n',
+  );
+});
+
+test('where memory has to be there before it is used there are fewer tables', () => {
   // KiB of memory that can be written: half of what all tables may take.
   const shell = ['-c', 'ulimit -d 2097152 && exec "$@"', 'sh', ...node];
   assert.equal(execFileSync('sh', shell, { encoding: 'utf8' }), '16384 5\n');

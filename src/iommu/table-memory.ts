@@ -26,6 +26,7 @@
  * the processor's own page tables as long as for ours.
  */
 
+import { refuse } from '../linux/errno.js';
 import { HUGE_PAGE, preferHugePages } from '../linux/huge-pages.js';
 import { broken } from '../linux/invariant.js';
 
@@ -310,7 +311,7 @@ export function foundIn(entry: number): number {
  * used, and has not so much, they are as many as it will hardly miss.
  */
 function all(): Int32Array<SharedArrayBuffer> {
-  const buffer = new SharedArrayBuffer(FEW_BYTES, { maxByteLength: MAX_BYTES });
+  const buffer = reserved(FEW_BYTES);
   try {
     buffer.grow(MAX_BYTES);
   } catch {
@@ -321,7 +322,20 @@ function all(): Int32Array<SharedArrayBuffer> {
 
 /** `count` words of zeros, which can become more. */
 function growing(count: number): Int32Array<SharedArrayBuffer> {
-  return new Int32Array(new SharedArrayBuffer(4 * count, { maxByteLength: MAX_BYTES }), 0, count);
+  return new Int32Array(reserved(4 * count), 0, count);
+}
+
+/** @throws Refusal ENOMEM this process may not have so many addresses. */
+function reserved(bytes: number): SharedArrayBuffer {
+  try {
+    return new SharedArrayBuffer(bytes, { maxByteLength: MAX_BYTES });
+  } catch {
+    return refuse(
+      'ENOMEM',
+      `there is no room for ${bytes} bytes of mappings and tables, in ${MAX_BYTES} bytes of addresses ` +
+        '(ulimit -d, ulimit -v)',
+    );
+  }
 }
 
 /** Twice as many at the same place. (A view that tracks the buffer's length would be slower to use.) */

@@ -147,7 +147,9 @@ export class ScriptedProcess {
     if (this.#over) throw new Gone(GONE);
     if (steps.length === 0) return [];
     const script = new Script(steps);
-    writeSync(this.#memory, script.bytes, 0, script.bytes.length, CALLS);
+    const { length } = script.bytes;
+    if (writeSync(this.#memory, script.bytes, 0, length, CALLS) < length)
+      refuse('EFBIG', `a file has no room for the ${length} bytes of what is to be done (ulimit -f)`);
     const answer = new Promise<void>((resolve) => {
       this.#answered = resolve;
     });
