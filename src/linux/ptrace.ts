@@ -287,10 +287,12 @@ export function setFault(tid: number, signal: number, { code, address }: Stoppin
   libc().ptrace(SETSIGINFO, tid, 0, infoAt);
 }
 
-/** Does the thread run, or has it stopped without anybody having been told so far? */
+/**
+ * Does the thread run, or has it stopped without anybody having been told so far? Its state is read first:
+ * one that stops meanwhile is found to have stopped.
+ */
 export function isRunning(tid: number): boolean {
+  if (stateOf(tid) === RUNNABLE) return true;
   info[4] = 0;
-  const stopped =
-    libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WNOWAIT | WALL) === 0 && info[4] !== 0;
-  return stopped || stateOf(tid) === RUNNABLE;
+  return libc().waitid(P_PID, tid, infoAt, WSTOPPED | WNOHANG | WNOWAIT | WALL) === 0 && info[4] !== 0;
 }
