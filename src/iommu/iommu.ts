@@ -10,8 +10,8 @@
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
+import { transfersByHelpers } from '../linux/patient-helper.js';
 import { Ranges } from '../linux/ranges.js';
-import { transfersByHelpers } from '../linux/remote-reach.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { WatchedLog } from './event-log.js';

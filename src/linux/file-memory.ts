@@ -224,10 +224,10 @@ export class FileMemory {
 
   /** A hole that may not get a page is not there for a helper; the file is asked, which waits for nobody. */
   #readByHelper(offset: number, target: Uint8Array, at: number, length: number): number {
-    const { reach } = this.#waits;
-    const done = reach.read(this.#address + offset, target, at, length);
-    this.#shortfall = reach.shortfall;
-    if (done === length || reach.shortfall !== undefined || !this.#isMemory) return done;
+    const { helped } = this.#waits;
+    const done = helped.read(this.#address + offset, target, at, length);
+    this.#shortfall = helped.shortfall;
+    if (done === length || helped.shortfall !== undefined || !this.#isMemory) return done;
     return done + readByKernel(this.#file.fd, offset + done, addressOf(target) + at + done, length - done);
   }
 
@@ -273,9 +273,8 @@ export class FileMemory {
     const target = this.#address + offset;
     this.#shortfall = undefined;
     if (!helped) return this.#copy(target, addressOf(source) + at, length);
-    const { reach } = this.#waits;
-    const done = reach.write(target, source, at, length);
-    this.#shortfall = reach.shortfall;
+    const done = this.#waits.helped.write(target, source, at, length);
+    this.#shortfall = this.#waits.helped.shortfall;
     return done;
   }
 

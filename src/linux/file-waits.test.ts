@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { Child, PAGE } from '../testkit/child.js';
 import { Account } from './account.js';
 import { ScatterList } from './cached-read.js';
 import { fileMemory } from './file-memory.js';
 import { countFileWaits, FileWaits, settleFileWaits } from './file-waits.js';
-import { transfersByHelpers } from './remote-reach.js';
+import { transfersByHelpers } from './patient-helper.js';
+import { waitClock } from './wait-clock.js';
 
 before(() => countFileWaits(true));
 after(() => countFileWaits(false));
 const child = new Child();
 after(() => child.kill());
 const BOTH = 3;
+const HOUR = 3_600_000;
 
 const word = new Int32Array(new SharedArrayBuffer(4));
 const sleep = (ms: number) => void Atomics.wait(word, 0, 0, ms);
@@ -33,11 +37,11 @@ const nothing = () => {};
 /** Those of an opener whose files have had us wait. */
 function helped(opener: string): FileWaits {
   const waits = FileWaits.of(Account.of(opener));
-  for (let n = 0; n < 2; n++) assert.ok(access(waits, () => sleep(60)));
+  assert.ok(access(waits, () => sleep(60)));
   return waits;
 }
 
-test("files of who has let the server wait twice are touched by a helper, all others' by the server", () => {
+test("files of who has let the server wait are touched by a helper, all others' by the server", () => {
   const waits = helped('user 1');
   assert.equal(access(waits, nothing), false);
   assert.equal(FileWaits.of(Account.of('user 1')), waits);
@@ -53,15 +57,49 @@ test('to be slow is no wait: who has as much copied is touched by the server', (
   assert.ok(access(waits, nothing));
 });
 
+test('what is waited for a helper process, which has a limit of its own, is no wait for files', () => {
+  const waits = FileWaits.of(Account.of('user 9'));
+  for (let n = 0; n < 2; n++)
+    access(waits, () => {
+      sleep(60);
+      waitClock.excuse(60);
+    });
+  assert.ok(access(waits, nothing));
+});
+
+test('waits of an opener add up, and are forgotten when there was none for an hour', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const waits = FileWaits.of(Account.of('user 10'));
+  const waitAgain = () => access(waits, () => sleep(40));
+  assert.ok(waitAgain());
+  t.mock.timers.tick(HOUR - 1);
+  assert.ok(waitAgain());
+  assert.ok(!waitAgain());
+  t.mock.timers.tick(HOUR - 1);
+  assert.ok(!waitAgain());
+  t.mock.timers.tick(1);
+  assert.ok(waitAgain());
+  assert.ok(access(waits, nothing));
+});
+
+test('an opener who closes all that he has open is remembered', async () => {
+  helped('user 11');
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let n = 0; n < 3; n++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+  }
+  assert.ok(!access(FileWaits.of(Account.of('user 11')), nothing));
+});
+
 test('who is touched in the same piece of work does not answer for the wait of another', () => {
   const [slow, quick] = ['user 7', 'user 8'].map((opener) => FileWaits.of(Account.of(opener)));
-  for (let n = 0; n < 2; n++) {
-    assert.ok(quick!.touch());
-    assert.ok(slow!.touch());
-    sleep(60);
-    assert.ok(quick!.touch());
-    settleFileWaits();
-  }
+  assert.ok(quick!.touch());
+  assert.ok(slow!.touch());
+  sleep(60);
+  assert.ok(quick!.touch());
+  settleFileWaits();
   assert.equal(access(slow!, nothing), false);
   assert.ok(access(quick!, nothing));
 });

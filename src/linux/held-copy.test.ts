@@ -12,7 +12,7 @@ import { Errno, Refusal } from './errno.js';
 import { addressOf, libc } from './ffi.js';
 import { holdCopy } from './held-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
-import { canHaveHelpers } from './remote-reach.js';
+import { canHaveHelpers } from './patient-helper.js';
 
 const O_RDWR = 2;
 const F_GETFD = 1;

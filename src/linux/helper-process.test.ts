@@ -9,7 +9,7 @@ import { check, libc } from './ffi.js';
 import { helperCodes } from './helper-code.js';
 import { HelperProcess, Sys } from './helper-process.js';
 import { OUR_PIDFD } from './helper-start.js';
-import { canHaveHelpers } from './remote-reach.js';
+import { canHaveHelpers } from './patient-helper.js';
 
 const FUTEX_WAIT = 0;
 const PATIENCE_MS = 20;

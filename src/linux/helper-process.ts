@@ -18,6 +18,7 @@ import { processEnd } from './fd-identity.js';
 import { addressOf, lastErrno, libc, viewMemory } from './ffi.js';
 import { SHARED_AT, SHARED_BYTES } from './helper-code.js';
 import { startHelper } from './helper-start.js';
+import { waitClock } from './wait-clock.js';
 
 /** System calls that have the same number everywhere. */
 const OF_ALL = { pidfd_open: 434, close_range: 436, pidfd_getfd: 438 };
@@ -25,7 +26,19 @@ const OF_ALL = { pidfd_open: 434, close_range: 436, pidfd_getfd: 438 };
 /** System calls by their number here, and what a helper is given to do. */
 export const Sys =
   process.arch === 'arm64'
-    ? { futex: 98, ioctl: 29, openat: 56, close: 57, pread: 67, pwrite: 68, prctl: 167, chdir: 49, ...OF_ALL }
+    ? {
+        futex: 98,
+        ioctl: 29,
+        openat: 56,
+        close: 57,
+        pread: 67,
+        pwrite: 68,
+        prctl: 167,
+        chdir: 49,
+        process_vm_readv: 270,
+        process_vm_writev: 271,
+        ...OF_ALL,
+      }
     : {
         futex: 202,
         ioctl: 16,
@@ -35,6 +48,8 @@ export const Sys =
         pwrite: 18,
         prctl: 157,
         chdir: 80,
+        process_vm_readv: 310,
+        process_vm_writev: 311,
         ...OF_ALL,
       };
 
@@ -117,6 +132,21 @@ export class HelperProcess {
     this.#words[at + LEAST + 1] = LEAST_OF_ALL;
   }
 
+  /**
+   * The only call that is done: process_vm_readv or process_vm_writev, of process `pid`, between `length`
+   * bytes at `local`, which are its own, and at `remote`. (The sixth argument of all that it does is 0.)
+   */
+  putVectors(call: number, pid: number, local: number, remote: number, length: number): void {
+    // Two struct iovec, in the place of a second call.
+    const at = CALLS + CALL_WORDS;
+    const there = SHARED_AT + 4 * at;
+    this.#putWord(at, local);
+    this.#putWord(at + 2, length);
+    this.#putWord(at + 4, remote);
+    this.#putWord(at + 6, length);
+    this.put(0, call, pid, there, 1, there + 16, 1);
+  }
+
   /** Those after call `index` are done only if that has returned `least`, above 0, or more. */
   require(index: number, least: number): void {
     this.#putWord(CALLS + index * CALL_WORDS + LEAST, least);
@@ -144,6 +174,13 @@ export class HelperProcess {
   /** Waits for what was begun; as `do`. */
   wait(patience: number, most = MOST_STEPS): number {
     if (this.#dead) return -1;
+    const begun = performance.now();
+    const slept = this.#wait(patience, most);
+    waitClock.excuse(performance.now() - begun);
+    return slept;
+  }
+
+  #wait(patience: number, most: number): number {
     const words = this.#words;
     const asked = words[ASKED]!;
     let slept = 0;

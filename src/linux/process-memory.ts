@@ -22,11 +22,12 @@ import { lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
+import { canHaveHelpers } from './patient-helper.js';
 import { commandName, couldKillUs, gone, notTraceable, processBefore, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
 import type { Ranges } from './ranges.js';
 import { type Maps, OwnReach, type Reach } from './reach.js';
-import { canHaveHelpers, RemoteReach } from './remote-reach.js';
+import { RemoteReach } from './remote-reach.js';
 import { isOfDevice } from './shared-pages.js';
 import { SpaceProof } from './space-proof.js';
 

@@ -13,10 +13,11 @@ import { helpersOf } from '../testkit/helper-processes.js';
 import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
+import { canHaveHelpers, transfersByHelpers, waitingHelpers } from './patient-helper.js';
 import { ProcessMemory, servesAlone } from './process-memory.js';
 import { Ranges } from './ranges.js';
 import { OwnReach } from './reach.js';
-import { canHaveHelpers, RemoteReach, transfersByHelpers, waitingHelpers } from './remote-reach.js';
+import { RemoteReach } from './remote-reach.js';
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;

@@ -1,23 +1,14 @@
 /**
  * RemoteReach: the memory of an address space whose process must not be able to let us wait (reach.ts), by a
  * helper process that does the system calls.
- *
- * One helper serves all of them, one after the other. When it has not answered in time, it is killed, and the
- * next access has a new one: only that address space is out of reach, until the kernel has let the old one
- * go. How many such there may be, and how long accesses may keep us in all, counts for the opener who pays
- * for the memory (account.ts).
- *
- * Time that accesses have kept us is free again PER_SECOND by PER_SECOND, for all openers together: whoever
- * comes again and again as another one has it no better. One that was given up costs PATIENCE_MS, however
- * short the wait, and those after it are waited for SHORT_MS until that is free again.
- *
- * Invariant: no call here takes longer than PATIENCE_MS, but for a helper that gets no processor. What has
- * not been answered in time happens no more.
+ * How long it is waited for, patient-helper.ts says. The helper has our two files from the first access on,
+ * until `close`.
  */
-import { type Account, Pool } from './account.js';
-import { Errno, hex, Refusal, refuse } from './errno.js';
-import { DATA_BYTES, HelperProcess, MOST_CALLS, Sys } from './helper-process.js';
+import type { Account } from './account.js';
+import { Errno, Refusal, refuse } from './errno.js';
+import { DATA_BYTES, type HelperProcess, MOST_CALLS, Sys } from './helper-process.js';
 import { OUR_PIDFD } from './helper-start.js';
+import { closeIn, countTransfer, PatientHelper } from './patient-helper.js';
 import { Ranges } from './ranges.js';
 import { areProof, PROCMAP_QUERY, PROOF_BYTES, type Reach } from './reach.js';
 
@@ -26,57 +17,15 @@ const O_RDONLY = 0;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 
-/**
- * How long an access may have the server wait. A page may have to come from a disk, and on a machine that is
- * busy the program may have the lock and no processor.
- */
-const PATIENCE_MS = 100;
-/** The same where memory of its opener has not come a short while ago. */
-const SHORT_MS = 10;
-/** How much of the time that accesses have kept us is free again in a second, in ms. */
-const PER_SECOND = 20;
-/** How often it is looked whether a helper that was killed has ended, and time becomes free. */
-const LOOK_MS = 100;
-
-/** Helpers that were killed and have not ended. */
-export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16);
-/** How long accesses have kept us: one opener's for 1000 ms. */
-export const waitingTime = new Pool('milliseconds of waiting for memory', 'ETIME', () => 1334);
-
-/** The one that is asked. */
-let present: HelperProcess | undefined;
-/** Those that were killed, and for whom they wait. */
-const killed = new Map<HelperProcess, Account | undefined>();
-let possible: boolean | undefined;
-let looking: NodeJS.Timeout | undefined;
-let transfers = 0;
 /** Memory that is one part, and what a helper is asked at once: the lengths, of which it has an address. */
 const whole = new Ranges();
 const asked = new Ranges();
 
-/** How many times helpers have been asked for accesses so far: for any number of parts at once. */
-export function transfersByHelpers(): number {
-  return transfers;
-}
-
-/** Time that accesses have kept us, `givenUp` or not. */
-interface Wait {
-  readonly account: Account;
-  readonly givenUp: boolean;
-  ms: number;
-}
-/** The oldest first. */
-const waits: Wait[] = [];
-
 export class RemoteReach implements Reach {
   readonly perSlice = 8;
-  shortfall: string | undefined;
-  readonly #account: Account;
   readonly #mem: number;
   readonly #maps: number;
-  readonly #description: string;
-  /** Who waits for this memory. */
-  #waits: HelperProcess | undefined;
+  readonly #patient: PatientHelper;
   /** Who has its files, and their numbers there. */
   #helper: HelperProcess | undefined;
   #memThere = -1;
@@ -84,10 +33,13 @@ export class RemoteReach implements Reach {
 
   /** `mem` and `maps` stay the caller's; `account` pays for whoever waits. */
   constructor(account: Account, mem: number, maps: number, description: string) {
-    this.#account = account;
     this.#mem = mem;
     this.#maps = maps;
-    this.#description = description;
+    this.#patient = new PatientHelper(account, description);
+  }
+
+  get shortfall(): string | undefined {
+    return this.#patient.shortfall;
   }
 
   ask(query: Uint8Array): number {
@@ -95,7 +47,7 @@ export class RemoteReach implements Reach {
     if (helper === undefined) return Errno.ETIMEDOUT;
     helper.data.set(query);
     helper.put(0, Sys.ioctl, this.#mapsThere, PROCMAP_QUERY, helper.dataAt);
-    if (!this.#do(helper, 1)) return Errno.ETIMEDOUT;
+    if (!this.#patient.do(helper, 1)) return Errno.ETIMEDOUT;
     query.set(helper.data.subarray(0, query.length));
     return Math.abs(helper.result(0));
   }
@@ -104,7 +56,7 @@ export class RemoteReach implements Reach {
     const helper = this.#ready();
     if (helper === undefined) return -1;
     helper.put(0, Sys.pread, this.#mapsThere, helper.dataAt, target.length, position);
-    const length = this.#do(helper, 1) ? helper.result(0) : -1;
+    const length = this.#patient.do(helper, 1) ? helper.result(0) : -1;
     if (length > 0) target.set(helper.data.subarray(0, length));
     return length;
   }
@@ -151,7 +103,7 @@ export class RemoteReach implements Reach {
     if (fresh < 0 || helper === undefined) return false;
     helper.put(0, Sys.pread, fresh, helper.dataAt, PROOF_BYTES, address);
     helper.put(1, Sys.close, fresh);
-    return this.#do(helper, 2) && helper.result(0) === PROOF_BYTES && areProof(bytes, helper.data);
+    return this.#patient.do(helper, 2) && helper.result(0) === PROOF_BYTES && areProof(bytes, helper.data);
   }
 
   nameOfArea(pid: number, range: string): number {
@@ -165,17 +117,14 @@ export class RemoteReach implements Reach {
       return -1;
     } finally {
       helper.put(0, Sys.close, there);
-      this.#do(helper, 1);
+      this.#patient.do(helper, 1);
     }
   }
 
   close(): void {
     const helper = this.#helper;
     this.#helper = undefined;
-    if (helper === undefined || helper.dead) return;
-    helper.put(0, Sys.close, this.#memThere);
-    helper.put(1, Sys.close, this.#mapsThere);
-    if (helper.do(2, PATIENCE_MS) < 0) leave(helper, undefined);
+    if (helper !== undefined) closeIn(helper, this.#memThere, this.#mapsThere);
   }
 
   /**
@@ -184,7 +133,7 @@ export class RemoteReach implements Reach {
    * it has not.
    */
   #transfer(call: number, source?: Uint8Array): number {
-    transfers++;
+    countTransfer();
     const { count, addresses, lengths } = asked;
     if (count === 0) return 0;
     const helper = this.#ready();
@@ -194,7 +143,7 @@ export class RemoteReach implements Reach {
       helper.put(part, call, this.#memThere, at, lengths[part]!, addresses[part]!);
       helper.require(part, lengths[part]!);
     }
-    const answered = this.#do(helper, count, addresses);
+    const answered = this.#patient.do(helper, count, addresses);
     const returned = helper.returned(count);
     if (returned === 0) return -Errno.EFAULT;
     let done = 0;
@@ -208,24 +157,19 @@ export class RemoteReach implements Reach {
     if (helper === undefined) return -1;
     Buffer.from(helper.data.buffer, helper.data.byteOffset).write(`${path}\0`, 'latin1');
     helper.put(0, Sys.openat, AT_FDCWD, helper.dataAt, flags | O_CLOEXEC, 0);
-    return this.#do(helper, 1) ? helper.result(0) : -1;
+    return this.#patient.do(helper, 1) ? helper.result(0) : -1;
   }
 
   /** The helper, which has our files; undefined: it must not be asked now, and `shortfall` is why. */
   #ready(): HelperProcess | undefined {
-    this.shortfall = undefined;
-    if (this.#waits !== undefined && !hasEnded(this.#waits)) {
-      this.shortfall = `an access to the memory of ${this.#description} has not come back yet`;
-      return undefined;
-    }
-    this.#waits = undefined;
+    const helper = this.#patient.ready;
+    if (helper === undefined || helper === this.#helper) return helper;
     try {
-      const helper = helperProcess();
-      if (this.#helper !== helper) this.#introduce(helper);
+      this.#introduce(helper);
       return helper;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      this.shortfall = error.reason;
+      this.#patient.shortfall = error.reason;
       return undefined;
     }
   }
@@ -234,39 +178,11 @@ export class RemoteReach implements Reach {
   #introduce(helper: HelperProcess): void {
     helper.put(0, Sys.pidfd_getfd, OUR_PIDFD, this.#mem, 0);
     helper.put(1, Sys.pidfd_getfd, OUR_PIDFD, this.#maps, 0);
-    if (!this.#do(helper, 2)) refuse('EAGAIN', this.shortfall!);
+    if (!this.#patient.do(helper, 2)) refuse('EAGAIN', this.shortfall!);
     const [mem, maps] = [helper.result(0), helper.result(1)];
     if (mem < 0 || maps < 0)
       throw new Refusal(-Math.min(mem, maps), 'the helper process cannot have files of the server');
     [this.#helper, this.#memThere, this.#mapsThere] = [helper, mem, maps];
-  }
-
-  /**
-   * Has `helper` do what it has been given. @param addresses of the accesses that it makes.
-   * @returns false: it has not done it, and `shortfall` is why.
-   */
-  #do(helper: HelperProcess, count: number, addresses?: Float64Array): boolean {
-    const account = this.#account;
-    try {
-      reserve(account);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      this.shortfall = error.reason;
-      return false;
-    }
-    const patience = waits.some((wait) => wait.givenUp && wait.account === account) ? SHORT_MS : PATIENCE_MS;
-    const slept = helper.do(count, patience);
-    if (slept >= 0) {
-      account.give(waitingHelpers, 1);
-      hasKeptUs(account, Math.min(Math.ceil(slept), PATIENCE_MS), false);
-      return true;
-    }
-    hasKeptUs(account, PATIENCE_MS, true);
-    const where = addresses === undefined ? '' : ` at ${hex(addresses[helper.returned(count)] ?? 0)}`;
-    this.shortfall = `the memory of ${this.#description}${where} has not come within ${patience} ms`;
-    this.#waits = helper;
-    leave(helper, this.#account);
-    return false;
   }
 }
 
@@ -282,78 +198,4 @@ function ask(ranges: Ranges, offset: number): number {
   asked.clear();
   asked.appendOf(ranges, offset, ranges.within(offset, DATA_BYTES, MOST_CALLS));
   return asked.length;
-}
-
-/** Can there be helpers here? It takes code for the processor, and a memfd that may be executed. */
-export function canHaveHelpers(): boolean {
-  if (possible !== undefined) return possible;
-  try {
-    helperProcess();
-    possible = true;
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    if (error.errno !== Errno.ENOSYS && error.errno !== Errno.EACCES) return true;
-    possible = false;
-  }
-  return possible;
-}
-
-/** The one that is asked. @throws Refusal as HelperProcess. */
-function helperProcess(): HelperProcess {
-  if (present === undefined || present.dead) present = new HelperProcess();
-  return present;
-}
-
-/** `helper` has been killed while it waited for memory that `account` pays for. */
-function leave(helper: HelperProcess, account: Account | undefined): void {
-  killed.set(helper, account);
-  looking ??= setInterval(look, LOOK_MS).unref();
-}
-
-/** What an access may cost. @throws Refusal EMFILE, ETIME the account's part is used up. */
-function reserve(account: Account): void {
-  account.take(waitingTime, PATIENCE_MS);
-  try {
-    account.take(waitingHelpers, 1);
-  } catch (refusal) {
-    account.give(waitingTime, PATIENCE_MS);
-    throw refusal;
-  }
-}
-
-/** An access has kept us for `ms` of what it has reserved. */
-function hasKeptUs(account: Account, ms: number, givenUp: boolean): void {
-  account.give(waitingTime, PATIENCE_MS - ms);
-  if (ms === 0) return;
-  const last = waits.at(-1);
-  if (last?.account === account && last.givenUp === givenUp) last.ms += ms;
-  else waits.push({ account, givenUp, ms });
-  looking ??= setInterval(look, LOOK_MS).unref();
-}
-
-function freeTime(): void {
-  for (let ms = (PER_SECOND * LOOK_MS) / 1000; ms > 0 && waits.length > 0; ) {
-    const first = waits[0]!;
-    const part = Math.min(ms, first.ms);
-    first.account.give(waitingTime, part);
-    first.ms -= part;
-    ms -= part;
-    if (first.ms === 0) waits.shift();
-  }
-}
-
-/** Has `helper`, which was killed, ended? Then whoever has it waiting pays no more. */
-function hasEnded(helper: HelperProcess): boolean {
-  if (!helper.ended) return false;
-  killed.get(helper)?.give(waitingHelpers, 1);
-  killed.delete(helper);
-  return true;
-}
-
-function look(): void {
-  freeTime();
-  for (const helper of [...killed.keys()]) hasEnded(helper);
-  if (killed.size > 0 || waits.length > 0) return;
-  clearInterval(looking);
-  looking = undefined;
 }

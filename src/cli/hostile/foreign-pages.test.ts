@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { Status } from '../../devices/dsa/descriptor.js';
-import { canHaveHelpers } from '../../linux/remote-reach.js';
+import { canHaveHelpers } from '../../linux/patient-helper.js';
 import { eventually, TestRun } from '../../testkit/actor.js';
 import { missingActors } from '../../testkit/availability.js';
 import { Child } from '../../testkit/child.js';

@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { abortFuse, unmountFuse } from '../../linux/fuse-mount.js';
-import { canHaveHelpers } from '../../linux/remote-reach.js';
+import { canHaveHelpers } from '../../linux/patient-helper.js';
 import { withoutFuse } from '../../testkit/processes.js';
 
 const server = fileURLToPath(new URL('../../testkit/starting-server.js', import.meta.url));

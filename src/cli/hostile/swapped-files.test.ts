@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { canHaveHelpers } from '../../linux/remote-reach.js';
+import { canHaveHelpers } from '../../linux/patient-helper.js';
 import { missingCompiler, testProgram } from '../../testkit/c-program.js';
 import { ForeignFilesystem } from '../../testkit/foreign-filesystem.js';
 import { isAlive, mountsBelow, Running, until, withoutFuse } from '../../testkit/processes.js';

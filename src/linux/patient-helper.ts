@@ -1,0 +1,204 @@
+/**
+ * PatientHelper: what one address space asks of the helper process (helper-process.ts), which may be kept
+ * waiting by it, and for how long it is waited for.
+ *
+ * One helper serves all of them, one after the other. When it has not answered in time, it is killed, and the
+ * next access has a new one: only that address space is out of reach, until the kernel has let the old one
+ * go. How many such there may be, and how long accesses may keep us in all, counts for the opener who pays
+ * for the memory (account.ts).
+ *
+ * Time that accesses have kept us is free again PER_SECOND by PER_SECOND, for all openers together: whoever
+ * comes again and again as another one has it no better. One that was given up costs PATIENCE_MS, however
+ * short the wait, and those after it are waited for SHORT_MS until that is free again.
+ *
+ * Invariant: no call here takes longer than PATIENCE_MS, but for a helper that gets no processor. What has
+ * not been answered in time happens no more.
+ */
+import { type Account, Pool } from './account.js';
+import { Errno, hex, Refusal } from './errno.js';
+import { HelperProcess, Sys } from './helper-process.js';
+
+/**
+ * How long an access may have the server wait. A page may have to come from a disk, and on a machine that is
+ * busy the program may have the lock and no processor.
+ */
+const PATIENCE_MS = 100;
+/** The same where memory of its opener has not come a short while ago. */
+const SHORT_MS = 10;
+/** How much of the time that accesses have kept us is free again in a second, in ms. */
+const PER_SECOND = 20;
+/** How often it is looked whether a helper that was killed has ended, and time becomes free. */
+const LOOK_MS = 100;
+
+/** Helpers that were killed and have not ended. */
+export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16);
+/** How long accesses have kept us: one opener's for 1000 ms. */
+export const waitingTime = new Pool('milliseconds of waiting for memory', 'ETIME', () => 1334);
+
+/** The one that is asked. */
+let present: HelperProcess | undefined;
+/** Those that were killed, and for whom they wait. */
+const killed = new Map<HelperProcess, Account | undefined>();
+let possible: boolean | undefined;
+let looking: NodeJS.Timeout | undefined;
+let transfers = 0;
+
+/** How many times helpers have been asked for accesses so far: for any number of parts at once. */
+export function transfersByHelpers(): number {
+  return transfers;
+}
+
+/** A helper is asked for one. */
+export function countTransfer(): void {
+  transfers++;
+}
+
+/** Time that accesses have kept us, `givenUp` or not. */
+interface Wait {
+  readonly account: Account;
+  readonly givenUp: boolean;
+  ms: number;
+}
+/** The oldest first. */
+const waits: Wait[] = [];
+
+export class PatientHelper {
+  /** Why it must not be asked, or has not answered. */
+  shortfall: string | undefined;
+  readonly #account: Account;
+  readonly #description: string;
+  /** Who waits for this memory. */
+  #waits: HelperProcess | undefined;
+
+  /** `account` pays for whoever waits; `description` as in: the memory of process 123. */
+  constructor(account: Account, description: string) {
+    this.#account = account;
+    this.#description = description;
+  }
+
+  /** Who is to be asked; undefined: nobody now, and `shortfall` is why. */
+  get ready(): HelperProcess | undefined {
+    this.shortfall = undefined;
+    if (this.#waits !== undefined && !hasEnded(this.#waits)) {
+      this.shortfall = `an access to the memory of ${this.#description} has not come back yet`;
+      return undefined;
+    }
+    this.#waits = undefined;
+    try {
+      return helperProcess();
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.shortfall = error.reason;
+      return undefined;
+    }
+  }
+
+  /**
+   * Has `helper` do what it has been given. @param addresses of the accesses that it makes.
+   * @returns false: it has not done it, and `shortfall` is why.
+   */
+  do(helper: HelperProcess, count: number, addresses?: Float64Array): boolean {
+    const account = this.#account;
+    try {
+      reserve(account);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.shortfall = error.reason;
+      return false;
+    }
+    const patience = waits.some((wait) => wait.givenUp && wait.account === account) ? SHORT_MS : PATIENCE_MS;
+    const slept = helper.do(count, patience);
+    if (slept >= 0) {
+      account.give(waitingHelpers, 1);
+      hasKeptUs(account, Math.min(Math.ceil(slept), PATIENCE_MS), false);
+      return true;
+    }
+    hasKeptUs(account, PATIENCE_MS, true);
+    const where = addresses === undefined ? '' : ` at ${hex(addresses[helper.returned(count)] ?? 0)}`;
+    this.shortfall = `the memory of ${this.#description}${where} has not come within ${patience} ms`;
+    this.#waits = helper;
+    leave(helper, this.#account);
+    return false;
+  }
+}
+
+/** Can there be helpers here? It takes code for the processor, and a memfd that may be executed. */
+export function canHaveHelpers(): boolean {
+  if (possible !== undefined) return possible;
+  try {
+    helperProcess();
+    possible = true;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error.errno !== Errno.ENOSYS && error.errno !== Errno.EACCES) return true;
+    possible = false;
+  }
+  return possible;
+}
+
+/** The one that is asked. @throws Refusal as HelperProcess. */
+function helperProcess(): HelperProcess {
+  if (present === undefined || present.dead) present = new HelperProcess();
+  return present;
+}
+
+/** `helper` has been killed while it waited for memory that `account` pays for. */
+function leave(helper: HelperProcess, account: Account | undefined): void {
+  killed.set(helper, account);
+  looking ??= setInterval(look, LOOK_MS).unref();
+}
+
+/** Closes the descriptors `fds` of `helper`. */
+export function closeIn(helper: HelperProcess, ...fds: readonly number[]): void {
+  if (helper.dead) return;
+  for (const [index, fd] of fds.entries()) helper.put(index, Sys.close, fd);
+  if (helper.do(fds.length, PATIENCE_MS) < 0) leave(helper, undefined);
+}
+
+/** What an access may cost. @throws Refusal EMFILE, ETIME the account's part is used up. */
+function reserve(account: Account): void {
+  account.take(waitingTime, PATIENCE_MS);
+  try {
+    account.take(waitingHelpers, 1);
+  } catch (refusal) {
+    account.give(waitingTime, PATIENCE_MS);
+    throw refusal;
+  }
+}
+
+/** An access has kept us for `ms` of what it has reserved. */
+function hasKeptUs(account: Account, ms: number, givenUp: boolean): void {
+  account.give(waitingTime, PATIENCE_MS - ms);
+  if (ms === 0) return;
+  const last = waits.at(-1);
+  if (last?.account === account && last.givenUp === givenUp) last.ms += ms;
+  else waits.push({ account, givenUp, ms });
+  looking ??= setInterval(look, LOOK_MS).unref();
+}
+
+function freeTime(): void {
+  for (let ms = (PER_SECOND * LOOK_MS) / 1000; ms > 0 && waits.length > 0; ) {
+    const first = waits[0]!;
+    const part = Math.min(ms, first.ms);
+    first.account.give(waitingTime, part);
+    first.ms -= part;
+    ms -= part;
+    if (first.ms === 0) waits.shift();
+  }
+}
+
+/** Has `helper`, which was killed, ended? Then whoever has it waiting pays no more. */
+function hasEnded(helper: HelperProcess): boolean {
+  if (!helper.ended) return false;
+  killed.get(helper)?.give(waitingHelpers, 1);
+  killed.delete(helper);
+  return true;
+}
+
+function look(): void {
+  freeTime();
+  for (const helper of [...killed.keys()]) hasEnded(helper);
+  if (killed.size > 0 || waits.length > 0) return;
+  clearInterval(looking);
+  looking = undefined;
+}
