@@ -103,6 +103,8 @@ export class SignalState {
   /** Where the handler's code is; undefined: nothing has been set. */
   #code: number | undefined;
   #repairs = 0;
+  /** Threads whose calls of rt_sigaction(2) may have changed an action, or not yet. */
+  readonly #setting = new Set<number>();
   /** Of these the handler, which is for once, is being called. */
   readonly #used = new Set<number>();
 
@@ -134,6 +136,7 @@ export class SignalState {
 
   forget(tid: number): void {
     this.#threads.delete(tid);
+    this.#setting.delete(tid);
   }
 
   /**
@@ -147,10 +150,7 @@ export class SignalState {
     const blocked = this.#hasBlocked(tid, signal, intact, othersRun);
     // First of all: others of its kind may wait.
     if (blocked) setBlocked(tid, signal, true);
-    if (!intact) {
-      this.#put(tid, caller, signal);
-      this.#repairs++;
-    }
+    if (!intact) this.#repair(tid, caller, signal);
     this.#thread(tid).repairs = this.#repairs;
     return !intact || blocked;
   }
@@ -194,7 +194,8 @@ export class SignalState {
   #hasBlocked(tid: number, signal: number, intact: boolean, othersRun: () => boolean): boolean {
     const thread = this.#thread(tid);
     const bit = 1 << signal;
-    if (this.isOpen(tid, signal) || (intact && thread.repairs === this.#repairs)) {
+    const untouched = intact && thread.repairs === this.#repairs && this.#setting.size === 0;
+    if (this.isOpen(tid, signal) || untouched) {
       thread.blocked &= ~bit;
       thread.open |= bit;
       return false;
@@ -243,7 +244,7 @@ export class SignalState {
   interrupted(tid: number, caller: Caller): void {
     for (const signal of this.#used) {
       this.#actions.get(signal)?.setBigUint64(0, DEFAULT, true);
-      this.#put(tid, caller, signal);
+      this.#repair(tid, caller, signal);
     }
     this.#used.clear();
   }
@@ -263,6 +264,15 @@ export class SignalState {
     }
   }
 
+  /** Thread `tid` is about to call rt_sigaction(2); when that has returned, `isSet` and, perhaps, `set`. */
+  sets(tid: number): void {
+    this.#setting.add(tid);
+  }
+
+  isSet(tid: number): void {
+    this.#setting.delete(tid);
+  }
+
   /**
    * A call of rt_sigaction(2) for `signal` has succeeded in thread `tid`: `set` is the action that it has
    * set, and `old` where it wanted to know what was set before; 0 nowhere. @throws Refusal EFAULT, ESRCH.
@@ -274,7 +284,7 @@ export class SignalState {
       const action = new DataView(set.slice().buffer);
       action.setBigUint64(MASK, action.getBigUint64(MASK, true) & ~NOT_TO_BLOCK, true);
       this.#actions.set(signal, action);
-      this.#put(tid, caller, signal);
+      this.#repair(tid, caller, signal);
     }
     if (old === 0) return;
     const told = emptyAction();
@@ -318,6 +328,12 @@ export class SignalState {
   #put(tid: number, caller: Caller, signal: number): void {
     const action = this.#actions.get(signal)!;
     this.#tell(tid, caller, signal, handlerOf(action) > IGNORE ? action : this.#ours());
+  }
+
+  /** The same, where the kernel may have changed it for another thread, which has not been looked at. */
+  #repair(tid: number, caller: Caller, signal: number): void {
+    this.#put(tid, caller, signal);
+    this.#thread(tid).repairs = ++this.#repairs;
   }
 
   #makeDefault(tid: number, caller: Caller, signal: number): void {

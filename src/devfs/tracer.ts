@@ -152,7 +152,9 @@ export class Tracer implements LoopSource {
     if (group === undefined) return;
     this.#caller.begin(tid, group.process.account);
     const action = set === 0 ? undefined : this.#read(set, ACTION_BYTES);
+    group.process.signals.sets(tid);
     this.#stopSoon(tid, ({ signals }) => {
+      signals.isSet(tid);
       if (resultOf(tid) === 0) signals.set(tid, this.#caller, signal, action, old);
     });
   }
