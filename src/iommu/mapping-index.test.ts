@@ -7,11 +7,14 @@ import { halves, LAST_HI, NONE, START_HI, split, TableMemory } from './table-mem
 /** Where IOVAs lie: their low halves below and above the sign, their high halves too. */
 const PLACES = [0n, 2n ** 31n - 40n, 2n ** 32n - 40n, 2n ** 63n - 40n, 2n ** 64n - 110n];
 const iovas = fc.tuple(fc.constantFrom(...PLACES), fc.nat(79)).map(([place, n]) => place + BigInt(n));
+const kinds = ['insert', 'insert', 'insert', 'insert', 'insert', 'remove', 'replace', 'take', 'seek', 'list'];
 const step = fc.record({
-  kind: fc.constantFrom('insert', 'insert', 'insert', 'insert', 'insert', 'remove', 'take', 'seek', 'list'),
+  kind: fc.constantFrom(...kinds),
   iova: iovas,
   length: fc.integer({ min: 1, max: 3 }).map(BigInt),
   other: iovas,
+  /** Is `other` looked for after it? The position stays where it is otherwise. */
+  looks: fc.boolean(),
 });
 
 /** The simple reference: mappings in a list, sorted. */
@@ -52,21 +55,29 @@ function setup() {
 
 test('an index of chunks is a sorted list, wherever the last search has ended', () => {
   let found = 0;
+  let replaced = 0;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200, size: 'max' }), (steps) => {
       const { index, seek, insert, takeHighest, from } = setup();
       const list: Mapping[] = [];
       const firstFrom = (iova: bigint) => list.findIndex((m) => m.last >= iova);
-      for (const { kind, iova, length, other } of steps) {
-        const last = iova + length - 1n;
+      const add = (start: bigint, last: bigint) => {
+        const at = firstFrom(start);
+        const next = list[at];
+        if (next !== undefined && next.start <= last) return false;
+        list.splice(at < 0 ? list.length : at, 0, { start, last, slot: insert(start, last) });
+        return true;
+      };
+      for (const { kind, iova, length, other, looks } of steps) {
         const at = firstFrom(iova);
         const next = list[at];
-        if (kind === 'insert' && !(next !== undefined && next.start <= last))
-          list.splice(at < 0 ? list.length : at, 0, { start: iova, last, slot: insert(iova, last) });
-        else if (kind === 'remove' && next !== undefined) {
+        if (kind === 'insert') add(iova, iova + length - 1n);
+        else if (kind === 'remove' || kind === 'replace') {
+          if (next === undefined) continue;
           assert.equal(seek(iova), next.slot);
           index.remove();
           list.splice(at, 1);
+          if (kind === 'replace' && add(next.start, next.start + length - 1n)) replaced++;
         } else if (kind === 'take') {
           takeAll(list, iova, iova + 4n * length, takeHighest);
         } else if (kind === 'list')
@@ -74,7 +85,7 @@ test('an index of chunks is a sorted list, wherever the last search has ended', 
             from(iova),
             list.filter((m) => m.last >= iova).map((m) => m.slot),
           );
-        assert.equal(seek(other), list[firstFrom(other)]?.slot ?? NONE);
+        if (looks) assert.equal(seek(other), list[firstFrom(other)]?.slot ?? NONE);
         assert.equal(index.count, list.length);
         if (list.length > 12) found++;
       }
@@ -86,6 +97,7 @@ test('an index of chunks is a sorted list, wherever the last search has ended', 
     { numRuns: 400 },
   );
   assert.ok(found > 1000, `${found} steps with more than three chunks`);
+  assert.ok(replaced > 1000, `${replaced} mappings were put in the place of others`);
 });
 
 /** Takes all that begins in [low, high] out of both, in turns from the top, and compares each. */

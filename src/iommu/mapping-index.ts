@@ -6,10 +6,12 @@
  * and in the mappings would wait for memory at each step.
  *
  * A search leaves its position, and the next one looks there first, and one further: what is looked for is
- * often what was looked for just now (to be taken out, put back, entered into the tree), or follows it.
+ * often what was looked for just now (to be taken out, put back, entered into the tree), or follows it. What
+ * is taken out leaves its place open until something else is looked for: often another comes in its stead,
+ * for which nothing has to move.
  *
  * Invariants: mappings do not overlap, so that they are sorted by their first and by their last IOVA alike;
- * no chunk is empty. IOVAs are pairs of int32, which are compared without sign.
+ * no chunk is empty but for an open place. IOVAs are pairs of int32, which are compared without sign.
  */
 import { LAST_HI, MAPPING_WORDS, NONE, START_HI, type TableMemory } from './table-memory.js';
 
@@ -37,6 +39,8 @@ export class MappingIndex {
   // The position: a chunk, and a place in it or right behind its last one.
   #chunk = 0;
   #place = 0;
+  // The position is an open place: what it has is in the index no more.
+  #open = false;
 
   /** @param most slots of a chunk */
   constructor(memory: TableMemory, most = CHUNK) {
@@ -51,6 +55,7 @@ export class MappingIndex {
 
   /** The slot of the first mapping whose last IOVA is (hi, lo) or above, or NONE. The position is there. */
   seek(hi: number, lo: number): number {
+    if (this.#open) this.#close();
     const slots = this.#chunks[this.#chunk];
     if (slots === undefined) return this.#search(hi, lo);
     let place = this.#place;
@@ -68,25 +73,23 @@ export class MappingIndex {
 
   /** Adds the mapping in `slot`, which overlaps no other. */
   insert(slot: number): void {
-    const at = slot * MAPPING_WORDS + START_HI;
-    this.seek(this.#memory.mappings[at]!, this.#memory.mappings[at + 1]!);
+    const at = slot * 8;
+    const hi = this.#memory.mappings[at]!;
+    const lo = this.#memory.mappings[at + 1]!;
     this.#count++;
-    const chunk = this.#chunk;
-    const slots = this.#chunks[chunk];
-    if (slots === undefined) this.#chunks.push([slot]);
-    // Mappings that come by rising IOVA leave full chunks behind.
-    else if (this.#place === this.#most) this.#addChunk(chunk + 1, [slot]);
-    else {
-      openGap(slots, this.#place, slot);
-      if (slots.length > this.#most) this.#addChunk(chunk + 1, slots.splice(this.#most >> 1));
+    if (this.#open && this.#fits(hi, lo)) {
+      this.#chunks[this.#chunk]![this.#place] = slot;
+      this.#open = false;
+    } else {
+      this.seek(hi, lo);
+      this.#put(slot);
     }
   }
 
   /** Takes out the mapping that `seek` has just found. */
   remove(): void {
-    closeGap(this.#chunks[this.#chunk]!, this.#place);
     this.#count--;
-    this.#shrunk(this.#chunk);
+    this.#open = true;
   }
 
   /** Takes out the highest mappings that begin in [first, last], pairs as in `seek`: those of one chunk. */
@@ -126,6 +129,35 @@ export class MappingIndex {
       this.#place = this.#chunks[this.#chunk]!.length;
     }
     return this.#place;
+  }
+
+  /** Puts `slot` at the position. */
+  #put(slot: number): void {
+    const chunk = this.#chunk;
+    const slots = this.#chunks[chunk];
+    if (slots === undefined) this.#chunks.push([slot]);
+    // Mappings that come by rising IOVA leave full chunks behind.
+    else if (this.#place === this.#most) this.#addChunk(chunk + 1, [slot]);
+    else {
+      openGap(slots, this.#place, slot);
+      if (slots.length > this.#most) this.#addChunk(chunk + 1, slots.splice(this.#most >> 1));
+    }
+  }
+
+  /** Does a mapping that begins at (hi, lo) belong into the open place? Behind the last of a chunk: no. */
+  #fits(hi: number, lo: number): boolean {
+    const slots = this.#chunks[this.#chunk]!;
+    const next = this.#place + 1;
+    if (!this.#isBehind(hi, lo, slots)) return false;
+    if (next < slots.length) return !this.#endsBefore(slots[next]!, hi, lo);
+    return this.#chunk + 1 === this.#chunks.length;
+  }
+
+  /** Nothing comes into the open place. */
+  #close(): void {
+    this.#open = false;
+    closeGap(this.#chunks[this.#chunk]!, this.#place);
+    this.#shrunk(this.#chunk);
   }
 
   #search(hi: number, lo: number): number {

@@ -100,8 +100,7 @@ export class PageTable extends Mappings {
    */
   map(iova: bigint, length: bigint, memory: number, offset: bigint, access: number): number {
     const slot = this.memory.allocSlot();
-    this.memory.store(slot, START_HI, iova);
-    this.memory.store(slot, LAST_HI, BigInt.asUintN(64, iova + length - 1n));
+    this.memory.storeRange(slot, iova, length);
     this.memory.store(slot, OFFSET_HI, offset);
     const words = this.memory.mappings;
     words[slot * MAPPING_WORDS + MEMORY] = memory;

@@ -138,6 +138,28 @@ test('where an IOVA is in a memory is what a calculation with bigints says', () 
   );
 });
 
+test('a range is stored as its first and its last IOVA, whatever the signs of its words', () => {
+  const words = fc.constantFrom(0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 63n, 2n ** 64n - 1n);
+  const value = fc
+    .tuple(words, fc.integer({ min: -2, max: 2 }))
+    .map(([word, off]) => BigInt.asUintN(64, word + BigInt(off)));
+  fc.assert(
+    fc.property(value, value, (iova, length) => {
+      const memory = new TableMemory();
+      memory.allocSlot();
+      const slot = memory.allocSlot();
+      memory.storeRange(slot, iova, length);
+      assert.equal(memory.exact(slot, START_HI), iova);
+      assert.equal(memory.exact(slot, LAST_HI), BigInt.asUintN(64, iova + length - 1n));
+      // What lies beside it is as it was.
+      memory.store(slot, START_HI, 0n);
+      memory.store(slot, LAST_HI, 0n);
+      assert.ok(memory.mappings.every((word) => word === 0));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test('the entry of one page says the slot, the rights and the place, or is not made', () => {
   const bits = fc.constantFrom(
     0n,

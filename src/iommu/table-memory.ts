@@ -287,6 +287,25 @@ export class TableMemory {
     this.mappings[word + 1] = halves[0]!;
   }
 
+  /**
+   * Stores the first IOVA and the last of [iova, iova+length). (Of bigints the sum would be an object for
+   * each step, in a process where some have been of more than 64 bits.)
+   */
+  storeRange(slot: number, iova: bigint, length: bigint): void {
+    const words = this.mappings;
+    const at = slot * 8;
+    whole[0] = iova;
+    const hi = halves[1]!;
+    const lo = halves[0]!;
+    whole[0] = length;
+    const endLo = (lo + halves[0]!) | 0;
+    const carry = endLo >>> 0 < lo >>> 0 ? 1 : 0;
+    words[at] = hi;
+    words[at + 1] = lo;
+    words[at + 2] = (hi + halves[1]! + carry - (endLo === 0 ? 1 : 0)) | 0;
+    words[at + 3] = (endLo - 1) | 0;
+  }
+
   /** Stores a whole number below 2^53 where `wide` finds it. */
   storeWide(slot: number, high: number, value: number): void {
     const word = slot * MAPPING_WORDS + high;
