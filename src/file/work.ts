@@ -52,8 +52,31 @@ export function begun<T>(work: Work<T>): Sliced<T> {
 }
 
 /** As work, for `yield*` in the work of another call. */
-export function* workOf<T>(sliced: Sliced<T>): Work<T> {
-  return isWork(sliced) ? yield* sliced : sliced;
+export function workOf<T>(sliced: Sliced<T>): Steps<T> {
+  return isWork(sliced) ? sliced : new Ended(sliced);
+}
+
+/** What can be gone through by `yield*`. */
+interface Steps<T> {
+  [Symbol.iterator](): Iterator<Pause | undefined, T, true | undefined>;
+}
+
+/** Work that has ended before its first step. (A generator for each result takes as long as a short call.) */
+class Ended<T> implements Steps<T> {
+  readonly done = true;
+  readonly value: T;
+
+  constructor(value: T) {
+    this.value = value;
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): this {
+    return this;
+  }
 }
 
 /** What `use` makes of the result, when it is there. */

@@ -130,7 +130,8 @@ export class FreeIovas {
    */
   find(length: bigint, address: bigint, iova: bigint | undefined): Sliced<bigint> {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
-    if (length % this.alignment !== 0n) refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
+    if ((length & (this.alignment - 1n)) !== 0n)
+      refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
     return iova === undefined ? begun(this.#choose(length, address)) : this.#check(iova, length);
   }
 
@@ -153,21 +154,27 @@ export class FreeIovas {
   }
 
   #check(iova: bigint, length: bigint): bigint {
-    // Text of bigints is dear: it is made for those alone who are refused.
-    const what = () => `iova range ${hex(iova)}+${hex(length)}`;
-    if (iova % this.alignment !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
-    const range = { start: iova, last: iova + length - 1n };
-    if (range.last > LAST_IOVA) refuse('EOVERFLOW', `${what()} wraps around`);
-    const reserved = this.#rules.reserved.find((each) => overlaps(each, range));
-    if (reserved !== undefined) {
-      const where = `${hex(reserved.start)} to ${hex(reserved.last)}`;
-      refuse('EINVAL', `${what()} of ${this.#space.name} reaches into ${where}, which is reserved`);
-    }
+    const last = iova + length - 1n;
+    if ((iova & (this.alignment - 1n)) !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
+    if (last > LAST_IOVA) refuse('EOVERFLOW', `${rangeOf(iova, length)} wraps around`);
+    for (const reserved of this.#rules.reserved)
+      if (reserved.start <= last && iova <= reserved.last) this.#refuseReserved(iova, length, reserved);
     const { table } = this.#space;
     const slot = table.firstFrom(iova);
-    if (slot !== NONE && table.start(slot) <= range.last)
-      refuse('EEXIST', `${what()} overlaps the mapping at ${hex(table.start(slot))} of ${this.#space.name}`);
+    if (slot !== NONE && table.start(slot) <= last) {
+      const where = `the mapping at ${hex(table.start(slot))} of ${this.#space.name}`;
+      refuse('EEXIST', `${rangeOf(iova, length)} overlaps ${where}`);
+    }
     return iova;
+  }
+
+  // Text of bigints is dear: it is made for those alone who are refused.
+  #refuseReserved(iova: bigint, length: bigint, { start, last }: IovaRange): never {
+    const where = `${hex(start)} to ${hex(last)}`;
+    return refuse(
+      'EINVAL',
+      `${rangeOf(iova, length)} of ${this.#space.name} reaches into ${where}, which is reserved`,
+    );
   }
 
   *#choose(length: bigint, address: bigint): Work<bigint> {
@@ -206,6 +213,11 @@ export class FreeIovas {
     }
     return iova < last && iova + length - 1n <= last ? iova : undefined;
   }
+}
+
+/** How reasons name it. */
+function rangeOf(iova: bigint, length: bigint): string {
+  return `iova range ${hex(iova)}+${hex(length)}`;
 }
 
 /** What an IOVA chosen for [address, address+length) is aligned to. */

@@ -9,7 +9,7 @@
  */
 
 import type { MemoryRange } from '../file/open-file.js';
-import { begun, type Sliced, type Work, workOf } from '../file/work.js';
+import { begun, finished, type Sliced, type Work, workOf } from '../file/work.js';
 import { AddressSpace, type Piece, type Unmapped } from '../ioasid/address-space.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -123,17 +123,30 @@ export class Ioas extends IommufdObject {
    * @throws Refusal as AddressSpace.place; EFAULT when a domain is there and the memory cannot be reached.
    */
   map(request: IoasMap, address: bigint, range: MemoryRange): Sliced<bigint> {
-    return begun(this.#map(request, address, range));
+    // To begin and end work takes as long as all else of a mapping: where nothing can be waited for there is
+    // none.
+    if (request.iova === undefined || this.#domains.size > 0)
+      return begun(this.#mapInSlices(request, address, range));
+    let at: bigint;
+    try {
+      at = finished(this.space.iovas.find(request.length, address, request.iova));
+      this.#requireRoom(address);
+    } catch (error) {
+      range.memory.close();
+      throw error;
+    }
+    return this.#enter(at, request, address, range, range.memory);
   }
 
-  *#map({ length, access, iova }: IoasMap, address: bigint, range: MemoryRange): Work<bigint> {
+  /** As `map`, where an IOVA is looked for, or a domain holds the memory. */
+  *#mapInSlices(request: IoasMap, address: bigint, range: MemoryRange): Work<bigint> {
+    const { length, access, iova } = request;
     let { memory } = range;
     const offset = exactOffset(range, address);
     let at: bigint;
     try {
       at = yield* workOf(this.space.iovas.find(length, address, iova));
-      this.space.iovas.requireAligned(address);
-      this.#quota.check(1);
+      this.#requireRoom(address);
       if (this.#domains.size > 0) {
         yield* requireReach(memory, offset, length, access);
         memory = yield* holding(memory, Number(offset), Number(length), access);
@@ -142,7 +155,19 @@ export class Ioas extends IommufdObject {
       memory.close();
       throw error;
     }
-    this.space.map(at, length, memory, offset, access, range.lockedBy?.(this.#counting));
+    return this.#enter(at, request, address, range, memory);
+  }
+
+  /** @throws Refusal EINVAL, that of the quota, when what begins at `address` cannot be one mapping more. */
+  #requireRoom(address: bigint): void {
+    this.space.iovas.requireAligned(address);
+    this.#quota.check(1);
+  }
+
+  #enter(at: bigint, request: IoasMap, address: bigint, range: MemoryRange, memory: Memory): bigint {
+    const { length, access } = request;
+    const locker = range.lockedBy?.(this.#counting);
+    this.space.map(at, length, memory, exactOffset(range, address), access, locker);
     return at;
   }
 
