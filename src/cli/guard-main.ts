@@ -7,9 +7,9 @@
  */
 import { readdirSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sharesMounts } from '../linux/file-status.js';
 import { abortFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { unmountFuseAsUser } from '../linux/fusermount.js';
+import { ownNamespace } from '../linux/mount-tables.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
 /** So often processes are looked for that were started while others were killed. */
@@ -53,9 +53,10 @@ function unmount(point: string): void {
 
 /** Kills who lives in this mount namespace. @returns how many there were. */
 function killNeighbours(): number {
+  const livesHere = ownNamespace();
   const neighbours = readdirSync('/proc')
     .map(Number)
-    .filter((pid) => pid > 0 && pid !== process.pid && sharesMounts(pid));
+    .filter((pid) => pid > 0 && pid !== process.pid && livesHere(pid));
   for (const pid of neighbours) attempt(() => process.kill(pid, 'SIGKILL'));
   return neighbours.length;
 }

@@ -5,7 +5,7 @@
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { deviceOfDescriptor } from '../linux/fd-identity.js';
-import { hasMounted } from '../linux/file-status.js';
+import { Whereabouts } from '../linux/mount-tables.js';
 import { commandName } from '../linux/proc.js';
 import { escaped } from '../trace/lines.js';
 
@@ -14,12 +14,17 @@ const MOST = 5;
 
 /** A sentence for each process that has files of the filesystem with number `device` open. */
 export function survivors(device: number): string[] {
+  const where = new Whereabouts(device);
   const said = readdirSync('/proc')
     .map(Number)
-    .filter((pid) => pid > 0 && pid !== process.pid && hasMounted(pid, device))
+    .filter((pid) => pid > 0 && pid !== process.pid && where.has(pid))
     .flatMap((pid) => sentenceAbout(pid, device) ?? []);
   const more = said.length - MOST;
-  return more > 0 ? [...said.slice(0, MOST), `${more} more processes go on with such files open`] : said;
+  return [
+    ...said.slice(0, MOST),
+    ...(more > 0 ? [`${more} more processes go on with such files open`] : []),
+    ...(where.exhausted ? ['there are too many mounts to look for all processes that go on'] : []),
+  ];
 }
 
 function sentenceAbout(pid: number, device: number): string | undefined {

@@ -3,7 +3,7 @@
  * are from those that it gives out (Documentation/admin-guide/devices.txt: 384 to 511, downwards), and so are
  * the minors of `misc` (from 256 on).
  */
-import { deviceNumber } from '../linux/file-status.js';
+import { deviceNumber } from '../linux/mount-tables.js';
 
 /** Majors: of device files, work queues, groups and vhost-vdpa. */
 export const VFIO_DEVICE_MAJOR = 511;

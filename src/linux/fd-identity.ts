@@ -9,7 +9,7 @@
  */
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
-import { deviceNumber } from './file-status.js';
+import { deviceNumber } from './mount-tables.js';
 import { notOpen, notTraceable, processOfThread } from './proc.js';
 import type { Step } from './scripted-process.js';
 

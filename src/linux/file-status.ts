@@ -5,9 +5,9 @@
  * and the filesystem's type comes from the table of mounts and not from statfs, which a FUSE server would
  * have to answer.
  */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { address, lastErrno, libc } from './ffi.js';
+import { deviceNumber, firstMountsOf, type Mount, mountsOf } from './mount-tables.js';
 import { notOpen, notTraceable } from './proc.js';
 
 const AT_FDCWD = -100;
@@ -25,12 +25,6 @@ const MFD_CLOEXEC = 1;
 const MFD_HUGETLB = 4;
 const MFD_HUGE_SHIFT = 26;
 const HUGE_PAGE_BITS = [21, 30, 16, 25, 29];
-/**
- * Bytes of a caller's table of mounts that are looked at: some 250 mounts. He may have 100,000 in a namespace
- * of his own, and the kernel takes some 10 µs to write each.
- */
-const MOST_OF_TABLE = 2 ** 15;
-
 /** struct statx: mode 28, ino 32, size 40, blocks 48, dev_major 136, dev_minor 140, mnt_id 144; 256 bytes. */
 const statxBytes = new Uint8Array(256);
 const statxView = new DataView(statxBytes.buffer);
@@ -52,11 +46,6 @@ export interface FileStatus {
 /** As long as somebody holds it open. */
 export function isSameFile(one: FileStatus, other: FileStatus): boolean {
   return one.identity === other.identity && one.mount === other.mount;
-}
-
-/** A device number as one number: major * 2^20 + minor, as the kernel has it. */
-export function deviceNumber(major: number, minor: number): number {
-  return major * 0x100000 + minor;
 }
 
 /** FileStatus.identity, from the halves of the inode number. */
@@ -136,21 +125,6 @@ export function servingFilesystem(tid: number, device: number): string | undefin
   return servesByProcess(type) ? `a ${type} filesystem` : undefined;
 }
 
-/**
- * Is the filesystem with number `device` mounted where thread `tid` lives? Mounts can be asked for without
- * waiting for a process that is caught in exec(2), because somebody's FUSE server does not let it close a
- * file; its descriptors, its memory and its namespaces cannot.
- */
-export function hasMounted(tid: number, device: number): boolean {
-  return mountsOf(tid).some((line) => line.device === device);
-}
-
-/** Does process `pid` live in our mount namespace? Each has mounts of its own. No wait, as `hasMounted`. */
-export function sharesMounts(pid: number): boolean {
-  const ours = new Set(mountsOf('self').map((line) => line.mount));
-  return mountsOf(pid).some((line) => ours.has(line.mount));
-}
-
 let lasting: Set<number> | undefined;
 
 /** Devices whose pages the kernel serves alone, and that stay what they are. */
@@ -166,52 +140,6 @@ function lastingDevices(): Set<number> {
 /** A FUSE filesystem, whoever serves it. */
 function servesByProcess(type: string): boolean {
   return /^fuse|^virtiofs$/.test(type);
-}
-
-interface Mount {
-  readonly mount: number;
-  readonly device: number;
-  readonly type: string;
-}
-
-/** All of them: of this process, or where it does not matter how long that takes. */
-function mountsOf(tid: number | 'self'): Mount[] {
-  return mountsIn(() => readFileSync(`/proc/${tid}/mountinfo`, 'latin1'));
-}
-
-/** Those in the first MOST_OF_TABLE bytes of the table. */
-function firstMountsOf(tid: number): Mount[] {
-  return mountsIn(() => {
-    const file = openSync(`/proc/${tid}/mountinfo`, 'r');
-    try {
-      let length = 0;
-      for (let more = -1; more !== 0; length += more)
-        more = readSync(file, tableBytes, length, tableBytes.length - length, null);
-      return tableBytes.toString('latin1', 0, length);
-    } finally {
-      closeSync(file);
-    }
-  });
-}
-
-const tableBytes = Buffer.alloc(MOST_OF_TABLE);
-
-/**
- * proc(5), /proc/pid/mountinfo: id, parent, major:minor, root, point, options, optional fields, "-", type,
- * source, super options. None where it cannot be read.
- */
-function mountsIn(read: () => string): Mount[] {
-  let text: string;
-  try {
-    text = read();
-  } catch {
-    return [];
-  }
-  const mounts: Mount[] = [];
-  for (const [, mount, major, minor, type] of text.matchAll(/^(\d+) \d+ (\d+):(\d+) .*? - (\S+) /gm)) {
-    mounts.push({ mount: Number(mount), device: deviceNumber(Number(major), Number(minor)), type: type! });
-  }
-  return mounts;
 }
 
 let ofKernel: Map<number, string> | undefined;

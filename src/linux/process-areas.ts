@@ -8,7 +8,8 @@
  */
 import { Errno, Refusal, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
-import { deviceNumber, fileIdentity } from './file-status.js';
+import { fileIdentity } from './file-status.js';
+import { deviceNumber } from './mount-tables.js';
 import { gone } from './proc.js';
 import { type Maps, ownMaps } from './reach.js';
 
