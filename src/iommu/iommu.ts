@@ -10,7 +10,7 @@
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
-import { transfersByHelpers } from '../linux/patient-helper.js';
+import { effortOfHelpers } from '../linux/patient-helper.js';
 import { Ranges } from '../linux/ranges.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
@@ -28,8 +28,6 @@ import { TwoStageTable } from './two-stage-table.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 
-/** An access that a helper process makes takes as long as so many others. */
-const HELPED = 20;
 /** DMA that is kept for who looks at it: he does after each turn of the server's loop. */
 const TRANSFERS_KEPT = 1 << 14;
 
@@ -134,10 +132,10 @@ export class Requester implements Translating {
 
   /**
    * What accesses to memory by requests of all requesters have come to, those of walks of users' tables
-   * included: 1 each, HELPED more where a helper process makes it. It grows.
+   * included: 1 each, more where a helper process makes it, and where that has waited. It grows.
    */
   get effort(): number {
-    return this.#iommu.memories.accesses + HELPED * transfersByHelpers();
+    return this.#iommu.memories.accesses + effortOfHelpers();
   }
 
   /** PASIDs with an entry. */

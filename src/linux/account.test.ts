@@ -11,10 +11,10 @@ const names = ['user 1', 'user 2', 'user 3'];
 beforeEach(() => assert.deepEqual(Account.all(), []));
 
 /** Takes one at a time. @returns how many there are to be had. */
-function takeAll(account: Account): number {
+function takeAll(account: Account, pool = things): number {
   for (let taken = 0; ; taken++) {
     try {
-      account.take(things, 1);
+      account.take(pool, 1);
     } catch {
       return taken;
     }
@@ -23,13 +23,24 @@ function takeAll(account: Account): number {
 
 test('who takes all that he can has three quarters of what the others leave', () => {
   const accounts = names.map((name) => Account.of(name));
-  const taken = accounts.map(takeAll);
+  const taken = accounts.map((account) => takeAll(account));
   assert.deepEqual(taken, [750, 187, 47]);
   assert.equal(things.used, 984);
   accounts[0]!.give(things, 750);
   assert.equal(takeAll(accounts[2]!), 562);
   accounts[1]!.give(things, 187);
   accounts[2]!.give(things, 609);
+});
+
+test('of a small pool an opener may have the least in any case, however little others leave', () => {
+  const few = new Pool('few things', 'EMFILE', () => 16, 2);
+  const all = [...names, 'user 4'];
+  const accounts = all.map((name) => Account.of(name));
+  assert.deepEqual(
+    accounts.map((account) => takeAll(account, few)),
+    [12, 3, 2, 2],
+  );
+  for (const account of accounts) account.give(few, account.share(few).used);
 });
 
 test('what is refused is not taken, and the reason says who has how many of what', () => {

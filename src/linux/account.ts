@@ -4,7 +4,8 @@
  * a descriptor of a file costs nothing.
  *
  * Of each pool an opener may have three quarters of what the others leave. So whoever takes all that he can
- * leaves some to the next, who leaves some to the one after him.
+ * leaves some to the next, who leaves some to the one after him. Of a small pool that would soon be none, so
+ * there he may have `least` in any case, beyond what there is of it: without one he could do nothing at all.
  *
  * Invariant: whatever takes from a pool is told the account, and gives back to the same. An account is known
  * as long as anybody knows it, what is charged to it among them, so no opener ever has two.
@@ -29,6 +30,8 @@ export function forHeap(count: number): number {
 export class Pool {
   readonly what: string;
   readonly errno: ErrnoName;
+  /** What an opener may have, whatever others leave. */
+  readonly least: number;
   /** Of all accounts. */
   used = 0;
   readonly #count: () => number;
@@ -38,9 +41,10 @@ export class Pool {
    * @param what as a reason names them: `descriptors`. `errno` is what more of them are. `count` tells how
    * many there are, when the first is taken.
    */
-  constructor(what: string, errno: ErrnoName, count: () => number) {
+  constructor(what: string, errno: ErrnoName, count: () => number, least = 0) {
     this.what = what;
     this.errno = errno;
+    this.least = least;
     this.#count = count;
   }
 
@@ -106,7 +110,8 @@ export class Share {
   }
 
   get #most(): number {
-    return Math.floor(((this.#pool.total - (this.#pool.used - this.#used)) * 3) / 4);
+    const left = this.#pool.total - (this.#pool.used - this.#used);
+    return Math.max(this.#pool.least, Math.floor((left * 3) / 4));
   }
 }
 

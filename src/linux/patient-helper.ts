@@ -7,9 +7,10 @@
  * go. How many such there may be, and how long accesses may keep us in all, counts for the opener who pays
  * for the memory (account.ts).
  *
- * Time that accesses have kept us is free again PER_SECOND by PER_SECOND, for all openers together: whoever
- * comes again and again as another one has it no better. One that was given up costs PATIENCE_MS, however
- * short the wait, and those after it are waited for SHORT_MS until that is free again.
+ * Time that accesses have kept us is free again PER_SECOND by PER_SECOND, for all openers together, who take
+ * turns: whoever comes again and again as another one has it no better. One that was given up costs
+ * PATIENCE_MS, however short the wait, and those after it are waited for SHORT_MS until that is free again.
+ * So are all where no time is left but what everybody has in any case: whoever has not kept us is served.
  *
  * Invariant: no call here takes longer than PATIENCE_MS, but for a helper that gets no processor. What has
  * not been answered in time happens no more.
@@ -27,13 +28,22 @@ const PATIENCE_MS = 100;
 const SHORT_MS = 10;
 /** How much of the time that accesses have kept us is free again in a second, in ms. */
 const PER_SECOND = 20;
+/** An access that a helper makes takes as long as so many others. */
+const HELPED = 20;
+/** And a millisecond in which it has kept us: as much as a step of a device may (devices/effort.ts). */
+const KEPT = 1024;
 /** How often it is looked whether a helper that was killed has ended, and time becomes free. */
 const LOOK_MS = 100;
 
-/** Helpers that were killed and have not ended. */
-export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16);
+/** Helpers that were killed and have not ended. An access takes one until it is done, and PATIENCE_MS. */
+export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16, 2);
 /** How long accesses have kept us: one opener's for 1000 ms. */
-export const waitingTime = new Pool('milliseconds of waiting for memory', 'ETIME', () => 1334);
+export const waitingTime = new Pool(
+  'milliseconds of waiting for memory',
+  'ETIME',
+  () => 1334,
+  2 * PATIENCE_MS,
+);
 
 /** The one that is asked. */
 let present: HelperProcess | undefined;
@@ -42,6 +52,8 @@ const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
 let transfers = 0;
+/** For how many milliseconds they have kept us. */
+let kept = 0;
 
 /** How many times helpers have been asked for accesses so far: for any number of parts at once. */
 export function transfersByHelpers(): number {
@@ -53,14 +65,18 @@ export function countTransfer(): void {
   transfers++;
 }
 
-/** Time that accesses have kept us, `givenUp` or not. */
-interface Wait {
-  readonly account: Account;
-  readonly givenUp: boolean;
-  ms: number;
+/** What helpers have come to so far, in accesses that are made without: as long as so many take. */
+export function effortOfHelpers(): number {
+  return HELPED * transfers + KEPT * kept;
 }
-/** The oldest first. */
-const waits: Wait[] = [];
+
+/** Time that an account's accesses have kept us and that is not free again; was one of them given up? */
+interface Wait {
+  ms: number;
+  givenUp: boolean;
+}
+/** In the order of their turns. */
+const waits = new Map<Account, Wait>();
 
 export class PatientHelper {
   /** Why it must not be asked, or has not answered. */
@@ -106,7 +122,8 @@ export class PatientHelper {
       this.shortfall = error.reason;
       return false;
     }
-    const patience = waits.some((wait) => wait.givenUp && wait.account === account) ? SHORT_MS : PATIENCE_MS;
+    const isScarce = waitingTime.used > waitingTime.total || waits.get(account)?.givenUp === true;
+    const patience = isScarce ? SHORT_MS : PATIENCE_MS;
     const slept = helper.do(count, patience);
     if (slept >= 0) {
       account.give(waitingHelpers, 1);
@@ -170,20 +187,22 @@ function reserve(account: Account): void {
 function hasKeptUs(account: Account, ms: number, givenUp: boolean): void {
   account.give(waitingTime, PATIENCE_MS - ms);
   if (ms === 0) return;
-  const last = waits.at(-1);
-  if (last?.account === account && last.givenUp === givenUp) last.ms += ms;
-  else waits.push({ account, givenUp, ms });
+  kept += ms;
+  const wait = waits.get(account) ?? { ms: 0, givenUp: false };
+  wait.ms += ms;
+  wait.givenUp ||= givenUp;
+  waits.set(account, wait);
   looking ??= setInterval(look, LOOK_MS).unref();
 }
 
+/** Each account in its turn gets a millisecond back. */
 function freeTime(): void {
-  for (let ms = (PER_SECOND * LOOK_MS) / 1000; ms > 0 && waits.length > 0; ) {
-    const first = waits[0]!;
-    const part = Math.min(ms, first.ms);
-    first.account.give(waitingTime, part);
-    first.ms -= part;
-    ms -= part;
-    if (first.ms === 0) waits.shift();
+  let left = (PER_SECOND * LOOK_MS) / 1000;
+  for (const [account, wait] of waits) {
+    if (left-- === 0) return;
+    account.give(waitingTime, 1);
+    waits.delete(account);
+    if (--wait.ms > 0) waits.set(account, wait);
   }
 }
 
@@ -198,7 +217,7 @@ function hasEnded(helper: HelperProcess): boolean {
 function look(): void {
   freeTime();
   for (const helper of [...killed.keys()]) hasEnded(helper);
-  if (killed.size > 0 || waits.length > 0) return;
+  if (killed.size > 0 || waits.size > 0) return;
   clearInterval(looking);
   looking = undefined;
 }

@@ -13,7 +13,7 @@ import { helpersOf } from '../testkit/helper-processes.js';
 import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
-import { canHaveHelpers, transfersByHelpers, waitingHelpers } from './patient-helper.js';
+import { canHaveHelpers, transfersByHelpers, waitingHelpers, waitingTime } from './patient-helper.js';
 import { ProcessMemory, servesAlone } from './process-memory.js';
 import { Ranges } from './ranges.js';
 import { OwnReach } from './reach.js';
@@ -269,6 +269,35 @@ test('whose memory has not come is waited for less, and after ten times not at a
   end();
   closeSync(mem);
   closeSync(maps);
+});
+
+test('whatever others have taken of helpers and time, who has kept nobody has access, and all have again', {
+  skip: without,
+}, async (t) => {
+  const hoarders = ['one', 'two', 'three'].map((name) => Account.of(name));
+  const pools = [waitingHelpers, waitingTime];
+  const all = [
+    [12, 1000],
+    [3, 250],
+    [2, 200],
+  ];
+  for (const [who, counts] of all.entries())
+    for (const [which, pool] of pools.entries()) hoarders[who]!.share(pool).add(counts[which]!);
+  t.after(() => {
+    for (const each of hoarders) for (const pool of pools) each.give(pool, each.share(pool).used);
+  });
+  const { child, account, remote } = reached(t);
+  const at = await child.map(PAGE);
+  const bytes = new Uint8Array(8);
+  assert.equal(remote.read(at, bytes, 0, 8), 8, remote.shortfall);
+  const stopped = helpersOf(process.pid);
+  for (const helper of stopped) process.kill(helper, 'SIGSTOP');
+  assert.equal(remote.read(at, bytes, 0, 8), 0);
+  assert.match(remote.shortfall!, / has not come within 10 ms$/);
+  assert.equal(account.share(waitingTime).used, 100);
+  while (account.share(waitingTime).used > 98) await sleep(1);
+  while (waitingHelpers.used > 17) await sleep(1);
+  assert.equal(remote.read(at, bytes, 0, 8), 8, remote.shortfall);
 });
 
 test('where several are served, a process that could kill the server lets a helper wait all the same', {
