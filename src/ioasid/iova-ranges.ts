@@ -18,6 +18,40 @@ export function overlaps(a: IovaRange, b: IovaRange): boolean {
   return a.start <= b.last && b.start <= a.last;
 }
 
+/** Ranges by rising start, no two of which have an IOVA in common. */
+export class DisjointRanges {
+  readonly #all: IovaRange[] = [];
+
+  get all(): readonly IovaRange[] {
+    return this.#all;
+  }
+
+  get count(): number {
+    return this.#all.length;
+  }
+
+  /** @returns false: it overlaps another one, and is not added. */
+  add(range: IovaRange): boolean {
+    const place = this.#firstBehind(range.start);
+    const [before, next] = [this.#all[place - 1], this.#all[place]];
+    if (before !== undefined && overlaps(before, range)) return false;
+    if (next !== undefined && overlaps(next, range)) return false;
+    this.#all.splice(place, 0, range);
+    return true;
+  }
+
+  /** The place of the first that starts behind `start`. */
+  #firstBehind(start: bigint): number {
+    let [low, high] = [0, this.#all.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#all[middle]!.start > start) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
 /** The parts of [start, last] that none of `ranges` covers, by rising IOVA. */
 export function holes(ranges: readonly IovaRange[], start: bigint, last: bigint): IovaRange[] {
   const found: IovaRange[] = [];

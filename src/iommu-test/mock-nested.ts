@@ -2,10 +2,11 @@
  * MockNestedDomain: a nested page table of the mock IOMMU. There is nothing in it but four cached entries, so
  * that tests see which ones an invalidation reaches.
  */
+import type { Work } from '../file/work.js';
 import { REFUSED } from '../iommu/access.js';
 import { NestedTable } from '../iommu/nested-table.js';
 import type { NestedDomain, SecondStage, ViommuCore } from '../iommufd/hardware.js';
-import type { UserArray, UserData } from '../iommufd/user-data.js';
+import { ENTRIES_PER_SLICE, type UserArray, type UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
 import { invalidateEntry } from './mock-cache.js';
 
@@ -48,11 +49,12 @@ export class MockNestedDomain implements NestedDomain {
     this.table = new MockNestedTable(parent, viommu);
   }
 
-  invalidate(array: UserArray): void {
+  *invalidate(array: UserArray): Work<void> {
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {
       const view = new DataView(entry.buffer, entry.byteOffset, entry.length);
       invalidateEntry(this.iotlb, view.getUint32(0, true), view.getUint32(4, true));
       array.handle();
+      if (array.handled % ENTRIES_PER_SLICE === 0) yield;
     }
   }
 }

@@ -4,8 +4,9 @@
  *
  * Invariant: queue n is there only while queue n-1 is.
  */
+import type { Work } from '../file/work.js';
 import type { HardwareQueue, NestedDomain, ViommuCore, VirtualIommu } from '../iommufd/hardware.js';
-import type { UserArray, UserData } from '../iommufd/user-data.js';
+import { ENTRIES_PER_SLICE, type UserArray, type UserData } from '../iommufd/user-data.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CachingDevice, invalidateEntry, requireFlags } from './mock-cache.js';
 import { MockNestedDomain } from './mock-nested.js';
@@ -45,8 +46,8 @@ export class MockViommu implements VirtualIommu {
     return new MockNestedDomain(viommu.parent, data, viommu);
   }
 
-  invalidate(viommu: ViommuCore, array: UserArray): void {
-    const structs = array.all(INVALIDATE_TYPE, INVALIDATE_BYTES);
+  *invalidate(viommu: ViommuCore, array: UserArray): Work<void> {
+    const structs = yield* array.all(INVALIDATE_TYPE, INVALIDATE_BYTES);
     const view = new DataView(structs.buffer);
     for (let at = 0; at < structs.length; at += INVALIDATE_BYTES) {
       invalidateCache(
@@ -56,6 +57,7 @@ export class MockViommu implements VirtualIommu {
         view.getUint32(at + 8, true),
       );
       array.handle();
+      if (array.handled % ENTRIES_PER_SLICE === 0) yield;
     }
   }
 

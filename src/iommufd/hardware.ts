@@ -6,6 +6,7 @@
  * the ioctl that needs it is refused. Of iommufd's objects it is handed what it needs of them: a SecondStage
  * is a paging HWPT, a ViommuCore a vIOMMU, a HardwareQueue a queue.
  */
+import type { Work } from '../file/work.js';
 import type { IovaRange } from '../ioasid/iova-ranges.js';
 import type { PageResponse } from '../ioasid/page-faults.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
@@ -47,7 +48,7 @@ export interface NestedDomain {
    * `array.handled`.
    * @throws Refusal EINVAL, EOPNOTSUPP, EFAULT; what was handled before stays so.
    */
-  invalidate(array: UserArray): void;
+  invalidate(array: UserArray): Work<void>;
 }
 
 /** A vIOMMU, for the IOMMU that it is a part of: the devices in it, and who is told of their events. */
@@ -80,7 +81,7 @@ export interface VirtualIommu {
   /** A nested page table under the vIOMMU's parent. @throws Refusal as IommuHardware.allocNested. */
   allocNested?(viommu: ViommuCore, data: UserData): NestedDomain;
   /** As NestedDomain.invalidate, for what devices of the vIOMMU cache. */
-  invalidate?(viommu: ViommuCore, array: UserArray): void;
+  invalidate?(viommu: ViommuCore, array: UserArray): Work<void>;
   /** The queues that it can have: IOMMU_HW_QUEUE_TYPE_*. */
   readonly queueTypes?: readonly number[];
   /**

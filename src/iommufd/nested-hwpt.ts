@@ -5,6 +5,7 @@
  * What the user's entries mean, and what of them is cached until it is invalidated, is its IOMMU's business:
  * a NestedDomain.
  */
+import type { Work } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import { release } from '../linux/invariant.js';
 import type { IommuHardware, NestedDomain } from './hardware.js';
@@ -58,8 +59,8 @@ export class NestedHwpt extends Hwpt {
   }
 
   /** The user has changed his entries. @throws Refusal as NestedDomain.invalidate. */
-  invalidate(array: UserArray): void {
-    this.domain.invalidate(array);
+  invalidate(array: UserArray): Work<void> {
+    return this.domain.invalidate(array);
   }
 
   override destroy(): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Caller } from '../file/open-file.js';
+import { finish } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import { refusal } from '../testkit/refused.js';
 import { UserArray, UserData } from './user-data.js';
@@ -113,26 +114,26 @@ test('all entries at once may be longer than what is known by zeros; any other b
   bytes.fill(3, 0, 4);
   bytes.fill(4, 16, 20);
   const array = (length: number, count: number) => new UserArray(callerWith(bytes), TYPE, AT, length, count);
-  assert.deepEqual([...array(16, 2).all(TYPE, 6)], [3, 3, 3, 3, 0, 0, 4, 4, 4, 4, 0, 0]);
+  assert.deepEqual([...finish(array(16, 2).all(TYPE, 6))], [3, 3, 3, 3, 0, 0, 4, 4, 4, 4, 0, 0]);
   assert.deepEqual(
-    [...array(16, 2).all(TYPE, 20)],
+    [...finish(array(16, 2).all(TYPE, 20))],
     [3, 3, 3, 3, ...new Uint8Array(16), 4, 4, 4, 4, ...new Uint8Array(16)],
   );
   assert.equal(
-    code(() => array(16, 2).all(TYPE, 3)),
+    code(() => finish(array(16, 2).all(TYPE, 3))),
     'E2BIG',
   );
   assert.equal(
-    code(() => array(8192, 1).all(TYPE, 12)),
+    code(() => finish(array(8192, 1).all(TYPE, 12))),
     'E2BIG',
   );
   bytes.fill(0, 16, 20);
   assert.equal(
-    code(() => array(8192, 1).all(TYPE, 12)),
+    code(() => finish(array(8192, 1).all(TYPE, 12))),
     'EFAULT',
   );
   assert.equal(
-    code(() => array(16, 257).all(TYPE, 12)),
+    code(() => finish(array(16, 257).all(TYPE, 12))),
     'EFAULT',
   );
 });

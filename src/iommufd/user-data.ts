@@ -7,12 +7,15 @@
  * what he has beyond the known struct must be zeros.
  */
 import type { Caller } from '../file/open-file.js';
+import type { Work } from '../file/work.js';
 import { PAGE_SIZE } from '../iommu/page-table.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 
 /** Entries are read in pieces of about so many bytes. */
 const PIECE_BYTES = 65536;
+/** Invalidations that are done before others are served: each is about a microsecond. */
+export const ENTRIES_PER_SLICE = 64;
 /** As long as an entry can be. */
 const ZEROS = new Uint8Array(PAGE_SIZE);
 
@@ -104,13 +107,14 @@ export class UserArray {
    * zeros at the end.
    * @throws Refusal EINVAL for another type; E2BIG; EFAULT.
    */
-  all(type: number, size: number): Uint8Array {
+  *all(type: number, size: number): Work<Uint8Array> {
     this.#checkType(type);
     const structs = new Uint8Array(this.count * size);
     let at = 0;
     for (const entry of this.#entries(size)) {
       structs.set(entry, at);
       at += size;
+      if ((at / size) % ENTRIES_PER_SLICE === 0) yield;
     }
     return structs;
   }

@@ -4,6 +4,7 @@
  *
  * Invariant: a number means at most one device, and a device is in at most one vIOMMU (see Vdevice).
  */
+import type { Work } from '../file/work.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import type { BoundDevice } from './bound-device.js';
@@ -114,10 +115,10 @@ export class Viommu extends IommufdObject implements ViommuCore {
    * The machine has changed what its devices cache. @throws Refusal EOPNOTSUPP nothing is cached; and as
    * VirtualIommu.invalidate.
    */
-  invalidate(array: UserArray): void {
+  invalidate(array: UserArray): Work<void> {
     if (this.hardware.invalidate === undefined)
       refuse('EOPNOTSUPP', `vIOMMU ${this.id} caches nothing of its user's`);
-    this.hardware.invalidate(this, array);
+    return this.hardware.invalidate(this, array);
   }
 
   destroy(): void {

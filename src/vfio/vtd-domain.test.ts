@@ -45,8 +45,9 @@ function setUp() {
       memory.setUint32(n * ENTRY_BYTES + 16, LEAF, true);
     }
     const array = new UserArray(caller, 0, 0, ENTRY_BYTES, count);
-    domain.invalidate(array);
-    return array.handled;
+    let slices = 1;
+    for (const _ of domain.invalidate(array)) slices++;
+    return { handled: array.handled, slices };
   };
   return { domain, tables, invalidate };
 }
@@ -56,8 +57,14 @@ test('what is not named stays, but with more invalidations than can be looked up
   const known = domain.table.lookup(0, 0, READ);
   assert.notEqual(known, REFUSED);
   tables[3 * 512] = 0n;
-  assert.equal(invalidate(1024), 1024);
+  assert.equal(invalidate(1024).handled, 1024);
   assert.equal(domain.table.lookup(0, 0, READ), known);
-  assert.equal(invalidate(1025), 1025);
+  assert.equal(invalidate(1025).handled, 1025);
   assert.equal(domain.table.lookup(0, 0, READ), REFUSED);
+});
+
+test('many invalidations are done in slices', () => {
+  const { invalidate } = setUp();
+  assert.equal(invalidate(10).slices, 1);
+  assert.ok(invalidate(2000).slices >= 30);
 });

@@ -6,10 +6,11 @@
  * looked at when a device is attached to it, not before.
  */
 
+import type { Work } from '../file/work.js';
 import type { Iommu } from '../iommu/iommu.js';
 import { VtdTable } from '../iommu/vtd-table.js';
 import type { NestedDomain, SecondStage } from '../iommufd/hardware.js';
-import type { UserArray, UserData } from '../iommufd/user-data.js';
+import { ENTRIES_PER_SLICE, type UserArray, type UserData } from '../iommufd/user-data.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** IOMMU_HW_INFO_TYPE_INTEL_VTD, IOMMU_HWPT_DATA_VTD_S1, IOMMU_HWPT_INVALIDATE_DATA_VTD_S1. */
@@ -84,12 +85,13 @@ export class VtdDomain implements NestedDomain {
     this.table = new VtdTable(iommu, parent.table, stage, parent.dirty);
   }
 
-  invalidate(array: UserArray): void {
+  *invalidate(array: UserArray): Work<void> {
     // An IOMMU may forget more than it is told to.
     if (array.count > MANY) this.table.invalidateAll();
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {
       this.#invalidate(viewOf(entry));
       array.handle();
+      if (array.handled % ENTRIES_PER_SLICE === 0) yield;
     }
   }
 

@@ -3,8 +3,8 @@
  *
  * The ioctls are `_IO(';', nr)`: the kernel copies nothing, `arg` is the address of a struct that begins with
  * its size. A shorter struct than the first version is EINVAL, what is missing reads as zero, nonzero bytes
- * beyond what we know are E2BIG. As in Linux, an ioctl has done its work when the reply turns out to have no
- * place (EFAULT), except where it would leave behind an object without a name.
+ * beyond what we know are E2BIG, and so are more than MOST_TAIL. As in Linux, an ioctl has done its work when
+ * the reply turns out to have no place (EFAULT), except where it would leave behind an object without a name.
  */
 import type { Caller, OpenFile } from '../../file/open-file.js';
 import { failing, type Sliced, type Work, workOf } from '../../file/work.js';
@@ -16,9 +16,10 @@ import { getU32, type Struct, setU32 } from '../struct.js';
 
 export const IOMMUFD_TYPE = 0x3b;
 
-const ZEROS = new Uint8Array(2 ** 18);
+/** No struct will ever be longer by so much. */
+const MOST_TAIL = 4096;
 /** A part of the caller's memory. */
-const part = new Uint8Array(ZEROS.length);
+const part = new Uint8Array(MOST_TAIL);
 
 /** What a handler sees: its struct with what is missing as zeros, and how to answer. */
 export interface Command {
@@ -64,20 +65,21 @@ export function iommufd(
 }
 
 /**
- * What lies beyond the struct that we know must be zeros. It can be 4 GiB, which cost the caller nothing: the
- * further it goes, the more is looked at in one go.
+ * What lies beyond the struct that we know must be zeros, of MOST_TAIL bytes at most: 4 GiB of zeros cost
+ * their caller nothing, and take seconds to be looked at.
  */
 export function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
-  for (let at = size, length = 4096; at < given; at += length, length = ZEROS.length) {
-    const bytes = part.subarray(0, Math.min(length, given - at));
-    caller.readMemory(arg + at, bytes);
-    if (Buffer.compare(bytes, ZEROS.subarray(0, bytes.length)) === 0) continue;
-    const nonzero = bytes.findIndex((byte) => byte !== 0);
+  if (given <= size) return;
+  const bytes = part.subarray(0, Math.min(MOST_TAIL, given - size));
+  caller.readMemory(arg + size, bytes);
+  const nonzero = bytes.findIndex((byte) => byte !== 0);
+  if (nonzero >= 0)
     refuse(
       'E2BIG',
-      `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${at + nonzero}, where no field is known`,
+      `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${size + nonzero}, where no field is known`,
     );
-  }
+  if (given - size > MOST_TAIL)
+    refuse('E2BIG', `${name} says size ${given}, more than ${MOST_TAIL} bytes beyond what is known of it`);
 }
 
 export function requireZero(data: Uint8Array, at: number, what: string): void {

@@ -1,6 +1,7 @@
 /**
  * IOMMU_GET_HW_INFO: what the IOMMU in front of a device is like.
  */
+import type { Work } from '../../file/work.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { IommuHardware } from '../../iommufd/hardware.js';
 import { hex, refuse } from '../../linux/errno.js';
@@ -30,7 +31,7 @@ export const hwInfoIoctls = {
   IOMMU_GET_HW_INFO: { nr: 0x8a, struct: HwInfoStruct, last: 'reserved2', handle: hwInfo },
 } as const satisfies Record<string, IommufdIoctl>;
 
-function hwInfo(context: IommufdContext, { caller, data, respond }: Command): number {
+function* hwInfo(context: IommufdContext, { caller, data, respond }: Command): Work<number> {
   const { at } = HwInfoStruct;
   const { flags, dev_id, data_len: room, data_uptr, data_type } = HwInfoStruct.decode(data);
   if (flags & ~HW_INFO_FLAG_INPUT_TYPE) refuse('EOPNOTSUPP', `GET_HW_INFO flags ${hex(flags)} are unknown`);
@@ -46,7 +47,9 @@ function hwInfo(context: IommufdContext, { caller, data, respond }: Command): nu
   const answer = new Uint8Array(Math.min(room, 65536));
   answer.set(hardware.info.data.subarray(0, answer.length));
   const target = Number(data_uptr);
+  // What has no place in the answer is cleared, as far as the caller says that his room goes: 4 GiB perhaps.
   for (let done = 0; done < room; done += answer.length) {
+    if (done > 0) yield;
     caller.writeMemory(target + done, answer.subarray(0, Math.min(answer.length, room - done)));
     answer.fill(0);
   }

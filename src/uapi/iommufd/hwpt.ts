@@ -69,14 +69,14 @@ function* hwptAlloc(context: IommufdContext, command: Command): Work<number> {
 }
 
 /** As in Linux, the caller is told how many entries were handled whether all went well or not. */
-function hwptInvalidate(context: IommufdContext, { caller, data, respond }: Command): number {
+function* hwptInvalidate(context: IommufdContext, { caller, data, respond }: Command): Work<number> {
   const { at } = HwptInvalidateStruct;
   const { hwpt_id, data_uptr, data_type, entry_len, entry_num } = HwptInvalidateStruct.decode(data);
   const array = new UserArray(caller, data_type, Number(data_uptr), entry_len, entry_num);
   try {
     requireZero(data, at.reserved, 'HWPT_INVALIDATE __reserved');
     if (entry_num > 0) checkEntries(data_uptr, entry_len, entry_num);
-    invalidated(context, hwpt_id).invalidate(array);
+    yield* invalidated(context, hwpt_id).invalidate(array);
   } finally {
     setU32(data, at.entry_num, array.handled);
     respond();

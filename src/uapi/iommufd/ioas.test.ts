@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller } from '../../file/open-file.js';
+import { workOf } from '../../file/work.js';
 import { Iommu } from '../../iommu/iommu.js';
 import { IommufdSubsystem } from '../../iommufd/subsystem.js';
 import { refused } from '../../testkit/refused.js';
@@ -20,6 +21,7 @@ test('4096 ranges can be allowed at once; more are ENOMEM before they are read, 
     target.set(memory.subarray(address, address + target.length));
   };
   const caller = { readMemory } as unknown as Caller;
+  let slices = 0;
   const allow = (count: number) => {
     const { at, size } = AllowIovasStruct;
     const data = new Uint8Array(size);
@@ -29,18 +31,17 @@ test('4096 ranges can be allowed at once; more are ENOMEM before they are read, 
     setBig(data, at.allowed_iovas, BigInt(ARRAY));
     memory.set(data);
     const ioctl = ioasIoctls.IOMMU_IOAS_ALLOW_IOVAS;
-    return iommufd('ALLOW_IOVAS', ioctl)(context, caller, {
-      cmd: 0x3b00 | ioctl.nr,
-      arg: 0,
-      data: new Uint8Array(0),
-    });
+    const call = { cmd: 0x3b00 | ioctl.nr, arg: 0, data: new Uint8Array(0) };
+    slices = 0;
+    for (const _ of workOf(iommufd('ALLOW_IOVAS', ioctl)(context, caller, call))) slices++;
   };
   // The first is not where a mapping would go by itself.
   for (let n = 0; n < 4096; n++) {
     setBig(memory, ARRAY + 16 * n, BigInt((n + 7) * 0x10000));
     setBig(memory, ARRAY + 16 * n + 8, BigInt((n + 7) * 0x10000 + 0xfff));
   }
-  assert.equal(allow(4096), 0);
+  allow(4096);
+  assert.ok(slices >= 60);
   for (const count of [4097, 0xffff_ffff]) {
     refused(() => allow(count), 'ENOMEM');
   }

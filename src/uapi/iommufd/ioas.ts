@@ -4,17 +4,19 @@
 import { DmaBuf } from '../../file/dma-buf.js';
 import type { Caller, MemoryRange } from '../../file/open-file.js';
 import { after, begun, type Sliced, type Work, workOf } from '../../file/work.js';
-import { type IovaRange, LAST_IOVA, overlaps } from '../../ioasid/iova-ranges.js';
+import { DisjointRanges, LAST_IOVA } from '../../ioasid/iova-ranges.js';
 import { READ, WRITE } from '../../iommu/iommu.js';
 import type { IommufdContext } from '../../iommufd/context.js';
 import type { Ioas, IoasMap } from '../../iommufd/ioas.js';
+import { UserArray } from '../../iommufd/user-data.js';
 import { hex, Refusal, refuse } from '../../linux/errno.js';
 import { bits, descriptor, getBig, getS32, getU32, setBig, setU32, struct, u32, u64 } from '../struct.js';
 import { type Command, type IommufdIoctl, requireZero, respondOrDestroy } from './command.js';
 
 export const IoasMapFlags = { FIXED_IOVA: 1, WRITEABLE: 2, READABLE: 4 } as const;
-/** Ranges that one ALLOW_IOVAS can name: each is compared with all before it. */
+/** Ranges that one ALLOW_IOVAS can name. */
 const MOST_RANGES = 4096;
+const RANGES_PER_SLICE = 64;
 const MAP_FLAGS = IoasMapFlags.FIXED_IOVA | IoasMapFlags.WRITEABLE | IoasMapFlags.READABLE;
 
 const mapFlags = bits({
@@ -120,8 +122,8 @@ function iovaRanges(context: IommufdContext, { caller, data, respond }: Command)
   const ranges = space.iovas.ranges();
   const room = getU32(data, at.num_iovas);
   const array = getBig(data, at.allowed_iovas);
-  for (const [n, range] of ranges.slice(0, room).entries())
-    caller.writeMemory(Number(array) + n * IovaRangeStruct.size, IovaRangeStruct.encode(range));
+  const told = ranges.slice(0, room).map((range) => IovaRangeStruct.encode(range));
+  if (told.length > 0) caller.writeMemory(Number(array), Buffer.concat(told));
   setU32(data, at.num_iovas, ranges.length);
   setBig(data, at.out_iova_alignment, space.iovas.alignment);
   respond();
@@ -129,23 +131,23 @@ function iovaRanges(context: IommufdContext, { caller, data, respond }: Command)
   return 0;
 }
 
-function allowIovas(context: IommufdContext, { caller, data }: Command): number {
+function* allowIovas(context: IommufdContext, { caller, data }: Command): Work<number> {
   const { ioas_id, num_iovas, allowed_iovas } = AllowIovasStruct.decode(data);
   requireZero(data, AllowIovasStruct.at.reserved, 'ALLOW_IOVAS __reserved');
   const { space } = context.ioas(ioas_id);
-  const ranges: IovaRange[] = [];
-  const entry = new Uint8Array(IovaRangeStruct.size);
-  for (let n = 0; n < num_iovas; n++) {
-    if (n === MOST_RANGES) refuse('ENOMEM', `${num_iovas} ranges are more than ${MOST_RANGES}`);
-    caller.readMemory(Number(allowed_iovas) + n * entry.length, entry);
+  const ranges = new DisjointRanges();
+  const { size } = IovaRangeStruct;
+  const array = new UserArray(caller, 0, Number(allowed_iovas), size, Math.min(num_iovas, MOST_RANGES));
+  for (const entry of array.each(0, size, size)) {
     const range = IovaRangeStruct.decode(entry);
     if (range.start >= range.last)
       refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} does not end behind its start`);
-    if (ranges.some((other) => overlaps(other, range)))
+    if (!ranges.add(range))
       refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} overlaps another`);
-    ranges.push(range);
+    if (ranges.count % RANGES_PER_SLICE === 0) yield;
   }
-  space.iovas.allow(ranges);
+  if (num_iovas > MOST_RANGES) refuse('ENOMEM', `${num_iovas} ranges are more than ${MOST_RANGES}`);
+  space.iovas.allow(ranges.all);
   return 0;
 }
 
