@@ -28,6 +28,7 @@ const CLONE_VFORK = 0x4000;
 /** The last descriptor that there may be. */
 const LAST = 2 ** 32 - 1;
 const SHELL = '/bin/sh';
+const NO_PROCESS = 'no guard can be started: it needs two processes more (ulimit -u, or pids of a cgroup)';
 /** Minor numbers of a device number. */
 const MINORS = 0x100000;
 const program = ownScript('cli/guard-main.js');
@@ -106,11 +107,11 @@ export async function startGuardIn(launcher: ScriptedProcess, order: GuardOrder,
   const status = Buffer.alloc(4);
   await launcher.run([
     { call: 'faccessat', args: [AT_FDCWD, SHELL, X_OK], what: `no guard can be started: ${SHELL}` },
-    { call: 'clone', args: [SIGCHLD], what: 'no guard can be started', child: between },
+    { call: 'clone', args: [SIGCHLD], what: NO_PROCESS, child: between },
     { call: 'wait4', args: [-1, status, 0, 0], what: 'no guard can be started' },
     { call: 'close', args: [end], what: 'the end of a pipe cannot be closed' },
   ]);
-  if (status.readInt32LE(0) !== 0) refuse('EAGAIN', 'no guard can be started');
+  if (status.readInt32LE(0) !== 0) refuse('EAGAIN', NO_PROCESS);
 }
 
 /** Tells the guard which filesystem it guards. One that was killed guards nothing, as if that came later. */

@@ -5,8 +5,8 @@
  * was killed. A mount that a dead server left in spite of both is removed at the next start.
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, rmdirSync, writeSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { inWords, refuse } from '../linux/errno.js';
+import { dirname, join, resolve } from 'node:path';
+import { Errno, inWords, Refusal, refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
@@ -34,6 +34,37 @@ function defaultFolder(): string {
   return refuse('ENOENT', 'XDG_RUNTIME_DIR is not set, so name a folder: ioasid serve FOLDER');
 }
 
+/**
+ * Makes `folder`, and what is above it. @returns whether it was not there. @throws Refusal it cannot be made.
+ * (Node's mkdir with `recursive` does not return where the kernel says ENOENT of a folder that is there, as
+ * for any name below /proc.)
+ */
+function makeFolder(folder: string): boolean {
+  if (existsSync(folder)) return false;
+  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder);
+    return true;
+  } catch (error) {
+    // Somebody else makes it just now.
+    if (errnoOf(error) === Errno.EEXIST) return false;
+    throw new Refusal(errnoOf(error), `the folder ${folder} cannot be made: ${inWords(error)}`);
+  }
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    throw new Refusal(errnoOf(error), `nothing can be mounted on ${folder}: ${inWords(error)}`);
+  }
+}
+
+/** Positive, of what a call of Node's has thrown. */
+function errnoOf(error: unknown): number {
+  return -((error as NodeJS.ErrnoException).errno ?? -Errno.EIO);
+}
+
 /** A folder with our file system mounted on it. */
 class MountPoint {
   /** The FUSE connection. */
@@ -44,7 +75,7 @@ class MountPoint {
 
   /**
    * Mounts it there, as `source`. @throws Refusal EBUSY another server serves there; EEXIST there are other
-   * files; EPERM, ENOENT it cannot be mounted.
+   * files; EACCES, ENOENT, ENOTDIR it cannot be made; EPERM it cannot be mounted.
    */
   constructor(folder: string, source: string) {
     this.#folder = folder;
@@ -53,8 +84,8 @@ class MountPoint {
       if (isAlive(folder)) refuse('EBUSY', `another ioasid serves ${folder}`);
       this.#unmount();
     }
-    this.#made = mkdirSync(folder, { recursive: true }) !== undefined;
-    if (readdirSync(folder).length > 0)
+    this.#made = makeFolder(folder);
+    if (entriesOf(folder).length > 0)
       refuse('EEXIST', `${folder} has files in it, which the mount would hide`);
     this.fuse = this.#mount(source);
   }

@@ -102,6 +102,25 @@ describe('where nothing more can be written', full, () => {
   });
 });
 
+it('a serve ends where its folder cannot be made, or is none', options, () => {
+  const why = {
+    '/proc/none/dev': 'ENOENT: the folder /proc/none cannot be made: no such file or directory',
+    '/proc/self/maps': 'ENOTDIR: nothing can be mounted on /proc/self/maps: not a directory',
+    [`${bin}/dev`]: `ENOTDIR: the folder ${bin}/dev cannot be made: not a directory`,
+  };
+  for (const [path, reason] of Object.entries(why)) {
+    const { status, stderr } = shell(`exec timeout -s KILL 30 $IOASID serve ${path}`);
+    assert.equal(stderr, `ioasid: ${reason.replace(/^\w+: /, '')}\n`);
+    assert.equal(status, 125);
+  }
+});
+
+it('a demo without a folder for a compiled program has another one', options, () => {
+  const { status, stdout } = shell('TMPDIR=/none exec timeout -s KILL 60 $IOASID demo');
+  assert.equal(status, 0);
+  assert.match(stdout, /a Node program \(nothing can be written in \/none: no such file or directory\)/);
+});
+
 it('who removes the folder that it is started in is told so', options, () => {
   const { status, stderr } = shell(
     `mkdir ${folder}/gone && cd ${folder}/gone && rmdir ../gone && $IOASID run true`,

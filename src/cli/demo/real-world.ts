@@ -7,6 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inWords } from '../../linux/errno.js';
 import { socketPair } from '../../linux/fd-passing.js';
 import { libc } from '../../linux/ffi.js';
 import { ownScript } from '../../linux/own-package.js';
@@ -26,7 +27,12 @@ function nodeActor(socket: number, why?: string): Actor {
 }
 
 function cActor(socket: number): Actor {
-  const folder = mkdtempSync(join(tmpdir(), 'ioasid-demo-'));
+  let folder: string;
+  try {
+    folder = mkdtempSync(join(tmpdir(), 'ioasid-demo-'));
+  } catch (error) {
+    return nodeActor(socket, `nothing can be written in ${tmpdir()}: ${inWords(error)}`);
+  }
   try {
     const program = join(folder, 'vm');
     const why = compileVm(program);
