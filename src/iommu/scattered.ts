@@ -100,9 +100,7 @@ export class Scattered {
     const from = this.#from;
     if (memory === undefined) return undefined;
     const write = access === WRITE;
-    const moved = write
-      ? scatter(memory, places, buffer, at + from)
-      : gather(memory, places, buffer, at + from);
+    const moved = move(memory, places, buffer, at + from, write);
     if (write) this.#written(pasid, moved);
     if (moved === places.length) return undefined;
     const offset = places.seek(moved) + places.addresses[places.part]!;
@@ -122,24 +120,16 @@ export function shortOf(memory: Memory, offset: number): string {
   return memory.shortfall ?? `${memory.description} cannot be reached at ${hex(offset)}`;
 }
 
-function gather(memory: Memory, ranges: Ranges, target: Uint8Array, at: number): number {
-  if (memory.gather !== undefined) return memory.gather(ranges, target, at);
+/** Copies all parts of `ranges`, or to them. @returns the bytes: fewer where one cannot be reached. */
+function move(memory: Memory, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): number {
+  const together = write ? memory.scatter?.(ranges, buffer, at) : memory.gather?.(ranges, buffer, at);
+  if (together !== undefined) return together;
   let done = 0;
   for (let part = 0; part < ranges.count; part++) {
-    const length = ranges.lengths[part]!;
-    const moved = memory.read(ranges.addresses[part]!, target, at + done, length);
-    done += moved;
-    if (moved < length) break;
-  }
-  return done;
-}
-
-function scatter(memory: Memory, ranges: Ranges, source: Uint8Array, at: number): number {
-  if (memory.scatter !== undefined) return memory.scatter(ranges, source, at);
-  let done = 0;
-  for (let part = 0; part < ranges.count; part++) {
-    const length = ranges.lengths[part]!;
-    const moved = memory.write(ranges.addresses[part]!, source, at + done, length);
+    const [address, length] = [ranges.addresses[part]!, ranges.lengths[part]!];
+    const moved = write
+      ? memory.write(address, buffer, at + done, length)
+      : memory.read(address, buffer, at + done, length);
     done += moved;
     if (moved < length) break;
   }
