@@ -2,8 +2,8 @@
  * Access: the DmaPort as the engines use it. Each call says how many bytes were transferred, and leaves the
  * first byte that was not in `faultAddress`, so that nothing is allocated on the way.
  *
- * Addresses of a descriptor are 64 bits wide; those that a number cannot hold exactly are never passed on:
- * they fault here.
+ * Addresses of a descriptor are 64 bits wide, and passed on as they are: the port refuses those that are
+ * none, and it is there that a fault is told.
  */
 import type { Ranges } from '../../linux/ranges.js';
 import type { DmaFault, DmaPort } from '../device-model.js';
@@ -25,13 +25,11 @@ export class Access {
    * `faulted`.
    */
   read(pasid: number, iova: number, target: Uint8Array, length: number): number {
-    if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
     return this.#ended(this.#dma.read(pasid, iova, target, 0, length), length);
   }
 
   /** Writes source[at..at+length) to `iova`. @returns the bytes written; all of them unless `faulted`. */
   write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): number {
-    if (iova + length > Number.MAX_SAFE_INTEGER) return this.#unreachable(iova);
     return this.#ended(this.#dma.write(pasid, iova, source, at, length), length);
   }
 
@@ -40,11 +38,7 @@ export class Access {
    * @returns as `read` does, the bytes of all parts.
    */
   move(pasid: number, ranges: Ranges, buffer: Uint8Array, write: boolean): number {
-    const { count, addresses, lengths, length } = ranges;
-    for (let part = 0; part < count; part++)
-      if (addresses[part]! + lengths[part]! > Number.MAX_SAFE_INTEGER)
-        return this.#unreachable(addresses[part]!);
-    return this.#ended(moveAll(this.#dma, pasid, ranges, buffer, 0, write), length);
+    return this.#ended(moveAll(this.#dma, pasid, ranges, buffer, 0, write), ranges.length);
   }
 
   #ended(fault: DmaFault | undefined, length: number): number {
@@ -52,11 +46,5 @@ export class Access {
     if (fault === undefined) return length;
     this.faultAddress = fault.iova;
     return fault.done;
-  }
-
-  #unreachable(iova: number): number {
-    this.faulted = true;
-    this.faultAddress = iova;
-    return 0;
   }
 }
