@@ -173,6 +173,21 @@ function choose(): Loop {
   };
 }
 
+function ranges(): Loop {
+  const iommufd = Iommufd.open(client);
+  const ioas = iommufd.ioasAlloc();
+  const all = Array.from({ length: 4096 }, (_, n) => ({ start: 2 * n * PAGE, last: (2 * n + 1) * PAGE - 1 }));
+  return () => iommufd.allow(ioas, all);
+}
+
+function information(): Loop {
+  const iommufd = Iommufd.open(client);
+  const dev_id = VfioDeviceFile.open(client, 'vfio0').bind(iommufd);
+  const data_len = GIB / 4;
+  const data_uptr = client.allocate(data_len).address;
+  return () => callIommufd(iommufd, iommufdIoctls.IOMMU_GET_HW_INFO, { dev_id, data_len, data_uptr });
+}
+
 function registers(): Loop {
   const device = VfioDeviceFile.open(client, 'vfio0');
   device.enable();
@@ -197,6 +212,8 @@ const calls: Readonly<Record<string, () => Loop>> = {
   attach,
   holes,
   choose,
+  ranges,
+  information,
   registers,
   interrupts,
 };

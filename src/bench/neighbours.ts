@@ -29,6 +29,8 @@ const neighbours: Readonly<Record<string, string>> = {
   attach: 'ATTACH to 2^20 mappings',
   holes: 'fill into punched pages',
   choose: 'search for a free IOVA',
+  ranges: 'ALLOW_IOVAS of 4,096 ranges',
+  information: 'GET_HW_INFO into 256 MiB',
   registers: 'read of 64 KiB of registers',
   interrupts: '200,000 interrupts in a write',
 };
