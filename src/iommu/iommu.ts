@@ -138,11 +138,6 @@ export class Requester implements Translating {
     return this.#iommu.memories.accesses + effortOfHelpers();
   }
 
-  /** PASIDs with an entry. */
-  get entries(): number {
-    return this.#entries.size;
-  }
-
   /** The entries, for those who look: PASID, and the page table of it. */
   *table(): Generator<readonly [Pasid, Translation]> {
     for (const [pasid, { table }] of this.#entries) yield [pasid, table];
@@ -254,18 +249,22 @@ export class Requester implements Translating {
     length: number,
     access: Access,
   ): DmaFault | undefined {
+    // Calls are written out: what the engine takes in here should be `locate` and the memory's copy.
     const slot = length > 0 ? this.find(pasid, iova, access) : 0;
     if (slot < 0) return this.fault(pasid, iova, 0, access, this.why(slot, pasid, iova, access));
+    const { memories } = this.#iommu;
     const write = access === WRITE;
-    if (length === 0 || length > this.left(slot, iova)) {
+    if (length === 0 || length > this.#tables.wide(slot, LAST_HI) - iova + 1) {
       this.#whole.clear();
       if (length > 0) this.#whole.add(iova, length);
       return this.move(pasid, this.#whole, buffer, at, write);
     }
-    const memory = this.memoryOf(slot, pasid, iova);
-    const { offset } = this;
+    if (CHECKED) this.#check(slot, pasid, iova);
+    memories.accesses++;
+    const memory = memories.get(this.#tables.mappings[slot * MAPPING_WORDS + MEMORY]!);
+    const offset = (this.byteHi >>> 0) * 0x1_0000_0000 + (this.byteLo >>> 0);
     const moved = write ? memory.write(offset, buffer, at, length) : memory.read(offset, buffer, at, length);
-    if (write) this.written(pasid, this.logged(pasid, iova), moved);
+    if (write && this.#logs > 0) this.written(pasid, this.logged(pasid, iova), moved);
     if (moved < length)
       return this.fault(pasid, iova + moved, moved, access, shortOf(memory, offset + moved));
     if (this.#iommu.transfers.on) this.#tell(pasid, iova, length, write);
