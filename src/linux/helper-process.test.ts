@@ -12,6 +12,7 @@ import { OUR_PIDFD } from './helper-start.js';
 import { canHaveHelpers } from './patient-helper.js';
 
 const FUTEX_WAIT = 0;
+const FALLOCATE = process.arch === 'arm64' ? 47 : 285;
 const PATIENCE_MS = 20;
 const skip = canHaveHelpers() ? false : `no helper process on ${process.platform} ${process.arch}`;
 
@@ -96,6 +97,26 @@ test('a helper that sleeps on is killed, answers nothing more, and is gone soon'
   assert.equal(helper.do(1, PATIENCE_MS), -1);
   while (!helper.ended) await sleep(1);
   assert.equal(existsSync(`/proc/${helper.pid}`), false);
+});
+
+test('a helper that computes on is killed as well, and one that computes is counted', { skip }, async (t) => {
+  const file = check(libc().memfd_create('file', 1), 'no memfd');
+  t.after(() => libc().close(file));
+  /** Pages of a file are made, which takes some 0.3 ms for each MiB. */
+  const make = (helper: HelperProcess, bytes: number, patience: number) => {
+    helper.put(0, Sys.pidfd_getfd, OUR_PIDFD, file, 0);
+    assert.notEqual(helper.do(1, PATIENCE_MS), -1);
+    helper.put(0, FALLOCATE, helper.result(0), 0, 0, bytes);
+    return helper.do(1, patience);
+  };
+  const patient = new HelperProcess();
+  t.after(() => patient.kill());
+  assert.ok(make(patient, 2 ** 28, 10_000) >= 10);
+  const helper = new HelperProcess();
+  assert.equal(make(helper, 2 ** 33, PATIENCE_MS), -1);
+  assert.ok(helper.dead);
+  while (!helper.ended) await sleep(1);
+  libc().ftruncate(file, 0);
 });
 
 test('a helper ends with the process that has started it, whatever ends that', { skip }, async () => {

@@ -74,8 +74,11 @@ const LEAST_OF_ALL = -0x8000_0000;
 
 /** How often it is looked whether a helper that has not answered computes, or sleeps. */
 const STEP_MS = 1;
-/** Steps that one may take that computes, or gets no processor. */
+/** Steps that one may take that gets no processor. */
 const MOST_STEPS = 2000;
+
+/** What the kernel counts processor time in for programs. */
+const TICK_MS = 10;
 
 /** struct timespec of STEP_MS. */
 const step = new BigInt64Array(16);
@@ -153,9 +156,10 @@ export class HelperProcess {
   }
 
   /**
-   * Has the first `count` calls done, and waits for them. It may sleep for `patience` ms, and take `steps` of
-   * STEP_MS in all; then it is killed.
-   * @returns the milliseconds that it has slept; -1: it is dead.
+   * Has the first `count` calls done, and waits for them. It may sleep and compute for `patience` ms (the
+   * kernel may have to look for memory, or clear much), and take `steps` of STEP_MS in all; then it is
+   * killed.
+   * @returns the milliseconds that it has slept, and computed beyond the first few; -1: it is dead.
    */
   do(count: number, patience: number, steps = MOST_STEPS): number {
     this.begin(count);
@@ -183,19 +187,21 @@ export class HelperProcess {
   #wait(patience: number, most: number): number {
     const words = this.#words;
     const asked = words[ASKED]!;
-    let slept = 0;
+    let [slept, computedBefore, kept] = [0, Number.NaN, 0];
     for (let steps = 0; ; steps++) {
       const answered = Atomics.load(words, ANSWERED);
-      if (answered === asked) return slept;
+      if (answered === asked) return kept;
       const begun = performance.now();
       libc().syscall6(Sys.futex, this.#at + 4 * ANSWERED, FUTEX_WAIT, answered, addressOf(stepBytes), 0, 0);
-      if (Atomics.load(words, ANSWERED) === asked) return slept;
+      if (Atomics.load(words, ANSWERED) === asked) return kept;
       // One that has answered sleeps too, so that is asked last.
       const sleeps = this.#sleeps();
-      if (Atomics.load(words, ANSWERED) === asked) return slept;
+      if (Atomics.load(words, ANSWERED) === asked) return kept;
       // Not more than a step: what we have slept beyond is no fault of its.
       if (sleeps) slept += Math.min(STEP_MS, performance.now() - begun);
-      if (slept > patience || steps === most) {
+      if (steps === 0) computedBefore = computedMs();
+      kept = slept + Math.max(0, computedMs() - computedBefore);
+      if (kept > patience || steps === most) {
         this.kill();
         return -1;
       }
@@ -256,14 +262,24 @@ export class HelperProcess {
   /** It waits for something else than a processor, or has ended. */
   #sleeps(): boolean {
     const length = libc().pread(this.#stat, addressOf(stat), stat.length, 0);
+    stat.fill(0, Math.max(0, length));
     // proc_pid_stat(5): the name may have anything in it; the state is the field behind.
-    return length <= 0 || stat[stat.lastIndexOf(')', length) + 2] !== 'R'.charCodeAt(0);
+    return length <= 0 || stat[stat.lastIndexOf(')') + 2] !== 'R'.charCodeAt(0);
   }
 
   #putWord(at: number, value: number): void {
     this.#words[at] = value | 0;
     this.#words[at + 1] = Math.floor(value / 2 ** 32);
   }
+}
+
+/** For how long the helper had a processor when it was asked last whether it sleeps, in steps of TICK_MS. */
+function computedMs(): number {
+  const [user, kernel] = stat
+    .toString('latin1', stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13);
+  return ((Number(user) || 0) + (Number(kernel) || 0)) * TICK_MS;
 }
 
 /** Has the helper process `pid` ended, which was killed? Not to be asked again then. */
