@@ -151,7 +151,7 @@ export class FileMemory {
   static again(account: Account, { identity, size }: FileStatus, writable: boolean): FileMemory | undefined {
     const memory = open.get(keyOf(account, identity, writable));
     if (memory === undefined) return undefined;
-    if (memory.#length < size) memory.#map(size);
+    if (memory.#length < size) memory.#waits.whileMapping(() => memory.#map(size));
     memory.#references++;
     return memory;
   }
@@ -191,7 +191,7 @@ export class FileMemory {
 
   /** Maps it, and lets others share it. State is unchanged when that fails. @throws Refusal ENOMEM. */
   #begin(size: number): void {
-    if (size > 0) this.#map(size);
+    if (size > 0) this.#waits.whileMapping(() => this.#map(size));
     try {
       this.account.take(mappedFiles, 1);
     } catch (refusal) {
@@ -331,7 +331,7 @@ export class FileMemory {
     return false;
   }
 
-  /** Maps the file anew, to its present size. State is unchanged when it fails. */
+  /** Maps the file anew, to its present size. State is unchanged when it fails. @throws Refusal ENOMEM. */
   #map(size: number): void {
     this.account.take(mappedBytes, size - this.#length);
     const protection = this.#writable ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -369,8 +369,10 @@ export class FileMemory {
     this.#payer?.close();
     this.#payer = undefined;
     const { account } = this;
-    this.#unmap(() => account.give(mappedFiles, 1));
-    closeHeld(this.#file);
+    this.#waits.whenUnmapping(() => {
+      this.#unmap(() => account.give(mappedFiles, 1));
+      closeHeld(this.#file);
+    });
   }
 
   /** `done`: it is. */

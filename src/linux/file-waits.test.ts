@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { Child, PAGE } from '../testkit/child.js';
 import { Account } from './account.js';
 import { ScatterList } from './cached-read.js';
+import { Errno } from './errno.js';
 import { fileMemory } from './file-memory.js';
 import { countFileWaits, FileWaits, settleFileWaits } from './file-waits.js';
 import { transfersByHelpers } from './patient-helper.js';
@@ -91,6 +92,31 @@ test('an opener who closes all that he has open is remembered', async () => {
     collect();
   }
   assert.ok(!access(FileWaits.of(Account.of('user 11')), nothing));
+});
+
+test('who lets the server wait for mapping has nothing mapped for an hour, then unmapped', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const account = Account.of('user 13');
+  const fds = [await child.memfd('one', PAGE), await child.memfd('two', PAGE)] as const;
+  const map = (fd: number) => fileMemory(account, child.pid, fd, 0, PAGE, BOTH).memory;
+  const one = map(fds[0]);
+  FileWaits.of(account).whileMapping(() => sleep(60));
+  assert.throws(() => map(fds[1]), {
+    errno: Errno.ENOMEM,
+    reason: /^mapping files of user 13 has kept the server for \d+ ms, and none is mapped for an hour$/,
+  });
+  // What is mapped is shared, used and given back as ever.
+  const again = map(fds[0]);
+  assert.equal(again, one);
+  assert.equal(one.write(0, new Uint8Array([1]), 0, 1), 1);
+  one.close();
+  again.close();
+  assert.deepEqual(account.holds, { descriptors: 1, 'bytes of mapped files': PAGE, 'mapped files': 1 });
+  assert.throws(() => map(fds[0]), { errno: Errno.ENOMEM });
+  t.mock.timers.tick(HOUR);
+  assert.deepEqual(account.holds, {});
+  map(fds[1]).close();
+  assert.deepEqual(account.holds, {});
 });
 
 test('who is touched in the same piece of work does not answer for the wait of another', () => {
