@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Caller } from '../../file/open-file.js';
+import { refuse } from '../../linux/errno.js';
 import { refused } from '../../testkit/refused.js';
 import { checkTail } from './command.js';
 
@@ -23,15 +24,27 @@ test('a byte that is not zero is found wherever it is beyond the known struct', 
   );
 });
 
-test('a page beyond the known struct is looked at, and more is E2BIG, whatever it is', () => {
+test('a page beyond the known struct is looked at, and more is E2BIG, or EFAULT at its end', () => {
   const { caller, reads } = callerWith();
   checkTail('X', caller, ARG, SIZE, SIZE);
   checkTail('X', caller, ARG, SIZE, SIZE + 4096);
   assert.deepEqual(reads, [{ address: ARG + SIZE, length: 4096 }]);
   for (const given of [SIZE + 4097, 2 ** 32 - 1])
     refused(() => checkTail('X', caller, ARG, SIZE, given), 'E2BIG', new RegExp(`^X says size ${given}, `));
-  assert.deepEqual(reads.slice(1), [reads[0], reads[0]]);
+  const last = [ARG + SIZE + 4096, ARG + 2 ** 32 - 2].map((address) => ({ address, length: 1 }));
+  assert.deepEqual(reads.slice(1), [reads[0], last[0], reads[0], last[1]]);
+  const short = { ...caller, readMemory: withoutMemoryFrom(ARG + 2 ** 31) };
+  refused(() => checkTail('X', short, ARG, SIZE, 2 ** 31), 'E2BIG', /^X says size 2147483648, /);
+  refused(() => checkTail('X', short, ARG, SIZE, 2 ** 31 + 1), 'EFAULT', /^nothing is there$/);
 });
+
+/** Memory of zeros that ends at `end`. */
+function withoutMemoryFrom(end: number) {
+  return (address: number, target: Uint8Array) => {
+    if (address + target.length > end) refuse('EFAULT', 'nothing is there');
+    target.fill(0);
+  };
+}
 
 /** A caller whose memory is zeros, but for one byte. */
 function callerWith(at = 0, value = 0) {

@@ -66,7 +66,7 @@ export function iommufd(
 
 /**
  * What lies beyond the struct that we know must be zeros, of MOST_TAIL bytes at most: 4 GiB of zeros cost
- * their caller nothing, and take seconds to be looked at.
+ * their caller nothing, and take seconds to be looked at. Of more it is seen whether they end in memory.
  */
 export function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
   if (given <= size) return;
@@ -78,8 +78,9 @@ export function checkTail(name: string, caller: Caller, arg: number, size: numbe
       'E2BIG',
       `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${size + nonzero}, where no field is known`,
     );
-  if (given - size > MOST_TAIL)
-    refuse('E2BIG', `${name} says size ${given}, more than ${MOST_TAIL} bytes beyond what is known of it`);
+  if (given - size <= MOST_TAIL) return;
+  caller.readMemory(arg + given - 1, part.subarray(0, 1));
+  refuse('E2BIG', `${name} says size ${given}, more than ${MOST_TAIL} bytes beyond what is known of it`);
 }
 
 export function requireZero(data: Uint8Array, at: number, what: string): void {
