@@ -16,10 +16,11 @@ import { getU32, type Struct, setU32 } from '../struct.js';
 
 export const IOMMUFD_TYPE = 0x3b;
 
-/** No struct will ever be longer by so much. */
-const MOST_TAIL = 4096;
+/** What is looked at behind a struct takes a millisecond at most. */
+const MOST_TAIL = 2 ** 20;
+const ZEROS = new Uint8Array(2 ** 18);
 /** A part of the caller's memory. */
-const part = new Uint8Array(MOST_TAIL);
+const part = new Uint8Array(ZEROS.length);
 
 /** What a handler sees: its struct with what is missing as zeros, and how to answer. */
 export interface Command {
@@ -69,16 +70,18 @@ export function iommufd(
  * their caller nothing, and take seconds to be looked at. Of more it is seen whether they end in memory.
  */
 export function checkTail(name: string, caller: Caller, arg: number, size: number, given: number): void {
-  if (given <= size) return;
-  const bytes = part.subarray(0, Math.min(MOST_TAIL, given - size));
-  caller.readMemory(arg + size, bytes);
-  const nonzero = bytes.findIndex((byte) => byte !== 0);
-  if (nonzero >= 0)
+  const end = Math.min(given, size + MOST_TAIL);
+  for (let at = size, length = 4096; at < end; at += length, length = ZEROS.length) {
+    const bytes = part.subarray(0, Math.min(length, end - at));
+    caller.readMemory(arg + at, bytes);
+    if (Buffer.compare(bytes, ZEROS.subarray(0, bytes.length)) === 0) continue;
+    const nonzero = bytes.findIndex((byte) => byte !== 0);
     refuse(
       'E2BIG',
-      `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${size + nonzero}, where no field is known`,
+      `${name} has a byte ${hex(bytes[nonzero]!)} at offset ${at + nonzero}, where no field is known`,
     );
-  if (given - size <= MOST_TAIL) return;
+  }
+  if (given <= end) return;
   caller.readMemory(arg + given - 1, part.subarray(0, 1));
   refuse('E2BIG', `${name} says size ${given}, more than ${MOST_TAIL} bytes beyond what is known of it`);
 }
