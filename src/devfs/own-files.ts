@@ -118,7 +118,7 @@ class AskingThread {
     else this.#worker.postMessage(order);
   }
 
-  /** Returns when the connection ends with the descriptors of other threads, whatever this one waits for. */
+  /** Returns when it has no connection in its table, so that it may wait for whatever it likes. */
   untilAlone(): void {
     if (!this.#gone) Atomics.wait(this.#words, Word.ALONE, 0, START_MS);
   }
@@ -161,7 +161,7 @@ export class OwnFiles {
     thread.order({ close: fd }, () => account.give(heldDescriptors, 1));
   }
 
-  /** To be called before the connection is closed. */
+  /** To be called when this thread has closed the connection, before the process ends. */
   untilAlone(): void {
     this.#thread?.untilAlone();
   }
