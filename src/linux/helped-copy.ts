@@ -26,41 +26,36 @@ export class HelpedCopy {
 
   /** Copies from our `address` to `target[at..]`. @returns the bytes copied: fewer where there is no page. */
   read(address: number, target: Uint8Array, at: number, length: number): number {
-    let done = 0;
-    while (done < length) {
-      const step = Math.min(length - done, DATA_BYTES);
-      const data = this.#transfer(Sys.process_vm_readv, address + done, step);
-      if (data === undefined) break;
-      target.set(data, at + done);
-      done += data.length;
-      if (data.length < step) break;
-    }
-    return done;
+    return this.#copy(Sys.process_vm_readv, address, target, at, length);
   }
 
   /** Copies from `source[at..]` to our `address`. Returns as `read` does. */
   write(address: number, source: Uint8Array, at: number, length: number): number {
+    return this.#copy(Sys.process_vm_writev, address, source, at, length);
+  }
+
+  #copy(call: number, address: number, buffer: Uint8Array, at: number, length: number): number {
     let done = 0;
     while (done < length) {
-      const step = Math.min(length - done, DATA_BYTES);
-      const part = source.subarray(at + done, at + done + step);
-      const data = this.#transfer(Sys.process_vm_writev, address + done, step, part);
-      if (data === undefined) break;
-      done += data.length;
-      if (data.length < step) break;
+      const part = buffer.subarray(at + done, at + Math.min(length, done + DATA_BYTES));
+      const copied = this.#transfer(call, address + done, part);
+      done += copied;
+      if (copied < part.length) break;
     }
     return done;
   }
 
-  /** @returns the helper's data, as much of it as was transferred; undefined: nothing. */
-  #transfer(call: number, address: number, length: number, source?: Uint8Array): Uint8Array | undefined {
+  /** @returns the bytes of `part` that were copied. */
+  #transfer(call: number, address: number, part: Uint8Array): number {
     countTransfer();
     const helper = this.#patient.ready;
-    if (helper === undefined) return undefined;
-    if (source !== undefined) helper.data.set(source);
-    helper.putVectors(call, process.pid, helper.dataAt, address, length);
+    if (helper === undefined) return 0;
+    if (call === Sys.process_vm_writev) helper.data.set(part);
+    helper.putVectors(call, process.pid, helper.dataAt, address, part.length);
     this.#addresses[0] = address;
-    if (!this.#patient.do(helper, 1, this.#addresses)) return undefined;
-    return helper.data.subarray(0, Math.max(0, helper.result(0)));
+    if (!this.#patient.do(helper, 1, this.#addresses)) return 0;
+    const copied = Math.max(0, helper.result(0));
+    if (call === Sys.process_vm_readv) part.set(helper.data.subarray(0, copied));
+    return copied;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * RemoteReach: the memory of an address space whose process must not be able to let us wait (reach.ts), by a
- * helper process that does the system calls.
- * How long it is waited for, patient-helper.ts says. The helper has our two files from the first access on,
- * until `close`.
+ * helper process that does the system calls, and is waited for as patient-helper.ts says.
+ *
+ * Invariant: a helper that has been asked has copies of our two files, until `close` or its end.
  */
 import type { Account } from './account.js';
 import { Errno, Refusal, refuse } from './errno.js';
