@@ -22,8 +22,8 @@ const entries = [
   ...['index', 'client/index', 'devices/registers', 'devices/options', 'devices/fake-host'],
   ...['cli/main', 'cli/demo/story-main', 'cli/demo/vm-main'],
 ];
-const alone = [
-  ...['cli/guard-main', 'cli/trap-heir', 'cli/probe'],
+const programs = ['cli/guard-main', 'cli/trap-heir', 'cli/probe'];
+const threads = [
   ...['cli/telling-thread', 'cli/inspector-thread', 'devfs/own-files-thread', 'devfs/stand-in-thread'],
 ];
 /** What a server loads one after the other; and who loads some of it too, and shall not load the rest. */
@@ -329,10 +329,17 @@ const rank = (part) => (late.includes(part) ? late.indexOf(part) : late.length +
 const order = [...parts].sort(([a], [b]) => rank(a) - rank(b));
 for (const [part, files] of order) kept.add(await buildPart(part, files));
 copyFileSync(join(root, 'scripts/load-parts.cjs'), join(root, 'lib/parts/load.cjs'));
-written(await bundle({ entryPoints: alone.map(compiled) }));
-// What bin/ioasid requires, which waits for no module of Node's.
-const outExtension = { '.js': '.cjs' };
-written(await bundle({ entryPoints: [compiled('cli/requirements')], format: 'cjs', outExtension }));
+written(await bundle({ entryPoints: programs.map(compiled) }));
+// What bin/ioasid requires, and what threads begin with (src/linux/own-thread.ts), waits for no module.
+written(
+  await bundle({
+    entryPoints: ['cli/requirements', ...threads].map(compiled),
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    define: { 'import.meta.url': '$here' },
+    banner: { js: 'const $here = require("node:url").pathToFileURL(__filename).href;' },
+  }),
+);
 const main = inPart(compiled('cli/main'), 'main');
 write(join(root, 'lib/cli/main.cjs'), `require("${OURS}parts/load.cjs").part("run").${main}();\n`);
 

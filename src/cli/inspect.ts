@@ -5,10 +5,9 @@
  * would (inspected.ts). Its address has the token in it, and is said on standard error.
  */
 import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
 import { Inspector, type Source } from '../inspector/inspector.js';
 import { Remote } from '../inspector/remote.js';
-import { ownScript } from '../linux/own-package.js';
+import { startThread } from '../linux/own-thread.js';
 import { recordedIn } from '../trace/recording/recording.js';
 import { attachInspection, serverMeant } from './control-socket.js';
 import type { InspectorData, InspectorWords } from './inspector-data.js';
@@ -48,7 +47,7 @@ async function recorded(file: string): Promise<Source> {
 export function inspectThis(port: number): Promise<void> {
   const name = { uid: process.geteuid?.() ?? 0, pid: process.pid };
   const data: InspectorData = { name, port, token: newToken() };
-  const worker = new Worker(ownScript('cli/inspector-thread.js'), { workerData: data });
+  const worker = startThread('cli/inspector-thread', { workerData: data });
   worker.unref();
   return new Promise((resolve, reject) => {
     worker.on('error', (error) => {

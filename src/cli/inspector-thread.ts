@@ -10,9 +10,10 @@ import type { InspectorData, InspectorWords } from './inspector-data.js';
 
 const { name, port, token } = workerData as InspectorData;
 const say = (words: InspectorWords) => parentPort!.postMessage(words);
-try {
+
+async function show(): Promise<void> {
   const server = await new Inspector(new Remote(await attachInspection(name))).show(port, token);
   say({ port: server.port });
-} catch (error) {
-  say({ failure: error instanceof Refusal ? error.reason : (error as Error).message });
 }
+
+show().catch((error: Error) => say({ failure: error instanceof Refusal ? error.reason : error.message }));

@@ -38,11 +38,7 @@ const ring = new ByteRing(memory);
 const BUSY_MS = 5;
 
 ring.beginReading();
-try {
-  await tell();
-} finally {
-  ring.endReading();
-}
+void tell().finally(() => ring.endReading());
 
 async function tell(): Promise<void> {
   const outputs = prints.map(({ target }) => outputOf(target));

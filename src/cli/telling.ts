@@ -7,9 +7,8 @@
  * (telling-thread.ts), which has records through a ring, and is waited for at the end, also where this
  * process ends early. The options are judged, and files opened, before anything else is made.
  */
-import { Worker } from 'node:worker_threads';
 import { now } from '../linux/now.js';
-import { ownScript } from '../linux/own-package.js';
+import { startThread } from '../linux/own-thread.js';
 import type { Machine } from '../machine/machine.js';
 import { recordedMachine } from '../machine/recorded-machine.js';
 import { type Filter, together } from '../trace/filter.js';
@@ -61,8 +60,7 @@ export class Telling {
       prints: this.#prints,
       record: this.#record,
     };
-    const script = ownScript('cli/telling-thread.js');
-    const worker = new Worker(script, { workerData, stdout: true, stderr: true });
+    const worker = startThread('cli/telling-thread', { workerData, stdout: true, stderr: true });
     worker.unref();
     worker.on('error', (error) => {
       this.#ring.endReading();

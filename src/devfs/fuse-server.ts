@@ -208,8 +208,7 @@ export class FuseServer {
 
   /**
    * Closes the connection before this process ends: whoever waits for an answer is let go by the kernel, this
-   * process's own threads too, without which it could not end. Those come first: a thread that starts may
-   * have to wait for them, as Node reads its script on one.
+   * process's own threads too, without which it could not end.
    */
   end(): void {
     this.#standIn?.end();

@@ -9,13 +9,13 @@
  * close may wait for him for ever. So the thread has a helper process that has it first, and is given up then
  * (linux/certain-copy.ts). How many may wait so has a limit for each opener.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Account } from '../linux/account.js';
 import { descriptorsOfNode } from '../linux/descriptor-table.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { keepSwapped, swappedDescriptors } from '../linux/held-copy.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
-import { ownScript } from '../linux/own-package.js';
+import { startThread } from '../linux/own-thread.js';
 
 /** What the thread is told to do: to close its descriptor `close`, or to ask. */
 export type Order = { readonly close: number } | Question;
@@ -65,8 +65,6 @@ interface Ask {
   readonly done: (result: OwnCopy | Refusal) => void;
 }
 
-const script = ownScript('devfs/own-files-thread.js');
-
 /** More than any start of a thread takes. */
 const START_MS = 30_000;
 
@@ -96,7 +94,7 @@ class AskingThread {
   constructor(ofNode: readonly number[]) {
     const workerData: AskingThreadData = { ofNode, words: this.#words };
     // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.
-    this.#worker = new Worker(script, { workerData, stdout: true, stderr: true });
+    this.#worker = startThread('devfs/own-files-thread', { workerData, stdout: true, stderr: true });
     this.#worker.on('message', (answer: Answer) => this.#asked.shift()!(answer));
     this.#worker.on('error', (error) => console.error(`ioasid: a thread has failed: ${error.stack}`));
     this.#worker.on('exit', () => this.#end());

@@ -33,7 +33,7 @@
  * once when the process is killed, whatever its other threads wait for. Before it is started none of them
  * waits for a server, so the table that they share is closed as soon.
  */
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { callNames, callWords, noteDebugger } from '../devices/call-words.js';
 import { Postponed } from '../file/work.js';
 import { attaching } from '../linux/attach.js';
@@ -41,7 +41,7 @@ import { refuse } from '../linux/errno.js';
 import type { Pulse } from '../linux/event-loop.js';
 import { address, check, libc } from '../linux/ffi.js';
 import { starting, wakeStarterAt } from '../linux/helper-start.js';
-import { ownScript } from '../linux/own-package.js';
+import { startThread } from '../linux/own-thread.js';
 import type { WatchedCalls } from './call-watch.js';
 
 /** EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC: a read takes one. */
@@ -175,7 +175,7 @@ export class StandIn implements Pulse {
       starting,
       alone: this.#alone,
     };
-    const worker = new Worker(ownScript('devfs/stand-in-thread.js'), {
+    const worker = startThread('devfs/stand-in-thread', {
       workerData,
       transferList: [port2],
       // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.

@@ -2,8 +2,8 @@
  * Where this package has its own files.
  *
  * The sources are compiled twice over: file by file into dist/, for tests and types, and bundled into lib/
- * (scripts/bundle.js), for whoever uses the package. A source that is a program or a thread of its own has
- * the same path below both; what runs here finds it beside the code that it was bundled with.
+ * (scripts/bundle.js), for whoever uses the package. A source that is a program of its own has the same
+ * path below both; what runs here finds it beside the code that it was bundled with.
  */
 import { fileURLToPath } from 'node:url';
 
@@ -15,7 +15,7 @@ export function ownFile(path: string): string {
   return fileURLToPath(new URL(`../${path}`, ownCode));
 }
 
-/** A source that is a program or a thread of its own, by its path in `src`: `devfs/stand-in-thread.js`. */
+/** A source that is a program of its own, by its path in `src`: `cli/guard-main.js`. */
 export function ownScript(path: string): string {
   return fileURLToPath(new URL(path, ownCode));
 }

@@ -1,4 +1,4 @@
-/** A command is killed while a thread of its server starts, whose script Node reads on its pool. */
+/** A command is killed while a thread of its server starts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
