@@ -33,12 +33,12 @@ int main(int argc, char **argv)
 	for (int c; (c = getchar()) != EOF;) {
 		if (c != '\n')
 			continue;
-		double begin = now_ns();
+		double begin = cpu_ns();
 		for (size_t i = 0; i < copies; i++) {
 			memcpy(target + at, source, size);
 			at = (at + size) % FILE_SIZE;
 		}
-		printf("%.3f\n", (now_ns() - begin) / copies);
+		printf("%.3f\n", (cpu_ns() - begin) / copies);
 		fflush(stdout);
 	}
 	size_t last = (at + FILE_SIZE - size) % FILE_SIZE;

@@ -75,13 +75,13 @@ static int write_to(pid_t pid, size_t base, size_t bytes, size_t size, size_t pi
 	for (int c; (c = getchar()) != EOF;) {
 		if (c != '\n')
 			continue;
-		double begin = now_ns();
+		double begin = cpu_ns();
 		for (size_t i = 0; i < copies; i++) {
 			aim(remote, base, bytes, size, pieces, n++);
 			if (process_vm_writev(pid, &local, 1, remote, pieces, 0) != (ssize_t)size)
 				return 1;
 		}
-		double end = now_ns();
+		double end = cpu_ns();
 		/* Before it is told: then the other side writes there. */
 		if (process_vm_readv(pid, &back, 1, remote, pieces, 0) != (ssize_t)size ||
 		    memcmp(source, check, size) != 0)

@@ -1,45 +1,56 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { afterAll } from './after-all.js';
-import { isMeasurement, type Measurement, verdict } from './measurement.js';
+import { besideAlone } from './after-all.js';
+import { passesAlone } from './alone.js';
+import { core, rowNamed } from './core.js';
+import { verdict } from './measurement.js';
+import { compare } from './reference.js';
+import type { Row } from './row.js';
 
-const row = (fields: Partial<Measurement>): Measurement => ({ name: 'a', unit: 'ns', ours: 100, ...fields });
+const row = (fields: Partial<Row> = {}): Row => ({
+  name: 'a',
+  rounds: 3,
+  begin: () => assert.fail('nothing is measured here'),
+  ...fields,
+});
 
-/** What is said of each row: its name and its verdict. */
-function said(after: Measurement, alone: Measurement): string[] {
-  const others = [row({ name: 'b', ours: 1 }), alone];
-  return afterAll([after], others).map((each) =>
-    isMeasurement(each) ? `${each.name}: ${verdict(each)}` : each.name,
-  );
+/** What is said of passes of ours beside those of a process of their own: names and verdicts. */
+async function said(measured: Row, ours: readonly number[], alone: readonly number[]): Promise<string[]> {
+  const [us, them] = [ours.values(), alone.values()];
+  const next = (passes: IterableIterator<number>) => () => passes.next().value as number;
+  const result = await compare(next(us), next(them), ours.length, 0);
+  return besideAlone(measured, result).map((each) => `${each.name}: ${verdict(each)}`);
 }
 
-test('a row after all others may take 1.15 times its own figure', () => {
-  assert.deepEqual(said(row({ ours: 115 }), row({})), ['a, after all: ok']);
-  assert.deepEqual(said(row({ ours: 116 }), row({})), ['a, after all: over']);
+test('a row after all others may take 1.15 times what it takes alone', async () => {
+  assert.deepEqual(await said(row(), [115, 115, 115], [100, 100, 100]), ['a, after all: ok']);
+  assert.deepEqual(await said(row(), [116, 116, 116], [100, 100, 100]), ['a, after all: over']);
 });
 
-test('what the reference has also taken longer does not count', () => {
-  const alone = row({ ratio: 2, reference: 50, maxRatio: 2 });
-  assert.deepEqual(said(row({ ours: 300, ratio: 2.2, reference: 136, maxRatio: 2 }), alone), [
-    'a, after all: ok',
-  ]);
-  assert.deepEqual(said(row({ ours: 100, ratio: 2.4, reference: 42, maxRatio: 2 }), alone), [
-    'a, after all: over',
-  ]);
+test('what has made two passes in turn take longer does not count', async () => {
+  assert.deepEqual(await said(row(), [110, 220, 990], [100, 200, 900]), ['a, after all: ok']);
+  assert.deepEqual(await said(row(), [120, 360, 480], [100, 300, 400]), ['a, after all: over']);
 });
 
-test('what may take so many nanoseconds may take no more after all others', () => {
-  const alone = row({ ours: 290, max: 300 });
-  assert.deepEqual(said(row({ ours: 310, max: 300 }), alone), [
+test('what may take so many nanoseconds may take no more after all others', async () => {
+  const limited = row({ max: 300 });
+  assert.deepEqual(await said(limited, [310, 310, 310], [290, 290, 290]), [
     'a, after all: ok',
     'a, after all, at most: over',
   ]);
 });
 
-test('what was not measured, or not alone, stays as it is', () => {
-  const skipped = { name: 'c', skipped: 'there is no c' };
-  assert.deepEqual(afterAll([skipped, row({ name: 'd' })], [row({})]), [
-    { ...skipped, name: 'c, after all' },
-    row({ name: 'd, after all' }),
-  ]);
+test('each row has a name of its own, by which it is found', () => {
+  for (const quick of [false, true]) {
+    const names = [...core.values()].flatMap((rows) => rows(quick)).map(({ name }) => name);
+    assert.equal(new Set(names).size, names.length);
+    for (const name of names) assert.equal(rowNamed(name).name, name);
+  }
+  assert.throws(() => rowNamed('a'), /no row is named a/);
+});
+
+test('a row in a process of its own makes a pass whenever it is asked, and ends', async () => {
+  const passes = passesAlone(rowNamed('translate, 1 region'));
+  for (let n = 0; n < 2; n++) assert.ok((await passes.pass()) > 0);
+  await passes.close();
 });

@@ -12,7 +12,6 @@ import { holding, type Memory } from '../iommu/memory.js';
 import { Account } from '../linux/account.js';
 import { addressOf, check, libc } from '../linux/ffi.js';
 import { fileMemory } from '../linux/file-memory.js';
-import { HeldArea } from '../linux/held-area.js';
 import { processMemory } from '../linux/process-memory.js';
 import type { References } from './reference.js';
 
@@ -30,10 +29,9 @@ const account = Account.of('the bench');
 
 /** The memory that a mapping leads to, and a look at its bytes that does not go through the mapping. */
 export interface Target {
-  readonly name: string;
   readonly memory: Memory;
   readonly offset: number;
-  /** Where it is in another process, whose memory is reached through the kernel. */
+  /** Where it is in another process. */
   readonly process?: { readonly pid: number; readonly address: number };
   peek(at: number, bytes: Uint8Array): void;
   close(): Promise<void> | void;
@@ -50,7 +48,6 @@ export function memfd(sealed: boolean): Target {
   if (sealed) check(libc().fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 'the memfd could not be sealed');
   const { memory, offset } = fileMemory(account, process.pid, fd, 0, AREA, READ | WRITE);
   return {
-    name: sealed ? 'sealed memfd' : 'memfd that may shrink',
     memory,
     offset,
     peek: (at, bytes) =>
@@ -63,7 +60,7 @@ export function memfd(sealed: boolean): Target {
 }
 
 /** Memory of a program that runs for it alone. `kind` as bench/process-memory.c has it. */
-export async function memoryOfProcess(references: References, kind: string, name: string): Promise<Target> {
+export async function memoryOfProcess(references: References, kind: string): Promise<Target> {
   const child = spawn(references.compile('process-memory'), ['hold', kind, String(AREA)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -73,10 +70,9 @@ export async function memoryOfProcess(references: References, kind: string, name
   const memory = finish(holding(owner, offset, AREA, READ | WRITE));
   const mem = openSync(`/proc/${pid}/mem`, 'r');
   return {
-    name,
     memory,
     offset,
-    ...(memory instanceof HeldArea ? {} : { process: { pid, address } }),
+    process: { pid, address },
     peek: (at, bytes) =>
       check(libc().pread(mem, addressOf(bytes), bytes.length, address + at), 'its memory could not be read'),
     close: async () => {

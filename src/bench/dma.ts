@@ -12,8 +12,8 @@ import { FunctionPort } from '../driver/pci-function.js';
 import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { pasidOf, vpasidOf } from '../iommu/pasid.js';
 import { AREA, memfd, memoryOfProcess, PAGE, scattered, type Target } from './dma-targets.js';
-import type { Outcome } from './measurement.js';
-import { compareTo, type Passes, type References, timed } from './reference.js';
+import { type Passes, type References, timed } from './reference.js';
+import type { Row } from './row.js';
 
 const PASIDS = [7, 8] as const;
 const BASE = 2 ** 32;
@@ -40,56 +40,72 @@ const whole: readonly Shape[] = [4 << 10, 64 << 10, 1 << 20].map((size) => ({ si
 const inTurn: Shape = { size: 4 << 10, pieces: 1, inTurn: true };
 const batches: readonly Shape[] = [16, 64].map((pieces) => ({ size: pieces * PAGE, pieces }));
 
-export async function dma(references: References): Promise<Outcome[]> {
-  if (process.platform !== 'linux') return [{ name: 'dma', skipped: 'memfds are Linux’s' }];
-  const results: Outcome[] = [];
-  for (const make of [() => memfd(true), () => memfd(false), ...ofProcesses(references)]) {
-    const target = await make();
-    for (const shape of [...whole, ...(target.process === undefined ? [inTurn] : batches)])
-      results.push(await measured(target, shape, references));
-    await target.close();
-  }
-  if (!references.hasCompiler)
-    results.push({ name: 'dma, memory of a process', skipped: 'a C program has it, and there is no cc' });
-  return results;
+/** Where DMA goes: what that is called, and whether it goes through the kernel. */
+interface Kind {
+  readonly name: string;
+  readonly byKernel?: true;
+  /** A C program has it. */
+  readonly ofProcess?: true;
+  make(references: References): Target | Promise<Target>;
 }
 
-function ofProcesses(references: References): (() => Promise<Target>)[] {
-  const kinds = [
-    ['shared', 'shared anonymous memory'],
-    ['/dev/shm', 'tmpfs file of a process'],
-    ['private', 'process memory'],
-  ] as const;
-  if (!references.hasCompiler) return [];
-  return kinds.map(
-    ([kind, name]) =>
-      () =>
-        memoryOfProcess(references, kind, name),
+const kinds: readonly Kind[] = [
+  { name: 'sealed memfd', make: () => memfd(true) },
+  { name: 'memfd that may shrink', make: () => memfd(false) },
+  ofProcess('shared', { name: 'shared anonymous memory' }),
+  ofProcess('/dev/shm', { name: 'tmpfs file of a process' }),
+  ofProcess('private', { name: 'process memory', byKernel: true }),
+];
+
+function ofProcess(kind: string, what: Pick<Kind, 'name' | 'byKernel'>): Kind {
+  return { ...what, ofProcess: true, make: (references) => memoryOfProcess(references, kind) };
+}
+
+export function dma(): Row[] {
+  return kinds.flatMap((kind) =>
+    [...whole, ...(kind.byKernel ? batches : [inTurn])].map((shape) => rowOf(kind, shape)),
   );
 }
 
-async function measured(target: Target, shape: Shape, references: References): Promise<Outcome> {
+function rowOf(kind: Kind, shape: Shape): Row {
   const { size, pieces } = shape;
-  const side = new Side(target, shape);
-  const result = await compareTo(() => side.pass(), referenceOf(target, shape, references), ROUNDS);
-  side.verify();
-  const kind = shape.inTurn ? ', PASIDs in turn' : '';
-  const what = pieces > 1 ? `${pieces} scattered pages` : `${size >> 10} KiB${kind}`;
-  return { name: `dma of ${what}, ${target.name}`, unit: 'ns', ...result, maxRatio: expected(target, shape) };
+  const turns = shape.inTurn ? ', PASIDs in turn' : '';
+  const what = pieces > 1 ? `${pieces} scattered pages` : `${size >> 10} KiB${turns}`;
+  return {
+    name: `dma of ${what}, ${kind.name}`,
+    maxRatio: expected(kind, shape),
+    rounds: ROUNDS,
+    whyNot: (references) => whyNot(kind, references),
+    begin: async (references) => {
+      const target = await kind.make(references);
+      const side = new Side(target, shape);
+      return {
+        pass: () => side.pass(),
+        reference: () => referenceOf(kind, target, shape, references),
+        close: () => side.close(),
+      };
+    },
+  };
 }
 
-function expected({ process }: Target, { pieces }: Shape): number {
-  if (process === undefined) return EXPECTED;
+function whyNot(kind: Kind, references: References): string | undefined {
+  if (process.platform !== 'linux') return 'memfds are Linux’s';
+  return kind.ofProcess && !references.hasCompiler ? 'a C program has it, and there is no cc' : undefined;
+}
+
+function expected({ byKernel }: Kind, { pieces }: Shape): number {
+  if (!byKernel) return EXPECTED;
   return pieces > 1 ? EXPECTED_SCATTERED : EXPECTED_PROCESS;
 }
 
 function referenceOf(
-  { process }: Target,
+  { byKernel }: Kind,
+  target: Target,
   { size, pieces }: Shape,
   references: References,
 ): Passes | undefined {
-  if (process === undefined) return references.start('memcpy', size, PASS / size);
-  const { pid, address } = process;
+  if (!byKernel) return references.start('memcpy', size, PASS / size);
+  const { pid, address } = target.process!;
   return references.start('process-memory', 'write', pid, address, AREA, size, pieces, PASS / size);
 }
 
@@ -133,8 +149,13 @@ class Side {
     });
   }
 
-  /** The bytes written last are where they should be. */
-  verify(): void {
+  /** @throws Error when the bytes that were written last are not where they should be. */
+  async close(): Promise<void> {
+    this.#verify();
+    await this.#target.close();
+  }
+
+  #verify(): void {
     // Once more: the reference has written since to what both have.
     this.pass();
     const { size, pieces } = this.#shape;
@@ -143,7 +164,7 @@ class Side {
     for (let at = 0; at < size; at += found.length) {
       this.#target.peek(this.#placeOf(last + at), found);
       if (!found.equals(this.#source.subarray(at, at + found.length)))
-        throw new Error(`dma: ${this.#target.name} does not hold what was written`);
+        throw new Error('dma: the memory does not hold what was written');
     }
   }
 

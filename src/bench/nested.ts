@@ -10,8 +10,7 @@ import { Iommu, READ, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { TWO_32 } from '../iommu/table-memory.js';
 import { VTD_ADDRESS_WIDTH, VtdTable } from '../iommu/vtd-table.js';
-import type { Measurement } from './measurement.js';
-import { compareTo, type References } from './reference.js';
+import type { Row } from './row.js';
 import { measured, PASID, prepare, sumOfOffsets } from './translate.js';
 import { Random, Regions } from './workload.js';
 
@@ -26,27 +25,21 @@ const DATA = 2 ** 40;
 /** Present, writable, for users, accessed, dirty: as Linux's driver makes its entries. */
 const FLAGS = 0x67;
 
-export async function nested(references: References, quick: boolean): Promise<Measurement[]> {
-  const results: Measurement[] = [];
-  for (const count of quick ? [16, 1024] : [16, 1024, 65_536]) {
-    const guest = new Guest(count);
-    for (const hot of [HOT, 0]) {
-      const queries = new Queries(guest, hot);
-      const outcome = await compareTo(
-        () => queries.pass(),
-        references.start('nested', count, QUERIES, hot),
-        11,
-      );
-      const name = `nested, ${count} regions, ${hot > 0 ? 'nine of ten hot' : 'at random'}`;
-      results.push({
-        name,
-        unit: 'ns',
-        ...outcome,
-        maxRatio: count !== 1024 ? undefined : hot > 0 ? EXPECTED_HOT : EXPECTED_RANDOM,
-      });
-    }
-  }
-  return results;
+export function nested(quick: boolean): Row[] {
+  return (quick ? [16, 1024] : [16, 1024, 65_536]).flatMap((count) =>
+    [HOT, 0].map((hot) => ({
+      name: `nested, ${count} regions, ${hot > 0 ? 'nine of ten hot' : 'at random'}`,
+      maxRatio: count !== 1024 ? undefined : hot > 0 ? EXPECTED_HOT : EXPECTED_RANDOM,
+      rounds: 11,
+      begin: (references) => {
+        const queries = new Queries(new Guest(count), hot);
+        return {
+          pass: () => queries.pass(),
+          reference: () => references.start('nested', count, QUERIES, hot),
+        };
+      },
+    })),
+  );
 }
 
 /** An IOMMU with a nested table that maps `count` regions to data addresses one after the other. */

@@ -1,7 +1,7 @@
 /**
  * Benchmark `pieces`: 1 GiB of an IOAS in mappings of 4 KiB. Each is mapped and then looked up, as by a DMA;
  * all are copied into a second IOAS by one call, and looked up there; the second is closed, and the first
- * unmapped by one call. What counts is the time for one mapping of each of the four; lookups do not.
+ * unmapped by one call. Each of the four is a row, of the time for one mapping; lookups do not count.
  *
  * The reference is a sixteenth of it, in turns: the ratio says whether the time grows with their number.
  */
@@ -13,15 +13,14 @@ import { pasidOf } from '../iommu/pasid.js';
 import { Quota, tableQuota } from '../iommu/quota.js';
 import { TWO_32 } from '../iommu/table-memory.js';
 import { Ioas } from '../iommufd/ioas.js';
-import { type Measurement, median } from './measurement.js';
-import { timed } from './reference.js';
+import { type Side, timed } from './reference.js';
+import type { Row } from './row.js';
 
 const PAGE = 4096;
 const PIECES = 2 ** 30 / PAGE;
 const QUICK_PIECES = 2 ** 26 / PAGE;
 const SHARE = 16;
 const ROUNDS = 9;
-const WARMUPS = 2;
 const BASE = 2 ** 32;
 const PASIDS = [pasidOf(7), pasidOf(8)] as const;
 /** Nanoseconds that each step may take for a mapping. */
@@ -36,25 +35,23 @@ const names: Readonly<Record<Step, (count: number) => string>> = {
   unmap: (count) => `unmap of ${count} mappings at once, each`,
 };
 
-export function pieces(_references: unknown, quick: boolean): Measurement[] {
+export function pieces(quick: boolean): Row[] {
   const count = quick ? QUICK_PIECES : PIECES;
-  const [many, few] = [new Side(count), new Side(count / SHARE)];
-  const rounds: Record<'ours' | 'reference', Record<Step, number>>[] = [];
-  for (let round = -WARMUPS; round < ROUNDS; round++) {
-    const pair = { reference: few.round(), ours: many.round() };
-    if (round >= 0) rounds.push(pair);
-  }
   return steps.map((step) => ({
     name: names[step](count),
-    unit: 'ns',
-    ours: median(rounds.map(({ ours }) => ours[step])),
-    reference: median(rounds.map(({ reference }) => reference[step])),
-    ratio: median(rounds.map(({ ours, reference }) => ours[step] / reference[step])),
     max: MAX,
+    rounds: ROUNDS,
+    begin: () => ({ ...passes(step, count), reference: () => passes(step, count / SHARE) }),
   }));
 }
 
-class Side {
+/** Whole rounds, of which `step` counts. */
+function passes(step: Step, count: number): Side {
+  const side = new Pieces(count);
+  return { pass: () => side.round()[step] };
+}
+
+class Pieces {
   readonly #iommu = new Iommu();
   readonly #requester = this.#iommu.requester('0000:6a:01.0');
   readonly #count: number;

@@ -53,8 +53,16 @@ export function isCommand(name: string): boolean {
   }
 }
 
+/** What makes measured passes. */
+export interface Side {
+  /** One pass. @returns the nanoseconds of one operation. @throws Error when a result is wrong. */
+  pass(): number | Promise<number>;
+  /** Gives back what it has. @throws Error when a result was wrong. */
+  close?(): void | Promise<void>;
+}
+
 /** A program that makes one measured pass per line of its stdin. */
-export class Passes {
+export class Passes implements Side {
   readonly #name: string;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: Interface;
@@ -119,20 +127,25 @@ export async function compare(
   return { ours: median(us), reference: median(them), ratio: median(us.map((own, i) => own / them[i]!)) };
 }
 
-/** As `compare`, against the program `reference`, which is ended afterwards. */
+/** As `compare`, and closes both. */
 export async function compareTo(
-  ours: Pass,
-  reference: Passes | undefined,
+  ours: Side,
+  reference: Side | undefined,
   rounds: number,
 ): Promise<Comparison> {
-  const result = await compare(ours, reference && (() => reference.pass()), rounds);
-  await reference?.close();
+  const result = await compare(() => ours.pass(), reference && (() => reference.pass()), rounds);
+  await reference?.close?.();
+  await ours.close?.();
   return result;
 }
 
-/** Nanoseconds of one of `count` operations that `work` does. */
+/**
+ * Nanoseconds of one of `count` operations that `work` does: of the processor, for all threads of the engine,
+ * so that what other processes take does not count. The references have the same clock (cpu_ns).
+ */
 export function timed(count: number, work: () => void): number {
-  const begin = process.hrtime.bigint();
+  const begin = process.cpuUsage();
   work();
-  return Number(process.hrtime.bigint() - begin) / count;
+  const { user, system } = process.cpuUsage(begin);
+  return ((user + system) * 1000) / count;
 }

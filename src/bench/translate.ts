@@ -11,8 +11,8 @@ import { Iommu, READ, type Requester, WRITE } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { pasidOf } from '../iommu/pasid.js';
 import { TWO_32 } from '../iommu/table-memory.js';
-import type { Measurement } from './measurement.js';
-import { compareTo, type References, timed } from './reference.js';
+import { timed } from './reference.js';
+import type { Row } from './row.js';
 import { Random, Regions } from './workload.js';
 
 export const PASID = pasidOf(7);
@@ -25,6 +25,7 @@ const queryHi = new Int32Array(QUERIES);
 const queryLo = new Int32Array(QUERIES);
 /** From here on the expectation holds: a smaller table lies in the first-level cache as a whole. */
 const EXPECTED_FROM = 1024;
+const MOST = 3.5;
 /** With the byte: regions, and the most that the ratio may be. */
 const EXPECTED_TO_THE_BYTE: ReadonlyMap<number, number> = new Map([
   [1024, 2.2],
@@ -32,28 +33,40 @@ const EXPECTED_TO_THE_BYTE: ReadonlyMap<number, number> = new Map([
   [1 << 20, 1.9],
 ]);
 
-export async function translate(references: References, quick: boolean): Promise<Measurement[]> {
-  const results: Measurement[] = [];
-  for (const count of quick ? [1, 16, 1024, 65_536] : [1, 16, 1024, 65_536, 1 << 20]) {
-    const side = new Side(count);
-    const rounds = count > 100_000 ? 5 : 11;
-    const maxRatio = count >= EXPECTED_FROM ? 3.5 : undefined;
+export function translate(quick: boolean): Row[] {
+  return (quick ? [1, 16, 1024, 65_536] : [1, 16, 1024, 65_536, 1 << 20]).flatMap((count) => {
     const name = `translate, ${count} region${count === 1 ? '' : 's'}`;
-    const slots = await compareTo(() => side.slots(), references.start('translate', count, QUERIES), rounds);
-    results.push({ name, unit: 'ns', ...slots, maxRatio });
-    const offsets = await compareTo(
-      () => side.offsets(),
-      references.start('translate', count, QUERIES),
-      rounds,
-    );
-    const toTheByte = EXPECTED_TO_THE_BYTE.get(count);
-    results.push({ name: `${name}, and the byte`, unit: 'ns', ...offsets, maxRatio: toTheByte });
-    if (count !== EXPECTED_FROM) continue;
-    const reference = references.start('translate', count, QUERIES, 2);
-    const turns = await compareTo(() => side.turns(), reference, rounds);
-    results.push({ name: `${name}, PASIDs in turn`, unit: 'ns', ...turns, maxRatio: 3.5 });
-  }
-  return results;
+    const maxRatio = count >= EXPECTED_FROM ? MOST : undefined;
+    return [
+      rowOf(name, count, (side) => side.slots(), maxRatio),
+      rowOf(`${name}, and the byte`, count, (side) => side.offsets(), EXPECTED_TO_THE_BYTE.get(count)),
+      ...(count === EXPECTED_FROM
+        ? [rowOf(`${name}, PASIDs in turn`, count, (side) => side.turns(), MOST, 2)]
+        : []),
+    ];
+  });
+}
+
+/** `pasids` take turns. */
+function rowOf(
+  name: string,
+  count: number,
+  pass: (side: Side) => number,
+  maxRatio: number | undefined,
+  pasids = 1,
+): Row {
+  return {
+    name,
+    maxRatio,
+    rounds: count > 100_000 ? 5 : 11,
+    begin: (references) => {
+      const side = new Side(count);
+      return {
+        pass: () => pass(side),
+        reference: () => references.start('translate', count, QUERIES, pasids),
+      };
+    },
+  };
 }
 
 /** Our side: an IOMMU with one address space of `count` regions, and the queries. */

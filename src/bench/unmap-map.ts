@@ -10,8 +10,8 @@ import { BufferMemory } from '../iommu/memory.js';
 import type { PageTable } from '../iommu/page-table.js';
 import { pasidOf } from '../iommu/pasid.js';
 import { TWO_32 } from '../iommu/table-memory.js';
-import type { Measurement } from './measurement.js';
-import { compareTo, type References, timed } from './reference.js';
+import { timed } from './reference.js';
+import type { Row } from './row.js';
 import { Random, Regions } from './workload.js';
 
 const PASID = pasidOf(7);
@@ -22,18 +22,19 @@ const EXPECTED = [
   [65_536, 1000],
 ] as const;
 
-export async function unmapMap(references: References): Promise<Measurement[]> {
-  const results: Measurement[] = [];
-  for (const [count, max] of EXPECTED) {
-    const side = new Side(count);
-    const result = await compareTo(
-      () => timed(PAIRS, () => side.pass()),
-      references.start('unmap-map', count, PAIRS),
-      9,
-    );
-    results.push({ name: `unmap and map 4 KiB, ${count} mappings`, unit: 'ns', ...result, max });
-  }
-  return results;
+export function unmapMap(): Row[] {
+  return EXPECTED.map(([count, max]) => ({
+    name: `unmap and map 4 KiB, ${count} mappings`,
+    max,
+    rounds: 9,
+    begin: (references) => {
+      const side = new Side(count);
+      return {
+        pass: () => timed(PAIRS, () => side.pass()),
+        reference: () => references.start('unmap-map', count, PAIRS),
+      };
+    },
+  }));
 }
 
 class Side {
