@@ -1,10 +1,11 @@
 /*
  * The client of the benchmark `ioctl` for /dev/iommu, the same for both servers: a mapping of 4 KiB, of
- * MAPPINGS, is taken out and put back by two ioctls.
+ * MAPPINGS, is taken out and put back by two ioctls. With `options`, the two ask for an option of the IOAS
+ * instead: they have a struct read and written back, and nothing done.
  *
- * Usage: iommu-client FILE PAIRS. For every line that it reads from stdin it makes PAIRS pairs, at places far
- * from each other, and prints the nanoseconds of one pair. An answer that is wrong ends the program with
- * status 1.
+ * Usage: iommu-client FILE PAIRS [options]. For every line that it reads from stdin it makes PAIRS pairs, at
+ * places far from each other, and prints the nanoseconds of one pair. An answer that is wrong ends the
+ * program with status 1.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -58,12 +59,28 @@ static void unmap(unsigned i)
 		exit(1);
 }
 
+static void get_option(void)
+{
+	struct iommu_option option = {
+		.size = sizeof option,
+		.option_id = OPTION_HUGE_PAGES,
+		.op = OPTION_GET,
+		.object_id = ioas,
+	};
+
+	call("IOMMU_OPTION", IOMMU_OPTION, &option);
+	if (option.val64 != 1)
+		exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	struct iommu_ioas_alloc alloc = {.size = sizeof alloc};
 	unsigned at = 0;
 
-	if (argc != 3)
+	int options = argc == 4 && strcmp(argv[3], "options") == 0;
+
+	if (argc != 3 && !options)
 		return 2;
 	long pairs = strtol(argv[2], 0, 10);
 	iommu = open(argv[1], O_RDWR);
@@ -85,6 +102,11 @@ int main(int argc, char **argv)
 			continue;
 		double begin = now_ns();
 		for (long i = 0; i < pairs; i++) {
+			if (options) {
+				get_option();
+				get_option();
+				continue;
+			}
 			at = (at + STRIDE) % MAPPINGS;
 			unmap(at);
 			map(at);

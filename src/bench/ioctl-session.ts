@@ -2,10 +2,11 @@
  * The benchmark `ioctl` inside a mount namespace of its own. Arguments: the folder of the compiled
  * references; with `traced` or `recorded`, ours that tells that much is compared with ours that does not;
  * with `changing`, the client does not say the same again and again; with `pairs`, it unmaps and maps by
- * /dev/iommu; with `copies`, it has a dsa copy; with `free`, no process is kept on a CPU.
+ * /dev/iommu, and with `options` too, both servers are ours, and the other client asks for two options
+ * instead; with `copies`, it has a dsa copy; with `free`, no process is kept on a CPU.
  *
- * Two servers, ours and the one in C, each with a client of its own; all four on one CPU, so that a wake-up
- * never crosses to another one. The clients take turns. Prints the Comparison as JSON.
+ * Two servers, ours and otherwise the one in C, each with a client of its own; all four on one CPU, so that a
+ * wake-up never crosses to another one. The clients take turns. Prints the Comparison as JSON.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,24 +34,26 @@ async function serve(target: string, ...command: readonly string[]): Promise<Chi
 }
 
 const words = process.argv.slice(3);
-const how = words.filter((word) => word === 'changing');
+const changing = words.filter((word) => word === 'changing');
+const options = words.filter((word) => word === 'options');
 const [program, file] = words.includes('pairs')
   ? ['iommu-client', 'iommu']
   : words.includes('copies')
     ? ['dsa-client', '.']
     : ['ioctl-client', 'ioasid'];
-const client = (target: string) =>
+const client = (target: string, how: readonly string[] = changing) =>
   new Passes([...pinned, join(folder, program!), join(target, file!), String(CALLS), ...how]);
 
 const telling = words.filter((word) => word === 'traced' || word === 'recorded');
+const isOurs = telling.length > 0 || options.length > 0;
 const ours = [process.execPath, fileURLToPath(new URL('./ioctl-server.js', import.meta.url))];
 const theirTarget = join(folder, 'their-files');
 const ourTarget = join(folder, 'our-files');
 const servers = [
-  await serve(theirTarget, ...(telling.length > 0 ? ours : [join(folder, 'fuse-server')])),
+  await serve(theirTarget, ...(isOurs ? ours : [join(folder, 'fuse-server')])),
   await serve(ourTarget, ...ours, ...telling),
 ];
-const [theirClient, ourClient] = [client(theirTarget), client(ourTarget)];
+const [theirClient, ourClient] = [client(theirTarget, [...changing, ...options]), client(ourTarget)];
 const result = await compare(
   () => ourClient.pass(),
   () => theirClient.pass(),

@@ -2,9 +2,10 @@
  * Benchmark `ioctl`: one IOASID_GET_INFO, client and server on one CPU, our server against a raw FUSE server
  * in C (bench/fuse-server.c), and ours that prints a trace, or records, against ours that does not: of the
  * same call again and again, of which a line is printed once, of one whose lines all differ, and of copies of
- * 64 bytes by a dsa. And a pair of IOMMU_IOAS_UNMAP and IOMMU_IOAS_MAP of 4 KiB, against a server in C that
- * reads their structs and writes them back. They are mounted in a namespace that ends with the benchmark
- * (ioctl-session.ts).
+ * 64 bytes by a dsa. And a pair of IOMMU_IOAS_UNMAP and IOMMU_IOAS_MAP of 4 KiB, against pairs of ioctls that
+ * read structs and write them back, and do nothing: of ours (IOMMU_OPTION), which says what the work costs on
+ * top of the way to it; and of a server in C, which does not ask whose memory it is, as ours must. They are
+ * mounted in a namespace that ends with the benchmark (ioctl-session.ts).
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +18,7 @@ const tellings = ['recorded', 'traced'];
 const changing = 'ioctl IOASID_UNMAP, one CPU, of changing PASIDs';
 const copies = 'copy 64 bytes by a dsa, one CPU, recorded';
 const pairs = 'unmap and map 4 KiB by /dev/iommu, one CPU';
+const besideOptions = `${pairs}, for two of ours that do nothing`;
 
 export function ioctl(references: References): Outcome[] {
   const reason = whyNot(references);
@@ -25,6 +27,7 @@ export function ioctl(references: References): Outcome[] {
     ...[name, changing].flatMap((each) => tellings.map((telling) => `${each}, ${telling}`)),
     copies,
     pairs,
+    besideOptions,
   ];
   if (reason !== undefined) return names.map((each) => ({ name: each, skipped: reason }));
   references.compile('ioctl-client');
@@ -39,6 +42,7 @@ export function ioctl(references: References): Outcome[] {
     ),
     measured(copies, 1.3, [references.folder, 'recorded', 'copies']),
     measured(pairs, 1.3, [references.folder, 'pairs']),
+    measured(besideOptions, 1.3, [references.folder, 'pairs', 'options']),
   ];
 }
 
