@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { finish, isWork, type Work } from '../file/work.js';
 import { account, Child } from '../testkit/child.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { FakeFile } from '../testkit/mounted.js';
 import { refused } from '../testkit/refused.js';
 import { ProcessCaller } from './process-caller.js';
@@ -17,7 +18,7 @@ test("memory of any length is copied from and to the caller's process", async ()
   const length = 200_001;
   const at = await child.map(length);
   caller.begin(child.pid, account);
-  const bytes = Uint8Array.from({ length }, (_, i) => i * 7);
+  const bytes = madeBytes(length, (i) => i * 7);
   caller.writeMemory(at, bytes);
   const copy = new Uint8Array(length);
   caller.readMemory(at, copy);

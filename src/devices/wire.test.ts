@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
 import { type WireEnd, Wires } from './wire.js';
 
@@ -35,7 +36,7 @@ test('frames arrive at the other end whole and in order, also around the end of 
       const [left, right] = [wires.end('w'), wires.end('w')];
       const sent: Frame[] = [];
       for (const { length, note, takes } of steps) {
-        const frame = Buffer.from(Uint8Array.from({ length }, (_, i) => i + note));
+        const frame = Buffer.from(madeBytes(length, (i) => i + note));
         const before = right.lost;
         left.send(frame, length, note);
         if (right.lost === before) sent.push({ bytes: frame, note });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Ranges } from '../linux/ranges.js';
 import { dirtyPages } from '../testkit/dirty-pages.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { DirtyLog } from './dirty-log.js';
 import type { DmaFault } from './fault-log.js';
 import { Iommu, READ, WRITE } from './iommu.js';
@@ -61,7 +62,7 @@ test('many ranges are moved as byte by byte, faults and dirty pages included, wh
   const make = (end: number) => {
     const { requester, table, ram, map } = setup();
     const far = new Gathering(
-      Uint8Array.from({ length: 8 * PAGE_SIZE }, (_, byte) => byte % 249),
+      madeBytes(8 * PAGE_SIZE, (byte) => byte % 249),
       'far',
     );
     far.end = end;
@@ -85,7 +86,7 @@ test('many ranges are moved as byte by byte, faults and dirty pages included, wh
       for (const { write, by, ranges: parts } of list) {
         ranges.clear();
         for (const [iova, length] of parts) ranges.add(iova, length);
-        const bytes = Uint8Array.from({ length: by + ranges.length }, (_, index) => index * 3);
+        const bytes = madeBytes(by + ranges.length, (index) => index * 3);
         const expected = bytes.slice();
         const fault = one.requester.move(PASID, ranges, bytes, by, write);
         let done = 0;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { dirtyPages } from '../testkit/dirty-pages.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import {
   A,
   address,
@@ -28,7 +29,7 @@ test('data goes through both stages, across pages of the first that are anywhere
   chain();
   set(3, 1, address(9) | P | RW | US);
   set(3, 2, address(5) | P | RW | US);
-  const source = Uint8Array.from({ length: 256 }, (_, n) => n);
+  const source = madeBytes(256, (n) => n);
   assert.equal(requester.write(PASID, 2 * PAGE - 128, source, 0, 256), undefined);
   assert.deepEqual(ram.bytes.subarray(10 * PAGE - 128, 10 * PAGE), source.subarray(0, 128));
   assert.deepEqual(ram.bytes.subarray(5 * PAGE, 5 * PAGE + 128), source.subarray(128));

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { Caller } from '../file/open-file.js';
 import { finish } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refusal } from '../testkit/refused.js';
 import { UserArray, UserData } from './user-data.js';
 
@@ -84,7 +85,7 @@ test('entries come one by one, exactly those that lie in memory to their end', (
   });
   fc.assert(
     fc.property(arrays, ({ length, count, there, seed }) => {
-      const bytes = Uint8Array.from({ length: there }, (_, n) => (n * 31 + seed) & 0xff);
+      const bytes = madeBytes(there, (n) => (n * 31 + seed) & 0xff);
       const { entries, end } = drawn(new UserArray(callerWith(bytes), TYPE, AT, length, count), 40, 1);
       const whole = Math.min(count, Math.floor(there / length));
       assert.equal(end, whole === count ? 'ok' : 'EFAULT');

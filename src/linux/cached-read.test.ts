@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, ftruncateSync, mkdtempSync, openSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { readCached, ScatterList } from './cached-read.js';
 import { addressOf } from './ffi.js';
 
@@ -13,7 +14,7 @@ after(() => {
   closeSync(fd);
   rmSync(folder, { recursive: true });
 });
-const content = Uint8Array.from({ length: 10_000 }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+const content = madeBytes(10_000, (i) => (i * 7 + (i >> 8)) & 0xff);
 writeSync(fd, content);
 fsyncSync(fd);
 const buffer = new Uint8Array(8192);

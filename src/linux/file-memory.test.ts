@@ -16,6 +16,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
 import { account, Child, descriptors, PAGE } from '../testkit/child.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
 import { ScatterList } from './cached-read.js';
 import { Refusal } from './errno.js';
@@ -83,7 +84,7 @@ function receive(memory: FileMemory, offset: number, fd: number, position: numbe
 test('a file of ours is received whole or not at all, and no page of the memory is made for it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-received-'));
   const file = join(folder, 'file');
-  const bytes = Uint8Array.from({ length: 4 * PAGE }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
+  const bytes = madeBytes(4 * PAGE, (i) => (i * 7 + (i >> 8)) & 0xff);
   writeFileSync(file, bytes);
   const fd = openSync(file, 'r');
   const guest = await child.memfd('receiving', 4 * PAGE);

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import type { Memory } from '../iommu/memory.js';
 import { account, Child, descriptors, PAGE, runs, stackOf } from '../testkit/child.js';
 import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
 import { libc } from './ffi.js';
 import { liveMemory } from './live-memory.js';
@@ -132,7 +133,7 @@ test('transfers longer than a piece, over areas that lie side by side, are whole
   const address = await child.map(bytes);
   await child.call('mprotect', address + 2 ** 17, PAGE, PROT_READ);
   const memory = liveMemory(account, child.pid);
-  const source = Uint8Array.from({ length: bytes }, (_, n) => n * 7);
+  const source = madeBytes(bytes, (n) => n * 7);
   const target = new Uint8Array(bytes);
   assert.equal(memory.write(address, source, 0, bytes), 2 ** 17);
   assert.equal(memory.read(address, target, 0, bytes), bytes);

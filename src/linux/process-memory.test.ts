@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { finish } from '../file/work.js';
 import type { Memory } from '../iommu/memory.js';
 import { account, Child, descriptors, PAGE, runs, stackOf } from '../testkit/child.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
 import { fileMemory } from './file-memory.js';
 import { type ProcessMemory, processMemory } from './process-memory.js';
@@ -41,7 +42,7 @@ test('ProcessMemory is a Memory', () =>
 
 test('what is written is seen by the process, and the other way round', () =>
   withMemory(2, async (memory, address) => {
-    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i * 7);
+    const bytes = madeBytes(5000, (i) => i * 7);
     assert.equal(memory.write(address + 100, bytes, 10, 4900), 4900);
     assert.deepEqual(await child.peek(address + 100, 4900), bytes.slice(10, 4910));
     await child.poke(address + 3, Uint8Array.of(1, 2, 3));

@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import { Child, PAGE, stackOf } from '../testkit/child.js';
 import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
 import { helpersOf } from '../testkit/helper-processes.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
@@ -79,7 +80,7 @@ test('a helper reads, writes and asks as this process itself does', { skip: with
   });
   fc.assert(
     fc.property(range, ({ at, length, by, seed }) => {
-      const bytes = Uint8Array.from({ length: by + length }, (_, index) => index * 7 + seed);
+      const bytes = madeBytes(by + length, (index) => index * 7 + seed);
       const [there, here] = [new Uint8Array(by + length), new Uint8Array(by + length)];
       const written = remote.write(address + at, bytes, by, length);
       assert.equal(written, Math.min(length, Math.max(0, (PAGES - 1) * PAGE - at)));
@@ -126,7 +127,7 @@ test('many parts are moved as this process itself does, up to the first that is 
   fc.assert(
     fc.property(fc.array(part, { maxLength: 30 }), fc.nat(9), fc.nat(250), (parts, by, seed) => {
       const length = fill(parts).length;
-      const bytes = Uint8Array.from({ length: by + length }, (_, index) => index * 7 + seed);
+      const bytes = madeBytes(by + length, (index) => index * 7 + seed);
       own.scatter(ranges, new Uint8Array(length), 0);
       const written = own.scatter(ranges, bytes, by);
       const expected = all();

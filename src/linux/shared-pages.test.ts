@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { missingCompiler, testProgram } from '../testkit/c-program.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { addressOf, libc, viewMemory } from './ffi.js';
 import { SharedPages } from './shared-pages.js';
 
@@ -53,7 +54,7 @@ describe('SharedPages', { skip }, () => {
     const length = 37 * PAGE;
     const pages = new SharedPages(length);
     t.after(() => pages.close());
-    const content = Uint8Array.from({ length }, (_, n) => (n * 31) >> 3);
+    const content = madeBytes(length, (n) => (n * 31) >> 3);
     for (let round = 0; round < 3; round++) {
       content[round]!++;
       assert.equal(pages.give(content), true);

@@ -1,6 +1,8 @@
 /**
  * Random numbers that are the same in every run (xorshift32), so that a failure can be had again.
  */
+import { madeBytes } from './made-bytes.js';
+
 export class Random {
   #state: number;
 
@@ -20,7 +22,7 @@ export class Random {
   }
 
   bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.below(256));
+    return madeBytes(length, () => this.below(256));
   }
 
   #next(): number {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { finish, finished, isWork } from '../file/work.js';
 import { MEMORY_AT } from '../testkit/fake-caller.js';
 import { everything } from '../testkit/fake-model.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refusal, refused } from '../testkit/refused.js';
 import { vfioFile } from '../testkit/vfio-file.js';
 import { CONFIG_REGION } from '../vfio/device.js';
@@ -257,7 +258,7 @@ describe('a long transfer of a BAR', () => {
     fc.assert(
       fc.property(range, ({ offset, length }) => {
         const [sliced, whole] = [noted(), noted()];
-        const bytes = Uint8Array.from({ length }, (_, at) => at * 7);
+        const bytes = madeBytes(length, (at) => at * 7);
         const [there, here] = [new Uint8Array(length), new Uint8Array(length)];
         const written = sliced.operations.write!(offset, bytes, sliced.caller);
         if (length > 1024) assert.ok(isWork(written) && sliced.seen.length <= 67);

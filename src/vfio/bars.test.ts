@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { DeviceHost, DeviceModel, PciDescription } from '../devices/device-model.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
+import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
 import { CONFIG_REGION, type VfioDevice } from './device.js';
 import { makeDevices } from './make-devices.js';
@@ -79,7 +80,7 @@ describe('a transfer from or to a BAR', () => {
     fc.assert(
       fc.property(transfer, fc.boolean(), ({ offset, length }, write) => {
         const { device, accesses } = setUp();
-        const bytes = Uint8Array.from({ length }, (_, n) => (offset + n) & 0xff);
+        const bytes = madeBytes(length, (n) => (offset + n) & 0xff);
         const target = new Uint8Array(length);
         const done = write ? device.writeRegion(0, offset, bytes) : device.readRegion(0, offset, target);
         assert.equal(done, Math.min(length, SIZE - offset));
@@ -184,7 +185,7 @@ describe('memory of a BAR', () => {
     const request = { rid: '0000:6a:01.0', make, mdevs: 0, firstIndex: 0 };
     const [device] = makeDevices(iommu, new IoasidSubsystem(iommu).pasids, request) as [VfioDevice];
     device.life.open(1);
-    const source = Uint8Array.from({ length: 4096 + 16 }, (_, n) => n);
+    const source = madeBytes(4096 + 16, (n) => n);
     device.writeRegion(0, 0xff8, source);
     assert.deepEqual(bytes, source.subarray(8, 8 + 4096));
     bytes[1] = 0xee;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
 import type { DeviceModel, PageWait } from '../device-model.js';
 import { settle } from '../fake-host.js';
@@ -21,9 +22,7 @@ interface Asked extends PageWait {
 }
 
 /** What pages hold, by their number modulo 7. */
-const contents = Array.from({ length: 7 }, (_, page) =>
-  Uint8Array.from({ length: PAGE }, (_, i) => (page + i) % 7),
-);
+const contents = Array.from({ length: 7 }, (_, page) => madeBytes(PAGE, (i) => (page + i) % 7));
 
 /**
  * A shared work queue with its memory. Pages in `missing` are not there; what is asked for is kept in

@@ -10,6 +10,7 @@ import {
   PASID_ENABLE,
   SHARED,
 } from '../../testkit/dsa-program.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 import createDsa from './index.js';
@@ -25,7 +26,7 @@ function memory(): SparseHost {
   host.poke(
     1,
     0,
-    Uint8Array.from({ length: PAGES * PAGE }, (_, i) => i),
+    madeBytes(PAGES * PAGE, (i) => i),
   );
   return host;
 }

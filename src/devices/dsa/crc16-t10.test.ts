@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { crc16T10 } from './crc16-t10.js';
 
 /** Bit by bit, as SBC-3 has it. */
@@ -22,7 +23,7 @@ describe('crc16T10', () => {
       [0xd0db, new TextEncoder().encode('123456789')],
       [0x0000, new Uint8Array(32)],
       [0xa293, new Uint8Array(32).fill(0xff)],
-      [0x0224, Uint8Array.from({ length: 32 }, (_, i) => i)],
+      [0x0224, madeBytes(32, (i) => i)],
       [0x21b8, new Uint8Array(32).fill(0xff, 0, 2)],
     ];
     for (const [crc, bytes] of vectors) assert.equal(crc16T10(0, bytes, 0, bytes.length), crc);

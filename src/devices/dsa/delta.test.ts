@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Completion, execute, mdev } from '../../testkit/dsa-program.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { Flag, Opcode, Status } from './descriptor.js';
 
@@ -78,7 +79,7 @@ function buffers(units: number, sparse: number, seed: number): [a: Uint8Array, b
     state = (Math.imul(state, 1103515245) + 12345) | 0;
     return (state >>> 8) & 0xffff;
   };
-  const a = Uint8Array.from({ length: units * 8 }, next);
+  const a = madeBytes(units * 8, next);
   const b = a.slice();
   for (let unit = 0; unit < units; unit++)
     if (next() % sparse === 0) b[unit * 8 + (next() % 8)]! ^= 1 + (next() % 255);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { execute, mdev } from '../../testkit/dsa-program.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { Descriptor, Opcode, Status } from './descriptor.js';
 import { rules } from './descriptor-rules.js';
@@ -76,7 +77,7 @@ const descriptor = fc
 
 /** What memory holds, by the seed. */
 const contents = [0, 1, 2, 3].map((seed) =>
-  Uint8Array.from({ length: PAGES * PAGE }, (_, i) => ((i % 10 === 0 ? i / 10 : i >> 12) * seed) & 0xff),
+  madeBytes(PAGES * PAGE, (i) => ((i % 10 === 0 ? i / 10 : i >> 12) * seed) & 0xff),
 );
 
 describe('dsa: hostile operands of delta records, integrity fields and cache flush', () => {

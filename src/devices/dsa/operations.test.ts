@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { madeBytes } from '../../testkit/made-bytes.js';
+import { Random } from '../../testkit/random.js';
 import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
 import type { DeviceModel } from '../device-model.js';
 import { settle } from '../fake-host.js';
@@ -177,19 +179,19 @@ class Reference {
   }
 }
 
+const random = new Random(1);
+/** Few different bytes, so that compares get somewhere. Every eighth page is all zeros. */
+const BITS = madeBytes(PAGES * PAGE, () => random.below(2));
+
 function makeHost(rights: readonly Rights[], seed: number): SparseHost {
   const host = new SparseHost([PASID]);
-  let state = seed;
+  const places = new Random(seed || 1);
   rights.forEach((right, page) => {
     if (right === 'none') return;
     host.map(PASID, page * PAGE, PAGE, right === 'write');
-    // Few different bytes, so that compares get somewhere; every eighth page is all zeros.
-    const bytes = new Uint8Array(PAGE);
-    for (let i = 0; i < PAGE && page % 8 !== 0; i++) {
-      state = (Math.imul(state, 1103515245) + 12345) | 0;
-      bytes[i] = (state >>> 16) & 1;
-    }
-    host.poke(PASID, page * PAGE, bytes);
+    if (page % 8 === 0) return;
+    const at = places.below(BITS.length - PAGE);
+    host.poke(PASID, page * PAGE, BITS.subarray(at, at + PAGE));
   });
   return host;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { mdev, RECORD, submit } from '../../testkit/dsa-program.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { type Fields, PAGE, SparseHost } from '../../testkit/sparse-host.js';
 import { settle } from '../fake-host.js';
 import { Opcode, Status } from './descriptor.js';
@@ -17,7 +18,7 @@ describe('dsa: operations of several slices', () => {
     host.poke(
       PASID,
       0,
-      Uint8Array.from({ length: 4 * PAGE }, (_, i) => i * 7),
+      madeBytes(4 * PAGE, (i) => i * 7),
     );
     const model = mdev(host);
     const run = (fields: Fields): DataView => {
@@ -57,7 +58,7 @@ describe('dsa: operations of several slices', () => {
   it('moves a slice backwards by two accesses, where the port has many together', () => {
     const host = new SparseHost([PASID]);
     host.map(PASID, 0, 64 * PAGE);
-    const data = Uint8Array.from({ length: 60 * PAGE }, (_, i) => i % 251);
+    const data = madeBytes(60 * PAGE, (i) => i % 251);
     host.poke(PASID, 0, data);
     const { dma } = host;
     let [made, parts] = [0, 0];
@@ -112,7 +113,7 @@ describe('dsa: operations of several slices', () => {
   it('writes a dualcast of several slices to both destinations', () => {
     const host = new SparseHost([PASID]);
     host.map(PASID, 0, 3 * 0x30000);
-    const data = Uint8Array.from({ length: 0x2f001 }, (_, i) => i % 251);
+    const data = madeBytes(0x2f001, (i) => i % 251);
     host.poke(PASID, 0, data);
     const model = mdev(host);
     submit(model, { pasid: PASID, opcode: Opcode.DUALCAST, a: 0, b: 0x30000, size: data.length, c: 0x60000 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { DATA, ENABLE, NvmeDriver, type Pair, type Words } from '../../testkit/nvme-driver.js';
 
 const FLUSH = { opcode: 0 };
@@ -36,7 +37,7 @@ async function status(words: Words): Promise<number> {
 }
 
 function pattern(length: number, seed: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * 7 + seed) & 0xff);
+  return madeBytes(length, (i) => (i * 31 + (i >> 8) * 7 + seed) & 0xff);
 }
 
 /** Writes addresses to memory, eight bytes each. */

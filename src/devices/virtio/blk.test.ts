@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { statSync, truncateSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { BlkScene, SECTORS } from '../../testkit/blk-scene.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 
 const IN = 0;
 const OUT = 1;
@@ -15,7 +16,7 @@ const IO_ERROR = 1;
 const UNSUPPORTED = 2;
 
 function pattern(length: number, salt: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 7 + salt + (i >> 9)) & 0xff);
+  return madeBytes(length, (i) => (i * 7 + salt + (i >> 9)) & 0xff);
 }
 
 function segment(sector: number, sectors: number, flags = 0): Uint8Array {

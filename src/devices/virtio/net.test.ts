@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { VirtioScene, type VirtioSceneOptions } from '../../testkit/virtio-scene.js';
 import { FakeHost } from '../fake-host.js';
 import { Wires } from '../wire.js';
@@ -21,7 +22,7 @@ const PLAIN = ALL & ~NetFeature.MRG_RXBUF;
 const bytesOf = (address: string) => address.split(':').map((byte) => Number.parseInt(byte, 16));
 
 function frameTo(address: string, length: number, salt = 0): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i < 6 ? bytesOf(address)[i]! : (i + salt) & 0xff));
+  return madeBytes(length, (i) => (i < 6 ? bytesOf(address)[i]! : (i + salt) & 0xff));
 }
 
 function device(

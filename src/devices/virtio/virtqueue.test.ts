@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { FlatMemory } from '../../testkit/flat-memory.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { type DriverOptions, drivers, type Part, type RingDriver } from '../../testkit/ring-driver.js';
 import { Effort } from '../effort.js';
 import type { Chain } from './chain.js';
@@ -153,7 +154,7 @@ class Scene {
     if (waiting.length === 0) return;
     const entry = waiting[which % waiting.length]!;
     const { chain, is } = entry;
-    is.answer = Uint8Array.from({ length: Math.min(written, chain.writable) }, () => ++this.#salt);
+    is.answer = madeBytes(Math.min(written, chain.writable), () => ++this.#salt);
     assert.equal(chain.write(0, is.answer), is.answer.length);
     entry.used = is.answer.length;
     this.queue.put(chain);

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { InProcess } from '../../client/in-process.js';
 import { Refusal } from '../../linux/errno.js';
 import { Machine } from '../../machine/machine.js';
+import { madeBytes } from '../../testkit/made-bytes.js';
 import { AllocStruct, ioctlNumber, MAP_READ, MapStruct } from '../../uapi/ioasid.js';
 import { sized } from '../../uapi/struct.js';
 import { escaped } from '../lines.js';
@@ -131,7 +132,7 @@ test('a call that is said again is kept as that, until it is another', () => {
 test('contents above 64 bytes are kept once', () => {
   const call = recording.find((each) => each.kind === 'call' && each.entry.transfer !== undefined)!;
   assert.ok(call.kind === 'call');
-  const content = Uint8Array.from({ length: 4096 }, (_, n) => (n * n * 7919) >>> 3);
+  const content = madeBytes(4096, (n) => (n * n * 7919) >>> 3);
   const transfer = { ...call.entry.transfer!, bytes: content };
   const large: Raw = { ...call, entry: { ...call.entry, transfer } };
   const [encoder, twice] = [new Encoder(), new Encoder()];
