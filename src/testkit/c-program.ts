@@ -1,8 +1,10 @@
 /**
- * C programs of the tests: compiled once in each test process, into a folder that goes with it.
+ * C programs of the tests. Those of tests/c are compiled once for all processes of a suite, into a folder
+ * that goes with it (shared-programs.ts), and once in a process that belongs to none. What a test has a text
+ * for is compiled in its process.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,8 +26,10 @@ export interface Compilation {
 
 const links = { dynamic: [], static: ['-static'], shared: ['-shared', '-fPIC'] } as const;
 
+/** Names the folder that all processes of a suite share. */
+export const SHARED_PROGRAMS = 'IOASID_TEST_PROGRAMS';
+
 let folder: string | undefined;
-const compiled = new Map<string, string>();
 
 /** Why the compiler `command` cannot be used, or false. */
 export function missingCompiler(command: 'cc' | 'c++' = 'cc'): string | false {
@@ -57,13 +61,20 @@ export function testProgramNames(): string[] {
 }
 
 /** The program tests/c/NAME.c, or that of all files in tests/c/NAME, compiled. @returns its path. */
-export function testProgram(name: string, how: Compilation = {}): string {
-  const key = JSON.stringify([name, how]);
-  const known = compiled.get(key);
-  if (known !== undefined) return known;
-  const path = build(name, sourcesOf(name), how);
-  compiled.set(key, path);
+export function testProgram(
+  name: string,
+  { linkage = 'dynamic' }: Pick<Compilation, 'linkage'> = {},
+): string {
+  folder ??= ownFolder();
+  const path = join(process.env[SHARED_PROGRAMS] ?? folder, `${name}.${linkage}`);
+  // Two processes may compile it at once: it is there when it is whole.
+  if (!existsSync(path)) renameSync(build(`${name}-${process.pid}`, sourcesOf(name), { linkage }), path);
   return path;
+}
+
+/** Has the compiler read the programs tests/c/NAME. @throws Error with what it warns of. */
+export function readPrograms(names: readonly string[]): void {
+  execFileSync('cc', ['-fsyntax-only', ...optionsOf({}), ...names.flatMap(sourcesOf)], { stdio: 'pipe' });
 }
 
 /** What asks an oracle's calls in a guest, oracle/executor.c and its parts, compiled. @returns its path. */
@@ -83,23 +94,22 @@ function sourcesOf(name: string): string[] {
   return files.map((file) => join(path, file));
 }
 
-function build(
-  name: string,
-  sources: readonly string[],
-  { compiler = 'cc', standard = 'gnu11', linkage = 'dynamic' }: Compilation,
-): string {
+function build(name: string, sources: readonly string[], how: Compilation): string {
   folder ??= ownFolder();
-  const program = join(folder, `${name}.${linkage}`);
-  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
-  const headers = ['-I', includeFolder, '-I', programFolder];
-  const options = [`-std=${standard}`, ...warnings, '-pthread', ...links[linkage], ...headers];
-  execFileSync(compiler, [...options, '-o', program, ...sources], { stdio: 'pipe' });
+  const program = join(folder, `${name}.${how.linkage ?? 'dynamic'}`);
+  execFileSync(how.compiler ?? 'cc', [...optionsOf(how), '-o', program, ...sources], { stdio: 'pipe' });
   return program;
 }
 
-function ownFolder(): string {
+function optionsOf({ standard = 'gnu11', linkage = 'dynamic' }: Compilation): string[] {
+  const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
+  const headers = ['-I', includeFolder, '-I', programFolder];
+  return [`-std=${standard}`, ...warnings, '-pthread', ...links[linkage], ...headers];
+}
+
+/** A new folder for programs, which plain users run too, until this process ends. */
+export function ownFolder(): string {
   const made = mkdtempSync(join(tmpdir(), 'ioasid-c-'));
-  // Plain users run them too.
   chmodSync(made, 0o755);
   process.on('exit', () => rmSync(made, { recursive: true, force: true }));
   return made;

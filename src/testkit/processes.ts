@@ -67,7 +67,7 @@ const asMounter = [
 ];
 const fusermountScript = fileURLToPath(new URL('../../scripts/fusermount.sh', import.meta.url));
 
-function withoutPlainUser(): string | false {
+function lookForPlainUser(): string | false {
   if (withoutFuse) return withoutFuse;
   if (launchMode() === 'user') return 'these tests run without root already';
   const doctor = [...asPlainUser, process.execPath, bin, 'doctor'];
@@ -86,11 +86,16 @@ export const self: Runner = {
   uid: process.geteuid?.() ?? 0,
   skip: withoutFuse,
 };
+let withoutPlainUser: string | false | undefined;
 export const user: Runner = {
   name: 'a plain user',
   prefix: asPlainUser,
   uid: plainUser,
-  skip: withoutPlainUser(),
+  /** Looked for when somebody asks: that takes longer than many of the files that import this. */
+  get skip() {
+    withoutPlainUser ??= lookForPlainUser();
+    return withoutPlainUser;
+  },
 };
 
 /** `user`, who can mount: with the machine's fusermount3, or with Debian's. */

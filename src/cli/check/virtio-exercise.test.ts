@@ -51,6 +51,7 @@ function busyModel(rest: object): VirtioModel {
 }
 
 let changes = 0;
+let asked = false;
 const wrong: readonly [rule: string, make: (host: VirtioHost) => VirtioModel, sentence: RegExp][] = [
   ['throws', () => model({}, () => assert.fail('no')), /^AssertionError.*: no$/],
   [
@@ -103,7 +104,8 @@ const wrong: readonly [rule: string, make: (host: VirtioHost) => VirtioModel, se
     (host) =>
       model({
         start() {
-          for (;;) host.after(1_000_000_000, () => {});
+          if (asked) return;
+          for (asked = true; ; ) host.after(1_000_000_000, () => {});
         },
       }),
     /while 4096 timers wait/,
