@@ -240,8 +240,8 @@ export class FuseServer {
   /** Whoever makes requests; he may map files when he can be traced. */
   #callerOf(tracer?: Tracer, pages?: PageMappings): ProcessCaller {
     const traceable = tracer && ((tid: number) => tracer.canTrace(tid));
-    const identify = (tid: number, fd: number) => this.#presented(tid, fd);
-    return new ProcessCaller(identify, traceable, tracer && pages, this.#memlock);
+    const presented = (tid: number, fd: number) => this.#presented(tid, fd);
+    return new ProcessCaller(this.#identification, presented, traceable, tracer && pages, this.#memlock);
   }
 
   #tracerOf(states: WaitStates | undefined, pages: PageMappings): Tracer | undefined {
@@ -336,7 +336,7 @@ export class FuseServer {
   #presented(tid: number, fd: number): object {
     const known = this.#resumed?.answers.get(fd);
     if (known instanceof Refusal) throw known;
-    const opened = known ?? this.#identification.byInode(tid, fd);
+    const opened = known ?? this.#identification.byInode(() => this.#files.account, tid, fd);
     if (opened === undefined) throw new Undetermined(fd);
     const { object } = opened.file;
     if (this.#turns.claimed([object])) throw new Claimed(object);

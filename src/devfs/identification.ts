@@ -1,7 +1,8 @@
 /**
  * Identification: which open file of ours does the caller's descriptor mean?
  *
- * As a rule the inode tells, because each open(2) has one of its own. Where an inode has several opens (a
+ * As a rule the inode tells, because each open(2) has one of its own; whether it is an open file, and no name
+ * of one (O_PATH), a helper process finds out (linux/certain-copy.ts). Where an inode has several opens (a
  * reopen through /proc/self/fd, a bind mount of a node), or the descriptor is being swapped while we look,
  * only the open file itself can tell: a number nobody can guess is sent through a copy of the descriptor, and
  * we see on which open file it arrives. That call is answered by this very thread, so it is made on another
@@ -10,12 +11,20 @@
 
 import { Postponed } from '../file/work.js';
 import type { Account } from '../linux/account.js';
-import { Refusal, refuse } from '../linux/errno.js';
-import { deviceOfDescriptor, identifyDescriptor } from '../linux/fd-identity.js';
+import { Errno, Refusal } from '../linux/errno.js';
+import {
+  deviceOfDescriptor,
+  type FileIdentity,
+  givesNoAccess,
+  identifyDescriptor,
+} from '../linux/fd-identity.js';
+import { heldFlags } from '../linux/held-copy.js';
 import { randomBytes } from '../linux/random-bytes.js';
 import type { DeviceTree } from './device-tree.js';
 import type { Inode, Opened } from './inode.js';
 import { notOurs, type OwnCopy, type OwnFiles } from './own-files.js';
+
+const O_PATH = 0o10000000;
 
 /**
  * Thrown out of a handler that asked for `fd`: the answer is on its way, dispatch the request again when it
@@ -52,16 +61,24 @@ export class Identification {
 
   /**
    * The open file behind descriptor `fd` of thread `tid`; undefined when the inode alone does not tell.
+   * `payer`: who pays for a helper that is lost.
    * @throws Refusal EBADF no such descriptor, or opened with O_PATH; EINVAL not a file of this server; EPERM
-   * the caller cannot be traced.
+   * the caller cannot be traced; EMFILE the account's part is used up.
    */
-  byInode(tid: number, fd: number): Opened | undefined {
-    const identity = identifyDescriptor(tid, fd);
-    if (identity === undefined) return undefined;
-    if (identity.pathOnly) refuse('EBADF', `fd ${fd} was opened with O_PATH and is no open file`);
-    const inode = identity.device === this.#device ? this.#tree.inode(identity.inode) : undefined;
-    if (inode?.node === undefined) throw notOurs(fd);
-    return onlyOne(inode.opens);
+  byInode(payer: () => Account, tid: number, fd: number): Opened | undefined {
+    const file = identifyDescriptor(tid, fd);
+    const inode = this.#inode(file);
+    if (inode?.node === undefined) throw givesNoAccess(tid, fd) ? notOpenedFor(fd) : notOurs(fd);
+    const opened = onlyOne(inode.opens);
+    const flags = opened && heldFlags(payer(), tid, fd, file);
+    if (flags === undefined) return undefined;
+    if (flags & O_PATH) throw notOpenedFor(fd);
+    return opened;
+  }
+
+  /** As `byInode`, as it looks: the file of which it may be a name only. */
+  named(tid: number, fd: number): Opened | undefined {
+    return onlyOne(this.#inode(identifyDescriptor(tid, fd))?.opens ?? new Set());
   }
 
   /** Is the file behind descriptor `fd` of thread `tid` one of this server? It may be no open file. */
@@ -123,6 +140,15 @@ export class Identification {
     round.arrivedOn = opened;
     return true;
   }
+
+  /** What `file` is, if it is ours. */
+  #inode({ device, inode }: FileIdentity): Inode | undefined {
+    return device === this.#device ? this.#tree.inode(inode) : undefined;
+  }
+}
+
+function notOpenedFor(fd: number): Refusal {
+  return new Refusal(Errno.EBADF, `fd ${fd} was opened with O_PATH and is no open file`);
 }
 
 function onlyOne(opens: ReadonlySet<Opened>): Opened | undefined {

@@ -8,7 +8,7 @@
 import { closeInBackground } from '../linux/background-close.js';
 import type { CallListener } from '../linux/call-listener.js';
 import { Refusal } from '../linux/errno.js';
-import { identifyDescriptor } from '../linux/fd-identity.js';
+import { deviceOfDescriptor } from '../linux/fd-identity.js';
 import { statusOfTheirs } from '../linux/file-status.js';
 import { holdCopy } from '../linux/held-copy.js';
 import type { HeldDescriptor } from '../linux/held-descriptors.js';
@@ -45,7 +45,7 @@ export class NestedServers {
   /** Hands `call` to the server whose file it is on. @returns false when it is nobody's here. */
   handOn(call: TrappedCall): boolean {
     if (this.#sockets.size === 0) return false;
-    const device = deviceOf(call);
+    const device = deviceOfDescriptor(call.tid, descriptorOf(call));
     const socket = device === undefined ? undefined : this.#sockets.get(device);
     return socket !== undefined && writeCall(socket.fd, call);
   }
@@ -90,17 +90,4 @@ export class NestedServers {
 
 function isSocket(pid: number, fd: number): boolean {
   return statusOfTheirs(pid, fd).type === S_IFSOCK;
-}
-
-/**
- * The filesystem of the file that the call is on; undefined when the kernel will refuse the call anyway, or
- * does not tell.
- */
-function deviceOf(call: TrappedCall): number | undefined {
-  try {
-    return identifyDescriptor(call.tid, descriptorOf(call))?.device;
-  } catch (error) {
-    if (error instanceof Refusal) return undefined;
-    throw error;
-  }
 }

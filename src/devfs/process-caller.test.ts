@@ -7,7 +7,7 @@ import { FakeFile } from '../testkit/mounted.js';
 import { refused } from '../testkit/refused.js';
 import { ProcessCaller } from './process-caller.js';
 
-const caller = new ProcessCaller(() => ({}));
+const caller = new ProcessCaller({ named: () => undefined }, () => ({}));
 let child: Child;
 before(() => {
   child = new Child();

@@ -7,7 +7,7 @@
  * `Presence.confirm` says afterwards whether what was found by its id was the caller's.
  */
 import type { Caller, Doorbell, MemoryRange, OpenFile, Signal } from '../file/open-file.js';
-import { failing, Postponed, type Sliced, type Work } from '../file/work.js';
+import { failing, type Sliced, type Work } from '../file/work.js';
 import type { Access } from '../iommu/iommu.js';
 import type { Memory } from '../iommu/memory.js';
 import type { Account } from '../linux/account.js';
@@ -23,6 +23,7 @@ import { hasCapability, processOfThread, sharesUserNamespace } from '../linux/pr
 import type { ProcessMemory } from '../linux/process-memory.js';
 import { type BufferList, bufferListOf, bufferListSoon } from '../linux/vectored-call.js';
 import { CallMemory } from './call-memory.js';
+import type { Identification } from './identification.js';
 import type { PageMappings } from './page-mappings.js';
 
 /** From <linux/capability.h>. */
@@ -37,6 +38,8 @@ export interface Presence {
   install(file: OpenFile): Sliced<number>;
 }
 
+/** What descriptors look like. */
+type Names = Pick<Identification, 'named'>;
 /** The files that are mapped (PageMappings). */
 type Mappings = Pick<PageMappings, 'range'>;
 
@@ -58,7 +61,8 @@ const BUFFER_BYTES = 16;
 const MOST_LOOKED_AT = 1024;
 
 export class ProcessCaller implements Caller {
-  readonly #identify: (tid: number, fd: number) => object;
+  readonly #names: Names;
+  readonly #presented: (tid: number, fd: number) => object;
   readonly #traceable: ((tid: number) => boolean) | undefined;
   readonly #mappings: Mappings | undefined;
   readonly #countsLocked: boolean;
@@ -69,18 +73,20 @@ export class ProcessCaller implements Caller {
   readonly #memory = new CallMemory();
 
   /**
-   * `identify` finds the object behind a descriptor of a thread, or refuses; `traceable`: can its loads and
-   * stores be seen? `mappings` knows the files that are mapped; none are without it. `countsLocked`: its
-   * memory is counted when it is mapped for devices.
+   * `presented` finds the object behind a descriptor of a thread, or refuses; `names` tells what it looks
+   * like. `traceable`: can its loads and stores be seen? `mappings` knows the files that are mapped; none are
+   * without it. `countsLocked`: its memory is counted when it is mapped for devices.
    */
   constructor(
-    identify: (tid: number, fd: number) => object,
+    names: Names,
+    presented: (tid: number, fd: number) => object,
     traceable?: (tid: number) => boolean,
     mappings?: Mappings,
     countsLocked = false,
   ) {
     this.#countsLocked = countsLocked;
-    this.#identify = identify;
+    this.#names = names;
+    this.#presented = presented;
     this.#traceable = traceable;
     this.#mappings = mappings;
   }
@@ -206,7 +212,7 @@ export class ProcessCaller implements Caller {
   }
 
   presented(fd: number): object {
-    const object = this.#identify(this.#thread(), fd);
+    const object = this.#presented(this.#thread(), fd);
     this.#presence.confirm();
     return object;
   }
@@ -215,12 +221,12 @@ export class ProcessCaller implements Caller {
     return this.#presence.install(file);
   }
 
-  /** Is `fd` one of `file`? No, where that cannot be told at once. */
+  /** Is `fd` one of `file`, by what it looks like? No, where that cannot be told at once. */
   #means(fd: number, file: OpenFile): boolean {
     try {
-      return this.#identify(this.#tid, fd) === file.object;
+      return this.#names.named(this.#tid, fd)?.file.object === file.object;
     } catch (error) {
-      if (error instanceof Refusal || error instanceof Postponed) return false;
+      if (error instanceof Refusal) return false;
       throw error;
     }
   }

@@ -27,7 +27,7 @@ test('one that goes on when it is to be let go is watched until its end', {
   };
   const bell = check(libc().eventfd(0, 0o2004000), 'an eventfd');
   t.after(() => libc().close(bell));
-  const caller = new ProcessCaller(() => none as object);
+  const caller = new ProcessCaller({ named: () => undefined }, () => none as object);
   const [access, pages] = [none as MappedAccess, none as PageMappings];
   const tracer = new Tracer(bell, states, new Visits(states), access, pages, caller);
   // Those that nobody watches are nobody's here.

@@ -99,7 +99,7 @@ export class TrappedCalls implements LoopSource {
     this.#openers = openers;
     this.#tracer = tracer;
     this.#nested = new NestedServers(listener, openers);
-    this.#caller = new ProcessCaller((tid, fd) => this.#presented(tid, fd));
+    this.#caller = new ProcessCaller(identification, (tid, fd) => this.#presented(tid, fd));
   }
 
   get fd(): number {
@@ -352,17 +352,21 @@ export class TrappedCalls implements LoopSource {
 
   /** @throws Undetermined; Refusal. */
   #opened(tid: number, fd: number): Opened {
-    const known = this.#current?.answers.get(fd);
+    const pending = this.#current!;
+    const known = pending.answers.get(fd);
     if (known instanceof Refusal) throw known;
-    const opened = known ?? this.#identification.byInode(tid, fd);
+    const opened = known ?? this.#identification.byInode(() => this.#payer(pending), tid, fd);
     if (opened === undefined) throw new Undetermined(fd);
     return opened;
   }
 
+  /** Who pays for what is held while it is found out which file is called: who opened it, or calls. */
+  #payer({ account, call }: Pending): Account {
+    return account ?? accountOf(this.#openers, call.tid, userOfThread(call.tid) ?? 0);
+  }
+
   #determine(pending: Pending, fd: number): void {
-    const { tid } = pending.call;
-    const account = pending.account ?? accountOf(this.#openers, tid, userOfThread(tid) ?? 0);
-    this.#identification.byNonce(account, tid, fd, ({ answer, copy }) => {
+    this.#identification.byNonce(this.#payer(pending), pending.call.tid, fd, ({ answer, copy }) => {
       pending.answers.set(fd, answer);
       if (copy !== undefined) pending.copies.push(copy);
       this.#advance(pending);

@@ -23,6 +23,12 @@ import { yamaScope } from './ptrace.js';
 
 /** A copy takes microseconds; the kernel may have the helper wait while its process executes a program. */
 const COPY_MS = 100;
+/** For how long who presents a descriptor may have us wait for what the kernel says of it. */
+const READ_MS = 10;
+/** More than what the kernel says of any file: it comes first. */
+const INFO_BYTES = 512;
+const AT_FDCWD = -100;
+const O_CLOEXEC = 0o2000000;
 /** Steps of a helper that gets no processor. */
 const SPARE_STEPS = 4;
 /** The number that a helper's first descriptor beside its own three has. */
@@ -34,6 +40,12 @@ const CAP_SYS_PTRACE = 19n;
  * Is descriptor `fd` of process `pid`, which closes it soon, what is to be copied? The kernel alone is asked.
  */
 export type IsWanted = (pid: number, fd: number) => boolean;
+
+/** A file as statx(2) has seen it. */
+export interface SeenFile {
+  readonly inode: number;
+  readonly mount: number;
+}
 
 /** What was copied was not wanted. It has been closed, or it is told who has it. */
 export class Swapped extends Refusal {
@@ -82,6 +94,32 @@ export function certainCopy(tid: number, fd: number, isWanted: IsWanted, patienc
   // To give a large file's pages back takes long too.
   const closed = helper.do(1, patience, patience + SPARE_STEPS) >= 0;
   throw new Swapped(replaced(fd), closed ? {} : { helper: helper.pid });
+}
+
+/**
+ * How descriptor `fd` of thread `tid` is open (the flags of open(2)), if it is `inode` of `mount`. Its file
+ * tells what it likes in the same text, and for as long as it likes: an epoll set waits for what another
+ * thread does with it, inotify lists all that it watches. So a helper reads it.
+ * @returns undefined: it is another file, or no helper may look, or the kernel (before 5.14) does not tell.
+ * @throws Refusal EBADF no such descriptor, or the text has not come (`Swapped`); EAGAIN, EMFILE, ENOMEM
+ * there is no helper now.
+ */
+export function certainFlags(tid: number, fd: number, { inode, mount }: SeenFile): number | undefined {
+  const helper = helperProcess();
+  if (helper === undefined) return undefined;
+  const path = Buffer.from(helper.data.buffer, helper.data.byteOffset).write(`/proc/${tid}/fdinfo/${fd}\0`);
+  helper.put(0, Sys.openat, AT_FDCWD, helper.dataAt, O_CLOEXEC);
+  helper.require(0, FIRST);
+  helper.put(1, Sys.pread, FIRST, helper.dataAt + path, INFO_BYTES, 0);
+  helper.put(2, Sys.close, FIRST);
+  if (helper.do(3, READ_MS) < 0)
+    throw new Swapped(`what fd ${fd} is has not been told within ${READ_MS} ms`, { helper: helper.pid });
+  if (helper.result(0) === -Errno.ENOENT) throw notOpen(fd);
+  if (helper.result(0) < 0) return undefined;
+  const text = Buffer.from(helper.data.subarray(path)).toString('latin1', 0, Math.max(0, helper.result(1)));
+  const field = (name: string) => new RegExp(`^${name}:\\s*(\\d+)$`, 'm').exec(text)?.[1];
+  const isIt = Number(field('ino')) === inode && Number(field('mnt_id')) === mount;
+  return isIt ? Number.parseInt(field('flags') ?? '0', 8) : undefined;
 }
 
 /** The one that copies; undefined: there can be none. @throws Refusal as HelperProcess. */

@@ -2,10 +2,9 @@
  * Which file does descriptor N of thread T mean, without touching that file?
  *
  * A FUSE server must never wait for its own filesystem, and not for anybody else's either, so everything here
- * is answered by the kernel alone: statx with AT_STATX_DONT_SYNC, /proc/T/fdinfo, pidfd_getfd. Two sources
- * are needed. Only statx names the device; only fdinfo tells a descriptor that was opened with O_PATH (a name
- * of the file, not an open file) from a real one. Each of them is a snapshot, and another thread may swap the
- * descriptor in between, so both also give inode and mount, which must agree.
+ * is answered by the kernel alone: statx with AT_STATX_DONT_SYNC, pidfd_getfd. Whether it is an open file or
+ * only a name of one (O_PATH) is in /proc/T/fdinfo, where the kernel may wait: a helper reads it
+ * (certain-copy.ts). Another thread may swap the descriptor in between, so inode and mount must agree.
  */
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
@@ -14,12 +13,15 @@ import { notOpen, notTraceable, processOfThread } from './proc.js';
 import type { Step } from './scripted-process.js';
 
 const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_FORCE_SYNC = 0x2000;
 const AT_STATX_DONT_SYNC = 0x4000;
+const STATX_MODE = 0x2;
 const STATX_INO = 0x100;
-const STATX_SIZE = 0x200;
 const STATX_MNT_ID = 0x1000;
+const STATX_SIZE = 0x200;
+const S_IRWXU = 0o700;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
 const F_GETFL = 3;
@@ -28,7 +30,7 @@ const SYS_pidfd_getfd = 438;
 const PIDFD_THREAD = 0o200;
 
 /**
- * What statx says of a file (struct statx: stx_mask 0, stx_ino 32, stx_dev_major 136, stx_dev_minor 140,
+ * What statx says of a file (struct statx: stx_mode 28, stx_ino 32, stx_dev_major 136, stx_dev_minor 140,
  * stx_mnt_id 144).
  */
 const statxBytes = new Uint8Array(256);
@@ -40,35 +42,29 @@ export interface FileIdentity {
   /** As `deviceNumber` makes it. */
   readonly device: number;
   readonly inode: number;
-  /** Opened with O_PATH: it names the file and is no open file. */
-  readonly pathOnly: boolean;
+  /** 0 where the kernel (before 5.8) does not tell. */
+  readonly mount: number;
 }
 
 /**
- * The file behind descriptor `fd` of thread `tid`.
- * @returns undefined when the descriptor was swapped while we looked, or the kernel (before 5.14) does not
- * tell enough.
+ * The file that descriptor `fd` of thread `tid` is, or names (O_PATH).
  * @throws Refusal EBADF no such descriptor; EPERM this process may not look at the caller's descriptors.
  */
-export function identifyDescriptor(tid: number, fd: number): FileIdentity | undefined {
-  const info = descriptorInfo(tid, fd);
-  if (
-    libc().statx(
-      AT_FDCWD,
-      `/proc/${tid}/fd/${fd}`,
-      AT_STATX_DONT_SYNC,
-      STATX_INO | STATX_MNT_ID,
-      addressOf(statxBytes),
-    ) === -1
-  ) {
-    throw notVisible(tid, fd);
-  }
-  const inode = statxInode();
-  const sameFile =
-    (statxView.getUint32(0, true) & STATX_MNT_ID) !== 0 &&
-    inode === info.inode &&
-    statxMount() === info.mount;
-  return sameFile ? { device: statxDevice(), inode, pathOnly: (info.flags & O_PATH) !== 0 } : undefined;
+export function identifyDescriptor(tid: number, fd: number): FileIdentity {
+  if (fd < 0) throw notOpen(fd);
+  const path = `/proc/${tid}/fd/${fd}`;
+  const wanted = STATX_INO | STATX_MNT_ID;
+  const seen = libc().statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, wanted, addressOf(statxBytes));
+  if (seen === -1) throw notVisible(tid, fd);
+  return { device: statxDevice(), inode: statxInode(), mount: statxMount() };
+}
+
+/** Does descriptor `fd` of thread `tid` give no access: is it only a name (O_PATH) as a rule? */
+export function givesNoAccess(tid: number, fd: number): boolean {
+  const path = `/proc/${tid}/fd/${fd}`;
+  const flags = AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW;
+  const seen = libc().statx(AT_FDCWD, path, flags, STATX_MODE, addressOf(statxBytes));
+  return seen === 0 && (statxView.getUint16(28, true) & S_IRWXU) === 0;
 }
 
 /**
@@ -82,18 +78,8 @@ export function deviceOfDescriptor(tid: number, fd: number): number | undefined 
   return seen === 0 ? statxDevice() : undefined;
 }
 
-/**
- * How descriptor `fd` of thread `tid` is open (O_RDWR and the other flags of open(2)), if it is `inode` of
- * `mount`; undefined: it is another file, or the kernel (before 5.14) does not tell. @throws as
- * identifyDescriptor.
- */
-export function flagsOf(tid: number, fd: number, file: { inode: number; mount: number }): number | undefined {
-  const { flags, inode, mount } = descriptorInfo(tid, fd);
-  return inode === file.inode && mount === file.mount ? flags : undefined;
-}
-
-/** The file behind our own descriptor `fd`. @throws Refusal EBADF. */
-export function identifyOwn(fd: number): FileIdentity {
+/** The file behind our own descriptor `fd`. `pathOnly`: it only names it. @throws Refusal EBADF. */
+export function identifyOwn(fd: number): Omit<FileIdentity, 'mount'> & { readonly pathOnly: boolean } {
   if (libc().statx(fd, '', AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes)) === -1) {
     throw new Refusal(lastErrno(), `the copied descriptor ${fd} cannot be identified`);
   }
@@ -167,17 +153,6 @@ export function connectionDevice(pid: number, fuseFd: number): number | undefine
 export function askAttributes(fd: number): void {
   const flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
   libc().statx(fd, '', flags, STATX_SIZE, addressOf(statxBytes));
-}
-
-function descriptorInfo(tid: number, fd: number): { flags: number; inode: number; mount: number } {
-  if (fd < 0) throw notOpen(fd);
-  const text = readText(`/proc/${tid}/fdinfo/${fd}`);
-  if (text === undefined) throw notVisible(tid, fd);
-  return {
-    flags: Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(text)?.[1] ?? '0', 8),
-    inode: Number(/^ino:\s*(\d+)$/m.exec(text)?.[1] ?? Number.NaN),
-    mount: Number(/^mnt_id:\s*(\d+)$/m.exec(text)?.[1] ?? Number.NaN),
-  };
 }
 
 function notVisible(tid: number, fd: number): Refusal {

@@ -23,12 +23,11 @@ import { type Account, Pool } from './account.js';
 import { closeHeld, unmapFile } from './background-close.js';
 import type { ScatterList } from './cached-read.js';
 import { hex, Refusal } from './errno.js';
-import { flagsOf } from './fd-identity.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, isSameFile, statusOfOurs, statusOfTheirs } from './file-status.js';
 import { FileWaits } from './file-waits.js';
 import { type GuardedCopy, guardedCopy } from './guarded-copy.js';
-import { holdCopy } from './held-copy.js';
+import { heldFlags, holdCopy } from './held-copy.js';
 import type { HeldDescriptor } from './held-descriptors.js';
 import { guardHoles, makePages } from './hole-guard.js';
 import { readByKernel, writeByKernel } from './kernel-copy.js';
@@ -84,7 +83,7 @@ export function fileMemory(
   const expected = statusOfTheirs(tid, fd);
   const filesystem = requireMappable(tid, fd, expected);
   const known = FileMemory.known(account, expected.identity);
-  const flags = known && flagsOf(tid, fd, expected);
+  const flags = known && heldFlags(account, tid, fd, expected);
   if (known !== undefined && flags !== undefined) {
     const writable = requireRights(fd, flags, known.fd, access);
     if (access !== 0) requireRange(fd, expected.size, offset, length);

@@ -9,13 +9,15 @@ import { helpersOf } from '../testkit/helper-processes.js';
 import { withoutFuse } from '../testkit/processes.js';
 import { Account } from './account.js';
 import { Errno, Refusal } from './errno.js';
+import { identifyDescriptor } from './fd-identity.js';
 import { addressOf, libc } from './ffi.js';
-import { holdCopy } from './held-copy.js';
+import { heldFlags, holdCopy } from './held-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { canHaveHelpers } from './patient-helper.js';
 
 const O_RDWR = 2;
 const F_GETFD = 1;
+const EPOLL_CTL_ADD = 1;
 const FD_CLOEXEC = 1;
 const replaced = { errno: Errno.EBADF, reason: /^fd \d+ was replaced by another file during the call$/ };
 const skip = canHaveHelpers() ? false : 'no helper process here';
@@ -76,6 +78,29 @@ test('what is not wanted is refused, costs nobody anything, and never is in this
 function refuseToSay(): never {
   throw new Refusal(Errno.EPERM, 'it cannot be looked at');
 }
+
+test('how a file is open is told of that very file, and not waited for', {
+  skip: skip || withoutFuse,
+}, async (t) => {
+  const child = new Child();
+  t.after(() => child.kill());
+  const [fd, other] = [await child.memfd('file', 4096), await child.memfd('other', 4096)];
+  const file = identifyDescriptor(child.pid, fd);
+  assert.equal(heldFlags(account, child.pid, fd, file)! & O_RDWR, O_RDWR);
+  assert.equal(heldFlags(account, child.pid, other, file), undefined);
+  assert.throws(() => heldFlags(account, child.pid, 12_345, file), { errno: Errno.EBADF });
+  const foreign = new ForeignFilesystem(t);
+  const late = await child.call('open', foreign.file, O_RDWR, 0);
+  const set = await child.call('epoll_create1', 0);
+  const event = await child.order<number>('buffer', new Uint8Array(16).fill(1, 0, 1));
+  await foreign.silence();
+  child.order('callAside', 'epoll_ctl', set, EPOLL_CTL_ADD, late, event).catch(() => undefined);
+  const opener = Account.of('who waits');
+  while (heldFlags(opener, child.pid, set, identifyDescriptor(child.pid, set)) !== undefined) await sleep(1);
+  assert.equal(opener.holds['swapped descriptors'], 1);
+  foreign.disconnect();
+  while (Object.keys(opener.holds).length > 0) await sleep(10);
+});
 
 test('whoever has files copied whose servers do not let them be closed has a limit; all others go on', {
   skip: skip || withoutFuse || (process.geteuid?.() === 0 ? false : 'needs root to mount a filesystem'),

@@ -8,7 +8,7 @@
  */
 import { type Account, Pool } from './account.js';
 import { closeInBackground } from './background-close.js';
-import { certainCopy, type IsWanted, Swapped } from './certain-copy.js';
+import { certainCopy, certainFlags, type IsWanted, type SeenFile, Swapped } from './certain-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { hasEnded } from './helper-process.js';
 
@@ -33,16 +33,10 @@ export function holdCopy(account: Account, tid: number, fd: number, isWanted: Is
   account.take(heldDescriptors, 1);
   let taken = true;
   try {
-    account.take(swappedDescriptors, 1);
-    account.give(swappedDescriptors, 1);
-    const copy = certainCopy(tid, fd, isWanted, CLOSE_MS);
+    const copy = paidBy(account, () => certainCopy(tid, fd, isWanted, CLOSE_MS));
     taken = false;
     return { fd: copy, account };
   } catch (error) {
-    if (error instanceof Swapped && error.helper !== undefined) {
-      account.take(swappedDescriptors, 1);
-      keepSwapped(account, error.helper);
-    }
     if (error instanceof Swapped && error.copy !== undefined) {
       taken = false;
       closeInBackground({ fd: error.copy, account });
@@ -50,6 +44,34 @@ export function holdCopy(account: Account, tid: number, fd: number, isWanted: Is
     throw error;
   } finally {
     if (taken) account.give(heldDescriptors, 1);
+  }
+}
+
+/**
+ * How descriptor `fd` of thread `tid` is open, if it is `file`. @returns undefined: it is not, or that cannot
+ * be told. @throws Refusal EBADF no such descriptor; EMFILE the account's part is used up.
+ */
+export function heldFlags(account: Account, tid: number, fd: number, file: SeenFile): number | undefined {
+  try {
+    return paidBy(account, () => certainFlags(tid, fd, file));
+  } catch (error) {
+    if (error instanceof Swapped) return undefined;
+    throw error;
+  }
+}
+
+/** `ask`s a helper, and `account` pays for one that is lost in it. */
+function paidBy<T>(account: Account, ask: () => T): T {
+  account.take(swappedDescriptors, 1);
+  account.give(swappedDescriptors, 1);
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof Swapped && error.helper !== undefined) {
+      account.take(swappedDescriptors, 1);
+      keepSwapped(account, error.helper);
+    }
+    throw error;
   }
 }
 

@@ -38,7 +38,7 @@ const orders: Record<string, (...args: never[]) => unknown> = {
     return result === -1 ? -lastErrno() : result;
   },
   /** The same on another thread: four at once, while others are called. */
-  callAside: (name: 'ioctl' | 'pwrite', ...args: (number | string)[]) =>
+  callAside: (name: 'ioctl' | 'pwrite' | 'epoll_ctl', ...args: (number | string)[]) =>
     new Promise((resolve) => libc()[name].async(...args, (_error, result) => resolve(result))),
   poke(at: number, bytes: Uint8Array) {
     libc().memcpy(at, address(keep(bytes)), bytes.length);
