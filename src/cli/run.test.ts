@@ -111,13 +111,16 @@ describe(`run as ${runner.name}`, { skip: runner.skip }, () => {
   });
 
   it('hands signals on to the command', async () => {
-    for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
-      const script = `trap 'exit 9' ${signal.slice(3)}; echo ready; while :; do sleep 0.02; done`;
-      const running = Running.ioasid([...edu, 'sh', '-c', script], runner);
-      await running.says('ready');
+    const signals = ['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+    const traps = signals.map((signal) => `trap 'n=$((n+1)); echo has ${signal}' ${signal.slice(3)}`);
+    const script = `n=0; ${traps.join('; ')}; echo ready; while [ $n -lt 6 ]; do sleep 0.02; done; exit 9`;
+    const running = Running.ioasid([...edu, 'sh', '-c', script], runner);
+    await running.says('ready');
+    for (const signal of signals) {
       running.kill(signal);
-      assert.deepEqual(await running.ended, { status: 9, signal: null }, signal);
+      await running.says(`has ${signal}`);
     }
+    assert.deepEqual(await running.ended, { status: 9, signal: null });
   });
 
   it('leaves nothing when the server is killed: not the command, nor what it started, no mount', async () => {
