@@ -28,5 +28,5 @@ fi
 
 export IOASID_CHECKS=1
 # One more process than processors: tests of real processes wait as much as they compute.
-exec node --import ./dist/testkit/full-sizes.js --import ./dist/testkit/shared-programs.js \
+exec node --import ./dist/testkit/full-sizes.js --import ./dist/testkit/share-folder.js \
 	--test --test-reporter=spec --test-concurrency="$(($(nproc) + 1))" --test-timeout=300000 $files

@@ -4,9 +4,14 @@
  */
 import { examine } from '../cli/doctor.js';
 import { missingCompiler } from './c-program.js';
+import { keep, known } from './shared-folder.js';
 
 /** Why `ioasid run` cannot work on this machine, or false. */
 export async function missingFiles(): Promise<string | false> {
+  return known<string | false>('missing-files') ?? keep('missing-files', await lookForFiles());
+}
+
+async function lookForFiles(): Promise<string | false> {
   const lacking = (await examine()).filter(({ ok, required }) => required && !ok);
   return lacking.length === 0 ? false : lacking.map(({ name, detail }) => `${name}: ${detail}`).join('; ');
 }

@@ -1,13 +1,12 @@
 /**
- * C programs of the tests. Those of tests/c are compiled once for all processes of a suite, into a folder
- * that goes with it (shared-programs.ts), and once in a process that belongs to none. What a test has a text
- * for is compiled in its process.
+ * C programs of the tests. Those of tests/c are compiled once for all processes of a suite
+ * (shared-folder.ts). What a test has a text for is compiled in its process.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { newFolder, sharedFolder } from './shared-folder.js';
 
 /** The repository, as seen from dist/. */
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -26,9 +25,6 @@ export interface Compilation {
 
 const links = { dynamic: [], static: ['-static'], shared: ['-shared', '-fPIC'] } as const;
 
-/** Names the folder that all processes of a suite share. */
-export const SHARED_PROGRAMS = 'IOASID_TEST_PROGRAMS';
-
 let folder: string | undefined;
 
 /** Why the compiler `command` cannot be used, or false. */
@@ -46,7 +42,7 @@ export function missingCompiler(command: 'cc' | 'c++' = 'cc'): string | false {
  * @throws Error with what the compiler says.
  */
 export function compile(name: string, source: string, how: Compilation = {}): string {
-  folder ??= ownFolder();
+  folder ??= newFolder();
   const path = join(folder, name);
   writeFileSync(path, source);
   return build(name, [path], how);
@@ -65,8 +61,8 @@ export function testProgram(
   name: string,
   { linkage = 'dynamic' }: Pick<Compilation, 'linkage'> = {},
 ): string {
-  folder ??= ownFolder();
-  const path = join(process.env[SHARED_PROGRAMS] ?? folder, `${name}.${linkage}`);
+  folder ??= newFolder();
+  const path = join(sharedFolder() ?? folder, `${name}.${linkage}`);
   // Two processes may compile it at once: it is there when it is whole.
   if (!existsSync(path)) renameSync(build(`${name}-${process.pid}`, sourcesOf(name), { linkage }), path);
   return path;
@@ -95,7 +91,7 @@ function sourcesOf(name: string): string[] {
 }
 
 function build(name: string, sources: readonly string[], how: Compilation): string {
-  folder ??= ownFolder();
+  folder ??= newFolder();
   const program = join(folder, `${name}.${how.linkage ?? 'dynamic'}`);
   execFileSync(how.compiler ?? 'cc', [...optionsOf(how), '-o', program, ...sources], { stdio: 'pipe' });
   return program;
@@ -105,12 +101,4 @@ function optionsOf({ standard = 'gnu11', linkage = 'dynamic' }: Compilation): st
   const warnings = ['-Wall', '-Wextra', '-pedantic', '-Werror'];
   const headers = ['-I', includeFolder, '-I', programFolder];
   return [`-std=${standard}`, ...warnings, '-pthread', ...links[linkage], ...headers];
-}
-
-/** A new folder for programs, which plain users run too, until this process ends. */
-export function ownFolder(): string {
-  const made = mkdtempSync(join(tmpdir(), 'ioasid-c-'));
-  chmodSync(made, 0o755);
-  process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-  return made;
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { fuseOffer } from '../cli/doctor.js';
 import { launchMode } from '../cli/launcher-process.js';
 import { descendantsNamed, killDescendants } from './descendants.js';
+import { keep, known } from './shared-folder.js';
 
 export const bin = fileURLToPath(new URL('../../bin/ioasid', import.meta.url));
 /** More than any of it takes: only a hang comes to this. IOASID_PATIENCE is for a machine that is busy. */
@@ -22,14 +23,16 @@ export interface Result {
 }
 
 /** Why FUSE cannot be had here; false when it can: what node:test takes as `skip`. */
-export const withoutFuse: string | false = (() => {
+export const withoutFuse = known<string | false>('without-fuse') ?? keep('without-fuse', lookForFuse());
+
+function lookForFuse(): string | false {
   try {
     fuseOffer();
     return false;
   } catch (error) {
     return `no FUSE here: ${(error as Error).message}`;
   }
-})();
+}
 
 /**
  * Who runs ioasid in a test: the user of the test, or a plain user for whom /dev/fuse is open. The latter is
@@ -86,15 +89,13 @@ export const self: Runner = {
   uid: process.geteuid?.() ?? 0,
   skip: withoutFuse,
 };
-let withoutPlainUser: string | false | undefined;
 export const user: Runner = {
   name: 'a plain user',
   prefix: asPlainUser,
   uid: plainUser,
   /** Looked for when somebody asks: that takes longer than many of the files that import this. */
   get skip() {
-    withoutPlainUser ??= lookForPlainUser();
-    return withoutPlainUser;
+    return known<string | false>('no-plain-user') ?? keep('no-plain-user', lookForPlainUser());
   },
 };
 
