@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -7,6 +8,7 @@ import { Child, PAGE } from '../testkit/child.js';
 import { Account } from './account.js';
 import { ScatterList } from './cached-read.js';
 import { Errno } from './errno.js';
+import { libc } from './ffi.js';
 import { fileMemory } from './file-memory.js';
 import { countFileWaits, FileWaits, settleFileWaits } from './file-waits.js';
 import { transfersByHelpers } from './patient-helper.js';
@@ -18,6 +20,8 @@ const child = new Child();
 after(() => child.kill());
 const BOTH = 3;
 const HOUR = 3_600_000;
+const PROT_BOTH = 3;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
 
 const word = new Int32Array(new SharedArrayBuffer(4));
 const sleep = (ms: number) => void Atomics.wait(word, 0, 0, ms);
@@ -56,6 +60,20 @@ test('to be slow is no wait: who has as much copied is touched by the server', (
   const waits = FileWaits.of(Account.of('user 3'));
   for (let n = 0; n < 4; n++) assert.ok(access(waits, () => compute(60)));
   assert.ok(access(waits, nothing));
+});
+
+test('pages that the kernel takes long to make are waits for who has them made', () => {
+  const waits = FileWaits.of(Account.of('user 14'));
+  const BYTES = 1 << 29;
+  const zeros = openSync('/dev/zero', 'r');
+  const made = () => {
+    const at = libc().mmap(0, BYTES, PROT_BOTH, MAP_PRIVATE_ANONYMOUS, -1, 0);
+    libc().read(zeros, at, BYTES);
+    libc().munmap(at, BYTES);
+  };
+  for (let n = 0; n < 8; n++) access(waits, made);
+  closeSync(zeros);
+  assert.equal(access(waits, nothing), false);
 });
 
 test('what is waited for a helper process, which has a limit of its own, is no wait for files', () => {
