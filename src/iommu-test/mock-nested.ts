@@ -6,7 +6,7 @@ import type { Work } from '../file/work.js';
 import { REFUSED } from '../iommu/access.js';
 import { NestedTable } from '../iommu/nested-table.js';
 import type { NestedDomain, SecondStage, ViommuCore } from '../iommufd/hardware.js';
-import { ENTRIES_PER_SLICE, type UserArray, type UserData } from '../iommufd/user-data.js';
+import { ENTRIES_PER_SLICE, type Invalidations, type UserData } from '../iommufd/user-data.js';
 import { refuse } from '../linux/errno.js';
 import { invalidateEntry } from './mock-cache.js';
 
@@ -49,7 +49,7 @@ export class MockNestedDomain implements NestedDomain {
     this.table = new MockNestedTable(parent, viommu);
   }
 
-  *invalidate(array: UserArray): Work<void> {
+  *invalidate(array: Invalidations): Work<void> {
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {
       const view = new DataView(entry.buffer, entry.byteOffset, entry.length);
       invalidateEntry(this.iotlb, view.getUint32(0, true), view.getUint32(4, true));

@@ -6,7 +6,7 @@
  */
 import type { Work } from '../file/work.js';
 import type { HardwareQueue, NestedDomain, ViommuCore, VirtualIommu } from '../iommufd/hardware.js';
-import { ENTRIES_PER_SLICE, type UserArray, type UserData } from '../iommufd/user-data.js';
+import { ENTRIES_PER_SLICE, type Invalidations, type UserData } from '../iommufd/user-data.js';
 import { hex, refuse } from '../linux/errno.js';
 import { CachingDevice, invalidateEntry, requireFlags } from './mock-cache.js';
 import { MockNestedDomain } from './mock-nested.js';
@@ -46,7 +46,7 @@ export class MockViommu implements VirtualIommu {
     return new MockNestedDomain(viommu.parent, data, viommu);
   }
 
-  *invalidate(viommu: ViommuCore, array: UserArray): Work<void> {
+  *invalidate(viommu: ViommuCore, array: Invalidations): Work<void> {
     const structs = yield* array.all(INVALIDATE_TYPE, INVALIDATE_BYTES);
     const view = new DataView(structs.buffer);
     for (let at = 0; at < structs.length; at += INVALIDATE_BYTES) {

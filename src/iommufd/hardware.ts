@@ -13,7 +13,7 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { NestedTable, Translation } from '../iommu/nested-table.js';
 import type { PageTable } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
-import type { UserArray, UserData } from './user-data.js';
+import type { Invalidations, UserData } from './user-data.js';
 
 /** What a page table is like. */
 export interface PagingFormat {
@@ -48,7 +48,7 @@ export interface NestedDomain {
    * `array.handled`.
    * @throws Refusal EINVAL, EOPNOTSUPP, EFAULT; what was handled before stays so.
    */
-  invalidate(array: UserArray): Work<void>;
+  invalidate(array: Invalidations): Work<void>;
 }
 
 /** A vIOMMU, for the IOMMU that it is a part of: the devices in it, and who is told of their events. */
@@ -81,7 +81,7 @@ export interface VirtualIommu {
   /** A nested page table under the vIOMMU's parent. @throws Refusal as IommuHardware.allocNested. */
   allocNested?(viommu: ViommuCore, data: UserData): NestedDomain;
   /** As NestedDomain.invalidate, for what devices of the vIOMMU cache. */
-  invalidate?(viommu: ViommuCore, array: UserArray): Work<void>;
+  invalidate?(viommu: ViommuCore, array: Invalidations): Work<void>;
   /** The queues that it can have: IOMMU_HW_QUEUE_TYPE_*. */
   readonly queueTypes?: readonly number[];
   /**

@@ -12,7 +12,7 @@ import type { IommuHardware, NestedDomain } from './hardware.js';
 import { HWPT_FAULT_ID_VALID, HWPT_PASID, Hwpt } from './hwpt.js';
 import type { IommufdObject } from './objects.js';
 import type { PagingHwpt } from './paging-hwpt.js';
-import type { UserArray, UserData } from './user-data.js';
+import type { Invalidations, UserData } from './user-data.js';
 
 const FLAGS = HWPT_FAULT_ID_VALID | HWPT_PASID;
 
@@ -59,7 +59,7 @@ export class NestedHwpt extends Hwpt {
   }
 
   /** The user has changed his entries. @throws Refusal as NestedDomain.invalidate. */
-  invalidate(array: UserArray): Work<void> {
+  invalidate(array: Invalidations): Work<void> {
     return this.domain.invalidate(array);
   }
 

@@ -6,7 +6,7 @@ import { finish } from '../file/work.js';
 import { refuse } from '../linux/errno.js';
 import { madeBytes } from '../testkit/made-bytes.js';
 import { refusal } from '../testkit/refused.js';
-import { UserArray, UserData } from './user-data.js';
+import { Invalidations, UserData } from './user-data.js';
 
 const AT = 0x10_0000;
 const TYPE = 7;
@@ -58,14 +58,14 @@ test('nothing is read before it is asked for', () => {
     'ok',
   );
   assert.equal(
-    code(() => new UserArray(callerWith(new Uint8Array(0)), TYPE, AT, 8, 100)),
+    code(() => new Invalidations(callerWith(new Uint8Array(0)), TYPE, AT, 8, 100)),
     'ok',
   );
 });
 
 /** The entries that `each` gives, and how it ends. */
 function drawn(
-  array: UserArray,
+  array: Invalidations,
   size: number,
   least: number,
 ): { readonly entries: number[][]; readonly end: string } {
@@ -86,7 +86,7 @@ test('entries come one by one, exactly those that lie in memory to their end', (
   fc.assert(
     fc.property(arrays, ({ length, count, there, seed }) => {
       const bytes = madeBytes(there, (n) => (n * 31 + seed) & 0xff);
-      const { entries, end } = drawn(new UserArray(callerWith(bytes), TYPE, AT, length, count), 40, 1);
+      const { entries, end } = drawn(new Invalidations(callerWith(bytes), TYPE, AT, length, count), 40, 1);
       const whole = Math.min(count, Math.floor(there / length));
       assert.equal(end, whole === count ? 'ok' : 'EFAULT');
       const expected = Array.from({ length: whole }, (_, n) => [
@@ -100,7 +100,7 @@ test('entries come one by one, exactly those that lie in memory to their end', (
 
 test('an entry of each that is too short or too long is EINVAL, whatever is in it', () => {
   const array = (length: number, count = 1) =>
-    new UserArray(callerWith(new Uint8Array(64)), TYPE, AT, length, count);
+    new Invalidations(callerWith(new Uint8Array(64)), TYPE, AT, length, count);
   assert.deepEqual(drawn(array(12), 8, 8), { entries: [], end: 'EINVAL' });
   assert.deepEqual(drawn(array(4), 8, 8), { entries: [], end: 'EINVAL' });
   assert.deepEqual(drawn(array(0, 0), 8, 8), { entries: [], end: 'ok' });
@@ -114,7 +114,8 @@ test('all entries at once may be longer than what is known by zeros; any other b
   const bytes = new Uint8Array(4096);
   bytes.fill(3, 0, 4);
   bytes.fill(4, 16, 20);
-  const array = (length: number, count: number) => new UserArray(callerWith(bytes), TYPE, AT, length, count);
+  const array = (length: number, count: number) =>
+    new Invalidations(callerWith(bytes), TYPE, AT, length, count);
   assert.deepEqual([...finish(array(16, 2).all(TYPE, 6))], [3, 3, 3, 3, 0, 0, 4, 4, 4, 4, 0, 0]);
   assert.deepEqual(
     [...finish(array(16, 2).all(TYPE, 20))],

@@ -1,10 +1,10 @@
 /**
- * UserData and UserArray: structs that lie in the caller's memory and whose layout only the IOMMU knows that
- * they are meant for.
+ * UserData, UserArray and Invalidations: structs that lie in the caller's memory. Of data and invalidations
+ * only the IOMMU that they are meant for knows the layout.
  *
- * Nothing is read before that IOMMU asks, because the type is looked at first, and each byte is read once.
- * The rules are those of the kernel's copy_struct_from_user: what the caller leaves out reads as zeros, and
- * what he has beyond the known struct must be zeros.
+ * So nothing is read before it asks, because the type is looked at first, and each byte is read once. The
+ * rules are those of the kernel's copy_struct_from_user: what the caller leaves out reads as zeros, and what
+ * he has beyond the known struct must be zeros.
  */
 import type { Caller } from '../file/open-file.js';
 import type { Work } from '../file/work.js';
@@ -59,73 +59,27 @@ export class UserData {
   }
 }
 
-/** An array of structs: invalidations. */
+/** An array of structs. */
 export class UserArray {
-  /** IOMMU_HWPT_INVALIDATE_DATA_* or IOMMU_VIOMMU_INVALIDATE_DATA_*. */
-  readonly type: number;
   readonly count: number;
+  /** Bytes from one to the next. */
+  readonly entryLength: number;
   readonly #caller: Caller;
   readonly #address: number;
-  readonly #entryLength: number;
-  #handled = 0;
 
-  constructor(caller: Caller, type: number, address: number, entryLength: number, count: number) {
+  constructor(caller: Caller, address: number, entryLength: number, count: number) {
     this.#caller = caller;
-    this.type = type;
     this.#address = address;
-    this.#entryLength = entryLength;
+    this.entryLength = entryLength;
     this.count = count;
   }
 
-  /** How many entries have been done: what the caller is told, whether all went well or not. */
-  get handled(): number {
-    return this.#handled;
-  }
-
-  /** The next entry has been done. */
-  handle(): void {
-    if (this.#handled === this.count) broken(`more than the ${this.count} entries of an array were done`);
-    this.#handled++;
-  }
-
   /**
-   * The entries one by one, each read when its turn comes: those before a bad one can be done first.
-   * @throws Refusal EINVAL for another type, or another length than `least` to `size`; EFAULT.
+   * The entries one by one, as structs of `size` bytes, each read when its turn comes: those before a bad one
+   * can be done first. They may be longer, with zeros at the end. @throws Refusal E2BIG; EFAULT.
    */
-  *each(type: number, size: number, least: number): Generator<Uint8Array> {
-    this.#checkType(type);
-    if (this.count > 0 && (this.#entryLength < least || this.#entryLength > size))
-      refuse(
-        'EINVAL',
-        `entries of type ${hex(type)} have ${least} to ${size} bytes, not ${this.#entryLength}`,
-      );
-    yield* this.#entries(size);
-  }
-
-  /**
-   * All entries behind each other, read before the first is looked at. They may be longer than `size`, with
-   * zeros at the end.
-   * @throws Refusal EINVAL for another type; E2BIG; EFAULT.
-   */
-  *all(type: number, size: number): Work<Uint8Array> {
-    this.#checkType(type);
-    const structs = new Uint8Array(this.count * size);
-    let at = 0;
-    for (const entry of this.#entries(size)) {
-      structs.set(entry, at);
-      at += size;
-      if ((at / size) % ENTRIES_PER_SLICE === 0) yield;
-    }
-    return structs;
-  }
-
-  #checkType(type: number): void {
-    if (this.type !== type)
-      refuse('EINVAL', `the array is of type ${hex(this.type)}, and ${hex(type)} is wanted`);
-  }
-
-  *#entries(size: number): Generator<Uint8Array> {
-    const length = this.#entryLength;
+  *entries(size: number): Generator<Uint8Array> {
+    const length = this.entryLength;
     let together = Math.max(1, Math.floor(PIECE_BYTES / Math.max(length, 1)));
     for (let first = 0; first < this.count; ) {
       const piece = new Uint8Array(length * Math.min(together, this.count - first));
@@ -155,6 +109,62 @@ export class UserArray {
       resized(part, 0);
       at += part.length;
     }
+  }
+}
+
+/** Invalidations of a page table or a vIOMMU, and how many of them have been done. */
+export class Invalidations extends UserArray {
+  /** IOMMU_HWPT_INVALIDATE_DATA_* or IOMMU_VIOMMU_INVALIDATE_DATA_*. */
+  readonly type: number;
+  #handled = 0;
+
+  constructor(caller: Caller, type: number, address: number, entryLength: number, count: number) {
+    super(caller, address, entryLength, count);
+    this.type = type;
+  }
+
+  /** How many have been done: what the caller is told, whether all went well or not. */
+  get handled(): number {
+    return this.#handled;
+  }
+
+  /** The next one has been done. */
+  handle(): void {
+    if (this.#handled === this.count) broken(`more than the ${this.count} entries of an array were done`);
+    this.#handled++;
+  }
+
+  /**
+   * One by one, as `entries`. @throws Refusal EINVAL for another type, or another length than `least` to
+   * `size`; EFAULT.
+   */
+  *each(type: number, size: number, least: number): Generator<Uint8Array> {
+    this.#checkType(type);
+    const { entryLength } = this;
+    if (this.count > 0 && (entryLength < least || entryLength > size))
+      refuse('EINVAL', `entries of type ${hex(type)} have ${least} to ${size} bytes, not ${entryLength}`);
+    yield* this.entries(size);
+  }
+
+  /**
+   * All behind each other, read before the first is looked at.
+   * @throws Refusal EINVAL for another type; E2BIG; EFAULT.
+   */
+  *all(type: number, size: number): Work<Uint8Array> {
+    this.#checkType(type);
+    const structs = new Uint8Array(this.count * size);
+    let at = 0;
+    for (const entry of this.entries(size)) {
+      structs.set(entry, at);
+      at += size;
+      if ((at / size) % ENTRIES_PER_SLICE === 0) yield;
+    }
+    return structs;
+  }
+
+  #checkType(type: number): void {
+    if (this.type !== type)
+      refuse('EINVAL', `the array is of type ${hex(this.type)}, and ${hex(type)} is wanted`);
   }
 }
 

@@ -12,7 +12,7 @@ import type { IommuHardware, ViommuCore, VirtualIommu } from './hardware.js';
 import { NestedHwpt, requireNestable, requireSameIommu } from './nested-hwpt.js';
 import { IommufdObject } from './objects.js';
 import type { PagingHwpt } from './paging-hwpt.js';
-import type { UserArray, UserData } from './user-data.js';
+import type { Invalidations, UserData } from './user-data.js';
 
 /** The queue that events of one type go to. */
 export interface VeventSink {
@@ -115,7 +115,7 @@ export class Viommu extends IommufdObject implements ViommuCore {
    * The machine has changed what its devices cache. @throws Refusal EOPNOTSUPP nothing is cached; and as
    * VirtualIommu.invalidate.
    */
-  invalidate(array: UserArray): Work<void> {
+  invalidate(array: Invalidations): Work<void> {
     if (this.hardware.invalidate === undefined)
       refuse('EOPNOTSUPP', `vIOMMU ${this.id} caches nothing of its user's`);
     return this.hardware.invalidate(this, array);

@@ -8,7 +8,7 @@ import { BufferMemory } from '../iommu/memory.js';
 import { HWPT_NEST_PARENT } from '../iommufd/hwpt.js';
 import { PagingHwpt } from '../iommufd/paging-hwpt.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
-import { UserArray, UserData } from '../iommufd/user-data.js';
+import { Invalidations, UserData } from '../iommufd/user-data.js';
 import { FakeHardware } from '../testkit/fake-hardware.js';
 import { VtdDomain } from './vtd-domain.js';
 
@@ -44,7 +44,7 @@ function setUp() {
       memory.setBigUint64(n * ENTRY_BYTES + 8, 1n, true);
       memory.setUint32(n * ENTRY_BYTES + 16, LEAF, true);
     }
-    const array = new UserArray(caller, 0, 0, ENTRY_BYTES, count);
+    const array = new Invalidations(caller, 0, 0, ENTRY_BYTES, count);
     let slices = 1;
     for (const _ of domain.invalidate(array)) slices++;
     return { handled: array.handled, slices };

@@ -10,7 +10,7 @@ import type { Work } from '../file/work.js';
 import type { Iommu } from '../iommu/iommu.js';
 import { VtdTable } from '../iommu/vtd-table.js';
 import type { NestedDomain, SecondStage } from '../iommufd/hardware.js';
-import { ENTRIES_PER_SLICE, type UserArray, type UserData } from '../iommufd/user-data.js';
+import { ENTRIES_PER_SLICE, type Invalidations, type UserData } from '../iommufd/user-data.js';
 import { hex, refuse } from '../linux/errno.js';
 
 /** IOMMU_HW_INFO_TYPE_INTEL_VTD, IOMMU_HWPT_DATA_VTD_S1, IOMMU_HWPT_INVALIDATE_DATA_VTD_S1. */
@@ -85,7 +85,7 @@ export class VtdDomain implements NestedDomain {
     this.table = new VtdTable(iommu, parent.table, stage, parent.dirty);
   }
 
-  *invalidate(array: UserArray): Work<void> {
+  *invalidate(array: Invalidations): Work<void> {
     // An IOMMU may forget more than it is told to.
     if (array.count > MANY) this.table.invalidateAll();
     for (const entry of array.each(INVALIDATE_TYPE, INVALIDATE_BYTES, INVALIDATE_BYTES)) {

@@ -11,7 +11,7 @@ import {
 } from '../../iommufd/hwpt.js';
 import { NestedHwpt } from '../../iommufd/nested-hwpt.js';
 import { IommufdObject } from '../../iommufd/objects.js';
-import { UserArray, UserData } from '../../iommufd/user-data.js';
+import { Invalidations, UserData } from '../../iommufd/user-data.js';
 import { Viommu } from '../../iommufd/viommu.js';
 import { hex, refuse } from '../../linux/errno.js';
 import { bits, choice, setU32, struct, u32, u64 } from '../struct.js';
@@ -72,7 +72,7 @@ function* hwptAlloc(context: IommufdContext, command: Command): Work<number> {
 function* hwptInvalidate(context: IommufdContext, { caller, data, respond }: Command): Work<number> {
   const { at } = HwptInvalidateStruct;
   const { hwpt_id, data_uptr, data_type, entry_len, entry_num } = HwptInvalidateStruct.decode(data);
-  const array = new UserArray(caller, data_type, Number(data_uptr), entry_len, entry_num);
+  const array = new Invalidations(caller, data_type, Number(data_uptr), entry_len, entry_num);
   try {
     requireZero(data, at.reserved, 'HWPT_INVALIDATE __reserved');
     if (entry_num > 0) checkEntries(data_uptr, entry_len, entry_num);

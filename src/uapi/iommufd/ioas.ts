@@ -137,8 +137,8 @@ function* allowIovas(context: IommufdContext, { caller, data }: Command): Work<n
   const { space } = context.ioas(ioas_id);
   const ranges = new DisjointRanges();
   const { size } = IovaRangeStruct;
-  const array = new UserArray(caller, 0, Number(allowed_iovas), size, Math.min(num_iovas, MOST_RANGES));
-  for (const entry of array.each(0, size, size)) {
+  const array = new UserArray(caller, Number(allowed_iovas), size, Math.min(num_iovas, MOST_RANGES));
+  for (const entry of array.entries(size)) {
     const range = IovaRangeStruct.decode(entry);
     if (range.start >= range.last)
       refuse('EINVAL', `iova range ${hex(range.start)} to ${hex(range.last)} does not end behind its start`);
