@@ -4,6 +4,7 @@
  * Ranges of a set may overlap when different owners reserve them; `holes` sees their union. IOVAs are 64-bit,
  * `last` is inclusive, so that the whole space can be named.
  */
+import { firstBehind } from '../iommu/sorted.js';
 
 /** The last IOVA there is. */
 export const LAST_IOVA = 2n ** 64n - 1n;
@@ -32,23 +33,12 @@ export class DisjointRanges {
 
   /** @returns false: it overlaps another one, and is not added. */
   add(range: IovaRange): boolean {
-    const place = this.#firstBehind(range.start);
+    const place = firstBehind(this.#all, ({ start }) => start > range.start);
     const [before, next] = [this.#all[place - 1], this.#all[place]];
     if (before !== undefined && overlaps(before, range)) return false;
     if (next !== undefined && overlaps(next, range)) return false;
     this.#all.splice(place, 0, range);
     return true;
-  }
-
-  /** The place of the first that starts behind `start`. */
-  #firstBehind(start: bigint): number {
-    let [low, high] = [0, this.#all.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#all[middle]!.start > start) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }
 

@@ -9,6 +9,7 @@
 import { broken } from '../linux/invariant.js';
 import type { Locker } from '../linux/locked-memory.js';
 import { PAGE_SIZE } from './page-table.js';
+import { firstBehind } from './sorted.js';
 
 const PAGE = BigInt(PAGE_SIZE);
 
@@ -41,7 +42,7 @@ export class LockedPages {
   #change(offset: bigint, length: bigint, by: 1 | -1): void {
     const start = Number(offset / PAGE);
     const end = Number((offset + length - 1n) / PAGE) + 1;
-    const from = this.#firstBehind(start);
+    const from = firstBehind(this.#segments, (segment) => segment.end > start);
     let until = from;
     while (until < this.#segments.length && this.#segments[until]!.start < end) until++;
     const changed = pieces(this.#segments.slice(from, until), start, end, by);
@@ -49,17 +50,6 @@ export class LockedPages {
     if (difference > 0) this.#locker.lock(difference);
     if (difference < 0) this.#locker.unlock(-difference);
     this.#segments.splice(from, until - from, ...changed);
-  }
-
-  /** The place of the first segment that ends behind page `start`. */
-  #firstBehind(start: number): number {
-    let [low, high] = [0, this.#segments.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#segments[middle]!.end > start) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 }
 
