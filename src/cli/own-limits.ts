@@ -3,7 +3,7 @@
  * in the middle, without a sentence of ours, where it gets no more addresses. For open files it is asked
  * earlier still (requirements.ts).
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { type ErrnoName, refuse } from '../linux/errno.js';
 
 interface Need {
@@ -23,11 +23,60 @@ const needs: readonly Need[] = [
   { name: 'file size', option: 'ulimit -f', least: 2 ** 20, errno: 'EFBIG' },
 ];
 
-/** @throws Refusal ENOMEM, EFBIG naming the limit: a server of this process would not start. */
+/** Its threads, its guard, what starts the command, and the command: so many more than when this is asked. */
+const MORE_PROCESSES = 24;
+/** Only up to this limit those that there are are counted. */
+const FEW_PROCESSES = 1024;
+const CAP_SYS_ADMIN = 21n;
+const CAP_SYS_RESOURCE = 24n;
+
+/** @throws Refusal ENOMEM, EFBIG, EAGAIN naming the limit: a server of this process would not start. */
 export function checkOwnLimits(limits: string = readFileSync('/proc/self/limits', 'latin1')): void {
   for (const { name, option, least, errno } of needs) {
-    const soft = Number(new RegExp(`^Max ${name}\\s+(\\d+)`, 'm').exec(limits)?.[1] ?? Infinity);
+    const soft = softLimit(limits, name);
     if (soft < least)
       refuse(errno, `the limit of ${name} is ${soft} bytes (${option}), and at least ${least} are needed`);
   }
+  const most = softLimit(limits, 'processes');
+  if (most < FEW_PROCESSES && isLimited()) checkProcesses(most, processesOf(process.getuid!()));
+}
+
+function softLimit(limits: string, name: string): number {
+  return Number(new RegExp(`^Max ${name}\\s+(\\d+)`, 'm').exec(limits)?.[1] ?? Infinity);
+}
+
+/** @throws Refusal EAGAIN when `there` of `most` leave too few. */
+function checkProcesses(most: number, there: number): void {
+  if (most - there < MORE_PROCESSES)
+    refuse(
+      'EAGAIN',
+      `the limit of processes and threads is ${most} (ulimit -u), the user has ${there}, ` +
+        `and at least ${MORE_PROCESSES} more are needed`,
+    );
+}
+
+/** Who may have any number has no limit, whatever it says. */
+function isLimited(): boolean {
+  const capabilities = BigInt(`0x${field(readFileSync('/proc/self/status', 'latin1'), 'CapEff') ?? '0'}`);
+  const any = (1n << CAP_SYS_ADMIN) | (1n << CAP_SYS_RESOURCE);
+  return process.getuid!() !== 0 && (capabilities & any) === 0n;
+}
+
+/** The processes of user `uid`, and their other threads, which count as much. */
+function processesOf(uid: number): number {
+  let count = 0;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+      if (Number(field(status, 'Uid')) === uid) count += Number(field(status, 'Threads'));
+    } catch {
+      // It has gone.
+    }
+  }
+  return count;
+}
+
+/** The first word of a field of /proc/PID/status. */
+function field(status: string, name: string): string | undefined {
+  return new RegExp(`^${name}:\\s+(\\w+)`, 'm').exec(status)?.[1];
 }

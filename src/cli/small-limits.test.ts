@@ -11,6 +11,9 @@ import { checkOwnLimits } from './own-limits.js';
 const folder = mkdtempSync(join(tmpdir(), 'ioasid-limits-'));
 after(() => rmSync(folder, { recursive: true }));
 const options = { skip: withoutFuse };
+/** A user whom no other test is: the processes of all tests of a user would count. */
+const other = 'setpriv --reuid=31117 --regid=31117 --clear-groups --inh-caps=-all';
+const asOther = { skip: withoutFuse || (process.geteuid?.() !== 0 && 'needs root to be another user') };
 const full = existsSync('/dev/full') ? options : { skip: 'no /dev/full here' };
 
 /** What `commands` say, of which each ends with `status`. */
@@ -48,6 +51,16 @@ describe('a server whose own limits are too small', options, () => {
       said('ulimit -d 100000', commands, 125),
       twice('the limit of data size is 102400000 bytes (ulimit -d), and at least 1073741824 are needed'),
     );
+  });
+
+  it('says which limit of processes it is, of whom it is one', asOther, () => {
+    const said = /^ioasid: the limit of processes and threads is 20 \(ulimit -u\), the user has \d+, and at /;
+    for (const command of commands) {
+      const { status, stderr } = shell(`exec ${other} prlimit --nproc=20 $IOASID ${command}`);
+      assert.match(stderr, said);
+      assert.equal(status, 125);
+    }
+    assert.equal(shell('exec prlimit --nproc=20 $IOASID run -d edu -- true').status, 0);
   });
 
   it('leaves nothing', () => assert.deepEqual([existsSync(`${folder}/served`)], [false]));
