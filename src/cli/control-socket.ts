@@ -27,6 +27,8 @@ const inspectPrefix = 'ioasid-inspect/';
  */
 const patience = 10_000;
 const longestAnswer = 2 ** 29;
+/** Who waits for an answer is told so after so many milliseconds. */
+const LATE_MS = 1000;
 /**
  * Who asks is answered at once; so who has not taken the answer after so many milliseconds does not read, and
  * costs a descriptor for nothing.
@@ -235,9 +237,20 @@ export function serverMeant(pid: number | undefined): ServerName {
   );
 }
 
-/** The state of all servers that answer this user. */
-export async function askAll(): Promise<ServerState[]> {
-  const mine = serverNames().filter(({ uid }) => ownUid() === 0 || uid === ownUid());
-  const answers = await Promise.all(mine.map(ask));
+/**
+ * The state of all servers that answer this user. `late` is told of those that take long, while they are
+ * waited for.
+ */
+export async function askAll(late: (servers: readonly ServerName[]) => void): Promise<ServerState[]> {
+  const waiting = new Set(serverNames().filter(({ uid }) => ownUid() === 0 || uid === ownUid()));
+  const timer = setTimeout(() => late([...waiting]), LATE_MS);
+  const answers = await Promise.all(
+    [...waiting].map(async (name) => {
+      const answer = await ask(name);
+      waiting.delete(name);
+      return answer;
+    }),
+  );
+  clearTimeout(timer);
   return answers.filter((answer) => answer !== undefined);
 }

@@ -3,9 +3,10 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import color from 'picocolors';
+import { doingOf } from '../linux/proc.js';
 import type { ContextSnapshot, DeviceSnapshot, MachineSnapshot, PasidSnapshot } from '../machine/snapshot.js';
-import { askAll, type ServerState } from './control-socket.js';
-import { print, standardOutput } from './messages.js';
+import { askAll, type ServerName, type ServerState } from './control-socket.js';
+import { complain, print, standardOutput } from './messages.js';
 import { Screen } from './screen.js';
 
 const hexadecimal = (value: number) => `0x${value.toString(16)}`;
@@ -108,8 +109,9 @@ const nobody = 'no ioasid server is running for this user; start one with `ioasi
 
 /** Prints the state of all servers that answer this user, once or every second. */
 export async function ls({ json = false, watch = false }: LsArguments): Promise<void> {
-  if (watch) await watched(json);
-  else print(json ? jsonOf(await askAll(), 2) : textOf(await askAll()));
+  if (watch) return watched(json);
+  const servers = await askAll(complainOfLate);
+  print(json ? jsonOf(servers, 2) : textOf(servers));
 }
 
 /** Who reads slowly is told less often: nothing is kept for him. */
@@ -117,11 +119,31 @@ async function watched(json: boolean): Promise<never> {
   const stdout = standardOutput();
   const screen = stdout.isTTY && !json ? new Screen(stdout, 'all of them by `ioasid ls`') : undefined;
   for (;;) {
-    const servers = await askAll();
+    const servers = await askAll(
+      screen === undefined ? complainOfLate : (late) => screen.draw(late.map(lateLine)),
+    );
     if (screen !== undefined) screen.draw(allLines(servers));
     else if (!stdout.writableNeedDrain) print(json ? jsonOf(servers, 0) : `\n${textOf(servers)}`);
     await setTimeout(INTERVAL_MS);
   }
+}
+
+function complainOfLate(servers: readonly ServerName[]): void {
+  for (const server of servers) complain(lateLine(server));
+}
+
+function lateLine({ pid, uid }: ServerName): string {
+  return (
+    `server ${pid} of user ${uid} has not answered for a second, ` +
+    `${whyLate(pid)}; after ten it is left out of the list`
+  );
+}
+
+/** A server that is stopped says nothing; one that hangs says so itself. */
+function whyLate(pid: number): string {
+  const state = doingOf(pid);
+  if (state === 'T') return `for it is stopped (kill -CONT ${pid} lets it go on)`;
+  return state === 't' ? 'for who traces it has stopped it' : 'for it is busy, or hangs';
 }
 
 function allLines(servers: readonly ServerState[]): string[] {

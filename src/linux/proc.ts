@@ -95,6 +95,14 @@ export function tracerOf(tid: number): number | undefined {
   return id === undefined ? undefined : Number(id);
 }
 
+/**
+ * What thread `tid` does, in a letter of proc(5): `T` when a signal has stopped it, `t` when its tracer has.
+ * undefined when it is gone.
+ */
+export function doingOf(tid: number): string | undefined {
+  return statusField(tid, 'State')?.[0];
+}
+
 /** The process that has started that of thread `tid`, as long as it lives; NaN when it is gone. */
 export function parentOf(tid: number): number {
   return Number(statusField(tid, 'PPid'));

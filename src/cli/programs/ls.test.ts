@@ -71,6 +71,28 @@ describe('ls', () => {
     await running.ended;
   });
 
+  it('says of a server that is stopped why it does not answer, while it waits for it', {
+    skip: withoutFuse,
+  }, async () => {
+    const running = Running.ioasid(opener);
+    await running.says('opened');
+    running.kill('SIGSTOP');
+    const server = `server ${running.pid} of user ${process.getuid!()}`;
+    const said = `${server} has not answered for a second, for it is stopped`;
+    const [once, watching, drawing] = [
+      Running.ioasid(['ls']),
+      Running.ioasid(['ls', '--watch', '--json']),
+      Running.onTerminal(['ls', '--watch'], 'stty cols 200 rows 50'),
+    ];
+    for (const each of [once, watching, drawing]) await each.says(said);
+    running.kill('SIGCONT');
+    await once.says(`${server}: 1 context`);
+    for (const each of [watching, drawing]) await each.says('vfio0');
+    for (const each of [watching, drawing]) each.kill('SIGINT');
+    running.process.stdin.end('\n');
+    assert.equal((await running.ended).status, 0);
+  });
+
   it('--watch draws in one place of a terminal as much as it has room for, until the server has gone', {
     skip: withoutFuse,
   }, async () => {
