@@ -31,8 +31,14 @@ const stages = {
   run: ['cli/main', 'cli/run'],
   serve: ['cli/serve'],
   service: ['cli/service', 'cli/model-faults', 'cli/sysfs'],
-  // The device that is there when none is asked for.
+};
+/** Devices by their files: a server loads those that are asked for, or the first. */
+const devices = {
   dsa: ['devices/dsa/index'],
+  edu: ['devices/edu'],
+  nvme: ['devices/nvme/index'],
+  blk: ['devices/virtio/blk'],
+  net: ['devices/virtio/net'],
 };
 const others = { models: ['devices/registers', 'devices/options', 'devices/fake-host'], index: ['index'] };
 /**
@@ -91,7 +97,7 @@ function bundle(options) {
 
 /** Files and what they import, by a bundle of all that the stages reach: what nobody uses is not in it. */
 async function importsOfStages() {
-  const entryPoints = [stages, others].flatMap((each) => Object.values(each).flat()).map(compiled);
+  const entryPoints = [stages, devices, others].flatMap((each) => Object.values(each).flat()).map(compiled);
   const { inputs, outputs } = (await bundle({ entryPoints, splitting: true })).metafile;
   const live = new Set(Object.values(outputs).flatMap((output) => Object.keys(output.inputs)));
   const files = Object.entries(inputs).filter(([file]) => live.has(file) || namesOthers(file));
@@ -142,13 +148,18 @@ const namesOthers = (file) => /^export \*/m.test(readFileSync(join(root, file), 
 async function divided() {
   const graph = await importsOfStages();
   const reach = {};
-  for (const [name, paths] of Object.entries({ ...stages, ...others })) reach[name] = reached(paths, graph);
-  const early = new Set(Object.keys(stages).flatMap((name) => [...reach[name]]));
+  for (const [name, paths] of Object.entries({ ...stages, ...devices, ...others }))
+    reach[name] = reached(paths, graph);
+  const early = new Set(Object.keys({ ...stages, ...devices }).flatMap((name) => [...reach[name]]));
   for (const gate of gates) if (early.has(gate)) throw new Error(`${gate} is not only called`);
   for (const [name, paths] of Object.entries(atFirstCall)) reach[name] = reached(paths, graph, early);
   const reaching = (file, among) => Object.keys(among).filter((name) => reach[name].has(file));
   const partOf = (file) => {
-    if (early.has(file)) return reaching(file, { ...stages, ...others }).join('-');
+    if (early.has(file)) {
+      const [ofStages, ofDevices] = [reaching(file, { ...stages, ...others }), reaching(file, devices)];
+      if (ofStages.length === 0 && ofDevices.length === 1) return ofDevices[0];
+      return [...ofStages, ...(ofDevices.length > 0 ? ['devices'] : [])].join('-');
+    }
     const [name, ...more] = reaching(file, atFirstCall);
     return more.length === 0 ? name : 'shared';
   };
@@ -201,13 +212,24 @@ const imports = (own) => ({
   },
 });
 
+/** Parts that are built: they export what has been used until then. */
+const built = new Set();
+
+/** Notes that `part` has to export `name`. @throws Error it is built, and does not. */
+function use(part, name) {
+  if (built.has(part) && !used.has(name)) throw new Error(`${part} is built before what imports ${name}`);
+  used.add(name);
+}
+
 /** `text`, when it is noted what it imports of parts. */
 function noted(text) {
-  for (const [, names] of text.matchAll(new RegExp(`{([^{}]*)} from "${OURS}`, 'g')))
-    for (const name of names.split(',')) used.add(name.trim().split(' as ')[0]);
+  const imports = new RegExp(`{([^{}]*)} from "${OURS}chunks/([^"]+)\\.js"`, 'g');
+  for (const [, names, part] of text.matchAll(imports))
+    for (const name of names.split(',')) use(part, name.trim().split(' as ')[0]);
   for (const [, path] of text.matchAll(new RegExp(`import\\("${OURS}([^"]+)"\\)`, 'g'))) {
     const file = `dist/${path}`;
-    if (partOf.has(file)) for (const name of exported.get(file)) used.add(inPart(file, name));
+    const part = partOf.get(file);
+    if (part !== undefined) for (const name of exported.get(file)) use(part, inPart(file, name));
   }
   return text;
 }
@@ -311,6 +333,7 @@ async function buildPart(part, files) {
   const define = { 'import.meta.url': '$here' };
   const { outputFiles } = await bundle({ stdin, outdir, outfile, define, plugins: [imports(part)] });
   for (const { path, text } of outputFiles) write(path, scriptOf(noted(text)));
+  built.add(part);
   const all = files.flatMap((file) => taken(file).map((name) => inPart(file, name)));
   return write(join(root, `lib/chunks/${part}.js`), moduleOf(part, all));
 }
@@ -324,7 +347,7 @@ const kept = new Set(
 for (const file of all)
   if (partOf.has(file)) write(join(root, file.replace('dist/', 'lib/')), noted(stub(file)));
 // What more of the stages reach is imported by what fewer reach, and by all that is loaded at a first call.
-const late = [...Object.keys(atFirstCall), 'shared'];
+const late = [...Object.keys(atFirstCall), 'shared', ...Object.keys(devices)];
 const rank = (part) => (late.includes(part) ? late.indexOf(part) : late.length + part.split('-').length);
 const order = [...parts].sort(([a], [b]) => rank(a) - rank(b));
 for (const [part, files] of order) kept.add(await buildPart(part, files));
