@@ -16,6 +16,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { terse } from './terse.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const entries = [
@@ -242,7 +243,8 @@ function write(path, text) {
   return path;
 }
 
-const written = ({ outputFiles }) => outputFiles.map(({ path, text }) => write(path, noted(text)));
+const written = ({ outputFiles }, changed = noted) =>
+  outputFiles.map(({ path, text }) => write(path, changed(text)));
 
 /** Names in braces, of an import or export, as those of a pattern or an object. */
 const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
@@ -311,7 +313,8 @@ function scriptOf(text) {
   if (/^(import|export)\b/m.test(body)) throw new Error('an import or export that no script can have');
   const foreign = body.includes('// node_modules/commander/') ? notice : '';
   const parameters = '$part, $later, $import, require, $here';
-  return `(function (${parameters}) { 'use strict';\n${heads.join('\n')}\n${body}\n})\n${foreign}`;
+  const script = `(function (${parameters}) { 'use strict';\n${heads.join('\n')}\n${body}\n})\n`;
+  return `${terse(script)}${foreign}`;
 }
 
 /** A module that has what a part exports, for those that import it. */
@@ -362,6 +365,7 @@ written(
     define: { 'import.meta.url': '$here' },
     banner: { js: 'const $here = require("node:url").pathToFileURL(__filename).href;' },
   }),
+  terse,
 );
 const main = inPart(compiled('cli/main'), 'main');
 write(join(root, 'lib/cli/main.cjs'), `require("${OURS}parts/load.cjs").part("run").${main}();\n`);
