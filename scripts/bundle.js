@@ -62,6 +62,13 @@ const atFirstCall = {
   programs: ['devfs/tracer', 'devfs/trapped-calls'],
   sysfs: ['sysfs/tree'],
 };
+/** What a server loads when an option asks for it, beside what is loaded already or at a first call. */
+const whenAsked = {
+  telling: ['cli/telling'],
+  config: ['cli/config-file'],
+  inspect: ['cli/inspect'],
+  subject: ['inspector/subject'],
+};
 
 /** Stands before the path of a file of lib/ where that is imported, until it is known from which folder. */
 const OURS = 'ioasid:';
@@ -154,6 +161,8 @@ async function divided() {
   const early = new Set(Object.keys({ ...stages, ...devices }).flatMap((name) => [...reach[name]]));
   for (const gate of gates) if (early.has(gate)) throw new Error(`${gate} is not only called`);
   for (const [name, paths] of Object.entries(atFirstCall)) reach[name] = reached(paths, graph, early);
+  const known = new Set([...early, ...Object.keys(atFirstCall).flatMap((name) => [...reach[name]])]);
+  for (const [name, paths] of Object.entries(whenAsked)) reach[name] = reached(paths, graph, known);
   const reaching = (file, among) => Object.keys(among).filter((name) => reach[name].has(file));
   const partOf = (file) => {
     if (early.has(file)) {
@@ -161,7 +170,7 @@ async function divided() {
       if (ofStages.length === 0 && ofDevices.length === 1) return ofDevices[0];
       return [...ofStages, ...(ofDevices.length > 0 ? ['devices'] : [])].join('-');
     }
-    const [name, ...more] = reaching(file, atFirstCall);
+    const [name, ...more] = reaching(file, { ...atFirstCall, ...whenAsked });
     return more.length === 0 ? name : 'shared';
   };
   const parts = new Map();
@@ -350,7 +359,7 @@ const kept = new Set(
 for (const file of all)
   if (partOf.has(file)) write(join(root, file.replace('dist/', 'lib/')), noted(stub(file)));
 // What more of the stages reach is imported by what fewer reach, and by all that is loaded at a first call.
-const late = [...Object.keys(atFirstCall), 'shared', ...Object.keys(devices)];
+const late = [...Object.keys(whenAsked), ...Object.keys(atFirstCall), 'shared', ...Object.keys(devices)];
 const rank = (part) => (late.includes(part) ? late.indexOf(part) : late.length + part.split('-').length);
 const order = [...parts].sort(([a], [b]) => rank(a) - rank(b));
 for (const [part, files] of order) kept.add(await buildPart(part, files));

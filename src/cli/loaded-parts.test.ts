@@ -6,8 +6,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { bin, withoutFuse } from '../testkit/processes.js';
 
-/** What is loaded at a first call (scripts/bundle.js). */
-const later = ['files', 'vdpa', 'idxd', 'tested', 'looks'];
+/** What is loaded at a first call, or when it is asked for (scripts/bundle.js). */
+const later = [
+  ...['files', 'vdpa', 'idxd', 'tested', 'looks', 'telling', 'config', 'inspect'],
+  ...['edu', 'nvme', 'blk', 'net'],
+];
 
 /** Which of that a server has loaded when the command of `ioasid run` has ended. */
 function loaded(options: readonly string[], command: string): string[] {
@@ -39,7 +42,13 @@ describe('the code of a server', { skip: withoutFuse }, () => {
   });
 
   it('is loaded when a device is made', () => {
-    assert.deepEqual(loaded(['--device', 'virtio-net'], 'true'), ['vdpa']);
+    assert.deepEqual(loaded(['--device', 'virtio-net'], 'true'), ['vdpa', 'net']);
     assert.deepEqual(loaded(['--device', 'dsa,idxd=1'], 'true'), ['idxd']);
+    assert.deepEqual(loaded(['--device', 'edu'], 'true'), ['edu']);
+  });
+
+  it('is loaded when an option asks for what it does', () => {
+    assert.deepEqual(loaded(['--device', 'edu', '--log', '/dev/null'], 'true'), ['looks', 'telling', 'edu']);
+    assert.deepEqual(loaded(['--device', 'edu', '--inspect'], 'true'), ['looks', 'inspect', 'edu']);
   });
 });
