@@ -15,6 +15,7 @@ import { type LoopSource, runLoop } from '../linux/event-loop.js';
 import { countFileWaits } from '../linux/file-waits.js';
 import { notHeld } from '../linux/held-area.js';
 import { fillUpTo } from '../linux/memory-room.js';
+import { haveOwnProc } from '../linux/own-proc.js';
 import { servesAlone } from '../linux/process-memory.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import type { ContainerKind } from '../machine/container-kinds.js';
@@ -93,6 +94,8 @@ export interface MadeMachine {
  * are watched from now on. `alone`: as of StandInData. @throws Refusal which option is wrong.
  */
 export async function makeMachine(options: MachineArguments, alone: boolean): Promise<MadeMachine> {
+  // Programs of a run keep nobody but themselves.
+  if (!alone) haveOwnProc();
   const standIn = new StandIn({ alone });
   const { device, iommuTest, container, bindFirst, memlock, strict, fillShare, link, time } = options;
   const { pasidQuota, mappingQuota, tableQuota, objectQuota } = options;

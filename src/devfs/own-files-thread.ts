@@ -6,6 +6,7 @@ import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Refusal, refuse } from '../linux/errno.js';
 import { askAttributes, deviceOfDescriptor, identifyOwn, nameDescriptor } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { useProc } from '../linux/own-proc.js';
 import { NONCE_CMD } from './fuse-wire.js';
 import {
   type Answer,
@@ -23,7 +24,8 @@ const STDERR = 2;
 const CLOSE_MS = 20;
 
 const main = parentPort!;
-const { ofNode, words } = workerData as AskingThreadData;
+const { ofNode, words, proc } = workerData as AskingThreadData;
+useProc(proc);
 leaveSharedTable([STDERR]);
 Atomics.store(words, Word.ALONE, 1);
 Atomics.notify(words, Word.ALONE);

@@ -15,6 +15,7 @@ import { descriptorsOfNode } from '../linux/descriptor-table.js';
 import { Errno, Refusal } from '../linux/errno.js';
 import { keepSwapped, swappedDescriptors } from '../linux/held-copy.js';
 import { heldDescriptors } from '../linux/held-descriptors.js';
+import { procRoot } from '../linux/own-proc.js';
 import { startThread } from '../linux/own-thread.js';
 
 /** What the thread is told to do: to close its descriptor `close`, or to ask. */
@@ -74,6 +75,8 @@ export interface AskingThreadData {
   readonly ofNode: readonly number[];
   /** Shared: `Word`. */
   readonly words: Int32Array;
+  /** Where it finds what the kernel says of callers. */
+  readonly proc: string;
 }
 
 /**
@@ -92,7 +95,7 @@ class AskingThread {
   tid: number | undefined;
 
   constructor(ofNode: readonly number[]) {
-    const workerData: AskingThreadData = { ofNode, words: this.#words };
+    const workerData: AskingThreadData = { ofNode, words: this.#words, proc: procRoot() };
     // Node would make our own streams nonblocking, to pass on what the worker says: the command has them.
     this.#worker = startThread('devfs/own-files-thread', { workerData, stdout: true, stderr: true });
     this.#worker.on('message', (answer: Answer) => this.#asked.shift()!(answer));

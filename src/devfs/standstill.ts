@@ -3,6 +3,7 @@
  * /proc (proc_pid_syscall(5), proc_pid_wchan(5)). The descriptors and addresses are its own.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
+import { procFile } from '../linux/own-proc.js';
 import { Opcode } from './fuse-wire.js';
 
 /** What the kernel says of a thread. */
@@ -132,7 +133,7 @@ export function callInWords(opcode: number, tid: number, model: string | undefin
 
 function nameThread(tid: number): string {
   try {
-    return `thread ${tid} (${readFileSync(`/proc/${tid}/comm`, 'latin1').trim()})`;
+    return `thread ${tid} (${readFileSync(procFile(tid, 'comm'), 'latin1').trim()})`;
   } catch {
     return `thread ${tid}`;
   }

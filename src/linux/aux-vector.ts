@@ -3,6 +3,7 @@
  * it where 16 random bytes lie that are drawn anew for each program.
  */
 import { addressOf, libc } from './ffi.js';
+import { procFile } from './own-proc.js';
 
 const O_RDONLY = 0;
 const O_CLOEXEC = 0o2000000;
@@ -32,7 +33,7 @@ export function vdsoAddress(tid: number): number {
  * whose vector reads as nonsense.
  */
 function entryOf(thread: string, wanted: number): number {
-  const file = libc().open(`/proc/${thread}/auxv`, O_RDONLY | O_CLOEXEC, 0);
+  const file = libc().open(procFile(thread, 'auxv'), O_RDONLY | O_CLOEXEC, 0);
   if (file === -1) return 0;
   const words = libc().read(file, addressOf(vectorBytes), vectorBytes.length) / 4;
   libc().close(file);

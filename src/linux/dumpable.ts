@@ -8,6 +8,7 @@
 import { statSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
+import { procFile } from './own-proc.js';
 import { gone, notTraceable } from './proc.js';
 
 const SYS_get_robust_list = process.arch === 'arm64' ? 100 : 274;
@@ -27,14 +28,14 @@ const answer = new Uint8Array(128);
 
 /** @throws Refusal EPERM the process of thread `tid` is not dumpable; ESRCH it is gone. */
 export function requireDumpable(tid: number): void {
-  const [owner, ownerOfMemory] = [ownerOf(tid, ''), ownerOf(tid, '/mem')];
+  const [owner, ownerOfMemory] = [ownerOf(tid, ''), ownerOf(tid, 'mem')];
   // The files of one that is not dumpable belong to root, but for the folder.
   if (owner !== ownerOfMemory || (owner === 0 && isHidden(tid))) throw notTraceable(tid, 'the memory');
 }
 
 function ownerOf(tid: number, file: string): number {
   try {
-    return statSync(`/proc/${tid}${file}`).uid;
+    return statSync(procFile(tid, file)).uid;
   } catch {
     throw gone(tid);
   }

@@ -19,6 +19,7 @@ import { Errno, refuse } from './errno.js';
 import { addressOf, libc } from './ffi.js';
 import { holdCopy } from './held-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
+import { procFile } from './own-proc.js';
 import { pollNow } from './poll-now.js';
 import { notOpen, notTraceable } from './proc.js';
 import { looksLater, rests, takesLong, wakeBy } from './wakes.js';
@@ -153,7 +154,7 @@ export function raiseByWrite(fd: number, times: number): void {
  */
 function linkOf(tid: number, fd: number): string {
   try {
-    return readlinkSync(`/proc/${tid}/fd/${fd}`);
+    return readlinkSync(procFile(tid, `fd/${fd}`));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).errno === -Errno.ENOENT) throw notOpen(fd);
     throw notTraceable(tid, `fd ${fd}`);

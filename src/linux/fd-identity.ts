@@ -9,6 +9,7 @@
 import { Errno, Refusal } from './errno.js';
 import { addressOf, check, lastErrno, libc } from './ffi.js';
 import { deviceNumber } from './mount-tables.js';
+import { procFile } from './own-proc.js';
 import { notOpen, notTraceable, processOfThread } from './proc.js';
 import type { Step } from './scripted-process.js';
 
@@ -52,7 +53,7 @@ export interface FileIdentity {
  */
 export function identifyDescriptor(tid: number, fd: number): FileIdentity {
   if (fd < 0) throw notOpen(fd);
-  const path = `/proc/${tid}/fd/${fd}`;
+  const path = procFile(tid, `fd/${fd}`);
   const wanted = STATX_INO | STATX_MNT_ID;
   const seen = libc().statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, wanted, addressOf(statxBytes));
   if (seen === -1) throw notVisible(tid, fd);
@@ -61,7 +62,7 @@ export function identifyDescriptor(tid: number, fd: number): FileIdentity {
 
 /** Does descriptor `fd` of thread `tid` give no access: is it only a name (O_PATH) as a rule? */
 export function givesNoAccess(tid: number, fd: number): boolean {
-  const path = `/proc/${tid}/fd/${fd}`;
+  const path = procFile(tid, `fd/${fd}`);
   const flags = AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW;
   const seen = libc().statx(AT_FDCWD, path, flags, STATX_MODE, addressOf(statxBytes));
   return seen === 0 && (statxView.getUint16(28, true) & S_IRWXU) === 0;
@@ -73,7 +74,7 @@ export function givesNoAccess(tid: number, fd: number): boolean {
  */
 export function deviceOfDescriptor(tid: number, fd: number): number | undefined {
   if (fd < 0) return undefined;
-  const path = `/proc/${tid}/fd/${fd}`;
+  const path = procFile(tid, `fd/${fd}`);
   const seen = libc().statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, addressOf(statxBytes));
   return seen === 0 ? statxDevice() : undefined;
 }
@@ -113,7 +114,7 @@ export function copyDescriptor(tid: number, fd: number): number {
  * @throws Refusal EBADF no such descriptor; EPERM this process may not trace the caller.
  */
 export function nameDescriptor(tid: number, fd: number): number {
-  const name = libc().open(`/proc/${tid}/fd/${fd}`, O_PATH | O_CLOEXEC, 0);
+  const name = libc().open(procFile(tid, `fd/${fd}`), O_PATH | O_CLOEXEC, 0);
   if (name === -1) throw notVisible(tid, fd);
   return name;
 }
@@ -145,7 +146,7 @@ export function deviceIn(bytes: Uint8Array): number {
  * undefined where the kernel does not show it (before 6.16).
  */
 export function connectionDevice(pid: number, fuseFd: number): number | undefined {
-  const match = /^fuse_connection:\s*(\d+)$/m.exec(readText(`/proc/${pid}/fdinfo/${fuseFd}`) ?? '');
+  const match = /^fuse_connection:\s*(\d+)$/m.exec(readText(procFile(pid, `fdinfo/${fuseFd}`)) ?? '');
   return match === null ? undefined : Number(match[1]);
 }
 

@@ -8,6 +8,7 @@
 import { Errno, Refusal } from './errno.js';
 import { address, lastErrno, libc } from './ffi.js';
 import { deviceNumber, firstMountsOf, type Mount, mountsOf } from './mount-tables.js';
+import { procFile } from './own-proc.js';
 import { notOpen, notTraceable } from './proc.js';
 
 const AT_FDCWD = -100;
@@ -59,7 +60,9 @@ export function fileIdentity(device: number, inodeHi: number, inodeLo: number): 
  */
 export function statusOfTheirs(tid: number, fd: number): FileStatus {
   if (fd < 0) throw notOpen(fd);
-  if (libc().statx(AT_FDCWD, `/proc/${tid}/fd/${fd}`, AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0)
+  if (
+    libc().statx(AT_FDCWD, procFile(tid, `fd/${fd}`), AT_STATX_DONT_SYNC, WANTED, address(statxBytes)) === 0
+  )
     return decode();
   throw lastErrno() === Errno.ENOENT ? notOpen(fd) : notTraceable(tid, `fd ${fd}`);
 }

@@ -22,6 +22,7 @@ import { type FileStatus, filesystemOfMount, statusOfOurs, statusOfTheirs } from
 import { holdCopy } from './held-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { sealedAgainstWriting } from './mappable-file.js';
+import { procFile } from './own-proc.js';
 import { areaAt, type SharedArea } from './process-areas.js';
 import type { Maps, Reach } from './reach.js';
 
@@ -241,7 +242,7 @@ function* descriptorsOf(account: Account, pid: number): Generator<number> {
   let folder: Dir | undefined;
   account.take(heldDescriptors, 1);
   try {
-    folder = opendirSync(`/proc/${pid}/fd`);
+    folder = opendirSync(procFile(pid, 'fd'));
     for (let n = 0; n < MAX_DESCRIPTORS; n++) {
       const entry = folder.readSync();
       if (entry === null) return;

@@ -18,6 +18,7 @@ import { processEnd } from './fd-identity.js';
 import { addressOf, lastErrno, libc, viewMemory } from './ffi.js';
 import { SHARED_AT, SHARED_BYTES } from './helper-code.js';
 import { startHelper } from './helper-start.js';
+import { procFile } from './own-proc.js';
 import { waitClock } from './wait-clock.js';
 
 /** System calls that have the same number everywhere. */
@@ -107,7 +108,7 @@ export class HelperProcess {
     this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, DATA / 4);
     this.#data = bytes.subarray(DATA);
     // By no function of Node's, which keeps account of what a worker opens and closes.
-    this.#stat = libc().open(`/proc/${this.pid}/stat`, O_CLOEXEC, 0);
+    this.#stat = libc().open(procFile(this.pid, 'stat'), O_CLOEXEC, 0);
     // What this process was itself given at its start, and does not close at exec.
     this.put(0, Sys.close_range, 3, 2 ** 32 - 1, 0);
     // And the folder that this process is in, whose file system could not be unmounted while it waits.

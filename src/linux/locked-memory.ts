@@ -9,6 +9,7 @@
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { refuse } from './errno.js';
+import { procFile } from './own-proc.js';
 import { hasCapability, processOfThread } from './proc.js';
 
 /** From <linux/capability.h>. */
@@ -113,7 +114,9 @@ export function lockerOf(tid: number, counting: Counting): Locker {
 
 function mayLockAll(tid: number): boolean {
   try {
-    return hasCapability(tid, CAP_IPC_LOCK) && readlinkSync(`/proc/${tid}/ns/user`) === FIRST_USER_NAMESPACE;
+    return (
+      hasCapability(tid, CAP_IPC_LOCK) && readlinkSync(procFile(tid, 'ns/user')) === FIRST_USER_NAMESPACE
+    );
   } catch {
     return false;
   }
@@ -146,7 +149,7 @@ function statusOf(id: number, name: string): string | undefined {
 
 function textOf(id: number, name: string): string {
   try {
-    return readFileSync(`/proc/${id}/${name}`, 'latin1');
+    return readFileSync(procFile(id, name), 'latin1');
   } catch {
     return '';
   }

@@ -7,6 +7,7 @@
  * namespaces cannot.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { procFile } from './own-proc.js';
 
 /** Bytes of a caller's table that are looked at: some 250 mounts. */
 const MOST_OF_TABLE = 2 ** 15;
@@ -30,7 +31,7 @@ export function deviceNumber(major: number, minor: number): number {
 /** All of them: of this process, or where it does not matter how long that takes. */
 export function mountsOf(tid: number | 'self'): Mount[] {
   try {
-    return mountsIn(readFileSync(`/proc/${tid}/mountinfo`, 'latin1'));
+    return mountsIn(readFileSync(procFile(tid, 'mountinfo'), 'latin1'));
   } catch {
     return [];
   }
@@ -88,7 +89,7 @@ export class Whereabouts {
 function* partsOf(tid: number, most: number): Generator<string> {
   let file: number;
   try {
-    file = openSync(`/proc/${tid}/mountinfo`, 'r');
+    file = openSync(procFile(tid, 'mountinfo'), 'r');
   } catch {
     return;
   }

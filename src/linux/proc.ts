@@ -8,6 +8,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
+import { procFile } from './own-proc.js';
 
 const F_OK = 0;
 /** How many threads' processes are remembered; threads come and go, the table must not grow with them. */
@@ -18,7 +19,7 @@ const known = new Map<number, number>();
 /** The process (thread group) of thread `tid`. @throws Refusal ESRCH when there is no such thread. */
 export function processOfThread(tid: number): number {
   const candidate = known.get(tid);
-  if (candidate !== undefined && libc().access(`/proc/${candidate}/task/${tid}`, F_OK) === 0)
+  if (candidate !== undefined && libc().access(procFile(candidate, `task/${tid}`), F_OK) === 0)
     return candidate;
   const tgid = Number(statusField(tid, 'Tgid'));
   if (!Number.isSafeInteger(tgid)) throw gone(tid);
@@ -38,7 +39,7 @@ export function processBefore(tid: number): number {
  */
 export function commandName(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd().replace(/\p{C}/gu, '?');
+    return readFileSync(procFile(pid, 'comm'), 'utf8').trimEnd().replace(/\p{C}/gu, '?');
   } catch {
     return '?';
   }
@@ -69,7 +70,7 @@ export function sharesUserNamespace(tid: number): boolean {
 
 function namespace(tid: number | 'self', kind: 'pid' | 'user'): string | undefined {
   try {
-    return readlinkSync(`/proc/${tid}/ns/${kind}`);
+    return readlinkSync(procFile(tid, `ns/${kind}`));
   } catch {
     return undefined;
   }
@@ -143,7 +144,7 @@ function tracingRule(tid: number): string {
 }
 
 function statusField(tid: number, name: string): string | undefined {
-  return readText(`/proc/${tid}/status`)?.match(new RegExp(`^${name}:\\t(.*)$`, 'm'))?.[1];
+  return readText(procFile(tid, 'status'))?.match(new RegExp(`^${name}:\\t(.*)$`, 'm'))?.[1];
 }
 
 function readText(path: string): string | undefined {

@@ -22,6 +22,7 @@ import { lastErrno, libc } from './ffi.js';
 import { filesystemOfDevice } from './file-status.js';
 import { HeldArea } from './held-area.js';
 import { heldDescriptors } from './held-descriptors.js';
+import { procFile } from './own-proc.js';
 import { canHaveHelpers } from './patient-helper.js';
 import { commandName, couldKillUs, gone, notTraceable, processBefore, processOfThread } from './proc.js';
 import { areaAt, areaOfFile, areasFrom, type SharedArea } from './process-areas.js';
@@ -357,8 +358,8 @@ function keyOf(account: Account, pid: number): number {
 function openAll(tid: number, pid: number): [mem: number, maps: number, pidfd: number] {
   const open: number[] = [];
   try {
-    open.push(openOf(tid, `/proc/${tid}/mem`, O_RDWR));
-    open.push(openOf(tid, `/proc/${tid}/maps`, O_RDONLY));
+    open.push(openOf(tid, procFile(tid, 'mem'), O_RDWR));
+    open.push(openOf(tid, procFile(tid, 'maps'), O_RDONLY));
     open.push(openPidfd(pid));
     return open as [number, number, number];
   } catch (error) {

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { Errno } from './errno.js';
 import { addressOf, libc } from './ffi.js';
+import { procFile } from './own-proc.js';
 import { answersMappedBytes } from './process-areas.js';
 
 const POKEUSER = 6;
@@ -242,7 +243,7 @@ export function isDead(tid: number): boolean {
 /** The state of a thread as /proc has it, one letter; none when it is gone. */
 function stateOf(tid: number): string {
   try {
-    return /^.*\) (\w) /s.exec(readFileSync(`/proc/${tid}/stat`, 'latin1'))?.[1] ?? '';
+    return /^.*\) (\w) /s.exec(readFileSync(procFile(tid, 'stat'), 'latin1'))?.[1] ?? '';
   } catch {
     return '';
   }

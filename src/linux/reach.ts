@@ -12,6 +12,7 @@
  * one alone, a process that could as well have ended us by kill(2), of our own user in our own pid namespace.
  */
 import { addressOf, lastErrno, libc } from './ffi.js';
+import { procFile } from './own-proc.js';
 import type { Ranges } from './ranges.js';
 
 const O_RDONLY = 0;
@@ -132,7 +133,7 @@ export class OwnReach implements Reach {
   }
 
   has(tid: number, address: number, bytes: Uint8Array): boolean {
-    const fresh = libc().open(`/proc/${tid}/mem`, O_RDONLY | O_CLOEXEC, 0);
+    const fresh = libc().open(procFile(tid, 'mem'), O_RDONLY | O_CLOEXEC, 0);
     if (fresh === -1) return false;
     const read = libc().pread(fresh, addressOf(proof), PROOF_BYTES, address);
     libc().close(fresh);
@@ -140,7 +141,7 @@ export class OwnReach implements Reach {
   }
 
   nameOfArea(pid: number, range: string): number {
-    return libc().open(`/proc/${pid}/map_files/${range}`, O_PATH | O_CLOEXEC, 0);
+    return libc().open(procFile(pid, `map_files/${range}`), O_PATH | O_CLOEXEC, 0);
   }
 
   close(): void {}

@@ -8,6 +8,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { address, libc } from './ffi.js';
+import { procFile } from './own-proc.js';
 
 /** What `readv`, `writev`, `preadv`, `pwritev`, `preadv2` and `pwritev2` are called here (asm/unistd.h). */
 const numbers: Partial<Record<string, readonly number[]>> = {
@@ -77,7 +78,7 @@ function sayingOf(tid: number): string | undefined {
   if (last !== undefined) closeSync(last.fd);
   last = undefined;
   try {
-    last = { tid, fd: openSync(`/proc/${tid}/syscall`, 'r') };
+    last = { tid, fd: openSync(procFile(tid, 'syscall'), 'r') };
   } catch {
     return undefined;
   }
@@ -93,7 +94,7 @@ function textOf(fd: number): string | undefined {
 function runTime(tid: number): number {
   let fd: number | undefined;
   try {
-    fd = openSync(`/proc/${tid}/schedstat`, 'r');
+    fd = openSync(procFile(tid, 'schedstat'), 'r');
     return Number(textOf(fd)?.split(' ')[0]);
   } catch {
     return Number.NaN;
