@@ -23,8 +23,11 @@ import { yamaScope } from './ptrace.js';
 
 /** A copy takes microseconds; the kernel may have the helper wait while its process executes a program. */
 const COPY_MS = 100;
-/** For how long who presents a descriptor may have us wait for what the kernel says of it. */
-const READ_MS = 10;
+/**
+ * For how long who presents a descriptor may have us wait for what the kernel says of it: more than one of
+ * the steps that the kernel counts a helper's time in, of which one may end at any moment.
+ */
+const READ_MS = 20;
 /** More than what the kernel says of any file: it comes first. */
 const INFO_BYTES = 512;
 const AT_FDCWD = -100;
