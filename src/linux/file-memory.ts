@@ -259,11 +259,40 @@ export class FileMemory {
   ): number {
     if (!this.#writable || !this.#has(offset, source, at, length)) return 0;
     const helped = !this.#waits.touch();
-    let done = this.#store(helped, offset, source, at, length);
-    if (done === length || this.#shortfall !== undefined) return done;
-    if (this.#guarded)
-      done += this.#writeIntoHoles(helped, offset + done, source, at + done, length - done, payer);
-    if (helped) return done;
+    const done = helped ? 0 : this.#copy(this.#address + offset, addressOf(source) + at, length);
+    if (done === length) return done;
+    return done + this.#writeRest(helped, offset + done, source, at + done, length - done, payer);
+  }
+
+  /**
+   * What this thread's copy has not done, which is seldom: so the engine can take all of `write` into its
+   * caller. @returns the bytes written.
+   */
+  #writeRest(
+    helped: boolean,
+    offset: number,
+    source: Uint8Array,
+    at: number,
+    length: number,
+    payer: Payer | undefined,
+  ): number {
+    this.#shortfall = undefined;
+    const copy = (from: number) => this.#store(helped, offset + from, source, at + from, length - from);
+    let done = helped ? copy(0) : 0;
+    // Where the copy has stopped is a hole, perhaps.
+    while (this.#guarded && done < length && this.#shortfall === undefined) {
+      const step = Math.min(length - done, HOLE_STEP);
+      let copied = 0;
+      if (payer !== undefined) {
+        payer.touch(offset + done, step);
+        copied = copy(done);
+      }
+      if (copied === 0 && this.#shortfall === undefined && this.#makePages(offset + done, step))
+        copied = copy(done);
+      if (copied === 0) break;
+      done += copied;
+    }
+    if (helped || done === length) return done;
     return done + writeByKernel(this.#address + offset + done, addressOf(source) + at + done, length - done);
   }
 
@@ -281,32 +310,6 @@ export class FileMemory {
   place(offset: number, length: number, places: ScatterList): boolean {
     if (!this.#writable || offset < 0 || offset + length > this.#length) return false;
     return places.add(this.#address + offset, length, this.#waits);
-  }
-
-  /** Goes on where the copy has stopped, at a hole perhaps. @returns the bytes written. */
-  #writeIntoHoles(
-    helped: boolean,
-    offset: number,
-    source: Uint8Array,
-    at: number,
-    length: number,
-    payer: Payer | undefined,
-  ): number {
-    let done = 0;
-    while (done < length) {
-      const step = Math.min(length - done, HOLE_STEP);
-      const copy = () => this.#store(helped, offset + done, source, at + done, length - done);
-      let copied = 0;
-      if (payer !== undefined) {
-        payer.touch(offset + done, step);
-        copied = copy();
-      }
-      if (copied === 0 && this.#shortfall === undefined && this.#makePages(offset + done, step))
-        copied = copy();
-      if (copied === 0) break;
-      done += copied;
-    }
-    return done;
   }
 
   /** Makes pages that we are charged for. @returns whether there are any now. */
