@@ -6,10 +6,12 @@
  * bytes preceded by their length. A reader never looks past its end.
  */
 import { refuse } from '../../linux/errno.js';
+import { copied } from '../copied.js';
 
 const LOW_BITS = 0x7f;
 const MORE = 0x80;
 const GROUP = 128;
+const FOUR_GROUPS = GROUP ** 4;
 /** Groups of a number of 64 bits, of which a double has the highest 53. */
 const MOST_GROUPS = 10;
 
@@ -40,8 +42,11 @@ export class ByteWriter {
     this.#room(MOST_GROUPS);
     let rest = value;
     while (rest > 0x7fff_ffff) {
-      this.#bytes[this.#length++] = (rest % GROUP) | MORE;
-      rest = Math.floor(rest / GROUP);
+      // Four groups at a time: the remainder of a double takes longer than all else here.
+      const above = Math.floor(rest / FOUR_GROUPS);
+      let groups = rest - above * FOUR_GROUPS;
+      for (let n = 0; n < 4; n++, groups >>>= 7) this.#bytes[this.#length++] = (groups & LOW_BITS) | MORE;
+      rest = above;
     }
     while (rest > LOW_BITS) {
       this.#bytes[this.#length++] = (rest & LOW_BITS) | MORE;
@@ -117,16 +122,22 @@ export class ByteReader {
 
   /** They are those that are read from, and not a copy. */
   bytes(): Uint8Array {
-    return this.raw(this.number());
+    const at = this.#pass(this.number());
+    return this.#bytes.subarray(at, this.#at);
   }
 
-  /** As `bytes`, of a length that is known. */
-  raw(length: number): Uint8Array {
-    const end = this.#at + length;
-    if (end > this.#bytes.length) refuse('EINVAL', `a record has ${length} bytes that are not there`);
-    const bytes = this.#bytes.subarray(this.#at, end);
-    this.#at = end;
-    return bytes;
+  /** A copy of the next `length` bytes. */
+  copy(length: number): Uint8Array {
+    const at = this.#pass(length);
+    return copied(this.#bytes, at, this.#at);
+  }
+
+  /** Goes past `length` bytes. @returns where they begin. */
+  #pass(length: number): number {
+    const at = this.#at;
+    if (at + length > this.#bytes.length) refuse('EINVAL', `a record has ${length} bytes that are not there`);
+    this.#at = at + length;
+    return at;
   }
 
   text(): string {

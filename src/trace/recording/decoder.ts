@@ -7,7 +7,6 @@
 import type { DeviceHappening } from '../../driver/happening.js';
 import { refuse } from '../../linux/errno.js';
 import type { CallRecord, IoctlPart, TransferPart } from '../call-record.js';
-import { copied } from '../copied.js';
 import { Ask, type Asked, type AskKind, type Input } from '../input.js';
 import type { Raw, Recorded } from '../raw.js';
 import { ByteReader } from './bytes.js';
@@ -29,6 +28,7 @@ import { ReadTerms } from './terms.js';
 const MOST_DESCRIPTORS = 1 << 10;
 /** Numbers of a question or an answer: as many as a call may have buffers. */
 const MOST_NUMBERS = 1 << 10;
+const noDescriptors: ReadonlyMap<number, string> = new Map();
 const asks = new Set<number>(Object.values(Ask));
 
 function unknownKind(kind: number): never {
@@ -39,7 +39,7 @@ export class Decoder {
   readonly #names: ReadTerms<string>;
   readonly #shapes = new ReadTerms((from) => parseShape(from.text()));
   readonly #layouts = new ReadTerms((from) => parseLayout(from.text()));
-  readonly #contents = new ReadTerms((from) => copied(from.bytes()));
+  readonly #contents = new ReadTerms((from) => from.copy(from.number()));
   #micros = 0;
   #withoutContents = false;
   #last: CallRecord | undefined;
@@ -198,9 +198,14 @@ export class Decoder {
     const [input, output] = [this.#bytes(from), this.#bytes(from)];
     const count = from.number();
     if (count > MOST_DESCRIPTORS) refuse('EINVAL', `a record names ${count} descriptors`);
+    const descriptors = count === 0 ? noDescriptors : this.#descriptors(from, count);
+    return { cmd, arg, shape, input, output, descriptors };
+  }
+
+  #descriptors(from: ByteReader, count: number): Map<number, string> {
     const descriptors = new Map<number, string>();
     for (let n = 0; n < count; n++) descriptors.set(from.signed(), this.#name(from));
-    return { cmd, arg, shape, input, output, descriptors };
+    return descriptors;
   }
 
   #transfer(from: ByteReader, path: string): TransferPart {
@@ -217,7 +222,7 @@ export class Decoder {
   #bytes(from: ByteReader, kept = Number.POSITIVE_INFINITY): Uint8Array {
     const length = from.number();
     if (length > kept && this.#withoutContents) return new Uint8Array(0);
-    return length <= INLINE_BYTES ? copied(from.raw(length)) : this.#large(from, length);
+    return length <= INLINE_BYTES ? from.copy(length) : this.#large(from, length);
   }
 
   #large(from: ByteReader, length: number): Uint8Array {
