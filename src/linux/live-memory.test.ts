@@ -8,8 +8,10 @@ import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
 import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
 import { libc } from './ffi.js';
-import { liveMemory } from './live-memory.js';
+import { LiveMemory, liveMemory } from './live-memory.js';
 import { areaInText, areaNow } from './process-areas.js';
+import { ProcessMemory } from './process-memory.js';
+import { Ranges } from './ranges.js';
 import { ownMaps } from './reach.js';
 
 const READ = 1;
@@ -89,6 +91,66 @@ test('after any maps, unmaps, protections an access comes as far as the process 
     { numRuns: 300 },
   );
   await apply(0, PAGES, undefined);
+  memory.close();
+});
+
+test('many parts are moved as one after the other, up to the first that may not be', async () => {
+  const region = await child.map(PAGES * PAGE);
+  const memory = liveMemory(account, child.pid);
+  const right = fc.constantFrom(PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_NONE);
+  const part = fc.tuple(fc.nat(PAGES * PAGE - 1), fc.integer({ min: 1, max: PAGE }));
+  const rights = fc.array(right, { minLength: PAGES, maxLength: PAGES });
+  let byte = 0;
+  await fc.assert(
+    fc.asyncProperty(rights, fc.array(part, { minLength: 1, maxLength: 80 }), async (rights, parts) => {
+      for (const [n, to] of rights.entries()) await child.call('mprotect', region + n * PAGE, PAGE, to);
+      const ranges = new Ranges();
+      for (const [at, length] of parts) ranges.add(region + at, Math.min(length, PAGES * PAGE - at));
+      const count = (access: number) => {
+        let done = 0;
+        for (let n = 0; n < ranges.count; n++) {
+          const [at, length] = [ranges.addresses[n]! - region, ranges.lengths[n]!];
+          const here = reached(rights, at, length, access);
+          done += here;
+          if (here < length) break;
+        }
+        return done;
+      };
+      const source = madeBytes(3 + ranges.length, (n) => n * 7 + byte++);
+      assert.equal(memory.scatter(ranges, source, 3), count(WRITE));
+      assert.equal(memory.shortfall === undefined, count(WRITE) === ranges.length);
+      const [together, each] = [new Uint8Array(3 + ranges.length), new Uint8Array(3 + ranges.length)];
+      assert.equal(memory.gather(ranges, together, 3), count(READ));
+      for (let n = 0, at = 3; n < ranges.count; at += ranges.lengths[n++]!) {
+        const length = ranges.lengths[n]!;
+        if (memory.read(ranges.addresses[n]!, each, at, length) < length) break;
+      }
+      assert.deepEqual(together, each);
+    }),
+    { numRuns: 100 },
+  );
+  memory.close();
+});
+
+test('parts of one area are asked about once, and moved together', async () => {
+  const region = await child.map(PAGES * PAGE);
+  const process = ProcessMemory.of(account, child.pid);
+  process.hold();
+  const memory = new LiveMemory(process);
+  const { maps } = process;
+  const ask = maps.ask.bind(maps);
+  let asked = 0;
+  maps.ask = (query) => {
+    asked++;
+    return ask(query);
+  };
+  const ranges = new Ranges();
+  for (let n = 0; n < 1000; n++) ranges.add(region + n * 24, 8);
+  const source = madeBytes(8000, (n) => n * 3);
+  assert.equal(memory.scatter(ranges, source, 0), 8000);
+  assert.equal(asked, 1);
+  for (let n = 0; n < 1000; n += 99)
+    assert.deepEqual(await child.peek(region + n * 24, 8), source.slice(n * 8, n * 8 + 8));
   memory.close();
 });
 

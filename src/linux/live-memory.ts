@@ -17,6 +17,7 @@ import { hex } from './errno.js';
 import { servingFilesystem } from './file-status.js';
 import { type AreaNow, areaNow } from './process-areas.js';
 import { ProcessMemory } from './process-memory.js';
+import { Ranges } from './ranges.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -40,6 +41,7 @@ export class LiveMemory {
   readonly ofProcess = true;
   readonly description: string;
   readonly #process: ProcessMemory;
+  readonly #parts = new Ranges();
   readonly #area: AreaNow = { start: 0, end: 0, rights: 0, device: 0 };
   /** Why the last transfer ended early; undefined: nothing is there. */
   shortfall: string | undefined;
@@ -79,6 +81,16 @@ export class LiveMemory {
     return done;
   }
 
+  /** As Memory.gather. */
+  gather(ranges: Ranges, target: Uint8Array, at: number): number {
+    return this.#moveParts(ranges, target, at, READ);
+  }
+
+  /** As Memory.scatter. */
+  scatter(ranges: Ranges, source: Uint8Array, at: number): number {
+    return this.#moveParts(ranges, source, at, WRITE);
+  }
+
   reaches(offset: number, length: number, access: number): Generator<undefined, boolean, unknown> {
     return this.#process.reaches(offset, length, access);
   }
@@ -90,6 +102,45 @@ export class LiveMemory {
 
   close(): void {
     this.#process.close();
+  }
+
+  #moveParts(ranges: Ranges, buffer: Uint8Array, at: number, access: number): number {
+    const [process, parts] = [this.#process, this.#parts];
+    let done = 0;
+    while (done < ranges.length) {
+      const here = this.#allowedParts(ranges, done, access);
+      if (here === 0) break;
+      const moved =
+        access === WRITE
+          ? process.scatter(parts, buffer, at + done)
+          : process.gather(parts, buffer, at + done);
+      done += moved;
+      if (moved < here) {
+        this.shortfall = process.shortfall;
+        break;
+      }
+    }
+    return done;
+  }
+
+  /**
+   * Fills `#parts` with the bytes of `ranges` from byte `from` on that may be accessed now, in one piece, and
+   * counts them. Parts that follow each other in an area need one answer of the kernel.
+   */
+  #allowedParts(ranges: Ranges, from: number, access: number): number {
+    const [parts, area] = [this.#parts, this.#area];
+    parts.clear();
+    area.start = area.end = 0;
+    while (parts.length < Math.min(PIECE, ranges.length - from)) {
+      const within = ranges.seek(from + parts.length);
+      const address = ranges.addresses[ranges.part]! + within;
+      const length = Math.min(ranges.lengths[ranges.part]! - within, PIECE - parts.length);
+      const known = address >= area.start && address < area.end;
+      const here = known ? Math.min(length, area.end - address) : this.#allowed(address, length, access);
+      if (here === 0) break;
+      parts.append(address, here);
+    }
+    return parts.length;
   }
 
   /** How many bytes from `address` on, of `length`, may be accessed now, in one piece. */
