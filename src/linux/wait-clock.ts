@@ -20,8 +20,8 @@ const FRESH_MS = 5;
 
 const SYS_getrusage = process.arch === 'arm64' ? 165 : 98;
 const RUSAGE_THREAD = 1;
-/** ru_stime, ru_minflt and ru_nvcsw of struct rusage, in longs, of which there are so many. */
-const [SYSTEM_TIME, FAULTS, VOLUNTARY, LONGS] = [2, 8, 16, 18];
+/** ru_utime, ru_stime, ru_minflt and ru_nvcsw of struct rusage, in longs, of which there are so many. */
+const [USER_TIME, SYSTEM_TIME, FAULTS, VOLUNTARY, LONGS] = [0, 2, 8, 16, 18];
 
 export class WaitClock {
   readonly #text = Buffer.alloc(128);
@@ -34,6 +34,7 @@ export class WaitClock {
   /** When the kernel was asked, and what it has said: ms, times. */
   #asked = Number.NEGATIVE_INFINITY;
   #busy = 0;
+  #ours = 0;
   #kernel = 0;
   #faults = 0n;
   #sleeps = 0n;
@@ -46,7 +47,8 @@ export class WaitClock {
     this.#asked = this.#began;
     this.#busy = this.#busyTime();
     const usage = this.#used();
-    this.#kernel = kernelTime(usage);
+    this.#ours = timeIn(usage, USER_TIME);
+    this.#kernel = timeIn(usage, SYSTEM_TIME);
     this.#faults = usage[FAULTS]!;
     this.#sleeps = usage[VOLUNTARY]!;
   }
@@ -61,12 +63,21 @@ export class WaitClock {
     const took = performance.now() - this.#began;
     if (took < LONG_MS) return 0;
     const usage = this.#used();
-    const inKernel = usage[FAULTS] === this.#faults ? 0 : kernelTime(usage) - this.#kernel;
-    // A few pages are nothing: our own heap gets some now and then.
-    const keptByKernel = inKernel < LONG_MS ? 0 : inKernel;
+    const keptByKernel = this.#keptByKernel(usage);
     if (keptByKernel === 0 && usage[VOLUNTARY] === this.#sleeps) return 0;
     const waited = took - this.#excused - (this.#busyTime() - this.#busy - keptByKernel);
-    return Math.max(0, Math.min(waited, took));
+    return waited > 0 ? Math.min(waited, took) : 0;
+  }
+
+  /**
+   * For how long the kernel has made pages. It samples which part of a thread's time is its own, so only that
+   * counts which is most of it; and a few pages are nothing, which our own heap gets now and then.
+   */
+  #keptByKernel(usage: BigInt64Array): number {
+    if (usage[FAULTS] === this.#faults) return 0;
+    const inKernel = timeIn(usage, SYSTEM_TIME) - this.#kernel;
+    const ours = timeIn(usage, USER_TIME) - this.#ours;
+    return inKernel < LONG_MS || inKernel < ours ? 0 : inKernel;
   }
 
   #used(): BigInt64Array {
@@ -87,9 +98,9 @@ export class WaitClock {
   }
 }
 
-/** In ms. */
-function kernelTime(usage: BigInt64Array): number {
-  return Number(usage[SYSTEM_TIME]!) * 1000 + Number(usage[SYSTEM_TIME + 1]!) / 1000;
+/** A struct timeval in ms. */
+function timeIn(usage: BigInt64Array, at: number): number {
+  return Number(usage[at]!) * 1000 + Number(usage[at + 1]!) / 1000;
 }
 
 /** That of this process's first thread. */
