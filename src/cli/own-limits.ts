@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type ErrnoName, refuse } from '../linux/errno.js';
+import { hasCapability } from '../linux/proc.js';
 
 interface Need {
   /** As proc(5) has it in /proc/PID/limits. */
@@ -27,8 +28,8 @@ const needs: readonly Need[] = [
 const MORE_PROCESSES = 24;
 /** Only up to this limit those that there are are counted. */
 const FEW_PROCESSES = 1024;
-const CAP_SYS_ADMIN = 21n;
-const CAP_SYS_RESOURCE = 24n;
+const CAP_SYS_ADMIN = 21;
+const CAP_SYS_RESOURCE = 24;
 
 /** @throws Refusal ENOMEM, EFBIG, EAGAIN naming the limit: a server of this process would not start. */
 export function checkOwnLimits(limits: string = readFileSync('/proc/self/limits', 'latin1')): void {
@@ -57,9 +58,9 @@ function checkProcesses(most: number, there: number): void {
 
 /** Who may have any number has no limit, whatever it says. */
 function isLimited(): boolean {
-  const capabilities = BigInt(`0x${field(readFileSync('/proc/self/status', 'latin1'), 'CapEff') ?? '0'}`);
-  const any = (1n << CAP_SYS_ADMIN) | (1n << CAP_SYS_RESOURCE);
-  return process.getuid!() !== 0 && (capabilities & any) === 0n;
+  const { pid } = process;
+  const any = hasCapability(pid, CAP_SYS_ADMIN) || hasCapability(pid, CAP_SYS_RESOURCE);
+  return process.getuid!() !== 0 && !any;
 }
 
 /** The processes of user `uid`, and their other threads, which count as much. */
