@@ -11,12 +11,13 @@
 
 import { Postponed } from '../file/work.js';
 import type { Account } from '../linux/account.js';
-import { Errno, Refusal } from '../linux/errno.js';
+import { Refusal } from '../linux/errno.js';
 import {
   deviceOfDescriptor,
   type FileIdentity,
   givesNoAccess,
   identifyDescriptor,
+  notOpenedFor,
 } from '../linux/fd-identity.js';
 import { heldFlags } from '../linux/held-copy.js';
 import { randomBytes } from '../linux/random-bytes.js';
@@ -145,10 +146,6 @@ export class Identification {
   #inode({ device, inode }: FileIdentity): Inode | undefined {
     return device === this.#device ? this.#tree.inode(inode) : undefined;
   }
-}
-
-function notOpenedFor(fd: number): Refusal {
-  return new Refusal(Errno.EBADF, `fd ${fd} was opened with O_PATH and is no open file`);
 }
 
 function onlyOne(opens: ReadonlySet<Opened>): Opened | undefined {

@@ -3,8 +3,14 @@ import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { certainCopy, Swapped } from '../linux/certain-copy.js';
 import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
-import { Refusal, refuse } from '../linux/errno.js';
-import { askAttributes, deviceOfDescriptor, identifyOwn, nameDescriptor } from '../linux/fd-identity.js';
+import { Refusal } from '../linux/errno.js';
+import {
+  askAttributes,
+  deviceOfDescriptor,
+  identifyOwn,
+  nameDescriptor,
+  notOpenedFor,
+} from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import { useProc } from '../linux/own-proc.js';
 import { NONCE_CMD } from './fuse-wire.js';
@@ -54,7 +60,7 @@ function copied({ tid, fd, device, nonce }: CopyOrder): Answer {
   const copy = certainCopy(tid, fd, (holder, its) => isOurs(holder, its, device), CLOSE_MS);
   if (identifyOwn(copy).pathOnly) {
     libc().close(copy);
-    refuse('EBADF', `fd ${fd} was opened with O_PATH and is no open file`);
+    throw notOpenedFor(fd);
   }
   libc().ioctl(copy, NONCE_CMD, nonce);
   return { copy };

@@ -10,6 +10,7 @@ import { heldDescriptors } from './held-descriptors.js';
 
 const EFD_NONBLOCK = 0o4000;
 const F_GETFL = 3;
+const O_PATH = 0o10000000;
 
 const child = new Child();
 after(() => child.kill());
@@ -127,6 +128,9 @@ test('an eventfd works when its process has closed it, and when the process has 
 test('what is no eventfd is refused with EINVAL, what is closed with EBADF', async () => {
   refused(() => eventfdOf(account, child.pid, child.pid), 'EBADF', /not open/);
   for (const bad of [-1, 0.5, Number.NaN]) refused(() => eventfdOf(account, child.pid, bad), 'EBADF', /no/);
+  const eventfd = await child.call('eventfd', 0, 0);
+  const named = await child.call('open', `/proc/self/fd/${eventfd}`, O_PATH, 0);
+  refused(() => eventfdOf(account, child.pid, named), 'EBADF', /O_PATH/);
   const memfd = await child.memfd('anon_inode:[eventfd]', 4096);
   refused(() => eventfdOf(account, child.pid, memfd), 'EINVAL', /not an eventfd/);
   const file = await child.call('open', '/dev/null', 0, 0);

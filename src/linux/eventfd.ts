@@ -16,6 +16,7 @@ import { readlinkSync } from 'node:fs';
 import type { Account } from './account.js';
 import { BATCH, CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
+import { givesNoAccess, notOpenedFor } from './fd-identity.js';
 import { addressOf, libc } from './ffi.js';
 import { holdCopy } from './held-copy.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
@@ -123,14 +124,21 @@ export function eventfdOf(account: Account, tid: number, fd: number): EventFd {
 
 /**
  * A copy of the eventfd behind descriptor `fd` of thread `tid`, which must be waiting for us. `account` pays.
- * @throws Refusal EBADF no such descriptor, or it was replaced meanwhile; EINVAL not an eventfd; EPERM ptrace
- * rules forbid to copy it; EMFILE the account's part is used up.
+ * @throws Refusal EBADF no such descriptor, opened with O_PATH, or replaced meanwhile; EINVAL not an eventfd;
+ * EPERM ptrace rules forbid to copy it; EMFILE the account's part is used up.
  */
 export function copyEventfd(account: Account, tid: number, fd: number): HeldDescriptor {
   if (fd < 0) throw notOpen(fd);
   const kind = linkOf(tid, fd);
+  // A name of an eventfd looks like one, and can neither be signalled nor watched.
+  if (givesNoAccess(tid, fd)) throw notOpenedFor(fd);
   if (kind !== KIND) refuse('EINVAL', `fd ${fd} is ${kind}, not an eventfd`);
-  return holdCopy(account, tid, fd, (pid, there) => linkOf(pid, there) === KIND);
+  return holdCopy(
+    account,
+    tid,
+    fd,
+    (pid, there) => linkOf(pid, there) === KIND && !givesNoAccess(pid, there),
+  );
 }
 
 function raiseByCompletion(): Raise | undefined {

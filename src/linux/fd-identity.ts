@@ -68,6 +68,11 @@ export function givesNoAccess(tid: number, fd: number): boolean {
   return seen === 0 && (statxView.getUint16(28, true) & S_IRWXU) === 0;
 }
 
+/** What is said of such a descriptor. */
+export function notOpenedFor(fd: number): Refusal {
+  return new Refusal(Errno.EBADF, `fd ${fd} was opened with O_PATH and is no open file`);
+}
+
 /**
  * The device of the file that descriptor `fd` of thread `tid` is, or names (O_PATH); undefined: there is
  * none, or this process may not look at it.

@@ -68,9 +68,9 @@ const open = new Map<string, FileMemory>();
  * us. Each call adds a reference, which the receiver closes. `account` pays.
  *
  * @param access 1 read, 2 write; 0: nothing is asked of the range yet.
- * @throws Refusal EBADF no such descriptor; EACCES not open, or sealed, for `access`; EINVAL not a file that
- * can be mapped, or past its end; EPERM ptrace rules forbid to copy the descriptor; ENOMEM, EMFILE the
- * account's part is used up.
+ * @throws Refusal EBADF no such descriptor, or opened with O_PATH; EACCES not open, or sealed, for `access`;
+ * EINVAL not a file that can be mapped, or past its end; EPERM ptrace rules forbid to copy the descriptor;
+ * ENOMEM, EMFILE the account's part is used up.
  */
 export function fileMemory(
   account: Account,

@@ -7,6 +7,7 @@
  */
 import { constants } from 'node:fs';
 import { hex, refuse } from './errno.js';
+import { givesNoAccess, notOpenedFor } from './fd-identity.js';
 import { libc } from './ffi.js';
 import { type FileStatus, filesystemOfMount } from './file-status.js';
 
@@ -45,15 +46,15 @@ const kinds = new Map([
 
 /** @returns the filesystem's type. */
 export function requireMappable(tid: number, fd: number, status: FileStatus): string {
-  if (status.type !== S_IFREG)
+  const isFile = status.type === S_IFREG;
+  const type = isFile ? filesystemOfMount(tid, status.mount) : undefined;
+  if (type !== undefined && filesystems.has(type)) return type;
+  if (givesNoAccess(tid, fd)) throw notOpenedFor(fd);
+  if (!isFile)
     refuse('EINVAL', `fd ${fd} is ${kinds.get(status.type) ?? 'no file'}, not a regular file or memfd`);
-  const type = filesystemOfMount(tid, status.mount);
   if (type === undefined) refuse('EINVAL', `fd ${fd} is on a filesystem that ${UNKNOWN}`);
-  if (!filesystems.has(type)) {
-    const why = 'which may have to wait for another process';
-    refuse('EINVAL', `fd ${fd} is on a ${type} filesystem, ${why}: use a memfd or a local file`);
-  }
-  return type;
+  const why = 'which may have to wait for another process';
+  return refuse('EINVAL', `fd ${fd} is on a ${type} filesystem, ${why}: use a memfd or a local file`);
 }
 
 /**
@@ -61,7 +62,7 @@ export function requireMappable(tid: number, fd: number, status: FileStatus): st
  * whether the file may be mapped for writing.
  */
 export function requireRights(fd: number, flags: number, ours: number, access: number): boolean {
-  if (flags & O_PATH) refuse('EBADF', `fd ${fd} was opened with O_PATH, which gives no access to the file`);
+  if (flags & O_PATH) throw notOpenedFor(fd);
   if (flags & constants.O_DIRECT) refuse('EINVAL', `fd ${fd} was opened with O_DIRECT`);
   const mode = flags & (constants.O_WRONLY | constants.O_RDWR);
   if (mode === constants.O_WRONLY)
