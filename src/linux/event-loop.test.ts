@@ -144,6 +144,23 @@ test('work goes on without sleeping while it returns true, and Node and the sour
   await loop;
 });
 
+test('all that has come while work took long is handled before it goes on', { timeout }, async () => {
+  const log: string[] = [];
+  const pipe = new Pipe(() => log.push('request'));
+  const loop = runLoop([pipe], (hurried) => {
+    if (hurried || log.length >= 12) return false;
+    libc().poll(0, 0, 20);
+    for (let i = 0; i < 3; i++) pipe.send();
+    log.push('work');
+    return true;
+  });
+  while (log.length < 12) await sleep(1);
+  pipe.end();
+  await loop;
+  const round = ['work', 'request', 'request', 'request'];
+  assert.deepEqual(log.slice(0, 12), [...round, ...round, ...round]);
+});
+
 test('work is done between two requests, and no handler is entered from within another', {
   timeout,
 }, async () => {

@@ -8,15 +8,15 @@
  * (setImmediate would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
  *
  * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So
- * after a request the loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and every
- * BUSY_MS while they keep coming. A source that says that it has left nothing unsettles nothing.
+ * after a request the loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and after
+ * BUSY_MS of them while they keep coming. A source that says that it has left nothing unsettles nothing.
  */
 import { Socket } from 'node:net';
 import { EpollSet } from './epoll-set.js';
 import { Errno } from './errno.js';
 import { sendSignals } from './eventfd.js';
 import { address, check, lastErrno, libc, loadKoffi } from './ffi.js';
-import { settleFileWaits } from './file-waits.js';
+import { endPiece } from './file-waits.js';
 
 /** A descriptor to be watched, and what to do when it is readable. */
 export interface LoopSource {
@@ -73,20 +73,23 @@ export async function runLoop(
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
   let owed = false;
   const workOn = (hurried: boolean) => {
-    settleFileWaits();
+    endPiece();
     const more = work(hurried);
     if (!hurried || !owed) owed = sendSignals();
     return owed || more;
   };
   const between = () => {
+    const begun = performance.now();
     workOn(true);
-    return !turnIsDue();
+    const ended = performance.now();
+    set.until += ended - begun;
+    return ended < set.until;
   };
   try {
     while (set.active && options.signal?.aborted !== true) {
       const busy = workOn(false);
       const served = set.wait(busy ? 0 : settled ? node.timeout() : SETTLE_MS, between);
-      settleFileWaits();
+      endPiece();
       const quiet = !served && !busy;
       if (quiet || set.backendReady || turnIsDue()) {
         await turn.take();
@@ -114,6 +117,11 @@ class WaitSet {
   backendReady = false;
   /** Has nothing been left behind by what was handled in the last wait? */
   settled = true;
+  /**
+   * When sources leave the rest for later, where they have handled much. It moves on by what work between
+   * takes: after such that has taken long, all are handled that have come meanwhile.
+   */
+  until = 0;
 
   constructor(sources: readonly LoopSource[], backend: number, pulse: Pulse | undefined) {
     this.#backend = backend;
@@ -132,6 +140,7 @@ class WaitSet {
    */
   wait(timeout: number, between: () => boolean): boolean {
     const found = this.#sleep(timeout);
+    this.until = performance.now() + BUSY_MS;
     const { length } = this.#sources;
     const readable = this.#readable;
     for (let i = 0; i < found; i++) readable[this.#set.found(i)] = 1;

@@ -9,8 +9,8 @@
  * others' are touched by this thread.
  *
  * A clock for each touch would cost as much as a short DMA. So it is read at the first touch of a piece of
- * work, when another opener's file is touched, and at the end of the piece, `settleFileWaits`: what was
- * waited meanwhile (wait-clock.ts) was for the files of one opener.
+ * work, when another opener's file is touched, and at the end of the piece: what was waited meanwhile
+ * (wait-clock.ts) was for the files of one opener.
  *
  * To map a file and to unmap it waits for whoever takes pages out of the same file: for as long as it has
  * mappings, of all processes, 0.1 s for each 65,000. No other process can do that for us, nor a thread, which
@@ -24,7 +24,7 @@
 import type { Account } from './account.js';
 import { refuse } from './errno.js';
 import { HelpedCopy } from './helped-copy.js';
-import { canHaveHelpers } from './patient-helper.js';
+import { canHaveHelpers, endHelpedPiece } from './patient-helper.js';
 import { WaitClock, waitClock } from './wait-clock.js';
 
 /** How long files of one opener may keep us: the wait in which it is too much is not cut short. */
@@ -45,7 +45,13 @@ export function countFileWaits(count: boolean): void {
   counting = count;
 }
 
-/** To be called after a piece of work: a step of a device, a request. */
+/** A piece of work has ended, a step of a device or a request: nothing that it has waited for counts on. */
+export function endPiece(): void {
+  settleFileWaits();
+  endHelpedPiece();
+}
+
+/** What was waited until now was for the files that were touched last. */
 export function settleFileWaits(): void {
   if (touched === undefined) return;
   const waits = touched;

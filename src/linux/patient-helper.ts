@@ -12,8 +12,13 @@
  * PATIENCE_MS, however short the wait, and those after it are waited for SHORT_MS until that is free again.
  * So are all where no time is left but what everybody has in any case: whoever has not kept us is served.
  *
- * Invariant: no call here takes longer than PATIENCE_MS, but for a helper that gets no processor. What has
- * not been answered in time happens no more.
+ * Whoever does several accesses in one piece of work, a step of a device or a request, is waited for as long
+ * in all: each is waited for as long as those before it in the piece have left, and LAST_MS in any case, so
+ * that what is there is still reached.
+ *
+ * Invariant: no piece of work is kept longer than PATIENCE_MS by the memory of one opener, but for LAST_MS
+ * for each access after that, and a helper that gets no processor. What has not been answered in time happens
+ * no more.
  */
 import { type Account, Pool } from './account.js';
 import { Errno, hex, Refusal } from './errno.js';
@@ -26,6 +31,8 @@ import { HelperProcess, Sys } from './helper-process.js';
 const PATIENCE_MS = 100;
 /** The same where memory of its opener has not come a short while ago. */
 const SHORT_MS = 10;
+/** How long an access is waited for in a piece of work that the same opener's memory has kept so long. */
+const LAST_MS = 1;
 /** How much of the time that accesses have kept us is free again in a second, in ms. */
 const PER_SECOND = 20;
 /** An access that a helper makes takes as long as so many others. */
@@ -52,8 +59,9 @@ const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
 let transfers = 0;
-/** For how many milliseconds they have kept us. */
+/** For how many milliseconds they have kept us: in all, and those of whom in this piece of work. */
 let kept = 0;
+const keptInPiece = new Map<Account, number>();
 
 /** How many times helpers have been asked for accesses so far: for any number of parts at once. */
 export function transfersByHelpers(): number {
@@ -68,6 +76,16 @@ export function countTransfer(): void {
 /** What helpers have come to so far, in accesses that are made without: as long as so many take. */
 export function effortOfHelpers(): number {
   return HELPED * transfers + KEPT * kept;
+}
+
+/** For how many milliseconds they have kept us so far. */
+export function keptByHelpers(): number {
+  return kept;
+}
+
+/** A piece of work has ended. */
+export function endHelpedPiece(): void {
+  if (keptInPiece.size > 0) keptInPiece.clear();
 }
 
 /** Time that an account's accesses have kept us and that is not free again; was one of them given up? */
@@ -122,15 +140,15 @@ export class PatientHelper {
       this.shortfall = error.reason;
       return false;
     }
-    const isScarce = waitingTime.used > waitingTime.total || waits.get(account)?.givenUp === true;
-    const patience = isScarce ? SHORT_MS : PATIENCE_MS;
+    const patience = patienceWith(account);
     const slept = helper.do(count, patience);
     if (slept >= 0) {
       account.give(waitingHelpers, 1);
-      hasKeptUs(account, Math.min(Math.ceil(slept), PATIENCE_MS), false);
+      const ms = Math.min(Math.ceil(slept), PATIENCE_MS);
+      hasKeptUs(account, ms, ms, false);
       return true;
     }
-    hasKeptUs(account, PATIENCE_MS, true);
+    hasKeptUs(account, patience, PATIENCE_MS, true);
     const where = addresses === undefined ? '' : ` at ${hex(addresses[helper.returned(count)] ?? 0)}`;
     this.shortfall = `the memory of ${this.#description}${where} has not come within ${patience} ms`;
     this.#waits = helper;
@@ -183,11 +201,19 @@ function reserve(account: Account): void {
   }
 }
 
-/** An access has kept us for `ms` of what it has reserved. */
-function hasKeptUs(account: Account, ms: number, givenUp: boolean): void {
+/** For how many milliseconds the next access to memory that `account` pays for is waited for. */
+function patienceWith(account: Account): number {
+  const isScarce = waitingTime.used > waitingTime.total || waits.get(account)?.givenUp === true;
+  const left = PATIENCE_MS - (keptInPiece.get(account) ?? 0);
+  return Math.max(LAST_MS, Math.min(left, isScarce ? SHORT_MS : PATIENCE_MS));
+}
+
+/** An access has kept us for `waited` ms, which cost `ms` of what it has reserved. */
+function hasKeptUs(account: Account, waited: number, ms: number, givenUp: boolean): void {
   account.give(waitingTime, PATIENCE_MS - ms);
   if (ms === 0) return;
   kept += ms;
+  keptInPiece.set(account, (keptInPiece.get(account) ?? 0) + waited);
   const wait = waits.get(account) ?? { ms: 0, givenUp: false };
   wait.ms += ms;
   wait.givenUp ||= givenUp;

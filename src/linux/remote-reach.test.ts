@@ -14,7 +14,13 @@ import { madeBytes } from '../testkit/made-bytes.js';
 import { Account } from './account.js';
 import { randomAddress } from './aux-vector.js';
 import { heldDescriptors } from './held-descriptors.js';
-import { canHaveHelpers, transfersByHelpers, waitingHelpers, waitingTime } from './patient-helper.js';
+import {
+  canHaveHelpers,
+  endHelpedPiece,
+  transfersByHelpers,
+  waitingHelpers,
+  waitingTime,
+} from './patient-helper.js';
 import { ProcessMemory, servesAlone } from './process-memory.js';
 import { Ranges } from './ranges.js';
 import { OwnReach } from './reach.js';
@@ -258,6 +264,7 @@ test('whose memory has not come is waited for less, and after ten times not at a
   const reasons = Array.from({ length: 12 }, () => {
     const remote = new RemoteReach(account, mem, maps, 'it');
     remote.touch(address, 1);
+    endHelpedPiece();
     return remote.shortfall;
   });
   assert.match(reasons[0]!, /^the memory of it at 0x\w+ has not come within 100 ms$/);

@@ -31,6 +31,8 @@ import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
 import { refuse } from '../linux/errno.js';
+import { endPiece } from '../linux/file-waits.js';
+import { keptByHelpers } from '../linux/patient-helper.js';
 import type { SysfsFolder } from '../sysfs/bus-device.js';
 import { type SysfsObjects, sysfsFolders } from '../sysfs/tree.js';
 import type { RecordedOptions } from '../trace/raw.js';
@@ -140,9 +142,11 @@ export class Machine {
   }
 
   /**
-   * Lets timers come that are due, and devices do a slice of their queued work, AT_ONCE of them in turn.
+   * Lets timers come that are due, and devices do a slice of their queued work, AT_ONCE of them in turn, and
+   * none after one whose memory has let us wait.
    * @returns whether there is more: of timers, of those that worked, or of those before them, to which they
-   * may have sent something, or of those that had no turn.
+   * may have sent something, or of those that had no turn; also where memory has let us wait, so that nothing
+   * else is begun before those are served who have waited meanwhile.
    */
   step(): boolean {
     const { inputs } = this.trace;
@@ -151,12 +155,13 @@ export class Machine {
     let more = worked;
     this.#idle.length = 0;
     const [first, { length }] = [this.#turn, this.devices];
+    const kept = keptByHelpers();
     let turns = 0;
     this.#turn = 0;
     for (let n = 0; n < length; n++) {
       const { driver } = this.devices[(first + n) % length]!;
       if (!driver.busy()) this.#idle.push(driver);
-      else if (turns++ < AT_ONCE) {
+      else if (turns++ < AT_ONCE && keptByHelpers() === kept) {
         worked = true;
         if (driver.step()) more ||= driver.busy();
       } else {
@@ -167,7 +172,8 @@ export class Machine {
     }
     // Who asks whether a device is busy has it hear its doorbells.
     if (inputs.on && (worked || inputs.total !== total)) inputs.record({ kind: 'step' });
-    return more || (worked && this.#idle.some((driver) => driver.busy()));
+    endPiece();
+    return more || keptByHelpers() !== kept || (worked && this.#idle.some((driver) => driver.busy()));
   }
 
   /** Lets time pass on a clock that stands still, and then all devices work until there is no more. */

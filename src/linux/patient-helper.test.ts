@@ -1,0 +1,51 @@
+/** How long helpers are waited for in one piece of work. For each access: remote-reach.test.ts. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Account } from './account.js';
+import { heldDescriptors } from './held-descriptors.js';
+import { Sys } from './helper-process.js';
+import { canHaveHelpers, endHelpedPiece, PatientHelper } from './patient-helper.js';
+
+/** Asks helpers for an opener who holds something. */
+function openerOf(t: TestContext, name: string) {
+  const account = Account.of(name);
+  account.take(heldDescriptors, 1);
+  t.after(() => account.give(heldDescriptors, 1));
+  const patient = new PatientHelper(account, 'it');
+  const ask = () => {
+    const helper = patient.ready;
+    if (helper === undefined) return patient.shortfall;
+    helper.put(0, Sys.close, -1);
+    return patient.do(helper, 1) ? 'come' : patient.shortfall;
+  };
+  /** Whoever would be asked next does not answer before it is continued. */
+  const stop = async () => {
+    while (patient.ready === undefined) await sleep(1);
+    const { pid } = patient.ready;
+    process.kill(pid, 'SIGSTOP');
+    return pid;
+  };
+  return { ask, stop };
+}
+
+test('in one piece of work an opener is waited for 100 ms in all, whether its memory comes or not', {
+  skip: canHaveHelpers() ? false : 'no helper process here',
+}, async (t) => {
+  const [one, other] = [openerOf(t, 'one'), openerOf(t, 'other')];
+  const late = spawn('sh', ['-c', `sleep 0.04; kill -CONT ${await one.stop()}`]);
+  assert.equal(one.ask(), 'come');
+  await one.stop();
+  const [, left] = one.ask()!.match(/^the memory of it has not come within (\d+) ms$/)!;
+  assert.ok(Number(left) < 100, left);
+  await one.stop();
+  assert.equal(one.ask(), 'the memory of it has not come within 1 ms');
+  await other.stop();
+  assert.equal(other.ask(), 'the memory of it has not come within 100 ms', 'another opener is not');
+  endHelpedPiece();
+  await one.stop();
+  assert.equal(one.ask(), 'the memory of it has not come within 10 ms', 'nor one that did not come before');
+  await once(late, 'close');
+});
