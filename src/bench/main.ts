@@ -1,12 +1,15 @@
 /**
- * `npm run bench -- [--json] [--quick] [--plot FILE] [--svg FILE] [NAME...]`: figures against references that
- * are measured in the same run.
+ * `npm run bench -- [--json] [--quick] [--plot FILE] [--svg FILE] [--against FOLDER] [NAME...]`: figures
+ * against references that are measured in the same run.
  *
  * Names: translate, nested, ioctl, ring, nvme, dma, authorize, design, million, run, unmap-map, pieces,
  * neighbours, mapped, sva, memmove, guest; all of them when none is given.
  * The rows of `core` are measured in processes of their own; and when more than one name is chosen, once more
  * in this one, when all that was chosen is done (after-all.ts). The others start servers of their own, which
  * do the same in any case; `design` has two designs take turns in one process, `million` wants an empty one.
+ *
+ * With `--against` rows of `core` have no other reference than themselves, as the build in FOLDER has them
+ * (such as one of `git worktree`), and the others are left out: before and after, in turns.
  *
  * `--quick` leaves out the largest tables, `--plot` draws what `design` has measured as an SVG, `--svg` the
  * ratios of the whole table beside what is expected. The exit status says only whether the benchmarks ran; a
@@ -16,7 +19,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { commandLine, someOf } from '../testkit/command-line.js';
 import { afterAll, work } from './after-all.js';
-import { alone } from './alone.js';
+import { against, alone } from './alone.js';
 import { ratioBars } from './bars.js';
 import { core } from './core.js';
 import { design } from './design.js';
@@ -58,6 +61,7 @@ interface Options {
   readonly quick: boolean;
   readonly plot?: string;
   readonly svg?: string;
+  readonly against?: string;
 }
 
 const asked = commandLine('bench', 'Figures against references that are measured in the same run.')
@@ -66,6 +70,7 @@ const asked = commandLine('bench', 'Figures against references that are measured
   .option('--quick', 'leave out the largest tables', false)
   .option('--plot <file>', 'draw what `design` has measured as an SVG')
   .option('--svg <file>', 'draw the ratios of the whole table beside what is expected')
+  .option('--against <folder>', 'compare with another build, which is in that folder')
   .parse();
 const values = asked.opts<Options>();
 const positionals = asked.args;
@@ -94,6 +99,10 @@ async function measure(): Promise<Outcome[]> {
   const chosen = names.filter((name) => positionals.length === 0 || positionals.includes(name));
   const rows = (quick: boolean) => chosen.flatMap((name) => core.get(name)?.(quick) ?? []);
   if (!values.json) say(header);
+  if (values.against !== undefined) {
+    for (const row of rows(values.quick)) show([await against(row, values.against)]);
+    return all;
+  }
   for (const row of rows(values.quick)) show([alone(row)]);
   for (const [name, benchmark] of others)
     if (chosen.includes(name)) show(await benchmark(references, values.quick));

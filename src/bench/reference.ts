@@ -53,6 +53,9 @@ export function isCommand(name: string): boolean {
   }
 }
 
+/** A pass may be so short that a dozen of them are over before the engine has compiled what they do. */
+const WARM_UP_MS = 500;
+
 /** What makes measured passes. */
 export interface Side {
   /** One pass. @returns the nanoseconds of one operation. @throws Error when a result is wrong. */
@@ -127,13 +130,16 @@ export async function compare(
   return { ours: median(us), reference: median(them), ratio: median(us.map((own, i) => own / them[i]!)) };
 }
 
-/** As `compare`, and closes both. */
+/** Lets both sides take turns until the engine has compiled what they do, and `rounds` more; closes both. */
 export async function compareTo(
   ours: Side,
   reference: Side | undefined,
   rounds: number,
 ): Promise<Comparison> {
-  const result = await compare(() => ours.pass(), reference && (() => reference.pass()), rounds);
+  const [us, them] = [() => ours.pass(), reference && (() => reference.pass())];
+  const until = performance.now() + WARM_UP_MS;
+  while (performance.now() < until) await compare(us, them, 0, 1);
+  const result = await compare(us, them, rounds);
   await reference?.close?.();
   await ours.close?.();
   return result;
