@@ -25,6 +25,7 @@ import type { Quota } from './quota.js';
 import { Scattered, shortOf, type Translating } from './scattered.js';
 import { foundIn, LAST_HI, MAPPING_WORDS, MEMORY, OFFSET_HI, START_HI, TableMemory } from './table-memory.js';
 import { TwoStageTable } from './two-stage-table.js';
+import { effortOfWords } from './word-accesses.js';
 
 export { type Access, MEMORY_WRITABLE, READ, RIGHTS, WRITE } from './access.js';
 
@@ -132,10 +133,11 @@ export class Requester implements Translating {
 
   /**
    * What accesses to memory by requests of all requesters have come to, those of walks of users' tables
-   * included: 1 each, more where a helper process makes it, and where that has waited. It grows.
+   * included: 1 each, more where a helper process makes it, where that has waited, and for each word of a
+   * device's registers. It grows.
    */
   get effort(): number {
-    return this.#iommu.memories.accesses + effortOfHelpers();
+    return this.#iommu.memories.accesses + effortOfHelpers() + effortOfWords();
   }
 
   /** The entries, for those who look: PASID, and the page table of it. */

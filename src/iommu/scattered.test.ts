@@ -10,6 +10,7 @@ import { Iommu, READ, WRITE } from './iommu.js';
 import { BufferMemory } from './memory.js';
 import { PAGE_SIZE } from './page-table.js';
 import { pasidOf } from './pasid.js';
+import { MOST_WORDS, takeWord } from './word-accesses.js';
 
 function setup() {
   const iommu = new Iommu();
@@ -119,4 +120,28 @@ test('what lies in one memory is accessed at once: parts of a list, and mappings
   for (let byte = 0; byte < 1000; byte++) ranges.add(byte * 100, 1);
   requester.move(pasidOf(1), ranges, new Uint8Array(1000), 0, false);
   assert.equal(far.calls, 2);
+});
+
+/** Registers: a word is an access. */
+class Registers extends BufferMemory {
+  override read(offset: number, target: Uint8Array, at: number, length: number): number {
+    let done = 0;
+    while (done < length && takeWord()) done += super.read(offset + done, target, at + done, 8);
+    return done;
+  }
+}
+
+test('what is accessed word by word is so to a limit for the whole request, whatever it is made of', () => {
+  const { requester, table, map } = setup();
+  requester.grant(pasidOf(1), table);
+  const half = (MOST_WORDS / 2) * 8;
+  for (const n of [0, 1, 2, 3])
+    map(n * PAGE_SIZE, PAGE_SIZE, 0, READ, new Registers(new Uint8Array(PAGE_SIZE)));
+  const ranges = new Ranges();
+  ranges.add(0, half);
+  ranges.add(PAGE_SIZE, half);
+  const read = () => requester.move(pasidOf(1), ranges, new Uint8Array(4 * PAGE_SIZE), 0, false);
+  assert.equal(read(), undefined);
+  ranges.add(3 * PAGE_SIZE, 8);
+  assert.deepEqual([read()?.iova, read()?.done], [3 * PAGE_SIZE, 2 * half]);
 });

@@ -13,6 +13,7 @@ import { type Access, WRITE } from './access.js';
 import type { DmaFault } from './fault-log.js';
 import type { Memory } from './memory.js';
 import type { Pasid } from './pasid.js';
+import { beginWords, endWords } from './word-accesses.js';
 
 /** A requester, as such a transfer needs it. */
 export interface Translating {
@@ -49,6 +50,21 @@ export class Scattered {
 
   /** Reads, or writes, all parts of `ranges`, of which the buffer has the bytes from `at` on. */
   transfer(
+    pasid: Pasid,
+    ranges: Ranges,
+    buffer: Uint8Array,
+    at: number,
+    access: Access,
+  ): DmaFault | undefined {
+    beginWords();
+    try {
+      return this.#transfer(pasid, ranges, buffer, at, access);
+    } finally {
+      endWords();
+    }
+  }
+
+  #transfer(
     pasid: Pasid,
     ranges: Ranges,
     buffer: Uint8Array,

@@ -11,7 +11,7 @@ import { makeDevices } from './make-devices.js';
 import { Type1Container } from './type1-container.js';
 
 const PAGE = 4096;
-const [MEMORY, PORTALS] = [PAGE, 2 * PAGE];
+const [MEMORY, PORTALS, REGISTERS] = [PAGE, 2 * PAGE, 3 * PAGE];
 const BAR = { size: 4 * PAGE, portals: { offset: PORTALS, size: PAGE } };
 /** Where the container has the BAR of device n. */
 const iovaOf = (n: number) => 0x10_0000 * (n + 1);
@@ -98,6 +98,26 @@ describe('DMA to a BAR', () => {
     const memory = new Uint8Array(4);
     devices[1]!.readRegion(0, MEMORY, memory);
     assert.deepEqual([...memory], [3, 4, 5, 0]);
+  });
+
+  it('makes 512 accesses to registers in one request, nested ones included; the next is a fault', () => {
+    const { devices, seen, buffers, faults, copy } = setUp(3);
+    const { requester } = devices[0]!.life.port;
+    const before = requester.effort;
+    const all = new Uint8Array(PAGE);
+    assert.equal(copy(0, iovaOf(1) + REGISTERS, all), undefined);
+    assert.equal(copy(0, iovaOf(1) + REGISTERS, all), undefined, 'each request may make as many');
+    assert.equal(seen[1]!.length, 1024);
+    assert.ok(requester.effort - before >= 1024, 'they are effort of the step');
+    const most =
+      /^a request makes 512 accesses to registers at most, and byte 0x3ff[08] of BAR 0 of vfio\d would/;
+    assert.match(copy(0, iovaOf(1) + REGISTERS + 1, all.subarray(2)) ?? '', most);
+    assert.equal(seen[1]!.length, 1024 + 512);
+    // One access, by which the second device makes the others.
+    buffers[1] = all;
+    assert.equal(copy(0, iovaOf(1) + COPY, word(iovaOf(2) + REGISTERS)), undefined);
+    assert.match(faults.at(-2) ?? '', most);
+    assert.equal(seen[2]!.length, 511);
   });
 
   it('reaches memory of the device that does it, but no register while it is being called', () => {

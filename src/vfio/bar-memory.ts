@@ -5,12 +5,14 @@
  * A transfer is cut as the device would be accessed by a program that uses its whole width: registers by
  * aligned words of at most 8 bytes, a portal by 64. A store that the device does not take is lost, as on a
  * bus. Where the device does not answer, the transfer ends: decoding is off, or it has been closed, or its
- * registers are asked for while it is in the middle of a call itself (the DMA is its own, perhaps).
+ * registers are asked for while it is in the middle of a call itself (the DMA is its own, perhaps). It ends
+ * where it has made as many accesses as it may, too (iommu/word-accesses.ts).
  *
  * Invariant: what was made for one user of the device reaches it no more when that has closed it. Nobody is
  * told: the device counts what ends its memories.
  */
 import type { Memory } from '../iommu/memory.js';
+import { beginWords, endWords, MOST_WORDS, takeWord } from '../iommu/word-accesses.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 
 /** The BARs, as far as they are asked here. */
@@ -85,12 +87,14 @@ export class BarMemory implements Memory {
   /** @returns the bytes for which `access` has been made, access by access. */
   #transfer(offset: number, length: number, access: (from: number, to: number) => void): number {
     let at = offset;
+    beginWords();
     try {
       if (this.#ended)
         refuse('EIO', `${this.description} was taken back when the device was closed or reset`);
       const end = Math.min(offset + length, this.#bars.size(this.#index));
       while (at < end) {
         const next = this.#bars.accessEnd(this.#index, at, end);
+        if (!takeWord()) refuse('EIO', this.#tooMany(at));
         access(at, next);
         at = next;
       }
@@ -98,7 +102,14 @@ export class BarMemory implements Memory {
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       this.#shortfall = error.reason;
+    } finally {
+      endWords();
     }
     return at - offset;
+  }
+
+  #tooMany(at: number): string {
+    const most = `a request makes ${MOST_WORDS} accesses to registers at most`;
+    return `${most}, and byte ${hex(at)} of ${this.description} would be one more`;
   }
 }
