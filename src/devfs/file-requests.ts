@@ -289,9 +289,20 @@ export class FileRequests {
     return opened !== undefined && this.#identification.arrived(get64(request, wire.IoctlIn.arg), opened);
   }
 
-  /** @throws Claimed when another that goes on has something that the request uses. */
+  /**
+   * The memory that the request being served means has let us wait: others of the same opener wait for their
+   * turn then, so that those that came behind them from others are served before the next such wait.
+   */
+  hasKeptUs(): void {
+    const account = this.#account;
+    if (account !== undefined) this.#turns.goOn(account, [account], () => true);
+  }
+
+  /** @throws Claimed when another that goes on has something that the request uses, or its opener waits. */
   #claim(): void {
-    if (!this.#turns.idle && this.#turns.claimed(this.uses)) throw new Claimed();
+    if (this.#turns.idle) return;
+    if (this.#turns.claimed([this.account])) throw new Claimed(this.account);
+    if (this.#turns.claimed(this.uses)) throw new Claimed();
   }
 
   #answerIoctl(result: number, outSize: number): undefined {

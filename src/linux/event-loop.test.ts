@@ -161,6 +161,25 @@ test('all that has come while work took long is handled before it goes on', { ti
   assert.deepEqual(log.slice(0, 12), [...round, ...round, ...round]);
 });
 
+test('all that has come while a request took long is handled before work goes on', { timeout }, async () => {
+  const log: string[] = [];
+  const pipe = new Pipe(() => {
+    log.push('request');
+    if (log.length > 1) return;
+    for (let i = 0; i < 3; i++) pipe.send();
+    libc().poll(0, 0, 20);
+  });
+  const loop = runLoop([pipe], (hurried) => {
+    if (!hurried && log.length > 0) log.push('work');
+    return false;
+  });
+  pipe.send();
+  while (!log.includes('work')) await sleep(1);
+  pipe.end();
+  await loop;
+  assert.deepEqual(log.slice(0, 5), ['request', 'request', 'request', 'request', 'work']);
+});
+
 test('work is done between two requests, and no handler is entered from within another', {
   timeout,
 }, async () => {

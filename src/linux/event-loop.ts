@@ -82,7 +82,7 @@ export async function runLoop(
     const begun = performance.now();
     workOn(true);
     const ended = performance.now();
-    set.until += ended - begun;
+    set.until = set.until === 0 ? ended + BUSY_MS : set.until + ended - begun;
     return ended < set.until;
   };
   try {
@@ -118,8 +118,9 @@ class WaitSet {
   /** Has nothing been left behind by what was handled in the last wait? */
   settled = true;
   /**
-   * When sources leave the rest for later, where they have handled much. It moves on by what work between
-   * takes: after such that has taken long, all are handled that have come meanwhile.
+   * When sources leave the rest for later, where they have handled much; 0 before the first request. It moves
+   * on by what work between takes: after such that has taken long, and after a first request that has, all
+   * are handled that have come meanwhile.
    */
   until = 0;
 
@@ -140,7 +141,7 @@ class WaitSet {
    */
   wait(timeout: number, between: () => boolean): boolean {
     const found = this.#sleep(timeout);
-    this.until = performance.now() + BUSY_MS;
+    this.until = 0;
     const { length } = this.#sources;
     const readable = this.#readable;
     for (let i = 0; i < found; i++) readable[this.#set.found(i)] = 1;

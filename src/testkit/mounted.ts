@@ -182,7 +182,7 @@ export class Mounted {
       ...options,
     });
     const source = { fd, ready: (between: () => boolean) => this.server.serve(between) };
-    this.ended = runLoop([source], () => this.server.step()).then(() => void libc().close(fd));
+    this.ended = runLoop([source], (hurried) => this.server.step(hurried)).then(() => void libc().close(fd));
   }
 
   /** The calls since `forgetCalls`. */
