@@ -7,8 +7,9 @@
  * what he asks. Both sides ask the kernel who the other one is, because anybody may choose such a name.
  */
 import { readFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { address, check, libc } from '../linux/ffi.js';
+import { connectTo, listenAt, socketOf } from '../linux/local-socket.js';
 import { Pace } from './pace.js';
 
 const SOL_SOCKET = 1;
@@ -135,7 +136,12 @@ function listen(kind: string, serve: (socket: Socket) => void): void {
     serve(socket);
   });
   server.on('error', () => undefined);
-  server.listen(socketName({ uid: ownUid(), pid: process.pid }, kind));
+  try {
+    server.listen({ fd: listenAt(socketName({ uid: ownUid(), pid: process.pid }, kind)) });
+  } catch {
+    // Somebody else has the name: then nobody can ask.
+    return;
+  }
   server.unref();
 }
 
@@ -155,7 +161,11 @@ export function ask(name: ServerName): Promise<ServerState | undefined> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];
     let length = 0;
-    const socket = connect(socketName(name));
+    const socket = reached(name);
+    if (socket === undefined) {
+      resolve(undefined);
+      return;
+    }
     const fail = () => {
       clearTimeout(deadline);
       socket.destroy();
@@ -163,10 +173,6 @@ export function ask(name: ServerName): Promise<ServerState | undefined> {
     };
     const deadline = setTimeout(fail, patience);
     socket.on('error', fail);
-    socket.on('connect', () => {
-      const server = peer(socket);
-      if (server?.uid !== name.uid || server.pid !== name.pid) fail();
-    });
     socket.on('data', (part) => {
       parts.push(part);
       length += part.length;
@@ -200,20 +206,24 @@ export function attachInspection(name: ServerName): Promise<Socket> {
   return attach(name, inspectPrefix);
 }
 
-function attach(name: ServerName, kind: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(socketName(name, kind));
-    const fail = () => {
-      socket.destroy();
-      reject(new Error(`server ${name.pid} of user ${name.uid} cannot be looked at by this user`));
-    };
-    socket.once('error', fail);
-    socket.once('connect', () => {
-      const server = peer(socket);
-      if (server?.uid !== name.uid || server.pid !== name.pid) fail();
-      else resolve(socket.off('error', fail));
-    });
-  });
+async function attach(name: ServerName, kind: string): Promise<Socket> {
+  const socket = reached(name, kind);
+  if (socket !== undefined) return socket;
+  throw new Error(`server ${name.pid} of user ${name.uid} cannot be looked at by this user`);
+}
+
+/** A connection to a server; undefined when it is not there, or not who its name says. */
+function reached(name: ServerName, kind = prefix): Socket | undefined {
+  let socket: Socket;
+  try {
+    socket = socketOf(connectTo(socketName(name, kind)));
+  } catch {
+    return undefined;
+  }
+  const server = peer(socket);
+  if (server?.uid === name.uid && server.pid === name.pid) return socket;
+  socket.destroy();
+  return undefined;
 }
 
 /** Does a server have that name? */

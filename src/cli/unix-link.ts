@@ -9,9 +9,10 @@
  * sends, and QUEUED_BYTES and the wire's own ring of what it does not read: what comes then is lost. Who
  * sends a length that no frame has is hung up.
  */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { WireEnd } from '../devices/wire.js';
-import { inWords } from '../linux/errno.js';
+import { errnoWords, Refusal } from '../linux/errno.js';
+import { connectTo, socketOf } from '../linux/local-socket.js';
 import { complain } from './messages.js';
 
 const LENGTH_BYTES = 4;
@@ -56,11 +57,9 @@ export class UnixLink {
   /** Connects `end` to who listens at `path`. @throws Error one sentence: nobody does. */
   static async connect(end: WireEnd, path: string, framed = true): Promise<UnixLink> {
     const link = new UnixLink(end, path, framed);
-    const socket = connect(path);
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', (error) => reject(new Error(`nobody listens at "${path}": ${inWords(error)}`)));
-    });
+    const socket = connected(path);
+    if (socket instanceof Refusal)
+      throw new Error(`nobody listens at "${path}": ${errnoWords(socket.errno)}`);
     link.#take(socket);
     // What it sends comes when the machine is served, and may be recorded.
     socket.pause();
@@ -127,14 +126,9 @@ export class UnixLink {
 
   /** Tries to connect, again and again. */
   #try(): void {
-    const socket = connect(this.#path);
-    const again = () => {
-      this.#retry = setTimeout(() => this.#try(), RETRY_MS).unref();
-    };
-    socket.once('error', again).once('connect', () => {
-      socket.off('error', again);
-      this.#take(socket);
-    });
+    const socket = connected(this.#path);
+    if (socket instanceof Refusal) this.#retry = setTimeout(() => this.#try(), RETRY_MS).unref();
+    else this.#take(socket);
   }
 
   /** A stream of bytes has no parts. What the device has no room for is held, and the socket not read. */
@@ -177,5 +171,15 @@ export class UnixLink {
     const length = this.#received - LENGTH_BYTES;
     if (length >= SHORTEST) this.#end.send(this.#frame.subarray(LENGTH_BYTES), length, 0);
     this.#received = 0;
+  }
+}
+
+/** A connection to who listens at `path`, or why there is none. */
+function connected(path: string): Socket | Refusal {
+  try {
+    return socketOf(connectTo(path));
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
   }
 }
