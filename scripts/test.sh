@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the compiled tests of a suite with Node's test runner: test.sh [-l] [programs | examples | hostile].
+# Runs the compiled tests of a suite, each file in a process: test.sh [-l] [programs | examples | hostile].
 # Without a name: all that are in none of these three. -l only lists what the runner is given.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ list=
 if [ "${1-}" = -l ]; then list=yes; shift; fi
 case ${1-} in
 	'')
-		files=$(find dist -name '*.test.js' ! -name real.test.js)
+		files=$(find dist -name '*.test.js' ! -name real.test.js | sort)
 		files=$(printf '%s\n' $files | grep -vE '/(programs|examples|hostile)/')
 		files=$(node dist/testkit/test-processes.js $files)
 		# Nothing here asks the network. Each of a thousand starts of Node would read these.
@@ -27,6 +27,4 @@ if [ -n "$list" ]; then
 fi
 
 export IOASID_CHECKS=1
-# One more process than processors: tests of real processes wait as much as they compute.
-exec node --import ./dist/testkit/full-sizes.js --import ./dist/testkit/share-folder.js \
-	--test --test-reporter=spec --test-concurrency="$(($(nproc) + 1))" --test-timeout=300000 $files
+exec node --import ./dist/testkit/full-sizes.js dist/testkit/run-tests.js $files

@@ -2,7 +2,7 @@
  * A folder that all processes of a suite share, for what takes long to make or to find out and is the same
  * for all of them: the C programs of the tests, and what the machine can do.
  *
- * share-folder.ts makes it. Processes that belong to no suite have none, and make and find out for
+ * run-tests.ts makes it. Processes that belong to no suite have none, and make and find out for
  * themselves.
  */
 import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

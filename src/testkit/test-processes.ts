@@ -1,4 +1,4 @@
-/** Prints what Node's test runner is to be given for the test files that are its arguments (together.ts). */
+/** Prints what run-tests.ts is to be given for the test files that are its arguments (together.ts). */
 import { join, relative, resolve } from 'node:path/posix';
 import { compiled, processesFor } from './together.js';
 
