@@ -60,16 +60,13 @@ test('many ranges are moved as byte by byte, faults and dirty pages included, wh
   const move = fc.record({ write: fc.boolean(), by: fc.nat(9), ranges: fc.array(range, { maxLength: 8 }) });
   const moves = fc.array(move, { maxLength: 10 });
   const PASID = pasidOf(1);
+  const ramBytes = madeBytes(setup().ram.bytes.length, (byte) => byte % 251);
+  const farBytes = madeBytes(8 * PAGE_SIZE, (byte) => byte % 249);
   const make = (end: number) => {
     const { requester, table, ram, map } = setup();
-    const far = new Gathering(
-      madeBytes(8 * PAGE_SIZE, (byte) => byte % 249),
-      'far',
-    );
+    const far = new Gathering(farBytes.slice(), 'far');
     far.end = end;
-    ram.bytes.forEach((_, byte) => {
-      ram.bytes[byte] = byte % 251;
-    });
+    ram.bytes.set(ramBytes);
     map(PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, READ | WRITE, far);
     map(2 * PAGE_SIZE, PAGE_SIZE, 0, READ | WRITE, far);
     map(3 * PAGE_SIZE, 2 * PAGE_SIZE, 0);
