@@ -5,11 +5,12 @@
  * It does not wait for anybody, and looks at no file of the dead server's. The arguments are a GuardOrder,
  * and KNOWN or nothing.
  */
-import { readdirSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
+import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { unmountFuseAsUser } from '../linux/fusermount.js';
 import { ownNamespace } from '../linux/mount-tables.js';
+import { removeFolder } from '../linux/remove-folder.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
 /** So often processes are looked for that were started while others were killed. */
@@ -66,4 +67,4 @@ if (kill === true) {
   for (let round = 0; round < ROUNDS && killNeighbours() > 0; round++) await sleep(ROUND_MS);
 }
 for (const point of mountPoints()) unmount(point);
-if (made !== undefined) attempt(() => rmdirSync(made));
+if (made !== undefined) attempt(() => removeFolder(made));

@@ -4,12 +4,13 @@
  * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it
  * was killed. A mount that a dead server left in spite of both is removed at the next start.
  */
-import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, rmdirSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Errno, inWords, Refusal, refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
+import { removeFolder } from '../linux/remove-folder.js';
 import { nameToGuard, newSource, startGuard } from './guard.js';
 import { inheritedDescriptors } from './inheritance.js';
 import { lastSteps } from './last-steps.js';
@@ -92,7 +93,7 @@ class MountPoint {
 
   remove(): void {
     this.#unmount();
-    if (this.#made) rmdirSync(this.#folder);
+    if (this.#made) removeFolder(this.#folder);
   }
 
   #mount(source: string): number {
@@ -101,7 +102,7 @@ class MountPoint {
         ? mountFuse(this.#folder, { allowOther: true, source })
         : mountFuseAsUser(this.#folder, source);
     } catch (error) {
-      if (this.#made) rmdirSync(this.#folder);
+      if (this.#made) removeFolder(this.#folder);
       throw error;
     }
   }

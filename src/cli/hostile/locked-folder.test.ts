@@ -1,0 +1,61 @@
+/**
+ * Who lists a folder into memory that does not come has the folder locked, as long as he likes: nobody can
+ * remove something there, and no signal ends who tries. A server that has made its own folder ends all the
+ * same, and leaves a process of its behind that removes it then.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { canHaveHelpers } from '../../linux/patient-helper.js';
+import { Child, PAGE } from '../../testkit/child.js';
+import { ForeignFilesystem } from '../../testkit/foreign-filesystem.js';
+import { until } from '../../testkit/mounted.js';
+import { Running, withoutFuse } from '../../testkit/processes.js';
+
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE = 2;
+const O_DIRECTORY = 0o200000;
+const SYS_getdents64 = process.arch === 'arm64' ? 61 : 217;
+
+const withoutRoot = process.geteuid?.() === 0 ? false : 'needs root to mount a filesystem';
+const skip = withoutFuse || withoutRoot || (canHaveHelpers() ? false : 'no helper process here');
+
+/** Locks `folder`. @returns what lets it go. */
+async function lock(t: TestContext, folder: string): Promise<() => void> {
+  const foreign = new ForeignFilesystem(t);
+  const child = new Child();
+  t.after(() => child.kill());
+  const file = await child.call('open', foreign.file, 2, 0);
+  // Past its end nobody is asked for a page.
+  assert.equal(await child.call('pwrite', file, await child.map(PAGE), 64, 0), 64);
+  const page = await child.call('mmap', 0, PAGE, PROT_READ_WRITE, MAP_PRIVATE, file, 0);
+  const listed = await child.call('open', folder, O_DIRECTORY, 0);
+  await foreign.silence();
+  void child.call('syscall', SYS_getdents64, listed, page, PAGE);
+  await foreign.readTaken();
+  return () => foreign.disconnect();
+}
+
+describe('a server that has made its folder, below one that somebody has locked', { skip }, () => {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const)
+    it(`ends by ${signal}, and its folder is removed when it can be`, async (t) => {
+      const above = mkdtempSync(join(tmpdir(), 'ioasid-locked-'));
+      t.after(() => rmSync(above, { recursive: true }));
+      const folder = join(above, 'made');
+      const server = Running.ioasid(['serve', '--device', 'edu', folder]);
+      await server.says(join(folder, 'vfio/1'));
+      const unlock = await lock(t, above);
+      server.kill(signal);
+      const { status } = await server.ended;
+      if (signal === 'SIGTERM') {
+        assert.equal(status, 125);
+        await server.says(`the folder ${folder} is not removed yet: somebody keeps the one above it locked`);
+      }
+      await until(() => !readFileSync('/proc/mounts', 'utf8').includes(folder));
+      assert.ok(existsSync(folder));
+      unlock();
+      await until(() => !existsSync(folder));
+    });
+});
