@@ -10,6 +10,9 @@
  * Invariant: nothing comes into this process that `isWanted` has not been true of. What has come into the
  * helper is closed by it; if that takes long, the helper is given up and nobody misses it.
  *
+ * To close what somebody else has made may take as long as he likes, too: an eventfd that is in an epoll set
+ * waits for who has locked that. So a helper has it last (`certainClose`).
+ *
  * There is no helper on some processors (helper-code.ts). And where Yama lets a process trace its descendants
  * alone, one without CAP_SYS_PTRACE may copy what its helper may not. Then it is copied here, and looked at
  * afterwards.
@@ -17,6 +20,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { copyDescriptor } from './fd-identity.js';
+import { libc } from './ffi.js';
 import { HelperProcess, Sys } from './helper-process.js';
 import { notOpen, notTraceable, processOfThread } from './proc.js';
 import { yamaScope } from './ptrace.js';
@@ -123,6 +127,34 @@ export function certainFlags(tid: number, fd: number, { inode, mount }: SeenFile
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\d+)$`, 'm').exec(text)?.[1];
   const isIt = Number(field('ino')) === inode && Number(field('mnt_id')) === mount;
   return isIt ? Number.parseInt(field('flags') ?? '0', 8) : undefined;
+}
+
+/** Descriptors that are closed at once. */
+export const MOST_CLOSED = 32;
+
+/**
+ * Closes our own descriptors `fds`, MOST_CLOSED at most, of which a helper has a copy, and closes it last.
+ * @param patience how many ms may be waited for that.
+ * @throws Swapped it takes longer; ours are closed. Refusal EAGAIN, EMFILE, ENOMEM there is no helper now;
+ * none is closed.
+ */
+export function certainClose(fds: readonly number[], patience: number): void {
+  const helper = helperProcess();
+  const copies = helper === undefined ? [] : copiesOfOurs(helper, fds);
+  for (const fd of fds) libc().close(fd);
+  if (helper === undefined || copies.length === 0) return;
+  for (const [n, copy] of copies.entries()) helper.put(n, Sys.close, copy);
+  if (helper.do(copies.length, patience, patience + SPARE_STEPS) < 0)
+    throw new Swapped(`to close ${copies.length} descriptors takes long`, { helper: helper.pid });
+}
+
+/** Has `helper` copy them. @returns their numbers there; none where it may not. */
+function copiesOfOurs(helper: HelperProcess, fds: readonly number[]): number[] {
+  helper.put(0, Sys.pidfd_open, process.pid, 0);
+  for (const [n, fd] of fds.entries()) helper.put(n + 1, Sys.pidfd_getfd, FIRST, fd, 0);
+  helper.put(fds.length + 1, Sys.close, FIRST);
+  if (helper.do(fds.length + 2, COPY_MS) < 0) return [];
+  return fds.map((_, n) => helper.result(n + 1)).filter((copy) => copy >= 0);
 }
 
 /** The one that copies; undefined: there can be none. @throws Refusal as HelperProcess. */

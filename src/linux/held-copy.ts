@@ -8,7 +8,16 @@
  */
 import { type Account, Pool } from './account.js';
 import { closeInBackground } from './background-close.js';
-import { certainCopy, certainFlags, type IsWanted, type SeenFile, Swapped } from './certain-copy.js';
+import {
+  certainClose,
+  certainCopy,
+  certainFlags,
+  type IsWanted,
+  type SeenFile,
+  Swapped,
+} from './certain-copy.js';
+import { Refusal } from './errno.js';
+import { libc } from './ffi.js';
 import { type HeldDescriptor, heldDescriptors } from './held-descriptors.js';
 import { hasEnded } from './helper-process.js';
 
@@ -58,6 +67,24 @@ export function heldFlags(account: Account, tid: number, fd: number, file: SeenF
     if (error instanceof Swapped) return undefined;
     throw error;
   }
+}
+
+/**
+ * Closes `fds`, which `account` holds and others may have made hard to let go of. @returns false when it has
+ * as many helpers wait as it may: they are to be closed later.
+ */
+export function closeCertainly(account: Account, fds: readonly number[]): boolean {
+  try {
+    paidBy(account, () => certainClose(fds, CLOSE_MS));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof Swapped)) {
+      if (!account.share(swappedDescriptors).has(1)) return false;
+      for (const fd of fds) libc().close(fd);
+    }
+  }
+  account.give(heldDescriptors, fds.length);
+  return true;
 }
 
 /** `ask`s a helper, and `account` pays for one that is lost in it. */
