@@ -90,6 +90,7 @@ const rowKeys: NamesOf<RegisterDescription> = {
 };
 /** Of accesses that reach a model; 64 of them in a portal. */
 const LENGTHS: readonly unknown[] = [1, 2, 4, 8, 64];
+const HANDLERS = ['locked', 'read', 'write'] as const;
 const ROW_LIMIT = 0xffff;
 const WORD = 0xffffffffn;
 
@@ -113,10 +114,12 @@ export function checkTable(table: readonly RegisterDescription[]): {
     names.add(name);
     for (let index = 0; index < row.count; index++) {
       const start = row.offset + index * row.stride;
-      const taken = owners.subarray(start, start + row.width).find((owner) => owner !== 0);
-      if (taken !== undefined)
-        refuse('EINVAL', `registers "${rows[taken - 1]!.description.name}" and "${name}" overlap`);
-      owners.fill(i + 1, start, start + row.width);
+      for (let byte = start; byte < start + row.width; byte++) {
+        const taken = owners[byte]!;
+        if (taken !== 0)
+          refuse('EINVAL', `registers "${rows[taken - 1]!.description.name}" and "${name}" overlap`);
+        owners[byte] = i + 1;
+      }
     }
   }
   return { rows, owners };
@@ -142,8 +145,8 @@ function checkRow(description: RegisterDescription, place: number): RegisterRow 
   if ((description.count === undefined) === name.includes('[]'))
     wrong(name, 'an array, and nothing else, has a count, and [] in its name for the index');
   checkHandlers(description);
-  const [bitsLow, bitsHigh] = words(description, 'bits', 2n ** BigInt(width * 8) - 1n);
-  const [resetLow, resetHigh] = words(description, 'reset', 0n);
+  const [bitsLow, bitsHigh] = words(description, 'bits', -1);
+  const [resetLow, resetHigh] = words(description, 'reset', 0);
   const row = { description, offset, width, access, count, stride, bitsLow, bitsHigh, resetLow, resetHigh };
   if (endOf(row) > TABLE_LIMIT)
     wrong(name, `it ends at ${hex(endOf(row))}, beyond the ${hex(TABLE_LIMIT)} bytes of a table`);
@@ -151,9 +154,10 @@ function checkRow(description: RegisterDescription, place: number): RegisterRow 
 }
 
 /** Every handler that is there can be called, and every register does something. */
-function checkHandlers({ name, access, sizes, ...handlers }: RegisterDescription): void {
-  const { locked, read, write } = handlers;
-  for (const [kind, handler] of Object.entries({ locked, read, write })) {
+function checkHandlers(description: RegisterDescription): void {
+  const { name, access, sizes, locked, read, write } = description;
+  for (const kind of HANDLERS) {
+    const handler: unknown = description[kind];
     if (handler !== undefined && typeof handler !== 'function') wrong(name, `${kind} is not a function`);
   }
   if (access === 'ro' && write !== undefined) wrong(name, 'it is ro, so its write would never be called');
@@ -164,18 +168,20 @@ function checkHandlers({ name, access, sizes, ...handlers }: RegisterDescription
     wrong(name, 'its sizes name no length of an access that would reach it');
 }
 
-/** The low and the high word of a value of at most `width` bytes, as int32. */
+/** The low and the high word of a value of at most `width` bytes, as int32. Those of `absent` repeat. */
 function words(
-  { name, width, ...row }: RegisterDescription,
+  description: RegisterDescription,
   field: 'bits' | 'reset',
-  absent: bigint,
+  absent: 0 | -1,
 ): [low: number, high: number] {
-  const given = row[field] ?? absent;
+  const { name, width, [field]: given } = description;
+  if (given === undefined)
+    return [width < 4 ? absent & (2 ** (8 * width) - 1) : absent, width < 8 ? 0 : absent];
   if (typeof given === 'number' && !Number.isSafeInteger(given))
     wrong(name, `${field} ${given} is not exact`);
   if (typeof given !== 'number' && typeof given !== 'bigint') wrong(name, `${field} is not a number`);
   const value = BigInt(given);
-  if (value < 0n || value >= 2n ** BigInt(width * 8))
+  if (BigInt.asUintN(8 * width, value) !== value)
     wrong(name, `${field} 0x${value.toString(16)} does not fit in ${width} bytes`);
   return [Number(value & WORD) | 0, Number(value >> 32n) | 0];
 }

@@ -59,9 +59,15 @@ export function dedicated(host: SparseHost, pasid = 0, size = 16, gencfg = 0): D
   return model;
 }
 
+/** The functions of mediated devices, by their options: of the function itself these have nothing. */
+const parents = new Map<string, DeviceModel>();
+
 /** A mediated device: one work queue, which is ready unless it waits for a PASID. */
 export function mdev(host: SparseHost, options: Record<string, string> = {}): DeviceModel {
-  return createDsa(new SparseHost(), options).mdev!.create(0, host);
+  const key = JSON.stringify(options);
+  const parent = parents.get(key) ?? createDsa(new SparseHost(), options);
+  parents.set(key, parent);
+  return parent.mdev!.create(0, host);
 }
 
 /** The register of errors. */

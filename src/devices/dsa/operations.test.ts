@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { mdev } from '../../testkit/dsa-program.js';
 import { madeBytes } from '../../testkit/made-bytes.js';
 import { Random } from '../../testkit/random.js';
 import { type Fields, PAGE, pack, SparseHost } from '../../testkit/sparse-host.js';
@@ -14,7 +15,6 @@ import { crc32c, crc32cReversed, reverse32 } from './crc32c.js';
 import { Descriptor, Flag, Opcode, Status } from './descriptor.js';
 import { checkDescriptor, invalidFlags } from './descriptor-check.js';
 import { SUPPORTED_OPERATIONS } from './descriptor-rules.js';
-import createDsa from './index.js';
 
 const RECORD = Flag.COMPLETION_ADDRESS_VALID | Flag.REQUEST_COMPLETION;
 const PASID = 3;
@@ -197,7 +197,7 @@ function makeHost(rights: readonly Rights[], seed: number): SparseHost {
 }
 
 function submitOne(host: SparseHost, descriptor: Uint8Array): DeviceModel {
-  const model = createDsa(new SparseHost(), {}).mdev!.create(0, host);
+  const model = mdev(host);
   assert.equal(model.writeBar(2, 0, descriptor), true);
   settle(model, 10_000);
   return model;
