@@ -1,6 +1,6 @@
 /**
  * The bell of traced processes: SIGCHLD as a descriptor that becomes readable, so that a thread that sleeps
- * in epoll_wait(2) wakes for the stops of those it traces.
+ * in poll(2) wakes for the stops of those it traces.
  *
  * signalfd(2) would not do: a signal is lost for it when the kernel gives it to a thread that has not blocked
  * it, and V8 has threads of its own. libuv's handler would give Node a turn of its loop for each stop. So the

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EpollSet } from './epoll-set.js';
 import { type LoopSource, runLoop } from './event-loop.js';
 import { address, check, libc } from './ffi.js';
 
@@ -203,4 +205,34 @@ test('work is done between two requests, and no handler is entered from within a
   const requests = log.map((name, i) => (name === 'request' ? log[i + 1] : 'work'));
   assert.deepEqual(new Set(requests), new Set(['work']));
   assert.equal(log.filter((name) => name === 'request').length, 3);
+});
+
+/** What own epoll sets watch, by fdinfo, that is an epoll set. */
+function nestedSets(): string[] {
+  const isSet = (fd: string) => target(fd) === 'anon_inode:[eventpoll]';
+  return readdirSync('/proc/self/fd')
+    .filter(isSet)
+    .flatMap((fd) => [...readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1').matchAll(/^tfd:\s+(\d+)/gm)])
+    .map(([, watched]) => watched!)
+    .filter(isSet);
+}
+
+function target(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return '';
+  }
+}
+
+test('no epoll set is in another: to add to such a one takes a lock that any program may hold', {
+  timeout,
+}, async () => {
+  const set = new EpollSet(1);
+  const pipe = new Pipe(() => assert.deepEqual(nestedSets(), []));
+  const nested: LoopSource = { fd: set.fd, passive: true, ready: () => true };
+  pipe.send();
+  pipe.end();
+  await runLoop([pipe, nested], () => false);
+  set.close();
 });

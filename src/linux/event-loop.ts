@@ -1,8 +1,8 @@
 /**
  * The event loop of a thread that serves requests with system calls and must be Node's main thread as well.
  *
- * The thread sleeps in epoll_wait(2) on its sources and on the descriptor of libuv's own epoll set, with
- * libuv's timeout. A request is answered straight from there; only when libuv has something to do is Node
+ * The thread sleeps in poll(2) on its sources and on the descriptor of libuv's own epoll set, with libuv's
+ * timeout. A request is answered straight from there; only when libuv has something to do is Node
  * given one turn of its loop: timers, sockets, signals, child exits, promises. A turn begins by returning to
  * libuv and ends when libuv finds, in its poll phase, the one byte that was written to a pipe before.
  * (setImmediate would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
@@ -12,11 +12,11 @@
  * BUSY_MS of them while they keep coming. A source that says that it has left nothing unsettles nothing.
  */
 import { Socket } from 'node:net';
-import { EpollSet } from './epoll-set.js';
 import { Errno } from './errno.js';
 import { sendSignals } from './eventfd.js';
 import { address, check, lastErrno, libc, loadKoffi } from './ffi.js';
 import { endPiece } from './file-waits.js';
+import { PollSet } from './poll-set.js';
 
 /** A descriptor to be watched, and what to do when it is readable. */
 export interface LoopSource {
@@ -100,7 +100,6 @@ export async function runLoop(
     }
   } finally {
     turn.close();
-    set.close();
   }
 }
 
@@ -109,7 +108,7 @@ class WaitSet {
   readonly #backend: number;
   readonly #pulse: Pulse | undefined;
   #sources!: readonly LoopSource[];
-  #set!: EpollSet;
+  #set!: PollSet;
   /** By the place of a source: is it readable? */
   #readable!: Uint8Array;
   #active = false;
@@ -144,15 +143,13 @@ class WaitSet {
     this.until = 0;
     const { length } = this.#sources;
     const readable = this.#readable;
-    for (let i = 0; i < found; i++) readable[this.#set.found(i)] = 1;
-    this.backendReady = readable[length] === 1;
-    readable[length] = 0;
+    for (let i = 0; i < length; i++) readable[i] = found > 0 && this.#set.readable(i) ? 1 : 0;
+    this.backendReady = found > 0 && this.#set.readable(length);
     this.settled = true;
     let served = false;
     const ended: LoopSource[] = [];
     for (let i = 0; i < length; i++) {
       if (readable[i] === 0) continue;
-      readable[i] = 0;
       served = true;
       const source = this.#sources[i]!;
       if (!source.ready(between)) ended.push(source);
@@ -160,10 +157,6 @@ class WaitSet {
     }
     if (ended.length > 0) this.#remove(ended);
     return served;
-  }
-
-  close(): void {
-    this.#set.close();
   }
 
   /** @returns how many are readable. */
@@ -178,7 +171,6 @@ class WaitSet {
 
   /** The others are a new set: who has ended may have closed its descriptor already. */
   #remove(ended: readonly LoopSource[]): void {
-    this.#set.close();
     this.#watch(this.#sources.filter((source) => !ended.includes(source)));
   }
 
@@ -186,9 +178,8 @@ class WaitSet {
     this.#sources = sources;
     this.#active = sources.some(({ passive = false }) => !passive);
     const fds = [...sources.map((source) => source.fd), this.#backend];
-    this.#readable = new Uint8Array(fds.length);
-    this.#set = new EpollSet(fds.length);
-    for (const [place, fd] of fds.entries()) if (fd !== -1) this.#set.add(fd, place);
+    this.#readable = new Uint8Array(sources.length);
+    this.#set = new PollSet(fds);
   }
 }
 

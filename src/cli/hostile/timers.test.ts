@@ -10,18 +10,18 @@ import { launchMode } from '../launcher-process.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'ioasid-time-'));
 after(() => rmSync(directory, { recursive: true }));
-/** epoll_wait(2) on x86-64, as /proc/PID/syscall has it. */
-const EPOLL_WAIT = '232';
-const skip = process.arch === 'x64' ? withoutMount() : 'only x86-64 has epoll_wait(2) as a system call';
+/** poll(2) on x86-64, as /proc/PID/syscall has it. */
+const POLL = '7';
+const skip = process.arch === 'x64' ? withoutMount() : 'only x86-64 has poll(2) as a system call';
 
 function withoutMount(): string | false {
   return withoutFuse || (launchMode() === 'root' ? false : 'mounting for all needs root here');
 }
 
-/** How long the thread sleeps in epoll_wait(2), as it has said; -1: for ever; undefined: it does not. */
+/** How long the thread sleeps in poll(2), as it has said; -1: for ever; undefined: it does not. */
 function sleepOf(pid: number): number | undefined {
-  const [number, , , , timeout] = readFileSync(`/proc/${pid}/syscall`, 'latin1').split(' ');
-  return number === EPOLL_WAIT ? Number(timeout) | 0 : undefined;
+  const [number, , , timeout] = readFileSync(`/proc/${pid}/syscall`, 'latin1').split(' ');
+  return number === POLL ? Number(timeout) | 0 : undefined;
 }
 
 it('a server without timers sleeps for ever, and with one no longer than until then', { skip }, async () => {
