@@ -10,6 +10,7 @@
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
+import { effortOfTables } from '../linux/mount-tables.js';
 import { effortOfHelpers } from '../linux/patient-helper.js';
 import { Ranges } from '../linux/ranges.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
@@ -133,11 +134,11 @@ export class Requester implements Translating {
 
   /**
    * What accesses to memory by requests of all requesters have come to, those of walks of users' tables
-   * included: 1 each, more where a helper process makes it, where that has waited, and for each word of a
-   * device's registers. It grows.
+   * included: 1 each, more where a helper process makes it, where that has waited, for each word of a
+   * device's registers, and where it was looked whose filesystem a page is of. It grows.
    */
   get effort(): number {
-    return this.#iommu.memories.accesses + effortOfHelpers() + effortOfWords();
+    return this.#iommu.memories.accesses + effortOfHelpers() + effortOfTables() + effortOfWords();
   }
 
   /** The entries, for those who look: PASID, and the page table of it. */

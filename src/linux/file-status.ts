@@ -117,12 +117,31 @@ export function filesystemOfDevice(tid: number, device: number): string | undefi
  *
  * Device numbers of filesystems that are unmounted are given to others. So only those are remembered that
  * stay: the kernel's own, and those that this process had mounted when it first looked, which a program that
- * is served cannot unmount.
+ * is served cannot unmount. To look at the tables may take milliseconds, and is asked for by each DMA: so
+ * what was found of others is remembered for REMEMBERED_MS. Whoever mounts something else in that time has
+ * it waited for, as long as other memory that does not come.
  */
 export function servingFilesystem(tid: number, device: number): string | undefined {
   if (lastingDevices().has(device)) return undefined;
+  const now = performance.now();
+  if (now - rememberedFrom > REMEMBERED_MS || remembered.size === MOST_REMEMBERED) {
+    remembered.clear();
+    rememberedFrom = now;
+  }
+  const key = tid * 2 ** 32 + device;
+  if (!remembered.has(key)) remembered.set(key, servingNow(tid, device));
+  return remembered.get(key);
+}
+
+/** For so long, and of so many; a device number has 32 bits. */
+const REMEMBERED_MS = 1000;
+const MOST_REMEMBERED = 1024;
+const remembered = new Map<number, string | undefined>();
+let rememberedFrom = Number.NEGATIVE_INFINITY;
+
+function servingNow(tid: number, device: number): string | undefined {
   const isIt = (line: Mount) => line.device === device;
-  const { type } = mountsOf('self').find(isIt) ?? firstMountsOf(tid).find(isIt) ?? {};
+  const { type } = firstMountsOf(tid).find(isIt) ?? mountsOf('self').find(isIt) ?? {};
   if (type === undefined) return 'a filesystem that neither it nor the server has mounted';
   if (type === 'overlay') return 'an overlay that the server has not mounted';
   return servesByProcess(type) ? `a ${type} filesystem` : undefined;

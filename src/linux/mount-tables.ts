@@ -13,6 +13,8 @@ import { procFile } from './own-proc.js';
 const MOST_OF_TABLE = 2 ** 15;
 /** Bytes of tables that are looked at to find out where a filesystem is mounted: some 40,000 mounts. */
 const MOST_OF_ALL = 2 ** 22;
+/** Bytes that take a microsecond: of the kernel to write, and of us to read. */
+const BYTES_OF_EFFORT = 8;
 /** The least that the kernel writes. */
 const PART = 2 ** 12;
 
@@ -28,10 +30,19 @@ export function deviceNumber(major: number, minor: number): number {
   return major * 0x100000 + minor;
 }
 
+let looked = 0;
+
+/** What all looks at tables have come to so far, in accesses to memory (devices/effort.ts). */
+export function effortOfTables(): number {
+  return Math.floor(looked / BYTES_OF_EFFORT);
+}
+
 /** All of them: of this process, or where it does not matter how long that takes. */
 export function mountsOf(tid: number | 'self'): Mount[] {
   try {
-    return mountsIn(readFileSync(procFile(tid, 'mountinfo'), 'latin1'));
+    const text = readFileSync(procFile(tid, 'mountinfo'), 'latin1');
+    looked += text.length;
+    return mountsIn(text);
   } catch {
     return [];
   }
@@ -98,6 +109,7 @@ function* partsOf(tid: number, most: number): Generator<string> {
       const length = readSync(file, part, 0, Math.min(PART, left), null);
       if (length === 0) return;
       left -= length;
+      looked += length;
       yield part.toString('latin1', 0, length);
     }
   } catch {
