@@ -12,7 +12,7 @@
  * Tests run from dist/; what people run, and import, is lib/.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -244,16 +244,20 @@ function noted(text) {
   return text;
 }
 
-/** Writes `text` as a file of lib/. @returns its path. */
+/** The files of lib/ that this build has made. */
+const made = new Set();
+
+/** Writes `text` as a file of lib/. */
 function write(path, text) {
+  made.add(path);
   const lib = relative(dirname(path), join(root, 'lib'));
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text.replaceAll(`"${OURS}`, `"${lib === '' ? '.' : lib}/`));
-  return path;
 }
 
-const written = ({ outputFiles }, changed = noted) =>
-  outputFiles.map(({ path, text }) => write(path, changed(text)));
+function writeAll({ outputFiles }, changed = noted) {
+  for (const { path, text } of outputFiles) write(path, changed(text));
+}
 
 /** Names in braces, of an import or export, as those of a pattern or an object. */
 const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
@@ -347,26 +351,24 @@ async function buildPart(part, files) {
   for (const { path, text } of outputFiles) write(path, scriptOf(noted(text)));
   built.add(part);
   const all = files.flatMap((file) => taken(file).map((name) => inPart(file, name)));
-  return write(join(root, `lib/chunks/${part}.js`), moduleOf(part, all));
+  write(join(root, `lib/chunks/${part}.js`), moduleOf(part, all));
 }
 
 rmSync(join(root, 'lib/parts'), { recursive: true, force: true });
 const all = new Set([...entries.map(compiled), ...later]);
 const own = [...all].filter((file) => !partOf.has(file));
-const kept = new Set(
-  written(await bundle({ entryPoints: own, splitting: true, plugins: [imports(undefined)] })),
-);
+writeAll(await bundle({ entryPoints: own, splitting: true, plugins: [imports(undefined)] }));
 for (const file of all)
   if (partOf.has(file)) write(join(root, file.replace('dist/', 'lib/')), noted(stub(file)));
 // What more of the stages reach is imported by what fewer reach, and by all that is loaded at a first call.
 const late = [...Object.keys(whenAsked), ...Object.keys(atFirstCall), 'shared', ...Object.keys(devices)];
 const rank = (part) => (late.includes(part) ? late.indexOf(part) : late.length + part.split('-').length);
 const order = [...parts].sort(([a], [b]) => rank(a) - rank(b));
-for (const [part, files] of order) kept.add(await buildPart(part, files));
-copyFileSync(join(root, 'scripts/load-parts.cjs'), join(root, 'lib/parts/load.cjs'));
-written(await bundle({ entryPoints: programs.map(compiled) }));
+for (const [part, files] of order) await buildPart(part, files);
+write(join(root, 'lib/parts/load.cjs'), readFileSync(join(root, 'scripts/load-parts.cjs'), 'utf8'));
+writeAll(await bundle({ entryPoints: programs.map(compiled) }));
 // What bin/ioasid requires, and what threads begin with (src/linux/own-thread.ts), waits for no module.
-written(
+writeAll(
   await bundle({
     entryPoints: ['cli/requirements', ...threads].map(compiled),
     format: 'cjs',
@@ -379,9 +381,10 @@ written(
 const main = inPart(compiled('cli/main'), 'main');
 write(join(root, 'lib/cli/main.cjs'), `require("${OURS}parts/load.cjs").part("run").${main}();\n`);
 
-for (const name of readdirSync(join(root, 'lib/chunks'))) {
-  const path = join(root, 'lib/chunks', name);
-  if (!kept.has(path)) rmSync(path);
+// What an older build has made; the page is scripts/build-page.js's.
+for (const entry of readdirSync(join(root, 'lib'), { recursive: true, withFileTypes: true })) {
+  const path = join(entry.parentPath, entry.name);
+  if (entry.isFile() && !made.has(path) && !path.includes('/inspector/page/')) rmSync(path);
 }
 
 execFileSync(process.execPath, [join(root, 'scripts/code-caches.cjs')], { stdio: 'inherit' });
