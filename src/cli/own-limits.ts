@@ -3,9 +3,9 @@
  * in the middle, without a sentence of ours, where it gets no more addresses. For open files it is asked
  * earlier still (requirements.ts).
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type ErrnoName, refuse } from '../linux/errno.js';
-import { hasCapability } from '../linux/proc.js';
+import { hasCapability, threadsOfUser } from '../linux/proc.js';
 
 interface Need {
   /** As proc(5) has it in /proc/PID/limits. */
@@ -39,7 +39,7 @@ export function checkOwnLimits(limits: string = readFileSync('/proc/self/limits'
       refuse(errno, `the limit of ${name} is ${soft} bytes (${option}), and at least ${least} are needed`);
   }
   const most = softLimit(limits, 'processes');
-  if (most < FEW_PROCESSES && isLimited()) checkProcesses(most, processesOf(process.getuid!()));
+  if (most < FEW_PROCESSES && isLimited()) checkProcesses(most, threadsOfUser(process.getuid!()));
 }
 
 function softLimit(limits: string, name: string): number {
@@ -61,23 +61,4 @@ function isLimited(): boolean {
   const { pid } = process;
   const any = hasCapability(pid, CAP_SYS_ADMIN) || hasCapability(pid, CAP_SYS_RESOURCE);
   return process.getuid!() !== 0 && !any;
-}
-
-/** The processes of user `uid`, and their other threads, which count as much. */
-function processesOf(uid: number): number {
-  let count = 0;
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-      if (Number(field(status, 'Uid')) === uid) count += Number(field(status, 'Threads'));
-    } catch {
-      // It has gone.
-    }
-  }
-  return count;
-}
-
-/** The first word of a field of /proc/PID/status. */
-function field(status: string, name: string): string | undefined {
-  return new RegExp(`^${name}:\\s+(\\w+)`, 'm').exec(status)?.[1];
 }

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { Child } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
-import { commandName, notTraceable, processOfThread } from './proc.js';
+import { commandName, notTraceable, processOfThread, threadsOfUser } from './proc.js';
 
 const child = new Child();
 after(() => child.kill());
@@ -22,6 +25,20 @@ test('a thread that has gone is refused, even when it was known', async () => {
   await mortal.kill();
   refused(() => processOfThread(mortal.pid), 'ESRCH');
   assert.equal(commandName(mortal.pid), '?');
+});
+
+const skip = process.getuid?.() !== 0 && 'only root starts processes of another user';
+
+test('the threads of a user are those of all processes that run as he does', { skip }, async (t) => {
+  const uid = 61_234;
+  assert.equal(threadsOfUser(uid), 0);
+  const script = "process.stdin.resume(); console.log('ready');";
+  const both = ['', ''].map(() => spawn(process.execPath, ['-e', script], { uid, cwd: '/' }));
+  t.after(() => both.map((each) => each.kill()));
+  await Promise.all(both.map((each) => once(each.stdout, 'data')));
+  const threads = both.map(({ pid }) => readdirSync(`/proc/${pid}/task`).length);
+  assert.ok(threads.every((count) => count > 1));
+  assert.equal(threadsOfUser(uid), threads[0]! + threads[1]!);
 });
 
 test('a name has no control characters', async () => {

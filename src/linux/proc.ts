@@ -5,7 +5,7 @@
  * Process and thread ids are reused, so an answer holds only while the thread is known to live: during a call
  * that it waits for. Nothing here is remembered without a check that it still holds.
  */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 import { procFile } from './own-proc.js';
@@ -107,6 +107,16 @@ export function doingOf(tid: number): string | undefined {
 /** The process that has started that of thread `tid`, as long as it lives; NaN when it is gone. */
 export function parentOf(tid: number): number {
   return Number(statusField(tid, 'PPid'));
+}
+
+/** How many threads the processes have whose real user is `uid`, as far as they are seen from here. */
+export function threadsOfUser(uid: number): number {
+  const theirs = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      return pid > 0 && Number(statusField(pid, 'Uid')?.split('\t')[0]) === uid;
+    });
+  return theirs.reduce((sum, pid) => sum + Number(statusField(pid, 'Threads') ?? 0), 0);
 }
 
 /** The refusal for a thread that does not exist any more. */
