@@ -1,7 +1,7 @@
 /** The thread that makes calls on files of our own; see own-files.ts. */
 import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { certainCopy, Swapped } from '../linux/certain-copy.js';
+import { certainClose, certainCopy, Swapped } from '../linux/certain-copy.js';
 import { closeOthers, leaveSharedTable } from '../linux/descriptor-table.js';
 import { Refusal } from '../linux/errno.js';
 import {
@@ -37,13 +37,11 @@ Atomics.store(words, Word.ALONE, 1);
 Atomics.notify(words, Word.ALONE);
 closeOthers([STDERR], ofNode);
 main.on('message', (order: Order) => main.postMessage(carriedOut(order)));
-main.postMessage({ tid: Number(readlinkSync('/proc/thread-self').split('/').at(-1)) } satisfies Answer);
+const tid = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+main.postMessage({ tid } satisfies Answer);
 
 function carriedOut(order: Order): Answer {
-  if ('close' in order) {
-    libc().close(order.close);
-    return {};
-  }
+  if ('close' in order) return closed(order.close);
   try {
     return 'nonce' in order ? copied(order) : sized(order);
   } catch (error) {
@@ -53,6 +51,18 @@ function carriedOut(order: Order): Answer {
     const swapped = error instanceof Swapped ? (error.helper ?? (error.copy && NOBODY)) : undefined;
     return { refusal: { errno, reason }, swapped };
   }
+}
+
+/** A program may have made it hard to let go of, so a helper has it last. */
+function closed(fd: number): Answer {
+  try {
+    certainClose([fd], CLOSE_MS, tid, (pid) => Atomics.store(words, Word.HOLDER, pid));
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    if (error instanceof Swapped) return { swapped: error.helper };
+    libc().close(fd);
+  }
+  return {};
 }
 
 /** Nothing is ever sent to a file of somebody else's. */

@@ -2,15 +2,19 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from '../linux/account.js';
 import { Errno, Refusal } from '../linux/errno.js';
-import { mountedDevice } from '../linux/fd-identity.js';
+import { identifyDescriptor, mountedDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
+import { heldFlags } from '../linux/held-copy.js';
 import { Child } from '../testkit/child.js';
+import { ForeignFilesystem } from '../testkit/foreign-filesystem.js';
 import { Cmd, ioctl, Mounted, mountingIsAllowed, until } from '../testkit/mounted.js';
 import { OwnFiles } from './own-files.js';
 
 const O_RDWR = 2;
+const EPOLL_CTL_ADD = 1;
 /** As those of libuv: EFD_NONBLOCK | EFD_CLOEXEC. */
 const EFD_FLAGS = 0o2004000;
 const timeout = 60_000;
@@ -87,6 +91,35 @@ if (mountingIsAllowed(import.meta.url)) {
     await working;
     await child.call('close', bad);
     await until(() => Object.keys(account.holds).length === 0);
+  });
+
+  test('what cannot be closed, as it is in a set that is locked, keeps a helper and no other question', {
+    timeout,
+  }, async (t) => {
+    const foreign = new ForeignFilesystem(t);
+    const [bad, good] = [await open(ours, 'plain'), await open(ours, 'plain')];
+    const late = await child.call('open', foreign.file, O_RDWR, 0);
+    const set = await child.call('epoll_create1', 0);
+    const event = await child.order<number>('buffer', new Uint8Array(16).fill(1, 0, 1));
+    assert.equal(await child.call('epoll_ctl', set, EPOLL_CTL_ADD, bad, event), 0);
+    const [one, other] = [Account.of('one'), Account.of('other')];
+    const order = { tid: child.pid, fd: bad, device: mountedDevice(ours.directory), nonce: 1 };
+    const copy = await new Promise<Parameters<OwnFiles['close']>[0]>((resolve, reject) =>
+      own.ask(one, order, (result) => (result instanceof Refusal ? reject(result) : resolve(result))),
+    );
+    await foreign.silence();
+    child.order('callAside', 'epoll_ctl', set, EPOLL_CTL_ADD, late, event).catch(() => undefined);
+    // What is told of the set waits for it too: a helper that looks is given up when it is locked.
+    const seen = identifyDescriptor(child.pid, set);
+    const opener = Account.of('who looks');
+    while (heldFlags(opener, child.pid, set, seen) !== undefined) await sleep(1);
+    await child.call('close', bad);
+    own.close(copy);
+    assert.equal(await ask(other, good), 0);
+    await until(() => one.holds['swapped descriptors'] === 1);
+    foreign.disconnect();
+    await until(() => Object.keys(one.holds).length === 0 && Object.keys(opener.holds).length === 0);
+    await child.call('close', good);
   });
 
   test("a thread that asks has no descriptor of a caller's, nor the connection", { timeout }, async () => {

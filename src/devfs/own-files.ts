@@ -159,7 +159,13 @@ export class OwnFiles {
   }
 
   close({ thread, fd, account }: OwnCopy): void {
-    thread.order({ close: fd }, () => account.give(heldDescriptors, 1));
+    thread.order({ close: fd }, ({ swapped }) => {
+      account.give(heldDescriptors, 1);
+      if (swapped === undefined) return;
+      // It waits already, however many of his do.
+      account.share(swappedDescriptors).add(1);
+      keepSwapped(account, swapped);
+    });
   }
 
   /** To be called when this thread has closed the connection, before the process ends. */

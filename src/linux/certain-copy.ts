@@ -134,23 +134,31 @@ export const MOST_CLOSED = 32;
 
 /**
  * Closes our own descriptors `fds`, MOST_CLOSED at most, of which a helper has a copy, and closes it last.
- * @param patience how many ms may be waited for that.
+ * @param patience how many ms may be waited for that. `tid`: of this thread, which has a table of its own.
+ * `begins` is told which process is about to close them.
  * @throws Swapped it takes longer; ours are closed. Refusal EAGAIN, EMFILE, ENOMEM there is no helper now;
  * none is closed.
  */
-export function certainClose(fds: readonly number[], patience: number): void {
+export function certainClose(
+  fds: readonly number[],
+  patience: number,
+  tid?: number,
+  begins?: (pid: number) => void,
+): void {
   const helper = helperProcess();
-  const copies = helper === undefined ? [] : copiesOfOurs(helper, fds);
+  const copies = helper === undefined ? [] : copiesOfOurs(helper, fds, tid);
   for (const fd of fds) libc().close(fd);
   if (helper === undefined || copies.length === 0) return;
+  begins?.(helper.pid);
   for (const [n, copy] of copies.entries()) helper.put(n, Sys.close, copy);
   if (helper.do(copies.length, patience, patience + SPARE_STEPS) < 0)
     throw new Swapped(`to close ${copies.length} descriptors takes long`, { helper: helper.pid });
 }
 
 /** Has `helper` copy them. @returns their numbers there; none where it may not. */
-function copiesOfOurs(helper: HelperProcess, fds: readonly number[]): number[] {
-  helper.put(0, Sys.pidfd_open, process.pid, 0);
+function copiesOfOurs(helper: HelperProcess, fds: readonly number[], tid?: number): number[] {
+  if (tid === undefined) helper.put(0, Sys.pidfd_open, process.pid, 0);
+  else helper.put(0, Sys.pidfd_open, tid, PIDFD_THREAD);
   for (const [n, fd] of fds.entries()) helper.put(n + 1, Sys.pidfd_getfd, FIRST, fd, 0);
   helper.put(fds.length + 1, Sys.close, FIRST);
   if (helper.do(fds.length + 2, COPY_MS) < 0) return [];
