@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from './account.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { Sys } from './helper-process.js';
-import { canHaveHelpers, endHelpedPiece, PatientHelper } from './patient-helper.js';
+import { canHaveHelpers, endHelpedPiece, keptByHelpers, PatientHelper } from './patient-helper.js';
 
 /** Asks helpers for an opener who holds something. */
 function openerOf(t: TestContext, name: string) {
@@ -35,8 +35,13 @@ test('in one piece of work an opener is waited for 100 ms in all, whether its me
   skip: canHaveHelpers() ? false : 'no helper process here',
 }, async (t) => {
   const [one, other] = [openerOf(t, 'one'), openerOf(t, 'other')];
-  const late = spawn('sh', ['-c', `sleep 0.04; kill -CONT ${await one.stop()}`]);
-  assert.equal(one.ask(), 'come');
+  // Late, if the machine is not so busy that it is early, or too late.
+  const before = keptByHelpers();
+  while (keptByHelpers() === before) {
+    const late = spawn('sh', ['-c', `sleep 0.04; kill -CONT ${await one.stop()}`]);
+    assert.match(one.ask()!, /^come$| within 100 ms$/);
+    await once(late, 'close');
+  }
   await one.stop();
   const [, left] = one.ask()!.match(/^the memory of it has not come within (\d+) ms$/)!;
   assert.ok(Number(left) < 100, left);
@@ -47,5 +52,4 @@ test('in one piece of work an opener is waited for 100 ms in all, whether its me
   endHelpedPiece();
   await one.stop();
   assert.equal(one.ask(), 'the memory of it has not come within 10 ms', 'nor one that did not come before');
-  await once(late, 'close');
 });
