@@ -8,6 +8,7 @@ import { Clock } from '../devices/clock.js';
 import { mayKeepUs, type PlacedSpec } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { saidOf } from '../devices/thrown.js';
+import { keptByAccesses } from '../linux/access-cost.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { inWords, refuse } from '../linux/errno.js';
@@ -16,7 +17,6 @@ import { countFileWaits } from '../linux/file-waits.js';
 import { notHeld } from '../linux/held-area.js';
 import { fillUpTo } from '../linux/memory-room.js';
 import { haveOwnProc } from '../linux/own-proc.js';
-import { keptByHelpers } from '../linux/patient-helper.js';
 import { servesAlone } from '../linux/process-memory.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import type { ContainerKind } from '../machine/container-kinds.js';
@@ -223,7 +223,7 @@ export function serveMachine(
   let more = false;
   const work = (hurried: boolean) => {
     // What takes long goes on between batches of requests. What broke has been put out of work (true).
-    const kept = keptByHelpers();
+    const kept = keptByAccesses();
     if (!hurried || !more) more = server.attempt('the work of devices', () => machine.step()) ?? true;
     telling?.tell();
     report?.look();
@@ -232,7 +232,7 @@ export function serveMachine(
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
-    const goesOn = server.step(hurried || keptByHelpers() !== kept);
+    const goesOn = server.step(hurried || keptByAccesses() !== kept);
     alarm.set();
     quiet.pass(more || !server.idle);
     return more || goesOn || looks;

@@ -11,6 +11,7 @@
  */
 
 import type { DeviceNode } from '../file/device-node.js';
+import { keptByAccesses } from '../linux/access-cost.js';
 import { CallListener } from '../linux/call-listener.js';
 import { childBell } from '../linux/child-bell.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
@@ -18,7 +19,6 @@ import type { LoopSource } from '../linux/event-loop.js';
 import { connectionDevice } from '../linux/fd-identity.js';
 import { libc } from '../linux/ffi.js';
 import type { TrapDescriptors } from '../linux/nested-trap.js';
-import { keptByHelpers } from '../linux/patient-helper.js';
 import { whyNotTraceable } from '../linux/ptrace.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import type { Trace } from '../trace/trace.js';
@@ -261,7 +261,7 @@ export class FuseServer {
     const { request } = this.#channel;
     this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
     this.#files.next();
-    const kept = keptByHelpers();
+    const kept = keptByAccesses();
     try {
       const ongoing = this.#handle(length);
       if (ongoing) this.#goOn(ongoing);
@@ -272,7 +272,7 @@ export class FuseServer {
       else this.#fail(error);
     } finally {
       this.#standIn?.serves(0, 0);
-      if (keptByHelpers() !== kept) this.#files.hasKeptUs();
+      if (keptByAccesses() !== kept) this.#files.hasKeptUs();
     }
   }
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { canHaveHelpers, keptByHelpers } from '../linux/patient-helper.js';
+import { keptByAccesses } from '../linux/access-cost.js';
+import { canHaveHelpers } from '../linux/patient-helper.js';
 import { servesAlone } from '../linux/process-memory.js';
 import { Child, PAGE } from '../testkit/child.js';
 import { helpersOf } from '../testkit/helper-processes.js';
@@ -39,7 +40,7 @@ if (mountingIsAllowed(import.meta.url)) {
       calls.push(double);
     }
     mounted.forgetCalls();
-    const kept = keptByHelpers();
+    const kept = keptByAccesses();
     for (const helper of helpersOf(process.pid)) process.kill(helper, 'SIGSTOP');
     const answers = [late, next, other].map((child, n) => {
       const answer = calls[n]!();
@@ -47,7 +48,7 @@ if (mountingIsAllowed(import.meta.url)) {
       return answer;
     });
     assert.deepEqual((await Promise.all(answers)).slice(1), [0, 0]);
-    assert.ok(keptByHelpers() > kept);
+    assert.ok(keptByAccesses() > kept);
     assert.deepEqual(
       mounted.calls.map(({ pid }) => pid),
       [late, other, next].map(({ pid }) => pid),

@@ -7,11 +7,11 @@
  * front of a one-stage walk; nested tables have their own), so an entry that is withdrawn is gone for the
  * very next DMA.
  */
+
+import { effortOfAccesses } from '../linux/access-cost.js';
 import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
-import { effortOfTables } from '../linux/mount-tables.js';
-import { effortOfHelpers } from '../linux/patient-helper.js';
 import { Ranges } from '../linux/ranges.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
@@ -138,7 +138,7 @@ export class Requester implements Translating {
    * device's registers, and where it was looked whose filesystem a page is of. It grows.
    */
   get effort(): number {
-    return this.#iommu.memories.accesses + effortOfHelpers() + effortOfTables() + effortOfWords();
+    return this.#iommu.memories.accesses + effortOfAccesses() + effortOfWords();
   }
 
   /** The entries, for those who look: PASID, and the page table of it. */

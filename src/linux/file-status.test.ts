@@ -1,19 +1,19 @@
 /** Whose filesystem a page is of: what it costs to find out. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { effortOfAccesses } from './access-cost.js';
 import { servingFilesystem } from './file-status.js';
-import { effortOfTables } from './mount-tables.js';
 
 /** Of no filesystem. */
 const NONE = 2 ** 32 - 1;
 
 function effortOf(device: number): number {
-  const before = effortOfTables();
+  const before = effortOfAccesses();
   assert.equal(
     servingFilesystem(process.pid, device),
     'a filesystem that neither it nor the server has mounted',
   );
-  return effortOfTables() - before;
+  return effortOfAccesses() - before;
 }
 
 test('what is found in tables of mounts is effort, and is not looked up again for a while', () => {

@@ -7,6 +7,7 @@
  * namespaces cannot.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { costs } from './access-cost.js';
 import { procFile } from './own-proc.js';
 
 /** Bytes of a caller's table that are looked at: some 250 mounts. */
@@ -30,18 +31,11 @@ export function deviceNumber(major: number, minor: number): number {
   return major * 0x100000 + minor;
 }
 
-let looked = 0;
-
-/** What all looks at tables have come to so far, in accesses to memory (devices/effort.ts). */
-export function effortOfTables(): number {
-  return Math.floor(looked / BYTES_OF_EFFORT);
-}
-
 /** All of them: of this process, or where it does not matter how long that takes. */
 export function mountsOf(tid: number | 'self'): Mount[] {
   try {
     const text = readFileSync(procFile(tid, 'mountinfo'), 'latin1');
-    looked += text.length;
+    costs(Math.ceil(text.length / BYTES_OF_EFFORT));
     return mountsIn(text);
   } catch {
     return [];
@@ -109,7 +103,7 @@ function* partsOf(tid: number, most: number): Generator<string> {
       const length = readSync(file, part, 0, Math.min(PART, left), null);
       if (length === 0) return;
       left -= length;
-      looked += length;
+      costs(Math.ceil(length / BYTES_OF_EFFORT));
       yield part.toString('latin1', 0, length);
     }
   } catch {

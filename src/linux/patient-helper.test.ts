@@ -4,10 +4,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keptByAccesses } from './access-cost.js';
 import { Account } from './account.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { Sys } from './helper-process.js';
-import { canHaveHelpers, endHelpedPiece, keptByHelpers, PatientHelper } from './patient-helper.js';
+import { canHaveHelpers, endHelpedPiece, PatientHelper } from './patient-helper.js';
 
 /** Asks helpers for an opener who holds something. */
 function openerOf(t: TestContext, name: string) {
@@ -36,8 +37,8 @@ test('in one piece of work an opener is waited for 100 ms in all, whether its me
 }, async (t) => {
   const [one, other] = [openerOf(t, 'one'), openerOf(t, 'other')];
   // Late, if the machine is not so busy that it is early, or too late.
-  const before = keptByHelpers();
-  while (keptByHelpers() === before) {
+  const before = keptByAccesses();
+  while (keptByAccesses() === before) {
     const late = spawn('sh', ['-c', `sleep 0.04; kill -CONT ${await one.stop()}`]);
     assert.match(one.ask()!, /^come$| within 100 ms$/);
     await once(late, 'close');

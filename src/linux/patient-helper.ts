@@ -20,6 +20,7 @@
  * for each access after that, and a helper that gets no processor. What has not been answered in time happens
  * no more.
  */
+import { costs } from './access-cost.js';
 import { type Account, Pool } from './account.js';
 import { Errno, hex, Refusal } from './errno.js';
 import { HelperProcess, Sys } from './helper-process.js';
@@ -59,8 +60,7 @@ const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
 let transfers = 0;
-/** For how many milliseconds they have kept us: in all, and those of whom in this piece of work. */
-let kept = 0;
+/** For how many milliseconds they have kept us in this piece of work: whose. */
 const keptInPiece = new Map<Account, number>();
 
 /** How many times helpers have been asked for accesses so far: for any number of parts at once. */
@@ -71,16 +71,7 @@ export function transfersByHelpers(): number {
 /** A helper is asked for one. */
 export function countTransfer(): void {
   transfers++;
-}
-
-/** What helpers have come to so far, in accesses that are made without: as long as so many take. */
-export function effortOfHelpers(): number {
-  return HELPED * transfers + KEPT * kept;
-}
-
-/** For how many milliseconds they have kept us so far. */
-export function keptByHelpers(): number {
-  return kept;
+  costs(HELPED);
 }
 
 /** A piece of work has ended. */
@@ -212,7 +203,7 @@ function patienceWith(account: Account): number {
 function hasKeptUs(account: Account, waited: number, ms: number, givenUp: boolean): void {
   account.give(waitingTime, PATIENCE_MS - ms);
   if (ms === 0) return;
-  kept += ms;
+  costs(KEPT * ms, ms);
   keptInPiece.set(account, (keptInPiece.get(account) ?? 0) + waited);
   const wait = waits.get(account) ?? { ms: 0, givenUp: false };
   wait.ms += ms;

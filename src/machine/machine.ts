@@ -30,9 +30,9 @@ import { Numbers } from '../idxd/state.js';
 import { IoasidSubsystem } from '../ioasid/subsystem.js';
 import { Iommu } from '../iommu/iommu.js';
 import { IommufdSubsystem } from '../iommufd/subsystem.js';
+import { keptByAccesses } from '../linux/access-cost.js';
 import { refuse } from '../linux/errno.js';
 import { endPiece } from '../linux/file-waits.js';
-import { keptByHelpers } from '../linux/patient-helper.js';
 import type { SysfsFolder } from '../sysfs/bus-device.js';
 import { type SysfsObjects, sysfsFolders } from '../sysfs/tree.js';
 import type { RecordedOptions } from '../trace/raw.js';
@@ -155,13 +155,13 @@ export class Machine {
     let more = worked;
     this.#idle.length = 0;
     const [first, { length }] = [this.#turn, this.devices];
-    const kept = keptByHelpers();
+    const kept = keptByAccesses();
     let turns = 0;
     this.#turn = 0;
     for (let n = 0; n < length; n++) {
       const { driver } = this.devices[(first + n) % length]!;
       if (!driver.busy()) this.#idle.push(driver);
-      else if (turns++ < AT_ONCE && keptByHelpers() === kept) {
+      else if (turns++ < AT_ONCE && keptByAccesses() === kept) {
         worked = true;
         if (driver.step()) more ||= driver.busy();
       } else {
@@ -173,7 +173,7 @@ export class Machine {
     // Who asks whether a device is busy has it hear its doorbells.
     if (inputs.on && (worked || inputs.total !== total)) inputs.record({ kind: 'step' });
     endPiece();
-    return more || keptByHelpers() !== kept || (worked && this.#idle.some((driver) => driver.busy()));
+    return more || keptByAccesses() !== kept || (worked && this.#idle.some((driver) => driver.busy()));
   }
 
   /** Lets time pass on a clock that stands still, and then all devices work until there is no more. */

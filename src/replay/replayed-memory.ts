@@ -1,8 +1,10 @@
 /**
- * ReplayedMemory: memory of a program that was recorded: each transfer finds what it found then. There are no
- * bytes behind it: what was written is compared by the replay, as all that the machine has asked for.
+ * ReplayedMemory: memory of a program that was recorded: each transfer finds what it found then, and costs as
+ * much. There are no bytes behind it: what was written is compared by the replay, as all that the machine has
+ * asked for.
  */
 import type { Backing, Memory } from '../iommu/memory.js';
+import { costs } from '../linux/access-cost.js';
 import { Ask, type Asked, MemoryIs } from '../trace/input.js';
 import type { NumberedMemory } from '../trace/recorded-memory.js';
 import type { Answers } from './answers.js';
@@ -50,9 +52,8 @@ export class ReplayedMemory implements NumberedMemory {
 
   read(offset: number, target: Uint8Array, at: number, length: number): number {
     const asked = this.#answers.next(Ask.READ, [this.recordedAs, offset, length]);
-    this.shortfall = asked?.text;
+    const done = this.#transferred(asked, length);
     if (asked?.bytes === undefined) return 0;
-    const done = Math.min(asked.answer[0] ?? 0, length);
     if (asked.bytes.length < done) this.#answers.missContent();
     target.fill(0, at, at + done);
     target.set(asked.bytes.subarray(0, done), at);
@@ -61,8 +62,7 @@ export class ReplayedMemory implements NumberedMemory {
 
   write(offset: number, _source: Uint8Array, _at: number, length: number): number {
     const asked = this.#answers.next(Ask.WRITE, [this.recordedAs, offset, length]);
-    this.shortfall = asked?.text;
-    return Math.min(asked?.answer[0] ?? 0, length);
+    return this.#transferred(asked, length);
   }
 
   reaches(offset: number, length: number, access: number): boolean | InSlices<boolean> {
@@ -75,6 +75,13 @@ export class ReplayedMemory implements NumberedMemory {
 
   get #answers(): Answers {
     return this.#memories.answers;
+  }
+
+  #transferred(asked: Asked | undefined, length: number): number {
+    this.shortfall = asked?.text;
+    const [done = 0, effort = 0, kept = 0] = asked?.answer ?? [];
+    costs(effort, kept);
+    return Math.min(done, length);
   }
 
   *#reaches(of: readonly number[]): InSlices<boolean> {

@@ -1,11 +1,13 @@
 /**
  * RecordedMemory: a program's memory, whose every transfer is noted with its bytes (Input): what stood there
- * when a device or a table read it cannot be found out later.
+ * when a device or a table read it cannot be found out later. So is what it has cost, by which devices end
+ * their steps (linux/access-cost.ts).
  *
  * A memory has one RecordedMemory, with one number, as long as anybody has it.
  */
 import type { WatchedLog } from '../iommu/event-log.js';
 import type { Backing, Memory } from '../iommu/memory.js';
+import { effortOfAccesses, keptByAccesses } from '../linux/access-cost.js';
 import { copied } from './copied.js';
 import { Ask, type Asked, type Input, MemoryIs } from './input.js';
 
@@ -73,18 +75,24 @@ export class RecordedMemory implements Memory {
   }
 
   read(offset: number, target: Uint8Array, at: number, length: number): number {
+    const [effort, kept] = [effortOfAccesses(), keptByAccesses()];
     const done = this.inner.read(offset, target, at, length);
     const { inputs } = this.#memories;
-    if (inputs.on)
-      inputs.record(this.#transfer(Ask.READ, offset, length, done, copied(target, at, at + done)));
+    if (inputs.on) {
+      const answer = withCost(done, effort, kept);
+      inputs.record(this.#transfer(Ask.READ, offset, length, answer, copied(target, at, at + done)));
+    }
     return done;
   }
 
   write(offset: number, source: Uint8Array, at: number, length: number): number {
+    const [effort, kept] = [effortOfAccesses(), keptByAccesses()];
     const done = this.inner.write(offset, source, at, length);
     const { inputs } = this.#memories;
-    if (inputs.on)
-      inputs.record(this.#transfer(Ask.WRITE, offset, length, done, copied(source, at, at + length)));
+    if (inputs.on) {
+      const answer = withCost(done, effort, kept);
+      inputs.record(this.#transfer(Ask.WRITE, offset, length, answer, copied(source, at, at + length)));
+    }
     return done;
   }
 
@@ -136,10 +144,16 @@ export class RecordedMemory implements Memory {
     what: typeof Ask.READ | typeof Ask.WRITE,
     offset: number,
     length: number,
-    done: number,
+    answer: readonly number[],
     bytes: Uint8Array,
   ): Asked {
-    const text = done < length ? this.shortfall : undefined;
-    return { kind: 'asked', what, of: [this.number, offset, length], answer: [done], text, bytes };
+    const text = answer[0]! < length ? this.shortfall : undefined;
+    return { kind: 'asked', what, of: [this.number, offset, length], answer, text, bytes };
   }
+}
+
+/** Bytes that have gone through, and what that has cost since `effort` and `kept` were read, if anything. */
+function withCost(done: number, effort: number, kept: number): readonly number[] {
+  const more = effortOfAccesses() - effort;
+  return more === 0 ? [done] : [done, more, keptByAccesses() - kept];
 }
