@@ -221,7 +221,10 @@ export class Running {
       this.#closed = true;
     });
     this.ended = new Promise((resolve) =>
-      this.process.on('exit', (status, signal) => resolve({ status, signal })),
+      this.process.on('exit', (status, signal) => {
+        // What it has said last is there, and is read when the loop has looked once more.
+        setImmediate(() => setImmediate(() => resolve({ status, signal })));
+      }),
     );
   }
 
