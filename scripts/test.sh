@@ -14,8 +14,8 @@ case ${1-} in
 		# Nothing here asks the network. Each of a thousand starts of Node would read these.
 		export NODE_EXTRA_CA_CERTS=
 		;;
-	programs) files="$(find dist/cli/programs -name '*.test.js') dist/conformance/real.test.js" ;;
-	examples | hostile) files=$(find "dist/cli/$1" -name '*.test.js') ;;
+	programs) files="$(find dist/cli/programs -name '*.test.js' | sort) dist/conformance/real.test.js" ;;
+	examples | hostile) files=$(find "dist/cli/$1" -name '*.test.js' | sort) ;;
 	*)
 		echo "test.sh: there is no suite $1" >&2
 		exit 2

@@ -38,9 +38,9 @@ function assertShown(shown: string, printed: string): void {
   }
 }
 
-/** A script: starts `command`, which goes on, prints what it says once `word` is in it, and ends it. */
-function untilItSays(word: string, command: string): string {
-  const start = `: >said\n${command.replace(/ +#.*/, '')} >said 2>&1 &\n`;
+/** A script: starts `shown`, which goes on, prints what it says once `word` is in it, and ends it. */
+function untilItSays(word: string, shown: string, argument = ''): string {
+  const start = `: >said\n${shown.replace(/ +#.*/, '')} ${argument} >said 2>&1 &\n`;
   const wait = `until grep -q ${word} said || ! kill -0 $!; do sleep 0.05; done\n`;
   return `${start}${wait}cat said; kill $!\n`;
 }
@@ -78,7 +78,8 @@ describe(`lines that documents show, as ${runner.name}`, { skip: runner.skip }, 
   it('docs/inspect.md: where the page is', () => {
     const [first, ofRun, ofRecording] = shownCommands(listingWith('docs/inspect.md', 'run --inspect'));
     assertShown(first!.output, project.run(first!.command).stderr);
-    project.write('look.sh', untilItSays('http', ofRun!.command));
+    // Other tests have servers as well, so the one is named.
+    project.write('look.sh', untilItSays('http', ofRun!.command, '$PPID'));
     assertShown(first!.output, project.run('npx ioasid run -- sh look.sh').stdout);
     assert.equal(project.run('npx ioasid run --record run.ioasid -- ./tests').status, 0);
     project.write('look.sh', untilItSays('http', ofRecording!.command));
