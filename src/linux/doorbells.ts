@@ -11,7 +11,8 @@
 import type { Account } from './account.js';
 import { EpollSet } from './epoll-set.js';
 import type { LoopSource } from './event-loop.js';
-import { closeEventfd, copyEventfd } from './eventfd.js';
+import { copyEventfd } from './eventfd.js';
+import { closeEventfd } from './eventfd-closes.js';
 import { addressOf, libc } from './ffi.js';
 import type { HeldDescriptor } from './held-descriptors.js';
 
@@ -66,7 +67,7 @@ class DoorbellSet implements LoopSource {
   add(copy: HeldDescriptor): Doorbell {
     const { fd } = copy;
     try {
-      this.#set.add(fd, fd, true);
+      this.#set.add(fd, fd);
     } catch (refusal) {
       closeEventfd(copy);
       throw refusal;

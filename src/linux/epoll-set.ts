@@ -2,8 +2,8 @@
  * EpollSet: descriptors of which one call says which are readable (epoll(7)). Each has a number of 32 bits,
  * by which it is told; what a wait has found is there until the next.
  *
- * A descriptor has to be taken out before it is closed, or the set be closed: the set goes by open files, and
- * would keep one for as long as anybody has it.
+ * A descriptor has to be taken out before it is closed: the set goes by open files, and would keep one for as
+ * long as anybody has it.
  */
 import { addressOf, check, libc } from './ffi.js';
 
@@ -35,11 +35,10 @@ export class EpollSet {
   }
 
   /**
-   * Watches `fd`, which is told as `number`: for as long as it is readable, or with `edge` each time that it
-   * becomes so. @throws Refusal ENOSPC, ENOMEM the system watches no more descriptors; EPERM a regular file.
+   * Watches `fd`, which is told as `number` each time that it becomes readable. @throws Refusal ENOSPC, ENOMEM the system watches no more descriptors; EPERM a regular file.
    */
-  add(fd: number, number: number, edge = false): void {
-    change[0] = edge ? EPOLLIN + EPOLLET : EPOLLIN;
+  add(fd: number, number: number): void {
+    change[0] = EPOLLIN + EPOLLET;
     change[DATA_WORD] = number;
     const result = libc().epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, addressOf(changeBytes));
     check(result, `descriptor ${fd} cannot be watched`);
@@ -57,9 +56,5 @@ export class EpollSet {
   /** The number of what the last wait has found as its `index`th. */
   found(index: number): number {
     return this.#events[index * EVENT_WORDS + DATA_WORD]!;
-  }
-
-  close(): void {
-    libc().close(this.fd);
   }
 }

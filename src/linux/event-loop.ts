@@ -109,8 +109,6 @@ class WaitSet {
   readonly #pulse: Pulse | undefined;
   #sources!: readonly LoopSource[];
   #set!: PollSet;
-  /** By the place of a source: is it readable? */
-  #readable!: Uint8Array;
   #active = false;
   /** Did libuv's descriptor become readable in the last wait? */
   backendReady = false;
@@ -142,14 +140,12 @@ class WaitSet {
     const found = this.#sleep(timeout);
     this.until = 0;
     const { length } = this.#sources;
-    const readable = this.#readable;
-    for (let i = 0; i < length; i++) readable[i] = found > 0 && this.#set.readable(i) ? 1 : 0;
     this.backendReady = found > 0 && this.#set.readable(length);
     this.settled = true;
     let served = false;
     const ended: LoopSource[] = [];
-    for (let i = 0; i < length; i++) {
-      if (readable[i] === 0) continue;
+    for (let i = 0; found > 0 && i < length; i++) {
+      if (!this.#set.readable(i)) continue;
       served = true;
       const source = this.#sources[i]!;
       if (!source.ready(between)) ended.push(source);
@@ -178,7 +174,6 @@ class WaitSet {
     this.#sources = sources;
     this.#active = sources.some(({ passive = false }) => !passive);
     const fds = [...sources.map((source) => source.fd), this.#backend];
-    this.#readable = new Uint8Array(sources.length);
     this.#set = new PollSet(fds);
   }
 }

@@ -9,21 +9,17 @@
  *
  * The signals of an account whose signals take long (wakes.ts) are owed too.
  *
- * A program may have its eventfd in an epoll set that another thread of its has locked, and who closes the
- * eventfd last waits for that. So they are closed by way of a helper process (certain-copy.ts), some at a
- * time, for each costs a change of process. Those of one device may be 2,048.
- *
  * Where there is no asynchronous I/O, we write when poll says that there is room; then a caller that fills
  * its counter between the two calls can make the server wait.
  */
 import { readlinkSync } from 'node:fs';
 import type { Account } from './account.js';
-import { MOST_CLOSED } from './certain-copy.js';
 import { BATCH, CompletionSignal } from './completion-signal.js';
 import { Errno, refuse } from './errno.js';
+import { closeEventfd, closeEventfds, closeLate } from './eventfd-closes.js';
 import { givesNoAccess, notOpenedFor } from './fd-identity.js';
 import { addressOf, libc } from './ffi.js';
-import { closeCertainly, holdCopy } from './held-copy.js';
+import { holdCopy } from './held-copy.js';
 import type { HeldDescriptor } from './held-descriptors.js';
 import { procFile } from './own-proc.js';
 import { pollNow } from './poll-now.js';
@@ -45,8 +41,6 @@ let raise: Raise | undefined;
 let room = AT_ONCE;
 /** Eventfds that are owed signals, each once. */
 const owing: EventFd[] = [];
-/** Those that are to be closed. */
-const ending: HeldDescriptor[] = [];
 
 /** struct pollfd: fd, then events and revents. */
 const pollfd = new Int32Array(32);
@@ -99,35 +93,13 @@ export class EventFd {
   }
 }
 
-/** Closes it with others, at the end of the turn of the loop. Until then it is held. */
-export function closeEventfd(held: HeldDescriptor): void {
-  ending.push(held);
-  if (ending.length >= MOST_CLOSED) closeEnding();
-}
-
-/** Closes them, those of each account together, but for accounts whose closes have as many wait as may. */
-function closeEnding(): void {
-  const all = ending.splice(0);
-  for (const account of new Set(all.map((held) => held.account))) {
-    const held = all.filter((each) => each.account === account);
-    while (held.length > 0 && closeSome(account, held.slice(0, MOST_CLOSED))) held.splice(0, MOST_CLOSED);
-    ending.push(...held);
-  }
-}
-
-function closeSome(account: Account, held: readonly HeldDescriptor[]): boolean {
-  return closeCertainly(
-    account,
-    held.map(({ fd }) => fd),
-  );
-}
-
 /**
  * Sends a slice of the signals that are owed, and closes what is to be closed. @returns whether there are
  * more.
  */
 export function sendSignals(): boolean {
-  if (ending.length > 0) closeEnding();
+  closeEventfds();
+  const hasLate = closeLate();
   room = AT_ONCE;
   let resting = 0;
   for (let sent = 0; sent < SLICE && resting < owing.length; ) {
@@ -140,7 +112,7 @@ export function sendSignals(): boolean {
   }
   if (resting < owing.length) return true;
   if (resting > 0) looksLater();
-  return false;
+  return hasLate;
 }
 
 /** The eventfd behind descriptor `fd` of thread `tid`, to be signalled. @throws Refusal as copyEventfd. */
@@ -157,7 +129,7 @@ export function eventfdOf(account: Account, tid: number, fd: number): EventFd {
  */
 export function copyEventfd(account: Account, tid: number, fd: number): HeldDescriptor {
   if (fd < 0) throw notOpen(fd);
-  if (ending.length > 0) closeEnding();
+  closeEventfds();
   const kind = linkOf(tid, fd);
   // A name of an eventfd looks like one, and can neither be signalled nor watched.
   if (givesNoAccess(tid, fd)) throw notOpenedFor(fd);
