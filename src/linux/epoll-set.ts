@@ -35,7 +35,8 @@ export class EpollSet {
   }
 
   /**
-   * Watches `fd`, which is told as `number` each time that it becomes readable. @throws Refusal ENOSPC, ENOMEM the system watches no more descriptors; EPERM a regular file.
+   * Watches `fd`, which is told as `number` each time that it becomes readable. @throws Refusal ENOSPC,
+   * ENOMEM the system watches no more descriptors; EPERM a regular file.
    */
   add(fd: number, number: number): void {
     change[0] = EPOLLIN + EPOLLET;

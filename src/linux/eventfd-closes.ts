@@ -1,8 +1,8 @@
 /**
- * EventfdCloses: eventfds of others that are to be closed. A program may have its eventfd in an epoll set that
- * another thread of its has locked, and who closes the eventfd last waits for that. So they are closed by way
- * of a helper process (certain-copy.ts), some at a time, for each costs a change of process; those of one
- * device may be 2,048.
+ * EventfdCloses: eventfds of others that are to be closed. A program may have its eventfd in an epoll set
+ * that another thread of its has locked, and who closes the eventfd last waits for that. So they are closed
+ * by way of a helper process (certain-copy.ts), some at a time, for each costs a change of process; those of
+ * one device may be 2,048.
  *
  * What is closed just now is closed at the end of the turn of the loop. Those of an account that has as many
  * helpers wait as it may are late: they are held, and tried again a slice at a time.
