@@ -57,7 +57,6 @@ export class Iommu {
 
 const ADDRESS_LIMIT = 2 ** ADDRESS_BITS;
 const NO_WORDS = new Int32Array(new SharedArrayBuffer(0));
-const NO_ROOTS = new Int32Array(2 ** PASID_BITS);
 
 /**
  * An entry of a PASID table: the page table, the log of what is written by this entry, and how often it was
@@ -77,8 +76,9 @@ export class Requester implements Translating {
   #words = NO_WORDS;
   readonly #entries = new Map<Pasid, PasidEntry>();
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as
-  // always with a nested table. It has one of its own from the first entry on: V8 counts untouched pages too.
-  #roots = NO_ROOTS;
+  // always with a nested table. Untouched pages cost nothing, and in shared memory V8 does not count them, for
+  // which it would collect garbage over and over.
+  readonly #roots = new Int32Array(new SharedArrayBuffer(4 * 2 ** PASID_BITS));
   // Many requests of one PASID come in turn: the last one, the second table of its root, and its page table
   // once a tree alone did not do.
   #recent = -1;
@@ -110,7 +110,6 @@ export class Requester implements Translating {
   grant(pasid: Pasid, table: Translation, log?: DirtyLog): void {
     const entry = this.#entries.get(pasid);
     if (entry === undefined) {
-      if (this.#roots === NO_ROOTS) this.#roots = new Int32Array(2 ** PASID_BITS);
       this.#entries.set(pasid, { table, log, grants: 1 });
       table.enter();
       if (log !== undefined) this.#logs++;
