@@ -1,7 +1,7 @@
 /**
  * Effort: what a step has come to, in accesses to memory. Bytes alone do not say it: a program may name what
- * is to be moved byte by byte, and each access has a price of its own: up to 20 µs, where memory is reached
- * by way of another process (linux/remote-reach.ts), which counts as so much more.
+ * is to be moved byte by byte, and each access has a price of its own: 20 µs and more, where memory is
+ * reached by way of another process (linux/patient-helper.ts), each of which counts as one.
  *
  * So a step ends by accesses too: whoever is about to begin something asks `spent`. What has been begun is
  * ended, and comes to MOST_PARTS accesses at most where its parts can be counted before.

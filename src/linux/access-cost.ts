@@ -1,6 +1,6 @@
 /**
  * AccessCost: what accesses to memory of programs have come to beyond one access each, where a helper process
- * makes them, has to wait, or where it is looked first whose filesystem a page is of.
+ * makes them (as many as it takes microseconds), or where it is looked first whose filesystem a page is of.
  *
  * How much a step of a device may do, and whether another follows at once, is decided by it. So it is part of
  * a recording (trace/recorded-memory.ts), and a replay adds what was recorded (replay/replayed-memory.ts).

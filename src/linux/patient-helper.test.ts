@@ -1,10 +1,10 @@
-/** How long helpers are waited for in one piece of work. For each access: remote-reach.test.ts. */
+/** How long helpers are waited for in one piece of work, and what that comes to. For each access: remote-reach.test.ts. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { keptByAccesses } from './access-cost.js';
+import { effortOfAccesses, keptByAccesses } from './access-cost.js';
 import { Account } from './account.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { Sys } from './helper-process.js';
@@ -53,4 +53,15 @@ test('in one piece of work an opener is waited for 100 ms in all, whether its me
   endHelpedPiece();
   await one.stop();
   assert.equal(one.ask(), 'the memory of it has not come within 10 ms', 'nor one that did not come before');
+});
+
+test('short waits for helpers are effort, and keep us for as long as they come to together', {
+  skip: canHaveHelpers() ? false : 'no helper process here',
+}, (t) => {
+  const { ask } = openerOf(t, 'brief');
+  const [effort, kept, began] = [effortOfAccesses(), keptByAccesses(), performance.now()];
+  while (keptByAccesses() < kept + 3) assert.equal(ask(), 'come');
+  const ms = performance.now() - began;
+  assert.ok(ms > keptByAccesses() - kept - 1, `${ms} ms`);
+  assert.ok(effortOfAccesses() - effort > 2 * 1024);
 });

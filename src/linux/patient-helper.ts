@@ -36,10 +36,8 @@ const SHORT_MS = 10;
 const LAST_MS = 1;
 /** How much of the time that accesses have kept us is free again in a second, in ms. */
 const PER_SECOND = 20;
-/** An access that a helper makes takes as long as so many others. */
-const HELPED = 20;
-/** And a millisecond in which it has kept us: as much as a step of a device may (devices/effort.ts). */
-const KEPT = 1024;
+/** What a millisecond in which we wait for a helper comes to: as much as a step may (devices/effort.ts). */
+const EFFORT_PER_MS = 1024;
 /** How often it is looked whether a helper that was killed has ended, and time becomes free. */
 const LOOK_MS = 100;
 
@@ -60,6 +58,8 @@ const killed = new Map<HelperProcess, Account | undefined>();
 let possible: boolean | undefined;
 let looking: NodeJS.Timeout | undefined;
 let transfers = 0;
+/** What we have waited for helpers beyond the milliseconds that have been told (access-cost.ts). */
+let untold = 0;
 /** For how many milliseconds they have kept us in this piece of work: whose. */
 const keptInPiece = new Map<Account, number>();
 
@@ -71,7 +71,6 @@ export function transfersByHelpers(): number {
 /** A helper is asked for one. */
 export function countTransfer(): void {
   transfers++;
-  costs(HELPED);
 }
 
 /** A piece of work has ended. */
@@ -132,7 +131,9 @@ export class PatientHelper {
       return false;
     }
     const patience = patienceWith(account);
+    const began = performance.now();
     const slept = helper.do(count, patience);
+    hasTaken(performance.now() - began);
     if (slept >= 0) {
       account.give(waitingHelpers, 1);
       const ms = Math.min(Math.ceil(slept), PATIENCE_MS);
@@ -199,11 +200,21 @@ function patienceWith(account: Account): number {
   return Math.max(LAST_MS, Math.min(left, isScarce ? SHORT_MS : PATIENCE_MS));
 }
 
+/**
+ * A helper was waited for so long, asleep or not: pages that each come within a fraction of a millisecond
+ * keep everybody waiting as well, when they are many.
+ */
+function hasTaken(ms: number): void {
+  untold += ms;
+  const whole = Math.floor(untold);
+  untold -= whole;
+  costs(Math.ceil(EFFORT_PER_MS * ms), whole);
+}
+
 /** An access has kept us for `waited` ms, which cost `ms` of what it has reserved. */
 function hasKeptUs(account: Account, waited: number, ms: number, givenUp: boolean): void {
   account.give(waitingTime, PATIENCE_MS - ms);
   if (ms === 0) return;
-  costs(KEPT * ms, ms);
   keptInPiece.set(account, (keptInPiece.get(account) ?? 0) + waited);
   const wait = waits.get(account) ?? { ms: 0, givenUp: false };
   wait.ms += ms;
