@@ -39,6 +39,8 @@ import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
   readonly extra?: readonly TreeEntry[];
+  /** Folders of device nodes are listed by their owner and root alone. */
+  readonly unlisted?: boolean | undefined;
   /** What is told as it happens, and where. */
   readonly telling?: Telling | undefined;
   readonly report?: RunReport | undefined;
@@ -202,7 +204,7 @@ function sourcesOf(server: FuseServer, newFd: NewFdDescriptors | undefined): Loo
 export function serveMachine(
   { machine, links, standIn, alarm, memlock }: MadeMachine,
   { fuse, device, lifeline }: FuseConnection,
-  { extra, telling, report, newFd, states, watched, faults }: ServiceOptions,
+  { extra, unlisted = false, telling, report, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
@@ -210,6 +212,7 @@ export function serveMachine(
     device,
     owner,
     extra: extra ?? [],
+    unlisted,
     standIn,
     openers: launchMode() === 'root' ? 'users' : 'sessions',
     ...(newFd !== undefined && states !== undefined && { states }),

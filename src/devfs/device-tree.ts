@@ -33,27 +33,29 @@ export interface TreeEntry {
 }
 
 const DEVICE_MODE = S_IFREG | 0o666;
+const LISTED = 0o755;
+/** Of folders that their owner alone may list, and everybody look into for a name. */
+const UNLISTED = 0o711;
 /** Its type in a listing is DT_UNKNOWN. */
 const UNKNOWN_MODE = 0;
 
 export class DeviceTree {
-  readonly root: Inode = {
-    id: ROOT_ID,
-    path: '',
-    mode: S_IFDIR | 0o755,
-    stays: true,
-    children: new Map(),
-    opens: new Set(),
-  };
-  readonly #inodes = new Map<number, Inode>([[ROOT_ID, this.root]]);
+  readonly root: Inode;
+  readonly #folderMode: number;
+  readonly #inodes = new Map<number, Inode>();
   readonly #devices = new Map<string, DeviceNode>();
   /** Names in the root that are in no listing. */
   readonly #hidden = new Map<string, DeviceName>();
   readonly #attributes = new AttributeNames(() => ++this.#lastId);
   #lastId = ROOT_ID;
 
-  /** @throws Refusal EEXIST, ENOTDIR when paths contradict each other. */
-  constructor(nodes: readonly DeviceNode[], extra: readonly TreeEntry[]) {
+  /**
+   * `unlisted`: folders of device nodes are listed by their owner alone.
+   * @throws Refusal EEXIST, ENOTDIR when paths contradict each other.
+   */
+  constructor(nodes: readonly DeviceNode[], extra: readonly TreeEntry[], unlisted = false) {
+    this.#folderMode = unlisted ? UNLISTED : LISTED;
+    this.root = this.#folder(ROOT_ID, '', this.#folderMode);
     for (const entry of extra) this.#addEntry(entry);
     this.update(nodes);
   }
@@ -188,8 +190,21 @@ export class DeviceTree {
     this.#devices.delete(path);
   }
 
+  #folder(id: number, path: string, mode: number): Inode {
+    const inode: Inode = {
+      id,
+      path,
+      mode: S_IFDIR | mode,
+      stays: true,
+      children: new Map(),
+      opens: new Set(),
+    };
+    this.#inodes.set(id, inode);
+    return inode;
+  }
+
   /** The directory at `path`, made where it is missing. */
-  #directory(path: string, mode = 0o755): Inode {
+  #directory(path: string, mode = this.#folderMode): Inode {
     if (path === '') return this.root;
     const [parent, base] = split(path);
     const siblings = this.#directory(parent).children!;
@@ -199,16 +214,8 @@ export class DeviceTree {
         ? found
         : refuse('ENOTDIR', `"${path}" is wanted as a directory and is none`);
     }
-    const inode: Inode = {
-      id: ++this.#lastId,
-      path,
-      mode: S_IFDIR | mode,
-      stays: true,
-      children: new Map(),
-      opens: new Set(),
-    };
+    const inode = this.#folder(++this.#lastId, path, mode);
     siblings.set(base, inode);
-    this.#inodes.set(inode.id, inode);
     return inode;
   }
 }

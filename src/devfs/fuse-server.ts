@@ -57,6 +57,8 @@ const MAX_LOGGED = 1000;
 export interface FuseServerOptions {
   /** Entries beside the device nodes. */
   readonly extra?: readonly TreeEntry[];
+  /** Folders of device nodes are listed by their owner and root alone. */
+  readonly unlisted?: boolean;
   /** Default root. */
   readonly owner?: Owner;
   /**
@@ -117,7 +119,7 @@ export class FuseServer {
     this.#standIn = options.standIn;
     this.#channel = new FuseChannel(fuseFd, options.standIn);
     this.#interrupts = new Interrupts(this.#channel);
-    this.#tree = new DeviceTree(nodes, options.extra ?? []);
+    this.#tree = new DeviceTree(nodes, options.extra ?? [], options.unlisted);
     this.#own = new OwnFiles();
     const device = options.device ?? connectionDevice(process.pid, fuseFd) ?? Number.NaN;
     this.#identification = new Identification(this.#tree, device, this.#own);

@@ -35,6 +35,7 @@ import type { Inode } from './inode.js';
 import { accountOf, type Openers } from './openers.js';
 
 const OWNER_SHIFT = 6;
+const READ = 4;
 const O_ACCMODE = 3;
 /** The permission bits that an open needs, by its access mode. */
 const wantedBits: readonly number[] = [4, 2, 6, 6];
@@ -131,7 +132,9 @@ export class NameRequests {
     this.#channel.answer(target.length);
   }
 
+  /** @throws Refusal EACCES its mode does not permit that. */
   openDirectory(): void {
+    this.#require(this.inode(), READ);
     this.#channel.clearBody(OpenOut.words);
     this.#channel.answer(OpenOut.words * 4);
   }
@@ -164,18 +167,22 @@ export class NameRequests {
   }
 
   /**
-   * The inode that an OPEN names. Nobody, not even root, opens it for what nobody may do, as in sysfs.
+   * The inode that an OPEN names.
    * @throws Refusal EACCES its mode does not permit that; ENOENT.
    */
   opened(): Inode {
-    const { request } = this.#channel;
     const inode = this.inode();
-    const uid = request[Request.uid]!;
-    const bits = uid === 0 || uid === this.#owner.uid ? inode.mode >>> OWNER_SHIFT : inode.mode;
-    const wanted = wantedBits[request[OpenIn.flags]! & O_ACCMODE]!;
-    if (inode.node !== undefined && (bits & wanted) !== wanted)
-      refuse('EACCES', `"${inode.path}" has mode ${(inode.mode & 0o777).toString(8)}, user ${uid} opens it`);
+    const wanted = wantedBits[this.#channel.request[OpenIn.flags]! & O_ACCMODE]!;
+    if (inode.node !== undefined) this.#require(inode, wanted);
     return inode;
+  }
+
+  /** Nobody, not even root, opens `inode` for what nobody may do, as in sysfs. @throws Refusal EACCES. */
+  #require({ mode, path }: Inode, wanted: number): void {
+    const uid = this.#channel.request[Request.uid]!;
+    const bits = uid === 0 || uid === this.#owner.uid ? mode >>> OWNER_SHIFT : mode;
+    if ((bits & wanted) !== wanted)
+      refuse('EACCES', `"${path}" has mode ${(mode & 0o777).toString(8)}, user ${uid} opens it`);
   }
 
   /** The inode that the request names. @throws Refusal ENOENT. */

@@ -1,10 +1,11 @@
 /**
  * Who lists a folder into memory that does not come has the folder locked, as long as he likes: nobody can
  * remove something there, and no signal ends who tries. A server that has made its own folder ends all the
- * same, and leaves a process of its behind that removes it then.
+ * same, and leaves a process of its behind that removes it then. In a folder of ours nobody would open a path
+ * while it is locked and somebody makes something there, so others may be kept from listing it.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -17,7 +18,8 @@ import { Running, withoutFuse } from '../../testkit/processes.js';
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
 const O_DIRECTORY = 0o200000;
-const SYS_getdents64 = process.arch === 'arm64' ? 61 : 217;
+const [SYS_getdents64, SYS_setuid] = process.arch === 'arm64' ? [61, 146] : [217, 105];
+const EACCES = 13;
 
 const withoutRoot = process.geteuid?.() === 0 ? false : 'needs root to mount a filesystem';
 const skip = withoutFuse || withoutRoot || (canHaveHelpers() ? false : 'no helper process here');
@@ -58,4 +60,25 @@ describe('a server that has made its folder, below one that somebody has locked'
       unlock();
       await until(() => !existsSync(folder));
     });
+});
+
+it('of a server that is unlisted others open files in all folders, and list none', { skip }, async (t) => {
+  const above = mkdtempSync(join(tmpdir(), 'ioasid-unlisted-'));
+  chmodSync(above, 0o755);
+  const folder = join(above, 'made');
+  const server = Running.ioasid(['serve', '--unlisted', '--device', 'dsa,mdevs=1', folder]);
+  const other = new Child();
+  t.after(() => other.kill());
+  await server.says(join(folder, 'vfio/1'));
+  assert.equal(await other.call('syscall', SYS_setuid, 65534, 0, 0), 0);
+  for (const below of ['', 'vfio', 'vfio/devices']) {
+    assert.notDeepEqual(readdirSync(join(folder, below)), [], 'its owner lists it');
+    assert.equal(await other.call('open', join(folder, below), O_DIRECTORY, 0), -EACCES);
+  }
+  for (const path of ['ioasid', 'vfio/1', 'vfio/devices/vfio0'])
+    assert.ok((await other.call('open', join(folder, path), 2, 0)) >= 0, path);
+  await other.kill();
+  server.kill('SIGTERM');
+  assert.equal((await server.ended).status, 0);
+  rmdirSync(above);
 });
