@@ -8,7 +8,6 @@ import { Clock } from '../devices/clock.js';
 import { mayKeepUs, type PlacedSpec } from '../devices/load.js';
 import { ModelCalls } from '../devices/model-calls.js';
 import { saidOf } from '../devices/thrown.js';
-import { keptByAccesses } from '../linux/access-cost.js';
 import { Account, type Holdings } from '../linux/account.js';
 import { doorbellSource } from '../linux/doorbells.js';
 import { inWords, refuse } from '../linux/errno.js';
@@ -35,6 +34,7 @@ import { Quiet } from './quiet.js';
 import type { RunReport } from './run-report.js';
 import type { Telling } from './telling.js';
 import { type TraceArguments, tells } from './trace-arguments.js';
+import { TurnOrder } from './turn-order.js';
 import { parseLink, UnixLink } from './unix-link.js';
 
 export interface ServiceOptions {
@@ -223,11 +223,12 @@ export function serveMachine(
   faults.machine = machine;
   telling?.begin(machine);
   report?.begin(machine);
-  let more = false;
+  const order = new TurnOrder();
+  // What broke has been put out of work (true).
+  const workOfDevices = () => server.attempt('the work of devices', () => machine.step()) ?? true;
   const work = (hurried: boolean) => {
-    // What takes long goes on between batches of requests. What broke has been put out of work (true).
-    const kept = keptByAccesses();
-    if (!hurried || !more) more = server.attempt('the work of devices', () => machine.step()) ?? true;
+    // What takes long goes on between batches of requests.
+    order.begin(hurried, workOfDevices);
     telling?.tell();
     report?.look();
     lookers.tell();
@@ -235,10 +236,10 @@ export function serveMachine(
     faults.tell();
     tellNotHeld();
     for (const link of links) link.step();
-    const goesOn = server.step(hurried || keptByAccesses() !== kept);
+    const goesOn = server.step(!order.callsGoOn(hurried));
     alarm.set();
-    quiet.pass(more || !server.idle);
-    return more || goesOn || looks;
+    quiet.pass(order.more || !server.idle);
+    return order.more || goesOn || looks;
   };
   const quiet = new Quiet();
   const lookers = new Lookers(machine);
