@@ -211,7 +211,7 @@ function addMachines(ioasid: Command): void {
       'a newline is written to this descriptor, and it is closed, when the files are there',
       count,
     )
-    .option('--unlisted', 'the folder is listed by its owner and root alone, so that no other can lock it')
+    .option('--listed', 'all users may list the folder, and so have it locked; else this user and root')
     .description('the same files for every process of the machine, below a folder, until Ctrl-C')
     .argument('[folder]', 'where; default $XDG_RUNTIME_DIR/ioasid, or /run/ioasid')
     .addHelpText('after', serveExamples)

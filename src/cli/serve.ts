@@ -132,7 +132,7 @@ function mountAt(folder: string | undefined) {
 /** What the options of `serve` say. */
 export interface ServeArguments extends MachineArguments {
   readonly readyFd?: number;
-  readonly unlisted?: boolean;
+  readonly listed?: boolean;
 }
 
 /** Ends this process when nobody has given it the descriptor: it may be open, and one of its own. */
@@ -198,7 +198,7 @@ export async function serve(folder: string | undefined, options: ServeArguments)
   const service = serveMachine(
     made,
     { fuse: mount.fuse, device, lifeline },
-    { telling, faults, watched: npxSource(() => end(0)), unlisted: options.unlisted },
+    { telling, faults, watched: npxSource(() => end(0)), unlisted: options.listed !== true },
   );
   end = (status) => {
     const ended = lastSteps([() => mount.remove(), ...service.ending]);
