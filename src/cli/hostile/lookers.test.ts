@@ -16,6 +16,8 @@ const PULL = `${JSON.stringify({ pull: -1 })}\n`;
 const MANY = 5000;
 /** Of the time, for all who look: a twentieth, and what else is done in between. */
 const SHARE = 10;
+/** An answer that has cost more has waited for the processor: the rest after it is no longer (../pace.ts). */
+const LONGEST_MS = 50;
 
 const rule = await rulesOn({ devices: ['edu'], runner });
 
@@ -49,7 +51,7 @@ rule('inspectors who ask without end are answered in a share of the time', async
   const fd = await actor.do('open /dev/ioasid');
   await actor.repeat(500, `info ${fd}`);
   await eventually(async () => answers.every((each) => costsIn(each).length > 2), 'each is answered');
-  const costs = answers.flatMap(costsIn);
+  const costs = answers.flatMap(costsIn).map((cost) => Math.min(cost, LONGEST_MS));
   const spent = costs.reduce((all, cost) => all + cost, 0) - Math.max(...costs);
   const elapsed = performance.now() - began;
   for (const socket of sockets) socket.destroy();
@@ -73,15 +75,15 @@ rule('of an inspector who reads no answers the server takes no more questions', 
 test('a pace lets looks take a twentieth of the time', () => {
   const pace = new Pace();
   assert.equal(pace.wait, 0);
-  const began = performance.now();
   assert.throws(() =>
     pace.look(() => {
+      const began = performance.now();
       while (performance.now() < began + 5);
       throw new Error('as it may');
     }),
   );
   assert.equal(pace.wait, 0, 'a look may be in parts');
-  assert.ok(pace.cost >= 4.99, `${pace.cost} ms`);
+  assert.ok(pace.cost > 4.999, `${pace.cost} ms`);
   const rest = Math.min(1000, 20 * pace.cost);
   const resting = performance.now();
   pace.rest();
