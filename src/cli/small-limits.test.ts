@@ -11,8 +11,9 @@ import { checkOwnLimits } from './own-limits.js';
 const folder = mkdtempSync(join(tmpdir(), 'ioasid-limits-'));
 after(() => rmSync(folder, { recursive: true }));
 const options = { skip: withoutFuse };
-/** A user whom no other test is: the processes of all tests of a user would count. */
-const other = 'setpriv --reuid=31117 --regid=31117 --clear-groups --inh-caps=-all';
+/** A user whom no other test is, wherever it runs: the processes of all tests of a user would count. */
+const uid = 20_000 + (process.pid % 20_000);
+const other = `setpriv --reuid=${uid} --regid=${uid} --clear-groups --inh-caps=-all`;
 const asOther = { skip: withoutFuse || (process.geteuid?.() !== 0 && 'needs root to be another user') };
 const full = existsSync('/dev/full') ? options : { skip: 'no /dev/full here' };
 
