@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
-import { canHaveHelpers } from '../linux/patient-helper.js';
+import { canHaveHelpers, endHelpedPiece } from '../linux/patient-helper.js';
 import { RemoteReach } from '../linux/remote-reach.js';
 import { account, Child } from '../testkit/child.js';
 import { helpersOf } from '../testkit/helper-processes.js';
@@ -34,12 +34,20 @@ test('memory that has let a helper wait is effort as of a whole step, whether it
   table.map(0n, BigInt(PAGE_SIZE), iommu.memories.acquire(memory), 0n, READ);
   requester.grant(pasidOf(1), table);
   const read = () => requester.read(pasidOf(1), 0, new Uint8Array(8), 0, 8);
-  const before = requester.effort;
-  assert.equal(read(), undefined);
-  assert.ok(requester.effort - before < STEP);
+  const effortOf = (act: () => void) => {
+    const before = requester.effort;
+    act();
+    return requester.effort - before;
+  };
+  // A helper that gets no processor keeps us as well: not each time.
+  const efforts = Array.from({ length: 100 }, () => effortOf(() => assert.equal(read(), undefined)));
+  assert.ok(Math.min(...efforts) < STEP, `${efforts}`);
+  endHelpedPiece();
   for (const helper of helpersOf(process.pid)) process.kill(helper, 'SIGSTOP');
-  assert.match(read()!.reason, /the memory of it at 0x\w+ has not come within 100 ms/);
-  assert.ok(requester.effort - before >= STEP);
+  const stopped = effortOf(() => {
+    assert.match(read()!.reason, /the memory of it at 0x\w+ has not come within 100 ms/);
+  });
+  assert.ok(stopped >= STEP, `${stopped}`);
 
   reach.close();
   for (const file of files) closeSync(file);

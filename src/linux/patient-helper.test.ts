@@ -1,4 +1,7 @@
-/** How long helpers are waited for in one piece of work, and what that comes to. For each access: remote-reach.test.ts. */
+/**
+ * How long helpers are waited for in one piece of work, and what that comes to. For each access:
+ * remote-reach.test.ts.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +11,7 @@ import { effortOfAccesses, keptByAccesses } from './access-cost.js';
 import { Account } from './account.js';
 import { heldDescriptors } from './held-descriptors.js';
 import { Sys } from './helper-process.js';
-import { canHaveHelpers, endHelpedPiece, PatientHelper } from './patient-helper.js';
+import { canHaveHelpers, endHelpedPiece, PatientHelper, waitingTime } from './patient-helper.js';
 
 /** Asks helpers for an opener who holds something. */
 function openerOf(t: TestContext, name: string) {
@@ -29,7 +32,9 @@ function openerOf(t: TestContext, name: string) {
     process.kill(pid, 'SIGSTOP');
     return pid;
   };
-  return { ask, stop };
+  /** For how many ms it has kept us, asleep, of those that are not free again. */
+  const kept = () => account.share(waitingTime).used;
+  return { ask, stop, kept };
 }
 
 test('in one piece of work an opener is waited for 100 ms in all, whether its memory comes or not', {
@@ -37,8 +42,7 @@ test('in one piece of work an opener is waited for 100 ms in all, whether its me
 }, async (t) => {
   const [one, other] = [openerOf(t, 'one'), openerOf(t, 'other')];
   // Late, if the machine is not so busy that it is early, or too late.
-  const before = keptByAccesses();
-  while (keptByAccesses() === before) {
+  while (one.kept() === 0) {
     const late = spawn('sh', ['-c', `sleep 0.04; kill -CONT ${await one.stop()}`]);
     assert.match(one.ask()!, /^come$| within 100 ms$/);
     await once(late, 'close');
