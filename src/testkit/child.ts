@@ -4,6 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Account } from '../linux/account.js';
+import { helpersOf } from './helper-processes.js';
 
 export const PAGE = 4096;
 const PROT_READ_WRITE = 3;
@@ -79,9 +80,14 @@ export function stackOf(pid: number): number {
   return Number.parseInt(/^(\w+)-.*\[stack\]$/m.exec(readFileSync(`/proc/${pid}/maps`, 'utf8'))![1]!, 16);
 }
 
-/** The descriptors that this process has open, as what they are. */
+/**
+ * The descriptors that this process has open, as what they are, but for what it has of helper processes that
+ * live: any of those may be given up, where it gets no processor, and the next access begins another.
+ */
 export function descriptors(): string[] {
+  const helpers = helpersOf(process.pid);
   return readdirSync('/proc/self/fd')
+    .filter((fd) => !helpers.includes(processOf(fd)))
     .map((fd) => {
       try {
         return readlinkSync(`/proc/self/fd/${fd}`);
@@ -91,4 +97,14 @@ export function descriptors(): string[] {
     })
     .filter((name) => name !== '')
     .sort();
+}
+
+/** The process that our descriptor `fd` is for: by its pidfd, or by its state in some procfs; else NaN. */
+function processOf(fd: string): number {
+  try {
+    const [, inPath] = /\/(\d+)\/stat$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
+    return Number(inPath ?? /^Pid:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]);
+  } catch {
+    return Number.NaN;
+  }
 }
