@@ -1,7 +1,4 @@
-/**
- * The command line: what there is to say, and which file does it. Every command is imported when it is asked
- * for.
- */
+/** The command line: what there is to say, and which file does it, which is imported when it is asked for. */
 import { readFileSync } from 'node:fs';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { DEFAULT_PASID_QUOTA } from '../ioasid/pasid-space.js';

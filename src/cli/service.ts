@@ -2,7 +2,7 @@
  * A machine behind a FUSE connection: what `run` and `serve` have in common. Its files are answered, its
  * devices work, `ioasid ls` and `ioasid trace` are told about it.
  */
-import { FuseServer, type FuseServerOptions, type TreeEntry } from '../devfs/fuse-server.js';
+import { FuseServer, type TreeEntry } from '../devfs/fuse-server.js';
 import { StandIn } from '../devfs/stand-in.js';
 import { Clock } from '../devices/clock.js';
 import { mayKeepUs, type PlacedSpec } from '../devices/load.js';
@@ -208,7 +208,7 @@ export function serveMachine(
 ): Service {
   const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
-  const options: FuseServerOptions = {
+  const server = new FuseServer(fuse, machine.nodes, {
     device,
     owner,
     extra: extra ?? [],
@@ -218,8 +218,7 @@ export function serveMachine(
     ...(newFd !== undefined && states !== undefined && { states }),
     trace: machine.trace,
     memlock,
-  };
-  const server = new FuseServer(fuse, machine.nodes, options);
+  });
   faults.machine = machine;
   telling?.begin(machine);
   report?.begin(machine);

@@ -1,9 +1,9 @@
 /**
  * TurnOrder: whether devices work, and calls go on in slices, in a turn of the loop.
  *
- * Both take up to some milliseconds, so nothing of it is done where requests wait (`hurried`), but that devices
- * begin what they have been given. And where memory of programs has let devices wait (linux/access-cost.ts),
- * calls do not go on in the same turn.
+ * Both take up to some milliseconds, so nothing of it is done where requests wait (`hurried`), but that
+ * devices begin what they have been given. And where memory of programs has let devices wait
+ * (linux/access-cost.ts), calls do not go on in the same turn.
  *
  * Invariant: of two turns that are not hurried, one lets calls go on, however late the memory of devices is.
  */

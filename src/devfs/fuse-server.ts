@@ -54,6 +54,7 @@ export type { Owner } from './fuse-replies.js';
 const BATCH = 64;
 const ENDED = -1;
 const MAX_LOGGED = 1000;
+
 export interface FuseServerOptions {
   /** Entries beside the device nodes. */
   readonly extra?: readonly TreeEntry[];
@@ -153,7 +154,7 @@ export class FuseServer {
    * caller just answered often sends it right away.)
    * @returns false when the filesystem is gone: every open file has then been released.
    */
-  serve(between: () => boolean = goOn): boolean {
+  serve(between: () => boolean = () => true): boolean {
     for (let count = 0; count < BATCH; count++) {
       const length = this.#channel.receive();
       if (length === ENDED) {
@@ -389,10 +390,6 @@ export class FuseServer {
     this.#resumed = undefined;
     if (!waiting.waits) waiting.end((copy) => this.#identification.closeCopy(copy));
   }
-}
-
-function goOn(): boolean {
-  return true;
 }
 
 /** ENOSYS would turn the operation off for the whole filesystem, and the kernel takes no errno above 511. */
