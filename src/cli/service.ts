@@ -206,11 +206,10 @@ export function serveMachine(
   { fuse, device, lifeline }: FuseConnection,
   { extra, unlisted = false, telling, report, newFd, states, watched, faults }: ServiceOptions,
 ): Service {
-  const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   standIn.serve(fuse, lifeline);
   const server = new FuseServer(fuse, machine.nodes, {
     device,
-    owner,
+    owner: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     extra: extra ?? [],
     unlisted,
     standIn,

@@ -76,8 +76,8 @@ export class Requester implements Translating {
   #words = NO_WORDS;
   readonly #entries = new Map<Pasid, PasidEntry>();
   // The PASID table as the walk wants it: for each PASID the root of its tree, 0 when there is none (yet), as
-  // always with a nested table. Untouched pages cost nothing, and in shared memory V8 does not count them, for
-  // which it would collect garbage over and over.
+  // always with a nested table. Untouched pages cost nothing, and in shared memory V8 does not count them,
+  // for which it would collect garbage over and over.
   readonly #roots = new Int32Array(new SharedArrayBuffer(4 * 2 ** PASID_BITS));
   // Many requests of one PASID come in turn: the last one, the second table of its root, and its page table
   // once a tree alone did not do.
