@@ -264,7 +264,7 @@ const renamed = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$1: $2');
 const swapped = (names) => names.replace(/([\w$]+) as ([\w$]+)/g, '$2: $1');
 
 /** Modules of Node's that a start does without: a script loads each when a function of it is called. */
-const seldom = /^node:(child_process|crypto|inspector|v8|worker_threads|zlib)$/;
+const seldom = /^node:(child_process|crypto|inspector|module|v8|worker_threads|zlib)$/;
 
 /** Functions, and classes to make objects of, by their names in braces, of what `loaded` loads. */
 function loadingFunctions(names, loaded) {
@@ -321,6 +321,8 @@ function scriptOf(text) {
       return '';
     })
     .replace(/^export (\{[^{}]*\});$/gm, (_, names) => `return ${swapped(names)};`)
+    // It has a `require` of its own; to make another loads Node's loader of modules.
+    .replaceAll('createRequire($here)', 'require')
     .replace(/\bimport\("(ioasid:[^"]+)"\)/g, (_, path) => laterOf(path))
     .replace(/\bimport\(/g, '$import(');
   if (/^(import|export)\b/m.test(body)) throw new Error('an import or export that no script can have');

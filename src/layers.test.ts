@@ -129,7 +129,7 @@ function nativeViolations(sources: Sources): string[] {
   return [...sources].flatMap(([path, source]) => {
     if (path === native) return [];
     const tokens = tokensOf(source);
-    if (tokens.some(({ kind, text }) => kind === 'string' && /^koffi(\/|$)/.test(text)))
+    if (tokens.some(({ kind, text }) => kind === 'string' && /^(koffi(\/|$)|@koromix\/)/.test(text)))
       return [`${path} names koffi`];
     const borrowed = tokens.some(({ kind, text }) => kind === 'word' && text === 'loadKoffi');
     return borrowed && !nativeUsers.includes(placeOf(path)) ? [`${path} uses koffi from outside linux/`] : [];
@@ -291,6 +291,9 @@ test('the check finds koffi elsewhere', () => {
     'iommu/a.ts names koffi',
   ]);
   assert.deepEqual(nativeViolations(new Map([['linux/a.ts', "createRequire(import.meta.url)('koffi');"]])), [
+    'linux/a.ts names koffi',
+  ]);
+  assert.deepEqual(nativeViolations(new Map([['linux/a.ts', "import '@koromix/koffi-linux-x64';"]])), [
     'linux/a.ts names koffi',
   ]);
   assert.deepEqual(

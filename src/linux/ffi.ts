@@ -107,7 +107,7 @@ let functions: Libc | undefined;
 export function loadKoffi(): Koffi {
   if (koffi === undefined) {
     try {
-      koffi = createRequire(import.meta.url)('koffi') as Koffi;
+      koffi = found();
     } catch (error) {
       throw new Refusal(
         Errno.ENOSYS,
@@ -116,6 +116,25 @@ export function loadKoffi(): Koffi {
     }
   }
   return koffi;
+}
+
+/** The version of koffi that package.json names. */
+export const KOFFI = '3.3.4';
+
+/**
+ * Koffi's package for this platform is its native part. It is asked for at once: to look for it, koffi has
+ * Node load its rules for what packages export, which makes 20 million instructions of 13. Where it is not
+ * beside us, or lies there for somebody else's koffi, that is left to koffi.
+ */
+function found(): Koffi {
+  const require = createRequire(import.meta.url);
+  try {
+    const native = require(`@koromix/koffi-${process.platform}-${process.arch}`) as Koffi;
+    if (native.version === KOFFI) return native;
+  } catch {
+    // Koffi looks in more places, and says what it lacks.
+  }
+  return require('koffi') as Koffi;
 }
 
 /** The functions of the C library. The first call loads them. */
