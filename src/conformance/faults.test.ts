@@ -22,7 +22,7 @@ const RECORDS = 0x10_0000;
 const DATA = 0x20_0000;
 const PERM_READ = 1;
 const PERM_WRITE = 2;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 /** The whole DSA, a mediated device of another, and edu, which asks for no pages. */
 const [DSA, MDEV, EDU] = ['vfio4', 'vfio1', 'vfio3'];
 

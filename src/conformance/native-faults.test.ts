@@ -19,7 +19,7 @@ import { eventually, PAGE, rulesOf } from './rule.js';
 const RECORDS = 0x10_0000;
 const DATA = 0x20_0000;
 const COOKIE = 0xc001;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 const UNRESOLVED = Status.PAGE_FAULT_UNRESOLVED | 0x80;
 
 /** A DSA that is authorized for a PASID which has its completion records, but not the data. */
