@@ -17,10 +17,11 @@ const telling = tellingAs(process.argv[2]!);
 telling?.begin(machine);
 process.stdin.on('end', () => process.exit(0)).resume();
 console.log('serving');
-await runLoop([{ fd, ready: () => server.serve() }], () => {
+await runLoop([{ fd, ready: () => server.serve() }], (hurried) => {
+  const goesOn = server.step(hurried);
   const more = machine.step();
   telling?.tell();
-  return more;
+  return goesOn || more;
 });
 
 function tellingAs(how: string): Telling | undefined {

@@ -253,6 +253,11 @@ export class FileRequests {
     return this.#account ?? broken('a request that is about no file makes us hold something');
   }
 
+  /** The same; undefined for a request that is about no file. */
+  get opener(): Account | undefined {
+    return this.#account;
+  }
+
   /** What the request being served is, for messages. */
   get description(): string {
     return this.#call === undefined ? 'a request' : `${this.#call} on ${this.#path}`;
@@ -290,18 +295,13 @@ export class FileRequests {
   }
 
   /**
-   * The memory that the request being served means has let us wait: others of the same opener wait for their
-   * turn then, so that those that came behind them from others are served before the next such wait.
+   * A RELEASE does not wait with its opener: another user may open next what has been closed.
+   * @throws Claimed when another that goes on has something that the request uses, or its opener waits.
    */
-  hasKeptUs(): void {
-    const account = this.#account;
-    if (account !== undefined) this.#turns.goOn(account, [account], () => true);
-  }
-
-  /** @throws Claimed when another that goes on has something that the request uses, or its opener waits. */
   #claim(): void {
     if (this.#turns.idle) return;
-    if (this.#turns.claimed([this.account])) throw new Claimed(this.account);
+    const waits = this.#call !== 'release' && this.#turns.claimed([this.account]);
+    if (waits) throw new Claimed(this.account);
     if (this.#turns.claimed(this.uses)) throw new Claimed();
   }
 

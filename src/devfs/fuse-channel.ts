@@ -126,6 +126,12 @@ export class FuseChannel {
   }
 }
 
+/** ENOSYS would turn the operation off for the whole filesystem, and the kernel takes no errno above 511. */
+export function errnoForCaller(errno: number): number {
+  if (errno === Errno.ENOSYS) return Errno.EOPNOTSUPP;
+  return errno > 0 && errno < 512 ? errno : Errno.EIO;
+}
+
 /** Views of one place in a buffer, one per length; short ones are made once. */
 export class ViewCache {
   readonly #buffer: ArrayBufferLike;

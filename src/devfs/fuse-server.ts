@@ -11,7 +11,6 @@
  */
 
 import type { DeviceNode } from '../file/device-node.js';
-import { keptByAccesses } from '../linux/access-cost.js';
 import { CallListener } from '../linux/call-listener.js';
 import { childBell } from '../linux/child-bell.js';
 import { Errno, Refusal, refuse } from '../linux/errno.js';
@@ -27,11 +26,12 @@ import { BlankFiles } from './blank-files.js';
 import { DeviceStatus } from './device-status.js';
 import { DeviceTree, type TreeEntry } from './device-tree.js';
 import { FileRequests, type Ongoing, type OpenedFile } from './file-requests.js';
-import { FuseChannel } from './fuse-channel.js';
+import { errnoForCaller, FuseChannel } from './fuse-channel.js';
 import type { Owner } from './fuse-replies.js';
 import { get64, Opcode, Request } from './fuse-wire.js';
 import { Identification, Undetermined } from './identification.js';
 import { Interrupts } from './interrupts.js';
+import { LongCalls } from './long-calls.js';
 import { MappedAccess, type Tell } from './mapped-access.js';
 import { NameRequests } from './name-requests.js';
 import type { Openers } from './openers.js';
@@ -93,6 +93,7 @@ export class FuseServer {
   readonly #standIn: StandIn | undefined;
   readonly #tree: DeviceTree;
   readonly #turns = new Turns();
+  readonly #longCalls = new LongCalls(this.#turns);
   readonly #interrupts: Interrupts;
   readonly #own: OwnFiles;
   readonly #identification: Identification;
@@ -264,10 +265,10 @@ export class FuseServer {
     const { request } = this.#channel;
     this.#standIn?.serves(request[Request.opcode]!, request[Request.pid]!);
     this.#files.next();
-    const kept = keptByAccesses();
+    let began = performance.now();
     try {
       const ongoing = this.#handle(length);
-      if (ongoing) this.#goOn(ongoing);
+      if (ongoing) began += this.#goOn(ongoing);
     } catch (error) {
       if (error instanceof Undetermined) this.#setAside(error.fd, length);
       else if (error instanceof Claimed) this.#wait(error.objects, length);
@@ -275,7 +276,7 @@ export class FuseServer {
       else this.#fail(error);
     } finally {
       this.#standIn?.serves(0, 0);
-      if (keptByAccesses() !== kept) this.#files.hasKeptUs();
+      this.#longCalls.count(this.#files.opener, began, performance.now());
     }
   }
 
@@ -288,14 +289,15 @@ export class FuseServer {
     else return kind.handle(length);
   }
 
-  /** Most are done in their first slice. */
-  #goOn(ongoing: Ongoing): void {
+  /** Most are done in their first slice. @returns how long that might take, in ms, where there are more. */
+  #goOn(ongoing: Ongoing): number {
     const { request, requestBytes } = this.#channel;
     const opener = this.#files.account;
-    const first = slice(ongoing.work, undefined, this.#turns.firstSlice(opener));
+    const most = this.#turns.firstSlice(opener);
+    const first = slice(ongoing.work, undefined, most);
     if (typeof first === 'object') {
       ongoing.answer(first.value);
-      return;
+      return 0;
     }
     const id = get64(request, Request.unique);
     this.#interrupts.paused(id, first);
@@ -321,6 +323,7 @@ export class FuseServer {
         this.#standIn?.serves(0, 0);
       }
     });
+    return most;
   }
 
   /** A handler refused, or broke. */
@@ -390,10 +393,4 @@ export class FuseServer {
     this.#resumed = undefined;
     if (!waiting.waits) waiting.end((copy) => this.#identification.closeCopy(copy));
   }
-}
-
-/** ENOSYS would turn the operation off for the whole filesystem, and the kernel takes no errno above 511. */
-function errnoForCaller(errno: number): number {
-  if (errno === Errno.ENOSYS) return Errno.EOPNOTSUPP;
-  return errno > 0 && errno < 512 ? errno : Errno.EIO;
 }

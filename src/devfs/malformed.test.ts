@@ -38,6 +38,7 @@ class Wire {
     this.#bytes.set(request);
     check(libc().write(this.#ours, this.#address, request.length), 'write');
     assert.equal(this.server.serve(), true);
+    while (this.server.step());
     const replies = [];
     for (;;) {
       const length = libc().read(this.#ours, this.#address, this.#bytes.length);

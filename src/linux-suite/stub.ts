@@ -69,7 +69,8 @@ const { fuse } = await launcher.connection;
 const host = hostDev([node.path]);
 const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 const server = new FuseServer(fuse, [node], { owner, extra: host.entries });
-void runLoop([{ fd: fuse, ready: (between) => server.serve(between) }], () => false);
+const serve = (between: () => boolean) => server.serve(between);
+void runLoop([{ fd: fuse, ready: serve }], (hurried) => server.step(hurried));
 const argv = lastArguments(process.argv.length - 2);
 launcher.proceed({
   binds: host.binds,

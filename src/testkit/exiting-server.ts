@@ -27,4 +27,4 @@ const node: DeviceNode = { path: 'plain', flushes: false, open: () => new Asking
 const server = new FuseServer(fd, [node], { device: mountedDevice(directory) });
 const exitWhenAsked = () => (asked ? process.exit(3) : true);
 process.send!('mounted');
-await runLoop([{ fd, ready: () => server.serve(exitWhenAsked) }], () => false);
+await runLoop([{ fd, ready: () => server.serve(exitWhenAsked) }], (hurried) => server.step(hurried));

@@ -130,7 +130,7 @@ const server = new FuseServer(fuse, [maker], { device, owner, extra: host.entrie
 const serve = (between: () => boolean) => server.serve(between);
 const sources = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
 const trapped = newFd === undefined ? [] : [server.trapped(newFd)];
-void runLoop([...sources, ...trapped], () => false, { pulse: standIn });
+void runLoop([...sources, ...trapped], (hurried) => server.step(hurried), { pulse: standIn });
 launcher.proceed({
   binds: host.binds,
   sysfs: [],

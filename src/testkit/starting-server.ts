@@ -21,7 +21,7 @@ const node = { path: 'file', flushes: true, open: () => new FakeFile(1) };
 const server = new FuseServer(fuse, [node], { device: mountedDevice(directory), standIn });
 const serve = (between: () => boolean) => server.serve(between);
 const sources = [fuse, standIn.bell].map((fd) => ({ fd, ready: serve }));
-void runLoop(sources, () => false, { pulse: standIn });
+void runLoop(sources, (hurried) => server.step(hurried), { pulse: standIn });
 standIn.untilAtWork();
 libc().open.async(`${directory}/file`, O_RDWR_CLOEXEC, 0, () => {
   const first = new HelperProcess();
