@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { after, test } from 'node:test';
+import { missingCompiler, testProgram } from '../testkit/c-program.js';
 import { Child } from '../testkit/child.js';
 import { refused } from '../testkit/refused.js';
 import { commandName, notTraceable, processOfThread, threadsOfUser } from './proc.js';
@@ -25,6 +26,27 @@ test('a thread that has gone is refused, even when it was known', async () => {
   await mortal.kill();
   refused(() => processOfThread(mortal.pid), 'ESRCH');
   assert.equal(commandName(mortal.pid), '?');
+});
+
+const LAST_PID = '/proc/sys/kernel/ns_last_pid';
+const chooses = process.getuid?.() === 0 && existsSync(LAST_PID);
+
+test('a number that was a process belongs to whose thread it is now', {
+  skip: missingCompiler() || (chooses ? false : `no number can be chosen here (${LAST_PID})`),
+}, async (t) => {
+  const program = spawn(testProgram('numbered'), { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => program.kill());
+  // Somebody else may have a number first.
+  for (let answer = 'no'; answer !== 'yes'; ) {
+    const before = spawn('sleep', ['1000']);
+    assert.equal(processOfThread(before.pid!), before.pid);
+    before.kill();
+    await once(before, 'exit');
+    program.stdin.write(`${before.pid}\n`);
+    answer = String((await once(program.stdout, 'data'))[0]).trim();
+    if (answer === 'yes') assert.equal(processOfThread(before.pid!), program.pid);
+    else assert.equal(answer, 'no');
+  }
 });
 
 const skip = process.getuid?.() !== 0 && 'only root starts processes of another user';

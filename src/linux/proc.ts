@@ -7,10 +7,10 @@
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Errno, Refusal } from './errno.js';
-import { libc } from './ffi.js';
+import { lastErrno, libc } from './ffi.js';
 import { procFile } from './own-proc.js';
 
-const F_OK = 0;
+const SYS_tgkill = process.arch === 'arm64' ? 131 : 234;
 /** How many threads' processes are remembered; threads come and go, the table must not grow with them. */
 const MAX_KNOWN = 1024;
 
@@ -19,13 +19,20 @@ const known = new Map<number, number>();
 /** The process (thread group) of thread `tid`. @throws Refusal ESRCH when there is no such thread. */
 export function processOfThread(tid: number): number {
   const candidate = known.get(tid);
-  if (candidate !== undefined && libc().access(procFile(candidate, `task/${tid}`), F_OK) === 0)
-    return candidate;
+  if (candidate !== undefined && isThreadOf(candidate, tid)) return candidate;
   const tgid = Number(statusField(tid, 'Tgid'));
   if (!Number.isSafeInteger(tgid)) throw gone(tid);
   if (known.size >= MAX_KNOWN) known.clear();
   known.set(tid, tgid);
   return tgid;
+}
+
+/**
+ * Is `tid` a thread of the process `pid` now? (/proc/PID/task does not tell: a number that was a process may
+ * be a thread by now, and /proc shows that as if it were one.)
+ */
+function isThreadOf(pid: number, tid: number): boolean {
+  return libc().syscall(SYS_tgkill, pid, tid, 0) === 0 || lastErrno() === Errno.EPERM;
 }
 
 /** The process that thread `tid` belonged to when that was asked last, as far as it is known; else 0. */
