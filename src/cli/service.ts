@@ -16,6 +16,7 @@ import { countFileWaits } from '../linux/file-waits.js';
 import { notHeld } from '../linux/held-area.js';
 import { fillUpTo } from '../linux/memory-room.js';
 import { haveOwnProc } from '../linux/own-proc.js';
+import { beginPool } from '../linux/pool-threads.js';
 import { servesAlone } from '../linux/process-memory.js';
 import type { WaitStates } from '../linux/wait-states.js';
 import type { ContainerKind } from '../machine/container-kinds.js';
@@ -108,6 +109,7 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   servesAlone(alone);
   countFileWaits(!alone);
   ModelCalls.tellCallbacks();
+  beginPool(device.filter(isOnFile).length);
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,
     baseDirectory: ownFolder(),
@@ -127,6 +129,11 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   for (const each of link) links.push(await connect(machine, each));
   const alarm = new Alarm(machine.clock, time);
   return { machine, links, standIn, alarm, memlock: (memlock ?? false) || (strict ?? false) };
+}
+
+/** Has it a file for a disk? */
+function isOnFile(device: string | PlacedSpec): boolean {
+  return /,file=/.test(typeof device === 'string' ? device : device.spec);
 }
 
 /** @throws Refusal ENOENT nobody can say what a relative path means. */

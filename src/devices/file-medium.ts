@@ -1,13 +1,15 @@
 /**
  * FileMedium: the bytes of a Disk, on a file or a block device.
  *
- * A job is begun on another thread (libuv's), or, where a read finds its bytes in memory, is done when it is
- * begun. It can also be done at once, on this thread.
+ * A job is begun on another thread (linux/pool-threads.ts), or, where a read finds its bytes in memory, is
+ * done when it is begun. It can also be done at once, on this thread. Those of a file have DISK_THREADS at a
+ * time, so that one whose disk is slow has no more of them: the others wait here, in their order.
  */
 import * as fs from 'node:fs';
 import { readCached } from '../linux/cached-read.js';
 import { inWords } from '../linux/errno.js';
 import { type LibcFunction, libc } from '../linux/ffi.js';
+import { DISK_THREADS } from '../linux/pool-threads.js';
 import { CallWord, callWords } from './call-words.js';
 import type { Ended, Job, Medium } from './medium.js';
 
@@ -20,6 +22,8 @@ export class FileMedium implements Medium {
   readonly size: number;
   readonly writable: boolean;
   readonly #fd: number;
+  #underWay = 0;
+  readonly #waiting: [job: Job, ended: Ended][] = [];
 
   /**
    * Opens the file. @throws Error one sentence: it is not there, not a file, not of whole sectors, or may not
@@ -45,7 +49,8 @@ export class FileMedium implements Medium {
 
   begin(job: Job, _number: number, mayNow: boolean, ended: Ended): boolean {
     if (mayNow && job.kind === 'read' && this.#isRead(job)) return true;
-    this.#begin(job, ended);
+    this.#waiting.push([job, ended]);
+    this.#beginNext();
     return false;
   }
 
@@ -55,6 +60,19 @@ export class FileMedium implements Medium {
     } catch (error) {
       return (error as Error).message;
     }
+  }
+
+  #beginNext(): void {
+    if (this.#underWay === DISK_THREADS) return;
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
+    const [job, ended] = next;
+    this.#underWay++;
+    this.#begin(job, (error) => {
+      this.#underWay--;
+      ended(error);
+      this.#beginNext();
+    });
   }
 
   /** Could it be read at once? */
