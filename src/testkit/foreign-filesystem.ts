@@ -35,7 +35,7 @@ export class ForeignFilesystem {
     const node = { path: 'file', flushes, open: () => new FakeFile(1) };
     const server = new FuseServer(this.#connection, [node]);
     const source = { fd: this.#connection, ready: (between: () => boolean) => server.serve(between) };
-    this.#loop = runLoop([source], () => false, { signal: this.#answering.signal });
+    this.#loop = runLoop([source], (hurried) => server.step(hurried), { signal: this.#answering.signal });
     t.after(async () => {
       await this.silence();
       this.disconnect();
