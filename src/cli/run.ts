@@ -22,7 +22,7 @@ import { lastWord } from './last-word.js';
 import { type LaunchFailure, OUR_FAULT } from './launch-plan.js';
 import { type Connection, type Ending, LauncherProcess } from './launcher-process.js';
 import { complain, complainOf, keepErrorsBlocking } from './messages.js';
-import { checkOwnLimits } from './own-limits.js';
+import { checkOwnLimits, disksOf } from './own-limits.js';
 import { type ReportArguments, RunReport } from './run-report.js';
 import type { MachineArguments, Service } from './service.js';
 import { dieBy, forwardSignals, leave } from './signals.js';
@@ -129,7 +129,7 @@ function lastWords(service: Service, { device }: Connection): LastStep[] {
 /** Before anything else is made. What it opens is nothing for the command. */
 async function toldOf(options: RunArguments): Promise<Told> {
   try {
-    checkOwnLimits();
+    checkOwnLimits(disksOf(options.device));
     return { telling: await tellingOf(options), report: RunReport.of(options) };
   } catch (error) {
     complainOf(error as Error);

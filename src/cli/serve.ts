@@ -20,7 +20,7 @@ import { complain, complainOf } from './messages.js';
 import { type End, ModelFaults } from './model-faults.js';
 import { isAlive, isMounted } from './mounted.js';
 import { npxSource } from './npx.js';
-import { checkOwnLimits } from './own-limits.js';
+import { checkOwnLimits, disksOf } from './own-limits.js';
 import { inspectIf, type MachineArguments, makeMachine, serveMachine } from './service.js';
 import { leave } from './signals.js';
 import { tellingOf } from './told.js';
@@ -153,7 +153,7 @@ function isOpen(fd: number): boolean {
 
 /** What it tells, and the machine. @throws Refusal which option, or which limit of this process, is wrong. */
 async function prepared(options: ServeArguments) {
-  checkOwnLimits();
+  checkOwnLimits(disksOf(options.device));
   return { telling: await tellingOf(options), made: await makeMachine(options, false) };
 }
 

@@ -31,6 +31,7 @@ import { launchMode, type NewFdDescriptors } from './launcher-process.js';
 import { Lookers } from './lookers.js';
 import { complain } from './messages.js';
 import type { ModelFaults } from './model-faults.js';
+import { disksOf } from './own-limits.js';
 import { Quiet } from './quiet.js';
 import type { RunReport } from './run-report.js';
 import type { Telling } from './telling.js';
@@ -109,7 +110,7 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   servesAlone(alone);
   countFileWaits(!alone);
   ModelCalls.tellCallbacks();
-  beginPool(device.filter(isOnFile).length);
+  beginPool(disksOf(device));
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,
     baseDirectory: ownFolder(),
@@ -129,11 +130,6 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   for (const each of link) links.push(await connect(machine, each));
   const alarm = new Alarm(machine.clock, time);
   return { machine, links, standIn, alarm, memlock: (memlock ?? false) || (strict ?? false) };
-}
-
-/** Has it a file for a disk? */
-function isOnFile(device: string | PlacedSpec): boolean {
-  return /,file=/.test(typeof device === 'string' ? device : device.spec);
 }
 
 /** @throws Refusal ENOENT nobody can say what a relative path means. */

@@ -64,6 +64,16 @@ describe('a server whose own limits are too small', options, () => {
     assert.equal(shell('exec prlimit --nproc=20 $IOASID run -d edu -- true').status, 0);
   });
 
+  it('counts the threads that wait for disks, without which Node ends itself', asOther, () => {
+    const devices = Array.from({ length: 10 }, (_, n) => `-d virtio-blk,file=${folder}/disk${n}`).join(' ');
+    const { status, stderr } = shell(`exec ${other} prlimit --nproc=50 $IOASID run ${devices} -- true`);
+    assert.match(
+      stderr,
+      /^ioasid: the limit of processes and threads is 50 .*, and at least 64 more are needed$/m,
+    );
+    assert.equal(status, 125);
+  });
+
   it('leaves nothing', () => assert.deepEqual([existsSync(`${folder}/served`)], [false]));
 });
 
@@ -148,11 +158,12 @@ it('who removes the folder that it is started in is told so', options, () => {
 
 it('limits that are large enough, or none, are not told of', () => {
   checkOwnLimits(
+    0,
     'Max file size   unlimited   unlimited   bytes\nMax address space   15032385536  unlimited bytes\n',
   );
-  checkOwnLimits('');
+  checkOwnLimits(0, '');
   assert.throws(
-    () => checkOwnLimits('Max file size             1048575              unlimited            bytes\n'),
+    () => checkOwnLimits(0, 'Max file size             1048575              unlimited            bytes\n'),
     (error) => error instanceof Refusal && error.code === 'EFBIG',
   );
 });
