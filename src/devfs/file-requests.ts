@@ -19,7 +19,7 @@ import {
 } from '../file/open-file.js';
 import { finished, isWork, type Sliced, type Work } from '../file/work.js';
 import { type Account, forHeap, Pool } from '../linux/account.js';
-import { refuse } from '../linux/errno.js';
+import { Errno, refuse } from '../linux/errno.js';
 import { broken } from '../linux/invariant.js';
 import type { Trace } from '../trace/trace.js';
 import { recordUnserved } from '../trace/traced-file.js';
@@ -142,7 +142,11 @@ export class FileRequests {
     const opened = this.#begin('read', get64(request, wire.ReadIn.handle));
     if (wire.isForPage(request)) {
       this.#identification.pageAsked(opened, request[Request.pid]!);
-      refuse('EIO', `${nameOf(opened)} has no pages: it can be read, not mapped`);
+      // Of a mapped BAR an access begins so, of which the tracer tells what there is to tell.
+      if (opened.inode.mappedBy === undefined)
+        refuse('EIO', `${nameOf(opened)} has no pages: it can be read, not mapped`);
+      this.#channel.answerError(Errno.EIO);
+      return undefined;
     }
     // Zeroed, because what was there before belongs to another process; a long one may go on when others are
     // answered.

@@ -8,10 +8,23 @@
  * told.
  */
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
-import { Registers, SIGBUS, SIGILL, SIGTRAP, type StoppingSignal, step, Word } from '../linux/ptrace.js';
+import {
+  BUS_ADRERR,
+  Registers,
+  SEGV_ACCERR,
+  SEGV_MAPERR,
+  SI_KERNEL,
+  SIGBUS,
+  SIGSEGV,
+  SIGTRAP,
+  type StoppingSignal,
+  step,
+  Word,
+} from '../linux/ptrace.js';
+import { AccessData, MOST_OPERAND } from './access-data.js';
 import { usedBy } from './file-requests.js';
 import { nameOf, type Opened } from './inode.js';
-import type { Address, Instruction, Operand, Part } from './instruction.js';
+import type { Address, Instruction, Operand } from './instruction.js';
 import { InstructionFetch } from './instruction-fetch.js';
 import type { PageMappings } from './page-mappings.js';
 import type { ProcessCaller } from './process-caller.js';
@@ -23,8 +36,12 @@ const PAGE = 4096;
 const ARITHMETIC_FLAGS = 0x8d5;
 const ZERO_FLAG = 0x40;
 const PIECE = 8;
-/** That of a vector register. Wider ones save states, and leave bytes between them as they are. */
-const MOST_OPERAND = 64;
+/** What MOVDIR64B and ENQCMD store, and a multiple of which its address is. */
+const STORE64 = 64;
+/** What the kernel tells of the processor's #GP. */
+const GENERAL_PROTECTION: StoppingSignal = { code: SI_KERNEL, address: 0 };
+
+type Store64 = Instruction & { kind: 'store64' };
 
 /** An operand in a mapped file. */
 interface Target {
@@ -51,12 +68,7 @@ export class MappedAccess {
   readonly #tell: Tell;
   readonly #caller: ProcessCaller;
   readonly #registers = new Registers();
-  readonly #data = new Uint8Array(new ArrayBuffer(128), 0, MOST_OPERAND);
-  /** By length: an access makes no array. */
-  readonly #beginnings = Array.from({ length: MOST_OPERAND + 1 }, (_, length) =>
-    this.#data.subarray(0, length),
-  );
-  readonly #view = new DataView(this.#data.buffer);
+  readonly #data = new AccessData();
   readonly #fetch: InstructionFetch;
 
   constructor(pages: PageMappings, turns: Turns, caller: ProcessCaller, tell: Tell) {
@@ -76,54 +88,96 @@ export class MappedAccess {
     else if (target === undefined || !this.#registers.load(tid))
       process.signals.deliver(tid, this.#caller, SIGBUS, fault);
     else if (!this.#waits(target, () => this.fault(tid, process, fault)))
-      this.#attempt(tid, process, target, fault, () => {
+      this.#attempt(tid, process, target.opened, fault, () => {
         const instruction = this.#fetch.instruction(tid, process) ?? this.#refuse();
         const whole = this.#whole(tid, process, instruction, target, address);
         this.#perform(tid, process, instruction, whole, address);
       });
   }
 
-  /** Thread `tid` has stopped for SIGILL: MOVDIR64B or ENQCMD on a processor that has none. */
-  illegal(tid: number, process: TracedProcess, fault: StoppingSignal): void {
+  /**
+   * Thread `tid` has stopped for `signal`: SIGILL, perhaps of MOVDIR64B or ENQCMD on a processor that has
+   * none; or SIGSEGV, perhaps of ENQCMD on one that wants a PASID of the process before all else.
+   */
+  submission(tid: number, process: TracedProcess, signal: number, fault: StoppingSignal): void {
     this.#caller.begin(tid, process.account);
     const instruction = this.#registers.load(tid) ? this.#fetch.readable(tid, process) : undefined;
-    const target =
-      instruction?.kind === 'store64'
-        ? this.#targetAt(tid, process, this.#registers.wide(instruction.target))
-        : undefined;
-    if (instruction?.kind !== 'store64' || target === undefined)
-      process.signals.deliver(tid, this.#caller, SIGILL, fault);
-    else if (!this.#waits(target, () => this.illegal(tid, process, fault))) {
-      const there = { code: fault.code, address: this.#registers.wide(instruction.target) };
-      this.#attempt(tid, process, target, there, () => {
-        this.#store64(tid, process, instruction, target);
-        this.#advance(tid, process, instruction);
-      });
-    }
+    const it = instruction?.kind === 'store64' ? instruction : undefined;
+    const address = it === undefined ? 0 : this.#registers.wide(it.target);
+    const target = it && this.#targetAt(tid, process, address);
+    const isAligned = address % STORE64 === 0;
+    if (it === undefined || target === undefined || (signal === SIGSEGV && isAligned && !it.enqueues))
+      this.#isOther(tid, process, signal, fault);
+    else if (!this.#waits(target, () => this.submission(tid, process, signal, fault)))
+      this.#submit(tid, process, it, target, address);
   }
 
-  /**
-   * Makes the access; where that is refused the thread gets SIGBUS. One that is killed meanwhile can be
-   * neither read nor written any more, and nobody is told.
-   */
+  /** Something else has raised `signal`. What the program does for SIGSEGV is between it and the kernel. */
+  #isOther(tid: number, { signals }: TracedProcess, signal: number, fault: StoppingSignal): void {
+    if (signal === SIGSEGV) signals.goOn(tid, signal);
+    else signals.deliver(tid, this.#caller, signal, fault);
+  }
+
+  /** Stores to `address`, with the faults of a processor that has the instruction, in their order. */
+  #submit(tid: number, process: TracedProcess, it: Store64, target: Target, address: number): void {
+    const { opened } = target;
+    const from = this.#addressOf(it.source);
+    try {
+      process.read(tid, this.#caller, from, this.#data.bytes);
+    } catch (error) {
+      const code = process.areaWith(tid, from) === undefined ? SEGV_MAPERR : SEGV_ACCERR;
+      this.#raise(tid, process, opened, SIGSEGV, { code, address: from }, error);
+      return;
+    }
+    if (address % STORE64 !== 0) {
+      const why = new Refusal(Errno.EINVAL, `the 64 bytes at ${hex(address)} are not aligned`);
+      this.#raise(tid, process, opened, SIGSEGV, GENERAL_PROTECTION, why);
+      return;
+    }
+    this.#attempt(tid, process, opened, { code: BUS_ADRERR, address }, () => {
+      this.#write64(it, target);
+      this.#advance(tid, process, it);
+    });
+  }
+
+  /** Makes an access to `opened`; where that is refused the thread gets SIGBUS. */
   #attempt(
     tid: number,
-    { signals }: TracedProcess,
-    { opened }: Target,
+    process: TracedProcess,
+    opened: Opened,
     fault: StoppingSignal,
     access: () => void,
   ): void {
     try {
       access();
     } catch (error) {
-      if (!this.#registers.load(tid)) return;
-      this.#tell(nameOf(opened), error);
-      signals.deliver(tid, this.#caller, SIGBUS, fault);
+      this.#raise(tid, process, opened, SIGBUS, fault, error);
     }
+  }
+
+  /**
+   * Thread `tid` gets `signal`, because of `error`. One that has been killed meanwhile can be neither read
+   * nor written any more, and nobody is told.
+   */
+  #raise(
+    tid: number,
+    { signals }: TracedProcess,
+    opened: Opened,
+    signal: number,
+    fault: StoppingSignal,
+    error: unknown,
+  ): void {
+    if (!this.#registers.load(tid)) return;
+    this.#tell(nameOf(opened), error);
+    signals.deliver(tid, this.#caller, signal, fault);
   }
 
   #refuse(): never {
     refuse('EOPNOTSUPP', `the instruction at ${hex(this.#registers.wide(Word.RIP))} is not known`);
+  }
+
+  #refuseSource(at: number): never {
+    return refuse('EOPNOTSUPP', `64 bytes are loaded at ${hex(at)}, and stored where no device is`);
   }
 
   /** Another call goes on with the file: later. @returns whether that is so. */
@@ -137,10 +191,12 @@ export class MappedAccess {
 
   /**
    * Where the access of a load or store begins, which has faulted at `fault`: in the page below, perhaps.
-   * @throws Refusal EFAULT it is not all in one mapping.
+   * @throws Refusal EFAULT it is not all in one mapping; EOPNOTSUPP it is the source of MOVDIR64B.
    */
   #whole(tid: number, process: TracedProcess, it: Instruction, target: Target, fault: number): Target {
-    if (it.kind !== 'load' && it.kind !== 'store') return target;
+    if (it.kind === 'step') return target;
+    if (it.kind === 'store64')
+      return this.#targetAt(tid, process, this.#registers.wide(it.target)) ?? this.#refuseSource(fault);
     const start = fault % PAGE === 0 ? this.#addressOf(it.address) : fault;
     const whole = start === fault ? target : this.#targetAt(tid, process, start);
     if (whole !== undefined && it.size <= whole.length) return whole;
@@ -163,11 +219,16 @@ export class MappedAccess {
     switch (instruction.kind) {
       case 'load':
         this.#read(target, 0, instruction.size);
-        this.#setPart(instruction.target, instruction.size, instruction.signed);
+        this.#data.toRegister(
+          this.#registers.words,
+          instruction.target,
+          instruction.size,
+          instruction.signed,
+        );
         break;
       case 'store':
-        if ('source' in instruction) this.#takePart(instruction.source);
-        else this.#putWords(instruction.low, instruction.high);
+        if ('source' in instruction) this.#data.fromRegister(this.#registers.words, instruction.source);
+        else this.#data.fromWords(instruction.low, instruction.high);
         this.#write(target, 0, instruction.size);
         break;
       case 'store64':
@@ -187,14 +248,9 @@ export class MappedAccess {
     signals.resume(tid);
   }
 
-  /** [at, at+length) of the data. */
-  #part(at: number, length: number): Uint8Array {
-    return at === 0 ? this.#beginnings[length]! : this.#data.subarray(at, at + length);
-  }
-
   /** Fills the data from `at` on. @throws Refusal. */
   #read({ opened, offset }: Target, at: number, length: number): void {
-    const bytes = this.#part(at, length);
+    const bytes = this.#data.part(at, length);
     const done = opened.file.mapping?.read(offset + at, bytes) ?? 0;
     if (done < length) refuse('EFAULT', `byte ${hex(offset + at + done)} of the file is none of a BAR`);
   }
@@ -205,7 +261,7 @@ export class MappedAccess {
    */
   #write({ opened, offset }: Target, at: number, length: number): boolean {
     try {
-      opened.file.mapping?.write(this.#caller, offset + at, this.#part(at, length));
+      opened.file.mapping?.write(this.#caller, offset + at, this.#data.part(at, length));
       return true;
     } catch (error) {
       if (!(error instanceof Refusal) || error.errno === Errno.EIO) throw error;
@@ -213,50 +269,15 @@ export class MappedAccess {
     }
   }
 
-  #setPart({ word, byte, size }: Part, read: number, signed: boolean): void {
-    const { words } = this.#registers;
-    const low = this.#extended(read, signed);
-    const high = read === 8 ? this.#view.getInt32(4, true) : signed && low < 0 ? -1 : 0;
-    if (size === 8) {
-      words[word] = low;
-      words[word + 1] = high;
-    } else if (size === 4) {
-      words[word] = low;
-      words[word + 1] = 0;
-    } else {
-      const mask = (size === 2 ? 0xffff : 0xff) << (8 * byte);
-      words[word] = (words[word]! & ~mask) | ((low << (8 * byte)) & mask);
-    }
+  #store64(tid: number, process: TracedProcess, it: Store64, target: Target): void {
+    process.read(tid, this.#caller, this.#addressOf(it.source), this.#data.bytes);
+    this.#write64(it, target);
   }
 
-  #extended(size: number, signed: boolean): number {
-    if (size >= 4) return this.#view.getInt32(0, true);
-    if (size === 2) return signed ? this.#view.getInt16(0, true) : this.#view.getUint16(0, true);
-    return signed ? this.#view.getInt8(0) : this.#view.getUint8(0);
-  }
-
-  #takePart({ word, byte }: Part): void {
-    const { words } = this.#registers;
-    this.#putWords(words[word]! >>> (8 * byte), words[word + 1]!);
-  }
-
-  #putWords(low: number, high: number): void {
-    this.#view.setInt32(0, low, true);
-    this.#view.setInt32(4, high, true);
-  }
-
-  #store64(
-    tid: number,
-    process: TracedProcess,
-    instruction: Instruction & { kind: 'store64' },
-    target: Target,
-  ): void {
-    if (target.offset % 64 !== 0)
-      refuse('EINVAL', `64 bytes at ${hex(target.offset)} of the file are not aligned`);
-    const source = this.#addressOf(instruction.source);
-    process.read(tid, this.#caller, source, this.#data);
-    const taken = target.opened.file.mapping?.write64(this.#caller, target.offset, this.#data) ?? false;
-    if (!instruction.enqueues) return;
+  /** Writes the data: one access of the device. @throws Refusal. */
+  #write64({ enqueues }: Store64, { opened, offset }: Target): void {
+    const taken = opened.file.mapping?.write64(this.#caller, offset, this.#data.bytes) ?? false;
+    if (!enqueues) return;
     const { words } = this.#registers;
     words[Word.EFLAGS] = (words[Word.EFLAGS]! & ~ARITHMETIC_FLAGS) | (taken ? 0 : ZERO_FLAG);
   }
@@ -299,7 +320,7 @@ export class MappedAccess {
     if (!isThere) refuse('EOPNOTSUPP', `what is accessed at ${hex(fault)} is not known`);
     for (const { operand, target, place, by } of moved) {
       if (operand.reads) this.#pieces(target, operand.size, (at, length) => this.#read(target, at, length));
-      if (operand.reads) this.#caller.writeMemory(place, this.#part(0, operand.size));
+      if (operand.reads) this.#caller.writeMemory(place, this.#data.part(0, operand.size));
       this.#registers.add(operand.mover, by);
     }
     this.#stepped(tid, process, moved);
@@ -317,7 +338,7 @@ export class MappedAccess {
     if (signal === SIGTRAP) {
       for (const { operand, target, place } of moved) {
         if (!operand.writes) continue;
-        this.#caller.readMemory(place, this.#part(0, operand.size));
+        this.#caller.readMemory(place, this.#data.part(0, operand.size));
         this.#pieces(target, operand.size, (at, length) => this.#writeKept(target, at, length, kept));
       }
     }
@@ -332,12 +353,12 @@ export class MappedAccess {
     for (const pattern of [0x00, 0xff]) {
       for (const { operand, place } of moved) {
         if (!operand.masked) continue;
-        this.#caller.writeMemory(place, this.#part(0, operand.size).fill(pattern));
+        this.#caller.writeMemory(place, this.#data.part(0, operand.size).fill(pattern));
         this.#registers.words.set(before);
         this.#registers.store(tid);
         step(tid);
-        this.#caller.readMemory(place, this.#part(0, operand.size));
-        for (let i = 0; i < operand.size; i++) if (this.#data[i] !== pattern) changed[i] = 1;
+        this.#caller.readMemory(place, this.#data.part(0, operand.size));
+        for (let i = 0; i < operand.size; i++) if (this.#data.bytes[i] !== pattern) changed[i] = 1;
       }
     }
     this.#registers.words.set(before);

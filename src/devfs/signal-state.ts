@@ -25,14 +25,12 @@ import {
   goOnToCall,
   interrupt,
   RAISED_BY_ACCESSES,
+  SIGSEGV,
   type StoppingSignal,
   setBlocked,
   setFault,
 } from '../linux/ptrace.js';
 import { TRACERS_CALL } from '../linux/seccomp.js';
-
-/** Who blocks this one blocks them all: a guess where two threads cannot be told apart. */
-const SIGSEGV = 11;
 
 const SYS_rt_sigaction = 13;
 const SYS_getpid = 39;
@@ -200,6 +198,7 @@ export class SignalState {
       thread.open |= bit;
       return false;
     }
+    // Who blocks this one blocks them all: a guess where two threads cannot be told apart.
     if (blocks(tid, SIGSEGV)) return true;
     if (!intact && !othersRun()) thread.blocked |= bit;
     return (thread.blocked & bit) !== 0;
@@ -212,7 +211,7 @@ export class SignalState {
   deliver(tid: number, caller: Caller, signal: number, fault?: StoppingSignal): void {
     // Another thread's fault may have changed the action, and this one has not been settled.
     if (this.isOpen(tid, signal)) this.settle(tid, caller, signal, () => true);
-    const ignored = this.#has(signal, IGNORE);
+    const ignored = this.#ignores(tid, caller, signal);
     if (fault !== undefined && (blocks(tid, signal) || ignored)) {
       this.#makeDefault(tid, caller, signal);
       setBlocked(tid, signal, false);
@@ -304,6 +303,17 @@ export class SignalState {
     const thread = { repairs: 0, blocked: 0, open: 0, accesses: 0, unwatched: 0 };
     this.#threads.set(tid, thread);
     return thread;
+  }
+
+  /** Does the program ignore `signal`? The kernel knows of those whose actions are not kept. */
+  #ignores(tid: number, caller: Caller, signal: number): boolean {
+    if (RAISED_BY_ACCESSES.includes(signal)) return this.#has(signal, IGNORE);
+    try {
+      return handlerOf(this.#ask(tid, caller, signal)) === IGNORE;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return false;
+    }
   }
 
   #has(signal: number, handler: bigint): boolean {

@@ -14,9 +14,10 @@ import { seize } from '../linux/attach.js';
 import { Refusal } from '../linux/errno.js';
 import type { LoopSource } from '../linux/event-loop.js';
 import { addressOf, libc } from '../linux/ffi.js';
-import { parentOf, processOfThread, tracerOf } from '../linux/proc.js';
+import { livingProcessOf, parentOf, processOfThread, tracerOf } from '../linux/proc.js';
 import {
   AT_CALL,
+  BUS_ADRERR,
   Event,
   goOn,
   interrupt,
@@ -25,7 +26,9 @@ import {
   letGo,
   RAISED_BY_ACCESSES,
   resultOf,
+  SI_KERNEL,
   SIGBUS,
+  SIGSEGV,
   SIGTRAP,
   type StoppingSignal,
   signalBytes,
@@ -41,9 +44,6 @@ import type { ProcessCaller } from './process-caller.js';
 import { ACTION_BYTES } from './signal-state.js';
 import { TracedProcess } from './traced-process.js';
 import type { Visits } from './visits.js';
-
-/** si_code: nothing is there at that address. */
-const BUS_ADRERR = 2;
 
 /** Stops that are seen to before others are served. */
 const BATCH = 64;
@@ -288,7 +288,7 @@ export class Tracer implements LoopSource {
 
   #signalled(tid: number, signal: number): void {
     const group = this.#threads.get(tid);
-    const ours = RAISED_BY_ACCESSES.includes(signal);
+    const ours = RAISED_BY_ACCESSES.includes(signal) || signal === SIGSEGV;
     const info = ours ? signalOf(tid) : undefined;
     if (signal === AT_CALL) group?.process.signals.calls(tid);
     else if (group === undefined || info === undefined) this.#goOn(tid, signal);
@@ -296,8 +296,18 @@ export class Tracer implements LoopSource {
       this.#goOn(tid, signal);
   }
 
-  /** A thread has stopped for a signal that accesses raise. */
-  #raised(tid: number, { process }: Group, signal: number, info: StoppingSignal): void {
+  /** A thread has stopped for a signal that accesses may raise. */
+  #raised(tid: number, group: Group, signal: number, info: StoppingSignal): void {
+    if (signal !== SIGSEGV) this.#forced(tid, group, signal, info);
+    else if (info.code !== SI_KERNEL) this.#goOn(tid, signal);
+    else {
+      group.process.forgetMappings();
+      this.#access.submission(tid, group.process, signal, info);
+    }
+  }
+
+  /** The same, for a signal whose action and mask are kept (signal-state.ts). */
+  #forced(tid: number, { process }: Group, signal: number, info: StoppingSignal): void {
     const sent = info.code <= 0 ? signalBytes(tid) : undefined;
     const { signals } = process;
     const known = info.code > 0 && signals.isOpen(tid, signal);
@@ -308,7 +318,7 @@ export class Tracer implements LoopSource {
     else if (info.code <= 0) signals.deliver(tid, this.#caller, signal);
     else {
       this.#pay(tid, process);
-      if (signal !== SIGBUS) this.#access.illegal(tid, process, info);
+      if (signal !== SIGBUS) this.#access.submission(tid, process, signal, info);
       else if (info.code === BUS_ADRERR) this.#access.fault(tid, process, info);
       else signals.deliver(tid, this.#caller, signal, info);
     }
@@ -345,14 +355,14 @@ export class Tracer implements LoopSource {
    */
   #started(tid: number, by: Group | undefined): void {
     if (tid !== 0 && by !== undefined && !this.#threads.has(tid))
-      this.#add(tid, groupOf(tid) ?? by.process.pid, by.process.account, by.process);
+      this.#add(tid, livingProcessOf(tid) ?? by.process.pid, by.process.account, by.process);
   }
 
   /** One that was started by a thread that has been killed before it could say so. */
   #adopt(tid: number): boolean {
     const account = this.#account;
     if (account === undefined || tracerOf(tid) !== process.pid) return false;
-    const pid = groupOf(tid) ?? tid;
+    const pid = livingProcessOf(tid) ?? tid;
     this.#add(tid, pid, account, this.#groups.get(parentOf(pid))?.process);
     return true;
   }
@@ -386,14 +396,5 @@ export class Tracer implements LoopSource {
 
   #release(pid: number): void {
     for (const [tid, group] of [...this.#threads]) if (group.process.pid === pid) this.#remove(tid);
-  }
-}
-
-/** The process of thread `tid`; undefined when it is gone. */
-function groupOf(tid: number): number | undefined {
-  try {
-    return processOfThread(tid);
-  } catch {
-    return undefined;
   }
 }

@@ -27,6 +27,15 @@ export function processOfThread(tid: number): number {
   return tgid;
 }
 
+/** The same; undefined when there is no such thread. */
+export function livingProcessOf(tid: number): number | undefined {
+  try {
+    return processOfThread(tid);
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Is `tid` a thread of the process `pid` now? (/proc/PID/task does not tell: a number that was a process may
  * be a thread by now, and /proc shows that as if it were one.)

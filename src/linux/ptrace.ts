@@ -26,9 +26,19 @@ const LISTEN = 0x4208;
 export const SIGILL = 4;
 export const SIGTRAP = 5;
 export const SIGBUS = 7;
+export const SIGSEGV = 11;
+/** si_code of a SIGBUS and of a SIGSEGV: nothing is there at that address; it may not be accessed so. */
+export const BUS_ADRERR = 2;
+export const SEGV_MAPERR = 1;
+export const SEGV_ACCERR = 2;
+/** si_code of a SIGSEGV without an address: the processor's #GP. */
+export const SI_KERNEL = 128;
 /** In place of a signal: the thread begins a system call, after `goOnToCall`. */
 export const AT_CALL = SIGTRAP | 0x80;
-/** What stops a thread that accesses a mapped file: SIGILL, where the processor has not the instruction. */
+/**
+ * What stops a thread that accesses a mapped file: SIGILL, where the processor has not the instruction. A
+ * SIGSEGV too, of ENQCMD where it has: but that is left alone where it is anything else.
+ */
 export const RAISED_BY_ACCESSES: readonly number[] = [SIGILL, SIGBUS];
 
 /** PTRACE_EVENT_*, above the signal in the status of a stop. */

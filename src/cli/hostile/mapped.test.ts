@@ -29,6 +29,7 @@ const tasks = {
   awaited: 'a child can be waited for as soon as its end is told',
   shot: 'a program that is killed in the middle of an access keeps nobody',
   own_faults: 'faults of the program are its own, with signal and address',
+  submissions: 'a store of 64 bytes has the faults that it has where the processor makes it, and no others',
   timers: 'signals that come during accesses are delivered, and repeat none',
   stops: 'a stopped program stays stopped until it is continued',
   interrupting: 'handlers that interrupt accesses make some themselves, with the signal blocked or not',

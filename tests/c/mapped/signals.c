@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static sigjmp_buf back;
-static volatile int caught, ticks;
+static volatile int caught, code, ticks;
 static void *volatile where;
 
 static void faulted(int signal, siginfo_t *info, void *context)
@@ -17,6 +17,7 @@ static void faulted(int signal, siginfo_t *info, void *context)
 	(void)context;
 	caught = signal;
 	where = info->si_addr;
+	code = info->si_code;
 	siglongjmp(back, 1);
 }
 
@@ -51,6 +52,81 @@ static void own_faults(void)
 	if (sigsetjmp(back, 1) == 0)
 		asm volatile("ud2");
 	CHECK(caught == SIGILL);
+}
+
+/* movdir64b (%rcx), %rdx */
+#define MOVDIR64B(from, to) \
+	asm volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x11" ::"c"(from), "d"(to) : "memory")
+/* enqcmd (%rcx), %rdx */
+#define ENQCMD(from, to) \
+	asm volatile(".byte 0xf2, 0x0f, 0x38, 0xf8, 0x11" ::"c"(from), "d"(to) : "memory", "cc")
+#define CAUGHT(access)                       \
+	do {                                 \
+		caught = 0;                  \
+		if (sigsetjmp(back, 1) == 0) \
+			access;              \
+	} while (0)
+
+static void submits_badly(int how)
+{
+	static uint8_t source[64];
+
+	if (how == 0)
+		MOVDIR64B(source, bar + PORTAL + 8);
+	else
+		ENQCMD(source, bar + PORTAL + 8);
+}
+
+/* Stores of 64 bytes have the faults that they have where the processor makes them, and no others. */
+static void submissions(void)
+{
+	char *nothing = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static uint8_t source[64], target[64] __attribute__((aligned(64)));
+	struct sigaction action;
+	struct access seen[4];
+
+	handle(SIGSEGV, faulted);
+	handle(SIGBUS, faulted);
+	handle(SIGILL, faulted);
+	CAUGHT(MOVDIR64B(source, bar + PORTAL));
+	CHECK(caught == 0);
+	CAUGHT(ENQCMD(source, bar + PORTAL));
+	CHECK(caught == 0 && sigaction(SIGSEGV, NULL, &action) == 0 && action.sa_sigaction == faulted);
+	forget();
+	for (int how = 0; how < 2; how++) {
+		CAUGHT(submits_badly(how));
+		CHECK(caught == SIGSEGV && where == NULL && code == SI_KERNEL);
+	}
+	CAUGHT(MOVDIR64B(nothing + 8, bar + PORTAL));
+	CHECK(caught == SIGSEGV && where == nothing + 8 && code == SEGV_ACCERR);
+	CAUGHT(ENQCMD(nothing + 8, bar + PORTAL));
+	CHECK(caught == SIGSEGV && where == nothing + 8 && code == SEGV_ACCERR);
+	CHECK(munmap(nothing, PAGE) == 0);
+	CAUGHT(ENQCMD(nothing + 8, bar + PORTAL));
+	CHECK(caught == SIGSEGV && where == nothing + 8 && code == SEGV_MAPERR);
+	CHECK(accesses(seen, 4) == 0);
+	/* From the device to memory, which nobody makes for it. */
+	CAUGHT(MOVDIR64B(bar + 128, target));
+	CHECK(caught == SIGBUS || caught == SIGILL);
+	CHECK(target[0] == 0 && accesses(seen, 4) == 0);
+	/* Whoever blocks or ignores the signal dies by it. */
+	for (int how = 0; how < 4; how++) {
+		pid_t child = fork();
+		sigset_t all;
+		int status;
+
+		if (child == 0) {
+			sigfillset(&all);
+			if (how < 2)
+				CHECK(sigprocmask(SIG_SETMASK, &all, NULL) == 0);
+			else
+				CHECK(signal(SIGSEGV, SIG_IGN) != SIG_ERR);
+			submits_badly(how & 1);
+			_exit(1);
+		}
+		CHECK(waitpid(child, &status, 0) == child);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	}
 }
 
 /* Memory decoding is off: the mapping has nothing behind it. */
@@ -110,5 +186,5 @@ static void stops(void)
 
 const struct task signal_tasks[] = {
 	{ "own_faults", own_faults }, { "decode_off", decode_off }, { "timers", timers }, { "stops", stops },
-	{ NULL, NULL },
+	{ "submissions", submissions }, { NULL, NULL },
 };
