@@ -148,7 +148,7 @@ function attributesOf(tree: SysfsTree): [path: string, attribute: Attribute][] {
 }
 
 /** What they show. That a command was refused is kept in `cmd_status`, as in Linux. */
-function valuesOf(attributes: readonly (readonly [string, Attribute])[]): string {
+function valuesOf(attributes: readonly (readonly [string, Attribute])[]): string[] {
   const shown = attributes.map(([path, { show }]) => {
     if (path.endsWith('/cmd_status')) return '';
     let value: string | undefined;
@@ -157,8 +157,11 @@ function valuesOf(attributes: readonly (readonly [string, Attribute])[]): string
     });
     return `${path}=${why?.code ?? value}`;
   });
-  return shown.join();
+  return shown;
 }
+
+/** A work queue of a type that has no size gets one when its device is asked to take it, as in Linux. */
+const isGiven = (shown: string) => /wq\d+\.\d+\/size=/.test(shown);
 
 test('whatever is written is a value or is refused, and what is refused has changed nothing', async () => {
   const words = [
@@ -187,10 +190,11 @@ test('whatever is written is a value or is refused, and what is refused has chan
     assert.ok(writable.length > 50);
     let before = valuesOf(attributes);
     fc.assert(
-      fc.property(fc.constantFrom(...writable), text, ([, { store }], written) => {
+      fc.property(fc.constantFrom(...writable), text, ([path, { store }], written) => {
         const why = refusal(() => finished(store!(written)));
         const after = valuesOf(attributes);
-        if (why !== undefined) assert.equal(after, before);
+        const kept = (shown: string) => !(path.endsWith('/bind') && isGiven(shown));
+        if (why !== undefined) assert.deepEqual(after.filter(kept), before.filter(kept));
         before = after;
       }),
       { numRuns: 500 },
