@@ -1,15 +1,15 @@
 /**
  * Remote: the subject at the other end of a socket (cli/inspected.ts), as lines of JSON.
  *
- * One pull is under way at a time. Between two of them is a pause that grows with what a look costs the
- * thread that serves programs, so that looking takes a twentieth of its time at most.
+ * One pull is under way at a time. The subject has a pace (cli/pace.ts): who asks at once waits longer for
+ * his answer.
  */
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TraceEvent } from '../trace/event.js';
 import type { Answer, Pulled, Question } from './model.js';
 
-const SHARE = 20;
+/** Changes that come together are seen together. */
 const LEAST_MS = 10;
 /** What changes without anything happening is seen after so long. */
 const PATIENCE_MS = 1000;
@@ -26,7 +26,7 @@ export type FromSubject =
 export interface PulledEnd extends Pick<Pulled, 'version' | 'time'> {
   /** Items are as they were; none have come. */
   readonly same: boolean;
-  /** Milliseconds of the server's thread that it took to look. */
+  /** Milliseconds that the look took the server's thread, by which the next one is put off. */
   readonly cost: number;
 }
 
@@ -36,7 +36,6 @@ export class Remote {
   #pulled: ((pulled: Pulled | undefined) => void) | undefined;
   #items: (readonly [string, string])[] = [];
   #events: TraceEvent[] = [];
-  #cost = 0;
   #last = 0;
   #ended = false;
 
@@ -63,7 +62,7 @@ export class Remote {
       if (pulled === undefined) return;
       version = pulled.version;
       yield pulled;
-      await sleep(Math.max(LEAST_MS, SHARE * this.#cost));
+      await sleep(LEAST_MS);
     }
   }
 
@@ -101,11 +100,10 @@ export class Remote {
     }
   }
 
-  #hearEnd({ version, time, same, cost }: PulledEnd): void {
+  #hearEnd({ version, time, same }: PulledEnd): void {
     const [items, events] = [this.#items, this.#events];
     this.#items = [];
     this.#events = [];
-    this.#cost = cost;
     this.#pulled?.({ version, time, events, ...(!same && { items }) });
   }
 
