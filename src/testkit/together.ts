@@ -18,6 +18,7 @@ const entries = 'testkit/together';
 /** Files of such folders that need a process for themselves, and why. */
 export const ALONE: Readonly<Record<string, string>> = {
   'conformance/real.test.js': 'it runs the others of its folder, in processes below `ioasid run`',
+  'devices/file-medium.test.js': 'it has fdatasync(2) of the whole process wait',
   'devfs/keeper.test.js': 'it counts the inodes of all users, of which tests of servers have some',
   'iommu/effort.test.js':
     'what it has kept waiting is charged for seconds, when others count what is charged',
