@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/vfio.h>
 #include <linux/vhost.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@ enum { LOW_POWER_WITH_WAKEUP = 4, LOW_POWER_EXIT = 5, READABLE_FIXED = 5, IOVA =
 enum { INTX, MSI, ERR = 3, REQ };
 
 int context;
+static const char *folder;
 static int iommufd, mdev, unbound, edu, group, vdpa;
 static uint32_t pasid, ioas;
 
@@ -33,19 +35,28 @@ static int bind_to(int device, int fd)
 	return result(ioctl(device, BIND, &bind));
 }
 
-void open_files(void)
+int open_ours(const char *name, int flags)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	return open(path, flags);
+}
+
+void open_files(const char *where)
 {
 	struct ioasid_alloc alloc = { .size = sizeof alloc };
 	struct { uint32_t size, flags, id; } new_ioas = { .size = sizeof new_ioas };
 	const uint8_t driver = 3;
 
-	context = open("/dev/ioasid", O_RDWR);
-	iommufd = open("/dev/iommu", O_RDWR);
-	mdev = open("/dev/vfio/devices/vfio0", O_RDWR);
-	unbound = open("/dev/vfio/devices/vfio2", O_RDWR);
-	edu = open("/dev/vfio/devices/vfio3", O_RDWR);
-	group = open("/dev/vfio/5", O_RDWR);
-	vdpa = open("/dev/vhost-vdpa-0", O_RDWR);
+	folder = where;
+	context = open_ours("ioasid", O_RDWR);
+	iommufd = open_ours("iommu", O_RDWR);
+	mdev = open_ours("vfio/devices/vfio0", O_RDWR);
+	unbound = open_ours("vfio/devices/vfio2", O_RDWR);
+	edu = open_ours("vfio/devices/vfio3", O_RDWR);
+	group = open_ours("vfio/5", O_RDWR);
+	vdpa = open_ours("vhost-vdpa-0", O_RDWR);
 	CHECK(context >= 0 && iommufd >= 0 && mdev >= 0 && edu >= 0 && group >= 0 && vdpa >= 0);
 	CHECK(!ioctl(context, IOASID_ALLOC, &alloc) && !ioctl(iommufd, IOAS_ALLOC, &new_ioas));
 	pasid = alloc.pasid;
@@ -94,7 +105,7 @@ static int map_in_ioas(int fd)
 static int bind_iommufd(int fd)
 {
 	close(unbound);
-	unbound = open("/dev/vfio/devices/vfio2", O_RDWR);
+	unbound = open_ours("vfio/devices/vfio2", O_RDWR);
 	return bind_to(unbound, fd);
 }
 

@@ -41,6 +41,10 @@ struct call {
 extern const struct call calls[];
 extern int context;
 
-void open_files(void);
+/* Where our files are. */
+void open_files(const char *folder);
+
+/* The file of ours that has this name there. */
+int open_ours(const char *name, int flags);
 
 #endif

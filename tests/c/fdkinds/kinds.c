@@ -20,12 +20,13 @@
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BYTES = 1 << 16, SYSCALL_MEMFD_SECRET = 447, SYSCALL_FSOPEN = 430 };
+enum { BYTES = 1 << 16, SYSCALL_MEMFD_SECRET = 447, SYSCALL_FSOPEN = 430, SYSCALL_LANDLOCK = 444 };
 
 static int foreign = -1;
 
@@ -80,8 +81,8 @@ static int full_event(void)
 static int event_name(void) { return again(event(), O_PATH); }
 static int memory_name(void) { return again(memfd(), O_PATH); }
 static int folder_name(void) { return open("/", O_PATH); }
-static int context_name(void) { return open("/dev/ioasid", O_PATH); }
-static int iommu_name(void) { return open("/dev/iommu", O_PATH); }
+static int context_name(void) { return open_ours("ioasid", O_PATH); }
+static int iommu_name(void) { return open_ours("iommu", O_PATH); }
 static int folder(void) { return open("/", O_RDONLY); }
 static int processes(void) { return open("/proc", O_RDONLY); }
 static int areas(void) { return open("/proc/self/maps", O_RDONLY); }
@@ -93,6 +94,10 @@ static int zeros(void) { return open("/dev/zero", O_RDWR); }
 static int fuse(void) { return open("/dev/fuse", O_RDWR); }
 static int disk(void) { return open("/dev/loop0", O_RDONLY); }
 static int terminal(void) { return posix_openpt(O_RDWR | O_NOCTTY); }
+static int controlling(void) { return open("/dev/tty", O_RDWR); }
+static int machines(void) { return open("/dev/kvm", O_RDWR); }
+static int status(void) { return open("/proc/self/status", O_RDONLY); }
+static int statuses(void) { return open("/proc/self/fdinfo", O_RDONLY); }
 static int timer(void) { return timerfd_create(CLOCK_MONOTONIC, 0); }
 static int process(void) { return syscall(SYS_pidfd_open, getpid(), 0); }
 static int watch(void) { return inotify_init1(0); }
@@ -103,7 +108,6 @@ static int internet(void) { return socket(AF_INET, SOCK_STREAM, 0); }
 static int datagrams(void) { return socket(AF_INET6, SOCK_DGRAM, 0); }
 static int netlink(void) { return socket(AF_NETLINK, SOCK_RAW, 0); }
 static int packets(void) { return socket(AF_PACKET, SOCK_RAW, 0); }
-static int messages(void) { return mq_open("/ioasid-kinds", O_CREAT | O_RDWR, 0600, NULL); }
 static int filesystem(void) { return syscall(SYSCALL_FSOPEN, "tmpfs", 0); }
 
 static int pipe_end(void)
@@ -113,6 +117,16 @@ static int pipe_end(void)
 		return -1;
 	close(ends[1]);
 	return ends[0];
+}
+
+static int messages(void)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "/ioasid-kinds-%d", getpid());
+	int fd = mq_open(name, O_CREAT | O_RDWR, 0600, NULL);
+	mq_unlink(name);
+	return fd;
 }
 
 /* A set of a set of sets. */
@@ -127,6 +141,29 @@ static int sets(void)
 		inner = outer;
 	}
 	return inner;
+}
+
+/* A pipe with a name. */
+static int fifo(void)
+{
+	char path[] = "/tmp/ioasid-kinds-XXXXXX";
+	int fd = -1;
+
+	if (mkdtemp(path) == NULL)
+		return -1;
+	char name[sizeof path + 5];
+	snprintf(name, sizeof name, "%s/fifo", path);
+	if (mkfifo(name, 0600) == 0)
+		fd = open(name, O_RDWR);
+	unlink(name);
+	rmdir(path);
+	return fd;
+}
+
+static int rules(void)
+{
+	const uint64_t all = 1;
+	return syscall(SYSCALL_LANDLOCK, &all, sizeof all, 0);
 }
 
 static int ring(void)
@@ -160,11 +197,11 @@ static int counter(void)
 }
 
 static int same_context(void) { return dup(context); }
-static int iommu(void) { return open("/dev/iommu", O_RDWR); }
-static int container(void) { return open("/dev/vfio/vfio", O_RDWR); }
-static int device(void) { return open("/dev/vfio/devices/vfio1", O_RDWR); }
-static int queues(void) { return open("/dev/vhost-vdpa-1", O_RDWR); }
-static int our_folder(void) { return open("/dev/vfio", O_RDONLY); }
+static int iommu(void) { return open_ours("iommu", O_RDWR); }
+static int container(void) { return open_ours("vfio/vfio", O_RDWR); }
+static int device(void) { return open_ours("vfio/devices/vfio1", O_RDWR); }
+static int queues(void) { return open_ours("vhost-vdpa-1", O_RDWR); }
+static int our_folder(void) { return open_ours("vfio", O_RDONLY); }
 
 /* Its number is not one of the next files'. */
 static int closed(void)
@@ -188,7 +225,9 @@ const struct kind kinds[] = {
 	{ "attribute", attribute, OTHER }, { "mount namespace", mounts, OTHER },
 	{ "user namespace", users, OTHER }, { "/dev/zero", zeros, OTHER },
 	{ "/dev/fuse", fuse, OTHER }, { "block device", disk, OTHER },
-	{ "terminal", terminal, OTHER }, { "pipe", pipe_end, OTHER },
+	{ "terminal", terminal, OTHER }, { "controlling terminal", controlling, OTHER },
+	{ "/dev/kvm", machines, OTHER }, { "status", status, OTHER }, { "fdinfo", statuses, OTHER },
+	{ "pipe", pipe_end, OTHER }, { "pipe with a name", fifo, OTHER }, { "rules of Landlock", rules, OTHER },
 	{ "epoll sets", sets, OTHER }, { "io_uring", ring, OTHER }, { "timerfd", timer, OTHER },
 	{ "signalfd", signals, OTHER }, { "pidfd", process, OTHER }, { "inotify", watch, OTHER },
 	{ "fanotify", watch_all, OTHER }, { "userfaultfd", faults, OTHER },

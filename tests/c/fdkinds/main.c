@@ -1,6 +1,7 @@
 /*
  * Gives every kind of descriptor to every call that takes one, for each line that it reads, and says what was
- * not as it must be. It says `open` when the file that its argument names is open.
+ * not as it must be. Our files are in the folder argv[1]; it says `open` when they are open, and the file
+ * argv[2], if there is one.
  */
 #define _GNU_SOURCE
 #include "fdkinds.h"
@@ -43,9 +44,12 @@ static void make(const struct call *call, const struct kind *kind, int fd)
 static void make_all(void)
 {
 	static const struct kind none = { "-1", NULL, CLOSED };
+	static const struct kind itself = { "the file that is called", NULL, OTHER };
 
-	for (const struct call *call = calls; call->name != NULL; call++)
+	for (const struct call *call = calls; call->name != NULL; call++) {
 		make(call, &none, -1);
+		make(call, &itself, *call->on);
+	}
 	for (const struct kind *kind = kinds; kind->name != NULL; kind++) {
 		int fd = kind->open();
 		if (fd < 0)
@@ -61,9 +65,10 @@ static void make_all(void)
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc > 1)
-		open_foreign(argv[1]);
-	open_files();
+	CHECK(argc > 1);
+	open_files(argv[1]);
+	if (argc > 2)
+		open_foreign(argv[2]);
 	puts("open");
 	while (getchar() != EOF)
 		make_all();
