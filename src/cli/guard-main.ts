@@ -9,8 +9,8 @@ import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { unmountFuseAsUser } from '../linux/fusermount.js';
+import { removeFolder } from '../linux/locked-folders.js';
 import { ownNamespace } from '../linux/mount-tables.js';
-import { removeFolder } from '../linux/remove-folder.js';
 import { ABORT, type GuardOrder, KNOWN } from './guard-order.js';
 
 /** So often processes are looked for that were started while others were killed. */

@@ -4,13 +4,13 @@
  * The folder is a mount point as long as this process lives: it unmounts at the end, and a guard does when it
  * was killed. A mount that a dead server left in spite of both is removed at the next start.
  */
-import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, writeSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { closeSync, fstatSync, readdirSync, writeSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { Errno, inWords, Refusal, refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
-import { removeFolder } from '../linux/remove-folder.js';
+import { isThere, makeFolder, removeFolder } from '../linux/locked-folders.js';
 import { nameToGuard, newSource, startGuard } from './guard.js';
 import { inheritedDescriptors } from './inheritance.js';
 import { lastSteps } from './last-steps.js';
@@ -35,24 +35,6 @@ function defaultFolder(): string {
   return refuse('ENOENT', 'XDG_RUNTIME_DIR is not set, so name a folder: ioasid serve FOLDER');
 }
 
-/**
- * Makes `folder`, and what is above it. @returns whether it was not there. @throws Refusal it cannot be made.
- * (Node's mkdir with `recursive` does not return where the kernel says ENOENT of a folder that is there, as
- * for any name below /proc.)
- */
-function makeFolder(folder: string): boolean {
-  if (existsSync(folder)) return false;
-  if (dirname(folder) !== folder) makeFolder(dirname(folder));
-  try {
-    mkdirSync(folder);
-    return true;
-  } catch (error) {
-    // Somebody else makes it just now.
-    if (errnoOf(error) === Errno.EEXIST) return false;
-    throw new Refusal(errnoOf(error), `the folder ${folder} cannot be made: ${inWords(error)}`);
-  }
-}
-
 function entriesOf(folder: string): string[] {
   try {
     return readdirSync(folder);
@@ -75,17 +57,18 @@ class MountPoint {
   readonly #made: boolean;
 
   /**
-   * Mounts it there, as `source`. @throws Refusal EBUSY another server serves there; EEXIST there are other
-   * files; EACCES, ENOENT, ENOTDIR it cannot be made; EPERM it cannot be mounted.
+   * Mounts it there, as `source`; the folder is made where it is not there. @throws Refusal EBUSY another
+   * server serves there, or somebody has the folder above locked; EEXIST there are other files; EACCES,
+   * ENOENT, ENOTDIR it cannot be made; EPERM it cannot be mounted.
    */
-  constructor(folder: string, source: string) {
+  constructor(folder: string, there: boolean, source: string) {
     this.#folder = folder;
     this.#asRoot = launchMode() === 'root';
     if (isMounted(folder)) {
       if (isAlive(folder)) refuse('EBUSY', `another ioasid serves ${folder}`);
       this.#unmount();
     }
-    this.#made = makeFolder(folder);
+    this.#made = !there && makeFolder(folder);
     if (entriesOf(folder).length > 0)
       refuse('EEXIST', `${folder} has files in it, which the mount would hide`);
     this.fuse = this.#mount(source);
@@ -118,8 +101,9 @@ function mountAt(folder: string | undefined) {
   try {
     const root = resolve(folder ?? defaultFolder());
     const source = newSource(process.pid);
-    const lifeline = startGuard({ source, ...(existsSync(root) ? {} : { made: root }) });
-    const mount = new MountPoint(root, source);
+    const there = isThere(root);
+    const lifeline = startGuard({ source, ...(there ? {} : { made: root }) });
+    const mount = new MountPoint(root, there, source);
     const device = mountedDevice(root);
     nameToGuard(lifeline, device);
     return { root, lifeline, mount, device };

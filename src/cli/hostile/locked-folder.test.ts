@@ -1,7 +1,7 @@
 /**
  * Who lists a folder into memory that does not come has the folder locked, as long as he likes: nobody can
- * remove something there, and no signal ends who tries. A server that has made its own folder ends all the
- * same, and leaves a process of its behind that removes it then. In a folder of ours nobody would open a path
+ * make or remove something there, and no signal ends who tries. A server that has made its own folder ends
+ * all the same, and leaves a process of its behind that removes it then. In a folder of ours nobody would open a path
  * while it is locked and somebody makes something there, so others list none that is not `--listed`.
  */
 import assert from 'node:assert/strict';
@@ -13,7 +13,7 @@ import { canHaveHelpers } from '../../linux/patient-helper.js';
 import { Child, PAGE } from '../../testkit/child.js';
 import { ForeignFilesystem } from '../../testkit/foreign-filesystem.js';
 import { until } from '../../testkit/mounted.js';
-import { Running, withoutFuse } from '../../testkit/processes.js';
+import { guardsOf, Running, withoutFuse } from '../../testkit/processes.js';
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
@@ -60,6 +60,26 @@ describe('a server that has made its folder, below one that somebody has locked'
       unlock();
       await until(() => !existsSync(folder));
     });
+});
+
+it('a server that is to make its folder in one that somebody has locked says so, and leaves none', {
+  skip,
+}, async (t) => {
+  const above = mkdtempSync(join(tmpdir(), 'ioasid-locked-'));
+  t.after(() => rmSync(above, { recursive: true }));
+  const folder = join(above, 'made');
+  const unlock = await lock(t, above);
+  const server = Running.ioasid(['serve', '--device', 'edu', folder]);
+  const { pid } = server;
+  assert.equal((await server.ended).status, 125);
+  assert.equal(
+    server.output,
+    `ioasid: the folder ${folder} is not made yet: somebody keeps the one above it locked\n`,
+  );
+  // Its guard waits to remove what it waits to make, and who looks for it now waits behind both.
+  await until(() => guardsOf(pid).length === 0);
+  unlock();
+  await until(() => !existsSync(folder));
 });
 
 it('in the folders of a server others open files, and list none that is not --listed', {
