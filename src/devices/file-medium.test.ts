@@ -11,7 +11,7 @@ import { Job } from './medium.js';
 
 type Done = (error: Error | null) => void;
 
-/** A file whose calls of fdatasync(2) end when the test says so. @returns it, and those that are under way. */
+/** A file whose calls of fdatasync(2) end when the test says so. @returns it, and those under way. */
 function slowFile(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'ioasid-medium-'));
   const path = join(folder, 'disk');

@@ -18,7 +18,7 @@ const AT_REMOVEDIR = 0x200;
 const F_OK = 0;
 const MODE = 0o777;
 
-/** Is there something at the absolute `path`? @throws Refusal EBUSY somebody has the folder above it locked. */
+/** Is something at the absolute `path`? @throws Refusal EBUSY somebody has the folder above locked. */
 export function isThere(path: string): boolean {
   const errno = done(path, 'is not looked for', Sys.faccessat, F_OK, () => accessSync(path, F_OK));
   return errno === 0;

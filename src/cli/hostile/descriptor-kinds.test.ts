@@ -71,7 +71,7 @@ async function check(t: TestContext, { server, program }: Scene, foreign: Foreig
   assert.deepEqual(await server.ended, { status: 0, signal: null }, server.output);
 }
 
-test('every call that takes a descriptor takes its own kinds, and refuses all others as they are', async (t) => {
+test('each call that takes a descriptor takes its own kinds, and refuses all others', async (t) => {
   const root = self.skip || (launchMode() === 'root' ? false : 'needs root');
   const mounting = mounter();
   const ways: readonly [string, Runner, skip: string | false][] = [

@@ -1,8 +1,9 @@
 /**
  * Who lists a folder into memory that does not come has the folder locked, as long as he likes: nobody can
  * make or remove something there, and no signal ends who tries. A server that has made its own folder ends
- * all the same, and leaves a process of its behind that removes it then. In a folder of ours nobody would open a path
- * while it is locked and somebody makes something there, so others list none that is not `--listed`.
+ * all the same, and leaves a process of its behind that removes it then. In a folder of ours nobody would
+ * open a path while it is locked and somebody makes something there, so others list none that is not
+ * `--listed`.
  */
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
