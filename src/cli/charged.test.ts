@@ -4,7 +4,8 @@
  * quarters of its group.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -13,6 +14,7 @@ import { Ioasid } from '../client/ioasid.js';
 import { LinuxTransport } from '../client/linux-transport.js';
 import { VfioDeviceFile } from '../client/vfio-device.js';
 import { Opcode, Status } from '../devices/dsa/descriptor.js';
+import { Refusal } from '../linux/errno.js';
 import { libc } from '../linux/ffi.js';
 import { canGuardHoles } from '../linux/hole-guard.js';
 import { MemoryGroup } from '../testkit/memory-group.js';
@@ -26,6 +28,9 @@ const BYTES = 384 * MIB;
 const IOVA = 2 ** 30;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+/** Mappings. */
+const AT_ONCE = 2 ** 16;
+const OTHER = ['--reuid=65534', '--regid=65534', '--clear-groups'];
 
 const skip =
   withoutFuse ||
@@ -61,11 +66,21 @@ function clientOf(folder: string, bytes = BYTES) {
     await until(() => completion().status !== Status.NONE, 'the device is done');
     return completion();
   };
-  return { context, file, fill };
+  return { client, context, file, fill };
+}
+
+/** A context with `count` mappings, a power of two. */
+function takeMappings(client: LinuxTransport, count: number): void {
+  const context = Ioasid.open(client);
+  const pasid = context.alloc();
+  context.mapFile(pasid, client.createMemfd(PAGE).fd, 0, PAGE, { iova: IOVA });
+  for (let bytes = PAGE; bytes < count * PAGE; bytes *= 2)
+    context.copy(pasid, pasid, IOVA, bytes, { iova: IOVA + bytes });
 }
 
 describe('a server in a memory cgroup', { skip }, () => {
   const scratch = mkdtempSync(join(tmpdir(), 'ioasid-charged-'));
+  chmodSync(scratch, 0o755);
   after(() => rmSync(scratch, { recursive: true }));
 
   it('fills holes that the owner has not mapped as far as it has room, others without end', async () => {
@@ -98,6 +113,31 @@ describe('a server in a memory cgroup', { skip }, () => {
     assert.ok(group.usage < charged + 32 * MIB, `${(group.usage - charged) / MIB} MiB more`);
     assert.deepEqual([group.kills, server.process.exitCode], [0, null]);
     assert.equal(context.info().pasids, 1, 'it serves');
+    server.kill('SIGTERM');
+    await server.ended;
+    await group.remove();
+  });
+
+  it('that has filled holes has as many mappings as there is memory for, and some for others', async () => {
+    const group = new MemoryGroup();
+    group.limit(LIMIT);
+    const folder = join(scratch, 'hoarded');
+    const runner = { ...self, prefix: group.prefix };
+    const server = Running.ioasid(['serve', '--device', 'dsa,mdevs=1', folder], runner);
+    await server.says(`${folder}/vfio/devices/vfio0`);
+    const { client, context, fill } = clientOf(folder);
+    assert.notEqual((await fill()).status, Status.SUCCESS);
+    assert.throws(
+      () => {
+        for (;;) takeMappings(client, AT_ONCE);
+      },
+      (error) =>
+        error instanceof Refusal && error.code === 'ENOSPC' && / bytes of memory of /.test(error.reason),
+    );
+    assert.deepEqual([group.kills, server.process.exitCode], [0, null]);
+    assert.equal(context.info().pasids, 1, 'it serves');
+    const other = spawnSync('setpriv', [...OTHER, 'sh', '-c', ': <>"$0/ioasid" <>"$0/iommu"', folder]);
+    assert.equal(other.status, 0, String(other.stderr));
     server.kill('SIGTERM');
     await server.ended;
     await group.remove();

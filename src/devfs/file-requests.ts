@@ -38,7 +38,7 @@ const O_ACCMODE = 3;
 /** Bytes that are always read at once. */
 const AT_ONCE = 4;
 /** Open files: some 3 KB of the server's each, where the kernel counts a pointer for their opener. */
-export const openFiles = new Pool('open files', 'ENFILE', () => forHeap(2 ** 18));
+export const openFiles = new Pool('open files', 'ENFILE', () => forHeap(2 ** 18), { bytes: 3072 });
 
 /** An open file of a program, for those who look. */
 export interface OpenedFile {

@@ -11,7 +11,7 @@ import { type Account, forHeap, Pool } from '../linux/account.js';
 import { refuse } from '../linux/errno.js';
 
 /** Some 500 bytes each. */
-export const keptNames = new Pool('names of files', 'ENOMEM', () => forHeap(2 ** 17));
+export const keptNames = new Pool('names of files', 'ENOMEM', () => forHeap(2 ** 17), { bytes: 2048 });
 
 export class Keeper {
   readonly #account: Account;

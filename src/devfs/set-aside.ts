@@ -11,7 +11,7 @@ import type { OwnCopy } from './own-files.js';
  * A request of no more bytes costs nothing: the kernel keeps more for its thread. So no close is refused.
  */
 const SHORT = 4096;
-export const waitingBytes = new Pool('bytes of waiting calls', 'ENOMEM', () => 2 ** 28);
+export const waitingBytes = new Pool('bytes of waiting calls', 'ENOMEM', () => 2 ** 28, { bytes: 1 });
 
 export class SetAside {
   readonly bytes: Uint8Array;

@@ -18,7 +18,7 @@ export const LAST_PASID = 2 ** PASID_BITS - 1;
 export const DEFAULT_PASID_QUOTA = 65_536;
 
 /** Those of all contexts, of which each opener has a share. */
-export const allPasids = new Pool('PASIDs', 'ENOSPC', () => forHeap(LAST_PASID));
+export const allPasids = new Pool('PASIDs', 'ENOSPC', () => forHeap(LAST_PASID), { bytes: 1024 });
 
 export class PasidSpace {
   /** PASIDs that one context, or one device with a list of its own, may have. */

@@ -23,9 +23,12 @@ export const DEFAULT_TABLE_QUOTA = 262_144;
 
 const PAGES = 'pages for tables, dirty logs and IOTLBs';
 /** Of all contexts: as many as have entries in tables, some 2 GB with the lists that they are found by. */
-const allMappings = new Pool('mappings', 'ENOMEM', () => forHeap(2 ** 25));
+const allMappings = new Pool('mappings', 'ENOMEM', () => forHeap(2 ** 25), {
+  bytes: 64,
+  keepsMemory: true,
+});
 /** 4 GiB. */
-const allPages = new Pool(PAGES, 'ENOMEM', () => forHeap(2 ** 20));
+const allPages = new Pool(PAGES, 'ENOMEM', () => forHeap(2 ** 20), { bytes: 4096, keepsMemory: true });
 
 /** The quota of a context's mappings, for which `payer` pays; `errno` is what more of them are. */
 export function mappingQuota(limit: number, errno: ErrnoName, payer?: Account): Quota {

@@ -42,7 +42,7 @@ export abstract class IommufdObject {
 /** Objects that one context may have, unless the machine says otherwise. */
 export const DEFAULT_OBJECT_QUOTA = 65_536;
 /** Of all contexts: some 3 KB each at most. */
-export const allObjects = new Pool('objects', 'ENOMEM', () => forHeap(2 ** 18));
+export const allObjects = new Pool('objects', 'ENOMEM', () => forHeap(2 ** 18), { bytes: 2048 });
 
 /** A class of objects, for `get`. */
 type Kind<T> = abstract new (...args: never[]) => T;

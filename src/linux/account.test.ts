@@ -33,7 +33,7 @@ test('who takes all that he can has three quarters of what the others leave', ()
 });
 
 test('of a small pool an opener may have the least in any case, however little others leave', () => {
-  const few = new Pool('few things', 'EMFILE', () => 16, 2);
+  const few = new Pool('few things', 'EMFILE', () => 16, { least: 2 });
   const all = [...names, 'user 4'];
   const accounts = all.map((name) => Account.of(name));
   assert.deepEqual(
@@ -51,6 +51,32 @@ test('what is refused is not taken, and the reason says who has how many of what
   account.take(things, 1);
   assert.deepEqual(Account.all(), [{ opener: 'user 1', holds: { things: 750 } }]);
   account.give(things, 750);
+});
+
+test('of what takes memory there is as much as the machine has memory for, whatever the pool has', () => {
+  const small = new Pool('small things', 'EMFILE', () => 1000, { bytes: 1 });
+  const large = new Pool('large things', 'ENOSPC', () => 1000, { bytes: 2 ** 50 });
+  const account = Account.of('user 1');
+  account.take(small, 100);
+  const reason =
+    /^what user 1 has opened holds 100 bytes of memory of the server, of at most \d+ that others/;
+  refused(() => account.take(large, 1), 'ENOSPC', reason);
+  assert.deepEqual(Account.all(), [{ opener: 'user 1', holds: { 'small things': 100 } }]);
+  account.give(small, 100);
+});
+
+test('memory that stays ours when it is given back is there for what is taken next', () => {
+  const kept = new Pool('kept things', 'ENOMEM', () => 2 ** 20, { bytes: 2 ** 30, keepsMemory: true });
+  const account = Account.of('user 1');
+  const share = account.share(kept);
+  const many = 2 ** 19;
+  refused(() => account.take(kept, many / 2), 'ENOMEM', / bytes of memory of the server/);
+  // There was memory for them once.
+  share.add(many);
+  assert.equal(share.has(1), false);
+  account.give(kept, many);
+  account.take(kept, many / 2);
+  account.give(kept, many / 2);
 });
 
 test('an opener has one account as long as anybody knows it', () => {

@@ -7,12 +7,16 @@
  * leaves some to the next, who leaves some to the one after him. Of a small pool that would soon be none, so
  * there he may have `least` in any case, beyond what there is of it: without one he could do nothing at all.
  *
+ * Of what takes memory of this process each takes from one more pool as well, of which there is what the
+ * kernel has left (memory-room.ts): else who has as much as he may of several could have it end the server.
+ *
  * Invariant: whatever takes from a pool is told the account, and gives back to the same. An account is known
  * as long as anybody knows it, what is charged to it among them, so no opener ever has two.
  */
 import { getHeapStatistics } from 'node:v8';
 import { type ErrnoName, refuse } from './errno.js';
 import { broken } from './invariant.js';
+import { keepingRoom } from './memory-room.js';
 
 /** What all of `forHeap` fit into, beside what a server without clients needs. */
 const ENOUGH_HEAP = 2 ** 31;
@@ -26,25 +30,38 @@ export function forHeap(count: number): number {
   return Math.floor(count * Math.min(1, (getHeapStatistics().heap_size_limit - OWN_HEAP) / ENOUGH_HEAP));
 }
 
+/** What else there is to say of a pool. */
+export interface PoolNature {
+  /** What an opener may have, whatever others leave. Default: nothing. */
+  readonly least?: number;
+  /** Bytes of this process's memory that each takes, roughly. Default: none. */
+  readonly bytes?: number;
+  /** The memory stays ours when they are given back, and is that of the next ones. */
+  readonly keepsMemory?: boolean;
+}
+
 /** What the server has only so many of. */
 export class Pool {
   readonly what: string;
   readonly errno: ErrnoName;
-  /** What an opener may have, whatever others leave. */
   readonly least: number;
-  /** Of all accounts. */
-  used = 0;
+  readonly bytes: number;
+  readonly #keepsMemory: boolean;
   readonly #count: () => number;
   #total: number | undefined;
+  #used = 0;
+  #most = 0;
 
   /**
    * @param what as a reason names them: `descriptors`. `errno` is what more of them are. `count` tells how
    * many there are, when the first is taken.
    */
-  constructor(what: string, errno: ErrnoName, count: () => number, least = 0) {
+  constructor(what: string, errno: ErrnoName, count: () => number, nature: PoolNature = {}) {
     this.what = what;
     this.errno = errno;
-    this.least = least;
+    this.least = nature.least ?? 0;
+    this.bytes = nature.bytes ?? 0;
+    this.#keepsMemory = nature.keepsMemory ?? false;
     this.#count = count;
   }
 
@@ -52,7 +69,59 @@ export class Pool {
     this.#total ??= this.#count();
     return this.#total;
   }
+
+  /** By all accounts. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** There are `change` more in use, or fewer. */
+  change(change: number): void {
+    this.#used += change;
+    if (!this.#keepsMemory) return;
+    const most = Math.max(this.#most, this.#used);
+    keptBytes += (most - this.#most - change) * this.bytes;
+    this.#most = most;
+  }
 }
+
+/** Of pools that keep their memory: what is ours, and not in use. */
+let keptBytes = 0;
+/** Bytes after which it is looked anew how much memory there is. */
+const LOOK_BYTES = 2 ** 24;
+/** How long it is not looked when there was too little. */
+const LOOK_MS = 100;
+
+/** Bytes for what is kept of all openers: those in use, and those that the kernel has left. */
+class MemoryPool extends Pool {
+  #there = 0;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #usedThen = 0;
+
+  constructor() {
+    super('bytes of memory', 'ENOMEM', () => 0, { least: LOOK_BYTES });
+  }
+
+  override get total(): number {
+    if (this.#lookedAt < 0 || Math.abs(this.used - this.#usedThen) > LOOK_BYTES) this.#look();
+    return this.#there;
+  }
+
+  /** What there is now, for who was refused: others may have given back. @returns whether it was looked. */
+  lookAgain(): boolean {
+    if (performance.now() - this.#lookedAt < LOOK_MS) return false;
+    this.#look();
+    return true;
+  }
+
+  #look(): void {
+    this.#lookedAt = performance.now();
+    this.#usedThen = this.used;
+    this.#there = this.used + keptBytes + keepingRoom();
+  }
+}
+
+const memory = new MemoryPool();
 
 /** What an opener holds, by the names of the pools. */
 export interface Holdings {
@@ -71,12 +140,17 @@ let made = 0;
 export class Share {
   readonly #account: Account;
   readonly #pool: Pool;
+  /** The memory that they take. */
+  readonly #memory: Share | undefined;
   #used = 0;
+  /** That was missing when there was no room. */
+  #lacksMemory = false;
 
   /** Made by Account.share. */
   constructor(account: Account, pool: Pool) {
     this.#account = account;
     this.#pool = pool;
+    this.#memory = pool.bytes > 0 ? account.share(memory) : undefined;
   }
 
   get used(): number {
@@ -85,18 +159,25 @@ export class Share {
 
   /** Is there room for `more`? */
   has(more: number): boolean {
-    return this.#used + more <= this.#most;
+    if (this.#used + more > this.#most) {
+      this.#lacksMemory = false;
+      return this.#pool === memory && memory.lookAgain() && this.#used + more <= this.#most;
+    }
+    this.#lacksMemory = this.#memory?.has(more * this.#pool.bytes) === false;
+    return !this.#lacksMemory;
   }
 
   /** What is said where there is none. */
   get reason(): string {
+    if (this.#lacksMemory) return this.#memory!.reason;
     const held = `holds ${this.#used} ${this.#pool.what} of the server`;
     return `what ${this.#account.opener} has opened ${held}, of at most ${this.#most} that others leave`;
   }
 
   /** `more` are used; it was asked before whether there is room. */
   add(more: number): void {
-    this.#pool.used += more;
+    this.#memory?.add(more * this.#pool.bytes);
+    this.#pool.change(more);
     this.#used += more;
   }
 
@@ -105,7 +186,8 @@ export class Share {
     const rest = this.#used - fewer;
     if (rest < 0)
       broken(`${this.#account.opener} gives back ${fewer} ${this.#pool.what}, ${-rest} more than it has`);
-    this.#pool.used -= fewer;
+    this.#memory?.remove(fewer * this.#pool.bytes);
+    this.#pool.change(-fewer);
     this.#used = rest;
   }
 
@@ -141,7 +223,7 @@ export class Account {
   }
 
   get holds(): Readonly<Record<string, number>> {
-    const used = [...this.#shares].filter(([, share]) => share.used > 0);
+    const used = [...this.#shares].filter(([pool, share]) => pool !== memory && share.used > 0);
     return Object.fromEntries(used.map(([{ what }, share]) => [what, share.used]));
   }
 

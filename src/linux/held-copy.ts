@@ -27,7 +27,7 @@ const REST_MS = 2000;
 const LOOK_MS = 100;
 
 /** Each may keep a helper process. To copy one takes one, of whoever does not swap any too. */
-export const swappedDescriptors = new Pool('swapped descriptors', 'EMFILE', () => 8, 2);
+export const swappedDescriptors = new Pool('swapped descriptors', 'EMFILE', () => 8, { least: 2 });
 
 /** By the process id of who waits for it. */
 const kept = new Map<number, { readonly account: Account; readonly since: number }>();

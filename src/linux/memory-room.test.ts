@@ -3,7 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { cacheIn, DEFAULT_FILL_SHARE, fillUpTo, groupsOf, memoryRoom, takeRoom } from './memory-room.js';
+import {
+  cacheIn,
+  DEFAULT_FILL_SHARE,
+  fillUpTo,
+  groupsOf,
+  keepingRoom,
+  memoryRoom,
+  takeRoom,
+} from './memory-room.js';
 
 const MIB = 2 ** 20;
 const scratch = mkdtempSync(join(tmpdir(), 'ioasid-room-'));
@@ -61,6 +69,14 @@ test('a quarter of the group and of the machine stays free, and what is cached o
   assert.equal(memoryRoom(machine(900, [String(400 * MIB), 350, 10])), -40 * MIB);
   assert.equal(memoryRoom(machine(200, ['max', 0, 0])), -50 * MIB);
   assert.equal(memoryRoom(join(scratch, 'no proc')), Number.POSITIVE_INFINITY);
+});
+
+test('what is kept leaves an eighth of the group and of the machine free, of a large one 256 MiB', () => {
+  assert.equal(keepingRoom(machine(900, ['max', 500, 0])), 775 * MIB);
+  assert.equal(keepingRoom(machine(900, [String(400 * MIB), 100, 0])), 250 * MIB);
+  assert.equal(keepingRoom(machine(900, [String(400 * MIB), 390, 10])), -30 * MIB);
+  const large = 2 ** 20;
+  assert.equal(keepingRoom(machine(900, [String(large * MIB), large - 1000, 0])), 744 * MIB);
 });
 
 test('another share stays free when it is told so, and with a share of 0 nothing can be had', () => {

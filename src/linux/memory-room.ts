@@ -1,9 +1,10 @@
 /**
- * How much memory this process may be charged for on behalf of callers who cannot be charged themselves.
+ * How much memory this process may be charged for on behalf of callers who cannot be charged themselves, and
+ * how much there is for what it keeps of all callers (account.ts).
  *
  * What counts is what the kernel would kill for: the memory cgroups that this process is in, up to the top,
- * and the machine. Each may be filled up to a share; page cache of files is free, as the kernel drops it.
- * What callers give back is room again, without being counted here.
+ * and the machine. Each may be filled up to a share, by what is kept up to a margin; page cache of files is
+ * free, as the kernel drops it. What callers give back is room again, without being counted here.
  *
  * The files that say so are read once for each STEP that is taken, and when there was no room, not again
  * before RETRY_MS.
@@ -14,6 +15,12 @@ const STEP = 2 ** 24;
 const RETRY_MS = 100;
 /** How much of a cgroup, and of the machine, may be in use when more is taken, in percent. */
 export const DEFAULT_FILL_SHARE = 75;
+
+/** What is kept leaves an eighth of a group free, and of the machine, or this. */
+const MARGIN = 2 ** 28;
+
+/** How many of so many bytes may be in use when more is taken. */
+type Ceiling = (bytes: number) => number;
 
 let share = DEFAULT_FILL_SHARE / 100;
 let left = 0;
@@ -42,8 +49,18 @@ export function takeRoom(bytes: number): boolean {
 
 /** Bytes that could be taken now; infinitely many where nothing limits them. */
 export function memoryRoom(proc = '/proc'): number {
+  return roomBelow((bytes) => bytes * share, proc);
+}
+
+/** Bytes that there are now for what is kept, as above; less than none where others have taken too much. */
+export function keepingRoom(proc = '/proc'): number {
+  return roomBelow((bytes) => bytes - Math.min(bytes / 8, MARGIN), proc);
+}
+
+function roomBelow(ceiling: Ceiling, proc: string): number {
   const groups = groupsOf(read(`${proc}/self/cgroup`) ?? '', read(`${proc}/self/mountinfo`) ?? '');
-  return Math.min(roomOfMachine(read(`${proc}/meminfo`) ?? ''), ...groups.map(roomOfGroup));
+  const machine = roomOfMachine(read(`${proc}/meminfo`) ?? '', ceiling);
+  return Math.min(machine, ...groups.map((folder) => roomOfGroup(folder, ceiling)));
 }
 
 /**
@@ -67,12 +84,12 @@ export function groupsOf(cgroup: string, mountinfo: string): string[] {
   return folders;
 }
 
-function roomOfGroup(folder: string): number {
+function roomOfGroup(folder: string, ceiling: Ceiling): number {
   const limit = number(`${folder}/memory.max`) ?? number(`${folder}/memory.limit_in_bytes`);
   const usage = number(`${folder}/memory.current`) ?? number(`${folder}/memory.usage_in_bytes`);
   if (limit === undefined || usage === undefined) return Number.POSITIVE_INFINITY;
   const stat = read(`${folder}/memory.stat`) ?? '';
-  return limit * share - (usage - cacheIn(stat));
+  return ceiling(limit) - (usage - cacheIn(stat));
 }
 
 /** Bytes of page cache by memory.stat, of version 1 or 2: those of the groups below, too. */
@@ -86,9 +103,10 @@ export function cacheIn(stat: string): number {
   return cached.active + cached.inactive;
 }
 
-function roomOfMachine(meminfo: string): number {
+function roomOfMachine(meminfo: string, ceiling: Ceiling): number {
   const of = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(meminfo)?.[1]) * 1024;
-  const room = of('MemAvailable') - of('MemTotal') * (1 - share);
+  const total = of('MemTotal');
+  const room = of('MemAvailable') - (total - ceiling(total));
   return Number.isNaN(room) ? Number.POSITIVE_INFINITY : room;
 }
 

@@ -42,14 +42,13 @@ const EFFORT_PER_MS = 1024;
 const LOOK_MS = 100;
 
 /** Helpers that were killed and have not ended. An access takes one until it is done, and PATIENCE_MS. */
-export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16, 2);
+export const waitingHelpers = new Pool('helper processes that wait for memory', 'EMFILE', () => 16, {
+  least: 2,
+});
 /** How long accesses have kept us: one opener's for 1000 ms. */
-export const waitingTime = new Pool(
-  'milliseconds of waiting for memory',
-  'ETIME',
-  () => 1334,
-  2 * PATIENCE_MS,
-);
+export const waitingTime = new Pool('milliseconds of waiting for memory', 'ETIME', () => 1334, {
+  least: 2 * PATIENCE_MS,
+});
 
 /** The one that is asked. */
 let present: HelperProcess | undefined;
