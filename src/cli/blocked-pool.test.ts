@@ -1,10 +1,13 @@
-/** Threads of a server start while all threads of Node's pool wait: for a disk, or for the server itself. */
+/**
+ * Threads of a server start while all threads of Node's pool wait: for a disk, or for the server itself. And
+ * where something has begun the pool before the server could say how many disks there are.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { missingCompiler, testProgram } from '../testkit/c-program.js';
 import { Running, runner, until } from '../testkit/processes.js';
 
@@ -65,4 +68,30 @@ describe('a thread starts though no thread of the pool is free', { skip: runner.
       'no more authorized for',
     ),
   );
+});
+
+describe('a pool that has begun before a server knows of its disks', { skip: runner.skip }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const hook = join(folder, 'hook.mjs');
+  writeFileSync(hook, `import { readFile } from 'node:fs/promises'; await readFile('/proc/self/stat');`);
+  const disks = ['one', 'two'].map((name) => join(folder, name));
+  for (const disk of disks) writeFileSync(disk, Buffer.alloc(512));
+  const args = [...disks.flatMap((disk) => ['--device', `virtio-blk,file=${disk}`]), '--', 'true'];
+  const shared = 'disks share 4 threads with all else, which Node had started before';
+
+  for (const [what, env, said] of [
+    [
+      'is told, and what helps',
+      { NODE_OPTIONS: `--import ${hook}` },
+      `ioasid: ${shared}: with UV_THREADPOOL_SIZE=12 each has its own\n`,
+    ],
+    ['is not told where that was done', { NODE_OPTIONS: `--import ${hook}`, UV_THREADPOOL_SIZE: '12' }, ''],
+    ['is not told where it has not', { NODE_OPTIONS: '' }, ''],
+  ] as const)
+    it(what, async () => {
+      const run = Running.ioasid(['run', ...args], runner, env);
+      assert.equal((await run.ended).status, 0);
+      assert.equal(run.output, said);
+    });
 });

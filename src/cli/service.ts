@@ -110,7 +110,8 @@ export async function makeMachine(options: MachineArguments, alone: boolean): Pr
   servesAlone(alone);
   countFileWaits(!alone);
   ModelCalls.tellCallbacks();
-  beginPool(disksOf(device));
+  const shared = beginPool(disksOf(device));
+  if (shared !== undefined) complain(shared);
   const machine = await Machine.create({
     devices: device.length === 0 ? [DEFAULT_DEVICE] : device,
     baseDirectory: ownFolder(),
