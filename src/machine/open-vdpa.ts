@@ -11,6 +11,7 @@ const alwaysReady: EventStream = { ready: () => READABLE | WRITABLE, arrivals: (
 
 export function openVdpa(device: VdpaDevice, caller: Caller): OpenFile {
   device.life.open(caller.pid);
+  device.iotlb.opened(caller.payer);
   const operations = {
     stream: alwaysReady,
     writes: MessageStruct,

@@ -7,6 +7,7 @@ import { PasidSpace } from '../ioasid/pasid-space.js';
 import { Iommu } from '../iommu/iommu.js';
 import { BufferMemory } from '../iommu/memory.js';
 import { vpasidOf } from '../iommu/pasid.js';
+import { Account } from '../linux/account.js';
 import { refused } from '../testkit/refused.js';
 import { Iotlb } from './iotlb.js';
 import { VdpaPort } from './vdpa-port.js';
@@ -43,6 +44,18 @@ test('a device reaches nothing before its owner maps it, and then that', () => {
   assert.equal(bytes[0x10], 7);
   assert.match(read(0, 0x101000)!, /iova 0x101000 .* is not mapped/);
   assert.match(read(1, 0x100000)!, /ASID 1/, 'another ASID has nothing of it');
+});
+
+test('who has opened the device pays for its tables, until it is closed', () => {
+  const { iotlb, update, read } = setUp();
+  for (const opener of [Account.of('user 1'), Account.of('user 2')]) {
+    iotlb.opened(opener);
+    update(0, BASE, 0x1000n);
+    assert.equal(read(0, 0x100000), undefined);
+    assert.deepEqual(opener.holds, { 'pages for tables, dirty logs and IOTLBs': 4 });
+    finish(iotlb.close());
+    assert.deepEqual(Account.all(), []);
+  }
 });
 
 test('what overlaps is refused, and changes nothing', () => {

@@ -15,6 +15,7 @@ import { ADDRESS_BITS } from '../iommu/page-table.js';
 import type { Vpasid } from '../iommu/pasid.js';
 import { DEFAULT_MAPPING_QUOTA, Quota, tableQuota } from '../iommu/quota.js';
 import { NONE } from '../iommu/table-memory.js';
+import type { Account } from '../linux/account.js';
 import { hex, refuse } from '../linux/errno.js';
 import type { VdpaPort } from './vdpa-port.js';
 
@@ -43,7 +44,8 @@ export class Iotlb {
   readonly #port: VdpaPort;
   readonly #name: string;
   readonly #quota: Quota;
-  readonly #tables: Quota;
+  readonly #pages: number | undefined;
+  #tables: Quota;
   readonly #spaces = new Map<Vpasid, AddressSpace>();
   /** The ASID that a batch is about. */
   #batch: Vpasid | undefined;
@@ -53,7 +55,13 @@ export class Iotlb {
     this.#port = port;
     this.#name = name;
     this.#quota = new Quota(limits.mappings ?? DEFAULT_MAPPING_QUOTA, 'mappings', 'ENOSPC');
+    this.#pages = limits.tables;
     this.#tables = tableQuota(limits.tables);
+  }
+
+  /** The device is opened, and nothing is mapped yet. `payer` pays for the tables. */
+  opened(payer: Account | undefined): void {
+    this.#tables = tableQuota(this.#pages, payer);
   }
 
   /** Mappings of ASID `asid`. */
