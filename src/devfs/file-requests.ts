@@ -299,14 +299,15 @@ export class FileRequests {
   }
 
   /**
-   * A RELEASE does not wait with its opener: another user may open next what has been closed.
+   * A RELEASE does not wait with its opener: another user may open next what has been closed. Others wait for
+   * their opener's turn alone, and only then for what they use: they would keep his other calls from it.
    * @throws Claimed when another that goes on has something that the request uses, or its opener waits.
    */
   #claim(): void {
     if (this.#turns.idle) return;
     const waits = this.#call !== 'release' && this.#turns.claimed([this.account]);
     if (waits) throw new Claimed(this.account);
-    if (this.#turns.claimed(this.uses)) throw new Claimed();
+    if (this.#turns.claimed(this.uses)) throw new Claimed(...this.uses);
   }
 
   #answerIoctl(result: number, outSize: number): undefined {

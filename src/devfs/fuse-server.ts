@@ -348,15 +348,15 @@ export class FuseServer {
     const opened = known ?? this.#identification.byInode(() => this.#files.account, tid, fd);
     if (opened === undefined) throw new Undetermined(fd);
     const { object } = opened.file;
-    if (this.#turns.claimed([object])) throw new Claimed(object);
+    if (this.#turns.claimed([object])) throw new Claimed(...this.#files.uses, object);
     return object;
   }
 
-  /** Keeps the request until it can use what it would, `objects` beside what its file uses. */
+  /** Keeps the request until nobody who came before uses one of `objects`. */
   #wait(objects: readonly object[], length: number): void {
     const waiting = this.#kept(length);
     if (waiting === undefined) return;
-    this.#turns.wait([...this.#files.uses, ...objects], () => this.#resume(waiting));
+    this.#turns.wait(objects, () => this.#resume(waiting));
   }
 
   /** The request being served, to be dispatched again; undefined when it has been refused instead. */

@@ -27,7 +27,7 @@ const PAUSE_MS = 20;
 
 /** Thrown out of a handler that would use what another call has claimed: dispatch the request again later. */
 export class Claimed extends Postponed {
-  /** What it would use beside what its file does. */
+  /** What it waits for, and keeps those that come after it from. */
   readonly objects: readonly object[];
 
   constructor(...objects: readonly object[]) {
