@@ -5,7 +5,10 @@ import { refused } from '../testkit/refused.js';
 import { Account, Pool } from './account.js';
 import { BrokenInvariant } from './invariant.js';
 
-const things = new Pool('things', 'EMFILE', () => 1000);
+// Of which memory is taken for some at a time.
+const things = new Pool('things', 'EMFILE', () => 1000, { bytes: 1000 });
+/** More than there is memory for: the reason tells how much of it is taken. */
+const large = new Pool('large things', 'ENOSPC', () => 1000, { bytes: 2 ** 50 });
 const names = ['user 1', 'user 2', 'user 3'];
 
 beforeEach(() => assert.deepEqual(Account.all(), []));
@@ -55,11 +58,10 @@ test('what is refused is not taken, and the reason says who has how many of what
 
 test('of what takes memory there is as much as the machine has memory for, whatever the pool has', () => {
   const small = new Pool('small things', 'EMFILE', () => 1000, { bytes: 1 });
-  const large = new Pool('large things', 'ENOSPC', () => 1000, { bytes: 2 ** 50 });
   const account = Account.of('user 1');
   account.take(small, 100);
   const reason =
-    /^what user 1 has opened holds 100 bytes of memory of the server, of at most \d+ that others/;
+    /^what user 1 has opened holds 65636 bytes of memory of the server, of at most \d+ that others/;
   refused(() => account.take(large, 1), 'ENOSPC', reason);
   assert.deepEqual(Account.all(), [{ opener: 'user 1', holds: { 'small things': 100 } }]);
   account.give(small, 100);
@@ -73,7 +75,7 @@ test('memory that stays ours when it is given back is there for what is taken ne
   refused(() => account.take(kept, many / 2), 'ENOMEM', / bytes of memory of the server/);
   // There was memory for them once.
   share.add(many);
-  assert.equal(share.has(1), false);
+  assert.equal(share.has(many / 4), false);
   account.give(kept, many);
   account.take(kept, many / 2);
   account.give(kept, many / 2);
@@ -113,6 +115,8 @@ test('whatever is taken and given back in what order, the pool has the sum, and 
       }
       for (const [who, count] of held.entries()) if (count > 0) Account.of(names[who]!).give(things, count);
       assert.deepEqual(Account.all(), []);
+      for (const name of names)
+        refused(() => Account.of(name).take(large, 1), 'ENOSPC', / holds 0 bytes of memory of the server/);
     }),
   );
 });

@@ -46,10 +46,10 @@ export class Pool {
   readonly errno: ErrnoName;
   readonly least: number;
   readonly bytes: number;
-  readonly #keepsMemory: boolean;
   readonly #count: () => number;
   #total: number | undefined;
   #used = 0;
+  /** That there have been at a time. */
   #most = 0;
 
   /**
@@ -61,8 +61,8 @@ export class Pool {
     this.errno = errno;
     this.least = nature.least ?? 0;
     this.bytes = nature.bytes ?? 0;
-    this.#keepsMemory = nature.keepsMemory ?? false;
     this.#count = count;
+    if (nature.keepsMemory) keeping.push(this);
   }
 
   get total(): number {
@@ -78,17 +78,21 @@ export class Pool {
   /** There are `change` more in use, or fewer. */
   change(change: number): void {
     this.#used += change;
-    if (!this.#keepsMemory) return;
-    const most = Math.max(this.#most, this.#used);
-    keptBytes += (most - this.#most - change) * this.bytes;
-    this.#most = most;
+    if (this.#used > this.#most) this.#most = this.#used;
+  }
+
+  /** Bytes that are ours, and not in use. */
+  get keptBytes(): number {
+    return (this.#most - this.#used) * this.bytes;
   }
 }
 
-/** Of pools that keep their memory: what is ours, and not in use. */
-let keptBytes = 0;
+/** Pools that keep their memory. */
+const keeping: Pool[] = [];
 /** Bytes after which it is looked anew how much memory there is. */
 const LOOK_BYTES = 2 ** 24;
+/** Bytes that are taken at once: many small things are made and removed, and need not count twice each. */
+const STEP_BYTES = 2 ** 16;
 /** How long it is not looked when there was too little. */
 const LOOK_MS = 100;
 
@@ -117,7 +121,8 @@ class MemoryPool extends Pool {
   #look(): void {
     this.#lookedAt = performance.now();
     this.#usedThen = this.used;
-    this.#there = this.used + keptBytes + keepingRoom();
+    const kept = keeping.reduce((sum, { keptBytes }) => sum + keptBytes, 0);
+    this.#there = this.used + kept + keepingRoom();
   }
 }
 
@@ -142,6 +147,10 @@ export class Share {
   readonly #pool: Pool;
   /** The memory that they take. */
   readonly #memory: Share | undefined;
+  /** How many of them memory is taken for at once. */
+  readonly #step: number;
+  /** For how many it is taken: for those in use, and up to two steps more. */
+  #backed = 0;
   #used = 0;
   /** That was missing when there was no room. */
   #lacksMemory = false;
@@ -151,6 +160,7 @@ export class Share {
     this.#account = account;
     this.#pool = pool;
     this.#memory = pool.bytes > 0 ? account.share(memory) : undefined;
+    this.#step = Math.ceil(STEP_BYTES / pool.bytes);
   }
 
   get used(): number {
@@ -163,7 +173,8 @@ export class Share {
       this.#lacksMemory = false;
       return this.#pool === memory && memory.lookAgain() && this.#used + more <= this.#most;
     }
-    this.#lacksMemory = this.#memory?.has(more * this.#pool.bytes) === false;
+    const unbacked = this.#used + more - this.#backed;
+    this.#lacksMemory = unbacked > 0 && this.#memory?.has(unbacked * this.#pool.bytes) === false;
     return !this.#lacksMemory;
   }
 
@@ -176,9 +187,9 @@ export class Share {
 
   /** `more` are used; it was asked before whether there is room. */
   add(more: number): void {
-    this.#memory?.add(more * this.#pool.bytes);
     this.#pool.change(more);
     this.#used += more;
+    if (this.#memory !== undefined && this.#used > this.#backed) this.#back(this.#used + this.#step);
   }
 
   /** `fewer` are. */
@@ -186,9 +197,19 @@ export class Share {
     const rest = this.#used - fewer;
     if (rest < 0)
       broken(`${this.#account.opener} gives back ${fewer} ${this.#pool.what}, ${-rest} more than it has`);
-    this.#memory?.remove(fewer * this.#pool.bytes);
     this.#pool.change(-fewer);
     this.#used = rest;
+    if (this.#memory === undefined) return;
+    if (rest === 0) this.#back(0);
+    else if (this.#backed - rest > 2 * this.#step) this.#back(rest + this.#step);
+  }
+
+  /** Memory is taken for `count` of them. */
+  #back(count: number): void {
+    const bytes = (count - this.#backed) * this.#pool.bytes;
+    if (bytes > 0) this.#memory!.add(bytes);
+    else this.#memory!.remove(-bytes);
+    this.#backed = count;
   }
 
   get #most(): number {
