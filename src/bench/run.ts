@@ -20,7 +20,7 @@ export function run(): Outcome[] {
     if (under.failure !== undefined) return [{ name, skipped: under.failure }];
     if (round >= 0) added.push(under.ns - alone.ns);
   }
-  return [{ name, unit: 'ns', ours: median(added), max: 0.5e9 }];
+  return [{ name, unit: 'ns', ours: median(added), max: 0.15e9 }];
 }
 
 function elapsed([command, ...args]: readonly string[]): { ns: number; failure: string | undefined } {
