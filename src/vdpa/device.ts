@@ -325,8 +325,11 @@ export class VdpaDevice implements FileDriver {
 
   /** Ends what is under way, a part after the other: a disk may take its time, and others have theirs. */
   *#drain(): Work<void> {
-    let now: true | undefined;
-    while (this.virtio.drainSome(undefined, now)) now = yield;
+    for (let now: true | undefined; ; ) {
+      const left = this.virtio.drainSome(undefined, now);
+      if (left === false) return;
+      now = yield left === 'waits' ? left : undefined;
+    }
   }
 
   /** Raises what the device has wanted to raise since the last time. */

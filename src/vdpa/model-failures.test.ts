@@ -123,6 +123,20 @@ test('a model whose drain never has an end fails, and the call that waits for it
   assert.match(device.virtio.needsReset!, /drain has more to do after 1048576 calls$/);
 });
 
+test('whoever drains a device says so while that waits for something, a disk say', () => {
+  let left = 0;
+  const device = deviceOf(Object.assign(new Failing('start'), { drain: () => left-- > 0 && 'waits' }));
+  device.setFeatures(FEATURES);
+  finish(device.setStatus(RUNNING));
+  for (const drain of [() => device.flush(), () => device.suspend()]) {
+    left = 5;
+    assert.deepEqual(
+      [...drain()],
+      Array.from({ length: 5 }, () => 'waits'),
+    );
+  }
+});
+
 /** All that a model has. */
 const members: Record<keyof VirtioModel, true> = {
   virtio: true,
