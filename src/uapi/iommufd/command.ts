@@ -16,9 +16,12 @@ import { getU32, type Struct, setU32 } from '../struct.js';
 
 export const IOMMUFD_TYPE = 0x3b;
 
-/** What is looked at behind a struct takes a millisecond at most. */
-const MOST_TAIL = 2 ** 20;
-const ZEROS = new Uint8Array(2 ** 18);
+/**
+ * What is looked at behind a struct, at once: four pages, since each may come late. (1 MiB of them kept
+ * everybody waiting for 60 ms.)
+ */
+const MOST_TAIL = 2 ** 14;
+const ZEROS = new Uint8Array(MOST_TAIL);
 /** A part of the caller's memory. */
 const part = new Uint8Array(ZEROS.length);
 
