@@ -48,6 +48,19 @@ export interface DmaPort {
   move?(vpasid: number, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined;
 
   /**
+   * As `move`, but ends behind a part where that has come to as much as a step may (`effort`): each part may
+   * keep everybody waiting, and be translated by page tables that do. @returns the bytes moved, one at least,
+   * without a fault; or the fault. Absent: `move` is the way.
+   */
+  moveSome?(
+    vpasid: number,
+    ranges: Ranges,
+    buffer: Uint8Array,
+    at: number,
+    write: boolean,
+  ): DmaFault | number;
+
+  /**
    * Adds to `places` where `write` would write `length` bytes, for a file to be read there at once, without a
    * copy in between (`ReadTarget` in medium.ts). @returns false when that cannot be said, and `write` is the
    * way. Absent: never.

@@ -9,7 +9,7 @@
 import type { DmaPort } from './device-model.js';
 
 /** What one step may come to: about a millisecond of accesses, of whatever kind. */
-const STEP_EFFORT = 1024;
+export const STEP_EFFORT = 1024;
 /** Parts of what is moved at once. */
 export const MOST_PARTS = 64;
 

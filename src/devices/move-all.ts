@@ -10,6 +10,7 @@ interface MovingPort {
   read(pasid: number, iova: number, target: Uint8Array, at: number, length: number): DmaFault | undefined;
   write(pasid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
   readonly move?: DmaPort['move'];
+  readonly moveSome?: DmaPort['moveSome'];
 }
 
 /**
@@ -34,4 +35,21 @@ export function moveAll(
     if (fault !== undefined) return { ...fault, done: done + fault.done };
   }
   return undefined;
+}
+
+/**
+ * As `moveAll`, of as many parts as come to the effort of a step. @returns the bytes moved, one at least; or
+ * the fault.
+ */
+export function moveSome(
+  port: MovingPort,
+  pasid: number,
+  ranges: Ranges,
+  buffer: Uint8Array,
+  at: number,
+  write: boolean,
+): number | DmaFault {
+  return port.moveSome === undefined || ranges.count === 0
+    ? (moveAll(port, pasid, ranges, buffer, at, write) ?? ranges.length)
+    : port.moveSome(pasid, ranges, buffer, at, write);
 }

@@ -9,6 +9,7 @@
 import { CallWord, callWords } from '../devices/call-words.js';
 import { checkTransfer } from '../devices/checks.js';
 import type { DmaFault, DmaPort } from '../devices/device-model.js';
+import { STEP_EFFORT } from '../devices/effort.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { FaultLog } from '../iommu/fault-log.js';
 import type { Requester } from '../iommu/iommu.js';
@@ -96,12 +97,25 @@ export function moveThrough(
   buffer: Uint8Array,
   at: number,
   write: boolean,
+  most?: number,
 ): DmaFault | undefined {
   checkTransfer(buffer, at, ranges.length);
   callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
-  const fault = requester.move(pasid, ranges, buffer, at, write);
+  const fault = requester.move(pasid, ranges, buffer, at, write, most);
   callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
   return fault;
+}
+
+/** As `moveThrough`, of as many as come to the effort of a step. @returns the bytes, or the fault. */
+export function moveSomeThrough(
+  requester: Requester,
+  pasid: Pasid,
+  ranges: Ranges,
+  buffer: Uint8Array,
+  at: number,
+  write: boolean,
+): number | DmaFault {
+  return moveThrough(requester, pasid, ranges, buffer, at, write, STEP_EFFORT) ?? requester.moved;
 }
 
 /** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */

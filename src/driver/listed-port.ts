@@ -21,7 +21,7 @@ import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
 import type { Ranges } from '../linux/ranges.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, moveThrough, readThrough, writeThrough } from './device-port.js';
+import { blocked, moveSomeThrough, moveThrough, readThrough, writeThrough } from './device-port.js';
 
 export abstract class ListedPort {
   readonly requester: Requester;
@@ -106,6 +106,19 @@ export abstract class ListedPort {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return this.#blocked(vpasid, ranges.addresses[0]!, write);
     return known(moveThrough(this.requester, authorization.pasid, ranges, buffer, at, write), vpasid);
+  }
+
+  moveSome(
+    vpasid: Vpasid,
+    ranges: Ranges,
+    buffer: Uint8Array,
+    at: number,
+    write: boolean,
+  ): number | DmaFault {
+    const authorization = this.authorizations.byVpasid(vpasid);
+    if (authorization === undefined || !this.open) return this.#blocked(vpasid, ranges.addresses[0]!, write);
+    const moved = moveSomeThrough(this.requester, authorization.pasid, ranges, buffer, at, write);
+    return typeof moved === 'number' ? moved : { ...moved, pasid: vpasid };
   }
 
   /** As Requester.place, for whoever may write there. */

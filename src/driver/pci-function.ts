@@ -16,7 +16,7 @@ import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
 import type { Ranges } from '../linux/ranges.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, moveThrough, readThrough, writeThrough } from './device-port.js';
+import { blocked, moveSomeThrough, moveThrough, readThrough, writeThrough } from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
 export class FunctionPort implements PciPort {
@@ -107,6 +107,17 @@ export class FunctionPort implements PciPort {
   move(vpasid: Vpasid, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
     if (this.#gate?.busMaster !== true) return this.#kept(vpasid, ranges.addresses[0]!, write);
     return moveThrough(this.requester, pasidOf(vpasid), ranges, buffer, at, write);
+  }
+
+  moveSome(
+    vpasid: Vpasid,
+    ranges: Ranges,
+    buffer: Uint8Array,
+    at: number,
+    write: boolean,
+  ): number | DmaFault {
+    if (this.#gate?.busMaster !== true) return this.#kept(vpasid, ranges.addresses[0]!, write);
+    return moveSomeThrough(this.requester, pasidOf(vpasid), ranges, buffer, at, write);
   }
 
   /** As Requester.place, while requests leave. */

@@ -210,33 +210,30 @@ export class Requester implements Translating {
     return this.#transfer(pasid, iova, source, at, length, WRITE);
   }
 
-  /** As `read`, from all parts of `ranges`, one after the other, and as `write` to them. */
-  move(pasid: Pasid, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
-    const fault = this.#scattered.transfer(pasid, ranges, buffer, at, write ? WRITE : READ);
+  /**
+   * As `read`, from all parts of `ranges`, one after the other, and as `write` to them; or of as many as come
+   * to an effort of `most`. Where no fault is returned, `moved` is how many bytes.
+   */
+  move(pasid: Pasid, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean, most?: number) {
+    const fault = this.#scattered.transfer(pasid, ranges, buffer, at, write ? WRITE : READ, most);
     if (fault === undefined && this.#iommu.transfers.on)
-      for (let part = 0; part < ranges.count; part++)
-        this.#tell(pasid, ranges.addresses[part]!, ranges.lengths[part]!, write);
+      for (let part = 0, left = this.moved; left > 0; left -= ranges.lengths[part++]!)
+        this.#tell(pasid, ranges.addresses[part]!, Math.min(left, ranges.lengths[part]!), write);
     return fault;
+  }
+
+  get moved(): number {
+    return this.#scattered.done;
   }
 
   /**
    * Adds to `places` where `write` would write `length` bytes, for them to be read there at once, without a
-   * copy in between. @returns false when some cannot be written so, or somebody looks at what is transferred:
-   * `write` is for those, and finds the fault if there is one. Nothing is recorded as a fault here.
+   * copy in between. @returns false when some cannot be written so, when to find them takes long, or somebody
+   * looks at what is transferred: `write` is for those, and finds the fault if there is one. Nothing is
+   * recorded as a fault here.
    */
   place(pasid: Pasid, iova: number, length: number, places: ScatterList): boolean {
-    if (this.#iommu.transfers.on) return false;
-    for (let done = 0; done < length; ) {
-      const here = iova + done;
-      const slot = this.find(pasid, here, WRITE);
-      if (slot < 0) return false;
-      const count = Math.min(length - done, this.left(slot, here));
-      const memory = this.memoryOf(slot, pasid, here);
-      if (memory.place?.(this.offset, count, places) !== true) return false;
-      this.written(pasid, this.logged(pasid, here), count);
-      done += count;
-    }
-    return true;
+    return !this.#iommu.transfers.on && this.#scattered.place(pasid, iova, length, places);
   }
 
   #tell(pasid: Pasid, iova: number, length: number, write: boolean): void {

@@ -38,6 +38,12 @@ export interface Memory {
   scatter?(ranges: Ranges, source: Uint8Array, at: number): number;
 
   /**
+   * The most parts, and bytes, that are read or written together, where each may keep everybody waiting by
+   * itself. Absent: they are one access.
+   */
+  readonly together?: { readonly parts: number; readonly bytes: number };
+
+  /**
    * Adds to `places` where [offset, offset+length) is in this process, for something to be read into it at
    * once. @returns false when that cannot be said. Never throws. Absent: it never can.
    */

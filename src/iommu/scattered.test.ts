@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { costs } from '../linux/access-cost.js';
 import { Ranges } from '../linux/ranges.js';
 import { dirtyPages } from '../testkit/dirty-pages.js';
 import { madeBytes } from '../testkit/made-bytes.js';
@@ -141,4 +142,62 @@ test('what is accessed word by word is so to a limit for the whole request, what
   assert.equal(read(), undefined);
   ranges.add(3 * PAGE_SIZE, 8);
   assert.deepEqual([read()?.iova, read()?.done], [3 * PAGE_SIZE, 2 * half]);
+});
+
+/** Memory each access of which comes to as much as so many others. */
+class Costly extends Gathering {
+  price = 100;
+
+  override gather(ranges: Ranges, target: Uint8Array, at: number): number {
+    costs(this.price);
+    return super.gather(ranges, target, at);
+  }
+
+  override scatter(ranges: Ranges, source: Uint8Array, at: number): number {
+    costs(this.price);
+    return super.scatter(ranges, source, at);
+  }
+}
+
+test('a transfer that may end early does so after its effort and one access, and others do the rest', () => {
+  const PASID = pasidOf(1);
+  const pages = 64;
+  const part = fc.tuple(fc.nat(pages - 1), fc.integer({ min: 1, max: PAGE_SIZE }));
+  const parts = fc.array(part, { minLength: 1, maxLength: 200 });
+  const most = fc.integer({ min: 1, max: 2000 });
+  fc.assert(
+    fc.property(parts, most, fc.boolean(), fc.boolean(), (list, effort, write, together) => {
+      const { requester, table, map } = setup();
+      const halves = [0, 1].map((half) => new Costly(new Uint8Array(pages * PAGE_SIZE), `half ${half}`));
+      if (together) for (const half of halves) Object.assign(half, { together: { parts: 4, bytes: 5000 } });
+      for (let page = 0; page < pages; page++)
+        map(page * PAGE_SIZE, PAGE_SIZE, page * PAGE_SIZE, READ | WRITE, halves[page % 2]!);
+      requester.grant(PASID, table);
+      const all = new Ranges();
+      for (const [page, length] of list) all.add(page * PAGE_SIZE, length);
+      const bytes = madeBytes(all.length, (at) => at % 253);
+      for (const half of halves) half.bytes.fill(7);
+      const rest = new Ranges();
+      for (let done = 0, before = 0; done < all.length; done += requester.moved) {
+        rest.clear();
+        rest.appendOf(all, done, all.length - done);
+        before = requester.effort;
+        assert.equal(requester.move(PASID, rest, bytes, done, write, effort), undefined);
+        assert.ok(requester.moved > 0);
+        // Each part counts as one, and two accesses may be made after the last look.
+        assert.ok(requester.effort - before < effort + 2 * halves[0]!.price + all.count + pages);
+      }
+      for (let n = 0, at = 0; n < list.length; at += list[n++]![1]) {
+        const [page, length] = list[n]!;
+        const later = list.slice(n + 1).filter(([other]) => other === page);
+        const from = Math.max(0, ...later.map(([, other]) => other));
+        if (from >= length) continue;
+        const there = halves[page % 2]!.bytes.subarray(page * PAGE_SIZE + from, page * PAGE_SIZE + length);
+        assert.ok(
+          write ? Buffer.from(there).equals(bytes.subarray(at + from, at + length)) : bytes[at] === 7,
+        );
+      }
+    }),
+    { numRuns: 60 },
+  );
 });

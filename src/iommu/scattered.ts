@@ -5,8 +5,13 @@
  * An access to memory may cost far more than its bytes (Memory.gather). So what lies in one memory, one piece
  * after the other, is translated first, and accessed together.
  *
- * Invariant: what comes before a fault has been transferred, and nothing that comes behind it.
+ * Each part may have the server wait, and so may each entry of a user's page table that is read on the way.
+ * So one that may end early does, behind a part, where it has come to as much as a step of a device may.
+ *
+ * Invariant: what comes before a fault, or before the end, has been transferred, and nothing that comes
+ * behind it.
  */
+import type { ScatterList } from '../linux/cached-read.js';
 import { hex } from '../linux/errno.js';
 import { Ranges } from '../linux/ranges.js';
 import { type Access, WRITE } from './access.js';
@@ -33,7 +38,12 @@ export interface Translating {
   logged(pasid: Pasid, iova: number): number;
   /** Bytes were written, from such an address on. */
   written(pasid: Pasid, address: number, length: number): void;
+  /** As Requester.effort. */
+  readonly effort: number;
 }
+
+/** What it may come to to find where bytes are that are read there at once: half of a step. */
+const PLACE_EFFORT = 512;
 
 export class Scattered {
   readonly #requester: Translating;
@@ -43,22 +53,28 @@ export class Scattered {
   readonly #logged = new Ranges();
   #memory: Memory | undefined;
   #from = 0;
+  /** Bytes that the last transfer has come to, where no fault has ended it. */
+  done = 0;
 
   constructor(requester: Translating) {
     this.#requester = requester;
   }
 
-  /** Reads, or writes, all parts of `ranges`, of which the buffer has the bytes from `at` on. */
+  /**
+   * Reads, or writes, all parts of `ranges`, of which the buffer has the bytes from `at` on; or as many as it
+   * does with an effort of `most`, one at least. `done` says how far it has come.
+   */
   transfer(
     pasid: Pasid,
     ranges: Ranges,
     buffer: Uint8Array,
     at: number,
     access: Access,
+    most = Number.POSITIVE_INFINITY,
   ): DmaFault | undefined {
     beginWords();
     try {
-      return this.#transfer(pasid, ranges, buffer, at, access);
+      return this.#transfer(pasid, ranges, buffer, at, access, this.#requester.effort + most);
     } finally {
       endWords();
     }
@@ -70,10 +86,12 @@ export class Scattered {
     buffer: Uint8Array,
     at: number,
     access: Access,
+    until: number,
   ): DmaFault | undefined {
     const requester = this.#requester;
     this.#next(undefined, 0);
-    for (let done = 0; done < ranges.length; ) {
+    let done = 0;
+    while (done < ranges.length && (done === 0 || requester.effort < until)) {
       const within = ranges.seek(done);
       const iova = ranges.addresses[ranges.part]! + within;
       const slot = requester.find(pasid, iova, access);
@@ -83,17 +101,43 @@ export class Scattered {
           requester.fault(pasid, iova, done, access, requester.why(slot, pasid, iova, access))
         );
       const memory = requester.memoryOf(slot, pasid, iova);
-      if (memory !== this.#memory) {
+      if (memory !== this.#memory || this.#isFull) {
         const fault = this.#access(pasid, ranges, buffer, at, access);
         if (fault !== undefined) return fault;
         this.#next(memory, done);
       }
-      const length = Math.min(ranges.lengths[ranges.part]! - within, requester.left(slot, iova));
+      const most = memory.together?.bytes ?? Number.POSITIVE_INFINITY;
+      const length = Math.min(ranges.lengths[ranges.part]! - within, requester.left(slot, iova), most);
       this.#places.append(requester.offset, length);
       this.#logged.append(requester.logged(pasid, iova), length);
       done += length;
     }
+    this.done = done;
     return this.#access(pasid, ranges, buffer, at, access);
+  }
+
+  /** As Requester.place. */
+  place(pasid: Pasid, iova: number, length: number, places: ScatterList): boolean {
+    const requester = this.#requester;
+    const until = requester.effort + PLACE_EFFORT;
+    for (let done = 0; done < length; ) {
+      const here = iova + done;
+      const slot = requester.find(pasid, here, WRITE);
+      if (slot < 0 || requester.effort > until) return false;
+      const count = Math.min(length - done, requester.left(slot, here));
+      const memory = requester.memoryOf(slot, pasid, here);
+      if (memory.place?.(requester.offset, count, places) !== true) return false;
+      requester.written(pasid, requester.logged(pasid, here), count);
+      done += count;
+    }
+    return true;
+  }
+
+  /** Is as much translated as its memory is accessed together? */
+  get #isFull(): boolean {
+    const together = this.#memory?.together;
+    if (together === undefined) return false;
+    return this.#places.count >= together.parts || this.#places.length >= together.bytes;
   }
 
   #next(memory: Memory | undefined, from: number): void {

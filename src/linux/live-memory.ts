@@ -39,6 +39,8 @@ export function liveMemory(account: Account, tid: number): LiveMemory {
 /** It has the shape of the `Memory` that the IOMMU knows. */
 export class LiveMemory {
   readonly ofProcess = true;
+  /** The kernel is asked about each part, and about each area that a part lies in. */
+  readonly together = { parts: 16, bytes: PIECE };
   readonly description: string;
   readonly #process: ProcessMemory;
   readonly #parts = new Ranges();

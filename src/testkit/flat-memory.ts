@@ -1,5 +1,6 @@
 /** FlatMemory: memory for tests of virtio devices: bytes from IOVA 0 on, with the rights of each. */
 import type { DmaFault } from '../devices/device-model.js';
+import { STEP_EFFORT } from '../devices/effort.js';
 import type { VirtioPort } from '../devices/virtio/ring-memory.js';
 import type { ScatterList } from '../linux/cached-read.js';
 import { addressOf } from '../linux/ffi.js';
@@ -43,7 +44,7 @@ export class FlatMemory implements VirtioPort {
     return done === length ? undefined : this.#fault(asid, iova, done, true);
   }
 
-  /** One access. */
+  /** One access, where accesses have no price; else one for each part, as in many memories. */
   move(asid: number, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | undefined {
     const [reads, writes] = [this.reads, this.writes];
     let done = 0;
@@ -55,9 +56,25 @@ export class FlatMemory implements VirtioPort {
         : this.read(asid, iova, buffer, at + done, length);
       done += fault?.done ?? length;
     }
-    this.reads = write ? reads : reads + 1;
-    this.writes = write ? writes + 1 : writes;
+    if (this.price === 0) {
+      this.reads = write ? reads : reads + 1;
+      this.writes = write ? writes + 1 : writes;
+    }
     return fault && { ...fault, done };
+  }
+
+  /** As `move`, as far as a step may. */
+  moveSome(asid: number, ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): DmaFault | number {
+    if (this.price === 0) return this.move(asid, ranges, buffer, at, write) ?? ranges.length;
+    const from = this.effort;
+    let done = 0;
+    for (let part = 0; part < ranges.count && this.effort - from < STEP_EFFORT; part++) {
+      const [iova, length] = [ranges.addresses[part]!, ranges.lengths[part]!];
+      const fault = this[write ? 'write' : 'read'](asid, iova, buffer, at + done, length);
+      if (fault !== undefined) return { ...fault, done: done + fault.done };
+      done += length;
+    }
+    return done;
   }
 
   place(_asid: number, iova: number, length: number, places: ScatterList): boolean {

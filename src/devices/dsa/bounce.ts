@@ -19,12 +19,12 @@ export const firstWords = new Int32Array(first.buffer);
 export const secondWords = new Int32Array(second.buffer);
 
 /**
- * Reads the next bytes of the source, at most `limit`, into `first`. @returns how many; where they end early
- * the task has the fault.
+ * Reads the next bytes of the source, at most `limit`, into `first`. @returns how many: where they end early
+ * the task has the fault, or it goes on with the next slice.
  */
 export function readSource(task: Task, access: Access, limit = BOUNCE_SIZE): number {
   const from = task.descriptor.source + task.done;
-  const read = access.read(task.pasid, from, first, Math.min(task.remaining, limit));
+  const read = access.readSome(task.pasid, from, first, Math.min(task.remaining, limit));
   if (access.faulted) task.fault(access.faultAddress, false);
   return read;
 }
@@ -36,7 +36,7 @@ export function readSource(task: Task, access: Access, limit = BOUNCE_SIZE): num
 export function readSources(task: Task, access: Access): number {
   const read = readSource(task, access);
   if (read === 0) return 0;
-  const both = access.read(task.pasid, task.descriptor.destination + task.done, second, read);
+  const both = access.readSome(task.pasid, task.descriptor.destination + task.done, second, read);
   if (access.faulted) task.fault(access.faultAddress, false);
   return both;
 }
@@ -44,7 +44,7 @@ export function readSources(task: Task, access: Access): number {
 /** Writes the first `length` bytes of `first` to the destination, and counts them. */
 export function writeRead(task: Task, access: Access, length: number): void {
   if (length === 0) return;
-  const written = access.write(task.pasid, task.descriptor.destination + task.done, first, 0, length);
+  const written = access.writeSome(task.pasid, task.descriptor.destination + task.done, first, length);
   if (access.faulted) task.fault(access.faultAddress, true);
   task.done += written;
 }

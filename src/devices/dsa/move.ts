@@ -39,14 +39,14 @@ function moveBackwards(task: Task, access: Access): void {
     left -= length;
     pieces.add(source + left, length);
   }
-  const read = access.move(task.pasid, pieces, first, false);
+  const read = access.moveSome(task.pasid, pieces, first, false);
   if (access.faulted) task.fault(access.faultAddress, false);
   destinations.clear();
   for (let part = 0; part < pieces.count; part++) {
     if (destinations.length + pieces.lengths[part]! > read) break;
     destinations.add(pieces.addresses[part]! - source + destination, pieces.lengths[part]!);
   }
-  let written = access.move(task.pasid, destinations, first, true);
+  let written = access.moveSome(task.pasid, destinations, first, true);
   if (access.faulted) {
     task.fault(access.faultAddress, true);
     if (written > 0) written -= destinations.seek(written);
@@ -63,7 +63,7 @@ export function fill(task: Task, access: Access): void {
   const d = task.descriptor;
   const length = Math.min(task.remaining, BOUNCE_SIZE);
   repeatPattern(first, task, 16, length);
-  const written = access.write(task.pasid, d.destination + task.done, first, 0, length);
+  const written = access.writeSome(task.pasid, d.destination + task.done, first, length);
   if (access.faulted) task.fault(access.faultAddress, true);
   task.done += written;
 }
@@ -72,10 +72,10 @@ export function dualcast(task: Task, access: Access): void {
   const d = task.descriptor;
   const read = readSource(task, access);
   if (read === 0) return;
-  let written = access.write(task.pasid, d.destination + task.done, first, 0, read);
+  let written = access.writeSome(task.pasid, d.destination + task.done, first, read);
   if (access.faulted) task.fault(access.faultAddress, true);
   if (written > 0) {
-    written = access.write(task.pasid, d.address(40) + task.done, first, 0, written);
+    written = access.writeSome(task.pasid, d.address(40) + task.done, first, written);
     if (access.faulted) task.fault(access.faultAddress, true);
   }
   task.done += written;
@@ -86,11 +86,16 @@ export function dualcast(task: Task, access: Access): void {
  * memory as it is.
  */
 export function flush(task: Task, access: Access): void {
+  const { destination } = task.descriptor;
   const end = task.done + Math.min(task.remaining, BOUNCE_SIZE);
-  while (task.done < end && task.status === Status.NONE) {
-    const at = task.descriptor.destination + task.done;
-    access.read(task.pasid, at, first, 1);
-    if (access.faulted) task.fault(access.faultAddress, false);
-    else task.done += Math.min(end - task.done, PAGE_SIZE - (at % PAGE_SIZE));
-  }
+  pieces.clear();
+  for (let at = task.done; at < end; at = nextPage(destination, at, end)) pieces.add(destination + at, 1);
+  const reached = access.moveSome(task.pasid, pieces, first, false);
+  if (access.faulted) task.fault(access.faultAddress, false);
+  for (let n = 0; n < reached; n++) task.done = nextPage(destination, task.done, end);
+}
+
+/** From byte `at` of what begins at `start`: the first byte of its next page, or its `end`. */
+function nextPage(start: number, at: number, end: number): number {
+  return Math.min(end, at + PAGE_SIZE - ((start + at) % PAGE_SIZE));
 }

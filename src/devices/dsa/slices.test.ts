@@ -77,6 +77,55 @@ describe('dsa: operations of several slices', () => {
     assert.ok(made <= 2 * 5 && parts > 2 * 60, `${made} of ${parts} parts`);
   });
 
+  it('does what is the same in the end where accesses end early, behind any page', () => {
+    const bytes = 40 * PAGE;
+    const [from, to, other, record, completion] = [0, 64 * PAGE, 128 * PAGE, 192 * PAGE, 255 * PAGE];
+    const delta = new Uint8Array(new BigUint64Array([BigInt(record), BigInt(60 * PAGE)]).buffer).slice(0, 12);
+    const asked: readonly Fields[] = [
+      { opcode: Opcode.MEMMOVE, a: from + 3, b: to + 100, size: bytes },
+      { opcode: Opcode.MEMMOVE, a: from, b: from + PAGE + 2, size: bytes },
+      { opcode: Opcode.FILL, b: to + 1, size: bytes, a: 0x7060504030201 },
+      { opcode: Opcode.DUALCAST, a: from + 1, b: to, size: bytes, c: other },
+      { opcode: Opcode.COMPARE, a: from, b: to, size: bytes },
+      { opcode: Opcode.CRC_GENERATION, a: from + 9, size: bytes },
+      { opcode: Opcode.COPY_CRC, a: from, b: to + 5, size: bytes },
+      { opcode: Opcode.CREATE_DELTA, a: from, b: to, size: 8 * PAGE, rest: [...delta] },
+      { opcode: Opcode.CACHE_FLUSH, b: to + 7, size: bytes },
+    ];
+    const run = (early: boolean): Uint8Array[] => {
+      const host = new SparseHost([PASID]);
+      host.map(PASID, 0, 256 * PAGE);
+      host.poke(
+        PASID,
+        0,
+        madeBytes(64 * PAGE, (i) => (i * 7) % 251),
+      );
+      const { dma } = host;
+      let calls = 0;
+      if (early)
+        dma.moveSome = (pasid, { addresses, lengths }, buffer, at, write) => {
+          calls++;
+          const [iova, length] = [addresses[0]!, Math.min(lengths[0]!, PAGE - (addresses[0]! % PAGE))];
+          return dma[write ? 'write' : 'read'](pasid, iova, buffer, at, length) ?? length;
+        };
+      const model = mdev(host);
+      for (const [n, fields] of asked.entries()) {
+        submit(model, { ...fields, pasid: PASID, flags: RECORD, completion: completion + 32 * n });
+        settle(model);
+      }
+      assert.equal(calls > 40, early);
+      return [host.peek(PASID, 0, 255 * PAGE), host.peek(PASID, completion, 32 * asked.length)];
+    };
+    const [memory, records] = run(true);
+    const [expected, expectedRecords] = run(false);
+    assert.ok(Buffer.from(memory!).equals(expected!));
+    assert.deepEqual(records, expectedRecords);
+    assert.deepEqual(
+      asked.map((_, n) => records![32 * n]),
+      asked.map(() => Status.SUCCESS),
+    );
+  });
+
   it('ends a step by its accesses after any engine, and the next one goes on', () => {
     const host = new SparseHost();
     host.map(1, 0, 1024 * PAGE);

@@ -182,6 +182,6 @@ export class Admin {
     const status = pointers.find(this.#list, command, length, this.#page, true);
     if (status !== Status.SUCCESS) return { status };
     const given = this.#list.write(memory, 0, data, length);
-    return { status: given ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR };
+    return { status: given === length ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR };
   }
 }

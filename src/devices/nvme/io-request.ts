@@ -159,7 +159,8 @@ export class IoRequest implements ReadTarget {
     const length = count * RANGE_BYTES;
     const status = pointers.find(this.#list, command, length, configuration().page, false);
     if (status !== Status.SUCCESS) return this.#end(status);
-    if (!this.#list.read(memory, 0, this.#ranges, length)) return this.#end(Status.DATA_TRANSFER_ERROR);
+    if (this.#list.read(memory, 0, this.#ranges, length) < length)
+      return this.#end(Status.DATA_TRANSFER_ERROR);
     for (let at = 0; at < length; at += RANGE_BYTES)
       if (!namespace.has(this.#rangeFirst(at), this.#rangeView.getUint32(at + 4, true)))
         return this.#end(Status.LBA_OUT_OF_RANGE);
@@ -225,8 +226,9 @@ export class IoRequest implements ReadTarget {
     this.job.target = opcode === IoOpcode.READ ? this : undefined;
     this.job.targetOffset = this.#done;
     if (opcode !== IoOpcode.WRITE) return this.#do('read', offset, length);
-    const got = this.#list.read(this.#context.memory, this.#done, this.#buffer, length);
-    return got ? this.#do('write', offset, length) : this.#end(Status.DATA_TRANSFER_ERROR);
+    const { block } = this.namespace;
+    const got = this.#list.read(this.#context.memory, this.#done, this.#buffer, length, block);
+    return got > 0 ? this.#do('write', offset, got - (got % block)) : this.#end(Status.DATA_TRANSFER_ERROR);
   }
 
   /** Whole blocks of `most` bytes, as far as not too many ranges of memory have them. */
@@ -236,16 +238,20 @@ export class IoRequest implements ReadTarget {
     return here === most ? most : Math.max(block, here - (here % block));
   }
 
-  /** Does with a piece that was read what the command is for. */
+  /**
+   * Does with a piece that was read what the command is for, as far as a step may: the rest is read again,
+   * with what follows it.
+   */
   #take(): Status {
     const { job } = this;
     const { memory } = this.#context;
     if (this.command.opcode === IoOpcode.READ) {
-      const given = this.#list.write(memory, this.#done, job.buffer, job.length);
-      return given ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR;
+      job.length = this.#list.write(memory, this.#done, job.buffer, job.length, 1);
+      return job.length > 0 ? Status.SUCCESS : Status.DATA_TRANSFER_ERROR;
     }
     if (this.#expected.length < job.length) this.#expected = newBuffer(job.length);
-    if (!this.#list.read(memory, this.#done, this.#expected, job.length)) return Status.DATA_TRANSFER_ERROR;
+    job.length = this.#list.read(memory, this.#done, this.#expected, job.length, 1);
+    if (job.length === 0) return Status.DATA_TRANSFER_ERROR;
     const same = Buffer.compare(this.#expected.subarray(0, job.length), job.buffer.subarray(0, job.length));
     return same === 0 ? Status.SUCCESS : Status.COMPARE_FAILURE;
   }

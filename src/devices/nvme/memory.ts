@@ -7,7 +7,7 @@ import type { ScatterList } from '../../linux/cached-read.js';
 import type { Ranges } from '../../linux/ranges.js';
 import type { DmaPort } from '../device-model.js';
 import { Effort } from '../effort.js';
-import { moveAll } from '../move-all.js';
+import { moveSome } from '../move-all.js';
 
 export class Memory {
   /** What the present step has come to. */
@@ -31,9 +31,13 @@ export class Memory {
     return this.#dma.write(NO_PASID, iova, source, at, length) === undefined;
   }
 
-  /** Fills buffer[at..) from all parts of `ranges`, or writes it to them. @returns whether all was there. */
-  move(ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): boolean {
-    return moveAll(this.#dma, NO_PASID, ranges, buffer, at, write) === undefined;
+  /**
+   * Fills buffer[at..) from parts of `ranges`, or writes it to them: as many as come to the effort of a step.
+   * @returns the bytes; undefined: some are not there.
+   */
+  moveSome(ranges: Ranges, buffer: Uint8Array, at: number, write: boolean): number | undefined {
+    const moved = moveSome(this.#dma, NO_PASID, ranges, buffer, at, write);
+    return typeof moved === 'number' ? moved : undefined;
   }
 
   /** Where `length` bytes from `iova` on are written, as DmaPort.place. */

@@ -13,6 +13,12 @@ import type { Memory } from './memory.js';
 const NOWHERE = Number.NEGATIVE_INFINITY;
 
 /**
+ * Transfers that are made at once: of what has to be moved together each may come to the effort of a step,
+ * and what keeps everybody waiting for longer is not there.
+ */
+const MOST_TURNS = 16;
+
+/**
  * While an access lasts: the ranges that it is about, those of them up to a gap, and where `receive` has them
  * in this process.
  */
@@ -43,15 +49,16 @@ export class ScatterList {
   }
 
   /**
-   * Reads `length` bytes from byte `offset` on into the start of `target`. @returns whether they were there.
+   * Reads `length` bytes from byte `offset` on into the start of `target`, or `least` and as many more as
+   * come to the effort of a step. @returns how many; 0: they are not there, or take too long.
    */
-  read(memory: Memory, offset: number, target: Uint8Array, length: number): boolean {
-    return this.#transfer(memory, offset, target, length, false);
+  read(memory: Memory, offset: number, target: Uint8Array, length: number, least = length): number {
+    return this.#transfer(memory, offset, target, length, least, false);
   }
 
-  /** Writes the first `length` bytes of `source` from byte `offset` on. @returns whether all were. */
-  write(memory: Memory, offset: number, source: Uint8Array, length: number): boolean {
-    return this.#transfer(memory, offset, source, length, true);
+  /** Writes the first `length` bytes of `source` from byte `offset` on, as `read`. */
+  write(memory: Memory, offset: number, source: Uint8Array, length: number, least = length): number {
+    return this.#transfer(memory, offset, source, length, least, true);
   }
 
   /**
@@ -76,22 +83,44 @@ export class ScatterList {
   }
 
   /** What lies between two ranges without memory is moved at once. */
-  #transfer(memory: Memory, offset: number, buffer: Uint8Array, wanted: number, write: boolean): boolean {
-    if (offset + wanted > this.length) return false;
+  #transfer(
+    memory: Memory,
+    offset: number,
+    buffer: Uint8Array,
+    wanted: number,
+    least: number,
+    write: boolean,
+  ): number {
+    if (offset + wanted > this.length) return 0;
     this.#take(offset, wanted);
+    let done = 0;
+    for (let turns = 0, early = false; done < wanted && !(early && done >= least); ) {
+      const bucket = this.#run(done);
+      if (bucket > 0) {
+        if (!write) return 0;
+        done += bucket;
+        continue;
+      }
+      if (turns++ === MOST_TURNS) return done < least ? 0 : done;
+      const moved = memory.moveSome(run, buffer, done, write);
+      if (moved === undefined) return 0;
+      done += moved;
+      early = moved < run.length;
+    }
+    return done;
+  }
+
+  /** Makes `run` the ranges from byte `done` of `parts` on, up to a bucket. @returns bytes of one there. */
+  #run(done: number): number {
+    const within = parts.seek(done);
     const { count, addresses, lengths } = parts;
     run.clear();
-    for (let part = 0, done = 0, begin = 0; part < count; part++) {
-      const length = lengths[part]!;
-      done += length;
-      if (addresses[part] !== NOWHERE) run.add(addresses[part]!, length);
-      else if (!write || !memory.move(run, buffer, begin, write)) return false;
-      else {
-        run.clear();
-        begin = done;
-      }
+    if (addresses[parts.part] === NOWHERE) return lengths[parts.part]! - within;
+    for (let part = parts.part, before = within; part < count && addresses[part] !== NOWHERE; part++) {
+      run.add(addresses[part]! + before, lengths[part]! - before);
+      before = 0;
     }
-    return memory.move(run, buffer, wanted - run.length, write);
+    return 0;
   }
 
   /** Makes `parts` those of the bytes from `offset` on. */

@@ -3,7 +3,8 @@
  * command is a range of memory, or names a segment of further ones; a segment that is not the last ends with
  * a descriptor that names the next.
  *
- * A driver can make lists that never end, or are of ranges without bytes: DESCRIPTOR_LIMIT bounds the walk.
+ * A driver can make lists that never end, or are of ranges without bytes: DESCRIPTOR_LIMIT and SEGMENT_LIMIT
+ * bound the walk.
  */
 import type { Memory } from './memory.js';
 import type { ScatterList } from './scatter-list.js';
@@ -12,6 +13,8 @@ import { Status } from './status.js';
 const DESCRIPTOR_BYTES = 16;
 /** Descriptors of one command. */
 const DESCRIPTOR_LIMIT = 512;
+/** Segments of one command: each is read by itself, which may keep everybody waiting. */
+const SEGMENT_LIMIT = 16;
 /** Descriptors that are read at a time. */
 const CHUNK = 256;
 
@@ -25,6 +28,7 @@ export class SglWalk {
   #at = 0;
   #left = 0;
   #seen = 0;
+  #segments = 0;
   #isLast = false;
 
   constructor(memory: Memory) {
@@ -37,7 +41,7 @@ export class SglWalk {
    */
   walk(list: ScatterList, pointer: Uint8Array, length: number, toHost: boolean): Status {
     this.#bytes.set(pointer);
-    this.#left = this.#seen = 0;
+    this.#left = this.#seen = this.#segments = 0;
     const type = this.#bytes[15]! >>> 4;
     if (type !== Type.SEGMENT && type !== Type.LAST_SEGMENT) {
       const status = this.#range(list, 0, length, toHost);
@@ -76,6 +80,7 @@ export class SglWalk {
   /** Goes on with the segment that the descriptor at `offset` names. */
   #enter(offset: number): Status | undefined {
     if ((this.#bytes[offset + 15]! & 0xf) !== 0) return Status.INVALID_SGL_TYPE;
+    if (++this.#segments > SEGMENT_LIMIT) return Status.INVALID_SGL_COUNT;
     const length = this.#view.getUint32(offset + 8, true);
     if (length === 0 || length % DESCRIPTOR_BYTES !== 0) return Status.INVALID_SGL_SEGMENT;
     this.#isLast = this.#bytes[offset + 15]! >>> 4 === Type.LAST_SEGMENT;

@@ -91,8 +91,10 @@ export class BlkRequest {
     if (job.error !== undefined) return this.#end(IO_ERROR);
     if (job.delivered) this.#chain!.written += job.length;
     else if (job.kind === 'read') {
-      const given = this.#chain!.write(this.#done, job.buffer, 0, job.length);
-      if (given < job.length) return this.#end(IO_ERROR);
+      const chain = this.#chain!;
+      // What comes to more than a step may is read again, with what follows it.
+      job.length = chain.writeSome(this.#done, job.buffer, 0, job.length);
+      if (chain.faulted) return this.#end(IO_ERROR);
     }
     this.#done += job.length;
     if (job.kind === 'sync') return this.#end(OK);
@@ -119,8 +121,8 @@ export class BlkRequest {
     this.job.targetOffset = this.#done;
     const offset = this.#start + this.#done;
     if (this.#type === Type.IN) return this.#do('read', offset, length);
-    const got = this.#chain!.read(HEADER_BYTES + this.#done, this.#buffer, 0, length);
-    return got < length ? this.#end(IO_ERROR) : this.#do('write', offset, length);
+    const got = this.#chain!.readSome(HEADER_BYTES + this.#done, this.#buffer, 0, length);
+    return this.#chain!.faulted ? this.#end(IO_ERROR) : this.#do('write', offset, got);
   }
 
   /** No more than few parts of the buffer have; that may be less than a sector, which nothing here needs. */

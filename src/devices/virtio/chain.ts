@@ -94,6 +94,26 @@ export class Chain {
     return this.#transfer(offset, target, at, length, false);
   }
 
+  /**
+   * As `read`, of as much as comes to the effort of a step: go on with the rest in the next one, unless it
+   * has `faulted`. @internal
+   */
+  readSome(offset: number, target: Uint8Array, at: number, length: number): number {
+    return this.#someOf(this.#readable, offset, target, at, length, false);
+  }
+
+  /** As `write`, in the same way. @internal */
+  writeSome(offset: number, source: Uint8Array, at: number, length: number): number {
+    const done = this.#someOf(this.#writable, offset, source, at, length, true);
+    this.written += done;
+    return done;
+  }
+
+  /** Has the last `readSome` or `writeSome` of a buffer of this queue ended in a fault? @internal */
+  get faulted(): boolean {
+    return this.#memory.faulted;
+  }
+
   /** Writes source[at..at+length) to byte `offset` of the writable range. @returns the bytes written. */
   write(offset: number, source: Uint8Array, at = 0, length = source.length - at): number {
     const done = this.#transfer(offset, source, at, length, true);
@@ -126,17 +146,23 @@ export class Chain {
   }
 
   /**
-   * Writes the first `length` bytes of `source` into `chains`, buffers of one ring, of which each is filled
-   * before the next: by as few accesses as one would take. @returns whether all were written. @internal
+   * Writes bytes [done, length) of `source` into `chains`, buffers of one ring, of which each is filled
+   * before the next: by as few accesses as one would take, and as many as come to the effort of a step. They
+   * have room. @returns how many are written then; -1: some cannot be. @internal
    */
-  static fill(chains: readonly Chain[], source: Uint8Array, length: number): boolean {
+  static fill(chains: readonly Chain[], source: Uint8Array, done: number, length: number): number {
     parts.clear();
+    let before = 0;
     for (const chain of chains) {
-      chain.written = Math.min(length - parts.length, chain.writable);
-      if (chain.written > 0) parts.appendOf(chain.#writable, 0, chain.written);
+      const here = Math.min(length - before, chain.writable);
+      const from = Math.min(here, Math.max(0, done - before));
+      if (here > from) parts.appendOf(chain.#writable, from, here - from);
+      chain.written = here;
+      before += here;
     }
-    if (parts.length < length) return false;
-    return chains[0]!.#memory.move(parts, source, 0, true) === length;
+    const memory = chains[0]!.#memory;
+    const moved = memory.moveSome(parts, source, done, true);
+    return memory.faulted ? -1 : done + moved;
   }
 
   /** Moves as many of `length` bytes as there are from byte `offset` on of the range to read, or to write. */
@@ -147,5 +173,18 @@ export class Chain {
     parts.clear();
     parts.appendOf(range, offset, wanted);
     return this.#memory.move(parts, buffer, at, write);
+  }
+
+  #someOf(
+    range: Ranges,
+    offset: number,
+    buffer: Uint8Array,
+    at: number,
+    length: number,
+    write: boolean,
+  ): number {
+    parts.clear();
+    parts.appendOf(range, offset, Math.min(length, range.length - offset));
+    return this.#memory.moveSome(parts, buffer, at, write);
   }
 }

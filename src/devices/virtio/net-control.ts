@@ -11,6 +11,8 @@ import type { Virtqueue } from './virtqueue.js';
 
 /** A command with two lists of thousands of addresses is not read. */
 const COMMAND_BYTES = 1 << 16;
+/** How often a command may come to the effort of a step: what keeps everybody for longer is not read. */
+const MOST_TURNS = 16;
 const Class = { RX: 0, MAC: 1, MQ: 4 } as const;
 const MAC_TABLE_SET = 0;
 const MAC_ADDR_SET = 1;
@@ -41,10 +43,17 @@ export function serveControl(queue: Virtqueue, controls: NetControls, features: 
   }
 }
 
-/** The bytes of a command; none when it cannot be read. */
+/** The bytes of a command; none when they cannot be read, or not in some milliseconds. */
 function commandIn(chain: Chain): Uint8Array {
-  const bytes = new Uint8Array(Math.min(chain.readable, COMMAND_BYTES));
-  return chain.read(0, bytes) === bytes.length && chain.readable <= COMMAND_BYTES ? bytes : new Uint8Array();
+  const { readable } = chain;
+  if (readable === 0 || readable > COMMAND_BYTES) return new Uint8Array();
+  const bytes = new Uint8Array(readable);
+  let done = 0;
+  for (let turns = 0; turns < MOST_TURNS && done < readable; turns++) {
+    done += chain.readSome(done, bytes, done, readable - done);
+    if (chain.faulted) break;
+  }
+  return done === readable ? bytes : new Uint8Array();
 }
 
 function obey(bytes: Uint8Array, controls: NetControls, features: bigint): boolean {

@@ -7,6 +7,9 @@
  * whole and unchanged: nothing is offloaded, and the header before them is always 12 bytes (VERSION_1). What
  * the device does not want (another's address) is dropped; what it has no buffer for waits at its end of the
  * wire.
+ *
+ * A frame may lie in thousands of parts, each of which may keep everybody waiting. So it is moved by as much
+ * as a step may, and others are not begun before it is: one at a time is between wire and memory.
  */
 import { integer, optional, parseOptions } from '../options.js';
 import type { WireEnd } from '../wire.js';
@@ -53,8 +56,16 @@ class Net implements VirtioModel, NetControls {
   #queues: readonly Virtqueue[] = [];
   /** Frames wait, and there was no buffer for the first. */
   #stalled = false;
-  /** The buffers that one frame goes into. */
+  /** The queue of the packet that is moved, of `#length` bytes, `#done` so far; undefined: none is. */
+  #moving: Virtqueue | undefined;
+  /** The buffers that it comes from, or goes into. */
   readonly #buffers: Chain[] = [];
+  #length = 0;
+  #done = 0;
+  /** The pair by which it is sent; -1: it is received. */
+  #pair = -1;
+  /** Queues that are to be served when it has been. */
+  readonly #waiting = new Set<number>();
 
   constructor({ address, pairs, mtu }: NetShape, wire: WireEnd) {
     const features = pairs > 1 ? BASIC | NetFeature.MQ : BASIC;
@@ -102,29 +113,49 @@ class Net implements VirtioModel, NetControls {
   }
 
   serve(queue: Virtqueue, index: number): void {
+    if (this.#moving !== undefined) {
+      this.#waiting.add(index);
+      return;
+    }
     const control = this.#controlIndex(this.#features);
     if (index === control) {
       if (has(this.#features, NetFeature.CTRL_VQ)) serveControl(queue, this, this.#features);
     } else if (index > control) return;
-    else if (index % 2 === 1) this.#transmit(queue, (index - 1) / 2);
-    else {
+    else if (index % 2 === 1) {
+      if (!this.#transmit(queue, (index - 1) / 2)) this.#waiting.add(index);
+    } else {
       this.#stalled = false;
       this.#receive();
     }
   }
 
   busy(): boolean {
+    if (this.#moving !== undefined || this.#waiting.size > 0) return true;
     return this.#wire.waiting && !this.#stalled && this.#queues.length > 0;
   }
 
   step(): boolean {
+    if (this.#moving !== undefined && !this.#move()) return true;
+    for (const index of this.#waiting) {
+      this.#waiting.delete(index);
+      this.serve(this.#queues[index]!, index);
+      if (this.#moving !== undefined) return true;
+    }
     this.#receive();
     return this.busy();
+  }
+
+  /** What is moved now is lost, and its buffers are not out any more. */
+  drain(): void {
+    if (this.#moving !== undefined) this.#ended(false);
   }
 
   reset(): void {
     this.#queues = [];
     this.#stalled = false;
+    this.#moving = undefined;
+    this.#buffers.length = 0;
+    this.#waiting.clear();
     this.pairs = 1;
     this.filter.reset();
     this.#wire.clear();
@@ -134,17 +165,50 @@ class Net implements VirtioModel, NetControls {
     return has(features, NetFeature.MQ) ? 2 * this.maxPairs : 2;
   }
 
-  /** Sends the packets in `queue` (§5.1.6.2). One that is no frame is used like the others, and not sent. */
-  #transmit(queue: Virtqueue, pair: number): void {
+  /**
+   * Sends the packets in `queue` (§5.1.6.2). One that is no frame is used like the others, and not sent.
+   * @returns false when one of them has to be gone on with.
+   */
+  #transmit(queue: Virtqueue, pair: number): boolean {
     for (let chain = queue.take(); chain !== undefined; chain = queue.take()) {
       const length = chain.readable - HEADER_BYTES;
-      const whole =
-        length >= ETHERNET_HEADER &&
-        length <= this.#longest &&
-        chain.read(HEADER_BYTES, this.#packet, 0, length) === length;
-      if (whole) this.#wire.send(this.#packet, length, pair);
-      queue.put(chain, 0);
+      this.#buffers.push(chain);
+      this.#begin(queue, length, pair);
+      if (length < ETHERNET_HEADER || length > this.#longest) this.#ended(false);
+      else if (!this.#move()) return false;
     }
+    return true;
+  }
+
+  #begin(queue: Virtqueue, length: number, pair: number): void {
+    this.#moving = queue;
+    this.#length = length;
+    this.#done = 0;
+    this.#pair = pair;
+  }
+
+  /** Moves as much of the packet as a step may. @returns whether it has ended. */
+  #move(): boolean {
+    const [done, length] = [this.#done, this.#length];
+    if (this.#pair === -1) this.#done = Chain.fill(this.#buffers, this.#packet, done, length);
+    else {
+      const [chain] = this.#buffers as [Chain];
+      const read = chain.readSome(HEADER_BYTES + done, this.#packet, done, length - done);
+      this.#done = chain.faulted ? -1 : done + read;
+    }
+    if (this.#done >= 0 && this.#done < length) return false;
+    this.#ended(this.#done === length);
+    return true;
+  }
+
+  /** The packet has been moved, or is lost. */
+  #ended(whole: boolean): void {
+    const queue = this.#moving!;
+    this.#moving = undefined;
+    const isSent = this.#pair >= 0;
+    if (isSent && whole) this.#wire.send(this.#packet, this.#length, this.#pair);
+    for (const chain of this.#buffers) queue.put(chain, whole && !isSent ? chain.written : 0);
+    this.#buffers.length = 0;
   }
 
   /** Takes frames from the wire for as long as there are buffers. */
@@ -163,6 +227,7 @@ class Net implements VirtioModel, NetControls {
         this.#deliver(queue, HEADER_BYTES + length);
       }
       this.#wire.shift();
+      if (this.#moving !== undefined) return;
     }
   }
 
@@ -190,9 +255,10 @@ class Net implements VirtioModel, NetControls {
     this.#packet[NUM_BUFFERS] = this.#buffers.length;
     this.#packet[NUM_BUFFERS + 1] = this.#buffers.length >>> 8;
     const parts = this.#buffers.reduce((sum, chain) => sum + chain.parts, 0);
-    const whole = parts <= MOST_PARTS && Chain.fill(this.#buffers, this.#packet, bytes);
-    for (const chain of this.#buffers) queue.put(chain, whole ? chain.written : 0);
-    this.#buffers.length = 0;
+    const room = this.#buffers.reduce((sum, chain) => sum + chain.writable, 0);
+    this.#begin(queue, bytes, -1);
+    if (parts > MOST_PARTS || room < bytes) this.#ended(false);
+    else this.#move();
   }
 }
 

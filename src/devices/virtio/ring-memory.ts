@@ -8,7 +8,7 @@ import type { ScatterList } from '../../linux/cached-read.js';
 import { hex } from '../../linux/errno.js';
 import type { Ranges } from '../../linux/ranges.js';
 import type { DmaFault, DmaPort } from '../device-model.js';
-import { moveAll } from '../move-all.js';
+import { moveAll, moveSome } from '../move-all.js';
 
 /** The only way to memory: what a virtio device needs of a DmaPort, whose PASIDs are ASIDs here. */
 export interface VirtioPort {
@@ -17,6 +17,7 @@ export interface VirtioPort {
   /** Writes source[at..at+length) to `iova` of `asid`. Bytes before a fault have been written. */
   write(asid: number, iova: number, source: Uint8Array, at: number, length: number): DmaFault | undefined;
   readonly move?: DmaPort['move'];
+  readonly moveSome?: DmaPort['moveSome'];
   readonly place?: DmaPort['place'];
   readonly effort?: number;
 }
@@ -24,6 +25,8 @@ export interface VirtioPort {
 export class RingMemory {
   /** One sentence: why the queue can go on no more. Undefined: it can. */
   broken: string | undefined;
+  /** Has the last `moveSome` ended in a fault? */
+  faulted = false;
   readonly #port: VirtioPort;
   /** The queue is stopped: a model that still has one of its buffers reaches nothing by it. */
   #cut = false;
@@ -59,6 +62,13 @@ export class RingMemory {
   move(places: Ranges, buffer: Uint8Array, at: number, write: boolean): number {
     if (this.#cut) return 0;
     return moveAll(this.#port, this.#asid, places, buffer, at, write)?.done ?? places.length;
+  }
+
+  /** As `move`, of as many parts as come to the effort of a step; `faulted` says whether that is why. */
+  moveSome(places: Ranges, buffer: Uint8Array, at: number, write: boolean): number {
+    const moved = this.#cut ? { done: 0 } : moveSome(this.#port, this.#asid, places, buffer, at, write);
+    this.faulted = typeof moved !== 'number';
+    return typeof moved === 'number' ? moved : moved.done;
   }
 
   /** Where a part of a buffer is, as VirtioPort.place. */
