@@ -1,7 +1,7 @@
 /**
  * Benchmark `neighbours`: what one client of `ioasid serve` waits for IOASID_GET_INFO while another makes one
- * of the costliest calls that there are in a loop (neighbour-process.ts), and while nobody does. The time for
- * which both wait for a processor is not counted, as others may use the machine.
+ * of the costliest calls that there are in a loop (neighbour-process.ts, bench/frames.c), and while nobody
+ * does. The time for which both wait for a processor is not counted, as others may use the machine.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,6 +33,7 @@ const neighbours: Readonly<Record<string, string>> = {
   information: 'GET_HW_INFO into 256 MiB',
   registers: 'read of 64 KiB of registers',
   interrupts: '200,000 interrupts in a write',
+  frames: 'frames in 1,024 places each',
 };
 
 /** Nanoseconds. */
@@ -75,10 +76,10 @@ export async function neighbourhood(references: References): Promise<Outcome[]> 
   if (!references.hasCompiler)
     return [{ name: 'neighbours', skipped: 'its client is a C program, and there is no compiler (cc)' }];
   const folder = join(references.folder, 'served');
-  const device = ['dsa,mdevs=1', interrupting].flatMap((spec) => ['--device', spec]);
+  const device = ['dsa,mdevs=1', interrupting, 'virtio-net,mtu=65535'].flatMap((spec) => ['--device', spec]);
   const server = new Started(process.execPath, [ioasid, 'serve', ...device, folder]);
   try {
-    while (!(await server.line()).endsWith('vfio/devices/vfio1'));
+    while (!(await server.line()).endsWith('vhost-vdpa-0'));
     const file = join(folder, 'ioasid');
     const client = new Started(references.compile('latency'), [
       file,
@@ -88,7 +89,7 @@ export async function neighbourhood(references: References): Promise<Outcome[]> 
     const idle = await measure(client);
     const outcomes: Outcome[] = [];
     for (const [call, name] of Object.entries(neighbours))
-      outcomes.push(...rows(name, await beside(call, folder, client), idle));
+      outcomes.push(...rows(name, await beside(neighbour(call, folder, references), client), idle));
     await client.end('SIGTERM');
     return outcomes;
   } finally {
@@ -96,8 +97,14 @@ export async function neighbourhood(references: References): Promise<Outcome[]> 
   }
 }
 
-async function beside(call: string, folder: string, client: Started): Promise<Latency> {
-  const neighbour = new Started(process.execPath, [program, folder, call]);
+/** Calls of virtio devices are a C program's. */
+function neighbour(call: string, folder: string, references: References): Started {
+  return call === 'frames'
+    ? new Started(references.compile(call), [join(folder, 'vhost-vdpa-0')])
+    : new Started(process.execPath, [program, folder, call]);
+}
+
+async function beside(neighbour: Started, client: Started): Promise<Latency> {
   try {
     await neighbour.line();
     return await measure(client);
