@@ -1,7 +1,7 @@
 /** What a server holds for the files that are open is charged to who has opened them, and given back. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { Account } from '../linux/account.js';
+import { Account, type Pool } from '../linux/account.js';
 import { Child } from '../testkit/child.js';
 import { Cmd, ioctl, Mounted, mountingIsAllowed, until } from '../testkit/mounted.js';
 import { openFiles } from './file-requests.js';
@@ -25,9 +25,21 @@ if (mountingIsAllowed(import.meta.url)) {
     child = new Child();
   });
   afterEach(async () => {
+    mounted.endWork();
     await child.kill();
     await until(() => Account.all().length === 0);
   });
+
+  /** Does `act` while so many of `pool` are taken, by whoever opens files here. */
+  const holding = async (pool: Pool, count: number, act: (account: Account) => Promise<void>) => {
+    const account = Account.of(opener);
+    account.take(pool, count);
+    try {
+      await act(account);
+    } finally {
+      account.give(pool, count);
+    }
+  };
 
   const open = (name: string) => child.call('open', mounted.path(name), O_RDWR, 0);
 
@@ -36,19 +48,18 @@ if (mountingIsAllowed(import.meta.url)) {
   }, async () => {
     const fd = await open('plain');
     assert.ok(fd >= 0);
-    const account = Account.of(opener);
-    assert.deepEqual(account.holds, { 'open files': 1 });
+    assert.deepEqual(Account.of(opener).holds, { 'open files': 1 });
     const rest = (openFiles.total * 3) / 4 - 1;
-    account.take(openFiles, rest);
-    assert.equal(await open('plain'), -ENFILE);
-    assert.equal(
-      mounted.calls.at(-1)?.reason,
-      `what ${opener} has opened holds 196608 open files of the server, of at most 196608 that others leave`,
-    );
-    await child.call('close', fd);
-    await until(() => account.holds['open files'] === rest);
-    assert.ok((await open('plain')) >= 0);
-    account.give(openFiles, rest);
+    await holding(openFiles, rest, async (account) => {
+      assert.equal(await open('plain'), -ENFILE);
+      assert.equal(
+        mounted.calls.at(-1)?.reason,
+        `what ${opener} has opened holds 196608 open files of the server, of at most 196608 that others leave`,
+      );
+      await child.call('close', fd);
+      await until(() => account.holds['open files'] === rest);
+      assert.ok((await open('plain')) >= 0);
+    });
   });
 
   test('who has as much waiting to be written as he may is ENOMEM; what waits is done, closes too', {
@@ -62,23 +73,21 @@ if (mountingIsAllowed(import.meta.url)) {
       child.order<number>('callAside', name, fd, ...rest);
     const work = fds.map((fd) => aside('ioctl', fd, ioctl(0, Cmd.WORK, 0), 0));
     await until(() => files.every(({ working }) => working));
-    const account = Account.of(opener);
     const others = (waitingBytes.total * 3) / 4 - 2 * MIB;
-    account.take(waitingBytes, others);
-    const long = aside('pwrite', fds[0], source, MIB, 0);
-    await until(() => account.holds['bytes of waiting calls']! > others);
-    assert.equal(await aside('pwrite', fds[1], source, MIB, 0), -1);
-    assert.equal(mounted.calls.at(-1)!.error, 'ENOMEM');
-    assert.match(
-      mounted.calls.at(-1)!.reason!,
-      /^what user \d+ has opened holds \d+ bytes of waiting calls /,
-    );
-    const short = aside('pwrite', fds[1], source, 100, 0);
-    for (const fd of fds) await child.call('close', fd);
-    for (const file of files) file.working = false;
-    assert.deepEqual(await Promise.all([...work, long, short]), [0, 0, MIB, 100]);
-    assert.equal(account.holds['bytes of waiting calls'], others);
-    account.give(waitingBytes, others);
+    await holding(waitingBytes, others, async (account) => {
+      const long = aside('pwrite', fds[0], source, MIB, 0);
+      await until(() => account.holds['bytes of waiting calls']! > others);
+      assert.equal(await aside('pwrite', fds[1], source, MIB, 0), -1);
+      const { error, reason } = mounted.calls.at(-1)!;
+      assert.equal(error, 'ENOMEM');
+      assert.match(reason!, /^what user \d+ has opened holds \d+ bytes of waiting calls /);
+      const short = aside('pwrite', fds[1], source, 100, 0);
+      await until(() => child.threadsIn('pwrite') === 2);
+      for (const fd of fds) await child.call('close', fd);
+      for (const file of files) file.working = false;
+      assert.deepEqual(await Promise.all([...work, long, short]), [0, 0, MIB, 100]);
+      assert.equal(account.holds['bytes of waiting calls'], others);
+    });
     await until(() => files.every(({ releases }) => releases === 1));
   });
 }

@@ -1,6 +1,5 @@
 /** Descriptors that only a nonce identifies, of files that are busy meanwhile. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { Account } from '../linux/account.js';
 import { Child } from '../testkit/child.js';
@@ -9,20 +8,10 @@ import { Cmd, ioctl, Mounted, mountingIsAllowed, until } from '../testkit/mounte
 const O_RDWR = 2;
 const SYS_pidfd_open = 434;
 const SYS_pidfd_getfd = 438;
-/** ioctl (asm/unistd.h). */
-const SYS_ioctl = process.arch === 'x64' ? '16' : '29';
 const NONE = 0;
 
 const timeout = 60_000;
 const PRESENTED = ioctl(NONE, Cmd.PRESENTED, 0);
-
-/** How many threads of process `pid` wait in an ioctl. */
-function inIoctl(pid: number): number {
-  const calls = readdirSync(`/proc/${pid}/task`).map((tid) =>
-    readFileSync(`/proc/${pid}/task/${tid}/syscall`, 'latin1'),
-  );
-  return calls.filter((call) => call.split(' ')[0] === SYS_ioctl).length;
-}
 
 if (mountingIsAllowed(import.meta.url)) {
   let mounted: Mounted;
@@ -37,7 +26,10 @@ if (mountingIsAllowed(import.meta.url)) {
   beforeEach(() => {
     [child, working, presenting] = [new Child(), new Child(), new Child()];
   });
-  afterEach(() => Promise.all([child.kill(), working.kill(), presenting.kill()]));
+  afterEach(() => {
+    mounted.endWork();
+    return Promise.all([child.kill(), working.kill(), presenting.kill()]);
+  });
 
   const lastFile = (node = mounted.plain) => node.files.at(-1)!;
 
@@ -75,11 +67,11 @@ if (mountingIsAllowed(import.meta.url)) {
     const first = work();
     await until(() => file.working);
     const presented = presenting.order<number>('callAside', 'ioctl', other, PRESENTED, copy);
-    await until(() => inIoctl(presenting.pid) === 1);
+    await until(() => presenting.threadsIn('ioctl') === 1);
     // Descriptors are asked about in turn: what he presents is known now, and his call is before the second.
     assert.equal(await child.call('ioctl', idle, PRESENTED, idle), number);
     const second = work();
-    await until(() => inIoctl(working.pid) === 2);
+    await until(() => working.threadsIn('ioctl') === 2);
     // What came before has been looked at when this is answered.
     assert.equal(
       await child.call(

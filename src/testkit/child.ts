@@ -11,6 +11,8 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
+/** Numbers of system calls (asm/unistd.h). */
+const calls = process.arch === 'x64' ? { ioctl: 16, pwrite: 18 } : { ioctl: 29, pwrite: 68 };
 
 /** Whom the tests have pay. */
 export const account = Account.of('the test');
@@ -59,6 +61,15 @@ export class Child {
     assert.equal(await this.call('ftruncate', fd, size), 0);
     if (seals !== 0) assert.equal(await this.call('fcntl', fd, F_ADD_SEALS, seals), 0);
     return fd;
+  }
+
+  /** How many of its threads are in that system call. */
+  threadsIn(call: keyof typeof calls): number {
+    const tasks = `/proc/${this.pid}/task`;
+    const numbers = readdirSync(tasks).map((tid) =>
+      Number(readFileSync(`${tasks}/${tid}/syscall`, 'latin1').split(' ')[0]),
+    );
+    return numbers.filter((number) => number === calls[call]).length;
   }
 
   /** Sends SIGKILL and waits until nothing is left. */
