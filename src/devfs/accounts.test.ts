@@ -52,10 +52,8 @@ if (mountingIsAllowed(import.meta.url)) {
     const rest = (openFiles.total * 3) / 4 - 1;
     await holding(openFiles, rest, async (account) => {
       assert.equal(await open('plain'), -ENFILE);
-      assert.equal(
-        mounted.calls.at(-1)?.reason,
-        `what ${opener} has opened holds 196608 open files of the server, of at most 196608 that others leave`,
-      );
+      const held = 'holds 196608 open files of the server, of at most 196608 that others leave';
+      assert.equal(mounted.calls.at(-1)?.reason, `what ${opener} has opened ${held}`);
       await child.call('close', fd);
       await until(() => account.holds['open files'] === rest);
       assert.ok((await open('plain')) >= 0);
