@@ -6,7 +6,7 @@
  */
 import { closeSync, fstatSync, readdirSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Errno, inWords, Refusal, refuse } from '../linux/errno.js';
+import { errnoOf, inWords, Refusal, refuse } from '../linux/errno.js';
 import { mountedDevice } from '../linux/fd-identity.js';
 import { mountFuse, unmountFuse } from '../linux/fuse-mount.js';
 import { mountFuseAsUser, unmountFuseAsUser } from '../linux/fusermount.js';
@@ -41,11 +41,6 @@ function entriesOf(folder: string): string[] {
   } catch (error) {
     throw new Refusal(errnoOf(error), `nothing can be mounted on ${folder}: ${inWords(error)}`);
   }
-}
-
-/** Positive, of what a call of Node's has thrown. */
-function errnoOf(error: unknown): number {
-  return -((error as NodeJS.ErrnoException).errno ?? -Errno.EIO);
 }
 
 /** A folder with our file system mounted on it. */

@@ -159,6 +159,11 @@ export function errnoWords(value: number): string {
   return getSystemErrorMap().get(-value)?.[1] ?? errnoName(value);
 }
 
+/** Positive, of what a call of Node's has thrown. */
+export function errnoOf(error: unknown): number {
+  return -((error as NodeJS.ErrnoException).errno ?? -Errno.EIO);
+}
+
 /** Why a call of Node's failed, for people, as errnoWords. */
 export function inWords(error: unknown): string {
   const { errno } = error as NodeJS.ErrnoException;

@@ -8,7 +8,7 @@
  */
 import { accessSync, mkdirSync, rmdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Errno, errnoWords, Refusal, refuse } from './errno.js';
+import { Errno, errnoOf, errnoWords, Refusal, refuse } from './errno.js';
 import { HelperProcess, Sys } from './helper-process.js';
 
 /** More than any disk takes. */
@@ -58,7 +58,7 @@ export function removeFolder(path: string): void {
 function done(path: string, late: string, call: number, argument: number, here: () => void): number {
   const bytes = Buffer.from(`${path}\0`);
   const helper = newHelper();
-  if (helper === undefined) return errnoOf(here);
+  if (helper === undefined) return errnoFrom(here);
   try {
     if (bytes.length > helper.data.length) return Errno.ENAMETOOLONG;
     helper.data.set(bytes);
@@ -72,12 +72,12 @@ function done(path: string, late: string, call: number, argument: number, here: 
 }
 
 /** Positive, of what `call`, a call of Node's, throws; 0: nothing. */
-function errnoOf(call: () => void): number {
+function errnoFrom(call: () => void): number {
   try {
     call();
     return 0;
   } catch (error) {
-    return -((error as NodeJS.ErrnoException).errno ?? -Errno.EIO);
+    return errnoOf(error);
   }
 }
 

@@ -153,7 +153,8 @@ function writeSegments(random: Random, driver: NvmeDriver, descriptors: readonly
   return descriptor(2, DATA + 16, write(DATA + 16, [...descriptors.slice(0, cut), rest]));
 }
 
-function descriptor(type: number, address: number, length: number): Uint8Array {
+/** An SGL descriptor of that type. */
+export function descriptor(type: number, address: number, length: number): Uint8Array {
   const view = new DataView(new ArrayBuffer(16));
   view.setBigUint64(0, BigInt(address), true);
   view.setUint32(8, length, true);

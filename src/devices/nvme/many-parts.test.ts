@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { madeBytes } from '../../testkit/made-bytes.js';
+import { descriptor } from '../../testkit/nvme-data.js';
 import { DATA, NvmeDriver, type Pair, type Words } from '../../testkit/nvme-driver.js';
 
 const WRITE = { opcode: 1, nsid: 1 };
@@ -32,14 +33,6 @@ async function status(words: Words): Promise<number> {
 
 function pattern(length: number, seed: number): Uint8Array {
   return madeBytes(length, (i) => (i * 31 + (i >> 8) * 7 + seed) & 0xff);
-}
-
-function descriptor(type: number, address: number, length: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(16));
-  view.setBigUint64(0, BigInt(address), true);
-  view.setUint32(8, length, true);
-  view.setUint8(15, type << 4);
-  return new Uint8Array(view.buffer);
 }
 
 /** Puts a block into memory, backwards, in as many ranges as there can be. @returns what names it. */
