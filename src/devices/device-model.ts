@@ -7,8 +7,8 @@
  * on one thread; a model does a bounded slice of work in `step()`.
  */
 import type { DmaFault } from '../iommu/fault-log.js';
-import type { ScatterList } from '../linux/cached-read.js';
 import type { Ranges } from '../linux/ranges.js';
+import type { ScatterList } from '../linux/scatter-list.js';
 import type { Outside } from './outside.js';
 
 /** A DMA access that did not happen, or not to its end. */
@@ -66,6 +66,13 @@ export interface DmaPort {
    * way. Absent: never.
    */
   place?(vpasid: number, iova: number, length: number, places: ScatterList): boolean;
+
+  /**
+   * Copies `length` bytes from IOVA `from` to `to`, not by way of the model, or as many as that goes for and
+   * come to the effort of a step. They may overlap where `to` is below `from`. @returns how many: `read` and
+   * `write` are for the others, and find the fault if there is one. Absent: for all.
+   */
+  copy?(vpasid: number, from: number, to: number, length: number): number;
 
   /**
    * What accesses to memory have come to so far, of this and other devices: 1 each, and more where memory is

@@ -118,6 +118,20 @@ export function moveSomeThrough(
   return moveThrough(requester, pasid, ranges, buffer, at, write, STEP_EFFORT) ?? requester.moved;
 }
 
+/** As Requester.copy, with the effort of a step. */
+export function copyThrough(
+  requester: Requester,
+  pasid: Pasid,
+  from: number,
+  to: number,
+  length: number,
+): number {
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  const copied = requester.copy(pasid, from, to, length, STEP_EFFORT);
+  callWords[CallWord.DMA] = (callWords[CallWord.DMA]! + 1) | 0;
+  return copied;
+}
+
 /** Records a request that the device or its driver kept back, as the IOMMU records those that it refuses. */
 export function blocked(
   log: FaultLog,

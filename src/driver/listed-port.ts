@@ -17,11 +17,18 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import type { Pasid, Vpasid } from '../iommu/pasid.js';
-import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
 import type { Ranges } from '../linux/ranges.js';
+import type { ScatterList } from '../linux/scatter-list.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, moveSomeThrough, moveThrough, readThrough, writeThrough } from './device-port.js';
+import {
+  blocked,
+  copyThrough,
+  moveSomeThrough,
+  moveThrough,
+  readThrough,
+  writeThrough,
+} from './device-port.js';
 
 export abstract class ListedPort {
   readonly requester: Requester;
@@ -126,6 +133,13 @@ export abstract class ListedPort {
     const authorization = this.authorizations.byVpasid(vpasid);
     if (authorization === undefined || !this.open) return false;
     return this.requester.place(authorization.pasid, iova, length, places);
+  }
+
+  /** As Requester.copy, for whoever may read and write there. */
+  copy(vpasid: Vpasid, from: number, to: number, length: number): number {
+    const authorization = this.authorizations.byVpasid(vpasid);
+    if (authorization === undefined || !this.open) return 0;
+    return copyThrough(this.requester, authorization.pasid, from, to, length);
   }
 
   get effort(): number {

@@ -12,11 +12,18 @@ import type { DirtyLog } from '../iommu/dirty-log.js';
 import type { Iommu, Requester } from '../iommu/iommu.js';
 import type { Translation } from '../iommu/nested-table.js';
 import { NO_PASID, type Pasid, pasidOf, type Vpasid, vpasidOf } from '../iommu/pasid.js';
-import type { ScatterList } from '../linux/cached-read.js';
 import { refuse } from '../linux/errno.js';
 import type { Ranges } from '../linux/ranges.js';
+import type { ScatterList } from '../linux/scatter-list.js';
 import { Authorizations } from './authorizations.js';
-import { blocked, moveSomeThrough, moveThrough, readThrough, writeThrough } from './device-port.js';
+import {
+  blocked,
+  copyThrough,
+  moveSomeThrough,
+  moveThrough,
+  readThrough,
+  writeThrough,
+} from './device-port.js';
 import { type BusGate, checkWidth, type Pager, type PciPort, withoutPasid } from './pci-port.js';
 
 export class FunctionPort implements PciPort {
@@ -124,6 +131,12 @@ export class FunctionPort implements PciPort {
   place(vpasid: Vpasid, iova: number, length: number, places: ScatterList): boolean {
     if (this.#gate?.busMaster !== true) return false;
     return this.requester.place(pasidOf(vpasid), iova, length, places);
+  }
+
+  /** As Requester.copy, while requests leave. */
+  copy(vpasid: Vpasid, from: number, to: number, length: number): number {
+    if (this.#gate?.busMaster !== true) return 0;
+    return copyThrough(this.requester, pasidOf(vpasid), from, to, length);
   }
 
   get effort(): number {

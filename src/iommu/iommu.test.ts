@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ScatterList } from '../linux/cached-read.js';
 import { BrokenInvariant } from '../linux/invariant.js';
+import { ScatterList } from '../linux/scatter-list.js';
 import { dirtyPages } from '../testkit/dirty-pages.js';
 import { DirtyLog } from './dirty-log.js';
 import { Iommu, READ, WRITE } from './iommu.js';

@@ -9,10 +9,10 @@
  */
 
 import { effortOfAccesses } from '../linux/access-cost.js';
-import type { ScatterList } from '../linux/cached-read.js';
 import { hex, refuse } from '../linux/errno.js';
 import { broken, CHECKED } from '../linux/invariant.js';
 import { Ranges } from '../linux/ranges.js';
+import type { ScatterList } from '../linux/scatter-list.js';
 import { type Access, NO_ENTRY, NO_RIGHT, NOT_MAPPED, noAccess, READ, WRITE } from './access.js';
 import type { DirtyLog } from './dirty-log.js';
 import { WatchedLog } from './event-log.js';
@@ -229,11 +229,15 @@ export class Requester implements Translating {
   /**
    * Adds to `places` where `write` would write `length` bytes, for them to be read there at once, without a
    * copy in between. @returns false when some cannot be written so, when to find them takes long, or somebody
-   * looks at what is transferred: `write` is for those, and finds the fault if there is one. Nothing is
-   * recorded as a fault here.
+   * looks at what is transferred: `write` is for those, and finds the fault. None is recorded here.
    */
   place(pasid: Pasid, iova: number, length: number, places: ScatterList): boolean {
     return !this.#iommu.transfers.on && this.#scattered.place(pasid, iova, length, places);
+  }
+
+  /** Copies bytes at `from` to `to` in the same way, with an effort of `most`. @returns how many. */
+  copy(pasid: Pasid, from: number, to: number, length: number, most: number): number {
+    return this.#iommu.transfers.on ? 0 : this.#scattered.copy(pasid, from, to, length, most);
   }
 
   #tell(pasid: Pasid, iova: number, length: number, write: boolean): void {

@@ -5,8 +5,9 @@
  * this process) is the affair of the implementations; that access may fail at any moment is part of the
  * contract, because processes exit and files shrink.
  */
-import type { ScatterList } from '../linux/cached-read.js';
+
 import type { Ranges } from '../linux/ranges.js';
+import type { ScatterList } from '../linux/scatter-list.js';
 
 export interface Memory {
   /** Names the memory in `ls`, in faults and in reasons: `"process 4711"`, `"memfd:ram"`. */
@@ -44,10 +45,11 @@ export interface Memory {
   readonly together?: { readonly parts: number; readonly bytes: number };
 
   /**
-   * Adds to `places` where [offset, offset+length) is in this process, for something to be read into it at
-   * once. @returns false when that cannot be said. Never throws. Absent: it never can.
+   * Adds to `places` where [offset, offset+length) is in this process, for something to be moved there at
+   * once, or from there (`access`). @returns false when that cannot be said. Never throws. Absent: it never
+   * can.
    */
-  place?(offset: number, length: number, places: ScatterList): boolean;
+  place?(offset: number, length: number, places: ScatterList, access: number): boolean;
 
   /**
    * Why the last transfer ended early, where there is more to say than that nothing is there. Asked right

@@ -11,10 +11,10 @@
  * Invariant: what comes before a fault, or before the end, has been transferred, and nothing that comes
  * behind it.
  */
-import type { ScatterList } from '../linux/cached-read.js';
 import { hex } from '../linux/errno.js';
 import { Ranges } from '../linux/ranges.js';
-import { type Access, WRITE } from './access.js';
+import { ScatterList } from '../linux/scatter-list.js';
+import { type Access, READ, WRITE } from './access.js';
 import type { DmaFault } from './fault-log.js';
 import type { Memory } from './memory.js';
 import type { Pasid } from './pasid.js';
@@ -44,6 +44,10 @@ export interface Translating {
 
 /** What it may come to to find where bytes are that are read there at once: half of a step. */
 const PLACE_EFFORT = 512;
+
+/** Where one mapping has what is copied, and where it goes. */
+const source = new ScatterList(1);
+const target = new ScatterList(1);
 
 export class Scattered {
   readonly #requester: Translating;
@@ -126,11 +130,38 @@ export class Scattered {
       if (slot < 0 || requester.effort > until) return false;
       const count = Math.min(length - done, requester.left(slot, here));
       const memory = requester.memoryOf(slot, pasid, here);
-      if (memory.place?.(requester.offset, count, places) !== true) return false;
+      if (memory.place?.(requester.offset, count, places, WRITE) !== true) return false;
       requester.written(pasid, requester.logged(pasid, here), count);
       done += count;
     }
     return true;
+  }
+
+  /** As Requester.copy. */
+  copy(pasid: Pasid, from: number, to: number, length: number, most: number): number {
+    const requester = this.#requester;
+    const until = requester.effort + most;
+    let done = 0;
+    while (done < length && requester.effort < until) {
+      const read = this.#placeOf(pasid, from + done, length - done, READ, source);
+      const count = this.#placeOf(pasid, to + done, read, WRITE, target);
+      if (count === 0) break;
+      const copied = target.copyFrom(source, count);
+      requester.written(pasid, requester.logged(pasid, to + done), copied);
+      done += copied;
+      if (copied < count) break;
+    }
+    return done;
+  }
+
+  /** Where one mapping has bytes from `iova` on, at most `length`. @returns how many; 0: it is not said. */
+  #placeOf(pasid: Pasid, iova: number, length: number, access: Access, place: ScatterList): number {
+    const slot = length > 0 ? this.#requester.find(pasid, iova, access) : -1;
+    if (slot < 0) return 0;
+    const count = Math.min(length, this.#requester.left(slot, iova));
+    const memory = this.#requester.memoryOf(slot, pasid, iova);
+    place.clear();
+    return memory.place?.(this.#requester.offset, count, place, access) === true ? count : 0;
   }
 
   /** Is as much translated as its memory is accessed together? */

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { madeBytes } from '../testkit/made-bytes.js';
-import { readCached, ScatterList } from './cached-read.js';
+import { readCached } from './cached-read.js';
 import { addressOf } from './ffi.js';
+import { ScatterList } from './scatter-list.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ioasid-cached-'));
 const path = join(folder, 'file');

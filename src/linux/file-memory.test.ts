@@ -18,10 +18,10 @@ import type { Memory } from '../iommu/memory.js';
 import { account, Child, descriptors, PAGE } from '../testkit/child.js';
 import { madeBytes } from '../testkit/made-bytes.js';
 import { refused } from '../testkit/refused.js';
-import { ScatterList } from './cached-read.js';
 import { Refusal } from './errno.js';
 import { type FileMemory, fileMemory } from './file-memory.js';
 import { canGuardHoles } from './hole-guard.js';
+import { ScatterList } from './scatter-list.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -78,7 +78,7 @@ for (const [kind, seals] of [
 /** Reads our file straight to `memory`. @returns whether all is there. */
 function receive(memory: FileMemory, offset: number, fd: number, position: number, length: number): boolean {
   const places = new ScatterList();
-  return memory.place(offset, length, places) && places.read(fd, position);
+  return memory.place(offset, length, places, 2) && places.read(fd, position);
 }
 
 test('a file of ours is received whole or not at all, and no page of the memory is made for it', async () => {

@@ -21,7 +21,6 @@
 import { readlinkSync } from 'node:fs';
 import { type Account, Pool } from './account.js';
 import { closeHeld, unmapFile } from './background-close.js';
-import type { ScatterList } from './cached-read.js';
 import { hex, Refusal } from './errno.js';
 import { addressOf, lastErrno, libc } from './ffi.js';
 import { type FileStatus, isSameFile, statusOfOurs, statusOfTheirs } from './file-status.js';
@@ -33,6 +32,7 @@ import { guardHoles, makePages } from './hole-guard.js';
 import { readByKernel, writeByKernel } from './kernel-copy.js';
 import { requireMappable, requireRange, requireRights, seals } from './mappable-file.js';
 import { takeRoom } from './memory-room.js';
+import type { ScatterList } from './scatter-list.js';
 
 const WRITE = 2;
 const F_GETFL = 3;
@@ -306,9 +306,9 @@ export class FileMemory {
     return done;
   }
 
-  /** As Memory.place. The kernel's copy makes no pages either, and stops where the file has ended. */
-  place(offset: number, length: number, places: ScatterList): boolean {
-    if (!this.#writable || offset < 0 || offset + length > this.#length) return false;
+  /** As Memory.place. No copy makes pages, the kernel's neither, and all stop where the file has ended. */
+  place(offset: number, length: number, places: ScatterList, access: number): boolean {
+    if ((access === WRITE && !this.#writable) || offset < 0 || offset + length > this.#length) return false;
     return places.add(this.#address + offset, length, this.#waits);
   }
 

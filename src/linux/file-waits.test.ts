@@ -7,12 +7,12 @@ import fc from 'fast-check';
 import { Child, PAGE } from '../testkit/child.js';
 import { refusal } from '../testkit/refused.js';
 import { Account } from './account.js';
-import { ScatterList } from './cached-read.js';
 import { Errno } from './errno.js';
 import { libc } from './ffi.js';
 import { fileMemory } from './file-memory.js';
 import { countFileWaits, FileWaits, settleFileWaits } from './file-waits.js';
 import { transfersByHelpers } from './patient-helper.js';
+import { ScatterList } from './scatter-list.js';
 import { waitClock } from './wait-clock.js';
 
 before(() => countFileWaits(true));

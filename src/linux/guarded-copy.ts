@@ -13,9 +13,9 @@
  * Both must be machine code, because no JavaScript can run there (machine-code.ts). Where there is none for
  * the processor, or no page may become executable, there is no such copy.
  *
- * A copy moves 32, 16, 8, 4, 2 and 1 bytes at a time as far as they go, so that an aligned word never appears
- * half written. (`rep movsq` would be shorter, and takes three times as long where the source lies 16 bytes
- * further in its page than the target, as arrays of JavaScript do.)
+ * A copy moves 32 (past the caches 64), 16, 8, 4, 2 and 1 bytes at a time as far as they go, so that an
+ * aligned word never appears half written. (`rep movsq` would be shorter, and takes three times as long where
+ * the source lies 16 bytes further in its page than the target, as arrays of JavaScript do.)
  */
 import { address, callable } from './ffi.js';
 import { installHandler, type MachineCode } from './machine-code.js';
@@ -28,20 +28,53 @@ const SIGBUS = 7;
  */
 export type GuardedCopy = (target: number, source: number, length: number) => number;
 
+interface CopyCode extends MachineCode {
+  /** Offset of the copy. */
+  readonly copy: number;
+  /** Offset of that past the caches; the same where there is none. */
+  readonly stream: number;
+}
+
 /** By process.arch. */
-export const machineCodes: Readonly<Record<string, MachineCode>> = {
+export const machineCodes: Readonly<Record<string, CopyCode>> = {
   x64: {
-    handler: 0x7b,
-    previous: 0xe0,
+    stream: 0,
+    copy: 0x59,
+    handler: 0xd4,
+    previous: 0x138,
     text: `
-                           | copy:                          |
-      4c 8b 05 e1 00 00 00 |   mov r8, [rip + previous + 8] | what is to be copied: target, source, length
+                           | stream:                        | a copy past the caches
+      4c 8b 05 39 01 00 00 |   mov r8, [rip + previous + 8] | what is to be copied: target, source, length
       f2 49 0f 2c 38       |   cvttsd2si rdi, [r8]          | numbers of JavaScript
       f2 49 0f 2c 70 08    |   cvttsd2si rsi, [r8 + 8]      |
       f2 49 0f 2c 50 10    |   cvttsd2si rdx, [r8 + 16]     |
-      48 83 ea 20          |   sub rdx, 32                  |
+      40 f6 c7 0f          |   test dil, 15                 | such stores want an aligned target
+      75 53                |   jnz 3f                       |
+      48 83 ea 40          |   sub rdx, 64                  |
+      72 2f                |   jb 2f                        |
+      0f 10 06             | 1: movups xmm0, [rsi]          | 64 bytes; a fault leaves the addresses
+      0f 10 4e 10          |   movups xmm1, [rsi + 16]      |
+      0f 10 56 20          |   movups xmm2, [rsi + 32]      |
+      0f 10 5e 30          |   movups xmm3, [rsi + 48]      |
+      0f 2b 07             |   movntps [rdi], xmm0          |
+      0f 2b 4f 10          |   movntps [rdi + 16], xmm1     |
+      0f 2b 57 20          |   movntps [rdi + 32], xmm2     |
+      0f 2b 5f 30          |   movntps [rdi + 48], xmm3     |
+      48 83 c6 40          |   add rsi, 64                  |
+      48 83 c7 40          |   add rdi, 64                  |
+      48 83 ea 40          |   sub rdx, 64                  |
+      73 d4                |   jae 1b                       |
+      0f ae f8             |   sfence                       | before whatever is written next
+      48 83 c2 40          | 2: add rdx, 64                 | the rest
+      eb 18                |   jmp 3f                       |
+                           | copy:                          | a copy by way of the caches
+      4c 8b 05 e0 00 00 00 |   mov r8, [rip + previous + 8] |
+      f2 49 0f 2c 38       |   cvttsd2si rdi, [r8]          |
+      f2 49 0f 2c 70 08    |   cvttsd2si rsi, [r8 + 8]      |
+      f2 49 0f 2c 50 10    |   cvttsd2si rdx, [r8 + 16]     |
+      48 83 ea 20          | 3: sub rdx, 32                 |
       72 1c                |   jb 2f                        |
-      0f 10 06             | 1: movups xmm0, [rsi]          | 32 bytes; a fault leaves the addresses
+      0f 10 06             | 1: movups xmm0, [rsi]          | 32 bytes
       0f 10 4e 10          |   movups xmm1, [rsi + 16]      |
       0f 11 07             |   movups [rdi], xmm0           |
       0f 11 4f 10          |   movups [rdi + 16], xmm1      |
@@ -75,7 +108,7 @@ export const machineCodes: Readonly<Record<string, MachineCode>> = {
       c3                   |   ret                          |
                            | handler:                       | edi signal, rsi siginfo, rdx ucontext
       48 8b 82 a8 00 00 00 |   mov rax, [rdx + 0xa8]        | rip of the fault, uc_mcontext.gregs[REG_RIP]
-      48 8d 0d 77 ff ff ff |   lea rcx, [rip + copy]        |
+      48 8d 0d 1e ff ff ff |   lea rcx, [rip + stream]      |
       48 39 c8             |   cmp rax, rcx                 |
       72 14                |   jb chain                     | before the copy: not ours
       48 8d 0d d2 ff ff ff |   lea rcx, [rip + exit]        |
@@ -84,13 +117,13 @@ export const machineCodes: Readonly<Record<string, MachineCode>> = {
       48 89 8a a8 00 00 00 |   mov [rdx + 0xa8], rcx        | go on at exit
       c3                   |   ret                          |
                            | chain:                         |
-      48 8b 05 37 00 00 00 |   mov rax, [rip + previous]    | the handler that was there before
+      48 8b 05 36 00 00 00 |   mov rax, [rip + previous]    | the handler that was there before
       48 83 f8 01          |   cmp rax, 1                   |
       76 02                |   jbe default                  | SIG_DFL 0 and SIG_IGN 1 are no handlers
       ff e0                |   jmp rax                      | it finds its arguments where we did
                            | default:                       | rt_sigaction(signal, &previous, 0, 8)
       57                   |   push rdi                     |
-      48 8d 35 27 00 00 00 |   lea rsi, [rip + previous]    |
+      48 8d 35 26 00 00 00 |   lea rsi, [rip + previous]    |
       31 d2                |   xor edx, edx                 |
       41 ba 08 00 00 00    |   mov r10d, 8                  |
       b8 0d 00 00 00       |   mov eax, 13                  |
@@ -106,9 +139,12 @@ export const machineCodes: Readonly<Record<string, MachineCode>> = {
                            | previous:                      |`,
   },
   arm64: {
+    stream: 0,
+    copy: 0,
     handler: 0x84,
     previous: 0xe8,
     text: `
+                            | stream:                  | there is none past the caches
                             | copy:                    |
       58000784              |   ldr x4, previous + 8   | what is to be copied: target, source, length
       6d400480              |   ldp d0, d1, [x4]       | numbers of JavaScript
@@ -177,26 +213,46 @@ export const machineCodes: Readonly<Record<string, MachineCode>> = {
   },
 };
 
-let made: { readonly copy: GuardedCopy | undefined } | undefined;
+interface Copies {
+  readonly copy: GuardedCopy;
+  readonly stream: GuardedCopy;
+}
+
+let made: { readonly copies: Copies | undefined } | undefined;
 
 /** The copy, and its handler in force; undefined where they cannot be had. */
 export function guardedCopy(): GuardedCopy | undefined {
-  made ??= { copy: make(machineCodes[process.arch]) };
-  return made.copy;
+  return copies()?.copy;
 }
 
-function make(code: MachineCode | undefined): GuardedCopy | undefined {
+/**
+ * The same, for much that goes from memory to memory. The target is written past the caches, where that can
+ * be: it is not read before, which saves a third of the time, and what the caches have stays there.
+ */
+export function streamingCopy(): GuardedCopy | undefined {
+  return copies()?.stream;
+}
+
+function copies(): Copies | undefined {
+  made ??= { copies: make(machineCodes[process.arch]) };
+  return made.copies;
+}
+
+function make(code: CopyCode | undefined): Copies | undefined {
   // Target, source, length, and what was copied: handing them over as arguments takes longer.
   const block = new Float64Array(4);
   const at = new BigUint64Array([BigInt(address(new Uint8Array(block.buffer)))]);
   const page = code && installHandler(SIGBUS, code, new Uint8Array(at.buffer));
-  if (page === undefined) return undefined;
-  const copy = callable(page, 'void', []);
-  return (target, source, length) => {
-    block[0] = target;
-    block[1] = source;
-    block[2] = length;
-    copy();
-    return block[3]!;
+  if (code === undefined || page === undefined) return undefined;
+  const called = (offset: number): GuardedCopy => {
+    const copy = callable(page + offset, 'void', []);
+    return (target, source, length) => {
+      block[0] = target;
+      block[1] = source;
+      block[2] = length;
+      copy();
+      return block[3]!;
+    };
   };
+  return { copy: called(code.copy), stream: called(code.stream) };
 }

@@ -14,7 +14,6 @@
 import { type Dir, opendirSync } from 'node:fs';
 import type { Account } from './account.js';
 import { closeHeld } from './background-close.js';
-import type { ScatterList } from './cached-read.js';
 import { Errno, Refusal } from './errno.js';
 import { libc } from './ffi.js';
 import { FileMemory, type Payer } from './file-memory.js';
@@ -25,6 +24,7 @@ import { sealedAgainstWriting } from './mappable-file.js';
 import { procFile } from './own-proc.js';
 import { areaAt, type SharedArea } from './process-areas.js';
 import type { Maps, Reach } from './reach.js';
+import type { ScatterList } from './scatter-list.js';
 
 const READ = 1;
 const WRITE = 2;
@@ -124,10 +124,10 @@ export class HeldArea implements Payer {
   }
 
   /** As Memory.place. */
-  place(address: number, length: number, places: ScatterList): boolean {
+  place(address: number, length: number, places: ScatterList, access: number): boolean {
     return (
-      this.#within(address, length, WRITE) === length &&
-      this.#file.place(this.#offset(address), length, places)
+      this.#within(address, length, access) === length &&
+      this.#file.place(this.#offset(address), length, places, access)
     );
   }
 

@@ -14,10 +14,12 @@ const assemblers: Record<string, readonly string[]> = {
   arm64: ['aarch64-linux-gnu-as'],
 };
 
+/** Labels of the instructions whose offsets are told, too. */
+const LABELS = ['copy', 'stream', 'handler', 'previous'] as const;
+type Offsets = { readonly [label in (typeof LABELS)[number]]?: number };
+
 /** For each processor: its code is that of the instructions beside it. */
-export function testMachineCodes(
-  codes: Readonly<Record<string, Pick<MachineCode, 'text'> & Partial<MachineCode>>>,
-): void {
+export function testMachineCodes(codes: Readonly<Record<string, Pick<MachineCode, 'text'> & Offsets>>): void {
   for (const [arch, code] of Object.entries(codes)) {
     const [as, ...flags] = assemblers[arch]!;
     const skip = spawnSync(as!, ['--version']).status === 0 ? false : `there is no ${as} here`;
@@ -25,7 +27,7 @@ export function testMachineCodes(
       const folder = mkdtempSync(join(tmpdir(), 'ioasid-'));
       t.after(() => rmSync(folder, { recursive: true }));
       const instructions = code.text.split('\n').map((line) => line.split('|')[1] ?? '');
-      const labels = (['handler', 'previous'] as const).filter((label) => code[label] !== undefined);
+      const labels = LABELS.filter((label) => code[label] !== undefined);
       const offsets = labels.map((label) => `.quad ${label} - start`);
       const [source, object, binary] = ['a.s', 'a.o', 'a.bin'].map((name) => join(folder, name)) as [
         string,

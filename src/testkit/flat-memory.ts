@@ -2,9 +2,9 @@
 import type { DmaFault } from '../devices/device-model.js';
 import { STEP_EFFORT } from '../devices/effort.js';
 import type { VirtioPort } from '../devices/virtio/ring-memory.js';
-import type { ScatterList } from '../linux/cached-read.js';
 import { addressOf } from '../linux/ffi.js';
 import type { Ranges } from '../linux/ranges.js';
+import type { ScatterList } from '../linux/scatter-list.js';
 
 export class FlatMemory implements VirtioPort {
   readonly bytes: Uint8Array;

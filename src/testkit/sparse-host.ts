@@ -1,6 +1,6 @@
 /**
  * SparseHost: a DeviceHost for tests of DSA. Memory is single pages, present or not, writable or not, for
- * each PASID.
+ * each PASID. Every third is of a kind that a port cannot copy from.
  */
 import type { DeviceHost, DmaFault, DmaPort, Link, PageWait } from '../devices/device-model.js';
 import { Outside } from '../devices/outside.js';
@@ -34,6 +34,7 @@ export class SparseHost implements DeviceHost {
         this.#transfer(pasid, iova, target, at, length, false),
       write: (pasid, iova, source, at = 0, length = source.length - at) =>
         this.#transfer(pasid, iova, source, at, length, true),
+      copy: (pasid, from, to, length) => this.#copy(pasid, from, to, length),
       requestPage: (pasid, iova, write) => this.pager?.(pasid, iova, write),
       admits: (pasid) => this.admitted === undefined || this.admitted.includes(pasid),
     };
@@ -107,6 +108,19 @@ export class SparseHost implements DeviceHost {
 
   #page(pasid: number, iova: number): Page | undefined {
     return this.#pages.get(pasid)?.get(Math.floor(iova / PAGE));
+  }
+
+  #copy(pasid: number, from: number, to: number, length: number): number {
+    for (let done = 0; done < length; ) {
+      const [source, target] = [this.#page(pasid, from + done), this.#page(pasid, to + done)];
+      if (Math.floor((from + done) / PAGE) % 3 === 0 || source === undefined || target?.writable !== true)
+        return done;
+      const [start, at] = [(from + done) % PAGE, (to + done) % PAGE];
+      const n = Math.min(PAGE - start, PAGE - at, length - done);
+      target.bytes.set(source.bytes.subarray(start, start + n), at);
+      done += n;
+    }
+    return length;
   }
 
   #transfer(

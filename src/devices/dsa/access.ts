@@ -61,6 +61,11 @@ export class Access {
     return typeof moved === 'number' ? this.#ended(undefined, moved) : this.#ended(moved, 0);
   }
 
+  /** Copies up to `length` bytes within memory. @returns how many: the others go by way of a buffer. */
+  copySome(pasid: number, from: number, to: number, length: number): number {
+    return this.#dma.copy?.(pasid, from, to, length) ?? 0;
+  }
+
   #some(pasid: number, iova: number, buffer: Uint8Array, length: number, write: boolean): number {
     if (length <= LEAST)
       return write ? this.write(pasid, iova, buffer, 0, length) : this.read(pasid, iova, buffer, length);

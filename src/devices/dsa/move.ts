@@ -22,6 +22,11 @@ export function move(task: Task, access: Access): void {
 }
 
 function moveForwards(task: Task, access: Access): void {
+  const { source, destination } = task.descriptor;
+  const length = Math.min(task.remaining, BOUNCE_SIZE);
+  const copied = access.copySome(task.pasid, source + task.done, destination + task.done, length);
+  task.done += copied;
+  if (copied > 0) return;
   writeRead(task, access, readSource(task, access));
 }
 

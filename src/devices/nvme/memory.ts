@@ -3,8 +3,8 @@
  * IOMMU, with its reason, when an access here says that it did not happen.
  */
 import { NO_PASID } from '../../iommu/pasid.js';
-import type { ScatterList } from '../../linux/cached-read.js';
 import type { Ranges } from '../../linux/ranges.js';
+import type { ScatterList } from '../../linux/scatter-list.js';
 import type { DmaPort } from '../device-model.js';
 import { Effort } from '../effort.js';
 import { moveSome } from '../move-all.js';

@@ -5,8 +5,9 @@
  * It says where data would go, and holds nothing there: each transfer is translated anew. A range without
  * memory (a bit bucket) takes what is written to it, and is nothing to read from.
  */
-import { ScatterList as Places } from '../../linux/cached-read.js';
+
 import { Ranges } from '../../linux/ranges.js';
+import { ScatterList as Places } from '../../linux/scatter-list.js';
 import type { Memory } from './memory.js';
 
 /** No IOVA: nothing follows it but itself. */

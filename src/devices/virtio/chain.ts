@@ -6,9 +6,10 @@
  * other, and end where it ends. Chains are used again for later buffers, so that a request allocates nothing;
  * none is valid after it was put back.
  */
-import { ScatterList } from '../../linux/cached-read.js';
+
 import { hex } from '../../linux/errno.js';
 import { Ranges } from '../../linux/ranges.js';
+import { ScatterList } from '../../linux/scatter-list.js';
 import type { RingMemory } from './ring-memory.js';
 
 /** virtio 1.3 §2.7.5.2: no buffer is longer than 4 GiB. */

@@ -4,9 +4,10 @@
  * It keeps the one word on the queue's health: as long as `broken` is undefined, everything that was read
  * made sense. The first thing that did not says why, for ever, and what is wrong is never used.
  */
-import type { ScatterList } from '../../linux/cached-read.js';
+
 import { hex } from '../../linux/errno.js';
 import type { Ranges } from '../../linux/ranges.js';
+import type { ScatterList } from '../../linux/scatter-list.js';
 import type { DmaFault, DmaPort } from '../device-model.js';
 import { moveAll, moveSome } from '../move-all.js';
 
