@@ -19,7 +19,7 @@ const PAGE = 4096;
 const HOT = 64;
 /** What is expected with 1,024 regions: where a tenth of the queries walks, and where nearly all do. */
 const EXPECTED_HOT = 1.2;
-const EXPECTED_RANDOM = 3;
+const EXPECTED_RANDOM = 2.5;
 /** Where the second stage has the data; tables are from 0 on. */
 const DATA = 2 ** 40;
 /** Present, writable, for users, accessed, dirty: as Linux's driver makes its entries. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Iotlb } from './iotlb.js';
+import { Iotlb, MORE_PAGES } from './iotlb.js';
+import { tableQuota } from './quota.js';
 import {
   LAST_HI,
   MAPPING_WORDS,
@@ -16,7 +17,7 @@ import {
 const PAGE = 4096;
 // Pages that meet in one place, pages beside each other, and the borders of the halves of an IOVA.
 const pages = fc.oneof(
-  fc.nat(3).map((n) => n * 1024 * PAGE),
+  fc.nat(9).map((n) => n * 1024 * PAGE),
   fc.nat(5).map((n) => TWO_32 - 3 * PAGE + n * PAGE),
   fc.nat(2 ** 35).map((n) => n * PAGE),
 );
@@ -30,6 +31,9 @@ const step = fc.record({
   rights: fc.constantFrom(1, 2, 3),
 });
 
+/** Pages that it may have beside its first. */
+const quota = fc.constantFrom(0, MORE_PAGES - 1, MORE_PAGES, 1000);
+
 /** What a find in the IOTLB has given; every translation here leads to twice its IOVA. */
 function keptIn(tables: TableMemory, kept: number) {
   const slot = kept >> 2;
@@ -39,53 +43,67 @@ function keptIn(tables: TableMemory, kept: number) {
   return { start, last: tables.wide(slot, LAST_HI), memory, rights: kept & 3 };
 }
 
+/** Keeps so much that it wants more places. */
+function crowd(iotlb: Iotlb): void {
+  for (let n = 0; n < 10_000; n++) iotlb.keepPage(0x8000 | (n >>> 5), n << 27, 1, 0, 2 * n, 3, 0, 3 * n);
+}
+
 test('what is found is what was kept last for that page, unless an invalidation touched it', () => {
   let found = 0;
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
-      const tables = new TableMemory();
-      const iotlb = new Iotlb(tables);
-      const model = new Map<number, { start: number; last: number; memory: number; rights: number }>();
-      for (const { kind, page, before, after, memory, rights } of steps) {
-        const start = Math.max(0, page - before * PAGE);
-        const last = page + (after + 1) * PAGE - 1;
-        if (kind === 'keep') {
-          const [hi, lo] = [Math.floor(page / TWO_32), page >>> 0];
-          const [twice, thrice] = [2 * start, 3 * start].map(
-            (at) => [Math.floor(at / TWO_32), at | 0] as const,
-          );
-          const kept =
-            before + after === 0
-              ? iotlb.keepPage(hi, (lo + 17) | 0, memory, ...twice!, rights, ...thrice!)
-              : iotlb.keep(hi, lo, start, last, memory, 2 * start, rights, 3 * start);
-          assert.equal(
-            iotlb.second(page + 17),
-            3 * start + (page - start) + 17,
-            'and where it is in the second stage',
-          );
-          assert.equal(
-            kept,
-            iotlb.find(Math.floor(page / TWO_32), (page >>> 0) + 17),
-            'what was kept just now is there',
-          );
-          model.set(page, { start, last, memory, rights });
-        } else if (kind === 'invalidate') {
-          iotlb.invalidate(start, last);
-          for (const [at, kept] of model) if (kept.start <= last && start <= kept.last) model.delete(at);
-        } else {
-          iotlb.clear();
-          model.clear();
+    fc.property(
+      fc.array(step, { maxLength: 60, size: 'max' }),
+      fc.boolean(),
+      quota,
+      (steps, crowded, most) => {
+        const tables = new TableMemory();
+        const pages = tableQuota(most);
+        const iotlb = new Iotlb(tables, pages);
+        if (crowded) crowd(iotlb);
+        assert.equal(pages.used, crowded && most >= MORE_PAGES ? MORE_PAGES : 0);
+        const model = new Map<number, { start: number; last: number; memory: number; rights: number }>();
+        for (const { kind, page, before, after, memory, rights } of steps) {
+          const start = Math.max(0, page - before * PAGE);
+          const last = page + (after + 1) * PAGE - 1;
+          if (kind === 'keep') {
+            const [hi, lo] = [Math.floor(page / TWO_32), page >>> 0];
+            const [twice, thrice] = [2 * start, 3 * start].map(
+              (at) => [Math.floor(at / TWO_32), at | 0] as const,
+            );
+            const kept =
+              before + after === 0
+                ? iotlb.keepPage(hi, (lo + 17) | 0, memory, ...twice!, rights, ...thrice!)
+                : iotlb.keep(hi, lo, start, last, memory, 2 * start, rights, 3 * start);
+            assert.equal(
+              iotlb.second(page + 17),
+              3 * start + (page - start) + 17,
+              'and where it is in the second stage',
+            );
+            assert.equal(
+              kept,
+              iotlb.find(Math.floor(page / TWO_32), (page >>> 0) + 17),
+              'what was kept just now is there',
+            );
+            model.set(page, { start, last, memory, rights });
+          } else if (kind === 'invalidate') {
+            iotlb.invalidate(start, last);
+            for (const [at, kept] of model) if (kept.start <= last && start <= kept.last) model.delete(at);
+          } else {
+            iotlb.clear();
+            model.clear();
+          }
+          for (const { page } of steps) {
+            const kept = iotlb.find(Math.floor(page / TWO_32), page >>> 0);
+            if (kept === NONE) continue;
+            found++;
+            assert.deepEqual(keptIn(tables, kept), model.get(page));
+          }
         }
-        for (const { page } of steps) {
-          const kept = iotlb.find(Math.floor(page / TWO_32), page >>> 0);
-          if (kept === NONE) continue;
-          found++;
-          assert.deepEqual(keptIn(tables, kept), model.get(page));
-        }
-      }
-      iotlb.close();
-      assert.equal(tables.cachedCount, 0);
-    }),
+        iotlb.close();
+        assert.equal(tables.cachedCount, 0);
+        assert.equal(pages.used, 0);
+      },
+    ),
     { numRuns: 300 },
   );
   assert.ok(found > 1000, `${found} that were found`);

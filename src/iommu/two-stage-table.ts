@@ -69,7 +69,7 @@ export abstract class TwoStageTable extends NestedTable {
     parent.pages.add(CACHE_PAGES);
     this.#log = log;
     this.#iommu = iommu;
-    this.#iotlb = new Iotlb(iommu.tables);
+    this.#iotlb = new Iotlb(iommu.tables, parent.pages);
     this.#generation = parent.generation;
   }
 
