@@ -18,8 +18,9 @@ import type { Quota } from '../iommu/quota.js';
 import { ACCESS, MAPPING_WORDS, MEMORY, NONE } from '../iommu/table-memory.js';
 import { Errno, hex, Refusal, refuse } from '../linux/errno.js';
 import type { Locker } from '../linux/locked-memory.js';
+import { Covering, lastOf, type Piece, pieceOf } from './covering.js';
 import { FreeIovas } from './free-iovas.js';
-import { LAST_IOVA, smaller } from './iova-ranges.js';
+import { LAST_IOVA } from './iova-ranges.js';
 import { IovaRules } from './iova-rules.js';
 import { Space } from './space.js';
 
@@ -35,15 +36,6 @@ export interface MappingView {
   /** It is memory of a process. */
   readonly ofProcess: boolean;
   readonly offset: bigint;
-}
-
-/** A part of a mapping: `length` bytes from byte `offset` of memory number `memory` on. */
-export interface Piece {
-  readonly length: bigint;
-  readonly memory: number;
-  readonly offset: bigint;
-  /** The rights of the mapping that it is a part of, and MEMORY_WRITABLE. */
-  readonly access: Access;
 }
 
 /** What lies in a range that is mapped as a whole. */
@@ -110,20 +102,37 @@ export class AddressSpace extends Space {
    * @throws Refusal ENOMEM its pages are too many to be locked; that of the quota: then nothing is mapped.
    */
   *copy(iova: bigint, source: AddressSpace, from: bigint, length: bigint, access: Access): Work<void> {
-    let [at, count] = [iova, 0];
-    for (const piece of source.pieces(from, length)) {
+    const shift = iova - from;
+    const each = source.#covering(from, length);
+    let [count, offset] = [0, 0n];
+    while (each.next()) {
+      if (count === 0) ({ offset } = each.piece());
       try {
         this.#quota.checkShared(1);
-        if (this.#locks) this.#pin(piece);
+        this.#copyOne(each, shift, access);
       } catch (refusal) {
-        if (at > iova) yield* workOf(this.#remove(iova, at - 1n));
+        if (count > 0) yield* workOf(this.#remove(iova, each.start + shift - 1n));
         throw refusal;
       }
-      const memory = this.#iommu.memories.retain(piece.memory);
-      this.#map(at, piece.length, memory, piece.offset, access | (piece.access & MEMORY_WRITABLE));
-      at += piece.length;
       if (++count % CHUNK === 0) yield;
     }
+    this.iovas.copied(source.iovas, iova, length, offset);
+  }
+
+  /** Copies what `each` has come to, `shift` bytes further on. @throws Refusal as `copy`. */
+  #copyOne(each: Covering, shift: bigint, access: Access): void {
+    const { tables, memories } = this.#iommu;
+    const words = each.slot * MAPPING_WORDS;
+    const memory = tables.mappings[words + MEMORY]!;
+    const rights = access | (tables.mappings[words + ACCESS]! & MEMORY_WRITABLE);
+    if (this.#locks && memories.pages(memory) !== undefined) this.#pin(each.piece());
+    memories.retain(memory);
+    if (each.whole) this.table.mapLike(each.slot, shift, rights);
+    else {
+      const { length, offset } = each.piece();
+      this.table.map(each.start + shift, length, memory, offset, rights);
+    }
+    this.#quota.add(1);
   }
 
   /** From now on the pages of what is mapped are not locked for anybody: nothing uses them. */
@@ -161,20 +170,14 @@ export class AddressSpace extends Space {
    * to.
    */
   *pieces(iova: bigint, length: bigint): Generator<Piece, void> {
-    const last = lastOf(iova, length);
-    for (let at = iova; at <= last; ) {
-      const slot = this.table.find(at);
-      if (slot === NONE) refuse('ENOENT', `iova ${hex(at)} of ${this.name} is not mapped`);
-      const end = smaller(this.table.last(slot), last) + 1n;
-      yield this.#piece(slot, at, end);
-      at = end;
-    }
+    for (const each = this.#covering(iova, length); each.next(); ) yield each.piece();
   }
 
   /** Each mapping, by rising IOVA. */
   *all(): Generator<Piece, void> {
-    for (const slot of this.table.slots())
-      yield this.#piece(slot, this.table.start(slot), this.table.last(slot) + 1n);
+    const { table } = this;
+    for (const slot of table.slots())
+      yield pieceOf(this.#iommu.tables, table, slot, table.start(slot), table.last(slot) + 1n);
   }
 
   /**
@@ -183,9 +186,9 @@ export class AddressSpace extends Space {
    */
   *survey(iova: bigint, length: bigint, quota: Quota): Work<Survey> {
     let [count, offset, access] = [0, 0n, ~0];
-    for (const piece of this.pieces(iova, length)) {
-      if (count === 0) offset = piece.offset;
-      access &= piece.access;
+    for (const each = this.#covering(iova, length); each.next(); ) {
+      if (count === 0) ({ offset } = each.piece());
+      access &= this.#iommu.tables.mappings[each.slot * MAPPING_WORDS + ACCESS]!;
       quota.check(++count);
       if (count % CHUNK === 0) yield;
     }
@@ -284,15 +287,8 @@ export class AddressSpace extends Space {
     }
   }
 
-  #piece(slot: number, at: bigint, end: bigint): Piece {
-    const { tables } = this.#iommu;
-    const words = slot * MAPPING_WORDS;
-    return {
-      length: end - at,
-      memory: tables.mappings[words + MEMORY]!,
-      offset: this.table.offset(slot) + (at - this.table.start(slot)),
-      access: tables.mappings[words + ACCESS]!,
-    };
+  #covering(iova: bigint, length: bigint): Covering {
+    return new Covering(this.#iommu.tables, this, iova, length);
   }
 
   /** Where the first mapping begins that lies across an end of [iova, last]. */
@@ -329,16 +325,17 @@ export class AddressSpace extends Space {
 
   #removeSome(first: bigint, last: bigint): { readonly bytes: bigint; readonly more: boolean } {
     const before = this.table.count;
-    let bytes = 0n;
+    let [hi, lo] = [0, 0];
     const { memories } = this.#iommu;
-    const more = this.table.takeSome(first, last, (memory, length, offset) => {
-      bytes += length;
-      if (this.#locks) memories.pages(memory)?.unpin(BigInt(offset), length);
+    const more = this.table.takeSome(first, last, (memory, lengthHi, lengthLo, offset) => {
+      hi += lengthHi >>> 0;
+      lo += lengthLo >>> 0;
+      if (this.#locks) memories.pages(memory)?.unpin(BigInt(offset), sumOf(lengthHi >>> 0, lengthLo >>> 0));
       memories.release(memory);
     });
     this.#quota.remove(before - this.table.count);
     this.iovas.freed(first);
-    return { bytes, more };
+    return { bytes: sumOf(hi, lo), more };
   }
 
   #map(iova: bigint, length: bigint, memory: number, offset: bigint, access: Access): void {
@@ -348,12 +345,9 @@ export class AddressSpace extends Space {
   }
 }
 
-/** @throws Refusal EINVAL, EOVERFLOW when [iova, iova+length) is no range. */
-function lastOf(iova: bigint, length: bigint): bigint {
-  if (length === 0n) refuse('EINVAL', 'the length is zero');
-  const last = iova + length - 1n;
-  if (last > LAST_IOVA) refuse('EOVERFLOW', `iova range ${hex(iova)}+${hex(length)} wraps around`);
-  return last;
+/** `hi` times 2^32 and `lo`, which may be more. */
+function sumOf(hi: number, lo: number): bigint {
+  return (BigInt(hi) << 32n) + BigInt(lo);
 }
 
 /** The right that `given` lacks for `access`: as a word, or undefined. */

@@ -147,6 +147,12 @@ export class FreeIovas {
     if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
   }
 
+  /** The same, of what has been copied out of the space of `source`. */
+  copied(source: FreeIovas, iova: bigint, length: bigint, offset: bigint): void {
+    if (source.#ragged) this.#ragged = true;
+    this.taken(iova, length, offset);
+  }
+
   /** Something from `iova` on is mapped no more. */
   freed(iova: bigint): void {
     if (this.#space.table.count === 0) this.#ragged = false;

@@ -70,7 +70,9 @@ test('none, one and several mappings are a sorted list, in whatever order they c
           list = list.filter((m) => !taken.includes(m));
           const bytes: bigint[] = [];
           assert.equal(
-            table.takeSome(iova, other, (_, count) => bytes.push(count)),
+            table.takeSome(iova, other, (_, hi, lo) =>
+              bytes.push(BigInt.asUintN(64, (BigInt(hi) << 32n) + BigInt(lo >>> 0))),
+            ),
             false,
           );
           assert.deepEqual(

@@ -35,6 +35,11 @@ export abstract class Mappings extends Granted {
     return this.covering(halves[1]!, halves[0]!);
   }
 
+  /** The same of IOVA (hi, lo). */
+  slotAt(hi: number, lo: number): number {
+    return this.covering(hi, lo);
+  }
+
   /** The slot of the first mapping that ends at `iova` or above, or NONE. */
   firstFrom(iova: bigint): number {
     split(iova);

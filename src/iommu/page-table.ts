@@ -10,7 +10,7 @@
  * (4 KiB, 2 MiB or 1 GiB), and the place in memory; an entry is cleared before its mapping's slot is freed.
  * Mappings may lie anywhere in 64 bits, but a walk finds only what is below 2^48.
  */
-import { broken, release } from '../linux/invariant.js';
+import { broken, releaseEach } from '../linux/invariant.js';
 import { Mappings } from './mappings.js';
 import { type Quota, tableQuota } from './quota.js';
 import {
@@ -110,6 +110,18 @@ export class PageTable extends Mappings {
   }
 
   /**
+   * Adds a mapping of what the one in `slot` maps, of whatever table, `shift` bytes further on, in a range
+   * that is free. It has the rights `access`. @returns its slot.
+   */
+  mapLike(slot: number, shift: bigint, access: number): number {
+    const copy = this.memory.allocSlot();
+    this.memory.storeShifted(copy, slot, shift);
+    this.memory.mappings[copy * MAPPING_WORDS + ACCESS] = access;
+    this.insert(copy);
+    return copy;
+  }
+
+  /**
    * Takes a mapping out: the tree forgets it first, then its slot is free. @returns its memory number.
    */
   unmap(slot: number): number {
@@ -141,7 +153,7 @@ export class PageTable extends Mappings {
       before === NONE ? 0 : this.memory.wide(before, LAST_HI) + 1,
       next === NONE ? ADDRESS_LIMIT : this.memory.wide(next, START_HI),
     );
-    release(slots.map((slot) => () => this.#free(slot, each)));
+    releaseEach(slots, (slot) => this.#free(slot, each));
     return more;
   }
 
@@ -158,10 +170,15 @@ export class PageTable extends Mappings {
 
   /** A mapping is out of the table: its slot is free, and `each` is told of it. */
   #free(slot: number, each: OnTaken): void {
-    const memory = this.memory.mappings[slot * MAPPING_WORDS + MEMORY]!;
-    const bytes = this.last(slot) - this.start(slot) + 1n;
+    const words = this.memory.mappings;
+    const at = slot * 8;
+    const memory = words[at + 6]!;
+    const borrow = words[at + 3]! >>> 0 < words[at + 1]! >>> 0 ? 1 : 0;
+    const before = (words[at + 3]! - words[at + 1]!) | 0;
+    const hi = (words[at + 2]! - words[at]! - borrow + (before === -1 ? 1 : 0)) | 0;
+    const offset = this.memory.wide(slot, OFFSET_HI);
     this.memory.freeSlot(slot);
-    each(memory, bytes, this.memory.wide(slot, OFFSET_HI));
+    each(memory, hi, (before + 1) | 0, offset);
   }
 
   /** Clears the tree for the mapping in `slot`, without a number of more than 32 bits where it is small. */

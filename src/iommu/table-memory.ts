@@ -76,8 +76,11 @@ export function split(value: bigint): void {
   whole[0] = value;
 }
 
-/** Is told of a mapping that is taken out: the number of its memory, its bytes, and where in the memory. */
-export type OnTaken = (memory: number, bytes: bigint, offset: number) => void;
+/**
+ * Is told of a mapping that is taken out: the number of its memory, the halves of its length in bytes, and
+ * where in the memory.
+ */
+export type OnTaken = (memory: number, lengthHi: number, lengthLo: number, offset: number) => void;
 
 export class TableMemory {
   readonly tables = all();
@@ -304,6 +307,22 @@ export class TableMemory {
     words[at + 1] = lo;
     words[at + 2] = (hi + halves[1]! + carry - (endLo === 0 ? 1 : 0)) | 0;
     words[at + 3] = (endLo - 1) | 0;
+  }
+
+  /** Stores the range of `slot`, `shift` bytes further on, and the place in memory that it leads to. */
+  storeShifted(into: number, slot: number, shift: bigint): void {
+    const words = this.mappings;
+    const [to, from] = [into * 8, slot * 8];
+    whole[0] = shift;
+    const [hi, lo] = [halves[1]!, halves[0]!];
+    for (let end = 0; end < 4; end += 2) {
+      const sumLo = (words[from + end + 1]! + lo) | 0;
+      words[to + end] = (words[from + end]! + hi + (sumLo >>> 0 < lo >>> 0 ? 1 : 0)) | 0;
+      words[to + end + 1] = sumLo;
+    }
+    words[to + 4] = words[from + 4]!;
+    words[to + 5] = words[from + 5]!;
+    words[to + 6] = words[from + 6]!;
   }
 
   /** Stores a whole number below 2^53 where `wide` finds it. */

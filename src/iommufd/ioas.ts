@@ -10,7 +10,8 @@
 
 import type { MemoryRange } from '../file/open-file.js';
 import { begun, finished, type Sliced, type Work, workOf } from '../file/work.js';
-import { AddressSpace, type Piece, type Unmapped } from '../ioasid/address-space.js';
+import { AddressSpace, type Unmapped } from '../ioasid/address-space.js';
+import type { Piece } from '../ioasid/covering.js';
 import { type IovaRange, LAST_IOVA } from '../ioasid/iova-ranges.js';
 import type { DirtyLog } from '../iommu/dirty-log.js';
 import { type Access, type Iommu, MEMORY_WRITABLE, RIGHTS, WRITE } from '../iommu/iommu.js';

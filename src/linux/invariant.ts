@@ -28,10 +28,17 @@ export function broken(what: string): never {
  * these: what it returns is not done.
  */
 export function release(steps: Iterable<() => unknown>): void {
+  releaseEach(steps, (step) => {
+    if (typeof step() === 'object') broken(`a step of a release has returned work: ${step}`);
+  });
+}
+
+/** The same of one step for each of `items`. */
+export function releaseEach<T>(items: Iterable<T>, step: (item: T) => void): void {
   const thrown: unknown[] = [];
-  for (const step of steps) {
+  for (const item of items) {
     try {
-      if (typeof step() === 'object') broken(`a step of a release has returned work: ${step}`);
+      step(item);
     } catch (error) {
       thrown.push(error);
     }
