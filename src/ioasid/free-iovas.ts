@@ -6,8 +6,9 @@
  * each is aligned.
  */
 import { begun, type Sliced, type Work } from '../file/work.js';
+import { isBelow } from '../iommu/mapping-index.js';
 import { PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
-import { NONE } from '../iommu/table-memory.js';
+import { halves, NONE, split } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import { alignUp, holes, type IovaRange, LAST_IOVA, larger, overlaps } from './iova-ranges.js';
 import type { IovaRules } from './iova-rules.js';
@@ -130,20 +131,21 @@ export class FreeIovas {
    */
   find(length: bigint, address: bigint, iova: bigint | undefined): Sliced<bigint> {
     if (length === 0n) refuse('EINVAL', 'the length is zero');
-    if ((length & (this.alignment - 1n)) !== 0n)
-      refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
+    if (!this.#isAligned(length)) refuse('EINVAL', `length ${hex(length)} is not ${this.aligned}`);
     return iova === undefined ? begun(this.#choose(length, address)) : this.#check(iova, length);
   }
 
   /** @throws Refusal EINVAL when memory at `address` cannot be mapped for its alignment. */
   requireAligned(address: bigint): void {
-    if ((address % PAGE) % this.alignment !== 0n)
+    split(address);
+    if (!this.#rules.isAligned(0, halves[0]! & (PAGE_SIZE - 1)))
       refuse('EINVAL', `the memory at ${hex(address)} is not ${this.aligned}`);
   }
 
   /** [iova, iova+length) is mapped now, to byte `offset` onwards of some memory. */
   taken(iova: bigint, length: bigint, offset: bigint): void {
-    if (this.alignment < PAGE && ((iova | length | offset) & (PAGE - 1n)) !== 0n) this.#ragged = true;
+    if (this.alignment < PAGE && !(isOfPages(iova) && isOfPages(length) && isOfPages(offset)))
+      this.#ragged = true;
     if (iova <= this.#full && iova + length > this.#full) this.#full = iova + length;
   }
 
@@ -160,18 +162,31 @@ export class FreeIovas {
   }
 
   #check(iova: bigint, length: bigint): bigint {
-    const last = iova + length - 1n;
-    if ((iova & (this.alignment - 1n)) !== 0n) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
-    if (last > LAST_IOVA) refuse('EOVERFLOW', `${rangeOf(iova, length)} wraps around`);
+    if (!this.#isAligned(iova)) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
+    split(length);
+    const [lengthHi, lengthLo] = [halves[1]!, halves[0]!];
+    split(iova);
+    const [hi, lo] = [halves[1]!, halves[0]!];
+    const endLo = (lo + lengthLo) | 0;
+    const carry = endLo >>> 0 < lo >>> 0 ? 1 : 0;
+    const lastLo = (endLo - 1) | 0;
+    const lastHi = (hi + lengthHi + carry - (endLo === 0 ? 1 : 0)) | 0;
+    if (isBelow(lastHi, lastLo, hi, lo)) refuse('EOVERFLOW', `${rangeOf(iova, length)} wraps around`);
     for (const reserved of this.#rules.reserved)
-      if (reserved.start <= last && iova <= reserved.last) this.#refuseReserved(iova, length, reserved);
+      if (reserved.start < iova + length && iova <= reserved.last)
+        this.#refuseReserved(iova, length, reserved);
     const { table } = this.#space;
-    const slot = table.firstFrom(iova);
-    if (slot !== NONE && table.start(slot) <= last) {
+    const slot = table.overlapping(hi, lo, lastHi, lastLo);
+    if (slot !== NONE) {
       const where = `the mapping at ${hex(table.start(slot))} of ${this.#space.name}`;
       refuse('EEXIST', `${rangeOf(iova, length)} overlaps ${where}`);
     }
     return iova;
+  }
+
+  #isAligned(value: bigint): boolean {
+    split(value);
+    return this.#rules.isAligned(halves[1]!, halves[0]!);
   }
 
   // Text of bigints is dear: it is made for those alone who are refused.
@@ -219,6 +234,11 @@ export class FreeIovas {
     }
     return iova < last && iova + length - 1n <= last ? iova : undefined;
   }
+}
+
+function isOfPages(value: bigint): boolean {
+  split(value);
+  return (halves[0]! & (PAGE_SIZE - 1)) === 0;
 }
 
 /** How reasons name it. */

@@ -6,6 +6,7 @@
  * come from the ranges that he allows, from anywhere else when there are none. Address spaces that are alike
  * share their rules: a million PASIDs have one set of them. Invariant: rules that are shared never change.
  */
+import { halves, split } from '../iommu/table-memory.js';
 import { broken } from '../linux/invariant.js';
 import { holes, type IovaRange, joined, LAST_IOVA } from './iova-ranges.js';
 
@@ -15,12 +16,16 @@ export class IovaRules {
   readonly #reservations = new Map<object, IovaRange[]>();
   #reservedRanges: readonly IovaRange[] | undefined;
   #alignment: bigint;
+  // The bits of an aligned IOVA that are 0: of its high half and its low one.
+  #maskHi = 0;
+  #maskLo = 0;
   #allowed: readonly IovaRange[] = [];
 
   /** Rules of one address space: nothing is reserved, and any byte is aligned, until they are changed. */
   constructor(shared = false, alignment = 1n) {
     this.#shared = shared;
     this.#alignment = alignment;
+    this.#setMasks();
   }
 
   /** Rules for any number of address spaces: `reserved` is kept free for ever. */
@@ -38,6 +43,17 @@ export class IovaRules {
   align(alignment: bigint): void {
     this.#requireOwn();
     this.#alignment = alignment;
+    this.#setMasks();
+  }
+
+  /** Is the number with these halves aligned? */
+  isAligned(hi: number, lo: number): boolean {
+    return (hi & this.#maskHi) === 0 && (lo & this.#maskLo) === 0;
+  }
+
+  #setMasks(): void {
+    split(this.#alignment - 1n);
+    [this.#maskHi, this.#maskLo] = [halves[1]!, halves[0]!];
   }
 
   /** The ranges that the user allows to be chosen from; none: anywhere. */

@@ -61,6 +61,14 @@ export abstract class Mappings extends Granted {
     return this.memory.exact(slot, OFFSET_HI);
   }
 
+  /** The slot of the lowest mapping that has an IOVA of [first, last], pairs; or NONE. */
+  overlapping(firstHi: number, firstLo: number, lastHi: number, lastLo: number): number {
+    const slot = this.seek(firstHi, firstLo);
+    if (slot === NONE) return NONE;
+    const words = this.memory.mappings;
+    return isBelow(lastHi, lastLo, words[slot * 8]!, words[slot * 8 + 1]!) ? NONE : slot;
+  }
+
   /** The slots of all mappings by rising IOVA, beginning with the first that ends at `from` or above. */
   *slots(from = 0n): Generator<number, void> {
     split(from);
@@ -72,10 +80,7 @@ export abstract class Mappings extends Granted {
 
   /** The slot of the mapping that covers (hi, lo), or NONE. */
   protected covering(hi: number, lo: number): number {
-    const slot = this.seek(hi, lo);
-    if (slot === NONE) return NONE;
-    const words = this.memory.mappings;
-    return isBelow(hi, lo, words[slot * 8]!, words[slot * 8 + 1]!) ? NONE : slot;
+    return this.overlapping(hi, lo, hi, lo);
   }
 
   /** The slot of the first mapping whose last IOVA is (hi, lo) or above, or NONE. */
