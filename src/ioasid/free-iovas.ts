@@ -8,7 +8,7 @@
 import { begun, type Sliced, type Work } from '../file/work.js';
 import { isBelow } from '../iommu/mapping-index.js';
 import { PAGE_SIZE, type PageTable } from '../iommu/page-table.js';
-import { halves, NONE, split } from '../iommu/table-memory.js';
+import { ends, halves, NONE, split, splitRange } from '../iommu/table-memory.js';
 import { hex, refuse } from '../linux/errno.js';
 import { alignUp, holes, type IovaRange, LAST_IOVA, larger, overlaps } from './iova-ranges.js';
 import type { IovaRules } from './iova-rules.js';
@@ -163,14 +163,8 @@ export class FreeIovas {
 
   #check(iova: bigint, length: bigint): bigint {
     if (!this.#isAligned(iova)) refuse('EINVAL', `iova ${hex(iova)} is not ${this.aligned}`);
-    split(length);
-    const [lengthHi, lengthLo] = [halves[1]!, halves[0]!];
-    split(iova);
-    const [hi, lo] = [halves[1]!, halves[0]!];
-    const endLo = (lo + lengthLo) | 0;
-    const carry = endLo >>> 0 < lo >>> 0 ? 1 : 0;
-    const lastLo = (endLo - 1) | 0;
-    const lastHi = (hi + lengthHi + carry - (endLo === 0 ? 1 : 0)) | 0;
+    splitRange(iova, length);
+    const [hi, lo, lastHi, lastLo] = [ends[0]!, ends[1]!, ends[2]!, ends[3]!];
     if (isBelow(lastHi, lastLo, hi, lo)) refuse('EOVERFLOW', `${rangeOf(iova, length)} wraps around`);
     for (const reserved of this.#rules.reserved)
       if (reserved.start < iova + length && iova <= reserved.last)

@@ -76,6 +76,26 @@ export function split(value: bigint): void {
   whole[0] = value;
 }
 
+/** Of the range that was split last: the halves (high, low) of its first IOVA, and those of its last. */
+export const ends = new Int32Array(4);
+
+/**
+ * Splits [iova, iova+length), modulo 2^64. (Of bigints the sum would be an object for each step, in a process
+ * where some have been of more than 64 bits.)
+ */
+export function splitRange(iova: bigint, length: bigint): void {
+  whole[0] = iova;
+  const hi = halves[1]!;
+  const lo = halves[0]!;
+  whole[0] = length;
+  const endLo = (lo + halves[0]!) | 0;
+  const carry = endLo >>> 0 < lo >>> 0 ? 1 : 0;
+  ends[0] = hi;
+  ends[1] = lo;
+  ends[2] = (hi + halves[1]! + carry - (endLo === 0 ? 1 : 0)) | 0;
+  ends[3] = (endLo - 1) | 0;
+}
+
 /**
  * Is told of a mapping that is taken out: the number of its memory, the halves of its length in bytes, and
  * where in the memory.
@@ -290,23 +310,15 @@ export class TableMemory {
     this.mappings[word + 1] = halves[0]!;
   }
 
-  /**
-   * Stores the first IOVA and the last of [iova, iova+length). (Of bigints the sum would be an object for
-   * each step, in a process where some have been of more than 64 bits.)
-   */
+  /** Stores the first IOVA and the last of [iova, iova+length). */
   storeRange(slot: number, iova: bigint, length: bigint): void {
+    splitRange(iova, length);
     const words = this.mappings;
     const at = slot * 8;
-    whole[0] = iova;
-    const hi = halves[1]!;
-    const lo = halves[0]!;
-    whole[0] = length;
-    const endLo = (lo + halves[0]!) | 0;
-    const carry = endLo >>> 0 < lo >>> 0 ? 1 : 0;
-    words[at] = hi;
-    words[at + 1] = lo;
-    words[at + 2] = (hi + halves[1]! + carry - (endLo === 0 ? 1 : 0)) | 0;
-    words[at + 3] = (endLo - 1) | 0;
+    words[at] = ends[0]!;
+    words[at + 1] = ends[1]!;
+    words[at + 2] = ends[2]!;
+    words[at + 3] = ends[3]!;
   }
 
   /** Stores the range of `slot`, `shift` bytes further on, and the place in memory that it leads to. */
