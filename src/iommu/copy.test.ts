@@ -73,14 +73,17 @@ test('a copy moves what a read and a write would, as far as both go, and writes 
     runs,
     from: fc.nat(size),
     to: fc.nat(size),
+    /** How far below its source it goes, where that is near. */
+    below: fc.oneof(fc.constant(undefined), fc.nat(100), fc.nat(PAGE_SIZE)),
     length: fc.oneof(fc.nat(200), fc.nat(20 * PAGE_SIZE)),
     aligned: fc.boolean(),
   });
   fc.assert(
-    fc.property(copy, ({ runs, from, to: anywhere, length: wanted, aligned }) => {
+    fc.property(copy, ({ runs, from, to: anywhere, below, length: wanted, aligned }) => {
       const rights = runs.flatMap(([right, pages]) => new Array<number>(pages).fill(right));
       rights.length = Math.min(rights.length, PAGES);
-      const to = aligned ? anywhere & -64 : anywhere;
+      const near = below === undefined ? anywhere : Math.max(0, from - below);
+      const to = aligned ? near & -64 : near;
       // What overlaps goes upwards only.
       const length = from < to ? Math.min(wanted, to - from) : wanted;
       const { iommu, requester, log } = mapped(held, rights);
