@@ -4,17 +4,15 @@
  * The thread sleeps in poll(2) on its sources and on the descriptor of libuv's own epoll set, with libuv's
  * timeout. A request is answered straight from there; only when libuv has something to do is Node
  * given one turn of its loop: timers, sockets, signals, child exits, promises. A turn begins by returning to
- * libuv and ends when libuv finds, in its poll phase, the one byte that was written to a pipe before.
- * (setImmediate would not do: a pending immediate makes libuv's timeout 0, so that the loop never sleeps.)
+ * libuv and ends, when libuv has polled, with the immediate that was set before.
  *
  * What a handler leaves behind on Node's own queues (promise reactions, nextTick) libuv does not know of. So
  * after a request the loop is unsettled: it takes a turn when no more have come for SETTLE_MS, and after
  * BUSY_MS of them while they keep coming. A source that says that it has left nothing unsettles nothing.
  */
-import { Socket } from 'node:net';
 import { Errno } from './errno.js';
 import { sendSignals } from './eventfd.js';
-import { address, check, lastErrno, libc, loadKoffi } from './ffi.js';
+import { address, lastErrno, loadKoffi } from './ffi.js';
 import { endPiece } from './file-waits.js';
 import { PollSet } from './poll-set.js';
 
@@ -47,7 +45,6 @@ export interface LoopOptions {
   readonly pulse?: Pulse;
 }
 
-const O_CLOEXEC = 0o2000000;
 const SETTLE_MS = 1;
 const BUSY_MS = 10;
 /** How often Node gets a turn where libuv's functions cannot be called. */
@@ -58,7 +55,6 @@ const BLIND_MS = 5;
  * each wait, and again without sleeping for as long as it returns true; and between requests, with
  * `hurried`: others wait already, so it does not go on with what takes long. Neither is ever called from
  * within the other. Signals that are owed are sent beside it, in the same manner.
- * @throws Refusal EMFILE no descriptors left.
  */
 export async function runLoop(
   sources: readonly LoopSource[],
@@ -67,7 +63,6 @@ export async function runLoop(
 ): Promise<void> {
   const node = libuv();
   const set = new WaitSet(sources, node.descriptor, options.pulse);
-  const turn = new Turn();
   let settled = true;
   let lastTurn = performance.now();
   const turnIsDue = () => performance.now() - lastTurn > BUSY_MS;
@@ -85,6 +80,7 @@ export async function runLoop(
     set.until = set.until === 0 ? ended + BUSY_MS : set.until + ended - begun;
     return ended < set.until;
   };
+  node.hold();
   try {
     while (set.active && options.signal?.aborted !== true) {
       const busy = workOn(false);
@@ -92,14 +88,14 @@ export async function runLoop(
       endPiece();
       const quiet = !served && !busy;
       if (quiet || set.backendReady || turnIsDue()) {
-        await turn.take();
+        await turn();
         options.onTurn?.();
         lastTurn = performance.now();
       }
       settled = quiet || (settled && !busy && set.settled);
     }
   } finally {
-    turn.close();
+    node.release();
   }
 }
 
@@ -178,34 +174,17 @@ class WaitSet {
   }
 }
 
-/** One turn of Node's loop at a time, by way of a pipe that libuv watches. */
-class Turn {
-  readonly #writeEnd: number;
-  readonly #socket: Socket;
-  readonly #byte = new Uint8Array(128);
-  readonly #byteAddress = address(this.#byte);
-  #resume: (() => void) | undefined;
-
-  constructor() {
-    const ends = new Int32Array(32);
-    check(libc().pipe2(address(new Uint8Array(ends.buffer)), O_CLOEXEC), 'the event loop gets no pipe');
-    this.#writeEnd = ends[1]!;
-    this.#socket = new Socket({ fd: ends[0]!, readable: true, writable: false });
-    this.#socket.on('data', () => this.#resume?.());
-  }
-
-  /** Returns to Node; resolves when Node's loop has gone round. */
-  take(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#resume = resolve;
-      libc().write(this.#writeEnd, this.#byteAddress, 1);
+/**
+ * Returns to Node; resolves when Node's loop has gone round. Node has libuv not wait until it returns from
+ * immediates, which it does not here: with another one, that is cleared, it notices that none is pending.
+ */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => {
+      clearImmediate(setImmediate(() => undefined));
+      resolve();
     });
-  }
-
-  close(): void {
-    this.#socket.destroy();
-    libc().close(this.#writeEnd);
-  }
+  });
 }
 
 /** What a wait needs to know of Node's own loop. */
@@ -214,7 +193,15 @@ interface NodeLoop {
   readonly descriptor: number;
   /** Milliseconds until libuv wants to run: 0 now, -1 not before its descriptor is readable. */
   timeout(): number;
+  /** From now on libuv has something to wait for, whatever Node has: without, its timeout is always 0. */
+  hold(): void;
+  release(): void;
 }
+
+/** More than a uv_async_t of any libuv. */
+const HANDLE_BYTES = 512;
+/** A uv_async_t that is never sent, of this process's one loop, which has it for good. */
+let unused: Uint8Array | undefined;
 
 /** libuv's functions, which Node exports; without them Node gets a turn every BLIND_MS. */
 function libuv(): NodeLoop {
@@ -223,14 +210,23 @@ function libuv(): NodeLoop {
     const loop = library.func('void *uv_default_loop()')() as unknown;
     const updateTime = library.func('void uv_update_time(void *loop)');
     const backendTimeout = library.func('int uv_backend_timeout(void *loop)');
+    const [ref, unref] = ['uv_ref', 'uv_unref'].map((name) => library.func(`void ${name}(uintptr_t handle)`));
+    if (unused === undefined) {
+      unused = new Uint8Array(HANDLE_BYTES);
+      const init = library.func('int uv_async_init(void *loop, uintptr_t handle, void *callback)');
+      init(loop, address(unused), null);
+    }
+    const handle = address(unused);
     return {
       descriptor: library.func('int uv_backend_fd(void *loop)')(loop) as number,
       timeout: () => {
         updateTime(loop);
         return backendTimeout(loop) as number;
       },
+      hold: () => ref!(handle),
+      release: () => unref!(handle),
     };
   } catch {
-    return { descriptor: -1, timeout: () => BLIND_MS };
+    return { descriptor: -1, timeout: () => BLIND_MS, hold: () => undefined, release: () => undefined };
   }
 }
